@@ -1,0 +1,39 @@
+package authn
+
+import "errors"
+
+// ErrNotReady is returned while the issuer's keys are not in hand: no token can be accepted, and none is wrong.
+var ErrNotReady = errors.New("authn: the issuer's keys are not in hand")
+
+// A Reason names a kind of refusal. It is one of the short list below, so it can be a metric's label.
+type Reason string
+
+// The reasons of a [RefusedError], in the order of the checks.
+const (
+	ReasonCredential        Reason = "credential"         // headers that carry no credential that one could read
+	ReasonTooLarge          Reason = "too_large"          // more than MaxTokenBytes
+	ReasonMalformed         Reason = "malformed"          // no signed JWT in compact form
+	ReasonAlgorithm         Reason = "algorithm"          // not one of --oidc-signing-algs
+	ReasonIssuer            Reason = "issuer"             // another issuer's token
+	ReasonSignature         Reason = "signature"          // no key of the issuer verifies it
+	ReasonExpired           Reason = "expired"            // exp is past, or missing
+	ReasonAudience          Reason = "audience"           // not meant for --oidc-client-id
+	ReasonNotYetValid       Reason = "not_yet_valid"      // nbf is more than a minute ahead
+	ReasonDistributedGroups Reason = "distributed_groups" // groups that the token only refers to
+	ReasonClaims            Reason = "claims"             // username, groups or a required claim
+)
+
+// A RefusedError says why a credential was refused. Its text holds the operator's words and ours, never anything out of the
+// credential, so it is safe to log. It deliberately wraps nothing: what libraries say about a token quotes the token.
+type RefusedError struct {
+	Reason Reason
+	Detail string
+}
+
+func (e *RefusedError) Error() string {
+	return "authn: credential refused (" + string(e.Reason) + "): " + e.Detail
+}
+
+func refused(reason Reason, detail string) error {
+	return &RefusedError{Reason: reason, Detail: detail}
+}

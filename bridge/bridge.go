@@ -1,0 +1,112 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"edge/impersonate"
+)
+
+// Config is what a Handler needs; New checks it.
+type Config struct {
+	// Upstream is the API server with edge's own credential. Its Timeout bounds the
+	// wait for a response's headers; 0 means no bound (upgrades: 60 s).
+	Upstream *rest.Config
+	// Identify says as whom a request goes upstream. It takes the credential off
+	// the request. An error that is an APIStatus is the response; any other is 500.
+	Identify func(*http.Request) (impersonate.Identity, error)
+	// DisableCompression asks the API server for uncompressed bodies.
+	DisableCompression bool
+	// MaxSessions bounds the streams at one time; 0 means DefaultMaxSessions.
+	MaxSessions int
+	// Log gets one line per session and those of failures. nil: slog.Default.
+	Log *slog.Logger
+}
+
+// DefaultMaxSessions bounds the streams of one edge: two connections each.
+const DefaultMaxSessions = 8192
+
+// Handler carries authenticated requests to the API server: plain ones over
+// HTTP/2, streams through the relay. Make it with New.
+type Handler struct {
+	identify func(*http.Request) (impersonate.Identity, error)
+	up       *upstream
+	plain    http.Handler
+	sessions *registry
+	log      *slog.Logger
+}
+
+// New makes a Handler, or says what is wrong with the configuration.
+func New(cfg Config) (*Handler, error) {
+	if cfg.Upstream == nil || cfg.Identify == nil {
+		return nil, errors.New("bridge: Config needs Upstream and Identify")
+	}
+	if cfg.MaxSessions < 0 {
+		return nil, fmt.Errorf("bridge: MaxSessions %d is negative", cfg.MaxSessions)
+	}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = DefaultMaxSessions
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	up, err := newUpstream(cfg.Upstream)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{
+		identify: cfg.Identify,
+		up:       up,
+		plain:    newPlain(up, cfg.DisableCompression, cfg.Log),
+		sessions: newRegistry(cfg.MaxSessions),
+		log:      cfg.Log,
+	}, nil
+}
+
+// ServeHTTP is one request's way: identity, then stream or plain.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id, err := h.identify(r)
+	if err != nil {
+		writeStatus(w, r, err)
+		return
+	}
+	if isUpgrade(r.Header) {
+		h.serveUpgrade(w, r, id)
+		return
+	}
+	if err := outbound(r.Header, r.RemoteAddr, id); err != nil {
+		writeStatus(w, r, err)
+		return
+	}
+	h.plain.ServeHTTP(w, r)
+}
+
+// Drain refuses new streams, ends those that run with a Status that says so,
+// and waits for them, at most until ctx ends; then it cuts what is left.
+func (h *Handler) Drain(ctx context.Context) { h.sessions.drain(ctx) }
+
+// Close drops idle connections to the API server.
+func (h *Handler) Close() { h.up.close() }
+
+// outbound makes the header of a client's request the one that goes upstream:
+// nothing hop by hop, no credential and no claim of the client's about who or
+// where it is, and edge's identity for it last. Every path goes through here.
+func outbound(h http.Header, remoteAddr string, id impersonate.Identity) error {
+	if err := impersonate.Rewrite(h, id); err != nil {
+		return failure(http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
+	}
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		delete(h, name)
+	}
+	if host, _, err := net.SplitHostPort(remoteAddr); err == nil {
+		h["X-Forwarded-For"] = []string{host}
+	}
+	return nil
+}

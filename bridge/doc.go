@@ -1,0 +1,36 @@
+// Package bridge is the handler between the listener and the API server: the
+// plain path (REST, watch, logs) over HTTP/2, and the upgrade path, on which a
+// client's exec, attach or port-forward meets upstream's in another protocol.
+//
+//	handler, err := bridge.New(bridge.Config{Upstream: restConfig, Identify: identify})
+//	server := &http.Server{Handler: handler} // TLS, HTTP/1.1 and HTTP/2
+//	...
+//	handler.Drain(ctx) // streams end with a Status that says why
+//
+// It does not authenticate (Config.Identify does), knows no flags and no OIDC,
+// and reads no wire format: those are package streams'.
+//
+// A request's way, and the file that has it:
+//
+//	bridge.go    identity, and the header that goes upstream
+//	plain.go     no upgrade: the reverse proxy; failures as a Status
+//	target.go    which pod and verb a path means
+//	dialect.go   the negotiation table: what the client speaks, and the 101s
+//	upgrade.go   ask upstream, refuse verbatim or hijack
+//	upstream.go  the API server's two transports
+//	wiring.go    codecs on legs, by dialect
+//	relay.go     the loop: frames from a source to a sink
+//	exec.go      five streams and one Status: how exec and attach end
+//	both.go      port-forward and opaque upgrades: how they end
+//	leg.go       one connection: writes, answers, keepalives
+//	session.go   one stream from the 101 to its log line
+//	registry.go  admission, limits, drain
+//	status.go    every failure as a metav1.Status
+//
+// # Who closes
+//
+// Upstream's connection and the client's belong to the session; the handler's
+// goroutine closes both and waits for the one other. An exec ends with its
+// Status as the last word: upstream's own, or, where upstream ended without one,
+// a Failure that says so, because client-go takes a missing one for success.
+package bridge

@@ -1,0 +1,224 @@
+package bridge
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/streams"
+	"edge/streams/spdy"
+)
+
+// execSession is an exec or attach: five streams, one Status, and an end that
+// the client must never mistake for success.
+type execSession struct {
+	*session
+	set    spdy.Set
+	input  direction // client to process
+	output direction // process to client
+
+	// whole is closed when the client has opened every stream of the set; nil
+	// where the dialect opens none (WebSocket).
+	whole <-chan struct{}
+	// opened is called for every stream that the client opened, on the input loop.
+	opened func()
+	// onClose is what the client's Close means.
+	onClose closeRule
+	// plainStatus: the client's dialect has plain text on its error stream (SPDY
+	// before v4), where nothing means success.
+	plainStatus bool
+	// closeCodes: the client's dialect can say a breach by a close code.
+	closeCodes bool
+
+	clientCode uint32 // of the Close that ended the session; set before the cause
+}
+
+// closeRule says what a client's Close frame does to an exec.
+type closeRule int
+
+const (
+	closeIgnored   closeRule = iota // SPDY: a GOAWAY before the connection's end
+	closeEndsStdin                  // WebSocket v4, which has no other way to say it: output drains
+	closeEndsAll                    // WebSocket v5
+)
+
+// run relays until the outcome is known or a leg ends. The caller closes.
+func (e *execSession) run() {
+	inputDone := make(chan struct{})
+	go func() {
+		defer close(inputDone)
+		e.runInput()
+	}()
+	status := e.runOutput(inputDone)
+	e.sayGoodbye(status)
+	<-inputDone
+}
+
+// runInput relays what the client sends. After the session's end it only waits
+// for the client to close.
+func (e *execSession) runInput() {
+	closed := false
+	err := e.input.run(func(f *streams.Frame) (bool, error) {
+		switch f.Kind {
+		case streams.Open:
+			e.opened()
+			return false, nil
+		case streams.Close:
+			if closed || e.onClose == closeIgnored {
+				return false, nil
+			}
+			closed = true
+			if e.onClose == closeEndsStdin {
+				*f = streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}}
+				return e.set.Stdin, nil
+			}
+			e.clientCode = f.Code
+			e.ended(errClientClosed)
+			e.up.shut() // the output loop answers with a Close
+			return false, nil
+		}
+		return true, nil
+	})
+	var protocol *streams.ProtocolError
+	switch {
+	case e.cause() != nil: // the goodbye is said, or about to be
+	case errors.As(err, &protocol), errors.Is(err, streams.ErrReplies):
+		e.ended(&breachError{err})
+		e.up.shut() // the output loop says goodbye
+		e.awaitClose()
+	default:
+		e.abort(errClientGone)
+	}
+}
+
+// runOutput relays what the process says and returns its Status, last of all;
+// nil if there was none.
+func (e *execSession) runOutput(inputDone <-chan struct{}) []byte {
+	if e.whole != nil {
+		late := time.NewTimer(openTimeout)
+		defer late.Stop()
+		select {
+		case <-e.whole:
+		case <-inputDone:
+			return nil
+		case <-late.C:
+			e.ended(errNotOpened)
+			return nil
+		}
+	}
+	var status []byte
+	open := 0
+	for _, exists := range []bool{e.set.Stdout, e.set.Stderr} {
+		if exists {
+			open++
+		}
+	}
+	ended := map[streams.Role]bool{}
+	err := e.output.run(func(f *streams.Frame) (bool, error) {
+		forward := false
+		switch f.Kind {
+		case streams.Data:
+			forward = true
+		case streams.Status:
+			status = bytes.Clone(f.Payload())
+			// Upstream closes at once now. Whatever happens, the outcome is known.
+			e.up.conn.SetReadDeadline(time.Now().Add(linger))
+		case streams.HalfClose, streams.Reset:
+			role := f.Stream.Role
+			if (role == streams.Stdout || role == streams.Stderr) && !ended[role] {
+				ended[role] = true
+				open--
+				f.Kind, forward = streams.HalfClose, true
+			}
+		}
+		if status != nil && open == 0 {
+			if forward {
+				e.output.say(*f)
+			}
+			return false, errCompleted
+		}
+		return forward, nil
+	})
+	for _, role := range []streams.Role{streams.Stdout, streams.Stderr} {
+		if !ended[role] {
+			e.output.say(streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: role}})
+		}
+	}
+	if len(status) > 0 {
+		e.ended(errCompleted)
+	} else if err == errCompleted {
+		e.ended(errNoStatus) // an empty one: v4 never sends it
+	} else {
+		e.ended(upstreamError(err))
+	}
+	return status
+}
+
+// sayGoodbye tells the client the outcome, Status last, and ends the write
+// side. From then on the input loop waits at most linger for the client to close.
+// The writes have no deadline: a client that is slow to read loses nothing.
+func (e *execSession) sayGoodbye(status []byte) {
+	e.up.shut()
+	cause := e.cause()
+	var breach *breachError
+	switch {
+	case cause == errClientGone:
+		e.down.shut()
+		return
+	case cause == errClientClosed:
+		e.output.say(streams.Frame{Kind: streams.Close, Code: e.clientCode})
+	case e.closeCodes && errors.As(cause, &breach):
+		e.output.say(streams.Frame{Kind: streams.Close, Code: breach.closeCode()})
+	default:
+		if len(status) == 0 {
+			status = encodeStatus(unknownOutcome(cause))
+		}
+		if e.plainStatus {
+			status = plainStatus(status)
+		}
+		e.output.say(statusFrame(status))
+		goodbye := streams.Frame{Kind: streams.Close}
+		if e.closeCodes {
+			goodbye.Code = streams.CloseNormal
+		}
+		e.output.say(goodbye)
+	}
+	e.output.flush()
+	e.down.closeWrite()
+	e.down.conn.SetReadDeadline(time.Now().Add(linger))
+}
+
+// statusFrame puts a Status behind the room that a sink needs.
+func statusFrame(status []byte) streams.Frame {
+	buf := make([]byte, streams.Headroom+len(status))
+	copy(buf[streams.Headroom:], status)
+	return streams.Frame{Kind: streams.Status, Stream: streams.Stream{Role: streams.Error}, Buf: buf, Off: streams.Headroom}
+}
+
+// unknownOutcome is what the client reads when upstream ended without a Status:
+// client-go would take the missing one for success.
+func unknownOutcome(cause error) metav1.Status {
+	return failure(http.StatusInternalServerError, metav1.StatusReasonInternalError,
+		fmt.Sprintf("edge: the session ended before the command's outcome was known: %v", cause)).ErrStatus
+}
+
+// plainStatus turns a Status into the text of the dialects before v4: nothing
+// for success, the message for anything else.
+func plainStatus(status []byte) []byte {
+	var s metav1.Status
+	if err := json.Unmarshal(status, &s); err != nil {
+		return status
+	}
+	if s.Status == metav1.StatusSuccess {
+		return nil
+	}
+	if s.Message == "" {
+		return []byte("edge: the command failed")
+	}
+	return []byte(s.Message)
+}

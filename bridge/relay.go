@@ -1,0 +1,49 @@
+package bridge
+
+import "edge/streams"
+
+// direction is one of the relay's two loops: frames from one leg's source to
+// the other leg's sink. It knows no dialect.
+type direction struct {
+	src    streams.Source
+	sink   streams.Sink
+	broken error // the sink's first error; from then on frames are read and dropped
+}
+
+// run relays until the source ends and returns why it did. Each frame is shown
+// to see first, which may keep it (false) or stop the loop (errStop). A sink
+// that fails ends nothing here: its own leg's source will tell, and a peer whose
+// bytes nobody reads could not even say goodbye.
+func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) error {
+	for {
+		f, err := d.src.Next()
+		if err != nil {
+			return err
+		}
+		forward, err := see(&f)
+		if err != nil {
+			return err
+		}
+		if forward {
+			d.say(f)
+		}
+	}
+}
+
+// say writes a frame unless the sink is broken.
+func (d *direction) say(f streams.Frame) {
+	if d.broken == nil {
+		d.broken = d.sink.Write(f)
+	}
+}
+
+// flush is the beforeWait of the source's reader: what the sink holds back
+// leaves before the loop may wait. It never fails the read.
+func (d *direction) flush() error {
+	if d.broken == nil {
+		d.broken = d.sink.Flush()
+	}
+	return nil
+}
+
+func always(*streams.Frame) (bool, error) { return true, nil }

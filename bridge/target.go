@@ -1,0 +1,68 @@
+package bridge
+
+import (
+	"net/url"
+	"strings"
+
+	"edge/streams/spdy"
+)
+
+// target is the pod subresource that a stream request names. The zero target is
+// every other request.
+type target struct {
+	verb      string // exec, attach or portforward
+	namespace string
+	pod       string
+}
+
+const (
+	verbExec        = "exec"
+	verbAttach      = "attach"
+	verbPortForward = "portforward"
+)
+
+func (t target) isStream() bool   { return t.verb != "" }
+func (t target) isTerminal() bool { return t.verb == verbExec || t.verb == verbAttach }
+
+// parseTarget recognises /api/v1/namespaces/{ns}/pods/{pod}/{verb}, in exactly
+// this form: a path with an escape, an empty or a dot segment is no stream for
+// us, so that edge and the API server cannot read two things in one path.
+func parseTarget(u *url.URL) target {
+	path := u.EscapedPath()
+	if strings.Contains(path, "%") {
+		return target{}
+	}
+	rest, ok := strings.CutPrefix(path, "/api/v1/namespaces/")
+	if !ok {
+		return target{}
+	}
+	part := strings.Split(rest, "/")
+	if len(part) != 4 || part[1] != "pods" || !isName(part[0]) || !isName(part[2]) {
+		return target{}
+	}
+	switch part[3] {
+	case verbExec, verbAttach, verbPortForward:
+		return target{verb: part[3], namespace: part[0], pod: part[2]}
+	}
+	return target{}
+}
+
+func isName(s string) bool { return s != "" && s != "." && s != ".." }
+
+// streamSet derives the streams of an exec or attach from its query, with the
+// API server's reading of booleans (Convert_Slice_string_To_bool). A terminal
+// has no stderr and has sizes.
+func streamSet(q url.Values) spdy.Set {
+	tty := queryBool(q, "tty")
+	return spdy.Set{
+		Stdin:    queryBool(q, "stdin"),
+		Stdout:   queryBool(q, "stdout"),
+		Stderr:   queryBool(q, "stderr") && !tty,
+		Terminal: tty,
+	}
+}
+
+func queryBool(q url.Values, key string) bool {
+	v, ok := q[key]
+	return ok && len(v) > 0 && v[0] != "0" && !strings.EqualFold(v[0], "false")
+}

@@ -1,0 +1,162 @@
+package bridge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http2"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
+)
+
+const (
+	dialTimeout         = 10 * time.Second
+	handshakeTimeout    = 10 * time.Second
+	tcpKeepAlive        = 15 * time.Second
+	maxAnswerHeader     = 64 << 10 // bytes of an upstream answer's head
+	http2ReadIdle       = 20 * time.Second
+	http2PingTimeout    = 15 * time.Second
+	upstreamIdleTimeout = 90 * time.Second
+	upgradeAnswer       = 60 * time.Second // the runtime may have to start the process before the 101
+)
+
+// upstream is the API server: two transports with the same credential, since
+// Go offers HTTP/2 in ALPN for any upgrade but websocket, and an upgrade can
+// only be had over HTTP/1.1.
+type upstream struct {
+	base    *url.URL
+	plain   http.RoundTripper // HTTP/2
+	upgrade http.RoundTripper // HTTP/1.1 only
+	close   func()
+}
+
+func newUpstream(cfg *rest.Config) (*upstream, error) {
+	base, _, err := rest.DefaultServerUrlFor(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("bridge: API server address: %w", err)
+	}
+	if base.Scheme != "https" {
+		return nil, fmt.Errorf("bridge: API server address %q: edge sends its credential over https only", base.Redacted())
+	}
+	if cfg.Impersonate.UserName != "" || len(cfg.Impersonate.Groups) > 0 || cfg.Impersonate.UID != "" || len(cfg.Impersonate.Extra) > 0 {
+		return nil, errors.New("bridge: the kubeconfig of edge itself impersonates somebody: remove as, as-groups, as-uid and as-user-extra from it")
+	}
+	tc, err := cfg.TransportConfig()
+	if err != nil {
+		return nil, fmt.Errorf("bridge: API server credential: %w", err)
+	}
+	tlsConfig, err := transport.TLSConfigFor(tc)
+	if err != nil {
+		return nil, fmt.Errorf("bridge: API server TLS: %w", err)
+	}
+	if tlsConfig == nil {
+		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: tcpKeepAlive}
+	dial := dialer.DialContext
+	if cfg.Dial != nil {
+		dial = cfg.Dial
+	}
+	proxy := http.ProxyFromEnvironment
+	if cfg.Proxy != nil {
+		proxy = cfg.Proxy
+	}
+	common := func() *http.Transport {
+		return &http.Transport{
+			Proxy:                  proxy,
+			DialContext:            dial,
+			TLSClientConfig:        tlsConfig.Clone(),
+			TLSHandshakeTimeout:    handshakeTimeout,
+			IdleConnTimeout:        upstreamIdleTimeout,
+			MaxResponseHeaderBytes: maxAnswerHeader,
+			ExpectContinueTimeout:  time.Second,
+			DisableCompression:     true, // bodies pass as they are
+			ResponseHeaderTimeout:  cfg.Timeout,
+		}
+	}
+
+	plain := common()
+	h2, err := http2.ConfigureTransports(plain)
+	if err != nil {
+		return nil, fmt.Errorf("bridge: HTTP/2 to the API server: %w", err)
+	}
+	h2.ReadIdleTimeout = http2ReadIdle
+	h2.PingTimeout = http2PingTimeout
+
+	upgrade := common()
+	upgrade.TLSClientConfig.NextProtos = []string{"http/1.1"}
+	upgrade.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	upgrade.ForceAttemptHTTP2 = false
+	upgrade.MaxIdleConns, upgrade.MaxIdleConnsPerHost = 8, 8
+	upgrade.ReadBufferSize, upgrade.WriteBufferSize = 4<<10, 1<<10
+	if upgrade.ResponseHeaderTimeout == 0 {
+		upgrade.ResponseHeaderTimeout = upgradeAnswer
+	}
+
+	up := &upstream{base: base, close: func() {
+		plain.CloseIdleConnections()
+		upgrade.CloseIdleConnections()
+	}}
+	if up.plain, err = rest.HTTPWrappersForConfig(cfg, plain); err != nil {
+		return nil, fmt.Errorf("bridge: API server credential: %w", err)
+	}
+	if up.upgrade, err = rest.HTTPWrappersForConfig(cfg, upgrade); err != nil {
+		return nil, fmt.Errorf("bridge: API server credential: %w", err)
+	}
+	return up, nil
+}
+
+// url is where a request for u goes upstream.
+func (up *upstream) url(u *url.URL) *url.URL {
+	out := *u
+	out.Scheme, out.Host, out.User, out.Fragment = up.base.Scheme, up.base.Host, nil, ""
+	if prefix := strings.TrimSuffix(up.base.Path, "/"); prefix != "" {
+		out.Path = prefix + u.Path
+		if u.RawPath != "" {
+			out.RawPath = (&url.URL{Path: prefix}).EscapedPath() + u.RawPath
+		}
+	}
+	return &out
+}
+
+// switched is a connection after upstream's 101: reads see first what came with
+// the answer.
+type switched struct {
+	net.Conn
+	read interface{ Read([]byte) (int, error) }
+}
+
+func (s *switched) Read(b []byte) (int, error) { return s.read.Read(b) }
+
+// switchProtocols sends req, which asks for an upgrade. With a 101 the caller
+// owns the connection; with any other answer it owns the response's body, and
+// conn is nil. Redirects are not followed (CVE-2018-1002105, CVE-2022-3172).
+func (up *upstream) switchProtocols(ctx context.Context, req *http.Request) (conn *switched, resp *http.Response, err error) {
+	var raw net.Conn
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { raw = info.Conn }}
+	resp, err = up.upgrade.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	if err != nil {
+		return nil, nil, err
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		return nil, resp, nil
+	}
+	body, ok := resp.Body.(interface {
+		Read([]byte) (int, error)
+		Close() error
+	})
+	if !ok || raw == nil {
+		resp.Body.Close()
+		return nil, nil, errors.New("bridge: the transport gave no connection with the 101")
+	}
+	return &switched{Conn: raw, read: body}, resp, nil
+}

@@ -1,0 +1,20 @@
+// Command edge is a proxy in front of a Kubernetes API server: it logs people in
+// with OpenID Connect, impersonates them towards the API server, and carries
+// exec, attach, cp and port-forward over WebSocket or SPDY on either side.
+//
+//	edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes
+//
+// This package is flags, wiring and signals. It decides nothing about a request:
+//
+//	file          what is in it
+//	main.go       subcommands and exit codes
+//	serve.go      edge serve: one process's life from flags to drain
+//	flags.go      the flags of edge serve, and what is wrong with them
+//	upstream.go   kubectl's flags and kubeconfig to the API server's address
+//	serving.go    certificates, the listener, HTTP/1.1 and HTTP/2
+//	identify.go   authn, then impersonate
+//	logging.go    log/slog, and the libraries' logs into it
+//
+// Exit codes: 0 after a signal and an orderly end, 1 when serving failed, 2 for
+// flags or files that cannot be used; nothing listens before all were read.
+package main

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/term"
+
+	"edge/authn"
+	"edge/bridge"
+	"edge/ops"
+)
+
+// drainPeriod bounds the end: requests finish, streams are told. Kubernetes
+// kills a pod 30 s after it asked it to end.
+const drainPeriod = 20 * time.Second
+
+func newServeCommand() *cobra.Command {
+	o := newOptions()
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the Kubernetes API with OIDC login",
+		Long: `serve listens for HTTPS, authenticates each request by a bearer token of one
+OpenID Connect issuer, and passes it to the API server as that user.
+
+exec, attach, cp and port-forward are accepted over WebSocket, which passes any
+load balancer, and over SPDY; towards the API server they go over SPDY, which
+every cluster speaks.
+
+edge's own credential needs the right to impersonate users and groups, and no
+other: see deploy/edge.yaml. Names that begin with "system:" are refused.`,
+		Example: `  # In a cluster, with the ServiceAccount's credential:
+  edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes \
+      --oidc-username-claim=email --oidc-groups-claim=groups --oidc-groups-prefix=oidc: \
+      --tls-cert-file=/tls/tls.crt --tls-private-key-file=/tls/tls.key
+
+  # Elsewhere, with a kubeconfig for edge itself:
+  edge serve --kubeconfig=edge.kubeconfig --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), o)
+		},
+	}
+	sets := o.flagSets()
+	for _, set := range sets.FlagSets {
+		cmd.Flags().AddFlagSet(set)
+	}
+	width, _, _ := term.TerminalSize(cmd.OutOrStdout())
+	cliflag.SetUsageAndHelpFunc(cmd, sets, width)
+	return cmd
+}
+
+// serve reads all configuration, then listens, then serves until ctx ends.
+func serve(ctx context.Context, o *options) error {
+	if err := o.validate(); err != nil {
+		return usageError{err}
+	}
+	log := newLogger(os.Stderr, o.logFormat)
+	o.oidc.Log = log
+	auth, err := authn.New(o.oidc)
+	if err != nil {
+		return usageError{err}
+	}
+	upstream, err := o.client.restConfig()
+	if err != nil {
+		return usageError{err}
+	}
+	handler, err := bridge.New(bridge.Config{
+		Upstream:           upstream,
+		Identify:           identify(auth, log),
+		DisableCompression: o.client.disableCompression,
+		MaxSessions:        maxSessions(),
+		Log:                log,
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	defer handler.Close()
+	certs, err := newCertificates(o)
+	if err != nil {
+		return usageError{err}
+	}
+
+	public, err := newServer(handler, o, serverLog{log})
+	if err != nil {
+		return err
+	}
+	var draining atomic.Bool
+	probes := ops.NewServer(func() error {
+		if draining.Load() {
+			return errors.New("shutting down")
+		}
+		return auth.Ready()
+	})
+	publicListener, err := listen(ctx, o.bindAddress, o.securePort)
+	if err != nil {
+		return fmt.Errorf("--secure-port: %w", err)
+	}
+	defer publicListener.Close()
+	probeListener, err := listen(ctx, o.bindAddress, o.readinessPort)
+	if err != nil {
+		return fmt.Errorf("--readiness-probe-port: %w", err)
+	}
+	defer probeListener.Close()
+
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { auth.Run(background) })
+	certs.run(background)
+
+	failed := make(chan error, 2)
+	running.Go(func() { failed <- serveUntilClosed(public, tls.NewListener(publicListener, certs.tlsConfig())) })
+	running.Go(func() { failed <- serveUntilClosed(probes, probeListener) })
+	log.Info("edge serves", "version", buildVersion(), "address", publicListener.Addr().String(),
+		"probes", probeListener.Addr().String(), "apiServer", upstream.Host, "issuer", o.oidc.IssuerURL)
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		log.Info("edge drains", "period", drainPeriod)
+	}
+	draining.Store(true)
+	drain, cancel := context.WithTimeout(background, drainPeriod)
+	defer cancel()
+	var ending sync.WaitGroup
+	ending.Go(func() { handler.Drain(drain) })
+	ending.Go(func() {
+		if public.Shutdown(drain) != nil { // watches do not end by themselves
+			public.Close()
+		}
+	})
+	ending.Wait()
+	probes.Close()
+	log.Info("edge ended")
+	return err
+}
+
+func serveUntilClosed(server *http.Server, l net.Listener) error {
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

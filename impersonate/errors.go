@@ -1,0 +1,25 @@
+package impersonate
+
+import "errors"
+
+// Kinds of refusal: each is a 403.
+var (
+	// ErrInbound: the request brought Impersonate-* headers of its own.
+	ErrInbound = errors.New("impersonate: inbound impersonation headers")
+	// ErrNoName: there is no user name, and without one a request would be edge's own.
+	ErrNoName = errors.New("impersonate: no user name")
+	// ErrSystem: a name or group belongs to Kubernetes itself.
+	ErrSystem = errors.New("impersonate: reserved identity")
+	// ErrValue: a part of the identity would arrive changed, or not at all.
+	ErrValue = errors.New("impersonate: identity cannot be sent")
+)
+
+// A ForbiddenError is a refusal with the words that the client gets to see. It wraps one of the kinds above.
+type ForbiddenError struct {
+	Kind    error
+	Message string
+}
+
+func (e *ForbiddenError) Error() string { return e.Kind.Error() + ": " + e.Message }
+
+func (e *ForbiddenError) Unwrap() error { return e.Kind }

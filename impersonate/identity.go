@@ -1,0 +1,128 @@
+package impersonate
+
+import (
+	"fmt"
+	"maps"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// systemPrefix begins the names and groups that Kubernetes keeps for itself.
+const systemPrefix = "system:"
+
+// Identity is whom a request is sent as. It is made by [FromUser] and not changed afterwards.
+type Identity struct {
+	Name   string
+	UID    string
+	Groups []string // without system:authenticated, which the API server adds
+	Extra  map[string][]string
+}
+
+// FromUser returns the identity of an authenticated user, or a [ForbiddenError]. The credential's id is left out: it is for the
+// audit log, and to impersonate it would need a right that nobody has granted. The identity shares the user's slices.
+func FromUser(u user.Info) (Identity, error) {
+	id := Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra()}
+	if _, ok := id.Extra[user.CredentialIDKey]; ok {
+		id.Extra = maps.Clone(id.Extra)
+		delete(id.Extra, user.CredentialIDKey)
+	}
+	if err := id.check(); err != nil {
+		return Identity{}, err
+	}
+	if err := id.checkSystem(); err != nil {
+		return Identity{}, err
+	}
+	return id, nil
+}
+
+// checkSystem refuses what an issuer may not mint.
+func (id *Identity) checkSystem() error {
+	if strings.HasPrefix(id.Name, systemPrefix) {
+		return &ForbiddenError{ErrSystem, fmt.Sprintf("user name %s begins with %q, which is reserved for Kubernetes itself; "+
+			"let the issuer send another name or set --oidc-username-prefix", quote(id.Name), systemPrefix)}
+	}
+	for _, group := range id.Groups {
+		if strings.HasPrefix(group, systemPrefix) {
+			return &ForbiddenError{ErrSystem, fmt.Sprintf("group %s begins with %q, which is reserved for Kubernetes itself; "+
+				"let the issuer send another group or set --oidc-groups-prefix", quote(group), systemPrefix)}
+		}
+	}
+	return nil
+}
+
+// check refuses what would not arrive as it is.
+func (id *Identity) check() error {
+	if id.Name == "" {
+		return &ForbiddenError{ErrNoName, "Username claim not available in OIDC Issuer response"}
+	}
+	if !intact(id.Name) {
+		return notIntact("user name", id.Name)
+	}
+	if !intact(id.UID) {
+		return notIntact("uid", id.UID)
+	}
+	for _, group := range id.Groups {
+		if !intact(group) {
+			return notIntact("group", group)
+		}
+	}
+	for key, values := range id.Extra {
+		if decodeExtraKey(extraHeader(key)) != key || key == "" {
+			return &ForbiddenError{ErrValue, fmt.Sprintf("extra key %s would reach the API server as another key; "+
+				"it must be lower case", quote(key))}
+		}
+		for _, value := range values {
+			if !intact(value) {
+				return notIntact("extra value", value)
+			}
+		}
+	}
+	return nil
+}
+
+// intact reports whether a value arrives as it is: no control character, and no white space around it, which the receiver
+// cuts off: " system:masters" would arrive as another group than the one that was looked at.
+func intact(value string) bool {
+	return httpguts.ValidHeaderFieldValue(value) && textproto.TrimString(value) == value
+}
+
+func notIntact(what, value string) error {
+	return &ForbiddenError{ErrValue, fmt.Sprintf("%s %s has a control character, or white space around it", what, quote(value))}
+}
+
+// maxQuoted bounds how much of a name goes into a message.
+const maxQuoted = 100
+
+func quote(s string) string { return fmt.Sprintf("%.*q", maxQuoted, s) }
+
+const extraPrefix = "Impersonate-Extra-"
+
+// extraHeader returns the header that an extra key travels in, spelled as it stands in a header map. What no header name may
+// contain is percent-encoded, and so is the percent sign: the receiver decodes once.
+func extraHeader(key string) string {
+	const hex = "0123456789ABCDEF"
+	name := make([]byte, 0, len(extraPrefix)+len(key)+16)
+	name = append(name, extraPrefix...)
+	for i := range len(key) {
+		if c := key[i]; c != '%' && httpguts.IsTokenRune(rune(c)) {
+			name = append(name, c)
+		} else {
+			name = append(name, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return textproto.CanonicalMIMEHeaderKey(string(name))
+}
+
+// decodeExtraKey returns the key that the API server reads out of a header's name.
+func decodeExtraKey(header string) string {
+	encoded := strings.ToLower(header[len(extraPrefix):])
+	key, err := url.PathUnescape(encoded)
+	if err != nil {
+		return encoded
+	}
+	return key
+}

@@ -1,0 +1,94 @@
+package impersonate
+
+import (
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+const (
+	userHeader  = "Impersonate-User"
+	uidHeader   = "Impersonate-Uid"
+	groupHeader = "Impersonate-Group"
+
+	// reserved begins all headers that are ours to set. Without a dash: "Impersonate_User" is an alias to servers that
+	// take "_" for "-".
+	reserved = "impersonate"
+)
+
+// hopByHop are the headers that are meant for the next hop, named in Connection or not (RFC 9110 section 7.6.1).
+var hopByHop = [...]string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// Refuse returns a [ForbiddenError] if a request brought impersonation headers of its own, such as kubectl --as sends.
+func Refuse(h http.Header) error {
+	first := ""
+	for name := range h {
+		if isReserved(name) && (first == "" || name < first) {
+			first = name
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	return &ForbiddenError{ErrInbound, fmt.Sprintf("impersonation through edge (kubectl --as) is not supported yet: "+
+		"the request has the header %s; send it without --as, --as-group and --as-uid, and without as, as-groups and as-uid "+
+		"in the kubeconfig's user, or impersonate at the API server directly", quote(first))}
+}
+
+// Rewrite makes a client's header the one that goes upstream. It is the last step before a request leaves, on every path; only
+// the caller's own upstream credential and, for an upgrade, Connection and Upgrade come after it. With an error, which
+// an identity from [FromUser] does not cause, the request must not be sent.
+func Rewrite(h http.Header, id Identity) error {
+	StripHopByHop(h)
+	for name := range h {
+		if isReserved(name) || strings.EqualFold(name, "Authorization") {
+			delete(h, name)
+		}
+	}
+	// Looked at again, because what is sent without a name is sent as edge itself.
+	if err := id.check(); err != nil {
+		return err
+	}
+	h[userHeader] = []string{id.Name}
+	if id.UID != "" {
+		h[uidHeader] = []string{id.UID}
+	}
+	if n := len(id.Groups); n > 0 {
+		h[groupHeader] = id.Groups[:n:n] // shared: whoever adds a line copies it
+	}
+	for key, values := range id.Extra {
+		if n := len(values); n > 0 {
+			h[extraHeader(key)] = values[:n:n]
+		}
+	}
+	return nil
+}
+
+// StripHopByHop removes what was meant for us alone: the headers that Connection names, and those that are always hop by hop.
+// A client that takes trailers may still say so (gRPC needs it).
+func StripHopByHop(h http.Header) {
+	trailers := httpguts.HeaderValuesContainsToken(h["Te"], "trailers")
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+	if trailers {
+		h["Te"] = []string{"trailers"}
+	}
+}
+
+func isReserved(name string) bool {
+	return len(name) >= len(reserved) && strings.EqualFold(name[:len(reserved)], reserved)
+}

@@ -1,0 +1,3 @@
+// Package loadtest will be a black-box load driver: many sessions against any
+// URL, with percentiles and errors by class. There is nothing yet.
+package loadtest

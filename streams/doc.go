@@ -1,0 +1,31 @@
+// Package streams is the vocabulary in which all streaming dialects of
+// Kubernetes meet: frames on streams, from a [Source] to a [Sink].
+//
+// There are many dialects (SPDY/3.1 with its subprotocols, WebSocket channels,
+// WebSocket port-forward, SPDY in WebSocket) and two roles in each. One codec per
+// dialect and role turns bytes into frames or back; none knows another. The wire
+// formats are in streams/spdy and streams/ws.
+//
+//	client's bytes -> Source -> Frame -> Sink -> upstream's bytes
+//
+// A codec is driven by bytes alone: by a connection, a fuzzer, or a table of
+// captures. There are no sockets, goroutines or logs here.
+//
+// # Memory
+//
+// A session that says nothing holds no buffer: its [Reader] waits with 16 bytes
+// and borrows 32 KiB when something comes. A payload of [Small] bytes or more is
+// read once, with room before it for the other side's header, and leaves in one
+// write; smaller ones are collected in a [Batch].
+//
+//	 Buf
+//	+--------------------+----------------------+
+//	| room (>= Headroom) | payload              |
+//	+--------------------+----------------------+
+//	                     ^ Off
+//
+// # Keepalive
+//
+// Pings belong to a leg and are never frames: a source hands the answer to its
+// [Replier], and the leg's writer sends it between two frames.
+package streams

@@ -1,0 +1,36 @@
+package streams
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrReplies means that a peer asks for answers faster than it reads them.
+var ErrReplies = errors.New("streams: too many answers wait for the peer to read them")
+
+// Close codes of RFC 6455 section 7.4.1 that codecs give as a reason.
+const (
+	CloseNormal      = 1000
+	CloseGoingAway   = 1001
+	CloseProtocol    = 1002
+	CloseUnsupported = 1003
+	CloseInvalid     = 1007
+	ClosePolicy      = 1008
+	CloseTooBig      = 1009
+	CloseInternal    = 1011
+)
+
+// ProtocolError is a peer's breach of its dialect's rules or bounds. Code is
+// the WebSocket close code that says it; on SPDY legs it is only a class.
+// Reason is ours, never the peer's text.
+type ProtocolError struct {
+	Code   int
+	Reason string
+}
+
+func (e *ProtocolError) Error() string { return "streams: " + e.Reason }
+
+// Violation makes a *ProtocolError with a formatted reason.
+func Violation(code int, format string, args ...any) error {
+	return &ProtocolError{Code: code, Reason: fmt.Sprintf(format, args...)}
+}

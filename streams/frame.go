@@ -1,0 +1,121 @@
+package streams
+
+// Kind says what a frame does to its stream, or to the session.
+type Kind uint8
+
+const (
+	// Open asks for a new stream. Payload: the SPDY header block as it came
+	// (compressed, see Frame.Payload); only port-forward relays opens.
+	Open Kind = iota + 1
+	// Accept answers an Open. Payload: the SPDY header block as it came.
+	Accept
+	// Headers adds a header block to an open stream. It means nothing to
+	// Kubernetes, but shares the zlib state of Open and Accept, so it has to
+	// travel between two SPDY legs. Other sinks drop it.
+	Headers
+	// Data carries bytes of a stream; they may be cut anywhere.
+	Data
+	// HalfClose ends one direction of a stream: no more Data will come.
+	HalfClose
+	// Reset ends both directions of a stream at once. Code: the SPDY status.
+	Reset
+	// Resize carries one whole terminal size, the JSON {"Width":w,"Height":h}.
+	Resize
+	// Status carries the whole outcome of an exec or attach: a metav1.Status as
+	// JSON from v4 on, plain text before it (empty: success).
+	Status
+	// Close announces the end of the session: a WebSocket Close or a SPDY
+	// GOAWAY. Code: the close code (0: none was given) or the GOAWAY status.
+	Close
+)
+
+// Role says what a stream is for.
+type Role uint8
+
+const (
+	Stdin Role = iota + 1
+	Stdout
+	Stderr
+	Error
+	Terminal // sizes, in Kubernetes' words the "resize" stream
+	Port     // a port-forward stream, data or error; its ID tells which
+)
+
+// Stream names a stream. ID is 0 for the five streams of exec and attach, of
+// which there is one each, and the SPDY stream id for Port.
+type Stream struct {
+	Role Role
+	ID   uint32
+}
+
+// Frame is one step of a session, in a vocabulary that knows no dialect.
+//
+// Buf[Off:] is the payload. Buf[:Off] is room that whoever holds the frame may
+// overwrite, so that a sink can put its header in front and write once; a
+// source gives at least Headroom bytes of it. Both belong to the source and are
+// valid until its next call of Next.
+type Frame struct {
+	Kind   Kind
+	Stream Stream
+	Code   uint32
+	Buf    []byte
+	Off    int
+}
+
+// Payload is the frame's bytes without the room before them.
+func (f *Frame) Payload() []byte { return f.Buf[f.Off:] }
+
+const (
+	// Headroom is the room, in bytes, before every payload: a SPDY data header
+	// (8) in a masked WebSocket message (14) fits, with the channel byte.
+	Headroom = 24
+	// MaxData is the most payload, in bytes, that a source puts in one Data
+	// frame, and a sink in one frame or message of its own. With any header it
+	// fits two TLS records of 16 KiB, and a pong or a close soon finds a gap.
+	MaxData = 32<<10 - 64
+	// MaxStatus bounds a Status, in bytes; a longer one is a protocol error.
+	MaxStatus = 64 << 10
+	// MaxResize bounds a Resize, in bytes.
+	MaxResize = 256
+	// Small is the payload size, in bytes, below which a sink collects frames
+	// by copying: a record or a system call costs more than the copy.
+	Small = 4 << 10
+)
+
+// A Source yields what a peer sent, in wire order.
+//
+// Next blocks until a whole frame is in hand. It returns io.EOF when the peer
+// ended its side between two frames, io.ErrUnexpectedEOF within one, a
+// *ProtocolError when the peer broke the dialect's rules or bounds, and the
+// connection's error otherwise. A source answers pings and the like itself,
+// through its leg's Replier; they are never frames. Not safe for concurrent use.
+type Source interface {
+	Next() (Frame, error)
+}
+
+// A Sink says frames to a peer, each whole and in order.
+//
+// Write may hold small frames back until Flush. A frame that the dialect
+// cannot say is dropped where the package doc's table says so. A sink does not
+// keep f.Buf. Not safe for concurrent use.
+type Sink interface {
+	Write(f Frame) error
+	Flush() error
+}
+
+// A Writer is the write side of a leg, below the codec. WriteRoom writes
+// b[off:] with nothing in between, and may overwrite b[:off] (at least the room
+// that the layers above left). Safe for concurrent use.
+type Writer interface {
+	WriteRoom(b []byte, off int) error
+}
+
+// A Replier takes what a source has to tell its own peer, already encoded for
+// the wire. It copies b and never blocks: the leg's writer sends it between two
+// frames. Pong has one slot, the latest wins (RFC 6455 section 5.5.3). Reply is
+// for what must not be lost; it fails with ErrReplies when the peer provokes
+// answers faster than it reads them.
+type Replier interface {
+	Pong(b []byte)
+	Reply(b []byte) error
+}

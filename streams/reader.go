@@ -1,0 +1,141 @@
+package streams
+
+import (
+	"io"
+	"sync"
+)
+
+const (
+	// bufferSize holds the headroom, one cut of MaxData and the headers around.
+	bufferSize = 32 << 10
+	// peekSize is what an idle reader waits with: enough for any frame header.
+	peekSize = 16
+	// maxEmptyReads bounds reads that return nothing and no error.
+	maxEmptyReads = 100
+)
+
+var buffers = sync.Pool{New: func() any { b := new([bufferSize]byte); return b }}
+
+// Buffer is a pooled buffer of 32 KiB, the only payload memory of a session.
+type Buffer = [bufferSize]byte
+
+// Borrow takes a buffer from the pool; give it back with Return.
+func Borrow() *Buffer { return buffers.Get().(*Buffer) }
+
+// Return gives a borrowed buffer back. The caller keeps no slice of it.
+func Return(b *Buffer) { buffers.Put(b) }
+
+// Reader gives a source the bytes of one leg, as slices of a borrowed buffer.
+//
+// While nothing is in hand it holds no buffer: it waits with a few bytes of its
+// own. It reads ahead for small needs, so that many small frames cost one read,
+// and reads exactly for large ones, so that they need no move.
+type Reader struct {
+	src  io.Reader
+	wait func() error // called before a read that may block; nil: nothing to do
+
+	buf   *Buffer // nil while idle
+	begin int     // buf[begin:end] is unread
+	end   int
+	peek  [peekSize]byte
+}
+
+// NewReader reads from src. beforeWait, if not nil, is called before each read
+// that may block: the relay flushes its sink there. An error of it is Need's.
+func NewReader(src io.Reader, beforeWait func() error) *Reader {
+	return &Reader{src: src, wait: beforeWait}
+}
+
+// MaxNeed is the most that Need can be asked for, in bytes.
+const MaxNeed = bufferSize - Headroom
+
+// Need returns the next n bytes without consuming them; n is at most MaxNeed.
+// The slice, and Headroom bytes before it (see Room), stay valid until the next
+// Need. It returns io.EOF if no byte came, io.ErrUnexpectedEOF if fewer than n.
+func (r *Reader) Need(n int) ([]byte, error) {
+	if r.end-r.begin < n {
+		if err := r.fill(n); err != nil {
+			return nil, err
+		}
+	}
+	return r.buf[r.begin : r.begin+n], nil
+}
+
+// Room returns the last n bytes that Need gave and Skip consumed, with all the
+// room before them: payload is buf[off:].
+func (r *Reader) Room(n int) (buf []byte, off int) {
+	return r.buf[:r.begin], r.begin - n
+}
+
+// Skip consumes n bytes that Need returned.
+func (r *Reader) Skip(n int) { r.begin += n }
+
+// Buffered is the number of bytes in hand.
+func (r *Reader) Buffered() int { return r.end - r.begin }
+
+// Release gives the buffer back if nothing unread is in it. Sources call it
+// when they start to wait for a frame; at the end of a session Close does.
+func (r *Reader) Release() {
+	if r.buf != nil && r.begin == r.end {
+		r.Close()
+	}
+}
+
+// Close gives the buffer back, with what may be unread in it.
+func (r *Reader) Close() {
+	if r.buf != nil {
+		Return(r.buf)
+		r.buf, r.begin, r.end = nil, 0, 0
+	}
+}
+
+func (r *Reader) fill(n int) error {
+	r.Release()
+	if r.buf == nil {
+		got, err := r.read(r.peek[:])
+		if err != nil {
+			return err
+		}
+		r.buf = Borrow()
+		r.begin = Headroom
+		r.end = Headroom + copy(r.buf[Headroom:], r.peek[:got])
+	}
+	if r.begin+n > len(r.buf) {
+		r.end = Headroom + copy(r.buf[Headroom:], r.buf[r.begin:r.end])
+		r.begin = Headroom
+	}
+	for r.end-r.begin < n {
+		limit := r.begin + n
+		if n < Small {
+			limit = len(r.buf)
+		}
+		got, err := r.read(r.buf[r.end:limit])
+		r.end += got
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// read waits for at least one byte.
+func (r *Reader) read(b []byte) (int, error) {
+	if r.wait != nil {
+		if err := r.wait(); err != nil {
+			return 0, err
+		}
+	}
+	for range maxEmptyReads {
+		n, err := r.src.Read(b)
+		if n > 0 {
+			return n, nil // an error that came with bytes comes again
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}

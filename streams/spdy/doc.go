@@ -1,0 +1,2 @@
+// Package spdy is SPDY/3.1.
+package spdy

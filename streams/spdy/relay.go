@@ -1,0 +1,177 @@
+package spdy
+
+import (
+	"encoding/binary"
+
+	"edge/streams"
+)
+
+// RelaySource reads one leg of a port-forward. Header blocks are inflated to
+// check them against the bounds, and passed on as they came.
+type RelaySource struct {
+	wire
+	peer   Peer
+	table  *Table
+	blocks blockReader
+	id     uint32 // of the data frame that is being read
+	spoken bool   // whether it is passed on
+}
+
+// NewRelaySource reads from r what peer sends. The sources of a session's two
+// legs share the table. It owns r's position, not r.
+func NewRelaySource(r *streams.Reader, rep streams.Replier, peer Peer, table *Table) *RelaySource {
+	return &RelaySource{wire: wire{r: r, rep: rep, even: peer == Server}, peer: peer, table: table}
+}
+
+// Next implements streams.Source.
+func (s *RelaySource) Next() (streams.Frame, error) {
+	for {
+		if f, ok := s.taken(); ok {
+			return f, nil
+		}
+		if f, err := s.step(); f.Kind != 0 || err != nil {
+			return f, err
+		}
+	}
+}
+
+// step reads one frame, or one piece of a data frame. It may give no frame.
+func (s *RelaySource) step() (f streams.Frame, err error) {
+	switch {
+	case s.left > 0 && s.spoken:
+		return s.cut(port(s.id))
+	case s.left > 0:
+		return f, s.drop()
+	case s.fin:
+		s.fin = false
+		return s.finish(s.id), nil
+	}
+	h, err := s.next()
+	if err != nil {
+		return f, err
+	}
+	switch h.kind {
+	case kindData:
+		s.begin(h)
+		s.id = h.id
+		s.spoken = s.table.speaks(h.id, s.peer)
+		return f, nil
+	case kindSynStream:
+		return s.open(h)
+	case kindSynReply:
+		if s.peer == Client {
+			return f, violation("an answer to a stream that nobody opened")
+		}
+		return s.headers(streams.Accept, h)
+	case kindHeaders:
+		return s.headers(streams.Headers, h)
+	case kindRstStream:
+		id, rest, err := s.openStream(rstStreamLen)
+		if err == nil && s.table.reset(id) {
+			f = s.bare(streams.Reset, port(id), binary.BigEndian.Uint32(rest))
+		}
+		return f, err
+	}
+	return s.goAway() // next gives no other kind
+}
+
+func (s *RelaySource) open(h head) (f streams.Frame, err error) {
+	id, _, err := s.openStream(synStreamLen)
+	switch {
+	case err != nil:
+	case s.peer == Server:
+		err = violation("a stream that the server opens")
+	case h.flags&flagUnidirectional != 0:
+		err = violation("a unidirectional stream")
+	default:
+		err = s.table.add(id)
+	}
+	if err != nil {
+		return f, err
+	}
+	return s.block(streams.Open, h, id, synStreamLen)
+}
+
+func (s *RelaySource) headers(k streams.Kind, h head) (f streams.Frame, err error) {
+	id, _, err := s.openStream(synReplyLen)
+	if err != nil {
+		return f, err
+	}
+	return s.block(k, h, id, synReplyLen)
+}
+
+// block yields a header block, whether or not the stream is still open: the
+// blocks after it cannot be read without it.
+func (s *RelaySource) block(k streams.Kind, h head, id uint32, fixed int) (f streams.Frame, err error) {
+	n := h.length - fixed
+	b, err := s.take(n)
+	if err != nil {
+		return f, err
+	}
+	if _, err := s.blocks.read(b); err != nil {
+		return f, err
+	}
+	if h.flags&flagFin != 0 {
+		s.after = s.finish(id)
+	}
+	buf, off := s.r.Room(n)
+	return streams.Frame{Kind: k, Stream: port(id), Buf: buf, Off: off}, nil
+}
+
+func (s *RelaySource) finish(id uint32) (f streams.Frame) {
+	if s.table.finish(id, s.peer) {
+		f = s.bare(streams.HalfClose, port(id), 0)
+	}
+	return f
+}
+
+func port(id uint32) streams.Stream { return streams.Stream{Role: streams.Port, ID: id} }
+
+// RelaySink writes one leg of a port-forward: what the other leg's RelaySource
+// gave, with its ids and header blocks.
+type RelaySink struct{ out }
+
+// NewRelaySink writes to w. The caller owns w.
+func NewRelaySink(w streams.Writer) *RelaySink { return &RelaySink{out: newOut(w)} }
+
+// Write implements streams.Sink. It drops Resize, Status, and what is not on a
+// port's stream.
+func (s *RelaySink) Write(f streams.Frame) error {
+	id := f.Stream.ID
+	if f.Kind == streams.Close {
+		return s.goAway(id, f.Code)
+	}
+	if f.Stream.Role != streams.Port {
+		return nil
+	}
+	switch f.Kind {
+	case streams.Open:
+		return s.block(kindSynStream, synStreamLen, f)
+	case streams.Accept:
+		return s.block(kindSynReply, synReplyLen, f)
+	case streams.Headers:
+		return s.block(kindHeaders, synReplyLen, f)
+	case streams.Data:
+		return s.data(id, f)
+	case streams.HalfClose:
+		return s.fin(id)
+	case streams.Reset:
+		return s.reset(id, f.Code)
+	}
+	return nil
+}
+
+// block writes a header frame. Priority and the like are left 0, as client-go
+// leaves them.
+func (s *RelaySink) block(kind uint16, fixed int, f streams.Frame) error {
+	n := fixed + len(f.Payload())
+	b, err := s.batch.Grow(headLen + n)
+	if err != nil {
+		return err
+	}
+	appendControl(b[:0], kind, n)
+	clear(b[headLen : headLen+fixed])
+	binary.BigEndian.PutUint32(b[headLen:], f.Stream.ID)
+	copy(b[headLen+fixed:], f.Payload())
+	return nil
+}

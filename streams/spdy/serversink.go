@@ -1,0 +1,56 @@
+package spdy
+
+import "edge/streams"
+
+// ExecServerSink writes what the server of an exec or attach sends.
+type ExecServerSink struct {
+	out
+	ids   *ids
+	ended marks // streams on which nothing more can be said
+}
+
+// NewExecServerSink writes to w, on the streams that the client opened towards
+// source, which may read at the same time. A frame for a stream that is not
+// open yet is dropped: wait until source is Whole. The caller owns w.
+func NewExecServerSink(w streams.Writer, source *ExecServerSource) *ExecServerSink {
+	return &ExecServerSink{out: newOut(w), ids: source.ids}
+}
+
+// Write implements streams.Sink. It can say Data on stdout and stderr, Status,
+// Close, the Reset of any stream, and the HalfClose of any but the error stream
+// (client-go takes one that ends empty for success), each once; it drops all
+// else.
+func (s *ExecServerSink) Write(f streams.Frame) error {
+	if f.Kind == streams.Close {
+		return s.goAway(s.ids.last(), f.Code)
+	}
+	r := f.Stream.Role
+	id := s.ids.id(r)
+	if id == 0 || s.ended.has(r) {
+		return nil
+	}
+	switch f.Kind {
+	case streams.Data:
+		if r == streams.Stdout || r == streams.Stderr {
+			return s.data(id, f)
+		}
+	case streams.Status:
+		if r != streams.Error {
+			return nil
+		}
+		if err := s.data(id, f); err != nil {
+			return err
+		}
+		s.ended.add(r)
+		return s.fin(id)
+	case streams.HalfClose:
+		if r != streams.Error {
+			s.ended.add(r)
+			return s.fin(id)
+		}
+	case streams.Reset:
+		s.ended.add(r)
+		return s.reset(id, f.Code)
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package ws_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"edge/streams"
+	"edge/streams/ws"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/util/exec"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+)
+
+// once is a terminal that has one size.
+type once struct{ size *remotecommand.TerminalSize }
+
+func (o *once) Next() *remotecommand.TerminalSize {
+	s := o.size
+	o.size = nil
+	return s
+}
+
+// client-go's executor runs a command: output, exit code, terminal size.
+func TestClientGoExec(t *testing.T) {
+	for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
+		t.Run(d.String(), func(t *testing.T) {
+			addr := serve(t, d.String(), echo(t, d))
+			e, err := remotecommand.NewWebSocketExecutorForProtocols(&rest.Config{Host: "http://" + addr}, "GET", "http://"+addr, d.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			stdin := random(1 << 20)
+			if d == ws.V4Channel { // which cannot say that stdin ends
+				stdin = append(stdin, "exit"...)
+			}
+			var stdout, stderr bytes.Buffer
+			err = e.StreamWithContext(context.Background(), remotecommand.StreamOptions{
+				Stdin: bytes.NewReader(stdin), Stdout: &stdout, Stderr: &stderr,
+			})
+			var code exec.CodeExitError
+			if !errors.As(err, &code) || code.Code != 7 {
+				t.Errorf("ended with %v, want exit code 7", err)
+			}
+			if !bytes.Equal(stdout.Bytes(), stdin) || stderr.Len() != 0 {
+				t.Errorf("%d bytes of stdin came back as %d, or different", len(stdin), stdout.Len())
+			}
+		})
+	}
+}
+
+func TestClientGoResize(t *testing.T) {
+	sizes := make(chan string, 1)
+	addr := serve(t, ws.V5, func(c net.Conn) {
+		w := &wire{c: c}
+		sink := ws.NewExecSink(w, ws.V5Channel)
+		sink.Start(streams.Stdout)
+		r := streams.NewReader(c, nil)
+		defer r.Close()
+		source := ws.NewExecSource(r, w, ws.V5Channel)
+		for {
+			f, err := source.Next()
+			if err != nil {
+				return
+			}
+			if f.Kind == streams.Resize {
+				sizes <- string(f.Payload())
+				sink.Write(say(streams.Status, streams.Error, `{"status":"Success"}`))
+				sink.Write(closing(streams.CloseNormal))
+			}
+		}
+	})
+	e, err := remotecommand.NewWebSocketExecutor(&rest.Config{Host: "http://" + addr}, "GET", "http://"+addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout bytes.Buffer
+	if err := e.StreamWithContext(context.Background(), remotecommand.StreamOptions{
+		Stdin: bytes.NewReader(nil), Stdout: &stdout, Tty: true, TerminalSizeQueue: &once{&remotecommand.TerminalSize{Width: 80, Height: 24}},
+	}); err != nil {
+		t.Error(err)
+	}
+	if got := <-sizes; got != size {
+		t.Errorf("size %q, want %q", got, size)
+	}
+}
+
+// tunnelConn is a connection whose bytes go through a Tunnel.
+type tunnelConn struct {
+	net.Conn
+	*ws.Tunnel
+}
+
+func (c *tunnelConn) Read(b []byte) (int, error) { return c.Tunnel.Read(b) }
+
+func (c *tunnelConn) Write(b []byte) (int, error) {
+	return len(b), c.Tunnel.WriteRoom(append(make([]byte, streams.Headroom), b...), streams.Headroom)
+}
+
+// client-go's port-forward dialer opens SPDY streams through a Tunnel to
+// spdystream.
+func TestClientGoTunnel(t *testing.T) {
+	addr := serve(t, ws.TunnelPortForward, func(c net.Conn) {
+		w := &wire{c: c}
+		conn, err := spdy.NewServerConnection(&tunnelConn{c, ws.NewTunnel(c, w, w)}, func(s httpstream.Stream, replied <-chan struct{}) error {
+			go func() {
+				<-replied
+				io.Copy(s, s)
+				s.Close()
+			}()
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		<-conn.CloseChan()
+	})
+	u := &url.URL{Scheme: "http", Host: addr}
+	dialer, err := portforward.NewSPDYOverWebsocketDialerForStreaming(u, &rest.Config{Host: u.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, protocol, err := dialer.Dial("portforward.k8s.io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if protocol != "portforward.k8s.io" {
+		t.Errorf("protocol %q", protocol)
+	}
+	for range 3 {
+		s, err := conn.CreateStream(http.Header{corev1.StreamType: {corev1.StreamTypeData}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := random(300000)
+		go func() {
+			s.Write(want)
+			s.Close()
+		}()
+		got, err := io.ReadAll(s)
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes came back as %d, or different: %v", len(want), len(got), err)
+		}
+	}
+	conn.Close()
+	select {
+	case <-conn.CloseChan():
+	case <-time.After(10 * time.Second):
+		t.Error("the connection does not end")
+	}
+}

@@ -1,0 +1,91 @@
+// Package ws speaks WebSocket (RFC 6455) as a server, in the subprotocols that
+// Kubernetes puts on it, and only as bytes: frames in, frames out. It opens no
+// connection, starts no goroutine, logs nothing and does no HTTP: the handshake
+// is over when it begins. It knows no extension, so a reserved bit is a breach.
+//
+// # Exec and attach
+//
+// A message is a channel byte and a payload: 0 stdin, 1 stdout, 2 stderr, 3
+// error, 4 resize. A session with v5.channel.k8s.io, without the masks of what
+// the client sends:
+//
+//	server  82 01 01                             # start: nothing, on stdout
+//	client  82 1a 04 "{\"Width\":80,\"Height\":24}\n" # a terminal's size
+//	client  82 04 00 "ls\n"                      # stdin
+//	client  82 02 ff 00                          # stdin ends (v5 only)
+//	client  89 00                                # ping
+//	server  8a 00                                # its pong, between two messages
+//	server  82 07 01 "a.txt\n"                   # stdout
+//	server  82 15 03 "{\"status\":\"Success\"}"      # the outcome
+//	server  88 02 03 e8                          # Close 1000
+//	client  88 02 03 e8
+//
+// [ExecSource] takes what wsstream, the API server's and the container
+// runtime's WebSocket server, takes, and gives it the same meaning:
+//
+//	from the client                    here
+//	text message                       as if binary (the Python client sends str);
+//	                                   that it is UTF-8 is not asked
+//	message without payload            ignored
+//	channel byte without payload       ignored
+//	channel 1, 2, 3, 5 and above       ignored
+//	[255, ch] on v5                    ends channel ch, once; see below
+//	[255, ch] on v4                    ignored: channel 255 is not special there
+//	stdin or resize after its end      ignored
+//	[255] or [255, ch, ...] on v5      breach, 1002 (wsstream ends the session)
+//	[255, ch], ch above 4, on v5       breach, 1002 (the same)
+//
+// It differs where a client that worked there works here as well:
+//
+//	fragmented message                 reassembled; wsstream takes the first
+//	                                   byte of every fragment for a channel
+//	message of more than 32 MiB        streamed; wsstream ends the session
+//	resize that is not one JSON object ignored; the API server heeds no size
+//	with Width and Height, both uint16 after it
+//	resize of more than 256 bytes      breach, 1009
+//
+// A message is one size; its JSON is passed on as it came. Stdin is never held
+// until its message is complete: a Data frame has at most [streams.MaxData]
+// bytes, and whoever sends 15 MiB at once costs no more memory than others.
+//
+// # Half-close and reset
+//
+// How the neutral frames and the channel protocols say them:
+//
+//	                  v4                        v5
+//	in:  HalfClose    cannot be said            [255, 0] stdin, [255, 4] resize;
+//	                                            [255, 1-3] means nothing
+//	in:  Reset        cannot be said            cannot be said
+//	in:  Close        Close, then io.EOF        the same
+//	in:  TCP's end    io.EOF without a Close    the same
+//	out: HalfClose    dropped                   dropped: the server never sends
+//	                                            [255, ch]; Status and Close end all
+//	out: Reset        dropped                   dropped
+//	out: Status       message on channel 3      the same
+//	out: Close        Close with the code,      the same
+//	                  nothing after it
+//	out: others       dropped                   dropped
+//
+// # Tunnel
+//
+// With SPDY/3.1+portforward.k8s.io, binary messages carry SPDY's bytes, cut
+// anywhere: [Tunnel] is a transport under the SPDY codec. Half-close and reset
+// are SPDY's. A text message is a breach, 1003, as it is to client-go. The
+// client's Close, with any code, is the end of the bytes; the connection's end
+// without a Close is unexpected.
+//
+// # Breaches
+//
+// A breach is a [streams.ProtocolError] with the code for the Close; nothing
+// can be read after it.
+//
+//	1002  reserved bit, unknown opcode, unmasked frame, fragmented control frame
+//	      or one of more than 125 bytes, continuation of nothing, new message
+//	      within a fragmented one, more than 64 empty fragments in a row, Close
+//	      of one byte or with a code that must not be sent, bad half-close
+//	1002  a length of 2^63 or more, or not in the fewest bytes: section 5.2
+//	      forbids it, and though others let it pass, no client is known to do it
+//	1003  text in a tunnel
+//	1007  Close whose reason is not UTF-8
+//	1009  resize of more than 256 bytes
+package ws

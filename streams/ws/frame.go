@@ -1,0 +1,188 @@
+package ws
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"edge/streams"
+)
+
+// The frame header, RFC 6455 section 5.2.
+const (
+	finBit  = 0x80 // first byte
+	rsvBits = 0x70
+	opBits  = 0x0f
+
+	maskBit    = 0x80 // second byte
+	lengthBits = 0x7f
+	length16   = 126 // the length is in the next 2 bytes
+	length64   = 127 // the length is in the next 8 bytes
+
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xa
+	controlBit     = 0x8 // set in the opcode of every control frame
+
+	prefixSize = 2   // tells how long the whole header is
+	keySize    = 4   // the masking key ends a client's header
+	maxHeader  = 14  // a client's
+	maxControl = 125 // payload of a control frame, in bytes
+)
+
+// maxEmptyFragments bounds the fragments without payload that may follow one
+// another within a message. Whole empty messages have no bound: they are some
+// client's heartbeat, and cost no more than a ping.
+const maxEmptyFragments = 64
+
+// inbound is where a reader stands among a client's frames.
+type inbound struct {
+	op    byte   // the frame's opcode; in a fragment the message's
+	fin   bool   // the frame ends its message
+	left  uint64 // payload of the frame still to come, in bytes
+	key   uint32 // masks the next four bytes of payload, lowest byte first
+	open  byte   // opcode of the message whose fragments are not complete; 0: none
+	empty int    // fragments without payload in a row
+}
+
+func (in *inbound) control() bool { return in.op&controlBit != 0 }
+
+// prefix checks the first two bytes of a frame and returns how long its header
+// is, in bytes. It changes nothing, so that it may be asked again.
+func (in *inbound) prefix(b []byte) (int, error) {
+	length := b[1] & lengthBits
+	if b[0]&rsvBits != 0 {
+		return 0, violation("reserved bits set, but no extension was agreed on")
+	}
+	if b[1]&maskBit == 0 {
+		return 0, violation("unmasked frame from a client") // section 5.1
+	}
+	switch b[0] & opBits {
+	case opContinuation:
+		if in.open == 0 {
+			return 0, violation("continuation of no message")
+		}
+	case opText, opBinary:
+		if in.open != 0 {
+			return 0, violation("new message within a fragmented one")
+		}
+	case opClose, opPing, opPong: // section 5.5
+		if b[0]&finBit == 0 {
+			return 0, violation("fragmented control frame")
+		}
+		if length > maxControl {
+			return 0, violation("control frame of more than 125 bytes")
+		}
+	default:
+		return 0, violation("unknown opcode")
+	}
+	switch length {
+	case length16:
+		return prefixSize + 2 + keySize, nil
+	case length64:
+		return prefixSize + 8 + keySize, nil
+	}
+	return prefixSize + keySize, nil
+}
+
+// header begins the frame of a whole header whose prefix is checked.
+func (in *inbound) header(b []byte) error {
+	n := uint64(b[1] & lengthBits)
+	switch n {
+	case length16:
+		n = uint64(binary.BigEndian.Uint16(b[prefixSize:]))
+		if n < length16 {
+			return violation("length not in the fewest bytes")
+		}
+	case length64:
+		n = binary.BigEndian.Uint64(b[prefixSize:])
+		if n>>63 != 0 {
+			return violation("length of 2^63 bytes or more")
+		}
+		if n>>16 == 0 {
+			return violation("length not in the fewest bytes")
+		}
+	}
+	in.op, in.fin, in.left = b[0]&opBits, b[0]&finBit != 0, n
+	in.key = binary.LittleEndian.Uint32(b[len(b)-keySize:])
+	if in.control() {
+		return nil
+	}
+	return in.fragment()
+}
+
+// fragment places a data frame within its message.
+func (in *inbound) fragment() error {
+	if in.op == opContinuation {
+		in.op = in.open
+	}
+	in.open = in.op
+	if in.fin {
+		in.open = 0
+	}
+	if in.fin || in.left > 0 {
+		in.empty = 0
+		return nil
+	}
+	if in.empty++; in.empty > maxEmptyFragments {
+		return violation("too many empty fragments in a row")
+	}
+	return nil
+}
+
+// unmask takes the next bytes of the frame's payload and unmasks them in place.
+func (in *inbound) unmask(b []byte) {
+	in.key = mask(b, in.key)
+	in.left -= uint64(len(b))
+}
+
+// headerSize is how long a server's header is before n bytes of payload.
+func headerSize(n int) int {
+	switch {
+	case n < length16:
+		return prefixSize
+	case n>>16 == 0:
+		return prefixSize + 2
+	}
+	return prefixSize + 8
+}
+
+// putHeader fills b, of headerSize(n) bytes, with a server's header.
+func putHeader(b []byte, op byte, n int) {
+	b[0] = finBit | op
+	switch len(b) {
+	case prefixSize:
+		b[1] = byte(n)
+	case prefixSize + 2:
+		b[1] = length16
+		binary.BigEndian.PutUint16(b[prefixSize:], uint16(n))
+	default:
+		b[1] = length64
+		binary.BigEndian.PutUint64(b[prefixSize:], uint64(n))
+	}
+}
+
+// writeMessage writes b[off:] as one binary message, with the header in the
+// room before it. Who left too little room pays with a copy.
+func writeMessage(w streams.Writer, b []byte, off int) error {
+	n := len(b) - off
+	head := headerSize(n)
+	if off < head {
+		b = append(make([]byte, head, head+n), b[off:]...)
+		off = head
+	}
+	off -= head
+	putHeader(b[off:off+head], opBinary, n)
+	return w.WriteRoom(b, off)
+}
+
+func violation(reason string) error {
+	return streams.Violation(streams.CloseProtocol, "%s", reason)
+}
+
+func isViolation(err error) bool {
+	var e *streams.ProtocolError
+	return errors.As(err, &e)
+}

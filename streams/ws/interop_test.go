@@ -1,0 +1,238 @@
+package ws_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/streams"
+	"edge/streams/ws"
+
+	"github.com/gorilla/websocket"
+	xnet "golang.org/x/net/websocket"
+)
+
+const failure = `{"metadata":{},"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]},"code":500}`
+
+// wire is the write side of a connection, as simple as can be.
+type wire struct {
+	mu sync.Mutex
+	c  net.Conn
+}
+
+func (w *wire) WriteRoom(b []byte, off int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err := w.c.Write(b[off:])
+	return err
+}
+
+func (w *wire) Pong(b []byte)        { w.WriteRoom(b, 0) }
+func (w *wire) Reply(b []byte) error { return w.WriteRoom(b, 0) }
+
+// serve runs handle for each upgraded connection of a server, and returns its
+// address once it listens. The server ends after the connections' handlers.
+func serve(t *testing.T, subprotocol string, handle func(net.Conn)) string {
+	var handlers sync.WaitGroup
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handlers.Add(1)
+		defer handlers.Done()
+		up := websocket.Upgrader{Subprotocols: []string{subprotocol}, CheckOrigin: func(*http.Request) bool { return true }}
+		c, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		c.NetConn().SetDeadline(time.Now().Add(time.Minute))
+		handle(c.NetConn())
+	}))
+	t.Cleanup(func() {
+		srv.Close()
+		handlers.Wait()
+	})
+	return srv.Listener.Addr().String()
+}
+
+// echo is a process that says its stdin to its stdout, its terminal's sizes to
+// its stderr, and ends with exit code 7 when stdin ends or has "exit" in it.
+func echo(t *testing.T, d ws.Dialect) func(net.Conn) {
+	return func(c net.Conn) {
+		w := &wire{c: c}
+		sink := ws.NewExecSink(w, d)
+		if err := sink.Start(streams.Stdout); err != nil {
+			t.Error(err)
+			return
+		}
+		r := streams.NewReader(c, sink.Flush)
+		defer r.Close()
+		source := ws.NewExecSource(r, w, d)
+		for {
+			f, err := source.Next()
+			if err != nil {
+				if err != io.EOF {
+					t.Errorf("server: %v", err)
+				}
+				return
+			}
+			end := false
+			switch f.Kind {
+			case streams.Data:
+				end = bytes.HasSuffix(f.Payload(), []byte("exit"))
+				f.Stream.Role = streams.Stdout
+			case streams.Resize:
+				f.Kind, f.Stream.Role = streams.Data, streams.Stderr
+			case streams.HalfClose:
+				end = true
+			case streams.Close:
+				continue
+			}
+			if err := sink.Write(f); err != nil {
+				t.Errorf("server: %v", err)
+				return
+			}
+			if end {
+				sink.Write(say(streams.Status, streams.Error, failure))
+				sink.Write(closing(streams.CloseNormal))
+			}
+		}
+	}
+}
+
+// inputs are sizes of stdin messages around every limit that there is.
+var inputs = []int{1, 2, 123, 124, 125, 126, 127, 4094, 4095, 4096, 4097, 32703, 32704, 32705, 32767, 32768, 65533, 65534, 65535, 65536, 200000}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{byte(n)}).Read(b)
+	return b
+}
+
+func TestGorillaClient(t *testing.T) {
+	for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
+		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments what is longer
+			t.Run(fmt.Sprint(d, " ", buffer), func(t *testing.T) {
+				dialer := websocket.Dialer{Subprotocols: []string{d.String()}, WriteBufferSize: buffer}
+				c, _, err := dialer.Dial("ws://"+serve(t, d.String(), echo(t, d)), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				var pongs []string
+				c.SetPongHandler(func(s string) error { pongs = append(pongs, s); return nil })
+
+				sent, done := bytes.Buffer{}, make(chan struct{})
+				go func() {
+					defer close(done)
+					for i, n := range inputs {
+						kind := websocket.BinaryMessage
+						if i%2 == 1 {
+							kind = websocket.TextMessage
+						}
+						b := random(n)
+						sent.Write(b)
+						w, _ := c.NextWriter(kind)
+						w.Write([]byte{0})
+						w.Write(b[:n/2])
+						c.WriteControl(websocket.PingMessage, []byte(fmt.Sprint(i)), time.Time{})
+						w.Write(b[n/2:])
+						w.Close()
+						c.WriteMessage(kind, nil)
+					}
+					c.WriteMessage(websocket.TextMessage, []byte("\x04"+size))
+					if d == ws.V5Channel {
+						c.WriteMessage(websocket.BinaryMessage, []byte{255, 0})
+					} else {
+						c.WriteMessage(websocket.TextMessage, []byte("\x00exit"))
+						sent.WriteString("exit")
+					}
+				}()
+				var got [4]bytes.Buffer
+				for first := true; ; first = false {
+					kind, b, err := c.ReadMessage()
+					if err != nil {
+						if !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
+							t.Error(err)
+						}
+						break
+					}
+					if kind != websocket.BinaryMessage || len(b) == 0 || first != (len(b) == 1) || len(b) > 1+streams.MaxData {
+						t.Fatalf("message %d of %d bytes", kind, len(b))
+					}
+					got[b[0]].Write(b[1:])
+				}
+				<-done
+				if !bytes.Equal(got[1].Bytes(), sent.Bytes()) {
+					t.Errorf("%d bytes of stdin came back as %d, or different", sent.Len(), got[1].Len())
+				}
+				if got[2].String() != size || got[3].String() != failure {
+					t.Errorf("stderr %q, status %q", got[2].String(), got[3].String())
+				}
+				if len(pongs) != len(inputs) || pongs[len(pongs)-1] != fmt.Sprint(len(inputs)-1) {
+					t.Errorf("pongs %q", pongs)
+				}
+			})
+		}
+	}
+}
+
+func TestXnetClient(t *testing.T) {
+	for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
+		t.Run(d.String(), func(t *testing.T) {
+			c, err := xnet.Dial("ws://"+serve(t, d.String(), echo(t, d))+"/", d.String(), "http://localhost/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			sent, done := bytes.Buffer{}, make(chan struct{})
+			go func() {
+				defer close(done)
+				for i, n := range inputs {
+					b := random(n)
+					sent.Write(b)
+					m := append([]byte{0}, b...)
+					if i%2 == 1 {
+						xnet.Message.Send(c, string(m))
+					} else {
+						xnet.Message.Send(c, m)
+					}
+					c.PayloadType = xnet.PingFrame
+					c.Write([]byte("ping"))
+					c.PayloadType = xnet.PongFrame
+					c.Write(nil)
+				}
+				xnet.Message.Send(c, "\x04"+size)
+				xnet.Message.Send(c, "\x00exit")
+				sent.WriteString("exit")
+			}()
+			var got [4]bytes.Buffer
+			for {
+				var b []byte
+				if err := xnet.Message.Receive(c, &b); err != nil {
+					if err != io.EOF {
+						t.Error(err)
+					}
+					break
+				}
+				if len(b) == 0 {
+					t.Fatal("empty message")
+				}
+				got[b[0]].Write(b[1:])
+			}
+			<-done
+			if !bytes.Equal(got[1].Bytes(), sent.Bytes()) {
+				t.Errorf("%d bytes of stdin came back as %d, or different", sent.Len(), got[1].Len())
+			}
+			if got[2].String() != size || got[3].String() != failure {
+				t.Errorf("stderr %q, status %q", got[2].String(), got[3].String())
+			}
+		})
+	}
+}

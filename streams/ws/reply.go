@@ -1,0 +1,23 @@
+package ws
+
+import "edge/streams"
+
+// TunnelReplier answers the protocol inside a tunnel through the leg's own
+// replier: each answer, at most 125 bytes, becomes a message.
+func TunnelReplier(leg streams.Replier) streams.Replier { return tunnelReplier{leg} }
+
+type tunnelReplier struct{ leg streams.Replier }
+
+// Pong implements streams.Replier. The leg's one slot is for the tunnel's own
+// pongs, so the inner protocol's are replies like any other.
+func (t tunnelReplier) Pong(b []byte) { t.Reply(b) }
+
+// Reply implements streams.Replier.
+func (t tunnelReplier) Reply(b []byte) error {
+	if len(b) > maxControl {
+		return streams.ErrReplies
+	}
+	var message [prefixSize + maxControl]byte
+	putHeader(message[:prefixSize], opBinary, len(b))
+	return t.leg.Reply(message[:prefixSize+copy(message[prefixSize:], b)])
+}

@@ -1,0 +1,195 @@
+package ws_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"edge/streams"
+	"edge/streams/ws"
+)
+
+// say is a frame as a source gives it, with room.
+func say(kind streams.Kind, role streams.Role, payload string) streams.Frame {
+	return streams.Frame{
+		Kind:   kind,
+		Stream: streams.Stream{Role: role},
+		Buf:    append(make([]byte, streams.Headroom), payload...),
+		Off:    streams.Headroom,
+	}
+}
+
+func stdout(payload string) streams.Frame { return say(streams.Data, streams.Stdout, payload) }
+func stderr(payload string) streams.Frame { return say(streams.Data, streams.Stderr, payload) }
+
+func closing(code uint32) streams.Frame { return streams.Frame{Kind: streams.Close, Code: code} }
+
+var flush = streams.Frame{} // stands for a call of Flush
+
+func TestExecSink(t *testing.T) {
+	big := strings.Repeat("b", streams.Small)
+	most := strings.Repeat("m", streams.MaxData)
+	almost := most[:streams.MaxData-1]
+	status := `{"status":"Success"}`
+	long := strings.Repeat("s", streams.MaxStatus)
+	for _, c := range []struct {
+		name string
+		in   []streams.Frame
+		want []string
+	}{
+		{"nothing", []streams.Frame{flush}, nil},
+		{"output waits for Flush", []streams.Frame{stdout("a")}, nil},
+		{"output", []streams.Frame{stdout("a"), flush, flush}, []string{"\x82\x02\x01a"}},
+		{"error output", []streams.Frame{stderr("a"), flush}, []string{"\x82\x02\x02a"}},
+		{"empty output", []streams.Frame{stdout(""), flush}, nil},
+		{"output of one channel is merged", []streams.Frame{stdout("a"), stdout(""), stdout("bc"), flush}, []string{"\x82\x04\x01abc"}},
+		{
+			"channels keep their order",
+			[]streams.Frame{stdout("a"), stderr("b"), stderr("c"), stdout("d"), flush},
+			[]string{"\x82\x02\x01a", "\x82\x03\x02bc", "\x82\x02\x01d"},
+		},
+		{
+			"125, 126, 65535, 65536 bytes",
+			[]streams.Frame{stdout(big[:124]), flush, stdout(big[:125]), flush, say(streams.Status, streams.Error, long[:65534]), say(streams.Status, streams.Error, long[:65535])},
+			[]string{
+				"\x82\x7d\x01" + big[:124], "\x82\x7e\x00\x7e\x01" + big[:125],
+				"\x82\x7e\xff\xff\x03" + long[:65534], "\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00\x03" + long[:65535],
+			},
+		},
+		{"large output goes at once", []streams.Frame{stdout(big)}, []string{"\x82\x7e\x10\x01\x01" + big}},
+		{
+			"large output follows small",
+			[]streams.Frame{stdout("a"), stdout(big), stdout("c"), stderr(big), flush},
+			[]string{"\x82\x02\x01a", "\x82\x7e\x10\x01\x01" + big, "\x82\x02\x01c", "\x82\x7e\x10\x01\x02" + big},
+		},
+		{"the most output at once", []streams.Frame{stdout(most)}, []string{"\x82\x7e\x7f\xc1\x01" + most}},
+		{
+			"status follows output",
+			[]streams.Frame{stdout("a"), say(streams.Status, streams.Error, status), closing(1000)},
+			[]string{"\x82\x02\x01a", "\x82\x15\x03" + status, "\x88\x02\x03\xe8"},
+		},
+		{"the longest status is whole", []streams.Frame{say(streams.Status, streams.Error, long)}, []string{"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x01\x03" + long}},
+		{
+			"status without room",
+			[]streams.Frame{{Kind: streams.Status, Buf: []byte(status)}, {Kind: streams.Status, Buf: []byte("x" + status), Off: 1}},
+			[]string{"\x82\x15\x03" + status, "\x82\x15\x03" + status},
+		},
+		{"close follows output", []streams.Frame{stderr("a"), closing(1001)}, []string{"\x82\x02\x02a", "\x88\x02\x03\xe9"}},
+		{"close without a code", []streams.Frame{closing(0)}, []string{"\x88\x00"}},
+		{
+			"nothing follows a close",
+			[]streams.Frame{closing(1000), stdout("a"), stdout(big), say(streams.Status, streams.Error, status), closing(1000), flush},
+			[]string{"\x88\x02\x03\xe8"},
+		},
+		{
+			"what cannot be said",
+			[]streams.Frame{
+				say(streams.HalfClose, streams.Stdout, ""), say(streams.Reset, streams.Stderr, ""), say(streams.Open, streams.Port, "a"),
+				say(streams.Accept, streams.Port, "a"), say(streams.Headers, streams.Port, "a"), say(streams.Resize, streams.Terminal, "a"),
+				say(streams.Data, streams.Stdin, "a"), say(streams.Data, streams.Error, "a"), say(streams.Data, streams.Port, big), flush,
+			},
+			nil,
+		},
+		{
+			"a half-close sends what waits",
+			[]streams.Frame{stdout("a"), say(streams.HalfClose, streams.Stdout, "")},
+			[]string{"\x82\x02\x01a"},
+		},
+	} {
+		for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
+			w := &writes{}
+			s := ws.NewExecSink(w, d)
+			for _, f := range c.in {
+				f.Buf = bytes.Clone(f.Buf)
+				err := error(nil)
+				if f.Kind == flush.Kind {
+					err = s.Flush()
+				} else {
+					err = s.Write(f)
+				}
+				if err != nil {
+					t.Errorf("%s: %v", c.name, err)
+				}
+			}
+			var got []string
+			for _, b := range w.out {
+				got = append(got, string(b))
+			}
+			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", c.want) {
+				t.Errorf("%s: wrote %.500q, want %.500q", c.name, got, c.want)
+			}
+		}
+	}
+	t.Run("full batch", func(t *testing.T) {
+		w := &writes{}
+		s := ws.NewExecSink(w, ws.V5Channel)
+		for i := range almost {
+			if err := s.Write(stdout(almost[i : i+1])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Write(stdout("no"))
+		s.Write(stdout("w"))
+		s.Flush()
+		if len(w.out) != 2 || string(w.out[0]) != "\x82\x7e\x7f\xc0\x01"+almost || string(w.out[1]) != "\x82\x04\x01now" {
+			t.Errorf("wrote %.50q", w.out)
+		}
+	})
+}
+
+// The start signal is a message of the channel byte alone.
+func TestStart(t *testing.T) {
+	for role, want := range map[streams.Role]string{streams.Stdout: "\x82\x01\x01", streams.Stderr: "\x82\x01\x02", streams.Error: "\x82\x01\x03"} {
+		w := &writes{}
+		if err := ws.NewExecSink(w, ws.V4Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
+			t.Errorf("role %d: %q, %v", role, w.out, err)
+		}
+	}
+}
+
+// A payload of some size leaves from where it lies.
+func TestExecSinkCopiesNothing(t *testing.T) {
+	f := stdout(strings.Repeat("b", streams.Small))
+	w := &where{}
+	s := ws.NewExecSink(w, ws.V5Channel)
+	if err := s.Write(f); err != nil || w.at != &f.Buf[0] {
+		t.Errorf("Data was copied: %v", err)
+	}
+	f = say(streams.Status, streams.Error, "{}")
+	if err := s.Write(f); err != nil || w.at != &f.Buf[0] {
+		t.Errorf("Status was copied: %v", err)
+	}
+	f = stdout("small")
+	if err := ws.NewTunnel(nil, nil, w).WriteRoom(f.Buf, f.Off); err != nil || w.at != &f.Buf[0] {
+		t.Errorf("tunnelled bytes were copied: %v", err)
+	}
+}
+
+type where struct{ at *byte }
+
+func (w *where) WriteRoom(b []byte, off int) error {
+	w.at = &b[0]
+	return nil
+}
+
+// A leg's error is the sink's, whichever call meets it.
+func TestExecSinkError(t *testing.T) {
+	broken := errors.New("broken")
+	for name, call := range map[string]func(*ws.ExecSink) error{
+		"start": func(s *ws.ExecSink) error { return s.Start(streams.Stdout) },
+		"large": func(s *ws.ExecSink) error { return s.Write(stdout(strings.Repeat("b", streams.Small))) },
+		"flush": func(s *ws.ExecSink) error { s.Write(stdout("a")); return s.Flush() },
+		"other": func(s *ws.ExecSink) error { s.Write(stdout("a")); return s.Write(stderr("b")) },
+		"status": func(s *ws.ExecSink) error {
+			s.Write(stdout("a"))
+			return s.Write(say(streams.Status, streams.Error, "{}"))
+		},
+		"close": func(s *ws.ExecSink) error { return s.Write(closing(1000)) },
+	} {
+		if err := call(ws.NewExecSink(&writes{err: broken}, ws.V5Channel)); err != broken {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

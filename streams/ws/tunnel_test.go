@@ -1,0 +1,157 @@
+package ws_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"edge/streams"
+	"edge/streams/ws"
+)
+
+func TestTunnelRead(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		in      []byte
+		want    string
+		answers []string
+		err     error // nil: a breach with code
+		code    int
+		closed  bool
+	}{
+		{name: "nothing", err: io.ErrUnexpectedEOF},
+		{name: "messages", in: join(message("ab"), message("c")), want: "abc", err: io.ErrUnexpectedEOF},
+		{name: "empty messages", in: join(message(""), message("a"), message(""), message("b")), want: "ab", err: io.ErrUnexpectedEOF},
+		{
+			name: "fragments", in: join(frame(opBinary, ""), frame(opContinuation, "a"), frame(fin|opContinuation, "b"), message("c")),
+			want: "abc", err: io.ErrUnexpectedEOF,
+		},
+		{
+			name: "pings",
+			in:   join(frame(fin|opPing, "1"), frame(opBinary, "a"), frame(fin|opPing, ""), frame(fin|opPong, "x"), frame(fin|opContinuation, "b"), frame(fin|opPing, "3")),
+			want: "ab", answers: []string{`answer "\x8a\x011"`, `answer "\x8a\x00"`, `answer "\x8a\x013"`}, err: io.ErrUnexpectedEOF,
+		},
+		{name: "Close", in: join(message("a"), frame(fin|opClose, "\x03\xe8bye"), message("b")), want: "a", err: io.EOF, code: 1000, closed: true},
+		{name: "Close without a code", in: frame(fin|opClose, ""), err: io.EOF, closed: true},
+		{name: "Close with an error", in: frame(fin|opClose, "\x03\xf3"), err: io.EOF, code: 1011, closed: true},
+		{name: "Close within a message", in: join(frame(opBinary, "a"), frame(fin|opClose, "\x03\xe8")), want: "a", err: io.EOF, code: 1000, closed: true},
+		{name: "text", in: join(message("a"), frame(fin|opText, "b")), want: "a", code: streams.CloseUnsupported},
+		{name: "text in a fragment", in: join(frame(opText, ""), frame(fin|opContinuation, "b")), code: streams.CloseUnsupported},
+	} {
+		for size := range 5 {
+			tun, b, e := tunnel(split(c.in), size+1)
+			if string(b) != c.want {
+				t.Errorf("%s: read %q, want %q", c.name, b, c.want)
+			}
+			equal(t, e.lines, c.answers)
+			code, closed := tun.Closed()
+			if closed != c.closed || closed && code != c.code {
+				t.Errorf("%s: closed %v with %d", c.name, closed, code)
+			}
+			if c.err != nil && e.err != c.err || c.err == nil && closeCode(e.err) != c.code {
+				t.Errorf("%s: ended with %v", c.name, e.err)
+			}
+			if c.err != nil && c.closed || c.err == nil {
+				if n, again := tun.Read(make([]byte, 1)); n != 0 || again != e.err {
+					t.Errorf("%s: after %v: %d, %v", c.name, e.err, n, again)
+				}
+			}
+		}
+	}
+}
+
+// A Tunnel is a reader like any other.
+func TestTunnelIsReader(t *testing.T) {
+	payload := strings.Repeat("0123456789", 2000)
+	in := join(message(payload[:10000]), frame(fin|opPing, ""), frame(opBinary, payload[10000:10001]), frame(fin|opContinuation, payload[10001:]), frame(fin|opClose, ""))
+	if err := iotest.TestReader(ws.NewTunnel(split(in), mute{}, nil), []byte(payload)); err != nil {
+		t.Error(err)
+	}
+	for _, src := range []io.Reader{iotest.OneByteReader(split(in)), iotest.HalfReader(split(in)), iotest.DataErrReader(split(in)), &dawdle{r: split(in)}} {
+		if _, b, e := tunnel(src, 333); string(b) != payload || e.err != io.EOF {
+			t.Errorf("%T: %d bytes, %v", src, len(b), e.err)
+		}
+	}
+}
+
+// dawdle returns nothing, and no error, every second time.
+type dawdle struct {
+	r io.Reader
+	n int
+}
+
+func (d *dawdle) Read(b []byte) (int, error) {
+	if d.n++; d.n%2 == 1 {
+		return 0, nil
+	}
+	return d.r.Read(b)
+}
+
+// It never reads further than the frame at hand, and payload straight into
+// the caller's buffer.
+func TestTunnelReadsExactly(t *testing.T) {
+	src := &asked{r: split(join(message("0123456789"), message(strings.Repeat("a", 300))))}
+	tun := ws.NewTunnel(src, mute{}, nil)
+	buf := make([]byte, 1000)
+	for _, want := range []int{10, 300} {
+		if n, err := tun.Read(buf); n != want || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		if src.last != &buf[0] {
+			t.Error("payload took a detour")
+		}
+		if src.most != want {
+			t.Errorf("asked for %d bytes at once, of %d", src.most, want)
+		}
+	}
+}
+
+type asked struct {
+	r    io.Reader
+	most int
+	last *byte
+}
+
+func (a *asked) Read(b []byte) (int, error) {
+	a.most, a.last = max(a.most, len(b)), &b[0]
+	return a.r.Read(b)
+}
+
+// A deadline that passes, wherever it does, loses nothing.
+func TestTunnelAgain(t *testing.T) {
+	in := join(message("ab"), frame(fin|opPing, "p"), frame(opBinary, ""), frame(fin|opContinuation, strings.Repeat("c", 200)), frame(fin|opClose, "\x03\xe8"))
+	_, want, _ := tunnel(split(in), 7)
+	for n := range len(in) {
+		_, got, e := tunnel(io.MultiReader(split(in[:n]), &stall{}, split(in[n:])), 7)
+		if string(got) != string(want) || len(e.lines) != 1 || e.err != io.EOF || e.stalls != 1 {
+			t.Errorf("stalled after %d bytes: %q, %v, %v", n, got, e.lines, e.err)
+		}
+	}
+}
+
+func TestTunnelWrite(t *testing.T) {
+	for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
+		for _, room := range []int{0, 1, 3, streams.Headroom} {
+			w := &writes{}
+			tun := ws.NewTunnel(nil, nil, w)
+			payload := strings.Repeat("p", n)
+			if err := tun.WriteRoom(append(make([]byte, room), payload...), room); err != nil {
+				t.Fatal(err)
+			}
+			want := map[int]string{1: "\x82\x01", 125: "\x82\x7d", 126: "\x82\x7e\x00\x7e", 65535: "\x82\x7e\xff\xff", 65536: "\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00"}[n] + payload
+			if n == 0 && len(w.out) != 0 || n > 0 && (len(w.out) != 1 || string(w.out[0]) != want) {
+				t.Errorf("%d bytes with room of %d: %.50q", n, room, w.out)
+			}
+		}
+	}
+	w := &writes{err: errors.New("broken")}
+	tun := ws.NewTunnel(nil, nil, w)
+	if err := tun.WriteRoom([]byte("a"), 0); err != w.err {
+		t.Error(err)
+	}
+	if err := tun.WriteClose(1000); err != w.err || string(w.out[1]) != "\x88\x02\x03\xe8" {
+		t.Errorf("%q, %v", w.out, err)
+	}
+}

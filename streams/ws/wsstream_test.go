@@ -1,0 +1,112 @@
+package ws_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"edge/streams/ws"
+
+	"github.com/gorilla/websocket"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
+)
+
+// wsstreamHears returns what the API server's own WebSocket server makes of a
+// client's bytes: stdin, and what comes on the resize channel.
+func wsstreamHears(t *testing.T, subprotocol string, in []byte) (stdin, resize string) {
+	type both struct{ stdin, resize string }
+	c := make(chan both, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := wsstream.NewConn(map[string]wsstream.ChannelProtocolConfig{subprotocol: {Binary: true, Channels: []wsstream.ChannelType{
+			wsstream.ReadChannel, wsstream.WriteChannel, wsstream.WriteChannel, wsstream.WriteChannel, wsstream.ReadChannel,
+		}}})
+		_, channels, err := conn.Open(w, r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		sizes := make(chan string)
+		go func() {
+			b, _ := io.ReadAll(channels[4])
+			sizes <- string(b)
+		}()
+		b, _ := io.ReadAll(channels[0])
+		c <- both{string(b), <-sizes}
+	}))
+	defer srv.Close()
+	dialer := websocket.Dialer{Subprotocols: []string{subprotocol}}
+	client, _, err := dialer.Dial("ws"+strings.TrimPrefix(srv.URL, "http"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.NetConn().Write(in); err != nil {
+		t.Fatal(err)
+	}
+	got := <-c
+	return got.stdin, got.resize
+}
+
+// Where the package doc says that messages mean here what they mean to the API
+// server, they do. Probes follow each: what still comes through tells whether a
+// channel, or the session, was ended.
+func TestAsWsstream(t *testing.T) {
+	probes := join(message("\x00probe"), message("\x04"+size), frame(fin|opClose, "\x03\xe8"))
+	for _, c := range []struct {
+		name string
+		in   []byte
+	}{
+		{"nothing", nil},
+		{"stdin", message("\x00a")},
+		{"text", frame(fin|opText, "\x00a")},
+		{"text that is not UTF-8", frame(fin|opText, "\x00\xc3")},
+		{"resize", message("\x04" + size)},
+		{"resize in text", frame(fin|opText, "\x04"+size)},
+		{"empty message", message("")},
+		{"empty text", frame(fin|opText, "")},
+		{"empty stdin", message("\x00")},
+		{"empty resize", message("\x04")},
+		{"channel 1", message("\x01a")},
+		{"channel 2", message("\x02a")},
+		{"channel 3", message("\x03a")},
+		{"channel 5", message("\x05a")},
+		{"channel 48", message("0YQ==")},
+		{"channel 254", message("\xfea")},
+		{"channel 255", message("\xff")},
+		{"half-close of stdin", message("\xff\x00")},
+		{"half-close of stdin in text", frame(fin|opText, "\xff\x00")},
+		{"half-close of stdin, twice", join(message("\xff\x00"), message("\xff\x00"))},
+		{"half-close of stdout", message("\xff\x01")},
+		{"half-close of stderr", message("\xff\x02")},
+		{"half-close of error", message("\xff\x03")},
+		{"half-close of resize", message("\xff\x04")},
+		{"half-close of both", join(message("\xff\x04"), message("\xff\x00"))},
+		{"half-close of channel 5", message("\xff\x05")},
+		{"half-close of channel 255", message("\xff\xff")},
+		{"half-close of two", message("\xff\x00\x04")},
+		{"half-close and more", message("\xff\x00aaaaaaaaaaaaa")},
+		{"ping and pong", join(frame(fin|opPing, "a"), frame(fin|opPong, ""))},
+		{"unmasked frame", []byte("\x82\x02\x00a")},
+	} {
+		for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
+			in := join(c.in, probes)
+			wantStdin, wantResize := wsstreamHears(t, d.String(), in)
+			var gotStdin, gotResize string
+			for _, l := range read(t, split(in), d).lines {
+				var s string
+				if n, _ := fmt.Sscanf(l, "data stdin %q", &s); n == 1 {
+					gotStdin += s
+				} else if n, _ := fmt.Sscanf(l, "resize terminal %q", &s); n == 1 {
+					gotResize += s
+				}
+			}
+			if gotStdin != wantStdin || gotResize != wantResize {
+				t.Errorf("%s, %v: stdin %q and resize %q, to wsstream %q and %q", c.name, d, gotStdin, gotResize, wantStdin, wantResize)
+			}
+		}
+	}
+}
