@@ -18,6 +18,9 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 		}
 		rules.ExplicitPath = c.kubeconfig
 	}
+	if _, err := clientcmd.ParseTimeout(c.overrides.Timeout); err != nil {
+		return nil, fmt.Errorf("--request-timeout: %q is no duration such as 30s or 2m", c.overrides.Timeout)
+	}
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &c.overrides).ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
 		return nil, fmt.Errorf("no API server: set --kubeconfig or --server, or run edge in a cluster")

@@ -1,0 +1,44 @@
+# make help lists what there is.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 60s
+
+.PHONY: help build test check unit e2e fuzz bench demo clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## bin/edge, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/edge ./cmd/edge
+
+test: check unit e2e ## everything that must pass: format, vet, unit tests with -race, end to end on two real clusters
+
+check: ## gofmt and vet, both modules
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	cd e2e && $(GO) vet ./...
+
+unit: ## unit tests with -race, no cluster
+	$(GO) test -race ./...
+
+e2e: ## end-to-end tests on the new and the old cluster; builds and installs what it needs, as root on Debian
+	cd e2e && $(GO) test -count=1 -timeout 60m -v ./...
+
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench: ## the hot path beside its peers; see bench/doc.go
+	$(GO) run ./bench $(BENCHFLAGS)
+
+demo: ## kubectl through a load balancer that carries no SPDY, on a real cluster; ONCE=1 ends by itself
+	cd e2e && ONCE=$(ONCE) $(GO) run ./cmd/demo
+
+clean: ## what was built here; the testbed's cache stays
+	rm -rf bin
