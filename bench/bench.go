@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes of the program.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == roleCommand {
+		os.Exit(runRole(os.Args[2], os.Stdin, os.Stdout, os.Stderr))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program without its process: flags in, table on stdout, progress on stderr, exit code out.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	s, err := parseSettings(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	r, err := measureAll(ctx, s, stderr)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitError
+	}
+	if s.JSON != "" {
+		if err := writeJSON(s.JSON, r); err != nil {
+			fmt.Fprintln(stderr, err)
+			return exitError
+		}
+	}
+	if err := writeTable(stdout, r); err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitError
+	}
+	return exitOK
+}
+
+func writeJSON(name string, r *report) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("bench: encode the report: %w", err)
+	}
+	if err := os.WriteFile(name, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("bench: write the report: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain lets this test binary be the children that a run starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == roleCommand {
+		os.Exit(runRole(os.Args[2], os.Stdin, os.Stdout, os.Stderr))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// smallArgs is a run of the peers that needs no edge and little time.
+func smallArgs(more ...string) []string {
+	return append([]string{
+		"--proxies", "translator,relay", "--rounds", "2", "--idle-rounds", "1", "--volume", "1048576", "--writes", "100",
+		"--keystrokes", "50", "--sessions", "20", "--settle", "10ms",
+	}, more...)
+}
+
+func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
+	expectNothingLeft(t)
+	file := filepath.Join(t.TempDir(), "report.json")
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), smallArgs("--json", file), &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, &stderr)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Machine.Cores < 1 || r.Machine.Go == "" || r.Machine.MemoryKiB < 1 {
+		t.Errorf("machine is not described: %+v", r.Machine)
+	}
+	rounds := map[string]int{}
+	for _, m := range r.Measures {
+		for _, p := range m.Proxies {
+			rounds[fmt.Sprintf("%s %s %s", m.Name, m.Unit, p.Proxy)] = len(p.Samples)
+			// 20 sessions may fit into memory that a process already had; every other figure is a cost.
+			if p.Median <= 0 && m.Name != "idle session" {
+				t.Errorf("%s %s of %s is %v", m.Name, m.Unit, p.Proxy, p.Median)
+			}
+			if _, ok := p.Ratios["relay"]; ok == (p.Proxy == "relay") {
+				t.Errorf("%s %s of %s: ratios %v", m.Name, m.Unit, p.Proxy, p.Ratios)
+			}
+		}
+	}
+	want := map[string]int{}
+	for _, proxy := range []string{"translator", "relay"} {
+		for _, m := range []string{"down, 32 KiB CPU s/GB", "down, 4 KiB CPU s/GB", "down, 100 B CPU s/GB",
+			"up, 32 KiB CPU s/GB", "keystroke CPU us", "keystroke p50 us", "keystroke p99 us"} {
+			want[m+" "+proxy] = 2
+		}
+		want["idle process RSS MiB "+proxy] = 1
+		want["idle session RSS KiB "+proxy] = 1
+	}
+	for m, n := range want {
+		if rounds[m] != n {
+			t.Errorf("%s has %d samples, want %d", m, rounds[m], n)
+		}
+		delete(rounds, m)
+	}
+	for m := range rounds {
+		t.Errorf("unexpected measure %s", m)
+	}
+	if lines := strings.Count(stdout.String(), "\n"); lines != 4+len(want) {
+		t.Errorf("table of %d lines, want %d:\n%s", lines, 4+len(want), &stdout)
+	}
+}
+
+// cancelOnWrite ends a run at its first line of progress.
+type cancelOnWrite struct {
+	bytes.Buffer
+	cancel context.CancelFunc
+}
+
+func (c *cancelOnWrite) Write(b []byte) (int, error) {
+	c.cancel()
+	return c.Buffer.Write(b)
+}
+
+func TestCancelledRunFailsAndLeavesNothing(t *testing.T) {
+	expectNothingLeft(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	stderr := &cancelOnWrite{cancel: cancel}
+	if code := run(ctx, smallArgs(), &bytes.Buffer{}, stderr); code != exitError {
+		t.Errorf("exit code %d, want %d\n%s", code, exitError, stderr)
+	}
+	if !strings.Contains(stderr.String(), context.Canceled.Error()) {
+		t.Errorf("the cancellation is not named:\n%s", stderr)
+	}
+}
+
+func TestEdgeThatDoesNotStartIsNamedAndLeavesNothing(t *testing.T) {
+	expectNothingLeft(t)
+	broken := filepath.Join(t.TempDir(), "edge")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho no such flag\nexit 2\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	code := run(t.Context(), smallArgs("--proxies", "edge", "--edge", broken), &bytes.Buffer{}, &stderr)
+	if code != exitError || !strings.Contains(stderr.String(), "no such flag") {
+		t.Errorf("exit code %d:\n%s", code, &stderr)
+	}
+}
+
+// expectNothingLeft looks at the test's end for children of this process and for files of a lab.
+func expectNothingLeft(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	t.Cleanup(func() { checkNothingLeft(t, dir) })
+}
+
+func checkNothingLeft(t *testing.T, dir string) {
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+		t.Errorf("files left: %q", left)
+	}
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil || len(files) == 0 {
+		t.Skip("this kernel lists no children")
+	}
+	for _, file := range files {
+		if children, err := os.ReadFile(file); err == nil && len(bytes.TrimSpace(children)) > 0 {
+			t.Errorf("children left: %s", children)
+		}
+	}
+}
+
+func TestBadArgumentsAreOneLine(t *testing.T) {
+	for _, args := range [][]string{
+		{"--no-such-flag"}, {"word"}, {"--proxies", "nginx"}, {"--proxies", ""}, {"--proxies", "relay,relay"},
+		{"--down", "0"}, {"--down", "x"}, {"--up", "32769"}, {"--rounds", "0"}, {"--volume", "1"}, {"--writes", "0"},
+		{"--keystrokes", "-1"}, {"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), args, &stdout, &stderr)
+		if code != exitUsage || strings.Count(stderr.String(), "\n") != 1 || stdout.Len() > 0 {
+			t.Errorf("%q: exit code %d, %q", args, code, &stderr)
+		}
+	}
+}
+
+func TestHelpNamesEveryFlag(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"--help"}, &stdout, &stderr); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	for _, name := range []string{"proxies", "rounds", "sessions", "edge", "json"} {
+		if !strings.Contains(stderr.String(), "-"+name) {
+			t.Errorf("no --%s in\n%s", name, &stderr)
+		}
+	}
+}
+
+func TestTransferIsAWholeNumberOfWrites(t *testing.T) {
+	s := settings{Volume: 1 << 20, Writes: 1000}
+	for size, want := range map[int]int64{32 << 10: 1 << 20, 3000: 349 * 3000, 100: 100_000, 1: 1000} {
+		if got := s.transferSize(size); got != want {
+			t.Errorf("writes of %d: %d bytes, want %d", size, got, want)
+		}
+	}
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	s, err := parseSettings(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay"}) || s.Keystrokes*s.Rounds < 20_000 {
+		t.Errorf("defaults: %+v", s)
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// edgePackage is what is built when no binary is given.
+const edgePackage = "edge/cmd/edge"
+
+// readyPoll is the pause between two looks at a readiness probe.
+const readyPoll = 50 * time.Millisecond
+
+// findEdge builds the binary once, unless one was given.
+func (l *lab) findEdge(ctx context.Context) error {
+	if l.edge != "" {
+		return nil
+	}
+	binary := filepath.Join(l.dir, "edge")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, edgePackage)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("bench: build edge: %w\n%s", err, out)
+	}
+	l.edge = binary
+	return nil
+}
+
+// startEdge runs edge serve as its users do: it verifies the client's token and impersonates upstream.
+func startEdge(ctx context.Context, l *lab) (*process, string, error) {
+	if err := l.findEdge(ctx); err != nil {
+		return nil, "", err
+	}
+	if err := l.writeKubeconfig(); err != nil {
+		return nil, "", err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := l.run("edge", exec.Command(l.edge, "serve",
+		"--kubeconfig", l.kubeconfig,
+		"--oidc-issuer-url", l.issuer.url,
+		"--oidc-client-id", clientID,
+		"--oidc-ca-file", l.pki.caFile,
+		"--bind-address", "127.0.0.1",
+		"--secure-port", strconv.Itoa(ports[0]),
+		"--readiness-probe-port", strconv.Itoa(ports[1]),
+		"--tls-cert-file", l.pki.certFile,
+		"--tls-private-key-file", l.pki.keyFile,
+	))
+	if err != nil {
+		return nil, "", err
+	}
+	if err := awaitReady(ctx, p, fmt.Sprintf("http://127.0.0.1:%d/ready", ports[1])); err != nil {
+		return nil, "", p.failure(fmt.Errorf("bench: edge is not ready: %w", err))
+	}
+	return p, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), nil
+}
+
+// awaitReady polls until the probe answers 200.
+func awaitReady(ctx context.Context, p *process, probe string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, probe, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.done:
+			return errExited
+		case <-time.After(readyPoll):
+		}
+	}
+}
+
+// writeKubeconfig names upstream as the cluster (JSON is YAML). Upstream asks for no credential.
+func (l *lab) writeKubeconfig() error {
+	l.kubeconfig = filepath.Join(l.dir, "kubeconfig")
+	type object = map[string]any
+	text, err := json.Marshal(object{
+		"apiVersion": "v1", "kind": "Config", "current-context": "bench",
+		"clusters": []object{{"name": "bench", "cluster": object{
+			"server": "https://" + l.upstream, "certificate-authority": l.pki.caFile}}},
+		"users":    []object{{"name": "bench", "user": object{"token": "bench"}}},
+		"contexts": []object{{"name": "bench", "context": object{"cluster": "bench", "user": "bench"}}},
+	})
+	if err != nil {
+		return fmt.Errorf("bench: encode a kubeconfig: %w", err)
+	}
+	if err := os.WriteFile(l.kubeconfig, text, 0o600); err != nil {
+		return fmt.Errorf("bench: write a kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// freePorts finds n different loopback ports that nobody listens on. Somebody else may take one before
+// edge does: then edge says so and the run ends.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("bench: find a free port: %w", err)
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports, nil
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+const (
+	// turnTimeout ends a turn that hangs.
+	turnTimeout = 3 * time.Minute
+	// warmKeystrokes go ahead of those that are measured, in the same session.
+	warmKeystrokes = 500
+	gigabyte       = 1e9
+)
+
+// experiment is one turn of one proxy: it yields a reading for each of its measures.
+type experiment struct {
+	name string
+	run  func(context.Context, *proxy) ([]reading, error)
+}
+
+// cpuExperiments are run by long-lived proxies.
+func cpuExperiments(s settings) []experiment {
+	var all []experiment
+	for _, size := range s.Down {
+		all = append(all, downExperiment(s.transferSize(size), size))
+	}
+	for _, size := range s.Up {
+		all = append(all, upExperiment(s.transferSize(size), size))
+	}
+	if s.Keystrokes > 0 {
+		all = append(all, keystrokeExperiment(s.Keystrokes))
+	}
+	return all
+}
+
+// turn runs an experiment under a limit of time. An error says what the proxy said last.
+func (e experiment) turn(ctx context.Context, p *proxy) ([]reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	readings, err := e.run(ctx, p)
+	if err != nil {
+		return nil, p.failure(fmt.Errorf("%s, %s: %w", p.name, e.name, errors.Join(err, ctx.Err())))
+	}
+	return readings, nil
+}
+
+func downExperiment(volume int64, size int) experiment {
+	m := measure{Name: "down, " + sizeName(size), Unit: "CPU s/GB"}
+	return experiment{m.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
+		s, err := p.target.open(ctx, false, "download", strconv.FormatInt(volume, 10), strconv.Itoa(size))
+		if err != nil {
+			return nil, err
+		}
+		defer s.close()
+		cpu, err := p.cpuOf(func() error {
+			if err := s.begin(); err != nil {
+				return err
+			}
+			return s.receive(volume)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return []reading{{m, cpu.Seconds() / (float64(volume) / gigabyte)}}, s.finish()
+	}}
+}
+
+func upExperiment(volume int64, size int) experiment {
+	m := measure{Name: "up, " + sizeName(size), Unit: "CPU s/GB"}
+	return experiment{m.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
+		s, err := p.target.open(ctx, false, "upload", strconv.FormatInt(volume, 10))
+		if err != nil {
+			return nil, err
+		}
+		defer s.close()
+		s.sending(size)
+		cpu, err := p.cpuOf(func() error {
+			if err := s.begin(); err != nil {
+				return err
+			}
+			for range volume / int64(size) {
+				if err := s.send(); err != nil {
+					return err
+				}
+			}
+			return s.receive(1)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return []reading{{m, cpu.Seconds() / (float64(volume) / gigabyte)}}, s.finish()
+	}}
+}
+
+// keystrokeExperiment waits for each echo before it sends the next: nobody's batching can help.
+func keystrokeExperiment(count int) experiment {
+	cost := measure{Name: "keystroke", Unit: "CPU us"}
+	p50 := measure{Name: "keystroke", Unit: "p50 us"}
+	p99 := measure{Name: "keystroke", Unit: "p99 us"}
+	return experiment{cost.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
+		s, err := p.target.open(ctx, true, "echo")
+		if err != nil {
+			return nil, err
+		}
+		defer s.close()
+		if err := s.begin(); err != nil {
+			return nil, err
+		}
+		s.sending(1)
+		roundTrip := func() error {
+			if err := s.send(); err != nil {
+				return err
+			}
+			return s.receive(1)
+		}
+		for range warmKeystrokes {
+			if err := roundTrip(); err != nil {
+				return nil, err
+			}
+		}
+		took := make([]time.Duration, count)
+		cpu, err := p.cpuOf(func() error {
+			for i := range took {
+				start := time.Now()
+				if err := roundTrip(); err != nil {
+					return err
+				}
+				took[i] = time.Since(start)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		slices.Sort(took)
+		return []reading{
+			{cost, microseconds(cpu) / float64(count)},
+			{p50, microseconds(percentile(took, 50))},
+			{p99, microseconds(percentile(took, 99))},
+		}, nil
+	}}
+}
+
+// cpuOf is what work cost the proxy.
+func (p *proxy) cpuOf(work func() error) (time.Duration, error) {
+	before, err := p.cpu()
+	if err != nil {
+		return 0, err
+	}
+	if err := work(); err != nil {
+		return 0, err
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return 0, err
+	}
+	return after - before, nil
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

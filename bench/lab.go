@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// startTimeout bounds how long a process may take until it serves.
+const startTimeout = 30 * time.Second
+
+// peer is a kind of proxy.
+type peer struct {
+	name        string
+	subprotocol string // what the client offers it
+	start       func(context.Context, *lab) (*process, string, error)
+}
+
+// peers are all that can be measured, in the order in which they take turns by default.
+var peers = []peer{
+	{"edge", subprotocolV5, startEdge},
+	{"translator", subprotocolV5, startRole("translator")},
+	{"relay", subprotocolV4, startRole("relay")},
+}
+
+func peerNames() []string {
+	var all []string
+	for _, p := range peers {
+		all = append(all, p.name)
+	}
+	return all
+}
+
+func peerNamed(name string) (peer, bool) {
+	i := slices.IndexFunc(peers, func(p peer) bool { return p.name == name })
+	if i < 0 {
+		return peer{}, false
+	}
+	return peers[i], true
+}
+
+// lab is what all measures share: certificates, the issuer and upstream. It owns every process of the
+// run, so that close ends them all.
+type lab struct {
+	dir        string
+	pki        *pki
+	issuer     *issuer
+	token      string
+	edge       string // path of edge's binary, once it is known
+	upstream   string // host:port
+	kubeconfig string // names upstream, for edge
+	processes  []*process
+}
+
+// proxy is a running peer.
+type proxy struct {
+	*process
+	target target
+}
+
+func openLab(ctx context.Context, edge string) (_ *lab, err error) {
+	l := &lab{edge: edge}
+	defer func() {
+		if err != nil {
+			l.close()
+		}
+	}()
+	if l.dir, err = os.MkdirTemp("", "bench-"); err != nil {
+		return nil, fmt.Errorf("bench: make a folder: %w", err)
+	}
+	if l.pki, err = newPKI(l.dir); err != nil {
+		return nil, err
+	}
+	if l.issuer, err = startIssuer(l.pki); err != nil {
+		return nil, err
+	}
+	if l.token, err = l.issuer.token(); err != nil {
+		return nil, err
+	}
+	if _, l.upstream, err = startRole("upstream")(ctx, l); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// close ends all that the lab has started and removes its files.
+func (l *lab) close() {
+	for _, p := range slices.Backward(l.processes) {
+		p.stop()
+	}
+	if l.issuer != nil {
+		l.issuer.close()
+	}
+	_ = os.RemoveAll(l.dir)
+}
+
+// startProxy starts a fresh process of a peer. It ends with its stop, and with the lab at the latest.
+func (l *lab) startProxy(ctx context.Context, p peer) (*proxy, error) {
+	process, address, err := p.start(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	return &proxy{process: process, target: target{
+		address: address, subprotocol: p.subprotocol, token: l.token, pool: l.pki.pool,
+	}}, nil
+}
+
+// run starts cmd as a process of the lab.
+func (l *lab) run(name string, cmd *exec.Cmd) (*process, error) {
+	p, err := startProcess(name, cmd)
+	if err != nil {
+		return nil, err
+	}
+	l.processes = append(l.processes, p)
+	return p, nil
+}
+
+// startRole starts this program again as the named role and waits for the address that it prints.
+func startRole(name string) func(context.Context, *lab) (*process, string, error) {
+	return func(ctx context.Context, l *lab) (*process, string, error) {
+		config := roleConfig{CAFile: l.pki.caFile, CertFile: l.pki.certFile, KeyFile: l.pki.keyFile}
+		if l.upstream != "" {
+			config.Upstream = "https://" + l.upstream
+		}
+		self, err := os.Executable()
+		if err != nil {
+			return nil, "", fmt.Errorf("bench: find this program: %w", err)
+		}
+		cmd := exec.Command(self, roleCommand, name)
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			return nil, "", fmt.Errorf("bench: start %s: %w", name, err)
+		}
+		printed, stdout, err := os.Pipe()
+		if err != nil {
+			return nil, "", fmt.Errorf("bench: start %s: %w", name, err)
+		}
+		defer printed.Close()
+		cmd.Stdout = stdout
+		p, err := l.run(name, cmd)
+		_ = stdout.Close() // the child's copy is left, so that its end is this pipe's end
+		if err != nil {
+			return nil, "", err
+		}
+		address, err := configureRole(ctx, config, stdin, printed)
+		if err != nil {
+			return nil, "", p.failure(fmt.Errorf("bench: start %s: %w", name, err))
+		}
+		return p, address, nil
+	}
+}
+
+// configureRole leaves stdin open: its end is the role's end.
+func configureRole(ctx context.Context, c roleConfig, stdin io.Writer, printed *os.File) (string, error) {
+	if err := printed.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
+		return "", err
+	}
+	defer context.AfterFunc(ctx, func() { _ = printed.SetReadDeadline(time.Now()) })()
+	if err := json.NewEncoder(stdin).Encode(c); err != nil {
+		return "", err
+	}
+	line, err := bufio.NewReader(io.LimitReader(printed, maxTail)).ReadString('\n')
+	if err != nil {
+		return "", errors.Join(err, ctx.Err())
+	}
+	return strings.TrimSpace(line), nil
+}

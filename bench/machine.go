@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+)
+
+// machine is what a figure depends on besides the code.
+type machine struct {
+	Cores      int    `json:"cores"`
+	GOMAXPROCS int    `json:"gomaxprocs"`
+	Model      string `json:"model"`
+	MemoryKiB  int64  `json:"memoryKiB"`
+	Kernel     string `json:"kernel"`
+	HugePages  string `json:"transparentHugePages"` // "always" rounds a Go heap's resident size up
+	Go         string `json:"go"`
+}
+
+// describeMachine leaves blank what the machine does not tell.
+func describeMachine() machine {
+	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
+	meminfo, _ := os.ReadFile("/proc/meminfo")
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	huge, _ := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+	model, _ := procField(string(cpuinfo), "model name")
+	memory, _ := procKiB(string(meminfo), "MemTotal")
+	return machine{
+		Cores:      runtime.NumCPU(),
+		GOMAXPROCS: runtime.GOMAXPROCS(0),
+		Model:      model,
+		MemoryKiB:  memory,
+		Kernel:     strings.TrimSpace(string(kernel)),
+		HugePages:  bracketed(string(huge)),
+		Go:         runtime.Version(),
+	}
+}
+
+func (m machine) String() string {
+	return fmt.Sprintf("%d cores (GOMAXPROCS %d) %s, %d MiB, Linux %s, huge pages %s, %s", m.Cores, m.GOMAXPROCS,
+		m.Model, m.MemoryKiB>>10, m.Kernel, m.HugePages, m.Go)
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+
+	upgradeproxy "k8s.io/apimachinery/pkg/util/proxy"
+	translate "k8s.io/apiserver/pkg/util/proxy"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
+)
+
+// unlimited is the API server's MaxBytesPerSec unless PerConnectionBandwidthLimitBytesPerSec is set.
+const unlimited = 0
+
+// newTranslator serves exec as kube-apiserver does when a kubelet takes no WebSocket: both handlers are
+// made per request, WebSocket v5 is translated, and every other upgrade passes through.
+func newTranslator(c roleConfig) (http.Handler, error) {
+	upstream, transport, err := c.upstreamTransport()
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		location := upstream.JoinPath(r.URL.Path)
+		location.RawQuery = r.URL.RawQuery
+		streams := execStreams(r.URL.Query())
+		passer := upgradeproxy.NewUpgradeAwareHandler(location, transport, false, true, responder{})
+		passer.MaxBytesPerSec = unlimited
+		translator := translate.NewStreamTranslatorHandler(location, transport, unlimited, translate.Options{
+			Stdin: streams.stdin, Stdout: streams.stdout, Stderr: streams.stderr, Tty: streams.tty,
+		})
+		translate.NewTranslatingHandler(passer, translator, wsstream.IsWebSocketRequestWithStreamCloseProtocol).ServeHTTP(w, r)
+	}), nil
+}
+
+// newRelay copies an upgraded connection's bytes without a look at them.
+func newRelay(c roleConfig) (http.Handler, error) {
+	upstream, transport, err := c.upstreamTransport()
+	if err != nil {
+		return nil, err
+	}
+	return &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(upstream) },
+		Transport: transport,
+	}, nil
+}
+
+// responder says what went wrong before an upgrade.
+type responder struct{}
+
+func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), http.StatusBadGateway)
+}
+
+// streamSet is which streams an exec request asks for.
+type streamSet struct {
+	stdin, stdout, stderr, tty bool
+}
+
+func execStreams(query url.Values) streamSet {
+	asked := func(name string) bool {
+		yes, err := strconv.ParseBool(query.Get(name))
+		return err == nil && yes
+	}
+	return streamSet{stdin: asked("stdin"), stdout: asked("stdout"), stderr: asked("stderr"), tty: asked("tty")}
+}

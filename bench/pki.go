@@ -1,0 +1,83 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// pkiLifetime outlives every run.
+const pkiLifetime = 24 * time.Hour
+
+// pki is one authority and one certificate for 127.0.0.1 that every server of a run shows.
+type pki struct {
+	caFile, certFile, keyFile string
+	pool                      *x509.CertPool
+	certificate               tls.Certificate
+}
+
+// newPKI makes both and writes them into dir.
+func newPKI(dir string) (*pki, error) {
+	now := time.Now()
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench CA"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(pkiLifetime),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "bench"},
+		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("bench: make a key: %w", err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("bench: make a key: %w", err)
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	if err != nil {
+		return nil, fmt.Errorf("bench: make an authority: %w", err)
+	}
+	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
+	if err != nil {
+		return nil, fmt.Errorf("bench: make a certificate: %w", err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("bench: encode a key: %w", err)
+	}
+	p := &pki{
+		caFile: filepath.Join(dir, "ca.pem"), certFile: filepath.Join(dir, "cert.pem"), keyFile: filepath.Join(dir, "key.pem"),
+		pool:        x509.NewCertPool(),
+		certificate: tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: key},
+	}
+	for _, file := range []struct {
+		name, kind string
+		der        []byte
+	}{{p.caFile, "CERTIFICATE", caDER}, {p.certFile, "CERTIFICATE", leafDER}, {p.keyFile, "PRIVATE KEY", keyDER}} {
+		text := pem.EncodeToMemory(&pem.Block{Type: file.kind, Bytes: file.der})
+		if err := os.WriteFile(file.name, text, 0o600); err != nil {
+			return nil, fmt.Errorf("bench: write a certificate: %w", err)
+		}
+	}
+	authority, err := x509.ParseCertificate(caDER)
+	if err != nil {
+		return nil, fmt.Errorf("bench: read the authority back: %w", err)
+	}
+	p.pool.AddCert(authority)
+	return p, nil
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+	"time"
+)
+
+// baselines are the proxies that the others are divided by, one column each.
+var baselines = []string{"relay", "translator"}
+
+// measure is one figure that a run reports.
+type measure struct {
+	Name string `json:"name"`
+	Unit string `json:"unit"`
+}
+
+// reading is the value of one measure in one turn of one proxy.
+type reading struct {
+	measure
+	value float64
+}
+
+// report is a whole run: what it ran on, what it was asked, what it read.
+type report struct {
+	Started  time.Time        `json:"started"`
+	Seconds  float64          `json:"seconds"` // how long the run took
+	Machine  machine          `json:"machine"`
+	Settings settings         `json:"settings"`
+	Measures []*measureResult `json:"measures"` // in the order of their first reading
+}
+
+type measureResult struct {
+	measure
+	Proxies []*proxyResult `json:"proxies"` // in the order of their first reading
+}
+
+type proxyResult struct {
+	Proxy   string    `json:"proxy"`
+	Samples []float64 `json:"samples"` // one per round, in the order of the rounds
+	summary
+	Ratios map[string]summary `json:"ratios,omitempty"` // by the baseline's name
+}
+
+// add records what one turn of a proxy read.
+func (r *report) add(proxy string, readings []reading) {
+	for _, reading := range readings {
+		m := r.result(reading.measure)
+		p := m.proxy(proxy)
+		if p == nil {
+			p = &proxyResult{Proxy: proxy}
+			m.Proxies = append(m.Proxies, p)
+		}
+		p.Samples = append(p.Samples, reading.value)
+	}
+}
+
+// finish computes summaries and ratios once all samples are there.
+func (r *report) finish(now time.Time) {
+	r.Seconds = now.Sub(r.Started).Seconds()
+	for _, m := range r.Measures {
+		for _, p := range m.Proxies {
+			p.summary = summarize(p.Samples)
+			p.Ratios = map[string]summary{}
+			for _, name := range baselines {
+				if base := m.proxy(name); base != nil && base != p {
+					p.Ratios[name] = summarize(pairedRatios(p.Samples, base.Samples))
+				}
+			}
+		}
+	}
+}
+
+func (r *report) result(m measure) *measureResult {
+	i := slices.IndexFunc(r.Measures, func(x *measureResult) bool { return x.measure == m })
+	if i < 0 {
+		r.Measures = append(r.Measures, &measureResult{measure: m})
+		i = len(r.Measures) - 1
+	}
+	return r.Measures[i]
+}
+
+func (m *measureResult) proxy(name string) *proxyResult {
+	i := slices.IndexFunc(m.Proxies, func(p *proxyResult) bool { return p.Proxy == name })
+	if i < 0 {
+		return nil
+	}
+	return m.Proxies[i]
+}
+
+// writeTable prints one line per measure and proxy, columns aligned, below a line about the machine.
+func writeTable(w io.Writer, r *report) error {
+	fmt.Fprintf(w, "%s\n", r.Machine)
+	fmt.Fprintf(w, "%s, %d rounds (%d idle) in %.0f s\n\n", r.Started.Format(time.DateTime), r.Settings.Rounds,
+		r.Settings.IdleRounds, r.Seconds)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(tw, "measure\tunit\tproxy\tmedian\tspread")
+	for _, name := range baselines {
+		fmt.Fprintf(tw, "\tx %s", name)
+	}
+	fmt.Fprintln(tw)
+	for _, m := range r.Measures {
+		for _, p := range m.Proxies {
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s - %s", m.Name, m.Unit, p.Proxy,
+				digits(p.Median), digits(p.Min), digits(p.Max))
+			for _, name := range baselines {
+				ratio := "-"
+				if x, ok := p.Ratios[name]; ok {
+					ratio = strconv.FormatFloat(x.Median, 'f', 2, 64)
+				}
+				fmt.Fprintf(tw, "\t%s", ratio)
+			}
+			fmt.Fprintln(tw)
+		}
+	}
+	return tw.Flush()
+}
+
+// digits prints three significant digits, and all of them before the point.
+func digits(v float64) string {
+	switch {
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	case v >= 1:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	default:
+		return strconv.FormatFloat(v, 'f', 3, 64)
+	}
+}
+
+// sizeName names a size in bytes by its largest whole unit.
+func sizeName(n int) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return strconv.Itoa(n>>20) + " MiB"
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return strconv.Itoa(n>>10) + " KiB"
+	default:
+		return strconv.Itoa(n) + " B"
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+func TestTable(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r := &report{Started: start, Settings: settings{Rounds: 3, IdleRounds: 1}, Machine: machine{
+		Cores: 2, GOMAXPROCS: 2, Model: "A CPU", MemoryKiB: 2 << 20, Kernel: "6.1", HugePages: "madvise", Go: "go1.26"}}
+	down := measure{"down, 32 KiB", "CPU s/GB"}
+	idle := measure{"idle session", "RSS KiB"}
+	for _, turn := range [][3]float64{{1, 3, 1}, {1.5, 3, 2}, {0.5, 4, 1}} {
+		r.add("edge", []reading{{down, turn[0]}})
+		r.add("translator", []reading{{down, turn[1]}})
+		r.add("relay", []reading{{down, turn[2]}})
+	}
+	r.add("edge", []reading{{idle, 61.26}})
+	r.add("relay", []reading{{idle, 122.52}})
+	r.finish(start.Add(90 * time.Second))
+	var got bytes.Buffer
+	if err := writeTable(&got, r); err != nil {
+		t.Fatal(err)
+	}
+	const want = `2 cores (GOMAXPROCS 2) A CPU, 2048 MiB, Linux 6.1, huge pages madvise, go1.26
+2026-01-02 03:04:05, 3 rounds (1 idle) in 90 s
+
+measure       unit      proxy       median  spread        x relay  x translator
+down, 32 KiB  CPU s/GB  edge        1.00    0.500 - 1.50  0.75     0.33
+down, 32 KiB  CPU s/GB  translator  3.00    3.00 - 4.00   3.00     -
+down, 32 KiB  CPU s/GB  relay       1.00    1.00 - 2.00   -        0.33
+idle session  RSS KiB   edge        61.3    61.3 - 61.3   0.50     -
+idle session  RSS KiB   relay       123     123 - 123     -        -
+`
+	if got.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &got, want)
+	}
+}
+
+func TestSizeName(t *testing.T) {
+	for n, want := range map[int]string{100: "100 B", 1024: "1 KiB", 1500: "1500 B", 32 << 10: "32 KiB", 1 << 20: "1 MiB"} {
+		if got := sizeName(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}

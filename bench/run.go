@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Warm-up of a long-lived proxy: enough for its pools, and for TLS records to grow.
+const (
+	warmVolume = 16 << 20
+	warmWrite  = 32 << 10
+)
+
+// measureAll runs every experiment on every proxy, proxies taking turns, and leaves no process behind.
+func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, error) {
+	l, err := openLab(ctx, s.Edge)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	r := &report{Started: time.Now(), Machine: describeMachine(), Settings: s}
+	if err := measureCPU(ctx, l, s, r, progress); err != nil {
+		return nil, err
+	}
+	if err := measureIdle(ctx, l, s, r, progress); err != nil {
+		return nil, err
+	}
+	r.finish(time.Now())
+	return r, nil
+}
+
+func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
+	var proxies []*proxy
+	for _, name := range s.Proxies {
+		kind, _ := peerNamed(name)
+		p, err := l.startProxy(ctx, kind)
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		for _, warm := range []experiment{downExperiment(warmVolume, warmWrite), upExperiment(warmVolume, warmWrite)} {
+			if _, err := warm.turn(ctx, p); err != nil {
+				return err
+			}
+		}
+		proxies = append(proxies, p)
+	}
+	experiments := cpuExperiments(s)
+	for round := range s.Rounds {
+		for _, e := range experiments {
+			for _, p := range proxies {
+				readings, err := e.turn(ctx, p)
+				if err != nil {
+					return err
+				}
+				r.add(p.name, readings)
+				printProgress(progress, round, s.Rounds, p.name, readings)
+			}
+		}
+	}
+	return nil
+}
+
+func measureIdle(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
+	e := idleExperiment(s.Sessions, s.Settle)
+	for round := range s.IdleRounds {
+		for _, name := range s.Proxies {
+			kind, _ := peerNamed(name)
+			p, err := l.startProxy(ctx, kind)
+			if err != nil {
+				return err
+			}
+			readings, err := e.turn(ctx, p)
+			p.stop()
+			if err != nil {
+				return err
+			}
+			r.add(p.name, readings)
+			printProgress(progress, round, s.IdleRounds, p.name, readings)
+		}
+	}
+	return nil
+}
+
+func printProgress(w io.Writer, round, rounds int, proxy string, readings []reading) {
+	fmt.Fprintf(w, "%s round %d/%d: %s", time.Now().Format(time.TimeOnly), round+1, rounds, proxy)
+	for _, reading := range readings {
+		fmt.Fprintf(w, ", %s %s %s", reading.Name, digits(reading.value), reading.Unit)
+	}
+	fmt.Fprintln(w)
+}

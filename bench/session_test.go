@@ -1,0 +1,103 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+)
+
+const success = "\x03" + `{"metadata":{},"status":"Success"}`
+
+// A session must tell every wrong end from the right one, or a broken proxy would look fast.
+func TestSessionAgainstAScript(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		messages []string // what the server sends after it has opened
+		err      error    // of receive(4), then finish
+		text     string   // in an error of another kind
+	}{
+		{name: "whole", messages: []string{"\x01abcd", success}},
+		{name: "in parts", messages: []string{"\x01", "\x01a", "\x01bc", "\x01d", success}},
+		{name: "too much", messages: []string{"\x01abcde", success}, err: errSurplus},
+		{name: "too much later", messages: []string{"\x01abcd", "\x01e", success}, err: errSurplus},
+		{name: "too little", messages: []string{"\x01abc", success}, err: errEarlyEnd},
+		{name: "cut", messages: []string{"\x01abc"}, text: "close 1006"},
+		{name: "no status", messages: []string{"\x01abcd"}, text: "no status"},
+		{name: "on stderr", messages: []string{"\x02oops"}, text: "channel 2"},
+		{name: "failure", messages: []string{"\x01abcd", "\x03" + `{"status":"Failure","message":"exit 7"}`}, text: "exit 7"},
+		{name: "not a status", messages: []string{"\x01abcd", "\x03oops"}, text: "read the status"},
+		{name: "no channel", messages: []string{""}, text: "channel"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := scripted(t, subprotocolV5, test.messages).open(t.Context(), true, "echo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			if err = s.receive(4); err == nil {
+				err = s.finish()
+			}
+			switch {
+			case test.err == nil && test.text == "":
+				if err != nil {
+					t.Error(err)
+				}
+			case test.err != nil:
+				if !errors.Is(err, test.err) {
+					t.Errorf("%v, want %v", err, test.err)
+				}
+			case err == nil || !strings.Contains(err.Error(), test.text):
+				t.Errorf("%v, want %q in it", err, test.text)
+			}
+		})
+	}
+}
+
+func TestSessionRefusesAnotherSubprotocol(t *testing.T) {
+	target := scripted(t, subprotocolV4, nil)
+	target.subprotocol = subprotocolV5
+	if _, err := target.open(t.Context(), true, "echo"); err == nil || !strings.Contains(err.Error(), subprotocolV5) {
+		t.Error(err)
+	}
+}
+
+func TestRefusalIsReported(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "not for you", http.StatusForbidden)
+	}))
+	defer server.Close()
+	_, err := targetOf(server, subprotocolV5).open(t.Context(), true, "echo")
+	if err == nil || !strings.Contains(err.Error(), "403") || !strings.Contains(err.Error(), "not for you") {
+		t.Error(err)
+	}
+}
+
+// scripted serves one session that begins with the ready byte, sends messages, and ends without a close.
+func scripted(t *testing.T, subprotocol string, messages []string) target {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upgrader := websocket.Upgrader{Subprotocols: []string{subprotocol}}
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for _, message := range append([]string{"\x01", "\x01" + string(byte(readyByte))}, messages...) {
+			if conn.WriteMessage(websocket.BinaryMessage, []byte(message)) != nil {
+				return
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	return targetOf(server, subprotocol)
+}
+
+func targetOf(server *httptest.Server, subprotocol string) target {
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	return target{address: server.Listener.Addr().String(), subprotocol: subprotocol, token: "secret", pool: pool}
+}

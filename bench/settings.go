@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxWrite bounds a write size, in bytes. kubectl sends no more in one message, and the client's write
+// buffer holds it whole: gorilla cuts what does not fit into fragments, and golang.org/x/net/websocket
+// takes the first byte of a continuation for a channel.
+const maxWrite = 32 << 10
+
+// maxSessions keeps a proxy, which holds two sockets per session, under a limit of 20,000 descriptors.
+const maxSessions = 9500
+
+// settings is what one run measures. It goes into the report as it is.
+type settings struct {
+	Proxies    []string      `json:"proxies"`    // names of peers, in the order in which they take turns
+	Rounds     int           `json:"rounds"`     // turns of each proxy at every measure of CPU
+	Volume     int64         `json:"volume"`     // bytes of one transfer
+	Writes     int64         `json:"writes"`     // most writes of one transfer: bounds the volume of small writes
+	Down       []int         `json:"down"`       // write sizes towards the client, bytes
+	Up         []int         `json:"up"`         // write sizes from the client, bytes
+	Keystrokes int           `json:"keystrokes"` // round trips of one turn; 0 measures none
+	IdleRounds int           `json:"idleRounds"` // turns of each proxy at idle sessions; 0 measures none
+	Sessions   int           `json:"sessions"`   // idle sessions of one turn
+	Settle     time.Duration `json:"settle"`     // wait before resident memory is read, nanoseconds in JSON
+	Edge       string        `json:"-"`          // edge's binary; empty builds ./cmd/edge
+	JSON       string        `json:"-"`          // file for the report; empty writes none
+}
+
+func defaultSettings() settings {
+	return settings{
+		Proxies:    peerNames(),
+		Rounds:     5,
+		Volume:     256 << 20,
+		Writes:     80_000,
+		Down:       []int{32 << 10, 4 << 10, 100},
+		Up:         []int{32 << 10},
+		Keystrokes: 10_000,
+		IdleRounds: 3,
+		Sessions:   1000,
+		Settle:     5 * time.Second,
+	}
+}
+
+func parseSettings(args []string, usage io.Writer) (settings, error) {
+	s := defaultSettings()
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // an error is one line, which the caller prints
+	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order in which they take turns")
+	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy at every measure of CPU")
+	fs.Int64Var(&s.Volume, "volume", s.Volume, "bytes of one transfer")
+	fs.Int64Var(&s.Writes, "writes", s.Writes, "most writes of one transfer, whatever its volume")
+	fs.Var((*sizes)(&s.Down), "down", "write sizes towards the client, in bytes; empty for none")
+	fs.Var((*sizes)(&s.Up), "up", "write sizes from the client, in bytes; empty for none")
+	fs.IntVar(&s.Keystrokes, "keystrokes", s.Keystrokes, "keystroke round trips of one turn; 0 for none")
+	fs.IntVar(&s.IdleRounds, "idle-rounds", s.IdleRounds, "turns of each proxy at idle sessions; 0 for none")
+	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "idle sessions of one turn")
+	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before resident memory is read")
+	fs.StringVar(&s.Edge, "edge", s.Edge, "edge's binary; built from cmd/edge when not given")
+	fs.StringVar(&s.JSON, "json", s.JSON, "file to write the report to, as JSON")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fs.SetOutput(usage)
+			fmt.Fprintln(usage, "bench measures edge beside its peers: table on stdout, progress on stderr.")
+			fs.PrintDefaults()
+		}
+		return settings{}, fmt.Errorf("bench: %w", err)
+	}
+	if fs.NArg() > 0 {
+		return settings{}, fmt.Errorf("bench: unexpected argument %q", fs.Arg(0))
+	}
+	return s, s.validate()
+}
+
+func (s settings) validate() error {
+	if len(s.Proxies) == 0 {
+		return fmt.Errorf("bench: --proxies names none of %s", strings.Join(peerNames(), ", "))
+	}
+	for i, name := range s.Proxies {
+		if _, ok := peerNamed(name); !ok {
+			return fmt.Errorf("bench: --proxies: %q is none of %s", name, strings.Join(peerNames(), ", "))
+		}
+		if slices.Contains(s.Proxies[:i], name) {
+			return fmt.Errorf("bench: --proxies: %q is there twice", name)
+		}
+	}
+	for _, size := range slices.Concat(s.Down, s.Up) {
+		if size < 1 || size > maxWrite {
+			return fmt.Errorf("bench: a write of %d bytes is not between 1 and %d", size, maxWrite)
+		}
+	}
+	switch {
+	case s.Rounds < 1:
+		return fmt.Errorf("bench: --rounds %d is less than 1", s.Rounds)
+	case s.Volume < maxWrite:
+		return fmt.Errorf("bench: --volume %d is less than %d", s.Volume, maxWrite)
+	case s.Writes < 1:
+		return fmt.Errorf("bench: --writes %d is less than 1", s.Writes)
+	case s.Keystrokes < 0:
+		return fmt.Errorf("bench: --keystrokes %d is negative", s.Keystrokes)
+	case s.IdleRounds < 0:
+		return fmt.Errorf("bench: --idle-rounds %d is negative", s.IdleRounds)
+	case s.Sessions < 1 || s.Sessions > maxSessions:
+		return fmt.Errorf("bench: --sessions %d is not between 1 and %d", s.Sessions, maxSessions)
+	case s.Settle < 0:
+		return fmt.Errorf("bench: --settle %s is negative", s.Settle)
+	}
+	return nil
+}
+
+// transferSize is the volume of a transfer in writes of size bytes: a whole number of them.
+func (s settings) transferSize(size int) int64 {
+	return min(s.Volume/int64(size), s.Writes) * int64(size)
+}
+
+// names is a comma-separated flag of words, sizes one of numbers.
+type (
+	names []string
+	sizes []int
+)
+
+func (n *names) String() string { return strings.Join(*n, ",") }
+
+func (n *names) Set(v string) error {
+	*n = splitList(v)
+	return nil
+}
+
+func (z *sizes) String() string {
+	words := make([]string, len(*z))
+	for i, n := range *z {
+		words[i] = strconv.Itoa(n)
+	}
+	return strings.Join(words, ",")
+}
+
+func (z *sizes) Set(v string) error {
+	*z = nil
+	for _, word := range splitList(v) {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return err
+		}
+		*z = append(*z, n)
+	}
+	return nil
+}
+
+func splitList(v string) []string {
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+)
+
+// Bytes that upstream and client say to each other around a workload.
+const (
+	readyByte = 'r' // upstream: the whole way stands
+	goByte    = 'g' // client: begin
+	doneByte  = 'd' // upstream: an upload's last byte is here
+)
+
+// readSize is the buffer of a command that reads its stdin, as io.Copy's.
+const readSize = 32 << 10
+
+// workloadRuntime runs the commands that the measures need instead of containers:
+//
+//	download <n> <size>   n bytes to stdout, in writes of size
+//	upload <n>            n bytes from stdin, then doneByte to stdout
+//	echo                  each read of stdin to stdout, until stdin ends
+//	idle                  nothing, until stdin ends
+type workloadRuntime struct{}
+
+func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Reader, out, _ io.WriteCloser, _ bool,
+	_ <-chan remotecommand.TerminalSize) error {
+	if in == nil || out == nil {
+		return fmt.Errorf("%w: stdin and stdout are needed", errCommand)
+	}
+	work, err := parseCommand(cmd)
+	if err != nil {
+		return err
+	}
+	if _, err := out.Write([]byte{readyByte}); err != nil {
+		return err
+	}
+	var first [1]byte
+	if _, err := io.ReadFull(in, first[:]); err != nil {
+		return fmt.Errorf("bench: wait for the client: %w", err)
+	}
+	return work(in, out)
+}
+
+func (workloadRuntime) Attach(context.Context, string, io.Reader, io.WriteCloser, io.WriteCloser, bool,
+	<-chan remotecommand.TerminalSize) error {
+	return errors.ErrUnsupported
+}
+
+func (workloadRuntime) PortForward(context.Context, string, int32, io.ReadWriteCloser) error {
+	return errors.ErrUnsupported
+}
+
+func parseCommand(cmd []string) (func(in io.Reader, out io.Writer) error, error) {
+	numbers := make([]int64, 0, 2)
+	for _, word := range cmd[min(1, len(cmd)):] {
+		n, err := strconv.ParseInt(word, 10, 64)
+		if err != nil || n < 1 || len(numbers) == cap(numbers) {
+			return nil, fmt.Errorf("%w: %q", errCommand, cmd)
+		}
+		numbers = append(numbers, n)
+	}
+	switch {
+	case len(cmd) == 3 && cmd[0] == "download" && numbers[1] <= maxWrite:
+		return func(_ io.Reader, out io.Writer) error { return download(out, numbers[0], numbers[1]) }, nil
+	case len(cmd) == 2 && cmd[0] == "upload":
+		return func(in io.Reader, out io.Writer) error { return upload(in, out, numbers[0]) }, nil
+	case len(cmd) == 1 && cmd[0] == "echo":
+		return echo, nil
+	case len(cmd) == 1 && cmd[0] == "idle":
+		return func(in io.Reader, _ io.Writer) error {
+			_, err := io.Copy(io.Discard, in)
+			return err
+		}, nil
+	}
+	return nil, fmt.Errorf("%w: %q", errCommand, cmd)
+}
+
+func download(out io.Writer, n, size int64) error {
+	block := bytes.Repeat([]byte{'x'}, int(size))
+	for n > 0 {
+		written, err := out.Write(block[:min(n, size)])
+		if err != nil {
+			return err
+		}
+		n -= int64(written)
+	}
+	return nil
+}
+
+func upload(in io.Reader, out io.Writer, n int64) error {
+	buf := make([]byte, readSize)
+	for n > 0 {
+		read, err := in.Read(buf)
+		n -= int64(read)
+		if err != nil && n > 0 {
+			return fmt.Errorf("bench: %d bytes of the upload are missing: %w", n, err)
+		}
+	}
+	if n < 0 {
+		return errSurplus
+	}
+	_, err := out.Write([]byte{doneByte})
+	return err
+}
+
+// echo writes what it reads at once: io.Copy would let a reader or writer batch.
+func echo(in io.Reader, out io.Writer) error {
+	buf := make([]byte, readSize)
+	for {
+		n, err := in.Read(buf)
+		if n > 0 {
+			if _, err := out.Write(buf[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

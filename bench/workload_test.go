@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+// recorder keeps each write apart.
+type recorder struct{ writes []string }
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.writes = append(r.writes, string(b))
+	return len(b), nil
+}
+
+func (r *recorder) Close() error { return nil }
+
+func TestCommands(t *testing.T) {
+	for _, test := range []struct {
+		command string
+		stdin   []string
+		want    []string
+		err     error
+	}{
+		{command: "download 10 4", stdin: []string{"g"}, want: []string{"r", "xxxx", "xxxx", "xx"}},
+		{command: "upload 5", stdin: []string{"g", "abc", "de"}, want: []string{"r", "d"}},
+		{command: "upload 5", stdin: []string{"g", "abc", "def"}, want: []string{"r"}, err: errSurplus},
+		{command: "upload 5", stdin: []string{"g", "abc"}, want: []string{"r"}, err: io.EOF},
+		{command: "echo", stdin: []string{"g", "a", "bc"}, want: []string{"r", "a", "bc"}},
+		{command: "idle", stdin: []string{"g", "a"}, want: []string{"r"}},
+		{command: "echo", want: []string{"r"}, err: io.EOF},
+		{command: "", err: errCommand},
+		{command: "sh", err: errCommand},
+		{command: "download 10", err: errCommand},
+		{command: "download 10 0", err: errCommand},
+		{command: "download 10 32769", err: errCommand},
+		{command: "download 10 4 1", err: errCommand},
+		{command: "upload x", err: errCommand},
+		{command: "upload -1", err: errCommand},
+		{command: "echo 1", err: errCommand},
+	} {
+		var parts []io.Reader
+		for _, part := range test.stdin {
+			parts = append(parts, strings.NewReader(part))
+		}
+		out := &recorder{}
+		err := workloadRuntime{}.Exec(t.Context(), "c", strings.Fields(test.command), io.MultiReader(parts...), out, nil, false, nil)
+		if !errors.Is(err, test.err) {
+			t.Errorf("%q %q: error %v, want %v", test.command, test.stdin, err, test.err)
+		}
+		if got, want := strings.Join(out.writes, " "), strings.Join(test.want, " "); got != want {
+			t.Errorf("%q %q: wrote %q, want %q", test.command, test.stdin, got, want)
+		}
+	}
+}
+
+func TestCommandNeedsStdinAndStdout(t *testing.T) {
+	if err := (workloadRuntime{}).Exec(t.Context(), "c", []string{"echo"}, nil, &recorder{}, nil, false, nil); !errors.Is(err, errCommand) {
+		t.Error(err)
+	}
+	if err := (workloadRuntime{}).Exec(t.Context(), "c", []string{"echo"}, &bytes.Buffer{}, nil, nil, false, nil); !errors.Is(err, errCommand) {
+		t.Error(err)
+	}
+}

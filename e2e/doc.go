@@ -1,0 +1,21 @@
+// Package e2e holds the tests of edge against real Kubernetes and real clients. Its folder testbed brings those up;
+// cmd/demo shows them to a person. The tests drive the edge binary from outside and import nothing of it.
+//
+//	cd e2e && go test -count=1 -timeout=60m -v ./...
+//
+// ends with a table: one row per cluster, path, client and verb. Without -count=1 go might show an earlier result: it does
+// not know that edge's sources matter. The first run builds Kubernetes, longer than go's usual 10 minutes allow.
+//
+//	EDGE_E2E_RESULTS    a folder for the table, as compatibility.md and compatibility.json
+//	EDGE_TESTBED_LOGS   a folder for the logs of all programs, of edge too
+//	EDGE_TESTBED_CACHE  where built programs are kept
+//
+//	file                  what it proves
+//	matrix_test.go        every verb works for every client on every path to every cluster
+//	silent_test.go        streams without a byte outlive the load balancer's 60 s
+//	failure_test.go       a session that breaks never looks like success
+//	rbac_test.go          people can do what RBAC grants them, and the API server's audit log names them
+//	unauthorized_test.go  tokens that must not be accepted
+//	identity_test.go      nothing that a client sends changes who edge says it is
+//	deploy_test.go        deploy/edge.yaml is what a cluster accepts
+package e2e

@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// startSleeper execs a process that only sleeps, over a dialect, and returns its process id inside the pod.
+func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines, string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	w, err := watchLines(d.exec(ctx, t, s, "alice", testbed.Namespace, "echo $$; exec sleep 600"), cancel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.stop)
+	pid, err := w.next(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, strings.TrimSpace(pid)
+}
+
+// waitCode is the client's exit code, -1 if it does not end within a minute and a half.
+func waitCode(w *lines) int {
+	timer := time.AfterFunc(90*time.Second, w.cancel)
+	defer timer.Stop()
+	for range w.c {
+	}
+	return w.wait()
+}
+
+// TestProcessKilled kills the process in the pod: the client's exit code is what a shell would say.
+func TestProcessKilled(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		file, err := bed.Kubeconfig(s.cluster.AdminAccess())
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin := bed.Kubectl("1.35", file) // past edge
+		for _, d := range dialects {
+			t.Run(d.name, func(t *testing.T) {
+				t.Parallel()
+				w, pid := startSleeper(t.Context(), t, s, d)
+				if r := admin.Run(t.Context(), "exec", "shell", "--", "kill", "-9", pid); r.Code != 0 {
+					t.Fatalf("kill %s: %s", pid, r.Stderr)
+				}
+				if code := waitCode(w); code != 137 {
+					t.Errorf("exit code %d, want 137; %s", code, w.stderr.String())
+				}
+			})
+		}
+	})
+}
+
+// TestAPIServerKilled kills the API server under sessions of every dialect: no client may take that for success. It has a
+// cluster of its own.
+func TestAPIServerKilled(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	s, err := startSite(ctx, testbed.Old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions := make([]*lines, len(dialects))
+	for i, d := range dialects {
+		sessions[i], _ = startSleeper(ctx, t, s, d)
+	}
+	s.cluster.KillAPIServer()
+	var wg sync.WaitGroup
+	for i, d := range dialects {
+		wg.Go(func() {
+			if code := waitCode(sessions[i]); code == 0 || code == -1 {
+				t.Errorf("%s: exit code %d; %s", d.name, code, sessions[i].stderr.String())
+			}
+		})
+	}
+	wg.Wait()
+	// edge lives: once there is an API server again, it serves.
+	if err := s.cluster.RestartAPIServer(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := want(dialects[0].run(ctx, t, s, "alice", testbed.Namespace, "echo back"), 0, "back\n"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefusedStreamsHarmNobody: the API server hangs up after some of its refusals. Whoever comes next must not be handed
+// that connection: it would look as if the API server were gone.
+func TestRefusedStreamsHarmNobody(t *testing.T) {
+	t.Parallel()
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: issuer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := edge.Access(tokens["alice"])
+	const rounds = 300 // without care about 1 in 80 fails
+	for range rounds {
+		// An upgrade that asks for JSON is refused with 406, and the connection ends a moment later.
+		if a := raw(t.Context(), t, to, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), askJSON)...); a.code != 406 {
+			t.Fatalf("%v, want the API server's own 406", a)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// lines is a client that runs on and whose output is read while it does.
+type lines struct {
+	cmd    *exec.Cmd
+	cancel context.CancelFunc
+	c      chan string // closed when the output ends
+	stderr bytes.Buffer
+	seen   []string
+	code   chan int
+}
+
+// startLines starts a client that prepare makes.
+func startLines(ctx context.Context, prepare func(context.Context, ...string) *exec.Cmd, args ...string) (*lines, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	return watchLines(prepare(ctx, args...), cancel)
+}
+
+func watchLines(cmd *exec.Cmd, cancel context.CancelFunc) (*lines, error) {
+	w := &lines{cmd: cmd, cancel: cancel, c: make(chan string, 1024), code: make(chan int, 1)}
+	r, out := io.Pipe()
+	w.cmd.Stdout, w.cmd.Stderr = out, &w.stderr
+	if err := testbed.Start(w.cmd); err != nil {
+		cancel()
+		return nil, err
+	}
+	go func() {
+		defer close(w.c)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			w.c <- s.Text()
+		}
+	}()
+	go func() {
+		w.cmd.Wait()
+		out.Close()
+		w.code <- w.cmd.ProcessState.ExitCode()
+	}()
+	return w, nil
+}
+
+// next waits at most 30 s for a line.
+func (w *lines) next(ctx context.Context) (string, error) {
+	select {
+	case line, ok := <-w.c:
+		if !ok {
+			return "", fmt.Errorf("ended with code %d after %q: %s", w.wait(), w.seen, w.stderr.String())
+		}
+		w.seen = append(w.seen, line)
+		return line, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-time.After(30 * time.Second):
+		return "", fmt.Errorf("no further line for 30 s after %q", w.seen)
+	}
+}
+
+// expect reads on until a line has text in it.
+func (w *lines) expect(ctx context.Context, text string) error {
+	for {
+		line, err := w.next(ctx)
+		if err != nil {
+			return fmt.Errorf("waiting for %q: %w", text, err)
+		}
+		if strings.Contains(line, text) {
+			return nil
+		}
+	}
+}
+
+// wait returns the exit code once the client has ended by itself; -1: a signal ended it.
+func (w *lines) wait() int {
+	code := <-w.code
+	w.code <- code
+	return code
+}
+
+func (w *lines) stop() {
+	w.cancel()
+	for range w.c { // so that its last lines do not block it
+	}
+	w.wait()
+}

@@ -1,0 +1,83 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// What all tests share. TestMain fills it before the first test and nobody changes it after.
+var (
+	bed    *testbed.Testbed
+	issuer *testbed.Issuer
+	sites  = map[testbed.Kind]*site{}
+	tokens = map[string]string{} // by user
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Most tests wait for something. What is heavy takes a turn of its own, see heavy.
+	flag.Set("test.parallel", "32")
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Minute) // cold builds included
+	defer cancel()
+	var err error
+	if bed, err = testbed.Open(ctx, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer bed.Close()
+	defer bed.CloseOnSignal()()
+	if err := setUp(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := m.Run()
+	if err := table.publish(os.Stdout, os.Getenv("EDGE_E2E_RESULTS")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// setUp starts the issuer, both sites, and logs everybody in.
+func setUp(ctx context.Context) error {
+	var err error
+	if issuer, err = bed.StartIssuer(ctx); err != nil {
+		return err
+	}
+	for _, user := range testbed.Users {
+		if tokens[user.Name], err = issuer.Login(ctx, user.Name); err != nil {
+			return err
+		}
+	}
+	if err := makeBlob(); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	kinds := []testbed.Kind{testbed.New, testbed.Old}
+	started, errs := make([]*site, len(kinds)), make([]error, len(kinds))
+	for i, kind := range kinds {
+		wg.Go(func() { started[i], errs[i] = startSite(ctx, kind) })
+	}
+	wg.Wait()
+	for i, kind := range kinds {
+		if errs[i] != nil {
+			return errs[i]
+		}
+		sites[kind] = started[i]
+	}
+	return nil
+}
+
+// heavy has a place for what keeps a core busy, so that the two cores of a small machine are not shared by twenty.
+var heavy = make(chan struct{}, 2)

@@ -1,0 +1,37 @@
+"""exec with the official Python client: exec.py NAMESPACE POD COMMAND...
+
+Standard input is sent, if there is any. Ends with the command's exit code, 90 if the session ended without one, 91 if
+the server refused it.
+"""
+import sys
+
+from kubernetes import client, config
+from kubernetes.client.rest import ApiException
+from kubernetes.stream import stream
+
+namespace, pod, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+stdin = sys.stdin.read()
+
+config.load_kube_config()
+try:
+    session = stream(
+        client.CoreV1Api().connect_get_namespaced_pod_exec, pod, namespace, command=command,
+        stdin=bool(stdin), stdout=True, stderr=True, tty=False, _preload_content=False)
+except ApiException as e:
+    sys.exit(print(e, file=sys.stderr) or 91)
+
+for at in range(0, len(stdin), 1 << 15):
+    session.write_stdin(stdin[at:at + (1 << 15)])
+
+# Read what comes as it comes: a test may wait for the first line.
+while session.is_open():
+    session.update(timeout=None)
+    for read, to in ((session.read_stdout, sys.stdout), (session.read_stderr, sys.stderr)):
+        to.write(read(timeout=0))
+        to.flush()
+try:
+    code = session.returncode
+except Exception as e:  # no Status, or one without an exit code
+    print("no exit code:", repr(e), file=sys.stderr)
+    code = 90
+sys.exit(code)

@@ -1,0 +1,41 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strings"
+
+	"edge/e2e/testbed"
+)
+
+// python runs e2e/python/exec.py to its end.
+func python(ctx context.Context, tr *trial, stdin io.Reader, command ...string) testbed.Result {
+	cmd, err := bed.Python(ctx, tr.file, "exec.py", append([]string{testbed.Namespace, "shell"}, command...)...)
+	if err != nil {
+		return testbed.Result{Err: err}
+	}
+	return testbed.RunCommand(ctx, cmd, stdin)
+}
+
+func pythonExec(ctx context.Context, tr *trial) error {
+	r := python(ctx, tr, nil, "sh", "-c", "echo out; echo err >&2; exit 7")
+	if err := want(r, 7, "out\n"); err != nil {
+		return err
+	}
+	if string(r.Stderr) != "err\n" {
+		return fmt.Errorf("stderr %q", r.Stderr)
+	}
+	return nil
+}
+
+// pythonMegabyte goes through text: this client decodes output as UTF-8. Its dialect cannot end stdin, so head does.
+func pythonMegabyte(ctx context.Context, tr *trial) error {
+	b := make([]byte, 1<<20)
+	rand.Read(b)
+	text := base64.StdEncoding.EncodeToString(b)
+	script := fmt.Sprintf("head -c %d >/tmp/%s; cat /tmp/%s; rm /tmp/%s", len(text), tr.name, tr.name, tr.name)
+	return want(python(ctx, tr, strings.NewReader(text), "sh", "-c", script), 0, text)
+}

@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// forbidden is the API server's own refusal.
+func forbidden(user, verb, resource, namespace string) string {
+	return fmt.Sprintf("User %q cannot %s resource %q in API group \"\" in the namespace %q", testbed.UsernamePrefix+user, verb, resource, namespace)
+}
+
+// TestRBACOverREST: two users with different groups see exactly what their groups are granted.
+func TestRBACOverREST(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		for _, c := range []struct {
+			user, namespace, resource string
+			allowed                   bool
+		}{
+			{"alice", testbed.Namespace, "pods", true},
+			{"alice", opsNamespace, "pods", false},
+			{"alice", testbed.Namespace, "secrets", false},
+			{"bob", testbed.Namespace, "pods", true},
+			{"bob", opsNamespace, "pods", true},
+			{"bob", opsNamespace, "secrets", false},
+		} {
+			for _, path := range paths {
+				t.Run(strings.Join([]string{c.user, c.namespace, c.resource, path}, "/"), func(t *testing.T) {
+					r := s.kubectl(t, path, "1.35", c.user).Run(t.Context(), "get", c.resource, "-n", c.namespace)
+					refusal := forbidden(c.user, "list", c.resource, c.namespace)
+					switch {
+					case c.allowed && r.Code != 0:
+						t.Errorf("code %d: %s", r.Code, r.Stderr)
+					case !c.allowed && (r.Code == 0 || !strings.Contains(string(r.Stderr), refusal)):
+						t.Errorf("code %d, stderr %q; want %q", r.Code, r.Stderr, refusal)
+					}
+				})
+			}
+		}
+	})
+}
+
+// TestRBACOnExec: bob may exec in his namespace and not in alice's, over every dialect, and hears the API server's words.
+func TestRBACOnExec(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		for _, d := range dialects {
+			t.Run(d.name, func(t *testing.T) {
+				t.Parallel()
+				if err := want(d.run(t.Context(), t, s, "bob", opsNamespace, "echo mine"), 0, "mine\n"); err != nil {
+					t.Error(err)
+				}
+				r := d.run(t.Context(), t, s, "bob", testbed.Namespace, "echo not mine")
+				refusal := forbidden("bob", "create", "pods/exec", testbed.Namespace)
+				if d.version == "" {
+					refusal = "403 Forbidden" // this client shows no more; TestRefusalBody reads it
+				}
+				if r.Code == 0 || len(r.Stdout) != 0 || !strings.Contains(string(r.Stderr), refusal) {
+					t.Errorf("code %d, stdout %q, stderr %q; want %q", r.Code, r.Stdout, r.Stderr, refusal)
+				}
+			})
+		}
+	})
+}
+
+// TestRefusalBody: the API server's refusal reaches a client as it is, also where most clients do not show it.
+func TestRefusalBody(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		for _, path := range paths {
+			for subprotocol, uri := range map[string]string{
+				"v4.channel.k8s.io":           execURI,
+				"v5.channel.k8s.io":           execURI,
+				"SPDY/3.1+portforward.k8s.io": portForwardURI,
+			} {
+				a := raw(t.Context(), t, s.access(path, tokens["bob"]), "GET", uri, askWebSocket(subprotocol)...)
+				status := a.status()
+				if a.code != 403 || status.Reason != metav1.StatusReasonForbidden || !strings.Contains(status.Message, "cannot create resource") {
+					t.Errorf("%s, %s: %v", path, subprotocol, a)
+				}
+			}
+		}
+	})
+}
+
+// TestRBACOnAttachAndPortForward: the same for the other two, over each dialect that kubectl has for them.
+func TestRBACOnAttachAndPortForward(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		for _, d := range dialects {
+			if d.version == "" {
+				continue
+			}
+			t.Run(d.name, func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				k := s.kubectl(t, d.path, d.version, "bob", d.env...)
+				r := k.Run(ctx, "attach", "ticker")
+				if refusal := forbidden("bob", "create", "pods/attach", testbed.Namespace); r.Code == 0 || !strings.Contains(string(r.Stderr), refusal) {
+					t.Errorf("attach: code %d, stderr %q; want %q", r.Code, r.Stderr, refusal)
+				}
+				r = k.Run(ctx, "port-forward", "pod/shell", ":8080")
+				if refusal := forbidden("bob", "create", "pods/portforward", testbed.Namespace); r.Code == 0 || !strings.Contains(string(r.Stderr), refusal) {
+					t.Errorf("port-forward: code %d, stderr %q; want %q", r.Code, r.Stderr, refusal)
+				}
+				if d.path == balanced && d.version == "1.29" {
+					return // this kubectl port-forwards over SPDY only
+				}
+				p, err := k.PortForward(ctx, "pod/shell", 8080, "-n", opsNamespace)
+				if err != nil {
+					t.Fatal("port-forward in his own namespace:", err)
+				}
+				p.Stop()
+			})
+		}
+	})
+}
+
+// TestAuditLogNamesUser: the API server's audit log has the user, allowed or refused, on every subresource.
+func TestAuditLogNamesUser(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		marker := "audit-" + string(s.cluster.Kind)
+		for _, d := range dialects {
+			name := marker + "-" + slug(strings.ReplaceAll(d.name, ",", ""))
+			d.run(t.Context(), t, s, "alice", testbed.Namespace, "echo "+name)
+			e, err := s.cluster.WaitAudit(t.Context(), func(e testbed.AuditEvent) bool {
+				return e.ObjectRef != nil && e.ObjectRef.Subresource == "exec" && strings.Contains(e.RequestURI, name)
+			})
+			if err != nil {
+				t.Fatal(d.name, err)
+			}
+			checkAuditEvent(t, e, "alice", "dev")
+		}
+		// Nothing that touches pods was done by edge in its own name.
+		events, err := s.cluster.Audit(func(e testbed.AuditEvent) bool {
+			return e.ObjectRef != nil && e.ObjectRef.Resource == "pods" && strings.HasSuffix(e.User.Username, ":edge") && e.ImpersonatedUser == nil
+		})
+		if err != nil || len(events) != 0 {
+			t.Errorf("edge acted in its own name: %+v, %v", events, err)
+		}
+	})
+}
+
+func checkAuditEvent(t *testing.T, e testbed.AuditEvent, user, group string) {
+	t.Helper()
+	switch u := e.ImpersonatedUser; {
+	case u == nil:
+		t.Errorf("audit event without impersonated user: %+v", e)
+	case u.Username != testbed.UsernamePrefix+user:
+		t.Errorf("audit event names %q, want %s", u.Username, user)
+	case !slices.Contains(u.Groups, testbed.GroupsPrefix+group):
+		t.Errorf("audit event has groups %q, want %s among them", u.Groups, group)
+	}
+	if e.ImpersonatedUser != nil && !slices.Contains(e.ImpersonatedUser.Groups, "system:authenticated") {
+		t.Errorf("audit event has groups %q, without system:authenticated", e.ImpersonatedUser.Groups)
+	}
+	if e.Verb != "create" {
+		t.Errorf("audit event has verb %s, want create", e.Verb)
+	}
+}

@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// A site is a cluster, edge in front of it and a load balancer in front of edge.
+type site struct {
+	cluster *testbed.Cluster
+	edge    *testbed.Edge
+	alb     *testbed.ALB
+}
+
+// The ways to reach a site's edge.
+const (
+	direct   = "direct"
+	balanced = "load balancer"
+)
+
+var paths = []string{direct, balanced}
+
+// opsNamespace is where bob works; alice works in testbed.Namespace.
+const opsNamespace = "ops"
+
+// tenantOnly makes edge accept only users of one tenant: not carol.
+const tenantOnly = "--oidc-required-claim=tenant=one"
+
+func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
+	s := &site{}
+	var err error
+	if s.cluster, err = bed.StartCluster(ctx, kind); err != nil {
+		return nil, err
+	}
+	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: []string{tenantOnly}}); err != nil {
+		return nil, err
+	}
+	if s.alb, err = bed.StartALB(ctx, s.edge.Addr); err != nil {
+		return nil, err
+	}
+	for _, pod := range []testbed.PodOptions{
+		{Name: "shell", Script: shellScript},
+		{Name: "ticker", Script: "i=0; while sleep 0.3; do i=$((i+1)); echo tick $i; done"},
+		{Name: "shell", Namespace: opsNamespace, Script: shellScript},
+	} {
+		if err := s.cluster.StartPod(ctx, pod); err != nil {
+			return nil, err
+		}
+	}
+	return s, grant(ctx, s.cluster)
+}
+
+// shellScript serves a page on port 8080 and an echo on port 9000.
+const shellScript = "httpd -p 8080 -h /www; nc -ll -p 9000 -e cat & trap 'exit 0' TERM; while :; do sleep 1; done"
+
+// grant lets dev work in the demo namespace. ops may work in its own and only look at demo's pods.
+func grant(ctx context.Context, c *testbed.Cluster) error {
+	look := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "pods/log", "configmaps"}, Verbs: []string{"get", "list", "watch"}}
+	enter := rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"pods/exec", "pods/attach", "pods/portforward"}, Verbs: []string{"get", "create"},
+	}
+	for _, g := range []struct {
+		namespace, group string
+		rules            []rbacv1.PolicyRule
+	}{
+		{testbed.Namespace, "dev", []rbacv1.PolicyRule{look, enter}},
+		{testbed.Namespace, "ops", []rbacv1.PolicyRule{look}},
+		{opsNamespace, "ops", []rbacv1.PolicyRule{look, enter}},
+	} {
+		meta := metav1.ObjectMeta{Name: g.group}
+		role := &rbacv1.Role{ObjectMeta: meta, Rules: g.rules}
+		binding := &rbacv1.RoleBinding{
+			ObjectMeta: meta,
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: g.group},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: testbed.GroupsPrefix + g.group}},
+		}
+		rbac := c.Client.RbacV1()
+		if _, err := rbac.Roles(g.namespace).Create(ctx, role, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("grant: %w", err)
+		}
+		if _, err := rbac.RoleBindings(g.namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("grant: %w", err)
+		}
+	}
+	return nil
+}
+
+// access is how the holder of a token reaches the site.
+func (s *site) access(path, token string) testbed.Access {
+	if path == balanced {
+		return s.alb.Access(token)
+	}
+	return s.edge.Access(token)
+}
+
+// kubeconfig is a user's file for the site.
+func (s *site) kubeconfig(t *testing.T, path, user string) string {
+	t.Helper()
+	file, err := bed.Kubeconfig(s.access(path, tokens[user]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// kubectl is a release of kubectl in the hands of a user of the site.
+func (s *site) kubectl(t *testing.T, path, version, user string, env ...string) *testbed.Kubectl {
+	t.Helper()
+	return bed.Kubectl(version, s.kubeconfig(t, path, user), env...)
+}
+
+// forEachSite runs a test against both clusters at the same time.
+func forEachSite(t *testing.T, test func(t *testing.T, s *site)) {
+	t.Parallel()
+	for kind, s := range sites {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
+}
+
+// slug makes a name of any text that a Kubernetes object may have.
+func slug(text string) string {
+	return strings.NewReplacer("/", "-", " ", "-", ".", "", "_", "-").Replace(strings.ToLower(text))
+}

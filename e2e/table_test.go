@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// row is one cell of the compatibility matrix, with how it went.
+type row struct {
+	Cluster string  `json:"cluster"`
+	Path    string  `json:"path"`
+	Client  string  `json:"client"`
+	Verb    string  `json:"verb"`
+	Result  string  `json:"result"` // resultOK, resultExplained or what went wrong
+	Seconds float64 `json:"seconds"`
+}
+
+const (
+	resultOK        = "ok"
+	resultExplained = "no: edge explains why, and what to do"
+)
+
+// results collects rows while tests run.
+type results struct {
+	mu   sync.Mutex
+	rows []row
+}
+
+var table results
+
+func (r *results) add(cluster, path, client, verb, result string, took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rows = append(r.rows, row{cluster, path, client, verb, result, took.Round(10 * time.Millisecond).Seconds()})
+}
+
+// publish prints the table and, if dir is not empty, writes it there.
+func (r *results) publish(w io.Writer, dir string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.rows) == 0 {
+		return nil
+	}
+	// Stable: the verbs of one group stay in the order in which they ran.
+	slices.SortStableFunc(r.rows, func(a, b row) int {
+		return strings.Compare(a.Cluster+"\x00"+a.Path+"\x00"+a.Client, b.Cluster+"\x00"+b.Path+"\x00"+b.Client)
+	})
+	text := r.markdown()
+	fmt.Fprintf(w, "\n%s\n", text)
+	if dir == "" {
+		return nil
+	}
+	b, err := json.MarshalIndent(r.rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.MkdirAll(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "compatibility.json"), append(b, '\n'), 0o644),
+		os.WriteFile(filepath.Join(dir, "compatibility.md"), []byte(text), 0o644),
+	)
+}
+
+func (r *results) markdown() string {
+	cells := [][]string{{"cluster", "path", "client", "verb", "result", "s"}}
+	for _, row := range r.rows {
+		result, _, _ := strings.Cut(row.Result, "\n")
+		if len(result) > 100 {
+			result = result[:100] + "..."
+		}
+		cells = append(cells, []string{row.Cluster, row.Path, row.Client, row.Verb, result, fmt.Sprintf("%.1f", row.Seconds)})
+	}
+	widths := make([]int, len(cells[0]))
+	for _, line := range cells {
+		for i, c := range line {
+			widths[i] = max(widths[i], len(c))
+		}
+	}
+	var b strings.Builder
+	for n, line := range cells {
+		for i, c := range line {
+			fmt.Fprintf(&b, "| %-*s ", widths[i], c)
+		}
+		b.WriteString("|\n")
+		if n == 0 {
+			for _, width := range widths {
+				b.WriteString("|" + strings.Repeat("-", width+2))
+			}
+			b.WriteString("|\n")
+		}
+	}
+	return b.String()
+}

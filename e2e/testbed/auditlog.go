@@ -1,0 +1,83 @@
+package testbed
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+)
+
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+`
+
+// AuditEvent is what tests read of an event of the API server's audit log (audit.k8s.io/v1).
+type AuditEvent struct {
+	Stage      string
+	Verb       string
+	RequestURI string
+	UserAgent  string
+	User       struct {
+		Username string
+		Groups   []string
+		Extra    map[string][]string
+	}
+	ImpersonatedUser *struct {
+		Username string
+		UID      string
+		Groups   []string
+		Extra    map[string][]string
+	}
+	ObjectRef *struct {
+		Resource    string
+		Subresource string
+		Namespace   string
+		Name        string
+	}
+	ResponseStatus *struct{ Code int }
+	Annotations    map[string]string
+}
+
+// Audit returns the events so far that match.
+func (c *Cluster) Audit(match func(AuditEvent) bool) ([]AuditEvent, error) {
+	f, err := os.Open(c.path("audit.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var events []AuditEvent
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e AuditEvent
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			break // the last line, being written
+		}
+		if match(e) {
+			events = append(events, e)
+		}
+	}
+	return events, lines.Err()
+}
+
+// WaitAudit waits for at least one event that matches: some are written when a request has long been answered.
+func (c *Cluster) WaitAudit(ctx context.Context, match func(AuditEvent) bool) (AuditEvent, error) {
+	var found AuditEvent
+	err := until(ctx, 20*time.Second, "audit log", func(context.Context) error {
+		events, err := c.Audit(match)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			return fmt.Errorf("no event matches")
+		}
+		found = events[0]
+		return nil
+	})
+	return found, err
+}

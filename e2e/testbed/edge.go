@@ -1,0 +1,142 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"edge/e2e/testbed/binaries"
+)
+
+// EdgeOptions says where an edge stands.
+type EdgeOptions struct {
+	Cluster *Cluster
+	Issuer  *Issuer
+
+	// Upstream is where edge finds the API server; nil: at the cluster itself.
+	Upstream *Recorder
+
+	// Args are added to, and override, the arguments of `edge serve`.
+	Args []string
+}
+
+// Edge is a running `edge serve`.
+type Edge struct {
+	URL  string
+	Addr string // host:port of URL
+	CA   []byte // PEM
+
+	Process *Process
+}
+
+// UsernamePrefix and GroupsPrefix stand before the names of users and groups in a cluster behind StartEdge's edge.
+const (
+	UsernamePrefix = "oidc:"
+	GroupsPrefix   = "oidc:"
+)
+
+// StartEdge builds edge, once per run, starts it and returns when it is ready.
+func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) {
+	program, err := tb.BuildEdge(ctx)
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	probe, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(tb.Dir, fmt.Sprintf("edge-%d", port))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	cert, key, err := tb.CA.issueFiles(dir, "tls", "edge")
+	if err != nil {
+		return nil, err
+	}
+	token, err := o.Cluster.EdgeToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	upstream := Access{Server: o.Cluster.URL, CA: o.Cluster.ca.PEM, Token: token}
+	if o.Upstream != nil {
+		upstream.Server, upstream.CA = o.Upstream.URL, o.Upstream.CA
+	}
+	kubeconfig, err := tb.Kubeconfig(upstream)
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{Addr: loopback(port), URL: "https://" + loopback(port), CA: tb.CA.PEM}
+	args := append([]string{program, "serve",
+		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
+		"--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
+		"--oidc-issuer-url=" + o.Issuer.URL, "--oidc-client-id=" + ClientID, "--oidc-ca-file=" + o.Issuer.CAFile,
+		"--oidc-username-claim=preferred_username", "--oidc-username-prefix=" + UsernamePrefix,
+		"--oidc-groups-claim=groups", "--oidc-groups-prefix=" + GroupsPrefix,
+		"--kubeconfig=" + kubeconfig,
+		"--readiness-probe-port=" + strconv.Itoa(probe),
+		"--log-format=json",
+	}, o.Args...)
+	if e.Process, err = spawn(dir, "edge", args); err != nil {
+		return nil, err
+	}
+	tb.onClose(func() { e.Process.Stop(5 * time.Second) })
+	return e, until(ctx, startupTime, "edge", func(ctx context.Context) error {
+		return ready(ctx, "http://"+loopback(probe)+"/ready")
+	}, e.Process)
+}
+
+// Access is how a user with a token reaches edge directly.
+func (e *Edge) Access(token string) Access { return Access{Server: e.URL, CA: e.CA, Token: token} }
+
+// Access is how a user with a token reaches what stands behind the load balancer.
+func (a *ALB) Access(token string) Access { return Access{Server: a.URL, CA: a.CA, Token: token} }
+
+// BuildEdge compiles cmd/edge of this source tree, once, and returns the program.
+func (tb *Testbed) BuildEdge(ctx context.Context) (string, error) {
+	tb.build.Lock()
+	defer tb.build.Unlock()
+	if tb.edge != "" {
+		return tb.edge, nil
+	}
+	root, err := binaries.RepoRoot()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(tb.Dir, "edge")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./cmd/edge")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("testbed: build edge: %w\n%s", err, said)
+	}
+	tb.edge = program
+	return program, nil
+}
+
+func ready(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status + ": " + string(said))
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+// The testbed's OpenID Connect provider: `node idp.mjs config.json`. See issuer.go for the configuration.
+//
+// It is a certified implementation with its development pages for login and consent: any password is right, and the
+// login is the name of one of the configured users.
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import Provider from 'oidc-provider';
+
+const config = JSON.parse(readFileSync(process.argv[2]));
+const claimNames = new Set(['sub']);
+for (const user of Object.values(config.users)) {
+  for (const name of Object.keys(user.claims)) claimNames.add(name);
+}
+
+const provider = new Provider(config.issuer, {
+  jwks: { keys: [config.key] },
+  cookies: { keys: [config.cookieKey] },
+  clients: config.clients.map((id) => ({
+    client_id: id,
+    token_endpoint_auth_method: 'none', // a public client, as kubectl's login plugins are: PKCE protects the code
+    redirect_uris: [config.redirectURI],
+    grant_types: ['authorization_code'],
+    response_types: ['code'],
+  })),
+  claims: { openid: [...claimNames] },
+  conformIdTokenClaims: false, // all claims into the ID token, which is what Kubernetes reads
+  ttl: {
+    IdToken: (ctx) => config.users[ctx.oidc.account.accountId].lifetimeSeconds,
+    AccessToken: 3600,
+    AuthorizationCode: 60,
+    Grant: 3600,
+    Interaction: 3600,
+    Session: 3600,
+  },
+  findAccount: (ctx, id) => {
+    const user = config.users[id];
+    return user && { accountId: id, claims: () => ({ sub: id, ...user.claims }) };
+  },
+});
+
+provider.on('server_error', (ctx, err) => console.error(err));
+
+createServer({ cert: readFileSync(config.cert), key: readFileSync(config.privateKey) }, provider.callback())
+  .listen(config.port, '127.0.0.1');

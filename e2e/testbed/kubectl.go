@@ -1,0 +1,125 @@
+package testbed
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Kubectl runs one release of kubectl as one user against one server.
+type Kubectl struct {
+	Env []string // added to the environment, for example KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true
+
+	tb         *Testbed
+	program    string
+	kubeconfig string
+}
+
+// Kubectl is release version ("1.29" or "1.35") with a file that Kubeconfig wrote.
+func (tb *Testbed) Kubectl(version, kubeconfig string, env ...string) *Kubectl {
+	return &Kubectl{Env: env, tb: tb, program: tb.Bin.Kubectl[version], kubeconfig: kubeconfig}
+}
+
+// Command prepares a run; the caller starts it with Start.
+func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
+	return k.tb.command(ctx, k.Env, append([]string{k.program, "--kubeconfig=" + k.kubeconfig}, args...)...)
+}
+
+// Run runs kubectl to its end without input.
+func (k *Kubectl) Run(ctx context.Context, args ...string) Result {
+	return k.RunInput(ctx, nil, args...)
+}
+
+// RunInput runs kubectl to its end.
+func (k *Kubectl) RunInput(ctx context.Context, stdin io.Reader, args ...string) Result {
+	return RunCommand(ctx, k.Command(ctx, args...), stdin)
+}
+
+// Start starts a prepared command so that it ends with the testbed.
+func Start(cmd *exec.Cmd) error { return startFromStableThread(cmd) }
+
+// PortForward is a running `kubectl port-forward`.
+type PortForward struct {
+	Addr string // local, host:port
+
+	cancel context.CancelFunc
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	mu     sync.Mutex
+	said   strings.Builder
+	err    error
+}
+
+var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+) `)
+
+// PortForward starts forwarding a free local port, with further arguments if any, and returns when kubectl listens there.
+func (k *Kubectl) PortForward(ctx context.Context, target string, port int, args ...string) (*PortForward, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &PortForward{cancel: cancel, ended: make(chan struct{})}
+	args = append([]string{"port-forward", "--address=127.0.0.1", target, fmt.Sprintf(":%d", port)}, args...)
+	p.cmd = k.Command(ctx, args...)
+	r, w := io.Pipe()
+	p.cmd.Stdout, p.cmd.Stderr = w, w
+	if err := startFromStableThread(p.cmd); err != nil {
+		cancel()
+		return nil, err
+	}
+	ready := make(chan string, 1)
+	go p.read(r, ready)
+	go func() {
+		err := p.cmd.Wait()
+		w.Close()
+		p.mu.Lock()
+		p.err = err
+		p.mu.Unlock()
+		close(p.ended)
+	}()
+	select {
+	case p.Addr = <-ready:
+		return p, nil
+	case <-p.ended:
+		cancel()
+		return nil, fmt.Errorf("port-forward ended: %v: %s", p.err, p.Said())
+	case <-time.After(time.Minute):
+		p.Stop()
+		return nil, errors.New("port-forward does not listen after a minute: " + p.Said())
+	}
+}
+
+func (p *PortForward) read(r io.Reader, ready chan<- string) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		p.mu.Lock()
+		p.said.WriteString(lines.Text() + "\n")
+		p.mu.Unlock()
+		if m := forwarding.FindStringSubmatch(lines.Text()); m != nil {
+			select {
+			case ready <- m[1]:
+			default:
+			}
+		}
+	}
+}
+
+// Said is what kubectl printed so far.
+func (p *PortForward) Said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.String()
+}
+
+// Ended is closed when kubectl has ended by itself or by Stop.
+func (p *PortForward) Ended() <-chan struct{} { return p.ended }
+
+// Stop ends kubectl and waits.
+func (p *PortForward) Stop() {
+	p.cancel()
+	<-p.ended
+}

@@ -1,0 +1,134 @@
+package testbed
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Login logs a user in and returns the ID token for edge.
+func (i *Issuer) Login(ctx context.Context, user string) (string, error) {
+	return i.LoginFor(ctx, user, ClientID)
+}
+
+// LoginFor logs a user in at a client, as a browser and the client's backend do: the authorization code flow with PKCE
+// (RFC 6749 section 4.1, RFC 7636), through the provider's login and consent pages.
+func (i *Issuer) LoginFor(ctx context.Context, user, clientID string) (idToken string, err error) {
+	verifier := randomHex(32)
+	challenge := sha256.Sum256([]byte(verifier))
+	state := randomHex(8)
+	authorize := i.URL + "/auth?" + url.Values{
+		"client_id":             {clientID},
+		"response_type":         {"code"},
+		"scope":                 {"openid"},
+		"redirect_uri":          {i.redirectURI},
+		"state":                 {state},
+		"nonce":                 {randomHex(8)},
+		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
+		"code_challenge_method": {"S256"},
+	}.Encode()
+	back, err := i.browse(ctx, authorize, user)
+	if err != nil {
+		return "", fmt.Errorf("testbed: log in %s: %w", user, err)
+	}
+	if back.Get("state") != state || back.Get("code") == "" {
+		return "", fmt.Errorf("testbed: log in %s: the provider sent back %v", user, back)
+	}
+	return i.redeem(ctx, url.Values{
+		"grant_type":    {"authorization_code"},
+		"client_id":     {clientID},
+		"code":          {back.Get("code")},
+		"redirect_uri":  {i.redirectURI},
+		"code_verifier": {verifier},
+	})
+}
+
+// form finds, in a page of the provider, where its form goes and which prompt it answers.
+var form = regexp.MustCompile(`(?s)<form[^>]* action="([^"]+)" method="post">.*?name="prompt" value="(\w+)"`)
+
+// browse follows the provider's pages until it sends the browser back to the client, and returns what it sent along.
+func (i *Issuer) browse(ctx context.Context, address, user string) (url.Values, error) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	browser := *i.client
+	browser.Jar = jar
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	var fields url.Values // of the next request; nil: it is a GET
+	for range 12 {
+		resp, page, err := get(ctx, &browser, address, fields)
+		if err != nil {
+			return nil, err
+		}
+		fields = nil
+		if location := resp.Header.Get("Location"); location != "" {
+			if strings.HasPrefix(location, i.redirectURI) {
+				back, err := url.Parse(location)
+				if err != nil {
+					return nil, err
+				}
+				return back.Query(), nil
+			}
+			next, err := resp.Request.URL.Parse(location)
+			if err != nil {
+				return nil, err
+			}
+			address = next.String()
+			continue
+		}
+		found := form.FindSubmatch(page)
+		if found == nil {
+			return nil, fmt.Errorf("%s answered %s without a form: %s", address, resp.Status, page)
+		}
+		address = string(found[1])
+		fields = url.Values{"prompt": {string(found[2])}, "login": {user}, "password": {"any"}}
+	}
+	return nil, errors.New("the provider's pages do not end")
+}
+
+// redeem exchanges a code for an ID token.
+func (i *Issuer) redeem(ctx context.Context, fields url.Values) (string, error) {
+	resp, body, err := get(ctx, i.client, i.URL+"/token", fields)
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		IDToken string `json:"id_token"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || answer.IDToken == "" {
+		return "", fmt.Errorf("testbed: token endpoint answered %s: %s", resp.Status, body)
+	}
+	return answer.IDToken, nil
+}
+
+// get posts fields if there are any, and returns the whole answer.
+func get(ctx context.Context, client *http.Client, address string, fields url.Values) (*http.Response, []byte, error) {
+	method, body := http.MethodGet, io.Reader(nil)
+	if fields != nil {
+		method, body = http.MethodPost, strings.NewReader(fields.Encode())
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	if fields != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp, page, err
+}

@@ -1,0 +1,140 @@
+package testbed
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Recorder stands between edge and a real API server and keeps the head of each request that it sees. Bodies, upgraded
+// connections and HTTP/2 pass through.
+type Recorder struct {
+	URL    string
+	CA     []byte // PEM
+	CAFile string
+
+	mu    sync.Mutex
+	heads []Head
+}
+
+// Head is what came before a request's body.
+type Head struct {
+	Proto  string // "HTTP/1.1" or "HTTP/2.0"
+	Method string
+	URI    string
+	Host   string
+	Header http.Header // all of it, hop-by-hop fields too
+}
+
+// mostHeads bounds what is kept; a test that makes more requests forgets them in between.
+const mostHeads = 10000
+
+// StartRecorder starts a recorder in front of cluster's API server.
+func (tb *Testbed) StartRecorder(ctx context.Context, cluster *Cluster) (*Recorder, error) {
+	pair, err := tb.CA.Issue("recorder")
+	if err != nil {
+		return nil, err
+	}
+	cert, err := pair.tls()
+	if err != nil {
+		return nil, err
+	}
+	target, err := url.Parse(cluster.URL)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	r := &Recorder{
+		URL:    "https://" + loopback(port),
+		CA:     tb.CA.PEM,
+		CAFile: filepath.Join(tb.Dir, fmt.Sprintf("recorder-%d.crt", port)),
+	}
+	if err := os.WriteFile(r.CAFile, r.CA, 0o644); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	quiet := log.New(io.Discard, "", 0)
+	plain := &httputil.ReverseProxy{
+		Rewrite:       func(p *httputil.ProxyRequest) { p.SetURL(target) },
+		Transport:     newTransport(cluster.ca.Pool(), "h2", "http/1.1"),
+		FlushInterval: -1,
+		ErrorLog:      quiet,
+	}
+	upgrade := &httputil.ReverseProxy{
+		Rewrite:   plain.Rewrite,
+		Transport: newTransport(cluster.ca.Pool(), "http/1.1"), // HTTP/2 has no Upgrade
+		ErrorLog:  quiet,
+	}
+	server := &http.Server{
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
+		ErrorLog:  quiet,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			r.keep(req)
+			if req.Header.Get("Upgrade") != "" {
+				upgrade.ServeHTTP(w, req)
+			} else {
+				plain.ServeHTTP(w, req)
+			}
+		}),
+	}
+	go server.ServeTLS(listener, "", "")
+	tb.onClose(func() { server.Close() })
+	return r, nil
+}
+
+func newTransport(roots *x509.CertPool, protocols ...string) *http.Transport {
+	t := &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: roots},
+		TLSHandshakeTimeout: 10 * time.Second,
+		DisableCompression:  true,
+		Protocols:           new(http.Protocols),
+	}
+	for _, p := range protocols {
+		switch p {
+		case "h2":
+			t.Protocols.SetHTTP2(true)
+		case "http/1.1":
+			t.Protocols.SetHTTP1(true)
+		}
+	}
+	return t
+}
+
+func (r *Recorder) keep(req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.heads) < mostHeads {
+		r.heads = append(r.heads, Head{
+			Proto: req.Proto, Method: req.Method, URI: req.RequestURI, Host: req.Host, Header: req.Header.Clone(),
+		})
+	}
+}
+
+// Heads returns what was seen since the last Forget, in order of arrival.
+func (r *Recorder) Heads() []Head {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Head(nil), r.heads...)
+}
+
+// Forget empties the record.
+func (r *Recorder) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heads = nil
+}

@@ -1,0 +1,129 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A state folder is <temp>/edge-testbed-<id>. Its file "owner" is locked by the process that made it and holds that
+// process's id, for people.
+const statePrefix = "edge-testbed-"
+
+func makeState() (dir, id string, unown func(), err error) {
+	id = randomHex(4)
+	dir = filepath.Join(os.TempDir(), statePrefix+id)
+	fresh := dir + ".new" // Clean does not look at it: it has no name until it has its owner
+	if err := os.Mkdir(fresh, 0o755); err != nil {
+		return "", "", nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(fresh, "owner"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return "", "", nil, errors.Join(err, os.RemoveAll(fresh))
+	}
+	fmt.Fprintln(lock, os.Getpid())
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		err = os.Rename(fresh, dir)
+	}
+	if err != nil {
+		lock.Close()
+		return "", "", nil, errors.Join(err, os.RemoveAll(fresh))
+	}
+	return dir, id, func() { lock.Close() }, nil
+}
+
+// Clean removes what runs left behind that were killed before they could. Running ones are not touched.
+func Clean() error {
+	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), statePrefix+"????????"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, dir := range dirs {
+		lock, err := os.OpenFile(filepath.Join(dir, "owner"), os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) && time.Since(modTime(dir)) < time.Minute {
+			continue // being removed
+		}
+		if err == nil {
+			if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+				lock.Close()
+				continue // its owner lives
+			}
+		}
+		errs = append(errs, removeState(dir, strings.TrimPrefix(filepath.Base(dir), statePrefix)))
+		if lock != nil {
+			lock.Close()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeState removes all that can outlive a run's processes: bridges, cgroups and the folder.
+func removeState(dir, id string) error {
+	err := removeCgroups(id) // first: it waits until the processes in them are gone
+	for i := range maxClusters {
+		bridge := bridgeName(id, i)
+		if _, err := os.Stat(filepath.Join("/sys/class/net", bridge)); err == nil {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			if said, derr := exec.CommandContext(ctx, "ip", "link", "delete", bridge).CombinedOutput(); derr != nil {
+				err = errors.Join(err, fmt.Errorf("testbed: remove bridge: %w: %s", derr, said))
+			}
+			cancel()
+		}
+	}
+	return errors.Join(err, os.RemoveAll(dir))
+}
+
+// removeCgroups removes /edge-testbed-<id> in every hierarchy, waiting for at most 10 s for dying processes.
+func removeCgroups(id string) error {
+	var roots []string
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} { // version 2, versions 1
+		found, _ := filepath.Glob(pattern + cgroupName(id))
+		roots = append(roots, found...)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		var left error
+		for _, root := range roots {
+			left = errors.Join(left, removeCgroup(root))
+		}
+		if left == nil || time.Now().After(deadline) {
+			return left
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// removeCgroup removes a cgroup and those below it. os.RemoveAll cannot: their files cannot be removed.
+func removeCgroup(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.IsDir() {
+			errs = append(errs, removeCgroup(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+		errs = append(errs, fmt.Errorf("testbed: remove cgroup %s: %w", dir, err))
+	}
+	return errors.Join(errs...)
+}
+
+func modTime(path string) time.Time {
+	st, err := os.Stat(path)
+	if err != nil {
+		return time.Now()
+	}
+	return st.ModTime()
+}

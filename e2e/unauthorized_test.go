@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// badTokens are tokens that are wrong in one thing each. The provider itself made them where it can.
+func badTokens(t *testing.T) map[string]string {
+	t.Helper()
+	ctx := t.Context()
+	must := func(token string, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	claims := func(name string, value any) map[string]any {
+		c := issuer.Claims("alice")
+		c[name] = value
+		return c
+	}
+	stranger, err := bed.StartIssuer(ctx) // a real provider with the same people, that edge does not trust
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, rest, _ := strings.Cut(tokens["alice"], ".")
+	payload, signature, _ := strings.Cut(rest, ".")
+	_, bobs, _ := strings.Cut(tokens["bob"], ".")
+	bobsPayload, _, _ := strings.Cut(bobs, ".")
+	return map[string]string{
+		"none":                    "",
+		"not a token":             "abc.def.ghi",
+		"wrong issuer":            must(stranger.Login(ctx, "alice")),
+		"wrong issuer, right key": must(issuer.Mint(claims("iss", stranger.URL))),
+		"issuer with a slash":     must(issuer.Mint(claims("iss", issuer.URL+"/"))),
+		"wrong audience":          must(issuer.LoginFor(ctx, "alice", testbed.OtherClientID)),
+		"no audience":             must(issuer.Mint(claims("aud", []string{}))),
+		"wrong signature":         must(issuer.Forge(issuer.Claims("alice"))),
+		"another's signature":     header + "." + bobsPayload + "." + signature,
+		"no signature":            header + "." + payload + ".",
+		"expired":                 must(issuer.Mint(claims("exp", time.Now().Add(-time.Hour).Unix()))),
+		"not yet valid":           must(issuer.Mint(claims("nbf", time.Now().Add(time.Hour).Unix()))),
+		"required claim differs":  tokens["carol"],
+		"required claim missing":  must(issuer.Mint(claims("tenant", nil))),
+	}
+}
+
+// TestUnauthorized: each bad token is refused on every way in, and nothing reaches the API server.
+func TestUnauthorized(t *testing.T) {
+	t.Parallel()
+	bad := badTokens(t)
+	good, err := issuer.Mint(issuer.Claims("alice")) // the same claims, unspoilt
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sites[testbed.New]
+	ways := map[string]func(t *testing.T, to testbed.Access, marker string) answer{
+		"HTTP/1.1": func(t *testing.T, to testbed.Access, marker string) answer {
+			return raw(t.Context(), t, to, "GET", podsURI+"?"+marker, askJSON)
+		},
+		"HTTP/2": func(t *testing.T, to testbed.Access, marker string) answer {
+			return overHTTP2(t.Context(), t, to, podsURI+"?"+marker, http.Header{"Accept": {"application/json"}})
+		},
+		"exec over WebSocket": func(t *testing.T, to testbed.Access, marker string) answer {
+			return raw(t.Context(), t, to, "GET", execURI+"&"+marker, askWebSocket("v5.channel.k8s.io")...)
+		},
+		"exec over SPDY": func(t *testing.T, to testbed.Access, marker string) answer {
+			return raw(t.Context(), t, to, "POST", execURI+"&"+marker, askSPDY...)
+		},
+		"port-forward over a tunnel": func(t *testing.T, to testbed.Access, marker string) answer {
+			return raw(t.Context(), t, to, "GET", portForwardURI+"?"+marker, askWebSocket("SPDY/3.1+portforward.k8s.io")...)
+		},
+	}
+	for way, ask := range ways {
+		for _, path := range paths {
+			t.Run(way+"/"+path, func(t *testing.T) {
+				t.Parallel()
+				spdyBalanced := path == balanced && way == "exec over SPDY" // arrives without its Upgrade
+				if a := ask(t, s.access(path, good), "good=token"); a.code >= 300 && !spdyBalanced {
+					t.Errorf("a good token: %v", a)
+				}
+				for name, token := range bad {
+					a := ask(t, s.access(path, token), url.Values{"unauthorized": {name}}.Encode())
+					st := a.status()
+					if a.code != http.StatusUnauthorized || st.Code != http.StatusUnauthorized || st.Reason != metav1.StatusReasonUnauthorized {
+						t.Errorf("%s: %v; want 401 with a Status", name, a)
+					}
+					if len(token) > 20 && strings.Contains(string(a.body), token) {
+						t.Errorf("%s: the answer repeats the token", name)
+					}
+				}
+			})
+		}
+	}
+	t.Cleanup(func() { // once the parallel subtests are through
+		events, err := s.cluster.Audit(func(e testbed.AuditEvent) bool { return strings.Contains(e.RequestURI, "unauthorized=") })
+		if err != nil || len(events) != 0 {
+			t.Errorf("reached the API server: %+v, %v", events, err)
+		}
+	})
+}
+
+// TestTokenExpires: a token that was good, and remembered, is refused once it has expired.
+func TestTokenExpires(t *testing.T) {
+	t.Parallel()
+	// dave's tokens live for ten seconds. edge may allow a clock's skew, so give it some time; and he must have been let in.
+	s := sites[testbed.New]
+	token, err := issuer.Login(t.Context(), "dave")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(2 * time.Minute)
+	for let := false; ; {
+		a := raw(t.Context(), t, s.access(direct, token), "GET", podsURI+"?limit=1", askJSON)
+		switch {
+		case a.code == http.StatusOK:
+			let = true
+		case a.code == http.StatusUnauthorized && let:
+			return
+		default:
+			t.Fatal(a)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("still accepted two minutes after it expired")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// TestKubectlUnauthorized: kubectl tells people to log in.
+func TestKubectlUnauthorized(t *testing.T) {
+	t.Parallel()
+	file, err := bed.Kubeconfig(sites[testbed.New].access(balanced, tokens["carol"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := bed.Kubectl("1.35", file).Run(t.Context(), "get", "pods")
+	if r.Code == 0 || !strings.Contains(string(r.Stderr), "You must be logged in to the server") {
+		t.Errorf("code %d: %s", r.Code, r.Stderr)
+	}
+}

@@ -1,0 +1,214 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// want compares a finished run with what it should have printed and ended with.
+func want(r testbed.Result, code int, stdout string) error {
+	if r.Err != nil || r.Code != code || string(r.Stdout) != stdout {
+		return fmt.Errorf("code %d (%v), stdout %.200q, stderr %.1000q; want code %d, stdout %.200q", r.Code, r.Err, r.Stdout, r.Stderr, code, stdout)
+	}
+	return nil
+}
+
+func getPods(ctx context.Context, tr *trial) error {
+	return want(tr.k.Run(ctx, "get", "pod", "shell", "-o", "jsonpath={.metadata.name}"), 0, "shell")
+}
+
+// watchConfigMaps sees an object that is made while it watches.
+func watchConfigMaps(ctx context.Context, tr *trial) error {
+	w, err := startLines(ctx, tr.k.Command, "get", "configmaps", "--watch", "--output-watch-events", "--no-headers")
+	if err != nil {
+		return err
+	}
+	defer w.stop()
+	// The watch has begun when it shows what is there already; kube-root-ca.crt needs a controller manager, so make one.
+	for _, suffix := range []string{"-first", "-second"} {
+		name := tr.name + suffix
+		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		maps := tr.site.cluster.Client.CoreV1().ConfigMaps(testbed.Namespace)
+		if _, err := maps.Create(ctx, object, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		defer maps.Delete(context.WithoutCancel(ctx), name, metav1.DeleteOptions{})
+		if err := w.expect(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followLogs sees lines that are written while it follows.
+func followLogs(ctx context.Context, tr *trial) error {
+	w, err := startLines(ctx, tr.k.Command, "logs", "--follow", "--tail=1", "ticker")
+	if err != nil {
+		return err
+	}
+	defer w.stop()
+	var last int
+	for range 4 {
+		line, err := w.next(ctx)
+		if err != nil {
+			return err
+		}
+		var n int
+		if _, err := fmt.Sscanf(line, "tick %d", &n); err != nil || last != 0 && n != last+1 {
+			return fmt.Errorf("line %q after tick %d", line, last)
+		}
+		last = n
+	}
+	return nil
+}
+
+func execStdin(ctx context.Context, tr *trial) error {
+	r := tr.k.RunInput(ctx, strings.NewReader("from stdin\n"), "exec", "-i", "shell", "--", "sh", "-c", "cat; echo to stderr >&2; exit 7")
+	if err := want(r, 7, "from stdin\n"); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(r.Stderr), "to stderr\n") {
+		return fmt.Errorf("stderr %q", r.Stderr)
+	}
+	return nil
+}
+
+// execTerminal sees the terminal's size inside, before and after it changes.
+func execTerminal(ctx context.Context, tr *trial) error {
+	term, err := tr.k.Terminal(ctx, 30, 100, "exec", "-it", "shell", "--", "sh")
+	if err != nil {
+		return err
+	}
+	defer term.Close()
+	for _, size := range []struct{ rows, cols int }{{30, 100}, {41, 123}} {
+		if err := term.Resize(size.rows, size.cols); err != nil {
+			return err
+		}
+		// The size travels beside the keys, so ask until it is there.
+		ask := `until [ "$(stty size)" = "%d %d" ]; do sleep 0.1; done; echo the size is $(stty size)` + "\n"
+		if err := term.Type(fmt.Sprintf(ask, size.rows, size.cols)); err != nil {
+			return err
+		}
+		if err := term.Expect(ctx, fmt.Sprintf("the size is %d %d", size.rows, size.cols)); err != nil {
+			return err
+		}
+	}
+	if err := term.Type("exit 5\n"); err != nil {
+		return err
+	}
+	if code := term.Wait(ctx); code != 5 {
+		return fmt.Errorf("exit code %d, want 5: %q", code, term.Shown())
+	}
+	return nil
+}
+
+// attach talks to a pod's own process until that ends.
+func attach(ctx context.Context, tr *trial) error {
+	pod := tr.name + "-attach"
+	err := tr.site.cluster.StartPod(ctx, testbed.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
+	if err != nil {
+		return err
+	}
+	return want(tr.k.RunInput(ctx, strings.NewReader("a line\n"), "attach", "-i", "--quiet", pod), 0, "got a line\n")
+}
+
+// blob is what cp carries: 100 MB that do not compress.
+var blob struct {
+	path string
+	hash string // SHA-256, hexadecimal
+}
+
+func makeBlob() error {
+	const size = 100 << 20
+	b := make([]byte, size)
+	rand.Read(b)
+	sum := sha256.Sum256(b)
+	blob.path, blob.hash = filepath.Join(bed.Dir, "blob"), hex.EncodeToString(sum[:])
+	return os.WriteFile(blob.path, b, 0o644)
+}
+
+func copyBothWays(ctx context.Context, tr *trial) error {
+	inside := "/tmp/" + tr.name
+	if err := want(tr.k.Run(ctx, "cp", blob.path, "shell:"+inside), 0, ""); err != nil {
+		return fmt.Errorf("up: %w", err)
+	}
+	defer tr.k.Run(context.WithoutCancel(ctx), "exec", "shell", "--", "rm", "-f", inside)
+	r := tr.k.Run(ctx, "exec", "shell", "--", "sha256sum", inside)
+	if err := want(r, 0, blob.hash+"  "+inside+"\n"); err != nil {
+		return fmt.Errorf("up: %w", err)
+	}
+	back := filepath.Join(tr.t.TempDir(), "blob")
+	if r = tr.k.Run(ctx, "cp", "shell:"+inside, back); r.Code != 0 {
+		return fmt.Errorf("down: code %d: %s", r.Code, r.Stderr)
+	}
+	hash, err := hashFile(back)
+	if err != nil {
+		return err
+	}
+	if hash != blob.hash {
+		return errors.New("down: the hash differs")
+	}
+	return nil
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// portForward makes 20 requests, each on a connection of its own, half of them at the same time.
+func portForward(ctx context.Context, tr *trial) error {
+	p, err := tr.k.PortForward(ctx, "pod/shell", 8080)
+	if err != nil {
+		return err
+	}
+	defer p.Stop()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	request := func() error {
+		resp, err := client.Get("http://" + p.Addr + "/")
+		if err != nil {
+			return fmt.Errorf("%w; kubectl said %s", err, p.Said())
+		}
+		defer resp.Body.Close()
+		page, err := io.ReadAll(resp.Body)
+		if err != nil || !bytes.Equal(page, []byte(testbed.Page)) {
+			return fmt.Errorf("page %q, %v; kubectl said %s", page, err, p.Said())
+		}
+		return nil
+	}
+	for range 10 {
+		if err := request(); err != nil {
+			return err
+		}
+	}
+	errs := make([]error, 10)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { errs[i] = request() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
