@@ -30,7 +30,8 @@
 //
 //   - groups that a token only names (_claim_names, Entra ID's "groups overage") are refused, not fetched;
 //   - a token is at most [MaxTokenBytes] long and has no white space inside;
-//   - discovery and keys must be small and come from https.
+//   - discovery and keys must be small and come from https;
+//   - more than one Authorization line, words after the token, and two different credentials are refused, not read in part.
 //
 // # Keys
 //

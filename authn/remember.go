@@ -17,7 +17,7 @@ const (
 // digest stands for a token. Finding another token with the same one is as hard as forging a signature.
 type digest = [sha256.Size]byte
 
-// memory is an LRU of verified tokens, safe for use by many goroutines. A hit allocates nothing.
+// memory is an LRU of verified tokens. Its zero value is ready, and safe for use by many goroutines. A hit allocates nothing.
 type memory struct {
 	mu      sync.Mutex
 	entries map[digest]*list.Element

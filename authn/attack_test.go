@@ -1,0 +1,254 @@
+package authn
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// The names are those of the attack corpus; here each attack is made on an Authenticator, elsewhere on a running edge.
+
+func TestAlgConfusion(t *testing.T) {
+	i := newTestIssuer(t, rsaKey(), ecKey())
+	cfg := i.config(t)
+	cfg.SigningAlgs = []string{"RS256", "ES256"}
+	a := start(t, cfg)
+	claims := i.claims(nil)
+	header := func(more map[string]any) map[string]any {
+		h := map[string]any{"alg": "RS256", "kid": "rsa", "typ": "JWT"}
+		maps.Copy(h, more)
+		return h
+	}
+	// What an attacker has of the issuer's key, in the forms that libraries once took for an HMAC secret.
+	public := rsaKey().Key.(*rsa.PrivateKey).Public()
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hmac := func(secret []byte) string {
+		return signWith(t, jose.HS256, jose.JSONWebKey{Key: secret, KeyID: "rsa"}, claims, nil)
+	}
+	jwk, err := jose.JSONWebKey{Key: public, KeyID: "rsa"}.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := func(name jose.HeaderKey, value any) *jose.SignerOptions {
+		return new(jose.SignerOptions).WithHeader(name, value)
+	}
+	own := ecKeyNamed("rsa")
+	good := sign(t, rsaKey(), claims)
+	parts := strings.Split(good, ".")
+
+	for name, test := range map[string]struct {
+		token string
+		want  Reason
+	}{
+		"none":                       {unsigned(header(map[string]any{"alg": "none"}), claims, ""), ReasonAlgorithm},
+		"None":                       {unsigned(header(map[string]any{"alg": "None"}), claims, ""), ReasonAlgorithm},
+		"no alg":                     {unsigned(map[string]any{"kid": "rsa"}, claims, "x"), ReasonAlgorithm},
+		"alg is a number":            {unsigned(map[string]any{"alg": 7}, claims, "x"), ReasonAlgorithm},
+		"none without signature":     {parts[0] + "." + parts[1] + ".", ReasonSignature},
+		"HS256 with the key in DER":  {hmac(der), ReasonAlgorithm},
+		"HS256 with the key in PEM":  {hmac(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), ReasonAlgorithm},
+		"HS256 with the key as JWK":  {hmac(jwk), ReasonAlgorithm},
+		"not among the allowed":      {signWith(t, jose.PS256, rsaKey(), claims, nil), ReasonAlgorithm},
+		"RS256 with an EC key's id":  {signWith(t, jose.RS256, jose.JSONWebKey{Key: otherRSA().Key, KeyID: "ec"}, claims, nil), ReasonSignature},
+		"another key by the same id": {sign(t, otherRSA(), claims), ReasonSignature},
+		"another key, no id":         {sign(t, jose.JSONWebKey{Key: otherRSA().Key}, claims), ReasonSignature},
+		"embedded jwk":               {signWith(t, jose.ES256, jose.JSONWebKey{Key: own.Key}, claims, &jose.SignerOptions{EmbedJWK: true}), ReasonSignature},
+		"jku":                        {signWith(t, jose.ES256, own, claims, says("jku", "https://attacker.example/keys")), ReasonSignature},
+		"x5u":                        {signWith(t, jose.ES256, own, claims, says("x5u", "https://attacker.example/keys")), ReasonSignature},
+		"unknown crit, good key":     {signWith(t, jose.RS256, rsaKey(), claims, says("crit", []string{"exp2"}).WithHeader("exp2", 1)), ReasonSignature},
+		"crit is not a list":         {signWith(t, jose.RS256, rsaKey(), claims, says("crit", "b64")), ReasonSignature},
+		"payload of another":         {parts[0] + "." + strings.Split(sign(t, rsaKey(), i.claims(map[string]any{"sub": "root"})), ".")[1] + "." + parts[2], ReasonSignature},
+		"JSON serialisation":         {fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, parts[0], parts[1], parts[2]), ReasonMalformed},
+		"white space":                {good + "\n", ReasonMalformed},
+		"padded":                     {good + "=", ReasonMalformed},
+		"four parts":                 {good + ".", ReasonMalformed},
+		"two parts":                  {parts[0] + "." + parts[1], ReasonMalformed},
+		"empty":                      {"", ReasonMalformed},
+		"dots":                       {"..", ReasonAlgorithm},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := refusal(t, a, test.token); got != test.want {
+				t.Errorf("refused as %q, want %q", got, test.want)
+			}
+		})
+	}
+	if got := refusal(t, a, good); got != "" {
+		t.Errorf("the good token is refused as %q", got)
+	}
+}
+
+func TestIssuerMixup(t *testing.T) {
+	i, other := newTestIssuer(t, rsaKey()), newTestIssuer(t, otherRSA())
+	a, b := start(t, i.config(t)), start(t, other.config(t))
+
+	theirs := sign(t, otherRSA(), other.claims(nil))
+	if got := refusal(t, b, theirs); got != "" {
+		t.Fatalf("the other issuer's own token: %q", got)
+	}
+	for name, test := range map[string]struct {
+		token string
+		want  Reason
+	}{
+		"another issuer's token":             {theirs, ReasonIssuer},
+		"another issuer's key, in our name":  {sign(t, otherRSA(), i.claims(nil)), ReasonSignature},
+		"our key, in another issuer's name":  {sign(t, rsaKey(), other.claims(nil)), ReasonIssuer},
+		"our key, for another client":        {sign(t, rsaKey(), i.claims(map[string]any{"aud": []string{"other", "edge2", ""}})), ReasonAudience},
+		"trailing slash":                     {sign(t, rsaKey(), i.claims(map[string]any{"iss": i.URL + "/"})), ReasonIssuer},
+		"another case":                       {sign(t, rsaKey(), i.claims(map[string]any{"iss": strings.ToUpper(i.URL)})), ReasonIssuer},
+		"issuer in a list":                   {sign(t, rsaKey(), i.claims(map[string]any{"iss": []string{i.URL}})), ReasonMalformed},
+		"Google's short name, not at Google": {sign(t, rsaKey(), i.claims(map[string]any{"iss": "accounts.google.com"})), ReasonIssuer},
+	} {
+		if got := refusal(t, a, test.token); got != test.want {
+			t.Errorf("%s: refused as %q, want %q", name, got, test.want)
+		}
+	}
+	// Its tokens are none of our business: no key is fetched for them.
+	if n := i.keyFetches.Load(); n != 1 {
+		t.Errorf("%d key fetches, want the first one only", n)
+	}
+}
+
+// A token that only refers to its groups is refused, and nobody calls where it points.
+func TestGroupsOverage(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	trap := newTestIssuer(t)
+	a := start(t, i.config(t))
+	source := map[string]any{"src1": map[string]any{"endpoint": trap.URL + "/keys", "access_token": "x"}}
+
+	overage := i.claims(map[string]any{"_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": source})
+	if got := refusal(t, a, sign(t, rsaKey(), overage)); got != ReasonDistributedGroups {
+		t.Errorf("refused as %q", got)
+	}
+	aggregated := maps.Clone(overage)
+	aggregated["_claim_sources"] = map[string]any{"src1": map[string]any{"JWT": "x"}}
+	if got := refusal(t, a, sign(t, rsaKey(), aggregated)); got != ReasonDistributedGroups {
+		t.Errorf("aggregated: refused as %q", got)
+	}
+	both := maps.Clone(overage)
+	both["groups"] = []string{"dev"}
+	if got := refusal(t, a, sign(t, rsaKey(), both)); got != "" {
+		t.Errorf("with its groups in it: refused as %q", got)
+	}
+	others := i.claims(map[string]any{"_claim_names": map[string]any{"address": "src1"}, "_claim_sources": source})
+	if got := refusal(t, a, sign(t, rsaKey(), others)); got != "" {
+		t.Errorf("other claims elsewhere: refused as %q", got)
+	}
+	if n := trap.keyFetches.Load() + trap.discoveries.Load(); n != 0 {
+		t.Errorf("%d requests to an address out of a token", n)
+	}
+}
+
+func TestUnknownKidFlood(t *testing.T) {
+	const tokens, clients = 10_000, 50
+	i := newTestIssuer(t, rsaKey())
+	clock := newClock()
+	cfg := i.config(t)
+	cfg.Now = clock.Now
+	a := start(t, cfg)
+	good := func(n int) string { return sign(t, rsaKey(), i.claims(map[string]any{"jti": fmt.Sprint(n)})) }
+
+	for round := range 3 {
+		clock.advance(demandInterval)
+		before := i.keyFetches.Load()
+		var wg sync.WaitGroup
+		for client := range clients {
+			wg.Go(func() {
+				for n := range tokens / clients {
+					header := map[string]any{"alg": "RS256", "kid": fmt.Sprintf("%d-%d-%d", round, client, n)}
+					if got := refusal(t, a, unsigned(header, i.claims(nil), "signature")); got != ReasonSignature {
+						t.Errorf("refused as %q", got)
+					}
+				}
+			})
+		}
+		if got := refusal(t, a, good(round)); got != "" {
+			t.Errorf("a good token in the flood: %q", got)
+		}
+		wg.Wait()
+		if n := i.keyFetches.Load() - before; n != 1 {
+			t.Errorf("%d key fetches in %v, want 1", n, demandInterval)
+		}
+	}
+}
+
+// What is too much is refused before it costs anything.
+func TestTokenBomb(t *testing.T) {
+	const most = 4 << 20 // bytes allocated for one token
+	i := newTestIssuer(t, rsaKey())
+	a := start(t, i.config(t))
+	b64 := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	deep := strings.Repeat(`{"a":`, 6000)
+	for name, token := range map[string]string{
+		"1 MiB":                    strings.Repeat("a", 1<<20),
+		"a million dots":           strings.Repeat(".", 1e6),
+		"as many dots as can be":   strings.Repeat(".", MaxTokenBytes),
+		"deep header":              b64(deep) + "." + b64("{}") + ".c2ln",
+		"deep list in the header":  b64(`{"alg":"RS256","x":`+strings.Repeat("[", 40000)) + "." + b64("{}") + ".c2ln",
+		"deep claims":              b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(deep) + ".c2ln",
+		"deep and well-formed":     b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(strings.Repeat("[", 20000)+strings.Repeat("]", 20000)) + ".c2ln",
+		"a long signature":         b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"}`) + "." + strings.Repeat("A", 60000),
+		"many claims":              b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"`+strings.Repeat(`,"a":1`, 7000)+`}`) + ".c2ln",
+		"a long chain of x5c":      b64(`{"alg":"RS256","x5c":[`+strings.Repeat(`"AA==",`, 6000)+`""]}`) + "." + b64("{}") + ".c2ln",
+		"a header parameter again": b64(`{"alg":"RS256"`+strings.Repeat(`,"kid":"x"`, 4000)+`}`) + "." + b64("{}") + ".c2ln",
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := refusal(t, a, token)
+		runtime.ReadMemStats(&after)
+		if got == "" || (got == ReasonTooLarge) != (len(token) > MaxTokenBytes) {
+			t.Errorf("%s: %d bytes refused as %q", name, len(token), got)
+		}
+		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > most {
+			t.Errorf("%s: %d bytes allocated", name, bytes)
+		}
+	}
+}
+
+// Nothing out of a token is in an error or in the log.
+func TestTokenCanary(t *testing.T) {
+	const canary = "kanarienvogel"
+	log := &logBuffer{}
+	i := newTestIssuer(t, rsaKey())
+	cfg := i.config(t)
+	cfg.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	cfg.RequiredClaims = map[string]string{"hd": "x.example"}
+	clock := newClock()
+	cfg.Now = clock.Now
+	a := start(t, cfg)
+	clock.advance(time.Minute)
+
+	tokens := []string{canary, canary + "." + canary + "." + canary, unsigned(map[string]any{"alg": canary}, canary, canary),
+		unsigned(map[string]any{"alg": "RS256", "kid": canary}, i.claims(nil), canary)}
+	for _, claim := range []string{"iss", "aud", "exp", "nbf", "iat", "sub", "groups", "hd", "_claim_names"} {
+		tokens = append(tokens, sign(t, rsaKey(), i.claims(map[string]any{claim: canary})))
+	}
+	for _, token := range tokens {
+		_, err := a.Authenticate(context.Background(), token)
+		if err == nil {
+			t.Fatalf("accepted: %s", token)
+		}
+		for _, secret := range []string{canary, base64.RawURLEncoding.EncodeToString([]byte(canary)), token} {
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("%v says %s", err, secret)
+			}
+		}
+	}
+	if lines := strings.Join(log.lines(), "\n"); strings.Contains(lines, canary) {
+		t.Errorf("logged: %s", lines)
+	}
+}

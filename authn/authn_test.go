@@ -1,0 +1,257 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// refusal returns the reason of a refusal; it fails the test if there is a user all the same.
+func refusal(t testing.TB, a *Authenticator, token string) Reason {
+	t.Helper()
+	v, err := a.Authenticate(context.Background(), token)
+	if err == nil {
+		return ""
+	}
+	if v != (Verified{}) {
+		t.Errorf("error %v, and yet a user: %+v", err, v)
+	}
+	wrong := new(RefusedError)
+	if !errors.As(err, &wrong) {
+		t.Fatalf("error %v is no RefusedError", err)
+	}
+	return wrong.Reason
+}
+
+func TestAuthenticate(t *testing.T) {
+	i := newTestIssuer(t, rsaKey(), ecKey())
+	tests := []struct {
+		name   string
+		change func(*Config)
+		claims map[string]any
+		want   user.DefaultInfo
+	}{
+		{"prefix by default", func(*Config) {}, nil, user.DefaultInfo{Name: i.URL + "#jane"}},
+		{"no prefix", func(c *Config) { c.UsernamePrefix = "-" }, nil, user.DefaultInfo{Name: "jane"}},
+		{"a prefix", func(c *Config) { c.UsernamePrefix = "oidc:" }, nil, user.DefaultInfo{Name: "oidc:jane"}},
+		{"email has none by default", func(c *Config) { c.UsernameClaim = "email" }, map[string]any{"email": "j@x.example"}, user.DefaultInfo{Name: "j@x.example"}},
+		{"groups", func(c *Config) { c.GroupsPrefix = "g:" }, map[string]any{"groups": []string{"dev", "ops"}},
+			user.DefaultInfo{Name: i.URL + "#jane", Groups: []string{"g:dev", "g:ops"}}},
+		{"one group as a string", func(*Config) {}, map[string]any{"groups": "dev"}, user.DefaultInfo{Name: i.URL + "#jane", Groups: []string{"dev"}}},
+		{"groups not asked for", func(c *Config) { c.GroupsClaim = "" }, map[string]any{"groups": 7}, user.DefaultInfo{Name: i.URL + "#jane"}},
+		{"audience among others", func(*Config) {}, map[string]any{"aud": []string{"x", "edge"}}, user.DefaultInfo{Name: i.URL + "#jane"}},
+		{"required claims", func(c *Config) { c.RequiredClaims = map[string]string{"hd": "x.example"} }, map[string]any{"hd": "x.example"},
+			user.DefaultInfo{Name: i.URL + "#jane"}},
+		{"credential id", func(*Config) {}, map[string]any{"jti": "0815"},
+			user.DefaultInfo{Name: i.URL + "#jane", Extra: map[string][]string{"authentication.kubernetes.io/credential-id": {"JTI=0815"}}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := i.config(t)
+			cfg.SigningAlgs = []string{"RS256", "ES256"}
+			test.change(&cfg)
+			a := start(t, cfg)
+			claims := i.claims(test.claims)
+			for _, key := range []jose.JSONWebKey{rsaKey(), ecKey()} {
+				token := sign(t, key, claims)
+				for range 2 { // fresh, and remembered
+					v, err := a.Authenticate(context.Background(), token)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := v.User.(*user.DefaultInfo); !reflect.DeepEqual(*got, test.want) {
+						t.Errorf("got %+v, want %+v", *got, test.want)
+					}
+					if v.Expires.Unix() != claims["exp"] {
+						t.Errorf("expires %v, want %v", v.Expires.Unix(), claims["exp"])
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestRefused(t *testing.T) {
+	i := newTestIssuer(t, rsaKey(), ecKey())
+	cfg := i.config(t)
+	cfg.RequiredClaims = map[string]string{"hd": "x.example"}
+	a := start(t, cfg)
+
+	cfg.UsernameClaim = "email"
+	byEmail := start(t, cfg)
+
+	good := map[string]any{"hd": "x.example", "email": "j@x.example"}
+	if r := refusal(t, a, sign(t, rsaKey(), i.claims(good))); r != "" {
+		t.Fatalf("the token that all others are made of is refused: %s", r)
+	}
+	now := time.Now().Unix()
+	tests := []struct {
+		name   string
+		a      *Authenticator
+		change map[string]any
+		want   Reason
+	}{
+		{"expired", a, map[string]any{"exp": now - 5}, ReasonExpired},
+		{"without exp", a, map[string]any{"exp": nil}, ReasonExpired},
+		{"exp is text", a, map[string]any{"exp": "soon"}, ReasonMalformed},
+		{"not yet valid", a, map[string]any{"nbf": now + 120}, ReasonNotYetValid},
+		{"not yet valid, with a fraction", a, map[string]any{"nbf": float64(now+120) + .5}, ReasonNotYetValid},
+		{"not yet valid, as text", a, map[string]any{"nbf": fmt.Sprint(now + 120)}, ReasonNotYetValid},
+		{"another audience", a, map[string]any{"aud": "other"}, ReasonAudience},
+		{"no audience", a, map[string]any{"aud": nil}, ReasonAudience},
+		{"another issuer", a, map[string]any{"iss": "https://issuer.example"}, ReasonIssuer},
+		{"no issuer", a, map[string]any{"iss": nil}, ReasonIssuer},
+		{"no username", a, map[string]any{"sub": nil}, ReasonClaims},
+		{"sub is a number", a, map[string]any{"sub": 7}, ReasonMalformed},
+		{"email is a number", byEmail, map[string]any{"email": 7}, ReasonClaims},
+		{"groups are an object", a, map[string]any{"groups": map[string]any{}}, ReasonClaims},
+		{"a group is a number", a, map[string]any{"groups": []any{"dev", 7}}, ReasonClaims},
+		{"required claim missing", a, map[string]any{"hd": nil}, ReasonClaims},
+		{"required claim wrong", a, map[string]any{"hd": "y.example"}, ReasonClaims},
+		{"required claim in a list", a, map[string]any{"hd": []string{"x.example"}}, ReasonClaims},
+		{"email not verified", byEmail, map[string]any{"email_verified": false}, ReasonClaims},
+		{"email_verified is text", byEmail, map[string]any{"email_verified": "true"}, ReasonClaims},
+		{"no email", byEmail, map[string]any{"email": nil}, ReasonClaims},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			claims := i.claims(good)
+			for name, value := range test.change {
+				if claims[name] = value; value == nil {
+					delete(claims, name)
+				}
+			}
+			token := sign(t, rsaKey(), claims)
+			for range 2 { // a refusal is not remembered as anything else
+				if got := refusal(t, test.a, token); got != test.want {
+					t.Errorf("refused as %q, want %q", got, test.want)
+				}
+			}
+		})
+	}
+}
+
+// Row Clock of the attack corpus: exp and nbf, at the allowed skew and past it, fresh and remembered.
+func TestClock(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	clock := newClock()
+	cfg := i.config(t)
+	cfg.Now = clock.Now
+	a := start(t, cfg)
+	now := clock.Now().Unix()
+	token := sign(t, rsaKey(), i.claims(map[string]any{"exp": now + 100, "nbf": now + 160}))
+
+	for _, step := range []struct {
+		at   int64 // seconds after now, and a nanosecond
+		want Reason
+	}{
+		{99, ReasonNotYetValid}, {100, ReasonExpired},
+	} {
+		clock.now.Store(time.Unix(now+step.at, 1).UnixNano())
+		if got := refusal(t, a, token); got != step.want {
+			t.Errorf("nbf 60 s after exp, at %d s: %q, want %q", step.at, got, step.want)
+		}
+	}
+	clock.now.Store(time.Unix(now, 0).UnixNano())
+	token = sign(t, rsaKey(), i.claims(map[string]any{"exp": now + 200, "nbf": now + 160, "iat": now + 1000}))
+	for _, step := range []struct {
+		at   time.Time
+		want Reason
+	}{
+		{time.Unix(now+100, -1), ReasonNotYetValid},
+		{time.Unix(now+100, 0), ""},
+		{time.Unix(now+200, 0), ""},
+		{time.Unix(now+200, 1), ReasonExpired},
+		{time.Unix(now+9999, 0), ReasonExpired},
+	} {
+		clock.now.Store(step.at.UnixNano())
+		if got := refusal(t, a, token); got != step.want {
+			t.Errorf("at exp%+v: %q, want %q", step.at.Sub(time.Unix(now+200, 0)), got, step.want)
+		}
+	}
+}
+
+// What is remembered is bounded, and the least recently used goes.
+func TestMemoryIsBounded(t *testing.T) {
+	var m memory
+	later := time.Now().Add(time.Hour)
+	id := func(n int) (d digest) { copy(d[:], fmt.Sprint(n)); return d }
+	for n := range 2 * maxRemembered {
+		m.put(id(n), 1, Verified{Expires: later})
+		if _, ok := m.get(id(0), 1, time.Now()); !ok {
+			t.Fatalf("the token that is used all the time was forgotten after %d others", n)
+		}
+	}
+	if len(m.entries) != maxRemembered || m.recent.Len() != maxRemembered {
+		t.Errorf("%d and %d entries, want %d", len(m.entries), m.recent.Len(), maxRemembered)
+	}
+	if _, ok := m.get(id(1), 1, time.Now()); ok {
+		t.Error("the token that was used once, and longest ago, is still remembered")
+	}
+}
+
+// A hit is for the one token, the keys that verified it and its lifetime.
+func TestMemoryForgets(t *testing.T) {
+	now := time.Now()
+	for name, get := range map[string]func(*memory) bool{
+		"another token":    func(m *memory) bool { _, ok := m.get(digest{2}, 7, now); return ok },
+		"other keys":       func(m *memory) bool { _, ok := m.get(digest{1}, 8, now); return ok },
+		"after it is past": func(m *memory) bool { _, ok := m.get(digest{1}, 7, now.Add(time.Minute+1)); return ok },
+	} {
+		m := new(memory)
+		m.put(digest{1}, 7, Verified{Expires: now.Add(time.Minute)})
+		if _, ok := m.get(digest{1}, 7, now.Add(time.Minute)); !ok {
+			t.Fatal("not remembered at all")
+		}
+		if get(m) {
+			t.Errorf("%s: remembered", name)
+		}
+	}
+}
+
+func TestRememberedAllocations(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	a := start(t, i.config(t))
+	token := sign(t, rsaKey(), i.claims(map[string]any{"groups": strings.Fields(strings.Repeat("group ", 20))}))
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := a.Authenticate(context.Background(), token); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 1 {
+		t.Errorf("%v allocations for a remembered token, want the one that is hashed", n)
+	}
+}
+
+func BenchmarkAuthenticate(b *testing.B) {
+	i := newTestIssuer(b, rsaKey(), ecKey())
+	cfg := i.config(b)
+	cfg.SigningAlgs = []string{"RS256", "ES256"}
+	a := start(b, cfg)
+	groups := strings.Fields(strings.Repeat("some-group ", 20))
+	for name, key := range map[string]jose.JSONWebKey{"RS256": rsaKey(), "ES256": ecKey()} {
+		token := sign(b, key, i.claims(map[string]any{"groups": groups, "jti": "0815"}))
+		b.Run("remembered/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := a.Authenticate(context.Background(), token); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("fresh/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := a.verify(context.Background(), token); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

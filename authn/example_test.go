@@ -1,0 +1,43 @@
+package authn_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"edge/authn"
+)
+
+func Example() {
+	a, err := authn.New(authn.Config{
+		IssuerURL:   "https://login.example.com",
+		ClientID:    "edge",
+		GroupsClaim: "groups",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// "go a.Run(ctx)" fetches the keys. Here is no issuer to ask, so there are none.
+	ctx := context.Background()
+
+	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://edge.example.com/api", nil)
+	r.Header.Set("Authorization", "Bearer eyJ...")
+
+	token, ok, err := authn.Credential(r)
+	authn.Strip(r.Header)
+	fmt.Println(ok, err, r.Header)
+
+	_, err = a.Authenticate(ctx, token)
+	fmt.Println(errors.Is(err, authn.ErrNotReady))
+	// Output:
+	// true <nil> map[]
+	// true
+}
+
+func ExampleConfig_Validate() {
+	fmt.Println(authn.Config{IssuerURL: "http://login.example.com"}.Validate())
+	// Output:
+	// --oidc-issuer-url: must be an https URL, not "http://login.example.com"
+}

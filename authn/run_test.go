@@ -1,0 +1,261 @@
+package authn
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// often fetches as often as a test can bear.
+var often = pace{renew: time.Millisecond, retryMin: time.Millisecond, retryMax: 4 * time.Millisecond}
+
+func TestNotReady(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	token := sign(t, rsaKey(), i.claims(nil))
+	never, err := New(i.config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := never.Authenticate(context.Background(), token); err != ErrNotReady { // Run was not called
+		t.Errorf("got %v", err)
+	}
+	if err := never.Ready(); !errors.Is(err, ErrNotReady) {
+		t.Errorf("got %v", err)
+	}
+
+	// The issuer is down when edge starts, and comes up later.
+	i.down()
+	log := &logBuffer{}
+	cfg := i.config(t)
+	cfg.Log = slog.New(slog.NewTextHandler(log, nil))
+	a := startPaced(t, cfg, often)
+	waitFor(t, "a few attempts", func() bool { return i.discoveries.Load() > 5 })
+	if _, err := a.Authenticate(context.Background(), token); !errors.Is(err, ErrNotReady) {
+		t.Errorf("got %v", err)
+	}
+	if err := a.Ready(); !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "500") || !strings.Contains(err.Error(), i.URL) {
+		t.Errorf("Ready does not say what is wrong: %v", err)
+	}
+	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
+	i.publish(rsaKey())
+	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	if got := refusal(t, a, token); got != "" {
+		t.Errorf("refused as %q", got)
+	}
+	// Down again: the last keys serve, for new tokens as well.
+	waitFor(t, "a line for the keys", func() bool { return len(log.lines()) == 2 })
+	i.down()
+	before := i.keyFetches.Load() + i.discoveries.Load()
+	waitFor(t, "a few attempts", func() bool { return i.keyFetches.Load()+i.discoveries.Load() > before+10 })
+	if got := refusal(t, a, sign(t, rsaKey(), i.claims(map[string]any{"sub": "joe"}))); got != "" || a.Ready() != nil {
+		t.Errorf("issuer down: refused as %q, Ready says %v", got, a.Ready())
+	}
+	// A line for each change, not for each attempt.
+	lines := log.lines()
+	if len(lines) != 3 || !strings.Contains(lines[0], "WARN") || !strings.Contains(lines[1], "INFO") || !strings.Contains(lines[2], "WARN") {
+		t.Errorf("log:\n%s", strings.Join(lines, "\n"))
+	}
+}
+
+func TestKeyRotation(t *testing.T) {
+	first, second := rsaKeyNamed("first"), rsaKeyNamed("second")
+	i := newTestIssuer(t, first)
+	clock := newClock()
+	cfg := i.config(t)
+	cfg.Now = clock.Now
+	a := start(t, cfg)
+	old, fresh := sign(t, first, i.claims(nil)), sign(t, second, i.claims(nil))
+	if got := refusal(t, a, old); got != "" {
+		t.Fatalf("the first key's token: %q", got)
+	}
+	// Published beside the first one, 10 s later in use: nobody who comes with it is refused.
+	i.publish(first, second)
+	clock.advance(demandInterval)
+	before := i.keyFetches.Load()
+	results := make(chan Reason)
+	const crowd = 50
+	for range crowd {
+		go func() { results <- refusal(t, a, fresh) }()
+	}
+	for range crowd {
+		if got := <-results; got != "" {
+			t.Errorf("the second key's token: %q", got)
+		}
+	}
+	if n := i.keyFetches.Load() - before; n != 1 {
+		t.Errorf("%d fetches for %d requests at once", n, crowd)
+	}
+	if got := refusal(t, a, old); got != "" {
+		t.Errorf("the first key's token, beside the second: %q", got)
+	}
+	// Withdrawn, and noticed with the next fetch, whatever causes it: what was remembered goes, too.
+	i.publish(second)
+	clock.advance(demandInterval)
+	if got := refusal(t, a, unsigned(map[string]any{"alg": "RS256", "kid": "?"}, i.claims(nil), "x")); got != ReasonSignature {
+		t.Errorf("a forged token: %q", got)
+	}
+	if got := refusal(t, a, old); got != ReasonSignature {
+		t.Errorf("the withdrawn key's token: %q", got)
+	}
+	if got := refusal(t, a, fresh); got != "" {
+		t.Errorf("the second key's token, alone: %q", got)
+	}
+}
+
+// Without a token that asks, a withdrawn key is noticed by the renewal. No key at all is an answer like another.
+func TestKeysAreRenewed(t *testing.T) {
+	i := newTestIssuer(t, rsaKey(), ecKey())
+	a := startPaced(t, i.config(t), often)
+	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	token := sign(t, rsaKey(), i.claims(nil))
+	if got := refusal(t, a, token); got != "" {
+		t.Fatalf("refused as %q", got)
+	}
+	// The same keys again change nothing: what is remembered stays.
+	same, before := a.keys.current.Load(), i.keyFetches.Load()
+	waitFor(t, "renewals", func() bool { return i.keyFetches.Load() > before+3 })
+	if a.keys.current.Load() != same {
+		t.Error("the same keys are taken for others")
+	}
+	i.publish(ecKey())
+	waitFor(t, "the withdrawal of one key", func() bool { return refusal(t, a, token) == ReasonSignature })
+	i.publish()
+	waitFor(t, "the withdrawal of all keys", func() bool { return a.Ready() != nil })
+	if _, err := a.Authenticate(context.Background(), token); !errors.Is(err, ErrNotReady) {
+		t.Errorf("without any key: %v", err)
+	}
+	i.publish(rsaKey())
+	waitFor(t, "a key again", func() bool { return a.Ready() == nil })
+	if got := refusal(t, a, token); got != "" {
+		t.Errorf("refused as %q", got)
+	}
+}
+
+// Keys that move are found: after an error discovery begins anew.
+func TestKeysMove(t *testing.T) {
+	i, elsewhere := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey()) // with one certificate: httptest has no other
+	cfg := i.config(t)
+	cfg.SigningAlgs = []string{"RS256", "ES256"}
+	a := startPaced(t, cfg, often)
+	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": elsewhere.URL + "/keys"})
+	i.jwks.Store(answer(http.StatusNotFound, "gone"))
+	token := sign(t, ecKey(), i.claims(nil))
+	waitFor(t, "the keys in their new place", func() bool { return refusal(t, a, token) == "" })
+}
+
+// The issuer's certificate is checked, and a CA file that changes is taken up.
+func TestCAFile(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	cfg := i.config(t)
+	writeFile(t, cfg.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t)}))
+	a := startPaced(t, cfg, often)
+	waitFor(t, "the certificate's refusal", func() bool {
+		err := a.Ready()
+		return err != nil && strings.Contains(err.Error(), "certificate")
+	})
+	if i.discoveries.Load() != 0 {
+		t.Error("the issuer was asked, although its certificate is not trusted")
+	}
+	writeFile(t, cfg.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate().Raw}))
+	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	// Gone: said, and the keys in hand serve on.
+	writeFile(t, cfg.CAFile, []byte("no certificate"))
+	waitFor(t, "the failure", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return a.fetchErr != nil })
+	if err := a.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+// selfSigned returns a certificate that no server here has: those of httptest are all the same.
+func selfSigned(t *testing.T) []byte {
+	t.Helper()
+	key := ecKey().Key.(*ecdsa.PrivateKey)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func TestIssuerAnswersBadly(t *testing.T) {
+	text := func(body string) *http.HandlerFunc {
+		h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) })
+		return &h
+	}
+	redirect := func(to string) *http.HandlerFunc {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) })
+		return &h
+	}
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		t.Error("a request without TLS")
+	}))
+	defer plain.Close()
+	tests := []struct {
+		name   string
+		change func(*testIssuer)
+		says   string
+	}{
+		{"another issuer", func(i *testIssuer) { i.discover(map[string]any{"issuer": i.URL + "/", "jwks_uri": i.URL + "/keys"}) }, "did not match"},
+		{"no jwks_uri", func(i *testIssuer) { i.discover(map[string]any{"issuer": i.URL}) }, "jwks_uri"},
+		{"jwks_uri without TLS", func(i *testIssuer) { i.discover(map[string]any{"issuer": i.URL, "jwks_uri": plain.URL}) }, "not an https URL"},
+		{"discovery redirects away from https", func(i *testIssuer) { i.discovery.Store(redirect(plain.URL)) }, "away from https"},
+		{"keys redirect away from https", func(i *testIssuer) { i.jwks.Store(redirect(plain.URL)) }, "away from https"},
+		{"redirects for ever", func(i *testIssuer) { i.jwks.Store(redirect("/keys")) }, "redirects"},
+		{"discovery is a page", func(i *testIssuer) { i.discovery.Store(text("<html>")) }, "decode"},
+		{"discovery without end", func(i *testIssuer) { i.discovery.Store(text(strings.Repeat(" ", maxDocumentBytes) + "{}")) }, "larger than"},
+		{"keys without end", func(i *testIssuer) { i.jwks.Store(text(strings.Repeat(" ", maxDocumentBytes) + `{"keys":[]}`)) }, "larger than"},
+		{"keys are a page", func(i *testIssuer) { i.jwks.Store(text("<html>")) }, "not a JWK Set"},
+		{"keys are something else", func(i *testIssuer) { i.jwks.Store(text(`{"error":"busy"}`)) }, "no keys member"},
+		{"too many keys", func(i *testIssuer) { i.jwks.Store(text(`{"keys":[{}` + strings.Repeat(",{}", maxKeys) + `]}`)) }, "more than"},
+		{"no keys", func(i *testIssuer) { i.publish() }, "publishes no key"},
+		{"only useless keys", func(i *testIssuer) {
+			private, _ := rsaKey().MarshalJSON()
+			i.jwks.Store(text(`{"keys":[{"kty":"oct","k":"c2VjcmV0"},{"kty":"OKP","crv":"Ed448","x":"AA"},{"kty":"RSA"},7,` + string(private) + `]}`))
+		}, "publishes no key"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			i := newTestIssuer(t, rsaKey())
+			test.change(i)
+			a := startPaced(t, i.config(t), often)
+			waitFor(t, "an attempt", func() bool { return a.Ready() != ErrNotReady })
+			err := a.Ready()
+			if err == nil || !strings.Contains(err.Error(), test.says) || len(err.Error()) > 500 {
+				t.Errorf("got %v, want it to say %q", err, test.says)
+			}
+		})
+	}
+}
+
+// A key set with keys of kinds unheard of is as good as its other keys.
+func TestUnknownKeysArePassedOver(t *testing.T) {
+	i := newTestIssuer(t)
+	good, err := jose.JSONWebKey{Key: rsaKey().Key.(*rsa.PrivateKey).Public(), KeyID: "rsa"}.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"keys":[{"kty":"XYZ","kid":"rsa"},{"kty":"oct","kid":"rsa","k":"c2VjcmV0"},{"kty":"EC","crv":"secp256k1","kid":"rsa"},%s]}`, good)
+	})
+	i.jwks.Store(&h)
+	a := start(t, i.config(t))
+	if got := refusal(t, a, sign(t, rsaKey(), i.claims(nil))); got != "" {
+		t.Errorf("refused as %q", got)
+	}
+}

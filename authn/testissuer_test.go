@@ -1,0 +1,246 @@
+package authn
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Keys are made once: RSA is slow to make.
+var (
+	rsaKey   = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") })
+	otherRSA = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") }) // another key by the same id
+	ecKey    = sync.OnceValue(func() jose.JSONWebKey { return ecKeyNamed("ec") })
+)
+
+func rsaKeyNamed(id string) jose.JSONWebKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return jose.JSONWebKey{Key: key, KeyID: id}
+}
+
+func ecKeyNamed(id string) jose.JSONWebKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return jose.JSONWebKey{Key: key, KeyID: id}
+}
+
+// testIssuer is an OpenID Connect issuer on loopback. Its answers may be replaced while it runs.
+type testIssuer struct {
+	*httptest.Server
+	discovery, jwks         atomic.Pointer[http.HandlerFunc]
+	discoveries, keyFetches atomic.Int64
+}
+
+func newTestIssuer(t testing.TB, keys ...jose.JSONWebKey) *testIssuer {
+	t.Helper()
+	i := &testIssuer{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
+		i.discoveries.Add(1)
+		(*i.discovery.Load())(w, r)
+	})
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, r *http.Request) {
+		i.keyFetches.Add(1)
+		(*i.jwks.Load())(w, r)
+	})
+	i.Server = httptest.NewUnstartedServer(mux)
+	i.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // certificate errors are wanted in some tests
+	i.StartTLS()
+	t.Cleanup(i.Close)
+	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
+	i.publish(keys...)
+	return i
+}
+
+func answer(status int, document any) *http.HandlerFunc {
+	body, err := json.Marshal(document)
+	if err != nil {
+		panic(err)
+	}
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write(body)
+	})
+	return &h
+}
+
+func (i *testIssuer) discover(document any) { i.discovery.Store(answer(http.StatusOK, document)) }
+
+// publish sets the keys that the issuer shows: the public halves.
+func (i *testIssuer) publish(keys ...jose.JSONWebKey) {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, key := range keys {
+		set.Keys = append(set.Keys, key.Public())
+	}
+	i.jwks.Store(answer(http.StatusOK, set))
+}
+
+// down makes the issuer fail whatever it is asked.
+func (i *testIssuer) down() {
+	fail := answer(http.StatusInternalServerError, "down\r\nfor maintenance")
+	i.discovery.Store(fail)
+	i.jwks.Store(fail)
+}
+
+func (i *testIssuer) caFile(t testing.TB) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "ca.pem")
+	writeFile(t, name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate().Raw}))
+	return name
+}
+
+func writeFile(t testing.TB, name string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// config accepts this issuer's tokens for "edge".
+func (i *testIssuer) config(t testing.TB) Config {
+	return Config{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups"}
+}
+
+// claims are good ones for an hour, with some of them replaced; nil removes one.
+func (i *testIssuer) claims(replace map[string]any) map[string]any {
+	now := time.Now().Unix()
+	c := map[string]any{"iss": i.URL, "aud": "edge", "sub": "jane", "iat": now, "exp": now + 3600}
+	maps.Copy(c, replace)
+	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	return c
+}
+
+// sign makes a token, with the algorithm that fits the key.
+func sign(t testing.TB, key jose.JSONWebKey, claims any) string {
+	t.Helper()
+	alg := jose.RS256
+	if _, ok := key.Key.(*ecdsa.PrivateKey); ok {
+		alg = jose.ES256
+	}
+	return signWith(t, alg, key, claims, nil)
+}
+
+func signWith(t testing.TB, alg jose.SignatureAlgorithm, key jose.JSONWebKey, claims any, options *jose.SignerOptions) string {
+	t.Helper()
+	payload, ok := claims.([]byte)
+	if !ok {
+		var err error
+		if payload, err = json.Marshal(claims); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// unsigned makes a token from any header, claims and signature.
+func unsigned(header, claims any, signature string) string {
+	part := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	return part(header) + "." + part(claims) + "." + base64.RawURLEncoding.EncodeToString([]byte(signature))
+}
+
+// start runs an Authenticator until the test ends, and waits for its keys.
+func start(t testing.TB, cfg Config) *Authenticator {
+	t.Helper()
+	a := startPaced(t, cfg, defaultPace)
+	waitFor(t, "the issuer's keys", func() bool { return a.Ready() == nil })
+	return a
+}
+
+func startPaced(t testing.TB, cfg Config, p pace) *Authenticator {
+	t.Helper()
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.pace = p
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); a.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return a
+}
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// clock is a clock that is set by hand.
+type clock struct{ now atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.now.Store(time.Now().UnixNano())
+	return c
+}
+
+func (c *clock) Now() time.Time          { return time.Unix(0, c.now.Load()) }
+func (c *clock) advance(d time.Duration) { c.now.Add(int64(d)) }
+
+// logBuffer collects log lines.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) lines() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Split(strings.TrimSuffix(b.buf.String(), "\n"), "\n")
+}
