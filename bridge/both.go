@@ -44,32 +44,7 @@ func (s *session) bothWays(fromClient, toClient *direction, goodbye func(code in
 // lingerOn bounds what is left of a session after one source ended: the other
 // side's last words, and their way to the side that ended.
 func (s *session) lingerOn(from, to net.Conn) {
-	deadline := time.Now().Add(linger)
+	deadline := time.Now().Add(s.linger)
 	from.SetReadDeadline(deadline)
 	to.SetWriteDeadline(deadline)
 }
-
-// rawSource and rawSink carry bytes of a protocol that edge does not read.
-type rawSource struct{ r *streams.Reader }
-
-func (s rawSource) Next() (streams.Frame, error) {
-	s.r.Release()
-	if _, err := s.r.Need(1); err != nil {
-		return streams.Frame{}, err
-	}
-	n := s.r.Buffered()
-	s.r.Skip(n)
-	buf, off := s.r.Room(n)
-	return streams.Frame{Kind: streams.Data, Buf: buf, Off: off}, nil
-}
-
-type rawSink struct{ w streams.Writer }
-
-func (s rawSink) Write(f streams.Frame) error {
-	if f.Kind != streams.Data {
-		return nil
-	}
-	return s.w.WriteRoom(f.Buf, f.Off)
-}
-
-func (rawSink) Flush() error { return nil }

@@ -41,6 +41,7 @@ type Handler struct {
 	plain    http.Handler
 	sessions *registry
 	log      *slog.Logger
+	times    times
 }
 
 // New makes a Handler, or says what is wrong with the configuration.
@@ -67,6 +68,7 @@ func New(cfg Config) (*Handler, error) {
 		plain:    newPlain(up, cfg.DisableCompression, cfg.Log),
 		sessions: newRegistry(cfg.MaxSessions),
 		log:      cfg.Log,
+		times:    defaultTimes,
 	}, nil
 }
 

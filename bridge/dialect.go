@@ -37,7 +37,11 @@ type dialect struct {
 	subprotocol  string     // answered to the client; "" for opaque
 	name         string     // for the log
 	upstreamName string
+	accepts      []string // SPDY subprotocols, told to a client that offers no such one
 }
+
+// headerAccepted tells what a server would have accepted.
+const headerAccepted = "X-Accepted-Stream-Protocol-Versions"
 
 // execVersions are the SPDY subprotocols that edge speaks to clients, those of
 // container runtimes. Upstream it always speaks v4.
@@ -46,8 +50,8 @@ var execVersions = []string{"v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channe
 // chooseDialect is the negotiation table.
 func chooseDialect(r *http.Request) (dialect, error) {
 	d := dialect{target: parseTarget(r.URL), upstreamName: "opaque"}
-	if r.ProtoMajor != 1 {
-		return d, badUpgrade("an Upgrade header has no place in HTTP/2")
+	if r.ProtoMajor != 1 || r.ProtoMinor < 1 {
+		return d, badUpgrade("an Upgrade header has its place in HTTP/1.1 only")
 	}
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		return d, badUpgrade("an upgrade request must not have a body")
@@ -124,6 +128,7 @@ func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 		if len(offered) == 0 {
 			return d, badUpgrade("the header %s is missing", spdy.HeaderProtocolVersion)
 		}
+		d.accepts = known
 		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden,
 			fmt.Sprintf("edge: none of the offered stream protocols is supported; edge speaks %s", strings.Join(known, ", ")))
 	}

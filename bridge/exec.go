@@ -35,6 +35,8 @@ type execSession struct {
 	// closeCodes: the client's dialect can say a breach by a close code.
 	closeCodes bool
 
+	inputDone chan struct{} // closed when the input loop has ended
+
 	clientCode uint32 // of the Close that ended the session; set before the cause
 }
 
@@ -49,14 +51,14 @@ const (
 
 // run relays until the outcome is known or a leg ends. The caller closes.
 func (e *execSession) run() {
-	inputDone := make(chan struct{})
+	e.inputDone = make(chan struct{})
 	go func() {
-		defer close(inputDone)
+		defer close(e.inputDone)
 		e.runInput()
 	}()
-	status := e.runOutput(inputDone)
+	status := e.runOutput()
 	e.sayGoodbye(status)
-	<-inputDone
+	<-e.inputDone
 }
 
 // runInput relays what the client sends. After the session's end it only waits
@@ -79,7 +81,8 @@ func (e *execSession) runInput() {
 			}
 			e.clientCode = f.Code
 			e.ended(errClientClosed)
-			e.up.shut() // the output loop answers with a Close
+			e.down.conn.SetWriteDeadline(time.Now().Add(e.linger)) // it need not read any more
+			e.up.shut()                                            // the output loop answers with a Close
 			return false, nil
 		}
 		return true, nil
@@ -91,25 +94,24 @@ func (e *execSession) runInput() {
 		e.ended(&breachError{err})
 		e.up.shut() // the output loop says goodbye
 		e.awaitClose()
+	case isPanic(err):
+		e.ended(err)
+		e.up.shut()
+		e.awaitClose()
+	case closed: // it reads on, and what it still sends means nothing
+		e.input.flush()
+		e.discard()
+		e.abort(errClientGone)
 	default:
 		e.abort(errClientGone)
 	}
 }
 
 // runOutput relays what the process says and returns its Status, last of all;
-// nil if there was none.
-func (e *execSession) runOutput(inputDone <-chan struct{}) []byte {
-	if e.whole != nil {
-		late := time.NewTimer(openTimeout)
-		defer late.Stop()
-		select {
-		case <-e.whole:
-		case <-inputDone:
-			return nil
-		case <-late.C:
-			e.ended(errNotOpened)
-			return nil
-		}
+// nil if there was none, or half of one.
+func (e *execSession) runOutput() []byte {
+	if e.whole != nil && !e.awaitStreams() {
+		return nil
 	}
 	var status []byte
 	open := 0
@@ -127,7 +129,7 @@ func (e *execSession) runOutput(inputDone <-chan struct{}) []byte {
 		case streams.Status:
 			status = bytes.Clone(f.Payload())
 			// Upstream closes at once now. Whatever happens, the outcome is known.
-			e.up.conn.SetReadDeadline(time.Now().Add(linger))
+			e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
 		case streams.HalfClose, streams.Reset:
 			role := f.Stream.Role
 			if (role == streams.Stdout || role == streams.Stderr) && !ended[role] {
@@ -149,14 +151,41 @@ func (e *execSession) runOutput(inputDone <-chan struct{}) []byte {
 			e.output.say(streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: role}})
 		}
 	}
-	if len(status) > 0 {
+	switch {
+	case isOutcome(status):
 		e.ended(errCompleted)
-	} else if err == errCompleted {
+		return status
+	case len(status) > 0:
+		e.ended(errBadStatus)
+	case err == errCompleted:
 		e.ended(errNoStatus) // an empty one: v4 never sends it
-	} else {
+	default:
 		e.ended(upstreamError(err))
 	}
-	return status
+	return nil
+}
+
+// awaitStreams waits until the SPDY client has opened its streams. client-go
+// does not hear a thing before they are all accepted, so a shutdown waits too.
+func (e *execSession) awaitStreams() bool {
+	late := time.NewTimer(e.times.open)
+	defer late.Stop()
+	over := (<-chan struct{})(e.over)
+	for {
+		select {
+		case <-e.whole:
+			return true
+		case <-over:
+			if e.cause() != errShutdown {
+				return false
+			}
+			over = nil
+			late.Reset(e.linger)
+		case <-late.C:
+			e.ended(errNotOpened)
+			return false
+		}
+	}
 }
 
 // sayGoodbye tells the client the outcome, Status last, and ends the write
@@ -190,7 +219,7 @@ func (e *execSession) sayGoodbye(status []byte) {
 	}
 	e.output.flush()
 	e.down.closeWrite()
-	e.down.conn.SetReadDeadline(time.Now().Add(linger))
+	e.down.conn.SetReadDeadline(time.Now().Add(e.linger))
 }
 
 // statusFrame puts a Status behind the room that a sink needs.
@@ -203,8 +232,19 @@ func statusFrame(status []byte) streams.Frame {
 // unknownOutcome is what the client reads when upstream ended without a Status:
 // client-go would take the missing one for success.
 func unknownOutcome(cause error) metav1.Status {
+	why := cause.Error()
+	if broken := (*brokenError)(nil); errors.As(cause, &broken) {
+		why = "the connection to the API server broke"
+	}
 	return failure(http.StatusInternalServerError, metav1.StatusReasonInternalError,
-		fmt.Sprintf("edge: the session ended before the command's outcome was known: %v", cause)).ErrStatus
+		fmt.Sprintf("edge: the session ended before the command's outcome was known: %s", why)).ErrStatus
+}
+
+// isOutcome tells a Status from what upstream left of one when it died, and from
+// text, which no client of v4 could read.
+func isOutcome(status []byte) bool {
+	var s metav1.Status
+	return json.Unmarshal(status, &s) == nil && (s.Status == metav1.StatusSuccess || s.Status == metav1.StatusFailure)
 }
 
 // plainStatus turns a Status into the text of the dialects before v4: nothing

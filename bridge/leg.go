@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ const maxReplies = 512
 type leg struct {
 	conn net.Conn
 	beat func(dst []byte, paused bool) []byte // appends a keepalive in the leg's dialect
+	lost func()                               // called when an answer or a keepalive cannot be written
 
 	mu sync.Mutex // one frame at a time on the wire
 
@@ -33,37 +33,102 @@ type leg struct {
 	closed  bool
 	done    sync.WaitGroup // that goroutine
 
-	reading  atomic.Bool // the leg's reader waits for bytes
-	in, out  atomic.Int64
-	lastRead atomic.Int64 // Unix nanoseconds
+	poll    poller      // at the bottom of conn; nil: cannot read without waiting
+	haste   haste       // of the leg's reader
+	reading atomic.Bool // the leg's reader waits for bytes
+	in, out atomic.Int64
 }
 
-func newLeg(conn net.Conn, beat func([]byte, bool) []byte) *leg {
-	l := &leg{conn: conn, beat: beat}
-	l.lastRead.Store(time.Now().UnixNano())
+// poller is what pollConn offers.
+type poller interface {
+	setTry(bool)          // the next Reads wait, or do not
+	askAgain()            // the next try asks the kernel, whatever the last read took
+	gather(time.Duration) // lets bytes come together for that long
+}
+
+// haste counts waits for a few bytes in a row, with nothing said to the peer in
+// between. A peer that dribbles costs a wake-up for every piece; so, as network
+// cards do, the reader then lets the pieces of a moment come together. Whoever
+// waits for an answer never gets here: it was told something.
+type haste struct {
+	waits int
+	said  int64 // leg.out at the last of them
+}
+
+const (
+	shortWait  = time.Millisecond
+	manyShort  = 16                     // waits in a row
+	moderation = 200 * time.Microsecond // the kernel may make it 1 ms
+)
+
+// waited takes note of a wait of d that gave n bytes, and tells whether the next
+// bytes had better come together.
+func (h *haste) waited(d time.Duration, n int, said int64) bool {
+	switch {
+	case n >= streams.Small || said != h.said:
+		h.waits, h.said = 0, said
+	case d >= shortWait:
+		h.waits /= 2
+	case h.waits < manyShort:
+		h.waits++
+	default:
+		return true
+	}
+	return false
+}
+
+// newLeg makes a leg of a connection. Without beat it has no keepalives; lost may
+// be nil.
+func newLeg(conn net.Conn, beat func([]byte, bool) []byte, lost func()) *leg {
+	l := &leg{conn: conn, beat: beat, lost: lost}
+	l.find(func(conn net.Conn) (ok bool) {
+		l.poll, ok = conn.(poller)
+		return ok
+	})
 	return l
 }
 
 // Read reads from the peer. One goroutine does, the relay loop of the leg.
 func (l *leg) Read(b []byte) (int, error) {
 	l.reading.Store(true)
+	begin := time.Now()
 	n, err := l.conn.Read(b)
 	l.reading.Store(false)
+	if l.haste.waited(time.Since(begin), n, l.out.Load()) && l.poll != nil {
+		l.poll.gather(moderation)
+	}
 	if n > 0 {
 		l.in.Add(int64(n))
-		l.lastRead.Store(time.Now().UnixNano())
 	}
 	return n, err
 }
 
-// WriteRoom implements streams.Writer: b[off:] and then what waits.
+// TryRead implements streams.Trier.
+func (l *leg) TryRead(b []byte, again bool) (int, error) {
+	if l.poll == nil {
+		return 0, errWouldBlock
+	}
+	if again {
+		l.poll.askAgain()
+	}
+	l.poll.setTry(true)
+	n, err := l.conn.Read(b)
+	l.poll.setTry(false)
+	if n > 0 {
+		l.in.Add(int64(n))
+	}
+	return n, err
+}
+
+// WriteRoom implements streams.Writer: what waits, and then b[off:]. A stream's
+// accept must not come after its data.
 func (l *leg) WriteRoom(b []byte, off int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.write(b[off:]); err != nil {
+	if err := l.writeReplies(); err != nil {
 		return err
 	}
-	return l.writeReplies()
+	return l.write(b[off:])
 }
 
 func (l *leg) write(b []byte) error {
@@ -138,50 +203,71 @@ func (l *leg) wake() {
 		l.state.Lock()
 		l.running = false // what comes from here on wakes another
 		l.state.Unlock()
-		l.writeReplies() // an error is the leg's own: its reader sees it
+		if l.writeReplies() != nil && l.lost != nil {
+			l.lost()
+		}
 	}()
 }
 
 // closeWrite tells the peer that nothing more comes.
 func (l *leg) closeWrite() {
-	if c, ok := l.halfCloser(); ok {
-		c.CloseWrite()
-	}
+	l.find(func(conn net.Conn) bool {
+		c, ok := conn.(interface{ CloseWrite() error })
+		if ok {
+			c.CloseWrite()
+		}
+		return ok
+	})
 }
 
-func (l *leg) halfCloser() (interface{ CloseWrite() error }, bool) {
+// maxLayers bounds the connections around a connection: ours, gorilla's, TLS, TCP.
+const maxLayers = 4
+
+// find shows the connection and then those below it, until is says yes.
+func (l *leg) find(is func(net.Conn) bool) {
 	conn := l.conn
-	for range 3 { // our wrapper, gorilla's, TLS
+	for range maxLayers {
+		if is(conn) {
+			return
+		}
 		switch c := conn.(type) {
-		case interface{ CloseWrite() error }:
-			return c, true
 		case *switched:
 			conn = c.Conn
 		case interface{ NetConn() net.Conn }:
 			conn = c.NetConn()
 		default:
-			return nil, false
+			return
 		}
 	}
-	return nil, false
 }
 
 // close ends the leg and waits for its goroutine. Safe to call more than once.
 func (l *leg) close() {
-	l.shut()
+	l.noMore()
+	l.conn.Close()
 	l.done.Wait()
 }
 
-// shut closes the connection, so that whoever reads or writes gets an error.
+// shut cuts the connection, so that whoever reads or writes gets an error. It
+// does not wait: TLS would, for 5 s, to say goodbye to a peer that reads nothing.
 func (l *leg) shut() {
+	l.noMore()
+	bottom := l.conn
+	l.find(func(conn net.Conn) bool {
+		bottom = conn
+		return false
+	})
+	bottom.Close()
+}
+
+func (l *leg) noMore() {
 	l.state.Lock()
 	l.closed = true
 	l.state.Unlock()
-	l.conn.Close()
 }
 
 var _ interface {
-	io.Reader
+	streams.Trier
 	streams.Writer
 	streams.Replier
 } = (*leg)(nil)

@@ -1,6 +1,12 @@
 package bridge
 
-import "edge/streams"
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"edge/streams"
+)
 
 // direction is one of the relay's two loops: frames from one leg's source to
 // the other leg's sink. It knows no dialect.
@@ -14,7 +20,12 @@ type direction struct {
 // to see first, which may keep it (false) or stop the loop (errStop). A sink
 // that fails ends nothing here: its own leg's source will tell, and a peer whose
 // bytes nobody reads could not even say goodbye.
-func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) error {
+func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p, debug.Stack()}
+		}
+	}()
 	for {
 		f, err := d.src.Next()
 		if err != nil {
@@ -44,6 +55,20 @@ func (d *direction) flush() error {
 		d.broken = d.sink.Flush()
 	}
 	return nil
+}
+
+// panicError is a bug of ours that ends one session and not the process, as
+// net/http has it for requests.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("internal error: %v", e.value) }
+
+func isPanic(err error) bool {
+	bug := (*panicError)(nil)
+	return errors.As(err, &bug)
 }
 
 func always(*streams.Frame) (bool, error) { return true, nil }

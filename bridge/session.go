@@ -2,26 +2,27 @@ package bridge
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
 	"edge/streams"
 )
 
-const (
-	// keepaliveEvery is how often each leg gets a ping; load balancers drop a
+// times are a session's waits. Only tests have others than these.
+type times struct {
+	// keepalive is how often each leg gets a ping; load balancers drop a
 	// connection after 60 s without a byte.
-	keepaliveEvery = 20 * time.Second
+	keepalive time.Duration
 	// linger bounds how long an ended session waits for its peers to close.
-	linger = 5 * time.Second
-	// openTimeout bounds how long an SPDY client may take to open its streams,
-	// as the container runtime does.
-	openTimeout = 30 * time.Second
-)
+	linger time.Duration
+	// open bounds how long an SPDY client may take to open its streams, as the
+	// container runtime does.
+	open time.Duration
+}
+
+var defaultTimes = times{keepalive: 20 * time.Second, linger: 5 * time.Second, open: 30 * time.Second}
 
 // session is one exec, attach, port-forward or opaque upgrade, from upstream's
 // 101 to the close of both connections. It runs in the handler's goroutine and
@@ -33,6 +34,7 @@ type session struct {
 	downstream string // dialects, for the log
 	upstream   string
 	log        *slog.Logger
+	times
 
 	down, up *leg
 	started  time.Time
@@ -47,6 +49,7 @@ type session struct {
 		sync.Mutex
 		cause error // the first reason to end
 	}
+	over chan struct{} // closed when there is a cause
 }
 
 // Causes of a session's end. They are compared, and logged.
@@ -55,6 +58,7 @@ var (
 	errClientGone   = errors.New("client gone")
 	errClientClosed = errors.New("client closed the session")
 	errNoStatus     = errors.New("upstream ended the session without a status")
+	errBadStatus    = errors.New("upstream ended the session with a status that is not one")
 	errNotOpened    = errors.New("client did not open its streams in time")
 	errShutdown     = errors.New("edge is shutting down")
 )
@@ -79,6 +83,7 @@ func (s *session) ended(cause error) {
 	defer s.end.Unlock()
 	if s.end.cause == nil {
 		s.end.cause = cause
+		close(s.over)
 	}
 }
 
@@ -86,6 +91,14 @@ func (s *session) cause() error {
 	s.end.Lock()
 	defer s.end.Unlock()
 	return s.end.cause
+}
+
+// lost ends a session whose client takes no more bytes. Nobody else might ever
+// notice: while upstream takes no stdin, the client is not read.
+func (s *session) lost() {
+	if s.cause() == nil {
+		s.abort(errClientGone)
+	}
 }
 
 // abort ends both legs at once.
@@ -99,7 +112,7 @@ func (s *session) abort(cause error) {
 func (s *session) keepalives() {
 	s.tick.Lock()
 	defer s.tick.Unlock()
-	s.tick.timer = time.AfterFunc(keepaliveEvery, func() {
+	s.tick.timer = time.AfterFunc(s.times.keepalive, func() {
 		s.tick.Lock()
 		defer s.tick.Unlock()
 		if s.tick.done {
@@ -107,7 +120,7 @@ func (s *session) keepalives() {
 		}
 		s.down.keepalive()
 		s.up.keepalive()
-		s.tick.timer.Reset(keepaliveEvery)
+		s.tick.timer.Reset(s.times.keepalive)
 	})
 }
 
@@ -137,18 +150,24 @@ func (s *session) finish() {
 		"duration", time.Since(s.started).Round(time.Millisecond),
 		"cause", cause.Error(),
 	)
+	if bug := (*panicError)(nil); errors.As(cause, &bug) {
+		s.log.Error("a session panicked", "session", s.id, "stack", string(bug.stack))
+	}
 }
+
+// brokenError is upstream's connection that broke, or upstream's breach of its
+// protocol. The log has the details, which name addresses.
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return "upstream connection: " + e.err.Error() }
+func (e *brokenError) Unwrap() error { return e.err }
 
 // upstreamError says in words of ours why upstream's side ended.
 func upstreamError(err error) error {
-	switch {
-	case err == io.EOF:
+	if err == io.EOF {
 		return errNoStatus
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("upstream did not answer in time: %w", err)
-	default:
-		return fmt.Errorf("upstream connection: %w", err)
 	}
+	return &brokenError{err}
 }
 
 // clientError says why the client's side ended.
@@ -156,6 +175,9 @@ func clientError(err error) error {
 	var protocol *streams.ProtocolError
 	if errors.As(err, &protocol) || errors.Is(err, streams.ErrReplies) {
 		return &breachError{err}
+	}
+	if isPanic(err) {
+		return err
 	}
 	return errClientGone
 }
@@ -171,13 +193,17 @@ func (s *session) shutdown() {
 // nothing any more, but unread they would make the close a reset, and our
 // goodbye could be lost.
 func (s *session) awaitClose() {
-	discard := streams.Borrow()
-	defer streams.Return(discard)
-	s.down.conn.SetReadDeadline(time.Now().Add(linger))
+	s.down.conn.SetReadDeadline(time.Now().Add(s.linger))
+	s.discard()
+	s.down.shut()
+}
+
+// discard reads the client to its end.
+func (s *session) discard() {
+	buf := make([]byte, 512)
 	for {
-		if _, err := s.down.conn.Read(discard[:]); err != nil {
-			break
+		if _, err := s.down.Read(buf); err != nil {
+			return
 		}
 	}
-	s.down.shut()
 }

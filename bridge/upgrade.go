@@ -12,23 +12,25 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/impersonate"
 	"edge/streams/spdy"
 )
 
-// isUpgrade reads Connection as the list it is.
-func isUpgrade(h http.Header) bool {
-	return httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade") || len(h["Upgrade"]) > 0
-}
+// isUpgrade asks for the Upgrade header only. Where a load balancer took it off
+// and left "Connection: Upgrade" behind, the request is a plain one, whose
+// refusal is the API server's: see explainUpgradeRequired.
+func isUpgrade(h http.Header) bool { return len(h["Upgrade"]) > 0 }
 
 // serveUpgrade is the way of a stream: choose the client's dialect, ask upstream
 // for its own, and only after a valid 101 answer with one.
 func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity) {
 	d, err := chooseDialect(r)
 	if err != nil {
+		for _, version := range d.accepts {
+			w.Header().Add(headerAccepted, version)
+		}
 		writeStatus(w, r, err)
 		return
 	}
@@ -36,7 +38,12 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		writeStatus(w, r, err)
 		return
 	}
-	defer h.sessions.release()
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			h.sessions.release()
+		}
+	}()
 
 	req, err := h.upgradeRequest(r, id, d)
 	if err != nil {
@@ -72,16 +79,20 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	s := &session{
 		id: newSessionID(), user: id.Name, target: d.target,
 		downstream: d.name, upstream: d.upstreamName,
-		log: h.log, started: time.Now(),
+		log: h.log, times: h.times, started: time.Now(), over: make(chan struct{}),
 	}
-	h.run(s, d, client, conn)
+	handedOver = true
+	go h.run(s, d, client, conn)
 }
 
-// run gives the session its legs and relays until the end. The session's
-// memory is what stays referenced from here on: neither w nor r.
+// run gives the session its legs and relays until the end. It is a goroutine of
+// its own, which the registry waits for, so that the handler can return: net/http
+// keeps a request, its buffers and a deep stack for as long as a handler runs,
+// some 20 KiB for every idle session.
 func (h *Handler) run(s *session, d dialect, client, conn net.Conn) {
-	s.down = newLeg(client, d.downBeat())
-	s.up = newLeg(conn, d.upBeat())
+	defer h.sessions.release()
+	s.down = newLeg(client, d.downBeat(), s.lost)
+	s.up = newLeg(conn, d.upBeat(), nil)
 	h.sessions.add(s)
 	defer h.sessions.remove(s)
 	s.keepalives()
@@ -101,6 +112,9 @@ func (h *Handler) upgradeRequest(r *http.Request, id impersonate.Identity, d dia
 	if d.kind == opaque {
 		method = http.MethodGet
 		header["Upgrade"] = []string{"websocket"}
+		if offered := subprotocols(r); len(offered) > 0 { // upstream reads the first line only
+			header["Sec-Websocket-Protocol"] = []string{strings.Join(offered, ", ")}
+		}
 	} else {
 		for name := range header {
 			if strings.HasPrefix(name, "Sec-Websocket-") {

@@ -66,6 +66,7 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 	if cfg.Dial != nil {
 		dial = cfg.Dial
 	}
+	dial = pollDial(dial)
 	proxy := http.ProxyFromEnvironment
 	if cfg.Proxy != nil {
 		proxy = cfg.Proxy
@@ -96,7 +97,9 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 	upgrade.TLSClientConfig.NextProtos = []string{"http/1.1"}
 	upgrade.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	upgrade.ForceAttemptHTTP2 = false
-	upgrade.MaxIdleConns, upgrade.MaxIdleConnsPerHost = 8, 8
+	// An upgrade must not meet a connection that the API server is about to close,
+	// as it does after some refusals: a POST is not sent twice.
+	upgrade.MaxIdleConnsPerHost = -1
 	upgrade.ReadBufferSize, upgrade.WriteBufferSize = 4<<10, 1<<10
 	if upgrade.ResponseHeaderTimeout == 0 {
 		upgrade.ResponseHeaderTimeout = upgradeAnswer

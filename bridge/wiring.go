@@ -143,11 +143,11 @@ func (d dialect) relayPortForward(s *session) {
 }
 
 func (d dialect) relayOpaque(s *session) {
-	fromClient, toClient := streams.NewReader(s.down, nil), streams.NewReader(s.up, nil)
-	defer fromClient.Close()
-	defer toClient.Close()
+	fromClient, toClient := &rawSource{r: s.down}, &rawSource{r: s.up}
+	defer fromClient.close()
+	defer toClient.close()
 	s.bothWays(
-		&direction{src: rawSource{fromClient}, sink: rawSink{s.up}},
-		&direction{src: rawSource{toClient}, sink: rawSink{s.down}},
+		&direction{src: fromClient, sink: rawSink{s.up}},
+		&direction{src: toClient, sink: rawSink{s.down}},
 		nil)
 }

@@ -43,6 +43,9 @@ var pythonVerbs = []verb{
 	{name: "exec, 1 MB each way", stream: true, run: pythonMegabyte},
 }
 
+// matrixRows is how many cells the whole matrix has: two clusters, two paths.
+var matrixRows = 2 * 2 * (2*len(kubectlVerbs) + len(pythonVerbs))
+
 // TestMatrix is the main job: every verb, for every client, on every path, to every cluster.
 func TestMatrix(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {

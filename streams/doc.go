@@ -14,7 +14,7 @@
 // # Memory
 //
 // A session that says nothing holds no buffer: its [Reader] waits with 16 bytes
-// and borrows 32 KiB when something comes. A payload of [Small] bytes or more is
+// and borrows 40 KiB when something comes. A payload of [Small] bytes or more is
 // read once, with room before it for the other side's header, and leaves in one
 // write; smaller ones are collected in a [Batch].
 //

@@ -8,6 +8,9 @@ import (
 // ErrReplies means that a peer asks for answers faster than it reads them.
 var ErrReplies = errors.New("streams: too many answers wait for the peer to read them")
 
+// ErrWouldBlock is a Trier's answer where Read would wait.
+var ErrWouldBlock = errors.New("streams: nothing there yet")
+
 // Close codes of RFC 6455 section 7.4.1 that codecs give as a reason.
 const (
 	CloseNormal      = 1000

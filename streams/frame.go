@@ -70,9 +70,9 @@ const (
 	// (8) in a masked WebSocket message (14) fits, with the channel byte.
 	Headroom = 24
 	// MaxData is the most payload, in bytes, that a source puts in one Data
-	// frame, and a sink in one frame or message of its own. With any header it
-	// fits two TLS records of 16 KiB, and a pong or a close soon finds a gap.
-	MaxData = 32<<10 - 64
+	// frame, and a sink in one frame or message of its own: what io.Copy writes
+	// at a time, and little enough that a pong or a close soon finds a gap.
+	MaxData = 32 << 10
 	// MaxStatus bounds a Status, in bytes; a longer one is a protocol error.
 	MaxStatus = 64 << 10
 	// MaxResize bounds a Resize, in bytes.

@@ -1,13 +1,15 @@
 package streams
 
 import (
+	"errors"
 	"io"
 	"sync"
 )
 
 const (
-	// bufferSize holds the headroom, one cut of MaxData and the headers around.
-	bufferSize = 32 << 10
+	// bufferSize holds the headroom, one cut of MaxData and the headers around;
+	// Go would round anything above 32 KiB to pages of 8 KiB.
+	bufferSize = 40 << 10
 	// peekSize is what an idle reader waits with: enough for any frame header.
 	peekSize = 16
 	// maxEmptyReads bounds reads that return nothing and no error.
@@ -16,7 +18,7 @@ const (
 
 var buffers = sync.Pool{New: func() any { b := new([bufferSize]byte); return b }}
 
-// Buffer is a pooled buffer of 32 KiB, the only payload memory of a session.
+// Buffer is a pooled buffer of 40 KiB, the only payload memory of a session.
 type Buffer = [bufferSize]byte
 
 // Borrow takes a buffer from the pool; give it back with Return.
@@ -25,6 +27,19 @@ func Borrow() *Buffer { return buffers.Get().(*Buffer) }
 // Return gives a borrowed buffer back. The caller keeps no slice of it.
 func Return(b *Buffer) { buffers.Put(b) }
 
+// A Trier is an io.Reader that can be asked for what is there already: TryRead
+// is Read, but where that would wait it returns ErrWouldBlock. Unless again is
+// set it may say so without asking the kernel, if the last read took all.
+type Trier interface {
+	io.Reader
+	TryRead(b []byte, again bool) (int, error)
+}
+
+// soonTries is how often a reader asks for the rest of a frame before it waits.
+// moby/spdystream writes the pieces of a frame one by one: they are a few
+// microseconds apart, and to go to sleep in between costs more than to ask.
+const soonTries = 4
+
 // Reader gives a source the bytes of one leg, as slices of a borrowed buffer.
 //
 // While nothing is in hand it holds no buffer: it waits with a few bytes of its
@@ -32,6 +47,7 @@ func Return(b *Buffer) { buffers.Put(b) }
 // and reads exactly for large ones, so that they need no move.
 type Reader struct {
 	src  io.Reader
+	try  Trier        // src, if it is one and wait is not nil
 	wait func() error // called before a read that may block; nil: nothing to do
 
 	buf   *Buffer // nil while idle
@@ -41,20 +57,30 @@ type Reader struct {
 }
 
 // NewReader reads from src. beforeWait, if not nil, is called before each read
-// that may block: the relay flushes its sink there. An error of it is Need's.
+// that may block: the relay flushes its sink there. An error of it is Need's. If
+// src is a Trier, what is there already is taken first.
 func NewReader(src io.Reader, beforeWait func() error) *Reader {
-	return &Reader{src: src, wait: beforeWait}
+	r := &Reader{src: src, wait: beforeWait}
+	if beforeWait != nil {
+		r.try, _ = src.(Trier)
+	}
+	return r
 }
 
 // MaxNeed is the most that Need can be asked for, in bytes.
 const MaxNeed = bufferSize - Headroom
 
-// Need returns the next n bytes without consuming them; n is at most MaxNeed.
+// Need returns the next n bytes without consuming them; n is 1 to MaxNeed.
 // The slice, and Headroom bytes before it (see Room), stay valid until the next
 // Need. It returns io.EOF if no byte came, io.ErrUnexpectedEOF if fewer than n.
-func (r *Reader) Need(n int) ([]byte, error) {
+func (r *Reader) Need(n int) ([]byte, error) { return r.need(n, false) }
+
+// NeedSoon is Need for the rest of a frame, which is on its way.
+func (r *Reader) NeedSoon(n int) ([]byte, error) { return r.need(n, true) }
+
+func (r *Reader) need(n int, soon bool) ([]byte, error) {
 	if r.end-r.begin < n {
-		if err := r.fill(n); err != nil {
+		if err := r.fill(n, soon); err != nil {
 			return nil, err
 		}
 	}
@@ -89,10 +115,10 @@ func (r *Reader) Close() {
 	}
 }
 
-func (r *Reader) fill(n int) error {
+func (r *Reader) fill(n int, soon bool) error {
 	r.Release()
 	if r.buf == nil {
-		got, err := r.read(r.peek[:])
+		got, err := r.read(r.peek[:], soon)
 		if err != nil {
 			return err
 		}
@@ -109,7 +135,7 @@ func (r *Reader) fill(n int) error {
 		if n < Small {
 			limit = len(r.buf)
 		}
-		got, err := r.read(r.buf[r.end:limit])
+		got, err := r.read(r.buf[r.end:limit], true)
 		r.end += got
 		if err != nil {
 			if err == io.EOF {
@@ -122,7 +148,22 @@ func (r *Reader) fill(n int) error {
 }
 
 // read waits for at least one byte.
-func (r *Reader) read(b []byte) (int, error) {
+func (r *Reader) read(b []byte, soon bool) (int, error) {
+	if r.try != nil {
+		tries := 1
+		if soon {
+			tries = soonTries
+		}
+		for range tries {
+			n, err := r.try.TryRead(b, soon)
+			if n > 0 {
+				return n, nil
+			}
+			if err != nil && !errors.Is(err, ErrWouldBlock) {
+				return 0, err
+			}
+		}
+	}
 	if r.wait != nil {
 		if err := r.wait(); err != nil {
 			return 0, err

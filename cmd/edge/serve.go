@@ -121,7 +121,9 @@ func serve(ctx context.Context, o *options) error {
 	certs.run(background)
 
 	failed := make(chan error, 2)
-	running.Go(func() { failed <- serveUntilClosed(public, tls.NewListener(publicListener, certs.tlsConfig())) })
+	running.Go(func() {
+		failed <- serveUntilClosed(public, tls.NewListener(bridge.Listener(publicListener), certs.tlsConfig()))
+	})
 	running.Go(func() { failed <- serveUntilClosed(probes, probeListener) })
 	log.Info("edge serves", "version", buildVersion(), "address", publicListener.Addr().String(),
 		"probes", probeListener.Addr().String(), "apiServer", upstream.Host, "issuer", o.oidc.IssuerURL)

@@ -166,9 +166,10 @@ func (s *ExecClientSource) reset(r streams.Role, code uint32) (f streams.Frame) 
 // ExecClientSink writes what the client of an exec or attach sends.
 type ExecClientSink struct {
 	out
-	set   Set
-	ids   *ids
-	ended marks // streams on which nothing more can be said
+	set    Set
+	ids    *ids
+	ended  marks // no more data can be said
+	closed marks // nothing more can be said
 }
 
 // NewExecClientSink writes to w. The caller owns w.
@@ -193,24 +194,22 @@ func (s *ExecClientSink) Open() error {
 func (s *ExecClientSink) Write(f streams.Frame) error {
 	r := f.Stream.Role
 	id := s.ids.id(r)
-	if id == 0 || s.ended.has(r) {
+	if id == 0 || s.closed.has(r) {
 		return nil
 	}
-	switch f.Kind {
-	case streams.Data:
-		if r == streams.Stdin {
-			return s.data(id, f)
-		}
-	case streams.Resize:
-		if r == streams.Terminal {
-			return s.data(id, f)
-		}
-	case streams.HalfClose:
+	if f.Kind == streams.Reset {
+		s.closed.add(r)
+		return s.reset(id, f.Code)
+	}
+	if s.ended.has(r) {
+		return nil
+	}
+	switch {
+	case f.Kind == streams.HalfClose:
 		s.ended.add(r)
 		return s.fin(id)
-	case streams.Reset:
-		s.ended.add(r)
-		return s.reset(id, f.Code)
+	case f.Kind == streams.Data && r == streams.Stdin, f.Kind == streams.Resize && r == streams.Terminal:
+		return s.data(id, f)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,6 +139,15 @@ func both(down, up *leg, loops ...func() error) error {
 		return first
 	}
 	return second
+}
+
+// ended checks that a relay ended because a connection did. A peer that closes
+// with bytes unread resets it.
+func ended(t *testing.T, g *gateway) {
+	t.Helper()
+	if err := <-g.ended; err != io.EOF && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("the relay ended with %v", err)
+	}
 }
 
 func halfClose(c net.Conn) {

@@ -169,9 +169,7 @@ func TestExecInterop(t *testing.T) {
 			if !bytes.Equal(stderr.Bytes(), test.stderr) {
 				t.Errorf("stderr is %q", stderr.Bytes())
 			}
-			if err := <-g.ended; err != io.EOF {
-				t.Errorf("the relay ended with %v", err)
-			}
+			ended(t, g)
 		})
 	}
 }

@@ -5,8 +5,9 @@ import "edge/streams"
 // ExecServerSink writes what the server of an exec or attach sends.
 type ExecServerSink struct {
 	out
-	ids   *ids
-	ended marks // streams on which nothing more can be said
+	ids    *ids
+	ended  marks // no more data can be said
+	closed marks // nothing more can be said
 }
 
 // NewExecServerSink writes to w, on the streams that the client opened towards
@@ -26,31 +27,28 @@ func (s *ExecServerSink) Write(f streams.Frame) error {
 	}
 	r := f.Stream.Role
 	id := s.ids.id(r)
-	if id == 0 || s.ended.has(r) {
+	if id == 0 || s.closed.has(r) {
 		return nil
 	}
-	switch f.Kind {
-	case streams.Data:
-		if r == streams.Stdout || r == streams.Stderr {
-			return s.data(id, f)
-		}
-	case streams.Status:
-		if r != streams.Error {
-			return nil
-		}
+	if f.Kind == streams.Reset {
+		s.closed.add(r)
+		return s.reset(id, f.Code)
+	}
+	if s.ended.has(r) {
+		return nil
+	}
+	switch {
+	case f.Kind == streams.HalfClose && r != streams.Error:
+		s.ended.add(r)
+		return s.fin(id)
+	case f.Kind == streams.Data && (r == streams.Stdout || r == streams.Stderr):
+		return s.data(id, f)
+	case f.Kind == streams.Status && r == streams.Error:
+		s.closed.add(r)
 		if err := s.data(id, f); err != nil {
 			return err
 		}
-		s.ended.add(r)
 		return s.fin(id)
-	case streams.HalfClose:
-		if r != streams.Error {
-			s.ended.add(r)
-			return s.fin(id)
-		}
-	case streams.Reset:
-		s.ended.add(r)
-		return s.reset(id, f.Code)
 	}
 	return nil
 }

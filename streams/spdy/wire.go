@@ -184,7 +184,7 @@ func (w *wire) openStream(fixed int) (id uint32, rest []byte, err error) {
 
 // peek returns n bytes within a frame, at least 1 and at most streams.MaxNeed.
 func (w *wire) peek(n int) ([]byte, error) {
-	b, err := w.r.Need(n)
+	b, err := w.r.NeedSoon(n)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}

@@ -84,7 +84,7 @@
 //	      within a fragmented one, more than 64 empty fragments in a row, Close
 //	      of one byte or with a code that must not be sent, bad half-close
 //	1002  a length of 2^63 or more, or not in the fewest bytes: section 5.2
-//	      forbids it, and though others let it pass, no client is known to do it
+//	      forbids it; gorilla and x/net let it pass, but do not send it
 //	1003  text in a tunnel
 //	1007  Close whose reason is not UTF-8
 //	1009  resize of more than 256 bytes

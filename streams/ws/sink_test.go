@@ -31,7 +31,6 @@ var flush = streams.Frame{} // stands for a call of Flush
 func TestExecSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	most := strings.Repeat("m", streams.MaxData)
-	almost := most[:streams.MaxData-1]
 	status := `{"status":"Success"}`
 	long := strings.Repeat("s", streams.MaxStatus)
 	for _, c := range []struct {
@@ -44,7 +43,7 @@ func TestExecSink(t *testing.T) {
 		{"output", []streams.Frame{stdout("a"), flush, flush}, []string{"\x82\x02\x01a"}},
 		{"error output", []streams.Frame{stderr("a"), flush}, []string{"\x82\x02\x02a"}},
 		{"empty output", []streams.Frame{stdout(""), flush}, nil},
-		{"output of one channel is merged", []streams.Frame{stdout("a"), stdout(""), stdout("bc"), flush}, []string{"\x82\x04\x01abc"}},
+		{"output of one channel is merged", []streams.Frame{stdout("a"), stdout(""), stderr(""), stdout("bc"), flush}, []string{"\x82\x04\x01abc"}},
 		{
 			"channels keep their order",
 			[]streams.Frame{stdout("a"), stderr("b"), stderr("c"), stdout("d"), flush},
@@ -64,7 +63,7 @@ func TestExecSink(t *testing.T) {
 			[]streams.Frame{stdout("a"), stdout(big), stdout("c"), stderr(big), flush},
 			[]string{"\x82\x02\x01a", "\x82\x7e\x10\x01\x01" + big, "\x82\x02\x01c", "\x82\x7e\x10\x01\x02" + big},
 		},
-		{"the most output at once", []streams.Frame{stdout(most)}, []string{"\x82\x7e\x7f\xc1\x01" + most}},
+		{"the most output at once", []streams.Frame{stdout(most)}, []string{"\x82\x7e\x80\x01\x01" + most}},
 		{
 			"status follows output",
 			[]streams.Frame{stdout("a"), say(streams.Status, streams.Error, status), closing(1000)},
@@ -125,15 +124,15 @@ func TestExecSink(t *testing.T) {
 	t.Run("full batch", func(t *testing.T) {
 		w := &writes{}
 		s := ws.NewExecSink(w, ws.V5Channel)
-		for i := range almost {
-			if err := s.Write(stdout(almost[i : i+1])); err != nil {
+		for i := range most {
+			if err := s.Write(stdout(most[i : i+1])); err != nil {
 				t.Fatal(err)
 			}
 		}
 		s.Write(stdout("no"))
 		s.Write(stdout("w"))
 		s.Flush()
-		if len(w.out) != 2 || string(w.out[0]) != "\x82\x7e\x7f\xc0\x01"+almost || string(w.out[1]) != "\x82\x04\x01now" {
+		if len(w.out) != 2 || string(w.out[0]) != "\x82\x7e\x80\x01\x01"+most || string(w.out[1]) != "\x82\x04\x01now" {
 			t.Errorf("wrote %.50q", w.out)
 		}
 	})

@@ -226,7 +226,7 @@ func (s *ExecSource) take(n int) error {
 
 // need is the reader's Need within a frame.
 func (s *ExecSource) need(n int) ([]byte, error) {
-	b, err := s.r.Need(n)
+	b, err := s.r.NeedSoon(n)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}

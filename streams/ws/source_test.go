@@ -123,6 +123,7 @@ func TestExecSource(t *testing.T) {
 		{name: "Close", in: join(frame(fin|opClose, "\x03\xe8bye"), message("\x00a")), v4: []string{"close 1000"}},
 		{name: "Close without a code", in: frame(fin|opClose, ""), v4: []string{"close 0"}},
 		{name: "Close within a message", in: join(frame(opBinary, "\x00a"), frame(fin|opClose, "\x03\xe9")), v4: []string{`data stdin "a"`, "close 1001"}},
+		{name: "Close with the youngest code", in: frame(fin|opClose, "\x03\xf6"), v4: []string{"close 1014"}},
 		{name: "Close with a code of one's own", in: frame(fin|opClose, "\x0f\xa0"), v4: []string{"close 4000"}},
 	} {
 		for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {

@@ -155,3 +155,17 @@ func TestTunnelWrite(t *testing.T) {
 		t.Errorf("%q, %v", w.out, err)
 	}
 }
+
+// An answer of the protocol inside becomes a message among the leg's replies.
+func TestTunnelReplier(t *testing.T) {
+	e := &events{}
+	rep := ws.TunnelReplier(e)
+	rep.Pong([]byte("pong"))
+	if err := rep.Reply([]byte("reply")); err != nil {
+		t.Error(err)
+	}
+	if err := rep.Reply(make([]byte, 126)); err != streams.ErrReplies {
+		t.Errorf("a long reply: %v", err)
+	}
+	equal(t, e.lines, []string{`reply "\x82\x04pong"`, `reply "\x82\x05reply"`})
+}

@@ -18,12 +18,13 @@ import (
 // client's bytes: stdin, and what comes on the resize channel.
 func wsstreamHears(t *testing.T, subprotocol string, in []byte) (stdin, resize string) {
 	type both struct{ stdin, resize string }
-	c := make(chan both, 1)
+	open, c := make(chan bool, 1), make(chan both, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := wsstream.NewConn(map[string]wsstream.ChannelProtocolConfig{subprotocol: {Binary: true, Channels: []wsstream.ChannelType{
 			wsstream.ReadChannel, wsstream.WriteChannel, wsstream.WriteChannel, wsstream.WriteChannel, wsstream.ReadChannel,
 		}}})
 		_, channels, err := conn.Open(w, r)
+		open <- err == nil
 		if err != nil {
 			t.Error(err)
 			return
@@ -44,6 +45,9 @@ func wsstreamHears(t *testing.T, subprotocol string, in []byte) (stdin, resize s
 		t.Fatal(err)
 	}
 	defer client.Close()
+	if !<-open { // before that, wsstream could miss that it ever was
+		return
+	}
 	if _, err := client.NetConn().Write(in); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,194 @@
+package bridge_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	upgradeproxy "k8s.io/apimachinery/pkg/util/proxy"
+	translate "k8s.io/apiserver/pkg/util/proxy"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/cri-streaming/pkg/streaming"
+	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
+)
+
+// A process is what runs in the container.
+type process struct {
+	ctx      context.Context
+	args     []string
+	in       io.Reader // nil: no stdin
+	out, err io.WriteCloser
+	tty      bool
+	resize   <-chan cri.TerminalSize
+}
+
+// exitError is what a runtime gives for an exit code.
+type exitError int
+
+func (e exitError) Error() string   { return fmt.Sprintf("exit status %d", int(e)) }
+func (e exitError) String() string  { return e.Error() }
+func (e exitError) Exited() bool    { return true }
+func (e exitError) ExitStatus() int { return int(e) }
+
+// An apiServer answers exec, attach and port-forward of any pod as a real one
+// does: with the API server's own proxies in front of the container runtime's own
+// server. It takes SPDY v1-v4 and WebSocket v1 and v4, which pass raw, WebSocket
+// v5, which is translated, and tunnels.
+type apiServer struct {
+	run     func(*process) error                    // exec and attach
+	forward func(port int32, c io.ReadWriter) error // one port-forward connection
+	rest    http.HandlerFunc                        // all other paths
+	refuse  http.HandlerFunc                        // answers instead of any stream
+	bare    bool                                    // no proxies of the API server's in between
+
+	runtime streaming.Server
+
+	mu   sync.Mutex
+	seen []*http.Request
+}
+
+// start starts the container runtime's server.
+func (a *apiServer) start(t testing.TB) *apiServer {
+	lazy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.runtime.ServeHTTP(w, r) }))
+	t.Cleanup(func() {
+		lazy.CloseClientConnections()
+		lazy.Close()
+	})
+	cfg := streaming.DefaultConfig
+	cfg.StreamCreationTimeout = runtimePatience
+	cfg.BaseURL = must(url.Parse(lazy.URL + "/"))
+	a.runtime = must(streaming.NewServer(cfg, a))
+	return a
+}
+
+// requests are the requests that arrived, without their bodies.
+func (a *apiServer) requests() []*http.Request {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]*http.Request(nil), a.seen...)
+}
+
+func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	a.seen = append(a.seen, r.Clone(context.Background()))
+	a.mu.Unlock()
+	part := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch {
+	case len(part) == 7 && part[4] == "pods" && a.refuse != nil:
+		a.refuse(w, r)
+	case len(part) == 7 && part[4] == "pods":
+		a.stream(w, r, part[6])
+	case a.rest != nil:
+		a.rest(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// stream serves a subresource of a pod.
+func (a *apiServer) stream(w http.ResponseWriter, r *http.Request, verb string) {
+	q := r.URL.Query()
+	set := translate.Options{Stdin: asked(q, "stdin"), Stdout: asked(q, "stdout"), Tty: asked(q, "tty")}
+	set.Stderr = asked(q, "stderr") && !set.Tty
+	location, err := a.locate(verb, q, set)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if a.bare {
+		inner := r.Clone(r.Context())
+		inner.URL = location
+		a.runtime.ServeHTTP(w, inner)
+		return
+	}
+	pass := upgradeproxy.NewUpgradeAwareHandler(location, nil, false, true, responder{})
+	switch {
+	case verb == "portforward" && wsstream.IsWebSocketRequestWithTunnelingProtocol(r):
+		translate.NewTunnelingHandler(pass).ServeHTTP(w, r)
+	case verb != "portforward" && wsstream.IsWebSocketRequestWithStreamCloseProtocol(r):
+		translate.NewStreamTranslatorHandler(location, nil, 0, set).ServeHTTP(w, r)
+	case !httpstream.IsUpgradeRequest(r):
+		writeJSON(w, http.StatusBadRequest, upgradeRequired)
+	default:
+		pass.ServeHTTP(w, r)
+	}
+}
+
+// asked is the API server's reading of a boolean in a query.
+func asked(q url.Values, key string) (yes bool) {
+	values := q[key]
+	if err := runtime.Convert_Slice_string_To_bool(&values, &yes, nil); err != nil {
+		panic(err)
+	}
+	return yes
+}
+
+// upgradeRequired is what the API server says to a stream request without Upgrade.
+const upgradeRequired = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Upgrade request required","reason":"BadRequest","code":400}`
+
+// locate asks the runtime where a stream is served.
+func (a *apiServer) locate(verb string, q url.Values, set translate.Options) (*url.URL, error) {
+	var location string
+	switch verb {
+	case "exec":
+		answer, err := a.runtime.GetExec(&runtimeapi.ExecRequest{ContainerId: "c", Cmd: q["command"],
+			Stdin: set.Stdin, Stdout: set.Stdout, Stderr: set.Stderr, Tty: set.Tty})
+		if err != nil {
+			return nil, err
+		}
+		location = answer.Url
+	case "attach":
+		answer, err := a.runtime.GetAttach(&runtimeapi.AttachRequest{ContainerId: "c",
+			Stdin: set.Stdin, Stdout: set.Stdout, Stderr: set.Stderr, Tty: set.Tty})
+		if err != nil {
+			return nil, err
+		}
+		location = answer.Url
+	case "portforward":
+		answer, err := a.runtime.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: "p"})
+		if err != nil {
+			return nil, err
+		}
+		location = answer.Url
+	default:
+		return nil, fmt.Errorf("no subresource %q", verb)
+	}
+	return url.Parse(location)
+}
+
+// responder says what went wrong before an upgrade.
+type responder struct{}
+
+func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), http.StatusBadGateway)
+}
+
+// Exec implements streaming.Runtime.
+func (a *apiServer) Exec(ctx context.Context, _ string, cmd []string, in io.Reader, out, err io.WriteCloser, tty bool, resize <-chan cri.TerminalSize) error {
+	return a.run(&process{ctx: ctx, args: cmd, in: in, out: out, err: err, tty: tty, resize: resize})
+}
+
+// Attach implements streaming.Runtime.
+func (a *apiServer) Attach(ctx context.Context, _ string, in io.Reader, out, err io.WriteCloser, tty bool, resize <-chan cri.TerminalSize) error {
+	return a.Exec(ctx, "", []string{"attached"}, in, out, err, tty, resize)
+}
+
+// PortForward implements streaming.Runtime.
+func (a *apiServer) PortForward(_ context.Context, _ string, port int32, c io.ReadWriteCloser) error {
+	return a.forward(port, c)
+}
+
+func writeJSON(w http.ResponseWriter, code int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	io.WriteString(w, body)
+}

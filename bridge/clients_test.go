@@ -1,0 +1,99 @@
+package bridge_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http/httptest"
+	"testing"
+
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/transport/spdy"
+)
+
+// An execClient is client-go in one dialect of exec.
+type execClient struct {
+	name      string
+	websocket bool
+	protocol  string
+	stdinEnds bool // the dialect can say that stdin ended
+	codes     bool // the dialect carries exit codes
+}
+
+// execClients are the dialects of exec that edge translates, but for SPDY v1,
+// in which client-go's own end is a race: see TestSPDYv1.
+var execClients = []execClient{
+	{name: "websocket v5", websocket: true, protocol: "v5.channel.k8s.io", stdinEnds: true, codes: true},
+	{name: "websocket v4", websocket: true, protocol: "v4.channel.k8s.io", codes: true},
+	{name: "spdy v4", protocol: "v4.channel.k8s.io", stdinEnds: true, codes: true},
+	{name: "spdy v3", protocol: "v3.channel.k8s.io", stdinEnds: true},
+	{name: "spdy v2", protocol: "v2.channel.k8s.io", stdinEnds: true},
+}
+
+// executor is client-go's executor for an exec or attach on a server.
+func (c execClient) executor(s *httptest.Server, verb, query string) remotecommand.Executor {
+	cfg, u := configFor(s), podURL(s, verb, query)
+	if c.websocket {
+		return must(remotecommand.NewWebSocketExecutorForProtocols(cfg, "GET", u.String(), c.protocol))
+	}
+	transport, upgrader, err := spdy.RoundTripperFor(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return must(remotecommand.NewSPDYExecutorForProtocols(transport, upgrader, "POST", u, c.protocol))
+}
+
+// A command is what a client asks for.
+type command struct {
+	verb  string    // "": exec
+	stdin io.Reader // nil: none
+	tty   bool
+	sizes remotecommand.TerminalSizeQueue
+}
+
+// An outcome is all that a client sees of a command.
+type outcome struct {
+	stdout, stderr string
+	err            error
+}
+
+// do runs a command on a server to its end.
+func (c execClient) do(t testing.TB, s *httptest.Server, cmd command) outcome {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return c.doUntil(ctx, s, cmd)
+}
+
+func (c execClient) doUntil(ctx context.Context, s *httptest.Server, cmd command) outcome {
+	var stdout, stderr bytes.Buffer
+	opts := remotecommand.StreamOptions{Stdin: cmd.stdin, Stdout: &stdout, Tty: cmd.tty, TerminalSizeQueue: cmd.sizes}
+	query := "command=run&container=c&stdout=true"
+	if cmd.stdin != nil {
+		query += "&stdin=true"
+	}
+	if cmd.tty {
+		query += "&tty=true"
+	} else {
+		query += "&stderr=true"
+		opts.Stderr = &stderr
+	}
+	verb := cmd.verb
+	if verb == "" {
+		verb = "exec"
+	}
+	err := c.executor(s, verb, query).StreamWithContext(ctx, opts)
+	return outcome{stdout: stdout.String(), stderr: stderr.String(), err: err}
+}
+
+// sizes is a terminal that has these sizes, one after the other.
+type sizes chan remotecommand.TerminalSize
+
+// Next implements remotecommand.TerminalSizeQueue.
+func (s sizes) Next() *remotecommand.TerminalSize {
+	size, ok := <-s
+	if !ok {
+		return nil
+	}
+	return &size
+}

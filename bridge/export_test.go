@@ -1,0 +1,20 @@
+package bridge
+
+import "time"
+
+// SetTimes changes a session's waits for those that begin from now on.
+func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
+	h.times = times{keepalive: keepalive, linger: linger, open: open}
+}
+
+// Draining says whether a Drain has begun and told the sessions.
+func (h *Handler) Draining() bool {
+	h.sessions.mu.Lock()
+	defer h.sessions.mu.Unlock()
+	for s := range h.sessions.running {
+		if s.cause() == nil {
+			return false
+		}
+	}
+	return h.sessions.draining
+}

@@ -1,0 +1,184 @@
+package bridge_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"k8s.io/client-go/rest"
+
+	"edge/bridge"
+	"edge/impersonate"
+)
+
+// edgeToken is edge's own credential towards the API server.
+const edgeToken = "edge-own-token"
+
+// jane is whom every client of these tests is.
+var jane = impersonate.Identity{
+	Name:   "jane",
+	UID:    "u-1",
+	Groups: []string{"dev", "ops, eu"},
+	Extra:  map[string][]string{"example.com/team": {"blue"}},
+}
+
+// A world is edge with an API server behind it.
+type world struct {
+	*testing.T
+	api     *httptest.Server
+	edge    *httptest.Server
+	handler *bridge.Handler
+	log     *logs
+}
+
+// newWorld puts edge in front of api, as cmd/edge does: TLS, HTTP/1.1 and HTTP/2.
+// At the end of the test all sessions must have ended by themselves, or by the
+// end of their client.
+func newWorld(t *testing.T, api http.Handler, change ...func(*bridge.Config)) *world {
+	t.Helper()
+	w := &world{T: t, api: serveTLS(t, api), log: new(logs)}
+	upstream := configFor(w.api)
+	upstream.BearerToken = edgeToken
+	w.front(upstream, change...)
+	return w
+}
+
+// front starts edge for an upstream.
+func (w *world) front(upstream *rest.Config, change ...func(*bridge.Config)) {
+	w.Helper()
+	cfg := bridge.Config{
+		Upstream: upstream,
+		Identify: func(*http.Request) (impersonate.Identity, error) { return jane, nil },
+		Log:      slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	w.handler = must(bridge.New(cfg))
+	w.edge = serveTLS(w.T, w.handler)
+	w.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		w.handler.Drain(ctx)
+		if ctx.Err() != nil {
+			w.Error("sessions did not end")
+		}
+		w.handler.Close()
+	})
+}
+
+// serveTLS serves on loopback until the end of the test.
+func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
+	s := httptest.NewUnstartedServer(h)
+	if _, ok := h.(*bridge.Handler); ok {
+		s.Listener = bridge.Listener(s.Listener)
+	}
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	if err := http2.ConfigureServer(s.Config, &http2.Server{}); err != nil {
+		t.Fatal(err)
+	}
+	s.TLS = &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
+	s.StartTLS()
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+// configFor is the client configuration for a server of serveTLS.
+func configFor(s *httptest.Server) *rest.Config {
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	return &rest.Config{Host: s.URL, TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
+}
+
+// tlsFor is a client's TLS configuration for a server of serveTLS.
+func tlsFor(s *httptest.Server, protocols ...string) *tls.Config {
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", NextProtos: protocols}
+}
+
+// podURL is a pod's subresource on a server.
+func podURL(s *httptest.Server, verb, query string) *url.URL {
+	return must(url.Parse(s.URL + "/api/v1/namespaces/default/pods/web/" + verb + "?" + query))
+}
+
+// logs is what edge logged, by line.
+type logs struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logs) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// ended waits for the line of the n-th session's end and returns it.
+func (w *world) ended(n int) string {
+	w.Helper()
+	var line string
+	w.eventually("the session's log line", func() bool {
+		var lines []string
+		for l := range strings.Lines(w.log.String()) {
+			if strings.Contains(l, `msg="session ended"`) {
+				lines = append(lines, l)
+			}
+		}
+		if len(lines) < n {
+			return false
+		}
+		line = lines[n-1]
+		return true
+	})
+	return line
+}
+
+// patience bounds every wait for something that must happen.
+const patience = 20 * time.Second
+
+func (w *world) eventually(what string, ok func() bool) {
+	w.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.Fatalf("%s: not in %v\n%s", what, patience, w.log)
+		}
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// client is an HTTP client of edge, with HTTP/2 or HTTP/1.1.
+func (w *world) client(t testing.TB, http2 bool) *http.Client {
+	transport := &http.Transport{TLSClientConfig: tlsFor(w.edge), ForceAttemptHTTP2: http2, DisableCompression: true}
+	if !http2 {
+		transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}

@@ -1,0 +1,44 @@
+package bridge_test
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"k8s.io/klog/v2"
+)
+
+// runtimePatience is how long the tests' container runtime waits for a client's
+// streams. It does so also when the client is gone.
+const runtimePatience = 5 * time.Second
+
+// TestMain checks that no session leaves a goroutine, and silences the logs of
+// client-go and the runtime.
+func TestMain(m *testing.M) {
+	klog.InitFlags(nil)
+	flag.Set("logtostderr", "false")
+	flag.Set("stderrthreshold", "FATAL")
+	klog.SetOutput(io.Discard)
+	code := m.Run()
+	if code == 0 {
+		code = leaks()
+	}
+	os.Exit(code)
+}
+
+// leaks waits for the runtime's goroutines too.
+func leaks() int {
+	var err error
+	for end := time.Now().Add(2 * runtimePatience); time.Now().Before(end); {
+		// A runtime whose connection ends before its SYN_REPLY is out waits for ever.
+		if err = goleak.Find(goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Stream).waitWriteReply")); err == nil {
+			return 0
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}

@@ -1,0 +1,314 @@
+package bridge_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/bridge"
+)
+
+// plainAPI is an API server without streams.
+func plainAPI(f http.HandlerFunc) *apiServer { return &apiServer{rest: f} }
+
+// bothVersions runs a test over HTTP/1.1 and HTTP/2.
+func bothVersions(t *testing.T, test func(t *testing.T, http2 bool)) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[http2], func(t *testing.T) { test(t, http2) })
+	}
+}
+
+// TestPlainFidelity: method, path, query and body arrive as they were sent, over
+// HTTP/2, and the answer comes back as it was given.
+func TestPlainFidelity(t *testing.T) {
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Etag", "x")
+		w.Header().Set("Warning", `299 - "old"`)
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprintf(w, "%s %s %s %s %s", r.Proto, r.Method, r.URL.EscapedPath(), r.URL.RawQuery, body)
+	}))
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		for _, target := range []string{
+			"/api/v1/pods?limit=5&continue=a%2Fb",
+			"/api/v1/namespaces/x/services/https:web:443/proxy/a%2Fb//c/?q=%20",
+			"/",
+		} {
+			path, query, _ := strings.Cut(target, "?")
+			resp := must(w.client(t, http2).Post(w.edge.URL+target, "text/plain", strings.NewReader("a body")))
+			got := string(must(io.ReadAll(resp.Body)))
+			if want := fmt.Sprintf("HTTP/2.0 POST %s %s a body", path, query); got != want {
+				t.Errorf("%s: %q, want %q", target, got, want)
+			}
+			if resp.StatusCode != http.StatusCreated || resp.Header.Get("Etag") != "x" || resp.Header.Get("Warning") == "" {
+				t.Errorf("%s: %s %v", target, resp.Status, resp.Header)
+			}
+		}
+	})
+}
+
+// TestPlainIdentity holds the whole header that goes upstream against what it
+// must be: the client's own, less what it may not say, and jane.
+func TestPlainIdentity(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	w := newWorld(t, plainAPI(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		req := must(http.NewRequest("GET", w.edge.URL+"/api", nil))
+		req.Header = http.Header{
+			"Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "User-Agent": {"kubectl"}, "Kubectl-Session": {"1"},
+			"Authorization": {"Bearer of-the-client"}, "X-Forwarded-For": {"1.2.3.4"}, "Forwarded": {"for=1.2.3.4"},
+			"X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"evil"}, "Proxy-Authorization": {"x"},
+		}
+		must(w.client(t, http2).Do(req)).Body.Close()
+		want := http.Header{
+			"Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "User-Agent": {"kubectl"}, "Kubectl-Session": {"1"},
+			"Authorization": {"Bearer " + edgeToken}, "X-Forwarded-For": {"127.0.0.1"},
+			"Impersonate-User": {"jane"}, "Impersonate-Uid": {"u-1"}, "Impersonate-Group": {"dev", "ops, eu"},
+			"Impersonate-Extra-Example.com%2fteam": {"blue"},
+		}
+		if got := <-seen; !sameHeader(got, want) {
+			t.Errorf("upstream saw\n%v, want\n%v", got, want)
+		}
+	})
+}
+
+func sameHeader(a, b http.Header) bool {
+	return string(must(json.Marshal(a))) == string(must(json.Marshal(b)))
+}
+
+// TestDisableCompression: the API server is not offered any encoding.
+func TestDisableCompression(t *testing.T) {
+	api := plainAPI(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["Accept-Encoding"]) })
+	for disabled, want := range map[bool]string{false: "[gzip]", true: "[]"} {
+		w := newWorld(t, api, func(c *bridge.Config) { c.DisableCompression = disabled })
+		req := must(http.NewRequest("GET", w.edge.URL, nil))
+		req.Header.Set("Accept-Encoding", "gzip")
+		resp := must(w.client(t, true).Do(req))
+		if got := string(must(io.ReadAll(resp.Body))); got != want {
+			t.Errorf("disabled %v: the API server saw %s, want %s", disabled, got, want)
+		}
+	}
+}
+
+// TestWatchIsFlushed: each event arrives while the response goes on.
+func TestWatchIsFlushed(t *testing.T) {
+	next := make(chan string)
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		for event := range next {
+			fmt.Fprintln(w, event)
+			w.(http.Flusher).Flush()
+		}
+	}))
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		events := make(chan string)
+		next = events
+		resp := must(w.client(t, http2).Get(w.edge.URL + "/api/v1/pods?watch=1"))
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		for i := range 3 {
+			event := fmt.Sprint("event ", i)
+			events <- event
+			if !lines.Scan() || lines.Text() != event {
+				t.Fatalf("got %q (%v), want %q", lines.Text(), lines.Err(), event)
+			}
+		}
+		close(events)
+		if lines.Scan() {
+			t.Errorf("after the end: %q", lines.Text())
+		}
+	})
+}
+
+// TestBodyIsStreamed: the API server reads the beginning of a body whose end the
+// client has not sent, and never will before it has an answer.
+func TestBodyIsStreamed(t *testing.T) {
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
+		first := make([]byte, 5)
+		io.ReadFull(r.Body, first)
+		w.Write(first)
+		w.(http.Flusher).Flush()
+		io.Copy(w, r.Body)
+	}))
+	body, write := io.Pipe()
+	go write.Write([]byte("begin"))
+	resp := must(w.client(t, true).Post(w.edge.URL, "text/plain", body))
+	first := make([]byte, 5)
+	if _, err := io.ReadFull(resp.Body, first); err != nil || string(first) != "begin" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	go func() {
+		write.Write([]byte(" end"))
+		write.Close()
+	}()
+	if rest := string(must(io.ReadAll(resp.Body))); rest != " end" {
+		t.Errorf("then %q", rest)
+	}
+}
+
+// TestClientCancel: when the client goes, the API server's request ends.
+func TestClientCancel(t *testing.T) {
+	gone := make(chan struct{})
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+		gone <- struct{}{}
+	}))
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		resp := must(w.client(t, http2).Do(must(http.NewRequestWithContext(ctx, "GET", w.edge.URL, nil))))
+		cancel()
+		resp.Body.Close()
+		select {
+		case <-gone:
+		case <-time.After(patience):
+			t.Error("the API server's request goes on")
+		}
+	})
+}
+
+// TestCutResponse: a response that breaks off upstream never looks whole.
+func TestCutResponse(t *testing.T) {
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "half")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		resp := must(w.client(t, http2).Get(w.edge.URL))
+		if body, err := io.ReadAll(resp.Body); err == nil {
+			t.Errorf("read %q without an error", body)
+		}
+	})
+}
+
+// TestGatewayErrors: an API server that is not there is 502, one that does not
+// answer is 504, each with a Status and without upstream's address.
+func TestGatewayErrors(t *testing.T) {
+	silent := make(chan struct{})
+	defer close(silent)
+	slow := newWorld(t, plainAPI(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-silent:
+		case <-r.Context().Done():
+		}
+	}), func(c *bridge.Config) { c.Upstream.Timeout = 50 * time.Millisecond })
+	away := newWorld(t, plainAPI(nil), func(c *bridge.Config) { c.Upstream.Host = "https://" + unusedAddress(t) })
+	for name, c := range map[string]struct {
+		*world
+		code   int
+		reason metav1.StatusReason
+	}{
+		"silent":    {slow, http.StatusGatewayTimeout, metav1.StatusReasonTimeout},
+		"not there": {away, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp := must(c.client(t, true).Get(c.edge.URL + "/api"))
+			var s metav1.Status
+			body := must(io.ReadAll(resp.Body))
+			if err := json.Unmarshal(body, &s); err != nil {
+				t.Fatalf("%q: %v", body, err)
+			}
+			if resp.StatusCode != c.code || int(s.Code) != c.code || s.Kind != "Status" || s.Status != metav1.StatusFailure || s.Reason != c.reason {
+				t.Errorf("%s %s", resp.Status, body)
+			}
+			if strings.Contains(string(body), "127.0.0.1") {
+				t.Errorf("the answer names an address: %s", body)
+			}
+		})
+	}
+}
+
+func unusedAddress(t *testing.T) string {
+	t.Helper()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// TestUpgradeRequired: only the API server's own complaint about a missing
+// Upgrade, on a stream's path, becomes edge's explanation.
+func TestUpgradeRequired(t *testing.T) {
+	const other = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"you must specify at least 1 of stdin, stdout, stderr","reason":"BadRequest","code":400}`
+	for name, c := range map[string]struct {
+		path      string
+		code      int
+		body      string
+		explained string // "": as it is
+	}{
+		"exec":           {"exec?stdout=1", 400, upgradeRequired, "1.30"},
+		"attach":         {"attach?stdout=1", 400, upgradeRequired, "1.30"},
+		"port-forward":   {"portforward", 400, upgradeRequired, "1.31"},
+		"plain text":     {"exec?stdout=1", 400, "Upgrade request required\n", "1.30"},
+		"other 400":      {"exec", 400, other, ""},
+		"forbidden":      {"exec?stdout=1", 403, strings.ReplaceAll(upgradeRequired, "400", "403"), ""},
+		"not found":      {"exec?stdout=1", 404, `{"kind":"Status","code":404}`, ""},
+		"another's 400":  {"log", 400, upgradeRequired, ""},
+		"long other 400": {"exec", 400, strings.Repeat("x", 100_000), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.code, c.body) }
+			w := newWorld(t, http.HandlerFunc(answer))
+			resp := must(w.client(t, true).Post(w.edge.URL+"/api/v1/namespaces/default/pods/web/"+c.path, "", nil))
+			body := string(must(io.ReadAll(resp.Body)))
+			if resp.StatusCode != c.code {
+				t.Errorf("%s, want %d", resp.Status, c.code)
+			}
+			if c.explained == "" {
+				if body != c.body {
+					t.Errorf("%.200q, want %.200q", body, c.body)
+				}
+				return
+			}
+			var s metav1.Status
+			if err := json.Unmarshal([]byte(body), &s); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"load balancer", "edge connect", c.explained} {
+				if !strings.Contains(s.Message, want) {
+					t.Errorf("%q lacks %q", s.Message, want)
+				}
+			}
+		})
+	}
+}
+
+// TestIdentifyErrors: what Identify refuses never reaches the API server, and is
+// answered with a Status or, for a client that asks for text, in words.
+func TestIdentifyErrors(t *testing.T) {
+	api := plainAPI(func(http.ResponseWriter, *http.Request) {})
+	w := newWorld(t, api, refusing)
+	for accept, want := range map[string]string{
+		"":                 `"message":"Unauthorized"`,
+		"application/json": `"kind":"Status"`,
+		"text/plain":       "Unauthorized\n",
+	} {
+		req := must(http.NewRequest("GET", w.edge.URL+"/api", nil))
+		req.Header.Set("Accept", accept)
+		resp := must(w.client(t, true).Do(req))
+		body := string(must(io.ReadAll(resp.Body)))
+		if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(body, want) || resp.Header.Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("Accept %q: %s %q %v", accept, resp.Status, body, resp.Header)
+		}
+	}
+	for _, c := range execClients {
+		if o := c.do(t, w.edge, command{}); o.err == nil || !strings.Contains(o.err.Error(), "nauthorized") {
+			t.Errorf("%s: %v", c.name, o.err)
+		}
+	}
+	if n := len(api.requests()); n != 0 {
+		t.Errorf("%d requests reached the API server", n)
+	}
+}

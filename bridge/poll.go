@@ -1,0 +1,132 @@
+//go:build unix
+
+package bridge
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// pollConn is a TCP connection whose reader can ask what has arrived already,
+// without waiting. Package streams then sends small frames on together for as
+// long as more are there. It stands below TLS: crypto/tls takes a temporary
+// error of its connection for a pause and not for the end.
+//
+// try and what follows belong to the one goroutine that reads.
+type pollConn struct {
+	*net.TCPConn
+	raw syscall.RawConn
+
+	try     bool // Read must not wait
+	drained bool // the last read took all there was: do not even ask
+	buf     []byte
+	n       int
+	err     error
+	attempt func(fd uintptr) bool
+}
+
+func newPollConn(conn net.Conn) net.Conn {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return conn
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return conn
+	}
+	c := &pollConn{TCPConn: tcp, raw: raw}
+	c.attempt = c.readOnce
+	return c
+}
+
+func (c *pollConn) Read(b []byte) (int, error) {
+	if !c.try {
+		n, err := c.TCPConn.Read(b)
+		c.drained = n < len(b)
+		return n, err
+	}
+	if c.drained || len(b) == 0 {
+		return 0, errWouldBlock
+	}
+	c.buf = b
+	err := c.raw.Read(c.attempt)
+	c.buf = nil
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case c.err == syscall.EAGAIN || c.err == syscall.EINTR:
+		c.drained = true
+		return 0, errWouldBlock
+	case c.err != nil:
+		return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", c.err)}
+	case c.n == 0:
+		return 0, io.EOF
+	}
+	c.drained = c.n < len(b)
+	return c.n, nil
+}
+
+// readOnce reads what is there; true tells the runtime not to wait for more.
+func (c *pollConn) readOnce(fd uintptr) bool {
+	c.n, c.err = syscall.Read(int(fd), c.buf)
+	return true
+}
+
+// setTry switches between the two ways to read.
+func (c *pollConn) setTry(try bool) { c.try = try }
+
+// askAgain makes the next try ask the kernel, whatever the last read took.
+func (c *pollConn) askAgain() { c.drained = false }
+
+// gatherBytes ends a gathering early: about what one TLS record holds.
+const gatherBytes = 16 << 10
+
+// gather sleeps for d. The runtime would be woken all the same by every segment
+// that arrives, so the kernel is asked to keep quiet about fewer bytes meanwhile.
+// (It never does about the peer's end.)
+func (c *pollConn) gather(d time.Duration) {
+	c.lowWater(gatherBytes)
+	time.Sleep(d)
+	c.lowWater(1)
+	c.drained = false
+}
+
+// lowWater sets SO_RCVLOWAT. Where that fails, gathering only costs more.
+func (c *pollConn) lowWater(n int) {
+	c.raw.Control(func(fd uintptr) {
+		syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, n)
+	})
+}
+
+type pollListener struct{ net.Listener }
+
+// Listener returns l with connections from which the relay can read what is
+// there without waiting. Without it everything works, and small messages cost
+// more. It belongs below TLS.
+func Listener(l net.Listener) net.Listener { return pollListener{l} }
+
+func (l pollListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newPollConn(conn), nil
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// pollDial is Listener for connections to the API server.
+func pollDial(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return newPollConn(conn), nil
+	}
+}

@@ -1,0 +1,61 @@
+package bridge
+
+import (
+	"io"
+
+	"edge/streams"
+)
+
+// rawWait is what a rawSource waits with, in bytes: most of what an idle
+// console says fits.
+const rawWait = 512
+
+// A rawSource gives the bytes of a protocol that edge does not read. It borrows a
+// buffer only while more comes than what it waits with.
+type rawSource struct {
+	r     io.Reader
+	some  [streams.Headroom + rawWait]byte
+	buf   *streams.Buffer
+	large bool // the last read found much: the next one may as well
+}
+
+// Next implements streams.Source.
+func (s *rawSource) Next() (streams.Frame, error) {
+	b := s.some[:]
+	if s.large {
+		if s.buf == nil {
+			s.buf = streams.Borrow()
+		}
+		b = s.buf[:]
+	} else {
+		s.close()
+	}
+	n, err := s.r.Read(b[streams.Headroom:])
+	s.large = n >= rawWait
+	if n == 0 && err != nil {
+		return streams.Frame{}, err
+	}
+	return streams.Frame{Kind: streams.Data, Buf: b[:streams.Headroom+n], Off: streams.Headroom}, nil
+}
+
+// close gives the buffer back.
+func (s *rawSource) close() {
+	if s.buf != nil {
+		streams.Return(s.buf)
+		s.buf = nil
+	}
+}
+
+// A rawSink writes them, at once.
+type rawSink struct{ w streams.Writer }
+
+// Write implements streams.Sink.
+func (s rawSink) Write(f streams.Frame) error {
+	if len(f.Payload()) == 0 {
+		return nil
+	}
+	return s.w.WriteRoom(f.Buf, f.Off)
+}
+
+// Flush implements streams.Sink.
+func (rawSink) Flush() error { return nil }

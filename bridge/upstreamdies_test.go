@@ -1,0 +1,298 @@
+package bridge_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/portforward"
+	clientspdy "k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+)
+
+// An upstreamSession is a stream's end in an API server that a test plays.
+type upstreamSession struct {
+	conn    net.Conn // TLS
+	streams map[string]httpstream.Stream
+}
+
+// say writes on a stream.
+func (u *upstreamSession) say(stream, text string) { io.WriteString(u.streams[stream], text) }
+
+// cut ends the TCP connection, by a FIN or by a reset.
+func (u *upstreamSession) cut(reset bool) {
+	tcp := tcpOf(u.conn)
+	if reset {
+		tcp.SetLinger(0)
+	}
+	tcp.Close()
+}
+
+// hijackSpy keeps the connection that a library hijacks.
+type hijackSpy struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+func (h *hijackSpy) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	h.conn = conn
+	return conn, rw, err
+}
+
+// played accepts SPDY streams as the API server does, and once the first n are
+// there does as the script says.
+func played(n int, script func(*upstreamSession)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := httpstream.Handshake(r, w, r.Header["X-Stream-Protocol-Version"]); err != nil {
+			return
+		}
+		spy := &hijackSpy{ResponseWriter: w}
+		opened := make(chan httpstream.Stream, 100)
+		conn := spdy.NewResponseUpgrader().UpgradeResponse(spy, r, func(s httpstream.Stream, replied <-chan struct{}) error {
+			go func() {
+				<-replied
+				opened <- s
+			}()
+			return nil
+		})
+		defer conn.Close()
+		u := &upstreamSession{conn: spy.conn, streams: map[string]httpstream.Stream{}}
+		for range n {
+			s := <-opened
+			u.streams[s.Headers().Get("streamType")] = s
+		}
+		script(u)
+	}
+}
+
+// deaths are the ways in which upstream ends an exec without an outcome.
+var deaths = map[string]func(*upstreamSession){
+	"FIN at once":            func(u *upstreamSession) { u.cut(false) },
+	"RST at once":            func(u *upstreamSession) { u.cut(true) },
+	"goodbye without status": func(*upstreamSession) {},
+	"FIN after output": func(u *upstreamSession) {
+		u.say("stdout", "partial")
+		u.cut(false)
+	},
+	"RST after output": func(u *upstreamSession) {
+		u.say("stdout", "partial")
+		u.cut(true)
+	},
+	"TLS ends after output": func(u *upstreamSession) {
+		u.say("stdout", "partial")
+		u.conn.Close()
+	},
+	"FIN after half a status": func(u *upstreamSession) {
+		u.say("stdout", "partial")
+		u.say("error", `{"metadata":{},"status":"Succ`)
+		u.cut(false)
+	},
+	"RST after half a status": func(u *upstreamSession) {
+		u.say("error", `{"status":"Success"`)
+		u.cut(true)
+	},
+	"half a status, then goodbye": func(u *upstreamSession) { u.say("error", `{"status":"Success",`) },
+	"an empty status": func(u *upstreamSession) {
+		u.streams["error"].Close()
+		u.streams["stdout"].Close()
+		u.streams["stderr"].Close()
+	},
+	"output ends, then FIN": func(u *upstreamSession) {
+		u.say("stdout", "partial")
+		u.streams["stdout"].Close()
+		u.streams["stderr"].Close()
+		u.cut(false)
+	},
+	"a status that is none": func(u *upstreamSession) { u.say("error", `{"message":"hello"}`) },
+	"text for a status":     func(u *upstreamSession) { u.say("error", "command failed") },
+	"no SPDY": func(u *upstreamSession) {
+		io.WriteString(u.conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+		u.cut(false)
+	},
+	"an unknown version of SPDY": func(u *upstreamSession) {
+		io.WriteString(u.conn, "\x80\x02\x00\x02\x00\x00\x00\x08\x00\x00\x00\x01\x00\x00\x00\x01")
+		u.cut(false)
+	},
+}
+
+// TestUpstreamDies is the row of the attack corpus, with the API server on the
+// other end of every dialect of exec: the client never sees success.
+func TestUpstreamDies(t *testing.T) {
+	for name, death := range deaths {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, played(4, death))
+			w.handler.SetTimes(time.Minute, 500*time.Millisecond, time.Minute)
+			for _, c := range execClients {
+				got := c.do(t, w.edge, command{stdin: strings.NewReader("")})
+				if got.err == nil || strings.Contains(got.err.Error(), "deadline exceeded") {
+					t.Errorf("%s: the client ended with %v", c.name, got.err)
+				}
+				if strings.Contains(fmt.Sprint(got.err), "127.0.0.1") {
+					t.Errorf("%s: the client learns of %v", c.name, got.err)
+				}
+			}
+			for _, version := range webSocketVersions {
+				tr := transcribe(t, w.webSocket(t, execPath, version))
+				s := tr.status(t)
+				if s.Status != metav1.StatusFailure || s.Message == "" || tr.code != websocket.CloseNormalClosure {
+					t.Errorf("%s: Status %+v, Close %d, %v", version, s, tr.code, tr.err)
+				}
+				if last := tr.messages[len(tr.messages)-1]; last[0] != 3 {
+					t.Errorf("%s: the last message is %q", version, last)
+				}
+			}
+			c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
+			f := c.framer()
+			open(t, f, "error", "stdin", "stdout", "stderr")
+			if s := readStory(f); !strings.Contains(s.data[1], `"status":"Failure"`) || s.err != io.EOF {
+				t.Errorf("SPDY v4: %v %v %v", s.data, s.frames, s.err)
+			}
+			c.Close()
+		})
+	}
+}
+
+// TestUpstreamDiesWithOutput: what upstream said before it died arrives.
+func TestUpstreamDiesWithOutput(t *testing.T) {
+	big := noise(1 << 20)
+	w := newWorld(t, played(3, func(u *upstreamSession) {
+		u.say("stdout", big)
+		u.say("stderr", "warning")
+		u.cut(false)
+	}))
+	for _, c := range execClients {
+		got := c.do(t, w.edge, command{})
+		if got.err == nil || got.stdout != big || got.stderr != "warning" {
+			t.Errorf("%s: %d bytes of output, %q, %v", c.name, len(got.stdout), got.stderr, got.err)
+		}
+	}
+}
+
+// forwardDialers are client-go's two ways to forward ports.
+func forwardDialers(t testing.TB, w *world) map[string]httpstream.Dialer {
+	cfg, u := configFor(w.edge), podURL(w.edge, "portforward", "")
+	tunnel, err := portforward.NewSPDYOverWebsocketDialerForStreaming(u, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport, upgrader, err := clientspdy.RoundTripperFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]httpstream.Dialer{
+		"tunnel": tunnel,
+		"spdy":   clientspdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, u),
+	}
+}
+
+// TestUpstreamDiesForward: a port-forward whose API server dies ends, and not by
+// a normal close.
+func TestUpstreamDiesForward(t *testing.T) {
+	for name, death := range map[string]func(*upstreamSession){
+		"FIN at once": func(u *upstreamSession) { u.cut(false) },
+		"RST after data": func(u *upstreamSession) {
+			u.say("data", "partial")
+			u.cut(true)
+		},
+		"no SPDY": func(u *upstreamSession) { io.WriteString(u.conn, "HTTP/1.1 400 Bad Request\r\n\r\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, played(2, death))
+			w.handler.SetTimes(time.Minute, 500*time.Millisecond, time.Minute)
+			for dialect, dialer := range forwardDialers(t, w) {
+				conn, _, err := dialer.Dial("portforward.k8s.io")
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, kind := range []string{"error", "data"} {
+					// An error is as good: upstream may be dead by then.
+					conn.CreateStream(http.Header{"Streamtype": {kind}, "Port": {"80"}, "Requestid": {"0"}})
+				}
+				select {
+				case <-conn.CloseChan():
+				case <-time.After(patience):
+					t.Errorf("%s: the client does not learn of it", dialect)
+				}
+				conn.Close()
+			}
+		})
+	}
+	w := newWorld(t, played(0, func(u *upstreamSession) { u.cut(false) }))
+	if tr := transcribe(t, w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")); tr.code != websocket.CloseGoingAway {
+		t.Errorf("the tunnel ends with Close %d, %v", tr.code, tr.err)
+	}
+}
+
+// TestUpstreamIsNotThere: no API server, one that does not speak TLS, one that
+// says nothing: 502 or 504 with a Status, for streams and for plain requests.
+func TestUpstreamIsNotThere(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	wordless := serveTLS(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-ctx.Done():
+		}
+	}))
+	for name, test := range map[string]struct {
+		addr string
+		code int
+	}{
+		"nobody listens": {dead.Addr().String(), 502},
+		"no handshake":   {silent.Addr().String(), 504},
+		"no answer":      {wordless.Listener.Addr().String(), 504},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{T: t, log: new(logs)}
+			upstream := configFor(wordless)
+			upstream.Host = (&url.URL{Scheme: "https", Host: test.addr}).String()
+			upstream.Timeout = 300 * time.Millisecond
+			if name == "no handshake" {
+				upstream.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+					if err == nil {
+						conn.SetDeadline(time.Now().Add(300 * time.Millisecond))
+					}
+					return conn, err
+				}
+			}
+			w.front(upstream)
+			asks := map[string][]string{"plain": {"GET /api HTTP/1.1", "Host: e"}}
+			for dialect, ask := range upgrades {
+				asks[dialect] = ask
+			}
+			for dialect, ask := range asks {
+				c := dialRaw(t, w.edge)
+				c.ask("", ask...)
+				resp := c.answer()
+				body, _ := io.ReadAll(resp.Body)
+				if resp.StatusCode != test.code || !strings.Contains(string(body), `"kind":"Status"`) || strings.Contains(string(body), "127.0.0.1") {
+					t.Errorf("%s: %s %s", dialect, resp.Status, body)
+				}
+				c.Close()
+			}
+		})
+	}
+	stop()
+}

@@ -1,0 +1,216 @@
+package bridge_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	moby "github.com/moby/spdystream/spdy"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A rawConn is a client that says its bytes itself.
+type rawConn struct {
+	*tls.Conn
+	t  testing.TB
+	br *bufio.Reader
+}
+
+// dialRaw connects to a server, with HTTP/1.1. All that the client then waits
+// for has to come within patience.
+func dialRaw(t testing.TB, s *httptest.Server) *rawConn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), tlsFor(s, "http/1.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patience))
+	return &rawConn{Conn: conn, t: t, br: bufio.NewReader(conn)}
+}
+
+// Read implements io.Reader, after what answer has read ahead.
+func (c *rawConn) Read(b []byte) (int, error) { return c.br.Read(b) }
+
+// ask sends a request of lines, and early with it.
+func (c *rawConn) ask(early string, lines ...string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c.Conn, strings.Join(lines, "\r\n")+"\r\n\r\n"+early); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// answer reads a response's head; a 101's body is the connection.
+func (c *rawConn) answer() *http.Response {
+	c.t.Helper()
+	resp, err := http.ReadResponse(c.br, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return resp
+}
+
+// rest is all that still comes, and how it ended.
+func (c *rawConn) rest() ([]byte, error) { return io.ReadAll(c.br) }
+
+const (
+	execPath    = "/api/v1/namespaces/default/pods/web/exec?command=run&stdin=true&stdout=true&stderr=true"
+	forwardPath = "/api/v1/namespaces/default/pods/web/portforward"
+)
+
+// askWebSocket is the head of a WebSocket handshake.
+func askWebSocket(path string, more ...string) []string {
+	return append([]string{
+		"GET " + path + " HTTP/1.1", "Host: edge.example", "Connection: Upgrade", "Upgrade: websocket",
+		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+	}, more...)
+}
+
+// askSPDY is the head of an SPDY upgrade.
+func askSPDY(path string, protocols ...string) []string {
+	lines := []string{"POST " + path + " HTTP/1.1", "Host: edge.example", "Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0"}
+	for _, p := range protocols {
+		lines = append(lines, "X-Stream-Protocol-Version: "+p)
+	}
+	return lines
+}
+
+// rawWebSocket is a raw client after a WebSocket handshake.
+func (w *world) rawWebSocket(t testing.TB, path, protocol string) *rawConn {
+	t.Helper()
+	c := dialRaw(t, w.edge)
+	c.ask("", askWebSocket(path, "Sec-WebSocket-Protocol: "+protocol)...)
+	if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("the answer is %s", resp.Status)
+	}
+	return c
+}
+
+// rawSPDY is a raw client after an SPDY handshake.
+func (w *world) rawSPDY(t testing.TB, path, protocol string) *rawConn {
+	t.Helper()
+	c := dialRaw(t, w.edge)
+	c.ask("", askSPDY(path, protocol)...)
+	if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("the answer is %s", resp.Status)
+	}
+	return c
+}
+
+// framer reads and writes SPDY as moby/spdystream does.
+func (c *rawConn) framer() *moby.Framer {
+	f, err := moby.NewFramer(c.Conn, c.br)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return f
+}
+
+// open opens streams of the given types, with the ids 1, 3, 5 and so on.
+func open(t testing.TB, f *moby.Framer, types ...string) {
+	t.Helper()
+	for i, kind := range types {
+		syn := &moby.SynStreamFrame{StreamId: moby.StreamId(2*i + 1), Headers: http.Header{"Streamtype": {kind}}}
+		if err := f.WriteFrame(syn); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// webSocket is a client of gorilla's, which the Python client resembles: no
+// pings, v4, and messages as they come.
+func (w *world) webSocket(t testing.TB, path string, protocols ...string) *websocket.Conn {
+	t.Helper()
+	d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), Subprotocols: protocols, HandshakeTimeout: patience}
+	c, resp, err := d.Dial("wss://"+w.edge.Listener.Addr().String()+path, nil)
+	if err != nil {
+		t.Fatalf("%v, %+v", err, resp)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetReadDeadline(time.Now().Add(patience))
+	return c
+}
+
+// A transcript is what came on a WebSocket, without the start signals.
+type transcript struct {
+	messages []string // each with its channel byte
+	channel  [5]string
+	code     int   // of the Close; -1: none
+	err      error // how reading ended
+}
+
+// status is the Status on the error channel.
+func (tr transcript) status(t testing.TB) metav1.Status {
+	t.Helper()
+	var s metav1.Status
+	if err := json.Unmarshal([]byte(tr.channel[3]), &s); err != nil {
+		t.Errorf("error channel %q: %v", tr.channel[3], err)
+	}
+	return s
+}
+
+// transcribe reads a WebSocket to its end.
+func transcribe(t testing.TB, c *websocket.Conn) transcript {
+	t.Helper()
+	tr := transcript{code: -1}
+	for {
+		kind, b, err := c.ReadMessage()
+		if err != nil {
+			tr.err = err
+			if closed := (*websocket.CloseError)(nil); errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
+				tr.code = closed.Code
+			}
+			return tr
+		}
+		if kind != websocket.BinaryMessage || len(b) == 0 || b[0] > 3 {
+			t.Fatalf("a message of type %d: %q", kind, b)
+		}
+		tr.messages = append(tr.messages, string(b))
+		tr.channel[b[0]] += string(b[1:])
+	}
+}
+
+// take hijacks a request's connection, with what came early.
+func take(t testing.TB, w http.ResponseWriter) (net.Conn, *bufio.Reader) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.Error(err)
+		panic(http.ErrAbortHandler)
+	}
+	return conn, rw.Reader
+}
+
+// tcpOf is the TCP connection below.
+func tcpOf(c net.Conn) *net.TCPConn { return c.(*tls.Conn).NetConn().(*net.TCPConn) }
+
+// accepted answers an SPDY upgrade by hand.
+func accepted(protocol string) string {
+	return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: " + protocol + "\r\n\r\n"
+}
+
+// A counter counts the bytes that were written.
+type counter struct{ n, seen, since atomic.Int64 }
+
+func (c *counter) Write(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return len(b), nil
+}
+
+// stalled says whether something was written, and nothing for a while.
+func (c *counter) stalled() bool {
+	now := time.Now().UnixMilli()
+	if n := c.n.Load(); n != c.seen.Swap(n) || n == 0 {
+		c.since.Store(now)
+	}
+	return now-c.since.Load() > 150
+}

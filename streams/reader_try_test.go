@@ -1,0 +1,99 @@
+package streams
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+)
+
+// tries has bytes that are there, and bytes (after "") that have yet to come;
+// it notes what it is asked.
+type tries struct {
+	left  []string
+	end   error // at the end; nil: nothing more comes in time
+	asked []string
+}
+
+func (s *tries) TryRead(b []byte, again bool) (int, error) {
+	s.asked = append(s.asked, map[bool]string{false: "try", true: "try again"}[again])
+	switch {
+	case len(s.left) == 0 && s.end != nil:
+		return 0, s.end
+	case len(s.left) == 0 || s.left[0] == "":
+		return 0, fmt.Errorf("wrapped: %w", ErrWouldBlock)
+	}
+	return s.take(b), nil
+}
+
+func (s *tries) Read(b []byte) (int, error) {
+	s.asked = append(s.asked, "read")
+	if len(s.left) > 0 && s.left[0] == "" {
+		s.left = s.left[1:]
+	}
+	if len(s.left) == 0 {
+		return 0, io.EOF
+	}
+	return s.take(b), nil
+}
+
+func (s *tries) take(b []byte) int {
+	n := copy(b, s.left[0])
+	if s.left[0] = s.left[0][n:]; s.left[0] == "" {
+		s.left = s.left[1:]
+	}
+	return n
+}
+
+// What is there is taken without a wait; the rest of a frame is asked for a few
+// times before one.
+func TestReaderTries(t *testing.T) {
+	soon := slices.Repeat([]string{"try again"}, soonTries)
+	for _, c := range []struct {
+		name  string
+		src   tries
+		needs []int // negative: soon
+		asked []string
+		err   error
+	}{
+		{"there", tries{left: []string{"abcd"}}, []int{2, 2}, []string{"try"}, nil},
+		{"to come", tries{left: []string{"", "abcd"}}, []int{2, 2}, []string{"try", "wait", "read"}, nil},
+		{"to come soon", tries{left: []string{"", "abcd"}}, []int{-2, 2}, slices.Concat(soon, []string{"wait", "read"}), nil},
+		{"there in two", tries{left: []string{"ab", "cd"}}, []int{4}, []string{"try", "try again"}, nil},
+		{
+			"the rest to come", tries{left: []string{"ab", "", "cd"}}, []int{4},
+			slices.Concat([]string{"try"}, soon, []string{"wait", "read"}), nil,
+		},
+		{"end", tries{end: io.EOF}, []int{1}, []string{"try"}, io.EOF},
+		{"end soon", tries{end: io.EOF}, []int{-1}, []string{"try again"}, io.EOF},
+		{"end within", tries{left: []string{"a"}, end: io.EOF}, []int{2}, []string{"try", "try again"}, io.ErrUnexpectedEOF},
+		{"end after a wait", tries{}, []int{1}, []string{"try", "wait", "read"}, io.EOF},
+		{"broken", tries{end: io.ErrClosedPipe}, []int{1}, []string{"try"}, io.ErrClosedPipe},
+	} {
+		r := NewReader(&c.src, func() error { c.src.asked = append(c.src.asked, "wait"); return nil })
+		var err error
+		for _, n := range c.needs {
+			need := r.Need
+			if n < 0 {
+				need, n = r.NeedSoon, -n
+			}
+			if _, err = need(n); err == nil {
+				r.Skip(n)
+			}
+		}
+		if err != c.err || !slices.Equal(c.src.asked, c.asked) {
+			t.Errorf("%s: %v, asked %q, want %v, %q", c.name, err, c.src.asked, c.err, c.asked)
+		}
+		r.Close()
+	}
+}
+
+// Without anything to do before a wait, nothing is tried.
+func TestReaderTriesNothing(t *testing.T) {
+	src := &tries{left: []string{"abcd"}}
+	r := NewReader(src, nil)
+	defer r.Close()
+	if _, err := r.NeedSoon(4); err != nil || !slices.Equal(src.asked, []string{"read"}) {
+		t.Errorf("%v, asked %q", err, src.asked)
+	}
+}

@@ -1,0 +1,136 @@
+package spdy_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"edge/streams"
+	"edge/streams/spdy"
+)
+
+// A source under fuzz, and the sink that can say what it yields. The
+// properties: no panic; no more frames and payload than bytes that came; the
+// same frames when the bytes come one by one; and what the sink makes of the
+// frames reads as the same frames again.
+type fuzzed struct {
+	files  string // of testdata, the seed
+	source func(r *streams.Reader, rep streams.Replier) streams.Source
+	sink   func(w streams.Writer) streams.Sink
+}
+
+func FuzzExecClientSource(f *testing.F) {
+	fuzzed{
+		files: "*.server",
+		source: func(r *streams.Reader, rep streams.Replier) streams.Source {
+			return spdy.NewExecClientSource(r, rep, all)
+		},
+		sink: func(w streams.Writer) streams.Sink {
+			var opens wrote
+			spdy.NewExecClientSink(&opens, all).Open()
+			source := spdy.NewExecServerSource(reader(opens.bytes), new(replies), all)
+			for !source.Whole() {
+				must(source.Next())
+			}
+			return spdy.NewExecServerSink(w, source)
+		},
+	}.run(f)
+}
+
+func FuzzExecServerSource(f *testing.F) {
+	set := spdy.Set{Stdin: true, Stdout: true, Terminal: true}
+	fuzzed{
+		files: "*.client",
+		source: func(r *streams.Reader, rep streams.Replier) streams.Source {
+			return spdy.NewExecServerSource(r, rep, set)
+		},
+		sink: func(w streams.Writer) streams.Sink {
+			sink := spdy.NewExecClientSink(w, set)
+			sink.Open()
+			return sink
+		},
+	}.run(f)
+}
+
+func FuzzRelaySourceClient(f *testing.F) {
+	fuzzed{
+		files: "*.client",
+		source: func(r *streams.Reader, rep streams.Replier) streams.Source {
+			return spdy.NewRelaySource(r, rep, spdy.Client, new(spdy.Table))
+		},
+		sink: func(w streams.Writer) streams.Sink { return spdy.NewRelaySink(w) },
+	}.run(f)
+}
+
+func FuzzRelaySourceServer(f *testing.F) {
+	opens := mobyBytes(syn(1), syn(3), syn(5), syn(7))
+	fuzzed{
+		files: "*.server",
+		source: func(r *streams.Reader, rep streams.Replier) streams.Source {
+			return spdy.NewRelaySource(r, rep, spdy.Server, tableOf(opens))
+		},
+		sink: func(w streams.Writer) streams.Sink { return spdy.NewRelaySink(w) },
+	}.run(f)
+}
+
+func (z fuzzed) run(f *testing.F) {
+	for _, file := range must(filepath.Glob(filepath.Join("testdata", z.files))) {
+		f.Add(must(os.ReadFile(file)))
+	}
+	for _, frame := range []string{
+		"8003000600000004 00000001", "8003000400ffffff", "8003000300000008 00000003 00000005", "00000003 01000002 6869",
+		"8003000100000018 00000001 00000000 0000 7820e3c6a7c2 ffffffffffffffff",
+	} {
+		f.Add(unhex(frame))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		whole := z.read(t, in)
+		equal(t, "byte by byte", z.read(t, bytewise(in)...), whole)
+
+		w := new(wrote)
+		sink := z.sink(w)
+		copyFrames(sink, z.source(reader(in), new(replies)))
+		sink.Flush()
+		equal(t, "what the sink wrote", sayable(z.read(t, w.bytes)), sayable(whole))
+	})
+}
+
+// read renders all frames, and checks what holds for each.
+func (z fuzzed) read(t *testing.T, p ...[]byte) (lines []string) {
+	var total, size int
+	for _, b := range p {
+		total += len(b)
+	}
+	in := pieces(p)
+	source := z.source(streams.NewReader(&in, nil), new(replies))
+	for {
+		f, err := source.Next()
+		if err != nil {
+			return append(lines, "error "+err.Error())
+		}
+		size += len(f.Payload())
+		if f.Off < streams.Headroom || size > total || len(lines) > total {
+			t.Fatalf("%d bytes became %d frames with %d bytes, the last with %d bytes of room", total, len(lines), size, f.Off)
+		}
+		lines = append(lines, fmt.Sprintf("%s %s %d code %d %x", kinds[f.Kind], roleNames[f.Stream.Role], f.Stream.ID, f.Code, f.Payload()))
+	}
+}
+
+// sayable leaves out what does not pass a sink as it is: the end, the opens of
+// an exec, whose streams are opened together, the session's end, of which an
+// exec's client says nothing and its server its own, and status 0 of a reset.
+func sayable(lines []string) (out []string) {
+	for _, l := range lines {
+		kind, rest, _ := strings.Cut(l, " ")
+		switch {
+		case kind == "error", kind == "close", kind == "open" && !strings.HasPrefix(rest, "port"):
+			continue
+		case kind == "reset":
+			l = strings.Replace(l, "code 0 ", "code 5 ", 1)
+		}
+		out = append(out, l)
+	}
+	return out
+}

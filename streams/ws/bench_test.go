@@ -1,0 +1,118 @@
+package ws_test
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"edge/streams"
+	"edge/streams/ws"
+)
+
+// endless reads b over and over, at most a TLS record at a time.
+type endless struct {
+	b []byte
+	i int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p[:min(len(p), 16<<10)], e.b[e.i:])
+	e.i = (e.i + n) % len(e.b)
+	return n, nil
+}
+
+// nowhere is a leg that costs nothing.
+type nowhere struct{ mute }
+
+func (nowhere) WriteRoom([]byte, int) error { return nil }
+
+// paths are the ways of data through this package, each a step that moves about
+// n bytes: one message or frame of theirs.
+var paths = []struct {
+	name string
+	step func(n int) func() error
+}{
+	{"ExecSource", func(n int) func() error {
+		s := ws.NewExecSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
+		got := 0
+		return func() error {
+			for got += n - 1; got > 0; {
+				f, err := s.Next()
+				if err != nil {
+					return err
+				}
+				got -= len(f.Payload())
+			}
+			return nil
+		}
+	}},
+	{"ExecSource pings", func(n int) func() error {
+		s := ws.NewExecSource(streams.NewReader(&endless{b: join(frame(fin|opPing, "ping"), message("\x00"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
+		return func() error {
+			_, err := s.Next()
+			return err
+		}
+	}},
+	{"ExecSink", func(n int) func() error {
+		s := ws.NewExecSink(nowhere{}, ws.V5Channel)
+		f := stdout(strings.Repeat("a", min(n, streams.MaxData)))
+		return func() error { return s.Write(f) }
+	}},
+	{"ExecSink flushed", func(n int) func() error {
+		s := ws.NewExecSink(nowhere{}, ws.V5Channel)
+		f := stdout(strings.Repeat("a", min(n, streams.MaxData)))
+		return func() error {
+			if err := s.Write(f); err != nil {
+				return err
+			}
+			return s.Flush()
+		}
+	}},
+	{"Tunnel read", func(n int) func() error {
+		t := ws.NewTunnel(&endless{b: message(strings.Repeat("a", n))}, nowhere{}, nowhere{})
+		buf := make([]byte, n)
+		return func() error {
+			_, err := io.ReadFull(t, buf)
+			return err
+		}
+	}},
+	{"Tunnel write", func(n int) func() error {
+		t := ws.NewTunnel(nil, nowhere{}, nowhere{})
+		b := make([]byte, streams.Headroom+n)
+		return func() error { return t.WriteRoom(b, streams.Headroom) }
+	}},
+}
+
+// Data costs no allocation, in either direction.
+func TestAllocations(t *testing.T) {
+	for _, p := range paths {
+		for _, n := range []int{2, 100, 4 << 10, 32 << 10} {
+			step := p.step(n)
+			if got := testing.AllocsPerRun(1000, func() {
+				if err := step(); err != nil {
+					t.Fatal(err)
+				}
+			}); got != 0 {
+				t.Errorf("%s of %d bytes: %v allocations", p.name, n, got)
+			}
+		}
+	}
+}
+
+func BenchmarkPaths(b *testing.B) {
+	for _, p := range paths {
+		for _, n := range []int{100, 4 << 10, 32 << 10} {
+			b.Run(fmt.Sprintf("%s/%d", strings.ReplaceAll(p.name, " ", "-"), n), func(b *testing.B) {
+				step := p.step(n)
+				b.SetBytes(int64(n))
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := step(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
