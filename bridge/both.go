@@ -18,11 +18,12 @@ func (s *session) bothWays(fromClient, toClient *direction, goodbye func(code in
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer s.contain()
 		err := clientError(fromClient.run(always))
 		s.ended(err)
-		fromClient.flush()
-		s.up.closeWrite()
 		s.lingerOn(s.up.conn, s.down.conn)
+		s.up.conn.SetWriteDeadline(time.Now().Add(s.linger)) // what the client said last
+		fromClient.finish(s.up)
 		if breach := (*breachError)(nil); errors.As(err, &breach) {
 			s.awaitClose()
 		}
@@ -36,7 +37,7 @@ func (s *session) bothWays(fromClient, toClient *direction, goodbye func(code in
 		}
 		goodbye(int(code))
 	}
-	s.down.closeWrite()
+	toClient.finish(s.down)
 	s.lingerOn(s.down.conn, s.up.conn)
 	<-done
 }

@@ -30,7 +30,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// DefaultMaxSessions bounds the streams of one edge: two connections each.
+// DefaultMaxSessions is MaxSessions where nothing else is known. cmd/edge derives
+// its own from the limit of open files: a stream has two connections.
 const DefaultMaxSessions = 8192
 
 // Handler carries authenticated requests to the API server: plain ones over

@@ -59,6 +59,9 @@ func chooseDialect(r *http.Request) (dialect, error) {
 	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
 		return d, badUpgrade("the request has an Upgrade header, and its Connection header does not say Upgrade")
 	}
+	if disguised(r.URL) {
+		return d, badUpgrade("write the path of a pod's exec, attach or portforward without escapes and empty segments")
+	}
 	if d.target.isTerminal() {
 		query := r.URL.Query()
 		d.set = streamSet(query)
@@ -97,6 +100,9 @@ func (d dialect) chooseWebSocket(r *http.Request) (dialect, error) {
 		d.kind, d.version, d.subprotocol = wsExec, ws.V5Channel, ws.V5
 	case d.target.isTerminal() && slices.Contains(offered, ws.V4):
 		d.kind, d.version, d.subprotocol = wsExec, ws.V4Channel, ws.V4
+	case d.target.isTerminal(): // passed on as a GET it would need less than create before 1.35
+		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden,
+			fmt.Sprintf("edge: exec and attach over WebSocket need the subprotocol %s or %s", ws.V5, ws.V4))
 	case d.target.verb == verbPortForward && slices.Contains(offered, ws.TunnelPortForward):
 		d.kind, d.subprotocol = wsTunnel, ws.TunnelPortForward
 	default:

@@ -3,7 +3,8 @@
 // client's exec, attach or port-forward meets upstream's in another protocol.
 //
 //	handler, err := bridge.New(bridge.Config{Upstream: restConfig, Identify: identify})
-//	server := &http.Server{Handler: handler} // TLS, HTTP/1.1 and HTTP/2
+//	server := &http.Server{Handler: handler} // HTTP/1.1 and HTTP/2
+//	server.Serve(tls.NewListener(bridge.Listener(l), tlsConfig))
 //	...
 //	handler.Drain(ctx) // streams end with a Status that says why
 //
@@ -22,15 +23,19 @@
 //	relay.go     the loop: frames from a source to a sink
 //	exec.go      five streams and one Status: how exec and attach end
 //	both.go      port-forward and opaque upgrades: how they end
+//	raw.go       bytes of a protocol that edge does not read
 //	leg.go       one connection: writes, answers, keepalives
+//	poll.go      reading what is there already, below TLS
 //	session.go   one stream from the 101 to its log line
 //	registry.go  admission, limits, drain
 //	status.go    every failure as a metav1.Status
 //
 // # Who closes
 //
-// Upstream's connection and the client's belong to the session; the handler's
-// goroutine closes both and waits for the one other. An exec ends with its
+// Upstream's connection and the client's belong to the session: two goroutines,
+// one for each direction, of which one closes both and waits for the other. The
+// handler has returned by then, so that net/http's buffers and stack are free;
+// Drain waits for sessions. An exec ends with its
 // Status as the last word: upstream's own, or, where upstream ended without one,
 // a Failure that says so, because client-go takes a missing one for success.
 package bridge

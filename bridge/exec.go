@@ -54,6 +54,7 @@ func (e *execSession) run() {
 	e.inputDone = make(chan struct{})
 	go func() {
 		defer close(e.inputDone)
+		defer e.contain()
 		e.runInput()
 	}()
 	status := e.runOutput()
@@ -101,10 +102,21 @@ func (e *execSession) runInput() {
 	case closed: // it reads on, and what it still sends means nothing
 		e.input.flush()
 		e.discard()
-		e.abort(errClientGone)
+		e.leave()
 	default:
-		e.abort(errClientGone)
+		e.leave()
 	}
+}
+
+// leave ends a session whose client is gone. What it said last still reaches the
+// process: upstream gets an orderly end, and linger to end as well.
+func (e *execSession) leave() {
+	e.ended(errClientGone)
+	e.down.shut()
+	deadline := time.Now().Add(e.linger)
+	e.up.conn.SetReadDeadline(deadline)
+	e.up.conn.SetWriteDeadline(deadline)
+	e.input.finish(e.up)
 }
 
 // runOutput relays what the process says and returns its Status, last of all;
@@ -128,8 +140,6 @@ func (e *execSession) runOutput() []byte {
 			forward = true
 		case streams.Status:
 			status = bytes.Clone(f.Payload())
-			// Upstream closes at once now. Whatever happens, the outcome is known.
-			e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
 		case streams.HalfClose, streams.Reset:
 			role := f.Stream.Role
 			if (role == streams.Stdout || role == streams.Stderr) && !ended[role] {
@@ -138,13 +148,18 @@ func (e *execSession) runOutput() []byte {
 				f.Kind, forward = streams.HalfClose, true
 			}
 		}
-		if status != nil && open == 0 {
-			if forward {
-				e.output.say(*f)
-			}
+		if status == nil {
+			return forward, nil
+		}
+		if forward {
+			e.output.say(*f)
+		}
+		if open == 0 {
 			return false, errCompleted
 		}
-		return forward, nil
+		// The outcome is known, and upstream closes at once now, or else we do.
+		e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
+		return false, nil
 	})
 	for _, role := range []streams.Role{streams.Stdout, streams.Stderr} {
 		if !ended[role] {
@@ -177,7 +192,7 @@ func (e *execSession) awaitStreams() bool {
 			return true
 		case <-over:
 			if e.cause() != errShutdown {
-				return false
+				return e.isWhole()
 			}
 			over = nil
 			late.Reset(e.linger)
@@ -185,6 +200,15 @@ func (e *execSession) awaitStreams() bool {
 			e.ended(errNotOpened)
 			return false
 		}
+	}
+}
+
+func (e *execSession) isWhole() bool {
+	select {
+	case <-e.whole:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -217,8 +241,7 @@ func (e *execSession) sayGoodbye(status []byte) {
 		}
 		e.output.say(goodbye)
 	}
-	e.output.flush()
-	e.down.closeWrite()
+	e.output.finish(e.down)
 	e.down.conn.SetReadDeadline(time.Now().Add(e.linger))
 }
 

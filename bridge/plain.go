@@ -41,7 +41,7 @@ func newPlain(up *upstream, disableCompression bool, log *slog.Logger) http.Hand
 				pr.Out.Header.Del("Accept-Encoding")
 			}
 		},
-		ModifyResponse: explainUpgradeRequired,
+		ModifyResponse: up.explainUpgradeRequired,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				log.Debug("client went away before the API server answered", "method", r.Method)
@@ -77,11 +77,11 @@ const (
 // explainUpgradeRequired replaces the API server's 400 to a stream request that
 // lost its Upgrade on the way to edge, and nothing else: a 403 or 404 to the same
 // request stays what it is.
-func explainUpgradeRequired(resp *http.Response) error {
+func (up *upstream) explainUpgradeRequired(resp *http.Response) error {
 	if resp.StatusCode != http.StatusBadRequest {
 		return nil
 	}
-	t := parseTarget(resp.Request.URL)
+	t := targetOf(strings.TrimPrefix(resp.Request.URL.EscapedPath(), up.prefix().EscapedPath()))
 	if !t.isStream() {
 		return nil
 	}

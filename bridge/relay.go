@@ -57,8 +57,19 @@ func (d *direction) flush() error {
 	return nil
 }
 
+// finish says what the sink holds back, and half-closes the leg that it writes.
+func (d *direction) finish(to *leg) {
+	d.flush()
+	if d.broken != nil {
+		to.shut()
+		return
+	}
+	to.closeWrite()
+}
+
 // panicError is a bug of ours that ends one session and not the process, as
-// net/http has it for requests.
+// net/http has it for requests. A loop turns it into its error, so that the
+// client is told; session.contain takes one that happens around the loops.
 type panicError struct {
 	value any
 	stack []byte

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -25,8 +26,8 @@ type times struct {
 var defaultTimes = times{keepalive: 20 * time.Second, linger: 5 * time.Second, open: 30 * time.Second}
 
 // session is one exec, attach, port-forward or opaque upgrade, from upstream's
-// 101 to the close of both connections. It runs in the handler's goroutine and
-// one more, and none outlives the handler.
+// 101 to the close of both connections. It runs in two goroutines, one for each
+// direction, and the registry knows it until both have ended.
 type session struct {
 	id         string
 	user       string
@@ -122,6 +123,13 @@ func (s *session) keepalives() {
 		s.up.keepalive()
 		s.tick.timer.Reset(s.times.keepalive)
 	})
+}
+
+// contain is deferred by each goroutine of a session.
+func (s *session) contain() {
+	if p := recover(); p != nil {
+		s.abort(&panicError{p, debug.Stack()})
+	}
 }
 
 // finish closes both legs, waits for their goroutines and logs the one line.

@@ -192,6 +192,7 @@ func TestSPDYDrainBeforeWhole(t *testing.T) {
 		w.handler.Drain(ctx)
 	}()
 	w.eventually("the drain", func() bool { return w.handler.Draining() })
+	time.Sleep(50 * time.Millisecond) // for a goodbye that would come too soon
 	f.WriteFrame(&moby.SynStreamFrame{StreamId: 5, Headers: http.Header{"Streamtype": {"stdout"}}})
 	f.WriteFrame(&moby.SynStreamFrame{StreamId: 7, Headers: http.Header{"Streamtype": {"stderr"}}})
 	s := readStory(f)

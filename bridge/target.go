@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"net/url"
+	"path"
 	"strings"
 
 	"edge/streams/spdy"
@@ -25,10 +26,17 @@ func (t target) isStream() bool   { return t.verb != "" }
 func (t target) isTerminal() bool { return t.verb == verbExec || t.verb == verbAttach }
 
 // parseTarget recognises /api/v1/namespaces/{ns}/pods/{pod}/{verb}, in exactly
-// this form: a path with an escape, an empty or a dot segment is no stream for
-// us, so that edge and the API server cannot read two things in one path.
-func parseTarget(u *url.URL) target {
-	path := u.EscapedPath()
+// this form: no escape, no empty and no dot segment. See disguised.
+func parseTarget(u *url.URL) target { return targetOf(u.EscapedPath()) }
+
+// disguised tells whether a path is no target as it is written, but would be one
+// to a server that decodes or cleans it first. There must not be two ways to
+// read a path on which an upgrade begins.
+func disguised(u *url.URL) bool {
+	return !parseTarget(u).isStream() && targetOf(path.Clean(u.Path)).isStream()
+}
+
+func targetOf(path string) target {
 	if strings.Contains(path, "%") {
 		return target{}
 	}

@@ -97,11 +97,13 @@ func (h *Handler) run(s *session, d dialect, client, conn net.Conn) {
 	defer h.sessions.remove(s)
 	s.keepalives()
 	defer s.finish()
+	defer s.contain()
 	d.relay(s)
 }
 
 // upgradeRequest is the request that goes upstream: a POST for SPDY whatever the
-// client's method was, so that RBAC asks for create on every path.
+// client's method was, so that RBAC asks for create whatever the dialect and the
+// API server's release. What edge does not read stays the GET that it was.
 func (h *Handler) upgradeRequest(r *http.Request, id impersonate.Identity, d dialect) (*http.Request, error) {
 	header := r.Header.Clone()
 	if err := outbound(header, r.RemoteAddr, id); err != nil {

@@ -122,14 +122,17 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 func (up *upstream) url(u *url.URL) *url.URL {
 	out := *u
 	out.Scheme, out.Host, out.User, out.Fragment = up.base.Scheme, up.base.Host, nil, ""
-	if prefix := strings.TrimSuffix(up.base.Path, "/"); prefix != "" {
-		out.Path = prefix + u.Path
+	if prefix := up.prefix(); prefix.Path != "" {
+		out.Path = prefix.Path + u.Path
 		if u.RawPath != "" {
-			out.RawPath = (&url.URL{Path: prefix}).EscapedPath() + u.RawPath
+			out.RawPath = prefix.EscapedPath() + u.RawPath
 		}
 	}
 	return &out
 }
+
+// prefix is the path of the API server's address.
+func (up *upstream) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix(up.base.Path, "/")} }
 
 // switched is a connection after upstream's 101: reads see first what came with
 // the answer.

@@ -14,8 +14,6 @@ import (
 
 	"github.com/gorilla/websocket"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/portforward"
-	clientspdy "k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
@@ -179,23 +177,6 @@ func TestUpstreamDiesWithOutput(t *testing.T) {
 	}
 }
 
-// forwardDialers are client-go's two ways to forward ports.
-func forwardDialers(t testing.TB, w *world) map[string]httpstream.Dialer {
-	cfg, u := configFor(w.edge), podURL(w.edge, "portforward", "")
-	tunnel, err := portforward.NewSPDYOverWebsocketDialerForStreaming(u, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport, upgrader, err := clientspdy.RoundTripperFor(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return map[string]httpstream.Dialer{
-		"tunnel": tunnel,
-		"spdy":   clientspdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, u),
-	}
-}
-
 // TestUpstreamDiesForward: a port-forward whose API server dies ends, and not by
 // a normal close.
 func TestUpstreamDiesForward(t *testing.T) {
@@ -210,7 +191,7 @@ func TestUpstreamDiesForward(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, played(2, death))
 			w.handler.SetTimes(time.Minute, 500*time.Millisecond, time.Minute)
-			for dialect, dialer := range forwardDialers(t, w) {
+			for dialect, dialer := range forwardDialers(t, w.edge) {
 				conn, _, err := dialer.Dial("portforward.k8s.io")
 				if err != nil {
 					t.Fatal(err)

@@ -67,8 +67,6 @@ func (d dialect) relayExec(s *session) {
 	e.input.sink = upSink
 	fromClient := streams.NewReader(s.down, e.input.flush)
 	fromUpstream := streams.NewReader(s.up, e.output.flush)
-	defer fromClient.Close()
-	defer fromUpstream.Close()
 	e.output.src = spdy.NewExecClientSource(fromUpstream, s.up, d.set)
 
 	var start func() error
@@ -104,6 +102,8 @@ func (d dialect) relayExec(s *session) {
 		e.output.broken = start()
 	}
 	e.run()
+	fromClient.Close() // not after a panic: a loop may still read
+	fromUpstream.Close()
 }
 
 // firstOutput is the channel whose empty message tells the client that the
@@ -135,19 +135,19 @@ func (d dialect) relayPortForward(s *session) {
 	}
 	downReader := streams.NewReader(clientBytes, fromClient.flush)
 	upReader := streams.NewReader(s.up, toClient.flush)
-	defer downReader.Close()
-	defer upReader.Close()
 	fromClient.src, fromClient.sink = spdy.NewRelaySource(downReader, downReply, spdy.Client, &table), spdy.NewRelaySink(s.up)
 	toClient.src, toClient.sink = spdy.NewRelaySource(upReader, s.up, spdy.Server, &table), spdy.NewRelaySink(downWriter)
 	s.bothWays(&fromClient, &toClient, goodbye)
+	downReader.Close()
+	upReader.Close()
 }
 
 func (d dialect) relayOpaque(s *session) {
 	fromClient, toClient := &rawSource{r: s.down}, &rawSource{r: s.up}
-	defer fromClient.close()
-	defer toClient.close()
 	s.bothWays(
 		&direction{src: fromClient, sink: rawSink{s.up}},
 		&direction{src: toClient, sink: rawSink{s.down}},
 		nil)
+	fromClient.close()
+	toClient.close()
 }

@@ -96,7 +96,7 @@ type Source interface {
 // A Sink says frames to a peer, each whole and in order.
 //
 // Write may hold small frames back until Flush. A frame that the dialect
-// cannot say is dropped where the package doc's table says so. A sink does not
+// cannot say is dropped where the codec's package doc says so. A sink does not
 // keep f.Buf. Not safe for concurrent use.
 type Sink interface {
 	Write(f Frame) error

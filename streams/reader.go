@@ -18,7 +18,7 @@ const (
 
 var buffers = sync.Pool{New: func() any { b := new([bufferSize]byte); return b }}
 
-// Buffer is a pooled buffer of 40 KiB, the only payload memory of a session.
+// Buffer is a pooled buffer of 40 KiB, the payload memory of a session.
 type Buffer = [bufferSize]byte
 
 // Borrow takes a buffer from the pool; give it back with Return.
@@ -57,8 +57,8 @@ type Reader struct {
 }
 
 // NewReader reads from src. beforeWait, if not nil, is called before each read
-// that may block: the relay flushes its sink there. An error of it is Need's. If
-// src is a Trier, what is there already is taken first.
+// that may block: the relay flushes its sink there, and what is there already is
+// taken first if src is a Trier. An error of it is Need's.
 func NewReader(src io.Reader, beforeWait func() error) *Reader {
 	r := &Reader{src: src, wait: beforeWait}
 	if beforeWait != nil {

@@ -13,6 +13,7 @@
 //	upstream.go   kubectl's flags and kubeconfig to the API server's address
 //	serving.go    certificates, the listener, HTTP/1.1 and HTTP/2
 //	identify.go   authn, then impersonate
+//	limits_*.go   how many streams the limit of open files allows
 //	logging.go    log/slog, and the libraries' logs into it
 //
 // Exit codes: 0 after a signal and an orderly end, 1 when serving failed, 2 for

@@ -18,7 +18,8 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 		}
 		rules.ExplicitPath = c.kubeconfig
 	}
-	if _, err := clientcmd.ParseTimeout(c.overrides.Timeout); err != nil {
+	timeout, err := clientcmd.ParseTimeout(c.overrides.Timeout)
+	if err != nil {
 		return nil, fmt.Errorf("--request-timeout: %q is no duration such as 30s or 2m", c.overrides.Timeout)
 	}
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &c.overrides).ClientConfig()
@@ -27,6 +28,21 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
+	}
+	// In a cluster, clientcmd heeds the server, token and authority flags only.
+	cfg.Timeout = timeout
+	over := &c.overrides
+	if over.ClusterInfo.TLSServerName != "" {
+		cfg.ServerName = over.ClusterInfo.TLSServerName
+	}
+	if over.ClusterInfo.InsecureSkipTLSVerify {
+		cfg.Insecure, cfg.CAFile, cfg.CAData = true, "", nil
+	}
+	if over.AuthInfo.ClientCertificate != "" {
+		cfg.CertFile, cfg.CertData = over.AuthInfo.ClientCertificate, nil
+	}
+	if over.AuthInfo.ClientKey != "" {
+		cfg.KeyFile, cfg.KeyData = over.AuthInfo.ClientKey, nil
 	}
 	if _, err := rest.TLSConfigFor(cfg); err != nil { // reads the files it names
 		return nil, fmt.Errorf("API server: %w", err)

@@ -7,9 +7,9 @@
 //	cluster, err := tb.StartCluster(ctx, testbed.Old)
 //	issuer, err := tb.StartIssuer(ctx)
 //	edge, err := tb.StartEdge(ctx, testbed.EdgeOptions{Cluster: cluster, Issuer: issuer})
-//	alb, err := tb.StartALB(ctx, edge.Addr, tb.CA)
+//	alb, err := tb.StartALB(ctx, edge.Addr)
 //	token, err := issuer.Login(ctx, "alice")
-//	kc, err := tb.Kubeconfig(testbed.Access{Server: alb.URL, Token: token})
+//	kc, err := tb.Kubeconfig(alb.Access(token))
 //	out, err := tb.Kubectl("1.29", kc).Run(ctx, "get", "pods")
 //
 // A cluster is etcd, kube-apiserver and one node. The node, containerd with its pods and the kubelet, lives in a PID

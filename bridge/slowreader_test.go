@@ -1,0 +1,265 @@
+package bridge_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	moby "github.com/moby/spdystream/spdy"
+	clientexec "k8s.io/client-go/util/exec"
+)
+
+const (
+	slowLimit = 1 << 20  // of memory more for each session that stalls, in bytes
+	slowOut   = 64 << 20 // what a process writes, in bytes
+	slowIn    = 24 << 20 // what a process is sent, in bytes
+	// slowPiece is one frame of stdin, in bytes. The container runtime, which is in
+	// the same process as edge here, queues 50 frames for each session.
+	slowPiece = 4 << 10
+	// slowPatience bounds the transfer itself.
+	slowPatience = 3 * patience
+
+	slowPath = "/api/v1/namespaces/default/pods/web/exec?command=slow&stdin=true&stdout=true&stderr=true"
+)
+
+// A slowClient is an exec whose client reads only when it is told to.
+type slowClient struct {
+	*rawConn
+	name string
+	spdy *moby.Framer // nil: WebSocket
+}
+
+// slowClients begins a session in each dialect.
+func slowClients(t *testing.T, w *world) []slowClient {
+	t.Helper()
+	clients := []slowClient{{name: "spdy v4", rawConn: w.rawSPDY(t, slowPath, "v4.channel.k8s.io")}}
+	f := clients[0].framer()
+	open(t, f, "error", "stdin", "stdout", "stderr")
+	clients[0].spdy = f
+	for _, version := range webSocketVersions {
+		clients = append(clients, slowClient{name: version, rawConn: w.rawWebSocket(t, slowPath, version)})
+	}
+	for _, c := range clients {
+		c.SetDeadline(time.Now().Add(slowPatience))
+	}
+	return clients
+}
+
+// read reads a session to its end. It returns its Status.
+func (c slowClient) read(stdout io.Writer) (status string, err error) {
+	for {
+		if c.spdy != nil {
+			frame, err := c.spdy.ReadFrame()
+			if err != nil {
+				return status, err
+			}
+			switch f, _ := frame.(*moby.DataFrame); {
+			case f == nil:
+			case f.StreamId == 1:
+				status += string(f.Data)
+			case f.StreamId == 5:
+				stdout.Write(f.Data)
+			}
+			continue
+		}
+		f, err := readFrame(c)
+		switch {
+		case err != nil:
+			return status, err
+		case f.op != opBinary:
+		case f.payload[0] == 1:
+			io.WriteString(stdout, f.payload[1:])
+		case f.payload[0] == 3:
+			status += f.payload[1:]
+		}
+	}
+}
+
+// piece is slowPiece bytes of stdin.
+func (c slowClient) piece() string {
+	payload := strings.Repeat("stdin...", slowPiece/8)
+	if c.spdy != nil {
+		return "\x00\x00\x00\x03" + bombNumber(slowPiece) + payload
+	}
+	return message("\x00" + payload)
+}
+
+// slowHeap is the memory in use, in bytes.
+func slowHeap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // a sync.Pool forgets at the second
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// slowHolds checks what sessions hold beyond what they held before. What still
+// moves leaves garbage behind, so it asks until that has settled.
+func slowHolds(t *testing.T, before uint64, sessions int) {
+	t.Helper()
+	var took int64
+	for range 20 {
+		if took = int64(slowHeap()) - int64(before); took <= int64(sessions)*slowLimit {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("%d sessions hold %d bytes more", sessions, took)
+}
+
+// slowStalled checks that a stall takes little memory and harms nobody.
+func slowStalled(t *testing.T, w *world, before uint64, sessions int) {
+	t.Helper()
+	slowHolds(t, before, sessions)
+	for _, c := range execClients {
+		if !c.codes {
+			continue
+		}
+		got := c.do(t, w.edge, command{stdin: strings.NewReader("hello")})
+		var exit clientexec.CodeExitError
+		if got.stdout != "hello" || !errors.As(got.err, &exit) || exit.Code != 7 {
+			t.Errorf("%s: another session ended with %q, %v", c.name, got.stdout, got.err)
+		}
+	}
+}
+
+// slowOther is the process of a session that others must not harm.
+func slowOther(p *process) error {
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(p.in, b); err != nil {
+		return err
+	}
+	p.out.Write(b)
+	return exitError(7)
+}
+
+// slowEnd reads a client to its end, which must be the exit code 3.
+func slowEnd(t *testing.T, c slowClient, stdout io.Writer) {
+	status, err := c.read(stdout)
+	if err != io.EOF || !strings.Contains(status, `"reason":"ExitCode","message":"3"`) {
+		t.Errorf("%s: ended with Status %q, %v", c.name, status, err)
+	}
+	c.Close()
+}
+
+// TestSlowReader is the row of the attack corpus: a client that does not read
+// makes the process wait, and takes no memory; when it reads again, nothing is
+// lost. The same for a process and its stdin.
+func TestSlowReader(t *testing.T) {
+	t.Run("stdout", testSlowStdout)
+	t.Run("stdin", testSlowStdin)
+}
+
+func testSlowStdout(t *testing.T) {
+	start := make(chan struct{})
+	begun := make(chan struct{}, 3)
+	out := new(counter)
+	// The noise of a process, from the start.
+	source := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{2}), slowOut) }
+	w := newWorld(t, (&apiServer{run: func(p *process) error {
+		if p.args[0] != "slow" {
+			return slowOther(p)
+		}
+		begun <- struct{}{}
+		select {
+		case <-start:
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+		if _, err := io.Copy(io.MultiWriter(p.out, out), source()); err != nil {
+			return err
+		}
+		return exitError(3)
+	}}).start(t))
+	clients := slowClients(t, w)
+	for range clients {
+		<-begun
+	}
+	before := slowHeap()
+	close(start)
+	w.eventually("a stall", out.stalled)
+	slowStalled(t, w, before, len(clients))
+	if n := out.n.Load(); n >= int64(len(clients))*slowOut {
+		t.Errorf("no process waits: %d bytes", n)
+	}
+	want := sha256.New()
+	io.Copy(want, source())
+	var all sync.WaitGroup
+	for _, c := range clients {
+		all.Go(func() {
+			got := sha256.New()
+			slowEnd(t, c, got)
+			if a, b := slowSum(got), slowSum(want); a != b {
+				t.Errorf("%s: the output is another", c.name)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func slowSum(h hash.Hash) string { return fmt.Sprintf("%x", h.Sum(nil)) }
+
+func testSlowStdin(t *testing.T) {
+	start := make(chan struct{})
+	begun := make(chan struct{}, 3)
+	w := newWorld(t, (&apiServer{run: func(p *process) error {
+		if p.args[0] != "slow" {
+			return slowOther(p)
+		}
+		begun <- struct{}{}
+		select {
+		case <-start:
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+		got := sha256.New()
+		n, err := io.CopyN(got, p.in, slowIn)
+		fmt.Fprintf(p.out, "%d %s %v", n, slowSum(got), err)
+		return exitError(3)
+	}}).start(t))
+	clients := slowClients(t, w)
+	for range clients {
+		<-begun
+	}
+	before := slowHeap()
+	in := new(counter)
+	var all sync.WaitGroup
+	for _, c := range clients {
+		all.Go(func() {
+			piece := c.piece()
+			for range slowIn / slowPiece {
+				if _, err := io.WriteString(io.MultiWriter(c.Conn, in), piece); err != nil {
+					t.Errorf("%s: %v", c.name, err)
+					return
+				}
+			}
+		})
+	}
+	w.eventually("a stall", in.stalled)
+	slowStalled(t, w, before, len(clients))
+	if n := in.n.Load(); n >= int64(len(clients))*slowIn {
+		t.Errorf("no client waits: %d bytes", n)
+	}
+	close(start)
+	sum := sha256.New()
+	io.WriteString(sum, strings.Repeat("stdin...", slowIn/8))
+	want := fmt.Sprintf("%d %s <nil>", slowIn, slowSum(sum))
+	for _, c := range clients {
+		all.Go(func() {
+			var stdout strings.Builder
+			slowEnd(t, c, &stdout)
+			if stdout.String() != want {
+				t.Errorf("%s: the process read %s, not %s", c.name, &stdout, want)
+			}
+		})
+	}
+	all.Wait()
+}
