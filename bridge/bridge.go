@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -80,6 +81,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeStatus(w, r, err)
 		return
 	}
+	if err := checkPath(r.URL); err != nil {
+		writeStatus(w, r, err)
+		return
+	}
 	if isUpgrade(r.Header) {
 		h.serveUpgrade(w, r, id)
 		return
@@ -105,11 +110,31 @@ func outbound(h http.Header, remoteAddr string, id impersonate.Identity) error {
 	if err := impersonate.Rewrite(h, id); err != nil {
 		return failure(http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
 	}
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
-		delete(h, name)
+	for name := range h {
+		if isClaim(name) {
+			delete(h, name)
+		}
 	}
 	if host, _, err := net.SplitHostPort(remoteAddr); err == nil {
 		h["X-Forwarded-For"] = []string{host}
 	}
 	return nil
+}
+
+// isClaim tells whether a header is a client's word about who or where it is,
+// which the API server might take for a front proxy's: X-Remote-User and its like
+// make a requestor, X-Real-Ip and X-Forwarded-For an address in the audit log.
+// "_" is "-" to some servers.
+func isClaim(name string) bool {
+	switch {
+	case len(name) < len("Forwarded"):
+		return false
+	case name[0] != 'F' && name[0] != 'f' && name[0] != 'X' && name[0] != 'x': // most are neither
+		return false
+	}
+	switch name = strings.ReplaceAll(strings.ToLower(name), "_", "-"); name {
+	case "forwarded", "x-real-ip":
+		return true
+	}
+	return strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-remote-")
 }

@@ -51,16 +51,16 @@ var execVersions = []string{"v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channe
 func chooseDialect(r *http.Request) (dialect, error) {
 	d := dialect{target: parseTarget(r.URL), upstreamName: "opaque"}
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 {
-		return d, badUpgrade("an Upgrade header has its place in HTTP/1.1 only")
+		return d, badRequest("an Upgrade header has its place in HTTP/1.1 only")
 	}
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-		return d, badUpgrade("an upgrade request must not have a body")
+		return d, badRequest("an upgrade request must not have a body")
 	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
-		return d, badUpgrade("the request has an Upgrade header, and its Connection header does not say Upgrade")
+		return d, badRequest("the request has an Upgrade header, and its Connection header does not say Upgrade")
 	}
 	if disguised(r.URL) {
-		return d, badUpgrade("write the path of a pod's exec, attach or portforward without escapes and empty segments")
+		return d, badRequest("write the path of a pod's exec, attach or portforward without escapes and empty segments")
 	}
 	if d.target.isTerminal() {
 		query := r.URL.Query()
@@ -73,22 +73,25 @@ func chooseDialect(r *http.Request) (dialect, error) {
 	case hasToken(upgrade, spdy.Protocol) && d.target.isStream():
 		return d.chooseSPDY(r)
 	case hasToken(upgrade, spdy.Protocol):
-		return d, badUpgrade("SPDY/3.1 is for exec, attach and portforward of a pod only")
+		return d, badRequest("SPDY/3.1 is for exec, attach and portforward of a pod only")
 	default:
-		return d, badUpgrade("unsupported Upgrade: edge speaks websocket, and SPDY/3.1 on exec, attach and portforward")
+		return d, badRequest("unsupported Upgrade: edge speaks websocket, and SPDY/3.1 on exec, attach and portforward")
 	}
 }
 
 func (d dialect) chooseWebSocket(r *http.Request) (dialect, error) {
 	if r.Method != http.MethodGet {
-		return d, badUpgrade("a WebSocket handshake is a GET")
+		return d, badRequest("a WebSocket handshake is a GET")
+	}
+	if !websocket.IsWebSocketUpgrade(r) { // gorilla reads these lists once more, after upstream's 101
+		return d, badRequest("Connection and Upgrade are not a WebSocket client's")
 	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Sec-Websocket-Version"], "13") {
-		return d, badUpgrade("WebSocket version 13 is required")
+		return d, badRequest("WebSocket version 13 is required")
 	}
 	key := r.Header["Sec-Websocket-Key"]
 	if len(key) != 1 || !isChallengeKey(key[0]) {
-		return d, badUpgrade("Sec-WebSocket-Key must be the base64 of 16 bytes")
+		return d, badRequest("Sec-WebSocket-Key must be the base64 of 16 bytes")
 	}
 	if !sameOrigin(r) {
 		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden, "edge: WebSockets are accepted from pages of the same host only (Origin)")
@@ -116,7 +119,7 @@ func (d dialect) chooseWebSocket(r *http.Request) (dialect, error) {
 
 func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		return d, badUpgrade("an SPDY upgrade is a POST")
+		return d, badRequest("an SPDY upgrade is a POST")
 	}
 	d.kind = spdyExec
 	known := execVersions
@@ -132,7 +135,7 @@ func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 	}
 	if d.subprotocol == "" {
 		if len(offered) == 0 {
-			return d, badUpgrade("the header %s is missing", spdy.HeaderProtocolVersion)
+			return d, badRequest("the header %s is missing", spdy.HeaderProtocolVersion)
 		}
 		d.accepts = known
 		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden,

@@ -31,12 +31,10 @@ func withStdin(s string) func() command {
 	return func() command { return command{stdin: strings.NewReader(s)} }
 }
 
-var random = rand.NewChaCha8([32]byte{1})
-
 // noise is n bytes that do not compress and do not repeat.
 func noise(n int) string {
 	b := make([]byte, n)
-	random.Read(b)
+	rand.NewChaCha8([32]byte{byte(n)}).Read(b)
 	return string(b)
 }
 

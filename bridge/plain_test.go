@@ -3,11 +3,13 @@ package bridge_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +69,7 @@ func TestPlainIdentity(t *testing.T) {
 			"Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "User-Agent": {"kubectl"}, "Kubectl-Session": {"1"},
 			"Authorization": {"Bearer of-the-client"}, "X-Forwarded-For": {"1.2.3.4"}, "Forwarded": {"for=1.2.3.4"},
 			"X-Forwarded-Proto": {"http"}, "X-Forwarded-Host": {"evil"}, "Proxy-Authorization": {"x"},
+			"X-Real-Ip": {"6.6.6.6"}, "X-Remote-User": {"admin"}, "x-remote_group": {"system:masters"}, "X_Remote_Extra_a": {"b"},
 		}
 		must(w.client(t, http2).Do(req)).Body.Close()
 		want := http.Header{
@@ -311,4 +314,67 @@ func TestIdentifyErrors(t *testing.T) {
 	if n := len(api.requests()); n != 0 {
 		t.Errorf("%d requests reached the API server", n)
 	}
+}
+
+// TestPaths: a request line that two servers could read in two ways goes nowhere.
+func TestPaths(t *testing.T) {
+	api := plainAPI(func(http.ResponseWriter, *http.Request) {})
+	w := newWorld(t, api)
+	for _, target := range []string{
+		"https:https://" + w.api.Listener.Addr().String() + "/any/path",
+		"/k8s/../v3/tokens",
+		"/api/%2e%2e/x",
+		"/api/./x",
+		"*",
+	} {
+		for _, upgrade := range []string{"", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"} {
+			conn := must(tls.Dial("tcp", w.edge.Listener.Addr().String(), tlsFor(w.edge, "http/1.1")))
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: edge\r\n%s\r\n", target, upgrade)
+			resp := must(http.ReadResponse(bufio.NewReader(conn), nil))
+			conn.Close()
+			if resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("%s %q: %s", target, upgrade, resp.Status)
+			}
+		}
+	}
+	if n := len(api.requests()); n != 0 {
+		t.Errorf("%d requests reached the API server", n)
+	}
+}
+
+// TestSlowPlainReaders: responses that nobody reads take a bounded part of edge's
+// memory, however long they are.
+func TestSlowPlainReaders(t *testing.T) {
+	const streams, each = 40, 1 << 20
+	chunk := make([]byte, 64<<10)
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
+		for range 256 { // 16 MiB
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	}))
+	transport := &http.Transport{TLSClientConfig: tlsFor(w.edge), ForceAttemptHTTP2: true, DisableCompression: true,
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	must(client.Get(w.edge.URL)).Body.Close()
+	before := liveHeap()
+	for range streams {
+		resp := must(client.Get(w.edge.URL))
+		defer resp.Body.Close()
+	}
+	time.Sleep(500 * time.Millisecond) // for what would come
+	// The API server's and the client's own windows stand on this heap, too.
+	if grown := liveHeap() - before; grown > streams*each {
+		t.Errorf("%d responses that nobody reads take %d KiB each", streams, grown/streams>>10)
+	}
+}
+
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

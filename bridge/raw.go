@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"io"
+	"time"
 
 	"edge/streams"
 )
@@ -46,15 +47,20 @@ func (s *rawSource) close() {
 	}
 }
 
+// stall bounds one write of a protocol that edge does not read: without pings
+// nothing else would tell that the client is gone while upstream takes no bytes.
+const stall = 10 * time.Minute
+
 // A rawSink writes them, at once.
-type rawSink struct{ w streams.Writer }
+type rawSink struct{ leg *leg }
 
 // Write implements streams.Sink.
 func (s rawSink) Write(f streams.Frame) error {
 	if len(f.Payload()) == 0 {
 		return nil
 	}
-	return s.w.WriteRoom(f.Buf, f.Off)
+	s.leg.conn.SetWriteDeadline(time.Now().Add(stall))
+	return s.leg.WriteRoom(f.Buf, f.Off)
 }
 
 // Flush implements streams.Sink.

@@ -36,6 +36,21 @@ func disguised(u *url.URL) bool {
 	return !parseTarget(u).isStream() && targetOf(path.Clean(u.Path)).isStream()
 }
 
+// checkPath refuses what two servers could read in two ways: a request line
+// without a path of its own (net/url's Opaque), and dot segments, which some
+// server behind a path prefix might walk up.
+func checkPath(u *url.URL) error {
+	if u.Opaque != "" || !strings.HasPrefix(u.Path, "/") {
+		return badRequest("the request has no path")
+	}
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return badRequest("the path has a dot segment")
+		}
+	}
+	return nil
+}
+
 func targetOf(path string) target {
 	if strings.Contains(path, "%") {
 		return target{}

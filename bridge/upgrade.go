@@ -190,7 +190,7 @@ func newSessionID() string {
 	return hex.EncodeToString(b[:])
 }
 
-func badUpgrade(format string, args ...any) error {
+func badRequest(format string, args ...any) error {
 	return failure(http.StatusBadRequest, metav1.StatusReasonBadRequest, "edge: "+fmt.Sprintf(format, args...))
 }
 

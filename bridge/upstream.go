@@ -21,7 +21,8 @@ const (
 	dialTimeout         = 10 * time.Second
 	handshakeTimeout    = 10 * time.Second
 	tcpKeepAlive        = 15 * time.Second
-	maxAnswerHeader     = 64 << 10 // bytes of an upstream answer's head
+	maxAnswerHeader     = 64 << 10  // bytes of an upstream answer's head
+	responseWindow      = 256 << 10 // bytes
 	http2ReadIdle       = 20 * time.Second
 	http2PingTimeout    = 15 * time.Second
 	upstreamIdleTimeout = 90 * time.Second
@@ -86,6 +87,9 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 	}
 
 	plain := common()
+	// What one response may hold in memory while its client does not read: x/net's
+	// own 4 MiB would let one client's 250 streams fill a gigabyte.
+	plain.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: responseWindow}
 	h2, err := http2.ConfigureTransports(plain)
 	if err != nil {
 		return nil, fmt.Errorf("bridge: HTTP/2 to the API server: %w", err)

@@ -144,6 +144,8 @@ func TestBadConfigurationExits2(t *testing.T) {
 		"probe port":           {f.args("--readiness-probe-port=0"), "--readiness-probe-port"},
 		"one port for both":    {f.args("--secure-port=8080"), "--readiness-probe-port"},
 		"log format":           {f.args("--log-format=xml"), "--log-format"},
+		"negative timeout":     {f.args("--request-timeout=-1s"), "--request-timeout"},
+		"negative delay":       {f.args("--shutdown-delay-duration=-1s"), "--shutdown-delay-duration"},
 		"no streams in HTTP/2": {f.args("--http2-max-streams-per-connection=0"), "--http2-max-streams-per-connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -210,7 +212,7 @@ func TestServeUntilSignal(t *testing.T) {
 	secure, probe := freePort(t), freePort(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := edgeCommand(ctx, f.args("--secure-port="+secure, "--readiness-probe-port="+probe, "--log-format=json")...)
+	cmd := edgeCommand(ctx, f.args("--secure-port="+secure, "--readiness-probe-port="+probe, "--log-format=json", "--shutdown-delay-duration=1s")...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -245,6 +247,12 @@ func TestServeUntilSignal(t *testing.T) {
 		}
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
+	for body := ""; !strings.Contains(body, "shutting down"); {
+		_, body = get("http://127.0.0.1:" + probe + "/ready")
+	}
+	if code, _ := get("https://127.0.0.1:" + secure + "/api"); code != http.StatusUnauthorized {
+		t.Errorf("in the delay after SIGTERM: %d", code)
+	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v\n%s", err, stderr.String())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/tools/clientcmd"
@@ -29,6 +30,7 @@ type options struct {
 	disableHTTP2  bool
 	http2Streams  uint32
 	readinessPort int
+	shutdownDelay time.Duration
 	logFormat     string
 }
 
@@ -111,6 +113,7 @@ func (o *options) addClient(fs *pflag.FlagSet) {
 
 func (o *options) addOperation(fs *pflag.FlagSet) {
 	fs.IntVar(&o.readinessPort, "readiness-probe-port", o.readinessPort, "The port of the probes, plain HTTP: /ready is 200 while the issuer's keys are in hand and edge is not shutting down, /live while it runs.")
+	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay, "How long to go on serving after a signal, with /ready false already, until load balancers have noticed.")
 	fs.StringVar(&o.logFormat, "log-format", o.logFormat, "The format of the log on standard error: text or json.")
 }
 
@@ -130,6 +133,9 @@ func (o *options) validate() error {
 	}
 	if o.http2Streams == 0 {
 		return errors.New("--http2-max-streams-per-connection: must be at least 1")
+	}
+	if o.shutdownDelay < 0 {
+		return errors.New("--shutdown-delay-duration: must not be negative")
 	}
 	return o.oidc.Validate()
 }

@@ -11,7 +11,8 @@ import (
 // reservedDescriptors are those that sessions must leave to plain requests.
 const reservedDescriptors = 512
 
-// maxSessions is what the limit of open files allows: two connections each.
+// maxSessions is what the limit of open files allows, two connections each, but
+// no more than DefaultMaxSessions: half a gigabyte when all are idle.
 func maxSessions() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
@@ -20,5 +21,5 @@ func maxSessions() int {
 	if limit.Cur <= 2*reservedDescriptors {
 		return max(1, int(limit.Cur)/4)
 	}
-	return int(min(limit.Cur-reservedDescriptors, 1<<20)) / 2
+	return int(min((limit.Cur-reservedDescriptors)/2, bridge.DefaultMaxSessions))
 }

@@ -131,9 +131,15 @@ func serve(ctx context.Context, o *options) error {
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		log.Info("edge drains", "period", drainPeriod)
+		log.Info("edge drains", "delay", o.shutdownDelay, "period", drainPeriod)
 	}
 	draining.Store(true)
+	if err == nil && o.shutdownDelay > 0 {
+		select {
+		case err = <-failed:
+		case <-time.After(o.shutdownDelay):
+		}
+	}
 	drain, cancel := context.WithTimeout(background, drainPeriod)
 	defer cancel()
 	var ending sync.WaitGroup

@@ -19,7 +19,7 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 		rules.ExplicitPath = c.kubeconfig
 	}
 	timeout, err := clientcmd.ParseTimeout(c.overrides.Timeout)
-	if err != nil {
+	if err != nil || timeout < 0 {
 		return nil, fmt.Errorf("--request-timeout: %q is no duration such as 30s or 2m", c.overrides.Timeout)
 	}
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &c.overrides).ClientConfig()
