@@ -1,0 +1,302 @@
+package bridge_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	moby "github.com/moby/spdystream/spdy"
+	"k8s.io/client-go/tools/portforward"
+	clientspdy "k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
+)
+
+// forwardDialers are client-go's two ways to forward the ports of a pod.
+func forwardDialers(t testing.TB, s *httptest.Server) map[string]httpstream.Dialer {
+	cfg, u := configFor(s), podURL(s, "portforward", "")
+	tunnel, err := portforward.NewSPDYOverWebsocketDialerForStreaming(u, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport, upgrader, err := clientspdy.RoundTripperFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]httpstream.Dialer{
+		"tunnel": tunnel,
+		"spdy":   clientspdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, u),
+	}
+}
+
+// A forwarded is one local connection of a port-forward.
+type forwarded struct {
+	data  httpstream.Stream
+	fails <-chan string // all that the error stream said
+}
+
+// forward opens a connection as client-go does. Who does not read a stream at all
+// times stops all of spdystream.
+func forward(conn httpstream.Connection, port, id int) (f forwarded, err error) {
+	h := http.Header{"Port": {strconv.Itoa(port)}, "Requestid": {strconv.Itoa(id)}}
+	h.Set("streamType", "error")
+	failed, err := conn.CreateStream(h)
+	if err != nil {
+		return f, err
+	}
+	failed.Close()
+	fails := make(chan string, 1)
+	f.fails = fails
+	go func() {
+		said, _ := io.ReadAll(failed)
+		fails <- string(said)
+	}()
+	h.Set("streamType", "data")
+	f.data, err = conn.CreateStream(h)
+	return f, err
+}
+
+// ports are what listens in the pod.
+func ports(port int32, c io.ReadWriter) error {
+	switch port {
+	case 80: // echo, and a word at the end
+		n, err := io.Copy(c, c)
+		fmt.Fprintf(c, "%d bytes", n)
+		return err
+	case 81:
+		return errors.New("connection refused")
+	case 82: // says its piece and ends
+		_, err := io.WriteString(c, strings.Repeat("0123456789", 100_000))
+		return err
+	case 83: // hashes
+		hash := sha256.New()
+		_, err := io.Copy(hash, c)
+		fmt.Fprintf(c, "%x", hash.Sum(nil))
+		return err
+	}
+	return fmt.Errorf("nothing on port %d", port)
+}
+
+// TestPortForward: what client-go sees of a port-forward through edge, over SPDY
+// and tunnelled, and what it sees without edge: connections at the same time,
+// their data, both half-closes, and a refused one that is told why and ends none
+// of the others.
+func TestPortForward(t *testing.T) {
+	w := newWorld(t, (&apiServer{forward: ports}).start(t))
+	for name, s := range map[string]*httptest.Server{"edge": w.edge, "direct": w.api} {
+		for dialect, dialer := range forwardDialers(t, s) {
+			t.Run(name+" "+dialect, func(t *testing.T) {
+				conn, protocol, err := dialer.Dial("portforward.k8s.io")
+				if err != nil || protocol != "portforward.k8s.io" {
+					t.Fatal(protocol, err)
+				}
+				defer conn.Close()
+				var all sync.WaitGroup
+				for i := range 10 {
+					all.Go(func() { checkEcho(t, conn, 4*i) })
+					all.Go(func() { checkRefused(t, conn, 4*i+1) })
+					all.Go(func() { checkOutput(t, conn, 4*i+2) })
+					all.Go(func() { checkInput(t, conn, 4*i+3) })
+				}
+				all.Wait()
+			})
+		}
+	}
+	w.ended(2)
+}
+
+func checkEcho(t *testing.T, conn httpstream.Connection, id int) {
+	f, err := forward(conn, 80, id)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	say := noise(50_000)
+	go func() {
+		io.WriteString(f.data, say)
+		f.data.Close()
+	}()
+	got, err := io.ReadAll(f.data)
+	if want := say + "50000 bytes"; err != nil || string(got) != want {
+		t.Errorf("the echo has %d bytes, not %d: %v", len(got), len(want), err)
+	}
+	if said := <-f.fails; said != "" {
+		t.Errorf("the error stream says %q", said)
+	}
+}
+
+func checkRefused(t *testing.T, conn httpstream.Connection, id int) {
+	f, err := forward(conn, 81, id)
+	if err == nil { // not reset already
+		if got, _ := io.ReadAll(f.data); len(got) > 0 {
+			t.Errorf("data from nowhere: %q", got)
+		}
+	}
+	if f.fails == nil {
+		t.Error(err)
+		return
+	}
+	if said := <-f.fails; !strings.Contains(said, "connection refused") {
+		t.Errorf("the error stream says %q", said)
+	}
+}
+
+func checkOutput(t *testing.T, conn httpstream.Connection, id int) {
+	f, err := forward(conn, 82, id)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if got, err := io.ReadAll(f.data); err != nil || len(got) != 1_000_000 {
+		t.Errorf("%d bytes came, %v", len(got), err)
+	}
+	f.data.Close()
+}
+
+func checkInput(t *testing.T, conn httpstream.Connection, id int) {
+	f, err := forward(conn, 83, id)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	say := noise(300_000)
+	io.WriteString(f.data, say)
+	f.data.Close()
+	if got, err := io.ReadAll(f.data); err != nil || string(got) != fmt.Sprintf("%x", sha256.Sum256([]byte(say))) {
+		t.Errorf("the hash is %q, %v", got, err)
+	}
+}
+
+// TestKubectlPortForward: client-go's port forwarder, with HTTP through it.
+func TestKubectlPortForward(t *testing.T) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.URL.Path+strings.Repeat("x", 10_000))
+	}))
+	defer site.Close()
+	w := newWorld(t, (&apiServer{forward: func(_ int32, c io.ReadWriter) error {
+		conn, err := net.Dial("tcp", site.Listener.Addr().String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		go func() {
+			io.Copy(conn, c)
+			conn.(*net.TCPConn).CloseWrite()
+		}()
+		_, err = io.Copy(c, conn)
+		return err
+	}}).start(t))
+	for dialect, dialer := range forwardDialers(t, w.edge) {
+		t.Run(dialect, func(t *testing.T) {
+			stop, ready := make(chan struct{}), make(chan struct{})
+			forwarder, err := portforward.NewOnAddressesForStreaming(dialer, []string{"127.0.0.1"}, []string{"0:8080"}, stop, ready, io.Discard, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- forwarder.ForwardPorts() }()
+			<-ready
+			local := must(forwarder.GetPorts())[0].Local
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+			var all sync.WaitGroup
+			for i := range 20 {
+				all.Go(func() {
+					resp, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/%d", local, i))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer resp.Body.Close()
+					body, err := io.ReadAll(resp.Body)
+					if want := fmt.Sprintf("/%d%s", i, strings.Repeat("x", 10_000)); string(body) != want {
+						t.Errorf("%d bytes, %v", len(body), err)
+					}
+				})
+			}
+			all.Wait()
+			close(stop)
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	w.ended(2)
+}
+
+// TestTunnelClose: a tunnel's client closes with any code, and its session ends.
+func TestTunnelClose(t *testing.T) {
+	w := newWorld(t, (&apiServer{forward: ports}).start(t))
+	for i, code := range []int{websocket.CloseNormalClosure, websocket.CloseGoingAway, 4000} {
+		c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
+		c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(patience))
+		if tr := transcribe(t, c); tr.code < 0 {
+			t.Errorf("the Close %d is not answered: %v", code, tr.err)
+		}
+		if line := w.ended(i + 1); !strings.Contains(line, `cause="client gone"`) {
+			t.Error(line)
+		}
+	}
+}
+
+// TestTunnelBoundaries: the messages of a tunnel mean nothing, SPDY's bytes may
+// be cut anywhere in between.
+func TestTunnelBoundaries(t *testing.T) {
+	w := newWorld(t, (&apiServer{forward: ports}).start(t))
+	var story strings.Builder
+	f, err := moby.NewFramer(&story, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, kind := range []string{"error", "data"} {
+		f.WriteFrame(&moby.SynStreamFrame{StreamId: moby.StreamId(2*id + 1), Headers: http.Header{"Streamtype": {kind}, "Port": {"80"}, "Requestid": {"0"}}})
+	}
+	for _, size := range []int{1, 2, 7, 1000} {
+		c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
+		tunnel := portforward.NewTunnelingConnection("test", c)
+		for piece := story.String(); piece != ""; piece = piece[min(size, len(piece)):] {
+			io.WriteString(tunnel, piece[:min(size, len(piece))])
+		}
+		in, err := moby.NewFramer(io.Discard, tunnel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for accepts := 0; accepts < 2; accepts++ {
+			frame, err := in.ReadFrame()
+			if _, ok := frame.(*moby.SynReplyFrame); !ok {
+				t.Fatalf("in pieces of %d: %+v, %v", size, frame, err)
+			}
+		}
+		out, err := moby.NewFramer(tunnel, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.WriteFrame(&moby.DataFrame{StreamId: 3, Data: []byte("hello"), Flags: moby.DataFlagFin})
+		var got []byte
+		for {
+			frame, err := in.ReadFrame()
+			data, ok := frame.(*moby.DataFrame)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok && data.StreamId == 3 {
+				got = append(got, data.Data...)
+				if data.Flags&moby.DataFlagFin != 0 {
+					break
+				}
+			}
+		}
+		if string(got) != "hello5 bytes" {
+			t.Errorf("in pieces of %d: %q", size, got)
+		}
+		tunnel.Close()
+	}
+}
