@@ -14,32 +14,56 @@ import (
 // The first source to end takes the session with it: its loop flushes, says
 // goodbye to the other leg and half-closes it, and the other source has at most
 // linger to end as well. So nothing that was said before the end is lost.
-func (s *session) bothWays(fromClient, toClient *direction, goodbye func(code int)) {
+// closer is nil where the client's protocol has no Close.
+func (s *session) bothWays(fromClient, toClient *direction, closer closer) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer s.contain()
 		err := clientError(fromClient.run(always))
+		if closer != nil && err == errClientGone {
+			if code, ok := closer.Closed(); ok {
+				err = &closedError{uint32(code)}
+			}
+		}
 		s.ended(err)
+		if breach := (*breachError)(nil); errors.As(err, &breach) {
+			s.up.shut() // the other loop says goodbye
+			s.awaitClose()
+			return
+		}
 		s.lingerOn(s.up.conn, s.down.conn)
 		s.up.conn.SetWriteDeadline(time.Now().Add(s.linger)) // what the client said last
 		fromClient.finish(s.up)
-		if breach := (*breachError)(nil); errors.As(err, &breach) {
-			s.awaitClose()
-		}
 	}()
 	s.ended(upstreamError(toClient.run(always)))
 	toClient.flush()
-	if toClient.broken == nil && goodbye != nil {
-		code := uint32(streams.CloseGoingAway)
-		if breach := (*breachError)(nil); errors.As(s.cause(), &breach) {
-			code = breach.closeCode()
-		}
-		goodbye(int(code))
+	if toClient.broken == nil && closer != nil {
+		closer.WriteClose(s.closeCode())
 	}
 	toClient.finish(s.down)
 	s.lingerOn(s.down.conn, s.up.conn)
 	<-done
+}
+
+// A closer is a client's protocol that has a Close. Closed is called when nobody
+// reads from the client any more.
+type closer interface {
+	Closed() (code int, ok bool)
+	WriteClose(code int) error
+}
+
+// closeCode is that of the Close which ends the session.
+func (s *session) closeCode() int {
+	var closed *closedError
+	var breach *breachError
+	switch cause := s.cause(); {
+	case errors.As(cause, &closed):
+		return int(closed.code)
+	case errors.As(cause, &breach):
+		return int(breach.closeCode())
+	}
+	return streams.CloseGoingAway
 }
 
 // lingerOn bounds what is left of a session after one source ended: the other

@@ -21,7 +21,7 @@ type execClient struct {
 }
 
 // execClients are the dialects of exec that edge translates, but for SPDY v1,
-// in which client-go's own end is a race: see TestSPDYv1.
+// in which client-go's own end is a race: see TestSPDYWire.
 var execClients = []execClient{
 	{name: "websocket v5", websocket: true, protocol: "v5.channel.k8s.io", stdinEnds: true, codes: true},
 	{name: "websocket v4", websocket: true, protocol: "v4.channel.k8s.io", codes: true},

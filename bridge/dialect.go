@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"edge/impersonate"
 	"edge/streams/spdy"
 	"edge/streams/ws"
 )
@@ -182,11 +184,9 @@ func (d dialect) accept(w http.ResponseWriter, r *http.Request, resp *http.Respo
 	case wsExec, wsTunnel:
 		return d.acceptWebSocket(w, r)
 	case opaque:
-		for name, values := range resp.Header {
-			if strings.HasPrefix(name, "Sec-Websocket-") {
-				h[name] = values
-			}
-		}
+		impersonate.StripHopByHop(resp.Header)
+		maps.Copy(h, resp.Header)
+		delete(h, "Content-Length") // a 101 has none
 		h.Set("Upgrade", "websocket")
 	default:
 		h.Set("Upgrade", spdy.Protocol)

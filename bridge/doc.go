@@ -38,4 +38,43 @@
 // Drain waits for sessions. An exec ends with its
 // Status as the last word: upstream's own, or, where upstream ended without one,
 // a Failure that says so, because client-go takes a missing one for success.
+//
+// # Half-close and reset
+//
+// Upstream is SPDY for all but opaque upgrades. What an event on one leg of an
+// exec or attach becomes on the other:
+//
+//	event                     WebSocket v5           WebSocket v4           SPDY v1-v4
+//	client ends stdin         [255,0]: FIN           Close: FIN, and        FIN: FIN
+//	                                                 output goes on
+//	client resets a stream    cannot be said         cannot be said         RST: RST
+//	client closes             answered with its      see above              GOAWAY: nothing yet
+//	                          code; upstream is cut
+//	client's connection ends  upstream gets what was said, and an orderly end
+//	client breaks the rules   Close with the code of the breach             Failure, GOAWAY
+//	client's streams are not  -                      -                      Failure, GOAWAY
+//	all open in 30 s
+//	process ends its output,  nothing                nothing                FIN, once
+//	by FIN or RST
+//	Status                    channel 3, Close 1000  channel 3, Close 1000  FIN on the outputs,
+//	                                                                        then error stream and
+//	                                                                        its FIN, GOAWAY
+//	upstream ends without     Failure, Close 1000    Failure, Close 1000    Failure (before v4:
+//	one, or with half a one                                                 text), GOAWAY
+//	drain                     as if upstream had ended without one; edge's reason in it
+//
+// And of a port-forward or an opaque upgrade:
+//
+//	event                     tunnel                 SPDY                   opaque
+//	either half-closes or     the same, with the     the same, with the     bytes
+//	resets a stream           same id                same id
+//	client closes             Close, answered with   GOAWAY: GOAWAY         bytes
+//	                          its code
+//	client's connection ends  upstream gets what was said, and an orderly end
+//	client breaks the rules   Close with the code    the connection's end   cannot happen
+//	upstream's connection     Close 1001             the connection's end   the connection's end
+//	ends, or drain
+//
+// Whatever ends a session, the leg that is written last is half-closed and read
+// on for at most 5 s, so that unread bytes make no reset that overtakes the end.
 package bridge

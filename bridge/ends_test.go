@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,10 +53,71 @@ func TestLastWordsOfStdin(t *testing.T) {
 	}
 }
 
+// TestSPDYClientResets: resets and half-closes pass, with the stream they are of,
+// and a port-forward's GOAWAY too; an exec's is the client's own affair.
+func TestSPDYClientResets(t *testing.T) {
+	stories := make(chan spdyStory, 1)
+	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, early := take(t, w)
+		defer conn.Close()
+		io.WriteString(conn, accepted(r.Header.Get("X-Stream-Protocol-Version")))
+		f, err := moby.NewFramer(io.Discard, early)
+		if err != nil {
+			t.Error(err)
+		}
+		stories <- readStory(f)
+	}))
+	for _, test := range []struct {
+		path, protocol string
+		types          []string
+		want           []string
+	}{
+		{execPath, "v4.channel.k8s.io", []string{"error", "stdin", "stdout", "stderr"}, []string{"3:data", "3:fin", "5:reset"}},
+		{forwardPath, "portforward.k8s.io", []string{"error", "data", "data"}, []string{"3:data", "3:fin", "5:reset", "0:goaway"}},
+	} {
+		c := w.rawSPDY(t, test.path, test.protocol)
+		f := c.framer()
+		open(t, f, test.types...)
+		f.WriteFrame(&moby.DataFrame{StreamId: 3, Data: []byte("x"), Flags: moby.DataFlagFin})
+		f.WriteFrame(&moby.RstStreamFrame{StreamId: 5, Status: moby.Cancel})
+		f.WriteFrame(&moby.GoAwayFrame{})
+		c.CloseWrite()
+		s := <-stories
+		var got []string
+		for _, step := range s.frames {
+			if !strings.HasSuffix(step, "SynStreamFrame") {
+				got = append(got, step)
+			}
+		}
+		if !slices.Equal(got, test.want) || s.err != io.EOF {
+			t.Errorf("%s: upstream got %v, %v", test.protocol, got, s.err)
+		}
+		c.Close()
+	}
+}
+
+// TestDrainForward: a port-forward that edge ends is no normal close.
+func TestDrainForward(t *testing.T) {
+	w := newWorld(t, (&apiServer{forward: ports}).start(t))
+	c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
+	raw := w.rawSPDY(t, forwardPath, "portforward.k8s.io")
+	w.eventually("two sessions", func() bool { return w.handler.Running() == 2 })
+	go w.handler.Drain(t.Context())
+	if tr := transcribe(t, c); tr.code != websocket.CloseGoingAway {
+		t.Errorf("the tunnel ends with %d, %v", tr.code, tr.err)
+	}
+	if s := readStory(raw.framer()); s.err != io.EOF {
+		t.Errorf("SPDY ends with %v, %v", s.frames, s.err)
+	}
+	c.Close()
+	raw.Close()
+	w.ended(2)
+}
+
 // TestOutputAfterStatus: a runtime that gives the Status before the last output;
 // a client that is slow loses none of it.
 func TestOutputAfterStatus(t *testing.T) {
-	const size = 12 << 20
+	const size = 10 << 20
 	w := newWorld(t, played(4, func(u *upstreamSession) {
 		u.say("stderr", "begun")
 		u.say("error", `{"status":"Success"}`)
@@ -81,6 +143,35 @@ func TestOutputAfterStatus(t *testing.T) {
 		tr := transcribe(t, c)
 		if got := len(tr.channel[1]); got != size || tr.code != websocket.CloseNormalClosure || tr.channel[3] != `{"status":"Success"}` {
 			t.Errorf("%s: %d bytes of output, Status %q, Close %d, %v", version, got, tr.channel[3], tr.code, tr.err)
+		}
+	}
+}
+
+// TestGoodbyeDuringAFlood: a client that still sends when the command has ended
+// gets the outcome all the same, and what is still on its way before it: edge
+// reads on for a while, since a close with unread bytes is a reset and drops it.
+func TestGoodbyeDuringAFlood(t *testing.T) {
+	w := newWorld(t, played(4, func(u *upstreamSession) {
+		io.CopyN(io.Discard, u.streams["stdin"], 1<<20)
+		u.say("stdout", strings.Repeat("x", 300_000))
+		u.say("error", `{"status":"Success"}`)
+		u.streams["error"].Close()
+		u.streams["stdout"].Close()
+		u.streams["stderr"].Close()
+		io.Copy(io.Discard, u.streams["stdin"])
+	}))
+	w.handler.SetTimes(time.Minute, 3*time.Second, time.Minute)
+	for _, version := range webSocketVersions {
+		for range 3 {
+			c := w.rawWebSocket(t, execPath, version)
+			tcpOf(c.Conn).SetReadBuffer(64 << 10)
+			go flood(c.Conn, message("\x00"+strings.Repeat("x", 30_000)))
+			time.Sleep(300 * time.Millisecond)
+			frames, err := readFrames(c, false)
+			if n := len(frames); n < 3 || frames[n-2].payload != "\x03"+`{"status":"Success"}` || frames[n-1].op != opClose {
+				t.Errorf("%s: %d frames, %v", version, n, err)
+			}
+			c.Close()
 		}
 	}
 }

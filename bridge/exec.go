@@ -36,8 +36,6 @@ type execSession struct {
 	closeCodes bool
 
 	inputDone chan struct{} // closed when the input loop has ended
-
-	clientCode uint32 // of the Close that ended the session; set before the cause
 }
 
 // closeRule says what a client's Close frame does to an exec.
@@ -80,8 +78,7 @@ func (e *execSession) runInput() {
 				*f = streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}}
 				return e.set.Stdin, nil
 			}
-			e.clientCode = f.Code
-			e.ended(errClientClosed)
+			e.ended(&closedError{f.Code})
 			e.down.conn.SetWriteDeadline(time.Now().Add(e.linger)) // it need not read any more
 			e.up.shut()                                            // the output loop answers with a Close
 			return false, nil
@@ -219,12 +216,13 @@ func (e *execSession) sayGoodbye(status []byte) {
 	e.up.shut()
 	cause := e.cause()
 	var breach *breachError
+	var closed *closedError
 	switch {
 	case cause == errClientGone:
 		e.down.shut()
 		return
-	case cause == errClientClosed:
-		e.output.say(streams.Frame{Kind: streams.Close, Code: e.clientCode})
+	case errors.As(cause, &closed):
+		e.output.say(streams.Frame{Kind: streams.Close, Code: closed.code})
 	case e.closeCodes && errors.As(cause, &breach):
 		e.output.say(streams.Frame{Kind: streams.Close, Code: breach.closeCode()})
 	default:

@@ -39,7 +39,7 @@ func noise(n int) string {
 }
 
 func scripts() []script {
-	big := noise(2<<20 + 17)
+	big := noise(1<<20 + 17)
 	interleaved := func(p *process) error {
 		for i := range 200 {
 			fmt.Fprintf(p.out, "o%d ", i)
@@ -85,17 +85,17 @@ func scripts() []script {
 			fmt.Fprint(p.out, len(b), err)
 			return nil
 		}, stdout: "0 <nil>"},
-		{name: "2 MiB out", run: func(p *process) error {
+		{name: "1 MiB out", run: func(p *process) error {
 			_, err := io.Copy(p.out, strings.NewReader(big))
 			return err
 		}, stdout: big},
-		{name: "2 MiB in", ending: true, cmd: withStdin(big), run: func(p *process) error {
+		{name: "1 MiB in", ending: true, cmd: withStdin(big), run: func(p *process) error {
 			hash := sha256.New()
 			n, err := io.Copy(hash, p.in)
 			fmt.Fprintf(p.out, "%d %x", n, hash.Sum(nil))
 			return err
 		}, stdout: fmt.Sprintf("%d %x", len(big), sha256.Sum256([]byte(big)))},
-		{name: "2 MiB both ways", ending: true, cmd: withStdin(big), run: func(p *process) error {
+		{name: "1 MiB both ways", ending: true, cmd: withStdin(big), run: func(p *process) error {
 			_, err := io.Copy(p.out, p.in)
 			fmt.Fprint(p.err, "done")
 			if err == nil {
@@ -224,7 +224,7 @@ func TestStdinThatNobodyReads(t *testing.T) {
 		return exitError(4)
 	}, bare: true}).start(t))
 	for _, c := range execClients {
-		got := c.do(t, w.edge, command{stdin: strings.NewReader(noise(1 << 20))})
+		got := c.do(t, w.edge, command{stdin: strings.NewReader(noise(512 << 10))})
 		var exit clientexec.CodeExitError
 		known := errors.As(got.err, &exit) && exit.Code == 4 && got.stdout == "no thanks"
 		if got.err == nil || c.codes && !known && !strings.Contains(got.err.Error(), "before the command's outcome was known") {

@@ -18,3 +18,10 @@ func (h *Handler) Draining() bool {
 	}
 	return h.sessions.draining
 }
+
+// Running is the number of sessions.
+func (h *Handler) Running() int {
+	h.sessions.mu.Lock()
+	defer h.sessions.mu.Unlock()
+	return len(h.sessions.running)
+}

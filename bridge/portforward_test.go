@@ -238,10 +238,10 @@ func TestTunnelClose(t *testing.T) {
 	for i, code := range []int{websocket.CloseNormalClosure, websocket.CloseGoingAway, 4000} {
 		c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
 		c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(patience))
-		if tr := transcribe(t, c); tr.code < 0 {
-			t.Errorf("the Close %d is not answered: %v", code, tr.err)
+		if tr := transcribe(t, c); tr.code != code {
+			t.Errorf("the Close %d is answered by %d, %v", code, tr.code, tr.err)
 		}
-		if line := w.ended(i + 1); !strings.Contains(line, `cause="client gone"`) {
+		if line := w.ended(i + 1); !strings.Contains(line, `cause="client closed the session"`) {
 			t.Error(line)
 		}
 	}

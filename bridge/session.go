@@ -55,14 +55,18 @@ type session struct {
 
 // Causes of a session's end. They are compared, and logged.
 var (
-	errCompleted    = errors.New("completed")
-	errClientGone   = errors.New("client gone")
-	errClientClosed = errors.New("client closed the session")
-	errNoStatus     = errors.New("upstream ended the session without a status")
-	errBadStatus    = errors.New("upstream ended the session with a status that is not one")
-	errNotOpened    = errors.New("client did not open its streams in time")
-	errShutdown     = errors.New("edge is shutting down")
+	errCompleted  = errors.New("completed")
+	errClientGone = errors.New("client gone")
+	errNoStatus   = errors.New("upstream ended the session without a status")
+	errBadStatus  = errors.New("upstream ended the session with a status that is not one")
+	errNotOpened  = errors.New("client did not open its streams in time")
+	errShutdown   = errors.New("edge is shutting down")
 )
+
+// closedError is a client's Close, which is answered with its code (0: none).
+type closedError struct{ code uint32 }
+
+func (e *closedError) Error() string { return "client closed the session" }
 
 // breachError is a client's breach of its protocol.
 type breachError struct{ err error }

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"edge/bridge"
 )
 
 // proxyPath is a WebSocket that edge relays without reading it.
@@ -277,7 +280,7 @@ func TestUpgradeHTTP2(t *testing.T) {
 // echo is a WebSocket server that sends back what it gets.
 func echo(w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{Subprotocols: []string{"b", "c"}, EnableCompression: true}
-	c, err := upgrader.Upgrade(w, r, nil)
+	c, err := upgrader.Upgrade(w, r, http.Header{"Set-Cookie": {"console=1"}})
 	if err != nil {
 		return
 	}
@@ -306,7 +309,8 @@ func TestOpaqueWebSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.SetReadDeadline(time.Now().Add(patience))
-		if c.Subprotocol() != "b" || !strings.Contains(resp.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate") {
+		if c.Subprotocol() != "b" || !strings.Contains(resp.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate") ||
+			resp.Header.Get("Set-Cookie") != "console=1" {
 			t.Errorf("the answer's header is %v", resp.Header)
 		}
 		for _, say := range []string{"hello", "", noise(300_000)} {
@@ -379,6 +383,37 @@ func TestOpaqueEnds(t *testing.T) {
 		t.Error(err)
 	}
 	w.ended(2)
+}
+
+// TestNoHijack: a connection that cannot be taken over costs neither its slot
+// nor upstream's connection.
+func TestNoHijack(t *testing.T) {
+	ended := make(chan error, 1)
+	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, early := take(t, w)
+		defer conn.Close()
+		io.WriteString(conn, accepted(r.Header.Get("X-Stream-Protocol-Version")))
+		b, err := io.ReadAll(early)
+		if len(b) > 0 {
+			err = fmt.Errorf("%q came", b)
+		}
+		ended <- err
+	}), func(c *bridge.Config) { c.MaxSessions = 1 })
+	for dialect, ask := range upgrades {
+		if dialect == "opaque" {
+			continue // upstream's answer here is no WebSocket's
+		}
+		r := must(http.ReadRequest(bufio.NewReader(strings.NewReader(strings.Join(ask, "\r\n") + "\r\n\r\n"))))
+		r.RemoteAddr = "127.0.0.1:1"
+		answer := httptest.NewRecorder()
+		w.handler.ServeHTTP(answer, r)
+		if answer.Code == http.StatusTooManyRequests {
+			t.Errorf("%s: the slot of the session before it is not free", dialect)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("%s: upstream: %v", dialect, err)
+		}
+	}
 }
 
 // TestFreshConnections: a stream never begins on a connection that has had a

@@ -125,19 +125,18 @@ func (d dialect) relayPortForward(s *session) {
 		toClient    direction
 		downWriter  streams.Writer  = s.down
 		downReply   streams.Replier = s.down
-		goodbye     func(int)
+		closer      closer
 		clientBytes interface{ Read([]byte) (int, error) } = s.down
 	)
 	if d.kind == wsTunnel {
 		tunnel := ws.NewTunnel(s.down, s.down, s.down)
-		clientBytes, downWriter, downReply = tunnel, tunnel, ws.TunnelReplier(s.down)
-		goodbye = func(code int) { tunnel.WriteClose(code) }
+		clientBytes, downWriter, downReply, closer = tunnel, tunnel, ws.TunnelReplier(s.down), tunnel
 	}
 	downReader := streams.NewReader(clientBytes, fromClient.flush)
 	upReader := streams.NewReader(s.up, toClient.flush)
 	fromClient.src, fromClient.sink = spdy.NewRelaySource(downReader, downReply, spdy.Client, &table), spdy.NewRelaySink(s.up)
 	toClient.src, toClient.sink = spdy.NewRelaySource(upReader, s.up, spdy.Server, &table), spdy.NewRelaySink(downWriter)
-	s.bothWays(&fromClient, &toClient, goodbye)
+	s.bothWays(&fromClient, &toClient, closer)
 	downReader.Close()
 	upReader.Close()
 }

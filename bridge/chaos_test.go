@@ -1,0 +1,146 @@
+package bridge_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	moby "github.com/moby/spdystream/spdy"
+)
+
+// TestChaos: clients and API servers of every dialect that say, read, stall, break
+// the rules, cut and go as they like. When the clients are gone, so is every
+// session, and with the package's leak check every goroutine.
+func TestChaos(t *testing.T) {
+	const sessions = 180
+	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "websocket" {
+			echo(w, r)
+			return
+		}
+		conn, early := take(t, w)
+		defer conn.Close()
+		io.WriteString(conn, accepted(r.Header.Get("X-Stream-Protocol-Version")))
+		wild(rand.New(rand.NewPCG(uint64(len(r.URL.RawQuery)), 1)), conn, early, "spdy")
+	}))
+	w.handler.SetTimes(5*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond)
+	names := []string{"websocket v5", "websocket v4", "spdy exec", "tunnel", "spdy forward", "opaque"}
+	var all sync.WaitGroup
+	for i := range sessions {
+		all.Go(func() { wildClient(t, w, names[i%len(names)], i) })
+	}
+	all.Wait()
+	w.eventually("the end of all sessions", func() bool { return w.handler.Running() == 0 })
+}
+
+// wild reads, writes and waits for a while, and ends in one of the ways there are.
+func wild(r *rand.Rand, c net.Conn, in *bufio.Reader, dialect string) {
+	for range r.IntN(10) {
+		switch r.IntN(3) {
+		case 0:
+			c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+			in.Discard(1 + r.IntN(20_000))
+		case 1:
+			c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+			if _, err := io.WriteString(c, wildWords(r, dialect)); err != nil {
+				return
+			}
+		default:
+			time.Sleep(time.Duration(r.IntN(10)) * time.Millisecond)
+		}
+	}
+	switch r.IntN(4) {
+	case 0:
+		tcpOf(c).SetLinger(0) // a reset
+		tcpOf(c).Close()
+	case 1:
+		c.(*tls.Conn).CloseWrite()
+		time.Sleep(20 * time.Millisecond)
+	case 2:
+		if strings.HasPrefix(dialect, "spdy") {
+			io.WriteString(c, success)
+		} else {
+			io.WriteString(c, masked(true, opClose, "\x03\xe8"))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// success is a Status on stream 1 and its end.
+var success = func() string {
+	var b strings.Builder
+	f := must(moby.NewFramer(&b, nil))
+	f.WriteFrame(&moby.DataFrame{StreamId: 1, Data: []byte(`{"status":"Success"}`), Flags: moby.DataFlagFin})
+	return b.String()
+}()
+
+// wildClient is a client that does a few things and goes.
+func wildClient(t *testing.T, w *world, dialect string, seed int) {
+	r := rand.New(rand.NewPCG(uint64(seed), 2))
+	c := dialRaw(t, w.edge)
+	defer c.Close()
+	ask := append([]string(nil), upgrades[dialect]...)
+	ask[0] = strings.Replace(ask[0], " HTTP", "?&"[strings.Count(ask[0], "?"):][:1]+strings.Repeat("x", 1+seed)+" HTTP", 1)
+	early := ""
+	if r.IntN(3) == 0 {
+		early = wildWords(r, dialect)
+	}
+	c.ask(early, ask...)
+	c.answer()
+	if strings.HasPrefix(dialect, "spdy") && r.IntN(4) > 0 {
+		f := c.framer()
+		for i, kind := range []string{"error", "stdin", "stdout", "stderr"}[:r.IntN(5)] {
+			f.WriteFrame(&moby.SynStreamFrame{StreamId: moby.StreamId(2*i + 1), Headers: http.Header{"Streamtype": {kind}}})
+		}
+	}
+	wild(r, c.Conn, c.br, dialect)
+}
+
+// wildWords are frames of the dialect, most of them good ones.
+func wildWords(r *rand.Rand, dialect string) string {
+	payload := strings.Repeat("x", r.IntN(40_000))
+	if strings.HasPrefix(dialect, "spdy") {
+		var b strings.Builder
+		f, err := moby.NewFramer(&b, nil)
+		if err != nil {
+			panic(err)
+		}
+		id := moby.StreamId(1 + 2*r.IntN(6))
+		switch r.IntN(8) {
+		case 0:
+			return payload[:min(20, len(payload))]
+		case 1:
+			f.WriteFrame(&moby.RstStreamFrame{StreamId: id, Status: moby.Cancel})
+		case 2:
+			f.WriteFrame(&moby.PingFrame{Id: 1})
+		case 3:
+			f.WriteFrame(&moby.GoAwayFrame{})
+		case 4:
+			f.WriteFrame(&moby.DataFrame{StreamId: id, Flags: moby.DataFlagFin})
+		default:
+			f.WriteFrame(&moby.DataFrame{StreamId: id, Data: []byte(payload)})
+		}
+		return b.String()
+	}
+	switch r.IntN(8) {
+	case 0:
+		return masked(true, opText, payload)
+	case 1:
+		return masked(true, opPing, "x")
+	case 2:
+		return masked(false, opBinary, "\x00"+payload)
+	case 3:
+		return message("\xff\x00")
+	case 4:
+		return masked(true, 0x70, payload)
+	default:
+		return message("\x00" + payload)
+	}
+}
