@@ -264,14 +264,16 @@ func TestUpstreamIsNotThere(t *testing.T) {
 				asks[dialect] = ask
 			}
 			for dialect, ask := range asks {
-				c := dialRaw(t, w.edge)
-				c.ask("", ask...)
-				resp := c.answer()
-				body, _ := io.ReadAll(resp.Body)
-				if resp.StatusCode != test.code || !strings.Contains(string(body), `"kind":"Status"`) || strings.Contains(string(body), "127.0.0.1") {
-					t.Errorf("%s: %s %s", dialect, resp.Status, body)
-				}
-				c.Close()
+				t.Run(dialect, func(t *testing.T) {
+					t.Parallel()
+					c := dialRaw(t, w.edge)
+					c.ask("", ask...)
+					resp := c.answer()
+					body, _ := io.ReadAll(resp.Body)
+					if resp.StatusCode != test.code || !strings.Contains(string(body), `"kind":"Status"`) || strings.Contains(string(body), "127.0.0.1") {
+						t.Errorf("%s %s", resp.Status, body)
+					}
+				})
 			}
 		})
 	}

@@ -1,0 +1,98 @@
+package bridge_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	moby "github.com/moby/spdystream/spdy"
+)
+
+// TestDrainForward: a port-forward that edge ends is no normal close.
+func TestDrainForward(t *testing.T) {
+	w := newWorld(t, (&apiServer{forward: ports}).start(t))
+	c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
+	raw := w.rawSPDY(t, forwardPath, "portforward.k8s.io")
+	w.eventually("two sessions", func() bool { return w.handler.Running() == 2 })
+	go w.handler.Drain(t.Context())
+	if tr := transcribe(t, c); tr.code != websocket.CloseGoingAway {
+		t.Errorf("the tunnel ends with %d, %v", tr.code, tr.err)
+	}
+	if s := readStory(raw.framer()); s.err != io.EOF {
+		t.Errorf("SPDY ends with %v, %v", s.frames, s.err)
+	}
+	c.Close()
+	raw.Close()
+	w.ended(2)
+}
+
+// TestForwardToAStalledUpstream: a client that goes while its API server takes
+// nothing more takes its session with it.
+func TestForwardToAStalledUpstream(t *testing.T) {
+	api, hold := stalledUpstream(t, "portforward.k8s.io")
+	w := newWorld(t, api)
+	w.handler.SetTimes(20*time.Millisecond, 200*time.Millisecond, time.Minute)
+	defer close(hold)
+	story := func(c io.Writer) {
+		f, err := moby.NewFramer(c, nil)
+		if err != nil {
+			t.Error(err)
+		}
+		f.WriteFrame(&moby.SynStreamFrame{StreamId: 1, Headers: http.Header{"Streamtype": {"data"}, "Port": {"80"}, "Requestid": {"0"}}})
+		for f.WriteFrame(&moby.DataFrame{StreamId: 1, Data: make([]byte, 16<<10)}) == nil {
+		}
+	}
+	for i, tunnelled := range []bool{false, true} {
+		sent := new(counter)
+		if tunnelled {
+			c := w.rawWebSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
+			go story(io.MultiWriter(tunnelWriter{c}, sent))
+			w.eventually("a stall", sent.stalled)
+			c.Conn.NetConn().Close()
+		} else {
+			c := w.rawSPDY(t, forwardPath, "portforward.k8s.io")
+			go story(io.MultiWriter(c.Conn, sent))
+			w.eventually("a stall", sent.stalled)
+			c.Conn.NetConn().Close()
+		}
+		if line := w.ended(i + 1); !strings.Contains(line, `cause="client gone"`) {
+			t.Error(line)
+		}
+	}
+}
+
+// A tunnelWriter puts each write in a message.
+type tunnelWriter struct{ *rawConn }
+
+func (w tunnelWriter) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(w.Conn, message(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// TestTunnelBreach: a client that breaks the rules is told by the right code
+// although its API server has nothing to say.
+func TestTunnelBreach(t *testing.T) {
+	w := newWorld(t, (&apiServer{forward: ports}).start(t))
+	for name, test := range map[string]struct {
+		say  string
+		code string
+	}{
+		"text":          {masked(true, opText, "hello"), "\x03\xeb"},
+		"reserved bits": {"\xf2" + masked(true, opBinary, "x")[1:], "\x03\xea"},
+		"no SPDY":       {message("\x80\x01\x00\x01\x00\x00\x00\x00"), "\x03\xea"},
+		"an even id":    {message("\x80\x03\x00\x01\x00\x00\x00\x0a\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00"), "\x03\xea"},
+	} {
+		c := w.rawWebSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
+		io.WriteString(c.Conn, test.say)
+		frames, err := readFrames(c, false)
+		if len(frames) != 1 || frames[0].op != opClose || frames[0].payload != test.code || err != io.EOF {
+			t.Errorf("%s: %+v, %v", name, frames, err)
+		}
+		c.Close()
+	}
+}

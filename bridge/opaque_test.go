@@ -1,0 +1,121 @@
+package bridge_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// echo is a WebSocket server that sends back what it gets.
+func echo(w http.ResponseWriter, r *http.Request) {
+	upgrader := websocket.Upgrader{Subprotocols: []string{"b", "c"}, EnableCompression: true}
+	c, err := upgrader.Upgrade(w, r, http.Header{"Set-Cookie": {"console=1"}})
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	for {
+		kind, b, err := c.ReadMessage()
+		if err != nil {
+			return
+		}
+		if err := c.WriteMessage(kind, b); err != nil {
+			return
+		}
+	}
+}
+
+// TestOpaqueWebSocket: any other WebSocket passes as it is after upstream's own
+// 101: its subprotocol, extensions, text, fragments, pings and close.
+func TestOpaqueWebSocket(t *testing.T) {
+	api := &apiServer{rest: echo}
+	w := newWorld(t, api.start(t))
+	for _, s := range []*httptest.Server{w.api, w.edge} {
+		d := websocket.Dialer{TLSClientConfig: tlsFor(s), Subprotocols: []string{"a", "b"}, EnableCompression: true}
+		header := http.Header{"Cookie": {"session=1"}, "X-Console": {"yes"}}
+		c, resp, err := d.Dial("wss://"+s.Listener.Addr().String()+proxyPath+"?a=%20b&c", header)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetReadDeadline(time.Now().Add(patience))
+		if c.Subprotocol() != "b" || !strings.Contains(resp.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate") ||
+			resp.Header.Get("Set-Cookie") != "console=1" {
+			t.Errorf("the answer's header is %v", resp.Header)
+		}
+		for _, say := range []string{"hello", "", noise(300_000)} {
+			if err := c.WriteMessage(websocket.BinaryMessage, []byte(say)); err != nil {
+				t.Fatal(err)
+			}
+			if _, b, err := c.ReadMessage(); err != nil || string(b) != say {
+				t.Errorf("%d bytes came back as %d, %v", len(say), len(b), err)
+			}
+		}
+		c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4001, "done"), time.Now().Add(patience))
+		if _, _, err := c.ReadMessage(); !websocket.IsCloseError(err, 4001) {
+			t.Errorf("the close is answered by %v", err)
+		}
+		c.Close()
+	}
+	direct, edge := api.requests()[0], api.requests()[1]
+	if edge.URL.String() != direct.URL.String() || edge.Header.Get("X-Console") != "yes" {
+		t.Errorf("upstream saw %s %v", edge.URL, edge.Header)
+	}
+	if line := w.ended(1); !strings.Contains(line, `downstream="websocket opaque"`) {
+		t.Error(line)
+	}
+}
+
+// TestOpaqueSubprotocols: upstream reads the first line only, so there is one.
+func TestOpaqueSubprotocols(t *testing.T) {
+	api := &apiServer{rest: echo}
+	w := newWorld(t, api.start(t))
+	c := dialRaw(t, w.edge)
+	c.ask("", askWebSocket(proxyPath, "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b , c")...)
+	if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Sec-Websocket-Protocol") != "b" {
+		t.Errorf("the answer is %s %v", resp.Status, resp.Header)
+	}
+	if got := api.requests()[0].Header["Sec-Websocket-Protocol"]; !reflect.DeepEqual(got, []string{"a, b, c"}) {
+		t.Errorf("upstream was offered %q", got)
+	}
+}
+
+// TestOpaqueEnds: what either side says last arrives, and its end ends both.
+func TestOpaqueEnds(t *testing.T) {
+	serverGone := make(chan error, 1)
+	last := strings.Repeat("last words ", 100_000)
+	w := newWorld(t, (&apiServer{rest: func(w http.ResponseWriter, r *http.Request) {
+		c := must((&websocket.Upgrader{}).Upgrade(w, r, nil))
+		defer c.Close()
+		if r.URL.Query().Has("server") {
+			c.WriteMessage(websocket.TextMessage, []byte(last))
+			return
+		}
+		_, b, err := c.ReadMessage()
+		if string(b) != last {
+			err = fmt.Errorf("got %d bytes: %v", len(b), err)
+		}
+		c.ReadMessage()
+		serverGone <- err
+	}}).start(t))
+	c := w.webSocket(t, proxyPath+"?server")
+	if _, b, err := c.ReadMessage(); string(b) != last {
+		t.Errorf("the client got %d bytes, %v", len(b), err)
+	}
+	if _, _, err := c.ReadMessage(); err == nil {
+		t.Error("the client's connection does not end")
+	}
+	c.Close()
+	c = w.webSocket(t, proxyPath+"?client")
+	c.WriteMessage(websocket.TextMessage, []byte(last))
+	c.Close()
+	if err := <-serverGone; err != nil {
+		t.Error(err)
+	}
+	w.ended(2)
+}

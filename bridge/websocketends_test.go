@@ -1,0 +1,208 @@
+package bridge_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// TestWebSocketV4Close: v4 cannot say the end of stdin but by a Close; the
+// process sees it, and its output and Status still arrive.
+func TestWebSocketV4Close(t *testing.T) {
+	w := newWorld(t, (&apiServer{run: func(p *process) error {
+		b, err := io.ReadAll(p.in)
+		fmt.Fprintf(p.out, "%s %v;", b, err)
+		time.Sleep(50 * time.Millisecond)
+		io.WriteString(p.out, strings.Repeat("x", 200_000))
+		return exitError(7)
+	}}).start(t))
+	for name, close := range map[string]string{"a code": "\x03\xe8", "no code": ""} {
+		t.Run(name, func(t *testing.T) {
+			c := w.rawWebSocket(t, execPath, "v4.channel.k8s.io")
+			io.WriteString(c.Conn, message("\x00all of it")+masked(true, opClose, close))
+			frames, err := readFrames(c, false)
+			if err != io.EOF {
+				t.Errorf("ended with %v", err)
+			}
+			var out, status string
+			for _, f := range frames {
+				switch {
+				case f.op == opBinary && f.payload[0] == 1:
+					out += f.payload[1:]
+				case f.op == opBinary && f.payload[0] == 3:
+					status += f.payload[1:]
+				}
+			}
+			if !strings.HasPrefix(out, "all of it <nil>;") || len(out) != 200_000+len("all of it <nil>;") {
+				t.Errorf("%d bytes of output: %.40q", len(out), out)
+			}
+			if last := frames[len(frames)-1]; !strings.Contains(status, "NonZeroExitCode") || last.op != opClose || last.payload != "\x03\xe8" {
+				t.Errorf("ended with Status %q and %+v", status, last)
+			}
+		})
+	}
+}
+
+// TestWebSocketV4CloseAndLeave: a v4 client that closes and goes takes its
+// session with it, whatever the process does.
+func TestWebSocketV4CloseAndLeave(t *testing.T) {
+	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
+	c := w.webSocket(t, execPath, "v4.channel.k8s.io")
+	c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(patience))
+	c.Close()
+	if line := w.ended(1); !strings.Contains(line, `cause="client gone"`) {
+		t.Error(line)
+	}
+}
+
+// untilGone is a process that reads nothing, says nothing, and ends when its
+// client's connection does.
+func untilGone(p *process) error {
+	<-p.ctx.Done()
+	return p.ctx.Err()
+}
+
+// TestWebSocketV5Close: on v5 a Close means the end of all. edge answers it with
+// the same code, and the process loses its connection.
+func TestWebSocketV5Close(t *testing.T) {
+	gone := make(chan error, 1)
+	w := newWorld(t, (&apiServer{run: func(p *process) error {
+		_, err := io.Copy(io.Discard, p.in)
+		gone <- err
+		return nil
+	}}).start(t))
+	for _, code := range []string{"\x03\xe8", "\x03\xe9going away", "\x0f\xa0mine", ""} {
+		c := w.rawWebSocket(t, execPath, "v5.channel.k8s.io")
+		io.WriteString(c.Conn, message("\x00bye")+masked(true, opClose, code))
+		frames, err := readFrames(c, false)
+		if last := frames[len(frames)-1]; err != io.EOF || last.op != opClose || last.payload != code[:min(2, len(code))] {
+			t.Errorf("a Close %q is answered by %+v, %v", code, last, err)
+		}
+		for _, f := range frames {
+			if f.op == opBinary && f.payload[0] == 3 {
+				t.Errorf("a Status: %q", f.payload)
+			}
+		}
+		<-gone
+	}
+	if line := w.ended(4); !strings.Contains(line, `cause="client closed the session"`) {
+		t.Error(line)
+	}
+}
+
+// TestClientGone: a client that just goes takes the session with it.
+func TestClientGone(t *testing.T) {
+	gone := make(chan struct{}, 1)
+	w := newWorld(t, (&apiServer{run: func(p *process) error {
+		fmt.Fprint(p.out, "up")
+		io.Copy(io.Discard, p.in)
+		gone <- struct{}{}
+		return nil
+	}}).start(t))
+	for i, version := range webSocketVersions {
+		c := w.webSocket(t, execPath, version)
+		for {
+			if _, b, err := c.ReadMessage(); err != nil || string(b) == "\x01up" {
+				break
+			}
+		}
+		c.Close()
+		<-gone
+		if line := w.ended(i + 1); !strings.Contains(line, `cause="client gone"`) {
+			t.Error(line)
+		}
+	}
+}
+
+// stalledUpstream takes an upgrade and reads nothing more. hold ends it.
+func stalledUpstream(t *testing.T, protocol string) (h http.HandlerFunc, hold chan struct{}) {
+	hold = make(chan struct{})
+	return func(w http.ResponseWriter, r *http.Request) {
+		conn, _ := take(t, w)
+		defer conn.Close()
+		tcpOf(conn).SetReadBuffer(4 << 10)
+		io.WriteString(conn, accepted(protocol))
+		<-hold
+	}, hold
+}
+
+// flood writes until the connection takes no more, or breaks.
+func flood(c io.Writer, piece string) {
+	for {
+		if _, err := io.WriteString(c, piece); err != nil {
+			return
+		}
+	}
+}
+
+// TestHeartbeat: a client whose stdin stalls cannot get an answer to its pings,
+// which lie behind it, so edge sends pongs unasked. Otherwise it pings only.
+func TestHeartbeat(t *testing.T) {
+	api, hold := stalledUpstream(t, "v4.channel.k8s.io")
+	w := newWorld(t, api)
+	w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
+	defer close(hold)
+	for _, version := range webSocketVersions {
+		t.Run(version, func(t *testing.T) {
+			c := w.rawWebSocket(t, execPath, version)
+			if _, err := readFrame(c); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if f, err := readFrame(c); err != nil || f.op != opPing {
+					t.Fatalf("idle, the client gets %+v, %v", f, err)
+				}
+			}
+			go flood(c.Conn, message("\x00"+strings.Repeat("x", 30_000)))
+			for pongs := 0; pongs < 3; {
+				f, err := readFrame(c)
+				if err != nil || f.op != opPing && f.op != opPong {
+					t.Fatalf("stalled, the client gets %+v, %v", f, err)
+				}
+				if f.op == opPong {
+					pongs++
+				}
+			}
+			c.Close()
+		})
+	}
+}
+
+// TestClientGoneWhileStalled: edge notices that a client died although it does
+// not read from it, since upstream takes no more stdin.
+func TestClientGoneWhileStalled(t *testing.T) {
+	api, hold := stalledUpstream(t, "v4.channel.k8s.io")
+	w := newWorld(t, api)
+	w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
+	defer close(hold)
+	c := w.rawWebSocket(t, execPath, "v5.channel.k8s.io")
+	in := new(counter)
+	go flood(io.MultiWriter(c.Conn, in), message("\x00"+strings.Repeat("x", 30_000)))
+	w.eventually("a stall", in.stalled)
+	tcpOf(c.Conn).Close()
+	if line := w.ended(1); !strings.Contains(line, `cause="client gone"`) {
+		t.Error(line)
+	}
+}
+
+// TestCloseOfAStalledReader: a v5 client that closes, but reads nothing and
+// stays, holds its session no longer than edge lingers.
+func TestCloseOfAStalledReader(t *testing.T) {
+	out := new(counter)
+	w := newWorld(t, (&apiServer{run: func(p *process) error {
+		flood(io.MultiWriter(p.out, out), strings.Repeat("x", 30_000))
+		return nil
+	}}).start(t))
+	w.handler.SetTimes(time.Minute, 50*time.Millisecond, time.Second)
+	c := w.rawWebSocket(t, execPath, "v5.channel.k8s.io")
+	w.eventually("a stall", out.stalled)
+	io.WriteString(c.Conn, masked(true, opClose, "\x03\xe8"))
+	if line := w.ended(1); !strings.Contains(line, `cause="client closed the session"`) {
+		t.Error(line)
+	}
+}
