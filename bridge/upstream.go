@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -142,7 +143,7 @@ func (up *upstream) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix
 // the answer.
 type switched struct {
 	net.Conn
-	read interface{ Read([]byte) (int, error) }
+	read io.Reader
 }
 
 func (s *switched) Read(b []byte) (int, error) { return s.read.Read(b) }
@@ -160,13 +161,9 @@ func (up *upstream) switchProtocols(ctx context.Context, req *http.Request) (con
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return nil, resp, nil
 	}
-	body, ok := resp.Body.(interface {
-		Read([]byte) (int, error)
-		Close() error
-	})
-	if !ok || raw == nil {
+	if raw == nil {
 		resp.Body.Close()
 		return nil, nil, errors.New("bridge: the transport gave no connection with the 101")
 	}
-	return &switched{Conn: raw, read: body}, resp, nil
+	return &switched{Conn: raw, read: resp.Body}, resp, nil
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"io"
 	"sync"
 
 	"edge/streams"
@@ -126,7 +127,7 @@ func (d dialect) relayPortForward(s *session) {
 		downWriter  streams.Writer  = s.down
 		downReply   streams.Replier = s.down
 		closer      closer
-		clientBytes interface{ Read([]byte) (int, error) } = s.down
+		clientBytes io.Reader = s.down
 	)
 	if d.kind == wsTunnel {
 		tunnel := ws.NewTunnel(s.down, s.down, s.down)
