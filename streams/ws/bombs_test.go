@@ -2,7 +2,6 @@ package ws_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"runtime"
@@ -59,17 +58,6 @@ var breaches = []struct {
 	{"close 5000", frame(fin|opClose, "\x13\x88"), 1002},
 	{"close 65535", frame(fin|opClose, "\xff\xff"), 1002},
 	{"close with a reason that is not UTF-8", frame(fin|opClose, "\x03\xe8\xc3"), 1007},
-}
-
-// header is a client's header with a length written in the given form.
-func header(first, form byte, n uint64) []byte {
-	b := []byte{first, 0x80 | form}
-	if form == 126 {
-		b = binary.BigEndian.AppendUint16(b, uint16(n))
-	} else {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	return append(b, "key!"...)
 }
 
 // Each breach is told as soon as it is there, without a look at what follows.
