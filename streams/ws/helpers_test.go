@@ -149,16 +149,27 @@ func (s *stall) Read([]byte) (int, error) {
 
 // events is what a source said, in words, and what it gave its Replier.
 type events struct {
+	client bool // the source is one: what it answers has a mask, which is taken off
 	lines  []string
 	stalls int
 	err    error
 }
 
-func (e *events) Pong(b []byte) { e.lines = append(e.lines, fmt.Sprintf("answer %q", b)) }
+func (e *events) Pong(b []byte) { e.lines = append(e.lines, fmt.Sprintf("answer %q", e.open(b))) }
 
 func (e *events) Reply(b []byte) error {
-	e.lines = append(e.lines, fmt.Sprintf("reply %q", b))
+	e.lines = append(e.lines, fmt.Sprintf("reply %q", e.open(b)))
 	return nil
+}
+
+func (e *events) open(b []byte) []byte {
+	if masked := b[1]&0x80 != 0; masked != e.client {
+		panic(fmt.Sprintf("answer %q, masked %v", b, masked))
+	}
+	if e.client {
+		b = unmasked(b)
+	}
+	return b
 }
 
 // read runs an ExecServerSource to its end.
@@ -172,7 +183,7 @@ func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 
 // readServer runs an ExecClientSource to its end.
 func readServer(t testing.TB, src io.Reader, d ws.Dialect) *events {
-	e := &events{}
+	e := &events{client: true}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
 	e.drain(t, ws.NewExecClientSource(r, e, d))
@@ -271,16 +282,16 @@ func dataStream(line string) (string, bool) {
 
 // tunnel runs a server's Tunnel to its end, with reads of at most size bytes.
 func tunnel(src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
-	return tunnelled(ws.NewTunnel, src, size)
+	return tunnelled(ws.NewTunnel, src, size, false)
 }
 
 // clientTunnel does so with a client's.
 func clientTunnel(src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
-	return tunnelled(ws.NewClientTunnel, src, size)
+	return tunnelled(ws.NewClientTunnel, src, size, true)
 }
 
-func tunnelled(open func(io.Reader, streams.Replier, streams.Writer) *ws.Tunnel, src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
-	e := &events{}
+func tunnelled(open func(io.Reader, streams.Replier, streams.Writer) *ws.Tunnel, src io.Reader, size int, client bool) (*ws.Tunnel, []byte, *events) {
+	e := &events{client: client}
 	t := open(src, e, nil)
 	var all []byte
 	buf := make([]byte, size)
