@@ -141,7 +141,7 @@ type flood struct {
 }
 
 func (f *flood) Read(p []byte) (int, error) {
-	if f.since >= 512<<10 || f.base == 0 {
+	if f.since >= 256<<10 || f.base == 0 {
 		f.since = 0
 		f.look()
 	}
@@ -171,7 +171,7 @@ func (f *flood) look() {
 
 // Whatever a peer sends without end, the memory for it does not grow.
 func TestMemory(t *testing.T) {
-	const total = 4 << 20
+	const total = 1 << 20
 	const most = 128 << 10 // four buffers
 	for _, c := range []struct {
 		name   string

@@ -29,6 +29,7 @@ var update = flag.Bool("update", false, "capture testdata anew from the clients"
 var captures = []struct {
 	file   string
 	record func(t *testing.T, addr string)
+	server bool // a server sent them
 	d      ws.Dialect
 	want   []string
 	tunnel string // the tunnelled bytes, instead of want
