@@ -22,6 +22,27 @@ func text(message string) string {
 	return string('0'+message[0]) + base64.StdEncoding.EncodeToString([]byte(message[1:]))
 }
 
+// messageIn is a message of d, and saidIn what one says.
+func messageIn(d ws.Dialect, channel byte, payload string) []byte {
+	m := string([]byte{channel}) + payload
+	if isBase64(d) {
+		m = text(m)
+	}
+	return []byte(m)
+}
+
+func saidIn(t *testing.T, d ws.Dialect, m []byte) (channel byte, payload []byte) {
+	t.Helper()
+	if !isBase64(d) {
+		return m[0], m[1:]
+	}
+	payload, err := base64.StdEncoding.Strict().DecodeString(string(m[1:]))
+	if err != nil {
+		t.Errorf("message %.50q: %v", m, err)
+	}
+	return m[0] - '0', payload
+}
+
 // inDialect is frames, of a client or a server, as they are in the binary
 // dialects, said in d: each message in as many fragments, cut elsewhere.
 func inDialect(in []byte, d ws.Dialect) []byte {
