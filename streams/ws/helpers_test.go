@@ -117,16 +117,21 @@ func (p *pieces) Read(b []byte) (int, error) {
 // where they are few, and once byte by byte.
 func everySplit(t *testing.T, in []byte, try func(src io.Reader)) {
 	t.Helper()
+	splits(t, in, 80, try)
+}
+
+// splits cuts in three what has at most few bytes.
+func splits(t *testing.T, in []byte, few int, try func(src io.Reader)) {
+	t.Helper()
 	at := func(cuts ...int) {
 		if try(split(in, cuts...)); t.Failed() {
 			t.Fatalf("cut at %v of %d", cuts, len(in))
 		}
 	}
-	at()
-	for a := range min(len(in), 600) {
+	for a := range min(max(len(in), 1), 600) {
 		at(a)
-		if len(in) <= 80 {
-			for b := a; b < len(in); b++ {
+		if len(in) <= few {
+			for b := a + 1; b < len(in); b++ {
 				at(a, b)
 			}
 		}

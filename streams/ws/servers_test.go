@@ -285,6 +285,14 @@ func (c container) ExecInContainer(_ context.Context, _, _, _ string, _ []string
 	return exitError(c)
 }
 
+// serve is the container runtime's server of exec.
+func (c container) serve(tty bool) http.Handler {
+	opts := &cri.Options{Stdin: true, Stdout: true, Stderr: !tty, TTY: tty}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cri.ServeExec(w, r, c, "pod", "uid", "container", nil, opts, time.Minute, 10*time.Second, []string{"v4.channel.k8s.io"})
+	})
+}
+
 // exitError is what the runtime gives for an exit code.
 type exitError int
 
@@ -298,10 +306,6 @@ func (e exitError) ExitStatus() int { return int(e) }
 func TestRealServers(t *testing.T) {
 	for _, tty := range []bool{false, true} {
 		for _, code := range []container{0, 7} {
-			runtime := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				opts := &cri.Options{Stdin: true, Stdout: true, Stderr: !tty, TTY: tty}
-				cri.ServeExec(w, r, code, "pod", "uid", "container", nil, opts, time.Minute, 10*time.Second, []string{"v4.channel.k8s.io"})
-			})
 			for _, d := range dialects {
 				stdin, all := script(d)
 				for _, subprotocol := range []string{d.String(), ""} {
@@ -309,7 +313,7 @@ func TestRealServers(t *testing.T) {
 						continue
 					}
 					t.Run(fmt.Sprintf("%q tty %v code %d", subprotocol, tty, code), func(t *testing.T) {
-						srv := httptest.NewServer(runtime)
+						srv := httptest.NewServer(code.serve(tty))
 						defer srv.Close()
 						addr := srv.Listener.Addr().String()
 						if d == ws.V5Channel {
