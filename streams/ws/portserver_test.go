@@ -1,0 +1,382 @@
+package ws_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"edge/streams"
+	"edge/streams/ws"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
+)
+
+// pod is what listens on each port.
+type pod func(port int32, stream io.ReadWriteCloser) error
+
+func (p pod) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
+	return p(port, stream)
+}
+
+// requested is what the API server and the kubelet read from the query: the
+// first has "ports", and passes them to the other as "port".
+func requested(r *http.Request) (*cri.V4Options, error) {
+	var ports []int32
+	values := r.URL.Query()["ports"]
+	if err := metav1.Convert_Slice_string_To_Slice_int32(&values, &ports, nil); err != nil {
+		return nil, err
+	}
+	var query string
+	if len(ports) > 0 {
+		query = "port=" + strings.Trim(strings.ReplaceAll(fmt.Sprint(ports), " ", ","), "[]")
+	}
+	return cri.NewV4Options(&http.Request{Header: r.Header, URL: &url.URL{RawQuery: query}})
+}
+
+// runtimePorts is the container runtime's server, behind what reads the query,
+// until the end of the test.
+func runtimePorts(t testing.TB, p pod) (addr string) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		options, err := requested(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		cri.ServePortForward(w, r, p, "pod", "uid", options, time.Minute, time.Minute, cri.SupportedProtocols)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.Listener.Addr().String()
+}
+
+// A rawClient has a WebSocket's handshake behind it and says the rest itself.
+type rawClient struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c *rawClient) Read(b []byte) (int, error) { return c.r.Read(b) }
+
+// handshake asks for a subprotocol ("": none) and gives the server's answer.
+func handshake(t testing.TB, addr, query, subprotocol string) (*rawClient, *http.Response) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	fmt.Fprintf(conn, "GET /?%s HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", query)
+	if subprotocol != "" {
+		fmt.Fprintf(conn, "Sec-WebSocket-Protocol: %s\r\n", subprotocol)
+	}
+	io.WriteString(conn, "\r\n")
+	c := &rawClient{conn, bufio.NewReader(conn)}
+	answer, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, answer
+}
+
+// portsOf is the query for ports.
+func portsOf(ports []uint16) string {
+	var list []string
+	for _, p := range ports {
+		list = append(list, fmt.Sprint(p))
+	}
+	return url.Values{"ports": {strings.Join(list, ",")}}.Encode()
+}
+
+// next reads a server's frame and says it in words.
+func (c *rawClient) next(t testing.TB) string {
+	t.Helper()
+	b := make([]byte, 2)
+	if _, err := io.ReadFull(c, b); err != nil {
+		return err.Error()
+	}
+	if b[1] > 125 {
+		t.Fatalf("a frame of %x", b)
+	}
+	payload := make([]byte, b[1])
+	if _, err := io.ReadFull(c, payload); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x %q", b[0], payload)
+}
+
+// Which subprotocols the runtime's server takes for port-forward: these, and
+// none. It looks for the first of the client's that it knows.
+func TestPortSubprotocols(t *testing.T) {
+	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
+	for offered, chosen := range map[string]string{
+		"":                                           "",
+		ws.V4:                                        ws.V4,
+		"v4.base64.channel.k8s.io":                   "v4.base64.channel.k8s.io",
+		"v5.channel.k8s.io, v4.channel.k8s.io":       ws.V4,
+		"v4.base64.channel.k8s.io,v4.channel.k8s.io": "v4.base64.channel.k8s.io",
+	} {
+		_, answer := handshake(t, addr, "ports=80", offered)
+		if got := answer.Header.Get("Sec-WebSocket-Protocol"); answer.StatusCode != http.StatusSwitchingProtocols || got != chosen {
+			t.Errorf("%q: %s, %q", offered, answer.Status, got)
+		}
+	}
+	for _, offered := range []string{"channel.k8s.io", "base64.channel.k8s.io", ws.V5, "portforward.k8s.io", ws.TunnelPortForward} {
+		if _, answer := handshake(t, addr, "ports=80", offered); answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%q: %s", offered, answer.Status)
+		}
+	}
+}
+
+// ParsePorts takes what Kubernetes takes, but for too many.
+func TestParsePorts(t *testing.T) {
+	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
+	most := strings.Repeat("80,", ws.MaxPorts-1) + "80"
+	most64 := strings.Repeat("80,", ws.MaxPortsBase64-1) + "80"
+	for _, c := range []struct {
+		query string
+		want  []uint16 // nil: refused
+	}{
+		{"ports=80", []uint16{80}},
+		{"ports=80&ports=443", []uint16{80, 443}},
+		{"ports=80,443", []uint16{80, 443}},
+		{"ports=1,65535&ports=2,3", []uint16{1, 65535, 2, 3}},
+		{"ports=443&ports=80&ports=443", []uint16{443, 80, 443}},
+		{"ports=080", []uint16{80}},
+		{"ports=" + most64, slices.Repeat([]uint16{80}, ws.MaxPortsBase64)},
+		{"ports=" + most, slices.Repeat([]uint16{80}, ws.MaxPorts)},
+		{"", nil},
+		{"port=80", nil},
+		{"ports=", nil},
+		{"ports=80&ports=", nil},
+		{"ports=,", nil},
+		{"ports=80,", nil},
+		{"ports=0", nil},
+		{"ports=65536", nil},
+		{"ports=-1", nil},
+		{"ports=%2B80", nil},
+		{"ports=http", nil},
+		{"ports=80%20", nil},
+		{"ports=80:80", nil},
+		{"ports=0x50", nil},
+	} {
+		q, err := url.ParseQuery(c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ws.ParsePorts(q["ports"], false)
+		if !slices.Equal(got, c.want) || (err != nil) != (c.want == nil) {
+			t.Errorf("%s: %v, %v", c.query, got, err)
+		}
+		if _, err := ws.ParsePorts(q["ports"], true); (err != nil) != (c.want == nil || len(c.want) > ws.MaxPortsBase64) {
+			t.Errorf("%s, base64: %v", c.query, err)
+		}
+		want := http.StatusSwitchingProtocols
+		if c.want == nil {
+			want = http.StatusBadRequest
+		}
+		if _, answer := handshake(t, addr, c.query, ws.V4); answer.StatusCode != want {
+			t.Errorf("%s: Kubernetes says %s", c.query, answer.Status)
+		}
+	}
+	for list, base64 := range map[string]bool{most + ",80": false, most64 + ",80": true} {
+		if _, err := ws.ParsePorts([]string{list}, base64); err == nil {
+			t.Errorf("one port too many, base64 %v", base64)
+		}
+	}
+}
+
+// FuzzPorts holds ParsePorts against Kubernetes'.
+func FuzzPorts(f *testing.F) {
+	for _, seed := range []string{"80", "80,443", "80;443", "0", "65536", "", ",", "80,;,80", "+1", "1_000"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		values := strings.Split(s, ";")
+		got, err := ws.ParsePorts(values, false)
+		r := httptest.NewRequest("GET", "/?"+url.Values{"ports": values}.Encode(), nil)
+		r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+		options, theirs := requested(r)
+		if theirs != nil {
+			if err == nil {
+				t.Fatalf("%v; Kubernetes says %v", got, theirs)
+			}
+			return
+		}
+		if err != nil && len(options.Ports) <= ws.MaxPorts || err == nil && len(options.Ports) != len(got) {
+			t.Fatalf("%v, %v; Kubernetes has %d", got, err, len(options.Ports))
+		}
+		for n, p := range got {
+			if options.Ports[n] != int32(p) {
+				t.Fatalf("%v; Kubernetes has %v", got, options.Ports)
+			}
+		}
+	})
+}
+
+// portSession is a session for which the runtime's server and our sink are held
+// against each other, byte for byte: what the ports say, one after the other.
+func portSession(t *testing.T, ports []uint16, subprotocol string) (theirs, ours []byte) {
+	text := func(n int) string { // of Data that leaves at once, in one piece
+		return strings.Repeat(fmt.Sprintf("%d.", n), 2500)[:streams.Small+n]
+	}
+	refusal := func(p uint16) string {
+		return fmt.Sprintf("error forwarding port %d to pod pod, uid uid: connection refused", p)
+	}
+	turns := make([]chan bool, len(ports)+1)
+	for n := range turns {
+		turns[n] = make(chan bool, 1)
+	}
+	addr := runtimePorts(t, func(p int32, stream io.ReadWriteCloser) error {
+		n := int(p) - int(ports[0])
+		<-turns[n]
+		// The error is said after we return, so whoever is next is told by the client.
+		if n%3 == 1 {
+			return errors.New("connection refused")
+		}
+		io.WriteString(stream, text(n))
+		turns[n+1] <- true
+		return nil
+	})
+	c, answer := handshake(t, addr, portsOf(ports), subprotocol)
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(answer.Status)
+	}
+
+	w := &writes{}
+	is64 := strings.Contains(subprotocol, "base64")
+	s := ws.NewPortSink(w, ports, is64)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	turns[0] <- true
+	for n, p := range ports {
+		data, broken := streams.PortStreams(n)
+		f := streams.Frame{Kind: streams.Data, Stream: data, Buf: []byte(text(n))}
+		if n%3 == 1 {
+			f.Stream, f.Buf = broken, []byte(refusal(p))
+		}
+		s.Write(f)
+		s.Flush()
+		s.Write(streams.Frame{Kind: streams.HalfClose, Stream: data})
+		s.Write(streams.Frame{Kind: streams.HalfClose, Stream: broken})
+		ours = bytes.Join(w.out, nil)
+		got := make([]byte, len(ours)-len(theirs))
+		if _, err := io.ReadFull(c, got); err != nil {
+			t.Fatal(err)
+		}
+		theirs = append(theirs, got...)
+		if n%3 == 1 {
+			turns[n+1] <- true
+		}
+	}
+	s.Write(streams.Frame{Kind: streams.Close, Code: streams.CloseNormal})
+	ours = bytes.Join(w.out, nil)
+	rest, _ := io.ReadAll(c)
+	return append(theirs, rest...), ours
+}
+
+// TestPortSinkAsRuntime: our bytes are those of the runtime's server. Nothing
+// says that one connection has ended; when all have, it sends Close 1000.
+func TestPortSinkAsRuntime(t *testing.T) {
+	for subprotocol, most := range map[string]int{"": 3, ws.V4: ws.MaxPorts, "v4.base64.channel.k8s.io": ws.MaxPortsBase64} {
+		for _, count := range []int{1, 2, most} {
+			ports := make([]uint16, count)
+			for n := range ports {
+				ports[n] = uint16(0x1ffe + n)
+			}
+			theirs, ours := portSession(t, ports, subprotocol)
+			if !bytes.Equal(theirs, ours) {
+				at := 0
+				for at < min(len(theirs), len(ours)) && theirs[at] == ours[at] {
+					at++
+				}
+				t.Errorf("%q, %d ports, at byte %d of %d: ours %.60q, theirs %.60q", subprotocol, count, at, len(theirs), ours[at:], theirs[at:])
+			}
+		}
+	}
+}
+
+// Why there are not more ports with base64: on channel 80 wsstream writes two
+// bytes, of which it would read the first as channel 146.
+func TestPortsBase64Most(t *testing.T) {
+	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
+	ports := make([]uint16, ws.MaxPortsBase64+1)
+	for n := range ports {
+		ports[n] = uint16(n + 1)
+	}
+	c, _ := handshake(t, addr, portsOf(ports), "v4.base64.channel.k8s.io")
+	for range 2 * ws.MaxPortsBase64 {
+		c.next(t)
+	}
+	if got, want := c.next(t), fmt.Sprintf("81 %q", "\xc2\x80"+base64.StdEncoding.EncodeToString([]byte{ws.MaxPortsBase64 + 1, 0})); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// What the runtime's server does when a connection ends, and when the client
+// closes: to be the same, edge has to do it.
+func TestPortEnds(t *testing.T) {
+	release := make(chan bool)
+	heard := make(chan string, 1)
+	start := func() *rawClient {
+		addr := runtimePorts(t, func(p int32, stream io.ReadWriteCloser) error {
+			switch p {
+			case 1:
+				return nil
+			case 2:
+				return errors.New("no")
+			}
+			b, err := io.ReadAll(stream)
+			heard <- fmt.Sprintf("%q, %v", b, err)
+			<-release
+			fmt.Fprint(stream, "late")
+			return nil
+		})
+		c, _ := handshake(t, addr, "ports=1,2,3", ws.V4)
+		var got []string
+		for range 7 {
+			got = append(got, c.next(t))
+		}
+		slices.Sort(got)
+		equal(t, got, []string{
+			`82 "\x00\x01\x00"`, `82 "\x01\x01\x00"`, `82 "\x02\x02\x00"`,
+			`82 "\x03\x02\x00"`, `82 "\x03error forwarding port 2 to pod pod, uid uid: no"`,
+			`82 "\x04\x03\x00"`, `82 "\x05\x03\x00"`,
+		})
+		return c
+	}
+
+	// To connections that have ended, to error channels and to [255, ch] it does
+	// not listen; the others live, and there is no half-close.
+	c := start()
+	c.Write(join(
+		message("\x00to nobody"), message("\x02to nobody"), message("\x01to nobody"), message("\xff\x04"),
+		message("\x04hello"), frame(fin|opPing, ""), frame(fin|opClose, "\x03\xe9"),
+	))
+	// It answers any Close at once with 1000 and the end of the connection: what
+	// the pod says after it is lost. To the pod it is the end of what the client says.
+	equal(t, []string{c.next(t), c.next(t), c.next(t)}, []string{`8a ""`, `88 "\x03\xe8"`, "EOF"})
+	if got := <-heard; got != `"hello", <nil>` {
+		t.Errorf("the pod heard %s", got)
+	}
+	release <- true
+
+	// The connection's end is the same without a word.
+	c = start()
+	c.Conn.(*net.TCPConn).CloseWrite()
+	equal(t, []string{c.next(t), c.next(t)}, []string{`88 "\x03\xe8"`, "EOF"})
+	<-heard
+	release <- true
+}
