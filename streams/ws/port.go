@@ -17,12 +17,18 @@ const (
 	MaxPortsBase64 = 40
 )
 
+// The channels of connection n are 2n plus these.
+const (
+	channelPortData  = 0
+	channelPortError = 1
+)
+
 // ParsePorts reads the values of the query's "ports", each a list with commas.
 // Connection n is to the n-th port, and a port may occur more than once. An
 // error is the client's fault, and says so without its text.
-func ParsePorts(values []string, base64 bool) ([]uint16, error) {
+func ParsePorts(values []string, d Dialect) ([]uint16, error) {
 	most := MaxPorts
-	if base64 {
+	if dialects[d].text {
 		most = MaxPortsBase64
 	}
 	var ports []uint16

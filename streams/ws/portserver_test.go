@@ -121,11 +121,11 @@ func (c *rawClient) next(t testing.TB) string {
 func TestPortSubprotocols(t *testing.T) {
 	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
 	for offered, chosen := range map[string]string{
-		"":                                           "",
-		ws.V4:                                        ws.V4,
-		"v4.base64.channel.k8s.io":                   "v4.base64.channel.k8s.io",
-		"v5.channel.k8s.io, v4.channel.k8s.io":       ws.V4,
-		"v4.base64.channel.k8s.io,v4.channel.k8s.io": "v4.base64.channel.k8s.io",
+		"":                                     "",
+		ws.V4:                                  ws.V4,
+		ws.V4Base64:                            ws.V4Base64,
+		"v5.channel.k8s.io, v4.channel.k8s.io": ws.V4,
+		"v4.base64.channel.k8s.io,v4.channel.k8s.io": ws.V4Base64,
 	} {
 		_, answer := handshake(t, addr, "ports=80", offered)
 		if got := answer.Header.Get("Sec-WebSocket-Protocol"); answer.StatusCode != http.StatusSwitchingProtocols || got != chosen {
@@ -175,11 +175,11 @@ func TestParsePorts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := ws.ParsePorts(q["ports"], false)
+		got, err := ws.ParsePorts(q["ports"], ws.V4Channel)
 		if !slices.Equal(got, c.want) || (err != nil) != (c.want == nil) {
 			t.Errorf("%s: %v, %v", c.query, got, err)
 		}
-		if _, err := ws.ParsePorts(q["ports"], true); (err != nil) != (c.want == nil || len(c.want) > ws.MaxPortsBase64) {
+		if _, err := ws.ParsePorts(q["ports"], ws.V4Base64Channel); (err != nil) != (c.want == nil || len(c.want) > ws.MaxPortsBase64) {
 			t.Errorf("%s, base64: %v", c.query, err)
 		}
 		want := http.StatusSwitchingProtocols
@@ -190,9 +190,9 @@ func TestParsePorts(t *testing.T) {
 			t.Errorf("%s: Kubernetes says %s", c.query, answer.Status)
 		}
 	}
-	for list, base64 := range map[string]bool{most + ",80": false, most64 + ",80": true} {
-		if _, err := ws.ParsePorts([]string{list}, base64); err == nil {
-			t.Errorf("one port too many, base64 %v", base64)
+	for d, list := range map[ws.Dialect]string{ws.V1Channel: most, ws.V4Channel: most, ws.V4Base64Channel: most64} {
+		if _, err := ws.ParsePorts([]string{list, "80"}, d); err == nil {
+			t.Errorf("one port too many, %v", d)
 		}
 	}
 }
@@ -204,7 +204,7 @@ func FuzzPorts(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		values := strings.Split(s, ";")
-		got, err := ws.ParsePorts(values, false)
+		got, err := ws.ParsePorts(values, ws.V4Channel)
 		r := httptest.NewRequest("GET", "/?"+url.Values{"ports": values}.Encode(), nil)
 		r.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
 		options, theirs := requested(r)
@@ -227,7 +227,7 @@ func FuzzPorts(f *testing.F) {
 
 // portSession is a session for which the runtime's server and our sink are held
 // against each other, byte for byte: what the ports say, one after the other.
-func portSession(t *testing.T, ports []uint16, subprotocol string) (theirs, ours []byte) {
+func portSession(t *testing.T, ports []uint16, subprotocol string, d ws.Dialect) (theirs, ours []byte) {
 	text := func(n int) string { // of Data that leaves at once, in one piece
 		return strings.Repeat(fmt.Sprintf("%d.", n), 2500)[:streams.Small+n]
 	}
@@ -255,8 +255,7 @@ func portSession(t *testing.T, ports []uint16, subprotocol string) (theirs, ours
 	}
 
 	w := &writes{}
-	is64 := strings.Contains(subprotocol, "base64")
-	s := ws.NewPortSink(w, ports, is64)
+	s := ws.NewPortSink(w, ports, d)
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -290,19 +289,27 @@ func portSession(t *testing.T, ports []uint16, subprotocol string) (theirs, ours
 // TestPortSinkAsRuntime: our bytes are those of the runtime's server. Nothing
 // says that one connection has ended; when all have, it sends Close 1000.
 func TestPortSinkAsRuntime(t *testing.T) {
-	for subprotocol, most := range map[string]int{"": 3, ws.V4: ws.MaxPorts, "v4.base64.channel.k8s.io": ws.MaxPortsBase64} {
-		for _, count := range []int{1, 2, most} {
+	for _, c := range []struct {
+		subprotocol string
+		d           ws.Dialect
+		most        int
+	}{
+		{"", ws.V1Channel, 3},
+		{ws.V4, ws.V4Channel, ws.MaxPorts},
+		{ws.V4Base64, ws.V4Base64Channel, ws.MaxPortsBase64},
+	} {
+		for _, count := range []int{1, 2, c.most} {
 			ports := make([]uint16, count)
 			for n := range ports {
 				ports[n] = uint16(0x1ffe + n)
 			}
-			theirs, ours := portSession(t, ports, subprotocol)
+			theirs, ours := portSession(t, ports, c.subprotocol, c.d)
 			if !bytes.Equal(theirs, ours) {
 				at := 0
 				for at < min(len(theirs), len(ours)) && theirs[at] == ours[at] {
 					at++
 				}
-				t.Errorf("%q, %d ports, at byte %d of %d: ours %.60q, theirs %.60q", subprotocol, count, at, len(theirs), ours[at:], theirs[at:])
+				t.Errorf("%q, %d ports, at byte %d of %d: ours %.60q, theirs %.60q", c.subprotocol, count, at, len(theirs), ours[at:], theirs[at:])
 			}
 		}
 	}
@@ -316,7 +323,7 @@ func TestPortsBase64Most(t *testing.T) {
 	for n := range ports {
 		ports[n] = uint16(n + 1)
 	}
-	c, _ := handshake(t, addr, portsOf(ports), "v4.base64.channel.k8s.io")
+	c, _ := handshake(t, addr, portsOf(ports), ws.V4Base64)
 	for range 2 * ws.MaxPortsBase64 {
 		c.next(t)
 	}
@@ -325,13 +332,19 @@ func TestPortsBase64Most(t *testing.T) {
 	}
 }
 
-// What the runtime's server does when a connection ends, and when the client
-// closes: to be the same, edge has to do it.
+// What a client meets when a connection ends, and when it closes: at the
+// runtime's server, and at ours before the runtime's SPDY.
 func TestPortEnds(t *testing.T) {
+	for name, server := range portServers {
+		t.Run(name, func(t *testing.T) { testPortEnds(t, server) })
+	}
+}
+
+func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 	release := make(chan bool)
 	heard := make(chan string, 1)
 	start := func() *rawClient {
-		addr := runtimePorts(t, func(p int32, stream io.ReadWriteCloser) error {
+		addr := server(t, func(p int32, stream io.ReadWriteCloser) error {
 			switch p {
 			case 1:
 				return nil
@@ -379,4 +392,58 @@ func TestPortEnds(t *testing.T) {
 	equal(t, []string{c.next(t), c.next(t)}, []string{`88 "\x03\xe8"`, "EOF"})
 	<-heard
 	release <- true
+}
+
+// Where the package doc says that messages mean here what they mean to the
+// runtime's server, they do. A probe follows each.
+func TestPortSourceAsRuntime(t *testing.T) {
+	for _, d := range portDialects[1:] {
+		for name, in := range map[string][]byte{
+			"nothing":           nil,
+			"data":              join(onPort(d, 0, "a"), onPort(d, 2, "b"), onPort(d, 0, "c")),
+			"no payload":        join(message(""), onPort(d, 0, ""), onPort(d, 2, "")),
+			"error channels":    join(onPort(d, 1, "a"), onPort(d, 3, "b")),
+			"unknown channels":  join(onPort(d, 4, "a"), onPort(d, 5, "b"), onPort(d, 79, "c"), onPort(d, 254, "d")),
+			"half-close":        join(onPort(d, 255, "\x00"), message("\xff\x00"), message("\xff\x02")),
+			"binary":            frame(fin|opBinary, string(encoded(d, 2, []byte("b")))),
+			"text":              frame(fin|opText, string(encoded(d, 2, []byte("b")))),
+			"text, not UTF-8":   frame(fin|opText, string(encoded(d, 2, []byte("\xc3")))),
+			"other characters":  frame(fin|opText, "0YQ==\r\n"),
+			"ping and pong":     join(frame(fin|opPing, "p"), frame(fin|opPong, "")),
+			"a large message":   onPort(d, 2, strings.Repeat("large", 20_000)),
+			"an unmasked frame": []byte("\x82\x02\x00a"),
+		} {
+			in = join(in, onPort(d, 0, "probe"), onPort(d, 2, "probe"), frame(fin|opClose, "\x03\xe8"))
+			type heard struct {
+				port int32
+				b    string
+			}
+			heardc := make(chan heard, 2)
+			addr := runtimePorts(t, func(p int32, stream io.ReadWriteCloser) error {
+				b, err := io.ReadAll(stream)
+				heardc <- heard{p, string(b)}
+				return err
+			})
+			c, _ := handshake(t, addr, "ports=1,2", d.String())
+			for range 4 { // before that, it could miss what comes
+				c.next(t)
+			}
+			c.Write(in)
+			var want, got [2]string
+			for range want {
+				h := <-heardc
+				want[h.port-1] = h.b
+			}
+			for _, l := range readPorts(t, split(in), 2, d).lines {
+				var n int
+				var b string
+				if found, _ := fmt.Sscanf(l, "data %d %q", &n, &b); found == 2 {
+					got[n] += b
+				}
+			}
+			if got != want {
+				t.Errorf("%s, %v: %.100q, to the runtime %.100q", name, d, got, want)
+			}
+		}
+	}
 }
