@@ -125,6 +125,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 	c.(*net.TCPConn).CloseWrite()
 	upConn.(*net.TCPConn).CloseWrite()
 	c.SetReadDeadline(time.Now().Add(time.Second))
+	upConn.SetReadDeadline(time.Now().Add(time.Second))
 	loops.Wait()
 	return nil
 }
