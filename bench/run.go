@@ -7,13 +7,10 @@ import (
 	"time"
 )
 
-// Warm-up of a long-lived proxy: enough for its pools, and for TLS records to grow.
-const (
-	warmVolume = 16 << 20
-	warmWrite  = 32 << 10
-)
+// warmVolume goes through a long-lived proxy, either way, before it is measured: enough for its pools. In bytes.
+const warmVolume = 16 << 20
 
-// measureAll runs every experiment on every proxy, proxies taking turns, and leaves no process behind.
+// measureAll runs every experiment on every proxy and every pair, in turns, and leaves no process behind.
 func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, error) {
 	l, err := openLab(ctx, s.Edge)
 	if err != nil {
@@ -25,6 +22,9 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 		return nil, err
 	}
 	if err := measureIdle(ctx, l, s, r, progress); err != nil {
+		return nil, err
+	}
+	if err := measurePairs(ctx, l, s, r, progress); err != nil {
 		return nil, err
 	}
 	r.finish(time.Now())
@@ -40,10 +40,8 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 			return err
 		}
 		defer p.stop()
-		for _, warm := range []experiment{downExperiment(warmVolume, warmWrite), upExperiment(warmVolume, warmWrite)} {
-			if _, err := warm.turn(ctx, p); err != nil {
-				return err
-			}
+		if err := p.warm(ctx); err != nil {
+			return err
 		}
 		proxies = append(proxies, p)
 	}
@@ -55,9 +53,18 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 				if err != nil {
 					return err
 				}
-				r.add(p.name, readings)
-				printProgress(progress, round, s.Rounds, p.name, readings)
+				r.add(p.label, readings)
+				printProgress(progress, round, s.Rounds, p.label, readings)
 			}
+		}
+	}
+	return nil
+}
+
+func (p *proxy) warm(ctx context.Context) error {
+	for _, e := range []experiment{downExperiment(warmVolume, maxWrite), upExperiment(warmVolume, maxWrite)} {
+		if _, err := e.turn(ctx, p); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -77,8 +84,8 @@ func measureIdle(ctx context.Context, l *lab, s settings, r *report, progress io
 			if err != nil {
 				return err
 			}
-			r.add(p.name, readings)
-			printProgress(progress, round, s.IdleRounds, p.name, readings)
+			r.add(p.label, readings)
+			printProgress(progress, round, s.IdleRounds, p.label, readings)
 		}
 	}
 	return nil
