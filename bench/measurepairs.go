@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 )
 
-// measurePairs gives each pair its turns, each after the relay that it is divided by.
+// measurePairs gives each pair its turns, soon after those of the relay that it is divided by.
 func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
-	lanes, err := l.startLanes(ctx, s.Pairs)
+	lanes, err := l.startLanes(ctx, s)
+	for _, lane := range lanes {
+		defer lane.stop()
+	}
 	if err != nil {
 		return err
 	}
@@ -37,46 +41,41 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 	return nil
 }
 
-// startLanes starts what the named pairs need, a process per kind, and sends warm-up through each lane.
-// Pairs stand behind their relay. The processes end with the lab.
-func (l *lab) startLanes(ctx context.Context, names []string) ([]lane, error) {
-	running := map[string]*proxy{}
-	start := func(kind string, start starter, client dialect, label string) (*proxy, error) {
-		if running[kind] == nil {
+// startLanes starts what the pairs need, one process of each kind, and warms up each lane: one that cannot
+// be measured ends the run here. Pairs follow their relay. The caller stops the lanes, also after an error.
+func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err error) {
+	running := map[string]proxy{}
+	start := func(kind string, start starter, client dialect, label, relay string) error {
+		p, ok := running[kind]
+		if !ok {
 			process, address, err := start(ctx, l)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", label, err)
+				return fmt.Errorf("%s: %w", label, err)
 			}
-			running[kind] = &proxy{process: process, target: l.target(address)}
+			p = proxy{process: process, target: l.target(address)}
+			running[kind] = p
 		}
-		p := *running[kind]
 		p.client, p.label = client, label
-		return &p, p.warm(ctx)
+		lanes = append(lanes, lane{proxy: &p, relay: relay})
+		return p.warm(ctx, s)
 	}
-	var relays []lane
-	behind := map[string][]lane{}
-	for _, name := range names {
-		pair, _ := pairNamed(name)
-		relay := relayName(pair.relay)
-		if behind[relay] == nil {
-			p, err := start("relay", startRole("relay"), pair.relay, relay)
-			if err != nil {
-				return nil, err
-			}
-			relays = append(relays, lane{proxy: p})
+	relay := ""
+	for _, pair := range pairs {
+		if !slices.Contains(s.Pairs, pair.name()) {
+			continue
 		}
-		p, err := start(pair.mode(), startEdge(pair.mode()), pair.client, name)
-		if err != nil {
-			return nil, err
+		if relay != relayName(pair.relay) {
+			relay = relayName(pair.relay)
+			if err := start("relay", startRole("relay"), pair.relay, relay, ""); err != nil {
+				return lanes, err
+			}
+		}
+		if err := start(pair.mode(), startEdge(pair.mode()), pair.client, pair.name(), relay); err != nil {
+			return lanes, err
 		}
 		if err := l.checkSpoken(ctx, pair); err != nil {
-			return nil, err
+			return lanes, err
 		}
-		behind[relay] = append(behind[relay], lane{proxy: p, relay: relay})
-	}
-	var lanes []lane
-	for _, relay := range relays {
-		lanes = append(append(lanes, relay), behind[relay.label]...)
 	}
 	return lanes, nil
 }

@@ -1,9 +1,5 @@
 package main
 
-import (
-	"slices"
-)
-
 // Every dialect in which a client may come. WebSocket's are named by their subprotocol.
 var (
 	execV1       = execOver("exec/channel", subprotocolV1, false, false)
@@ -27,11 +23,11 @@ const (
 // pair is what a client speaks to edge and what edge speaks upstream.
 type pair struct {
 	client dialect
-	spoken string  // upstream
-	relay  dialect // in which the relay does the same work, between the same two
+	spoken string  // by edge, to upstream
+	relay  dialect // what the relay carries, opaquely, to be compared with
 }
 
-// pairs are all that can be measured, beside the relay that each is divided by: see the package's doc.
+// pairs are all that can be measured, in the order of their turns. Those with the same relay stand together.
 var pairs = []pair{
 	{execV5, spokenSPDY, execV4},
 	{execV4, spokenSPDY, execV4},
@@ -77,14 +73,6 @@ func pairNames() []string {
 		all = append(all, p.name())
 	}
 	return all
-}
-
-func pairNamed(name string) (pair, bool) {
-	i := slices.IndexFunc(pairs, func(p pair) bool { return p.name() == name })
-	if i < 0 {
-		return pair{}, false
-	}
-	return pairs[i], true
 }
 
 // lane is what takes turns among pairs: a pair, or the relay that pairs are divided by.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,7 @@ func TestClientsSpeakWhatUpstreamSpeaks(t *testing.T) {
 					t.Error(err)
 				}
 			}
+			checkFailures(t, p)
 			for _, spoken := range []string{spokenSPDY, spokenV5, spokenTunnel, spokenOther} {
 				err := l.checkSpoken(t.Context(), pair{client: test.client, spoken: spoken})
 				if (err == nil) != (spoken == test.spoken) {
@@ -52,6 +54,38 @@ func TestClientsSpeakWhatUpstreamSpeaks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkFailures expects the client to notice what would make a broken proxy look fast.
+func checkFailures(t *testing.T, p *proxy) {
+	t.Helper()
+	if _, err := p.open(t.Context(), work{command: []string{"sh"}}); err == nil || !strings.Contains(err.Error(), errCommand.Error()) {
+		t.Errorf("a command that fails: %v", err)
+	}
+	for _, test := range []struct {
+		command string
+		receive int64
+		err     error
+	}{
+		{"download 4 4", 5, errEarlyEnd},
+		{"download 4 4", 3, errSurplus},
+		{"download 4 2", 2, errSurplus},
+	} {
+		s, err := p.open(t.Context(), work{command: strings.Fields(test.command)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = s.begin(); err == nil {
+			err = s.receive(test.receive)
+		}
+		if err == nil {
+			err = s.finish()
+		}
+		s.close()
+		if forgiven := p.client.forward && err == nil && test.receive == 2; !forgiven && !errors.Is(err, test.err) {
+			t.Errorf("%d bytes of %s: %v, want %v", test.receive, test.command, err, test.err)
+		}
 	}
 }
 
@@ -122,13 +156,23 @@ func TestPairsAreEveryClientTimesEveryUpstream(t *testing.T) {
 	clients := []dialect{execV1, execBase64, execV4, execV4Base64, execV5, execSPDY, forwardV4, forwardSPDY, forwardTunnel}
 	for _, client := range clients {
 		for _, upstream := range spoken[client.forward] {
-			p, ok := pairNamed(client.name + "/" + upstream)
-			if !ok || p.relay.forward != client.forward {
-				t.Errorf("%s over %s: %+v", client.name, upstream, p.name())
+			if name := client.name + "/" + upstream; !slices.Contains(pairNames(), name) {
+				t.Errorf("no %s", name)
 			}
+		}
+	}
+	var relays []string
+	for _, p := range pairs {
+		relays = append(relays, p.relay.name)
+		if p.relay.forward != p.client.forward {
+			t.Errorf("%s is divided by %s", p.name(), p.relay.name)
 		}
 	}
 	if len(pairs) != 2*len(clients) {
 		t.Errorf("%d pairs", len(pairs))
+	}
+	relays = slices.Compact(relays)
+	if slices.Sort(relays); len(slices.Compact(relays)) != len(relays) {
+		t.Errorf("pairs of a relay stand apart: %q", relays)
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// warmVolume goes through a long-lived proxy, either way, before it is measured: enough for its pools. In bytes.
+// warmVolume is the most that goes through a long-lived proxy, either way, before it is measured: enough for
+// its pools. In bytes.
 const warmVolume = 16 << 20
 
 // measureAll runs every experiment on every proxy and every pair, in turns, and leaves no process behind.
@@ -18,13 +19,13 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 	}
 	defer l.close()
 	r := &report{Started: time.Now(), Machine: describeMachine(), Settings: s}
+	if err := measurePairs(ctx, l, s, r, progress); err != nil { // first: it soon ends for a pair that edge lacks
+		return nil, err
+	}
 	if err := measureCPU(ctx, l, s, r, progress); err != nil {
 		return nil, err
 	}
 	if err := measureIdle(ctx, l, s, r, progress); err != nil {
-		return nil, err
-	}
-	if err := measurePairs(ctx, l, s, r, progress); err != nil {
 		return nil, err
 	}
 	r.finish(time.Now())
@@ -40,7 +41,7 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 			return err
 		}
 		defer p.stop()
-		if err := p.warm(ctx); err != nil {
+		if err := p.warm(ctx, s); err != nil {
 			return err
 		}
 		proxies = append(proxies, p)
@@ -61,8 +62,9 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 	return nil
 }
 
-func (p *proxy) warm(ctx context.Context) error {
-	for _, e := range []experiment{downExperiment(warmVolume, maxWrite), upExperiment(warmVolume, maxWrite)} {
+func (p *proxy) warm(ctx context.Context, s settings) error {
+	volume := min(warmVolume, s.transferSize(maxWrite))
+	for _, e := range []experiment{downExperiment(volume, maxWrite), upExperiment(volume, maxWrite)} {
 		if _, err := e.turn(ctx, p); err != nil {
 			return err
 		}

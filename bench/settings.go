@@ -41,11 +41,11 @@ func defaultSettings() settings {
 		Proxies:    peerNames(),
 		Pairs:      pairNames(),
 		Rounds:     5,
-		Volume:     256 << 20,
+		Volume:     128 << 20,
 		Writes:     80_000,
 		Down:       []int{32 << 10, 4 << 10, 100},
 		Up:         []int{32 << 10},
-		Keystrokes: 10_000,
+		Keystrokes: 5_000,
 		IdleRounds: 3,
 		Sessions:   1000,
 		Settle:     5 * time.Second,
@@ -57,7 +57,7 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // an error is one line, which the caller prints
 	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order in which they take turns; empty for none")
-	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge: a client's, and what edge speaks upstream; empty for none")
+	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge, as exec/v5/spdy; empty for none")
 	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair at every measure of CPU")
 	fs.Int64Var(&s.Volume, "volume", s.Volume, "bytes of one transfer")
 	fs.Int64Var(&s.Writes, "writes", s.Writes, "most writes of one transfer, whatever its volume")

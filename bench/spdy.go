@@ -36,7 +36,7 @@ func execOverSPDY(name string) dialect {
 		if err != nil {
 			return nil, err
 		}
-		return overSPDY(ctx, conn, func(c httpstream.Connection) (*streamConn, error) { return openExec(c, w) })
+		return overSPDY(ctx, conn, func(c *streamConn) error { return c.openExec(w) })
 	}}
 }
 
@@ -46,7 +46,7 @@ func forwardOverSPDY(name string) dialect {
 		if err != nil {
 			return nil, err
 		}
-		return overSPDY(ctx, conn, openForward)
+		return overSPDY(ctx, conn, (*streamConn).openForward)
 	}}
 }
 
@@ -56,7 +56,7 @@ func forwardOverTunnel(name string) dialect {
 		if err != nil {
 			return nil, err
 		}
-		return overSPDY(ctx, portforward.NewTunnelingConnection("bench", conn), openForward)
+		return overSPDY(ctx, portforward.NewTunnelingConnection("bench", conn), (*streamConn).openForward)
 	}}
 }
 
@@ -109,63 +109,69 @@ type streamConn struct {
 	status         bool // fault says a Status at the end, always; otherwise text, if there is a failure
 }
 
+// quietConn closes without an error, also a second time: spdystream keeps one for a second, in case that
+// somebody asks.
+type quietConn struct{ net.Conn }
+
+func (c quietConn) Close() error {
+	_ = c.Conn.Close()
+	return nil
+}
+
 // overSPDY takes conn, whatever comes of it.
-func overSPDY(ctx context.Context, conn net.Conn, open func(httpstream.Connection) (*streamConn, error)) (io.ReadWriteCloser, error) {
+func overSPDY(ctx context.Context, conn net.Conn, open func(*streamConn) error) (io.ReadWriteCloser, error) {
+	conn = quietConn{conn}
 	session, err := spdy.NewClientConnection(conn)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	cleanup := streamConn{conn: conn, spdy: session}
-	stop := context.AfterFunc(ctx, func() { _ = cleanup.Close() })
-	defer stop()
-	c, err := open(session)
-	if err != nil {
-		_ = cleanup.Close()
+	c := &streamConn{conn: conn, spdy: session}
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	if err := open(c); err != nil {
+		_ = c.Close()
 		return nil, errors.Join(err, ctx.Err())
 	}
-	c.conn, c.spdy = conn, session
 	return c, nil
 }
 
 // openExec opens the streams that the query of exec asks for. The server starts when it has them all.
-func openExec(c httpstream.Connection, w work) (_ *streamConn, err error) {
-	s := &streamConn{status: true}
+func (c *streamConn) openExec(w work) (err error) {
+	c.status = true
 	streams := []struct {
 		kind string
 		to   *httpstream.Stream
-	}{{"error", &s.fault}, {"stdin", &s.in}, {"stdout", &s.out}, {"stderr", new(httpstream.Stream)}}
+	}{{"error", &c.fault}, {"stdin", &c.in}, {"stdout", &c.out}, {"stderr", new(httpstream.Stream)}}
 	if w.tty {
 		streams[3].kind = "resize"
 	}
 	for _, stream := range streams {
-		if *stream.to, err = c.CreateStream(http.Header{headerStreamType: {stream.kind}}); err != nil {
-			return nil, fmt.Errorf("bench: open %s: %w", stream.kind, err)
+		if *stream.to, err = c.spdy.CreateStream(http.Header{headerStreamType: {stream.kind}}); err != nil {
+			return fmt.Errorf("bench: open %s: %w", stream.kind, err)
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // openForward opens the two streams of one connection.
-func openForward(c httpstream.Connection) (_ *streamConn, err error) {
-	s := &streamConn{}
+func (c *streamConn) openForward() (err error) {
 	header := http.Header{}
 	header.Set(headerPort, forwardPort)
 	header.Set(headerRequestID, "0")
 	header.Set(headerStreamType, "error")
-	if s.fault, err = c.CreateStream(header); err != nil {
-		return nil, fmt.Errorf("bench: open an error stream: %w", err)
+	if c.fault, err = c.spdy.CreateStream(header); err != nil {
+		return fmt.Errorf("bench: open an error stream: %w", err)
 	}
-	if err := s.fault.Close(); err != nil { // it is upstream's to write
-		return nil, fmt.Errorf("bench: half-close an error stream: %w", err)
+	if err := c.fault.Close(); err != nil { // it is upstream's to write
+		return fmt.Errorf("bench: half-close an error stream: %w", err)
 	}
 	header = header.Clone()
 	header.Set(headerStreamType, "data")
-	if s.out, err = c.CreateStream(header); err != nil {
-		return nil, fmt.Errorf("bench: open a data stream: %w", err)
+	if c.out, err = c.spdy.CreateStream(header); err != nil {
+		return fmt.Errorf("bench: open a data stream: %w", err)
 	}
-	s.in = s.out
-	return s, nil
+	c.in = c.out
+	return nil
 }
 
 // Write sends one frame.
