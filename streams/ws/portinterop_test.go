@@ -298,7 +298,7 @@ func FuzzPortSource(f *testing.F) {
 		f.Add(b, byte(capturedPorts), false)
 		f.Add(b, byte(1), true)
 	}
-	seed(f, add)
+	seed(f, false, add)
 	for _, c := range portCaptures {
 		b, err := os.ReadFile(filepath.Join("testdata", c.file))
 		if err != nil {
