@@ -2,11 +2,11 @@ package bridge_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -29,10 +29,13 @@ var endings = []ending{
 	{"failure", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
 		c.doUntil(ctx, w.edge, command{stdin: strings.NewReader("failure")})
 	}},
-	{"unread stdin", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
-		c.doUntil(ctx, w.edge, command{stdin: strings.NewReader("failure" + noise(256<<10))})
-	}},
-	{"client gone", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
+	{"client gone", func(ctx context.Context, t *testing.T, w *world, c execClient) {
+		if !c.websocket { // client-go's own end within its opens takes 30 s
+			conn := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
+			open(t, conn.framer(), "error", "stdin", "stdout", "stderr")
+			conn.Close()
+			return
+		}
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
 		r, pw := io.Pipe()
@@ -93,7 +96,7 @@ func endingProcess(p *process) error {
 }
 
 // TestNothingIsLeft: after a thousand sessions of mixed outcome, on every dialect
-// pair, no goroutine of edge's and no descriptor is left.
+// pair, no goroutine and no descriptor of edge's is left. It starts no process.
 func TestNothingIsLeft(t *testing.T) {
 	const sessions, atOnce = 1000, 16
 	api := (&apiServer{run: endingProcess, forward: channelPorts}).start(t)
@@ -119,39 +122,37 @@ func TestNothingIsLeft(t *testing.T) {
 			w.eventually("the end of all sessions", func() bool { return w.handler.Running() == 0 })
 		}
 	}
-	run(0, 100) // what is made once
-	settle(t, worlds)
-	before := descriptors(t)
 	run(0, sessions)
-	settle(t, worlds)
-	worlds[0].eventually("no goroutine of a session", func() bool { return sessionGoroutines() == "" })
-	var after int
-	worlds[0].eventually("no descriptor", func() bool {
-		after = descriptors(t)
-		return after <= before
-	})
-	t.Logf("%d descriptors before, %d after", before, after)
-}
-
-// settle waits for the runtime's and the clients' own ends.
-func settle(t *testing.T, worlds []*world) {
-	t.Helper()
-	time.Sleep(runtimePatience)
 	for _, w := range worlds {
 		w.handler.Close()
+		w.eventually("no socket of edge's", func() bool { return edgeSockets(t, w) == 0 })
+		w.eventually("no goroutine of a session", func() bool { return sessionGoroutines() == "" })
 	}
 }
 
-func descriptors(t *testing.T) int {
+// edgeSockets counts edge's own ends of connections, towards clients and towards
+// the API server. All peers are in this process too, and some keep theirs: a
+// container runtime whose client is gone may wait for ever.
+func edgeSockets(t *testing.T, w *world) (open int) {
 	t.Helper()
-	all, err := os.ReadDir(filepath.Join("/proc", "self", "fd"))
-	if errors.Is(err, os.ErrNotExist) {
-		return 0
-	}
+	table, err := os.ReadFile("/proc/self/net/tcp")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(all)
+	port := func(s *httptest.Server) string {
+		return fmt.Sprintf(":%04X", s.Listener.Addr().(*net.TCPAddr).Port)
+	}
+	const listening = "0A"
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line) // proc(5): 1 local, 2 remote, 3 state, 9 inode; 0: nobody has it open
+		if len(f) < 10 || f[3] == listening || f[9] == "0" {
+			continue
+		}
+		if strings.HasSuffix(f[1], port(w.edge)) || strings.HasSuffix(f[2], port(w.api)) {
+			open++
+		}
+	}
+	return open
 }
 
 // ours is a stack frame of edge's relay.
