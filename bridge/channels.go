@@ -1,6 +1,9 @@
 package bridge
 
 import (
+	"sync"
+	"time"
+
 	"edge/streams"
 	"edge/streams/spdy"
 )
@@ -14,6 +17,28 @@ type channels struct {
 
 	closed bool // by the client
 	code   uint32
+
+	unanswered int // streams that upstream has not accepted yet
+	answered   chan struct{}
+	answer     func() // closes answered, once
+}
+
+func newChannels(connections int, sink streams.Sink, table *spdy.Table) *channels {
+	c := &channels{sink: sink, table: table, unanswered: 2 * connections, answered: make(chan struct{})}
+	c.answer = sync.OnceFunc(func() { close(c.answered) })
+	return c
+}
+
+// awaitOpen waits, for a client that left, until upstream has every stream: a
+// container runtime whose client is gone within its opens keeps some of their
+// goroutines for ever (cri-streaming's httpStreamReceived).
+func (c *channels) awaitOpen(most time.Duration) {
+	late := time.NewTimer(most)
+	defer late.Stop()
+	select {
+	case <-c.answered:
+	case <-late.C:
+	}
 }
 
 // fromClient keeps the client's Close to itself.
@@ -25,13 +50,20 @@ func (c *channels) fromClient(f *streams.Frame) (forward bool, err error) {
 	return true, nil
 }
 
-// toClient looks for the end of the last connection.
+// toClient looks for the answers to the opens, and for the end of the last
+// connection.
 func (c *channels) toClient(f *streams.Frame) (forward bool, err error) {
-	if f.Kind != streams.HalfClose && f.Kind != streams.Reset {
+	switch f.Kind {
+	case streams.Accept:
+		if c.unanswered--; c.unanswered == 0 {
+			c.answer()
+		}
+	case streams.HalfClose, streams.Reset:
+		if c.table.Len() == 0 {
+			return false, errCompleted
+		}
+	case streams.Data:
 		return true, nil
-	}
-	if c.table.Len() == 0 {
-		return false, errCompleted
 	}
 	return false, nil
 }

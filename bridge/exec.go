@@ -217,7 +217,7 @@ func (e *execSession) isWhole() bool {
 
 // sayGoodbye tells the client the outcome, Status last, and ends the write
 // side. From then on the input loop waits at most linger for the client to close.
-// The writes have no deadline: a client that is slow to read loses nothing.
+// A client that is slow to read loses nothing, but it must read.
 func (e *execSession) sayGoodbye(status []byte) {
 	e.up.shut()
 	cause := e.cause()
@@ -232,6 +232,7 @@ func (e *execSession) sayGoodbye(status []byte) {
 	case e.closeCodes && errors.As(cause, &breach):
 		e.output.say(streams.Frame{Kind: streams.Close, Code: breach.closeCode()})
 	default:
+		e.down.conn.SetWriteDeadline(time.Now().Add(stall))
 		if len(status) == 0 {
 			status = encodeStatus(unknownOutcome(cause))
 		}

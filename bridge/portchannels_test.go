@@ -198,4 +198,5 @@ func TestPortChannelsRefusals(t *testing.T) {
 		t.Error(resp.Status, resp.Header)
 	}
 	c.Close()
+	w.ended(1)
 }

@@ -47,8 +47,8 @@ func (s *rawSource) close() {
 	}
 }
 
-// stall bounds one write of a protocol that edge does not read: without pings
-// nothing else would tell that the client is gone while upstream takes no bytes.
+// stall bounds one write of a protocol that edge does not read, and an exec's
+// last words: nothing else would tell of a client that is there and takes no bytes.
 const stall = 10 * time.Minute
 
 // A rawSink writes them, at once.

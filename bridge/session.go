@@ -155,6 +155,7 @@ func (s *session) finish() {
 		"verb", s.target.verb,
 		"namespace", s.target.namespace,
 		"pod", s.target.pod,
+		"proxied", s.target.via(),
 		"downstream", s.downstream,
 		"upstream", s.upstream,
 		"bytesUp", s.down.in.Load(),

@@ -38,6 +38,14 @@ func (t target) isTerminal() bool {
 	return t.isStream() && (t.verb == verbExec || t.verb == verbAttach)
 }
 
+// via is how the log says by which proxy a target is reached; "" if by none.
+func (t target) via() string {
+	if t.proxied == "" {
+		return ""
+	}
+	return t.proxied + "/" + t.proxy
+}
+
 // attributes are what an API server asks its authorizer for such a request with
 // this verb. For the WebSocket that it is, a GET, it would ask get, on a proxy in
 // every release: a review for create is what makes up for it.

@@ -63,6 +63,9 @@ func (t *twoWay) runFromClient() {
 	t.lingerOn(t.up.conn, t.down.conn)
 	t.up.conn.SetWriteDeadline(time.Now().Add(t.linger)) // what the client said last
 	t.fromClient.flush()
+	if t.channels != nil {
+		t.channels.awaitOpen(t.linger)
+	}
 	if t.fromClient.broken == nil && t.upCloser != nil {
 		t.upCloser.WriteClose(streams.CloseNormal)
 	}
@@ -75,6 +78,9 @@ func (t *twoWay) runToClient() {
 		see = t.channels.toClient
 	}
 	err := t.toClient.run(see)
+	if t.channels != nil {
+		t.channels.answer() // none will come
+	}
 	if err != errCompleted {
 		err = upstreamError(err)
 	}

@@ -174,7 +174,7 @@ func (p pair) relayPorts(s *session) {
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.ports), p.version), sink
 		forward.toClient.src = spdy.NewPortsSource(upReader, upReply, &table)
 		forward.fromClient.sink = spdy.NewPortsSink(upWriter, &table)
-		forward.channels = &channels{sink: sink, table: &table}
+		forward.channels = newChannels(len(p.ports), sink, &table)
 		forward.downCloser = forward.channels
 		forward.toClient.broken = sink.Start()
 		forward.fromClient.broken = spdy.OpenPorts(upWriter, &table, p.ports)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/term"
 
@@ -77,7 +78,9 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return usageError{err}
 	}
-	reviews, err := authorization.NewForConfig(upstream)
+	unthrottled := rest.CopyConfig(upstream)
+	unthrottled.QPS = -1 // a user waits; reviews are cached, and the API server has limits of its own
+	reviews, err := authorization.NewForConfig(unthrottled)
 	if err != nil {
 		return usageError{err}
 	}

@@ -47,7 +47,7 @@ func (s *ExecClientSource) Next() (streams.Frame, error) {
 // own, masked: the payload of a large frame is overwritten.
 type ExecClientSink struct {
 	channelSink
-	halfClose bool // the end of stdin can be said
+	halfClose bool // the end of stdin can be said, once
 }
 
 // NewExecClientSink writes a client's frames to w, beginning after the handshake.
@@ -76,7 +76,8 @@ func (s *ExecClientSink) Write(f streams.Frame) error {
 	switch {
 	case f.Kind == streams.Resize:
 		return s.message(channelResize, f.Buf, f.Off)
-	case f.Kind == streams.HalfClose && role == streams.Stdin && s.halfClose:
+	case (f.Kind == streams.HalfClose || f.Kind == streams.Reset) && role == streams.Stdin && s.halfClose:
+		s.halfClose = false
 		b := [streams.Headroom + 1]byte{streams.Headroom: channelStdin}
 		return s.message(channelClose, b[:], streams.Headroom)
 	case f.Kind == streams.Close:

@@ -61,6 +61,11 @@ func TestExecClientSink(t *testing.T) {
 			want: []string{"\x82\x02\x00a", "\x88\x02\x03\xe8"},
 			v5:   []string{"\x82\x02\x00a", "\x82\x02\xff\x00", "\x88\x02\x03\xe8"},
 		},
+		{
+			name: "a reset ends stdin, and stdin ends once",
+			in:   []streams.Frame{say(streams.Reset, streams.Stdin, ""), say(streams.HalfClose, streams.Stdin, ""), say(streams.Reset, streams.Stdin, "")},
+			v5:   []string{"\x82\x02\xff\x00"},
+		},
 		{name: "half-close without room", in: []streams.Frame{{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}}}, v5: []string{"\x82\x02\xff\x00"}},
 		{name: "close without a code", in: []streams.Frame{closing(0)}, want: []string{"\x88\x00"}},
 		{
@@ -74,7 +79,7 @@ func TestExecClientSink(t *testing.T) {
 		{
 			name: "what cannot be said",
 			in: []streams.Frame{
-				say(streams.HalfClose, streams.Terminal, ""), say(streams.HalfClose, streams.Stdout, ""), say(streams.Reset, streams.Stdin, ""),
+				say(streams.HalfClose, streams.Terminal, ""), say(streams.HalfClose, streams.Stdout, ""), say(streams.Reset, streams.Stdout, ""),
 				say(streams.Open, streams.Port, "a"), say(streams.Accept, streams.Port, "a"), say(streams.Headers, streams.Port, "a"),
 				say(streams.Status, streams.Error, "{}"), stdout("a"), stdout(big), stderr("a"), say(streams.Data, streams.Port, big), flush,
 			},

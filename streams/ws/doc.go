@@ -140,8 +140,8 @@
 //	in:  Status       message on channel 3      the same
 //	in:  Close        Close, then io.EOF        the same
 //	in:  TCP's end    io.EOF without a Close    the same
-//	out: HalfClose    dropped                   [255, 0] for stdin; others dropped
-//	out: Reset        dropped                   dropped
+//	out: HalfClose,   dropped                   [255, 0] for stdin, once; others
+//	     Reset                                  dropped
 //	out: Resize       message on channel 4      the same
 //	out: Close        Close with the code,      the same
 //	                  nothing after it

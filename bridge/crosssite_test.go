@@ -1,0 +1,143 @@
+package bridge_test
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"edge/bridge"
+)
+
+// TestCrossSiteWebSocket is the row of the attack corpus: a page of an Origin
+// that is not allowed opens no WebSocket, in any dialect, whatever the credential;
+// a null Origin is nobody's. Nothing of it goes upstream.
+func TestCrossSiteWebSocket(t *testing.T) {
+	api := &apiServer{run: exit7, forward: channelPorts, rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
+	w := newWorld(t, api.start(t), func(cfg *bridge.Config) {
+		cfg.AllowedOrigins = []string{"https://console.example.com", "https://*.apps.example.com"}
+	})
+	allowed := [][]string{
+		nil, // no browser
+		{"Origin: https://edge.example"},
+		{"Origin: https://console.example.com"},
+		{"Origin: https://CONSOLE.example.com:443"},
+		{"Origin: https://a.apps.example.com"},
+	}
+	refused := [][]string{
+		{"Origin: null"},
+		{"Origin: "},
+		{"Origin: https://evil.example"},
+		{"Origin: https://console.example.com.evil.example"},
+		{"Origin: https://evilconsole.example.com"},
+		{"Origin: https://console.example.com:8443"},
+		{"Origin: http://console.example.com"},
+		{"Origin: https://apps.example.com"},
+		{"Origin: https://evil-apps.example.com"},
+		{"Origin: https://edge.example", "Origin: https://evil.example"},
+		{"Origin: https://edge.example, https://evil.example"},
+	}
+	dialects := map[string][]string{
+		"v5":           askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io"),
+		"v4":           askWebSocket(execPath, "Sec-WebSocket-Protocol: v4.channel.k8s.io"),
+		"v4 base64":    askWebSocket(execPath, "Sec-WebSocket-Protocol: v4.base64.channel.k8s.io"),
+		"unnamed":      askWebSocket(execPath),
+		"tunnel":       upgrades["tunnel"],
+		"port-forward": askWebSocket(forwardPath+"?ports=80", "Sec-WebSocket-Protocol: v4.channel.k8s.io"),
+		"opaque":       upgrades["opaque"],
+	}
+	for dialect, ask := range dialects {
+		for _, origin := range refused {
+			c := dialRaw(t, w.edge)
+			c.ask("", slices.Concat(ask, origin)...)
+			if resp := c.answer(); resp.StatusCode != http.StatusForbidden {
+				t.Errorf("%s, %q: %s", dialect, origin, resp.Status)
+			}
+			c.Close()
+		}
+	}
+	if seen := api.requests(); len(seen) > 0 {
+		t.Fatalf("upstream saw %s", seen[0].URL)
+	}
+	sessions := 0
+	for dialect, ask := range dialects {
+		want := http.StatusSwitchingProtocols
+		if dialect == "opaque" {
+			want = http.StatusTeapot // upstream's own answer
+		}
+		for _, origin := range allowed {
+			c := dialRaw(t, w.edge)
+			c.ask("", slices.Concat(ask, origin)...)
+			if resp := c.answer(); resp.StatusCode != want {
+				t.Errorf("%s, %q: %s", dialect, origin, resp.Status)
+			}
+			c.Close()
+			if want == http.StatusSwitchingProtocols {
+				sessions++
+				w.ended(sessions)
+			}
+		}
+	}
+}
+
+// TestNodesProxyExec is the row of the attack corpus: an exec that goes by the
+// API server's proxy to a kubelet, or to a pod, is a GET for which the API server
+// asks no more than get. edge takes it for the exec that it is: a review for
+// create goes before it, the log names it, and SPDY has no way there.
+func TestNodesProxyExec(t *testing.T) {
+	for path, asks := range map[string]string{
+		"/api/v1/nodes/n1/proxy/exec/default/web/c?command=sh":                             "jane: create nodes/proxy /n1",
+		"/api/v1/nodes/n1:10250/proxy/attach/default/web/c":                                "jane: create nodes/proxy /n1:10250",
+		"/api/v1/nodes/https:n1:10250/proxy/exec/default/web/uid/c":                        "jane: create nodes/proxy /https:n1:10250",
+		"/api/v1/nodes/n1/proxy/portForward/default/web?port=80":                           "jane: create nodes/proxy /n1",
+		"/api/v1/namespaces/kube-system/pods/https:agent:10250/proxy/exec/default/web/c":   "jane: create pods/proxy kube-system/https:agent:10250",
+		"/api/v1/namespaces/kube-system/pods/https:agent:10250/proxy/attach/default/web/c": "jane: create pods/proxy kube-system/https:agent:10250",
+	} {
+		t.Run(path, func(t *testing.T) {
+			v := &reviews{deny: forbidden}
+			api := &apiServer{rest: echo}
+			w := newWorld(t, api.start(t), v.use)
+			c := dialRaw(t, w.edge)
+			c.ask("", askWebSocket(path, "Sec-WebSocket-Protocol: v4.channel.k8s.io")...)
+			if resp := c.answer(); resp.StatusCode != http.StatusForbidden {
+				t.Errorf("denied, and answered by %s", resp.Status)
+			}
+			if asked := v.take(); asked != asks {
+				t.Errorf("reviewed %q, not %q", asked, asks)
+			}
+			c = dialRaw(t, w.edge)
+			c.ask("", askSPDY(path, "v4.channel.k8s.io")...)
+			if resp := c.answer(); resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("SPDY is answered by %s", resp.Status)
+			}
+			if seen := api.requests(); len(seen) > 0 {
+				t.Fatalf("upstream saw %s %s", seen[0].Method, seen[0].URL)
+			}
+
+			v.mu.Lock()
+			v.deny = nil
+			v.mu.Unlock()
+			c = dialRaw(t, w.edge)
+			c.ask("", askWebSocket(path)...)
+			if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatalf("allowed, and answered by %s", resp.Status)
+			}
+			c.Close()
+			if line := w.ended(1); !containsAll(line, "namespace=default", "pod=web", "proxied=") {
+				t.Error(line)
+			}
+		})
+	}
+	for _, path := range []string{ // another way to write it, which would be cleaned upstream
+		"/api/v1/nodes/n1/proxy//exec/default/web/c", "/api/v1/nodes/n1/proxy/%65xec/default/web/c", "/api/v1/nodes/n1/proxy/x%2f..%2fexec/default/web/c",
+		"/api/v1/nodes/n1/proxy/./exec/default/web/c",
+	} {
+		api := &apiServer{rest: echo}
+		w := newWorld(t, api.start(t))
+		c := dialRaw(t, w.edge)
+		c.ask("", askWebSocket(path)...)
+		if resp := c.answer(); resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %s", path, resp.Status)
+		}
+		c.Close()
+	}
+}
