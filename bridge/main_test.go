@@ -42,6 +42,7 @@ func leaks() int {
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).Serve"),
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).frameHandler"),
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).shutdown"),
+			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).shutdown.func1"),
 			goleak.IgnoreAnyFunction("k8s.io/client-go/tools/remotecommand.(*spdyStreamExecutor).StreamWithContext.func1"),
 		); err == nil {
 			return 0
