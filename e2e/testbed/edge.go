@@ -20,8 +20,8 @@ type EdgeOptions struct {
 	Cluster *Cluster
 	Issuer  *Issuer
 
-	// Upstream is where edge finds the API server; nil: at the cluster itself.
-	Upstream *Recorder
+	// Upstream is where edge finds the API server, by Server and CA alone; zero: at the cluster itself.
+	Upstream Access
 
 	// Args are added to, and override, the arguments of `edge serve`.
 	Args []string
@@ -69,8 +69,8 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 		return nil, err
 	}
 	upstream := Access{Server: o.Cluster.URL, CA: o.Cluster.ca.PEM, Token: token}
-	if o.Upstream != nil {
-		upstream.Server, upstream.CA = o.Upstream.URL, o.Upstream.CA
+	if o.Upstream.Server != "" {
+		upstream.Server, upstream.CA = o.Upstream.Server, o.Upstream.CA
 	}
 	kubeconfig, err := tb.Kubeconfig(upstream)
 	if err != nil {

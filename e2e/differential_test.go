@@ -1,0 +1,237 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/e2e/rawclient"
+	"edge/e2e/testbed"
+)
+
+// A pair is a dialect that a client speaks to edge, and the protocol that edge speaks to the API server.
+type pair struct {
+	site     *site
+	upstream string
+	d        rawclient.Dialect
+	edge     *testbed.Edge
+	relay    *testbed.Relay // between this edge and the API server; nil: there is none
+}
+
+// The values of --upstream-streaming that decide for a protocol.
+const (
+	overSPDY      = "spdy"
+	overWebSocket = "websocket"
+)
+
+// A scenario is what a client does. The same function runs it through edge and at the API server itself.
+type scenario struct {
+	name string
+
+	// skip says why a dialect cannot do it; empty: it can.
+	skip func(rawclient.Dialect) string
+	// stdin is needed. WebSocket v4 cannot carry it upstream.
+	stdin bool
+	heavy bool // keeps a core busy
+
+	run func(ctx context.Context, r attempt) (rawclient.Observation, error)
+
+	// check holds the API server's own observation against what the scenario is about, so that nothing is compared with
+	// something broken.
+	check func(rawclient.Dialect, rawclient.Observation) error
+
+	// differs is the difference that must be there; nil: none may.
+	differs func(pair) *difference
+}
+
+// attempt is one run of a scenario.
+type attempt struct {
+	d     rawclient.Dialect
+	site  *site
+	to    testbed.Access
+	other testbed.Access // as to, for a user without the right
+	name  string         // unique, fit for a file's name
+	cut   func()         // ends what is upstream of to
+	edge  *testbed.Edge  // nil: to is the API server
+}
+
+// access is how the differential test's users reach the API server itself. Their names are those that edge gives them.
+func (s *site) ownAccess(t *testing.T, user, group string) testbed.Access {
+	t.Helper()
+	access, err := s.cluster.UserAccess(testbed.UsernamePrefix+user, testbed.GroupsPrefix+group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return access
+}
+
+// forEachPair runs a test for each upstream protocol and each dialect on both clusters.
+func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T, p pair)) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		for _, upstream := range []string{overSPDY, overWebSocket} {
+			args, ok := streamingArgs(t, upstream)
+			if !ok {
+				continue
+			}
+			edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: args})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range list {
+				t.Run(upstream+"/"+d.Name, func(t *testing.T) {
+					t.Parallel()
+					test(t, pair{site: s, upstream: upstream, d: d, edge: edge})
+				})
+			}
+		}
+	})
+}
+
+// streamingArgs are edge's arguments for an upstream protocol.
+func streamingArgs(t *testing.T, upstream string) ([]string, bool) {
+	if os.Getenv("EDGE_STREAMING_FLAG") == "" { // TODO: until the flag is there
+		return nil, upstream == overSPDY
+	}
+	return []string{"--upstream-streaming=" + upstream}, true
+}
+
+// spokenBy is the dialect in which the API server itself is asked: an old one does not speak all that edge does.
+func spokenBy(kind testbed.Kind, d rawclient.Dialect) rawclient.Dialect {
+	switch {
+	case kind == testbed.New:
+	case d.Name == "websocket v5":
+		return rawclient.ByName(rawclient.Execs, "spdy v4") // v4 over WebSocket would lack the half-close
+	case d.Tunnel:
+		return rawclient.ByName(rawclient.Forwards, "spdy")
+	}
+	return d
+}
+
+// oracles runs each scenario once for each dialect and cluster at the API server itself.
+type oracles struct {
+	mu   sync.Mutex
+	runs map[string]func() (rawclient.Observation, error)
+}
+
+var oracle = oracles{runs: map[string]func() (rawclient.Observation, error){}}
+
+func (o *oracles) observe(key string, run func() (rawclient.Observation, error)) (rawclient.Observation, error) {
+	o.mu.Lock()
+	once, ok := o.runs[key]
+	if !ok {
+		once = sync.OnceValues(run)
+		o.runs[key] = once
+	}
+	o.mu.Unlock()
+	return once()
+}
+
+// slots bounds how many scenarios run at a time.
+var slots = make(chan struct{}, 6)
+
+// mostScenario bounds one run of a scenario.
+const mostScenario = 90 * time.Second
+
+// compare runs a scenario on both ways and compares.
+func (p pair) compare(t *testing.T, sc scenario) {
+	t.Helper()
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	if sc.heavy {
+		heavy <- struct{}{}
+		defer func() { <-heavy }()
+	}
+	own := spokenBy(p.site.cluster.Kind, p.d)
+	name := slug(strings.Join([]string{string(p.site.cluster.Kind), p.d.Name, sc.name}, " "))
+	alice, bob := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
+	want, err := oracle.observe(string(p.site.cluster.Kind)+own.Name+sc.name, func() (rawclient.Observation, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), mostScenario)
+		defer cancel()
+		return sc.run(ctx, attempt{d: own, site: p.site, to: alice, other: bob, name: name + "-direct"})
+	})
+	if err == nil && sc.check != nil {
+		err = sc.check(own, want)
+	}
+	if err != nil {
+		t.Fatalf("the API server itself: %v\n%v", err, want)
+	}
+	want = inDialect(want, own, p.d)
+
+	ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
+	defer cancel()
+	r := attempt{
+		d: p.d, site: p.site, name: name + "-" + p.upstream, edge: p.edge,
+		to: p.edge.Access(tokens["alice"]), other: p.edge.Access(tokens["bob"]),
+	}
+	got, err := sc.run(ctx, r)
+	if err != nil {
+		t.Errorf("through edge: %v\n%v", err, got)
+		return
+	}
+	if sc.differs != nil {
+		if d := sc.differs(p); d != nil {
+			if want, err = d.apply(want, got); err != nil {
+				t.Errorf("%s: %v\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, err, want, got)
+				return
+			}
+		}
+	}
+	if want.String() != got.String() {
+		t.Errorf("the API server itself:\n%v\nthrough edge:\n%v", want, got)
+	}
+}
+
+// inDialect is what an observation in one dialect would be in another, by protocols alone: the agreed name, the start
+// signal and the close code are WebSocket's.
+func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Observation {
+	if from.Name == to.Name || o.Refusal != "" {
+		return o
+	}
+	o.Subprotocol = to.Offer[0]
+	if !to.Tunnel && !to.SPDY {
+		o.Start = 1
+	}
+	if o.Close == 0 {
+		o.Close = 1000
+	}
+	return o
+}
+
+// A difference is one that is allowed, and claimed. It fails where it does not happen.
+type difference struct {
+	name string
+	// apply returns what edge must show in place of the API server's own observation.
+	apply func(own, edge rawclient.Observation) (rawclient.Observation, error)
+}
+
+// unknowing: when its upstream is gone, the real one ends without a word, and clients take that for success where
+// success has no words. edge says that it does not know.
+var unknowing = &difference{"success without knowing", func(own, edge rawclient.Observation) (rawclient.Observation, error) {
+	if own.Status != nil || own.Text != "" || own.Close != 1006 {
+		return own, errors.New("the API server itself has an outcome")
+	}
+	if edge.OK() {
+		return own, errors.New("edge reports success")
+	}
+	own.Status, own.Text, own.Close = edge.Status, edge.Text, edge.Close
+	if edge.Close != 0 && edge.Close != 1000 {
+		return own, fmt.Errorf("close code %d hides the outcome from client-go", edge.Close)
+	}
+	return own, nil
+}}
+
+// flattened: the API server's translator has answered 101 when it learns of a refusal, and makes a 500 of it.
+var flattened = &difference{"translator's 500", func(own, edge rawclient.Observation) (rawclient.Observation, error) {
+	if own.Status == nil || own.Status.Code != 500 {
+		return own, errors.New("the API server itself does not say 500")
+	}
+	if edge.Refusal == "" || strings.HasPrefix(edge.Refusal, "500") {
+		return own, errors.New("edge does not keep the code")
+	}
+	return edge, nil
+}}
