@@ -72,8 +72,8 @@ func (d dialect) relayExec(s *session) {
 
 	var start func() error
 	if d.kind == wsExec {
-		sink := ws.NewExecSink(s.down, d.version)
-		e.input.src, e.output.sink = ws.NewExecSource(fromClient, s.down, d.version), sink
+		sink := ws.NewExecServerSink(s.down, d.version)
+		e.input.src, e.output.sink = ws.NewExecServerSource(fromClient, s.down, d.version), sink
 		e.closeCodes = true
 		e.onClose = closeEndsAll
 		if d.version == ws.V4Channel {

@@ -97,7 +97,8 @@ type Source interface {
 //
 // Write may hold small frames back until Flush. A frame that the dialect
 // cannot say is dropped where the codec's package doc says so. A sink does not
-// keep f.Buf. Not safe for concurrent use.
+// keep f.Buf, but may overwrite all of it, the payload too: a WebSocket client
+// masks it in place. Not safe for concurrent use.
 type Sink interface {
 	Write(f Frame) error
 	Flush() error
@@ -105,7 +106,7 @@ type Sink interface {
 
 // A Writer is the write side of a leg, below the codec. WriteRoom writes
 // b[off:] with nothing in between, and may overwrite b[:off] (at least the room
-// that the layers above left). Safe for concurrent use.
+// that the layers above left), or all of b where it masks. Safe for concurrent use.
 type Writer interface {
 	WriteRoom(b []byte, off int) error
 }

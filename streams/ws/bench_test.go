@@ -33,8 +33,8 @@ var paths = []struct {
 	name string
 	step func(n int) func() error
 }{
-	{"ExecSource", func(n int) func() error {
-		s := ws.NewExecSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
+	{"ExecServerSource", func(n int) func() error {
+		s := ws.NewExecServerSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
 		got := 0
 		return func() error {
 			for got += n - 1; got > 0; {
@@ -47,20 +47,20 @@ var paths = []struct {
 			return nil
 		}
 	}},
-	{"ExecSource pings", func(n int) func() error {
-		s := ws.NewExecSource(streams.NewReader(&endless{b: join(frame(fin|opPing, "ping"), message("\x00"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
+	{"ExecServerSource pings", func(n int) func() error {
+		s := ws.NewExecServerSource(streams.NewReader(&endless{b: join(frame(fin|opPing, "ping"), message("\x00"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
 		return func() error {
 			_, err := s.Next()
 			return err
 		}
 	}},
-	{"ExecSink", func(n int) func() error {
-		s := ws.NewExecSink(nowhere{}, ws.V5Channel)
+	{"ExecServerSink", func(n int) func() error {
+		s := ws.NewExecServerSink(nowhere{}, ws.V5Channel)
 		f := stdout(strings.Repeat("a", min(n, streams.MaxData)))
 		return func() error { return s.Write(f) }
 	}},
-	{"ExecSink flushed", func(n int) func() error {
-		s := ws.NewExecSink(nowhere{}, ws.V5Channel)
+	{"ExecServerSink flushed", func(n int) func() error {
+		s := ws.NewExecServerSink(nowhere{}, ws.V5Channel)
 		f := stdout(strings.Repeat("a", min(n, streams.MaxData)))
 		return func() error {
 			if err := s.Write(f); err != nil {

@@ -167,7 +167,7 @@ func TestMemory(t *testing.T) {
 			src := &flood{b: c.again, n: total}
 			r := streams.NewReader(io.MultiReader(bytes.NewReader(c.before), src), nil)
 			defer r.Close()
-			s := ws.NewExecSource(r, mute{}, ws.V5Channel)
+			s := ws.NewExecServerSource(r, mute{}, ws.V5Channel)
 			var err error
 			for err == nil {
 				_, err = s.Next()

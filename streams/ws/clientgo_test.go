@@ -64,11 +64,11 @@ func TestClientGoResize(t *testing.T) {
 	sizes := make(chan string, 1)
 	addr := serve(t, ws.V5, func(c net.Conn) {
 		w := &wire{c: c}
-		sink := ws.NewExecSink(w, ws.V5Channel)
+		sink := ws.NewExecServerSink(w, ws.V5Channel)
 		sink.Start(streams.Stdout)
 		r := streams.NewReader(c, nil)
 		defer r.Close()
-		source := ws.NewExecSource(r, w, ws.V5Channel)
+		source := ws.NewExecServerSource(r, w, ws.V5Channel)
 		for {
 			f, err := source.Next()
 			if err != nil {

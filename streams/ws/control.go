@@ -8,18 +8,33 @@ import (
 )
 
 // AppendPing appends a server's ping to dst. A payload beyond 125 bytes is cut.
-func AppendPing(dst, payload []byte) []byte { return appendControl(dst, opPing, payload) }
+func AppendPing(dst, payload []byte) []byte { return server.appendControl(dst, opPing, payload) }
 
 // AppendPong appends a server's pong to dst. A payload beyond 125 bytes is cut.
-func AppendPong(dst, payload []byte) []byte { return appendControl(dst, opPong, payload) }
+func AppendPong(dst, payload []byte) []byte { return server.appendControl(dst, opPong, payload) }
 
 // AppendClose appends a server's Close to dst. Code 0, and a code that must not
 // be sent (RFC 6455 section 7.4), means a Close without code or reason. A reason
 // that is too long is cut between two characters; one that is not UTF-8 is
 // left out.
 func AppendClose(dst []byte, code int, reason string) []byte {
+	return server.appendClose(dst, code, reason)
+}
+
+// AppendClientPing is AppendPing for a client.
+func AppendClientPing(dst, payload []byte) []byte { return client.appendControl(dst, opPing, payload) }
+
+// AppendClientPong is AppendPong for a client.
+func AppendClientPong(dst, payload []byte) []byte { return client.appendControl(dst, opPong, payload) }
+
+// AppendClientClose is AppendClose for a client.
+func AppendClientClose(dst []byte, code int, reason string) []byte {
+	return client.appendClose(dst, code, reason)
+}
+
+func (s side) appendClose(dst []byte, code int, reason string) []byte {
 	if !validCode(code) {
-		return appendControl(dst, opClose, nil)
+		return s.appendControl(dst, opClose, nil)
 	}
 	if !utf8.ValidString(reason) {
 		reason = ""
@@ -30,16 +45,24 @@ func AppendClose(dst []byte, code int, reason string) []byte {
 		}
 		reason = reason[:n]
 	}
-	dst = append(dst, finBit|opClose, byte(codeSize+len(reason)))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
-	return append(dst, reason...)
+	payload := make([]byte, codeSize, maxControl)
+	binary.BigEndian.PutUint16(payload, uint16(code))
+	return s.appendControl(dst, opClose, append(payload, reason...))
 }
 
-func appendControl(dst []byte, op byte, payload []byte) []byte {
+func (s side) appendControl(dst []byte, op byte, payload []byte) []byte {
 	payload = payload[:min(len(payload), maxControl)]
-	dst = append(dst, finBit|op, byte(len(payload)))
-	return append(dst, payload...)
+	var room [controlRoom]byte
+	dst = append(dst, room[:s.headerSize(len(payload))]...)
+	off := len(dst)
+	dst = append(dst, payload...)
+	s.seal(op, dst, off)
+	return dst
 }
+
+// controlRoom is how long the header of a control frame, or of a message as
+// short, may be.
+const controlRoom = prefixSize + keySize
 
 const codeSize = 2 // the code that a Close's payload begins with, in bytes
 
@@ -53,14 +76,12 @@ func validCode(code int) bool {
 	return code >= 3000 && code <= 4999
 }
 
-// answer handles a client's control frame, b[off:] unmasked, with room for a
-// short header before it. A Close is told by closed, with its code (0: none).
-func answer(rep streams.Replier, op byte, b []byte, off int) (closed bool, code int, err error) {
-	switch op {
+// answer handles the peer's control frame, b[off:] unmasked, with controlRoom
+// before it. A Close is told by closed, with its code (0: none).
+func (in *inbound) answer(rep streams.Replier, b []byte, off int) (closed bool, code int, err error) {
+	switch in.op {
 	case opPing:
-		b = b[off-prefixSize:]
-		putHeader(b[:prefixSize], opPong, len(b)-prefixSize)
-		rep.Pong(b)
+		rep.Pong(b[in.side.seal(opPong, b, off):])
 	case opClose:
 		code, err = closeCode(b[off:])
 		return err == nil, code, err

@@ -20,7 +20,7 @@
 //	server  88 02 03 e8                          # Close 1000
 //	client  88 02 03 e8
 //
-// [ExecSource] takes what wsstream, the API server's and the container
+// [ExecServerSource] takes what wsstream, the API server's and the container
 // runtime's WebSocket server, takes, and gives it the same meaning:
 //
 //	from the client                    here

@@ -16,7 +16,7 @@ func (peer) WriteRoom(b []byte, off int) error { fmt.Printf("sent %q\n", b[off:]
 func (peer) Pong(b []byte)                     { fmt.Printf("sent %q\n", b) }
 func (peer) Reply(b []byte) error              { fmt.Printf("sent %q\n", b); return nil }
 
-func ExampleExecSource() {
+func ExampleExecServerSource() {
 	client := strings.NewReader("" +
 		"\x82\x84\x00\x00\x00\x00\x00ls\n" + // stdin; the masking key is 0
 		"\x89\x80\x00\x00\x00\x00" + // ping
@@ -24,7 +24,7 @@ func ExampleExecSource() {
 		"\x88\x82\x00\x00\x00\x00\x03\xe8") // Close 1000
 	r := streams.NewReader(client, nil)
 	defer r.Close()
-	source := ws.NewExecSource(r, peer{}, ws.V5Channel)
+	source := ws.NewExecServerSource(r, peer{}, ws.V5Channel)
 	for {
 		f, err := source.Next()
 		if err == io.EOF {
@@ -46,8 +46,8 @@ func ExampleExecSource() {
 	// close 1000
 }
 
-func ExampleExecSink() {
-	sink := ws.NewExecSink(peer{}, ws.V5Channel)
+func ExampleExecServerSink() {
+	sink := ws.NewExecServerSink(peer{}, ws.V5Channel)
 	sink.Start(streams.Stdout)
 	for _, f := range []streams.Frame{
 		{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdout}, Buf: []byte("a.txt\n")},

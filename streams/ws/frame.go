@@ -27,7 +27,7 @@ const (
 	controlBit     = 0x8 // set in the opcode of every control frame
 
 	prefixSize = 2   // tells how long the whole header is
-	keySize    = 4   // the masking key ends a client's header
+	keySize    = 4   // the masking key ends a client's header, and is in no server's
 	maxHeader  = 14  // a client's
 	maxControl = 125 // payload of a control frame, in bytes
 )
@@ -37,8 +37,18 @@ const (
 // client's heartbeat, and cost no more than a ping.
 const maxEmptyFragments = 64
 
-// inbound is where a reader stands among a client's frames.
+// side is the end of the connection that we are: a client masks every frame,
+// a server none, RFC 6455 section 5.1.
+type side uint8
+
+const (
+	server side = iota
+	client
+)
+
+// inbound is where a reader stands among its peer's frames.
 type inbound struct {
+	side  side   // ours; the peer is the other
 	op    byte   // the frame's opcode; in a fragment the message's
 	fin   bool   // the frame ends its message
 	left  uint64 // payload of the frame still to come, in bytes
@@ -56,8 +66,11 @@ func (in *inbound) prefix(b []byte) (int, error) {
 	if b[0]&rsvBits != 0 {
 		return 0, violation("reserved bits set, but no extension was agreed on")
 	}
-	if b[1]&maskBit == 0 {
-		return 0, violation("unmasked frame from a client") // section 5.1
+	switch masked := b[1]&maskBit != 0; {
+	case in.side == server && !masked:
+		return 0, violation("unmasked frame from a client")
+	case in.side == client && masked:
+		return 0, violation("masked frame from a server")
 	}
 	switch b[0] & opBits {
 	case opContinuation:
@@ -78,13 +91,17 @@ func (in *inbound) prefix(b []byte) (int, error) {
 	default:
 		return 0, violation("unknown opcode")
 	}
+	n := prefixSize
 	switch length {
 	case length16:
-		return prefixSize + 2 + keySize, nil
+		n += 2
 	case length64:
-		return prefixSize + 8 + keySize, nil
+		n += 8
 	}
-	return prefixSize + keySize, nil
+	if in.side == server {
+		n += keySize
+	}
+	return n, nil
 }
 
 // header begins the frame of a whole header whose prefix is checked.
@@ -106,7 +123,9 @@ func (in *inbound) header(b []byte) error {
 		}
 	}
 	in.op, in.fin, in.left = b[0]&opBits, b[0]&finBit != 0, n
-	in.key = binary.LittleEndian.Uint32(b[len(b)-keySize:])
+	if in.side == server {
+		in.key = binary.LittleEndian.Uint32(b[len(b)-keySize:])
+	}
 	if in.control() {
 		return nil
 	}
@@ -132,50 +151,12 @@ func (in *inbound) fragment() error {
 	return nil
 }
 
-// unmask takes the next bytes of the frame's payload and unmasks them in place.
+// unmask takes the next bytes of the frame's payload, a client's in place.
 func (in *inbound) unmask(b []byte) {
-	in.key = mask(b, in.key)
+	if in.side == server {
+		in.key = mask(b, in.key)
+	}
 	in.left -= uint64(len(b))
-}
-
-// headerSize is how long a server's header is before n bytes of payload.
-func headerSize(n int) int {
-	switch {
-	case n < length16:
-		return prefixSize
-	case n>>16 == 0:
-		return prefixSize + 2
-	}
-	return prefixSize + 8
-}
-
-// putHeader fills b, of headerSize(n) bytes, with a server's header.
-func putHeader(b []byte, op byte, n int) {
-	b[0] = finBit | op
-	switch len(b) {
-	case prefixSize:
-		b[1] = byte(n)
-	case prefixSize + 2:
-		b[1] = length16
-		binary.BigEndian.PutUint16(b[prefixSize:], uint16(n))
-	default:
-		b[1] = length64
-		binary.BigEndian.PutUint64(b[prefixSize:], uint64(n))
-	}
-}
-
-// writeMessage writes b[off:] as one binary message, with the header in the
-// room before it. Who left too little room pays with a copy.
-func writeMessage(w streams.Writer, b []byte, off int) error {
-	n := len(b) - off
-	head := headerSize(n)
-	if off < head {
-		b = append(make([]byte, head, head+n), b[off:]...)
-		off = head
-	}
-	off -= head
-	putHeader(b[off:off+head], opBinary, n)
-	return w.WriteRoom(b, off)
 }
 
 func violation(reason string) error {

@@ -34,9 +34,9 @@ func seed(f *testing.F, add func([]byte)) {
 	add(message("\x00" + strings.Repeat("a", 70000)))
 }
 
-// FuzzExecSource holds ExecSource against itself, with the bytes coming one by
+// FuzzExecServerSource holds ExecServerSource against itself, with the bytes coming one by
 // one, and against gorilla's server with the channel protocol on top of it.
-func FuzzExecSource(f *testing.F) {
+func FuzzExecServerSource(f *testing.F) {
 	seed(f, func(b []byte) {
 		f.Add(b, false)
 		f.Add(b, true)

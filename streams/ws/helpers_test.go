@@ -101,13 +101,13 @@ func (e *events) Reply(b []byte) error {
 	return nil
 }
 
-// read runs an ExecSource to its end. It spoils the room of every frame, as a
+// read runs an ExecServerSource to its end. It spoils the room of every frame, as a
 // sink does, and checks the promises that hold for each.
 func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
-	s := ws.NewExecSource(r, e, d)
+	s := ws.NewExecServerSource(r, e, d)
 	for {
 		f, err := s.Next()
 		if err == errStall {

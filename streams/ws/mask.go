@@ -3,7 +3,13 @@ package ws
 import (
 	"encoding/binary"
 	"math/bits"
+	"math/rand/v2"
 )
+
+// newKey is a masking key that nobody who chose the payload can foresee, as RFC
+// 6455 section 5.3 wants it: the generator is ChaCha8, which the system seeds.
+// It is one per thread, so that it costs no lock, and nothing is allocated.
+func newKey() uint32 { return rand.Uint32() }
 
 // mask applies key to b (RFC 6455 section 5.3; to mask is to unmask) and
 // returns the key for the byte after b. The key's lowest byte is for b[0].

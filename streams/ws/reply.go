@@ -2,11 +2,17 @@ package ws
 
 import "edge/streams"
 
-// TunnelReplier answers the protocol inside a tunnel through the leg's own
-// replier: each answer, at most 125 bytes, becomes a message.
-func TunnelReplier(leg streams.Replier) streams.Replier { return tunnelReplier{leg} }
+// TunnelReplier answers the protocol inside a server's tunnel through the leg's
+// own replier: each answer, at most 125 bytes, becomes a message.
+func TunnelReplier(leg streams.Replier) streams.Replier { return tunnelReplier{leg, server} }
 
-type tunnelReplier struct{ leg streams.Replier }
+// ClientTunnelReplier is TunnelReplier for a client's tunnel.
+func ClientTunnelReplier(leg streams.Replier) streams.Replier { return tunnelReplier{leg, client} }
+
+type tunnelReplier struct {
+	leg  streams.Replier
+	side side
+}
 
 // Pong implements streams.Replier. The leg's one slot is for the tunnel's own
 // pongs, so the inner protocol's are replies like any other.
@@ -17,7 +23,7 @@ func (t tunnelReplier) Reply(b []byte) error {
 	if len(b) > maxControl {
 		return streams.ErrReplies
 	}
-	var message [prefixSize + maxControl]byte
-	putHeader(message[:prefixSize], opBinary, len(b))
-	return t.leg.Reply(message[:prefixSize+copy(message[prefixSize:], b)])
+	var message [controlRoom + maxControl]byte
+	end := controlRoom + copy(message[controlRoom:], b)
+	return t.leg.Reply(message[t.side.seal(opBinary, message[:end], controlRoom):end])
 }

@@ -2,93 +2,130 @@ package ws
 
 import "edge/streams"
 
-// ExecSink tells a client of exec or attach what the process says: output, the
-// Status, the Close. Every message leaves in a write of its own.
-type ExecSink struct {
-	w       streams.Writer
-	batch   streams.Batch // small output of one channel, to be one message
-	channel byte          // of what batch holds
-	closed  bool          // a Close was sent: nothing may follow it
+// ExecServerSink tells a client of exec or attach what the process says: output,
+// the Status, the Close. Every message leaves in a write of its own.
+type ExecServerSink struct {
+	channelSink
 }
 
-// NewExecSink writes a server's frames to w, beginning after the handshake.
-func NewExecSink(w streams.Writer, d Dialect) *ExecSink {
-	return &ExecSink{w: w, batch: streams.Batch{W: w}}
+// channelOf is the channel of each role that a server writes.
+var channelOf = [...]byte{
+	streams.Stdout: channelStdout,
+	streams.Stderr: channelStderr,
+	streams.Error:  channelError,
+}
+
+// NewExecServerSink writes a server's frames to w, beginning after the handshake.
+func NewExecServerSink(w streams.Writer, d Dialect) *ExecServerSink {
+	s := &ExecServerSink{}
+	s.init(w, server, d)
+	return s
 }
 
 // Start tells the client that the session runs: a message without payload on
 // the first of stdout, stderr and error that the session has. Call it once,
 // before anything else.
-func (s *ExecSink) Start(r streams.Role) error {
-	b := [prefixSize + 1]byte{prefixSize: channelOf[r]}
-	return writeMessage(s.w, b[:], prefixSize)
+func (s *ExecServerSink) Start(r streams.Role) error {
+	var b [streams.Headroom]byte
+	return s.message(channelOf[r], b[:], streams.Headroom)
 }
 
 // Write implements streams.Sink. What a server cannot say on WebSocket, and all
-// that comes after a Close, is dropped.
-func (s *ExecSink) Write(f streams.Frame) error {
+// that comes after a Close, is dropped. A Status is written as it is, and not at
+// all if it is empty, which v1 says for success.
+func (s *ExecServerSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil
 	}
 	if f.Kind == streams.Data {
-		return s.data(f)
+		role := f.Stream.Role
+		if role != streams.Stdout && role != streams.Stderr {
+			return nil
+		}
+		return s.data(channelOf[role], f)
 	}
 	if err := s.Flush(); err != nil {
 		return err
 	}
 	switch f.Kind {
 	case streams.Status:
+		if len(f.Payload()) == 0 {
+			return nil
+		}
 		return s.message(channelError, f.Buf, f.Off)
 	case streams.Close:
-		s.closed = true
-		return s.w.WriteRoom(AppendClose(nil, int(f.Code), ""), 0)
+		return s.close(f.Code)
 	}
 	return nil
 }
 
-func (s *ExecSink) data(f streams.Frame) error {
-	role := f.Stream.Role
-	if role != streams.Stdout && role != streams.Stderr {
-		return nil
+// channelSink is what the sinks of both sides share.
+type channelSink struct {
+	out     outbound
+	batch   streams.Batch // small data of one channel, to be one message
+	channel byte          // of what batch holds
+	most    int           // bytes of data in a message
+	closed  bool          // a Close was sent: nothing may follow it
+}
+
+func (s *channelSink) init(w streams.Writer, side side, d Dialect) {
+	s.out = outbound{w: w, side: side, text: dialects[d].text}
+	s.batch.W = &s.out
+	s.most = streams.MaxData
+	if s.out.text {
+		s.most = maxText
 	}
-	channel, b := channelOf[role], f.Payload()
+}
+
+// data says bytes of a stream on a channel: small pieces together, large ones at
+// once.
+func (s *channelSink) data(channel byte, f streams.Frame) error {
+	b := f.Payload()
 	if len(b) == 0 {
 		return nil
 	}
-	if channel != s.channel || len(b) >= streams.Small || s.batch.Len()+len(b) > streams.MaxData {
+	if channel != s.channel || len(b) >= streams.Small || s.batch.Len()+len(b) > s.most {
 		if err := s.Flush(); err != nil {
 			return err
 		}
 	}
-	if len(b) >= streams.Small {
-		return s.message(channel, f.Buf, f.Off)
+	if len(b) < streams.Small {
+		s.channel = channel
+		to, err := s.batch.Grow(len(b))
+		copy(to, b)
+		return err
 	}
-	s.channel = channel
-	to, err := s.batch.Grow(len(b))
-	copy(to, b)
-	return err
+	for off := f.Off; off < len(f.Buf); { // what is written is the next one's room
+		end := min(off+s.most, len(f.Buf))
+		if err := s.message(channel, f.Buf[:end], off); err != nil {
+			return err
+		}
+		off = end
+	}
+	return nil
 }
 
 // Flush implements streams.Sink.
-func (s *ExecSink) Flush() error {
-	n := s.batch.Len()
-	if n == 0 {
+func (s *channelSink) Flush() error {
+	if s.batch.Len() == 0 {
 		return nil
 	}
-	head := headerSize(1 + n)
-	b := s.batch.Head(head + 1)
-	putHeader(b[:head], opBinary, 1+n)
-	b[head] = s.channel
-	return s.batch.Flush(head + 1)
+	s.batch.Head(1)[0] = s.channel
+	return s.batch.Flush(1)
 }
 
 // message writes b[off:] at once, on a channel.
-func (s *ExecSink) message(channel byte, b []byte, off int) error {
+func (s *channelSink) message(channel byte, b []byte, off int) error {
 	if off == 0 {
 		b = append(make([]byte, streams.Headroom, streams.Headroom+len(b)), b...)
 		off = streams.Headroom
 	}
 	off--
 	b[off] = channel
-	return writeMessage(s.w, b, off)
+	return s.out.WriteRoom(b, off)
+}
+
+func (s *channelSink) close(code uint32) error {
+	s.closed = true
+	return s.out.w.WriteRoom(s.out.side.appendClose(nil, int(code), ""), 0)
 }

@@ -28,7 +28,7 @@ func closing(code uint32) streams.Frame { return streams.Frame{Kind: streams.Clo
 
 var flush = streams.Frame{} // stands for a call of Flush
 
-func TestExecSink(t *testing.T) {
+func TestExecServerSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	most := strings.Repeat("m", streams.MaxData)
 	status := `{"status":"Success"}`
@@ -99,7 +99,7 @@ func TestExecSink(t *testing.T) {
 	} {
 		for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
 			w := &writes{}
-			s := ws.NewExecSink(w, d)
+			s := ws.NewExecServerSink(w, d)
 			for _, f := range c.in {
 				f.Buf = bytes.Clone(f.Buf)
 				err := error(nil)
@@ -123,7 +123,7 @@ func TestExecSink(t *testing.T) {
 	}
 	t.Run("full batch", func(t *testing.T) {
 		w := &writes{}
-		s := ws.NewExecSink(w, ws.V5Channel)
+		s := ws.NewExecServerSink(w, ws.V5Channel)
 		for i := range most {
 			if err := s.Write(stdout(most[i : i+1])); err != nil {
 				t.Fatal(err)
@@ -142,17 +142,17 @@ func TestExecSink(t *testing.T) {
 func TestStart(t *testing.T) {
 	for role, want := range map[streams.Role]string{streams.Stdout: "\x82\x01\x01", streams.Stderr: "\x82\x01\x02", streams.Error: "\x82\x01\x03"} {
 		w := &writes{}
-		if err := ws.NewExecSink(w, ws.V4Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
+		if err := ws.NewExecServerSink(w, ws.V4Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
 			t.Errorf("role %d: %q, %v", role, w.out, err)
 		}
 	}
 }
 
 // A payload of some size leaves from where it lies.
-func TestExecSinkCopiesNothing(t *testing.T) {
+func TestExecServerSinkCopiesNothing(t *testing.T) {
 	f := stdout(strings.Repeat("b", streams.Small))
 	w := &where{}
-	s := ws.NewExecSink(w, ws.V5Channel)
+	s := ws.NewExecServerSink(w, ws.V5Channel)
 	if err := s.Write(f); err != nil || w.at != &f.Buf[0] {
 		t.Errorf("Data was copied: %v", err)
 	}
@@ -174,20 +174,20 @@ func (w *where) WriteRoom(b []byte, off int) error {
 }
 
 // A leg's error is the sink's, whichever call meets it.
-func TestExecSinkError(t *testing.T) {
+func TestExecServerSinkError(t *testing.T) {
 	broken := errors.New("broken")
-	for name, call := range map[string]func(*ws.ExecSink) error{
-		"start": func(s *ws.ExecSink) error { return s.Start(streams.Stdout) },
-		"large": func(s *ws.ExecSink) error { return s.Write(stdout(strings.Repeat("b", streams.Small))) },
-		"flush": func(s *ws.ExecSink) error { s.Write(stdout("a")); return s.Flush() },
-		"other": func(s *ws.ExecSink) error { s.Write(stdout("a")); return s.Write(stderr("b")) },
-		"status": func(s *ws.ExecSink) error {
+	for name, call := range map[string]func(*ws.ExecServerSink) error{
+		"start": func(s *ws.ExecServerSink) error { return s.Start(streams.Stdout) },
+		"large": func(s *ws.ExecServerSink) error { return s.Write(stdout(strings.Repeat("b", streams.Small))) },
+		"flush": func(s *ws.ExecServerSink) error { s.Write(stdout("a")); return s.Flush() },
+		"other": func(s *ws.ExecServerSink) error { s.Write(stdout("a")); return s.Write(stderr("b")) },
+		"status": func(s *ws.ExecServerSink) error {
 			s.Write(stdout("a"))
 			return s.Write(say(streams.Status, streams.Error, "{}"))
 		},
-		"close": func(s *ws.ExecSink) error { return s.Write(closing(1000)) },
+		"close": func(s *ws.ExecServerSink) error { return s.Write(closing(1000)) },
 	} {
-		if err := call(ws.NewExecSink(&writes{err: broken}, ws.V5Channel)); err != broken {
+		if err := call(ws.NewExecServerSink(&writes{err: broken}, ws.V5Channel)); err != broken {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 const size = `{"Width":80,"Height":24}` + "\n"
 
-func TestExecSource(t *testing.T) {
+func TestExecServerSource(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		in   []byte
@@ -146,13 +146,13 @@ func TestExecSource(t *testing.T) {
 }
 
 // A message longer than a Data frame is yielded while it comes.
-func TestExecSourceStreams(t *testing.T) {
+func TestExecServerSourceStreams(t *testing.T) {
 	const pieces = 100
 	payload := strings.Repeat("0123456789abcdef", pieces*streams.MaxData/16)
 	whole := message("\x00" + payload)
 	for _, src := range []io.Reader{split(whole), iotest.OneByteReader(split(whole)), iotest.HalfReader(split(whole))} {
 		r := streams.NewReader(src, nil)
-		s := ws.NewExecSource(r, &events{}, ws.V5Channel)
+		s := ws.NewExecServerSource(r, &events{}, ws.V5Channel)
 		for i := range pieces {
 			f, err := s.Next()
 			if err != nil || string(f.Payload()) != payload[i*streams.MaxData:(i+1)*streams.MaxData] {
@@ -172,7 +172,7 @@ func TestExecSourceStreams(t *testing.T) {
 }
 
 // The connection's end is expected between two messages, and nowhere else.
-func TestExecSourceEnd(t *testing.T) {
+func TestExecServerSourceEnd(t *testing.T) {
 	parts := [][]byte{message("\x00a"), frame(fin|opPing, "b"), message("\x04" + size), frame(opBinary, "\x00c"), frame(fin|opContinuation, "d")}
 	in := join(parts...)
 	between := map[int]bool{0: true}
@@ -193,7 +193,7 @@ func TestExecSourceEnd(t *testing.T) {
 }
 
 // A deadline that passes, wherever it does, loses nothing.
-func TestExecSourceAgain(t *testing.T) {
+func TestExecServerSourceAgain(t *testing.T) {
 	in := join(message("\x00abc"), frame(fin|opPing, "p"), message("\x04"+size), frame(opBinary, "\x00"), frame(fin|opContinuation, "d"),
 		message("\xff\x00"), frame(fin|opClose, "\x03\xe8"))
 	want := read(t, split(in), ws.V5Channel)

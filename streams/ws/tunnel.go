@@ -11,29 +11,38 @@ import (
 type Tunnel struct {
 	conn io.Reader
 	rep  streams.Replier
-	w    streams.Writer
+	out  outbound
 
 	in   inbound
 	err  error // what every further Read returns
-	code int   // of the client's Close
-	done bool  // the client sent a Close
+	code int   // of the peer's Close
+	done bool  // the peer sent a Close
 
 	// small holds a header, or a control frame's payload with room for the
 	// header of its answer.
-	small [prefixSize + maxControl]byte
+	small [controlRoom + maxControl]byte
 	have  int // bytes of what small is to hold
 }
 
-// NewTunnel reads a client's frames from conn, which should be buffered (a
-// tls.Conn is), beginning after the handshake, and writes to w. Answers to pings
-// go to rep.
+// NewTunnel is a server's: it reads a client's frames from conn, which should be
+// buffered (a tls.Conn is), beginning after the handshake, and writes to w.
+// Answers to pings go to rep.
 func NewTunnel(conn io.Reader, rep streams.Replier, w streams.Writer) *Tunnel {
-	return &Tunnel{conn: conn, rep: rep, w: w}
+	return newTunnel(conn, rep, w, server)
+}
+
+// NewClientTunnel is NewTunnel for a client: it reads a server's frames.
+func NewClientTunnel(conn io.Reader, rep streams.Replier, w streams.Writer) *Tunnel {
+	return newTunnel(conn, rep, w, client)
+}
+
+func newTunnel(conn io.Reader, rep streams.Replier, w streams.Writer, s side) *Tunnel {
+	return &Tunnel{conn: conn, rep: rep, out: outbound{w: w, side: s}, in: inbound{side: s}}
 }
 
 // Read returns tunnelled bytes, read straight into p. It returns io.EOF after
-// the client's Close, whatever its code (see Closed); io.ErrUnexpectedEOF if
-// the connection ended without one; a *streams.ProtocolError if the client
+// the peer's Close, whatever its code (see Closed); io.ErrUnexpectedEOF if
+// the connection ended without one; a *streams.ProtocolError if the peer
 // broke the rules; otherwise the connection's error, after which Read may be
 // called again. Like conn it may return 0, nil. Not safe for concurrent use.
 func (t *Tunnel) Read(p []byte) (int, error) {
@@ -50,22 +59,23 @@ func (t *Tunnel) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Closed returns the code of the client's Close (0: it had none), and whether
+// Closed returns the code of the peer's Close (0: it had none), and whether
 // there was one.
 func (t *Tunnel) Closed() (code int, ok bool) { return t.code, t.done }
 
 // WriteRoom implements streams.Writer: b[off:] becomes one binary message, with
-// the header in the room before it. Without bytes it writes nothing.
+// the header in the room before it; a client masks b[off:] where it is. Without
+// bytes it writes nothing.
 func (t *Tunnel) WriteRoom(b []byte, off int) error {
 	if len(b) == off {
 		return nil
 	}
-	return writeMessage(t.w, b, off)
+	return t.out.WriteRoom(b, off)
 }
 
 // WriteClose sends a Close. The caller writes nothing after it.
 func (t *Tunnel) WriteClose(code int) error {
-	return t.w.WriteRoom(AppendClose(nil, code, ""), 0)
+	return t.out.w.WriteRoom(t.out.side.appendClose(nil, code, ""), 0)
 }
 
 func (t *Tunnel) read(p []byte) (int, error) {
@@ -118,16 +128,16 @@ func (t *Tunnel) begin() (ok bool, err error) {
 
 // control takes a control frame, whole.
 func (t *Tunnel) control() (ok bool, err error) {
-	end := prefixSize + int(t.in.left)
+	end := controlRoom + int(t.in.left)
 	if t.have == 0 {
-		t.have = prefixSize
+		t.have = controlRoom
 	}
 	if ok, err := t.fill(end); !ok {
 		return false, err
 	}
 	t.have = 0
-	t.in.unmask(t.small[prefixSize:end])
-	closed, code, err := answer(t.rep, t.in.op, t.small[:end], prefixSize)
+	t.in.unmask(t.small[controlRoom:end])
+	closed, code, err := t.in.answer(t.rep, t.small[:end], controlRoom)
 	if closed {
 		t.done, t.code, err = true, code, io.EOF
 	}

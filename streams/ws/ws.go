@@ -1,10 +1,11 @@
 package ws
 
-import "edge/streams"
-
 // Subprotocols of RFC 6455 section 1.9 that this package speaks.
 const (
+	V1                = "channel.k8s.io"
+	V1Base64          = "base64.channel.k8s.io"
 	V4                = "v4.channel.k8s.io"
+	V4Base64          = "v4.base64.channel.k8s.io"
 	V5                = "v5.channel.k8s.io"
 	TunnelPortForward = "SPDY/3.1+portforward.k8s.io"
 )
@@ -13,17 +14,25 @@ const (
 type Dialect int
 
 const (
-	V4Channel Dialect = iota
+	V1Channel Dialect = iota // also what a handshake without a subprotocol means
+	V1Base64Channel
+	V4Channel
+	V4Base64Channel
 	V5Channel
 )
 
-// dialects says how the channel protocols differ.
+// dialects says how the channel protocols differ for a codec. That the error
+// channel has text in v1, and a Status in JSON from v4 on, is no difference here.
 var dialects = [...]struct {
 	subprotocol string
+	text        bool // base64 after a digit for the channel, in text messages
 	halfClose   bool // [255, channel] ends a channel
 }{
-	V4Channel: {subprotocol: V4},
-	V5Channel: {subprotocol: V5, halfClose: true},
+	V1Channel:       {subprotocol: V1},
+	V1Base64Channel: {subprotocol: V1Base64, text: true},
+	V4Channel:       {subprotocol: V4},
+	V4Base64Channel: {subprotocol: V4Base64, text: true},
+	V5Channel:       {subprotocol: V5, halfClose: true},
 }
 
 // String is the dialect's subprotocol.
@@ -40,10 +49,3 @@ const (
 
 	channelCount = 5
 )
-
-// channelOf is the channel of each role that a server writes.
-var channelOf = [...]byte{
-	streams.Stdout: channelStdout,
-	streams.Stderr: channelStderr,
-	streams.Error:  channelError,
-}

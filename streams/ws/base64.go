@@ -1,0 +1,85 @@
+package ws
+
+import "edge/streams"
+
+// base64Decoder decodes the payload of one message, in pieces cut anywhere: the
+// standard alphabet with padding, RFC 4648 section 4. As encoding/base64, which
+// wsstream uses, it passes over CR and LF and does not ask what the bits are
+// that the last character has in excess. The zero value is ready for a message.
+type base64Decoder struct {
+	bits   uint32 // of the quantum at hand; the lowest are those that no byte has
+	have   int    // characters of the quantum at hand, 0 to 3
+	padded bool   // the quantum at hand, or the one before, is the last
+}
+
+var errBase64 = streams.Violation(streams.CloseInvalid, "payload that is not base64")
+
+// decode takes the next characters and puts the bytes that they complete in
+// their place: b[:n]. A character completes at most one, so there is room.
+func (d *base64Decoder) decode(b []byte) (n int, err error) {
+	for i := 0; i < len(b); i++ {
+		if d.have == 0 && !d.padded {
+			quanta := decodeQuanta(b[n:], b[i:])
+			n += 3 * quanta
+			if i += 4 * quanta; i == len(b) {
+				break
+			}
+		}
+		switch c := b[i]; {
+		case c == '\r', c == '\n':
+		case c == '=' && d.have >= 2:
+			d.padded = true
+			d.have = (d.have + 1) % 4
+		case base64Values[c] == notBase64, d.padded:
+			return n, errBase64
+		default:
+			d.bits = d.bits<<6 | uint32(base64Values[c])
+			d.have = (d.have + 1) % 4
+			if d.have != 1 {
+				b[n] = byte(d.bits >> [4]int{0: 0, 2: 4, 3: 2}[d.have])
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
+// end tells whether the message may end here.
+func (d *base64Decoder) end() error {
+	if d.have != 0 {
+		return errBase64
+	}
+	return nil
+}
+
+// decodeQuanta decodes the whole quanta that src begins with, up to the first
+// that is not of four characters of the alphabet, and returns their number. dst
+// may begin where src does, or before it.
+func decodeQuanta(dst, src []byte) int {
+	n := 0
+	for len(src) >= 4 {
+		v0, v1, v2, v3 := base64Values[src[0]], base64Values[src[1]], base64Values[src[2]], base64Values[src[3]]
+		if v0|v1|v2|v3 >= notBase64 {
+			break
+		}
+		v := uint32(v0)<<18 | uint32(v1)<<12 | uint32(v2)<<6 | uint32(v3)
+		dst[0], dst[1], dst[2] = byte(v>>16), byte(v>>8), byte(v)
+		dst, src = dst[3:], src[4:]
+		n++
+	}
+	return n
+}
+
+const notBase64 = 0x80 // above every value of a character
+
+// base64Values is what each character stands for.
+var base64Values = func() (values [256]byte) {
+	for i := range values {
+		values[i] = notBase64
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for i, c := range []byte(alphabet) {
+		values[c] = byte(i)
+	}
+	return values
+}()

@@ -1,0 +1,95 @@
+package ws
+
+import (
+	"bytes"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// base64Inputs are payloads of a message, good and bad. What they mean is what
+// encoding/base64 makes of them.
+var base64Inputs = []string{
+	"", "\n", "\r\n\r\n",
+	"QQ==", "QUI=", "QUJD", "QUJDRA==", "QUJDREU=", "QUJDREVG",
+	"QR==", "QUJ=", // bits in excess
+	"Q\nQ\r=\n=\n", "\nQUI\n=\r\n", "QUJD\r\nREVG\r\n", "Q\n\n\nU\nJ\nD",
+	"++//", "+/8=", "AAAA", "////",
+	strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz", 2),
+	strings.Repeat("QUJD", 15) + "\nQQ==",
+
+	"Q", "QU", "QUI", "QUJDR", "QUJDRA", "QUJDRA=", "Q\n", "QQ=\n", // end too soon
+	"=", "==", "====", "Q=", "Q==", "Q===", "QUI==", "QUJD=", "QQ===", "QQ=\n==", "QQ====", // too much padding
+	"QQ==QUJD", "QQ==Q", "QUI=Q", "QQ=Q", "QQ=Q=", "QUI=\nQ", // something after it
+	"Q QI", "QUJ ", "QUJ-", "QUJ_", "QU\x00D", "\xff\xff\xff\xff", "QUJDREV?", "?", "QUJD?", // another alphabet
+}
+
+// decodePieces decodes in, each time one piece in a buffer of its own.
+func decodePieces(pieces ...[]byte) ([]byte, error) {
+	var d base64Decoder
+	var all []byte
+	for _, p := range pieces {
+		b := bytes.Clone(p)
+		n, err := d.decode(b)
+		all = append(all, b[:n]...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, d.end()
+}
+
+// Wherever a message is cut, in two or in three, it means what encoding/base64
+// says of the whole; and of a bad one, what comes before is right.
+func TestBase64(t *testing.T) {
+	for _, s := range base64Inputs {
+		in := []byte(s)
+		want, wantErr := base64.StdEncoding.DecodeString(s)
+		for a := range len(in) + 1 {
+			for b := a; b <= len(in); b++ {
+				got, err := decodePieces(in[:a], in[a:b], in[b:])
+				if (err == nil) != (wantErr == nil) {
+					t.Errorf("%q, cut at %d and %d: %v, want %v", in, a, b, err, wantErr)
+				}
+				if err == nil && !bytes.Equal(got, want) || !bytes.HasPrefix(got, want) {
+					t.Errorf("%q, cut at %d and %d: %q, want %q", in, a, b, got, want)
+				}
+			}
+		}
+		pieces := make([][]byte, len(in))
+		for i := range in {
+			pieces[i] = in[i : i+1]
+		}
+		if got, err := decodePieces(pieces...); (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, want) {
+			t.Errorf("%q, byte by byte: %q, %v, want %q, %v", in, got, err, want, wantErr)
+		}
+	}
+}
+
+// What encoding/base64 says, we understand, at every length.
+func TestBase64Encoded(t *testing.T) {
+	all := bytes.Repeat([]byte{0x00, 0xff, 0x80, 0x3e, 0xfb, 0xbf}, 50)
+	for n := range len(all) {
+		b := []byte(base64.StdEncoding.EncodeToString(all[:n]))
+		if got, err := decodePieces(b[:n/2], b[n/2:]); err != nil || !bytes.Equal(got, all[:n]) {
+			t.Errorf("%d bytes: %q, %v", n, got, err)
+		}
+	}
+}
+
+// FuzzBase64 holds the decoder against encoding/base64, whatever the cuts.
+func FuzzBase64(f *testing.F) {
+	for i, s := range base64Inputs {
+		f.Add([]byte(s), uint8(i), uint8(1+i%5))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, first, step uint8) {
+		cut := min(int(first), len(in))
+		pieces := append([][]byte{in[:cut]}, slices.Collect(slices.Chunk(in[cut:], 1+int(step)))...)
+		got, err := decodePieces(pieces...)
+		want, wantErr := base64.StdEncoding.DecodeString(string(in))
+		if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, want) {
+			t.Fatalf("%q: %q, %v, want %q, %v", in, got, err, want, wantErr)
+		}
+	})
+}
