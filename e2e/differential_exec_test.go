@@ -5,13 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"edge/e2e/rawclient"
 	"edge/e2e/testbed"
@@ -42,6 +45,13 @@ var execScenarios = []scenario{
 	{name: "command not found", run: command("/no/such/command"), check: wantFailure},
 	{name: "container not found", run: noContainer, check: wantRefusal},
 	{name: "forbidden", run: forbid, check: wantRefusal},
+	{name: "unknown to its node", run: lostPod, check: wantUnknown, differs: func(p pair) *difference {
+		if p.site.cluster.Kind == testbed.New && p.d.Name == "websocket v5" && p.upstream == overSPDY {
+			return flattened
+		}
+		return nil
+	}},
+	{name: "client gone", stdin: true, run: clientGone, check: wantAfter},
 	{name: "killed by a signal", run: shell("kill -9 $$"), check: wantFailure},
 }
 
@@ -164,12 +174,16 @@ func halfClose(ctx context.Context, r attempt) (rawclient.Observation, error) {
 
 // fiftyResizes waits after each for the terminal to have it, so that each is seen to arrive.
 func fiftyResizes(ctx context.Context, r attempt) (rawclient.Observation, error) {
-	const script = `i=1; while [ $i -le 50 ]; do
+	// A size that comes before the process is there is lost in the container runtime.
+	const script = `echo ready; i=1; while [ $i -le 50 ]; do
 		until [ "$(stty size)" = "$((100 + i)) $((200 + i))" ]; do sleep 0.01; done; echo size $i.; i=$((i + 1))
 	done; echo resized 50 times`
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
 		Pod: "shell", Command: []string{"sh", "-c", script}, TTY: true,
 		Do: func(s *rawclient.Session) error {
+			if err := s.Expect("ready"); err != nil {
+				return err
+			}
 			for i := 1; i <= 50; i++ {
 				if err := s.Resize(200+i, 100+i); err != nil {
 					return err
@@ -232,4 +246,146 @@ func wantLines(_ rawclient.Dialect, o rawclient.Observation) error {
 		return errors.New("not the 50,000 lines on each stream")
 	}
 	return nil
+}
+
+// lostPod execs in a pod that its node does not know.
+func lostPod(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	return r.d.Exec(ctx, r.to, rawclient.Exec{Pod: testbed.LostPod, Command: []string{"true"}})
+}
+
+func wantUnknown(d rawclient.Dialect, o rawclient.Observation) error {
+	if !strings.HasPrefix(o.Refusal, "404") && d.Name != "websocket v5" {
+		return errors.New("not 404")
+	}
+	return nil
+}
+
+// clientGone cuts the client's connection and looks into the pod: the process must learn that its stdin has ended.
+func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	file := "/tmp/" + r.name
+	before := r.goneLines()
+	o, err := r.d.Exec(ctx, r.to, rawclient.Exec{
+		Pod: "shell", Stdin: true, Command: []string{"sh", "-c", "echo ready; cat >/dev/null; echo stdin ended >" + file},
+		Do: func(s *rawclient.Session) error {
+			if err := s.Expect("ready"); err != nil {
+				return err
+			}
+			s.Cut()
+			return nil
+		},
+	})
+	if err != nil || o.Refusal != "" {
+		return o, err
+	}
+	script := fmt.Sprintf("i=0; until [ -f %s ] || [ $i = 300 ]; do sleep 0.1; i=$((i+1)); done; cat %s; rm %s", file, file, file)
+	after, err := rawclient.ByName(rawclient.Execs, "spdy v4").Exec(ctx, r.site.cluster.AdminAccess(), rawclient.Exec{
+		Pod: "shell", Command: []string{"sh", "-c", script},
+	})
+	o.After = after.Stdout.Head
+	if err == nil && r.edge != nil {
+		err = r.awaitGoneLine(ctx, before)
+	}
+	return o, err
+}
+
+func wantAfter(_ rawclient.Dialect, o rawclient.Observation) error {
+	if o.After != "stdin ended\n" {
+		return fmt.Errorf("in the pod: %q", o.After)
+	}
+	return nil
+}
+
+// goneLines counts the lines of edge's log that say of a session in this dialect that its client is gone.
+func (r attempt) goneLines() int {
+	if r.edge == nil {
+		return 0
+	}
+	text, err := os.ReadFile(r.edge.Process.Log)
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		var said struct{ Msg, Downstream, Cause string }
+		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "session ended" && said.Cause == "client gone" &&
+			strings.HasPrefix(said.Downstream, map[bool]string{true: "SPDY/3.1", false: "websocket"}[r.d.SPDY]) {
+			n++
+		}
+	}
+	return n
+}
+
+// awaitGoneLine waits until there is one more.
+func (r attempt) awaitGoneLine(ctx context.Context, before int) error {
+	for r.goneLines() <= before {
+		select {
+		case <-ctx.Done():
+			return errors.New("edge's log has no line that says client gone")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// TestExecUpstreamGone cuts the way to the API server in the middle of a session of each dialect.
+func TestExecUpstreamGone(t *testing.T) {
+	sc := scenario{
+		name: "upstream gone", differs: func(pair) *difference { return unknowing },
+		check: func(_ rawclient.Dialect, o rawclient.Observation) error {
+			if o.Stdout.Head != "ready\n" || o.Close != 1006 {
+				return errors.New("not cut in the middle")
+			}
+			return nil
+		},
+	}
+	session := func(ctx context.Context, d rawclient.Dialect, to testbed.Access, ready func()) (rawclient.Observation, error) {
+		return d.Exec(ctx, to, rawclient.Exec{
+			Pod: "shell", Command: []string{"sh", "-c", "echo ready; sleep 20; echo too late"},
+			Do: func(s *rawclient.Session) error {
+				defer ready()
+				return s.Expect("ready")
+			},
+		})
+	}
+	forEachSite(t, func(t *testing.T, s *site) {
+		sc := sc
+		sc.run = func(ctx context.Context, r attempt) (rawclient.Observation, error) { // at the API server itself
+			relay, err := bed.StartRelay(s.cluster)
+			if err != nil {
+				return rawclient.Observation{}, err
+			}
+			return session(ctx, r.d, relay.Through(r.to), relay.Cut)
+		}
+		for _, upstream := range []string{overSPDY, overWebSocket} {
+			relay, err := bed.StartRelay(s.cluster)
+			if err != nil {
+				t.Fatal(err)
+			}
+			edge := startStreamingEdge(t, s, upstream, relay.Through(s.cluster.AdminAccess()))
+			got, errs := make([]rawclient.Observation, len(rawclient.Execs)), make([]error, len(rawclient.Execs))
+			var ready, done sync.WaitGroup
+			for i, d := range rawclient.Execs {
+				ready.Add(1)
+				done.Go(func() {
+					once := sync.OnceFunc(ready.Done)
+					defer once() // it may be refused
+					ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
+					defer cancel()
+					got[i], errs[i] = session(ctx, d, edge.Access(tokens["alice"]), once)
+				})
+			}
+			ready.Wait()
+			relay.Cut()
+			done.Wait()
+			for i, d := range rawclient.Execs {
+				t.Run(upstream+"/"+d.Name, func(t *testing.T) {
+					p := pair{site: s, upstream: upstream, d: d, edge: edge}
+					if errs[i] != nil {
+						t.Fatalf("through edge: %v\n%v", errs[i], got[i])
+					}
+					p.judge(t, sc, p.own(t, sc), got[i])
+				})
+			}
+		}
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +19,6 @@ type pair struct {
 	upstream string
 	d        rawclient.Dialect
 	edge     *testbed.Edge
-	relay    *testbed.Relay // between this edge and the API server; nil: there is none
 }
 
 // The values of --upstream-streaming that decide for a protocol.
@@ -56,7 +54,6 @@ type attempt struct {
 	to    testbed.Access
 	other testbed.Access // as to, for a user without the right
 	name  string         // unique, fit for a file's name
-	cut   func()         // ends what is upstream of to
 	edge  *testbed.Edge  // nil: to is the API server
 }
 
@@ -74,14 +71,7 @@ func (s *site) ownAccess(t *testing.T, user, group string) testbed.Access {
 func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T, p pair)) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, upstream := range []string{overSPDY, overWebSocket} {
-			args, ok := streamingArgs(t, upstream)
-			if !ok {
-				continue
-			}
-			edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: args})
-			if err != nil {
-				t.Fatal(err)
-			}
+			edge := startStreamingEdge(t, s, upstream, testbed.Access{})
 			for _, d := range list {
 				t.Run(upstream+"/"+d.Name, func(t *testing.T) {
 					t.Parallel()
@@ -92,12 +82,15 @@ func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T,
 	})
 }
 
-// streamingArgs are edge's arguments for an upstream protocol.
-func streamingArgs(t *testing.T, upstream string) ([]string, bool) {
-	if os.Getenv("EDGE_STREAMING_FLAG") == "" { // TODO: until the flag is there
-		return nil, upstream == overSPDY
+func startStreamingEdge(t *testing.T, s *site, upstream string, to testbed.Access) *testbed.Edge {
+	t.Helper()
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{
+		Cluster: s.cluster, Issuer: issuer, Upstream: to, Args: []string{"--upstream-streaming=" + upstream},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return []string{"--upstream-streaming=" + upstream}, true
+	return edge
 }
 
 // spokenBy is the dialect in which the API server itself is asked: an old one does not speak all that edge does.
@@ -146,43 +139,64 @@ func (p pair) compare(t *testing.T, sc scenario) {
 		heavy <- struct{}{}
 		defer func() { <-heavy }()
 	}
-	own := spokenBy(p.site.cluster.Kind, p.d)
-	name := slug(strings.Join([]string{string(p.site.cluster.Kind), p.d.Name, sc.name}, " "))
-	alice, bob := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
-	want, err := oracle.observe(string(p.site.cluster.Kind)+own.Name+sc.name, func() (rawclient.Observation, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), mostScenario)
-		defer cancel()
-		return sc.run(ctx, attempt{d: own, site: p.site, to: alice, other: bob, name: name + "-direct"})
-	})
-	if err == nil && sc.check != nil {
-		err = sc.check(own, want)
-	}
-	if err != nil {
-		t.Fatalf("the API server itself: %v\n%v", err, want)
-	}
-	want = inDialect(want, own, p.d)
-
-	ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
-	defer cancel()
-	r := attempt{
-		d: p.d, site: p.site, name: name + "-" + p.upstream, edge: p.edge,
-		to: p.edge.Access(tokens["alice"]), other: p.edge.Access(tokens["bob"]),
-	}
-	got, err := sc.run(ctx, r)
+	start := time.Now()
+	own := p.own(t, sc)
+	middle := time.Now()
+	got, err := p.throughEdge(t, sc)
+	t.Logf("the API server itself %.2f s, through edge %.2f s", middle.Sub(start).Seconds(), time.Since(middle).Seconds())
 	if err != nil {
 		t.Errorf("through edge: %v\n%v", err, got)
 		return
 	}
+	p.judge(t, sc, own, got)
+}
+
+// own is what the pair's client observes at the API server itself.
+func (p pair) own(t *testing.T, sc scenario) rawclient.Observation {
+	t.Helper()
+	d := spokenBy(p.site.cluster.Kind, p.d)
+	kind := string(p.site.cluster.Kind)
+	to, other := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
+	o, err := oracle.observe(kind+" "+d.Name+" "+sc.name, func() (rawclient.Observation, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), mostScenario) // the next pair wants it, too
+		defer cancel()
+		return sc.run(ctx, attempt{d: d, site: p.site, to: to, other: other, name: slug(kind + " " + d.Name + " " + sc.name)})
+	})
+	if err == nil && sc.check != nil {
+		err = sc.check(d, o)
+	}
+	if err != nil {
+		t.Fatalf("the API server itself: %v\n%v", err, o)
+	}
+	return inDialect(o, d, p.d)
+}
+
+// throughEdge is what the pair's client observes through edge.
+func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
+	defer cancel()
+	name := slug(strings.Join([]string{string(p.site.cluster.Kind), p.d.Name, sc.name, p.upstream}, " "))
+	return sc.run(ctx, attempt{
+		d: p.d, site: p.site, name: name, edge: p.edge,
+		to: p.edge.Access(tokens["alice"]), other: p.edge.Access(tokens["bob"]),
+	})
+}
+
+// judge compares, and holds a claimed difference against both.
+func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) {
+	t.Helper()
+	want := own
 	if sc.differs != nil {
 		if d := sc.differs(p); d != nil {
-			if want, err = d.apply(want, got); err != nil {
-				t.Errorf("%s: %v\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, err, want, got)
+			var err error
+			if want, err = d.apply(own, edge); err != nil {
+				t.Errorf("%s: %v\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, err, own, edge)
 				return
 			}
 		}
 	}
-	if want.String() != got.String() {
-		t.Errorf("the API server itself:\n%v\nthrough edge:\n%v", want, got)
+	if want.String() != edge.String() {
+		t.Errorf("the API server itself:\n%v\nthrough edge:\n%v", own, edge)
 	}
 }
 

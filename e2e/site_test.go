@@ -54,6 +54,9 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 			return nil, err
 		}
 	}
+	if err := s.cluster.StartLostPod(ctx); err != nil {
+		return nil, err
+	}
 	return s, grant(ctx, s.cluster)
 }
 

@@ -29,6 +29,8 @@ type Observation struct {
 
 	Conns []Conn // port-forward: each connection
 
+	After string // what was found in the pod afterwards, if anybody looked
+
 	Close  int    // WebSocket: the server's close code, 1006 without one. SPDY: 0 after GOAWAY, 1006 without
 	Hung   bool   // the server did not close the connection
 	Breach string // what the server may not send
@@ -83,6 +85,7 @@ func (o Observation) String() string {
 	for i, c := range o.Conns {
 		line(fmt.Sprintf("connection %d", i), "%s, ended %t, error %q", c.Output, c.Ended, normal(c.Error))
 	}
+	line("after", "%q", o.After)
 	line("close", "%d", o.Close)
 	line("hung", "%t", o.Hung)
 	line("breach", "%q", o.Breach)
