@@ -357,35 +357,42 @@ func TestExecUpstreamGone(t *testing.T) {
 			return session(ctx, r.d, relay.Through(r.to), relay.Cut)
 		}
 		for _, upstream := range []string{overSPDY, overWebSocket} {
-			relay, err := bed.StartRelay(s.cluster)
-			if err != nil {
-				t.Fatal(err)
-			}
-			edge := startStreamingEdge(t, s, upstream, relay.Through(s.cluster.AdminAccess()))
-			got, errs := make([]rawclient.Observation, len(rawclient.Execs)), make([]error, len(rawclient.Execs))
-			var ready, done sync.WaitGroup
-			for i, d := range rawclient.Execs {
-				ready.Add(1)
-				done.Go(func() {
-					once := sync.OnceFunc(ready.Done)
-					defer once() // it may be refused
-					ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
-					defer cancel()
-					got[i], errs[i] = session(ctx, d, edge.Access(tokens["alice"]), once)
-				})
-			}
-			ready.Wait()
-			relay.Cut()
-			done.Wait()
-			for i, d := range rawclient.Execs {
-				t.Run(upstream+"/"+d.Name, func(t *testing.T) {
-					p := pair{site: s, upstream: upstream, d: d, edge: edge}
-					if errs[i] != nil {
-						t.Fatalf("through edge: %v\n%v", errs[i], got[i])
-					}
-					p.judge(t, sc, p.own(t, sc), got[i])
-				})
-			}
+			t.Run(upstream, func(t *testing.T) { cutAll(t, s, upstream, sc, session) })
 		}
 	})
+}
+
+// cutAll starts a session of each dialect through an edge, cuts what is upstream of it, and judges them.
+func cutAll(t *testing.T, s *site, upstream string, sc scenario,
+	session func(context.Context, rawclient.Dialect, testbed.Access, func()) (rawclient.Observation, error),
+) {
+	relay, err := bed.StartRelay(s.cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := startStreamingEdge(t, s, upstream, relay.Through(s.cluster.AdminAccess()))
+	got, errs := make([]rawclient.Observation, len(rawclient.Execs)), make([]error, len(rawclient.Execs))
+	var ready, done sync.WaitGroup
+	for i, d := range rawclient.Execs {
+		ready.Add(1)
+		done.Go(func() {
+			once := sync.OnceFunc(ready.Done)
+			defer once() // it may be refused
+			ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
+			defer cancel()
+			got[i], errs[i] = session(ctx, d, edge.Access(tokens["alice"]), once)
+		})
+	}
+	ready.Wait()
+	relay.Cut()
+	done.Wait()
+	for i, d := range rawclient.Execs {
+		t.Run(d.Name, func(t *testing.T) {
+			p := pair{site: s, upstream: upstream, d: d, edge: edge}
+			if errs[i] != nil {
+				t.Fatalf("through edge: %v\n%v", errs[i], got[i])
+			}
+			p.judge(t, sc, p.own(t, sc), got[i])
+		})
+	}
 }
