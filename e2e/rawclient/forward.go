@@ -58,7 +58,7 @@ func (c *Connection) AwaitError() error { return c.said.waitBytes(c.gaveUp, 1) }
 // AwaitEnd waits until the server has ended its side. WebSocket cannot say it.
 func (c *Connection) AwaitEnd() error {
 	if _, ok := c.w.(*frames); !ok {
-		return errCannotSay
+		return ErrCannotSay
 	}
 	err := c.data.wait(c.gaveUp, func(int64, []byte) bool { return false })
 	c.mu.Lock()

@@ -93,7 +93,7 @@ func (o Observation) String() string {
 }
 
 func (o Output) String() string {
-	if o.Bytes <= 200 {
+	if o.Bytes <= 1024 {
 		return fmt.Sprintf("%d bytes %q", o.Bytes, o.Head)
 	}
 	return fmt.Sprintf("%d bytes, SHA-256 %s", o.Bytes, o.SHA256)

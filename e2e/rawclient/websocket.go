@@ -37,14 +37,14 @@ func (w *channels) write(stream int, p []byte) error {
 
 func (w *channels) end(stream int) error {
 	if !w.d.HalfClose {
-		return errCannotSay
+		return ErrCannotSay
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.c.WriteMessage(websocket.BinaryMessage, []byte{255, byte(stream)})
 }
 
-func (w *channels) reset(int) error { return errCannotSay }
+func (w *channels) reset(int) error { return ErrCannotSay }
 
 func (w *channels) read(event func(int, []byte, eventKind)) int {
 	kind := websocket.BinaryMessage

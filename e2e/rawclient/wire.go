@@ -13,9 +13,9 @@ import (
 type wire interface {
 	// write sends bytes on a stream.
 	write(stream int, p []byte) error
-	// end half-closes a stream. Where that cannot be said it returns errCannotSay.
+	// end half-closes a stream. Where that cannot be said it returns ErrCannotSay.
 	end(stream int) error
-	// reset ends a stream both ways. Where that cannot be said it returns errCannotSay.
+	// reset ends a stream both ways. Where that cannot be said it returns ErrCannotSay.
 	reset(stream int) error
 	// read reads on until the server says that it closes, or the connection ends, and returns the close code.
 	read(event func(stream int, p []byte, kind eventKind)) (code int)
@@ -34,7 +34,8 @@ const (
 	isReset           // the server ended both sides
 )
 
-var errCannotSay = errors.New("rawclient: this dialect cannot say it")
+// ErrCannotSay is returned for what a dialect has no words for.
+var ErrCannotSay = errors.New("rawclient: this dialect cannot say it")
 
 // abnormal is the code of a connection that ends without a word (RFC 6455, section 7.4.1).
 const abnormal = 1006

@@ -30,7 +30,7 @@ var (
 )
 
 // prepareNode writes what the node reads.
-func (c *Cluster) prepareNode(context.Context) error {
+func (c *Cluster) prepareNode(ctx context.Context) error {
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -64,9 +64,13 @@ func (c *Cluster) prepareNode(context.Context) error {
 			return err
 		}
 	}
+	inpod, err := c.tb.buildInpod(ctx)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
 		os.WriteFile(c.path("node.sh"), nodeScript, 0o755),
-		writeImages(c.path("images.tar"), c.tb.Bin.Busybox),
+		writeImages(c.path("images.tar"), c.tb.Bin.Busybox, inpod),
 	)
 }
 
