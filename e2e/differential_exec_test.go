@@ -188,7 +188,7 @@ func halfClose(ctx context.Context, r attempt) (rawclient.Observation, error) {
 // fiftyResizes waits after each for the terminal to have it, so that each is seen to arrive.
 func fiftyResizes(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	const script = `echo ready; i=1; while [ $i -le 50 ]; do
-		until [ "$(stty size)" = "$((100 + i)) $((200 + i))" ]; do sleep 0.01; done; echo size $i.; i=$((i + 1))
+		until [ "$(stty size 2>/dev/null)" = "$((100 + i)) $((200 + i))" ]; do sleep 0.01; done; echo size $i.; i=$((i + 1))
 	done; echo resized 50 times`
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
 		// Without stdin the container runtime closes the terminal of a WebSocket client at once.

@@ -28,11 +28,11 @@ func TestForwardDialects(t *testing.T) {
 	})
 }
 
-// The ports of the pod "shell", see shellScript.
+// The ports of the pod "shell", see cmd/inpod.
 const (
 	echoPort  = 9000
-	hashPort  = 9001 // tells the hash of its input when that has ended
-	resetPort = 9002 // resets the connection after the first bytes
+	hashPort  = 9001
+	resetPort = 9002
 	freePort  = 9999 // nobody listens
 )
 

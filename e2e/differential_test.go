@@ -228,9 +228,11 @@ func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Ob
 		return o
 	}
 	o.Subprotocol = to.Offer[0]
-	if !to.Tunnel && !to.SPDY {
-		o.Start = 1
+	if to.Tunnel {
+		o.Close = 1000 // the answer to the client's own
+		return o
 	}
+	o.Start = 1
 	if o.Close == 0 {
 		o.Close = 1000
 	}

@@ -60,9 +60,8 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 	return s, grant(ctx, s.cluster)
 }
 
-// shellScript serves a page on port 8080, a WebSocket echo on 8081, and the ports of the port-forward tests.
-const shellScript = "httpd -p 8080 -h /www; inpod echo :8081 & inpod reset :9002 & nc -ll -p 9000 -e cat & " +
-	"nc -ll -p 9001 -e sha256sum & trap 'exit 0' TERM; while :; do sleep 1; done"
+// shellScript serves a page on port 8080, and what inpod does.
+const shellScript = "httpd -p 8080 -h /www; inpod & trap 'exit 0' TERM; while :; do sleep 1; done"
 
 // grant lets dev work in the demo namespace. ops may work in its own and only look at demo's pods.
 func grant(ctx context.Context, c *testbed.Cluster) error {

@@ -99,10 +99,15 @@ func (o Output) String() string {
 	return fmt.Sprintf("%d bytes, SHA-256 %s", o.Bytes, o.SHA256)
 }
 
-// What differs between two runs of the same: ids, of an exec or of a connection.
-var ids = regexp.MustCompile(`[0-9a-f]{64}`)
+// What differs between two runs of the same: the id of an exec, and the near end of a connection inside the pod.
+var (
+	execID  = regexp.MustCompile(`[0-9a-f]{64}`)
+	nearEnd = regexp.MustCompile(`127\.0\.0\.1:[0-9]+->`)
+)
 
-func normal(text string) string { return ids.ReplaceAllString(text, "<id>") }
+func normal(text string) string {
+	return nearEnd.ReplaceAllString(execID.ReplaceAllString(text, "<id>"), "<near>->")
+}
 
 // recorder is an Output in the making. Expect may wait for its text.
 type recorder struct {

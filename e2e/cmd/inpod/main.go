@@ -1,11 +1,15 @@
-// Inpod is what tests find inside a pod beside busybox.
+// Inpod is what tests find inside a pod beside busybox, whose nc resets connections that it should end.
 //
-//	inpod echo :8081     a WebSocket that echoes messages, at every path
-//	inpod reset :9002    a TCP port that resets each connection after its first bytes
+//	:8081  a WebSocket that echoes messages, at every path
+//	:9000  echoes bytes
+//	:9001  reads to the end and answers with the SHA-256 of it
+//	:9002  resets each connection after its first byte
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -14,39 +18,16 @@ import (
 )
 
 func main() {
-	serve := map[string]func(string) error{"echo": echo, "reset": reset}
-	if len(os.Args) != 3 || serve[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: inpod echo|reset ADDRESS")
-		os.Exit(2)
+	failed := make(chan error)
+	go func() { failed <- http.ListenAndServe(":8081", http.HandlerFunc(echoMessages)) }()
+	for address, handle := range map[string]func(*net.TCPConn){":9000": echo, ":9001": hash, ":9002": reset} {
+		go func() { failed <- serve(address, handle) }()
 	}
-	if err := serve[os.Args[1]](os.Args[2]); err != nil {
-		fmt.Fprintln(os.Stderr, "inpod:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "inpod:", <-failed)
+	os.Exit(1)
 }
 
-// echo closes with the code that a client closes with, as gorilla does by itself.
-func echo(address string) error {
-	upgrader := websocket.Upgrader{
-		Subprotocols: []string{"echo"},
-		CheckOrigin:  func(*http.Request) bool { return true },
-	}
-	return http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := upgrader.Upgrade(w, r, http.Header{"X-Path": {r.URL.Path}})
-		if err != nil {
-			return // it has been answered
-		}
-		defer c.Close()
-		for {
-			kind, message, err := c.ReadMessage()
-			if err != nil || c.WriteMessage(kind, message) != nil {
-				return
-			}
-		}
-	}))
-}
-
-func reset(address string) error {
+func serve(address string, handle func(*net.TCPConn)) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
@@ -57,9 +38,40 @@ func reset(address string) error {
 			return err
 		}
 		go func() {
-			c.Read(make([]byte, 1))
-			c.(*net.TCPConn).SetLinger(0)
-			c.Close()
+			defer c.Close()
+			handle(c.(*net.TCPConn))
 		}()
+	}
+}
+
+func echo(c *net.TCPConn) { io.Copy(struct{ io.Writer }{c}, c) }
+
+func hash(c *net.TCPConn) {
+	h := sha256.New()
+	io.Copy(h, c)
+	fmt.Fprintf(c, "%x\n", h.Sum(nil))
+}
+
+func reset(c *net.TCPConn) {
+	c.Read(make([]byte, 1))
+	c.SetLinger(0)
+}
+
+// echoMessages closes with the code that a client closes with, as gorilla does by itself.
+func echoMessages(w http.ResponseWriter, r *http.Request) {
+	upgrader := websocket.Upgrader{
+		Subprotocols: []string{"echo"},
+		CheckOrigin:  func(*http.Request) bool { return true },
+	}
+	c, err := upgrader.Upgrade(w, r, http.Header{"X-Path": {r.URL.Path}})
+	if err != nil {
+		return // it has been answered
+	}
+	defer c.Close()
+	for {
+		kind, message, err := c.ReadMessage()
+		if err != nil || c.WriteMessage(kind, message) != nil {
+			return
+		}
 	}
 }
