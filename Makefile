@@ -34,7 +34,7 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 		done; \
 	done
 
-bench: ## the hot path beside its peers; see bench/doc.go
+bench: ## the hot path beside its peers, and each pair of dialects: 7 minutes; see bench/doc.go
 	$(GO) run ./bench $(BENCHFLAGS)
 
 demo: ## kubectl through a load balancer that carries no SPDY, on a real cluster; ONCE=1 ends by itself

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // smallArgs is a run of the peers that needs no edge and little time.
 func smallArgs(more ...string) []string {
 	return append([]string{
-		"--proxies", "translator,relay", "--rounds", "2", "--idle-rounds", "1", "--volume", "1048576", "--writes", "100",
+		"--proxies", "translator,relay", "--pairs", "", "--rounds", "2", "--idle-rounds", "1", "--volume", "1048576", "--writes", "100",
 		"--keystrokes", "50", "--sessions", "20", "--settle", "10ms",
 	}, more...)
 }
@@ -143,13 +143,16 @@ func checkNothingLeft(t *testing.T, dir string) {
 }
 
 func TestBadArgumentsAreOneLine(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // what is taken for good arguments by mistake must not be measured
 	for _, args := range [][]string{
-		{"--no-such-flag"}, {"word"}, {"--proxies", "nginx"}, {"--proxies", ""}, {"--proxies", "relay,relay"},
+		{"--no-such-flag"}, {"word"}, {"--proxies", "nginx"}, {"--proxies", "relay,relay"},
+		{"--proxies", "", "--pairs", ""}, {"--pairs", "exec/v6/spdy"}, {"--pairs", "exec/v5/spdy,exec/v5/spdy"},
 		{"--down", "0"}, {"--down", "x"}, {"--up", "32769"}, {"--rounds", "0"}, {"--volume", "1"}, {"--writes", "0"},
 		{"--keystrokes", "-1"}, {"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), args, &stdout, &stderr)
+		code := run(ctx, args, &stdout, &stderr)
 		if code != exitUsage || strings.Count(stderr.String(), "\n") != 1 || stdout.Len() > 0 {
 			t.Errorf("%q: exit code %d, %q", args, code, &stderr)
 		}
@@ -161,7 +164,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, &stdout, &stderr); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	for _, name := range []string{"proxies", "rounds", "sessions", "edge", "json"} {
+	for _, name := range []string{"proxies", "pairs", "rounds", "sessions", "edge", "json"} {
 		if !strings.Contains(stderr.String(), "-"+name) {
 			t.Errorf("no --%s in\n%s", name, &stderr)
 		}
@@ -182,7 +185,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay"}) || s.Keystrokes*s.Rounds < 20_000 {
+	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay"}) || len(s.Pairs) != len(pairs) || s.Keystrokes*s.Rounds < 20_000 {
 		t.Errorf("defaults: %+v", s)
 	}
 }

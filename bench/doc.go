@@ -1,4 +1,5 @@
-// Command bench measures what it costs to carry an exec session: edge beside its peers, in one run.
+// Command bench measures what it costs to carry a stream: edge beside its peers, and edge in each pair of
+// dialects, in one run.
 //
 // Every proxy is a process of its own between the same client and the same upstream, with TLS on both
 // sides, so that what the kernel charges to it is its cost and nobody else's:
@@ -27,6 +28,39 @@
 //	$ go run ./bench --json bench.json
 //	measure       unit      proxy       median  spread       x relay  x translator
 //	down, 32 KiB  CPU s/GB  edge        ...     ... - ...    ...      ...
+//	...
+//
+// # Pairs
+//
+// A pair is a subresource, the client's dialect and what edge speaks upstream: exec/v4/spdy. Each is
+// measured by down and up in writes of 32 KiB and by keystrokes, which in a port-forward are one byte
+// each way on one connection; GB counts the workload's bytes, whatever they become on the wire.
+//
+//	pair                          edge's upstream        the relay carries      between the client and
+//	exec/<WebSocket's>/spdy       SPDY v4                WebSocket v4           cri-streaming
+//	exec/<WebSocket's>/v5         WebSocket v5           WebSocket v5           the API server's translator
+//	exec/spdy/spdy, /v5           SPDY v4, WebSocket v5  SPDY v4                cri-streaming
+//	forward/v4/spdy, /tunnel      SPDY, the tunnel       WebSocket v4           cri-streaming
+//	forward/spdy/spdy, /tunnel    SPDY, the tunnel       SPDY                   cri-streaming
+//	forward/tunnel/spdy, /tunnel  SPDY, the tunnel       the tunnel             the API server's tunneling handler
+//
+// "x relay" is relative to the relay's line above the pair: the same workload of the same client process,
+// opaque, in the dialect nearest to the client's that needs no translation by a proxy. That is the least
+// that a proxy can spend on this traffic, and both have their turns within the same seconds of each round.
+// It is fair to edge where the relay meets what edge meets: as many frames in as many pieces (an SPDY
+// library writes each in three), and an upstream that answers as late, which is why the relay has the
+// translator behind it where edge has. It is hard on edge where the relay's upstream has an easier dialect
+// than edge's: from WebSocket to SPDY, edge reads three pieces where the relay reads one. The base64
+// dialects are divided by the binary relay: their ratio has the third more bytes in it, and the encoding.
+//
+// Upstream is told nothing of edge: it answers as an API server of 1.36 where edge asks for its version or
+// for a review. It does tell the driver what was spoken to it, and a pair in which edge spoke something
+// else than its name says ends the run, as does a pair that edge does not speak.
+//
+//	$ go run ./bench --proxies '' --pairs exec/v5/spdy,forward/tunnel/tunnel
+//	pair           measure       unit      median  spread     x relay
+//	relay exec/v4  down, 32 KiB  CPU s/GB  ...     ... - ...  -
+//	exec/v5/spdy   down, 32 KiB  CPU s/GB  ...     ... - ...  ...
 //	...
 //
 // What bench is not: it passes no judgement on a time, it checks no behaviour beyond every byte's arrival,

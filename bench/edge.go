@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,36 +34,62 @@ func (l *lab) findEdge(ctx context.Context) error {
 	return nil
 }
 
-// startEdge runs edge serve as its users do: it verifies the client's token and impersonates upstream.
-func startEdge(ctx context.Context, l *lab) (*process, string, error) {
-	if err := l.findEdge(ctx); err != nil {
-		return nil, "", err
+// startEdge runs edge serve as its users do: it verifies the client's token and impersonates upstream. The
+// mode says what it speaks there.
+func startEdge(mode string) starter {
+	return func(ctx context.Context, l *lab) (*process, string, error) {
+		if err := l.findEdge(ctx); err != nil {
+			return nil, "", err
+		}
+		if err := l.writeKubeconfig(); err != nil {
+			return nil, "", err
+		}
+		ports, err := freePorts(2)
+		if err != nil {
+			return nil, "", err
+		}
+		streaming, err := l.streamingFlag(ctx, mode)
+		if err != nil {
+			return nil, "", err
+		}
+		p, err := l.run("edge", exec.Command(l.edge, append([]string{"serve",
+			"--kubeconfig", l.kubeconfig,
+			"--oidc-issuer-url", l.issuer.url,
+			"--oidc-client-id", clientID,
+			"--oidc-ca-file", l.pki.caFile,
+			"--bind-address", "127.0.0.1",
+			"--secure-port", strconv.Itoa(ports[0]),
+			"--readiness-probe-port", strconv.Itoa(ports[1]),
+			"--tls-cert-file", l.pki.certFile,
+			"--tls-private-key-file", l.pki.keyFile,
+		}, streaming...)...))
+		if err != nil {
+			return nil, "", err
+		}
+		if err := awaitReady(ctx, p, fmt.Sprintf("http://127.0.0.1:%d/ready", ports[1])); err != nil {
+			return nil, "", p.failure(fmt.Errorf("bench: edge is not ready: %w", err))
+		}
+		return p, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), nil
 	}
-	if err := l.writeKubeconfig(); err != nil {
-		return nil, "", err
-	}
-	ports, err := freePorts(2)
+}
+
+// flagStreaming tells edge what to speak upstream.
+const flagStreaming = "--upstream-streaming"
+
+// streamingFlag is how this edge is told a mode. One from before the flag, which --edge may name to be
+// compared with, always speaks SPDY.
+func (l *lab) streamingFlag(ctx context.Context, mode string) ([]string, error) {
+	help, err := exec.CommandContext(ctx, l.edge, "serve", "--help").CombinedOutput()
 	if err != nil {
-		return nil, "", err
+		return nil, fmt.Errorf("bench: ask edge for its flags: %w\n%s", err, help)
 	}
-	p, err := l.run("edge", exec.Command(l.edge, "serve",
-		"--kubeconfig", l.kubeconfig,
-		"--oidc-issuer-url", l.issuer.url,
-		"--oidc-client-id", clientID,
-		"--oidc-ca-file", l.pki.caFile,
-		"--bind-address", "127.0.0.1",
-		"--secure-port", strconv.Itoa(ports[0]),
-		"--readiness-probe-port", strconv.Itoa(ports[1]),
-		"--tls-cert-file", l.pki.certFile,
-		"--tls-private-key-file", l.pki.keyFile,
-	))
-	if err != nil {
-		return nil, "", err
+	switch {
+	case bytes.Contains(help, []byte(flagStreaming)):
+		return []string{flagStreaming, mode}, nil
+	case mode == modeSPDY:
+		return nil, nil
 	}
-	if err := awaitReady(ctx, p, fmt.Sprintf("http://127.0.0.1:%d/ready", ports[1])); err != nil {
-		return nil, "", p.failure(fmt.Errorf("bench: edge is not ready: %w", err))
-	}
-	return p, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), nil
+	return nil, fmt.Errorf("bench: this edge has no %s, and cannot be told to speak %s upstream", flagStreaming, mode)
 }
 
 // awaitReady polls until the probe answers 200.

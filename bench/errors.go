@@ -6,10 +6,12 @@ import (
 )
 
 var (
-	errCommand  = errors.New("bench: not a command of the workload")
-	errSurplus  = errors.New("bench: more bytes than were asked for")
-	errEarlyEnd = errors.New("bench: the session ended before its work was done")
-	errExited   = errors.New("bench: process has exited")
+	errCommand   = errors.New("bench: not a command of the workload")
+	errSurplus   = errors.New("bench: more bytes than were asked for")
+	errEarlyEnd  = errors.New("bench: the session ended before its work was done")
+	errNoStatus  = errors.New("bench: no status")
+	errNoChannel = errors.New("bench: message without a channel")
+	errExited    = errors.New("bench: process has exited")
 )
 
 // statusError is a session that upstream or the proxy ended with something else than success.

@@ -44,7 +44,7 @@ func (e experiment) turn(ctx context.Context, p *proxy) ([]reading, error) {
 	defer cancel()
 	readings, err := e.run(ctx, p)
 	if err != nil {
-		return nil, p.failure(fmt.Errorf("%s, %s: %w", p.name, e.name, errors.Join(err, ctx.Err())))
+		return nil, p.failure(fmt.Errorf("%s, %s: %w", p.label, e.name, errors.Join(err, ctx.Err())))
 	}
 	return readings, nil
 }
@@ -52,7 +52,7 @@ func (e experiment) turn(ctx context.Context, p *proxy) ([]reading, error) {
 func downExperiment(volume int64, size int) experiment {
 	m := measure{Name: "down, " + sizeName(size), Unit: "CPU s/GB"}
 	return experiment{m.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
-		s, err := p.target.open(ctx, false, "download", strconv.FormatInt(volume, 10), strconv.Itoa(size))
+		s, err := p.open(ctx, work{command: []string{"download", strconv.FormatInt(volume, 10), strconv.Itoa(size)}})
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +73,7 @@ func downExperiment(volume int64, size int) experiment {
 func upExperiment(volume int64, size int) experiment {
 	m := measure{Name: "up, " + sizeName(size), Unit: "CPU s/GB"}
 	return experiment{m.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
-		s, err := p.target.open(ctx, false, "upload", strconv.FormatInt(volume, 10))
+		s, err := p.open(ctx, work{command: []string{"upload", strconv.FormatInt(volume, 10)}})
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +103,7 @@ func keystrokeExperiment(count int) experiment {
 	p50 := measure{Name: "keystroke", Unit: "p50 us"}
 	p99 := measure{Name: "keystroke", Unit: "p99 us"}
 	return experiment{cost.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
-		s, err := p.target.open(ctx, true, "echo")
+		s, err := p.open(ctx, work{command: []string{"echo"}, tty: true})
 		if err != nil {
 			return nil, err
 		}

@@ -60,7 +60,7 @@ func residentWith(ctx context.Context, p *proxy, n int, settle time.Duration) (i
 	for range openers {
 		opening.Go(func() {
 			for range turns {
-				s, err := p.target.openIdle(ctx)
+				s, err := p.openIdle(ctx)
 				if err != nil {
 					fail(err)
 					return
@@ -77,8 +77,8 @@ func residentWith(ctx context.Context, p *proxy, n int, settle time.Duration) (i
 }
 
 // openIdle opens a session, with a terminal, in which nothing happens.
-func (t target) openIdle(ctx context.Context) (*session, error) {
-	s, err := t.open(ctx, true, "idle")
+func (p *proxy) openIdle(ctx context.Context) (*session, error) {
+	s, err := p.open(ctx, work{command: []string{"idle"}, tty: true})
 	if err != nil {
 		return nil, err
 	}

@@ -19,16 +19,19 @@ const startTimeout = 30 * time.Second
 
 // peer is a kind of proxy.
 type peer struct {
-	name        string
-	subprotocol string // what the client offers it
-	start       func(context.Context, *lab) (*process, string, error)
+	name   string
+	client dialect // what the client speaks to it
+	start  starter
 }
+
+// starter starts a process of the lab and says where it listens, as host:port.
+type starter func(context.Context, *lab) (*process, string, error)
 
 // peers are all that can be measured, in the order in which they take turns by default.
 var peers = []peer{
-	{"edge", subprotocolV5, startEdge},
-	{"translator", subprotocolV5, startRole("translator")},
-	{"relay", subprotocolV4, startRole("relay")},
+	{"edge", execV5, startEdge(modeSPDY)},
+	{"translator", execV5, startRole("translator")},
+	{"relay", execV4, startRole("relay")},
 }
 
 func peerNames() []string {
@@ -60,10 +63,17 @@ type lab struct {
 	processes  []*process
 }
 
-// proxy is a running peer.
+// proxy is a running process in front of upstream, and how the client speaks to it.
 type proxy struct {
 	*process
+	label  string // what figures are reported under
+	client dialect
 	target target
+}
+
+// open starts a command through the proxy.
+func (p *proxy) open(ctx context.Context, w work) (*session, error) {
+	return p.client.open(ctx, p.target, w)
 }
 
 func openLab(ctx context.Context, edge string) (_ *lab, err error) {
@@ -108,9 +118,11 @@ func (l *lab) startProxy(ctx context.Context, p peer) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &proxy{process: process, target: target{
-		address: address, subprotocol: p.subprotocol, token: l.token, pool: l.pki.pool,
-	}}, nil
+	return &proxy{process: process, label: p.name, client: p.client, target: l.target(address)}, nil
+}
+
+func (l *lab) target(address string) target {
+	return target{address: address, token: l.token, pool: l.pki.pool}
 }
 
 // run starts cmd as a process of the lab.
@@ -124,7 +136,7 @@ func (l *lab) run(name string, cmd *exec.Cmd) (*process, error) {
 }
 
 // startRole starts this program again as the named role and waits for the address that it prints.
-func startRole(name string) func(context.Context, *lab) (*process, string, error) {
+func startRole(name string) starter {
 	return func(ctx context.Context, l *lab) (*process, string, error) {
 		config := roleConfig{CAFile: l.pki.caFile, CertFile: l.pki.certFile, KeyFile: l.pki.keyFile}
 		if l.upstream != "" {

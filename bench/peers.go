@@ -24,12 +24,9 @@ func newTranslator(c roleConfig) (http.Handler, error) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		location := upstream.JoinPath(r.URL.Path)
 		location.RawQuery = r.URL.RawQuery
-		streams := execStreams(r.URL.Query())
 		passer := upgradeproxy.NewUpgradeAwareHandler(location, transport, false, true, responder{})
 		passer.MaxBytesPerSec = unlimited
-		translator := translate.NewStreamTranslatorHandler(location, transport, unlimited, translate.Options{
-			Stdin: streams.stdin, Stdout: streams.stdout, Stderr: streams.stderr, Tty: streams.tty,
-		})
+		translator := translate.NewStreamTranslatorHandler(location, transport, unlimited, execStreams(r.URL.Query()))
 		translate.NewTranslatingHandler(passer, translator, wsstream.IsWebSocketRequestWithStreamCloseProtocol).ServeHTTP(w, r)
 	}), nil
 }
@@ -53,15 +50,11 @@ func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, err.Error(), http.StatusBadGateway)
 }
 
-// streamSet is which streams an exec request asks for.
-type streamSet struct {
-	stdin, stdout, stderr, tty bool
-}
-
-func execStreams(query url.Values) streamSet {
+// execStreams is which streams an exec request asks for.
+func execStreams(query url.Values) translate.Options {
 	asked := func(name string) bool {
 		yes, err := strconv.ParseBool(query.Get(name))
 		return err == nil && yes
 	}
-	return streamSet{stdin: asked("stdin"), stdout: asked("stdout"), stderr: asked("stderr"), tty: asked("tty")}
+	return translate.Options{Stdin: asked("stdin"), Stdout: asked("stdout"), Stderr: asked("stderr"), Tty: asked("tty")}
 }

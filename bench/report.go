@@ -31,6 +31,7 @@ type report struct {
 	Machine  machine          `json:"machine"`
 	Settings settings         `json:"settings"`
 	Measures []*measureResult `json:"measures"` // in the order of their first reading
+	Pairs    []*pairResult    `json:"pairs"`    // by measure, then in the order of the lanes
 }
 
 type measureResult struct {
@@ -72,6 +73,7 @@ func (r *report) finish(now time.Time) {
 			}
 		}
 	}
+	r.finishPairs()
 }
 
 func (r *report) result(m measure) *measureResult {
@@ -91,32 +93,56 @@ func (m *measureResult) proxy(name string) *proxyResult {
 	return m.Proxies[i]
 }
 
-// writeTable prints one line per measure and proxy, columns aligned, below a line about the machine.
+// writeTable prints what was measured, below a line about the machine: proxies, then pairs.
 func writeTable(w io.Writer, r *report) error {
 	fmt.Fprintf(w, "%s\n", r.Machine)
-	fmt.Fprintf(w, "%s, %d rounds (%d idle) in %.0f s\n\n", r.Started.Format(time.DateTime), r.Settings.Rounds,
+	fmt.Fprintf(w, "%s, %d rounds (%d idle) in %.0f s\n", r.Started.Format(time.DateTime), r.Settings.Rounds,
 		r.Settings.IdleRounds, r.Seconds)
+	if len(r.Measures) > 0 {
+		fmt.Fprintln(w)
+		if err := writeProxies(w, r.Measures); err != nil {
+			return err
+		}
+	}
+	if len(r.Pairs) > 0 {
+		fmt.Fprintln(w)
+		return writePairs(w, r.Pairs)
+	}
+	return nil
+}
+
+// writeProxies prints one line per measure and proxy, columns aligned.
+func writeProxies(w io.Writer, measures []*measureResult) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(tw, "measure\tunit\tproxy\tmedian\tspread")
 	for _, name := range baselines {
 		fmt.Fprintf(tw, "\tx %s", name)
 	}
 	fmt.Fprintln(tw)
-	for _, m := range r.Measures {
+	for _, m := range measures {
 		for _, p := range m.Proxies {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s - %s", m.Name, m.Unit, p.Proxy,
-				digits(p.Median), digits(p.Min), digits(p.Max))
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s", m.Name, m.Unit, p.Proxy, digits(p.Median), p.spread())
 			for _, name := range baselines {
-				ratio := "-"
+				var divided *summary
 				if x, ok := p.Ratios[name]; ok {
-					ratio = strconv.FormatFloat(x.Median, 'f', 2, 64)
+					divided = &x
 				}
-				fmt.Fprintf(tw, "\t%s", ratio)
+				fmt.Fprintf(tw, "\t%s", ratio(divided))
 			}
 			fmt.Fprintln(tw)
 		}
 	}
 	return tw.Flush()
+}
+
+func (s summary) spread() string { return digits(s.Min) + " - " + digits(s.Max) }
+
+// ratio prints the median, and a dash where there is nothing to divide by.
+func ratio(s *summary) string {
+	if s == nil {
+		return "-"
+	}
+	return strconv.FormatFloat(s.Median, 'f', 2, 64)
 }
 
 // digits prints three significant digits, and all of them before the point.

@@ -19,6 +19,10 @@ func TestTable(t *testing.T) {
 	}
 	r.add("edge", []reading{{idle, 61.26}})
 	r.add("relay", []reading{{idle, 122.52}})
+	for _, turn := range [][2]float64{{1, 1.2}, {1, 1.3}, {2, 5}} {
+		r.addPair(lane{proxy: &proxy{label: "relay exec/v4"}}, reading{down, turn[0]})
+		r.addPair(lane{proxy: &proxy{label: "exec/v5/spdy"}, relay: "relay exec/v4"}, reading{down, turn[1]})
+	}
 	r.finish(start.Add(90 * time.Second))
 	var got bytes.Buffer
 	if err := writeTable(&got, r); err != nil {
@@ -33,6 +37,10 @@ down, 32 KiB  CPU s/GB  translator  3.00    3.00 - 4.00   3.00     -
 down, 32 KiB  CPU s/GB  relay       1.00    1.00 - 2.00   -        0.33
 idle session  RSS KiB   edge        61.3    61.3 - 61.3   0.50     -
 idle session  RSS KiB   relay       123     123 - 123     -        -
+
+pair           measure       unit      median  spread       x relay
+relay exec/v4  down, 32 KiB  CPU s/GB  1.00    1.00 - 2.00  -
+exec/v5/spdy   down, 32 KiB  CPU s/GB  1.30    1.20 - 5.00  1.30
 `
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", &got, want)

@@ -7,13 +7,11 @@ import (
 	"time"
 )
 
-// Warm-up of a long-lived proxy: enough for its pools, and for TLS records to grow.
-const (
-	warmVolume = 16 << 20
-	warmWrite  = 32 << 10
-)
+// warmVolume is the most that goes through a long-lived proxy, either way, before it is measured: enough for
+// its pools. In bytes.
+const warmVolume = 16 << 20
 
-// measureAll runs every experiment on every proxy, proxies taking turns, and leaves no process behind.
+// measureAll runs every experiment on every proxy and every pair, in turns, and leaves no process behind.
 func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, error) {
 	l, err := openLab(ctx, s.Edge)
 	if err != nil {
@@ -21,6 +19,9 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 	}
 	defer l.close()
 	r := &report{Started: time.Now(), Machine: describeMachine(), Settings: s}
+	if err := measurePairs(ctx, l, s, r, progress); err != nil { // first: it soon ends for a pair that edge lacks
+		return nil, err
+	}
 	if err := measureCPU(ctx, l, s, r, progress); err != nil {
 		return nil, err
 	}
@@ -40,10 +41,8 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 			return err
 		}
 		defer p.stop()
-		for _, warm := range []experiment{downExperiment(warmVolume, warmWrite), upExperiment(warmVolume, warmWrite)} {
-			if _, err := warm.turn(ctx, p); err != nil {
-				return err
-			}
+		if err := p.warm(ctx, s); err != nil {
+			return err
 		}
 		proxies = append(proxies, p)
 	}
@@ -55,9 +54,19 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 				if err != nil {
 					return err
 				}
-				r.add(p.name, readings)
-				printProgress(progress, round, s.Rounds, p.name, readings)
+				r.add(p.label, readings)
+				printProgress(progress, round, s.Rounds, p.label, readings)
 			}
+		}
+	}
+	return nil
+}
+
+func (p *proxy) warm(ctx context.Context, s settings) error {
+	volume := min(warmVolume, s.transferSize(maxWrite))
+	for _, e := range []experiment{downExperiment(volume, maxWrite), upExperiment(volume, maxWrite)} {
+		if _, err := e.turn(ctx, p); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -77,8 +86,8 @@ func measureIdle(ctx context.Context, l *lab, s settings, r *report, progress io
 			if err != nil {
 				return err
 			}
-			r.add(p.name, readings)
-			printProgress(progress, round, s.IdleRounds, p.name, readings)
+			r.add(p.label, readings)
+			printProgress(progress, round, s.IdleRounds, p.label, readings)
 		}
 	}
 	return nil

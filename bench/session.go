@@ -10,21 +10,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
-
-	"github.com/gorilla/websocket"
-)
-
-const (
-	subprotocolV4 = "v4.channel.k8s.io"
-	subprotocolV5 = "v5.channel.k8s.io"
-)
-
-// Channels of remote command over WebSocket.
-const (
-	channelStdin  = 0
-	channelStdout = 1
-	channelError  = 3
 )
 
 const (
@@ -35,55 +22,56 @@ const (
 	maxStatus        = 64 << 10
 )
 
-// target is where and how a client reaches a proxy.
+// forwardPort is the port that is asked for. Upstream forwards every port to the workload.
+const forwardPort = "8080"
+
+// target is where a client reaches a proxy.
 type target struct {
-	address     string // host:port
-	subprotocol string
-	token       string
-	pool        *x509.CertPool
+	address string // host:port
+	token   string
+	pool    *x509.CertPool
 }
 
-// session is the client's end of one exec. One goroutine uses it at a time; close may be called by any.
+// work is a command of the workload and how it is started.
+type work struct {
+	command []string
+	tty     bool // exec only
+}
+
+// dialect is a protocol that a client speaks, on one subresource of a pod.
+type dialect struct {
+	name    string // as in a pair's name
+	forward bool   // port-forward instead of exec
+	dial    func(context.Context, target, work) (io.ReadWriteCloser, error)
+}
+
+// session is the client's end of one exec or of one forwarded connection. One goroutine uses it at a time;
+// close may be called by any.
 type session struct {
-	conn      *websocket.Conn
+	// conn carries the workload's bytes. Its Read returns io.EOF itself only where the dialect says that all
+	// went well; an error that wraps it is a failure. Its Write is one message or frame.
+	conn      io.ReadWriteCloser
+	forward   bool
 	buf       []byte // one read
-	message   []byte // channel and payload of the message that send repeats
+	payload   []byte // what send repeats
 	disengage func() bool
 }
 
-// open starts a command, with a terminal or without, and returns when upstream has said that it runs.
-// The end of ctx ends the session.
-func (t target) open(ctx context.Context, tty bool, command ...string) (*session, error) {
-	query := url.Values{"container": {"c"}, "stdin": {"true"}, "stdout": {"true"}, "command": command}
-	if tty {
-		query.Set("tty", "true")
-	} else {
-		query.Set("stderr", "true")
-	}
-	location := url.URL{Scheme: "wss", Host: t.address, Path: "/api/v1/namespaces/default/pods/bench/exec",
-		RawQuery: query.Encode()}
-	dialer := websocket.Dialer{
-		TLSClientConfig:  &tls.Config{RootCAs: t.pool},
-		Subprotocols:     []string{t.subprotocol},
-		HandshakeTimeout: handshakeTimeout,
-		ReadBufferSize:   bufferSize,
-		WriteBufferSize:  bufferSize,
-	}
-	conn, response, err := dialer.DialContext(ctx, location.String(), http.Header{"Authorization": {"Bearer " + t.token}})
+// open starts a command and returns when upstream has said that it runs. The end of ctx ends the session.
+func (d dialect) open(ctx context.Context, t target, w work) (*session, error) {
+	conn, err := d.dial(ctx, t, w)
 	if err != nil {
-		if response != nil {
-			body, _ := io.ReadAll(io.LimitReader(response.Body, maxStatus))
-			err = fmt.Errorf("%w: %s: %s", err, response.Status, body)
-		}
 		return nil, fmt.Errorf("bench: open a session: %w", err)
 	}
-	s := &session{conn: conn, buf: make([]byte, bufferSize)}
+	s := &session{conn: conn, forward: d.forward, buf: make([]byte, bufferSize)}
 	s.disengage = context.AfterFunc(ctx, func() { _ = conn.Close() })
-	if chosen := conn.Subprotocol(); chosen != t.subprotocol {
-		s.close()
-		return nil, fmt.Errorf("bench: open a session: asked for %s, got %q", t.subprotocol, chosen)
+	if d.forward {
+		_, err = io.WriteString(conn, strings.Join(w.command, " ")+"\n")
 	}
-	if err := s.receive(1); err != nil {
+	if err == nil {
+		err = s.receive(1)
+	}
+	if err != nil {
 		s.close()
 		return nil, fmt.Errorf("bench: wait for the command: %w", errors.Join(err, ctx.Err()))
 	}
@@ -92,35 +80,29 @@ func (t target) open(ctx context.Context, tty bool, command ...string) (*session
 
 // begin lets the command start its work.
 func (s *session) begin() error {
-	return s.conn.WriteMessage(websocket.BinaryMessage, []byte{channelStdin, goByte})
+	_, err := s.conn.Write([]byte{goByte})
+	return err
 }
 
-// sending makes every later send one message of size bytes, at most maxWrite, to stdin.
-func (s *session) sending(size int) {
-	s.message = make([]byte, 1+size)
-	s.message[0] = channelStdin
+// sending makes every later send one message of size bytes, at most maxWrite.
+func (s *session) sending(size int) { s.payload = make([]byte, size) }
+
+func (s *session) send() error {
+	_, err := s.conn.Write(s.payload)
+	return err
 }
 
-func (s *session) send() error { return s.conn.WriteMessage(websocket.BinaryMessage, s.message) }
-
-// receive reads exactly n bytes of stdout, in messages of whatever size the proxy makes them.
+// receive reads exactly n bytes of output, in messages of whatever size the proxy makes them.
 func (s *session) receive(n int64) error {
 	for n > 0 {
-		channel, payload, err := s.next()
-		if err != nil {
-			return err
-		}
-		if channel != channelStdout {
-			if err := asError(channel, payload); err != nil {
-				return err
-			}
+		read, err := s.conn.Read(s.buf)
+		n -= int64(read)
+		if err == io.EOF {
 			return errEarlyEnd
 		}
-		read, err := s.discard(payload)
 		if err != nil {
 			return err
 		}
-		n -= read
 	}
 	if n < 0 {
 		return errSurplus
@@ -128,30 +110,30 @@ func (s *session) receive(n int64) error {
 	return nil
 }
 
-// finish reads the Status, which must be success, then waits for the proxy to close.
+// finish waits for the end of an exec, which must be a success, and closes. A forwarded connection is
+// closed at once: WebSocket v4 cannot tell that one has ended.
 func (s *session) finish() error {
 	defer s.close()
-	channel, payload, err := s.next()
-	if err != nil {
-		return fmt.Errorf("bench: no status: %w", err)
+	if s.forward {
+		return nil
 	}
-	if channel == channelStdout {
-		return errSurplus
+	for {
+		n, err := s.conn.Read(s.buf)
+		switch {
+		case n > 0:
+			return errSurplus
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
 	}
-	if err := asError(channel, payload); err != nil {
-		return err
-	}
-	_ = s.conn.SetReadDeadline(time.Now().Add(closeTimeout))
-	for err == nil {
-		_, _, err = s.conn.NextReader()
-	}
-	return nil
 }
 
 // hold reads until the session ends and says why.
 func (s *session) hold() error {
 	for {
-		if _, _, err := s.next(); err != nil {
+		if _, err := s.conn.Read(s.buf); err != nil {
 			return err
 		}
 	}
@@ -163,44 +145,37 @@ func (s *session) close() {
 	_ = s.conn.Close()
 }
 
-// next is the next message: its channel, and a reader of its payload, which may be empty.
-func (s *session) next() (byte, io.Reader, error) {
-	kind, r, err := s.conn.NextReader()
-	if err != nil {
-		return 0, nil, err
+func (t target) tlsConfig() *tls.Config { return &tls.Config{RootCAs: t.pool} }
+
+func (t target) header() http.Header { return http.Header{"Authorization": {"Bearer " + t.token}} }
+
+func (t target) execURL(scheme string, w work) *url.URL {
+	query := url.Values{"container": {"c"}, "stdin": {"true"}, "stdout": {"true"}, "command": w.command}
+	if w.tty {
+		query.Set("tty", "true")
+	} else {
+		query.Set("stderr", "true")
 	}
-	if kind != websocket.BinaryMessage {
-		return 0, nil, fmt.Errorf("bench: message of kind %d where binary was agreed on", kind)
-	}
-	if _, err := io.ReadFull(r, s.buf[:1]); err != nil {
-		return 0, nil, fmt.Errorf("bench: read a message's channel: %w", err)
-	}
-	return s.buf[0], r, nil
+	return t.podURL(scheme, "exec", query)
 }
 
-// discard counts a payload: io.Copy would borrow a buffer of its own.
-func (s *session) discard(payload io.Reader) (int64, error) {
-	var total int64
-	for {
-		n, err := payload.Read(s.buf)
-		total += int64(n)
-		if errors.Is(err, io.EOF) {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-	}
+func (t target) forwardURL(scheme string) *url.URL {
+	return t.podURL(scheme, "portforward", url.Values{"ports": {forwardPort}})
 }
 
-// asError is what a message other than output says: nil for a Status of success.
-func asError(channel byte, payload io.Reader) error {
-	text, err := io.ReadAll(io.LimitReader(payload, maxStatus))
+func (t target) podURL(scheme, subresource string, query url.Values) *url.URL {
+	return &url.URL{Scheme: scheme, Host: t.address, Path: "/api/v1/namespaces/default/pods/bench/" + subresource,
+		RawQuery: query.Encode()}
+}
+
+// checkStatus reads a Status, which must be a success.
+func checkStatus(r io.Reader) error {
+	text, err := io.ReadAll(io.LimitReader(r, maxStatus))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNoStatus, err)
 	}
-	if channel != channelError {
-		return fmt.Errorf("bench: unexpected message on channel %d: %q", channel, text)
+	if len(text) == 0 {
+		return errNoStatus
 	}
 	var status struct{ Status, Message string }
 	if err := json.Unmarshal(text, &status); err != nil {
@@ -210,4 +185,22 @@ func asError(channel byte, payload io.Reader) error {
 		return &statusError{status: status.Status, message: status.Message}
 	}
 	return nil
+}
+
+// checkSilent reads an error stream that says nothing if all went well.
+func checkSilent(r io.Reader) error {
+	text, err := io.ReadAll(io.LimitReader(r, maxStatus))
+	if err == nil && len(text) > 0 {
+		err = &statusError{status: "Failure", message: string(text)}
+	}
+	return err
+}
+
+// refusal adds to err what a proxy answered instead of a 101.
+func refusal(err error, response *http.Response) error {
+	if response == nil {
+		return err
+	}
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxStatus))
+	return fmt.Errorf("%w: %s: %s", err, response.Status, body)
 }

@@ -13,6 +13,8 @@ import (
 
 const success = "\x03" + `{"metadata":{},"status":"Success"}`
 
+var echoWork = work{command: []string{"echo"}, tty: true}
+
 // A session must tell every wrong end from the right one, or a broken proxy would look fast.
 func TestSessionAgainstAScript(t *testing.T) {
 	for _, test := range []struct {
@@ -34,7 +36,7 @@ func TestSessionAgainstAScript(t *testing.T) {
 		{name: "no channel", messages: []string{""}, text: "channel"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := scripted(t, subprotocolV5, test.messages).open(t.Context(), true, "echo")
+			s, err := execV5.open(t.Context(), scripted(t, subprotocolV5, test.messages), echoWork)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,8 +62,7 @@ func TestSessionAgainstAScript(t *testing.T) {
 
 func TestSessionRefusesAnotherSubprotocol(t *testing.T) {
 	target := scripted(t, subprotocolV4, nil)
-	target.subprotocol = subprotocolV5
-	if _, err := target.open(t.Context(), true, "echo"); err == nil || !strings.Contains(err.Error(), subprotocolV5) {
+	if _, err := execV5.open(t.Context(), target, echoWork); err == nil || !strings.Contains(err.Error(), subprotocolV5) {
 		t.Error(err)
 	}
 }
@@ -71,9 +72,11 @@ func TestRefusalIsReported(t *testing.T) {
 		http.Error(w, "not for you", http.StatusForbidden)
 	}))
 	defer server.Close()
-	_, err := targetOf(server, subprotocolV5).open(t.Context(), true, "echo")
-	if err == nil || !strings.Contains(err.Error(), "403") || !strings.Contains(err.Error(), "not for you") {
-		t.Error(err)
+	for _, d := range []dialect{execV5, execSPDY, forwardTunnel, forwardSPDY} {
+		_, err := d.open(t.Context(), targetOf(server), echoWork)
+		if err == nil || !strings.Contains(err.Error(), "403") || !strings.Contains(err.Error(), "not for you") {
+			t.Errorf("%s: %v", d.name, err)
+		}
 	}
 }
 
@@ -93,11 +96,11 @@ func scripted(t *testing.T, subprotocol string, messages []string) target {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return targetOf(server, subprotocol)
+	return targetOf(server)
 }
 
-func targetOf(server *httptest.Server, subprotocol string) target {
+func targetOf(server *httptest.Server) target {
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	return target{address: server.Listener.Addr().String(), subprotocol: subprotocol, token: "secret", pool: pool}
+	return target{address: server.Listener.Addr().String(), token: "secret", pool: pool}
 }

@@ -22,7 +22,8 @@ const maxSessions = 9500
 // settings is what one run measures. It goes into the report as it is.
 type settings struct {
 	Proxies    []string      `json:"proxies"`    // names of peers, in the order in which they take turns
-	Rounds     int           `json:"rounds"`     // turns of each proxy at every measure of CPU
+	Pairs      []string      `json:"pairs"`      // names of pairs
+	Rounds     int           `json:"rounds"`     // turns of each proxy and pair at every measure of CPU
 	Volume     int64         `json:"volume"`     // bytes of one transfer
 	Writes     int64         `json:"writes"`     // most writes of one transfer: bounds the volume of small writes
 	Down       []int         `json:"down"`       // write sizes towards the client, bytes
@@ -38,12 +39,13 @@ type settings struct {
 func defaultSettings() settings {
 	return settings{
 		Proxies:    peerNames(),
+		Pairs:      pairNames(),
 		Rounds:     5,
-		Volume:     256 << 20,
+		Volume:     128 << 20,
 		Writes:     80_000,
 		Down:       []int{32 << 10, 4 << 10, 100},
 		Up:         []int{32 << 10},
-		Keystrokes: 10_000,
+		Keystrokes: 5_000,
 		IdleRounds: 3,
 		Sessions:   1000,
 		Settle:     5 * time.Second,
@@ -54,8 +56,9 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	s := defaultSettings()
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // an error is one line, which the caller prints
-	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order in which they take turns")
-	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy at every measure of CPU")
+	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order in which they take turns; empty for none")
+	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge, as exec/v5/spdy; empty for none")
+	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair at every measure of CPU")
 	fs.Int64Var(&s.Volume, "volume", s.Volume, "bytes of one transfer")
 	fs.Int64Var(&s.Writes, "writes", s.Writes, "most writes of one transfer, whatever its volume")
 	fs.Var((*sizes)(&s.Down), "down", "write sizes towards the client, in bytes; empty for none")
@@ -81,16 +84,14 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 }
 
 func (s settings) validate() error {
-	if len(s.Proxies) == 0 {
-		return fmt.Errorf("bench: --proxies names none of %s", strings.Join(peerNames(), ", "))
+	if len(s.Proxies) == 0 && len(s.Pairs) == 0 {
+		return errors.New("bench: --proxies and --pairs are both empty")
 	}
-	for i, name := range s.Proxies {
-		if _, ok := peerNamed(name); !ok {
-			return fmt.Errorf("bench: --proxies: %q is none of %s", name, strings.Join(peerNames(), ", "))
-		}
-		if slices.Contains(s.Proxies[:i], name) {
-			return fmt.Errorf("bench: --proxies: %q is there twice", name)
-		}
+	if err := checkNames("--proxies", s.Proxies, peerNames()); err != nil {
+		return err
+	}
+	if err := checkNames("--pairs", s.Pairs, pairNames()); err != nil {
+		return err
 	}
 	for _, size := range slices.Concat(s.Down, s.Up) {
 		if size < 1 || size > maxWrite {
@@ -112,6 +113,19 @@ func (s settings) validate() error {
 		return fmt.Errorf("bench: --sessions %d is not between 1 and %d", s.Sessions, maxSessions)
 	case s.Settle < 0:
 		return fmt.Errorf("bench: --settle %s is negative", s.Settle)
+	}
+	return nil
+}
+
+// checkNames holds a list of a flag against what there is.
+func checkNames(flag string, names, known []string) error {
+	for i, name := range names {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("bench: %s: %q is none of %s", flag, name, strings.Join(known, ", "))
+		}
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("bench: %s: %q is there twice", flag, name)
+		}
 	}
 	return nil
 }

@@ -1,46 +1,144 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"sync/atomic"
 
+	upgradeproxy "k8s.io/apimachinery/pkg/util/proxy"
+	translate "k8s.io/apiserver/pkg/util/proxy"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/cri-streaming/pkg/streaming"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// execPattern is the path under which the API server serves a pod's exec, by POST for SPDY and by GET for
-// WebSocket.
-const execPattern = "/api/v1/namespaces/{namespace}/pods/{pod}/exec"
+// podPattern is the path under which the API server serves a pod's streams, by POST for SPDY and by GET
+// for WebSocket.
+const podPattern = "/api/v1/namespaces/{namespace}/pods/{pod}/"
 
-// newUpstream is the exec server of the container runtimes behind an API server's path: each request
-// gets a token as the kubelet would ask one for it, and is served under the token's path.
+// spokenPath answers with what the last stream was asked for in: spokenSPDY, ... The driver asks it.
+const spokenPath = "/bench/spoken"
+
+// What upstream can be spoken to in.
+const (
+	spokenSPDY   = "spdy"
+	spokenV5     = "v5"
+	spokenTunnel = "tunnel"
+	spokenOther  = "another websocket"
+)
+
+// What the API server says that upstream stands for: a new one, at which edge may do everything.
+const (
+	version  = `{"major":"1","minor":"36","gitVersion":"v1.36.0"}`
+	accessOK = `{"kind":"SubjectAccessReview","apiVersion":"authorization.k8s.io/v1","spec":{},"status":{"allowed":true}}`
+)
+
+// upstream is the stream server of the container runtimes behind an API server's paths. SPDY and WebSocket
+// v4 go to it as they are. In front of WebSocket v5 and of the tunnel stand the API server's own handlers,
+// which reach it over a connection, as they must.
+type upstream struct {
+	runtime streaming.Server
+	spoken  atomic.Value // string
+}
+
 func newUpstream(roleConfig) (http.Handler, error) {
-	config := streaming.DefaultConfig
-	config.BaseURL = &url.URL{Scheme: "https", Host: "localhost", Path: "/"}
-	server, err := streaming.NewServer(config, workloadRuntime{})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
+		return nil, fmt.Errorf("bench: listen for the runtime: %w", err)
+	}
+	config := streaming.DefaultConfig
+	config.BaseURL = &url.URL{Scheme: "http", Host: l.Addr().String(), Path: "/"}
+	runtime, err := streaming.NewServer(config, workloadRuntime{})
+	if err != nil {
+		_ = l.Close()
 		return nil, err
 	}
+	server := &http.Server{Handler: runtime, ReadHeaderTimeout: headerTimeout}
+	go func() { _ = server.Serve(l) }() // until this process ends, which is upstream's only
+	u := &upstream{runtime: runtime}
+	u.spoken.Store("")
 	mux := http.NewServeMux()
-	mux.HandleFunc(execPattern, func(w http.ResponseWriter, r *http.Request) {
-		query := r.URL.Query()
-		streams := execStreams(query)
-		exec, err := server.GetExec(&runtimeapi.ExecRequest{
-			ContainerId: query.Get("container"), Cmd: query["command"],
-			Stdin: streams.stdin, Stdout: streams.stdout, Stderr: streams.stderr, Tty: streams.tty,
-		})
+	mux.HandleFunc(podPattern+"exec", u.exec)
+	mux.HandleFunc(podPattern+"portforward", u.portForward)
+	mux.HandleFunc("GET "+spokenPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, u.spoken.Load().(string)) })
+	mux.HandleFunc("GET /version", answer(http.StatusOK, version))
+	mux.HandleFunc("POST /apis/authorization.k8s.io/v1/subjectaccessreviews", answer(http.StatusCreated, accessOK))
+	return mux, nil
+}
+
+func answer(code int, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, text)
+	}
+}
+
+func (u *upstream) exec(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	streams := execStreams(query)
+	exec, err := u.runtime.GetExec(&runtimeapi.ExecRequest{
+		ContainerId: query.Get("container"), Cmd: query["command"],
+		Stdin: streams.Stdin, Stdout: streams.Stdout, Stderr: streams.Stderr, Tty: streams.Tty,
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	location := mustParse(exec.Url)
+	if wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
+		u.spoken.Store(spokenV5)
+		translate.NewStreamTranslatorHandler(location, nil, unlimited, streams).ServeHTTP(w, r)
+		return
+	}
+	u.raw(w, r, location)
+}
+
+func (u *upstream) portForward(w http.ResponseWriter, r *http.Request) {
+	request := &runtimeapi.PortForwardRequest{PodSandboxId: r.PathValue("pod")}
+	for _, text := range r.URL.Query()["ports"] { // WebSocket's; SPDY has ports in its streams' headers
+		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		location, err := url.Parse(exec.Url)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		served := r.Clone(r.Context())
-		served.URL = location
-		server.ServeHTTP(w, served)
-	})
-	return mux, nil
+		request.Port = append(request.Port, int32(port))
+	}
+	forward, err := u.runtime.GetPortForward(request)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	location := mustParse(forward.Url)
+	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
+		u.spoken.Store(spokenTunnel)
+		passer := upgradeproxy.NewUpgradeAwareHandler(location, nil, false, true, responder{})
+		translate.NewTunnelingHandler(passer).ServeHTTP(w, r)
+		return
+	}
+	u.raw(w, r, location)
+}
+
+// raw serves a request at the place that the runtime gave for it, as if the client had come there.
+func (u *upstream) raw(w http.ResponseWriter, r *http.Request, location *url.URL) {
+	u.spoken.Store(spokenSPDY)
+	if wsstream.IsWebSocketRequest(r) {
+		u.spoken.Store(spokenOther)
+	}
+	served := r.Clone(r.Context())
+	served.URL = location
+	u.runtime.ServeHTTP(w, served)
+}
+
+// mustParse reads a URL that the runtime's server has printed.
+func mustParse(text string) *url.URL {
+	location, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return location
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 )
@@ -21,6 +22,9 @@ const (
 // readSize is the buffer of a command that reads its stdin, as io.Copy's.
 const readSize = 32 << 10
 
+// maxLine bounds a command on a forwarded connection, in bytes.
+const maxLine = 64
+
 // workloadRuntime runs the commands that the measures need instead of containers:
 //
 //	download <n> <size>   n bytes to stdout, in writes of size
@@ -34,6 +38,11 @@ func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Rea
 	if in == nil || out == nil {
 		return fmt.Errorf("%w: stdin and stdout are needed", errCommand)
 	}
+	return runCommand(cmd, in, out)
+}
+
+// runCommand waits for the client before it begins.
+func runCommand(cmd []string, in io.Reader, out io.Writer) error {
 	work, err := parseCommand(cmd)
 	if err != nil {
 		return err
@@ -53,8 +62,29 @@ func (workloadRuntime) Attach(context.Context, string, io.Reader, io.WriteCloser
 	return errors.ErrUnsupported
 }
 
-func (workloadRuntime) PortForward(context.Context, string, int32, io.ReadWriteCloser) error {
-	return errors.ErrUnsupported
+// PortForward runs a command on a connection to any port. The client names it in a first line.
+func (workloadRuntime) PortForward(_ context.Context, _ string, _ int32, conn io.ReadWriteCloser) error {
+	line, err := readLine(conn)
+	if err != nil {
+		return err
+	}
+	return runCommand(strings.Fields(line), conn, conn)
+}
+
+// readLine takes no byte beyond the line's end.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	var next [1]byte
+	for range maxLine {
+		if _, err := io.ReadFull(r, next[:]); err != nil {
+			return "", fmt.Errorf("bench: read a command: %w", err)
+		}
+		if next[0] == '\n' {
+			return string(line), nil
+		}
+		line = append(line, next[0])
+	}
+	return "", fmt.Errorf("%w: a line of more than %d bytes", errCommand, maxLine)
 }
 
 func parseCommand(cmd []string) (func(in io.Reader, out io.Writer) error, error) {

@@ -65,3 +65,28 @@ func TestCommandNeedsStdinAndStdout(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// pipe is a forwarded connection whose client has said all of in.
+type pipe struct {
+	io.Reader
+	recorder
+}
+
+func TestForwardedConnectionBeginsWithItsCommand(t *testing.T) {
+	for _, test := range []struct {
+		in, want string
+		err      error
+	}{
+		{in: "upload 5\ngabcde", want: "r d"},
+		{in: "download 4 2\ng", want: "r xx xx"},
+		{in: "download 4\ng", err: errCommand},
+		{in: "echo", err: io.EOF},
+		{in: strings.Repeat("x", maxLine+1) + "\n", err: errCommand},
+	} {
+		conn := &pipe{Reader: strings.NewReader(test.in)}
+		err := workloadRuntime{}.PortForward(t.Context(), "p", 1, conn)
+		if got := strings.Join(conn.writes, " "); got != test.want || !errors.Is(err, test.err) {
+			t.Errorf("%q: wrote %q, %v", test.in, got, err)
+		}
+	}
+}

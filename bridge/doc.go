@@ -15,7 +15,8 @@
 //
 //	bridge.go    identity, and the header that goes upstream
 //	plain.go     no upgrade: the reverse proxy; failures as a Status
-//	target.go    which pod and verb a path means
+//	target.go    which pod and verb a path means, also behind a proxy
+//	origin.go    which web pages may open a WebSocket
 //	dialect.go   the negotiation table: what the client speaks, and the 101s
 //	upgrade.go   ask upstream, refuse verbatim or hijack
 //	upstream.go  the API server's two transports

@@ -3,17 +3,28 @@ package bridge
 import (
 	"net/url"
 	"path"
+	"slices"
 	"strings"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
 
 	"edge/streams/spdy"
 )
 
-// target is the pod subresource that a stream request names. The zero target is
-// every other request.
+// target is whose stream a request asks for: a pod's subresource, or the same by
+// way of a proxy, where it looks like any other request. The zero target is every
+// other request.
+//
+// A proxied target is passed on unread. It has the kubelet's own words, exec,
+// attach, portForward and run, so that it is not taken for one that edge carries.
 type target struct {
 	verb      string // exec, attach or portforward
 	namespace string
 	pod       string
+
+	proxied        string // "nodes" or "pods": whose proxy leads to a kubelet; "" if none
+	proxy          string // its name as it is written: n, n:port or scheme:n:port
+	proxyNamespace string // of a pod's
 }
 
 const (
@@ -22,18 +33,39 @@ const (
 	verbPortForward = "portforward"
 )
 
-func (t target) isStream() bool   { return t.verb != "" }
-func (t target) isTerminal() bool { return t.verb == verbExec || t.verb == verbAttach }
+func (t target) isStream() bool { return t.verb != "" && t.proxied == "" }
+func (t target) isTerminal() bool {
+	return t.isStream() && (t.verb == verbExec || t.verb == verbAttach)
+}
 
-// parseTarget recognises /api/v1/namespaces/{ns}/pods/{pod}/{verb}, in exactly
-// this form: no escape, no empty and no dot segment. See disguised.
+// attributes are what an API server asks its authorizer for such a request with
+// this verb. For the WebSocket that it is, a GET, it would ask get, on a proxy in
+// every release: a review for create is what makes up for it.
+func (t target) attributes(verb string) authorizationv1.ResourceAttributes {
+	if t.proxied != "" {
+		return authorizationv1.ResourceAttributes{
+			Verb: verb, Version: "v1", Resource: t.proxied, Subresource: "proxy", Namespace: t.proxyNamespace, Name: t.proxy,
+		}
+	}
+	return authorizationv1.ResourceAttributes{
+		Verb: verb, Version: "v1", Resource: "pods", Subresource: t.verb, Namespace: t.namespace, Name: t.pod,
+	}
+}
+
+// parseTarget recognises, in exactly these forms (no escape, no empty and no dot
+// segment, see disguised):
+//
+//	/api/v1/namespaces/{ns}/pods/{pod}/{exec, attach or portforward}
+//	/api/v1/nodes/{node}/proxy/{what the kubelet serves, see kubeletTarget}
+//	/api/v1/namespaces/{ns}/pods/{pod}/proxy/{the same}
 func parseTarget(u *url.URL) target { return targetOf(u.EscapedPath()) }
 
 // disguised tells whether a path is no target as it is written, but would be one
-// to a server that decodes or cleans it first. There must not be two ways to
-// read a path on which an upgrade begins.
+// to a server that decodes or cleans it first, as an API server does before it
+// hands a path to a kubelet. There must not be two ways to read a path on which an
+// upgrade begins.
 func disguised(u *url.URL) bool {
-	return !parseTarget(u).isStream() && targetOf(path.Clean(u.Path)).isStream()
+	return parseTarget(u) == target{} && readTarget(path.Clean(u.Path)) != target{}
 }
 
 // checkPath refuses what two servers could read in two ways: a request line
@@ -51,23 +83,67 @@ func checkPath(u *url.URL) error {
 	return nil
 }
 
-func targetOf(path string) target {
-	if strings.Contains(path, "%") {
+func targetOf(escaped string) target {
+	if strings.Contains(escaped, "%") {
 		return target{}
 	}
-	rest, ok := strings.CutPrefix(path, "/api/v1/namespaces/")
+	return readTarget(escaped)
+}
+
+// readTarget reads a decoded path. A percent sign in it is a name's: a kubelet
+// looks a pod up by its name and takes any uid beside it.
+func readTarget(decoded string) target {
+	rest, ok := strings.CutPrefix(decoded, "/api/v1/")
 	if !ok {
 		return target{}
 	}
 	part := strings.Split(rest, "/")
-	if len(part) != 4 || part[1] != "pods" || !isName(part[0]) || !isName(part[2]) {
+	if slices.ContainsFunc(part, func(s string) bool { return !isName(s) }) {
 		return target{}
 	}
-	switch part[3] {
-	case verbExec, verbAttach, verbPortForward:
-		return target{verb: part[3], namespace: part[0], pod: part[2]}
+	if len(part) > 3 && part[0] == "nodes" && part[2] == "proxy" {
+		t := kubeletTarget(part[3:])
+		if t.verb != "" {
+			t.proxied, t.proxy = "nodes", part[1]
+		}
+		return t
+	}
+	if len(part) < 5 || part[0] != "namespaces" || part[2] != "pods" {
+		return target{}
+	}
+	switch verb := part[4]; {
+	case len(part) > 5 && verb == "proxy": // a pod of the host's network has the kubelet's address
+		t := kubeletTarget(part[5:])
+		if t.verb != "" {
+			t.proxied, t.proxy, t.proxyNamespace = "pods", part[3], part[1]
+		}
+		return t
+	case len(part) == 5 && (verb == verbExec || verb == verbAttach || verb == verbPortForward):
+		return target{verb: verb, namespace: part[1], pod: part[3]}
 	}
 	return target{}
+}
+
+// kubeletTarget reads what follows a proxy, as a kubelet's router does, which
+// tells cases apart (InstallAuthRequiredHandlers):
+//
+//	/{exec, attach or run}/{ns}/{pod}/{container}
+//	/{exec, attach or run}/{ns}/{pod}/{uid}/{container}
+//	/portForward/{ns}/{pod}
+//	/portForward/{ns}/{pod}/{uid}
+func kubeletTarget(part []string) target {
+	least := 4
+	switch part[0] {
+	case "exec", "attach", "run":
+	case "portForward":
+		least = 3
+	default:
+		return target{}
+	}
+	if len(part) < least || len(part) > least+1 {
+		return target{}
+	}
+	return target{verb: part[0], namespace: part[1], pod: part[2]}
 }
 
 func isName(s string) bool { return s != "" && s != "." && s != ".." }

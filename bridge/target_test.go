@@ -14,13 +14,19 @@ import (
 
 func TestParseTarget(t *testing.T) {
 	exec := target{verb: verbExec, namespace: "ns", pod: "p"}
+	byNode := func(verb, name string) target {
+		return target{verb: verb, namespace: "ns", pod: "p", proxied: "nodes", proxy: name}
+	}
+	byPod := func(verb, name string) target {
+		return target{verb: verb, namespace: "ns", pod: "p", proxied: "pods", proxy: name, proxyNamespace: "host"}
+	}
 	for path, want := range map[string]struct {
 		target
 		disguised bool
 	}{
 		"/api/v1/namespaces/ns/pods/p/exec":           {exec, false},
-		"/api/v1/namespaces/ns/pods/p/attach":         {target{verbAttach, "ns", "p"}, false},
-		"/api/v1/namespaces/ns/pods/p/portforward":    {target{verbPortForward, "ns", "p"}, false},
+		"/api/v1/namespaces/ns/pods/p/attach":         {target{verb: verbAttach, namespace: "ns", pod: "p"}, false},
+		"/api/v1/namespaces/ns/pods/p/portforward":    {target{verb: verbPortForward, namespace: "ns", pod: "p"}, false},
 		"/api/v1/namespaces/ns/pods/p/exec/":          {target{}, true},
 		"/api/v1/namespaces/ns/pods/%70/exec":         {target{}, true},
 		"/api/v1/namespaces/ns/pods/p%2Fexec":         {target{}, true},
@@ -33,14 +39,55 @@ func TestParseTarget(t *testing.T) {
 		"/api/v1/namespaces/ns/pods/p/log":            {target{}, false},
 		"/api/v1/namespaces/ns/pods/p/proxy/exec":     {target{}, false},
 		"/api/v1/namespaces/ns/services/p/exec":       {target{}, false},
-		"/api/v1/nodes/n/proxy/exec/ns/p/c":           {target{}, false},
 		"/apis/x/v1/namespaces/ns/pods/p/exec":        {target{}, false},
 		"/API/v1/namespaces/ns/pods/p/exec":           {target{}, false},
 		"/api/v1/namespaces/ns/pods/p/EXEC":           {target{}, false},
 		"/api/v1/namespaces/ns/pods/a/b/exec":         {target{}, false},
-		"/api/v1/namespaces/%25/pods/p/exec":          {target{}, false},
+		"/api/v1/namespaces/%25/pods/p/exec":          {target{}, true},
+		"/api/v1/namespaces/ns/pods/%25/exec":         {target{}, true},
 		"/prefix/api/v1/namespaces/ns/pods/p/exec":    {target{}, false},
 		"/api/v1/namespaces/ns/pods/p/exec/../attach": {target{}, true},
+
+		"/api/v1/nodes/n/proxy/exec/ns/p/c":                              {byNode("exec", "n"), false},
+		"/api/v1/nodes/n:10250/proxy/exec/ns/p/c":                        {byNode("exec", "n:10250"), false},
+		"/api/v1/nodes/https:n:10250/proxy/exec/ns/p/c":                  {byNode("exec", "https:n:10250"), false},
+		"/api/v1/nodes/n/proxy/exec/ns/p/uid/c":                          {byNode("exec", "n"), false},
+		"/api/v1/nodes/n/proxy/attach/ns/p/c":                            {byNode("attach", "n"), false},
+		"/api/v1/nodes/n/proxy/attach/ns/p/uid/c":                        {byNode("attach", "n"), false},
+		"/api/v1/nodes/n/proxy/run/ns/p/c":                               {byNode("run", "n"), false},
+		"/api/v1/nodes/n/proxy/run/ns/p/uid/c":                           {byNode("run", "n"), false},
+		"/api/v1/nodes/n/proxy/portForward/ns/p":                         {byNode("portForward", "n"), false},
+		"/api/v1/nodes/n/proxy/portForward/ns/p/uid":                     {byNode("portForward", "n"), false},
+		"/api/v1/namespaces/host/pods/https:k:10250/proxy/exec/ns/p/c":   {byPod("exec", "https:k:10250"), false},
+		"/api/v1/namespaces/host/pods/k/proxy/portForward/ns/p":          {byPod("portForward", "k"), false},
+		"/api/v1/namespaces/host/pods/k/proxy/attach/ns/p/c":             {byPod("attach", "k"), false},
+		"/api/v1/nodes/n/proxy/exec/ns/p/c/":                             {target{}, true},
+		"/api/v1/nodes/n/proxy/exec/ns/p//c":                             {target{}, true},
+		"/api/v1/nodes/n/proxy//exec/ns/p/c":                             {target{}, true},
+		"/api/v1/nodes/n/proxy/%65xec/ns/p/c":                            {target{}, true},
+		"/api/v1/nodes/n/proxy/exec%2Fns%2Fp%2Fc":                        {target{}, true},
+		"/api/v1/nodes/n/proxy%2Fexec/ns/p/c":                            {target{}, true},
+		"/api/v1/nodes/n%3A10250/proxy/exec/ns/p/c":                      {target{}, true},
+		"/api/v1/nodes/n/proxy/exec/ns/p/%25/c":                          {target{}, true}, // the uid is not looked at
+		"/api/v1/nodes/n/proxy/logs/../exec/ns/p/c":                      {target{}, true},
+		"/api/v1/nodes/n/proxy/%2e/exec/ns/p/c":                          {target{}, true},
+		"/api/v1/namespaces/host/pods/k/proxy/exec/ns/%70/c":             {target{}, true},
+		"/api/v1/namespaces/host/pods/k/proxy/portForward/ns//p":         {target{}, true},
+		"/api/v1/nodes/n/proxy":                                          {target{}, false},
+		"/api/v1/nodes/n/proxy/":                                         {target{}, false},
+		"/api/v1/nodes/n/proxy/exec":                                     {target{}, false},
+		"/api/v1/nodes/n/proxy/exec/ns/p":                                {target{}, false},
+		"/api/v1/nodes/n/proxy/exec/ns/p/uid/c/more":                     {target{}, false},
+		"/api/v1/nodes/n/proxy/portForward/ns":                           {target{}, false},
+		"/api/v1/nodes/n/proxy/portForward/ns/p/uid/more":                {target{}, false},
+		"/api/v1/nodes/n/proxy/portforward/ns/p":                         {target{}, false}, // a kubelet tells cases apart
+		"/api/v1/nodes/n/proxy/Exec/ns/p/c":                              {target{}, false},
+		"/api/v1/nodes/n/proxy/containerLogs/ns/p/c":                     {target{}, false},
+		"/api/v1/nodes/n/proxy/cri/exec/token":                           {target{}, false}, // of no kubelet since 1.24
+		"/api/v1/nodes/n/exec/ns/p/c":                                    {target{}, false},
+		"/api/v1/proxy/nodes/n/exec/ns/p/c":                              {target{}, false}, // of no API server since 1.10
+		"/api/v1/namespaces/ns/nodes/n/proxy/exec/ns/p/c":                {target{}, false},
+		"/api/v1/namespaces/ns/services/https:s:10250/proxy/exec/ns/p/c": {target{}, false},
 	} {
 		u, err := url.Parse(path)
 		if strings.HasPrefix(path, "//") {
@@ -80,9 +127,9 @@ func TestStreamSet(t *testing.T) {
 	}
 }
 
-// TestWebSocketExecIsTranslatedOrRefused: no WebSocket exec or attach goes
-// upstream as the GET that it is, for which an API server before 1.35 asks less
-// than create.
+// TestWebSocketExecIsTranslatedOrRefused: no WebSocket exec or attach of a pod's
+// goes upstream as the GET that it is, for which an API server before 1.35 asks
+// less than create. One by way of a proxy does, after a review.
 func TestWebSocketExecIsTranslatedOrRefused(t *testing.T) {
 	for path, c := range map[string]struct {
 		protocols string
@@ -99,6 +146,11 @@ func TestWebSocketExecIsTranslatedOrRefused(t *testing.T) {
 		"/api/v1/namespaces/ns/pods/p/portforward":     {"SPDY/3.1+portforward.k8s.io", wsTunnel, 0},
 		"/api/v1/namespaces/ns/pods/p/portforward?v4":  {"v4.channel.k8s.io", opaque, 0},
 		"/api/v1/namespaces/ns/services/s/proxy/p%2Fq": {"chat", opaque, 0},
+		"/api/v1/nodes/n/proxy/exec/ns/p/c":            {"v5.channel.k8s.io", opaque, 0},
+		"/api/v1/nodes/n/proxy/attach/ns/p/c":          {"", opaque, 0},
+		"/api/v1/nodes/n/proxy/portForward/ns/p":       {"SPDY/3.1+portforward.k8s.io", opaque, 0},
+		"/api/v1/nodes/n/proxy/exec/ns/p/%25/c":        {"v5.channel.k8s.io", 0, http.StatusBadRequest},
+		"/api/v1/nodes/n/proxy//exec/ns/p/c":           {"v5.channel.k8s.io", 0, http.StatusBadRequest},
 	} {
 		r := httptest.NewRequest("GET", "https://edge"+path, nil)
 		r.Header = http.Header{

@@ -2,9 +2,10 @@
 //
 //	if err := impersonate.Refuse(r.Header); err != nil { ... }   // 403: the client brought its own Impersonate-*
 //	id, err := impersonate.FromUser(user)                        // 403: nobody that edge may name upstream
+//	err = reviewer.Review(ctx, id, attrs)                        // 403, if more is needed than upstream asks for by itself
 //	err = impersonate.Rewrite(out.Header, id)                    // last, on every path alike: REST, WebSocket, SPDY
 //
-// It is not authentication: it takes the user as it comes. It opens no connection and starts no goroutine.
+// It is not authentication: it takes the user as it comes. It starts no goroutine, and only a review opens a connection.
 //
 // # What leaves
 //
@@ -29,4 +30,10 @@
 // Everybody whose name or groups would not arrive as they are: with a control character, with white space around, with extra
 // keys that the API server decodes to another key. Everybody without a name, since an empty Impersonate-User is edge itself.
 // And everybody whose name or group begins with "system:": those are Kubernetes' own, and an issuer may not mint them.
+//
+// # What is reviewed
+//
+// A [Reviewer] asks the API server about the user that it would make of the identity's headers: with system:authenticated, and
+// with an account's own groups. A yes and a no are remembered for 10 s, at most 4,096 of them; equal questions at the same
+// time are one. A review that fails is a [ReviewError], and never a yes.
 package impersonate

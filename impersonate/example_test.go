@@ -1,12 +1,17 @@
 package impersonate_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 
 	"edge/impersonate"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
+	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
 )
 
 func Example() {
@@ -34,4 +39,24 @@ func Example() {
 	// map[Accept:[application/json] Impersonate-Group:[dev ops] Impersonate-User:[jane]]
 	// true
 	// impersonate: reserved identity: user name "system:admin" begins with "system:", which is reserved for Kubernetes itself; let the issuer send another name or set --oidc-username-prefix
+}
+
+func ExampleReviewer() {
+	apiServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"kind":"SubjectAccessReview","apiVersion":"authorization.k8s.io/v1","status":{"allowed":false}}`)
+	}))
+	defer apiServer.Close()
+	client, err := authorizationv1client.NewForConfig(&rest.Config{Host: apiServer.URL})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	reviewer := impersonate.NewReviewer(client.SubjectAccessReviews())
+
+	fmt.Println(reviewer.Review(context.Background(), impersonate.Identity{Name: "jane"}, authorizationv1.ResourceAttributes{
+		Verb: "create", Resource: "pods", Subresource: "exec", Namespace: "default", Name: "web",
+	}))
+	// Output:
+	// pods "web" is forbidden: User "jane" cannot create resource "pods/exec" in API group "" in the namespace "default"
 }

@@ -3,6 +3,9 @@ package ws
 import (
 	"bytes"
 	"encoding/base64"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -82,6 +85,20 @@ func TestBase64Encoded(t *testing.T) {
 func FuzzBase64(f *testing.F) {
 	for i, s := range base64Inputs {
 		f.Add([]byte(s), uint8(i), uint8(1+i%5))
+	}
+	captures, err := filepath.Glob("testdata/*.base64")
+	if err != nil || len(captures) == 0 {
+		f.Fatal(captures, err)
+	}
+	payload := regexp.MustCompile("[A-Za-z0-9+/]{4,}=*")
+	for _, file := range captures {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for i, m := range payload.FindAll(b, -1) {
+			f.Add(m[1:], uint8(i), uint8(3)) // without its channel
+		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte, first, step uint8) {
 		cut := min(int(first), len(in))

@@ -27,6 +27,25 @@ type nowhere struct{ mute }
 
 func (nowhere) WriteRoom([]byte, int) error { return nil }
 
+// reads reads about n bytes of data a time.
+func reads(s streams.Source, n int) func() error {
+	got := 0
+	return func() error {
+		for got += n; got > 0; {
+			f, err := s.Next()
+			if err != nil {
+				return err
+			}
+			got -= len(f.Payload())
+		}
+		return nil
+	}
+}
+
+func writesOf(s streams.Sink, f streams.Frame) func() error {
+	return func() error { return s.Write(f) }
+}
+
 // paths are the ways of data through this package, each a step that moves about
 // n bytes: one message or frame of theirs.
 var paths = []struct {
@@ -35,17 +54,7 @@ var paths = []struct {
 }{
 	{"ExecServerSource", func(n int) func() error {
 		s := ws.NewExecServerSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
-		got := 0
-		return func() error {
-			for got += n - 1; got > 0; {
-				f, err := s.Next()
-				if err != nil {
-					return err
-				}
-				got -= len(f.Payload())
-			}
-			return nil
-		}
+		return reads(s, n-1)
 	}},
 	{"ExecServerSource pings", func(n int) func() error {
 		s := ws.NewExecServerSource(streams.NewReader(&endless{b: join(frame(fin|opPing, "ping"), message("\x00"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
@@ -69,6 +78,36 @@ var paths = []struct {
 			return s.Flush()
 		}
 	}},
+	{"ExecServerSource base64", func(n int) func() error {
+		s := ws.NewExecServerSource(streams.NewReader(&endless{b: frame(fin|opText, text("\x00"+strings.Repeat("a", n-1)))}, nil), mute{}, ws.V4Base64Channel)
+		return reads(s, n-1)
+	}},
+	{"ExecServerSink base64", func(n int) func() error {
+		s := ws.NewExecServerSink(nowhere{}, ws.V4Base64Channel)
+		return writesOf(s, stdout(strings.Repeat("a", min(n, streams.MaxData))))
+	}},
+	{"ExecClientSource", func(n int) func() error {
+		s := ws.NewExecClientSource(streams.NewReader(&endless{b: server("\x01" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
+		return reads(s, n-1)
+	}},
+	{"ExecClientSource pings", func(n int) func() error {
+		s := ws.NewExecClientSource(streams.NewReader(&endless{b: join(says(fin|opPing, "ping"), server("\x01"+strings.Repeat("a", n-1)))}, nil), nowhere{}, ws.V5Channel)
+		return reads(s, n-1)
+	}},
+	{"ExecClientSink", func(n int) func() error {
+		s := ws.NewExecClientSink(nowhere{}, ws.V5Channel)
+		return writesOf(s, stdin(strings.Repeat("a", min(n, streams.MaxData))))
+	}},
+	{"ExecClientSink flushed", func(n int) func() error {
+		s := ws.NewExecClientSink(nowhere{}, ws.V5Channel)
+		write := writesOf(s, stdin(strings.Repeat("a", min(n, streams.MaxData))))
+		return func() error {
+			if err := write(); err != nil {
+				return err
+			}
+			return s.Flush()
+		}
+	}},
 	{"Tunnel read", func(n int) func() error {
 		t := ws.NewTunnel(&endless{b: message(strings.Repeat("a", n))}, nowhere{}, nowhere{})
 		buf := make([]byte, n)
@@ -76,6 +115,19 @@ var paths = []struct {
 			_, err := io.ReadFull(t, buf)
 			return err
 		}
+	}},
+	{"client Tunnel read", func(n int) func() error {
+		t := ws.NewClientTunnel(&endless{b: server(strings.Repeat("a", n))}, nowhere{}, nowhere{})
+		buf := make([]byte, n)
+		return func() error {
+			_, err := io.ReadFull(t, buf)
+			return err
+		}
+	}},
+	{"client Tunnel write", func(n int) func() error {
+		t := ws.NewClientTunnel(nil, nowhere{}, nowhere{})
+		b := make([]byte, streams.Headroom+n)
+		return func() error { return t.WriteRoom(b, streams.Headroom) }
 	}},
 	{"Tunnel write", func(n int) func() error {
 		t := ws.NewTunnel(nil, nowhere{}, nowhere{})

@@ -2,7 +2,6 @@ package ws_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"runtime"
@@ -61,17 +60,6 @@ var breaches = []struct {
 	{"close with a reason that is not UTF-8", frame(fin|opClose, "\x03\xe8\xc3"), 1007},
 }
 
-// header is a client's header with a length written in the given form.
-func header(first, form byte, n uint64) []byte {
-	b := []byte{first, 0x80 | form}
-	if form == 126 {
-		b = binary.BigEndian.AppendUint16(b, uint16(n))
-	} else {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	return append(b, "key!"...)
-}
-
 // Each breach is told as soon as it is there, without a look at what follows.
 func TestWebSocketBombs(t *testing.T) {
 	for _, c := range breaches {
@@ -79,12 +67,38 @@ func TestWebSocketBombs(t *testing.T) {
 			in := func() io.Reader {
 				return io.MultiReader(split(c.in), iotest.ErrReader(errors.New("read on")))
 			}
-			for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
+			for _, d := range dialects {
 				if e := read(t, in(), d); closeCode(e.err) != c.code {
 					t.Errorf("%v: ended with %v, want code %d", d, e.err, c.code)
 				}
 			}
 			if _, _, e := tunnel(in(), 100); closeCode(e.err) != c.code {
+				t.Errorf("tunnel: ended with %v, want code %d", e.err, c.code)
+			}
+		})
+	}
+}
+
+// A server's breaches are those of a client, but for the masks: what a client
+// must have, a server must not.
+func TestWebSocketServerBombs(t *testing.T) {
+	for _, c := range breaches {
+		in := unmasked(c.in)
+		if strings.HasPrefix(c.name, "unmasked") {
+			in = bytes.Clone(c.in)
+			in[1] |= 0x80
+			in = append(in, "key!"...)
+		}
+		t.Run(strings.Replace(c.name, "unmasked", "masked", 1), func(t *testing.T) {
+			src := func() io.Reader {
+				return io.MultiReader(split(in), iotest.ErrReader(errors.New("read on")))
+			}
+			for _, d := range dialects {
+				if e := readServer(t, src(), d); closeCode(e.err) != c.code {
+					t.Errorf("%v: ended with %v, want code %d", d, e.err, c.code)
+				}
+			}
+			if _, _, e := clientTunnel(src(), 100); closeCode(e.err) != c.code {
 				t.Errorf("tunnel: ended with %v, want code %d", e.err, c.code)
 			}
 		})
@@ -103,8 +117,16 @@ func TestBounds(t *testing.T) {
 	if e.err != io.EOF {
 		t.Error(e.err)
 	}
-	if _, b, e := tunnel(split(in), 100); string(b) != "\x00ab" || e.err != io.ErrUnexpectedEOF {
-		t.Errorf("tunnel: %q, %v", b, e.err)
+	if e = readServer(t, split(unmasked(in)), ws.V5Channel); len(e.lines) != 0 || e.err != io.EOF { // channel 0
+		t.Errorf("%q, %v", e.lines, e.err)
+	}
+	for _, open := range []func() (*ws.Tunnel, []byte, *events){
+		func() (*ws.Tunnel, []byte, *events) { return tunnel(split(in), 100) },
+		func() (*ws.Tunnel, []byte, *events) { return clientTunnel(split(unmasked(in)), 100) },
+	} {
+		if _, b, e := open(); string(b) != "\x00ab" || e.err != io.ErrUnexpectedEOF {
+			t.Errorf("tunnel: %q, %v", b, e.err)
+		}
 	}
 }
 
@@ -119,7 +141,7 @@ type flood struct {
 }
 
 func (f *flood) Read(p []byte) (int, error) {
-	if f.since >= 512<<10 || f.base == 0 {
+	if f.since >= 256<<10 || f.base == 0 {
 		f.since = 0
 		f.look()
 	}
@@ -149,48 +171,66 @@ func (f *flood) look() {
 
 // Whatever a peer sends without end, the memory for it does not grow.
 func TestMemory(t *testing.T) {
-	const total = 4 << 20
+	const total = 1 << 20
 	const most = 128 << 10 // four buffers
 	for _, c := range []struct {
 		name   string
 		before []byte
 		again  []byte
+		d      ws.Dialect
 	}{
-		{"fragments of one byte", frame(opBinary, "\x00"), frame(opContinuation, "a")},
-		{"a message of 2^62 bytes", header(fin|opBinary, 127, 1<<62), []byte("payload")},
-		{"a message of 2^62 bytes for nobody", append(header(fin|opBinary, 127, 1<<62), '\x07'^'k'), []byte("payload")},
-		{"messages for nobody", nil, message("\x09abc")},
-		{"pings", nil, frame(fin|opPing, "abc")},
-		{"empty messages", nil, message("")},
+		{"fragments of one byte", frame(opBinary, "\x00"), frame(opContinuation, "a"), ws.V5Channel},
+		{"fragments of one byte of output", frame(opBinary, "\x01"), frame(opContinuation, "a"), ws.V5Channel},
+		{"a message of 2^62 bytes", header(fin|opBinary, 127, 1<<62), []byte("payload"), ws.V5Channel},
+		{"a message of 2^62 bytes for nobody", append(header(fin|opBinary, 127, 1<<62), '\x07'^'k'), []byte("payload"), ws.V5Channel},
+		{"messages for nobody", nil, message("\x09abc"), ws.V5Channel},
+		{"second statuses", message("\x03{}"), message("\x03abc"), ws.V5Channel},
+		{"pings", nil, frame(fin|opPing, "abc"), ws.V5Channel},
+		{"empty messages", nil, message(""), ws.V5Channel},
+		{"base64 in fragments of one byte", frame(opText, "0"), frame(opContinuation, "Q"), ws.V4Base64Channel},
+		{"base64 without end", frame(opText, "1"), frame(opContinuation, "QUJD"), ws.V4Base64Channel},
+		{"base64 of nothing but line ends", frame(opText, "4"), frame(opContinuation, "\r\n"), ws.V4Base64Channel},
+		{"a status of nothing but line ends", frame(opText, "3"), frame(opContinuation, "\r\n"), ws.V4Base64Channel},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			src := &flood{b: c.again, n: total}
-			r := streams.NewReader(io.MultiReader(bytes.NewReader(c.before), src), nil)
-			defer r.Close()
-			s := ws.NewExecServerSource(r, mute{}, ws.V5Channel)
-			var err error
-			for err == nil {
-				_, err = s.Next()
+			watch := func(name string, before, again []byte, last error, open func(io.Reader) func() error) {
+				src := &flood{b: again, n: total}
+				next := open(io.MultiReader(bytes.NewReader(before), src))
+				var err error
+				for err == nil {
+					err = next()
+				}
+				if src.n > 0 || closeCode(err) != 0 || last != nil && err != last {
+					t.Errorf("%s: %v with %d bytes left", name, err, src.n)
+				}
+				if grown := src.most - src.base; grown > most {
+					t.Errorf("%s: %d bytes of memory for %d", name, grown, total)
+				}
 			}
-			if src.n > 0 || closeCode(err) != 0 {
-				t.Errorf("source: %v with %d bytes left", err, src.n)
+			source := func(s streams.Source) func() error {
+				return func() error {
+					_, err := s.Next()
+					return err
+				}
 			}
-			if grown := src.most - src.base; grown > most {
-				t.Errorf("source: %d bytes of memory for %d", grown, total)
-			}
-
-			src = &flood{b: c.again, n: total}
-			tun := ws.NewTunnel(io.MultiReader(bytes.NewReader(c.before), src), mute{}, nil)
 			buf := make([]byte, 4096)
-			for err = nil; err == nil; {
-				_, err = tun.Read(buf)
+			watch("server", c.before, c.again, nil, func(src io.Reader) func() error {
+				return source(ws.NewExecServerSource(streams.NewReader(src, nil), mute{}, c.d))
+			})
+			watch("client", unmasked(c.before), unmasked(c.again), nil, func(src io.Reader) func() error {
+				return source(ws.NewExecClientSource(streams.NewReader(src, nil), mute{}, c.d))
+			})
+			if c.d == ws.V4Base64Channel { // text
+				return
 			}
-			if src.n > 0 || err != io.ErrUnexpectedEOF {
-				t.Errorf("tunnel: %v with %d bytes left", err, src.n)
-			}
-			if grown := src.most - src.base; grown > most {
-				t.Errorf("tunnel: %d bytes of memory for %d", grown, total)
-			}
+			watch("tunnel", c.before, c.again, io.ErrUnexpectedEOF, func(src io.Reader) func() error {
+				tun := ws.NewTunnel(src, mute{}, nil)
+				return func() error { _, err := tun.Read(buf); return err }
+			})
+			watch("client's tunnel", unmasked(c.before), unmasked(c.again), io.ErrUnexpectedEOF, func(src io.Reader) func() error {
+				tun := ws.NewClientTunnel(src, mute{}, nil)
+				return func() error { _, err := tun.Read(buf); return err }
+			})
 		})
 	}
 }

@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"edge/streams"
 	"edge/streams/ws"
 
 	"github.com/gorilla/websocket"
@@ -24,11 +28,13 @@ import (
 
 var update = flag.Bool("update", false, "capture testdata anew from the clients")
 
-// captures are sessions' bytes, client to server after the handshake, as real
-// clients sent them, and what they say.
+// captures are sessions' bytes, after the handshake, as real clients and servers
+// sent them, and what they say.
 var captures = []struct {
 	file   string
-	record func(t *testing.T, addr string)
+	record func(t *testing.T, addr string) // a client, towards a server of ours
+	serve  http.Handler                    // instead: a server, towards a client of ours
+	server bool                            // a server sent them
 	d      ws.Dialect
 	want   []string
 	tunnel string // the tunnelled bytes, instead of want
@@ -92,6 +98,38 @@ var captures = []struct {
 		},
 	},
 	{
+		file: "gorilla.v4.base64",
+		d:    ws.V4Base64Channel,
+		record: func(t *testing.T, addr string) {
+			c := dial(t, addr, ws.V4Base64, 16)
+			defer c.Close()
+			w, _ := c.NextWriter(websocket.TextMessage) // fragments cut within quanta
+			io.WriteString(w, text("\x00ls -l\nexit\n"))
+			c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{})
+			w.Close()
+			c.WriteMessage(websocket.TextMessage, []byte(text("\x04"+size)))
+			c.WriteMessage(websocket.BinaryMessage, []byte("0\r\nIwo=\r\n"))
+			c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1001, ""), time.Time{})
+		},
+		want: []string{
+			`data stdin "ls -l\nexi"`, `answer "\x8a\x04ping"`, `data stdin "t\n"`, fmt.Sprintf("resize terminal %q", size), `data stdin "#\n"`, "close 1001",
+		},
+	},
+	{
+		file: "xnet.v1.base64",
+		d:    ws.V1Base64Channel,
+		record: func(t *testing.T, addr string) {
+			c, err := xnet.Dial("ws://"+addr+"/", ws.V1Base64, "http://localhost/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			xnet.Message.Send(c, text("\x00ls\n"))
+			xnet.Message.Send(c, []byte(text("\x00"+strings.Repeat("a", 100))))
+		},
+		want: []string{`data stdin "ls\n` + strings.Repeat("a", 100) + `"`, "close 1000"},
+	},
+	{
 		file: "client-go.v5",
 		d:    ws.V5Channel,
 		record: func(t *testing.T, addr string) {
@@ -118,6 +156,66 @@ var captures = []struct {
 		},
 		tunnel: "SPDY bytes, cut anywhere, also within what is one frame to SPDY",
 	},
+	{
+		file: "gorilla-server.v5", server: true, d: ws.V5Channel,
+		serve: gorillaServer(ws.V5, 16, func(c *websocket.Conn) {
+			c.WriteMessage(websocket.BinaryMessage, []byte{1})
+			w, _ := c.NextWriter(websocket.BinaryMessage) // three fragments
+			io.WriteString(w, "\x01"+strings.Repeat("0123456789", 7))
+			c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{})
+			w.Close()
+			c.WriteMessage(websocket.BinaryMessage, []byte("\x02oh\n"))
+			c.WriteControl(websocket.PongMessage, nil, time.Time{})
+			w, _ = c.NextWriter(websocket.BinaryMessage)
+			io.WriteString(w, "\x03"+failure)
+			w.Close()
+			c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "bye"), time.Time{})
+		}),
+		want: []string{
+			`answer "\x8a\x04ping"`, `data stdout "` + strings.Repeat("0123456789", 7) + `"`, `data stderr "oh\n"`,
+			fmt.Sprintf("status error %q", failure), "close 1000",
+		},
+	},
+	{
+		file: "client-go-server.tunnel", server: true,
+		serve: gorillaServer(ws.TunnelPortForward, 4096, func(c *websocket.Conn) {
+			tun := portforward.NewTunnelingConnection("", c)
+			tun.Write([]byte("SPDY bytes, "))
+			tun.Write([]byte("cut anywhere"))
+			tun.Close()
+		}),
+		tunnel: "SPDY bytes, cut anywhere",
+	},
+	{file: "runtime.v1", server: true, d: ws.V1Channel, serve: container(7).serve(false), want: append(failed, plainFailure, "close 1000")},
+	{file: "runtime.v1.base64", server: true, d: ws.V1Base64Channel, serve: container(7).serve(false), want: append(failed, plainFailure, "close 1000")},
+	{file: "runtime.v4", server: true, d: ws.V4Channel, serve: container(7).serve(false), want: append(failed, jsonFailure, "close 1000")},
+	{file: "runtime.v4.base64", server: true, d: ws.V4Base64Channel, serve: container(7).serve(false), want: append(failed, jsonFailure, "close 1000")},
+	{
+		file: "runtime.v4.success", server: true, d: ws.V4Channel, serve: container(0).serve(false),
+		want: []string{`data stdout "exit"`, `status error "{\"status\":\"Success\"}"`, "close 1000"},
+	},
+	{file: "runtime.v1.success", server: true, d: ws.V1Channel, serve: container(0).serve(true), want: []string{`data stdout "{80 24}exit"`, "close 1000"}},
+}
+
+var (
+	failed       = slices.Clip([]string{`data stdout "exit"`, `data stderr "failed"`})
+	plainFailure = `status error "command terminated with non-zero exit code: exit 7"`
+	jsonFailure  = fmt.Sprintf("status error %q", `{"status":"Failure","message":"command terminated with non-zero exit code: exit 7",`+
+		`"reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]}}`)
+)
+
+// gorillaServer is a server that says something and reads to the end.
+func gorillaServer(subprotocol string, buffer int, say func(*websocket.Conn)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		up := websocket.Upgrader{Subprotocols: []string{subprotocol}, WriteBufferSize: buffer, CheckOrigin: func(*http.Request) bool { return true }}
+		c, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		say(c)
+		io.Copy(io.Discard, c.NetConn())
+	})
 }
 
 // dial connects gorilla, which fragments messages longer than buffer.
@@ -141,7 +239,27 @@ func load(t *testing.T, i int) []byte {
 			subprotocol = ws.TunnelPortForward
 		}
 		t.Run("capture "+c.file, func(t *testing.T) { // serve's clean-up waits for the server
-			c.record(t, serve(t, subprotocol, func(conn net.Conn) { io.Copy(&got, conn) }))
+			if !c.server {
+				c.record(t, serve(t, subprotocol, func(conn net.Conn) { io.Copy(&got, conn) }))
+				return
+			}
+			srv := httptest.NewServer(c.serve)
+			defer srv.Close()
+			conn, r := shake(t, srv.Listener.Addr().String(), subprotocol)
+			if c.tunnel == "" {
+				sink := ws.NewExecClientSink(&wire{c: conn}, c.d)
+				sink.Write(say(streams.Resize, streams.Terminal, size))
+				sink.Write(say(streams.Data, streams.Stdin, "exit"))
+				sink.Flush()
+			}
+			for { // up to its Close
+				b := make([]byte, 4096)
+				n, err := r.Read(b)
+				got.Write(b[:n])
+				if err != nil || bytes.Contains(got.Bytes(), []byte("\x03\xe8")) {
+					break
+				}
+			}
 		})
 		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -162,29 +280,28 @@ func TestSplits(t *testing.T) {
 			if len(in) == 0 || len(in) > 512 {
 				t.Fatalf("%d bytes", len(in))
 			}
-			for a := range len(in) {
-				for b := a; b < len(in); b++ {
-					check(t, c.want, c.tunnel, c.d, split(in, a, b))
-					if t.Failed() {
-						t.Fatalf("cut at %d and %d", a, b)
+			splits(t, in, 300, func(src io.Reader) {
+				if c.tunnel != "" {
+					open := tunnel
+					if c.server {
+						open = clientTunnel
 					}
+					tun, b, e := open(src, 37)
+					if code, closed := tun.Closed(); string(b) != c.tunnel || len(e.lines) != 0 || e.err != io.EOF || !closed || code != 1000 {
+						t.Errorf("%q, %v, %v, Close %v with %d", b, e.lines, e.err, closed, code)
+					}
+					return
 				}
-			}
+				hear := read
+				if c.server {
+					hear = readServer
+				}
+				e := hear(t, src, c.d)
+				equal(t, gist(e.lines), gist(c.want))
+				if e.err != io.EOF {
+					t.Error(e.err)
+				}
+			})
 		})
-	}
-}
-
-func check(t *testing.T, want []string, tunnelled string, d ws.Dialect, src io.Reader) {
-	if tunnelled != "" {
-		tun, b, e := tunnel(src, 37)
-		if code, closed := tun.Closed(); string(b) != tunnelled || len(e.lines) != 0 || e.err != io.EOF || !closed || code != 1000 {
-			t.Errorf("%q, %v, %v, Close %v with %d", b, e.lines, e.err, closed, code)
-		}
-		return
-	}
-	e := read(t, src, d)
-	equal(t, e.lines, want)
-	if e.err != io.EOF {
-		t.Error(e.err)
 	}
 }

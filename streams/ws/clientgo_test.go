@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -160,5 +161,71 @@ func TestClientGoTunnel(t *testing.T) {
 	case <-conn.CloseChan():
 	case <-time.After(10 * time.Second):
 		t.Error("the connection does not end")
+	}
+}
+
+// clientGoHears returns what client-go's v5 client makes of a server's bytes, and
+// how it ends.
+func clientGoHears(t *testing.T, in []byte) (stdout, stderr string, err error) {
+	addr := serve(t, ws.V5, func(c net.Conn) {
+		c.Write(in)
+		io.Copy(io.Discard, c)
+	})
+	e, err := remotecommand.NewWebSocketExecutor(&rest.Config{Host: "http://" + addr}, "GET", "http://"+addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var out, errOut bytes.Buffer
+	err = e.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: bytes.NewReader(nil), Stdout: &out, Stderr: &errOut})
+	return out.String(), errOut.String(), err
+}
+
+// Where the package doc says that messages mean here what they mean to client-go,
+// they do, and where not, not.
+func TestAsClientGo(t *testing.T) {
+	end := join(server("\x01probe"), server("\x03"+failure), says(fin|opClose, "\x03\xe8"))
+	for _, c := range []struct {
+		name   string
+		in     []byte
+		unlike bool // client-go ends the session
+	}{
+		{name: "nothing"},
+		{name: "start", in: server("\x01")},
+		{name: "start on error", in: server("\x03")},
+		{name: "output", in: join(server("\x01a"), server("\x02b"), server("\x01c"))},
+		{name: "fragments", in: join(says(opBinary, "\x01a"), says(opContinuation, "\x02b"), says(fin|opContinuation, "c"))},
+		{name: "channel 0", in: server("\x00a")},
+		{name: "channel 5", in: server("\x05a")},
+		{name: "channel 255", in: join(server("\xff\x01"), server("\xff"), server("\xff\x01\x02"))},
+		{name: "pings", in: join(says(fin|opPing, "a"), says(fin|opPong, ""))},
+		{name: "empty message", in: server(""), unlike: true},
+		{name: "text", in: says(fin|opText, "\x01a"), unlike: true},
+	} {
+		in := join(c.in, end)
+		var want [2]string
+		var err error
+		want[0], want[1], err = clientGoHears(t, in)
+		var code exec.CodeExitError
+		if failed := !errors.As(err, &code) || code.Code != 7; failed != c.unlike {
+			t.Errorf("%s: client-go ended with %v", c.name, err)
+		}
+		e := readServer(t, split(in), ws.V5Channel)
+		var got [2]string
+		status := ""
+		for _, l := range e.lines {
+			var s string
+			if n, _ := fmt.Sscanf(l, "data stdout %q", &s); n == 1 {
+				got[0] += s
+			} else if n, _ := fmt.Sscanf(l, "data stderr %q", &s); n == 1 {
+				got[1] += s
+			} else {
+				fmt.Sscanf(l, "status error %q", &status)
+			}
+		}
+		if !c.unlike && got != want || status != failure || e.err != io.EOF {
+			t.Errorf("%s: output %q, status %q, %v; client-go has %q", c.name, got, status, e.err, want)
+		}
 	}
 }

@@ -10,29 +10,51 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// appends are what each side appends.
+var appends = []struct {
+	side       string
+	ping, pong func(dst, payload []byte) []byte
+	close      func(dst []byte, code int, reason string) []byte
+}{
+	{"server", ws.AppendPing, ws.AppendPong, ws.AppendClose},
+	{"client", ws.AppendClientPing, ws.AppendClientPong, ws.AppendClientClose},
+}
+
 func TestAppendControl(t *testing.T) {
 	dst := []byte("before ")
-	for _, c := range []struct {
-		name string
-		got  []byte
-		want string
-	}{
-		{"ping", ws.AppendPing(dst, nil), "\x89\x00"},
-		{"ping with payload", ws.AppendPing(dst, []byte("abc")), "\x89\x03abc"},
-		{"ping too long", ws.AppendPing(dst, bytes.Repeat([]byte("a"), 126)), "\x89\x7d" + strings.Repeat("a", 125)},
-		{"pong", ws.AppendPong(dst, nil), "\x8a\x00"},
-		{"pong with payload", ws.AppendPong(dst, []byte("abc")), "\x8a\x03abc"},
-		{"close without a code", ws.AppendClose(dst, 0, "reason"), "\x88\x00"},
-		{"close", ws.AppendClose(dst, 1000, ""), "\x88\x02\x03\xe8"},
-		{"close with a reason", ws.AppendClose(dst, 1011, "grün"), "\x88\x07\x03\xf3gr\xc3\xbcn"},
-		{"close with a long reason", ws.AppendClose(dst, 1000, strings.Repeat("a", 124)), "\x88\x7d\x03\xe8" + strings.Repeat("a", 123)},
-		{"close with a long reason of wide characters", ws.AppendClose(dst, 1000, strings.Repeat("ü", 62)), "\x88\x7c\x03\xe8" + strings.Repeat("ü", 61)},
-		{"close with a reason that is not UTF-8", ws.AppendClose(dst, 1000, "\xc3"), "\x88\x02\x03\xe8"},
-		{"close with a code that must not be sent", ws.AppendClose(dst, 1006, "reason"), "\x88\x00"},
-		{"close with a status of SPDY", ws.AppendClose(dst, 2, ""), "\x88\x00"},
-	} {
-		if want := "before " + c.want; string(c.got) != want {
-			t.Errorf("%s: %q, want %q", c.name, c.got, want)
+	for _, s := range appends {
+		for _, c := range []struct {
+			name string
+			got  []byte
+			want string
+		}{
+			{"ping", s.ping(dst, nil), "\x89\x00"},
+			{"ping with payload", s.ping(dst, []byte("abc")), "\x89\x03abc"},
+			{"ping too long", s.ping(dst, bytes.Repeat([]byte("a"), 126)), "\x89\x7d" + strings.Repeat("a", 125)},
+			{"pong", s.pong(dst, nil), "\x8a\x00"},
+			{"pong with payload", s.pong(dst, []byte("abc")), "\x8a\x03abc"},
+			{"close without a code", s.close(dst, 0, "reason"), "\x88\x00"},
+			{"close", s.close(dst, 1000, ""), "\x88\x02\x03\xe8"},
+			{"close with a reason", s.close(dst, 1011, "grün"), "\x88\x07\x03\xf3gr\xc3\xbcn"},
+			{"close with a long reason", s.close(dst, 1000, strings.Repeat("a", 124)), "\x88\x7d\x03\xe8" + strings.Repeat("a", 123)},
+			{"close with a long reason of wide characters", s.close(dst, 1000, strings.Repeat("ü", 62)), "\x88\x7c\x03\xe8" + strings.Repeat("ü", 61)},
+			{"close with a reason that is not UTF-8", s.close(dst, 1000, "\xc3"), "\x88\x02\x03\xe8"},
+			{"close with a code that must not be sent", s.close(dst, 1006, "reason"), "\x88\x00"},
+			{"close with a status of SPDY", s.close(dst, 2, ""), "\x88\x00"},
+		} {
+			got, ok := strings.CutPrefix(string(c.got), string(dst))
+			if !ok {
+				t.Fatalf("%s, %s: %q", s.side, c.name, c.got)
+			}
+			if s.side == "client" {
+				if c.got[len(dst)+1]&0x80 == 0 {
+					t.Errorf("%s: no mask", c.name)
+				}
+				got = string(unmasked([]byte(got)))
+			}
+			if got != c.want {
+				t.Errorf("%s, %s: %q, want %q", s.side, c.name, got, c.want)
+			}
 		}
 	}
 }

@@ -64,6 +64,57 @@ func ExampleExecServerSink() {
 	// sent "\x88\x02\x03\xe8"
 }
 
+func ExampleExecClientSource() {
+	server := strings.NewReader("" +
+		"\x82\x01\x01" + // the session begins
+		"\x82\x07\x01a.txt\n" + // stdout
+		"\x82\x15\x03{\"status\":\"Success\"}" + // the outcome
+		"\x88\x02\x03\xe8") // Close 1000
+	r := streams.NewReader(server, nil)
+	defer r.Close()
+	source := ws.NewExecClientSource(r, peer{}, ws.V5Channel)
+	for {
+		f, err := source.Next()
+		if err == io.EOF {
+			break
+		}
+		switch f.Kind {
+		case streams.Data:
+			fmt.Printf("stdout %q\n", f.Payload())
+		case streams.Status:
+			fmt.Printf("status %s\n", f.Payload())
+		case streams.Close:
+			fmt.Println("close", f.Code)
+		}
+	}
+	// Output:
+	// stdout "a.txt\n"
+	// status {"status":"Success"}
+	// close 1000
+}
+
+// masked prints what a client sends, with the mask taken off.
+type masked struct{ peer }
+
+func (m masked) WriteRoom(b []byte, off int) error { return m.peer.WriteRoom(unmasked(b[off:]), 0) }
+
+func ExampleExecClientSink() {
+	sink := ws.NewExecClientSink(masked{}, ws.V5Channel)
+	for _, f := range []streams.Frame{
+		{Kind: streams.Resize, Stream: streams.Stream{Role: streams.Terminal}, Buf: []byte(`{"Width":80,"Height":24}`)},
+		{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdin}, Buf: []byte("ls\n")},
+		{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}},
+		{Kind: streams.Close, Code: streams.CloseNormal},
+	} {
+		sink.Write(f)
+	}
+	// Output:
+	// sent "\x82\x19\x04{\"Width\":80,\"Height\":24}"
+	// sent "\x82\x04\x00ls\n"
+	// sent "\x82\x02\xff\x00"
+	// sent "\x88\x02\x03\xe8"
+}
+
 func ExampleTunnel() {
 	client := strings.NewReader("" +
 		"\x82\x83\x00\x00\x00\x00SPD" +

@@ -2,6 +2,7 @@ package ws_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,46 +19,79 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-func seed(f *testing.F, add func([]byte)) {
+// seed adds what clients said, or servers.
+func seed(f *testing.F, server bool, add func([]byte)) {
+	own := func(b []byte) {
+		if server {
+			b = unmasked(b)
+		}
+		add(b)
+	}
 	for _, c := range captures {
 		b, err := os.ReadFile(filepath.Join("testdata", c.file))
 		if err != nil {
 			f.Fatal(err)
 		}
-		add(b)
+		if c.server == server {
+			add(b)
+		}
 	}
 	for _, c := range breaches {
-		add(c.in)
+		own(c.in)
 	}
-	add(join(frame(opBinary, ""), frame(fin|opPing, "p"), frame(opContinuation, "\x04"), frame(fin|opContinuation, size)))
-	add(join(message("\xff\x00"), message("\xff\x04"), message("\x00late"), frame(fin|opClose, "\x03\xf6")))
-	add(message("\x00" + strings.Repeat("a", 70000)))
+	for _, c := range base64Frames {
+		own(c)
+	}
+	own(join(frame(opBinary, ""), frame(fin|opPing, "p"), frame(opContinuation, "\x04"), frame(fin|opContinuation, size)))
+	own(join(message("\xff\x00"), message("\xff\x04"), message("\x00late"), frame(fin|opClose, "\x03\xf6")))
+	own(join(frame(opBinary, "\x03{"), frame(fin|opContinuation, "}"), message("\x03again"), message("\x02late"), frame(fin|opClose, "")))
+	own(message("\x00" + strings.Repeat("a", 70000)))
+	own(message("\x01" + strings.Repeat("a", 70000)))
+	own(message("\x03" + strings.Repeat("a", 70000)))
 }
 
-// FuzzExecServerSource holds ExecServerSource against itself, with the bytes coming one by
-// one, and against gorilla's server with the channel protocol on top of it.
+// base64Frames are some that clients and servers of the base64 dialects say, and
+// some that they must not.
+var base64Frames = [][]byte{
+	join(frame(fin|opText, text("\x00ls\n")), frame(fin|opText, text("\x04"+size)), frame(fin|opClose, "\x03\xe8")),
+	join(frame(fin|opText, text("\x01a.txt\n")), frame(fin|opText, text("\x02oh")), frame(fin|opText, text("\x03{}"))),
+	join(frame(opText, "0YW"), frame(fin|opPing, "p"), frame(fin|opContinuation, "Jj\r\n")),
+	join(frame(opText, "1YW"), frame(fin|opContinuation, "I=")),
+	frame(fin|opText, "0YWJj?"), frame(fin|opText, "3YQ="), frame(fin|opText, "4YQ=="),
+}
+
+// FuzzExecServerSource holds ExecServerSource against itself, with the bytes
+// coming one by one, and against gorilla's server with the channel protocol on
+// top of it.
 func FuzzExecServerSource(f *testing.F) {
-	seed(f, func(b []byte) {
-		f.Add(b, false)
-		f.Add(b, true)
-	})
-	f.Fuzz(func(t *testing.T, in []byte, v5 bool) {
-		d := ws.V4Channel
-		if v5 {
-			d = ws.V5Channel
+	fuzzExec(f, false, read, gorilla)
+}
+
+// FuzzExecClientSource does so with ExecClientSource and gorilla's client.
+func FuzzExecClientSource(f *testing.F) {
+	fuzzExec(f, true, readServer, gorillaClient)
+}
+
+func fuzzExec(f *testing.F, server bool, read func(testing.TB, io.Reader, ws.Dialect) *events, oracle func([]byte) *heard) {
+	seed(f, server, func(b []byte) {
+		for i := range dialects {
+			f.Add(b, uint8(i))
 		}
+	})
+	f.Fuzz(func(t *testing.T, in []byte, dialect uint8) {
+		d := dialects[int(dialect)%len(dialects)]
 		e := read(t, bytes.NewReader(in), d)
 		again := read(t, iotest.OneByteReader(bytes.NewReader(in)), d)
 		if !slices.Equal(e.lines, again.lines) || fmt.Sprint(e.err) != fmt.Sprint(again.err) {
 			t.Fatalf("read at once: %q, %v\nbyte by byte: %q, %v", e.lines, e.err, again.lines, again.err)
 		}
-		got := said{}
+		got := newSaid()
 		for _, l := range e.lines {
-			var s string
+			stream, payload := "", ""
 			switch kind, _, _ := strings.Cut(l, " "); kind {
 			case "data":
-				fmt.Sscanf(l, "data stdin %q", &s)
-				got.stdin += s
+				fmt.Sscanf(l, "data %s %q", &stream, &payload)
+				got.data[stream] += payload
 			case "close":
 				got.closed = l
 			case "answer":
@@ -66,43 +100,52 @@ func FuzzExecServerSource(f *testing.F) {
 				got.others = append(got.others, l)
 			}
 		}
-		h := gorilla(in)
-		compare(t, got, h.exec(v5), e.err, h)
+		h := oracle(in)
+		compare(t, got, h.exec(d, server), e.err, h)
 	})
 }
 
-// FuzzTunnel does the same for Tunnel.
+// FuzzTunnel does the same for the Tunnels of both sides.
 func FuzzTunnel(f *testing.F) {
-	seed(f, func(b []byte) {
-		f.Add(b, 1)
-		f.Add(b, 4096)
-	})
-	f.Fuzz(func(t *testing.T, in []byte, size int) {
+	for _, server := range []bool{false, true} {
+		seed(f, server, func(b []byte) {
+			f.Add(b, 1, server)
+			f.Add(b, 4096, server)
+		})
+	}
+	f.Fuzz(func(t *testing.T, in []byte, size int, server bool) {
+		tunnel, oracle := tunnel, gorilla
+		if server {
+			tunnel, oracle = clientTunnel, gorillaClient
+		}
 		size = 1 + max(size, -size, 0)%5000
 		tun, b, e := tunnel(bytes.NewReader(in), size)
 		_, again, e2 := tunnel(iotest.OneByteReader(bytes.NewReader(in)), size)
 		if !bytes.Equal(b, again) || !slices.Equal(e.lines, e2.lines) || fmt.Sprint(e.err) != fmt.Sprint(e2.err) {
 			t.Fatalf("read at once: %q, %q, %v\nbyte by byte: %q, %q, %v", b, e.lines, e.err, again, e2.lines, e2.err)
 		}
-		got := said{stdin: string(b), answers: e.lines}
+		got := newSaid()
+		got.data["tunnel"], got.answers = string(b), e.lines
 		if code, closed := tun.Closed(); closed {
 			got.closed = fmt.Sprintf("close %d", code)
 		}
-		h := gorilla(in)
+		h := oracle(in)
 		compare(t, got, h.tunnel(), e.err, h)
 	})
 }
 
-// said is what a client said, its bytes not cut.
+// said is what a peer said, its bytes not cut.
 type said struct {
-	stdin   string
-	others  []string // resizes and half-closes
+	data    map[string]string // by stream
+	others  []string          // resizes, half-closes, a status
 	answers []string
 	closed  string
 }
 
+func newSaid() said { return said{data: map[string]string{}} }
+
 func (h *heard) common() said {
-	var s said
+	s := newSaid()
 	for _, p := range h.pings {
 		s.answers = append(s.answers, fmt.Sprintf("answer %q", "\x8a"+string(rune(len(p)))+p))
 	}
@@ -116,23 +159,35 @@ func (h *heard) common() said {
 	return s
 }
 
-// exec is what the messages say in the channel protocol.
-func (h *heard) exec(v5 bool) said {
+// exec is what the messages say in the channel protocol, to a client or a server.
+func (h *heard) exec(d ws.Dialect, server bool) said {
 	s := h.common()
 	ended := map[byte]bool{}
 	for _, m := range h.messages {
 		if len(m.b) == 0 {
 			continue
 		}
-		switch channel, b := m.b[0], m.b[1:]; {
-		case channel == 0 && !ended[0]:
-			s.stdin += string(b)
-		case channel == 4 && !ended[4] && m.whole && len(b) <= 256:
+		channel, b := m.b[0], m.b[1:]
+		good := true
+		if isBase64(d) {
+			channel -= '0'
+			b, good = decodeMost(b)
+		}
+		whole := m.whole && good && !ended[channel]
+		switch {
+		case !server && channel == 0 && !ended[0], server && (channel == 1 || channel == 2):
+			if len(b) > 0 {
+				s.data[[]string{"stdin", "stdout", "stderr"}[channel]] += string(b)
+			}
+		case !server && channel == 4 && whole && len(b) <= 256:
 			var v struct{ Width, Height *uint16 }
 			if json.Unmarshal(b, &v) == nil && v.Width != nil && v.Height != nil {
 				s.others = append(s.others, fmt.Sprintf("resize terminal %q", b))
 			}
-		case channel == 255 && v5 && m.whole && len(b) == 1 && !ended[b[0]]:
+		case server && channel == 3 && whole && len(b) > 0:
+			ended[3] = true
+			s.others = append(s.others, fmt.Sprintf("status error %q", b))
+		case !server && channel == 255 && d == ws.V5Channel && m.whole && len(b) == 1 && !ended[b[0]]:
 			ended[b[0]] = true
 			if name := map[byte]string{0: "stdin", 4: "terminal"}[b[0]]; name != "" {
 				s.others = append(s.others, "half-close "+name)
@@ -142,22 +197,47 @@ func (h *heard) exec(v5 bool) said {
 	return s
 }
 
+// decodeMost decodes base64, and of what is none as much as is there before.
+func decodeMost(b []byte) ([]byte, bool) {
+	if all, err := base64.StdEncoding.DecodeString(string(b)); err == nil {
+		return all, true
+	}
+	alphabet := func(c byte) bool {
+		_, err := base64.RawStdEncoding.DecodeString("AAA" + string(rune(c)))
+		return err == nil && c < 0x80 && c != '\r' && c != '\n'
+	}
+	var most []byte
+	for _, c := range b {
+		if alphabet(c) {
+			most = append(most, c)
+		} else if c != '\r' && c != '\n' {
+			break
+		}
+	}
+	if len(most)%4 == 1 {
+		most = most[:len(most)-1]
+	}
+	all, _ := base64.RawStdEncoding.DecodeString(string(most))
+	return all, false
+}
+
 func (h *heard) tunnel() said {
 	s := h.common()
+	s.data["tunnel"] = ""
 	for _, m := range h.messages {
 		if m.text {
 			break
 		}
-		s.stdin += string(m.b)
+		s.data["tunnel"] += string(m.b)
 	}
 	return s
 }
 
 // stricter are the reasons for which we refuse what gorilla takes, besides a
 // text in a tunnel.
-var stricter = []string{"fewest bytes", "empty fragments", "Close of one byte", "terminal size", "half-close", "text message"}
+var stricter = []string{"fewest bytes", "empty fragments", "Close of one byte", "terminal size", "status of more", "half-close", "base64", "text message"}
 
-// compare holds what we made of a client's bytes, and how that ended, against
+// compare holds what we made of a peer's bytes, and how that ended, against
 // what gorilla made of them. Up to a breach or a cut, ours may be less: a Data
 // frame is whole or not there.
 func compare(t *testing.T, got, want said, err error, h *heard) {
@@ -181,7 +261,12 @@ func compare(t *testing.T, got, want said, err error, h *heard) {
 		return len(got) <= len(want) && slices.Equal(got, want[:len(got)])
 	}
 	if breach || got.closed == "" && err == io.ErrUnexpectedEOF {
-		if !strings.HasPrefix(want.stdin, got.stdin) || !same(got.others, want.others) || !same(got.answers, want.answers) || got.closed != "" {
+		for stream, data := range got.data {
+			if !strings.HasPrefix(want.data[stream], data) {
+				t.Fatalf("%s: got %.500q, %v\nwant at most %.500q, %v", stream, data, err, want.data[stream], h.err)
+			}
+		}
+		if !same(got.others, want.others) || !same(got.answers, want.answers) || got.closed != "" {
 			t.Fatalf("got  %.500q, %v\nwant at most %.500q, %v", got, err, want, h.err)
 		}
 	} else if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {

@@ -3,15 +3,19 @@ package ws_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// heard is what gorilla's server makes of a client's bytes.
+// heard is what gorilla makes of its peer's bytes.
 type heard struct {
 	messages []heardMessage
 	pings    []string
@@ -27,7 +31,6 @@ type heardMessage struct {
 
 // gorilla lets gorilla's server read in.
 func gorilla(in []byte) *heard {
-	h := &heard{closed: -1}
 	c, err := (&websocket.Upgrader{}).Upgrade(&upgrade{in: bytes.NewReader(in)}, &http.Request{
 		Method: http.MethodGet,
 		Header: http.Header{
@@ -40,6 +43,32 @@ func gorilla(in []byte) *heard {
 	if err != nil {
 		panic(err)
 	}
+	return hear(c)
+}
+
+// gorillaClient lets gorilla's client read in.
+func gorillaClient(in []byte) *heard {
+	c, _, err := websocket.NewClient(&answered{upgrade: upgrade{in: bytes.NewReader(in)}}, &url.URL{Scheme: "ws", Host: "localhost"}, nil, 0, 0)
+	if err != nil {
+		panic(err)
+	}
+	return hear(c)
+}
+
+// answered is a connection whose server accepts a client's handshake.
+type answered struct{ upgrade }
+
+func (a *answered) Write(b []byte) (int, error) {
+	if r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b))); err == nil {
+		sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // RFC 6455 section 4.2.2
+		a.in = io.MultiReader(strings.NewReader("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n"), a.in)
+	}
+	return len(b), nil
+}
+
+func hear(c *websocket.Conn) *heard {
+	h := &heard{closed: -1}
 	c.SetPingHandler(func(s string) error { h.pings = append(h.pings, s); return nil })
 	c.SetCloseHandler(func(code int, _ string) error { h.closed = code; return nil })
 	for {

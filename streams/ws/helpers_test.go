@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"edge/streams"
 	"edge/streams/ws"
@@ -44,6 +45,44 @@ func frame(first byte, payload string) []byte {
 	return b
 }
 
+// header is a client's header with a length written in the given form.
+func header(first, form byte, n uint64) []byte {
+	b := []byte{first, 0x80 | form}
+	if form == 126 {
+		b = binary.BigEndian.AppendUint16(b, uint16(n))
+	} else {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return append(b, "key!"...)
+}
+
+// unmasked is a server's frames that say the same as a client's, be they whole,
+// right, or not.
+func unmasked(b []byte) []byte {
+	var out []byte
+	for len(b) >= 2 {
+		n, head := uint64(b[1]&0x7f), 2
+		switch {
+		case n == 126 && len(b) >= 4:
+			n, head = uint64(binary.BigEndian.Uint16(b[2:])), 4
+		case n == 127 && len(b) >= 10:
+			n, head = binary.BigEndian.Uint64(b[2:]), 10
+		}
+		if len(b) < head+4 {
+			break
+		}
+		out = append(append(out, b[0], b[1]&0x7f), b[2:head]...)
+		key := b[head : head+4]
+		b = b[head+4:]
+		n = min(n, uint64(len(b)))
+		for i := range n {
+			out = append(out, b[i]^key[i%4])
+		}
+		b = b[n:]
+	}
+	return append(out, b...)
+}
+
 // message is a whole binary message.
 func message(payload string) []byte { return frame(fin|opBinary, payload) }
 
@@ -74,6 +113,32 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// everySplit calls try with the bytes cut at every place in two, and in three
+// where they are few, and once byte by byte.
+func everySplit(t *testing.T, in []byte, try func(src io.Reader)) {
+	t.Helper()
+	splits(t, in, 80, try)
+}
+
+// splits cuts in three what has at most few bytes.
+func splits(t *testing.T, in []byte, few int, try func(src io.Reader)) {
+	t.Helper()
+	at := func(cuts ...int) {
+		if try(split(in, cuts...)); t.Failed() {
+			t.Fatalf("cut at %v of %d", cuts, len(in))
+		}
+	}
+	for a := range min(max(len(in), 1), 600) {
+		at(a)
+		if len(in) <= few {
+			for b := a + 1; b < len(in); b++ {
+				at(a, b)
+			}
+		}
+	}
+	try(iotest.OneByteReader(split(in)))
+}
+
 // stall fails once and then has nothing, as if a deadline had passed.
 type stall struct{ done bool }
 
@@ -89,25 +154,50 @@ func (s *stall) Read([]byte) (int, error) {
 
 // events is what a source said, in words, and what it gave its Replier.
 type events struct {
+	client bool // the source is one: what it answers has a mask, which is taken off
 	lines  []string
 	stalls int
 	err    error
 }
 
-func (e *events) Pong(b []byte) { e.lines = append(e.lines, fmt.Sprintf("answer %q", b)) }
+func (e *events) Pong(b []byte) { e.lines = append(e.lines, fmt.Sprintf("answer %q", e.open(b))) }
 
 func (e *events) Reply(b []byte) error {
-	e.lines = append(e.lines, fmt.Sprintf("reply %q", b))
+	e.lines = append(e.lines, fmt.Sprintf("reply %q", e.open(b)))
 	return nil
 }
 
-// read runs an ExecServerSource to its end. It spoils the room of every frame, as a
-// sink does, and checks the promises that hold for each.
+func (e *events) open(b []byte) []byte {
+	if masked := b[1]&0x80 != 0; masked != e.client {
+		panic(fmt.Sprintf("answer %q, masked %v", b, masked))
+	}
+	if e.client {
+		b = unmasked(b)
+	}
+	return b
+}
+
+// read runs an ExecServerSource to its end.
 func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
-	s := ws.NewExecServerSource(r, e, d)
+	e.drain(t, ws.NewExecServerSource(r, e, d))
+	return e
+}
+
+// readServer runs an ExecClientSource to its end.
+func readServer(t testing.TB, src io.Reader, d ws.Dialect) *events {
+	e := &events{client: true}
+	r := streams.NewReader(src, nil)
+	defer r.Close()
+	e.drain(t, ws.NewExecClientSource(r, e, d))
+	return e
+}
+
+// drain notes what a source says. It spoils every frame, as a sink may, and
+// checks the promises that hold for each.
+func (e *events) drain(t testing.TB, s streams.Source) {
 	for {
 		f, err := s.Next()
 		if err == errStall {
@@ -119,28 +209,34 @@ func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 			if _, again := s.Next(); !errors.Is(again, err) && again != io.EOF {
 				t.Errorf("after %v: %v", err, again)
 			}
-			return e
+			return
 		}
 		if f.Off < streams.Headroom || f.Off > len(f.Buf) {
 			t.Fatalf("frame %+v has no room", f)
 		}
-		if len(f.Payload()) > streams.MaxData || f.Kind == streams.Data && len(f.Payload()) == 0 {
-			t.Fatalf("frame of %d bytes", len(f.Payload()))
-		}
-		for i := range f.Off {
-			f.Buf[i] = 0xee
+		if f.Kind == streams.Data && (len(f.Payload()) == 0 || len(f.Payload()) > streams.MaxData) {
+			t.Fatalf("Data of %d bytes", len(f.Payload()))
 		}
 		e.lines = append(e.lines, describe(t, f))
+		for i := range f.Buf {
+			f.Buf[i] = 0xee
+		}
 	}
 }
 
+var roles = map[streams.Role]string{
+	streams.Stdin: "stdin", streams.Stdout: "stdout", streams.Stderr: "stderr", streams.Error: "error", streams.Terminal: "terminal",
+}
+
 func describe(t testing.TB, f streams.Frame) string {
-	role := map[streams.Role]string{streams.Stdin: "stdin", streams.Terminal: "terminal"}[f.Stream.Role]
+	role := roles[f.Stream.Role]
 	switch f.Kind {
 	case streams.Data:
 		return fmt.Sprintf("data %s %q", role, f.Payload())
 	case streams.Resize:
 		return fmt.Sprintf("resize %s %q", role, f.Payload())
+	case streams.Status:
+		return fmt.Sprintf("status %s %q", role, f.Payload())
 	case streams.HalfClose:
 		return "half-close " + role
 	case streams.Close:
@@ -150,10 +246,58 @@ func describe(t testing.TB, f streams.Frame) string {
 	return ""
 }
 
-// tunnel runs a Tunnel to its end, with reads of at most size bytes.
+// gist is what lines say, wherever it was cut: first the answers, which have no
+// place among the data, then the rest, with what follows data of its own stream
+// put to it.
+func gist(lines []string) []string {
+	var answers, rest []string
+	for _, l := range lines {
+		stream, ok := dataStream(l)
+		switch n := len(rest) - 1; {
+		case strings.HasPrefix(l, "answer "):
+			answers = append(answers, l)
+		case ok && n >= 0 && strings.HasPrefix(rest[n], stream):
+			rest[n] = rest[n][:len(rest[n])-1] + l[len(stream)+1:]
+		default:
+			rest = append(rest, l)
+		}
+	}
+	return append(answers, rest...)
+}
+
+// stdinOf is all data of stdin in lines.
+func stdinOf(lines []string) string {
+	var all strings.Builder
+	for _, l := range lines {
+		var s string
+		if n, _ := fmt.Sscanf(l, "data stdin %q", &s); n == 1 {
+			all.WriteString(s)
+		}
+	}
+	return all.String()
+}
+
+// dataStream is what a line of data begins with, up to its payload.
+func dataStream(line string) (string, bool) {
+	if !strings.HasPrefix(line, "data ") {
+		return "", false
+	}
+	return line[:strings.IndexByte(line, '"')], true
+}
+
+// tunnel runs a server's Tunnel to its end, with reads of at most size bytes.
 func tunnel(src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
-	e := &events{}
-	t := ws.NewTunnel(src, e, nil)
+	return tunnelled(ws.NewTunnel, src, size, false)
+}
+
+// clientTunnel does so with a client's.
+func clientTunnel(src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
+	return tunnelled(ws.NewClientTunnel, src, size, true)
+}
+
+func tunnelled(open func(io.Reader, streams.Replier, streams.Writer) *ws.Tunnel, src io.Reader, size int, client bool) (*ws.Tunnel, []byte, *events) {
+	e := &events{client: client}
+	t := open(src, e, nil)
 	var all []byte
 	buf := make([]byte, size)
 	for {

@@ -116,7 +116,7 @@ func random(n int) []byte {
 }
 
 func TestGorillaClient(t *testing.T) {
-	for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
+	for _, d := range dialects {
 		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments what is longer
 			t.Run(fmt.Sprint(d, " ", buffer), func(t *testing.T) {
 				dialer := websocket.Dialer{Subprotocols: []string{d.String()}, WriteBufferSize: buffer}
@@ -138,19 +138,20 @@ func TestGorillaClient(t *testing.T) {
 						}
 						b := random(n)
 						sent.Write(b)
+						m := messageIn(d, 0, string(b))
 						w, _ := c.NextWriter(kind)
-						w.Write([]byte{0})
-						w.Write(b[:n/2])
+						w.Write(m[:1])
+						w.Write(m[1 : 1+n/2])
 						c.WriteControl(websocket.PingMessage, []byte(fmt.Sprint(i)), time.Time{})
-						w.Write(b[n/2:])
+						w.Write(m[1+n/2:])
 						w.Close()
 						c.WriteMessage(kind, nil)
 					}
-					c.WriteMessage(websocket.TextMessage, []byte("\x04"+size))
+					c.WriteMessage(websocket.TextMessage, messageIn(d, 4, size))
 					if d == ws.V5Channel {
 						c.WriteMessage(websocket.BinaryMessage, []byte{255, 0})
 					} else {
-						c.WriteMessage(websocket.TextMessage, []byte("\x00exit"))
+						c.WriteMessage(websocket.TextMessage, messageIn(d, 0, "exit"))
 						sent.WriteString("exit")
 					}
 				}()
@@ -163,10 +164,14 @@ func TestGorillaClient(t *testing.T) {
 						}
 						break
 					}
-					if kind != websocket.BinaryMessage || len(b) == 0 || first != (len(b) == 1) || len(b) > 1+streams.MaxData {
+					if isText := kind == websocket.TextMessage; isText != isBase64(d) || len(b) == 0 || first != (len(b) == 1) {
 						t.Fatalf("message %d of %d bytes", kind, len(b))
 					}
-					got[b[0]].Write(b[1:])
+					channel, b := saidIn(t, d, b)
+					if len(b) > streams.MaxData {
+						t.Fatalf("message of %d bytes", len(b))
+					}
+					got[channel].Write(b)
 				}
 				<-done
 				if !bytes.Equal(got[1].Bytes(), sent.Bytes()) {
@@ -184,7 +189,7 @@ func TestGorillaClient(t *testing.T) {
 }
 
 func TestXnetClient(t *testing.T) {
-	for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
+	for _, d := range dialects {
 		t.Run(d.String(), func(t *testing.T) {
 			c, err := xnet.Dial("ws://"+serve(t, d.String(), echo(t, d))+"/", d.String(), "http://localhost/")
 			if err != nil {
@@ -197,7 +202,7 @@ func TestXnetClient(t *testing.T) {
 				for i, n := range inputs {
 					b := random(n)
 					sent.Write(b)
-					m := append([]byte{0}, b...)
+					m := messageIn(d, 0, string(b))
 					if i%2 == 1 {
 						xnet.Message.Send(c, string(m))
 					} else {
@@ -208,8 +213,8 @@ func TestXnetClient(t *testing.T) {
 					c.PayloadType = xnet.PongFrame
 					c.Write(nil)
 				}
-				xnet.Message.Send(c, "\x04"+size)
-				xnet.Message.Send(c, "\x00exit")
+				xnet.Message.Send(c, messageIn(d, 4, size))
+				xnet.Message.Send(c, messageIn(d, 0, "exit"))
 				sent.WriteString("exit")
 			}()
 			var got [4]bytes.Buffer
@@ -224,7 +229,8 @@ func TestXnetClient(t *testing.T) {
 				if len(b) == 0 {
 					t.Fatal("empty message")
 				}
-				got[b[0]].Write(b[1:])
+				channel, b := saidIn(t, d, b)
+				got[channel].Write(b)
 			}
 			<-done
 			if !bytes.Equal(got[1].Bytes(), sent.Bytes()) {

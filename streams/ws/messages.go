@@ -14,6 +14,7 @@ type messages struct {
 	text      bool                  // payload is base64
 	halfClose bool                  // the peer may say [255, channel]
 	channels  [channelCount]meaning // what the peer says on each, from now on
+	ports     int                   // of port-forward, which has other channels
 
 	in      inbound
 	tagged  bool          // the message's channel byte was read; means is valid
@@ -28,8 +29,9 @@ type messages struct {
 type meaning struct {
 	kind streams.Kind
 	role streams.Role
-	most int   // bytes of a message that means nothing in parts; 0: it is a stream's
-	long error // the breach of more than most
+	id   uint32 // of the stream
+	most int    // bytes of a message that means nothing in parts; 0: it is a stream's
+	long error  // the breach of more than most
 }
 
 // halfClose is what [255, channel] means; the channel is its payload.
@@ -136,7 +138,7 @@ func (m *messages) piece() (f streams.Frame, err error) {
 			return f, err
 		}
 	}
-	f = streams.Frame{Kind: m.means.kind, Stream: streams.Stream{Role: m.means.role}, Buf: b, Off: off}
+	f = streams.Frame{Kind: m.means.kind, Stream: streams.Stream{Role: m.means.role, ID: m.means.id}, Buf: b, Off: off}
 	if m.means.most == 0 {
 		if len(b) == off {
 			return streams.Frame{}, nil
@@ -161,6 +163,8 @@ func (m *messages) tag(channel byte) {
 	}
 	m.tagged, m.means, m.decoder = true, meaning{}, base64Decoder{}
 	switch {
+	case m.ports > 0:
+		m.means = portSays(channel, m.ports)
 	case channel < channelCount:
 		m.means = m.channels[channel]
 	case channel == channelClose && m.halfClose:

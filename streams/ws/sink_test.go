@@ -22,11 +22,35 @@ func say(kind streams.Kind, role streams.Role, payload string) streams.Frame {
 }
 
 func stdout(payload string) streams.Frame { return say(streams.Data, streams.Stdout, payload) }
+func stdin(payload string) streams.Frame  { return say(streams.Data, streams.Stdin, payload) }
 func stderr(payload string) streams.Frame { return say(streams.Data, streams.Stderr, payload) }
 
 func closing(code uint32) streams.Frame { return streams.Frame{Kind: streams.Close, Code: code} }
 
 var flush = streams.Frame{} // stands for a call of Flush
+
+// written is what a sink writes for frames, one entry per write.
+func written(t *testing.T, in []streams.Frame, open func(streams.Writer) streams.Sink) []string {
+	w := &writes{}
+	s := open(w)
+	for _, f := range in {
+		f.Buf = bytes.Clone(f.Buf)
+		err := error(nil)
+		if f.Kind == flush.Kind {
+			err = s.Flush()
+		} else {
+			err = s.Write(f)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	var got []string
+	for _, b := range w.out {
+		got = append(got, string(b))
+	}
+	return got
+}
 
 func TestExecServerSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
@@ -63,6 +87,7 @@ func TestExecServerSink(t *testing.T) {
 			[]streams.Frame{stdout("a"), stdout(big), stdout("c"), stderr(big), flush},
 			[]string{"\x82\x02\x01a", "\x82\x7e\x10\x01\x01" + big, "\x82\x02\x01c", "\x82\x7e\x10\x01\x02" + big},
 		},
+		{"more than the most", []streams.Frame{stdout(most + "more")}, []string{"\x82\x7e\x80\x01\x01" + most, "\x82\x05\x01more"}},
 		{"the most output at once", []streams.Frame{stdout(most)}, []string{"\x82\x7e\x80\x01\x01" + most}},
 		{
 			"status follows output",
@@ -75,6 +100,8 @@ func TestExecServerSink(t *testing.T) {
 			[]streams.Frame{{Kind: streams.Status, Buf: []byte(status)}, {Kind: streams.Status, Buf: []byte("x" + status), Off: 1}},
 			[]string{"\x82\x15\x03" + status, "\x82\x15\x03" + status},
 		},
+		{"status that says nothing", []streams.Frame{stdout("a"), say(streams.Status, streams.Error, "")}, []string{"\x82\x02\x01a"}},
+		{"plain status", []streams.Frame{say(streams.Status, streams.Error, "exit 7")}, []string{"\x82\x07\x03exit 7"}},
 		{"close follows output", []streams.Frame{stderr("a"), closing(1001)}, []string{"\x82\x02\x02a", "\x88\x02\x03\xe9"}},
 		{"close without a code", []streams.Frame{closing(0)}, []string{"\x88\x00"}},
 		{
@@ -97,25 +124,8 @@ func TestExecServerSink(t *testing.T) {
 			[]string{"\x82\x02\x01a"},
 		},
 	} {
-		for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
-			w := &writes{}
-			s := ws.NewExecServerSink(w, d)
-			for _, f := range c.in {
-				f.Buf = bytes.Clone(f.Buf)
-				err := error(nil)
-				if f.Kind == flush.Kind {
-					err = s.Flush()
-				} else {
-					err = s.Write(f)
-				}
-				if err != nil {
-					t.Errorf("%s: %v", c.name, err)
-				}
-			}
-			var got []string
-			for _, b := range w.out {
-				got = append(got, string(b))
-			}
+		for _, d := range []ws.Dialect{ws.V1Channel, ws.V4Channel, ws.V5Channel} {
+			got := written(t, c.in, func(w streams.Writer) streams.Sink { return ws.NewExecServerSink(w, d) })
 			if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", c.want) {
 				t.Errorf("%s: wrote %.500q, want %.500q", c.name, got, c.want)
 			}
@@ -145,11 +155,16 @@ func TestStart(t *testing.T) {
 		if err := ws.NewExecServerSink(w, ws.V4Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
 			t.Errorf("role %d: %q, %v", role, w.out, err)
 		}
+		want = string([]byte{0x81, 1, '0' + want[2]})
+		w = &writes{}
+		if err := ws.NewExecServerSink(w, ws.V4Base64Channel).Start(role); err != nil || len(w.out) != 1 || string(w.out[0]) != want {
+			t.Errorf("role %d in base64: %q, %v", role, w.out, err)
+		}
 	}
 }
 
 // A payload of some size leaves from where it lies.
-func TestExecServerSinkCopiesNothing(t *testing.T) {
+func TestSinksCopyNothing(t *testing.T) {
 	f := stdout(strings.Repeat("b", streams.Small))
 	w := &where{}
 	s := ws.NewExecServerSink(w, ws.V5Channel)
@@ -163,6 +178,13 @@ func TestExecServerSinkCopiesNothing(t *testing.T) {
 	f = stdout("small")
 	if err := ws.NewTunnel(nil, nil, w).WriteRoom(f.Buf, f.Off); err != nil || w.at != &f.Buf[0] {
 		t.Errorf("tunnelled bytes were copied: %v", err)
+	}
+	if err := ws.NewClientTunnel(nil, nil, w).WriteRoom(f.Buf, f.Off); err != nil || w.at != &f.Buf[0] {
+		t.Errorf("tunnelled bytes were copied by a client: %v", err)
+	}
+	f = stdin(strings.Repeat("b", streams.Small))
+	if err := ws.NewExecClientSink(w, ws.V5Channel).Write(f); err != nil || w.at != &f.Buf[0] {
+		t.Errorf("stdin was copied: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package ws_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -40,8 +41,7 @@ func TestTunnelRead(t *testing.T) {
 		{name: "text", in: join(message("a"), frame(fin|opText, "b")), want: "a", code: streams.CloseUnsupported},
 		{name: "text in a fragment", in: join(frame(opText, ""), frame(fin|opContinuation, "b")), code: streams.CloseUnsupported},
 	} {
-		for size := range 5 {
-			tun, b, e := tunnel(split(c.in), size+1)
+		everyTunnel(t, c.in, func(tun *ws.Tunnel, b []byte, e *events) {
 			if string(b) != c.want {
 				t.Errorf("%s: read %q, want %q", c.name, b, c.want)
 			}
@@ -58,8 +58,25 @@ func TestTunnelRead(t *testing.T) {
 					t.Errorf("%s: after %v: %d, %v", c.name, e.err, n, again)
 				}
 			}
-		}
+		})
 	}
+}
+
+// everyTunnel reads what a client says through a server's tunnel, and the same
+// from a server through a client's, at every split and with reads of many sizes.
+func everyTunnel(t *testing.T, in []byte, check func(*ws.Tunnel, []byte, *events)) {
+	t.Helper()
+	size := 0
+	everySplit(t, in, func(src io.Reader) {
+		size = size%5 + 1
+		tun, b, e := tunnel(src, size)
+		check(tun, b, e)
+	})
+	everySplit(t, unmasked(in), func(src io.Reader) {
+		size = size%5 + 1
+		tun, b, e := clientTunnel(src, size)
+		check(tun, b, e)
+	})
 }
 
 // A Tunnel is a reader like any other.
@@ -67,6 +84,9 @@ func TestTunnelIsReader(t *testing.T) {
 	payload := strings.Repeat("0123456789", 2000)
 	in := join(message(payload[:10000]), frame(fin|opPing, ""), frame(opBinary, payload[10000:10001]), frame(fin|opContinuation, payload[10001:]), frame(fin|opClose, ""))
 	if err := iotest.TestReader(ws.NewTunnel(split(in), mute{}, nil), []byte(payload)); err != nil {
+		t.Error(err)
+	}
+	if err := iotest.TestReader(ws.NewClientTunnel(split(unmasked(in)), mute{}, nil), []byte(payload)); err != nil {
 		t.Error(err)
 	}
 	for _, src := range []io.Reader{iotest.OneByteReader(split(in)), iotest.HalfReader(split(in)), iotest.DataErrReader(split(in)), &dawdle{r: split(in)}} {
@@ -129,6 +149,13 @@ func TestTunnelAgain(t *testing.T) {
 			t.Errorf("stalled after %d bytes: %q, %v, %v", n, got, e.lines, e.err)
 		}
 	}
+	in = unmasked(in)
+	for n := range len(in) {
+		_, got, e := clientTunnel(io.MultiReader(split(in[:n]), &stall{}, split(in[n:])), 7)
+		if string(got) != string(want) || len(e.lines) != 1 || e.err != io.EOF || e.stalls != 1 {
+			t.Errorf("client, stalled after %d bytes: %q, %v, %v", n, got, e.lines, e.err)
+		}
+	}
 }
 
 func TestTunnelWrite(t *testing.T) {
@@ -144,6 +171,13 @@ func TestTunnelWrite(t *testing.T) {
 			if n == 0 && len(w.out) != 0 || n > 0 && (len(w.out) != 1 || string(w.out[0]) != want) {
 				t.Errorf("%d bytes with room of %d: %.50q", n, room, w.out)
 			}
+			w = &writes{}
+			if err := ws.NewClientTunnel(nil, nil, w).WriteRoom(append(make([]byte, room), payload...), room); err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 && len(w.out) != 0 || n > 0 && (len(w.out) != 1 || w.out[0][1]&0x80 == 0 || string(unmasked(w.out[0])) != want) {
+				t.Errorf("client: %d bytes with room of %d: %.50q", n, room, w.out)
+			}
 		}
 	}
 	w := &writes{err: errors.New("broken")}
@@ -154,18 +188,29 @@ func TestTunnelWrite(t *testing.T) {
 	if err := tun.WriteClose(1000); err != w.err || string(w.out[1]) != "\x88\x02\x03\xe8" {
 		t.Errorf("%q, %v", w.out, err)
 	}
+	if err := ws.NewClientTunnel(nil, nil, w).WriteClose(1001); err != w.err || w.out[2][1] != 0x82 || string(unmasked(w.out[2])) != "\x88\x02\x03\xe9" {
+		t.Errorf("%q, %v", w.out, err)
+	}
 }
 
 // An answer of the protocol inside becomes a message among the leg's replies.
 func TestTunnelReplier(t *testing.T) {
-	e := &events{}
-	rep := ws.TunnelReplier(e)
-	rep.Pong([]byte("pong"))
-	if err := rep.Reply([]byte("reply")); err != nil {
-		t.Error(err)
+	want := []string{`reply "\x82\x04pong"`, `reply "\x82\x05reply"`, fmt.Sprintf("reply %q", "\x82\x7d"+strings.Repeat("l", 125))}
+	for _, client := range []bool{false, true} {
+		e := &events{client: client}
+		rep := ws.TunnelReplier(e)
+		if client {
+			rep = ws.ClientTunnelReplier(e)
+		}
+		rep.Pong([]byte("pong"))
+		for _, b := range []string{"reply", strings.Repeat("l", 125)} {
+			if err := rep.Reply([]byte(b)); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := rep.Reply(make([]byte, 126)); err != streams.ErrReplies {
+			t.Errorf("a long reply: %v", err)
+		}
+		equal(t, e.lines, want)
 	}
-	if err := rep.Reply(make([]byte, 126)); err != streams.ErrReplies {
-		t.Errorf("a long reply: %v", err)
-	}
-	equal(t, e.lines, []string{`reply "\x82\x04pong"`, `reply "\x82\x05reply"`})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"edge/streams"
 	"edge/streams/ws"
 
 	"github.com/gorilla/websocket"
@@ -16,11 +17,12 @@ import (
 
 // wsstreamHears returns what the API server's own WebSocket server makes of a
 // client's bytes: stdin, and what comes on the resize channel.
-func wsstreamHears(t *testing.T, subprotocol string, in []byte) (stdin, resize string) {
+func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string) {
+	subprotocol := d.String()
 	type both struct{ stdin, resize string }
 	open, c := make(chan bool, 1), make(chan both, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn := wsstream.NewConn(map[string]wsstream.ChannelProtocolConfig{subprotocol: {Binary: true, Channels: []wsstream.ChannelType{
+		conn := wsstream.NewConn(map[string]wsstream.ChannelProtocolConfig{subprotocol: {Binary: !isBase64(d), Channels: []wsstream.ChannelType{
 			wsstream.ReadChannel, wsstream.WriteChannel, wsstream.WriteChannel, wsstream.WriteChannel, wsstream.ReadChannel,
 		}}})
 		_, channels, err := conn.Open(w, r)
@@ -96,21 +98,51 @@ func TestAsWsstream(t *testing.T) {
 		{"ping and pong", join(frame(fin|opPing, "a"), frame(fin|opPong, ""))},
 		{"unmasked frame", []byte("\x82\x02\x00a")},
 	} {
-		for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
-			in := join(c.in, probes)
-			wantStdin, wantResize := wsstreamHears(t, d.String(), in)
-			var gotStdin, gotResize string
-			for _, l := range read(t, split(in), d).lines {
-				var s string
-				if n, _ := fmt.Sscanf(l, "data stdin %q", &s); n == 1 {
-					gotStdin += s
-				} else if n, _ := fmt.Sscanf(l, "resize terminal %q", &s); n == 1 {
-					gotResize += s
-				}
-			}
-			if gotStdin != wantStdin || gotResize != wantResize {
-				t.Errorf("%s, %v: stdin %q and resize %q, to wsstream %q and %q", c.name, d, gotStdin, gotResize, wantStdin, wantResize)
-			}
+		for _, d := range dialects {
+			asWsstream(t, c.name, inDialect(join(c.in, probes), d), d)
 		}
+	}
+	for _, c := range []struct {
+		name string
+		in   []byte
+	}{
+		{"binary", message("0YQ==")},
+		{"line ends", join(message("0Y\r\nQ=\n="), message("0\n"))},
+		{"excess bits", message("0YR==")},
+		{"padding in each", join(message("0YQ=="), message("0YQ=="))},
+		{"channels that are no digit", join(message("\x00YQ=="), message("/YQ=="), message("\xffYQ=="), message("\xff\x00"))},
+		{"not base64, for nobody", join(message("1?"), message("3Y"), message("7=="))},
+	} {
+		for _, d := range []ws.Dialect{ws.V1Base64Channel, ws.V4Base64Channel} {
+			asWsstream(t, c.name, join(c.in, inDialect(probes, d)), d)
+		}
+	}
+}
+
+func asWsstream(t *testing.T, name string, in []byte, d ws.Dialect) {
+	wantStdin, wantResize := wsstreamHears(t, d, in)
+	lines := read(t, split(in), d).lines
+	gotStdin, gotResize := stdinOf(lines), ""
+	for _, l := range lines {
+		var s string
+		if n, _ := fmt.Sscanf(l, "resize terminal %q", &s); n == 1 {
+			gotResize += s
+		}
+	}
+	if gotStdin != wantStdin || gotResize != wantResize {
+		t.Errorf("%s, %v: stdin %q and resize %q, to wsstream %q and %q", name, d, gotStdin, gotResize, wantStdin, wantResize)
+	}
+}
+
+// What is not base64 is lost there, and the message with it; here it is a breach.
+func TestUnlikeWsstream(t *testing.T) {
+	d := ws.V4Base64Channel
+	in := join(message("0YQ=="), message("0YWJj?"), message("0Yg=="), frame(fin|opClose, "\x03\xe8"))
+	if stdin, _ := wsstreamHears(t, d, in); stdin != "ab" {
+		t.Errorf("stdin %q to wsstream", stdin)
+	}
+	e := read(t, split(in), d)
+	if stdin := stdinOf(e.lines); stdin != "a" || closeCode(e.err) != streams.CloseInvalid {
+		t.Errorf("stdin %q, %v", stdin, e.err)
 	}
 }

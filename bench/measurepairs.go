@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+)
+
+// measurePairs gives each pair its turns, soon after those of the relay that it is divided by.
+func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
+	lanes, err := l.startLanes(ctx, s)
+	for _, lane := range lanes {
+		defer lane.stop()
+	}
+	if err != nil {
+		return err
+	}
+	experiments := []experiment{
+		downExperiment(s.transferSize(maxWrite), maxWrite),
+		upExperiment(s.transferSize(maxWrite), maxWrite),
+	}
+	if s.Keystrokes > 0 {
+		experiments = append(experiments, keystrokeExperiment(s.Keystrokes))
+	}
+	for round := range s.Rounds {
+		for _, e := range experiments {
+			for _, lane := range lanes {
+				readings, err := e.turn(ctx, lane.proxy)
+				if err != nil {
+					return err
+				}
+				cost := readings[0] // what follows is the time of the whole way, upstream's with it
+				r.addPair(lane, cost)
+				printProgress(progress, round, s.Rounds, lane.label, []reading{cost})
+			}
+		}
+	}
+	return nil
+}
+
+// startLanes starts what the pairs need, one process of each kind, and warms up each lane: one that cannot
+// be measured ends the run here. Pairs follow their relay. The caller stops the lanes, also after an error.
+func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err error) {
+	running := map[string]proxy{}
+	start := func(kind string, start starter, client dialect, label, relay string) error {
+		p, ok := running[kind]
+		if !ok {
+			process, address, err := start(ctx, l)
+			if err != nil {
+				return fmt.Errorf("%s: %w", label, err)
+			}
+			p = proxy{process: process, target: l.target(address)}
+			running[kind] = p
+		}
+		p.client, p.label = client, label
+		lanes = append(lanes, lane{proxy: &p, relay: relay})
+		return p.warm(ctx, s)
+	}
+	relay := ""
+	for _, pair := range pairs {
+		if !slices.Contains(s.Pairs, pair.name()) {
+			continue
+		}
+		if relay != relayName(pair.relay) {
+			relay = relayName(pair.relay)
+			if err := start("relay", startRole("relay"), pair.relay, relay, ""); err != nil {
+				return lanes, err
+			}
+		}
+		if err := start(pair.mode(), startEdge(pair.mode()), pair.client, pair.name(), relay); err != nil {
+			return lanes, err
+		}
+		if err := l.checkSpoken(ctx, pair); err != nil {
+			return lanes, err
+		}
+	}
+	return lanes, nil
+}
+
+// checkSpoken asks upstream what it was spoken to in last: edge may choose otherwise than it was told,
+// and its figures would then have the wrong name.
+func (l *lab) checkSpoken(ctx context.Context, p pair) error {
+	client := &http.Client{Timeout: handshakeTimeout, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: l.pki.pool}}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+l.upstream+spokenPath, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return fmt.Errorf("bench: ask what was spoken upstream: %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxStatus))
+	if err != nil {
+		return fmt.Errorf("bench: ask what was spoken upstream: %w", err)
+	}
+	if spoken := string(text); spoken != p.spoken {
+		return fmt.Errorf("bench: %s: edge speaks %s upstream", p.name(), spoken)
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Subprotocols of remote command over WebSocket, and of port-forward.
+const (
+	subprotocolV1       = "channel.k8s.io"
+	subprotocolBase64   = "base64.channel.k8s.io"
+	subprotocolV4       = "v4.channel.k8s.io"
+	subprotocolV4Base64 = "v4.base64.channel.k8s.io"
+	subprotocolV5       = "v5.channel.k8s.io"
+)
+
+// channels is how a WebSocket dialect says things.
+type channels struct {
+	subprotocol    string
+	in, out, fault byte
+	text           bool // messages are text: a digit, then base64
+	status         bool // fault says a Status at the end, always; otherwise text, if there is a failure
+	ports          bool // the first message on each channel is its port
+}
+
+func execOver(name, subprotocol string, text, status bool) dialect {
+	c := channels{subprotocol: subprotocol, in: 0, out: 1, fault: 3, text: text, status: status}
+	return dialect{name: name, dial: func(ctx context.Context, t target, w work) (io.ReadWriteCloser, error) {
+		return c.dial(ctx, t, t.execURL("wss", w))
+	}}
+}
+
+func forwardOver(name, subprotocol string) dialect {
+	c := channels{subprotocol: subprotocol, in: 0, out: 0, fault: 1, ports: true}
+	return dialect{name: name, forward: true, dial: func(ctx context.Context, t target, _ work) (io.ReadWriteCloser, error) {
+		return c.dial(ctx, t, t.forwardURL("wss"))
+	}}
+}
+
+// dialWebSocket's connection has write buffers of the given size: gorilla cuts what does not fit into
+// fragments, and golang.org/x/net/websocket takes the first byte of a continuation for a channel.
+func dialWebSocket(ctx context.Context, t target, location *url.URL, subprotocol string, buffer int) (*websocket.Conn, error) {
+	dialer := websocket.Dialer{
+		TLSClientConfig:  t.tlsConfig(),
+		Subprotocols:     []string{subprotocol},
+		HandshakeTimeout: handshakeTimeout,
+		ReadBufferSize:   bufferSize,
+		WriteBufferSize:  buffer,
+	}
+	conn, response, err := dialer.DialContext(ctx, location.String(), t.header())
+	if err != nil {
+		return nil, refusal(err, response)
+	}
+	if chosen := conn.Subprotocol(); chosen != subprotocol {
+		_ = conn.Close()
+		return nil, fmt.Errorf("bench: asked for %s, got %q", subprotocol, chosen)
+	}
+	return conn, nil
+}
+
+func (c channels) dial(ctx context.Context, t target, location *url.URL) (io.ReadWriteCloser, error) {
+	buffer := bufferSize
+	if c.text {
+		buffer = base64.StdEncoding.EncodedLen(bufferSize)
+	}
+	conn, err := dialWebSocket(ctx, t, location, c.subprotocol, buffer)
+	if err != nil {
+		return nil, err
+	}
+	return &channelConn{channels: c, conn: conn}, nil
+}
+
+// channelConn is a session's bytes in a WebSocket's channels.
+type channelConn struct {
+	channels
+	conn    *websocket.Conn
+	output  io.Reader // of the message that is being read; nil between two
+	message []byte    // of text that is being written
+	named   [2]bool   // channels whose port has been read
+}
+
+func (c *channelConn) Close() error { return c.conn.Close() }
+
+// Write sends one message.
+func (c *channelConn) Write(b []byte) (int, error) {
+	if c.text {
+		c.message = base64.StdEncoding.AppendEncode(append(c.message[:0], '0'+c.in), b)
+		return len(b), c.conn.WriteMessage(websocket.TextMessage, c.message)
+	}
+	w, err := c.conn.NextWriter(websocket.BinaryMessage)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := w.Write([]byte{c.in}); err != nil {
+		return 0, err
+	}
+	n, err := w.Write(b)
+	return n, errors.Join(err, w.Close())
+}
+
+func (c *channelConn) Read(b []byte) (int, error) {
+	for {
+		if c.output == nil {
+			if err := c.next(); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		n, err := c.output.Read(b)
+		if errors.Is(err, io.EOF) {
+			c.output, err = nil, nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// next takes the next message, whose output may be empty. It is io.EOF after a success.
+func (c *channelConn) next() error {
+	kind, r, err := c.conn.NextReader()
+	switch {
+	case err != nil && c.status:
+		return fmt.Errorf("%w: %w", errNoStatus, err)
+	case websocket.IsCloseError(err, websocket.CloseNormalClosure):
+		return io.EOF
+	case err != nil:
+		return err
+	}
+	want := websocket.BinaryMessage
+	if c.text {
+		want = websocket.TextMessage
+	}
+	if kind != want {
+		return fmt.Errorf("bench: message of kind %d where %d was agreed on", kind, want)
+	}
+	var first [1]byte
+	if _, err := io.ReadFull(r, first[:]); err != nil {
+		return errors.Join(errNoChannel, err)
+	}
+	channel := first[0]
+	if c.text {
+		channel -= '0'
+		r = base64.NewDecoder(base64.StdEncoding, r)
+	}
+	switch {
+	case c.ports && int(channel) < len(c.named) && !c.named[channel]:
+		c.named[channel] = true
+		return checkPort(r)
+	case channel == c.out:
+		c.output = r
+		return nil
+	case channel == c.fault && c.status:
+		return c.ended(checkStatus(r))
+	case channel == c.fault:
+		return checkSilent(r)
+	default:
+		text, _ := io.ReadAll(io.LimitReader(r, maxStatus))
+		return fmt.Errorf("bench: unexpected message on channel %d: %q", channel, text)
+	}
+}
+
+// ended waits for the proxy to close after a success, so that its work for the session is done.
+func (c *channelConn) ended(err error) error {
+	if err != nil {
+		return err
+	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+	for err == nil {
+		_, _, err = c.conn.NextReader()
+	}
+	return io.EOF
+}
+
+func checkPort(r io.Reader) error {
+	text, err := io.ReadAll(io.LimitReader(r, maxStatus))
+	if err != nil {
+		return err
+	}
+	port, _ := strconv.ParseUint(forwardPort, 10, 16)
+	if want := binary.LittleEndian.AppendUint16(nil, uint16(port)); !bytes.Equal(text, want) {
+		return fmt.Errorf("bench: a channel begins with %q instead of port %s", text, forwardPort)
+	}
+	return nil
+}

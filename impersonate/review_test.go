@@ -1,0 +1,352 @@
+package impersonate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	"k8s.io/client-go/kubernetes/scheme"
+	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
+)
+
+var execPod = authorizationv1.ResourceAttributes{
+	Namespace: "ns", Verb: "create", Version: "v1", Resource: "pods", Subresource: "exec", Name: "x",
+}
+
+// reviews stands for the API server's end of the wire: what client-go posts is decoded and decided here.
+type reviews struct {
+	decide func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus
+	asked  atomic.Int64
+}
+
+func (s *reviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.asked.Add(1)
+	var review authorizationv1.SubjectAccessReview // in JSON or protobuf, as the client likes
+	_, kind, err := scheme.Codecs.UniversalDeserializer().Decode(must(io.ReadAll(r.Body)), nil, &review)
+	if err != nil || *kind != authorizationv1.SchemeGroupVersion.WithKind("SubjectAccessReview") || r.Method != http.MethodPost ||
+		r.URL.Path != "/apis/authorization.k8s.io/v1/subjectaccessreviews" {
+		http.Error(w, "not a review", http.StatusBadRequest)
+		return
+	}
+	review.SetGroupVersionKind(*kind)
+	review.Status = s.decide(review.Spec)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(review)
+}
+
+func reviewer(t testing.TB, h http.Handler) *Reviewer {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	client, err := authorizationv1client.NewForConfig(&rest.Config{Host: server.URL, QPS: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewReviewer(client.SubjectAccessReviews())
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func allow(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+	return authorizationv1.SubjectAccessReviewStatus{Allowed: true}
+}
+
+// A refusal is, word for word, the API server's own.
+func TestReview(t *testing.T) {
+	pod := func(change func(*authorizationv1.ResourceAttributes)) authorizationv1.ResourceAttributes {
+		attrs := execPod
+		change(&attrs)
+		return attrs
+	}
+	for name, test := range map[string]struct {
+		user    string
+		attrs   authorizationv1.ResourceAttributes
+		status  authorizationv1.SubjectAccessReviewStatus
+		allowed bool
+	}{
+		"allowed":                    {user: "u", attrs: execPod, status: authorizationv1.SubjectAccessReviewStatus{Allowed: true, Reason: "RBAC: allowed by x"}, allowed: true},
+		"allowed, with an error":     {user: "u", attrs: execPod, status: authorizationv1.SubjectAccessReviewStatus{Allowed: true, EvaluationError: "x"}, allowed: true},
+		"no opinion":                 {user: "u", attrs: execPod},
+		"denied":                     {user: "u", attrs: execPod, status: authorizationv1.SubjectAccessReviewStatus{Denied: true, Reason: "by a webhook"}},
+		"denied and allowed":         {user: "u", attrs: execPod, status: authorizationv1.SubjectAccessReviewStatus{Denied: true, Allowed: true}},
+		"no opinion, with a reason":  {user: "u", attrs: execPod, status: authorizationv1.SubjectAccessReviewStatus{Reason: `RBAC: role "a" not found <&>`}},
+		"cluster scope":              {user: "u", attrs: authorizationv1.ResourceAttributes{Verb: "create", Resource: "nodes", Subresource: "proxy", Name: "n:10250"}},
+		"a group, no subresource":    {user: "u", attrs: authorizationv1.ResourceAttributes{Namespace: "ns", Verb: "get", Group: "apps", Resource: "deployments", Name: "d"}},
+		"no name":                    {user: "u", attrs: pod(func(a *authorizationv1.ResourceAttributes) { a.Name = "" })},
+		"what could be HTML":         {user: "<b>&", attrs: pod(func(a *authorizationv1.ResourceAttributes) { a.Name, a.Namespace = "<i>", "<p>" })},
+		"what could be a format":     {user: "%s%d", attrs: pod(func(a *authorizationv1.ResourceAttributes) { a.Name, a.Namespace = "%n", "%v" })},
+		"quotes and other alphabets": {user: `Jürgen "開発"`, attrs: execPod},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := &reviews{decide: func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+				return test.status
+			}}
+			err := reviewer(t, server).Review(t.Context(), Identity{Name: test.user}, test.attrs)
+			if test.allowed {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want := responsewriters.ForbiddenStatusError(authorizer.AttributesRecord{
+				User: &user.DefaultInfo{Name: test.user}, Verb: test.attrs.Verb, Namespace: test.attrs.Namespace, APIGroup: test.attrs.Group,
+				Resource: test.attrs.Resource, Subresource: test.attrs.Subresource, Name: test.attrs.Name, ResourceRequest: true,
+			}, test.status.Reason)
+			var got *apierrors.StatusError
+			if !errors.As(err, &got) || !reflect.DeepEqual(got.ErrStatus, want.ErrStatus) {
+				t.Errorf("\n got %+v\nwant %+v", err, want.ErrStatus)
+			}
+		})
+	}
+}
+
+// broken answers as an API server in trouble.
+func broken(code int, body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte(body))
+	})
+}
+
+// A review without an answer is never a yes, says so, gives no detail away, and is not remembered.
+func TestReviewFails(t *testing.T) {
+	refused := string(must(json.Marshal(apierrors.NewForbidden(authorizationv1.Resource("subjectaccessreviews"), "", errors.New("secret")).ErrStatus)))
+	for name, test := range map[string]struct {
+		server http.Handler
+		code   int32
+		says   string
+	}{
+		"edge may not ask": {broken(http.StatusForbidden, refused), http.StatusInternalServerError, "edge itself may not create subjectaccessreviews"},
+		"edge is unknown":  {broken(http.StatusUnauthorized, `{}`), http.StatusInternalServerError, "edge itself may not"},
+		"no such resource": {broken(http.StatusNotFound, `secret`), http.StatusInternalServerError, "did not take it"},
+		"invalid":          {broken(http.StatusUnprocessableEntity, `secret`), http.StatusInternalServerError, "did not take it"},
+		"overloaded":       {broken(http.StatusTooManyRequests, `secret`), http.StatusServiceUnavailable, "try again"},
+		"an error":         {broken(http.StatusInternalServerError, `secret`), http.StatusServiceUnavailable, "try again"},
+		"not ready":        {broken(http.StatusServiceUnavailable, `secret`), http.StatusServiceUnavailable, "try again"},
+		"a gateway's time": {broken(http.StatusGatewayTimeout, `secret`), http.StatusServiceUnavailable, "try again"},
+		"no JSON":          {broken(http.StatusCreated, `{"status":{"allowed":true,secret`), http.StatusServiceUnavailable, "did not answer"},
+		"hangs up": {http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+			http.StatusServiceUnavailable, "did not answer"},
+		"too late": {http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+			http.StatusServiceUnavailable, "did not answer"},
+		"not evaluated": {&reviews{decide: func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+			return authorizationv1.SubjectAccessReviewStatus{EvaluationError: "secret"}
+		}}, http.StatusInternalServerError, "could not evaluate it"},
+		"denied, not evaluated": {&reviews{decide: func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+			return authorizationv1.SubjectAccessReviewStatus{Denied: true, EvaluationError: "secret"}
+		}}, http.StatusInternalServerError, "could not evaluate it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mended atomic.Bool
+			r := reviewer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if mended.Load() {
+					(&reviews{decide: allow}).ServeHTTP(w, r)
+					return
+				}
+				body := must(io.ReadAll(r.Body)) // net/http sees a client go only when it has sent its body
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				test.server.ServeHTTP(w, r)
+			}))
+			if name == "too late" {
+				r.timeout = 50 * time.Millisecond
+			}
+			err := r.Review(t.Context(), Identity{Name: "u"}, execPod)
+			failed := new(ReviewError)
+			if !errors.As(err, &failed) {
+				t.Fatalf("got %v", err)
+			}
+			status := failed.Status()
+			if status.Code != test.code || status.Status != metav1.StatusFailure || !strings.Contains(status.Message, test.says) ||
+				!strings.HasPrefix(status.Message, "edge: the access review failed: ") || strings.Contains(status.Message, "secret") {
+				t.Errorf("got %+v", status)
+			}
+			if apierrors.IsForbidden(err) {
+				t.Error("what is not known is said as a refusal")
+			}
+			mended.Store(true)
+			r.timeout = reviewTimeout
+			if err := r.Review(t.Context(), Identity{Name: "u"}, execPod); err != nil {
+				t.Errorf("the failure is remembered: %v", err)
+			}
+		})
+	}
+}
+
+// A question that JSON would turn into one about somebody else is not asked.
+func TestReviewOfWhatIsNotText(t *testing.T) {
+	server := &reviews{decide: allow}
+	r := reviewer(t, server)
+	pod := execPod
+	pod.Name = "x\xff"
+	for name, err := range map[string]error{
+		"user":  r.Review(t.Context(), Identity{Name: "u\xff"}, execPod),
+		"group": r.Review(t.Context(), Identity{Name: "u", Groups: []string{"\xc3"}}, execPod),
+		"extra": r.Review(t.Context(), Identity{Name: "u", Extra: map[string][]string{"k": {"\xff"}}}, execPod),
+		"pod":   r.Review(t.Context(), Identity{Name: "u"}, pod),
+	} {
+		failed := new(ReviewError)
+		if !errors.As(err, &failed) || failed.Status().Code != http.StatusBadRequest {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if server.asked.Load() != 0 {
+		t.Error("it was asked")
+	}
+	if err := r.Review(t.Context(), Identity{Name: "u\ufffd"}, execPod); err != nil {
+		t.Errorf("a name in UTF-8: %v", err)
+	}
+}
+
+// clock is a time that stands until it is moved.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+
+func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
+
+// An answer counts for what was asked and for nothing else, and for 10 s.
+func TestReviewRemembers(t *testing.T) {
+	var allowed atomic.Bool
+	server := &reviews{decide: func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+		return authorizationv1.SubjectAccessReviewStatus{Allowed: allowed.Load(), Reason: "why"}
+	}}
+	r := reviewer(t, server)
+	c := &clock{now: time.Unix(1, 0)}
+	r.answers = cache.NewLRUExpireCacheWithClock(maxAnswers, c)
+	id := Identity{Name: "u", UID: "1", Groups: []string{"a", "b"}, Extra: map[string][]string{"k": {"v"}}}
+	for _, now := range []bool{false, true, false} {
+		allowed.Store(now)
+		before := server.asked.Load()
+		for range 3 {
+			err := r.Review(t.Context(), id, execPod)
+			if (err == nil) != now || err != nil && !strings.HasSuffix(err.Error(), `in the namespace "ns": why`) {
+				t.Errorf("allowed %v: %v", now, err)
+			}
+		}
+		if asked := server.asked.Load() - before; asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
+		allowed.Store(!now)
+		c.move(answerAge - time.Millisecond)
+		if err := r.Review(t.Context(), id, execPod); (err == nil) != now {
+			t.Errorf("forgotten too early: %v", err)
+		}
+		c.move(2 * time.Millisecond)
+	}
+
+	others := map[string]func(*Identity, *authorizationv1.ResourceAttributes){
+		"user":         func(id *Identity, _ *authorizationv1.ResourceAttributes) { id.Name = "v" },
+		"uid":          func(id *Identity, _ *authorizationv1.ResourceAttributes) { id.UID = "2" },
+		"no uid":       func(id *Identity, _ *authorizationv1.ResourceAttributes) { id.UID = "" },
+		"a group less": func(id *Identity, _ *authorizationv1.ResourceAttributes) { id.Groups = []string{"a"} },
+		"groups cut":   func(id *Identity, _ *authorizationv1.ResourceAttributes) { id.Groups = []string{"ab"} },
+		"comma":        func(id *Identity, _ *authorizationv1.ResourceAttributes) { id.Groups = []string{`a","b`} },
+		"extra value":  func(id *Identity, _ *authorizationv1.ResourceAttributes) { id.Extra = map[string][]string{"k": {"w"}} },
+		"extra key":    func(id *Identity, _ *authorizationv1.ResourceAttributes) { id.Extra = map[string][]string{"l": {"v"}} },
+		"verb":         func(_ *Identity, a *authorizationv1.ResourceAttributes) { a.Verb = "get" },
+		"namespace":    func(_ *Identity, a *authorizationv1.ResourceAttributes) { a.Namespace = "other" },
+		"name":         func(_ *Identity, a *authorizationv1.ResourceAttributes) { a.Name = "y" },
+		"resource":     func(_ *Identity, a *authorizationv1.ResourceAttributes) { a.Resource = "nodes" },
+		"subresource":  func(_ *Identity, a *authorizationv1.ResourceAttributes) { a.Subresource = "attach" },
+		"group":        func(_ *Identity, a *authorizationv1.ResourceAttributes) { a.Group = "apps" },
+		"version":      func(_ *Identity, a *authorizationv1.ResourceAttributes) { a.Version = "v2" },
+	}
+	allowed.Store(true)
+	if err := r.Review(t.Context(), id, execPod); err != nil {
+		t.Fatal(err)
+	}
+	allowed.Store(false)
+	for name, change := range others {
+		other, attrs := id, execPod
+		change(&other, &attrs)
+		if err := r.Review(t.Context(), other, attrs); !apierrors.IsForbidden(err) {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+}
+
+// Row ReviewFlood of the attack corpus, as far as it is about one question: however many ask it, it is one review. And the
+// one who asked first may leave.
+func TestReviewIsShared(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	server := &reviews{decide: func(spec authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
+		close(arrived) // a second review would panic here
+		<-release
+		return allow(spec)
+	}}
+	r := reviewer(t, server)
+	first, leave := context.WithCancel(t.Context())
+	const others = 100
+	answers := make(chan error, 1+others)
+	leave() // at once: nothing tells when a later one has been noticed
+	go func() { answers <- r.Review(first, Identity{Name: "u"}, execPod) }()
+	select {
+	case <-arrived:
+	case err := <-answers:
+		t.Fatal(err)
+	}
+	for range others {
+		go func() { answers <- r.Review(t.Context(), Identity{Name: "u"}, execPod) }()
+	}
+	close(release)
+	for range 1 + others {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	if asked := server.asked.Load(); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+// And as far as it is about many: what they leave behind is bounded.
+func TestReviewsAreBounded(t *testing.T) {
+	r := NewReviewer(yes{})
+	for n := range maxAnswers + 500 {
+		if err := r.Review(t.Context(), Identity{Name: strconv.Itoa(n)}, execPod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := len(r.answers.Keys()); kept != maxAnswers {
+		t.Errorf("%d answers are kept", kept)
+	}
+}
+
+// yes is the client without a wire, for thousands of reviews.
+type yes struct {
+	authorizationv1client.SubjectAccessReviewExpansion
+}
+
+func (yes) Create(_ context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error) {
+	review.Status.Allowed = true
+	return review, nil
+}

@@ -1,0 +1,42 @@
+package impersonate
+
+import (
+	"slices"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// groupsUpstream are the groups of a request that arrives with this identity's headers: the API server's impersonation
+// filter adds those that a header need not name. A review about fewer would refuse what the request itself is allowed.
+func (id Identity) groupsUpstream() []string {
+	groups := slices.Clip(id.Groups)
+	if namespace, _, err := serviceaccount.SplitUsername(id.Name); err == nil && len(groups) == 0 {
+		groups = serviceaccount.MakeGroupNames(namespace)
+	}
+	switch {
+	case slices.Contains(groups, user.AllUnauthenticated):
+		return groups
+	case id.Name == user.Anonymous:
+		return append(groups, user.AllUnauthenticated)
+	case slices.Contains(groups, user.AllAuthenticated):
+		return groups
+	}
+	return append(groups, user.AllAuthenticated)
+}
+
+// extraUpstream leaves out a key without values: there is no header for it.
+func (id Identity) extraUpstream() map[string]authorizationv1.ExtraValue {
+	var extra map[string]authorizationv1.ExtraValue
+	for key, values := range id.Extra {
+		if len(values) == 0 {
+			continue
+		}
+		if extra == nil {
+			extra = make(map[string]authorizationv1.ExtraValue, len(id.Extra))
+		}
+		extra[key] = values
+	}
+	return extra
+}

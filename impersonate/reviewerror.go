@@ -1,0 +1,86 @@
+package impersonate
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// A ReviewError is a review without an answer, which never means yes. Its Status is for the client: 503 if asking again may
+// help, 500 if not, 400 if it cannot be asked. Its cause may name addresses and is for the log.
+type ReviewError struct {
+	Err     error
+	code    int32
+	reason  metav1.StatusReason
+	message string
+}
+
+func (e *ReviewError) Error() string { return "impersonate: access review: " + e.Err.Error() }
+
+func (e *ReviewError) Unwrap() error { return e.Err }
+
+// Status says that the review failed, and not that the identity may not.
+func (e *ReviewError) Status() metav1.Status {
+	return metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+		Status:   metav1.StatusFailure, Code: e.code, Reason: e.reason,
+		Message: "edge: the access review failed: " + e.message,
+	}
+}
+
+// reviewFailed sorts what went wrong by whose it is to mend.
+func reviewFailed(err error) *ReviewError {
+	var answered apierrors.APIStatus
+	if !errors.As(err, &answered) {
+		return unavailable(err, "the API server did not answer; try again")
+	}
+	switch code := answered.Status().Code; {
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		return internal(err, "edge itself may not create subjectaccessreviews (group authorization.k8s.io)")
+	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
+		return unavailable(err, "the API server could not do it; try again")
+	}
+	return internal(err, "the API server did not take it")
+}
+
+func notEvaluated(why string) *ReviewError {
+	return internal(errors.New("evaluation error: "+why), "the API server could not evaluate it")
+}
+
+func notAsked(err error) *ReviewError {
+	return &ReviewError{err, http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error()}
+}
+
+func unavailable(err error, message string) *ReviewError {
+	return &ReviewError{err, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, message}
+}
+
+func internal(err error, message string) *ReviewError {
+	return &ReviewError{err, http.StatusInternalServerError, metav1.StatusReasonInternalError, message}
+}
+
+// escaper is the API server's: a refusal must not look like HTML to a browser.
+var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+// forbidden is a refusal in the API server's words, so that a client reads the same from edge and from it.
+func forbidden(name string, attrs authorizationv1.ResourceAttributes, reason string) error {
+	resource := attrs.Resource
+	if attrs.Subresource != "" {
+		resource += "/" + attrs.Subresource
+	}
+	where := "at the cluster scope"
+	if attrs.Namespace != "" {
+		where = fmt.Sprintf("in the namespace %q", attrs.Namespace)
+	}
+	message := escaper.Replace(fmt.Sprintf("User %q cannot %s resource %q in API group %q %s", name, attrs.Verb, resource, attrs.Group, where))
+	if reason != "" {
+		message += ": " + reason
+	}
+	return apierrors.NewForbidden(schema.GroupResource{Group: attrs.Group, Resource: attrs.Resource}, attrs.Name, errors.New(message))
+}

@@ -1,0 +1,117 @@
+package spdy
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"edge/streams"
+)
+
+// OpenPorts opens both streams of connection n to ports[n], for every n, as
+// streams.PortStreams names them, and half-closes the error streams, as
+// client-go does one connection after the other. All leaves in writes of at
+// most streams.MaxData, usually one. Call it once, on a new leg with a new table.
+func OpenPorts(w streams.Writer, table *Table, ports []uint16) error {
+	for n := range ports {
+		if err := table.addPort(n); err != nil {
+			return err
+		}
+	}
+	const most = 512 // bytes for one connection; about 200
+	var blocks blockWriter
+	b := make([]byte, streams.Headroom, streams.Headroom+min(len(ports)*most, streams.MaxData))
+	for n, p := range ports {
+		if len(b)+most > cap(b) && len(b) > streams.Headroom {
+			if err := w.WriteRoom(b, streams.Headroom); err != nil {
+				return err
+			}
+			b = b[:streams.Headroom]
+		}
+		data, err := streams.PortStreams(n)
+		port, request := strconv.Itoa(int(p)), strconv.Itoa(n)
+		b = blocks.appendSynStream(b, err.ID, "streamtype", "error", "port", port, "requestid", request)
+		b = binary.BigEndian.AppendUint32(b, err.ID)
+		b = binary.BigEndian.AppendUint32(b, flagFin<<24)
+		b = blocks.appendSynStream(b, data.ID, "streamtype", "data", "port", port, "requestid", request)
+	}
+	if len(b) == streams.Headroom {
+		return nil
+	}
+	return w.WriteRoom(b, streams.Headroom)
+}
+
+// addPort opens the streams of connection n, and ends the client's direction of
+// the error stream.
+func (t *Table) addPort(n int) error {
+	data, err := streams.PortStreams(n)
+	if broken := t.add(err.ID); broken != nil {
+		return broken
+	}
+	t.finish(err.ID, Client)
+	return t.add(data.ID)
+}
+
+// PortsSource reads the server's leg of a port-forward that OpenPorts opened,
+// for a client that can neither half-close nor reset. The server ends a data
+// stream when nobody in the pod listens any more; bytes that came then would
+// block its connection (moby/spdystream), so the stream is reset, as client-go
+// does. When the table is empty every connection has ended.
+type PortsSource struct {
+	relay *RelaySource
+}
+
+// NewPortsSource reads from r what the server sends. It owns r's position, not
+// r. The resets go to rep.
+func NewPortsSource(r *streams.Reader, rep streams.Replier, table *Table) *PortsSource {
+	return &PortsSource{NewRelaySource(r, rep, Server, table)}
+}
+
+// Next implements streams.Source.
+func (s *PortsSource) Next() (streams.Frame, error) {
+	f, err := s.relay.Next()
+	if err != nil || f.Kind != streams.HalfClose {
+		return f, err
+	}
+	if _, isErr, ok := streams.PortOf(f.Stream.ID); ok && !isErr && s.relay.table.reset(f.Stream.ID) {
+		var b [headLen + rstStreamLen]byte
+		err = s.relay.rep.Reply(appendReset(b[:0], f.Stream.ID, resetCancel))
+	}
+	return f, err
+}
+
+// PortsSink writes that leg. What the client says on a connection that has
+// ended is dropped.
+type PortsSink struct {
+	relay *RelaySink
+	table *Table
+}
+
+// NewPortsSink writes to w, after OpenPorts. The caller owns w.
+func NewPortsSink(w streams.Writer, table *Table) *PortsSink {
+	return &PortsSink{NewRelaySink(w), table}
+}
+
+// Write implements streams.Sink. It says what RelaySink says, but for opens and
+// answers to them.
+func (s *PortsSink) Write(f streams.Frame) error {
+	switch f.Kind {
+	case streams.Close:
+		return s.relay.Write(f)
+	case streams.Data:
+		if s.table.speaks(f.Stream.ID, Client) {
+			return s.relay.Write(f)
+		}
+	case streams.HalfClose:
+		if s.table.finish(f.Stream.ID, Client) {
+			return s.relay.Write(f)
+		}
+	case streams.Reset:
+		if s.table.reset(f.Stream.ID) {
+			return s.relay.Write(f)
+		}
+	}
+	return nil
+}
+
+// Flush implements streams.Sink.
+func (s *PortsSink) Flush() error { return s.relay.Flush() }
