@@ -40,11 +40,11 @@ var execScenarios = []scenario{
 	{name: "100,000 lines", run: shell("seq 50000 | awk '{print; print | \"cat >&2\"}'"), check: wantLines},
 	{name: "empty output", run: shell("true"), check: wantBytes(0)},
 	sends("0 B", size(0)), sends("1 B", size(1)), sends("64 KiB", size(64<<10)), sends("200 MB", bulk),
-	{name: "half-close, then output", stdin: true, skip: noHalfClose, run: halfClose, check: wantText("after 5\n")},
+	{name: "half-close, then output", stdin: true, skip: noHalfClose, run: halfClose, differs: translated, check: wantText("after 5\n")},
 	{name: "50 resizes", stdin: true, skip: noResize, run: fiftyResizes, check: wantText("resized 50 times\r\n")},
-	{name: "command not found", run: command("/no/such/command"), check: wantFailure},
+	{name: "command not found", run: command("/no/such/command"), differs: translated, check: wantFailure},
 	{name: "container not found", run: noContainer, check: wantRefusal},
-	{name: "forbidden", run: forbid, check: wantRefusal},
+	{name: "forbidden", run: forbid, differs: verbOfWebSocket, check: wantRefusal},
 	{name: "unknown to its node", run: lostPod, check: wantUnknown, differs: func(p pair) *difference {
 		if p.site.cluster.Kind == testbed.New && p.d.Name == "websocket v5" && p.upstream == overSPDY {
 			return flattened
@@ -52,7 +52,7 @@ var execScenarios = []scenario{
 		return nil
 	}},
 	{name: "client gone", stdin: true, run: clientGone, check: wantAfter},
-	{name: "killed by a signal", run: shell("kill -9 $$"), check: wantFailure},
+	{name: "killed by a signal", run: shell("kill -9 $$"), differs: translated, check: wantFailure},
 }
 
 // shell runs a script without stdin.
@@ -68,7 +68,7 @@ func command(argv ...string) func(context.Context, attempt) (rawclient.Observati
 
 func exits(code int) scenario {
 	return scenario{
-		name: fmt.Sprintf("exit code %d", code), run: shell(fmt.Sprintf("echo out; echo err >&2; exit %d", code)),
+		name: fmt.Sprintf("exit code %d", code), differs: failureOf(code), run: shell(fmt.Sprintf("echo out; echo err >&2; exit %d", code)),
 		check: func(d rawclient.Dialect, o rawclient.Observation) error {
 			if (code == 0) != o.OK() || o.Stdout.Head != "out\n" || o.Stderr.Head != "err\n" {
 				return fmt.Errorf("not exit code %d", code)
@@ -76,6 +76,14 @@ func exits(code int) scenario {
 			return nil
 		},
 	}
+}
+
+// failureOf claims what is claimed for failures.
+func failureOf(code int) func(pair) *difference {
+	if code == 0 {
+		return nil
+	}
+	return translated
 }
 
 func size(n int) func(rawclient.Dialect) int { return func(rawclient.Dialect) int { return n } }
@@ -290,6 +298,9 @@ func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	})
 	if err != nil || o.Refusal != "" {
 		return o, err
+	}
+	if o.Close != 1006 {
+		return o, errors.New("the session ended before its client was gone")
 	}
 	script := fmt.Sprintf("p=$(cat %s); rm %s; i=0; while kill -0 $p && [ $i != 100 ]; do sleep 0.1; i=$((i+1)); done; "+
 		"kill -0 $p && echo still there || echo ended", file, file)

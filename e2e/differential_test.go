@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os/exec"
 	"strings"
 	"sync"
@@ -214,6 +212,9 @@ func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) 
 				t.Errorf("%s: %v\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, err, own, edge)
 				return
 			}
+			if !d.agreed {
+				t.Errorf("a difference that nobody has agreed to: %s\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, own, edge)
+			}
 		}
 	}
 	if want.String() != edge.String() {
@@ -238,37 +239,3 @@ func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Ob
 	}
 	return o
 }
-
-// A difference is one that is allowed, and claimed. It fails where it does not happen.
-type difference struct {
-	name string
-	// apply returns what edge must show in place of the API server's own observation.
-	apply func(own, edge rawclient.Observation) (rawclient.Observation, error)
-}
-
-// unknowing: when its upstream is gone, the real one ends without a word, and clients take that for success where
-// success has no words. edge says that it does not know.
-var unknowing = &difference{"success without knowing", func(own, edge rawclient.Observation) (rawclient.Observation, error) {
-	if own.Status != nil || own.Text != "" || own.Close != 1006 {
-		return own, errors.New("the API server itself has an outcome")
-	}
-	if edge.OK() {
-		return own, errors.New("edge reports success")
-	}
-	own.Status, own.Text, own.Close = edge.Status, edge.Text, edge.Close
-	if edge.Close != 0 && edge.Close != 1000 {
-		return own, fmt.Errorf("close code %d hides the outcome from client-go", edge.Close)
-	}
-	return own, nil
-}}
-
-// flattened: the API server's translator has answered 101 when it learns of a refusal, and makes a 500 of it.
-var flattened = &difference{"translator's 500", func(own, edge rawclient.Observation) (rawclient.Observation, error) {
-	if own.Status == nil || own.Status.Code != 500 {
-		return own, errors.New("the API server itself does not say 500")
-	}
-	if edge.Refusal == "" || strings.HasPrefix(edge.Refusal, "500") {
-		return own, errors.New("edge does not keep the code")
-	}
-	return edge, nil
-}}

@@ -2,12 +2,10 @@
 //
 //	:8081  a WebSocket that echoes messages, at every path
 //	:9000  echoes bytes
-//	:9001  reads to the end and answers with the SHA-256 of it
-//	:9002  resets each connection after its first byte
+//	:9001  resets each connection after its first byte
 package main
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -20,7 +18,7 @@ import (
 func main() {
 	failed := make(chan error)
 	go func() { failed <- http.ListenAndServe(":8081", http.HandlerFunc(echoMessages)) }()
-	for address, handle := range map[string]func(*net.TCPConn){":9000": echo, ":9001": hash, ":9002": reset} {
+	for address, handle := range map[string]func(*net.TCPConn){":9000": echo, ":9001": reset} {
 		go func() { failed <- serve(address, handle) }()
 	}
 	fmt.Fprintln(os.Stderr, "inpod:", <-failed)
@@ -45,12 +43,6 @@ func serve(address string, handle func(*net.TCPConn)) error {
 }
 
 func echo(c *net.TCPConn) { io.Copy(struct{ io.Writer }{c}, c) }
-
-func hash(c *net.TCPConn) {
-	h := sha256.New()
-	io.Copy(h, c)
-	fmt.Fprintf(c, "%x\n", h.Sum(nil))
-}
 
 func reset(c *net.TCPConn) {
 	c.Read(make([]byte, 1))
