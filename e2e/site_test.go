@@ -69,11 +69,14 @@ func grant(ctx context.Context, c *testbed.Cluster) error {
 	enter := rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"pods/exec", "pods/attach", "pods/portforward"}, Verbs: []string{"get", "create"},
 	}
+	proxy := rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"pods/proxy", "services/proxy"}, Verbs: []string{"get", "create"},
+	}
 	for _, g := range []struct {
 		namespace, group string
 		rules            []rbacv1.PolicyRule
 	}{
-		{testbed.Namespace, "dev", []rbacv1.PolicyRule{look, enter}},
+		{testbed.Namespace, "dev", []rbacv1.PolicyRule{look, enter, proxy}},
 		{testbed.Namespace, "ops", []rbacv1.PolicyRule{look}},
 		{opsNamespace, "ops", []rbacv1.PolicyRule{look, enter}},
 	} {

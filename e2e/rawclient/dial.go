@@ -71,8 +71,8 @@ func readRefusal(resp *http.Response) *refused {
 	return &refused{normal(fmt.Sprintf("%d, %q, %s", resp.StatusCode, resp.Header.Get("Content-Type"), said))}
 }
 
-// DialWebSocket opens a WebSocket. An answer other than 101 is an error that has it.
-func DialWebSocket(ctx context.Context, to testbed.Access, uri string, offer ...string) (*websocket.Conn, error) {
+// DialWebSocket opens a WebSocket and returns the answer's header. An answer other than 101 is an error that has it.
+func DialWebSocket(ctx context.Context, to testbed.Access, uri string, offer ...string) (*websocket.Conn, http.Header, error) {
 	dialer := websocket.Dialer{
 		Subprotocols:     offer,
 		HandshakeTimeout: 30 * time.Second,
@@ -84,9 +84,11 @@ func DialWebSocket(ctx context.Context, to testbed.Access, uri string, offer ...
 	}
 	c, resp, err := dialer.DialContext(ctx, "wss"+strings.TrimPrefix(to.Server, "https")+uri, header(to))
 	if err == websocket.ErrBadHandshake {
-		return nil, readRefusal(resp)
+		return nil, nil, readRefusal(resp)
+	} else if err != nil {
+		return nil, nil, err
 	}
-	return c, err
+	return c, resp.Header, nil
 }
 
 // dialSPDY upgrades to SPDY/3.1 and returns the connection, a reader that has what came with the answer already, and the

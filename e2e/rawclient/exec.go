@@ -100,7 +100,7 @@ func (d Dialect) dial(ctx context.Context, to testbed.Access, uri string) (wire,
 		w, err := newFrames(conn, r, conn)
 		return w, subprotocol, err
 	}
-	c, err := DialWebSocket(ctx, to, uri, d.Offer...)
+	c, _, err := DialWebSocket(ctx, to, uri, d.Offer...)
 	if err != nil {
 		return nil, "", err
 	}
