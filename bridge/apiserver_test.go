@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	upgradeproxy "k8s.io/apimachinery/pkg/util/proxy"
@@ -44,11 +46,14 @@ func (e exitError) ExitStatus() int { return int(e) }
 // server. It takes SPDY v1-v4 and WebSocket v1 and v4, which pass raw, WebSocket
 // v5, which is translated, and tunnels.
 type apiServer struct {
-	run     func(*process) error                    // exec and attach
-	forward func(port int32, c io.ReadWriter) error // one port-forward connection
-	rest    http.HandlerFunc                        // all other paths
-	refuse  http.HandlerFunc                        // answers instead of any stream
-	bare    bool                                    // no proxies of the API server's in between
+	run      func(*process) error                    // exec and attach
+	forward  func(port int32, c io.ReadWriter) error // one port-forward connection
+	rest     http.HandlerFunc                        // all other paths
+	refuse   http.HandlerFunc                        // answers instead of any stream
+	bare     bool                                    // no proxies of the API server's in between
+	old      bool                                    // of before 1.30: neither v5 nor the tunnel
+	patience time.Duration                           // for a client's streams; 0: runtimePatience
+	release  string                                  // what /version says; "": nothing
 
 	runtime streaming.Server
 
@@ -64,7 +69,7 @@ func (a *apiServer) start(t testing.TB) *apiServer {
 		lazy.Close()
 	})
 	cfg := streaming.DefaultConfig
-	cfg.StreamCreationTimeout = runtimePatience
+	cfg.StreamCreationTimeout = max(a.patience, runtimePatience)
 	cfg.BaseURL = must(url.Parse(lazy.URL + "/"))
 	a.runtime = must(streaming.NewServer(cfg, a))
 	return a
@@ -87,6 +92,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r)
 	case len(part) == 7 && part[4] == "pods":
 		a.stream(w, r, part[6])
+	case r.URL.Path == "/version" && a.release != "":
+		writeJSON(w, http.StatusOK, fmt.Sprintf(`{"major":"1","gitVersion":%q}`, a.release))
 	case a.rest != nil:
 		a.rest(w, r)
 	default:
@@ -112,15 +119,24 @@ func (a *apiServer) stream(w http.ResponseWriter, r *http.Request, verb string) 
 	}
 	pass := upgradeproxy.NewUpgradeAwareHandler(location, nil, false, true, responder{})
 	switch {
+	case a.old:
+		a.pass(pass, w, r)
 	case verb == "portforward" && wsstream.IsWebSocketRequestWithTunnelingProtocol(r):
 		translate.NewTunnelingHandler(pass).ServeHTTP(w, r)
 	case verb != "portforward" && wsstream.IsWebSocketRequestWithStreamCloseProtocol(r):
 		translate.NewStreamTranslatorHandler(location, nil, 0, set).ServeHTTP(w, r)
-	case !httpstream.IsUpgradeRequest(r):
-		writeJSON(w, http.StatusBadRequest, upgradeRequired)
 	default:
-		pass.ServeHTTP(w, r)
+		a.pass(pass, w, r)
 	}
+}
+
+// pass hands a stream on to the runtime as it is.
+func (a *apiServer) pass(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
+	if !httpstream.IsUpgradeRequest(r) {
+		writeJSON(w, http.StatusBadRequest, upgradeRequired)
+		return
+	}
+	proxy.ServeHTTP(w, r)
 }
 
 // asked is the API server's reading of a boolean in a query.
@@ -154,7 +170,11 @@ func (a *apiServer) locate(verb string, q url.Values, set translate.Options) (*u
 		}
 		location = answer.Url
 	case "portforward":
-		answer, err := a.runtime.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: "p"})
+		var ports []int32
+		for _, text := range q["ports"] {
+			ports = append(ports, int32(must(strconv.Atoi(text))))
+		}
+		answer, err := a.runtime.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: "p", Port: ports})
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -23,6 +24,15 @@ type Config struct {
 	// Identify says as whom a request goes upstream. It takes the credential off
 	// the request. An error that is an APIStatus is the response; any other is 500.
 	Identify func(*http.Request) (impersonate.Identity, error)
+	// Review asks whether an identity may do something; nil means it may. It is
+	// asked for create where edge has a stream go upstream as a GET. See
+	// impersonate.Reviewer.
+	Review func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
+	// Streaming is what edge speaks to the API server on streams; "" means auto.
+	Streaming Streaming
+	// AllowedOrigins are those of the web pages, beside pages of edge's own host,
+	// that may open WebSockets: https://console.example.com, https://*.example.com.
+	AllowedOrigins []string
 	// DisableCompression asks the API server for uncompressed bodies.
 	DisableCompression bool
 	// MaxSessions bounds the streams at one time; 0 means DefaultMaxSessions.
@@ -44,12 +54,28 @@ type Handler struct {
 	sessions *registry
 	log      *slog.Logger
 	times    times
+
+	review    func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
+	streaming Streaming
+	origins   origins
+	learned   learned
 }
 
 // New makes a Handler, or says what is wrong with the configuration.
 func New(cfg Config) (*Handler, error) {
-	if cfg.Upstream == nil || cfg.Identify == nil {
-		return nil, errors.New("bridge: Config needs Upstream and Identify")
+	if cfg.Upstream == nil || cfg.Identify == nil || cfg.Review == nil {
+		return nil, errors.New("bridge: Config needs Upstream, Identify and Review")
+	}
+	switch cfg.Streaming {
+	case "":
+		cfg.Streaming = StreamingAuto
+	case StreamingAuto, StreamingWebSocket, StreamingSPDY:
+	default:
+		return nil, fmt.Errorf("bridge: Streaming %q is none of auto, websocket and spdy", cfg.Streaming)
+	}
+	origins, err := parseOrigins(cfg.AllowedOrigins)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.MaxSessions < 0 {
 		return nil, fmt.Errorf("bridge: MaxSessions %d is negative", cfg.MaxSessions)
@@ -71,6 +97,10 @@ func New(cfg Config) (*Handler, error) {
 		sessions: newRegistry(cfg.MaxSessions),
 		log:      cfg.Log,
 		times:    defaultTimes,
+
+		review:    cfg.Review,
+		streaming: cfg.Streaming,
+		origins:   origins,
 	}, nil
 }
 

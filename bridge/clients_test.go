@@ -9,12 +9,28 @@ import (
 
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
+
+	"edge/bridge"
 )
 
-// An execClient is client-go in one dialect of exec.
+// upstreams are the ways in which edge speaks to the API server.
+var upstreams = []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket}
+
+// clientNamed is one of execClients.
+func clientNamed(name string) execClient {
+	for _, c := range execClients {
+		if c.name == name {
+			return c
+		}
+	}
+	panic("no client " + name)
+}
+
+// An execClient is a client in one dialect of exec.
 type execClient struct {
 	name      string
 	websocket bool
+	channels  bool // by a channelClient
 	protocol  string
 	stdinEnds bool // the dialect can say that stdin ended
 	codes     bool // the dialect carries exit codes
@@ -25,6 +41,11 @@ type execClient struct {
 var execClients = []execClient{
 	{name: "websocket v5", websocket: true, protocol: "v5.channel.k8s.io", stdinEnds: true, codes: true},
 	{name: "websocket v4", websocket: true, protocol: "v4.channel.k8s.io", codes: true},
+	{name: "websocket v4 base64", websocket: true, channels: true, protocol: "v4.base64.channel.k8s.io", codes: true},
+	{name: "websocket v1", websocket: true, channels: true, protocol: "channel.k8s.io"},
+	{name: "websocket v1 base64", websocket: true, channels: true, protocol: "base64.channel.k8s.io"},
+	{name: "websocket unnamed", websocket: true, channels: true},
+	{name: "spdy v5", protocol: "v5.channel.k8s.io", stdinEnds: true, codes: true},
 	{name: "spdy v4", protocol: "v4.channel.k8s.io", stdinEnds: true, codes: true},
 	{name: "spdy v3", protocol: "v3.channel.k8s.io", stdinEnds: true},
 	{name: "spdy v2", protocol: "v2.channel.k8s.io", stdinEnds: true},
@@ -81,6 +102,9 @@ func (c execClient) doUntil(ctx context.Context, s *httptest.Server, cmd command
 	verb := cmd.verb
 	if verb == "" {
 		verb = "exec"
+	}
+	if c.channels {
+		return c.doChannels(ctx, s, verb, query, cmd)
 	}
 	err := c.executor(s, verb, query).StreamWithContext(ctx, opts)
 	return outcome{stdout: stdout.String(), stderr: stderr.String(), err: err}

@@ -26,32 +26,44 @@ const (
 	opaque    kind = iota // a WebSocket that edge does not read
 	wsExec                // remote command over WebSocket channels
 	spdyExec              // remote command over SPDY
+	wsPorts               // port-forward over WebSocket channels
 	wsTunnel              // port-forward: SPDY inside WebSocket
-	spdyRelay             // port-forward over SPDY
+	spdyPorts             // port-forward over SPDY
 )
 
 // dialect is what a client speaks, chosen from its request.
 type dialect struct {
-	kind         kind
-	target       target
-	set          spdy.Set   // exec and attach
-	version      ws.Dialect // wsExec
-	subprotocol  string     // answered to the client; "" for opaque
-	name         string     // for the log
-	upstreamName string
-	accepts      []string // SPDY subprotocols, told to a client that offers no such one
+	kind        kind
+	target      target
+	set         spdy.Set   // exec and attach
+	version     ws.Dialect // wsExec and wsPorts
+	ports       []uint16   // wsPorts
+	subprotocol string     // answered to the client; "" for none and for opaque
+	name        string     // for the log
+	accepts     []string   // subprotocols, told to a client that offers no such one
 }
 
 // headerAccepted tells what a server would have accepted.
 const headerAccepted = "X-Accepted-Stream-Protocol-Versions"
 
-// execVersions are the SPDY subprotocols that edge speaks to clients, those of
-// container runtimes. Upstream it always speaks v4.
-var execVersions = []string{"v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"}
+// spdyVersions are the subprotocols of exec over SPDY. v5 is to SPDY what v4 is.
+var spdyVersions = []string{ws.V5, ws.V4, "v3.channel.k8s.io", "v2.channel.k8s.io", ws.V1}
+
+// channelVersions are the channel protocols over WebSocket, of which the client's
+// first choice wins, as with wsstream. Without any offer it is v1's, unnamed.
+var channelVersions = map[string]ws.Dialect{
+	ws.V1: ws.V1Channel, ws.V1Base64: ws.V1Base64Channel, ws.V4: ws.V4Channel, ws.V4Base64: ws.V4Base64Channel,
+}
+
+// portVersions are those of port-forward. Java and kube-rs offer v5 too, which
+// is for exec only.
+var portVersions = map[string]ws.Dialect{ws.V4: ws.V4Channel, ws.V4Base64: ws.V4Base64Channel}
+
+const webSocketVersion = "13" // RFC 6455 section 4.1
 
 // chooseDialect is the negotiation table.
-func chooseDialect(r *http.Request) (dialect, error) {
-	d := dialect{target: parseTarget(r.URL), upstreamName: "opaque"}
+func chooseDialect(r *http.Request, allowed origins) (dialect, error) {
+	d := dialect{target: parseTarget(r.URL)}
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 {
 		return d, badRequest("an Upgrade header has its place in HTTP/1.1 only")
 	}
@@ -70,8 +82,8 @@ func chooseDialect(r *http.Request) (dialect, error) {
 	}
 	upgrade := r.Header["Upgrade"]
 	switch {
-	case httpguts.HeaderValuesContainsToken(upgrade, "websocket"):
-		return d.chooseWebSocket(r)
+	case httpguts.HeaderValuesContainsToken(upgrade, webSocket):
+		return d.chooseWebSocket(r, allowed)
 	case hasToken(upgrade, spdy.Protocol) && d.target.isStream():
 		return d.chooseSPDY(r)
 	case hasToken(upgrade, spdy.Protocol):
@@ -81,52 +93,84 @@ func chooseDialect(r *http.Request) (dialect, error) {
 	}
 }
 
-func (d dialect) chooseWebSocket(r *http.Request) (dialect, error) {
+func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, error) {
 	if r.Method != http.MethodGet {
 		return d, badRequest("a WebSocket handshake is a GET")
 	}
 	if !websocket.IsWebSocketUpgrade(r) { // gorilla reads these lists once more, after upstream's 101
 		return d, badRequest("Connection and Upgrade are not a WebSocket client's")
 	}
-	if !httpguts.HeaderValuesContainsToken(r.Header["Sec-Websocket-Version"], "13") {
-		return d, badRequest("WebSocket version 13 is required")
+	if !httpguts.HeaderValuesContainsToken(r.Header["Sec-Websocket-Version"], webSocketVersion) {
+		return d, badRequest("WebSocket version %s is required", webSocketVersion)
 	}
 	key := r.Header["Sec-Websocket-Key"]
 	if len(key) != 1 || !isChallengeKey(key[0]) {
 		return d, badRequest("Sec-WebSocket-Key must be the base64 of 16 bytes")
 	}
-	if !sameOrigin(r) {
-		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden, "edge: WebSockets are accepted from pages of the same host only (Origin)")
-	}
-	offered := subprotocols(r)
-	d.name = "websocket"
-	switch {
-	case d.target.isTerminal() && slices.Contains(offered, ws.V5):
-		d.kind, d.version, d.subprotocol = wsExec, ws.V5Channel, ws.V5
-	case d.target.isTerminal() && slices.Contains(offered, ws.V4):
-		d.kind, d.version, d.subprotocol = wsExec, ws.V4Channel, ws.V4
-	case d.target.isTerminal(): // passed on as a GET it would need less than create before 1.35
+	if !allowed.allows(r) {
 		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden,
-			fmt.Sprintf("edge: exec and attach over WebSocket need the subprotocol %s or %s", ws.V5, ws.V4))
-	case d.target.verb == verbPortForward && slices.Contains(offered, ws.TunnelPortForward):
+			"edge: WebSockets are not accepted from pages of this Origin; --allowed-origins says from which")
+	}
+	d.name = webSocket
+	var err error
+	switch {
+	case d.target.isTerminal():
+		d.kind = wsExec
+		err = d.chooseChannels(r, channelVersions, ws.V5, ws.V5Channel)
+	case d.target.verb == verbPortForward && slices.Contains(subprotocols(r), ws.TunnelPortForward):
 		d.kind, d.subprotocol = wsTunnel, ws.TunnelPortForward
+	case d.target.verb == verbPortForward:
+		d.kind = wsPorts
+		if err = d.chooseChannels(r, portVersions, "", 0); err == nil {
+			if d.ports, err = ws.ParsePorts(r.URL.Query()["ports"], d.version); err != nil {
+				err = badRequest("%s", err)
+			}
+		}
 	default:
-		d.name = "websocket opaque"
+		d.name += " opaque"
 		return d, nil
 	}
-	d.name = "websocket " + d.subprotocol
-	d.upstreamName = "SPDY/3.1 " + d.upstreamProtocol()
-	return d, nil
+	d.name += " " + d.subprotocol
+	return d, err
 }
+
+// chooseChannels picks a channel protocol: best wherever it is offered, or else
+// the client's first choice among known.
+func (d *dialect) chooseChannels(r *http.Request, known map[string]ws.Dialect, best string, version ws.Dialect) error {
+	offered := subprotocols(r)
+	if len(offered) == 0 { // as wsstream has it: the first of its protocols, and none is named
+		d.version = unnamed[d.kind]
+		return nil
+	}
+	if best != "" && slices.Contains(offered, best) {
+		d.subprotocol, d.version = best, version
+		return nil
+	}
+	for _, d.subprotocol = range offered {
+		if version, ok := known[d.subprotocol]; ok {
+			d.version = version
+			return nil
+		}
+	}
+	d.accepts = slices.Sorted(maps.Keys(known))
+	if best != "" {
+		d.accepts = append(d.accepts, best)
+	}
+	return failure(http.StatusForbidden, metav1.StatusReasonForbidden,
+		fmt.Sprintf("edge: none of the offered WebSocket subprotocols is one of %s's; edge speaks %s", d.target.verb, strings.Join(d.accepts, ", ")))
+}
+
+// unnamed is what clients speak that offer no subprotocol.
+var unnamed = map[kind]ws.Dialect{wsExec: ws.V1Channel, wsPorts: ws.V4Channel}
 
 func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
 		return d, badRequest("an SPDY upgrade is a POST")
 	}
 	d.kind = spdyExec
-	known := execVersions
+	known := spdyVersions
 	if d.target.verb == verbPortForward {
-		d.kind, known = spdyRelay, []string{spdy.PortForwardV1}
+		d.kind, known = spdyPorts, []string{spdy.PortForwardV1}
 	}
 	offered := listHeader(r.Header.Values(spdy.HeaderProtocolVersion))
 	for _, version := range offered { // the client's first choice wins
@@ -143,51 +187,21 @@ func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden,
 			fmt.Sprintf("edge: none of the offered stream protocols is supported; edge speaks %s", strings.Join(known, ", ")))
 	}
-	d.name = "SPDY/3.1 " + d.subprotocol
-	d.upstreamName = "SPDY/3.1 " + d.upstreamProtocol()
+	d.name = spdy.Protocol + " " + d.subprotocol
 	return d, nil
-}
-
-// upstreamProtocol is the subprotocol that edge asks the API server for.
-func (d dialect) upstreamProtocol() string {
-	if d.target.verb == verbPortForward {
-		return spdy.PortForwardV1
-	}
-	return ws.V4
-}
-
-// checkAnswer holds upstream's 101 against what was asked.
-func (d dialect) checkAnswer(r *http.Request, resp *http.Response) error {
-	h := resp.Header
-	if !httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade") {
-		return errNotSwitched
-	}
-	if d.kind != opaque {
-		if !hasToken(h["Upgrade"], spdy.Protocol) || h.Get(spdy.HeaderProtocolVersion) != d.upstreamProtocol() {
-			return errNotSwitched
-		}
-		return nil
-	}
-	if !hasToken(h["Upgrade"], "websocket") || h.Get("Sec-Websocket-Accept") != acceptKey(r.Header.Get("Sec-Websocket-Key")) {
-		return errNotSwitched
-	}
-	if chosen, ok := h["Sec-Websocket-Protocol"]; ok && (len(chosen) != 1 || !slices.Contains(subprotocols(r), chosen[0])) {
-		return errNotSwitched
-	}
-	return nil
 }
 
 // accept answers the client's upgrade and takes its connection.
 func (d dialect) accept(w http.ResponseWriter, r *http.Request, resp *http.Response) (net.Conn, error) {
 	h := w.Header()
 	switch d.kind {
-	case wsExec, wsTunnel:
+	case wsExec, wsPorts, wsTunnel:
 		return d.acceptWebSocket(w, r)
 	case opaque:
 		impersonate.StripHopByHop(resp.Header)
 		maps.Copy(h, resp.Header)
 		delete(h, "Content-Length") // a 101 has none
-		h.Set("Upgrade", "websocket")
+		h.Set("Upgrade", webSocket)
 	default:
 		h.Set("Upgrade", spdy.Protocol)
 		h.Set(spdy.HeaderProtocolVersion, d.subprotocol)
@@ -206,7 +220,10 @@ func (d dialect) acceptWebSocket(w http.ResponseWriter, r *http.Request) (net.Co
 		WriteBufferSize: webSocketBuffer,
 		CheckOrigin:     func(*http.Request) bool { return true }, // chooseDialect did
 	}
-	answer := http.Header{"Sec-Websocket-Protocol": {d.subprotocol}}
+	answer := http.Header{}
+	if d.subprotocol != "" {
+		answer["Sec-Websocket-Protocol"] = []string{d.subprotocol}
+	}
 	c, err := upgrader.Upgrade(w, r, answer)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,8 @@ type execSession struct {
 	plainStatus bool
 	// closeCodes: the client's dialect can say a breach by a close code.
 	closeCodes bool
+	// upClosesLast: nothing comes from upstream after its Close.
+	upClosesLast bool
 
 	inputDone chan struct{} // closed when the input loop has ended
 }
@@ -137,6 +139,10 @@ func (e *execSession) runOutput() []byte {
 			forward = true
 		case streams.Status:
 			status = bytes.Clone(f.Payload())
+		case streams.Close: // the last word on WebSocket; on SPDY there may be more, in no order
+			if e.upClosesLast && status != nil {
+				return false, errCompleted
+			}
 		case streams.HalfClose, streams.Reset:
 			role := f.Stream.Role
 			if (role == streams.Stdout || role == streams.Stderr) && !ended[role] {

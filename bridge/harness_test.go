@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/client-go/rest"
 
 	"edge/bridge"
@@ -60,6 +61,7 @@ func (w *world) front(upstream *rest.Config, change ...func(*bridge.Config)) {
 	cfg := bridge.Config{
 		Upstream: upstream,
 		Identify: func(*http.Request) (impersonate.Identity, error) { return jane, nil },
+		Review:   func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error { return nil },
 		Log:      slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {

@@ -42,6 +42,7 @@ type leg struct {
 // poller is what pollConn offers.
 type poller interface {
 	setTry(bool)          // the next Reads wait, or do not
+	waits() int           // Reads that may have waited, so far
 	askAgain()            // the next try asks the kernel, whatever the last read took
 	gather(time.Duration) // lets bytes come together for that long
 }
@@ -91,10 +92,15 @@ func newLeg(conn net.Conn, beat func([]byte, bool) []byte, lost func()) *leg {
 // Read reads from the peer. One goroutine does, the relay loop of the leg.
 func (l *leg) Read(b []byte) (int, error) {
 	l.reading.Store(true)
+	var waits int
+	if l.poll != nil {
+		waits = l.poll.waits()
+	}
 	begin := time.Now()
 	n, err := l.conn.Read(b)
 	l.reading.Store(false)
-	if l.haste.waited(time.Since(begin), n, l.out.Load()) && l.poll != nil {
+	// What TLS had in hand already was no wait.
+	if l.poll != nil && l.poll.waits() != waits && l.haste.waited(time.Since(begin), n, l.out.Load()) {
 		l.poll.gather(moderation)
 	}
 	if n > 0 {

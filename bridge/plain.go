@@ -3,7 +3,6 @@ package bridge
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,39 +68,22 @@ type bufferPool struct{}
 func (bufferPool) Get() []byte  { return streams.Borrow()[:] }
 func (bufferPool) Put(b []byte) { streams.Return((*streams.Buffer)(b)) }
 
+// What a stream request without Upgrade is told.
 const (
 	upgradeRequired = "Upgrade request required"
-	maxExplained    = 4 << 10 // bytes of a 400 that are looked at
+	missingUpgrade  = "unable to upgrade: missing upgrade headers"
 )
 
 // explainUpgradeRequired replaces the API server's 400 to a stream request that
 // lost its Upgrade on the way to edge, and nothing else: a 403 or 404 to the same
 // request stays what it is.
 func (up *upstream) explainUpgradeRequired(resp *http.Response) error {
-	if resp.StatusCode != http.StatusBadRequest {
-		return nil
-	}
 	t := targetOf(strings.TrimPrefix(resp.Request.URL.EscapedPath(), up.prefix().EscapedPath()))
-	if !t.isStream() {
-		return nil
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxExplained))
-	if err != nil {
-		return fmt.Errorf("bridge: reading the API server's 400: %w", err)
-	}
-	var s metav1.Status
-	if json.Unmarshal(body, &s) != nil {
-		s.Message = strings.TrimSpace(string(body))
-	}
-	if s.Message != upgradeRequired {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(body), resp.Body), resp.Body}
+	if !t.isStream() || !isUpgradeRequired(resp) {
 		return nil
 	}
 	resp.Body.Close()
-	body = encodeStatus(failure(http.StatusBadRequest, metav1.StatusReasonBadRequest, strippedMessage(t)).ErrStatus)
+	body := encodeStatus(failure(http.StatusBadRequest, metav1.StatusReasonBadRequest, strippedMessage(t)).ErrStatus)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))
 	resp.Header.Set("Content-Type", "application/json")

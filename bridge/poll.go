@@ -22,6 +22,7 @@ type pollConn struct {
 	raw syscall.RawConn
 
 	try     bool // Read must not wait
+	waited  int  // Reads that might
 	drained bool // the last read took all there was: do not even ask
 	buf     []byte
 	n       int
@@ -45,6 +46,7 @@ func newPollConn(conn net.Conn) net.Conn {
 
 func (c *pollConn) Read(b []byte) (int, error) {
 	if !c.try {
+		c.waited++
 		n, err := c.TCPConn.Read(b)
 		c.drained = n < len(b)
 		return n, err
@@ -76,6 +78,9 @@ func (c *pollConn) readOnce(fd uintptr) bool {
 	c.n, c.err = syscall.Read(int(fd), c.buf)
 	return true
 }
+
+// waits counts the Reads that may have waited.
+func (c *pollConn) waits() int { return c.waited }
 
 // setTry switches between the two ways to read.
 func (c *pollConn) setTry(try bool) { c.try = try }

@@ -19,6 +19,8 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	clientspdy "k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
+
+	"edge/bridge"
 )
 
 // forwardDialers are client-go's two ways to forward the ports of a pod.
@@ -91,8 +93,9 @@ func ports(port int32, c io.ReadWriter) error {
 // their data, both half-closes, and a refused one that is told why and ends none
 // of the others.
 func TestPortForward(t *testing.T) {
-	w := newWorld(t, (&apiServer{forward: ports}).start(t))
-	for name, s := range map[string]*httptest.Server{"edge": w.edge, "direct": w.api} {
+	api := (&apiServer{forward: ports}).start(t)
+	w, tunnelled := newWorld(t, api, speaking(bridge.StreamingSPDY)), newWorld(t, api, speaking(bridge.StreamingWebSocket))
+	for name, s := range map[string]*httptest.Server{"edge": w.edge, "edge and a tunnel": tunnelled.edge, "direct": w.api} {
 		for dialect, dialer := range forwardDialers(t, s) {
 			t.Run(name+" "+dialect, func(t *testing.T) {
 				conn, protocol, err := dialer.Dial("portforward.k8s.io")
@@ -112,6 +115,7 @@ func TestPortForward(t *testing.T) {
 		}
 	}
 	w.ended(2)
+	tunnelled.ended(2)
 }
 
 func checkEcho(t *testing.T, conn httpstream.Connection, id int) {

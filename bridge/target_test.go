@@ -1,13 +1,9 @@
 package bridge
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"edge/streams/spdy"
 )
@@ -123,53 +119,6 @@ func TestStreamSet(t *testing.T) {
 		}
 		if got := streamSet(values); got != want {
 			t.Errorf("%q: %+v, want %+v", query, got, want)
-		}
-	}
-}
-
-// TestWebSocketExecIsTranslatedOrRefused: no WebSocket exec or attach of a pod's
-// goes upstream as the GET that it is, for which an API server before 1.35 asks
-// less than create. One by way of a proxy does, after a review.
-func TestWebSocketExecIsTranslatedOrRefused(t *testing.T) {
-	for path, c := range map[string]struct {
-		protocols string
-		kind      kind
-		code      int // 0: not refused
-	}{
-		"/api/v1/namespaces/ns/pods/p/exec?a":          {"v5.channel.k8s.io", wsExec, 0},
-		"/api/v1/namespaces/ns/pods/p/exec?b":          {"x, v4.channel.k8s.io", wsExec, 0},
-		"/api/v1/namespaces/ns/pods/p/exec?c":          {"", 0, http.StatusForbidden},
-		"/api/v1/namespaces/ns/pods/p/exec?d":          {"channel.k8s.io", 0, http.StatusForbidden},
-		"/api/v1/namespaces/ns/pods/p/attach":          {"base64.channel.k8s.io, v4.base64.channel.k8s.io", 0, http.StatusForbidden},
-		"/api/v1/namespaces/ns/pods/%70/exec":          {"v5.channel.k8s.io", 0, http.StatusBadRequest},
-		"/api/v1/namespaces/ns/pods//p/exec":           {"v5.channel.k8s.io", 0, http.StatusBadRequest},
-		"/api/v1/namespaces/ns/pods/p/portforward":     {"SPDY/3.1+portforward.k8s.io", wsTunnel, 0},
-		"/api/v1/namespaces/ns/pods/p/portforward?v4":  {"v4.channel.k8s.io", opaque, 0},
-		"/api/v1/namespaces/ns/services/s/proxy/p%2Fq": {"chat", opaque, 0},
-		"/api/v1/nodes/n/proxy/exec/ns/p/c":            {"v5.channel.k8s.io", opaque, 0},
-		"/api/v1/nodes/n/proxy/attach/ns/p/c":          {"", opaque, 0},
-		"/api/v1/nodes/n/proxy/portForward/ns/p":       {"SPDY/3.1+portforward.k8s.io", opaque, 0},
-		"/api/v1/nodes/n/proxy/exec/ns/p/%25/c":        {"v5.channel.k8s.io", 0, http.StatusBadRequest},
-		"/api/v1/nodes/n/proxy//exec/ns/p/c":           {"v5.channel.k8s.io", 0, http.StatusBadRequest},
-	} {
-		r := httptest.NewRequest("GET", "https://edge"+path, nil)
-		r.Header = http.Header{
-			"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"WebSocket"}, "Sec-Websocket-Version": {"13"},
-			"Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
-		}
-		if c.protocols != "" {
-			r.Header.Set("Sec-Websocket-Protocol", c.protocols)
-		}
-		d, err := chooseDialect(r)
-		var refused apierrors.APIStatus
-		switch {
-		case c.code == 0 && (err != nil || d.kind != c.kind):
-			t.Errorf("%s, %q: kind %d, %v", path, c.protocols, d.kind, err)
-		case c.code != 0:
-			refused, _ = err.(apierrors.APIStatus)
-			if refused == nil || int(refused.Status().Code) != c.code {
-				t.Errorf("%s, %q: %v, want %d", path, c.protocols, err, c.code)
-			}
 		}
 	}
 }

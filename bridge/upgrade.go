@@ -8,14 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/impersonate"
-	"edge/streams/spdy"
 )
 
 // isUpgrade asks for the Upgrade header only. Where a load balancer took it off
@@ -26,7 +25,7 @@ func isUpgrade(h http.Header) bool { return len(h["Upgrade"]) > 0 }
 // serveUpgrade is the way of a stream: choose the client's dialect, ask upstream
 // for its own, and only after a valid 101 answer with one.
 func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity) {
-	d, err := chooseDialect(r)
+	d, err := chooseDialect(r, h.origins)
 	if err != nil {
 		for _, version := range d.accepts {
 			w.Header().Add(headerAccepted, version)
@@ -45,92 +44,61 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		}
 	}()
 
-	req, err := h.upgradeRequest(r, id, d)
-	if err != nil {
-		writeStatus(w, r, err)
-		return
-	}
-	conn, resp, err := h.up.switchProtocols(r.Context(), req)
+	up, err := h.connect(r, id, d)
 	if err != nil {
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler)
 		}
-		h.log.Warn("API server did not answer an upgrade", "verb", d.target.verb, "error", err.Error())
-		writeStatus(w, r, gatewayError(err))
+		writeStatus(w, r, h.upgradeError(d, err))
 		return
 	}
-	if conn == nil {
-		passOn(w, resp)
+	if up.conn == nil {
+		passOn(w, up.resp)
 		return
 	}
-	if err := d.checkAnswer(r, resp); err != nil {
-		conn.Close()
-		h.log.Warn("API server answered an upgrade wrongly", "verb", d.target.verb, "error", err.Error())
-		writeStatus(w, r, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol"))
-		return
-	}
-	client, err := d.accept(w, r, resp)
+	client, err := d.accept(w, r, up.resp)
 	if err != nil { // the response is written or the connection gone
-		conn.Close()
+		up.conn.Close()
 		h.log.Debug("client went away during the upgrade", "verb", d.target.verb, "error", err.Error())
 		return
 	}
 
 	s := &session{
 		id: newSessionID(), user: id.Name, target: d.target,
-		downstream: d.name, upstream: d.upstreamName,
+		downstream: d.name, upstream: up.link.name(),
 		log: h.log, times: h.times, started: time.Now(), over: make(chan struct{}),
 	}
 	handedOver = true
-	go h.run(s, d, client, conn)
+	go h.run(s, pair{d, up.link}, client, up.conn)
+}
+
+// upgradeError is the client's view of why upstream did not switch.
+func (h *Handler) upgradeError(d dialect, err error) error {
+	if known := apierrors.APIStatus(nil); errors.As(err, &known) {
+		return err
+	}
+	if errors.Is(err, errNotSwitched) {
+		h.log.Warn("API server answered an upgrade wrongly", "verb", d.target.verb, "error", err.Error())
+		return failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol")
+	}
+	h.log.Warn("API server did not answer an upgrade", "verb", d.target.verb, "error", err.Error())
+	return gatewayError(err)
 }
 
 // run gives the session its legs and relays until the end. It is a goroutine of
 // its own, which the registry waits for, so that the handler can return: net/http
 // keeps a request, its buffers and a deep stack for as long as a handler runs,
 // some 20 KiB for every idle session.
-func (h *Handler) run(s *session, d dialect, client, conn net.Conn) {
+func (h *Handler) run(s *session, p pair, client, conn net.Conn) {
 	defer h.sessions.release()
-	s.down = newLeg(client, d.downBeat(), s.lost)
-	s.up = newLeg(conn, d.upBeat(), nil)
+	s.down = newLeg(client, p.downBeat(), s.lost)
+	s.up = newLeg(conn, p.upBeat(), nil)
 	h.sessions.add(s)
 	defer h.sessions.remove(s)
 	s.keepalives()
 	defer s.finish()
 	defer s.contain()
-	d.relay(s)
-}
-
-// upgradeRequest is the request that goes upstream: a POST for SPDY whatever the
-// client's method was, so that RBAC asks for create whatever the dialect and the
-// API server's release. What edge does not read stays the GET that it was.
-func (h *Handler) upgradeRequest(r *http.Request, id impersonate.Identity, d dialect) (*http.Request, error) {
-	header := r.Header.Clone()
-	if err := outbound(header, r.RemoteAddr, id); err != nil {
-		return nil, err
-	}
-	header["Connection"] = []string{"Upgrade"}
-	method := http.MethodPost
-	if d.kind == opaque {
-		method = http.MethodGet
-		header["Upgrade"] = []string{"websocket"}
-		if offered := subprotocols(r); len(offered) > 0 { // upstream reads the first line only
-			header["Sec-Websocket-Protocol"] = []string{strings.Join(offered, ", ")}
-		}
-	} else {
-		for name := range header {
-			if strings.HasPrefix(name, "Sec-Websocket-") {
-				delete(header, name)
-			}
-		}
-		header["Upgrade"] = []string{spdy.Protocol}
-		header[spdy.HeaderProtocolVersion] = []string{d.upstreamProtocol()}
-		delete(header, "Origin") // edge has looked at it; the API server knows edge only
-	}
-	return &http.Request{
-		Method: method, URL: h.up.url(r.URL), Header: header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}, nil
+	p.relay(s)
 }
 
 // passOn gives a refusal to the client as it is: status, headers and body.
@@ -171,19 +139,6 @@ func hijacked(w http.ResponseWriter) (net.Conn, error) {
 	return &switched{Conn: conn, read: io.MultiReader(strings.NewReader(string(early)), conn)}, nil
 }
 
-// sameOrigin accepts a browser's WebSocket only from a page of the same host.
-func sameOrigin(r *http.Request) bool {
-	origin, ok := r.Header["Origin"]
-	if !ok {
-		return true
-	}
-	if len(origin) != 1 {
-		return false
-	}
-	u, err := url.Parse(origin[0])
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
-}
-
 func newSessionID() string {
 	var b [8]byte
 	rand.Read(b[:])
@@ -193,5 +148,3 @@ func newSessionID() string {
 func badRequest(format string, args ...any) error {
 	return failure(http.StatusBadRequest, metav1.StatusReasonBadRequest, "edge: "+fmt.Sprintf(format, args...))
 }
-
-var errNotSwitched = errors.New("bridge: the 101 names another protocol")

@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
+
+	"edge/bridge"
 )
 
 // An upstreamSession is a stream's end in an API server that a test plays.
@@ -124,41 +126,107 @@ var deaths = map[string]func(*upstreamSession){
 	},
 }
 
+// playedWebSocket accepts WebSocket v5, or v4 where there is no stdin, as the
+// API server does, and then does as the script says.
+func playedWebSocket(version string, script func(*websocket.Conn)) http.HandlerFunc {
+	upgrader := websocket.Upgrader{Subprotocols: []string{version}}
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		c.WriteMessage(websocket.BinaryMessage, []byte{1}) // the start signal
+		script(c)
+	}
+}
+
+// channelDeaths are those of an API server that speaks WebSocket.
+var channelDeaths = map[string]func(*websocket.Conn){
+	"FIN at once": func(c *websocket.Conn) { tcpOf(c.NetConn()).Close() },
+	"RST at once": func(c *websocket.Conn) {
+		tcpOf(c.NetConn()).SetLinger(0)
+		tcpOf(c.NetConn()).Close()
+	},
+	"TLS ends":                  func(*websocket.Conn) {},
+	"Close 1000 without status": func(c *websocket.Conn) { sayClose(c, websocket.CloseNormalClosure) },
+	"Close 1011 after output": func(c *websocket.Conn) {
+		c.WriteMessage(websocket.BinaryMessage, []byte("\x01partial"))
+		sayClose(c, websocket.CloseInternalServerErr)
+	},
+	"half a message": func(c *websocket.Conn) { io.WriteString(c.NetConn(), "\x82\x10\x01part") },
+	"half a status": func(c *websocket.Conn) {
+		io.WriteString(c.NetConn(), "\x02\x15\x03{\"status\":\"Success\"}")
+		tcpOf(c.NetConn()).Close()
+	},
+	"an empty status": func(c *websocket.Conn) {
+		c.WriteMessage(websocket.BinaryMessage, []byte{3})
+		sayClose(c, websocket.CloseNormalClosure)
+	},
+	"text for a status": func(c *websocket.Conn) {
+		c.WriteMessage(websocket.BinaryMessage, []byte("\x03command failed"))
+		sayClose(c, websocket.CloseNormalClosure)
+	},
+	"a masked frame": func(c *websocket.Conn) { io.WriteString(c.NetConn(), message("\x03{\"status\":\"Success\"}")) },
+	"no WebSocket":   func(c *websocket.Conn) { io.WriteString(c.NetConn(), "HTTP/1.1 400 Bad Request\r\n\r\n") },
+}
+
+func sayClose(c *websocket.Conn, code int) {
+	c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(patience))
+}
+
 // TestUpstreamDies is the row of the attack corpus, with the API server on the
-// other end of every dialect of exec: the client never sees success.
+// other end of every dialect pair of exec: the client never sees success.
 func TestUpstreamDies(t *testing.T) {
-	for name, death := range deaths {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, played(4, death))
-			w.handler.SetTimes(time.Minute, 500*time.Millisecond, time.Minute)
-			for _, c := range execClients {
-				got := c.do(t, w.edge, command{stdin: strings.NewReader("")})
-				if got.err == nil || strings.Contains(got.err.Error(), "deadline exceeded") {
-					t.Errorf("%s: the client ended with %v", c.name, got.err)
-				}
-				if strings.Contains(fmt.Sprint(got.err), "127.0.0.1") {
-					t.Errorf("%s: the client learns of %v", c.name, got.err)
-				}
-			}
-			for _, version := range webSocketVersions {
-				tr := transcribe(t, w.webSocket(t, execPath, version))
-				s := tr.status(t)
-				if s.Status != metav1.StatusFailure || s.Message == "" || tr.code != websocket.CloseNormalClosure {
-					t.Errorf("%s: Status %+v, Close %d, %v", version, s, tr.code, tr.err)
-				}
-				if last := tr.messages[len(tr.messages)-1]; last[0] != 3 {
-					t.Errorf("%s: the last message is %q", version, last)
-				}
-			}
-			c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
-			f := c.framer()
-			open(t, f, "error", "stdin", "stdout", "stderr")
-			if s := readStory(f); !strings.Contains(s.data[1], `"status":"Failure"`) || s.err != io.EOF {
-				t.Errorf("SPDY v4: %v %v %v", s.data, s.frames, s.err)
-			}
-			c.Close()
+	for name, death := range channelDeaths {
+		t.Run("websocket, "+name, func(t *testing.T) {
+			w := newWorld(t, playedWebSocket("v5.channel.k8s.io", death), speaking(bridge.StreamingWebSocket))
+			testUpstreamDies(t, w)
 		})
 	}
+	for name, death := range deaths {
+		t.Run("SPDY, "+name, func(t *testing.T) { testUpstreamDies(t, newWorld(t, played(4, death))) })
+	}
+	for name, death := range channelDeaths {
+		t.Run("websocket v4, "+name, func(t *testing.T) {
+			w := newWorld(t, playedWebSocket("v4.channel.k8s.io", death), speaking(bridge.StreamingWebSocket))
+			for _, c := range execClients {
+				if got := c.do(t, w.edge, command{}); got.err == nil || strings.Contains(got.err.Error(), "deadline exceeded") {
+					t.Errorf("%s: the client ended with %v", c.name, got.err)
+				}
+			}
+		})
+	}
+}
+
+func testUpstreamDies(t *testing.T, w *world) {
+	w.handler.SetTimes(time.Minute, 500*time.Millisecond, time.Minute)
+	for _, c := range execClients {
+		got := c.do(t, w.edge, command{stdin: strings.NewReader("")})
+		if got.err == nil || strings.Contains(got.err.Error(), "deadline exceeded") {
+			t.Errorf("%s: the client ended with %v", c.name, got.err)
+		}
+		if strings.Contains(fmt.Sprint(got.err), "127.0.0.1") {
+			t.Errorf("%s: the client learns of %v", c.name, got.err)
+		}
+	}
+	for _, version := range webSocketVersions {
+		tr := transcribe(t, w.webSocket(t, execPath, version))
+		s := tr.status(t)
+		if s.Status != metav1.StatusFailure || s.Message == "" || tr.code != websocket.CloseNormalClosure {
+			t.Errorf("%s: Status %+v, Close %d, %v", version, s, tr.code, tr.err)
+		}
+		if last := tr.messages[len(tr.messages)-1]; last[0] != 3 {
+			t.Errorf("%s: the last message is %q", version, last)
+		}
+	}
+	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
+	f := c.framer()
+	open(t, f, "error", "stdin", "stdout", "stderr")
+	if s := readStory(f); !strings.Contains(s.data[1], `"status":"Failure"`) || s.err != io.EOF {
+		t.Errorf("SPDY v4: %v %v %v", s.data, s.frames, s.err)
+	}
+	c.Close()
 }
 
 // TestUpstreamDiesWithOutput: what upstream said before it died arrives.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"edge/bridge"
 )
 
 // TestWebSocketV4Close: v4 cannot say the end of stdin but by a Close; the
@@ -204,5 +206,35 @@ func TestCloseOfAStalledReader(t *testing.T) {
 	io.WriteString(c.Conn, masked(true, opClose, "\x03\xe8"))
 	if line := w.ended(1); !strings.Contains(line, `cause="client closed the session"`) {
 		t.Error(line)
+	}
+}
+
+// TestUpstreamHeartbeat: an API server that is spoken to in WebSocket is pinged,
+// masked as RFC 6455 section 5.3 asks of a client, and its own pings are answered.
+func TestUpstreamHeartbeat(t *testing.T) {
+	for path, protocol := range map[string]string{execPath: "v5.channel.k8s.io", forwardPath: "SPDY/3.1+portforward.k8s.io"} {
+		pinged, ponged := make(chan struct{}, 100), make(chan string, 1)
+		w := newWorld(t, playedWebSocket(protocol, func(c *websocket.Conn) {
+			c.SetPingHandler(func(string) error {
+				pinged <- struct{}{}
+				return nil
+			})
+			c.SetPongHandler(func(said string) error {
+				ponged <- said
+				return nil
+			})
+			c.WriteControl(websocket.PingMessage, []byte("are you there"), time.Now().Add(patience))
+			c.ReadMessage()
+		}), speaking(bridge.StreamingWebSocket))
+		w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
+		c := w.webSocket(t, path, protocol)
+		if said := <-ponged; said != "are you there" {
+			t.Errorf("%s: the pong says %q", protocol, said)
+		}
+		for range 3 {
+			<-pinged
+		}
+		c.Close()
+		w.ended(1)
 	}
 }

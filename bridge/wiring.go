@@ -9,20 +9,29 @@ import (
 	"edge/streams/ws"
 )
 
+// pair is what a session speaks on its two legs.
+type pair struct {
+	dialect
+	up uplink
+}
+
 // downBeat and upBeat make the keepalives of the two legs.
-func (d dialect) downBeat() func([]byte, bool) []byte {
-	switch d.kind {
-	case wsExec, wsTunnel:
+func (p pair) downBeat() func([]byte, bool) []byte {
+	switch p.kind {
+	case wsExec, wsPorts, wsTunnel:
 		return beatWebSocket
-	case spdyExec, spdyRelay:
+	case spdyExec, spdyPorts:
 		return beatSPDY(2) // a server's pings have even ids
 	}
 	return nil
 }
 
-func (d dialect) upBeat() func([]byte, bool) []byte {
-	if d.kind == opaque {
+func (p pair) upBeat() func([]byte, bool) []byte {
+	switch {
+	case p.up.opaque:
 		return nil
+	case p.up.protocol == webSocket:
+		return func(dst []byte, _ bool) []byte { return ws.AppendClientPing(dst, nil) }
 	}
 	return beatSPDY(1)
 }
@@ -51,103 +60,146 @@ func beatSPDY(first uint32) func([]byte, bool) []byte {
 }
 
 // relay puts codecs on the session's legs and runs it.
-func (d dialect) relay(s *session) {
-	switch d.kind {
+func (p pair) relay(s *session) {
+	switch p.kind {
 	case wsExec, spdyExec:
-		d.relayExec(s)
-	case wsTunnel, spdyRelay:
-		d.relayPortForward(s)
+		p.relayExec(s)
+	case wsPorts, wsTunnel, spdyPorts:
+		p.relayPorts(s)
 	default:
-		d.relayOpaque(s)
+		p.relayOpaque(s)
 	}
 }
 
-func (d dialect) relayExec(s *session) {
-	e := &execSession{session: s, set: d.set}
-	upSink := spdy.NewExecClientSink(s.up, d.set)
-	e.input.sink = upSink
+func (p pair) relayExec(s *session) {
+	e := &execSession{session: s, set: p.set}
 	fromClient := streams.NewReader(s.down, e.input.flush)
 	fromUpstream := streams.NewReader(s.up, e.output.flush)
-	e.output.src = spdy.NewExecClientSource(fromUpstream, s.up, d.set)
-
-	var start func() error
-	if d.kind == wsExec {
-		sink := ws.NewExecServerSink(s.down, d.version)
-		e.input.src, e.output.sink = ws.NewExecServerSource(fromClient, s.down, d.version), sink
-		e.closeCodes = true
-		e.onClose = closeEndsAll
-		if d.version == ws.V4Channel {
-			e.onClose = closeEndsStdin
-		}
-		start = func() error { return sink.Start(d.firstOutput()) }
-	} else {
-		set := d.set
-		switch d.subprotocol {
-		case "v2.channel.k8s.io", "channel.k8s.io":
-			set.Terminal = false // sizes came with v3
-		}
-		src := spdy.NewExecServerSource(fromClient, s.down, set)
-		e.input.src, e.output.sink = src, spdy.NewExecServerSink(s.down, src)
-		e.plainStatus = d.subprotocol != ws.V4
-		whole := make(chan struct{})
-		e.whole = whole
-		closeOnce := sync.OnceFunc(func() { close(whole) })
-		e.opened = func() {
-			if src.Whole() {
-				closeOnce()
-			}
-		}
-	}
-	e.input.broken = upSink.Open()
-	if start != nil {
-		e.output.broken = start()
-	}
+	begin := p.execUp(e, fromUpstream)
+	greet := p.execDown(e, fromClient)
+	e.input.broken = begin()
+	e.output.broken = greet()
 	e.run()
 	fromClient.Close() // not after a panic: a loop may still read
 	fromUpstream.Close()
 }
 
+// execUp gives an exec its codecs towards the API server, and what begins it there.
+func (p pair) execUp(e *execSession, r *streams.Reader) (begin func() error) {
+	if p.up.protocol == webSocket {
+		version := ws.V5Channel
+		if p.up.chosen == ws.V4 {
+			version = ws.V4Channel
+		}
+		e.input.sink, e.output.src = ws.NewExecClientSink(e.up, version), ws.NewExecClientSource(r, e.up, version)
+		e.upClosesLast = true
+		return nothing
+	}
+	sink := spdy.NewExecClientSink(e.up, p.set)
+	e.input.sink, e.output.src = sink, spdy.NewExecClientSource(r, e.up, p.set)
+	return sink.Open
+}
+
+// execDown gives an exec its codecs towards the client, its dialect's rules for
+// the end, and what tells the client that it began.
+func (p pair) execDown(e *execSession, r *streams.Reader) (greet func() error) {
+	if p.kind == wsExec {
+		sink := ws.NewExecServerSink(e.down, p.version)
+		e.input.src, e.output.sink = ws.NewExecServerSource(r, e.down, p.version), sink
+		e.closeCodes = true
+		e.onClose = closeEndsStdin
+		if p.version == ws.V5Channel {
+			e.onClose = closeEndsAll
+		}
+		e.plainStatus = p.version == ws.V1Channel || p.version == ws.V1Base64Channel
+		return func() error { return sink.Start(p.firstOutput()) }
+	}
+	set := p.set
+	switch p.subprotocol {
+	case "v2.channel.k8s.io", ws.V1:
+		set.Terminal = false // sizes came with v3
+	}
+	src := spdy.NewExecServerSource(r, e.down, set)
+	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down, src)
+	e.plainStatus = p.subprotocol != ws.V4 && p.subprotocol != ws.V5
+	whole := make(chan struct{})
+	e.whole = whole
+	closeOnce := sync.OnceFunc(func() { close(whole) })
+	e.opened = func() {
+		if src.Whole() {
+			closeOnce()
+		}
+	}
+	return nothing
+}
+
+func nothing() error { return nil }
+
 // firstOutput is the channel whose empty message tells the client that the
 // session began.
-func (d dialect) firstOutput() streams.Role {
+func (p pair) firstOutput() streams.Role {
 	switch {
-	case d.set.Stdout:
+	case p.set.Stdout:
 		return streams.Stdout
-	case d.set.Stderr:
+	case p.set.Stderr:
 		return streams.Stderr
 	}
 	return streams.Error
 }
 
-func (d dialect) relayPortForward(s *session) {
+// relayPorts carries the connections of a port-forward. Below both SPDY codecs
+// there may be a tunnel; WebSocket channels have ids like SPDY's streams.
+func (p pair) relayPorts(s *session) {
 	var (
-		table       spdy.Table
-		fromClient  direction
-		toClient    direction
-		downWriter  streams.Writer  = s.down
-		downReply   streams.Replier = s.down
-		closer      closer
-		clientBytes io.Reader = s.down
+		table    spdy.Table
+		forward                  = twoWay{session: s}
+		upBytes  io.Reader       = s.up
+		upWriter streams.Writer  = s.up
+		upReply  streams.Replier = s.up
 	)
-	if d.kind == wsTunnel {
-		tunnel := ws.NewTunnel(s.down, s.down, s.down)
-		clientBytes, downWriter, downReply, closer = tunnel, tunnel, ws.TunnelReplier(s.down), tunnel
+	if p.up.protocol == webSocket {
+		tunnel := ws.NewClientTunnel(s.up, s.up, s.up)
+		upBytes, upWriter, upReply = tunnel, tunnel, ws.ClientTunnelReplier(s.up)
+		forward.upCloser = tunnel
 	}
-	downReader := streams.NewReader(clientBytes, fromClient.flush)
-	upReader := streams.NewReader(s.up, toClient.flush)
-	fromClient.src, fromClient.sink = spdy.NewRelaySource(downReader, downReply, spdy.Client, &table), spdy.NewRelaySink(s.up)
-	toClient.src, toClient.sink = spdy.NewRelaySource(upReader, s.up, spdy.Server, &table), spdy.NewRelaySink(downWriter)
-	s.bothWays(&fromClient, &toClient, closer)
+	upReader := streams.NewReader(upBytes, forward.toClient.flush)
+	forward.toClient.src = spdy.NewRelaySource(upReader, upReply, spdy.Server, &table)
+	forward.fromClient.sink = spdy.NewRelaySink(upWriter)
+
+	var downReader *streams.Reader
+	switch p.kind {
+	case wsPorts:
+		downReader = streams.NewReader(s.down, forward.fromClient.flush)
+		sink := ws.NewPortSink(s.down, p.ports, p.version)
+		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.ports), p.version), sink
+		forward.toClient.src = spdy.NewPortsSource(upReader, upReply, &table)
+		forward.fromClient.sink = spdy.NewPortsSink(upWriter, &table)
+		forward.channels = &channels{sink: sink, table: &table}
+		forward.downCloser = forward.channels
+		forward.toClient.broken = sink.Start()
+		forward.fromClient.broken = spdy.OpenPorts(upWriter, &table, p.ports)
+	case wsTunnel:
+		tunnel := ws.NewTunnel(s.down, s.down, s.down)
+		downReader = streams.NewReader(tunnel, forward.fromClient.flush)
+		forward.fromClient.src = spdy.NewRelaySource(downReader, ws.TunnelReplier(s.down), spdy.Client, &table)
+		forward.toClient.sink = spdy.NewRelaySink(tunnel)
+		forward.downCloser = tunnel
+	default:
+		downReader = streams.NewReader(s.down, forward.fromClient.flush)
+		forward.fromClient.src = spdy.NewRelaySource(downReader, s.down, spdy.Client, &table)
+		forward.toClient.sink = spdy.NewRelaySink(s.down)
+	}
+	forward.run()
 	downReader.Close()
 	upReader.Close()
 }
 
-func (d dialect) relayOpaque(s *session) {
+func (p pair) relayOpaque(s *session) {
 	fromClient, toClient := &rawSource{r: s.down}, &rawSource{r: s.up}
-	s.bothWays(
-		&direction{src: fromClient, sink: rawSink{s.up}},
-		&direction{src: toClient, sink: rawSink{s.down}},
-		nil)
+	forward := twoWay{session: s}
+	forward.fromClient.src, forward.fromClient.sink = fromClient, rawSink{s.up}
+	forward.toClient.src, forward.toClient.sink = toClient, rawSink{s.down}
+	forward.run()
 	fromClient.close()
 	toClient.close()
 }

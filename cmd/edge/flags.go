@@ -12,6 +12,7 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 
 	"edge/authn"
+	"edge/bridge"
 )
 
 // options are the flags of edge serve. Names and meanings are those of
@@ -29,6 +30,7 @@ type options struct {
 	minVersion    string
 	disableHTTP2  bool
 	http2Streams  uint32
+	origins       []string
 	readinessPort int
 	shutdownDelay time.Duration
 	logFormat     string
@@ -38,6 +40,7 @@ type options struct {
 type clientOptions struct {
 	kubeconfig         string
 	disableCompression bool
+	streaming          string
 	overrides          clientcmd.ConfigOverrides
 }
 
@@ -55,6 +58,7 @@ func newOptions() *options {
 		http2Streams:  defaultHTTP2Streams,
 		readinessPort: defaultReadinessPort,
 		logFormat:     formatText,
+		client:        clientOptions{streaming: string(bridge.StreamingAuto)},
 		oidc:          authn.Config{UsernameClaim: "sub", SigningAlgs: []string{"RS256"}},
 	}
 }
@@ -91,6 +95,7 @@ func (o *options) addServing(fs *pflag.FlagSet) {
 	fs.StringVar(&o.minVersion, "tls-min-version", o.minVersion, "Minimum TLS version: VersionTLS12 (the default) or VersionTLS13.")
 	fs.BoolVar(&o.disableHTTP2, "disable-http2-serving", o.disableHTTP2, "Serve HTTP/1.1 only.")
 	fs.Uint32Var(&o.http2Streams, "http2-max-streams-per-connection", o.http2Streams, "The most requests that a client may have open at once in one HTTP/2 connection.")
+	fs.StringSliceVar(&o.origins, "allowed-origins", o.origins, "Comma-separated origins of web pages that may open WebSockets, such as https://console.example.com or https://*.example.com, beside pages of edge's own host. Clients that are no browsers send no origin and need none.")
 }
 
 func (o *options) addClient(fs *pflag.FlagSet) {
@@ -108,6 +113,7 @@ func (o *options) addClient(fs *pflag.FlagSet) {
 	fs.BoolVar(&over.ClusterInfo.InsecureSkipTLSVerify, "insecure-skip-tls-verify", false, "Do not verify the API server's certificate. Whoever stands between can then act as anybody.")
 	fs.StringVar(&over.ClusterInfo.TLSServerName, "tls-server-name", "", "The name to expect in the API server's certificate, if not the one in its address.")
 	fs.StringVar(&over.Timeout, "request-timeout", "0", "How long to wait for the API server to begin its answer, such as 1s, 2m, 3h; then the client gets a 504. 0 means no limit (upgrades: 60s).")
+	fs.StringVar(&c.streaming, "upstream-streaming", c.streaming, "What exec, attach and port-forward go over to the API server: spdy; websocket, after a review that the user may create them; or auto, which is spdy, and websocket where the way to an API server of 1.35 or later does not carry SPDY.")
 	fs.BoolVar(&c.disableCompression, "disable-compression", false, "Ask the API server for uncompressed responses.")
 }
 
@@ -133,6 +139,11 @@ func (o *options) validate() error {
 	}
 	if o.http2Streams == 0 {
 		return errors.New("--http2-max-streams-per-connection: must be at least 1")
+	}
+	switch bridge.Streaming(o.client.streaming) {
+	case bridge.StreamingAuto, bridge.StreamingWebSocket, bridge.StreamingSPDY:
+	default:
+		return fmt.Errorf("--upstream-streaming: %q is none of auto, websocket and spdy", o.client.streaming)
 	}
 	if o.shutdownDelay < 0 {
 		return errors.New("--shutdown-delay-duration: must not be negative")

@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/term"
 
 	"edge/authn"
 	"edge/bridge"
+	"edge/impersonate"
 	"edge/ops"
 )
 
@@ -35,10 +37,10 @@ OpenID Connect issuer, and passes it to the API server as that user.
 
 exec, attach, cp and port-forward are accepted over WebSocket, which passes any
 load balancer, and over SPDY; towards the API server they go over SPDY, which
-every cluster speaks.
+every cluster speaks, or over WebSocket: see --upstream-streaming.
 
-edge's own credential needs the right to impersonate users and groups, and no
-other: see deploy/edge.yaml. Names that begin with "system:" are refused.`,
+edge's own credential needs the right to impersonate users and groups and to
+create subjectaccessreviews, and no other: see deploy/edge.yaml. Names that begin with "system:" are refused.`,
 		Example: `  # In a cluster, with the ServiceAccount's credential:
   edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes \
       --oidc-username-claim=email --oidc-groups-claim=groups --oidc-groups-prefix=oidc: \
@@ -75,9 +77,16 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return usageError{err}
 	}
+	reviews, err := authorization.NewForConfig(upstream)
+	if err != nil {
+		return usageError{err}
+	}
 	handler, err := bridge.New(bridge.Config{
 		Upstream:           upstream,
 		Identify:           identify(auth, log),
+		Review:             impersonate.NewReviewer(reviews.SubjectAccessReviews()).Review,
+		Streaming:          bridge.Streaming(o.client.streaming),
+		AllowedOrigins:     o.origins,
 		DisableCompression: o.client.disableCompression,
 		MaxSessions:        maxSessions(),
 		Log:                log,

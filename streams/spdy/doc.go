@@ -13,6 +13,9 @@ in WebSocket messages is the same codec over another reader and writer.
 	exec, attach     ExecClientSink          ExecServerSink
 	port-forward     RelaySink               RelaySink
 
+A port-forward whose client opens nothing itself (WebSocket) is opened by
+OpenPorts, and then PortsSource and PortsSink are the server's leg.
+
 # The wire
 
 A frame is 8 bytes and what their last three count. A data frame names its
@@ -73,6 +76,21 @@ So a source of the server's frames collects the error stream, and yields one
 Status when the stream ends by FIN or RST_STREAM, or else at GOAWAY or at the end
 of the connection. No byte and a FIN is an empty Status, no byte and RST_STREAM a
 Reset, no byte and neither is nothing: what it means depends on the version.
+
+# A port-forward
+
+For each connection the client opens an error stream, half-closes it, and opens a
+data stream. A server is happy with any number in one write, and with data right
+behind. The runtime ends a connection like this:
+
+  - PortForward returned: FIN on the error stream and on the data stream.
+  - It failed: text on the error stream, RST_STREAM with CANCEL for both.
+
+Nobody reads the data stream after its FIN, and moby/spdystream waits for a reader:
+further data blocks the fifth of the connections whose ids share its worker, and
+then the end of the session, too. So PortsSource answers that FIN by RST_STREAM,
+as client-go does. A GOAWAY keeps connections from beginning that were opened just
+before it.
 
 # Half-close and reset
 

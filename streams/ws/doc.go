@@ -8,6 +8,8 @@
 //	             server, towards a client   client, towards a server
 //	exec, in     [ExecServerSource]         [ExecClientSource]
 //	exec, out    [ExecServerSink]           [ExecClientSink]
+//	ports, in    [PortSource]
+//	ports, out   [PortSink]
 //	tunnel       [NewTunnel]                [NewClientTunnel]
 //	             [TunnelReplier]            [ClientTunnelReplier]
 //	keepalive    [AppendPing]               [AppendClientPing]
@@ -144,6 +146,44 @@
 //	out: Close        Close with the code,      the same
 //	                  nothing after it
 //	out: others       dropped                   dropped
+//
+// # Port-forward
+//
+// The query's ports (see [ParsePorts]) name the connections: channel 2n carries
+// connection n's bytes, 2n+1 says why it failed. The container runtime takes no
+// subprotocol, v4.channel.k8s.io and v4.base64.channel.k8s.io, and no other:
+//
+//	server  82 03 00 50 00                       # channel 0 is for port 80
+//	server  82 03 01 50 00                       # and so is channel 1
+//	client  82 06 00 "GET /"
+//	server  82 04 00 "200"
+//	server  82 .. 01 "error forwarding port 80 to pod ..." # it failed
+//	server  88 02 03 e8                          # all connections have ended
+//
+// [PortSource] takes what that server takes:
+//
+//	from the client                    here
+//	text for binary, and the reverse   as if it were the other
+//	message, channel without payload   ignored
+//	error channel, or an unknown one   ignored, also [255, ch]: nothing half-closes
+//	data of a connection that ended    Data; the sink upstream drops it
+//	base64 that is none                breach, 1007; the runtime ignores the
+//	                                   message, of which a part may be out here
+//	fragments, messages over 32 MiB    as on exec
+//
+// Connections have no end on the wire. What [PortSink] cannot say it drops:
+//
+//	in:  Close, TCP's end  ends all; the runtime answers with 1000 at once, and
+//	                       loses what the pod still says
+//	out: HalfClose, Reset  dropped: the runtime says nothing when a connection
+//	                       ends, and after the text when one fails
+//	out: Close             Close with the code. The runtime sends 1000 when the
+//	                       last connection has ended; whoever relays does it
+//	out: others            dropped
+//
+// The Python client closes a local socket when text came on its error channel,
+// and all of them at the Close. It fails on a first message that is not three
+// bytes, on a text message and on one without payload.
 //
 // # Tunnel
 //

@@ -298,7 +298,7 @@ func FuzzPortSource(f *testing.F) {
 		f.Add(b, byte(capturedPorts), false)
 		f.Add(b, byte(1), true)
 	}
-	seed(f, add)
+	seed(f, false, add)
 	for _, c := range portCaptures {
 		b, err := os.ReadFile(filepath.Join("testdata", c.file))
 		if err != nil {
@@ -324,23 +324,23 @@ func FuzzPortSource(f *testing.F) {
 			compare(t, spread(e), h.ports(n), e.err, h)
 			return
 		}
-		got, want, exact := spread(e).stdin, h.ports64(n), e.err == io.EOF && !slices.ContainsFunc(h.messages, func(m heardMessage) bool { return !m.whole })
+		got, want, exact := spread(e).data["ports"], h.ports64(n), e.err == io.EOF && !slices.ContainsFunc(h.messages, func(m heardMessage) bool { return !m.whole })
 		if !strings.HasPrefix(want, got) || exact && got != want {
 			t.Fatalf("got  %.500q, %v\nwant %.500q, %v", got, e.err, want, h.err)
 		}
 	})
 }
 
-// spread says in stdin what came on which connection, byte by byte.
+// spread says what came on which connection, byte by byte.
 func spread(e *events) said {
-	s := said{}
+	s := newSaid()
 	for _, l := range e.lines {
 		var n int
 		var b string
 		switch kind, _, _ := strings.Cut(l, " "); kind {
 		case "data":
 			fmt.Sscanf(l, "data %d %q", &n, &b)
-			s.stdin += each(n, b)
+			s.data["ports"] += each(n, b)
 		case "close":
 			s.closed = l
 		case "answer":
@@ -362,8 +362,8 @@ func each(n int, b string) string {
 func (h *heard) ports(n int) said {
 	s := h.common()
 	for _, m := range h.messages {
-		if len(m.b) > 0 && m.b[0]%2 == 0 && int(m.b[0]/2) < n {
-			s.stdin += each(int(m.b[0]/2), string(m.b[1:]))
+		if len(m.b) > 1 && m.b[0]%2 == 0 && int(m.b[0]/2) < n {
+			s.data["ports"] += each(int(m.b[0]/2), string(m.b[1:]))
 		}
 	}
 	return s

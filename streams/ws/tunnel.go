@@ -10,8 +10,12 @@ import (
 // mean nothing: what comes in is an io.Reader, what goes out a streams.Writer.
 type Tunnel struct {
 	conn io.Reader
+	try  streams.Trier // conn, if it is one
 	rep  streams.Replier
 	out  outbound
+
+	trying bool // the Read at hand is a TryRead
+	again  bool // what it was asked with
 
 	in   inbound
 	err  error // what every further Read returns
@@ -37,7 +41,9 @@ func NewClientTunnel(conn io.Reader, rep streams.Replier, w streams.Writer) *Tun
 }
 
 func newTunnel(conn io.Reader, rep streams.Replier, w streams.Writer, s side) *Tunnel {
-	return &Tunnel{conn: conn, rep: rep, out: outbound{w: w, side: s}, in: inbound{side: s}}
+	t := &Tunnel{conn: conn, rep: rep, out: outbound{w: w, side: s}, in: inbound{side: s}}
+	t.try, _ = conn.(streams.Trier)
+	return t
 }
 
 // Read returns tunnelled bytes, read straight into p. It returns io.EOF after
@@ -57,6 +63,25 @@ func (t *Tunnel) Read(p []byte) (int, error) {
 		t.err = err
 	}
 	return n, err
+}
+
+// TryRead implements streams.Trier, as far as conn does.
+func (t *Tunnel) TryRead(p []byte, again bool) (int, error) {
+	if t.try == nil {
+		return 0, streams.ErrWouldBlock
+	}
+	t.trying, t.again = true, again
+	n, err := t.Read(p)
+	t.trying = false
+	return n, err
+}
+
+// below reads from conn, without waiting if that was asked.
+func (t *Tunnel) below(b []byte) (int, error) {
+	if t.trying {
+		return t.try.TryRead(b, t.again)
+	}
+	return t.conn.Read(b)
 }
 
 // Closed returns the code of the peer's Close (0: it had none), and whether
@@ -94,7 +119,7 @@ func (t *Tunnel) read(p []byte) (int, error) {
 		if t.in.left == 0 {
 			continue
 		}
-		n, err := t.conn.Read(p[:min(uint64(len(p)), t.in.left)])
+		n, err := t.below(p[:min(uint64(len(p)), t.in.left)])
 		t.in.unmask(p[:n])
 		if n > 0 {
 			err = nil // it comes again
@@ -148,7 +173,7 @@ func (t *Tunnel) control() (ok bool, err error) {
 // error, not ok means that conn had nothing to give.
 func (t *Tunnel) fill(n int) (ok bool, err error) {
 	for t.have < n {
-		got, err := t.conn.Read(t.small[t.have:n])
+		got, err := t.below(t.small[t.have:n])
 		t.have += got
 		if got == 0 {
 			return false, err

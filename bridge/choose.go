@@ -1,0 +1,233 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/impersonate"
+)
+
+// Streaming says what edge speaks to the API server on exec, attach and
+// port-forward.
+type Streaming string
+
+const (
+	// StreamingAuto is SPDY, which costs API server and edge least and which every
+	// release knows, and WebSocket where the way to the API server does not carry
+	// SPDY. See Handler.auto.
+	StreamingAuto Streaming = "auto"
+	// StreamingWebSocket is v5 and the tunnel, with a review for create.
+	StreamingWebSocket Streaming = "websocket"
+	// StreamingSPDY is SPDY only.
+	StreamingSPDY Streaming = "spdy"
+)
+
+// An upswitch is an answer to an upgrade: a connection that speaks link, or with
+// conn nil a refusal, whose body its holder closes.
+type upswitch struct {
+	link uplink
+	conn *switched
+	resp *http.Response
+}
+
+func (a upswitch) close() {
+	if a.conn == nil && a.resp != nil {
+		a.resp.Body.Close()
+	}
+}
+
+// connect asks the API server for a client's stream, in what edge speaks to it.
+func (h *Handler) connect(r *http.Request, id impersonate.Identity, d dialect) (upswitch, error) {
+	switch {
+	case d.kind == opaque:
+		if d.target.proxied != "" {
+			if err := h.mayCreate(r.Context(), id, d); err != nil {
+				return upswitch{}, err
+			}
+		}
+		return h.ask(r, id, opaqueUplink(r))
+	case h.streaming == StreamingSPDY:
+		return h.ask(r, id, spdyUplink(d))
+	case h.streaming == StreamingWebSocket:
+		return h.askWebSocket(r, id, d)
+	}
+	return h.auto(r, id, d)
+}
+
+// auto asks in SPDY, and in WebSocket where something on the way refused SPDY. A
+// refusal before the 101 has begun nothing, so to ask once more is safe. What
+// came of it is remembered, and the answer of the API server itself is final.
+//
+// WebSocket is for API servers of 1.35 and later, which ask for create themselves
+// on the GET that it is.
+func (h *Handler) auto(r *http.Request, id impersonate.Identity, d dialect) (upswitch, error) {
+	family := familyOf(d.target)
+	noSPDY := h.learned.noSPDY(family)
+	if noSPDY {
+		a, err := h.askWebSocket(r, id, d)
+		if err != nil || a.conn != nil || isOwnWord(a.resp) {
+			return a, err
+		}
+		a.close()
+	}
+	a, err := h.ask(r, id, spdyUplink(d))
+	switch {
+	case err != nil && !isCut(err):
+		return a, err
+	case a.conn != nil:
+		h.learned.setNoSPDY(family, false)
+		return a, nil
+	case err == nil && isOwnWord(a.resp), noSPDY, r.Context().Err() != nil:
+		return a, err
+	case !h.speaksWebSocket(r.Context()):
+		if err == nil && isUpgradeRequired(a.resp) {
+			a.close()
+			return upswitch{}, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
+				"edge: the way from edge to the API server does not carry SPDY, and edge speaks WebSocket by itself only to API servers of 1.35 and later: "+
+					"connect edge to the API server directly, or set --upstream-streaming=websocket")
+		}
+		return a, err
+	}
+	b, wsErr := h.askWebSocket(r, id, d)
+	if wsErr == nil && (b.conn != nil || isOwnWord(b.resp)) {
+		a.close()
+		if b.conn != nil {
+			h.learned.setNoSPDY(family, true)
+			h.log.Warn("the way to the API server carries no SPDY: using WebSocket", "verb", d.target.verb, "for", remember)
+		}
+		return b, nil
+	}
+	b.close()
+	if denied := apierrors.APIStatus(nil); errors.As(wsErr, &denied) {
+		a.close()
+		return upswitch{}, wsErr
+	}
+	return a, err
+}
+
+// askWebSocket asks in WebSocket, after a review: as the GET that it is, an API
+// server before 1.35, or a later one with a gate off, would ask for get only.
+func (h *Handler) askWebSocket(r *http.Request, id impersonate.Identity, d dialect) (upswitch, error) {
+	if err := h.mayCreate(r.Context(), id, d); err != nil {
+		return upswitch{}, err
+	}
+	a, err := h.ask(r, id, webSocketUplink(d))
+	if err != nil || a.conn != nil || !isSubprotocolRefusal(a.resp) || h.streaming != StreamingWebSocket {
+		return a, err
+	}
+	a.close()
+	return upswitch{}, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
+		fmt.Sprintf("edge: the API server does not speak %s, and edge was told to speak nothing but WebSocket to it: "+
+			"set --upstream-streaming=auto or spdy", strings.Join(webSocketUplink(d).offers, " or ")))
+}
+
+func (h *Handler) mayCreate(ctx context.Context, id impersonate.Identity, d dialect) error {
+	return h.review(ctx, id, d.target.attributes("create"))
+}
+
+// ask sends one upgrade and checks the answer.
+func (h *Handler) ask(r *http.Request, id impersonate.Identity, link uplink) (upswitch, error) {
+	header := r.Header.Clone()
+	if err := outbound(header, r.RemoteAddr, id); err != nil {
+		return upswitch{}, err
+	}
+	link.ask(header)
+	conn, resp, err := h.up.switchProtocols(r.Context(), &http.Request{
+		Method: link.method, URL: h.up.url(r.URL), Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	})
+	if err != nil {
+		return upswitch{}, &unansweredError{err}
+	}
+	if conn == nil {
+		return upswitch{resp: resp}, nil
+	}
+	if err := link.check(resp.Header); err != nil {
+		conn.Close()
+		return upswitch{}, err
+	}
+	return upswitch{link: link, conn: conn, resp: resp}, nil
+}
+
+// unansweredError is an upgrade that got no answer.
+type unansweredError struct{ err error }
+
+func (e *unansweredError) Error() string { return e.err.Error() }
+func (e *unansweredError) Unwrap() error { return e.err }
+
+// isCut tells whether a connection was made and ended without an answer, as some
+// load balancers refuse what they do not know.
+func isCut(err error) bool {
+	var unanswered *unansweredError
+	return errors.As(err, &unanswered) &&
+		(errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET))
+}
+
+// isOwnWord tells the API server's own refusal, a Status, from that of something
+// on the way. It knows one Status that is not: what the API server says to an
+// upgrade that was taken off.
+func isOwnWord(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusTooManyRequests:
+		return true
+	}
+	body := peekBody(resp)
+	if bytes.HasPrefix(body, []byte("k8s\x00")) { // a Status in protobuf
+		return true
+	}
+	var s metav1.Status
+	return json.Unmarshal(body, &s) == nil && s.Kind == "Status" && s.Message != upgradeRequired
+}
+
+// isUpgradeRequired knows the API server's 400 to a stream request without an
+// Upgrade, and the kubelet's, where "Connection: Upgrade" was left.
+func isUpgradeRequired(resp *http.Response) bool {
+	if resp.StatusCode != http.StatusBadRequest {
+		return false
+	}
+	body := peekBody(resp)
+	var s metav1.Status
+	if json.Unmarshal(body, &s) != nil {
+		s.Message = strings.TrimSpace(string(body))
+	}
+	return s.Message == upgradeRequired || strings.HasPrefix(s.Message, missingUpgrade)
+}
+
+// isSubprotocolRefusal knows what wsstream answers to subprotocols that are none
+// of its own: a bare 403.
+func isSubprotocolRefusal(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusForbidden && len(peekBody(resp)) == 0
+}
+
+// maxExplained is how many bytes of a refusal are looked at.
+const maxExplained = 4 << 10
+
+// peekBody reads the beginning of a body, and puts it back.
+func peekBody(resp *http.Response) []byte {
+	begin, err := io.ReadAll(io.LimitReader(resp.Body, maxExplained))
+	rest := resp.Body
+	body := io.MultiReader(bytes.NewReader(begin), rest)
+	if err != nil {
+		body = io.MultiReader(bytes.NewReader(begin), failing{err})
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, rest}
+	return begin
+}
+
+// failing is what is left of a body that broke.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -1,0 +1,303 @@
+package bridge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"edge/bridge"
+	"edge/impersonate"
+)
+
+// speaking makes edge speak in one way to the API server.
+func speaking(s bridge.Streaming) func(*bridge.Config) {
+	return func(cfg *bridge.Config) { cfg.Streaming = s }
+}
+
+// reviews is a Review that notes what it was asked.
+type reviews struct {
+	mu    sync.Mutex
+	asked []string
+	deny  error
+}
+
+func (v *reviews) review(_ context.Context, id impersonate.Identity, a authorizationv1.ResourceAttributes) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.asked = append(v.asked, fmt.Sprintf("%s: %s %s/%s %s/%s", id.Name, a.Verb, a.Resource, a.Subresource, a.Namespace, a.Name))
+	return v.deny
+}
+
+// take returns what was asked since the last take.
+func (v *reviews) take() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	asked := strings.Join(v.asked, "; ")
+	v.asked = nil
+	return asked
+}
+
+func (v *reviews) use(cfg *bridge.Config) { cfg.Review = v.review }
+
+// forbidden is how a review denies.
+var forbidden = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web", errors.New("says the review"))
+
+// carriers stand between edge and the API server.
+var carriers = map[string]func(http.Handler) http.Handler{
+	"everything": func(api http.Handler) http.Handler { return api },
+	"takes SPDY off": withoutSPDY(func(w http.ResponseWriter, r *http.Request, api http.Handler) {
+		r.Header.Del("Upgrade")
+		r.Header.Del("Connection")
+		api.ServeHTTP(w, r)
+	}),
+	"takes half off": withoutSPDY(func(w http.ResponseWriter, r *http.Request, api http.Handler) {
+		r.Header.Del("Upgrade")
+		api.ServeHTTP(w, r)
+	}),
+	"refuses SPDY": withoutSPDY(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.WriteHeader(http.StatusForbidden) // as Envoy does
+	}),
+	"answers a page": withoutSPDY(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		io.WriteString(w, "<html>hello")
+	}),
+	"cuts SPDY": withoutSPDY(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			conn.Close()
+		}
+	}),
+}
+
+func withoutSPDY(instead func(http.ResponseWriter, *http.Request, http.Handler)) func(http.Handler) http.Handler {
+	return func(api http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.Header.Get("Upgrade"), "SPDY/") {
+				instead(w, r, api)
+				return
+			}
+			api.ServeHTTP(w, r)
+		})
+	}
+}
+
+// exit7 is a process with a well-known end.
+func exit7(p *process) error {
+	fmt.Fprint(p.out, "out")
+	return exitError(7)
+}
+
+// TestUpstreamStreaming: what edge speaks to which API server, and what it asks
+// before it does; a second session costs no attempt that the first one showed to
+// be vain.
+func TestUpstreamStreaming(t *testing.T) {
+	const (
+		spdyV4    = `upstream="SPDY/3.1 v4.channel.k8s.io"`
+		v5        = `upstream="websocket v5.channel.k8s.io"`
+		v4        = `upstream="websocket v4.channel.k8s.io"`
+		mayCreate = "jane: create pods/exec default/web"
+	)
+	for name, test := range map[string]struct {
+		streaming bridge.Streaming
+		old       bool
+		release   string
+		carrier   string
+		stdin     string // "": none
+		upstream  string // in the log; "": refused
+		review    string
+		refusal   string
+		first     int // requests for the stream that the first session costs
+	}{
+		"auto, as ever":              {carrier: "everything", release: "v1.36.3", stdin: "x", upstream: spdyV4, first: 1},
+		"auto, old":                  {carrier: "everything", old: true, stdin: "x", upstream: spdyV4, first: 1},
+		"auto, SPDY off":             {carrier: "takes SPDY off", release: "v1.35.0", stdin: "x", upstream: v5, review: mayCreate, first: 2},
+		"auto, half off":             {carrier: "takes half off", release: "v1.36.3", stdin: "x", upstream: v5, review: mayCreate, first: 2},
+		"auto, half off below 1.35":  {carrier: "takes half off", release: "v1.30.0", refusal: "--upstream-streaming=websocket", first: 1},
+		"auto, SPDY refused":         {carrier: "refuses SPDY", release: "v1.36.0-eks-3", stdin: "x", upstream: v5, review: mayCreate, first: 2},
+		"auto, SPDY answered":        {carrier: "answers a page", release: "v1.36.3+k3s1", stdin: "x", upstream: v5, review: mayCreate, first: 2},
+		"auto, SPDY cut":             {carrier: "cuts SPDY", release: "v1.40.0", upstream: v5, review: mayCreate, first: 2},
+		"auto, SPDY off below 1.35":  {carrier: "takes SPDY off", release: "v1.34.9", refusal: "--upstream-streaming=websocket", first: 1},
+		"auto, SPDY off, no release": {carrier: "takes SPDY off", refusal: "--upstream-streaming=websocket", first: 1},
+		"spdy":                       {streaming: bridge.StreamingSPDY, carrier: "everything", release: "v1.36.3", stdin: "x", upstream: spdyV4, first: 1},
+		"spdy, SPDY off":             {streaming: bridge.StreamingSPDY, carrier: "takes SPDY off", release: "v1.36.3", refusal: "Upgrade request required", first: 1},
+		"websocket":                  {streaming: bridge.StreamingWebSocket, carrier: "everything", stdin: "x", upstream: v5, review: mayCreate, first: 1},
+		"websocket, no SPDY":         {streaming: bridge.StreamingWebSocket, carrier: "refuses SPDY", stdin: "x", upstream: v5, review: mayCreate, first: 1},
+		"websocket, no stdin":        {streaming: bridge.StreamingWebSocket, carrier: "everything", upstream: v5, review: mayCreate, first: 1},
+		"websocket, old, no stdin":   {streaming: bridge.StreamingWebSocket, carrier: "everything", old: true, upstream: v4, review: mayCreate, first: 1},
+		"websocket, old, with stdin": {streaming: bridge.StreamingWebSocket, carrier: "everything", old: true, stdin: "x", review: mayCreate, refusal: "--upstream-streaming=auto", first: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := (&apiServer{run: exit7, old: test.old, release: test.release}).start(t)
+			var count requestCounter
+			v := &reviews{}
+			w := newWorld(t, count.streams(carriers[test.carrier](api)), speaking(test.streaming), v.use)
+			for session := 1; session <= 2; session++ {
+				cmd := command{}
+				if test.stdin != "" {
+					cmd.stdin = strings.NewReader(test.stdin)
+				}
+				got := execClients[0].do(t, w.edge, cmd)
+				want := test.first
+				if session == 2 && test.upstream != "" {
+					want = 1
+				}
+				if n := count.take(); n != want {
+					t.Errorf("session %d: %d requests upstream, not %d", session, n, want)
+				}
+				if asked := v.take(); asked != test.review {
+					t.Errorf("session %d: reviewed %q", session, asked)
+				}
+				if test.upstream == "" {
+					if got.err == nil || !strings.Contains(got.err.Error(), test.refusal) {
+						t.Errorf("session %d: ended with %v, not with %q", session, got.err, test.refusal)
+					}
+					continue
+				}
+				if got.stdout != "out" || got.err == nil || !strings.Contains(got.err.Error(), "7") {
+					t.Errorf("session %d: %+v", session, got)
+				}
+				if line := w.ended(session); !strings.Contains(line, test.upstream) {
+					t.Errorf("session %d: %s", session, line)
+				}
+			}
+		})
+	}
+}
+
+// requestCounter counts requests for streams.
+type requestCounter struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (c *requestCounter) streams(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/pods/") {
+			c.mu.Lock()
+			c.n++
+			c.mu.Unlock()
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (c *requestCounter) take() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.n
+	c.n = 0
+	return n
+}
+
+// TestAutoForgets: once SPDY works again and WebSocket does not, edge finds out
+// by itself, and no request is lost.
+func TestAutoForgets(t *testing.T) {
+	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
+	var carriesSPDY atomic.Bool
+	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		isSPDY := strings.HasPrefix(r.Header.Get("Upgrade"), "SPDY/")
+		if strings.Contains(r.URL.Path, "/pods/") && isSPDY != carriesSPDY.Load() {
+			http.Error(w, "not carried", http.StatusBadGateway)
+			return
+		}
+		api.ServeHTTP(w, r)
+	}))
+	session := 0
+	for _, carried := range []string{"websocket", "websocket", "SPDY", "SPDY", "websocket"} {
+		carriesSPDY.Store(carried == "SPDY")
+		session++
+		got := execClients[0].do(t, w.edge, command{})
+		if got.stdout != "out" || got.err == nil || !strings.Contains(got.err.Error(), "7") {
+			t.Errorf("session %d over %s: %+v", session, carried, got)
+		}
+		if line := w.ended(session); !strings.Contains(line, `upstream="`+carried) {
+			t.Errorf("session %d over %s: %s", session, carried, line)
+		}
+	}
+}
+
+// TestOwnWordIsFinal: what the API server itself refuses is not asked again, and
+// arrives as it is.
+func TestOwnWordIsFinal(t *testing.T) {
+	for name, answer := range map[string]struct {
+		code int
+		body string
+	}{
+		"forbidden": {403, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no","reason":"Forbidden","code":403}`},
+		"not found": {404, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no pod","reason":"NotFound","code":404}`},
+		"too many":  {429, "slow down"},
+		"who":       {401, "who are you"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var count requestCounter
+			v := &reviews{}
+			api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, answer.code, answer.body) }}
+			w := newWorld(t, count.streams(api.start(t)), v.use)
+			c := dialRaw(t, w.edge)
+			c.ask("", askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io")...)
+			resp := c.answer()
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != answer.code || string(body) != answer.body {
+				t.Errorf("%s: %s", resp.Status, body)
+			}
+			if n, asked := count.take(), v.take(); n != 1 || asked != "" {
+				t.Errorf("%d requests upstream, reviewed %q", n, asked)
+			}
+		})
+	}
+}
+
+// TestVerbDrift is the row of the attack corpus: a stream goes upstream as a
+// POST, for which the API server asks create, or after a review that said so.
+func TestVerbDrift(t *testing.T) {
+	for name, ask := range upgrades {
+		if name == "opaque" {
+			continue
+		}
+		for _, streaming := range []bridge.Streaming{bridge.StreamingAuto, bridge.StreamingSPDY, bridge.StreamingWebSocket} {
+			for _, carrier := range []string{"everything", "takes SPDY off"} {
+				t.Run(fmt.Sprint(name, ", ", streaming, ", ", carrier), func(t *testing.T) {
+					var mu sync.Mutex
+					var drifted []string
+					api := (&apiServer{run: exit7, forward: ports, release: "v1.36.0"}).start(t)
+					watch := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if strings.Contains(r.URL.Path, "/pods/") && r.Method != http.MethodPost {
+							mu.Lock()
+							drifted = append(drifted, r.Method+" "+r.Header.Get("Upgrade"))
+							mu.Unlock()
+						}
+						carriers[carrier](api).ServeHTTP(w, r)
+					})
+					v := &reviews{deny: forbidden}
+					w := newWorld(t, watch, speaking(streaming), v.use)
+					c := dialRaw(t, w.edge)
+					c.ask("", ask...)
+					resp := c.answer()
+					needsReview := streaming == bridge.StreamingWebSocket || streaming == bridge.StreamingAuto && carrier != "everything"
+					if asked := v.take() != ""; asked != needsReview {
+						t.Errorf("reviewed: %v", asked)
+					}
+					if denied := resp.StatusCode == http.StatusForbidden; denied != needsReview {
+						t.Errorf("the answer is %s", resp.Status)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if len(drifted) > 0 {
+						t.Errorf("upstream saw %v", drifted)
+					}
+					c.Close()
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package bridge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// ending is what becomes of a session, by the process or the client in it.
+type ending struct {
+	name   string
+	client func(ctx context.Context, t *testing.T, w *world, c execClient)
+}
+
+// endings are the outcomes of TestNothingIsLeft. The processes are endingProcess.
+var endings = []ending{
+	{"success", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
+		c.doUntil(ctx, w.edge, command{verb: "exec", stdin: strings.NewReader("success")})
+	}},
+	{"failure", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
+		c.doUntil(ctx, w.edge, command{stdin: strings.NewReader("failure")})
+	}},
+	{"unread stdin", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
+		c.doUntil(ctx, w.edge, command{stdin: strings.NewReader("failure" + noise(256<<10))})
+	}},
+	{"client gone", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		r, pw := io.Pipe()
+		defer pw.Close()
+		c.doUntil(ctx, w.edge, command{stdin: r})
+	}},
+	{"client cut", func(_ context.Context, t *testing.T, w *world, _ execClient) {
+		conn := w.rawWebSocket(t, execPath, "v5.channel.k8s.io")
+		tcpOf(conn.Conn).SetLinger(0)
+		tcpOf(conn.Conn).Close()
+	}},
+	{"breach", func(_ context.Context, t *testing.T, w *world, _ execClient) {
+		conn := w.rawWebSocket(t, execPath, "v4.channel.k8s.io")
+		io.WriteString(conn.Conn, "\xff\xff\xff\xff")
+		readFrames(conn, false)
+		conn.Close()
+	}},
+	{"refused", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
+		c.doUntil(ctx, w.edge, command{verb: "nonsense"})
+	}},
+	{"ports", func(ctx context.Context, _ *testing.T, w *world, _ execClient) {
+		c, err := dialChannels(ctx, w.edge, "portforward", "ports=80&ports=81", "v4.channel.k8s.io")
+		if err != nil {
+			return
+		}
+		c.send(0, []byte("hello"))
+		for err == nil {
+			_, _, err = c.receive()
+		}
+		c.Close()
+	}},
+	{"tunnel", func(_ context.Context, t *testing.T, w *world, _ execClient) {
+		for _, dialer := range forwardDialers(t, w.edge) {
+			conn, _, err := dialer.Dial("portforward.k8s.io")
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if f, err := forward(conn, 80, 0); err == nil {
+				io.WriteString(f.data, "hello")
+			}
+			conn.Close()
+		}
+	}},
+}
+
+// endingProcess ends as its first word says.
+func endingProcess(p *process) error {
+	b := make([]byte, len("success"))
+	if _, err := io.ReadFull(p.in, b); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s it is", b)
+	if string(b) == "failure" {
+		return exitError(7)
+	}
+	return nil
+}
+
+// TestNothingIsLeft: after a thousand sessions of mixed outcome, on every dialect
+// pair, no goroutine of edge's and no descriptor is left.
+func TestNothingIsLeft(t *testing.T) {
+	const sessions, atOnce = 1000, 16
+	api := (&apiServer{run: endingProcess, forward: channelPorts}).start(t)
+	var worlds []*world
+	for _, streaming := range upstreams {
+		worlds = append(worlds, newWorld(t, api, speaking(streaming)))
+	}
+	run := func(from, to int) {
+		var all sync.WaitGroup
+		slots := make(chan struct{}, atOnce)
+		for i := from; i < to; i++ {
+			slots <- struct{}{}
+			all.Go(func() {
+				defer func() { <-slots }()
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				client := execClients[i%len(execClients)]
+				endings[i/2%len(endings)].client(ctx, t, worlds[i%2], client)
+			})
+		}
+		all.Wait()
+		for _, w := range worlds {
+			w.eventually("the end of all sessions", func() bool { return w.handler.Running() == 0 })
+		}
+	}
+	run(0, 100) // what is made once
+	settle(t, worlds)
+	before := descriptors(t)
+	run(0, sessions)
+	settle(t, worlds)
+	worlds[0].eventually("no goroutine of a session", func() bool { return sessionGoroutines() == "" })
+	var after int
+	worlds[0].eventually("no descriptor", func() bool {
+		after = descriptors(t)
+		return after <= before
+	})
+	t.Logf("%d descriptors before, %d after", before, after)
+}
+
+// settle waits for the runtime's and the clients' own ends.
+func settle(t *testing.T, worlds []*world) {
+	t.Helper()
+	time.Sleep(runtimePatience)
+	for _, w := range worlds {
+		w.handler.Close()
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir(filepath.Join("/proc", "self", "fd"))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+// ours is a stack frame of edge's relay.
+var ours = regexp.MustCompile(`edge/bridge\.\(\*(session|execSession|twoWay|leg|direction|Handler)\)`)
+
+// sessionGoroutines are the stacks of goroutines that belong to a session.
+func sessionGoroutines() string {
+	buf := make([]byte, 4<<20)
+	var left []string
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if ours.MatchString(stack) {
+			left = append(left, stack)
+		}
+	}
+	return strings.Join(left, "\n\n")
+}

@@ -1,0 +1,111 @@
+package bridge
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"edge/streams"
+)
+
+// twoWay relays a port-forward or an opaque upgrade, where the two directions
+// are alike and no Status says how it ended.
+type twoWay struct {
+	*session
+	fromClient, toClient direction
+
+	// A closer is nil where the leg's protocol has no Close of its own.
+	downCloser, upCloser closer
+	// channels is not nil where the client's dialect numbers its connections.
+	channels *channels
+}
+
+// A closer is a protocol that has a Close. Closed is called when nobody reads
+// from the peer any more.
+type closer interface {
+	Closed() (code int, ok bool)
+	WriteClose(code int) error
+}
+
+// run returns when both directions have ended.
+//
+// The first source to end takes the session with it: its loop flushes, says
+// goodbye to the other leg and half-closes it, and the other source has at most
+// linger to end as well. So nothing that was said before the end is lost.
+func (t *twoWay) run() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer t.contain()
+		t.runFromClient()
+	}()
+	t.runToClient()
+	<-done
+}
+
+func (t *twoWay) runFromClient() {
+	see := always
+	if t.channels != nil {
+		see = t.channels.fromClient
+	}
+	err := clientError(t.fromClient.run(see))
+	if t.downCloser != nil && err == errClientGone {
+		if code, ok := t.downCloser.Closed(); ok {
+			err = &closedError{uint32(code)}
+		}
+	}
+	t.ended(err)
+	if breach := (*breachError)(nil); errors.As(err, &breach) {
+		t.up.shut() // the other loop says goodbye
+		t.awaitClose()
+		return
+	}
+	t.lingerOn(t.up.conn, t.down.conn)
+	t.up.conn.SetWriteDeadline(time.Now().Add(t.linger)) // what the client said last
+	t.fromClient.flush()
+	if t.fromClient.broken == nil && t.upCloser != nil {
+		t.upCloser.WriteClose(streams.CloseNormal)
+	}
+	t.fromClient.finish(t.up)
+}
+
+func (t *twoWay) runToClient() {
+	see := always
+	if t.channels != nil {
+		see = t.channels.toClient
+	}
+	err := t.toClient.run(see)
+	if err != errCompleted {
+		err = upstreamError(err)
+	}
+	t.ended(err)
+	t.toClient.flush()
+	if t.toClient.broken == nil && t.downCloser != nil {
+		t.downCloser.WriteClose(t.closeCode())
+	}
+	t.toClient.finish(t.down)
+	t.lingerOn(t.down.conn, t.up.conn)
+}
+
+// closeCode is that of the Close which ends the session.
+func (s *session) closeCode() int {
+	var closed *closedError
+	var breach *breachError
+	switch cause := s.cause(); {
+	case cause == errCompleted:
+		return streams.CloseNormal
+	case errors.As(cause, &closed):
+		return int(closed.code)
+	case errors.As(cause, &breach):
+		return int(breach.closeCode())
+	}
+	return streams.CloseGoingAway
+}
+
+// lingerOn bounds what is left of a session after one source ended: the other
+// side's last words, and their way to the side that ended.
+func (s *session) lingerOn(from, to net.Conn) {
+	deadline := time.Now().Add(s.linger)
+	from.SetReadDeadline(deadline)
+	to.SetWriteDeadline(deadline)
+}
