@@ -23,7 +23,7 @@ func TestForwardDialects(t *testing.T) {
 			if sc.skip != nil && sc.skip(p.d) != "" {
 				continue
 			}
-			t.Run(sc.name, func(t *testing.T) { p.compare(t, sc) })
+			t.Run(sc.name, func(t *testing.T) { p.compare(t, "port-forward", sc) })
 		}
 	})
 }

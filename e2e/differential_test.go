@@ -150,7 +150,7 @@ var slots = make(chan struct{}, 6)
 const mostScenario = 90 * time.Second
 
 // compare runs a scenario on both ways and compares.
-func (p pair) compare(t *testing.T, sc scenario) {
+func (p pair) compare(t *testing.T, verb string, sc scenario) {
 	t.Helper()
 	slots <- struct{}{}
 	defer func() { <-slots }()
@@ -159,7 +159,7 @@ func (p pair) compare(t *testing.T, sc scenario) {
 		defer func() { <-heavy }()
 	}
 	start := time.Now()
-	own := p.own(t, sc)
+	own := p.own(t, verb, sc)
 	middle := time.Now()
 	got, err := p.throughEdge(t, sc)
 	t.Logf("the API server itself %.2f s, through edge %.2f s", middle.Sub(start).Seconds(), time.Since(middle).Seconds())
@@ -171,12 +171,12 @@ func (p pair) compare(t *testing.T, sc scenario) {
 }
 
 // own is what the pair's client observes at the API server itself.
-func (p pair) own(t *testing.T, sc scenario) rawclient.Observation {
+func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation {
 	t.Helper()
 	d := spokenBy(p.site.cluster.Kind, p.d)
 	kind := string(p.site.cluster.Kind)
 	to, other := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
-	o, err := oracle.observe(kind+" "+d.Name+" "+sc.name, func() (rawclient.Observation, error) {
+	o, err := oracle.observe(strings.Join([]string{verb, kind, d.Name, sc.name}, " "), func() (rawclient.Observation, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), mostScenario) // the next pair wants it, too
 		defer cancel()
 		return sc.run(ctx, attempt{d: d, site: p.site, to: to, other: other, name: slug(kind + " " + d.Name + " " + sc.name)})

@@ -9,16 +9,25 @@ import sys
 import threading
 
 from kubernetes import client, config
+from kubernetes.client.rest import ApiException
 from kubernetes.stream import portforward
 
 namespace, pod, port, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 config.load_kube_config()
-api = client.CoreV1Api()
+
+
+def forward(port):
+    # This client changes the API object while it connects, so each session has its own.
+    api = client.CoreV1Api(client.ApiClient())
+    try:
+        return portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
+    except ApiException as e:
+        print("refused the session:", e.reason)
+        os._exit(91)
 
 
 def echo():
-    session = portforward(api.connect_get_namespaced_pod_portforward, namespace, pod, ports=str(port))
-    end = session.socket(port)
+    end = forward(port).socket(port)
     end.settimeout(60)
     sent = os.urandom(size)
     threading.Thread(target=end.sendall, args=(sent,), daemon=True).start()
@@ -46,7 +55,7 @@ for thread in threads:
     thread.join()
 print(*results, sep="\n")
 
-refused = portforward(api.connect_get_namespaced_pod_portforward, namespace, pod, ports="9999")
+refused = forward(9999)
 end = refused.socket(9999)
 end.settimeout(60)
 end.recv(1)

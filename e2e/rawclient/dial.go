@@ -82,7 +82,9 @@ func DialWebSocket(ctx context.Context, to testbed.Access, uri string, offer ...
 			return dialTLS(ctx, to)
 		},
 	}
-	c, resp, err := dialer.DialContext(ctx, "wss"+strings.TrimPrefix(to.Server, "https")+uri, header(to))
+	h := header(to)
+	h.Set("Origin", to.Server) // as a page of the server's own; a watch is refused without one
+	c, resp, err := dialer.DialContext(ctx, "wss"+strings.TrimPrefix(to.Server, "https")+uri, h)
 	if err == websocket.ErrBadHandshake {
 		return nil, nil, readRefusal(resp)
 	} else if err != nil {

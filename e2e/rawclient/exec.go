@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,6 +25,10 @@ type Exec struct {
 	Command   []string
 	Stdin     bool
 	TTY       bool
+
+	// StallAfter is after how many bytes of stdout the client stops reading once, for the time Stall; 0: never.
+	StallAfter int64
+	Stall      time.Duration
 
 	// Do is what the client does while it reads; nil: nothing. Its error is Exec's.
 	Do func(*Session) error
@@ -59,14 +65,14 @@ func (d Dialect) Exec(ctx context.Context, to testbed.Access, e Exec) (Observati
 	s := &Session{d: d, gaveUp: ctx.Done(), out: [2]*recorder{newRecorder(), newRecorder()}}
 	o := Observation{Start: -1, Close: abnormal}
 	var err error
-	if s.w, o.Subprotocol, err = d.dial(ctx, to, e.uri()); err != nil {
+	if s.w, o.Subprotocol, err = d.dial(ctx, to, e.URI()); err != nil {
 		return refusal(err)
 	}
 	defer context.AfterFunc(ctx, func() { s.w.conn().Close() })()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.read(&o)
+		s.read(e, &o)
 	}()
 	if f, ok := s.w.(*frames); ok {
 		err = f.openExec(e, d.Resize)
@@ -113,7 +119,8 @@ func (d Dialect) dial(ctx context.Context, to testbed.Access, uri string) (wire,
 	return w, c.Subprotocol(), err
 }
 
-func (e Exec) uri() string {
+// URI is what is asked for.
+func (e Exec) URI() string {
 	query := url.Values{"command": e.Command, "stdout": {"true"}}
 	query.Set("stdin", strconv.FormatBool(e.Stdin))
 	query.Set("stderr", strconv.FormatBool(!e.TTY))
@@ -154,8 +161,10 @@ func (w *frames) openExec(e Exec, canResize bool) error {
 }
 
 // read reads the session to its end.
-func (s *Session) read(o *Observation) {
+func (s *Session) read(e Exec, o *Observation) {
 	first := true
+	var seen int64
+	stall := sync.OnceFunc(func() { time.Sleep(e.Stall) })
 	o.Close = s.w.read(func(stream int, p []byte, kind eventKind) {
 		if first && len(p) == 0 && kind == isData {
 			o.Start = stream
@@ -166,6 +175,9 @@ func (s *Session) read(o *Observation) {
 		case stream == stdout || stream == stderr:
 			o.Late = o.Late || s.outcome.Len() > 0 && len(p) > 0
 			s.out[stream-stdout].Write(p)
+			if seen += int64(len(p)); e.StallAfter > 0 && seen >= e.StallAfter {
+				stall()
+			}
 		case stream == outcome:
 			s.outcome.Write(p)
 		default:

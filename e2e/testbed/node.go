@@ -39,12 +39,16 @@ func (c *Cluster) prepareNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.subnet, err = freeSubnet(); err != nil {
+		return err
+	}
 	_, gates := c.Kind.gates()
 	values := map[string]any{
 		"Dir":    c.dir,
 		"Bin":    c.tb.Bin,
 		"Cgroup": cgroupName(c.tb.id) + fmt.Sprintf("/%d", c.number),
 		"Bridge": bridgeName(c.tb.id, c.number),
+		"Subnet": c.subnet.String(),
 		"Pause":  pauseImage,
 		"Port":   port,
 		"CA":     c.CAFile,
