@@ -47,6 +47,30 @@ var flattened = &difference{"translator's 500", true, func(own, edge rawclient.O
 	return edge, nil
 }}
 
+// unkept: over WebSocket the API server has answered edge with 101, too, when it learns of the refusal.
+var unkept = &difference{"translator's 500, upstream", false, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
+	if !strings.HasPrefix(own.Refusal, "404") || edge.Refusal != "" {
+		return own, errors.New("edge keeps the code")
+	}
+	if edge.OK() || edge.Status != nil && edge.Status.Code != 500 {
+		return own, errors.New("not the translator's 500")
+	}
+	return edge, nil
+}}
+
+// refusedByNode claims what becomes of a kubelet's refusal.
+func refusedByNode(p pair) *difference {
+	own := p.site.cluster.Kind == testbed.New && p.d.Name == "websocket v5"
+	edge := p.site.cluster.Kind == testbed.New && p.upstream == overWebSocket
+	switch {
+	case own && !edge:
+		return flattened
+	case edge && !own:
+		return unkept
+	}
+	return nil
+}
+
 // reworded: the API server's translator writes the outcome's message anew, edge passes the container runtime's on. Everything
 // but the words must be the same.
 var reworded = &difference{"translator's words", false, func(own, edge rawclient.Observation) (rawclient.Observation, error) {

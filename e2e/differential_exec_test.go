@@ -3,18 +3,11 @@ package e2e
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"os"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"edge/e2e/rawclient"
 	"edge/e2e/testbed"
@@ -45,12 +38,7 @@ var execScenarios = []scenario{
 	{name: "command not found", run: command("/no/such/command"), differs: translated, check: wantFailure},
 	{name: "container not found", run: noContainer, check: wantRefusal},
 	{name: "forbidden", run: forbid, differs: verbOfWebSocket, check: wantRefusal},
-	{name: "unknown to its node", run: lostPod, check: wantUnknown, differs: func(p pair) *difference {
-		if p.site.cluster.Kind == testbed.New && p.d.Name == "websocket v5" && p.upstream == overSPDY {
-			return flattened
-		}
-		return nil
-	}},
+	{name: "unknown to its node", run: lostPod, differs: refusedByNode, check: wantUnknown},
 	{name: "client gone", stdin: true, run: clientGone, check: wantAfter},
 	{name: "killed by a signal", run: shell("kill -9 $$"), differs: translated, check: wantFailure},
 }
@@ -131,43 +119,6 @@ func sends(title string, size func(rawclient.Dialect) int) scenario {
 			return nil
 		},
 	}
-}
-
-// patternChunk is how much of the pattern is written at once, as client-go does.
-const patternChunk = 32 << 10
-
-// noise is what the pattern is made of; each chunk begins with its own number.
-var noise = sync.OnceValue(func() []byte {
-	b := make([]byte, patternChunk)
-	rand.NewChaCha8([32]byte{}).Read(b)
-	return b
-})
-
-// copyPattern writes n bytes that do not repeat.
-func copyPattern(w io.Writer, n int) error {
-	chunk := append([]byte(nil), noise()...)
-	for i := uint64(0); n > 0; i++ {
-		binary.LittleEndian.PutUint64(chunk, i)
-		part := chunk[:min(n, len(chunk))]
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
-		n -= len(part)
-	}
-	return nil
-}
-
-var patternHashes sync.Map // by length
-
-func patternHash(n int) string {
-	if sum, ok := patternHashes.Load(n); ok {
-		return sum.(string)
-	}
-	h := sha256.New()
-	copyPattern(h, n)
-	sum := hex.EncodeToString(h.Sum(nil))
-	patternHashes.Store(n, sum)
-	return sum
 }
 
 func noHalfClose(d rawclient.Dialect) string {
@@ -282,146 +233,4 @@ func wantUnknown(d rawclient.Dialect, o rawclient.Observation) error {
 		return errors.New("not 404")
 	}
 	return nil
-}
-
-// clientGone cuts the client's connection and looks into the pod: the process must end. Whether its stdin's end or a signal
-// of the container runtime's comes first is chance.
-func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
-	file := "/tmp/" + r.name
-	before := r.goneLines()
-	o, err := r.d.Exec(ctx, r.to, rawclient.Exec{
-		Pod: "shell", Stdin: true, Command: []string{"sh", "-c", "echo $$ >" + file + "; echo ready; cat >/dev/null"},
-		Do: func(s *rawclient.Session) error {
-			if err := s.Expect("ready"); err != nil {
-				return err
-			}
-			s.Cut()
-			return nil
-		},
-	})
-	if err != nil || o.Refusal != "" {
-		return o, err
-	}
-	if o.Close != 1006 {
-		return o, errors.New("the session ended before its client was gone")
-	}
-	script := fmt.Sprintf("p=$(cat %s); rm %s; i=0; while kill -0 $p && [ $i != 100 ]; do sleep 0.1; i=$((i+1)); done; "+
-		"kill -0 $p && echo still there || echo ended", file, file)
-	after, err := rawclient.ByName(rawclient.Execs, "spdy v4").Exec(ctx, r.site.cluster.AdminAccess(), rawclient.Exec{
-		Pod: "shell", Command: []string{"sh", "-c", script},
-	})
-	o.After = after.Stdout.Head
-	if err == nil && r.edge != nil {
-		err = r.awaitGoneLine(ctx, before)
-	}
-	return o, err
-}
-
-func wantAfter(_ rawclient.Dialect, o rawclient.Observation) error {
-	if o.After != "ended\n" {
-		return fmt.Errorf("in the pod: %q", o.After)
-	}
-	return nil
-}
-
-// goneLines counts the lines of edge's log that say of a session in this dialect that its client is gone.
-func (r attempt) goneLines() int {
-	if r.edge == nil {
-		return 0
-	}
-	text, err := os.ReadFile(r.edge.Process.Log)
-	if err != nil {
-		return 0
-	}
-	n := 0
-	for line := range strings.Lines(string(text)) {
-		var said struct{ Msg, Downstream, Cause string }
-		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "session ended" && said.Cause == "client gone" &&
-			strings.HasPrefix(said.Downstream, map[bool]string{true: "SPDY/3.1", false: "websocket"}[r.d.SPDY]) {
-			n++
-		}
-	}
-	return n
-}
-
-// awaitGoneLine waits until there is one more.
-func (r attempt) awaitGoneLine(ctx context.Context, before int) error {
-	for r.goneLines() <= before {
-		select {
-		case <-ctx.Done():
-			return errors.New("edge's log has no line that says client gone")
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return nil
-}
-
-// TestExecUpstreamGone cuts the way to the API server in the middle of a session of each dialect.
-func TestExecUpstreamGone(t *testing.T) {
-	sc := scenario{
-		name: "upstream gone", differs: func(pair) *difference { return unknowing },
-		check: func(_ rawclient.Dialect, o rawclient.Observation) error {
-			if o.Stdout.Head != "ready\n" || o.Close != 1006 {
-				return errors.New("not cut in the middle")
-			}
-			return nil
-		},
-	}
-	session := func(ctx context.Context, d rawclient.Dialect, to testbed.Access, ready func()) (rawclient.Observation, error) {
-		return d.Exec(ctx, to, rawclient.Exec{
-			Pod: "shell", Command: []string{"sh", "-c", "echo ready; sleep 20; echo too late"},
-			Do: func(s *rawclient.Session) error {
-				defer ready()
-				return s.Expect("ready")
-			},
-		})
-	}
-	forEachSite(t, func(t *testing.T, s *site) {
-		sc := sc
-		sc.run = func(ctx context.Context, r attempt) (rawclient.Observation, error) { // at the API server itself
-			relay, err := bed.StartRelay(s.cluster)
-			if err != nil {
-				return rawclient.Observation{}, err
-			}
-			return session(ctx, r.d, relay.Through(r.to), relay.Cut)
-		}
-		for _, upstream := range []string{overSPDY, overWebSocket} {
-			t.Run(upstream, func(t *testing.T) { cutAll(t, s, upstream, sc, session) })
-		}
-	})
-}
-
-// cutAll starts a session of each dialect through an edge, cuts what is upstream of it, and judges them.
-func cutAll(t *testing.T, s *site, upstream string, sc scenario,
-	session func(context.Context, rawclient.Dialect, testbed.Access, func()) (rawclient.Observation, error),
-) {
-	relay, err := bed.StartRelay(s.cluster)
-	if err != nil {
-		t.Fatal(err)
-	}
-	edge := startStreamingEdge(t, s, upstream, relay.Through(s.cluster.AdminAccess()))
-	got, errs := make([]rawclient.Observation, len(rawclient.Execs)), make([]error, len(rawclient.Execs))
-	var ready, done sync.WaitGroup
-	for i, d := range rawclient.Execs {
-		ready.Add(1)
-		done.Go(func() {
-			once := sync.OnceFunc(ready.Done)
-			defer once() // it may be refused
-			ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
-			defer cancel()
-			got[i], errs[i] = session(ctx, d, edge.Access(tokens["alice"]), once)
-		})
-	}
-	ready.Wait()
-	relay.Cut()
-	done.Wait()
-	for i, d := range rawclient.Execs {
-		t.Run(d.Name, func(t *testing.T) {
-			p := pair{site: s, upstream: upstream, d: d, edge: edge}
-			if errs[i] != nil {
-				t.Fatalf("through edge: %v\n%v", errs[i], got[i])
-			}
-			p.judge(t, sc, p.own(t, "exec", sc), got[i])
-		})
-	}
 }

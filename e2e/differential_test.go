@@ -115,6 +115,8 @@ func startStreamingEdge(t *testing.T, s *site, upstream string, to testbed.Acces
 // spokenBy is the dialect in which the API server itself is asked: an old one does not speak all that edge does.
 func spokenBy(kind testbed.Kind, d rawclient.Dialect) rawclient.Dialect {
 	switch {
+	case d.Name == "spdy v5":
+		return rawclient.ByName(rawclient.Execs, "spdy v4") // what the container runtime agrees to
 	case kind == testbed.New:
 	case d.Name == "websocket v5":
 		return rawclient.ByName(rawclient.Execs, "spdy v4") // v4 over WebSocket would lack the half-close
@@ -229,13 +231,14 @@ func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Ob
 		return o
 	}
 	o.Subprotocol = to.Offer[0]
-	if to.Tunnel {
+	switch {
+	case to.Tunnel:
 		o.Close = 1000 // the answer to the client's own
-		return o
-	}
-	o.Start = 1
-	if o.Close == 0 {
-		o.Close = 1000
+	case !to.SPDY:
+		o.Start = 1
+		if o.Close == 0 {
+			o.Close = 1000
+		}
 	}
 	return o
 }

@@ -40,7 +40,7 @@ type otherWebSocket struct {
 	uri   string
 	offer []string
 	say   []string // each is sent, text and binary, and answered
-	hear  int      // messages to read when nothing is said
+	hear  int      // messages to read when nothing is said; a log's first is empty
 	check string   // in the API server's own transcript
 }
 
@@ -52,8 +52,8 @@ var otherWebSockets = []otherWebSocket{
 	{name: "pods/proxy", uri: podsURI + "/http:shell:8081/proxy/other", say: []string{"hello", "", big}, check: "X-Path /other"},
 	{name: "a service that is not there", uri: servicesURI + "/http:none:8081/proxy/", check: "404"},
 	{name: "watch", uri: "/api/v1/namespaces/" + testbed.Namespace + "/configmaps?watch=true&fieldSelector=metadata.name%3Dwatched", hear: 1, check: "ADDED"},
-	{name: "log", uri: podsURI + "/" + loggerPod + "/log?follow=true", hear: 1, check: "a line"},
-	{name: "log, base64", uri: podsURI + "/" + loggerPod + "/log?follow=true", offer: []string{"base64.binary.k8s.io"}, hear: 1, check: "YSBsaW5l"},
+	{name: "log", uri: podsURI + "/" + loggerPod + "/log?follow=true", hear: 2, check: "a line"},
+	{name: "log, base64", uri: podsURI + "/" + loggerPod + "/log?follow=true", offer: []string{"base64.binary.k8s.io"}, hear: 2, check: "YSBsaW5l"},
 }
 
 const (

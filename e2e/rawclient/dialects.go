@@ -27,7 +27,7 @@ var Execs = []Dialect{
 	{Name: "spdy v3", SPDY: true, Offer: []string{"v3.channel.k8s.io"}, HalfClose: true, Resize: true},
 	{Name: "spdy v4", SPDY: true, Offer: []string{"v4.channel.k8s.io"}, HalfClose: true, Resize: true, Status: true},
 	{
-		Name: "spdy v5 offered", SPDY: true, HalfClose: true, Resize: true, Status: true,
+		Name: "spdy v5", SPDY: true, HalfClose: true, Resize: true, Status: true,
 		Offer: []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"},
 	},
 }
