@@ -30,6 +30,9 @@ type Exec struct {
 	StallAfter int64
 	Stall      time.Duration
 
+	// Ping is how often the client pings, as client-go does every 5 s; 0: never.
+	Ping time.Duration
+
 	// Do is what the client does while it reads; nil: nothing. Its error is Exec's.
 	Do func(*Session) error
 }
@@ -76,6 +79,9 @@ func (d Dialect) Exec(ctx context.Context, to testbed.Access, e Exec) (Observati
 	}()
 	if f, ok := s.w.(*frames); ok {
 		err = f.openExec(e, d.Resize)
+	}
+	if e.Ping > 0 {
+		go ping(s.w, e.Ping, done)
 	}
 	if err == nil && e.Do != nil {
 		err = e.Do(s)

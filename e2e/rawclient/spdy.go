@@ -122,7 +122,9 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 				w.breaks("more replies than streams")
 			}
 		case *spdy.PingFrame:
-			w.send(f) // a ping of the server's; this client has none of its own in flight
+			if f.Id%2 == 0 { // the server's; odd ones are answers
+				w.send(f)
+			}
 		case *spdy.GoAwayFrame:
 			if w.tunnel == nil {
 				return 0
@@ -149,6 +151,8 @@ func (w *frames) breaks(format string, args ...any) {
 		w.broken = fmt.Sprintf(format, args...)
 	}
 }
+
+func (w *frames) ping() error { return w.send(&spdy.PingFrame{Id: 1}) }
 
 func (w *frames) breach() string { return w.broken }
 

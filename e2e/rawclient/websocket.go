@@ -99,6 +99,10 @@ func (w *channels) breaks(format string, args ...any) {
 	}
 }
 
+func (w *channels) ping() error {
+	return w.c.WriteControl(websocket.PingMessage, nil, time.Now().Add(5*time.Second))
+}
+
 func (w *channels) breach() string { return w.broken }
 
 func (w *channels) bye() {

@@ -19,6 +19,8 @@ type wire interface {
 	reset(stream int) error
 	// read reads on until the server says that it closes, or the connection ends, and returns the close code.
 	read(event func(stream int, p []byte, kind eventKind)) (code int)
+	// ping asks the server for a sign of life.
+	ping() error
 	// breach is the first thing that the server may not do.
 	breach() string
 	// bye tells the server that the client closes.
@@ -48,6 +50,22 @@ const (
 	outcome
 	resize
 )
+
+// ping pings until the session is done or the connection breaks.
+func ping(w wire, every time.Duration, done <-chan struct{}) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+		}
+		if w.ping() != nil {
+			return
+		}
+	}
+}
 
 // mostIdle bounds a client's wait for the server's next byte; soak sessions are silent longer than scenarios.
 const mostIdle = 7 * time.Minute
