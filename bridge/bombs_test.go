@@ -254,7 +254,7 @@ func (d bombDialect) wrap(said string) string {
 // counts, lengths and ids, and whatever it packs, ends its session, is never a
 // success, costs little memory, and is nothing to others.
 func TestSpdyBombs(t *testing.T) {
-	b := bombWorld(t, execClients[0])
+	b := bombWorld(t, clientNamed("websocket v5"))
 	ended := 0
 	for _, d := range bombDialects {
 		for _, bomb := range spdyBombs {
@@ -415,7 +415,7 @@ type webSocketBomb struct {
 	name string
 	say  string
 	code int
-	only string // "exec" or "tunnel"; "": all
+	only string // a kind of dialect; "": all
 }
 
 // bombHead is the head of a client's frame with a length of 64 bits.
@@ -454,6 +454,9 @@ func webSocketBombs() []webSocketBomb {
 		{name: "a message within a message", say: masked(false, opBinary, "\x00") + message("\x00b"), code: 1002, only: "exec"},
 		{name: "a Close of one byte", say: closing("\x03"), code: 1002},
 		{name: "a Close that is not UTF-8", say: closing("\x03\xe8\xc3"), code: 1007},
+		{name: "a size of base64 without end", say: masked(false, opText, "4") + strings.Repeat(masked(false, opContinuation, "eyAg"), 1_000), code: 1009, only: "base64"},
+		{name: "what is no base64", say: masked(true, opText, "0????"), code: 1007, only: "base64"},
+		{name: "what is no base64, to a port", say: masked(true, opText, "0????"), code: 1007, only: "base64 ports"},
 		{name: "text in a tunnel", say: masked(true, opText, "hello"), code: 1003, only: "tunnel"},
 	}
 	for _, op := range []byte{3, 7, 0xb, 0xf} {
@@ -470,6 +473,11 @@ func webSocketBombs() []webSocketBomb {
 var bombWebSockets = []struct{ name, kind, path, protocol string }{
 	{"v5", "exec", bombExec, "v5.channel.k8s.io"},
 	{"v4", "exec", bombExec, "v4.channel.k8s.io"},
+	{"v1", "exec", bombExec, "channel.k8s.io"},
+	{"v4 base64", "base64", bombExec, "v4.base64.channel.k8s.io"},
+	{"v1 base64", "base64", bombExec, "base64.channel.k8s.io"},
+	{"ports", "ports", bombHollow + "&ports=80", "v4.channel.k8s.io"},
+	{"ports base64", "base64 ports", bombHollow + "&ports=80", "v4.base64.channel.k8s.io"},
 	{"tunnel", "tunnel", bombHollow, bombTunnelProtocol},
 }
 
@@ -477,7 +485,7 @@ var bombWebSockets = []struct{ name, kind, path, protocol string }{
 // answered by the close code for it, although the client offered deflate, and is
 // nothing to others.
 func TestWebSocketBombs(t *testing.T) {
-	b := bombWorld(t, execClients[2])
+	b := bombWorld(t, clientNamed("spdy v4"))
 	ended := 0
 	for _, d := range bombWebSockets {
 		for _, bomb := range webSocketBombs() {
@@ -515,8 +523,12 @@ func TestWebSocketBombs(t *testing.T) {
 				if last := frames[len(frames)-1]; last.op != opClose || !strings.HasPrefix(last.payload, want) {
 					t.Errorf("answered by %+v, not by Close %d", last, bomb.code)
 				}
+				op, status := byte(opBinary), "\x03"
+				if strings.Contains(d.kind, "base64") {
+					op, status = opText, "3"
+				}
 				for _, f := range frames[:len(frames)-1] {
-					if f.op != opBinary || strings.HasPrefix(f.payload, "\x03") {
+					if f.op != op || strings.HasPrefix(f.payload, status) {
 						t.Errorf("before the Close came %+v", f)
 					}
 				}

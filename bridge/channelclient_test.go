@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"time"
 
 	"github.com/gorilla/websocket"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,7 +34,8 @@ func dialChannels(ctx context.Context, s *httptest.Server, verb, query, protocol
 	conn, resp, err := dialer.DialContext(ctx, u.String(), http.Header{})
 	if err != nil {
 		if resp != nil {
-			err = fmt.Errorf("%w: %s", err, resp.Status)
+			body, _ := io.ReadAll(resp.Body) // gorilla keeps 1 KiB of it
+			err = fmt.Errorf("%w: %s: %s", err, resp.Status, body)
 		}
 		return nil, err
 	}
@@ -86,9 +87,7 @@ func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, qu
 	if deadline, ok := ctx.Deadline(); ok {
 		conn.SetReadDeadline(deadline)
 	}
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
+	go func() { // ends with the connection, or with stdin
 		for cmd.sizes != nil {
 			size := cmd.sizes.Next()
 			if size == nil {
@@ -111,8 +110,6 @@ func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, qu
 	for {
 		channel, b, err := conn.receive()
 		if err != nil {
-			conn.SetWriteDeadline(time.Now())
-			<-sent
 			return outcome{stdout.String(), stderr.String(), c.end(failed.Bytes(), err)}
 		}
 		switch channel {

@@ -140,13 +140,13 @@ func TestUpstreamStreaming(t *testing.T) {
 			api := (&apiServer{run: exit7, old: test.old, release: test.release}).start(t)
 			var count requestCounter
 			v := &reviews{}
-			w := newWorld(t, count.streams(carriers[test.carrier](api)), speaking(test.streaming), v.use)
+			w := newWorld(t, versioned{count.streams(carriers[test.carrier](api))}, speaking(test.streaming), v.use)
 			for session := 1; session <= 2; session++ {
 				cmd := command{}
 				if test.stdin != "" {
 					cmd.stdin = strings.NewReader(test.stdin)
 				}
-				got := execClients[0].do(t, w.edge, cmd)
+				got := clientNamed("websocket v5").do(t, w.edge, cmd)
 				want := test.first
 				if session == 2 && test.upstream != "" {
 					want = 1
@@ -204,19 +204,19 @@ func (c *requestCounter) take() int {
 func TestAutoForgets(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	var carriesSPDY atomic.Bool
-	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	w := newWorld(t, versioned{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		isSPDY := strings.HasPrefix(r.Header.Get("Upgrade"), "SPDY/")
 		if strings.Contains(r.URL.Path, "/pods/") && isSPDY != carriesSPDY.Load() {
 			http.Error(w, "not carried", http.StatusBadGateway)
 			return
 		}
 		api.ServeHTTP(w, r)
-	}))
+	})})
 	session := 0
 	for _, carried := range []string{"websocket", "websocket", "SPDY", "SPDY", "websocket"} {
 		carriesSPDY.Store(carried == "SPDY")
 		session++
-		got := execClients[0].do(t, w.edge, command{})
+		got := clientNamed("websocket v5").do(t, w.edge, command{})
 		if got.stdout != "out" || got.err == nil || !strings.Contains(got.err.Error(), "7") {
 			t.Errorf("session %d over %s: %+v", session, carried, got)
 		}
@@ -242,7 +242,7 @@ func TestOwnWordIsFinal(t *testing.T) {
 			var count requestCounter
 			v := &reviews{}
 			api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, answer.code, answer.body) }}
-			w := newWorld(t, count.streams(api.start(t)), v.use)
+			w := newWorld(t, versioned{count.streams(api.start(t))}, v.use)
 			c := dialRaw(t, w.edge)
 			c.ask("", askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io")...)
 			resp := c.answer()
@@ -279,7 +279,7 @@ func TestVerbDrift(t *testing.T) {
 						carriers[carrier](api).ServeHTTP(w, r)
 					})
 					v := &reviews{deny: forbidden}
-					w := newWorld(t, watch, speaking(streaming), v.use)
+					w := newWorld(t, versioned{watch}, speaking(streaming), v.use)
 					c := dialRaw(t, w.edge)
 					c.ask("", ask...)
 					resp := c.answer()

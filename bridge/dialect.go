@@ -46,8 +46,9 @@ type dialect struct {
 // headerAccepted tells what a server would have accepted.
 const headerAccepted = "X-Accepted-Stream-Protocol-Versions"
 
-// spdyVersions are the subprotocols of exec over SPDY. v5 is to SPDY what v4 is.
-var spdyVersions = []string{ws.V5, ws.V4, "v3.channel.k8s.io", "v2.channel.k8s.io", ws.V1}
+// spdyVersions are the subprotocols of exec over SPDY that container runtimes
+// speak. v5, which is v4 to SPDY, is for those who offer nothing else.
+var spdyVersions = []string{ws.V4, "v3.channel.k8s.io", "v2.channel.k8s.io", ws.V1}
 
 // channelVersions are the channel protocols over WebSocket, of which the client's
 // first choice wins, as with wsstream. Without any offer it is v1's, unnamed.
@@ -178,6 +179,9 @@ func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 			d.subprotocol = version
 			break
 		}
+	}
+	if d.kind == spdyExec && d.subprotocol == "" && slices.Contains(offered, ws.V5) {
+		d.subprotocol = ws.V5
 	}
 	if d.subprotocol == "" {
 		if len(offered) == 0 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/client-go/rest"
 
 	"edge/bridge"
@@ -28,7 +29,8 @@ func ExampleNew() {
 		Identify: func(*http.Request) (impersonate.Identity, error) {
 			return impersonate.Identity{Name: "jane"}, nil
 		},
-		Log: slog.New(slog.DiscardHandler),
+		Review: func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error { return nil },
+		Log:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		fmt.Println(err)

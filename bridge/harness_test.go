@@ -48,11 +48,30 @@ type world struct {
 // end of their client.
 func newWorld(t *testing.T, api http.Handler, change ...func(*bridge.Config)) *world {
 	t.Helper()
+	switch api.(type) {
+	case *apiServer, versioned:
+	default:
+		api = versionless(api)
+	}
 	w := &world{T: t, api: serveTLS(t, api), log: new(logs)}
 	upstream := configFor(w.api)
 	upstream.BearerToken = edgeToken
 	w.front(upstream, change...)
 	return w
+}
+
+// versioned is an API server behind something, which tells its release.
+type versioned struct{ http.Handler }
+
+// versionless is an API server that does not tell its release.
+func versionless(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/version" && r.Header.Get("Impersonate-User") == "" {
+			http.NotFound(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
 }
 
 // front starts edge for an upstream.

@@ -215,6 +215,7 @@ func TestSPDYHandshake(t *testing.T) {
 		"client-go":                 {askSPDY(execPath, "v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"), "v4.channel.k8s.io", 101},
 		"a list":                    {askSPDY(execPath, "v5.channel.k8s.io,v3.channel.k8s.io , v4.channel.k8s.io"), "v3.channel.k8s.io", 101},
 		"the client's first choice": {askSPDY(execPath, "v2.channel.k8s.io", "v4.channel.k8s.io"), "v2.channel.k8s.io", 101},
+		"v5 alone":                  {askSPDY(execPath, "v5.channel.k8s.io"), "v5.channel.k8s.io", 101},
 		"GET":                       {append([]string{strings.Replace(askSPDY(execPath)[0], "POST", "GET", 1)}, askSPDY(execPath, "v4.channel.k8s.io")[1:]...), "v4.channel.k8s.io", 101},
 		"lists, any case": {[]string{"POST " + execPath + " HTTP/1.1", "Host: e", "Connection: keep-alive, uPGRADE", "Upgrade: spdy/3.1, SPDY/3.1",
 			"x-stream-protocol-version: v4.channel.k8s.io"}, "v4.channel.k8s.io", 101},

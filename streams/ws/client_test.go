@@ -105,7 +105,7 @@ func TestExecClientSourceStatus(t *testing.T) {
 		}
 	}
 	tooLong := unmasked(header(fin|opBinary, 127, streams.MaxStatus+2))
-	e := readServer(t, io.MultiReader(split(append(tooLong, 3)), iotest.ErrReader(errStall)), ws.V5Channel)
+	e := readServer(t, io.MultiReader(split(append(tooLong, 3)), &stall{}), ws.V5Channel)
 	if closeCode(e.err) != streams.CloseTooBig || e.stalls > 0 {
 		t.Errorf("read on, then %v", e.err)
 	}
