@@ -116,7 +116,7 @@ func startStreamingEdge(t *testing.T, s *site, upstream string, to testbed.Acces
 func spokenBy(kind testbed.Kind, d rawclient.Dialect) rawclient.Dialect {
 	switch {
 	case d.Name == "spdy v5":
-		return rawclient.ByName(rawclient.Execs, "spdy v4") // what the container runtime agrees to
+		return rawclient.ByName(rawclient.Execs, "spdy v4") // no server agrees to v5 alone
 	case kind == testbed.New:
 	case d.Name == "websocket v5":
 		return rawclient.ByName(rawclient.Execs, "spdy v4") // v4 over WebSocket would lack the half-close

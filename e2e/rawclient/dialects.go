@@ -26,8 +26,9 @@ var Execs = []Dialect{
 	{Name: "spdy v2", SPDY: true, Offer: []string{"v2.channel.k8s.io"}, HalfClose: true},
 	{Name: "spdy v3", SPDY: true, Offer: []string{"v3.channel.k8s.io"}, HalfClose: true, Resize: true},
 	{Name: "spdy v4", SPDY: true, Offer: []string{"v4.channel.k8s.io"}, HalfClose: true, Resize: true, Status: true},
+	{Name: "spdy v5", SPDY: true, Offer: []string{"v5.channel.k8s.io"}, HalfClose: true, Resize: true, Status: true},
 	{
-		Name: "spdy v5", SPDY: true, HalfClose: true, Resize: true, Status: true,
+		Name: "spdy v5 to v1", SPDY: true, HalfClose: true, Resize: true, Status: true, // as client-go offers them
 		Offer: []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"},
 	},
 }
