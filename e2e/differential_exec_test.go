@@ -83,7 +83,7 @@ func size(n int) func(rawclient.Dialect) int { return func(rawclient.Dialect) in
 // WebSocket's before v4; and for base64, which costs the test's own client as much as all the rest.
 func bulk(d rawclient.Dialect) int {
 	switch d.Name {
-	case "websocket v4", "websocket v5", "spdy v4":
+	case "websocket v4", "websocket v5", "spdy v4", "spdy v5": // the last is compared with the one before
 		return 200_000_000
 	}
 	return 20_000_000

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Con
 		result := fmt.Sprintf("ok, %.0f s", time.Since(start).Seconds())
 		if err != nil {
 			t.Error(err)
-			result = err.Error()
+			result = strings.ReplaceAll(err.Error(), "\n", "; ")
 		}
 		soakTable.Lock()
 		defer soakTable.Unlock()
