@@ -15,6 +15,10 @@
 //	silent_test.go        streams without a byte outlive the load balancer's 60 s
 //	failure_test.go       a session that breaks never looks like success
 //	rbac_test.go          people can do what RBAC grants them, and the API server's audit log names them
+//	differential_*        through edge a client observes what it would at the API server itself, in every dialect
+//	difference_test.go    but for these differences
+//	websockets_test.go    other WebSockets: proxies of services and pods, watch, log
+//	soak_test.go          2 GiB, stalled clients, five silent minutes; only `make soak` runs it
 //	unauthorized_test.go  tokens that must not be accepted
 //	identity_test.go      nothing that a client sends changes who edge says it is
 //	deploy_test.go        deploy/edge.yaml is what a cluster accepts

@@ -42,6 +42,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
+	printSoak()
 	if err := table.publish(os.Stdout, os.Getenv("EDGE_E2E_RESULTS")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

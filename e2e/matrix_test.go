@@ -41,6 +41,7 @@ var kubectlVerbs = []verb{
 var pythonVerbs = []verb{
 	{name: "exec, output, error output, exit code", stream: true, run: pythonExec},
 	{name: "exec, 1 MB each way", stream: true, run: pythonMegabyte},
+	{name: "port-forward, 1 MB each way", stream: true, run: pythonPortForward},
 }
 
 // matrixRows is how many cells the whole matrix has: two clusters, two paths.

@@ -39,3 +39,12 @@ func pythonMegabyte(ctx context.Context, tr *trial) error {
 	script := fmt.Sprintf("head -c %d >/tmp/%s; cat /tmp/%s; rm /tmp/%s", len(text), tr.name, tr.name, tr.name)
 	return want(python(ctx, tr, strings.NewReader(text), "sh", "-c", script), 0, text)
 }
+
+// pythonPortForward: this client's port-forward is WebSocket v4.
+func pythonPortForward(ctx context.Context, tr *trial) error {
+	cmd, err := bed.Python(ctx, tr.file, "portforward.py", testbed.Namespace, "shell", "9000", "1000000")
+	if err != nil {
+		return err
+	}
+	return want(testbed.RunCommand(ctx, cmd, nil), 0, "echo\necho\nrefused\n")
+}

@@ -54,11 +54,14 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 			return nil, err
 		}
 	}
+	if err := s.cluster.StartLostPod(ctx); err != nil {
+		return nil, err
+	}
 	return s, grant(ctx, s.cluster)
 }
 
-// shellScript serves a page on port 8080 and an echo on port 9000.
-const shellScript = "httpd -p 8080 -h /www; nc -ll -p 9000 -e cat & trap 'exit 0' TERM; while :; do sleep 1; done"
+// shellScript serves a page on port 8080, and what inpod does.
+const shellScript = "httpd -p 8080 -h /www; inpod & trap 'exit 0' TERM; while :; do sleep 1; done"
 
 // grant lets dev work in the demo namespace. ops may work in its own and only look at demo's pods.
 func grant(ctx context.Context, c *testbed.Cluster) error {
@@ -66,11 +69,14 @@ func grant(ctx context.Context, c *testbed.Cluster) error {
 	enter := rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"pods/exec", "pods/attach", "pods/portforward"}, Verbs: []string{"get", "create"},
 	}
+	proxy := rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"pods/proxy", "services/proxy"}, Verbs: []string{"get", "create"},
+	}
 	for _, g := range []struct {
 		namespace, group string
 		rules            []rbacv1.PolicyRule
 	}{
-		{testbed.Namespace, "dev", []rbacv1.PolicyRule{look, enter}},
+		{testbed.Namespace, "dev", []rbacv1.PolicyRule{look, enter, proxy}},
 		{testbed.Namespace, "ops", []rbacv1.PolicyRule{look}},
 		{opsNamespace, "ops", []rbacv1.PolicyRule{look, enter}},
 	} {

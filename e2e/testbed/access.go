@@ -21,6 +21,12 @@ func (c *Cluster) AdminAccess() Access {
 	return Access{Server: c.URL, CA: c.ca.PEM, Client: KeyPair{Cert: c.Admin.CertData, Key: c.Admin.KeyData}}
 }
 
+// UserAccess goes straight to the API server, past edge, as a user with groups.
+func (c *Cluster) UserAccess(user string, groups ...string) (Access, error) {
+	pair, err := c.ca.Issue(user, groups...)
+	return Access{Server: c.URL, CA: c.ca.PEM, Client: pair}, err
+}
+
 // Kubeconfig writes a file for kubectl and other clients, and returns its path.
 func (tb *Testbed) Kubeconfig(a Access) (string, error) {
 	if a.Namespace == "" {

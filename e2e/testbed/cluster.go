@@ -3,6 +3,7 @@ package testbed
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +51,8 @@ type Cluster struct {
 	dir    string               // below the testbed's folder
 	tb     *Testbed
 	ca     *Authority
-	number int // among the run's clusters
+	number int          // among the run's clusters
+	subnet netip.Prefix // of pods
 
 	mu        sync.Mutex
 	apiserver *Process

@@ -20,8 +20,8 @@ type EdgeOptions struct {
 	Cluster *Cluster
 	Issuer  *Issuer
 
-	// Upstream is where edge finds the API server; nil: at the cluster itself.
-	Upstream *Recorder
+	// Upstream is where edge finds the API server, by Server and CA alone; zero: at the cluster itself.
+	Upstream Access
 
 	// Args are added to, and override, the arguments of `edge serve`.
 	Args []string
@@ -69,8 +69,8 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 		return nil, err
 	}
 	upstream := Access{Server: o.Cluster.URL, CA: o.Cluster.ca.PEM, Token: token}
-	if o.Upstream != nil {
-		upstream.Server, upstream.CA = o.Upstream.URL, o.Upstream.CA
+	if o.Upstream.Server != "" {
+		upstream.Server, upstream.CA = o.Upstream.Server, o.Upstream.CA
 	}
 	kubeconfig, err := tb.Kubeconfig(upstream)
 	if err != nil {
@@ -104,23 +104,33 @@ func (a *ALB) Access(token string) Access { return Access{Server: a.URL, CA: a.C
 
 // BuildEdge compiles cmd/edge of this source tree, once, and returns the program.
 func (tb *Testbed) BuildEdge(ctx context.Context) (string, error) {
+	return tb.compile(ctx, "edge", ".")
+}
+
+// buildInpod compiles the program that tests find in pods.
+func (tb *Testbed) buildInpod(ctx context.Context) (string, error) {
+	return tb.compile(ctx, "inpod", "e2e")
+}
+
+// compile compiles cmd/<name> of a module of this source tree, once, and returns the program.
+func (tb *Testbed) compile(ctx context.Context, name, module string) (string, error) {
 	tb.build.Lock()
 	defer tb.build.Unlock()
-	if tb.edge != "" {
-		return tb.edge, nil
+	program := filepath.Join(tb.Dir, name)
+	if tb.built[name] {
+		return program, nil
 	}
 	root, err := binaries.RepoRoot()
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(tb.Dir, "edge")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./cmd/edge")
-	cmd.Dir = root
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./cmd/"+name)
+	cmd.Dir = filepath.Join(root, module)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("testbed: build edge: %w\n%s", err, said)
+		return "", fmt.Errorf("testbed: build %s: %w\n%s", name, err, said)
 	}
-	tb.edge = program
+	tb.built[name] = true
 	return program, nil
 }
 

@@ -16,7 +16,7 @@ import (
 
 // The images that a node has. There is no registry: they are made here, from one file.
 const (
-	// Image is a small Linux: busybox with all its commands, /tmp, and /www with a page.
+	// Image is a small Linux: busybox with all its commands, inpod of this module, /tmp, and /www with a page.
 	Image = "localhost/busybox:1"
 	// pauseImage keeps a pod's namespaces; it is the same files with another command.
 	pauseImage = "localhost/pause:1"
@@ -25,8 +25,8 @@ const (
 )
 
 // writeImages writes an archive, in Docker's format, that `ctr image import` reads.
-func writeImages(to, busybox string) error {
-	layer, err := busyboxLayer(busybox)
+func writeImages(to, busybox, inpod string) error {
+	layer, err := busyboxLayer(busybox, inpod)
 	if err != nil {
 		return fmt.Errorf("make image: %w", err)
 	}
@@ -65,8 +65,12 @@ func writeImages(to, busybox string) error {
 	return os.WriteFile(to, b, 0o644)
 }
 
-func busyboxLayer(busybox string) ([]byte, error) {
+func busyboxLayer(busybox, inpod string) ([]byte, error) {
 	program, err := os.ReadFile(busybox)
+	if err != nil {
+		return nil, err
+	}
+	own, err := os.ReadFile(inpod)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +84,7 @@ func busyboxLayer(busybox string) ([]byte, error) {
 	}
 	t.dir("tmp", 0o1777)
 	t.file("bin/busybox", program, 0o755)
+	t.file("bin/inpod", own, 0o755)
 	for _, applet := range strings.Fields(string(applets)) {
 		if applet != "busybox" {
 			t.symlink("bin/"+applet, "busybox")

@@ -30,7 +30,7 @@ var (
 )
 
 // prepareNode writes what the node reads.
-func (c *Cluster) prepareNode(context.Context) error {
+func (c *Cluster) prepareNode(ctx context.Context) error {
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -39,12 +39,16 @@ func (c *Cluster) prepareNode(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.subnet, err = freeSubnet(); err != nil {
+		return err
+	}
 	_, gates := c.Kind.gates()
 	values := map[string]any{
 		"Dir":    c.dir,
 		"Bin":    c.tb.Bin,
 		"Cgroup": cgroupName(c.tb.id) + fmt.Sprintf("/%d", c.number),
 		"Bridge": bridgeName(c.tb.id, c.number),
+		"Subnet": c.subnet.String(),
 		"Pause":  pauseImage,
 		"Port":   port,
 		"CA":     c.CAFile,
@@ -64,9 +68,13 @@ func (c *Cluster) prepareNode(context.Context) error {
 			return err
 		}
 	}
+	inpod, err := c.tb.buildInpod(ctx)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
 		os.WriteFile(c.path("node.sh"), nodeScript, 0o755),
-		writeImages(c.path("images.tar"), c.tb.Bin.Busybox),
+		writeImages(c.path("images.tar"), c.tb.Bin.Busybox, inpod),
 	)
 }
 

@@ -115,6 +115,9 @@ func newTransport(roots *x509.CertPool, protocols ...string) *http.Transport {
 	return t
 }
 
+// Access is the way through the recorder, for EdgeOptions.
+func (r *Recorder) Access() Access { return Access{Server: r.URL, CA: r.CA} }
+
 func (r *Recorder) keep(req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -30,8 +30,8 @@ type Testbed struct {
 
 	clusters int // started so far
 
-	build sync.Mutex // held while edge is built
-	edge  string     // the program, when built
+	build sync.Mutex      // held while a program of this source tree is built
+	built map[string]bool // by name
 }
 
 // Open finds or builds the programs, reporting long work on log, and makes a state folder. The caller must Close it.
@@ -51,7 +51,7 @@ func Open(ctx context.Context, log io.Writer) (*Testbed, error) {
 	if err != nil {
 		return nil, err
 	}
-	tb := &Testbed{Bin: bin, Dir: dir, log: log, id: id, unown: unown}
+	tb := &Testbed{Bin: bin, Dir: dir, log: log, id: id, unown: unown, built: map[string]bool{}}
 	if tb.CA, err = newAuthority("edge testbed " + id); err != nil {
 		tb.Close()
 		return nil, err

@@ -1,0 +1,236 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"edge/e2e/rawclient"
+	"edge/e2e/testbed"
+)
+
+// TestExecDialects: whoever execs through edge observes what they would at the API server, in every dialect.
+func TestExecDialects(t *testing.T) {
+	forEachPair(t, rawclient.Execs, func(t *testing.T, p pair) {
+		for _, sc := range execScenarios {
+			if sc.skip != nil && sc.skip(p.d) != "" {
+				continue
+			}
+			if sc.stdin && p.upstream == overWebSocket && p.site.cluster.Kind == testbed.Old {
+				continue
+			}
+			t.Run(sc.name, func(t *testing.T) { p.compare(t, "exec", sc) })
+		}
+	})
+}
+
+var execScenarios = []scenario{
+	exits(0), exits(7), exits(255),
+	{name: "100,000 lines", run: shell(hundredThousand), check: wantLines},
+	{name: "empty output", run: shell("true"), check: wantBytes(0)},
+	sends("0 B", size(0)), sends("1 B", size(1)), sends("64 KiB", size(64<<10)), sends("200 MB", bulk),
+	{name: "half-close, then output", stdin: true, skip: noHalfClose, run: halfClose, differs: translated, check: wantText("after 5\n")},
+	{name: "50 resizes", stdin: true, skip: noResize, run: fiftyResizes, check: wantText("resized 50 times\r\n")},
+	{name: "command not found", run: command("/no/such/command"), differs: translated, check: wantFailure},
+	{name: "container not found", run: noContainer, check: wantRefusal},
+	{name: "forbidden", run: forbid, differs: verbOfWebSocket, check: wantRefusal},
+	{name: "unknown to its node", run: lostPod, differs: refusedByNode, check: wantUnknown},
+	{name: "client gone", stdin: true, run: clientGone, check: wantAfter},
+	{name: "killed by a signal", run: shell("kill -9 $$"), differs: translated, check: wantFailure},
+}
+
+// hundredThousand prints 500 lines on each stream in turn.
+const hundredThousand = `i=0; while [ $i -lt 50000 ]; do seq $((i + 1)) $((i + 500)); seq $((i + 1)) $((i + 500)) >&2; i=$((i + 500)); done`
+
+// shell runs a script without stdin.
+func shell(script string) func(context.Context, attempt) (rawclient.Observation, error) {
+	return command("sh", "-c", script)
+}
+
+func command(argv ...string) func(context.Context, attempt) (rawclient.Observation, error) {
+	return func(ctx context.Context, r attempt) (rawclient.Observation, error) {
+		return r.d.Exec(ctx, r.to, rawclient.Exec{Pod: "shell", Command: argv})
+	}
+}
+
+func exits(code int) scenario {
+	return scenario{
+		name: fmt.Sprintf("exit code %d", code), differs: failureOf(code), run: shell(fmt.Sprintf("echo out; echo err >&2; exit %d", code)),
+		check: func(d rawclient.Dialect, o rawclient.Observation) error {
+			if (code == 0) != o.OK() || o.Stdout.Head != "out\n" || o.Stderr.Head != "err\n" {
+				return fmt.Errorf("not exit code %d", code)
+			}
+			return nil
+		},
+	}
+}
+
+// failureOf claims what is claimed for failures.
+func failureOf(code int) func(pair) *difference {
+	if code == 0 {
+		return nil
+	}
+	return translated
+}
+
+func size(n int) func(rawclient.Dialect) int { return func(rawclient.Dialect) int { return n } }
+
+// bulk is 200 MB. It is 20 MB for dialects whose frames of stdin are another's, which has the 200 MB: SPDY's before v4, and
+// WebSocket's before v4; and for base64, which costs the test's own client as much as all the rest.
+func bulk(d rawclient.Dialect) int {
+	switch d.Name {
+	case "websocket v4", "websocket v5", "spdy v4", "spdy v5": // the last is compared with the one before
+		return 200_000_000
+	}
+	return 20_000_000
+}
+
+// sends sends bytes and has the pod tell their hash. Where the dialect cannot end stdin, the pod knows how many come.
+func sends(title string, size func(rawclient.Dialect) int) scenario {
+	return scenario{
+		name: "stdin of " + title, stdin: true, heavy: title == "200 MB",
+		run: func(ctx context.Context, r attempt) (rawclient.Observation, error) {
+			n := size(r.d)
+			script := fmt.Sprintf("head -c %d | sha256sum", n)
+			if r.d.HalfClose {
+				script = "sha256sum"
+			}
+			return r.d.Exec(ctx, r.to, rawclient.Exec{
+				Pod: "shell", Command: []string{"sh", "-c", script}, Stdin: true,
+				Do: func(s *rawclient.Session) error {
+					if err := copyPattern(s, n); err != nil {
+						return err
+					}
+					if r.d.HalfClose {
+						return s.End()
+					}
+					return nil
+				},
+			})
+		},
+		check: func(d rawclient.Dialect, o rawclient.Observation) error {
+			if !strings.HasPrefix(o.Stdout.Head, patternHash(size(d))) {
+				return errors.New("not the hash of what was sent")
+			}
+			return nil
+		},
+	}
+}
+
+func noHalfClose(d rawclient.Dialect) string {
+	if d.HalfClose {
+		return ""
+	}
+	return "it cannot say that stdin has ended"
+}
+
+func noResize(d rawclient.Dialect) string {
+	if d.Resize {
+		return ""
+	}
+	return "it has no resize"
+}
+
+func halfClose(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	return r.d.Exec(ctx, r.to, rawclient.Exec{
+		Pod: "shell", Command: []string{"sh", "-c", "n=$(wc -c); sleep 0.3; echo after $n; exit 3"}, Stdin: true,
+		Do: func(s *rawclient.Session) error {
+			if _, err := s.Write([]byte("input")); err != nil {
+				return err
+			}
+			return s.End()
+		},
+	})
+}
+
+// fiftyResizes waits after each for the terminal to have it, so that each is seen to arrive.
+func fiftyResizes(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	const script = `echo ready; i=1; while [ $i -le 50 ]; do
+		until [ "$(stty size 2>/dev/null)" = "$((100 + i)) $((200 + i))" ]; do sleep 0.01; done; echo size $i.; i=$((i + 1))
+	done; echo resized 50 times`
+	return r.d.Exec(ctx, r.to, rawclient.Exec{
+		// Without stdin the container runtime closes the terminal of a WebSocket client at once.
+		Pod: "shell", Command: []string{"sh", "-c", script}, Stdin: true, TTY: true,
+		Do: func(s *rawclient.Session) error {
+			if err := s.Expect("ready"); err != nil {
+				return err
+			}
+			for i := 1; i <= 50; i++ {
+				if err := s.Resize(200+i, 100+i); err != nil {
+					return err
+				}
+				if err := s.Expect(fmt.Sprintf("size %d.", i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+func noContainer(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	return r.d.Exec(ctx, r.to, rawclient.Exec{Pod: "shell", Container: "none", Command: []string{"true"}})
+}
+
+func forbid(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	return r.d.Exec(ctx, r.other, rawclient.Exec{Pod: "shell", Command: []string{"true"}})
+}
+
+func wantRefusal(_ rawclient.Dialect, o rawclient.Observation) error {
+	if !strings.HasPrefix(o.Refusal, "4") {
+		return errors.New("not refused")
+	}
+	return nil
+}
+
+func wantFailure(_ rawclient.Dialect, o rawclient.Observation) error {
+	if o.Refusal != "" || o.OK() {
+		return errors.New("no failure")
+	}
+	return nil
+}
+
+func wantBytes(n int64) func(rawclient.Dialect, rawclient.Observation) error {
+	return func(_ rawclient.Dialect, o rawclient.Observation) error {
+		if o.Stdout.Bytes != n || !o.OK() {
+			return fmt.Errorf("not %d bytes and success", n)
+		}
+		return nil
+	}
+}
+
+func wantText(text string) func(rawclient.Dialect, rawclient.Observation) error {
+	return func(_ rawclient.Dialect, o rawclient.Observation) error {
+		if !strings.HasSuffix(o.Stdout.Head, text) {
+			return fmt.Errorf("not %q", text)
+		}
+		return nil
+	}
+}
+
+func wantLines(_ rawclient.Dialect, o rawclient.Observation) error {
+	h := sha256.New()
+	for i := 1; i <= 50_000; i++ {
+		fmt.Fprintln(h, i)
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); o.Stdout.SHA256 != sum || o.Stderr.SHA256 != sum {
+		return errors.New("not the 50,000 lines on each stream")
+	}
+	return nil
+}
+
+// lostPod execs in a pod that its node does not know.
+func lostPod(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	return r.d.Exec(ctx, r.to, rawclient.Exec{Pod: testbed.LostPod, Command: []string{"true"}})
+}
+
+func wantUnknown(d rawclient.Dialect, o rawclient.Observation) error {
+	if !strings.HasPrefix(o.Refusal, "404") && d.Name != "websocket v5" {
+		return errors.New("not 404")
+	}
+	return nil
+}

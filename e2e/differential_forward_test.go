@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"edge/e2e/rawclient"
+	"edge/e2e/testbed"
+)
+
+// TestForwardDialects: whoever forwards ports through edge observes what they would at the API server, in every dialect.
+func TestForwardDialects(t *testing.T) {
+	forEachPair(t, rawclient.Forwards, func(t *testing.T, p pair) {
+		if p.upstream == overWebSocket && p.site.cluster.Kind == testbed.Old {
+			return // no tunnel there, and no other WebSocket that could carry it
+		}
+		for _, sc := range forwardScenarios {
+			if sc.skip != nil && sc.skip(p.d) != "" {
+				continue
+			}
+			t.Run(sc.name, func(t *testing.T) { p.compare(t, "port-forward", sc) })
+		}
+	})
+}
+
+// The ports of the pod "shell", see cmd/inpod.
+const (
+	echoPort  = 9000
+	resetPort = 9001
+	freePort  = 9999 // nobody listens
+)
+
+var forwardScenarios = []scenario{
+	{name: "echo of 1 MiB", run: forward(echoMegabyte, echoPort), check: wantEcho(1)},
+	{name: "half-close, then output", skip: noHalfClose, run: forward(endThenRead, echoPort), check: func(_ rawclient.Dialect, o rawclient.Observation) error {
+		if len(o.Conns) != 1 || o.Conns[0].Bytes != 64<<10 {
+			return errors.New("not the echo")
+		}
+		return nil
+	}},
+	{name: "refused port", run: forward(expectError, freePort), check: func(_ rawclient.Dialect, o rawclient.Observation) error {
+		if len(o.Conns) != 1 || !strings.Contains(o.Conns[0].Error, "connection refused") {
+			return errors.New("not refused")
+		}
+		return nil
+	}},
+	{name: "20 connections", run: forward(echoMegabyte, repeat(echoPort, 20)...), check: wantEcho(20)},
+	{name: "one of three refused", run: forward(echoUnlessFree, echoPort, freePort, echoPort), check: func(_ rawclient.Dialect, o rawclient.Observation) error {
+		if len(o.Conns) != 3 || o.Conns[0].Bytes != 1<<20 || o.Conns[1].Error == "" || o.Conns[2].Bytes != 1<<20 {
+			return errors.New("not two echoes and a refusal")
+		}
+		return nil
+	}},
+	{name: "connection reset by the pod", run: forward(awaitReset, resetPort)},
+	{name: "connection reset by the client", skip: noHalfClose, run: forward(resetOne, echoPort, echoPort)},
+	{name: "forbidden", check: wantRefusal, differs: verbOfWebSocket, run: func(ctx context.Context, r attempt) (rawclient.Observation, error) {
+		return r.d.Forward(ctx, r.other, rawclient.Forward{Pod: "shell", Ports: []int{echoPort}, Do: echoMegabyte})
+	}},
+	{name: "unknown to its node", run: func(ctx context.Context, r attempt) (rawclient.Observation, error) {
+		return r.d.Forward(ctx, r.to, rawclient.Forward{Pod: testbed.LostPod, Ports: []int{echoPort}, Do: echoMegabyte})
+	}, check: wantRefusal},
+}
+
+func forward(do func(int, *rawclient.Connection) error, ports ...int) func(context.Context, attempt) (rawclient.Observation, error) {
+	return func(ctx context.Context, r attempt) (rawclient.Observation, error) {
+		return r.d.Forward(ctx, r.to, rawclient.Forward{Pod: "shell", Ports: ports, Do: do})
+	}
+}
+
+func repeat(port, n int) []int {
+	ports := make([]int, n)
+	for i := range ports {
+		ports[i] = port
+	}
+	return ports
+}
+
+// echoMegabyte sends and waits for all of it to come back, and ends the connection where the dialect can.
+func echoMegabyte(_ int, c *rawclient.Connection) error {
+	if err := copyPattern(c, 1<<20); err != nil {
+		return err
+	}
+	if err := c.Await(1 << 20); err != nil {
+		return err
+	}
+	return endBothWays(c)
+}
+
+func endBothWays(c *rawclient.Connection) error {
+	if err := c.End(); errors.Is(err, rawclient.ErrCannotSay) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return c.AwaitEnd()
+}
+
+// endThenRead ends its side before the echo can have come. The container runtime does not tell the pod; it gives its output a
+// second more.
+func endThenRead(_ int, c *rawclient.Connection) error {
+	if err := copyPattern(c, 64<<10); err != nil {
+		return err
+	}
+	return endBothWays(c)
+}
+
+func expectError(_ int, c *rawclient.Connection) error { return c.AwaitError() }
+
+func echoUnlessFree(i int, c *rawclient.Connection) error {
+	if i == 1 {
+		return expectError(i, c)
+	}
+	return echoMegabyte(i, c)
+}
+
+// awaitReset sends what makes the pod reset the connection, and waits for the end where that can be said.
+func awaitReset(_ int, c *rawclient.Connection) error {
+	if _, err := c.Write([]byte("reset me")); err != nil {
+		return err
+	}
+	if err := c.AwaitEnd(); err != nil && !errors.Is(err, rawclient.ErrCannotSay) {
+		return err
+	}
+	return c.AwaitError()
+}
+
+// resetOne resets the first connection in the middle; the second goes on.
+func resetOne(i int, c *rawclient.Connection) error {
+	if i == 1 {
+		return echoMegabyte(i, c)
+	}
+	if _, err := c.Write([]byte("hello")); err != nil {
+		return err
+	}
+	if err := c.Await(5); err != nil {
+		return err
+	}
+	return c.Reset()
+}
+
+func wantEcho(n int) func(rawclient.Dialect, rawclient.Observation) error {
+	return func(_ rawclient.Dialect, o rawclient.Observation) error {
+		h := sha256.New()
+		copyPattern(h, 1<<20)
+		sum := hex.EncodeToString(h.Sum(nil))
+		if len(o.Conns) != n {
+			return fmt.Errorf("%d connections, want %d", len(o.Conns), n)
+		}
+		for i, c := range o.Conns {
+			if c.SHA256 != sum {
+				return fmt.Errorf("connection %d: not the echo", i)
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/e2e/rawclient"
+	"edge/e2e/testbed"
+)
+
+// clientGone cuts the client's connection and looks into the pod: the process must end. Whether its stdin's end or a signal
+// of the container runtime's comes first is chance.
+func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	file := "/tmp/" + r.name
+	before := r.goneLines()
+	var o rawclient.Observation
+	var err error
+	// Now and then a process on a busy node has no stdin from its beginning, also without edge, and ends before the client.
+	for range 3 {
+		if o, err = r.cutClient(ctx, file); err != nil || o.Close == 1006 {
+			break
+		}
+	}
+	if err != nil || o.Refusal != "" {
+		return o, err
+	}
+	if o.Close != 1006 {
+		return o, errors.New("the session ended before its client was gone")
+	}
+	script := fmt.Sprintf("p=$(cat %s); rm %s; i=0; while kill -0 $p && [ $i != 100 ]; do sleep 0.1; i=$((i+1)); done; "+
+		"kill -0 $p && echo still there || echo ended", file, file)
+	after, err := rawclient.ByName(rawclient.Execs, "spdy v4").Exec(ctx, r.site.cluster.AdminAccess(), rawclient.Exec{
+		Pod: "shell", Command: []string{"sh", "-c", script},
+	})
+	o.After = after.Stdout.Head
+	if err == nil && r.edge != nil {
+		err = r.awaitGoneLine(ctx, before)
+	}
+	return o, err
+}
+
+// cutClient execs a process that tells its id in a file and reads stdin, and cuts the connection.
+func (r attempt) cutClient(ctx context.Context, file string) (rawclient.Observation, error) {
+	return r.d.Exec(ctx, r.to, rawclient.Exec{
+		Pod: "shell", Stdin: true, Command: []string{"sh", "-c", "echo $$ >" + file + "; echo ready; cat >/dev/null"},
+		Do: func(s *rawclient.Session) error {
+			if err := s.Expect("ready"); err != nil {
+				return err
+			}
+			s.Cut()
+			return nil
+		},
+	})
+}
+
+func wantAfter(_ rawclient.Dialect, o rawclient.Observation) error {
+	if o.After != "ended\n" {
+		return fmt.Errorf("in the pod: %q", o.After)
+	}
+	return nil
+}
+
+// goneLines counts the lines of edge's log that say of a session in this dialect that its client is gone.
+func (r attempt) goneLines() int {
+	if r.edge == nil {
+		return 0
+	}
+	text, err := os.ReadFile(r.edge.Process.Log)
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		var said struct{ Msg, Downstream, Cause string }
+		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "session ended" && said.Cause == "client gone" &&
+			strings.HasPrefix(said.Downstream, map[bool]string{true: "SPDY/3.1", false: "websocket"}[r.d.SPDY]) {
+			n++
+		}
+	}
+	return n
+}
+
+// awaitGoneLine waits until there is one more.
+func (r attempt) awaitGoneLine(ctx context.Context, before int) error {
+	for r.goneLines() <= before {
+		select {
+		case <-ctx.Done():
+			return errors.New("edge's log has no line that says client gone")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// TestExecUpstreamGone cuts the way to the API server in the middle of a session of each dialect.
+func TestExecUpstreamGone(t *testing.T) {
+	sc := scenario{
+		name: "upstream gone", differs: func(pair) *difference { return unknowing },
+		check: func(_ rawclient.Dialect, o rawclient.Observation) error {
+			if o.Stdout.Head != "ready\n" || o.Close != 1006 {
+				return errors.New("not cut in the middle")
+			}
+			return nil
+		},
+	}
+	session := func(ctx context.Context, d rawclient.Dialect, to testbed.Access, ready func()) (rawclient.Observation, error) {
+		return d.Exec(ctx, to, rawclient.Exec{
+			Pod: "shell", Command: []string{"sh", "-c", "echo ready; sleep 20; echo too late"},
+			Do: func(s *rawclient.Session) error {
+				defer ready()
+				return s.Expect("ready")
+			},
+		})
+	}
+	forEachSite(t, func(t *testing.T, s *site) {
+		sc := sc
+		sc.run = func(ctx context.Context, r attempt) (rawclient.Observation, error) { // at the API server itself
+			relay, err := bed.StartRelay(s.cluster)
+			if err != nil {
+				return rawclient.Observation{}, err
+			}
+			return session(ctx, r.d, relay.Through(r.to), relay.Cut)
+		}
+		for _, upstream := range []string{overSPDY, overWebSocket} {
+			t.Run(upstream, func(t *testing.T) { cutAll(t, s, upstream, sc, session) })
+		}
+	})
+}
+
+// cutAll starts a session of each dialect through an edge, cuts what is upstream of it, and judges them.
+func cutAll(t *testing.T, s *site, upstream string, sc scenario,
+	session func(context.Context, rawclient.Dialect, testbed.Access, func()) (rawclient.Observation, error),
+) {
+	relay, err := bed.StartRelay(s.cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := startStreamingEdge(t, s, upstream, relay.Through(s.cluster.AdminAccess()))
+	got, errs := make([]rawclient.Observation, len(rawclient.Execs)), make([]error, len(rawclient.Execs))
+	var ready, done sync.WaitGroup
+	for i, d := range rawclient.Execs {
+		ready.Add(1)
+		done.Go(func() {
+			once := sync.OnceFunc(ready.Done)
+			defer once() // it may be refused
+			ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
+			defer cancel()
+			got[i], errs[i] = session(ctx, d, edge.Access(tokens["alice"]), once)
+		})
+	}
+	ready.Wait()
+	relay.Cut()
+	done.Wait()
+	for i, d := range rawclient.Execs {
+		t.Run(d.Name, func(t *testing.T) {
+			p := pair{site: s, upstream: upstream, d: d, edge: edge}
+			if errs[i] != nil {
+				t.Fatalf("through edge: %v\n%v", errs[i], got[i])
+			}
+			p.judge(t, sc, p.own(t, "exec", sc), got[i])
+		})
+	}
+}

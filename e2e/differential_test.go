@@ -1,0 +1,244 @@
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"edge/e2e/rawclient"
+	"edge/e2e/testbed"
+)
+
+// A pair is a dialect that a client speaks to edge, and the protocol that edge speaks to the API server.
+type pair struct {
+	site     *site
+	upstream string
+	d        rawclient.Dialect
+	edge     *testbed.Edge
+}
+
+// The values of --upstream-streaming that decide for a protocol.
+const (
+	overSPDY      = "spdy"
+	overWebSocket = "websocket"
+)
+
+// A scenario is what a client does. The same function runs it through edge and at the API server itself.
+type scenario struct {
+	name string
+
+	// skip says why a dialect cannot do it; empty: it can.
+	skip func(rawclient.Dialect) string
+	// stdin is needed. WebSocket v4 cannot carry it upstream.
+	stdin bool
+	heavy bool // keeps a core busy
+
+	run func(ctx context.Context, r attempt) (rawclient.Observation, error)
+
+	// check holds the API server's own observation against what the scenario is about, so that nothing is compared with
+	// something broken.
+	check func(rawclient.Dialect, rawclient.Observation) error
+
+	// differs is the difference that must be there; nil: none may.
+	differs func(pair) *difference
+}
+
+// attempt is one run of a scenario.
+type attempt struct {
+	d     rawclient.Dialect
+	site  *site
+	to    testbed.Access
+	other testbed.Access // as to, for a user without the right
+	name  string         // unique, fit for a file's name
+	edge  *testbed.Edge  // nil: to is the API server
+}
+
+// access is how the differential test's users reach the API server itself. Their names are those that edge gives them.
+func (s *site) ownAccess(t *testing.T, user, group string) testbed.Access {
+	t.Helper()
+	access, err := s.cluster.UserAccess(testbed.UsernamePrefix+user, testbed.GroupsPrefix+group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return access
+}
+
+// forEachPair runs a test for each upstream protocol and each dialect on both clusters.
+func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T, p pair)) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		for _, upstream := range []string{overSPDY, overWebSocket} {
+			t.Run(upstream, func(t *testing.T) {
+				t.Parallel()
+				edge := startStreamingEdge(t, s, upstream, testbed.Access{})
+				for _, d := range list {
+					t.Run(d.Name, func(t *testing.T) {
+						t.Parallel()
+						test(t, pair{site: s, upstream: upstream, d: d, edge: edge})
+					})
+				}
+			})
+		}
+	})
+}
+
+// streamingArgs are edge's arguments for an upstream protocol. nil: this edge has SPDY only.
+func streamingArgs(t *testing.T, upstream string) []string {
+	t.Helper()
+	program, err := bed.BuildEdge(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, _ := exec.CommandContext(t.Context(), program, "serve", "--help").CombinedOutput()
+	if !strings.Contains(string(help), "--upstream-streaming") {
+		if upstream != overSPDY {
+			t.Skip("this edge has no --upstream-streaming")
+		}
+		return nil
+	}
+	return []string{"--upstream-streaming=" + upstream}
+}
+
+func startStreamingEdge(t *testing.T, s *site, upstream string, to testbed.Access) *testbed.Edge {
+	t.Helper()
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{
+		Cluster: s.cluster, Issuer: issuer, Upstream: to, Args: streamingArgs(t, upstream),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return edge
+}
+
+// spokenBy is the dialect in which the API server itself is asked: an old one does not speak all that edge does.
+func spokenBy(kind testbed.Kind, d rawclient.Dialect) rawclient.Dialect {
+	switch {
+	case d.Name == "spdy v5":
+		return rawclient.ByName(rawclient.Execs, "spdy v4") // no server agrees to v5 alone
+	case kind == testbed.New:
+	case d.Name == "websocket v5":
+		return rawclient.ByName(rawclient.Execs, "spdy v4") // v4 over WebSocket would lack the half-close
+	case d.Tunnel:
+		return rawclient.ByName(rawclient.Forwards, "spdy")
+	}
+	return d
+}
+
+// oracles runs each scenario once for each dialect and cluster at the API server itself.
+type oracles struct {
+	mu   sync.Mutex
+	runs map[string]func() (rawclient.Observation, error)
+}
+
+var oracle = oracles{runs: map[string]func() (rawclient.Observation, error){}}
+
+func (o *oracles) observe(key string, run func() (rawclient.Observation, error)) (rawclient.Observation, error) {
+	o.mu.Lock()
+	once, ok := o.runs[key]
+	if !ok {
+		once = sync.OnceValues(run)
+		o.runs[key] = once
+	}
+	o.mu.Unlock()
+	return once()
+}
+
+// slots bounds how many scenarios run at a time.
+var slots = make(chan struct{}, 6)
+
+// mostScenario bounds one run of a scenario.
+const mostScenario = 90 * time.Second
+
+// compare runs a scenario on both ways and compares.
+func (p pair) compare(t *testing.T, verb string, sc scenario) {
+	t.Helper()
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	if sc.heavy {
+		heavy <- struct{}{}
+		defer func() { <-heavy }()
+	}
+	start := time.Now()
+	own := p.own(t, verb, sc)
+	middle := time.Now()
+	got, err := p.throughEdge(t, sc)
+	t.Logf("the API server itself %.2f s, through edge %.2f s", middle.Sub(start).Seconds(), time.Since(middle).Seconds())
+	if err != nil {
+		t.Errorf("through edge: %v\n%v", err, got)
+		return
+	}
+	p.judge(t, sc, own, got)
+}
+
+// own is what the pair's client observes at the API server itself.
+func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation {
+	t.Helper()
+	d := spokenBy(p.site.cluster.Kind, p.d)
+	kind := string(p.site.cluster.Kind)
+	to, other := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
+	o, err := oracle.observe(strings.Join([]string{verb, kind, d.Name, sc.name}, " "), func() (rawclient.Observation, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), mostScenario) // the next pair wants it, too
+		defer cancel()
+		return sc.run(ctx, attempt{d: d, site: p.site, to: to, other: other, name: slug(kind + " " + d.Name + " " + sc.name)})
+	})
+	if err == nil && sc.check != nil {
+		err = sc.check(d, o)
+	}
+	if err != nil {
+		t.Fatalf("the API server itself: %v\n%v", err, o)
+	}
+	return inDialect(o, d, p.d)
+}
+
+// throughEdge is what the pair's client observes through edge.
+func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
+	defer cancel()
+	name := slug(strings.Join([]string{string(p.site.cluster.Kind), p.d.Name, sc.name, p.upstream}, " "))
+	return sc.run(ctx, attempt{
+		d: p.d, site: p.site, name: name, edge: p.edge,
+		to: p.edge.Access(tokens["alice"]), other: p.edge.Access(tokens["bob"]),
+	})
+}
+
+// judge compares, and holds a claimed difference against both.
+func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) {
+	t.Helper()
+	want := own
+	if sc.differs != nil {
+		if d := sc.differs(p); d != nil {
+			var err error
+			if want, err = d.apply(own, edge); err != nil {
+				t.Errorf("%s: %v\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, err, own, edge)
+				return
+			}
+			if !d.agreed {
+				t.Errorf("a difference that nobody has agreed to: %s\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, own, edge)
+			}
+		}
+	}
+	if want.String() != edge.String() {
+		t.Errorf("the API server itself:\n%v\nthrough edge:\n%v", own, edge)
+	}
+}
+
+// inDialect is what an observation in one dialect would be in another, by protocols alone: the agreed name, the start
+// signal and the close code are WebSocket's.
+func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Observation {
+	if from.Name == to.Name || o.Refusal != "" {
+		return o
+	}
+	o.Subprotocol = to.Offer[0]
+	switch {
+	case to.Tunnel:
+		o.Close = 1000 // the answer to the client's own
+	case !to.SPDY:
+		o.Start = 1
+		if o.Close == 0 {
+			o.Close = 1000
+		}
+	}
+	return o
+}

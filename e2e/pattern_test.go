@@ -1,0 +1,47 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"io"
+	"math/rand/v2"
+	"sync"
+)
+
+// patternChunk is how much of the pattern is written at once, as client-go does.
+const patternChunk = 32 << 10
+
+// noise is what the pattern is made of; each chunk begins with its own number.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, patternChunk)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	return b
+})
+
+// copyPattern writes n bytes that do not repeat.
+func copyPattern(w io.Writer, n int) error {
+	chunk := append([]byte(nil), noise()...)
+	for i := uint64(0); n > 0; i++ {
+		binary.LittleEndian.PutUint64(chunk, i)
+		part := chunk[:min(n, len(chunk))]
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+		n -= len(part)
+	}
+	return nil
+}
+
+var patternHashes sync.Map // by length
+
+func patternHash(n int) string {
+	if sum, ok := patternHashes.Load(n); ok {
+		return sum.(string)
+	}
+	h := sha256.New()
+	copyPattern(h, n)
+	sum := hex.EncodeToString(h.Sum(nil))
+	patternHashes.Store(n, sum)
+	return sum
+}

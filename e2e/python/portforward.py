@@ -1,0 +1,62 @@
+"""port-forward with the official Python client: portforward.py NAMESPACE POD PORT BYTES
+
+Sends so many bytes to a port of the pod that echoes them, in two sessions at a time, and says of each whether they came back.
+Then asks for port 9999, where nobody listens, and says whether it was told so.
+"""
+import hashlib
+import os
+import sys
+import threading
+
+from kubernetes import client, config
+from kubernetes.client.rest import ApiException
+from kubernetes.stream import portforward
+
+namespace, pod, port, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+config.load_kube_config()
+
+
+def forward(port):
+    # This client changes the API object while it connects, so each session has its own.
+    api = client.CoreV1Api(client.ApiClient())
+    try:
+        return portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))
+    except ApiException as e:
+        print("refused the session:", e.reason)
+        os._exit(91)
+
+
+def echo():
+    end = forward(port).socket(port)
+    end.settimeout(60)
+    sent = os.urandom(size)
+    threading.Thread(target=end.sendall, args=(sent,), daemon=True).start()
+    back = b""
+    while len(back) < size:
+        piece = end.recv(1 << 16)
+        if not piece:
+            break
+        back += piece
+    end.close()
+    return "echo" if hashlib.sha256(sent).digest() == hashlib.sha256(back).digest() else "%d bytes, not the echo" % len(back)
+
+
+results = [None, None]
+
+
+def run(i):
+    results[i] = echo()
+
+
+threads = [threading.Thread(target=run, args=(i,)) for i in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(*results, sep="\n")
+
+refused = forward(9999)
+end = refused.socket(9999)
+end.settimeout(60)
+end.recv(1)
+print("refused" if "connection refused" in (refused.error(9999) or "") else refused.error(9999))

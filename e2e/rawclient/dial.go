@@ -1,0 +1,127 @@
+package rawclient
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// refused is an answer other than 101, as an Observation has it.
+type refused struct{ answer string }
+
+func (r *refused) Error() string { return "rawclient: refused: " + r.answer }
+
+// dialTLS connects to where access is served. HTTP/2 has no upgrades of this kind.
+func dialTLS(ctx context.Context, to testbed.Access) (*tls.Conn, error) {
+	server, err := url.Parse(to.Server)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool(), NextProtos: []string{"http/1.1"}}
+	config.RootCAs.AppendCertsFromPEM(to.CA)
+	if to.Client.Cert != nil {
+		pair, err := tls.X509KeyPair(to.Client.Cert, to.Client.Key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: config}
+	conn, err := dialer.DialContext(ctx, "tcp", server.Host)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*tls.Conn), nil
+}
+
+func header(to testbed.Access) http.Header {
+	h := http.Header{}
+	if to.Token != "" {
+		h.Set("Authorization", "Bearer "+to.Token)
+	}
+	return h
+}
+
+// mostRefusal is what is read of a refusal's body. gorilla's dialer reads no more.
+const mostRefusal = 1024
+
+// readRefusal is what a client can tell of an answer other than 101.
+func readRefusal(resp *http.Response) *refused {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, mostRefusal))
+	said := fmt.Sprintf("%q", body)
+	var status metav1.Status
+	if json.Unmarshal(body, &status) == nil && status.Kind == "Status" {
+		raw, _ := json.Marshal(status)
+		said = string(raw)
+	}
+	return &refused{normal(fmt.Sprintf("%d, %q, %s", resp.StatusCode, resp.Header.Get("Content-Type"), said))}
+}
+
+// DialWebSocket opens a WebSocket and returns the answer's header. An answer other than 101 is an error that has it.
+func DialWebSocket(ctx context.Context, to testbed.Access, uri string, offer ...string) (*websocket.Conn, http.Header, error) {
+	dialer := websocket.Dialer{
+		Subprotocols:     offer,
+		HandshakeTimeout: 30 * time.Second,
+		ReadBufferSize:   32 << 10,
+		WriteBufferSize:  64 << 10, // a message of this client is one frame: fragments are not for this protocol
+		NetDialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialTLS(ctx, to)
+		},
+	}
+	h := header(to)
+	h.Set("Origin", to.Server) // as a page of the server's own; a watch is refused without one
+	c, resp, err := dialer.DialContext(ctx, "wss"+strings.TrimPrefix(to.Server, "https")+uri, h)
+	if err == websocket.ErrBadHandshake {
+		return nil, nil, readRefusal(resp)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	return c, resp.Header, nil
+}
+
+// dialSPDY upgrades to SPDY/3.1 and returns the connection, a reader that has what came with the answer already, and the
+// subprotocol that was agreed on.
+func dialSPDY(ctx context.Context, to testbed.Access, uri string, offer []string) (net.Conn, *bufio.Reader, string, error) {
+	conn, err := dialTLS(ctx, to)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.Server+uri, nil)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	req.Header = header(to)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "SPDY/3.1")
+	req.Header["X-Stream-Protocol-Version"] = offer // a line for each
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	reader := bufio.NewReaderSize(conn, 32<<10)
+	err = req.Write(conn)
+	var resp *http.Response
+	if err == nil {
+		resp, err = http.ReadResponse(reader, req)
+	}
+	if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
+		err = readRefusal(resp)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, nil, "", err
+	}
+	conn.SetDeadline(time.Time{})
+	return conn, reader, resp.Header.Get("X-Stream-Protocol-Version"), nil
+}

@@ -1,0 +1,212 @@
+package rawclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// Exec is what a client asks for, and does meanwhile.
+type Exec struct {
+	Namespace string // empty: testbed.Namespace
+	Pod       string
+	Container string // empty: the only one
+	Command   []string
+	Stdin     bool
+	TTY       bool
+
+	// StallAfter is after how many bytes of stdout the client stops reading once, for the time Stall; 0: never.
+	StallAfter int64
+	Stall      time.Duration
+
+	// Ping is how often the client pings, as client-go does every 5 s; 0: never.
+	Ping time.Duration
+
+	// Do is what the client does while it reads; nil: nothing. Its error is Exec's.
+	Do func(*Session) error
+}
+
+// Session is an exec that runs. Its methods are for Exec.Do.
+type Session struct {
+	d       Dialect
+	w       wire
+	gaveUp  <-chan struct{}
+	out     [2]*recorder // stdout, stderr
+	outcome bytes.Buffer
+}
+
+// Write sends stdin.
+func (s *Session) Write(p []byte) (int, error) { return len(p), s.w.write(stdin, p) }
+
+// End says that stdin has ended. Not every dialect can.
+func (s *Session) End() error { return s.w.end(stdin) }
+
+// Resize tells the terminal's size.
+func (s *Session) Resize(columns, rows int) error {
+	return s.w.write(resize, fmt.Appendf(nil, "{\"Width\":%d,\"Height\":%d}\n", columns, rows))
+}
+
+// Expect waits until stdout has a text among its first bytes.
+func (s *Session) Expect(text string) error { return s.out[0].waitText(s.gaveUp, text) }
+
+// Cut ends the connection as a crash of the client does.
+func (s *Session) Cut() { cut(s.w.conn()) }
+
+// Exec runs e to its end. An error means that the client itself could not do what it should, not that it was refused.
+func (d Dialect) Exec(ctx context.Context, to testbed.Access, e Exec) (Observation, error) {
+	s := &Session{d: d, gaveUp: ctx.Done(), out: [2]*recorder{newRecorder(), newRecorder()}}
+	o := Observation{Start: -1, Close: abnormal}
+	var err error
+	if s.w, o.Subprotocol, err = d.dial(ctx, to, e.URI()); err != nil {
+		return refusal(err)
+	}
+	defer context.AfterFunc(ctx, func() { s.w.conn().Close() })()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.read(e, &o)
+	}()
+	if f, ok := s.w.(*frames); ok {
+		err = f.openExec(e, d.Resize)
+	}
+	if e.Ping > 0 {
+		go ping(s.w, e.Ping, done)
+	}
+	if err == nil && e.Do != nil {
+		err = e.Do(s)
+	}
+	<-done
+	s.w.bye()
+	o.Hung = !farewell(s.w.conn()) || ctx.Err() != nil
+	s.fill(&o)
+	return o, err
+}
+
+// refusal is the observation of an answer other than 101.
+func refusal(err error) (Observation, error) {
+	var answer *refused
+	if errors.As(err, &answer) {
+		return Observation{Refusal: answer.answer}, nil
+	}
+	return Observation{}, err
+}
+
+// dial opens a session's wire.
+func (d Dialect) dial(ctx context.Context, to testbed.Access, uri string) (wire, string, error) {
+	if d.SPDY && !d.Tunnel {
+		conn, r, subprotocol, err := dialSPDY(ctx, to, uri, d.Offer)
+		if err != nil {
+			return nil, "", err
+		}
+		w, err := newFrames(conn, r, conn)
+		return w, subprotocol, err
+	}
+	c, _, err := DialWebSocket(ctx, to, uri, d.Offer...)
+	if err != nil {
+		return nil, "", err
+	}
+	if !d.Tunnel {
+		return &channels{c: c, d: d}, c.Subprotocol(), nil
+	}
+	t := &tunnel{c: c, code: abnormal}
+	w, err := newFrames(c.NetConn(), t, t)
+	w.tunnel = t
+	return w, c.Subprotocol(), err
+}
+
+// URI is what is asked for.
+func (e Exec) URI() string {
+	query := url.Values{"command": e.Command, "stdout": {"true"}}
+	query.Set("stdin", strconv.FormatBool(e.Stdin))
+	query.Set("stderr", strconv.FormatBool(!e.TTY))
+	query.Set("tty", strconv.FormatBool(e.TTY))
+	if e.Container != "" {
+		query.Set("container", e.Container)
+	}
+	return podURI(e.Namespace, e.Pod, "exec") + "?" + query.Encode()
+}
+
+func podURI(namespace, pod, verb string) string {
+	if namespace == "" {
+		namespace = testbed.Namespace
+	}
+	return "/api/v1/namespaces/" + namespace + "/pods/" + pod + "/" + verb
+}
+
+// openExec opens the streams that the request named, in client-go's order.
+func (w *frames) openExec(e Exec, canResize bool) error {
+	n := 0
+	for _, s := range []struct {
+		stream int
+		name   string
+		wanted bool
+	}{
+		{outcome, "error", true}, {stdin, "stdin", e.Stdin}, {stdout, "stdout", true}, {stderr, "stderr", !e.TTY},
+		{resize, "resize", e.TTY && canResize},
+	} {
+		if !s.wanted {
+			continue
+		}
+		n++
+		if err := w.open(s.stream, http.Header{"Streamtype": {s.name}}); err != nil {
+			return err
+		}
+	}
+	return w.awaitReplies(n)
+}
+
+// read reads the session to its end.
+func (s *Session) read(e Exec, o *Observation) {
+	first := true
+	var seen int64
+	stall := sync.OnceFunc(func() { time.Sleep(e.Stall) })
+	o.Close = s.w.read(func(stream int, p []byte, kind eventKind) {
+		if first && len(p) == 0 && kind == isData {
+			o.Start = stream
+		}
+		first = false
+		switch {
+		case kind != isData:
+		case stream == stdout || stream == stderr:
+			o.Late = o.Late || s.outcome.Len() > 0 && len(p) > 0
+			s.out[stream-stdout].Write(p)
+			if seen += int64(len(p)); e.StallAfter > 0 && seen >= e.StallAfter {
+				stall()
+			}
+		case stream == outcome:
+			s.outcome.Write(p)
+		default:
+			o.Breach = fmt.Sprintf("%d bytes on stream %d", len(p), stream)
+		}
+	})
+	for _, out := range s.out {
+		out.end()
+	}
+}
+
+// fill says what was read.
+func (s *Session) fill(o *Observation) {
+	o.Stdout, o.Stderr = s.out[0].output(), s.out[1].output()
+	if said := s.w.breach(); said != "" {
+		o.Breach = said
+	}
+	if !s.d.Status || s.outcome.Len() == 0 {
+		o.Text = s.outcome.String()
+		return
+	}
+	o.Status = &metav1.Status{}
+	if err := json.Unmarshal(s.outcome.Bytes(), o.Status); err != nil {
+		o.Breach, o.Text = "a Status that is none", s.outcome.String()
+	}
+}

@@ -1,0 +1,205 @@
+package rawclient
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/moby/spdystream/spdy"
+)
+
+// frames is a wire of SPDY streams. They are opened in the order of their ids: 1, 3, 5 and so on.
+type frames struct {
+	under  net.Conn
+	tunnel *tunnel // between under and the frames; nil: nothing is
+	framer *spdy.Framer
+
+	mu      sync.Mutex // held while writing, and for the tables
+	out     *bufio.Writer
+	byID    map[spdy.StreamId]int
+	byNum   map[int]spdy.StreamId
+	replies chan struct{} // one for each stream that the server accepted
+
+	broken string
+}
+
+func newFrames(conn net.Conn, r io.Reader, w io.Writer) (*frames, error) {
+	f := &frames{
+		under: conn, out: bufio.NewWriterSize(w, 64<<10), replies: make(chan struct{}, mostStreams),
+		byID: map[spdy.StreamId]int{}, byNum: map[int]spdy.StreamId{},
+	}
+	var err error
+	f.framer, err = spdy.NewFramer(f.out, r)
+	return f, err
+}
+
+// mostStreams is how many streams a session may open.
+const mostStreams = 512
+
+// open opens a stream. The server's answer comes as a reply.
+func (w *frames) open(stream int, header http.Header) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	id := spdy.StreamId(2*len(w.byNum) + 1)
+	w.byID[id], w.byNum[stream] = stream, id
+	if err := w.framer.WriteFrame(&spdy.SynStreamFrame{StreamId: id, Headers: header}); err != nil {
+		return err
+	}
+	return w.out.Flush()
+}
+
+// awaitReplies returns when the server has accepted n streams: DATA that overtakes this is dropped in silence.
+func (w *frames) awaitReplies(n int) error {
+	for range n {
+		select {
+		case <-w.replies:
+		case <-time.After(30 * time.Second):
+			return fmt.Errorf("rawclient: no reply to a stream in 30 s")
+		}
+	}
+	return nil
+}
+
+func (w *frames) send(f spdy.Frame) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.framer.WriteFrame(f); err != nil {
+		return err
+	}
+	return w.out.Flush()
+}
+
+func (w *frames) id(stream int) spdy.StreamId {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.byNum[stream]
+}
+
+func (w *frames) write(stream int, p []byte) error {
+	return w.send(&spdy.DataFrame{StreamId: w.id(stream), Data: p})
+}
+
+func (w *frames) end(stream int) error {
+	return w.send(&spdy.DataFrame{StreamId: w.id(stream), Flags: spdy.DataFlagFin})
+}
+
+func (w *frames) reset(stream int) error {
+	return w.send(&spdy.RstStreamFrame{StreamId: w.id(stream), Status: spdy.Cancel})
+}
+
+func (w *frames) read(event func(int, []byte, eventKind)) int {
+	for {
+		w.under.SetReadDeadline(time.Now().Add(mostIdle))
+		frame, err := w.framer.ReadFrame()
+		if err != nil {
+			if broken, ok := err.(*spdy.Error); ok {
+				w.breaks("%v", broken)
+			}
+			if w.tunnel != nil {
+				return w.tunnel.code
+			}
+			return abnormal
+		}
+		switch f := frame.(type) {
+		case *spdy.DataFrame:
+			if len(f.Data) > 0 {
+				w.event(event, f.StreamId, f.Data, isData)
+			}
+			if f.Flags&spdy.DataFlagFin != 0 {
+				w.event(event, f.StreamId, nil, isEnd)
+			}
+		case *spdy.RstStreamFrame:
+			w.event(event, f.StreamId, nil, isReset)
+		case *spdy.SynReplyFrame:
+			select {
+			case w.replies <- struct{}{}:
+			default:
+				w.breaks("more replies than streams")
+			}
+		case *spdy.PingFrame:
+			if f.Id%2 == 0 { // the server's; odd ones are answers
+				w.send(f)
+			}
+		case *spdy.GoAwayFrame:
+			if w.tunnel == nil {
+				return 0
+			} // a tunnel has a close of its own
+		case *spdy.SynStreamFrame:
+			w.breaks("the server opened stream %d", f.StreamId)
+		}
+	}
+}
+
+func (w *frames) event(event func(int, []byte, eventKind), id spdy.StreamId, p []byte, kind eventKind) {
+	w.mu.Lock()
+	stream, ok := w.byID[id]
+	w.mu.Unlock()
+	if !ok {
+		w.breaks("a frame of stream %d, which nobody opened", id)
+		return
+	}
+	event(stream, p, kind)
+}
+
+func (w *frames) breaks(format string, args ...any) {
+	if w.broken == "" {
+		w.broken = fmt.Sprintf(format, args...)
+	}
+}
+
+func (w *frames) ping() error { return w.send(&spdy.PingFrame{Id: 1}) }
+
+func (w *frames) breach() string { return w.broken }
+
+func (w *frames) bye() {
+	w.send(&spdy.GoAwayFrame{Status: spdy.GoAwayOK})
+	if w.tunnel != nil {
+		w.tunnel.bye()
+	}
+}
+
+func (w *frames) conn() net.Conn { return w.under }
+
+// tunnel is SPDY's bytes in binary messages, which begin and end anywhere.
+type tunnel struct {
+	c       *websocket.Conn
+	message io.Reader
+	code    int // the server's close code, once Read has failed
+}
+
+func (t *tunnel) Read(p []byte) (int, error) {
+	for {
+		if t.message == nil {
+			_, r, err := t.c.NextReader()
+			if err != nil {
+				t.code = closeCode(err)
+				return 0, err
+			}
+			t.message = r
+		}
+		n, err := t.message.Read(p)
+		if err == io.EOF {
+			t.message, err = nil, nil
+		}
+		if n > 0 || err != nil {
+			if err != nil {
+				t.code = closeCode(err)
+			}
+			return n, err
+		}
+	}
+}
+
+func (t *tunnel) Write(p []byte) (int, error) {
+	return len(p), t.c.WriteMessage(websocket.BinaryMessage, p)
+}
+
+func (t *tunnel) bye() {
+	message := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	t.c.WriteControl(websocket.CloseMessage, message, time.Now().Add(5*time.Second))
+}

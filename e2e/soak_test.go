@@ -1,0 +1,256 @@
+package e2e
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/remotecommand"
+
+	"edge/e2e/rawclient"
+	"edge/e2e/testbed"
+)
+
+// What only `make soak` has time for. It runs the same functions through edge and at the API server itself, in the dialects
+// that stand for the others.
+
+const (
+	soakBytes   = 2 << 30
+	soakStall   = 61 * time.Second // client-go gives up on a connection that is silent for 60 s
+	soakSilence = 5 * time.Minute  // five times the load balancer's idle limit
+)
+
+// soakOnly skips a test that takes many minutes.
+func soakOnly(t *testing.T) {
+	t.Helper()
+	if os.Getenv("EDGE_E2E_SOAK") == "" {
+		t.Skip("for `make soak`")
+	}
+	t.Parallel()
+}
+
+// soakTable has a row for each session.
+var soakTable struct {
+	sync.Mutex
+	rows []soakRow
+}
+
+type soakRow struct{ cluster, what, dialect, way, result string }
+
+// soak runs one session on a way and notes its result.
+func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Context) error) {
+	t.Run(fmt.Sprintf("%s/%s/%s", what, dialect, way), func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+		defer cancel()
+		start := time.Now()
+		err := run(ctx)
+		result := fmt.Sprintf("ok, %.0f s", time.Since(start).Seconds())
+		if err != nil {
+			t.Error(err)
+			result = strings.ReplaceAll(err.Error(), "\n", "; ")
+		}
+		soakTable.Lock()
+		defer soakTable.Unlock()
+		soakTable.rows = append(soakTable.rows, soakRow{string(s.cluster.Kind), what, dialect, way, result})
+	})
+}
+
+// printSoak prints what was found; TestMain calls it.
+func printSoak() {
+	if len(soakTable.rows) == 0 {
+		return
+	}
+	slices.SortFunc(soakTable.rows, func(a, b soakRow) int {
+		return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.cluster, b.cluster), cmp.Compare(a.dialect, b.dialect), cmp.Compare(a.way, b.way))
+	})
+	fmt.Print("\n| what | cluster | dialect | way | result |\n|---|---|---|---|---|\n")
+	for _, r := range soakTable.rows {
+		fmt.Printf("| %s | %s | %s | %s | %.300s |\n", r.what, r.cluster, r.dialect, r.way, r.result)
+	}
+}
+
+// ways are how a dialect of a site is tried: at the API server itself, if it speaks it, and through edge.
+func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]testbed.Access {
+	ways := map[string]testbed.Access{"edge": s.access(direct, tokens["alice"])}
+	if spokenBy(s.cluster.Kind, d).Name == d.Name {
+		ways["API server"] = s.ownAccess(t, "alice", "dev")
+	}
+	return ways
+}
+
+// TestSoakStdin sends 2 GiB and has the pod tell their hash.
+func TestSoakStdin(t *testing.T) {
+	soakOnly(t)
+	turn := make(chan struct{}, 1) // 2 GiB keep all cores busy
+	forEachSoakSite(t, func(t *testing.T, s *site) {
+		for _, name := range []string{"websocket v5", "spdy v4"} {
+			d := rawclient.ByName(rawclient.Execs, name)
+			soak(t, s, "2 GiB of stdin", name, "edge", func(ctx context.Context) error {
+				select {
+				case turn <- struct{}{}:
+					defer func() { <-turn }()
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				sc := sends("2 GiB", size(soakBytes))
+				o, err := sc.run(ctx, attempt{d: d, site: s, to: s.access(direct, tokens["alice"])})
+				if err == nil {
+					err = sc.check(d, o)
+				}
+				return err
+			})
+		}
+	})
+}
+
+// forEachSoakSite is forEachSite for a test that is parallel already.
+func forEachSoakSite(t *testing.T, test func(t *testing.T, s *site)) {
+	for kind, s := range sites {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
+}
+
+// TestSoakStall stops reading for 61 s in the middle of 64 MiB of output, and reads on.
+func TestSoakStall(t *testing.T) {
+	soakOnly(t)
+	const output = 64 << 20
+	forEachSoakSite(t, func(t *testing.T, s *site) {
+		for _, name := range []string{"websocket v4", "websocket v5", "spdy v4"} {
+			d := rawclient.ByName(rawclient.Execs, name)
+			for way, to := range s.ways(t, d) {
+				soak(t, s, "61 s stall in output", name, way, func(ctx context.Context) error {
+					return stalled(ctx, d, to, output, 0)
+				})
+			}
+		}
+		// client-go's SPDY client pings, and so loses the output's end at the API server itself: the container runtime has
+		// closed by then, and answers a ping with a reset that overtakes what is on the way.
+		soak(t, s, "61 s stall in output", "spdy v4 that pings", "edge", func(ctx context.Context) error {
+			return stalled(ctx, rawclient.ByName(rawclient.Execs, "spdy v4"), s.access(direct, tokens["alice"]), output, 5*time.Second)
+		})
+		if s.cluster.Kind != testbed.New {
+			return
+		}
+		// client-go's v5 has limits of its own that no server can lift: what matters is that edge does no worse.
+		soak(t, s, "61 s stall in output", "client-go v5", "both", func(ctx context.Context) error {
+			var own, edge int64
+			var ownErr, edgeErr error
+			var both sync.WaitGroup
+			both.Go(func() { own, ownErr = stalledClientGo(ctx, s.ownAccess(t, "alice", "dev"), output) })
+			both.Go(func() { edge, edgeErr = stalledClientGo(ctx, s.access(direct, tokens["alice"]), output) })
+			both.Wait()
+			if (ownErr == nil) != (edgeErr == nil) || (own == output) != (edge == output) {
+				return fmt.Errorf("API server: %d bytes, %v; edge: %d bytes, %v", own, ownErr, edge, edgeErr)
+			}
+			return nil
+		})
+	})
+}
+
+// stalled reads a command's output with a pause in the middle, and holds it and the exit code against what they must be.
+func stalled(ctx context.Context, d rawclient.Dialect, to testbed.Access, output int64, ping time.Duration) error {
+	script := fmt.Sprintf("head -c %d /dev/zero; exit 7", output)
+	o, err := d.Exec(ctx, to, rawclient.Exec{
+		Pod: "shell", Command: []string{"sh", "-c", script}, StallAfter: output / 2, Stall: soakStall, Ping: ping,
+	})
+	if err == nil && (o.Stdout.Bytes != output || o.OK() || o.Close == 1006) {
+		err = fmt.Errorf("%v", o)
+	}
+	return err
+}
+
+// stalledClientGo reads output with client-go's executor and a writer that stalls once.
+func stalledClientGo(ctx context.Context, to testbed.Access, output int64) (int64, error) {
+	config := &rest.Config{
+		Host: to.Server, BearerToken: to.Token,
+		TLSClientConfig: rest.TLSClientConfig{CAData: to.CA, CertData: to.Client.Cert, KeyData: to.Client.Key},
+	}
+	e := rawclient.Exec{Pod: "shell", Command: []string{"sh", "-c", fmt.Sprintf("head -c %d /dev/zero", output)}}
+	executor, err := remotecommand.NewWebSocketExecutor(config, "GET", to.Server+e.URI())
+	if err != nil {
+		return 0, err
+	}
+	w := &stallingWriter{at: output / 2, ctx: ctx}
+	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: w, Stderr: w})
+	return w.n, err
+}
+
+type stallingWriter struct {
+	n, at   int64
+	stalled bool
+	ctx     context.Context // of the one call that it serves
+}
+
+func (w *stallingWriter) Write(p []byte) (int, error) {
+	w.n += int64(len(p))
+	if w.n >= w.at && !w.stalled {
+		w.stalled = true
+		select {
+		case <-time.After(soakStall):
+		case <-w.ctx.Done():
+			return 0, w.ctx.Err()
+		}
+	}
+	return len(p), nil
+}
+
+// TestSoakSilence keeps sessions silent behind the load balancer for five times its idle limit, with clients that never ping.
+func TestSoakSilence(t *testing.T) {
+	soakOnly(t)
+	forEachSoakSite(t, func(t *testing.T, s *site) {
+		to := s.access(balanced, tokens["alice"])
+		for _, d := range rawclient.Execs {
+			if d.SPDY {
+				continue // the load balancer carries none
+			}
+			soak(t, s, "5 silent minutes", "exec, "+d.Name, "load balancer", func(ctx context.Context) error {
+				script := fmt.Sprintf("sleep %d; echo still here", int(soakSilence.Seconds()))
+				o, err := d.Exec(ctx, to, rawclient.Exec{Pod: "shell", Command: []string{"sh", "-c", script}})
+				if err == nil && (o.Stdout.Head != "still here\n" || !o.OK() || o.Close != 1000) {
+					err = fmt.Errorf("%v", o)
+				}
+				return err
+			})
+		}
+		for _, d := range rawclient.Forwards {
+			if d.SPDY && !d.Tunnel {
+				continue
+			}
+			soak(t, s, "5 silent minutes", "port-forward, "+d.Name, "load balancer", func(ctx context.Context) error {
+				_, err := d.Forward(ctx, to, rawclient.Forward{Pod: "shell", Ports: []int{echoPort}, Do: func(_ int, c *rawclient.Connection) error {
+					if _, err := c.Write([]byte("before")); err != nil {
+						return err
+					}
+					if err := c.Await(6); err != nil {
+						return err
+					}
+					select {
+					case <-time.After(soakSilence):
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+					if _, err := c.Write([]byte("after")); err != nil {
+						return err
+					}
+					if err := c.Await(11); err != nil {
+						return errors.Join(errors.New("after the silence"), err)
+					}
+					return nil
+				}})
+				return err
+			})
+		}
+	})
+}

@@ -1,0 +1,90 @@
+package testbed
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"sync"
+)
+
+// Relay carries TCP connections to an API server until they are cut.
+type Relay struct {
+	listener net.Listener
+	target   string
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+// StartRelay starts a relay in front of cluster's API server. The testbed stops it.
+func (tb *Testbed) StartRelay(cluster *Cluster) (*Relay, error) {
+	target, err := url.Parse(cluster.URL)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{listener: listener, target: target.Host, conns: map[net.Conn]bool{}}
+	r.wg.Go(r.accept)
+	tb.onClose(func() {
+		listener.Close()
+		r.Cut()
+		r.wg.Wait()
+	})
+	return r, nil
+}
+
+// Through is a way to the cluster, as to has it, through the relay: the API server's certificate is for any port.
+func (r *Relay) Through(to Access) Access {
+	to.Server = "https://" + r.listener.Addr().String()
+	return to
+}
+
+// Cut ends all connections that run, both ways at once, as the death of the API server's host does.
+func (r *Relay) Cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
+		c.Close()
+	}
+}
+
+func (r *Relay) accept() {
+	for {
+		client, err := r.listener.Accept()
+		if err != nil {
+			return
+		}
+		r.wg.Go(func() {
+			defer client.Close()
+			server, err := net.Dial("tcp", r.target)
+			if err != nil {
+				return
+			}
+			defer server.Close()
+			r.own(true, client, server)
+			defer r.own(false, client, server)
+			r.wg.Go(func() { // one way's end is the connection's
+				io.Copy(server, client)
+				server.Close()
+				client.Close()
+			})
+			io.Copy(client, server)
+		})
+	}
+}
+
+func (r *Relay) own(own bool, conns ...net.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range conns {
+		if own {
+			r.conns[c] = true
+		} else {
+			delete(r.conns, c)
+		}
+	}
+}

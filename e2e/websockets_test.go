@@ -1,0 +1,135 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/rawclient"
+	"edge/e2e/testbed"
+)
+
+// TestOtherWebSockets: a WebSocket that is no exec and no port-forward passes as it is, as it does at the API server itself.
+func TestOtherWebSockets(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		prepareOthers(t, s)
+		own := s.ownAccess(t, "alice", "dev")
+		for _, o := range otherWebSockets {
+			want := o.transcript(t, own)
+			if o.check != "" && !strings.Contains(want, o.check) {
+				t.Fatalf("%s: the API server itself: %s, want %q", o.name, want, o.check)
+			}
+			for _, path := range paths {
+				if got := o.transcript(t, s.access(path, tokens["alice"])); got != want {
+					t.Errorf("%s, %s:\n%s\nthe API server itself:\n%s", o.name, path, got, want)
+				}
+			}
+		}
+	})
+}
+
+// otherWebSocket is one to open, with what its client says.
+type otherWebSocket struct {
+	name  string
+	uri   string
+	offer []string
+	say   []string // each is sent, text and binary, and answered
+	hear  int      // messages to read when nothing is said; a log's first is empty
+	check string   // in the API server's own transcript
+}
+
+// big is more than any buffer on the way.
+var big = strings.Repeat("0123456789abcdef", 1<<16)
+
+var otherWebSockets = []otherWebSocket{
+	{name: "services/proxy", uri: servicesURI + "/http:echo:8081/proxy/some/path?q=1", offer: []string{"echo"}, say: []string{"hello", "", big}, check: "X-Path /some/path"},
+	{name: "pods/proxy", uri: podsURI + "/http:shell:8081/proxy/other", say: []string{"hello", "", big}, check: "X-Path /other"},
+	{name: "a service that is not there", uri: servicesURI + "/http:none:8081/proxy/", check: "404"},
+	{name: "watch", uri: "/api/v1/namespaces/" + testbed.Namespace + "/configmaps?watch=true&fieldSelector=metadata.name%3Dwatched", hear: 1, check: "ADDED"},
+	{name: "log", uri: podsURI + "/" + loggerPod + "/log?follow=true", hear: 2, check: "a line"},
+	{name: "log, base64", uri: podsURI + "/" + loggerPod + "/log?follow=true", offer: []string{"base64.binary.k8s.io"}, hear: 2, check: "YSBsaW5l"},
+}
+
+const (
+	servicesURI = "/api/v1/namespaces/" + testbed.Namespace + "/services"
+	loggerPod   = "logger"
+)
+
+// prepareOthers makes a service with the pod "shell" behind it, and what is watched and read. There is no controller manager
+// that could tell the service its endpoints.
+func prepareOthers(t *testing.T, s *site) {
+	t.Helper()
+	ctx, core := t.Context(), s.cluster.Client.CoreV1()
+	if err := s.cluster.ReachPods(ctx); err != nil {
+		t.Fatal(err)
+	}
+	shell, err := core.Pods(testbed.Namespace).Get(ctx, "shell", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo := metav1.ObjectMeta{Name: "echo"}
+	port := []corev1.ServicePort{{Port: 8081}}
+	if _, err := core.Services(testbed.Namespace).Create(ctx, &corev1.Service{ObjectMeta: echo, Spec: corev1.ServiceSpec{Ports: port}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = core.Endpoints(testbed.Namespace).Create(ctx, &corev1.Endpoints{ObjectMeta: echo, Subsets: []corev1.EndpointSubset{{
+		Addresses: []corev1.EndpointAddress{{IP: shell.Status.PodIP, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: testbed.Namespace, Name: "shell"}}},
+		Ports:     []corev1.EndpointPort{{Port: 8081}},
+	}}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "watched"}}
+	if _, err := core.ConfigMaps(testbed.Namespace).Create(ctx, watched, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cluster.StartPod(ctx, testbed.PodOptions{Name: loggerPod, Script: "echo a line; trap 'exit 0' TERM; while :; do sleep 1; done"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// transcript is all that a client learns.
+func (o otherWebSocket) transcript(t *testing.T, to testbed.Access) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c, header, err := rawclient.DialWebSocket(ctx, to, o.uri, o.offer...)
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	c.SetReadLimit(8 << 20)
+	var b strings.Builder
+	fmt.Fprintf(&b, "subprotocol %q\nX-Path %s\n", c.Subprotocol(), header.Get("X-Path"))
+	hear := func() {
+		kind, message, err := c.ReadMessage()
+		if len(message) > 2000 && string(message) == big {
+			message = []byte("big")
+		}
+		fmt.Fprintf(&b, "type %d, %.2000q, %v\n", kind, message, err)
+	}
+	for _, word := range o.say {
+		for _, kind := range []int{websocket.TextMessage, websocket.BinaryMessage} {
+			if err := c.WriteMessage(kind, []byte(word)); err != nil {
+				return err.Error()
+			}
+			hear()
+		}
+	}
+	for range o.hear {
+		hear()
+	}
+	if len(o.say) > 0 { // the pod answers a Close with its code; the API server's own streams do not wait for one
+		c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4001, "enough"), time.Now().Add(5*time.Second))
+		_, _, err := c.ReadMessage()
+		fmt.Fprintf(&b, "then %v\n", err)
+	}
+	return b.String()
+}
