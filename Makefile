@@ -13,7 +13,9 @@ help: ## this list
 build: ## bin/edge, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/edge ./cmd/edge
 
-test: check unit e2e ## everything that must pass: format, vet, unit tests with -race, end to end on two real clusters
+test: check unit ## everything that must pass: format, vet, unit tests with -race, ten seconds of each fuzz target, end to end on two real clusters
+	$(MAKE) fuzz FUZZTIME=10s
+	$(MAKE) e2e
 
 check: ## gofmt and vet, both modules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

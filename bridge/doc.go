@@ -15,15 +15,19 @@
 //
 //	bridge.go    identity, and the header that goes upstream
 //	plain.go     no upgrade: the reverse proxy; failures as a Status
-//	target.go    which pod and verb a path means, also behind a proxy
+//	target.go    which pod and verb a path means
 //	origin.go    which web pages may open a WebSocket
-//	dialect.go   the negotiation table: what the client speaks, and the 101s
-//	upgrade.go   ask upstream, refuse verbatim or hijack
+//	dialect.go   the negotiation table: what the client speaks, and its 101s
+//	upgrade.go   refuse verbatim, or hijack
+//	choose.go    what edge speaks to the API server, and the review before a GET
+//	learned.go   what it knows about the way there
+//	uplink.go    one upgrade upstream: its header, and its 101
 //	upstream.go  the API server's two transports
-//	wiring.go    codecs on legs, by dialect
+//	wiring.go    codecs on legs, by dialect pair
 //	relay.go     the loop: frames from a source to a sink
 //	exec.go      five streams and one Status: how exec and attach end
-//	both.go      port-forward and opaque upgrades: how they end
+//	twoway.go    port-forward and opaque upgrades: how they end
+//	channels.go  port-forward over WebSocket channels: how its connections end
 //	raw.go       bytes of a protocol that edge does not read
 //	leg.go       one connection: writes, answers, keepalives
 //	poll.go      reading what is there already, below TLS
@@ -42,39 +46,59 @@
 //
 // # Half-close and reset
 //
-// Upstream is SPDY for all but opaque upgrades. What an event on one leg of an
-// exec or attach becomes on the other:
+// What an event on one leg of an exec or attach becomes on the other. Clients
+// first, as far as all upstreams are alike; WebSocket v1 stands for all its kinds
+// but v4 and v5:
 //
-//	event                     WebSocket v5           WebSocket v4           SPDY v1-v4
-//	client ends stdin         [255,0]: FIN           Close: FIN, and        FIN: FIN
-//	                                                 output goes on
-//	client resets a stream    cannot be said         cannot be said         RST: RST
+//	event                     WebSocket v5           WebSocket v4, v1       SPDY
+//	client ends stdin         [255,0]                Close; output goes on  FIN
+//	client resets stdin       cannot be said         cannot be said         RST
 //	client closes             answered with its      see above              GOAWAY: nothing yet
 //	                          code; upstream is cut
 //	client's connection ends  upstream gets what was said, and an orderly end
 //	client breaks the rules   Close with the code of the breach             Failure, GOAWAY
 //	client's streams are not  -                      -                      Failure, GOAWAY
 //	all open in 30 s
-//	process ends its output,  nothing                nothing                FIN, once
-//	by FIN or RST
-//	Status                    channel 3, Close 1000  channel 3, Close 1000  FIN on the outputs,
-//	                                                                        then error stream and
-//	                                                                        its FIN, GOAWAY
-//	upstream ends without     Failure, Close 1000    Failure, Close 1000    Failure (before v4:
-//	one, or with half a one                                                 text), GOAWAY
+//	process ends its output   nothing                nothing                FIN, once
+//	Status                    channel 3, Close 1000  channel 3, Close 1000; FIN on the outputs,
+//	                                                 v1: its text           then error stream and
+//	                                                                        its FIN, GOAWAY;
+//	                                                                        before v4: its text
+//	upstream ends without     Failure, Close 1000    Failure, Close 1000    Failure, GOAWAY
+//	one, or with half a one
 //	drain                     as if upstream had ended without one; edge's reason in it
+//
+// And upstream, where WebSocket v4 is only asked without stdin:
+//
+//	event                     SPDY                   WebSocket v5           WebSocket v4
+//	stdin ends                FIN                    [255,0]                -
+//	stdin is reset            RST                    [255,0]                -
+//	another stream is ended   the same               cannot be said         cannot be said
+//	or reset by the client
+//	process ends its output   FIN or RST             is not said            is not said
+//	Status                    data on the error      message on channel 3   message on channel 3
+//	                          stream, to its end
+//	the end                   GOAWAY, or TCP's       Close                  Close
 //
 // And of a port-forward or an opaque upgrade:
 //
-//	event                     tunnel                 SPDY                   opaque
-//	either half-closes or     the same, with the     the same, with the     bytes
-//	resets a stream           same id                same id
-//	client closes             Close, answered with   GOAWAY: GOAWAY         bytes
-//	                          its code
-//	client's connection ends  upstream gets what was said, and an orderly end
-//	client breaks the rules   Close with the code    the connection's end   cannot happen
-//	upstream's connection     Close 1001             the connection's end   the connection's end
+//	event                     tunnel                 SPDY                   channels               opaque
+//	client half-closes or     the same, with the     the same, with the     cannot be said         bytes
+//	resets a connection       same id                same id
+//	pod ends or refuses a     the same               the same               text on its error      bytes
+//	connection                                                              channel, or nothing;
+//	                                                                        after the last: Close
+//	                                                                        1000
+//	client closes             Close, answered with   GOAWAY: GOAWAY         Close, answered with   bytes
+//	                          its code                                      its code
+//	client's connection ends  upstream gets what was said, and an orderly end (a tunnel's Close 1000)
+//	client breaks the rules   Close with the code    the connection's end   Close with the code    cannot happen
+//	upstream's connection     Close 1001             the connection's end   Close 1001             the connection's end
 //	ends, or drain
+//
+// No dialect has flow control for one connection of several, and edge holds
+// nothing for one: a pod that does not read makes TCP hold back all of a session,
+// with edge as without.
 //
 // Whatever ends a session, the leg that is written last is half-closed and read
 // on for at most 5 s, so that unread bytes make no reset that overtakes the end.
