@@ -2,19 +2,24 @@ package bridge_test
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	moby "github.com/moby/spdystream/spdy"
 	clientexec "k8s.io/client-go/util/exec"
+
+	"edge/bridge"
 )
 
 const (
@@ -33,9 +38,13 @@ const (
 // A slowClient is an exec whose client reads only when it is told to.
 type slowClient struct {
 	*rawConn
-	name string
-	spdy *moby.Framer // nil: WebSocket
+	name   string
+	spdy   *moby.Framer // nil: WebSocket
+	base64 bool
 }
+
+// slowVersions are the WebSocket dialects that a client reads slowly in.
+var slowVersions = []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io"}
 
 // slowClients begins a session in each dialect.
 func slowClients(t *testing.T, w *world) []slowClient {
@@ -44,8 +53,8 @@ func slowClients(t *testing.T, w *world) []slowClient {
 	f := clients[0].framer()
 	open(t, f, "error", "stdin", "stdout", "stderr")
 	clients[0].spdy = f
-	for _, version := range webSocketVersions {
-		clients = append(clients, slowClient{name: version, rawConn: w.rawWebSocket(t, slowPath, version)})
+	for _, version := range slowVersions {
+		clients = append(clients, slowClient{name: version, rawConn: w.rawWebSocket(t, slowPath, version), base64: strings.Contains(version, "base64")})
 	}
 	for _, c := range clients {
 		c.SetDeadline(time.Now().Add(slowPatience))
@@ -71,14 +80,25 @@ func (c slowClient) read(stdout io.Writer) (status string, err error) {
 			continue
 		}
 		f, err := readFrame(c)
-		switch {
-		case err != nil:
+		if err != nil {
 			return status, err
-		case f.op != opBinary:
-		case f.payload[0] == 1:
-			io.WriteString(stdout, f.payload[1:])
-		case f.payload[0] == 3:
-			status += f.payload[1:]
+		}
+		if f.op != opBinary && f.op != opText {
+			continue
+		}
+		channel, said := f.payload[0], f.payload[1:]
+		if c.base64 {
+			b, err := base64.StdEncoding.DecodeString(said)
+			if err != nil {
+				return status, err
+			}
+			channel, said = channel-'0', string(b)
+		}
+		switch channel {
+		case 1:
+			io.WriteString(stdout, said)
+		case 3:
+			status += said
 		}
 	}
 }
@@ -88,6 +108,9 @@ func (c slowClient) piece() string {
 	payload := strings.Repeat("stdin...", slowPiece/8)
 	if c.spdy != nil {
 		return "\x00\x00\x00\x03" + bombNumber(slowPiece) + payload
+	}
+	if c.base64 {
+		return masked(true, opText, "0"+base64.StdEncoding.EncodeToString([]byte(payload)))
 	}
 	return message("\x00" + payload)
 }
@@ -144,7 +167,11 @@ func slowOther(p *process) error {
 // slowEnd reads a client to its end, which must be the exit code 3.
 func slowEnd(t *testing.T, c slowClient, stdout io.Writer) {
 	status, err := c.read(stdout)
-	if err != io.EOF || !strings.Contains(status, `"reason":"ExitCode","message":"3"`) {
+	want := `"reason":"ExitCode","message":"3"`
+	if c.name == "channel.k8s.io" {
+		want = "command terminated with non-zero exit code"
+	}
+	if err != io.EOF || !strings.Contains(status, want) {
 		t.Errorf("%s: ended with Status %q, %v", c.name, status, err)
 	}
 	c.Close()
@@ -154,17 +181,19 @@ func slowEnd(t *testing.T, c slowClient, stdout io.Writer) {
 // makes the process wait, and takes no memory; when it reads again, nothing is
 // lost. The same for a process and its stdin.
 func TestSlowReader(t *testing.T) {
-	t.Run("stdout", testSlowStdout)
-	t.Run("stdin", testSlowStdin)
+	for _, streaming := range upstreams {
+		t.Run("stdout, "+string(streaming), func(t *testing.T) { testSlowStdout(t, streaming) })
+		t.Run("stdin, "+string(streaming), func(t *testing.T) { testSlowStdin(t, streaming) })
+	}
 }
 
-func testSlowStdout(t *testing.T) {
+func testSlowStdout(t *testing.T, streaming bridge.Streaming) {
 	start := make(chan struct{})
-	begun := make(chan struct{}, 3)
+	begun := make(chan struct{}, 1+len(slowVersions))
 	out := new(counter)
 	// The noise of a process, from the start.
 	source := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{2}), slowOut) }
-	w := newWorld(t, (&apiServer{run: func(p *process) error {
+	api := (&apiServer{run: func(p *process) error {
 		if p.args[0] != "slow" {
 			return slowOther(p)
 		}
@@ -178,7 +207,12 @@ func testSlowStdout(t *testing.T) {
 			return err
 		}
 		return exitError(3)
-	}}).start(t))
+	}}).start(t)
+	w := newWorld(t, slowTranslator(api, func(stdout io.Writer) {
+		begun <- struct{}{}
+		<-start
+		io.Copy(io.MultiWriter(stdout, out), source())
+	}), speaking(streaming))
 	clients := slowClients(t, w)
 	for range clients {
 		<-begun
@@ -205,11 +239,38 @@ func testSlowStdout(t *testing.T) {
 	all.Wait()
 }
 
+// slowTranslator is the API server, but that on WebSocket v5 the slow process is
+// its own: the translator's client-go queues 50 frames for each session, which
+// are in the memory of this process too.
+func slowTranslator(api http.Handler, run func(stdout io.Writer)) http.Handler {
+	played := playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) {
+		run(channelWriter{c})
+		c.WriteMessage(websocket.BinaryMessage, []byte("\x03"+`{"status":"Failure","message":"command terminated with non-zero exit code","reason":"NonZeroExitCode",`+
+			`"details":{"causes":[{"reason":"ExitCode","message":"3"}]}}`))
+		sayClose(c, websocket.CloseNormalClosure)
+		io.Copy(io.Discard, c.NetConn())
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("command") == "slow" && r.Header.Get("Upgrade") == "websocket" {
+			played(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+// channelWriter is stdout of a server of WebSocket v5.
+type channelWriter struct{ *websocket.Conn }
+
+func (w channelWriter) Write(b []byte) (int, error) {
+	return len(b), w.WriteMessage(websocket.BinaryMessage, append([]byte{1}, b...))
+}
+
 func slowSum(h hash.Hash) string { return fmt.Sprintf("%x", h.Sum(nil)) }
 
-func testSlowStdin(t *testing.T) {
+func testSlowStdin(t *testing.T, streaming bridge.Streaming) {
 	start := make(chan struct{})
-	begun := make(chan struct{}, 3)
+	begun := make(chan struct{}, 1+len(slowVersions))
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		if p.args[0] != "slow" {
 			return slowOther(p)
@@ -224,7 +285,7 @@ func testSlowStdin(t *testing.T) {
 		n, err := io.CopyN(got, p.in, slowIn)
 		fmt.Fprintf(p.out, "%d %s %v", n, slowSum(got), err)
 		return exitError(3)
-	}}).start(t))
+	}}).start(t), speaking(streaming))
 	clients := slowClients(t, w)
 	for range clients {
 		<-begun
