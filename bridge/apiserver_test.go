@@ -215,6 +215,9 @@ func (a *apiServer) Attach(ctx context.Context, _ string, in io.Reader, out, err
 
 // PortForward implements streaming.Runtime.
 func (a *apiServer) PortForward(_ context.Context, _ string, port int32, c io.ReadWriteCloser) error {
+	if a.forward == nil {
+		return fmt.Errorf("nothing listens on port %d", port)
+	}
 	return a.forward(port, c)
 }
 

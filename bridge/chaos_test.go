@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	moby "github.com/moby/spdystream/spdy"
+
+	"edge/bridge"
 )
 
 // TestChaos: clients and API servers of every dialect that say, read, stall, break
@@ -20,18 +23,34 @@ import (
 // session, and with the package's leak check every goroutine.
 func TestChaos(t *testing.T) {
 	const sessions = 180
+	for _, streaming := range upstreams {
+		t.Run(string(streaming), func(t *testing.T) { chaos(t, streaming, sessions) })
+	}
+}
+
+func chaos(t *testing.T, streaming bridge.Streaming, sessions int) {
+	upgrader := websocket.Upgrader{Subprotocols: []string{"v5.channel.k8s.io", "SPDY/3.1+portforward.k8s.io"}}
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") == "websocket" {
+		if r.Header.Get("Upgrade") == "websocket" && r.Header.Get("Sec-WebSocket-Protocol") == "" {
 			echo(w, r)
+			return
+		}
+		if r.Header.Get("Upgrade") == "websocket" {
+			c, err := upgrader.Upgrade(w, r, nil)
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			wild(rand.New(rand.NewPCG(uint64(len(r.URL.RawQuery)), 1)), c.NetConn(), bufio.NewReader(c.NetConn()), "server")
 			return
 		}
 		conn, early := take(t, w)
 		defer conn.Close()
 		io.WriteString(conn, accepted(r.Header.Get("X-Stream-Protocol-Version")))
 		wild(rand.New(rand.NewPCG(uint64(len(r.URL.RawQuery)), 1)), conn, early, "spdy")
-	}))
+	}), speaking(streaming))
 	w.handler.SetTimes(5*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond)
-	names := []string{"websocket v5", "websocket v4", "spdy exec", "tunnel", "spdy forward", "opaque"}
+	names := []string{"websocket v5", "websocket v4", "websocket base64", "spdy exec", "tunnel", "ports", "spdy forward", "opaque"}
 	var all sync.WaitGroup
 	for i := range sessions {
 		all.Go(func() { wildClient(t, w, names[i%len(names)], i) })
@@ -66,6 +85,8 @@ func wild(r *rand.Rand, c net.Conn, in *bufio.Reader, dialect string) {
 	case 2:
 		if strings.HasPrefix(dialect, "spdy") {
 			io.WriteString(c, success)
+		} else if dialect == "server" {
+			io.WriteString(c, "\x82\x15\x03{\"status\":\"Success\"}\x88\x02\x03\xe8")
 		} else {
 			io.WriteString(c, masked(true, opClose, "\x03\xe8"))
 		}
@@ -128,6 +149,11 @@ func wildWords(r *rand.Rand, dialect string) string {
 			f.WriteFrame(&moby.DataFrame{StreamId: id, Data: []byte(payload)})
 		}
 		return b.String()
+	}
+	if dialect == "server" {
+		f := bombHead(0x80|opBinary, uint64(1+len(payload)))
+		unmasked := f[:1] + "\x7f" + f[2:10] + string([]byte{byte(r.IntN(6))}) + payload
+		return []string{unmasked, unmasked, unmasked, "\x89\x00", "\x81\x01x", "\x88\x00", "\x82\x02\x03{", message("x")}[r.IntN(8)]
 	}
 	switch r.IntN(8) {
 	case 0:

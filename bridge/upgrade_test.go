@@ -14,12 +14,14 @@ const proxyPath = "/api/v1/namespaces/default/services/web:80/proxy/console"
 
 // upgrades are the requests of every downstream dialect.
 var upgrades = map[string][]string{
-	"websocket v5": askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io"),
-	"websocket v4": askWebSocket(execPath, "Sec-WebSocket-Protocol: v4.channel.k8s.io"),
-	"spdy exec":    askSPDY(execPath, "v4.channel.k8s.io"),
-	"tunnel":       askWebSocket(forwardPath, "Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io"),
-	"spdy forward": askSPDY(forwardPath, "portforward.k8s.io"),
-	"opaque":       askWebSocket(proxyPath),
+	"websocket base64": askWebSocket(execPath, "Sec-WebSocket-Protocol: v4.base64.channel.k8s.io"),
+	"ports":            askWebSocket(forwardPath+"?ports=80", "Sec-WebSocket-Protocol: v4.channel.k8s.io"),
+	"websocket v5":     askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io"),
+	"websocket v4":     askWebSocket(execPath, "Sec-WebSocket-Protocol: v4.channel.k8s.io"),
+	"spdy exec":        askSPDY(execPath, "v4.channel.k8s.io"),
+	"tunnel":           askWebSocket(forwardPath, "Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io"),
+	"spdy forward":     askSPDY(forwardPath, "portforward.k8s.io"),
+	"opaque":           askWebSocket(proxyPath),
 }
 
 // TestWebSocketHandshake: the 101 that edge answers, and what it takes for a
