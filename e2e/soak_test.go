@@ -122,29 +122,34 @@ func forEachSoakSite(t *testing.T, test func(t *testing.T, s *site)) {
 	}
 }
 
-// TestSoakStall stops reading for 61 s in the middle of 64 MiB of output, and reads on.
+// stallOutputs are how much a command says, and the client stops in the middle of: little, so that all of it is on the way and
+// the command has ended before the client reads on, and more than the way can hold.
+var stallOutputs = []int64{16 << 20, 256 << 20}
+
+// TestSoakStall stops reading for 61 s in the middle of output, and reads on.
 func TestSoakStall(t *testing.T) {
 	soakOnly(t)
-	const output = 64 << 20
 	forEachSoakSite(t, func(t *testing.T, s *site) {
-		for _, name := range []string{"websocket v4", "websocket v5", "spdy v4"} {
-			d := rawclient.ByName(rawclient.Execs, name)
-			for way, to := range s.ways(t, d) {
-				soak(t, s, "61 s stall in output", name, way, func(ctx context.Context) error {
-					return stalled(ctx, d, to, output, 0)
-				})
+		for _, output := range stallOutputs {
+			what := fmt.Sprintf("61 s stall in %d MiB of output", output>>20)
+			for _, name := range []string{"websocket v4", "websocket v5", "spdy v4"} {
+				d := rawclient.ByName(rawclient.Execs, name)
+				for way, to := range s.ways(t, d) {
+					soak(t, s, what, name, way, func(ctx context.Context) error { return stalled(ctx, d, to, output, 0) })
+				}
 			}
+			// client-go's SPDY client pings, and so loses the output's end at the API server itself: the container runtime has
+			// closed by then, and answers a ping with a reset that overtakes what is on the way.
+			soak(t, s, what, "spdy v4 that pings", "edge", func(ctx context.Context) error {
+				return stalled(ctx, rawclient.ByName(rawclient.Execs, "spdy v4"), s.access(direct, tokens["alice"]), output, 5*time.Second)
+			})
 		}
-		// client-go's SPDY client pings, and so loses the output's end at the API server itself: the container runtime has
-		// closed by then, and answers a ping with a reset that overtakes what is on the way.
-		soak(t, s, "61 s stall in output", "spdy v4 that pings", "edge", func(ctx context.Context) error {
-			return stalled(ctx, rawclient.ByName(rawclient.Execs, "spdy v4"), s.access(direct, tokens["alice"]), output, 5*time.Second)
-		})
 		if s.cluster.Kind != testbed.New {
 			return
 		}
 		// client-go's v5 has limits of its own that no server can lift: what matters is that edge does no worse.
-		soak(t, s, "61 s stall in output", "client-go v5", "both", func(ctx context.Context) error {
+		output := stallOutputs[1]
+		soak(t, s, fmt.Sprintf("61 s stall in %d MiB of output", output>>20), "client-go v5", "both", func(ctx context.Context) error {
 			var own, edge int64
 			var ownErr, edgeErr error
 			var both sync.WaitGroup
