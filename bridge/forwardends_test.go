@@ -96,3 +96,25 @@ func TestTunnelBreach(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestForwardGoodbye: a tunnel's client says SPDY's GOAWAY and then Close 1000.
+// An upstream that ends on the first is no accident: the client reads Close 1000,
+// whichever comes first.
+func TestForwardGoodbye(t *testing.T) {
+	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, early := take(t, w)
+		defer conn.Close()
+		io.WriteString(conn, accepted("portforward.k8s.io"))
+		must(moby.NewFramer(io.Discard, early)).ReadFrame()
+	}))
+	c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
+	var goodbye strings.Builder
+	must(moby.NewFramer(&goodbye, nil)).WriteFrame(&moby.GoAwayFrame{})
+	c.WriteMessage(websocket.BinaryMessage, []byte(goodbye.String()))
+	if tr := transcribe(t, c); tr.code != websocket.CloseNormalClosure {
+		t.Errorf("ended with Close %d, %v", tr.code, tr.err)
+	}
+	if line := w.ended(1); !strings.Contains(line, `cause="client closed the session"`) {
+		t.Error(line)
+	}
+}

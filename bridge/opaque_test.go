@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	xwebsocket "golang.org/x/net/websocket"
 )
 
 // echo is a WebSocket server that sends back what it gets.
@@ -83,6 +84,20 @@ func TestOpaqueSubprotocols(t *testing.T) {
 	if got := api.requests()[0].Header["Sec-Websocket-Protocol"]; !reflect.DeepEqual(got, []string{"a, b, c"}) {
 		t.Errorf("upstream was offered %q", got)
 	}
+}
+
+// TestOpaqueEmptySubprotocol: the API server's WebSocket server (x/net) answers
+// an empty line to who offered nothing, which is none.
+func TestOpaqueEmptySubprotocol(t *testing.T) {
+	server := xwebsocket.Server{Handler: func(*xwebsocket.Conn) {}}
+	w := newWorld(t, (&apiServer{rest: server.ServeHTTP}).start(t))
+	c := dialRaw(t, w.edge)
+	c.ask("", askWebSocket(proxyPath)...)
+	if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Errorf("the answer is %s", resp.Status)
+	}
+	c.Close()
+	w.ended(1)
 }
 
 // TestOpaqueEnds: what either side says last arrives, and its end ends both.

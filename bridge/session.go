@@ -124,7 +124,12 @@ func (s *session) keepalives() {
 			return
 		}
 		s.down.keepalive()
-		s.up.keepalive()
+		// While the client holds the output back, upstream may have ended already,
+		// with its last words in buffers on the way: a byte to an end that is closed
+		// is answered by a reset, which drops them.
+		if s.up.reading.Load() {
+			s.up.keepalive()
+		}
 		s.tick.timer.Reset(s.times.keepalive)
 	})
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"edge/streams"
@@ -18,6 +19,8 @@ type twoWay struct {
 	downCloser, upCloser closer
 	// channels is not nil where the client's dialect numbers its connections.
 	channels *channels
+	// leaving: the client sent SPDY's GOAWAY, on which upstream may end first.
+	leaving atomic.Bool
 }
 
 // A closer is a protocol that has a Close. Closed is called when nobody reads
@@ -44,7 +47,7 @@ func (t *twoWay) run() {
 }
 
 func (t *twoWay) runFromClient() {
-	see := always
+	see := t.seeLeaving
 	if t.channels != nil {
 		see = t.channels.fromClient
 	}
@@ -72,6 +75,13 @@ func (t *twoWay) runFromClient() {
 	t.fromClient.finish(t.up)
 }
 
+func (t *twoWay) seeLeaving(f *streams.Frame) (forward bool, err error) {
+	if f.Kind == streams.Close {
+		t.leaving.Store(true)
+	}
+	return true, nil
+}
+
 func (t *twoWay) runToClient() {
 	see := always
 	if t.channels != nil {
@@ -81,7 +91,11 @@ func (t *twoWay) runToClient() {
 	if t.channels != nil {
 		t.channels.answer() // none will come
 	}
-	if err != errCompleted {
+	switch {
+	case err == errCompleted:
+	case t.leaving.Load():
+		err = &closedError{streams.CloseNormal}
+	default:
 		err = upstreamError(err)
 	}
 	t.ended(err)

@@ -107,8 +107,8 @@ func (u *uplink) check(answer http.Header) error {
 		if answer.Get("Sec-Websocket-Accept") != acceptKey(u.key) {
 			return errNotSwitched
 		}
-		if chosen = answer["Sec-Websocket-Protocol"]; len(chosen) == 0 && u.opaque {
-			return nil
+		if chosen = answer["Sec-Websocket-Protocol"]; u.opaque && strings.Join(chosen, "") == "" {
+			return nil // x/net writes an empty line where nothing was offered
 		}
 	}
 	if len(chosen) != 1 || !slices.Contains(u.offers, chosen[0]) {

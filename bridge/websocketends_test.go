@@ -238,3 +238,28 @@ func TestUpstreamHeartbeat(t *testing.T) {
 		w.ended(1)
 	}
 }
+
+// TestNoPingToAnUpstreamThatWaits: while a client holds the output back, upstream
+// hears nothing of edge's own. It may have ended already, and a byte to an end
+// that is closed makes a reset, which drops the last words on their way.
+func TestNoPingToAnUpstreamThatWaits(t *testing.T) {
+	heard, said := new(counter), new(counter)
+	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, early := take(t, w)
+		defer conn.Close()
+		io.WriteString(conn, accepted("v4.channel.k8s.io"))
+		go io.Copy(heard, early)
+		flood(io.MultiWriter(conn, said), "\x00\x00\x00\x05\x00\x00\x40\x00"+strings.Repeat("x", 16<<10))
+	}))
+	w.handler.SetTimes(10*time.Millisecond, time.Second, time.Second)
+	for _, version := range webSocketVersions {
+		c := w.rawWebSocket(t, execPath, version)
+		w.eventually("a stall", said.stalled)
+		before := heard.n.Load()
+		time.Sleep(20 * 10 * time.Millisecond)
+		if after := heard.n.Load(); after != before {
+			t.Errorf("%s: upstream heard %d bytes", version, after-before)
+		}
+		c.Close()
+	}
+}

@@ -48,7 +48,7 @@ var flattened = &difference{"translator's 500", true, func(own, edge rawclient.O
 }}
 
 // unkept: over WebSocket the API server has answered edge with 101, too, when it learns of the refusal.
-var unkept = &difference{"translator's 500, upstream", false, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
+var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if !strings.HasPrefix(own.Refusal, "404") || edge.Refusal != "" {
 		return own, errors.New("edge keeps the code")
 	}
@@ -73,7 +73,7 @@ func refusedByNode(p pair) *difference {
 
 // reworded: the API server's translator writes the outcome's message anew, edge passes the container runtime's on. Everything
 // but the words must be the same.
-var reworded = &difference{"translator's words", false, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
+var reworded = &difference{"translator's words", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.String() == edge.String() {
 		return own, errors.New("there is no difference")
 	}
@@ -110,7 +110,7 @@ func translated(p pair) *difference {
 }
 
 // otherVerb: the API server asks for "get" first when it sees a WebSocket, and names it in the refusal. edge asks for "create".
-var otherVerb = &difference{"get for a WebSocket", false, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
+var otherVerb = &difference{"get for a WebSocket", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if !strings.Contains(own.Refusal, "cannot get resource") {
 		return own, errors.New("the API server itself does not name get")
 	}
