@@ -89,7 +89,13 @@ func TestOpaqueSubprotocols(t *testing.T) {
 // TestOpaqueEmptySubprotocol: the API server's WebSocket server (x/net) answers
 // an empty line to who offered nothing, which is none.
 func TestOpaqueEmptySubprotocol(t *testing.T) {
-	server := xwebsocket.Server{Handler: func(*xwebsocket.Conn) {}}
+	server := xwebsocket.Server{
+		Handler: func(*xwebsocket.Conn) {},
+		Handshake: func(c *xwebsocket.Config, _ *http.Request) error { // as wsstream's
+			c.Protocol = []string{""}
+			return nil
+		},
+	}
 	w := newWorld(t, (&apiServer{rest: server.ServeHTTP}).start(t))
 	c := dialRaw(t, w.edge)
 	c.ask("", askWebSocket(proxyPath)...)
