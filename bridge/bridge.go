@@ -58,7 +58,7 @@ type Handler struct {
 	review    func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
 	streaming Streaming
 	origins   origins
-	learned   learned
+	learned   *learned
 }
 
 // New makes a Handler, or says what is wrong with the configuration.
@@ -101,6 +101,7 @@ func New(cfg Config) (*Handler, error) {
 		review:    cfg.Review,
 		streaming: cfg.Streaming,
 		origins:   origins,
+		learned:   newLearned(),
 	}, nil
 }
 

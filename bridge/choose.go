@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -66,7 +67,8 @@ func (h *Handler) connect(r *http.Request, id impersonate.Identity, d dialect) (
 
 // auto asks in SPDY, and in WebSocket where something on the way refused SPDY. A
 // refusal before the 101 has begun nothing, so to ask once more is safe. What
-// came of it is remembered, and the answer of the API server itself is final.
+// came of it is remembered. Only what no API server or kubelet says of a stream
+// counts as such a refusal, see isCarriersWord: anything else is final.
 //
 // WebSocket is for API servers of 1.35 and later, which ask for create themselves
 // on the GET that it is.
@@ -75,21 +77,20 @@ func (h *Handler) auto(r *http.Request, id impersonate.Identity, d dialect) (ups
 	noSPDY := h.learned.noSPDY(family)
 	if noSPDY {
 		a, err := h.askWebSocket(r, id, d)
-		if err != nil || a.conn != nil || isOwnWord(a.resp) {
+		if err == nil && a.conn != nil || !mayFallBack(a, err) {
 			return a, err
 		}
 		a.close()
 	}
 	a, err := h.ask(r, id, spdyUplink(d))
-	switch {
-	case err != nil && !isCut(err):
-		return a, err
-	case a.conn != nil:
-		h.learned.setNoSPDY(family, false)
+	if err == nil && a.conn != nil {
+		h.learned.spdyWorks(family)
 		return a, nil
-	case err == nil && isOwnWord(a.resp), noSPDY, r.Context().Err() != nil:
+	}
+	if noSPDY || !mayFallBack(a, err) || r.Context().Err() != nil {
 		return a, err
-	case !h.speaksWebSocket(r.Context()):
+	}
+	if !h.speaksWebSocket(r.Context()) {
 		if err == nil && isUpgradeRequired(a.resp) {
 			a.close()
 			return upswitch{}, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
@@ -99,20 +100,26 @@ func (h *Handler) auto(r *http.Request, id impersonate.Identity, d dialect) (ups
 		return a, err
 	}
 	b, wsErr := h.askWebSocket(r, id, d)
-	if wsErr == nil && (b.conn != nil || isOwnWord(b.resp)) {
+	var denied apierrors.APIStatus
+	if wsErr == nil && b.conn != nil || errors.As(wsErr, &denied) {
 		a.close()
-		if b.conn != nil {
-			h.learned.setNoSPDY(family, true)
+		if wsErr == nil && h.learned.spdyFails(family, err != nil) {
 			h.log.Warn("the way to the API server carries no SPDY: using WebSocket", "verb", d.target.verb, "for", remember)
 		}
-		return b, nil
+		return b, wsErr
 	}
 	b.close()
-	if denied := apierrors.APIStatus(nil); errors.As(wsErr, &denied) {
-		a.close()
-		return upswitch{}, wsErr
-	}
 	return a, err
+}
+
+// mayFallBack tells whether an attempt failed in a way that another protocol may
+// not: nothing began, and nobody in the cluster has decided.
+func mayFallBack(a upswitch, err error) bool {
+	if err == nil {
+		return a.conn == nil && isCarriersWord(a.resp)
+	}
+	var failed *impersonate.ReviewError
+	return isCut(err) || errors.Is(err, errNotSwitched) || errors.As(err, &failed)
 }
 
 // askWebSocket asks in WebSocket, after a review: as the GET that it is, an API
@@ -173,20 +180,21 @@ func isCut(err error) bool {
 		(errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET))
 }
 
-// isOwnWord tells the API server's own refusal, a Status, from that of something
-// on the way. It knows one Status that is not: what the API server says to an
-// upgrade that was taken off.
-func isOwnWord(resp *http.Response) bool {
-	switch resp.StatusCode {
-	case http.StatusUnauthorized, http.StatusTooManyRequests:
+// isCarriersWord knows how something between edge and the API server refuses an
+// upgrade: it takes the Upgrade off, answers it as a plain request, or forbids it
+// without a word, as Envoy does (and wsstream, of a subprotocol). An API server's
+// refusal is a Status, a kubelet's is text.
+func isCarriersWord(resp *http.Response) bool {
+	switch code := resp.StatusCode; code {
+	case http.StatusBadRequest:
+		return isUpgradeRequired(resp)
+	case http.StatusForbidden:
+		return isBare(resp)
+	case http.StatusUpgradeRequired, http.StatusNotImplemented:
 		return true
+	default:
+		return code < http.StatusBadRequest
 	}
-	body := peekBody(resp)
-	if bytes.HasPrefix(body, []byte("k8s\x00")) { // a Status in protobuf
-		return true
-	}
-	var s metav1.Status
-	return json.Unmarshal(body, &s) == nil && s.Kind == "Status" && s.Message != upgradeRequired
 }
 
 // isUpgradeRequired knows the API server's 400 to a stream request without an
@@ -195,7 +203,7 @@ func isUpgradeRequired(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusBadRequest {
 		return false
 	}
-	body := peekBody(resp)
+	body := peekBody(resp, maxExplained)
 	var s metav1.Status
 	if json.Unmarshal(body, &s) != nil {
 		s.Message = strings.TrimSpace(string(body))
@@ -204,18 +212,27 @@ func isUpgradeRequired(resp *http.Response) bool {
 }
 
 // isSubprotocolRefusal knows what wsstream answers to subprotocols that are none
-// of its own: a bare 403.
+// of its own.
 func isSubprotocolRefusal(resp *http.Response) bool {
-	return resp.StatusCode == http.StatusForbidden && len(peekBody(resp)) == 0
+	return resp.StatusCode == http.StatusForbidden && isBare(resp)
 }
 
-// maxExplained is how many bytes of a refusal are looked at.
-const maxExplained = 4 << 10
+func isBare(resp *http.Response) bool {
+	return resp.ContentLength == 0 || resp.ContentLength < 0 && len(peekBody(resp, 1)) == 0
+}
 
-// peekBody reads the beginning of a body, and puts it back.
-func peekBody(resp *http.Response) []byte {
-	begin, err := io.ReadAll(io.LimitReader(resp.Body, maxExplained))
+const (
+	maxExplained = 4 << 10         // bytes of a refusal that are looked at
+	peekWait     = 5 * time.Second // for them
+)
+
+// peekBody reads the beginning of a body, and puts it back. A body that keeps
+// edge waiting is cut off there.
+func peekBody(resp *http.Response, most int64) []byte {
 	rest := resp.Body
+	late := time.AfterFunc(peekWait, func() { rest.Close() })
+	defer late.Stop()
+	begin, err := io.ReadAll(io.LimitReader(rest, most))
 	body := io.MultiReader(bytes.NewReader(begin), rest)
 	if err != nil {
 		body = io.MultiReader(bytes.NewReader(begin), failing{err})

@@ -90,8 +90,12 @@ func withoutSPDY(instead func(http.ResponseWriter, *http.Request, http.Handler))
 	}
 }
 
-// exit7 is a process with a well-known end.
+// exit7 is a process with a well-known end. It reads what it is sent: a runtime
+// whose process leaves stdin unread may lose the rest.
 func exit7(p *process) error {
+	if p.in != nil {
+		p.in.Read(make([]byte, 1))
+	}
 	fmt.Fprint(p.out, "out")
 	return exitError(7)
 }
@@ -141,14 +145,14 @@ func TestUpstreamStreaming(t *testing.T) {
 			var count requestCounter
 			v := &reviews{}
 			w := newWorld(t, versioned{count.streams(carriers[test.carrier](api))}, speaking(test.streaming), v.use)
-			for session := 1; session <= 2; session++ {
+			for session := 1; session <= 3; session++ {
 				cmd := command{}
 				if test.stdin != "" {
 					cmd.stdin = strings.NewReader(test.stdin)
 				}
 				got := clientNamed("websocket v5").do(t, w.edge, cmd)
 				want := test.first
-				if session == 2 && test.upstream != "" {
+				if (session == 3 || session == 2 && test.carrier != "cuts SPDY") && test.upstream != "" { // one cut may be a restart
 					want = 1
 				}
 				if n := count.take(); n != want {
@@ -207,7 +211,7 @@ func TestAutoForgets(t *testing.T) {
 	w := newWorld(t, versioned{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		isSPDY := strings.HasPrefix(r.Header.Get("Upgrade"), "SPDY/")
 		if strings.Contains(r.URL.Path, "/pods/") && isSPDY != carriesSPDY.Load() {
-			http.Error(w, "not carried", http.StatusBadGateway)
+			w.WriteHeader(http.StatusForbidden)
 			return
 		}
 		api.ServeHTTP(w, r)

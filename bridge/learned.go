@@ -42,46 +42,68 @@ func familyOf(t target) family {
 	return remoteCommand
 }
 
+// enoughCuts is how many upgrades in a row must have been cut without an answer
+// to be taken for a refusal: one may be an API server that restarts.
+const enoughCuts = 2
+
 // learned is what edge found out about its API server and the way to it. All of
 // it goes stale.
 type learned struct {
-	mu       sync.Mutex
-	refusing [families]time.Time // until when SPDY is taken for refused
+	mu      sync.Mutex
+	refused [families]time.Time // until when SPDY is taken for refused
+	cuts    [families]int       // upgrades in a row that were cut
 
-	asking  sync.Mutex // one question at a time
+	asking  chan struct{} // one question at a time; guards what follows
 	release *version.Version
-	until   time.Time // release is that of the API server until then; nil: unknown
+	until   time.Time // when to ask again
 }
+
+func newLearned() *learned { return &learned{asking: make(chan struct{}, 1)} }
 
 func (l *learned) noSPDY(f family) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return time.Now().Before(l.refusing[f])
+	return time.Now().Before(l.refused[f])
 }
 
-func (l *learned) setNoSPDY(f family, no bool) {
+func (l *learned) spdyWorks(f family) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.refusing[f] = time.Time{}
-	if no {
-		l.refusing[f] = time.Now().Add(remember)
+	l.refused[f], l.cuts[f] = time.Time{}, 0
+}
+
+// spdyFails notes that SPDY was refused, or cut, where WebSocket was not, and
+// tells whether SPDY is left out from now on.
+func (l *learned) spdyFails(f family, cut bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if cut {
+		if l.cuts[f]++; l.cuts[f] < enoughCuts {
+			return false
+		}
 	}
+	l.refused[f], l.cuts[f] = time.Now().Add(remember), 0
+	return true
 }
 
 // speaksWebSocket tells whether the API server is of a release to which edge
-// speaks WebSocket by itself.
+// speaks WebSocket by itself. What was known stays known if it does not answer.
 func (h *Handler) speaksWebSocket(ctx context.Context) bool {
-	l := &h.learned
-	l.asking.Lock()
-	defer l.asking.Unlock()
+	l := h.learned
+	select {
+	case l.asking <- struct{}{}:
+		defer func() { <-l.asking }()
+	case <-ctx.Done():
+		return false
+	}
 	if time.Now().After(l.until) {
-		release, err := h.up.version(ctx)
-		l.release, l.until = release, time.Now().Add(remember)
+		// Whoever asks first asks for all, and may leave.
+		release, err := h.up.version(context.WithoutCancel(ctx))
 		if err != nil {
-			if ctx.Err() == nil {
-				h.log.Warn("API server did not tell its version", "error", err.Error())
-			}
+			h.log.Warn("API server did not tell its version", "error", err.Error())
 			l.until = time.Now().Add(forgetFailure)
+		} else {
+			l.release, l.until = release, time.Now().Add(remember)
 		}
 	}
 	return l.release != nil && l.release.AtLeast(asksCreate)

@@ -9,9 +9,13 @@ import (
 	"edge/streams"
 )
 
-// maxReplies bounds, in bytes, the answers that wait for one leg's peer to read
-// them: some forty SPDY pings.
-const maxReplies = 512
+const (
+	// maxReplies bounds, in bytes, the answers that wait for one leg's peer to read
+	// them: some forty SPDY pings.
+	maxReplies = 512
+	// resetReply is what the reset of one stream takes among them, also in a tunnel.
+	resetReply = 24
+)
 
 // leg is one of a session's two connections: a write side that several may use,
 // answers that wait for a gap between two frames, and what is known of its peer.
@@ -27,7 +31,8 @@ type leg struct {
 
 	state   sync.Mutex // guards what follows; never held during I/O
 	pong    []byte     // one slot, the latest wins
-	replies []byte     // at most maxReplies
+	replies []byte     // at most maxReplies and extra
+	extra   int        // bytes more for answers that have a bound of their own; set before the leg is used
 	spare   []byte     // the other buffer of replies
 	running bool       // a goroutine of ours is about to write them
 	closed  bool
@@ -172,7 +177,7 @@ func (l *leg) Pong(b []byte) {
 func (l *leg) Reply(b []byte) error {
 	l.state.Lock()
 	defer l.state.Unlock()
-	if len(l.replies)+len(b) > maxReplies {
+	if len(l.replies)+len(b) > maxReplies+l.extra {
 		return streams.ErrReplies
 	}
 	l.replies = append(l.replies, b...)

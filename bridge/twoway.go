@@ -59,6 +59,9 @@ func (t *twoWay) runFromClient() {
 	}
 	t.ended(err)
 	if breach := (*breachError)(nil); errors.As(err, &breach) {
+		if t.channels != nil {
+			t.channels.awaitOpen(t.linger)
+		}
 		t.up.shut() // the other loop says goodbye
 		t.awaitClose()
 		return
@@ -99,6 +102,7 @@ func (t *twoWay) runToClient() {
 		err = upstreamError(err)
 	}
 	t.ended(err)
+	t.down.conn.SetWriteDeadline(time.Now().Add(stall)) // a client that reads nothing would keep it for ever
 	t.toClient.flush()
 	if t.toClient.broken == nil && t.downCloser != nil {
 		t.downCloser.WriteClose(t.closeCode())

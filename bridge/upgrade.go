@@ -75,6 +75,9 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 // upgradeError is the client's view of why upstream did not switch.
 func (h *Handler) upgradeError(d dialect, err error) error {
 	if known := apierrors.APIStatus(nil); errors.As(err, &known) {
+		if known.Status().Code >= http.StatusInternalServerError {
+			h.log.Warn("an upgrade was not possible", "verb", d.target.verb, "error", err.Error())
+		}
 		return err
 	}
 	if errors.Is(err, errNotSwitched) {
@@ -110,9 +113,23 @@ func passOn(w http.ResponseWriter, resp *http.Response) {
 		header[name] = values
 	}
 	w.WriteHeader(resp.StatusCode)
-	if _, err := io.Copy(w, resp.Body); err != nil {
+	if _, err := io.Copy(flushing{w, http.NewResponseController(w)}, resp.Body); err != nil {
 		panic(http.ErrAbortHandler) // a part of the body must not look whole
 	}
+}
+
+// flushing sends what it is given at once.
+type flushing struct {
+	io.Writer
+	at *http.ResponseController
+}
+
+func (f flushing) Write(b []byte) (int, error) {
+	n, err := f.Writer.Write(b)
+	if err == nil {
+		err = f.at.Flush()
+	}
+	return n, err
 }
 
 // hijacked writes a 101 and takes the connection over, with what the client

@@ -172,6 +172,7 @@ func (p pair) relayPorts(s *session) {
 		downReader = streams.NewReader(s.down, forward.fromClient.flush)
 		sink := ws.NewPortSink(s.down, p.ports, p.version)
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.ports), p.version), sink
+		s.up.extra = resetReply * len(p.ports) // PortsSource resets each once, and they may all end together
 		forward.toClient.src = spdy.NewPortsSource(upReader, upReply, &table)
 		forward.fromClient.sink = spdy.NewPortsSink(upWriter, &table)
 		forward.channels = newChannels(len(p.ports), sink, &table)

@@ -1,0 +1,143 @@
+package bridge_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	upgradeproxy "k8s.io/apimachinery/pkg/util/proxy"
+	translate "k8s.io/apiserver/pkg/util/proxy"
+)
+
+// TestKubeletRefusalIsFinal: an exec into a container that does not run is refused
+// by the kubelet, in plain text. It says nothing about the way: the client reads
+// it, and other sessions go on as before. (The API server's translator would have
+// answered 101 before it learned of it.)
+func TestKubeletRefusalIsFinal(t *testing.T) {
+	kubelet := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		io.WriteString(w, `container not found ("web")`)
+	}))
+	defer kubelet.Close()
+	location := must(url.Parse(kubelet.URL + "/exec"))
+	api := (&apiServer{run: exit7, release: "v1.35.0"}).start(t)
+	w := newWorld(t, versioned{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.URL.Path, "/pods/crashed/") {
+			api.ServeHTTP(w, r)
+			return
+		}
+		if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+			translate.NewStreamTranslatorHandler(location, nil, 0, translate.Options{Stdout: true}).ServeHTTP(w, r)
+			return
+		}
+		upgradeproxy.NewUpgradeAwareHandler(location, nil, false, true, responder{}).ServeHTTP(w, r)
+	})})
+	c := dialRaw(t, w.edge)
+	c.ask("", askSPDY(strings.Replace(execPath, "/web/", "/crashed/", 1), "v4.channel.k8s.io")...)
+	resp := c.answer()
+	if resp.StatusCode != 500 {
+		t.Errorf("the kubelet's refusal does not arrive verbatim: %s", resp.Status)
+	}
+	c.Close()
+	got := clientNamed("websocket v5").do(t, w.edge, command{stdin: strings.NewReader("x")})
+	if line := w.ended(1); got.stdout != "out" || !strings.Contains(line, `upstream="SPDY`) {
+		t.Errorf("another pod's session: %+v, %s", got, line)
+	}
+}
+
+// TestWhoAsksFirstMayLeave: a client that leaves while edge asks for the API
+// server's release takes the answer from nobody.
+func TestWhoAsksFirstMayLeave(t *testing.T) {
+	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
+	asked := make(chan struct{}, 10)
+	var n atomic.Int32
+	w := newWorld(t, versioned{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/version" {
+			asked <- struct{}{}
+			if n.Add(1) == 1 {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		carriers["takes SPDY off"](api).ServeHTTP(w, r)
+	})})
+	c := dialRaw(t, w.edge)
+	c.ask("", askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io")...)
+	<-asked
+	c.Close()
+	got := clientNamed("websocket v5").do(t, w.edge, command{})
+	if got.stdout != "out" {
+		t.Errorf("another client: %+v\n%s", got, w.log)
+	}
+}
+
+// TestAutoForgetsWhenCut: once WebSocket was learned, a way that cuts it, and
+// carries SPDY again, costs no user's request.
+func TestAutoForgetsWhenCut(t *testing.T) {
+	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
+	var carriesSPDY atomic.Bool
+	w := newWorld(t, versioned{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		isSPDY := strings.HasPrefix(r.Header.Get("Upgrade"), "SPDY/")
+		if strings.Contains(r.URL.Path, "/pods/") && isSPDY != carriesSPDY.Load() {
+			if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				conn.Close()
+			}
+			return
+		}
+		api.ServeHTTP(w, r)
+	})})
+	for _, carried := range []string{"websocket", "websocket", "SPDY", "SPDY"} {
+		carriesSPDY.Store(carried == "SPDY")
+		if got := clientNamed("websocket v5").do(t, w.edge, command{}); got.stdout != "out" {
+			t.Errorf("over %s: %+v", carried, got)
+		}
+	}
+}
+
+// TestRefusalInYAML: a Status is the API server's own word in any encoding.
+func TestRefusalInYAML(t *testing.T) {
+	var count requestCounter
+	v := &reviews{}
+	api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		w.WriteHeader(403)
+		io.WriteString(w, "apiVersion: v1\ncode: 403\nkind: Status\nmessage: no\nmetadata: {}\nreason: Forbidden\nstatus: Failure\n")
+	}}
+	w := newWorld(t, versioned{count.streams(api.start(t))}, v.use)
+	c := dialRaw(t, w.edge)
+	c.ask("", askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io", "Accept: application/yaml")...)
+	resp := c.answer()
+	if n, asked := count.take(), v.take(); n != 1 || asked != "" {
+		t.Errorf("%s: %d requests upstream, reviewed %q", resp.Status, n, asked)
+	}
+	c.Close()
+}
+
+// TestRefusalWithoutEnd: a refusal arrives as it comes, also if its body never ends.
+func TestRefusalWithoutEnd(t *testing.T) {
+	hold := make(chan struct{})
+	defer close(hold)
+	for _, code := range []int{http.StatusServiceUnavailable, http.StatusForbidden} {
+		w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(code)
+			io.WriteString(w, "busy")
+			http.NewResponseController(w).Flush()
+			select {
+			case <-hold:
+			case <-r.Context().Done():
+			}
+		}))
+		c := dialRaw(t, w.edge)
+		c.ask("", askSPDY(execPath, "v4.channel.k8s.io")...)
+		resp := c.answer()
+		b := make([]byte, 4)
+		if _, err := io.ReadFull(resp.Body, b); resp.StatusCode != code || string(b) != "busy" {
+			t.Errorf("%s: %q, %v", resp.Status, b, err)
+		}
+		c.Close()
+	}
+}

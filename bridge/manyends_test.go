@@ -1,0 +1,87 @@
+package bridge_test
+
+import (
+	"encoding/binary"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// most is how many ports one session over WebSocket channels can have.
+const most = 128
+
+// TestManyEndsAtOnce: of the connections of a port-forward over WebSocket channels
+// all but one end together. edge resets each upstream, as client-go does; the one
+// lives on.
+func TestManyEndsAtOnce(t *testing.T) {
+	for _, streaming := range upstreams {
+		t.Run(string(streaming), func(t *testing.T) {
+			die := make(chan struct{})
+			w := newWorld(t, (&apiServer{patience: patience, forward: func(port int32, c io.ReadWriter) error {
+				io.WriteString(c, "up")
+				<-die
+				if port == 81 {
+					time.Sleep(300 * time.Millisecond) // the others have ended
+					io.WriteString(c, "alive")
+				}
+				return nil
+			}}).start(t), speaking(streaming))
+			outlives(t, w, func() { close(die) })
+		})
+	}
+}
+
+// TestManyEndsInABurst is the same with all ends in one write of upstream's.
+func TestManyEndsInABurst(t *testing.T) {
+	frame := func(connection int, flags byte, said string) []byte {
+		b := binary.BigEndian.AppendUint32(nil, uint32(4*connection+3))
+		b = binary.BigEndian.AppendUint32(b, uint32(flags)<<24|uint32(len(said)))
+		return append(b, said...)
+	}
+	die := make(chan struct{})
+	w := newWorld(t, played(2*most, func(u *upstreamSession) {
+		var ups, ends []byte
+		for i := range most {
+			ups = append(ups, frame(i, 0, "up")...)
+			if i < most-1 {
+				ends = append(ends, frame(i, 1, "")...)
+			}
+		}
+		u.conn.Write(ups)
+		<-die
+		u.conn.Write(ends)
+		u.conn.Write(frame(most-1, 0, "alive"))
+		io.Copy(io.Discard, u.conn)
+	}))
+	outlives(t, w, func() { close(die) })
+}
+
+// outlives waits until all connections are up, has all but the last end, and
+// waits for the last one's word.
+func outlives(t *testing.T, w *world, end func()) {
+	t.Helper()
+	c, err := dialChannels(t.Context(), w.edge, "portforward", strings.Repeat("ports=80&", most-1)+"ports=81", "v4.channel.k8s.io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(patience))
+	for ups := 0; ; {
+		channel, b, err := c.receive()
+		if err != nil {
+			t.Fatalf("the last connection is gone: %v, %s", err, w.ended(1))
+		}
+		switch string(b) {
+		case "up":
+			if ups++; ups == most {
+				end()
+			}
+		case "alive":
+			if channel != 2*(most-1) {
+				t.Errorf("alive is channel %d", channel)
+			}
+			return
+		}
+	}
+}
