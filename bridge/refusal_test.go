@@ -104,51 +104,56 @@ func TestNon101(t *testing.T) {
 		"another key":                       {switching + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n", "opaque"},
 		"a subprotocol that nobody offered": {switching + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n", "opaque"},
 	}
-	for name, test := range answers {
-		t.Run(name, func(t *testing.T) {
-			type arrival struct {
-				user, behind string
-				first        bool
+	for _, streaming := range []bridge.Streaming{bridge.StreamingAuto, bridge.StreamingWebSocket} {
+		for name, test := range answers {
+			if streaming == bridge.StreamingWebSocket && strings.HasPrefix(name, "websocket") {
+				continue
 			}
-			arrivals := make(chan arrival, 100)
-			w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				first := r.URL.Path != "/api/v1/secrets"
-				if !first {
-					arrivals <- arrival{user: r.Header.Get("Impersonate-User")}
-					return
+			t.Run(string(streaming)+", "+name, func(t *testing.T) {
+				type arrival struct {
+					user, behind string
+					first        bool
 				}
-				conn, early := take(t, w)
-				defer conn.Close()
-				io.WriteString(conn, test.answer)
-				conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-				behind, _ := io.ReadAll(early)
-				arrivals <- arrival{r.Header.Get("Impersonate-User"), string(behind), true}
-			}))
-			for dialect, ask := range upgrades {
-				if test.only != "" && (test.only == "opaque") != (dialect == "opaque") {
-					continue
-				}
-				c := dialRaw(t, w.edge)
-				c.ask(smuggled, ask...)
-				resp := c.answer()
-				if resp.StatusCode == http.StatusSwitchingProtocols {
-					t.Errorf("%s: the client got a 101", dialect)
-				}
-				if strings.HasPrefix(test.answer, switching) {
-					body, _ := io.ReadAll(resp.Body)
-					if resp.StatusCode != http.StatusBadGateway || !strings.Contains(string(body), `"kind":"Status"`) {
-						t.Errorf("%s: the client got %s: %s", dialect, resp.Status, body)
+				arrivals := make(chan arrival, 100)
+				w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					first := r.URL.Path != "/api/v1/secrets"
+					if !first {
+						arrivals <- arrival{user: r.Header.Get("Impersonate-User")}
+						return
 					}
-				}
-				for a := (arrival{}); !a.first; {
-					a = <-arrivals
-					if a.user != jane.Name || a.behind != "" {
-						t.Errorf("%s: %q reached upstream, from %q", dialect, a.behind, a.user)
+					conn, early := take(t, w)
+					defer conn.Close()
+					io.WriteString(conn, test.answer)
+					conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+					behind, _ := io.ReadAll(early)
+					arrivals <- arrival{r.Header.Get("Impersonate-User"), string(behind), true}
+				}), speaking(streaming))
+				for dialect, ask := range upgrades {
+					if test.only != "" && (test.only == "opaque") != (dialect == "opaque") {
+						continue
 					}
+					c := dialRaw(t, w.edge)
+					c.ask(smuggled, ask...)
+					resp := c.answer()
+					if resp.StatusCode == http.StatusSwitchingProtocols {
+						t.Errorf("%s: the client got a 101", dialect)
+					}
+					if strings.HasPrefix(test.answer, switching) {
+						body, _ := io.ReadAll(resp.Body)
+						if resp.StatusCode != http.StatusBadGateway || !strings.Contains(string(body), `"kind":"Status"`) {
+							t.Errorf("%s: the client got %s: %s", dialect, resp.Status, body)
+						}
+					}
+					for a := (arrival{}); !a.first; {
+						a = <-arrivals
+						if a.user != jane.Name || a.behind != "" {
+							t.Errorf("%s: %q reached upstream, from %q", dialect, a.behind, a.user)
+						}
+					}
+					c.Close()
 				}
-				c.Close()
-			}
-		})
+			})
+		}
 	}
 }
 

@@ -281,6 +281,15 @@ func TestUpstreamDiesForward(t *testing.T) {
 	if tr := transcribe(t, w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")); tr.code != websocket.CloseGoingAway {
 		t.Errorf("the tunnel ends with Close %d, %v", tr.code, tr.err)
 	}
+	if tr := transcribe(t, w.webSocket(t, forwardPath+"?ports=80", "v4.channel.k8s.io")); tr.code != websocket.CloseGoingAway {
+		t.Errorf("the channels end with Close %d, %v", tr.code, tr.err)
+	}
+	w = newWorld(t, playedWebSocket("SPDY/3.1+portforward.k8s.io", func(c *websocket.Conn) { tcpOf(c.NetConn()).Close() }), speaking(bridge.StreamingWebSocket))
+	for protocol, query := range map[string]string{"SPDY/3.1+portforward.k8s.io": "", "v4.channel.k8s.io": "?ports=80"} {
+		if tr := transcribe(t, w.webSocket(t, forwardPath+query, protocol)); tr.code != websocket.CloseGoingAway {
+			t.Errorf("%s: upstream's tunnel is gone, and the client's ends with Close %d, %v", protocol, tr.code, tr.err)
+		}
+	}
 }
 
 // TestUpstreamIsNotThere: no API server, one that does not speak TLS, one that
