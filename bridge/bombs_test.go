@@ -476,8 +476,8 @@ var bombWebSockets = []struct{ name, kind, path, protocol string }{
 	{"v1", "exec", bombExec, "channel.k8s.io"},
 	{"v4 base64", "base64", bombExec, "v4.base64.channel.k8s.io"},
 	{"v1 base64", "base64", bombExec, "base64.channel.k8s.io"},
-	{"ports", "ports", bombHollow + "&ports=80", "v4.channel.k8s.io"},
-	{"ports base64", "base64 ports", bombHollow + "&ports=80", "v4.base64.channel.k8s.io"},
+	{"ports", "ports", forwardPath + "?ports=80", "v4.channel.k8s.io"},
+	{"ports base64", "base64 ports", forwardPath + "?ports=80", "v4.base64.channel.k8s.io"},
 	{"tunnel", "tunnel", bombHollow, bombTunnelProtocol},
 }
 
