@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	moby "github.com/moby/spdystream/spdy"
 	clientexec "k8s.io/client-go/util/exec"
@@ -476,8 +477,8 @@ var bombWebSockets = []struct{ name, kind, path, protocol string }{
 	{"v1", "exec", bombExec, "channel.k8s.io"},
 	{"v4 base64", "base64", bombExec, "v4.base64.channel.k8s.io"},
 	{"v1 base64", "base64", bombExec, "base64.channel.k8s.io"},
-	{"ports", "ports", forwardPath + "?ports=80", "v4.channel.k8s.io"},
-	{"ports base64", "base64 ports", forwardPath + "?ports=80", "v4.base64.channel.k8s.io"},
+	{"ports", "ports", bombHollow + "&ports=80", "v4.channel.k8s.io"},
+	{"ports base64", "base64 ports", bombHollow + "&ports=80", "v4.base64.channel.k8s.io"},
 	{"tunnel", "tunnel", bombHollow, bombTunnelProtocol},
 }
 
@@ -488,6 +489,9 @@ func TestWebSocketBombs(t *testing.T) {
 	b := bombWorld(t, clientNamed("spdy v4"))
 	ended := 0
 	for _, d := range bombWebSockets {
+		if strings.HasSuffix(d.kind, "ports") { // the hollow upstream never answers the opens, for which edge waits
+			b.w.handler.SetTimes(time.Minute, 100*time.Millisecond, time.Minute)
+		}
 		for _, bomb := range webSocketBombs() {
 			if bomb.only != "" && bomb.only != d.kind {
 				continue
