@@ -151,7 +151,7 @@ func TestCaptures(t *testing.T) {
 					equal(t, fmt.Sprintf("cut at %d", i), read(b[:i], b[i:]), want)
 				}
 				step := 1
-				if raceDetector || testing.Short() {
+				if testing.Short() {
 					step = 7
 				}
 				for i := 0; i < len(b); i += step {
