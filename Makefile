@@ -21,16 +21,17 @@ check: ## gofmt and vet, both modules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
-	cd e2e && $(GO) vet ./...
+	cd e2e && $(GO) vet ./... && $(GO) vet -tags soak ./...
 
 unit: ## unit tests with -race, no cluster
 	$(GO) test -race ./...
+	$(GO) test -run Allocations ./streams/... # the race detector makes sync.Pool forget
 
 e2e: ## end-to-end tests on the new and the old cluster; builds and installs what it needs, as root on Debian
 	cd e2e && $(GO) test -count=1 -timeout 60m -v ./...
 
 soak: ## 2 GiB of stdin, stalled clients and five silent minutes behind the load balancer, beside the API server itself; a table
-	cd e2e && EDGE_E2E_SOAK=1 $(GO) test -count=1 -timeout 60m -v -run '^TestSoak' .
+	cd e2e && $(GO) test -tags soak -count=1 -timeout 60m -v -run '^TestSoak' .
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

@@ -90,7 +90,7 @@ func FuzzProxiedTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		u, err := url.ParseRequestURI(path)
 		if err != nil || checkPath(u) != nil {
-			t.Skip()
+			return
 		}
 		want, attributes := k.through(t, u)
 		got := parseTarget(u)

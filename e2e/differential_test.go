@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -84,27 +83,10 @@ func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T,
 	})
 }
 
-// streamingArgs are edge's arguments for an upstream protocol. nil: this edge has SPDY only.
-func streamingArgs(t *testing.T, upstream string) []string {
-	t.Helper()
-	program, err := bed.BuildEdge(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	help, _ := exec.CommandContext(t.Context(), program, "serve", "--help").CombinedOutput()
-	if !strings.Contains(string(help), "--upstream-streaming") {
-		if upstream != overSPDY {
-			t.Skip("this edge has no --upstream-streaming")
-		}
-		return nil
-	}
-	return []string{"--upstream-streaming=" + upstream}
-}
-
 func startStreamingEdge(t *testing.T, s *site, upstream string, to testbed.Access) *testbed.Edge {
 	t.Helper()
 	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{
-		Cluster: s.cluster, Issuer: issuer, Upstream: to, Args: streamingArgs(t, upstream),
+		Cluster: s.cluster, Issuer: issuer, Upstream: to, Args: []string{"--upstream-streaming=" + upstream},
 	})
 	if err != nil {
 		t.Fatal(err)

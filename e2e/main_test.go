@@ -20,6 +20,9 @@ var (
 	tokens = map[string]string{} // by user
 )
 
+// atEnd is called when all tests have ended.
+var atEnd = func() {}
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most tests wait for something. What is heavy takes a turn of its own, see heavy.
@@ -42,7 +45,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
-	printSoak()
+	atEnd()
 	if err := table.publish(os.Stdout, os.Getenv("EDGE_E2E_RESULTS")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -1,3 +1,5 @@
+//go:build soak
+
 package e2e
 
 import (
@@ -5,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -28,14 +29,7 @@ const (
 	soakSilence = 5 * time.Minute  // five times the load balancer's idle limit
 )
 
-// soakOnly skips a test that takes many minutes.
-func soakOnly(t *testing.T) {
-	t.Helper()
-	if os.Getenv("EDGE_E2E_SOAK") == "" {
-		t.Skip("for `make soak`")
-	}
-	t.Parallel()
-}
+func init() { atEnd = printSoak }
 
 // soakTable has a row for each session.
 var soakTable struct {
@@ -64,7 +58,7 @@ func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Con
 	})
 }
 
-// printSoak prints what was found; TestMain calls it.
+// printSoak prints what was found, when all have ended.
 func printSoak() {
 	if len(soakTable.rows) == 0 {
 		return
@@ -89,7 +83,7 @@ func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]testbed.Access
 
 // TestSoakStdin sends 2 GiB and has the pod tell their hash.
 func TestSoakStdin(t *testing.T) {
-	soakOnly(t)
+	t.Parallel()
 	turn := make(chan struct{}, 1) // 2 GiB keep all cores busy
 	forEachSoakSite(t, func(t *testing.T, s *site) {
 		for _, name := range []string{"websocket v5", "spdy v4"} {
@@ -128,7 +122,7 @@ var stallOutputs = []int64{16 << 20, 256 << 20}
 
 // TestSoakStall stops reading for 61 s in the middle of output, and reads on.
 func TestSoakStall(t *testing.T) {
-	soakOnly(t)
+	t.Parallel()
 	forEachSoakSite(t, func(t *testing.T, s *site) {
 		for _, output := range stallOutputs {
 			what := fmt.Sprintf("61 s stall in %d MiB of output", output>>20)
@@ -213,7 +207,7 @@ func (w *stallingWriter) Write(p []byte) (int, error) {
 
 // TestSoakSilence keeps sessions silent behind the load balancer for five times its idle limit, with clients that never ping.
 func TestSoakSilence(t *testing.T) {
-	soakOnly(t)
+	t.Parallel()
 	forEachSoakSite(t, func(t *testing.T, s *site) {
 		to := s.access(balanced, tokens["alice"])
 		for _, d := range rawclient.Execs {

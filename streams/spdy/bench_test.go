@@ -57,26 +57,6 @@ var ways = []way{
 
 var sizesOfData = []int{100, 4 << 10, 32 << 10}
 
-// TestAllocations: a frame allocates nothing, in either direction.
-func TestAllocations(t *testing.T) {
-	if raceDetector {
-		t.Skip("sync.Pool forgets under the race detector")
-	}
-	for _, w := range ways {
-		for _, size := range sizesOfData {
-			source, sink := w.new(strings.Repeat("x", size))
-			n := testing.AllocsPerRun(2000, func() {
-				if err := sink.Write(must(source.Next())); err != nil {
-					t.Fatal(err)
-				}
-			})
-			if n != 0 {
-				t.Errorf("%s, %d bytes: %v allocations per frame", w.name, size, n)
-			}
-		}
-	}
-}
-
 // BenchmarkRelay moves frames through a source and a sink of the other leg, with
 // neither a socket nor TLS.
 func BenchmarkRelay(b *testing.B) {

@@ -1,6 +1,0 @@
-//go:build !race
-
-package spdy_test
-
-// See race_test.go.
-const raceDetector = false
