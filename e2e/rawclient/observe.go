@@ -31,7 +31,7 @@ type Observation struct {
 
 	After string // what was found in the pod afterwards, if anybody looked
 
-	Close  int    // WebSocket: the server's close code, 1006 without one. SPDY: 0 after GOAWAY, 1006 without
+	Close  int    // WebSocket: the server's close code, 1006 without one. SPDY: 0 after GOAWAY from either side, 1006 without
 	Hung   bool   // the server did not close the connection
 	Breach string // what the server may not send
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -26,6 +27,7 @@ type frames struct {
 	replies chan struct{} // one for each stream that the server accepted
 
 	broken string
+	left   atomic.Bool // the client said GOAWAY
 }
 
 func newFrames(conn net.Conn, r io.Reader, w io.Writer) (*frames, error) {
@@ -103,6 +105,9 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 			if w.tunnel != nil {
 				return w.tunnel.code
 			}
+			if w.left.Load() { // a runtime says no GOAWAY to a client that was faster
+				return 0
+			}
 			return abnormal
 		}
 		switch f := frame.(type) {
@@ -157,6 +162,7 @@ func (w *frames) ping() error { return w.send(&spdy.PingFrame{Id: 1}) }
 func (w *frames) breach() string { return w.broken }
 
 func (w *frames) bye() {
+	w.left.Store(true)
 	w.send(&spdy.GoAwayFrame{Status: spdy.GoAwayOK})
 	if w.tunnel != nil {
 		w.tunnel.bye()
