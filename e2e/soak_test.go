@@ -132,10 +132,20 @@ func TestSoakStall(t *testing.T) {
 					soak(t, s, what, name, way, func(ctx context.Context) error { return stalled(ctx, d, to, output, 0) })
 				}
 			}
-			// client-go's SPDY client pings, and so loses the output's end at the API server itself: the container runtime has
-			// closed by then, and answers a ping with a reset that overtakes what is on the way.
-			soak(t, s, what, "spdy v4 that pings", "edge", func(ctx context.Context) error {
-				return stalled(ctx, rawclient.ByName(rawclient.Execs, "spdy v4"), s.access(direct, tokens["alice"]), output, 5*time.Second)
+			// A client that pings, as client-go's does, can lose the output's end at the API server itself: who has closed by then
+			// answers a ping with a reset, which overtakes what is on the way. What matters is that edge does no worse.
+			soak(t, s, what, "spdy v4 that pings", "both", func(ctx context.Context) error {
+				var own, edge error
+				var both sync.WaitGroup
+				d := rawclient.ByName(rawclient.Execs, "spdy v4")
+				both.Go(func() { own = stalled(ctx, d, s.ownAccess(t, "alice", "dev"), output, 5*time.Second) })
+				both.Go(func() { edge = stalled(ctx, d, s.access(direct, tokens["alice"]), output, 5*time.Second) })
+				both.Wait()
+				t.Logf("the API server itself: %v, through edge: %v", own == nil, edge == nil)
+				if own == nil {
+					return edge
+				}
+				return nil
 			})
 		}
 		if s.cluster.Kind != testbed.New {
