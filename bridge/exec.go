@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +40,7 @@ type execSession struct {
 	upClosesLast bool
 
 	inputDone chan struct{} // closed when the input loop has ended
+	patience  atomic.Int64  // until when, after the goodbye, a client may take to read it: Unix ns
 }
 
 // closeRule says what a client's Close frame does to an exec.
@@ -66,7 +69,7 @@ func (e *execSession) run() {
 // for the client to close.
 func (e *execSession) runInput() {
 	closed := false
-	err := e.input.run(func(f *streams.Frame) (bool, error) {
+	see := func(f *streams.Frame) (bool, error) {
 		switch f.Kind {
 		case streams.Open:
 			e.opened()
@@ -86,7 +89,12 @@ func (e *execSession) runInput() {
 			return false, nil
 		}
 		return true, nil
-	})
+	}
+	err := e.input.run(see)
+	for e.isSlow(err) {
+		e.down.conn.SetReadDeadline(time.Now().Add(e.linger))
+		err = e.input.run(see)
+	}
 	var protocol *streams.ProtocolError
 	switch {
 	case e.cause() != nil: // the goodbye is said, or about to be
@@ -105,6 +113,14 @@ func (e *execSession) runInput() {
 	default:
 		e.leave()
 	}
+}
+
+// isSlow tells whether the wait for the client's end was over before the client
+// had taken what it was told. Once the connection is closed, anything that the
+// client says, a ping, is answered by a reset, which drops the rest.
+func (e *execSession) isSlow(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout() && e.down.unsent() > 0 && time.Now().UnixNano() < e.patience.Load()
 }
 
 // leave ends a session whose client is gone. What it said last still reaches the
@@ -232,7 +248,9 @@ func (e *execSession) sayGoodbye(status []byte) {
 	case e.closeCodes && errors.As(cause, &breach):
 		e.output.say(streams.Frame{Kind: streams.Close, Code: breach.closeCode()})
 	default:
-		e.down.conn.SetWriteDeadline(time.Now().Add(stall))
+		limit := time.Now().Add(stall)
+		e.down.conn.SetWriteDeadline(limit)
+		e.patience.Store(limit.UnixNano())
 		if len(status) == 0 {
 			status = encodeStatus(unknownOutcome(cause))
 		}

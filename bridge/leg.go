@@ -50,6 +50,7 @@ type poller interface {
 	waits() int           // Reads that may have waited, so far
 	askAgain()            // the next try asks the kernel, whatever the last read took
 	gather(time.Duration) // lets bytes come together for that long
+	unsent() int          // bytes that the peer has not taken yet
 }
 
 // haste counts waits for a few bytes in a row, with nothing said to the peer in
@@ -129,6 +130,14 @@ func (l *leg) TryRead(b []byte, again bool) (int, error) {
 		l.in.Add(int64(n))
 	}
 	return n, err
+}
+
+// unsent is how many bytes the peer has not taken yet, as far as that is known.
+func (l *leg) unsent() int {
+	if l.poll == nil {
+		return 0
+	}
+	return l.poll.unsent()
 }
 
 // WriteRoom implements streams.Writer: what waits, and then b[off:]. A stream's

@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // pollConn is a TCP connection whose reader can ask what has arrived already,
@@ -81,6 +83,15 @@ func (c *pollConn) readOnce(fd uintptr) bool {
 
 // waits counts the Reads that may have waited.
 func (c *pollConn) waits() int { return c.waited }
+
+// unsent is how many bytes the kernel still keeps for the peer; 0 where it does
+// not tell.
+func (c *pollConn) unsent() (n int) {
+	c.raw.Control(func(fd uintptr) {
+		n, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
+	})
+	return n
+}
 
 // setTry switches between the two ways to read.
 func (c *pollConn) setTry(try bool) { c.try = try }

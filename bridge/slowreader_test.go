@@ -324,3 +324,35 @@ func testSlowStdin(t *testing.T, streaming bridge.Streaming) {
 	}
 	all.Wait()
 }
+
+// TestSlowGoodbye: a client that pauses when the command has ended, for longer
+// than edge lingers, and pings meanwhile, loses nothing: edge does not close
+// before the client has taken it all.
+func TestSlowGoodbye(t *testing.T) {
+	const size = 1 << 20
+	for _, streaming := range upstreams {
+		w := newWorld(t, (&apiServer{run: func(p *process) error {
+			if _, err := io.WriteString(p.out, strings.Repeat("x", size)); err != nil {
+				return err
+			}
+			return exitError(3)
+		}}).start(t), speaking(streaming))
+		w.handler.SetTimes(time.Minute, 50*time.Millisecond, time.Minute)
+		for _, c := range slowClients(t, w) {
+			time.Sleep(300 * time.Millisecond)
+			for range 20 {
+				if c.spdy != nil {
+					c.spdy.WriteFrame(&moby.PingFrame{Id: 1})
+				} else {
+					io.WriteString(c.Conn, masked(true, opPing, ""))
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			out := new(counter)
+			slowEnd(t, c, out)
+			if n := out.n.Load(); n != size {
+				t.Errorf("%s to %s: %d bytes came", c.name, streaming, n)
+			}
+		}
+	}
+}
