@@ -163,8 +163,12 @@ func (p pair) relayPorts(s *session) {
 		forward.upCloser = tunnel
 	}
 	upReader := streams.NewReader(upBytes, forward.toClient.flush)
-	forward.toClient.src = spdy.NewRelaySource(upReader, upReply, spdy.Server, &table)
-	forward.fromClient.sink = spdy.NewRelaySink(upWriter)
+	if p.kind == wsPorts {
+		s.up.extra = resetReply * len(p.ports) // PortsSource resets each once, and they may all end together
+		forward.toClient.src, forward.fromClient.sink = spdy.NewPortsSource(upReader, upReply, &table), spdy.NewPortsSink(upWriter, &table)
+	} else {
+		forward.toClient.src, forward.fromClient.sink = spdy.NewRelaySource(upReader, upReply, spdy.Server, &table), spdy.NewRelaySink(upWriter)
+	}
 
 	var downReader *streams.Reader
 	switch p.kind {
@@ -172,9 +176,6 @@ func (p pair) relayPorts(s *session) {
 		downReader = streams.NewReader(s.down, forward.fromClient.flush)
 		sink := ws.NewPortSink(s.down, p.ports, p.version)
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.ports), p.version), sink
-		s.up.extra = resetReply * len(p.ports) // PortsSource resets each once, and they may all end together
-		forward.toClient.src = spdy.NewPortsSource(upReader, upReply, &table)
-		forward.fromClient.sink = spdy.NewPortsSink(upWriter, &table)
 		forward.channels = newChannels(len(p.ports), sink, &table)
 		forward.downCloser = forward.channels
 		forward.toClient.broken = sink.Start()

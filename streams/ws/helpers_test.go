@@ -182,7 +182,7 @@ func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
-	e.drain(t, ws.NewExecServerSource(r, e, d))
+	e.drain(t, ws.NewExecServerSource(r, e, d), describe)
 	return e
 }
 
@@ -191,13 +191,13 @@ func readServer(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{client: true}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
-	e.drain(t, ws.NewExecClientSource(r, e, d))
+	e.drain(t, ws.NewExecClientSource(r, e, d), describe)
 	return e
 }
 
-// drain notes what a source says. It spoils every frame, as a sink may, and
+// drain notes what a source says, in the words of describe. It spoils every frame, as a sink may, and
 // checks the promises that hold for each.
-func (e *events) drain(t testing.TB, s streams.Source) {
+func (e *events) drain(t testing.TB, s streams.Source, describe func(testing.TB, streams.Frame) string) {
 	for {
 		f, err := s.Next()
 		if err == errStall {

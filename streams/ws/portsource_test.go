@@ -31,36 +31,21 @@ func readPorts(t testing.TB, src io.Reader, ports int, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
 	defer r.Close()
-	s := ws.NewPortSource(r, e, ports, d)
-	for {
-		f, err := s.Next()
-		if err == errStall {
-			e.stalls++
-			continue
-		}
-		if err != nil {
-			e.err = err
-			if _, again := s.Next(); !errors.Is(again, err) && again != io.EOF {
-				t.Errorf("after %v: %v", err, again)
-			}
-			return e
-		}
-		if f.Off < streams.Headroom || f.Off > len(f.Buf) || len(f.Payload()) > streams.MaxData {
-			t.Fatalf("frame of %d bytes with room of %d", len(f.Buf), f.Off)
-		}
-		for i := range f.Off {
-			f.Buf[i] = 0xee
+	e.drain(t, ws.NewPortSource(r, e, ports, d), func(t testing.TB, f streams.Frame) string {
+		if len(f.Payload()) > streams.MaxData {
+			t.Fatalf("a payload of %d bytes", len(f.Payload()))
 		}
 		n, isErr, ok := streams.PortOf(f.Stream.ID)
 		switch {
 		case f.Kind == streams.Close:
-			e.lines = append(e.lines, fmt.Sprintf("close %d", f.Code))
+			return fmt.Sprintf("close %d", f.Code)
 		case f.Kind == streams.Data && f.Stream.Role == streams.Port && ok && !isErr && n < ports && len(f.Payload()) > 0:
-			e.lines = append(e.lines, fmt.Sprintf("data %d %q", n, f.Payload()))
-		default:
-			t.Fatalf("frame of kind %d on %+v", f.Kind, f.Stream)
+			return fmt.Sprintf("data %d %q", n, f.Payload())
 		}
-	}
+		t.Fatalf("frame of kind %d on %+v", f.Kind, f.Stream)
+		return ""
+	})
+	return e
 }
 
 func TestPortSource(t *testing.T) {
