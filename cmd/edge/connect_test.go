@@ -111,7 +111,7 @@ func TestConnectPasses(t *testing.T) {
 	if config.CurrentContext != "c" || user == nil || cluster == nil || !strings.HasPrefix(cluster.Server, "https://127.0.0.1:") {
 		t.Fatalf("%+v", config)
 	}
-	if as := fmt.Sprint(user.Impersonate, user.ImpersonateGroups, user.ImpersonateUID, user.ImpersonateUserExtra); as != "jane [dev] u map[team:[a]]" {
+	if as := fmt.Sprintf("%s %v %s %v", user.Impersonate, user.ImpersonateGroups, user.ImpersonateUID, user.ImpersonateUserExtra); as != "jane [dev] u map[team:[a]]" {
 		t.Errorf("impersonates %s", as)
 	}
 	for _, want := range []string{"err\n", "KEPT=yes\n", "no_proxy=example.com,127.0.0.1\n", "NO_PROXY=127.0.0.1\n"} {
