@@ -120,7 +120,7 @@ func (s *sheet) markdown() string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n## %s\n", messagesTitle)
+	fmt.Fprintf(&b, "\n## %s\n\nNAME-attach is a pod's name.\n", messagesTitle)
 	for _, message := range s.messages {
 		fmt.Fprintf(&b, "\n```\n%s\n```\n", message)
 	}
