@@ -16,7 +16,8 @@ type trial struct {
 	site *site
 	name string // unique, fit for the names of objects
 	k    *testbed.Kubectl
-	file string // kubeconfig, for clients other than kubectl
+	file string         // kubeconfig, for clients other than kubectl
+	to   testbed.Access // for clients without such a file
 }
 
 // verb is one thing that a client does. Its error has all that the client said.

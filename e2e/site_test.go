@@ -39,7 +39,8 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 	if s.cluster, err = bed.StartCluster(ctx, kind); err != nil {
 		return nil, err
 	}
-	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: []string{tenantOnly}}); err != nil {
+	args := []string{tenantOnly, "--allowed-origins=" + console.URL}
+	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: args}); err != nil {
 		return nil, err
 	}
 	if s.alb, err = bed.StartALB(ctx, s.edge.Addr); err != nil {

