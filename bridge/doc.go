@@ -26,6 +26,7 @@
 //	wiring.go    codecs on legs, by dialect pair
 //	relay.go     the loop: frames from a source to a sink
 //	exec.go      five streams and one Status: how exec and attach end
+//	outcome.go   the Status that a client reads last, and its words
 //	twoway.go    port-forward and opaque upgrades: how they end
 //	channels.go  port-forward over WebSocket channels: how its connections end
 //	raw.go       bytes of a protocol that edge does not read

@@ -2,15 +2,10 @@ package bridge
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"sync/atomic"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/streams"
 	"edge/streams/spdy"
@@ -34,6 +29,9 @@ type execSession struct {
 	// plainStatus: the client's dialect has plain text on its error stream (SPDY
 	// before v4), where nothing means success.
 	plainStatus bool
+	// apiWords: only API servers and edge speak the client's dialect, and upstream
+	// is a container runtime's, which an API server would have reworded.
+	apiWords bool
 	// closeCodes: the client's dialect can say a breach by a close code.
 	closeCodes bool
 	// upClosesLast: nothing comes from upstream after its Close.
@@ -251,13 +249,7 @@ func (e *execSession) sayGoodbye(status []byte) {
 		limit := time.Now().Add(stall)
 		e.down.conn.SetWriteDeadline(limit)
 		e.patience.Store(limit.UnixNano())
-		if len(status) == 0 {
-			status = encodeStatus(unknownOutcome(cause))
-		}
-		if e.plainStatus {
-			status = plainStatus(status)
-		}
-		e.output.say(statusFrame(status))
+		e.output.say(statusFrame(e.lastWord(status)))
 		goodbye := streams.Frame{Kind: streams.Close}
 		if e.closeCodes {
 			goodbye.Code = streams.CloseNormal
@@ -266,45 +258,4 @@ func (e *execSession) sayGoodbye(status []byte) {
 	}
 	e.output.finish(e.down)
 	e.down.conn.SetReadDeadline(time.Now().Add(e.linger))
-}
-
-// statusFrame puts a Status behind the room that a sink needs.
-func statusFrame(status []byte) streams.Frame {
-	buf := make([]byte, streams.Headroom+len(status))
-	copy(buf[streams.Headroom:], status)
-	return streams.Frame{Kind: streams.Status, Stream: streams.Stream{Role: streams.Error}, Buf: buf, Off: streams.Headroom}
-}
-
-// unknownOutcome is what the client reads when upstream ended without a Status:
-// client-go would take the missing one for success.
-func unknownOutcome(cause error) metav1.Status {
-	why := cause.Error()
-	if broken := (*brokenError)(nil); errors.As(cause, &broken) {
-		why = "the connection to the API server broke"
-	}
-	return failure(http.StatusInternalServerError, metav1.StatusReasonInternalError,
-		fmt.Sprintf("edge: the session ended before the command's outcome was known: %s", why)).ErrStatus
-}
-
-// isOutcome tells a Status from what upstream left of one when it died, and from
-// text, which no client of v4 could read.
-func isOutcome(status []byte) bool {
-	var s metav1.Status
-	return json.Unmarshal(status, &s) == nil && (s.Status == metav1.StatusSuccess || s.Status == metav1.StatusFailure)
-}
-
-// plainStatus turns a Status into the text of the dialects before v4: nothing
-// for success, the message for anything else.
-func plainStatus(status []byte) []byte {
-	var s metav1.Status
-	if err := json.Unmarshal(status, &s); err != nil {
-		return status
-	}
-	if s.Status == metav1.StatusSuccess {
-		return nil
-	}
-	if s.Message == "" {
-		return []byte("edge: the command failed")
-	}
-	return []byte(s.Message)
 }

@@ -112,6 +112,7 @@ func (p pair) execDown(e *execSession, r *streams.Reader) (greet func() error) {
 			e.onClose = closeEndsAll
 		}
 		e.plainStatus = p.version == ws.V1Channel || p.version == ws.V1Base64Channel
+		e.apiWords = p.version == ws.V5Channel && p.up.chosen != ws.V5
 		return func() error { return sink.Start(p.firstOutput()) }
 	}
 	set := p.set

@@ -60,7 +60,7 @@ var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawc
 
 // refusedByNode claims what becomes of a kubelet's refusal.
 func refusedByNode(p pair) *difference {
-	own := p.site.cluster.Kind == testbed.New && p.d.Name == "websocket v5"
+	own := p.site.cluster.Kind == testbed.New && p.d.Name == v5
 	edge := p.site.cluster.Kind == testbed.New && p.upstream == overWebSocket
 	switch {
 	case own && !edge:
@@ -71,8 +71,8 @@ func refusedByNode(p pair) *difference {
 	return nil
 }
 
-// reworded: the API server's translator writes the outcome's message anew, edge passes the container runtime's on. Everything
-// but the words must be the same.
+// reworded: over WebSocket edge hears the API server's translator, which writes the outcome's message anew; the container
+// runtime's is lost there. Everything but the words must be the same.
 var reworded = &difference{"translator's words", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.String() == edge.String() {
 		return own, errors.New("there is no difference")
@@ -99,11 +99,9 @@ func withoutWords(s *metav1.Status) *metav1.Status {
 	return kept
 }
 
-// translated claims reworded where one of the two went through the API server's translator and the other did not.
+// translated claims reworded where edge hears the translator, and the client at the API server itself does not.
 func translated(p pair) *difference {
-	own := p.site.cluster.Kind == testbed.New && p.d.Name == "websocket v5"
-	edge := p.site.cluster.Kind == testbed.New && p.upstream == overWebSocket
-	if own != edge {
+	if p.site.cluster.Kind == testbed.New && p.upstream == overWebSocket && p.d.Name != v5 {
 		return reworded
 	}
 	return nil

@@ -2,10 +2,15 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/remotecommand"
 
 	"edge/e2e/rawclient"
 	"edge/e2e/testbed"
@@ -18,6 +23,9 @@ type pair struct {
 	d        rawclient.Dialect
 	edge     *testbed.Edge
 }
+
+// v5 is the dialect that API servers translate themselves.
+const v5 = "websocket v5"
 
 // The values of --upstream-streaming that decide for a protocol.
 const (
@@ -100,7 +108,7 @@ func spokenBy(kind testbed.Kind, d rawclient.Dialect) rawclient.Dialect {
 	case d.Name == "spdy v5":
 		return rawclient.ByName(rawclient.Execs, "spdy v4") // no server agrees to v5 alone
 	case kind == testbed.New:
-	case d.Name == "websocket v5":
+	case d.Name == v5:
 		return rawclient.ByName(rawclient.Execs, "spdy v4") // v4 over WebSocket would lack the half-close
 	case d.Tunnel:
 		return rawclient.ByName(rawclient.Forwards, "spdy")
@@ -207,7 +215,7 @@ func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) 
 }
 
 // inDialect is what an observation in one dialect would be in another, by protocols alone: the agreed name, the start
-// signal and the close code are WebSocket's.
+// signal and the close code are WebSocket's, and the words of a v5 Status are an API server's.
 func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Observation {
 	if from.Name == to.Name || o.Refusal != "" {
 		return o
@@ -221,6 +229,19 @@ func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Ob
 		if o.Close == 0 {
 			o.Close = 1000
 		}
+		if to.Name == v5 && o.Status != nil && o.Status.Status == metav1.StatusFailure {
+			o.Status = inTranslatorsWords(o.Status)
+		}
 	}
 	return o
+}
+
+// inTranslatorsWords is what the API server's translator makes of a container runtime's failure.
+func inTranslatorsWords(s *metav1.Status) *metav1.Status {
+	if s.Reason != remotecommand.NonZeroExitCodeReason {
+		return &apierrors.NewInternalError(errors.New(s.Message)).ErrStatus
+	}
+	s = s.DeepCopy()
+	s.Message = "command terminated with non-zero exit code: command terminated with exit code " + s.Details.Causes[0].Message
+	return s
 }
