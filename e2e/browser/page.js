@@ -1,5 +1,9 @@
 // What a terminal in a web page does, with nothing but the browser's own WebSocket. Each verb takes a url, a token, a
-// subprotocol and more, and returns what the page observed. The test judges that; the test's time bounds the waits here.
+// subprotocol and more, and returns what the page observed. The test judges that.
+
+// patience bounds a verb, in ms: then the page closes its WebSocket, with a code of its own, and tells what it has.
+const patience = 60_000;
+const impatient = 4000;
 
 // A page cannot set Authorization on a WebSocket, so the token is a subprotocol.
 const credential = (token) =>
@@ -17,6 +21,7 @@ class Session {
     this.base64 = subprotocol.includes('base64');
     this.ws = new WebSocket(url, token ? [subprotocol, credential(token)] : [subprotocol]);
     this.ws.binaryType = 'arraybuffer';
+    setTimeout(() => this.ws.close(impatient), patience);
     this.ws.onopen = () => this.#change(() => { this.opened = true; this.protocol = this.ws.protocol; });
     this.ws.onclose = (event) => this.#change(() => { this.close = event.code; });
     this.ws.onmessage = (event) => this.#change(() => this.receive(event.data));
@@ -164,6 +169,7 @@ globalThis.verbs = {
         text += atob(event.data);
         if (text.split('\n').length > lines) report(0);
       };
+      setTimeout(() => ws.close(impatient), patience);
       ws.onclose = (event) => report(event.code);
     });
   },
