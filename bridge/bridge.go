@@ -69,9 +69,9 @@ func New(cfg Config) (*Handler, error) {
 	switch cfg.Streaming {
 	case "":
 		cfg.Streaming = StreamingAuto
-	case StreamingAuto, StreamingWebSocket, StreamingSPDY:
+	case StreamingAuto, StreamingWebSocket, StreamingSPDY, StreamingWebSocketFirst:
 	default:
-		return nil, fmt.Errorf("bridge: Streaming %q is none of auto, websocket and spdy", cfg.Streaming)
+		return nil, fmt.Errorf("bridge: Streaming %q is none of auto, websocket, spdy and websocket-first", cfg.Streaming)
 	}
 	origins, err := parseOrigins(cfg.AllowedOrigins)
 	if err != nil {
@@ -146,7 +146,7 @@ func outbound(h http.Header, remoteAddr string, id impersonate.Identity) error {
 			delete(h, name)
 		}
 	}
-	if host, _, err := net.SplitHostPort(remoteAddr); err == nil {
+	if host, _, err := net.SplitHostPort(remoteAddr); err == nil && !id.IsSelf() { // whose address upstream sees itself
 		h["X-Forwarded-For"] = []string{host}
 	}
 	return nil

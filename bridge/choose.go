@@ -31,6 +31,10 @@ const (
 	StreamingWebSocket Streaming = "websocket"
 	// StreamingSPDY is SPDY only.
 	StreamingSPDY Streaming = "spdy"
+	// StreamingWebSocketFirst is WebSocket, and SPDY where the API server or the way
+	// to it refuses that. It reviews nothing: it is for who holds their own
+	// credential, as in edge connect.
+	StreamingWebSocketFirst Streaming = "websocket-first"
 )
 
 // An upswitch is an answer to an upgrade: a connection that speaks link, or with
@@ -61,8 +65,34 @@ func (h *Handler) connect(r *http.Request, id impersonate.Identity, d dialect) (
 		return h.ask(r, id, spdyUplink(d))
 	case h.streaming == StreamingWebSocket:
 		return h.askWebSocket(r, id, d)
+	case h.streaming == StreamingWebSocketFirst:
+		return h.webSocketFirst(r, id, d)
 	}
 	return h.auto(r, id, d)
+}
+
+// webSocketFirst asks in WebSocket, which passes more load balancers, and in SPDY
+// where that is refused: every release speaks it. A refusal has begun nothing.
+func (h *Handler) webSocketFirst(r *http.Request, id impersonate.Identity, d dialect) (upswitch, error) {
+	a, err := h.ask(r, id, webSocketUplink(d))
+	if err == nil && a.conn != nil || !mayFallBack(a, err) || r.Context().Err() != nil {
+		return a, err
+	}
+	b, spdyErr := h.ask(r, id, spdyUplink(d))
+	if spdyErr == nil && b.conn != nil {
+		a.close()
+		return b, nil
+	}
+	if !mayFallBack(b, spdyErr) { // it was heard, and its answer says more than that of the first
+		a.close()
+		return b, spdyErr
+	}
+	a.close()
+	b.close()
+	return upswitch{}, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
+		fmt.Sprintf("edge: the server takes this %s neither over WebSocket (%s) nor over SPDY: API servers speak WebSocket "+
+			"since Kubernetes 1.30, its port-forward since 1.31; before that, edge has to run in front of the API server, or the "+
+			"load balancer has to carry SPDY", d.target.verb, strings.Join(webSocketUplink(d).offers, ", ")))
 }
 
 // auto asks in SPDY, and in WebSocket where something on the way refused SPDY. A

@@ -305,3 +305,55 @@ func TestVerbDrift(t *testing.T) {
 		}
 	}
 }
+
+// TestWebSocketFirst: a caller with a credential of their own goes by WebSocket
+// where it is taken, by SPDY where it is not, without a review, and reads what is
+// missing where neither is.
+func TestWebSocketFirst(t *testing.T) {
+	for name, test := range map[string]struct {
+		old      bool
+		carrier  string
+		stdin    string
+		upstream string // in the log; "": refused
+		requests int
+	}{
+		"as ever":                     {carrier: "everything", stdin: "x", upstream: "websocket v5.channel.k8s.io", requests: 1},
+		"no SPDY":                     {carrier: "takes SPDY off", stdin: "x", upstream: "websocket v5.channel.k8s.io", requests: 1},
+		"old":                         {carrier: "everything", old: true, stdin: "x", upstream: "SPDY/3.1 v4.channel.k8s.io", requests: 2},
+		"old, no SPDY, without stdin": {carrier: "takes SPDY off", old: true, upstream: "websocket v4.channel.k8s.io", requests: 1},
+		"old, no SPDY":                {carrier: "takes SPDY off", old: true, stdin: "x", requests: 2},
+		"old, SPDY refused":           {carrier: "refuses SPDY", old: true, stdin: "x", requests: 2},
+		"old, SPDY cut":               {carrier: "cuts SPDY", old: true, stdin: "x", requests: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := (&apiServer{run: exit7, old: test.old, release: "v1.36.3"}).start(t)
+			var count requestCounter
+			v := &reviews{}
+			w := newWorld(t, versioned{count.streams(carriers[test.carrier](api))}, speaking(bridge.StreamingWebSocketFirst), v.use)
+			cmd := command{}
+			if test.stdin != "" {
+				cmd.stdin = strings.NewReader(test.stdin)
+			}
+			got := clientNamed("spdy v4").do(t, w.edge, cmd)
+			if n := count.take(); n != test.requests {
+				t.Errorf("%d requests upstream, not %d", n, test.requests)
+			}
+			if asked := v.take(); asked != "" {
+				t.Errorf("reviewed %q", asked)
+			}
+			if test.upstream == "" {
+				if got.err == nil || !strings.Contains(got.err.Error(), "neither over WebSocket") {
+					t.Errorf("ended with %v", got.err)
+				}
+				return
+			}
+			if got.stdout != "out" || got.err == nil || !strings.Contains(got.err.Error(), "7") {
+				t.Errorf("%+v", got)
+			}
+			if line := w.ended(1); !strings.Contains(line, `upstream="`+test.upstream) {
+				t.Error(line)
+			}
+		})
+	}
+}

@@ -15,6 +15,7 @@
 //
 //	bridge.go    identity, and the header that goes upstream
 //	plain.go     no upgrade: the reverse proxy; failures as a Status
+//	stranded.go  what a client is told whose Upgrade was lost on the way
 //	target.go    which pod and verb a path means
 //	origin.go    which web pages may open a WebSocket
 //	dialect.go   the negotiation table: what the client speaks, and its 101s

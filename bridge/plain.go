@@ -1,18 +1,13 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"os"
-	"strconv"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -67,38 +62,3 @@ type bufferPool struct{}
 
 func (bufferPool) Get() []byte  { return streams.Borrow()[:] }
 func (bufferPool) Put(b []byte) { streams.Return((*streams.Buffer)(b)) }
-
-// What a stream request without Upgrade is told.
-const (
-	upgradeRequired = "Upgrade request required"
-	missingUpgrade  = "unable to upgrade: missing upgrade headers"
-)
-
-// explainUpgradeRequired replaces the API server's 400 to a stream request that
-// lost its Upgrade on the way to edge, and nothing else: a 403 or 404 to the same
-// request stays what it is.
-func (up *upstream) explainUpgradeRequired(resp *http.Response) error {
-	t := targetOf(strings.TrimPrefix(resp.Request.URL.EscapedPath(), up.prefix().EscapedPath()))
-	if !t.isStream() || !isUpgradeRequired(resp) {
-		return nil
-	}
-	resp.Body.Close()
-	body := encodeStatus(failure(http.StatusBadRequest, metav1.StatusReasonBadRequest, strippedMessage(t)).ErrStatus)
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	resp.ContentLength = int64(len(body))
-	resp.Header.Set("Content-Type", "application/json")
-	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	resp.Header.Del("Content-Encoding")
-	return nil
-}
-
-// strippedMessage says why a stream did not begin, and what to do.
-func strippedMessage(t target) string {
-	remedy := "use kubectl 1.30 or later (with 1.29, set KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)"
-	if t.verb == verbPortForward {
-		remedy = "use kubectl 1.31 or later"
-	}
-	return fmt.Sprintf("edge: this %s arrived without its Upgrade header: a load balancer or proxy between you and edge does not carry SPDY, "+
-		"the protocol that this client speaks. WebSocket passes: %s. For any client that speaks only SPDY, `edge connect` translates on your side, "+
-		"where your edge has it", t.verb, remedy)
-}

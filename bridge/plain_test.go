@@ -241,53 +241,6 @@ func unusedAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestUpgradeRequired: only the API server's own complaint about a missing
-// Upgrade, on a stream's path, becomes edge's explanation.
-func TestUpgradeRequired(t *testing.T) {
-	const other = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"you must specify at least 1 of stdin, stdout, stderr","reason":"BadRequest","code":400}`
-	for name, c := range map[string]struct {
-		path      string
-		code      int
-		body      string
-		explained string // "": as it is
-	}{
-		"exec":           {"exec?stdout=1", 400, upgradeRequired, "1.30"},
-		"attach":         {"attach?stdout=1", 400, upgradeRequired, "1.30"},
-		"port-forward":   {"portforward", 400, upgradeRequired, "1.31"},
-		"plain text":     {"exec?stdout=1", 400, "Upgrade request required\n", "1.30"},
-		"other 400":      {"exec", 400, other, ""},
-		"forbidden":      {"exec?stdout=1", 403, strings.ReplaceAll(upgradeRequired, "400", "403"), ""},
-		"not found":      {"exec?stdout=1", 404, `{"kind":"Status","code":404}`, ""},
-		"another's 400":  {"log", 400, upgradeRequired, ""},
-		"long other 400": {"exec", 400, strings.Repeat("x", 100_000), ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			answer := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, c.code, c.body) }
-			w := newWorld(t, http.HandlerFunc(answer))
-			resp := must(w.client(t, true).Post(w.edge.URL+"/api/v1/namespaces/default/pods/web/"+c.path, "", nil))
-			body := string(must(io.ReadAll(resp.Body)))
-			if resp.StatusCode != c.code {
-				t.Errorf("%s, want %d", resp.Status, c.code)
-			}
-			if c.explained == "" {
-				if body != c.body {
-					t.Errorf("%.200q, want %.200q", body, c.body)
-				}
-				return
-			}
-			var s metav1.Status
-			if err := json.Unmarshal([]byte(body), &s); err != nil {
-				t.Fatal(err)
-			}
-			for _, want := range []string{"load balancer", "edge connect", c.explained} {
-				if !strings.Contains(s.Message, want) {
-					t.Errorf("%q lacks %q", s.Message, want)
-				}
-			}
-		})
-	}
-}
-
 // TestIdentifyErrors: what Identify refuses never reaches the API server, and is
 // answered with a Status or, for a client that asks for text, in words.
 func TestIdentifyErrors(t *testing.T) {

@@ -22,6 +22,8 @@
 //	each group                                   Impersonate-Group, a line each
 //	each extra value                             Impersonate-Extra-<key>, the key percent-encoded once
 //
+// Of [Self] nothing is set, and the inbound Impersonate-* pass as they are: edge connect works with its user's own credential.
+//
 // The identity is set after Connection was obeyed, so a client cannot remove it by naming its headers there
 // (CVE-2021-31999). Credentials that travel elsewhere, as in a WebSocket subprotocol, are removed by whoever reads them.
 //

@@ -20,7 +20,16 @@ type Identity struct {
 	UID    string
 	Groups []string // without system:authenticated, which the API server adds
 	Extra  map[string][]string
+
+	self bool
 }
+
+// Self is the owner of the credential that goes upstream, as in edge connect: nobody is impersonated, but for whom the request
+// itself names in Impersonate-* headers, which is the API server's to allow.
+func Self() Identity { return Identity{self: true} }
+
+// IsSelf tells whether the identity came from [Self].
+func (id Identity) IsSelf() bool { return id.self }
 
 // FromUser returns the identity of an authenticated user, or a [ForbiddenError]. The credential's id is left out: it is for the
 // audit log, and to impersonate it would need a right that nobody has granted. The identity shares the user's slices.

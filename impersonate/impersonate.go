@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"strings"
@@ -45,6 +46,10 @@ func Refuse(h http.Header) error {
 // the caller's own upstream credential and, for an upgrade, Connection and Upgrade come after it. With an error, which
 // an identity from [FromUser] does not cause, the request must not be sent.
 func Rewrite(h http.Header, id Identity) error {
+	if id.self {
+		rewriteSelf(h)
+		return nil
+	}
 	StripHopByHop(h)
 	for name := range h {
 		if isReserved(name) || strings.EqualFold(name, "Authorization") {
@@ -68,6 +73,20 @@ func Rewrite(h http.Header, id Identity) error {
 		}
 	}
 	return nil
+}
+
+// rewriteSelf leaves the wish to be somebody else as it is, also where Connection names it: without it, the request would go
+// upstream with the owner's own rights.
+func rewriteSelf(h http.Header) {
+	wish := make(http.Header)
+	for name, values := range h {
+		if isReserved(name) {
+			wish[name] = values
+		}
+	}
+	StripHopByHop(h)
+	delete(h, "Authorization")
+	maps.Copy(h, wish)
 }
 
 // StripHopByHop removes what was meant for us alone: the headers that Connection names, and those that are always hop by hop.

@@ -15,10 +15,11 @@ const (
 )
 
 // newLogger also takes over what libraries write through klog.
-func newLogger(w io.Writer, format string) *slog.Logger {
-	var handler slog.Handler = slog.NewTextHandler(w, nil)
+func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler = slog.NewTextHandler(w, o)
 	if format == formatJSON {
-		handler = slog.NewJSONHandler(w, nil)
+		handler = slog.NewJSONHandler(w, o)
 	}
 	logger := slog.New(handler)
 	klog.SetSlogLogger(logger)

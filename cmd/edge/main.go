@@ -32,7 +32,14 @@ func main() {
 	if err == nil {
 		return
 	}
+	var command *commandError
+	if errors.As(err, &command) && command.err == nil {
+		command.exit()
+	}
 	fmt.Fprintf(os.Stderr, "edge: %v\n", err)
+	if command != nil {
+		os.Exit(command.code)
+	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		os.Exit(exitUsage)
@@ -49,12 +56,17 @@ and whose streams their load balancer will not carry.
 
 It authenticates every request with OpenID Connect, tells the API server who it
 is by impersonation, and carries exec, attach, cp and port-forward in what each
-side can speak: WebSocket or SPDY towards the client, SPDY towards the API server.`,
+side can speak: WebSocket or SPDY towards the client, WebSocket or SPDY towards
+the API server. For clients that speak only SPDY, behind a load balancer that
+carries none, connect is the same at their end.`,
 		Example: `  # In a cluster, for the users of one issuer:
   edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes
 
   # All of serve's flags, by group:
-  edge serve --help`,
+  edge serve --help
+
+  # On your own machine, for a kubectl that is older than the load balancer likes:
+  edge connect -- kubectl exec -it web -- sh`,
 		Version:       buildVersion(),
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
@@ -68,7 +80,7 @@ side can speak: WebSocket or SPDY towards the client, SPDY towards the API serve
 		return usageError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServeCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(), newConnectCommand(), newVersionCommand())
 	for _, cmd := range append(root.Commands(), root) {
 		check := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, args []string) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -68,7 +69,7 @@ func serve(ctx context.Context, o *options) error {
 	if err := o.validate(); err != nil {
 		return usageError{err}
 	}
-	log := newLogger(os.Stderr, o.logFormat)
+	log := newLogger(os.Stderr, o.logFormat, slog.LevelInfo)
 	o.oidc.Log = log
 	auth, err := authn.New(o.oidc)
 	if err != nil {

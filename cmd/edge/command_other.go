@@ -1,0 +1,29 @@
+//go:build !unix
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"os/signal"
+)
+
+// runCommand runs a command and returns how it ended. The console sends Ctrl-C to
+// both; the command decides what comes of it.
+func runCommand(argv, env []string) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	defer signal.Stop(signals)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, os.Stdin, os.Stdout, os.Stderr
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		return notStarted(err)
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		return &commandError{code: code}
+	}
+	return nil
+}
+
+func (e *commandError) exit() { os.Exit(e.code) }

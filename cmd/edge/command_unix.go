@@ -1,0 +1,117 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// passedOn are the signals that the command gets when edge is sent them. The
+// terminal sends some of them to every process in the foreground, see fromTerminal.
+var passedOn = []os.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
+	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT,
+}
+
+// runCommand runs a command in edge's own process group, so that terminal, job
+// control and standard streams are the command's, and returns how it ended.
+func runCommand(argv, env []string) error {
+	program, err := exec.LookPath(argv[0])
+	if err != nil && !errors.Is(err, exec.ErrDot) { // a shell runs what is found in "." as well
+		return notStarted(err)
+	}
+	runtime.LockOSThread() // Linux takes the parent's death for that of the thread
+	defer runtime.UnlockOSThread()
+	signals := make(chan os.Signal, 2*len(passedOn))
+	for _, s := range passedOn {
+		if !signal.Ignored(s) { // as under nohup, which the command inherits
+			signal.Notify(signals, s)
+		}
+	}
+	defer signal.Stop(signals)
+	process, err := os.StartProcess(program, argv, &os.ProcAttr{
+		Env:   (&exec.Cmd{Env: env}).Environ(), // the last of equal names counts
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Sys:   bound(),
+	})
+	if err != nil {
+		return notStarted(err)
+	}
+	defer process.Release()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if !fromTerminal(s) {
+					process.Signal(s)
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return wait(process.Pid)
+}
+
+// wait returns how the command ended. When it stops, edge stops with it, so that
+// the shell sees a stopped job; the shell's SIGCONT reaches both.
+func wait(pid int) error {
+	for {
+		var status syscall.WaitStatus
+		_, err := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil)
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return os.NewSyscallError("wait4", err)
+		case status.Stopped():
+			syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		case status.Exited() && status.ExitStatus() == 0:
+			return nil
+		case status.Exited():
+			return &commandError{code: status.ExitStatus()}
+		case status.Signaled():
+			return &commandError{code: exitSignalled + int(status.Signal()), signal: status.Signal()}
+		}
+	}
+}
+
+// fromTerminal tells whether the command, which is in edge's process group, has
+// got a signal already: Ctrl-C, Ctrl-\ and Ctrl-Z go to the terminal's foreground.
+func fromTerminal(s os.Signal) bool {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT && s != syscall.SIGTSTP {
+		return false
+	}
+	terminal, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer terminal.Close()
+	foreground, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
+	return err == nil && foreground == syscall.Getpgrp()
+}
+
+// deathTime bounds the wait for a signal to oneself.
+const deathTime = time.Second
+
+// exit ends edge as the command ended: a shell script stops at Ctrl-C only if
+// what it runs is seen to have died of it. What Go would answer with a dump, or not
+// at all, becomes the shell's exit code for it.
+func (e *commandError) exit() {
+	switch s, _ := e.signal.(syscall.Signal); s {
+	case syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL:
+		signal.Reset(s)
+		syscall.Kill(os.Getpid(), s)
+		time.Sleep(deathTime)
+	}
+	os.Exit(e.code)
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// connectOptions are what the flags of edge connect say.
+type connectOptions struct {
+	kubeconfig      string
+	overrides       clientcmd.ConfigOverrides
+	listen          string
+	writeKubeconfig string
+	verbosity       int
+}
+
+func newConnectCommand() *cobra.Command {
+	o := &connectOptions{}
+	cmd := &cobra.Command{
+		Use:   "connect [flags] -- COMMAND [ARG...]",
+		Short: "Run kubectl, or any client that speaks only SPDY, through a load balancer that carries none",
+		Long: `connect runs a command with a kubeconfig of its own, which points at a port on
+this machine's loopback that nobody without that kubeconfig can use. From there
+requests go to the server of your current context with your own credential, and
+exec, attach, cp and port-forward go over WebSocket, whatever the command speaks.
+
+It takes everything from your kubeconfig: exec plugins, tokens, client
+certificates, proxies, impersonation. The server may be edge or any API server
+that accepts WebSocket (Kubernetes 1.30 and later; port-forward 1.31).
+
+The command keeps the terminal, standard input, its signals and job control, and
+its exit code is that of connect. A --kubeconfig or --context of the command's
+own would lead past connect: give them to connect. Nothing is left behind at the end.
+
+With --listen and no command, connect stays until it is interrupted, for tools
+that stay as well.`,
+		Example: `  # An exec with an old kubectl:
+  edge connect -- kubectl exec -it web -- sh
+
+  # In another context:
+  edge connect --context=prod -- kubectl cp web:/var/log/app.log app.log
+
+  # For an IDE or an operator that is started elsewhere:
+  edge connect --listen=127.0.0.1:8001 --write-kubeconfig=$HOME/.kube/edge-connect`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return connect(cmd.Context(), o, args)
+		},
+	}
+	fs := cmd.Flags()
+	fs.SetInterspersed(false) // what follows the command's name is the command's
+	fs.SortFlags = false
+	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "Your kubeconfig file; $KUBECONFIG or ~/.kube/config if not set.")
+	fs.StringVar(&o.overrides.CurrentContext, "context", "", "The context in it to use; its current one if not set.")
+	fs.StringVar(&o.overrides.Context.Cluster, "cluster", "", "The cluster in it to use.")
+	fs.StringVar(&o.overrides.Context.AuthInfo, "user", "", "The user in it to use.")
+	fs.StringVar(&o.listen, "listen", "", "Stay, and listen on this address of the loopback, such as 127.0.0.1:8001; port 0 is any free one.")
+	fs.StringVar(&o.writeKubeconfig, "write-kubeconfig", "", "With --listen: where to write the kubeconfig for clients, a file that is not there yet and that goes at the end; a temporary one if not set.")
+	fs.IntVarP(&o.verbosity, "v", "v", 0, "0 logs failures, 1 also every stream.")
+	return cmd
+}
+
+// loginTime bounds a login before the command starts.
+const loginTime = 5 * time.Minute
+
+// connect lives as long as the command, or with --listen until it is told to end.
+func connect(ctx context.Context, o *connectOptions, argv []string) error {
+	if err := o.validate(argv); err != nil {
+		return usageError{err}
+	}
+	caller, err := o.caller()
+	if err != nil {
+		return usageError{err}
+	}
+	level := slog.LevelWarn
+	if o.verbosity > 0 {
+		level = slog.LevelInfo
+	}
+	log := newLogger(os.Stderr, formatText, level)
+	proxy, err := newLocalProxy(caller, o.address(), log)
+	if err != nil {
+		return err
+	}
+	defer proxy.close()
+	kubeconfig, remove, err := proxy.writeKubeconfig(o.writeKubeconfig)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	proxy.start()
+	if len(argv) == 0 {
+		fmt.Printf("edge connect: %s is at %s\n  export KUBECONFIG=%s\nCtrl-C ends it.\n", caller.describe(), proxy.url, kubeconfig)
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-proxy.failed:
+			return err
+		}
+	}
+	if caller.config.ExecProvider != nil { // it may want the terminal, which is the command's afterwards
+		login, cancel := context.WithTimeout(ctx, loginTime)
+		err := proxy.login(login)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("login: %w", err)
+		}
+	}
+	return runCommand(argv, append(os.Environ(), proxy.environment(kubeconfig)...))
+}
+
+func (o *connectOptions) validate(argv []string) error {
+	switch {
+	case o.listen == "" && len(argv) == 0:
+		return errors.New("connect: say what to run, such as: edge connect -- kubectl exec -it POD -- sh")
+	case o.listen != "" && len(argv) > 0:
+		return errors.New("--listen: stays by itself, without a command")
+	case o.listen == "" && o.writeKubeconfig != "":
+		return errors.New("--write-kubeconfig: goes with --listen; a command gets a file of its own")
+	case o.listen == "":
+		return nil
+	}
+	host, _, err := net.SplitHostPort(o.listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("--listen: %q is no address of the loopback, such as 127.0.0.1: others could reach it", host)
+	}
+	return nil
+}
+
+func (o *connectOptions) address() string {
+	if o.listen == "" {
+		return "127.0.0.1:0"
+	}
+	return o.listen
+}
+
+// A caller is who uses edge connect: where to, and as whom.
+type caller struct {
+	context   string
+	namespace string
+	config    *rest.Config
+	as        rest.ImpersonationConfig // whom the kubeconfig wants to be
+}
+
+// caller reads the kubeconfig as kubectl does.
+func (o *connectOptions) caller() (*caller, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	if o.kubeconfig != "" {
+		if _, err := os.Stat(o.kubeconfig); err != nil {
+			return nil, fmt.Errorf("--kubeconfig: %w", err)
+		}
+		rules.ExplicitPath = o.kubeconfig
+	}
+	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &o.overrides)
+	cfg, err := loaded.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, errors.New("no kubeconfig: set $KUBECONFIG or --kubeconfig")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	namespace, _, err := loaded.Namespace()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	raw, err := loaded.RawConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	c := &caller{context: raw.CurrentContext, namespace: namespace, config: cfg, as: cfg.Impersonate}
+	if o.overrides.CurrentContext != "" {
+		c.context = o.overrides.CurrentContext
+	}
+	if c.context == "" {
+		c.context = "edge-connect"
+	}
+	cfg.Impersonate = rest.ImpersonationConfig{} // the command's kubeconfig has it, where --as can replace it
+	cfg.Timeout = 0
+	return c, nil
+}
+
+func (c *caller) describe() string { return fmt.Sprintf("context %q (%s)", c.context, c.config.Host) }

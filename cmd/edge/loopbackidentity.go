@@ -1,0 +1,69 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+)
+
+// loopbackIdentity is a certificate for the loopback and the authority that
+// signed it. Both keys exist in this process only, and the authority's is
+// forgotten at once.
+type loopbackIdentity struct {
+	serving   tls.Certificate
+	authority []byte // PEM
+	pool      *x509.CertPool
+}
+
+const (
+	identityLife = 365 * 24 * time.Hour // longer than any connect stays
+	clockSlack   = time.Hour
+)
+
+// newLoopbackIdentity makes an authority and a leaf: some clients take no
+// authority's certificate for a server's.
+func newLoopbackIdentity() (*loopbackIdentity, error) {
+	now := time.Now()
+	authority := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "edge connect"},
+		NotBefore: now.Add(-clockSlack), NotAfter: now.Add(identityLife),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "edge connect on the loopback"},
+		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, DNSNames: []string{"localhost"},
+	}
+	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("loopback certificate: %w", err)
+	}
+	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("loopback certificate: %w", err)
+	}
+	signedAuthority, err := x509.CreateCertificate(rand.Reader, authority, authority, authorityKey.Public(), authorityKey)
+	if err != nil {
+		return nil, fmt.Errorf("loopback certificate: %w", err)
+	}
+	signedLeaf, err := x509.CreateCertificate(rand.Reader, leaf, authority, leafKey.Public(), authorityKey)
+	if err != nil {
+		return nil, fmt.Errorf("loopback certificate: %w", err)
+	}
+	id := &loopbackIdentity{
+		serving:   tls.Certificate{Certificate: [][]byte{signedLeaf}, PrivateKey: leafKey},
+		authority: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signedAuthority}),
+		pool:      x509.NewCertPool(),
+	}
+	id.pool.AppendCertsFromPEM(id.authority)
+	return id, nil
+}
