@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -56,7 +54,7 @@ func webSocketArgs(to testbed.Access, uri, subprotocol string, more map[string]a
 // visit lets the console's page do a verb.
 func (tr *trial) visit(ctx context.Context, verb, uri, subprotocol string, more map[string]any) (seen, error) {
 	var s seen
-	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.to, uri, subprotocol, more)}, &s)
+	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)
 	if err == nil && s.Protocol != subprotocol {
 		err = fmt.Errorf("agreed to %q, want %q; the browser said %q", s.Protocol, subprotocol, said)
 	}
@@ -167,7 +165,7 @@ func browserPortForward(ctx context.Context, tr *trial) error {
 		Page  string   // HTTP's answer
 		Said  []string // on the error channels
 	}
-	args := webSocketArgs(tr.to, portForwardURI+"?ports=8080&ports=9000&ports=9999", channelsV4, map[string]any{
+	args := webSocketArgs(tr.access(), portForwardURI+"?ports=8080&ports=9000&ports=9999", channelsV4, map[string]any{
 		"size": 1 << 20, "page": testbed.Page,
 	})
 	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: "portForward", Args: args}, &s)
@@ -191,7 +189,7 @@ func browserLogs(ctx context.Context, tr *trial) error {
 		Protocol, Text string
 		Close          int // 0: it was still open
 	}
-	args := webSocketArgs(tr.to, podsURI+"/ticker/log?follow=true&tailLines=1", binaryBase64, map[string]any{"lines": lines})
+	args := webSocketArgs(tr.access(), podsURI+"/ticker/log?follow=true&tailLines=1", binaryBase64, map[string]any{"lines": lines})
 	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: "follow", Args: args}, &s)
 	if err != nil {
 		return err
@@ -206,22 +204,4 @@ func browserLogs(ctx context.Context, tr *trial) error {
 		return fmt.Errorf("%+v, want %q; the browser said %q", s, want.String(), said)
 	}
 	return nil
-}
-
-// TestBrowser: what a terminal in a web page does, in a real Chromium.
-func TestBrowser(t *testing.T) {
-	forEachSite(t, func(t *testing.T, s *site) {
-		for _, path := range paths {
-			for _, v := range browserVerbs {
-				t.Run(path+"/"+v.name, func(t *testing.T) {
-					tr := &trial{t: t, site: s, name: fmt.Sprintf("%s-%s-browser", s.cluster.Kind, slug(path)), to: s.access(path, tokens["alice"])}
-					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-					defer cancel()
-					if err := v.run(ctx, tr); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-		}
-	})
 }

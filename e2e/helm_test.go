@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -45,7 +43,7 @@ func newRelease(ctx context.Context, tr *trial, suffix string) (*release, error)
 	if err := grantGroup(ctx, tr.site.cluster, r.namespace, "dev", rules); err != nil {
 		return nil, err
 	}
-	to := tr.to
+	to := tr.access()
 	to.Namespace = r.namespace
 	var err error
 	r.file, err = bed.Kubeconfig(to)
@@ -159,22 +157,4 @@ func helmTest(ctx context.Context, tr *trial) error {
 		}
 	}
 	return nil
-}
-
-// TestHelm: a release comes, changes, is tested and goes, by one who may do that in one namespace only.
-func TestHelm(t *testing.T) {
-	forEachSite(t, func(t *testing.T, s *site) {
-		for _, path := range paths {
-			for _, v := range helmVerbs {
-				t.Run(path+"/"+v.name, func(t *testing.T) {
-					tr := &trial{t: t, site: s, name: fmt.Sprintf("%s-%s-helm", s.cluster.Kind, slug(path)), to: s.access(path, tokens["alice"])}
-					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-					defer cancel()
-					if err := v.run(ctx, tr); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-		}
-	})
 }

@@ -153,5 +153,5 @@ func forEachSite(t *testing.T, test func(t *testing.T, s *site)) {
 
 // slug makes a name of any text that a Kubernetes object may have.
 func slug(text string) string {
-	return strings.NewReplacer("/", "-", " ", "-", ".", "", "_", "-").Replace(strings.ToLower(text))
+	return strings.NewReplacer("/", "-", " ", "-", "_", "-", ".", "", ",", "", "`", "").Replace(strings.ToLower(text))
 }
