@@ -44,7 +44,7 @@ func TestBrowserOrigins(t *testing.T) {
 				{"console, without a token", console.URL, nobody, "HTTP Authentication failed"},
 			} {
 				t.Run(path+"/"+c.name, func(t *testing.T) {
-					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 					defer cancel()
 					if err := knock(ctx, c.page, c.to, c.refused); err != nil {
 						t.Error(err)

@@ -19,6 +19,7 @@
 //	difference_test.go    but for these differences
 //	browser_test.go       a web page in a real Chromium does what kubectl does, its token in a subprotocol
 //	browserorigins_*      and only a page of an allowed origin
+//	helm_test.go          a release comes, changes, is tested and goes
 //	websockets_test.go    other WebSockets: proxies of services and pods, watch, log
 //	soak_test.go          2 GiB, stalled clients, five silent minutes; only `make soak` runs it
 //	unauthorized_test.go  tokens that must not be accepted

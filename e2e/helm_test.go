@@ -60,7 +60,7 @@ func (r *release) helm(ctx context.Context, command string, args ...string) test
 		}
 		argv = append(argv, chart, "--wait", "--set=node="+r.tr.site.cluster.Node, "--set=image="+testbed.Image)
 	}
-	return bed.Helm(ctx, r.file, slices.Concat(argv, []string{"--timeout=1m"}, args)...)
+	return bed.Helm(ctx, r.file, slices.Concat(argv, []string{"--timeout=80s"}, args)...)
 }
 
 // deployed says what the cluster has of the release: its pod is ready, its greeting is this, and helm keeps so many revisions.

@@ -70,7 +70,7 @@ func setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if browser, err = bed.NewBrowser(ctx); err != nil {
+	if browser, err = bed.StartBrowser(ctx); err != nil {
 		return err
 	}
 	if err := makeBlobs(); err != nil {

@@ -2,7 +2,7 @@
 // subprotocol and more, and returns what the page observed. The test judges that.
 
 // patience bounds a verb, in ms: then the page closes its WebSocket, with a code of its own, and tells what it has.
-const patience = 60_000;
+const patience = 90_000;
 const impatient = 4000;
 
 // A page cannot set Authorization on a WebSocket, so the token is a subprotocol.
