@@ -12,22 +12,21 @@ const documentFile = "../docs/compatibility.md"
 // documentHead stands before the tables.
 const documentHead = `# Compatibility
 
-What real clients do through edge. ` + "`make matrix UPDATE=1`" + ` wrote this page from what it found; ` + "`make matrix`" + ` fails where it finds
-something else, and so does ` + "`make test`" + `, which runs each client in one place.
+What real clients do through edge. ` + "`make matrix UPDATE=1`" + ` wrote this page; ` + "`make matrix`" + ` fails if it finds anything else, and
+` + "`make test`" + ` likewise, with a part of the matrix.
 
 Each cell speaks for two clusters: Kubernetes 1.36 as it is, and the same with the feature gates off that came since 1.30, so that
 its API server refuses WebSocket v5 and tunnelled port-forward.
 
-- **yes**: it works: what came back was compared, with the exit code, the terminal's size and the file's hash.
-- **told why not**: it cannot work. The client speaks only SPDY, and what stands in front of edge carries none. The client exits with
-  an error and shows what is at the end of this page.
+- **yes**: it works. The exit code, the output, the size of the terminal and the hash of what was copied were compared.
+- **told why not**: it cannot work, because the client speaks only SPDY and what stands before edge does not carry that. The client
+  ends with an error and shows the message at the end of this page.
 - empty: not tested, or the client has no such thing.
 
-The load balancer is HAProxy set up as an AWS ALB: HTTP/2 and HTTP/1.1 in front, HTTP/1.1 behind, WebSocket carried, any other
-Upgrade dropped, 60 s of idle time. nginx is set up as an ingress that carries WebSocket and no other Upgrade.
-
-"WebSocket" after kubectl 1.29 is ` + "`KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true`" + `. "` + "`edge connect`" + `" is
-` + "`edge connect -- kubectl ...`" + ` on the user's machine. kubectl copies 10 MB each way, 1.36 and one other 100 MB.
+"` + "`edge connect`" + `" is that command on the user's side, with kubectl below it. "WebSocket" is kubectl with
+` + "`KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true`" + `. The load balancer is HAProxy, set up as an AWS ALB: HTTP/2 and HTTP/1.1 in front, HTTP/1.1
+behind, WebSocket carried, any other Upgrade dropped, 60 s of silence allowed. nginx is set up as an ingress that carries WebSocket
+and no other Upgrade, with the same 60 s.
 `
 
 // checkDocuments holds what this run found against docs/compatibility.md, and that against the README. A whole matrix that passed

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,26 +63,35 @@ var pythonVerbs = []verb{
 func TestMatrix(t *testing.T) {
 	at := clientsAt(*wholeMatrix)
 	forEachSite(t, func(t *testing.T, s *site) {
+		seats := make(chan struct{}, clientsAtOnce)
+		var running sync.WaitGroup
 		for _, path := range paths {
 			for _, c := range at[place{s.cluster.Kind, path}] {
-				runVerbs(t, s, path, c)
+				seats <- struct{}{}
+				running.Go(func() {
+					defer func() { <-seats }()
+					runVerbs(t, s, path, c)
+				})
 			}
 		}
+		running.Wait()
 	})
 }
 
-// runVerbs runs a client's verbs one after the other, beside the other clients.
+// clientsAtOnce bounds the clients of one cluster that run at the same time. More are no faster, and start their pods too late.
+const clientsAtOnce = 4
+
+// runVerbs runs a client's verbs one after the other.
 func runVerbs(t *testing.T, s *site, path string, c client) {
 	t.Run(path+"/"+c.name(), func(t *testing.T) {
-		t.Parallel()
 		for _, v := range c.verbs {
 			t.Run(v.name, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-				defer cancel()
 				if v.heavy {
 					heavy <- struct{}{}
 					defer func() { <-heavy }()
 				}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+				defer cancel()
 				start := time.Now()
 				err := c.try(ctx, v, &trial{
 					t: t, site: s, path: path, name: slug(string(s.cluster.Kind) + " " + path + " " + c.name()),
