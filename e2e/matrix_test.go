@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -93,14 +94,13 @@ func runVerbs(t *testing.T, s *site, path string, c client) {
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 				defer cancel()
 				start := time.Now()
-				err := c.try(ctx, v, &trial{
-					t: t, site: s, path: path, name: slug(string(s.cluster.Kind) + " " + path + " " + c.name()),
-					file: s.kubeconfig(t, path, "alice"),
-				})
+				name := slug(string(s.cluster.Kind) + " " + path + " " + c.name())
+				err := c.try(ctx, v, &trial{t: t, site: s, path: path, name: name, file: s.kubeconfig(t, path, "alice")})
 				result, message := judge(err, c.refused(v, path))
 				table.add(row{
-					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name,
-					Result: result, Message: message, Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
+					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name, Result: result,
+					Message: strings.ReplaceAll(message, name, "NAME"), // the same for all
+					Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
 				})
 				if result != resultOK && result != resultExplained {
 					t.Error(result)
@@ -130,21 +130,15 @@ func judge(err error, explained bool) (result, message string) {
 	case err == nil:
 		return "passed, though the load balancer carries no SPDY", ""
 	}
-	message = edgeWords(err.Error())
-	if !strings.Contains(message, "edge connect") {
-		return "no explanation that names `edge connect`: " + err.Error(), ""
+	message = explanation.FindString(plainLines.Replace(err.Error()))
+	if message == "" {
+		return "no explanation with a command of `edge connect`: " + err.Error(), ""
 	}
 	return resultExplained, message
 }
 
-// edgeWords finds edge's own message in what a client said, which may stand quoted in a test's error.
-func edgeWords(said string) string {
-	_, said, found := strings.Cut(said, "edge: ")
-	if !found {
-		return ""
-	}
-	if i := strings.IndexAny(said, "\n\\\""); i >= 0 {
-		said = said[:i]
-	}
-	return "edge: " + strings.TrimSpace(said)
-}
+// explanation is edge's message to a client whose Upgrade was lost: why, the command that works, and who needs none.
+var explanation = regexp.MustCompile(`edge: this [^\n]*\n\n +edge connect -- [^\n]*\n\n[^\n]*`)
+
+// plainLines undoes a terminal's line ends and those of a quoted text.
+var plainLines = strings.NewReplacer("\r\n", "\n", `\r\n`, "\n", `\n`, "\n")

