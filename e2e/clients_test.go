@@ -26,6 +26,8 @@ var clients = []client{
 	halfwayKubectl("1.29", 10),
 	kubectl("1.31", 10), kubectl("1.33", 10), kubectl("1.35", 10), kubectl("1.36", 100),
 	{family: "Python", release: "22.6", verbs: pythonVerbs},
+	{family: "Chromium", verbs: browserVerbs},
+	{family: "helm", release: "4.1", verbs: helmVerbs},
 }
 
 // kubectl is a release that speaks WebSocket: 1.31 and later.

@@ -18,6 +18,9 @@
 //	rbac_test.go          people can do what RBAC grants them, and the API server's audit log names them
 //	differential_*        through edge a client observes what it would at the API server itself, in every dialect
 //	difference_test.go    but for these differences
+//	browser_test.go       a web page in a real Chromium does what kubectl does, its token in a subprotocol
+//	browserorigins_*      and only a page of an allowed origin
+//	helm_test.go          a release comes, changes, is tested and goes
 //	websockets_test.go    other WebSockets: proxies of services and pods, watch, log
 //	soak_test.go          2 GiB, stalled clients, five silent minutes; only `make soak` runs it
 //	unauthorized_test.go  tokens that must not be accepted

@@ -28,6 +28,9 @@ type trial struct {
 	file string // kubeconfig, for clients other than kubectl
 }
 
+// access is for clients that have no kubeconfig, or one of their own.
+func (tr *trial) access() testbed.Access { return tr.site.access(tr.path, tokens["alice"]) }
+
 // verb is one thing that a client does. Its error has all that the client said.
 type verb struct {
 	name    string // the document's column, and after a comma what else is in it

@@ -32,6 +32,10 @@ type Set struct {
 	Python  string // can import kubernetes
 	IP      string // iproute2's
 	Unshare string // util-linux's
+
+	Chromium   string
+	Certutil   string // tells Chromium whom to trust
+	Playwright string // folder that holds the npm package playwright-core, which drives Chromium
 }
 
 // KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. The newest is built.
@@ -84,6 +88,9 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 		Nginx:       found["nginx"],
 		Node:        found["node"],
 		Python:      found["python3"],
+		Chromium:    found["chromium"],
+		Certutil:    found["certutil"],
+		Playwright:  filepath.Join(dirs["playwright"], "node_modules"),
 		IP:          found["ip"],
 		Unshare:     found["unshare"],
 	}, nil
@@ -103,6 +110,11 @@ func parts(recipes, npm string) []part {
 		}, {
 			name: "oidc", title: "oidc-provider",
 			recipe: filepath.Join(recipes, "oidc-provider"),
+			args:   []string{"node_modules"},
+			make:   npmInstall(npm),
+		}, {
+			name: "playwright", title: "playwright-core",
+			recipe: filepath.Join(recipes, "playwright"),
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
 		}, goPart(part{
