@@ -114,7 +114,7 @@ func TestConnectPasses(t *testing.T) {
 	if as := fmt.Sprintf("%s %v %s %v", user.Impersonate, user.ImpersonateGroups, user.ImpersonateUID, user.ImpersonateUserExtra); as != "jane [dev] u map[team:[a]]" {
 		t.Errorf("impersonates %s", as)
 	}
-	for _, want := range []string{"err\n", "KEPT=yes\n", "no_proxy=example.com,127.0.0.1\n", "NO_PROXY=127.0.0.1\n"} {
+	for _, want := range []string{"err\n", "KEPT=yes\n", "no_proxy=example.com,127.0.0.1\n", "NO_PROXY=example.com,127.0.0.1\n"} {
 		if !strings.Contains(errs.String(), want) {
 			t.Errorf("%q is missing in %s", want, errs.String())
 		}

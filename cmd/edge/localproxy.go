@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -12,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -174,15 +174,16 @@ func (p *localProxy) kubeconfig() *clientcmdapi.Config {
 }
 
 // environment is what the command gets beside the caller's own. Clients that
-// heed a proxy must not take it to the loopback.
+// heed a proxy must not take it to the loopback. Some read NO_PROXY first and some
+// no_proxy: where the caller has only one, the other must not hide it.
 func (p *localProxy) environment(kubeconfig string) []string {
 	env := []string{"KUBECONFIG=" + kubeconfig}
-	for _, name := range []string{"NO_PROXY", "no_proxy"} {
-		hosts := strings.Split(os.Getenv(name), ",")
-		if hosts[0] == "" {
-			hosts = nil
+	upper, lower := os.Getenv("NO_PROXY"), os.Getenv("no_proxy")
+	for name, hosts := range map[string]string{"NO_PROXY": cmp.Or(upper, lower), "no_proxy": cmp.Or(lower, upper)} {
+		if hosts != "" {
+			hosts += ","
 		}
-		env = append(env, name+"="+strings.Join(append(slices.Clip(hosts), "127.0.0.1"), ","))
+		env = append(env, name+"="+hosts+"127.0.0.1")
 	}
 	return env
 }
