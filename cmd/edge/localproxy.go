@@ -53,14 +53,15 @@ func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if p.certificate, err = newLoopbackCertificate(); err != nil {
-		return nil, err
-	}
 	if p.server, err = newServer(p.handler, newOptions(), serverLog{log}); err != nil {
 		return nil, err
 	}
 	if p.listener, err = net.Listen("tcp", address); err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if p.certificate, err = newLoopbackCertificate(p.listener.Addr().(*net.TCPAddr).IP); err != nil {
+		p.listener.Close()
+		return nil, err
 	}
 	p.url = "https://" + p.listener.Addr().String()
 	return p, nil
@@ -134,10 +135,7 @@ func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), e
 	}
 	remove = func() { os.Remove(path) }
 	if path = file; path == "" {
-		dir, err := os.MkdirTemp(os.Getenv("XDG_RUNTIME_DIR"), "edge-connect-")
-		if err != nil { // sudo leaves the variable behind, without the folder
-			dir, err = os.MkdirTemp("", "edge-connect-")
-		}
+		dir, err := newRuntimeDir()
 		if err != nil {
 			return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
 		}
@@ -155,6 +153,22 @@ func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), e
 		return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
 	}
 	return path, remove, nil
+}
+
+// newRuntimeDir makes a folder that only its owner can read. The command may
+// change its own folder, so a relative path will not do (the XDG specification
+// has it ignored), and $KUBECONFIG is a list.
+func newRuntimeDir() (string, error) {
+	if parent := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(parent) && !strings.ContainsRune(parent, filepath.ListSeparator) {
+		if dir, err := os.MkdirTemp(parent, "edge-connect-"); err == nil { // sudo leaves the variable behind, without the folder
+			return dir, nil
+		}
+	}
+	dir, err := os.MkdirTemp("", "edge-connect-")
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(dir)
 }
 
 // kubeconfig has the names of the caller's own, so that prompts and scripts that
