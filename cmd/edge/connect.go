@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // auth-provider, which kubectl knows as well
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )

@@ -268,3 +268,12 @@ func TestConnectRuntimeDir(t *testing.T) {
 		mustBeEmpty(t, tmp)
 	}
 }
+
+// TestConnectAuthProvider: the one auth-provider that kubectl still has is known here, too.
+func TestConnectAuthProvider(t *testing.T) {
+	f := newFiles(t)
+	f.writeKubeconfig(t, "https://127.0.0.1:1", ", auth-provider: {name: oidc, config: {idp-issuer-url: 'https://127.0.0.1:1', client-id: c}}")
+	if out, err := connectCommand(t, f, t.TempDir(), "--", "true").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
