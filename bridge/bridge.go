@@ -35,6 +35,8 @@ type Config struct {
 	AllowedOrigins []string
 	// DisableCompression asks the API server for uncompressed bodies.
 	DisableCompression bool
+	// OnLost, if set, is called when a stream has ended because upstream was lost.
+	OnLost func()
 	// MaxSessions bounds the streams at one time; 0 means DefaultMaxSessions.
 	MaxSessions int
 	// Log gets one line per session and those of failures. nil: slog.Default.
@@ -59,6 +61,7 @@ type Handler struct {
 	streaming Streaming
 	origins   origins
 	learned   *learned
+	onLost    func()
 }
 
 // New makes a Handler, or says what is wrong with the configuration.
@@ -102,6 +105,7 @@ func New(cfg Config) (*Handler, error) {
 		streaming: cfg.Streaming,
 		origins:   origins,
 		learned:   newLearned(),
+		onLost:    cfg.OnLost,
 	}, nil
 }
 

@@ -72,27 +72,40 @@ func (h *Handler) connect(r *http.Request, id impersonate.Identity, d dialect) (
 }
 
 // webSocketFirst asks in WebSocket, which passes more load balancers, and in SPDY
-// where that is refused: every release speaks it. A refusal has begun nothing.
+// where that is refused: every release speaks it, and for it RBAC asks for create
+// only. A refusal has begun nothing.
 func (h *Handler) webSocketFirst(r *http.Request, id impersonate.Identity, d dialect) (upswitch, error) {
 	a, err := h.ask(r, id, webSocketUplink(d))
-	if err == nil && a.conn != nil || !mayFallBack(a, err) || r.Context().Err() != nil {
+	denied := err == nil && a.conn == nil && a.resp.StatusCode == http.StatusForbidden && !isBare(a.resp)
+	if err == nil && a.conn != nil || !denied && !d.mayFallBack(a, err) || r.Context().Err() != nil {
 		return a, err
 	}
 	b, spdyErr := h.ask(r, id, spdyUplink(d))
-	if spdyErr == nil && b.conn != nil {
-		a.close()
-		return b, nil
-	}
-	if !mayFallBack(b, spdyErr) { // it was heard, and its answer says more than that of the first
+	if spdyErr == nil && b.conn != nil || !d.mayFallBack(b, spdyErr) { // it was heard: its answer says more than that of the first
 		a.close()
 		return b, spdyErr
 	}
-	a.close()
 	b.close()
+	if denied {
+		return a, nil
+	}
+	a.close()
 	return upswitch{}, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
-		fmt.Sprintf("edge: the server takes this %s neither over WebSocket (%s) nor over SPDY: API servers speak WebSocket "+
-			"since Kubernetes 1.30, its port-forward since 1.31; before that, edge has to run in front of the API server, or the "+
-			"load balancer has to carry SPDY", d.target.verb, strings.Join(webSocketUplink(d).offers, ", ")))
+		fmt.Sprintf("edge: this %s was taken neither over WebSocket (%s: %s) nor over SPDY (%s). API servers speak WebSocket "+
+			"since Kubernetes 1.30, its port-forward since 1.31; for older ones, edge has to run in front of the API server, or the "+
+			"load balancer has to carry SPDY. If something else stands in between, such as a login page, it answered",
+			d.target.verb, strings.Join(webSocketUplink(d).offers, ", "), answered(a, err), answered(b, spdyErr)))
+}
+
+// answered is an answer in short.
+func answered(a upswitch, err error) string {
+	switch {
+	case isCut(err):
+		return "the connection was cut"
+	case err != nil:
+		return "a wrong 101"
+	}
+	return fmt.Sprintf("%d %s", a.resp.StatusCode, http.StatusText(a.resp.StatusCode))
 }
 
 // auto asks in SPDY, and in WebSocket where something on the way refused SPDY. A
@@ -107,17 +120,26 @@ func (h *Handler) auto(r *http.Request, id impersonate.Identity, d dialect) (ups
 	noSPDY := h.learned.noSPDY(family)
 	if noSPDY {
 		a, err := h.askWebSocket(r, id, d)
-		if err == nil && a.conn != nil || !mayFallBack(a, err) {
+		if err == nil && a.conn != nil || !d.mayFallBack(a, err) {
+			if isCut(err) { // the next finds out whether SPDY does
+				h.learned.forget(family)
+			}
 			return a, err
 		}
 		a.close()
 	}
 	a, err := h.ask(r, id, spdyUplink(d))
 	if err == nil && a.conn != nil {
-		h.learned.spdyWorks(family)
+		h.learned.forget(family)
 		return a, nil
 	}
-	if noSPDY || !mayFallBack(a, err) || r.Context().Err() != nil {
+	if noSPDY || r.Context().Err() != nil {
+		return a, err
+	}
+	if !d.mayFallBack(a, err) {
+		if isCut(err) && h.speaksWebSocket(r.Context()) { // not now, but the next may
+			h.learned.spdyFails(family, true)
+		}
 		return a, err
 	}
 	if !h.speaksWebSocket(r.Context()) {
@@ -143,13 +165,15 @@ func (h *Handler) auto(r *http.Request, id impersonate.Identity, d dialect) (ups
 }
 
 // mayFallBack tells whether an attempt failed in a way that another protocol may
-// not: nothing began, and nobody in the cluster has decided.
-func mayFallBack(a upswitch, err error) bool {
+// not: nothing began, and nobody in the cluster has decided. A connection that was
+// cut may have been cut after the 101, and a command must not run twice.
+func (d dialect) mayFallBack(a upswitch, err error) bool {
 	if err == nil {
 		return a.conn == nil && isCarriersWord(a.resp)
 	}
 	var failed *impersonate.ReviewError
-	return isCut(err) || errors.Is(err, errNotSwitched) && !errors.Is(err, errBegun) || errors.As(err, &failed)
+	return isCut(err) && d.target.verb != verbExec ||
+		errors.Is(err, errNotSwitched) && !errors.Is(err, errBegun) || errors.As(err, &failed)
 }
 
 // askWebSocket asks in WebSocket, after a review: as the GET that it is, an API

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -71,12 +72,27 @@ var carriers = map[string]func(http.Handler) http.Handler{
 	"answers a page": withoutSPDY(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		io.WriteString(w, "<html>hello")
 	}),
+	"denies get":          withoutGet(func(api http.Handler) http.Handler { return api }),
+	"denies get, no SPDY": withoutGet(withoutSPDY(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusForbidden) })),
 	"cuts SPDY": withoutSPDY(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
 			conn.Close()
 		}
 	}),
+}
+
+func withoutGet(next func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+	return func(api http.Handler) http.Handler {
+		api = next(api)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/pods/") {
+				writeJSON(w, http.StatusForbidden, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"cannot get","reason":"Forbidden","code":403}`)
+				return
+			}
+			api.ServeHTTP(w, r)
+		})
+	}
 }
 
 func withoutSPDY(instead func(http.ResponseWriter, *http.Request, http.Handler)) func(http.Handler) http.Handler {
@@ -129,7 +145,6 @@ func TestUpstreamStreaming(t *testing.T) {
 		"auto, half off below 1.35":  {carrier: "takes half off", release: "v1.30.0", refusal: "--upstream-streaming=websocket", first: 1},
 		"auto, SPDY refused":         {carrier: "refuses SPDY", release: "v1.36.0-eks-3", stdin: "x", upstream: v5, review: mayCreate, first: 2},
 		"auto, SPDY answered":        {carrier: "answers a page", release: "v1.36.3+k3s1", stdin: "x", upstream: v5, review: mayCreate, first: 2},
-		"auto, SPDY cut":             {carrier: "cuts SPDY", release: "v1.40.0", upstream: v5, review: mayCreate, first: 2},
 		"auto, SPDY off below 1.35":  {carrier: "takes SPDY off", release: "v1.34.9", refusal: "--upstream-streaming=websocket", first: 1},
 		"auto, SPDY off, no release": {carrier: "takes SPDY off", refusal: "--upstream-streaming=websocket", first: 1},
 		"spdy":                       {streaming: bridge.StreamingSPDY, carrier: "everything", release: "v1.36.3", stdin: "x", upstream: spdyV4, first: 1},
@@ -153,7 +168,7 @@ func TestUpstreamStreaming(t *testing.T) {
 				}
 				got := clientNamed("websocket v5").do(t, w.edge, cmd)
 				want := test.first
-				if (session == 3 || session == 2 && test.carrier != "cuts SPDY") && test.upstream != "" { // one cut may be a restart
+				if session > 1 && test.upstream != "" {
 					want = 1
 				}
 				if n := count.take(); n != want {
@@ -307,6 +322,60 @@ func TestVerbDrift(t *testing.T) {
 	}
 }
 
+// TestCut: a command whose upgrade was cut without an answer may run already, and
+// is not asked for again; what cannot run twice is. After two in a row, edge asks in
+// WebSocket first.
+func TestCut(t *testing.T) {
+	api := (&apiServer{run: exit7, release: "v1.40.0", forward: ports}).start(t)
+	var count requestCounter
+	v := &reviews{}
+	w := newWorld(t, versioned{count.streams(carriers["cuts SPDY"](api))}, v.use)
+	for session := 1; session <= 3; session++ {
+		got := clientNamed("websocket v5").do(t, w.edge, command{})
+		if n := count.take(); n != 1 {
+			t.Errorf("exec %d: %d requests upstream", session, n)
+		}
+		if cut := got.err != nil && strings.Contains(got.err.Error(), "could not be reached"); cut != (session < 3) {
+			t.Errorf("exec %d: %+v", session, got)
+		}
+	}
+	conn, _, err := forwardDialers(t, w.edge)["spdy"].Dial("portforward.k8s.io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if n := count.take(); n != 2 {
+		t.Errorf("port-forward: %d requests upstream", n)
+	}
+}
+
+// TestSilentUpstream: edge connect gives up a server that answers no ping, as its
+// client would. edge serve does not: a process that does not read stdin may keep an
+// API server from answering.
+func TestSilentUpstream(t *testing.T) {
+	for streaming, gives := range map[bridge.Streaming]bool{bridge.StreamingWebSocketFirst: true, bridge.StreamingWebSocket: false} {
+		end := make(chan struct{})
+		w := newWorld(t, playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) { <-end }), speaking(streaming))
+		w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
+		done := make(chan outcome, 1)
+		go func() { done <- clientNamed("spdy v4").do(t, w.edge, command{}) }()
+		select {
+		case got := <-done:
+			if !gives || got.err == nil || !strings.Contains(got.err.Error(), "does not answer any more") {
+				t.Errorf("%s: %v", streaming, got.err)
+			}
+		case <-time.After(500 * time.Millisecond):
+			if gives {
+				t.Errorf("%s: waits on", streaming)
+			}
+		}
+		close(end)
+		if !gives {
+			<-done
+		}
+	}
+}
+
 // TestWebSocketFirst: a caller with a credential of their own goes by WebSocket
 // where it is taken, by SPDY where it is not, without a review, and reads what is
 // missing where neither is.
@@ -317,14 +386,17 @@ func TestWebSocketFirst(t *testing.T) {
 		stdin    string
 		upstream string // in the log; "": refused
 		requests int
+		says     string // a refusal
 	}{
 		"as ever":                     {carrier: "everything", stdin: "x", upstream: "websocket v5.channel.k8s.io", requests: 1},
 		"no SPDY":                     {carrier: "takes SPDY off", stdin: "x", upstream: "websocket v5.channel.k8s.io", requests: 1},
 		"old":                         {carrier: "everything", old: true, stdin: "x", upstream: "SPDY/3.1 v4.channel.k8s.io", requests: 2},
 		"old, no SPDY, without stdin": {carrier: "takes SPDY off", old: true, upstream: "websocket v4.channel.k8s.io", requests: 1},
-		"old, no SPDY":                {carrier: "takes SPDY off", old: true, stdin: "x", requests: 2},
-		"old, SPDY refused":           {carrier: "refuses SPDY", old: true, stdin: "x", requests: 2},
-		"old, SPDY cut":               {carrier: "cuts SPDY", old: true, stdin: "x", requests: 2},
+		"old, no SPDY":                {carrier: "takes SPDY off", old: true, stdin: "x", requests: 2, says: "neither over WebSocket (v5.channel.k8s.io: 403 Forbidden) nor over SPDY (400 Bad Request)"},
+		"old, SPDY refused":           {carrier: "refuses SPDY", old: true, stdin: "x", requests: 2, says: "nor over SPDY (403 Forbidden)"},
+		"old, SPDY cut":               {carrier: "cuts SPDY", old: true, stdin: "x", requests: 2, says: "could not be reached"},
+		"may create, but not get":     {carrier: "denies get", stdin: "x", upstream: "SPDY/3.1 v4.channel.k8s.io", requests: 2},
+		"may not get, no SPDY":        {carrier: "denies get, no SPDY", stdin: "x", requests: 2, says: "cannot get"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -344,7 +416,7 @@ func TestWebSocketFirst(t *testing.T) {
 				t.Errorf("reviewed %q", asked)
 			}
 			if test.upstream == "" {
-				if got.err == nil || !strings.Contains(got.err.Error(), "neither over WebSocket") {
+				if got.err == nil || !strings.Contains(got.err.Error(), test.says) {
 					t.Errorf("ended with %v", got.err)
 				}
 				return

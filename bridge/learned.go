@@ -66,7 +66,8 @@ func (l *learned) noSPDY(f family) bool {
 	return time.Now().Before(l.refused[f])
 }
 
-func (l *learned) spdyWorks(f family) {
+// forget is for when SPDY works, or may work again.
+func (l *learned) forget(f family) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused[f], l.cuts[f] = time.Time{}, 0

@@ -42,6 +42,21 @@ type leg struct {
 	haste   haste       // of the leg's reader
 	reading atomic.Bool // the leg's reader waits for bytes
 	in, out atomic.Int64
+
+	heard   int64 // in, when silent was asked last
+	unheard int   // times in a row that it had not grown
+}
+
+// silent counts how often in a row it was asked while the leg's reader waited, and
+// nothing had come. One goroutine asks.
+func (l *leg) silent() int {
+	in := l.in.Load()
+	if in != l.heard || !l.reading.Load() {
+		l.heard, l.unheard = in, 0
+	} else {
+		l.unheard++
+	}
+	return l.unheard
 }
 
 // poller is what pollConn offers.

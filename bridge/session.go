@@ -48,6 +48,12 @@ type session struct {
 	started   time.Time
 	upstreams int // upstream sessions that a port-forward used; 0: the one
 
+	// answers: upstream answers pings, or it is lost. An API server that feeds a
+	// process which does not read may be silent for long; its clients give it up.
+	answers bool
+	// onLost is called at the end if upstream was lost; may be nil.
+	onLost func()
+
 	tick struct {
 		sync.Mutex
 		timer *time.Timer
@@ -70,6 +76,7 @@ var (
 	errBadStatus  = errors.New("upstream ended the session with a status that is not one")
 	errNotOpened  = errors.New("client did not open its streams in time")
 	errShutdown   = errors.New("edge is shutting down")
+	errSilent     = errors.New("upstream does not answer any more")
 )
 
 // closedError is a client's Close, which is answered with its code (0: none).
@@ -139,12 +146,20 @@ func (s *session) keepalives() {
 		if s.up.reading.Load() {
 			s.up.keepalive()
 		}
+		if s.answers && s.up.silent() >= mostSilent {
+			s.ended(errSilent)
+			s.up.shut()
+		}
 		if s.tick.also != nil {
 			s.tick.also()
 		}
 		s.tick.timer.Reset(s.times.keepalive)
 	})
 }
+
+// mostSilent is how many keepalives in a row may go without a byte in return, where
+// answers is set: 80 s. client-go waits 61 s.
+const mostSilent = 4
 
 // keepAlso adds keepalives of other legs.
 func (s *session) keepAlso(also func()) {
@@ -191,6 +206,9 @@ func (s *session) finish() {
 		line = append(line, "upstreamSessions", s.upstreams)
 	}
 	s.log.Info("session ended", line...)
+	if s.onLost != nil && isLost(cause) {
+		s.onLost()
+	}
 	if bug := (*panicError)(nil); errors.As(cause, &bug) {
 		s.log.Error("a session panicked", "session", s.id, "stack", string(bug.stack))
 	}
@@ -202,6 +220,12 @@ type brokenError struct{ err error }
 
 func (e *brokenError) Error() string { return "upstream connection: " + e.err.Error() }
 func (e *brokenError) Unwrap() error { return e.err }
+
+// isLost tells whether a cause is upstream's end without a word about the outcome.
+func isLost(cause error) bool {
+	var broken *brokenError
+	return cause == errNoStatus || cause == errBadStatus || cause == errSilent || errors.As(cause, &broken)
+}
 
 // upstreamError says in words of ours why upstream's side ended.
 func upstreamError(err error) error {

@@ -43,7 +43,7 @@ func strandedMessage(t target, r *http.Request) string {
 		since = "1.31"
 	}
 	return fmt.Sprintf("edge: this %s arrived without its Upgrade header: a load balancer or proxy between you and edge does not carry SPDY, "+
-		"the protocol that this client speaks. It works as\n\n    %s\n\nwhere edge is the program of that name, on your machine. "+
+		"the protocol that this client speaks. It works as\n\n    %s\n\nwhere edge is the program of that name, on your machine; a --context or --kubeconfig goes before the --. "+
 		"kubectl needs no help since release %s", t.verb, connectCommand(t, r), since)
 }
 

@@ -67,6 +67,8 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		id: newSessionID(), user: id.Name, target: d.target,
 		downstream: d.name, upstream: up.link.name(),
 		log: h.log, times: h.times, started: time.Now(), over: make(chan struct{}),
+		answers: h.streaming == StreamingWebSocketFirst && up.link.protocol == webSocket && !up.link.opaque,
+		onLost:  h.onLost,
 	}
 	handedOver = true
 	go h.run(s, pair{d, up.link, h.again(r, id, d, up.link)}, client, up.conn)

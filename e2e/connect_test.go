@@ -151,8 +151,8 @@ func TestConnectLost(t *testing.T) {
 		case <-ctx.Done():
 			t.Error("port-forward goes on")
 		}
-		if !strings.Contains(forward.Said(), "lost connection to pod") {
-			t.Errorf("port-forward said %q", forward.Said())
+		if !strings.Contains(forward.Said(), "lost connection to pod") || forward.Code() == 0 {
+			t.Errorf("port-forward ended with %d and said %q", forward.Code(), forward.Said())
 		}
 	})
 }

@@ -113,7 +113,14 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 			return err
 		}
 	}
-	return runCommand(argv, append(os.Environ(), proxy.environment(kubeconfig)...), signals)
+	if err := runCommand(argv, append(os.Environ(), proxy.environment(kubeconfig)...), signals); err != nil {
+		return err
+	}
+	proxy.close()
+	if proxy.lost.Load() { // an old kubectl port-forward says so, and ends with success
+		return errors.New("connect: the command ended with success after the connection to the server was lost")
+	}
+	return nil
 }
 
 // loginOr waits for a login, or for a signal that ends it.

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -36,6 +38,8 @@ type localProxy struct {
 	url         string
 	token       string // whoever has it may use the listener
 	certificate *loopbackCertificate
+	lost        atomic.Bool // the last thing that happened was the loss of a stream
+	ending      sync.Once
 	failed      chan error // why it serves no more
 }
 
@@ -47,6 +51,7 @@ func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, er
 		Identify:    p.identify,
 		Review:      mayAnything,
 		Streaming:   bridge.StreamingWebSocketFirst,
+		OnLost:      func() { p.lost.Store(true) },
 		MaxSessions: maxSessions(),
 		Log:         log,
 	})
@@ -75,6 +80,7 @@ func (p *localProxy) identify(r *http.Request) (impersonate.Identity, error) {
 	if err != nil || subtle.ConstantTimeCompare([]byte(token), []byte(p.token)) != 1 {
 		return impersonate.Identity{}, apierrors.NewUnauthorized("edge connect: only the kubeconfig that it wrote can be used here, without another token")
 	}
+	p.lost.Store(false) // the command goes on
 	return impersonate.Self(), nil
 }
 
@@ -96,7 +102,9 @@ func (p *localProxy) start() {
 const goodbyeTime = 2 * time.Second
 
 // close ends streams with a Status, and everything else at once.
-func (p *localProxy) close() {
+func (p *localProxy) close() { p.ending.Do(p.end) }
+
+func (p *localProxy) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbyeTime)
 	defer cancel()
 	p.listener.Close()

@@ -131,6 +131,9 @@ func (p *PortForward) Said() string {
 // Ended is closed when kubectl has ended by itself or by Stop.
 func (p *PortForward) Ended() <-chan struct{} { return p.ended }
 
+// Code is kubectl's exit code, once it has ended; -1: a signal ended it.
+func (p *PortForward) Code() int { return p.cmd.ProcessState.ExitCode() }
+
 // Stop ends kubectl and waits.
 func (p *PortForward) Stop() {
 	p.cancel()
