@@ -30,7 +30,7 @@ unit: ## unit tests with -race, no cluster
 e2e: ## end-to-end tests on the new and the old cluster; builds and installs what it needs, as root on Debian
 	cd e2e && $(GO) test -count=1 -timeout 60m -v ./...
 
-soak: ## 2 GiB of stdin, stalled clients and five silent minutes behind the load balancer, beside the API server itself; a table
+soak: ## 2 GiB of stdin, stalled clients, five silent minutes behind the load balancer, cp over a slow link, beside the API server itself; a table
 	cd e2e && $(GO) test -tags soak -count=1 -timeout 60m -v -run '^TestSoak' .
 
 fuzz: ## each fuzz target for FUZZTIME (60s)

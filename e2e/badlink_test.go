@@ -30,53 +30,62 @@ var (
 
 const (
 	badLinkRuns = 3
-	badLinkTime = 5 * time.Minute // bounds one copy; the link alone takes 54 s for 1 GiB
+	badLinkTime = 10 * time.Minute // bounds one copy; the link alone takes 54 s for 1 GiB
 )
 
 // copier is one client at one end of the bad link. It checks what arrived in the pod by a good one.
 type copier struct {
 	site        *site
 	client, way string
-	bad, good   *testbed.Kubectl
+	cp          func(ctx context.Context, from, to string) testbed.Result // over the bad link
+	good        *testbed.Kubectl
 	inside      string // its folder in the pod: what arrives whole as "up" is then "down", which is copied back
 	outside     string // its folder on this machine
 }
 
-// TestSoakBadLink copies a file and a tree up and down, three times each, and compares hashes.
+// TestSoakBadLink copies a file and a tree up and down, three times each, and compares hashes. The ways are tried at the same time;
+// nothing else runs then, or the cores would be narrower than the link.
 func TestSoakBadLink(t *testing.T) {
-	t.Parallel()
 	s := sites[testbed.New]
 	file, fileHash := filepath.Join(bed.Dir, "badlink-file"), patternHash(*badLinkBytes)
 	if err := writePattern(file, *badLinkBytes); err != nil {
 		t.Fatal(err)
 	}
 	tree := filepath.Join(bed.Dir, "badlink-tree")
-	if err := makeTree(tree, *badLinkFiles); err != nil {
+	treeBytes, err := makeTree(tree, *badLinkFiles)
+	if err != nil {
 		t.Fatal(err)
 	}
 	treeHash, err := hashTree(tree)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for way, to := range map[string]testbed.Access{
-		"load balancer": s.access(balanced, tokens["alice"]),
-		"API server":    s.ownAccess(t, "alice", "dev"),
+	for _, c := range []*copier{
+		{client: "kubectl 1.35", way: "API server"},
+		{client: "kubectl 1.35", way: "load balancer"},
+		{client: "edge connect, kubectl " + connectVersion, way: "load balancer"},
 	} {
-		t.Run(way, func(t *testing.T) {
+		t.Run(c.client+"/"+c.way, func(t *testing.T) {
 			t.Parallel()
-			c := newCopier(t, s, "kubectl 1.35", way, to)
-			size := fmt.Sprintf("%d MiB", *badLinkBytes>>20)
-			c.run(t, size+" up", func(ctx context.Context) error { return c.up(ctx, file, fileHash, "cat up") })
-			c.run(t, size+" down", func(ctx context.Context) error { return c.down(ctx, fileHash, hashFile) })
+			c.setUp(t, s)
+			size := fmt.Sprintf("1 file of %d MiB", *badLinkBytes>>20)
+			c.run(t, size+" up", *badLinkBytes, func(ctx context.Context) error { return c.up(ctx, file, fileHash, "cat up") })
+			c.run(t, size+" down", *badLinkBytes, func(ctx context.Context) error { return c.down(ctx, fileHash, hashFile) })
 			size = fmt.Sprintf("%d files", *badLinkFiles)
 			list := "cd up && find . -type f | sort | xargs sha256sum"
-			c.run(t, size+" up", func(ctx context.Context) error { return c.up(ctx, tree, treeHash, list) })
-			c.run(t, size+" down", func(ctx context.Context) error { return c.down(ctx, treeHash, hashTree) })
+			c.run(t, size+" up", treeBytes, func(ctx context.Context) error { return c.up(ctx, tree, treeHash, list) })
+			c.run(t, size+" down", treeBytes, func(ctx context.Context) error { return c.down(ctx, treeHash, hashTree) })
 		})
 	}
 }
 
-func newCopier(t *testing.T, s *site, client, way string, to testbed.Access) *copier {
+// setUp starts the link and makes the folders.
+func (c *copier) setUp(t *testing.T, s *site) {
+	c.site, c.good = s, s.kubectl(t, direct, "1.35", "alice")
+	to := s.access(balanced, tokens["alice"])
+	if c.way == "API server" {
+		to = s.ownAccess(t, "alice", "dev")
+	}
 	link, err := bed.StartLink(host(to), badLink)
 	if err != nil {
 		t.Fatal(err)
@@ -85,11 +94,19 @@ func newCopier(t *testing.T, s *site, client, way string, to testbed.Access) *co
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &copier{
-		site: s, client: client, way: way,
-		bad: bed.Kubectl("1.35", file), good: s.kubectl(t, direct, "1.35", "alice"),
-		inside: "/tmp/" + slug(t.Name()), outside: filepath.Join(bed.Dir, slug(t.Name())),
+	c.cp = func(ctx context.Context, from, to string) testbed.Result {
+		return bed.Kubectl("1.35", file).Run(ctx, "cp", from, to)
 	}
+	if c.client != "kubectl 1.35" {
+		c.cp = func(ctx context.Context, from, to string) testbed.Result {
+			cmd, err := bed.Connect(ctx, file, nil, "--", bed.Bin.Kubectl[connectVersion], "cp", from, to)
+			if err != nil {
+				return testbed.Result{Code: -1, Err: err}
+			}
+			return testbed.RunCommand(ctx, cmd, nil)
+		}
+	}
+	c.inside, c.outside = "/tmp/"+slug(t.Name()), filepath.Join(bed.Dir, slug(t.Name()))
 	if err := os.Mkdir(c.outside, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -101,11 +118,11 @@ func newCopier(t *testing.T, s *site, client, way string, to testbed.Access) *co
 		defer cancel()
 		c.good.Run(ctx, "exec", "shell", "--", "rm", "-rf", c.inside)
 	})
-	return c
 }
 
-// run makes the runs of one copy and notes how long each took.
-func (c *copier) run(t *testing.T, what string, copy func(context.Context) error) {
+// run makes the runs of one copy and notes how long each took. One that the link has no time for did not go over it.
+func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Context) error) {
+	least := time.Duration(bytes) * time.Second / time.Duration(badLink.Rate)
 	t.Run(what, func(t *testing.T) {
 		var took []time.Duration
 		var err error
@@ -115,7 +132,10 @@ func (c *copier) run(t *testing.T, what string, copy func(context.Context) error
 			err = copy(ctx)
 			cancel()
 			took = append(took, time.Since(start))
-			t.Logf("run %d of %d: %.0f s, %v", i+1, badLinkRuns, took[i].Seconds(), err)
+			if err == nil && took[i] < least {
+				err = fmt.Errorf("%v, which is less than the link takes: %v", took[i], least)
+			}
+			t.Logf("%s, %s, %s, run %d of %d: %.0f s, %v", what, c.client, c.way, i+1, badLinkRuns, took[i].Seconds(), err)
 		}
 		note(t, c.site, "cp over a bad link, "+what, c.client, c.way, err, took...)
 	})
@@ -123,7 +143,7 @@ func (c *copier) run(t *testing.T, what string, copy func(context.Context) error
 
 // up copies a file or a tree into the pod, where what list prints must have a hash.
 func (c *copier) up(ctx context.Context, from, hash, list string) error {
-	if r := c.bad.Run(ctx, "cp", from, "shell:"+c.inside+"/up"); r.Code != 0 {
+	if r := c.cp(ctx, from, "shell:"+c.inside+"/up"); r.Code != 0 {
 		return fmt.Errorf("code %d, %v: %s", r.Code, r.Err, r.Stderr)
 	}
 	script := fmt.Sprintf("cd %s && (%s) | sha256sum && rm -rf down && mv up down", c.inside, list)
@@ -134,7 +154,7 @@ func (c *copier) up(ctx context.Context, from, hash, list string) error {
 func (c *copier) down(ctx context.Context, hash string, hashOf func(path string) (string, error)) error {
 	to := filepath.Join(c.outside, "down")
 	defer os.RemoveAll(to)
-	if r := c.bad.Run(ctx, "cp", "shell:"+c.inside+"/down", to); r.Code != 0 {
+	if r := c.cp(ctx, "shell:"+c.inside+"/down", to); r.Code != 0 {
 		return fmt.Errorf("code %d, %v: %s", r.Code, r.Err, r.Stderr)
 	}
 	if got, err := hashOf(to); err != nil {
@@ -153,18 +173,20 @@ func writePattern(path string, n int) error {
 	return errors.Join(copyPattern(f, n), f.Close())
 }
 
-// makeTree makes n files of up to 8 KiB, a hundred in each folder.
-func makeTree(dir string, n int) error {
+// makeTree makes n files of up to 8 KiB, a hundred in each folder, and returns how many bytes they have.
+func makeTree(dir string, n int) (total int, err error) {
 	for i := range n {
 		folder := filepath.Join(dir, fmt.Sprintf("folder-%03d", i/100))
 		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return err
+			return 0, err
 		}
-		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("file-%05d", i)), noise()[i%4096:][:i*37%8192], 0o644); err != nil {
-			return err
+		content := noise()[i%4096:][:i*37%8192]
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("file-%05d", i)), content, 0o644); err != nil {
+			return 0, err
 		}
+		total += len(content)
 	}
-	return nil
+	return total, nil
 }
 
 // hashTree is the hash of what sha256sum says of each file, sorted by name.
