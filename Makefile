@@ -5,7 +5,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
-.PHONY: help build test check unit e2e soak fuzz bench demo clean
+.PHONY: help build test check unit e2e matrix soak fuzz bench demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ unit: ## unit tests with -race, no cluster
 
 e2e: ## end-to-end tests on the new and the old cluster; builds and installs what it needs, as root on Debian
 	cd e2e && $(GO) test -count=1 -timeout 60m -v ./...
+
+matrix: ## every client on every path to both clusters; UPDATE=1 writes docs/compatibility.md and the README's table
+	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^TestMatrix' . -args -matrix $(if $(UPDATE),-update)
 
 soak: ## 2 GiB of stdin, stalled clients, five silent minutes behind the load balancer, cp over a slow link, beside the API server itself; a table
 	cd e2e && $(GO) test -tags soak -count=1 -timeout 60m -v -run '^TestSoak' .

@@ -35,12 +35,13 @@ const (
 
 // copier is one client at one end of the bad link. It checks what arrived in the pod by a good one.
 type copier struct {
-	site        *site
-	client, way string
-	cp          func(ctx context.Context, from, to string) testbed.Result // over the bad link
-	good        *testbed.Kubectl
-	inside      string // its folder in the pod: what arrives whole as "up" is then "down", which is copied back
-	outside     string // its folder on this machine
+	client  client
+	way     string
+	site    *site
+	bad     *testbed.Kubectl
+	good    *testbed.Kubectl
+	inside  string // its folder in the pod: what arrives whole as "up" is then "down", which is copied back
+	outside string // its folder on this machine
 }
 
 // TestSoakBadLink copies a file and a tree up and down, three times each, and compares hashes. The ways are tried at the same time;
@@ -61,11 +62,11 @@ func TestSoakBadLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []*copier{
-		{client: "kubectl 1.35", way: "API server"},
-		{client: "kubectl 1.35", way: "load balancer"},
-		{client: "edge connect, kubectl " + connectVersion, way: "load balancer"},
+		{client: kubectl("1.35", 0), way: "API server"},
+		{client: kubectl("1.35", 0), way: balanced},
+		{client: connected("1.24", 0), way: balanced},
 	} {
-		t.Run(c.client+"/"+c.way, func(t *testing.T) {
+		t.Run(slug(c.client.name()+" "+c.way), func(t *testing.T) {
 			t.Parallel()
 			c.setUp(t, s)
 			size := fmt.Sprintf("1 file of %d MiB", *badLinkBytes>>20)
@@ -81,31 +82,22 @@ func TestSoakBadLink(t *testing.T) {
 
 // setUp starts the link and makes the folders.
 func (c *copier) setUp(t *testing.T, s *site) {
-	c.site, c.good = s, s.kubectl(t, direct, "1.35", "alice")
 	to := s.access(balanced, tokens["alice"])
-	if c.way == "API server" {
+	if c.way != balanced {
 		to = s.ownAccess(t, "alice", "dev")
 	}
 	link, err := bed.StartLink(host(to), badLink)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := bed.Kubeconfig(link.Through(to))
+	tr := &trial{t: t, site: s}
+	if tr.file, err = bed.Kubeconfig(link.Through(to)); err == nil {
+		err = c.client.prepare(t.Context(), tr)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.cp = func(ctx context.Context, from, to string) testbed.Result {
-		return bed.Kubectl("1.35", file).Run(ctx, "cp", from, to)
-	}
-	if c.client != "kubectl 1.35" {
-		c.cp = func(ctx context.Context, from, to string) testbed.Result {
-			cmd, err := bed.Connect(ctx, file, nil, "--", bed.Bin.Kubectl[connectVersion], "cp", from, to)
-			if err != nil {
-				return testbed.Result{Code: -1, Err: err}
-			}
-			return testbed.RunCommand(ctx, cmd, nil)
-		}
-	}
+	c.site, c.bad, c.good = s, tr.k, s.kubectl(t, direct, "1.35", "alice")
 	c.inside, c.outside = "/tmp/"+slug(t.Name()), filepath.Join(bed.Dir, slug(t.Name()))
 	if err := os.Mkdir(c.outside, 0o755); err != nil {
 		t.Fatal(err)
@@ -135,15 +127,15 @@ func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Con
 			if err == nil && took[i] < least {
 				err = fmt.Errorf("%v, which is less than the link takes: %v", took[i], least)
 			}
-			t.Logf("%s, %s, %s, run %d of %d: %.0f s, %v", what, c.client, c.way, i+1, badLinkRuns, took[i].Seconds(), err)
+			t.Logf("%s, %s, %s, run %d of %d: %.0f s, %v", what, c.client.name(), c.way, i+1, badLinkRuns, took[i].Seconds(), err)
 		}
-		note(t, c.site, "cp over a bad link, "+what, c.client, c.way, err, took...)
+		note(t, c.site, "cp over a bad link, "+what, c.client.name(), c.way, err, took...)
 	})
 }
 
 // up copies a file or a tree into the pod, where what list prints must have a hash.
 func (c *copier) up(ctx context.Context, from, hash, list string) error {
-	if r := c.cp(ctx, from, "shell:"+c.inside+"/up"); r.Code != 0 {
+	if r := c.bad.Run(ctx, "cp", from, "shell:"+c.inside+"/up"); r.Code != 0 {
 		return fmt.Errorf("code %d, %v: %s", r.Code, r.Err, r.Stderr)
 	}
 	script := fmt.Sprintf("cd %s && (%s) | sha256sum && rm -rf down && mv up down", c.inside, list)
@@ -154,7 +146,7 @@ func (c *copier) up(ctx context.Context, from, hash, list string) error {
 func (c *copier) down(ctx context.Context, hash string, hashOf func(path string) (string, error)) error {
 	to := filepath.Join(c.outside, "down")
 	defer os.RemoveAll(to)
-	if r := c.cp(ctx, "shell:"+c.inside+"/down", to); r.Code != 0 {
+	if r := c.bad.Run(ctx, "cp", "shell:"+c.inside+"/down", to); r.Code != 0 {
 		return fmt.Errorf("code %d, %v: %s", r.Code, r.Err, r.Stderr)
 	}
 	if got, err := hashOf(to); err != nil {

@@ -50,7 +50,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if err := table.checkReadme("../README.md", matrixRows); err != nil {
+	if err := table.checkDocuments(code == 0); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -68,7 +68,7 @@ func setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := makeBlob(); err != nil {
+	if err := makeBlobs(); err != nil {
 		return err
 	}
 	var wg sync.WaitGroup

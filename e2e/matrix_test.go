@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,10 +11,16 @@ import (
 	"edge/e2e/testbed"
 )
 
+var (
+	wholeMatrix = flag.Bool("matrix", false, "run the whole matrix, not only the part that is in `make test`")
+	updateDocs  = flag.Bool("update", false, "with -matrix: write what it found to docs/compatibility.md and the README")
+)
+
 // trial is one client on one path to one cluster.
 type trial struct {
 	t    *testing.T
 	site *site
+	path string
 	name string // unique, fit for the names of objects
 	k    *testbed.Kubectl
 	file string // kubeconfig, for clients other than kubectl
@@ -21,21 +28,24 @@ type trial struct {
 
 // verb is one thing that a client does. Its error has all that the client said.
 type verb struct {
-	name   string
-	stream bool // needs SPDY where the client speaks nothing else
-	heavy  bool // keeps a core busy
-	run    func(context.Context, *trial) error
+	name    string // the document's column, and after a comma what else is in it
+	stream  bool   // exec, attach, cp or port-forward
+	forward bool   // port-forward, which learned WebSocket last
+	heavy   bool   // keeps a core busy
+	run     func(context.Context, *trial) error
 }
 
-var kubectlVerbs = []verb{
-	{name: "get", run: getPods},
-	{name: "watch", run: watchConfigMaps},
-	{name: "logs -f", run: followLogs},
-	{name: "exec, stdin, exit code 7", stream: true, run: execStdin},
-	{name: "exec -it, resize", stream: true, run: execTerminal},
-	{name: "attach", stream: true, run: attach},
-	{name: "cp 100 MB up and down", stream: true, heavy: true, run: copyBothWays},
-	{name: "port-forward, 20 requests", stream: true, run: portForward},
+func kubectlVerbs(megabytes int) []verb {
+	return []verb{
+		{name: "get", run: getPods},
+		{name: "watch", run: watchConfigMaps},
+		{name: "logs -f", run: followLogs},
+		{name: "exec, stdin, exit code 7", stream: true, run: execStdin},
+		{name: "exec -it, resize", stream: true, run: execTerminal},
+		{name: "attach", stream: true, run: attach},
+		{name: fmt.Sprintf("cp, %d MB up and down", megabytes), stream: true, heavy: true, run: copyBothWays(megabytes)},
+		{name: "port-forward, 20 requests", stream: true, forward: true, run: portForward},
+	}
 }
 
 var pythonVerbs = []verb{
@@ -44,35 +54,25 @@ var pythonVerbs = []verb{
 	{name: "port-forward, 1 MB each way", stream: true, run: pythonPortForward},
 }
 
-// matrixRows is how many cells the whole matrix has: two clusters, two paths.
-var matrixRows = 2 * 2 * (2*len(kubectlVerbs) + len(pythonVerbs))
-
-// TestMatrix is the main job: every verb, for every client, on every path, to every cluster.
+// TestMatrix is the main job: every verb, for every client, on every path, to every cluster. The only exception is a client that
+// speaks nothing but SPDY behind a load balancer, which is told so.
 func TestMatrix(t *testing.T) {
+	at := clientsAt(*wholeMatrix)
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, path := range paths {
-			for _, version := range []string{"1.29", "1.35"} {
-				// The one exception, for a client that speaks only SPDY: a load balancer cannot carry its streams.
-				explained := path == balanced && version == "1.29"
-				runVerbs(t, s, path, "kubectl "+version, kubectlVerbs, explained, func(tr *trial) {
-					tr.k = s.kubectl(tr.t, path, version, "alice")
-				})
+			for _, c := range at[place{s.cluster.Kind, path}] {
+				runVerbs(t, s, path, c)
 			}
-			runVerbs(t, s, path, "python 22.6", pythonVerbs, false, func(tr *trial) {
-				tr.file = s.kubeconfig(tr.t, path, "alice")
-			})
 		}
 	})
 }
 
-// runVerbs runs verbs one after the other, beside the other groups.
-func runVerbs(t *testing.T, s *site, path, client string, verbs []verb, explained bool, prepare func(*trial)) {
-	t.Run(path+"/"+client, func(t *testing.T) {
+// runVerbs runs a client's verbs one after the other, beside the other clients.
+func runVerbs(t *testing.T, s *site, path string, c client) {
+	t.Run(path+"/"+c.name(), func(t *testing.T) {
 		t.Parallel()
-		for _, v := range verbs {
+		for _, v := range c.verbs {
 			t.Run(v.name, func(t *testing.T) {
-				tr := &trial{t: t, site: s, name: fmt.Sprintf("%s-%s-%s", s.cluster.Kind, slug(path), slug(client))}
-				prepare(tr)
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 				defer cancel()
 				if v.heavy {
@@ -80,9 +80,15 @@ func runVerbs(t *testing.T, s *site, path, client string, verbs []verb, explaine
 					defer func() { <-heavy }()
 				}
 				start := time.Now()
-				err := v.run(ctx, tr)
-				result := judge(err, explained && v.stream)
-				table.add(string(s.cluster.Kind), path, client, v.name, result, time.Since(start))
+				err := c.try(ctx, v, &trial{
+					t: t, site: s, path: path, name: slug(string(s.cluster.Kind) + " " + path + " " + c.name()),
+					file: s.kubeconfig(t, path, "alice"),
+				})
+				result, message := judge(err, c.refused(v, path))
+				table.add(row{
+					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name,
+					Result: result, Message: message, Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
+				})
 				if result != resultOK && result != resultExplained {
 					t.Error(result)
 				}
@@ -91,18 +97,41 @@ func runVerbs(t *testing.T, s *site, path, client string, verbs []verb, explaine
 	})
 }
 
-// judge decides what a cell says. A cell that is to be explained must fail, with edge's own words.
-func judge(err error, explained bool) string {
+func (c client) try(ctx context.Context, v verb, tr *trial) error {
+	if c.prepare != nil {
+		if err := c.prepare(ctx, tr); err != nil {
+			return err
+		}
+	}
+	return v.run(ctx, tr)
+}
+
+// judge decides what a cell says, and which words of edge the client has shown. A cell that is to be explained must fail, with a
+// message that says what to do.
+func judge(err error, explained bool) (result, message string) {
 	switch {
 	case !explained && err == nil:
-		return resultOK
+		return resultOK, ""
 	case !explained:
-		return err.Error()
+		return err.Error(), ""
 	case err == nil:
-		return "passed, though the load balancer carries no SPDY"
-	case !strings.Contains(err.Error(), "edge connect"):
-		return "no explanation that names `edge connect`: " + err.Error()
-	default:
-		return resultExplained
+		return "passed, though the load balancer carries no SPDY", ""
 	}
+	message = edgeWords(err.Error())
+	if !strings.Contains(message, "edge connect") {
+		return "no explanation that names `edge connect`: " + err.Error(), ""
+	}
+	return resultExplained, message
+}
+
+// edgeWords finds edge's own message in what a client said, which may stand quoted in a test's error.
+func edgeWords(said string) string {
+	_, said, found := strings.Cut(said, "edge: ")
+	if !found {
+		return ""
+	}
+	if i := strings.IndexAny(said, "\n\\\""); i >= 0 {
+		said = said[:i]
+	}
+	return "edge: " + strings.TrimSpace(said)
 }

@@ -4,86 +4,87 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// The README's compatibility table is between these lines, and is what the tests found.
+// The README's table is between these lines, and is docs/compatibility.md's in short.
 const (
-	readmeBegin = "<!-- compatibility: from the end-to-end tests, which fail if it differs -->\n"
+	readmeFile  = "../README.md"
+	readmeBegin = "<!-- compatibility: docs/compatibility.md in short; make test fails if it differs -->\n"
 	readmeEnd   = "<!-- end of compatibility -->\n"
 )
 
-// checkReadme holds the README's table against this run's rows. An incomplete run, of chosen tests, proves nothing.
-func (r *results) checkReadme(file string, complete int) error {
-	if len(r.rows) < complete {
-		return nil
-	}
-	b, err := os.ReadFile(filepath.FromSlash(file))
-	if err != nil {
-		return err
-	}
-	_, rest, ok := strings.Cut(string(b), readmeBegin)
-	shown, _, ok2 := strings.Cut(rest, readmeEnd)
-	if !ok || !ok2 {
-		return errors.New("README.md: the compatibility table's marks are missing")
-	}
-	if want := r.summary(); shown != want {
-		return fmt.Errorf("README.md: the compatibility table is not what this run found; put this between its marks:\n%s", want)
-	}
-	return nil
-}
-
-// summary is one line for each client and path, and one column for each verb. A cell speaks for all clusters.
-func (r *results) summary() string {
-	var clusters, lines, verbs []string
-	cell := map[string]string{}
-	for _, row := range r.rows {
-		line := row.Client + " | " + row.Path
-		clusters, lines, verbs = add(clusters, row.Cluster), add(lines, line), add(verbs, shortVerb(row.Verb))
-		key := line + "|" + shortVerb(row.Verb)
-		mark := "**fails**"
-		switch row.Result {
-		case resultOK:
-			mark = "yes"
-		case resultExplained:
-			mark = "told why not"
-		}
-		if was, ok := cell[key]; ok && was != mark {
-			mark = "**differs**"
-		}
-		cell[key] = mark
-	}
-	slices.Sort(lines)
-	slices.Sort(clusters)
+// summary has one line for clients in a row that differ in their release alone.
+func (s *sheet) summary() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| client | path | %s |\n|%s\n", strings.Join(verbs, " | "), strings.Repeat("---|", 2+len(verbs)))
-	for _, line := range lines {
-		fmt.Fprintf(&b, "| %s |", line)
-		for _, verb := range verbs {
-			mark, ok := cell[line+"|"+verb]
-			if !ok {
-				mark = ""
-			}
-			fmt.Fprintf(&b, " %s |", mark)
+	fmt.Fprintf(&b, "| client | %s |\n|%s\n", strings.Join(paths, " | "), strings.Repeat("---|", 1+len(paths)))
+	for i := 0; i < len(clients); {
+		c := clients[i]
+		var releases []string
+		for ; i < len(clients) && clients[i].family == c.family && clients[i].how == c.how && s.line(clients[i]) == s.line(c); i++ {
+			releases = append(releases, clients[i].release)
 		}
-		b.WriteString("\n")
+		c.release = strings.Join(releases, ", ")
+		fmt.Fprintf(&b, "| %s | %s |\n", c.name(), s.line(clients[i-1]))
 	}
-	fmt.Fprintf(&b, "\nEach cell on both clusters: %s.\n", strings.Join(clusters, ", "))
 	return b.String()
 }
 
-func add(list []string, item string) []string {
-	if slices.Contains(list, item) {
-		return list
+// line is a client's marks in short, path by path.
+func (s *sheet) line(c client) string {
+	var short []string
+	for _, path := range paths {
+		short = append(short, s.short(c, path))
 	}
-	return append(list, item)
+	return strings.Join(short, " | ")
 }
 
-// shortVerb is the part of a verb's name before its details.
-func shortVerb(verb string) string {
-	name, _, _ := strings.Cut(verb, ",")
-	name, _, _ = strings.Cut(name, " 100")
-	return name
+func (s *sheet) short(c client, path string) string {
+	if !c.takes(path) {
+		return "not needed"
+	}
+	columns := c.columns()
+	others := slices.DeleteFunc(slices.Clone(columns), func(name string) bool { return s.marks[cell{path, c.name(), name}] == markYes })
+	if len(others) == 0 {
+		return markYes
+	}
+	mark := s.marks[cell{path, c.name(), others[0]}]
+	if len(others) == len(columns) {
+		return mark
+	}
+	return strings.Join(others, ", ") + ": " + mark
+}
+
+func (s *sheet) checkReadme() error {
+	text, err := os.ReadFile(readmeFile)
+	if err != nil {
+		return err
+	}
+	_, shown, _, err := cutReadme(string(text))
+	if err == nil && shown != s.summary() {
+		err = errors.New("README.md: the table between the compatibility marks is not docs/compatibility.md in short")
+	}
+	return err
+}
+
+func (s *sheet) writeReadme() error {
+	text, err := os.ReadFile(readmeFile)
+	if err != nil {
+		return err
+	}
+	before, _, after, err := cutReadme(string(text))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(readmeFile, []byte(before+readmeBegin+s.summary()+readmeEnd+after), 0o644)
+}
+
+func cutReadme(text string) (before, shown, after string, err error) {
+	before, rest, ok := strings.Cut(text, readmeBegin)
+	shown, after, ok2 := strings.Cut(rest, readmeEnd)
+	if !ok || !ok2 {
+		err = errors.New("README.md: the marks around the compatibility table are missing")
+	}
+	return before, shown, after, err
 }

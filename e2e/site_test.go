@@ -12,20 +12,22 @@ import (
 	"edge/e2e/testbed"
 )
 
-// A site is a cluster, edge in front of it and a load balancer in front of edge.
+// A site is a cluster, edge in front of it, and two load balancers in front of edge.
 type site struct {
 	cluster *testbed.Cluster
 	edge    *testbed.Edge
-	alb     *testbed.ALB
+	alb     *testbed.LoadBalancer
+	nginx   *testbed.LoadBalancer
 }
 
-// The ways to reach a site's edge.
+// The ways to reach a site's edge. Only the direct one carries SPDY.
 const (
 	direct   = "direct"
-	balanced = "load balancer"
+	balanced = "load balancer" // the stand-in for an ALB
+	nginx    = "nginx"
 )
 
-var paths = []string{direct, balanced}
+var paths = []string{direct, balanced, nginx}
 
 // opsNamespace is where bob works; alice works in testbed.Namespace.
 const opsNamespace = "ops"
@@ -43,6 +45,9 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 		return nil, err
 	}
 	if s.alb, err = bed.StartALB(ctx, s.edge.Addr); err != nil {
+		return nil, err
+	}
+	if s.nginx, err = bed.StartNginx(ctx, s.edge.Addr); err != nil {
 		return nil, err
 	}
 	for _, pod := range []testbed.PodOptions{
@@ -100,10 +105,14 @@ func grant(ctx context.Context, c *testbed.Cluster) error {
 
 // access is how the holder of a token reaches the site.
 func (s *site) access(path, token string) testbed.Access {
-	if path == balanced {
+	switch path {
+	case balanced:
 		return s.alb.Access(token)
+	case nginx:
+		return s.nginx.Access(token)
+	default:
+		return s.edge.Access(token)
 	}
-	return s.edge.Access(token)
 }
 
 // kubeconfig is a user's file for the site.
@@ -135,5 +144,5 @@ func forEachSite(t *testing.T, test func(t *testing.T, s *site)) {
 
 // slug makes a name of any text that a Kubernetes object may have.
 func slug(text string) string {
-	return strings.NewReplacer("/", "-", " ", "-", ".", "", "_", "-").Replace(strings.ToLower(text))
+	return strings.NewReplacer("/", "-", " ", "-", "_", "-", ".", "", ",", "", "`", "").Replace(strings.ToLower(text))
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // row is one cell of the compatibility matrix, with how it went.
@@ -19,7 +18,8 @@ type row struct {
 	Path    string  `json:"path"`
 	Client  string  `json:"client"`
 	Verb    string  `json:"verb"`
-	Result  string  `json:"result"` // resultOK, resultExplained or what went wrong
+	Result  string  `json:"result"`            // resultOK, resultExplained or what went wrong
+	Message string  `json:"message,omitempty"` // edge's explanation
 	Seconds float64 `json:"seconds"`
 }
 
@@ -36,10 +36,10 @@ type results struct {
 
 var table results
 
-func (r *results) add(cluster, path, client, verb, result string, took time.Duration) {
+func (r *results) add(row row) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.rows = append(r.rows, row{cluster, path, client, verb, result, took.Round(10 * time.Millisecond).Seconds()})
+	r.rows = append(r.rows, row)
 }
 
 // publish prints the table and, if dir is not empty, writes it there.

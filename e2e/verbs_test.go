@@ -126,32 +126,44 @@ func attach(ctx context.Context, tr *trial) error {
 	if err != nil {
 		return err
 	}
-	return want(tr.k.RunInput(ctx, strings.NewReader("a line\n"), "attach", "-i", "--quiet", pod), 0, "got a line\n")
+	defer tr.site.cluster.Client.CoreV1().Pods(testbed.Namespace).Delete(context.WithoutCancel(ctx), pod, metav1.DeleteOptions{})
+	return want(tr.k.RunInput(ctx, strings.NewReader("a line\n"), "attach", "-i", pod), 0, "got a line\n")
 }
 
-// blob is what cp carries: 100 MB that do not compress.
-var blob struct {
+// blobs are what cp carries, by their size in MB. They do not compress.
+var blobs = map[int]blob{10: {}, 100: {}}
+
+type blob struct {
 	path string
 	hash string // SHA-256, hexadecimal
 }
 
-func makeBlob() error {
-	const size = 100 << 20
-	b := make([]byte, size)
-	rand.Read(b)
-	sum := sha256.Sum256(b)
-	blob.path, blob.hash = filepath.Join(bed.Dir, "blob"), hex.EncodeToString(sum[:])
-	return os.WriteFile(blob.path, b, 0o644)
+func makeBlobs() error {
+	for megabytes := range blobs {
+		b := make([]byte, megabytes<<20)
+		rand.Read(b)
+		sum := sha256.Sum256(b)
+		path := filepath.Join(bed.Dir, fmt.Sprintf("blob-%d", megabytes))
+		blobs[megabytes] = blob{path, hex.EncodeToString(sum[:])}
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func copyBothWays(ctx context.Context, tr *trial) error {
+func copyBothWays(megabytes int) func(context.Context, *trial) error {
+	return func(ctx context.Context, tr *trial) error { return copyBlob(ctx, tr, blobs[megabytes]) }
+}
+
+func copyBlob(ctx context.Context, tr *trial, b blob) error {
 	inside := "/tmp/" + tr.name
-	if err := want(tr.k.Run(ctx, "cp", blob.path, "shell:"+inside), 0, ""); err != nil {
+	if err := want(tr.k.Run(ctx, "cp", b.path, "shell:"+inside), 0, ""); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
 	defer tr.k.Run(context.WithoutCancel(ctx), "exec", "shell", "--", "rm", "-f", inside)
 	r := tr.k.Run(ctx, "exec", "shell", "--", "sha256sum", inside)
-	if err := want(r, 0, blob.hash+"  "+inside+"\n"); err != nil {
+	if err := want(r, 0, b.hash+"  "+inside+"\n"); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
 	back := filepath.Join(tr.t.TempDir(), "blob")
@@ -162,7 +174,7 @@ func copyBothWays(ctx context.Context, tr *trial) error {
 	if err != nil {
 		return err
 	}
-	if hash != blob.hash {
+	if hash != b.hash {
 		return errors.New("down: the hash differs")
 	}
 	return nil

@@ -197,3 +197,27 @@ func BenchmarkRewrite(b *testing.B) {
 		}
 	}
 }
+
+// TestSelf: the owner of the upstream credential may wish to be somebody else, and no header takes the wish away; what names
+// the owner never travels.
+func TestSelf(t *testing.T) {
+	h := http.Header{
+		"Authorization": {"Bearer local"}, "Connection": {"Impersonate-User, X-Hop"}, "X-Hop": {"1"}, "Accept": {"*/*"},
+		"Impersonate-User": {"jane"}, "Impersonate-Group": {"dev", "ops"}, "Impersonate-Extra-Team": {"a"}, "Upgrade": {"SPDY/3.1"},
+	}
+	if err := Rewrite(h, Self()); err != nil {
+		t.Fatal(err)
+	}
+	want := http.Header{
+		"Accept": {"*/*"}, "Impersonate-User": {"jane"}, "Impersonate-Group": {"dev", "ops"}, "Impersonate-Extra-Team": {"a"},
+	}
+	if !reflect.DeepEqual(h, want) {
+		t.Errorf("got %q, want %q", h, want)
+	}
+	if !Self().IsSelf() || (Identity{}).IsSelf() {
+		t.Error("the zero identity must not be the owner's")
+	}
+	if err := Rewrite(http.Header{}, Identity{}); err == nil {
+		t.Error("an identity without a name went upstream")
+	}
+}

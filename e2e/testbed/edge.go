@@ -99,9 +99,6 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 // Access is how a user with a token reaches edge directly.
 func (e *Edge) Access(token string) Access { return Access{Server: e.URL, CA: e.CA, Token: token} }
 
-// Access is how a user with a token reaches what stands behind the load balancer.
-func (a *ALB) Access(token string) Access { return Access{Server: a.URL, CA: a.CA, Token: token} }
-
 // BuildEdge compiles cmd/edge of this source tree, once, and returns the program.
 func (tb *Testbed) BuildEdge(ctx context.Context) (string, error) {
 	return tb.compile(ctx, "edge", ".")

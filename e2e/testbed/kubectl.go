@@ -20,15 +20,28 @@ type Kubectl struct {
 	tb         *Testbed
 	program    string
 	kubeconfig string
+	connect    string // `edge connect` is to come between: the program edge
 }
 
-// Kubectl is release version ("1.29" or "1.35") with a file that Kubeconfig wrote.
+// Kubectl is a release, one of binaries.KubectlVersions, with a file that Kubeconfig wrote.
 func (tb *Testbed) Kubectl(version, kubeconfig string, env ...string) *Kubectl {
 	return &Kubectl{Env: env, tb: tb, program: tb.Bin.Kubectl[version], kubeconfig: kubeconfig}
 }
 
+// ThroughConnect is the same kubectl, run by `edge connect`, from which it has its kubeconfig.
+func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
+	edge, err := k.tb.BuildEdge(ctx)
+	through := *k
+	through.connect = edge
+	return &through, err
+}
+
 // Command prepares a run; the caller starts it with Start.
 func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
+	if k.connect != "" {
+		argv := append([]string{k.connect, "connect", "--kubeconfig=" + k.kubeconfig, "--", k.program}, args...)
+		return k.tb.command(ctx, k.Env, argv...)
+	}
 	return k.tb.command(ctx, k.Env, append([]string{k.program, "--kubeconfig=" + k.kubeconfig}, args...)...)
 }
 

