@@ -18,7 +18,7 @@ import (
 // terminal sends some of them to every process in the foreground, see fromTerminal.
 var passedOn = []os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
-	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT,
+	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT,
 }
 
 // runCommand runs a command in edge's own process group, so that terminal, job
@@ -37,6 +37,9 @@ func runCommand(argv, env []string) error {
 		}
 	}
 	defer signal.Stop(signals)
+	stops := make(chan os.Signal, 1) // nobody reads: edge stops when the command does, see wait
+	signal.Notify(stops, syscall.SIGTSTP)
+	defer signal.Stop(stops)
 	process, err := os.StartProcess(program, argv, &os.ProcAttr{
 		Env:   (&exec.Cmd{Env: env}).Environ(), // the last of equal names counts
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
@@ -86,9 +89,9 @@ func wait(pid int) error {
 }
 
 // fromTerminal tells whether the command, which is in edge's process group, has
-// got a signal already: Ctrl-C, Ctrl-\ and Ctrl-Z go to the terminal's foreground.
+// got a signal already: Ctrl-C and Ctrl-\ go to all of the terminal's foreground.
 func fromTerminal(s os.Signal) bool {
-	if s != syscall.SIGINT && s != syscall.SIGQUIT && s != syscall.SIGTSTP {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT {
 		return false
 	}
 	terminal, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY, 0)
