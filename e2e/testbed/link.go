@@ -3,10 +3,13 @@ package testbed
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/stream"
 	"github.com/rs/zerolog"
 )
 
@@ -18,31 +21,23 @@ type LinkOptions struct {
 	Slice   int           // bytes of a write, on average
 }
 
-// Link is a TCP proxy that is as slow as a network can be.
-type Link struct{ addr string }
-
-// StartLink starts a link to backend, a host:port. When one side of a connection has ended its writes, the link closes the other
-// as soon as it has carried them: half-closed connections do not exist behind it.
-func (tb *Testbed) StartLink(backend string, o LinkOptions) (*Link, error) {
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	proxy := toxiproxy.NewProxy(server, "link", "127.0.0.1:0", backend)
-	for _, way := range []string{"upstream", "downstream"} {
+// StartLink starts a relay in front of target, a host:port, that is as slow as a network can be. The testbed stops it.
+func (tb *Testbed) StartLink(target string, o LinkOptions) (*Relay, error) {
+	l := &link{server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())}
+	l.toxics = toxiproxy.NewProxy(l.server, "link", "", target).Toxics
+	for _, way := range []stream.Direction{stream.Upstream, stream.Downstream} {
 		for _, toxic := range o.toxics() {
-			toxic.Stream = way
+			toxic.Stream = way.String()
 			b, err := json.Marshal(toxic)
 			if err != nil {
 				return nil, err
 			}
-			if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(string(b))); err != nil {
+			if _, err := l.toxics.AddToxicJson(strings.NewReader(string(b))); err != nil {
 				return nil, fmt.Errorf("testbed: link: %w", err)
 			}
 		}
 	}
-	if err := proxy.Start(); err != nil {
-		return nil, fmt.Errorf("testbed: link: %w", err)
-	}
-	tb.onClose(proxy.Stop)
-	return &Link{addr: proxy.Listen}, nil
+	return tb.startRelay(target, l.carry)
 }
 
 type toxic struct {
@@ -69,8 +64,38 @@ func (o LinkOptions) toxics() []toxic {
 	return all
 }
 
-// Through is a way to the backend, as to has it, through the link: the testbed's certificates are for any port.
-func (l *Link) Through(to Access) Access {
-	to.Server = "https://" + l.addr
-	return to
+// link has toxiproxy's toxics between connections of its own: toxiproxy's close both ways when one has ended, so that a client's
+// ping meets a reset, which no network does.
+type link struct {
+	server *toxiproxy.ApiServer
+	toxics *toxiproxy.ToxicCollection
+}
+
+func (l *link) carry(client, server net.Conn) {
+	var ways sync.WaitGroup
+	ways.Add(2)
+	name := client.RemoteAddr().String()
+	l.toxics.StartLink(l.server, name+" up", client, &farEnd{server, client, ways.Done}, stream.Upstream)
+	l.toxics.StartLink(l.server, name+" down", server, &farEnd{client, server, ways.Done}, stream.Downstream)
+	ways.Wait()
+}
+
+// farEnd is where one way goes. Close, which is called once, is the end of that way alone.
+type farEnd struct {
+	to, from net.Conn
+	ended    func()
+}
+
+// Write never fails: what is on the way to a broken connection has to go somewhere.
+func (e *farEnd) Write(p []byte) (int, error) {
+	if _, err := e.to.Write(p); err != nil {
+		e.to.Close()
+		e.from.Close()
+	}
+	return len(p), nil
+}
+
+func (e *farEnd) Close() error {
+	defer e.ended()
+	return e.to.(*net.TCPConn).CloseWrite()
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestLink: a link is no faster than it should be, there and back, and loses nothing.
+// TestLink: a link is no faster than it should be, there and back, loses nothing, and one way's end is not the other's.
 func TestLink(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -19,6 +19,7 @@ func TestLink(t *testing.T) {
 	go func() {
 		if c, err := listener.Accept(); err == nil {
 			io.Copy(struct{ io.Writer }{c}, c)
+			io.WriteString(c, "after the client's end")
 			c.Close()
 		}
 	}()
@@ -32,7 +33,7 @@ func TestLink(t *testing.T) {
 	for _, stop := range tb.undo {
 		defer stop()
 	}
-	conn, err := net.Dial("tcp", link.addr)
+	conn, err := net.Dial("tcp", link.listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,5 +59,9 @@ func TestLink(t *testing.T) {
 		if !bytes.Equal(got, sent) {
 			t.Errorf("%d bytes came back as others", exchange.bytes)
 		}
+	}
+	conn.(*net.TCPConn).CloseWrite()
+	if rest, err := io.ReadAll(conn); err != nil || string(rest) != "after the client's end" {
+		t.Errorf("after the client's end: %q, %v", rest, err)
 	}
 }
