@@ -38,6 +38,7 @@ type execSession struct {
 	upClosesLast bool
 
 	inputDone chan struct{} // closed when the input loop has ended
+	answered  chan struct{} // closed by the input loop when a WebSocket client's Close has come
 	patience  atomic.Int64  // until when, after the goodbye, a client may take to read it: Unix ns
 }
 
@@ -52,7 +53,7 @@ const (
 
 // run relays until the outcome is known or a leg ends. The caller closes.
 func (e *execSession) run() {
-	e.inputDone = make(chan struct{})
+	e.inputDone, e.answered = make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(e.inputDone)
 		defer e.contain()
@@ -77,6 +78,7 @@ func (e *execSession) runInput() {
 				return false, nil
 			}
 			closed = true
+			close(e.answered)
 			if e.onClose == closeEndsStdin {
 				*f = streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}}
 				return e.set.Stdin, nil
@@ -256,6 +258,27 @@ func (e *execSession) sayGoodbye(status []byte) {
 		}
 		e.output.say(goodbye)
 	}
+	e.output.flush()
+	if e.closeCodes && e.output.broken == nil {
+		e.awaitAnswer()
+	}
 	e.output.finish(e.down)
 	e.down.conn.SetReadDeadline(time.Now().Add(e.linger))
+}
+
+// mostAnswer bounds the wait for the client's Close, which RFC 6455 section 5.5.1
+// asks of it and which comes in a round trip.
+const mostAnswer = time.Second
+
+// awaitAnswer lets the client close before edge half-closes. A load balancer that
+// speaks HTTP/2 to a browser (RFC 8441) may make a reset of the half-close, and a
+// browser that can answer no more tells its page of an abnormal end.
+func (e *execSession) awaitAnswer() {
+	late := time.NewTimer(min(mostAnswer, e.linger))
+	defer late.Stop()
+	select {
+	case <-e.answered:
+	case <-e.inputDone:
+	case <-late.C:
+	}
 }

@@ -29,14 +29,14 @@ import (
 // localProxy is the near end of edge connect: bridge's handler on the loopback,
 // with the caller's own credential upstream.
 type localProxy struct {
-	caller   *caller
-	handler  *bridge.Handler
-	server   *http.Server
-	listener net.Listener
-	url      string
-	token    string // whoever has it may use the listener
-	identity *loopbackIdentity
-	failed   chan error // why it serves no more
+	caller      *caller
+	handler     *bridge.Handler
+	server      *http.Server
+	listener    net.Listener
+	url         string
+	token       string // whoever has it may use the listener
+	certificate *loopbackCertificate
+	failed      chan error // why it serves no more
 }
 
 func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, error) {
@@ -53,7 +53,7 @@ func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if p.identity, err = newLoopbackIdentity(); err != nil {
+	if p.certificate, err = newLoopbackCertificate(); err != nil {
 		return nil, err
 	}
 	if p.server, err = newServer(p.handler, newOptions(), serverLog{log}); err != nil {
@@ -84,7 +84,7 @@ func mayAnything(context.Context, impersonate.Identity, authorizationv1.Resource
 
 func (p *localProxy) start() {
 	config := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{p.identity.serving},
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{p.certificate.serving},
 	}
 	go func() {
 		p.failed <- serveUntilClosed(p.server, tls.NewListener(bridge.Listener(p.listener), config))
@@ -112,7 +112,7 @@ func (p *localProxy) login(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+p.token)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.identity.pool}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.certificate.pool}}
 	defer transport.CloseIdleConnections()
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
@@ -162,7 +162,7 @@ func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), e
 func (p *localProxy) kubeconfig() *clientcmdapi.Config {
 	c := clientcmdapi.NewConfig()
 	name := p.caller.context
-	c.Clusters[name] = &clientcmdapi.Cluster{Server: p.url, CertificateAuthorityData: p.identity.authority}
+	c.Clusters[name] = &clientcmdapi.Cluster{Server: p.url, CertificateAuthorityData: p.certificate.authority}
 	as := p.caller.as
 	c.AuthInfos[name] = &clientcmdapi.AuthInfo{
 		Token:       p.token,

