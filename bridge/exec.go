@@ -260,25 +260,8 @@ func (e *execSession) sayGoodbye(status []byte) {
 	}
 	e.output.flush()
 	if e.closeCodes && e.output.broken == nil {
-		e.awaitAnswer()
+		e.awaitAnswer(e.answered, e.inputDone)
 	}
 	e.output.finish(e.down)
 	e.down.conn.SetReadDeadline(time.Now().Add(e.linger))
-}
-
-// mostAnswer bounds the wait for the client's Close, which RFC 6455 section 5.5.1
-// asks of it and which comes in a round trip.
-const mostAnswer = time.Second
-
-// awaitAnswer lets the client close before edge half-closes. A load balancer that
-// speaks HTTP/2 to a browser (RFC 8441) may make a reset of the half-close, and a
-// browser that can answer no more tells its page of an abnormal end.
-func (e *execSession) awaitAnswer() {
-	late := time.NewTimer(min(mostAnswer, e.linger))
-	defer late.Stop()
-	select {
-	case <-e.answered:
-	case <-e.inputDone:
-	case <-late.C:
-	}
 }

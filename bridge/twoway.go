@@ -21,6 +21,8 @@ type twoWay struct {
 	channels *channels
 	// leaving: the client sent SPDY's GOAWAY, on which upstream may end first.
 	leaving atomic.Bool
+
+	inputDone chan struct{} // closed when the loop from the client has ended
 }
 
 // A closer is a protocol that has a Close. Closed is called when nobody reads
@@ -36,14 +38,14 @@ type closer interface {
 // goodbye to the other leg and half-closes it, and the other source has at most
 // linger to end as well. So nothing that was said before the end is lost.
 func (t *twoWay) run() {
-	done := make(chan struct{})
+	t.inputDone = make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(t.inputDone)
 		defer t.contain()
 		t.runFromClient()
 	}()
 	t.runToClient()
-	<-done
+	<-t.inputDone
 }
 
 func (t *twoWay) runFromClient() {
@@ -104,11 +106,11 @@ func (t *twoWay) runToClient() {
 	t.ended(err)
 	t.down.conn.SetWriteDeadline(time.Now().Add(stall)) // a client that reads nothing would keep it for ever
 	t.toClient.flush()
-	if t.toClient.broken == nil && t.downCloser != nil {
-		t.downCloser.WriteClose(t.closeCode())
+	t.lingerOn(t.down.conn, t.up.conn)
+	if t.toClient.broken == nil && t.downCloser != nil && t.downCloser.WriteClose(t.closeCode()) == nil {
+		t.awaitAnswer(t.inputDone, nil)
 	}
 	t.toClient.finish(t.down)
-	t.lingerOn(t.down.conn, t.up.conn)
 }
 
 // closeCode is that of the Close which ends the session.
