@@ -60,7 +60,7 @@ func TestSoakBadLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []*copier{{client: kubectl("1.35", 0)}, {client: connected("1.24", 0)}} {
+	for _, c := range []*copier{{client: kubectl("1.35", 0)}, {client: connectedKubectl("1.24", 0)}} {
 		t.Run(slug(c.client.name()), func(t *testing.T) {
 			t.Parallel()
 			c.setUp(t, s)
