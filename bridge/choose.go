@@ -149,7 +149,7 @@ func mayFallBack(a upswitch, err error) bool {
 		return a.conn == nil && isCarriersWord(a.resp)
 	}
 	var failed *impersonate.ReviewError
-	return isCut(err) || errors.Is(err, errNotSwitched) || errors.As(err, &failed)
+	return isCut(err) || errors.Is(err, errNotSwitched) && !errors.Is(err, errBegun) || errors.As(err, &failed)
 }
 
 // askWebSocket asks in WebSocket, after a review: as the GET that it is, an API
@@ -194,6 +194,22 @@ func (h *Handler) ask(r *http.Request, id impersonate.Identity, link uplink) (up
 		return upswitch{}, err
 	}
 	return upswitch{link: link, conn: conn, resp: resp}, nil
+}
+
+// again is how a port-forward asks for one more upstream session, which it does
+// as it asked for link, or nil where its connections share the one: edge connect
+// gives each its own, see fanout; edge serve does as the API server does.
+func (h *Handler) again(r *http.Request, id impersonate.Identity, d dialect, link uplink) func(context.Context) (upswitch, error) {
+	if h.streaming != StreamingWebSocketFirst || d.kind != spdyPorts && d.kind != wsTunnel {
+		return nil
+	}
+	asked := &http.Request{Method: r.Method, URL: r.URL, Header: r.Header.Clone(), RemoteAddr: r.RemoteAddr}
+	return func(ctx context.Context) (upswitch, error) {
+		if link.protocol == webSocket {
+			return h.ask(asked.WithContext(ctx), id, webSocketUplink(d))
+		}
+		return h.ask(asked.WithContext(ctx), id, spdyUplink(d))
+	}
 }
 
 // unansweredError is an upgrade that got no answer.

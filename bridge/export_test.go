@@ -4,7 +4,13 @@ import "time"
 
 // SetTimes changes a session's waits for those that begin from now on.
 func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
-	h.times = times{keepalive: keepalive, linger: linger, open: open}
+	h.times.keepalive, h.times.linger, h.times.open = keepalive, linger, open
+}
+
+// SetForwardTimes changes the waits of port-forwards whose connections have
+// upstream sessions of their own.
+func (h *Handler) SetForwardTimes(holdBack, idle time.Duration) {
+	h.times.holdBack, h.times.idle = holdBack, idle
 }
 
 // Draining says whether a Drain has begun and told the sessions.

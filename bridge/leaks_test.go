@@ -156,7 +156,7 @@ func edgeSockets(t *testing.T, w *world) (open int) {
 }
 
 // ours is a stack frame of edge's relay.
-var ours = regexp.MustCompile(`edge/bridge\.\(\*(session|execSession|twoWay|leg|direction|Handler)\)`)
+var ours = regexp.MustCompile(`edge/bridge\.\(\*(session|execSession|twoWay|fanout|forwardConn|forwardSession|leg|direction|Handler)\)`)
 
 // sessionGoroutines are the stacks of goroutines that belong to a session.
 func sessionGoroutines() string {

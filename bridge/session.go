@@ -21,9 +21,16 @@ type times struct {
 	// open bounds how long an SPDY client may take to open its streams, as the
 	// container runtime does.
 	open time.Duration
+	// holdBack bounds how long one connection of a port-forward, if it has an
+	// upstream session of its own that takes no bytes, may hold up the others.
+	holdBack time.Duration
+	// idle is how long such a session is kept without a connection.
+	idle time.Duration
 }
 
-var defaultTimes = times{keepalive: 20 * time.Second, linger: 5 * time.Second, open: 30 * time.Second}
+const maxHoldBack = 30 * time.Second
+
+var defaultTimes = times{keepalive: 20 * time.Second, linger: 5 * time.Second, open: 30 * time.Second, holdBack: maxHoldBack, idle: time.Minute}
 
 // session is one exec, attach, port-forward or opaque upgrade, from upstream's
 // 101 to the close of both connections. It runs in two goroutines, one for each
@@ -37,13 +44,15 @@ type session struct {
 	log        *slog.Logger
 	times
 
-	down, up *leg
-	started  time.Time
+	down, up  *leg
+	started   time.Time
+	upstreams int // upstream sessions that a port-forward used; 0: the one
 
 	tick struct {
 		sync.Mutex
 		timer *time.Timer
 		done  bool
+		also  func() // for legs that come and go; may be nil
 	}
 
 	end struct {
@@ -130,8 +139,18 @@ func (s *session) keepalives() {
 		if s.up.reading.Load() {
 			s.up.keepalive()
 		}
+		if s.tick.also != nil {
+			s.tick.also()
+		}
 		s.tick.timer.Reset(s.times.keepalive)
 	})
+}
+
+// keepAlso adds keepalives of other legs.
+func (s *session) keepAlso(also func()) {
+	s.tick.Lock()
+	defer s.tick.Unlock()
+	s.tick.also = also
 }
 
 // contain is deferred by each goroutine of a session.
@@ -154,7 +173,7 @@ func (s *session) finish() {
 	if cause == nil {
 		cause = errCompleted
 	}
-	s.log.Info("session ended",
+	line := []any{
 		"session", s.id,
 		"user", s.user,
 		"verb", s.target.verb,
@@ -167,7 +186,11 @@ func (s *session) finish() {
 		"bytesDown", s.down.out.Load(),
 		"duration", time.Since(s.started).Round(time.Millisecond),
 		"cause", cause.Error(),
-	)
+	}
+	if s.upstreams > 0 {
+		line = append(line, "upstreamSessions", s.upstreams)
+	}
+	s.log.Info("session ended", line...)
 	if bug := (*panicError)(nil); errors.As(cause, &bug) {
 		s.log.Error("a session panicked", "session", s.id, "stack", string(bug.stack))
 	}
@@ -194,7 +217,7 @@ func clientError(err error) error {
 	if errors.As(err, &protocol) || errors.Is(err, streams.ErrReplies) {
 		return &breachError{err}
 	}
-	if isPanic(err) {
+	if isPanic(err) || err == errClientLeft {
 		return err
 	}
 	return errClientGone

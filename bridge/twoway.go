@@ -19,6 +19,9 @@ type twoWay struct {
 	downCloser, upCloser closer
 	// channels is not nil where the client's dialect numbers its connections.
 	channels *channels
+	// fanout is not nil where connections have upstream sessions of their own; up is
+	// the sentinel then.
+	fanout *fanout
 	// leaving: the client sent SPDY's GOAWAY, on which upstream may end first.
 	leaving atomic.Bool
 
@@ -42,6 +45,9 @@ func (t *twoWay) run() {
 	go func() {
 		defer close(t.inputDone)
 		defer t.contain()
+		if t.fanout != nil {
+			defer t.fanout.hasSettled()
+		}
 		t.runFromClient()
 	}()
 	t.runToClient()
@@ -50,10 +56,17 @@ func (t *twoWay) run() {
 
 func (t *twoWay) runFromClient() {
 	see := t.seeLeaving
-	if t.channels != nil {
+	switch {
+	case t.channels != nil:
 		see = t.channels.fromClient
+	case t.fanout != nil:
+		see = t.fanout.fromClient
 	}
 	err := clientError(t.fromClient.run(see))
+	waits := err == errClientLeft
+	if waits {
+		err = &closedError{streams.CloseNormal}
+	}
 	if t.downCloser != nil && err == errClientGone {
 		if code, ok := t.downCloser.Closed(); ok {
 			err = &closedError{uint32(code)}
@@ -69,6 +82,9 @@ func (t *twoWay) runFromClient() {
 		return
 	}
 	t.lingerOn(t.up.conn, t.down.conn)
+	if t.fanout != nil {
+		t.fanout.settle()
+	}
 	t.up.conn.SetWriteDeadline(time.Now().Add(t.linger)) // what the client said last
 	t.fromClient.flush()
 	if t.channels != nil {
@@ -78,6 +94,9 @@ func (t *twoWay) runFromClient() {
 		t.upCloser.WriteClose(streams.CloseNormal)
 	}
 	t.fromClient.finish(t.up)
+	if waits {
+		t.awaitClose()
+	}
 }
 
 func (t *twoWay) seeLeaving(f *streams.Frame) (forward bool, err error) {
@@ -105,6 +124,9 @@ func (t *twoWay) runToClient() {
 	}
 	t.ended(err)
 	t.down.conn.SetWriteDeadline(time.Now().Add(stall)) // a client that reads nothing would keep it for ever
+	if t.fanout != nil {
+		t.fanout.stop()
+	}
 	t.toClient.flush()
 	t.lingerOn(t.down.conn, t.up.conn)
 	if t.toClient.broken == nil && t.downCloser != nil && t.downCloser.WriteClose(t.closeCode()) == nil {

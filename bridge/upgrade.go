@@ -69,7 +69,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		log: h.log, times: h.times, started: time.Now(), over: make(chan struct{}),
 	}
 	handedOver = true
-	go h.run(s, pair{d, up.link}, client, up.conn)
+	go h.run(s, pair{d, up.link, h.again(r, id, d, up.link)}, client, up.conn)
 }
 
 // upgradeError is the client's view of why upstream did not switch.

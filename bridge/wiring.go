@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"io"
 	"sync"
 
@@ -13,6 +14,9 @@ import (
 type pair struct {
 	dialect
 	up uplink
+	// again asks for one more upstream session of a port-forward whose connections
+	// have one each; nil: they share one.
+	again func(context.Context) (upswitch, error)
 }
 
 // downBeat and upBeat make the keepalives of the two legs.
@@ -30,6 +34,8 @@ func (p pair) upBeat() func([]byte, bool) []byte {
 	switch {
 	case p.up.opaque:
 		return nil
+	case p.up.protocol == webSocket && p.again != nil:
+		return beatTunnel()
 	case p.up.protocol == webSocket:
 		return func(dst []byte, _ bool) []byte { return ws.AppendClientPing(dst, nil) }
 	}
@@ -45,6 +51,15 @@ func beatWebSocket(dst []byte, paused bool) []byte {
 		dst = ws.AppendPong(dst, nil)
 	}
 	return dst
+}
+
+// beatTunnel pings the API server, and in the tunnel the container runtime, which
+// ends a session without any frame after some hours.
+func beatTunnel() func([]byte, bool) []byte {
+	inner := beatSPDY(1)
+	return func(dst []byte, paused bool) []byte {
+		return ws.AppendClientTunnelled(ws.AppendClientPing(dst, nil), inner(nil, paused))
+	}
 }
 
 func beatSPDY(first uint32) func([]byte, bool) []byte {
@@ -65,6 +80,10 @@ func (p pair) relay(s *session) {
 	case wsExec, spdyExec:
 		p.relayExec(s)
 	case wsPorts, wsTunnel, spdyPorts:
+		if p.again != nil {
+			p.relayFanout(s)
+			return
+		}
 		p.relayPorts(s)
 	default:
 		p.relayOpaque(s)
@@ -148,50 +167,81 @@ func (p pair) firstOutput() streams.Role {
 	return streams.Error
 }
 
+// A spdyTransport is what a port-forward's SPDY codecs are put on: a leg, or a
+// tunnel on it.
+type spdyTransport struct {
+	in      io.Reader
+	out     streams.Writer
+	replier streams.Replier
+	closer  closer // nil: no tunnel
+}
+
+func upTransport(l *leg, tunnelled bool) spdyTransport {
+	if !tunnelled {
+		return spdyTransport{l, l, l, nil}
+	}
+	tunnel := ws.NewClientTunnel(l, l, l)
+	return spdyTransport{tunnel, tunnel, ws.ClientTunnelReplier(l), tunnel}
+}
+
+func downTransport(l *leg, tunnelled bool) spdyTransport {
+	if !tunnelled {
+		return spdyTransport{l, l, l, nil}
+	}
+	tunnel := ws.NewTunnel(l, l, l)
+	return spdyTransport{tunnel, tunnel, ws.TunnelReplier(l), tunnel}
+}
+
 // relayPorts carries the connections of a port-forward. Below both SPDY codecs
 // there may be a tunnel; WebSocket channels have ids like SPDY's streams.
 func (p pair) relayPorts(s *session) {
-	var (
-		table    spdy.Table
-		forward                  = twoWay{session: s}
-		upBytes  io.Reader       = s.up
-		upWriter streams.Writer  = s.up
-		upReply  streams.Replier = s.up
-	)
-	if p.up.protocol == webSocket {
-		tunnel := ws.NewClientTunnel(s.up, s.up, s.up)
-		upBytes, upWriter, upReply = tunnel, tunnel, ws.ClientTunnelReplier(s.up)
-		forward.upCloser = tunnel
-	}
-	upReader := streams.NewReader(upBytes, forward.toClient.flush)
+	var table spdy.Table
+	forward := twoWay{session: s}
+	up := upTransport(s.up, p.up.protocol == webSocket)
+	forward.upCloser = up.closer
+	upReader := streams.NewReader(up.in, forward.toClient.flush)
 	if p.kind == wsPorts {
 		s.up.extra = resetReply * len(p.ports) // PortsSource resets each once, and they may all end together
-		forward.toClient.src, forward.fromClient.sink = spdy.NewPortsSource(upReader, upReply, &table), spdy.NewPortsSink(upWriter, &table)
+		forward.toClient.src, forward.fromClient.sink = spdy.NewPortsSource(upReader, up.replier, &table), spdy.NewPortsSink(up.out, &table)
 	} else {
-		forward.toClient.src, forward.fromClient.sink = spdy.NewRelaySource(upReader, upReply, spdy.Server, &table), spdy.NewRelaySink(upWriter)
+		forward.toClient.src, forward.fromClient.sink = spdy.NewRelaySource(upReader, up.replier, spdy.Server, &table), spdy.NewRelaySink(up.out)
 	}
 
 	var downReader *streams.Reader
-	switch p.kind {
-	case wsPorts:
+	if p.kind == wsPorts {
 		downReader = streams.NewReader(s.down, forward.fromClient.flush)
 		sink := ws.NewPortSink(s.down, p.ports, p.version)
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.ports), p.version), sink
 		forward.channels = newChannels(len(p.ports), sink, &table)
 		forward.downCloser = forward.channels
 		forward.toClient.broken = sink.Start()
-		forward.fromClient.broken = spdy.OpenPorts(upWriter, &table, p.ports)
-	case wsTunnel:
-		tunnel := ws.NewTunnel(s.down, s.down, s.down)
-		downReader = streams.NewReader(tunnel, forward.fromClient.flush)
-		forward.fromClient.src = spdy.NewRelaySource(downReader, ws.TunnelReplier(s.down), spdy.Client, &table)
-		forward.toClient.sink = spdy.NewRelaySink(tunnel)
-		forward.downCloser = tunnel
-	default:
-		downReader = streams.NewReader(s.down, forward.fromClient.flush)
-		forward.fromClient.src = spdy.NewRelaySource(downReader, s.down, spdy.Client, &table)
-		forward.toClient.sink = spdy.NewRelaySink(s.down)
+		forward.fromClient.broken = spdy.OpenPorts(up.out, &table, p.ports)
+	} else {
+		down := downTransport(s.down, p.kind == wsTunnel)
+		downReader = streams.NewReader(down.in, forward.fromClient.flush)
+		forward.fromClient.src = spdy.NewRelaySource(downReader, down.replier, spdy.Client, &table)
+		forward.toClient.sink = spdy.NewRelaySink(down.out)
+		forward.downCloser = down.closer
 	}
+	forward.run()
+	downReader.Close()
+	upReader.Close()
+}
+
+// relayFanout carries a port-forward whose connections have an upstream session
+// each. The one that is there already is the sentinel.
+func (p pair) relayFanout(s *session) {
+	var none spdy.Table // of the sentinel's connections
+	forward := twoWay{session: s}
+	up, down := upTransport(s.up, p.up.protocol == webSocket), downTransport(s.down, p.kind == wsTunnel)
+	forward.upCloser, forward.downCloser = up.closer, down.closer
+	upReader := streams.NewReader(up.in, forward.toClient.flush)
+	downReader := streams.NewReader(down.in, forward.fromClient.flush)
+	f := newFanout(s, p, down, downReader)
+	forward.fromClient.src, forward.toClient.sink = f.source, spdy.NewPortServerSink(down.out, &f.table)
+	forward.toClient.src, forward.fromClient.sink = spdy.NewPortsSource(upReader, up.replier, &none), spdy.NewPortsSink(up.out, &none)
+	forward.fanout = f
+	s.keepAlso(f.keepalive)
 	forward.run()
 	downReader.Close()
 	upReader.Close()

@@ -26,6 +26,9 @@ var clients = []client{
 	halfwayKubectl("1.29", 10),
 	kubectl("1.31", 10), kubectl("1.33", 10), kubectl("1.35", 10), kubectl("1.36", 100),
 	{family: "Python", release: "22.6", verbs: pythonVerbs},
+	{family: "client-node", release: "1.4", verbs: jsVerbs},
+	{family: "Java, OkHttp", release: "3.13", verbs: javaVerbs},
+	{family: "Java, JDK WebSocket", release: "17", how: "framing only", verbs: jdkVerbs},
 	{family: "Chromium", verbs: browserVerbs},
 	{family: "helm", release: "4.1", verbs: helmVerbs},
 }

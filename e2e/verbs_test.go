@@ -42,6 +42,11 @@ func watchConfigMaps(ctx context.Context, tr *trial) error {
 		return err
 	}
 	defer w.stop()
+	return seeConfigMaps(ctx, tr, w)
+}
+
+// seeConfigMaps makes objects that a watch is to tell of.
+func seeConfigMaps(ctx context.Context, tr *trial, w *lines) error {
 	// The watch has begun when it shows what is there already; kube-root-ca.crt needs a controller manager, so make one.
 	for _, suffix := range []string{"-first", "-second"} {
 		name := tr.name + suffix
@@ -65,6 +70,11 @@ func followLogs(ctx context.Context, tr *trial) error {
 		return err
 	}
 	defer w.stop()
+	return seeTicks(ctx, w)
+}
+
+// seeTicks reads four lines of the pod that writes numbers.
+func seeTicks(ctx context.Context, w *lines) error {
 	var last int
 	for range 4 {
 		line, err := w.next(ctx)
@@ -102,6 +112,11 @@ func execTerminal(ctx context.Context, tr *trial) error {
 		return err
 	}
 	defer term.Close()
+	return resizeTerminal(ctx, term)
+}
+
+// resizeTerminal talks to a shell in a terminal until that ends.
+func resizeTerminal(ctx context.Context, term *testbed.Terminal) error {
 	for _, size := range []struct{ rows, cols int }{{30, 100}, {41, 123}} {
 		if err := term.Resize(size.rows, size.cols); err != nil {
 			return err
@@ -196,23 +211,30 @@ func hashFile(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// portForward makes 20 requests, each on a connection of its own, half of them at the same time.
 func portForward(ctx context.Context, tr *trial) error {
 	p, err := tr.k.PortForward(ctx, "pod/shell", 8080)
 	if err != nil {
 		return err
 	}
 	defer p.Stop()
+	if err := fetchPages(p.Addr); err != nil {
+		return fmt.Errorf("%w; kubectl said %s", err, p.Said())
+	}
+	return nil
+}
+
+// fetchPages makes 20 requests through a forwarded port, each on a connection of its own, half of them at the same time.
+func fetchPages(addr string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 	request := func() error {
-		resp, err := client.Get("http://" + p.Addr + "/")
+		resp, err := client.Get("http://" + addr + "/")
 		if err != nil {
-			return fmt.Errorf("%w; kubectl said %s", err, p.Said())
+			return err
 		}
 		defer resp.Body.Close()
 		page, err := io.ReadAll(resp.Body)
 		if err != nil || !bytes.Equal(page, []byte(testbed.Page)) {
-			return fmt.Errorf("page %q, %v; kubectl said %s", page, err, p.Said())
+			return fmt.Errorf("page %q, %v", page, err)
 		}
 		return nil
 	}

@@ -28,20 +28,21 @@ const (
 	clockSlack      = time.Hour
 )
 
-// newLoopbackCertificate makes an authority and a leaf: some clients take no
-// authority's certificate for a server's.
-func newLoopbackCertificate() (*loopbackCertificate, error) {
+// newLoopbackCertificate makes an authority and a leaf for an address: some
+// clients take no authority's certificate for a server's.
+func newLoopbackCertificate(address net.IP) (*loopbackCertificate, error) {
 	now := time.Now()
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "edge connect"},
 		NotBefore: now.Add(-clockSlack), NotAfter: now.Add(certificateLife),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SubjectKeyId: []byte("edge connect"), // for the leaf to name, without which Python 3.13 refuses it (RFC 5280 section 4.2.1.1)
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "edge connect on the loopback"},
 		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{address}, DNSNames: []string{"localhost"},
 	}
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

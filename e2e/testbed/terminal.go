@@ -27,28 +27,32 @@ type Terminal struct {
 
 // Terminal starts kubectl in a terminal of that many rows and columns.
 func (k *Kubectl) Terminal(ctx context.Context, rows, cols int, args ...string) (*Terminal, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	return startTerminal(rows, cols, k.Command(ctx, args...), cancel)
+	return StartTerminal(ctx, rows, cols, func(ctx context.Context) (*exec.Cmd, error) { return k.Command(ctx, args...), nil })
 }
 
 // Shell starts an interactive shell in a terminal. env is added to its environment.
 func (tb *Testbed) Shell(ctx context.Context, env ...string) (*Terminal, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	cmd := tb.command(ctx, append([]string{"PS1=ready> ", "TERM=dumb"}, env...), "bash", "--norc", "--noprofile", "--noediting", "-i")
-	return startTerminal(24, 200, cmd, cancel)
+	return StartTerminal(ctx, 24, 200, func(ctx context.Context) (*exec.Cmd, error) {
+		env := append([]string{"PS1=ready> ", "TERM=dumb"}, env...)
+		return tb.command(ctx, env, "bash", "--norc", "--noprofile", "--noediting", "-i"), nil
+	})
 }
 
-// startTerminal gives a command a terminal; cancel ends it.
-func startTerminal(rows, cols int, cmd *exec.Cmd, cancel context.CancelFunc) (*Terminal, error) {
+// StartTerminal starts the client that prepare makes in a terminal of that many rows and columns.
+func StartTerminal(ctx context.Context, rows, cols int, prepare func(context.Context) (*exec.Cmd, error)) (*Terminal, error) {
 	master, tty, err := pty.Open()
 	if err != nil {
-		cancel()
 		return nil, err
 	}
 	defer tty.Close()
-	t := &Terminal{master: master, cmd: cmd, cancel: cancel, ended: make(chan struct{}), grew: make(chan struct{})}
+	t := &Terminal{master: master, ended: make(chan struct{}), grew: make(chan struct{})}
 	if err := t.Resize(rows, cols); err != nil {
-		cancel()
+		master.Close()
+		return nil, err
+	}
+	ctx, t.cancel = context.WithCancel(ctx)
+	if t.cmd, err = prepare(ctx); err != nil {
+		t.cancel()
 		master.Close()
 		return nil, err
 	}

@@ -41,6 +41,9 @@ func TestSpdyBombs(t *testing.T) {
 	client := func(r *streams.Reader) streams.Source {
 		return spdy.NewRelaySource(r, new(replies), spdy.Client, new(spdy.Table))
 	}
+	portServer := func(r *streams.Reader) streams.Source {
+		return spdy.NewPortServerSource(r, new(replies), new(spdy.Table))
+	}
 	table := opened(1)
 	server := func(r *streams.Reader) streams.Source {
 		return spdy.NewRelaySource(r, new(replies), spdy.Server, table)
@@ -61,6 +64,9 @@ func TestSpdyBombs(t *testing.T) {
 	}{
 		{"count, exec", from(synStream(count)), execServer, streams.CloseTooBig},
 		{"count, ports", from(synStream(count)), client, streams.CloseTooBig},
+		{"count, ports that end here", from(synStream(count)), portServer, streams.CloseTooBig},
+		{"value length, ports that end here", from(synStream(value)), portServer, streams.CloseTooBig},
+		{"1000:1, ports that end here", from(synStream(ratio)), portServer, streams.CloseTooBig},
 		{"count, answer", from(reply(count)), server, streams.CloseTooBig},
 		{"count, headers", from(headers(count)), server, streams.CloseTooBig},
 		{"name length, exec", from(synStream(name)), execServer, streams.CloseTooBig},

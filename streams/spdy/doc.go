@@ -14,7 +14,11 @@ in WebSocket messages is the same codec over another reader and writer.
 	port-forward     RelaySink               RelaySink
 
 A port-forward whose client opens nothing itself (WebSocket) is opened by
-OpenPorts, and then PortsSource and PortsSink are the server's leg.
+OpenPorts, and then PortsSource and PortsSink are the server's leg; PortsSink.Open
+opens one connection after the other. A port-forward whose connections end here,
+because each goes on by itself, is read by PortServerSource, which accepts and
+refuses streams as the container runtime does, and written by a PortsSink of
+NewPortServerSink.
 
 # The wire
 

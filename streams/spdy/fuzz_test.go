@@ -1,6 +1,7 @@
 package spdy_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 
 	"edge/streams"
 	"edge/streams/spdy"
+
+	moby "github.com/moby/spdystream/spdy"
 )
 
 // A source under fuzz, and the sink that can say what it yields. The
@@ -74,6 +77,60 @@ func FuzzRelaySourceServer(f *testing.F) {
 		sink: func(w streams.Writer) streams.Sink { return spdy.NewRelaySink(w) },
 	}.run(f)
 }
+
+func FuzzPortServerSource(f *testing.F) {
+	fuzzed{
+		files: "*.client",
+		source: func(r *streams.Reader, rep streams.Replier) streams.Source {
+			return &openings{spdy.NewPortServerSource(r, rep, new(spdy.Table))}
+		},
+		sink: func(w streams.Writer) streams.Sink { return &opener{w: w, sink: spdy.NewRelaySink(w)} },
+	}.run(f)
+}
+
+// openings is a PortServerSource whose Opens carry what they say.
+type openings struct{ *spdy.PortServerSource }
+
+func (s *openings) Next() (streams.Frame, error) {
+	f, err := s.PortServerSource.Next()
+	if err == nil && f.Kind == streams.Open {
+		o := s.Opened()
+		f.Code = uint32(o.Port) << 1
+		if o.Error {
+			f.Code++
+		}
+	}
+	return f, err
+}
+
+// opener says what openings yields, without its requests.
+type opener struct {
+	w      streams.Writer
+	sink   streams.Sink
+	blocks bytes.Buffer
+	framer *moby.Framer
+}
+
+func (o *opener) Write(f streams.Frame) error {
+	if f.Kind != streams.Open {
+		return o.sink.Write(f)
+	}
+	if err := o.sink.Flush(); err != nil {
+		return err
+	}
+	if o.framer == nil {
+		o.framer = must(moby.NewFramer(&o.blocks, nil))
+	}
+	kind := "data"
+	if f.Code&1 == 1 {
+		kind = "error"
+	}
+	o.blocks.Reset()
+	o.framer.WriteFrame(syn(moby.StreamId(f.Stream.ID), "streamtype", kind, "port", fmt.Sprint(f.Code>>1)))
+	return o.w.WriteRoom(append(make([]byte, streams.Headroom), o.blocks.Bytes()...), streams.Headroom)
+}
+
+func (o *opener) Flush() error { return o.sink.Flush() }
 
 func (z fuzzed) run(f *testing.F) {
 	for _, file := range must(filepath.Glob(filepath.Join("testdata", z.files))) {

@@ -109,9 +109,9 @@ func TestReadBlocks(t *testing.T) {
 			}
 			var r blockReader
 			for i, block := range deflated(t, level, blocks...) {
-				kind, err := r.read(block)
-				if err != nil || kind != kinds[i%3] {
-					t.Fatalf("block %d of %d bytes: %q, %v", i, len(block), kind, err)
+				h, err := r.read(block)
+				if err != nil || h.kind != kinds[i%3] {
+					t.Fatalf("block %d of %d bytes: %q, %v", i, len(block), h.kind, err)
 				}
 				clear(block) // the reader may not need it any more
 			}
@@ -142,13 +142,13 @@ func TestWindowEnd(t *testing.T) {
 		var r blockReader
 		carried := false
 		for i, block := range deflated(t, level, blocks...) {
-			kind, err := r.read(block)
+			h, err := r.read(block)
 			if err != nil {
 				t.Fatalf("level %d, block %d: %v", level, i, err)
 			}
 			carried = carried || len(r.carry) > 0
-			if i == len(blocks)-1 && kind != "stdin" {
-				t.Errorf("level %d: the last block is %q", level, kind)
+			if i == len(blocks)-1 && h.kind != "stdin" {
+				t.Errorf("level %d: the last block is %q", level, h.kind)
 			}
 		}
 		if !carried {
@@ -194,9 +194,9 @@ func TestBlockBounds(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var r blockReader
-			kind, err := r.read(deflated(t, zlib.BestCompression, test.plain)[0])
-			if code := codeOf(err); code != test.code || kind != test.kind {
-				t.Errorf("%q, %v", kind, err)
+			h, err := r.read(deflated(t, zlib.BestCompression, test.plain)[0])
+			if code := codeOf(err); code != test.code || h.kind != test.kind {
+				t.Errorf("%q, %v", h.kind, err)
 			}
 		})
 	}
@@ -237,4 +237,19 @@ func codeOf(err error) int {
 		return p.Code
 	}
 	return -1
+}
+
+// TestPortHeaders: a reader of ports has all three values, each once.
+func TestPortHeaders(t *testing.T) {
+	r := blockReader{ports: true}
+	blocks := deflated(t, zlib.BestCompression,
+		plain("port", "80", "a", "b", "streamtype", "data", "requestid", "7"), plain("port", "", "streamtype", "error"), plain("port", "80", "port", "81"))
+	for i, want := range []headers{{"data", "80", "7"}, {"error", "", ""}} {
+		if h, err := r.read(blocks[i]); err != nil || h != want {
+			t.Errorf("%+v, %v", h, err)
+		}
+	}
+	if h, err := r.read(blocks[2]); codeOf(err) != streams.CloseProtocol {
+		t.Errorf("a port twice: %+v, %v", h, err)
+	}
 }

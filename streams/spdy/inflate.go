@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"encoding/binary"
 	"io"
+	"slices"
 
 	"edge/streams"
 )
@@ -23,6 +24,8 @@ const (
 // A blockReader inflates the header blocks of one direction, which are one zlib
 // stream. It holds a window of 32 KiB from the first block on.
 type blockReader struct {
+	ports bool // the headers of a port-forward are wanted too
+
 	src   bytes.Reader
 	zlib  io.Reader
 	carry []byte // of the last block, not inflated yet
@@ -30,9 +33,25 @@ type blockReader struct {
 	some  [256]byte
 }
 
-// read inflates a block and checks it against the bounds. It returns the value
-// of "streamtype": empty without one, or with one too long to mean anything.
-func (r *blockReader) read(block []byte) (kind string, err error) {
+// A header block's values: empty where there is none, or one too long to mean
+// anything. Only a reader of ports has port and request.
+type headers struct{ kind, port, request string }
+
+// value is where the value of a header goes that is wanted, or nil.
+func (r *blockReader) value(of *headers, name []byte) *string {
+	switch {
+	case string(name) == "streamtype":
+		return &of.kind
+	case r.ports && string(name) == "port":
+		return &of.port
+	case r.ports && string(name) == "requestid":
+		return &of.request
+	}
+	return nil
+}
+
+// read inflates a block and checks it against the bounds.
+func (r *blockReader) read(block []byte) (h headers, err error) {
 	if len(r.carry) > 0 {
 		block = append(r.carry, block...)
 	}
@@ -40,48 +59,53 @@ func (r *blockReader) read(block []byte) (kind string, err error) {
 	defer r.src.Reset(nil) // the block is not ours to keep
 	if r.zlib == nil {
 		if r.zlib, err = zlib.NewReaderDict(&r.src, dictionary); err != nil {
-			return "", violation("a header block that does not inflate")
+			return h, violation("a header block that does not inflate")
 		}
 	}
-	if kind, err = r.headers(); err != nil {
-		return "", err
+	if h, err = r.headers(); err != nil {
+		return headers{}, err
 	}
 	rest := r.src.Len()
 	if rest > maxCarry {
-		return "", violation("a header block with %d bytes too many", rest)
+		return h, violation("a header block with %d bytes too many", rest)
 	}
 	r.carry = append(r.carry[:0], block[len(block)-rest:]...)
-	return kind, nil
+	return h, nil
 }
 
-func (r *blockReader) headers() (kind string, err error) {
+func (r *blockReader) headers() (h headers, err error) {
 	r.left = maxHeaderBytes
 	count, err := r.number()
 	if err != nil {
-		return "", err
+		return h, err
 	}
 	if count > maxHeaders {
-		return "", tooBig("%d headers", count)
+		return h, tooBig("%d headers", count)
 	}
-	var seen bool
+	var seen [3]*string
+	known := 0
 	for range count {
 		name, err := r.field()
 		if err != nil {
-			return "", err
+			return h, err
 		}
-		wanted := string(name) == "streamtype"
-		if wanted && seen {
-			return "", violation("a header that comes twice")
+		wanted := r.value(&h, name)
+		if wanted != nil {
+			if slices.Contains(seen[:known], wanted) {
+				return h, violation("a header that comes twice")
+			}
+			seen[known] = wanted
+			known++
 		}
 		value, err := r.field()
 		if err != nil {
-			return "", err
+			return h, err
 		}
-		if wanted {
-			kind, seen = string(value), true
+		if wanted != nil {
+			*wanted = string(value)
 		}
 	}
-	return kind, nil
+	return h, nil
 }
 
 // number inflates a count or a length.

@@ -17,27 +17,34 @@ func OpenPorts(w streams.Writer, table *Table, ports []uint16) error {
 			return err
 		}
 	}
-	const most = 512 // bytes for one connection; about 200
 	var blocks blockWriter
-	b := make([]byte, streams.Headroom, streams.Headroom+min(len(ports)*most, streams.MaxData))
+	b := make([]byte, streams.Headroom, streams.Headroom+min(len(ports)*maxOpen, streams.MaxData))
 	for n, p := range ports {
-		if len(b)+most > cap(b) && len(b) > streams.Headroom {
+		if len(b)+maxOpen > cap(b) && len(b) > streams.Headroom {
 			if err := w.WriteRoom(b, streams.Headroom); err != nil {
 				return err
 			}
 			b = b[:streams.Headroom]
 		}
-		data, err := streams.PortStreams(n)
-		port, request := strconv.Itoa(int(p)), strconv.Itoa(n)
-		b = blocks.appendSynStream(b, err.ID, "streamtype", "error", "port", port, "requestid", request)
-		b = binary.BigEndian.AppendUint32(b, err.ID)
-		b = binary.BigEndian.AppendUint32(b, flagFin<<24)
-		b = blocks.appendSynStream(b, data.ID, "streamtype", "data", "port", port, "requestid", request)
+		b = blocks.appendOpen(b, n, p)
 	}
 	if len(b) == streams.Headroom {
 		return nil
 	}
 	return w.WriteRoom(b, streams.Headroom)
+}
+
+// maxOpen is more than opening one connection takes, in bytes; about 200.
+const maxOpen = 512
+
+// appendOpen appends what opens connection n.
+func (w *blockWriter) appendOpen(b []byte, n int, p uint16) []byte {
+	data, err := streams.PortStreams(n)
+	port, request := strconv.Itoa(int(p)), strconv.Itoa(n)
+	b = w.appendSynStream(b, err.ID, "streamtype", "error", "port", port, "requestid", request)
+	b = binary.BigEndian.AppendUint32(b, err.ID)
+	b = binary.BigEndian.AppendUint32(b, flagFin<<24)
+	return w.appendSynStream(b, data.ID, "streamtype", "data", "port", port, "requestid", request)
 }
 
 // addPort opens the streams of connection n, and ends the client's direction of
@@ -82,13 +89,28 @@ func (s *PortsSource) Next() (streams.Frame, error) {
 // PortsSink writes that leg. What the client says on a connection that has
 // ended is dropped.
 type PortsSink struct {
-	relay *RelaySink
-	table *Table
+	relay  *RelaySink
+	table  *Table
+	peer   Peer        // as which it speaks
+	blocks blockWriter // of Open
 }
 
 // NewPortsSink writes to w, after OpenPorts. The caller owns w.
 func NewPortsSink(w streams.Writer, table *Table) *PortsSink {
-	return &PortsSink{NewRelaySink(w), table}
+	return &PortsSink{relay: NewRelaySink(w), table: table, peer: Client}
+}
+
+// Open opens connection n as OpenPorts does, on a leg that had none. Each n is
+// higher than the last.
+func (s *PortsSink) Open(n int, port uint16) error {
+	if err := s.table.addPort(n); err != nil {
+		return err
+	}
+	var some [maxOpen]byte
+	open := s.blocks.appendOpen(some[:0], n, port)
+	b, err := s.relay.batch.Grow(len(open))
+	copy(b, open)
+	return err
 }
 
 // Write implements streams.Sink. It says what RelaySink says, but for opens and
@@ -98,11 +120,11 @@ func (s *PortsSink) Write(f streams.Frame) error {
 	case streams.Close:
 		return s.relay.Write(f)
 	case streams.Data:
-		if s.table.speaks(f.Stream.ID, Client) {
+		if s.table.speaks(f.Stream.ID, s.peer) {
 			return s.relay.Write(f)
 		}
 	case streams.HalfClose:
-		if s.table.finish(f.Stream.ID, Client) {
+		if s.table.finish(f.Stream.ID, s.peer) {
 			return s.relay.Write(f)
 		}
 	case streams.Reset:

@@ -13,8 +13,9 @@ type RelaySource struct {
 	peer   Peer
 	table  *Table
 	blocks blockReader
-	id     uint32 // of the data frame that is being read
-	spoken bool   // whether it is passed on
+	last   headers // of the last block
+	id     uint32  // of the data frame that is being read
+	spoken bool    // whether it is passed on
 }
 
 // NewRelaySource reads from r what peer sends. The sources of a session's two
@@ -108,7 +109,7 @@ func (s *RelaySource) block(k streams.Kind, h head, id uint32, fixed int) (f str
 	if err != nil {
 		return f, err
 	}
-	if _, err := s.blocks.read(b); err != nil {
+	if s.last, err = s.blocks.read(b); err != nil {
 		return f, err
 	}
 	if h.flags&flagFin != 0 {

@@ -168,7 +168,8 @@ func (s *ExecServerSource) block(n int) (kind string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return s.blocks.read(b)
+	h, err := s.blocks.read(b)
+	return h.kind, err
 }
 
 func (s *ExecServerSource) payload() (f streams.Frame, err error) {

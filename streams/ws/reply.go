@@ -24,6 +24,14 @@ func (t tunnelReplier) Reply(b []byte) error {
 		return streams.ErrReplies
 	}
 	var message [controlRoom + maxControl]byte
+	return t.leg.Reply(t.side.appendTunnelled(message[:0], b))
+}
+
+// AppendClientTunnelled appends b, at most 125 bytes, as a message of a client's tunnel.
+func AppendClientTunnelled(dst, b []byte) []byte { return client.appendTunnelled(dst, b) }
+
+func (s side) appendTunnelled(dst, b []byte) []byte {
+	var message [controlRoom + maxControl]byte
 	end := controlRoom + copy(message[controlRoom:], b)
-	return t.leg.Reply(message[t.side.seal(opBinary, message[:end], controlRoom):end])
+	return append(dst, message[s.seal(opBinary, message[:end], controlRoom):end]...)
 }

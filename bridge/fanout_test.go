@@ -1,0 +1,459 @@
+package bridge_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	moby "github.com/moby/spdystream/spdy"
+	"k8s.io/streaming/pkg/httpstream"
+
+	"edge/bridge"
+)
+
+// Ports of fanoutPorts, beside those of ports.
+const (
+	portDeaf  = 84 // reads nothing
+	portAlive = 85 // echoes until its connection ends
+)
+
+// fanoutPorts are ports with one that reads nothing, which ends when hold does.
+func fanoutPorts(hold <-chan struct{}) func(int32, io.ReadWriter) error {
+	return func(port int32, c io.ReadWriter) error {
+		switch port {
+		case portDeaf:
+			<-hold
+			io.Copy(io.Discard, c) // or a runtime that holds unread data stays for ever
+			return nil
+		case portAlive:
+			io.Copy(c, c)
+			return nil
+		}
+		return ports(port, c)
+	}
+}
+
+// A fanoutWorld is edge as edge connect has it, with an API server that counts
+// the upstream sessions of port-forwards.
+type fanoutWorld struct {
+	*world
+	asked  requestCounter
+	refuse atomic.Bool
+	last   atomic.Pointer[hijackedConn] // the newest upstream session's
+}
+
+// newFanoutWorld makes one; an old API server refuses the tunnel, so that edge
+// speaks SPDY to it.
+func newFanoutWorld(t *testing.T, old bool) *fanoutWorld {
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	api := (&apiServer{patience: patience, old: old, forward: fanoutPorts(hold)}).start(t)
+	w := &fanoutWorld{}
+	handler := w.asked.streams(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.refuse.Load() {
+			writeJSON(rw, http.StatusForbidden, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no more","reason":"Forbidden","code":403}`)
+			return
+		}
+		api.ServeHTTP(&lastHijack{rw, &w.last}, r)
+	}))
+	w.world = newWorld(t, versioned{handler}, speaking(bridge.StreamingWebSocketFirst))
+	return w
+}
+
+// A lastHijack keeps the last connection that is hijacked.
+type lastHijack struct {
+	http.ResponseWriter
+	last *atomic.Pointer[hijackedConn]
+}
+
+type hijackedConn struct{ io.Closer }
+
+func (s *lastHijack) Hijack() (conn net.Conn, rw *bufio.ReadWriter, err error) {
+	conn, rw, err = http.NewResponseController(s.ResponseWriter).Hijack()
+	if err == nil {
+		s.last.Store(&hijackedConn{conn})
+	}
+	return conn, rw, err
+}
+
+// dialForward begins a port-forward.
+func dialForward(t testing.TB, dialer httpstream.Dialer) httpstream.Connection {
+	t.Helper()
+	conn, _, err := dialer.Dial("portforward.k8s.io")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// eachFanout runs a test for both client dialects on both upstream protocols.
+func eachFanout(t *testing.T, test func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer)) {
+	for name, old := range map[string]bool{"tunnel": false, "SPDY": true} {
+		for _, dialect := range []string{"tunnel", "spdy"} {
+			t.Run(dialect+" to "+name, func(t *testing.T) {
+				w := newFanoutWorld(t, old)
+				test(t, w, forwardDialers(t, w.edge)[dialect])
+			})
+		}
+	}
+}
+
+// alive begins a connection that echoes, and hears its first echo.
+func alive(t *testing.T, conn httpstream.Connection, id int) forwarded {
+	t.Helper()
+	f, err := forward(conn, portAlive, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	echoes(t, f)
+	return f
+}
+
+func echoes(t *testing.T, f forwarded) {
+	t.Helper()
+	said := noise(1000)
+	io.WriteString(f.data, said)
+	got := make([]byte, len(said))
+	if _, err := io.ReadFull(f.data, got); err != nil || string(got) != said {
+		t.Errorf("the echo is wrong: %v", err)
+	}
+}
+
+// finish ends a connection cleanly.
+func finish(t *testing.T, f forwarded) {
+	t.Helper()
+	f.data.Close()
+	if rest, err := io.ReadAll(f.data); len(rest) > 0 || err != nil {
+		t.Errorf("%d bytes after the end, %v", len(rest), err)
+	}
+	if said := <-f.fails; said != "" {
+		t.Errorf("the error stream says %q", said)
+	}
+}
+
+// TestFanout: 200 connections, of which some are refused and some reset, and one
+// is sent what its pod never reads. All others come to their end with every byte;
+// that one is reset after the hold-back, without a word on its error stream, and
+// the session goes on. Nothing of it is held beyond its bound.
+func TestFanout(t *testing.T) {
+	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
+		w.handler.SetForwardTimes(2*time.Second, time.Minute)
+		conn := dialForward(t, dialer)
+		before := slowHeap()
+		deaf, err := forward(conn, portDeaf, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for piece := noise(32 << 10); ; {
+				if _, err := io.WriteString(deaf.data, piece); err != nil {
+					return
+				}
+			}
+		}()
+		var all sync.WaitGroup
+		slots := make(chan struct{}, 20) // beyond maxForwardSessions they share
+		for i := 1; i < 200; i++ {
+			slots <- struct{}{}
+			all.Go(func() {
+				[]func(*testing.T, httpstream.Connection, int){checkEcho, checkRefused, checkReset, checkInput}[i%4](t, conn, i)
+				<-slots
+			})
+		}
+		all.Wait()
+		if got, _ := io.ReadAll(deaf.data); len(got) > 0 {
+			t.Errorf("the deaf pod said %q", got)
+		}
+		if said := <-deaf.fails; said != "" {
+			t.Errorf("the error stream says %q", said)
+		}
+		deaf.data.Reset()
+		checkEcho(t, conn, 200)
+		if !strings.Contains(w.log.String(), "held up the others") {
+			t.Error("the log does not say why a connection was reset")
+		}
+		slowHolds(t, before, 32)
+		conn.Close()
+		if line := w.ended(1); !containsAll(line, "upstreamSessions=", `cause="client`) {
+			t.Error(line)
+		}
+	})
+}
+
+// TestFanoutReuse: connections one after the other cost one upstream session
+// beside the sentinel; one that ended otherwise than cleanly leaves its session to
+// nobody.
+func TestFanoutReuse(t *testing.T) {
+	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
+		conn := dialForward(t, dialer)
+		w.asked.take() // an old API server is asked twice
+		for i := range 10 {
+			finish(t, alive(t, conn, i))
+		}
+		if n := w.asked.take(); n != 1 {
+			t.Errorf("10 connections, one after the other, cost %d upstream sessions", n)
+		}
+		checkRefused(t, conn, 10) // on that session
+		finish(t, alive(t, conn, 11))
+		if n := w.asked.take(); n != 1 {
+			t.Errorf("after a refused connection: %d", n)
+		}
+		checkReset(t, conn, 12)
+		finish(t, alive(t, conn, 13))
+		if n := w.asked.take(); n != 1 {
+			t.Errorf("after a reset connection: %d", n)
+		}
+		conn.Close()
+		if line := w.ended(1); !strings.Contains(line, "upstreamSessions=4") {
+			t.Error(line)
+		}
+	})
+}
+
+// TestFanoutIdle: an upstream session without a connection ends after a while,
+// the sentinel stays.
+func TestFanoutIdle(t *testing.T) {
+	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
+		w.handler.SetForwardTimes(time.Minute, 20*time.Millisecond)
+		conn := dialForward(t, dialer)
+		for i := range 3 {
+			a, b := alive(t, conn, 2*i), alive(t, conn, 2*i+1)
+			w.asked.take()
+			finish(t, a)
+			finish(t, b)
+			w.eventually("the end of the idle sessions", func() bool { return edgeSockets(t, w.world) <= 2 })
+		}
+		finish(t, alive(t, conn, 9))
+		if n := w.asked.take(); n != 1 {
+			t.Errorf("%d upstream sessions", n)
+		}
+	})
+}
+
+// TestFanoutMany: more connections at once than there may be upstream sessions.
+func TestFanoutMany(t *testing.T) {
+	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
+		const most, connections = 32, 80
+		conn := dialForward(t, dialer)
+		w.asked.take()
+		all := make([]forwarded, connections)
+		for i := range all {
+			all[i] = alive(t, conn, i)
+		}
+		for _, f := range all {
+			echoes(t, f)
+		}
+		if n := w.asked.take(); n != most-1 {
+			t.Errorf("%d upstream sessions beside the sentinel", n)
+		}
+		for _, f := range all {
+			finish(t, f)
+		}
+		conn.Close()
+		if line := w.ended(1); !strings.Contains(line, "upstreamSessions=32") {
+			t.Error(line)
+		}
+	})
+}
+
+// TestFanoutRefused: a connection whose upstream session is refused is reset
+// without a word on its error stream, the log says why, and the session lives.
+func TestFanoutRefused(t *testing.T) {
+	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
+		conn := dialForward(t, dialer)
+		first := alive(t, conn, 0)
+		w.refuse.Store(true)
+		second, err := forward(conn, portAlive, 1)
+		if err == nil {
+			if got, _ := io.ReadAll(second.data); len(got) > 0 {
+				t.Errorf("data from nowhere: %q", got)
+			}
+		}
+		if said := <-second.fails; said != "" {
+			t.Errorf("the error stream says %q", said)
+		}
+		w.eventually("a word in the log", func() bool { return strings.Contains(w.log.String(), `error="no more"`) })
+		echoes(t, first)
+		w.refuse.Store(false)
+		finish(t, alive(t, conn, 2))
+		finish(t, first)
+	})
+}
+
+// TestFanoutSentinel: the sentinel's end is that of the client's session, with
+// connections that work and one that is stuck.
+func TestFanoutSentinel(t *testing.T) {
+	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
+		conn := dialForward(t, dialer)
+		sentinel := w.last.Load()
+		f := alive(t, conn, 0)
+		sentinel.Close()
+		select {
+		case <-conn.CloseChan():
+		case <-time.After(patience):
+			t.Fatal("the client was not told")
+		}
+		io.ReadAll(f.data)
+		conn.Close()
+		if line := w.ended(1); !strings.Contains(line, "upstream") {
+			t.Error(line)
+		}
+	})
+}
+
+// TestFanoutDrain: edge's end is not held up by a connection that is stuck.
+func TestFanoutDrain(t *testing.T) {
+	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
+		conn := dialForward(t, dialer)
+		alive(t, conn, 0)
+		deaf, err := forward(conn, portDeaf, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := new(counter)
+		go func() {
+			for piece := make([]byte, 16<<10); ; {
+				if _, err := io.MultiWriter(deaf.data, sent).Write(piece); err != nil {
+					return
+				}
+			}
+		}()
+		w.eventually("a stall", sent.stalled)
+		drained := make(chan struct{})
+		go func() {
+			w.handler.Drain(t.Context())
+			close(drained)
+		}()
+		select {
+		case <-conn.CloseChan():
+		case <-time.After(patience):
+			t.Fatal("the client was not told")
+		}
+		conn.Close()
+		<-drained
+		if line := w.ended(1); !strings.Contains(line, "shutting down") {
+			t.Error(line)
+		}
+	})
+}
+
+// TestFanoutLeavesNothing: port-forwards of mixed outcome leave no goroutine and
+// no descriptor of edge's.
+func TestFanoutLeavesNothing(t *testing.T) {
+	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
+		const sessions, atOnce = 48, 6
+		endings := []func(conn httpstream.Connection, f forwarded){
+			func(_ httpstream.Connection, f forwarded) { finish(t, f) },
+			func(_ httpstream.Connection, f forwarded) { f.data.Reset() },
+			func(conn httpstream.Connection, _ forwarded) { checkRefused(t, conn, 1) },
+			func(conn httpstream.Connection, _ forwarded) { // gone with connections open
+				for i := range 10 {
+					forward(conn, portAlive, i+1)
+				}
+			},
+			func(httpstream.Connection, forwarded) { // gone within its opens
+				c := w.rawSPDY(t, forwardPath, "portforward.k8s.io")
+				f := c.framer()
+				for id, kind := range []string{"error", "data"} {
+					f.WriteFrame(&moby.SynStreamFrame{StreamId: moby.StreamId(2*id + 1), Headers: http.Header{"Streamtype": {kind}, "Port": {"80"}, "Requestid": {"0"}}})
+				}
+				c.Close()
+			},
+			func(_ httpstream.Connection, f forwarded) { f.data.Close() },
+			func(conn httpstream.Connection, f forwarded) { // gone with data on the way
+				go io.WriteString(f.data, strings.Repeat("x", 1<<20))
+			},
+		}
+		var all sync.WaitGroup
+		var dialing sync.Mutex // client-go's dialer is for one at a time
+		slots := make(chan struct{}, atOnce)
+		for i := range sessions {
+			slots <- struct{}{}
+			all.Go(func() {
+				defer func() { <-slots }()
+				dialing.Lock()
+				conn, _, err := dialer.Dial("portforward.k8s.io")
+				dialing.Unlock()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				if f, err := forward(conn, portAlive, 0); err == nil {
+					endings[i%len(endings)](conn, f)
+				}
+			})
+		}
+		all.Wait()
+		w.eventually("the end of all sessions", func() bool { return w.handler.Running() == 0 })
+		w.handler.Close()
+		w.eventually("no socket of edge's", func() bool { return edgeSockets(t, w.world) == 0 })
+		w.eventually("no goroutine of a session", func() bool { return sessionGoroutines() == "" })
+	})
+}
+
+// TestFanoutPairs: the streams of a connection come in any order, without
+// requests as old clients send them, and whose other one does not come in time is
+// reset.
+func TestFanoutPairs(t *testing.T) {
+	w := newFanoutWorld(t, false)
+	w.handler.SetTimes(time.Minute, 5*time.Second, 50*time.Millisecond)
+	c := w.rawSPDY(t, forwardPath, "portforward.k8s.io")
+	f := c.framer()
+	syn := func(id moby.StreamId, kind, request string) {
+		h := http.Header{"Streamtype": {kind}, "Port": {"80"}}
+		if request != "" {
+			h.Set("Requestid", request)
+		}
+		f.WriteFrame(&moby.SynStreamFrame{StreamId: id, Headers: h})
+	}
+	say := func(id moby.StreamId, what string) {
+		f.WriteFrame(&moby.DataFrame{StreamId: id, Data: []byte(what), Flags: moby.DataFlagFin})
+	}
+	syn(1, "data", "a") // data before its error stream, and with bytes at once
+	say(1, "one")
+	syn(3, "error", "b")
+	syn(5, "error", "a")
+	syn(7, "data", "b")
+	say(7, "three")
+	syn(9, "error", "") // as old clients do
+	syn(11, "data", "")
+	say(11, "seven22")
+	syn(13, "data", "alone")
+	syn(15, "data", "alone") // twice
+	said := map[moby.StreamId]string{}
+	over := map[moby.StreamId]string{}
+	for len(over) < 8 {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatal(err, said, over)
+		}
+		switch frame := frame.(type) {
+		case *moby.DataFrame:
+			said[frame.StreamId] += string(frame.Data)
+			if frame.Flags&moby.DataFlagFin != 0 {
+				over[frame.StreamId] = "FIN"
+			}
+		case *moby.RstStreamFrame:
+			over[frame.StreamId] = "RST"
+		}
+	}
+	for id, want := range map[moby.StreamId]string{1: "one3 bytes", 7: "three5 bytes", 11: "seven227 bytes", 3: "", 5: "", 9: "", 13: "", 15: ""} {
+		end := "FIN"
+		if id >= 13 {
+			end = "RST"
+		}
+		if said[id] != want || over[id] != end {
+			t.Errorf("stream %d said %q and ended by %q", id, said[id], over[id])
+		}
+	}
+	c.Close()
+	w.ended(1)
+}

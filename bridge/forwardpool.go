@@ -1,0 +1,124 @@
+package bridge
+
+import (
+	"slices"
+	"time"
+
+	"edge/streams/spdy"
+)
+
+// This file says which upstream session of a fanout carries which connection.
+
+const (
+	// maxForwardSessions bounds the upstream sessions of one client's session, with
+	// the sentinel. Those that said goodbye, and have linger to end, are not counted.
+	maxForwardSessions = 32
+	// maxCarried bounds the connections that one of them carries, one after the other.
+	maxCarried = 1 << 16
+)
+
+// carry gives a connection its upstream session: an idle one, a new one, or if
+// there are too many the one with the fewest connections.
+func (f *fanout) carry(c *forwardConn) (*forwardSession, error) {
+	f.mu.Lock()
+	if c.over || f.stopped {
+		f.mu.Unlock()
+		return nil, errShutdown
+	}
+	l, isNew := f.pick()
+	l.stopIdle()
+	l.users++
+	c.carrier = l
+	f.mu.Unlock()
+	if isNew {
+		l.dial()
+	}
+	<-l.ready // whoever dials closes it
+	return l, l.err
+}
+
+// pick chooses, mu held.
+func (f *fanout) pick() (l *forwardSession, isNew bool) {
+	for _, l := range f.sessions {
+		if l.users == 0 {
+			return l, false
+		}
+	}
+	if len(f.sessions) < maxForwardSessions-1 {
+		l = &forwardSession{f: f, ready: make(chan struct{}), conns: map[int]*forwardConn{}}
+		f.sessions = append(f.sessions, l)
+		f.used++
+		return l, true
+	}
+	return slices.MinFunc(f.sessions, func(a, b *forwardSession) int { return a.burden() - b.burden() }), false
+}
+
+// burden is how little a session is fit for one more connection, fanout.mu held:
+// most of all one that does not take what it is sent.
+func (l *forwardSession) burden() int {
+	n := l.users
+	if l.unclean {
+		n += spdy.MaxStreams
+	}
+	for _, c := range l.conns {
+		if c.held.waits() {
+			n += spdy.MaxStreams
+		}
+	}
+	return n
+}
+
+// remove lets no more connections come to a session, mu held.
+func (f *fanout) remove(l *forwardSession) {
+	f.sessions = slices.DeleteFunc(f.sessions, func(other *forwardSession) bool { return other == l })
+}
+
+// release takes a connection off its session, fanout.mu held. One of which nothing
+// can be left upstream leaves a session for others.
+func (l *forwardSession) release(c *forwardConn) {
+	if c.n >= 0 {
+		delete(l.conns, c.n)
+		l.unclean = l.unclean || c.unclean || l.next == maxCarried
+	}
+	l.users--
+	switch {
+	case l.users > 0 || l.leg == nil || l.gone || l.f.stopped:
+	case l.unclean:
+		l.leave()
+	default:
+		l.rest()
+	}
+}
+
+// rest keeps a session for a while that has nothing to carry, fanout.mu held.
+func (l *forwardSession) rest() {
+	l.rests++
+	rest := l.rests
+	l.idle = time.AfterFunc(l.f.times.idle, func() {
+		l.f.mu.Lock()
+		defer l.f.mu.Unlock()
+		if l.users == 0 && l.rests == rest && !l.gone && !l.f.stopped {
+			l.leave()
+		}
+	})
+}
+
+// stopIdle ends the rest, fanout.mu held.
+func (l *forwardSession) stopIdle() {
+	if l.idle != nil {
+		l.idle.Stop()
+	}
+}
+
+// leave ends a session in an orderly way, fanout.mu held. Its reader comes to its
+// end, in linger at most.
+func (l *forwardSession) leave() {
+	l.f.remove(l)
+	l.leg.conn.SetDeadline(time.Now().Add(l.f.times.linger))
+	l.f.readers.Add(1)
+	go func() {
+		defer l.f.readers.Done()
+		defer l.f.contain()
+		l.goodbye()
+	}()
+}
