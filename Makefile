@@ -33,7 +33,7 @@ e2e: ## end-to-end tests on the new and the old cluster; builds and installs wha
 matrix: ## every client on every path to both clusters; UPDATE=1 writes docs/compatibility.md and the README's table
 	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^TestMatrix' . -args -matrix $(if $(UPDATE),-update)
 
-soak: ## 2 GiB of stdin, stalled clients and five silent minutes behind the load balancer, beside the API server itself; a table
+soak: ## 2 GiB of stdin, stalled clients, five silent minutes behind the load balancer, beside the API server itself; cp over a bad link; a table
 	cd e2e && $(GO) test -tags soak -count=1 -timeout 60m -v -run '^TestSoak' .
 
 fuzz: ## each fuzz target for FUZZTIME (60s)

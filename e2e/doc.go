@@ -23,6 +23,7 @@
 //	helm_test.go          a release comes, changes, is tested and goes
 //	websockets_test.go    other WebSockets: proxies of services and pods, watch, log
 //	soak_test.go          2 GiB, stalled clients, five silent minutes; only `make soak` runs it
+//	badlink_test.go       cp of 1 GiB and of 5,000 files over a bad link; only `make soak` runs it
 //	unauthorized_test.go  tokens that must not be accepted
 //	identity_test.go      nothing that a client sends changes who edge says it is
 //	deploy_test.go        deploy/edge.yaml is what a cluster accepts

@@ -47,15 +47,23 @@ func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Con
 		defer cancel()
 		start := time.Now()
 		err := run(ctx)
-		result := fmt.Sprintf("ok, %.0f s", time.Since(start).Seconds())
-		if err != nil {
-			t.Error(err)
-			result = strings.ReplaceAll(err.Error(), "\n", "; ")
-		}
-		soakTable.Lock()
-		defer soakTable.Unlock()
-		soakTable.rows = append(soakTable.rows, soakRow{string(s.cluster.Kind), what, dialect, way, result})
+		note(t, s, what, dialect, way, err, time.Since(start))
 	})
+}
+
+// note adds a row to the table: how long each run took, or the error.
+func note(t *testing.T, s *site, what, dialect, way string, err error, took ...time.Duration) {
+	result := "ok"
+	for _, one := range took {
+		result += fmt.Sprintf(", %.0f s", one.Seconds())
+	}
+	if err != nil {
+		t.Error(err)
+		result = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	soakTable.Lock()
+	defer soakTable.Unlock()
+	soakTable.rows = append(soakTable.rows, soakRow{string(s.cluster.Kind), what, dialect, way, result})
 }
 
 // printSoak prints what was found, when all have ended.

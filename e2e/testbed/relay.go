@@ -7,10 +7,11 @@ import (
 	"sync"
 )
 
-// Relay carries TCP connections to an API server until they are cut.
+// Relay carries TCP connections to a server until they are cut.
 type Relay struct {
 	listener net.Listener
-	target   string
+	target   string                        // host:port
+	carry    func(client, server net.Conn) // until the connection has ended
 	wg       sync.WaitGroup
 
 	mu    sync.Mutex
@@ -23,11 +24,15 @@ func (tb *Testbed) StartRelay(cluster *Cluster) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	return tb.startRelay(target.Host, carryPlainly)
+}
+
+func (tb *Testbed) startRelay(target string, carry func(client, server net.Conn)) (*Relay, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{listener: listener, target: target.Host, conns: map[net.Conn]bool{}}
+	r := &Relay{listener: listener, target: target, carry: carry, conns: map[net.Conn]bool{}}
 	r.wg.Go(r.accept)
 	tb.onClose(func() {
 		listener.Close()
@@ -37,13 +42,13 @@ func (tb *Testbed) StartRelay(cluster *Cluster) (*Relay, error) {
 	return r, nil
 }
 
-// Through is a way to the cluster, as to has it, through the relay: the API server's certificate is for any port.
+// Through is a way to the server, as to has it, through the relay: certificates of the testbed are for any port.
 func (r *Relay) Through(to Access) Access {
 	to.Server = "https://" + r.listener.Addr().String()
 	return to
 }
 
-// Cut ends all connections that run, both ways at once, as the death of the API server's host does.
+// Cut ends all connections that run, both ways at once, as the death of the server's host does.
 func (r *Relay) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,14 +72,22 @@ func (r *Relay) accept() {
 			defer server.Close()
 			r.own(true, client, server)
 			defer r.own(false, client, server)
-			r.wg.Go(func() { // one way's end is the connection's
-				io.Copy(server, client)
-				server.Close()
-				client.Close()
-			})
-			io.Copy(client, server)
+			r.carry(client, server)
 		})
 	}
+}
+
+// carryPlainly takes one way's end for the connection's.
+func carryPlainly(client, server net.Conn) {
+	var ways sync.WaitGroup
+	carry := func(to, from net.Conn) {
+		io.Copy(to, from)
+		client.Close()
+		server.Close()
+	}
+	ways.Go(func() { carry(server, client) })
+	ways.Go(func() { carry(client, server) })
+	ways.Wait()
 }
 
 func (r *Relay) own(own bool, conns ...net.Conn) {

@@ -1,0 +1,197 @@
+//go:build soak
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// badLink is between the client and the load balancer: a tenth of a second there and back, 20 MB/s, and no write arrives whole.
+var badLink = testbed.LinkOptions{Latency: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Rate: 20_000_000, Slice: 3000}
+
+// What is copied over it. The flags are for whoever changes this test.
+var (
+	badLinkBytes = flag.Int("badlink-bytes", 1<<30, "size of the file that TestSoakBadLink copies")
+	badLinkFiles = flag.Int("badlink-files", 5000, "number of files in the tree that TestSoakBadLink copies")
+)
+
+const (
+	badLinkRuns = 3
+	badLinkTime = 10 * time.Minute // bounds one copy; the link alone takes 54 s for 1 GiB
+)
+
+// copier is one client at one end of the bad link. It checks what arrived in the pod by a good one.
+type copier struct {
+	client  client
+	site    *site
+	bad     *testbed.Kubectl
+	good    *testbed.Kubectl
+	inside  string // its folder in the pod: what arrives whole as "up" is then "down", which is copied back
+	outside string // its folder on this machine
+}
+
+// TestSoakBadLink copies a file and a tree up and down, three times each, and compares hashes. The clients run at the same time;
+// nothing else does then, or the cores would be narrower than the link.
+func TestSoakBadLink(t *testing.T) {
+	s := sites[testbed.New]
+	file, fileHash := filepath.Join(bed.Dir, "badlink-file"), patternHash(*badLinkBytes)
+	if err := writePattern(file, *badLinkBytes); err != nil {
+		t.Fatal(err)
+	}
+	tree := filepath.Join(bed.Dir, "badlink-tree")
+	treeBytes, err := makeTree(tree, *badLinkFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	treeHash, err := hashTree(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*copier{{client: kubectl("1.35", 0)}, {client: connectedKubectl("1.24", 0)}} {
+		t.Run(slug(c.client.name()), func(t *testing.T) {
+			t.Parallel()
+			c.setUp(t, s)
+			size := fmt.Sprintf("1 file of %d MiB", *badLinkBytes>>20)
+			c.run(t, size+" up", *badLinkBytes, func(ctx context.Context) error { return c.up(ctx, file, fileHash, "cat up") })
+			c.run(t, size+" down", *badLinkBytes, func(ctx context.Context) error { return c.down(ctx, fileHash, hashFile) })
+			size = fmt.Sprintf("%d files", *badLinkFiles)
+			list := "cd up && find . -type f | sort | xargs sha256sum"
+			c.run(t, size+" up", treeBytes, func(ctx context.Context) error { return c.up(ctx, tree, treeHash, list) })
+			c.run(t, size+" down", treeBytes, func(ctx context.Context) error { return c.down(ctx, treeHash, hashTree) })
+		})
+	}
+}
+
+// setUp starts the link and makes the folders.
+func (c *copier) setUp(t *testing.T, s *site) {
+	to := s.access(balanced, tokens["alice"])
+	link, err := bed.StartLink(host(to), badLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &trial{t: t, site: s}
+	if tr.file, err = bed.Kubeconfig(link.Through(to)); err == nil {
+		err = c.client.prepare(t.Context(), tr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.site, c.bad, c.good = s, tr.k, s.kubectl(t, direct, "1.35", "alice")
+	c.inside, c.outside = "/tmp/"+slug(t.Name()), filepath.Join(bed.Dir, slug(t.Name()))
+	if err := os.Mkdir(c.outside, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := want(c.good.Run(t.Context(), "exec", "shell", "--", "mkdir", c.inside), 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		c.good.Run(ctx, "exec", "shell", "--", "rm", "-rf", c.inside)
+	})
+}
+
+// run makes the runs of one copy and notes how long each took. One that the link has no time for did not go over it.
+func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Context) error) {
+	least := time.Duration(bytes) * time.Second / time.Duration(badLink.Rate)
+	t.Run(what, func(t *testing.T) {
+		var took []time.Duration
+		var err error
+		for i := 0; i < badLinkRuns && err == nil; i++ {
+			ctx, cancel := context.WithTimeout(t.Context(), badLinkTime)
+			start := time.Now()
+			err = copy(ctx)
+			cancel()
+			took = append(took, time.Since(start))
+			if err == nil && took[i] < least {
+				err = fmt.Errorf("%v, which is less than the link takes: %v", took[i], least)
+			}
+			t.Logf("%s, %s, run %d of %d: %.0f s, %v", what, c.client.name(), i+1, badLinkRuns, took[i].Seconds(), err)
+		}
+		note(t, c.site, "cp over a bad link, "+what, c.client.name(), balanced, err, took...)
+	})
+}
+
+// up copies a file or a tree into the pod, where what list prints must have a hash.
+func (c *copier) up(ctx context.Context, from, hash, list string) error {
+	if r := c.bad.Run(ctx, "cp", from, "shell:"+c.inside+"/up"); r.Code != 0 {
+		return fmt.Errorf("code %d, %v: %s", r.Code, r.Err, r.Stderr)
+	}
+	script := fmt.Sprintf("cd %s && (%s) | sha256sum && rm -rf down && mv up down", c.inside, list)
+	return want(c.good.Run(ctx, "exec", "shell", "--", "sh", "-c", script), 0, hash+"  -\n")
+}
+
+// down copies what went up last out of the pod, and compares hashes.
+func (c *copier) down(ctx context.Context, hash string, hashOf func(path string) (string, error)) error {
+	to := filepath.Join(c.outside, "down")
+	defer os.RemoveAll(to)
+	if r := c.bad.Run(ctx, "cp", "shell:"+c.inside+"/down", to); r.Code != 0 {
+		return fmt.Errorf("code %d, %v: %s", r.Code, r.Err, r.Stderr)
+	}
+	if got, err := hashOf(to); err != nil {
+		return err
+	} else if got != hash {
+		return errors.New("the hash differs")
+	}
+	return nil
+}
+
+func writePattern(path string, n int) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(copyPattern(f, n), f.Close())
+}
+
+// makeTree makes n files of up to 8 KiB, a hundred in each folder, and returns how many bytes they have.
+func makeTree(dir string, n int) (total int, err error) {
+	for i := range n {
+		folder := filepath.Join(dir, fmt.Sprintf("folder-%03d", i/100))
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return 0, err
+		}
+		content := noise()[i%4096:][:i*37%8192]
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("file-%05d", i)), content, 0o644); err != nil {
+			return 0, err
+		}
+		total += len(content)
+	}
+	return total, nil
+}
+
+// hashTree is the hash of what sha256sum says of each file, sorted by name.
+func hashTree(dir string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(files)
+	var list bytes.Buffer
+	for _, path := range files {
+		hash, err := hashFile(path)
+		if err != nil {
+			return "", err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&list, "%s  ./%s\n", hash, name)
+	}
+	sum := sha256.Sum256(list.Bytes())
+	return hex.EncodeToString(sum[:]), nil
+}
