@@ -149,7 +149,7 @@ func mayFallBack(a upswitch, err error) bool {
 		return a.conn == nil && isCarriersWord(a.resp)
 	}
 	var failed *impersonate.ReviewError
-	return isCut(err) || errors.Is(err, errNotSwitched) || errors.As(err, &failed)
+	return isCut(err) || errors.Is(err, errNotSwitched) && !errors.Is(err, errBegun) || errors.As(err, &failed)
 }
 
 // askWebSocket asks in WebSocket, after a review: as the GET that it is, an API

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -355,5 +356,23 @@ func TestWebSocketFirst(t *testing.T) {
 				t.Error(line)
 			}
 		})
+	}
+}
+
+// TestBegunIsFinal: a 101 to a WebSocket whose subprotocol something on the way
+// took off comes from a server that runs the command: it must not run twice.
+func TestBegunIsFinal(t *testing.T) {
+	for _, streaming := range []bridge.Streaming{bridge.StreamingWebSocketFirst, bridge.StreamingWebSocket} {
+		var count requestCounter
+		upgrader := websocket.Upgrader{} // names no subprotocol
+		w := newWorld(t, versioned{count.streams(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if c, err := upgrader.Upgrade(w, r, nil); err == nil {
+				c.Close()
+			}
+		}))}, speaking(streaming))
+		got := clientNamed("spdy v4").do(t, w.edge, command{})
+		if n := count.take(); n != 1 || got.err == nil || !strings.Contains(got.err.Error(), "another protocol") {
+			t.Errorf("%s: %d requests upstream, ended with %v", streaming, n, got.err)
+		}
 	}
 }

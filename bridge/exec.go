@@ -38,6 +38,7 @@ type execSession struct {
 	upClosesLast bool
 
 	inputDone chan struct{} // closed when the input loop has ended
+	answered  chan struct{} // closed by the input loop when a WebSocket client's Close has come
 	patience  atomic.Int64  // until when, after the goodbye, a client may take to read it: Unix ns
 }
 
@@ -52,7 +53,7 @@ const (
 
 // run relays until the outcome is known or a leg ends. The caller closes.
 func (e *execSession) run() {
-	e.inputDone = make(chan struct{})
+	e.inputDone, e.answered = make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(e.inputDone)
 		defer e.contain()
@@ -77,6 +78,7 @@ func (e *execSession) runInput() {
 				return false, nil
 			}
 			closed = true
+			close(e.answered)
 			if e.onClose == closeEndsStdin {
 				*f = streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}}
 				return e.set.Stdin, nil
@@ -255,6 +257,10 @@ func (e *execSession) sayGoodbye(status []byte) {
 			goodbye.Code = streams.CloseNormal
 		}
 		e.output.say(goodbye)
+	}
+	e.output.flush()
+	if e.closeCodes && e.output.broken == nil {
+		e.awaitAnswer(e.answered, e.inputDone)
 	}
 	e.output.finish(e.down)
 	e.down.conn.SetReadDeadline(time.Now().Add(e.linger))

@@ -248,3 +248,21 @@ func (s *session) discard() {
 		}
 	}
 }
+
+// mostAnswer bounds the wait for a client's Close, which RFC 6455 section 5.5.1
+// asks of it and which comes in a round trip.
+const mostAnswer = time.Second
+
+// awaitAnswer lets a WebSocket client, which has been sent a Close, answer it or
+// go before edge half-closes. A load balancer that speaks HTTP/2 to a browser (RFC
+// 8441) may make a reset of the half-close, and whoever can answer no more takes
+// it for an abnormal end.
+func (s *session) awaitAnswer(answered, gone <-chan struct{}) {
+	late := time.NewTimer(min(mostAnswer, s.linger))
+	defer late.Stop()
+	select {
+	case <-answered:
+	case <-gone:
+	case <-late.C:
+	}
+}

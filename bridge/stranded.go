@@ -53,7 +53,7 @@ const maxShown = 300
 // connectCommand is what to type in place of what was typed.
 func connectCommand(t target, r *http.Request) string {
 	const connect = "edge connect -- "
-	if !strings.HasPrefix(r.UserAgent(), "kubectl/") {
+	if !strings.HasPrefix(r.UserAgent(), "kubectl") { // kubectl/, and kubectl.exe/ on Windows
 		return connect + "COMMAND"
 	}
 	kubectl := kubectlCommand(t, r.Header.Get("Kubectl-Command"), r.URL.Query())
@@ -64,7 +64,7 @@ func connectCommand(t target, r *http.Request) string {
 }
 
 // kubectlCommand reads the command line out of a request; verb is what kubectl
-// says of itself, since 1.22. Files and ports are not told.
+// says of itself, since 1.22. Files and ports are not told; cp is an exec of tar.
 func kubectlCommand(t target, verb string, query url.Values) string {
 	namespace, pod := " -n "+shellWord(t.namespace), shellWord(t.pod)
 	flags := namespace
@@ -77,7 +77,7 @@ func kubectlCommand(t target, verb string, query url.Values) string {
 		flags += " -c " + shellWord(container)
 	}
 	switch {
-	case verb == "kubectl cp":
+	case verb == "kubectl cp", verb == "" && query.Get("command") == "tar":
 		return "kubectl cp" + namespace + " SOURCE DESTINATION"
 	case t.verb == verbPortForward:
 		return "kubectl port-forward" + namespace + " pod/" + pod + " LOCAL:REMOTE"

@@ -72,6 +72,7 @@ func TestStrandedCommand(t *testing.T) {
 			`kubectl exec -n default --stdin --tty -c app web -- sh -c 'echo it'\''s'`},
 		{"exec", "command=date&stdout=true", kubectl, "kubectl exec -n default web -- date"},
 		{"exec", "command=tar&command=cf", copying, "kubectl cp -n default SOURCE DESTINATION"},
+		{"exec", "command=tar&command=-xmf&command=-", http.Header{"User-Agent": {"kubectl.exe/v1.20.0"}}, "kubectl cp -n default SOURCE DESTINATION"},
 		{"attach", "stdin=1&stdout=1", kubectl, "kubectl attach -n default --stdin web"},
 		{"portforward", "", kubectl, "kubectl port-forward -n default pod/web LOCAL:REMOTE"},
 		{"exec", "command=date", http.Header{"User-Agent": {"argocd/2.0"}}, "COMMAND"},

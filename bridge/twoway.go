@@ -24,6 +24,8 @@ type twoWay struct {
 	fanout *fanout
 	// leaving: the client sent SPDY's GOAWAY, on which upstream may end first.
 	leaving atomic.Bool
+
+	inputDone chan struct{} // closed when the loop from the client has ended
 }
 
 // A closer is a protocol that has a Close. Closed is called when nobody reads
@@ -39,9 +41,9 @@ type closer interface {
 // goodbye to the other leg and half-closes it, and the other source has at most
 // linger to end as well. So nothing that was said before the end is lost.
 func (t *twoWay) run() {
-	done := make(chan struct{})
+	t.inputDone = make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(t.inputDone)
 		defer t.contain()
 		if t.fanout != nil {
 			defer t.fanout.hasSettled()
@@ -49,7 +51,7 @@ func (t *twoWay) run() {
 		t.runFromClient()
 	}()
 	t.runToClient()
-	<-done
+	<-t.inputDone
 }
 
 func (t *twoWay) runFromClient() {
@@ -126,11 +128,11 @@ func (t *twoWay) runToClient() {
 		t.fanout.stop()
 	}
 	t.toClient.flush()
-	if t.toClient.broken == nil && t.downCloser != nil {
-		t.downCloser.WriteClose(t.closeCode())
+	t.lingerOn(t.down.conn, t.up.conn)
+	if t.toClient.broken == nil && t.downCloser != nil && t.downCloser.WriteClose(t.closeCode()) == nil {
+		t.awaitAnswer(t.inputDone, nil)
 	}
 	t.toClient.finish(t.down)
-	t.lingerOn(t.down.conn, t.up.conn)
 }
 
 // closeCode is that of the Close which ends the session.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -105,17 +106,25 @@ func (u *uplink) check(answer http.Header) error {
 	chosen := answer[spdy.HeaderProtocolVersion]
 	if u.key != "" {
 		if answer.Get("Sec-Websocket-Accept") != acceptKey(u.key) {
-			return errNotSwitched
+			return errBegun
 		}
 		if chosen = answer["Sec-Websocket-Protocol"]; u.opaque && strings.Join(chosen, "") == "" {
 			return nil // x/net writes an empty line where nothing was offered
 		}
 	}
-	if len(chosen) != 1 || !slices.Contains(u.offers, chosen[0]) {
-		return errNotSwitched
+	switch {
+	case len(chosen) == 1 && slices.Contains(u.offers, chosen[0]):
+		u.chosen = chosen[0]
+		return nil
+	case u.key != "":
+		return errBegun
 	}
-	u.chosen = chosen[0]
-	return nil
+	return errNotSwitched
 }
 
-var errNotSwitched = errors.New("bridge: the 101 names another protocol")
+var (
+	errNotSwitched = errors.New("bridge: the 101 names another protocol")
+	// errBegun is the same where the command may run already: over WebSocket it
+	// starts with the 101, over SPDY only with the streams that the client opens.
+	errBegun = fmt.Errorf("%w, and what it answers may have begun", errNotSwitched)
+)

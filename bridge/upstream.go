@@ -88,6 +88,9 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 	}
 
 	plain := common()
+	if tc.DialHolder != nil && cfg.Dial == nil { // a credential plugin's, which closes what a replaced client certificate opened
+		plain.DialContext = tc.DialHolder.Dial
+	}
 	// What one response may hold in memory while its client does not read: x/net's
 	// own 4 MiB would let one client's 250 streams fill a gigabyte.
 	plain.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: responseWindow}

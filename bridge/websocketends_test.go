@@ -1,8 +1,10 @@
 package bridge_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -261,5 +263,44 @@ func TestNoPingToAnUpstreamThatWaits(t *testing.T) {
 			t.Errorf("%s: upstream heard %d bytes", version, after-before)
 		}
 		c.Close()
+	}
+}
+
+// TestCloseIsAnsweredBeforeTheEnd: edge half-closes an ended stream after the
+// client's own Close, as RFC 6455 section 7.1.1 has it, and not before: the first
+// end of a connection is what a load balancer makes a reset of. A client that
+// never answers is not waited for.
+func TestCloseIsAnsweredBeforeTheEnd(t *testing.T) {
+	w := newWorld(t, (&apiServer{
+		run:     func(*process) error { return nil },
+		forward: func(int32, io.ReadWriter) error { return nil },
+	}).start(t))
+	const forwardPath = "/api/v1/namespaces/default/pods/web/portforward?ports=80"
+	session := 0
+	for path, versions := range map[string][]string{execPath: webSocketVersions, forwardPath: {"v4.channel.k8s.io"}} {
+		for _, version := range versions {
+			for _, answer := range []string{"", masked(true, opClose, "\x03\xe8")} {
+				c := w.rawWebSocket(t, path, version)
+				for f := (wsFrame{}); f.op != opClose; {
+					var err error
+					if f, err = readFrame(c); err != nil {
+						t.Fatal(path, err)
+					}
+				}
+				c.Conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+				var timeout net.Error
+				if b, err := c.br.ReadByte(); !errors.As(err, &timeout) || !timeout.Timeout() {
+					t.Fatalf("%s, %s: after edge's Close came %#x, %v", path, version, b, err)
+				}
+				c.Conn.SetReadDeadline(time.Now().Add(patience))
+				io.WriteString(c.Conn, answer)
+				if b, err := c.br.ReadByte(); err != io.EOF {
+					t.Errorf("%s, %s: at the end came %#x, %v", path, version, b, err)
+				}
+				c.Close()
+				session++
+				w.ended(session)
+			}
+		}
 	}
 }

@@ -22,10 +22,15 @@ type client struct {
 // clients are the rows of docs/compatibility.md, in their order. Two copy 100 MB, the others 10.
 var clients = []client{
 	spdyKubectl("1.20", 10), spdyKubectl("1.24", 10), spdyKubectl("1.28", 10), spdyKubectl("1.29", 10),
-	connected("1.20", 10), connected("1.24", 100), connected("1.28", 10), connected("1.29", 10),
+	connectedKubectl("1.20", 10), connectedKubectl("1.24", 100), connectedKubectl("1.28", 10), connectedKubectl("1.29", 10),
 	halfwayKubectl("1.29", 10),
 	kubectl("1.31", 10), kubectl("1.33", 10), kubectl("1.35", 10), kubectl("1.36", 100),
 	{family: "Python", release: "22.6", verbs: pythonVerbs},
+	{family: "client-node", release: "1.4", verbs: jsVerbs},
+	{family: "Java, OkHttp", release: "3.13", verbs: javaVerbs},
+	{family: "Java, JDK WebSocket", release: "17", how: "framing only", verbs: jdkVerbs},
+	{family: "Chromium", verbs: browserVerbs},
+	{family: "helm", release: "4.1", verbs: helmVerbs},
 }
 
 // kubectl is a release that speaks WebSocket: 1.31 and later.
@@ -55,8 +60,8 @@ func halfwayKubectl(release string, megabytes int) client {
 	return c
 }
 
-// connected is a release that speaks only SPDY, with `edge connect` on its side of a load balancer.
-func connected(release string, megabytes int) client {
+// connectedKubectl is a release that speaks only SPDY, with `edge connect` on its side of a load balancer.
+func connectedKubectl(release string, megabytes int) client {
 	c := kubectl(release, megabytes)
 	c.how = "`edge connect`"
 	c.paths = []string{balanced, nginx}

@@ -2,64 +2,292 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
 
 	"edge/e2e/testbed"
 )
 
 // connectVersion is a kubectl that speaks only SPDY.
-const connectVersion = "1.29"
+const connectVersion = "1.24"
 
-// connected runs kubectl by `edge connect`, behind the load balancer, to its end.
-func connected(ctx context.Context, t *testing.T, s *site, stdin string, args ...string) testbed.Result {
+// connectShell is a shell in a terminal, in which $kubectl is an old kubectl, which goes to edge directly, or by edge connect and the
+// load balancer.
+func connectShell(ctx context.Context, t *testing.T, s *site, connect bool) *testbed.Terminal {
 	t.Helper()
-	argv := append([]string{"--", bed.Bin.Kubectl[connectVersion]}, args...)
-	cmd, err := bed.Connect(ctx, s.kubeconfig(t, balanced, "alice"), nil, argv...)
+	edge, err := bed.BuildEdge(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return testbed.RunCommand(ctx, cmd, strings.NewReader(stdin))
+	program := bed.Bin.Kubectl[connectVersion]
+	kubectl := fmt.Sprintf("kubectl=%s --kubeconfig=%s", program, s.kubeconfig(t, direct, "alice"))
+	if connect {
+		kubectl = fmt.Sprintf("kubectl=%s connect --kubeconfig=%s -- %s", edge, s.kubeconfig(t, balanced, "alice"), program)
+	}
+	shell, err := bed.Shell(ctx, kubectl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(shell.Close)
+	return shell
 }
 
-// TestConnect: what a command by way of edge connect says and ends with is its own.
-func TestConnect(t *testing.T) {
-	forEachSite(t, func(t *testing.T, s *site) {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		defer cancel()
-		r := connected(ctx, t, s, "from stdin\n", "exec", "-i", "shell", "--", "sh", "-c", "cat; echo to stderr >&2; exit 7")
-		if err := want(r, 7, "from stdin\n"); err != nil {
-			t.Error(err)
+// say types into a terminal and waits for what it then shows, step by step.
+func say(ctx context.Context, t *testing.T, terminal *testbed.Terminal, steps ...[2]string) {
+	t.Helper()
+	for _, step := range steps {
+		if err := terminal.Type(step[0]); err != nil {
+			t.Fatal(err)
 		}
-		if r = connected(ctx, t, s, "", "get", "pod", "shell", "-o", "name"); want(r, 0, "pod/shell\n") != nil {
-			t.Error(want(r, 0, "pod/shell\n"))
+		if err := terminal.Expect(ctx, step[1]); err != nil {
+			t.Fatalf("after %q: %v", step[0], err)
+		}
+	}
+}
+
+// Keys.
+const (
+	ctrlC = "\x03"
+	ctrlD = "\x04"
+	ctrlZ = "\x1a"
+)
+
+// TestConnectJobControl: Ctrl-C, Ctrl-Z, fg, bg and the end of input do with edge connect what they do without it. What the shell
+// prints is told from what it echoes by $((...)).
+func TestConnectJobControl(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		for name, steps := range map[string][][2]string{
+			"Ctrl-C": {
+				{"$kubectl exec shell -- sh -c 'echo started $((40+2)); sleep 60'\n", "started 42"},
+				{ctrlC, "ready> "}, {"echo code $? is $((100+30))\n", "code 130 is 130"},
+			},
+			"Ctrl-C in a terminal": { // is the remote shell's
+				{"$kubectl exec -it shell -- sh -c 'trap \"echo caught $((40+2))\" INT; echo started $((40+3)); while :; do sleep 0.1; done'\n", "started 43"},
+				{ctrlC, "caught 42"},
+				{"\x1c", "ready> "}, // Ctrl-\ ends it
+			},
+			"Ctrl-Z, fg": {
+				{"$kubectl exec shell -- sh -c 'echo started $((40+2)); i=0; while [ $i -lt 30 ]; do i=$((i+1)); sleep 0.1; done; echo ended $((50+2)); exit 9'\n", "started 42"},
+				{ctrlZ, "Stopped"}, {"echo shell $((60+6))\n", "shell 66"},
+				{"fg\n", "ended 52"}, {"echo code $? of $((70+7))\n", "code 9 of 77"},
+			},
+			"Ctrl-Z, bg": {
+				{"$kubectl exec shell -- sh -c 'echo started $((40+2)); sleep 2; echo ended $((50+2)); exit 8'\n", "started 42"},
+				{ctrlZ, "Stopped"}, {"bg\n", "&"}, {"wait %1; echo code $? of $((70+7))\n", "ended 52"}, {"", "code 8 of 77"},
+			},
+			"end of input": {
+				{"$kubectl exec -i shell -- sh -c 'echo started $((40+2)); cat; echo read all $((50+5)); exit 6'\n", "started 42"},
+				{"line\n", "line\r\nline"}, {ctrlD, "read all 55"}, {"echo code $? of $((70+7))\n", "code 6 of 77"},
+			},
+			"closed stdin": {
+				{"$kubectl exec -i shell -- sh -c 'cat; echo read all $((50+5)); exit 5' <&-\n", "read all 55"},
+				{"echo code $? of $((70+7))\n", "code 5 of 77"},
+			},
+			"pipe": {
+				{"$kubectl exec shell -- sh -c 'while :; do echo y; done' | head -n 1000 | wc -l; echo codes ${PIPESTATUS[@]:1} $((40+2))\n", "codes 0 0 42"},
+			},
+			"a job that is killed": {
+				{"$kubectl exec shell -- sh -c 'echo started $((40+2)); sleep 60' &\n", "started 42"},
+				{"kill %1; wait %1; echo code $? of $((70+7))\n", "code 143 of 77"},
+			},
+		} {
+			for way, connect := range map[string]bool{"edge connect": true, "without": false} {
+				t.Run(name+"/"+way, func(t *testing.T) {
+					t.Parallel()
+					ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+					defer cancel()
+					say(ctx, t, connectShell(ctx, t, s, connect), steps...)
+				})
+			}
 		}
 	})
 }
 
-// TestConnectLeavesNothing runs edge connect many times in a row.
+// TestConnectLost: when the way to the server is lost, an SPDY kubectl does not end with success.
+func TestConnectLost(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := bed.Kubeconfig(edge.Access(tokens["alice"]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := bed.Kubectl(connectVersion, file).ThroughConnect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		said, err := startLines(ctx, k.Command, "exec", "shell", "--", "sh", "-c", "echo started; sleep 60")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer said.stop()
+		if err := said.expect(ctx, "started"); err != nil {
+			t.Fatal(err)
+		}
+		forward, err := k.PortForward(ctx, "pod/shell", 8080)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer forward.Stop()
+		edge.Process.Kill()
+		if code := waitCode(said); code <= 0 {
+			t.Errorf("exec ended with %d: %s", code, said.stderr.String())
+		}
+		select {
+		case <-forward.Ended():
+		case <-ctx.Done():
+			t.Error("port-forward goes on")
+		}
+		if !strings.Contains(forward.Said(), "lost connection to pod") {
+			t.Errorf("port-forward said %q", forward.Said())
+		}
+	})
+}
+
+// TestConnectNowhere: an API server that takes no WebSocket, behind what carries no SPDY, is named as such; what needs neither works.
+func TestConnectNowhere(t *testing.T) {
+	s := sites[testbed.Old]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	alb, err := bed.StartClusterALB(ctx, s.cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := s.cluster.EdgeToken(ctx) // may impersonate, and does so by the command's --as
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := bed.Kubeconfig(alb.Access(token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := bed.Kubectl(connectVersion, file).ThroughConnect(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := []string{"--as=" + testbed.UsernamePrefix + "alice", "--as-group=" + testbed.GroupsPrefix + "dev"}
+	if r := k.Run(ctx, append(as, "get", "pod", "shell", "-o", "name")...); want(r, 0, "pod/shell\n") != nil {
+		t.Error(want(r, 0, "pod/shell\n"))
+	}
+	r := k.RunInput(ctx, strings.NewReader("x"), append(as, "exec", "-i", "shell", "--", "cat")...)
+	if r.Code == 0 || !strings.Contains(string(r.Stderr), "neither over WebSocket") {
+		t.Errorf("code %d, stderr %s", r.Code, r.Stderr)
+	}
+}
+
+// TestConnectLeavesNothing runs edge connect many times in a row: no file, process or listener stays.
 func TestConnectLeavesNothing(t *testing.T) {
-	s := sites[testbed.New]
-	home := t.TempDir()
-	const runs = 20
+	t.Parallel()
+	leavesNothing(t, sites[testbed.New], 25)
+}
+
+// leavesNothing runs commands that end in turn with success, with a failure, and killed.
+func leavesNothing(t *testing.T, s *site, runs int) {
+	t.Helper()
+	runtimeDir, kubeconfig := t.TempDir(), s.kubeconfig(t, balanced, "alice")
+	env := []string{"XDG_RUNTIME_DIR=" + runtimeDir}
 	for i := range runs {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		cmd, err := bed.Connect(ctx, s.kubeconfig(t, balanced, "alice"), []string{"XDG_RUNTIME_DIR=" + home}, "--",
-			bed.Bin.Kubectl[connectVersion], "exec", "shell", "--", "sh", "-c", fmt.Sprintf("exit %d", i%3))
+		argv := []string{"--", bed.Bin.Kubectl[connectVersion], "exec", "shell", "--", "sh", "-c", fmt.Sprintf("exit %d", i%2)}
+		code := i % 2
+		if i%3 == 2 { // the child is killed in the middle of an exec
+			argv = []string{"--", "sh", "-c", `"$0" exec shell -- sleep 60 & sleep 0.3; kill -9 $! $$`, bed.Bin.Kubectl[connectVersion]}
+			code = -1
+		}
+		cmd, err := bed.Connect(ctx, kubeconfig, env, argv...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := testbed.RunCommand(ctx, cmd, nil)
 		cancel()
-		if err := want(r, i%3, ""); err != nil {
-			t.Fatal(err)
+		if r.Code != code {
+			t.Fatalf("run %d: code %d (%v), want %d: %s", i, r.Code, r.Err, code, r.Stderr)
+		}
+		if err := gone(cmd.Process.Pid); err != nil {
+			t.Fatalf("run %d: %v", i, err)
 		}
 	}
-	left, err := filepath.Glob(filepath.Join(home, "*"))
+	left, err := filepath.Glob(filepath.Join(runtimeDir, "*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
+}
+
+// gone tells whether a process group has members, which includes every listener that they had.
+func gone(group int) error {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return err
+	}
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])) // state, parent, group
+		if fields[2] == strconv.Itoa(group) && fields[0] != "Z" {
+			return fmt.Errorf("process %s stayed", filepath.Dir(path))
+		}
+	}
+	return nil
+}
+
+// TestConnectListen: the address stays, serves who has the file, and nobody else; both go at the end.
+func TestConnectListen(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		file := filepath.Join(t.TempDir(), "kubeconfig")
+		cmd, err := bed.Connect(ctx, s.kubeconfig(t, balanced, "alice"), nil, "--listen=127.0.0.1:0", "--write-kubeconfig="+file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := watchLines(cmd, cancel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer said.stop()
+		if err := said.expect(ctx, "Ctrl-C ends it."); err != nil {
+			t.Fatal(err)
+		}
+		k := bed.Kubectl(connectVersion, file)
+		r := k.RunInput(ctx, strings.NewReader("a line\n"), "exec", "-i", "shell", "--", "sh", "-c", "cat; exit 4")
+		if err := want(r, 4, "a line\n"); err != nil {
+			t.Error(err)
+		}
+		if r = k.Run(ctx, "get", "pods", "--token=another"); r.Code == 0 || !strings.Contains(string(r.Stderr), "edge connect") {
+			t.Errorf("another token: code %d, %s", r.Code, r.Stderr)
+		}
+		config, err := clientcmd.LoadFromFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := config.Clusters[config.Contexts[config.CurrentContext].Cluster].Server
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if code := waitCode(said); code != 0 {
+			t.Errorf("ended with %d: %s", code, said.stderr.String())
+		}
+		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the file is still there: %v", err)
+		}
+		if conn, err := net.Dial("tcp", strings.TrimPrefix(server, "https://")); err == nil {
+			conn.Close()
+			t.Error("it still listens")
+		}
+	})
 }

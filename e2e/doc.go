@@ -3,20 +3,24 @@
 //
 //	cd e2e && go test -count=1 -timeout=60m -v ./...
 //
-// ends with a table: one row per cluster, path, client and verb. Without -count=1 go might show an earlier result: it does
-// not know that edge's sources matter. The first run builds Kubernetes, longer than go's usual 10 minutes allow.
+// ends with a table: one row per cluster, path, client and verb. It is a part of the matrix, chosen in clients_test.go; all of it
+// is `make matrix`. Without -count=1 go might show an earlier result: it does not know that edge's sources matter. The first run
+// builds Kubernetes, longer than go's usual 10 minutes allow.
 //
 //	EDGE_E2E_RESULTS    a folder for the table, as compatibility.md and compatibility.json
 //	EDGE_TESTBED_LOGS   a folder for the logs of all programs, of edge too
 //	EDGE_TESTBED_CACHE  where built programs are kept
 //
 //	file                  what it proves
-//	matrix_test.go        every verb works for every client on every path to every cluster
+//	matrix_test.go        every verb works for every client on every path to every cluster; see docs/compatibility.md
 //	silent_test.go        streams without a byte outlive the load balancer's 60 s
 //	failure_test.go       a session that breaks never looks like success
 //	rbac_test.go          people can do what RBAC grants them, and the API server's audit log names them
 //	differential_*        through edge a client observes what it would at the API server itself, in every dialect
 //	difference_test.go    but for these differences
+//	browser_test.go       a web page in a real Chromium does what kubectl does, its token in a subprotocol
+//	browserorigins_*      and only a page of an allowed origin
+//	helm_test.go          a release comes, changes, is tested and goes
 //	websockets_test.go    other WebSockets: proxies of services and pods, watch, log
 //	soak_test.go          2 GiB, stalled clients, five silent minutes; only `make soak` runs it
 //	unauthorized_test.go  tokens that must not be accepted

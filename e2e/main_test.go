@@ -14,10 +14,11 @@ import (
 
 // What all tests share. TestMain fills it before the first test and nobody changes it after.
 var (
-	bed    *testbed.Testbed
-	issuer *testbed.Issuer
-	sites  = map[testbed.Kind]*site{}
-	tokens = map[string]string{} // by user
+	bed     *testbed.Testbed
+	issuer  *testbed.Issuer
+	browser *testbed.Browser
+	sites   = map[testbed.Kind]*site{}
+	tokens  = map[string]string{} // by user
 )
 
 // atEnd is called when all tests have ended.
@@ -40,6 +41,7 @@ func run(m *testing.M) int {
 	}
 	defer bed.Close()
 	defer bed.CloseOnSignal()()
+	defer startPages()()
 	if err := setUp(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -67,6 +69,9 @@ func setUp(ctx context.Context) error {
 		if tokens[user.Name], err = issuer.Login(ctx, user.Name); err != nil {
 			return err
 		}
+	}
+	if browser, err = bed.StartBrowser(ctx); err != nil {
+		return err
 	}
 	if err := makeBlobs(); err != nil {
 		return err

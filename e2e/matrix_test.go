@@ -4,7 +4,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +27,9 @@ type trial struct {
 	k    *testbed.Kubectl
 	file string // kubeconfig, for clients other than kubectl
 }
+
+// access is for clients that have no kubeconfig, or one of their own.
+func (tr *trial) access() testbed.Access { return tr.site.access(tr.path, tokens["alice"]) }
 
 // verb is one thing that a client does. Its error has all that the client said.
 type verb struct {
@@ -59,35 +64,43 @@ var pythonVerbs = []verb{
 func TestMatrix(t *testing.T) {
 	at := clientsAt(*wholeMatrix)
 	forEachSite(t, func(t *testing.T, s *site) {
+		seats := make(chan struct{}, clientsAtOnce)
+		var running sync.WaitGroup
 		for _, path := range paths {
 			for _, c := range at[place{s.cluster.Kind, path}] {
-				runVerbs(t, s, path, c)
+				seats <- struct{}{}
+				running.Go(func() {
+					defer func() { <-seats }()
+					runVerbs(t, s, path, c)
+				})
 			}
 		}
+		running.Wait()
 	})
 }
 
-// runVerbs runs a client's verbs one after the other, beside the other clients.
+// clientsAtOnce bounds the clients of one cluster that run at the same time. More are no faster, and start their pods too late.
+const clientsAtOnce = 4
+
+// runVerbs runs a client's verbs one after the other.
 func runVerbs(t *testing.T, s *site, path string, c client) {
 	t.Run(path+"/"+c.name(), func(t *testing.T) {
-		t.Parallel()
 		for _, v := range c.verbs {
 			t.Run(v.name, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-				defer cancel()
 				if v.heavy {
 					heavy <- struct{}{}
 					defer func() { <-heavy }()
 				}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+				defer cancel()
 				start := time.Now()
-				err := c.try(ctx, v, &trial{
-					t: t, site: s, path: path, name: slug(string(s.cluster.Kind) + " " + path + " " + c.name()),
-					file: s.kubeconfig(t, path, "alice"),
-				})
+				name := slug(string(s.cluster.Kind) + " " + path + " " + c.name())
+				err := c.try(ctx, v, &trial{t: t, site: s, path: path, name: name, file: s.kubeconfig(t, path, "alice")})
 				result, message := judge(err, c.refused(v, path))
 				table.add(row{
-					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name,
-					Result: result, Message: message, Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
+					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name, Result: result,
+					Message: strings.ReplaceAll(message, name, "NAME"), // the same for all
+					Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
 				})
 				if result != resultOK && result != resultExplained {
 					t.Error(result)
@@ -117,21 +130,15 @@ func judge(err error, explained bool) (result, message string) {
 	case err == nil:
 		return "passed, though the load balancer carries no SPDY", ""
 	}
-	message = edgeWords(err.Error())
-	if !strings.Contains(message, "edge connect") {
-		return "no explanation that names `edge connect`: " + err.Error(), ""
+	message = explanation.FindString(plainLines.Replace(err.Error()))
+	if message == "" {
+		return "no explanation with a command of `edge connect`: " + err.Error(), ""
 	}
 	return resultExplained, message
 }
 
-// edgeWords finds edge's own message in what a client said, which may stand quoted in a test's error.
-func edgeWords(said string) string {
-	_, said, found := strings.Cut(said, "edge: ")
-	if !found {
-		return ""
-	}
-	if i := strings.IndexAny(said, "\n\\\""); i >= 0 {
-		said = said[:i]
-	}
-	return "edge: " + strings.TrimSpace(said)
-}
+// explanation is edge's message to a client whose Upgrade was lost: why, the command that works, and who needs none.
+var explanation = regexp.MustCompile(`edge: this [^\n]*\n\n +edge connect -- [^\n]*\n\n[^\n]*`)
+
+// plainLines undoes a terminal's line ends and those of a quoted text.
+var plainLines = strings.NewReplacer("\r\n", "\n", `\r\n`, "\n", `\n`, "\n")

@@ -120,7 +120,7 @@ func (s *sheet) markdown() string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n## %s\n", messagesTitle)
+	fmt.Fprintf(&b, "\n## %s\n\nNAME-attach is a pod's name.\n", messagesTitle)
 	for _, message := range s.messages {
 		fmt.Fprintf(&b, "\n```\n%s\n```\n", message)
 	}
@@ -130,6 +130,12 @@ func (s *sheet) markdown() string {
 // readSheet is what markdown wrote.
 func readSheet(text string) *sheet {
 	s := &sheet{marks: map[cell]string{}}
+	text, messages, _ := strings.Cut(text, "\n## "+messagesTitle+"\n")
+	for i, part := range strings.Split(messages, "```\n") {
+		if i%2 == 1 {
+			s.messages = append(s.messages, strings.TrimSuffix(part, "\n"))
+		}
+	}
 	var path string
 	var names []string // nil: the next table line has them
 	for line := range strings.Lines(text) {
@@ -146,8 +152,6 @@ func readSheet(text string) *sheet {
 					path = name
 				}
 			}
-		case strings.HasPrefix(line, "edge: ") && path == messagesTitle:
-			s.messages = append(s.messages, line)
 		case !strings.HasPrefix(line, "|"):
 			names = nil
 		case names == nil:

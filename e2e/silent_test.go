@@ -11,7 +11,7 @@ import (
 	"edge/e2e/testbed"
 )
 
-// silence is more than twice the load balancer's idle limit.
+// silence is more than twice the idle limit of both load balancers.
 const silence = 130 * time.Second
 
 // TestSilentExec runs a command that says nothing for long, with a client that pings and with one that never does.
@@ -21,23 +21,25 @@ func TestSilentExec(t *testing.T) {
 	}
 	forEachSite(t, func(t *testing.T, s *site) {
 		script := fmt.Sprintf("sleep %d; echo still here; exit 7", int(silence.Seconds()))
-		for name, run := range map[string]func(context.Context, *trial) testbed.Result{
-			"kubectl 1.35": func(ctx context.Context, tr *trial) testbed.Result {
-				return s.kubectl(tr.t, balanced, "1.35", "alice").Run(ctx, "exec", "shell", "--", "sh", "-c", script)
-			},
-			"python 22.6": func(ctx context.Context, tr *trial) testbed.Result {
-				tr.file = s.kubeconfig(tr.t, balanced, "alice")
-				return python(ctx, tr, nil, "sh", "-c", script)
-			},
-		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), silence+time.Minute)
-				defer cancel()
-				if err := want(run(ctx, &trial{t: t, site: s}), 7, "still here\n"); err != nil {
-					t.Error(err)
-				}
-			})
+		for _, path := range []string{balanced, nginx} {
+			for name, run := range map[string]func(context.Context, *trial) testbed.Result{
+				"kubectl 1.35": func(ctx context.Context, tr *trial) testbed.Result {
+					return s.kubectl(tr.t, path, "1.35", "alice").Run(ctx, "exec", "shell", "--", "sh", "-c", script)
+				},
+				"python 22.6": func(ctx context.Context, tr *trial) testbed.Result {
+					tr.file = s.kubeconfig(tr.t, path, "alice")
+					return python(ctx, tr, nil, "sh", "-c", script)
+				},
+			} {
+				t.Run(path+"/"+name, func(t *testing.T) {
+					t.Parallel()
+					ctx, cancel := context.WithTimeout(t.Context(), silence+time.Minute)
+					defer cancel()
+					if err := want(run(ctx, &trial{t: t, site: s}), 7, "still here\n"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
 		}
 	})
 }

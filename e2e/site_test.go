@@ -41,7 +41,8 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 	if s.cluster, err = bed.StartCluster(ctx, kind); err != nil {
 		return nil, err
 	}
-	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: []string{tenantOnly}}); err != nil {
+	args := []string{tenantOnly, "--allowed-origins=" + console.URL}
+	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: args}); err != nil {
 		return nil, err
 	}
 	if s.alb, err = bed.StartALB(ctx, s.edge.Addr); err != nil {
@@ -85,20 +86,28 @@ func grant(ctx context.Context, c *testbed.Cluster) error {
 		{testbed.Namespace, "ops", []rbacv1.PolicyRule{look}},
 		{opsNamespace, "ops", []rbacv1.PolicyRule{look, enter}},
 	} {
-		meta := metav1.ObjectMeta{Name: g.group}
-		role := &rbacv1.Role{ObjectMeta: meta, Rules: g.rules}
-		binding := &rbacv1.RoleBinding{
-			ObjectMeta: meta,
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: g.group},
-			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: testbed.GroupsPrefix + g.group}},
+		if err := grantGroup(ctx, c, g.namespace, g.group, g.rules); err != nil {
+			return err
 		}
-		rbac := c.Client.RbacV1()
-		if _, err := rbac.Roles(g.namespace).Create(ctx, role, metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("grant: %w", err)
-		}
-		if _, err := rbac.RoleBindings(g.namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("grant: %w", err)
-		}
+	}
+	return nil
+}
+
+// grantGroup lets a group of the issuer do what rules say, in one namespace.
+func grantGroup(ctx context.Context, c *testbed.Cluster, namespace, group string, rules []rbacv1.PolicyRule) error {
+	meta := metav1.ObjectMeta{Name: group}
+	role := &rbacv1.Role{ObjectMeta: meta, Rules: rules}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: group},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: testbed.GroupsPrefix + group}},
+	}
+	rbac := c.Client.RbacV1()
+	if _, err := rbac.Roles(namespace).Create(ctx, role, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("grant: %w", err)
+	}
+	if _, err := rbac.RoleBindings(namespace).Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("grant: %w", err)
 	}
 	return nil
 }

@@ -6,14 +6,27 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"syscall"
 )
+
+// catchSignals has Ctrl-C, and the console's end, end edge only where it says so.
+func catchSignals() <-chan os.Signal {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	return signals
+}
+
+// endedBy is the end by a signal of a command that never began.
+func endedBy(os.Signal) error { return &commandError{code: 1} }
 
 // runCommand runs a command and returns how it ended. The console sends Ctrl-C to
 // both; the command decides what comes of it.
-func runCommand(argv, env []string) error {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt)
-	defer signal.Stop(signals)
+func runCommand(argv, env []string, signals <-chan os.Signal) error {
+	select {
+	case s := <-signals:
+		return endedBy(s)
+	default:
+	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, os.Stdin, os.Stdout, os.Stderr
 	err := cmd.Run()

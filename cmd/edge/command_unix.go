@@ -14,29 +14,55 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passedOn are the signals that the command gets when edge is sent them. The
-// terminal sends some of them to every process in the foreground, see fromTerminal.
-var passedOn = []os.Signal{
-	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
-	syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGCONT,
+// ending are the signals that would end edge, and that the command gets when edge
+// is sent them. The terminal sends some of them to every process in the
+// foreground, see fromTerminal.
+var ending = []os.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
+}
+
+// catchSignals has signals end edge only where it says so, up to its exit: else one
+// that comes before the command runs, or after, would leave files behind, or the
+// command without an end. What is ignored, as under nohup, the command inherits.
+func catchSignals() <-chan os.Signal {
+	signals := make(chan os.Signal, 2*len(ending))
+	for _, s := range ending {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
+	if !signal.Ignored(syscall.SIGPIPE) { // a log line that nobody reads any more is no reason to end
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	}
+	return signals
+}
+
+// endedBy is the end by a signal of a command that never began.
+func endedBy(s os.Signal) error {
+	number, _ := s.(syscall.Signal)
+	return &commandError{code: exitSignalled + int(number), signal: number}
 }
 
 // runCommand runs a command in edge's own process group, so that terminal, job
 // control and standard streams are the command's, and returns how it ended.
-func runCommand(argv, env []string) error {
+func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	program, err := exec.LookPath(argv[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) { // a shell runs what is found in "." as well
 		return notStarted(err)
 	}
 	runtime.LockOSThread() // Linux takes the parent's death for that of the thread
 	defer runtime.UnlockOSThread()
-	signals := make(chan os.Signal, 2*len(passedOn))
-	for _, s := range passedOn {
-		if !signal.Ignored(s) { // as under nohup, which the command inherits
-			signal.Notify(signals, s)
-		}
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	stops := make(chan os.Signal, 1) // nobody reads: edge stops when the command does, see wait
+	signal.Notify(stops, syscall.SIGTSTP)
+	defer signal.Stop(stops)
+	select {
+	case s := <-signals:
+		return endedBy(s)
+	default:
 	}
-	defer signal.Stop(signals)
 	process, err := os.StartProcess(program, argv, &os.ProcAttr{
 		Env:   (&exec.Cmd{Env: env}).Environ(), // the last of equal names counts
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
@@ -55,6 +81,8 @@ func runCommand(argv, env []string) error {
 				if !fromTerminal(s) {
 					process.Signal(s)
 				}
+			case s := <-continued:
+				process.Signal(s)
 			case <-done:
 				return
 			}
@@ -86,9 +114,9 @@ func wait(pid int) error {
 }
 
 // fromTerminal tells whether the command, which is in edge's process group, has
-// got a signal already: Ctrl-C, Ctrl-\ and Ctrl-Z go to the terminal's foreground.
+// got a signal already: Ctrl-C and Ctrl-\ go to all of the terminal's foreground.
 func fromTerminal(s os.Signal) bool {
-	if s != syscall.SIGINT && s != syscall.SIGQUIT && s != syscall.SIGTSTP {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT {
 		return false
 	}
 	terminal, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY, 0)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // auth-provider, which kubectl knows as well
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -91,6 +92,7 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 		return err
 	}
 	defer proxy.close()
+	signals := catchSignals()
 	kubeconfig, remove, err := proxy.writeKubeconfig(o.writeKubeconfig)
 	if err != nil {
 		return err
@@ -100,21 +102,35 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 	if len(argv) == 0 {
 		fmt.Printf("edge connect: %s is at %s\n  export KUBECONFIG=%s\nCtrl-C ends it.\n", caller.describe(), proxy.url, kubeconfig)
 		select {
-		case <-ctx.Done():
+		case <-signals:
 			return nil
 		case err := <-proxy.failed:
 			return err
 		}
 	}
 	if caller.config.ExecProvider != nil { // it may want the terminal, which is the command's afterwards
-		login, cancel := context.WithTimeout(ctx, loginTime)
-		err := proxy.login(login)
-		cancel()
+		if err := loginOr(ctx, proxy, signals); err != nil {
+			return err
+		}
+	}
+	return runCommand(argv, append(os.Environ(), proxy.environment(kubeconfig)...), signals)
+}
+
+// loginOr waits for a login, or for a signal that ends it.
+func loginOr(ctx context.Context, proxy *localProxy, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(ctx, loginTime)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- proxy.login(ctx) }()
+	select {
+	case err := <-done:
 		if err != nil {
 			return fmt.Errorf("login: %w", err)
 		}
+		return nil
+	case s := <-signals:
+		return endedBy(s)
 	}
-	return runCommand(argv, append(os.Environ(), proxy.environment(kubeconfig)...))
 }
 
 func (o *connectOptions) validate(argv []string) error {

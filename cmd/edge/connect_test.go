@@ -1,10 +1,16 @@
+//go:build unix
+
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,7 +120,7 @@ func TestConnectPasses(t *testing.T) {
 	if as := fmt.Sprintf("%s %v %s %v", user.Impersonate, user.ImpersonateGroups, user.ImpersonateUID, user.ImpersonateUserExtra); as != "jane [dev] u map[team:[a]]" {
 		t.Errorf("impersonates %s", as)
 	}
-	for _, want := range []string{"err\n", "KEPT=yes\n", "no_proxy=example.com,127.0.0.1\n", "NO_PROXY=127.0.0.1\n"} {
+	for _, want := range []string{"err\n", "KEPT=yes\n", "no_proxy=example.com,127.0.0.1\n", "NO_PROXY=example.com,127.0.0.1\n"} {
 		if !strings.Contains(errs.String(), want) {
 			t.Errorf("%q is missing in %s", want, errs.String())
 		}
@@ -216,5 +222,58 @@ func TestConnectUsage(t *testing.T) {
 	_, stderr, code := runEdge(t, "connect", file, "--listen=127.0.0.1:0", "--write-kubeconfig="+taken)
 	if b, _ := os.ReadFile(taken); code != exitFailed || !strings.Contains(stderr, "--write-kubeconfig") || string(b) != "mine" {
 		t.Errorf("exit code %d, %q, and the file is %q", code, stderr, b)
+	}
+}
+
+// TestConnectCertificate: clients that check strictly (OpenSSL's X509_STRICT, which Python 3.13 has on) find in the
+// leaf which key signed it, and every loopback address is named.
+func TestConnectCertificate(t *testing.T) {
+	for _, address := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
+		c, err := newLoopbackCertificate(net.ParseIP(address))
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf, err := x509.ParseCertificate(c.serving.Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(c.authority)
+		authority, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(leaf.AuthorityKeyId) == 0 || !bytes.Equal(leaf.AuthorityKeyId, authority.SubjectKeyId) {
+			t.Errorf("the leaf names the key %x, the authority has %x", leaf.AuthorityKeyId, authority.SubjectKeyId)
+		}
+		if _, err := leaf.Verify(x509.VerifyOptions{Roots: c.pool, DNSName: address}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestConnectRuntimeDir: what $XDG_RUNTIME_DIR is, the command finds its kubeconfig from any folder.
+func TestConnectRuntimeDir(t *testing.T) {
+	f := newFiles(t)
+	list := filepath.Join(t.TempDir(), "a:b")
+	if err := os.Mkdir(list, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"testdata", ".", list, "/no/such/folder"} {
+		tmp := t.TempDir()
+		cmd := connectCommand(t, f, dir, "--", "sh", "-c", `cd / && cat "${KUBECONFIG%%:*}"`)
+		cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", dir, err, out)
+		}
+		mustBeEmpty(t, tmp)
+	}
+}
+
+// TestConnectAuthProvider: the one auth-provider that kubectl still has is known here, too.
+func TestConnectAuthProvider(t *testing.T) {
+	f := newFiles(t)
+	f.writeKubeconfig(t, "https://127.0.0.1:1", ", auth-provider: {name: oidc, config: {idp-issuer-url: 'https://127.0.0.1:1', client-id: c}}")
+	if out, err := connectCommand(t, f, t.TempDir(), "--", "true").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -3,19 +3,25 @@
 // exec, attach, cp and port-forward over WebSocket or SPDY on either side.
 //
 //	edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes
+//	edge connect -- kubectl exec -it web -- sh
 //
 // This package is flags, wiring and signals. It decides nothing about a request:
 //
-//	file          what is in it
-//	main.go       subcommands and exit codes
-//	serve.go      edge serve: one process's life from flags to drain
-//	flags.go      the flags of edge serve, and what is wrong with them
-//	upstream.go   kubectl's flags and kubeconfig to the API server's address
-//	serving.go    certificates, the listener, HTTP/1.1 and HTTP/2
-//	identify.go   authn, then impersonate
-//	limits_*.go   how many streams the limit of open files allows
-//	logging.go    log/slog, and the libraries' logs into it
+//	file             what is in it
+//	main.go          subcommands and exit codes
+//	serve.go         edge serve: one process's life from flags to drain
+//	flags.go         the flags of edge serve, and what is wrong with them
+//	connect.go       edge connect: its flags, and one run from kubeconfig to the command's end
+//	localproxy.go    its handler on the loopback, and the kubeconfig that opens it
+//	loopbackcert.go  the certificate there
+//	command*.go      running a command so that it seems to run without edge
+//	upstream.go      kubectl's flags and kubeconfig to the API server's address
+//	serving.go       certificates, the listener, HTTP/1.1 and HTTP/2
+//	identify.go      authn, then impersonate
+//	limits_*.go      how many streams the limit of open files allows
+//	logging.go       log/slog, and the libraries' logs into it
 //
-// Exit codes: 0 after a signal and an orderly end, 1 when serving failed, 2 for
+// Exit codes of edge connect are its command's, as a shell has them. Those of
+// edge serve: 0 after a signal and an orderly end, 1 when serving failed, 2 for
 // flags or files that cannot be used; nothing listens before all were read.
 package main

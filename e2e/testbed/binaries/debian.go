@@ -12,12 +12,16 @@ import (
 	"strings"
 )
 
+// JavaRelease is the Java that e2e/java is written in.
+const JavaRelease = "17"
+
 // needs are the programs that come from the machine's own packages.
 var needs = []struct {
 	program string
 	pkg     string   // of Debian
 	dirs    []string // where it may be beside PATH
 	check   []string // arguments with which it must succeed; nil: being there is enough
+	data    bool     // it is a file that programs read
 }{
 	{program: "runc", pkg: "runc"},
 	{program: "bridge", pkg: "containernetworking-plugins", dirs: []string{"/usr/lib/cni", "/opt/cni/bin"}},
@@ -28,7 +32,11 @@ var needs = []struct {
 	{program: "unshare", pkg: "util-linux"},
 	{program: "node", pkg: "nodejs"},
 	{program: "npm", pkg: "npm"},
+	{program: "javac", pkg: "default-jdk-headless", check: []string{"--release", JavaRelease, "-version"}},
+	{program: "okhttp.jar", pkg: "libokhttp-java", dirs: []string{"/usr/share/java"}, data: true},
 	{program: "python3", pkg: "python3-kubernetes", dirs: []string{"/usr/bin"}, check: []string{"-c", "import kubernetes"}},
+	{program: "chromium", pkg: "chromium"},
+	{program: "certutil", pkg: "libnss3-tools"},
 }
 
 // ensureDebian finds each needed program, installing the missing ones where it can: as root on Debian.
@@ -65,7 +73,7 @@ func ensureDebian(ctx context.Context, progress io.Writer) (map[string]string, e
 func lookup(ctx context.Context) (found map[string]string, missing []string) {
 	found = map[string]string{}
 	for _, n := range needs {
-		path := locate(n.program, n.dirs)
+		path := locate(n.program, n.dirs, n.data)
 		if path != "" && n.check != nil && exec.CommandContext(ctx, path, n.check...).Run() != nil {
 			path = ""
 		}
@@ -79,13 +87,13 @@ func lookup(ctx context.Context) (found map[string]string, missing []string) {
 
 // locate prefers the folders named for a program: another python3 in PATH does not see Debian's modules, and "bridge"
 // is iproute2's as well. A user's PATH often lacks the sbin folders.
-func locate(program string, dirs []string) string {
+func locate(program string, dirs []string, data bool) string {
 	if dirs == nil {
 		dirs = slices.Concat(filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin", "/sbin"})
 	}
 	for _, dir := range dirs {
 		path := filepath.Join(dir, program)
-		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && (data || st.Mode()&0o111 != 0) {
 			return path
 		}
 	}

@@ -7,6 +7,8 @@
 //	kubectl       recipes/kubectl, npm packages, lock file       cache (kubectl 1.20 to 1.35, helm)
 //	kubectl-1.36  recipes/kubectl-1.36, a Go module              cache
 //	oidc          recipes/oidc-provider, npm with a lock file    cache (node_modules)
+//	playwright    recipes/playwright, npm with a lock file       cache (node_modules)
+//	client-node   recipes/client-node, npm with a lock file      cache (node_modules)
 //	the rest      Debian packages                                the machine
 //
 // The cache is ${EDGE_TESTBED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/edge-testbed}. A part's folder there is named by the

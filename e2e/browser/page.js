@@ -1,0 +1,176 @@
+// What a terminal in a web page does, with nothing but the browser's own WebSocket. Each verb takes a url, a token, a
+// subprotocol and more, and returns what the page observed. The test judges that.
+
+// patience bounds a verb, in ms: then the page closes its WebSocket, with a code of its own, and tells what it has.
+const patience = 90_000;
+const impatient = 4000;
+
+// A page cannot set Authorization on a WebSocket, so the token is a subprotocol.
+const credential = (token) =>
+  'base64url.bearer.authorization.k8s.io.' + btoa(token).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+
+// A Session is a WebSocket whose messages are a channel's number and a payload.
+class Session {
+  opened = false;
+  protocol = ''; // agreed
+  close = 0; // code
+  channels = {}; // all that came, by number
+  #changed = [];
+
+  constructor({ url, token, subprotocol }) {
+    this.base64 = subprotocol.includes('base64');
+    this.ws = new WebSocket(url, token ? [subprotocol, credential(token)] : [subprotocol]);
+    this.ws.binaryType = 'arraybuffer';
+    setTimeout(() => this.ws.close(impatient), patience);
+    this.ws.onopen = () => this.#change(() => { this.opened = true; this.protocol = this.ws.protocol; });
+    this.ws.onclose = (event) => this.#change(() => { this.close = event.code; });
+    this.ws.onmessage = (event) => this.#change(() => this.receive(event.data));
+  }
+
+  #change(how) {
+    how();
+    this.#changed = this.#changed.filter((check) => !check());
+  }
+
+  // until waits for a condition, or for the session's end.
+  until(condition) {
+    return new Promise((resolve) => {
+      const check = () => (condition() || this.close) && (resolve(), true);
+      if (!check()) this.#changed.push(check);
+    });
+  }
+
+  // started waits for the handshake to end, whichever way.
+  started() { return this.until(() => this.opened); }
+
+  ended() { return this.until(() => false); }
+
+  receive(data) {
+    const [channel, bytes] = this.base64
+      ? [data.charCodeAt(0) - 48, Uint8Array.from(atob(data.slice(1)), (c) => c.charCodeAt(0))]
+      : [new Uint8Array(data)[0], new Uint8Array(data, 1)];
+    (this.channels[channel] ??= []).push(bytes);
+  }
+
+  send(channel, payload) {
+    const bytes = typeof payload === 'string' ? new TextEncoder().encode(payload) : payload;
+    this.ws.send(this.base64 ? channel + btoa(String.fromCharCode(...bytes)) : Uint8Array.of(channel, ...bytes));
+  }
+
+  sendAll(channel, bytes) {
+    const most = 32 << 10; // as kubectl sends
+    for (let at = 0; at < bytes.length; at += most) this.send(channel, bytes.subarray(at, at + most));
+  }
+
+  halfClose(channel) { this.ws.send(Uint8Array.of(255, channel)); }
+
+  count(channel) { return (this.channels[channel] ?? []).reduce((n, bytes) => n + bytes.length, 0); }
+
+  bytes(channel) {
+    const all = new Uint8Array(this.count(channel));
+    let at = 0;
+    for (const bytes of this.channels[channel] ?? []) { all.set(bytes, at); at += bytes.length; }
+    return all;
+  }
+
+  text(channel) { return new TextDecoder().decode(this.bytes(channel)); }
+
+  // report is all that was observed of a command.
+  report() {
+    const { opened, protocol, close } = this;
+    return { opened, protocol, close, stdout: this.text(stdout), stderr: this.text(stderr), status: this.text(error) };
+  }
+}
+
+const [stdin, stdout, stderr, error, resize] = [0, 1, 2, 3, 4];
+
+// random makes bytes; the browser gives at most 64 KiB at once.
+function random(size) {
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size; at += 1 << 16) crypto.getRandomValues(bytes.subarray(at, at + (1 << 16)));
+  return bytes;
+}
+
+async function hash(bytes) {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+globalThis.verbs = {
+  // talk sends stdin, if there is any, and listens to the end: exec and attach.
+  async talk(args) {
+    const session = new Session(args);
+    await session.started();
+    if (session.opened && args.stdin) session.send(stdin, args.stdin);
+    await session.ended();
+    return session.report();
+  },
+
+  // halfClose sends so many bytes, ends stdin and listens to the end.
+  async halfClose(args) {
+    const session = new Session(args);
+    await session.started();
+    const sent = random(args.size);
+    if (session.opened) {
+      session.sendAll(stdin, sent);
+      session.halfClose(stdin);
+    }
+    await session.ended();
+    return { ...session.report(), stdout: '', sent: await hash(sent), echoed: await hash(session.bytes(stdout)) };
+  },
+
+  // terminal changes the window's size, asks inside until it is that, and does so for each size. Then it exits with 5.
+  async terminal(args) {
+    const session = new Session(args);
+    await session.started();
+    for (const { Width, Height } of args.sizes) {
+      if (session.close) break;
+      session.send(resize, JSON.stringify({ Width, Height }));
+      session.send(stdin, `until [ "$(stty size)" = "${Height} ${Width}" ]; do sleep 0.1; done; echo the size is $(stty size)\n`);
+      await session.until(() => session.text(stdout).includes(`the size is ${Height} ${Width}`));
+    }
+    if (!session.close) session.send(stdin, 'exit 5\n');
+    await session.ended();
+    return session.report();
+  },
+
+  // portForward speaks on three connections at the same time, each with a channel for data and one for an error: it fetches a
+  // page, has bytes echoed, and is told that nobody listens. Each channel begins with its port, in two bytes.
+  async portForward(args) {
+    const session = new Session(args);
+    await session.started();
+    const sent = random(args.size);
+    if (session.opened) {
+      session.send(0, 'GET / HTTP/1.1\r\nHost: pod\r\n\r\n');
+      session.sendAll(2, sent);
+    }
+    await session.until(() => session.text(0).endsWith(args.page) && session.count(2) === 2 + sent.length && session.count(5) > 2);
+    session.ws.close(1000);
+    await session.ended();
+    const { opened, protocol, close } = session;
+    const ports = [];
+    for (let channel = 0; channel < 6; channel++) {
+      const [low, high] = session.bytes(channel);
+      ports.push(low + 256 * high);
+    }
+    return {
+      opened, protocol, close, ports, sent: await hash(sent), echoed: await hash(session.bytes(2).subarray(2)),
+      page: session.text(0), said: [1, 3, 5].map((channel) => new TextDecoder().decode(session.bytes(channel).subarray(2))),
+    };
+  },
+
+  // follow reads a log until it has so many lines. It has no channels: each message is base64 of some of it.
+  follow({ url, token, subprotocol, lines }) {
+    const ws = new WebSocket(url, [subprotocol, credential(token)]);
+    return new Promise((resolve) => {
+      let text = '';
+      const report = (close) => resolve({ protocol: ws.protocol, close, text });
+      ws.onmessage = (event) => {
+        text += atob(event.data);
+        if (text.split('\n').length > lines) report(0);
+      };
+      setTimeout(() => ws.close(impatient), patience);
+      ws.onclose = (event) => report(event.code);
+    });
+  },
+};

@@ -1,0 +1,207 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+var browserVerbs = []verb{
+	{name: "logs -f", run: browserLogs},
+	{name: "exec, stdin, exit code 7", run: browserExec},
+	{name: "exec, base64, as older consoles", run: browserBase64},
+	{name: "exec, half-close after 1 MB", run: browserHalfClose},
+	{name: "exec -it, resize", run: browserTerminal},
+	{name: "attach", run: browserAttach},
+	{name: "port-forward, 1 MB each way", run: browserPortForward},
+}
+
+// seen is what a page observed of a WebSocket.
+type seen struct {
+	Opened   bool
+	Protocol string // which the server agreed to
+	Close    int    // code; 1006: no Close came
+
+	Stdout, Stderr, Status string // of a command
+	Sent, Echoed           string // SHA-256, hexadecimal
+}
+
+// The subprotocols that a page offers beside its credential.
+const (
+	channelsV5     = "v5.channel.k8s.io"
+	channelsV4     = "v4.channel.k8s.io"
+	channelsBase64 = "base64.channel.k8s.io" // without a Status
+	binaryBase64   = "base64.binary.k8s.io"  // for logs and watches
+)
+
+// webSocketArgs are those of every verb of the page, and more.
+func webSocketArgs(to testbed.Access, uri, subprotocol string, more map[string]any) map[string]any {
+	args := map[string]any{"url": "wss://" + host(to) + uri, "token": to.Token, "subprotocol": subprotocol}
+	for name, value := range more {
+		args[name] = value
+	}
+	return args
+}
+
+// visit lets the console's page do a verb.
+func (tr *trial) visit(ctx context.Context, verb, uri, subprotocol string, more map[string]any) (seen, error) {
+	var s seen
+	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)
+	if err == nil && s.Protocol != subprotocol {
+		err = fmt.Errorf("agreed to %q, want %q; the browser said %q", s.Protocol, subprotocol, said)
+	}
+	return s, err
+}
+
+// execQuery is the query of an exec of a shell's script.
+func execQuery(script string, more ...string) string {
+	query := url.Values{"command": {"sh", "-c", script}, "stdout": {"true"}}
+	for _, name := range more {
+		query.Set(name, "true")
+	}
+	return podsURI + "/shell/exec?" + query.Encode()
+}
+
+// ended compares what a page saw of a command with what it should have: a Close 1000 after the Status, and what was printed.
+func (s seen) ended(code int, stdout, stderr string) error {
+	var status metav1.Status
+	err := json.Unmarshal([]byte(s.Status), &status)
+	if err != nil || s.Close != 1000 || exitCode(status) != code || s.Stdout != stdout || s.Stderr != stderr {
+		return fmt.Errorf("%+v; want close 1000, code %d, stdout %q, stderr %q", s, code, stdout, stderr)
+	}
+	return nil
+}
+
+// exitCode is that of a command with a Status of its own; -1: it has none.
+func exitCode(s metav1.Status) int {
+	if s.Status == metav1.StatusSuccess {
+		return 0
+	}
+	if s.Details != nil {
+		for _, cause := range s.Details.Causes {
+			if n, err := strconv.Atoi(cause.Message); err == nil && cause.Type == "ExitCode" {
+				return n
+			}
+		}
+	}
+	return -1
+}
+
+func browserExec(ctx context.Context, tr *trial) error {
+	uri := execQuery("read line; echo got $line; echo to stderr >&2; exit 7", "stdin", "stderr")
+	s, err := tr.visit(ctx, "talk", uri, channelsV5, map[string]any{"stdin": "from a page\n"})
+	if err != nil {
+		return err
+	}
+	return s.ended(7, "got from a page\n", "to stderr\n")
+}
+
+// browserBase64: in this dialect the error channel has a sentence, and no exit code.
+func browserBase64(ctx context.Context, tr *trial) error {
+	uri := execQuery("read line; echo got $line; exit 7", "stdin")
+	s, err := tr.visit(ctx, "talk", uri, channelsBase64, map[string]any{"stdin": "from a page\n"})
+	if err == nil && (s.Close != 1000 || s.Stdout != "got from a page\n" || !strings.Contains(s.Status, "exit code 7")) {
+		err = fmt.Errorf("%+v", s)
+	}
+	return err
+}
+
+// browserHalfClose: cat ends because its stdin does, after it has given all of it back.
+func browserHalfClose(ctx context.Context, tr *trial) error {
+	uri := execQuery("cat; echo the end >&2; exit 3", "stdin", "stderr")
+	s, err := tr.visit(ctx, "halfClose", uri, channelsV5, map[string]any{"size": 1 << 20})
+	if err != nil {
+		return err
+	}
+	if s.Sent != s.Echoed {
+		return fmt.Errorf("%+v: not the echo", s)
+	}
+	return s.ended(3, "", "the end\n")
+}
+
+// browserTerminal sees the terminal's size inside, before and after it changes.
+func browserTerminal(ctx context.Context, tr *trial) error {
+	sizes := []map[string]int{{"Width": 100, "Height": 30}, {"Width": 123, "Height": 41}}
+	s, err := tr.visit(ctx, "terminal", execQuery("exec sh", "stdin", "tty"), channelsV5, map[string]any{"sizes": sizes})
+	if err != nil {
+		return err
+	}
+	for _, size := range sizes {
+		if text := fmt.Sprintf("the size is %d %d", size["Height"], size["Width"]); !strings.Contains(s.Stdout, text) {
+			return fmt.Errorf("%+v: not %q", s, text)
+		}
+	}
+	return s.ended(5, s.Stdout, "")
+}
+
+// browserAttach talks to a pod's own process until that ends.
+func browserAttach(ctx context.Context, tr *trial) error {
+	pod := tr.name + "-attach"
+	err := tr.site.cluster.StartPod(ctx, testbed.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
+	if err != nil {
+		return err
+	}
+	uri := podsURI + "/" + pod + "/attach?stdin=true&stdout=true"
+	s, err := tr.visit(ctx, "talk", uri, channelsV5, map[string]any{"stdin": "a line\n"})
+	if err != nil {
+		return err
+	}
+	return s.ended(0, "got a line\n", "")
+}
+
+// browserPortForward has three connections in one WebSocket. A port where nobody listens ends none of the others.
+func browserPortForward(ctx context.Context, tr *trial) error {
+	var s struct {
+		seen
+		Ports []int    // by channel
+		Page  string   // HTTP's answer
+		Said  []string // on the error channels
+	}
+	args := webSocketArgs(tr.access(), portForwardURI+"?ports=8080&ports=9000&ports=9999", channelsV4, map[string]any{
+		"size": 1 << 20, "page": testbed.Page,
+	})
+	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: "portForward", Args: args}, &s)
+	switch {
+	case err != nil:
+		return err
+	case s.Protocol != channelsV4 || s.Close != 1000 || !slices.Equal(s.Ports, []int{8080, 8080, 9000, 9000, 9999, 9999}):
+		return fmt.Errorf("%+v; the browser said %q", s, said)
+	case !strings.Contains(s.Page, "HTTP/1.1 200 OK\r\n") || s.Sent != s.Echoed:
+		return fmt.Errorf("%+v: not the page, or not the echo", s)
+	case s.Said[0] != "" || s.Said[1] != "" || !strings.Contains(s.Said[2], "connection refused"):
+		return fmt.Errorf("%+v: not the errors that there are", s)
+	}
+	return nil
+}
+
+// browserLogs sees lines that are written while it follows.
+func browserLogs(ctx context.Context, tr *trial) error {
+	const lines = 4
+	var s struct {
+		Protocol, Text string
+		Close          int // 0: it was still open
+	}
+	args := webSocketArgs(tr.access(), podsURI+"/ticker/log?follow=true&tailLines=1", binaryBase64, map[string]any{"lines": lines})
+	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: "follow", Args: args}, &s)
+	if err != nil {
+		return err
+	}
+	var first int
+	fmt.Sscanf(s.Text, "tick %d", &first)
+	var want strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&want, "tick %d\n", first+i)
+	}
+	if first == 0 || !strings.HasPrefix(s.Text, want.String()) || s.Close != 0 || s.Protocol != binaryBase64 {
+		return fmt.Errorf("%+v, want %q; the browser said %q", s, want.String(), said)
+	}
+	return nil
+}

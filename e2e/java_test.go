@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+
+	"edge/e2e/testbed"
+)
+
+// javaVerbs are OkHttp's with the headers and frames of the official Java client, which Debian does not have: v5 and v4
+// offered whatever it wants, messages of 15 MiB, pings every 60 s.
+var javaVerbs = []verb{
+	{name: "exec, output, error output, exit code", stream: true, run: okHttpExec},
+	{name: "exec, 40 MB of stdin", stream: true, heavy: true, run: okHttpLarge},
+	{name: "exec -it, resize", stream: true, run: okHttpTerminal},
+	{name: "port-forward, 1 MB each way, nobody listens", stream: true, run: okHttpForward},
+}
+
+// jdkVerbs are those of the JDK's own WebSocket, which cuts messages into fragments. No client of Kubernetes stands on it
+// here: it is the framing that they prove.
+var jdkVerbs = []verb{
+	{name: "exec, output, error output, exit code", stream: true, run: jdkExec},
+	{name: "exec, fragmented text", stream: true, run: jdkText},
+	{name: "exec, fragmented binary", stream: true, run: jdkBinary},
+}
+
+// java runs a program of e2e/java to its end.
+func java(ctx context.Context, tr *trial, stdin io.Reader, program string, args ...string) testbed.Result {
+	cmd, err := bed.Java(ctx, tr.file, program, args...)
+	if err != nil {
+		return testbed.Result{Err: err}
+	}
+	return testbed.RunCommand(ctx, cmd, stdin)
+}
+
+const noTerminal = "-"
+
+func okHttpExec(ctx context.Context, tr *trial) error {
+	return javaExec(ctx, tr, "OkHttpExec", noTerminal)
+}
+
+// javaExec runs one of the two programs that exec; first is its first argument.
+func javaExec(ctx context.Context, tr *trial, program, first string) error {
+	script := "cat; echo to stderr >&2; exit 7"
+	r := java(ctx, tr, strings.NewReader("from stdin\n"), program, first, testbed.Namespace, "shell", "sh", "-c", script)
+	if err := want(r, 7, "from stdin\n"); err != nil {
+		return err
+	}
+	if string(r.Stderr) != "to stderr\n" {
+		return fmt.Errorf("stderr %q", r.Stderr)
+	}
+	return nil
+}
+
+func okHttpLarge(ctx context.Context, tr *trial) error {
+	b := make([]byte, 40<<20)
+	rand.Read(b)
+	sum := sha256.Sum256(b)
+	r := java(ctx, tr, bytes.NewReader(b), "OkHttpExec", noTerminal, testbed.Namespace, "shell", "sha256sum")
+	return want(r, 0, hex.EncodeToString(sum[:])+"  -\n")
+}
+
+func okHttpTerminal(ctx context.Context, tr *trial) error {
+	script := `until [ "$(stty size 2>/dev/null)" = "41 123" ]; do sleep 0.1; done; echo the size is $(stty size); exit 5`
+	return want(java(ctx, tr, nil, "OkHttpExec", "123x41", testbed.Namespace, "shell", "sh", "-c", script), 5, "the size is 41 123\r\n")
+}
+
+func okHttpForward(ctx context.Context, tr *trial) error {
+	r := java(ctx, tr, nil, "OkHttpForward", testbed.Namespace, "shell", "9000", "1000000")
+	return want(r, 0, "refused\necho\nclosed with 1000\n")
+}
+
+func jdkExec(ctx context.Context, tr *trial) error {
+	return javaExec(ctx, tr, "JdkExec", "text")
+}
+
+// jdkText sends letters of one, two and three bytes, so that fragments do not begin where letters do in a copy of the frames.
+func jdkText(ctx context.Context, tr *trial) error {
+	text := strings.Repeat("aäö€", 1<<17)
+	return want(java(ctx, tr, strings.NewReader(text), "JdkExec", "text", testbed.Namespace, "shell", "cat"), 0, text)
+}
+
+func jdkBinary(ctx context.Context, tr *trial) error {
+	b := make([]byte, 1<<20)
+	rand.Read(b)
+	return want(java(ctx, tr, bytes.NewReader(b), "JdkExec", "binary", testbed.Namespace, "shell", "cat"), 0, string(b))
+}

@@ -1,0 +1,31 @@
+// exec with the official JavaScript client: exec.mjs NAMESPACE POD COMMAND...
+//
+// In a terminal the command has one too, of the same size. Ends with the command's exit code, 90 if the session ended
+// without one, 91 if the server refused it.
+import { Exec, KubeConfig } from '@kubernetes/client-node';
+
+const [namespace, pod, ...command] = process.argv.slice(2);
+const config = new KubeConfig();
+config.loadFromDefault();
+
+const tty = Boolean(process.stdin.isTTY);
+if (tty) process.stdin.setRawMode(true); // the keys are the command's
+
+let code = 90;
+function ended(status) {
+  const cause = status.details?.causes?.find((c) => c.reason === 'ExitCode');
+  if (status.status === 'Success') code = 0;
+  else if (cause) code = Number(cause.message);
+  else console.error('no exit code:', status.message);
+}
+
+try {
+  const stderr = tty ? null : process.stderr;
+  const session = await new Exec(config)
+    .exec(namespace, pod, '', command, process.stdout, stderr, process.stdin, tty, ended);
+  // What was printed has to leave first.
+  session.on('close', () => process.stdout.write('', () => process.exit(code)));
+} catch (refusal) {
+  console.error('refused:', refusal.message);
+  process.exit(91);
+}
