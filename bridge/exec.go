@@ -259,7 +259,7 @@ func (e *execSession) sayGoodbye(status []byte) {
 		e.output.say(goodbye)
 	}
 	e.output.flush()
-	if e.closeCodes && e.output.broken == nil {
+	if e.closeCodes && e.output.broken == nil && breach == nil { // after a breach, nobody listens for the answer
 		e.awaitAnswer(e.answered, e.inputDone)
 	}
 	e.output.finish(e.down)

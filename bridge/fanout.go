@@ -134,7 +134,8 @@ func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 }
 
 // hold puts what a connection said into its queue. If that is full, the client
-// is not read for a while, and then this connection is reset alone.
+// is not read for a while, and then this connection is reset alone. Who holds up
+// nobody may take its time, as at the API server: an import that waits for a lock.
 func (f *fanout) hold(c *forwardConn, b []byte) {
 	if c.held.put(b) {
 		return
@@ -147,6 +148,10 @@ func (f *fanout) hold(c *forwardConn, b []byte) {
 		case <-f.session.over:
 			return
 		case <-late.C:
+			if f.isAlone(c) {
+				late.Reset(f.times.holdBack)
+				continue
+			}
 			f.log.Warn("a port-forward's connection was reset: it took no bytes, and held up the others", "session", f.id, "port", c.port, "for", f.times.holdBack)
 			f.mu.Lock()
 			carrier := c.carrier
@@ -159,6 +164,18 @@ func (f *fanout) hold(c *forwardConn, b []byte) {
 			return
 		}
 	}
+}
+
+// isAlone tells whether a connection is the only one.
+func (f *fanout) isAlone(c *forwardConn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, other := range f.conns {
+		if other != c {
+			return false
+		}
+	}
+	return true
 }
 
 // clientReset passes a reset on. The pod has a moment to end its side: client-go

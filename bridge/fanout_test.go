@@ -187,34 +187,56 @@ func TestFanout(t *testing.T) {
 	})
 }
 
-// TestFanoutReuse: connections one after the other cost one upstream session
-// beside the sentinel; one that ended otherwise than cleanly leaves its session to
-// nobody.
-func TestFanoutReuse(t *testing.T) {
+// TestFanoutFresh: no upstream session carries a second connection after one that
+// ended, however it did.
+func TestFanoutFresh(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
 		w.asked.take() // an old API server is asked twice
-		for i := range 10 {
+		for i := range 5 {
 			finish(t, alive(t, conn, i))
 		}
-		if n := w.asked.take(); n != 1 {
-			t.Errorf("10 connections, one after the other, cost %d upstream sessions", n)
-		}
-		checkRefused(t, conn, 10) // on that session
-		finish(t, alive(t, conn, 11))
-		if n := w.asked.take(); n != 1 {
-			t.Errorf("after a refused connection: %d", n)
-		}
-		checkReset(t, conn, 12)
-		finish(t, alive(t, conn, 13))
-		if n := w.asked.take(); n != 1 {
-			t.Errorf("after a reset connection: %d", n)
+		checkRefused(t, conn, 5)
+		checkReset(t, conn, 6)
+		finish(t, alive(t, conn, 7))
+		if n := w.asked.take(); n != 8 {
+			t.Errorf("8 connections, one after the other, cost %d upstream sessions", n)
 		}
 		conn.Close()
-		if line := w.ended(1); !strings.Contains(line, "upstreamSessions=4") {
+		if line := w.ended(1); !strings.Contains(line, "upstreamSessions=9") {
 			t.Error(line)
 		}
 	})
+}
+
+// TestFanoutAlone: a connection that holds up no other may take its time.
+func TestFanoutAlone(t *testing.T) {
+	hold := make(chan struct{})
+	api := (&apiServer{patience: patience, forward: func(_ int32, c io.ReadWriter) error {
+		<-hold
+		io.Copy(io.Discard, c)
+		io.WriteString(c, "read all")
+		return nil
+	}}).start(t)
+	w := newWorld(t, versioned{api}, speaking(bridge.StreamingWebSocketFirst))
+	w.handler.SetForwardTimes(50*time.Millisecond, time.Minute)
+	conn := dialForward(t, forwardDialers(t, w.edge)["spdy"])
+	f, err := forward(conn, portAlive, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := new(counter)
+	go func() {
+		for range 1000 {
+			io.MultiWriter(f.data, sent).Write(make([]byte, 32<<10))
+		}
+		f.data.Close()
+	}()
+	w.eventually("a stall", sent.stalled)
+	close(hold)
+	if got, err := io.ReadAll(f.data); string(got) != "read all" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
 }
 
 // TestFanoutIdle: an upstream session without a connection ends after a while,

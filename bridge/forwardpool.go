@@ -13,12 +13,11 @@ const (
 	// maxForwardSessions bounds the upstream sessions of one client's session, with
 	// the sentinel. Those that said goodbye, and have linger to end, are not counted.
 	maxForwardSessions = 32
-	// maxCarried bounds the connections that one of them carries, one after the other.
-	maxCarried = 1 << 16
 )
 
-// carry gives a connection its upstream session: an idle one, a new one, or if
-// there are too many the one with the fewest connections.
+// carry gives a connection its upstream session: a new one, one that was dialed
+// for a connection which did not wait, or if there are too many the one with the
+// fewest connections.
 func (f *fanout) carry(c *forwardConn) (*forwardSession, error) {
 	f.mu.Lock()
 	if c.over || f.stopped {
@@ -73,24 +72,25 @@ func (f *fanout) remove(l *forwardSession) {
 	f.sessions = slices.DeleteFunc(f.sessions, func(other *forwardSession) bool { return other == l })
 }
 
-// release takes a connection off its session, fanout.mu held. One of which nothing
-// can be left upstream leaves a session for others.
+// release takes a connection off its session, fanout.mu held. What has carried one
+// is not used again: bytes that a pod left unread keep one of five workers of the
+// container runtime's SPDY, and the next connection might meet that one.
 func (l *forwardSession) release(c *forwardConn) {
 	if c.n >= 0 {
 		delete(l.conns, c.n)
-		l.unclean = l.unclean || c.unclean || l.next == maxCarried
+		l.unclean = l.unclean || c.unclean
 	}
 	l.users--
 	switch {
 	case l.users > 0 || l.leg == nil || l.gone || l.f.stopped:
-	case l.unclean:
-		l.leave()
-	default:
+	case l.next == 0:
 		l.rest()
+	default:
+		l.leave()
 	}
 }
 
-// rest keeps a session for a while that has nothing to carry, fanout.mu held.
+// rest keeps a session for a while that has carried nothing, fanout.mu held.
 func (l *forwardSession) rest() {
 	l.rests++
 	rest := l.rests

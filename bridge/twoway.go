@@ -129,7 +129,8 @@ func (t *twoWay) runToClient() {
 	}
 	t.toClient.flush()
 	t.lingerOn(t.down.conn, t.up.conn)
-	if t.toClient.broken == nil && t.downCloser != nil && t.downCloser.WriteClose(t.closeCode()) == nil {
+	breach := (*breachError)(nil) // after one, nobody listens for the answer
+	if t.toClient.broken == nil && t.downCloser != nil && t.downCloser.WriteClose(t.closeCode()) == nil && !errors.As(t.cause(), &breach) {
 		t.awaitAnswer(t.inputDone, nil)
 	}
 	t.toClient.finish(t.down)
