@@ -29,6 +29,9 @@
 //	exec.go      five streams and one Status: how exec and attach end
 //	outcome.go   the Status that a client reads last, and its words
 //	twoway.go    port-forward and opaque upgrades: how they end
+//	fanout.go    port-forward whose connections have upstream sessions of their own
+//	forwardconn.go, forwardsession.go, forwardpool.go, heldqueue.go
+//	             its connections, its upstream sessions, who carries whom, what waits
 //	channels.go  port-forward over WebSocket channels: how its connections end
 //	raw.go       bytes of a protocol that edge does not read
 //	leg.go       one connection: writes, answers, keepalives
@@ -98,9 +101,32 @@
 //	upstream's connection     Close 1001             the connection's end   Close 1001             the connection's end
 //	ends, or drain
 //
-// No dialect has flow control for one connection of several, and edge holds
+// No dialect has flow control for one connection of several, and edge serve holds
 // nothing for one: a pod that does not read makes TCP hold back all of a session,
 // with edge as without.
+//
+// edge connect (StreamingWebSocketFirst) gives each connection of a client that
+// speaks SPDY or the tunnel an upstream session that carries no other, up to 32
+// with the sentinel, which was dialed before the 101 and carries none; beyond
+// that the least used one is shared. See docs/port-forward.md. Where it differs:
+//
+//	event                            the client, SPDY or tunnel     upstream
+//	a stream is opened               SYN_REPLY at once, or RST      nothing, until both are there
+//	the other one is not there       RST                            nothing
+//	in 30 s
+//	client half-closes               -                              FIN
+//	client resets the data stream    what the pod still says on     RST when the opens are accepted;
+//	                                 the error stream; RST in 5 s   then the session's end
+//	pod ends or refuses              the same                       the session waits for another
+//	                                                                connection if both sides had
+//	                                                                ended this one, or ends
+//	256 KiB wait for upstream, and   RST on both streams            the connection's end
+//	30 s long there is no room
+//	a session is refused or breaks   RST on both streams            -
+//	client says GOAWAY               Close 1000, or the             what was said before, then
+//	                                 connection's end               an orderly end
+//	the sentinel ends                as above: upstream's           the connections' end
+//	                                 connection ends
 //
 // Whatever ends a session, the leg that is written last is half-closed and read
 // on for at most 5 s, so that unread bytes make no reset that overtakes the end.
