@@ -80,7 +80,7 @@ func jdkExec(ctx context.Context, tr *trial) error {
 	return javaExec(ctx, tr, "JdkExec", "text")
 }
 
-// jdkText sends letters of one, two and three bytes, so that fragments do not begin where letters do in a copy of the frames.
+// jdkText sends letters of one, two and three bytes: the client cuts between letters, and what it cuts is bytes to others.
 func jdkText(ctx context.Context, tr *trial) error {
 	text := strings.Repeat("aäö€", 1<<17)
 	return want(java(ctx, tr, strings.NewReader(text), "JdkExec", "text", testbed.Namespace, "shell", "cat"), 0, text)

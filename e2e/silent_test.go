@@ -14,7 +14,7 @@ import (
 // silence is more than twice the idle limit of both load balancers.
 const silence = 130 * time.Second
 
-// TestSilentExec runs a command that says nothing for long, with a client that pings and with one that never does.
+// TestSilentExec runs a command that says nothing for long, with clients that ping and clients that never do.
 func TestSilentExec(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
@@ -29,6 +29,14 @@ func TestSilentExec(t *testing.T) {
 				"python 22.6": func(ctx context.Context, tr *trial) testbed.Result {
 					tr.file = s.kubeconfig(tr.t, path, "alice")
 					return python(ctx, tr, nil, "sh", "-c", script)
+				},
+				"client-node 1.4": func(ctx context.Context, tr *trial) testbed.Result {
+					tr.file = s.kubeconfig(tr.t, path, "alice")
+					return js(ctx, tr, nil, "exec.mjs", testbed.Namespace, "shell", "sh", "-c", script)
+				},
+				"OkHttp 3.13": func(ctx context.Context, tr *trial) testbed.Result { // gives up on a ping unanswered for 60 s
+					tr.file = s.kubeconfig(tr.t, path, "alice")
+					return java(ctx, tr, nil, "OkHttpExec", noTerminal, testbed.Namespace, "shell", "sh", "-c", script)
 				},
 			} {
 				t.Run(path+"/"+name, func(t *testing.T) {

@@ -13,8 +13,8 @@ import okhttp3.WebSocketListener;
 import okio.ByteString;
 
 /**
- * A session with the headers, frames and pings of the official Java client (io.kubernetes:client-java, release 25),
- * which stands on OkHttp, too: a later release that offers compression.
+ * A session with the headers, frames and pings of the official Java client (io.kubernetes:client-java), which stands on a
+ * later OkHttp: one that offers compression.
  */
 abstract class OkHttpSession extends WebSocketListener {
     /** The official client cuts its messages here, because OkHttp closes a session that has 16 MiB waiting. */
