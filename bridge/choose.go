@@ -52,7 +52,35 @@ func (a upswitch) close() {
 }
 
 // connect asks the API server for a client's stream, in what edge speaks to it.
+//
+// Who may not have it and came by WebSocket reads what the API server says of that:
+// it asks for get before create, and names it.
 func (h *Handler) connect(r *http.Request, id impersonate.Identity, d dialect) (upswitch, error) {
+	a, err := h.choose(r, id, d)
+	if !d.isGet() || h.streaming == StreamingWebSocketFirst || !isForbidden(a, err) {
+		return a, err
+	}
+	denied := h.review(r.Context(), id, d.target.attributes("get"))
+	if !isForbidden(upswitch{}, denied) {
+		return a, err
+	}
+	a.close()
+	return upswitch{}, denied
+}
+
+// isGet tells whether a client's stream is a GET that edge translates.
+func (d dialect) isGet() bool { return d.kind == wsExec || d.kind == wsPorts || d.kind == wsTunnel }
+
+// isForbidden tells an authorizer's refusal, asked by a request or by a review.
+func isForbidden(a upswitch, err error) bool {
+	var status apierrors.APIStatus
+	if err != nil {
+		return errors.As(err, &status) && status.Status().Code == http.StatusForbidden
+	}
+	return a.conn == nil && a.resp != nil && a.resp.StatusCode == http.StatusForbidden && !isBare(a.resp)
+}
+
+func (h *Handler) choose(r *http.Request, id impersonate.Identity, d dialect) (upswitch, error) {
 	switch {
 	case d.kind == opaque:
 		if d.target.proxied != "" {
@@ -76,7 +104,7 @@ func (h *Handler) connect(r *http.Request, id impersonate.Identity, d dialect) (
 // only. A refusal has begun nothing.
 func (h *Handler) webSocketFirst(r *http.Request, id impersonate.Identity, d dialect) (upswitch, error) {
 	a, err := h.ask(r, id, webSocketUplink(d))
-	denied := err == nil && a.conn == nil && a.resp.StatusCode == http.StatusForbidden && !isBare(a.resp)
+	denied := err == nil && isForbidden(a, nil)
 	if err == nil && a.conn != nil || !denied && !d.mayFallBack(a, err) || r.Context().Err() != nil {
 		return a, err
 	}

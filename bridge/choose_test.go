@@ -270,10 +270,50 @@ func TestOwnWordIsFinal(t *testing.T) {
 			if resp.StatusCode != answer.code || string(body) != answer.body {
 				t.Errorf("%s: %s", resp.Status, body)
 			}
-			if n, asked := count.take(), v.take(); n != 1 || asked != "" {
+			want := ""
+			if answer.code == http.StatusForbidden {
+				want = "jane: get pods/exec default/web"
+			}
+			if n, asked := count.take(), v.take(); n != 1 || asked != want {
 				t.Errorf("%d requests upstream, reviewed %q", n, asked)
 			}
 		})
+	}
+}
+
+// TestForbiddenGet: an API server asks for get first when it sees a WebSocket, and
+// names it in its refusal. Who may not have that either reads the same from edge,
+// which asks for create. SPDY, a POST, has no get.
+func TestForbiddenGet(t *testing.T) {
+	cannotCreate := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"cannot create","reason":"Forbidden","code":403}`
+	api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 403, cannotCreate) }}
+	for name, ask := range upgrades {
+		if name == "opaque" {
+			continue
+		}
+		for _, streaming := range []bridge.Streaming{bridge.StreamingAuto, bridge.StreamingWebSocket, bridge.StreamingWebSocketFirst} {
+			w := newWorld(t, versioned{api.start(t)}, speaking(streaming), func(cfg *bridge.Config) {
+				cfg.Review = func(_ context.Context, _ impersonate.Identity, a authorizationv1.ResourceAttributes) error {
+					return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web", errors.New("review: no "+a.Verb))
+				}
+			})
+			c := dialRaw(t, w.edge)
+			c.ask("", ask...)
+			resp := c.answer()
+			body, _ := io.ReadAll(resp.Body)
+			want := "cannot create"
+			switch {
+			case streaming == bridge.StreamingWebSocketFirst:
+			case !strings.Contains(name, "spdy"):
+				want = "review: no get"
+			case streaming == bridge.StreamingWebSocket:
+				want = "review: no create"
+			}
+			if resp.StatusCode != http.StatusForbidden || !strings.Contains(string(body), want) {
+				t.Errorf("%s, %s: %s, %s; want %q", name, streaming, resp.Status, body, want)
+			}
+			c.Close()
+		}
 	}
 }
 

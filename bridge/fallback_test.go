@@ -115,7 +115,7 @@ func TestRefusalInYAML(t *testing.T) {
 	c := dialRaw(t, w.edge)
 	c.ask("", askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io", "Accept: application/yaml")...)
 	resp := c.answer()
-	if n, asked := count.take(), v.take(); n != 1 || asked != "" {
+	if n, asked := count.take(), v.take(); n != 1 || asked != "jane: get pods/exec default/web" {
 		t.Errorf("%s: %d requests upstream, reviewed %q", resp.Status, n, asked)
 	}
 	c.Close()

@@ -106,20 +106,3 @@ func translated(p pair) *difference {
 	}
 	return nil
 }
-
-// otherVerb: the API server asks for "get" first when it sees a WebSocket, and names it in the refusal. edge asks for "create".
-var otherVerb = &difference{"get for a WebSocket", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
-	if !strings.Contains(own.Refusal, "cannot get resource") {
-		return own, errors.New("the API server itself does not name get")
-	}
-	own.Refusal = strings.Replace(own.Refusal, "cannot get resource", "cannot create resource", 1)
-	return own, nil
-}}
-
-// verbOfWebSocket claims otherVerb where the API server itself is asked over WebSocket.
-func verbOfWebSocket(p pair) *difference {
-	if own := spokenBy(p.site.cluster.Kind, p.d); !own.SPDY || own.Tunnel {
-		return otherVerb
-	}
-	return nil
-}

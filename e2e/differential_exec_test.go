@@ -37,7 +37,7 @@ var execScenarios = []scenario{
 	{name: "50 resizes", stdin: true, skip: noResize, run: fiftyResizes, check: wantText("resized 50 times\r\n")},
 	{name: "command not found", run: command("/no/such/command"), differs: translated, check: wantFailure},
 	{name: "container not found", run: noContainer, check: wantRefusal},
-	{name: "forbidden", run: forbid, differs: verbOfWebSocket, check: wantRefusal},
+	{name: "forbidden", run: forbid, check: wantRefusal},
 	{name: "unknown to its node", run: lostPod, differs: refusedByNode, check: wantUnknown},
 	{name: "client gone", stdin: true, run: clientGone, check: wantAfter},
 	{name: "killed by a signal", run: shell("kill -9 $$"), differs: translated, check: wantFailure},

@@ -58,7 +58,7 @@ var forwardScenarios = []scenario{
 	}},
 	{name: "connection reset by the pod", run: forward(awaitReset, resetPort)},
 	{name: "connection reset by the client", skip: noHalfClose, run: forward(resetOne, echoPort, echoPort)},
-	{name: "forbidden", check: wantRefusal, differs: verbOfWebSocket, run: func(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	{name: "forbidden", check: wantRefusal, run: func(ctx context.Context, r attempt) (rawclient.Observation, error) {
 		return r.d.Forward(ctx, r.other, rawclient.Forward{Pod: "shell", Ports: []int{echoPort}, Do: echoMegabyte})
 	}},
 	{name: "unknown to its node", run: func(ctx context.Context, r attempt) (rawclient.Observation, error) {

@@ -215,8 +215,11 @@ func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) 
 }
 
 // inDialect is what an observation in one dialect would be in another, by protocols alone: the agreed name, the start
-// signal and the close code are WebSocket's, and the words of a v5 Status are an API server's.
+// signal and the close code are WebSocket's, whose request is a GET, and the words of a v5 Status are an API server's.
 func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Observation {
+	if isGet := func(d rawclient.Dialect) bool { return !d.SPDY || d.Tunnel }; isGet(to) && !isGet(from) {
+		o.Refusal = strings.Replace(o.Refusal, "cannot create resource", "cannot get resource", 1)
+	}
 	if from.Name == to.Name || o.Refusal != "" {
 		return o
 	}
