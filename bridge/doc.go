@@ -117,11 +117,9 @@
 //	client half-closes               -                              FIN
 //	client resets the data stream    what the pod still says on     RST when the opens are accepted;
 //	                                 the error stream; RST in 5 s   then the session's end
-//	pod ends or refuses              the same                       the session waits for another
-//	                                                                connection if both sides had
-//	                                                                ended this one, or ends
+//	pod ends or refuses              the same                       the session's end
 //	256 KiB wait for upstream, and   RST on both streams            the connection's end
-//	30 s long there is no room
+//	hold up others for 30 s
 //	a session is refused or breaks   RST on both streams            -
 //	client says GOAWAY               Close 1000, or the             what was said before, then
 //	                                 connection's end               an orderly end
