@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/binaries"
 )
 
 // What all tests share. TestMain fills it before the first test and nobody changes it after.
@@ -35,7 +36,7 @@ func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Minute) // cold builds included
 	defer cancel()
 	var err error
-	if bed, err = testbed.Open(ctx, os.Stderr); err != nil {
+	if bed, err = testbed.Open(ctx, os.Stderr, binaries.Clients); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -39,8 +39,9 @@ certificates, proxies, impersonation. The server may be edge or any API server
 that accepts WebSocket (Kubernetes 1.30 and later; port-forward 1.31).
 
 The command keeps the terminal, standard input, its signals and job control, and
-its exit code is that of connect. A --kubeconfig or --context of the command's
-own would lead past connect: give them to connect. Nothing is left behind at the end.
+its exit code is that of connect. Give --kubeconfig and --context to connect: as
+the command's own, the one leads past it, and the other finds nothing. Nothing is
+left behind at the end.
 
 With --listen and no command, connect stays until it is interrupted, for tools
 that stay as well.`,

@@ -2,7 +2,7 @@
 // with nodes and pods, an OpenID Connect provider, a load balancer that carries no SPDY, edge itself, and the clients.
 // The end-to-end tests and the demo both stand on it. Nothing in it imitates Kubernetes.
 //
-//	tb, err := testbed.Open(ctx, os.Stderr)         // programs present, state folder made
+//	tb, err := testbed.Open(ctx, os.Stderr, binaries.Clients)         // programs present, state folder made
 //	defer tb.Close()                               // every process, mount, bridge, cgroup and file is gone
 //	cluster, err := tb.StartCluster(ctx, testbed.Old)
 //	issuer, err := tb.StartIssuer(ctx)

@@ -34,8 +34,8 @@ type Testbed struct {
 	built map[string]bool // by name
 }
 
-// Open finds or builds the programs, reporting long work on log, and makes a state folder. The caller must Close it.
-func Open(ctx context.Context, log io.Writer) (*Testbed, error) {
+// Open finds or builds the wanted programs, reporting long work on log, and makes a state folder. The caller must Close it.
+func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("testbed: a node needs root")
 	}
@@ -43,7 +43,7 @@ func Open(ctx context.Context, log io.Writer) (*Testbed, error) {
 	if err := Clean(); err != nil {
 		fmt.Fprintf(log, "testbed: cleaning up after an earlier run: %v\n", err)
 	}
-	bin, err := binaries.Ensure(ctx, log)
+	bin, err := binaries.Ensure(ctx, log, wanted)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/binaries"
 )
 
 func main() {
@@ -22,7 +23,7 @@ func main() {
 
 func run(ctx context.Context, once bool) (code int) {
 	start := time.Now()
-	tb, err := testbed.Open(ctx, os.Stderr)
+	tb, err := testbed.Open(ctx, os.Stderr, binaries.Clusters)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

