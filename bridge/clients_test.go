@@ -1,7 +1,6 @@
 package bridge_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http/httptest"
@@ -87,7 +86,7 @@ func (c execClient) do(t testing.TB, s *httptest.Server, cmd command) outcome {
 }
 
 func (c execClient) doUntil(ctx context.Context, s *httptest.Server, cmd command) outcome {
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr syncBuffer // client-go may write on when ctx has ended
 	opts := remotecommand.StreamOptions{Stdin: cmd.stdin, Stdout: &stdout, Tty: cmd.tty, TerminalSizeQueue: cmd.sizes}
 	query := "command=run&container=c&stdout=true"
 	if cmd.stdin != nil {

@@ -7,6 +7,9 @@ func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
 	h.times.keepalive, h.times.linger, h.times.open = keepalive, linger, open
 }
 
+// SetAnswerTime changes how long a WebSocket client may take to answer a Close.
+func (h *Handler) SetAnswerTime(answer time.Duration) { h.times.answer = answer }
+
 // SetForwardTimes changes the waits of port-forwards whose connections have
 // upstream sessions of their own.
 func (h *Handler) SetForwardTimes(holdBack, idle time.Duration) {

@@ -40,7 +40,7 @@ type world struct {
 	api     *httptest.Server
 	edge    *httptest.Server
 	handler *bridge.Handler
-	log     *logs
+	log     *syncBuffer
 }
 
 // newWorld puts edge in front of api, as cmd/edge does: TLS, HTTP/1.1 and HTTP/2.
@@ -53,7 +53,7 @@ func newWorld(t *testing.T, api http.Handler, change ...func(*bridge.Config)) *w
 	default:
 		api = versionless(api)
 	}
-	w := &world{T: t, api: serveTLS(t, api), log: new(logs)}
+	w := &world{T: t, api: serveTLS(t, api), log: new(syncBuffer)}
 	upstream := configFor(w.api)
 	upstream.BearerToken = edgeToken
 	w.front(upstream, change...)
@@ -87,6 +87,7 @@ func (w *world) front(upstream *rest.Config, change ...func(*bridge.Config)) {
 		c(&cfg)
 	}
 	w.handler = must(bridge.New(cfg))
+	w.handler.SetAnswerTime(50 * time.Millisecond) // most raw clients of the tests never answer a Close
 	w.edge = serveTLS(w.T, w.handler)
 	w.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -136,19 +137,19 @@ func podURL(s *httptest.Server, verb, query string) *url.URL {
 	return must(url.Parse(s.URL + "/api/v1/namespaces/default/pods/web/" + verb + "?" + query))
 }
 
-// logs is what edge logged, by line.
-type logs struct {
+// A syncBuffer may be written and read at the same time, as what edge logs is.
+type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-func (l *logs) Write(b []byte) (int, error) {
+func (l *syncBuffer) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.Write(b)
 }
 
-func (l *logs) String() string {
+func (l *syncBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.String()

@@ -57,7 +57,7 @@ func TestCertificateRotation(t *testing.T) {
 		APIVersion: "client.authentication.k8s.io/v1", Command: "cat", Args: []string{file},
 		InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
 	}
-	w := &world{T: t, api: api, log: new(logs)}
+	w := &world{T: t, api: api, log: new(syncBuffer)}
 	w.front(rest.CopyConfig(upstream))
 	get := func() int {
 		resp := must(w.client(t, true).Get(w.edge.URL + "/version"))

@@ -18,6 +18,9 @@ type times struct {
 	keepalive time.Duration
 	// linger bounds how long an ended session waits for its peers to close.
 	linger time.Duration
+	// answer bounds the wait for a client's Close, which RFC 6455 section 5.5.1 asks
+	// of it and which comes in a round trip.
+	answer time.Duration
 	// open bounds how long an SPDY client may take to open its streams, as the
 	// container runtime does.
 	open time.Duration
@@ -30,7 +33,7 @@ type times struct {
 
 const maxHoldBack = 30 * time.Second
 
-var defaultTimes = times{keepalive: 20 * time.Second, linger: 5 * time.Second, open: 30 * time.Second, holdBack: maxHoldBack, idle: time.Minute}
+var defaultTimes = times{keepalive: 20 * time.Second, linger: 5 * time.Second, answer: time.Second, open: 30 * time.Second, holdBack: maxHoldBack, idle: time.Minute}
 
 // session is one exec, attach, port-forward or opaque upgrade, from upstream's
 // 101 to the close of both connections. It runs in two goroutines, one for each
@@ -273,16 +276,12 @@ func (s *session) discard() {
 	}
 }
 
-// mostAnswer bounds the wait for a client's Close, which RFC 6455 section 5.5.1
-// asks of it and which comes in a round trip.
-const mostAnswer = time.Second
-
 // awaitAnswer lets a WebSocket client, which has been sent a Close, answer it or
 // go before edge half-closes. A load balancer that speaks HTTP/2 to a browser (RFC
 // 8441) may make a reset of the half-close, and whoever can answer no more takes
 // it for an abnormal end.
 func (s *session) awaitAnswer(answered, gone <-chan struct{}) {
-	late := time.NewTimer(min(mostAnswer, s.linger))
+	late := time.NewTimer(min(s.answer, s.linger))
 	defer late.Stop()
 	select {
 	case <-answered:

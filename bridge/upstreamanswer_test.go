@@ -48,7 +48,7 @@ func TestUnaskedSwitch(t *testing.T) {
 			api.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
 			api.StartTLS()
 			t.Cleanup(api.Close)
-			w := &world{T: t, log: new(logs)}
+			w := &world{T: t, log: new(syncBuffer)}
 			w.front(configFor(api))
 			c := dialRaw(t, w.edge)
 			c.ask("", "GET /api HTTP/1.1", "Host: e")
@@ -68,7 +68,7 @@ func TestUnaskedSwitch(t *testing.T) {
 // is what the client asked for.
 func TestBehindAPrefix(t *testing.T) {
 	api := (&apiServer{run: func(*process) error { return exitError(7) }}).start(t)
-	w := &world{T: t, log: new(logs)}
+	w := &world{T: t, log: new(syncBuffer)}
 	w.api = serveTLS(t, http.StripPrefix("/k8s/clusters/c-1", api))
 	cfg := configFor(w.api)
 	cfg.Host += "/k8s/clusters/c-1/"

@@ -322,7 +322,7 @@ func TestUpstreamIsNotThere(t *testing.T) {
 		"no answer":      {wordless.Listener.Addr().String(), 504},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{T: t, log: new(logs)}
+			w := &world{T: t, log: new(syncBuffer)}
 			upstream := configFor(wordless)
 			upstream.Host = (&url.URL{Scheme: "https", Host: test.addr}).String()
 			upstream.Timeout = 300 * time.Millisecond
