@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -141,6 +142,9 @@ var slots = make(chan struct{}, 6)
 // mostScenario bounds one run of a scenario.
 const mostScenario = 90 * time.Second
 
+// mostOwn is how often the API server itself may try: with a dialect of long ago, on a busy machine, it fails now and then.
+const mostOwn = 2
+
 // compare runs a scenario on both ways and compares.
 func (p pair) compare(t *testing.T, verb string, sc scenario) {
 	t.Helper()
@@ -168,14 +172,22 @@ func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation 
 	d := spokenBy(p.site.cluster.Kind, p.d)
 	kind := string(p.site.cluster.Kind)
 	to, other := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
-	o, err := oracle.observe(strings.Join([]string{verb, kind, d.Name, sc.name}, " "), func() (rawclient.Observation, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), mostScenario) // the next pair wants it, too
-		defer cancel()
-		return sc.run(ctx, attempt{d: d, site: p.site, to: to, other: other, name: slug(kind + " " + d.Name + " " + sc.name)})
+	o, err := oracle.observe(strings.Join([]string{verb, kind, d.Name, sc.name}, " "), func() (o rawclient.Observation, err error) {
+		for try := range mostOwn {
+			ctx, cancel := context.WithTimeout(context.Background(), mostScenario) // the next pair wants it, too
+			o, err = sc.run(ctx, attempt{
+				d: d, site: p.site, to: to, other: other, name: slug(fmt.Sprint(kind, " ", d.Name, " ", sc.name, " ", try)),
+			})
+			cancel()
+			if err == nil && sc.check != nil {
+				err = sc.check(d, o)
+			}
+			if err == nil {
+				break
+			}
+		}
+		return o, err
 	})
-	if err == nil && sc.check != nil {
-		err = sc.check(d, o)
-	}
 	if err != nil {
 		t.Fatalf("the API server itself: %v\n%v", err, o)
 	}

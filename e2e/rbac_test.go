@@ -70,7 +70,7 @@ func TestRBACOnExec(t *testing.T) {
 	})
 }
 
-// TestRefusalBody: the API server's refusal reaches a client as it is, also where most clients do not show it.
+// TestRefusalBody: a client reads the refusal that the API server has for its WebSocket, also where most clients do not show it.
 func TestRefusalBody(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, path := range paths {
@@ -81,7 +81,7 @@ func TestRefusalBody(t *testing.T) {
 			} {
 				a := raw(t.Context(), t, s.access(path, tokens["bob"]), "GET", uri, askWebSocket(subprotocol)...)
 				status := a.status()
-				if a.code != 403 || status.Reason != metav1.StatusReasonForbidden || !strings.Contains(status.Message, "cannot create resource") {
+				if a.code != 403 || status.Reason != metav1.StatusReasonForbidden || !strings.Contains(status.Message, "cannot get resource") {
 					t.Errorf("%s, %s: %v", path, subprotocol, a)
 				}
 			}
