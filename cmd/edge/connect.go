@@ -179,12 +179,9 @@ type caller struct {
 
 // caller reads the kubeconfig as kubectl does.
 func (o *connectOptions) caller() (*caller, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	if o.kubeconfig != "" {
-		if _, err := os.Stat(o.kubeconfig); err != nil {
-			return nil, fmt.Errorf("--kubeconfig: %w", err)
-		}
-		rules.ExplicitPath = o.kubeconfig
+	rules, err := loadingRules(o.kubeconfig)
+	if err != nil {
+		return nil, err
 	}
 	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &o.overrides)
 	cfg, err := loaded.ClientConfig()

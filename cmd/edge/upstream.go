@@ -11,12 +11,9 @@ import (
 // restConfig reads the API server's address and edge's own credential, as
 // kubectl does, or in a cluster from the ServiceAccount.
 func (c *clientOptions) restConfig() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	if c.kubeconfig != "" {
-		if _, err := os.Stat(c.kubeconfig); err != nil {
-			return nil, fmt.Errorf("--kubeconfig: %w", err)
-		}
-		rules.ExplicitPath = c.kubeconfig
+	rules, err := loadingRules(c.kubeconfig)
+	if err != nil {
+		return nil, err
 	}
 	timeout, err := clientcmd.ParseTimeout(c.overrides.Timeout)
 	if err != nil || timeout < 0 {
@@ -48,4 +45,17 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
 	return cfg, nil
+}
+
+// loadingRules are kubectl's for where a kubeconfig is: in file, which must be
+// there, or if that is empty where kubectl looks.
+func loadingRules(file string) (*clientcmd.ClientConfigLoadingRules, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	if file != "" {
+		if _, err := os.Stat(file); err != nil {
+			return nil, fmt.Errorf("--kubeconfig: %w", err)
+		}
+		rules.ExplicitPath = file
+	}
+	return rules, nil
 }
