@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"strings"
+	"net/netip"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,6 +34,11 @@ type Config struct {
 	AllowedOrigins []string
 	// DisableCompression asks the API server for uncompressed bodies.
 	DisableCompression bool
+	// TrustedProxies are the networks of the load balancers before edge, whose
+	// X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// Observe is told about each request; nil: nobody is.
+	Observe Observer
 	// OnLost, if set, is called when a stream has ended because upstream was lost.
 	OnLost func()
 	// MaxSessions bounds the streams at one time; 0 means DefaultMaxSessions.
@@ -52,7 +56,8 @@ const DefaultMaxSessions = 8192
 type Handler struct {
 	identify func(*http.Request) (impersonate.Identity, error)
 	up       *upstream
-	plain    http.Handler
+	plain    http.Handler // with edge's own credential
+	owned    http.Handler // with the sender's
 	sessions *registry
 	log      *slog.Logger
 	times    times
@@ -62,6 +67,8 @@ type Handler struct {
 	origins   origins
 	learned   *learned
 	onLost    func()
+	observe   Observer
+	trusted   trustedProxies
 }
 
 // New makes a Handler, or says what is wrong with the configuration.
@@ -96,7 +103,8 @@ func New(cfg Config) (*Handler, error) {
 	return &Handler{
 		identify: cfg.Identify,
 		up:       up,
-		plain:    newPlain(up, cfg.DisableCompression, cfg.Log),
+		plain:    newPlain(up, up.edges.plain, cfg.DisableCompression, cfg.Log),
+		owned:    newPlain(up, up.owns.plain, cfg.DisableCompression, cfg.Log),
 		sessions: newRegistry(cfg.MaxSessions),
 		log:      cfg.Log,
 		times:    defaultTimes,
@@ -106,26 +114,39 @@ func New(cfg Config) (*Handler, error) {
 		origins:   origins,
 		learned:   newLearned(),
 		onLost:    cfg.OnLost,
+		observe:   cfg.Observe,
+		trusted:   cfg.TrustedProxies,
 	}, nil
 }
 
-// ServeHTTP is one request's way: identity, then stream or plain.
+// ServeHTTP is one request's way: where from, who, then stream or plain.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.trusted.locate(r)
+	seen := h.begin(r)
+	w = seen.watch(w)
+	defer seen.returned(r)
+
 	id, err := h.identify(r)
+	if vetoed := seen.identified(r, id, err); vetoed != nil && err == nil {
+		err = vetoed
+	}
+	if err == nil {
+		err = checkPath(r.URL)
+	}
 	if err != nil {
 		writeStatus(w, r, err)
 		return
 	}
-	if err := checkPath(r.URL); err != nil {
-		writeStatus(w, r, err)
-		return
-	}
 	if isUpgrade(r.Header) {
-		h.serveUpgrade(w, r, id)
+		h.serveUpgrade(w, r, id, seen)
 		return
 	}
-	if err := outbound(r.Header, r.RemoteAddr, id); err != nil {
+	if err := outbound(r.Header, id); err != nil {
 		writeStatus(w, r, err)
+		return
+	}
+	if id.IsOwn() {
+		h.owned.ServeHTTP(w, r)
 		return
 	}
 	h.plain.ServeHTTP(w, r)
@@ -141,35 +162,15 @@ func (h *Handler) Close() { h.up.close() }
 // outbound makes the header of a client's request the one that goes upstream:
 // nothing hop by hop, no credential and no claim of the client's about who or
 // where it is, and edge's identity for it last. Every path goes through here.
-func outbound(h http.Header, remoteAddr string, id impersonate.Identity) error {
+func outbound(h http.Header, id impersonate.Identity) error {
+	forwarded, ok := h[forwardedFor] // edge's own word, see locate: no Connection takes it off
 	if err := impersonate.Rewrite(h, id); err != nil {
 		return failure(http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
 	}
-	for name := range h {
-		if isClaim(name) {
-			delete(h, name)
-		}
-	}
-	if host, _, err := net.SplitHostPort(remoteAddr); err == nil && !id.IsSelf() { // whose address upstream sees itself
-		h["X-Forwarded-For"] = []string{host}
+	if id.IsSelf() { // whose address upstream sees itself
+		delete(h, forwardedFor)
+	} else if ok {
+		h[forwardedFor] = forwarded
 	}
 	return nil
-}
-
-// isClaim tells whether a header is a client's word about who or where it is,
-// which the API server might take for a front proxy's: X-Remote-User and its like
-// make a requestor, X-Real-Ip and X-Forwarded-For an address in the audit log.
-// "_" is "-" to some servers.
-func isClaim(name string) bool {
-	switch {
-	case len(name) < len("Forwarded"):
-		return false
-	case name[0] != 'F' && name[0] != 'f' && name[0] != 'X' && name[0] != 'x': // most are neither
-		return false
-	}
-	switch name = strings.ReplaceAll(strings.ToLower(name), "_", "-"); name {
-	case "forwarded", "x-real-ip":
-		return true
-	}
-	return strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-remote-")
 }

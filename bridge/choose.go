@@ -227,11 +227,11 @@ func (h *Handler) mayCreate(ctx context.Context, id impersonate.Identity, d dial
 // ask sends one upgrade and checks the answer.
 func (h *Handler) ask(r *http.Request, id impersonate.Identity, link uplink) (upswitch, error) {
 	header := r.Header.Clone()
-	if err := outbound(header, r.RemoteAddr, id); err != nil {
+	if err := outbound(header, id); err != nil {
 		return upswitch{}, err
 	}
 	link.ask(header)
-	conn, resp, err := h.up.switchProtocols(r.Context(), &http.Request{
+	conn, resp, err := h.up.route(id).switchProtocols(r.Context(), &http.Request{
 		Method: link.method, URL: h.up.url(r.URL), Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	})

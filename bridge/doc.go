@@ -14,6 +14,8 @@
 // A request's way, and the file that has it:
 //
 //	bridge.go    identity, and the header that goes upstream
+//	address.go   where a request came from, and who vouches for it
+//	observe.go   who is told what became of a request
 //	plain.go     no upgrade: the reverse proxy; failures as a Status
 //	stranded.go  what a client is told whose Upgrade was lost on the way
 //	target.go    which pod and verb a path means

@@ -120,7 +120,7 @@ func (up *upstream) version(ctx context.Context) (*version.Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := up.plain.RoundTrip(req)
+	resp, err := up.edges.plain.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

@@ -17,9 +17,9 @@ import (
 // newPlain is the path of REST, watch and logs: a reverse proxy over HTTP/2
 // that flushes at once and hands the client's cancel on. The request's header is
 // upstream's already, see outbound.
-func newPlain(up *upstream, disableCompression bool, log *slog.Logger) http.Handler {
+func newPlain(up *upstream, transport http.RoundTripper, disableCompression bool, log *slog.Logger) http.Handler {
 	return &httputil.ReverseProxy{
-		Transport:     up.plain,
+		Transport:     transport,
 		FlushInterval: -1,
 		BufferPool:    bufferPool{},
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),

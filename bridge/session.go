@@ -56,6 +56,7 @@ type session struct {
 	answers bool
 	// onLost is called at the end if upstream was lost; may be nil.
 	onLost func()
+	seen   *sighting // told at the end
 
 	tick struct {
 		sync.Mutex
@@ -209,6 +210,8 @@ func (s *session) finish() {
 		line = append(line, "upstreamSessions", s.upstreams)
 	}
 	s.log.Info("session ended", line...)
+	s.seen.ended(s.down.in.Load(), s.down.out.Load(), cause != errCompleted,
+		Stream{ID: s.id, Downstream: s.downstream, Upstream: s.upstream, Cause: cause.Error()})
 	if s.onLost != nil && isLost(cause) {
 		s.onLost()
 	}

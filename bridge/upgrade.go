@@ -24,7 +24,7 @@ func isUpgrade(h http.Header) bool { return len(h["Upgrade"]) > 0 }
 
 // serveUpgrade is the way of a stream: choose the client's dialect, ask upstream
 // for its own, and only after a valid 101 answer with one.
-func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity) {
+func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *sighting) {
 	d, err := chooseDialect(r, h.origins)
 	if err != nil {
 		for _, version := range d.accepts {
@@ -56,6 +56,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		passOn(w, up.resp)
 		return
 	}
+	seen.switching()
 	client, err := d.accept(w, r, up.resp)
 	if err != nil { // the response is written or the connection gone
 		up.conn.Close()
@@ -69,8 +70,10 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		log: h.log, times: h.times, started: time.Now(), over: make(chan struct{}),
 		answers: h.streaming == StreamingWebSocketFirst && up.link.protocol == webSocket && !up.link.opaque,
 		onLost:  h.onLost,
+		seen:    seen,
 	}
 	handedOver = true
+	seen.handOver()
 	go h.run(s, pair{d, up.link, h.again(r, id, d, up.link)}, client, up.conn)
 }
 

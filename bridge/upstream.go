@@ -16,6 +16,8 @@ import (
 	"golang.org/x/net/http2"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
+
+	"edge/impersonate"
 )
 
 const (
@@ -30,14 +32,33 @@ const (
 	upgradeAnswer       = 60 * time.Second // the runtime may have to start the process before the 101
 )
 
-// upstream is the API server: two transports with the same credential, since
-// Go offers HTTP/2 in ALPN for any upgrade but websocket, and an upgrade can
-// only be had over HTTP/1.1.
+// upstream is the API server: two ways to it, which share no connection.
 type upstream struct {
-	base    *url.URL
+	base  *url.URL
+	edges route // with edge's own credential
+	owns  route // with none: for requests that bring their sender's
+}
+
+// route is a pair of transports with the same credential, since Go offers HTTP/2
+// in ALPN for any upgrade but websocket, and an upgrade can only be had over
+// HTTP/1.1.
+type route struct {
 	plain   http.RoundTripper // HTTP/2
 	upgrade http.RoundTripper // HTTP/1.1 only
 	close   func()
+}
+
+// route is the one for an identity.
+func (up *upstream) route(id impersonate.Identity) route {
+	if id.IsOwn() {
+		return up.owns
+	}
+	return up.edges
+}
+
+func (up *upstream) close() {
+	up.edges.close()
+	up.owns.close()
 }
 
 func newUpstream(cfg *rest.Config) (*upstream, error) {
@@ -51,13 +72,22 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 	if cfg.Impersonate.UserName != "" || len(cfg.Impersonate.Groups) > 0 || cfg.Impersonate.UID != "" || len(cfg.Impersonate.Extra) > 0 {
 		return nil, errors.New("bridge: the kubeconfig of edge itself impersonates somebody: remove as, as-groups, as-uid and as-user-extra from it")
 	}
+	up := &upstream{base: base}
+	if up.edges, err = newRoute(cfg); err != nil {
+		return nil, err
+	}
+	up.owns, err = newRoute(rest.AnonymousClientConfig(cfg))
+	return up, err
+}
+
+func newRoute(cfg *rest.Config) (r route, err error) {
 	tc, err := cfg.TransportConfig()
 	if err != nil {
-		return nil, fmt.Errorf("bridge: API server credential: %w", err)
+		return r, fmt.Errorf("bridge: API server credential: %w", err)
 	}
 	tlsConfig, err := transport.TLSConfigFor(tc)
 	if err != nil {
-		return nil, fmt.Errorf("bridge: API server TLS: %w", err)
+		return r, fmt.Errorf("bridge: API server TLS: %w", err)
 	}
 	if tlsConfig == nil {
 		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -96,7 +126,7 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 	plain.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: responseWindow}
 	h2, err := http2.ConfigureTransports(plain)
 	if err != nil {
-		return nil, fmt.Errorf("bridge: HTTP/2 to the API server: %w", err)
+		return r, fmt.Errorf("bridge: HTTP/2 to the API server: %w", err)
 	}
 	h2.ReadIdleTimeout = http2ReadIdle
 	h2.PingTimeout = http2PingTimeout
@@ -113,17 +143,17 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 		upgrade.ResponseHeaderTimeout = upgradeAnswer
 	}
 
-	up := &upstream{base: base, close: func() {
+	r.close = func() {
 		plain.CloseIdleConnections()
 		upgrade.CloseIdleConnections()
-	}}
-	if up.plain, err = rest.HTTPWrappersForConfig(cfg, plain); err != nil {
-		return nil, fmt.Errorf("bridge: API server credential: %w", err)
 	}
-	if up.upgrade, err = rest.HTTPWrappersForConfig(cfg, upgrade); err != nil {
-		return nil, fmt.Errorf("bridge: API server credential: %w", err)
+	if r.plain, err = rest.HTTPWrappersForConfig(cfg, plain); err != nil {
+		return r, fmt.Errorf("bridge: API server credential: %w", err)
 	}
-	return up, nil
+	if r.upgrade, err = rest.HTTPWrappersForConfig(cfg, upgrade); err != nil {
+		return r, fmt.Errorf("bridge: API server credential: %w", err)
+	}
+	return r, nil
 }
 
 // url is where a request for u goes upstream.
@@ -154,10 +184,10 @@ func (s *switched) Read(b []byte) (int, error) { return s.read.Read(b) }
 // switchProtocols sends req, which asks for an upgrade. With a 101 the caller
 // owns the connection; with any other answer it owns the response's body, and
 // conn is nil. Redirects are not followed (CVE-2018-1002105, CVE-2022-3172).
-func (up *upstream) switchProtocols(ctx context.Context, req *http.Request) (conn *switched, resp *http.Response, err error) {
+func (r route) switchProtocols(ctx context.Context, req *http.Request) (conn *switched, resp *http.Response, err error) {
 	var raw net.Conn
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { raw = info.Conn }}
-	resp, err = up.upgrade.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	resp, err = r.upgrade.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		return nil, nil, err
 	}

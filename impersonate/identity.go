@@ -3,6 +3,7 @@ package impersonate
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -14,19 +15,35 @@ import (
 // systemPrefix begins the names and groups that Kubernetes keeps for itself.
 const systemPrefix = "system:"
 
-// Identity is whom a request is sent as. It is made by [FromUser] and not changed afterwards.
+// Identity is whom a request is sent as. It is made by [FromUser], [Own] or [Self] and not changed afterwards.
 type Identity struct {
 	Name   string
 	UID    string
 	Groups []string // without system:authenticated, which the API server adds
 	Extra  map[string][]string
 
+	// Requestor is who authenticated, for the log; nil where nobody did.
+	Requestor user.Info
+
 	self bool
+	own  string      // the requestor's bearer token, which goes upstream
+	wish http.Header // the requestor's Impersonate-*, which go with it
 }
 
 // Self is the owner of the credential that goes upstream, as in edge connect: nobody is impersonated, but for whom the request
 // itself names in Impersonate-* headers, which is the API server's to allow.
 func Self() Identity { return Identity{self: true} }
+
+// Own is somebody whose own bearer token goes upstream in place of edge's credential, with the Impersonate-* headers that came
+// with it in h: whom the token stands for, and whom it may impersonate, is the API server's to decide.
+func Own(token string, u user.Info, h http.Header) Identity {
+	id := Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra(), Requestor: u, own: token}
+	id.wish = wishOf(h)
+	return id
+}
+
+// IsOwn tells whether the identity came from [Own].
+func (id Identity) IsOwn() bool { return id.own != "" }
 
 // IsSelf tells whether the identity came from [Self].
 func (id Identity) IsSelf() bool { return id.self }
@@ -34,7 +51,7 @@ func (id Identity) IsSelf() bool { return id.self }
 // FromUser returns the identity of an authenticated user, or a [ForbiddenError]. The credential's id is left out: it is for the
 // audit log, and to impersonate it would need a right that nobody has granted. The identity shares the user's slices.
 func FromUser(u user.Info) (Identity, error) {
-	id := Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra()}
+	id := Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra(), Requestor: u}
 	if _, ok := id.Extra[user.CredentialIDKey]; ok {
 		id.Extra = maps.Clone(id.Extra)
 		delete(id.Extra, user.CredentialIDKey)

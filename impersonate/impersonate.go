@@ -46,8 +46,13 @@ func Refuse(h http.Header) error {
 // the caller's own upstream credential and, for an upgrade, Connection and Upgrade come after it. With an error, which
 // an identity from [FromUser] does not cause, the request must not be sent.
 func Rewrite(h http.Header, id Identity) error {
-	if id.self {
-		rewriteSelf(h)
+	switch {
+	case id.self:
+		rewriteWith(h, wishOf(h))
+		return nil
+	case id.own != "":
+		rewriteWith(h, id.wish)
+		h["Authorization"] = []string{"Bearer " + id.own}
 		return nil
 	}
 	StripHopByHop(h)
@@ -75,18 +80,27 @@ func Rewrite(h http.Header, id Identity) error {
 	return nil
 }
 
-// rewriteSelf leaves the wish to be somebody else as it is, also where Connection names it: without it, the request would go
+// rewriteWith leaves the wish to be somebody else as it is, also where Connection names it: without it, the request would go
 // upstream with the owner's own rights.
-func rewriteSelf(h http.Header) {
+func rewriteWith(h, wish http.Header) {
+	StripHopByHop(h)
+	for name := range h {
+		if isReserved(name) || strings.EqualFold(name, "Authorization") {
+			delete(h, name)
+		}
+	}
+	maps.Copy(h, wish)
+}
+
+// wishOf returns the headers that say whom a client wants to be.
+func wishOf(h http.Header) http.Header {
 	wish := make(http.Header)
 	for name, values := range h {
 		if isReserved(name) {
 			wish[name] = values
 		}
 	}
-	StripHopByHop(h)
-	delete(h, "Authorization")
-	maps.Copy(h, wish)
+	return wish
 }
 
 // StripHopByHop removes what was meant for us alone: the headers that Connection names, and those that are always hop by hop.

@@ -17,7 +17,6 @@ import (
 
 	"github.com/spf13/cobra"
 	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
-	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/term"
 
@@ -84,9 +83,15 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return usageError{err}
 	}
-	unthrottled := rest.CopyConfig(upstream)
-	unthrottled.QPS = -1 // a user waits; reviews are cached, and the API server has limits of its own
-	reviews, err := authorization.NewForConfig(unthrottled)
+	reviews, err := authorization.NewForConfig(o.client.limited(upstream))
+	if err != nil {
+		return usageError{err}
+	}
+	apiServer, err := ops.NewAPIServer(upstream, true, log)
+	if err != nil {
+		return usageError{err}
+	}
+	trusted, err := o.serving.trusted()
 	if err != nil {
 		return usageError{err}
 	}
@@ -95,7 +100,8 @@ func serve(ctx context.Context, o *options) error {
 		Identify:           identify(auth, log),
 		Review:             impersonate.NewReviewer(reviews.SubjectAccessReviews()).Review,
 		Streaming:          bridge.Streaming(o.client.streaming),
-		AllowedOrigins:     o.origins,
+		AllowedOrigins:     o.serving.origins,
+		TrustedProxies:     trusted,
 		DisableCompression: o.client.disableCompression,
 		MaxSessions:        maxSessions(),
 		Log:                log,
@@ -104,12 +110,12 @@ func serve(ctx context.Context, o *options) error {
 		return usageError{err}
 	}
 	defer handler.Close()
-	certs, err := newCertificates(o)
+	certs, err := newCertificates(&o.serving, nil)
 	if err != nil {
 		return usageError{err}
 	}
 
-	public, err := newServer(handler, o, serverLog{log})
+	public, err := newServer(handler, &o.serving, serverLog{log})
 	if err != nil {
 		return err
 	}
@@ -118,14 +124,17 @@ func serve(ctx context.Context, o *options) error {
 		if draining.Load() {
 			return errors.New("shutting down")
 		}
-		return auth.Ready()
-	})
-	publicListener, err := listen(ctx, o.bindAddress, o.securePort)
+		if err := auth.Ready(); err != nil {
+			return err
+		}
+		return apiServer.Ready()
+	}, func() []string { return nil })
+	publicListener, err := listen(ctx, o.serving.bindAddress, o.serving.securePort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--secure-port: %w", err)
 	}
 	defer publicListener.Close()
-	probeListener, err := listen(ctx, o.bindAddress, o.readinessPort)
+	probeListener, err := listen(ctx, o.serving.bindAddress, o.readinessPort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--readiness-probe-port: %w", err)
 	}
@@ -136,6 +145,7 @@ func serve(ctx context.Context, o *options) error {
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { auth.Run(background) })
+	running.Go(func() { apiServer.Run(background) })
 	certs.run(background)
 
 	failed := make(chan error, 2)

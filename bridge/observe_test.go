@@ -1,0 +1,181 @@
+package bridge_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"edge/bridge"
+	"edge/impersonate"
+)
+
+// witness notes what an Observer is told.
+type witness struct {
+	mu     sync.Mutex
+	seen   []*testimony
+	refuse error
+}
+
+type testimony struct {
+	w          *witness
+	said       []string
+	credential string
+	end        bridge.End
+}
+
+func (w *witness) Begin(r *http.Request) bridge.Observation {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen = append(w.seen, &testimony{w: w, credential: r.Header.Get("Authorization")})
+	return w.seen[len(w.seen)-1]
+}
+
+func (o *testimony) say(format string, args ...any) {
+	o.w.mu.Lock()
+	defer o.w.mu.Unlock()
+	o.said = append(o.said, fmt.Sprintf(format, args...))
+}
+
+func (o *testimony) Identified(r *http.Request, id impersonate.Identity, refused error) error {
+	o.say("identified %s %v from %s", id.Name, refused, bridge.ClientIP(r))
+	return o.w.refuse
+}
+func (o *testimony) Started(code int) { o.say("started %d", code) }
+func (o *testimony) Ended(e bridge.End) {
+	o.end = e
+	o.say("ended %d in %d cut %v", e.Code, e.In, e.Cut)
+}
+
+// account waits for the end of the n-th request and returns what was said of it.
+func (w *witness) account(world *world, n int) (said string, end bridge.End) {
+	world.Helper()
+	world.eventually("an end", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.seen) < n || len(w.seen[n-1].said) == 0 || !strings.HasPrefix(w.seen[n-1].said[len(w.seen[n-1].said)-1], "ended") {
+			return false
+		}
+		said, end = strings.Join(w.seen[n-1].said, "; "), w.seen[n-1].end
+		return true
+	})
+	return said, end
+}
+
+func TestObserve(t *testing.T) {
+	api := plainAPI(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		switch r.URL.Path {
+		case "/cut":
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		case "/missing":
+			http.NotFound(w, r)
+		default:
+			fmt.Fprint(w, "hello")
+		}
+	})
+	var witness witness
+	refused := errors.New("nobody")
+	w := newWorld(t, api, func(c *bridge.Config) {
+		c.Observe = &witness
+		c.Identify = func(r *http.Request) (impersonate.Identity, error) {
+			r.Header.Del("Authorization")
+			if r.URL.Path == "/nobody" {
+				return impersonate.Identity{}, refused
+			}
+			return jane, nil
+		}
+	})
+	n := 0
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		for path, want := range map[string]string{
+			"/":        "identified jane <nil> from 127.0.0.1; started 200; ended 200 in 6 cut false",
+			"/missing": "identified jane <nil> from 127.0.0.1; started 404; ended 404 in 6 cut false",
+			"/cut":     "identified jane <nil> from 127.0.0.1; started 200; ended 200 in 6 cut true",
+			"/nobody":  "identified  nobody from 127.0.0.1; started 500; ended 500 in 0 cut false",
+			"/a/../b":  "identified jane <nil> from 127.0.0.1; started 400; ended 400 in 0 cut false",
+		} {
+			req := must(http.NewRequest("POST", w.edge.URL+path, strings.NewReader("a body")))
+			req.Header.Set("Authorization", "Bearer x")
+			if resp, err := w.client(t, http2).Do(req); err == nil {
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			n++
+			if said, _ := witness.account(w, n); said != want {
+				t.Errorf("%s: %s\nwant %s", path, said, want)
+			}
+		}
+	})
+}
+
+// What cannot be put on record is not served.
+func TestObserverRefuses(t *testing.T) {
+	witness := witness{refuse: errors.New("disk full")}
+	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) { t.Error("reached the API server") }),
+		func(c *bridge.Config) { c.Observe = &witness })
+	resp := must(w.client(t, true).Get(w.edge.URL))
+	resp.Body.Close()
+	if said, _ := witness.account(w, 1); resp.StatusCode != 500 || !strings.Contains(said, "ended 500") {
+		t.Error(resp.Status, said)
+	}
+}
+
+// A stream is begun with its 101, and ends when it ends.
+func TestObserveStream(t *testing.T) {
+	var witness witness
+	api := (&apiServer{run: func(p *process) error {
+		fmt.Fprint(p.out, "hello")
+		return nil
+	}}).start(t)
+	w := newWorld(t, api, func(c *bridge.Config) { c.Observe = &witness })
+	for n, name := range []string{"spdy v4", "websocket v5"} {
+		if got := clientNamed(name).do(t, w.edge, command{}); got.stdout != "hello" || got.err != nil {
+			t.Fatal(name, got)
+		}
+		said, end := witness.account(w, n+1)
+		if !strings.HasPrefix(said, "identified jane <nil> from 127.0.0.1; started 101; ended 101") ||
+			end.Stream == nil || end.Stream.Cause != "completed" || end.Cut || end.Out == 0 {
+			t.Errorf("%s: %s %+v %+v", name, said, end, end.Stream)
+		}
+	}
+}
+
+// Who comes with a credential that the API server knows goes upstream with it, and
+// edge's own stays here, on every path.
+func TestOwnCredential(t *testing.T) {
+	api := (&apiServer{run: func(*process) error { return nil }, rest: func(http.ResponseWriter, *http.Request) {}}).start(t)
+	w := newWorld(t, api, func(c *bridge.Config) {
+		c.Identify = func(r *http.Request) (impersonate.Identity, error) {
+			id := impersonate.Own("jane-s-own", &user.DefaultInfo{Name: "jane"}, r.Header)
+			r.Header.Del("Authorization")
+			return id, nil
+		}
+	})
+	req := must(http.NewRequest("GET", w.edge.URL+"/api", nil))
+	req.Header = http.Header{"Impersonate-User": {"bob"}, "Connection": {"Impersonate-User"}, "Authorization": {"Bearer other"}}
+	must(w.client(t, false).Do(req)).Body.Close()
+	clientNamed("websocket v5").do(t, w.edge, command{})
+	seen := api.requests()
+	if len(seen) != 2 {
+		t.Fatal(len(seen), "requests")
+	}
+	for _, r := range seen {
+		if got := r.Header["Authorization"]; len(got) != 1 || got[0] != "Bearer jane-s-own" {
+			t.Errorf("%s: %q", r.URL.Path, got)
+		}
+	}
+	if got := seen[0].Header["Impersonate-User"]; len(got) != 1 || got[0] != "bob" {
+		t.Errorf("the wish was lost: %q", got)
+	}
+	if got := seen[1].Header["Impersonate-User"]; got != nil {
+		t.Errorf("somebody is impersonated: %q", got)
+	}
+}
