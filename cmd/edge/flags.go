@@ -18,7 +18,7 @@ import (
 // options are the flags of edge serve. Names and meanings are those of
 // kube-apiserver (OIDC, serving), kubectl (client) and kube-oidc-proxy.
 type options struct {
-	oidc   authn.Config
+	oidc   authn.Flags
 	client clientOptions
 
 	bindAddress   net.IP
@@ -59,7 +59,7 @@ func newOptions() *options {
 		readinessPort: defaultReadinessPort,
 		logFormat:     formatText,
 		client:        clientOptions{streaming: string(bridge.StreamingAuto)},
-		oidc:          authn.Config{UsernameClaim: "sub", SigningAlgs: []string{"RS256"}},
+		oidc:          authn.Flags{UsernameClaim: "sub", SigningAlgs: []string{"RS256"}},
 	}
 }
 
@@ -148,7 +148,10 @@ func (o *options) validate() error {
 	if o.shutdownDelay < 0 {
 		return errors.New("--shutdown-delay-duration: must not be negative")
 	}
-	return o.oidc.Validate()
+	if o.oidc.IssuerURL == "" {
+		return errors.New("--oidc-issuer-url: is required: the https URL of the OpenID Connect issuer")
+	}
+	return nil
 }
 
 func validPort(flag string, port int) error {

@@ -75,8 +75,7 @@ func serve(ctx context.Context, o *options) error {
 		return usageError{err}
 	}
 	log := newLogger(os.Stderr, o.logFormat, slog.LevelInfo)
-	o.oidc.Log = log
-	auth, err := authn.New(o.oidc)
+	auth, err := authn.New(authn.Config{Flags: o.oidc, Log: log})
 	if err != nil {
 		return usageError{err}
 	}
