@@ -23,7 +23,7 @@ import (
 func TestAlgConfusion(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
 	cfg := i.config(t)
-	cfg.SigningAlgs = []string{"RS256", "ES256"}
+	cfg.Flags.SigningAlgs = []string{"RS256", "ES256"}
 	a := start(t, cfg)
 	claims := i.claims(nil)
 	header := func(more map[string]any) map[string]any {
@@ -226,7 +226,7 @@ func TestTokenCanary(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	cfg := i.config(t)
 	cfg.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg.RequiredClaims = map[string]string{"hd": "x.example"}
+	cfg.Flags.RequiredClaims = map[string]string{"hd": "x.example"}
 	clock := newClock()
 	cfg.Now = clock.Now
 	a := start(t, cfg)

@@ -14,7 +14,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authentication/cel"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/plugin/pkg/authenticator/token/oidc"
 )
@@ -22,34 +21,34 @@ import (
 // apiServer is kube-apiserver's own authenticator with the configuration that kube-apiserver makes of its --oidc-* flags.
 func apiServer(t testing.TB, i *testIssuer, cfg Config) authenticator.Token {
 	t.Helper()
-	prefix := cfg.UsernamePrefix
-	if prefix == "" && cfg.UsernameClaim != "email" {
-		prefix = cfg.IssuerURL + "#"
+	prefix := cfg.Flags.UsernamePrefix
+	if prefix == "" && cfg.Flags.UsernameClaim != "email" {
+		prefix = cfg.Flags.IssuerURL + "#"
 	}
-	if cfg.UsernamePrefix == "-" {
+	if cfg.Flags.UsernamePrefix == "-" {
 		prefix = ""
 	}
-	claim := cfg.UsernameClaim
+	claim := cfg.Flags.UsernameClaim
 	if claim == "" {
 		claim = "sub" // the flag's default
 	}
 	structured := apiserver.JWTAuthenticator{
-		Issuer:        apiserver.Issuer{URL: cfg.IssuerURL, Audiences: []string{cfg.ClientID}},
+		Issuer:        apiserver.Issuer{URL: cfg.Flags.IssuerURL, Audiences: []string{cfg.Flags.ClientID}},
 		ClaimMappings: apiserver.ClaimMappings{Username: apiserver.PrefixedClaimOrExpression{Claim: claim, Prefix: &prefix}},
 	}
-	if cfg.GroupsClaim != "" {
-		structured.ClaimMappings.Groups = apiserver.PrefixedClaimOrExpression{Claim: cfg.GroupsClaim, Prefix: &cfg.GroupsPrefix}
+	if cfg.Flags.GroupsClaim != "" {
+		structured.ClaimMappings.Groups = apiserver.PrefixedClaimOrExpression{Claim: cfg.Flags.GroupsClaim, Prefix: &cfg.Flags.GroupsPrefix}
 	}
-	for name, value := range cfg.RequiredClaims {
+	for name, value := range cfg.Flags.RequiredClaims {
 		structured.ClaimValidationRules = append(structured.ClaimValidationRules, apiserver.ClaimValidationRule{Claim: name, RequiredValue: value})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	a, err := oidc.New(ctx, oidc.Options{
 		JWTAuthenticator:     structured,
-		SupportedSigningAlgs: cfg.SigningAlgs,
+		SupportedSigningAlgs: cfg.Flags.SigningAlgs,
 		Client:               i.Client(),
-		Compiler:             compiler,
+		Compiler:             compiler(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,8 +56,6 @@ func apiServer(t testing.TB, i *testIssuer, cfg Config) authenticator.Token {
 	waitFor(t, "kube-apiserver's authenticator", func() bool { return a.HealthCheck() == nil })
 	return a
 }
-
-var compiler = cel.NewDefaultCompiler()
 
 // outcome is all that the two must agree on.
 type outcome struct {
@@ -100,7 +97,7 @@ func compare(t *testing.T, a *Authenticator, oracle authenticator.Token, token s
 
 // flagSets are configurations that together use every flag.
 func flagSets(i *testIssuer, t testing.TB) map[string]Config {
-	configs := map[string]Config{
+	configs := map[string]Flags{
 		"defaults":        {},
 		"no prefix":       {UsernamePrefix: "-", GroupsClaim: "groups", GroupsPrefix: "oidc:"},
 		"prefix":          {UsernamePrefix: "oidc:", GroupsClaim: "groups"},
@@ -112,14 +109,15 @@ func flagSets(i *testIssuer, t testing.TB) map[string]Config {
 		"algorithms":      {SigningAlgs: []string{"ES256", "PS256"}, GroupsClaim: "groups"},
 		"own issuer name": {ClientID: "other", GroupsClaim: "sub"},
 	}
-	for name, cfg := range configs {
-		cfg.IssuerURL, cfg.CAFile = i.URL, i.caFile(t)
-		if cfg.ClientID == "" {
-			cfg.ClientID = "edge"
+	named := make(map[string]Config, len(configs))
+	for name, flags := range configs {
+		flags.IssuerURL, flags.CAFile = i.URL, i.caFile(t)
+		if flags.ClientID == "" {
+			flags.ClientID = "edge"
 		}
-		configs[name] = cfg
+		named[name] = Config{Flags: flags}
 	}
-	return configs
+	return named
 }
 
 // raw is a JSON value as it stands in a token.
@@ -212,7 +210,7 @@ func TestSameAsAPIServer(t *testing.T) {
 					token = odd(random, sign(t, rsaKey(), claims))
 				default:
 					key := rsaKey()
-					if len(cfg.SigningAlgs) > 0 {
+					if len(cfg.Flags.SigningAlgs) > 0 {
 						key = ecKey()
 					}
 					token = sign(t, key, claims)
@@ -252,10 +250,10 @@ func odd(r *rand.Rand, token string) string {
 // FuzzClaims: any payload that the issuer signs has kube-apiserver's outcome.
 func FuzzClaims(f *testing.F) {
 	i := newTestIssuer(f, ecKey())
-	cfg := Config{
+	cfg := Config{Flags: Flags{
 		IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(f), UsernameClaim: "email", GroupsClaim: "groups", GroupsPrefix: "g:",
 		SigningAlgs: []string{"ES256"}, RequiredClaims: map[string]string{"hd": "x.example"},
-	}
+	}}
 	a, oracle := start(f, cfg), apiServer(f, i, cfg)
 	good := fmt.Sprintf(`{"iss":%q,"aud":"edge","exp":%d,"hd":"x.example","email":"j@x.example"`, i.URL, time.Now().Add(24*time.Hour).Unix())
 	for _, more := range []string{

@@ -126,7 +126,7 @@ func writeFile(t testing.TB, name string, content []byte) {
 
 // config accepts this issuer's tokens for "edge".
 func (i *testIssuer) config(t testing.TB) Config {
-	return Config{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups"}
+	return Config{Flags: Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups"}}
 }
 
 // claims are good ones for an hour, with some of them replaced; nil removes one.

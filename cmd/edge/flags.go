@@ -7,16 +7,14 @@ import (
 
 	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
-
-	"edge/authn"
 )
 
 // options are the flags of edge serve. Names and meanings are those of
 // kube-apiserver (OIDC, serving), kubectl (client) and kube-oidc-proxy.
 type options struct {
-	oidc    authn.Config
-	serving servingOptions
-	client  clientOptions
+	identity identityOptions
+	serving  servingOptions
+	client   clientOptions
 
 	readinessPort int
 	shutdownDelay time.Duration
@@ -32,30 +30,18 @@ func newOptions() *options {
 		logFormat:     formatText,
 		serving:       newServingOptions(),
 		client:        newClientOptions(),
-		oidc:          authn.Config{UsernameClaim: "sub", SigningAlgs: []string{"RS256"}},
+		identity:      newIdentityOptions(),
 	}
 }
 
 // flagSets returns the flags in the groups that --help shows.
 func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
-	o.addOIDC(sets.FlagSet("OIDC"))
+	o.identity.addOIDCFlags(sets.FlagSet("OIDC"))
+	o.identity.addFlags(sets.FlagSet("identity"))
 	o.serving.addFlags(sets.FlagSet("serving"))
 	o.client.addFlags(sets.FlagSet("API server"))
 	o.addOperation(sets.FlagSet("operation"))
 	return sets
-}
-
-func (o *options) addOIDC(fs *pflag.FlagSet) {
-	c := &o.oidc
-	fs.StringVar(&c.IssuerURL, "oidc-issuer-url", c.IssuerURL, "The URL of the OpenID issuer, https only: it must be what tokens have as \"iss\". Required.")
-	fs.StringVar(&c.ClientID, "oidc-client-id", c.ClientID, "The client ID for the OpenID Connect client: tokens must have it in \"aud\". Required.")
-	fs.StringVar(&c.CAFile, "oidc-ca-file", c.CAFile, "If set, the issuer's certificate is verified by one of the authorities in this file, otherwise by the host's root CA set.")
-	fs.StringVar(&c.UsernameClaim, "oidc-username-claim", c.UsernameClaim, "The claim to use as the user name. Claims other than \"sub\" are not guaranteed to be unique and immutable.")
-	fs.StringVar(&c.UsernamePrefix, "oidc-username-prefix", c.UsernamePrefix, "If set, all user names get this prefix. If not, claims other than \"email\" get the issuer's URL and \"#\" before them. Use \"-\" for no prefix at all.")
-	fs.StringVar(&c.GroupsClaim, "oidc-groups-claim", c.GroupsClaim, "If set, the claim with the user's groups, a string or an array of strings.")
-	fs.StringVar(&c.GroupsPrefix, "oidc-groups-prefix", c.GroupsPrefix, "If set, all groups get this prefix, so that they cannot clash with others.")
-	fs.StringSliceVar(&c.SigningAlgs, "oidc-signing-algs", c.SigningAlgs, "Comma-separated JOSE signing algorithms that are accepted: RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512.")
-	fs.Var(cliflag.NewMapStringStringNoSplit(&c.RequiredClaims), "oidc-required-claim", "A key=value pair that a token must have as a claim. Repeat the flag for more.")
 }
 
 func (o *options) addOperation(fs *pflag.FlagSet) {
@@ -79,7 +65,7 @@ func (o *options) validate() error {
 	if o.shutdownDelay < 0 {
 		return errors.New("--shutdown-delay-duration: must not be negative")
 	}
-	for _, check := range []func() error{o.serving.validate, o.client.validate, o.oidc.Validate} {
+	for _, check := range []func() error{o.serving.validate, o.client.validate, o.identity.validate} {
 		if err := check(); err != nil {
 			return err
 		}

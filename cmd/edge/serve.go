@@ -20,7 +20,6 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/term"
 
-	"edge/authn"
 	"edge/bridge"
 	"edge/impersonate"
 	"edge/ops"
@@ -74,16 +73,16 @@ func serve(ctx context.Context, o *options) error {
 		return usageError{err}
 	}
 	log := newLogger(os.Stderr, o.logFormat, slog.LevelInfo)
-	o.oidc.Log = log
-	auth, err := authn.New(o.oidc)
-	if err != nil {
-		return usageError{err}
-	}
 	upstream, err := o.client.restConfig()
 	if err != nil {
 		return usageError{err}
 	}
-	reviews, err := authorization.NewForConfig(o.client.limited(upstream))
+	limited := o.client.limited(upstream)
+	gate, err := newGate(&o.identity, limited, log)
+	if err != nil {
+		return usageError{err}
+	}
+	reviews, err := authorization.NewForConfig(limited)
 	if err != nil {
 		return usageError{err}
 	}
@@ -97,7 +96,7 @@ func serve(ctx context.Context, o *options) error {
 	}
 	handler, err := bridge.New(bridge.Config{
 		Upstream:           upstream,
-		Identify:           identify(auth, log),
+		Identify:           gate.identify,
 		Review:             impersonate.NewReviewer(reviews.SubjectAccessReviews()).Review,
 		Streaming:          bridge.Streaming(o.client.streaming),
 		AllowedOrigins:     o.serving.origins,
@@ -110,7 +109,7 @@ func serve(ctx context.Context, o *options) error {
 		return usageError{err}
 	}
 	defer handler.Close()
-	certs, err := newCertificates(&o.serving, nil)
+	certs, err := newCertificates(&o.serving, gate.authorities())
 	if err != nil {
 		return usageError{err}
 	}
@@ -124,11 +123,11 @@ func serve(ctx context.Context, o *options) error {
 		if draining.Load() {
 			return errors.New("shutting down")
 		}
-		if err := auth.Ready(); err != nil {
+		if err := gate.tokens.Ready(); err != nil {
 			return err
 		}
 		return apiServer.Ready()
-	}, func() []string { return nil })
+	}, gate.tokens.Notes)
 	publicListener, err := listen(ctx, o.serving.bindAddress, o.serving.securePort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--secure-port: %w", err)
@@ -144,7 +143,7 @@ func serve(ctx context.Context, o *options) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { auth.Run(background) })
+	running.Go(func() { gate.run(background) })
 	running.Go(func() { apiServer.Run(background) })
 	certs.run(background)
 
@@ -154,7 +153,7 @@ func serve(ctx context.Context, o *options) error {
 	})
 	running.Go(func() { failed <- serveUntilClosed(probes, probeListener) })
 	log.Info("edge serves", "version", buildVersion(), "address", publicListener.Addr().String(),
-		"probes", probeListener.Addr().String(), "apiServer", upstream.Host, "issuer", o.oidc.IssuerURL)
+		"probes", probeListener.Addr().String(), "apiServer", upstream.Host)
 
 	select {
 	case err = <-failed:
