@@ -16,6 +16,7 @@
 //	loopbackcert.go  the certificate there
 //	command*.go      running a command so that it seems to run without edge
 //	upstream.go      kubectl's flags and kubeconfig to the API server's address
+//	upstreamtoken.go edge's own credential there, where it is asked for
 //	serving.go       certificates, the listener, HTTP/1.1 and HTTP/2
 //	identify.go      authn, then impersonate
 //	limits_*.go      how many streams the limit of open files allows
