@@ -29,29 +29,33 @@ type gate struct {
 	log      *slog.Logger
 }
 
-// newGate reads all that the flags name. upstream is for edge's own questions.
-func newGate(o *identityOptions, upstream *rest.Config, log *slog.Logger) (*gate, error) {
+// newGate reads all that the flags name.
+func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 	g := &gate{own: o.disableImpersonation, log: log}
 	var err error
 	if g.tokens, err = authn.New(authn.Config{Flags: o.oidc, File: o.config, Log: log}); err != nil {
 		return nil, err
 	}
-	chain := authn.ChainOptions{Tokens: g.tokens}
 	if o.clientCA != "" {
 		if g.clientCA, err = authn.NewClientCA(o.clientCA); err != nil {
 			return nil, fmt.Errorf("--client-ca-file: %w", err)
 		}
-		chain.ClientCA = g.clientCA
 	}
+	return g, nil
+}
+
+// connect gives the gate the API server, for edge's own questions.
+func (g *gate) connect(o *identityOptions, upstream *rest.Config) error {
+	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA}
 	if o.passthrough {
 		client, err := authentication.NewForConfig(upstream)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		chain.Review = authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, log).Review
+		chain.Review = authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, g.log).Review
 	}
 	g.chain = authn.NewChain(chain)
-	return g, nil
+	return nil
 }
 
 // run fetches keys and reads files again, until ctx ends.
