@@ -108,6 +108,9 @@ func (g *gate) notAuthenticated(r *http.Request, err error) error {
 		return unauthorized()
 	case errors.Is(err, authn.ErrNotReady):
 		return notReady()
+	case errors.Is(err, authn.ErrNoName):
+		g.log.Info("identity refused", "source", r.RemoteAddr, "error", err.Error())
+		return forbidden(&impersonate.ForbiddenError{Kind: impersonate.ErrNoName, Message: "Username claim not available in OIDC Issuer response"})
 	case errors.As(err, &status): // a review that nobody could make
 		g.log.Warn("token not reviewed", "error", err.Error())
 		return err
