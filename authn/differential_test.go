@@ -89,7 +89,7 @@ type tally struct {
 // differ compares one configuration, and tokens under it.
 func differ(t *testing.T, c *configCase, r *rand.Rand, tokens int, seen *tally) {
 	a, err := New(c.cfg)
-	var oracle union
+	var oracle firstOf
 	var oracleErr error
 	for _, e := range c.entries {
 		one, err := apiServer(t, e.server, e.spec, c.algs)

@@ -50,10 +50,10 @@ func fromFlags(f Flags) apiserver.JWTAuthenticator {
 	return spec
 }
 
-// union is how kube-apiserver asks many authenticators: the first that knows the token has it.
-type union []authenticator.Token
+// firstOf is how kube-apiserver asks many authenticators: the first that knows the token has it.
+type firstOf []authenticator.Token
 
-func (u union) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
+func (u firstOf) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
 	var last error
 	for _, a := range u {
 		resp, ok, err := a.AuthenticateToken(ctx, token)
