@@ -2,14 +2,17 @@ package authn
 
 import (
 	"fmt"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
+	"k8s.io/apiserver/pkg/authentication/request/anonymous"
 )
 
-// document is a file with one issuer and more of its fields.
+// fileWith is a file with one issuer and more of its fields.
 func fileWith(url, more string) string {
 	return fmt.Sprintf(`apiVersion: apiserver.config.k8s.io/v1
 kind: AuthenticationConfiguration
@@ -146,6 +149,14 @@ func TestAnonymous(t *testing.T) {
 		for path, want := range test.paths {
 			if got := a.Anonymous(path); got != want {
 				t.Errorf("%q: %s: %v, want %v", test.section, path, got, want)
+			}
+			section := a.current.Load().anonymous
+			if section == nil || !section.Enabled {
+				continue // kube-apiserver makes no anonymous authenticator
+			}
+			request := &http.Request{URL: &url.URL{Path: path}}
+			if _, ok, err := anonymous.NewAuthenticator(section.Conditions).AuthenticateRequest(request); err != nil || ok != want {
+				t.Errorf("%q: %s: kube-apiserver says %v, %v", test.section, path, ok, err)
 			}
 		}
 	}
