@@ -102,7 +102,7 @@ func TestTwoIssuers(t *testing.T) {
 		ownURL, otherURL, otherKey := c.own.issuer.URL, c.other.issuer.URL, c.other.issuer.KeyID()
 		good := must(c.own.issuer.Mint(claims(ownURL, c.own.audience)))
 		if a := raw(ctx, t, edge.Access(good), "GET", podsURI, askJSON); a.code != 403 {
-			t.Errorf("%s: a good token: %v, want the API server's 403", c.own.prefix, a)
+			t.Errorf("%s a good token: %v, want the API server's 403", c.own.prefix, a)
 		}
 		for name, token := range map[string]string{
 			"the other's audience":             must(c.own.issuer.LoginFor(ctx, "alice", c.other.audience)),
@@ -114,7 +114,7 @@ func TestTwoIssuers(t *testing.T) {
 			"an audience that has both inside": must(c.own.issuer.Mint(claims(ownURL, c.own.audience+","+c.other.audience))),
 		} {
 			if a := raw(ctx, t, edge.Access(token), "GET", podsURI, askJSON); a.code != 401 {
-				t.Errorf("%s: %s: %v, want 401", c.own.prefix, name, a)
+				t.Errorf("%s %s: %v, want 401", c.own.prefix, name, a)
 			}
 		}
 	}
