@@ -134,3 +134,20 @@ func wished(what, value string) error {
 	return apierrors.NewBadRequest(fmt.Sprintf("the impersonated %s %s has a control character, white space around it, or is not valid UTF-8",
 		what, escaper.Replace(quote(value))))
 }
+
+// IsWish tells whether a request says anything about whom it would be.
+func IsWish(h http.Header) bool {
+	for name := range h {
+		if isReserved(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// CheckWish is an error with a Status if the Impersonate-* headers of a request are none that an API server reads, or would
+// not arrive as they are: for requests that go upstream as [Own], whose wish the API server decides.
+func CheckWish(h http.Header) error {
+	_, err := readWish(h)
+	return err
+}

@@ -64,7 +64,7 @@ func BenchmarkRequest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := gate.connect(&o.identity, upstream); err != nil {
+	if err := gate.connect(&o.identity, upstream, slog.New(slog.DiscardHandler)); err != nil {
 		b.Fatal(err)
 	}
 	stopped := make(chan struct{})
