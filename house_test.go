@@ -19,7 +19,7 @@ var rooms = map[string][]string{
 	"streams":     {"streams/"},
 	"authn":       {},
 	"impersonate": {},
-	"audit":       {"bridge"},
+	"audit":       {"bridge", "impersonate"},
 	"ops":         {"bridge"},
 	"bench":       {"bench/"},
 	"loadtest":    {"streams/"},
