@@ -32,7 +32,9 @@ func newGauge(most int64, allow func(authorizationv1.SubjectAccessReviewSpec) bo
 	return &gauge{open: make(chan struct{}), full: make(chan struct{}), most: most, allow: allow}
 }
 
-func (g *gauge) Create(ctx context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error) {
+func (g *gauge) Create(
+	ctx context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions,
+) (*authorizationv1.SubjectAccessReview, error) {
 	g.all.Add(1)
 	now := g.now.Add(1)
 	defer g.now.Add(-1)

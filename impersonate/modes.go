@@ -32,7 +32,8 @@ type mode struct {
 var modes = [...]mode{
 	{"associated-node", func(w *wish, requestor Identity) bool {
 		node, ok := nodeOf(w)
-		return ok && isServiceAccount(requestor.Name) && slices.Equal(requestor.Requestor.GetExtra()[serviceaccount.NodeNameKey], []string{node})
+		own := requestor.Requestor.GetExtra()[serviceaccount.NodeNameKey]
+		return ok && isServiceAccount(requestor.Name) && len(own) == 1 && own[0] == node
 	}},
 	{"arbitrary-node", func(w *wish, _ Identity) bool {
 		_, ok := nodeOf(w)
@@ -60,8 +61,10 @@ func (m *mode) verb() string {
 	return "impersonate"
 }
 
+type attributesFunc = func() (authorizer.Attributes, error)
+
 // review asks whether the requestor may be whom it wishes to be, and returns the groups that it then has.
-func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, attributes func() (authorizer.Attributes, error)) ([]string, error) {
+func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, attributes attributesFunc) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	a := attempt{policy: p, requestor: requestor, wish: w}
