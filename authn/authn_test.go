@@ -39,15 +39,15 @@ func TestAuthenticate(t *testing.T) {
 		want   user.DefaultInfo
 	}{
 		{"prefix by default", func(*Config) {}, nil, user.DefaultInfo{Name: i.URL + "#jane"}},
-		{"no prefix", func(c *Config) { c.UsernamePrefix = "-" }, nil, user.DefaultInfo{Name: "jane"}},
-		{"a prefix", func(c *Config) { c.UsernamePrefix = "oidc:" }, nil, user.DefaultInfo{Name: "oidc:jane"}},
-		{"email has none by default", func(c *Config) { c.UsernameClaim = "email" }, map[string]any{"email": "j@x.example"}, user.DefaultInfo{Name: "j@x.example"}},
-		{"groups", func(c *Config) { c.GroupsPrefix = "g:" }, map[string]any{"groups": []string{"dev", "ops"}},
+		{"no prefix", func(c *Config) { c.Flags.UsernamePrefix = "-" }, nil, user.DefaultInfo{Name: "jane"}},
+		{"a prefix", func(c *Config) { c.Flags.UsernamePrefix = "oidc:" }, nil, user.DefaultInfo{Name: "oidc:jane"}},
+		{"email has none by default", func(c *Config) { c.Flags.UsernameClaim = "email" }, map[string]any{"email": "j@x.example"}, user.DefaultInfo{Name: "j@x.example"}},
+		{"groups", func(c *Config) { c.Flags.GroupsPrefix = "g:" }, map[string]any{"groups": []string{"dev", "ops"}},
 			user.DefaultInfo{Name: i.URL + "#jane", Groups: []string{"g:dev", "g:ops"}}},
 		{"one group as a string", func(*Config) {}, map[string]any{"groups": "dev"}, user.DefaultInfo{Name: i.URL + "#jane", Groups: []string{"dev"}}},
-		{"groups not asked for", func(c *Config) { c.GroupsClaim = "" }, map[string]any{"groups": 7}, user.DefaultInfo{Name: i.URL + "#jane"}},
+		{"groups not asked for", func(c *Config) { c.Flags.GroupsClaim = "" }, map[string]any{"groups": 7}, user.DefaultInfo{Name: i.URL + "#jane"}},
 		{"audience among others", func(*Config) {}, map[string]any{"aud": []string{"x", "edge"}}, user.DefaultInfo{Name: i.URL + "#jane"}},
-		{"required claims", func(c *Config) { c.RequiredClaims = map[string]string{"hd": "x.example"} }, map[string]any{"hd": "x.example"},
+		{"required claims", func(c *Config) { c.Flags.RequiredClaims = map[string]string{"hd": "x.example"} }, map[string]any{"hd": "x.example"},
 			user.DefaultInfo{Name: i.URL + "#jane"}},
 		{"credential id", func(*Config) {}, map[string]any{"jti": "0815"},
 			user.DefaultInfo{Name: i.URL + "#jane", Extra: map[string][]string{"authentication.kubernetes.io/credential-id": {"JTI=0815"}}}},
@@ -55,7 +55,7 @@ func TestAuthenticate(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := i.config(t)
-			cfg.SigningAlgs = []string{"RS256", "ES256"}
+			cfg.Flags.SigningAlgs = []string{"RS256", "ES256"}
 			test.change(&cfg)
 			a := start(t, cfg)
 			claims := i.claims(test.claims)
@@ -81,10 +81,10 @@ func TestAuthenticate(t *testing.T) {
 func TestRefused(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
 	cfg := i.config(t)
-	cfg.RequiredClaims = map[string]string{"hd": "x.example"}
+	cfg.Flags.RequiredClaims = map[string]string{"hd": "x.example"}
 	a := start(t, cfg)
 
-	cfg.UsernameClaim = "email"
+	cfg.Flags.UsernameClaim = "email"
 	byEmail := start(t, cfg)
 
 	good := map[string]any{"hd": "x.example", "email": "j@x.example"}
@@ -181,36 +181,58 @@ func TestClock(t *testing.T) {
 // What is remembered is bounded, and the least recently used goes.
 func TestMemoryIsBounded(t *testing.T) {
 	var m memory
-	later := time.Now().Add(time.Hour)
 	id := func(n int) (d digest) { copy(d[:], fmt.Sprint(n)); return d }
+	holds := func(*memo) bool { return true }
 	for n := range 2 * maxRemembered {
-		m.put(id(n), 1, Verified{Expires: later})
-		if _, ok := m.get(id(0), 1, time.Now()); !ok {
+		m.put(memo{token: id(n)})
+		if _, ok := m.get(id(0), holds); !ok {
 			t.Fatalf("the token that is used all the time was forgotten after %d others", n)
 		}
 	}
 	if len(m.entries) != maxRemembered || m.recent.Len() != maxRemembered {
 		t.Errorf("%d and %d entries, want %d", len(m.entries), m.recent.Len(), maxRemembered)
 	}
-	if _, ok := m.get(id(1), 1, time.Now()); ok {
+	if _, ok := m.get(id(1), holds); ok {
 		t.Error("the token that was used once, and longest ago, is still remembered")
+	}
+	m.sweep(func(known *memo) bool { return known.token == id(0) })
+	if _, ok := m.get(id(0), holds); !ok || len(m.entries) != 1 || m.recent.Len() != 1 {
+		t.Errorf("after all but one no longer hold: %d and %d entries", len(m.entries), m.recent.Len())
 	}
 }
 
-// A hit is for the one token, the keys that verified it and its lifetime.
+// A hit is for the one token, the issuer and the keys that verified it, and its lifetime.
 func TestMemoryForgets(t *testing.T) {
 	now := time.Now()
-	for name, get := range map[string]func(*memory) bool{
-		"another token":    func(m *memory) bool { _, ok := m.get(digest{2}, 7, now); return ok },
-		"other keys":       func(m *memory) bool { _, ok := m.get(digest{1}, 8, now); return ok },
-		"after it is past": func(m *memory) bool { _, ok := m.get(digest{1}, 7, now.Add(time.Minute+1)); return ok },
+	i := &issuer{source: newKeySource(origin{issuer: "https://issuer.example"}, time.Now)}
+	i.spec.Issuer.URL = i.source.issuer
+	conf := &configuration{issuers: map[string]*issuer{i.source.issuer: i}}
+	again := *i
+	ring := i.source.ring
+	get := func(m *memory, token digest, conf *configuration, now time.Time) bool {
+		_, ok := m.get(token, func(m *memo) bool { return m.holds(conf, now) })
+		return ok
+	}
+	for name, found := range map[string]func(*memory) bool{
+		"another token":    func(m *memory) bool { return get(m, digest{2}, conf, now) },
+		"after it is past": func(m *memory) bool { return get(m, digest{1}, conf, now.Add(time.Minute+1)) },
+		"no issuer":        func(m *memory) bool { return get(m, digest{1}, &configuration{}, now) },
+		"issuer changed": func(m *memory) bool {
+			return get(m, digest{1}, &configuration{issuers: map[string]*issuer{i.source.issuer: &again}}, now)
+		},
+		"other keys": func(m *memory) bool {
+			key := rsaKey()
+			ring.replace([]jose.JSONWebKey{key.Public()})
+			defer ring.replace(nil)
+			return get(m, digest{1}, conf, now)
+		},
 	} {
 		m := new(memory)
-		m.put(digest{1}, 7, Verified{Expires: now.Add(time.Minute)})
-		if _, ok := m.get(digest{1}, 7, now.Add(time.Minute)); !ok {
+		m.put(memo{digest{1}, i, ring.current.Load(), Verified{Expires: now.Add(time.Minute)}})
+		if !get(m, digest{1}, conf, now.Add(time.Minute)) {
 			t.Fatal("not remembered at all")
 		}
-		if get(m) {
+		if found(m) {
 			t.Errorf("%s: remembered", name)
 		}
 	}
@@ -232,7 +254,7 @@ func TestRememberedAllocations(t *testing.T) {
 func BenchmarkAuthenticate(b *testing.B) {
 	i := newTestIssuer(b, rsaKey(), ecKey())
 	cfg := i.config(b)
-	cfg.SigningAlgs = []string{"RS256", "ES256"}
+	cfg.Flags.SigningAlgs = []string{"RS256", "ES256"}
 	a := start(b, cfg)
 	groups := strings.Fields(strings.Repeat("some-group ", 20))
 	for name, key := range map[string]jose.JSONWebKey{"RS256": rsaKey(), "ES256": ecKey()} {
@@ -245,10 +267,10 @@ func BenchmarkAuthenticate(b *testing.B) {
 				}
 			}
 		})
-		b.Run("fresh/"+name, func(b *testing.B) {
+		b.Run("new/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := a.verify(context.Background(), token); err != nil {
+				if _, err := (&trial{conf: a.current.Load(), token: token, now: time.Now()}).judge(context.Background()); err != nil {
 					b.Fatal(err)
 				}
 			}

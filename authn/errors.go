@@ -2,7 +2,7 @@ package authn
 
 import "errors"
 
-// ErrNotReady is returned while the issuer's keys are not in hand: no token can be accepted, and none is wrong.
+// ErrNotReady is returned while the keys of a token's issuer are not in hand: the token cannot be accepted, and is not wrong.
 var ErrNotReady = errors.New("authn: the issuer's keys are not in hand")
 
 // A Reason names a kind of refusal. It is one of the short list below, so it can be a metric's label.
@@ -13,14 +13,14 @@ const (
 	ReasonCredential        Reason = "credential"         // headers that carry no credential that one could read
 	ReasonTooLarge          Reason = "too_large"          // more than MaxTokenBytes
 	ReasonMalformed         Reason = "malformed"          // no signed JWT in compact form
-	ReasonAlgorithm         Reason = "algorithm"          // not one of --oidc-signing-algs
-	ReasonIssuer            Reason = "issuer"             // another issuer's token
+	ReasonAlgorithm         Reason = "algorithm"          // not one of the allowed ones
+	ReasonIssuer            Reason = "issuer"             // no configured issuer's token
 	ReasonSignature         Reason = "signature"          // no key of the issuer verifies it
 	ReasonExpired           Reason = "expired"            // exp is past, or missing
-	ReasonAudience          Reason = "audience"           // not meant for --oidc-client-id
+	ReasonAudience          Reason = "audience"           // not meant for any configured audience
 	ReasonNotYetValid       Reason = "not_yet_valid"      // nbf is more than a minute ahead
 	ReasonDistributedGroups Reason = "distributed_groups" // groups that the token only refers to
-	ReasonClaims            Reason = "claims"             // username, groups or a required claim
+	ReasonClaims            Reason = "claims"             // what a user is made of, or a rule
 )
 
 // A RefusedError says why a credential was refused. Its text holds the operator's words and ours, never anything out of the

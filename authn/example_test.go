@@ -2,7 +2,6 @@ package authn_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -10,11 +9,11 @@ import (
 )
 
 func Example() {
-	a, err := authn.New(authn.Config{
+	a, err := authn.New(authn.Config{Flags: authn.Flags{
 		IssuerURL:   "https://login.example.com",
 		ClientID:    "edge",
 		GroupsClaim: "groups",
-	})
+	}})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -30,14 +29,15 @@ func Example() {
 	fmt.Println(ok, err, r.Header)
 
 	_, err = a.Authenticate(ctx, token)
-	fmt.Println(errors.Is(err, authn.ErrNotReady))
+	fmt.Println(err)
 	// Output:
 	// true <nil> map[]
-	// true
+	// authn: credential refused (malformed): not three parts in base64url
 }
 
-func ExampleConfig_Validate() {
-	fmt.Println(authn.Config{IssuerURL: "http://login.example.com"}.Validate())
+func ExampleNew() {
+	_, err := authn.New(authn.Config{Flags: authn.Flags{IssuerURL: "http://login.example.com"}})
+	fmt.Println(err)
 	// Output:
 	// --oidc-issuer-url: must be an https URL, not "http://login.example.com"
 }

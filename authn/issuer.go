@@ -1,216 +1,35 @@
 package authn
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"slices"
-	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/go-jose/go-jose/v4"
+	"k8s.io/apiserver/pkg/apis/apiserver"
+	"k8s.io/apiserver/pkg/apis/apiserver/validation"
+	"k8s.io/apiserver/pkg/authentication/cel"
 )
 
-const (
-	// fetchTimeout bounds one fetch, discovery and keys together, and with it how long a request waits for new keys.
-	fetchTimeout = 10 * time.Second
-	// maxDocumentBytes bounds each of the issuer's documents; a key is about 1 KiB with its certificate.
-	maxDocumentBytes = 1 << 20
-	// maxDocumentHeaderBytes bounds the header of each of the issuer's answers.
-	maxDocumentHeaderBytes = 64 << 10
-	// maxKeys bounds the issuer's keys: a token without a key id is tried with each.
-	maxKeys = 64
-	// maxRedirects bounds the way to a document.
-	maxRedirects = 3
-	// idleTimeout is short, because fetches are minutes apart.
-	idleTimeout = 10 * time.Second
-)
-
-var (
-	errDocumentTooLarge = fmt.Errorf("the document is larger than %d bytes", maxDocumentBytes)
-	errNoKeys           = errors.New("the issuer publishes no key that could verify a token")
-)
-
-// issuer fetches the issuer's keys. It is used by one goroutine at a time.
+// issuer is one entry of the configuration: whose tokens, what they must say, what a user is called. It never changes.
 type issuer struct {
-	url    string
-	caFile string
-
-	ca     []byte // what client trusts: the CA file's content when client was made
-	client *http.Client
-	jwks   string // where the keys are; empty: discover it first
+	spec   apiserver.JWTAuthenticator
+	cel    cel.CELMapper // spec's expressions
+	source *keySource
 }
 
-// fetch returns the issuer's keys, or errNoKeys where it answered and has none. After any error it begins again with
-// discovery, since the keys may have moved.
-func (i *issuer) fetch(ctx context.Context) (keys []jose.JSONWebKey, err error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	defer func() {
-		if err != nil {
-			i.jwks = ""
-		}
-	}()
-	if err := i.trust(); err != nil {
+func newIssuer(spec apiserver.JWTAuthenticator) (*issuer, error) {
+	mapper, errs := validation.CompileAndValidateJWTAuthenticator(compiler(), spec, nil)
+	if err := errs.ToAggregate(); err != nil {
 		return nil, err
 	}
-	if i.jwks == "" {
-		if i.jwks, err = i.discover(ctx); err != nil {
-			return nil, fmt.Errorf("discovery: %w", err)
-		}
-	}
-	if keys, err = i.fetchKeys(ctx); err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
-	}
-	if len(keys) == 0 {
-		return nil, errNoKeys
-	}
-	return keys, nil
+	return &issuer{spec: spec, cel: mapper}, nil
 }
 
-// trust makes the client, and makes it anew after the CA file has changed.
-func (i *issuer) trust() error {
-	if i.caFile == "" {
-		if i.client == nil {
-			i.client = newClient(nil)
-		}
-		return nil
-	}
-	pem, err := readCAFile(i.caFile)
-	if err != nil {
-		return err
-	}
-	if i.client != nil && slices.Equal(pem, i.ca) {
-		return nil
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	i.close()
-	i.ca, i.client = pem, newClient(roots)
-	return nil
+// accepts is match policy MatchAny, the only one that there is.
+func (i *issuer) accepts(audiences []string) bool {
+	return slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(i.spec.Issuer.Audiences, a) })
 }
 
-// discover returns the URL of the keys (OpenID Connect Discovery 1.0, section 4).
-func (i *issuer) discover(ctx context.Context) (string, error) {
-	// A context value is how go-oidc takes its client; it goes no further than this call.
-	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, i.client), i.url)
-	if err != nil {
-		return "", err
-	}
-	var metadata struct {
-		JWKS string `json:"jwks_uri"`
-	}
-	if err := provider.Claims(&metadata); err != nil {
-		return "", err
-	}
-	if u, err := url.Parse(metadata.JWKS); err != nil || u.Scheme != "https" || u.Host == "" {
-		return "", fmt.Errorf("jwks_uri %.100q is not an https URL", metadata.JWKS)
-	}
-	return metadata.JWKS, nil
-}
-
-func (i *issuer) fetchKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.jwks, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Cache-Control", "no-cache")
-	resp, err := i.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("GET %s: %s", i.jwks, resp.Status)
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	return parseKeys(body)
-}
-
-// parseKeys returns those keys of a JWK Set that can verify a signature. Keys that are not understood are passed over, as RFC
-// 7517 section 5 asks; so are symmetric and private ones, which nobody should have published.
-func parseKeys(document []byte) ([]jose.JSONWebKey, error) {
-	var set struct {
-		Keys *[]json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(document, &set); err != nil {
-		return nil, fmt.Errorf("not a JWK Set: %w", err)
-	}
-	if set.Keys == nil {
-		return nil, errors.New("not a JWK Set: no keys member")
-	}
-	if len(*set.Keys) > maxKeys {
-		return nil, fmt.Errorf("the JWK Set has more than %d keys", maxKeys)
-	}
-	var keys []jose.JSONWebKey
-	for _, raw := range *set.Keys {
-		var key jose.JSONWebKey
-		if key.UnmarshalJSON(raw) == nil && key.IsPublic() && key.Valid() {
-			keys = append(keys, key)
-		}
-	}
-	return keys, nil
-}
-
-func (i *issuer) close() {
-	if i.client != nil {
-		i.client.CloseIdleConnections()
-	}
-}
-
-// newClient makes a client that reads bounded documents and follows few redirects, none away from https.
-func newClient(roots *x509.CertPool) *http.Client {
-	return &http.Client{
-		Transport: boundedTransport{&http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			ForceAttemptHTTP2:      true,
-			IdleConnTimeout:        idleTimeout,
-			MaxResponseHeaderBytes: maxDocumentHeaderBytes,
-		}},
-		CheckRedirect: func(req *http.Request, via []*http.Request) error {
-			if len(via) > maxRedirects {
-				return fmt.Errorf("more than %d redirects", maxRedirects)
-			}
-			if req.URL.Scheme != "https" {
-				return errors.New("a redirect away from https")
-			}
-			return nil
-		},
-		Timeout: fetchTimeout,
-	}
-}
-
-// boundedTransport ends each body that is longer than maxDocumentBytes with an error: go-oidc reads to the end.
-type boundedTransport struct{ *http.Transport }
-
-func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.Transport.RoundTrip(req)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = &boundedBody{resp.Body, maxDocumentBytes}
-	return resp, nil
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= n; b.left < 0 {
-		return 0, errDocumentTooLarge
-	}
-	return n, err
+// usesCEL reports whether claims must be made into CEL values.
+func (i *issuer) usesCEL() bool {
+	c := &i.cel
+	return c.Username != nil || c.Groups != nil || c.UID != nil || c.Extra != nil || c.ClaimValidationRules != nil
 }

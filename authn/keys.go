@@ -18,29 +18,28 @@ const (
 	maxWaiting = 256
 )
 
-// keySet is one generation of the issuer's keys. It never changes.
+// keySet is one generation of an issuer's keys. It never changes.
 type keySet struct {
-	generation uint64
-	keys       []jose.JSONWebKey
-	prints     []string // sorted, one per key: what tells this set from another
+	keys   []jose.JSONWebKey
+	prints []string // sorted, one per key: what tells this set from another
 }
 
-// verify returns the token's payload if one of the keys signed it. As in go-oidc, a token without a key id may be signed by
+// verify reports whether one of the keys signed the token. As in go-oidc, a token without a key id may be signed by
 // any of them. Only the key out of the set counts: jwk, jku and x5c in a token's header are not looked at.
-func (s *keySet) verify(token *jose.JSONWebSignature) ([]byte, bool) {
+func (s *keySet) verify(token *jose.JSONWebSignature) bool {
 	id := token.Signatures[0].Header.KeyID
 	for _, key := range s.keys {
 		if id != "" && key.KeyID != id {
 			continue
 		}
-		if payload, err := token.Verify(key.Key); err == nil {
-			return payload, true
+		if _, err := token.Verify(key.Key); err == nil {
+			return true
 		}
 	}
-	return nil, false
+	return false
 }
 
-// keyRing holds the issuer's newest keys and joins those who ask for newer ones. Whoever fetches calls begin and end around
+// keyRing holds one issuer's newest keys and joins those who ask for newer ones. Whoever fetches calls begin and end around
 // each fetch; all else may be called by anybody.
 type keyRing struct {
 	now     func() time.Time
@@ -51,6 +50,7 @@ type keyRing struct {
 	began   time.Time     // when the newest fetch was asked for or began
 	done    chan struct{} // closed when that fetch ends; nil: none is under way
 	waiting int           // how many wait for done
+	fetched bool          // a fetch has ended
 	stopped bool          // nobody will fetch any more
 }
 
@@ -61,16 +61,31 @@ func newKeyRing(now func() time.Time) *keyRing {
 }
 
 // verify tries the keys in hand and, if none fits, newer ones.
-func (r *keyRing) verify(ctx context.Context, token *jose.JSONWebSignature) ([]byte, bool) {
+func (r *keyRing) verify(ctx context.Context, token *jose.JSONWebSignature) bool {
 	tried := r.current.Load()
-	if payload, ok := tried.verify(token); ok {
-		return payload, true
+	if tried.verify(token) {
+		return true
 	}
 	r.renew(ctx)
 	if newer := r.current.Load(); newer != tried {
 		return newer.verify(token)
 	}
-	return nil, false
+	return false
+}
+
+// first returns the keys in hand. While the very first ones are being fetched, it waits for them: the issuer of a request
+// may have come with a configuration that is a moment old.
+func (r *keyRing) first(ctx context.Context) *keySet {
+	if set := r.current.Load(); len(set.keys) > 0 {
+		return set
+	}
+	r.mu.Lock()
+	if r.fetched || r.done == nil || r.waiting >= maxWaiting {
+		r.mu.Unlock()
+		return r.current.Load()
+	}
+	r.waitLocked(ctx)
+	return r.current.Load()
 }
 
 // renew returns when a fetch that is under way, or that it could ask for, has ended; at once if it may not ask.
@@ -92,6 +107,11 @@ func (r *keyRing) renew(ctx context.Context) {
 		default: // somebody asked already
 		}
 	}
+	r.waitLocked(ctx)
+}
+
+// waitLocked waits for the fetch that is under way, or until ctx ends. It unlocks mu.
+func (r *keyRing) waitLocked(ctx context.Context) {
 	done := r.done
 	r.waiting++
 	r.mu.Unlock()
@@ -128,7 +148,7 @@ func (r *keyRing) end() {
 	defer r.mu.Unlock()
 	if r.done != nil {
 		close(r.done)
-		r.done = nil
+		r.done, r.fetched = nil, true
 	}
 }
 
@@ -151,9 +171,8 @@ func (r *keyRing) replace(keys []jose.JSONWebKey) {
 		prints = append(prints, string(sum)+key.KeyID)
 	}
 	slices.Sort(prints)
-	old := r.current.Load()
-	if slices.Equal(prints, old.prints) {
+	if slices.Equal(prints, r.current.Load().prints) {
 		return
 	}
-	r.current.Store(&keySet{generation: old.generation + 1, keys: keys, prints: prints})
+	r.current.Store(&keySet{keys: keys, prints: prints})
 }

@@ -24,14 +24,21 @@ type memory struct {
 	recent  list.List // of *memo, the most recently used in front
 }
 
+// memo is one verified token. It is good as long as issuer is still configured like this and its keys are still these.
 type memo struct {
 	token    digest
-	keys     uint64 // generation of the keys that verified it
+	issuer   *issuer
+	keys     *keySet // in hand when the token was verified
 	verified Verified
 }
 
-// get returns what is known of a token that is still good: not expired, and verified by the keys of this generation.
-func (m *memory) get(token digest, keys uint64, now time.Time) (Verified, bool) {
+// holds reports whether a memo is still good under a configuration.
+func (m *memo) holds(conf *configuration, now time.Time) bool {
+	return !m.verified.Expires.Before(now) && conf.has(m.issuer) && m.issuer.source.ring.current.Load() == m.keys
+}
+
+// get returns what is known of a token, if good says that it still holds. What does not is forgotten.
+func (m *memory) get(token digest, good func(*memo) bool) (Verified, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.entries[token]
@@ -39,7 +46,7 @@ func (m *memory) get(token digest, keys uint64, now time.Time) (Verified, bool) 
 		return Verified{}, false
 	}
 	known := e.Value.(*memo)
-	if known.keys != keys || known.verified.Expires.Before(now) {
+	if !good(known) {
 		m.recent.Remove(e)
 		delete(m.entries, token)
 		return Verified{}, false
@@ -48,11 +55,11 @@ func (m *memory) get(token digest, keys uint64, now time.Time) (Verified, bool) 
 	return known.verified, true
 }
 
-func (m *memory) put(token digest, keys uint64, v Verified) {
+func (m *memory) put(known memo) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e, ok := m.entries[token]; ok {
-		*e.Value.(*memo) = memo{token, keys, v}
+	if e, ok := m.entries[known.token]; ok {
+		*e.Value.(*memo) = known
 		m.recent.MoveToFront(e)
 		return
 	}
@@ -64,5 +71,17 @@ func (m *memory) put(token digest, keys uint64, v Verified) {
 		m.recent.Remove(oldest)
 		delete(m.entries, oldest.Value.(*memo).token)
 	}
-	m.entries[token] = m.recent.PushFront(&memo{token, keys, v})
+	m.entries[known.token] = m.recent.PushFront(&known)
+}
+
+// sweep forgets what good says no longer holds, so that nothing of an old configuration stays.
+func (m *memory) sweep(good func(*memo) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for token, e := range m.entries {
+		if !good(e.Value.(*memo)) {
+			m.recent.Remove(e)
+			delete(m.entries, token)
+		}
+	}
 }

@@ -2,116 +2,120 @@ package authn
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"time"
-	"unicode"
 )
 
-// pace says when to fetch next.
-type pace struct {
-	renew              time.Duration // after a fetch that worked
-	retryMin, retryMax time.Duration // after one that did not: doubled from the first to the second
-}
-
-var defaultPace = pace{renew: 5 * time.Minute, retryMin: time.Second, retryMax: 30 * time.Second}
-
-// maxErrorBytes bounds what is logged of a failed fetch: its text may hold a page out of a peer.
-const maxErrorBytes = 300
-
-// Run discovers the issuer, fetches its keys and renews them until ctx ends. It is called once, and starts nothing that
-// outlives it; afterwards tokens are verified with the last keys.
+// Run fetches the keys of every issuer and renews them, and follows the configuration file, until ctx ends. It is called
+// once, and starts nothing that outlives it; afterwards tokens are verified with the last keys.
 func (a *Authenticator) Run(ctx context.Context) {
-	source := &issuer{url: a.cfg.IssuerURL, caFile: a.cfg.CAFile}
-	defer source.close()
-	defer a.keys.stop()
-
-	state := unknown
-	retry := a.pace.retryMin
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	k := &keepers{pace: a.pace, log: a.cfg.Log, running: make(map[*keySource]context.CancelFunc)}
+	defer k.wait()
+	k.start(ctx, a.current.Load())
+	if a.cfg.File == "" {
+		<-ctx.Done()
+		return
+	}
+	ticker := time.NewTicker(a.reloadEvery)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
-		case <-a.keys.wanted:
+		case <-ticker.C:
 		}
-		err := a.fetch(ctx, source)
-		if ctx.Err() != nil {
-			return
+		if conf := a.reload(); conf != nil {
+			k.start(ctx, conf) // before it is used: who comes with a new issuer's token waits for its keys
+			a.current.Store(conf)
+			a.known.sweep(func(m *memo) bool { return conf.has(m.issuer) })
+			k.stop(func(s *keySource) bool { return !conf.uses(s) })
 		}
-		state = a.report(state, err)
-		if err == nil {
-			retry = a.pace.retryMin
-			timer.Reset(a.pace.renew)
+	}
+}
+
+// keepers are the goroutines that keep keys new, one per key source. They belong to Run.
+type keepers struct {
+	pace    pace
+	log     *slog.Logger
+	running map[*keySource]context.CancelFunc
+	wg      sync.WaitGroup
+}
+
+// start begins with those key sources of a configuration that nobody keeps yet.
+func (k *keepers) start(ctx context.Context, conf *configuration) {
+	for _, i := range conf.issuers {
+		s := i.source
+		if _, ok := k.running[s]; ok {
 			continue
 		}
-		timer.Reset(retry)
-		retry = min(2*retry, a.pace.retryMax)
+		ctx, cancel := context.WithCancel(ctx)
+		k.running[s] = cancel
+		s.ring.begin() // now, not when the goroutine comes to it
+		k.wg.Go(func() { s.run(ctx, k.pace, k.log) })
 	}
 }
 
-// Ready returns nil once the issuer's keys are in hand, and stays so while there are any. Before, the error is [ErrNotReady]
-// with the newest fetch's own error behind it.
+func (k *keepers) stop(gone func(*keySource) bool) {
+	for s, cancel := range k.running {
+		if gone(s) {
+			cancel()
+			delete(k.running, s)
+		}
+	}
+}
+
+// wait stops all and returns when they have ended.
+func (k *keepers) wait() {
+	k.stop(func(*keySource) bool { return true })
+	k.wg.Wait()
+}
+
+// maxReadyProblems bounds how many issuers Ready names.
+const maxReadyProblems = 3
+
+// Ready returns nil once any issuer's keys are in hand, and stays so while there are any; and where there is no issuer to
+// wait for. Before, the error is [ErrNotReady] with what the newest fetches ended with behind it.
 func (a *Authenticator) Ready() error {
-	if len(a.keys.current.Load().keys) > 0 {
+	conf := a.current.Load()
+	var problems []string
+	for _, url := range slices.Sorted(maps.Keys(conf.issuers)) {
+		s := conf.issuers[url].source
+		if s.ready() {
+			return nil
+		}
+		if text, _ := s.problem(); text != "" {
+			problems = append(problems, url+": "+text)
+		}
+	}
+	if len(conf.issuers) == 0 {
 		return nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.fetchErr == nil {
+	if len(problems) == 0 {
 		return ErrNotReady
 	}
-	return fmt.Errorf("%w: %s: %s", ErrNotReady, a.cfg.IssuerURL, brief(a.fetchErr))
+	if more := len(problems) - maxReadyProblems; more > 0 {
+		problems = append(problems[:maxReadyProblems], fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("%w: %s", ErrNotReady, strings.Join(problems, "; "))
 }
 
-// fetch takes what the issuer publishes now. Keys that it no longer publishes are gone at once, even if no key is left; where
-// it cannot be reached or understood, the keys in hand stay.
-func (a *Authenticator) fetch(ctx context.Context, source *issuer) error {
-	a.keys.begin()
-	defer a.keys.end()
-	keys, err := source.fetch(ctx)
-	if err == nil || errors.Is(err, errNoKeys) {
-		a.keys.replace(keys)
+// Notes are what an operator should know although edge is ready: issuers whose keys cannot be renewed, and since when; and a
+// configuration file that was refused, and why. They are sorted lines, at most one per issuer and one for the file.
+func (a *Authenticator) Notes() []string {
+	var notes []string
+	for _, i := range a.current.Load().issuers {
+		if note := i.source.note(); note != "" {
+			notes = append(notes, note)
+		}
 	}
-	a.mu.Lock()
-	a.fetchErr = err
-	a.mu.Unlock()
-	return err
-}
-
-// fetchState is what was logged last.
-type fetchState int
-
-const (
-	unknown fetchState = iota
-	working
-	failing
-)
-
-// report logs the first fetch and each change between fetches that work and fetches that do not.
-func (a *Authenticator) report(before fetchState, err error) fetchState {
-	log := a.cfg.Log.With(slog.String("issuer", a.cfg.IssuerURL))
-	count := slog.Int("keys", len(a.keys.current.Load().keys))
-	switch {
-	case err == nil && before != working:
-		log.Info("OIDC issuer's keys are in hand", count)
-		return working
-	case err != nil && before != failing:
-		log.Warn("OIDC issuer's keys cannot be fetched; retrying, with the keys in hand", count, slog.String("error", brief(err)))
-		return failing
+	if note := a.fileNote(); note != "" {
+		notes = append(notes, note)
 	}
-	return before
-}
-
-// brief makes one short line of an error's text.
-func brief(err error) string {
-	text := err.Error()
-	if len(text) > maxErrorBytes {
-		text = text[:maxErrorBytes] + "..."
-	}
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }), " ")
+	slices.Sort(notes)
+	return notes
 }

@@ -23,6 +23,14 @@ import (
 // often fetches as often as a test can bear.
 var often = pace{renew: time.Millisecond, retryMin: time.Millisecond, retryMax: 4 * time.Millisecond}
 
+// onlySource is where the keys of the one issuer come from.
+func onlySource(a *Authenticator) *keySource {
+	for _, i := range a.current.Load().issuers {
+		return i.source
+	}
+	return nil
+}
+
 func TestNotReady(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	token := sign(t, rsaKey(), i.claims(nil))
@@ -126,9 +134,9 @@ func TestKeysAreRenewed(t *testing.T) {
 		t.Fatalf("refused as %q", got)
 	}
 	// The same keys again change nothing: what is remembered stays.
-	same, before := a.keys.current.Load(), i.keyFetches.Load()
+	same, before := onlySource(a).ring.current.Load(), i.keyFetches.Load()
 	waitFor(t, "renewals", func() bool { return i.keyFetches.Load() > before+3 })
-	if a.keys.current.Load() != same {
+	if onlySource(a).ring.current.Load() != same {
 		t.Error("the same keys are taken for others")
 	}
 	i.publish(ecKey())
@@ -149,7 +157,7 @@ func TestKeysAreRenewed(t *testing.T) {
 func TestKeysMove(t *testing.T) {
 	i, elsewhere := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey()) // with one certificate: httptest has no other
 	cfg := i.config(t)
-	cfg.SigningAlgs = []string{"RS256", "ES256"}
+	cfg.Flags.SigningAlgs = []string{"RS256", "ES256"}
 	a := startPaced(t, cfg, often)
 	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
 	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": elsewhere.URL + "/keys"})
@@ -162,7 +170,7 @@ func TestKeysMove(t *testing.T) {
 func TestCAFile(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	cfg := i.config(t)
-	writeFile(t, cfg.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t)}))
+	writeFile(t, cfg.Flags.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t)}))
 	a := startPaced(t, cfg, often)
 	waitFor(t, "the certificate's refusal", func() bool {
 		err := a.Ready()
@@ -171,11 +179,11 @@ func TestCAFile(t *testing.T) {
 	if i.discoveries.Load() != 0 {
 		t.Error("the issuer was asked, although its certificate is not trusted")
 	}
-	writeFile(t, cfg.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate().Raw}))
+	writeFile(t, cfg.Flags.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate().Raw}))
 	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
 	// Gone: said, and the keys in hand serve on.
-	writeFile(t, cfg.CAFile, []byte("no certificate"))
-	waitFor(t, "the failure", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return a.fetchErr != nil })
+	writeFile(t, cfg.Flags.CAFile, []byte("no certificate"))
+	waitFor(t, "the failure", func() bool { text, _ := onlySource(a).problem(); return text != "" })
 	if err := a.Ready(); err != nil {
 		t.Error(err)
 	}

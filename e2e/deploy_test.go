@@ -3,14 +3,20 @@ package e2e
 import (
 	"testing"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"edge/e2e/testbed"
 )
 
-// TestDeployManifest: both clusters accept deploy/edge.yaml as it is. Its namespace, account and roles are there already.
+// TestDeployManifest: both clusters accept deploy's manifests as they are. The namespace, account and roles are there already.
 func TestDeployManifest(t *testing.T) {
-	objects, err := testbed.Manifest()
-	if err != nil {
-		t.Fatal(err)
+	var objects []*unstructured.Unstructured
+	for _, name := range []string{"edge.yaml", "options.yaml"} {
+		some, err := testbed.Manifest(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, some...)
 	}
 	kinds := map[string]bool{}
 	for _, o := range objects {

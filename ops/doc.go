@@ -1,7 +1,11 @@
 // Package ops is the operator's port, plain HTTP and apart from users' requests:
 //
-//	GET /ready   200 "ok", or 503 and the reason, while edge must get no traffic
+//	GET /ready   200 "ok" and a line for each thing to look at, or 503 and the
+//	             reason, while edge must get no traffic
 //	GET /live    200 "ok" while the process serves
 //
 // Anything else is 404. It is not a part of the public listener.
+//
+// An [APIServer] knows whether the API server can be reached, which is a part of
+// being ready.
 package ops

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -12,8 +13,9 @@ const (
 )
 
 // NewServer returns the server of the operator's port. ready says why edge must
-// get no traffic, or nil. The caller listens and closes.
-func NewServer(ready func() error) *http.Server {
+// get no traffic, or nil; notes what an operator should know although it gets some.
+// The caller listens and closes.
+func NewServer(ready func() error, notes func() []string) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
 		if err := ready(); err != nil {
@@ -21,6 +23,9 @@ func NewServer(ready func() error) *http.Server {
 			return
 		}
 		ok(w)
+		for _, note := range notes() {
+			fmt.Fprintln(w, note)
+		}
 	})
 	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { ok(w) })
 	return &http.Server{Handler: mux, ReadTimeout: readTimeout, WriteTimeout: readTimeout, MaxHeaderBytes: maxHeaderBytes}

@@ -1,65 +1,176 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
 
 	"edge/authn"
+	"edge/bridge"
 	"edge/impersonate"
 )
 
-// identify joins authn and impersonate for bridge: credential to user, user to
+// A gate joins authn and impersonate for bridge: credential to user, user to
 // identity. The credential comes off the request here. What the client reads is
-// short; why it was refused stands in the log.
-func identify(auth *authn.Authenticator, log *slog.Logger) func(*http.Request) (impersonate.Identity, error) {
-	return func(r *http.Request) (impersonate.Identity, error) {
-		token, ok, err := authn.Credential(r)
-		authn.Strip(r.Header)
-		if err == nil && !ok {
-			return impersonate.Identity{}, unauthorized()
+// short; why it was refused stands in the access log.
+type gate struct {
+	tokens   *authn.Authenticator
+	clientCA *authn.ClientCA // nil: certificates are not looked at
+	chain    *authn.Chain
+	policy   *impersonate.Policy
+	review   func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
+	own      bool // --disable-impersonation
+}
+
+// newGate reads all that the flags name.
+func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
+	g := &gate{own: o.disableImpersonation}
+	var err error
+	if g.tokens, err = authn.New(authn.Config{Flags: o.oidc, File: o.config, Log: log}); err != nil {
+		return nil, err
+	}
+	if o.clientCA != "" {
+		if g.clientCA, err = authn.NewClientCA(o.clientCA); err != nil {
+			return nil, fmt.Errorf("--client-ca-file: %w", err)
 		}
-		var verified authn.Verified
-		if err == nil {
-			verified, err = auth.Authenticate(r.Context(), token)
-		}
-		switch {
-		case errors.Is(err, authn.ErrNotReady):
-			return impersonate.Identity{}, notReady()
-		case err != nil:
-			log.Info("credential refused", "source", r.RemoteAddr, "error", err.Error())
-			return impersonate.Identity{}, unauthorized()
-		}
-		id, err := impersonate.FromUser(verified.User)
-		if err == nil {
-			err = impersonate.Refuse(r.Header)
-		}
+	}
+	return g, nil
+}
+
+// connect gives the gate the API server, for edge's own questions.
+func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logger) error {
+	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA}
+	if o.passthrough {
+		client, err := authentication.NewForConfig(upstream)
 		if err != nil {
-			log.Info("identity refused", "source", r.RemoteAddr, "user", verified.User.GetName(), "error", err.Error())
-			return impersonate.Identity{}, forbidden(err)
+			return err
 		}
-		return id, nil
+		chain.Review = authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, log).Review
+	}
+	g.chain = authn.NewChain(chain)
+
+	client, err := authorization.NewForConfig(upstream)
+	if err != nil {
+		return err
+	}
+	reviewer := impersonate.NewReviewer(client.SubjectAccessReviews())
+	selfReviewer, err := impersonate.NewSelfReviewer(upstream)
+	if err != nil {
+		return err
+	}
+	g.review = impersonate.ReviewBy(reviewer, selfReviewer)
+	extra, err := o.extraValues()
+	if err != nil {
+		return err
+	}
+	g.policy, err = impersonate.NewPolicy(impersonate.PolicyConfig{
+		Ask: reviewer, AllowSystem: o.allowSystem, Extra: extra, ClientIP: o.clientIP,
+		Constrained: impersonate.NewOffer(upstream, log).Constrained,
+	})
+	return err
+}
+
+// run fetches keys and reads files again, until ctx ends.
+func (g *gate) run(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { g.tokens.Run(ctx) })
+	if g.clientCA != nil {
+		running.Go(func() { g.clientCA.Run(ctx) })
 	}
 }
 
-func unauthorized() error { return apierrors.NewUnauthorized("Unauthorized") }
-
-func notReady() error {
-	e := apierrors.NewServiceUnavailable("edge: the OIDC issuer's keys are not in hand yet, try again")
-	e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
-	return e
+// authorities are whom clients are asked for certificates of; nil: nobody is.
+func (g *gate) authorities() dynamiccertificates.CAContentProvider {
+	if g.clientCA == nil {
+		return nil
+	}
+	return g.clientCA.Content()
 }
 
-func forbidden(err error) error {
-	message := "Forbidden"
-	var refused *impersonate.ForbiddenError
-	if errors.As(err, &refused) {
-		message = refused.Message
+// identify is bridge.Config's. With an error, the identity has at most a requestor.
+func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
+	got, err := g.chain.Authenticate(r)
+	if err != nil {
+		return impersonate.Identity{}, notAuthenticated(err)
 	}
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: message,
-	}}
+	nobody := impersonate.Identity{Requestor: got.User}
+	if g.own || got.Reviewed && !impersonate.IsWish(r.Header) {
+		if err := impersonate.CheckWish(r.Header); err != nil {
+			return nobody, err
+		}
+		if got.Token == "" { // nothing to go on under, and edge's own credential is no answer
+			return nobody, notAuthenticated(authn.ErrNoCredential)
+		}
+		return impersonate.Own(got.Token, got.User, r.Header), nil
+	}
+	id, err := g.policy.Identity(r.Context(), got.User, impersonate.Request{
+		Header:     r.Header,
+		ClientIP:   bridge.ClientIP(r),
+		Attributes: func() (authorizer.Attributes, error) { return attributesOf(r) },
+		Anonymous:  got.Anonymous,
+		Vouched:    got.Reviewed,
+	})
+	if err != nil {
+		return nobody, err
+	}
+	return id, nil
+}
+
+// requestInfo reads a request as an API server does.
+var requestInfo = &request.RequestInfoFactory{
+	APIPrefixes:          sets.NewString("api", "apis"),
+	GrouplessAPIPrefixes: sets.NewString("api"),
+}
+
+// attributesOf are what an API server's authorizer is asked about a request.
+func attributesOf(r *http.Request) (authorizer.Attributes, error) {
+	info, err := requestInfo.NewRequestInfo(r)
+	if err != nil {
+		return nil, err
+	}
+	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), info))
+}
+
+// A refusal has an answer for the client and a cause for the log.
+type refusal struct {
+	*apierrors.StatusError
+	cause error
+}
+
+func (r *refusal) Error() string { return r.cause.Error() }
+
+// notAuthenticated tells the client nothing about why, unless it is not its
+// credential's fault.
+func notAuthenticated(err error) error {
+	var status apierrors.APIStatus
+	switch {
+	case errors.Is(err, authn.ErrNotReady):
+		e := apierrors.NewServiceUnavailable("edge: the OIDC issuer's keys are not in hand yet, try again")
+		e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
+		return &refusal{e, err}
+	case errors.Is(err, authn.ErrNoName):
+		return &refusal{&apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+			Message: "Username claim not available in OIDC Issuer response",
+		}}, err}
+	case errors.As(err, &status): // a review that nobody could make
+		return err
+	}
+	return &refusal{apierrors.NewUnauthorized("Unauthorized"), err}
 }

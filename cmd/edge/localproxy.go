@@ -58,7 +58,7 @@ func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if p.server, err = newServer(p.handler, newOptions(), serverLog{log}); err != nil {
+	if p.server, err = newServer(p.handler, &servingOptions{http2Streams: defaultHTTP2Streams}, serverLog{log}); err != nil {
 		return nil, err
 	}
 	if p.listener, err = net.Listen("tcp", address); err != nil {

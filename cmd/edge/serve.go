@@ -16,14 +16,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
-	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/term"
 
-	"edge/authn"
 	"edge/bridge"
-	"edge/impersonate"
 	"edge/ops"
 )
 
@@ -75,41 +71,16 @@ func serve(ctx context.Context, o *options) error {
 		return usageError{err}
 	}
 	log := newLogger(os.Stderr, o.logFormat, slog.LevelInfo)
-	o.oidc.Log = log
-	auth, err := authn.New(o.oidc)
+	for _, flag := range o.accepted() {
+		log.Info("this flag is accepted and changes nothing, see --help", "flag", flag)
+	}
+	p, err := assemble(ctx, o, log)
 	if err != nil {
 		return usageError{err}
 	}
-	upstream, err := o.client.restConfig()
-	if err != nil {
-		return usageError{err}
-	}
-	unthrottled := rest.CopyConfig(upstream)
-	unthrottled.QPS = -1 // a user waits; reviews are cached, and the API server has limits of its own
-	reviews, err := authorization.NewForConfig(unthrottled)
-	if err != nil {
-		return usageError{err}
-	}
-	handler, err := bridge.New(bridge.Config{
-		Upstream:           upstream,
-		Identify:           identify(auth, log),
-		Review:             impersonate.NewReviewer(reviews.SubjectAccessReviews()).Review,
-		Streaming:          bridge.Streaming(o.client.streaming),
-		AllowedOrigins:     o.origins,
-		DisableCompression: o.client.disableCompression,
-		MaxSessions:        maxSessions(),
-		Log:                log,
-	})
-	if err != nil {
-		return usageError{err}
-	}
-	defer handler.Close()
-	certs, err := newCertificates(o)
-	if err != nil {
-		return usageError{err}
-	}
+	defer p.handler.Close()
 
-	public, err := newServer(handler, o, serverLog{log})
+	public, err := newServer(p.handler, &o.serving, serverLog{log})
 	if err != nil {
 		return err
 	}
@@ -118,14 +89,14 @@ func serve(ctx context.Context, o *options) error {
 		if draining.Load() {
 			return errors.New("shutting down")
 		}
-		return auth.Ready()
-	})
-	publicListener, err := listen(ctx, o.bindAddress, o.securePort)
+		return p.ready()
+	}, p.gate.tokens.Notes)
+	publicListener, err := listen(ctx, o.serving.bindAddress, o.serving.securePort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--secure-port: %w", err)
 	}
 	defer publicListener.Close()
-	probeListener, err := listen(ctx, o.bindAddress, o.readinessPort)
+	probeListener, err := listen(ctx, o.serving.bindAddress, o.readinessPort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--readiness-probe-port: %w", err)
 	}
@@ -135,16 +106,15 @@ func serve(ctx context.Context, o *options) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { auth.Run(background) })
-	certs.run(background)
+	running.Go(func() { p.run(background) })
 
 	failed := make(chan error, 2)
 	running.Go(func() {
-		failed <- serveUntilClosed(public, tls.NewListener(bridge.Listener(publicListener), certs.tlsConfig()))
+		failed <- serveUntilClosed(public, tls.NewListener(bridge.Listener(publicListener), p.certs.tlsConfig()))
 	})
 	running.Go(func() { failed <- serveUntilClosed(probes, probeListener) })
 	log.Info("edge serves", "version", buildVersion(), "address", publicListener.Addr().String(),
-		"probes", probeListener.Addr().String(), "apiServer", upstream.Host, "issuer", o.oidc.IssuerURL)
+		"probes", probeListener.Addr().String(), "apiServer", p.upstream.Host)
 
 	select {
 	case err = <-failed:
@@ -161,7 +131,7 @@ func serve(ctx context.Context, o *options) error {
 	drain, cancel := context.WithTimeout(background, drainPeriod)
 	defer cancel()
 	var ending sync.WaitGroup
-	ending.Go(func() { handler.Drain(drain) })
+	ending.Go(func() { p.handler.Drain(drain) })
 	ending.Go(func() {
 		if public.Shutdown(drain) != nil { // watches do not end by themselves
 			public.Close()

@@ -31,11 +31,13 @@ const (
 // certificates gives the TLS configuration of each handshake, from files that
 // are watched.
 type certificates struct {
-	content    dynamiccertificates.CertKeyContentProvider
+	watched    []dynamiccertificates.ControllerRunner
 	controller *dynamiccertificates.DynamicServingCertificateController
 }
 
-func newCertificates(o *options) (*certificates, error) {
+// newCertificates reads all of them. clientCA, which may be nil, is whom clients
+// are asked for certificates of; who reads them is authn.
+func newCertificates(o *servingOptions, clientCA dynamiccertificates.CAContentProvider) (*certificates, error) {
 	base, err := o.tlsConfig()
 	if err != nil {
 		return nil, err
@@ -53,18 +55,36 @@ func newCertificates(o *options) (*certificates, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert-file, --tls-private-key-file: %w", err)
 	}
-	controller := dynamiccertificates.NewDynamicServingCertificateController(base, nil, content, nil, nil)
-	content.AddListener(controller)
-	if err := controller.RunOnce(); err != nil {
+	c := &certificates{watched: []dynamiccertificates.ControllerRunner{content}}
+	var named []dynamiccertificates.SNICertKeyContentProvider
+	for _, pair := range o.sniCerts {
+		sni, err := dynamiccertificates.NewDynamicSNIContentFromFiles("sni-serving-cert", pair.CertFile, pair.KeyFile, pair.Names...)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-sni-cert-key: %w", err)
+		}
+		named, c.watched = append(named, sni), append(c.watched, sni)
+	}
+	if clientCA != nil {
+		base.ClientAuth = tls.RequestClientCert
+	}
+	c.controller = dynamiccertificates.NewDynamicServingCertificateController(base, clientCA, content, named, nil)
+	content.AddListener(c.controller)
+	for _, sni := range named {
+		sni.AddListener(c.controller)
+	}
+	if clientCA != nil {
+		clientCA.AddListener(c.controller)
+	}
+	if err := c.controller.RunOnce(); err != nil {
 		return nil, fmt.Errorf("--tls-cert-file: %w", err)
 	}
-	return &certificates{content: content, controller: controller}, nil
+	return c, nil
 }
 
 // run watches the files until ctx ends.
 func (c *certificates) run(ctx context.Context) {
-	if watcher, ok := c.content.(dynamiccertificates.ControllerRunner); ok {
-		go watcher.Run(ctx, 1)
+	for _, files := range c.watched {
+		go files.Run(ctx, 1)
 	}
 	go c.controller.Run(1, ctx.Done())
 }
@@ -104,7 +124,7 @@ func selfSigned(dir string, bind net.IP) (certFile, keyFile string, err error) {
 }
 
 // newServer bounds what a client may do before it is known.
-func newServer(handler http.Handler, o *options, errorLog serverLog) (*http.Server, error) {
+func newServer(handler http.Handler, o *servingOptions, errorLog serverLog) (*http.Server, error) {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -124,6 +144,10 @@ func newServer(handler http.Handler, o *options, errorLog serverLog) (*http.Serv
 	})
 }
 
-func listen(ctx context.Context, ip net.IP, port int) (net.Listener, error) {
-	return new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(ip.String(), strconv.Itoa(port)))
+func listen(ctx context.Context, ip net.IP, port int, shared bool) (net.Listener, error) {
+	var how net.ListenConfig
+	if shared {
+		how.Control = sharePort
+	}
+	return how.Listen(ctx, "tcp", net.JoinHostPort(ip.String(), strconv.Itoa(port)))
 }

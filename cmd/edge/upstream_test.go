@@ -46,7 +46,7 @@ users:
 	} {
 		o := newOptions()
 		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
-		o.addClient(fs)
+		o.client.addFlags(fs)
 		args := []string{"--kubeconfig=" + kubeconfig}
 		for _, flag := range flags {
 			if flag != "" {

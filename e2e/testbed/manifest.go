@@ -47,13 +47,13 @@ var resources = map[string]struct {
 	"NetworkPolicy":       {"networkpolicies", true},
 }
 
-// Manifest reads deploy/edge.yaml.
-func Manifest() ([]*unstructured.Unstructured, error) {
+// Manifest reads a file of deploy.
+func Manifest(name string) ([]*unstructured.Unstructured, error) {
 	root, err := binaries.RepoRoot()
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(root, "deploy", "edge.yaml"))
+	text, err := os.ReadFile(filepath.Join(root, "deploy", name))
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func Manifest() ([]*unstructured.Unstructured, error) {
 		if err := documents.Decode(object); errors.Is(err, io.EOF) {
 			return objects, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("deploy/edge.yaml: %w", err)
+			return nil, fmt.Errorf("deploy/%s: %w", name, err)
 		}
 		if object.Object != nil {
 			objects = append(objects, object)
@@ -101,9 +101,18 @@ func (c *Cluster) Apply(ctx context.Context, dryRun bool, objects ...*unstructur
 	return nil
 }
 
+// GrantOptions gives edge what deploy/options.yaml describes, for flags that are off by default.
+func (c *Cluster) GrantOptions(ctx context.Context) error {
+	objects, err := Manifest("options.yaml")
+	if err != nil {
+		return err
+	}
+	return c.Apply(ctx, false, objects...)
+}
+
 // EdgeToken gives edge the identity that deploy/edge.yaml describes, no more, and returns a token for it.
 func (c *Cluster) EdgeToken(ctx context.Context) (string, error) {
-	objects, err := Manifest()
+	objects, err := Manifest("edge.yaml")
 	if err != nil {
 		return "", err
 	}

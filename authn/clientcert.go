@@ -1,0 +1,82 @@
+package authn
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/client-go/util/cert"
+)
+
+// ReasonCertificate: the client certificate is none of --client-ca-file's, or cannot be used.
+const ReasonCertificate Reason = "certificate"
+
+// A ClientCA tells who a client certificate is, as kube-apiserver does with --client-ca-file. It may be used by many goroutines.
+type ClientCA struct {
+	content *dynamiccertificates.DynamicFileCAContent
+}
+
+// NewClientCA reads a file of PEM certificates of authorities. Its caller runs [ClientCA.Run].
+func NewClientCA(file string) (*ClientCA, error) {
+	if _, err := cert.NewPool(file); err != nil { // what fails below leaves goroutines
+		return nil, err
+	}
+	content, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca-bundle", file)
+	if err != nil {
+		return nil, err
+	}
+	return &ClientCA{content}, nil
+}
+
+// Run reads the file again when it changes, until ctx ends. A file that cannot be used leaves the authorities as they are.
+func (c *ClientCA) Run(ctx context.Context) { c.content.Run(ctx, 1) }
+
+// Content is for a listener that names the authorities in its handshakes.
+func (c *ClientCA) Content() dynamiccertificates.CAContentProvider { return c.content }
+
+// authenticate judges the certificate of the connection, anew for each request: it may expire, and its authority may be
+// taken away, while the connection lasts. Without an error ok is false where there is none, or one without a common name.
+func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error) {
+	user := func(chain []*x509.Certificate) (*authenticator.Response, bool, error) {
+		response, ok, err := requestx509.CommonNameUserConversion(chain)
+		if ok {
+			who = Result{User: response.User, Expires: expiryOf(chain)}
+		}
+		return response, ok, err
+	}
+	_, ok, err = requestx509.NewDynamic(c.content.VerifyOptions, requestx509.UserConversionFunc(user)).AuthenticateRequest(r)
+	if err != nil {
+		return Result{}, false, refused(ReasonCertificate, certificateFault(err))
+	}
+	return who, ok, nil
+}
+
+// expiryOf is when the first certificate of a chain expires.
+func expiryOf(chain []*x509.Certificate) time.Time {
+	first := chain[0].NotAfter
+	for _, c := range chain[1:] {
+		if c.NotAfter.Before(first) {
+			first = c.NotAfter
+		}
+	}
+	return first
+}
+
+// certificateFault says in our words what is wrong: an error's own may repeat what a stranger wrote into a certificate.
+func certificateFault(err error) string {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the client certificate is expired, or not valid yet"
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return "the client certificate is not meant for clients"
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "no authority of --client-ca-file has signed the client certificate"
+	}
+	return "the client certificate cannot be verified, or its subject is nobody"
+}

@@ -1,0 +1,283 @@
+package authn
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// authority issues certificates.
+type authority struct {
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
+	chain [][]byte // from its own certificate up to, and without, the root's
+}
+
+func newAuthority(t testing.TB, name string) *authority {
+	t.Helper()
+	key, der := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true}, nil)
+	return &authority{cert: parsed(t, der), key: key}
+}
+
+// under issues another authority's certificate.
+func (a *authority) under(t testing.TB, name string) *authority {
+	t.Helper()
+	key, der := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true}, a)
+	return &authority{parsed(t, der), key, append([][]byte{der}, a.chain...)}
+}
+
+// client issues a client's certificate, good for an hour, with changes.
+func (a *authority) client(t testing.TB, subject pkix.Name, changes ...func(*x509.Certificate)) *tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	for _, change := range changes {
+		change(template)
+	}
+	key, der := certify(t, template, a)
+	return &tls.Certificate{Certificate: append([][]byte{der}, a.chain...), PrivateKey: key}
+}
+
+// certify signs a certificate, by itself without an issuer.
+func certify(t testing.TB, template *x509.Certificate, issuer *authority) (*ecdsa.PrivateKey, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.SerialNumber = serial
+	if template.NotBefore.IsZero() {
+		template.NotBefore = time.Now().Add(-time.Hour)
+	}
+	if template.NotAfter.IsZero() {
+		template.NotAfter = time.Now().Add(time.Hour)
+	}
+	parent, signer := template, key
+	if issuer != nil {
+		parent, signer = issuer.cert, issuer.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, der
+}
+
+func parsed(t testing.TB, der []byte) *x509.Certificate {
+	t.Helper()
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// write makes a file of authorities' certificates.
+func write(t testing.TB, file string, authorities ...*authority) {
+	t.Helper()
+	var bundle []byte
+	for _, a := range authorities {
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})...)
+	}
+	writeFile(t, file, bundle)
+}
+
+// startClientCA runs a ClientCA until the test ends.
+func startClientCA(t testing.TB, authorities ...*authority) (ca *ClientCA, file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "clients.pem")
+	write(t, file, authorities...)
+	ca, err := NewClientCA(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); ca.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return ca, file
+}
+
+// serveTLS serves HTTP/1.1 and HTTP/2 and asks for a client's certificate, as edge does.
+func serveTLS(t testing.TB, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// clientOf shows a certificate, whatever the server asks for; nil: none.
+func clientOf(t testing.TB, s *httptest.Server, certificate *tls.Certificate, http2 bool) *http.Client {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(!http2)
+	transport.Protocols.SetHTTP2(http2)
+	if certificate != nil {
+		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return certificate, nil
+		}
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// ask makes a request and tells whether its connection was an earlier one's.
+func ask(t testing.TB, client *http.Client, url string) (code int, reused bool) {
+	t.Helper()
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	return resp.StatusCode, reused
+}
+
+// A certificate is judged for each request: on one connection it expires, and its authority leaves the file and comes back.
+func TestCertificateIsJudgedPerRequest(t *testing.T) {
+	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
+	ca, file := startClientCA(t, ours)
+	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
+	server := serveTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := chain.Authenticate(r); err != nil {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	const brief = 5 * time.Second // long enough for its first request
+	long := ours.client(t, pkix.Name{CommonName: "jane"})
+	short := ours.client(t, pkix.Name{CommonName: "jim"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(brief) })
+	var janes, jims []*http.Client
+	for _, http2 := range []bool{false, true} {
+		janes = append(janes, clientOf(t, server, long, http2))
+		jims = append(jims, clientOf(t, server, short, http2))
+	}
+	for _, client := range slices.Concat(jims, janes) {
+		if code, _ := ask(t, client, server.URL); code != http.StatusOK {
+			t.Fatalf("at first: %d", code)
+		}
+	}
+	until := func(what string, clients []*http.Client, want int) {
+		for _, client := range clients {
+			waitFor(t, what, func() bool {
+				code, reused := ask(t, client, server.URL)
+				if !reused {
+					t.Errorf("%s: another connection", what)
+				}
+				return code == want
+			})
+		}
+	}
+	write(t, file, others)
+	until("another authority", janes, http.StatusUnauthorized)
+	write(t, file, others, ours)
+	until("both authorities", janes, http.StatusOK)
+	until("expiry", jims, http.StatusUnauthorized)
+	until("no expiry", janes, http.StatusOK)
+}
+
+// A file that cannot be used leaves the authorities as they are.
+func TestClientCAKeepsTheLastGoodFile(t *testing.T) {
+	ours := newAuthority(t, "ours")
+	ca, file := startClientCA(t, ours)
+	before := string(ca.Content().CurrentCABundleContent())
+	for _, bad := range []string{"", "garbage", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
+		writeFile(t, file, []byte(bad))
+		if err := ca.content.RunOnce(t.Context()); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+		if string(ca.Content().CurrentCABundleContent()) != before {
+			t.Errorf("%q leaves other authorities", bad)
+		}
+	}
+}
+
+func TestNewClientCARefuses(t *testing.T) {
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage")
+	writeFile(t, garbage, []byte("no such thing"))
+	for _, file := range []string{"", dir, filepath.Join(dir, "missing"), garbage} {
+		if ca, err := NewClientCA(file); ca != nil || err == nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// What is wrong with a certificate is said in our words, whatever its maker wrote into it.
+func TestCertificateFaults(t *testing.T) {
+	const forged = "\r\nlevel=INFO user=admin"
+	ours, strange := newAuthority(t, "ours"), newAuthority(t, forged)
+	ca, _ := startClientCA(t, ours)
+	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
+	subject := pkix.Name{CommonName: forged}
+	for want, certificate := range map[string]*tls.Certificate{
+		"no authority of --client-ca-file":   strange.client(t, subject),
+		"is expired, or not valid yet":       ours.client(t, subject, expired),
+		"is not meant for clients":           ours.client(t, subject, forServers),
+		"cannot be verified, or its subject": ours.client(t, withUIDs(subject, "1", forged)),
+	} {
+		var got error
+		server := serveTLS(t, func(_ http.ResponseWriter, r *http.Request) { _, got = chain.Authenticate(r) })
+		ask(t, clientOf(t, server, certificate, false), server.URL)
+		wrong, ok := got.(*RefusedError)
+		if !ok || wrong.Reason != ReasonCertificate || !strings.Contains(wrong.Detail, want) || strings.Contains(wrong.Detail, "admin") {
+			t.Errorf("%s: %v", want, got)
+		}
+	}
+}
+
+// The result expires with the first certificate of the chain.
+func TestCertificateExpires(t *testing.T) {
+	root := newAuthority(t, "root")
+	key, der := certify(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "brief"}, IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Minute),
+	}, root)
+	brief := &authority{parsed(t, der), key, [][]byte{der}}
+	ca, _ := startClientCA(t, root)
+	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
+	for name, certificate := range map[string]*tls.Certificate{
+		"root":  root.client(t, pkix.Name{CommonName: "jane"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Second * 30) }),
+		"brief": brief.client(t, pkix.Name{CommonName: "jane"}),
+	} {
+		var got Result
+		var err error
+		server := serveTLS(t, func(_ http.ResponseWriter, r *http.Request) { got, err = chain.Authenticate(r) })
+		ask(t, clientOf(t, server, certificate, false), server.URL)
+		want := parsed(t, certificate.Certificate[0]).NotAfter
+		if name == "brief" {
+			want = brief.cert.NotAfter
+		}
+		if err != nil || !got.Expires.Equal(want) || got.Token != "" || got.Reviewed {
+			t.Errorf("%s: %+v, %v; want %v", name, got, err, want)
+		}
+	}
+}

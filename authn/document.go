@@ -1,0 +1,93 @@
+package authn
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/apis/apiserver"
+	"k8s.io/apiserver/pkg/apis/apiserver/install"
+	"k8s.io/apiserver/pkg/apis/apiserver/validation"
+	"k8s.io/apiserver/pkg/authentication/cel"
+)
+
+// maxConfigBytes bounds the configuration file: it comes out of a ConfigMap or Secret, which is no larger.
+const maxConfigBytes = 1 << 20
+
+// document is an AuthenticationConfiguration with what it does not say itself.
+type document struct {
+	config *apiserver.AuthenticationConfiguration
+	source []byte   // the file's content; nil: flags
+	algs   []string // accepted for all issuers
+	caFile string   // of the one issuer that flags describe; read again at each fetch. Empty: only what config has
+}
+
+// decoder knows all versions of the group, and refuses fields that are unknown or come twice.
+var decoder = sync.OnceValue(func() runtime.Decoder {
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDecoder()
+})
+
+// compiler is shared by all expressions: the CEL environment is half a megabyte.
+var compiler = sync.OnceValue(cel.NewDefaultCompiler)
+
+// parseDocument decodes a configuration file. Whether what it says makes sense is validate's question.
+func parseDocument(data []byte) (*document, error) {
+	if err := oneDocument(data); err != nil {
+		return nil, err
+	}
+	object, err := runtime.Decode(decoder(), data)
+	if err != nil {
+		return nil, err
+	}
+	config, ok := object.(*apiserver.AuthenticationConfiguration)
+	if !ok {
+		return nil, fmt.Errorf("kind %s is not AuthenticationConfiguration", object.GetObjectKind().GroupVersionKind().Kind)
+	}
+	return &document{config: config, source: data, algs: signingAlgs}, nil
+}
+
+// oneDocument refuses what the decoder would pass over in silence: nothing, and a second YAML document.
+func oneDocument(data []byte) error {
+	if json.Valid(data) {
+		return nil // one value, to the end
+	}
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	for n := 0; ; {
+		var node yaml.Node
+		switch err := documents.Decode(&node); {
+		case errors.Is(err, io.EOF) && n == 0:
+			return errors.New("the file is empty")
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		if len(node.Content) == 1 && node.Content[0].Tag == "!!null" {
+			continue
+		}
+		if n++; n > 1 {
+			return errors.New("the file has more than one YAML document")
+		}
+	}
+}
+
+// validate returns all that is wrong with the whole document.
+func (d *document) validate() error {
+	errs := validation.ValidateAuthenticationConfiguration(compiler(), d.config, nil)
+	for i, jwt := range d.config.JWT {
+		if selector := jwt.Issuer.EgressSelectorType; selector != "" {
+			path := field.NewPath("jwt").Index(i).Child("issuer", "egressSelectorType")
+			errs = append(errs, field.Forbidden(path, "edge has no egress selectors: it reaches issuers directly, or by the proxy in its environment"))
+		}
+	}
+	return errs.ToAggregate()
+}

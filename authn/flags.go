@@ -1,0 +1,214 @@
+package authn
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+	"k8s.io/apiserver/pkg/apis/apiserver"
+)
+
+// signingAlgs are the algorithms that a token may be signed with at all: kube-apiserver's list, all of them asymmetric.
+var signingAlgs = []string{
+	oidc.RS256, oidc.RS384, oidc.RS512,
+	oidc.ES256, oidc.ES384, oidc.ES512,
+	oidc.PS256, oidc.PS384, oidc.PS512,
+}
+
+// allSigningAlgs are signingAlgs, as go-jose has them.
+var allSigningAlgs = joseAlgs(signingAlgs)
+
+func joseAlgs(names []string) []jose.SignatureAlgorithm {
+	algs := make([]jose.SignatureAlgorithm, len(names))
+	for i, name := range names {
+		algs[i] = jose.SignatureAlgorithm(name)
+	}
+	return algs
+}
+
+// The defaults of flags, as kube-apiserver has them.
+const (
+	defaultUsernameClaim = "sub"
+	defaultSigningAlg    = oidc.RS256
+)
+
+// maxCAFileBytes bounds what is read of the CA file: a distribution's whole bundle is about 250 KiB.
+const maxCAFileBytes = 4 << 20
+
+// Flags describe one issuer, as kube-apiserver's --oidc-* flags do. All of them empty, but for the defaults: none.
+type Flags struct {
+	// IssuerURL is the issuer: an https URL, compared with a token's iss byte by byte.
+	IssuerURL string
+	// ClientID must be in a token's aud.
+	ClientID string
+	// CAFile is a PEM file with the roots that the issuer's certificate is checked against; it is read again at each
+	// fetch. Empty: the system's roots.
+	CAFile string
+
+	// UsernameClaim is the claim that holds the user's name. Empty: sub. For email, an email_verified that is there must
+	// be true.
+	UsernameClaim string
+	// UsernamePrefix stands before each name. Empty: the issuer's URL and "#", or nothing where UsernameClaim is email.
+	// "-": nothing.
+	UsernamePrefix string
+	// GroupsClaim is the claim, a string or a list of strings, that holds the groups. Empty: users have no groups.
+	GroupsClaim string
+	// GroupsPrefix stands before each group. Empty: nothing.
+	GroupsPrefix string
+
+	// SigningAlgs are the JWS algorithms that are accepted. Empty: RS256.
+	SigningAlgs []string
+	// RequiredClaims must all be in a token, as strings with exactly these values. Empty: none.
+	RequiredClaims map[string]string
+}
+
+// given names a flag that is not as it is by default; none means that no issuer is described.
+func (f Flags) given() (flag string, ok bool) {
+	algs := f.SigningAlgs
+	for _, one := range []struct {
+		flag string
+		set  bool
+	}{
+		{"--oidc-issuer-url", f.IssuerURL != ""},
+		{"--oidc-client-id", f.ClientID != ""},
+		{"--oidc-ca-file", f.CAFile != ""},
+		{"--oidc-username-claim", f.UsernameClaim != "" && f.UsernameClaim != defaultUsernameClaim},
+		{"--oidc-username-prefix", f.UsernamePrefix != ""},
+		{"--oidc-groups-claim", f.GroupsClaim != ""},
+		{"--oidc-groups-prefix", f.GroupsPrefix != ""},
+		{"--oidc-signing-algs", len(algs) > 1 || len(algs) == 1 && algs[0] != defaultSigningAlg},
+		{"--oidc-required-claim", len(f.RequiredClaims) > 0},
+	} {
+		if one.set {
+			return one.flag, true
+		}
+	}
+	return "", false
+}
+
+// validate returns the first thing that is wrong, with the name of its flag in front.
+func (f Flags) validate() error {
+	if err := validIssuerURL(f.IssuerURL); err != nil {
+		return fmt.Errorf("--oidc-issuer-url: %w", err)
+	}
+	if f.ClientID == "" {
+		return errors.New("--oidc-client-id: is required: the audience that tokens must be issued for")
+	}
+	for _, alg := range f.SigningAlgs {
+		if !slices.Contains(signingAlgs, alg) {
+			return fmt.Errorf("--oidc-signing-algs: %q is not one of %s", alg, strings.Join(signingAlgs, ", "))
+		}
+	}
+	if _, ok := f.RequiredClaims[""]; ok {
+		return errors.New("--oidc-required-claim: a claim without a name; write claim=value")
+	}
+	return nil
+}
+
+// validIssuerURL asks what kube-apiserver asks, and a host.
+func validIssuerURL(issuer string) error {
+	if issuer == "" {
+		return errors.New("is required: the https URL of the OpenID Connect issuer")
+	}
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return fmt.Errorf("must be an https URL: %s", userInfo.ReplaceAllString(err.Error(), "//REDACTED@"))
+	}
+	switch {
+	case u.Scheme != "https" || u.Host == "":
+		return fmt.Errorf("must be an https URL, not %q", u.Redacted())
+	case u.User != nil:
+		return errors.New("must not contain a user name or password")
+	case u.RawQuery != "":
+		return fmt.Errorf("must not contain a query: %q", issuer)
+	case u.Fragment != "":
+		return fmt.Errorf("must not contain a fragment: %q", issuer)
+	}
+	return nil
+}
+
+// document makes of the flags what kube-apiserver makes of them.
+func (f Flags) document() (*document, error) {
+	if err := f.validate(); err != nil {
+		return nil, err
+	}
+	claim := f.UsernameClaim
+	if claim == "" {
+		claim = defaultUsernameClaim
+	}
+	prefix := f.UsernamePrefix
+	switch {
+	case prefix == "-":
+		prefix = ""
+	case prefix == "" && claim != "email":
+		prefix = f.IssuerURL + "#"
+	}
+	jwt := apiserver.JWTAuthenticator{
+		Issuer:        apiserver.Issuer{URL: f.IssuerURL, Audiences: []string{f.ClientID}},
+		ClaimMappings: apiserver.ClaimMappings{Username: apiserver.PrefixedClaimOrExpression{Claim: claim, Prefix: &prefix}},
+	}
+	if f.CAFile != "" {
+		pem, err := readCAFile(f.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		jwt.Issuer.CertificateAuthority = string(pem)
+	}
+	if f.GroupsClaim != "" {
+		jwt.ClaimMappings.Groups = apiserver.PrefixedClaimOrExpression{Claim: f.GroupsClaim, Prefix: &f.GroupsPrefix}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.RequiredClaims)) {
+		jwt.ClaimValidationRules = append(jwt.ClaimValidationRules, apiserver.ClaimValidationRule{Claim: name, RequiredValue: f.RequiredClaims[name]})
+	}
+	algs := f.SigningAlgs
+	if len(algs) == 0 {
+		algs = []string{defaultSigningAlg}
+	}
+	return &document{
+		config: &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{jwt}},
+		algs:   algs,
+		caFile: f.CAFile,
+	}, nil
+}
+
+// readCAFile returns the file's content, in which there is at least one certificate.
+func readCAFile(name string) ([]byte, error) {
+	pem, err := readBounded(name, maxCAFileBytes)
+	if err != nil {
+		return nil, fmt.Errorf("--oidc-ca-file: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--oidc-ca-file: no PEM certificate in %s", name)
+	}
+	return pem, nil
+}
+
+// readBounded reads a regular file of at most most bytes.
+func readBounded(name string, most int64) ([]byte, error) {
+	info, err := os.Stat(name) // before it is opened: opening a pipe waits for who writes
+	if err != nil {
+		return nil, err
+	}
+	tooLarge := fmt.Errorf("%s is not a file of at most %d bytes", name, most)
+	if !info.Mode().IsRegular() || info.Size() > most {
+		return nil, tooLarge
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && int64(len(content)) > most {
+		err = tooLarge
+	}
+	return content, err
+}

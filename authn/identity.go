@@ -1,0 +1,192 @@
+package authn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	celgo "github.com/google/cel-go/cel"
+	"k8s.io/apiserver/pkg/authentication/cel"
+	"k8s.io/apiserver/pkg/authentication/token/jwt"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+func (t *trial) checkUsername(ctx context.Context) (err error) {
+	if t.id == nil {
+		return errSkipped
+	}
+	mapping := t.issuer.spec.ClaimMappings.Username
+	if t.issuer.cel.Username == nil {
+		t.user.Name, err = t.claims.username(mapping.Claim)
+		if err == nil && mapping.Prefix != nil {
+			t.user.Name = *mapping.Prefix + t.user.Name
+		}
+		return err
+	}
+	t.user.Name, err = t.evaluateString(ctx, t.issuer.cel.Username, "username", mapping.Expression)
+	if err == nil && t.user.Name == "" {
+		return refused(ReasonClaims, fmt.Sprintf("username expression %q gives no name", mapping.Expression))
+	}
+	return err
+}
+
+func (t *trial) checkGroups(ctx context.Context) (err error) {
+	if t.id == nil {
+		return errSkipped
+	}
+	mapping := t.issuer.spec.ClaimMappings.Groups
+	switch {
+	case mapping.Claim != "":
+		t.user.Groups, err = t.claims.groups(mapping.Claim)
+		if prefix := mapping.Prefix; prefix != nil && *prefix != "" {
+			for i, group := range t.user.Groups {
+				t.user.Groups[i] = *prefix + group
+			}
+		}
+	case t.issuer.cel.Groups != nil:
+		t.user.Groups, err = t.evaluateList(ctx, t.issuer.cel.Groups, "groups", mapping.Expression)
+	}
+	return err
+}
+
+func (t *trial) checkUID(ctx context.Context) (err error) {
+	if t.id == nil {
+		return errSkipped
+	}
+	mapping := t.issuer.spec.ClaimMappings.UID
+	switch {
+	case mapping.Claim != "":
+		if t.user.UID, err = t.claims.text(mapping.Claim); err != nil {
+			return refused(ReasonClaims, fmt.Sprintf("uid claim %q %v", mapping.Claim, err))
+		}
+	case t.issuer.cel.UID != nil:
+		t.user.UID, err = t.evaluateString(ctx, t.issuer.cel.UID, "uid", mapping.Expression)
+	}
+	return err
+}
+
+// checkExtra starts with the token's jti, for the audit log. A jti of another kind is passed over.
+func (t *trial) checkExtra(ctx context.Context) error {
+	if t.id == nil {
+		return errSkipped
+	}
+	extra := make(map[string][]string)
+	if jti, err := t.claims.text("jti"); err == nil && jti != "" {
+		extra[user.CredentialIDKey] = []string{jwt.CredentialIDForJTI(jti)}
+	}
+	if t.issuer.cel.Extra != nil {
+		results, err := t.issuer.cel.Extra.EvalClaimMappings(ctx, t.values)
+		if err != nil {
+			return t.notEvaluated("extra", err, t.issuer.extraExpressions())
+		}
+		for _, result := range results {
+			mapping, ok := result.ExpressionAccessor.(*cel.ExtraMappingExpression)
+			if !ok {
+				return refused(ReasonClaims, "an extra mapping is none")
+			}
+			values, err := stringList(result.EvalResult)
+			if err != nil {
+				return refused(ReasonClaims, fmt.Sprintf("extra expression %q gives neither a string nor a list of strings", mapping.Expression))
+			}
+			if len(values) > 0 {
+				extra[mapping.Key] = values
+			}
+		}
+	}
+	if len(extra) > 0 {
+		t.user.Extra = extra
+	}
+	return nil
+}
+
+func (t *trial) evaluateString(ctx context.Context, mapper cel.ClaimsMapper, what, expression string) (string, error) {
+	result, err := mapper.EvalClaimMapping(ctx, t.values)
+	if err != nil {
+		return "", t.notEvaluated(what, err, []string{expression})
+	}
+	if result.EvalResult.Type() != celgo.StringType {
+		return "", refused(ReasonClaims, fmt.Sprintf("%s expression %q gives no string", what, expression))
+	}
+	return result.EvalResult.Value().(string), nil
+}
+
+func (t *trial) evaluateList(ctx context.Context, mapper cel.ClaimsMapper, what, expression string) ([]string, error) {
+	result, err := mapper.EvalClaimMapping(ctx, t.values)
+	if err != nil {
+		return nil, t.notEvaluated(what, err, []string{expression})
+	}
+	list, err := stringList(result.EvalResult)
+	if err != nil {
+		return nil, refused(ReasonClaims, fmt.Sprintf("%s expression %q gives neither a string nor a list of strings", what, expression))
+	}
+	return list, nil
+}
+
+func (c claims) username(claim string) (string, error) {
+	name, err := c.text(claim)
+	if err != nil {
+		return "", refused(ReasonClaims, fmt.Sprintf("username claim %q %v", claim, err))
+	}
+	if raw, ok := c["email_verified"]; ok && claim == "email" {
+		var verified bool
+		if json.Unmarshal(raw, &verified) != nil {
+			return "", refused(ReasonClaims, "email_verified is not a boolean")
+		}
+		if !verified {
+			return "", refused(ReasonClaims, "email_verified is false")
+		}
+	}
+	return name, nil
+}
+
+func (c claims) groups(claim string) ([]string, error) {
+	raw, ok := c[claim]
+	if !ok {
+		return nil, c.refuseDistributed(claim)
+	}
+	groups, err := stringOrList(raw)
+	if err != nil {
+		return nil, refused(ReasonClaims, fmt.Sprintf("groups claim %q is neither a string nor a list of strings", claim))
+	}
+	return groups, nil
+}
+
+// refuseDistributed refuses a token whose groups are elsewhere (OpenID Connect Core 1.0, section 5.6.2): to fetch them is to
+// follow a URL out of a token, to do without them is to give a user other rights than the issuer meant. A token that begins
+// to say so and then says nothing is refused as kube-apiserver does.
+func (c claims) refuseDistributed(groupsClaim string) error {
+	raw, ok := c["_claim_names"]
+	if !ok {
+		return nil
+	}
+	var names map[string]string
+	if json.Unmarshal(raw, &names) != nil {
+		return refused(ReasonClaims, "_claim_names is not an object of strings")
+	}
+	if _, ok := names[groupsClaim]; ok {
+		return refused(ReasonDistributedGroups,
+			fmt.Sprintf("the token only refers to its %q (too many groups for it?); let the issuer send fewer", groupsClaim))
+	}
+	var sources map[string]struct {
+		Endpoint    string `json:"endpoint"`
+		AccessToken string `json:"access_token"`
+		JWT         string `json:"JWT"`
+	}
+	if json.Unmarshal(c["_claim_sources"], &sources) != nil {
+		return refused(ReasonClaims, "_claim_names without good _claim_sources")
+	}
+	return nil
+}
+
+func stringOrList(raw json.RawMessage) ([]string, error) {
+	var list []string
+	if err := json.Unmarshal(raw, &list); err == nil {
+		return list, nil
+	}
+	var one string
+	if err := json.Unmarshal(raw, &one); err != nil {
+		return nil, errors.New("neither a string nor a list of strings")
+	}
+	return []string{one}, nil
+}

@@ -1,0 +1,139 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// Reviews of one token at the same time are one, and the one who asked first may leave.
+func TestTokenReviewIsShared(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	server := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
+		close(arrived) // a second review would panic here
+		<-release
+		return yesTo("u")
+	}}
+	r := tokenReviewer(t, server)
+	first, leave := context.WithCancel(t.Context())
+	leave()
+	const others = 100
+	answers := make(chan error, 1+others)
+	review := func(ctx context.Context) { _, err := r.Review(ctx, "abc"); answers <- err }
+	go review(first)
+	<-arrived
+	for range others {
+		go review(t.Context())
+	}
+	close(release)
+	for range 1 + others {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	if asked := server.asked.Load(); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+// Row ReviewFlood of the attack corpus: different bad tokens by the hundred. The API server sees maxReviews of them at once,
+// maxWaitingReviews wait, the next is told to come back, and who is known is let in meanwhile.
+func TestTokenReviewFlood(t *testing.T) {
+	var underWay, most atomic.Int64
+	release := make(chan struct{})
+	server := &tokenReviews{decide: func(spec authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
+		if spec.Token == "good" {
+			return yesTo("u")
+		}
+		most.Store(max(most.Load(), underWay.Add(1)))
+		<-release
+		underWay.Add(-1)
+		return authenticationv1.TokenReviewStatus{}
+	}}
+	r := tokenReviewer(t, server)
+	if _, err := r.Review(t.Context(), "good"); err != nil {
+		t.Fatal(err)
+	}
+	const flood = maxReviews + maxWaitingReviews
+	answers := make(chan error, flood)
+	for n := range flood {
+		go func() { _, err := r.Review(t.Context(), fmt.Sprint("bad", n)); answers <- err }()
+	}
+	waitFor(t, "the flood", func() bool { return underWay.Load() == maxReviews && r.waiting.Load() == maxWaitingReviews })
+
+	var busy *ReviewError
+	if _, err := r.Review(t.Context(), "late"); !errors.As(err, &busy) || !apierrors.IsTooManyRequests(&apierrors.StatusError{ErrStatus: busy.Status()}) ||
+		busy.Status().Details.RetryAfterSeconds == 0 {
+		t.Errorf("one too many: %v", err)
+	}
+	if _, err := r.Review(t.Context(), "good"); err != nil {
+		t.Errorf("a known token: %v", err)
+	}
+	close(release)
+	for range flood {
+		if err := <-answers; !isRefusal(err) {
+			t.Error(err)
+		}
+	}
+	if n := most.Load(); n > maxReviews {
+		t.Errorf("%d reviews at once", n)
+	}
+	if n := r.waiting.Load(); n != 0 || len(r.turns) != 0 {
+		t.Errorf("%d still wait, %d turns are taken", n, len(r.turns))
+	}
+}
+
+// And by the thousand: what they leave behind is bounded, and nobody good is forgotten for it.
+func TestTokenReviewsAreBounded(t *testing.T) {
+	server := &tokenReviews{decide: func(spec authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
+		switch kind, _, _ := strings.Cut(spec.Token, "-"); kind {
+		case "good":
+			return yesTo("u")
+		case "wide":
+			return yesTo(strings.Repeat("u", maxHitBytes+1))
+		}
+		return authenticationv1.TokenReviewStatus{}
+	}}
+	r := tokenReviewer(t, server)
+	review := func(token string) { _, _ = r.Review(t.Context(), token) }
+	review("good-0")
+	for n := range maxMisses + 100 {
+		review(fmt.Sprint("bad-", n))
+	}
+	before := server.asked.Load()
+	if review("good-0"); server.asked.Load() != before {
+		t.Error("bad tokens made a good one forgotten")
+	}
+	for n := range maxHits + 100 {
+		review(fmt.Sprint("good-", n))
+	}
+	review("wide-0")
+	for name, of := range map[string]struct {
+		kept *cache.LRUExpireCache
+		max  int
+	}{"hits": {r.hits, maxHits}, "misses": {r.misses, maxMisses}} {
+		if kept := len(of.kept.Keys()); kept > of.max {
+			t.Errorf("%d %s are kept", kept, name)
+		}
+	}
+	before = server.asked.Load()
+	if review("wide-0"); server.asked.Load() != before+1 {
+		t.Error("a very wide user is remembered")
+	}
+}
+
+// sizeOf counts all of a user.
+func TestSizeOf(t *testing.T) {
+	u := &user.DefaultInfo{Name: "12", UID: "345", Groups: []string{"6", "78"}, Extra: map[string][]string{"9": {"0", "1"}}}
+	if n := sizeOf(u); n != 11 {
+		t.Errorf("%d bytes of %+v", n, u)
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/spf13/pflag"
+	cliflag "k8s.io/component-base/cli/flag"
+)
+
+const (
+	defaultSecurePort   = 6443
+	defaultHTTP2Streams = 250
+)
+
+// servingOptions say how clients reach edge. They are kube-apiserver's, but for
+// those about browsers and load balancers.
+type servingOptions struct {
+	bindAddress    net.IP
+	securePort     int
+	certDir        string
+	certFile       string
+	keyFile        string
+	sniCerts       []cliflag.NamedCertKey
+	cipherSuites   []string
+	minVersion     string
+	disableHTTP2   bool
+	http2Streams   uint32
+	portSharing    bool
+	addressSharing bool
+	origins        []string
+	trustedProxies []string
+}
+
+func newServingOptions() servingOptions {
+	return servingOptions{
+		bindAddress:  net.IPv4zero,
+		securePort:   defaultSecurePort,
+		certDir:      "/var/run/kubernetes",
+		http2Streams: defaultHTTP2Streams,
+	}
+}
+
+func (o *servingOptions) addFlags(fs *pflag.FlagSet) {
+	fs.IPVar(&o.bindAddress, "bind-address", o.bindAddress, "The IP address to listen on for --secure-port.")
+	fs.IntVar(&o.securePort, "secure-port", o.securePort, "The port to serve HTTPS on, HTTP/1.1 and HTTP/2.")
+	fs.StringVar(&o.certDir, "cert-dir", o.certDir, "The directory of the self-signed certificate (edge.crt, edge.key) that is made if no --tls-cert-file is given.")
+	fs.StringVar(&o.certFile, "tls-cert-file", o.certFile, "File with the x509 certificate for HTTPS, followed by its intermediates. It is read again when it changes.")
+	fs.StringVar(&o.keyFile, "tls-private-key-file", o.keyFile, "File with the private key that matches --tls-cert-file.")
+	fs.Var(cliflag.NewNamedCertKeyArray(&o.sniCerts), "tls-sni-cert-key", "A pair of x509 certificate and private key file paths, optionally followed by the domain patterns that they are for, which may have leading wildcards: \"foo.crt,foo.key\" or \"foo.crt,foo.key:*.foo.com,foo.com\". Without patterns, the certificate's own names serve; explicit matches win over wildcards. Repeat the flag for more.")
+	fs.StringSliceVar(&o.cipherSuites, "tls-cipher-suites", o.cipherSuites, "Comma-separated cipher suites for TLS 1.2; Go's defaults if empty. TLS 1.3's cannot be chosen.")
+	fs.StringVar(&o.minVersion, "tls-min-version", o.minVersion, "Minimum TLS version: VersionTLS12 (the default) or VersionTLS13.")
+	fs.BoolVar(&o.disableHTTP2, "disable-http2-serving", o.disableHTTP2, "Serve HTTP/1.1 only.")
+	fs.Uint32Var(&o.http2Streams, "http2-max-streams-per-connection", o.http2Streams, "The most requests that a client may have open at once in one HTTP/2 connection.")
+	fs.BoolVar(&o.portSharing, "permit-port-sharing", o.portSharing, "Listen with SO_REUSEPORT, so that more than one edge can be bound to the same address and port.")
+	fs.BoolVar(&o.addressSharing, "permit-address-sharing", o.addressSharing, "Accepted for kube-apiserver's sake: edge always listens with SO_REUSEADDR.")
+	fs.StringSliceVar(&o.origins, "allowed-origins", o.origins, "Comma-separated origins of web pages that may open WebSockets, such as https://console.example.com or https://*.example.com, beside pages of edge's own host. Clients that are no browsers send no origin and need none.")
+	fs.StringSliceVar(&o.trustedProxies, "trusted-proxies", o.trustedProxies, "Comma-separated networks (CIDR) or addresses of the load balancers before edge. Only what they say in X-Forwarded-For is believed: the client is the rightmost hop that is none of them.")
+}
+
+func (o *servingOptions) validate() error {
+	if err := validPort("--secure-port", o.securePort); err != nil {
+		return err
+	}
+	if o.http2Streams == 0 {
+		return errors.New("--http2-max-streams-per-connection: must be at least 1")
+	}
+	_, err := o.trusted()
+	return err
+}
+
+// trusted reads --trusted-proxies.
+func (o *servingOptions) trusted() ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, text := range o.trustedProxies {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			var address netip.Addr
+			if address, err = netip.ParseAddr(text); err == nil {
+				network, err = address.Prefix(address.BitLen())
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-proxies: %q is neither a network such as 10.0.0.0/8 nor an address", text)
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks, nil
+}
+
+// tlsConfig is the part of the serving configuration that no file changes.
+func (o *servingOptions) tlsConfig() (*tls.Config, error) {
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if o.disableHTTP2 {
+		cfg.NextProtos = []string{"http/1.1"}
+	}
+	if o.minVersion != "" {
+		version, err := cliflag.TLSVersion(o.minVersion)
+		if err != nil || version < tls.VersionTLS12 {
+			return nil, fmt.Errorf("--tls-min-version: %q is neither VersionTLS12 nor VersionTLS13", o.minVersion)
+		}
+		cfg.MinVersion = version
+	}
+	if len(o.cipherSuites) > 0 {
+		suites, err := cliflag.TLSCipherSuites(o.cipherSuites)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cipher-suites: %w", err)
+		}
+		cfg.CipherSuites = suites
+	}
+	return cfg, nil
+}

@@ -1,0 +1,19 @@
+//go:build unix
+
+package main
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// sharePort lets others listen on the same port, who must want it, too.
+func sharePort(_, _ string, conn syscall.RawConn) (err error) {
+	if controlled := conn.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}); controlled != nil {
+		return controlled
+	}
+	return err
+}

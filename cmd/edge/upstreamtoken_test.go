@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+)
+
+// A token is renewed after four fifths of what the API server granted, which is less than what was asked for, whatever its
+// clock says.
+func TestUpstreamTokenIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &tokenMaker{t: t, longest: 10 * time.Minute}
+		var log bytes.Buffer
+		u, send := startToken(t, m, hourly, slog.New(slog.NewTextHandler(&log, nil)), ok)
+		for n := 1; n <= 20; n++ {
+			for _, part := range []time.Duration{time.Second, 8*time.Minute - 2*time.Second} {
+				time.Sleep(part)
+				synctest.Wait()
+				if got, err := send(); err != nil || got != fmt.Sprint("own-", n) || m.requests() != n || u.ready() != nil {
+					t.Fatalf("token %d: %q, %v after %d requests, ready %v", n, got, err, m.requests(), u.ready())
+				}
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		for _, asked := range m.asked {
+			if !slices.Equal(asked.Audiences, hourly.audience) || *asked.ExpirationSeconds != 3600 {
+				t.Errorf("asked %+v", asked)
+			}
+		}
+		if strings.Contains(log.String(), "own-") || strings.Contains(log.String(), "bootstrap") || !strings.Contains(log.String(), "is renewed") {
+			t.Errorf("logged %s", log.String())
+		}
+	})
+}
+
+// While the API server makes no tokens, the one in hand serves until it expires, and nothing goes upstream after. It is asked
+// at a bounded pace, and once it makes them again edge is ready again.
+func TestUpstreamTokenRenewalFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &tokenMaker{t: t}
+		var log bytes.Buffer
+		u, send := startToken(t, m, hourly, slog.New(slog.NewTextHandler(&log, nil)), ok)
+		m.answerWith(http.StatusForbidden)
+		time.Sleep(time.Hour - time.Second)
+		synctest.Wait()
+		if got, err := send(); got != "own-1" || err != nil || u.ready() != nil {
+			t.Errorf("before it expires: %q, %v, %v", got, err, u.ready())
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got, err := send(); got != "" || !errors.Is(err, errNoOwnToken) {
+			t.Errorf("after it expired: %q, %v", got, err)
+		}
+		if err := u.ready(); !errors.Is(err, errNoOwnToken) || !strings.Contains(err.Error(), "serviceaccounts/token") {
+			t.Errorf("after it expired: %v", err)
+		}
+		// Twelve minutes: six while the pace grows to a minute, then one in 60 to 90 s.
+		if n := m.requests(); n < 10 || n > 1+6+12 {
+			t.Errorf("asked %d times", n)
+		}
+		m.answerWith(0)
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		if got, err := send(); !strings.HasPrefix(got, "own-") || err != nil || u.ready() != nil {
+			t.Errorf("afterwards: %q, %v, %v", got, err, u.ready())
+		}
+		if strings.Contains(log.String(), "own-") || !strings.Contains(log.String(), "is not renewed") {
+			t.Errorf("logged %s", log.String())
+		}
+	})
+}
+
+// A 401 makes a token suspicious: another is asked for, once in ten seconds, and no request is sent twice.
+func TestUpstreamTokenIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, arrived := &tokenMaker{t: t}, 0
+		_, send := startToken(t, m, hourly, silent, func() int { arrived++; return http.StatusUnauthorized })
+		const seconds = 100
+		for range seconds * 10 {
+			time.Sleep(time.Second / 10)
+			if _, err := send(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if arrived != seconds*10 {
+			t.Errorf("%d requests became %d", seconds*10, arrived)
+		}
+		if n := m.requests(); n < 2 || n > 1+seconds/10 {
+			t.Errorf("%d tokens in %d s", n, seconds)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // what is refused as somebody else's credential says nothing about edge's
+		m := &tokenMaker{t: t}
+		u, _ := startToken(t, m, hourly, silent, ok)
+		transport := u.config().WrapTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("Authorization") != "Bearer alices" {
+				t.Errorf("upstream saw %q", r.Header["Authorization"])
+			}
+			return answer(r, http.StatusUnauthorized, "x"), nil
+		}))
+		req, err := http.NewRequest(http.MethodGet, "https://api.example/api", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer alices")
+		time.Sleep(time.Minute)
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		synctest.Wait()
+		if n := m.requests(); n != 1 {
+			t.Errorf("%d tokens were asked for", n)
+		}
+	})
+}
+
+// What somebody has to mend ends the start with words that say it.
+func TestUpstreamTokenAtStart(t *testing.T) {
+	for code, want := range map[int]string{
+		403: "a Role in namespace edge with verb create on resource serviceaccounts/token, resourceNames [front]",
+		404: "no ServiceAccount front in namespace edge",
+		401: "does not accept edge's credential",
+		422: "does not take the request",
+		400: "does not take the request",
+	} {
+		m := &tokenMaker{t: t, code: code}
+		u, err := newUpstreamToken(t.Context(), m.bootstrap(), hourly, silent)
+		if u != nil || err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "--upstream-token-request: ") {
+			t.Errorf("%d: %v", code, err)
+		}
+		var status apierrors.APIStatus
+		if !errors.As(err, &status) || m.requests() != 1 {
+			t.Errorf("%d: %v after %d requests", code, err, m.requests())
+		}
+	}
+	synctest.Test(t, func(t *testing.T) { // an API server that is not up yet
+		m := &tokenMaker{t: t, code: http.StatusInternalServerError}
+		u, send := startToken(t, m, hourly, silent, ok)
+		if got, err := send(); got != "" || !errors.Is(err, errNoOwnToken) || u.ready() == nil {
+			t.Errorf("at first: %q, %v, %v", got, err, u.ready())
+		}
+		m.answerWith(0)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got, err := send(); !strings.HasPrefix(got, "own-") || err != nil || u.ready() != nil {
+			t.Errorf("then: %q, %v, %v", got, err, u.ready())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // one that says nothing
+		cfg := (&tokenMaker{t: t}).bootstrap()
+		cfg.WrapTransport = func(http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })
+		}
+		before := time.Now()
+		if u, err := newUpstreamToken(t.Context(), cfg, hourly, silent); err != nil || u.ready() == nil {
+			t.Errorf("%v", err)
+		}
+		if waited := time.Since(before); waited != tokenRequestTimeout { // by synctest's clock
+			t.Errorf("waited %v", waited)
+		}
+	})
+}
+
+// Answers that make no sense are failures.
+func TestUpstreamTokenAnswers(t *testing.T) {
+	for name, change := range map[string]func(*authenticationv1.TokenRequest){
+		"no token":    func(a *authenticationv1.TokenRequest) { a.Status.Token = "" },
+		"a line":      func(a *authenticationv1.TokenRequest) { a.Status.Token = "a\r\nb" },
+		"past":        func(a *authenticationv1.TokenRequest) { a.Status.ExpirationTimestamp = a.CreationTimestamp },
+		"no deadline": func(a *authenticationv1.TokenRequest) { a.Status.ExpirationTimestamp = metav1.Time{} },
+	} {
+		m := &tokenMaker{t: t}
+		cfg := m.bootstrap()
+		cfg.WrapTransport = func(http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				resp, err := m.RoundTrip(r)
+				var made authenticationv1.TokenRequest
+				if err == nil {
+					err = json.NewDecoder(resp.Body).Decode(&made)
+				}
+				change(&made)
+				return answer(r, http.StatusCreated, made), err
+			})
+		}
+		if u, err := newUpstreamToken(t.Context(), cfg, hourly, silent); err != nil || u.ready() == nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Nothing of the bootstrap's credential is left, and its credential goes nowhere but to an https API server.
+func TestUpstreamTokenConfig(t *testing.T) {
+	m := &tokenMaker{t: t}
+	cfg := m.bootstrap()
+	cfg.CAData, cfg.ServerName = []byte("ca"), "name"
+	cfg.BearerTokenFile, cfg.Username, cfg.Password = "file", "u", "p"
+	u := &upstreamToken{bootstrap: cfg}
+	got := u.config()
+	if got.Host != cfg.Host || string(got.CAData) != "ca" || got.ServerName != "name" || got.Timeout != cfg.Timeout {
+		t.Errorf("not the same way: %v", got)
+	}
+	if got.BearerToken != "" || got.BearerTokenFile != "" || got.Username != "" || got.Password != "" || got.ExecProvider != nil || got.AuthProvider != nil ||
+		got.CertFile != "" || got.CertData != nil || got.KeyFile != "" || got.KeyData != nil {
+		t.Errorf("a credential is left: %v", got)
+	}
+
+	plain := m.bootstrap()
+	plain.Host = "http://api.example"
+	as := m.bootstrap()
+	as.Impersonate.UserName = "somebody"
+	for _, cfg := range []*rest.Config{plain, as} {
+		if u, err := newUpstreamToken(t.Context(), cfg, hourly, silent); u != nil || err == nil {
+			t.Errorf("%v is taken", cfg)
+		}
+	}
+	if n := m.requests(); n != 0 {
+		t.Errorf("%d tokens were asked for", n)
+	}
+}
+
+func TestTokenRequestValidates(t *testing.T) {
+	for _, account := range []string{"", "/", "edge", "edge/", "/front", "edge/front/more", "edge/../front", "edge/a b", "Edge/front", "edge/-front"} {
+		if err := (tokenRequest{account: account, lifetime: time.Hour}).validate(); err == nil || !strings.Contains(err.Error(), "--upstream-token-request:") {
+			t.Errorf("%q: %v", account, err)
+		}
+	}
+	for lifetime, want := range map[time.Duration]bool{
+		0: false, -time.Hour: false, minTokenLifetime - time.Second: false, minTokenLifetime: true, maxTokenLifetime: true, maxTokenLifetime + time.Second: false,
+	} {
+		if err := (tokenRequest{account: "edge/front", lifetime: lifetime}).validate(); (err == nil) != want {
+			t.Errorf("%v: %v", lifetime, err)
+		}
+	}
+}
