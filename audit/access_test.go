@@ -46,7 +46,7 @@ func arrived(method, target string, way string) *http.Request {
 // The lines that doc.go shows are those that are printed.
 func TestDocumentedLines(t *testing.T) {
 	alice := &user.DefaultInfo{Name: "oidc:alice", Groups: []string{"oidc:dev", "oidc:night shift"}, UID: "248289761001"}
-	bob := impersonate.Identity{Name: "bob", Requestor: alice, Extra: map[string][]string{
+	bob := impersonate.Identity{Name: "bob", Requestor: alice, Nested: true, Extra: map[string][]string{
 		"originaluser.jetstack.io-user": {"oidc:alice"}, "remote-client-ip": {"203.0.113.7"},
 	}}
 	own, err := impersonate.FromUser(alice)
@@ -126,7 +126,7 @@ func TestLogInjection(t *testing.T) {
 			for range maxItems {
 				requestor.Groups = append(requestor.Groups, sight)
 			}
-			target := impersonate.Identity{Name: sight + "x", UID: sight, Groups: requestor.Groups, Requestor: requestor, Extra: map[string][]string{sight: {sight}}}
+			target := impersonate.Identity{Name: sight + "x", UID: sight, Groups: requestor.Groups, Requestor: requestor, Nested: true, Extra: map[string][]string{sight: {sight}}}
 			r := arrived("GET", "/", sight+","+sight)
 			r.Method, r.Proto = sight, sight
 			r.URL = &url.URL{Path: "/" + sight, RawQuery: "labelSelector=" + sight + "&fieldSelector=" + sight + "&other=" + sight}

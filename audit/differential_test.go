@@ -156,7 +156,7 @@ func identifyPerson(r *http.Request) (impersonate.Identity, error) {
 	}
 	id := impersonate.Identity{Name: u.Name, UID: u.UID, Groups: u.Groups, Requestor: u}
 	if as := r.Header.Get("Impersonate-User"); as != "" {
-		id = impersonate.Identity{Name: as, Groups: r.Header["Impersonate-Group"], Requestor: u, Extra: map[string][]string{
+		id = impersonate.Identity{Name: as, Groups: r.Header["Impersonate-Group"], Requestor: u, Nested: true, Extra: map[string][]string{
 			"originaluser.jetstack.io-user": {u.Name},
 		}}
 		if reasons := r.Header["Impersonate-Extra-Reason"]; reasons != nil {
