@@ -33,6 +33,8 @@ var kopCases = map[string]func(*kop){
 	"impersonation/authorized":          kopImpersonate,
 	"impersonation/without a user":      kopImpersonateNobody,
 	"impersonation/not authorized":      kopImpersonateForbidden,
+	"audit/to a file":                   kopAuditFile,
+	"audit/to a webhook":                kopAuditWebhook,
 	"headers/none":                      kopNoExtraHeaders,
 	"headers/client address and others": kopExtraHeaders,
 	"impersonation/disabled":            kopImpersonationDisabled,
