@@ -26,15 +26,21 @@ var requestInfos = request.RequestInfoFactory{
 // attributesOf is what a policy is evaluated on. Where kube-apiserver cannot make sense of a path it answers 500 and has no
 // event; here there is one, of what it understood.
 func attributesOf(r *http.Request, who user.Info) *authorizer.AttributesRecord {
-	info, _ := requestInfos.NewRequestInfo(&http.Request{
-		Method: r.Method,
-		URL:    &url.URL{Path: r.URL.Path, RawQuery: listQuery(r)},
-	})
+	info := RequestInfo(r)
 	return &authorizer.AttributesRecord{
 		User: who, Verb: info.Verb, Namespace: info.Namespace, APIGroup: info.APIGroup, APIVersion: info.APIVersion,
 		Resource: info.Resource, Subresource: info.Subresource, Name: info.Name,
 		ResourceRequest: info.IsResourceRequest, Path: info.Path,
 	}
+}
+
+// RequestInfo reads a request as an API server does. What it cannot read of a query counts as not said.
+func RequestInfo(r *http.Request) *request.RequestInfo {
+	info, _ := requestInfos.NewRequestInfo(&http.Request{
+		Method: r.Method,
+		URL:    &url.URL{Path: r.URL.Path, RawQuery: listQuery(r)},
+	})
+	return info
 }
 
 // listQuery is what NewRequestInfo needs of a query. One that is no list's options it would write to the log, whole, with
@@ -89,7 +95,7 @@ func requestorOf(id impersonate.Identity) user.Info {
 
 // targetOf is whom the requestor impersonates, or nil: edge's own impersonation of the requestor is none.
 func targetOf(id impersonate.Identity) user.Info {
-	if id.Requestor == nil || id.Name == id.Requestor.GetName() {
+	if !id.Nested {
 		return nil
 	}
 	target := id.Upstream()

@@ -11,7 +11,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -20,6 +19,7 @@ import (
 	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 
+	"edge/audit"
 	"edge/authn"
 	"edge/bridge"
 	"edge/impersonate"
@@ -132,19 +132,9 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	return id, nil
 }
 
-// requestInfo reads a request as an API server does.
-var requestInfo = &request.RequestInfoFactory{
-	APIPrefixes:          sets.NewString("api", "apis"),
-	GrouplessAPIPrefixes: sets.NewString("api"),
-}
-
 // attributesOf are what an API server's authorizer is asked about a request.
 func attributesOf(r *http.Request) (authorizer.Attributes, error) {
-	info, err := requestInfo.NewRequestInfo(r)
-	if err != nil {
-		return nil, err
-	}
-	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), info))
+	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), audit.RequestInfo(r)))
 }
 
 // A refusal has an answer for the client and a cause for the log.
