@@ -133,6 +133,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = checkPath(r.URL)
 	}
+	if err == nil {
+		err = checkURLToken(r.URL)
+	}
 	if err != nil {
 		writeStatus(w, r, err)
 		return
