@@ -33,7 +33,11 @@ func (i *Issuer) Forge(claims map[string]any) (string, error) {
 
 // mint makes a compact JWS (RFC 7515, section 7.1) with RS256.
 func mint(key *rsa.PrivateKey, id string, claims map[string]any) (string, error) {
-	header, err := json.Marshal(map[string]string{"alg": "RS256", "typ": "JWT", "kid": id})
+	return signed(key, map[string]any{"alg": "RS256", "typ": "JWT", "kid": id}, claims)
+}
+
+func signed(key *rsa.PrivateKey, head, claims map[string]any) (string, error) {
+	header, err := json.Marshal(head)
 	if err != nil {
 		return "", err
 	}

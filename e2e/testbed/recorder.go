@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -35,7 +37,14 @@ type Head struct {
 	URI    string
 	Host   string
 	Header http.Header // all of it, hop-by-hop fields too
+	Review []byte      // the body, where edge asks for a review
 }
+
+// readiness is what edge asks of its own accord, every few seconds; it is not kept.
+const readiness = "/readyz"
+
+// mostReview bounds what is kept of a review.
+const mostReview = 256 << 10
 
 // mostHeads bounds what is kept; a test that makes more requests forgets them in between.
 const mostHeads = 10000
@@ -84,7 +93,10 @@ func (tb *Testbed) StartRecorder(ctx context.Context, cluster *Cluster) (*Record
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
 		ErrorLog:  quiet,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			r.keep(req)
+			if !r.keep(req) {
+				http.Error(w, "the recorder cannot read a review", http.StatusBadGateway)
+				return
+			}
 			if req.Header.Get("Upgrade") != "" {
 				upgrade.ServeHTTP(w, req)
 			} else {
@@ -118,14 +130,29 @@ func newTransport(roots *x509.CertPool, protocols ...string) *http.Transport {
 // Access is the way through the recorder, for EdgeOptions.
 func (r *Recorder) Access() Access { return Access{Server: r.URL, CA: r.CA} }
 
-func (r *Recorder) keep(req *http.Request) {
+func (r *Recorder) keep(req *http.Request) bool {
+	if req.URL.Path == readiness {
+		return true
+	}
+	head := Head{Proto: req.Proto, Method: req.Method, URI: req.RequestURI, Host: req.Host, Header: req.Header.Clone()}
+	if head.IsReview() {
+		body, err := io.ReadAll(io.LimitReader(req.Body, mostReview))
+		if err != nil {
+			return false
+		}
+		req.Body, head.Review = io.NopCloser(bytes.NewReader(body)), body
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.heads) < mostHeads {
-		r.heads = append(r.heads, Head{
-			Proto: req.Proto, Method: req.Method, URI: req.RequestURI, Host: req.Host, Header: req.Header.Clone(),
-		})
+		r.heads = append(r.heads, head)
 	}
+	return true
+}
+
+// IsReview tells a question that edge asks about a request.
+func (h Head) IsReview() bool {
+	return strings.HasPrefix(h.URI, "/apis/authorization.k8s.io/") || strings.HasPrefix(h.URI, "/apis/authentication.k8s.io/")
 }
 
 // Heads returns what was seen since the last Forget, in order of arrival.

@@ -40,5 +40,9 @@ const provider = new Provider(config.issuer, {
 
 provider.on('server_error', (ctx, err) => console.error(err));
 
-createServer({ cert: readFileSync(config.cert), key: readFileSync(config.privateKey) }, provider.callback())
+const answer = provider.callback();
+createServer({ cert: readFileSync(config.cert), key: readFileSync(config.privateKey) }, (req, res) => {
+  if (req.url === '/jwks') console.log('GET /jwks'); // tests count them
+  answer(req, res);
+})
   .listen(config.port, '127.0.0.1');

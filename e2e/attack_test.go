@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// The tests of attack_*_test.go are the rows of docs/security.md's attack corpus, by name: each attacks an edge of its own and
+// looks at what reaches the API server.
+
+// attacked is such an edge, and the record of its way upstream.
+type attacked struct {
+	*testbed.Edge
+	recorder *testbed.Recorder
+}
+
+// attack starts an edge in front of a cluster, for the time of the test.
+func attack(t *testing.T, kind testbed.Kind, args ...string) attacked {
+	t.Helper()
+	cluster := sites[kind].cluster
+	recorder, err := bed.StartRecorder(t.Context(), cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: cluster, Issuer: issuer, Upstream: recorder.Access(), Args: args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
+	return attacked{edge, recorder}
+}
+
+// as is how the holder of a token reaches it.
+func (a attacked) as(token string) testbed.Access { return a.Access(token) }
+
+// requests are those of clients that reached the API server, without the reviews that edge makes.
+func (a attacked) requests() []testbed.Head {
+	return slices.DeleteFunc(a.recorder.Heads(), testbed.Head.IsReview)
+}
+
+// nothing fails the test if a client's request reached the API server.
+func (a attacked) nothing(t *testing.T, name string) {
+	t.Helper()
+	for _, head := range a.requests() {
+		t.Errorf("%s: reached the API server: %s %s %v", name, head.Method, head.URI, names(head))
+	}
+	a.recorder.Forget()
+}
+
+// names are a head's identity headers; the credential beside them is no matter for a log.
+func names(head testbed.Head) map[string][]string {
+	said := map[string][]string{}
+	for name, values := range head.Header {
+		if strings.HasPrefix(strings.ToLower(name), "impersonate") || strings.HasPrefix(name, "X-") {
+			said[name] = values
+		}
+	}
+	return said
+}
+
+// minted is a token with alice's claims, but for some: nil takes one away.
+func minted(t *testing.T, i *testbed.Issuer, change map[string]any) string {
+	t.Helper()
+	token, err := i.Mint(claimed(i, change))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func claimed(i *testbed.Issuer, change map[string]any) map[string]any {
+	claims := i.Claims("alice")
+	for name, value := range change {
+		if claims[name] = value; value == nil {
+			delete(claims, name)
+		}
+	}
+	return claims
+}
+
+// base64url is what the parts of a token are written in.
+func base64url(part any) string {
+	text, ok := part.(string)
+	if !ok {
+		b, err := json.Marshal(part)
+		if err != nil {
+			panic(err)
+		}
+		text = string(b)
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(text))
+}

@@ -1,0 +1,28 @@
+package testbed
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"os"
+)
+
+// SignWith signs claims with the issuer's own key, under a header of the caller's, as a careless issuer might.
+func (i *Issuer) SignWith(header, claims map[string]any) (string, error) {
+	return signed(i.key, header, claims)
+}
+
+// PublicKeyPEM is the key that everybody may read, as an attacker would feed it to HMAC.
+func (i *Issuer) PublicKeyPEM() ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(i.key.Public())
+	return pemBlock("PUBLIC KEY", der), err
+}
+
+// KeyFetches counts how often somebody fetched the provider's keys.
+func (i *Issuer) KeyFetches() (int, error) {
+	log, err := os.ReadFile(i.process.Log)
+	if err != nil {
+		return 0, fmt.Errorf("testbed: issuer: %w", err)
+	}
+	return bytes.Count(log, []byte("GET /jwks\n")), nil
+}
