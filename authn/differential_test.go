@@ -2,249 +2,154 @@ package authn
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"k8s.io/apiserver/pkg/apis/apiserver"
-	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/plugin/pkg/authenticator/token/oidc"
 )
 
-// apiServer is kube-apiserver's own authenticator with the configuration that kube-apiserver makes of its --oidc-* flags.
-func apiServer(t testing.TB, i *testIssuer, cfg Config) authenticator.Token {
-	t.Helper()
-	prefix := cfg.Flags.UsernamePrefix
-	if prefix == "" && cfg.Flags.UsernameClaim != "email" {
-		prefix = cfg.Flags.IssuerURL + "#"
+// The same configurations, the same tokens, the same outcome as kube-apiserver's own authenticator. Not drawn from: groups
+// that are elsewhere (TestGroupsOverage) and white space in a token (TestAlgConfusion), where we refuse more.
+func TestAuthenticatorDifferential(t *testing.T) {
+	const (
+		seed    = 20250711
+		configs = 205
+		tokens  = 64 // for each
+		cases   = 10_000
+	)
+	w := newWorld(t)
+	all := w.flagCases(t)
+	for n := len(all); n < configs; n++ {
+		all = append(all, w.fileCase(t, rand.New(rand.NewPCG(seed, uint64(n)))))
 	}
-	if cfg.Flags.UsernamePrefix == "-" {
-		prefix = ""
-	}
-	claim := cfg.Flags.UsernameClaim
-	if claim == "" {
-		claim = "sub" // the flag's default
-	}
-	structured := apiserver.JWTAuthenticator{
-		Issuer:        apiserver.Issuer{URL: cfg.Flags.IssuerURL, Audiences: []string{cfg.Flags.ClientID}},
-		ClaimMappings: apiserver.ClaimMappings{Username: apiserver.PrefixedClaimOrExpression{Claim: claim, Prefix: &prefix}},
-	}
-	if cfg.Flags.GroupsClaim != "" {
-		structured.ClaimMappings.Groups = apiserver.PrefixedClaimOrExpression{Claim: cfg.Flags.GroupsClaim, Prefix: &cfg.Flags.GroupsPrefix}
-	}
-	for name, value := range cfg.Flags.RequiredClaims {
-		structured.ClaimValidationRules = append(structured.ClaimValidationRules, apiserver.ClaimValidationRule{Claim: name, RequiredValue: value})
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	a, err := oidc.New(ctx, oidc.Options{
-		JWTAuthenticator:     structured,
-		SupportedSigningAlgs: cfg.Flags.SigningAlgs,
-		Client:               i.Client(),
-		Compiler:             compiler(),
+	seen := &tally{features: make(map[string]int)}
+	t.Run("configs", func(t *testing.T) {
+		for n, c := range all {
+			t.Run(fmt.Sprint(n), func(t *testing.T) {
+				t.Parallel()
+				differ(t, c, rand.New(rand.NewPCG(seed, uint64(n))), tokens, seen)
+				if t.Failed() {
+					t.Logf("seed %d, configuration %d: %s", seed, n, describeCase(c))
+				}
+			})
+		}
 	})
+	t.Logf("seed %d: %d accepted, %d refused, %d invalid configurations, %v", seed, seen.accepted, seen.refused, seen.invalid, seen.features)
+	total := seen.accepted + seen.refused + seen.invalid
+	if total < cases || seen.accepted < total/4 || seen.refused < total/4 || seen.invalid < 10 || seen.invalid > configs/3 {
+		t.Errorf("%d cases, %d accepted, %d refused, %d invalid configurations: the generator tests one side only",
+			total, seen.accepted, seen.refused, seen.invalid)
+	}
+	for _, feature := range []string{
+		"flags", "many issuers", "discovery URL", "audiences", "username claim", "username expression", "groups claim", "groups expression",
+		"uid claim", "uid expression", "extra expression", "required claim", "claim rule", "user rule",
+	} {
+		if least := 50; seen.features[feature] < least {
+			t.Errorf("%s: only %d accepted tokens", feature, seen.features[feature])
+		}
+	}
+	for _, refusal := range []string{
+		"username expression", "groups expression", "uid expression", "extra expression", "required claim", "validation rule",
+		"claim validation rule expression", "user validation rule expression",
+	} {
+		if least := 5; seen.features["refused: "+refusal] < least {
+			t.Errorf("refused for a %s: only %d tokens", refusal, seen.features["refused: "+refusal])
+		}
+	}
+}
+
+// An expression that costs too much ends in the same way. It is not among the cases: it takes long.
+func TestCostlyExpression(t *testing.T) {
+	w := newWorld(t)
+	e := entry{server: w.servers[0], keys: w.keys[0], spec: fromFlags(Flags{IssuerURL: w.urls[0], ClientID: "edge"})}
+	e.spec.Issuer.CertificateAuthority = string(e.server.pem())
+	e.spec.ClaimValidationRules = []apiserver.ClaimValidationRule{{Expression: costly}}
+	c := &configCase{entries: []entry{e}, algs: signingAlgs}
+	c.cfg.File = writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{e.spec}}, "v1")
+	seen := &tally{features: make(map[string]int)}
+	differ(t, c, rand.New(rand.NewPCG(1, 1)), 4, seen)
+	if seen.features["refused: claim validation rule expression"] == 0 {
+		t.Errorf("%+v: no token was refused for the cost", seen.features)
+	}
+}
+
+// tally counts what a differential has met.
+type tally struct {
+	mu                         sync.Mutex
+	accepted, refused, invalid int
+	features                   map[string]int
+}
+
+// differ compares one configuration, and tokens under it.
+func differ(t *testing.T, c *configCase, r *rand.Rand, tokens int, seen *tally) {
+	a, err := New(c.cfg)
+	var oracle firstOf
+	var oracleErr error
+	for _, e := range c.entries {
+		one, err := apiServer(t, e.server, e.spec, c.algs)
+		if err != nil {
+			oracleErr = err
+			break
+		}
+		oracle = append(oracle, one)
+	}
+	if (err == nil) != (oracleErr == nil) {
+		t.Fatalf("the configuration: we say %v, kube-apiserver says %v", err, oracleErr)
+	}
 	if err != nil {
-		t.Fatal(err)
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		seen.invalid++
+		return
 	}
-	waitFor(t, "kube-apiserver's authenticator", func() bool { return a.HealthCheck() == nil })
-	return a
+	run(t, a)
+	waitForAll(t, a)
+	for range tokens {
+		token := generateToken(t, r, c)
+		v, err := compare(t, a, oracle, token)
+		seen.count(c, v, err)
+	}
 }
 
-// outcome is all that the two must agree on.
-type outcome struct {
-	accepted bool
-	name     string
-	uid      string
-	groups   []string
-	extra    map[string][]string
-}
-
-func outcomeOf(u user.Info, accepted bool) outcome {
-	if !accepted {
-		return outcome{}
-	}
-	o := outcome{true, u.GetName(), u.GetUID(), u.GetGroups(), u.GetExtra()}
-	if len(o.groups) == 0 {
-		o.groups = nil
-	}
-	if len(o.extra) == 0 {
-		o.extra = nil
-	}
-	return o
-}
-
-func compare(t *testing.T, a *Authenticator, oracle authenticator.Token, token string) (accepted bool) {
-	t.Helper()
-	v, err := a.Authenticate(context.Background(), token)
-	ours := outcomeOf(v.User, err == nil)
-	resp, ok, oracleErr := oracle.AuthenticateToken(context.Background(), token)
-	theirs := outcome{}
-	if ok && oracleErr == nil {
-		theirs = outcomeOf(resp.User, true)
-	}
-	if !reflect.DeepEqual(ours, theirs) {
-		t.Errorf("token %s\n we say             %+v (%v)\n kube-apiserver says %+v (%v)", token, ours, err, theirs, oracleErr)
-	}
-	return ours.accepted
-}
-
-// flagSets are configurations that together use every flag.
-func flagSets(i *testIssuer, t testing.TB) map[string]Config {
-	configs := map[string]Flags{
-		"defaults":        {},
-		"no prefix":       {UsernamePrefix: "-", GroupsClaim: "groups", GroupsPrefix: "oidc:"},
-		"prefix":          {UsernamePrefix: "oidc:", GroupsClaim: "groups"},
-		"email":           {UsernameClaim: "email", GroupsClaim: "groups"},
-		"email, prefixed": {UsernameClaim: "email", UsernamePrefix: "m:"},
-		"name":            {UsernameClaim: "name", GroupsClaim: "roles", GroupsPrefix: "-"},
-		"email_verified":  {UsernameClaim: "email_verified"},
-		"required":        {RequiredClaims: map[string]string{"hd": "x.example", "name": ""}},
-		"algorithms":      {SigningAlgs: []string{"ES256", "PS256"}, GroupsClaim: "groups"},
-		"own issuer name": {ClientID: "other", GroupsClaim: "sub"},
-	}
-	named := make(map[string]Config, len(configs))
-	for name, flags := range configs {
-		flags.IssuerURL, flags.CAFile = i.URL, i.caFile(t)
-		if flags.ClientID == "" {
-			flags.ClientID = "edge"
+func (s *tally) count(c *configCase, v Verified, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.refused++
+		if wrong := new(RefusedError); errors.As(err, &wrong) && wrong.Reason == ReasonClaims {
+			before, _, _ := strings.Cut(wrong.Detail, ` "`)
+			s.features["refused: "+before]++
 		}
-		named[name] = Config{Flags: flags}
+		return
 	}
-	return named
-}
-
-// raw is a JSON value as it stands in a token.
-type raw string
-
-// claimValues are what a claim may be: good and bad, of the right kind and of others.
-func claimValues(i *testIssuer) map[string][]raw {
-	now := time.Now().Unix()
-	at := func(offset int64) raw { return raw(fmt.Sprint(now + offset)) }
-	anything := []raw{`""`, `null`, `7`, `true`, `[]`, `{}`, `["a"]`, `"a"`, `1e400`, `[null]`}
-	quoted := func(s string) raw { return raw(fmt.Sprintf("%q", s)) }
-	values := map[string][]raw{
-		"iss":            {quoted(i.URL), quoted(i.URL), quoted(i.URL), quoted(i.URL + "/"), `"https://issuer.example"`, `"accounts.google.com"`},
-		"aud":            {`"edge"`, `"edge"`, `["edge"]`, `["other","edge"]`, `"other"`, `["other"]`, `["edge",7]`},
-		"exp":            {at(3600), at(3600), at(3600), at(-30), at(30), raw(fmt.Sprintf("%d.9", now+3600)), raw(fmt.Sprintf("%de0", now+3600)), `"` + at(3600) + `"`, `99999999999999999999`, `-1`, `0`},
-		"nbf":            {at(-3600), at(0), at(30), at(90), at(200), at(400), raw(fmt.Sprintf("%d.5", now+90)), `"` + at(90) + `"`, `"` + at(0) + `"`},
-		"iat":            {at(0), at(-3600), at(3600), at(99999)},
-		"sub":            {`"jane"`, `"jane"`, `"Jürgen"`, `"system:admin"`, `"a\u0000b"`, `"\ud800"`},
-		"name":           {`"Jane Doe"`, `""`},
-		"email":          {`"j@x.example"`, `"j@x.example"`},
-		"email_verified": {`true`, `true`, `false`, `"true"`, `"false"`, `1`},
-		"groups":         {`["dev","ops"]`, `["dev"]`, `"dev"`, `"dev,ops"`, `["dev",7]`, `["",null]`, `[["dev"]]`},
-		"roles":          {`["dev"]`, `"dev"`},
-		"hd":             {`"x.example"`, `"x.example"`, `"y.example"`, `["x.example"]`},
-		"jti":            {`"0815"`, `"0815"`, `"a\nb"`},
-		"nonce":          {`"n"`},
-		"SUB":            {`"upper"`},
-		"Iss":            {quoted(i.URL), `"https://issuer.example"`},
-	}
-	for name := range values {
-		if name != "Iss" {
-			values[name] = append(values[name], anything[len(name)%len(anything)], anything[(3*len(name)+1)%len(anything)])
-		}
-	}
-	return values
-}
-
-// payload makes claims of which most are good, so that the few that are not decide.
-func payload(r *rand.Rand, i *testIssuer, values map[string][]raw) []byte {
-	now := time.Now().Unix()
-	members := []string{
-		fmt.Sprintf(`"iss":%q`, i.URL), `"aud":"edge"`, fmt.Sprintf(`"exp":%d`, now+3600), `"sub":"jane"`, `"email":"j@x.example"`,
-		`"name":"Jane"`, `"hd":"x.example"`, `"groups":["dev"]`,
-	}
-	if r.IntN(8) == 0 {
-		n := r.IntN(len(members))
-		members = append(members[:n], members[n+1:]...) // one that is missing
-	}
-	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
-	}
-	for range r.IntN(4) { // some that come again, with another value: the last counts
-		name := names[r.IntN(len(names))]
-		of := values[name]
-		members = append(members, fmt.Sprintf("%q:%s", name, of[r.IntN(len(of))]))
-	}
-	return []byte("{" + strings.Join(members, ",") + "}")
-}
-
-// The same tokens, the same flags, the same outcome as kube-apiserver's. Not drawn from: _claim_names (TestGroupsOverage) and
-// white space in a token (TestAlgConfusion), where we refuse more.
-func TestSameAsAPIServer(t *testing.T) {
-	const tokens = 60 // for each set of flags
-	i := newTestIssuer(t, rsaKey(), ecKey())
-	values := claimValues(i)
-	forged, nameless := jose.JSONWebKey{Key: otherRSA().Key, KeyID: "rsa"}, jose.JSONWebKey{Key: rsaKey().Key}
-	accepted, refused := 0, 0
-	for name, cfg := range flagSets(i, t) {
-		t.Run(name, func(t *testing.T) {
-			a, oracle := start(t, cfg), apiServer(t, i, cfg)
-			random := rand.New(rand.NewPCG(7, uint64(len(name))))
-			for n := range tokens {
-				claims := payload(random, i, values)
-				var token string
-				switch n % 12 {
-				case 0:
-					token = sign(t, ecKey(), claims)
-				case 1:
-					token = signWith(t, jose.PS256, rsaKey(), claims, nil)
-				case 2:
-					token = sign(t, nameless, claims)
-				case 3:
-					token = sign(t, forged, claims)
-				case 4:
-					token = sign(t, jose.JSONWebKey{Key: rsaKey().Key, KeyID: "unknown"}, claims)
-				case 5:
-					token = signWith(t, jose.RS256, nameless, claims, &jose.SignerOptions{EmbedJWK: true})
-				case 6:
-					token = odd(random, sign(t, rsaKey(), claims))
-				default:
-					key := rsaKey()
-					if len(cfg.Flags.SigningAlgs) > 0 {
-						key = ecKey()
-					}
-					token = sign(t, key, claims)
-				}
-				if compare(t, a, oracle, token) {
-					accepted++
-				} else {
-					refused++
-				}
+	s.accepted++
+	for _, e := range c.entries {
+		if e.spec.Issuer.URL == v.Issuer {
+			for _, feature := range e.features {
+				s.features[feature]++
 			}
-		})
-	}
-	if least := 100; accepted < least || refused < least {
-		t.Errorf("%d accepted, %d refused: the generator tests one side only", accepted, refused)
+		}
 	}
 }
 
-// odd damages a token.
-func odd(r *rand.Rand, token string) string {
-	parts := strings.Split(token, ".")
-	switch r.IntN(6) {
-	case 0:
-		return parts[0] + "." + parts[1]
-	case 1:
-		return token + "."
-	case 2:
-		return parts[0] + "." + parts[1] + "."
-	case 3:
-		return token[:len(token)-1-r.IntN(20)]
-	case 4:
-		return fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, parts[0], parts[1], parts[2])
-	default:
-		return unsigned(map[string]any{"alg": "none"}, map[string]any{"sub": "root"}, "")
+func describeCase(c *configCase) string {
+	if c.cfg.File == "" {
+		return fmt.Sprintf("%+v", c.cfg.Flags)
 	}
+	var all []string
+	for _, e := range c.entries {
+		spec := e.spec
+		spec.Issuer.CertificateAuthority = ""
+		text, _ := json.Marshal(spec)
+		all = append(all, string(text))
+	}
+	return strings.Join(all, "\n")
 }
 
 // FuzzClaims: any payload that the issuer signs has kube-apiserver's outcome.
@@ -254,7 +159,11 @@ func FuzzClaims(f *testing.F) {
 		IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(f), UsernameClaim: "email", GroupsClaim: "groups", GroupsPrefix: "g:",
 		SigningAlgs: []string{"ES256"}, RequiredClaims: map[string]string{"hd": "x.example"},
 	}}
-	a, oracle := start(f, cfg), apiServer(f, i, cfg)
+	a := start(f, cfg)
+	oracle, err := apiServer(f, i, fromFlags(cfg.Flags), cfg.Flags.SigningAlgs)
+	if err != nil {
+		f.Fatal(err)
+	}
 	good := fmt.Sprintf(`{"iss":%q,"aud":"edge","exp":%d,"hd":"x.example","email":"j@x.example"`, i.URL, time.Now().Add(24*time.Hour).Unix())
 	for _, more := range []string{
 		`}`, `,"groups":["dev"],"jti":"1"}`, `,"groups":"dev","email_verified":true}`, `,"email_verified":false}`, `,"nbf":99999999999}`,

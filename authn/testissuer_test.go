@@ -30,6 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Keys are made once: RSA is slow to make.
 var (
+	rsaKeys  = sync.OnceValue(func() []jose.JSONWebKey { return []jose.JSONWebKey{rsaKey(), otherRSA(), rsaKeyNamed("rsa")} })
 	rsaKey   = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") })
 	otherRSA = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") }) // another key by the same id
 	ecKey    = sync.OnceValue(func() jose.JSONWebKey { return ecKeyNamed("ec") })
@@ -110,10 +111,15 @@ func (i *testIssuer) down() {
 	i.jwks.Store(fail)
 }
 
+// pem is the issuer's certificate. Those of all test issuers are the same: httptest has no other.
+func (i *testIssuer) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate().Raw})
+}
+
 func (i *testIssuer) caFile(t testing.TB) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "ca.pem")
-	writeFile(t, name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate().Raw}))
+	writeFile(t, name, i.pem())
 	return name
 }
 
@@ -199,11 +205,29 @@ func startPaced(t testing.TB, cfg Config, p pace) *Authenticator {
 		t.Fatal(err)
 	}
 	a.pace = p
+	run(t, a)
+	return a
+}
+
+// run runs an Authenticator until the test ends.
+func run(t testing.TB, a *Authenticator) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); a.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return a
+}
+
+// waitForAll waits for the keys of all issuers.
+func waitForAll(t testing.TB, a *Authenticator) {
+	t.Helper()
+	waitFor(t, "all issuers' keys", func() bool {
+		for _, i := range a.current.Load().issuers {
+			if !i.source.ready() {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func waitFor(t testing.TB, what string, ok func() bool) {

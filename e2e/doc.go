@@ -25,6 +25,7 @@
 //	soak_test.go          2 GiB, stalled clients, five silent minutes; only `make soak` runs it
 //	badlink_test.go       cp of 1 GiB and of 5,000 files over a bad link; only `make soak` runs it
 //	unauthorized_test.go  tokens that must not be accepted
+//	upstreamtoken_test.go edge goes upstream with a short-lived token of an account, and with the next one
 //	identity_test.go      nothing that a client sends changes who edge says it is
 //	deploy_test.go        deploy/edge.yaml is what a cluster accepts
 package e2e

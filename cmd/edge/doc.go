@@ -11,6 +11,9 @@
 //	main.go          subcommands and exit codes
 //	serve.go         edge serve: one process's life from flags to drain
 //	flags.go         the flags of edge serve, and what is wrong with them
+//	identityflags.go those about who is let in, and as whom
+//	servingflags.go  those about how clients reach edge
+//	assemble.go      flags to the parts that a process consists of
 //	connect.go       edge connect: its flags, and one run from kubeconfig to the command's end
 //	localproxy.go    its handler on the loopback, and the kubeconfig that opens it
 //	loopbackcert.go  the certificate there
@@ -18,7 +21,9 @@
 //	upstream.go      kubectl's flags and kubeconfig to the API server's address
 //	upstreamtoken.go edge's own credential there, where it is asked for
 //	serving.go       certificates, the listener, HTTP/1.1 and HTTP/2
+//	shareport_*.go   listeners that share a port
 //	identify.go      authn, then impersonate
+//	upstreamtoken.go short-lived tokens as edge's own credential
 //	limits_*.go      how many streams the limit of open files allows
 //	logging.go       log/slog, and the libraries' logs into it
 //

@@ -51,6 +51,17 @@ func (o *options) addOperation(fs *pflag.FlagSet) {
 	fs.StringVar(&o.logFormat, "log-format", o.logFormat, "The format of the log on standard error: text or json.")
 }
 
+// accepted are flags that were given and have nothing left to change.
+func (o *options) accepted() (flags []string) {
+	if o.serving.addressSharing {
+		flags = append(flags, "--permit-address-sharing")
+	}
+	if o.flushInterval != 0 {
+		flags = append(flags, "--flush-interval")
+	}
+	return flags
+}
+
 // validate says what is wrong with the flags that no other package looks at.
 func (o *options) validate() error {
 	if o.logFormat != formatText && o.logFormat != formatJSON {

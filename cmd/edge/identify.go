@@ -29,29 +29,33 @@ type gate struct {
 	log      *slog.Logger
 }
 
-// newGate reads all that the flags name. upstream is for edge's own questions.
-func newGate(o *identityOptions, upstream *rest.Config, log *slog.Logger) (*gate, error) {
+// newGate reads all that the flags name.
+func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 	g := &gate{own: o.disableImpersonation, log: log}
 	var err error
 	if g.tokens, err = authn.New(authn.Config{Flags: o.oidc, File: o.config, Log: log}); err != nil {
 		return nil, err
 	}
-	chain := authn.ChainOptions{Tokens: g.tokens}
 	if o.clientCA != "" {
 		if g.clientCA, err = authn.NewClientCA(o.clientCA); err != nil {
 			return nil, fmt.Errorf("--client-ca-file: %w", err)
 		}
-		chain.ClientCA = g.clientCA
 	}
+	return g, nil
+}
+
+// connect gives the gate the API server, for edge's own questions.
+func (g *gate) connect(o *identityOptions, upstream *rest.Config) error {
+	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA}
 	if o.passthrough {
 		client, err := authentication.NewForConfig(upstream)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		chain.Review = authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, log).Review
+		chain.Review = authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, g.log).Review
 	}
 	g.chain = authn.NewChain(chain)
-	return g, nil
+	return nil
 }
 
 // run fetches keys and reads files again, until ctx ends.
@@ -104,6 +108,9 @@ func (g *gate) notAuthenticated(r *http.Request, err error) error {
 		return unauthorized()
 	case errors.Is(err, authn.ErrNotReady):
 		return notReady()
+	case errors.Is(err, authn.ErrNoName):
+		g.log.Info("identity refused", "source", r.RemoteAddr, "error", err.Error())
+		return forbidden(&impersonate.ForbiddenError{Kind: impersonate.ErrNoName, Message: "Username claim not available in OIDC Issuer response"})
 	case errors.As(err, &status): // a review that nobody could make
 		g.log.Warn("token not reviewed", "error", err.Error())
 		return err

@@ -16,12 +16,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/term"
 
 	"edge/bridge"
-	"edge/impersonate"
 	"edge/ops"
 )
 
@@ -73,48 +71,16 @@ func serve(ctx context.Context, o *options) error {
 		return usageError{err}
 	}
 	log := newLogger(os.Stderr, o.logFormat, slog.LevelInfo)
-	upstream, err := o.client.restConfig()
+	for _, flag := range o.accepted() {
+		log.Info("this flag is accepted and changes nothing, see --help", "flag", flag)
+	}
+	p, err := assemble(ctx, o, log)
 	if err != nil {
 		return usageError{err}
 	}
-	limited := o.client.limited(upstream)
-	gate, err := newGate(&o.identity, limited, log)
-	if err != nil {
-		return usageError{err}
-	}
-	reviews, err := authorization.NewForConfig(limited)
-	if err != nil {
-		return usageError{err}
-	}
-	apiServer, err := ops.NewAPIServer(upstream, true, log)
-	if err != nil {
-		return usageError{err}
-	}
-	trusted, err := o.serving.trusted()
-	if err != nil {
-		return usageError{err}
-	}
-	handler, err := bridge.New(bridge.Config{
-		Upstream:           upstream,
-		Identify:           gate.identify,
-		Review:             impersonate.NewReviewer(reviews.SubjectAccessReviews()).Review,
-		Streaming:          bridge.Streaming(o.client.streaming),
-		AllowedOrigins:     o.serving.origins,
-		TrustedProxies:     trusted,
-		DisableCompression: o.client.disableCompression,
-		MaxSessions:        maxSessions(),
-		Log:                log,
-	})
-	if err != nil {
-		return usageError{err}
-	}
-	defer handler.Close()
-	certs, err := newCertificates(&o.serving, gate.authorities())
-	if err != nil {
-		return usageError{err}
-	}
+	defer p.handler.Close()
 
-	public, err := newServer(handler, &o.serving, serverLog{log})
+	public, err := newServer(p.handler, &o.serving, serverLog{log})
 	if err != nil {
 		return err
 	}
@@ -123,11 +89,8 @@ func serve(ctx context.Context, o *options) error {
 		if draining.Load() {
 			return errors.New("shutting down")
 		}
-		if err := gate.tokens.Ready(); err != nil {
-			return err
-		}
-		return apiServer.Ready()
-	}, gate.tokens.Notes)
+		return p.ready()
+	}, p.gate.tokens.Notes)
 	publicListener, err := listen(ctx, o.serving.bindAddress, o.serving.securePort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--secure-port: %w", err)
@@ -143,17 +106,15 @@ func serve(ctx context.Context, o *options) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	running.Go(func() { gate.run(background) })
-	running.Go(func() { apiServer.Run(background) })
-	certs.run(background)
+	running.Go(func() { p.run(background) })
 
 	failed := make(chan error, 2)
 	running.Go(func() {
-		failed <- serveUntilClosed(public, tls.NewListener(bridge.Listener(publicListener), certs.tlsConfig()))
+		failed <- serveUntilClosed(public, tls.NewListener(bridge.Listener(publicListener), p.certs.tlsConfig()))
 	})
 	running.Go(func() { failed <- serveUntilClosed(probes, probeListener) })
 	log.Info("edge serves", "version", buildVersion(), "address", publicListener.Addr().String(),
-		"probes", probeListener.Addr().String(), "apiServer", upstream.Host)
+		"probes", probeListener.Addr().String(), "apiServer", p.upstream.Host)
 
 	select {
 	case err = <-failed:
@@ -170,7 +131,7 @@ func serve(ctx context.Context, o *options) error {
 	drain, cancel := context.WithTimeout(background, drainPeriod)
 	defer cancel()
 	var ending sync.WaitGroup
-	ending.Go(func() { handler.Drain(drain) })
+	ending.Go(func() { p.handler.Drain(drain) })
 	ending.Go(func() {
 		if public.Shutdown(drain) != nil { // watches do not end by themselves
 			public.Close()

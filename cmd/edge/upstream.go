@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
@@ -12,7 +13,10 @@ import (
 	"edge/bridge"
 )
 
-const defaultBurst = 100
+const (
+	defaultBurst         = 100
+	defaultTokenLifetime = time.Hour
+)
 
 // clientOptions say how the API server is reached.
 type clientOptions struct {
@@ -21,11 +25,12 @@ type clientOptions struct {
 	streaming          string
 	qps                float32
 	burst              int
+	tokens             tokenRequest
 	overrides          clientcmd.ConfigOverrides
 }
 
 func newClientOptions() clientOptions {
-	return clientOptions{streaming: string(bridge.StreamingAuto), burst: defaultBurst}
+	return clientOptions{streaming: string(bridge.StreamingAuto), burst: defaultBurst, tokens: tokenRequest{lifetime: defaultTokenLifetime}}
 }
 
 func (c *clientOptions) addFlags(fs *pflag.FlagSet) {
@@ -44,6 +49,9 @@ func (c *clientOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&over.Timeout, "request-timeout", "0", "How long to wait for the API server to begin its answer, such as 1s, 2m, 3h; then the client gets a 504. 0 means no limit (upgrades: 60s).")
 	fs.StringVar(&c.streaming, "upstream-streaming", c.streaming, "What exec, attach and port-forward go over to the API server: spdy; websocket, after a review that the user may create them; or auto, which is spdy, and websocket where the way to an API server of 1.35 or later does not carry SPDY.")
 	fs.BoolVar(&c.disableCompression, "disable-compression", false, "Ask the API server for uncompressed responses.")
+	fs.StringVar(&c.tokens.account, "upstream-token-request", c.tokens.account, "The NAMESPACE/NAME of a ServiceAccount. If set, edge asks for short-lived tokens of it (TokenRequest) with the credential above, uses them upstream in its place, and renews them in time.")
+	fs.StringSliceVar(&c.tokens.audience, "upstream-token-request-audience", c.tokens.audience, "Comma-separated audiences of those tokens. Empty: the API server's own.")
+	fs.DurationVar(&c.tokens.lifetime, "upstream-token-request-lifetime", c.tokens.lifetime, "How long they are asked for, at least 10m; the API server may make it less.")
 	fs.Float32Var(&c.qps, "kube-client-qps", c.qps, "The most requests per second that edge makes on its own account, which are access and token reviews, and token requests. Those of its clients have no limit here. 0 means no limit.")
 	fs.IntVar(&c.burst, "kube-client-burst", c.burst, "How many of those may be made at once above --kube-client-qps.")
 }
@@ -53,6 +61,9 @@ func (c *clientOptions) validate() error {
 	case bridge.StreamingAuto, bridge.StreamingWebSocket, bridge.StreamingSPDY:
 	default:
 		return fmt.Errorf("--upstream-streaming: %q is none of auto, websocket and spdy", c.streaming)
+	}
+	if c.tokens.account == "" && len(c.tokens.audience) > 0 {
+		return errors.New("--upstream-token-request-audience: needs --upstream-token-request")
 	}
 	if c.qps < 0 {
 		return errors.New("--kube-client-qps: must not be negative")

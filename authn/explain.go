@@ -1,0 +1,115 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// ExplainOptions say how far [Authenticator.Explain] may go.
+type ExplainOptions struct {
+	// Fetch: get the keys from the token's issuer, once, if there are none in hand. Otherwise nothing leaves this process,
+	// and the signature is not checked.
+	Fetch bool
+}
+
+// An Outcome is that of one step, or of all.
+type Outcome string
+
+// The outcomes. A step is skipped where it cannot be done: for want of keys, or of what was refused before.
+const (
+	OutcomeOK      Outcome = "ok"
+	OutcomeRefused Outcome = "refused"
+	OutcomeSkipped Outcome = "skipped"
+)
+
+// Step is one thing that was asked of a token.
+type Step struct {
+	Name    string
+	Outcome Outcome
+	Detail  string // one line in words; it may quote single claims
+}
+
+// Explanation is what becomes of a token and why. It has neither the token nor its signature nor its payload as a whole.
+type Explanation struct {
+	Outcome Outcome  // refused if any step is; skipped if none is, but the signature was not checked
+	Reason  Reason   // of the first refusal, which is Authenticate's
+	Issuer  string   // whose token it is; empty: nobody's who is configured
+	Issuers []string // all that are configured, sorted
+	Steps   []Step   // in the order of the checks
+	// User is whom the token would make; nil if it makes none. It is no proof of anything unless Outcome is ok.
+	User    user.Info
+	Expires time.Time // zero: not known
+}
+
+// Explain asks of a token all that [Authenticator.Authenticate] asks, by the same code, and goes on after a refusal as far as
+// it can.
+func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOptions) Explanation {
+	t := &trial{conf: a.current.Load(), token: token, now: a.cfg.Now(), explaining: true}
+	e := Explanation{Outcome: OutcomeOK, Issuers: slices.Sorted(maps.Keys(t.conf.issuers))}
+	nobody := false
+	for _, check := range checks {
+		if check.name == "signature" && o.Fetch && t.issuer != nil && !t.issuer.source.ready() {
+			e.Steps = append(e.Steps, t.fetchKeys(ctx, a.cfg.Now))
+		}
+		err := check.run(t, ctx)
+		step := Step{check.name, OutcomeOK, t.about(check.name)}
+		wrong := new(RefusedError)
+		switch {
+		case errors.As(err, &wrong):
+			step.Outcome, step.Detail = OutcomeRefused, join(wrong.Detail, step.Detail)
+			if e.Outcome != OutcomeRefused {
+				e.Outcome, e.Reason = OutcomeRefused, wrong.Reason
+			}
+			nobody = nobody || makesUser[check.name]
+		case errors.Is(err, ErrNotReady):
+			step.Outcome, step.Detail = OutcomeSkipped, "no keys of the issuer are in hand: the signature is not checked"
+			if e.Outcome == OutcomeOK {
+				e.Outcome = OutcomeSkipped
+			}
+		case err != nil:
+			step.Outcome, step.Detail = OutcomeSkipped, "there is nothing to look at, for what is said above"
+		}
+		e.Steps = append(e.Steps, step)
+	}
+	if t.issuer != nil {
+		e.Issuer = t.issuer.spec.Issuer.URL
+	}
+	if t.id != nil {
+		e.Expires = t.id.Expiry
+		if !nobody {
+			e.User = &t.user
+		}
+	}
+	return e
+}
+
+// makesUser are the checks without which there is no user.
+var makesUser = map[string]bool{"username": true, "groups": true, "uid": true, "extra": true}
+
+// fetchKeys gets the issuer's keys for this trial alone.
+func (t *trial) fetchKeys(ctx context.Context, now func() time.Time) Step {
+	from := &fetcher{origin: t.issuer.source.origin}
+	defer from.close()
+	keys, err := from.fetch(ctx)
+	if err != nil {
+		return Step{"keys", OutcomeSkipped, "cannot be fetched: " + brief(err)}
+	}
+	t.ring = newKeyRing(now)
+	t.ring.replace(keys)
+	t.ring.stop()
+	return Step{"keys", OutcomeOK, fmt.Sprintf("%d fetched from %s", len(keys), from.jwks)}
+}
+
+// join puts two remarks beside each other, either of which may be empty.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
+}

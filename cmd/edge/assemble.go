@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
+
+	"edge/bridge"
+	"edge/impersonate"
+	"edge/ops"
+)
+
+// parts are what edge serve consists of between its listeners and the API server.
+type parts struct {
+	gate      *gate
+	upstream  *rest.Config // with edge's own credential
+	ownToken  *upstreamToken
+	apiServer *ops.APIServer
+	handler   *bridge.Handler
+	certs     *certificates
+}
+
+// assemble makes the parts out of flags. An error is the flags' or their files'.
+func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error) {
+	p := new(parts)
+	var err error
+	if p.gate, err = newGate(&o.identity, log); err != nil {
+		return nil, err
+	}
+	if p.upstream, err = o.client.restConfig(); err != nil {
+		return nil, err
+	}
+	if o.client.tokens.account != "" {
+		if p.ownToken, err = newUpstreamToken(ctx, p.upstream, o.client.tokens, log); err != nil {
+			return nil, err
+		}
+		p.upstream = p.ownToken.config()
+	}
+	limited := o.client.limited(p.upstream)
+	if err := p.gate.connect(&o.identity, limited); err != nil {
+		return nil, err
+	}
+	reviews, err := authorization.NewForConfig(limited)
+	if err != nil {
+		return nil, err
+	}
+	if p.apiServer, err = ops.NewAPIServer(p.upstream, !o.identity.disableImpersonation, log); err != nil {
+		return nil, err
+	}
+	trusted, err := o.serving.trusted()
+	if err != nil {
+		return nil, err
+	}
+	p.handler, err = bridge.New(bridge.Config{
+		Upstream:           p.upstream,
+		Identify:           p.gate.identify,
+		Review:             impersonate.NewReviewer(reviews.SubjectAccessReviews()).Review,
+		Streaming:          bridge.Streaming(o.client.streaming),
+		AllowedOrigins:     o.serving.origins,
+		TrustedProxies:     trusted,
+		DisableCompression: o.client.disableCompression,
+		MaxSessions:        maxSessions(),
+		Log:                log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.certs, err = newCertificates(&o.serving, p.gate.authorities())
+	return p, err
+}
+
+// run does what has to be done beside requests, until ctx ends.
+func (p *parts) run(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { p.gate.run(ctx) })
+	running.Go(func() { p.apiServer.Run(ctx) })
+	if p.ownToken != nil {
+		running.Go(func() { p.ownToken.run(ctx) })
+	}
+	p.certs.run(ctx)
+}
+
+// ready says why edge must get no traffic.
+func (p *parts) ready() error {
+	if err := p.gate.tokens.Ready(); err != nil {
+		return err
+	}
+	if p.ownToken != nil {
+		if err := p.ownToken.ready(); err != nil {
+			return err
+		}
+	}
+	return p.apiServer.Ready()
+}

@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+const (
+	edgeNamespace   = "edge"
+	ownAccount      = "own" // whose token edge asks for; it starts as account edge
+	apiAudience     = "https://kubernetes.default.svc"
+	ownTokenRequest = "/api/v1/namespaces/" + edgeNamespace + "/serviceaccounts/" + ownAccount + "/token"
+)
+
+// startWithOwnToken starts an edge that asks for a token of ownAccount, which may do what account edge may.
+func startWithOwnToken(t *testing.T, c *testbed.Cluster, upstream testbed.Access, allowed bool) (*testbed.Edge, error) {
+	t.Helper()
+	ctx := t.Context()
+	if err := makeOwnAccount(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	meta := metav1.ObjectMeta{Name: "own-token", Namespace: edgeNamespace}
+	subject := func(account string) []rbacv1.Subject {
+		return []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: edgeNamespace, Name: account}}
+	}
+	bind := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "own-token"}, Subjects: subject(ownAccount),
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edge"},
+	}
+	role := &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{ownAccount}, Verbs: []string{"create"},
+	}}}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: meta, Subjects: subject("edge"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+	}
+	rbac := c.Client.RbacV1()
+	if allowed {
+		_, err := rbac.ClusterRoleBindings().Create(ctx, bind, metav1.CreateOptions{})
+		if err == nil {
+			_, err = rbac.Roles(edgeNamespace).Create(ctx, role, metav1.CreateOptions{})
+		}
+		if err == nil {
+			_, err = rbac.RoleBindings(edgeNamespace).Create(ctx, binding, metav1.CreateOptions{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: c, Issuer: issuer, Upstream: upstream, Args: []string{
+		"--upstream-token-request=" + edgeNamespace + "/" + ownAccount,
+		"--upstream-token-request-audience=" + apiAudience, "--upstream-token-request-lifetime=10m",
+	}})
+}
+
+// makeOwnAccount makes ownAccount anew: tokens of an earlier one by that name are void.
+func makeOwnAccount(ctx context.Context, c *testbed.Cluster) error {
+	accounts := c.Client.CoreV1().ServiceAccounts(edgeNamespace)
+	_ = accounts.Delete(ctx, ownAccount, metav1.DeleteOptions{}) // there may be none
+	_, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: ownAccount}}, metav1.CreateOptions{})
+	return err
+}
+
+// TestUpstreamToken: people's requests go upstream with a short-lived token of the named account, for the named audience. When
+// it is no longer good, edge asks for another one and uses that.
+func TestUpstreamToken(t *testing.T) {
+	t.Parallel()
+	c := sites[testbed.New].cluster
+	if _, err := startWithOwnToken(t, c, testbed.Access{}, false); err == nil ||
+		!strings.Contains(err.Error(), "verb create on resource serviceaccounts/token, resourceNames [own]") {
+		t.Errorf("without the right: %v", err)
+	}
+	recorder, err := bed.StartRecorder(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge, err := startWithOwnToken(t, c, recorder.Access(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := edge.Access(tokens["alice"])
+	credentials := func(path string) (of []string) {
+		for _, head := range recorder.Heads() {
+			if strings.HasPrefix(head.URI, path) {
+				of = append(of, head.Header.Get("Authorization"))
+			}
+		}
+		return of
+	}
+	bootstrap := credentials(ownTokenRequest)
+	if len(bootstrap) != 1 {
+		t.Fatalf("%d tokens were asked for at start", len(bootstrap))
+	}
+	if a := raw(t.Context(), t, to, "GET", podsURI+"?own=first", askJSON); a.code != 200 {
+		t.Fatal(a)
+	}
+	if a := raw(t.Context(), t, to, "GET", execURI+"&own=first", askWebSocket("v5.channel.k8s.io")...); a.code != 101 {
+		t.Fatal(a)
+	}
+	first := credentials(podsURI)
+	if len(first) != 2 || first[0] != first[1] || first[0] == bootstrap[0] {
+		t.Fatalf("%d requests with %d credentials", len(first), len(slices.Compact(first)))
+	}
+	claims := ownClaims(t, first[0])
+	if claims.Subject != "system:serviceaccount:edge:own" || !slices.Equal(claims.Audiences, []string{apiAudience}) || claims.Expires-claims.Issued != 600 {
+		t.Errorf("the token is of %+v", claims)
+	}
+	if e := ownEvent(t, c, "own=first"); e.User.Username != claims.Subject || e.ImpersonatedUser == nil ||
+		e.ImpersonatedUser.Username != testbed.UsernamePrefix+"alice" {
+		t.Errorf("the API server saw %+v", e)
+	}
+
+	// The API server remembers tokens for some seconds.
+	if err := makeOwnAccount(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(2 * time.Minute)
+	next := first[0]
+	for ; next == first[0]; time.Sleep(100 * time.Millisecond) {
+		a := raw(t.Context(), t, to, "GET", podsURI+"?own=next", askJSON)
+		if a.code == 200 {
+			all := credentials(podsURI)
+			next = all[len(all)-1]
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not renewed: %v", a)
+		}
+	}
+	if again := ownClaims(t, next); again.Subject != claims.Subject || again.ID == claims.ID || again.Of.Account.UID == claims.Of.Account.UID {
+		t.Errorf("the next token is of %+v", again)
+	}
+	for _, credential := range credentials(ownTokenRequest) {
+		if credential != bootstrap[0] {
+			t.Error("a token was asked for with another credential than edge's first")
+		}
+	}
+	if strings.Contains(edge.Process.Tail(), strings.TrimPrefix(first[0], "Bearer ")) {
+		t.Error("the token is in the log")
+	}
+}
+
+// ownEvent is the API server's audit event of a request that contains marker.
+func ownEvent(t *testing.T, c *testbed.Cluster, marker string) testbed.AuditEvent {
+	t.Helper()
+	e, err := c.WaitAudit(t.Context(), func(e testbed.AuditEvent) bool { return strings.Contains(e.RequestURI, marker) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+type accountClaims struct {
+	Subject   string   `json:"sub"`
+	Audiences []string `json:"aud"`
+	Issued    int64    `json:"iat"`
+	Expires   int64    `json:"exp"`
+	ID        string   `json:"jti"`
+	Of        struct {
+		Account struct {
+			UID string `json:"uid"`
+		} `json:"serviceaccount"`
+	} `json:"kubernetes.io"`
+}
+
+// ownClaims reads a ServiceAccount's token, which the API server has verified.
+func ownClaims(t *testing.T, authorization string) accountClaims {
+	t.Helper()
+	var claims accountClaims
+	parts := strings.Split(authorization, ".")
+	if len(parts) != 3 {
+		t.Fatal("not a JWT")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
