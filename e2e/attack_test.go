@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -44,24 +43,16 @@ func (a attacked) requests() []testbed.Head {
 	return slices.DeleteFunc(a.recorder.Heads(), testbed.Head.IsReview)
 }
 
-// nothing fails the test if a client's request reached the API server.
+// nothing fails the test if a client's request reached the API server. Reviews stay on record: edge remembers their answers.
 func (a attacked) nothing(t *testing.T, name string) {
 	t.Helper()
-	for _, head := range a.requests() {
-		t.Errorf("%s: reached the API server: %s %s %v", name, head.Method, head.URI, names(head))
+	reached := a.requests()
+	for _, head := range reached {
+		t.Errorf("%s: reached the API server: %v", name, head)
 	}
-	a.recorder.Forget()
-}
-
-// names are a head's identity headers; the credential beside them is no matter for a log.
-func names(head testbed.Head) map[string][]string {
-	said := map[string][]string{}
-	for name, values := range head.Header {
-		if strings.HasPrefix(strings.ToLower(name), "impersonate") || strings.HasPrefix(name, "X-") {
-			said[name] = values
-		}
+	if len(reached) > 0 {
+		a.recorder.Forget()
 	}
-	return said
 }
 
 // minted is a token with alice's claims, but for some: nil takes one away.

@@ -108,7 +108,7 @@ func TestIdentity(t *testing.T) {
 					t.Errorf("forged %s: %v, want 403 with a Status", name, got)
 				}
 				if heads := recorder.Heads(); len(heads) != 0 {
-					t.Errorf("forged %s: reached the API server: %+v", name, heads)
+					t.Errorf("forged %s: reached the API server: %v", name, heads)
 				}
 			}
 		})
@@ -123,7 +123,7 @@ func TestIdentity(t *testing.T) {
 		recorder.Forget()
 		plain.Set("Impersonate-Group", "system:masters")
 		if got := overHTTP2(t.Context(), t, to, podsURI, plain); got.code != http.StatusForbidden || len(recorder.Heads()) != 0 {
-			t.Errorf("forged: %v, upstream %+v", got, recorder.Heads())
+			t.Errorf("forged: %v, upstream %v", got, recorder.Heads())
 		}
 	})
 }
@@ -132,7 +132,7 @@ func TestIdentity(t *testing.T) {
 func checkHeads(t *testing.T, name string, heads []testbed.Head, rest http.Header) {
 	t.Helper()
 	if len(heads) != 1 {
-		t.Errorf("%s: %d requests reached the API server: %+v", name, len(heads), heads)
+		t.Errorf("%s: %d requests reached the API server: %v", name, len(heads), heads)
 		return
 	}
 	got := heads[0].Header.Clone()

@@ -40,6 +40,13 @@ type Head struct {
 	Review []byte      // the body, where edge asks for a review
 }
 
+// String is a head without its credential.
+func (h Head) String() string {
+	header := h.Header.Clone()
+	header.Del("Authorization")
+	return fmt.Sprintf("%s %s %s %v", h.Method, h.URI, h.Proto, header)
+}
+
 // readiness is what edge asks of its own accord, every few seconds; it is not kept.
 const readiness = "/readyz"
 
