@@ -41,6 +41,9 @@ func (t *trial) about(check string) string {
 		}
 	case "not before":
 		if t.envelope.NotBefore != nil {
+			if seconds, err := t.envelope.NotBefore.Int64(); err == nil {
+				return "nbf " + t.moment(time.Unix(seconds, 0))
+			}
 			return "nbf " + quote(t.envelope.NotBefore.String())
 		}
 	}
@@ -82,8 +85,24 @@ func (t *trial) aboutIdentity(check string) string {
 			all = append(all, key+"="+quoteAll(t.user.Extra[key]))
 		}
 		return strings.Join(all, ", ")
+	case "required claims":
+		return fmt.Sprintf("%d claims", len(t.issuer.spec.ClaimValidationRules)-count(t.issuer.claimRuleExpressions()))
+	case "claim rules":
+		return fmt.Sprintf("%d expressions", count(t.issuer.claimRuleExpressions()))
+	case "user rules":
+		return fmt.Sprintf("%d expressions", len(t.issuer.spec.UserValidationRules))
 	}
 	return ""
+}
+
+// count leaves out those that are empty: rules without an expression.
+func count(expressions []string) (n int) {
+	for _, expression := range expressions {
+		if expression != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // takeCause returns once what a library said about the claim that was refused last.

@@ -43,10 +43,11 @@ func NewChain(o ChainOptions) *Chain { return &Chain{o} }
 
 // Result is who sends a request. User is shared by requests: read it only.
 type Result struct {
-	User     user.Info
-	Expires  time.Time // of what was accepted; zero: not known
-	Token    string    // the bearer token, if it was accepted
-	Reviewed bool      // it was accepted by the API server's review, and the request goes on under it
+	User      user.Info
+	Expires   time.Time // of what was accepted; zero: not known
+	Token     string    // the bearer token, if it was accepted
+	Reviewed  bool      // it was accepted by the API server's review, and the request goes on under it
+	Anonymous bool      // nothing came, and nothing is needed there
 }
 
 // Authenticate tells who sends a request. Whatever comes of it, no credential is left in its header.
@@ -85,7 +86,8 @@ func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadabl
 	case !c.o.Tokens.Anonymous(r.URL.Path):
 		return Result{}, ErrNoCredential
 	}
-	return Result{User: &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}}, nil
+	nobody := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+	return Result{User: nobody, Anonymous: true}, nil
 }
 
 // byToken goes by the token alone; certificate is what was wrong with the other credential, or nil.

@@ -207,7 +207,7 @@ func TestTokenBomb(t *testing.T) {
 	b := stand(t, a.as(tokens["alice"]))
 	before := settled(t, a.Edge, b)
 	signature := ".c2lnbmF0dXJl"
-	head := base64url(map[string]any{"alg": "RS256", "kid": issuerKeyID(t, issuer)})
+	head := base64url(map[string]any{"alg": "RS256", "kid": issuer.KeyID()})
 	bombs := map[string]string{
 		"1 MiB":              strings.Repeat("a", 1<<20),
 		"a million dots":     strings.Repeat(".", 1e6),

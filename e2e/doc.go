@@ -26,6 +26,11 @@
 //	badlink_test.go       cp of 1 GiB and of 5,000 files over a bad link; only `make soak` runs it
 //	unauthorized_test.go  tokens that must not be accepted
 //	upstreamtoken_test.go edge goes upstream with a short-lived token of an account, and with the next one
+//	login_test.go         a login and its refreshes are one user
+//	rotation_test.go      an issuer's new key costs no request
+//	issuerdown_test.go    an issuer that is down costs no request of who has a token, and readiness tells
+//	issuers_test.go       several issuers at once, none speaks for another, and whom edge trusts changes under load
+//	kop_*                 kube-oidc-proxy's own end-to-end cases
 //	identity_test.go      nothing that a client sends changes who edge says it is
 //	deploy_test.go        deploy/edge.yaml is what a cluster accepts
 package e2e

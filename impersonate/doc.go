@@ -1,16 +1,16 @@
-// Package impersonate decides what a request may say about who sends it, and says it upstream.
+// Package impersonate decides as whom a request goes upstream, and says it there.
 //
-//	if err := impersonate.Refuse(r.Header); err != nil { ... }   // 403: the client brought its own Impersonate-*
-//	id, err := impersonate.FromUser(user)                        // 403: nobody that edge may name upstream
-//	err = reviewer.Review(ctx, id, attrs)                        // 403, if more is needed than upstream asks for by itself
-//	err = impersonate.Rewrite(out.Header, id)                    // last, on every path alike: REST, WebSocket, SPDY
+//	id, err := policy.Identity(ctx, user, impersonate.Request{...}) // the user, or whom the user wishes to be and may be
+//	err = reviewer.Review(ctx, id, attrs)                           // 403, if more is needed than upstream asks for by itself
+//	err = impersonate.Rewrite(out.Header, id)                       // last, on every path alike: REST, WebSocket, SPDY
 //
-// It is not authentication: it takes the user as it comes. It starts no goroutine, and only a review opens a connection.
+// It is not authentication: it takes the user as it comes. It keeps no goroutine, and only reviews and an [Offer] open
+// connections.
 //
 // # What leaves
 //
 //	of the inbound header                        upstream
-//	Impersonate-*, any case, Impersonate_*       nothing; refused before, deleted again here
+//	Impersonate-*, any case, Impersonate_*       nothing; read or refused before, deleted here
 //	Authorization                                nothing
 //	Connection and what it names, and the        nothing, but "Te: trailers" if the client takes trailers
 //	other hop-by-hop headers
@@ -23,6 +23,7 @@
 //	each extra value                             Impersonate-Extra-<key>, the key percent-encoded once
 //
 // Of [Self] nothing is set, and the inbound Impersonate-* pass as they are: edge connect works with its user's own credential.
+// Of [Own] the sender's token and inbound Impersonate-* pass: the API server decides about both.
 //
 // The identity is set after Connection was obeyed, so a client cannot remove it by naming its headers there
 // (CVE-2021-31999). Credentials that travel elsewhere, as in a WebSocket subprotocol, are removed by whoever reads them.
@@ -31,7 +32,48 @@
 //
 // Everybody whose name or groups would not arrive as they are: with a control character, with white space around, with extra
 // keys that the API server decodes to another key. Everybody without a name, since an empty Impersonate-User is edge itself.
-// And everybody whose name or group begins with "system:": those are Kubernetes' own, and an issuer may not mint them.
+// And everybody whose name or group begins with "system:": those are Kubernetes' own, and an issuer may not mint them, unless
+// [PolicyConfig].AllowSystem has the whole name, or the API server vouches for it. All of these are 403, before any review.
+//
+// # Who wishes to be somebody else
+//
+// A request may bring Impersonate-User, -Group, -Uid and -Extra-* as kube-apiserver reads them. These are 400, and nothing
+// is asked:
+//
+//	any other header that begins with "impersonate", in any case
+//	two different values of Impersonate-User or of Impersonate-Uid
+//	a group, uid or extra without a user
+//	a value, or an extra key, that would not arrive as it is, or is not UTF-8
+//	more than 256 groups and extra values
+//
+// An empty Impersonate-User by itself is no wish. For each part of a wish the API server is asked about the requestor, as its
+// own filters do it (k8s.io/apiserver/pkg/endpoints/filters/impersonation):
+//
+//	part               verb impersonate                                verbs impersonate:<mode>
+//	user               users                                           users in authentication.k8s.io
+//	service account    serviceaccounts in its namespace                serviceaccounts in authentication.k8s.io, in its namespace
+//	node               users                                           nodes in authentication.k8s.io
+//	group              groups                                          groups in authentication.k8s.io; not "" or system:masters
+//	uid                uids in authentication.k8s.io                   the same
+//	extra              userextras/<key> in authentication.k8s.io       the same, if the key is a domain-prefixed path
+//
+// The right side is constrained impersonation (KEP-5284), and counts where the API server offers it. First comes the verb
+// impersonate-on:<mode>:<verb> on what the request itself is about. The modes are tried in this order, the one that worked
+// last for the requestor before all others, and the plain verb is one of them:
+//
+//	associated-node    a service account is the node that its token is bound to, and nothing beside its name is wished for
+//	arbitrary-node     a node, by its name alone
+//	serviceaccount     a service account, by its name alone
+//	user-info          anybody who is neither
+//	                   anybody, by the plain verb
+//
+// At most 8 reviews of a request are under way at a time and 64 of the process, and a request waits 10 s for all of its own.
+// Who is refused reads the API server's words; who finds no place within a second, 429.
+//
+// The identity is then the one that was wished for. Whoever wished is told to the API server in the extras
+// originaluser.jetstack.io-user, -groups, -uid and -extra (the extras in JSON), as far as there are such, as kube-oidc-proxy
+// does. A token or a wish that has such a key itself is 403. What [PolicyConfig] adds replaces what token or wish have of the
+// same key, with and without a wish.
 //
 // # What is reviewed
 //

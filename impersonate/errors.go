@@ -1,6 +1,11 @@
 package impersonate
 
-import "errors"
+import (
+	"errors"
+	"net/http"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // Kinds of refusal: each is a 403.
 var (
@@ -12,6 +17,10 @@ var (
 	ErrSystem = errors.New("impersonate: reserved identity")
 	// ErrValue: a part of the identity would arrive changed, or not at all.
 	ErrValue = errors.New("impersonate: identity cannot be sent")
+	// ErrRecord: an extra has the key of edge's own record of who asked.
+	ErrRecord = errors.New("impersonate: reserved extra key")
+	// ErrDenied: the requestor may not be whom it wishes to be.
+	ErrDenied = errors.New("impersonate: impersonation denied")
 )
 
 // A ForbiddenError is a refusal with the words that the client gets to see. It wraps one of the kinds above.
@@ -23,3 +32,11 @@ type ForbiddenError struct {
 func (e *ForbiddenError) Error() string { return e.Kind.Error() + ": " + e.Message }
 
 func (e *ForbiddenError) Unwrap() error { return e.Kind }
+
+// Status is the answer to the client.
+func (e *ForbiddenError) Status() metav1.Status {
+	return metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
+		Status:   metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: e.Message,
+	}
+}

@@ -1,11 +1,16 @@
 package impersonate
 
 import (
+	"context"
 	"net/http"
 	"net/textproto"
 	"reflect"
 	"strings"
 	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 )
 
 // FuzzRewrite: whatever a client sends, what goes upstream holds our identity, whole, and no other, and no credential.
@@ -51,4 +56,46 @@ func FuzzRewrite(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzWish: whatever a client sends is refused, or is no wish to the API server either, or goes upstream as whom the API server
+// itself would take it for.
+func FuzzWish(f *testing.F) {
+	f.Add("Impersonate-User: bob\nImpersonate-Group: a\nImpersonate-Group:")
+	f.Add("Impersonate-User: system:serviceaccount:ns:sa\nImpersonate-Extra-Example.com%2fteam: blue\nImpersonate-Extra-Example.com%2Fteam: x")
+	f.Add("Impersonate-User:\nImpersonate-Uid: 1\nimpersonate-extra-%zz: v\nImpersonate-Extra-%41: w\nImpersonate_User: y")
+	asks := policy(f, PolicyConfig{Ask: yesToAll{}})
+	var who user.Info
+	through := plainFilter(tell(&who), authorizerfactory.NewAlwaysAllowAuthorizer())
+	edge := &user.DefaultInfo{Name: "edge"}
+	f.Fuzz(func(t *testing.T, lines string) {
+		h := http.Header{}
+		for line := range strings.SplitSeq(lines, "\n") {
+			name, value, _ := strings.Cut(line, ":")
+			h.Add(name, strings.TrimSpace(value))
+		}
+		id, err := asks.Identity(context.Background(), edge, Request{Header: h})
+		if err != nil {
+			if code := codeOf(err); code != 400 && code != 403 {
+				t.Fatal(err)
+			}
+			return
+		}
+		a := &arrival{requestor: edge, header: h, request: must(http.NewRequest(http.MethodGet, "https://edge.example/version", nil)), info: version}
+		if status := a.at(through, &who, edge); who == nil {
+			t.Fatalf("edge takes %q for %+v, the API server says %+v", h, id, status)
+		}
+		if id.Nested != (who != user.Info(edge)) {
+			t.Fatalf("%q: a wish to one only: %+v", h, id)
+		}
+		if id.Nested {
+			checkSameUser(t, a, id, who)
+		}
+	})
+}
+
+type yesToAll struct{}
+
+func (yesToAll) Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
+	return true, "", nil
 }

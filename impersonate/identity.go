@@ -2,10 +2,10 @@ package impersonate
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -15,7 +15,7 @@ import (
 // systemPrefix begins the names and groups that Kubernetes keeps for itself.
 const systemPrefix = "system:"
 
-// Identity is whom a request is sent as. It is made by [FromUser], [Own] or [Self] and not changed afterwards.
+// Identity is whom a request is sent as. It is made by [Policy.Identity], [FromUser], [Own] or [Self] and not changed afterwards.
 type Identity struct {
 	Name   string
 	UID    string
@@ -24,6 +24,8 @@ type Identity struct {
 
 	// Requestor is who authenticated, for the log; nil where nobody did.
 	Requestor user.Info
+	// Nested: by its own wish the request goes upstream as somebody else than the requestor.
+	Nested bool
 
 	self bool
 	own  string      // the requestor's bearer token, which goes upstream
@@ -48,31 +50,31 @@ func (id Identity) IsOwn() bool { return id.own != "" }
 // IsSelf tells whether the identity came from [Self].
 func (id Identity) IsSelf() bool { return id.self }
 
-// FromUser returns the identity of an authenticated user, or a [ForbiddenError]. The credential's id is left out: it is for the
-// audit log, and to impersonate it would need a right that nobody has granted. The identity shares the user's slices.
+// FromUser returns the identity of an authenticated user, or a [ForbiddenError]. The credential's id is left out. The identity
+// shares the user's slices.
 func FromUser(u user.Info) (Identity, error) {
-	id := Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra(), Requestor: u}
-	if _, ok := id.Extra[user.CredentialIDKey]; ok {
-		id.Extra = maps.Clone(id.Extra)
-		delete(id.Extra, user.CredentialIDKey)
-	}
+	id := identityOf(u)
 	if err := id.check(); err != nil {
 		return Identity{}, err
 	}
-	if err := id.checkSystem(); err != nil {
+	if err := id.checkSystem(nil); err != nil {
 		return Identity{}, err
 	}
 	return id, nil
 }
 
-// checkSystem refuses what an issuer may not mint.
-func (id *Identity) checkSystem() error {
-	if strings.HasPrefix(id.Name, systemPrefix) {
+func identityOf(u user.Info) Identity {
+	return Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: withoutCredential(u.GetExtra()), Requestor: u}
+}
+
+// checkSystem refuses what an issuer may not mint, except what is allowed by its whole name.
+func (id *Identity) checkSystem(allowed map[string]bool) error {
+	if strings.HasPrefix(id.Name, systemPrefix) && !allowed[id.Name] {
 		return &ForbiddenError{ErrSystem, fmt.Sprintf("user name %s begins with %q, which is reserved for Kubernetes itself; "+
 			"let the issuer send another name or set --oidc-username-prefix", quote(id.Name), systemPrefix)}
 	}
 	for _, group := range id.Groups {
-		if strings.HasPrefix(group, systemPrefix) {
+		if strings.HasPrefix(group, systemPrefix) && !allowed[group] {
 			return &ForbiddenError{ErrSystem, fmt.Sprintf("group %s begins with %q, which is reserved for Kubernetes itself; "+
 				"let the issuer send another group or set --oidc-groups-prefix", quote(group), systemPrefix)}
 		}
@@ -97,7 +99,7 @@ func (id *Identity) check() error {
 		}
 	}
 	for key, values := range id.Extra {
-		if decodeExtraKey(extraHeader(key)) != key || key == "" {
+		if !arrives(key) {
 			return &ForbiddenError{ErrValue, fmt.Sprintf("extra key %s would reach the API server as another key; "+
 				"it must be lower case", quote(key))}
 		}
@@ -114,6 +116,10 @@ func (id *Identity) check() error {
 // cuts off: " system:masters" would arrive as another group than the one that was looked at.
 func intact(value string) bool {
 	return httpguts.ValidHeaderFieldValue(value) && textproto.TrimString(value) == value
+}
+
+func allIntact(values []string) bool {
+	return !slices.ContainsFunc(values, func(value string) bool { return !intact(value) })
 }
 
 func notIntact(what, value string) error {
@@ -142,6 +148,9 @@ func extraHeader(key string) string {
 	}
 	return textproto.CanonicalMIMEHeaderKey(string(name))
 }
+
+// arrives reports whether the API server reads an extra key as it is.
+func arrives(key string) bool { return key != "" && decodeExtraKey(extraHeader(key)) == key }
 
 // decodeExtraKey returns the key that the API server reads out of a header's name.
 func decodeExtraKey(header string) string {

@@ -19,7 +19,7 @@ func TestFromUser(t *testing.T) {
 		{"name only", user.DefaultInfo{Name: "jane"}, Identity{Name: "jane"}},
 		{"everything", user.DefaultInfo{Name: "jane", UID: "1", Groups: []string{"dev"}, Extra: map[string][]string{"scopes": {"a"}}},
 			Identity{Name: "jane", UID: "1", Groups: []string{"dev"}, Extra: map[string][]string{"scopes": {"a"}}}},
-		{"the credential's id stays here", user.DefaultInfo{Name: "jane", Extra: credential}, Identity{Name: "jane", Extra: map[string][]string{}}},
+		{"the credential's id stays here", user.DefaultInfo{Name: "jane", Extra: credential}, Identity{Name: "jane"}},
 		{"a comma does not end a group", user.DefaultInfo{Name: "jane", Groups: []string{"a,system:masters"}},
 			Identity{Name: "jane", Groups: []string{"a,system:masters"}}},
 		{"another case is another group", user.DefaultInfo{Name: "System:jane", Groups: []string{"SYSTEM:masters", "oidc:system:masters"}},
@@ -33,6 +33,7 @@ func TestFromUser(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			test.want.Requestor = &test.in
 			if !reflect.DeepEqual(got, test.want) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}

@@ -5,9 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,21 +24,31 @@ const (
 	answerAge = 10 * time.Second
 	// maxAnswers bounds the memory; the answer that was not needed for longest makes room.
 	maxAnswers = 4096
+	// maxReviews bounds the reviews that are under way at the API server, whoever asks, and placePatience the wait for a place
+	// among them.
+	maxReviews    = 64
+	placePatience = time.Second
 )
 
-// A Reviewer asks the API server whether an identity may do something that the request as it is sent would not be asked for.
-// It is for many goroutines, and for once per session, not per frame. It starts no goroutine of its own.
+// A Reviewer asks the API server whether somebody may do something that the request as it is sent would not be asked for. It is
+// for many goroutines, and for once per session or wish, not per frame. It starts no goroutine of its own.
 type Reviewer struct {
-	client  authorizationv1client.SubjectAccessReviewInterface
-	timeout time.Duration
-	sharing singleflight.Group
-	answers *cache.LRUExpireCache // by question
+	client   authorizationv1client.SubjectAccessReviewInterface
+	timeout  time.Duration
+	patience time.Duration
+	places   chan struct{}         // one is taken by each review under way
+	answers  *cache.LRUExpireCache // by question
+	mu       sync.Mutex
+	asking   map[string]*asked // by question: the reviews under way, and those that wait for a place
 }
 
 // NewReviewer makes a Reviewer that asks with edge's own identity, which needs create on subjectaccessreviews. A rate limit
 // in the client counts against a review's time.
 func NewReviewer(client authorizationv1client.SubjectAccessReviewInterface) *Reviewer {
-	return &Reviewer{client: client, timeout: reviewTimeout, answers: cache.NewLRUExpireCache(maxAnswers)}
+	return &Reviewer{
+		client: client, timeout: reviewTimeout, patience: placePatience, places: make(chan struct{}, maxReviews),
+		answers: cache.NewLRUExpireCache(maxAnswers), asking: make(map[string]*asked),
+	}
 }
 
 // answer is what is remembered of a review: little, as there are thousands.
@@ -47,47 +57,113 @@ type answer struct {
 	reason  string // the authorizer's, if it gave one
 }
 
+// asked is a question that somebody asks, for all who want to know at the same time. Until ready, the others wait.
+type asked struct {
+	ready chan struct{}
+	given answer
+	err   error
+}
+
 // Review returns nil if the identity may do what attrs says. If not, the error is the Status that the API server itself
 // would send; if nobody knows, a [ReviewError]. It takes 10 s at most.
-//
-// Equal questions at the same time are one review. It goes on when one who waits for it leaves, for the others' sake: the
-// context's end does not end it.
 func (r *Reviewer) Review(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 	spec := authorizationv1.SubjectAccessReviewSpec{
 		ResourceAttributes: &attrs,
 		User:               id.Name, UID: id.UID, Groups: id.groupsUpstream(), Extra: id.extraUpstream(),
 	}
+	allowed, reason, err := r.Ask(ctx, spec)
+	if err == nil && !allowed {
+		err = refusal(spec, reason)
+	}
+	return err
+}
+
+// Ask returns the answer to one question, and a [ReviewError] if there is none. It takes 10 s at most, and no longer than the
+// context's deadline.
+//
+// Equal questions at the same time are one review. It goes on when the one who asked first leaves, for the others' sake: the
+// end of that context by itself does not end it.
+func (r *Reviewer) Ask(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (allowed bool, reason string, err error) {
 	question, err := questionOf(spec)
 	if err != nil {
-		return err
+		return false, "", err
 	}
-	got, err, _ := r.sharing.Do(question, func() (any, error) {
-		if known, ok := r.answers.Get(question); ok {
-			return known, nil
+	r.mu.Lock()
+	if known, ok := r.answers.Get(question); ok {
+		r.mu.Unlock()
+		return known.(answer).allowed, known.(answer).reason, nil
+	}
+	shared, ok := r.asking[question]
+	if !ok {
+		shared = &asked{ready: make(chan struct{})}
+		r.asking[question] = shared
+	}
+	r.mu.Unlock()
+	if !ok {
+		r.lead(ctx, question, spec, shared)
+	} else {
+		select {
+		case <-shared.ready:
+		case <-ctx.Done():
+			return false, "", unavailable(ctx.Err(), tooLong)
 		}
-		given, err := r.ask(context.WithoutCancel(ctx), spec)
-		if err == nil {
-			r.answers.Add(question, given, answerAge)
+	}
+	return shared.given.allowed, shared.given.reason, shared.err
+}
+
+// lead asks for all who share the question.
+func (r *Reviewer) lead(ctx context.Context, question string, spec authorizationv1.SubjectAccessReviewSpec, shared *asked) {
+	shared.err = errUnasked
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if shared.err == nil {
+			r.answers.Add(question, shared.given, answerAge)
 		}
-		return given, err
-	})
-	if err != nil {
-		return err
+		delete(r.asking, question)
+		close(shared.ready)
+	}()
+	end := time.Now().Add(r.timeout)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
+		end = deadline
 	}
-	if given := got.(answer); !given.allowed {
-		return forbidden(id.Name, attrs, given.reason)
+	alone, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
+	defer cancel()
+	if shared.err = r.takePlace(alone); shared.err != nil {
+		return
 	}
-	return nil
+	defer func() { <-r.places }()
+	shared.given, shared.err = r.ask(alone, spec)
+}
+
+// takePlace waits until fewer than maxReviews are under way, but not for long: who floods edge with questions is not to flood
+// the API server, and is told so soon.
+func (r *Reviewer) takePlace(ctx context.Context) error {
+	select {
+	case r.places <- struct{}{}:
+		return nil
+	default:
+	}
+	patience := time.NewTimer(r.patience)
+	defer patience.Stop()
+	select {
+	case r.places <- struct{}{}:
+		return nil
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+	return busy()
 }
 
 func (r *Reviewer) ask(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
 	review, err := r.client.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {
 		return answer{}, reviewFailed(err)
 	}
-	status := review.Status
+	return answerOf(review.Status)
+}
+
+func answerOf(status authorizationv1.SubjectAccessReviewStatus) (answer, error) {
 	if status.Allowed && !status.Denied {
 		return answer{allowed: true}, nil
 	}
@@ -96,6 +172,9 @@ func (r *Reviewer) ask(ctx context.Context, spec authorizationv1.SubjectAccessRe
 	}
 	return answer{reason: status.Reason}, nil
 }
+
+// errUnasked is what others read if the one who asked for them panicked.
+var errUnasked error = internal(errors.New("the review ended without an answer"), "edge did not complete it")
 
 // errNotText: the review would be about somebody or something else.
 var errNotText = errors.New("a name in it is not valid UTF-8")

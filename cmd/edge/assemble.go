@@ -5,11 +5,9 @@ import (
 	"log/slog"
 	"sync"
 
-	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 
 	"edge/bridge"
-	"edge/impersonate"
 	"edge/ops"
 )
 
@@ -40,11 +38,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 		p.upstream = p.ownToken.config()
 	}
 	limited := o.client.limited(p.upstream)
-	if err := p.gate.connect(&o.identity, limited); err != nil {
-		return nil, err
-	}
-	reviews, err := authorization.NewForConfig(limited)
-	if err != nil {
+	if err := p.gate.connect(&o.identity, limited, log); err != nil {
 		return nil, err
 	}
 	if p.apiServer, err = ops.NewAPIServer(p.upstream, !o.identity.disableImpersonation, log); err != nil {
@@ -57,7 +51,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	p.handler, err = bridge.New(bridge.Config{
 		Upstream:           p.upstream,
 		Identify:           p.gate.identify,
-		Review:             impersonate.NewReviewer(reviews.SubjectAccessReviews()).Review,
+		Review:             p.gate.review,
 		Streaming:          bridge.Streaming(o.client.streaming),
 		AllowedOrigins:     o.serving.origins,
 		TrustedProxies:     trusted,

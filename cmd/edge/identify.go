@@ -8,30 +8,38 @@ import (
 	"net/http"
 	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 
 	"edge/authn"
+	"edge/bridge"
 	"edge/impersonate"
 )
 
 // A gate joins authn and impersonate for bridge: credential to user, user to
 // identity. The credential comes off the request here. What the client reads is
-// short; why it was refused stands in the log.
+// short; why it was refused stands in the access log.
 type gate struct {
 	tokens   *authn.Authenticator
 	clientCA *authn.ClientCA // nil: certificates are not looked at
 	chain    *authn.Chain
+	policy   *impersonate.Policy
+	review   func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
 	own      bool // --disable-impersonation
-	log      *slog.Logger
 }
 
 // newGate reads all that the flags name.
 func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
-	g := &gate{own: o.disableImpersonation, log: log}
+	g := &gate{own: o.disableImpersonation}
 	var err error
 	if g.tokens, err = authn.New(authn.Config{Flags: o.oidc, File: o.config, Log: log}); err != nil {
 		return nil, err
@@ -45,17 +53,36 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 }
 
 // connect gives the gate the API server, for edge's own questions.
-func (g *gate) connect(o *identityOptions, upstream *rest.Config) error {
+func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logger) error {
 	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA}
 	if o.passthrough {
 		client, err := authentication.NewForConfig(upstream)
 		if err != nil {
 			return err
 		}
-		chain.Review = authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, g.log).Review
+		chain.Review = authn.NewTokenReviewer(client.TokenReviews(), o.passthroughAudiences, log).Review
 	}
 	g.chain = authn.NewChain(chain)
-	return nil
+
+	client, err := authorization.NewForConfig(upstream)
+	if err != nil {
+		return err
+	}
+	reviewer := impersonate.NewReviewer(client.SubjectAccessReviews())
+	selfReviewer, err := impersonate.NewSelfReviewer(upstream)
+	if err != nil {
+		return err
+	}
+	g.review = impersonate.ReviewBy(reviewer, selfReviewer)
+	extra, err := o.extraValues()
+	if err != nil {
+		return err
+	}
+	g.policy, err = impersonate.NewPolicy(impersonate.PolicyConfig{
+		Ask: reviewer, AllowSystem: o.allowSystem, Extra: extra, ClientIP: o.clientIP,
+		Constrained: impersonate.NewOffer(upstream, log).Constrained,
+	})
+	return err
 }
 
 // run fetches keys and reads files again, until ctx ends.
@@ -80,60 +107,70 @@ func (g *gate) authorities() dynamiccertificates.CAContentProvider {
 func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	got, err := g.chain.Authenticate(r)
 	if err != nil {
-		return impersonate.Identity{}, g.notAuthenticated(r, err)
+		return impersonate.Identity{}, notAuthenticated(err)
 	}
-	if g.own || got.Reviewed {
-		if got.Token == "" { // nothing to go on under; and edge's own credential is no answer
-			return impersonate.Identity{Requestor: got.User}, g.notAuthenticated(r, authn.ErrNoCredential)
+	nobody := impersonate.Identity{Requestor: got.User}
+	if g.own || got.Reviewed && !impersonate.IsWish(r.Header) {
+		if err := impersonate.CheckWish(r.Header); err != nil {
+			return nobody, err
+		}
+		if got.Token == "" { // nothing to go on under, and edge's own credential is no answer
+			return nobody, notAuthenticated(authn.ErrNoCredential)
 		}
 		return impersonate.Own(got.Token, got.User, r.Header), nil
 	}
-	id, err := impersonate.FromUser(got.User)
-	if err == nil {
-		err = impersonate.Refuse(r.Header)
-	}
+	id, err := g.policy.Identity(r.Context(), got.User, impersonate.Request{
+		Header:     r.Header,
+		ClientIP:   bridge.ClientIP(r),
+		Attributes: func() (authorizer.Attributes, error) { return attributesOf(r) },
+		Anonymous:  got.Anonymous,
+		Vouched:    got.Reviewed,
+	})
 	if err != nil {
-		g.log.Info("identity refused", "source", r.RemoteAddr, "user", got.User.GetName(), "error", err.Error())
-		return impersonate.Identity{Requestor: got.User}, forbidden(err)
+		return nobody, err
 	}
 	return id, nil
 }
 
-// notAuthenticated is what the client reads: nothing about why, unless it is not
-// its credential's fault.
-func (g *gate) notAuthenticated(r *http.Request, err error) error {
+// requestInfo reads a request as an API server does.
+var requestInfo = &request.RequestInfoFactory{
+	APIPrefixes:          sets.NewString("api", "apis"),
+	GrouplessAPIPrefixes: sets.NewString("api"),
+}
+
+// attributesOf are what an API server's authorizer is asked about a request.
+func attributesOf(r *http.Request) (authorizer.Attributes, error) {
+	info, err := requestInfo.NewRequestInfo(r)
+	if err != nil {
+		return nil, err
+	}
+	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), info))
+}
+
+// A refusal has an answer for the client and a cause for the log.
+type refusal struct {
+	*apierrors.StatusError
+	cause error
+}
+
+func (r *refusal) Error() string { return r.cause.Error() }
+
+// notAuthenticated tells the client nothing about why, unless it is not its
+// credential's fault.
+func notAuthenticated(err error) error {
 	var status apierrors.APIStatus
 	switch {
-	case errors.Is(err, authn.ErrNoCredential):
-		return unauthorized()
 	case errors.Is(err, authn.ErrNotReady):
-		return notReady()
+		e := apierrors.NewServiceUnavailable("edge: the OIDC issuer's keys are not in hand yet, try again")
+		e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
+		return &refusal{e, err}
 	case errors.Is(err, authn.ErrNoName):
-		g.log.Info("identity refused", "source", r.RemoteAddr, "error", err.Error())
-		return forbidden(&impersonate.ForbiddenError{Kind: impersonate.ErrNoName, Message: "Username claim not available in OIDC Issuer response"})
+		return &refusal{&apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+			Message: "Username claim not available in OIDC Issuer response",
+		}}, err}
 	case errors.As(err, &status): // a review that nobody could make
-		g.log.Warn("token not reviewed", "error", err.Error())
 		return err
 	}
-	g.log.Info("credential refused", "source", r.RemoteAddr, "error", err.Error())
-	return unauthorized()
-}
-
-func unauthorized() error { return apierrors.NewUnauthorized("Unauthorized") }
-
-func notReady() error {
-	e := apierrors.NewServiceUnavailable("edge: the OIDC issuer's keys are not in hand yet, try again")
-	e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
-	return e
-}
-
-func forbidden(err error) error {
-	message := "Forbidden"
-	var refused *impersonate.ForbiddenError
-	if errors.As(err, &refused) {
-		message = refused.Message
-	}
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
-		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: message,
-	}}
+	return &refusal{apierrors.NewUnauthorized("Unauthorized"), err}
 }

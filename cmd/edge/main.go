@@ -75,7 +75,7 @@ carries none, connect is the same at their end.`,
 		return usageError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServeCommand(), newConnectCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(), newConnectCommand(), newExplainCommand(), newVersionCommand())
 	for _, cmd := range append(root.Commands(), root) {
 		check := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, args []string) error {

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -16,8 +18,9 @@ rules:
 - level: Metadata
 `
 
-// AuditEvent is what tests read of an event of the API server's audit log (audit.k8s.io/v1).
+// AuditEvent is what tests read of an event of an audit log, the API server's or edge's (audit.k8s.io/v1).
 type AuditEvent struct {
+	Level      string
 	Stage      string
 	Verb       string
 	RequestURI string
@@ -39,13 +42,27 @@ type AuditEvent struct {
 		Namespace   string
 		Name        string
 	}
-	ResponseStatus *struct{ Code int }
-	Annotations    map[string]string
+	ResponseStatus *struct {
+		Code    int
+		Message string
+	}
+	Annotations map[string]string
 }
 
-// Audit returns the events so far that match.
+// Audit returns the events so far that match, of all API servers of the cluster.
 func (c *Cluster) Audit(match func(AuditEvent) bool) ([]AuditEvent, error) {
-	f, err := os.Open(c.path("audit.log"))
+	logs, err := filepath.Glob(c.path("audit*.log"))
+	var events []AuditEvent
+	for _, log := range logs {
+		more, lerr := ReadAudit(log, match)
+		events, err = append(events, more...), errors.Join(err, lerr)
+	}
+	return events, err
+}
+
+// ReadAudit returns the events of a log file that match.
+func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
+	f, err := os.Open(log)
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,22 @@ func (i *Issuer) Claims(user string) map[string]any {
 	}
 }
 
-// Mint signs claims with the issuer's own key, for what the provider itself would never issue.
-func (i *Issuer) Mint(claims map[string]any) (string, error) { return mint(i.key, i.keyID, claims) }
+// Mint signs claims with the issuer's own key, for what the provider itself would never issue, or need not be asked for.
+func (i *Issuer) Mint(claims map[string]any) (string, error) {
+	k := i.signingKey()
+	return mint(k.key, k.id, claims)
+}
+
+// MintAs signs claims with the issuer's own key under another name.
+func (i *Issuer) MintAs(keyID string, claims map[string]any) (string, error) {
+	return mint(i.signingKey().key, keyID, claims)
+}
+
+// Sign signs a payload that need not be claims.
+func (i *Issuer) Sign(payload []byte) (string, error) {
+	k := i.signingKey()
+	return sign(k.key, k.id, payload)
+}
 
 // Forge signs claims with a key that is not the issuer's, under the name of the issuer's.
 func (i *Issuer) Forge(claims map[string]any) (string, error) {
@@ -28,20 +42,24 @@ func (i *Issuer) Forge(claims map[string]any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return mint(key, i.keyID, claims)
+	return mint(key, i.KeyID(), claims)
 }
 
-// mint makes a compact JWS (RFC 7515, section 7.1) with RS256.
 func mint(key *rsa.PrivateKey, id string, claims map[string]any) (string, error) {
-	return signed(key, map[string]any{"alg": "RS256", "typ": "JWT", "kid": id}, claims)
-}
-
-func signed(key *rsa.PrivateKey, head, claims map[string]any) (string, error) {
-	header, err := json.Marshal(head)
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
 	}
-	payload, err := json.Marshal(claims)
+	return sign(key, id, payload)
+}
+
+// sign makes a compact JWS (RFC 7515, section 7.1) with RS256.
+func sign(key *rsa.PrivateKey, id string, payload []byte) (string, error) {
+	return signUnder(map[string]any{"alg": "RS256", "typ": "JWT", "kid": id}, key, payload)
+}
+
+func signUnder(head map[string]any, key *rsa.PrivateKey, payload []byte) (string, error) {
+	header, err := json.Marshal(head)
 	if err != nil {
 		return "", err
 	}
@@ -52,5 +70,5 @@ func signed(key *rsa.PrivateKey, head, claims map[string]any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return signed + "." + encode(signature), nil
+	return issued(signed + "." + encode(signature)), nil
 }

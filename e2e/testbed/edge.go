@@ -2,9 +2,7 @@ package testbed
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,13 +16,21 @@ import (
 // EdgeOptions says where an edge stands.
 type EdgeOptions struct {
 	Cluster *Cluster
-	Issuer  *Issuer
+
+	// Issuer is whose users it knows, by the --oidc-* flags; nil: Args say it.
+	Issuer *Issuer
 
 	// Upstream is where edge finds the API server, by Server and CA alone; zero: at the cluster itself.
 	Upstream Access
 
 	// Args are added to, and override, the arguments of `edge serve`.
 	Args []string
+
+	// Env is added to the environment.
+	Env []string
+
+	// NoWait is for an edge that will not be ready: StartEdge returns once it is a process.
+	NoWait bool
 }
 
 // Edge is a running `edge serve`.
@@ -34,6 +40,8 @@ type Edge struct {
 	CA   []byte // PEM
 
 	Process *Process
+
+	probes string // URL of the operator's port
 }
 
 // UsernamePrefix and GroupsPrefix stand before the names of users and groups in a cluster behind StartEdge's edge.
@@ -76,24 +84,54 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	if err != nil {
 		return nil, err
 	}
-	e := &Edge{Addr: loopback(port), URL: "https://" + loopback(port), CA: tb.CA.PEM}
-	args := append([]string{program, "serve",
+	e := &Edge{Addr: loopback(port), URL: "https://" + loopback(port), CA: tb.CA.PEM, probes: "http://" + loopback(probe)}
+	args := []string{program, "serve",
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
 		"--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
-		"--oidc-issuer-url=" + o.Issuer.URL, "--oidc-client-id=" + ClientID, "--oidc-ca-file=" + o.Issuer.CAFile,
-		"--oidc-username-claim=preferred_username", "--oidc-username-prefix=" + UsernamePrefix,
-		"--oidc-groups-claim=groups", "--oidc-groups-prefix=" + GroupsPrefix,
 		"--kubeconfig=" + kubeconfig,
 		"--readiness-probe-port=" + strconv.Itoa(probe),
 		"--log-format=json",
-	}, o.Args...)
-	if e.Process, err = spawn(dir, "edge", args); err != nil {
+	}
+	if o.Issuer != nil {
+		args = append(args, o.Issuer.Flags()...)
+	}
+	if e.Process, err = spawn(dir, "edge", append(args, o.Args...), o.Env...); err != nil {
 		return nil, err
 	}
 	tb.onClose(func() { e.Process.Stop(5 * time.Second) })
-	return e, until(ctx, startupTime, "edge", func(ctx context.Context) error {
-		return ready(ctx, "http://"+loopback(probe)+"/ready")
+	if o.NoWait {
+		return e, nil
+	}
+	return e, e.WaitReady(ctx)
+}
+
+// Flags make edge, or an API server, know the issuer's users.
+func (i *Issuer) Flags() []string {
+	return []string{
+		"--oidc-issuer-url=" + i.URL, "--oidc-client-id=" + ClientID, "--oidc-ca-file=" + i.CAFile,
+		"--oidc-username-claim=preferred_username", "--oidc-username-prefix=" + UsernamePrefix,
+		"--oidc-groups-claim=groups", "--oidc-groups-prefix=" + GroupsPrefix,
+	}
+}
+
+// WaitReady returns when edge says that it is ready.
+func (e *Edge) WaitReady(ctx context.Context) error {
+	return until(ctx, startupTime, "edge", func(ctx context.Context) error {
+		code, said, err := e.Ready(ctx)
+		if err == nil && code != http.StatusOK {
+			err = fmt.Errorf("/ready: %d: %s", code, said)
+		}
+		return err
 	}, e.Process)
+}
+
+// Ready asks edge's readiness probe. Its answer's body says why edge is not ready, or what an operator should know although it is.
+func (e *Edge) Ready(ctx context.Context) (code int, body string, err error) {
+	resp, said, err := get(ctx, http.DefaultClient, e.probes+"/ready", nil)
+	if err != nil {
+		return 0, "", err
+	}
+	return resp.StatusCode, string(said), nil
 }
 
 // Access is how a user with a token reaches edge directly.
@@ -129,21 +167,4 @@ func (tb *Testbed) compile(ctx context.Context, name, module string) (string, er
 	}
 	tb.built[name] = true
 	return program, nil
-}
-
-func ready(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(resp.Status + ": " + string(said))
-	}
-	return nil
 }

@@ -2,19 +2,16 @@ package testbed
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/tls"
 	_ "embed"
-	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -43,17 +40,20 @@ var Users = []User{
 	{Name: "dave", Groups: []string{"dev"}, Claims: map[string]any{"tenant": "one"}, Lifetime: 10 * time.Second},
 }
 
-// Issuer is a running OpenID Connect provider.
+// Issuer is a running OpenID Connect provider. It may be stopped and started again: then its users must log in again.
 type Issuer struct {
 	URL    string
 	CA     []byte // PEM
 	CAFile string
 
-	process     *Process
+	dir         string // below the testbed's folder
+	argv        []string
 	client      *http.Client
 	redirectURI string
-	key         *rsa.PrivateKey // with which it signs tokens
-	keyID       string
+
+	mu      sync.Mutex
+	process *Process     // nil: it is stopped
+	keys    []signingKey // published, in this order; the provider signs with the first
 }
 
 // StartIssuer starts a provider that knows Users and more, and returns when it answers.
@@ -70,14 +70,15 @@ func (tb *Testbed) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 		URL:         "https://" + loopback(port),
 		CA:          tb.CA.PEM,
 		CAFile:      filepath.Join(dir, "ca.crt"),
+		dir:         dir,
+		argv:        []string{tb.Bin.Node, "idp.mjs", "config.json"},
 		redirectURI: "http://localhost:8000", // where kubectl's login plugins listen; nobody follows it here
-		keyID:       "key-" + randomHex(4),
 		client: &http.Client{
 			Timeout:   30 * time.Second,
 			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: tb.CA.Pool()}},
 		},
 	}
-	if i.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+	if err := i.addKey(); err != nil {
 		return nil, err
 	}
 	if err := os.WriteFile(i.CAFile, i.CA, 0o644); err != nil {
@@ -89,7 +90,7 @@ func (tb *Testbed) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 	}
 	config, err := json.Marshal(map[string]any{
 		"issuer": i.URL, "port": port, "cert": cert, "privateKey": key,
-		"key": privateJWK(i.key, i.keyID), "cookieKey": randomHex(16),
+		"keys": i.keysFile(), "cookieKey": randomHex(16),
 		"clients": []string{ClientID, OtherClientID}, "redirectURI": i.redirectURI,
 		"users": accounts(append(Users[:len(Users):len(Users)], more...)),
 	})
@@ -105,31 +106,42 @@ func (tb *Testbed) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 	if err := os.Symlink(tb.Bin.NodeModules, filepath.Join(dir, "node_modules")); err != nil {
 		return nil, err
 	}
-	i.process, err = spawn(dir, "issuer", []string{tb.Bin.Node, "idp.mjs", "config.json"})
-	if err != nil {
-		return nil, err
-	}
 	tb.onClose(i.Stop)
-	return i, until(ctx, startupTime, "issuer", i.probe, i.process)
+	return i, i.Start(ctx)
 }
 
-// Stop ends the provider.
+// Start starts the provider again after Stop, at the same address and with the same keys, and returns when it answers.
+func (i *Issuer) Start(ctx context.Context) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.process != nil {
+		return errors.New("testbed: the issuer runs already")
+	}
+	process, err := spawn(i.dir, "issuer", i.argv)
+	if err != nil {
+		return err
+	}
+	i.process = process
+	return until(ctx, startupTime, "issuer", i.probe, process)
+}
+
+// Stop ends the provider at once, as a crash does.
 func (i *Issuer) Stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.process == nil {
+		return
+	}
 	i.client.CloseIdleConnections()
 	i.process.Kill()
+	i.process = nil
 }
 
 func (i *Issuer) probe(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, i.URL+"/.well-known/openid-configuration", nil)
+	resp, _, err := get(ctx, i.client, i.URL+"/.well-known/openid-configuration", nil)
 	if err != nil {
 		return err
 	}
-	resp, err := i.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	io.Copy(io.Discard, resp.Body)
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("discovery: %s", resp.Status)
 	}
@@ -154,15 +166,4 @@ func accounts(users []User) map[string]any {
 		all[u.Name] = map[string]any{"claims": claims, "lifetimeSeconds": int(lifetime.Seconds())}
 	}
 	return all
-}
-
-// privateJWK is RFC 7518, section 6.3.2.
-func privateJWK(key *rsa.PrivateKey, id string) map[string]string {
-	number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
-	return map[string]string{
-		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": id,
-		"n": number(key.N), "e": number(big.NewInt(int64(key.E))), "d": number(key.D),
-		"p": number(key.Primes[0]), "q": number(key.Primes[1]),
-		"dp": number(key.Precomputed.Dp), "dq": number(key.Precomputed.Dq), "qi": number(key.Precomputed.Qinv),
-	}
 }

@@ -15,33 +15,64 @@ import (
 	"strings"
 )
 
+// Tokens are what a login gives.
+type Tokens struct {
+	ID      string // what edge takes
+	Refresh string // for Refresh; empty unless it was asked for
+}
+
+// The scopes (OpenID Connect Core 1.0, sections 3.1.2.1 and 11) with which users log in.
+const (
+	scopeOnline  = "openid"
+	scopeOffline = "openid offline_access"
+)
+
 // Login logs a user in and returns the ID token for edge.
 func (i *Issuer) Login(ctx context.Context, user string) (string, error) {
 	return i.LoginFor(ctx, user, ClientID)
 }
 
-// LoginFor logs a user in at a client, as a browser and the client's backend do: the authorization code flow with PKCE
-// (RFC 6749 section 4.1, RFC 7636), through the provider's login and consent pages.
-func (i *Issuer) LoginFor(ctx context.Context, user, clientID string) (idToken string, err error) {
+// LoginFor logs a user in at a client and returns the ID token for that client.
+func (i *Issuer) LoginFor(ctx context.Context, user, clientID string) (string, error) {
+	tokens, err := i.authorize(ctx, user, clientID, scopeOnline)
+	return tokens.ID, err
+}
+
+// LoginOffline logs a user in for as long as the client refreshes.
+func (i *Issuer) LoginOffline(ctx context.Context, user string) (Tokens, error) {
+	return i.authorize(ctx, user, ClientID, scopeOffline)
+}
+
+// Refresh exchanges a refresh token for new tokens (RFC 6749, section 6). The new refresh token replaces the old one.
+func (i *Issuer) Refresh(ctx context.Context, refreshToken string) (Tokens, error) {
+	return i.redeem(ctx, url.Values{"grant_type": {"refresh_token"}, "client_id": {ClientID}, "refresh_token": {refreshToken}})
+}
+
+// authorize does what a browser and the client's backend do: the authorization code flow with PKCE (RFC 6749 section 4.1, RFC
+// 7636), through the provider's login and consent pages.
+func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (Tokens, error) {
 	verifier := randomHex(32)
 	challenge := sha256.Sum256([]byte(verifier))
 	state := randomHex(8)
-	authorize := i.URL + "/auth?" + url.Values{
+	query := url.Values{
 		"client_id":             {clientID},
 		"response_type":         {"code"},
-		"scope":                 {"openid"},
+		"scope":                 {scope},
 		"redirect_uri":          {i.redirectURI},
 		"state":                 {state},
 		"nonce":                 {randomHex(8)},
 		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
 		"code_challenge_method": {"S256"},
-	}.Encode()
-	back, err := i.browse(ctx, authorize, user)
+	}
+	if scope == scopeOffline {
+		query.Set("prompt", "consent") // offline access is not granted without
+	}
+	back, err := i.browse(ctx, i.URL+"/auth?"+query.Encode(), user)
 	if err != nil {
-		return "", fmt.Errorf("testbed: log in %s: %w", user, err)
+		return Tokens{}, fmt.Errorf("testbed: log in %s: %w", user, err)
 	}
 	if back.Get("state") != state || back.Get("code") == "" {
-		return "", fmt.Errorf("testbed: log in %s: the provider sent back %v", user, back)
+		return Tokens{}, fmt.Errorf("testbed: log in %s: the provider sent back %v", user, back)
 	}
 	return i.redeem(ctx, url.Values{
 		"grant_type":    {"authorization_code"},
@@ -96,19 +127,20 @@ func (i *Issuer) browse(ctx context.Context, address, user string) (url.Values, 
 	return nil, errors.New("the provider's pages do not end")
 }
 
-// redeem exchanges a code for an ID token.
-func (i *Issuer) redeem(ctx context.Context, fields url.Values) (string, error) {
+// redeem exchanges a grant for tokens.
+func (i *Issuer) redeem(ctx context.Context, fields url.Values) (Tokens, error) {
 	resp, body, err := get(ctx, i.client, i.URL+"/token", fields)
 	if err != nil {
-		return "", err
+		return Tokens{}, err
 	}
 	var answer struct {
-		IDToken string `json:"id_token"`
+		IDToken      string `json:"id_token"`
+		RefreshToken string `json:"refresh_token"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil || answer.IDToken == "" {
-		return "", fmt.Errorf("testbed: token endpoint answered %s: %s", resp.Status, body)
+		return Tokens{}, fmt.Errorf("testbed: token endpoint answered %s: %s", resp.Status, body)
 	}
-	return answer.IDToken, nil
+	return Tokens{ID: issued(answer.IDToken), Refresh: answer.RefreshToken}, nil
 }
 
 // get posts fields if there are any, and returns the whole answer.

@@ -18,9 +18,10 @@ type Process struct {
 	Name string
 	Log  string // file that has its output
 
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // how it ended; read it after done
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when it has ended
+	err    error         // how it ended; read it after done
+	killed sync.Once     // later, the id may be somebody else's
 }
 
 // spawn starts a program in a process group of its own, its output in <dir>/<name>.log (appended to).
@@ -52,15 +53,15 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // Pid is the process's id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Kill ends the process group at once and waits.
+// Kill ends the process group at once and waits. It may be called again, as may Stop.
 func (p *Process) Kill() {
-	syscall.Kill(-p.Pid(), syscall.SIGKILL)
+	p.killed.Do(func() { syscall.Kill(-p.Pid(), syscall.SIGKILL) })
 	<-p.done
 }
 
 // Stop asks the process to end, and ends it when it has not after grace.
 func (p *Process) Stop(grace time.Duration) {
-	syscall.Kill(p.Pid(), syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(grace):
@@ -70,6 +71,12 @@ func (p *Process) Stop(grace time.Duration) {
 
 // Signal sends s to the process alone.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Output is all that the process wrote so far.
+func (p *Process) Output() (string, error) {
+	b, err := os.ReadFile(p.Log)
+	return string(b), err
+}
 
 // Tail is the end of the process's output, at most 4 KiB.
 func (p *Process) Tail() string {

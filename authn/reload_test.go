@@ -1,0 +1,251 @@
+package authn
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apiserver/pkg/apis/apiserver"
+)
+
+// accepts is an entry for this issuer in a file: its users have prefix before their sub.
+func (i *testIssuer) accepts(prefix string) apiserver.JWTAuthenticator {
+	spec := fromFlags(Flags{IssuerURL: i.URL, ClientID: "edge", UsernamePrefix: prefix, GroupsClaim: "groups"})
+	spec.Issuer.CertificateAuthority = string(i.pem())
+	return spec
+}
+
+// replaceFile replaces a file as a ConfigMap's mount does: whole.
+func replaceFile(t testing.TB, name string, content []byte) {
+	t.Helper()
+	writeFile(t, name+".new", content)
+	if err := os.Rename(name+".new", name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startFile runs an Authenticator with these issuers, which reads its file as often as a test can bear.
+func startFile(t testing.TB, log *logBuffer, p pace, issuers ...apiserver.JWTAuthenticator) (a *Authenticator, change func(...apiserver.JWTAuthenticator)) {
+	t.Helper()
+	file := writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: issuers}, "v1")
+	a, err := New(Config{File: file, Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.pace, a.reloadEvery = p, time.Millisecond
+	run(t, a)
+	waitForAll(t, a)
+	return a, func(issuers ...apiserver.JWTAuthenticator) {
+		t.Helper()
+		before := a.current.Load()
+		replaceFile(t, file, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: issuers}, "v1"))
+		waitFor(t, "the new configuration", func() bool { return a.current.Load() != before })
+	}
+}
+
+// nameOf returns who a token is, or why it is nobody.
+func nameOf(t testing.TB, a *Authenticator, token string) string {
+	t.Helper()
+	v, err := a.Authenticate(context.Background(), token)
+	if err != nil {
+		return err.Error()
+	}
+	return v.User.GetName()
+}
+
+func TestReload(t *testing.T) {
+	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
+	log := &logBuffer{}
+	a, change := startFile(t, log, defaultPace, one.accepts("1:"))
+	first, second := sign(t, rsaKey(), one.claims(nil)), sign(t, ecKey(), two.claims(nil))
+	if got := nameOf(t, a, first); got != "1:jane" {
+		t.Fatal(got)
+	}
+	if got := refusal(t, a, second); got != ReasonIssuer {
+		t.Fatalf("an issuer that is not configured: %q", got)
+	}
+
+	// A second issuer comes: its token waits for its keys, and the first issuer keeps its own and what is known of its tokens.
+	known := a.current.Load().issuers[one.URL]
+	change(one.accepts("1:"), two.accepts("2:"))
+	if got := nameOf(t, a, second); got != "2:jane" {
+		t.Error(got)
+	}
+	if a.current.Load().issuers[one.URL] != known || a.known.recent.Len() != 2 {
+		t.Errorf("%d tokens are remembered: the first issuer is another, though nothing of it changed", a.known.recent.Len())
+	}
+	// Other rules apply at once, to tokens that are remembered, and need no other keys.
+	change(one.accepts("one:"), two.accepts("2:"))
+	if got := nameOf(t, a, first); got != "one:jane" {
+		t.Error(got)
+	}
+	if n := one.keyFetches.Load(); n != 1 {
+		t.Errorf("%d key fetches for a change of rules, want none but the first", n-1)
+	}
+	// Where keys come from has changed: those in hand are not trusted.
+	elsewhere := one.accepts("one:")
+	elsewhere.Issuer.CertificateAuthority += "\n"
+	change(elsewhere, two.accepts("2:"))
+	if got := nameOf(t, a, first); got != "one:jane" {
+		t.Error(got)
+	}
+	if n := one.keyFetches.Load(); n != 2 {
+		t.Errorf("%d key fetches, want one more", n)
+	}
+	// An issuer that is gone is gone at once, though its token is remembered.
+	change(two.accepts("2:"))
+	if got := refusal(t, a, first); got != ReasonIssuer {
+		t.Errorf("a removed issuer's token: %q", got)
+	}
+	if got := nameOf(t, a, second); got != "2:jane" || a.known.recent.Len() != 1 {
+		t.Errorf("the other issuer's token: %s; %d are remembered", got, a.known.recent.Len())
+	}
+	change()
+	if got := refusal(t, a, second); got != ReasonIssuer || a.Ready() != nil {
+		t.Errorf("no issuer left: %q, Ready %v", got, a.Ready())
+	}
+	if notes := a.Notes(); len(notes) != 0 {
+		t.Error(notes)
+	}
+	adopted := 0
+	for _, line := range log.lines() {
+		if strings.Contains(line, "configuration adopted") {
+			adopted++
+		}
+	}
+	if adopted != 5 {
+		t.Errorf("%d lines for 5 changes:\n%s", adopted, strings.Join(log.lines(), "\n"))
+	}
+}
+
+// Nobody fetches for an issuer that is gone.
+func TestRemovedIssuerIsLeftAlone(t *testing.T) {
+	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
+	_, change := startFile(t, &logBuffer{}, often, one.accepts("1:"), two.accepts("2:"))
+	change(two.accepts("2:"))
+	waitFor(t, "a pause in the removed issuer's fetches", func() bool {
+		before, others := one.keyFetches.Load(), two.keyFetches.Load()
+		waitFor(t, "fetches at the other", func() bool { return two.keyFetches.Load() > others+10 })
+		return one.keyFetches.Load() == before
+	})
+}
+
+// A file that is wrong changes nothing, and is said to be wrong: once in the log, and in the notes as long as it is.
+func TestBadFileIsRefused(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	log := &logBuffer{}
+	a, _ := startFile(t, log, defaultPace, i.accepts("1:"))
+	good, err := os.ReadFile(a.cfg.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf, token := a.current.Load(), sign(t, rsaKey(), i.claims(nil))
+	bad := i.accepts("")
+	bad.ClaimMappings.Username.Expression = "claims.nick" // beside a claim
+	worse := i.accepts("1:")
+	worse.Issuer.URL = "https://jane:secret@issuer.example"
+	steps := []struct {
+		name, says string
+		change     func()
+	}{
+		{"does not decode", "unknown field", func() { replaceFile(t, a.cfg.File, bytes.Replace(good, []byte("{"), []byte(`{"more":1,`), 1)) }},
+		{"does not validate", "claim and expression can't both be set", func() {
+			replaceFile(t, a.cfg.File, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{bad}}, "v1"))
+		}},
+		{"has a password", "must not contain a username", func() {
+			replaceFile(t, a.cfg.File, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{worse}}, "v1"))
+		}},
+		{"is cut", "yaml", func() { replaceFile(t, a.cfg.File, append([]byte(nil), "jwt: [{issuer: {url"...)) }},
+		{"is empty", "the file is empty", func() { replaceFile(t, a.cfg.File, nil) }},
+		{"is gone", "no such file", func() {
+			if err := os.Remove(a.cfg.File); err != nil {
+				t.Error(err)
+			}
+		}},
+	}
+	lines := len(log.lines())
+	for n, step := range steps {
+		step.change()
+		waitFor(t, "the note: "+step.name, func() bool { return strings.Contains(strings.Join(a.Notes(), "\n"), step.says) })
+		if got := nameOf(t, a, token); got != "1:jane" || a.current.Load() != conf {
+			t.Errorf("%s: the last good configuration is not in use: %s", step.name, got)
+		}
+		if again, err := os.ReadFile(a.cfg.File); err == nil && len(again) > 0 { // wrong in the same way, and read
+			again = append(again, '\n')
+			replaceFile(t, a.cfg.File, again)
+			waitFor(t, "another reading", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return bytes.Equal(a.file.refused, again) })
+		}
+		said := log.lines()
+		if len(said) != lines+n+1 || !strings.Contains(said[len(said)-1], step.says) {
+			t.Errorf("%s: %d lines more, want one: %s", step.name, len(said)-lines-n, strings.Join(said, "\n"))
+		}
+		if notes := a.Notes(); len(notes) != 1 || !strings.Contains(notes[0], a.cfg.File) || strings.Contains(notes[0], "secret") || len(notes[0]) > 600 {
+			t.Errorf("%s: %q", step.name, notes)
+		}
+	}
+	replaceFile(t, a.cfg.File, good)
+	waitFor(t, "the note to go", func() bool { return len(a.Notes()) == 0 })
+	if a.current.Load() != conf || strings.Contains(strings.Join(log.lines(), ""), "secret") {
+		t.Errorf("the same file makes another configuration, or a password is in the log:\n%s", strings.Join(log.lines(), "\n"))
+	}
+}
+
+// Requests that come while the configuration changes meet the old one or the new one, never none.
+func TestReloadUnderLoad(t *testing.T) {
+	const workers, changes = 6, 60
+	one, two := newTestIssuer(t, ecKey()), newTestIssuer(t, rsaKey())
+	a, change := startFile(t, &logBuffer{}, defaultPace, one.accepts("1:"))
+	var tokens []string
+	for n := range 200 {
+		tokens = append(tokens, sign(t, ecKey(), one.claims(map[string]any{"jti": fmt.Sprint(n)})))
+	}
+	other := sign(t, rsaKey(), two.claims(nil))
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for worker := range workers {
+		wg.Go(func() {
+			for n := worker; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got := nameOf(t, a, tokens[n%len(tokens)]); got != "1:jane" && got != "one:jane" {
+					t.Errorf("a good token: %s", got)
+					return
+				}
+			}
+		})
+	}
+	for n := range changes {
+		entry, want := one.accepts("1:"), "1:jane"
+		if n%2 == 1 {
+			entry, want = one.accepts("one:"), "one:jane"
+		}
+		if n%3 == 2 { // its keys are fetched anew
+			entry.Issuer.CertificateAuthority += strings.Repeat("\n", n)
+		}
+		if n%4 < 2 {
+			change(entry, two.accepts("2:"))
+			if got := nameOf(t, a, other); got != "2:jane" {
+				t.Errorf("the issuer that has come: %s", got)
+			}
+		} else {
+			change(entry)
+			if got := refusal(t, a, other); got != ReasonIssuer {
+				t.Errorf("the issuer that is gone: %q", got)
+			}
+		}
+		if got := nameOf(t, a, tokens[0]); got != want {
+			t.Errorf("after the change: %s, want %s", got, want)
+		}
+	}
+	close(stop)
+	wg.Wait()
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// bedPatience bounds each wait for a process of these tests.
+const bedPatience = 30 * time.Second
+
+// A bed is what edge serve stands between: an issuer, and in the API server's
+// place something that notes requests and grants all. What a real API server makes
+// of them is e2e's to show.
+type bed struct {
+	*testing.T
+	dir    string
+	issuer *httptest.Server
+	key    jose.JSONWebKey
+	api    *httptest.Server
+
+	mu     sync.Mutex
+	seen   []*http.Request
+	bodies []string
+	answer http.HandlerFunc // of the API server, in place of 200 "{}"; may be nil
+}
+
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	b := &bed{T: t, dir: t.TempDir()}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.key = jose.JSONWebKey{Key: private, KeyID: "one", Algorithm: "ES256"}
+	b.issuer = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var document any = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{b.key.Public()}}
+		if strings.HasSuffix(r.URL.Path, "/openid-configuration") {
+			document = map[string]any{"issuer": b.issuer.URL, "jwks_uri": b.issuer.URL + "/keys"}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(document)
+	}))
+	b.issuer.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	b.issuer.StartTLS()
+	t.Cleanup(b.issuer.Close)
+	b.api = httptest.NewUnstartedServer(http.HandlerFunc(b.serveAPI))
+	b.api.EnableHTTP2 = true
+	b.api.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	b.api.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	b.api.StartTLS()
+	t.Cleanup(b.api.Close)
+	return b
+}
+
+func (b *bed) serveAPI(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if r.URL.Path == "/readyz" {
+		return
+	}
+	b.mu.Lock()
+	b.seen, b.bodies = append(b.seen, r), append(b.bodies, asJSON(body))
+	answer := b.answer
+	b.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	if answer != nil {
+		answer(w, r)
+		return
+	}
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
+		fmt.Fprint(w, `{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","status":{"allowed":true}}`)
+	case strings.HasSuffix(r.URL.Path, "/tokenreviews"):
+		var review struct {
+			Spec struct{ Audiences []string }
+		}
+		json.Unmarshal([]byte(asJSON(body)), &review)
+		audiences, _ := json.Marshal(review.Spec.Audiences)
+		fmt.Fprintf(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"audiences":%s,"user":{"username":"system:serviceaccount:a:b"}}}`, audiences)
+	case strings.HasSuffix(r.URL.Path, "/token"):
+		fmt.Fprintf(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","status":{"token":"requested","expirationTimestamp":%q}}`, time.Now().Add(time.Hour).Format(time.RFC3339))
+	default:
+		fmt.Fprint(w, "{}")
+	}
+}
+
+// asJSON reads an object of the API's, which client-go sends as protobuf.
+func asJSON(body []byte) string {
+	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
+	if err != nil {
+		return string(body)
+	}
+	text, _ := json.Marshal(object)
+	return string(text)
+}
+
+// requests returns the requests that the API server saw on a path, and their bodies.
+func (b *bed) requests(path string) (seen []*http.Request, bodies []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, r := range b.seen {
+		if r.URL.Path == path {
+			seen, bodies = append(seen, r), append(bodies, b.bodies[i])
+		}
+	}
+	return seen, bodies
+}
+
+// file writes a file and returns its name.
+func (b *bed) file(name, text string) string {
+	name = filepath.Join(b.dir, name)
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return name
+}
+
+// authority is a server's certificate in a file.
+func (b *bed) authority(name string, s *httptest.Server) string {
+	return b.file(name, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
+}
+
+// token is a good one for jane, but for what claims say.
+func (b *bed) token(claims map[string]any) string {
+	b.Helper()
+	all := map[string]any{
+		"iss": b.issuer.URL, "aud": "edge", "exp": time.Now().Add(time.Hour).Unix(), "sub": "jane",
+		"name": "Jane", "groups": []string{"dev"}, "email": "j@x.example",
+	}
+	maps.Copy(all, claims)
+	payload, _ := json.Marshal(all)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: b.key}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		b.Fatal(err)
+	}
+	token, err := signed.CompactSerialize()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return token
+}
+
+// An instance is a running edge serve.
+type instance struct {
+	*bed
+	url, probe string
+	cmd        *exec.Cmd
+	log        *safeBuffer
+}
+
+// oidc are the flags that make the bed's issuer edge's.
+func (b *bed) oidc() []string {
+	return []string{"--oidc-issuer-url=" + b.issuer.URL, "--oidc-client-id=edge", "--oidc-signing-algs=ES256",
+		"--oidc-ca-file=" + b.authority("issuer.crt", b.issuer), "--oidc-username-prefix=-", "--oidc-groups-claim=groups"}
+}
+
+// upstream are those that make the bed's API server edge's.
+func (b *bed) upstream() []string {
+	return []string{"--server=" + b.api.URL, "--certificate-authority=" + b.authority("api.crt", b.api), "--token=of-edge"}
+}
+
+// serve starts edge with the bed's flags and more, which come last and so win, and
+// waits until it is ready.
+func (b *bed) serve(more ...string) *instance {
+	b.Helper()
+	return b.serveOnly(append(append(b.oidc(), b.upstream()...), more...)...)
+}
+
+// serveOnly starts edge with these flags, and some for its listeners before them.
+func (b *bed) serveOnly(flags ...string) *instance {
+	b.Helper()
+	e := b.start(flags...)
+	e.wait("ready", func() bool {
+		resp, err := http.Get(e.probe + "/ready")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	return e
+}
+
+// start starts edge and waits for nothing.
+func (b *bed) start(flags ...string) *instance {
+	b.Helper()
+	secure, probe := freePort(b.T), freePort(b.T)
+	args := append([]string{"serve", "--bind-address=127.0.0.1", "--secure-port=" + secure, "--readiness-probe-port=" + probe,
+		"--cert-dir=" + b.dir}, flags...)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	e := &instance{bed: b, url: "https://127.0.0.1:" + secure, probe: "http://127.0.0.1:" + probe, cmd: edgeCommand(ctx, args...), log: new(safeBuffer)}
+	e.cmd.Stderr = e.log
+	for _, flag := range flags {
+		if host, ok := strings.CutPrefix(flag, "--bind-address="); ok {
+			e.probe = strings.Replace(e.probe, "127.0.0.1", host, 1)
+		}
+	}
+	if err := e.cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		e.stop()
+		cancel()
+	})
+	return e
+}
+
+// stop ends edge as Kubernetes does.
+func (e *instance) stop() {
+	if e.cmd.ProcessState == nil {
+		e.cmd.Process.Signal(syscall.SIGTERM)
+		e.cmd.Wait()
+	}
+}
+
+func (e *instance) wait(what string, ok func() bool) {
+	e.Helper()
+	for end := time.Now().Add(bedPatience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			e.Fatalf("%s: not in %v\n%s", what, bedPatience, e.log)
+		}
+	}
+}
+
+// ask sends a request with a token, if it is not "", and header lines in pairs.
+func (e *instance) ask(token, path string, header ...string) (*http.Response, string) {
+	e.Helper()
+	req, err := http.NewRequest(http.MethodGet, e.url+path, nil)
+	if err != nil {
+		e.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := insecureClient.Do(req)
+	if err != nil {
+		e.Fatalf("%v\n%s", err, e.log)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	return resp, string(body)
+}
+
+// upstreamOf sends a request as ask does, and returns its header upstream.
+func (e *instance) upstreamOf(token, path string, header ...string) http.Header {
+	e.Helper()
+	resp, body := e.ask(token, path, header...)
+	seen, _ := e.requests(path)
+	if resp.StatusCode != http.StatusOK || len(seen) == 0 {
+		e.Fatalf("%s: %s %s\n%s", path, resp.Status, body, e.log)
+	}
+	return seen[len(seen)-1].Header
+}
+
+// certificate is the one that edge shows to who asks for a name.
+func (e *instance) certificate(cfg *tls.Config) (*x509.Certificate, error) {
+	cfg.InsecureSkipVerify = true
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(e.url, "https://"), cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0], nil
+}
+
+// A safeBuffer may be written and read at the same time.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *safeBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(b)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
+}
+
+// clientCertificate makes an authority's file and a certificate of it for somebody.
+func (b *bed) clientCertificate(name string, groups ...string) (caFile string, pair tls.Certificate) {
+	b.Helper()
+	must := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "clients"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	must(err)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name, Organization: groups},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
+	must(err)
+	caFile = b.file("clients.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})))
+	return caFile, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}

@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"edge/e2e/testbed"
+)
+
+// caller makes many requests over the connections that it keeps, as a long-lived program does.
+type caller struct {
+	server string
+	client *http.Client
+}
+
+func newCaller(t *testing.T, to testbed.Access) *caller {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &caller{server: to.Server, client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
+}
+
+// get asks with a token and returns the answer's code and body.
+func (c *caller) get(ctx context.Context, uri, token string) (int, string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server+uri, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, string(body), err
+}
+
+// clientAs is client-go in the hands of whoever has access; as is whom it impersonates, if anybody.
+func clientAs(t *testing.T, to testbed.Access, as rest.ImpersonationConfig) kubernetes.Interface {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(&rest.Config{
+		Host: to.Server, BearerToken: to.Token, Impersonate: as, QPS: -1, Timeout: 30 * time.Second,
+		TLSClientConfig: rest.TLSClientConfig{CAData: to.CA},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// whoAmI is who the API server takes a client for.
+func whoAmI(ctx context.Context, client kubernetes.Interface) (authenticationv1.UserInfo, error) {
+	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return authenticationv1.UserInfo{}, err
+	}
+	return review.Status.UserInfo, nil
+}
+
+// eventually repeats try every 100 ms until it succeeds, for at most limit.
+func eventually(ctx context.Context, t *testing.T, limit time.Duration, what string, try func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not within %v: %v", what, limit, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

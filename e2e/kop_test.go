@@ -1,0 +1,274 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"edge/e2e/testbed"
+)
+
+// kopCases are the cases of kube-oidc-proxy's own end-to-end tests, which edge takes the place of. Where edge differs on
+// purpose, a comment says how.
+var kopCases = map[string]func(*kop){
+	"token":                          kopToken,
+	"rbac/without":                   kopWithoutRBAC,
+	"rbac/group bindings":            kopGroupBindings,
+	"readiness/issuer down at start": kopIssuerDownAtStart,
+	"readiness/issuer down later":    kopIssuerDownLater,
+	"upgrade/exec over SPDY":         kopExec,
+	"upgrade/port-forward over SPDY": kopPortForward,
+	"impersonation/disabled":         kopImpersonationDisabled,
+	"passthrough/off":                kopPassthroughOff,
+	"passthrough/on":                 kopPassthroughOn,
+	"passthrough/audiences":          kopPassthroughAudiences,
+}
+
+// TestKubeOIDCProxyCases runs each of them against an edge with the case's flags.
+func TestKubeOIDCProxyCases(t *testing.T) {
+	t.Parallel()
+	for name, run := range kopCases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := sites[testbed.New]
+			k := &kop{T: t, s: s, namespace: "kop-" + slug(name)}
+			if err := s.cluster.EnsureNamespace(t.Context(), k.namespace); err != nil {
+				t.Fatal(err)
+			}
+			run(k)
+		})
+	}
+}
+
+// kop is one case: a namespace in which nobody has any rights yet.
+type kop struct {
+	*testing.T
+	s         *site
+	namespace string
+}
+
+// The user of each case, as its token has it and as the cluster knows it.
+const (
+	kopName = "user@example.com"
+	kopUser = testbed.UsernamePrefix + kopName
+)
+
+// token is a good one with some claims changed.
+func (k *kop) token(change map[string]any) string {
+	k.Helper()
+	claims := issuer.Claims(kopName)
+	claims["groups"] = []string{"group-1", "group-2"}
+	maps.Copy(claims, change)
+	token, err := issuer.Mint(claims)
+	if err != nil {
+		k.Fatal(err)
+	}
+	return token
+}
+
+// edge starts one with flags of the case.
+func (k *kop) edge(args ...string) *testbed.Edge {
+	k.Helper()
+	return startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: issuer, Args: args})
+}
+
+// user is the case's user at an edge.
+func (k *kop) user(e *testbed.Edge) kubernetes.Interface {
+	k.Helper()
+	return clientAs(k.T, e.Access(k.token(nil)), rest.ImpersonationConfig{})
+}
+
+// impersonator is the user of one case alone: what it may be, it may be in the whole cluster.
+func (k *kop) impersonator() (name, token string) {
+	name = k.namespace + "@example.com"
+	return testbed.UsernamePrefix + name, k.token(map[string]any{"preferred_username": name})
+}
+
+// list lists the resources of a kind in the case's namespace; nodes are in none.
+func (k *kop) list(client kubernetes.Interface, resource string) error {
+	namespace := k.namespace
+	if resource == "nodes" {
+		namespace = ""
+	}
+	return client.CoreV1().RESTClient().Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Do(k.Context()).Error()
+}
+
+// grant lets subjects list a kind of resource in the case's namespace.
+func (k *kop) grant(resource string, subjects ...rbacv1.Subject) {
+	k.Helper()
+	rbac := k.s.cluster.Client.RbacV1()
+	meta := metav1.ObjectMeta{GenerateName: "kop-"}
+	role, err := rbac.Roles(k.namespace).Create(k.Context(), &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{resource}, Verbs: []string{"get", "list"}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		k.Fatal(err)
+	}
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name}
+	binding := &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: subjects}
+	if _, err := rbac.RoleBindings(k.namespace).Create(k.Context(), binding, metav1.CreateOptions{}); err != nil {
+		k.Fatal(err)
+	}
+}
+
+// grantEverywhere lets a subject do what rules say in the whole cluster.
+func (k *kop) grantEverywhere(subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
+	k.Helper()
+	rbac := k.s.cluster.Client.RbacV1()
+	meta := metav1.ObjectMeta{GenerateName: "kop-"}
+	role, err := rbac.ClusterRoles().Create(k.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{})
+	if err != nil {
+		k.Fatal(err)
+	}
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name}
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: ref, Subjects: []rbacv1.Subject{subject}}
+	if _, err := rbac.ClusterRoleBindings().Create(k.Context(), binding, metav1.CreateOptions{}); err != nil {
+		k.Fatal(err)
+	}
+}
+
+func rbacUser(name string) rbacv1.Subject {
+	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}
+}
+
+func rbacGroup(name string) rbacv1.Subject {
+	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: name}
+}
+
+// may asserts that a client can list some kinds of resources, soon: the API server learns of a binding a moment later.
+func (k *kop) may(client kubernetes.Interface, resources ...string) {
+	k.Helper()
+	for _, resource := range resources {
+		eventually(k.Context(), k.T, 20*time.Second, "list "+resource, func(context.Context) error { return k.list(client, resource) })
+	}
+}
+
+// mayNot asserts that the API server itself refuses the case's user some kinds of resources.
+func (k *kop) mayNot(client kubernetes.Interface, resources ...string) {
+	k.Helper()
+	for _, resource := range resources {
+		want := fmt.Sprintf("User %q cannot list resource %q", kopUser, resource)
+		if err := k.list(client, resource); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), want) {
+			k.Errorf("list %s: %v, want the API server's Forbidden: %s", resource, err, want)
+		}
+	}
+}
+
+// edge answers with a Status and a challenge; who asks for text gets kube-oidc-proxy's word.
+func kopToken(k *kop) {
+	notClaims, err := issuer.Sign([]byte("bad token"))
+	if err != nil {
+		k.Fatal(err)
+	}
+	for name, token := range map[string]string{
+		"none":           "",
+		"bad payload":    notClaims,
+		"wrong issuer":   k.token(map[string]any{"iss": "incorrect-issuer"}),
+		"wrong audience": k.token(map[string]any{"aud": "wrong-aud"}),
+		"expires now":    k.token(map[string]any{"exp": time.Now().Unix()}),
+	} {
+		to := k.s.edge.Access(token)
+		a := raw(k.Context(), k.T, to, "GET", podsURI, askJSON)
+		if a.code != 401 || a.status().Reason != metav1.StatusReasonUnauthorized || a.header.Get("WWW-Authenticate") != "Bearer" {
+			k.Errorf("%s: %v %v, want 401 with a Status and a challenge", name, a, a.header)
+		}
+		a = raw(k.Context(), k.T, to, "GET", podsURI, "Accept: text/plain")
+		if a.code != 401 || strings.TrimSpace(string(a.body)) != "Unauthorized" {
+			k.Errorf("%s: %v, want 401 and Unauthorized", name, a)
+		}
+	}
+	k.mayNot(k.user(k.s.edge), "pods")
+}
+
+func kopWithoutRBAC(k *kop) { k.mayNot(k.user(k.s.edge), "pods", "services", "secrets", "nodes") }
+
+func kopGroupBindings(k *kop) {
+	group1, group2 := rbacGroup(testbed.GroupsPrefix+"group-1"), rbacGroup(testbed.GroupsPrefix+"group-2")
+	client := k.user(k.s.edge)
+	k.mayNot(client, "pods")
+	k.grant("pods", group1)
+	k.may(client, "pods")
+	k.mayNot(client, "services", "secrets", "nodes")
+	k.grant("services", group2)
+	k.may(client, "pods", "services")
+	k.mayNot(client, "secrets", "nodes")
+	k.grant("secrets", group2)
+	k.may(client, "pods", "services", "secrets")
+	k.mayNot(client, "nodes")
+}
+
+func kopIssuerDownAtStart(k *kop) {
+	provider := startIssuer(k.T)
+	provider.Stop()
+	e := startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: provider, NoWait: true})
+	eventually(k.Context(), k.T, time.Minute, "not ready, and why", func(ctx context.Context) error {
+		code, body, err := e.Ready(ctx)
+		if err == nil && (code != http.StatusServiceUnavailable || !strings.Contains(body, provider.URL)) {
+			err = fmt.Errorf("/ready: %d %s", code, body)
+		}
+		return err
+	})
+}
+
+// TestIssuerDown does this for minutes.
+func kopIssuerDownLater(k *kop) {
+	provider := startIssuer(k.T)
+	e := startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: provider})
+	token, err := provider.Login(k.Context(), "alice")
+	if err != nil {
+		k.Fatal(err)
+	}
+	provider.Stop()
+	if code, body, err := e.Ready(k.Context()); err != nil || code != http.StatusOK {
+		k.Errorf("/ready: %d %s, %v", code, body, err)
+	}
+	if a := raw(k.Context(), k.T, e.Access(token), "GET", podsURI, askJSON); a.code != 200 {
+		k.Error(a)
+	}
+}
+
+// kopExec and kopPortForward are kubectl 1.29, which speaks SPDY by itself, at the page that the pod serves.
+func kopExec(k *kop) {
+	r := k.s.kubectl(k.T, direct, "1.29", "alice").Run(k.Context(), "exec", "shell", "--", "wget", "-q", "-O", "-", "http://127.0.0.1:8080")
+	if r.Code != 0 || len(r.Stderr) != 0 || string(r.Stdout) != testbed.Page {
+		k.Errorf("code %d, stdout %q, stderr %q, %v", r.Code, r.Stdout, r.Stderr, r.Err)
+	}
+}
+
+func kopPortForward(k *kop) {
+	p, err := k.s.kubectl(k.T, direct, "1.29", "alice").PortForward(k.Context(), "pod/shell", 8080)
+	if err != nil {
+		k.Fatal(err)
+	}
+	defer p.Stop()
+	resp, err := (&http.Client{Timeout: 30 * time.Second}).Get("http://" + p.Addr)
+	if err != nil {
+		k.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if page, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || string(page) != testbed.Page {
+		k.Errorf("%s: %q, %v", resp.Status, page, err)
+	}
+}
+
+// has says what is missing of a list of names.
+func has(names []string, wanted ...string) error {
+	for _, name := range wanted {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("%q is not among %q", name, names)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"edge/e2e/testbed"
+)
+
+// TestLoginAndRefresh: what a login plugin gets by the authorization code and later by its refresh tokens is the same user, and
+// a refresh leaves earlier tokens good until they expire.
+func TestLoginAndRefresh(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		first, err := issuer.LoginOffline(t.Context(), "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []testbed.Tokens{first}
+		for range 2 {
+			before := got[len(got)-1]
+			eventually(t.Context(), t, 10*time.Second, "a token of a later second", func(ctx context.Context) error {
+				next, err := issuer.Refresh(ctx, before.Refresh)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if next.ID == before.ID { // iat and exp are in seconds
+					before.Refresh = next.Refresh
+					return errors.New("the same token again")
+				}
+				got = append(got, next)
+				return nil
+			})
+		}
+		wantGroups := []string{testbed.GroupsPrefix + "dev", "system:authenticated"}
+		for _, path := range paths {
+			for i, tokens := range got {
+				user, err := whoAmI(t.Context(), clientAs(t, s.access(path, tokens.ID), rest.ImpersonationConfig{}))
+				if err != nil {
+					t.Errorf("%s, token %d: %v", path, i, err)
+					continue
+				}
+				if user.Username != testbed.UsernamePrefix+"alice" || !reflect.DeepEqual(user.Groups, wantGroups) || len(user.Extra) != 0 {
+					t.Errorf("%s, token %d: the API server sees %+v", path, i, user)
+				}
+			}
+		}
+		// A refresh token is for the provider alone.
+		if a := raw(t.Context(), t, s.access(direct, first.Refresh), "GET", podsURI, askJSON); a.code != 401 {
+			t.Errorf("a refresh token: %v, want 401", a)
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+const (
+	// publishedAhead is what edge asks of an issuer: that a key is published so long before a token is signed with it.
+	publishedAhead = 10 * time.Second
+	// strayPeriod is the pause between two tokens of a key that nobody has.
+	strayPeriod = time.Second / 5
+)
+
+// TestRotationWhileRequestsFlow: an issuer changes its key while users work with what they get from it by refresh tokens, and
+// while somebody sends tokens of unknown keys, which make edge ask for keys whenever it may. Not one good token is refused.
+func TestRotationWhileRequestsFlow(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	ctx := t.Context()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	provider := startIssuer(t)
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: provider})
+	f := startFlow(t, edge)
+	defer f.stop()
+	oldKey := provider.KeyID()
+	oldToken, err := provider.Login(ctx, "alice")
+	must(err)
+	for _, user := range []string{"alice", "bob"} {
+		f.add(refreshing(provider, user))
+	}
+	f.running.Go(func() { sendStrays(f.ctx, t, provider, edge) })
+
+	f.await(oldKey)
+	must(provider.PublishKey(ctx))
+	time.Sleep(publishedAhead)
+	must(provider.SignWithNewKey(ctx))
+	newKey := provider.KeyID()
+	f.await(newKey)
+	f.excuse(oldKey)
+	must(provider.WithdrawOldKeys(ctx))
+
+	c := newCaller(t, edge.Access(""))
+	eventually(ctx, t, phaseLimit, "a token of the withdrawn key is refused", func(ctx context.Context) error {
+		code, body, err := c.get(ctx, podsURI, oldToken)
+		if err == nil && code != http.StatusUnauthorized {
+			err = fmt.Errorf("%d %s", code, body)
+		}
+		return err
+	})
+	f.await(newKey)
+	f.stop()
+	t.Logf("answered: %d with the old key's tokens, %d with the new one's", f.count(oldKey).Load(), f.count(newKey).Load())
+}
+
+// refreshing logs a user in, and then gives what refreshes bring.
+func refreshing(provider *testbed.Issuer, user string) func(context.Context) (signed, error) {
+	var tokens testbed.Tokens
+	return func(ctx context.Context) (signed, error) {
+		var err error
+		if tokens.Refresh == "" {
+			tokens, err = provider.LoginOffline(ctx, user)
+		} else {
+			tokens, err = provider.Refresh(ctx, tokens.Refresh)
+		}
+		return signed{tokens.ID, keyOf(tokens.ID)}, err
+	}
+}
+
+// sendStrays sends tokens that are the issuer's but for their key.
+func sendStrays(ctx context.Context, t *testing.T, provider *testbed.Issuer, edge *testbed.Edge) {
+	c := newCaller(t, edge.Access(""))
+	for i := 0; pause(ctx, strayPeriod); i++ {
+		token, err := provider.MintAs(fmt.Sprintf("nobody-%d", i), provider.Claims("alice"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		code, body, err := c.get(ctx, podsURI, token)
+		if ctx.Err() == nil && (err != nil || code != http.StatusUnauthorized) {
+			t.Errorf("a token of an unknown key: %d %s, %v", code, body, err)
+		}
+	}
+}
+
+// keyOf is the name of the key that a token says it is signed with (RFC 7515, section 4.1.4).
+func keyOf(token string) string {
+	encoded, _, _ := strings.Cut(token, ".")
+	var header struct{ Kid string }
+	if text, err := base64.RawURLEncoding.DecodeString(encoded); err == nil {
+		json.Unmarshal(text, &header)
+	}
+	return header.Kid
+}

@@ -1,0 +1,30 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// What a test starts for itself ends with it, so that a run's memory does not grow with its tests.
+
+func startIssuer(t *testing.T) *testbed.Issuer {
+	t.Helper()
+	provider, err := bed.StartIssuer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(provider.Stop)
+	return provider
+}
+
+func startEdge(t *testing.T, o testbed.EdgeOptions) *testbed.Edge {
+	t.Helper()
+	edge, err := bed.StartEdge(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { edge.Process.Stop(10 * time.Second) })
+	return edge
+}

@@ -1,0 +1,245 @@
+package impersonate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/serviceaccount"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
+
+const (
+	// maxParallel bounds the reviews that one request has under way.
+	maxParallel = 8
+	// manyValues groups, or extras, are worth one review of "*" before one each, in constrained impersonation.
+	manyValues = 4
+)
+
+// attempt asks in one mode after the other whether one requestor may be whom it wishes to be.
+type attempt struct {
+	policy     *Policy
+	requestor  Identity
+	wish       *wish
+	attributes authorizer.Attributes // of the request; nil where constrained impersonation is not offered
+}
+
+// A question is one review; or, with a refusal, none: no right would help.
+type question struct {
+	spec    authorizationv1.SubjectAccessReviewSpec
+	what    string // is wished for
+	refusal string
+}
+
+// try asks whether the mode is open for this request at all, and then for each value.
+func (a *attempt) try(ctx context.Context, m int) error {
+	if modes[m].constrained() {
+		spec := a.asker(m)
+		specOf(&spec, a.attributes)
+		prefix := "impersonate-on:" + modes[m].name + ":"
+		if spec.ResourceAttributes != nil {
+			spec.ResourceAttributes.Verb = prefix + spec.ResourceAttributes.Verb
+		} else {
+			spec.NonResourceAttributes.Verb = prefix + spec.NonResourceAttributes.Verb
+		}
+		if err := a.ask(ctx, question{spec: spec, what: a.user()}); err != nil {
+			return err
+		}
+	}
+	return a.values(ctx, m)
+}
+
+// values asks for each value that is wished for, in the filter's order.
+func (a *attempt) values(ctx context.Context, m int) error {
+	name, uid, groups, extras := a.userQuestion(m), a.uidQuestion(m), a.groupQuestions(m), a.extraQuestions(m)
+	if a.attributes == nil { // the older filter
+		return a.askAll(ctx, slices.Concat(name, groups, extras, uid))
+	}
+	if modes[m].constrained() && len(groups) >= manyValues && a.all(ctx, groups[0], "") {
+		groups = nil
+	}
+	if modes[m].constrained() && len(extras) >= manyValues && a.all(ctx, extras[0], "*") {
+		extras = nil
+	}
+	return a.askAll(ctx, slices.Concat(name, uid, groups, extras))
+}
+
+// all asks for any name of a kind at once. Without a yes, each is asked for.
+func (a *attempt) all(ctx context.Context, like question, subresource string) bool {
+	attrs := *like.spec.ResourceAttributes
+	attrs.Name, attrs.Subresource = "*", subresource
+	like.spec.ResourceAttributes = &attrs
+	return a.ask(ctx, like) == nil
+}
+
+func (a *attempt) userQuestion(m int) []question {
+	group := a.usersGroup(m)
+	q := a.question(m, group, "users", a.wish.name)
+	attrs := q.spec.ResourceAttributes
+	if namespace, name, err := serviceaccount.SplitUsername(a.wish.name); err == nil {
+		attrs.Resource, attrs.Namespace, attrs.Name = "serviceaccounts", namespace, name
+	} else if name, ok := nodeName(a.wish.name); ok && modes[m].constrained() {
+		attrs.Resource, attrs.Name = "nodes", name
+	}
+	if m == associatedNode {
+		attrs.Name = "*" // an answer counts for every node, as what it is asked with does
+	}
+	q.what = a.user()
+	return []question{q}
+}
+
+func (a *attempt) uidQuestion(m int) []question {
+	if a.wish.uid == "" {
+		return nil
+	}
+	q := a.question(m, authenticationv1.SchemeGroupVersion.Group, "uids", a.wish.uid)
+	q.what = "uid '" + shown(a.wish.uid) + "'"
+	return []question{q}
+}
+
+func (a *attempt) groupQuestions(m int) []question {
+	if modes[m].constrained() {
+		for _, never := range [...]struct{ name, refusal string }{
+			{"", "impersonating the empty string group is not allowed"},
+			{user.SystemPrivilegedGroup, "impersonating the system:masters group is not allowed"},
+		} {
+			if slices.Contains(a.wish.groups, never.name) {
+				q := a.question(m, a.usersGroup(m), "groups", never.name)
+				q.what, q.refusal = "group '"+never.name+"'", never.refusal
+				return []question{q}
+			}
+		}
+	}
+	questions := make([]question, len(a.wish.groups))
+	for i, group := range a.wish.groups {
+		questions[i] = a.question(m, a.usersGroup(m), "groups", group)
+		questions[i].what = "group '" + shown(group) + "'"
+	}
+	return questions
+}
+
+func (a *attempt) extraQuestions(m int) []question {
+	if modes[m].constrained() {
+		if refusal := refusedExtra(a.wish); refusal != "" {
+			q := a.question(m, authenticationv1.SchemeGroupVersion.Group, "userextras", "")
+			q.what, q.refusal = "these extras", refusal
+			return []question{q}
+		}
+	}
+	var questions []question
+	for _, key := range a.wish.extraKeys {
+		for _, value := range a.wish.extra[key] {
+			q := a.question(m, authenticationv1.SchemeGroupVersion.Group, "userextras", value)
+			q.spec.ResourceAttributes.Subresource = key
+			q.what = fmt.Sprintf("extra info '%s'='%s'", shown(key), shown(value))
+			questions = append(questions, q)
+		}
+	}
+	return questions
+}
+
+// refusedExtra says why constrained impersonation never allows these extras.
+func refusedExtra(w *wish) string {
+	for _, key := range w.extraKeys {
+		if err := utilvalidation.IsDomainPrefixedPath(field.NewPath("extra", "key"), key).ToAggregate(); err != nil {
+			return "impersonating an invalid key in extra is not allowed: " + err.Error()
+		}
+		if slices.Contains(w.extra[key], "") {
+			return "impersonating the empty string value in extra is not allowed"
+		}
+	}
+	return ""
+}
+
+// usersGroup is the API group of users and groups, which constrained impersonation has moved.
+func (a *attempt) usersGroup(m int) string {
+	if modes[m].constrained() {
+		return authenticationv1.SchemeGroupVersion.Group
+	}
+	return ""
+}
+
+func (a *attempt) question(m int, group, resource, name string) question {
+	spec := a.asker(m)
+	version := "v1"
+	if a.attributes == nil && group == "" {
+		version = "" // the older filter names none
+	}
+	spec.ResourceAttributes = &authorizationv1.ResourceAttributes{
+		Verb: modes[m].verb(), Group: group, Version: version, Resource: resource, Name: name,
+	}
+	return question{spec: spec}
+}
+
+// asker is a review's user: the requestor as the API server would see it without a wish.
+func (a *attempt) asker(m int) authorizationv1.SubjectAccessReviewSpec {
+	u := a.requestor.Requestor
+	extra := u.GetExtra()
+	if m == associatedNode {
+		extra = associatedExtra(u)
+	}
+	spec := authorizationv1.SubjectAccessReviewSpec{User: u.GetName(), UID: u.GetUID(), Groups: a.requestor.groupsUpstream()}
+	if len(extra) > 0 {
+		spec.Extra = make(map[string]authorizationv1.ExtraValue, len(extra))
+		for key, values := range extra {
+			spec.Extra[key] = values
+		}
+	}
+	return spec
+}
+
+func (a *attempt) user() string { return "user '" + shown(a.wish.name) + "'" }
+
+// askAll asks some at a time, in order, and none after a refusal. So the first that is refused is the same whenever the same
+// is allowed, and it is the error.
+func (a *attempt) askAll(ctx context.Context, questions []question) error {
+	if len(questions) == 1 {
+		return a.ask(ctx, questions[0])
+	}
+	errs := make([]error, len(questions))
+	var refused atomic.Bool
+	var asking errgroup.Group
+	asking.SetLimit(maxParallel)
+	for i := range questions {
+		if refused.Load() {
+			break
+		}
+		asking.Go(func() error {
+			if errs[i] = a.ask(ctx, questions[i]); errs[i] != nil {
+				refused.Store(true)
+			}
+			return nil
+		})
+	}
+	asking.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask returns nil for a yes, and the client's answer for anything else.
+func (a *attempt) ask(ctx context.Context, q question) error {
+	reason := q.refusal
+	if reason == "" {
+		if err := ctx.Err(); err != nil {
+			return unavailable(err, tooLong)
+		}
+		allowed, why, err := a.policy.ask.Ask(ctx, q.spec)
+		if err != nil || allowed {
+			return err
+		}
+		reason = why
+	}
+	return &ForbiddenError{ErrDenied, escaper.Replace(shown(a.requestor.Name)+" is not allowed to impersonate "+q.what) + ": " +
+		refusal(q.spec, reason).ErrStatus.Message}
+}

@@ -1,0 +1,99 @@
+package impersonate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+const (
+	// offerAge is how long an answer counts; an API server changes its mind when it is upgraded. failureAge is how long it is
+	// not asked again after it did not tell.
+	offerAge   = 10 * time.Minute
+	failureAge = time.Minute
+	// offerTimeout bounds the asking, during which all wait who wish to be somebody else.
+	offerTimeout = 5 * time.Second
+	// maxOfferAnswer bounds, in bytes, what is read of the answer.
+	maxOfferAnswer = 64 << 10
+)
+
+// An Offer knows whether the API server offers constrained impersonation (KEP-5284). It is for many goroutines, and has none.
+type Offer struct {
+	config *rest.Config
+	log    *slog.Logger
+	now    func() time.Time
+
+	mu      sync.Mutex // held while asking, which is short
+	until   time.Time  // the answer counts
+	offered bool
+}
+
+// NewOffer takes where the API server is and edge's own credential. Nothing is asked before somebody wants to know.
+func NewOffer(cfg *rest.Config, log *slog.Logger) *Offer {
+	return &Offer{config: rest.CopyConfig(cfg), log: log, now: time.Now}
+}
+
+// Constrained returns what was learned last, and asks when that was long ago. Who cannot be asked offers what it did before,
+// and at first nothing: then only the plain right to impersonate counts.
+func (o *Offer) Constrained(ctx context.Context) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.now().Before(o.until) {
+		return o.offered
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), offerTimeout) // others wait for it too
+	defer cancel()
+	offered, err := o.ask(ctx)
+	age := offerAge
+	if err != nil {
+		age = failureAge
+		o.log.Warn("cannot learn whether the API server offers constrained impersonation", "error", err.Error(), "assumed", o.offered)
+	} else {
+		o.offered = offered
+	}
+	o.until = o.now().Add(age)
+	return o.offered
+}
+
+// ask sends a group to impersonate without a user, which no API server takes, whatever edge may do. Before any right is looked
+// at, each of its two implementations refuses in words of its own. What it does allow or forbid tells less: a refusal is about
+// the mode that worked last, and that differs from one replica to the next.
+func (o *Offer) ask(ctx context.Context) (bool, error) {
+	upstream, err := rest.TransportFor(o.config)
+	if err != nil {
+		return false, err
+	}
+	base, _, err := rest.DefaultServerUrlFor(o.config)
+	if err != nil {
+		return false, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base.JoinPath("/version").String(), nil)
+	if err != nil {
+		return false, err
+	}
+	r.Header.Set(groupHeader, "edge-asks-what-is-offered")
+	resp, err := upstream.RoundTrip(r) // which follows no redirect
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	said, err := io.ReadAll(io.LimitReader(resp.Body, maxOfferAnswer))
+	if err != nil {
+		return false, err
+	}
+	const plain, constrained = "without impersonating a user", "without impersonating a user name"
+	switch text := string(said); {
+	case resp.StatusCode == http.StatusBadRequest && strings.Contains(text, constrained):
+		return true, nil
+	case resp.StatusCode == http.StatusBadRequest && strings.Contains(text, plain):
+		return false, nil
+	}
+	return false, fmt.Errorf("GET /version with a group to impersonate and no user was answered %s", resp.Status)
+}

@@ -1,0 +1,118 @@
+package impersonate
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/client-go/rest"
+)
+
+// offering is an API server with one of the two filters, which counts.
+func offering(t *testing.T, through filter, may authorizer.UnconditionalAuthorizer, asked *atomic.Int64) *httptest.Server {
+	t.Helper()
+	filtered := through(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it went through") }), may)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if r.Header.Get("Authorization") != "Bearer edge's own" || r.URL.Path != "/version" {
+			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+			return
+		}
+		ctx := request.WithUser(r.Context(), &user.DefaultInfo{Name: "edge"})
+		filtered.ServeHTTP(w, r.WithContext(request.WithRequestInfo(ctx, version)))
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// Which filter an API server has is learned whatever edge may do there, once in ten minutes.
+func TestOffer(t *testing.T) {
+	for name, through := range map[string]filter{"plain": plainFilter, "constrained": constrainedFilter} {
+		for rights, may := range map[string]authorizer.UnconditionalAuthorizer{
+			"all":  authorizerfactory.NewAlwaysAllowAuthorizer(),
+			"none": authorizerfactory.NewAlwaysDenyAuthorizer(),
+		} {
+			var asked atomic.Int64
+			c := &clock{now: time.Unix(1, 0)}
+			server := offering(t, through, may, &asked)
+			o := NewOffer(&rest.Config{Host: server.URL, BearerToken: "edge's own"}, slog.New(slog.DiscardHandler))
+			o.now = c.Now
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() {
+					if got := o.Constrained(t.Context()); got != (name == "constrained") {
+						t.Errorf("%s, with %s rights: %v", name, rights, got)
+					}
+				})
+			}
+			all.Wait()
+			c.move(offerAge - time.Second)
+			o.Constrained(t.Context())
+			if asked.Load() != 1 {
+				t.Errorf("asked %d times", asked.Load())
+			}
+			c.move(2 * time.Second)
+			o.Constrained(t.Context())
+			if asked.Load() != 2 {
+				t.Errorf("asked %d times after ten minutes", asked.Load())
+			}
+		}
+	}
+}
+
+// Who does not tell offers what it did before, and at first nothing; it is asked again a minute later. The token stays here.
+func TestOfferFails(t *testing.T) {
+	var elsewhere, asked atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	t.Cleanup(other.Close)
+	good := offering(t, constrainedFilter, authorizerfactory.NewAlwaysDenyAuthorizer(), &asked)
+	var answer atomic.Pointer[http.HandlerFunc]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
+	t.Cleanup(server.Close)
+	var log bytes.Buffer
+	c := &clock{now: time.Unix(1, 0)}
+	o := NewOffer(&rest.Config{Host: server.URL, BearerToken: "edge's own"}, slog.New(slog.NewTextHandler(&log, nil)))
+	o.now = c.Now
+	say := func(f http.HandlerFunc) { answer.Store(&f) }
+
+	for name, fails := range map[string]http.HandlerFunc{
+		"200":         func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("without impersonating a user name")) },
+		"another 400": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Bad Request", http.StatusBadRequest) },
+		"500":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+		},
+		"a cut answer": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		say(fails)
+		if o.Constrained(t.Context()) {
+			t.Errorf("%s: taken for an offer", name)
+		}
+		c.move(failureAge + time.Second)
+	}
+	say(good.Config.Handler.ServeHTTP)
+	if !o.Constrained(t.Context()) {
+		t.Error("not asked again after a minute")
+	}
+	c.move(offerAge + time.Second)
+	say(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	if !o.Constrained(t.Context()) {
+		t.Error("one failure and it is forgotten")
+	}
+	if elsewhere.Load() != 0 {
+		t.Error("a redirect was followed")
+	}
+	if said := log.String(); strings.Count(said, "\n") != 6 || strings.Contains(said, "edge's own") {
+		t.Errorf("the log says %s", said)
+	}
+}

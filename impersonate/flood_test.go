@@ -1,0 +1,184 @@
+package impersonate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
+)
+
+// gauge answers reviews when it is opened, and counts those that wait for it.
+type gauge struct {
+	authorizationv1client.SubjectAccessReviewExpansion
+	open      chan struct{}
+	full      chan struct{} // closed when as many wait as may
+	most      int64
+	now, peak atomic.Int64
+	all       atomic.Int64
+	allow     func(authorizationv1.SubjectAccessReviewSpec) bool
+}
+
+func newGauge(most int64, allow func(authorizationv1.SubjectAccessReviewSpec) bool) *gauge {
+	return &gauge{open: make(chan struct{}), full: make(chan struct{}), most: most, allow: allow}
+}
+
+func (g *gauge) Create(ctx context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error) {
+	g.all.Add(1)
+	now := g.now.Add(1)
+	defer g.now.Add(-1)
+	for {
+		peak := g.peak.Load()
+		if now <= peak {
+			break
+		}
+		if g.peak.CompareAndSwap(peak, now) {
+			if now == g.most {
+				close(g.full)
+			}
+			break
+		}
+	}
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	review.Status.Allowed = g.allow(review.Spec)
+	return review, nil
+}
+
+func never(authorizationv1.SubjectAccessReviewSpec) bool { return false }
+
+// Row ReviewFlood of the attack corpus, as far as it is about impersonation: a thousand different bad wishes. At most 64 reviews
+// are under way at the API server; who finds no place is told so, with a time to come back; and when it is over all is as before.
+func TestWishFlood(t *testing.T) {
+	const attackers, each = 50, 20
+	g := newGauge(maxReviews, never)
+	r := NewReviewer(g)
+	r.patience = 20 * time.Millisecond
+	p := policy(t, PolicyConfig{Ask: r})
+	var denied, turnedAway atomic.Int64
+	wish := func(n int) error {
+		h := http.Header{"Impersonate-User": {fmt.Sprint("user", n)}, "Impersonate-Group": make([]string, 20)}
+		for i := range h["Impersonate-Group"] {
+			h["Impersonate-Group"][i] = fmt.Sprint("group", n, "-", i)
+		}
+		_, err := p.Identity(t.Context(), janeUser, Request{Header: h})
+		return err
+	}
+	var flood sync.WaitGroup
+	for a := range attackers {
+		flood.Go(func() {
+			for n := range each {
+				err := wish(a*each + n)
+				var failed *ReviewError
+				switch {
+				case errors.Is(err, ErrDenied):
+					denied.Add(1)
+				case errors.As(err, &failed) && failed.Status().Code == 429 && failed.Status().Details.RetryAfterSeconds == 1:
+					turnedAway.Add(1)
+				default:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	<-g.full
+	for turnedAway.Load() == 0 { // it is a condition: somebody is told while all places are taken
+		time.Sleep(time.Millisecond)
+	}
+	close(g.open)
+	flood.Wait()
+	if peak := g.peak.Load(); peak != maxReviews {
+		t.Errorf("%d reviews at the same time, want %d", peak, maxReviews)
+	}
+	if all := denied.Load() + turnedAway.Load(); all != attackers*each {
+		t.Errorf("%d answers", all)
+	}
+	t.Logf("%d denied, %d turned away, %d reviews", denied.Load(), turnedAway.Load(), g.all.Load())
+	if all := g.all.Load(); all > attackers*each*21/2 {
+		t.Errorf("%d reviews: a wish goes on after its first refusal", all)
+	}
+	if len(r.places) != 0 || len(r.asking) != 0 || len(r.answers.Keys()) > maxAnswers {
+		t.Errorf("left behind: %d places taken, %d questions, %d answers", len(r.places), len(r.asking), len(r.answers.Keys()))
+	}
+	if err := wish(attackers * each); !errors.Is(err, ErrDenied) {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// One wish with as many values as may be has 8 reviews under way, and the first that is
+// refused is the one to tell.
+func TestWishIsReviewedInParallel(t *testing.T) {
+	groups := make([]string, maxWished)
+	for i := range groups {
+		groups[i] = fmt.Sprint("group", i)
+	}
+	h := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": groups}
+	for name, test := range map[string]struct {
+		allow   func(authorizationv1.SubjectAccessReviewSpec) bool
+		message string
+	}{
+		"all allowed": {func(authorizationv1.SubjectAccessReviewSpec) bool { return true }, ""},
+		"two refused": {func(spec authorizationv1.SubjectAccessReviewSpec) bool {
+			name := spec.ResourceAttributes.Name
+			return name != "group3" && name != "group5"
+		}, "group 'group3'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGauge(maxParallel, test.allow)
+			p := policy(t, PolicyConfig{Ask: NewReviewer(g)})
+			answer := make(chan error)
+			go func() {
+				_, err := p.Identity(t.Context(), janeUser, Request{Header: h})
+				answer <- err
+			}()
+			<-g.full
+			close(g.open)
+			err := <-answer
+			if g.peak.Load() != maxParallel || g.all.Load() > 1+maxWished {
+				t.Errorf("%d reviews, %d at the same time", g.all.Load(), g.peak.Load())
+			}
+			if test.message == "" && err != nil || test.message != "" && (err == nil || !strings.Contains(err.Error(), test.message)) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The reviews of one wish end together, however many there are.
+func TestWishEnds(t *testing.T) {
+	g := newGauge(1, never) // never opened
+	p := policy(t, PolicyConfig{Ask: NewReviewer(g)})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	h := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b", "c"}}
+	_, err := p.Identity(ctx, janeUser, Request{Header: h})
+	if codeOf(err) != http.StatusServiceUnavailable {
+		t.Error(err)
+	}
+}
+
+// What is remembered of requestors is bounded.
+func TestLastModesAreBounded(t *testing.T) {
+	p := policy(t, PolicyConfig{Ask: &asker{allow: true}, Constrained: func(context.Context) bool { return true }})
+	for n := range maxLastModes + 200 {
+		a := arrival{requestor: &user.DefaultInfo{Name: fmt.Sprint(n)}, header: http.Header{"Impersonate-User": {"bob"}}, info: version}
+		if _, err := a.atEdge(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := len(p.lastModes.Keys()); kept != maxLastModes {
+		t.Errorf("%d", kept)
+	}
+}

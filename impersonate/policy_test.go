@@ -1,0 +1,296 @@
+package impersonate
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// asker answers as told, and keeps what it was asked.
+type asker struct {
+	allow bool
+	err   error
+	mu    sync.Mutex
+	asked []authorizationv1.SubjectAccessReviewSpec
+}
+
+func (a *asker) Ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked = append(a.asked, spec)
+	return a.allow, "", a.err
+}
+
+func policy(t testing.TB, c PolicyConfig) *Policy {
+	t.Helper()
+	p, err := NewPolicy(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+var janeUser = &user.DefaultInfo{
+	Name: "jane", UID: "7", Groups: []string{"dev", "ops"},
+	Extra: map[string][]string{"team": {"blue", "<&>"}, user.CredentialIDKey: {"JTI=1"}, "remote-client-ip": {"6.6.6.6"}},
+}
+
+// Without a wish a request is its requestor's, with what the administrator adds; and nobody is asked.
+func TestIdentityWithoutWish(t *testing.T) {
+	ask := new(asker)
+	p := policy(t, PolicyConfig{Ask: ask, Extra: map[string][]string{"site": {"berlin", "east"}, "team": {"theirs"}}, ClientIP: true})
+	want := Identity{
+		Name: "jane", UID: "7", Groups: []string{"dev", "ops"}, Requestor: janeUser,
+		Extra: map[string][]string{"team": {"theirs"}, "site": {"berlin", "east"}, "remote-client-ip": {"192.0.2.1"}},
+	}
+	for _, h := range []http.Header{nil, {"Accept": {"*/*"}}, {"Impersonate-User": {""}}, {"Impersonate-User": nil, "Impersonate-Uid": {""}}} {
+		got, err := p.Identity(t.Context(), janeUser, Request{Header: h, ClientIP: "192.0.2.1"})
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %v\n got %+v\nwant %+v", h, err, got, want)
+		}
+	}
+	delete(want.Extra, "remote-client-ip") // not known, and not to be told by anybody else
+	if got, err := p.Identity(t.Context(), janeUser, Request{}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v %+v", err, got)
+	}
+	if len(ask.asked) != 0 || len(janeUser.Extra) != 3 {
+		t.Error("asked, or the user was changed")
+	}
+}
+
+// With a wish that is granted it is somebody else's, and says whose it was.
+func TestIdentityWithWish(t *testing.T) {
+	ask := &asker{allow: true}
+	p := policy(t, PolicyConfig{Ask: ask, Extra: map[string][]string{"site": {"berlin"}}, ClientIP: true})
+	got, err := p.Identity(t.Context(), janeUser, Request{ClientIP: "192.0.2.1", Header: http.Header{
+		"Impersonate-User": {"bob"}, "Impersonate-Uid": {"8"}, "Impersonate-Group": {"x", "y"},
+		"Impersonate-Extra-Scopes": {"a"}, "Impersonate-Extra-Remote-Client-Ip": {"6.6.6.6"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Identity{
+		Name: "bob", UID: "8", Groups: []string{"x", "y"}, Requestor: janeUser, Nested: true,
+		Extra: map[string][]string{
+			"scopes": {"a"}, "site": {"berlin"}, "remote-client-ip": {"192.0.2.1"},
+			"originaluser.jetstack.io-user": {"jane"}, "originaluser.jetstack.io-groups": {"dev", "ops"}, "originaluser.jetstack.io-uid": {"7"},
+			"originaluser.jetstack.io-extra": {`{"remote-client-ip":["6.6.6.6"],"team":["blue","\u003c\u0026\u003e"]}`},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("\n got %+v\nwant %+v", got, want)
+	}
+	if len(ask.asked) != 6 {
+		t.Errorf("%d reviews", len(ask.asked))
+	}
+	got, err = p.Identity(t.Context(), &user.DefaultInfo{Name: "jane"}, Request{Header: http.Header{"Impersonate-User": {"bob"}}})
+	if want := map[string][]string{"site": {"berlin"}, "originaluser.jetstack.io-user": {"jane"}}; err != nil || !reflect.DeepEqual(got.Extra, want) {
+		t.Errorf("the record has more than there is: %v %q", err, got.Extra)
+	}
+}
+
+// Rows SystemIdentity and EmptyIdentity of the attack corpus, as far as they are decided here: with or without a wish, before
+// anybody is asked.
+func TestIdentityRefusesRequestor(t *testing.T) {
+	nobody := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
+	type requestor struct {
+		user    *user.DefaultInfo
+		r       Request
+		refused error
+	}
+	for name, test := range map[string]requestor{
+		"no name":                       {&user.DefaultInfo{Groups: []string{"dev"}}, Request{}, ErrNoName},
+		"no name, vouched":              {&user.DefaultInfo{}, Request{Vouched: true}, ErrNoName},
+		"a name that does not travel":   {&user.DefaultInfo{Name: "jane\nx"}, Request{}, ErrValue},
+		"a group that does not travel":  {&user.DefaultInfo{Name: "jane", Groups: []string{" system:masters"}}, Request{}, ErrValue},
+		"a system name":                 {&user.DefaultInfo{Name: "system:admin"}, Request{}, ErrSystem},
+		"a longer one than allowed":     {&user.DefaultInfo{Name: "system:monitoring2"}, Request{}, ErrSystem},
+		"a system group":                {&user.DefaultInfo{Name: "jane", Groups: []string{"dev", "system:masters"}}, Request{}, ErrSystem},
+		"allowed":                       {&user.DefaultInfo{Name: "system:monitoring", Groups: []string{"system:nodes"}}, Request{}, nil},
+		"vouched":                       {&user.DefaultInfo{Name: "system:serviceaccount:a:b", Groups: []string{"system:masters"}}, Request{Vouched: true}, nil},
+		"anonymous by an issuer":        {nobody, Request{}, ErrSystem},
+		"anonymous":                     {nobody, Request{Anonymous: true}, nil},
+		"anonymous with another group":  {&user.DefaultInfo{Name: user.Anonymous, Groups: []string{"system:masters"}}, Request{Anonymous: true}, ErrSystem},
+		"anonymous with one more group": {&user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated, "system:masters"}}, Request{Anonymous: true}, ErrSystem},
+		"anonymous without its group":   {&user.DefaultInfo{Name: user.Anonymous}, Request{Anonymous: true}, ErrSystem},
+		"somebody marked anonymous":     {&user.DefaultInfo{Name: "system:admin", Groups: []string{user.AllUnauthenticated}}, Request{Anonymous: true}, ErrSystem},
+		"a forged record":               {&user.DefaultInfo{Name: "jane", Extra: map[string][]string{"originaluser.jetstack.io-user": {"bob"}}}, Request{}, ErrRecord},
+	} {
+		for _, h := range []http.Header{nil, {"Impersonate-User": {"bob"}}} {
+			ask := &asker{allow: true}
+			p := policy(t, PolicyConfig{Ask: ask, AllowSystem: []string{"system:monitoring", "system:nodes"}})
+			test.r.Header = h
+			id, err := p.Identity(t.Context(), test.user, test.r)
+			if !errors.Is(err, test.refused) || err != nil && (codeOf(err) != 403 || len(ask.asked) != 0 || !reflect.DeepEqual(id, Identity{})) {
+				t.Errorf("%s, wish %v: %v %+v, %d reviews", name, h != nil, err, id, len(ask.asked))
+			}
+		}
+	}
+}
+
+// Row ImpersonateNames, as far as it is decided here.
+func TestIdentityRefusesHeaders(t *testing.T) {
+	bob := []string{"bob"}
+	for _, test := range []struct {
+		says string
+		h    http.Header
+	}{
+		{`"Impersonate-Foo"`, http.Header{"Impersonate-Foo": {"x"}}},
+		{`"Impersonate_User"`, http.Header{"Impersonate-User": bob, "Impersonate_User": {"x"}}},
+		{`"Impersonate"`, http.Header{"Impersonate": {"x"}}},
+		{`"Impersonate-Userx"`, http.Header{"Impersonate-Userx": nil}},
+		{`"Impersonate-Extra"`, http.Header{"Impersonate-Extra": {"x"}}},
+		{`"impersonate-user"`, http.Header{"impersonate-user": {"x"}}},
+		{`"IMPERSONATE-GROUP"`, http.Header{"Impersonate-User": bob, "IMPERSONATE-GROUP": {"x"}}},
+		{`"Impersonate-\n&lt;b"`, http.Header{"Impersonate-\n<b": {"x"}}},
+		{strings.Repeat("a", 80), http.Header{"Impersonate-" + strings.Repeat("a", 1<<20): {"x"}}},
+		{"values of Impersonate-User", http.Header{"Impersonate-User": {"bob", "admin"}}},
+		{"values of Impersonate-User", http.Header{"Impersonate-User": {"", "admin"}}},
+		{"values of Impersonate-Uid", http.Header{"Impersonate-User": bob, "Impersonate-Uid": {"1", ""}}},
+		{"without a user", http.Header{"Impersonate-Group": {"x"}}},
+		{"without a user", http.Header{"Impersonate-Uid": {"1"}}},
+		{"without a user", http.Header{"Impersonate-Extra-Scopes": nil, "Impersonate-User": {""}}},
+		{"user name", http.Header{"Impersonate-User": {"bob\n"}}},
+		{"group", http.Header{"Impersonate-User": bob, "Impersonate-Group": {"x", " y"}}},
+		{"uid", http.Header{"Impersonate-User": bob, "Impersonate-Uid": {"1\x00"}}},
+		{"extra value", http.Header{"Impersonate-User": bob, "Impersonate-Extra-Scopes": {"x\xff"}}},
+		{`extra key ""`, http.Header{"Impersonate-User": bob, "Impersonate-Extra-": {"x"}}},
+		{`extra key "Ab"`, http.Header{"Impersonate-User": bob, "Impersonate-Extra-%41b": {"x"}}},
+		{"257 groups and extra", http.Header{"Impersonate-User": bob, "Impersonate-Group": make([]string, 250), "Impersonate-Extra-A": make([]string, 7)}},
+	} {
+		ask := &asker{allow: true}
+		test.h["Accept"], test.h["X-Impersonate-User"] = []string{"*/*"}, []string{"x"}
+		id, err := policy(t, PolicyConfig{Ask: ask}).Identity(t.Context(), janeUser, Request{Header: test.h})
+		if codeOf(err) != 400 || !strings.Contains(err.Error(), test.says) || len(err.Error()) > 1000 || len(ask.asked) != 0 ||
+			!reflect.DeepEqual(id, Identity{}) {
+			t.Errorf("%s: %d %v, %d reviews", test.says, codeOf(err), err, len(ask.asked))
+		}
+	}
+	forged := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Extra-Originaluser.jetstack.io-User": {"admin"}}
+	if _, err := policy(t, PolicyConfig{Ask: &asker{allow: true}}).Identity(t.Context(), janeUser, Request{Header: forged}); !errors.Is(err, ErrRecord) {
+		t.Errorf("a forged record: %v", err)
+	}
+}
+
+// What a client reads has both proxies' words, is one line, and bounded, whatever the names are.
+func TestIdentityDenied(t *testing.T) {
+	says := func(h http.Header) string {
+		_, err := policy(t, PolicyConfig{Ask: new(asker)}).Identity(t.Context(), janeUser, Request{Header: h})
+		var refused *ForbiddenError
+		if !errors.As(err, &refused) || !errors.Is(err, ErrDenied) || refused.Status().Code != 403 || refused.Status().Message != refused.Message {
+			t.Fatalf("%q: %v", h, err)
+		}
+		return refused.Message
+	}
+	if got, want := says(http.Header{"Impersonate-User": {"bob"}}), `jane is not allowed to impersonate user 'bob': `+
+		`users "bob" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope`; got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	account := says(http.Header{"Impersonate-User": {"system:serviceaccount:ns:sa"}})
+	if !strings.Contains(account, `cannot impersonate resource "serviceaccounts" in API group "" in the namespace "ns"`) {
+		t.Error(account)
+	}
+	evil := strings.Repeat("<b>\"'\u2028\u202e", 1<<15)
+	for _, h := range []http.Header{
+		{"Impersonate-User": {evil}},
+		{"Impersonate-User": {"bob"}, "Impersonate-Group": {evil}},
+		{"Impersonate-User": {"bob"}, "Impersonate-Uid": {evil}},
+		{"Impersonate-User": {"bob"}, "Impersonate-Extra-K": {evil}},
+	} {
+		p := policy(t, PolicyConfig{Ask: onlyUsers{}})
+		if h.Get("Impersonate-User") != "bob" {
+			p.ask = new(asker)
+		}
+		_, err := p.Identity(t.Context(), janeUser, Request{Header: h})
+		if !errors.Is(err, ErrDenied) || len(err.Error()) > 20*maxShown || strings.ContainsAny(err.Error(), "\n\u2028\u202e") {
+			t.Errorf("%d bytes: %.200v", len(err.Error()), err)
+		}
+	}
+}
+
+type onlyUsers struct{}
+
+func (onlyUsers) Ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
+	return spec.ResourceAttributes.Resource == "users", "", nil
+}
+
+// Nobody knows is not no.
+func TestIdentityNotAnswered(t *testing.T) {
+	h := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}}
+	for _, constrained := range []bool{false, true} {
+		p := policy(t, PolicyConfig{Ask: &asker{err: unavailable(errors.New("x"), "y")}, Constrained: func(context.Context) bool { return constrained }})
+		id, err := (&arrival{requestor: janeUser, header: h, info: version}).atEdge(p)
+		if codeOf(err) != 503 || !reflect.DeepEqual(id, Identity{}) {
+			t.Errorf("%v %+v", err, id)
+		}
+	}
+	p := policy(t, PolicyConfig{Ask: &asker{allow: true}, Constrained: func(context.Context) bool { return true }})
+	if _, err := p.Identity(t.Context(), janeUser, Request{Header: h}); err == nil {
+		t.Error("without attributes it was not asked whether a mode is open")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := policy(t, PolicyConfig{Ask: &asker{allow: true}}).Identity(ended, janeUser, Request{Header: h}); codeOf(err) != 503 {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+func TestNewPolicyRefuses(t *testing.T) {
+	for name, c := range map[string]PolicyConfig{
+		"not a system name":  {AllowSystem: []string{"admin"}},
+		"all system names":   {AllowSystem: []string{"system:"}},
+		"a wildcard":         {AllowSystem: []string{"system:serviceaccount:ns:*"}},
+		"white space":        {AllowSystem: []string{"system:x "}},
+		"upper case":         {Extra: map[string][]string{"Site": {"x"}}},
+		"no key":             {Extra: map[string][]string{"": {"x"}}},
+		"a control":          {Extra: map[string][]string{"site": {"x\n"}}},
+		"the record":         {Extra: map[string][]string{"originaluser.jetstack.io-user": {"x"}}},
+		"the credential":     {Extra: map[string][]string{user.CredentialIDKey: {"x"}}},
+		"the client's twice": {Extra: map[string][]string{"remote-client-ip": {"x"}}, ClientIP: true},
+	} {
+		if _, err := NewPolicy(c); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// Without a wish and without extras of edge's own, nothing is made anew.
+func TestIdentityAllocations(t *testing.T) {
+	p, u, r := ordinary(t)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := p.Identity(t.Context(), u, r); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkIdentity(b *testing.B) {
+	p, u, r := ordinary(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Identity(b.Context(), u, r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// ordinary is a request as kubectl sends it.
+func ordinary(t testing.TB) (*Policy, *user.DefaultInfo, Request) {
+	u := &user.DefaultInfo{
+		Name: "https://issuer.example#jane", Groups: []string{"dev", "ops", "https://issuer.example/groups/1"},
+		Extra: map[string][]string{user.CredentialIDKey: {"JTI=1"}},
+	}
+	return policy(t, PolicyConfig{Ask: new(asker)}), u, Request{Header: http.Header{
+		"Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "User-Agent": {"kubectl/v1.35.0"}, "Kubectl-Command": {"kubectl get"},
+		"Kubectl-Session": {"1"}, "X-Forwarded-For": {"192.0.2.1"},
+	}}
+}

@@ -1,0 +1,57 @@
+package impersonate
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/klog/v2"
+)
+
+// What both sides remember changes no decision, and no word of it: which mode worked last, and for 10 s the answers. 100
+// clusters, each with 50 requests of the same people.
+func TestReviewDifferentialRemembering(t *testing.T) {
+	defer klog.CaptureState().Restore() // of selectors that are none
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	random := wisher{rand.New(rand.NewPCG(8, 9))}
+	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
+	remembered, allowed, denied := 0, 0, 0
+	for range 100 {
+		var who user.Info
+		rules := random.rules()
+		edge, oracle := &cluster{rules: rules}, &cluster{rules: rules}
+		p, through := newPolicy(t, NewReviewer(edge), true), constrainedFilter(tell(&who), oracle)
+		for range 50 {
+			a := &arrival{requestor: random.requestor(), header: random.header(), request: random.request(), vouched: true}
+			if specialOf(a) >= 0 {
+				continue
+			}
+			a.info = must(infos.NewRequestInfo(a.request))
+			before := len(edge.asked)
+			id, err := a.atEdge(p)
+			status := a.at(through, &who, authenticated(a.requestor))
+			if codeOf(err) != status.Code {
+				t.Fatalf("the API server says %d %s, edge %v:\n%v\n%+v", status.Code, status.Message, err, a, rules)
+			}
+			switch {
+			case id.Nested:
+				checkSameUser(t, a, id, who)
+				allowed++
+				if len(edge.asked) == before {
+					remembered++
+				}
+			case status.Code == http.StatusForbidden:
+				checkSameWords(t, a, err, status.Message)
+				denied++
+			}
+		}
+	}
+	t.Logf("%d allowed, of these %d without a review; %d denied", allowed, remembered, denied)
+	if allowed < 500 || remembered < 50 || denied < 500 {
+		t.Error("the generator tests too little")
+	}
+}

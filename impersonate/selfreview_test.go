@@ -1,0 +1,132 @@
+package impersonate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes/scheme"
+	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
+)
+
+// selfReviews stands for the API server's end: it notes the header, and answers as told.
+type selfReviews struct {
+	status authorizationv1.SubjectAccessReviewStatus
+	broken http.Handler
+	header http.Header
+	spec   authorizationv1.SelfSubjectAccessReviewSpec
+}
+
+func (s *selfReviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.header = r.Header.Clone()
+	var review authorizationv1.SelfSubjectAccessReview
+	_, kind, err := scheme.Codecs.UniversalDeserializer().Decode(must(io.ReadAll(r.Body)), nil, &review)
+	if err != nil || r.Method != http.MethodPost || r.URL.Path != "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
+		http.Error(w, "not a review", http.StatusBadRequest)
+		return
+	}
+	s.spec = review.Spec
+	if s.broken != nil {
+		s.broken.ServeHTTP(w, r)
+		return
+	}
+	review.SetGroupVersionKind(*kind)
+	review.Status = s.status
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(review)
+}
+
+func selfReviewer(t *testing.T, h http.Handler) *SelfReviewer {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	// edge's own credential is in the configuration, and must not be used.
+	return must(NewSelfReviewer(&rest.Config{Host: server.URL, BearerToken: "edge's own", Impersonate: rest.ImpersonationConfig{UserName: "x"}}))
+}
+
+// It is asked with the sender's token and wish and nothing of edge's, and answered as by a Reviewer.
+func TestSelfReview(t *testing.T) {
+	wish := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}, "Accept": {"text/plain"}}
+	own := Own("theirs", &user.DefaultInfo{Name: "jane"}, wish)
+	server := &selfReviews{status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}
+	r := selfReviewer(t, server)
+	if err := r.Review(t.Context(), own, execPod); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.header; got.Get("Authorization") != "Bearer theirs" || len(got["Authorization"]) != 1 || got.Get("Impersonate-User") != "bob" ||
+		len(got["Impersonate-User"]) != 1 || strings.Join(got["Impersonate-Group"], " ") != "a b" || got.Get("Accept") == "text/plain" {
+		t.Errorf("asked with %q", got)
+	}
+	if server.spec.ResourceAttributes == nil || *server.spec.ResourceAttributes != execPod {
+		t.Errorf("asked about %+v", server.spec)
+	}
+
+	server.status = authorizationv1.SubjectAccessReviewStatus{Reason: "why"}
+	const words = `pods "x" is forbidden: User "bob" cannot create resource "pods/exec" in API group "" in the namespace "ns": why`
+	if err := r.Review(t.Context(), own, execPod); !apierrors.IsForbidden(err) || err.Error() != words {
+		t.Error(err)
+	}
+	if err := r.Review(t.Context(), Own("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err == nil || !strings.Contains(err.Error(), `User "jane"`) {
+		t.Error(err)
+	}
+	server.status = authorizationv1.SubjectAccessReviewStatus{EvaluationError: "x"}
+	if err := r.Review(t.Context(), own, execPod); codeOf(err) != 500 {
+		t.Error(err)
+	}
+	for _, id := range []Identity{{Name: "jane"}, Self(), {}} {
+		server.header = nil
+		if err := r.Review(t.Context(), id, execPod); err == nil || server.header != nil {
+			t.Errorf("%+v: %v, asked with %q", id, err, server.header)
+		}
+	}
+}
+
+// A token that is no longer good and a wish that is not granted are the client's own trouble; no answer is a ReviewError.
+func TestSelfReviewFails(t *testing.T) {
+	own := Own("theirs", &user.DefaultInfo{Name: "jane"}, nil)
+	for code, want := range map[int]int32{400: 400, 401: 401, 403: 403, 404: 500, 500: 503, 503: 503} {
+		body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","message":"secret","code":%d}`, code)
+		server := &selfReviews{broken: broken(code, body)}
+		err := selfReviewer(t, server).Review(t.Context(), own, execPod)
+		var failed *ReviewError
+		if codeOf(err) != want || errors.As(err, &failed) != (want >= 500) {
+			t.Errorf("%d became %d %v", code, codeOf(err), err)
+		}
+		if errors.As(err, &failed) && strings.Contains(failed.Status().Message, "secret") || strings.Contains(err.Error(), "theirs") {
+			t.Errorf("%d: %v", code, err)
+		}
+	}
+	done := make(chan struct{})
+	r := selfReviewer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	defer close(done)
+	r.timeout = 10 * time.Millisecond
+	if err := r.Review(t.Context(), own, execPod); codeOf(err) != 503 {
+		t.Errorf("no answer: %v", err)
+	}
+}
+
+func TestReviewBy(t *testing.T) {
+	asEdge := &reviews{decide: allow}
+	asSelf := &selfReviews{status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}
+	server := httptest.NewServer(asEdge)
+	t.Cleanup(server.Close)
+	client := must(authorizationv1client.NewForConfig(&rest.Config{Host: server.URL}))
+	review := ReviewBy(NewReviewer(client.SubjectAccessReviews()), selfReviewer(t, asSelf))
+	if err := review(t.Context(), Identity{Name: "jane"}, execPod); err != nil || asEdge.asked.Load() != 1 || asSelf.header != nil {
+		t.Error(err, asEdge.asked.Load(), asSelf.header)
+	}
+	if err := review(t.Context(), Own("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err != nil || asEdge.asked.Load() != 1 || asSelf.header == nil {
+		t.Error(err, asEdge.asked.Load(), asSelf.header)
+	}
+}
