@@ -7,7 +7,6 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"edge/e2e/rawclient"
@@ -114,18 +113,7 @@ func TestNodesProxyExec(t *testing.T) {
 	s := sites[testbed.New]
 	ctx, node := t.Context(), s.cluster.Node
 	for group, verbs := range map[string][]string{"peekers": {"get"}, "kubeletadmins": {"get", "create"}} {
-		rules := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"nodes/proxy", "pods/proxy"}, Verbs: verbs}}
-		meta, rbac := metav1.ObjectMeta{Name: group}, s.cluster.Client.RbacV1()
-		if _, err := rbac.ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		binding := &rbacv1.ClusterRoleBinding{
-			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: group},
-			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: testbed.GroupsPrefix + group}},
-		}
-		if _, err := rbac.ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		everywhere(t, s.cluster, group, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes/proxy", "pods/proxy"}, Verbs: verbs})
 	}
 	const exec = "/exec/" + testbed.Namespace + "/shell/main?command=true&output=1"
 	nodeExec := "/api/v1/nodes/" + node + "/proxy" + exec
