@@ -88,3 +88,7 @@ func (c *framed) answer(t *testing.T, stream uint32) string {
 	t.Fatal("no answer")
 	return ""
 }
+
+func hpackField(name, value string) hpack.HeaderField {
+	return hpack.HeaderField{Name: name, Value: value}
+}
