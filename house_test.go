@@ -20,7 +20,7 @@ var rooms = map[string][]string{
 	"streams":     {"streams/"},
 	"authn":       {},
 	"impersonate": {},
-	"audit":       {"bridge"},
+	"audit":       {"bridge", "impersonate"},
 	"ops":         {"bridge"},
 	"bench":       {"bench/"},
 	"loadtest":    {"streams/"},

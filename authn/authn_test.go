@@ -210,7 +210,7 @@ func TestMemoryForgets(t *testing.T) {
 	again := *i
 	ring := i.source.ring
 	get := func(m *memory, token digest, conf *configuration, now time.Time) bool {
-		_, ok := m.get(token, func(m *memo) bool { return conf.has(m.issuer) && m.holds(now) })
+		_, ok := m.get(token, func(m *memo) bool { return m.holds(conf, now) })
 		return ok
 	}
 	for name, found := range map[string]func(*memory) bool{

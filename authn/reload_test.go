@@ -124,6 +124,22 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// The moment that the configuration changes is enough: nothing need be forgotten first.
+func TestRememberedTokenOfARemovedIssuer(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	a := start(t, i.config(t))
+	token := sign(t, rsaKey(), i.claims(nil))
+	if got := refusal(t, a, token); got != "" {
+		t.Fatal(got)
+	}
+	without := *a.current.Load()
+	without.issuers = nil
+	a.current.Store(&without)
+	if got := refusal(t, a, token); got != ReasonIssuer || a.known.recent.Len() != 0 {
+		t.Errorf("refused as %q, %d are remembered", got, a.known.recent.Len())
+	}
+}
+
 // Nobody fetches for an issuer that is gone.
 func TestRemovedIssuerIsLeftAlone(t *testing.T) {
 	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())

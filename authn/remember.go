@@ -32,9 +32,9 @@ type memo struct {
 	verified Verified
 }
 
-// holds is half of what makes a memo good: it is not expired, and no key has changed.
-func (m *memo) holds(now time.Time) bool {
-	return !m.verified.Expires.Before(now) && m.issuer.source.ring.current.Load() == m.keys
+// holds reports whether a memo is still good under a configuration.
+func (m *memo) holds(conf *configuration, now time.Time) bool {
+	return !m.verified.Expires.Before(now) && conf.has(m.issuer) && m.issuer.source.ring.current.Load() == m.keys
 }
 
 // get returns what is known of a token, if good says that it still holds. What does not is forgotten.

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -39,6 +40,8 @@ type End struct {
 	Duration time.Duration // since the request arrived
 	// Cut: the answer, or the stream, was not brought to its end.
 	Cut bool
+	// Panic is what ended the request if edge has a bug. Cutting an answer is none.
+	Panic any
 	// Stream is set for what was upgraded.
 	Stream *Stream
 }
@@ -96,6 +99,9 @@ func (s *sighting) returned(r *http.Request) {
 	}
 	p := recover()
 	end := End{Code: s.answer.code, Out: s.answer.written, Duration: time.Since(s.began), Cut: p != nil || r.Context().Err() != nil}
+	if p != http.ErrAbortHandler {
+		end.Panic = p
+	}
 	if s.body != nil {
 		end.In = s.body.read.Load()
 	}
@@ -120,13 +126,17 @@ func (s *sighting) handOver() {
 }
 
 // ended is the session's. The code is 101.
-func (s *sighting) ended(in, out int64, cut bool, stream Stream) {
+func (s *sighting) ended(in, out int64, cause error, stream Stream) {
 	if s == nil {
 		return
 	}
-	s.Ended(End{
-		Code: http.StatusSwitchingProtocols, In: in, Out: out, Duration: time.Since(s.began), Cut: cut, Stream: &stream,
-	})
+	end := End{
+		Code: http.StatusSwitchingProtocols, In: in, Out: out, Duration: time.Since(s.began), Cut: cause != errCompleted, Stream: &stream,
+	}
+	if bug := (*panicError)(nil); errors.As(cause, &bug) {
+		end.Panic = bug.value
+	}
+	s.Ended(end)
 }
 
 // watched notes what is answered.

@@ -109,8 +109,8 @@ func TestObserve(t *testing.T) {
 				resp.Body.Close()
 			}
 			n++
-			if said, _ := witness.account(w, n); said != want {
-				t.Errorf("%s: %s\nwant %s", path, said, want)
+			if said, end := witness.account(w, n); said != want || end.Panic != nil {
+				t.Errorf("%s: %s, panic %v\nwant %s", path, said, end.Panic, want)
 			}
 		}
 	})
@@ -125,6 +125,22 @@ func TestObserverRefuses(t *testing.T) {
 	resp.Body.Close()
 	if said, _ := witness.account(w, 1); resp.StatusCode != 500 || !strings.Contains(said, "ended 500") {
 		t.Error(resp.Status, said)
+	}
+}
+
+// A bug of edge's is told from an answer that was cut.
+func TestObservePanic(t *testing.T) {
+	var witness witness
+	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), func(c *bridge.Config) {
+		c.Observe = &witness
+		c.Identify = func(r *http.Request) (impersonate.Identity, error) { panic("a bug") }
+	})
+	if resp, err := w.client(t, false).Get(w.edge.URL); err == nil {
+		resp.Body.Close()
+		t.Error(resp.Status)
+	}
+	if said, end := witness.account(w, 1); said != "ended 0 in 0 cut true" || end.Panic != "a bug" {
+		t.Error(said, end.Panic)
 	}
 }
 

@@ -210,7 +210,7 @@ func (s *session) finish() {
 		line = append(line, "upstreamSessions", s.upstreams)
 	}
 	s.log.Info("session ended", line...)
-	s.seen.ended(s.down.in.Load(), s.down.out.Load(), cause != errCompleted,
+	s.seen.ended(s.down.in.Load(), s.down.out.Load(), cause,
 		Stream{ID: s.id, Downstream: s.downstream, Upstream: s.upstream, Cause: cause.Error()})
 	if s.onLost != nil && isLost(cause) {
 		s.onLost()

@@ -1,7 +1,6 @@
 package impersonate
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"net/textproto"
@@ -26,25 +25,9 @@ var hopByHop = [...]string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// Refuse returns a [ForbiddenError] if a request brought impersonation headers of its own, such as kubectl --as sends.
-func Refuse(h http.Header) error {
-	first := ""
-	for name := range h {
-		if isReserved(name) && (first == "" || name < first) {
-			first = name
-		}
-	}
-	if first == "" {
-		return nil
-	}
-	return &ForbiddenError{ErrInbound, fmt.Sprintf("impersonation through edge (kubectl --as) is not supported yet: "+
-		"the request has the header %s; send it without --as, --as-group and --as-uid, and without as, as-groups and as-uid "+
-		"in the kubeconfig's user, or impersonate at the API server directly", quote(first))}
-}
-
 // Rewrite makes a client's header the one that goes upstream. It is the last step before a request leaves, on every path; only
 // the caller's own upstream credential and, for an upgrade, Connection and Upgrade come after it. With an error, which
-// an identity from [FromUser] does not cause, the request must not be sent.
+// an identity from [Policy.Identity] does not cause, the request must not be sent.
 func Rewrite(h http.Header, id Identity) error {
 	switch {
 	case id.self:

@@ -235,6 +235,9 @@ func TestIdentityNotAnswered(t *testing.T) {
 	if _, err := p.Identity(t.Context(), janeUser, Request{Header: h}); err == nil {
 		t.Error("without attributes it was not asked whether a mode is open")
 	}
+	if _, err := policy(t, PolicyConfig{}).Identity(t.Context(), janeUser, Request{Header: h}); codeOf(err) != 500 {
+		t.Errorf("without a reviewer: %v", err)
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := policy(t, PolicyConfig{Ask: &asker{allow: true}}).Identity(ended, janeUser, Request{Header: h}); codeOf(err) != 503 {

@@ -26,6 +26,17 @@ func (id Identity) groupsUpstream() []string {
 	return append(groups, user.AllAuthenticated)
 }
 
+// Upstream is the user that an API server makes of this identity's headers.
+func (id Identity) Upstream() *user.DefaultInfo {
+	extra := make(map[string][]string, len(id.Extra))
+	for key, values := range id.Extra {
+		if len(values) > 0 {
+			extra[key] = values
+		}
+	}
+	return &user.DefaultInfo{Name: id.Name, UID: id.UID, Groups: id.groupsUpstream(), Extra: extra}
+}
+
 // extraUpstream leaves out a key without values: there is no header for it.
 func (id Identity) extraUpstream() map[string]authorizationv1.ExtraValue {
 	var extra map[string]authorizationv1.ExtraValue

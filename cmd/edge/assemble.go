@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"edge/audit"
 	"edge/bridge"
 	"edge/ops"
 )
@@ -17,6 +18,7 @@ type parts struct {
 	upstream  *rest.Config // with edge's own credential
 	ownToken  *upstreamToken
 	apiServer *ops.APIServer
+	events    *audit.Events // nil: there are none
 	handler   *bridge.Handler
 	certs     *certificates
 }
@@ -48,6 +50,13 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	if err != nil {
 		return nil, err
 	}
+	if p.events, err = audit.New(o.audit, log); err != nil {
+		return nil, err
+	}
+	var access bridge.Observer
+	if o.accessLog {
+		access = audit.NewAccessLog(log)
+	}
 	p.handler, err = bridge.New(bridge.Config{
 		Upstream:           p.upstream,
 		Identify:           p.gate.identify,
@@ -55,6 +64,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 		Streaming:          bridge.Streaming(o.client.streaming),
 		AllowedOrigins:     o.serving.origins,
 		TrustedProxies:     trusted,
+		Observe:            audit.Observers(access, p.events),
 		DisableCompression: o.client.disableCompression,
 		MaxSessions:        maxSessions(),
 		Log:                log,
@@ -75,6 +85,7 @@ func (p *parts) run(ctx context.Context) {
 	if p.ownToken != nil {
 		running.Go(func() { p.ownToken.run(ctx) })
 	}
+	running.Go(func() { p.events.Run(ctx) })
 	p.certs.run(ctx)
 }
 

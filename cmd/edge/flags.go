@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
+
+	"edge/audit"
 )
 
 // options are the flags of edge serve. Names and meanings are those of
@@ -15,11 +17,13 @@ type options struct {
 	identity identityOptions
 	serving  servingOptions
 	client   clientOptions
+	audit    *audit.Options
 
 	readinessPort int
 	shutdownDelay time.Duration
 	flushInterval time.Duration
 	logFormat     string
+	accessLog     bool
 }
 
 const defaultReadinessPort = 8080
@@ -30,6 +34,8 @@ func newOptions() *options {
 		logFormat:     formatText,
 		serving:       newServingOptions(),
 		client:        newClientOptions(),
+		audit:         audit.NewOptions(),
+		accessLog:     true,
 		identity:      newIdentityOptions(),
 	}
 }
@@ -40,6 +46,7 @@ func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 	o.identity.addFlags(sets.FlagSet("identity"))
 	o.serving.addFlags(sets.FlagSet("serving"))
 	o.client.addFlags(sets.FlagSet("API server"))
+	o.audit.AddFlags(sets.FlagSet("audit"))
 	o.addOperation(sets.FlagSet("operation"))
 	return sets
 }
@@ -48,6 +55,7 @@ func (o *options) addOperation(fs *pflag.FlagSet) {
 	fs.IntVar(&o.readinessPort, "readiness-probe-port", o.readinessPort, "The port of the probes, plain HTTP: /ready is 200 while the issuer's keys are in hand and edge is not shutting down, /live while it runs.")
 	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay, "How long to go on serving after a signal, with /ready false already, until load balancers have noticed.")
 	fs.DurationVar(&o.flushInterval, "flush-interval", o.flushInterval, "Accepted for kube-oidc-proxy's sake: edge always flushes at once.")
+	fs.BoolVar(&o.accessLog, "access-log", o.accessLog, "Log one line for each request when it ends: AuSuccess, or AuFail where nobody was let in.")
 	fs.StringVar(&o.logFormat, "log-format", o.logFormat, "The format of the log on standard error: text or json.")
 }
 
@@ -76,7 +84,7 @@ func (o *options) validate() error {
 	if o.shutdownDelay < 0 {
 		return errors.New("--shutdown-delay-duration: must not be negative")
 	}
-	for _, check := range []func() error{o.serving.validate, o.client.validate, o.identity.validate} {
+	for _, check := range []func() error{o.serving.validate, o.client.validate, o.identity.validate, o.audit.Validate} {
 		if err := check(); err != nil {
 			return err
 		}

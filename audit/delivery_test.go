@@ -1,0 +1,274 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+)
+
+// patience bounds the wait for what must come, and says nothing about how long that takes.
+const patience = 20 * time.Second
+
+func eventually(t *testing.T, what string, true func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !true(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("never: ", what)
+		}
+	}
+}
+
+// parse gives the options that a command line means.
+func parse(t *testing.T, flags ...string) *Options {
+	t.Helper()
+	o := NewOptions()
+	fs := pflag.NewFlagSet("edge", pflag.ContinueOnError)
+	o.AddFlags(fs)
+	if err := fs.Parse(flags); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// Names, kinds, defaults, deprecations and help are kube-apiserver's. The file is what its AuditOptions print of themselves,
+// v0.37.2; their package would bring etcd's client along.
+func TestFlagsAreKubeAPIServers(t *testing.T) {
+	want, err := os.ReadFile("testdata/kube-apiserver-flags.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	fs := pflag.NewFlagSet("edge", pflag.ContinueOnError)
+	NewOptions().AddFlags(fs)
+	fs.VisitAll(func(f *pflag.Flag) {
+		fmt.Fprintf(&got, "%s\t%s\t%s\t%s\t%s\n", f.Name, f.Value.Type(), f.DefValue, f.Deprecated, f.Usage)
+	})
+	if got.String() != string(want) {
+		t.Errorf("edge:\n%s\nkube-apiserver:\n%s", got.String(), want)
+	}
+}
+
+// Every flag changes an option of its own; what the options do is tested below, by their flags.
+func TestEachFlagIsAnOption(t *testing.T) {
+	values := map[string]string{"string": "x", "int": "77", "int64": "77", "duration": "77s", "float32": "77"}
+	seen := map[string]string{}
+	fs := pflag.NewFlagSet("edge", pflag.ContinueOnError)
+	NewOptions().AddFlags(fs)
+	fs.VisitAll(func(f *pflag.Flag) {
+		value := values[f.Value.Type()]
+		if f.Value.Type() == "bool" {
+			value = fmt.Sprint(f.DefValue != "true")
+		}
+		o := parse(t, "--"+f.Name+"="+value)
+		if reflect.DeepEqual(o, NewOptions()) {
+			t.Errorf("--%s changes nothing", f.Name)
+		}
+		changed := fmt.Sprintf("%+v", *o)
+		if other, ok := seen[changed]; ok && f.Deprecated == "" && other != "audit-webhook-batch-initial-backoff" {
+			t.Errorf("--%s and --%s do the same", f.Name, other)
+		}
+		seen[changed] = f.Name
+	})
+}
+
+func TestValidate(t *testing.T) {
+	if err := NewOptions().Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, backend := range []struct{ name, on string }{{"log", "--audit-log-path=-"}, {"webhook", "--audit-webhook-config-file=x"}} {
+		if err := parse(t, backend.on).Validate(); err != nil {
+			t.Error(err)
+		}
+		batch := "--audit-" + backend.name + "-mode=batch"
+		for flag, others := range map[string][]string{
+			"mode=some":                 nil,
+			"batch-buffer-size=0":       {batch},
+			"batch-max-size=-1":         {batch},
+			"batch-throttle-qps=0":      {batch, "--audit-" + backend.name + "-batch-throttle-enable", "--audit-" + backend.name + "-batch-throttle-burst=1"},
+			"batch-throttle-burst=0":    {batch, "--audit-" + backend.name + "-batch-throttle-enable", "--audit-" + backend.name + "-batch-throttle-qps=1"},
+			"truncate-max-event-size=0": nil,
+			"truncate-max-batch-size=9": nil,
+			"version=audit.k8s.io/v2":   nil,
+		} {
+			flag = "--audit-" + backend.name + "-" + flag
+			name, _, _ := strings.Cut(flag, "=")
+			err := parse(t, append(others, backend.on, flag)...).Validate()
+			if err == nil || !strings.HasPrefix(err.Error(), name+": ") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v", flag, err)
+			}
+			// Whoever does not use a backend need not mind its flags.
+			if err := parse(t, append(others, flag)...).Validate(); err != nil {
+				t.Errorf("%s alone: %v", flag, err)
+			}
+		}
+	}
+	for _, flag := range []string{"--audit-log-format=xml", "--audit-log-maxage=-1", "--audit-log-maxbackup=-1", "--audit-log-maxsize=-1"} {
+		name, _, _ := strings.Cut(flag, "=")
+		if err := parse(t, "--audit-log-path=-", flag).Validate(); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+	// All that is wrong, not the first of it.
+	err := parse(t, "--audit-log-path=-", "--audit-log-maxage=-1", "--audit-log-format=xml", "--audit-log-mode=some").Validate()
+	if err == nil || strings.Count(err.Error(), "--audit-") != 3 {
+		t.Error(err)
+	}
+}
+
+// batches is a backend that notes how many events come at once, and may be made to wait.
+type batches struct {
+	memory
+	mu    sync.Mutex
+	sizes []int
+}
+
+func (b *batches) ProcessEvents(events ...*auditinternal.Event) bool {
+	b.mu.Lock()
+	b.sizes = append(b.sizes, len(events))
+	b.mu.Unlock()
+	return b.memory.ProcessEvents(events...)
+}
+
+func (b *batches) got() []int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]int(nil), b.sizes...)
+}
+
+func event(uri string) *auditinternal.Event {
+	return &auditinternal.Event{Level: auditinternal.LevelMetadata, AuditID: "1", Stage: auditinternal.StageRequestReceived, RequestURI: uri}
+}
+
+// Each flag about delivery does what it says, of either backend: five events wait when it begins.
+func TestDelivery(t *testing.T) {
+	const five = 5
+	for _, backend := range []string{"log", "webhook"} {
+		for _, c := range []struct {
+			name  string
+			flags string // without --audit-log-
+			want  []int  // sizes of the batches that come while it runs
+			rest  int    // events that come at the end, if it may take its time
+		}{
+			{"blocking", "mode=blocking", []int{1, 1, 1, 1, 1}, 0},
+			{"max-size", "mode=batch batch-throttle-enable=false batch-max-size=2 batch-max-wait=1h", []int{2, 2}, 1},
+			{"max-wait", "mode=batch batch-throttle-enable=false batch-max-size=100 batch-max-wait=1s", []int{5}, 0},
+			{"longer wait", "mode=batch batch-throttle-enable=false batch-max-size=100 batch-max-wait=1h", nil, 5},
+			{"buffer-size", "mode=batch batch-throttle-enable=false batch-max-size=1 batch-buffer-size=3", []int{1, 1, 1}, 0},
+			{"throttled", "mode=batch batch-throttle-enable batch-throttle-qps=0.001 batch-throttle-burst=2 batch-max-size=1", []int{1, 1}, 0},
+			{"burst", "mode=batch batch-throttle-enable batch-throttle-qps=0.001 batch-throttle-burst=4 batch-max-size=1", []int{1, 1, 1, 1}, 0},
+			{"qps", "mode=batch batch-throttle-enable batch-throttle-qps=1000 batch-throttle-burst=1 batch-max-size=1", []int{1, 1, 1, 1, 1}, 0},
+		} {
+			t.Run(backend+"/"+c.name, func(t *testing.T) {
+				var flags []string
+				for _, flag := range strings.Fields(c.flags) {
+					flags = append(flags, "--audit-"+backend+"-"+flag)
+				}
+				o := parse(t, flags...)
+				delivery := o.Log.Delivery
+				if backend == "webhook" {
+					delivery = o.Webhook.Delivery
+				}
+				var end batches
+				hurry, cut := context.WithCancel(context.Background())
+				defer cut()
+				b := delivery.wrap(hurry, &end, 1)
+				for i := range five {
+					b.ProcessEvents(event(fmt.Sprint("/", i)))
+				}
+				stop := make(chan struct{})
+				if err := b.Run(stop); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, fmt.Sprint(c.want), func() bool { return len(end.got()) >= len(c.want) })
+				close(stop)
+				if c.rest == 0 {
+					cut()
+				}
+				b.Shutdown()
+				got, rest := end.got(), 0
+				for _, size := range got[len(c.want):] {
+					rest += size
+				}
+				if !slices.Equal(got[:len(c.want)], c.want) || rest != c.rest {
+					t.Errorf("batches of %v, want %v and then %d events", got, c.want, c.rest)
+				}
+			})
+		}
+	}
+}
+
+func TestTruncate(t *testing.T) {
+	for _, backend := range []string{"log", "webhook"} {
+		for flags, want := range map[string][]int{
+			"truncate-enabled=false truncate-max-event-size=2000":                          {5},
+			"truncate-enabled truncate-max-event-size=2000":                                {4}, // one is too large
+			"truncate-enabled truncate-max-event-size=2000 truncate-max-batch-size=2000":   {2, 2},
+			"truncate-enabled truncate-max-event-size=10000 truncate-max-batch-size=10000": {5},
+		} {
+			all := []string{"--audit-" + backend + "-mode=blocking-strict"}
+			for _, flag := range strings.Fields(flags) {
+				all = append(all, "--audit-"+backend+"-"+flag)
+			}
+			o := parse(t, all...)
+			delivery := o.Log.Delivery
+			if backend == "webhook" {
+				delivery = o.Webhook.Delivery
+			}
+			var end batches
+			small := event("/" + strings.Repeat("s", 500))
+			delivery.wrap(context.Background(), &end, 1).ProcessEvents(small, small, event("/"+strings.Repeat("l", 3000)), small, small)
+			if got := end.got(); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s %s: batches of %v, want %v", backend, flags, got, want)
+			}
+		}
+	}
+}
+
+// A request whose first event cannot be stored is refused in mode blocking-strict, and in no other.
+func TestModes(t *testing.T) {
+	for _, backend := range []string{"log", "webhook"} {
+		for mode, want := range map[string]bool{"batch": true, "blocking": true, "blocking-strict": false} {
+			o := parse(t, "--audit-"+backend+"-mode="+mode)
+			delivery := o.Log.Delivery
+			if backend == "webhook" {
+				delivery = o.Webhook.Delivery
+			}
+			end := &batches{memory: memory{refuse: true}}
+			if got := delivery.wrap(context.Background(), end, 1).ProcessEvents(event("/")); got != want {
+				t.Errorf("%s %s: %v", backend, mode, got)
+			}
+		}
+	}
+}
+
+// newEvents makes Events with the policy that everything is on record, and runs them until the function that it returns.
+func newEvents(t *testing.T, flags ...string) (*Events, func()) {
+	t.Helper()
+	o := parse(t, append([]string{"--audit-policy-file=testdata/policy.yaml"}, flags...)...)
+	if err := o.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { e.Run(ctx) })
+	stop := sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+	})
+	t.Cleanup(stop)
+	return e, stop
+}

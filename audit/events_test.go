@@ -1,0 +1,317 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/klog/v2"
+
+	"edge/bridge"
+	"edge/impersonate"
+)
+
+// canary is in the form of a JWT, and signed by nobody.
+const canary = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl-_"
+
+// TokenCanary: wherever a request has a token, it is on no record and in no log, but among the words of a command.
+func TestTokenCanary(t *testing.T) {
+	const listing = "/api/v1/namespaces/a/pods"
+	for name, change := range map[string]func(r *http.Request){
+		"header":            func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+canary) },
+		"user agent":        func(r *http.Request) { r.Header.Set("User-Agent", "curl "+canary) },
+		"audit id":          func(r *http.Request) { r.Header.Set("Audit-ID", "chosen-"+canary) },
+		"query":             func(r *http.Request) { r.URL.RawQuery = "token=" + canary },
+		"query, escaped":    func(r *http.Request) { r.URL.RawQuery = "limit=" + strings.ReplaceAll(canary, ".", "%2E") },
+		"query, a name":     func(r *http.Request) { r.URL.RawQuery = canary + "=1" },
+		"query, no options": func(r *http.Request) { r.URL.RawQuery = "limit=many&continue=" + canary },
+		"query, two":        func(r *http.Request) { r.URL.RawQuery = "command=ls&labelSelector=x" + canary + "," + canary },
+		"query, opaque":     func(r *http.Request) { r.URL.RawQuery = "access_token=plain-canary" },
+		"name":              func(r *http.Request) { r.URL.Path += "/" + canary },
+		"subresource":       func(r *http.Request) { r.URL.Path += "/p/" + canary },
+		"namespace":         func(r *http.Request) { r.URL.Path = "/api/v1/namespaces/" + canary + "/pods" },
+		"group":             func(r *http.Request) { r.URL.Path = "/apis/" + canary + "/v1/pods" },
+		"verb":              func(r *http.Request) { r.Method = canary },
+		"other path":        func(r *http.Request) { r.URL.Path = "/x/" + canary },
+		"path, escaped": func(r *http.Request) {
+			r.URL.Path, r.URL.RawPath = "/x/"+canary, "/x/%65"+canary[1:]
+		},
+	} {
+		var logged, klogged bytes.Buffer
+		flag.Set("logtostderr", "false")
+		klog.SetOutput(&klogged)
+		var events memory
+		edge := newEdge(t, newAPI(t, answer), Observers(
+			NewAccessLog(slog.New(slog.NewJSONHandler(&logged, nil))), eventsTo(&events, rulesOf(t, policies["everything"]))))
+		r := httptest.NewRequest("GET", listing, nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		change(r)
+		edge.ServeHTTP(httptest.NewRecorder(), r)
+		klog.Flush()
+		klog.SetOutput(io.Discard)
+		record := strings.Join(events.take(t), "\n")
+		if record == "" || logged.Len() == 0 {
+			t.Errorf("%s: nothing is on record", name)
+		}
+		for where, text := range map[string]string{"the events": record, "the access log": logged.String(), "the libraries' log": klogged.String()} {
+			if strings.Contains(text, "c2lnbmF0dXJl") || strings.Contains(text, "canary") {
+				t.Errorf("%s: a token is in %s: %s", name, where, text)
+			}
+		}
+	}
+}
+
+// The words of a command are in the event as they were sent: whether they are on record is the policy's.
+func TestCommandIsInTheEvent(t *testing.T) {
+	var events memory
+	edge := newEdge(t, newAPI(t, answer), eventsTo(&events, rulesOf(t, `rules:
+- {level: None, resources: [{group: "", resources: ["pods/exec"]}], namespaces: [quiet]}
+- {level: Metadata}`)))
+	send := func(namespace string) []string {
+		r := httptest.NewRequest("POST", "/api/v1/namespaces/"+namespace+"/pods/p/exec?command=login&command="+canary+"&stdout=true", nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		edge.ServeHTTP(httptest.NewRecorder(), r)
+		return events.take(t)
+	}
+	got := send("loud")
+	if len(got) != 3 || !strings.Contains(got[0], `/exec?command=login\u0026command=`+canary+`\u0026stdout=true"`) {
+		t.Error(got)
+	}
+	if got := send("quiet"); len(got) != 0 {
+		t.Error(got)
+	}
+}
+
+// A query that is no list's options is not for the library to complain about, which would print it.
+func TestNoQueryInTheLog(t *testing.T) {
+	var klogged bytes.Buffer
+	klog.SetOutput(&klogged)
+	defer klog.SetOutput(io.Discard)
+	for _, query := range []string{"limit=many", "fieldSelector=bad&watch=true", "labelSelector=((&watch=0"} {
+		if a := attributesOf(httptest.NewRequest("GET", "/api/v1/pods?"+query, nil), nil); (a.Verb == "watch") != strings.Contains(query, "watch=true") {
+			t.Errorf("%s: %s", query, a.Verb)
+		}
+	}
+	klog.Flush()
+	if klogged.Len() > 0 {
+		t.Error(klogged.String())
+	}
+}
+
+// An event is bounded, also where kube-apiserver's would not be.
+func TestEventsAreBounded(t *testing.T) {
+	var events memory
+	e := eventsTo(&events, rulesOf(t, policies["everything"]))
+	long := strings.Repeat("x", 1<<20)
+	for _, target := range []string{"/" + long, "/api/v1/namespaces/" + long + "/pods/" + long + "/" + long, "/?" + long, "/?a=" + strings.Repeat("&a=b", 1<<18)} {
+		r := httptest.NewRequest("GET", target, nil)
+		r.Header.Set("Audit-ID", long)
+		r.Header.Set("User-Agent", long)
+		r.Header.Set("Authorization", "Bearer alice")
+		seen := e.Begin(r)
+		id, _ := identifyPerson(r)
+		seen.Identified(r, id, nil)
+		const most = 128 << 10 // JSON makes six bytes of an "&"
+		for _, line := range events.take(t) {
+			if len(line) > most || !strings.Contains(line, truncated) {
+				t.Errorf("%.30s: %d bytes", target, len(line))
+			}
+		}
+	}
+}
+
+// The API server has a request under the ID that edge has, the client's own if it sent one.
+func TestAuditID(t *testing.T) {
+	var atEdge, atAPI memory
+	api := newAPI(t, kubeChain(answer, &atAPI, rulesOf(t, policies["everything"])))
+	edge := newEdge(t, api, eventsTo(&atEdge, rulesOf(t, policies["everything"])))
+	for _, chosen := range []string{"", "chosen-1", strings.Repeat("x", maxAuditID+1)} {
+		r := httptest.NewRequest("GET", "/api", nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		if chosen != "" {
+			r.Header.Set("Audit-ID", chosen)
+		}
+		w := httptest.NewRecorder()
+		edge.ServeHTTP(w, r)
+		id := atEdge.events[0].AuditID
+		if id == "" || len(id) > maxAuditID || len(chosen) == len("chosen-1") && string(id) != chosen {
+			t.Errorf("%.20s became %.300s", chosen, id)
+		}
+		if len(atAPI.events) == 0 || atAPI.events[0].AuditID != id || w.Header().Get("Audit-ID") != string(id) {
+			t.Errorf("edge has %.20s, the client %.20q, the API server %+v", id, w.Header().Get("Audit-ID"), atAPI.events)
+		}
+		atEdge.take(t)
+		atAPI.take(t)
+	}
+}
+
+// What cannot be stored is not served where the backend says so, and is on record no further.
+func TestNotStored(t *testing.T) {
+	events := memory{refuse: true}
+	edge := newEdge(t, newAPI(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("the request reached the API server")
+	})), Observers(NewAccessLog(slog.New(slog.DiscardHandler)), eventsTo(&events, rulesOf(t, policies["everything"]))))
+	r := httptest.NewRequest("GET", "/api/v1/watch/pods", nil)
+	r.Header.Set("Authorization", "Bearer alice")
+	w := httptest.NewRecorder()
+	edge.ServeHTTP(w, r)
+	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), "failed to store audit event") || len(events.take(t)) != 1 {
+		t.Error(w.Code, w.Body)
+	}
+}
+
+// Who authenticated and may not go on is on record with the refusal, as one whom an API server's own filters refuse.
+func TestRefusedIdentity(t *testing.T) {
+	var events memory
+	refusal := apierrors.NewForbidden(schema.GroupResource{Resource: "users"}, "root", errors.New("no"))
+	edge := newEdge(t, newAPI(t, answer), eventsTo(&events, rulesOf(t, policies["everything"])), func(c *bridge.Config) {
+		c.Identify = func(*http.Request) (impersonate.Identity, error) {
+			return impersonate.Identity{Requestor: people["alice"]}, refusal
+		}
+	})
+	edge.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/api", nil))
+	events.mu.Lock()
+	defer events.mu.Unlock()
+	if len(events.events) != 2 {
+		t.Fatal(events.events)
+	}
+	e := events.events[1]
+	if s := e.ResponseStatus; e.Stage != auditinternal.StageResponseComplete || e.User.Username != "alice" || e.ImpersonatedUser != nil ||
+		s.Code != 403 || s.Reason != "Forbidden" || s.Message != refusal.ErrStatus.Message {
+		t.Errorf("%+v %+v", e, s)
+	}
+}
+
+// Requests that edge or an API server cannot read are on record all the same.
+func TestOddPathsAreOnRecord(t *testing.T) {
+	var events memory
+	edge := newEdge(t, newAPI(t, answer), eventsTo(&events, rulesOf(t, policies["everything"])))
+	for target, want := range map[string]string{
+		"/api/v1/../secrets":              `"code":400`,
+		"/api/v1/namespaces/%2e%2e/pods":  `"code":400`,
+		"/api/v1/watch":                   `"code":200`, // an API server answers 500, without an event
+		"http://elsewhere.example/api/v1": `"requestURI":"/api/v1"`,
+		"/x?":                             `"requestURI":"/x?"`,
+	} {
+		r := httptest.NewRequest("GET", target, nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		edge.ServeHTTP(httptest.NewRecorder(), r)
+		if got := events.take(t); len(got) != 2 || !strings.Contains(got[1], want) {
+			t.Errorf("%s: %q", target, got)
+		}
+	}
+}
+
+// A bug of edge's ends a request's record as one of the API server's would.
+func TestPanicIsOnRecord(t *testing.T) {
+	var ours, theirs memory
+	rules := rulesOf(t, policies["everything"])
+	r := httptest.NewRequest("GET", "/api/v1/pods?watch=true", nil)
+	r.Header.Set("Authorization", "Bearer alice")
+	seen := eventsTo(&ours, rules).Begin(r)
+	id, _ := identifyPerson(r)
+	seen.Identified(r, id, nil)
+	seen.Ended(bridge.End{Cut: true, Panic: "a bug"})
+
+	func() {
+		defer func() { recover() }()
+		r := httptest.NewRequest("GET", "/api/v1/pods?watch=true", nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		kubeChain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug") }), &theirs, rules).ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	got, want := strings.Join(ours.take(t), "\n"), strings.Join(theirs.take(t), "\n")
+	if got != strings.ReplaceAll(want, "APIServer panic'd", "edge panicked") || !strings.Contains(got, "edge panicked: a bug") {
+		t.Errorf("%s\n%s", got, want)
+	}
+}
+
+// An answer that was never begun, because the client left, is on record as kube-apiserver has it.
+func TestConnectionClosedEarly(t *testing.T) {
+	for _, target := range []string{"/api", "/api/v1/pods?watch=true"} {
+		var ours, theirs memory
+		rules := rulesOf(t, policies["everything"])
+		r := httptest.NewRequest("GET", target, nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		seen := eventsTo(&ours, rules).Begin(r)
+		id, _ := identifyPerson(r)
+		seen.Identified(r, id, nil)
+		seen.Ended(bridge.End{Cut: true})
+		r = httptest.NewRequest("GET", target, nil)
+		r.Header.Set("Authorization", "Bearer alice")
+		kubeChain(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), &theirs, rules).ServeHTTP(httptest.NewRecorder(), r)
+		if got, want := strings.Join(ours.take(t), "\n"), strings.Join(theirs.take(t), "\n"); got != want {
+			t.Errorf("%s\n%s", got, want)
+		}
+	}
+}
+
+// New is nil where there is nothing to do, says so, and Observers leaves it out.
+func TestNoEvents(t *testing.T) {
+	for flags, want := range map[string]string{
+		"": "",
+		"--audit-policy-file=testdata/policy.yaml":                          "neither --audit-log-path nor --audit-webhook-config-file",
+		"--audit-log-path=/nowhere/audit.log":                               "--audit-policy-file is not set",
+		"--audit-webhook-config-file=/nowhere/kubeconfig --audit-log-path=": "--audit-policy-file is not set",
+	} {
+		var log bytes.Buffer
+		e, err := New(parse(t, strings.Fields(flags)...), slog.New(slog.NewTextHandler(&log, nil)))
+		if e != nil || err != nil || !strings.Contains(log.String(), want) || (want == "") != (log.Len() == 0) {
+			t.Errorf("%s: %v %v %s", flags, e, err, log.String())
+		}
+		if Observers(nil, e) != nil {
+			t.Error("nobody observes something")
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		e.Run(ctx)
+	}
+}
+
+// A policy's errors are all told, with its file; one that asks for bodies is warned about.
+func TestPolicyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	open := func(text string) (string, error) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		_, err := New(parse(t, "--audit-policy-file="+path, "--audit-log-path=-"), slog.New(slog.NewTextHandler(&log, nil)))
+		return log.String(), err
+	}
+	const header = "apiVersion: audit.k8s.io/v1\nkind: Policy\n"
+	for text, want := range map[string][]string{
+		header: {"0 rules"},
+		header + "rules: [{level: Some}, {level: Metadata, namespaces: [a], nonResourceURLs: [/x]}, {level: Metadata, omitStages: [Never]}]": {
+			"rules[0].level", "rules[1].nonResourceURLs", "rules[2].omitStages"},
+		"rules: [{level: Metadata}]": {"unknown group version"},
+		"apiVersion: audit.k8s.io/v3\nkind: Policy\nrules: [{level: Metadata}]": {"v3"},
+	} {
+		_, err := open(text)
+		for _, part := range append(want, "--audit-policy-file: ", path) {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%q: %v does not say %q", text, err, part)
+			}
+		}
+	}
+	for level, warned := range map[string]bool{"None": false, "Metadata": false, "Request": true, "RequestResponse": true} {
+		log, err := open(header + "rules: [{level: " + level + "}]")
+		if err != nil || strings.Contains(log, "metadata only") != warned {
+			t.Errorf("%s: %s %v", level, log, err)
+		}
+	}
+	if _, err := New(parse(t, "--audit-policy-file="+path+".none", "--audit-log-path=-"), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), path) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,101 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/apimachinery/pkg/util/wait"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	// postTimeout bounds one attempt to deliver a batch.
+	postTimeout = 30 * time.Second
+	// attempts to deliver it; the wait between two is half as long again each time.
+	attempts      = 5
+	backoffFactor = 1.5
+	backoffJitter = 0.2
+)
+
+// sender posts events to a webhook as kube-apiserver does, with its times and retries, whatever the error. Unlike
+// kube-apiserver's it can be ended, and does not bring gRPC along.
+type sender struct {
+	ctx     context.Context
+	client  *rest.RESTClient
+	http    *http.Client
+	backoff wait.Backoff
+}
+
+func newSender(ctx context.Context, kubeconfig string, initialBackoff time.Duration) (*sender, error) {
+	file, err := (&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}).Load()
+	if err != nil {
+		return nil, err
+	}
+	// This file and nothing else: an empty one is not to mean the cluster that edge runs in.
+	config, err := clientcmd.NewDefaultClientConfig(*file, &clientcmd.ConfigOverrides{}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kubeconfig, err)
+	}
+	config.Timeout = postTimeout
+	config.QPS = -1 // batches have a pace of their own
+	config.ContentType = runtime.ContentTypeJSON
+	codec := audit.Codecs.LegacyCodec(auditv1.SchemeGroupVersion)
+	config.NegotiatedSerializer = serializer.NegotiatedSerializerWrapper(runtime.SerializerInfo{Serializer: codec})
+	s := &sender{
+		ctx:     ctx,
+		backoff: wait.Backoff{Duration: initialBackoff, Factor: backoffFactor, Jitter: backoffJitter, Steps: attempts},
+	}
+	if s.http, err = rest.HTTPClientFor(config); err != nil {
+		return nil, err
+	}
+	s.client, err = rest.UnversionedRESTClientForConfigAndClient(config, s.http)
+	return s, err
+}
+
+func (s *sender) ProcessEvents(events ...*auditinternal.Event) bool {
+	batch := &auditinternal.EventList{Items: make([]auditinternal.Event, len(events))}
+	for i, event := range events {
+		batch.Items[i] = *event
+	}
+	var last error
+	err := wait.ExponentialBackoffWithContext(s.ctx, s.backoff, func(ctx context.Context) (bool, error) {
+		last = s.client.Post().Body(batch).Do(ctx).Error()
+		return last == nil, nil
+	})
+	if err == nil {
+		return true
+	}
+	if last == nil {
+		last = err
+	}
+	audit.HandlePluginError(s.String(), last, brief(events)...)
+	return false
+}
+
+func (s *sender) Run(<-chan struct{}) error { return nil }
+
+func (s *sender) Shutdown() { utilnet.CloseIdleConnectionsFor(s.http.Transport) }
+
+func (s *sender) String() string { return "webhook" }
+
+// brief is what the log says of events that are lost: there may be hundreds in one line.
+func brief(events []*auditinternal.Event) []*auditinternal.Event {
+	short := make([]*auditinternal.Event, len(events))
+	for i, e := range events {
+		short[i] = &auditinternal.Event{
+			AuditID: e.AuditID, Stage: e.Stage, Verb: e.Verb, RequestReceivedTimestamp: e.RequestReceivedTimestamp,
+			SourceIPs: e.SourceIPs, ObjectRef: e.ObjectRef, ResponseStatus: e.ResponseStatus,
+		}
+		short[i].User.Username = e.User.Username
+	}
+	return short
+}
