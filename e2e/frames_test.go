@@ -88,7 +88,3 @@ func (c *framed) answer(t *testing.T, stream uint32) string {
 	t.Fatal("no answer")
 	return ""
 }
-
-func hpackField(name, value string) hpack.HeaderField {
-	return hpack.HeaderField{Name: name, Value: value}
-}

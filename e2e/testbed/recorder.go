@@ -28,6 +28,9 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	heads []Head
+	held  chan struct{} // closed when reviews go on; nil: they are not held
+
+	reviews, mostReviews int // under way
 }
 
 // Head is what came before a request's body.
@@ -87,7 +90,7 @@ func (tb *Testbed) StartRecorder(ctx context.Context, cluster *Cluster) (*Record
 	quiet := log.New(io.Discard, "", 0)
 	plain := &httputil.ReverseProxy{
 		Rewrite:       func(p *httputil.ProxyRequest) { p.SetURL(target) },
-		Transport:     newTransport(cluster.ca.Pool(), "h2", "http/1.1"),
+		Transport:     r.reviewing(newTransport(cluster.ca.Pool(), "h2", "http/1.1")),
 		FlushInterval: -1,
 		ErrorLog:      quiet,
 	}
@@ -157,9 +160,64 @@ func (r *Recorder) keep(req *http.Request) bool {
 	return true
 }
 
+// HoldReviews keeps the API server's answers to reviews back until release is called.
+func (r *Recorder) HoldReviews() (release func()) {
+	held := make(chan struct{})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = held
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.held == held {
+			r.held = nil
+			close(held)
+		}
+	}
+}
+
+// MostReviews is how many reviews were under way at one time, at most.
+func (r *Recorder) MostReviews() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mostReviews
+}
+
+// reviewing counts the reviews that are under way, and has them wait while they are held.
+func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		if !isReview(req.URL.Path) {
+			return next.RoundTrip(req)
+		}
+		r.mu.Lock()
+		r.reviews++
+		r.mostReviews = max(r.mostReviews, r.reviews)
+		held := r.held
+		r.mu.Unlock()
+		if held != nil {
+			select {
+			case <-held:
+			case <-req.Context().Done():
+			}
+		}
+		defer func() { // before the answer goes on
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.reviews--
+		}()
+		return next.RoundTrip(req)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
 // IsReview tells a question that edge asks about a request.
-func (h Head) IsReview() bool {
-	return strings.HasPrefix(h.URI, "/apis/authorization.k8s.io/") || strings.HasPrefix(h.URI, "/apis/authentication.k8s.io/")
+func (h Head) IsReview() bool { return isReview(h.URI) }
+
+func isReview(uri string) bool {
+	return strings.HasPrefix(uri, "/apis/authorization.k8s.io/") || strings.HasPrefix(uri, "/apis/authentication.k8s.io/")
 }
 
 // Heads returns what was seen since the last Forget, in order of arrival.
