@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -122,6 +123,18 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
 	return cfg, nil
+}
+
+// ownClient is for edge's own requests. It follows no redirect: edge's credential,
+// and the tokens that edge asks about, are for the API server alone.
+func ownClient(cfg *rest.Config) (*http.Client, error) {
+	shared, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, err
+	}
+	own := *shared // which may be everybody's
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &own, nil
 }
 
 // loadingRules are kubectl's for where a kubeconfig is: in file, which must be
