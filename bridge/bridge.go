@@ -131,7 +131,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = vetoed
 	}
 	if err == nil {
-		err = checkPath(r.URL)
+		err = checkTarget(r)
 	}
 	if err != nil {
 		writeStatus(w, r, err)

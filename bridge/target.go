@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"net/http"
 	"net/url"
 	"path"
 	"slices"
@@ -74,6 +75,15 @@ func parseTarget(u *url.URL) target { return targetOf(u.EscapedPath()) }
 // upgrade begins.
 func disguised(u *url.URL) bool {
 	return parseTarget(u) == target{} && readTarget(path.Clean(u.Path)) != target{}
+}
+
+// checkTarget refuses what has no path that edge and the API server both see:
+// upstream, CONNECT names a host only.
+func checkTarget(r *http.Request) error {
+	if r.Method == http.MethodConnect {
+		return badRequest("edge is no proxy for CONNECT")
+	}
+	return checkPath(r.URL)
 }
 
 // checkPath refuses what two servers could read in two ways: a request line
