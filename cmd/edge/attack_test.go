@@ -113,3 +113,23 @@ func TestOnlyPathsAreServed(t *testing.T) {
 		t.Error("upstream saw", r.Method, r.RequestURI)
 	}
 }
+
+// A secret in the wrong place of a command line is not repeated.
+func TestUsageErrorsTellNoSecret(t *testing.T) {
+	const secret = "canary-6f1d"
+	issuer := []string{"--oidc-issuer-url=https://127.0.0.1:1", "--oidc-client-id=edge"}
+	for name, args := range map[string][]string{
+		"one dash":                 {"serve", "-token=" + secret},
+		"connect, one dash":        {"connect", "-token=" + secret},
+		"a space":                  {"serve", "--token", "a", secret},
+		"version":                  {"version", secret},
+		"in the server's address":  append([]string{"serve", "--server=https://edge:" + secret + "@127.0.0.1:1"}, issuer...),
+		"in no address":            append([]string{"serve", "--server=https://edge:" + secret + "@127.0.0.1:1x"}, issuer...),
+		"a token as a file's name": append([]string{"explain-token", "-f", secret}, issuer...),
+	} {
+		stdout, stderr, code := runEdge(t, args...)
+		if code != exitUsage || strings.Contains(stdout+stderr, secret) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%s: exit code %d, %q %q", name, code, stdout, stderr)
+		}
+	}
+}

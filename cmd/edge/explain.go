@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -174,8 +175,11 @@ func mayBe(ctx context.Context, policy *impersonate.Policy, u user.Info) error {
 func readToken(file string, stdin io.Reader) (string, error) {
 	if file != "" && file != "-" {
 		f, err := os.Open(file)
+		if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) { // whose text has what was given: it may be the token itself
+			return "", fmt.Errorf("--filename: %w", wrong.Err)
+		}
 		if err != nil {
-			return "", fmt.Errorf("--filename: %w", err)
+			return "", err
 		}
 		defer f.Close()
 		stdin = f

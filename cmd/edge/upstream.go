@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -103,6 +104,9 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
+	}
+	if strings.Contains(cfg.Host, "@") { // which the log would show
+		return nil, errors.New("API server: its address must not contain a user name or password")
 	}
 	// In a cluster, clientcmd heeds the server, token and authority flags only.
 	cfg.Timeout = timeout
