@@ -13,9 +13,11 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -147,9 +149,7 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 		e.Steps = append(e.Steps, last)
 	}
 	if o.output == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(e)
+		err = e.printJSON(out)
 	} else {
 		err = e.print(out)
 	}
@@ -203,6 +203,30 @@ func readToken(file string, stdin io.Reader) (string, error) {
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// printJSON leaves nothing to a terminal that is not printable: JSON escapes the
+// control characters of ASCII only, and U+009B begins a command as ESC does.
+func (e explanation) printJSON(out io.Writer) error {
+	text, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	var printable bytes.Buffer
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			printable.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&printable, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&printable, `\u%04x`, r)
+		}
+	}
+	printable.WriteByte('\n')
+	_, err = out.Write(printable.Bytes())
+	return err
 }
 
 // print is for people.
