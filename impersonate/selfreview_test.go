@@ -133,3 +133,17 @@ func TestReviewBy(t *testing.T) {
 		t.Error(err, asEdge.asked.Load(), asSelf.header)
 	}
 }
+
+// A sender's token is for the API server and for nobody whom that names.
+func TestSelfReviewFollowsNoRedirect(t *testing.T) {
+	var elsewhere selfReviews
+	other := httptest.NewServer(&elsewhere)
+	t.Cleanup(other.Close)
+	server := &selfReviews{broken: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	})}
+	own := Own("theirs", &user.DefaultInfo{Name: "jane"}, http.Header{"Impersonate-User": {"bob"}})
+	if err := selfReviewer(t, server).Review(t.Context(), own, execPod); codeOf(err) != 500 || elsewhere.header != nil {
+		t.Error(err, elsewhere.header)
+	}
+}

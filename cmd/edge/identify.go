@@ -54,9 +54,13 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 
 // connect gives the gate the API server, for edge's own questions.
 func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logger) error {
+	own, err := ownClient(upstream)
+	if err != nil {
+		return err
+	}
 	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA}
 	if o.passthrough {
-		client, err := authentication.NewForConfig(upstream)
+		client, err := authentication.NewForConfigAndClient(upstream, own)
 		if err != nil {
 			return err
 		}
@@ -64,7 +68,7 @@ func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logg
 	}
 	g.chain = authn.NewChain(chain)
 
-	client, err := authorization.NewForConfig(upstream)
+	client, err := authorization.NewForConfigAndClient(upstream, own)
 	if err != nil {
 		return err
 	}
@@ -134,7 +138,11 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 
 // attributesOf are what an API server's authorizer is asked about a request.
 func attributesOf(r *http.Request) (authorizer.Attributes, error) {
-	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), audit.RequestInfo(r)))
+	info, err := audit.RequestInfo(r)
+	if err != nil {
+		return nil, err
+	}
+	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), info))
 }
 
 // A refusal has an answer for the client and a cause for the log.

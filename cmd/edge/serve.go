@@ -48,7 +48,7 @@ create subjectaccessreviews, and no other: see deploy/edge.yaml. Names that begi
 
   # Elsewhere, with a kubeconfig for edge itself:
   edge serve --kubeconfig=edge.kubeconfig --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
