@@ -45,7 +45,11 @@ func TestDocumentedLines(t *testing.T) {
 	bob := impersonate.Identity{Name: "bob", Requestor: alice, Nested: true, Extra: map[string][]string{
 		"originaluser.jetstack.io-user": {"oidc:alice"}, "remote-client-ip": {"203.0.113.7"},
 	}}
-	own, err := impersonate.FromUser(alice)
+	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := policy.Identity(t.Context(), alice, impersonate.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,4 +33,5 @@
 //	kop_*                 kube-oidc-proxy's own end-to-end cases
 //	identity_test.go      nothing that a client sends changes who edge says it is
 //	deploy_test.go        deploy/edge.yaml is what a cluster accepts
+//	leastprivilege_test.go  each right that it grants is needed, and for what
 package e2e

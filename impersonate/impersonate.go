@@ -31,19 +31,17 @@ var hopByHop = [...]string{
 func Rewrite(h http.Header, id Identity) error {
 	switch {
 	case id.self:
-		rewriteWith(h, wishOf(h))
+		wish := wishOf(h) // also what Connection names: without it, the request would go upstream with the owner's own rights
+		strip(h)
+		maps.Copy(h, wish)
 		return nil
 	case id.own != "":
-		rewriteWith(h, id.wish)
+		strip(h)
+		maps.Copy(h, id.wish)
 		h["Authorization"] = []string{"Bearer " + id.own}
 		return nil
 	}
-	StripHopByHop(h)
-	for name := range h {
-		if isReserved(name) || strings.EqualFold(name, "Authorization") {
-			delete(h, name)
-		}
-	}
+	strip(h)
 	// Looked at again, because what is sent without a name is sent as edge itself.
 	if err := id.check(); err != nil {
 		return err
@@ -63,16 +61,14 @@ func Rewrite(h http.Header, id Identity) error {
 	return nil
 }
 
-// rewriteWith leaves the wish to be somebody else as it is, also where Connection names it: without it, the request would go
-// upstream with the owner's own rights.
-func rewriteWith(h, wish http.Header) {
+// strip removes whatever says who the client is, and what was meant for us alone.
+func strip(h http.Header) {
 	StripHopByHop(h)
 	for name := range h {
 		if isReserved(name) || strings.EqualFold(name, "Authorization") {
 			delete(h, name)
 		}
 	}
-	maps.Copy(h, wish)
 }
 
 // wishOf returns the headers that say whom a client wants to be.

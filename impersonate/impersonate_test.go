@@ -107,7 +107,7 @@ func TestRewriteNameOnly(t *testing.T) {
 	}
 }
 
-// An identity that FromUser did not make is an error, and what was forged is gone all the same.
+// An identity that no Policy made is an error, and what was forged is gone all the same.
 func TestRewriteRefusesBrokenIdentity(t *testing.T) {
 	for _, id := range []Identity{
 		{},
