@@ -15,7 +15,7 @@ import (
 const (
 	mostTokenReviews  = 32  // maxReviews of authn/tokenreview.go, under way at one time
 	waitingReviews    = 256 // maxWaitingReviews: those that wait for a turn
-	mostAccessReviews = 64  // maxReviews of impersonate/review.go, under way at one time
+	mostAccessReviews = 16  // maxReviewsEach of impersonate/review.go: about one user, under way at one time
 )
 
 // TestReviewFlood: thousands of bad tokens and of bad impersonations are no flood for the API server, not even one that has stopped to
