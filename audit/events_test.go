@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/klog/v2"
 
 	"edge/bridge"
@@ -25,6 +26,20 @@ import (
 
 // canary is in the form of a JWT, and signed by nobody.
 const canary = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl-_"
+
+// TestTokenInMessage: an answer may quote what the client sent, and that may be a token.
+func TestTokenInMessage(t *testing.T) {
+	var events memory
+	edge := newEdge(t, newAPI(t, answer), eventsTo(&events, rulesOf(t, policies["everything"])), func(cfg *bridge.Config) {
+		cfg.Identify = func(*http.Request) (impersonate.Identity, error) {
+			return impersonate.Identity{Requestor: &user.DefaultInfo{Name: "alice"}}, apierrors.NewBadRequest("no such user '" + canary + "'")
+		}
+	})
+	edge.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/api/v1/pods", nil))
+	if record := strings.Join(events.take(t), "\n"); !strings.Contains(record, "no such user") || strings.Contains(record, canary) {
+		t.Errorf("on record: %s", record)
+	}
+}
 
 // TokenCanary: wherever a request has a token, it is on no record and in no log, but among the words of a command.
 func TestTokenCanary(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 const (
 	mostTokenReviews  = 32  // maxReviews of authn/tokenreview.go, under way at one time
 	waitingReviews    = 256 // maxWaitingReviews: those that wait for a turn
-	mostAccessReviews = 16  // maxReviewsEach of impersonate/review.go: about one user, under way at one time
+	mostAccessReviews = 64  // maxReviews of impersonate/review.go, under way at one time
+	mostOfOne         = 16  // maxReviewsEach of the same: about one user
 )
 
 // TestReviewFlood: thousands of bad tokens and of bad impersonations are no flood for the API server, not even one that has stopped to
@@ -26,6 +27,10 @@ func TestReviewFlood(t *testing.T) {
 	if err := sites[testbed.Old].cluster.GrantOptions(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	var many [3 * mostAccessReviews / mostOfOne]string
+	for i := range many {
+		many[i] = minted(t, issuer, map[string]any{"preferred_username": fmt.Sprintf("many-%d", i)})
+	}
 	for name, c := range map[string]struct {
 		most   int
 		accept int // of those that come while none is answered
@@ -35,8 +40,11 @@ func TestReviewFlood(t *testing.T) {
 		"tokens": {mostTokenReviews, mostTokenReviews + waitingReviews, func(a attacked, i int) (testbed.Access, http.Header) {
 			return a.as(fmt.Sprintf("bad-token-%d", i)), nil
 		}, http.StatusUnauthorized},
-		"impersonations": {mostAccessReviews, mostAccessReviews, func(a attacked, i int) (testbed.Access, http.Header) {
+		"impersonations by one": {mostOfOne, mostOfOne, func(a attacked, i int) (testbed.Access, http.Header) {
 			return a.as(tokens["alice"]), http.Header{"Impersonate-User": {fmt.Sprintf("user-%d", i)}}
+		}, http.StatusForbidden},
+		"impersonations by many": {mostAccessReviews, mostAccessReviews, func(a attacked, i int) (testbed.Access, http.Header) {
+			return a.as(many[i%len(many)]), http.Header{"Impersonate-User": {fmt.Sprintf("user-%d", i)}}
 		}, http.StatusForbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
