@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,34 +24,50 @@ var requestInfos = request.RequestInfoFactory{
 	GrouplessAPIPrefixes: sets.NewString("api"),
 }
 
+// errNoKind is the one error of NewRequestInfo, whose text has the query.
+var errNoKind = errors.New("audit: the path names neither a kind nor a namespace")
+
+// RequestInfo reads a request as kube-apiserver does. NewRequestInfo by itself would write a query that is no list's options to
+// the log, whole, with whatever token is in it.
+func RequestInfo(r *http.Request) (*request.RequestInfo, error) {
+	read := func(method, query string) (*request.RequestInfo, error) {
+		info, err := requestInfos.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: r.URL.Path, RawQuery: query}})
+		if err != nil {
+			err = errNoKind
+		}
+		return info, err
+	}
+	query := r.URL.Query()
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || isListOptions(query) {
+		return read(r.Method, r.URL.RawQuery)
+	}
+	// Of such a query watch counts, and the selectors, which are read without a look at the rest where a collection is deleted.
+	watch := ""
+	if said := query["watch"]; len(said) > 0 && said[0] != "0" && !strings.EqualFold(said[0], "false") {
+		watch = "watch=true"
+	}
+	info, err := read(r.Method, watch)
+	if err != nil {
+		return info, err
+	}
+	selecting, err := read(http.MethodDelete, r.URL.RawQuery)
+	info.FieldSelector, info.LabelSelector = selecting.FieldSelector, selecting.LabelSelector
+	return info, err
+}
+
+func isListOptions(query url.Values) bool {
+	return metainternalversionscheme.ParameterCodec.DecodeParameters(query, metav1.SchemeGroupVersion, &metainternalversion.ListOptions{}) == nil
+}
+
 // attributesOf is what a policy is evaluated on. Where kube-apiserver cannot make sense of a path it answers 500 and has no
 // event; here there is one, of what it understood.
 func attributesOf(r *http.Request, who user.Info) *authorizer.AttributesRecord {
-	info, _ := requestInfos.NewRequestInfo(&http.Request{
-		Method: r.Method,
-		URL:    &url.URL{Path: r.URL.Path, RawQuery: listQuery(r)},
-	})
+	info, _ := RequestInfo(r)
 	return &authorizer.AttributesRecord{
 		User: who, Verb: info.Verb, Namespace: info.Namespace, APIGroup: info.APIGroup, APIVersion: info.APIVersion,
 		Resource: info.Resource, Subresource: info.Subresource, Name: info.Name,
 		ResourceRequest: info.IsResourceRequest, Path: info.Path,
 	}
-}
-
-// listQuery is what NewRequestInfo needs of a query. One that is no list's options it would write to the log, whole, with
-// whatever token is in it; of such a one only watch counts.
-func listQuery(r *http.Request) string {
-	if r.URL.RawQuery == "" || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return ""
-	}
-	query := r.URL.Query()
-	if metainternalversionscheme.ParameterCodec.DecodeParameters(query, metav1.SchemeGroupVersion, &metainternalversion.ListOptions{}) == nil {
-		return r.URL.RawQuery
-	}
-	if watch := query["watch"]; len(watch) > 0 && watch[0] != "0" && !strings.EqualFold(watch[0], "false") {
-		return "watch=true"
-	}
-	return ""
 }
 
 // isLongRunning is kube-apiserver's rule of which requests have an event when their answer begins.
@@ -89,7 +106,7 @@ func requestorOf(id impersonate.Identity) user.Info {
 
 // targetOf is whom the requestor impersonates, or nil: edge's own impersonation of the requestor is none.
 func targetOf(id impersonate.Identity) user.Info {
-	if id.Requestor == nil || id.Name == id.Requestor.GetName() {
+	if !id.Nested {
 		return nil
 	}
 	target := id.Upstream()

@@ -140,6 +140,7 @@ func TestAuditID(t *testing.T) {
 	for _, chosen := range []string{"", "chosen-1", strings.Repeat("x", maxAuditID+1)} {
 		r := httptest.NewRequest("GET", "/api", nil)
 		r.Header.Set("Authorization", "Bearer alice")
+		r.Header.Set("Connection", "audit-id") // as if it were for this hop alone
 		if chosen != "" {
 			r.Header.Set("Audit-ID", chosen)
 		}

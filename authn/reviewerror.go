@@ -2,6 +2,7 @@ package authn
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,13 +43,16 @@ var errReviewsBusy = &ReviewError{
 	"too many are under way; try again",
 }
 
-// reviewFailed sorts what went wrong by whose it is to mend.
+// reviewFailed sorts what went wrong by whose it is to mend. What an answer says in words is left out: whoever gave it, perhaps a
+// proxy on the way, may quote the question, which has the token.
 func reviewFailed(err error) *ReviewError {
 	var answered apierrors.APIStatus
 	if !errors.As(err, &answered) {
 		return reviewUnavailable(err, "the API server did not answer; try again")
 	}
-	switch code := answered.Status().Code; {
+	said := answered.Status()
+	err = fmt.Errorf("answered with %d %.100q", said.Code, said.Reason)
+	switch code := said.Code; {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return reviewBroken(err, "edge itself may not create tokenreviews (group authentication.k8s.io)")
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:

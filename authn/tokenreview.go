@@ -128,10 +128,12 @@ func (r *TokenReviewer) ask(ctx context.Context, token string) (user.Info, error
 	defer func() { <-r.turns }()
 	question := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: r.audiences}}
 	review, err := r.client.Create(ctx, question, metav1.CreateOptions{})
-	r.report(err)
 	if err != nil {
-		return nil, reviewFailed(err)
+		failed := reviewFailed(err)
+		r.report(failed.Err)
+		return nil, failed
 	}
+	r.report(nil)
 	return r.judge(review.Status)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -214,7 +215,7 @@ func TestTokenReviewFails(t *testing.T) {
 			server.ServeHTTP(w, req)
 			return
 		}
-		http.Error(w, "no\nnews", int(code.Load()))
+		http.Error(w, "no\nnews of secret-token", int(code.Load()))
 	}))
 	r.log = slog.New(slog.NewTextHandler(&logged, nil))
 	for answered, want := range map[int32]int32{401: 500, 403: 500, 400: 500, 404: 500, 429: 503, 500: 503, 502: 503, 503: 503, 504: 503} {
@@ -224,6 +225,9 @@ func TestTokenReviewFails(t *testing.T) {
 			var failed *ReviewError
 			if u != nil || !errors.As(err, &failed) {
 				t.Fatalf("%d: %v, %v", answered, u, err)
+			}
+			if text := err.Error() + failed.Status().Message; strings.Contains(text, "secret-token") || !strings.Contains(text, fmt.Sprint(answered)) {
+				t.Errorf("%d: %s", answered, text)
 			}
 			status := failed.Status()
 			if status.Code != want || (status.Details != nil) != (want == 503) {

@@ -131,7 +131,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = vetoed
 	}
 	if err == nil {
+		err = checkMethod(r.Method)
+	}
+	if err == nil {
 		err = checkPath(r.URL)
+	}
+	if err == nil {
+		err = checkURLToken(r.URL)
 	}
 	if err != nil {
 		writeStatus(w, r, err)
@@ -159,11 +165,15 @@ func (h *Handler) Drain(ctx context.Context) { h.sessions.drain(ctx) }
 // Close drops idle connections to the API server.
 func (h *Handler) Close() { h.up.close() }
 
+// auditID is how net/http spells Audit-ID in a header map.
+const auditID = "Audit-Id"
+
 // outbound makes the header of a client's request the one that goes upstream:
 // nothing hop by hop, no credential and no claim of the client's about who or
 // where it is, and edge's identity for it last. Every path goes through here.
 func outbound(h http.Header, id impersonate.Identity) error {
 	forwarded, ok := h[forwardedFor] // edge's own word, see locate: no Connection takes it off
+	record, onRecord := h[auditID]   // an Observer's, under which the API server is to have the request too
 	if err := impersonate.Rewrite(h, id); err != nil {
 		return failure(http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
 	}
@@ -171,6 +181,9 @@ func outbound(h http.Header, id impersonate.Identity) error {
 		delete(h, forwardedFor)
 	} else if ok {
 		h[forwardedFor] = forwarded
+	}
+	if onRecord {
+		h[auditID] = record
 	}
 	return nil
 }

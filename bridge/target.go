@@ -1,12 +1,14 @@
 package bridge
 
 import (
+	"net/http"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/streams/spdy"
 )
@@ -74,6 +76,16 @@ func parseTarget(u *url.URL) target { return targetOf(u.EscapedPath()) }
 // upgrade begins.
 func disguised(u *url.URL) bool {
 	return parseTarget(u) == target{} && readTarget(path.Clean(u.Path)) != target{}
+}
+
+// checkMethod refuses those that are not about what their path names: CONNECT goes
+// on without its path, and the answer to a TRACE may be the request itself, with
+// edge's credential (RFC 9110 sections 9.3.6 and 9.3.8).
+func checkMethod(method string) error {
+	if method == http.MethodConnect || method == http.MethodTrace {
+		return failure(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "edge: CONNECT and TRACE are not for the Kubernetes API")
+	}
+	return nil
 }
 
 // checkPath refuses what two servers could read in two ways: a request line

@@ -155,7 +155,7 @@ func (p *Policy) addExtra(id *Identity, clientIP string) {
 }
 
 // grant returns the identity that the requestor wishes for, if it may, with a record of who asked.
-func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, attributes func() (authorizer.Attributes, error)) (Identity, error) {
+func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, attributes attributesFunc) (Identity, error) {
 	groups, err := p.review(ctx, requestor, w, attributes)
 	if err != nil {
 		return Identity{}, err

@@ -3,6 +3,7 @@ package impersonate
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -22,7 +23,13 @@ type SelfReviewer struct {
 func NewSelfReviewer(cfg *rest.Config) (*SelfReviewer, error) {
 	anonymous := rest.AnonymousClientConfig(cfg)
 	anonymous.QPS, anonymous.RateLimiter = -1, nil // each question is somebody else's
-	client, err := authorizationv1client.NewForConfig(anonymous)
+	shared, err := rest.HTTPClientFor(anonymous)
+	if err != nil {
+		return nil, err
+	}
+	own := *shared
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token is for one host
+	client, err := authorizationv1client.NewForConfigAndClient(anonymous, &own)
 	if err != nil {
 		return nil, err
 	}

@@ -80,6 +80,9 @@ func TestSelfReview(t *testing.T) {
 	if err := r.Review(t.Context(), Own("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err == nil || !strings.Contains(err.Error(), `User "jane"`) {
 		t.Error(err)
 	}
+	if server.header["Impersonate-User"] != nil { // the configuration's
+		t.Errorf("without a wish it is asked with %q", server.header)
+	}
 	server.status = authorizationv1.SubjectAccessReviewStatus{EvaluationError: "x"}
 	if err := r.Review(t.Context(), own, execPod); codeOf(err) != 500 {
 		t.Error(err)
@@ -128,5 +131,19 @@ func TestReviewBy(t *testing.T) {
 	}
 	if err := review(t.Context(), Own("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err != nil || asEdge.asked.Load() != 1 || asSelf.header == nil {
 		t.Error(err, asEdge.asked.Load(), asSelf.header)
+	}
+}
+
+// A sender's token is for the API server and for nobody whom that names.
+func TestSelfReviewFollowsNoRedirect(t *testing.T) {
+	var elsewhere selfReviews
+	other := httptest.NewServer(&elsewhere)
+	t.Cleanup(other.Close)
+	server := &selfReviews{broken: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	})}
+	own := Own("theirs", &user.DefaultInfo{Name: "jane"}, http.Header{"Impersonate-User": {"bob"}})
+	if err := selfReviewer(t, server).Review(t.Context(), own, execPod); codeOf(err) != 500 || elsewhere.header != nil {
+		t.Error(err, elsewhere.header)
 	}
 }

@@ -135,14 +135,11 @@ func wished(what, value string) error {
 		what, escaper.Replace(quote(value))))
 }
 
-// IsWish tells whether a request says anything about whom it would be.
+// IsWish tells whether a request names somebody whom it would be, or says something about it that is refused. An empty
+// Impersonate-User is neither.
 func IsWish(h http.Header) bool {
-	for name := range h {
-		if isReserved(name) {
-			return true
-		}
-	}
-	return false
+	w, err := readWish(h)
+	return w != nil || err != nil
 }
 
 // CheckWish is an error with a Status if the Impersonate-* headers of a request are none that an API server reads, or would

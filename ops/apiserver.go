@@ -41,17 +41,19 @@ var errNotAsked = errors.New("the API server was not reached yet")
 // NewAPIServer makes a check with the configuration and credential of cfg. Without
 // a credential of edge's own, any answer will do.
 func NewAPIServer(cfg *rest.Config, credential bool, log *slog.Logger) (*APIServer, error) {
-	client, err := rest.HTTPClientFor(cfg)
+	shared, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return nil, err
 	}
+	client := *shared // which may be everybody's
 	client.Timeout = checkTimeout
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the credential is for one host
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &APIServer{
-		client: client, url: base.JoinPath("/readyz").String(), knows: credential, log: log,
+		client: &client, url: base.JoinPath("/readyz").String(), knows: credential, log: log,
 		failures: mostFailures, last: errNotAsked,
 	}, nil
 }

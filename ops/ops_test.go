@@ -91,3 +91,35 @@ func TestAPIServer(t *testing.T) {
 		<-ended
 	}
 }
+
+// Edge's credential goes to the API server and nowhere else.
+func TestARedirectIsNotFollowed(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Error("asked elsewhere, with", r.Header["Authorization"])
+	}))
+	defer elsewhere.Close()
+	asked := make(chan bool, 1)
+	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+		select {
+		case asked <- true:
+		default:
+		}
+	}))
+	defer api.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
+	cfg := &rest.Config{Host: api.URL, BearerToken: "of-edge", TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
+	a, err := ops.NewAPIServer(cfg, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); a.Run(ctx) }()
+	<-asked
+	for end := time.Now().Add(10 * time.Second); a.Ready() != nil && time.Now().Before(end); { // until the answer is read
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	<-done
+}

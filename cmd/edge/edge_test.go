@@ -119,7 +119,7 @@ func TestBadConfigurationExits2(t *testing.T) {
 	}{
 		"unknown flag":         {f.args("--no-such-flag"), "--no-such-flag"},
 		"unknown command":      {[]string{"sevre"}, "sevre"},
-		"argument":             {f.args("extra"), "extra"},
+		"argument":             {f.args("extra"), "arguments"},
 		"no issuer":            {[]string{"serve", "--oidc-client-id=edge"}, "--oidc-issuer-url"},
 		"http issuer":          {f.args("--oidc-issuer-url=http://127.0.0.1"), "--oidc-issuer-url"},
 		"no client id":         {[]string{"serve", "--oidc-issuer-url=https://127.0.0.1:1"}, "--oidc-client-id"},

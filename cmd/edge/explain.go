@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -145,9 +148,7 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 		e.Steps = append(e.Steps, last)
 	}
 	if o.output == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(e)
+		err = e.printJSON(out)
 	} else {
 		err = e.print(out)
 	}
@@ -174,8 +175,11 @@ func readToken(file string, stdin io.Reader) (string, error) {
 	source := "on standard input"
 	if file != "" && file != "-" {
 		f, err := os.Open(file)
+		if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) { // whose text has what was given: it may be the token itself
+			return "", fmt.Errorf("--filename: %w", wrong.Err)
+		}
 		if err != nil {
-			return "", fmt.Errorf("--filename: %w", err)
+			return "", err
 		}
 		defer f.Close()
 		stdin, source = f, "in "+file
@@ -199,6 +203,30 @@ func readToken(file string, stdin io.Reader) (string, error) {
 func isTerminal(f *os.File) bool {
 	_, _, err := term.TerminalSize(f) // which nothing else has, /dev/null neither
 	return err == nil
+}
+
+// printJSON leaves nothing to a terminal that is not printable: JSON escapes the
+// control characters of ASCII only, and U+009B begins a command as ESC does.
+func (e explanation) printJSON(out io.Writer) error {
+	text, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
+	var printable bytes.Buffer
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			printable.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&printable, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&printable, `\u%04x`, r)
+		}
+	}
+	printable.WriteByte('\n')
+	_, err = out.Write(printable.Bytes())
+	return err
 }
 
 // print is for people.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,25 @@ func TestExplainTokenArgument(t *testing.T) {
 	} {
 		if _, errs, code := b.explainToken("", args...); code != exitUsage || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%s: exit %d: %s", name, code, errs)
+		}
+	}
+}
+
+// What a token's claims do to a terminal, they do not do from here.
+func TestExplainTokenIsPrintable(t *testing.T) {
+	b := newBed(t)
+	const name = "a\x1b[2J\u009b2J\u202eb\x7f\U000e0041"
+	token := b.token(map[string]any{"sub": name, "groups": []string{name}, "aud": name})
+	for _, output := range []string{"text", "json"} {
+		out, errs, _ := b.explainToken(token, append(b.oidc(), "--output="+output)...)
+		if i := strings.IndexFunc(out+errs, func(r rune) bool { return r != '\n' && !strconv.IsPrint(r) }); i >= 0 {
+			t.Errorf("%s: %q", output, out+errs)
+		}
+		if output == "json" {
+			var said explanation
+			if err := json.Unmarshal([]byte(out), &said); err != nil || said.User == nil || said.User.Name != name {
+				t.Errorf("%v, %+v", err, said.User)
+			}
 		}
 	}
 }

@@ -211,6 +211,11 @@ jwt:
 		if got.Get("X-Forwarded-For") != "203.0.113.5, 127.0.0.1" {
 			b.Error(got)
 		}
+		for _, same := range []string{"::ffff:127.0.0.1", "::ffff:127.0.0.0/104"} {
+			if got := b.serve("--trusted-proxies="+same).upstreamOf(b.token(nil), "/api", "X-Forwarded-For", "203.0.113.5"); got.Get("X-Forwarded-For") != "203.0.113.5, 127.0.0.1" {
+				b.Error(same, got)
+			}
+		}
 	},
 
 	// API server

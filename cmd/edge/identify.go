@@ -11,7 +11,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/request"
@@ -20,6 +19,7 @@ import (
 	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 
+	"edge/audit"
 	"edge/authn"
 	"edge/bridge"
 	"edge/impersonate"
@@ -54,9 +54,13 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 
 // connect gives the gate the API server, for edge's own questions.
 func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logger) error {
+	own, err := ownClient(upstream)
+	if err != nil {
+		return err
+	}
 	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA}
 	if o.passthrough {
-		client, err := authentication.NewForConfig(upstream)
+		client, err := authentication.NewForConfigAndClient(upstream, own)
 		if err != nil {
 			return err
 		}
@@ -64,7 +68,7 @@ func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logg
 	}
 	g.chain = authn.NewChain(chain)
 
-	client, err := authorization.NewForConfig(upstream)
+	client, err := authorization.NewForConfigAndClient(upstream, own)
 	if err != nil {
 		return err
 	}
@@ -135,15 +139,9 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	return id, nil
 }
 
-// requestInfo reads a request as an API server does.
-var requestInfo = &request.RequestInfoFactory{
-	APIPrefixes:          sets.NewString("api", "apis"),
-	GrouplessAPIPrefixes: sets.NewString("api"),
-}
-
 // attributesOf are what an API server's authorizer is asked about a request.
 func attributesOf(r *http.Request) (authorizer.Attributes, error) {
-	info, err := requestInfo.NewRequestInfo(r)
+	info, err := audit.RequestInfo(r)
 	if err != nil {
 		return nil, err
 	}

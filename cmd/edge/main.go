@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set by the Makefile; without it the module's own build info serves.
@@ -72,6 +73,10 @@ carries none, connect is the same at their end.`,
 	}
 	root.SetVersionTemplate("edge {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var unknown *pflag.NotExistError
+		if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" { // -token=..., which err repeats
+			err = fmt.Errorf("unknown flag -%s; flags of more than one letter begin with two dashes", unknown.GetSpecifiedName())
+		}
 		return usageError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -88,11 +93,20 @@ carries none, connect is the same at their end.`,
 	return root
 }
 
+// flagsOnly refuses arguments without repeating them: one may be a token, which a
+// space has parted from its flag.
+func flagsOnly(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return errors.New("there are arguments, and it takes flags only: --name=value")
+	}
+	return nil
+}
+
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version and what it was built with",
-		Args:  cobra.NoArgs,
+		Args:  flagsOnly,
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintf(cmd.OutOrStdout(), "edge %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		},

@@ -52,7 +52,7 @@ names "system:..." are refused with 403.`,
 
   # Elsewhere, with a kubeconfig for edge itself:
   edge serve --kubeconfig=edge.kubeconfig --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes`,
-		Args: cobra.NoArgs,
+		Args: flagsOnly,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()

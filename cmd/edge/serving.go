@@ -131,6 +131,8 @@ func newServer(handler http.Handler, o *servingOptions, errorLog serverLog) (*ht
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(errorLog, "", 0),
+		// "OPTIONS *" is a request as any other, and nobody's.
+		DisableGeneralOptionsHandler: true,
 	}
 	if o.disableHTTP2 {
 		server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}

@@ -86,6 +86,12 @@ func (o *servingOptions) trusted() ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--trusted-proxies: %q is neither a network such as 10.0.0.0/8 nor an address", text)
 		}
+		if network.Addr().Is4In6() { // what it means is compared in IPv4
+			if network.Bits() < 96 {
+				return nil, fmt.Errorf("--trusted-proxies: %q is more than the addresses of IPv4", text)
+			}
+			network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+		}
 		networks = append(networks, network.Masked())
 	}
 	return networks, nil

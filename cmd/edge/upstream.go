@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -103,6 +105,9 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
+	if strings.Contains(cfg.Host, "@") { // which the log would show
+		return nil, errors.New("API server: its address must not contain a user name or password")
+	}
 	// In a cluster, clientcmd heeds the server, token and authority flags only.
 	cfg.Timeout = timeout
 	over := &c.overrides
@@ -122,6 +127,18 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
 	return cfg, nil
+}
+
+// ownClient is for edge's own requests. It follows no redirect: edge's credential,
+// and the tokens that edge asks about, are for the API server alone.
+func ownClient(cfg *rest.Config) (*http.Client, error) {
+	shared, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, err
+	}
+	own := *shared // which may be everybody's
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &own, nil
 }
 
 // loadingRules are kubectl's for where a kubeconfig is: in file, which must be

@@ -93,7 +93,11 @@ func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenReques
 	if url, _, err := rest.DefaultServerUrlFor(bootstrap); err != nil || url.Scheme != "https" {
 		return nil, errors.New("--upstream-token-request: the API server's address is not an https one")
 	}
-	client, err := core.NewForConfig(bootstrap)
+	own, err := ownClient(bootstrap)
+	if err != nil {
+		return nil, fmt.Errorf("--upstream-token-request: %w", err)
+	}
+	client, err := core.NewForConfigAndClient(bootstrap, own)
 	if err != nil {
 		return nil, fmt.Errorf("--upstream-token-request: %w", err)
 	}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+const (
+	// leakRounds are the requests of each kind that TestRequestsLeaveNothing sends; EDGE_LEAK_ROUNDS is for more.
+	leakRounds = 300
+	// leakedHeap is more, in bytes, than all that is remembered of such small requests.
+	leakedHeap = 16 << 20
+)
+
+// TestRequestsLeaveNothing sends requests of every kind, most of them unlike any
+// before, to an edge in this process, and counts what is left of them.
+func TestRequestsLeaveNothing(t *testing.T) {
+	rounds := leakRounds
+	if n, err := strconv.Atoi(os.Getenv("EDGE_LEAK_ROUNDS")); err == nil {
+		rounds = n
+	}
+	b := newBed(t)
+	b.api.Config.Handler = http.HandlerFunc(forgetful)
+	o := newOptions()
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	for _, set := range o.flagSets().FlagSets {
+		flags.AddFlagSet(set)
+	}
+	if err := flags.Parse(append(append(b.oidc(), b.upstream()...), "--token-passthrough", "--extra-user-header-client-ip", "--cert-dir="+b.dir,
+		"--audit-policy-file="+b.file("policy", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"), "--audit-log-path="+b.dir+"/audit.log")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	p, err := assemble(ctx, o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); p.run(ctx) }()
+	defer func() { cancel(); <-done; p.handler.Close() }()
+	server := httptest.NewUnstartedServer(p.handler)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	for end := time.Now().Add(bedPatience); p.ready() != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(p.ready())
+		}
+	}
+
+	good, client := b.token(nil), server.Client()
+	kinds := map[string]func(r *http.Request, n int){
+		"remembered": func(r *http.Request, _ int) { r.Header.Set("Authorization", "Bearer "+good) },
+		"new": func(r *http.Request, n int) {
+			r.Header.Set("Authorization", "Bearer "+b.token(map[string]any{"jti": fmt.Sprint(n)}))
+		},
+		"expired": func(r *http.Request, n int) {
+			r.Header.Set("Authorization", "Bearer "+b.token(map[string]any{"exp": n}))
+		},
+		"reviewed": func(r *http.Request, n int) { r.Header.Set("Authorization", fmt.Sprint("Bearer yes-", n)) },
+		"refused":  func(r *http.Request, n int) { r.Header.Set("Authorization", fmt.Sprint("Bearer no-", n)) },
+		"nobody":   func(*http.Request, int) {},
+		"wish": func(r *http.Request, n int) {
+			r.Header.Set("Authorization", "Bearer "+good)
+			r.Header.Set("Impersonate-User", fmt.Sprint("somebody-", n))
+			r.Header["Impersonate-Group"] = []string{"a", fmt.Sprint(n)}
+		},
+		"no wish": func(r *http.Request, n int) {
+			r.Header.Set("Authorization", "Bearer "+good)
+			r.Header.Set("Impersonate-User", fmt.Sprint("denied-", n))
+		},
+		"stream": func(r *http.Request, n int) { // which the API server refuses
+			r.Header.Set("Authorization", "Bearer "+good)
+			r.Header.Set("Connection", "Upgrade")
+			r.Header.Set("Upgrade", "SPDY/3.1")
+			r.Header.Set("X-Stream-Protocol-Version", "v4.channel.k8s.io")
+			r.URL.Path = "/api/v1/namespaces/a/pods/b/exec"
+		},
+		"gone": func(r *http.Request, n int) {
+			r.Header.Set("Authorization", "Bearer "+good)
+			r.URL.Path = "/slow"
+		},
+	}
+	send := func(from, to int) {
+		for kind, dress := range kinds {
+			var senders sync.WaitGroup
+			for sender := range 4 {
+				senders.Go(func() {
+					for n := from + sender; n < to; n += 4 {
+						ctx, cancel := context.WithCancel(t.Context())
+						r, _ := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/api", nil)
+						dress(r, n)
+						if kind == "gone" {
+							time.AfterFunc(time.Millisecond, cancel)
+						}
+						if resp, err := client.Do(r); err == nil {
+							io.Copy(io.Discard, resp.Body)
+							resp.Body.Close()
+						} else if kind != "gone" && kind != "stream" {
+							t.Error(kind, err)
+						}
+						cancel()
+					}
+				})
+			}
+			senders.Wait()
+		}
+	}
+	left := func() (goroutines int, heap uint64) {
+		client.CloseIdleConnections()
+		for range 100 {
+			if now := runtime.NumGoroutine(); now == goroutines {
+				break
+			} else {
+				goroutines = now
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return goroutines, m.HeapAlloc
+	}
+	send(0, leakRounds/3)
+	before, heapBefore := left()
+	send(leakRounds/3, leakRounds/3+rounds)
+	after, heapAfter := left()
+	t.Logf("%d of each kind: %d goroutines before, %d after; heap %d KiB before, %d KiB after", rounds, before, after, heapBefore>>10, heapAfter>>10)
+	if heapAfter > heapBefore+leakedHeap {
+		t.Errorf("heap %d KiB before, %d KiB after", heapBefore>>10, heapAfter>>10)
+	}
+	if after > before+10 { // connections that are being closed
+		buf := make([]byte, 1<<20)
+		t.Errorf("%d goroutines before, %d after: %s", before, after, buf[:runtime.Stack(buf, true)])
+	}
+}
+
+// forgetful answers for an API server that keeps nothing, as the bed does.
+func forgetful(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == "/slow":
+		<-r.Context().Done()
+	case strings.HasSuffix(r.URL.Path, "/exec"):
+		w.WriteHeader(http.StatusForbidden)
+	case strings.HasSuffix(r.URL.Path, "/tokenreviews"):
+		fmt.Fprintf(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":%t,"user":{"username":"reviewed"}}}`, time.Now().UnixNano()%2 == 0)
+	case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
+		fmt.Fprintf(w, `{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","status":{"allowed":%t}}`, time.Now().UnixNano()%2 == 0)
+	default:
+		fmt.Fprint(w, "{}")
+	}
+}
