@@ -72,7 +72,7 @@ func (v *visit) Identified(_ *http.Request, id impersonate.Identity, refused err
 	if id.Requestor == nil {
 		return nil
 	}
-	if !isSame(id) {
+	if id.Nested {
 		v.addUser("asUser", "asGroups", "asUid", id.Name, id.Groups, id.UID)
 	}
 	if added := addedExtra(id); len(added) > 0 {
@@ -108,11 +108,6 @@ func (v *visit) Ended(end bridge.End) {
 		v.add("cause", bounded(s.Cause, maxReason))
 	}
 	v.log.LogAttrs(context.Background(), slog.LevelInfo, v.message, v.line...)
-}
-
-// isSame tells whether a request goes on as who sent it.
-func isSame(id impersonate.Identity) bool {
-	return id.Name == id.Requestor.GetName() && id.UID == id.Requestor.GetUID() && slices.Equal(id.Groups, id.Requestor.GetGroups())
 }
 
 // addedExtra lists what goes upstream in the extras that the requestor's own do not say, as key=value, in order.

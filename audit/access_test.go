@@ -3,19 +3,15 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -46,10 +42,14 @@ func arrived(method, target string, way string) *http.Request {
 // The lines that doc.go shows are those that are printed.
 func TestDocumentedLines(t *testing.T) {
 	alice := &user.DefaultInfo{Name: "oidc:alice", Groups: []string{"oidc:dev", "oidc:night shift"}, UID: "248289761001"}
-	bob := impersonate.Identity{Name: "bob", Requestor: alice, Extra: map[string][]string{
+	bob := impersonate.Identity{Name: "bob", Requestor: alice, Nested: true, Extra: map[string][]string{
 		"originaluser.jetstack.io-user": {"oidc:alice"}, "remote-client-ip": {"203.0.113.7"},
 	}}
-	own, err := impersonate.FromUser(alice)
+	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := policy.Identity(t.Context(), alice, impersonate.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,135 +103,6 @@ func documented(t *testing.T, line string) {
 	if !strings.Contains(solid(string(doc)), solid(line)) {
 		t.Errorf("doc.go does not show\n%s", line)
 	}
-}
-
-// sights are the strings that somebody may send to break a line, or a terminal.
-var sights = []string{
-	"a\r\nAuSuccess user=root", "\x1b[2J\x1b]0;owned\x07", "\u2028\u2029\u0085", "\u009b31m", "\u202egnp", `"quoted" \" \`, "\xff\xfe\xc3",
-	"\x00", "a=b c=d", "\U000e0041\U0010ffff", "{\"msg\":\"AuSuccess\"}", strings.Repeat("x", 1<<20), strings.Repeat("\x1b", 1<<20),
-	strings.Repeat("\xff", 1<<20), strings.Repeat("\u202e", 1<<20), "",
-}
-
-// maxLine bounds a line in all, whatever comes in.
-const maxLine = 64 << 10
-
-// LogInjection: whatever is in a user's name, group, uid or extra, in the user agent, the method, the way or the URI, there is
-// one line, it can be read back, it is bounded, and has nothing in it that a terminal would obey.
-func TestLogInjection(t *testing.T) {
-	for _, format := range []string{"text", "json"} {
-		for _, sight := range sights {
-			var printed bytes.Buffer
-			log := NewAccessLog(slog.New(handlers(&printed)[format]))
-			requestor := &user.DefaultInfo{Name: sight, UID: sight, Groups: []string{sight, "a,system:masters", sight}, Extra: map[string][]string{}}
-			for range maxItems {
-				requestor.Groups = append(requestor.Groups, sight)
-			}
-			target := impersonate.Identity{Name: sight + "x", UID: sight, Groups: requestor.Groups, Requestor: requestor, Extra: map[string][]string{sight: {sight}}}
-			r := arrived("GET", "/", sight+","+sight)
-			r.Method, r.Proto = sight, sight
-			r.URL = &url.URL{Path: "/" + sight, RawQuery: "labelSelector=" + sight + "&fieldSelector=" + sight + "&other=" + sight}
-			r.Header.Set("User-Agent", sight)
-			seen := log.Begin(r)
-			seen.Identified(r, target, nil)
-			seen.Ended(bridge.End{Code: 101, Stream: &bridge.Stream{ID: "1", Cause: sight}})
-
-			seen = log.Begin(r)
-			seen.Identified(r, target, errors.New(sight))
-			seen.Ended(bridge.End{Code: 403})
-
-			for i, line := range strings.SplitAfter(printed.String(), "\n") {
-				if line == "" && i == 2 {
-					break
-				}
-				wellFormed(t, format, line)
-				if i > 1 {
-					t.Errorf("%s: more than two lines", format)
-				}
-			}
-		}
-	}
-}
-
-func wellFormed(t *testing.T, format, line string) {
-	t.Helper()
-	if len(line) > maxLine {
-		t.Errorf("%s: a line of %d bytes", format, len(line))
-	}
-	if !utf8.ValidString(line) || strings.Count(line, "\n") != 1 || !strings.HasSuffix(line, "\n") {
-		t.Fatalf("%s: %q", format, line)
-	}
-	line = strings.TrimSuffix(line, "\n")
-	if i := strings.IndexFunc(line, func(r rune) bool { return !strconv.IsPrint(r) || unicode.Is(unicode.Bidi_Control, r) }); i >= 0 {
-		t.Errorf("%s: %q in the line", format, line[i:min(i+20, len(line))])
-	}
-	fields, err := parseLine(format, line)
-	if err != nil {
-		t.Fatalf("%s: %v in %.300s", format, err, line)
-	}
-	if m := fields["msg"]; m != success && m != failure {
-		t.Errorf("%s: msg is %q", format, m)
-	}
-	for key, value := range fields {
-		if len(value) > maxLine || len(key) > maxMethod {
-			t.Errorf("%s: %s has %d bytes", format, key, len(value))
-		}
-	}
-}
-
-// parseLine reads a line back; a key may be there once.
-func parseLine(format, line string) (map[string]string, error) {
-	fields := map[string]string{}
-	add := func(key, value string) error {
-		if _, ok := fields[key]; ok {
-			return fmt.Errorf("%s is there twice", key)
-		}
-		fields[key] = value
-		return nil
-	}
-	if format == "json" {
-		d := json.NewDecoder(strings.NewReader(line))
-		if _, err := d.Token(); err != nil {
-			return nil, err
-		}
-		for d.More() {
-			key, err := d.Token()
-			if err != nil {
-				return nil, err
-			}
-			var value any
-			if err := d.Decode(&value); err != nil {
-				return nil, err
-			}
-			if err := add(fmt.Sprint(key), fmt.Sprint(value)); err != nil {
-				return nil, err
-			}
-		}
-		return fields, nil
-	}
-	for line != "" {
-		key, rest, ok := strings.Cut(line, "=")
-		if !ok || strings.ContainsAny(key, ` "`) {
-			return nil, fmt.Errorf("no key at %.50q", line)
-		}
-		value := rest
-		if strings.HasPrefix(rest, `"`) {
-			quoted, err := strconv.QuotedPrefix(rest)
-			if err != nil {
-				return nil, err
-			}
-			value, _ = strconv.Unquote(quoted)
-			rest = rest[len(quoted):]
-		} else if end := strings.IndexByte(rest, ' '); end >= 0 {
-			value, rest = rest[:end], rest[end:]
-		} else {
-			rest = ""
-		}
-		if err := add(key, value); err != nil {
-			return nil, err
-		}
-		line = strings.TrimPrefix(rest, " ")
-	}
-	return fields, nil
 }
 
 // What was cut says so, and a rune is not cut in two.

@@ -106,7 +106,7 @@ func requestorOf(id impersonate.Identity) user.Info {
 
 // targetOf is whom the requestor impersonates, or nil: edge's own impersonation of the requestor is none.
 func targetOf(id impersonate.Identity) user.Info {
-	if id.Requestor == nil || id.Name == id.Requestor.GetName() {
+	if !id.Nested {
 		return nil
 	}
 	target := id.Upstream()

@@ -42,13 +42,14 @@
 //	not authenticated            -                 the 401            -
 //
 // user is who authenticated, with system:authenticated and the id of the credential; impersonatedUser is there if they
-// impersonate somebody (kubectl --as). Every request goes upstream with an Audit-ID, the client's own if it sent one, so that
+// impersonate somebody (kubectl --as), without the extras in which the requestor travels. Every request goes upstream with an Audit-ID, the client's own if it sent one, so that
 // edge's events and the API server's have the same, and the API server tells it to the client.
 //
 // They differ from kube-apiserver's in this:
 //
 //   - bodies are the API server's to put on record: at the levels Request and RequestResponse there is metadata only;
 //   - of an answer that is not edge's own the status has the code only, and no event has the API server's reasons for it;
+//   - the constraint of an impersonation (KEP-5284) is not told;
 //   - whoever comes with a credential of the API server's own (token passthrough, --disable-impersonation) may impersonate
 //     there; that is on record there;
 //   - a token in the URI, the user agent or the Audit-ID is replaced by REDACTED, but among the words of a command;

@@ -56,6 +56,8 @@ func (o *record) Identified(r *http.Request, id impersonate.Identity, refused er
 	}
 	if answer := apierrors.APIStatus(nil); errors.As(refused, &answer) {
 		status := answer.Status()
+		// It may quote what the client sent, as whom it wishes to be.
+		status.Message = cut(withoutTokens(status.Message), maxRecordedName)
 		o.ac.LogResponseObject(&status, nil)
 	}
 	return nil

@@ -47,6 +47,11 @@ func (t text) MarshalJSON() ([]byte, error) {
 	return append(b, '"'), nil
 }
 
+// MarshalText escapes DEL, which slog takes for printable; it quotes whatever else is not.
+func (t text) MarshalText() ([]byte, error) {
+	return []byte(strings.ReplaceAll(string(t), "\x7f", `\x7f`)), nil
+}
+
 // list is several of them: an array in JSON; in text with commas between, and quotes where a value has one.
 type list []text
 
@@ -76,7 +81,7 @@ func (l list) MarshalText() ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		if item == "" || strings.ContainsAny(string(item), `", \`) {
+		if item == "" || strings.ContainsAny(string(item), "\", \\\x7f") {
 			b = strconv.AppendQuote(b, string(item))
 			continue
 		}

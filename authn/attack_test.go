@@ -269,3 +269,21 @@ func TestTokenBomb(t *testing.T) {
 		}
 	}
 }
+
+// The order of the checks is not all that stands before unsigned claims: without a good signature there are none.
+func TestNoClaimsWithoutSignature(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	a := start(t, i.config(t))
+	one := &trial{conf: a.current.Load(), token: sign(t, rsaKey(), i.claims(nil)), now: time.Now()}
+	for _, check := range checks {
+		if check.name == "signature" {
+			continue
+		}
+		if err := check.run(one, t.Context()); (err == nil) != slices.Contains([]string{"form", "algorithm", "issuer", "not before"}, check.name) {
+			t.Errorf("%s: %v", check.name, err)
+		}
+	}
+	if one.id != nil || one.claims != nil || one.user.Name != "" {
+		t.Errorf("claims that nobody verified: %+v", one.claims)
+	}
+}

@@ -64,7 +64,7 @@ func (t *trial) aboutKeys() string {
 			named++
 		}
 	}
-	return fmt.Sprintf("%d keys in hand, %d of them by the token's kid", len(keys), named)
+	return fmt.Sprintf("keys in hand: %d; with the token's kid: %d", len(keys), named)
 }
 
 func (t *trial) aboutIdentity(check string) string {
@@ -86,11 +86,11 @@ func (t *trial) aboutIdentity(check string) string {
 		}
 		return strings.Join(all, ", ")
 	case "required claims":
-		return fmt.Sprintf("%d claims", len(t.issuer.spec.ClaimValidationRules)-count(t.issuer.claimRuleExpressions()))
+		return fmt.Sprintf("claims: %d", len(t.issuer.spec.ClaimValidationRules)-count(t.issuer.claimRuleExpressions()))
 	case "claim rules":
-		return fmt.Sprintf("%d expressions", count(t.issuer.claimRuleExpressions()))
+		return fmt.Sprintf("expressions: %d", count(t.issuer.claimRuleExpressions()))
 	case "user rules":
-		return fmt.Sprintf("%d expressions", len(t.issuer.spec.UserValidationRules))
+		return fmt.Sprintf("expressions: %d", len(t.issuer.spec.UserValidationRules))
 	}
 	return ""
 }

@@ -79,6 +79,31 @@ func TestCostlyExpression(t *testing.T) {
 	}
 }
 
+// Tokens that speak of claims elsewhere, but not of the groups, end as with kube-apiserver: none asks anybody.
+func TestOtherDistributedClaims(t *testing.T) {
+	i := newTestIssuer(t, ecKey())
+	flags := Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups", SigningAlgs: []string{"ES256"}}
+	a := start(t, Config{Flags: flags})
+	oracle, err := apiServer(t, i, fromFlags(flags), flags.SigningAlgs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := 0
+	for _, groups := range []any{nil, []string{"dev"}} {
+		for _, names := range []any{nil, map[string]any{}, map[string]any{"address": "src"}, map[string]any{"address": 7}, "x"} {
+			for _, sources := range []any{nil, map[string]any{}, map[string]any{"src": map[string]any{"JWT": "x"}}, map[string]any{"src": map[string]any{"JWT": 7}}, "x"} {
+				claims := i.claims(map[string]any{"groups": groups, "_claim_names": names, "_claim_sources": sources})
+				if _, err := compare(t, a, oracle, sign(t, ecKey(), claims)); err == nil {
+					accepted++
+				}
+			}
+		}
+	}
+	if accepted < 10 || accepted > 30 {
+		t.Errorf("%d of 50 accepted: one side only", accepted)
+	}
+}
+
 // tally counts what a differential has met.
 type tally struct {
 	mu                         sync.Mutex

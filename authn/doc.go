@@ -1,17 +1,33 @@
-// Package authn turns the credential of a request into a user, by OpenID Connect.
+// Package authn turns the credential of a request into a user: a client certificate, a token of an OpenID Connect issuer, or
+// one that the API server vouches for.
 //
 //	a, err := authn.New(authn.Config{File: "authentication.yaml"}) // or Flags, for one issuer
-//	go a.Run(ctx) // discovery, keys, their renewal; the file's changes
+//	go a.Run(ctx)                                                  // discovery, keys, their renewal; the file's changes
+//	ca, err := authn.NewClientCA("clients.crt")
+//	go ca.Run(ctx)                                                 // the file's changes
+//	chain := authn.NewChain(authn.ChainOptions{Tokens: a, ClientCA: ca, Review: reviewer.Review})
 //	...
-//	token, ok, err := authn.Credential(r)         // Authorization: Bearer, or a browser's subprotocol
-//	authn.Strip(r.Header)                         // whatever came, it goes no further
-//	v, err := a.Authenticate(r.Context(), token)  // v.User, v.Expires, v.Issuer
+//	who, err := chain.Authenticate(r) // who.User, who.Expires; whatever came, it goes no further
 //
-// It is not authorization, knows no upstream and writes no response: an error is the caller's to answer, with 401, or
-// with 503 where it is [ErrNotReady]. It fetches two documents of each issuer, its discovery and its keys, and no other URL:
-// none that comes out of a token.
+// It is not authorization, and writes no response: an error is the caller's to answer, with 401, with 503 where it is
+// [ErrNotReady], or with the Status of a [ReviewError]. It fetches two documents of each issuer, its discovery and its keys, and no
+// URL that comes out of a token. Of the API server it knows the one question that a [TokenReviewer] asks.
 //
-// # What is decided, and by whom
+// # Who says who it is
+//
+// A [Chain] asks in kube-apiserver's order, and the first that accepts wins:
+//
+//	a client certificate   of the [ClientCA], judged anew for each request: the user is its common name, the groups its organizations
+//	a bearer token         in Authorization, or a browser's in a WebSocket subprotocol: an issuer's, by [Authenticator.Authenticate]
+//	the same token         as the API server's, by [TokenReviewer.Review], where the other says no
+//	nothing                anonymous, on the paths where the configuration allows it
+//
+// A credential that is not accepted makes nobody anonymous. The credential is taken off the request in any case ([Strip]).
+//
+// A review's yes is remembered for 10 s, its no for 5 s, 4096 of each; 32 are under way at a time, and 256 wait. A token for none
+// of the audiences that were asked for is a no. Where nobody knows, that is a [ReviewError] and not a no.
+//
+// # What is decided of an issuer's token, and by whom
 //
 //	step                                     by                      refused as
 //	size, alphabet, three parts              here                    TooLarge, Malformed

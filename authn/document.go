@@ -45,14 +45,27 @@ func parseDocument(data []byte) (*document, error) {
 		return nil, err
 	}
 	object, err := runtime.Decode(decoder(), data)
+	if runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err) || runtime.IsMissingVersion(err) {
+		return nil, otherKind(data) // the decoder's words are for programmers, and may quote all of the file
+	}
 	if err != nil {
 		return nil, err
 	}
 	config, ok := object.(*apiserver.AuthenticationConfiguration)
 	if !ok {
-		return nil, fmt.Errorf("kind %s is not AuthenticationConfiguration", object.GetObjectKind().GroupVersionKind().Kind)
+		return nil, otherKind(data)
 	}
 	return &document{config: config, source: data, algs: signingAlgs}, nil
+}
+
+// otherKind says what the document is instead.
+func otherKind(data []byte) error {
+	var is struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string `yaml:"kind"`
+	}
+	_ = yaml.Unmarshal(data, &is) // which the decoder has read: what is missing stays empty
+	return fmt.Errorf("kind %s of apiVersion %s is not AuthenticationConfiguration of apiserver.config.k8s.io/v1 or v1beta1", quote(is.Kind), quote(is.APIVersion))
 }
 
 // oneDocument refuses what the decoder would pass over in silence: nothing, and a second YAML document.

@@ -73,7 +73,7 @@ func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOpti
 				e.Outcome = OutcomeSkipped
 			}
 		case err != nil:
-			step.Outcome, step.Detail = OutcomeSkipped, "there is nothing to look at, for what is said above"
+			step.Outcome, step.Detail = OutcomeSkipped, "not looked at, because of what is said above"
 		}
 		e.Steps = append(e.Steps, step)
 	}

@@ -70,6 +70,6 @@ func (a *Authenticator) fileNote() string {
 	if a.file.problem == "" {
 		return ""
 	}
-	return fmt.Sprintf("the file is not in use since %s, the last good configuration is: %s",
+	return fmt.Sprintf("since %s the last good configuration is in use, for the file is wrong: %s",
 		a.file.since.UTC().Format(time.RFC3339), oneLine(a.file.problem, maxErrorBytes))
 }

@@ -131,7 +131,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = vetoed
 	}
 	if err == nil {
-		err = checkTarget(r)
+		err = checkMethod(r.Method)
+	}
+	if err == nil {
+		err = checkPath(r.URL)
+	}
+	if err == nil {
+		err = checkURLToken(r.URL)
 	}
 	if err != nil {
 		writeStatus(w, r, err)

@@ -37,7 +37,8 @@
 //	channels.go  port-forward over WebSocket channels: how its connections end
 //	raw.go       bytes of a protocol that edge does not read
 //	leg.go       one connection: writes, answers, keepalives
-//	poll.go      reading what is there already, below TLS
+//	poll.go, poll_other.go, wouldblock.go
+//	             reading what is there already, below TLS
 //	session.go   one stream from the 101 to its log line
 //	registry.go  admission, limits, drain
 //	status.go    every failure as a metav1.Status

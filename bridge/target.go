@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/streams/spdy"
 )
@@ -77,13 +78,14 @@ func disguised(u *url.URL) bool {
 	return parseTarget(u) == target{} && readTarget(path.Clean(u.Path)) != target{}
 }
 
-// checkTarget refuses what has no path that edge and the API server both see:
-// upstream, CONNECT names a host only.
-func checkTarget(r *http.Request) error {
-	if r.Method == http.MethodConnect {
-		return badRequest("edge is no proxy for CONNECT")
+// checkMethod refuses those that are not about what their path names: CONNECT goes
+// on without its path, and the answer to a TRACE may be the request itself, with
+// edge's credential (RFC 9110 sections 9.3.6 and 9.3.8).
+func checkMethod(method string) error {
+	if method == http.MethodConnect || method == http.MethodTrace {
+		return failure(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "edge: CONNECT and TRACE are not for the Kubernetes API")
 	}
-	return checkPath(r.URL)
+	return nil
 }
 
 // checkPath refuses what two servers could read in two ways: a request line

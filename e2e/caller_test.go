@@ -49,7 +49,7 @@ func clientAs(t *testing.T, to testbed.Access, as rest.ImpersonationConfig) kube
 	t.Helper()
 	client, err := kubernetes.NewForConfig(&rest.Config{
 		Host: to.Server, BearerToken: to.Token, Impersonate: as, QPS: -1, Timeout: 30 * time.Second,
-		TLSClientConfig: rest.TLSClientConfig{CAData: to.CA},
+		TLSClientConfig: rest.TLSClientConfig{CAData: to.CA, CertData: to.Client.Cert, KeyData: to.Client.Key},
 	})
 	if err != nil {
 		t.Fatal(err)

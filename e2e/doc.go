@@ -31,6 +31,7 @@
 //	issuerdown_test.go    an issuer that is down costs no request of who has a token, and readiness tells
 //	issuers_test.go       several issuers at once, none speaks for another, and whom edge trusts changes under load
 //	kop_*                 kube-oidc-proxy's own end-to-end cases
-//	identity_test.go      nothing that a client sends changes who edge says it is
+//	attack_*              the rows of docs/security.md's attack corpus, by name
 //	deploy_test.go        deploy/edge.yaml is what a cluster accepts
+//	leastprivilege_test.go  each right that it grants is needed, and for what
 package e2e

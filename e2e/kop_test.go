@@ -23,17 +23,24 @@ import (
 // kopCases are the cases of kube-oidc-proxy's own end-to-end tests, which edge takes the place of. Where edge differs on
 // purpose, a comment says how.
 var kopCases = map[string]func(*kop){
-	"token":                          kopToken,
-	"rbac/without":                   kopWithoutRBAC,
-	"rbac/group bindings":            kopGroupBindings,
-	"readiness/issuer down at start": kopIssuerDownAtStart,
-	"readiness/issuer down later":    kopIssuerDownLater,
-	"upgrade/exec over SPDY":         kopExec,
-	"upgrade/port-forward over SPDY": kopPortForward,
-	"impersonation/disabled":         kopImpersonationDisabled,
-	"passthrough/off":                kopPassthroughOff,
-	"passthrough/on":                 kopPassthroughOn,
-	"passthrough/audiences":          kopPassthroughAudiences,
+	"token":                             kopToken,
+	"rbac/without":                      kopWithoutRBAC,
+	"rbac/group bindings":               kopGroupBindings,
+	"readiness/issuer down at start":    kopIssuerDownAtStart,
+	"readiness/issuer down later":       kopIssuerDownLater,
+	"upgrade/exec over SPDY":            kopExec,
+	"upgrade/port-forward over SPDY":    kopPortForward,
+	"impersonation/authorized":          kopImpersonate,
+	"impersonation/without a user":      kopImpersonateNobody,
+	"impersonation/not authorized":      kopImpersonateForbidden,
+	"audit/to a file":                   kopAuditFile,
+	"audit/to a webhook":                kopAuditWebhook,
+	"headers/none":                      kopNoExtraHeaders,
+	"headers/client address and others": kopExtraHeaders,
+	"impersonation/disabled":            kopImpersonationDisabled,
+	"passthrough/off":                   kopPassthroughOff,
+	"passthrough/on":                    kopPassthroughOn,
+	"passthrough/audiences":             kopPassthroughAudiences,
 }
 
 // TestKubeOIDCProxyCases runs each of them against an edge with the case's flags.

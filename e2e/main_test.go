@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,6 +50,10 @@ func run(m *testing.M) int {
 	}
 	code := m.Run()
 	atEnd()
+	if leaks, err := bed.Leaks(); err != nil || len(leaks) > 0 {
+		fmt.Fprintf(os.Stderr, "tokens were written down: %v\n%s\n", err, strings.Join(leaks, "\n"))
+		return 1
+	}
 	if err := table.publish(os.Stdout, os.Getenv("EDGE_E2E_RESULTS")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

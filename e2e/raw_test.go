@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -40,24 +41,50 @@ func (a answer) String() string { return fmt.Sprintf("%d %.500s", a.code, a.body
 // No library comes between: header lines keep their case, order and number.
 func raw(ctx context.Context, t *testing.T, to testbed.Access, method, uri string, header ...string) answer {
 	t.Helper()
-	conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: roots(to), NextProtos: []string{"http/1.1"}}}).DialContext(ctx, "tcp", host(to))
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := dial(ctx, t, to, "", "http/1.1")
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	lines := append([]string{method + " " + uri + " HTTP/1.1", "Host: " + host(to)}, header...)
-	if to.Token != "" {
-		lines = append(lines, "Authorization: Bearer "+to.Token)
-	}
-	if _, err := io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	return exchange(t, conn, to, method, uri, header...)
+}
+
+// exchange is raw on a connection of the caller's.
+func exchange(t *testing.T, conn net.Conn, to testbed.Access, method, uri string, header ...string) answer {
+	t.Helper()
+	resp, err := tryExchange(conn, to, method, uri, header...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return read(t, resp)
+}
+
+func tryExchange(conn net.Conn, to testbed.Access, method, uri string, header ...string) (*http.Response, error) {
+	lines := []string{method + " " + uri + " HTTP/1.1", "Host: " + host(to)}
+	if to.Token != "" {
+		lines = append(lines, "Authorization: Bearer "+to.Token)
+	}
+	if _, err := io.WriteString(conn, strings.Join(append(lines, header...), "\r\n")+"\r\n\r\n"); err != nil {
+		return nil, err
+	}
+	return http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+}
+
+// dial opens a connection for one protocol, from a source address ("": any). The caller closes it.
+func dial(ctx context.Context, t *testing.T, to testbed.Access, source, protocol string) *tls.Conn {
+	t.Helper()
+	config := &tls.Config{RootCAs: roots(to), NextProtos: []string{protocol}}
+	if to.Client.Cert != nil {
+		pair, err := tls.X509KeyPair(to.Client.Cert, to.Client.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	dialer := tls.Dialer{Config: config, NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}}
+	conn, err := dialer.DialContext(ctx, "tcp", host(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	return conn.(*tls.Conn)
 }
 
 // overHTTP2 makes a request as a well-behaved client does.

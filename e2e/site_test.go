@@ -60,6 +60,9 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 			return nil, err
 		}
 	}
+	if err := s.cluster.ReachPods(ctx); err != nil { // or what goes to a pod by a proxy would leave the machine
+		return nil, err
+	}
 	if err := s.cluster.StartLostPod(ctx); err != nil {
 		return nil, err
 	}

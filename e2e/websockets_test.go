@@ -66,9 +66,6 @@ const (
 func prepareOthers(t *testing.T, s *site) {
 	t.Helper()
 	ctx, core := t.Context(), s.cluster.Client.CoreV1()
-	if err := s.cluster.ReachPods(ctx); err != nil {
-		t.Fatal(err)
-	}
 	shell, err := core.Pods(testbed.Namespace).Get(ctx, "shell", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)

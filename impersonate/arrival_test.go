@@ -47,7 +47,9 @@ func (c *cluster) decide(spec authorizationv1.SubjectAccessReviewSpec) bool {
 }
 
 // Create is the API server's end of a review.
-func (c *cluster) Create(_ context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error) {
+func (c *cluster) Create(
+	_ context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions,
+) (*authorizationv1.SubjectAccessReview, error) {
 	review.Status.Allowed = c.decide(review.Spec)
 	review.Status.Reason = why
 	return review, nil

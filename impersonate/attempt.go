@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -240,6 +241,21 @@ func (a *attempt) ask(ctx context.Context, q question) error {
 		}
 		reason = why
 	}
-	return &ForbiddenError{ErrDenied, escaper.Replace(shown(a.requestor.Name)+" is not allowed to impersonate "+q.what) + ": " +
-		refusal(q.spec, reason).ErrStatus.Message}
+	return &denial{what: q.what, words: refusal(q.spec, reason).ErrStatus.Message}
+}
+
+// A denial is a no of the API server's.
+type denial struct {
+	what  string // was not allowed
+	words string // the API server's own
+}
+
+func (d *denial) Error() string { return d.words }
+
+// told makes a denial the client's answer.
+func (a *attempt) told(err error) error {
+	if d := (*denial)(nil); errors.As(err, &d) {
+		return &ForbiddenError{ErrDenied, escaper.Replace(shown(a.requestor.Name)+" is not allowed to impersonate "+d.what) + ": " + d.words}
+	}
+	return err
 }

@@ -52,7 +52,8 @@ var exceptions = []exception{
 	}},
 	{"more values than edge asks for", 400, func(a *arrival) bool { return len(a.header["Impersonate-Group"]) > maxWished-20 && overLimit(a) }},
 	{"a forged record of who impersonates", 403, func(a *arrival) bool {
-		return a.header.Get("Impersonate-User") != "" && has(a, "Impersonate-Extra-Originaluser.jetstack.io-User", "Impersonate-Extra-Originaluser.jetstack.io%2duser")
+		return a.header.Get("Impersonate-User") != "" &&
+			has(a, "Impersonate-Extra-Originaluser.jetstack.io-User", "Impersonate-Extra-Originaluser.jetstack.io%2duser")
 	}},
 }
 
@@ -255,7 +256,8 @@ func checkSameWords(t *testing.T, a *arrival, err error, want string) {
 		return
 	}
 	var refused *ForbiddenError
-	if !errors.As(err, &refused) || !strings.HasSuffix(refused.Message, ": "+want) || !strings.Contains(refused.Message, " is not allowed to impersonate ") {
+	if !errors.As(err, &refused) || !strings.HasSuffix(refused.Message, ": "+want) ||
+		!strings.Contains(refused.Message, " is not allowed to impersonate ") {
 		t.Fatalf("\n got %v\nwant %s", err, want)
 	}
 }

@@ -67,7 +67,8 @@
 //	user-info          anybody who is neither
 //	                   anybody, by the plain verb
 //
-// At most 8 reviews of a request are under way at a time and 64 of the process, and a request waits 10 s for all of its own.
+// At most 8 reviews of a request are under way at a time, 16 about one user and 64 of the process, and a request waits 10 s for
+// all of its own.
 // Who is refused reads the API server's words; who finds no place within a second, 429.
 //
 // The identity is then the one that was wished for. Whoever wished is told to the API server in the extras

@@ -9,8 +9,6 @@ import (
 
 // Kinds of refusal: each is a 403.
 var (
-	// ErrInbound: the request brought Impersonate-* headers of its own.
-	ErrInbound = errors.New("impersonate: inbound impersonation headers")
 	// ErrNoName: there is no user name, and without one a request would be edge's own.
 	ErrNoName = errors.New("impersonate: no user name")
 	// ErrSystem: a name or group belongs to Kubernetes itself.

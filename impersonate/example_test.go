@@ -15,7 +15,7 @@ import (
 )
 
 func Example() {
-	id, err := impersonate.FromUser(&user.DefaultInfo{Name: "jane", Groups: []string{"dev", "ops"}})
+	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -25,19 +25,27 @@ func Example() {
 		"Authorization": {"Bearer eyJ..."},
 		"Connection":    {"Impersonate-User"},
 	}
+	jane := &user.DefaultInfo{Name: "jane", Groups: []string{"dev", "ops"}}
+	id, err := policy.Identity(context.Background(), jane, impersonate.Request{Header: h})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	if err := impersonate.Rewrite(h, id); err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Println(h)
 
-	fmt.Println(impersonate.Refuse(http.Header{"Impersonate-Group": {"system:masters"}}) != nil)
+	h.Set("Impersonate-Something", "else")
+	_, err = policy.Identity(context.Background(), jane, impersonate.Request{Header: h})
+	fmt.Println(err)
 
-	_, err = impersonate.FromUser(&user.DefaultInfo{Name: "system:admin"})
+	_, err = policy.Identity(context.Background(), &user.DefaultInfo{Name: "system:admin"}, impersonate.Request{})
 	fmt.Println(err)
 	// Output:
 	// map[Accept:[application/json] Impersonate-Group:[dev ops] Impersonate-User:[jane]]
-	// true
+	// the request has the header "Impersonate-Something", which is none of Impersonate-User, Impersonate-Group, Impersonate-Uid and Impersonate-Extra-<key>
 	// impersonate: reserved identity: user name "system:admin" begins with "system:", which is reserved for Kubernetes itself; let the issuer send another name or set --oidc-username-prefix
 }
 

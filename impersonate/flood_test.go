@@ -32,7 +32,9 @@ func newGauge(most int64, allow func(authorizationv1.SubjectAccessReviewSpec) bo
 	return &gauge{open: make(chan struct{}), full: make(chan struct{}), most: most, allow: allow}
 }
 
-func (g *gauge) Create(ctx context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error) {
+func (g *gauge) Create(
+	ctx context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions,
+) (*authorizationv1.SubjectAccessReview, error) {
 	g.all.Add(1)
 	now := g.now.Add(1)
 	defer g.now.Add(-1)
@@ -68,19 +70,19 @@ func TestWishFlood(t *testing.T) {
 	r.patience = 20 * time.Millisecond
 	p := policy(t, PolicyConfig{Ask: r})
 	var denied, turnedAway atomic.Int64
-	wish := func(n int) error {
+	wish := func(a, n int) error {
 		h := http.Header{"Impersonate-User": {fmt.Sprint("user", n)}, "Impersonate-Group": make([]string, 20)}
 		for i := range h["Impersonate-Group"] {
 			h["Impersonate-Group"][i] = fmt.Sprint("group", n, "-", i)
 		}
-		_, err := p.Identity(t.Context(), janeUser, Request{Header: h})
+		_, err := p.Identity(t.Context(), &user.DefaultInfo{Name: fmt.Sprint("attacker", a)}, Request{Header: h})
 		return err
 	}
 	var flood sync.WaitGroup
 	for a := range attackers {
 		flood.Go(func() {
 			for n := range each {
-				err := wish(a*each + n)
+				err := wish(a, a*each+n)
 				var failed *ReviewError
 				switch {
 				case errors.Is(err, ErrDenied):
@@ -94,7 +96,7 @@ func TestWishFlood(t *testing.T) {
 		})
 	}
 	<-g.full
-	for turnedAway.Load() == 0 { // it is a condition: somebody is told while all places are taken
+	for turnedAway.Load() == 0 && !t.Failed() { // it is a condition: somebody is told while all places are taken
 		time.Sleep(time.Millisecond)
 	}
 	close(g.open)
@@ -109,11 +111,49 @@ func TestWishFlood(t *testing.T) {
 	if all := g.all.Load(); all > attackers*each*21/2 {
 		t.Errorf("%d reviews: a wish goes on after its first refusal", all)
 	}
-	if len(r.places) != 0 || len(r.asking) != 0 || len(r.answers.Keys()) > maxAnswers {
+	if len(r.places) != 0 || len(r.asking) != 0 || len(r.users) != 0 || len(r.answers.Keys()) > maxAnswers {
 		t.Errorf("left behind: %d places taken, %d questions, %d answers", len(r.places), len(r.asking), len(r.answers.Keys()))
 	}
-	if err := wish(attackers * each); !errors.Is(err, ErrDenied) {
+	if err := wish(0, attackers*each); !errors.Is(err, ErrDenied) {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// One user's flood takes 16 of the 64 places, and leaves the others to others.
+func TestOneUsersFlood(t *testing.T) {
+	g := newGauge(maxReviewsEach, never)
+	r := NewReviewer(g)
+	r.patience = 20 * time.Millisecond
+	p := policy(t, PolicyConfig{Ask: r})
+	var flood sync.WaitGroup
+	defer flood.Wait()
+	defer close(g.open)
+	for n := range 5 * maxReviewsEach {
+		flood.Go(func() {
+			h := http.Header{"Impersonate-User": {fmt.Sprint("user", n)}}
+			if _, err := p.Identity(t.Context(), janeUser, Request{Header: h}); err == nil {
+				t.Error("allowed")
+			}
+		})
+	}
+	<-g.full
+	for { // the places that are left are somebody else's to take
+		r.mu.Lock()
+		waiting := r.users[janeUser.Name].refs
+		r.mu.Unlock()
+		if waiting == maxReviewsEach {
+			break // all others were told to come back
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if peak := g.peak.Load(); peak != maxReviewsEach {
+		t.Errorf("%d reviews about one user at the same time, want %d", peak, maxReviewsEach)
+	}
+	flood.Go(func() {
+		_, _ = p.Identity(t.Context(), &user.DefaultInfo{Name: "bob"}, Request{Header: http.Header{"Impersonate-User": {"x"}}})
+	})
+	for g.now.Load() != maxReviewsEach+1 {
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // systemPrefix begins the names and groups that Kubernetes keeps for itself.
 const systemPrefix = "system:"
 
-// Identity is whom a request is sent as. It is made by [Policy.Identity], [FromUser], [Own] or [Self] and not changed afterwards.
+// Identity is whom a request is sent as. It is made by [Policy.Identity], [Own] or [Self] and not changed afterwards.
 type Identity struct {
 	Name   string
 	UID    string
@@ -50,19 +50,7 @@ func (id Identity) IsOwn() bool { return id.own != "" }
 // IsSelf tells whether the identity came from [Self].
 func (id Identity) IsSelf() bool { return id.self }
 
-// FromUser returns the identity of an authenticated user, or a [ForbiddenError]. The credential's id is left out. The identity
-// shares the user's slices.
-func FromUser(u user.Info) (Identity, error) {
-	id := identityOf(u)
-	if err := id.check(); err != nil {
-		return Identity{}, err
-	}
-	if err := id.checkSystem(nil); err != nil {
-		return Identity{}, err
-	}
-	return id, nil
-}
-
+// identityOf is an authenticated user, not looked at yet, without the credential's id. It shares the user's slices.
 func identityOf(u user.Info) Identity {
 	return Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: withoutCredential(u.GetExtra()), Requestor: u}
 }

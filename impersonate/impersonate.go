@@ -1,7 +1,6 @@
 package impersonate
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"net/textproto"
@@ -26,41 +25,23 @@ var hopByHop = [...]string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// Refuse returns a [ForbiddenError] if a request brought impersonation headers of its own, such as kubectl --as sends.
-func Refuse(h http.Header) error {
-	first := ""
-	for name := range h {
-		if isReserved(name) && (first == "" || name < first) {
-			first = name
-		}
-	}
-	if first == "" {
-		return nil
-	}
-	return &ForbiddenError{ErrInbound, fmt.Sprintf("impersonation through edge (kubectl --as) is not supported yet: "+
-		"the request has the header %s; send it without --as, --as-group and --as-uid, and without as, as-groups and as-uid "+
-		"in the kubeconfig's user, or impersonate at the API server directly", quote(first))}
-}
-
 // Rewrite makes a client's header the one that goes upstream. It is the last step before a request leaves, on every path; only
 // the caller's own upstream credential and, for an upgrade, Connection and Upgrade come after it. With an error, which
-// an identity from [FromUser] does not cause, the request must not be sent.
+// an identity from [Policy.Identity] does not cause, the request must not be sent.
 func Rewrite(h http.Header, id Identity) error {
 	switch {
 	case id.self:
-		rewriteWith(h, wishOf(h))
+		wish := wishOf(h) // also what Connection names: without it, the request would go upstream with the owner's own rights
+		strip(h)
+		maps.Copy(h, wish)
 		return nil
 	case id.own != "":
-		rewriteWith(h, id.wish)
+		strip(h)
+		maps.Copy(h, id.wish)
 		h["Authorization"] = []string{"Bearer " + id.own}
 		return nil
 	}
-	StripHopByHop(h)
-	for name := range h {
-		if isReserved(name) || strings.EqualFold(name, "Authorization") {
-			delete(h, name)
-		}
-	}
+	strip(h)
 	// Looked at again, because what is sent without a name is sent as edge itself.
 	if err := id.check(); err != nil {
 		return err
@@ -80,16 +61,14 @@ func Rewrite(h http.Header, id Identity) error {
 	return nil
 }
 
-// rewriteWith leaves the wish to be somebody else as it is, also where Connection names it: without it, the request would go
-// upstream with the owner's own rights.
-func rewriteWith(h, wish http.Header) {
+// strip removes whatever says who the client is, and what was meant for us alone.
+func strip(h http.Header) {
 	StripHopByHop(h)
 	for name := range h {
 		if isReserved(name) || strings.EqualFold(name, "Authorization") {
 			delete(h, name)
 		}
 	}
-	maps.Copy(h, wish)
 }
 
 // wishOf returns the headers that say whom a client wants to be.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
-	"strings"
 	"testing"
 )
 
@@ -108,7 +107,7 @@ func TestRewriteNameOnly(t *testing.T) {
 	}
 }
 
-// An identity that FromUser did not make is an error, and what was forged is gone all the same.
+// An identity that no Policy made is an error, and what was forged is gone all the same.
 func TestRewriteRefusesBrokenIdentity(t *testing.T) {
 	for _, id := range []Identity{
 		{},
@@ -150,38 +149,6 @@ func TestRewriteAllocations(t *testing.T) {
 		}
 	}); n > 1 {
 		t.Errorf("%v allocations, want the one for the name's line", n)
-	}
-}
-
-func TestRefuse(t *testing.T) {
-	for _, name := range []string{
-		"Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-Scopes",
-		"impersonate-user", "IMPERSONATE-USER", "Impersonate_User", "impersonate_group", "Impersonate", "Impersonate-Unheard-Of",
-	} {
-		err := Refuse(http.Header{"Accept": {"*/*"}, name: {"root"}})
-		forbidden := new(ForbiddenError)
-		if !errors.Is(err, ErrInbound) || !errors.As(err, &forbidden) {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if !strings.Contains(forbidden.Message, `"`+name+`"`) || !strings.Contains(forbidden.Message, "kubectl --as") {
-			t.Errorf("%s: the message does not say what and why: %s", name, forbidden.Message)
-		}
-		if strings.Contains(err.Error(), "root") {
-			t.Errorf("%s: the message holds a header's value: %v", name, err)
-		}
-	}
-	for _, name := range []string{"Accept", "X-Impersonate-User", "Imp", "Impersonat-E"} {
-		if err := Refuse(http.Header{name: {"x"}}); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if err := Refuse(http.Header{"Impersonate-User": nil}); !errors.Is(err, ErrInbound) {
-		t.Errorf("a header without a line: %v", err)
-	}
-	long := "Impersonate-" + strings.Repeat("a", 1<<20)
-	if err := Refuse(http.Header{long: {"x"}}); len(err.Error()) > 1000 {
-		t.Errorf("the message is %d bytes long", len(err.Error()))
 	}
 }
 

@@ -32,7 +32,8 @@ type mode struct {
 var modes = [...]mode{
 	{"associated-node", func(w *wish, requestor Identity) bool {
 		node, ok := nodeOf(w)
-		return ok && isServiceAccount(requestor.Name) && slices.Equal(requestor.Requestor.GetExtra()[serviceaccount.NodeNameKey], []string{node})
+		own := requestor.Requestor.GetExtra()[serviceaccount.NodeNameKey]
+		return ok && isServiceAccount(requestor.Name) && len(own) == 1 && own[0] == node
 	}},
 	{"arbitrary-node", func(w *wish, _ Identity) bool {
 		_, ok := nodeOf(w)
@@ -60,13 +61,15 @@ func (m *mode) verb() string {
 	return "impersonate"
 }
 
+type attributesFunc = func() (authorizer.Attributes, error)
+
 // review asks whether the requestor may be whom it wishes to be, and returns the groups that it then has.
-func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, attributes func() (authorizer.Attributes, error)) ([]string, error) {
+func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, attributes attributesFunc) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	a := attempt{policy: p, requestor: requestor, wish: w}
 	if p.constrained == nil || !p.constrained(ctx) {
-		return w.groups, a.values(ctx, legacy)
+		return w.groups, a.told(a.values(ctx, legacy))
 	}
 	if attributes == nil {
 		return nil, errNoAttributes
@@ -77,7 +80,7 @@ func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, attrib
 	}
 	allowed, err := p.anyMode(ctx, &a)
 	if err != nil {
-		return nil, err
+		return nil, a.told(err)
 	}
 	if _, node := nodeOf(w); node && modes[allowed].constrained() {
 		return []string{user.NodesGroup}, nil // edge's own impersonation upstream is the plain one, which adds no group for a node
@@ -86,7 +89,8 @@ func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, attrib
 }
 
 // anyMode returns the first mode that allows the wish; the one that last did for this requestor is tried first. If none does,
-// the first refusal is the one to tell.
+// the first refusal is the one to tell, as the API server does; but of what is not allowed, what the plain right lacks says
+// more than that a narrower mode is closed.
 func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
 	key := maphash.String(hashSeed, a.requestor.Name) // one size for all; a collision changes the order only
 	order := make([]int, 0, len(modes)+1)
@@ -110,6 +114,9 @@ func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
 		}
 		if first == nil {
 			first = err
+		}
+		if told, plain := (*denial)(nil), (*denial)(nil); m == legacy && errors.As(first, &told) && errors.As(err, &plain) {
+			first = &denial{what: plain.what, words: told.words}
 		}
 		if errors.Is(err, errBusy) || ctx.Err() != nil {
 			break

@@ -91,7 +91,7 @@ func TestRoundTripThroughAPIServer(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2))
 			sent := 0
 			for n := range 400 {
-				id, err := FromUser(somebody(random))
+				id, err := fromUser(somebody(random))
 				if err != nil {
 					continue
 				}
@@ -182,7 +182,7 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 	}
 	for _, key := range keys {
 		extra := map[string][]string{key: {"value"}}
-		_, err := FromUser(&user.DefaultInfo{Name: "jane", Extra: extra})
+		_, err := fromUser(&user.DefaultInfo{Name: "jane", Extra: extra})
 
 		r, _ := http.NewRequestWithContext(context.Background(), http.MethodGet, server.URL, nil)
 		r.Header = clientGo(t, Identity{Name: "jane", Extra: extra})
@@ -196,10 +196,10 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 		if decodeErr != nil {
 			t.Fatal(decodeErr)
 		}
-		// JSON cannot carry \xff; FromUser sees such a key only if it does not come from a token.
+		// JSON cannot carry \xff; a Policy sees such a key only if it does not come from a token.
 		same := reflect.DeepEqual(got.Extra, extra) || key == "\xff"
 		if same != (err == nil) {
-			t.Errorf("key %q: the API server reads %q, FromUser says %v", key, got.Extra, err)
+			t.Errorf("key %q: the API server reads %q, a Policy says %v", key, got.Extra, err)
 		}
 	}
 }

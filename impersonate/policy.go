@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -23,9 +24,15 @@ type Asker interface {
 	Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (allowed bool, reason string, err error)
 }
 
+type noAsker struct{}
+
+func (noAsker) Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
+	return false, "", internal(errors.New("there is no reviewer"), "nobody is there to be asked")
+}
+
 // PolicyConfig is what an administrator decides about identities.
 type PolicyConfig struct {
-	// Ask is asked whether a requestor may impersonate.
+	// Ask is asked whether a requestor may impersonate; nil: nobody can be asked, and so nobody may.
 	Ask Asker
 	// AllowSystem has the user names and groups under "system:" that an authenticator may mint, whole: there are no wildcards.
 	AllowSystem []string
@@ -52,6 +59,9 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 	p := &Policy{
 		ask: c.Ask, system: make(map[string]bool), constrained: c.Constrained, clientIP: c.ClientIP,
 		extra: make(map[string][]string), lastModes: cache.NewLRUExpireCache(maxLastModes),
+	}
+	if p.ask == nil {
+		p.ask = noAsker{}
 	}
 	for _, name := range c.AllowSystem {
 		if !strings.HasPrefix(name, systemPrefix) || name == systemPrefix || !intact(name) || strings.HasSuffix(name, "*") {
@@ -145,7 +155,7 @@ func (p *Policy) addExtra(id *Identity, clientIP string) {
 }
 
 // grant returns the identity that the requestor wishes for, if it may, with a record of who asked.
-func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, attributes func() (authorizer.Attributes, error)) (Identity, error) {
+func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, attributes attributesFunc) (Identity, error) {
 	groups, err := p.review(ctx, requestor, w, attributes)
 	if err != nil {
 		return Identity{}, err

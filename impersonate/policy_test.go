@@ -11,6 +11,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
 // asker answers as told, and keeps what it was asked.
@@ -215,6 +216,27 @@ func TestIdentityDenied(t *testing.T) {
 	}
 }
 
+// Where constrained impersonation is offered, the API server's words are about the mode that it tried first; what a client may not
+// be is said first, and is what the plain right lacks.
+func TestIdentityDeniedWhat(t *testing.T) {
+	p := policy(t, PolicyConfig{Ask: onlyUsersPlainly{}, Constrained: func(context.Context) bool { return true }})
+	attributes := func() (authorizer.Attributes, error) {
+		return authorizer.AttributesRecord{Verb: "list", Resource: "pods", ResourceRequest: true}, nil
+	}
+	h := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"ops"}}
+	_, err := p.Identity(t.Context(), janeUser, Request{Header: h, Attributes: attributes})
+	if err == nil || !strings.Contains(err.Error(), "jane is not allowed to impersonate group 'ops': ") || !strings.Contains(err.Error(), "impersonate-on:user-info:list") {
+		t.Error(err)
+	}
+}
+
+type onlyUsersPlainly struct{}
+
+func (onlyUsersPlainly) Ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
+	attrs := spec.ResourceAttributes
+	return attrs.Verb == "impersonate" && attrs.Resource == "users", "", nil
+}
+
 type onlyUsers struct{}
 
 func (onlyUsers) Ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
@@ -234,6 +256,9 @@ func TestIdentityNotAnswered(t *testing.T) {
 	p := policy(t, PolicyConfig{Ask: &asker{allow: true}, Constrained: func(context.Context) bool { return true }})
 	if _, err := p.Identity(t.Context(), janeUser, Request{Header: h}); err == nil {
 		t.Error("without attributes it was not asked whether a mode is open")
+	}
+	if _, err := policy(t, PolicyConfig{}).Identity(t.Context(), janeUser, Request{Header: h}); codeOf(err) != 500 {
+		t.Errorf("without a reviewer: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -28,6 +28,8 @@ const (
 	// among them.
 	maxReviews    = 64
 	placePatience = time.Second
+	// maxReviewsEach bounds those about one user: who floods edge with wishes is not to keep others waiting.
+	maxReviewsEach = 16
 )
 
 // A Reviewer asks the API server whether somebody may do something that the request as it is sent would not be asked for. It is
@@ -37,6 +39,7 @@ type Reviewer struct {
 	timeout  time.Duration
 	patience time.Duration
 	places   chan struct{}         // one is taken by each review under way
+	users    map[string]*share     // by name: those who have reviews under way, or waiting for a place
 	answers  *cache.LRUExpireCache // by question
 	mu       sync.Mutex
 	asking   map[string]*asked // by question: the reviews under way, and those that wait for a place
@@ -47,7 +50,7 @@ type Reviewer struct {
 func NewReviewer(client authorizationv1client.SubjectAccessReviewInterface) *Reviewer {
 	return &Reviewer{
 		client: client, timeout: reviewTimeout, patience: placePatience, places: make(chan struct{}, maxReviews),
-		answers: cache.NewLRUExpireCache(maxAnswers), asking: make(map[string]*asked),
+		answers: cache.NewLRUExpireCache(maxAnswers), asking: make(map[string]*asked), users: make(map[string]*share),
 	}
 }
 
@@ -129,25 +132,57 @@ func (r *Reviewer) lead(ctx context.Context, question string, spec authorization
 	}
 	alone, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
-	if shared.err = r.takePlace(alone); shared.err != nil {
+	mine := r.shareOf(spec.User)
+	defer r.leave(spec.User, mine)
+	if shared.err = r.takePlace(alone, mine.places); shared.err != nil {
+		return
+	}
+	defer func() { <-mine.places }()
+	if shared.err = r.takePlace(alone, r.places); shared.err != nil {
 		return
 	}
 	defer func() { <-r.places }()
 	shared.given, shared.err = r.ask(alone, spec)
 }
 
-// takePlace waits until fewer than maxReviews are under way, but not for long: who floods edge with questions is not to flood
+// share is one user's part of the places.
+type share struct {
+	places chan struct{}
+	refs   int // who hold it, under the Reviewer's mu
+}
+
+func (r *Reviewer) shareOf(user string) *share {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	mine, ok := r.users[user]
+	if !ok {
+		mine = &share{places: make(chan struct{}, maxReviewsEach)}
+		r.users[user] = mine
+	}
+	mine.refs++
+	return mine
+}
+
+func (r *Reviewer) leave(user string, mine *share) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if mine.refs--; mine.refs == 0 {
+		delete(r.users, user)
+	}
+}
+
+// takePlace waits for a place among those that are bounded, but not for long: who floods edge with questions is not to flood
 // the API server, and is told so soon.
-func (r *Reviewer) takePlace(ctx context.Context) error {
+func (r *Reviewer) takePlace(ctx context.Context, places chan struct{}) error {
 	select {
-	case r.places <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	default:
 	}
 	patience := time.NewTimer(r.patience)
 	defer patience.Stop()
 	select {
-	case r.places <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	case <-patience.C:
 	case <-ctx.Done():

@@ -54,7 +54,7 @@ func TestReviewIsAboutWhomAPIServerSees(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 300 {
-		if id, err := FromUser(somebody(random)); err == nil {
+		if id, err := fromUser(somebody(random)); err == nil {
 			ids = append(ids, id)
 		}
 	}

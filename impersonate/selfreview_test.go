@@ -80,6 +80,9 @@ func TestSelfReview(t *testing.T) {
 	if err := r.Review(t.Context(), Own("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err == nil || !strings.Contains(err.Error(), `User "jane"`) {
 		t.Error(err)
 	}
+	if server.header["Impersonate-User"] != nil { // the configuration's
+		t.Errorf("without a wish it is asked with %q", server.header)
+	}
 	server.status = authorizationv1.SubjectAccessReviewStatus{EvaluationError: "x"}
 	if err := r.Review(t.Context(), own, execPod); codeOf(err) != 500 {
 		t.Error(err)

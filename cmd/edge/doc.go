@@ -1,8 +1,9 @@
-// Command edge is a proxy in front of a Kubernetes API server: it logs people in
-// with OpenID Connect, impersonates them towards the API server, and carries
+// Command edge is a proxy in front of a Kubernetes API server: it knows people
+// by OpenID Connect or a certificate, impersonates them towards the API server, and carries
 // exec, attach, cp and port-forward over WebSocket or SPDY on either side.
 //
 //	edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes
+//	edge explain-token --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes < token
 //	edge connect -- kubectl exec -it web -- sh
 //
 // This package is flags, wiring and signals. It decides nothing about a request:
@@ -14,20 +15,21 @@
 //	identityflags.go those about who is let in, and as whom
 //	servingflags.go  those about how clients reach edge
 //	assemble.go      flags to the parts that a process consists of
+//	explain.go       edge explain-token: what authn and impersonate say of a token, for people and as JSON
 //	connect.go       edge connect: its flags, and one run from kubeconfig to the command's end
 //	localproxy.go    its handler on the loopback, and the kubeconfig that opens it
 //	loopbackcert.go  the certificate there
 //	command*.go      running a command so that it seems to run without edge
 //	upstream.go      kubectl's flags and kubeconfig to the API server's address
-//	upstreamtoken.go edge's own credential there, where it is asked for
 //	serving.go       certificates, the listener, HTTP/1.1 and HTTP/2
 //	shareport_*.go   listeners that share a port
-//	identify.go      authn, then impersonate
+//	identify.go      authn, then impersonate, with the API server's word where edge has none
 //	upstreamtoken.go short-lived tokens as edge's own credential
 //	limits_*.go      how many streams the limit of open files allows
 //	logging.go       log/slog, and the libraries' logs into it
 //
 // Exit codes of edge connect are its command's, as a shell has them. Those of
-// edge serve: 0 after a signal and an orderly end, 1 when serving failed, 2 for
-// flags or files that cannot be used; nothing listens before all were read.
+// edge serve: 0 after a signal and an orderly end, 1 when serving failed; of edge
+// explain-token: 0 for a token that is accepted, otherwise 1. Of both: 2 for flags
+// or files that cannot be used; nothing listens before all were read.
 package main

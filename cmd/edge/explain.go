@@ -50,8 +50,11 @@ edge serve with the same flags would make of it: which issuer it is of, which
 rule refuses it and why, and whom it would make. It goes on after a refusal, so
 that all that is wrong is said at once.
 
-The token is not printed, and goes nowhere. Only the issuer's discovery document
-and keys are fetched, to check the signature; with --offline nothing is.`,
+The token is not printed, but single claims are, and it goes nowhere. Only the
+issuer's discovery document and keys are fetched, to check the signature; with
+--offline nothing is. A token of the cluster's own, which --token-passthrough would
+let in, is nobody's here. The exit code is 0 if the token is accepted, 1 if not, and
+2 for flags or files that cannot be used.`,
 		Example: `  # What is wrong with the token that kubectl sends?
   kubectl oidc-login get-token ... | jq -r .status.token | \
       edge explain-token --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes
@@ -123,7 +126,7 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 	}
 	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{AllowSystem: o.identity.allowSystem})
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("--allow-system-identities: %w", err)}
 	}
 	token, err := readToken(o.file, stdin)
 	if err != nil {
@@ -173,6 +176,7 @@ func mayBe(ctx context.Context, policy *impersonate.Policy, u user.Info) error {
 // readToken takes the token as it is, with "Bearer" before it or white space
 // around it.
 func readToken(file string, stdin io.Reader) (string, error) {
+	source := "on standard input"
 	if file != "" && file != "-" {
 		f, err := os.Open(file)
 		if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) { // whose text has what was given: it may be the token itself
@@ -182,7 +186,7 @@ func readToken(file string, stdin io.Reader) (string, error) {
 			return "", err
 		}
 		defer f.Close()
-		stdin = f
+		stdin, source = f, "in "+file
 	} else if f, ok := stdin.(*os.File); ok && isTerminal(f) {
 		fmt.Fprintln(os.Stderr, "edge: reading the token from the terminal: paste it, then press Enter and Ctrl-D")
 	}
@@ -195,14 +199,14 @@ func readToken(file string, stdin io.Reader) (string, error) {
 		text = bytes.TrimSpace(text[len("bearer "):])
 	}
 	if len(text) == 0 {
-		return "", errors.New("there is no token on standard input, nor in the file")
+		return "", fmt.Errorf("there is no token %s", source)
 	}
 	return string(text), nil
 }
 
 func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	_, _, err := term.TerminalSize(f) // which nothing else has, /dev/null neither
+	return err == nil
 }
 
 // printJSON leaves nothing to a terminal that is not printable: JSON escapes the

@@ -86,7 +86,10 @@ func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logg
 		Ask: reviewer, AllowSystem: o.allowSystem, Extra: extra, ClientIP: o.clientIP,
 		Constrained: impersonate.NewOffer(upstream, log).Constrained,
 	})
-	return err
+	if err != nil {
+		return fmt.Errorf("--allow-system-identities, --extra-user-headers: %w", err)
+	}
+	return nil
 }
 
 // run fetches keys and reads files again, until ctx ends.

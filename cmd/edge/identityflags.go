@@ -59,14 +59,14 @@ func (o *identityOptions) validate() error {
 		return errors.New("nobody could log in: set --oidc-issuer-url and --oidc-client-id, --authentication-config, --client-ca-file or --token-passthrough")
 	}
 	if !o.passthrough && len(o.passthroughAudiences) > 0 {
-		return errors.New("--token-passthrough-audiences needs --token-passthrough")
+		return errors.New("--token-passthrough-audiences: needs --token-passthrough")
 	}
 	if o.disableImpersonation {
 		switch {
 		case o.clientCA != "":
-			return errors.New("--disable-impersonation and --client-ca-file exclude each other: there is no token that the request could go on under")
+			return errors.New("--disable-impersonation: excludes --client-ca-file: there is no token that the request could go on under")
 		case len(o.extra) > 0, o.clientIP:
-			return errors.New("--disable-impersonation excludes --extra-user-headers and --extra-user-header-client-ip: nobody is impersonated")
+			return errors.New("--disable-impersonation: excludes --extra-user-headers and --extra-user-header-client-ip: nobody is impersonated")
 		}
 	}
 	for _, name := range o.allowSystem {

@@ -32,15 +32,18 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the Kubernetes API with OIDC login",
-		Long: `serve listens for HTTPS, authenticates each request by a bearer token of one
-OpenID Connect issuer, and passes it to the API server as that user.
+		Long: `serve listens for HTTPS, authenticates each request by a bearer token of an
+OpenID Connect issuer or by a client certificate, and passes it to the API server
+as that user. --oidc-* describe one issuer, --authentication-config any number.
 
 exec, attach, cp and port-forward are accepted over WebSocket, which passes any
 load balancer, and over SPDY; towards the API server they go over SPDY, which
 every cluster speaks, or over WebSocket: see --upstream-streaming.
 
-edge's own credential needs the right to impersonate users and groups and to
-create subjectaccessreviews, and no other: see deploy/edge.yaml. Names that begin with "system:" are refused.`,
+edge's own credential needs the right to impersonate, and to create
+subjectaccessreviews: deploy/edge.yaml has it to the letter, deploy/options.yaml
+what some flags need beside it. Users and groups that an issuer or a certificate
+names "system:..." are refused with 403.`,
 		Example: `  # In a cluster, with the ServiceAccount's credential:
   edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes \
       --oidc-username-claim=email --oidc-groups-claim=groups --oidc-groups-prefix=oidc: \

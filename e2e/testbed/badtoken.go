@@ -55,7 +55,11 @@ func mint(key *rsa.PrivateKey, id string, claims map[string]any) (string, error)
 
 // sign makes a compact JWS (RFC 7515, section 7.1) with RS256.
 func sign(key *rsa.PrivateKey, id string, payload []byte) (string, error) {
-	header, err := json.Marshal(map[string]string{"alg": "RS256", "typ": "JWT", "kid": id})
+	return signUnder(map[string]any{"alg": "RS256", "typ": "JWT", "kid": id}, key, payload)
+}
+
+func signUnder(head map[string]any, key *rsa.PrivateKey, payload []byte) (string, error) {
+	header, err := json.Marshal(head)
 	if err != nil {
 		return "", err
 	}
@@ -66,5 +70,5 @@ func sign(key *rsa.PrivateKey, id string, payload []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return signed + "." + encode(signature), nil
+	return issued(signed + "." + encode(signature)), nil
 }

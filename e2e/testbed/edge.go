@@ -95,7 +95,7 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	if o.Issuer != nil {
 		args = append(args, o.Issuer.Flags()...)
 	}
-	if e.Process, err = spawn(dir, "edge", append(args, o.Args...), o.Env...); err != nil {
+	if e.Process, err = spawn(dir, "edge", append(args, o.Args...), append([]string{"TMPDIR=" + dir}, o.Env...)...); err != nil {
 		return nil, err
 	}
 	tb.onClose(func() { e.Process.Stop(5 * time.Second) })

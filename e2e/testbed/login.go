@@ -140,7 +140,7 @@ func (i *Issuer) redeem(ctx context.Context, fields url.Values) (Tokens, error) 
 	if err := json.Unmarshal(body, &answer); err != nil || answer.IDToken == "" {
 		return Tokens{}, fmt.Errorf("testbed: token endpoint answered %s: %s", resp.Status, body)
 	}
-	return Tokens{ID: answer.IDToken, Refresh: answer.RefreshToken}, nil
+	return Tokens{ID: issued(answer.IDToken), Refresh: answer.RefreshToken}, nil
 }
 
 // get posts fields if there are any, and returns the whole answer.

@@ -130,5 +130,5 @@ func (c *Cluster) EdgeToken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("testbed: token for edge: %w", err)
 	}
-	return answer.Status.Token, nil
+	return note(answer.Status.Token, "edge's own token"), nil
 }

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -26,6 +28,9 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	heads []Head
+	held  chan struct{} // closed when reviews go on; nil: they are not held
+
+	reviews, mostReviews int // under way
 }
 
 // Head is what came before a request's body.
@@ -35,7 +40,21 @@ type Head struct {
 	URI    string
 	Host   string
 	Header http.Header // all of it, hop-by-hop fields too
+	Review []byte      // the body, where edge asks for a review
 }
+
+// String is a head without its credential.
+func (h Head) String() string {
+	header := h.Header.Clone()
+	header.Del("Authorization")
+	return fmt.Sprintf("%s %s %s %v", h.Method, h.URI, h.Proto, header)
+}
+
+// readiness is what edge asks of its own accord, every few seconds; it is not kept.
+const readiness = "/readyz"
+
+// mostReview bounds what is kept of a review.
+const mostReview = 256 << 10
 
 // mostHeads bounds what is kept; a test that makes more requests forgets them in between.
 const mostHeads = 10000
@@ -71,7 +90,7 @@ func (tb *Testbed) StartRecorder(ctx context.Context, cluster *Cluster) (*Record
 	quiet := log.New(io.Discard, "", 0)
 	plain := &httputil.ReverseProxy{
 		Rewrite:       func(p *httputil.ProxyRequest) { p.SetURL(target) },
-		Transport:     newTransport(cluster.ca.Pool(), "h2", "http/1.1"),
+		Transport:     r.reviewing(newTransport(cluster.ca.Pool(), "h2", "http/1.1")),
 		FlushInterval: -1,
 		ErrorLog:      quiet,
 	}
@@ -84,7 +103,10 @@ func (tb *Testbed) StartRecorder(ctx context.Context, cluster *Cluster) (*Record
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
 		ErrorLog:  quiet,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-			r.keep(req)
+			if !r.keep(req) {
+				http.Error(w, "the recorder cannot read a review", http.StatusBadGateway)
+				return
+			}
 			if req.Header.Get("Upgrade") != "" {
 				upgrade.ServeHTTP(w, req)
 			} else {
@@ -118,14 +140,84 @@ func newTransport(roots *x509.CertPool, protocols ...string) *http.Transport {
 // Access is the way through the recorder, for EdgeOptions.
 func (r *Recorder) Access() Access { return Access{Server: r.URL, CA: r.CA} }
 
-func (r *Recorder) keep(req *http.Request) {
+func (r *Recorder) keep(req *http.Request) bool {
+	if req.URL.Path == readiness {
+		return true
+	}
+	head := Head{Proto: req.Proto, Method: req.Method, URI: req.RequestURI, Host: req.Host, Header: req.Header.Clone()}
+	if head.IsReview() {
+		body, err := io.ReadAll(io.LimitReader(req.Body, mostReview))
+		if err != nil {
+			return false
+		}
+		req.Body, head.Review = io.NopCloser(bytes.NewReader(body)), body
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.heads) < mostHeads {
-		r.heads = append(r.heads, Head{
-			Proto: req.Proto, Method: req.Method, URI: req.RequestURI, Host: req.Host, Header: req.Header.Clone(),
-		})
+		r.heads = append(r.heads, head)
 	}
+	return true
+}
+
+// HoldReviews keeps the API server's answers to reviews back until release is called.
+func (r *Recorder) HoldReviews() (release func()) {
+	held := make(chan struct{})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = held
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.held == held {
+			r.held = nil
+			close(held)
+		}
+	}
+}
+
+// MostReviews is how many reviews were under way at one time, at most.
+func (r *Recorder) MostReviews() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mostReviews
+}
+
+// reviewing counts the reviews that are under way, and has them wait while they are held.
+func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		if !isReview(req.URL.Path) {
+			return next.RoundTrip(req)
+		}
+		r.mu.Lock()
+		r.reviews++
+		r.mostReviews = max(r.mostReviews, r.reviews)
+		held := r.held
+		r.mu.Unlock()
+		if held != nil {
+			select {
+			case <-held:
+			case <-req.Context().Done():
+			}
+		}
+		defer func() { // before the answer goes on
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.reviews--
+		}()
+		return next.RoundTrip(req)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// IsReview tells a question that edge asks about a request.
+func (h Head) IsReview() bool { return isReview(h.URI) }
+
+func isReview(uri string) bool {
+	return strings.HasPrefix(uri, "/apis/authorization.k8s.io/") || strings.HasPrefix(uri, "/apis/authentication.k8s.io/")
 }
 
 // Heads returns what was seen since the last Forget, in order of arrival.

@@ -53,5 +53,8 @@ const readKeys = () => {
 readKeys();
 process.on('SIGHUP', readKeys);
 
-createServer({ cert: readFileSync(config.cert), key: readFileSync(config.privateKey) }, (req, res) => answer(req, res))
+createServer({ cert: readFileSync(config.cert), key: readFileSync(config.privateKey) }, (req, res) => {
+  if (req.url === '/jwks') console.log('GET /jwks'); // tests count them
+  answer(req, res);
+})
   .listen(config.port, '127.0.0.1');

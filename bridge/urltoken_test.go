@@ -1,0 +1,53 @@
+package bridge_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestTokenInURL: a token where every log keeps it is refused and does not go on, on every path; what only looks like one, or is
+// an application's own, passes.
+func TestTokenInURL(t *testing.T) {
+	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
+	for uri, refused := range map[string]bool{
+		"/version?access_token=" + jwt:                                              true,
+		"/version?token=" + jwt:                                                     true,
+		"/version?limit=1&id_token=" + jwt + "&limit=2":                             true,
+		"/version?Authorization=Bearer%20" + jwt:                                    true,
+		"/version?authorization=bearer+" + jwt:                                      true,
+		"/version?BEARER=" + jwt:                                                    true,
+		"/version?acc%65ss_token=%65yJ" + jwt[3:]:                                   true,
+		"/version?a=1;token=" + jwt:                                                 true,
+		"/version?token=" + strings.TrimSuffix(jwt, "c2lnbmF0dXJl"):                 true, // unsigned
+		"/version?token=" + jwt + ".YQ.YQ":                                          true, // encrypted
+		"/api/v1/namespaces/default/pods/" + jwt:                                    true,
+		execPath + "&token=" + jwt:                                                  true,
+		"/version?token=abc.def.ghi":                                                false,
+		"/version?token=eyJhbGciOiJSUzI1NiJ9":                                       false,
+		"/version?continue=" + jwt:                                                  false, // the API server's own, in lists
+		"/version?q=%zz":                                                            false,
+		"/api/v1/namespaces/default/services/web:80/proxy/callback?id_token=" + jwt: false,
+		"/api/v1/namespaces/default/pods/web/proxy/" + jwt:                          false,
+		"/api/v1/nodes/n1/proxy/stats?token=" + jwt:                                 false,
+		execPath + "&command=" + jwt:                                                false,
+	} {
+		api := &apiServer{rest: func(w http.ResponseWriter, _ *http.Request) {}}
+		w := newWorld(t, api.start(t))
+		resp, err := w.client(t, true).Get(w.edge.URL + uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if seen := len(api.requests()); seen > 0 == refused || refused && resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d, and %d requests upstream", uri, resp.StatusCode, seen)
+		}
+	}
+	api := &apiServer{}
+	w := newWorld(t, api.start(t))
+	c := dialRaw(t, w.edge)
+	c.ask("", askWebSocket(execPath+"&token="+jwt, "Sec-WebSocket-Protocol: v5.channel.k8s.io")...)
+	if resp := c.answer(); resp.StatusCode != http.StatusBadRequest || len(api.requests()) > 0 {
+		t.Errorf("WebSocket: %s, and %d requests upstream", resp.Status, len(api.requests()))
+	}
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/kubernetes/scheme"
+	clientcmdlatest "k8s.io/client-go/tools/clientcmd/api/latest"
+
+	"edge/authn"
+)
+
+// pages say how edge is set up.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	for _, name := range []string{"README.md", "docs/identity.md", "docs/security.md", "deploy/edge.yaml", "deploy/options.yaml"} {
+		text, err := os.ReadFile(filepath.Join("../..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(text)
+	}
+	return texts
+}
+
+var yamlBlock = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
+
+// Each YAML that a page shows is what its reader takes, to the last field.
+func TestShownYAML(t *testing.T) {
+	strict := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	kinds := map[string]int{}
+	for name, text := range pages(t) {
+		for _, block := range yamlBlock.FindAllStringSubmatch(text, -1) {
+			shown := strings.ReplaceAll("\n"+block[2], "\n"+block[1], "\n")[1:]
+			var what struct{ Kind string }
+			if err := yaml.Unmarshal([]byte(shown), &what); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, shown)
+				continue
+			}
+			kinds[what.Kind]++
+			var err error
+			switch what.Kind {
+			case "AuthenticationConfiguration":
+				file := filepath.Join(t.TempDir(), "authn.yaml")
+				if err = os.WriteFile(file, []byte(shown), 0o600); err == nil {
+					_, err = authn.New(authn.Config{File: file})
+				}
+			case "Config":
+				_, err = runtime.Decode(clientcmdlatest.Codec, []byte(shown))
+			default:
+				_, _, err = strict.Decode([]byte(shown), nil, nil)
+			}
+			if err != nil {
+				t.Errorf("%s: %v\n%s", name, err, shown)
+			}
+		}
+	}
+	if kinds["AuthenticationConfiguration"] == 0 || kinds["Config"] == 0 || kinds["ClusterRole"] == 0 {
+		t.Errorf("only these were found: %v", kinds)
+	}
+}
+
+// notOurs are flags of kubectl, docker, kubelogin and curl that the pages name.
+var notOurs = map[string]bool{
+	"as": true, "as-group": true, "as-uid": true, "as-user-extra": true,
+	"clusterrole": true, "group": true, "cert": true, "key": true, "namespace": true, "from-file": true, "watch": true,
+}
+
+var flagName = regexp.MustCompile(`(?:^|[\s"'(\x60\[/=])--([a-z][a-z0-9-]*)`)
+
+// Each flag that a page names is one, of some command; "--audit-log-*" stands for at least one.
+func TestNamedFlags(t *testing.T) {
+	known := map[string]bool{"help": true}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, name := range flagNames(cmd) {
+			known[name] = true
+		}
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+	}
+	walk(newRootCommand())
+	named := 0
+	for page, text := range pages(t) {
+		for _, found := range flagName.FindAllStringSubmatch(text, -1) {
+			name := found[1]
+			named++
+			if known[name] || notOurs[name] {
+				continue
+			}
+			if prefix, ok := strings.CutSuffix(name, "-"); ok && anyWithPrefix(known, prefix+"-") {
+				continue
+			}
+			t.Errorf("%s: edge has no flag --%s", page, name)
+		}
+	}
+	if named < 50 {
+		t.Errorf("only %d flags were found", named)
+	}
+}
+
+func anyWithPrefix(names map[string]bool, prefix string) bool {
+	for name := range names {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func flagNames(cmd *cobra.Command) (names []string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
+}

@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// TestTokenCanary: a token that comes in any way there is, is in no file that edge or the API server has written, also when edge
+// has crashed with requests under way; and one in a URL, where it would be in logs, is refused. TestMain looks for all tokens of a run once
+// more at its end.
+func TestTokenCanary(t *testing.T) {
+	t.Parallel()
+	a, _ := audited(t, testbed.New, everything)
+	canaries := map[string]string{
+		"good":             minted(t, issuer, map[string]any{"jti": "canary"}),
+		"expired":          minted(t, issuer, map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}),
+		"not yet":          minted(t, issuer, map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}),
+		"another's":        minted(t, issuer, map[string]any{"iss": "https://another.example"}),
+		"for another":      minted(t, issuer, map[string]any{"aud": "another"}),
+		"without a name":   minted(t, issuer, map[string]any{"preferred_username": nil}),
+		"of system":        minted(t, issuer, map[string]any{"groups": []string{" system:masters"}}),
+		"without rights":   minted(t, issuer, map[string]any{"groups": "nobody"}),
+		"groups elsewhere": minted(t, issuer, map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src1"}}),
+	}
+	protocol := func(token string) string { return "base64url.bearer.authorization.k8s.io." + base64url(token) }
+	for name, canary := range canaries {
+		to, nobody := a.as(canary), a.as("")
+		for _, ask := range []ask{asks[0], asks[2]} { // REST and a stream
+			ask.do(t, to)
+			ask.do(t, to, "Authorization: Bearer "+canary) // twice
+			ask.do(t, nobody, "Proxy-Authorization: Bearer "+canary)
+			ask.do(t, nobody, "Authorization: Basic "+canary)
+			ask.do(t, nobody, "Authorization: Bearer  "+canary+" "+canary)
+			ask.do(t, nobody, "Cookie: token="+canary)
+			ask.do(t, nobody, "Impersonate-User: "+canary)
+			ask.do(t, to, "Impersonate-User: "+canary)
+			ask.do(t, to, "Impersonate-"+canary[:60]+": "+canary)
+			ask.do(t, to, "Upgrade: "+canary)
+		}
+		overHTTP2(t.Context(), t, to, podsURI, nil)
+		for _, subprotocols := range []string{
+			"v5.channel.k8s.io, " + protocol(canary), protocol(canary) + ", v5.channel.k8s.io", protocol(canary), protocol(canary) + "=, v5.channel.k8s.io",
+			protocol(canary) + ", " + protocol(canary) + ", v4.channel.k8s.io", strings.ToUpper(protocol("")) + base64url(canary) + ", v4.channel.k8s.io",
+		} {
+			raw(t.Context(), t, nobody, "GET", execURI, askWebSocket(subprotocols)...)
+			raw(t.Context(), t, nobody, "GET", podsURI+"?watch=true", askWebSocket(subprotocols)...)
+		}
+		a.recorder.Forget()
+		for _, uri := range []string{
+			podsURI + "?access_token=" + canary, podsURI + "?token=" + canary, podsURI + "?id_token=" + canary, podsURI + "?limit=1&authorization=" + url.QueryEscape("Bearer "+canary),
+			podsURI + "?bearer=" + canary, podsURI + "/" + canary, execURI + "&access_token=" + canary, "/" + canary, "/?token=" + canary,
+		} {
+			for _, c := range []struct {
+				to   testbed.Access
+				code int
+			}{{a.as(tokens["alice"]), http.StatusBadRequest}, {nobody, http.StatusUnauthorized}} {
+				got := raw(t.Context(), t, c.to, "GET", uri, askJSON)
+				if got.code != c.code || strings.Contains(string(got.body), canary) {
+					t.Errorf("%s in %.60s: %d, want %d, and without the token", name, uri, got.code, c.code)
+				}
+				if strings.Contains(uri, "/exec") {
+					raw(t.Context(), t, c.to, "GET", uri, askWebSocket("v5.channel.k8s.io")...)
+				}
+			}
+		}
+		a.nothing(t, name+", in a URL")
+	}
+	// An application behind a proxy may have what it wants in its URLs. Edge does not write it down.
+	app := minted(t, issuer, map[string]any{"aud": "an application"})
+	testbed.SentOn(app)
+	for _, uri := range []string{podsURI + "/shell/proxy/" + app, podsURI + "/shell/proxy/?token=" + app} {
+		for _, token := range []string{tokens["alice"], tokens["bob"], ""} {
+			raw(t.Context(), t, a.as(token), "GET", uri, askJSON)
+			raw(t.Context(), t, a.as(token), "GET", uri, askWebSocket("v4.channel.k8s.io")...)
+			raw(t.Context(), t, a.as(token), "POST", uri, askSPDY...)
+		}
+	}
+	for _, head := range a.recorder.Heads() {
+		for name, canary := range canaries {
+			if text := head.String() + strings.Join(head.Header["Authorization"], ""); strings.Contains(text, canary) || strings.Contains(text, base64url(canary)) {
+				t.Errorf("%s is upstream in %s %s", name, head.Method, head.URI)
+			}
+		}
+	}
+
+	// A crash tells all it knows: the goroutines with their arguments go to the log.
+	crash(t, a.Edge, a.as(canaries["good"]))
+	leaks, err := bed.Leaks()
+	if err != nil || len(leaks) > 0 {
+		t.Errorf("%v\n%s", err, strings.Join(leaks, "\n"))
+	}
+}
+
+// crash ends edge with its goroutines' stacks, while it serves a watch and an exec.
+func crash(t *testing.T, e *testbed.Edge, to testbed.Access) {
+	t.Helper()
+	for _, c := range []struct {
+		uri   string
+		lines []string
+		code  int
+	}{
+		{podsURI + "?watch=true", nil, http.StatusOK},
+		{podsURI + "/shell/exec?command=sleep&command=60&stdout=true", askWebSocket("v5.channel.k8s.io"), http.StatusSwitchingProtocols},
+	} {
+		conn := dial(t.Context(), t, to, "", "http/1.1")
+		defer conn.Close()
+		if resp, err := tryExchange(conn, to, "GET", c.uri, c.lines...); err != nil || resp.StatusCode != c.code {
+			t.Fatalf("%s: %v, %v", c.uri, resp, err)
+		}
+	}
+	if err := e.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	<-e.Process.Done()
+	said, err := os.ReadFile(e.Process.Log)
+	if err != nil || !strings.Contains(string(said), "goroutine ") {
+		t.Errorf("%v: no goroutines in %s", err, filepath.Base(e.Process.Log))
+	}
+}

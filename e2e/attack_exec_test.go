@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"edge/e2e/rawclient"
+	"edge/e2e/testbed"
+)
+
+// askStream is the head with which a client of a dialect asks.
+func askStream(d rawclient.Dialect) (method string, lines []string) {
+	if d.SPDY && !d.Tunnel {
+		lines = append(lines, "Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0")
+		for _, version := range d.Offer {
+			lines = append(lines, "X-Stream-Protocol-Version: "+version)
+		}
+		return http.MethodPost, lines
+	}
+	lines = askWebSocket(strings.Join(d.Offer, ", "))
+	if len(d.Offer) == 0 {
+		lines = lines[:len(lines)-1]
+	}
+	return http.MethodGet, lines
+}
+
+// accessReview reads what edge asked, in JSON or protobuf.
+func accessReview(head testbed.Head) (authorizationv1.SubjectAccessReviewSpec, bool) {
+	if !head.IsReview() {
+		return authorizationv1.SubjectAccessReviewSpec{}, false
+	}
+	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(head.Review, nil, nil)
+	review, ok := object.(*authorizationv1.SubjectAccessReview)
+	if err != nil || !ok {
+		return authorizationv1.SubjectAccessReviewSpec{}, false
+	}
+	return review.Spec, true
+}
+
+// reviewed tells whether edge asked the API server whether somebody may do something.
+func (a attacked) reviewed(verb, resource, subresource string) bool {
+	for _, head := range a.recorder.Heads() {
+		review, ok := accessReview(head)
+		if !ok || review.ResourceAttributes == nil {
+			continue
+		}
+		if at := review.ResourceAttributes; at.Verb == verb && at.Resource == resource && at.Subresource == subresource {
+			return true
+		}
+	}
+	return false
+}
+
+// TestVerbDrift: who may get a stream and not create it, gets none: in no dialect, whatever edge speaks upstream, and also
+// where the API server itself would take the WebSocket for a get.
+func TestVerbDrift(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		rules := []rbacv1.PolicyRule{{
+			APIGroups: []string{""}, Resources: []string{"pods/exec", "pods/attach", "pods/portforward"}, Verbs: []string{"get", "list", "watch", "update"},
+		}}
+		if err := grantGroup(t.Context(), s.cluster, testbed.Namespace, "getters", rules); err != nil {
+			t.Fatal(err)
+		}
+		getter := minted(t, issuer, map[string]any{"preferred_username": "getter", "groups": []string{"getters"}})
+		own, err := s.cluster.UserAccess(testbed.UsernamePrefix+"getter", testbed.GroupsPrefix+"getters")
+		if err != nil {
+			t.Fatal(err)
+		}
+		atAPIServer := raw(t.Context(), t, own, "GET", execURI, askWebSocket("v4.channel.k8s.io")...)
+		if want := map[testbed.Kind]int{testbed.New: 403, testbed.Old: 101}[s.cluster.Kind]; atAPIServer.code != want {
+			t.Errorf("the API server itself: %v, want %d", atAPIServer, want)
+		}
+		for _, mode := range []string{"auto", "spdy", "websocket"} {
+			t.Run(mode, func(t *testing.T) {
+				t.Parallel()
+				a := attack(t, s.cluster.Kind, "--upstream-streaming="+mode)
+				ask := func(token, uri string, d rawclient.Dialect) {
+					method, lines := askStream(d)
+					before := len(a.requests()) // answers of reviews are remembered, so their record is
+					got := raw(t.Context(), t, a.as(token), method, uri, lines...)
+					if token == getter && got.code != http.StatusForbidden || token != getter && mode == "auto" && got.code != http.StatusSwitchingProtocols {
+						t.Errorf("%s of %.70s: %v", d.Name, uri, got)
+					}
+					sub, _, _ := strings.Cut(uri[strings.LastIndexByte(uri, '/')+1:], "?")
+					for _, head := range a.requests()[before:] {
+						if head.Header.Get("Upgrade") != "" && head.Method != http.MethodPost && !a.reviewed("create", "pods", sub) {
+							t.Errorf("%s of %.70s went upstream as a %s, without a review", d.Name, uri, head.Method)
+						}
+					}
+				}
+				for _, token := range []string{getter, tokens["alice"]} {
+					for _, d := range rawclient.Execs {
+						ask(token, execURI, d)
+						ask(token, podsURI+"/ticker/attach?stdout=true", d)
+					}
+					for _, d := range rawclient.Forwards {
+						ask(token, portForwardURI+"?ports=8080", d)
+					}
+				}
+			})
+		}
+	})
+}
+
+// TestNodesProxyExec: an exec by way of a proxy, for which an API server asks no more than get, needs create as any exec does.
+func TestNodesProxyExec(t *testing.T) {
+	t.Parallel()
+	s := sites[testbed.New]
+	ctx, node := t.Context(), s.cluster.Node
+	for group, verbs := range map[string][]string{"peekers": {"get"}, "kubeletadmins": {"get", "create"}} {
+		everywhere(t, s.cluster, group, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes/proxy", "pods/proxy"}, Verbs: verbs})
+	}
+	const exec = "/exec/" + testbed.Namespace + "/shell/main?command=true&output=1"
+	nodeExec := "/api/v1/nodes/" + node + "/proxy" + exec
+	own, err := s.cluster.UserAccess(testbed.UsernamePrefix+"peeker", testbed.GroupsPrefix+"peekers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The testbed's node is at a loopback address, to which an API server's proxy does not go. It says so after it has authorized.
+	const authorized = "address not allowed"
+	if got := raw(ctx, t, own, "GET", nodeExec, askWebSocket("v4.channel.k8s.io")...); !strings.Contains(got.status().Message, authorized) {
+		t.Fatalf("the API server itself: %v, want no refusal: the test tests nothing", got)
+	}
+
+	a := attack(t, testbed.New)
+	peeker := a.as(minted(t, issuer, map[string]any{"preferred_username": "peeker", "groups": []string{"peekers"}}))
+	admin := a.as(minted(t, issuer, map[string]any{"preferred_username": "kubeletadmin", "groups": []string{"kubeletadmins"}}))
+	for uri, resource := range map[string]string{
+		nodeExec: "nodes",
+		"/api/v1/nodes/https:" + node + ":10250/proxy" + exec:                                               "nodes",
+		"/api/v1/nodes/" + node + "/proxy/attach/" + testbed.Namespace + "/ticker/main?output=1":            "nodes",
+		"/api/v1/nodes/" + node + "/proxy/portForward/" + testbed.Namespace + "/shell?port=8080":            "nodes",
+		"/api/v1/nodes/" + node + "/proxy/run/" + testbed.Namespace + "/shell/main?cmd=true":                "nodes",
+		"/api/v1/nodes/" + node + "/proxy/exec/" + testbed.Namespace + "/shell/some-uid/main?command=true":  "nodes",
+		podsURI + "/https:shell:10250/proxy" + exec:                                                         "pods",
+		podsURI + "/https:shell:10250/proxy/attach/" + testbed.Namespace + "/ticker/main?output=1":          "pods",
+		podsURI + "/https:shell:10250/proxy/portForward/" + testbed.Namespace + "/shell?port=8080&protocol": "pods",
+	} {
+		got := raw(ctx, t, peeker, "GET", uri, askWebSocket("v4.channel.k8s.io")...)
+		if got.code != http.StatusForbidden || !strings.Contains(got.status().Message, "cannot create resource") {
+			t.Errorf("%s: %v, want 403", uri, got)
+		}
+		if !a.reviewed("create", resource, "proxy") {
+			t.Errorf("%s: no review for create %s/proxy", uri, resource)
+		}
+		a.nothing(t, uri)
+		if got := raw(ctx, t, peeker, "POST", uri, askSPDY...); got.code != http.StatusBadRequest {
+			t.Errorf("%s over SPDY: %v, want 400", uri, got)
+		}
+		a.nothing(t, uri)
+	}
+	for _, odd := range []string{ // what the API server would clean before it goes to the kubelet
+		strings.Replace(nodeExec, "/exec/", "//exec/", 1), strings.Replace(nodeExec, "/exec/", "/%65xec/", 1), strings.Replace(nodeExec, "/exec/", "/x%2f..%2fexec/", 1),
+		strings.Replace(nodeExec, "/exec/", "/./exec/", 1), strings.Replace(nodeExec, "/exec/", "/pods/../exec/", 1), strings.Replace(nodeExec, "/exec/", "/exec%2f", 1),
+	} {
+		if got := raw(ctx, t, peeker, "GET", odd, askWebSocket("v4.channel.k8s.io")...); got.code != http.StatusBadRequest {
+			t.Errorf("%s: %v, want 400", odd, got)
+		}
+		a.nothing(t, odd)
+	}
+	if got := raw(ctx, t, admin, "GET", nodeExec, askWebSocket("v4.channel.k8s.io")...); !strings.Contains(got.status().Message, authorized) {
+		t.Errorf("who may: %v, want the API server's own answer", got)
+	}
+}

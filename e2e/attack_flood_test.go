@@ -1,0 +1,267 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// The most that edge's resident memory may grow under an attack, in bytes.
+const mostGrowth = 16 << 20
+
+// resident is how much memory edge holds, in bytes: VmRSS of proc(5).
+func resident(t *testing.T, e *testbed.Edge) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.Process.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(status), "VmRSS:")
+	var kib int
+	if _, err := fmt.Sscanf(line, "%d kB", &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
+}
+
+// clientOf makes requests over HTTP/2, on as many connections as a client of its own would have.
+func clientOf(t *testing.T, to testbed.Access) *http.Client {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true, DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+}
+
+// codeOf is what a request is answered with, its body read.
+func codeOf(ctx context.Context, client *http.Client, to testbed.Access, uri string, header http.Header) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.Server+uri, nil)
+	if err != nil {
+		return 0, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if to.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+to.Token)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, err
+}
+
+// bystander is a user who goes on working, one request after the other.
+type bystander struct {
+	served, failed atomic.Int64
+	stop           func()
+}
+
+// stand starts one. It ends with stop, or with the test.
+func stand(t *testing.T, to testbed.Access) *bystander {
+	ctx, cancel := context.WithCancel(t.Context())
+	b, client := &bystander{}, clientOf(t, to)
+	var running sync.WaitGroup
+	running.Go(func() {
+		for ctx.Err() == nil {
+			got, err := codeOf(ctx, client, to, podsURI+"?limit=1", nil)
+			switch {
+			case ctx.Err() != nil:
+			case err != nil || got != http.StatusOK:
+				b.failed.Add(1)
+				t.Errorf("a bystander: %d, %v", got, err)
+				return
+			default:
+				b.served.Add(1)
+			}
+		}
+	})
+	b.stop = func() {
+		cancel()
+		running.Wait()
+	}
+	t.Cleanup(b.stop)
+	return b
+}
+
+// await returns when n more requests were served, so that there are some before, in and after an attack.
+func (b *bystander) await(t *testing.T, n int64) {
+	t.Helper()
+	for want := b.served.Load() + n; b.served.Load() < want; runtime.Gosched() {
+		if b.failed.Load() > 0 || t.Context().Err() != nil {
+			t.FailNow()
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// settled is edge's memory after a bystander's requests have filled what they fill: the most of what was seen.
+func settled(t *testing.T, e *testbed.Edge, b *bystander) int {
+	t.Helper()
+	most := 0
+	for range 10 {
+		b.await(t, 100)
+		most = max(most, resident(t, e))
+	}
+	return most
+}
+
+// eachOf calls work with 0 to n-1, from a number of goroutines.
+func eachOf(n, workers int, work func(int)) {
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				work(i)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// TestUnknownKidFlood: ten thousand tokens with key ids that nobody knows make edge fetch the issuer's keys no more often than
+// every ten seconds, and good tokens are accepted all the while, those too that edge has not seen.
+func TestUnknownKidFlood(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	const tokensInAll, workers = 10_000, 32
+	const demandInterval = 10 * time.Second // authn/keys.go
+	own, err := bed.StartIssuer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
+	good := edge.Access(minted(t, own, nil))
+	client := clientOf(t, good)
+	fetches := func() int {
+		n, err := own.KeyFetches()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before, began := fetches(), time.Now()
+	b := stand(t, good)
+	b.await(t, 1)
+	signed := strings.Split(good.Token, ".")
+	unknown := func(kid string) {
+		bad := good
+		bad.Token = base64url(map[string]any{"alg": "RS256", "kid": kid}) + "." + signed[1] + "." + signed[2]
+		if got, err := codeOf(t.Context(), client, bad, podsURI, nil); err != nil || got != http.StatusUnauthorized {
+			t.Errorf("%s: %d, %v", kid, got, err)
+		}
+	}
+	flood := func(round int) {
+		eachOf(tokensInAll/2, workers, func(i int) {
+			unknown(fmt.Sprintf("flood-%d-%d", round, i))
+			if i%500 == 0 { // a token that edge has to verify
+				fresh := good
+				fresh.Token = minted(t, own, map[string]any{"jti": fmt.Sprint(round, i)})
+				if got, err := codeOf(t.Context(), client, fresh, podsURI, nil); err != nil || got != http.StatusOK {
+					t.Errorf("a new good token: %d, %v", got, err)
+				}
+			}
+		})
+	}
+	flood(0)
+	// In between, the time comes for a fetch that a token may cause.
+	for i := 0; fetches() == before && t.Context().Err() == nil && time.Since(began) < 3*demandInterval; i++ {
+		unknown(fmt.Sprintf("one-%d", i))
+		time.Sleep(50 * time.Millisecond)
+	}
+	flood(1)
+	b.await(t, 1)
+	b.stop()
+	most := 1 + int(time.Since(began)/demandInterval) + 1 // and one that edge makes by itself, every few minutes
+	if n := fetches() - before; n > most || n == 0 {
+		t.Errorf("%d key fetches in %v, want 1 to %d", n, time.Since(began), most)
+	}
+	t.Logf("%d fetches, %d requests of the bystander in %v", fetches()-before, b.served.Load(), time.Since(began).Round(time.Millisecond))
+}
+
+// TestTokenBomb: what is too long, or too deep, is refused before it costs much.
+func TestTokenBomb(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	const rounds, workers = 200, 8
+	a := attack(t, testbed.New)
+	b := stand(t, a.as(tokens["alice"]))
+	before := settled(t, a.Edge, b)
+	signature := ".c2lnbmF0dXJl"
+	head := base64url(map[string]any{"alg": "RS256", "kid": issuer.KeyID()})
+	bombs := map[string]string{
+		"1 MiB":              strings.Repeat("a", 1<<20),
+		"a million dots":     strings.Repeat(".", 1e6),
+		"60,000 dots":        strings.Repeat(".", 60_000),
+		"deep header":        base64url(strings.Repeat(`{"a":`, 9000)) + "." + base64url("{}") + signature,
+		"deep list":          base64url(`{"alg":"RS256","x":`+strings.Repeat("[", 40_000)) + "." + base64url("{}") + signature,
+		"deep claims":        head + "." + base64url(strings.Repeat(`{"a":`, 9000)) + signature,
+		"deep, well-formed":  head + "." + base64url(strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)) + signature,
+		"a long signature":   head + "." + base64url(issuer.Claims("alice")) + "." + strings.Repeat("A", 60_000),
+		"thousands of names": head + "." + base64url(`{"iss":"`+issuer.URL+`"`+strings.Repeat(`,"a":1`, 7000)+"}") + signature,
+		"a long x5c":         base64url(`{"alg":"RS256","x5c":[`+strings.Repeat(`"AA==",`, 6000)+`""]}`) + "." + base64url("{}") + signature,
+	}
+	for name, token := range bombs {
+		want := map[int]bool{http.StatusUnauthorized: true}
+		if len(token) > 128<<10 { // maxHeaderBytes of cmd/edge: nobody looks further
+			want = map[int]bool{http.StatusRequestHeaderFieldsTooLarge: true}
+		}
+		client := clientOf(t, a.as(""))
+		eachOf(rounds, workers, func(i int) {
+			uri, header := podsURI, http.Header(nil)
+			if i%2 == 1 {
+				got := rawOrClosed(t, a.as(token), "GET", uri)
+				if got != 0 && !want[got] || got == 0 && len(token) < 128<<10 {
+					t.Errorf("%s over HTTP/1.1: %d", name, got)
+				}
+				return
+			}
+			if len(token) > 128<<10 {
+				return // Go's own client does not send so much
+			}
+			if got, err := codeOf(t.Context(), client, a.as(token), uri, header); err != nil || !want[got] {
+				t.Errorf("%s over HTTP/2: %d, %v", name, got, err)
+			}
+		})
+	}
+	b.await(t, 100)
+	if after := resident(t, a.Edge); after > before+mostGrowth {
+		t.Errorf("%d KiB more resident memory, want at most %d", (after-before)>>10, mostGrowth>>10)
+	}
+	b.stop()
+	for _, head := range a.requests() {
+		if !strings.Contains(head.URI, "limit=1") {
+			t.Fatalf("reached the API server: %s", head.URI)
+		}
+	}
+}
+
+// rawOrClosed is raw for what a server may hang up on before all of it is sent: then the code is 0.
+func rawOrClosed(t *testing.T, to testbed.Access, method, uri string, header ...string) int {
+	conn := dial(t.Context(), t, to, "", "http/1.1")
+	defer conn.Close()
+	got, err := tryExchange(conn, to, method, uri, header...)
+	if err != nil {
+		return 0
+	}
+	return got.StatusCode
+}

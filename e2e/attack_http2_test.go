@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"edge/e2e/testbed"
+)
+
+// What an attacker does: on so many connections at once, so many frames on each.
+const (
+	floodConnections = 8
+	floodFrames      = 400_000
+	floodTime        = 25 * time.Second // a test's bound, and no measure
+)
+
+// flooded is an edge under floods of frames, whose bystander must be served, and whose memory must not grow.
+type flooded struct {
+	attacked
+	bystander *bystander
+	before    int // resident memory, in bytes
+}
+
+func startFlooded(t *testing.T) flooded {
+	t.Helper()
+	a := attack(t, testbed.New)
+	b := stand(t, a.as(tokens["alice"]))
+	return flooded{a, b, settled(t, a.Edge, b)}
+}
+
+// flood writes frames on connections until edge ends them, or all are written. A client that does not listen takes no answers.
+// It returns how many connections were ended by edge.
+func (f flooded) flood(t *testing.T, name string, listens bool, pump func(c *framed, i int) error) (ended int) {
+	t.Helper()
+	var cut, written atomic.Int64
+	var running sync.WaitGroup
+	for range floodConnections {
+		c := dialFrames(t, f.as(""))
+		c.SetDeadline(time.Now().Add(floodTime))
+		out := bufio.NewWriterSize(c.Conn, 16<<10)
+		c.Framer = http2.NewFramer(out, nil)
+		c.Framer.AllowIllegalWrites = true
+		listening := make(chan struct{})
+		go func() {
+			defer close(listening)
+			if listens {
+				io.Copy(io.Discard, c.Conn)
+			}
+		}()
+		if !listens {
+			c.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10)
+		}
+		running.Go(func() {
+			var err error
+			for i := 0; i < floodFrames && err == nil; i++ {
+				err = pump(c, i)
+				written.Add(1)
+			}
+			if err == nil && !listens { // all is on the way: has edge given up, or does it answer at last?
+				err = c.ended()
+			}
+			if err != nil {
+				cut.Add(1)
+			}
+			c.Close()
+			<-listening
+		})
+	}
+	over := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(over)
+	}()
+	most := 0
+	for looking := true; looking; {
+		f.bystander.await(t, 1)
+		most = max(most, resident(t, f.Edge))
+		select {
+		case <-over:
+			looking = false
+		default:
+		}
+	}
+	f.bystander.await(t, 20)
+	most = max(most, resident(t, f.Edge))
+	if most > f.before+mostGrowth {
+		t.Errorf("%s: %d KiB more resident memory, want at most %d", name, (most-f.before)>>10, mostGrowth>>10)
+	}
+	t.Logf("%s: %d frames, %d of %d connections ended by edge, %d KiB more memory, %d requests of a bystander so far",
+		name, written.Load(), cut.Load(), floodConnections, (most-f.before)>>10, f.bystander.served.Load())
+	return int(cut.Load())
+}
+
+// ended is how edge ended the connection; nil if it did not before the deadline.
+func (c *framed) ended() error {
+	_, err := io.Copy(io.Discard, c.Conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return cmp.Or(err, io.EOF)
+}
+
+// end: only the bystander's requests have reached the API server.
+func (f flooded) end(t *testing.T) {
+	t.Helper()
+	f.bystander.stop()
+	for _, head := range f.requests() {
+		if head.URI != podsURI+"?limit=1" {
+			t.Fatalf("reached the API server: %v", head)
+		}
+	}
+}
+
+// TestContinuation: a header block that goes on and on ends its connection, and nothing of it is kept (CVE-2023-45288).
+func TestContinuation(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	f := startFlooded(t)
+	for name, field := range map[string]func(i int) hpack.HeaderField{
+		"long fields": func(i int) hpack.HeaderField {
+			return hpack.HeaderField{Name: fmt.Sprintf("x-more-%d", i), Value: strings.Repeat("m", 4<<10), Sensitive: true}
+		},
+		"short fields": func(i int) hpack.HeaderField { return hpack.HeaderField{Name: "a", Value: "", Sensitive: true} },
+		"cookies":      func(i int) hpack.HeaderField { return hpack.HeaderField{Name: "cookie", Value: fmt.Sprintf("c=%d", i)} },
+	} {
+		ended := f.flood(t, name, true, func(c *framed, i int) error {
+			if i == 0 {
+				return c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.head("GET", podsURI), EndStream: true})
+			}
+			c.block.Reset()
+			for range 16 {
+				c.fields.WriteField(field(i))
+				if c.block.Len() > 4<<10 {
+					break
+				}
+			}
+			return c.WriteContinuation(1, false, c.block.Bytes())
+		})
+		if ended != floodConnections {
+			t.Errorf("%s: edge ended %d connections of %d", name, ended, floodConnections)
+		}
+	}
+	f.end(t)
+}
+
+// TestSettings: floods of frames that each want an answer, from clients that take the answers and from some that do not, and of frames
+// that want nothing (CVE-2019-9512, CVE-2019-9515).
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	f := startFlooded(t)
+	frames := map[string]func(c *framed, i int) error{
+		"SETTINGS": func(c *framed, i int) error {
+			return c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(i)}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: uint32(i) << 12})
+		},
+		"PING": func(c *framed, i int) error { return c.WritePing(false, [8]byte{byte(i)}) },
+	}
+	for name, pump := range frames {
+		f.flood(t, name, true, pump)
+	}
+	// One acknowledgement may stand for many SETTINGS; a PING's has its bytes, and waits for a client that takes none.
+	if ended := f.flood(t, "PING, not listening", false, frames["PING"]); ended != floodConnections {
+		t.Errorf("edge ended %d connections of %d, whose clients take no answer", ended, floodConnections)
+	}
+	f.flood(t, "WINDOW_UPDATE", true, func(c *framed, i int) error { return c.WriteWindowUpdate(0, 1) })
+	f.end(t)
+}

@@ -1,0 +1,227 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"edge/e2e/testbed"
+)
+
+// What a line of edge's log, and an audit event, may have at most, in bytes.
+const (
+	mostLine  = 16 << 10
+	mostEvent = 64 << 10
+)
+
+// textLine is what slog's text handler writes: key=value, quoted where it must be.
+var textLine = regexp.MustCompile(`^time=\S+ level=[A-Z]+ msg=("(\\.|[^"\\])*"|[^\s"=]+)( [^\s="]+=("(\\.|[^"\\])*"|[^\s"]*))*$`)
+
+// everything writes policies that put on record all that there is.
+const everything = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
+
+// audited is an edge that keeps an audit log, by a policy, and where it is.
+func audited(t *testing.T, kind testbed.Kind, policy string, args ...string) (a attacked, file string) {
+	t.Helper()
+	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-") // where tokens are searched for
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(dir, "audit.log")
+	if err := os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(policy), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return attack(t, kind, append(args, "--audit-policy-file="+filepath.Join(dir, "policy.yaml"), "--audit-log-path="+file, "--audit-log-mode=blocking")...), file
+}
+
+// TestLogInjection: whatever people say of themselves and of what they want, each request is a line of the log, well-formed, bounded and
+// without a control character; and each audit event is one line, bounded, in JSON as kube-apiserver writes it.
+func TestLogInjection(t *testing.T) {
+	t.Parallel()
+	evil := map[string]string{
+		"CR LF": "a\r\nlevel=INFO msg=AuSuccess user=admin", "LF": "a\n{\"level\":\"INFO\",\"msg\":\"AuSuccess\"}", "ESC": "\x1b[2J\x1b]0;x\x07", "quotes": `a" msg="AuSuccess`,
+		"backslash": `a\`, "NUL": "a\x00b", "DEL": "a\x7fb", "C1": "a\u0085b\u009bc", "separators": "a\u2028b\u2029c", "bidi": "a\u202eb\u2066c", "not UTF-8": "a\xff\xfeb", "long": strings.Repeat("l", 1<<20),
+		"longest": strings.Repeat("\x01", 100<<10), "equals": "a=b c=d", "braces": `{"a":"b"}`,
+	}
+	for _, format := range []string{"json", "text"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			a, audit := audited(t, testbed.New, everything, "--log-format="+format)
+			requests := 0
+			send := func(to testbed.Access, method, uri string, lines ...string) {
+				if code := rawOrClosed(t, to, method, uri, lines...); code != 0 && code != 400 && code != 431 { // of net/http, before a request is one
+					requests++
+				}
+			}
+			for name, text := range evil {
+				escaped := url.PathEscape(text)
+				if len(escaped) > 60<<10 {
+					escaped = strings.Repeat("%0d%0a", 10<<10)
+				}
+				to := a.as(tokens["alice"])
+				for _, claim := range []string{"preferred_username", "groups", "jti"} {
+					if len(text) > 30<<10 {
+						text = text[:30<<10]
+					}
+					who := a.as(minted(t, issuer, map[string]any{claim: strings.ToValidUTF8(text, "?")}))
+					send(who, "GET", podsURI+"?limit=1", askJSON)
+					send(who, "GET", execURI, askWebSocket("v5.channel.k8s.io")...)
+				}
+				send(to, "GET", "/api/v1/namespaces/demo/pods/"+escaped, askJSON)
+				send(to, "GET", "/"+escaped, askJSON)
+				send(to, "GET", podsURI+"?labelSelector="+escaped, askJSON)
+				send(to, "POST", "/api/v1/namespaces/demo/pods/"+escaped+"/exec?command=true", askSPDY...)
+				send(to, "GET", execURI+"&container="+escaped, askWebSocket("v5.channel.k8s.io")...)
+				send(a.as(""), "GET", "/"+escaped, askJSON)
+				for _, header := range []string{"User-Agent", "X-Forwarded-For", "Impersonate-User", "Impersonate-Something", "Audit-Id", "Origin", "Sec-WebSocket-Protocol", "Authorization", "Host"} {
+					send(to, "GET", podsURI+"?limit=1", header+": "+evil[name])
+					send(to, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), header+": "+evil[name])...)
+				}
+			}
+			var lines []string
+			if err := settling(t, func() error {
+				lines = accessLines(t, a.Edge)
+				if len(lines) < requests {
+					return fmt.Errorf("%d access lines of %d requests", len(lines), requests)
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+			log, err := os.ReadFile(a.Process.Log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(log)) {
+				checkLine(t, format, line)
+			}
+			events, err := os.ReadFile(audit)
+			if err != nil || len(events) == 0 {
+				t.Fatal(err, len(events))
+			}
+			for event := range strings.Lines(string(events)) {
+				if !json.Valid([]byte(event)) || len(event) > mostEvent {
+					t.Errorf("no event: %d bytes, %.300q", len(event), event)
+				}
+			}
+		})
+	}
+}
+
+// accessLines are those of the access log.
+func accessLines(t *testing.T, e *testbed.Edge) (lines []string) {
+	t.Helper()
+	log, err := os.ReadFile(e.Process.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, `"msg":"AuSuccess"`) || strings.Contains(line, `"msg":"AuFail"`) || strings.Contains(line, " msg=AuSuccess ") || strings.Contains(line, " msg=AuFail ") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func checkLine(t *testing.T, format, line string) {
+	t.Helper()
+	if len(line) > mostLine {
+		t.Errorf("a line of %d bytes: %.300q", len(line), line)
+	}
+	checkPrintable(t, line)
+	line = strings.TrimSuffix(line, "\n")
+	if format == "text" && !textLine.MatchString(line) || format == "json" && !json.Valid([]byte(line)) {
+		t.Errorf("no line of the log: %.300q", line)
+	}
+	var fields map[string]any
+	if format == "json" && json.Unmarshal([]byte(line), &fields) == nil && fields["user"] == "admin" {
+		t.Errorf("a forged line: %s", line)
+	}
+	if format == "text" && strings.Contains(line, " user=admin") && !strings.Contains(line, `"`) {
+		t.Errorf("a forged line: %s", line)
+	}
+}
+
+// checkPrintable: nothing in a line that a terminal or a viewer would act on.
+func checkPrintable(t *testing.T, line string) {
+	t.Helper()
+	for _, r := range strings.TrimSuffix(line, "\n") {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+			t.Errorf("%U in %.300q", r, line)
+			return
+		}
+	}
+}
+
+// settling repeats try until it succeeds, for at most 20 s.
+func settling(t *testing.T, try func() error) error {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := try()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestExecArguments: a command's words are in an audit event where the policy asks for one, and nowhere else: not in the access log,
+// not in what edge says of the session.
+func TestExecArguments(t *testing.T) {
+	t.Parallel()
+	const secret = "my-password-in-an-argument"
+	policy := "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n" +
+		"- {level: None, namespaces: [" + opsNamespace + "]}\n" +
+		"- {level: Metadata}\n"
+	a, audit := audited(t, testbed.New, policy)
+	alice, bob := a.as(tokens["alice"]), a.as(tokens["bob"])
+	uri := func(namespace, word string) string {
+		return "/api/v1/namespaces/" + namespace + "/pods/shell/exec?command=echo&command=" + url.QueryEscape(secret+word) + "&stdout=true"
+	}
+	for _, ask := range []struct {
+		method string
+		lines  []string
+	}{{"GET", askWebSocket("v5.channel.k8s.io")}, {"GET", askWebSocket("v4.channel.k8s.io")}, {"POST", askSPDY}, {"GET", []string{askJSON}}} {
+		raw(t.Context(), t, alice, ask.method, uri(testbed.Namespace, "-allowed"), ask.lines...)
+		raw(t.Context(), t, bob, ask.method, uri(testbed.Namespace, "-denied"), ask.lines...)
+		raw(t.Context(), t, a.as(""), ask.method, uri(testbed.Namespace, "-nobody"), ask.lines...)
+		raw(t.Context(), t, bob, ask.method, uri(opsNamespace, "-unrecorded"), ask.lines...)
+		raw(t.Context(), t, alice, ask.method, "/api/v1/nodes/n/proxy/exec/demo/shell/main?command="+secret+"-proxied", ask.lines...)
+		raw(t.Context(), t, alice, ask.method, "/api/v1/nodes/n/proxy/run/demo/shell/main?cmd="+secret+"-proxied", ask.lines...)
+	}
+	const asked = 24
+	if err := settling(t, func() error {
+		if n := len(accessLines(t, a.Edge)); n != asked {
+			return fmt.Errorf("%d access lines of %d requests", n, asked)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	log, err := os.ReadFile(a.Process.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, secret) {
+			t.Errorf("the log: %s", line)
+		}
+	}
+	events, err := os.ReadFile(audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for word, want := range map[string]bool{"-allowed": true, "-denied": true, "-nobody": true, "-unrecorded": false} {
+		if got := strings.Contains(string(events), secret+word); got != want {
+			t.Errorf("audit events have %s: %t, want %t", word, got, want)
+		}
+	}
+}

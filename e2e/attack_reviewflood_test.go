@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// The bounds of edge's own questions to the API server.
+const (
+	mostTokenReviews  = 32  // maxReviews of authn/tokenreview.go, under way at one time
+	waitingReviews    = 256 // maxWaitingReviews: those that wait for a turn
+	mostAccessReviews = 64  // maxReviews of impersonate/review.go, under way at one time
+)
+
+// TestReviewFlood: thousands of bad tokens and of bad impersonations are no flood for the API server, not even one that has stopped to
+// answer reviews: few are under way at one time, the rest is told to come back, and equal ones are asked once. Who needs no
+// review is served all the while.
+func TestReviewFlood(t *testing.T) {
+	t.Parallel()
+	if err := sites[testbed.Old].cluster.GrantOptions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		most   int
+		accept int // of those that come while none is answered
+		ask    func(a attacked, i int) (testbed.Access, http.Header)
+		bad    int // the answer in the end
+	}{
+		"tokens": {mostTokenReviews, mostTokenReviews + waitingReviews, func(a attacked, i int) (testbed.Access, http.Header) {
+			return a.as(fmt.Sprintf("bad-token-%d", i)), nil
+		}, http.StatusUnauthorized},
+		"impersonations": {mostAccessReviews, mostAccessReviews, func(a attacked, i int) (testbed.Access, http.Header) {
+			return a.as(tokens["alice"]), http.Header{"Impersonate-User": {fmt.Sprintf("user-%d", i)}}
+		}, http.StatusForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			heavy <- struct{}{}
+			defer func() { <-heavy }()
+			const requests, workers = 1000, 500
+			// Where impersonation is not constrained, the first question about each is one of its own.
+			a := attack(t, testbed.Old, "--token-passthrough")
+			b := stand(t, a.as(tokens["alice"]))
+			client := clientOf(t, a.as(""))
+			var denied, turnedAway atomic.Int64
+			ask := func(i int) {
+				to, header := c.ask(a, i)
+				switch got, err := codeOf(t.Context(), client, to, podsURI, header); {
+				case err == nil && got == c.bad:
+					denied.Add(1)
+				case err == nil && (got == http.StatusTooManyRequests || got == http.StatusServiceUnavailable || got == http.StatusGatewayTimeout):
+					turnedAway.Add(1)
+				default:
+					t.Errorf("request %d: %d, %v", i, got, err)
+				}
+			}
+
+			// Nothing is answered.
+			release := a.recorder.HoldReviews()
+			over := make(chan struct{})
+			go func() {
+				eachOf(requests, workers, ask)
+				close(over)
+			}()
+			for turnedAway.Load() < requests-int64(c.accept) && t.Context().Err() == nil {
+				b.await(t, 1)
+			}
+			if n := a.recorder.MostReviews(); n > c.most || n == 0 {
+				t.Errorf("%d reviews under way, want at most %d", n, c.most)
+			}
+			release()
+			<-over
+			if denied.Load()+turnedAway.Load() != requests || turnedAway.Load() == 0 {
+				t.Errorf("%d denied and %d turned away of %d", denied.Load(), turnedAway.Load(), requests)
+			}
+			t.Logf("held: %d denied, %d turned away, %d reviews in all", denied.Load(), turnedAway.Load(), reviews(a))
+
+			// All is answered, as fast as it can be.
+			eachOf(requests/2, workers/2, func(i int) { ask(requests + i) })
+			if n := a.recorder.MostReviews(); n > c.most {
+				t.Errorf("%d reviews under way at one time, want at most %d", n, c.most)
+			}
+			// One, again and again: a review for what each question there is, and once more when its answer is old.
+			a.recorder.Forget()
+			began := time.Now()
+			ask(3 * requests)
+			each := reviews(a)
+			eachOf(requests, workers/2, func(int) { ask(3 * requests) })
+			if n, most := reviews(a), each*(2+int(time.Since(began)/(5*time.Second))); n > most || each == 0 { // missAge, the shorter of both
+				t.Errorf("%d reviews of one question in %v, want at most %d", n, time.Since(began), most)
+			}
+			b.await(t, 10)
+			b.stop()
+			for _, head := range a.requests() {
+				if !strings.Contains(head.URI, "limit=1") {
+					t.Fatalf("reached the API server: %v", head)
+				}
+			}
+			t.Logf("%d denied, %d turned away, %d requests of the bystander", denied.Load(), turnedAway.Load(), b.served.Load())
+		})
+	}
+}
+
+// reviews counts those that have reached the API server.
+func reviews(a attacked) (n int) {
+	for _, head := range a.recorder.Heads() {
+		if head.IsReview() {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,245 @@
+package e2e
+
+import (
+	"crypto"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	bigint "math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// trap is an address in a token that nobody may call.
+func trap(t *testing.T) (url string, called *atomic.Int32) {
+	called = new(atomic.Int32)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called.Add(1) }))
+	t.Cleanup(server.Close)
+	return server.URL, called
+}
+
+// jwsOf is a token of any header, signed by whatever sign makes of it.
+func jwsOf(header map[string]any, claims any, sign func(signed []byte) []byte) string {
+	signed := base64url(header) + "." + base64url(claims)
+	return signed + "." + base64.RawURLEncoding.EncodeToString(sign([]byte(signed)))
+}
+
+func unsigned([]byte) []byte { return nil }
+
+func hmacWith(key []byte) func([]byte) []byte {
+	return func(signed []byte) []byte {
+		mac := hmac.New(sha256.New, key)
+		mac.Write(signed)
+		return mac.Sum(nil)
+	}
+}
+
+func rs256(t *testing.T, key *rsa.PrivateKey) func([]byte) []byte {
+	return func(signed []byte) []byte {
+		digest := sha256.Sum256(signed)
+		signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, digest[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signature
+	}
+}
+
+// checkUnauthorized: each token is refused over HTTP/1.1, HTTP/2 and as a subprotocol, and sends nothing upstream.
+func checkUnauthorized(t *testing.T, a attacked, bad map[string]string) {
+	t.Helper()
+	for name, token := range bad {
+		for way, got := range map[string]answer{
+			"HTTP/1.1": raw(t.Context(), t, a.as(token), "GET", podsURI),
+			"HTTP/2":   overHTTP2(t.Context(), t, a.as(token), podsURI, nil),
+			"subprotocol": raw(t.Context(), t, a.as(""), "GET", execURI,
+				askWebSocket("v5.channel.k8s.io, base64url.bearer.authorization.k8s.io."+base64url(token))...),
+		} {
+			if got.code != http.StatusUnauthorized || got.status().Code != http.StatusUnauthorized {
+				t.Errorf("%s, %s: %v, want 401 with a Status", name, way, got)
+			}
+		}
+		a.nothing(t, name)
+	}
+}
+
+// checkAccepted keeps a test from refusing everything.
+func checkAccepted(t *testing.T, a attacked, name, token string) {
+	t.Helper()
+	if got := raw(t.Context(), t, a.as(token), "GET", podsURI); got.code != http.StatusOK {
+		t.Errorf("%s: %v, want 200", name, got)
+	}
+	a.recorder.Forget()
+}
+
+// TestAlgConfusion: only the issuer's own key counts, in the algorithm that edge was told, whatever a token's header says.
+func TestAlgConfusion(t *testing.T) {
+	t.Parallel()
+	a := attack(t, testbed.New)
+	address, called := trap(t)
+	public, err := issuer.PublicKeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kid, claims := issuer.KeyID(), issuer.Claims("alice")
+	head := func(alg string, more map[string]any) map[string]any {
+		header := map[string]any{"alg": alg, "typ": "JWT", "kid": kid}
+		for name, value := range more {
+			header[name] = value
+		}
+		return header
+	}
+	embedded := map[string]any{
+		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": kid, "n": base64.RawURLEncoding.EncodeToString(own.N.Bytes()),
+		"e": base64.RawURLEncoding.EncodeToString(bigint.NewInt(int64(own.E)).Bytes()),
+	}
+	issuers := func(header map[string]any) string {
+		token, err := issuer.SignWith(header, claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	good := minted(t, issuer, nil)
+	part := strings.Split(good, ".")
+	checkUnauthorized(t, a, map[string]string{
+		"none":                       jwsOf(head("none", nil), claims, unsigned),
+		"None":                       jwsOf(head("None", nil), claims, unsigned),
+		"none, signed":               base64url(head("none", nil)) + "." + part[1] + "." + part[2],
+		"no alg":                     jwsOf(map[string]any{"kid": kid}, claims, rs256(t, own)),
+		"empty alg":                  jwsOf(head("", nil), claims, unsigned),
+		"HS256 with the public key":  jwsOf(head("HS256", nil), claims, hmacWith(public)),
+		"HS256 without its line end": jwsOf(head("HS256", nil), claims, hmacWith([]byte(strings.TrimSpace(string(public))))),
+		"HS256 without a key":        jwsOf(head("HS256", nil), claims, hmacWith(nil)),
+		"RS384 in the header":        issuers(head("RS384", nil)),
+		"embedded jwk":               jwsOf(head("RS256", map[string]any{"jwk": embedded}), claims, rs256(t, own)),
+		"embedded jwk, no kid":       jwsOf(map[string]any{"alg": "RS256", "jwk": embedded}, claims, rs256(t, own)),
+		"jku":                        jwsOf(head("RS256", map[string]any{"jku": address + "/jku"}), claims, rs256(t, own)),
+		"x5u":                        jwsOf(head("RS256", map[string]any{"x5u": address + "/x5u"}), claims, rs256(t, own)),
+		"kid is an address":          jwsOf(map[string]any{"alg": "RS256", "kid": address + "/kid"}, claims, rs256(t, own)),
+		"kid is a path":              jwsOf(map[string]any{"alg": "HS256", "kid": "../../../../dev/null"}, claims, hmacWith(nil)),
+		"unknown crit, right key":    issuers(head("RS256", map[string]any{"crit": []string{"exp2"}, "exp2": 1})),
+		"crit b64, right key":        issuers(head("RS256", map[string]any{"crit": []string{"b64"}, "b64": false})),
+		"crit is text, right key":    issuers(head("RS256", map[string]any{"crit": "b64"})),
+		"right key, other payload":   part[0] + "." + base64url(issuer.Claims("bob")) + "." + part[2],
+		"signature cut":              good[:len(good)-4],
+		"no signature":               part[0] + "." + part[1] + ".",
+		"JSON serialisation":         fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, part[0], part[1], part[2]),
+	})
+	checkAccepted(t, a, "a good one", good)
+	if n := called.Load(); n != 0 {
+		t.Errorf("%d calls to an address out of a token", n)
+	}
+}
+
+// TestIssuerMixup: what another issuer signed, or this one for somebody else, is not for edge.
+func TestIssuerMixup(t *testing.T) {
+	t.Parallel()
+	a := attack(t, testbed.New)
+	other, err := bed.StartIssuer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherSays := func(header, change map[string]any) string {
+		token, err := other.SignWith(header, claimed(other, change))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	ours, theirs := issuer.KeyID(), other.KeyID()
+	checkUnauthorized(t, a, map[string]string{
+		"another issuer's":                  minted(t, other, nil),
+		"another's, in our name":            minted(t, other, map[string]any{"iss": issuer.URL}),
+		"another's, our name and key id":    otherSays(map[string]any{"alg": "RS256", "kid": ours}, map[string]any{"iss": issuer.URL}),
+		"another's, our name and no key id": otherSays(map[string]any{"alg": "RS256"}, map[string]any{"iss": issuer.URL}),
+		"another's, our key id":             otherSays(map[string]any{"alg": "RS256", "kid": ours}, nil),
+		"ours, in another's name":           minted(t, issuer, map[string]any{"iss": other.URL}),
+		"ours, with another's key id": func() string {
+			token, err := issuer.SignWith(map[string]any{"alg": "RS256", "kid": theirs}, issuer.Claims("alice"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}(),
+		"another audience":     minted(t, issuer, map[string]any{"aud": testbed.OtherClientID}),
+		"audiences but ours":   minted(t, issuer, map[string]any{"aud": []string{testbed.OtherClientID, testbed.ClientID + "2", "", "*"}}),
+		"audience in any case": minted(t, issuer, map[string]any{"aud": strings.ToUpper(testbed.ClientID)}),
+		"no audience":          minted(t, issuer, map[string]any{"aud": nil}),
+		"empty audience":       minted(t, issuer, map[string]any{"aud": ""}),
+		"trailing slash":       minted(t, issuer, map[string]any{"iss": issuer.URL + "/"}),
+		"two slashes":          minted(t, issuer, map[string]any{"iss": issuer.URL + "//"}),
+		"upper case":           minted(t, issuer, map[string]any{"iss": strings.ToUpper(issuer.URL)}),
+		"a list":               minted(t, issuer, map[string]any{"iss": []string{issuer.URL}}),
+		"no issuer":            minted(t, issuer, map[string]any{"iss": nil}),
+		"localhost":            minted(t, issuer, map[string]any{"iss": strings.Replace(issuer.URL, "127.0.0.1", "localhost", 1)}),
+	})
+	checkAccepted(t, a, "one audience of many", minted(t, issuer, map[string]any{"aud": []string{testbed.OtherClientID, testbed.ClientID}}))
+}
+
+// TestClock: a token counts from nbf, with a minute's grace for clocks that differ, until exp, without any; iat is not looked
+// at. That is kube-apiserver's rule.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	a := attack(t, testbed.New)
+	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	checkUnauthorized(t, a, map[string]string{
+		"exp a second ago":     minted(t, issuer, map[string]any{"exp": in(-time.Second)}),
+		"exp an hour ago":      minted(t, issuer, map[string]any{"exp": in(-time.Hour)}),
+		"exp 0":                minted(t, issuer, map[string]any{"exp": 0}),
+		"exp negative":         minted(t, issuer, map[string]any{"exp": -1}),
+		"no exp":               minted(t, issuer, map[string]any{"exp": nil}),
+		"exp as text, past":    minted(t, issuer, map[string]any{"exp": fmt.Sprint(in(-time.Hour))}),
+		"exp is no number":     minted(t, issuer, map[string]any{"exp": "tomorrow"}),
+		"exp past any number":  minted(t, issuer, map[string]any{"exp": "1e400"}),
+		"nbf in five minutes":  minted(t, issuer, map[string]any{"nbf": in(5 * time.Minute)}),
+		"nbf in a year":        minted(t, issuer, map[string]any{"nbf": in(365 * 24 * time.Hour)}),
+		"nbf as text":          minted(t, issuer, map[string]any{"nbf": "tomorrow"}),
+		"nbf of 10^18 seconds": minted(t, issuer, map[string]any{"nbf": int64(1e18)}),
+	})
+	for name, change := range map[string]map[string]any{
+		"nbf in half a minute": {"nbf": in(30 * time.Second)},
+		"nbf a while ago":      {"nbf": in(-time.Hour)},
+		"iat in an hour":       {"iat": in(time.Hour)},
+		"no iat":               {"iat": nil},
+		"exp in a minute":      {"exp": in(time.Minute)},
+		"exp as text":          {"exp": fmt.Sprint(in(time.Hour))},
+	} {
+		checkAccepted(t, a, name, minted(t, issuer, change))
+	}
+}
+
+// TestGroupsOverage: groups that are elsewhere are not fetched, and a token that only refers to them is refused.
+func TestGroupsOverage(t *testing.T) {
+	t.Parallel()
+	a := attack(t, testbed.New)
+	address, called := trap(t)
+	source := map[string]any{"src1": map[string]any{"endpoint": address + "/groups", "access_token": "x"}}
+	elsewhere := map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": source}
+	inside := map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": map[string]any{
+		"src1": map[string]any{"JWT": minted(t, issuer, map[string]any{"groups": "ops"})},
+	}}
+	checkUnauthorized(t, a, map[string]string{
+		"elsewhere":           minted(t, issuer, elsewhere),
+		"in a token inside":   minted(t, issuer, inside),
+		"a source that lacks": minted(t, issuer, map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src2"}, "_claim_sources": source}),
+	})
+	checkAccepted(t, a, "beside groups", minted(t, issuer, map[string]any{"_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": source}))
+	checkAccepted(t, a, "another claim", minted(t, issuer, map[string]any{"_claim_names": map[string]any{"address": "src1"}, "_claim_sources": source}))
+	if n := called.Load(); n != 0 {
+		t.Errorf("%d calls to an address out of a token", n)
+	}
+}

@@ -1,0 +1,198 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// smuggled is what a client sends behind an upgrade: a request of its own that claims to be somebody.
+const smuggled = "GET /api/v1/secrets?smuggled HTTP/1.1\r\nHost: e\r\nImpersonate-User: admin\r\nImpersonate-Group: system:masters\r\n\r\n"
+
+// TestUpgradeKinds: an upgrade that is none of a WebSocket, or of SPDY on a stream of a pod, is a 400, and no tunnel.
+func TestUpgradeKinds(t *testing.T) {
+	t.Parallel()
+	a := attack(t, testbed.New)
+	webSocket := askWebSocket("v5.channel.k8s.io")
+	without := func(lines []string, prefix string) []string {
+		return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, prefix) })
+	}
+	with := func(lines []string, prefix, line string) []string { return append(without(lines, prefix), line) }
+	const version, log, proxied = "/version", podsURI + "/shell/log", podsURI + "/shell/proxy/"
+	for name, c := range map[string]struct {
+		method, uri string
+		lines       []string
+		body        string
+	}{
+		"h2c":                       {"GET", version, []string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"}, ""},
+		"h2c on exec":               {"POST", execURI, []string{"Connection: Upgrade", "Upgrade: h2c", "Content-Length: 0"}, ""},
+		"TLS/1.0":                   {"OPTIONS", version, []string{"Connection: Upgrade", "Upgrade: TLS/1.0"}, ""},
+		"TLS/1.0 on exec":           {"POST", execURI, []string{"Connection: Upgrade", "Upgrade: TLS/1.0", "Content-Length: 0"}, ""},
+		"connect-ip":                {"GET", version, []string{"Connection: Upgrade", "Upgrade: connect-ip"}, ""},
+		"nothing":                   {"POST", execURI, []string{"Connection: Upgrade", "Upgrade: ", "Content-Length: 0"}, ""},
+		"SPDY on version":           {"POST", version, askSPDY, ""},
+		"SPDY on log":               {"POST", log, askSPDY, ""},
+		"SPDY on a proxy":           {"POST", proxied, askSPDY, ""},
+		"SPDY on a kubelet":         {"POST", "/api/v1/nodes/" + sites[testbed.New].cluster.Node + "/proxy/exec/demo/shell/c", askSPDY, ""},
+		"SPDY on an odd path":       {"POST", "/" + execURI, askSPDY, ""},
+		"SPDY on an escaped path":   {"POST", strings.Replace(execURI, "exec?", "%65xec?", 1), askSPDY, ""},
+		"SPDY/2":                    {"POST", execURI, with(askSPDY, "Upgrade:", "Upgrade: SPDY/2"), ""},
+		"SPDY by PUT":               {"PUT", execURI, askSPDY, ""},
+		"SPDY without Connection":   {"POST", execURI, without(askSPDY, "Connection:"), ""},
+		"SPDY with a body":          {"POST", execURI, with(askSPDY, "Content-Length:", fmt.Sprintf("Content-Length: %d", len(smuggled))), smuggled},
+		"SPDY with chunks":          {"POST", execURI, with(askSPDY, "Content-Length:", "Transfer-Encoding: chunked"), "5\r\nhello\r\n0\r\n\r\n"},
+		"WebSocket with a body":     {"GET", execURI, append(webSocket, fmt.Sprintf("Content-Length: %d", len(smuggled))), smuggled},
+		"WebSocket with chunks":     {"GET", execURI, append(webSocket, "Transfer-Encoding: chunked"), "5\r\nhello\r\n0\r\n\r\n"},
+		"WebSocket by POST":         {"POST", execURI, webSocket, ""},
+		"WebSocket 8":               {"GET", execURI, with(webSocket, "Sec-WebSocket-Version:", "Sec-WebSocket-Version: 8"), ""},
+		"WebSocket without a key":   {"GET", execURI, without(webSocket, "Sec-WebSocket-Key:"), ""},
+		"WebSocket with a short":    {"GET", execURI, with(webSocket, "Sec-WebSocket-Key:", "Sec-WebSocket-Key: dGhl"), ""},
+		"WebSocket with two":        {"GET", execURI, append(webSocket, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), ""},
+		"WebSocket, odd path":       {"GET", "/" + execURI, webSocket, ""},
+		"WebSocket, body, proxied":  {"GET", proxied, append(webSocket, "Content-Length: 5"), "hello"},
+		"WebSocket and no Upgrade:": {"GET", execURI, with(webSocket, "Connection:", "Connection: keep-alive"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			to := a.as(tokens["alice"])
+			conn := dial(t.Context(), t, to, "", "http/1.1")
+			defer conn.Close()
+			lines := append(slices.Clone(c.lines), "", c.body)
+			lines[len(lines)-2] = "X-Last: 1\r\n\r\n" + c.body
+			got := exchange(t, conn, to, c.method, c.uri, lines[:len(lines)-1]...)
+			if got.code != http.StatusBadRequest || got.status().Code != http.StatusBadRequest {
+				t.Errorf("%v, want 400 with a Status", got)
+			}
+			a.nothing(t, name)
+		})
+	}
+}
+
+// wrongAnswers are what an upstream, or something on the way to it, may say to an upgrade instead of switching.
+var wrongAnswers = map[string]string{
+	"200": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "204": "HTTP/1.1 204 No Content\r\n\r\n",
+	"302":                   "HTTP/1.1 302 Found\r\nLocation: LOCATION\r\nContent-Length: 0\r\n\r\n",
+	"307":                   "HTTP/1.1 307 Temporary Redirect\r\nLocation: LOCATION\r\nContent-Length: 0\r\n\r\n",
+	"403":                   "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
+	"500":                   "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno",
+	"101 to h2c":            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+	"101 to nothing":        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+	"101, wrong accept":     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+	"101, wrong version":    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v9.channel.k8s.io\r\n\r\n",
+	"101, without Upgrade":  "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\r\n",
+	"102, 103 and then 200": "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+	"nothing at all":        "",
+	"no HTTP":               "hello\r\n\r\n",
+}
+
+// TestNon101: where upstream does not switch protocols as it was asked to, nothing that the client sent behind its request gets
+// there, the client is told of no switch, and no redirect is followed.
+func TestNon101(t *testing.T) {
+	t.Parallel()
+	elsewhere, followed := trap(t)
+	for name, text := range wrongAnswers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			up := startStubborn(t, strings.ReplaceAll(text, "LOCATION", elsewhere))
+			edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: issuer, Upstream: up.access})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
+			to := edge.Access(tokens["alice"])
+			asked := 0
+			for _, c := range []struct {
+				name, method, uri string
+				lines             []string
+			}{
+				{"exec over SPDY", "POST", execURI, askSPDY},
+				{"exec over WebSocket v5", "GET", execURI, askWebSocket("v5.channel.k8s.io")},
+				{"exec over WebSocket v4", "GET", execURI, askWebSocket("v4.channel.k8s.io")},
+				{"port-forward over a tunnel", "GET", portForwardURI, askWebSocket("SPDY/3.1+portforward.k8s.io")},
+				{"another WebSocket", "GET", podsURI + "/shell/proxy/", askWebSocket("chat")},
+			} {
+				conn := dial(t.Context(), t, to, "", "http/1.1")
+				lines := append(slices.Clone(c.lines), "X-Last: 1\r\n\r\n"+smuggled)
+				resp, err := tryExchange(conn, to, c.method, c.uri, lines[:len(lines)-1]...)
+				if err == nil {
+					io.WriteString(conn, smuggled)
+					if resp.StatusCode == http.StatusSwitchingProtocols || resp.StatusCode < 200 {
+						t.Errorf("%s: %s", c.name, resp.Status)
+					}
+				} else if text != "" && text[0] == 'H' {
+					t.Errorf("%s: %v", c.name, err)
+				}
+				conn.Close()
+				// Again, with all of it in one write.
+				conn = dial(t.Context(), t, to, "", "http/1.1")
+				if resp, err := tryExchange(conn, to, c.method, c.uri, lines...); err == nil && resp.StatusCode < 200 {
+					t.Errorf("%s, in one write: %s", c.name, resp.Status)
+				}
+				conn.Close()
+				asked += 2
+			}
+			if n := up.upgrades(); n < asked {
+				t.Errorf("upstream saw %d upgrades of %d: the test tests nothing", n, asked)
+			}
+			if got := up.smuggled(); len(got) > 0 {
+				t.Errorf("upstream read %q", got)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		if n := followed.Load(); n > 0 {
+			t.Errorf("%d redirects were followed", n)
+		}
+	})
+}
+
+// TestCrossSiteWebSocket: a page of an origin that is not allowed opens no WebSocket, also where the browser brings its
+// visitor's credential along by itself.
+func TestCrossSiteWebSocket(t *testing.T) {
+	t.Parallel()
+	cluster := sites[testbed.New].cluster
+	ambient, err := cluster.UserAccess(testbed.UsernamePrefix+"alice", testbed.GroupsPrefix+"dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := attack(t, testbed.New, "--client-ca-file="+cluster.CAFile, "--allowed-origins=https://console.example.com,https://*.apps.example.com")
+	byCertificate, byToken := a.as(""), a.as(tokens["alice"])
+	byCertificate.Client = ambient.Client
+	dialects := map[string]struct{ uri, offer string }{
+		"v5": {execURI, "v5.channel.k8s.io"}, "v4": {execURI, "v4.channel.k8s.io"}, "v4 base64": {execURI, "v4.base64.channel.k8s.io"},
+		"tunnel": {portForwardURI, "SPDY/3.1+portforward.k8s.io"}, "port-forward": {portForwardURI + "?ports=8080", "v4.channel.k8s.io"},
+		"watch": {podsURI + "?watch=true", "chat"}, "proxy": {podsURI + "/shell/proxy/", "chat"},
+	}
+	for name, d := range dialects {
+		for credential, to := range map[string]testbed.Access{"certificate": byCertificate, "token": byToken} {
+			for _, origins := range [][]string{
+				{"null"}, {""}, {"https://evil.example"}, {"https://console.example.com.evil.example"}, {"https://evilconsole.example.com"},
+				{"https://console.example.com:8443"}, {"http://console.example.com"}, {"https://apps.example.com"}, {"https://evil-apps.example.com"},
+				{a.URL, "https://evil.example"}, {a.URL + ", https://evil.example"}, {"https://" + a.Addr + ".evil.example"}, {"file://"}, {"*"},
+			} {
+				lines := askWebSocket(d.offer)
+				for _, origin := range origins {
+					lines = append(lines, "Origin: "+origin)
+				}
+				if got := raw(t.Context(), t, to, "GET", d.uri, lines...); got.code != http.StatusForbidden {
+					t.Errorf("%s by %s, %q: %v, want 403", name, credential, origins, got)
+				}
+				a.nothing(t, name)
+			}
+			if name != "v5" {
+				continue
+			}
+			for _, origin := range []string{a.URL, "https://console.example.com", "https://CONSOLE.example.com:443", "https://a.apps.example.com"} {
+				if got := raw(t.Context(), t, to, "GET", d.uri, append(askWebSocket(d.offer), "Origin: "+origin)...); got.code != http.StatusSwitchingProtocols {
+					t.Errorf("%s by %s, %q: %v, want 101", name, credential, origin, got)
+				}
+			}
+			a.recorder.Forget()
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"edge/e2e/testbed"
+)
+
+// TestConstrainedImpersonation: rights under KEP-5284 count through edge where they count at the API server itself, which is
+// the new one, and nowhere else; and where they do not, the API server's words say so.
+func TestConstrainedImpersonation(t *testing.T) {
+	const erin, target, node = "erin", "target", "system:node:n1"
+	forEachSite(t, func(t *testing.T, s *site) {
+		k := &kop{T: t, s: s, namespace: "constrained"}
+		if err := s.cluster.EnsureNamespace(t.Context(), k.namespace); err != nil {
+			t.Fatal(err)
+		}
+		const authentication = "authentication.k8s.io"
+		k.grantEverywhere(rbacUser(testbed.UsernamePrefix+erin),
+			rbacv1.PolicyRule{
+				APIGroups: []string{authentication}, Resources: []string{"users"}, ResourceNames: []string{target}, Verbs: []string{"impersonate:user-info"},
+			},
+			rbacv1.PolicyRule{
+				APIGroups: []string{authentication}, Resources: []string{"nodes"}, ResourceNames: []string{"n1"}, Verbs: []string{"impersonate:arbitrary-node"},
+			},
+			rbacv1.PolicyRule{
+				APIGroups: []string{authentication}, Resources: []string{"selfsubjectreviews"}, Verbs: []string{"impersonate-on:arbitrary-node:create"},
+			},
+			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"impersonate-on:user-info:list"}},
+		)
+		k.grant("pods", rbacUser(target))
+
+		token, err := issuer.Mint(issuer.Claims(erin))
+		if err != nil {
+			t.Fatal(err)
+		}
+		itself, err := s.cluster.UserAccess(testbed.UsernamePrefix+erin, testbed.GroupsPrefix+"dev")
+		if err != nil {
+			t.Fatal(err)
+		}
+		onNew := s.cluster.Kind == testbed.New
+		if onNew { // it learns of rights a moment later
+			eventually(t.Context(), t, 10*time.Second, "rights", func(ctx context.Context) error {
+				return list(k.namespace)(ctx, clientAs(t, itself, rest.ImpersonationConfig{UserName: target}))
+			})
+		}
+		for _, c := range []struct {
+			name    string
+			as      rest.ImpersonationConfig
+			do      func(context.Context, kubernetes.Interface) error
+			allowed bool
+		}{
+			{"list", rest.ImpersonationConfig{UserName: target}, list(k.namespace), onNew},
+			{"get", rest.ImpersonationConfig{UserName: target}, func(ctx context.Context, client kubernetes.Interface) error {
+				_, err := client.CoreV1().Pods(k.namespace).Get(ctx, "shell", metav1.GetOptions{})
+				return err
+			}, false},
+			{"list where the target may not", rest.ImpersonationConfig{UserName: target}, list(opsNamespace), false},
+			{"list as another", rest.ImpersonationConfig{UserName: "another"}, list(k.namespace), false},
+			{"list as administrator", rest.ImpersonationConfig{UserName: target, Groups: []string{"system:masters"}}, list(k.namespace), false},
+			{"list as a node", rest.ImpersonationConfig{UserName: node}, list(k.namespace), false},
+			{"as a node", rest.ImpersonationConfig{UserName: node}, func(ctx context.Context, client kubernetes.Interface) error {
+				who, err := whoAmI(ctx, client)
+				if err == nil && (who.Username != node || !slices.Equal(who.Groups, []string{"system:nodes", "system:authenticated"})) {
+					t.Errorf("it is %+v", who)
+				}
+				return err
+			}, onNew},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				want := c.do(t.Context(), clientAs(t, itself, c.as))
+				got := c.do(t.Context(), clientAs(t, s.edge.Access(token), c.as))
+				if (want == nil) != c.allowed || (got == nil) != c.allowed {
+					t.Fatalf("allowed should be %v\nthe API server says %v\nedge says %v", c.allowed, want, got)
+				}
+				if !c.allowed && !strings.HasSuffix(got.Error(), want.Error()) {
+					t.Errorf("the API server says %v\nedge says %v", want, got)
+				}
+			})
+		}
+	})
+}
+
+func list(namespace string) func(context.Context, kubernetes.Interface) error {
+	return func(ctx context.Context, client kubernetes.Interface) error {
+		_, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+		return err
+	}
+}

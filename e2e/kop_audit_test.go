@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+const kopAuditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+- level: RequestResponse
+`
+
+// auditingEdge writes the policy and starts an edge with it.
+func (k *kop) auditingEdge(args ...string) *testbed.Edge {
+	k.Helper()
+	policy := filepath.Join(k.TempDir(), "policy.yaml")
+	if err := os.WriteFile(policy, []byte(kopAuditPolicy), 0o644); err != nil {
+		k.Fatal(err)
+	}
+	return k.edge(append([]string{"--audit-policy-file=" + policy}, args...)...)
+}
+
+// kopEvent is what kube-oidc-proxy's tests look at.
+type kopEvent struct {
+	level, stage, verb, user string
+	code                     int
+	message                  string
+}
+
+// checkAudit makes one request that the API server refuses and one that edge refuses, and awaits their events: those of
+// kube-oidc-proxy but for the names' prefixes, and what is kube-apiserver's: the verb, and the message of the second request,
+// which was "Authentication failed, attempted: bearer".
+func (k *kop) checkAudit(e *testbed.Edge, events func() ([]testbed.AuditEvent, error)) {
+	k.Helper()
+	uri := "/api/v1/namespaces/" + k.namespace + "/pods"
+	var got []testbed.AuditEvent
+	await := func(n int) {
+		k.Helper()
+		eventually(k.Context(), k.T, 30*time.Second, "audit events", func(context.Context) error {
+			all, err := events()
+			got = slices.DeleteFunc(all, func(event testbed.AuditEvent) bool { return event.RequestURI != uri })
+			if err == nil && len(got) < n {
+				err = fmt.Errorf("%d of %d: %+v", len(got), n, got)
+			}
+			return err
+		})
+	}
+	if a := raw(k.Context(), k.T, e.Access(k.token(nil)), "GET", uri, askJSON); a.code != 403 {
+		k.Fatal(a)
+	}
+	await(2) // a request's last event may come after its answer
+	if a := raw(k.Context(), k.T, e.Access("foo"), "GET", uri, askJSON); a.code != 401 {
+		k.Fatal(a)
+	}
+	await(3)
+	want := []kopEvent{
+		{"RequestResponse", "RequestReceived", "list", kopUser, 0, ""},
+		{"RequestResponse", "ResponseComplete", "list", kopUser, 403, ""},
+		{"RequestResponse", "ResponseStarted", "list", "", 401, "Unauthorized"},
+	}
+	var seen []kopEvent
+	for _, event := range got {
+		s := kopEvent{event.Level, event.Stage, event.Verb, event.User.Username, 0, ""}
+		if status := event.ResponseStatus; status != nil {
+			s.code = status.Code
+			if s.code == 401 { // the API server's own words are not kube-oidc-proxy's
+				s.message = status.Message
+			}
+		}
+		seen = append(seen, s)
+		if s.user != "" {
+			if err := has(event.User.Groups, testbed.GroupsPrefix+"group-1", testbed.GroupsPrefix+"group-2"); err != nil {
+				k.Errorf("%+v: groups: %v", s, err)
+			}
+		}
+	}
+	if !slices.Equal(seen, want) {
+		k.Errorf("events\n%+v\nwant\n%+v", seen, want)
+	}
+}
+
+func kopAuditFile(k *kop) {
+	file := filepath.Join(k.TempDir(), "audit.log")
+	e := k.auditingEdge("--audit-log-path=" + file)
+	k.checkAudit(e, func() ([]testbed.AuditEvent, error) {
+		return testbed.ReadAudit(file, func(testbed.AuditEvent) bool { return true })
+	})
+}
+
+func kopAuditWebhook(k *kop) {
+	w, to := startAuditWebhook(k)
+	kubeconfig, err := bed.Kubeconfig(to)
+	if err != nil {
+		k.Fatal(err)
+	}
+	e := k.auditingEdge("--audit-webhook-config-file="+kubeconfig, "--audit-webhook-initial-backoff=1s", "--audit-webhook-batch-max-wait=1s")
+	k.checkAudit(e, w.read)
+}
+
+// auditWebhook keeps the events that are posted to it.
+type auditWebhook struct {
+	mu     sync.Mutex
+	events []testbed.AuditEvent
+	err    error // of what was posted last
+}
+
+func startAuditWebhook(k *kop) (*auditWebhook, testbed.Access) {
+	pair, err := bed.CA.Issue("webhook")
+	if err != nil {
+		k.Fatal(err)
+	}
+	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		k.Fatal(err)
+	}
+	w := &auditWebhook{}
+	server := httptest.NewUnstartedServer(w)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	k.Cleanup(server.Close)
+	return w, testbed.Access{Server: server.URL, CA: bed.CA.PEM}
+}
+
+// ServeHTTP takes an audit.k8s.io/v1 EventList.
+func (w *auditWebhook) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
+	var list struct {
+		Kind  string
+		Items []testbed.AuditEvent
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &list)
+	}
+	if err == nil && list.Kind != "EventList" {
+		err = fmt.Errorf("posted was a %q", list.Kind)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events, w.err = append(w.events, list.Items...), err
+}
+
+func (w *auditWebhook) read() ([]testbed.AuditEvent, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]testbed.AuditEvent(nil), w.events...), w.err
+}

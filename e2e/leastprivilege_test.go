@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"edge/e2e/testbed"
+)
+
+// A right is one verb on one kind of resource.
+type right struct{ group, resource, verb string }
+
+func impersonation(group, resource string) right { return right{group, resource, "impersonate"} }
+
+// What deploy/edge.yaml grants edge.
+var (
+	asUsers    = impersonation("", "users")
+	asGroups   = impersonation("", "groups")
+	asAccounts = impersonation("", "serviceaccounts")
+	asUIDs     = impersonation("authentication.k8s.io", "uids")
+	record     = []right{ // of who asked to be somebody else
+		recordOf("user"), recordOf("groups"), recordOf("uid"), recordOf("extra"),
+	}
+	toReview = right{"authorization.k8s.io", "subjectaccessreviews", "create"}
+)
+
+func recordOf(part string) right {
+	return impersonation("authentication.k8s.io", "userextras/originaluser.jetstack.io-"+part)
+}
+
+// needs are requests, by the Impersonate-* lines that they bring, and the rights of edge's without which they do not work. %d is
+// another number each time, so that no answer is a remembered one.
+var needs = map[string]struct {
+	lines  []string
+	rights []right
+}{
+	"as oneself":        {nil, []right{asUsers, asGroups, asUIDs}},
+	"--as":              {[]string{"Impersonate-User: somebody-%d"}, append([]right{asUsers, toReview}, record...)},
+	"--as an account":   {[]string{"Impersonate-User: system:serviceaccount:demo:robot-%d"}, append([]right{asAccounts, toReview}, record...)},
+	"--as and --as-uid": {[]string{"Impersonate-User: somebody-%d", "Impersonate-Uid: 1"}, append([]right{asUsers, asUIDs, toReview}, record...)},
+	"--as and --as-group": {[]string{"Impersonate-User: somebody-%d", "Impersonate-Group: some"},
+		append([]right{asUsers, asGroups, toReview}, record...)},
+}
+
+// TestLeastPrivilege takes each right of deploy/edge.yaml away, one at a time: the requests that need it stop working, and all
+// others go on. So the file grants nothing that edge does not use, and nothing is missing.
+func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	l := newLeast(t)
+	l.set(l.granted)
+	l.settle(nil)
+	for _, taken := range l.granted {
+		rest := slices.DeleteFunc(slices.Clone(l.granted), func(r right) bool { return r == taken })
+		var stop []string
+		for name, request := range needs {
+			if slices.Contains(request.rights, taken) {
+				stop = append(stop, name)
+			}
+		}
+		if len(stop) == 0 {
+			t.Errorf("%v is granted, and no request of this test needs it", taken)
+			continue
+		}
+		l.set(rest)
+		for name, a := range l.settle(stop) {
+			if a.code == 200 {
+				continue
+			}
+			// Whoever reads the answer, or the log, knows which right is missing.
+			if resource := taken.resource; !strings.Contains(string(a.body), resource) {
+				t.Errorf("without %v, %s: %v does not name it", taken, name, a)
+			}
+		}
+		l.set(l.granted)
+		l.settle(nil)
+	}
+}
+
+// least is an edge whose account has a role of its own, so that other tests keep theirs.
+type least struct {
+	*testing.T
+	c       *testbed.Cluster
+	edge    *testbed.Edge
+	token   string
+	granted []right // by deploy/edge.yaml
+	sent    int
+}
+
+const leastName = "least"
+
+func newLeast(t *testing.T) *least {
+	l := &least{T: t, c: sites[testbed.New].cluster}
+	l.granted = l.rights()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := t.Context()
+	_, err := l.c.EdgeToken(ctx) // which makes the namespace
+	must(err)
+	accounts := l.c.Client.CoreV1().ServiceAccounts(edgeNamespace)
+	_, err = accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: leastName}}, metav1.CreateOptions{})
+	must(err)
+	answer, err := accounts.CreateToken(ctx, leastName, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	must(err)
+	rbac := l.c.Client.RbacV1()
+	meta := metav1.ObjectMeta{Name: "edge-least"}
+	_, err = rbac.ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: meta}, metav1.CreateOptions{})
+	must(err)
+	_, err = rbac.ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: meta.Name},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: edgeNamespace, Name: leastName}},
+	}, metav1.CreateOptions{})
+	must(err)
+	to := l.c.AdminAccess()
+	kubeconfig, err := bed.Kubeconfig(testbed.Access{Server: to.Server, CA: to.CA, Token: answer.Status.Token})
+	must(err)
+
+	// Users with a uid and an extra, so that there is all to say of who asks.
+	var config map[string]any
+	must(json.Unmarshal(configuration(t, trusted{issuer, testbed.ClientID, "least:"}), &config))
+	mappings := config["jwt"].([]any)[0].(map[string]any)["claimMappings"].(map[string]any)
+	mappings["uid"] = map[string]any{"claim": "preferred_username"}
+	mappings["extra"] = []any{map[string]any{"key": "example.com/tenant", "valueExpression": "claims.tenant"}}
+	text, err := json.Marshal(config)
+	must(err)
+	file := filepath.Join(t.TempDir(), "authentication.yaml")
+	must(os.WriteFile(file, text, 0o644))
+	l.edge = startEdge(t, testbed.EdgeOptions{Cluster: l.c, Args: []string{"--kubeconfig=" + kubeconfig, "--authentication-config=" + file}})
+
+	claims := issuer.Claims("least@example.com")
+	claims["groups"], claims["tenant"] = []string{"some"}, "one"
+	l.token, err = issuer.Mint(claims)
+	must(err)
+	k := &kop{T: t, s: sites[testbed.New]}
+	k.grantEverywhere(rbacUser("least:least@example.com"),
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users", "groups", "serviceaccounts"}, Verbs: []string{"impersonate"}},
+		rbacv1.PolicyRule{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"uids"}, Verbs: []string{"impersonate"}})
+	return l
+}
+
+// rights are those of the ClusterRole in deploy/edge.yaml.
+func (l *least) rights() (all []right) {
+	objects, err := testbed.Manifest("edge.yaml")
+	if err != nil {
+		l.Fatal(err)
+	}
+	for _, object := range objects {
+		if object.GetKind() != "ClusterRole" {
+			continue
+		}
+		var role rbacv1.ClusterRole
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role); err != nil {
+			l.Fatal(err)
+		}
+		for _, rule := range role.Rules {
+			if len(rule.ResourceNames)+len(rule.NonResourceURLs) > 0 {
+				l.Fatalf("%v: this test knows no such rule", rule)
+			}
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					for _, verb := range rule.Verbs {
+						all = append(all, right{group, resource, verb})
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// tenant is the right to say the one extra that users here have, as options.yaml describes it for any.
+var tenant = impersonation("authentication.k8s.io", "userextras/example.com/tenant")
+
+// set gives edge these rights, tenant, and no other.
+func (l *least) set(rights []right) {
+	l.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "edge-least"}}
+	for _, r := range append([]right{tenant}, rights...) {
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{r.group}, Resources: []string{r.resource}, Verbs: []string{r.verb}})
+	}
+	if _, err := l.c.Client.RbacV1().ClusterRoles().Update(l.Context(), role, metav1.UpdateOptions{}); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// settle sends all requests until just these fail: the API server learns of a role a moment later.
+func (l *least) settle(failing []string) (answers map[string]answer) {
+	l.Helper()
+	eventually(l.Context(), l.T, 20*time.Second, fmt.Sprintf("%q fail, and nothing else", failing), func(context.Context) error {
+		answers = make(map[string]answer)
+		for name, request := range needs {
+			l.sent++
+			lines := []string{askJSON}
+			for _, line := range request.lines {
+				lines = append(lines, strings.ReplaceAll(line, "%d", fmt.Sprint(l.sent)))
+			}
+			a := raw(l.Context(), l.T, l.edge.Access(l.token), "GET", "/api", lines...)
+			if answers[name] = a; (a.code != 200) != slices.Contains(failing, name) {
+				return fmt.Errorf("%s: %v", name, a)
+			}
+		}
+		return nil
+	})
+	return answers
+}
