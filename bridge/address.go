@@ -50,7 +50,7 @@ func (t trustedProxies) way(peer string, said []string) string {
 			break
 		}
 		left = left[:max(comma, 0)]
-		hops = append(hops, address.String())
+		hops = append(hops, address.Unmap().String())
 		if !t.contains(address) {
 			break
 		}

@@ -26,6 +26,7 @@ func newPlain(up *upstream, transport http.RoundTripper, disableCompression bool
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.Out.URL = up.url(pr.In.URL)
 			pr.Out.Host = ""
+			pr.Out.Trailer = nil // announced by the client, and some server might take one for the header of its name
 			// ReverseProxy took it off, as it does whatever a client says of itself;
 			// this one is ours.
 			if v, ok := pr.In.Header["X-Forwarded-For"]; ok {

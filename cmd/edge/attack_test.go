@@ -89,6 +89,28 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
+// What a client announces to send after the body is not announced to the API server.
+func TestTrailersStayHere(t *testing.T) {
+	b := newBed(t)
+	e := b.serve()
+	announced := make(chan http.Header, 1)
+	b.answer = func(w http.ResponseWriter, r *http.Request) { announced <- r.Trailer }
+	req, err := http.NewRequest(http.MethodPost, e.url+"/api", io.NopCloser(strings.NewReader("{}")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+b.token(nil))
+	req.Trailer = http.Header{"Impersonate-User": {"root"}, "Authorization": {"Bearer x"}}
+	resp, err := insecureClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := <-announced; len(got) > 0 {
+		t.Error(got)
+	}
+}
+
 // CONNECT, whose path no API server sees, and a request without a path are nobody's.
 func TestOnlyPathsAreServed(t *testing.T) {
 	b := newBed(t)

@@ -11,6 +11,7 @@
 //	file             what is in it
 //	main.go          subcommands and exit codes
 //	serve.go         edge serve: one process's life from flags to drain
+//	help.go          --help: examples, then flags in groups
 //	flags.go         the flags of edge serve, and what is wrong with them
 //	identityflags.go those about who is let in, and as whom
 //	servingflags.go  those about how clients reach edge

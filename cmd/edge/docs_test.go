@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -121,4 +122,39 @@ func anyWithPrefix(names map[string]bool, prefix string) bool {
 func flagNames(cmd *cobra.Command) (names []string) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	return names
+}
+
+var (
+	corpusRow = regexp.MustCompile(`(?m)^\| ([A-Z][A-Za-z0-9, ]*) \| .* \|$`)
+	testFunc  = regexp.MustCompile(`(?m)^func (?:Test|Fuzz)([A-Za-z0-9]+)\(`)
+)
+
+// Each attack in docs/security.md is a test of that name.
+func TestCorpusIsTests(t *testing.T) {
+	tests := map[string]bool{}
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range testFunc.FindAllStringSubmatch(string(text), -1) {
+			tests[found[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, corpus, ok := strings.Cut(pages(t)["docs/security.md"], "## The attack corpus")
+	rows := corpusRow.FindAllStringSubmatch(corpus, -1)
+	if !ok || len(rows) < 30 {
+		t.Fatalf("only %d rows were found", len(rows))
+	}
+	for _, row := range rows {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			if !tests[name] {
+				t.Errorf("there is no Test%s", name)
+			}
+		}
+	}
 }

@@ -192,7 +192,7 @@ func TestHelpTeaches(t *testing.T) {
 	if code != 0 {
 		t.Errorf("edge serve --help: exit %d", code)
 	}
-	for _, want := range []string{"OIDC flags:", "Serving flags:", "API server flags:", "Operation flags:", "--oidc-required-claim", "--kubeconfig", "--readiness-probe-port"} {
+	for _, want := range []string{"Examples:", "OIDC flags:", "Serving flags:", "API server flags:", "Operation flags:", "--oidc-required-claim", "--kubeconfig", "--readiness-probe-port"} {
 		if !strings.Contains(serve, want) {
 			t.Errorf("edge serve --help lacks %q", want)
 		}

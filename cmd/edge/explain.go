@@ -74,11 +74,7 @@ let in, is nobody's here. The exit code is 0 if the token is accepted, 1 if not,
 	var sets cliflag.NamedFlagSets
 	o.identity.addOIDCFlags(sets.FlagSet("OIDC"))
 	o.addFlags(sets.FlagSet("explanation"))
-	for _, set := range sets.FlagSets {
-		cmd.Flags().AddFlagSet(set)
-	}
-	width, _, _ := term.TerminalSize(cmd.OutOrStdout())
-	cliflag.SetUsageAndHelpFunc(cmd, sets, width)
+	addFlagSets(cmd, sets)
 	return cmd
 }
 

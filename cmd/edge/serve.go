@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	cliflag "k8s.io/component-base/cli/flag"
-	"k8s.io/component-base/term"
 
 	"edge/bridge"
 	"edge/ops"
@@ -49,6 +47,9 @@ names "system:..." are refused with 403.`,
       --oidc-username-claim=email --oidc-groups-claim=groups --oidc-groups-prefix=oidc: \
       --tls-cert-file=/tls/tls.crt --tls-private-key-file=/tls/tls.key
 
+  # For many issuers, and the cluster's own ServiceAccounts:
+  edge serve --authentication-config=authn.yaml --token-passthrough
+
   # Elsewhere, with a kubeconfig for edge itself:
   edge serve --kubeconfig=edge.kubeconfig --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes`,
 		Args: flagsOnly,
@@ -59,12 +60,7 @@ names "system:..." are refused with 403.`,
 			return serve(ctx, o)
 		},
 	}
-	sets := o.flagSets()
-	for _, set := range sets.FlagSets {
-		cmd.Flags().AddFlagSet(set)
-	}
-	width, _, _ := term.TerminalSize(cmd.OutOrStdout())
-	cliflag.SetUsageAndHelpFunc(cmd, sets, width)
+	addFlagSets(cmd, o.flagSets())
 	return cmd
 }
 
