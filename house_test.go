@@ -4,7 +4,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -86,48 +85,4 @@ func allowed(may []string, ours string) bool {
 		}
 	}
 	return false
-}
-
-// TestCorpusIsTested: each attack that docs/security.md lists is a test of that name.
-func TestCorpusIsTested(t *testing.T) {
-	document, err := os.ReadFile("docs/security.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, corpus, ok := strings.Cut(string(document), "## The attack corpus")
-	if !ok {
-		t.Fatal("no attack corpus")
-	}
-	corpus, _, _ = strings.Cut(corpus, "\n## ")
-	wanted := map[string]bool{}
-	for line := range strings.Lines(corpus) {
-		cells := strings.Split(line, "|")
-		if len(cells) < 4 || strings.Contains(cells[1], "---") || strings.TrimSpace(cells[1]) == "test" {
-			continue
-		}
-		for name := range strings.SplitSeq(cells[1], ",") {
-			wanted[strings.TrimSpace(name)] = true
-		}
-	}
-	if len(wanted) < 30 {
-		t.Fatalf("%d attacks found: the table is not read", len(wanted))
-	}
-	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		for name := range wanted {
-			if strings.Contains(string(text), "\nfunc Test"+name+"(t *testing.T)") {
-				delete(wanted, name)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range wanted {
-		t.Errorf("docs/security.md lists %s, and there is no Test%s", name, name)
-	}
 }

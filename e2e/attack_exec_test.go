@@ -96,7 +96,7 @@ func TestVerbDrift(t *testing.T) {
 				for _, token := range []string{getter, tokens["alice"]} {
 					for _, d := range rawclient.Execs {
 						ask(token, execURI, d)
-						ask(token, podsURI+"/ticker/attach?stdout=true", d)
+						ask(token, podsURI+"/shell/attach?stdout=true", d)
 					}
 					for _, d := range rawclient.Forwards {
 						ask(token, portForwardURI+"?ports=8080", d)
@@ -133,12 +133,12 @@ func TestNodesProxyExec(t *testing.T) {
 	for uri, resource := range map[string]string{
 		nodeExec: "nodes",
 		"/api/v1/nodes/https:" + node + ":10250/proxy" + exec:                                               "nodes",
-		"/api/v1/nodes/" + node + "/proxy/attach/" + testbed.Namespace + "/ticker/main?output=1":            "nodes",
+		"/api/v1/nodes/" + node + "/proxy/attach/" + testbed.Namespace + "/shell/main?output=1":             "nodes",
 		"/api/v1/nodes/" + node + "/proxy/portForward/" + testbed.Namespace + "/shell?port=8080":            "nodes",
 		"/api/v1/nodes/" + node + "/proxy/run/" + testbed.Namespace + "/shell/main?cmd=true":                "nodes",
 		"/api/v1/nodes/" + node + "/proxy/exec/" + testbed.Namespace + "/shell/some-uid/main?command=true":  "nodes",
 		podsURI + "/https:shell:10250/proxy" + exec:                                                         "pods",
-		podsURI + "/https:shell:10250/proxy/attach/" + testbed.Namespace + "/ticker/main?output=1":          "pods",
+		podsURI + "/https:shell:10250/proxy/attach/" + testbed.Namespace + "/shell/main?output=1":           "pods",
 		podsURI + "/https:shell:10250/proxy/portForward/" + testbed.Namespace + "/shell?port=8080&protocol": "pods",
 	} {
 		got := raw(ctx, t, peeker, "GET", uri, askWebSocket("v4.channel.k8s.io")...)

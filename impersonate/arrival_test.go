@@ -89,13 +89,13 @@ type arrival struct {
 	header    http.Header
 	request   *http.Request
 	info      *request.RequestInfo
-	vouched   bool
+	named     bool
 }
 
 var version = &request.RequestInfo{Path: "/version", Verb: "get"}
 
 func (a *arrival) String() string {
-	return fmt.Sprintf("%+v, vouched %v\n %s %s\n %q", a.requestor, a.vouched, a.request.Method, a.request.URL, a.header)
+	return fmt.Sprintf("%+v, named %v\n %s %s\n %q", a.requestor, a.named, a.request.Method, a.request.URL, a.header)
 }
 
 // at returns what comes of the request behind a filter: the user, or a Status.
@@ -139,8 +139,14 @@ func newPolicy(t testing.TB, ask Asker, constrained bool) *Policy {
 }
 
 func (a *arrival) atEdge(p *Policy) (Identity, error) {
+	p.system = map[string]bool{}
+	if a.named {
+		for _, name := range append([]string{a.requestor.Name}, a.requestor.Groups...) {
+			p.system[name] = true
+		}
+	}
 	return p.Identity(context.Background(), a.requestor, Request{
-		Header: a.header, Vouched: a.vouched,
+		Header: a.header,
 		Attributes: func() (authorizer.Attributes, error) { // with another user, at whom nobody may look
 			ctx := request.WithRequestInfo(request.WithUser(context.Background(), &user.DefaultInfo{Name: "edge"}), a.info)
 			return filters.GetAuthorizerAttributes(ctx)

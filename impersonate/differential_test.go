@@ -29,9 +29,9 @@ type exception struct {
 
 // exceptions are the only requests that edge decides otherwise: it refuses them with this code, and asks nothing.
 var exceptions = []exception{
-	{"a requestor under system: that the API server does not vouch for", 403, func(a *arrival) bool {
+	{"a requestor under system: whom --allow-system-identities does not name", 403, func(a *arrival) bool {
 		under := func(name string) bool { return strings.HasPrefix(name, "system:") }
-		return !a.vouched && (under(a.requestor.Name) || slices.ContainsFunc(a.requestor.Groups, under))
+		return !a.named && (under(a.requestor.Name) || slices.ContainsFunc(a.requestor.Groups, under))
 	}},
 	{"a requestor whose name is no header value", 403, func(a *arrival) bool { return strings.HasSuffix(a.requestor.Name, "\n") }},
 	{"a header that begins with Impersonate and is none", 400, func(a *arrival) bool {
@@ -92,7 +92,7 @@ func TestReviewDifferential(t *testing.T) {
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	seen, excepted := map[string]int{}, map[string]int{}
 	for range cases {
-		a := &arrival{requestor: random.requestor(), header: random.header(), request: random.request(), vouched: !random.one(20)}
+		a := &arrival{requestor: random.requestor(), header: random.header(), request: random.request(), named: !random.one(20)}
 		a.info = must(infos.NewRequestInfo(a.request))
 		rules := random.rules()
 		special := specialOf(a)

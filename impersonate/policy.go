@@ -93,8 +93,6 @@ type Request struct {
 	ClientIP string
 	// Anonymous: nobody authenticated, and the requestor is whom edge's own chain takes for nobody.
 	Anonymous bool
-	// Vouched: the API server itself said who the requestor is, so that its names under "system:" are genuine.
-	Vouched bool
 }
 
 // Identity returns whom the request goes upstream as: the requestor, or whom it wishes to be and, by the API server's word,
@@ -105,7 +103,7 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 	if err := id.check(); err != nil {
 		return Identity{}, err
 	}
-	if !r.vouchesFor(requestor) {
+	if !r.isNobody(requestor) {
 		if err := id.checkSystem(p.system); err != nil {
 			return Identity{}, err
 		}
@@ -128,11 +126,8 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 	return id, nil
 }
 
-// vouchesFor tells whether names under "system:" do not come from an issuer.
-func (r *Request) vouchesFor(u user.Info) bool {
-	if r.Vouched {
-		return true
-	}
+// isNobody tells whether the names under "system:" are those of who comes without a credential, and not an issuer's.
+func (r *Request) isNobody(u user.Info) bool {
 	groups := u.GetGroups()
 	return r.Anonymous && u.GetName() == user.Anonymous && len(groups) == 1 && groups[0] == user.AllUnauthenticated
 }

@@ -108,14 +108,12 @@ func TestIdentityRefusesRequestor(t *testing.T) {
 	}
 	for name, test := range map[string]requestor{
 		"no name":                       {&user.DefaultInfo{Groups: []string{"dev"}}, Request{}, ErrNoName},
-		"no name, vouched":              {&user.DefaultInfo{}, Request{Vouched: true}, ErrNoName},
 		"a name that does not travel":   {&user.DefaultInfo{Name: "jane\nx"}, Request{}, ErrValue},
 		"a group that does not travel":  {&user.DefaultInfo{Name: "jane", Groups: []string{" system:masters"}}, Request{}, ErrValue},
 		"a system name":                 {&user.DefaultInfo{Name: "system:admin"}, Request{}, ErrSystem},
 		"a longer one than allowed":     {&user.DefaultInfo{Name: "system:monitoring2"}, Request{}, ErrSystem},
 		"a system group":                {&user.DefaultInfo{Name: "jane", Groups: []string{"dev", "system:masters"}}, Request{}, ErrSystem},
 		"allowed":                       {&user.DefaultInfo{Name: "system:monitoring", Groups: []string{"system:nodes"}}, Request{}, nil},
-		"vouched":                       {&user.DefaultInfo{Name: "system:serviceaccount:a:b", Groups: []string{"system:masters"}}, Request{Vouched: true}, nil},
 		"anonymous by an issuer":        {nobody, Request{}, ErrSystem},
 		"anonymous":                     {nobody, Request{Anonymous: true}, nil},
 		"anonymous with another group":  {&user.DefaultInfo{Name: user.Anonymous, Groups: []string{"system:masters"}}, Request{Anonymous: true}, ErrSystem},

@@ -26,7 +26,7 @@ func TestReviewDifferentialRemembering(t *testing.T) {
 		edge, oracle := &cluster{rules: rules}, &cluster{rules: rules}
 		p, through := newPolicy(t, NewReviewer(edge), true), constrainedFilter(tell(&who), oracle)
 		for range 50 {
-			a := &arrival{requestor: random.requestor(), header: random.header(), request: random.request(), vouched: true}
+			a := &arrival{requestor: random.requestor(), header: random.header(), request: random.request(), named: true}
 			if specialOf(a) >= 0 {
 				continue
 			}

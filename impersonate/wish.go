@@ -135,13 +135,6 @@ func wished(what, value string) error {
 		what, escaper.Replace(quote(value))))
 }
 
-// IsWish tells whether a request names somebody whom it would be, or says something about it that is refused. An empty
-// Impersonate-User is neither.
-func IsWish(h http.Header) bool {
-	w, err := readWish(h)
-	return w != nil || err != nil
-}
-
 // CheckWish is an error with a Status if the Impersonate-* headers of a request are none that an API server reads, or would
 // not arrive as they are: for requests that go upstream as [Own], whose wish the API server decides.
 func CheckWish(h http.Header) error {

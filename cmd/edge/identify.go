@@ -117,7 +117,7 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		return impersonate.Identity{}, notAuthenticated(err)
 	}
 	nobody := impersonate.Identity{Requestor: got.User}
-	if g.own || got.Reviewed && !impersonate.IsWish(r.Header) {
+	if g.own || got.Reviewed { // whom the token may impersonate is the API server's to decide, too
 		if err := impersonate.CheckWish(r.Header); err != nil {
 			return nobody, err
 		}
@@ -131,7 +131,6 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		ClientIP:   bridge.ClientIP(r),
 		Attributes: func() (authorizer.Attributes, error) { return attributesOf(r) },
 		Anonymous:  got.Anonymous,
-		Vouched:    got.Reviewed,
 	})
 	if err != nil {
 		return nobody, err

@@ -75,7 +75,8 @@ func (tb *Testbed) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 		redirectURI: "http://localhost:8000", // where kubectl's login plugins listen; nobody follows it here
 		client: &http.Client{
 			Timeout:   30 * time.Second,
-			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: tb.CA.Pool()}},
+			// Node closes idle connections after 5 s, and a POST that meets one is not sent again.
+			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: tb.CA.Pool()}, DisableKeepAlives: true},
 		},
 	}
 	if err := i.addKey(); err != nil {
