@@ -114,13 +114,14 @@ func BenchmarkRequest(b *testing.B) {
 			defer edge.Close()
 			client := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: poolOf(edge)}}}
 			defer client.CloseIdleConnections()
-			requests := make([]*http.Request, b.N+1)
-			for n := range requests { // made and signed before the clock runs
-				requests[n], _ = http.NewRequest(http.MethodGet, edge.URL+"/api/v1/namespaces/default/pods/web", nil)
-				requests[n].Header.Set("Authorization", "Bearer "+way.token(n))
+			credentials := make([]string, b.N+1)
+			for n := range credentials { // signed before the clock runs
+				credentials[n] = "Bearer " + way.token(n)
 			}
 			ask := func(n int) {
-				resp, err := client.Do(requests[n])
+				req, _ := http.NewRequest(http.MethodGet, edge.URL+"/api/v1/namespaces/default/pods/web", nil)
+				req.Header.Set("Authorization", credentials[n])
+				resp, err := client.Do(req)
 				if err != nil {
 					b.Fatal(err)
 				}
