@@ -74,7 +74,7 @@ func (tb *Testbed) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 		argv:        []string{tb.Bin.Node, "idp.mjs", "config.json"},
 		redirectURI: "http://localhost:8000", // where kubectl's login plugins listen; nobody follows it here
 		client: &http.Client{
-			Timeout:   30 * time.Second,
+			Timeout: 30 * time.Second,
 			// Node closes idle connections after 5 s, and a POST that meets one is not sent again.
 			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: tb.CA.Pool()}, DisableKeepAlives: true},
 		},
