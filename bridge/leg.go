@@ -61,13 +61,12 @@ func (l *leg) silent() int {
 
 // poller is what pollConn offers.
 type poller interface {
-	setTry(bool)          // the next Reads wait, or do not
-	waits() int           // Reads that may have waited, so far
-	askAgain()            // the next try asks the kernel, whatever the last read took
-	gather(time.Duration) // lets bytes come together for that long
-	unsent() int          // bytes that the peer has not taken yet
-	put()                 // keeps back what is written from here on
-	pull() error          // writes it
+	setTry(try, again bool) // the next Reads do not wait; again: they ask the kernel, whatever the last one took
+	waits() int             // Reads that may have waited, so far
+	gather(time.Duration)   // lets bytes come together for that long
+	unsent() int            // bytes that the peer has not taken yet
+	put()                   // keeps back what is written from here on
+	pull() error            // writes it
 }
 
 // haste counts waits for a few bytes in a row, with nothing said to the peer in
@@ -137,12 +136,9 @@ func (l *leg) TryRead(b []byte, again bool) (int, error) {
 	if l.poll == nil {
 		return 0, errWouldBlock
 	}
-	if again {
-		l.poll.askAgain()
-	}
-	l.poll.setTry(true)
+	l.poll.setTry(true, again)
 	n, err := l.conn.Read(b)
-	l.poll.setTry(false)
+	l.poll.setTry(false, false)
 	if n > 0 {
 		l.in.Add(int64(n))
 	}

@@ -25,6 +25,7 @@ type pollConn struct {
 	cork
 
 	try     bool // Read must not wait
+	again   bool // a try asks the kernel even when drained
 	waited  int  // Reads that might
 	drained bool // the last read took all there was: do not even ask
 	buf     []byte
@@ -54,7 +55,7 @@ func (c *pollConn) Read(b []byte) (int, error) {
 		c.drained = n < len(b)
 		return n, err
 	}
-	if c.drained || len(b) == 0 {
+	if c.drained && !c.again || len(b) == 0 {
 		return 0, errWouldBlock
 	}
 	c.buf = b
@@ -97,11 +98,9 @@ func (c *pollConn) unsent() (n int) {
 	return n
 }
 
-// setTry switches between the two ways to read.
-func (c *pollConn) setTry(try bool) { c.try = try }
-
-// askAgain makes the next try ask the kernel, whatever the last read took.
-func (c *pollConn) askAgain() { c.drained = false }
+// setTry switches between the two ways to read. With again a try asks the kernel,
+// whatever the last read took.
+func (c *pollConn) setTry(try, again bool) { c.try, c.again = try, again }
 
 // gatherBytes ends a gathering early: about what one TLS record holds.
 const gatherBytes = 16 << 10
