@@ -215,6 +215,7 @@ func (e *execSession) runOutput() []byte {
 		}
 		if forward {
 			e.output.say(*f)
+			e.output.flush() // here, where a client that is slow to read costs upstream none of its time
 		}
 		if open == 0 {
 			return false, errCompleted

@@ -27,7 +27,8 @@ type leg struct {
 	beat func(dst []byte, paused bool) []byte // appends a keepalive in the leg's dialect
 	lost func()                               // called when an answer or a keepalive cannot be written
 
-	mu sync.Mutex // one frame at a time on the wire
+	mu   sync.Mutex // one frame at a time on the wire
+	kept bool       // a burst is not out yet; guarded by mu
 
 	state   sync.Mutex // guards what follows; never held during I/O
 	pong    []byte     // one slot, the latest wins
@@ -162,22 +163,6 @@ func (l *leg) WriteRoom(b []byte, off int) error {
 		return err
 	}
 	return l.write(b[off:])
-}
-
-// write writes b, mu held.
-func (l *leg) write(b []byte) error {
-	if l.poll == nil || len(b) < streams.Small {
-		n, err := l.conn.Write(b)
-		l.out.Add(int64(n))
-		return err
-	}
-	l.poll.put() // TLS may make several records of it
-	n, err := l.conn.Write(b)
-	l.out.Add(int64(n))
-	if late := l.poll.pull(); err == nil {
-		err = late
-	}
-	return err
 }
 
 // writeReplies writes what waits, mu held.
