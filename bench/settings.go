@@ -76,7 +76,8 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	fs.IntVar(&s.IdleRounds, "idle-rounds", s.IdleRounds, "turns of each proxy at idle sessions; 0 for none")
 	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "idle sessions of one turn")
 	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before resident memory is read")
-	fs.DurationVar(&s.IdleHold, "idle-hold", s.IdleHold, "hold edge's idle sessions for so long in its last turn, and report the growth of its memory")
+	fs.DurationVar(&s.IdleHold, "idle-hold", s.IdleHold,
+		"hold edge's idle sessions for so long in its last turn, and report the growth of its memory")
 	fs.StringVar(&s.Edge, "edge", s.Edge, "edge's binary; built from cmd/edge when not given")
 	fs.StringVar(&s.JSON, "json", s.JSON, "file to write the report to, as JSON")
 	fs.StringVar(&s.SVG, "svg", s.SVG, "folder to draw charts into")
