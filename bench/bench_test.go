@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 func smallArgs(more ...string) []string {
 	return append([]string{
 		"--proxies", "translator,relay", "--pairs", "", "--rounds", "2", "--idle-rounds", "1", "--volume", "1048576", "--writes", "100",
-		"--keystrokes", "50", "--sessions", "20", "--settle", "10ms",
+		"--keystrokes", "50", "--requests", "0", "--sessions", "20", "--settle", "10ms",
 	}, more...)
 }
 
@@ -149,7 +149,7 @@ func TestBadArgumentsAreOneLine(t *testing.T) {
 		{"--no-such-flag"}, {"word"}, {"--proxies", "nginx"}, {"--proxies", "relay,relay"},
 		{"--proxies", "", "--pairs", ""}, {"--pairs", "exec/v6/spdy"}, {"--pairs", "exec/v5/spdy,exec/v5/spdy"},
 		{"--down", "0"}, {"--down", "x"}, {"--up", "32769"}, {"--rounds", "0"}, {"--volume", "1"}, {"--writes", "0"},
-		{"--keystrokes", "-1"}, {"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
+		{"--keystrokes", "-1"}, {"--requests", "-1"}, {"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(ctx, args, &stdout, &stderr)

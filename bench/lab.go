@@ -57,9 +57,10 @@ type lab struct {
 	pki        *pki
 	issuer     *issuer
 	token      string
-	edge       string // path of edge's binary, once it is known
-	upstream   string // host:port
-	kubeconfig string // names upstream, for edge
+	edge       string   // path of edge's binary, once it is known
+	upstream   string   // host:port
+	server     *process // upstream's
+	kubeconfig string   // names upstream, for edge
 	processes  []*process
 }
 
@@ -95,7 +96,7 @@ func openLab(ctx context.Context, edge string) (_ *lab, err error) {
 	if l.token, err = l.issuer.token(); err != nil {
 		return nil, err
 	}
-	if _, l.upstream, err = startRole("upstream")(ctx, l); err != nil {
+	if l.server, l.upstream, err = startRole("upstream")(ctx, l); err != nil {
 		return nil, err
 	}
 	return l, nil

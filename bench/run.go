@@ -25,6 +25,9 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 	if err := measureCPU(ctx, l, s, r, progress); err != nil {
 		return nil, err
 	}
+	if err := measurePlain(ctx, l, s, r, progress); err != nil {
+		return nil, err
+	}
 	if err := measureIdle(ctx, l, s, r, progress); err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ type settings struct {
 	Down       []int         `json:"down"`       // write sizes towards the client, bytes
 	Up         []int         `json:"up"`         // write sizes from the client, bytes
 	Keystrokes int           `json:"keystrokes"` // round trips of one turn; 0 measures none
+	Requests   int           `json:"requests"`   // of each kind on the plain path in one turn; 0 measures none
 	IdleRounds int           `json:"idleRounds"` // turns of each proxy at idle sessions; 0 measures none
 	Sessions   int           `json:"sessions"`   // idle sessions of one turn
 	Settle     time.Duration `json:"settle"`     // wait before resident memory is read, nanoseconds in JSON
@@ -46,6 +47,7 @@ func defaultSettings() settings {
 		Down:       []int{32 << 10, 4 << 10, 100},
 		Up:         []int{32 << 10},
 		Keystrokes: 5_000,
+		Requests:   10_000,
 		IdleRounds: 3,
 		Sessions:   1000,
 		Settle:     5 * time.Second,
@@ -64,6 +66,7 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	fs.Var((*sizes)(&s.Down), "down", "write sizes towards the client, in bytes; empty for none")
 	fs.Var((*sizes)(&s.Up), "up", "write sizes from the client, in bytes; empty for none")
 	fs.IntVar(&s.Keystrokes, "keystrokes", s.Keystrokes, "keystroke round trips of one turn; 0 for none")
+	fs.IntVar(&s.Requests, "requests", s.Requests, "requests of each kind on the plain path in one turn; 0 for none")
 	fs.IntVar(&s.IdleRounds, "idle-rounds", s.IdleRounds, "turns of each proxy at idle sessions; 0 for none")
 	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "idle sessions of one turn")
 	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before resident memory is read")
@@ -107,6 +110,8 @@ func (s settings) validate() error {
 		return fmt.Errorf("bench: --writes %d is less than 1", s.Writes)
 	case s.Keystrokes < 0:
 		return fmt.Errorf("bench: --keystrokes %d is negative", s.Keystrokes)
+	case s.Requests < 0:
+		return fmt.Errorf("bench: --requests %d is negative", s.Requests)
 	case s.IdleRounds < 0:
 		return fmt.Errorf("bench: --idle-rounds %d is negative", s.IdleRounds)
 	case s.Sessions < 1 || s.Sessions > maxSessions:

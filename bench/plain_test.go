@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// readReport is a run's report, by proxy and measure.
+func readReport(t *testing.T, args ...string) (r report, samples map[string][]float64) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "report.json")
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), append(args, "--json", file), &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, &stderr)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	samples = map[string][]float64{}
+	for _, m := range r.Measures {
+		for _, p := range m.Proxies {
+			samples[p.Proxy+", "+m.Name+", "+m.Unit] = p.Samples
+		}
+	}
+	return r, samples
+}
+
+// expectSamples holds a report against the rounds that each measure must have. What costs must be above 0; what is
+// a difference of two times may come out below.
+func expectSamples(t *testing.T, samples map[string][]float64, want map[string]int) {
+	t.Helper()
+	for m, n := range want {
+		if len(samples[m]) != n {
+			t.Errorf("%s has %d samples, want %d", m, len(samples[m]), n)
+		}
+		for _, v := range samples[m] {
+			if v <= 0 && !strings.Contains(m, "added") && !strings.Contains(m, "KiB") {
+				t.Errorf("%s is %v", m, v)
+			}
+		}
+	}
+	for m := range samples {
+		if want[m] == 0 {
+			t.Errorf("unexpected measure %s", m)
+		}
+	}
+}
+
+func TestPlainPathIsReported(t *testing.T) {
+	expectNothingLeft(t)
+	want := map[string]int{}
+	for _, request := range []string{"GET /version", "LIST 20 KiB"} {
+		for _, proxy := range []string{"edge", "relay"} {
+			for _, unit := range []string{"per CPU s", "added p50 us", "added p99 us"} {
+				want[proxy+", "+request+", "+unit] = 2
+			}
+		}
+		want["direct, "+request+", p50 us"], want["direct, "+request+", p99 us"] = 2, 2
+	}
+	_, samples := readReport(t, smallArgs("--proxies", "edge,relay", "--down", "", "--up", "", "--keystrokes", "0",
+		"--idle-rounds", "0", "--requests", "200")...)
+	expectSamples(t, samples, want)
+}
+
+// A proxy that answers something else would look fast.
+func TestPlainClientExpectsItsAnswer(t *testing.T) {
+	expectNothingLeft(t)
+	l, err := openLab(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	c := newPlainClient(l.target(l.upstream))
+	defer c.close()
+	for _, test := range []struct {
+		path string
+		size int
+		says string
+	}{
+		{path: versionPath, size: len(version)},
+		{path: listPath, size: len(list)},
+		{versionPath, len(version) + 1, "bytes instead of"},
+		{"/nothing", 0, "404"},
+	} {
+		err := c.get(t.Context(), test.path, test.size)
+		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s of %d bytes: %v", test.path, test.size, err)
+		}
+	}
+}
+
+func TestInParallelCountsAndStops(t *testing.T) {
+	var calls atomic.Int64
+	workers := make([]atomic.Int64, 3)
+	if err := inParallel(t.Context(), 100, len(workers), func(_ context.Context, worker int) error {
+		calls.Add(1)
+		if workers[worker].Add(1) > 1 {
+			t.Error("a worker does two things at a time")
+		}
+		workers[worker].Add(-1)
+		return nil
+	}); err != nil || calls.Load() != 100 {
+		t.Errorf("%d calls, %v", calls.Load(), err)
+	}
+	calls.Store(0)
+	err := inParallel(t.Context(), 100, 3, func(ctx context.Context, _ int) error {
+		switch n := calls.Add(1); {
+		case n < 5:
+			return nil
+		case n == 5:
+			return errEarlyEnd
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if !errors.Is(err, errEarlyEnd) || calls.Load() > 5+2 {
+		t.Errorf("%d calls, %v", calls.Load(), err)
+	}
+}
