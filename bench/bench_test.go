@@ -25,8 +25,9 @@ func TestMain(m *testing.M) {
 // smallArgs is a run of the peers that needs no edge and little time.
 func smallArgs(more ...string) []string {
 	return append([]string{
-		"--proxies", "translator,relay", "--pairs", "", "--rounds", "2", "--idle-rounds", "1", "--volume", "1048576", "--writes", "100",
-		"--keystrokes", "50", "--requests", "0", "--sessions", "20", "--settle", "10ms",
+		"--proxies", "translator,relay,nginx,haproxy", "--pairs", "", "--rounds", "2", "--idle-rounds", "1", "--volume", "1048576", "--writes", "100",
+		"--keystrokes", "50", "--sessions", "20", "--settle", "10ms",
+		"--requests", "0",
 	}, more...)
 }
 
@@ -62,7 +63,7 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 		}
 	}
 	want := map[string]int{}
-	for _, proxy := range []string{"translator", "relay"} {
+	for _, proxy := range []string{"translator", "relay", "nginx", "haproxy"} {
 		for _, m := range []string{"down, 32 KiB CPU s/GB", "down, 4 KiB CPU s/GB", "down, 100 B CPU s/GB",
 			"up, 32 KiB CPU s/GB", "keystroke CPU us", "keystroke p50 us", "keystroke p99 us"} {
 			want[m+" "+proxy] = 2
@@ -146,7 +147,7 @@ func TestBadArgumentsAreOneLine(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // what is taken for good arguments by mistake must not be measured
 	for _, args := range [][]string{
-		{"--no-such-flag"}, {"word"}, {"--proxies", "nginx"}, {"--proxies", "relay,relay"},
+		{"--no-such-flag"}, {"word"}, {"--proxies", "squid"}, {"--proxies", "relay,relay"},
 		{"--proxies", "", "--pairs", ""}, {"--pairs", "exec/v6/spdy"}, {"--pairs", "exec/v5/spdy,exec/v5/spdy"},
 		{"--down", "0"}, {"--down", "x"}, {"--up", "32769"}, {"--rounds", "0"}, {"--volume", "1"}, {"--writes", "0"},
 		{"--keystrokes", "-1"}, {"--requests", "-1"}, {"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
@@ -185,7 +186,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay"}) || len(s.Pairs) != len(pairs) || s.Keystrokes*s.Rounds < 20_000 {
+	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay", "nginx", "haproxy"}) || len(s.Pairs) != len(pairs) || s.Keystrokes*s.Rounds < 20_000 {
 		t.Errorf("defaults: %+v", s)
 	}
 }

@@ -28,18 +28,13 @@ var plainRequests = []plainRequest{
 	{"LIST " + sizeName(len(list)&^(1<<10-1)), listPath, len(list)},
 }
 
-// plainPeers carry requests instead of streams. They speak HTTP/2 with the client.
-var plainPeers = []peer{
-	{name: "edge", start: startEdge(modeSPDY)},
-	{name: "relay", start: startRole("plainrelay")},
-}
-
-// plainPeersOf are those of the proxies that have a plain path.
-func plainPeersOf(s settings) []peer {
+// plainPeers are those of the proxies that have a plain path. They speak HTTP/2 with the client.
+func plainPeers(s settings) []peer {
 	var all []peer
 	for _, name := range s.Proxies {
-		if i := slices.IndexFunc(plainPeers, func(p peer) bool { return p.name == name }); i >= 0 {
-			all = append(all, plainPeers[i])
+		if p, _ := peerNamed(name); p.plain != nil {
+			p.start = p.plain
+			all = append(all, p)
 		}
 	}
 	return all
@@ -56,7 +51,7 @@ func measurePlain(ctx context.Context, l *lab, s settings, r *report, progress i
 		return err
 	}
 	var proxies []*proxy
-	for _, kind := range plainPeersOf(s) {
+	for _, kind := range plainPeers(s) {
 		p, err := l.startProxy(ctx, kind)
 		if err != nil {
 			return err

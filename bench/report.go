@@ -10,7 +10,7 @@ import (
 )
 
 // baselines are the proxies that the others are divided by, one column each.
-var baselines = []string{"relay", "translator"}
+var baselines = []string{"relay", "nginx", "haproxy", "translator"}
 
 // measure is one figure that a run reports.
 type measure struct {

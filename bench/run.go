@@ -18,21 +18,25 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 		return nil, err
 	}
 	defer l.close()
+	if err := l.findPrograms(ctx, s.Proxies, progress); err != nil {
+		return nil, err
+	}
 	r := &report{Started: time.Now(), Machine: describeMachine(), Settings: s}
-	if err := measurePairs(ctx, l, s, r, progress); err != nil { // first: it soon ends for a pair that edge lacks
-		return nil, err
-	}
-	if err := measureCPU(ctx, l, s, r, progress); err != nil {
-		return nil, err
-	}
-	if err := measurePlain(ctx, l, s, r, progress); err != nil {
-		return nil, err
-	}
-	if err := measureIdle(ctx, l, s, r, progress); err != nil {
-		return nil, err
+	for _, measure := range parts {
+		if err := measure(ctx, l, s, r, progress); err != nil {
+			return nil, err
+		}
 	}
 	r.finish(time.Now())
 	return r, nil
+}
+
+// parts of a run, in their order. Pairs are first: they soon end a run for a pair that edge lacks.
+var parts = []func(context.Context, *lab, settings, *report, io.Writer) error{
+	measurePairs,
+	measureCPU,
+	measurePlain,
+	measureIdle,
 }
 
 func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
