@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"slices"
 	"time"
 )
 
@@ -65,31 +64,21 @@ func measurePlain(ctx context.Context, l *lab, s settings, r *report, progress i
 		proxies = append(proxies, p)
 	}
 	for round := range s.Rounds {
+		add := func(p *proxy, readings []reading) {
+			r.add(p.label, readings)
+			printProgress(progress, round, s.Rounds, p.label, readings)
+		}
 		for _, request := range plainRequests {
-			add := func(p *proxy, readings []reading) {
-				r.add(p.label, readings)
-				printProgress(progress, round, s.Rounds, p.label, readings)
-			}
-			load, wait := request.load(s.Requests, tokens), request.wait(max(1, s.Requests/quietShare), tokens[0])
 			for _, p := range proxies {
-				readings, err := load.turn(ctx, p)
+				readings, err := request.load(s.Requests, tokens).turn(ctx, p)
 				if err != nil {
 					return err
 				}
 				add(p, readings)
 			}
-			direct := l.direct()
-			alone, err := wait.turn(ctx, direct)
-			if err != nil {
+			lanes := append([]*proxy{l.direct()}, proxies...)
+			if err := request.measureWait(ctx, lanes, max(1, s.Requests/quietShare), tokens, add); err != nil {
 				return err
-			}
-			add(direct, alone)
-			for _, p := range proxies {
-				readings, err := wait.turn(ctx, p)
-				if err != nil {
-					return err
-				}
-				add(p, added(readings, alone))
 			}
 		}
 	}
@@ -106,8 +95,8 @@ func (q plainRequest) load(n int, tokens []string) experiment {
 		}
 		defer closeAll()
 		cpu, err := p.cpuOf(func() error {
-			return inParallel(ctx, n, plainWorkers, func(ctx context.Context, worker int) error {
-				return clients[worker%len(clients)].get(ctx, q.path, q.size)
+			return inParallel(ctx, n, plainWorkers, func(ctx context.Context, i int) error {
+				return clients[i%len(clients)].get(ctx, q.path, q.size)
 			})
 		})
 		if err != nil {
@@ -117,42 +106,20 @@ func (q plainRequest) load(n int, tokens []string) experiment {
 	}}
 }
 
-// wait is n requests, one at a time.
-func (q plainRequest) wait(n int, token string) experiment {
-	return experiment{q.name + ", one at a time", func(ctx context.Context, p *proxy) ([]reading, error) {
-		clients, closeAll, err := plainClients(ctx, p.target, []string{token})
+// measureWait has n requests sent through each proxy, one at a time.
+func (q plainRequest) measureWait(ctx context.Context, proxies []*proxy, n int, tokens []string, add func(*proxy, []reading)) error {
+	var errands []errand
+	for _, p := range proxies {
+		clients, closeAll, err := plainClients(ctx, p.target, tokens[:1])
 		if err != nil {
-			return nil, err
+			return p.failure(err)
 		}
 		defer closeAll()
-		took := make([]time.Duration, n)
-		for i := range took {
+		errands = append(errands, func(ctx context.Context) (time.Duration, error) {
 			start := time.Now()
-			if err := clients[0].get(ctx, q.path, q.size); err != nil {
-				return nil, err
-			}
-			took[i] = time.Since(start)
-		}
-		slices.Sort(took)
-		return []reading{
-			{measure{q.name, "p50 us"}, microseconds(percentile(took, 50))},
-			{measure{q.name, "p99 us"}, microseconds(percentile(took, 99))},
-		}, nil
-	}}
-}
-
-// added is what readings are above those of the same work without a proxy.
-func added(readings, alone []reading) []reading {
-	all := make([]reading, len(readings))
-	for i, reading := range readings {
-		reading.Unit = "added " + reading.Unit
-		reading.value -= alone[i].value
-		all[i] = reading
+			err := clients[0].get(ctx, q.path, q.size)
+			return time.Since(start), err
+		})
 	}
-	return all
-}
-
-// direct is upstream without a proxy. What upstream spends is nobody's cost.
-func (l *lab) direct() *proxy {
-	return &proxy{process: l.server, label: "direct", client: execV4, target: l.target(l.upstream)}
+	return addLatencies(ctx, q.name, proxies, errands, n, add)
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// readReport is a run's report, by proxy and measure.
-func readReport(t *testing.T, args ...string) (r report, samples map[string][]float64) {
+// readReport is what a run reports: samples by proxy, measure and unit.
+func readReport(t *testing.T, args ...string) map[string][]float64 {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout, stderr bytes.Buffer
@@ -24,16 +24,17 @@ func readReport(t *testing.T, args ...string) (r report, samples map[string][]fl
 	if err != nil {
 		t.Fatal(err)
 	}
+	var r report
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	samples = map[string][]float64{}
+	samples := map[string][]float64{}
 	for _, m := range r.Measures {
 		for _, p := range m.Proxies {
 			samples[p.Proxy+", "+m.Name+", "+m.Unit] = p.Samples
 		}
 	}
-	return r, samples
+	return samples
 }
 
 // expectSamples holds a report against the rounds that each measure must have. What costs must be above 0; what is
@@ -60,17 +61,33 @@ func expectSamples(t *testing.T, samples map[string][]float64, want map[string]i
 func TestPlainPathIsReported(t *testing.T) {
 	expectNothingLeft(t)
 	want := map[string]int{}
+	proxies := []string{"edge", "relay", "nginx", "haproxy"}
 	for _, request := range []string{"GET /version", "LIST 20 KiB"} {
-		for _, proxy := range []string{"edge", "relay"} {
-			for _, unit := range []string{"per CPU s", "added p50 us", "added p99 us"} {
+		for _, proxy := range proxies {
+			for _, unit := range []string{"per CPU s", "p50 us", "p99 us", "added p50 us", "added p99 us"} {
 				want[proxy+", "+request+", "+unit] = 2
 			}
 		}
 		want["direct, "+request+", p50 us"], want["direct, "+request+", p99 us"] = 2, 2
 	}
-	_, samples := readReport(t, smallArgs("--proxies", "edge,relay", "--down", "", "--up", "", "--keystrokes", "0",
-		"--idle-rounds", "0", "--requests", "200")...)
+	for _, proxy := range proxies {
+		want[proxy+", idle watch, RSS KiB"] = 1
+	}
+	samples := readReport(t, smallArgs("--proxies", strings.Join(proxies, ","), "--requests", "200", "--watch-rounds", "1",
+		"--only", "plain,watches")...)
 	expectSamples(t, samples, want)
+}
+
+func TestStartsAreReported(t *testing.T) {
+	expectNothingLeft(t)
+	want := map[string]int{"direct, exec, first byte, p50 us": 2, "direct, exec, first byte, p99 us": 2}
+	for _, proxy := range []string{"translator", "relay", "nginx", "haproxy"} {
+		want[proxy+", exec, 8 at a time, per CPU s"] = 2
+		for _, unit := range []string{"p50 us", "p99 us", "added p50 us", "added p99 us"} {
+			want[proxy+", exec, first byte, "+unit] = 2
+		}
+	}
+	expectSamples(t, readReport(t, smallArgs("--starts", "16", "--only", "starts")...), want)
 }
 
 // A proxy that answers something else would look fast.
@@ -101,20 +118,24 @@ func TestPlainClientExpectsItsAnswer(t *testing.T) {
 }
 
 func TestInParallelCountsAndStops(t *testing.T) {
-	var calls atomic.Int64
-	workers := make([]atomic.Int64, 3)
-	if err := inParallel(t.Context(), 100, len(workers), func(_ context.Context, worker int) error {
-		calls.Add(1)
-		if workers[worker].Add(1) > 1 {
-			t.Error("a worker does two things at a time")
+	const n, workers = 100, 3
+	var calls, underWay atomic.Int64
+	var seen [n]atomic.Bool
+	if err := inParallel(t.Context(), n, workers, func(_ context.Context, i int) error {
+		if underWay.Add(1) > workers {
+			t.Error("more at a time than there are workers")
 		}
-		workers[worker].Add(-1)
+		if seen[i].Swap(true) {
+			t.Errorf("%d is there twice", i)
+		}
+		calls.Add(1)
+		underWay.Add(-1)
 		return nil
-	}); err != nil || calls.Load() != 100 {
+	}); err != nil || calls.Load() != n {
 		t.Errorf("%d calls, %v", calls.Load(), err)
 	}
 	calls.Store(0)
-	err := inParallel(t.Context(), 100, 3, func(ctx context.Context, _ int) error {
+	err := inParallel(t.Context(), n, workers, func(ctx context.Context, _ int) error {
 		switch n := calls.Add(1); {
 		case n < 5:
 			return nil
@@ -124,7 +145,7 @@ func TestInParallelCountsAndStops(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	if !errors.Is(err, errEarlyEnd) || calls.Load() > 5+2 {
+	if !errors.Is(err, errEarlyEnd) || calls.Load() > 5+workers {
 		t.Errorf("%d calls, %v", calls.Load(), err)
 	}
 }

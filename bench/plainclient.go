@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -15,14 +15,39 @@ import (
 type plainClient struct {
 	target
 	transport *http.Transport
+
+	mu    sync.Mutex
+	conns []net.Conn // that close ends
 }
 
 func newPlainClient(t target) *plainClient {
-	return &plainClient{t, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: t.pool}, TLSHandshakeTimeout: handshakeTimeout,
-		ForceAttemptHTTP2: true}}
+	c := &plainClient{target: t}
+	c.transport = &http.Transport{DialContext: c.dial, TLSClientConfig: t.tlsConfig(), TLSHandshakeTimeout: handshakeTimeout,
+		ForceAttemptHTTP2: true}
+	return c
 }
 
-func (c *plainClient) close() { c.transport.CloseIdleConnections() }
+func (c *plainClient) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: handshakeTimeout}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conns = append(c.conns, conn)
+	return conn, nil
+}
+
+// close leaves nothing to the transport, which would keep a connection whose last request is just ending.
+func (c *plainClient) close() {
+	c.transport.CloseIdleConnections()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
+}
 
 // open sends a GET, with the headers of kubectl, and returns a 200's body, which the caller closes.
 func (c *plainClient) open(ctx context.Context, path string) (io.ReadCloser, error) {
@@ -59,16 +84,16 @@ func (c *plainClient) get(ctx context.Context, path string, size int) error {
 	return err
 }
 
-// inParallel calls do n times in all, by a number of workers that are told apart. The first error ends it.
-func inParallel(ctx context.Context, n, workers int, do func(ctx context.Context, worker int) error) error {
+// inParallel calls do with each i below n, a number of workers at a time. The first error ends it.
+func inParallel(ctx context.Context, n, workers int, do func(ctx context.Context, i int) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var begun atomic.Int64
 	var group sync.WaitGroup
-	for worker := range workers {
+	for range workers {
 		group.Go(func() {
-			for begun.Add(1) <= int64(n) {
-				if err := do(ctx, worker); err != nil {
+			for i := begun.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = begun.Add(1) - 1 {
+				if err := do(ctx, int(i)); err != nil {
 					fail(err)
 					return
 				}

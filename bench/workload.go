@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,6 +32,7 @@ const maxLine = 64
 //	upload <n>            n bytes from stdin, then doneByte to stdout
 //	echo                  each read of stdin to stdout, until stdin ends
 //	idle                  nothing, until stdin ends
+//	hello                 nothing, and waits for nobody: readyByte is all that it says
 type workloadRuntime struct{}
 
 func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Reader, out, _ io.WriteCloser, _ bool,
@@ -41,8 +43,15 @@ func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Rea
 	return runCommand(cmd, in, out)
 }
 
+// helloCommand is for sessions of which only the beginning counts.
+const helloCommand = "hello"
+
 // runCommand waits for the client before it begins.
 func runCommand(cmd []string, in io.Reader, out io.Writer) error {
+	if slices.Equal(cmd, []string{helloCommand}) {
+		_, err := out.Write([]byte{readyByte})
+		return err
+	}
 	work, err := parseCommand(cmd)
 	if err != nil {
 		return err
