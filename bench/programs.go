@@ -44,8 +44,8 @@ const (
 	silentSeconds = 3600
 )
 
-// startNginx runs nginx in one process: the clock of that is the whole cost, and a worker that no session belongs to
-// costs nothing. Sessions are spread over workers, never a session.
+// startNginx runs nginx without a master: one process, whose clock is the whole cost. A second worker would have sessions
+// of its own, and do nothing for those of the first.
 func startNginx(ctx context.Context, l *lab) (*process, string, error) {
 	return l.startProgram(ctx, "nginx", nginxConf, func(dir, file string) []string {
 		return []string{"-e", "stderr", "-p", dir, "-c", file}
