@@ -71,11 +71,11 @@
 // nginx (HTTP/1.1 upstream) and HAProxy. edge logs each request, as it does by default.
 //
 //	measure                  unit              method
-//	GET /version, LIST       per CPU s         requests per CPU second of the proxy: 16 under way in 4 connections
+//	plain, /version, LIST    per CPU s         requests per CPU second of the proxy: 16 under way in 4 connections
 //	                         p50, p99, added   one at a time, one proxy after the other; added to the same without a proxy
 //	idle watch               KiB               as an idle session, 100 watches in a connection, each after its first event
-//	exec, 8 at a time        per CPU s         sessions of a command that says one byte and ends, from dial to the end
-//	exec, first byte         p50, p99, added   one at a time, from before the client's dial, TLS included, to that byte
+//	start, 8 at a time       per CPU s         sessions of a command that says one byte and ends, from dial to the end
+//	start, first byte        p50, p99, added   one at a time, from before the client's dial, TLS included, to that byte
 //
 // More is better of what is counted per CPU second. The client without a proxy, direct, speaks exec/v4, which upstream
 // need not translate: an API server would take more time for v5.

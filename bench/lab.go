@@ -42,6 +42,14 @@ var peers = []peer{
 // maxTranslated keeps the API server's translator, at some 700 KiB a session, within the memory of small machines.
 const maxTranslated = 1000
 
+// idleSessions is how many idle sessions of one turn are asked of the peer.
+func (p peer) idleSessions(s settings) int {
+	if p.sessions > 0 {
+		return min(p.sessions, s.Sessions)
+	}
+	return s.Sessions
+}
+
 func peerNames() []string {
 	var all []string
 	for _, p := range peers {

@@ -23,8 +23,8 @@ type plainRequest struct {
 }
 
 var plainRequests = []plainRequest{
-	{"GET " + versionPath, versionPath, len(version)},
-	{"LIST " + sizeName(len(list)&^(1<<10-1)), listPath, len(list)},
+	{"plain, " + versionPath, versionPath, len(version)},
+	{"plain, LIST " + sizeName(len(list)&^(1<<10-1)), listPath, len(list)},
 }
 
 // plainPeers are those of the proxies that have a plain path. They speak HTTP/2 with the client.
@@ -87,8 +87,8 @@ func measurePlain(ctx context.Context, l *lab, s settings, r *report, progress i
 
 // load is n requests, plainWorkers at a time.
 func (q plainRequest) load(n int, tokens []string) experiment {
-	m := measure{Name: q.name, Unit: "per CPU s"}
-	return experiment{q.name, func(ctx context.Context, p *proxy) ([]reading, error) {
+	m := measure{Name: q.name, Unit: perCPU}
+	return experiment{name: q.name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		clients, closeAll, err := plainClients(ctx, p.target, tokens)
 		if err != nil {
 			return nil, err

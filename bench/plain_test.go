@@ -62,7 +62,7 @@ func TestPlainPathIsReported(t *testing.T) {
 	expectNothingLeft(t)
 	want := map[string]int{}
 	proxies := []string{"edge", "relay", "nginx", "haproxy"}
-	for _, request := range []string{"GET /version", "LIST 20 KiB"} {
+	for _, request := range []string{"plain, /version", "plain, LIST 20 KiB"} {
 		for _, proxy := range proxies {
 			for _, unit := range []string{"per CPU s", "p50 us", "p99 us", "added p50 us", "added p99 us"} {
 				want[proxy+", "+request+", "+unit] = 2
@@ -80,11 +80,11 @@ func TestPlainPathIsReported(t *testing.T) {
 
 func TestStartsAreReported(t *testing.T) {
 	expectNothingLeft(t)
-	want := map[string]int{"direct, exec, first byte, p50 us": 2, "direct, exec, first byte, p99 us": 2}
+	want := map[string]int{"direct, start, first byte, p50 us": 2, "direct, start, first byte, p99 us": 2}
 	for _, proxy := range []string{"translator", "relay", "nginx", "haproxy"} {
-		want[proxy+", exec, 8 at a time, per CPU s"] = 2
+		want[proxy+", start, 8 at a time, per CPU s"] = 2
 		for _, unit := range []string{"p50 us", "p99 us", "added p50 us", "added p99 us"} {
-			want[proxy+", exec, first byte, "+unit] = 2
+			want[proxy+", start, first byte, "+unit] = 2
 		}
 	}
 	expectSamples(t, readReport(t, smallArgs("--starts", "16", "--only", "starts")...), want)

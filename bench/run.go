@@ -85,7 +85,6 @@ func (p *proxy) warm(ctx context.Context, s settings) error {
 }
 
 func measureIdle(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
-	e := idleExperiment(s.Sessions, s.Settle)
 	for round := range s.IdleRounds {
 		for _, name := range s.Proxies {
 			kind, _ := peerNamed(name)
@@ -93,7 +92,11 @@ func measureIdle(ctx context.Context, l *lab, s settings, r *report, progress io
 			if err != nil {
 				return err
 			}
-			readings, err := e.turn(ctx, p)
+			hold := time.Duration(0)
+			if name == "edge" && round == s.IdleRounds-1 {
+				hold = s.IdleHold
+			}
+			readings, err := idleExperiment(kind.idleSessions(s), s.Settle, hold).turn(ctx, p)
 			p.stop()
 			if err != nil {
 				return err

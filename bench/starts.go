@@ -60,7 +60,7 @@ func measureFirstByte(ctx context.Context, proxies []*proxy, n int, add func(*pr
 	for _, p := range proxies {
 		errands = append(errands, p.firstByte)
 	}
-	return addLatencies(ctx, "exec, first byte", proxies, errands, n, add)
+	return addLatencies(ctx, "start, first byte", proxies, errands, n, add)
 }
 
 // firstByte starts a command that says one byte and ends. It is the time from before the client's connection until
@@ -76,8 +76,8 @@ func (p *proxy) firstByte(ctx context.Context) (time.Duration, error) {
 }
 
 func startsExperiment(n int) experiment {
-	m := measure{Name: fmt.Sprintf("exec, %d at a time", startWorkers), Unit: "per CPU s"}
-	return experiment{m.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
+	m := measure{Name: fmt.Sprintf("start, %d at a time", startWorkers), Unit: perCPU}
+	return experiment{name: m.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		cpu, err := p.cpuOf(func() error {
 			return inParallel(ctx, n, startWorkers, func(ctx context.Context, _ int) error {
 				_, err := p.firstByte(ctx)

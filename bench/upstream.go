@@ -64,6 +64,7 @@ func newUpstream(roleConfig) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc(podPattern+"exec", u.exec)
 	mux.HandleFunc(podPattern+"portforward", u.portForward)
+	mux.HandleFunc("GET /api/v1/namespaces/{namespace}/pods", podWatch)
 	mux.HandleFunc("GET "+spokenPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, u.spoken.Load().(string)) })
 	mux.HandleFunc("GET "+listPath, listOrWatch)
 	mux.HandleFunc("GET "+versionPath, answer(http.StatusOK, version))

@@ -47,8 +47,7 @@ func measureWatches(ctx context.Context, l *lab, s settings, r *report, progress
 
 // watchExperiment is run by a proxy that has done nothing else.
 func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
-	m := measure{Name: "idle watch", Unit: "RSS KiB"}
-	return experiment{m.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
+	return experiment{name: idleWatch.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		if _, err := residentWatching(ctx, p, warmWatches, 0, tokens); err != nil {
 			return nil, err
 		}
@@ -63,7 +62,7 @@ func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
 		if err != nil {
 			return nil, err
 		}
-		return []reading{{m, float64(after-before) / float64(n)}}, nil
+		return []reading{{idleWatch, float64(after-before) / float64(n)}}, nil
 	}}
 }
 
