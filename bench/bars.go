@@ -109,7 +109,10 @@ func (r *report) edgeFigure(b bar) (cheapest string, figure *summary) {
 			least = p
 		}
 	}
-	divided := edge.Ratios[least.Proxy]
+	divided, ok := edge.Ratios[least.Proxy]
+	if !ok { // no round had a divisor
+		return "", nil
+	}
 	return least.Proxy, &divided
 }
 
