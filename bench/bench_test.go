@@ -84,8 +84,8 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 	for m := range rounds {
 		t.Errorf("unexpected measure %s", m)
 	}
-	const pairBars = 6
-	if len(r.Bars) != len(bars)-pairBars {
+	const pairBars, plainBars = 6, 3
+	if len(r.Bars) != len(bars)-pairBars-plainBars {
 		t.Errorf("%d of %d bars", len(r.Bars), len(bars))
 	}
 	lines := 4 + len(want) + 3 + len(r.Bars)

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// readReport is what a run reports: samples by proxy, measure and unit.
-func readReport(t *testing.T, args ...string) map[string][]float64 {
+// readReport is what a run reports, and its samples by proxy, measure and unit.
+func readReport(t *testing.T, args ...string) (r report, samples map[string][]float64) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout, stderr bytes.Buffer
@@ -24,17 +24,16 @@ func readReport(t *testing.T, args ...string) map[string][]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r report
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	samples := map[string][]float64{}
+	samples = map[string][]float64{}
 	for _, m := range r.Measures {
 		for _, p := range m.Proxies {
 			samples[p.Proxy+", "+m.Name+", "+m.Unit] = p.Samples
 		}
 	}
-	return samples
+	return r, samples
 }
 
 // expectSamples holds a report against the rounds that each measure must have. What costs must be above 0; what is
@@ -73,9 +72,18 @@ func TestPlainPathIsReported(t *testing.T) {
 	for _, proxy := range proxies {
 		want[proxy+", idle watch, RSS KiB"] = 1
 	}
-	samples := readReport(t, smallArgs("--proxies", strings.Join(proxies, ","), "--requests", "200", "--watch-rounds", "1",
+	r, samples := readReport(t, smallArgs("--proxies", strings.Join(proxies, ","), "--requests", "200", "--watch-rounds", "1",
 		"--only", "plain,watches")...)
 	expectSamples(t, samples, want)
+	held := 0
+	for _, b := range r.Bars {
+		if b.Unit == perCPU && b.Of == "edge" && b.Against == "relay" && b.AtLeast {
+			held++
+		}
+	}
+	if held != len(plainRequests) {
+		t.Errorf("%d bars of the plain path: %+v", held, r.Bars)
+	}
 }
 
 func TestStartsAreReported(t *testing.T) {
@@ -87,7 +95,8 @@ func TestStartsAreReported(t *testing.T) {
 			want[proxy+", start, first byte, "+unit] = 2
 		}
 	}
-	expectSamples(t, readReport(t, smallArgs("--starts", "16", "--only", "starts")...), want)
+	_, samples := readReport(t, smallArgs("--starts", "16", "--only", "starts")...)
+	expectSamples(t, samples, want)
 }
 
 // A proxy that answers something else would look fast.
