@@ -43,8 +43,8 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 		done; \
 	done
 
-bench: ## the hot path beside its peers, and each pair of dialects: 7 minutes; see bench/doc.go
-	$(GO) run ./bench $(BENCHFLAGS)
+bench: ## the hot path beside its peers, each pair of dialects, and the bars: half an hour; BENCHFLAGS="--json FILE --svg DIR"; see bench/doc.go
+	$(GO) run ./bench --idle-hold 10m $(BENCHFLAGS)
 
 demo: ## kubectl through a load balancer that carries no SPDY, on a real cluster; ONCE=1 ends by itself
 	cd e2e && ONCE=$(ONCE) $(GO) run ./cmd/demo

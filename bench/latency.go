@@ -22,7 +22,7 @@ type errand func(context.Context) (time.Duration, error)
 // addLatencies has the errands of all proxies, of which the first is direct, done n times: one at a time, and those of
 // different proxies in turns, so that what slows the machine down for a moment hits them all alike.
 func addLatencies(ctx context.Context, name string, proxies []*proxy, errands []errand, n int, add func(*proxy, []reading)) error {
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(errands))*turnTimeout)
 	defer cancel()
 	took := make([][]time.Duration, len(errands))
 	for range n {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,29 @@ func newProgramLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// A proxy with a longer key or an older TLS would be another measure.
+func TestProgramsAgreeOnTheSameTLS(t *testing.T) {
+	l := newProgramLab(t)
+	agreed := map[string]string{}
+	for _, name := range []string{"relay", "nginx", "haproxy"} {
+		kind, _ := peerNamed(name)
+		p, err := l.startProxy(t.Context(), kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := tls.Dial("tcp", p.target.address, p.target.tlsConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := conn.ConnectionState()
+		_ = conn.Close()
+		agreed[name] = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+	}
+	if agreed["nginx"] != agreed["relay"] || agreed["haproxy"] != agreed["relay"] {
+		t.Errorf("with the client: %q", agreed)
+	}
 }
 
 // The clock and the memory of the process that was started must be those of the whole proxy.

@@ -47,7 +47,7 @@ func measureWatches(ctx context.Context, l *lab, s settings, r *report, progress
 
 // watchExperiment is run by a proxy that has done nothing else.
 func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
-	return experiment{name: idleWatch.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
+	return experiment{name: idleWatch.Name, limit: idleTimeout, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		if _, err := residentWatching(ctx, p, warmWatches, 0, tokens); err != nil {
 			return nil, err
 		}
