@@ -41,6 +41,9 @@ var bars = []bar{
 	{measure: keystrokeP99, against: relay, limit: 1.05},
 	{measure: idleEach, limit: 32},
 	{measure: idleGrowth, limit: 5},
+	{measure: measure{plainRequests[0].name, perCPU}, against: relay, limit: 0.9, atLeast: true},
+	{measure: measure{plainRequests[1].name, perCPU}, against: relay, limit: 0.9, atLeast: true},
+	{measure: idleWatch, against: relay, limit: 1},
 }
 
 // barResult is how a bar stands. Its figure is the median of its rounds.
@@ -106,7 +109,10 @@ func (r *report) edgeFigure(b bar) (cheapest string, figure *summary) {
 			least = p
 		}
 	}
-	divided := edge.Ratios[least.Proxy]
+	divided, ok := edge.Ratios[least.Proxy]
+	if !ok { // no round had a divisor
+		return "", nil
+	}
 	return least.Proxy, &divided
 }
 

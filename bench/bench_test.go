@@ -47,6 +47,7 @@ func smallArgs(more ...string) []string {
 		"--proxies", "translator,relay,nginx,haproxy", "--pairs", "", "--rounds", "2", "--idle-rounds", "1",
 		"--volume", "1048576", "--writes", "100",
 		"--keystrokes", "50", "--pair-keystrokes", "50", "--sessions", "20", "--settle", "10ms",
+		"--requests", "0", "--starts", "0", "--watch-rounds", "0", "--watches", "50",
 	}, more...)
 }
 
@@ -83,7 +84,7 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 			if p.Median <= 0 && m.measure != idleEach && m.measure != idleGrowth {
 				t.Errorf("%s %s of %s is %v", m.Name, m.Unit, p.Proxy, p.Median)
 			}
-			if _, ok := p.Ratios["relay"]; ok == (p.Proxy == "relay" || m.measure == idleGrowth) {
+			if _, ok := p.Ratios["relay"]; m.measure != idleEach && ok == (p.Proxy == "relay" || m.measure == idleGrowth) {
 				t.Errorf("%s %s of %s: ratios %v", m.Name, m.Unit, p.Proxy, p.Ratios)
 			}
 		}
@@ -107,8 +108,8 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 	for m := range rounds {
 		t.Errorf("unexpected measure %s", m)
 	}
-	const pairBars = 6
-	if len(r.Bars) != len(bars)-pairBars {
+	const pairBars, plainBars = 6, 3
+	if len(r.Bars) != len(bars)-pairBars-plainBars {
 		t.Errorf("%d of %d bars", len(r.Bars), len(bars))
 	}
 	lines := 4 + len(want) + 3 + len(r.Bars)
@@ -189,6 +190,8 @@ func TestBadArgumentsAreOneLine(t *testing.T) {
 		{"--down", "0"}, {"--down", "x"}, {"--up", "32769"}, {"--rounds", "0"}, {"--volume", "1"}, {"--writes", "0"},
 		{"--keystrokes", "-1"}, {"--pair-keystrokes", "-1"}, {"--idle-hold", "-1s"}, {"--idle-hold", "31m"},
 		{"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
+		{"--requests", "-1"}, {"--starts", "-1"}, {"--watch-rounds", "-1"}, {"--watches", "0"}, {"--watches", "9501"},
+		{"--only", "word"}, {"--only", "plain,plain"}, {"--only", "pairs", "--pairs", "", "--proxies", ""},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(ctx, args, &stdout, &stderr)

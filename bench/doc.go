@@ -80,6 +80,25 @@
 //	exec/v5/spdy   down, 32 KiB  CPU s/GB  ...     ... - ...  ...
 //	...
 //
+// # The plain path, and starts
+//
+// Requests go to a proxy over HTTP/2, with the headers of kubectl and a token of one of four users, which edge has seen
+// before. Upstream answers over HTTP/2 with the headers of an API server, and a LIST of 20 KiB with no length and in one
+// write, as that does. Here the relay is a ReverseProxy with an HTTP/2 upstream; it asks nobody who he is, and neither do
+// nginx (HTTP/1.1 upstream) and HAProxy. edge logs each request, as it does by default.
+//
+//	measure                  unit              method
+//	plain, /version, LIST    per CPU s         requests per CPU second of the proxy: 16 under way in 4 connections
+//	                         p50, p99, added   one at a time, one proxy after the other; added to the same without a proxy
+//	idle watch               KiB               as an idle session, 100 watches in a connection, each after its first event
+//	start, 8 at a time       per CPU s         sessions of a command that says one byte and ends, from dial to the end
+//	start, first byte        p50, p99, added   one at a time, from before the client's dial, TLS included, to that byte
+//
+// More is better of what is counted per CPU second. The client without a proxy, direct, speaks exec/v4, which upstream
+// need not translate: an API server would take more time for v5.
+//
+//	$ go run ./bench --only plain,watches --proxies edge,relay
+//
 // # Bars
 //
 // The last table holds what was measured against what edge is meant to reach: bars.go. A ratio to several proxies is

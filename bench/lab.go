@@ -22,8 +22,9 @@ type peer struct {
 	name     string
 	client   dialect // what the client speaks to it
 	start    starter
-	program  string // of Debian, by the same name as its package; empty for what is built from Go
-	sessions int    // most idle sessions that it is asked to hold; 0 is no bound of its own
+	plain    starter // of its plain path; nil where it has none
+	program  string  // of Debian, by the same name as its package; empty for what is built from Go
+	sessions int     // most idle sessions that it is asked to hold; 0 is no bound of its own
 }
 
 // starter starts a process of the lab and says where it listens, as host:port.
@@ -31,11 +32,11 @@ type starter func(context.Context, *lab) (*process, string, error)
 
 // peers are all that can be measured, in the order in which they take turns by default.
 var peers = []peer{
-	{name: "edge", client: execV5, start: startEdge(modeSPDY)},
+	{name: "edge", client: execV5, start: startEdge(modeSPDY), plain: startEdge(modeSPDY)},
 	{name: "translator", client: execV5, start: startRole("translator"), sessions: maxTranslated},
-	{name: "relay", client: execV4, start: startRole("relay")},
-	{name: "nginx", client: execV4, start: startNginx, program: "nginx"},
-	{name: "haproxy", client: execV4, start: startHAProxy, program: "haproxy"},
+	{name: "relay", client: execV4, start: startRole("relay"), plain: startRole("plainrelay")},
+	{name: "nginx", client: execV4, start: startNginx, plain: startNginx, program: "nginx"},
+	{name: "haproxy", client: execV4, start: startHAProxy, plain: startHAProxy, program: "haproxy"},
 }
 
 // maxTranslated keeps the API server's translator, at some 700 KiB a session, within the memory of small machines.
@@ -75,6 +76,7 @@ type lab struct {
 	edge       string            // path of edge's binary, once it is known
 	upstream   string            // host:port
 	kubeconfig string            // names upstream, for edge
+	server     *process          // upstream's
 	programs   map[string]string // paths of Debian's programs, by name
 	processes  []*process
 }
@@ -111,7 +113,7 @@ func openLab(ctx context.Context, edge string) (_ *lab, err error) {
 	if l.token, err = l.issuer.token(); err != nil {
 		return nil, err
 	}
-	if _, l.upstream, err = startRole("upstream")(ctx, l); err != nil {
+	if l.server, l.upstream, err = startRole("upstream")(ctx, l); err != nil {
 		return nil, err
 	}
 	return l, nil

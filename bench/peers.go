@@ -50,6 +50,19 @@ func newRelay(c roleConfig) (http.Handler, error) {
 	}, nil
 }
 
+// newPlainRelay reaches upstream over HTTP/2, as edge does; newRelay could not upgrade there.
+func newPlainRelay(c roleConfig) (http.Handler, error) {
+	upstream, transport, err := c.upstreamTransport()
+	if err != nil {
+		return nil, err
+	}
+	transport.ForceAttemptHTTP2 = true
+	return &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(upstream) },
+		Transport: transport,
+	}, nil
+}
+
 // responder says what went wrong before an upgrade.
 type responder struct{}
 

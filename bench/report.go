@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -10,7 +11,7 @@ import (
 )
 
 // baselines are the proxies that the others are divided by, one column each.
-var baselines = []string{"relay", "nginx", "haproxy", "translator"}
+var baselines = []string{"relay", "nginx", "haproxy", "translator", labelDirect}
 
 // measure is one figure that a run reports.
 type measure struct {
@@ -69,7 +70,9 @@ func (r *report) finish(now time.Time) {
 			p.Ratios = map[string]summary{}
 			for _, name := range baselines {
 				if base := m.proxy(name); base != nil && base != p {
-					p.Ratios[name] = summarize(pairedRatios(p.Samples, base.Samples))
+					if ratios := pairedRatios(p.Samples, base.Samples); len(ratios) > 0 {
+						p.Ratios[name] = summarize(ratios)
+					}
 				}
 			}
 		}
@@ -164,12 +167,12 @@ func ratio(s *summary) string {
 
 // digits prints three significant digits, and all of them before the point.
 func digits(v float64) string {
-	switch {
-	case v >= 100:
+	switch size := math.Abs(v); {
+	case size >= 100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
+	case size >= 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
-	case v >= 1:
+	case size >= 1:
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	default:
 		return strconv.FormatFloat(v, 'f', 3, 64)

@@ -35,10 +35,17 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 var parts = []func(context.Context, *lab, settings, *report, io.Writer) error{
 	measurePairs,
 	measureCPU,
+	measurePlain,
+	measureStarts,
 	measureIdle,
+	measureWatches,
 }
 
 func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
+	experiments := cpuExperiments(s)
+	if len(experiments) == 0 {
+		return nil
+	}
 	var proxies []*proxy
 	for _, name := range s.Proxies {
 		kind, _ := peerNamed(name)
@@ -52,7 +59,6 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 		}
 		proxies = append(proxies, p)
 	}
-	experiments := cpuExperiments(s)
 	for round := range s.Rounds {
 		for _, e := range experiments {
 			for _, p := range proxies {

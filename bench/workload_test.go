@@ -30,6 +30,8 @@ func TestCommands(t *testing.T) {
 		{command: "upload 5", stdin: []string{"g", "abc", "def"}, want: []string{"r"}, err: errSurplus},
 		{command: "upload 5", stdin: []string{"g", "abc"}, want: []string{"r"}, err: io.EOF},
 		{command: "echo", stdin: []string{"g", "a", "bc"}, want: []string{"r", "a", "bc"}},
+		{command: "hello", want: []string{"r"}},
+		{command: "hello 1", err: errCommand},
 		{command: "cat", stdin: []string{"a", "bc"}, want: []string{"a", "bc"}},
 		{command: "cat 1", err: errCommand},
 		{command: "idle", stdin: []string{"g", "a"}, want: []string{"r"}},
