@@ -43,7 +43,15 @@ type upstream struct {
 type route struct {
 	plain   http.RoundTripper // HTTP/2
 	upgrade http.RoundTripper // HTTP/1.1 only, a connection for each request
-	close   func()
+	spares  *spares           // of upgrade; nil: none
+	idle    func()            // drops what plain keeps
+}
+
+func (r route) close() {
+	r.idle()
+	if r.spares != nil {
+		r.spares.close()
+	}
 }
 
 // route is the one for an identity.
@@ -130,6 +138,10 @@ func newRoute(cfg *rest.Config, base *url.URL) (r route, err error) {
 
 	upgrade := common()
 	upgrade.DialTLSContext = d.dialTLS
+	if tlsConfig.GetClientCertificate == nil { // of which a spare connection would keep an old one
+		r.spares = newSpares(d)
+		upgrade.DialTLSContext = r.spares.dialTLS
+	}
 	upgrade.TLSClientConfig.NextProtos = []string{http1} // behind a proxy
 	upgrade.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	upgrade.ForceAttemptHTTP2 = false
@@ -147,7 +159,7 @@ func newRoute(cfg *rest.Config, base *url.URL) (r route, err error) {
 	if r.upgrade, err = rest.HTTPWrappersForConfig(cfg, upgrade); err != nil {
 		return r, fmt.Errorf("bridge: API server credential: %w", err)
 	}
-	r.close = plain.CloseIdleConnections
+	r.idle = plain.CloseIdleConnections
 	return r, nil
 }
 
@@ -185,6 +197,10 @@ func (r route) switchProtocols(ctx context.Context, req *http.Request) (conn *sw
 	resp, err = r.upgrade.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		return nil, nil, err
+	}
+	if c, ok := raw.(spareConn); ok {
+		raw = c.Conn
+		r.spares.fill(c)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return nil, resp, nil
