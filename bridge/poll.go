@@ -3,7 +3,6 @@
 package bridge
 
 import (
-	"context"
 	"io"
 	"net"
 	"os"
@@ -132,17 +131,4 @@ func (l pollListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return newPollConn(conn), nil
-}
-
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
-
-// pollDial is Listener for connections to the API server.
-func pollDial(dial dialFunc) dialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return newPollConn(conn), nil
-	}
 }
