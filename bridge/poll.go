@@ -84,6 +84,17 @@ func (c *pollConn) readOnce(fd uintptr) bool {
 	return true
 }
 
+// await waits until a read would give something: bytes, the end, or an error.
+func (c *pollConn) await() error { return c.raw.Read(isReadable) }
+
+// isReadable asks the kernel. It must: the runtime's poller tells of arrivals, and
+// what came before is none.
+func isReadable(fd uintptr) bool {
+	ask := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(ask[:], 0)
+	return n > 0 || err != nil
+}
+
 // waits counts the Reads that may have waited.
 func (c *pollConn) waits() int { return c.waited }
 
