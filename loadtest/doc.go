@@ -35,7 +35,9 @@
 //	first byte   from the request to the first byte that comes back, or to the first event
 //	round trip   from a write to its last byte back
 //	late         how far behind its rate a busy session wrote: near 0, or the round trips hide waiting
+//	end          from the half-close to the end
 //
+// Round trips, and what is late, are those of the hold phase; the series in the report has those of the ramp as well.
 // Percentiles are of HdrHistogram, with three digits. A failure has a class, such as "dial", "http 403", "close 1011" or
 // "wrong bytes"; each class is counted, with its first example. A session that failed is not opened again.
 //

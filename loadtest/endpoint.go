@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -85,19 +87,26 @@ func newEndpoint(o *options) (*endpoint, error) {
 	if tlsConfig == nil {
 		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	watches := &http.Transport{
-		TLSClientConfig:     tlsConfig.Clone(),
-		ForceAttemptHTTP2:   true,
-		TLSHandshakeTimeout: o.openTimeout,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: readIdle, PingTimeout: pingTimeout},
+	if tlsConfig.ServerName == "" {
+		tlsConfig.ServerName = base.Hostname()
 	}
-	streams := tlsConfig.Clone()
-	streams.NextProtos = []string{"http/1.1"}
-	if streams.ServerName == "" {
-		streams.ServerName = base.Hostname()
+	dialFor := func(protocols ...string) *dialer {
+		config := tlsConfig.Clone()
+		config.NextProtos = protocols
+		return &dialer{address: hostPort(base), config: config}
+	}
+	shared := dialFor("h2", "http/1.1")
+	watches := &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, o.openTimeout)
+			defer cancel()
+			return shared.dial(ctx)
+		},
+		ForceAttemptHTTP2: true,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: readIdle, PingTimeout: pingTimeout},
 	}
 	e := &endpoint{base: base, close: watches.CloseIdleConnections}
-	if e.upgrade, err = rest.HTTPWrappersForConfig(config, upgrader{&dialer{address: hostPort(base), config: streams}}); err != nil {
+	if e.upgrade, err = rest.HTTPWrappersForConfig(config, upgrader{dialFor("http/1.1")}); err != nil {
 		return nil, fmt.Errorf("credential: %w", err)
 	}
 	if e.plain, err = rest.HTTPWrappersForConfig(config, watches); err != nil {

@@ -64,7 +64,7 @@ func (l *execLink) receive() ([]byte, error) {
 		case errors.Is(err, io.EOF) && l.ended && !l.closes:
 			return nil, io.EOF
 		case err != nil:
-			return nil, err
+			return nil, unexpected(err)
 		}
 		switch {
 		case f.Kind == streams.Data && l.ended:
@@ -95,6 +95,14 @@ func (l *execLink) closed(code uint32) error {
 		return faultf(classNoStatus, "the server closed the session without one")
 	}
 	return io.EOF
+}
+
+// unexpected keeps the connection's end from being taken for the session's.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return faultf(classEOF, "the server ended the connection, and not the session")
+	}
+	return err
 }
 
 func success(payload []byte) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 
 	"edge/streams"
@@ -90,11 +89,10 @@ func (l *forwardLink) receive() ([]byte, error) {
 
 // why tells the tunnel's own end from the connection's.
 func (l *forwardLink) why(err error) error {
-	if l.tunnel == nil || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
+	if l.tunnel != nil {
+		if code, closed := l.tunnel.Closed(); closed {
+			return faultf(closeClass(uint32(code)), "the server closed the tunnel with %d before the connection ended", code)
+		}
 	}
-	if code, closed := l.tunnel.Closed(); closed {
-		return faultf(closeClass(uint32(code)), "the server closed the tunnel with %d before the connection ended", code)
-	}
-	return err
+	return unexpected(err)
 }

@@ -79,9 +79,17 @@ func (p *progress) name(i int) string { return p.run.options.watched()[i].name }
 func bytesText(n float64) string {
 	for _, unit := range []string{"B", "KiB", "MiB"} {
 		if n < 1024 {
-			return fmt.Sprintf("%.3g %s", n, unit)
+			return digits(n) + " " + unit
 		}
 		n /= 1024
 	}
-	return fmt.Sprintf("%.3g GiB", n)
+	return digits(n) + " GiB"
+}
+
+// digits is a number for people: at least three digits, and no exponent.
+func digits(n float64) string {
+	if n >= 100 {
+		return fmt.Sprintf("%.0f", n)
+	}
+	return fmt.Sprintf("%.3g", n)
 }

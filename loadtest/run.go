@@ -73,7 +73,9 @@ func (r *run) load(ctx context.Context) error {
 	err := r.ramp(ctx, watching)
 	if err == nil {
 		r.phase.Store(int32(holding))
+		r.tally.holding.Store(true)
 		err = pause(ctx, r.options.duration)
+		r.tally.holding.Store(false)
 	}
 	r.phase.Store(int32(ending))
 	close(r.writing)

@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -39,8 +42,11 @@ type server struct {
 	event   string                                  // what a watch says, again and again
 	runtime streaming.Server
 	front   *httptest.Server
+	plain   string // an address without TLS
+	conns   *connections
 	watches atomic.Int32
-	http2   atomic.Int32 // watches that came over it
+	http2   atomic.Int32  // watches that came over it
+	watched func(n int32) // called when the n-th watch comes; may be nil
 }
 
 func newServer(t *testing.T) *server {
@@ -51,15 +57,45 @@ func newServer(t *testing.T) *server {
 	s.runtime = must(streaming.NewServer(config, s))
 	s.front = httptest.NewUnstartedServer(s)
 	s.front.EnableHTTP2 = true
-	s.front.Config.ErrorLog = nil
+	s.front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.conns = &connections{Listener: s.front.Listener}
+	s.front.Listener = s.conns
+	s.plain = strings.TrimPrefix(inner.URL, "http://")
 	s.front.StartTLS()
 	t.Cleanup(func() {
-		s.front.CloseClientConnections()
+		s.kill()
 		s.front.Close()
 		inner.CloseClientConnections()
 		inner.Close()
 	})
 	return s
+}
+
+// connections are all that a listener has accepted.
+type connections struct {
+	net.Listener
+	mu  sync.Mutex
+	all []net.Conn
+}
+
+func (c *connections) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all = append(c.all, conn)
+	}
+	return conn, err
+}
+
+// kill is what the end of the server's process does to its clients.
+func (s *server) kill() {
+	s.conns.Close()
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	for _, conn := range s.conns.all {
+		conn.Close()
+	}
 }
 
 func must[T any](v T, err error) T {
@@ -81,7 +117,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	part := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
-	case len(part) == 7 && s.refuse != nil:
+	case s.refuse != nil:
 		s.refuse(w, r)
 	case len(part) == 7 && part[6] == "exec":
 		s.serveExec(w, r)
@@ -115,7 +151,9 @@ func (s *server) serveForward(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) serveWatch(w http.ResponseWriter, r *http.Request) {
-	s.watches.Add(1)
+	if n := s.watches.Add(1); s.watched != nil {
+		s.watched(n)
+	}
 	if r.ProtoMajor == 2 {
 		s.http2.Add(1)
 	}

@@ -17,7 +17,8 @@ func (rep *report) writeTable(out io.Writer) error {
 	fmt.Fprintln(w, "\nkind\tms\tcount\tp50\tp90\tp99\tp99.9\tmax")
 	for _, k := range rep.Kinds {
 		for _, t := range k.Times {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%.3g\t%.3g\t%.3g\t%.3g\t%.3g\n", k.Name, t.Figure, t.Count, t.P50, t.P90, t.P99, t.P999, t.Max)
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", k.Name, t.Figure, t.Count,
+				digits(t.P50), digits(t.P90), digits(t.P99), digits(t.P999), digits(t.Max))
 		}
 	}
 	fmt.Fprintf(w, "\nup %s, down %s, %d events of watches\n", bytesText(float64(rep.UpBytes)), bytesText(float64(rep.DownBytes)), rep.Events)

@@ -40,6 +40,7 @@ type tally struct {
 	failures atomic.Int64
 	opens    atomic.Int64
 	trips    atomic.Int64 // round trips
+	holding  atomic.Bool  // round trips and what is late count now
 
 	mu     sync.Mutex
 	times  map[*kind]*[figures]*hdrhistogram.Histogram
@@ -84,17 +85,21 @@ func newTally(plan []*kind) *tally {
 // took counts that something of a kind took d.
 func (t *tally) took(k *kind, what figure, d time.Duration) {
 	us := min(max(d.Microseconds(), leastTime), mostTime)
+	steady := what == roundTrip || what == lateBy
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if what == roundTrip {
+		_ = t.window.RecordValue(us) // it is within the bounds, here and below
+		t.trips.Add(1)
+	}
+	if steady && !t.holding.Load() {
+		return
+	}
 	times := t.times[k]
 	if times[what] == nil {
 		times[what] = newHistogram()
 	}
-	_ = times[what].RecordValue(us) // it is within the bounds
-	if what == roundTrip {
-		_ = t.window.RecordValue(us)
-		t.trips.Add(1)
-	}
+	_ = times[what].RecordValue(us)
 }
 
 // began counts a session that was opened; over is called once for it.
