@@ -74,7 +74,7 @@ func TestFaults(t *testing.T) {
 		{"doubled byte", func(s *server) { s.echo = double }, []string{"--mix", echoes}, classWrong},
 		{"lost bytes", func(s *server) { s.echo = swallow }, []string{"--mix", echoes}, classMissing},
 		{"early end", func(s *server) { s.echo = leave }, []string{"--mix", echoes}, classEarly},
-		{"nothing comes back", func(s *server) { s.echo = stall }, []string{"--mix", echoes, "--timeout", "1s", "--duration", "4s"}, classTimeout},
+		{"nothing comes back", func(s *server) { s.echo = stall }, []string{"--mix", echoes, "--timeout", "1s", "--duration", "1h"}, classTimeout},
 		{"command fails", nil, []string{"--mix", "exec,exec-spdy", "--command", "sh"}, classStatus},
 		{"nothing listens", nil, []string{"--mix", "port-forward,port-forward-spdy", "--port", "8"}, classForward},
 		{"no status", func(s *server) { s.refuse = closes(websocket.CloseNormalClosure) }, nil, classNoStatus},
@@ -91,6 +91,7 @@ func TestFaults(t *testing.T) {
 		{"a watch that is refused", func(s *server) { s.refuse = answers(403) }, []string{"--mix", "watch"}, "http 403"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			s := newServer(t)
 			if test.change != nil {
 				test.change(s)
@@ -138,6 +139,7 @@ func chooses(subprotocol string) http.HandlerFunc {
 
 // A server that dies takes all its sessions with it, and each is counted.
 func TestServerDies(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	file := filepath.Join(t.TempDir(), "report.json")
 	s.watched = func(n int32) {

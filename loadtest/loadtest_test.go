@@ -33,7 +33,7 @@ func TestAllKinds(t *testing.T) {
 	s := newServer(t)
 	dir := t.TempDir()
 	text, picture := filepath.Join(dir, "report.json"), filepath.Join(dir, "report.svg")
-	o := s.drive(t, "--sessions", "50", "--mix", allKinds, "--busy", "12", "--rate", "50", "--bulk", "8", "--bulk-rate", "0",
+	o := s.drive(t, "--sessions", "50", "--mix", allKinds, "--busy", "12", "--rate", "50", "--bulk", "8", "--bulk-rate", "0", "--duration", "2s",
 		"--max-p99", "1h", "--max-open-p99", "1h", "--max-first-byte-p99", "1h", "--report-json", text, "--report-svg", picture)
 	if o.code != exitOK {
 		t.Fatal(o)
@@ -56,7 +56,7 @@ func TestAllKinds(t *testing.T) {
 			}
 			continue
 		}
-		if seen["connect"] != 10 || seen["open"] != 10 || seen["first byte"] != 10 || seen["end"] != 10 || seen["round trip"] < 100 || seen["late"] == 0 {
+		if seen["connect"] != 10 || seen["open"] != 10 || seen["first byte"] != 10 || seen["end"] != 10 || seen["round trip"] == 0 || seen["late"] == 0 {
 			t.Errorf("%s: %v", k.Name, seen)
 		}
 	}
@@ -102,11 +102,13 @@ func checkXML(t *testing.T, text []byte, element string, want int) {
 	}
 }
 
-// A thousand shells at once, with exact bytes.
-func TestThousandSessions(t *testing.T) {
+// Some hundred shells at once, all of which are opened and ended in the same moment.
+func TestManySessions(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
-	o := s.drive(t, "--sessions", "1000", "--busy", "50", "--rate", "20", "--ramp", "1s", "--open-timeout", "2m", "--timeout", "2m")
-	if o.code != exitOK || !strings.Contains(o.stdout.String(), "exec  1000     1000    1000        0") {
+	o := s.drive(t, "--sessions", "300", "--busy", "50", "--rate", "20", "--mix", "exec,exec-spdy", "--ramp", "0",
+		"--open-timeout", "2m", "--timeout", "2m")
+	if o.code != exitOK || strings.Count(o.stdout.String(), "150      150     150         0") != 2 {
 		t.Error(o)
 	}
 }

@@ -17,12 +17,17 @@ const (
 	enders = 64
 	// giveUpAfter is how many opens may fail before one succeeds: then nothing will.
 	giveUpAfter = 20
+	// holdLook is how often it is asked whether a session is left.
+	holdLook = time.Second
 	// endSlack is how much longer than planned a watch is asked for.
 	endSlack = 10 * time.Minute
 )
 
 // errHopeless ends a run in which nothing could be opened.
 var errHopeless = fmt.Errorf("the first %d sessions could not be opened, so the others were not tried", giveUpAfter)
+
+// errNoneLeft ends a run whose sessions have all failed.
+var errNoneLeft = errors.New("no session is left")
 
 // phase is where a run stands.
 type phase int32
@@ -74,7 +79,7 @@ func (r *run) load(ctx context.Context) error {
 	if err == nil {
 		r.phase.Store(int32(holding))
 		r.tally.holding.Store(true)
-		err = pause(ctx, r.options.duration)
+		err = r.hold(ctx)
 		r.tally.holding.Store(false)
 	}
 	r.phase.Store(int32(ending))
@@ -87,6 +92,22 @@ func (r *run) load(ctx context.Context) error {
 	dog.Wait()
 	r.endpoint.close()
 	return err
+}
+
+// hold waits while sessions do what they do, and no longer than there are any.
+func (r *run) hold(ctx context.Context) error {
+	for end := time.Now().Add(r.options.duration); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
+		}
+		if err := pause(ctx, min(left, holdLook)); err != nil {
+			return err
+		}
+		if r.tally.alive.Load() == 0 {
+			return errNoneLeft
+		}
+	}
 }
 
 // ramp opens each session at its time, or later if too many are being opened.

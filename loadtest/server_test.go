@@ -212,7 +212,7 @@ func (s *server) args(t *testing.T, more ...string) []string {
 		t.Fatal(err)
 	}
 	return append([]string{"--url", s.front.URL, "--certificate-authority", ca, "--token-file", token, "--pod", "p",
-		"--ramp", "200ms", "--duration", "1s", "--timeout", "20s"}, more...)
+		"--ramp", "100ms", "--duration", "500ms", "--timeout", "30s"}, more...)
 }
 
 // outcome is what a run did.

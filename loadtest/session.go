@@ -42,6 +42,8 @@ type session struct {
 	// waiting is since when, in Unix nanoseconds, something is to come back; 0: nothing is. The watchdog reads it.
 	waiting atomic.Int64
 
+	talk sync.Mutex // held by who uses the link to write
+
 	mu       sync.Mutex
 	marks    []mark // at most maxMarks
 	sent     uint64
@@ -79,7 +81,9 @@ func (s *session) read() {
 	default:
 		s.tally.took(s.kind, ended, time.Since(s.ending))
 		_ = s.wire.conn.SetWriteDeadline(time.Now().Add(lastWords))
+		s.talk.Lock() // whoever said the last words may not have returned yet
 		s.link.bye()
+		s.talk.Unlock()
 	}
 	s.waiting.Store(0)
 	s.link.release()
@@ -165,7 +169,10 @@ func (s *session) say(n int, kind figure) {
 	s.marks = append(s.marks, mark{s.sent, now, kind})
 	s.await(now)
 	s.mu.Unlock()
-	if err := s.link.send(buf[:streams.Headroom+n], streams.Headroom); err != nil {
+	s.talk.Lock()
+	err := s.link.send(buf[:streams.Headroom+n], streams.Headroom)
+	s.talk.Unlock()
+	if err != nil {
 		s.unwritable(err)
 		return
 	}
@@ -180,7 +187,10 @@ func (s *session) finish() {
 	s.ending = time.Now()
 	s.await(s.ending)
 	s.mu.Unlock()
-	if err := s.link.finish(); err != nil {
+	s.talk.Lock()
+	err := s.link.finish()
+	s.talk.Unlock()
+	if err != nil {
 		s.unwritable(err)
 	}
 }
