@@ -32,11 +32,14 @@ const bombSessions = 2
 
 const (
 	bombTunnelProtocol = "SPDY/3.1+portforward.k8s.io"
-	// bombHollow asks for an API server that reads and says nothing: a container
-	// runtime takes more for its streams than edge may.
+	// bombHollow asks for an API server that reads and says nothing, but that an
+	// exec's streams are open: a container runtime takes more for them than edge may.
 	bombHollow = forwardPath + "?hollow=true"
 	bombExec   = execPath + "&hollow=true"
 )
+
+// bombAccepts answers the opens of an exec's streams, without headers.
+var bombAccepts = bombControl(2, bombNumber(1)) + bombControl(2, bombNumber(3)) + bombControl(2, bombNumber(5)) + bombControl(2, bombNumber(7))
 
 // A bombBystander is a session on the edge that others attack.
 type bombBystander struct {
@@ -75,6 +78,9 @@ func bombWorld(t *testing.T, c execClient) *bombBystander {
 		conn, early := take(t, w)
 		defer conn.Close()
 		io.WriteString(conn, accepted(r.Header.Get("X-Stream-Protocol-Version")))
+		if asked(r.URL.Query(), "stdout") {
+			io.WriteString(conn, bombAccepts)
+		}
 		io.Copy(io.Discard, early)
 	}))
 	stdin, say := io.Pipe()

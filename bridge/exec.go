@@ -24,6 +24,9 @@ type execSession struct {
 	whole <-chan struct{}
 	// opened is called for every stream that the client opened, on the input loop.
 	opened func()
+	// accepted is closed by the output loop when upstream has answered the opens of
+	// its streams; nil where the dialect opens none (WebSocket).
+	accepted <-chan struct{}
 	// onClose is what the client's Close means.
 	onClose closeRule
 	// plainStatus: the client's dialect has plain text on its error stream (SPDY
@@ -37,9 +40,10 @@ type execSession struct {
 	// upClosesLast: nothing comes from upstream after its Close.
 	upClosesLast bool
 
-	inputDone chan struct{} // closed when the input loop has ended
-	answered  chan struct{} // closed by the input loop when a WebSocket client's Close has come
-	patience  atomic.Int64  // until when, after the goodbye, a client may take to read it: Unix ns
+	inputDone  chan struct{} // closed when the input loop has ended
+	outputDone chan struct{} // closed when the output loop reads no more
+	answered   chan struct{} // closed by the input loop when a WebSocket client's Close has come
+	patience   atomic.Int64  // until when, after the goodbye, a client may take to read it: Unix ns
 }
 
 // closeRule says what a client's Close frame does to an exec.
@@ -53,13 +57,14 @@ const (
 
 // run relays until the outcome is known or a leg ends. The caller closes.
 func (e *execSession) run() {
-	e.inputDone, e.answered = make(chan struct{}), make(chan struct{})
+	e.inputDone, e.outputDone, e.answered = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(e.inputDone)
 		defer e.contain()
 		e.runInput()
 	}()
 	status := e.runOutput()
+	close(e.outputDone)
 	e.sayGoodbye(status)
 	<-e.inputDone
 }
@@ -85,7 +90,8 @@ func (e *execSession) runInput() {
 			}
 			e.ended(&closedError{f.Code})
 			e.down.conn.SetWriteDeadline(time.Now().Add(e.linger)) // it need not read any more
-			e.up.shut()                                            // the output loop answers with a Close
+			e.awaitAccepted()
+			e.up.shut() // the output loop answers with a Close
 			return false, nil
 		}
 		return true, nil
@@ -100,6 +106,7 @@ func (e *execSession) runInput() {
 	case e.cause() != nil: // the goodbye is said, or about to be
 	case errors.As(err, &protocol), errors.Is(err, streams.ErrReplies):
 		e.ended(&breachError{err})
+		e.awaitAccepted()
 		e.up.shut() // the output loop says goodbye
 		e.awaitClose()
 	case isPanic(err):
@@ -128,16 +135,52 @@ func (e *execSession) isSlow(err error) bool {
 func (e *execSession) leave() {
 	e.ended(errClientGone)
 	e.down.shut()
+	e.awaitAccepted()
 	deadline := time.Now().Add(e.linger)
 	e.up.conn.SetReadDeadline(deadline)
 	e.up.conn.SetWriteDeadline(deadline)
 	e.input.finish(e.up)
 }
 
+// awaitAccepted lets upstream answer the opens of its streams before the session's
+// end reaches it. The container runtime sends those answers from a queue, and
+// github.com/moby/spdystream waits for them without end, in the first write of what
+// the container says, if the connection was closed before: an attach that was cut
+// would stop the container's output for everybody.
+func (e *execSession) awaitAccepted() {
+	if e.accepted == nil {
+		return
+	}
+	late := time.NewTimer(e.linger)
+	defer late.Stop()
+	select {
+	case <-e.accepted:
+	case <-e.outputDone:
+	case <-late.C:
+	}
+}
+
+// readAccepts is awaitAccepted on the output loop, where the client has gone before
+// there was anything to relay.
+func (e *execSession) readAccepts() {
+	e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
+	for e.accepted != nil {
+		select {
+		case <-e.accepted:
+			return
+		default:
+		}
+		if _, err := e.output.src.Next(); err != nil {
+			return
+		}
+	}
+}
+
 // runOutput relays what the process says and returns its Status, last of all;
 // nil if there was none, or half of one.
 func (e *execSession) runOutput() []byte {
 	if e.whole != nil && !e.awaitStreams() {
+		e.readAccepts()
 		return nil
 	}
 	var status []byte

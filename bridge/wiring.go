@@ -114,8 +114,11 @@ func (p pair) execUp(e *execSession, r *streams.Reader) (begin func() error) {
 		e.upClosesLast = true
 		return nothing
 	}
-	sink := spdy.NewExecClientSink(e.up, p.set)
-	e.input.sink, e.output.src = sink, spdy.NewExecClientSource(r, e.up, p.set)
+	sink, src := spdy.NewExecClientSink(e.up, p.set), spdy.NewExecClientSource(r, e.up, p.set)
+	e.input.sink, e.output.src = sink, src
+	accepted := make(chan struct{})
+	e.accepted = accepted
+	src.OnAnswered(func() { close(accepted) })
 	return sink.Open
 }
 

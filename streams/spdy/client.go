@@ -14,6 +14,9 @@ type ExecClientSource struct {
 	ended  marks // by FIN: no more data from the server
 	closed marks // by RST_STREAM, or the error stream after its Status
 
+	opens    marks  // that the server has not answered yet
+	answered func() // called when it has answered all; may be nil
+
 	role   streams.Role // of the data frame that is being read; 0: dropped
 	status []byte       // room and what came on the error stream; nil: nothing
 	err    error        // ends the source when the frames before it were given
@@ -22,7 +25,27 @@ type ExecClientSource struct {
 // NewExecClientSource reads from r the streams that ExecClientSink.Open opens
 // for the same set. It owns r's position, not r.
 func NewExecClientSource(r *streams.Reader, rep streams.Replier, set Set) *ExecClientSource {
-	return &ExecClientSource{wire: wire{r: r, rep: rep, even: true}, ids: newIDs(set)}
+	s := &ExecClientSource{wire: wire{r: r, rep: rep, even: true}, ids: newIDs(set)}
+	for _, r := range openOrder {
+		if set.has(r) {
+			s.opens.add(r)
+		}
+	}
+	return s
+}
+
+// OnAnswered has f called by Next, once, when the server has accepted or reset
+// every stream of the set. Set it before the first Next.
+func (s *ExecClientSource) OnAnswered(f func()) { s.answered = f }
+
+// answer takes note of an open's answer.
+func (s *ExecClientSource) answer(r streams.Role) {
+	if !s.opens.has(r) {
+		return
+	}
+	if s.opens.remove(r); s.opens == 0 && s.answered != nil {
+		s.answered()
+	}
 }
 
 // Next implements streams.Source.
@@ -80,6 +103,9 @@ func (s *ExecClientSource) step() (f streams.Frame, err error) {
 		if err == nil {
 			err = s.skip(h.length - synReplyLen)
 		}
+		if err == nil && h.kind == kindSynReply {
+			s.answer(s.ids.role(id))
+		}
 		if err == nil && h.flags&flagFin != 0 {
 			f = s.finish(s.ids.role(id))
 		}
@@ -89,7 +115,9 @@ func (s *ExecClientSource) step() (f streams.Frame, err error) {
 		if err != nil {
 			return f, err
 		}
-		return s.reset(s.ids.role(id), binary.BigEndian.Uint32(rest)), nil
+		r := s.ids.role(id)
+		s.answer(r)
+		return s.reset(r, binary.BigEndian.Uint32(rest)), nil
 	case kindGoAway:
 		if f, err = s.goAway(); err == nil && s.status != nil {
 			s.after = f

@@ -107,3 +107,4 @@ type marks uint8
 
 func (m marks) has(r streams.Role) bool { return m&(1<<r) != 0 }
 func (m *marks) add(r streams.Role)     { *m |= 1 << r }
+func (m *marks) remove(r streams.Role)  { *m &^= 1 << r }
