@@ -5,7 +5,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
-.PHONY: help build test check unit e2e matrix soak fuzz bench demo clean
+.PHONY: help build test check unit e2e matrix soak fuzz bench load demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 
 bench: ## the hot path beside its peers, and each pair of dialects: 7 minutes; see bench/doc.go
 	$(GO) run ./bench $(BENCHFLAGS)
+
+load: ## 8,000 idle and 500 busy sessions beside edge for 10 minutes, every byte checked; LOADFLAGS; see loadtest/doc.go
+	@./loadtest/beside-edge.sh $(LOADFLAGS)
 
 demo: ## kubectl through a load balancer that carries no SPDY, on a real cluster; ONCE=1 ends by itself
 	cd e2e && ONCE=$(ONCE) $(GO) run ./cmd/demo
