@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,25 +20,48 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == roleCommand {
 		os.Exit(runRole(os.Args[2], os.Stdin, os.Stdout, os.Stderr))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(builtIn)
+		os.Exit(code)
+	}))
 }
+
+// builtIn is the folder of builtEdge; empty while there is none.
+var builtIn string
+
+// builtEdge is edge's binary, built once for all tests that do not build their own.
+var builtEdge = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "bench-test-")
+	if err != nil {
+		return "", err
+	}
+	builtIn = dir
+	l := &lab{dir: dir}
+	err = l.findEdge(context.Background())
+	return l.edge, err
+})
 
 // smallArgs is a run of edge's peers that needs little time.
 func smallArgs(more ...string) []string {
 	return append([]string{
-		"--proxies", "translator,relay,nginx,haproxy", "--pairs", "", "--rounds", "2", "--idle-rounds", "1", "--volume", "1048576", "--writes", "100",
+		"--proxies", "translator,relay,nginx,haproxy", "--pairs", "", "--rounds", "2", "--idle-rounds", "1",
+		"--volume", "1048576", "--writes", "100",
 		"--keystrokes", "50", "--pair-keystrokes", "50", "--sessions", "20", "--settle", "10ms",
 		"--requests", "0", "--starts", "0", "--watch-rounds", "0", "--watches", "50",
 	}, more...)
 }
 
 func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
+	edge, err := builtEdge()
+	if err != nil {
+		t.Fatal(err)
+	}
 	expectNothingLeft(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "report.json")
 	var stdout, stderr bytes.Buffer
 	all := strings.Join(peerNames(), ",")
-	args := smallArgs("--proxies", all, "--idle-hold", "10ms", "--json", file, "--svg", dir)
+	args := smallArgs("--proxies", all, "--edge", edge, "--idle-hold", "10ms", "--json", file, "--svg", dir)
 	if code := run(t.Context(), args, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, &stderr)
 	}
@@ -164,7 +188,8 @@ func TestBadArgumentsAreOneLine(t *testing.T) {
 		{"--no-such-flag"}, {"word"}, {"--proxies", "squid"}, {"--proxies", "relay,relay"},
 		{"--proxies", "", "--pairs", ""}, {"--pairs", "exec/v6/spdy"}, {"--pairs", "exec/v5/spdy,exec/v5/spdy"},
 		{"--down", "0"}, {"--down", "x"}, {"--up", "32769"}, {"--rounds", "0"}, {"--volume", "1"}, {"--writes", "0"},
-		{"--keystrokes", "-1"}, {"--pair-keystrokes", "-1"}, {"--idle-hold", "-1s"}, {"--idle-hold", "31m"}, {"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
+		{"--keystrokes", "-1"}, {"--pair-keystrokes", "-1"}, {"--idle-hold", "-1s"}, {"--idle-hold", "31m"},
+		{"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
 		{"--requests", "-1"}, {"--starts", "-1"}, {"--watch-rounds", "-1"}, {"--watches", "0"}, {"--watches", "9501"},
 		{"--only", "word"}, {"--only", "plain,plain"}, {"--only", "pairs", "--pairs", "", "--proxies", ""},
 	} {
@@ -202,8 +227,8 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay", "nginx", "haproxy"}) || len(s.Pairs) != len(pairs) || s.Keystrokes < 20_000 ||
-		s.PairKeys*s.Rounds < 20_000 || s.Rounds < 5 || s.IdleRounds < 5 || s.Sessions != 8000 {
+	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay", "nginx", "haproxy"}) || len(s.Pairs) != len(pairs) ||
+		s.Keystrokes < 20_000 || s.PairKeys*s.Rounds < 20_000 || s.Rounds < 5 || s.IdleRounds < 5 || s.Sessions != 8000 {
 		t.Errorf("defaults: %+v", s)
 	}
 }

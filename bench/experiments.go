@@ -13,7 +13,7 @@ import (
 const (
 	// turnTimeout ends a turn that hangs, unless its experiment has a limit of its own.
 	turnTimeout = 3 * time.Minute
-	// warmKeystrokes go ahead of those that are measured, in the same session.
+	// warmKeystrokes go ahead of those that are measured, in the same session, or as many as are measured if that is fewer.
 	warmKeystrokes = 500
 	gigabyte       = 1e9
 )
@@ -117,7 +117,7 @@ func keystrokeExperiment(count int) experiment {
 			}
 			return s.receive(1)
 		}
-		for range warmKeystrokes {
+		for range min(warmKeystrokes, count) {
 			if err := roundTrip(); err != nil {
 				return nil, err
 			}

@@ -87,6 +87,10 @@ func checkFailures(t *testing.T, p *proxy) {
 }
 
 func TestEveryPairIsReported(t *testing.T) {
+	edge, err := builtEdge()
+	if err != nil {
+		t.Fatal(err)
+	}
 	expectNothingLeft(t)
 	var names []string
 	want := map[string]string{} // relays by pair; a relay has none
@@ -100,7 +104,7 @@ func TestEveryPairIsReported(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout, stderr bytes.Buffer
-	args := smallArgs("--proxies", "", "--idle-rounds", "0", "--pairs", strings.Join(names, ","), "--json", file)
+	args := smallArgs("--proxies", "", "--idle-rounds", "0", "--edge", edge, "--pairs", strings.Join(names, ","), "--json", file)
 	if code := run(t.Context(), args, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, &stderr)
 	}

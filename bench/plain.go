@@ -12,7 +12,7 @@ const (
 	plainUsers   = 4
 	// quietShare of a turn's requests go one at a time, for their latency.
 	quietShare = 5
-	// warmRequests of each kind go through a proxy before it is measured.
+	// warmRequests of each kind, or a turn's if those are fewer, go through a proxy before it is measured.
 	warmRequests = 2_000
 )
 
@@ -57,7 +57,7 @@ func measurePlain(ctx context.Context, l *lab, s settings, r *report, progress i
 		}
 		defer p.stop()
 		for _, request := range plainRequests {
-			if _, err := request.load(warmRequests, tokens).turn(ctx, p); err != nil {
+			if _, err := request.load(min(warmRequests, s.Requests), tokens).turn(ctx, p); err != nil {
 				return err
 			}
 		}

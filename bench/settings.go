@@ -88,7 +88,8 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	fs.IntVar(&s.WatchRounds, "watch-rounds", s.WatchRounds, "turns of each proxy at idle watches; 0 for none")
 	fs.IntVar(&s.Watches, "watches", s.Watches, "idle watches of one turn")
 	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before resident memory is read")
-	fs.DurationVar(&s.IdleHold, "idle-hold", s.IdleHold, "hold edge's idle sessions for so long in its last turn, and report the growth of its memory")
+	fs.DurationVar(&s.IdleHold, "idle-hold", s.IdleHold,
+		"hold edge's idle sessions for so long in its last turn, and report the growth of its memory")
 	var only names
 	fs.Var(&only, "only", "parts to measure, of "+strings.Join(partNames, ", ")+"; empty for all")
 	fs.StringVar(&s.Edge, "edge", s.Edge, "edge's binary; built from cmd/edge when not given")

@@ -30,7 +30,7 @@ func measureStarts(ctx context.Context, l *lab, s settings, r *report, progress 
 			return err
 		}
 		defer p.stop()
-		if _, err := startsExperiment(warmStarts).turn(ctx, p); err != nil {
+		if _, err := startsExperiment(min(warmStarts, s.Starts)).turn(ctx, p); err != nil {
 			return err
 		}
 		proxies = append(proxies, p)

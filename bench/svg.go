@@ -47,8 +47,8 @@ func drawChart(name string, panels []panel) []byte {
 		y = p.draw(&body, y) + panelGap
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s">`+"\n",
-		chartWidth, y, chartWidth, y, html.EscapeString(name))
+	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" `+
+		`aria-label="%s">`+"\n", chartWidth, y, chartWidth, y, html.EscapeString(name))
 	fmt.Fprintf(&out, "<style>%s</style>\n%s</svg>\n", chartStyle, &body)
 	return out.Bytes()
 }
