@@ -5,7 +5,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
-.PHONY: help build test check unit e2e matrix soak fuzz bench firstbyte demo clean
+.PHONY: help build test check unit e2e matrix soak fuzz bench firstbyte load demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench: ## the hot path beside its peers, each pair of dialects, and the bars: ha
 
 firstbyte: ## how long an exec takes to its first byte at a real API server, direct and through edge: see e2e/cmd/firstbyte/doc.go
 	cd e2e && $(GO) run ./cmd/firstbyte $(FIRSTBYTEFLAGS)
+
+load: ## 8,000 idle and 500 busy sessions beside edge for 10 minutes, every byte checked; LOADFLAGS; see loadtest/doc.go
+	@./loadtest/beside-edge.sh $(LOADFLAGS)
 
 demo: ## kubectl through a load balancer that carries no SPDY, on a real cluster; ONCE=1 ends by itself
 	cd e2e && ONCE=$(ONCE) $(GO) run ./cmd/demo

@@ -32,7 +32,8 @@ func (rep *report) picture() string {
 		}
 		memory, cpu = append(memory, line{p.Name, rss}), append(cpu, line{p.Name, used})
 	}
-	title := fmt.Sprintf("%d sessions (%s), %d busy, %d bulk", rep.Settings.Sessions, rep.Settings.Mix, rep.Settings.Busy, rep.Settings.Bulk)
+	s := rep.Settings
+	title := fmt.Sprintf("%d sessions (%s), %d busy, %d bulk", s.Sessions, s.Mix, s.Busy, s.Bulk)
 	return drawSVG(title, x, []chart{
 		{"sessions", "", pick("open", "failed")},
 		{"round trip", "ms", pick("p50", "p99")},

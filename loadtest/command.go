@@ -107,7 +107,8 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	rec, bar := newRecorder(r), newProgress(stderr, r)
+	rec := newRecorder(r)
+	bar := newProgress(stderr, rec)
 	stop := make(chan struct{})
 	var recording sync.WaitGroup
 	recording.Go(func() { rec.keep(stop, bar.show) })

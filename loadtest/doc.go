@@ -68,4 +68,5 @@
 //	report.go, table.go the report as JSON, and as text
 //	threshold.go        bars, and which were missed
 //	svg.go, chart.go    the report as a picture
+//	beside-edge.sh      make load: a run beside bench's edge and upstream
 package main

@@ -74,7 +74,8 @@ func newEndpoint(o *options) (*endpoint, error) {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
 	if base.Scheme != "https" || base.User != nil {
-		return nil, fmt.Errorf("--url: %s is not https://HOST[:PORT]; a credential is sent over https only, and is no part of a URL", base.Redacted())
+		return nil, fmt.Errorf("--url: %s is not https://HOST[:PORT]; a credential is sent over https only, and is no part of a URL",
+			base.Redacted())
 	}
 	tc, err := config.TransportConfig()
 	if err != nil {

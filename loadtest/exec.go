@@ -128,7 +128,7 @@ func say(sink streams.Sink, f streams.Frame) error {
 }
 
 // maxExample bounds what is quoted of a peer, in bytes.
-const maxExample = 200
+const maxExample = 300
 
 // short quotes what a peer said.
 func short(b []byte) string { return fmt.Sprintf("%.*q", maxExample, b) }

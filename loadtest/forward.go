@@ -10,7 +10,6 @@ import (
 
 // forwardLink is a port-forward of one connection to a port that says what it is told.
 type forwardLink struct {
-	wire   *wire
 	tunnel *ws.Tunnel // nil: SPDY is not tunnelled
 	reader *streams.Reader
 	source streams.Source
@@ -34,7 +33,7 @@ func newForward(w *wire, tunnel *ws.Tunnel, port uint16) (link, error) {
 		in, out, replier = tunnel, tunnel, ws.ClientTunnelReplier(w)
 	}
 	table := new(spdy.Table)
-	l := &forwardLink{wire: w, tunnel: tunnel, reader: streams.NewReader(in, nil)}
+	l := &forwardLink{tunnel: tunnel, reader: streams.NewReader(in, nil)}
 	l.source = spdy.NewPortsSource(l.reader, replier, table)
 	l.sink = spdy.NewPortsSink(out, table)
 	l.data, l.failure = streams.PortStreams(0)

@@ -90,7 +90,8 @@ func (o *options) plan() (kinds []*kind, paces []*pace, err error) {
 	}
 	active := o.busy + o.bulk
 	if active > len(echoes) {
-		return nil, nil, fmt.Errorf("--busy and --bulk are %d together, but only %d of the sessions are an exec or a port-forward", active, len(echoes))
+		return nil, nil, fmt.Errorf("--busy and --bulk are %d together, but only %d of the sessions are an exec or a port-forward",
+			active, len(echoes))
 	}
 	nth := 0
 	for i, at := range echoes {

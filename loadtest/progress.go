@@ -21,14 +21,19 @@ const (
 type progress struct {
 	out      io.Writer
 	run      *run
+	names    []string // of the processes in samples
 	terminal bool
 	shown    float64 // the last line's time, in seconds
 	phase    string  // and its phase
 }
 
-func newProgress(out io.Writer, r *run) *progress {
+func newProgress(out io.Writer, rec *recorder) *progress {
 	_, _, err := term.TerminalSize(out)
-	return &progress{out: out, run: r, terminal: err == nil}
+	p := &progress{out: out, run: rec.run, terminal: err == nil}
+	for _, process := range rec.processes {
+		p.names = append(p.names, process.name)
+	}
+	return p
 }
 
 // show shows a sample: in the same line of a terminal, else when something is new, or some time has passed.
@@ -67,13 +72,11 @@ func (p *progress) line(s *sample) string {
 	fmt.Fprintf(&b, "  up %s/s down %s/s", bytesText(s.UpRate), bytesText(s.DownRate))
 	for i, process := range s.Processes {
 		if process.RSS > 0 && (i > 0 || len(s.Processes) == 1) {
-			fmt.Fprintf(&b, "  %s %s", p.name(i), bytesText(float64(process.RSS)))
+			fmt.Fprintf(&b, "  %s %s", p.names[i], bytesText(float64(process.RSS)))
 		}
 	}
 	return b.String()
 }
-
-func (p *progress) name(i int) string { return p.run.options.watched()[i].name }
 
 // bytesText is a number of bytes for people.
 func bytesText(n float64) string {

@@ -71,7 +71,9 @@ func (rec *recorder) keep(stop <-chan struct{}, show func(*sample)) {
 	for {
 		select {
 		case <-stop:
-			show(rec.take())
+			if time.Since(rec.last) >= sampleGap/2 { // rates over a moment are noise
+				show(rec.take())
+			}
 			return
 		case <-ticker.C:
 			show(rec.take())

@@ -24,7 +24,7 @@ const (
 	chartHeight  = 150
 	chartGap     = 60
 	leftMargin   = 70
-	rightMargin  = 20
+	rightMargin  = 30
 	topMargin    = 70
 	yTicks       = 4
 	xTicks       = 8
@@ -77,11 +77,11 @@ func (c *chart) draw(b *strings.Builder, x []float64, top float64) {
 	}
 	fmt.Fprintf(b, `<text class="h" x="%d" y="%.0f">%s</text>`, leftMargin, top-10, plain.Replace(heading))
 	for v := 0.0; v <= yTop*1.0001; v += yStep {
-		fmt.Fprintf(b, `<line class="g" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text text-anchor="end" x="%d" y="%.1f">%.4g</text>`,
-			leftMargin, leftMargin+width, yAt(v), yAt(v), leftMargin-6, yAt(v)+4, v)
+		fmt.Fprintf(b, `<line class="g" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text text-anchor="end" x="%d" y="%.1f">%s</text>`,
+			leftMargin, leftMargin+width, yAt(v), yAt(v), leftMargin-6, yAt(v)+4, digits(v))
 	}
 	for v := 0.0; v <= xEnd*1.0001; v += xStep {
-		fmt.Fprintf(b, `<text text-anchor="middle" x="%.1f" y="%.0f">%.4g s</text>`, xAt(v), top+chartHeight+16, v)
+		fmt.Fprintf(b, `<text text-anchor="middle" x="%.1f" y="%.0f">%s s</text>`, xAt(v), top+chartHeight+16, digits(v))
 	}
 	legend := leftMargin + 180
 	for i, l := range c.lines {

@@ -28,7 +28,8 @@ func (rep *report) writeTable(out io.Writer) error {
 		if p.Growth != nil {
 			grown = fmt.Sprintf("%+.1f%%", *p.Growth)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f%%\n", p.Name, bytesText(float64(p.First)), bytesText(float64(p.Hold)), bytesText(float64(p.Peak)), grown, p.CPU)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f%%\n", p.Name, bytesText(float64(p.First)), bytesText(float64(p.Hold)),
+			bytesText(float64(p.Peak)), grown, p.CPU)
 	}
 	if len(rep.Errors) > 0 {
 		fmt.Fprintln(w, "\nerror\tcount\tthe first")

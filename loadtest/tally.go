@@ -21,7 +21,9 @@ const (
 	figures
 )
 
-var figureNames = [figures]string{connect: "connect", opened: "open", firstByte: "first byte", roundTrip: "round trip", lateBy: "late", ended: "end"}
+var figureNames = [figures]string{
+	connect: "connect", opened: "open", firstByte: "first byte", roundTrip: "round trip", lateBy: "late", ended: "end",
+}
 
 // Histograms count microseconds, up to an hour, with three digits.
 const (

@@ -7,7 +7,10 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +21,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/streams/spdy"
 )
@@ -54,6 +58,10 @@ func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
 		_ = raw.Close()
 		if ctx.Err() != nil {
 			return nil, faultf(classTimeout, "TLS handshake: %w", ctx.Err())
+		}
+		var unknown x509.UnknownAuthorityError
+		if errors.As(err, &unknown) {
+			return nil, faultf(classTLS, "%w; --certificate-authority says whom to believe", err)
 		}
 		return nil, &fault{classTLS, err}
 	}
@@ -194,7 +202,12 @@ func acceptKey(key string) string {
 func refusal(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	_ = resp.Body.Close()
-	said := short(bytes.TrimSpace([]byte(redact(body, resp.Request))))
+	text := bytes.TrimSpace([]byte(redact(body, resp.Request)))
+	var status metav1.Status
+	if json.Unmarshal(text, &status) == nil && status.Message != "" {
+		text = []byte(status.Message)
+	}
+	said := short(text)
 	if resp.StatusCode < http.StatusBadRequest {
 		return faultf(classRefused, "%s: %s", resp.Status, said)
 	}
