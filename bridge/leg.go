@@ -41,6 +41,7 @@ type leg struct {
 
 	poll    poller      // at the bottom of conn; nil: cannot read without waiting
 	haste   haste       // of the leg's reader
+	brief   int         // waits in a row of less than longWait, at most manyBrief
 	reading atomic.Bool // the leg's reader waits for bytes
 	in, out atomic.Int64
 
@@ -64,6 +65,8 @@ func (l *leg) silent() int {
 type poller interface {
 	setTry(try, again bool) // the next Reads do not wait; again: they ask the kernel, whatever the last one took
 	waits() int             // Reads that may have waited, so far
+	askAgain()              // the next try asks the kernel, whatever the last one took
+	await() error           // returns when a Read would not wait
 	gather(time.Duration)   // lets bytes come together for that long
 	unsent() int            // bytes that the peer has not taken yet
 	put()                   // keeps back what is written from here on
@@ -122,14 +125,48 @@ func (l *leg) Read(b []byte) (int, error) {
 	begin := time.Now()
 	n, err := l.conn.Read(b)
 	l.reading.Store(false)
-	// What TLS had in hand already was no wait.
-	if l.poll != nil && l.poll.waits() != waits && l.haste.waited(time.Since(begin), n, l.out.Load()) {
-		l.poll.gather(moderation)
+	if l.poll != nil && l.poll.waits() != waits { // what TLS had in hand already was no wait
+		d := time.Since(begin)
+		l.waited(d)
+		if l.haste.waited(d, n, l.out.Load()) {
+			l.poll.gather(moderation)
+		}
 	}
 	if n > 0 {
 		l.in.Add(int64(n))
 	}
 	return n, err
+}
+
+const (
+	longWait  = time.Second
+	manyBrief = 8
+)
+
+// waited takes note of a wait of d.
+func (l *leg) waited(d time.Duration) {
+	switch {
+	case d >= longWait:
+		l.brief = 0
+	case l.brief < manyBrief:
+		l.brief++
+	}
+}
+
+// isQuiet tells whether the next bytes are likely to be long in coming.
+func (l *leg) isQuiet() bool { return l.poll != nil && l.brief < manyBrief }
+
+// await returns when Read has something to say. It takes little stack.
+func (l *leg) await() {
+	l.reading.Store(true)
+	begin := time.Now()
+	err := l.poll.await()
+	l.reading.Store(false)
+	l.waited(time.Since(begin))
+	l.poll.askAgain()
+	if err != nil { // which Read tells; until then nobody is to come back here
+		l.brief = manyBrief
+	}
 }
 
 // TryRead implements streams.Trier.

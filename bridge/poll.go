@@ -3,7 +3,6 @@
 package bridge
 
 import (
-	"context"
 	"io"
 	"net"
 	"os"
@@ -86,6 +85,17 @@ func (c *pollConn) readOnce(fd uintptr) bool {
 	return true
 }
 
+// await waits until a read would give something: bytes, the end, or an error.
+func (c *pollConn) await() error { return c.raw.Read(isReadable) }
+
+// isReadable asks the kernel. It must: the runtime's poller tells of arrivals, and
+// what came before is none.
+func isReadable(fd uintptr) bool {
+	ask := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(ask[:], 0)
+	return n > 0 || err != nil
+}
+
 // waits counts the Reads that may have waited.
 func (c *pollConn) waits() int { return c.waited }
 
@@ -101,6 +111,9 @@ func (c *pollConn) unsent() (n int) {
 // setTry switches between the two ways to read. With again a try asks the kernel,
 // whatever the last read took.
 func (c *pollConn) setTry(try, again bool) { c.try, c.again = try, again }
+
+// askAgain makes the next try ask the kernel, whatever the last read took.
+func (c *pollConn) askAgain() { c.drained = false }
 
 // gatherBytes ends a gathering early: about what one TLS record holds.
 const gatherBytes = 16 << 10
@@ -135,17 +148,4 @@ func (l pollListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return newPollConn(conn), nil
-}
-
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
-
-// pollDial is Listener for connections to the API server.
-func pollDial(dial dialFunc) dialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return newPollConn(conn), nil
-	}
 }

@@ -15,6 +15,19 @@ type direction struct {
 	sink   streams.Sink
 	to     *leg  // which sink writes, if in bursts; nil: at once
 	broken error // the sink's first error; from then on frames are read and dropped
+
+	reader *streams.Reader // of src
+	from   *leg            // that it reads
+	rests  bool            // src gives streams.ErrIdle when from is quiet; see loop
+}
+
+// beforeWait is that of a reader whose direction has a loop.
+func (d *direction) beforeWait() error {
+	d.flush()
+	if d.rests && d.from.isQuiet() && d.reader.Between() {
+		return streams.ErrIdle
+	}
+	return nil
 }
 
 // run relays until the source ends and returns why it did. Each frame is shown

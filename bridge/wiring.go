@@ -74,36 +74,36 @@ func beatSPDY(first uint32) func([]byte, bool) []byte {
 	}
 }
 
-// relay puts codecs on the session's legs and runs it.
-func (p pair) relay(s *session) {
+// relay puts codecs on the session's legs and runs it. It returns true if the
+// session goes on in other goroutines, the last of which calls over.
+func (p pair) relay(s *session, over func()) (left bool) {
 	switch p.kind {
 	case wsExec, spdyExec:
-		p.relayExec(s)
+		return p.relayExec(s, over)
 	case wsPorts, wsTunnel, spdyPorts:
 		if p.again != nil {
 			p.relayFanout(s)
-			return
+		} else {
+			p.relayPorts(s)
 		}
-		p.relayPorts(s)
 	default:
 		p.relayOpaque(s)
 	}
+	return false
 }
 
-func (p pair) relayExec(s *session) {
+func (p pair) relayExec(s *session, over func()) (left bool) {
 	e := &execSession{session: s, set: p.set}
-	fromClient := streams.NewReader(s.down, e.input.flush)
-	fromUpstream := streams.NewReader(s.up, e.output.flush)
 	e.input.to, e.output.to = e.up, e.down
-	begin := p.execUp(e, fromUpstream)
-	greet := p.execDown(e, fromClient)
+	e.input.from, e.input.reader = s.down, streams.NewReader(s.down, e.input.beforeWait)
+	e.output.from, e.output.reader = s.up, streams.NewReader(s.up, e.output.beforeWait)
+	begin := p.execUp(e, e.output.reader)
+	greet := p.execDown(e, e.input.reader)
 	e.input.broken = begin()
 	e.input.release()
 	e.output.broken = greet()
 	e.output.release()
-	e.run()
-	fromClient.Close() // not after a panic: a loop may still read
-	fromUpstream.Close()
+	return e.run(over)
 }
 
 // execUp gives an exec its codecs towards the API server, and what begins it there.
