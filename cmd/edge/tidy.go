@@ -17,7 +17,7 @@ const (
 )
 
 // From manySessions on garbage is collected at half as much of it. A session then costs
-// 3 KiB less, because what it keeps lies closer together, and its beginning 5 % more CPU.
+// 3 KiB less, because what it keeps lies closer together, and its beginning more CPU.
 // GOGC in the environment is the operator's word instead.
 const (
 	manySessions = 512
