@@ -67,6 +67,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 	if v, ok := a.known.get(id, func(m *memo) bool { return m.holds(conf, now) }); ok {
 		return v, nil
 	}
+	growStack()
 	t := &trial{conf: conf, token: token, now: now}
 	v, err := t.judge(ctx)
 	if err == nil && len(token) <= maxRememberedBytes {

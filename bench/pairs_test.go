@@ -94,6 +94,9 @@ func TestEveryPairIsReported(t *testing.T) {
 		names = append(names, p.name())
 		want[p.name()] = relayName(p.relay)
 		want[relayName(p.relay)] = ""
+		if p.peer != "" {
+			want[p.peerName()] = relayName(p.relay)
+		}
 	}
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout, stderr bytes.Buffer
@@ -125,8 +128,8 @@ func TestEveryPairIsReported(t *testing.T) {
 			t.Errorf("%s has %d measures", name, measures[name])
 		}
 	}
-	if lines := strings.Count(stdout.String(), "\n"); lines != 4+3*len(want) {
-		t.Errorf("table of %d lines, want %d:\n%s", lines, 4+3*len(want), &stdout)
+	if lines := strings.Count(stdout.String(), "\n"); lines != 4+3*len(want)+3+len(r.Bars) || len(r.Bars) != 6 {
+		t.Errorf("table of %d lines, want %d:\n%s", lines, 4+3*len(want)+3+6, &stdout)
 	}
 }
 

@@ -169,7 +169,8 @@ func (h *Handler) Sessions() (running int, changes uint64) {
 	return len(h.sessions.running), h.sessions.changes
 }
 
-// Close drops idle connections to the API server.
+// Close drops the connections to the API server that nobody uses, and keeps no spare
+// ones from then on.
 func (h *Handler) Close() { h.up.close() }
 
 // auditID is how net/http spells Audit-ID in a header map.

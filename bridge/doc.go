@@ -26,6 +26,8 @@
 //	learned.go   what it knows about the way there
 //	uplink.go    one upgrade upstream: its header, and its 101
 //	upstream.go  the API server's two transports
+//	dial.go      a connection to it
+//	spares.go    connections that are there before the stream that needs one
 //	wiring.go    codecs on legs, by dialect pair
 //	relay.go     the loop: frames from a source to a sink
 //	loop.go, quiet.go

@@ -69,6 +69,8 @@ type poller interface {
 	await() error         // returns when a Read would not wait
 	gather(time.Duration) // lets bytes come together for that long
 	unsent() int          // bytes that the peer has not taken yet
+	put()                 // keeps back what is written from here on
+	pull() error          // writes it
 }
 
 // haste counts waits for a few bytes in a row, with nothing said to the peer in
@@ -172,9 +174,19 @@ func (l *leg) WriteRoom(b []byte, off int) error {
 	return l.write(b[off:])
 }
 
+// write writes b, mu held.
 func (l *leg) write(b []byte) error {
+	if l.poll == nil || len(b) < streams.Small {
+		n, err := l.conn.Write(b)
+		l.out.Add(int64(n))
+		return err
+	}
+	l.poll.put() // TLS may make several records of it
 	n, err := l.conn.Write(b)
 	l.out.Add(int64(n))
+	if late := l.poll.pull(); err == nil {
+		err = late
+	}
 	return err
 }
 

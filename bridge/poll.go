@@ -3,7 +3,6 @@
 package bridge
 
 import (
-	"context"
 	"io"
 	"net"
 	"os"
@@ -22,6 +21,7 @@ import (
 type pollConn struct {
 	*net.TCPConn
 	raw syscall.RawConn
+	cork
 
 	try     bool // Read must not wait
 	waited  int  // Reads that might
@@ -41,7 +41,7 @@ func newPollConn(conn net.Conn) net.Conn {
 	if err != nil {
 		return conn
 	}
-	c := &pollConn{TCPConn: tcp, raw: raw}
+	c := &pollConn{TCPConn: tcp, raw: raw, cork: cork{conn: tcp}}
 	c.attempt = c.readOnce
 	return c
 }
@@ -74,6 +74,9 @@ func (c *pollConn) Read(b []byte) (int, error) {
 	c.drained = c.n < len(b)
 	return c.n, nil
 }
+
+// Write implements net.Conn, through the cork.
+func (c *pollConn) Write(b []byte) (int, error) { return c.cork.Write(b) }
 
 // readOnce reads what is there; true tells the runtime not to wait for more.
 func (c *pollConn) readOnce(fd uintptr) bool {
@@ -143,17 +146,4 @@ func (l pollListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return newPollConn(conn), nil
-}
-
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
-
-// pollDial is Listener for connections to the API server.
-func pollDial(dial dialFunc) dialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return newPollConn(conn), nil
-	}
 }
