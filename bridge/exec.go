@@ -193,6 +193,7 @@ func (e *execSession) outputLoop(over func()) *loop {
 		}
 		if forward {
 			e.output.say(*f)
+			e.output.flush() // here, where a client that is slow to read costs upstream none of its time
 		}
 		if open == 0 {
 			return false, errCompleted

@@ -27,7 +27,8 @@ type leg struct {
 	beat func(dst []byte, paused bool) []byte // appends a keepalive in the leg's dialect
 	lost func()                               // called when an answer or a keepalive cannot be written
 
-	mu sync.Mutex // one frame at a time on the wire
+	mu   sync.Mutex // one frame at a time on the wire
+	kept bool       // a burst is not out yet; guarded by mu
 
 	state   sync.Mutex // guards what follows; never held during I/O
 	pong    []byte     // one slot, the latest wins
@@ -63,14 +64,14 @@ func (l *leg) silent() int {
 
 // poller is what pollConn offers.
 type poller interface {
-	setTry(bool)          // the next Reads wait, or do not
-	waits() int           // Reads that may have waited, so far
-	askAgain()            // the next try asks the kernel, whatever the last read took
-	await() error         // returns when a Read would not wait
-	gather(time.Duration) // lets bytes come together for that long
-	unsent() int          // bytes that the peer has not taken yet
-	put()                 // keeps back what is written from here on
-	pull() error          // writes it
+	setTry(try, again bool) // the next Reads do not wait; again: they ask the kernel, whatever the last one took
+	waits() int             // Reads that may have waited, so far
+	askAgain()              // the next try asks the kernel, whatever the last one took
+	await() error           // returns when a Read would not wait
+	gather(time.Duration)   // lets bytes come together for that long
+	unsent() int            // bytes that the peer has not taken yet
+	put()                   // keeps back what is written from here on
+	pull() error            // writes it
 }
 
 // haste counts waits for a few bytes in a row, with nothing said to the peer in
@@ -143,12 +144,9 @@ func (l *leg) TryRead(b []byte, again bool) (int, error) {
 	if l.poll == nil {
 		return 0, errWouldBlock
 	}
-	if again {
-		l.poll.askAgain()
-	}
-	l.poll.setTry(true)
+	l.poll.setTry(true, again)
 	n, err := l.conn.Read(b)
-	l.poll.setTry(false)
+	l.poll.setTry(false, false)
 	if n > 0 {
 		l.in.Add(int64(n))
 	}
@@ -172,22 +170,6 @@ func (l *leg) WriteRoom(b []byte, off int) error {
 		return err
 	}
 	return l.write(b[off:])
-}
-
-// write writes b, mu held.
-func (l *leg) write(b []byte) error {
-	if l.poll == nil || len(b) < streams.Small {
-		n, err := l.conn.Write(b)
-		l.out.Add(int64(n))
-		return err
-	}
-	l.poll.put() // TLS may make several records of it
-	n, err := l.conn.Write(b)
-	l.out.Add(int64(n))
-	if late := l.poll.pull(); err == nil {
-		err = late
-	}
-	return err
 }
 
 // writeReplies writes what waits, mu held.

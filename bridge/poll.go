@@ -24,6 +24,7 @@ type pollConn struct {
 	cork
 
 	try     bool // Read must not wait
+	again   bool // a try asks the kernel even when drained
 	waited  int  // Reads that might
 	drained bool // the last read took all there was: do not even ask
 	buf     []byte
@@ -53,7 +54,7 @@ func (c *pollConn) Read(b []byte) (int, error) {
 		c.drained = n < len(b)
 		return n, err
 	}
-	if c.drained || len(b) == 0 {
+	if c.drained && !c.again || len(b) == 0 {
 		return 0, errWouldBlock
 	}
 	c.buf = b
@@ -107,8 +108,9 @@ func (c *pollConn) unsent() (n int) {
 	return n
 }
 
-// setTry switches between the two ways to read.
-func (c *pollConn) setTry(try bool) { c.try = try }
+// setTry switches between the two ways to read. With again a try asks the kernel,
+// whatever the last read took.
+func (c *pollConn) setTry(try, again bool) { c.try, c.again = try, again }
 
 // askAgain makes the next try ask the kernel, whatever the last read took.
 func (c *pollConn) askAgain() { c.drained = false }

@@ -92,9 +92,8 @@ func (s *spares) take() (c spareConn, ok bool) {
 // anything on it. It reads what TLS has to say, such as tickets.
 func (c spareConn) isQuiet() bool {
 	poll := c.NetConn().(poller) // see fill
-	poll.askAgain()
-	poll.setTry(true)
-	defer poll.setTry(false)
+	poll.setTry(true, true)
+	defer poll.setTry(false, false)
 	var b [1]byte
 	n, err := c.Read(b[:])
 	return n == 0 && errors.Is(err, streams.ErrWouldBlock)
