@@ -113,7 +113,8 @@ func (e *execSession) inputLoop(over func()) *loop {
 		}
 		return err
 	}
-	return &loop{&e.input, e.session, relay, func(err error) { e.endInput(err, closed) }, over}
+	end := func(err error) { e.endInput(err, closed) }
+	return &loop{direction: &e.input, session: e.session, relay: relay, end: end, over: over}
 }
 
 func (e *execSession) endInput(err error, closed bool) {
@@ -156,40 +157,6 @@ func (e *execSession) leave() {
 	e.up.conn.SetReadDeadline(deadline)
 	e.up.conn.SetWriteDeadline(deadline)
 	e.input.finish(e.up)
-}
-
-// awaitAccepted lets upstream answer the opens of its streams before the session's
-// end reaches it. The container runtime sends those answers from a queue, and
-// github.com/moby/spdystream waits for them without end, in the first write of what
-// the container says, if the connection was closed before: an attach that was cut
-// would stop the container's output for everybody.
-func (e *execSession) awaitAccepted() {
-	if e.accepted == nil {
-		return
-	}
-	late := time.NewTimer(e.linger)
-	defer late.Stop()
-	select {
-	case <-e.accepted:
-	case <-e.outputDone:
-	case <-late.C:
-	}
-}
-
-// readAccepts is awaitAccepted on the output loop, where the client has gone before
-// there was anything to relay.
-func (e *execSession) readAccepts() {
-	e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
-	for e.accepted != nil {
-		select {
-		case <-e.accepted:
-			return
-		default:
-		}
-		if _, err := e.output.src.Next(); err != nil {
-			return
-		}
-	}
 }
 
 // outputLoop relays what the process says, and then its Status.
@@ -236,7 +203,8 @@ func (e *execSession) outputLoop(over func()) *loop {
 		return false, nil
 	}
 	end := func(err error) { e.finishOutput(e.endOutput(err, status, ended)) }
-	return &loop{&e.output, e.session, func() error { return e.output.run(see) }, end, over}
+	relay := func() error { return e.output.run(see) }
+	return &loop{direction: &e.output, session: e.session, relay: relay, end: end, over: over}
 }
 
 // endOutput returns the Status, last of all; nil if there was none, or half of one.
@@ -258,38 +226,6 @@ func (e *execSession) endOutput(err error, status []byte, ended map[streams.Role
 		e.ended(upstreamError(err))
 	}
 	return nil
-}
-
-// awaitStreams waits until the SPDY client has opened its streams. client-go
-// does not hear a thing before they are all accepted, so a shutdown waits too.
-func (e *execSession) awaitStreams() bool {
-	late := time.NewTimer(e.times.open)
-	defer late.Stop()
-	over := (<-chan struct{})(e.over)
-	for {
-		select {
-		case <-e.whole:
-			return true
-		case <-over:
-			if e.cause() != errShutdown {
-				return e.isWhole()
-			}
-			over = nil
-			late.Reset(e.linger)
-		case <-late.C:
-			e.ended(errNotOpened)
-			return false
-		}
-	}
-}
-
-func (e *execSession) isWhole() bool {
-	select {
-	case <-e.whole:
-		return true
-	default:
-		return false
-	}
 }
 
 // sayGoodbye tells the client the outcome, Status last, and ends the write

@@ -38,6 +38,7 @@ type leg struct {
 	running bool       // a goroutine of ours is about to write them
 	closed  bool
 	done    sync.WaitGroup // that goroutine
+	drain   func()         // what it does; made once, since each keepalive has one
 
 	poll    poller      // at the bottom of conn; nil: cannot read without waiting
 	haste   haste       // of the leg's reader
@@ -138,37 +139,6 @@ func (l *leg) Read(b []byte) (int, error) {
 	return n, err
 }
 
-const (
-	longWait  = time.Second
-	manyBrief = 8
-)
-
-// waited takes note of a wait of d.
-func (l *leg) waited(d time.Duration) {
-	switch {
-	case d >= longWait:
-		l.brief = 0
-	case l.brief < manyBrief:
-		l.brief++
-	}
-}
-
-// isQuiet tells whether the next bytes are likely to be long in coming.
-func (l *leg) isQuiet() bool { return l.poll != nil && l.brief < manyBrief }
-
-// await returns when Read has something to say. It takes little stack.
-func (l *leg) await() {
-	l.reading.Store(true)
-	begin := time.Now()
-	err := l.poll.await()
-	l.reading.Store(false)
-	l.waited(time.Since(begin))
-	l.poll.askAgain()
-	if err != nil { // which Read tells; until then nobody is to come back here
-		l.brief = manyBrief
-	}
-}
-
 // TryRead implements streams.Trier.
 func (l *leg) TryRead(b []byte, again bool) (int, error) {
 	if l.poll == nil {
@@ -261,17 +231,22 @@ func (l *leg) wake() {
 	}
 	l.running = true
 	l.done.Add(1)
-	go func() {
-		defer l.done.Done()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.state.Lock()
-		l.running = false // what comes from here on wakes another
-		l.state.Unlock()
-		if l.writeReplies() != nil && l.lost != nil {
-			l.lost()
-		}
-	}()
+	if l.drain == nil {
+		l.drain = l.writeWaiting
+	}
+	go l.drain()
+}
+
+func (l *leg) writeWaiting() {
+	defer l.done.Done()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.Lock()
+	l.running = false // what comes from here on wakes another
+	l.state.Unlock()
+	if l.writeReplies() != nil && l.lost != nil {
+		l.lost()
+	}
 }
 
 // closeWrite tells the peer that nothing more comes.

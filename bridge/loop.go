@@ -13,6 +13,7 @@ type loop struct {
 	relay   func() error // until the source ends, or for now: streams.ErrIdle
 	end     func(error)  // what follows the source's end
 	over    func()       // called last of all, also after a panic
+	again   func()       // what a new goroutine does; made once, since each wait has one
 }
 
 // run relays, and returns true if the loop goes on elsewhere.
@@ -20,7 +21,11 @@ func (l *loop) run() (left bool) {
 	l.rests = true
 	err := l.relay()
 	if err == streams.ErrIdle {
-		go l.session.carry(l.rest, l.over)
+		if l.again == nil {
+			rest := l.rest
+			l.again = func() { l.session.carry(rest, l.over) }
+		}
+		go l.again()
 		return true
 	}
 	l.rests = false // what is still to be read is read here
