@@ -5,10 +5,10 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
-.PHONY: help build test check unit e2e matrix soak fuzz bench demo clean
+.PHONY: help build test check unit e2e matrix soak fuzz bench firstbyte load demo clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## bin/edge, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/edge ./cmd/edge
@@ -43,8 +43,14 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 		done; \
 	done
 
-bench: ## the hot path beside its peers, and each pair of dialects: 7 minutes; see bench/doc.go
-	$(GO) run ./bench $(BENCHFLAGS)
+bench: ## the hot path beside its peers, each pair of dialects, and the bars: half an hour; BENCHFLAGS="--json FILE --svg DIR"; see bench/doc.go
+	$(GO) run ./bench --idle-hold 10m $(BENCHFLAGS)
+
+firstbyte: ## how long an exec takes to its first byte at a real API server, direct and through edge: see e2e/cmd/firstbyte/doc.go
+	cd e2e && $(GO) run ./cmd/firstbyte $(FIRSTBYTEFLAGS)
+
+load: ## 8,000 idle and 500 busy sessions beside edge for 10 minutes, every byte checked; LOADFLAGS; see loadtest/doc.go
+	@./loadtest/beside-edge.sh $(LOADFLAGS)
 
 demo: ## kubectl through a load balancer that carries no SPDY, on a real cluster; ONCE=1 ends by itself
 	cd e2e && ONCE=$(ONCE) $(GO) run ./cmd/demo

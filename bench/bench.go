@@ -38,22 +38,35 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	}
+	if s.Hold {
+		if err := holdEdge(ctx, s, stdout); err != nil {
+			fmt.Fprintln(stderr, err)
+			return exitError
+		}
+		return exitOK
+	}
 	r, err := measureAll(ctx, s, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitError
 	}
-	if s.JSON != "" {
-		if err := writeJSON(s.JSON, r); err != nil {
-			fmt.Fprintln(stderr, err)
-			return exitError
-		}
-	}
-	if err := writeTable(stdout, r); err != nil {
+	if err := writeReport(stdout, s, r); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitError
 	}
 	return exitOK
+}
+
+// writeReport prints the table, also where a file cannot be written.
+func writeReport(stdout io.Writer, s settings, r *report) error {
+	err := writeTable(stdout, r)
+	if s.JSON != "" {
+		err = errors.Join(err, writeJSON(s.JSON, r))
+	}
+	if s.SVG != "" {
+		err = errors.Join(err, writeCharts(s.SVG, r))
+	}
+	return err
 }
 
 func writeJSON(name string, r *report) error {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,22 +20,49 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == roleCommand {
 		os.Exit(runRole(os.Args[2], os.Stdin, os.Stdout, os.Stderr))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(builtIn)
+		os.Exit(code)
+	}))
 }
 
-// smallArgs is a run of the peers that needs no edge and little time.
+// builtIn is the folder of builtEdge; empty while there is none.
+var builtIn string
+
+// builtEdge is edge's binary, built once for all tests that do not build their own.
+var builtEdge = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "bench-test-")
+	if err != nil {
+		return "", err
+	}
+	builtIn = dir
+	l := &lab{dir: dir}
+	err = l.findEdge(context.Background())
+	return l.edge, err
+})
+
+// smallArgs is a run of edge's peers that needs little time.
 func smallArgs(more ...string) []string {
 	return append([]string{
-		"--proxies", "translator,relay", "--pairs", "", "--rounds", "2", "--idle-rounds", "1", "--volume", "1048576", "--writes", "100",
-		"--keystrokes", "50", "--sessions", "20", "--settle", "10ms",
+		"--proxies", "translator,relay,nginx,haproxy", "--pairs", "", "--rounds", "2", "--idle-rounds", "1",
+		"--volume", "1048576", "--writes", "100",
+		"--keystrokes", "50", "--pair-keystrokes", "50", "--sessions", "20", "--settle", "10ms",
+		"--requests", "0", "--starts", "0", "--watch-rounds", "0", "--watches", "50",
 	}, more...)
 }
 
 func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
+	edge, err := builtEdge()
+	if err != nil {
+		t.Fatal(err)
+	}
 	expectNothingLeft(t)
-	file := filepath.Join(t.TempDir(), "report.json")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "report.json")
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), smallArgs("--json", file), &stdout, &stderr); code != exitOK {
+	all := strings.Join(peerNames(), ",")
+	args := smallArgs("--proxies", all, "--edge", edge, "--idle-hold", "10ms", "--json", file, "--svg", dir)
+	if code := run(t.Context(), args, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, &stderr)
 	}
 	text, err := os.ReadFile(file)
@@ -52,24 +80,25 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 	for _, m := range r.Measures {
 		for _, p := range m.Proxies {
 			rounds[fmt.Sprintf("%s %s %s", m.Name, m.Unit, p.Proxy)] = len(p.Samples)
-			// 20 sessions may fit into memory that a process already had; every other figure is a cost.
-			if p.Median <= 0 && m.Name != "idle session" {
+			// 20 sessions may fit into memory that a process already had, and need not grow; every other figure is a cost.
+			if p.Median <= 0 && m.measure != idleEach && m.measure != idleGrowth {
 				t.Errorf("%s %s of %s is %v", m.Name, m.Unit, p.Proxy, p.Median)
 			}
-			if _, ok := p.Ratios["relay"]; ok == (p.Proxy == "relay") {
+			if _, ok := p.Ratios["relay"]; m.measure != idleEach && ok == (p.Proxy == "relay" || m.measure == idleGrowth) {
 				t.Errorf("%s %s of %s: ratios %v", m.Name, m.Unit, p.Proxy, p.Ratios)
 			}
 		}
 	}
 	want := map[string]int{}
-	for _, proxy := range []string{"translator", "relay"} {
+	for _, proxy := range peerNames() {
 		for _, m := range []string{"down, 32 KiB CPU s/GB", "down, 4 KiB CPU s/GB", "down, 100 B CPU s/GB",
-			"up, 32 KiB CPU s/GB", "keystroke CPU us", "keystroke p50 us", "keystroke p99 us"} {
+			"up, 32 KiB CPU s/GB", "up, 4 KiB CPU s/GB", "up, 100 B CPU s/GB", "keystroke CPU us", "keystroke p50 us", "keystroke p99 us"} {
 			want[m+" "+proxy] = 2
 		}
 		want["idle process RSS MiB "+proxy] = 1
 		want["idle session RSS KiB "+proxy] = 1
 	}
+	want["idle growth % of RSS edge"] = 1
 	for m, n := range want {
 		if rounds[m] != n {
 			t.Errorf("%s has %d samples, want %d", m, rounds[m], n)
@@ -79,8 +108,18 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 	for m := range rounds {
 		t.Errorf("unexpected measure %s", m)
 	}
-	if lines := strings.Count(stdout.String(), "\n"); lines != 4+len(want) {
-		t.Errorf("table of %d lines, want %d:\n%s", lines, 4+len(want), &stdout)
+	const pairBars, plainBars = 6, 3
+	if len(r.Bars) != len(bars)-pairBars-plainBars {
+		t.Errorf("%d of %d bars", len(r.Bars), len(bars))
+	}
+	lines := 4 + len(want) + 3 + len(r.Bars)
+	if got := strings.Count(stdout.String(), "\n"); got != lines {
+		t.Errorf("table of %d lines, want %d:\n%s", got, lines, &stdout)
+	}
+	for _, chart := range []string{"down", "up", "keystroke", "idle"} {
+		if _, err := os.Stat(filepath.Join(dir, chart+".svg")); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -146,10 +185,13 @@ func TestBadArgumentsAreOneLine(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // what is taken for good arguments by mistake must not be measured
 	for _, args := range [][]string{
-		{"--no-such-flag"}, {"word"}, {"--proxies", "nginx"}, {"--proxies", "relay,relay"},
+		{"--no-such-flag"}, {"word"}, {"--proxies", "squid"}, {"--proxies", "relay,relay"},
 		{"--proxies", "", "--pairs", ""}, {"--pairs", "exec/v6/spdy"}, {"--pairs", "exec/v5/spdy,exec/v5/spdy"},
 		{"--down", "0"}, {"--down", "x"}, {"--up", "32769"}, {"--rounds", "0"}, {"--volume", "1"}, {"--writes", "0"},
-		{"--keystrokes", "-1"}, {"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
+		{"--keystrokes", "-1"}, {"--pair-keystrokes", "-1"}, {"--idle-hold", "-1s"}, {"--idle-hold", "31m"},
+		{"--idle-rounds", "-1"}, {"--sessions", "0"}, {"--sessions", "9501"}, {"--settle", "-1s"},
+		{"--requests", "-1"}, {"--starts", "-1"}, {"--watch-rounds", "-1"}, {"--watches", "0"}, {"--watches", "9501"},
+		{"--only", "word"}, {"--only", "plain,plain"}, {"--only", "pairs", "--pairs", "", "--proxies", ""},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(ctx, args, &stdout, &stderr)
@@ -164,7 +206,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, &stdout, &stderr); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	for _, name := range []string{"proxies", "pairs", "rounds", "sessions", "edge", "json"} {
+	for _, name := range []string{"proxies", "pairs", "rounds", "sessions", "idle-hold", "edge", "json", "svg", "hold"} {
 		if !strings.Contains(stderr.String(), "-"+name) {
 			t.Errorf("no --%s in\n%s", name, &stderr)
 		}
@@ -185,7 +227,8 @@ func TestDefaultsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay"}) || len(s.Pairs) != len(pairs) || s.Keystrokes*s.Rounds < 20_000 {
+	if !slices.Equal(s.Proxies, []string{"edge", "translator", "relay", "nginx", "haproxy"}) || len(s.Pairs) != len(pairs) ||
+		s.Keystrokes < 20_000 || s.PairKeys*s.Rounds < 20_000 || s.Rounds < 5 || s.IdleRounds < 5 || s.Sessions != 8000 {
 		t.Errorf("defaults: %+v", s)
 	}
 }

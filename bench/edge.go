@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -66,7 +67,7 @@ func startEdge(mode string) starter {
 		if err != nil {
 			return nil, "", err
 		}
-		if err := awaitReady(ctx, p, fmt.Sprintf("http://127.0.0.1:%d/ready", ports[1])); err != nil {
+		if err := l.awaitReady(ctx, p, fmt.Sprintf("http://127.0.0.1:%d/ready", ports[1])); err != nil {
 			return nil, "", p.failure(fmt.Errorf("bench: edge is not ready: %w", err))
 		}
 		return p, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), nil
@@ -93,10 +94,10 @@ func (l *lab) streamingFlag(ctx context.Context, mode string) ([]string, error) 
 }
 
 // awaitReady polls until the probe answers 200.
-func awaitReady(ctx context.Context, p *process, probe string) error {
+func (l *lab) awaitReady(ctx context.Context, p *process, probe string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: l.pki.pool}}}
 	for {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, probe, nil)
 		if err != nil {

@@ -11,6 +11,7 @@ var (
 	errEarlyEnd  = errors.New("bench: the session ended before its work was done")
 	errNoStatus  = errors.New("bench: no status")
 	errNoChannel = errors.New("bench: message without a channel")
+	errWatch     = errors.New("bench: an idle watch ended or said more")
 	errExited    = errors.New("bench: process has exited")
 )
 

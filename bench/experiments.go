@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,17 +11,18 @@ import (
 )
 
 const (
-	// turnTimeout ends a turn that hangs.
+	// turnTimeout ends a turn that hangs, unless its experiment has a limit of its own.
 	turnTimeout = 3 * time.Minute
-	// warmKeystrokes go ahead of those that are measured, in the same session.
+	// warmKeystrokes go ahead of those that are measured, in the same session, or as many as are measured if that is fewer.
 	warmKeystrokes = 500
 	gigabyte       = 1e9
 )
 
 // experiment is one turn of one proxy: it yields a reading for each of its measures.
 type experiment struct {
-	name string
-	run  func(context.Context, *proxy) ([]reading, error)
+	name  string
+	run   func(context.Context, *proxy) ([]reading, error)
+	limit time.Duration // of a turn; 0 is turnTimeout
 }
 
 // cpuExperiments are run by long-lived proxies.
@@ -40,7 +42,7 @@ func cpuExperiments(s settings) []experiment {
 
 // turn runs an experiment under a limit of time. An error says what the proxy said last.
 func (e experiment) turn(ctx context.Context, p *proxy) ([]reading, error) {
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.limit, turnTimeout))
 	defer cancel()
 	readings, err := e.run(ctx, p)
 	if err != nil {
@@ -50,8 +52,8 @@ func (e experiment) turn(ctx context.Context, p *proxy) ([]reading, error) {
 }
 
 func downExperiment(volume int64, size int) experiment {
-	m := measure{Name: "down, " + sizeName(size), Unit: "CPU s/GB"}
-	return experiment{m.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
+	m := transferMeasure("down", size)
+	return experiment{name: m.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		s, err := p.open(ctx, work{command: []string{"download", strconv.FormatInt(volume, 10), strconv.Itoa(size)}})
 		if err != nil {
 			return nil, err
@@ -71,8 +73,8 @@ func downExperiment(volume int64, size int) experiment {
 }
 
 func upExperiment(volume int64, size int) experiment {
-	m := measure{Name: "up, " + sizeName(size), Unit: "CPU s/GB"}
-	return experiment{m.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
+	m := transferMeasure("up", size)
+	return experiment{name: m.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		s, err := p.open(ctx, work{command: []string{"upload", strconv.FormatInt(volume, 10)}})
 		if err != nil {
 			return nil, err
@@ -99,10 +101,7 @@ func upExperiment(volume int64, size int) experiment {
 
 // keystrokeExperiment waits for each echo before it sends the next: nobody's batching can help.
 func keystrokeExperiment(count int) experiment {
-	cost := measure{Name: "keystroke", Unit: "CPU us"}
-	p50 := measure{Name: "keystroke", Unit: "p50 us"}
-	p99 := measure{Name: "keystroke", Unit: "p99 us"}
-	return experiment{cost.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
+	return experiment{name: keystrokeCPU.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		s, err := p.open(ctx, work{command: []string{"echo"}, tty: true})
 		if err != nil {
 			return nil, err
@@ -118,7 +117,7 @@ func keystrokeExperiment(count int) experiment {
 			}
 			return s.receive(1)
 		}
-		for range warmKeystrokes {
+		for range min(warmKeystrokes, count) {
 			if err := roundTrip(); err != nil {
 				return nil, err
 			}
@@ -139,9 +138,9 @@ func keystrokeExperiment(count int) experiment {
 		}
 		slices.Sort(took)
 		return []reading{
-			{cost, microseconds(cpu) / float64(count)},
-			{p50, microseconds(percentile(took, 50))},
-			{p99, microseconds(percentile(took, 99))},
+			{keystrokeCPU, microseconds(cpu) / float64(count)},
+			{keystrokeP50, microseconds(percentile(took, 50))},
+			{keystrokeP99, microseconds(percentile(took, 99))},
 		}, nil
 	}}
 }

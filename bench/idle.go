@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,14 +13,17 @@ const (
 	openers = 8
 	// warmSessions come and go before the baseline is read, so that code and pools are in memory.
 	warmSessions = 8
+	// idleTimeout ends a turn that hangs: each of thousands of sessions is two TLS handshakes.
+	idleTimeout = 10 * time.Minute
+	// holdEvery is the pause between two readings of sessions that are held.
+	holdEvery = 30 * time.Second
 )
 
-// idleExperiment is run by a proxy that has done nothing else.
-func idleExperiment(sessions int, settle time.Duration) experiment {
-	empty := measure{Name: "idle process", Unit: "RSS MiB"}
-	each := measure{Name: "idle session", Unit: "RSS KiB"}
-	return experiment{each.Name, func(ctx context.Context, p *proxy) ([]reading, error) {
-		if _, err := residentWith(ctx, p, warmSessions, 0); err != nil {
+// idleExperiment is run by a proxy that has done nothing else. Its sessions are held, which yields a measure of its
+// own, unless hold is 0.
+func idleExperiment(sessions int, settle, hold time.Duration) experiment {
+	return experiment{name: idleEach.Name, limit: idleTimeout + hold, run: func(ctx context.Context, p *proxy) ([]reading, error) {
+		if _, err := residentWith(ctx, p, warmSessions, 0, 0); err != nil {
 			return nil, err
 		}
 		if err := pause(ctx, settle); err != nil {
@@ -29,25 +33,29 @@ func idleExperiment(sessions int, settle time.Duration) experiment {
 		if err != nil {
 			return nil, err
 		}
-		after, err := residentWith(ctx, p, sessions, settle)
+		after, err := residentWith(ctx, p, sessions, settle, hold)
 		if err != nil {
 			return nil, err
 		}
-		return []reading{
-			{empty, float64(before) / 1024},
-			{each, float64(after-before) / float64(sessions)},
-		}, nil
+		readings := []reading{
+			{idleEmpty, float64(before) / 1024},
+			{idleEach, float64(after[0]-before) / float64(sessions)},
+		}
+		if hold > 0 {
+			readings = append(readings, reading{idleGrowth, 100 * float64(slices.Max(after)-after[0]) / float64(after[0])})
+		}
+		return readings, nil
 	}}
 }
 
-// residentWith is the proxy's resident memory, in KiB, after n sessions have been idle for settle. They
-// are closed when it returns; one that ends by itself before is an error.
-func residentWith(ctx context.Context, p *proxy, n int, settle time.Duration) (int64, error) {
+// residentWith is the proxy's resident memory, in KiB, after n sessions have been idle for settle, and then every
+// holdEvery for as long as hold. They are closed when it returns; one that ends by itself before is an error.
+func residentWith(ctx context.Context, p *proxy, n int, settle, hold time.Duration) ([]int64, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	defer fail(nil) // closes them
-	hold := func(s *session) {
+	guard := func(s *session) {
 		fail(fmt.Errorf("bench: an idle session ended: %w", s.hold()))
 		s.close()
 	}
@@ -65,15 +73,27 @@ func residentWith(ctx context.Context, p *proxy, n int, settle time.Duration) (i
 					fail(err)
 					return
 				}
-				sessions.Go(func() { hold(s) })
+				sessions.Go(func() { guard(s) })
 			}
 		})
 	}
 	opening.Wait()
-	if err := pause(ctx, settle); err != nil {
-		return 0, err
+	var readings []int64
+	waits := []time.Duration{settle}
+	for ; hold > 0; hold -= holdEvery {
+		waits = append(waits, min(holdEvery, hold))
 	}
-	return p.residentKiB()
+	for _, wait := range waits {
+		if err := pause(ctx, wait); err != nil {
+			return nil, err
+		}
+		resident, err := p.residentKiB()
+		if err != nil {
+			return nil, err
+		}
+		readings = append(readings, resident)
+	}
+	return readings, nil
 }
 
 // openIdle opens a session, with a terminal, in which nothing happens.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -70,7 +71,21 @@ func (i *issuer) serve(l net.Listener) {
 }
 
 // token is an ID token that outlives every run.
-func (i *issuer) token() (string, error) {
+func (i *issuer) token() (string, error) { return i.tokenOf(subject) }
+
+// tokens are those of n users.
+func (i *issuer) tokens(n int) ([]string, error) {
+	all := make([]string, n)
+	for user := range all {
+		var err error
+		if all[user], err = i.tokenOf(subject + strconv.Itoa(user)); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (i *issuer) tokenOf(subject string) (string, error) {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: i.key}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		return "", fmt.Errorf("bench: make a signer: %w", err)

@@ -19,9 +19,12 @@ const startTimeout = 30 * time.Second
 
 // peer is a kind of proxy.
 type peer struct {
-	name   string
-	client dialect // what the client speaks to it
-	start  starter
+	name     string
+	client   dialect // what the client speaks to it
+	start    starter
+	plain    starter // of its plain path; nil where it has none
+	program  string  // of Debian, by the same name as its package; empty for what is built from Go
+	sessions int     // most idle sessions that it is asked to hold; 0 is no bound of its own
 }
 
 // starter starts a process of the lab and says where it listens, as host:port.
@@ -29,9 +32,22 @@ type starter func(context.Context, *lab) (*process, string, error)
 
 // peers are all that can be measured, in the order in which they take turns by default.
 var peers = []peer{
-	{"edge", execV5, startEdge(modeSPDY)},
-	{"translator", execV5, startRole("translator")},
-	{"relay", execV4, startRole("relay")},
+	{name: "edge", client: execV5, start: startEdge(modeSPDY), plain: startEdge(modeSPDY)},
+	{name: "translator", client: execV5, start: startRole("translator"), sessions: maxTranslated},
+	{name: "relay", client: execV4, start: startRole("relay"), plain: startRole("plainrelay")},
+	{name: "nginx", client: execV4, start: startNginx, plain: startNginx, program: "nginx"},
+	{name: "haproxy", client: execV4, start: startHAProxy, plain: startHAProxy, program: "haproxy"},
+}
+
+// maxTranslated keeps the API server's translator, at some 700 KiB a session, within the memory of small machines.
+const maxTranslated = 1000
+
+// idleSessions is how many idle sessions of one turn are asked of the peer.
+func (p peer) idleSessions(s settings) int {
+	if p.sessions > 0 {
+		return min(p.sessions, s.Sessions)
+	}
+	return s.Sessions
 }
 
 func peerNames() []string {
@@ -57,9 +73,11 @@ type lab struct {
 	pki        *pki
 	issuer     *issuer
 	token      string
-	edge       string // path of edge's binary, once it is known
-	upstream   string // host:port
-	kubeconfig string // names upstream, for edge
+	edge       string            // path of edge's binary, once it is known
+	upstream   string            // host:port
+	kubeconfig string            // names upstream, for edge
+	server     *process          // upstream's
+	programs   map[string]string // paths of Debian's programs, by name
 	processes  []*process
 }
 
@@ -95,7 +113,7 @@ func openLab(ctx context.Context, edge string) (_ *lab, err error) {
 	if l.token, err = l.issuer.token(); err != nil {
 		return nil, err
 	}
-	if _, l.upstream, err = startRole("upstream")(ctx, l); err != nil {
+	if l.server, l.upstream, err = startRole("upstream")(ctx, l); err != nil {
 		return nil, err
 	}
 	return l, nil

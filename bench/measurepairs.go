@@ -22,8 +22,8 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 		downExperiment(s.transferSize(maxWrite), maxWrite),
 		upExperiment(s.transferSize(maxWrite), maxWrite),
 	}
-	if s.Keystrokes > 0 {
-		experiments = append(experiments, keystrokeExperiment(s.Keystrokes))
+	if s.PairKeys > 0 {
+		experiments = append(experiments, keystrokeExperiment(s.PairKeys))
 	}
 	for round := range s.Rounds {
 		for _, e := range experiments {
@@ -42,7 +42,8 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 }
 
 // startLanes starts what the pairs need, one process of each kind, and warms up each lane: one that cannot
-// be measured ends the run here. Pairs follow their relay. The caller stops the lanes, also after an error.
+// be measured ends the run here. Pairs follow their relay, and a peer its pair. The caller stops the lanes, also
+// after an error.
 func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err error) {
 	running := map[string]proxy{}
 	start := func(kind string, start starter, client dialect, label, relay string) error {
@@ -76,6 +77,15 @@ func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err err
 		if err := l.checkSpoken(ctx, pair); err != nil {
 			return lanes, err
 		}
+		if pair.peer == "" {
+			continue
+		}
+		if err := start(pair.peer, startRole(pair.peer), pair.client, pair.peerName(), relay); err != nil {
+			return lanes, err
+		}
+		if err := l.checkSpoken(ctx, pair); err != nil {
+			return lanes, err
+		}
 	}
 	return lanes, nil
 }
@@ -99,7 +109,7 @@ func (l *lab) checkSpoken(ctx context.Context, p pair) error {
 		return fmt.Errorf("bench: ask what was spoken upstream: %w", err)
 	}
 	if spoken := string(text); spoken != p.spoken {
-		return fmt.Errorf("bench: %s: edge speaks %s upstream", p.name(), spoken)
+		return fmt.Errorf("bench: %s: %s was spoken upstream", p.name(), spoken)
 	}
 	return nil
 }

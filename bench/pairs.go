@@ -25,36 +25,40 @@ type pair struct {
 	client dialect
 	spoken string  // by edge, to upstream
 	relay  dialect // what the relay carries, opaquely, to be compared with
+	peer   string  // role that does what edge does here, to be measured beside it; empty for none
 }
 
 // pairs are all that can be measured, in the order of their turns. Those with the same relay stand together.
 var pairs = []pair{
-	{execV5, spokenSPDY, execV4},
-	{execV4, spokenSPDY, execV4},
-	{execV1, spokenSPDY, execV4},
-	{execBase64, spokenSPDY, execV4},
-	{execV4Base64, spokenSPDY, execV4},
+	{client: execV5, spoken: spokenSPDY, relay: execV4},
+	{client: execV4, spoken: spokenSPDY, relay: execV4},
+	{client: execV1, spoken: spokenSPDY, relay: execV4},
+	{client: execBase64, spoken: spokenSPDY, relay: execV4},
+	{client: execV4Base64, spoken: spokenSPDY, relay: execV4},
 
-	{execV5, spokenV5, execV5},
-	{execV4, spokenV5, execV5},
-	{execV1, spokenV5, execV5},
-	{execBase64, spokenV5, execV5},
-	{execV4Base64, spokenV5, execV5},
+	{client: execV5, spoken: spokenV5, relay: execV5},
+	{client: execV4, spoken: spokenV5, relay: execV5},
+	{client: execV1, spoken: spokenV5, relay: execV5},
+	{client: execBase64, spoken: spokenV5, relay: execV5},
+	{client: execV4Base64, spoken: spokenV5, relay: execV5},
 
-	{execSPDY, spokenSPDY, execSPDY},
-	{execSPDY, spokenV5, execSPDY},
+	{client: execSPDY, spoken: spokenSPDY, relay: execSPDY},
+	{client: execSPDY, spoken: spokenV5, relay: execSPDY},
 
-	{forwardSPDY, spokenSPDY, forwardSPDY},
-	{forwardSPDY, spokenTunnel, forwardSPDY},
+	{client: forwardSPDY, spoken: spokenSPDY, relay: forwardSPDY},
+	{client: forwardSPDY, spoken: spokenTunnel, relay: forwardSPDY},
 
-	{forwardTunnel, spokenSPDY, forwardTunnel},
-	{forwardTunnel, spokenTunnel, forwardTunnel},
+	{client: forwardTunnel, spoken: spokenSPDY, relay: forwardTunnel, peer: "translator"},
+	{client: forwardTunnel, spoken: spokenTunnel, relay: forwardTunnel},
 
-	{forwardV4, spokenSPDY, forwardV4},
-	{forwardV4, spokenTunnel, forwardV4},
+	{client: forwardV4, spoken: spokenSPDY, relay: forwardV4},
+	{client: forwardV4, spoken: spokenTunnel, relay: forwardV4},
 }
 
 func (p pair) name() string { return p.client.name + "/" + p.spoken }
+
+// peerName is what the line of the pair's peer is called.
+func (p pair) peerName() string { return p.peer + " " + p.name() }
 
 // mode is what edge must be told.
 func (p pair) mode() string {
@@ -75,7 +79,7 @@ func pairNames() []string {
 	return all
 }
 
-// lane is what takes turns among pairs: a pair, or the relay that pairs are divided by.
+// lane is what takes turns among pairs: a pair, its peer, or the relay that both are divided by.
 type lane struct {
 	*proxy
 	relay string // the lane that it is divided by; empty for the relay itself

@@ -87,6 +87,10 @@ func checkFailures(t *testing.T, p *proxy) {
 }
 
 func TestEveryPairIsReported(t *testing.T) {
+	edge, err := builtEdge()
+	if err != nil {
+		t.Fatal(err)
+	}
 	expectNothingLeft(t)
 	var names []string
 	want := map[string]string{} // relays by pair; a relay has none
@@ -94,10 +98,13 @@ func TestEveryPairIsReported(t *testing.T) {
 		names = append(names, p.name())
 		want[p.name()] = relayName(p.relay)
 		want[relayName(p.relay)] = ""
+		if p.peer != "" {
+			want[p.peerName()] = relayName(p.relay)
+		}
 	}
 	file := filepath.Join(t.TempDir(), "report.json")
 	var stdout, stderr bytes.Buffer
-	args := smallArgs("--proxies", "", "--idle-rounds", "0", "--pairs", strings.Join(names, ","), "--json", file)
+	args := smallArgs("--proxies", "", "--idle-rounds", "0", "--edge", edge, "--pairs", strings.Join(names, ","), "--json", file)
 	if code := run(t.Context(), args, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d\n%s", code, &stderr)
 	}
@@ -125,8 +132,8 @@ func TestEveryPairIsReported(t *testing.T) {
 			t.Errorf("%s has %d measures", name, measures[name])
 		}
 	}
-	if lines := strings.Count(stdout.String(), "\n"); lines != 4+3*len(want) {
-		t.Errorf("table of %d lines, want %d:\n%s", lines, 4+3*len(want), &stdout)
+	if lines := strings.Count(stdout.String(), "\n"); lines != 4+3*len(want)+3+len(r.Bars) || len(r.Bars) != 6 {
+		t.Errorf("table of %d lines, want %d:\n%s", lines, 4+3*len(want)+3+6, &stdout)
 	}
 }
 

@@ -14,21 +14,28 @@ import (
 // unlimited is the API server's MaxBytesPerSec unless PerConnectionBandwidthLimitBytesPerSec is set.
 const unlimited = 0
 
-// newTranslator serves exec as kube-apiserver does when a kubelet takes no WebSocket: both handlers are
-// made per request, WebSocket v5 is translated, and every other upgrade passes through.
+// newTranslator serves exec and port-forward as kube-apiserver does when a kubelet takes no WebSocket: handlers are
+// made per request, WebSocket v5 is translated, a tunnel is unpacked, and every other upgrade passes through.
 func newTranslator(c roleConfig) (http.Handler, error) {
 	upstream, transport, err := c.upstreamTransport()
 	if err != nil {
 		return nil, err
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux := http.NewServeMux()
+	mux.HandleFunc(podPattern+"{subresource}", func(w http.ResponseWriter, r *http.Request) {
 		location := upstream.JoinPath(r.URL.Path)
 		location.RawQuery = r.URL.RawQuery
 		passer := upgradeproxy.NewUpgradeAwareHandler(location, transport, false, true, responder{})
 		passer.MaxBytesPerSec = unlimited
+		if r.PathValue("subresource") == "portforward" {
+			tunneling := translate.NewTunnelingHandler(passer)
+			translate.NewTranslatingHandler(passer, tunneling, wsstream.IsWebSocketRequestWithTunnelingProtocol).ServeHTTP(w, r)
+			return
+		}
 		translator := translate.NewStreamTranslatorHandler(location, transport, unlimited, execStreams(r.URL.Query()))
 		translate.NewTranslatingHandler(passer, translator, wsstream.IsWebSocketRequestWithStreamCloseProtocol).ServeHTTP(w, r)
-	}), nil
+	})
+	return mux, nil
 }
 
 // newRelay copies an upgraded connection's bytes without a look at them.
@@ -37,6 +44,19 @@ func newRelay(c roleConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	return &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(upstream) },
+		Transport: transport,
+	}, nil
+}
+
+// newPlainRelay reaches upstream over HTTP/2, as edge does; newRelay could not upgrade there.
+func newPlainRelay(c roleConfig) (http.Handler, error) {
+	upstream, transport, err := c.upstreamTransport()
+	if err != nil {
+		return nil, err
+	}
+	transport.ForceAttemptHTTP2 = true
 	return &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(upstream) },
 		Transport: transport,

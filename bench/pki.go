@@ -19,9 +19,13 @@ import (
 // pkiLifetime outlives every run.
 const pkiLifetime = 24 * time.Hour
 
+// certificateName is what nginx checks a certificate for: it compares names only, not addresses.
+const certificateName = "localhost"
+
 // pki is one authority and one certificate for 127.0.0.1 that every server of a run shows.
 type pki struct {
 	caFile, certFile, keyFile string
+	bundleFile                string // certificate and key, as HAProxy wants them
 	pool                      *x509.CertPool
 	certificate               tls.Certificate
 }
@@ -38,7 +42,7 @@ func newPKI(dir string) (*pki, error) {
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "bench"},
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{certificateName},
 	}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -62,9 +66,11 @@ func newPKI(dir string) (*pki, error) {
 	}
 	p := &pki{
 		caFile: filepath.Join(dir, "ca.pem"), certFile: filepath.Join(dir, "cert.pem"), keyFile: filepath.Join(dir, "key.pem"),
+		bundleFile:  filepath.Join(dir, "bundle.pem"),
 		pool:        x509.NewCertPool(),
 		certificate: tls.Certificate{Certificate: [][]byte{leafDER}, PrivateKey: key},
 	}
+	var bundle []byte
 	for _, file := range []struct {
 		name, kind string
 		der        []byte
@@ -73,6 +79,12 @@ func newPKI(dir string) (*pki, error) {
 		if err := os.WriteFile(file.name, text, 0o600); err != nil {
 			return nil, fmt.Errorf("bench: write a certificate: %w", err)
 		}
+		if file.name != p.caFile {
+			bundle = append(bundle, text...)
+		}
+	}
+	if err := os.WriteFile(p.bundleFile, bundle, 0o600); err != nil {
+		return nil, fmt.Errorf("bench: write a certificate: %w", err)
 	}
 	authority, err := x509.ParseCertificate(caDER)
 	if err != nil {

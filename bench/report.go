@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"text/tabwriter"
@@ -10,7 +11,7 @@ import (
 )
 
 // baselines are the proxies that the others are divided by, one column each.
-var baselines = []string{"relay", "translator"}
+var baselines = []string{"relay", "nginx", "haproxy", "translator", labelDirect}
 
 // measure is one figure that a run reports.
 type measure struct {
@@ -32,6 +33,7 @@ type report struct {
 	Settings settings         `json:"settings"`
 	Measures []*measureResult `json:"measures"` // in the order of their first reading
 	Pairs    []*pairResult    `json:"pairs"`    // by measure, then in the order of the lanes
+	Bars     []*barResult     `json:"bars"`     // those that were measured
 }
 
 type measureResult struct {
@@ -68,19 +70,31 @@ func (r *report) finish(now time.Time) {
 			p.Ratios = map[string]summary{}
 			for _, name := range baselines {
 				if base := m.proxy(name); base != nil && base != p {
-					p.Ratios[name] = summarize(pairedRatios(p.Samples, base.Samples))
+					if ratios := pairedRatios(p.Samples, base.Samples); len(ratios) > 0 {
+						p.Ratios[name] = summarize(ratios)
+					}
 				}
 			}
 		}
 	}
 	r.finishPairs()
+	r.finishBars()
 }
 
+// result is that of a measure, which it begins if it is not there.
 func (r *report) result(m measure) *measureResult {
+	if found := r.find(m); found != nil {
+		return found
+	}
+	begun := &measureResult{measure: m}
+	r.Measures = append(r.Measures, begun)
+	return begun
+}
+
+func (r *report) find(m measure) *measureResult {
 	i := slices.IndexFunc(r.Measures, func(x *measureResult) bool { return x.measure == m })
 	if i < 0 {
-		r.Measures = append(r.Measures, &measureResult{measure: m})
-		i = len(r.Measures) - 1
+		return nil
 	}
 	return r.Measures[i]
 }
@@ -93,11 +107,11 @@ func (m *measureResult) proxy(name string) *proxyResult {
 	return m.Proxies[i]
 }
 
-// writeTable prints what was measured, below a line about the machine: proxies, then pairs.
+// writeTable prints what was measured, below a line about the machine: proxies, pairs, bars.
 func writeTable(w io.Writer, r *report) error {
 	fmt.Fprintf(w, "%s\n", r.Machine)
-	fmt.Fprintf(w, "%s, %d rounds (%d idle) in %.0f s\n", r.Started.Format(time.DateTime), r.Settings.Rounds,
-		r.Settings.IdleRounds, r.Seconds)
+	fmt.Fprintf(w, "%s, %d rounds (%d idle with %d sessions) in %.0f s\n", r.Started.Format(time.DateTime), r.Settings.Rounds,
+		r.Settings.IdleRounds, r.Settings.Sessions, r.Seconds)
 	if len(r.Measures) > 0 {
 		fmt.Fprintln(w)
 		if err := writeProxies(w, r.Measures); err != nil {
@@ -106,7 +120,13 @@ func writeTable(w io.Writer, r *report) error {
 	}
 	if len(r.Pairs) > 0 {
 		fmt.Fprintln(w)
-		return writePairs(w, r.Pairs)
+		if err := writePairs(w, r.Pairs); err != nil {
+			return err
+		}
+	}
+	if len(r.Bars) > 0 {
+		fmt.Fprintln(w)
+		return writeBars(w, r.Bars)
 	}
 	return nil
 }
@@ -147,12 +167,12 @@ func ratio(s *summary) string {
 
 // digits prints three significant digits, and all of them before the point.
 func digits(v float64) string {
-	switch {
-	case v >= 100:
+	switch size := math.Abs(v); {
+	case size >= 100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
+	case size >= 10:
 		return strconv.FormatFloat(v, 'f', 1, 64)
-	case v >= 1:
+	case size >= 1:
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	default:
 		return strconv.FormatFloat(v, 'f', 3, 64)

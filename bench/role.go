@@ -34,6 +34,7 @@ var roles = map[string]func(roleConfig) (http.Handler, error){
 	"upstream":   newUpstream,
 	"translator": newTranslator,
 	"relay":      newRelay,
+	"plainrelay": newPlainRelay,
 }
 
 // runRole is a child's main; it returns the exit code.

@@ -18,21 +18,34 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 		return nil, err
 	}
 	defer l.close()
+	if err := l.findPrograms(ctx, s.Proxies, progress); err != nil {
+		return nil, err
+	}
 	r := &report{Started: time.Now(), Machine: describeMachine(), Settings: s}
-	if err := measurePairs(ctx, l, s, r, progress); err != nil { // first: it soon ends for a pair that edge lacks
-		return nil, err
-	}
-	if err := measureCPU(ctx, l, s, r, progress); err != nil {
-		return nil, err
-	}
-	if err := measureIdle(ctx, l, s, r, progress); err != nil {
-		return nil, err
+	for _, measure := range parts {
+		if err := measure(ctx, l, s, r, progress); err != nil {
+			return nil, err
+		}
 	}
 	r.finish(time.Now())
 	return r, nil
 }
 
+// parts of a run, in their order. Pairs are first: they soon end a run for a pair that edge lacks.
+var parts = []func(context.Context, *lab, settings, *report, io.Writer) error{
+	measurePairs,
+	measureCPU,
+	measurePlain,
+	measureStarts,
+	measureIdle,
+	measureWatches,
+}
+
 func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
+	experiments := cpuExperiments(s)
+	if len(experiments) == 0 {
+		return nil
+	}
 	var proxies []*proxy
 	for _, name := range s.Proxies {
 		kind, _ := peerNamed(name)
@@ -46,7 +59,6 @@ func measureCPU(ctx context.Context, l *lab, s settings, r *report, progress io.
 		}
 		proxies = append(proxies, p)
 	}
-	experiments := cpuExperiments(s)
 	for round := range s.Rounds {
 		for _, e := range experiments {
 			for _, p := range proxies {
@@ -73,7 +85,6 @@ func (p *proxy) warm(ctx context.Context, s settings) error {
 }
 
 func measureIdle(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
-	e := idleExperiment(s.Sessions, s.Settle)
 	for round := range s.IdleRounds {
 		for _, name := range s.Proxies {
 			kind, _ := peerNamed(name)
@@ -81,7 +92,11 @@ func measureIdle(ctx context.Context, l *lab, s settings, r *report, progress io
 			if err != nil {
 				return err
 			}
-			readings, err := e.turn(ctx, p)
+			hold := time.Duration(0)
+			if name == "edge" && round == s.IdleRounds-1 {
+				hold = s.IdleHold
+			}
+			readings, err := idleExperiment(kind.idleSessions(s), s.Settle, hold).turn(ctx, p)
 			p.stop()
 			if err != nil {
 				return err

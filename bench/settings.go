@@ -19,36 +19,52 @@ const maxWrite = 32 << 10
 // maxSessions keeps a proxy, which holds two sockets per session, under a limit of 20,000 descriptors.
 const maxSessions = 9500
 
+// maxIdleHold is below silentSeconds, and the lifetimes of token and certificates.
+const maxIdleHold = 30 * time.Minute
+
 // settings is what one run measures. It goes into the report as it is.
 type settings struct {
-	Proxies    []string      `json:"proxies"`    // names of peers, in the order in which they take turns
-	Pairs      []string      `json:"pairs"`      // names of pairs
-	Rounds     int           `json:"rounds"`     // turns of each proxy and pair at every measure of CPU
-	Volume     int64         `json:"volume"`     // bytes of one transfer
-	Writes     int64         `json:"writes"`     // most writes of one transfer: bounds the volume of small writes
-	Down       []int         `json:"down"`       // write sizes towards the client, bytes
-	Up         []int         `json:"up"`         // write sizes from the client, bytes
-	Keystrokes int           `json:"keystrokes"` // round trips of one turn; 0 measures none
-	IdleRounds int           `json:"idleRounds"` // turns of each proxy at idle sessions; 0 measures none
-	Sessions   int           `json:"sessions"`   // idle sessions of one turn
-	Settle     time.Duration `json:"settle"`     // wait before resident memory is read, nanoseconds in JSON
-	Edge       string        `json:"-"`          // edge's binary; empty builds ./cmd/edge
-	JSON       string        `json:"-"`          // file for the report; empty writes none
+	Proxies     []string      `json:"proxies"`     // names of peers, in the order in which they take turns
+	Pairs       []string      `json:"pairs"`       // names of pairs
+	Rounds      int           `json:"rounds"`      // turns of each proxy and pair at every measure of CPU
+	Volume      int64         `json:"volume"`      // bytes of one transfer
+	Writes      int64         `json:"writes"`      // most writes of one transfer: bounds the volume of small writes
+	Down        []int         `json:"down"`        // write sizes towards the client, bytes
+	Up          []int         `json:"up"`          // write sizes from the client, bytes
+	Keystrokes  int           `json:"keystrokes"`  // round trips of one turn of a proxy; 0 measures none
+	PairKeys    int           `json:"pairKeys"`    // the same of a pair
+	Requests    int           `json:"requests"`    // of each kind on the plain path in one turn; 0 measures none
+	Starts      int           `json:"starts"`      // sessions started in one turn; 0 measures none
+	IdleRounds  int           `json:"idleRounds"`  // turns of each proxy at idle sessions; 0 measures none
+	Sessions    int           `json:"sessions"`    // idle sessions of one turn; a peer may have a bound below
+	WatchRounds int           `json:"watchRounds"` // turns of each proxy at idle watches; 0 measures none
+	Watches     int           `json:"watches"`     // idle watches of one turn
+	Settle      time.Duration `json:"settle"`      // wait before resident memory is read, nanoseconds in JSON
+	IdleHold    time.Duration `json:"idleHold"`    // how long edge's idle sessions are held once more; 0 is not
+	Edge        string        `json:"-"`           // edge's binary; empty builds ./cmd/edge
+	JSON        string        `json:"-"`           // file for the report; empty writes none
+	SVG         string        `json:"-"`           // folder for charts; empty draws none
+	Hold        bool          `json:"-"`           // measure nothing: see holdEdge
 }
 
 func defaultSettings() settings {
 	return settings{
-		Proxies:    peerNames(),
-		Pairs:      pairNames(),
-		Rounds:     5,
-		Volume:     128 << 20,
-		Writes:     80_000,
-		Down:       []int{32 << 10, 4 << 10, 100},
-		Up:         []int{32 << 10},
-		Keystrokes: 5_000,
-		IdleRounds: 3,
-		Sessions:   1000,
-		Settle:     5 * time.Second,
+		Proxies:     peerNames(),
+		Pairs:       pairNames(),
+		Rounds:      5,
+		Volume:      128 << 20,
+		Writes:      80_000,
+		Down:        []int{32 << 10, 4 << 10, 100},
+		Up:          []int{32 << 10, 4 << 10, 100},
+		Keystrokes:  20_000,
+		PairKeys:    5_000,
+		Requests:    10_000,
+		Starts:      1000,
+		IdleRounds:  5,
+		Sessions:    8000,
+		WatchRounds: 5,
+		Watches:     2000,
+		Settle:      5 * time.Second,
 	}
 }
 
@@ -63,12 +79,23 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	fs.Int64Var(&s.Writes, "writes", s.Writes, "most writes of one transfer, whatever its volume")
 	fs.Var((*sizes)(&s.Down), "down", "write sizes towards the client, in bytes; empty for none")
 	fs.Var((*sizes)(&s.Up), "up", "write sizes from the client, in bytes; empty for none")
-	fs.IntVar(&s.Keystrokes, "keystrokes", s.Keystrokes, "keystroke round trips of one turn; 0 for none")
+	fs.IntVar(&s.Keystrokes, "keystrokes", s.Keystrokes, "keystroke round trips of one turn of a proxy; 0 for none")
+	fs.IntVar(&s.PairKeys, "pair-keystrokes", s.PairKeys, "keystroke round trips of one turn of a pair; 0 for none")
+	fs.IntVar(&s.Requests, "requests", s.Requests, "requests of each kind on the plain path in one turn; 0 for none")
+	fs.IntVar(&s.Starts, "starts", s.Starts, "sessions started in one turn; 0 for none")
 	fs.IntVar(&s.IdleRounds, "idle-rounds", s.IdleRounds, "turns of each proxy at idle sessions; 0 for none")
 	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "idle sessions of one turn")
+	fs.IntVar(&s.WatchRounds, "watch-rounds", s.WatchRounds, "turns of each proxy at idle watches; 0 for none")
+	fs.IntVar(&s.Watches, "watches", s.Watches, "idle watches of one turn")
 	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before resident memory is read")
+	fs.DurationVar(&s.IdleHold, "idle-hold", s.IdleHold,
+		"hold edge's idle sessions for so long in its last turn, and report the growth of its memory")
+	var only names
+	fs.Var(&only, "only", "parts to measure, of "+strings.Join(partNames, ", ")+"; empty for all")
 	fs.StringVar(&s.Edge, "edge", s.Edge, "edge's binary; built from cmd/edge when not given")
 	fs.StringVar(&s.JSON, "json", s.JSON, "file to write the report to, as JSON")
+	fs.StringVar(&s.SVG, "svg", s.SVG, "folder to draw charts into")
+	fs.BoolVar(&s.Hold, "hold", s.Hold, "measure nothing: start edge and its upstream, print where they are, and wait for a signal")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fs.SetOutput(usage)
@@ -79,6 +106,9 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	}
 	if fs.NArg() > 0 {
 		return settings{}, fmt.Errorf("bench: unexpected argument %q", fs.Arg(0))
+	}
+	if err := s.keepOnly(only); err != nil {
+		return settings{}, err
 	}
 	return s, s.validate()
 }
@@ -107,12 +137,26 @@ func (s settings) validate() error {
 		return fmt.Errorf("bench: --writes %d is less than 1", s.Writes)
 	case s.Keystrokes < 0:
 		return fmt.Errorf("bench: --keystrokes %d is negative", s.Keystrokes)
+	case s.PairKeys < 0:
+		return fmt.Errorf("bench: --pair-keystrokes %d is negative", s.PairKeys)
+	case s.Requests < 0:
+		return fmt.Errorf("bench: --requests %d is negative", s.Requests)
+	case s.Starts < 0:
+		return fmt.Errorf("bench: --starts %d is negative", s.Starts)
 	case s.IdleRounds < 0:
 		return fmt.Errorf("bench: --idle-rounds %d is negative", s.IdleRounds)
 	case s.Sessions < 1 || s.Sessions > maxSessions:
 		return fmt.Errorf("bench: --sessions %d is not between 1 and %d", s.Sessions, maxSessions)
+	case s.Starts < 0:
+		return fmt.Errorf("bench: --starts %d is negative", s.Starts)
+	case s.WatchRounds < 0:
+		return fmt.Errorf("bench: --watch-rounds %d is negative", s.WatchRounds)
+	case s.Watches < 1 || s.Watches > maxSessions:
+		return fmt.Errorf("bench: --watches %d is not between 1 and %d", s.Watches, maxSessions)
 	case s.Settle < 0:
 		return fmt.Errorf("bench: --settle %s is negative", s.Settle)
+	case s.IdleHold < 0 || s.IdleHold > maxIdleHold:
+		return fmt.Errorf("bench: --idle-hold %s is not between 0 and %s", s.IdleHold, maxIdleHold)
 	}
 	return nil
 }

@@ -24,11 +24,11 @@ func summarize(samples []float64) summary {
 }
 
 // pairedRatios divides round by round: what slows a whole round down falls out. Rounds that only one
-// side has, and those whose divisor is 0, are left out.
+// side has are left out, and those whose divisor is not above 0, as a difference of two times may be.
 func pairedRatios(samples, base []float64) []float64 {
 	var ratios []float64
 	for i := range min(len(samples), len(base)) {
-		if base[i] != 0 {
+		if base[i] > 0 {
 			ratios = append(ratios, samples[i]/base[i])
 		}
 	}

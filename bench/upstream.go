@@ -64,18 +64,12 @@ func newUpstream(roleConfig) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc(podPattern+"exec", u.exec)
 	mux.HandleFunc(podPattern+"portforward", u.portForward)
+	mux.HandleFunc("GET /api/v1/namespaces/{namespace}/pods", podWatch)
 	mux.HandleFunc("GET "+spokenPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, u.spoken.Load().(string)) })
-	mux.HandleFunc("GET /version", answer(http.StatusOK, version))
+	mux.HandleFunc("GET "+listPath, listOrWatch)
+	mux.HandleFunc("GET "+versionPath, answer(http.StatusOK, version))
 	mux.HandleFunc("POST /apis/authorization.k8s.io/v1/subjectaccessreviews", answer(http.StatusCreated, accessOK))
 	return mux, nil
-}
-
-func answer(code int, text string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
-		_, _ = io.WriteString(w, text)
-	}
 }
 
 func (u *upstream) exec(w http.ResponseWriter, r *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,18 +32,36 @@ const maxLine = 64
 //	upload <n>            n bytes from stdin, then doneByte to stdout
 //	echo                  each read of stdin to stdout, until stdin ends
 //	idle                  nothing, until stdin ends
+//
+// Those wait for the client before they begin. hello says no more than readyByte, and waits for nobody. cat and a connection to port 7 are for clients that know nothing of
+// that: they echo at once.
 type workloadRuntime struct{}
+
+const (
+	catCommand = "cat"
+	echoPort   = 7 // RFC 862
+)
 
 func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Reader, out, _ io.WriteCloser, _ bool,
 	_ <-chan remotecommand.TerminalSize) error {
 	if in == nil || out == nil {
 		return fmt.Errorf("%w: stdin and stdout are needed", errCommand)
 	}
+	if len(cmd) == 1 && cmd[0] == catCommand {
+		return echo(in, out)
+	}
 	return runCommand(cmd, in, out)
 }
 
+// helloCommand is for sessions of which only the beginning counts.
+const helloCommand = "hello"
+
 // runCommand waits for the client before it begins.
 func runCommand(cmd []string, in io.Reader, out io.Writer) error {
+	if slices.Equal(cmd, []string{helloCommand}) {
+		_, err := out.Write([]byte{readyByte})
+		return err
+	}
 	work, err := parseCommand(cmd)
 	if err != nil {
 		return err
@@ -62,8 +81,11 @@ func (workloadRuntime) Attach(context.Context, string, io.Reader, io.WriteCloser
 	return errors.ErrUnsupported
 }
 
-// PortForward runs a command on a connection to any port. The client names it in a first line.
-func (workloadRuntime) PortForward(_ context.Context, _ string, _ int32, conn io.ReadWriteCloser) error {
+// PortForward runs a command on a connection to any port but echoPort. The client names it in a first line.
+func (workloadRuntime) PortForward(_ context.Context, _ string, port int32, conn io.ReadWriteCloser) error {
+	if port == echoPort {
+		return echo(conn, conn)
+	}
 	line, err := readLine(conn)
 	if err != nil {
 		return err

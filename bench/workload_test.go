@@ -30,6 +30,10 @@ func TestCommands(t *testing.T) {
 		{command: "upload 5", stdin: []string{"g", "abc", "def"}, want: []string{"r"}, err: errSurplus},
 		{command: "upload 5", stdin: []string{"g", "abc"}, want: []string{"r"}, err: io.EOF},
 		{command: "echo", stdin: []string{"g", "a", "bc"}, want: []string{"r", "a", "bc"}},
+		{command: "hello", want: []string{"r"}},
+		{command: "hello 1", err: errCommand},
+		{command: "cat", stdin: []string{"a", "bc"}, want: []string{"a", "bc"}},
+		{command: "cat 1", err: errCommand},
 		{command: "idle", stdin: []string{"g", "a"}, want: []string{"r"}},
 		{command: "echo", want: []string{"r"}, err: io.EOF},
 		{command: "", err: errCommand},
@@ -88,5 +92,15 @@ func TestForwardedConnectionBeginsWithItsCommand(t *testing.T) {
 		if got := strings.Join(conn.writes, " "); got != test.want || !errors.Is(err, test.err) {
 			t.Errorf("%q: wrote %q, %v", test.in, got, err)
 		}
+	}
+}
+
+func TestPort7EchoesAtOnce(t *testing.T) {
+	conn := &pipe{Reader: strings.NewReader("download 1 1\ngabc")}
+	if err := (workloadRuntime{}).PortForward(t.Context(), "p", echoPort, conn); err != nil {
+		t.Error(err)
+	}
+	if got := strings.Join(conn.writes, ""); got != "download 1 1\ngabc" {
+		t.Errorf("wrote %q", got)
 	}
 }

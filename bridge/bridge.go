@@ -163,7 +163,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // and waits for them, at most until ctx ends; then it cuts what is left.
 func (h *Handler) Drain(ctx context.Context) { h.sessions.drain(ctx) }
 
-// Close drops idle connections to the API server.
+// Sessions is how many streams there are, and how often one began or ended so far.
+func (h *Handler) Sessions() (running int, changes uint64) {
+	h.sessions.mu.Lock()
+	defer h.sessions.mu.Unlock()
+	return len(h.sessions.running), h.sessions.changes
+}
+
+// Close drops the connections to the API server that nobody uses, and keeps no spare
+// ones from then on.
 func (h *Handler) Close() { h.up.close() }
 
 // auditID is how net/http spells Audit-ID in a header map.

@@ -26,9 +26,14 @@
 //	learned.go   what it knows about the way there
 //	uplink.go    one upgrade upstream: its header, and its 101
 //	upstream.go  the API server's two transports
+//	dial.go      a connection to it
+//	spares.go    connections that are there before the stream that needs one
 //	wiring.go    codecs on legs, by dialect pair
 //	relay.go     the loop: frames from a source to a sink
+//	loop.go, quiet.go
+//	             a loop that waits long waits on a small stack
 //	exec.go      five streams and one Status: how exec and attach end
+//	opens.go     waits until those streams are open, on SPDY
 //	outcome.go   the Status that a client reads last, and its words
 //	twoway.go    port-forward and opaque upgrades: how they end
 //	fanout.go    port-forward whose connections have upstream sessions of their own

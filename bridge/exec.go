@@ -55,23 +55,32 @@ const (
 	closeEndsAll                    // WebSocket v5
 )
 
-// run relays until the outcome is known or a leg ends. The caller closes.
-func (e *execSession) run() {
+// run relays until the outcome is known or a leg ends. It returns true if the
+// session goes on in other goroutines, the last of which calls over.
+func (e *execSession) run(over func()) (left bool) {
 	e.inputDone, e.outputDone, e.answered = make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(e.inputDone)
-		defer e.contain()
-		e.runInput()
-	}()
-	status := e.runOutput()
+	input := e.inputLoop(func() { close(e.inputDone) })
+	go e.carry(input.run, input.over)
+	if e.whole != nil && !e.awaitStreams() {
+		e.readAccepts()
+		e.finishOutput(nil)
+		return false
+	}
+	return e.outputLoop(over).run()
+}
+
+// finishOutput ends the session, of which this is the last goroutine then.
+func (e *execSession) finishOutput(status []byte) {
 	close(e.outputDone)
 	e.sayGoodbye(status)
 	<-e.inputDone
+	e.input.reader.Close() // not after a panic: a loop may still read
+	e.output.reader.Close()
 }
 
-// runInput relays what the client sends. After the session's end it only waits
+// inputLoop relays what the client sends. After the session's end it only waits
 // for the client to close.
-func (e *execSession) runInput() {
+func (e *execSession) inputLoop(over func()) *loop {
 	closed := false
 	see := func(f *streams.Frame) (bool, error) {
 		switch f.Kind {
@@ -96,11 +105,19 @@ func (e *execSession) runInput() {
 		}
 		return true, nil
 	}
-	err := e.input.run(see)
-	for e.isSlow(err) {
-		e.down.conn.SetReadDeadline(time.Now().Add(e.linger))
-		err = e.input.run(see)
+	relay := func() error {
+		err := e.input.run(see)
+		for e.isSlow(err) {
+			e.down.conn.SetReadDeadline(time.Now().Add(e.linger))
+			err = e.input.run(see)
+		}
+		return err
 	}
+	end := func(err error) { e.endInput(err, closed) }
+	return &loop{direction: &e.input, session: e.session, relay: relay, end: end, over: over}
+}
+
+func (e *execSession) endInput(err error, closed bool) {
 	var protocol *streams.ProtocolError
 	switch {
 	case e.cause() != nil: // the goodbye is said, or about to be
@@ -142,47 +159,8 @@ func (e *execSession) leave() {
 	e.input.finish(e.up)
 }
 
-// awaitAccepted lets upstream answer the opens of its streams before the session's
-// end reaches it. The container runtime sends those answers from a queue, and
-// github.com/moby/spdystream waits for them without end, in the first write of what
-// the container says, if the connection was closed before: an attach that was cut
-// would stop the container's output for everybody.
-func (e *execSession) awaitAccepted() {
-	if e.accepted == nil {
-		return
-	}
-	late := time.NewTimer(e.linger)
-	defer late.Stop()
-	select {
-	case <-e.accepted:
-	case <-e.outputDone:
-	case <-late.C:
-	}
-}
-
-// readAccepts is awaitAccepted on the output loop, where the client has gone before
-// there was anything to relay.
-func (e *execSession) readAccepts() {
-	e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
-	for e.accepted != nil {
-		select {
-		case <-e.accepted:
-			return
-		default:
-		}
-		if _, err := e.output.src.Next(); err != nil {
-			return
-		}
-	}
-}
-
-// runOutput relays what the process says and returns its Status, last of all;
-// nil if there was none, or half of one.
-func (e *execSession) runOutput() []byte {
-	if e.whole != nil && !e.awaitStreams() {
-		e.readAccepts()
-		return nil
-	}
+// outputLoop relays what the process says, and then its Status.
+func (e *execSession) outputLoop(over func()) *loop {
 	var status []byte
 	open := 0
 	for _, exists := range []bool{e.set.Stdout, e.set.Stderr} {
@@ -191,7 +169,7 @@ func (e *execSession) runOutput() []byte {
 		}
 	}
 	ended := map[streams.Role]bool{}
-	err := e.output.run(func(f *streams.Frame) (bool, error) {
+	see := func(f *streams.Frame) (bool, error) {
 		forward := false
 		switch f.Kind {
 		case streams.Data:
@@ -215,6 +193,7 @@ func (e *execSession) runOutput() []byte {
 		}
 		if forward {
 			e.output.say(*f)
+			e.output.flush() // here, where a client that is slow to read costs upstream none of its time
 		}
 		if open == 0 {
 			return false, errCompleted
@@ -222,7 +201,14 @@ func (e *execSession) runOutput() []byte {
 		// The outcome is known, and upstream closes at once now, or else we do.
 		e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
 		return false, nil
-	})
+	}
+	end := func(err error) { e.finishOutput(e.endOutput(err, status, ended)) }
+	relay := func() error { return e.output.run(see) }
+	return &loop{direction: &e.output, session: e.session, relay: relay, end: end, over: over}
+}
+
+// endOutput returns the Status, last of all; nil if there was none, or half of one.
+func (e *execSession) endOutput(err error, status []byte, ended map[streams.Role]bool) []byte {
 	for _, role := range []streams.Role{streams.Stdout, streams.Stderr} {
 		if !ended[role] {
 			e.output.say(streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: role}})
@@ -240,38 +226,6 @@ func (e *execSession) runOutput() []byte {
 		e.ended(upstreamError(err))
 	}
 	return nil
-}
-
-// awaitStreams waits until the SPDY client has opened its streams. client-go
-// does not hear a thing before they are all accepted, so a shutdown waits too.
-func (e *execSession) awaitStreams() bool {
-	late := time.NewTimer(e.times.open)
-	defer late.Stop()
-	over := (<-chan struct{})(e.over)
-	for {
-		select {
-		case <-e.whole:
-			return true
-		case <-over:
-			if e.cause() != errShutdown {
-				return e.isWhole()
-			}
-			over = nil
-			late.Reset(e.linger)
-		case <-late.C:
-			e.ended(errNotOpened)
-			return false
-		}
-	}
-}
-
-func (e *execSession) isWhole() bool {
-	select {
-	case <-e.whole:
-		return true
-	default:
-		return false
-	}
 }
 
 // sayGoodbye tells the client the outcome, Status last, and ends the write

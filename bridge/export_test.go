@@ -34,3 +34,21 @@ func (h *Handler) Running() int {
 	defer h.sessions.mu.Unlock()
 	return len(h.sessions.running)
 }
+
+// Spares is how many connections wait to be used.
+func (h *Handler) Spares() (n int) {
+	for _, s := range []*spares{h.up.edges.spares, h.up.owns.spares} {
+		if s != nil {
+			s.mu.Lock()
+			n += len(s.ready)
+			s.mu.Unlock()
+		}
+	}
+	return n
+}
+
+// MostSpares is how many may.
+const MostSpares = mostSpares
+
+// SetSpareAge changes how long they do, before the first stream.
+func (h *Handler) SetSpareAge(age time.Duration) { h.up.edges.spares.age = age }

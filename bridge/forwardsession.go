@@ -83,7 +83,7 @@ func (l *forwardSession) attach(a upswitch) {
 	t := upTransport(l.leg, a.link.protocol == webSocket)
 	l.reader = streams.NewReader(t.in, l.down.flush)
 	l.down.src = spdy.NewPortsSource(l.reader, t.replier, &l.table)
-	l.down.sink = spdy.NewPortServerSink(l.f.client.out, &l.f.table)
+	l.down.sink, l.down.to = spdy.NewPortServerSink(l.f.client.out, &l.f.table), l.f.session.down
 	l.sink = spdy.NewPortsSink(t.out, &l.table)
 	l.closer = t.closer
 }
@@ -127,6 +127,7 @@ func (l *forwardSession) flush() {
 	l.say.Lock()
 	defer l.say.Unlock()
 	l.sink.Flush() // who writes next is told of a failure
+	l.leg.release()
 }
 
 // read carries what the pod says, until the session ends.
@@ -199,5 +200,6 @@ func (l *forwardSession) goodbye() {
 	if l.closer != nil && err == nil {
 		l.closer.WriteClose(streams.CloseNormal)
 	}
+	l.leg.release()
 	l.leg.closeWrite()
 }

@@ -27,7 +27,8 @@ type leg struct {
 	beat func(dst []byte, paused bool) []byte // appends a keepalive in the leg's dialect
 	lost func()                               // called when an answer or a keepalive cannot be written
 
-	mu sync.Mutex // one frame at a time on the wire
+	mu   sync.Mutex // one frame at a time on the wire
+	kept bool       // a burst is not out yet; guarded by mu
 
 	state   sync.Mutex // guards what follows; never held during I/O
 	pong    []byte     // one slot, the latest wins
@@ -37,9 +38,11 @@ type leg struct {
 	running bool       // a goroutine of ours is about to write them
 	closed  bool
 	done    sync.WaitGroup // that goroutine
+	drain   func()         // what it does; made once, since each keepalive has one
 
 	poll    poller      // at the bottom of conn; nil: cannot read without waiting
 	haste   haste       // of the leg's reader
+	brief   int         // waits in a row of less than longWait, at most manyBrief
 	reading atomic.Bool // the leg's reader waits for bytes
 	in, out atomic.Int64
 
@@ -61,11 +64,14 @@ func (l *leg) silent() int {
 
 // poller is what pollConn offers.
 type poller interface {
-	setTry(bool)          // the next Reads wait, or do not
-	waits() int           // Reads that may have waited, so far
-	askAgain()            // the next try asks the kernel, whatever the last read took
-	gather(time.Duration) // lets bytes come together for that long
-	unsent() int          // bytes that the peer has not taken yet
+	setTry(try, again bool) // the next Reads do not wait; again: they ask the kernel, whatever the last one took
+	waits() int             // Reads that may have waited, so far
+	askAgain()              // the next try asks the kernel, whatever the last one took
+	await() error           // returns when a Read would not wait
+	gather(time.Duration)   // lets bytes come together for that long
+	unsent() int            // bytes that the peer has not taken yet
+	put()                   // keeps back what is written from here on
+	pull() error            // writes it
 }
 
 // haste counts waits for a few bytes in a row, with nothing said to the peer in
@@ -120,9 +126,12 @@ func (l *leg) Read(b []byte) (int, error) {
 	begin := time.Now()
 	n, err := l.conn.Read(b)
 	l.reading.Store(false)
-	// What TLS had in hand already was no wait.
-	if l.poll != nil && l.poll.waits() != waits && l.haste.waited(time.Since(begin), n, l.out.Load()) {
-		l.poll.gather(moderation)
+	if l.poll != nil && l.poll.waits() != waits { // what TLS had in hand already was no wait
+		d := time.Since(begin)
+		l.waited(d)
+		if l.haste.waited(d, n, l.out.Load()) {
+			l.poll.gather(moderation)
+		}
 	}
 	if n > 0 {
 		l.in.Add(int64(n))
@@ -135,12 +144,9 @@ func (l *leg) TryRead(b []byte, again bool) (int, error) {
 	if l.poll == nil {
 		return 0, errWouldBlock
 	}
-	if again {
-		l.poll.askAgain()
-	}
-	l.poll.setTry(true)
+	l.poll.setTry(true, again)
 	n, err := l.conn.Read(b)
-	l.poll.setTry(false)
+	l.poll.setTry(false, false)
 	if n > 0 {
 		l.in.Add(int64(n))
 	}
@@ -164,12 +170,6 @@ func (l *leg) WriteRoom(b []byte, off int) error {
 		return err
 	}
 	return l.write(b[off:])
-}
-
-func (l *leg) write(b []byte) error {
-	n, err := l.conn.Write(b)
-	l.out.Add(int64(n))
-	return err
 }
 
 // writeReplies writes what waits, mu held.
@@ -231,17 +231,22 @@ func (l *leg) wake() {
 	}
 	l.running = true
 	l.done.Add(1)
-	go func() {
-		defer l.done.Done()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.state.Lock()
-		l.running = false // what comes from here on wakes another
-		l.state.Unlock()
-		if l.writeReplies() != nil && l.lost != nil {
-			l.lost()
-		}
-	}()
+	if l.drain == nil {
+		l.drain = l.writeWaiting
+	}
+	go l.drain()
+}
+
+func (l *leg) writeWaiting() {
+	defer l.done.Done()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.Lock()
+	l.running = false // what comes from here on wakes another
+	l.state.Unlock()
+	if l.writeReplies() != nil && l.lost != nil {
+		l.lost()
+	}
 }
 
 // closeWrite tells the peer that nothing more comes.

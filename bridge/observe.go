@@ -118,10 +118,12 @@ func (s *sighting) switching() {
 	}
 }
 
-// handOver leaves the end to a session.
+// handOver leaves the end to a session, which may last for days. By the answer it
+// would keep net/http's connection: the request and 10 KiB of buffers.
 func (s *sighting) handOver() {
 	if s != nil {
 		s.session = true
+		s.answer, s.body = nil, nil
 	}
 }
 

@@ -3,7 +3,6 @@
 package bridge
 
 import (
-	"context"
 	"io"
 	"net"
 	"os"
@@ -22,8 +21,10 @@ import (
 type pollConn struct {
 	*net.TCPConn
 	raw syscall.RawConn
+	cork
 
 	try     bool // Read must not wait
+	again   bool // a try asks the kernel even when drained
 	waited  int  // Reads that might
 	drained bool // the last read took all there was: do not even ask
 	buf     []byte
@@ -41,7 +42,7 @@ func newPollConn(conn net.Conn) net.Conn {
 	if err != nil {
 		return conn
 	}
-	c := &pollConn{TCPConn: tcp, raw: raw}
+	c := &pollConn{TCPConn: tcp, raw: raw, cork: cork{conn: tcp}}
 	c.attempt = c.readOnce
 	return c
 }
@@ -53,7 +54,7 @@ func (c *pollConn) Read(b []byte) (int, error) {
 		c.drained = n < len(b)
 		return n, err
 	}
-	if c.drained || len(b) == 0 {
+	if c.drained && !c.again || len(b) == 0 {
 		return 0, errWouldBlock
 	}
 	c.buf = b
@@ -75,10 +76,24 @@ func (c *pollConn) Read(b []byte) (int, error) {
 	return c.n, nil
 }
 
+// Write implements net.Conn, through the cork.
+func (c *pollConn) Write(b []byte) (int, error) { return c.cork.Write(b) }
+
 // readOnce reads what is there; true tells the runtime not to wait for more.
 func (c *pollConn) readOnce(fd uintptr) bool {
 	c.n, c.err = syscall.Read(int(fd), c.buf)
 	return true
+}
+
+// await waits until a read would give something: bytes, the end, or an error.
+func (c *pollConn) await() error { return c.raw.Read(isReadable) }
+
+// isReadable asks the kernel. It must: the runtime's poller tells of arrivals, and
+// what came before is none.
+func isReadable(fd uintptr) bool {
+	ask := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(ask[:], 0)
+	return n > 0 || err != nil
 }
 
 // waits counts the Reads that may have waited.
@@ -93,8 +108,9 @@ func (c *pollConn) unsent() (n int) {
 	return n
 }
 
-// setTry switches between the two ways to read.
-func (c *pollConn) setTry(try bool) { c.try = try }
+// setTry switches between the two ways to read. With again a try asks the kernel,
+// whatever the last read took.
+func (c *pollConn) setTry(try, again bool) { c.try, c.again = try, again }
 
 // askAgain makes the next try ask the kernel, whatever the last read took.
 func (c *pollConn) askAgain() { c.drained = false }
@@ -132,17 +148,4 @@ func (l pollListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return newPollConn(conn), nil
-}
-
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
-
-// pollDial is Listener for connections to the API server.
-func pollDial(dial dialFunc) dialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return newPollConn(conn), nil
-	}
 }

@@ -13,7 +13,21 @@ import (
 type direction struct {
 	src    streams.Source
 	sink   streams.Sink
+	to     *leg  // which sink writes, if in bursts; nil: at once
 	broken error // the sink's first error; from then on frames are read and dropped
+
+	reader *streams.Reader // of src
+	from   *leg            // that it reads
+	rests  bool            // src gives streams.ErrIdle when from is quiet; see loop
+}
+
+// beforeWait is that of a reader whose direction has a loop.
+func (d *direction) beforeWait() error {
+	d.flush()
+	if d.rests && d.from.isQuiet() && d.reader.Between() {
+		return streams.ErrIdle
+	}
+	return nil
 }
 
 // run relays until the source ends and returns why it did. Each frame is shown
@@ -26,10 +40,14 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 			err = &panicError{p, debug.Stack()}
 		}
 	}()
+	defer d.release()
 	for {
 		f, err := d.src.Next()
 		if err != nil {
 			return err
+		}
+		if f.Kind == streams.Close {
+			d.release() // the session may end on it
 		}
 		forward, err := see(&f)
 		if err != nil {
@@ -54,7 +72,15 @@ func (d *direction) flush() error {
 	if d.broken == nil {
 		d.broken = d.sink.Flush()
 	}
+	d.release()
 	return nil
+}
+
+// release sends what was said and kept back for more.
+func (d *direction) release() {
+	if d.to != nil && d.broken == nil {
+		d.broken = d.to.release()
+	}
 }
 
 // finish says what the sink holds back, and half-closes the leg that it writes.

@@ -91,7 +91,7 @@ func (t *twoWay) runFromClient() {
 		t.channels.awaitOpen(t.linger)
 	}
 	if t.fromClient.broken == nil && t.upCloser != nil {
-		t.upCloser.WriteClose(streams.CloseNormal)
+		t.upCloser.WriteClose(streams.CloseNormal) // finish releases it
 	}
 	t.fromClient.finish(t.up)
 	if waits {
@@ -129,9 +129,13 @@ func (t *twoWay) runToClient() {
 	}
 	t.toClient.flush()
 	t.lingerOn(t.down.conn, t.up.conn)
-	breach := (*breachError)(nil) // after one, nobody listens for the answer
-	if t.toClient.broken == nil && t.downCloser != nil && t.downCloser.WriteClose(t.closeCode()) == nil && !errors.As(t.cause(), &breach) {
-		t.awaitAnswer(t.inputDone, nil)
+	if t.toClient.broken == nil && t.downCloser != nil {
+		t.toClient.broken = t.downCloser.WriteClose(t.closeCode())
+		t.toClient.release()
+		breach := (*breachError)(nil) // after one, nobody listens for the answer
+		if t.toClient.broken == nil && !errors.As(t.cause(), &breach) {
+			t.awaitAnswer(t.inputDone, nil)
+		}
 	}
 	t.toClient.finish(t.down)
 }

@@ -98,15 +98,16 @@ func (h *Handler) upgradeError(d dialect, err error) error {
 // keeps a request, its buffers and a deep stack for as long as a handler runs,
 // some 20 KiB for every idle session.
 func (h *Handler) run(s *session, p pair, client, conn net.Conn) {
-	defer h.sessions.release()
 	s.down = newLeg(client, p.downBeat(), s.lost)
 	s.up = newLeg(conn, p.upBeat(), nil)
 	h.sessions.add(s)
-	defer h.sessions.remove(s)
 	s.keepalives()
-	defer s.finish()
-	defer s.contain()
-	p.relay(s)
+	over := func() {
+		s.finish()
+		h.sessions.remove(s)
+		h.sessions.release()
+	}
+	s.carry(func() bool { return p.relay(s, over) }, over)
 }
 
 // passOn gives a refusal to the client as it is: status, headers and body.

@@ -21,15 +21,13 @@ import (
 )
 
 const (
-	dialTimeout         = 10 * time.Second
-	handshakeTimeout    = 10 * time.Second
-	tcpKeepAlive        = 15 * time.Second
 	maxAnswerHeader     = 64 << 10  // bytes of an upstream answer's head
 	responseWindow      = 256 << 10 // bytes
 	http2ReadIdle       = 20 * time.Second
 	http2PingTimeout    = 15 * time.Second
 	upstreamIdleTimeout = 90 * time.Second
 	upgradeAnswer       = 60 * time.Second // the runtime may have to start the process before the 101
+	resumableSessions   = 4                // TLS sessions that are kept, one for each name that is dialed
 )
 
 // upstream is the API server: two ways to it, which share no connection.
@@ -44,8 +42,16 @@ type upstream struct {
 // HTTP/1.1.
 type route struct {
 	plain   http.RoundTripper // HTTP/2
-	upgrade http.RoundTripper // HTTP/1.1 only
-	close   func()
+	upgrade http.RoundTripper // HTTP/1.1 only, a connection for each request
+	spares  *spares           // of upgrade; nil: none
+	idle    func()            // drops what plain keeps
+}
+
+func (r route) close() {
+	r.idle()
+	if r.spares != nil {
+		r.spares.close()
+	}
 }
 
 // route is the one for an identity.
@@ -73,14 +79,14 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 		return nil, errors.New("bridge: the kubeconfig of edge itself impersonates somebody: remove as, as-groups, as-uid and as-user-extra from it")
 	}
 	up := &upstream{base: base}
-	if up.edges, err = newRoute(cfg); err != nil {
+	if up.edges, err = newRoute(cfg, base); err != nil {
 		return nil, err
 	}
-	up.owns, err = newRoute(rest.AnonymousClientConfig(cfg))
+	up.owns, err = newRoute(rest.AnonymousClientConfig(cfg), base)
 	return up, err
 }
 
-func newRoute(cfg *rest.Config) (r route, err error) {
+func newRoute(cfg *rest.Config, base *url.URL) (r route, err error) {
 	tc, err := cfg.TransportConfig()
 	if err != nil {
 		return r, fmt.Errorf("bridge: API server credential: %w", err)
@@ -93,12 +99,11 @@ func newRoute(cfg *rest.Config) (r route, err error) {
 		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: tcpKeepAlive}
-	dial := dialer.DialContext
-	if cfg.Dial != nil {
-		dial = cfg.Dial
+	if tlsConfig.GetClientCertificate == nil { // of which a session that is resumed would keep an old one
+		tlsConfig.ClientSessionCache = tls.NewLRUClientSessionCache(resumableSessions)
 	}
-	dial = pollDial(dial)
+
+	d := newDialer(cfg, base, tlsConfig)
 	proxy := http.ProxyFromEnvironment
 	if cfg.Proxy != nil {
 		proxy = cfg.Proxy
@@ -106,7 +111,7 @@ func newRoute(cfg *rest.Config) (r route, err error) {
 	common := func() *http.Transport {
 		return &http.Transport{
 			Proxy:                  proxy,
-			DialContext:            dial,
+			DialContext:            d.dial,
 			TLSClientConfig:        tlsConfig.Clone(),
 			TLSHandshakeTimeout:    handshakeTimeout,
 			IdleConnTimeout:        upstreamIdleTimeout,
@@ -132,7 +137,12 @@ func newRoute(cfg *rest.Config) (r route, err error) {
 	h2.PingTimeout = http2PingTimeout
 
 	upgrade := common()
-	upgrade.TLSClientConfig.NextProtos = []string{"http/1.1"}
+	upgrade.DialTLSContext = d.dialTLS
+	if tlsConfig.GetClientCertificate == nil { // of which a spare connection would keep an old one
+		r.spares = newSpares(d)
+		upgrade.DialTLSContext = r.spares.dialTLS
+	}
+	upgrade.TLSClientConfig.NextProtos = []string{http1} // behind a proxy
 	upgrade.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	upgrade.ForceAttemptHTTP2 = false
 	// An upgrade must not meet a connection that the API server is about to close,
@@ -143,16 +153,13 @@ func newRoute(cfg *rest.Config) (r route, err error) {
 		upgrade.ResponseHeaderTimeout = upgradeAnswer
 	}
 
-	r.close = func() {
-		plain.CloseIdleConnections()
-		upgrade.CloseIdleConnections()
-	}
 	if r.plain, err = rest.HTTPWrappersForConfig(cfg, plain); err != nil {
 		return r, fmt.Errorf("bridge: API server credential: %w", err)
 	}
 	if r.upgrade, err = rest.HTTPWrappersForConfig(cfg, upgrade); err != nil {
 		return r, fmt.Errorf("bridge: API server credential: %w", err)
 	}
+	r.idle = plain.CloseIdleConnections
 	return r, nil
 }
 
@@ -190,6 +197,10 @@ func (r route) switchProtocols(ctx context.Context, req *http.Request) (conn *sw
 	resp, err = r.upgrade.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
 		return nil, nil, err
+	}
+	if c, ok := raw.(spareConn); ok {
+		raw = c.Conn
+		r.spares.fill(c)
 	}
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		return nil, resp, nil

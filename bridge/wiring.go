@@ -74,33 +74,36 @@ func beatSPDY(first uint32) func([]byte, bool) []byte {
 	}
 }
 
-// relay puts codecs on the session's legs and runs it.
-func (p pair) relay(s *session) {
+// relay puts codecs on the session's legs and runs it. It returns true if the
+// session goes on in other goroutines, the last of which calls over.
+func (p pair) relay(s *session, over func()) (left bool) {
 	switch p.kind {
 	case wsExec, spdyExec:
-		p.relayExec(s)
+		return p.relayExec(s, over)
 	case wsPorts, wsTunnel, spdyPorts:
 		if p.again != nil {
 			p.relayFanout(s)
-			return
+		} else {
+			p.relayPorts(s)
 		}
-		p.relayPorts(s)
 	default:
 		p.relayOpaque(s)
 	}
+	return false
 }
 
-func (p pair) relayExec(s *session) {
+func (p pair) relayExec(s *session, over func()) (left bool) {
 	e := &execSession{session: s, set: p.set}
-	fromClient := streams.NewReader(s.down, e.input.flush)
-	fromUpstream := streams.NewReader(s.up, e.output.flush)
-	begin := p.execUp(e, fromUpstream)
-	greet := p.execDown(e, fromClient)
+	e.input.to, e.output.to = e.up, e.down
+	e.input.from, e.input.reader = s.down, streams.NewReader(s.down, e.input.beforeWait)
+	e.output.from, e.output.reader = s.up, streams.NewReader(s.up, e.output.beforeWait)
+	begin := p.execUp(e, e.output.reader)
+	greet := p.execDown(e, e.input.reader)
 	e.input.broken = begin()
+	e.input.release()
 	e.output.broken = greet()
-	e.run()
-	fromClient.Close() // not after a panic: a loop may still read
-	fromUpstream.Close()
+	e.output.release()
+	return e.run(over)
 }
 
 // execUp gives an exec its codecs towards the API server, and what begins it there.
@@ -110,11 +113,11 @@ func (p pair) execUp(e *execSession, r *streams.Reader) (begin func() error) {
 		if p.up.chosen == ws.V4 {
 			version = ws.V4Channel
 		}
-		e.input.sink, e.output.src = ws.NewExecClientSink(e.up, version), ws.NewExecClientSource(r, e.up, version)
+		e.input.sink, e.output.src = ws.NewExecClientSink(burst{e.up}, version), ws.NewExecClientSource(r, e.up, version)
 		e.upClosesLast = true
 		return nothing
 	}
-	sink, src := spdy.NewExecClientSink(e.up, p.set), spdy.NewExecClientSource(r, e.up, p.set)
+	sink, src := spdy.NewExecClientSink(burst{e.up}, p.set), spdy.NewExecClientSource(r, e.up, p.set)
 	e.input.sink, e.output.src = sink, src
 	accepted := make(chan struct{})
 	e.accepted = accepted
@@ -126,7 +129,7 @@ func (p pair) execUp(e *execSession, r *streams.Reader) (begin func() error) {
 // the end, and what tells the client that it began.
 func (p pair) execDown(e *execSession, r *streams.Reader) (greet func() error) {
 	if p.kind == wsExec {
-		sink := ws.NewExecServerSink(e.down, p.version)
+		sink := ws.NewExecServerSink(burst{e.down}, p.version)
 		e.input.src, e.output.sink = ws.NewExecServerSource(r, e.down, p.version), sink
 		e.closeCodes = true
 		e.onClose = closeEndsStdin
@@ -143,7 +146,7 @@ func (p pair) execDown(e *execSession, r *streams.Reader) (greet func() error) {
 		set.Terminal = false // sizes came with v3
 	}
 	src := spdy.NewExecServerSource(r, e.down, set)
-	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down, src)
+	e.input.src, e.output.sink = src, spdy.NewExecServerSink(burst{e.down}, src)
 	e.plainStatus = p.subprotocol != ws.V4 && p.subprotocol != ws.V5
 	whole := make(chan struct{})
 	e.whole = whole
@@ -171,7 +174,7 @@ func (p pair) firstOutput() streams.Role {
 }
 
 // A spdyTransport is what a port-forward's SPDY codecs are put on: a leg, or a
-// tunnel on it.
+// tunnel on it. Out writes in bursts, also to the tunnel's Close: see direction.
 type spdyTransport struct {
 	in      io.Reader
 	out     streams.Writer
@@ -181,17 +184,17 @@ type spdyTransport struct {
 
 func upTransport(l *leg, tunnelled bool) spdyTransport {
 	if !tunnelled {
-		return spdyTransport{l, l, l, nil}
+		return spdyTransport{l, burst{l}, l, nil}
 	}
-	tunnel := ws.NewClientTunnel(l, l, l)
+	tunnel := ws.NewClientTunnel(l, l, burst{l})
 	return spdyTransport{tunnel, tunnel, ws.ClientTunnelReplier(l), tunnel}
 }
 
 func downTransport(l *leg, tunnelled bool) spdyTransport {
 	if !tunnelled {
-		return spdyTransport{l, l, l, nil}
+		return spdyTransport{l, burst{l}, l, nil}
 	}
-	tunnel := ws.NewTunnel(l, l, l)
+	tunnel := ws.NewTunnel(l, l, burst{l})
 	return spdyTransport{tunnel, tunnel, ws.TunnelReplier(l), tunnel}
 }
 
@@ -213,7 +216,7 @@ func (p pair) relayPorts(s *session) {
 	var downReader *streams.Reader
 	if p.kind == wsPorts {
 		downReader = streams.NewReader(s.down, forward.fromClient.flush)
-		sink := ws.NewPortSink(s.down, p.ports, p.version)
+		sink := ws.NewPortSink(burst{s.down}, p.ports, p.version)
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.ports), p.version), sink
 		forward.channels = newChannels(len(p.ports), sink, &table)
 		forward.downCloser = forward.channels
@@ -226,6 +229,7 @@ func (p pair) relayPorts(s *session) {
 		forward.toClient.sink = spdy.NewRelaySink(down.out)
 		forward.downCloser = down.closer
 	}
+	forward.fromClient.to, forward.toClient.to = s.up, s.down
 	forward.run()
 	downReader.Close()
 	upReader.Close()
@@ -245,6 +249,7 @@ func (p pair) relayFanout(s *session) {
 	forward.toClient.src, forward.fromClient.sink = spdy.NewPortsSource(upReader, up.replier, &none), spdy.NewPortsSink(up.out, &none)
 	forward.fanout = f
 	s.keepAlso(f.keepalive)
+	forward.fromClient.to, forward.toClient.to = s.up, s.down
 	forward.run()
 	downReader.Close()
 	upReader.Close()

@@ -11,6 +11,10 @@ var ErrReplies = errors.New("streams: too many answers wait for the peer to read
 // ErrWouldBlock is a Trier's answer where Read would wait.
 var ErrWouldBlock = errors.New("streams: nothing there yet")
 
+// ErrIdle ends a source's Next that would wait for a frame to begin, where a Reader's
+// beforeWait says so; see Between. Nothing is lost: the next Next goes on.
+var ErrIdle = errors.New("streams: nothing to read for now")
+
 // Close codes of RFC 6455 section 7.4.1 that codecs give as a reason.
 const (
 	CloseNormal      = 1000

@@ -54,6 +54,7 @@ type Reader struct {
 	begin int     // buf[begin:end] is unread
 	end   int
 	peek  [peekSize]byte
+	soon  bool // the rest of a frame is wanted
 }
 
 // NewReader reads from src. beforeWait, if not nil, is called before each read
@@ -79,6 +80,7 @@ func (r *Reader) Need(n int) ([]byte, error) { return r.need(n, false) }
 func (r *Reader) NeedSoon(n int) ([]byte, error) { return r.need(n, true) }
 
 func (r *Reader) need(n int, soon bool) ([]byte, error) {
+	r.soon = soon
 	if r.end-r.begin < n {
 		if err := r.fill(n, soon); err != nil {
 			return nil, err
@@ -95,6 +97,10 @@ func (r *Reader) Room(n int) (buf []byte, off int) {
 
 // Skip consumes n bytes that Need returned.
 func (r *Reader) Skip(n int) { r.begin += n }
+
+// Between tells beforeWait that the wait is for a frame to begin. There, and only
+// there, may it return ErrIdle.
+func (r *Reader) Between() bool { return r.buf == nil && !r.soon }
 
 // Buffered is the number of bytes in hand.
 func (r *Reader) Buffered() int { return r.end - r.begin }

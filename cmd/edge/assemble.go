@@ -86,6 +86,7 @@ func (p *parts) run(ctx context.Context) {
 		running.Go(func() { p.ownToken.run(ctx) })
 	}
 	running.Go(func() { p.events.Run(ctx) })
+	running.Go(func() { tidyUp(ctx, p.handler.Sessions) })
 	p.certs.run(ctx)
 }
 

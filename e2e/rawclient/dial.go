@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"time"
@@ -25,7 +26,8 @@ type refused struct{ answer string }
 
 func (r *refused) Error() string { return "rawclient: refused: " + r.answer }
 
-// dialTLS connects to where access is served. HTTP/2 has no upgrades of this kind.
+// dialTLS connects to where access is served. HTTP/2 has no upgrades of this kind. Of a trace in ctx it calls
+// TLSHandshakeDone; GotFirstResponseByte is called by who reads the answer.
 func dialTLS(ctx context.Context, to testbed.Access) (*tls.Conn, error) {
 	server, err := url.Parse(to.Server)
 	if err != nil {
@@ -44,6 +46,9 @@ func dialTLS(ctx context.Context, to testbed.Access) (*tls.Conn, error) {
 	conn, err := dialer.DialContext(ctx, "tcp", server.Host)
 	if err != nil {
 		return nil, err
+	}
+	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(conn.(*tls.Conn).ConnectionState(), nil)
 	}
 	return conn.(*tls.Conn), nil
 }
@@ -112,6 +117,12 @@ func dialSPDY(ctx context.Context, to testbed.Access, uri string, offer []string
 	reader := bufio.NewReaderSize(conn, 32<<10)
 	err = req.Write(conn)
 	var resp *http.Response
+	if err == nil {
+		_, err = reader.Peek(1)
+	}
+	if trace := httptrace.ContextClientTrace(ctx); err == nil && trace != nil && trace.GotFirstResponseByte != nil {
+		trace.GotFirstResponseByte()
+	}
 	if err == nil {
 		resp, err = http.ReadResponse(reader, req)
 	}

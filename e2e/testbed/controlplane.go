@@ -129,6 +129,9 @@ func (c *Cluster) currentAPIServer() *Process {
 	return c.apiserver
 }
 
+// APIServer is the API server's process, until KillAPIServer.
+func (c *Cluster) APIServer() *Process { return c.currentAPIServer() }
+
 // KillAPIServer ends the API server as a crash does.
 func (c *Cluster) KillAPIServer() { c.currentAPIServer().Kill() }
 

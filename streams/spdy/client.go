@@ -69,6 +69,9 @@ func (s *ExecClientSource) Next() (streams.Frame, error) {
 
 // end gives the status that came without an end of its stream, before err.
 func (s *ExecClientSource) end(err error) (streams.Frame, error) {
+	if err == streams.ErrIdle {
+		return streams.Frame{}, err
+	}
 	s.err = err
 	if broken := new(*streams.ProtocolError); s.status != nil && !errors.As(err, broken) {
 		return s.outcome(), nil

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+)
+
+// bar is what a figure of edge is held against. bench says how it stands and passes no judgement: figures are noisy.
+type bar struct {
+	measure
+	pair    string   // whose figure it is; empty: edge's among the proxies
+	against []string // proxies; the cheapest of them divides the figure, the relay a pair's; empty: the figure as it is
+	limit   float64
+	atLeast bool // limit is the least, not the most
+}
+
+// opaque are the proxies that carry a stream without reading it.
+var opaque = []string{"relay", "nginx", "haproxy"}
+
+var (
+	translator = []string{"translator"}
+	relay      = []string{"relay"}
+)
+
+// bars are those that a run of this program can measure, in the order of the table.
+var bars = []bar{
+	{measure: transferMeasure("down", maxWrite), against: opaque, limit: 1},
+	{measure: transferMeasure("up", maxWrite), against: opaque, limit: 1},
+	{measure: transferMeasure("down", maxWrite), against: translator, limit: 0.45},
+	{measure: transferMeasure("up", maxWrite), against: translator, limit: 0.25},
+	{measure: transferMeasure("down", maxWrite), pair: "exec/spdy/v5", against: relay, limit: 1},
+	{measure: transferMeasure("up", maxWrite), pair: "exec/spdy/v5", against: relay, limit: 1},
+	{measure: transferMeasure("down", maxWrite), pair: "exec/v5/v5", against: relay, limit: 1},
+	{measure: transferMeasure("up", maxWrite), pair: "exec/v5/v5", against: relay, limit: 1},
+	{measure: transferMeasure("down", maxWrite), pair: "forward/tunnel/spdy", against: relay, limit: 1},
+	{measure: transferMeasure("up", maxWrite), pair: "forward/tunnel/spdy", against: relay, limit: 1},
+	{measure: keystrokeCPU, against: relay, limit: 1.05},
+	{measure: keystrokeP50, against: relay, limit: 1.05},
+	{measure: keystrokeP99, against: relay, limit: 1.05},
+	{measure: idleEach, limit: 32},
+	{measure: idleGrowth, limit: 5},
+	{measure: measure{plainRequests[0].name, perCPU}, against: relay, limit: 0.9, atLeast: true},
+	{measure: measure{plainRequests[1].name, perCPU}, against: relay, limit: 0.9, atLeast: true},
+	{measure: idleWatch, against: relay, limit: 1},
+}
+
+// barResult is how a bar stands. Its figure is the median of its rounds.
+type barResult struct {
+	measure
+	Of      string  `json:"of"`                // a proxy or a pair
+	Against string  `json:"against,omitempty"` // what divides it; empty: the figure is in the measure's unit
+	Figure  summary `json:"figure"`
+	Limit   float64 `json:"limit"`
+	AtLeast bool    `json:"atLeast,omitempty"`
+	Met     bool    `json:"met"`
+}
+
+// finishBars holds what was measured against the bars. One whose figure or divisor is not there is left out.
+func (r *report) finishBars() {
+	for _, b := range bars {
+		of, against, figure := "edge", "", (*summary)(nil)
+		if b.pair != "" {
+			of, against, figure = b.pair, b.against[0], r.pairRatio(b)
+		} else {
+			against, figure = r.edgeFigure(b)
+		}
+		if figure == nil {
+			continue
+		}
+		met := figure.Median <= b.limit
+		if b.atLeast {
+			met = figure.Median >= b.limit
+		}
+		r.Bars = append(r.Bars, &barResult{measure: b.measure, Of: of, Against: against, Figure: *figure, Limit: b.limit,
+			AtLeast: b.atLeast, Met: met})
+	}
+}
+
+func (r *report) pairRatio(b bar) *summary {
+	if p := r.pairResult(b.pair, b.measure); p != nil {
+		return p.Ratio
+	}
+	return nil
+}
+
+// edgeFigure is edge's figure or its ratio to the cheapest, which it names. All divisors must have been measured: the
+// cheapest of some would be called the cheapest of all.
+func (r *report) edgeFigure(b bar) (cheapest string, figure *summary) {
+	measured := r.find(b.measure)
+	if measured == nil {
+		return "", nil
+	}
+	edge := measured.proxy("edge")
+	if edge == nil {
+		return "", nil
+	}
+	if len(b.against) == 0 {
+		return "", &edge.summary
+	}
+	var least *proxyResult
+	for _, name := range b.against {
+		p := measured.proxy(name)
+		if p == nil {
+			return "", nil
+		}
+		if least == nil || p.Median < least.Median {
+			least = p
+		}
+	}
+	divided, ok := edge.Ratios[least.Proxy]
+	if !ok { // no round had a divisor
+		return "", nil
+	}
+	return least.Proxy, &divided
+}
+
+// writeBars prints one line per bar that was measured.
+func writeBars(w io.Writer, results []*barResult) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "bar\tof\tfigure\tspread\tunit\tlimit\tverdict")
+	for _, b := range results {
+		in, verdict, side := b.Unit, "met", "at most "
+		if b.Against != "" {
+			in = "x " + b.Against
+		}
+		if b.AtLeast {
+			side = "at least "
+		}
+		if !b.Met {
+			verdict = "MISSED"
+		}
+		fmt.Fprintf(tw, "%s %s\t%s\t%s\t%s\t%s\t%s%s\t%s\n", b.Name, b.Unit, b.Of, digits(b.Figure.Median), b.Figure.spread(), in,
+			side, strconv.FormatFloat(b.Limit, 'g', -1, 64), verdict)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	if missing := len(bars) - len(results); missing > 0 {
+		_, err := fmt.Fprintf(w, "%d of %d bars were not measured\n", missing, len(bars))
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+// rounds records one value per round of a proxy.
+func (r *report) rounds(proxy string, m measure, values ...float64) {
+	for _, v := range values {
+		r.add(proxy, []reading{{m, v}})
+	}
+}
+
+func TestBarsAreHeldAgainstTheCheapestInTheSameRound(t *testing.T) {
+	down, up := transferMeasure("down", maxWrite), transferMeasure("up", maxWrite)
+	r := &report{}
+	r.rounds("edge", down, 1, 2, 3)
+	r.rounds("relay", down, 2, 2, 2)
+	r.rounds("nginx", down, 1, 1, 4) // the cheapest by its median; edge's ratios are 1, 2, 0.75
+	r.rounds("haproxy", down, 3, 3, 3)
+	r.rounds("edge", up, 1)
+	r.rounds("relay", up, 2)
+	r.rounds("nginx", up, 2) // and no haproxy: the cheapest of all three is not known
+	r.rounds("translator", up, 5)
+	r.rounds("relay", keystrokeCPU, 1)
+	r.rounds("edge", idleEach, 40)
+	r.addPair(lane{proxy: &proxy{label: "relay exec/v5"}}, reading{down, 2})
+	r.addPair(lane{proxy: &proxy{label: "exec/v5/v5"}, relay: "relay exec/v5"}, reading{down, 3})
+	r.finish(time.Now())
+	var got bytes.Buffer
+	if err := writeBars(&got, r.Bars); err != nil {
+		t.Fatal(err)
+	}
+	const want = `bar                    of          figure  spread        unit          limit         verdict
+down, 32 KiB CPU s/GB  edge        1.00    0.750 - 2.00  x nginx       at most 1     met
+up, 32 KiB CPU s/GB    edge        0.200   0.200 - 0.200 x translator  at most 0.25  met
+down, 32 KiB CPU s/GB  exec/v5/v5  1.50    1.50 - 1.50   x relay       at most 1     MISSED
+idle session RSS KiB   edge        40.0    40.0 - 40.0   RSS KiB       at most 32    MISSED
+`
+	lines := bytes.SplitAfterN(got.Bytes(), []byte("\n"), 6)
+	if joined := string(bytes.Join(lines[:5], nil)); squeeze(joined) != squeeze(want) {
+		t.Errorf("got\n%s\nwant\n%s", joined, want)
+	}
+	if text := got.String(); !bytes.Contains(lines[5], []byte("bars were not measured")) {
+		t.Errorf("what is missing is not said:\n%s", text)
+	}
+}
+
+func TestBarMayBeAFloor(t *testing.T) {
+	defer func(old []bar) { bars = old }(bars)
+	m := measure{"requests", "1/CPU s"}
+	bars = []bar{{measure: m, against: relay, limit: 0.9, atLeast: true}}
+	for value, met := range map[float64]bool{80: false, 90: true, 200: true} {
+		r := &report{}
+		r.rounds("edge", m, value)
+		r.rounds("relay", m, 100)
+		r.finish(time.Now())
+		if len(r.Bars) != 1 || r.Bars[0].Met != met {
+			t.Errorf("%v of 100: %+v", value, r.Bars)
+		}
+	}
+}
+
+// squeeze makes one space of many: the table's columns are text/tabwriter's work.
+func squeeze(text string) string {
+	var out []byte
+	for line := range bytes.Lines([]byte(text)) {
+		out = append(append(out, bytes.Join(bytes.Fields(line), []byte(" "))...), '\n')
+	}
+	return string(out)
+}

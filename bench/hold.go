@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// holdEdge starts edge and its upstream as a measurement does, for another program to load, prints where they are as
+// variables of a shell, and keeps them until ctx ends. Upstream then serves what workloadRuntime and podWatch do.
+func holdEdge(ctx context.Context, s settings, stdout io.Writer) error {
+	l, err := openLab(ctx, s.Edge)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	edge, _ := peerNamed("edge")
+	p, err := l.startProxy(ctx, edge)
+	if err != nil {
+		return err
+	}
+	tokenFile := filepath.Join(l.dir, "token")
+	if err := os.WriteFile(tokenFile, []byte(l.token), 0o600); err != nil {
+		return fmt.Errorf("bench: write a token: %w", err)
+	}
+	_, err = fmt.Fprintf(stdout, "URL=https://%s\nTOKEN_FILE=%s\nCA_FILE=%s\nEDGE_PID=%d\n",
+		p.target.address, tokenFile, l.pki.caFile, p.cmd.Process.Pid)
+	if err != nil {
+		return fmt.Errorf("bench: print where edge is: %w", err)
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-p.done:
+		return p.failure(errEarlyEnd)
+	}
+}

@@ -1,0 +1,20 @@
+package main
+
+// The measures of a stream, by the names under which tables, charts and bars know them.
+var (
+	keystrokeCPU = measure{Name: "keystroke", Unit: "CPU us"}
+	keystrokeP50 = measure{Name: "keystroke", Unit: "p50 us"}
+	keystrokeP99 = measure{Name: "keystroke", Unit: "p99 us"}
+	idleEmpty    = measure{Name: "idle process", Unit: "RSS MiB"}
+	idleEach     = measure{Name: "idle session", Unit: "RSS KiB"}
+	idleWatch    = measure{Name: "idle watch", Unit: "RSS KiB"}
+	idleGrowth   = measure{Name: "idle growth", Unit: "% of RSS"}
+)
+
+// perCPU is the unit of what is counted per second of a proxy's CPU time. More is better.
+const perCPU = "per CPU s"
+
+// transferMeasure is that of a direction, down or up, at writes of a size.
+func transferMeasure(direction string, size int) measure {
+	return measure{Name: direction + ", " + sizeName(size), Unit: "CPU s/GB"}
+}

@@ -1,0 +1,34 @@
+package main
+
+// parts of a run that --only may name, in the order of the report.
+var partNames = []string{"pairs", "streams", "plain", "starts", "idle", "watches"}
+
+// keepOnly leaves the named parts of a run; all, if none is named.
+func (s *settings) keepOnly(names []string) error {
+	if err := checkNames("--only", names, partNames); err != nil || len(names) == 0 {
+		return err
+	}
+	kept := map[string]bool{}
+	for _, name := range names {
+		kept[name] = true
+	}
+	if !kept["pairs"] {
+		s.Pairs = nil
+	}
+	if !kept["streams"] {
+		s.Down, s.Up, s.Keystrokes = nil, nil, 0
+	}
+	if !kept["plain"] {
+		s.Requests = 0
+	}
+	if !kept["starts"] {
+		s.Starts = 0
+	}
+	if !kept["idle"] {
+		s.IdleRounds = 0
+	}
+	if !kept["watches"] {
+		s.WatchRounds = 0
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// findPrograms finds the programs of the named proxies, and installs the missing ones where it can: as root on Debian.
+func (l *lab) findPrograms(ctx context.Context, proxies []string, progress io.Writer) error {
+	found, missing := lookup(proxies)
+	if len(missing) > 0 {
+		if err := install(ctx, missing, progress); err != nil {
+			return err
+		}
+		if found, missing = lookup(proxies); len(missing) > 0 {
+			return fmt.Errorf("bench: installed, but still not there: %s", strings.Join(missing, " "))
+		}
+	}
+	l.programs = found
+	return nil
+}
+
+// lookup sorts the proxies that are programs of Debian into those whose path is known and those that are missing.
+func lookup(proxies []string) (found map[string]string, missing []string) {
+	found = map[string]string{}
+	for _, name := range proxies {
+		p, _ := peerNamed(name)
+		if p.program == "" {
+			continue
+		}
+		if path := locate(p.program); path != "" {
+			found[p.program] = path
+			continue
+		}
+		missing = append(missing, p.program)
+	}
+	return found, missing
+}
+
+// locate looks beside PATH, too: a user's often lacks the sbin folders.
+func locate(program string) string {
+	for _, dir := range slices.Concat(filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin", "/sbin"}) {
+		path := filepath.Join(dir, program)
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+			return path
+		}
+	}
+	return ""
+}
+
+func install(ctx context.Context, packages []string, progress io.Writer) error {
+	const wait = "DPkg::Lock::Timeout=300" // seconds, for another run that installs
+	command := append([]string{"apt-get", "-o", wait, "install", "-y", "--no-install-recommends"}, packages...)
+	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+		return fmt.Errorf("bench: programs are missing; as root on Debian: %s; or leave them out by --proxies", strings.Join(command, " "))
+	}
+	fmt.Fprintf(progress, "bench: installing %s\n", strings.Join(packages, " "))
+	allow, err := denyServices()
+	if err != nil {
+		return err
+	}
+	defer allow()
+	for _, args := range [][]string{{"apt-get", "-o", wait, "update"}, command} {
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("bench: %s: %w\n%s", strings.Join(args, " "), err, said)
+		}
+	}
+	return nil
+}
+
+// denyServices keeps packages from starting their services while they are installed, and undoes that.
+func denyServices() (allow func(), err error) {
+	const policy = "/usr/sbin/policy-rc.d"
+	f, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if errors.Is(err, os.ErrExist) { // the machine has its own, leave it
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bench: keep services from starting: %w", err)
+	}
+	allow = func() { _ = os.Remove(policy) }
+	_, err = f.WriteString("#!/bin/sh\nexit 101\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		allow()
+		return nil, fmt.Errorf("bench: keep services from starting: %w", err)
+	}
+	return allow, nil
+}

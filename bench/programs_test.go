@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// newProgramLab is a lab that knows nginx and HAProxy.
+func newProgramLab(t *testing.T) *lab {
+	expectNothingLeft(t)
+	l, err := openLab(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close) // before the look at what is left
+	if err := l.findPrograms(t.Context(), []string{"nginx", "haproxy"}, t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// A proxy with a longer key or an older TLS would be another measure.
+func TestProgramsAgreeOnTheSameTLS(t *testing.T) {
+	l := newProgramLab(t)
+	agreed := map[string]string{}
+	for _, name := range []string{"relay", "nginx", "haproxy"} {
+		kind, _ := peerNamed(name)
+		p, err := l.startProxy(t.Context(), kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := tls.Dial("tcp", p.target.address, p.target.tlsConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := conn.ConnectionState()
+		_ = conn.Close()
+		agreed[name] = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
+	}
+	if agreed["nginx"] != agreed["relay"] || agreed["haproxy"] != agreed["relay"] {
+		t.Errorf("with the client: %q", agreed)
+	}
+}
+
+// The clock and the memory of the process that was started must be those of the whole proxy.
+func TestProgramsAreOneProcess(t *testing.T) {
+	l := newProgramLab(t)
+	for _, name := range []string{"nginx", "haproxy"} {
+		kind, _ := peerNamed(name)
+		p, err := l.startProxy(t.Context(), kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range tinyExperiments() {
+			if _, err := e.turn(t.Context(), p); err != nil {
+				t.Error(err)
+			}
+		}
+		checkFailures(t, p)
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.cmd.Process.Pid))
+		if len(files) == 0 {
+			t.Errorf("%s: this kernel lists no children", name)
+		}
+		for _, file := range files {
+			if children, err := os.ReadFile(file); err != nil || len(bytes.TrimSpace(children)) > 0 {
+				t.Errorf("%s has children: %s, %v", name, children, err)
+			}
+		}
+	}
+}
+
+func TestProgramsVerifyUpstream(t *testing.T) {
+	l := newProgramLab(t)
+	another, err := newPKI(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.pki.caFile = another.caFile
+	for _, name := range []string{"nginx", "haproxy"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		kind, _ := peerNamed(name)
+		if _, err := l.startProxy(ctx, kind); err == nil || !strings.Contains(err.Error(), name+" is not ready") {
+			t.Errorf("%s in front of an upstream of another authority: %v", name, err)
+		}
+	}
+}
+
+func TestMissingProgramsAreNamedWithTheCommand(t *testing.T) {
+	t.Setenv("PATH", "") // no apt-get to be found
+	err := install(t.Context(), []string{"nginx", "haproxy"}, io.Discard)
+	const want = "apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends nginx haproxy; or leave them out by --proxies"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+const (
+	// startWorkers sessions start at a time where it is their cost that counts.
+	startWorkers = 8
+	// startsAlone divides a turn's sessions into those that start one at a time, for what their clients wait.
+	startsAlone = 2
+	// warmStarts go ahead of those that are measured.
+	warmStarts = 50
+)
+
+// measureStarts gives each proxy its turns at sessions that end as soon as they have begun, in a process that carries
+// nothing else.
+func measureStarts(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
+	if s.Starts == 0 {
+		return nil
+	}
+	proxies := []*proxy{l.direct()}
+	for _, name := range s.Proxies {
+		kind, _ := peerNamed(name)
+		p, err := l.startProxy(ctx, kind)
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		if _, err := startsExperiment(min(warmStarts, s.Starts)).turn(ctx, p); err != nil {
+			return err
+		}
+		proxies = append(proxies, p)
+	}
+	for round := range s.Rounds {
+		add := func(p *proxy, readings []reading) {
+			r.add(p.label, readings)
+			printProgress(progress, round, s.Rounds, p.label, readings)
+		}
+		for _, p := range proxies[1:] {
+			readings, err := startsExperiment(s.Starts).turn(ctx, p)
+			if err != nil {
+				return err
+			}
+			add(p, readings)
+		}
+		if err := measureFirstByte(ctx, proxies, max(1, s.Starts/startsAlone), add); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measureFirstByte has n sessions started through each proxy, one at a time.
+func measureFirstByte(ctx context.Context, proxies []*proxy, n int, add func(*proxy, []reading)) error {
+	var errands []errand
+	for _, p := range proxies {
+		errands = append(errands, p.firstByte)
+	}
+	return addLatencies(ctx, "start, first byte", proxies, errands, n, add)
+}
+
+// firstByte starts a command that says one byte and ends. It is the time from before the client's connection until
+// that byte; the session has ended, too, when it returns.
+func (p *proxy) firstByte(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	s, err := p.open(ctx, work{command: []string{helloCommand}})
+	if err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	return took, s.finish()
+}
+
+func startsExperiment(n int) experiment {
+	m := measure{Name: fmt.Sprintf("start, %d at a time", startWorkers), Unit: perCPU}
+	return experiment{name: m.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
+		cpu, err := p.cpuOf(func() error {
+			return inParallel(ctx, n, startWorkers, func(ctx context.Context, _ int) error {
+				_, err := p.firstByte(ctx)
+				return err
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+		return []reading{{m, float64(n) / cpu.Seconds()}}, nil
+	}}
+}

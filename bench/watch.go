@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	// watchesPerConn is what a client may open in one connection whatever the proxy: nginx allows 128, net/http 250.
+	watchesPerConn = 100
+	// warmWatches come and go before the baseline is read.
+	warmWatches = 200
+)
+
+// measureWatches gives each proxy with a plain path its turns at idle watches, each in a fresh process.
+func measureWatches(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
+	if s.WatchRounds == 0 {
+		return nil
+	}
+	tokens, err := l.issuer.tokens(plainUsers)
+	if err != nil {
+		return err
+	}
+	e := watchExperiment(s.Watches, s.Settle, tokens)
+	for round := range s.WatchRounds {
+		for _, kind := range plainPeers(s) {
+			p, err := l.startProxy(ctx, kind)
+			if err != nil {
+				return err
+			}
+			readings, err := e.turn(ctx, p)
+			p.stop()
+			if err != nil {
+				return err
+			}
+			r.add(p.label, readings)
+			printProgress(progress, round, s.WatchRounds, p.label, readings)
+		}
+	}
+	return nil
+}
+
+// watchExperiment is run by a proxy that has done nothing else.
+func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
+	return experiment{name: idleWatch.Name, limit: idleTimeout, run: func(ctx context.Context, p *proxy) ([]reading, error) {
+		if _, err := residentWatching(ctx, p, warmWatches, 0, tokens); err != nil {
+			return nil, err
+		}
+		if err := pause(ctx, settle); err != nil {
+			return nil, err
+		}
+		before, err := p.residentKiB()
+		if err != nil {
+			return nil, err
+		}
+		after, err := residentWatching(ctx, p, n, settle, tokens)
+		if err != nil {
+			return nil, err
+		}
+		return []reading{{idleWatch, float64(after-before) / float64(n)}}, nil
+	}}
+}
+
+// residentWatching is the proxy's resident memory, in KiB, after n watches have been idle for settle. They are
+// closed when it returns; one that ends by itself before is an error.
+func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration, tokens []string) (int64, error) {
+	users := make([]string, (n+watchesPerConn-1)/watchesPerConn)
+	for i := range users {
+		users[i] = tokens[i%len(tokens)]
+	}
+	clients, closeAll, err := plainClients(ctx, p.target, users)
+	if err != nil {
+		return 0, err
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	var watches sync.WaitGroup
+	defer closeAll()
+	defer watches.Wait()
+	defer fail(nil) // ends them
+	err = inParallel(ctx, n, openers, func(_ context.Context, i int) error {
+		body, err := clients[i/watchesPerConn].watch(ctx)
+		if err != nil {
+			return err
+		}
+		watches.Go(func() {
+			defer body.Close()
+			_, err := body.Read(make([]byte, 1))
+			fail(errors.Join(errWatch, err))
+		})
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	if err := pause(ctx, settle); err != nil {
+		return 0, err
+	}
+	return p.residentKiB()
+}
+
+// watch opens a watch and reads the one event that it has.
+func (c *plainClient) watch(ctx context.Context) (io.ReadCloser, error) {
+	body, err := c.open(ctx, watchPath)
+	if err != nil {
+		return nil, err
+	}
+	event := make([]byte, len(watchEvent))
+	n, err := io.ReadFull(body, event)
+	if !bytes.Equal(event, watchEvent) {
+		_ = body.Close()
+		return nil, errors.Join(fmt.Errorf("bench: a watch begins with %q", event[:n]), err)
+	}
+	return body, nil
+}

@@ -1,0 +1,65 @@
+package bridge
+
+import "edge/streams"
+
+// A burst is a leg as its relay loop writes it: what the loop says between two
+// waits for its source is kept back, up to corkSize, and leaves in one write. The
+// loop releases the leg before it waits. Whoever else writes to the leg writes at
+// once, and what was kept back leaves before. Little that begins a burst is
+// not kept back: sinks collect small frames themselves, and it is all there is.
+type burst struct{ *leg }
+
+// WriteRoom implements streams.Writer.
+func (b burst) WriteRoom(p []byte, off int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.writeReplies(); err != nil {
+		return err
+	}
+	if b.poll == nil || !b.kept && len(p)-off < streams.Small {
+		return b.write(p[off:])
+	}
+	return b.keep(p[off:])
+}
+
+// keep writes b, but for what the leg's cork keeps back of it; mu held, poll not
+// nil.
+func (l *leg) keep(b []byte) error {
+	if !l.kept {
+		l.poll.put()
+		l.kept = true
+	}
+	n, err := l.conn.Write(b)
+	l.out.Add(int64(n))
+	return err
+}
+
+// release writes what was kept back.
+func (l *leg) release() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pull()
+}
+
+// pull is release with mu held.
+func (l *leg) pull() error {
+	if !l.kept {
+		return nil
+	}
+	l.kept = false
+	return l.poll.pull()
+}
+
+// write writes b at once, mu held.
+func (l *leg) write(b []byte) error {
+	if l.poll == nil || !l.kept && len(b) < streams.Small { // no more than a TLS record or two
+		n, err := l.conn.Write(b)
+		l.out.Add(int64(n))
+		return err
+	}
+	err := l.keep(b)
+	if late := l.pull(); err == nil {
+		err = late
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package bridge
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/url"
+	"time"
+
+	"k8s.io/client-go/rest"
+)
+
+const (
+	dialTimeout      = 10 * time.Second
+	handshakeTimeout = 10 * time.Second
+	tcpKeepAlive     = 15 * time.Second
+)
+
+// http1 is HTTP/1.1 in ALPN: an upgrade can only be had over it.
+const http1 = "http/1.1"
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// A dialer makes connections to the API server.
+type dialer struct {
+	tcp     dialFunc
+	address string      // the API server's
+	config  *tls.Config // of all connections to it that are for an upgrade
+}
+
+func newDialer(cfg *rest.Config, base *url.URL, config *tls.Config) *dialer {
+	d := &dialer{tcp: cfg.Dial, config: config.Clone()}
+	if d.tcp == nil {
+		d.tcp = (&net.Dialer{Timeout: dialTimeout, KeepAlive: tcpKeepAlive}).DialContext
+	}
+	port := base.Port()
+	if port == "" {
+		port = "443"
+	}
+	d.address = net.JoinHostPort(base.Hostname(), port)
+	d.config.NextProtos = []string{http1}
+	if d.config.ServerName == "" {
+		d.config.ServerName = base.Hostname()
+	}
+	return d
+}
+
+// dial makes a connection of what the relay needs beneath TLS.
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.tcp(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return newPollConn(conn), nil
+}
+
+// dialTLS makes a connection for an upgrade.
+func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	config := d.config
+	if address != d.address { // of a proxy that is spoken to over TLS
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		config = config.Clone()
+		config.ServerName = host
+	}
+	conn, err := d.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}

@@ -1,0 +1,141 @@
+package bridge_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"testing"
+
+	"edge/bridge"
+)
+
+const (
+	idleSessions = 200
+	// maxIdleKiB bounds what edge keeps for an idle session. Seen were 23, and 27 with the race detector: two TLS
+	// connections 14, two goroutines 4 (8), the session the rest.
+	maxIdleKiB = 30
+	// maxIdleGoroutines is what waits for the client's bytes and for upstream's.
+	maxIdleGoroutines = 2
+	// fewGoroutines are the rest of the process: spare connections to the API server have some.
+	fewGoroutines = 20
+)
+
+// TestIdleSession: what a session keeps while nothing is said, in heap and stacks, and the goroutines that wait.
+// Each session has carried a byte either way before. The peers are in this process, too, so the same peers
+// without edge are taken off: edge is in between with the two other ends of two connections.
+func TestIdleSession(t *testing.T) {
+	api := new(silent)
+	w := newWorld(t, api, speaking(bridge.StreamingSPDY), func(c *bridge.Config) { c.Observe = new(witness) })
+	direct := func(t *testing.T) *rawConn {
+		return dialIdle(t, w.api, "\x00\x00\x00\x03\x00\x00\x00\x01y", "x", askSPDY(execPath, "v4.channel.k8s.io"))
+	}
+	through := func(t *testing.T) *rawConn {
+		return dialIdle(t, w.edge, "\x82\x82\x00\x00\x00\x00\x00y", "\x82\x02\x01x",
+			askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io"))
+	}
+	var without, with kept
+	t.Run("pools are filled", func(t *testing.T) { holding(t, through, w, api) })
+	t.Run("without edge", func(t *testing.T) { without = holding(t, direct, w, api) })
+	t.Run("with edge", func(t *testing.T) { with = holding(t, through, w, api) })
+	if n := with.goroutines - without.goroutines; n > maxIdleGoroutines*idleSessions+fewGoroutines {
+		t.Errorf("%d idle sessions have %d goroutines", idleSessions, n)
+	}
+	heap, stacks := (with.heap-without.heap)/idleSessions, (with.stacks-without.stacks)/idleSessions
+	t.Logf("an idle session keeps %d bytes of heap, %d of stacks", heap, stacks)
+	if kib := (heap + stacks) >> 10; kib > maxIdleKiB {
+		t.Errorf("an idle session keeps %d KiB, more than %d", kib, maxIdleKiB)
+	}
+}
+
+type kept struct{ heap, stacks, goroutines int }
+
+// holding is what the process keeps while there are idleSessions clients.
+func holding(t *testing.T, dial func(*testing.T) *rawConn, w *world, api *silent) (k kept) {
+	clients := make([]*rawConn, idleSessions)
+	for i := range clients {
+		clients[i] = dial(t)
+	}
+	w.eventually("no goroutine of a handshake", func() bool {
+		k = measure()
+		return bytes.Count(stacks(), []byte("net/http.(*conn).serve")) <= fewGoroutines
+	})
+	for _, c := range clients {
+		c.Close()
+	}
+	api.close()
+	w.eventually("the sessions' end", func() bool { return w.handler.Running() == 0 })
+	return k
+}
+
+// measure reads the live heap and the stacks.
+func measure() kept {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what has pooled memory, or a finalizer, is gone after two
+	runtime.ReadMemStats(&m)
+	return kept{int(m.HeapAlloc), int(m.StackInuse), runtime.NumGoroutine()}
+}
+
+func stacks() []byte {
+	buf := make([]byte, 4<<20)
+	return buf[:runtime.Stack(buf, true)]
+}
+
+// dialIdle opens a session, says what stands for a byte of stdin, and waits for a byte of stdout.
+func dialIdle(t *testing.T, s *httptest.Server, stdin, stdout string, request []string) *rawConn {
+	t.Helper()
+	c := dialRaw(t, s)
+	c.ask(stdin, request...)
+	if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("the answer is %s", resp.Status)
+	}
+	awaitBytes(t, c, stdout)
+	return c
+}
+
+// awaitBytes reads to the end of what is awaited.
+func awaitBytes(t testing.TB, r io.Reader, awaited string) {
+	var got, one []byte = nil, make([]byte, 1)
+	for !bytes.HasSuffix(got, []byte(awaited)) {
+		if _, err := io.ReadFull(r, one); err != nil {
+			t.Errorf("%q came, then %v", got, err)
+			return
+		}
+		got = append(got, one...)
+	}
+}
+
+// silent is a container runtime's process that says one byte, hears one, and then nothing more. It costs no
+// goroutine, and reads nothing that could cost memory.
+type silent struct {
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (s *silent) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	conn, _, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	s.conns = append(s.conns, conn)
+	s.mu.Unlock()
+	answer := []byte(accepted("v4.channel.k8s.io"))
+	for id := byte(1); id <= 7; id += 2 { // the empty header block of a SYN_REPLY is for nobody here
+		answer = append(answer, 0x80, 3, 0, 2, 0, 0, 0, 4, 0, 0, 0, id)
+	}
+	conn.Write(append(answer, 0, 0, 0, 5, 0, 0, 0, 1, 'x')) // stdout
+}
+
+func (s *silent) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		c.Close()
+	}
+	s.conns = nil
+}

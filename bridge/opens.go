@@ -1,0 +1,69 @@
+package bridge
+
+import "time"
+
+// awaitStreams waits until the SPDY client has opened its streams. client-go
+// does not hear a thing before they are all accepted, so a shutdown waits too.
+func (e *execSession) awaitStreams() bool {
+	late := time.NewTimer(e.times.open)
+	defer late.Stop()
+	over := (<-chan struct{})(e.over)
+	for {
+		select {
+		case <-e.whole:
+			return true
+		case <-over:
+			if e.cause() != errShutdown {
+				return e.isWhole()
+			}
+			over = nil
+			late.Reset(e.linger)
+		case <-late.C:
+			e.ended(errNotOpened)
+			return false
+		}
+	}
+}
+
+func (e *execSession) isWhole() bool {
+	select {
+	case <-e.whole:
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitAccepted lets upstream answer the opens of its streams before the session's
+// end reaches it. The container runtime sends those answers from a queue, and
+// github.com/moby/spdystream waits for them without end, in the first write of what
+// the container says, if the connection was closed before: an attach that was cut
+// would stop the container's output for everybody.
+func (e *execSession) awaitAccepted() {
+	if e.accepted == nil {
+		return
+	}
+	late := time.NewTimer(e.linger)
+	defer late.Stop()
+	select {
+	case <-e.accepted:
+	case <-e.outputDone:
+	case <-late.C:
+	}
+}
+
+// readAccepts is awaitAccepted on the output loop, where the client has gone before
+// there was anything to relay.
+func (e *execSession) readAccepts() {
+	e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
+	for e.accepted != nil {
+		select {
+		case <-e.accepted:
+			return
+		default:
+		}
+		if _, err := e.output.src.Next(); err != nil {
+			return
+		}
+	}
+}

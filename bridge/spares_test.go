@@ -1,0 +1,281 @@
+package bridge_test
+
+import (
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
+
+	"edge/bridge"
+)
+
+// accepts are the connections of an API server.
+type accepts struct {
+	mu    sync.Mutex
+	state map[net.Conn]http.ConnState
+}
+
+func (c *accepts) note(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state[conn] = state
+}
+
+// fresh are those that are open and have carried nothing yet.
+func (c *accepts) fresh() (fresh []net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn, state := range c.state {
+		if state == http.StateNew {
+			fresh = append(fresh, conn)
+		}
+	}
+	return fresh
+}
+
+// all is how many there have been.
+func (c *accepts) all() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.state)
+}
+
+// sparing is edge before an API server whose connections are seen.
+func sparing(t *testing.T, api *apiServer, change func(*rest.Config)) (*world, *accepts) {
+	seen := &accepts{state: map[net.Conn]http.ConnState{}}
+	server := httptest.NewUnstartedServer(api.start(t))
+	server.Config.ConnState = seen.note
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	server.TLS = &tls.Config{NextProtos: []string{"http/1.1"}, ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	w := &world{T: t, api: server, log: new(syncBuffer)}
+	upstream := configFor(server)
+	upstream.BearerToken = edgeToken
+	if change != nil {
+		change(upstream)
+	}
+	w.front(upstream)
+	return w, seen
+}
+
+// exec runs the API server's process once, and tells how edge asked for it.
+func (w *world) exec(api *apiServer) *http.Request {
+	w.Helper()
+	before := len(api.requests())
+	got := clientNamed("websocket v5").do(w.T, w.edge, command{})
+	seen := api.requests()
+	if got.stdout != "out" || len(seen) != before+1 {
+		w.Fatalf("%+v after %d requests\n%s", got, len(seen)-before, w.log)
+	}
+	return seen[before]
+}
+
+// warm runs execs until there are spares.
+func (w *world) warm(api *apiServer) {
+	w.Helper()
+	w.exec(api)
+	if n := w.handler.Spares(); n != 0 {
+		w.Errorf("%d spares after a single exec", n)
+	}
+	w.exec(api)
+	w.eventually("spares", func() bool { return w.handler.Spares() == bridge.MostSpares })
+}
+
+// TestSpare: once execs come one after the other, the next one finds a connection
+// there, which carries the credential of that moment; and others take its place.
+func TestSpare(t *testing.T) {
+	var token atomic.Pointer[string]
+	set := func(s string) { token.Store(&s) }
+	api := &apiServer{run: exit7}
+	w, seen := sparing(t, api, func(cfg *rest.Config) {
+		cfg.BearerToken = ""
+		cfg.WrapTransport = func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				r = r.Clone(r.Context())
+				r.Header.Set("Authorization", "Bearer "+*token.Load())
+				return next.RoundTrip(r)
+			})
+		}
+	})
+	set("first")
+	w.warm(api)
+	set("second")
+	var there []string
+	for _, c := range seen.fresh() {
+		there = append(there, c.RemoteAddr().String())
+	}
+	r := w.exec(api)
+	if !strings.Contains(strings.Join(there, " "), r.RemoteAddr) {
+		t.Errorf("the exec came over %s, and not over one of %v", r.RemoteAddr, there)
+	}
+	if got := r.Header.Get("Authorization"); got != "Bearer second" {
+		t.Errorf("it came with %q", got)
+	}
+	if !r.TLS.DidResume {
+		t.Error("its TLS session was not resumed")
+	}
+	w.eventually("spares again", func() bool { return w.handler.Spares() == bridge.MostSpares })
+	w.handler.Close()
+	w.eventually("their end", func() bool { return w.handler.Spares() == 0 && edgeSockets(t, w) == 0 })
+	w.exec(api)
+	w.exec(api)
+	if n := w.handler.Spares(); n != 0 {
+		t.Errorf("%d spares of a closed handler", n)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestSpareIsGone: spares that the API server has closed, or said something on, are
+// not used, and no client notices.
+func TestSpareIsGone(t *testing.T) {
+	for name, end := range map[string]func(*tls.Conn) error{
+		"closed": func(c *tls.Conn) error { return c.Close() },
+		"cut": func(c *tls.Conn) error {
+			tcpOf(c).SetLinger(0)
+			return tcpOf(c).Close()
+		},
+		"in TLS": func(c *tls.Conn) error { return c.CloseWrite() },
+		"told": func(c *tls.Conn) error {
+			_, err := io.WriteString(c, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := &apiServer{run: exit7}
+			w, seen := sparing(t, api, nil)
+			w.warm(api)
+			gone := seen.fresh()
+			if len(gone) != bridge.MostSpares {
+				t.Fatalf("%d connections are fresh", len(gone))
+			}
+			for _, c := range gone {
+				secure := c.(*tls.Conn)
+				w.eventually("the end of the handshake", func() bool { return secure.ConnectionState().HandshakeComplete })
+				if err := end(secure); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := w.exec(api)
+			for _, c := range gone {
+				if c.RemoteAddr().String() == r.RemoteAddr {
+					t.Error("over a spare that was gone")
+				}
+			}
+		})
+	}
+}
+
+// TestSpareIsCut: an API server that has read a request on a spare and then cut it is
+// not asked again.
+func TestSpareIsCut(t *testing.T) {
+	var cut atomic.Bool
+	api := &apiServer{run: exit7}
+	w, _ := sparing(t, api, nil)
+	w.warm(api)
+	api.mu.Lock()
+	api.refuse = func(http.ResponseWriter, *http.Request) { cut.Store(true); panic(http.ErrAbortHandler) }
+	api.mu.Unlock()
+	before := len(api.requests())
+	c := dialRaw(t, w.edge)
+	c.ask("", askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io")...)
+	if resp := c.answer(); resp.StatusCode != http.StatusBadGateway || !cut.Load() {
+		t.Errorf("the answer is %s", resp.Status)
+	}
+	if n := len(api.requests()) - before; n != 1 {
+		t.Errorf("the API server got %d requests", n)
+	}
+}
+
+// TestSpareGrowsOld: nobody uses an old one, and edge closes it by itself.
+func TestSpareGrowsOld(t *testing.T) {
+	api := &apiServer{run: exit7}
+	w, seen := sparing(t, api, nil)
+	w.handler.SetSpareAge(300 * time.Millisecond)
+	for seen.all() <= 2 { // machines differ: two execs may be too far apart
+		w.exec(api)
+	}
+	w.eventually("no spare", func() bool { return w.handler.Spares() == 0 && len(seen.fresh()) == 0 })
+}
+
+// TestNoSpareOfACertificate: what a client certificate has opened is edge's as of
+// then, so that nothing of it is kept: neither a connection nor a TLS session.
+func TestNoSpareOfACertificate(t *testing.T) {
+	crt, key, err := cert.GenerateSelfSignedCertKey("edge", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := &apiServer{run: exit7}
+	w, seen := sparing(t, api, func(cfg *rest.Config) {
+		cfg.BearerToken, cfg.CertData, cfg.KeyData = "", crt, key
+	})
+	const execs = 4
+	for range execs {
+		if r := w.exec(api); r.TLS.DidResume || len(r.TLS.PeerCertificates) == 0 {
+			t.Error("not a handshake with edge's certificate")
+		}
+	}
+	if n := seen.all(); n != execs {
+		t.Errorf("%d connections for %d execs", n, execs)
+	}
+}
+
+// TestBehindProxy: the way through a proxy, which is spoken to as its address says,
+// is dialed for each exec.
+func TestBehindProxy(t *testing.T) {
+	for scheme, start := range map[string]func(*httptest.Server){"http": (*httptest.Server).Start, "https": (*httptest.Server).StartTLS} {
+		t.Run(scheme, func(t *testing.T) {
+			proxy := httptest.NewUnstartedServer(http.HandlerFunc(tunnel))
+			start(proxy)
+			defer proxy.Close()
+			api := &apiServer{run: exit7}
+			w, seen := sparing(t, api, func(cfg *rest.Config) {
+				cfg.Proxy = http.ProxyURL(must(url.Parse(proxy.URL)))
+			})
+			const execs = 3
+			for range execs {
+				w.exec(api)
+			}
+			if n := seen.all(); n != execs {
+				t.Errorf("%d connections for %d execs", n, execs)
+			}
+		})
+	}
+}
+
+// tunnel is a proxy's CONNECT (RFC 9110, section 9.3.6).
+func tunnel(w http.ResponseWriter, r *http.Request) {
+	up, err := net.Dial("tcp", r.Host)
+	if err != nil || r.Method != http.MethodConnect {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	defer up.Close()
+	w.WriteHeader(http.StatusOK)
+	down, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer down.Close()
+	var both sync.WaitGroup
+	both.Go(func() { io.Copy(up, rw); up.(*net.TCPConn).CloseWrite() })
+	both.Go(func() { io.Copy(down, up); down.Close() })
+	both.Wait()
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+const (
+	pod     = "shell"
+	user    = "alice" // through edge
+	account = "direct"
+)
+
+// stage is everything that takes part, and the two ways to the same pod.
+type stage struct {
+	tb           *testbed.Testbed
+	cluster      *testbed.Cluster
+	edge         *testbed.Edge
+	direct, over testbed.Access
+}
+
+func newStage(ctx context.Context, tb *testbed.Testbed, o settings) (*stage, error) {
+	s := &stage{tb: tb}
+	var err error
+	if s.cluster, err = tb.StartCluster(ctx, testbed.New); err != nil {
+		return nil, err
+	}
+	if err := s.cluster.StartPod(ctx, testbed.PodOptions{Name: pod}); err != nil {
+		return nil, err
+	}
+	issuer, err := tb.StartIssuer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	how := testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer}
+	if o.edge != "" {
+		how.Args = []string{o.edge}
+	}
+	if s.edge, err = tb.StartEdge(ctx, how); err != nil {
+		return nil, err
+	}
+	token, err := issuer.Login(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	s.over = s.edge.Access(token)
+	s.direct = s.cluster.AdminAccess()
+	s.direct.Client = testbed.KeyPair{}
+	if s.direct.Token, err = s.accountToken(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.grant(ctx)
+}
+
+// accountToken is what who goes direct has: the API server checks it once in a while, which costs a client of its own less
+// than a certificate would.
+func (s *stage) accountToken(ctx context.Context) (string, error) {
+	accounts := s.cluster.Client.CoreV1().ServiceAccounts(testbed.Namespace)
+	if _, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{}); err != nil {
+		return "", err
+	}
+	answer, err := accounts.CreateToken(ctx, account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("a token for who goes direct: %w", err)
+	}
+	return answer.Status.Token, nil
+}
+
+// grant lets both exec. A WebSocket is a GET, for which direct the API server asks for get, too.
+func (s *stage) grant(ctx context.Context) error {
+	meta := metav1.ObjectMeta{Name: "exec"}
+	rbac := s.cluster.Client.RbacV1()
+	_, err := rbac.Roles(testbed.Namespace).Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get"}},
+		{APIGroups: []string{""}, Resources: []string{"pods/exec"}, Verbs: []string{"get", "create"}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	_, err = rbac.RoleBindings(testbed.Namespace).Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+		Subjects: []rbacv1.Subject{
+			{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: testbed.UsernamePrefix + user},
+			{Kind: rbacv1.ServiceAccountKind, Namespace: testbed.Namespace, Name: account},
+		},
+	}, metav1.CreateOptions{})
+	return err
+}

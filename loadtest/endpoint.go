@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/transport"
+)
+
+const (
+	userAgent = "loadtest"
+	// readIdle and pingTimeout find a watch whose connection is dead.
+	readIdle    = 20 * time.Second
+	pingTimeout = 15 * time.Second
+)
+
+// endpoint is the server of a run, with a credential: two ways to it, which share no connection.
+type endpoint struct {
+	base    *url.URL
+	upgrade http.RoundTripper // streams, a connection each
+	plain   http.RoundTripper // watches, over HTTP/2
+	close   func()
+}
+
+// restConfig is what flags and kubeconfig say.
+func (o *options) restConfig() (*rest.Config, error) {
+	config := &rest.Config{}
+	if o.kubeconfig != "" || o.context != "" || o.url == "" {
+		rules := clientcmd.NewDefaultClientConfigLoadingRules()
+		rules.ExplicitPath = o.kubeconfig
+		overrides := &clientcmd.ConfigOverrides{CurrentContext: o.context}
+		read, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
+		if err != nil {
+			return nil, fmt.Errorf("kubeconfig: %w; give --url and a credential, or --kubeconfig", err)
+		}
+		config = read
+	}
+	if o.url != "" {
+		config.Host = o.url
+	}
+	if o.tokenFile != "" {
+		config.BearerToken, config.BearerTokenFile = "", o.tokenFile
+		config.ExecProvider, config.AuthProvider = nil, nil
+	}
+	if o.clientCertificate != "" {
+		config.CertFile, config.CertData = o.clientCertificate, nil
+		config.KeyFile, config.KeyData = o.clientKey, nil
+	}
+	if o.certificateAuthority != "" {
+		config.CAFile, config.CAData = o.certificateAuthority, nil
+	}
+	if o.insecure {
+		config.Insecure, config.CAFile, config.CAData = true, "", nil
+	}
+	config.UserAgent = userAgent
+	return config, nil
+}
+
+// newEndpoint reads the credential once, so that a file that is missing is found before anything is opened.
+func newEndpoint(o *options) (*endpoint, error) {
+	config, err := o.restConfig()
+	if err != nil {
+		return nil, err
+	}
+	base, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("--url: %w", err)
+	}
+	if base.Scheme != "https" || base.User != nil {
+		return nil, fmt.Errorf("--url: %s is not https://HOST[:PORT]; a credential is sent over https only, and is no part of a URL",
+			base.Redacted())
+	}
+	tc, err := config.TransportConfig()
+	if err != nil {
+		return nil, fmt.Errorf("credential: %w", err)
+	}
+	tlsConfig, err := transport.TLSConfigFor(tc)
+	if err != nil {
+		return nil, fmt.Errorf("credential: %w", err)
+	}
+	if tlsConfig == nil {
+		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if tlsConfig.ServerName == "" {
+		tlsConfig.ServerName = base.Hostname()
+	}
+	dialFor := func(protocols ...string) *dialer {
+		config := tlsConfig.Clone()
+		config.NextProtos = protocols
+		return &dialer{address: hostPort(base), config: config}
+	}
+	shared := dialFor("h2", "http/1.1")
+	watches := &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, o.openTimeout)
+			defer cancel()
+			return shared.dial(ctx)
+		},
+		ForceAttemptHTTP2: true,
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: readIdle, PingTimeout: pingTimeout},
+	}
+	e := &endpoint{base: base, close: watches.CloseIdleConnections}
+	if e.upgrade, err = rest.HTTPWrappersForConfig(config, upgrader{dialFor("http/1.1")}); err != nil {
+		return nil, fmt.Errorf("credential: %w", err)
+	}
+	if e.plain, err = rest.HTTPWrappersForConfig(config, watches); err != nil {
+		return nil, fmt.Errorf("credential: %w", err)
+	}
+	return e, nil
+}

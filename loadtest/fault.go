@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+
+	"edge/streams"
+)
+
+// Classes of failures; "http <code>" and "close <code>" are made where they are seen.
+const (
+	classDial       = "dial"
+	classTLS        = "tls"
+	classRefused    = "upgrade refused" // an answer that is neither a 101 nor an HTTP error
+	classTimeout    = "timeout"
+	classReset      = "reset"
+	classEOF        = "connection ended"
+	classProtocol   = "protocol"
+	classWrong      = "wrong bytes"
+	classMissing    = "missing bytes"
+	classNoStatus   = "no status"
+	classStatus     = "status"       // one that is no success
+	classForward    = "port-forward" // text on its error stream
+	classStderr     = "stderr"       // the command said something there
+	classEarly      = "ended early"  // all went well, too soon
+	classEvent      = "watch event"  // not one JSON object, or an error
+	classCredential = "credential"   // a plugin or file that gives none
+	classOther      = "other"
+)
+
+// fault is why a session failed.
+type fault struct {
+	class string
+	err   error
+}
+
+func (f *fault) Error() string { return f.class + ": " + f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// closeClass is the class of a WebSocket's Close with that code.
+func closeClass(code uint32) string { return fmt.Sprintf("close %d", code) }
+
+func faultf(class, format string, args ...any) error {
+	return &fault{class, fmt.Errorf(format, args...)}
+}
+
+// classify names the class of an error that has none yet.
+func classify(err error) *fault {
+	var known *fault
+	if errors.As(err, &known) {
+		return known
+	}
+	var broken *streams.ProtocolError
+	var timeout net.Error
+	class := classOther
+	switch {
+	case errors.As(err, &broken):
+		class = classProtocol
+	case isTLS(err):
+		class = classTLS
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		class = classTimeout
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		class = classReset
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		class = classEOF
+	}
+	return &fault{class, err}
+}
+
+func isTLS(err error) bool {
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	return errors.As(err, &alert) || errors.As(err, &record) || errors.As(err, &verify) || errors.As(err, &authority)
+}

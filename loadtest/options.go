@@ -1,0 +1,186 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	cliflag "k8s.io/component-base/cli/flag"
+
+	"edge/streams"
+)
+
+const (
+	maxSessions  = 100_000
+	maxWriteSize = streams.MaxData // bytes: what every dialect carries in one piece
+	maxInFlight  = 16 << 20        // bytes
+	// spareDescriptors are for all that is no session.
+	spareDescriptors = 64
+	// maxWatched bounds the processes whose memory is watched.
+	maxWatched = 16
+)
+
+// options are the flags.
+type options struct {
+	url, kubeconfig, context                string
+	tokenFile, clientCertificate, clientKey string
+	certificateAuthority                    string
+	insecure                                bool
+
+	namespace, pod, container string
+	command                   []string
+	port                      uint16
+
+	sessions, busy, bulk int
+	mixText              string
+	mix                  mix // of mixText, once it is validated
+	keystrokes, bulks    pace
+	inFlight             int
+
+	ramp, duration       time.Duration
+	openTimeout, timeout time.Duration
+
+	watchPIDs             []int
+	reportJSON, reportSVG string
+	bars                  bars
+}
+
+func newOptions() *options {
+	return &options{
+		namespace: "default", command: []string{"cat"}, port: 7,
+		sessions: 10, mixText: "exec",
+		keystrokes: pace{size: 1, rate: 5, alone: true}, bulks: pace{size: maxWriteSize, rate: 32}, inFlight: 128 << 10,
+		ramp: 10 * time.Second, duration: time.Minute,
+		openTimeout: 30 * time.Second, timeout: 60 * time.Second,
+		bars: newBars(),
+	}
+}
+
+// flagSets returns the flags in the groups that --help shows.
+func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
+	fs := sets.FlagSet("server")
+	fs.StringVar(&o.url, "url", o.url, "The server, https://HOST[:PORT]. It goes before the kubeconfig's.")
+	fs.StringVar(&o.tokenFile, "token-file", o.tokenFile, "A file with a bearer token.")
+	fs.StringVar(&o.clientCertificate, "client-certificate", o.clientCertificate, "A file with a client certificate in PEM; needs --client-key.")
+	fs.StringVar(&o.clientKey, "client-key", o.clientKey, "A file with the certificate's key.")
+	fs.StringVar(&o.certificateAuthority, "certificate-authority", o.certificateAuthority, "A file with the certificates that the server's must come from.")
+	fs.BoolVar(&o.insecure, "insecure-skip-tls-verify", o.insecure, "Believe any certificate of the server. Who sits between reads the credential.")
+	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "A kubeconfig for what the flags above do not say. Without it and --url: as kubectl finds it.")
+	fs.StringVar(&o.context, "context", o.context, "The kubeconfig's context.")
+
+	fs = sets.FlagSet("sessions")
+	fs.StringVarP(&o.namespace, "namespace", "n", o.namespace, "The namespace of the pod, and of watches.")
+	fs.StringVar(&o.pod, "pod", o.pod, "The pod of every exec and port-forward.")
+	fs.StringVarP(&o.container, "container", "c", o.container, "The container of every exec. Without it: the pod's first.")
+	fs.StringArrayVar(&o.command, "command", o.command, "What every exec runs, a word for each time the flag is given. Its output must be its input.")
+	fs.Uint16Var(&o.port, "port", o.port, "The port of every port-forward. What listens there must say what it is told.")
+	fs.IntVar(&o.sessions, "sessions", o.sessions, fmt.Sprintf("How many sessions, up to %d.", maxSessions))
+	fs.StringVar(&o.mixText, "mix", o.mixText, "What they are, with weights: exec=60,port-forward=20,watch=20. Kinds: "+kindNames()+".")
+	fs.DurationVar(&o.ramp, "ramp", o.ramp, "How long the opening of all sessions takes.")
+	fs.DurationVar(&o.duration, "duration", o.duration, "How long they are held after that.")
+	fs.DurationVar(&o.openTimeout, "open-timeout", o.openTimeout, "How long one session may take from dial to answer.")
+	fs.DurationVar(&o.timeout, "timeout", o.timeout, "How long a byte may take to come back, and a session to end.")
+
+	fs = sets.FlagSet("traffic")
+	fs.IntVar(&o.busy, "busy", o.busy, "How many of the sessions write all the time, as people type. Others say something when they begin and when they end.")
+	fs.IntVar(&o.keystrokes.size, "write-size", o.keystrokes.size, "Bytes of each of their writes.")
+	fs.Float64Var(&o.keystrokes.rate, "rate", o.keystrokes.rate, "Writes per second of each. 0: the next when the last has come back.")
+	fs.IntVar(&o.bulk, "bulk", o.bulk, "How many more write large pieces, as cp does.")
+	fs.IntVar(&o.bulks.size, "bulk-write-size", o.bulks.size, "Bytes of each of their writes.")
+	fs.Float64Var(&o.bulks.rate, "bulk-rate", o.bulks.rate, "Writes per second of each. 0: as fast as they come back.")
+	fs.IntVar(&o.inFlight, "in-flight", o.inFlight, "Bytes of one session that may be on their way.")
+
+	fs = sets.FlagSet("report")
+	fs.IntSliceVar(&o.watchPIDs, "watch-pid", o.watchPIDs, "A process on this machine, the server say, whose memory, CPU and descriptors are recorded. May be repeated.")
+	fs.StringVar(&o.reportJSON, "report-json", o.reportJSON, "A file to write the report to.")
+	fs.StringVar(&o.reportSVG, "report-svg", o.reportSVG, "A file to draw it in.")
+
+	o.bars.addFlags(sets.FlagSet("thresholds"))
+	return sets
+}
+
+// validate says what is wrong with the flags, and what would be right.
+func (o *options) validate() (err error) {
+	if o.mix, err = parseMix(o.mixText); err != nil {
+		return err
+	}
+	if o.sessions < 1 || o.sessions > maxSessions {
+		return fmt.Errorf("--sessions: %d is not from 1 to %d", o.sessions, maxSessions)
+	}
+	if o.busy < 0 || o.bulk < 0 {
+		return errors.New("--busy and --bulk: must not be negative")
+	}
+	for _, s := range o.mix {
+		if !s.kind.isWatch() && o.pod == "" {
+			return fmt.Errorf("--pod: %s needs one", s.kind.name)
+		}
+	}
+	if len(o.command) == 0 || o.port == 0 {
+		return errors.New("--command and --port: must not be empty")
+	}
+	if (o.clientCertificate == "") != (o.clientKey == "") {
+		return errors.New("--client-certificate and --client-key: one needs the other")
+	}
+	if _, err := url.Parse(o.url); err != nil {
+		return errors.New("--url: this is none; use https://HOST[:PORT]")
+	}
+	for flag, d := range map[string]time.Duration{"--open-timeout": o.openTimeout, "--timeout": o.timeout, "--duration": o.duration} {
+		if d <= 0 {
+			return fmt.Errorf("%s: must be more than 0, as 30s or 10m", flag)
+		}
+	}
+	if o.ramp < 0 {
+		return errors.New("--ramp: must not be negative")
+	}
+	if err := o.validatePaces(); err != nil {
+		return err
+	}
+	if len(o.watchPIDs) > maxWatched {
+		return fmt.Errorf("--watch-pid: more than %d", maxWatched)
+	}
+	for _, pid := range o.watchPIDs {
+		if _, err := readUsage(pid); err != nil {
+			return fmt.Errorf("--watch-pid: %w", err)
+		}
+	}
+	if o.tokenFile != "" {
+		text, err := os.ReadFile(o.tokenFile)
+		if err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+		if strings.TrimSpace(string(text)) == "" {
+			return fmt.Errorf("--token-file: %s is empty", o.tokenFile)
+		}
+	}
+	if need, most := o.sessions+spareDescriptors, maxDescriptors(); need > most {
+		return fmt.Errorf("--sessions: %d sessions need %d descriptors, and this process may have %d; raise it with ulimit -n", o.sessions, need, most)
+	}
+	return o.bars.validate(o)
+}
+
+func (o *options) validatePaces() error {
+	if o.inFlight < 1 || o.inFlight > maxInFlight {
+		return fmt.Errorf("--in-flight: %d is not from 1 to %d", o.inFlight, maxInFlight)
+	}
+	for _, p := range []struct {
+		size, rate string
+		pace       *pace
+	}{{"--write-size", "--rate", &o.keystrokes}, {"--bulk-write-size", "--bulk-rate", &o.bulks}} {
+		if p.pace.size < 1 || p.pace.size > maxWriteSize {
+			return fmt.Errorf("%s: %d is not from 1 to %d bytes", p.size, p.pace.size, maxWriteSize)
+		}
+		if !(p.pace.rate >= 0 && p.pace.rate <= maxRate) {
+			return fmt.Errorf("%s: %v is not from 0 to %d per second", p.rate, p.pace.rate, maxRate)
+		}
+	}
+	for flag, size := range map[string]int{"--write-size": o.keystrokes.size, "--bulk-write-size": o.bulks.size} {
+		used := flag == "--write-size" && o.busy > 0 || flag == "--bulk-write-size" && o.bulk > 0
+		if used && size > o.inFlight {
+			return fmt.Errorf("--in-flight: %d is less than %s, %d", o.inFlight, flag, size)
+		}
+	}
+	return nil
+}

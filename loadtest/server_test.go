@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	upgradeproxy "k8s.io/apimachinery/pkg/util/proxy"
+	translate "k8s.io/apiserver/pkg/util/proxy"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	"k8s.io/cri-streaming/pkg/streaming"
+	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const testToken = "not-to-be-seen"
+
+// A server answers exec and port-forward of any pod with the API server's own handlers in front of the container
+// runtime's own server, over TLS, and watches of pods.
+type server struct {
+	echo    func(in io.Reader, out io.Writer) error // exec and port-forward
+	refuse  http.HandlerFunc                        // answers instead of any stream
+	event   string                                  // what a watch says, again and again
+	runtime streaming.Server
+	front   *httptest.Server
+	plain   string // an address without TLS
+	conns   *connections
+	watches atomic.Int32
+	http2   atomic.Int32  // watches that came over it
+	watched func(n int32) // called when the n-th watch comes; may be nil
+}
+
+func newServer(t *testing.T) *server {
+	s := &server{echo: copyAll, event: `{"type":"ADDED","object":{"kind":"Pod"}}` + "\n"}
+	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.runtime.ServeHTTP(w, r) }))
+	config := streaming.DefaultConfig
+	config.BaseURL = must(url.Parse(inner.URL + "/"))
+	s.runtime = must(streaming.NewServer(config, s))
+	s.front = httptest.NewUnstartedServer(s)
+	s.front.EnableHTTP2 = true
+	s.front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.conns = &connections{Listener: s.front.Listener}
+	s.front.Listener = s.conns
+	s.plain = strings.TrimPrefix(inner.URL, "http://")
+	s.front.StartTLS()
+	t.Cleanup(func() {
+		s.kill()
+		s.front.Close()
+		inner.CloseClientConnections()
+		inner.Close()
+	})
+	return s
+}
+
+// connections are all that a listener has accepted.
+type connections struct {
+	net.Listener
+	mu  sync.Mutex
+	all []net.Conn
+}
+
+func (c *connections) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all = append(c.all, conn)
+	}
+	return conn, err
+}
+
+// kill is what the end of the server's process does to its clients.
+func (s *server) kill() {
+	s.conns.Close()
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	for _, conn := range s.conns.all {
+		conn.Close()
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func copyAll(in io.Reader, out io.Writer) error {
+	_, err := io.Copy(out, in)
+	return err
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "Bearer "+testToken {
+		http.Error(w, "you are not known, "+r.Header.Get("Authorization"), http.StatusUnauthorized)
+		return
+	}
+	part := strings.Split(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch {
+	case s.refuse != nil:
+		s.refuse(w, r)
+	case len(part) == 7 && part[6] == "exec":
+		s.serveExec(w, r)
+	case len(part) == 7 && part[6] == "portforward":
+		s.serveForward(w, r)
+	case len(part) == 5 && r.URL.Query().Get("watch") == "1":
+		s.serveWatch(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (s *server) serveExec(w http.ResponseWriter, r *http.Request) {
+	answer := must(s.runtime.GetExec(&runtimeapi.ExecRequest{ContainerId: "c", Cmd: r.URL.Query()["command"], Stdin: true, Stdout: true, Stderr: true}))
+	location := must(url.Parse(answer.Url))
+	if wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
+		translate.NewStreamTranslatorHandler(location, nil, 0, translate.Options{Stdin: true, Stdout: true, Stderr: true}).ServeHTTP(w, r)
+		return
+	}
+	upgradeproxy.NewUpgradeAwareHandler(location, nil, false, true, responder{}).ServeHTTP(w, r)
+}
+
+func (s *server) serveForward(w http.ResponseWriter, r *http.Request) {
+	answer := must(s.runtime.GetPortForward(&runtimeapi.PortForwardRequest{PodSandboxId: "p"}))
+	pass := upgradeproxy.NewUpgradeAwareHandler(must(url.Parse(answer.Url)), nil, false, true, responder{})
+	if wsstream.IsWebSocketRequestWithTunnelingProtocol(r) {
+		translate.NewTunnelingHandler(pass).ServeHTTP(w, r)
+		return
+	}
+	pass.ServeHTTP(w, r)
+}
+
+func (s *server) serveWatch(w http.ResponseWriter, r *http.Request) {
+	if n := s.watches.Add(1); s.watched != nil {
+		s.watched(n)
+	}
+	if r.ProtoMajor == 2 {
+		s.http2.Add(1)
+	}
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		// An event in two pieces is one event.
+		io.WriteString(w, s.event[:len(s.event)/2])
+		w.(http.Flusher).Flush()
+		io.WriteString(w, s.event[len(s.event)/2:])
+		w.(http.Flusher).Flush()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+type responder struct{}
+
+func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), http.StatusBadGateway)
+}
+
+// Exec implements streaming.Runtime.
+func (s *server) Exec(_ context.Context, _ string, cmd []string, in io.Reader, out, errs io.WriteCloser, _ bool, _ <-chan cri.TerminalSize) error {
+	if fmt.Sprint(cmd) != "[cat]" {
+		return fmt.Errorf("no such command: %q", cmd)
+	}
+	return s.echo(in, out)
+}
+
+// Attach implements streaming.Runtime.
+func (s *server) Attach(context.Context, string, io.Reader, io.WriteCloser, io.WriteCloser, bool, <-chan cri.TerminalSize) error {
+	return fmt.Errorf("nothing to attach to")
+}
+
+// PortForward implements streaming.Runtime.
+func (s *server) PortForward(_ context.Context, _ string, port int32, conn io.ReadWriteCloser) error {
+	if port != 7 {
+		return fmt.Errorf("nothing listens on port %d", port)
+	}
+	return s.echo(conn, conn)
+}
+
+// args are flags for the server, and a short run of everything.
+func (s *server) args(t *testing.T, more ...string) []string {
+	dir := t.TempDir()
+	ca, token := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "token")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.front.Certificate().Raw})
+	if err := os.WriteFile(ca, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(token, []byte(testToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return append([]string{"--url", s.front.URL, "--certificate-authority", ca, "--token-file", token, "--pod", "p",
+		"--ramp", "100ms", "--duration", "500ms", "--timeout", "30s"}, more...)
+}
+
+// outcome is what a run did.
+type outcome struct {
+	code           int
+	stdout, stderr bytes.Buffer
+}
+
+// drive runs the program.
+func (s *server) drive(t *testing.T, more ...string) *outcome {
+	t.Helper()
+	var o outcome
+	o.code = execute(t.Context(), s.args(t, more...), &o.stdout, &o.stderr)
+	if text := o.stdout.String() + o.stderr.String(); strings.Contains(text, testToken) {
+		t.Errorf("the token is shown:\n%s", text)
+	}
+	return &o
+}
+
+func (o *outcome) String() string {
+	return "exit code " + strconv.Itoa(o.code) + "\n" + o.stdout.String() + o.stderr.String()
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/streams/spdy"
+)
+
+const (
+	// maxAnswer bounds the head of an answer, in bytes.
+	maxAnswer = 64 << 10
+	// headBuffer is what an answer's head is read with, in bytes. Buffers are shared: a session that is open has none.
+	headBuffer = 4 << 10
+	// maxRefusal is what is read of a refusal's body, in bytes.
+	maxRefusal = 4 << 10
+)
+
+var heads = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
+
+// dialer opens connections to the one server of a run.
+type dialer struct {
+	address string // host:port
+	config  *tls.Config
+	net     net.Dialer
+}
+
+// dial connects and shakes hands, until ctx ends.
+func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
+	raw, err := d.net.DialContext(ctx, "tcp", d.address)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, faultf(classTimeout, "dial: %w", ctx.Err())
+		}
+		return nil, &fault{classDial, err}
+	}
+	conn := tls.Client(raw, d.config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		if ctx.Err() != nil {
+			return nil, faultf(classTimeout, "TLS handshake: %w", ctx.Err())
+		}
+		var unknown x509.UnknownAuthorityError
+		if errors.As(err, &unknown) {
+			return nil, faultf(classTLS, "%w; --certificate-authority says whom to believe", err)
+		}
+		return nil, &fault{classTLS, err}
+	}
+	return conn, nil
+}
+
+// upgrader is an http.RoundTripper that asks for a protocol on a connection of its own. client-go's wrappers around it
+// add the credential. The body of a 101 is the *wire.
+type upgrader struct{ dialer *dialer }
+
+// connected is where an upgrade's context keeps the time at which its connection stood.
+type connected struct{}
+
+func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx := r.Context()
+	conn, err := u.dialer.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if at, ok := ctx.Value(connected{}).(*time.Time); ok {
+		*at = time.Now()
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	interrupt := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
+	resp, err := ask(conn, r)
+	if !interrupt() { // its error is only that we have closed the connection
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = conn.NetConn().Close()
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Time{})
+	return resp, nil
+}
+
+// ask writes a request and reads the answer: a 101 with the connection, or another with as much of its body as we want.
+func ask(conn *tls.Conn, r *http.Request) (*http.Response, error) {
+	if err := r.Write(conn); err != nil {
+		return nil, err
+	}
+	head := heads.Get().(*bufio.Reader)
+	head.Reset(&io.LimitedReader{R: conn, N: maxAnswer})
+	defer func() {
+		head.Reset(nil)
+		heads.Put(head)
+	}()
+	resp, err := http.ReadResponse(head, r)
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		ahead, _ := head.Peek(head.Buffered())
+		resp.Body = &switched{wire{conn: conn, ahead: bytes.Clone(ahead)}}
+		return resp, nil
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	resp.Body = io.NopCloser(strings.NewReader(redact(body, r)))
+	_ = conn.NetConn().Close()
+	return resp, nil
+}
+
+// switched is a 101's body.
+type switched struct{ wire }
+
+// Close implements io.Closer.
+func (s *switched) Close() error {
+	s.close()
+	return nil
+}
+
+// redact takes the request's credential out of what a server says.
+func redact(body []byte, r *http.Request) string {
+	text := string(body)
+	if _, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && token != "" {
+		text = strings.ReplaceAll(text, token, "[redacted]")
+	}
+	return text
+}
+
+// upgrade opens a session of a kind. rt is an upgrader, maybe wrapped.
+func (k *kind) upgrade(rt http.RoundTripper, r *http.Request) (*wire, error) {
+	var key string
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", k.protocol)
+	if k.protocol == webSocket {
+		var random [16]byte
+		_, _ = rand.Read(random[:])
+		key = base64.StdEncoding.EncodeToString(random[:])
+		r.Header["Sec-WebSocket-Key"] = []string{key}
+		r.Header["Sec-WebSocket-Version"] = []string{"13"}
+		r.Header["Sec-WebSocket-Protocol"] = []string{k.offer}
+	} else {
+		r.Header[spdy.HeaderProtocolVersion] = []string{k.offer}
+	}
+	resp, err := rt.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := resp.Body.(*switched)
+	if !ok {
+		return nil, refusal(resp)
+	}
+	if err := k.agreed(resp.Header, key); err != nil {
+		s.cut()
+		return nil, err
+	}
+	return &s.wire, nil
+}
+
+// agreed holds a 101 against what was asked.
+func (k *kind) agreed(h http.Header, key string) error {
+	if !httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade") || !strings.EqualFold(h.Get("Upgrade"), k.protocol) {
+		return faultf(classRefused, "the 101 is not for %s", k.protocol)
+	}
+	name := spdy.HeaderProtocolVersion
+	if key != "" {
+		name = "Sec-WebSocket-Protocol"
+		if h.Get("Sec-WebSocket-Accept") != acceptKey(key) {
+			return faultf(classRefused, "the 101 answers another request (Sec-WebSocket-Accept)")
+		}
+	}
+	if chosen := h.Get(name); chosen != k.offer {
+		return faultf(classRefused, "asked for %s, got %s", k.offer, short([]byte(chosen)))
+	}
+	return nil
+}
+
+// acceptKey is RFC 6455 section 4.2.2.
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// refusal is an answer other than the one that was asked for.
+func refusal(resp *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	_ = resp.Body.Close()
+	text := bytes.TrimSpace([]byte(redact(body, resp.Request)))
+	var status metav1.Status
+	if json.Unmarshal(text, &status) == nil && status.Message != "" {
+		text = []byte(status.Message)
+	}
+	said := short(text)
+	if resp.StatusCode < http.StatusBadRequest {
+		return faultf(classRefused, "%s: %s", resp.Status, said)
+	}
+	return faultf(fmt.Sprintf("http %d", resp.StatusCode), "%s", said)
+}
+
+// hostPort is where a URL's server listens.
+func hostPort(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	return net.JoinHostPort(u.Hostname(), "443")
+}
