@@ -30,6 +30,9 @@ const (
 	maxMethod = 32
 )
 
+// usualAttrs is how many values most lines have at most.
+const usualAttrs = 14
+
 // accessLog is one line per request, written when it ends.
 type accessLog struct{ log *slog.Logger }
 
@@ -38,7 +41,7 @@ type accessLog struct{ log *slog.Logger }
 func NewAccessLog(log *slog.Logger) bridge.Observer { return accessLog{log} }
 
 func (a accessLog) Begin(r *http.Request) bridge.Observation {
-	v := &visit{log: a.log, message: failure}
+	v := &visit{log: a.log, message: failure, line: make([]slog.Attr, 0, usualAttrs)}
 	v.add("source", bounded(bridge.ClientIP(r), maxName))
 	// Edge's own word. One hop is the peer, and nobody has vouched for anything.
 	if way := r.Header.Get("X-Forwarded-For"); strings.Contains(way, ",") {

@@ -121,6 +121,7 @@ func New(cfg Config) (*Handler, error) {
 
 // ServeHTTP is one request's way: where from, who, then stream or plain.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	growStack()
 	h.trusted.locate(r)
 	seen := h.begin(r)
 	w = seen.watch(w)

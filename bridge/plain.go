@@ -8,19 +8,25 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"os"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/streams"
 )
 
+// gatherTime is how long the first bytes of a body may wait for its rest, so that
+// a small answer leaves in one write. It is for bodies whose length is declared:
+// ReverseProxy flushes any other at once, and watches and logs are such.
+const gatherTime = 10 * time.Millisecond
+
 // newPlain is the path of REST, watch and logs: a reverse proxy over HTTP/2
-// that flushes at once and hands the client's cancel on. The request's header is
-// upstream's already, see outbound.
+// that hands the client's cancel on. The request's header is upstream's already,
+// see outbound.
 func newPlain(up *upstream, transport http.RoundTripper, disableCompression bool, log *slog.Logger) http.Handler {
 	return &httputil.ReverseProxy{
 		Transport:     transport,
-		FlushInterval: -1,
+		FlushInterval: gatherTime,
 		BufferPool:    bufferPool{},
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		Rewrite: func(pr *httputil.ProxyRequest) {

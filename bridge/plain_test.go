@@ -133,6 +133,34 @@ func TestWatchIsFlushed(t *testing.T) {
 	})
 }
 
+// TestDeclaredBodyIsNotHeldBack: what there is of a body arrives though the rest,
+// whose length is declared, is not there yet.
+func TestDeclaredBodyIsNotHeldBack(t *testing.T) {
+	next := make(chan string)
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "9")
+		w.(http.Flusher).Flush()
+		for part := range next {
+			io.WriteString(w, part)
+			w.(http.Flusher).Flush()
+		}
+	}))
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		parts := make(chan string)
+		next = parts
+		resp := must(w.client(t, http2).Get(w.edge.URL + "/api/v1/pods")) // the header is there, and no body
+		defer resp.Body.Close()
+		for _, part := range []string{"one", "two", "six"} {
+			parts <- part
+			got := make([]byte, len(part))
+			if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != part {
+				t.Fatalf("got %q (%v), want %q", got, err, part)
+			}
+		}
+		close(parts)
+	})
+}
+
 // TestBodyIsStreamed: the API server reads the beginning of a body whose end the
 // client has not sent, and never will before it has an answer.
 func TestBodyIsStreamed(t *testing.T) {
