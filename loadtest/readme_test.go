@@ -1,0 +1,30 @@
+package main
+
+import (
+	"io"
+	"os"
+	"regexp"
+	"testing"
+)
+
+// Each flag that the README's section names is one.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := regexp.MustCompile(`(?s)\n## Load test\n(.*?)\n## `).FindSubmatch(text)
+	if section == nil {
+		t.Fatal("README.md has no section about loadtest")
+	}
+	named := regexp.MustCompile(`--([a-z][a-z0-9-]*[a-z0-9])[^-a-z0-9]`).FindAllSubmatch(section[1], -1)
+	if len(named) < 10 {
+		t.Errorf("only %d flags were found", len(named))
+	}
+	cmd := newCommand(io.Discard)
+	for _, m := range named {
+		if name := string(m[1]); name != "help" && cmd.Flags().Lookup(name) == nil {
+			t.Errorf("loadtest has no flag --%s", name)
+		}
+	}
+}
