@@ -26,11 +26,7 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming"
 	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testToken = "not-to-be-seen"
 
@@ -53,6 +49,7 @@ func newServer(t *testing.T) *server {
 	s := &server{echo: copyAll, event: `{"type":"ADDED","object":{"kind":"Pod"}}` + "\n"}
 	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.runtime.ServeHTTP(w, r) }))
 	config := streaming.DefaultConfig
+	config.StreamCreationTimeout = runtimePatience
 	config.BaseURL = must(url.Parse(inner.URL + "/"))
 	s.runtime = must(streaming.NewServer(config, s))
 	s.front = httptest.NewUnstartedServer(s)
