@@ -16,7 +16,7 @@ func (b burst) WriteRoom(p []byte, off int) error {
 	if err := b.writeReplies(); err != nil {
 		return err
 	}
-	if b.poll == nil || !b.kept && len(p)-off < streams.Small {
+	if b.poll == nil || !b.kept.Load() && len(p)-off < streams.Small {
 		return b.write(p[off:])
 	}
 	return b.keep(p[off:])
@@ -25,17 +25,21 @@ func (b burst) WriteRoom(p []byte, off int) error {
 // keep writes b, but for what the leg's cork keeps back of it; mu held, poll not
 // nil.
 func (l *leg) keep(b []byte) error {
-	if !l.kept {
+	if !l.kept.Load() {
 		l.poll.put()
-		l.kept = true
+		l.kept.Store(true)
 	}
 	n, err := l.conn.Write(b)
 	l.out.Add(int64(n))
 	return err
 }
 
-// release writes what was kept back.
+// release writes what was kept back. Where that is nothing it does not wait for whoever
+// else writes: the loop must read on.
 func (l *leg) release() error {
+	if !l.kept.Load() {
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.pull()
@@ -43,16 +47,16 @@ func (l *leg) release() error {
 
 // pull is release with mu held.
 func (l *leg) pull() error {
-	if !l.kept {
+	if !l.kept.Load() {
 		return nil
 	}
-	l.kept = false
+	l.kept.Store(false)
 	return l.poll.pull()
 }
 
 // write writes b at once, mu held.
 func (l *leg) write(b []byte) error {
-	if l.poll == nil || !l.kept && len(b) < streams.Small { // no more than a TLS record or two
+	if l.poll == nil || !l.kept.Load() && len(b) < streams.Small { // no more than a TLS record or two
 		n, err := l.conn.Write(b)
 		l.out.Add(int64(n))
 		return err

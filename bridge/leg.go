@@ -27,8 +27,8 @@ type leg struct {
 	beat func(dst []byte, paused bool) []byte // appends a keepalive in the leg's dialect
 	lost func()                               // called when an answer or a keepalive cannot be written
 
-	mu   sync.Mutex // one frame at a time on the wire
-	kept bool       // a burst is not out yet; guarded by mu
+	mu   sync.Mutex  // one frame at a time on the wire
+	kept atomic.Bool // a burst is not out yet; changes under mu
 
 	state   sync.Mutex // guards what follows; never held during I/O
 	pong    []byte     // one slot, the latest wins
@@ -253,6 +253,11 @@ func (l *leg) find(is func(net.Conn) bool) {
 // close ends the leg and waits for its goroutine. Safe to call more than once.
 func (l *leg) close() {
 	l.noMore()
+	if l.mu.TryLock() {
+		l.mu.Unlock()
+	} else { // TLS knows of no write that is stuck in the cork, and would wait for it
+		l.shut()
+	}
 	l.conn.Close()
 	l.done.Wait()
 }

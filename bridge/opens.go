@@ -34,16 +34,17 @@ func (e *execSession) isWhole() bool {
 	}
 }
 
+// settleTime is how long a session with a WebSocket upstream lasts at least. The API
+// server opens the runtime's streams after its 101, and does not tell when.
+const settleTime = time.Second
+
 // awaitAccepted lets upstream answer the opens of its streams before the session's
 // end reaches it. The container runtime sends those answers from a queue, and
 // github.com/moby/spdystream waits for them without end, in the first write of what
 // the container says, if the connection was closed before: an attach that was cut
 // would stop the container's output for everybody.
 func (e *execSession) awaitAccepted() {
-	if e.accepted == nil {
-		return
-	}
-	late := time.NewTimer(e.linger)
+	late := time.NewTimer(time.Until(e.acceptedBy()))
 	defer late.Stop()
 	select {
 	case <-e.accepted:
@@ -52,11 +53,19 @@ func (e *execSession) awaitAccepted() {
 	}
 }
 
+// acceptedBy is until when to wait for it.
+func (e *execSession) acceptedBy() time.Time {
+	if e.accepted == nil {
+		return e.started.Add(min(settleTime, e.linger))
+	}
+	return time.Now().Add(e.linger)
+}
+
 // readAccepts is awaitAccepted on the output loop, where the client has gone before
 // there was anything to relay.
 func (e *execSession) readAccepts() {
-	e.up.conn.SetReadDeadline(time.Now().Add(e.linger))
-	for e.accepted != nil {
+	e.up.conn.SetReadDeadline(e.acceptedBy())
+	for {
 		select {
 		case <-e.accepted:
 			return
