@@ -26,7 +26,7 @@ func (b *bars) addFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&b.firstP99, "max-first-byte-p99", b.firstP99, "The most that 99 of 100 sessions may wait for their first byte. 0: no threshold.")
 	fs.Float64Var(&b.rssGrowth, "max-rss-growth", b.rssGrowth, "By how many percent the memory of each --watch-pid may grow while sessions are held: "+
 		"the median of the last quarter over that of the first. 0: no threshold.")
-	fs.DurationVar(&b.settle, "rss-settle", b.settle, "How much of the hold phase --max-rss-growth leaves out, from its begin.")
+	fs.DurationVar(&b.settle, "rss-settle", b.settle, "How much of the hold phase --max-rss-growth leaves out, from its beginning.")
 }
 
 func (b *bars) validate(o *options) error {
