@@ -46,7 +46,7 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 bench: ## the hot path beside its peers, each pair of dialects, and the bars: half an hour; BENCHFLAGS="--json FILE --svg DIR"; see bench/doc.go
 	$(GO) run ./bench --idle-hold 10m $(BENCHFLAGS)
 
-firstbyte: ## how long an exec takes to its first byte at a real API server, direct and through edge: see e2e/cmd/firstbyte/doc.go
+firstbyte: ## how long an exec takes to its first byte at a real API server, direct and through edge; FIRSTBYTEFLAGS; see e2e/cmd/firstbyte/doc.go
 	cd e2e && $(GO) run ./cmd/firstbyte $(FIRSTBYTEFLAGS)
 
 load: ## 8,000 idle and 500 busy sessions beside edge for 10 minutes, every byte checked; LOADFLAGS; see loadtest/doc.go

@@ -30,7 +30,7 @@
 //	idle session  KiB                (RSS with N sessions - RSS after a short warm-up) / N, in a fresh process
 //	idle growth   %                  how far edge's RSS rises above that in --idle-hold, read every 30 s
 //
-// N is 8,000, which is as many as 20,000 descriptors of a proxy allow; 1,000 for the translator. The SPDY server
+// N is 8,000, for which 20,000 descriptors of a proxy are enough; 1,000 for the translator. The SPDY server
 // behind edge needs some 5 GiB for so many.
 //
 // CPU is user and system time of the proxy's process, from the kernel's clock of that process. Proxies
@@ -38,8 +38,8 @@
 // a ratio is taken within each round, then its median.
 //
 //	$ go run ./bench --json bench.json --svg docs/bench
-//	measure       unit      proxy       median  spread       x relay  x nginx  x haproxy  x translator
-//	down, 32 KiB  CPU s/GB  edge        ...     ... - ...    ...      ...      ...        ...
+//	measure       unit      proxy       median  spread       x relay  x nginx  x haproxy  x translator  x direct
+//	down, 32 KiB  CPU s/GB  edge        ...     ... - ...    ...      ...      ...        ...           -
 //	...
 //
 // The charts are one file for each first word of a measure: down.svg, idle.svg; pairs-down.svg has the ratios of
@@ -74,7 +74,7 @@
 // for a review. It does tell the driver what was spoken to it, and a pair in which edge spoke something
 // else than its name says ends the run, as does a pair that edge does not speak.
 //
-//	$ go run ./bench --proxies '' --pairs exec/v5/spdy,forward/tunnel/tunnel
+//	$ go run ./bench --only pairs --pairs exec/v5/spdy,forward/tunnel/tunnel
 //	pair           measure       unit      median  spread     x relay
 //	relay exec/v4  down, 32 KiB  CPU s/GB  ...     ... - ...  -
 //	exec/v5/spdy   down, 32 KiB  CPU s/GB  ...     ... - ...  ...
@@ -101,7 +101,7 @@
 //
 // # Bars
 //
-// The last table holds what was measured against what edge is meant to reach: bars.go. A ratio to several proxies is
+// The last table holds what was measured against what edge is meant to reach, its bars: bars.go. A ratio to several proxies is
 // to that with the lowest median, and is left out unless all of them were measured. A missed bar is said, and changes
 // no exit code.
 //
@@ -117,7 +117,7 @@
 // SIGTERM. Any pod has an exec of cat, which echoes stdin until that ends, an echo on port 7, and in
 // GET /api/v1/namespaces/<any>/pods?watch=1 a bookmark every 5 s.
 //
-// What bench is not: it passes no judgement on a time, it checks no behaviour beyond every byte's arrival,
-// and it loads no cluster (that is loadtest's work). Codecs have micro-benchmarks of their own beside them.
+// What bench is not: it fails for no figure, it checks no behaviour beyond every byte's arrival, and it loads
+// no cluster (that is loadtest's work). Codecs have micro-benchmarks of their own beside them.
 // It needs Linux: clocks of other processes and /proc.
 package main

@@ -82,7 +82,7 @@ const flagStreaming = "--upstream-streaming"
 func (l *lab) streamingFlag(ctx context.Context, mode string) ([]string, error) {
 	help, err := exec.CommandContext(ctx, l.edge, "serve", "--help").CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("bench: ask edge for its flags: %w\n%s", err, help)
+		return nil, fmt.Errorf("bench: ask %s for its flags: %w %s", l.edge, err, bytes.TrimSpace(help))
 	}
 	switch {
 	case bytes.Contains(help, []byte(flagStreaming)):

@@ -32,3 +32,8 @@ func (s *settings) keepOnly(names []string) error {
 	}
 	return nil
 }
+
+// needsProxies tells whether more than pairs is measured.
+func (s settings) needsProxies() bool {
+	return len(cpuExperiments(s)) > 0 || s.Requests > 0 || s.Starts > 0 || s.IdleRounds > 0 || s.WatchRounds > 0
+}

@@ -24,6 +24,9 @@ func TestOnlyLeavesThePartsThatItNames(t *testing.T) {
 				t.Errorf("--only %s: %s is measured: %v", part, name, measured)
 			}
 		}
+		if s.needsProxies() != (part != "pairs") {
+			t.Errorf("--only %s: needs proxies: %v", part, s.needsProxies())
+		}
 		if err := s.keepOnly(nil); err != nil || !reflect.DeepEqual(s.Proxies, all.Proxies) {
 			t.Errorf("--only %s: proxies %q, %v", part, s.Proxies, err)
 		}

@@ -18,8 +18,10 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 		return nil, err
 	}
 	defer l.close()
-	if err := l.findPrograms(ctx, s.Proxies, progress); err != nil {
-		return nil, err
+	if s.needsProxies() {
+		if err := l.findPrograms(ctx, s.Proxies, progress); err != nil {
+			return nil, err
+		}
 	}
 	r := &report{Started: time.Now(), Machine: describeMachine(), Settings: s}
 	for _, measure := range parts {

@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,10 +104,10 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 			fmt.Fprintln(usage, "bench measures edge beside its peers: table on stdout, progress on stderr.")
 			fs.PrintDefaults()
 		}
-		return settings{}, fmt.Errorf("bench: %w", err)
+		return settings{}, fmt.Errorf("bench: %w (see --help)", err)
 	}
 	if fs.NArg() > 0 {
-		return settings{}, fmt.Errorf("bench: unexpected argument %q", fs.Arg(0))
+		return settings{}, fmt.Errorf("bench: unexpected argument %q (see --help)", fs.Arg(0))
 	}
 	if err := s.keepOnly(only); err != nil {
 		return settings{}, err
@@ -128,6 +130,16 @@ func (s settings) validate() error {
 			return fmt.Errorf("bench: a write of %d bytes is not between 1 and %d", size, maxWrite)
 		}
 	}
+	if s.Edge != "" {
+		if _, err := os.Stat(s.Edge); err != nil {
+			return fmt.Errorf("bench: --edge: %w", err)
+		}
+	}
+	if s.JSON != "" { // found now, not after the run
+		if _, err := os.Stat(filepath.Dir(s.JSON)); err != nil {
+			return fmt.Errorf("bench: --json: %w", err)
+		}
+	}
 	switch {
 	case s.Rounds < 1:
 		return fmt.Errorf("bench: --rounds %d is less than 1", s.Rounds)
@@ -147,8 +159,6 @@ func (s settings) validate() error {
 		return fmt.Errorf("bench: --idle-rounds %d is negative", s.IdleRounds)
 	case s.Sessions < 1 || s.Sessions > maxSessions:
 		return fmt.Errorf("bench: --sessions %d is not between 1 and %d", s.Sessions, maxSessions)
-	case s.Starts < 0:
-		return fmt.Errorf("bench: --starts %d is negative", s.Starts)
 	case s.WatchRounds < 0:
 		return fmt.Errorf("bench: --watch-rounds %d is negative", s.WatchRounds)
 	case s.Watches < 1 || s.Watches > maxSessions:

@@ -33,8 +33,8 @@ const maxLine = 64
 //	echo                  each read of stdin to stdout, until stdin ends
 //	idle                  nothing, until stdin ends
 //
-// Those wait for the client before they begin. hello says no more than readyByte, and waits for nobody. cat and a connection to port 7 are for clients that know nothing of
-// that: they echo at once.
+// Those wait for the client before they begin. hello says no more than readyByte, and waits for nobody. cat and a
+// connection to port 7 are for clients that know nothing of that: they echo at once.
 type workloadRuntime struct{}
 
 const (

@@ -5,8 +5,8 @@ import "edge/streams"
 // A burst is a leg as its relay loop writes it: what the loop says between two
 // waits for its source is kept back, up to corkSize, and leaves in one write. The
 // loop releases the leg before it waits. Whoever else writes to the leg writes at
-// once, and what was kept back leaves before. Little that begins a burst is
-// not kept back: sinks collect small frames themselves, and it is all there is.
+// once, and what was kept back leaves before. A small write that would begin a
+// burst leaves at once: sinks collect small frames themselves, so it is all there is.
 type burst struct{ *leg }
 
 // WriteRoom implements streams.Writer.

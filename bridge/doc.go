@@ -16,10 +16,12 @@
 //	bridge.go    identity, and the header that goes upstream
 //	address.go   where a request came from, and who vouches for it
 //	observe.go   who is told what became of a request
-//	plain.go     no upgrade: the reverse proxy; failures as a Status
+//	plain.go, stack.go
+//	             no upgrade: the reverse proxy; failures as a Status
 //	stranded.go  what a client is told whose Upgrade was lost on the way
 //	target.go    which pod and verb a path means
 //	origin.go    which web pages may open a WebSocket
+//	urltoken.go  a token in a URL is refused
 //	dialect.go   the negotiation table: what the client speaks, and its 101s
 //	upgrade.go   refuse verbatim, or hijack
 //	choose.go    what edge speaks to the API server, and the review before a GET
@@ -30,6 +32,8 @@
 //	spares.go    connections that are there before the stream that needs one
 //	wiring.go    codecs on legs, by dialect pair
 //	relay.go     the loop: frames from a source to a sink
+//	burst.go, cork.go
+//	             what a loop says between two waits leaves in one write
 //	loop.go, quiet.go
 //	             a loop that waits long waits on a small stack
 //	exec.go      five streams and one Status: how exec and attach end
@@ -42,8 +46,8 @@
 //	channels.go  port-forward over WebSocket channels: how its connections end
 //	raw.go       bytes of a protocol that edge does not read
 //	leg.go       one connection: writes, answers, keepalives
-//	poll.go, poll_other.go, wouldblock.go
-//	             reading what is there already, below TLS
+//	poll.go, poll_other.go, wouldblock.go, haste.go
+//	             reading what is there already, below TLS; pieces that come fast, together
 //	session.go   one stream from the 101 to its log line
 //	registry.go  admission, limits, drain
 //	status.go    every failure as a metav1.Status

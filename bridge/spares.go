@@ -45,10 +45,10 @@ type spares struct {
 	closed  bool
 }
 
-// A spareConn is a connection that spares gave away.
+// A spareConn is a connection for an upgrade, ready or given away.
 type spareConn struct {
 	*tls.Conn
-	since time.Time // when it was made; zero: for whom it was given to
+	since time.Time // when it was made; zero: for the stream that has it
 }
 
 func newSpares(d *dialer) *spares {

@@ -51,8 +51,10 @@
 //	endpoint.go         flags and kubeconfig to a server and a credential
 //	mix.go              which sessions are of which kind, and busy
 //	kind.go             the kinds: their requests and codecs
-//	upgrade.go          a connection, a request, its 101
+//	dial.go             a connection, with TLS
+//	upgrade.go          a request on it, its 101
 //	wire.go             a connection below a codec
+//	link.go             the client's end of an echo
 //	exec.go, forward.go what the codecs' frames mean to an echo
 //	watch.go            events
 //	session.go          an echo: what was said, what came back
@@ -63,10 +65,12 @@
 //	fault.go            classes of failures
 //	tally.go            counts and histograms
 //	process*.go         memory, CPU and descriptors of a process
+//	limits_*.go         how many descriptors this process may have
 //	series.go           what was seen over time
 //	progress.go         the bar, or a line now and then
 //	report.go, table.go the report as JSON, and as text
-//	threshold.go        bars, and which were missed
+//	threshold.go        thresholds, and which were missed
+//	text.go             numbers and quotes for people
 //	svg.go, chart.go    the report as a picture
 //	beside-edge.sh      make load: a run beside bench's edge and upstream
 package main

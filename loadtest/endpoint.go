@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -38,7 +39,10 @@ func (o *options) restConfig() (*rest.Config, error) {
 		overrides := &clientcmd.ConfigOverrides{CurrentContext: o.context}
 		read, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 		if err != nil {
-			return nil, fmt.Errorf("kubeconfig: %w; give --url and a credential, or --kubeconfig", err)
+			if clientcmd.IsEmptyConfig(err) {
+				return nil, errors.New("kubeconfig: there is none; give --url and a credential, or --kubeconfig")
+			}
+			return nil, fmt.Errorf("kubeconfig: %w", err)
 		}
 		config = read
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -97,14 +96,6 @@ func (l *execLink) closed(code uint32) error {
 	return io.EOF
 }
 
-// unexpected keeps the connection's end from being taken for the session's.
-func unexpected(err error) error {
-	if err == io.EOF {
-		return faultf(classEOF, "the server ended the connection, and not the session")
-	}
-	return err
-}
-
 func success(payload []byte) error {
 	var status metav1.Status
 	if err := json.Unmarshal(payload, &status); err != nil {
@@ -115,20 +106,3 @@ func success(payload []byte) error {
 	}
 	return nil
 }
-
-// say writes a frame at once.
-func say(sink streams.Sink, f streams.Frame) error {
-	if f.Buf == nil {
-		f.Buf, f.Off = make([]byte, streams.Headroom), streams.Headroom
-	}
-	if err := sink.Write(f); err != nil {
-		return err
-	}
-	return sink.Flush()
-}
-
-// maxExample bounds what is quoted of a peer, in bytes.
-const maxExample = 300
-
-// short quotes what a peer said.
-func short(b []byte) string { return fmt.Sprintf("%.*q", maxExample, b) }

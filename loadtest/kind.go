@@ -9,20 +9,6 @@ import (
 	"edge/streams/ws"
 )
 
-// link is the client's end of an echo, above a codec. One goroutine calls receive, one at a time the others.
-type link interface {
-	// send says b[off:], and may overwrite all of b.
-	send(b []byte, off int) error
-	// receive gives what comes back, valid until the next call. It is io.EOF when the session ended as it should.
-	receive() ([]byte, error)
-	// finish says that no more will be sent.
-	finish() error
-	// bye answers the end, as far as the other side still listens.
-	bye()
-	// release gives memory back, after the last receive.
-	release()
-}
-
 // kind is what a session can be. One without attach is a watch.
 type kind struct {
 	name        string

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"strings"
+	"path/filepath"
 	"time"
 
 	cliflag "k8s.io/component-base/cli/flag"
@@ -68,7 +69,7 @@ func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 	fs.StringVar(&o.clientKey, "client-key", o.clientKey, "A file with the certificate's key.")
 	fs.StringVar(&o.certificateAuthority, "certificate-authority", o.certificateAuthority, "A file with the certificates that the server's must come from.")
 	fs.BoolVar(&o.insecure, "insecure-skip-tls-verify", o.insecure, "Believe any certificate of the server. Who sits between reads the credential.")
-	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "A kubeconfig for what the flags above do not say. Without it and --url: as kubectl finds it.")
+	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "A kubeconfig for what these flags do not say. Without it: kubectl's own, unless --url is given without --context.")
 	fs.StringVar(&o.context, "context", o.context, "The kubeconfig's context.")
 
 	fs = sets.FlagSet("sessions")
@@ -78,25 +79,25 @@ func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 	fs.StringArrayVar(&o.command, "command", o.command, "What every exec runs, a word for each time the flag is given. Its output must be its input.")
 	fs.Uint16Var(&o.port, "port", o.port, "The port of every port-forward. What listens there must say what it is told.")
 	fs.IntVar(&o.sessions, "sessions", o.sessions, fmt.Sprintf("How many sessions, up to %d.", maxSessions))
-	fs.StringVar(&o.mixText, "mix", o.mixText, "What they are, with weights: exec=60,port-forward=20,watch=20. Kinds: "+kindNames()+".")
-	fs.DurationVar(&o.ramp, "ramp", o.ramp, "How long the opening of all sessions takes.")
-	fs.DurationVar(&o.duration, "duration", o.duration, "How long they are held after that.")
+	fs.StringVar(&o.mixText, "mix", o.mixText, "What sessions are, with weights: exec=60,port-forward=20,watch=20. Kinds: "+kindNames()+".")
+	fs.DurationVar(&o.ramp, "ramp", o.ramp, "Over how long the opening of sessions is spread.")
+	fs.DurationVar(&o.duration, "duration", o.duration, "How long sessions are held after --ramp.")
 	fs.DurationVar(&o.openTimeout, "open-timeout", o.openTimeout, "How long one session may take from dial to answer.")
 	fs.DurationVar(&o.timeout, "timeout", o.timeout, "How long a byte may take to come back, and a session to end.")
 
 	fs = sets.FlagSet("traffic")
-	fs.IntVar(&o.busy, "busy", o.busy, "How many of the sessions write all the time, as people type. Others say something when they begin and when they end.")
-	fs.IntVar(&o.keystrokes.size, "write-size", o.keystrokes.size, "Bytes of each of their writes.")
-	fs.Float64Var(&o.keystrokes.rate, "rate", o.keystrokes.rate, "Writes per second of each. 0: the next when the last has come back.")
-	fs.IntVar(&o.bulk, "bulk", o.bulk, "How many more write large pieces, as cp does.")
-	fs.IntVar(&o.bulks.size, "bulk-write-size", o.bulks.size, "Bytes of each of their writes.")
-	fs.Float64Var(&o.bulks.rate, "bulk-rate", o.bulks.rate, "Writes per second of each. 0: as fast as they come back.")
-	fs.IntVar(&o.inFlight, "in-flight", o.inFlight, "Bytes of one session that may be on their way.")
+	fs.IntVar(&o.busy, "busy", o.busy, "How many of --sessions write all the time, as people type. Those that are neither busy nor bulk write when they begin and when they end.")
+	fs.IntVar(&o.keystrokes.size, "write-size", o.keystrokes.size, "Bytes of each write of a --busy session.")
+	fs.Float64Var(&o.keystrokes.rate, "rate", o.keystrokes.rate, "Writes per second of each --busy session. 0: the next when the last has come back.")
+	fs.IntVar(&o.bulk, "bulk", o.bulk, "How many of --sessions, besides --busy, write large pieces, as cp does.")
+	fs.IntVar(&o.bulks.size, "bulk-write-size", o.bulks.size, "Bytes of each write of a --bulk session.")
+	fs.Float64Var(&o.bulks.rate, "bulk-rate", o.bulks.rate, "Writes per second of each --bulk session. 0: as fast as they come back.")
+	fs.IntVar(&o.inFlight, "in-flight", o.inFlight, "How many bytes of one session may be on their way.")
 
 	fs = sets.FlagSet("report")
 	fs.IntSliceVar(&o.watchPIDs, "watch-pid", o.watchPIDs, "A process on this machine, the server say, whose memory, CPU and descriptors are recorded. May be repeated.")
-	fs.StringVar(&o.reportJSON, "report-json", o.reportJSON, "A file to write the report to.")
-	fs.StringVar(&o.reportSVG, "report-svg", o.reportSVG, "A file to draw it in.")
+	fs.StringVar(&o.reportJSON, "report-json", o.reportJSON, "A file to write the report to, as JSON.")
+	fs.StringVar(&o.reportSVG, "report-svg", o.reportSVG, "A file to draw the report in, as SVG.")
 
 	o.bars.addFlags(sets.FlagSet("thresholds"))
 	return sets
@@ -139,26 +140,48 @@ func (o *options) validate() (err error) {
 		return err
 	}
 	if len(o.watchPIDs) > maxWatched {
-		return fmt.Errorf("--watch-pid: more than %d", maxWatched)
+		return fmt.Errorf("--watch-pid: %d processes are more than %d", len(o.watchPIDs), maxWatched)
 	}
 	for _, pid := range o.watchPIDs {
 		if _, err := readUsage(pid); err != nil {
 			return fmt.Errorf("--watch-pid: %w", err)
 		}
 	}
-	if o.tokenFile != "" {
-		text, err := os.ReadFile(o.tokenFile)
-		if err != nil {
-			return fmt.Errorf("--token-file: %w", err)
-		}
-		if strings.TrimSpace(string(text)) == "" {
-			return fmt.Errorf("--token-file: %s is empty", o.tokenFile)
-		}
+	if err := o.validateFiles(); err != nil {
+		return err
 	}
 	if need, most := o.sessions+spareDescriptors, maxDescriptors(); need > most {
 		return fmt.Errorf("--sessions: %d sessions need %d descriptors, and this process may have %d; raise it with ulimit -n", o.sessions, need, most)
 	}
 	return o.bars.validate(o)
+}
+
+// validateFiles finds now what cannot be read, and what could not be written after the run.
+func (o *options) validateFiles() error {
+	for _, f := range [...]struct{ flag, name string }{
+		{"--token-file", o.tokenFile}, {"--client-certificate", o.clientCertificate}, {"--client-key", o.clientKey},
+		{"--certificate-authority", o.certificateAuthority},
+	} {
+		if f.name == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.flag, err)
+		}
+		if len(bytes.TrimSpace(text)) == 0 {
+			return fmt.Errorf("%s: %s is empty", f.flag, f.name)
+		}
+	}
+	for _, f := range [...]struct{ flag, name string }{{"--report-json", o.reportJSON}, {"--report-svg", o.reportSVG}} {
+		if f.name == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Dir(f.name)); err != nil {
+			return fmt.Errorf("%s: %w", f.flag, err)
+		}
+	}
+	return nil
 }
 
 func (o *options) validatePaces() error {

@@ -45,7 +45,9 @@ func TestUsage(t *testing.T) {
 		"--max-rss-growth: needs a --dur":   {"--max-rss-growth", "5", "--watch-pid", strconv.Itoa(os.Getpid())},
 		"must not be negative":              {"--max-errors", "-1"},
 		"kubeconfig: ":                      {"--kubeconfig", "/no/such/file"},
-		"credential: ":                      {"--certificate-authority", "/no/such/file"},
+		"--certificate-authority: open":     {"--certificate-authority", "/no/such/file"},
+		"--client-key: ":                    {"--client-certificate", "options.go", "--client-key", empty},
+		"--report-json: stat":               {"--report-json", "/no/such/folder/report.json"},
 	} {
 		o := s.drive(t, args...)
 		text := o.stderr.String()

@@ -77,22 +77,3 @@ func (p *progress) line(s *sample) string {
 	}
 	return b.String()
 }
-
-// bytesText is a number of bytes for people.
-func bytesText(n float64) string {
-	for _, unit := range []string{"B", "KiB", "MiB"} {
-		if n < 1024 {
-			return digits(n) + " " + unit
-		}
-		n /= 1024
-	}
-	return digits(n) + " GiB"
-}
-
-// digits is a number for people: at least three digits, and no exponent.
-func digits(n float64) string {
-	if n >= 100 {
-		return fmt.Sprintf("%.0f", n)
-	}
-	return fmt.Sprintf("%.3g", n)
-}

@@ -20,12 +20,13 @@ func newBars() bars { return bars{settle: time.Minute} }
 
 func (b *bars) addFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&b.errors, "max-errors", b.errors, "How many sessions may fail.")
-	fs.DurationVar(&b.p50, "max-p50", b.p50, "The most that half of the round trips may take. 0, here and below: anything.")
-	fs.DurationVar(&b.p99, "max-p99", b.p99, "The most that 99 of 100 round trips may take.")
-	fs.DurationVar(&b.openP99, "max-open-p99", b.openP99, "The most that 99 of 100 answers to a request may take.")
-	fs.DurationVar(&b.firstP99, "max-first-byte-p99", b.firstP99, "The most that it may take until the first byte is back, for 99 of 100.")
-	fs.Float64Var(&b.rssGrowth, "max-rss-growth", b.rssGrowth, "By how many percent the memory of each --watch-pid may grow while sessions are held: the median of the last quarter over that of the first.")
-	fs.DurationVar(&b.settle, "rss-settle", b.settle, "What of the hold phase is not looked at for that.")
+	fs.DurationVar(&b.p50, "max-p50", b.p50, "The most that half of the round trips may take. 0: no threshold.")
+	fs.DurationVar(&b.p99, "max-p99", b.p99, "The most that 99 of 100 round trips may take. 0: no threshold.")
+	fs.DurationVar(&b.openP99, "max-open-p99", b.openP99, "The most that 99 of 100 answers to a request may take. 0: no threshold.")
+	fs.DurationVar(&b.firstP99, "max-first-byte-p99", b.firstP99, "The most that 99 of 100 sessions may wait for their first byte. 0: no threshold.")
+	fs.Float64Var(&b.rssGrowth, "max-rss-growth", b.rssGrowth, "By how many percent the memory of each --watch-pid may grow while sessions are held: "+
+		"the median of the last quarter over that of the first. 0: no threshold.")
+	fs.DurationVar(&b.settle, "rss-settle", b.settle, "How much of the hold phase --max-rss-growth leaves out, from its beginning.")
 }
 
 func (b *bars) validate(o *options) error {

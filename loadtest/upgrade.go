@@ -7,15 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -36,37 +32,6 @@ const (
 )
 
 var heads = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
-
-// dialer opens connections to the one server of a run.
-type dialer struct {
-	address string // host:port
-	config  *tls.Config
-	net     net.Dialer
-}
-
-// dial connects and shakes hands, until ctx ends.
-func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
-	raw, err := d.net.DialContext(ctx, "tcp", d.address)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, faultf(classTimeout, "dial: %w", ctx.Err())
-		}
-		return nil, &fault{classDial, err}
-	}
-	conn := tls.Client(raw, d.config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		_ = raw.Close()
-		if ctx.Err() != nil {
-			return nil, faultf(classTimeout, "TLS handshake: %w", ctx.Err())
-		}
-		var unknown x509.UnknownAuthorityError
-		if errors.As(err, &unknown) {
-			return nil, faultf(classTLS, "%w; --certificate-authority says whom to believe", err)
-		}
-		return nil, &fault{classTLS, err}
-	}
-	return conn, nil
-}
 
 // upgrader is an http.RoundTripper that asks for a protocol on a connection of its own. client-go's wrappers around it
 // add the credential. The body of a 101 is the *wire.
@@ -121,7 +86,7 @@ func ask(conn *tls.Conn, r *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-	resp.Body = io.NopCloser(strings.NewReader(redact(body, r)))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
 	_ = conn.NetConn().Close()
 	return resp, nil
 }
@@ -212,12 +177,4 @@ func refusal(resp *http.Response) error {
 		return faultf(classRefused, "%s: %s", resp.Status, said)
 	}
 	return faultf(fmt.Sprintf("http %d", resp.StatusCode), "%s", said)
-}
-
-// hostPort is where a URL's server listens.
-func hostPort(u *url.URL) string {
-	if u.Port() != "" {
-		return u.Host
-	}
-	return net.JoinHostPort(u.Hostname(), "443")
 }

@@ -17,12 +17,15 @@ func main() {
 	var o settings
 	flag.IntVar(&o.Rounds, "rounds", 5, "how often everything is measured")
 	flag.IntVar(&o.Sessions, "sessions", 100, "sessions of each kind, on each way, in a round")
-	flag.IntVar(&o.Kubectls, "kubectl", 20, "runs of kubectl on each way, in all")
-	flag.StringVar(&o.edge, "edge-flags", "", "one more argument of edge serve")
+	flag.IntVar(&o.Kubectls, "kubectl", 20, "runs of kubectl on each way, in all; 0 for none")
+	flag.Func("edge-flag", "one more flag of edge serve, as --upstream-streaming=websocket; may be repeated", func(v string) error {
+		o.edge = append(o.edge, v)
+		return nil
+	})
 	file := flag.String("json", "", "file for the report as JSON")
 	flag.Parse()
 	if o.Rounds < 1 || o.Sessions < 1 || flag.NArg() > 0 {
-		flag.Usage()
+		fmt.Fprintln(os.Stderr, "firstbyte: --rounds and --sessions are at least 1, and there are flags only (see --help)")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -42,7 +45,7 @@ type settings struct {
 	Sessions int `json:"sessions"`
 	Kubectls int `json:"kubectls"`
 
-	edge string
+	edge []string // more flags of edge serve
 }
 
 func run(ctx context.Context, o settings, file string) (err error) {

@@ -39,11 +39,7 @@ func newStage(ctx context.Context, tb *testbed.Testbed, o settings) (*stage, err
 	if err != nil {
 		return nil, err
 	}
-	how := testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer}
-	if o.edge != "" {
-		how.Args = []string{o.edge}
-	}
-	if s.edge, err = tb.StartEdge(ctx, how); err != nil {
+	if s.edge, err = tb.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: o.edge}); err != nil {
 		return nil, err
 	}
 	token, err := issuer.Login(ctx, user)

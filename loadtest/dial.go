@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/url"
+)
+
+// dialer opens connections to the one server of a run.
+type dialer struct {
+	address string // host:port
+	config  *tls.Config
+	net     net.Dialer
+}
+
+// dial connects and shakes hands, until ctx ends.
+func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
+	raw, err := d.net.DialContext(ctx, "tcp", d.address)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, faultf(classTimeout, "dial: %w", ctx.Err())
+		}
+		return nil, &fault{classDial, err}
+	}
+	conn := tls.Client(raw, d.config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		if ctx.Err() != nil {
+			return nil, faultf(classTimeout, "TLS handshake: %w", ctx.Err())
+		}
+		var unknown x509.UnknownAuthorityError
+		if errors.As(err, &unknown) {
+			return nil, faultf(classTLS, "%w; --certificate-authority says whom to believe", err)
+		}
+		return nil, &fault{classTLS, err}
+	}
+	return conn, nil
+}
+
+// hostPort is where a URL's server listens.
+func hostPort(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	return net.JoinHostPort(u.Hostname(), "443")
+}
