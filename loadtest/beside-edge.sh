@@ -25,6 +25,10 @@ for _ in $(seq 1200); do # two minutes: edge may have to be built
 	kill -0 "$bench"
 	sleep 0.1
 done
+if ! grep -q '^EDGE_PID=' "$dir/lab"; then
+	echo "bench --hold did not have edge ready within two minutes" >&2
+	exit 1
+fi
 . "$dir/lab"
 trap 'kill -INT "$load"' INT TERM
 "$dir/loadtest" --url="$URL" --token-file="$TOKEN_FILE" --certificate-authority="$CA_FILE" --watch-pid="$EDGE_PID" \
