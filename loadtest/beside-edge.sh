@@ -31,11 +31,9 @@ if ! grep -q '^EDGE_PID=' "$dir/lab"; then
 fi
 . "$dir/lab"
 trap 'kill -INT "$load"' INT TERM
-# edge gives memory back when the ramp is over, and Go collects a process that is at rest every two minutes: only then can its
-# memory be flat.
 "$dir/loadtest" --url="$URL" --token-file="$TOKEN_FILE" --certificate-authority="$CA_FILE" --watch-pid="$EDGE_PID" \
 	--pod=bench --container=c --sessions=8500 --mix=exec=60,port-forward=20,watch=20 --busy=500 --rate=2 --ramp=2m --duration=10m \
-	--max-rss-growth=5 --rss-settle=4m "$@" &
+	--max-rss-growth=5 "$@" &
 load=$!
 code=0
 wait "$load" || code=$?
