@@ -23,13 +23,10 @@ const (
 // own, unless hold is 0.
 func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 	return experiment{name: idleEach.Name, limit: idleTimeout + hold, run: func(ctx context.Context, p *proxy) ([]reading, error) {
-		if _, err := residentWith(ctx, p, warmSessions, 0, 0); err != nil {
-			return nil, err
-		}
-		if err := pause(ctx, settle); err != nil {
-			return nil, err
-		}
-		before, err := p.residentKiB()
+		before, err := p.residentWarm(ctx, settle, func() error {
+			_, err := residentWith(ctx, p, warmSessions, 0, 0)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -46,6 +43,18 @@ func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 		}
 		return readings, nil
 	}}
+}
+
+// residentWarm is the proxy's resident memory, in KiB, when warm has come and gone and settle has passed: what is
+// then held for one more counts from here.
+func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm func() error) (int64, error) {
+	if err := warm(); err != nil {
+		return 0, err
+	}
+	if err := pause(ctx, settle); err != nil {
+		return 0, err
+	}
+	return p.residentKiB()
 }
 
 // residentWith is the proxy's resident memory, in KiB, after n sessions have been idle for settle, and then every

@@ -48,13 +48,10 @@ func measureWatches(ctx context.Context, l *lab, s settings, r *report, progress
 // watchExperiment is run by a proxy that has done nothing else.
 func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
 	return experiment{name: idleWatch.Name, limit: idleTimeout, run: func(ctx context.Context, p *proxy) ([]reading, error) {
-		if _, err := residentWatching(ctx, p, warmWatches, 0, tokens); err != nil {
-			return nil, err
-		}
-		if err := pause(ctx, settle); err != nil {
-			return nil, err
-		}
-		before, err := p.residentKiB()
+		before, err := p.residentWarm(ctx, settle, func() error {
+			_, err := residentWatching(ctx, p, warmWatches, 0, tokens)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
