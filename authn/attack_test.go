@@ -254,6 +254,7 @@ func TestTokenBomb(t *testing.T) {
 		"deep and well-formed":     b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(strings.Repeat("[", 20000)+strings.Repeat("]", 20000)) + ".c2ln",
 		"a long signature":         b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"}`) + "." + strings.Repeat("A", 60000),
 		"many claims":              b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"`+strings.Repeat(`,"a":1`, 7000)+`}`) + ".c2ln",
+		"claims of all kinds":      b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"`+manyMembers(5000)+`}`) + ".c2ln",
 		"a long chain of x5c":      b64(`{"alg":"RS256","x5c":[`+strings.Repeat(`"AA==",`, 6000)+`""]}`) + "." + b64("{}") + ".c2ln",
 		"a header parameter again": b64(`{"alg":"RS256"`+strings.Repeat(`,"kid":"x"`, 4000)+`}`) + "." + b64("{}") + ".c2ln",
 	} {
@@ -268,6 +269,14 @@ func TestTokenBomb(t *testing.T) {
 			t.Errorf("%s: %d bytes allocated", name, bytes)
 		}
 	}
+}
+
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%x":%d`, i, i%10)
+	}
+	return b.String()
 }
 
 // The order of the checks is not all that stands before unsigned claims: without a good signature there are none.

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -22,14 +21,15 @@ type trial struct {
 	// explaining: go on after a refusal, with claims that may be unsigned or past. Nobody is let in by such a trial.
 	explaining bool
 
-	jws      *jose.JSONWebSignature
+	parts    parts
+	said     claims // what the payload says, whoever signed it
 	envelope envelope
 	issuer   *issuer
 	ring     *keyRing // where the issuer's keys are
 	keys     *keySet  // those that were in hand first
 	signed   bool     // one of them, or a newer one, verified the signature
 	id       *oidc.IDToken
-	claims   claims
+	claims   claims         // said, once go-oidc has let it pass
 	values   *lazy.MapValue // claims for CEL; nil: no expression reads them
 	user     user.DefaultInfo
 	cause    error // what a library said about a refused claim; it may quote the token
@@ -74,24 +74,30 @@ func (t *trial) judge(ctx context.Context) (Verified, error) {
 }
 
 func (t *trial) checkForm(context.Context) error {
-	switch {
-	case len(t.token) > MaxTokenBytes:
+	if len(t.token) > MaxTokenBytes {
 		return errTooLarge
-	case !isCompact(t.token):
+	}
+	parts, ok := split(t.token)
+	if !ok {
 		return refused(ReasonMalformed, "not three parts in base64url")
 	}
+	t.parts = parts
 	return nil
 }
 
-func (t *trial) checkAlgorithm(ctx context.Context) error {
-	if t.explaining && t.checkForm(ctx) != nil {
+func (t *trial) checkAlgorithm(context.Context) error {
+	p := &t.parts
+	if p.payload == nil {
 		return errSkipped
 	}
+	if p.header = t.conf.headers.get(p.text); p.header != nil {
+		return nil
+	}
 	var err error
-	t.jws, err = jose.ParseSignedCompact(t.token, t.conf.algs)
+	p.header, err = readHeader(p.text, t.conf.algs)
 	if wrong := new(jose.ErrUnexpectedSignatureAlgorithm); errors.As(err, &wrong) {
 		if t.explaining {
-			t.jws, _ = jose.ParseSignedCompact(t.token, allSigningAlgs) // nil, again, if it is none of them
+			p.header, _ = readHeader(p.text, allSigningAlgs) // nil, again, if it is none of them
 		}
 		return refused(ReasonAlgorithm, "signed with another algorithm than is allowed")
 	}
@@ -101,13 +107,17 @@ func (t *trial) checkAlgorithm(ctx context.Context) error {
 	return nil
 }
 
-// checkIssuer comes before any key is tried: another issuer's token is no reason to fetch keys.
+// checkIssuer comes before any key is tried: another issuer's token is no reason to fetch keys. It looks at a payload even if
+// nobody can read the header.
 func (t *trial) checkIssuer(context.Context) error {
-	payload, ok := t.payload()
-	if !ok {
+	if t.parts.payload == nil {
 		return errSkipped
 	}
-	if json.Unmarshal(payload, &t.envelope) != nil {
+	err := json.Unmarshal(t.parts.payload, &t.said)
+	if err == nil {
+		t.envelope, err = t.said.envelope(t.parts.payload)
+	}
+	if err != nil {
 		return refused(ReasonMalformed, "the payload is not a JSON object of claims")
 	}
 	i, ok := t.conf.find(t.envelope.Issuer)
@@ -118,22 +128,8 @@ func (t *trial) checkIssuer(context.Context) error {
 	return nil
 }
 
-// payload is not verified. It can be there without a header that one can read.
-func (t *trial) payload() ([]byte, bool) {
-	if t.jws != nil {
-		return t.jws.UnsafePayloadWithoutVerification(), true
-	}
-	if t.checkForm(context.Background()) != nil {
-		return nil, false
-	}
-	_, rest, _ := strings.Cut(t.token, ".")
-	middle, _, _ := strings.Cut(rest, ".")
-	payload, err := base64.RawURLEncoding.DecodeString(middle)
-	return payload, err == nil
-}
-
 func (t *trial) checkSignature(ctx context.Context) error {
-	if t.jws == nil || t.issuer == nil {
+	if t.parts.header == nil || t.issuer == nil {
 		return errSkipped
 	}
 	// The keys from before the verification: should they change meanwhile, what is remembered is void from the start.
@@ -141,8 +137,11 @@ func (t *trial) checkSignature(ctx context.Context) error {
 	if len(t.keys.keys) == 0 {
 		return ErrNotReady
 	}
-	if t.signed = t.ring.verify(ctx, t.jws); !t.signed {
+	if t.signed = t.ring.verify(ctx, &t.parts); !t.signed {
 		return refused(ReasonSignature, "no key of the issuer verifies the signature")
+	}
+	if !t.explaining { // whose header may be of an algorithm that is not allowed
+		t.conf.headers.put(t.parts.text, t.parts.header)
 	}
 	return nil
 }
@@ -152,27 +151,23 @@ func (t *trial) VerifySignature(context.Context, string) ([]byte, error) {
 	if !t.signed && !t.explaining {
 		return nil, errors.New("the signature is not verified")
 	}
-	return t.jws.UnsafePayloadWithoutVerification(), nil
+	return t.parts.payload, nil
 }
 
 func (t *trial) checkExpiry(ctx context.Context) error {
-	if t.jws == nil || t.issuer == nil {
+	if t.parts.header == nil || t.issuer == nil {
 		return errSkipped
 	}
-	// Of the text go-oidc reads the header alone, once more: payload and signature are the key set's, which is this trial.
-	header, _, _ := strings.Cut(t.token, ".")
-	verifier := oidc.NewVerifier(t.issuer.spec.Issuer.URL, t, t.conf.verifier)
-	id, err := verifier.Verify(ctx, header+"..")
+	// Of the text go-oidc looks at the algorithm alone, once more: payload and signature are the key set's, which is this trial.
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+t.parts.header.Header.Algorithm+`"}`)) + ".."
+	id, err := oidc.NewVerifier(t.issuer.spec.Issuer.URL, t, t.conf.verifier).Verify(ctx, text)
 	if err != nil && t.explaining {
 		anyTime := *t.conf.verifier
 		anyTime.SupportedSigningAlgs, anyTime.SkipExpiryCheck = signingAlgs, true
-		id, _ = oidc.NewVerifier(t.issuer.spec.Issuer.URL, t, &anyTime).Verify(ctx, header+"..")
+		id, _ = oidc.NewVerifier(t.issuer.spec.Issuer.URL, t, &anyTime).Verify(ctx, text)
 	}
 	if id != nil {
-		if id.Claims(&t.claims) != nil {
-			return refused(ReasonMalformed, "the payload is not a JSON object of claims")
-		}
-		t.id = id
+		t.id, t.claims = id, t.said
 		if t.issuer.usesCEL() {
 			t.values = t.claims.values()
 		}
@@ -207,20 +202,4 @@ func (t *trial) checkNotBefore(context.Context) error {
 		return refused(ReasonNotYetValid, "nbf is in the future")
 	}
 	return nil
-}
-
-// isCompact reports whether a token has the shape of RFC 7515 section 7.1: three parts, and nothing that is not base64url.
-// Libraries are more lenient with white space; one spelling is enough.
-func isCompact(token string) bool {
-	dots := 0
-	for i := range len(token) {
-		switch c := token[i]; {
-		case c == '.':
-			dots++
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return dots == 2
 }

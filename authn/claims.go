@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,23 @@ func (c claims) text(name string) (string, error) {
 type envelope struct {
 	Issuer    string       `json:"iss"`
 	NotBefore *json.Number `json:"nbf"`
+}
+
+// envelope returns the claims that kube-apiserver and go-oidc read as members of a struct: in whatever case they are written,
+// and the last one counts. Where that makes a difference, it is read from the payload like that.
+func (c claims) envelope(payload []byte) (e envelope, err error) {
+	for name := range c {
+		if strings.EqualFold(name, "iss") && name != "iss" || strings.EqualFold(name, "nbf") && name != "nbf" {
+			return e, json.Unmarshal(payload, &e)
+		}
+	}
+	if raw, ok := c["iss"]; ok {
+		err = json.Unmarshal(raw, &e.Issuer)
+	}
+	if raw, ok := c["nbf"]; ok && err == nil {
+		err = json.Unmarshal(raw, &e.NotBefore)
+	}
+	return e, err
 }
 
 // tooEarly must be asked only about a payload that go-oidc has decoded: nbf is then a number, whole or not.

@@ -9,13 +9,14 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// configuration is a valid document, ready for use. It never changes; a change of the document makes another, which shares
-// with it what did not change.
+// configuration is a valid document, ready for use. Nothing of it ever changes but headers; a change of the document makes
+// another, which shares with it what did not change.
 type configuration struct {
 	issuers   map[string]*issuer // by URL
 	algs      []jose.SignatureAlgorithm
 	verifier  *oidc.Config
 	anonymous *apiserver.AnonymousAuthConfig
+	headers   *headers // all of algorithms in algs
 }
 
 // compile checks the whole document and makes it ready. Issuers that before has just like this are taken from there, with
@@ -28,6 +29,7 @@ func compile(doc *document, before *configuration, now func() time.Time) (*confi
 		issuers:   make(map[string]*issuer, len(doc.config.JWT)),
 		algs:      joseAlgs(doc.algs),
 		anonymous: doc.config.Anonymous,
+		headers:   new(headers),
 		verifier: &oidc.Config{
 			SupportedSigningAlgs: doc.algs,
 			SkipClientIDCheck:    true, // checked here: there may be many, and the refusal can be told from others

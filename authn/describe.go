@@ -23,8 +23,8 @@ func (t *trial) about(check string) string {
 	case "form":
 		return fmt.Sprintf("%d bytes", len(t.token))
 	case "algorithm":
-		if t.jws != nil {
-			header := t.jws.Signatures[0].Header
+		if t.parts.header != nil {
+			header := t.parts.header.Header
 			return fmt.Sprintf("alg %s, kid %s; allowed are %s", quote(header.Algorithm), quote(header.KeyID), strings.Join(t.conf.verifier.SupportedSigningAlgs, ", "))
 		}
 	case "issuer":
@@ -54,10 +54,10 @@ func (t *trial) about(check string) string {
 }
 
 func (t *trial) aboutKeys() string {
-	if t.keys == nil || t.jws == nil {
+	if t.keys == nil || t.parts.header == nil {
 		return ""
 	}
-	id, named := t.jws.Signatures[0].Header.KeyID, 0
+	id, named := t.parts.header.Header.KeyID, 0
 	keys := t.ring.current.Load().keys
 	for _, key := range keys {
 		if key.KeyID == id {

@@ -1,0 +1,82 @@
+package authn
+
+import (
+	"encoding/base64"
+	"strings"
+	"sync"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	// maxHeaders bounds the headers that are remembered: an issuer writes the same one into all tokens of one key.
+	maxHeaders = 64
+	// maxHeaderBytes bounds each of them.
+	maxHeaderBytes = 1 << 10
+)
+
+// parts are a token's (RFC 7515 section 7.1). Nothing of them is verified.
+type parts struct {
+	text      string          // of the header, still encoded
+	header    *jose.Signature // what text says, and no signature; may be shared: read it only
+	payload   []byte
+	signature []byte
+}
+
+// split decodes payload and signature. ok is false unless there are three parts, and these two are base64url without padding.
+// Decoders are more lenient with line breaks; one spelling is enough.
+func split(token string) (p parts, ok bool) {
+	if strings.Count(token, ".") != 2 || strings.Contains(token, "\r") || strings.Contains(token, "\n") {
+		return parts{}, false
+	}
+	text, rest, _ := strings.Cut(token, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
+	p.text = text
+	var err, wrong error
+	p.payload, err = base64.RawURLEncoding.DecodeString(payload)
+	p.signature, wrong = base64.RawURLEncoding.DecodeString(signature)
+	return p, err == nil && wrong == nil
+}
+
+// readHeader has go-jose read a header, as that of a token without payload and signature.
+func readHeader(text string, algs []jose.SignatureAlgorithm) (*jose.Signature, error) {
+	jws, err := jose.ParseSignedCompact(text+"..", algs)
+	if err != nil {
+		return nil, err
+	}
+	return &jws.Signatures[0], nil
+}
+
+// verify reports whether a key signed the token.
+func (p *parts) verify(key any) bool {
+	jws := jose.JSONWebSignature{Signatures: []jose.Signature{*p.header}}
+	jws.Signatures[0].Signature = p.signature
+	return jws.DetachedVerify(p.payload, key) == nil
+}
+
+// headers remembers how the headers of good tokens were read. Its zero value is ready, and safe for use by many goroutines.
+type headers struct {
+	mu   sync.RWMutex
+	read map[string]*jose.Signature // by text
+}
+
+// get returns nil for a header that is not remembered.
+func (h *headers) get(text string) *jose.Signature {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.read[text]
+}
+
+// put is for a header that a key of an issuer signed. When there are too many, all are forgotten: that comes of an issuer that
+// writes another one into every token.
+func (h *headers) put(text string, header *jose.Signature) {
+	if len(text) > maxHeaderBytes {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.read == nil || len(h.read) >= maxHeaders {
+		h.read = make(map[string]*jose.Signature)
+	}
+	h.read[strings.Clone(text)] = header // text is a part of the token, which nobody keeps
+}

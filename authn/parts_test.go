@@ -1,0 +1,116 @@
+package authn
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// That a header is known says nothing about the next token that has it.
+func TestKnownHeaderProvesNothing(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	a := start(t, i.config(t))
+	jane, joe := sign(t, rsaKey(), i.claims(nil)), sign(t, rsaKey(), i.claims(map[string]any{"sub": "joe"}))
+	if got := refusal(t, a, jane); got != "" {
+		t.Fatal(got)
+	}
+	if len(a.current.Load().headers.read) != 1 {
+		t.Fatal("its header is not remembered: this test sees nothing")
+	}
+	janes, joes := strings.Split(jane, "."), strings.Split(joe, ".")
+	for name, token := range map[string]string{
+		"another's payload":         joes[0] + "." + joes[1] + "." + janes[2],
+		"another's signature":       joes[0] + "." + janes[1] + "." + joes[2],
+		"no signature":              joes[0] + "." + joes[1] + ".",
+		"another key's signature":   sign(t, rsaKeyNamed(rsaKey().KeyID), i.claims(map[string]any{"sub": "eve"})),
+		"the payload with a break":  joes[0] + "." + joes[1][:9] + "\n" + joes[1][9:] + "." + joes[2],
+		"a signature with a letter": joes[0] + "." + joes[1] + "." + joes[2] + "!",
+	} {
+		if got := refusal(t, a, token); got != ReasonSignature && got != ReasonMalformed {
+			t.Errorf("%s: refused as %q", name, got)
+		}
+	}
+	if got := refusal(t, a, joe); got != "" {
+		t.Errorf("a good token with a known header: refused as %q", got)
+	}
+}
+
+// To explain a token of an algorithm that is not allowed, its header is read. That is not to be remembered.
+func TestExplainedHeaderIsNotKnown(t *testing.T) {
+	i := newTestIssuer(t, rsaKey(), ecKey())
+	a := start(t, i.config(t)) // RS256 alone
+	token := sign(t, ecKey(), i.claims(nil))
+	if e := a.Explain(t.Context(), token, ExplainOptions{}); e.Reason != ReasonAlgorithm {
+		t.Fatal(e)
+	}
+	if got := refusal(t, a, token); got != ReasonAlgorithm {
+		t.Errorf("refused as %q", got)
+	}
+}
+
+// An issuer whose headers are all different, or large, is served as any; what is remembered of them is bounded.
+func TestHeadersAreBounded(t *testing.T) {
+	i := newTestIssuer(t, rsaKey())
+	a := start(t, i.config(t))
+	known := a.current.Load().headers
+	write := func(value string) {
+		options := (&jose.SignerOptions{}).WithHeader("nr", value)
+		if got := refusal(t, a, signWith(t, jose.RS256, rsaKey(), i.claims(nil), options)); got != "" {
+			t.Fatalf("a header with %d bytes more: %s", len(value), got)
+		}
+	}
+	write(strings.Repeat("x", maxHeaderBytes))
+	if len(known.read) != 0 {
+		t.Error("a large header is remembered")
+	}
+	most := 0
+	for n := range 3 * maxHeaders {
+		write(fmt.Sprint(n))
+		most = max(most, len(known.read))
+	}
+	if most != maxHeaders {
+		t.Errorf("%d headers remembered, want at most %d", most, maxHeaders)
+	}
+}
+
+func envelopeOf(payload string) (envelope, error) {
+	var said claims
+	if err := json.Unmarshal([]byte(payload), &said); err != nil {
+		return envelope{}, err
+	}
+	return said.envelope([]byte(payload))
+}
+
+// iss and nbf are read as encoding/json reads members of a struct, whichever way is taken.
+func TestEnvelope(t *testing.T) {
+	const issuer, other = "https://a.example", "https://b.example"
+	for payload, want := range map[string]struct{ issuer, notBefore string }{
+		`{"iss":"` + issuer + `","nbf":7}`:                     {issuer, "7"},
+		`{"ISS":"` + issuer + `"}`:                             {issuer, ""},
+		`{"iss":"` + issuer + `","Iss":"` + other + `"}`:       {other, ""},
+		`{"Iss":"` + issuer + `","iss":"` + other + `"}`:       {other, ""},
+		`{"iſſ":"` + other + `","nbf":1}`:                      {other, "1"},
+		`{"iss":"` + issuer + `","nbf":1,"NBF":2}`:             {issuer, "2"},
+		`{"iss":"` + issuer + `","nbf":null}`:                  {issuer, ""},
+		`{"iss":null}`:                                         {"", ""},
+		`{}`:                                                   {"", ""},
+		`{"iss":"` + issuer + `","iss":"` + other + `","x":1}`: {other, ""},
+	} {
+		e, err := envelopeOf(payload)
+		got := ""
+		if e.NotBefore != nil {
+			got = e.NotBefore.String()
+		}
+		if err != nil || e.Issuer != want.issuer || got != want.notBefore {
+			t.Errorf("%s: %q, %q, %v", payload, e.Issuer, got, err)
+		}
+	}
+	for _, payload := range []string{`{"iss":1}`, `{"iss":["` + issuer + `"]}`, `{"iss":"` + issuer + `","nbf":"x"}`, `{"Nbf":{}}`} {
+		if e, err := envelopeOf(payload); err == nil {
+			t.Errorf("%s: %+v", payload, e)
+		}
+	}
+}
