@@ -54,9 +54,13 @@ func newSender(ctx context.Context, kubeconfig string, initialBackoff time.Durat
 		ctx:     ctx,
 		backoff: wait.Backoff{Duration: initialBackoff, Factor: backoffFactor, Jitter: backoffJitter, Steps: attempts},
 	}
-	if s.http, err = rest.HTTPClientFor(config); err != nil {
+	shared, err := rest.HTTPClientFor(config)
+	if err != nil {
 		return nil, err
 	}
+	own := *shared
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // events and credential are for one host
+	s.http = &own
 	s.client, err = rest.UnversionedRESTClientForConfigAndClient(config, s.http)
 	return s, err
 }

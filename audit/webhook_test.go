@@ -142,6 +142,18 @@ func TestWebhookStrict(t *testing.T) {
 	}
 }
 
+// A redirect is a failure: what a webhook is sent, and the credential for it, goes to no other host.
+func TestWebhookRedirects(t *testing.T) {
+	other := newReceiver(t, 0, nil)
+	hook := &receiver{Server: httptest.NewTLSServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))}
+	t.Cleanup(hook.Close)
+	e, stop := newEvents(t, "--audit-webhook-config-file="+hook.kubeconfig(t), "--audit-webhook-mode=blocking-strict", "--audit-webhook-initial-backoff=1ms")
+	defer stop()
+	if err := see(e, "/api"); err == nil || other.events() != 0 {
+		t.Errorf("%d events elsewhere, %v", other.events(), err)
+	}
+}
+
 // A webhook that does not answer stops no request, and makes neither the buffer nor the posts grow without end.
 func TestSlowWebhook(t *testing.T) {
 	answer := make(chan struct{})
