@@ -46,11 +46,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	r, err := measureAll(ctx, s, stderr)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitError
+	if r != nil { // a long run that ends early is not in vain
+		err = errors.Join(err, writeReport(stdout, s, r))
 	}
-	if err := writeReport(stdout, s, r); err != nil {
+	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitError
 	}

@@ -134,15 +134,19 @@ func (c *cancelOnWrite) Write(b []byte) (int, error) {
 	return c.Buffer.Write(b)
 }
 
-func TestCancelledRunFailsAndLeavesNothing(t *testing.T) {
+func TestCancelledRunFailsSaysWhatItHasAndLeavesNothing(t *testing.T) {
 	expectNothingLeft(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	stderr := &cancelOnWrite{cancel: cancel}
-	if code := run(ctx, smallArgs(), &bytes.Buffer{}, stderr); code != exitError {
+	var stdout bytes.Buffer
+	if code := run(ctx, smallArgs(), &stdout, stderr); code != exitError {
 		t.Errorf("exit code %d, want %d\n%s", code, exitError, stderr)
 	}
 	if !strings.Contains(stderr.String(), context.Canceled.Error()) {
 		t.Errorf("the cancellation is not named:\n%s", stderr)
+	}
+	if got := stdout.String(); !strings.Contains(got, "CUT SHORT") || !strings.Contains(got, "down, 32 KiB") {
+		t.Errorf("what was measured is not told:\n%s", got)
 	}
 }
 

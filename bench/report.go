@@ -28,7 +28,8 @@ type reading struct {
 // report is a whole run: what it ran on, what it was asked, what it read.
 type report struct {
 	Started  time.Time        `json:"started"`
-	Seconds  float64          `json:"seconds"` // how long the run took
+	Seconds  float64          `json:"seconds"`            // how long the run took
+	CutShort bool             `json:"cutShort,omitempty"` // an error or a signal ended it: there may be fewer rounds than asked for
 	Machine  machine          `json:"machine"`
 	Settings settings         `json:"settings"`
 	Measures []*measureResult `json:"measures"` // in the order of their first reading
@@ -110,8 +111,12 @@ func (m *measureResult) proxy(name string) *proxyResult {
 // writeTable prints what was measured, below a line about the machine: proxies, pairs, bars.
 func writeTable(w io.Writer, r *report) error {
 	fmt.Fprintf(w, "%s\n", r.Machine)
-	fmt.Fprintf(w, "%s, %d rounds (%d idle with %d sessions) in %.0f s\n", r.Started.Format(time.DateTime), r.Settings.Rounds,
-		r.Settings.IdleRounds, r.Settings.Sessions, r.Seconds)
+	cut := ""
+	if r.CutShort {
+		cut = ", CUT SHORT: some measures have fewer rounds or none"
+	}
+	fmt.Fprintf(w, "%s, %d rounds (%d idle with %d sessions) in %.0f s%s\n", r.Started.Format(time.DateTime), r.Settings.Rounds,
+		r.Settings.IdleRounds, r.Settings.Sessions, r.Seconds, cut)
 	if len(r.Measures) > 0 {
 		fmt.Fprintln(w)
 		if err := writeProxies(w, r.Measures); err != nil {

@@ -11,7 +11,8 @@ import (
 // its pools. In bytes.
 const warmVolume = 16 << 20
 
-// measureAll runs every experiment on every proxy and every pair, in turns, and leaves no process behind.
+// measureAll runs every experiment on every proxy and every pair, in turns, and leaves no process behind. With an error the
+// report has what was measured before it; nil if nothing was.
 func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, error) {
 	l, err := openLab(ctx, s.Edge)
 	if err != nil {
@@ -25,12 +26,16 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 	}
 	r := &report{Started: time.Now(), Machine: describeMachine(), Settings: s}
 	for _, measure := range parts {
-		if err := measure(ctx, l, s, r, progress); err != nil {
-			return nil, err
+		if err = measure(ctx, l, s, r, progress); err != nil {
+			r.CutShort = true
+			break
 		}
 	}
+	if len(r.Measures)+len(r.Pairs) == 0 {
+		return nil, err
+	}
 	r.finish(time.Now())
-	return r, nil
+	return r, err
 }
 
 // parts of a run, in their order. Pairs are first: they soon end a run for a pair that edge lacks.

@@ -66,7 +66,7 @@ func defaultSettings() settings {
 		Sessions:    8000,
 		WatchRounds: 5,
 		Watches:     2000,
-		Settle:      5 * time.Second,
+		Settle:      8 * time.Second,
 	}
 }
 

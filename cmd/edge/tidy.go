@@ -10,7 +10,7 @@ import (
 // A session's beginning leaves several times the memory that the session keeps, and a
 // process that then has nothing to do collects it late and returns little of it.
 const (
-	tidyLook     = 5 * time.Second
+	tidyLook     = 2 * time.Second
 	tidyInterval = time.Minute // the least between two collections
 	// tidyChanges is how many sessions begin or end, at least, before it is worth it.
 	tidyChanges = 64
