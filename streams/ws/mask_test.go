@@ -3,6 +3,7 @@ package ws
 import (
 	"bytes"
 	"encoding/binary"
+	"strconv"
 	"testing"
 )
 
@@ -27,5 +28,35 @@ func TestMask(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Large payloads take another way than small ones.
+func TestMaskLarge(t *testing.T) {
+	key := [4]byte{0x01, 0x80, 0x3c, 0xff}
+	for n := 2*maskBlock - 9; n < 4*maskBlock+9; n++ {
+		b := make([]byte, n+1)[1:] // at no even address
+		rest := mask(b, binary.LittleEndian.Uint32(key[:]))
+		for i := range b {
+			if b[i] != key[i%4] {
+				t.Fatalf("length %d: byte %d", n, i)
+			}
+		}
+		if byte(rest) != key[n%4] {
+			t.Fatalf("length %d: the key for the next byte begins with %#x", n, byte(rest))
+		}
+	}
+}
+
+func BenchmarkMask(b *testing.B) {
+	for _, n := range []int{1, 100, 1000, 4 << 10, 32 << 10} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			payload := make([]byte, n)
+			b.SetBytes(int64(n))
+			b.ReportAllocs()
+			for b.Loop() {
+				mask(payload, 0xff3c8001)
+			}
+		})
 	}
 }
