@@ -43,7 +43,7 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 		done; \
 	done
 
-bench: ## the hot path beside its peers, each pair of dialects, and the bars: half an hour; BENCHFLAGS="--json FILE --svg DIR"; see bench/doc.go
+bench: ## the hot path beside its peers, each pair of dialects, and the bars: 40 minutes; BENCHFLAGS="--json FILE --svg DIR"; see bench/doc.go
 	$(GO) run ./bench --idle-hold 10m $(BENCHFLAGS)
 
 firstbyte: ## how long an exec takes to its first byte at a real API server, direct and through edge; FIRSTBYTEFLAGS; see e2e/cmd/firstbyte/doc.go
