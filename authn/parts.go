@@ -75,6 +75,9 @@ func (h *headers) put(text string, header *jose.Signature) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.read[text] != nil {
+		return
+	}
 	if h.read == nil || len(h.read) >= maxHeaders {
 		h.read = make(map[string]*jose.Signature)
 	}
