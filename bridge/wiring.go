@@ -129,8 +129,11 @@ func (p pair) execUp(e *execSession, r *streams.Reader) (begin func() error) {
 // the end, and what tells the client that it began.
 func (p pair) execDown(e *execSession, r *streams.Reader) (greet func() error) {
 	if p.kind == wsExec {
-		sink := ws.NewExecServerSink(burst{e.down}, p.version)
-		e.input.src, e.output.sink = ws.NewExecServerSource(r, e.down, p.version), sink
+		src, sink := ws.NewExecServerSource(r, e.down, p.version), ws.NewExecServerSink(burst{e.down}, p.version)
+		e.input.src, e.output.sink = src, sink
+		if p.up.protocol == webSocket {
+			src.KeepMasks() // execUp has a sink that can take them; inputLoop does not look at stdin
+		}
 		e.closeCodes = true
 		e.onClose = closeEndsStdin
 		if p.version == ws.V5Channel {

@@ -54,10 +54,16 @@ type Stream struct {
 // overwrite, so that a sink can put its header in front and write once; a
 // source gives at least Headroom bytes of it. Both belong to the source and are
 // valid until its next call of Next.
+//
+// Mask is 0, or the key under which a WebSocket client's payload still lies (RFC
+// 6455 section 5.3), its lowest byte for Buf[Off]. Only a source that was asked to
+// leaves one, and only on Data of at least Small bytes; see
+// [edge/streams/ws.ExecServerSource.KeepMasks].
 type Frame struct {
 	Kind   Kind
 	Stream Stream
 	Code   uint32
+	Mask   uint32
 	Buf    []byte
 	Off    int
 }

@@ -63,6 +63,18 @@ var paths = []struct {
 			return err
 		}
 	}},
+	{"ExecServerSource to ExecClientSink, masks kept", func(n int) func() error {
+		src := ws.NewExecServerSource(streams.NewReader(&endless{b: message("\x00" + strings.Repeat("a", n-1))}, nil), mute{}, ws.V5Channel)
+		src.KeepMasks()
+		sink := ws.NewExecClientSink(nowhere{}, ws.V5Channel)
+		return func() error {
+			f, err := src.Next()
+			if err != nil {
+				return err
+			}
+			return sink.Write(f)
+		}
+	}},
 	{"ExecServerSink", func(n int) func() error {
 		s := ws.NewExecServerSink(nowhere{}, ws.V5Channel)
 		f := stdout(strings.Repeat("a", min(n, streams.MaxData)))

@@ -44,7 +44,8 @@ func (s *ExecClientSource) Next() (streams.Frame, error) {
 
 // ExecClientSink tells the server of an exec or attach what the user says: stdin
 // and its end, terminal sizes, the Close. Every message leaves in a write of its
-// own, masked: the payload of a large frame is overwritten.
+// own, masked: the payload of a large frame is overwritten. In a binary dialect it
+// takes frames with a Mask.
 type ExecClientSink struct {
 	channelSink
 	halfClose bool // the end of stdin can be said, once

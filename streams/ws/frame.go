@@ -159,6 +159,15 @@ func (in *inbound) unmask(b []byte) {
 	in.left -= uint64(len(b))
 }
 
+// pass takes the next n bytes of a client's payload as they are, and returns the
+// key under which they lie.
+func (in *inbound) pass(n int) (key uint32) {
+	key = in.key
+	in.key = keyAfter(key, n)
+	in.left -= uint64(n)
+	return key
+}
+
 func violation(reason string) error {
 	return streams.Violation(streams.CloseProtocol, "%s", reason)
 }

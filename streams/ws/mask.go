@@ -42,6 +42,9 @@ func mask(b []byte, key uint32) uint32 {
 	return key
 }
 
+// keyAfter is key for the byte that is n bytes later.
+func keyAfter(key uint32, n int) uint32 { return bits.RotateLeft32(key, -8*(n%4)) }
+
 // maskBlocks masks whole blocks, by the processor's widest XOR, and returns the
 // rest of b, for which the key is the same. A function of its own, so that small
 // payloads do not need its stack.

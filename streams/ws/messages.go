@@ -15,6 +15,7 @@ type messages struct {
 	halfClose bool                  // the peer may say [255, channel]
 	channels  [channelCount]meaning // what the peer says on each, from now on
 	ports     int                   // of port-forward, which has other channels
+	keepMasks bool                  // see ExecServerSource.KeepMasks
 
 	in      inbound
 	tagged  bool          // the message's channel byte was read; means is valid
@@ -124,7 +125,11 @@ func (m *messages) piece() (f streams.Frame, err error) {
 			return f, err
 		}
 	}
-	b, off, err := m.take(int(min(m.in.left, streams.MaxData)))
+	n := int(min(m.in.left, streams.MaxData))
+	if m.keepMasks && m.tagged && m.means.kind == streams.Data && n >= streams.Small {
+		return m.masked(n)
+	}
+	b, off, err := m.take(n)
 	if err != nil || !m.tagged { // no channel byte: an empty message or fragment
 		return f, err
 	}
@@ -153,6 +158,19 @@ func (m *messages) piece() (f streams.Frame, err error) {
 		return streams.Frame{}, nil
 	}
 	f.Buf, f.Off = m.whole, streams.Headroom
+	return f, nil
+}
+
+// masked takes n bytes of a stream as they came.
+func (m *messages) masked(n int) (f streams.Frame, err error) {
+	if _, err = m.need(n); err != nil {
+		return f, err
+	}
+	f.Kind, f.Stream = m.means.kind, streams.Stream{Role: m.means.role, ID: m.means.id}
+	f.Mask = m.in.pass(n)
+	m.r.Skip(n)
+	f.Buf, f.Off = m.r.Room(n)
+	m.tagged = m.in.left > 0 || !m.in.fin
 	return f, nil
 }
 

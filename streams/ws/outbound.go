@@ -24,6 +24,16 @@ func (o *outbound) WriteRoom(b []byte, off int) error {
 	return o.side.write(o.w, opBinary, b, off)
 }
 
+// writeMasked is WriteRoom of a client's binary message whose bytes after the
+// first lie under the key of whoever said them. They come out from under that one
+// and go under the message's own in one pass.
+func (o *outbound) writeMasked(b []byte, off int, under uint32) error {
+	b, off = client.room(b, off)
+	begin, key := client.head(opBinary, b, off)
+	mask(b[off+1:], mask(b[off:off+1], key)^under)
+	return o.w.WriteRoom(b, begin)
+}
+
 // maxText is the most payload, in bytes, of a base64 message that fits in a
 // borrowed buffer: a multiple of three, so that it needs no padding.
 const maxText = (streams.MaxNeed - 1) / 4 * 3
@@ -45,30 +55,42 @@ func (o *outbound) encode(channel byte, payload []byte) error {
 	return o.side.write(o.w, opText, b, streams.Headroom)
 }
 
-// write writes b[off:] as one whole frame, with the header in the room before
-// it. Who left too little room pays with a copy.
+// write writes b[off:] as one whole frame, with the header in the room before it.
 func (s side) write(w streams.Writer, op byte, b []byte, off int) error {
-	if n := len(b) - off; off < s.headerSize(n) {
-		b = append(make([]byte, maxHeader, maxHeader+n), b[off:]...)
-		off = maxHeader
-	}
+	b, off = s.room(b, off)
 	return w.WriteRoom(b, s.seal(op, b, off))
+}
+
+// room returns b with room for our header before b[off:]. Who left too little
+// pays with a copy.
+func (s side) room(b []byte, off int) ([]byte, int) {
+	if n := len(b) - off; off < s.headerSize(n) {
+		return append(make([]byte, maxHeader, maxHeader+n), b[off:]...), maxHeader
+	}
+	return b, off
 }
 
 // seal puts the header of a whole frame right before its payload b[off:], which
 // a client masks, and returns where the frame begins.
 func (s side) seal(op byte, b []byte, off int) int {
+	begin, key := s.head(op, b, off)
+	if s == client {
+		mask(b[off:], key)
+	}
+	return begin
+}
+
+// head is seal without masking the payload: a client's header has key.
+func (s side) head(op byte, b []byte, off int) (begin int, key uint32) {
 	n := len(b) - off
-	payload := b[off:]
 	off -= s.headerSize(n)
 	putHeader(b[off:off+headerSize(n)], op, n)
 	if s == client {
-		key := newKey()
+		key = newKey()
 		b[off+1] |= maskBit
 		binary.LittleEndian.PutUint32(b[off+headerSize(n):], key)
-		mask(payload, key)
 	}
-	return off
+	return off, key
 }
 
 // headerSize is how long our header is before n bytes of payload.

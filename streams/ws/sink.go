@@ -97,7 +97,7 @@ func (s *channelSink) data(channel byte, f streams.Frame) error {
 	}
 	for off := f.Off; off < len(f.Buf); { // what is written is the next one's room
 		end := min(off+s.most, len(f.Buf))
-		if err := s.message(channel, f.Buf[:end], off); err != nil {
+		if err := s.piece(channel, f.Buf[:end], off, keyAfter(f.Mask, off-f.Off)); err != nil {
 			return err
 		}
 		off = end
@@ -116,12 +116,20 @@ func (s *channelSink) Flush() error {
 
 // message writes b[off:] at once, on a channel.
 func (s *channelSink) message(channel byte, b []byte, off int) error {
+	return s.piece(channel, b, off, 0)
+}
+
+// piece is message of what may still lie under a client's key; 0: it does not.
+func (s *channelSink) piece(channel byte, b []byte, off int, under uint32) error {
 	if off == 0 {
 		b = append(make([]byte, streams.Headroom, streams.Headroom+len(b)), b...)
 		off = streams.Headroom
 	}
 	off--
 	b[off] = channel
+	if under != 0 {
+		return s.out.writeMasked(b, off, under)
+	}
 	return s.out.WriteRoom(b, off)
 }
 

@@ -30,6 +30,11 @@ func NewExecServerSource(r *streams.Reader, rep streams.Replier, d Dialect) *Exe
 	}}
 }
 
+// KeepMasks leaves large pieces of stdin masked, for a sink that masks them
+// anyway: an [ExecClientSink] of a binary dialect, which then goes over them once
+// and not twice. Nobody between may look at them. Base64 is unmasked all the same.
+func (s *ExecServerSource) KeepMasks() { s.keepMasks = !s.text }
+
 // Next implements streams.Source. After a Close it returns io.EOF, after a
 // *streams.ProtocolError the same again. An EOF within a fragmented message is
 // unexpected. After a connection's error (a deadline, say) it may be called again.
