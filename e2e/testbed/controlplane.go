@@ -17,8 +17,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// startupTime bounds each wait of a start, on a machine that also runs tests.
-const startupTime = 2 * time.Minute
+// startupTime bounds each wait of a start, on a machine that also runs tests. A kubelet that was slow to register its node waits
+// two minutes before it tries again to be ready.
+const startupTime = 5 * time.Minute
 
 func (c *Cluster) startEtcd(ctx context.Context) error {
 	client, err := freePort()

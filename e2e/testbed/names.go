@@ -15,6 +15,9 @@ const maxClusters = 10
 
 func cgroupName(id string) string { return "edge-testbed-" + id }
 
+// nodeCgroup is a cluster's part of cgroupName.
+func nodeCgroup(cluster int) string { return strconv.Itoa(cluster) }
+
 // bridgeName stays below the 15 bytes of an interface's name.
 func bridgeName(id string, cluster int) string { return "etb" + id + strconv.Itoa(cluster) }
 

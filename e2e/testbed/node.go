@@ -46,7 +46,7 @@ func (c *Cluster) prepareNode(ctx context.Context) error {
 	values := map[string]any{
 		"Dir":    c.dir,
 		"Bin":    c.tb.Bin,
-		"Cgroup": cgroupName(c.tb.id) + fmt.Sprintf("/%d", c.number),
+		"Cgroup": cgroupName(c.tb.id) + "/" + nodeCgroup(c.number),
 		"Bridge": bridgeName(c.tb.id, c.number),
 		"Subnet": c.subnet.String(),
 		"Pause":  pauseImage,
@@ -67,6 +67,9 @@ func (c *Cluster) prepareNode(ctx context.Context) error {
 		if err := render(c.path(name), text, values); err != nil {
 			return err
 		}
+	}
+	if err := makeCgroup(c.tb.id, c.number); err != nil {
+		return err
 	}
 	inpod, err := c.tb.buildInpod(ctx)
 	if err != nil {

@@ -82,44 +82,6 @@ func removeState(dir, id string) error {
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
-// removeCgroups removes /edge-testbed-<id> in every hierarchy, waiting for at most 10 s for dying processes.
-func removeCgroups(id string) error {
-	var roots []string
-	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} { // version 2, versions 1
-		found, _ := filepath.Glob(pattern + cgroupName(id))
-		roots = append(roots, found...)
-	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		var left error
-		for _, root := range roots {
-			left = errors.Join(left, removeCgroup(root))
-		}
-		if left == nil || time.Now().After(deadline) {
-			return left
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-// removeCgroup removes a cgroup and those below it. os.RemoveAll cannot: their files cannot be removed.
-func removeCgroup(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	var errs []error
-	for _, e := range entries {
-		if e.IsDir() {
-			errs = append(errs, removeCgroup(filepath.Join(dir, e.Name())))
-		}
-	}
-	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
-		errs = append(errs, fmt.Errorf("testbed: remove cgroup %s: %w", dir, err))
-	}
-	return errors.Join(errs...)
-}
-
 func modTime(path string) time.Time {
 	st, err := os.Stat(path)
 	if err != nil {
