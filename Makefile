@@ -5,6 +5,9 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 60s
 
+# Runs go test as it is and says at the end, once more, what failed and how many tests ran or were skipped.
+GOTESTSUM = $(shell cd e2e && $(GO) tool -n gotestsum)
+
 .PHONY: help build test check unit e2e matrix soak fuzz bench firstbyte load demo clean
 
 help: ## this list
@@ -24,11 +27,11 @@ check: ## gofmt and vet, both modules
 	cd e2e && $(GO) vet ./... && $(GO) vet -tags soak ./...
 
 unit: ## unit tests with -race, no cluster
-	$(GO) test -race -timeout 20m ./...
+	$(GOTESTSUM) --format pkgname -- -race -timeout 20m ./...
 	$(GO) test -run Allocations ./streams/... # the race detector makes sync.Pool forget
 
 e2e: ## end-to-end tests on the new and the old cluster; builds and installs what it needs, as root on Debian
-	cd e2e && $(GO) test -count=1 -timeout 60m -v ./...
+	cd e2e && $(GOTESTSUM) --format standard-verbose -- -count=1 -timeout 60m ./...
 
 matrix: ## every client on every path to both clusters; UPDATE=1 writes docs/compatibility.md and the README's table
 	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^TestMatrix' . -args -matrix $(if $(UPDATE),-update)

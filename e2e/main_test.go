@@ -54,7 +54,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "tokens were written down: %v\n%s\n", err, strings.Join(leaks, "\n"))
 		return 1
 	}
-	if err := table.publish(os.Stdout, os.Getenv("EDGE_E2E_RESULTS")); err != nil {
+	if err := table.publish(os.Stdout, os.Getenv("EDGE_E2E_RESULTS"), code == 0); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

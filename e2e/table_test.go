@@ -42,8 +42,9 @@ func (r *results) add(row row) {
 	r.rows = append(r.rows, row)
 }
 
-// publish prints the table and, if dir is not empty, writes it there.
-func (r *results) publish(w io.Writer, dir string) error {
+// publish prints the table and, if dir is not empty, writes it there. When tests failed it prints what went wrong alone, so that it is
+// found.
+func (r *results) publish(w io.Writer, dir string, passed bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.rows) == 0 {
@@ -53,8 +54,12 @@ func (r *results) publish(w io.Writer, dir string) error {
 	slices.SortStableFunc(r.rows, func(a, b row) int {
 		return strings.Compare(a.Cluster+"\x00"+a.Path+"\x00"+a.Client, b.Cluster+"\x00"+b.Path+"\x00"+b.Client)
 	})
-	text := r.markdown()
-	fmt.Fprintf(w, "\n%s\n", text)
+	text := markdown(r.rows)
+	if passed {
+		fmt.Fprintf(w, "\n%s\n", text)
+	} else if wrong := slices.DeleteFunc(slices.Clone(r.rows), row.asItShould); len(wrong) > 0 {
+		fmt.Fprintf(w, "\n%s\n", markdown(wrong))
+	}
 	if dir == "" {
 		return nil
 	}
@@ -69,9 +74,11 @@ func (r *results) publish(w io.Writer, dir string) error {
 	)
 }
 
-func (r *results) markdown() string {
+func (r row) asItShould() bool { return r.Result == resultOK || r.Result == resultExplained }
+
+func markdown(rows []row) string {
 	cells := [][]string{{"cluster", "path", "client", "verb", "result", "s"}}
-	for _, row := range r.rows {
+	for _, row := range rows {
 		result, _, _ := strings.Cut(row.Result, "\n")
 		if len(result) > 100 {
 			result = result[:100] + "..."
