@@ -175,8 +175,9 @@ func (w *world) ended(n int) string {
 	return line
 }
 
-// patience bounds every wait for something that must happen.
-const patience = 20 * time.Second
+// patience bounds every wait for something that must happen: long for a busy
+// machine, and less than the minute that tests give edge to never do something.
+const patience = 45 * time.Second
 
 func (w *world) eventually(what string, ok func() bool) {
 	w.Helper()

@@ -30,13 +30,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// leakPatience bounds the wait for the last goroutines' end: the API server's
+// translator has some that wait 30 s for a client that left early.
+const leakPatience = time.Minute
+
 // leaks waits for the runtime's goroutines too.
 func leaks() int {
 	var err error
-	for end := time.Now().Add(2 * runtimePatience); time.Now().Before(end); {
+	for end := time.Now().Add(leakPatience); time.Now().Before(end); {
 		// Peers of ours that wait for ever: spdystream where a stream was left with
 		// data that nobody reads, a runtime whose connection ends before its SYN_REPLY
-		// is out; for 30 s the API server's translator, whose client left as early.
+		// is out.
 		if err = goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Stream).waitWriteReply"),
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).Serve"),

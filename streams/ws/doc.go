@@ -17,6 +17,9 @@
 //	frames out   unmasked                   masked where the payload lies, with
 //	                                        a new key for each frame
 //
+// Where both sides have masks, large pieces of stdin can go from under the one
+// and under the other in one pass: [ExecServerSource.KeepMasks].
+//
 // # Exec and attach
 //
 // A message is a channel byte and a payload: 0 stdin, 1 stdout, 2 stderr, 3
