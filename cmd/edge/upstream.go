@@ -67,6 +67,9 @@ func (c *clientOptions) validate() error {
 	if c.tokens.account == "" && len(c.tokens.audience) > 0 {
 		return errors.New("--upstream-token-request-audience: needs --upstream-token-request")
 	}
+	if c.tokens.account == "" && c.tokens.lifetime != defaultTokenLifetime {
+		return errors.New("--upstream-token-request-lifetime: needs --upstream-token-request")
+	}
 	if c.qps < 0 {
 		return errors.New("--kube-client-qps: must not be negative")
 	}

@@ -249,3 +249,21 @@ func TestTokenRequestValidates(t *testing.T) {
 		}
 	}
 }
+
+// What says how tokens are asked for needs somebody to ask for.
+func TestTokenRequestAlone(t *testing.T) {
+	for flag, change := range map[string]func(*tokenRequest){
+		"--upstream-token-request-audience": func(o *tokenRequest) { o.audience = []string{"x"} },
+		"--upstream-token-request-lifetime": func(o *tokenRequest) { o.lifetime = 30 * time.Minute },
+	} {
+		c := newClientOptions()
+		change(&c.tokens)
+		if err := c.validate(); err == nil || err.Error() != flag+": needs --upstream-token-request" {
+			t.Errorf("%s alone: %v", flag, err)
+		}
+		c.tokens.account = "edge/proxy"
+		if err := c.validate(); err != nil {
+			t.Error(err)
+		}
+	}
+}
