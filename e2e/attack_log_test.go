@@ -160,10 +160,10 @@ func checkPrintable(t *testing.T, line string) {
 	}
 }
 
-// settling repeats try until it succeeds, for at most 20 s.
+// settling repeats try until it succeeds, for as long as patience lasts.
 func settling(t *testing.T, try func() error) error {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		err := try()
 		if err == nil || time.Now().After(deadline) {

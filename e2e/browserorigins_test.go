@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"edge/e2e/testbed"
 )
@@ -44,7 +43,7 @@ func TestBrowserOrigins(t *testing.T) {
 				{"console, without a token", console.URL, nobody, "HTTP Authentication failed"},
 			} {
 				t.Run(path+"/"+c.name, func(t *testing.T) {
-					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
 					defer cancel()
 					if err := knock(ctx, c.page, c.to, c.refused); err != nil {
 						t.Error(err)

@@ -25,7 +25,7 @@ type caller struct {
 func newCaller(t *testing.T, to testbed.Access) *caller {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &caller{server: to.Server, client: &http.Client{Transport: transport, Timeout: 30 * time.Second}}
+	return &caller{server: to.Server, client: &http.Client{Transport: transport, Timeout: patience}}
 }
 
 // get asks with a token and returns the answer's code and body.
@@ -48,7 +48,7 @@ func (c *caller) get(ctx context.Context, uri, token string) (int, string, error
 func clientAs(t *testing.T, to testbed.Access, as rest.ImpersonationConfig) kubernetes.Interface {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(&rest.Config{
-		Host: to.Server, BearerToken: to.Token, Impersonate: as, QPS: -1, Timeout: 30 * time.Second,
+		Host: to.Server, BearerToken: to.Token, Impersonate: as, QPS: -1, Timeout: patience,
 		TLSClientConfig: rest.TLSClientConfig{CAData: to.CA, CertData: to.Client.Cert, KeyData: to.Client.Key},
 	})
 	if err != nil {

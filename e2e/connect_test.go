@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -103,7 +102,7 @@ func TestConnectJobControl(t *testing.T) {
 			for way, connect := range map[string]bool{"edge connect": true, "without": false} {
 				t.Run(name+"/"+way, func(t *testing.T) {
 					t.Parallel()
-					ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
 					defer cancel()
 					say(ctx, t, connectShell(ctx, t, s, connect), steps...)
 				})
@@ -127,7 +126,7 @@ func TestConnectLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		said, err := startLines(ctx, k.Command, "exec", "shell", "--", "sh", "-c", "echo started; sleep 60")
 		if err != nil {
@@ -160,7 +159,7 @@ func TestConnectLost(t *testing.T) {
 // TestConnectNowhere: an API server that takes no WebSocket, behind what carries no SPDY, is named as such; what needs neither works.
 func TestConnectNowhere(t *testing.T) {
 	s := sites[testbed.Old]
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	alb, err := bed.StartClusterALB(ctx, s.cluster)
 	if err != nil {
@@ -200,7 +199,7 @@ func leavesNothing(t *testing.T, s *site, runs int) {
 	runtimeDir, kubeconfig := t.TempDir(), s.kubeconfig(t, balanced, "alice")
 	env := []string{"XDG_RUNTIME_DIR=" + runtimeDir}
 	for i := range runs {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		argv := []string{"--", bed.Bin.Kubectl[connectVersion], "exec", "shell", "--", "sh", "-c", fmt.Sprintf("exit %d", i%2)}
 		code := i % 2
 		if i%3 == 2 { // the child is killed in the middle of an exec
@@ -248,7 +247,7 @@ func gone(group int) error {
 // TestConnectListen: the address stays, serves who has the file, and nobody else; both go at the end.
 func TestConnectListen(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		file := filepath.Join(t.TempDir(), "kubeconfig")
 		cmd, err := bed.Connect(ctx, s.kubeconfig(t, balanced, "alice"), nil, "--listen=127.0.0.1:0", "--write-kubeconfig="+file)

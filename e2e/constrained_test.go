@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,7 +48,7 @@ func TestConstrainedImpersonation(t *testing.T) {
 		}
 		onNew := s.cluster.Kind == testbed.New
 		if onNew { // it learns of rights a moment later
-			eventually(t.Context(), t, 10*time.Second, "rights", func(ctx context.Context) error {
+			eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error {
 				return list(k.namespace)(ctx, clientAs(t, itself, rest.ImpersonationConfig{UserName: target}))
 			})
 		}

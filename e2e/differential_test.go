@@ -140,7 +140,7 @@ func (o *oracles) observe(key string, run func() (rawclient.Observation, error))
 var slots = make(chan struct{}, 6)
 
 // mostScenario bounds one run of a scenario.
-const mostScenario = 90 * time.Second
+const mostScenario = 5 * time.Minute
 
 // mostOwn is how often the API server itself may try: with a dialect of long ago, on a busy machine, it fails now and then.
 const mostOwn = 2

@@ -26,9 +26,9 @@ func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines
 	return w, strings.TrimSpace(pid)
 }
 
-// waitCode is the client's exit code, -1 if it does not end within a minute and a half.
+// waitCode is the client's exit code, -1 if it does not end within patience.
 func waitCode(w *lines) int {
-	timer := time.AfterFunc(90*time.Second, w.cancel)
+	timer := time.AfterFunc(patience, w.cancel)
 	defer timer.Stop()
 	for range w.c {
 	}

@@ -30,11 +30,11 @@ type flow struct {
 type signed struct{ token, by string }
 
 const (
-	flowWorkers  = 4               // of each user
-	enough       = 200             // requests that a phase of a test needs at least
-	renewPeriod  = time.Second     // a token of a later second is another token
-	mostFailures = 5               // that are shown
-	phaseLimit   = 1 * time.Minute // for what takes seconds
+	flowWorkers  = 4           // of each user
+	enough       = 200         // requests that a phase of a test needs at least
+	renewPeriod  = time.Second // a token of a later second is another token
+	mostFailures = 5           // that are shown
+	phaseLimit   = patience    // for what takes seconds
 )
 
 // startFlow returns a flow of nobody. It ends with the test, if it was not stopped before.

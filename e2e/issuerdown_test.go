@@ -40,7 +40,7 @@ func TestIssuerDown(t *testing.T) {
 	up := time.Now().Add(outage)
 	at.NoWait = true
 	late := startEdge(t, at)
-	eventually(ctx, t, time.Minute, "the late edge says what it waits for", func(ctx context.Context) error {
+	eventually(ctx, t, patience, "the late edge says what it waits for", func(ctx context.Context) error {
 		code, body, err := late.Ready(ctx)
 		if err == nil && (code != http.StatusServiceUnavailable || !strings.Contains(body, provider.URL)) {
 			err = fmt.Errorf("/ready: %d %s", code, body)
@@ -99,7 +99,7 @@ func TestIssuerDown(t *testing.T) {
 			t.Errorf("%s, when the issuer is back: %v", name, a)
 		}
 	}
-	eventually(ctx, t, time.Minute, "/ready says no more that the issuer cannot be reached", func(ctx context.Context) error {
+	eventually(ctx, t, patience, "/ready says no more that the issuer cannot be reached", func(ctx context.Context) error {
 		code, body, err := edge.Ready(ctx)
 		if err == nil && (code != http.StatusOK || strings.Contains(body, provider.URL)) {
 			err = fmt.Errorf("/ready: %d %s", code, body)

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"edge/e2e/testbed"
 )
@@ -50,7 +49,7 @@ func (k *kop) checkAudit(e *testbed.Edge, events func() ([]testbed.AuditEvent, e
 	var got []testbed.AuditEvent
 	await := func(n int) {
 		k.Helper()
-		eventually(k.Context(), k.T, 30*time.Second, "audit events", func(context.Context) error {
+		eventually(k.Context(), k.T, patience, "audit events", func(context.Context) error {
 			all, err := events()
 			got = slices.DeleteFunc(all, func(event testbed.AuditEvent) bool { return event.RequestURI != uri })
 			if err == nil && len(got) < n {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"reflect"
 	"strings"
-	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -118,7 +117,7 @@ func kopImpersonateForbidden(k *kop) {
 	to := k.s.edge.Access(token)
 	// Of several ways to be allowed (KEP-5284), a refusal is about the one that worked last, as in kube-apiserver: so one works.
 	allowed := clientAs(k.T, to, rest.ImpersonationConfig{UserName: okUser})
-	eventually(k.Context(), k.T, 20*time.Second, "impersonate "+okUser, func(ctx context.Context) error {
+	eventually(k.Context(), k.T, patience, "impersonate "+okUser, func(ctx context.Context) error {
 		_, err := whoAmI(ctx, allowed)
 		return err
 	})

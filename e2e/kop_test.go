@@ -158,7 +158,7 @@ func rbacGroup(name string) rbacv1.Subject {
 func (k *kop) may(client kubernetes.Interface, resources ...string) {
 	k.Helper()
 	for _, resource := range resources {
-		eventually(k.Context(), k.T, 20*time.Second, "list "+resource, func(context.Context) error { return k.list(client, resource) })
+		eventually(k.Context(), k.T, patience, "list "+resource, func(context.Context) error { return k.list(client, resource) })
 	}
 }
 
@@ -220,7 +220,7 @@ func kopIssuerDownAtStart(k *kop) {
 	provider := startIssuer(k.T)
 	provider.Stop()
 	e := startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: provider, NoWait: true})
-	eventually(k.Context(), k.T, time.Minute, "not ready, and why", func(ctx context.Context) error {
+	eventually(k.Context(), k.T, patience, "not ready, and why", func(ctx context.Context) error {
 		code, body, err := e.Ready(ctx)
 		if err == nil && (code != http.StatusServiceUnavailable || !strings.Contains(body, provider.URL)) {
 			err = fmt.Errorf("/ready: %d %s", code, body)
@@ -260,7 +260,7 @@ func kopPortForward(k *kop) {
 		k.Fatal(err)
 	}
 	defer p.Stop()
-	resp, err := (&http.Client{Timeout: 30 * time.Second}).Get("http://" + p.Addr)
+	resp, err := (&http.Client{Timeout: patience}).Get("http://" + p.Addr)
 	if err != nil {
 		k.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -202,7 +201,7 @@ func (l *least) set(rights []right) {
 // settle sends all requests until just these fail: the API server learns of a role a moment later.
 func (l *least) settle(failing []string) (answers map[string]answer) {
 	l.Helper()
-	eventually(l.Context(), l.T, 20*time.Second, fmt.Sprintf("%q fail, and nothing else", failing), func(context.Context) error {
+	eventually(l.Context(), l.T, patience, fmt.Sprintf("%q fail, and nothing else", failing), func(context.Context) error {
 		answers = make(map[string]answer)
 		for name, request := range needs {
 			l.sent++

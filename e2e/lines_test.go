@@ -62,8 +62,8 @@ func (w *lines) next(ctx context.Context) (string, error) {
 		return line, nil
 	case <-ctx.Done():
 		return "", ctx.Err()
-	case <-time.After(30 * time.Second):
-		return "", fmt.Errorf("no further line for 30 s after %q", w.seen)
+	case <-time.After(patience):
+		return "", fmt.Errorf("no further line for %v after %q", patience, w.seen)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"reflect"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -23,7 +22,7 @@ func TestLoginAndRefresh(t *testing.T) {
 		got := []testbed.Tokens{first}
 		for range 2 {
 			before := got[len(got)-1]
-			eventually(t.Context(), t, 10*time.Second, "a token of a later second", func(ctx context.Context) error {
+			eventually(t.Context(), t, patience, "a token of a later second", func(ctx context.Context) error {
 				next, err := issuer.Refresh(ctx, before.Refresh)
 				if err != nil {
 					t.Fatal(err)

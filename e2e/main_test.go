@@ -98,5 +98,8 @@ func setUp(ctx context.Context) error {
 	return nil
 }
 
+// patience bounds every wait for something that must happen, on a machine that has other things to do.
+const patience = 3 * time.Minute
+
 // heavy has a place for what keeps a core busy, so that the two cores of a small machine are not shared by twenty.
 var heavy = make(chan struct{}, 2)

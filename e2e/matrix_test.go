@@ -91,7 +91,7 @@ func runVerbs(t *testing.T, s *site, path string, c client) {
 					heavy <- struct{}{}
 					defer func() { <-heavy }()
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 				defer cancel()
 				start := time.Now()
 				name := slug(string(s.cluster.Kind) + " " + path + " " + c.name())

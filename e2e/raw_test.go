@@ -83,7 +83,7 @@ func dial(ctx context.Context, t *testing.T, to testbed.Access, source, protocol
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	return conn.(*tls.Conn)
 }
 

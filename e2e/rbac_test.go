@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -98,7 +97,7 @@ func TestRBACOnAttachAndPortForward(t *testing.T) {
 			}
 			t.Run(d.name, func(t *testing.T) {
 				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				k := s.kubectl(t, d.path, d.version, "bob", d.env...)
 				r := k.Run(ctx, "attach", "ticker")

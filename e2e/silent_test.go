@@ -41,7 +41,7 @@ func TestSilentExec(t *testing.T) {
 			} {
 				t.Run(path+"/"+name, func(t *testing.T) {
 					t.Parallel()
-					ctx, cancel := context.WithTimeout(t.Context(), silence+time.Minute)
+					ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
 					defer cancel()
 					if err := want(run(ctx, &trial{t: t, site: s}), 7, "still here\n"); err != nil {
 						t.Error(err)
@@ -58,7 +58,7 @@ func TestSilentPortForward(t *testing.T) {
 		t.Skip("takes more than two minutes")
 	}
 	forEachSite(t, func(t *testing.T, s *site) {
-		ctx, cancel := context.WithTimeout(t.Context(), silence+time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
 		defer cancel()
 		p, err := s.kubectl(t, balanced, "1.35", "alice").PortForward(ctx, "pod/shell", 9000)
 		if err != nil {
@@ -70,7 +70,7 @@ func TestSilentPortForward(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(silence + time.Minute))
+		conn.SetDeadline(time.Now().Add(silence + patience))
 		for _, word := range []string{"before", "after!"} {
 			if word == "after!" {
 				time.Sleep(silence)

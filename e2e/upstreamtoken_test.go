@@ -124,7 +124,7 @@ func TestUpstreamToken(t *testing.T) {
 	if err := makeOwnAccount(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(patience)
 	next := first[0]
 	for ; next == first[0]; time.Sleep(100 * time.Millisecond) {
 		a := raw(t.Context(), t, to, "GET", podsURI+"?own=next", askJSON)

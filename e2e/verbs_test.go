@@ -15,7 +15,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -225,7 +224,7 @@ func portForward(ctx context.Context, tr *trial) error {
 
 // fetchPages makes 20 requests through a forwarded port, each on a connection of its own, half of them at the same time.
 func fetchPages(addr string) error {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	request := func() error {
 		resp, err := client.Get("http://" + addr + "/")
 		if err != nil {

@@ -94,14 +94,14 @@ func prepareOthers(t *testing.T, s *site) {
 // transcript is all that a client learns.
 func (o otherWebSocket) transcript(t *testing.T, to testbed.Access) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c, header, err := rawclient.DialWebSocket(ctx, to, o.uri, o.offer...)
 	if err != nil {
 		return err.Error()
 	}
 	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	c.SetReadLimit(8 << 20)
 	var b strings.Builder
 	fmt.Fprintf(&b, "subprotocol %q\nX-Path %s\n", c.Subprotocol(), header.Get("X-Path"))

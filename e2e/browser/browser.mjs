@@ -15,10 +15,12 @@ const script = fileURLToPath(new URL('page.js', import.meta.url));
 // Chromium gives up what it is connecting when a network interface comes or goes, and each new pod of any test brings one. Over
 // HTTP/2 it would give up WebSockets that are open, too, without a word why: there is none here.
 const interrupted = 'ERR_NETWORK_CHANGED';
-const mostInterruptions = 10;
+const mostInterruptions = 100; // on a busy machine, where a visit takes long and pods are many
+const patience = 180_000; // ms, for what the browser itself has to do
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
+  timeout: patience,
   // Nothing leaves the machine: no name resolves, no proxy comes between. QUIC would try UDP first.
   args: [
     '--no-sandbox', '--disable-gpu', '--disable-http2', '--disable-quic', '--no-proxy-server',
@@ -30,6 +32,7 @@ browser.on('disconnected', () => process.exit()); // asked to end, playwright en
 async function visit({ page: url, verb, args }) {
   const context = await browser.newContext();
   try {
+    context.setDefaultTimeout(patience);
     const page = await context.newPage();
     const said = [];
     page.on('console', (message) => said.push(message.text()));

@@ -42,7 +42,7 @@ func dialTLS(ctx context.Context, to testbed.Access) (*tls.Conn, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 10 * time.Second}, Config: config}
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Minute}, Config: config}
 	conn, err := dialer.DialContext(ctx, "tcp", server.Host)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func readRefusal(resp *http.Response) *refused {
 func DialWebSocket(ctx context.Context, to testbed.Access, uri string, offer ...string) (*websocket.Conn, http.Header, error) {
 	dialer := websocket.Dialer{
 		Subprotocols:     offer,
-		HandshakeTimeout: 30 * time.Second,
+		HandshakeTimeout: time.Minute,
 		ReadBufferSize:   32 << 10,
 		WriteBufferSize:  64 << 10, // a message of this client is one frame: fragments are not for this protocol
 		NetDialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -113,7 +113,7 @@ func dialSPDY(ctx context.Context, to testbed.Access, uri string, offer []string
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "SPDY/3.1")
 	req.Header["X-Stream-Protocol-Version"] = offer // a line for each
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	reader := bufio.NewReaderSize(conn, 32<<10)
 	err = req.Write(conn)
 	var resp *http.Response

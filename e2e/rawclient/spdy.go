@@ -60,8 +60,8 @@ func (w *frames) awaitReplies(n int) error {
 	for range n {
 		select {
 		case <-w.replies:
-		case <-time.After(30 * time.Second):
-			return fmt.Errorf("rawclient: no reply to a stream in 30 s")
+		case <-time.After(time.Minute):
+			return fmt.Errorf("rawclient: no reply to a stream in a minute")
 		}
 	}
 	return nil

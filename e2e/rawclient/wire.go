@@ -71,7 +71,7 @@ func ping(w wire, every time.Duration, done <-chan struct{}) {
 const mostIdle = 7 * time.Minute
 
 // mostFarewell bounds the wait for the end of a connection of which both sides said that they close it.
-const mostFarewell = 10 * time.Second
+const mostFarewell = 30 * time.Second
 
 // farewell ends the client's side and waits for the server's end. It says whether that came.
 func farewell(conn net.Conn) bool {

@@ -85,7 +85,7 @@ func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
 // WaitAudit waits for at least one event that matches: some are written when a request has long been answered.
 func (c *Cluster) WaitAudit(ctx context.Context, match func(AuditEvent) bool) (AuditEvent, error) {
 	var found AuditEvent
-	err := until(ctx, 20*time.Second, "audit log", func(context.Context) error {
+	err := until(ctx, 2*time.Minute, "audit log", func(context.Context) error {
 		events, err := c.Audit(match)
 		if err != nil {
 			return err

@@ -102,7 +102,7 @@ func (i *Issuer) publish(ctx context.Context) error {
 	if err := i.process.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	return until(ctx, 10*time.Second, "issuer's keys", func(ctx context.Context) error {
+	return until(ctx, time.Minute, "issuer's keys", func(ctx context.Context) error {
 		got, err := i.published(ctx)
 		if err == nil && !slices.Equal(got, want) {
 			err = fmt.Errorf("published are %v, not %v", got, want)

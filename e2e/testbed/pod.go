@@ -3,7 +3,6 @@ package testbed
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,7 +58,7 @@ func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 	if err != nil {
 		return fmt.Errorf("testbed: create pod %s: %w", o.Name, err)
 	}
-	err = until(ctx, time.Minute, "pod "+o.Name, func(ctx context.Context) error {
+	err = until(ctx, startupTime, "pod "+o.Name, func(ctx context.Context) error {
 		pod, err := pods.Get(ctx, o.Name, metav1.GetOptions{})
 		if err != nil {
 			return err

@@ -97,7 +97,7 @@ func (t *Terminal) Resize(rows, cols int) error {
 
 // Expect waits until the terminal has shown text.
 func (t *Terminal) Expect(ctx context.Context, text string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
 		t.mu.Lock()
