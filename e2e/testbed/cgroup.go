@@ -18,10 +18,13 @@ const (
 	podWeight = "1000"  // cpu.weight of version 2; 100
 )
 
+// cgroupMounts are patterns of where hierarchies of cgroups are: of version 2, of version 1.
+var cgroupMounts = []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"}
+
 // makeCgroup makes the kubelet's cgroup, in which all pods of a node are, in every hierarchy.
 func makeCgroup(id string, cluster int) error {
 	found := 0
-	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} { // version 2, versions 1
+	for _, pattern := range cgroupMounts {
 		hierarchies, _ := filepath.Glob(pattern + "cgroup.procs")
 		for _, procs := range hierarchies {
 			found++
@@ -55,7 +58,7 @@ func setExisting(dir, name, value string) error {
 // removeCgroups removes /edge-testbed-<id> in every hierarchy, waiting for at most 10 s for dying processes.
 func removeCgroups(id string) error {
 	var roots []string
-	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} { // version 2, versions 1
+	for _, pattern := range cgroupMounts {
 		found, _ := filepath.Glob(pattern + cgroupName(id))
 		roots = append(roots, found...)
 	}

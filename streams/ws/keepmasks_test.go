@@ -14,7 +14,7 @@ import (
 )
 
 // unmasking is a source whose frames' masks are taken off, as RFC 6455 section 5.3
-// says it, byte by byte.
+// says it.
 type unmasking struct {
 	streams.Source
 	t     testing.TB
@@ -30,11 +30,16 @@ func (u *unmasking) Next() (streams.Frame, error) {
 	if f.Kind != streams.Data || len(f.Payload()) < streams.Small {
 		u.t.Errorf("kind %d of %d bytes is masked", f.Kind, len(f.Payload()))
 	}
+	toggle(f)
+	f.Mask = 0
+	return f, err
+}
+
+// toggle puts the mask of f on its payload, or takes it off, byte by byte.
+func toggle(f streams.Frame) {
 	for i := range f.Payload() {
 		f.Payload()[i] ^= byte(f.Mask >> (8 * (i % 4)))
 	}
-	f.Mask = 0
-	return f, err
 }
 
 // readKept is read with masks kept.
@@ -137,9 +142,7 @@ func TestExecClientSinkMasked(t *testing.T) {
 	want := numbers(2*streams.MaxData + 3)
 	for off := range streams.Headroom + 1 {
 		f := streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdin}, Mask: 0xff3c8001, Buf: append(make([]byte, off), want...), Off: off}
-		for i := range f.Payload() {
-			f.Payload()[i] ^= byte(f.Mask >> (8 * (i % 4)))
-		}
+		toggle(f)
 		out := written(t, []streams.Frame{f}, func(w streams.Writer) streams.Sink { return ws.NewExecClientSink(w, ws.V4Channel) })
 		if got := stdinOf(read(t, strings.NewReader(strings.Join(out, "")), ws.V4Channel).lines); got != want {
 			t.Errorf("room %d: wrote other bytes", off)
