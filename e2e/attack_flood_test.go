@@ -39,7 +39,7 @@ func resident(t *testing.T, e *testbed.Edge) int {
 func clientOf(t *testing.T, to testbed.Access) *http.Client {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
 // codeOf is what a request is answered with, its body read.
