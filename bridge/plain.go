@@ -12,6 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"edge/bridge/internal/upstream"
 	"edge/streams"
 )
 
@@ -23,9 +24,9 @@ const gatherTime = 10 * time.Millisecond
 // newPlain is the path of REST, watch and logs: a reverse proxy over HTTP/2
 // that hands the client's cancel on. The request's header is upstream's already,
 // see outbound.
-func newPlain(up *upstream, transport http.RoundTripper, disableCompression bool, log *slog.Logger) http.Handler {
+func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool, log *slog.Logger) http.Handler {
 	return &httputil.ReverseProxy{
-		Transport:     transport,
+		Transport:     upstream.NewKeeper(transport),
 		FlushInterval: gatherTime,
 		BufferPool:    bufferPool{},
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -30,8 +30,8 @@ const (
 	resumableSessions   = 4                // TLS sessions that are kept, one for each name that is dialed
 )
 
-// upstream is the API server: two ways to it, which share no connection.
-type upstream struct {
+// cluster is the API server: two ways to it, which share no connection.
+type cluster struct {
 	base  *url.URL
 	edges route // with edge's own credential
 	owns  route // with none: for requests that bring their sender's
@@ -55,19 +55,19 @@ func (r route) close() {
 }
 
 // route is the one for an identity.
-func (up *upstream) route(id impersonate.Identity) route {
+func (up *cluster) route(id impersonate.Identity) route {
 	if id.IsOwn() {
 		return up.owns
 	}
 	return up.edges
 }
 
-func (up *upstream) close() {
+func (up *cluster) close() {
 	up.edges.close()
 	up.owns.close()
 }
 
-func newUpstream(cfg *rest.Config) (*upstream, error) {
+func newCluster(cfg *rest.Config) (*cluster, error) {
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("bridge: API server address: %w", err)
@@ -78,7 +78,7 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 	if cfg.Impersonate.UserName != "" || len(cfg.Impersonate.Groups) > 0 || cfg.Impersonate.UID != "" || len(cfg.Impersonate.Extra) > 0 {
 		return nil, errors.New("bridge: the kubeconfig of edge itself impersonates somebody: remove as, as-groups, as-uid and as-user-extra from it")
 	}
-	up := &upstream{base: base}
+	up := &cluster{base: base}
 	if up.edges, err = newRoute(cfg, base); err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func newRoute(cfg *rest.Config, base *url.URL) (r route, err error) {
 }
 
 // url is where a request for u goes upstream.
-func (up *upstream) url(u *url.URL) *url.URL {
+func (up *cluster) url(u *url.URL) *url.URL {
 	out := *u
 	out.Scheme, out.Host, out.User, out.Fragment = up.base.Scheme, up.base.Host, nil, ""
 	if prefix := up.prefix(); prefix.Path != "" {
@@ -177,7 +177,7 @@ func (up *upstream) url(u *url.URL) *url.URL {
 }
 
 // prefix is the path of the API server's address.
-func (up *upstream) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix(up.base.Path, "/")} }
+func (up *cluster) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix(up.base.Path, "/")} }
 
 // switched is a connection after upstream's 101: reads see first what came with
 // the answer.
