@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -104,9 +105,11 @@ func (p *singles) open(c *tls.Conn) (*http1Conn, error) {
 }
 
 // roundTrip sends req, for which the connection is reserved.
-func (h *http1Conn) roundTrip(req *http.Request) (*http.Response, verdict, error) {
+func (h *http1Conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
+	out := *req
+	out.Body, out.GetBody = body, nil
 	before := h.link.count()
-	resp, err := h.cc.RoundTrip(req)
+	resp, err := h.cc.RoundTrip(&out)
 	switch {
 	case err == nil:
 		return resp, answered, nil

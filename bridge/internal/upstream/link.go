@@ -29,13 +29,15 @@ type link struct {
 	last     atomic.Int64 // the last stream that the peer goes on with; -1: it said no GOAWAY
 	in       frames
 
+	settled chan struct{} // closed once the peer's SETTINGS are heeded, or there will be none
+	settle  sync.Once
 	opened  atomic.Uint32 // the newest stream whose HEADERS were written
 	out     frames
 	claimed uint32 // that of the newest request that knows its stream; guarded as writes are, see attempt.wrote
 }
 
 func newLink(c *tls.Conn, away, closed func()) *link {
-	l := &link{Conn: c, born: time.Now(), away: away, closed: closed}
+	l := &link{Conn: c, born: time.Now(), away: away, closed: closed, settled: make(chan struct{})}
 	l.last.Store(-1)
 	l.out.skip = len(http2.ClientPreface)
 	return l
@@ -68,8 +70,11 @@ func (l *link) Read(b []byte) (int, error) {
 func (l *link) Write(b []byte) (int, error) {
 	n, err := l.Conn.Write(b)
 	for rest := b[:n]; l.out.next(&rest); {
-		if l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load() { // others are trailers
+		switch {
+		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load(): // others are trailers
 			l.opened.Store(l.out.stream)
+		case l.out.kind == http2.FrameSettings && l.out.flags.Has(http2.FlagSettingsAck):
+			l.settle.Do(func() { close(l.settled) })
 		}
 	}
 	if err != nil {
@@ -82,6 +87,7 @@ func (l *link) Write(b []byte) (int, error) {
 func (l *link) Close() error {
 	l.broken.Store(true)
 	l.once.Do(l.closed)
+	l.settle.Do(func() { close(l.settled) })
 	return closeTLS(l.Conn)
 }
 
@@ -105,6 +111,7 @@ const (
 // frames finds HTTP/2's frames in a connection's bytes, however they are cut.
 type frames struct {
 	kind   http2.FrameType
+	flags  http2.Flags
 	stream uint32
 
 	skip int // of the payload
@@ -128,7 +135,7 @@ func (f *frames) next(b *[]byte) bool {
 			continue
 		}
 		length := int(f.buf[0])<<16 | int(f.buf[1])<<8 | int(f.buf[2])
-		f.kind = http2.FrameType(f.buf[3])
+		f.kind, f.flags = http2.FrameType(f.buf[3]), http2.Flags(f.buf[4])
 		f.stream = binary.BigEndian.Uint32(f.buf[5:]) & streamMask
 		f.skip = length - (f.got - frameHead)
 		f.got = 0

@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/http2"
 )
@@ -35,16 +37,18 @@ type pool struct {
 	pending *pendingConn // the newest of those that are being made
 }
 
-// A pendingConn is a connection that is being made.
+// A pendingConn is a connection that is being made. One request may use it before the peer's SETTINGS are there, which
+// say how many may.
 type pendingConn struct {
+	made    chan struct{} // closed before done is
 	done    chan struct{}
-	err     error // once done
+	err     error // once made
 	waiters int
 }
 
-// A sender is a connection with a place for one request.
+// A sender is a connection with a place for one request, which it sends once with this body.
 type sender interface {
-	roundTrip(*http.Request) (*http.Response, verdict, error)
+	roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error)
 }
 
 // get reserves a place on a connection. Requests share the wait for a new one, and each may leave.
@@ -66,15 +70,57 @@ func (p *pool) get(ctx context.Context) (sender, error) {
 			}
 			continue
 		}
+		s, err := p.await(ctx, d)
+		if s != nil || err != nil {
+			return s, err
+		}
+	}
+}
+
+// await waits for d; it gives none where the request is to look again.
+func (p *pool) await(ctx context.Context, d *pendingConn) (sender, error) {
+	for _, stage := range []chan struct{}{d.made, d.done} {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-d.done:
+		case <-stage:
 		}
 		if d.err != nil {
 			return nil, d.err
 		}
+		if c := p.place(); c != nil {
+			return c, nil
+		}
 	}
+	return nil, nil
+}
+
+// place takes one on a connection that is there; nil: there is none.
+func (p *pool) place() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.placeLocked()
+}
+
+func (p *pool) placeLocked() *conn {
+	for _, c := range p.conns {
+		if !c.link.suspect.Load() && !c.link.broken.Load() && c.isOpen() && c.cc.ReserveNewRequest() {
+			return c
+		}
+	}
+	return nil
+}
+
+// isOpen tells whether a request may go there: any after SETTINGS, and one before. It is called with the pool's mu held.
+func (c *conn) isOpen() bool {
+	select {
+	case <-c.link.settled:
+		return true
+	default:
+	}
+	first := !c.early
+	c.early = true
+	return first
 }
 
 // reserve gives a connection with a place that is taken, or the one in the making to wait for, or none of both where
@@ -82,17 +128,15 @@ func (p *pool) get(ctx context.Context) (sender, error) {
 func (p *pool) reserve() (*conn, *pendingConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		if !c.link.suspect.Load() && !c.link.broken.Load() && c.cc.ReserveNewRequest() {
-			return c, nil, nil
-		}
+	if c := p.placeLocked(); c != nil {
+		return c, nil, nil
 	}
 	if p.t.singles.only.Load() {
 		return nil, nil, nil
 	}
 	d := p.pending
 	if d == nil || d.waiters >= mostWaiters {
-		d = &pendingConn{done: make(chan struct{})}
+		d = &pendingConn{made: make(chan struct{}), done: make(chan struct{})}
 		if err := p.t.start(func() { p.make(d) }); err != nil {
 			return nil, nil, err
 		}
@@ -104,15 +148,25 @@ func (p *pool) reserve() (*conn, *pendingConn, error) {
 
 // make is the one goroutine of d. It goes on when all who waited have left: the next request has use for it.
 func (p *pool) make(d *pendingConn) {
-	_, h, err := p.open()
+	c, h, err := p.open()
 	if h != nil {
 		h.pool.put(h)
+	}
+	d.err = err
+	close(d.made)
+	if c != nil {
+		timer := time.NewTimer(dialTime)
+		defer timer.Stop()
+		select {
+		case <-c.link.settled:
+		case <-timer.C: // its health is looked after
+		case <-p.t.ctx.Done():
+		}
 	}
 	p.mu.Lock()
 	if p.pending == d {
 		p.pending = nil
 	}
-	d.err = err
 	p.mu.Unlock()
 	close(d.done)
 }
@@ -176,6 +230,7 @@ type conn struct {
 	link *link
 	cc   *http2.ClientConn
 	health
+	early bool // a request went there before the peer's SETTINGS; guarded by pool.mu
 }
 
 func (p *pool) adopt(t *tls.Conn) (*conn, error) {
@@ -246,11 +301,13 @@ func (a *attempt) wrote() {
 }
 
 // roundTrip sends req, for which a place is reserved.
-func (c *conn) roundTrip(req *http.Request) (*http.Response, verdict, error) {
+func (c *conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
 	a := &attempt{link: c.link}
 	a.trace.WroteHeaders = a.wrote
+	out := req.WithContext(httptrace.WithClientTrace(req.Context(), &a.trace))
+	out.Body, out.GetBody = body, nil
 	c.begin()
-	resp, err := c.cc.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &a.trace)))
+	resp, err := c.cc.RoundTrip(out)
 	c.end()
 	if err == nil {
 		return resp, answered, nil

@@ -39,7 +39,8 @@ func without(t *testing.T, alpn bool, h http.HandlerFunc) (*httptest.Server, *at
 	return s, opened
 }
 
-// TestWithoutHTTP2: 20 workers make 20 connections, whatever the number of requests, and whichever window they would have.
+// TestWithoutHTTP2: 20 workers make about 20 connections, whatever the number of requests, and whichever window they would
+// have: a worker has one in use, and one at most that has not come back yet.
 func TestWithoutHTTP2(t *testing.T) {
 	for _, alpn := range []bool{true, false} {
 		s, opened := without(t, alpn, func(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +73,7 @@ func TestWithoutHTTP2(t *testing.T) {
 			})
 		}
 		work.Wait()
-		if n := opened.Load(); n > workers {
+		if n := opened.Load(); n > 2*workers {
 			t.Errorf("ALPN %v: %d connections", alpn, n)
 		}
 	}

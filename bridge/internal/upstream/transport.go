@@ -171,8 +171,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 	began := time.Now()
 	ctx := req.Context()
-	out := *req
-	out.GetBody = nil // repeating is nobody else's
+	body := req.Body
 	bodiless := req.Body == nil || req.Body == http.NoBody
 	reads := t.cfg.Asks || bodiless && (req.Method == http.MethodGet || req.Method == "" || req.Method == http.MethodHead || req.Method == http.MethodOptions)
 	losses := 0
@@ -180,12 +179,12 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 		s, err := p.get(ctx)
 		if err != nil {
 			if isFinal(err) || ctx.Err() != nil || time.Since(began) > dialPatience || !pause(ctx, try) {
-				closeBody(&out)
+				closeBody(body)
 				return nil, fmt.Errorf("%w: %w", ErrUnreached, err)
 			}
 			continue
 		}
-		resp, got, err := s.roundTrip(&out)
+		resp, got, err := s.roundTrip(req, body)
 		lost := ErrLost
 		switch {
 		case got == answered:
@@ -201,11 +200,11 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 			return nil, fmt.Errorf("%w: %w", lost, err)
 		}
 		cause := err
-		if out.Body, err = again(req, cause); err != nil {
+		if body, err = again(req, cause); err != nil {
 			return nil, fmt.Errorf("%w: %w", lost, err)
 		}
 		if !pause(ctx, try) {
-			closeBody(&out)
+			closeBody(body)
 			return nil, fmt.Errorf("%w: the last of %d tries: %w", lost, try, cause)
 		}
 	}
@@ -245,9 +244,9 @@ func pause(ctx context.Context, try int) bool {
 	}
 }
 
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
+func closeBody(body io.ReadCloser) {
+	if body != nil {
+		body.Close()
 	}
 }
 
