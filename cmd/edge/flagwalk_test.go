@@ -206,6 +206,14 @@ jwt:
 			}
 		}
 	},
+	"cors-allowed-origins": func(b *bed) {
+		e := b.serve(`--cors-allowed-origins=^https://console\.example\.com(:|$),//other\.example$`)
+		for origin, want := range map[string]string{"https://console.example.com": "https://console.example.com", "http://other.example": "http://other.example", "https://evil.example.com": ""} {
+			if resp, _ := e.ask(b.token(nil), "/api", "Origin", origin); resp.Header.Get("Access-Control-Allow-Origin") != want {
+				b.Error(origin, resp.Header)
+			}
+		}
+	},
 	"trusted-proxies": func(b *bed) {
 		got := b.serve("--trusted-proxies=127.0.0.0/8").upstreamOf(b.token(nil), "/api", "X-Forwarded-For", "6.6.6.6, 203.0.113.5")
 		if got.Get("X-Forwarded-For") != "203.0.113.5, 127.0.0.1" {
