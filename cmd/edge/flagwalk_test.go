@@ -134,6 +134,15 @@ jwt:
 			b.Error(got)
 		}
 	},
+	"anonymous-paths": func(b *bed) {
+		b.serve().refuses("/version")
+		e := b.serve("--anonymous-paths=/version,/openid/v1/jwks")
+		got := e.upstreamOf("", "/openid/v1/jwks")
+		if !slices.Equal(got["Impersonate-User"], []string{"system:anonymous"}) || !slices.Equal(got["Impersonate-Group"], []string{"system:unauthenticated"}) {
+			b.Error(got)
+		}
+		e.refuses("/openid/v1")
+	},
 	"extra-user-header-client-ip": func(b *bed) {
 		b.expect(b.serve("--extra-user-header-client-ip"), "Impersonate-Extra-Remote-Client-Ip", "127.0.0.1")
 	},
