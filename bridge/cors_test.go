@@ -229,3 +229,23 @@ func TestCORSPatterns(t *testing.T) {
 		}
 	}
 }
+
+// TestCORSStreams: streams are taken over as without the flag, with an Observer and without, and their 101 says nothing of CORS.
+func TestCORSStreams(t *testing.T) {
+	for _, observe := range []bridge.Observer{nil, new(notes)} {
+		w := newWorld(t, (&apiServer{run: exit7}).start(t), func(cfg *bridge.Config) {
+			cfg.CORSAllowedOrigins, cfg.AllowedOrigins, cfg.Observe = []string{pagesRE}, []string{page}, observe
+		})
+		for _, client := range []string{"websocket v5", "spdy v4"} {
+			if got := clientNamed(client).do(t, w.edge, command{}); got.stdout != "out" || got.err == nil || !strings.Contains(got.err.Error(), "7") {
+				t.Errorf("%s: %+v", client, got)
+			}
+		}
+		c := dialRaw(t, w.edge)
+		c.ask("", askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io", "Origin: "+page)...)
+		if resp := c.answer(); resp.StatusCode != http.StatusSwitchingProtocols || corsOf(resp.Header) != "" {
+			t.Errorf("%s, %s", resp.Status, corsOf(resp.Header))
+		}
+		c.Close()
+	}
+}
