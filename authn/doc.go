@@ -20,7 +20,7 @@
 //	a client certificate   of the [ClientCA], judged anew for each request: the user is its common name, the groups its organizations
 //	a bearer token         in Authorization, or a browser's in a WebSocket subprotocol: an issuer's, by [Authenticator.Authenticate]
 //	the same token         as the API server's, by [TokenReviewer.Review], where the other says no
-//	nothing                anonymous, on the paths where the configuration allows it
+//	nothing                anonymous, on the paths where the configuration, or [AnonymousPaths], allows it
 //
 // A credential that is not accepted makes nobody anonymous. The credential is taken off the request in any case ([Strip]).
 //

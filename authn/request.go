@@ -30,6 +30,8 @@ type Tokens interface {
 type ChainOptions struct {
 	Tokens   Tokens
 	ClientCA *ClientCA // nil: certificates are not looked at
+	// AnonymousPaths are where nothing is needed, beside what Tokens says.
+	AnonymousPaths AnonymousPaths
 	// Review asks the API server about a token that Tokens does not accept; nil: nobody does.
 	Review func(ctx context.Context, token string) (user.Info, error)
 }
@@ -83,7 +85,7 @@ func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadabl
 		return c.byToken(r.Context(), token, wrong)
 	case wrong != nil:
 		return Result{}, wrong
-	case !c.o.Tokens.Anonymous(r.URL.Path):
+	case !c.o.AnonymousPaths.allow(r) && !c.o.Tokens.Anonymous(r.URL.Path):
 		return Result{}, ErrNoCredential
 	}
 	nobody := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}

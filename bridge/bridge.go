@@ -32,6 +32,9 @@ type Config struct {
 	// AllowedOrigins are those of the web pages, beside pages of edge's own host,
 	// that may open WebSockets: https://console.example.com, https://*.example.com.
 	AllowedOrigins []string
+	// CORSAllowedOrigins are regular expressions, by kube-apiserver's rules: pages of
+	// origins that one matches may read edge's answers. Empty: nothing is done about it.
+	CORSAllowedOrigins []string
 	// DisableCompression asks the API server for uncompressed bodies.
 	DisableCompression bool
 	// TrustedProxies are the networks of the load balancers before edge, whose
@@ -65,6 +68,7 @@ type Handler struct {
 	review    func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
 	streaming Streaming
 	origins   origins
+	cors      crossOrigin
 	learned   *learned
 	onLost    func()
 	observe   Observer
@@ -84,6 +88,10 @@ func New(cfg Config) (*Handler, error) {
 		return nil, fmt.Errorf("bridge: Streaming %q is none of auto, websocket, spdy and websocket-first", cfg.Streaming)
 	}
 	origins, err := parseOrigins(cfg.AllowedOrigins)
+	if err != nil {
+		return nil, err
+	}
+	cors, err := parseCrossOrigin(cfg.CORSAllowedOrigins)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +120,7 @@ func New(cfg Config) (*Handler, error) {
 		review:    cfg.Review,
 		streaming: cfg.Streaming,
 		origins:   origins,
+		cors:      cors,
 		learned:   newLearned(),
 		onLost:    cfg.OnLost,
 		observe:   cfg.Observe,
@@ -122,12 +131,17 @@ func New(cfg Config) (*Handler, error) {
 // ServeHTTP is one request's way: where from, who, then stream or plain.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	growStack()
+	w, answered := h.cors.serve(w, r)
+	if answered {
+		return
+	}
 	h.trusted.locate(r)
 	seen := h.begin(r)
 	w = seen.watch(w)
 	defer seen.returned(r)
 
 	id, err := h.identify(r)
+	err = explainPreflight(r, err)
 	if vetoed := seen.identified(r, id, err); vetoed != nil && err == nil {
 		err = vetoed
 	}

@@ -21,6 +21,7 @@
 //	stranded.go  what a client is told whose Upgrade was lost on the way
 //	target.go    which pod and verb a path means
 //	origin.go    which web pages may open a WebSocket
+//	cors.go      which web pages may read an answer
 //	urltoken.go  a token in a URL is refused
 //	dialect.go   the negotiation table: what the client speaks, and its 101s
 //	upgrade.go   refuse verbatim, or hijack

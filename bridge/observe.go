@@ -10,8 +10,9 @@ import (
 	"edge/impersonate"
 )
 
-// An Observer is told what becomes of each request. It decides nothing, but that a
-// request which cannot be put on record is not served. Package audit is one.
+// An Observer is told what becomes of each request, but of a preflight that edge
+// answers (see crossOrigin). It decides nothing, but that a request which cannot be
+// put on record is not served. Package audit is one.
 type Observer interface {
 	// Begin is called when a request has arrived. Its header is the client's, but for
 	// X-Forwarded-For, which is edge's word; credentials are still in it, and the

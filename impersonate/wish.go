@@ -141,3 +141,13 @@ func CheckWish(h http.Header) error {
 	_, err := readWish(h)
 	return err
 }
+
+// ForbidWish is a 403 for a request that came without a credential and names whom it wishes to be. CheckWish's errors come first.
+// Nobody is asked: whoever has not logged in costs the API server no review.
+func ForbidWish(h http.Header) error {
+	w, err := readWish(h)
+	if err == nil && w != nil {
+		err = &ForbiddenError{ErrDenied, "edge: a request without a credential may not impersonate"}
+	}
+	return err
+}

@@ -1,8 +1,11 @@
 package impersonate
 
 import (
+	"errors"
 	"net/http"
 	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // An empty name alone is no wish, as to an API server; what is none that it reads is refused.
@@ -21,6 +24,27 @@ func TestCheckWish(t *testing.T) {
 	} {
 		if err := CheckWish(c.header); (err == nil) != c.want {
 			t.Errorf("%v: %v", c.header, err)
+		}
+	}
+}
+
+// TestForbidWish: without a credential a wish is a 403, and what is no wish stays a 400.
+func TestForbidWish(t *testing.T) {
+	for _, c := range []struct {
+		header http.Header
+		code   int32
+	}{
+		{http.Header{"Accept": {"a"}}, 0},
+		{http.Header{"Impersonate-User": {""}}, 0},
+		{http.Header{"Impersonate-User": {"bob"}}, http.StatusForbidden},
+		{http.Header{"Impersonate-User": {"system:anonymous"}}, http.StatusForbidden},
+		{http.Header{"Impersonate-Group": {"a"}}, http.StatusBadRequest},
+		{http.Header{"Impersonate_user": {"bob"}}, http.StatusBadRequest},
+	} {
+		err := ForbidWish(c.header)
+		var known apierrors.APIStatus
+		if (err == nil) != (c.code == 0) || err != nil && (!errors.As(err, &known) || known.Status().Code != c.code) {
+			t.Errorf("%v: %v, want %d", c.header, err, c.code)
 		}
 	}
 }

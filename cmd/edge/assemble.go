@@ -63,6 +63,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 		Review:             p.gate.review,
 		Streaming:          bridge.Streaming(o.client.streaming),
 		AllowedOrigins:     o.serving.origins,
+		CORSAllowedOrigins: o.serving.corsOrigins,
 		TrustedProxies:     trusted,
 		Observe:            audit.Observers(access, p.events),
 		DisableCompression: o.client.disableCompression,

@@ -264,6 +264,12 @@ func (e *instance) ask(token, path string, header ...string) (*http.Response, st
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	return e.do(req)
+}
+
+// do returns the answer to a request, and its body.
+func (e *instance) do(req *http.Request) (*http.Response, string) {
+	e.Helper()
 	resp, err := insecureClient.Do(req)
 	if err != nil {
 		e.Fatalf("%v\n%s", err, e.log)

@@ -134,6 +134,15 @@ jwt:
 			b.Error(got)
 		}
 	},
+	"anonymous-paths": func(b *bed) {
+		b.serve().refuses("/version")
+		e := b.serve("--anonymous-paths=/version,/openid/v1/jwks")
+		got := e.upstreamOf("", "/openid/v1/jwks")
+		if !slices.Equal(got["Impersonate-User"], []string{"system:anonymous"}) || !slices.Equal(got["Impersonate-Group"], []string{"system:unauthenticated"}) {
+			b.Error(got)
+		}
+		e.refuses("/openid/v1")
+	},
 	"extra-user-header-client-ip": func(b *bed) {
 		b.expect(b.serve("--extra-user-header-client-ip"), "Impersonate-Extra-Remote-Client-Ip", "127.0.0.1")
 	},
@@ -203,6 +212,14 @@ jwt:
 		for origin, want := range map[string]bool{"https://console.example.com": true, "https://evil.example.com": false} {
 			if resp, _ := e.ask(b.token(nil), "/api/v1/namespaces/a/pods/b/log", append(slices.Clone(header), origin)...); (resp.StatusCode != 403) != want {
 				b.Error(origin, resp.Status)
+			}
+		}
+	},
+	"cors-allowed-origins": func(b *bed) {
+		e := b.serve(`--cors-allowed-origins=^https://console\.example\.com(:|$),//other\.example$`)
+		for origin, want := range map[string]string{"https://console.example.com": "https://console.example.com", "http://other.example": "http://other.example", "https://evil.example.com": ""} {
+			if resp, _ := e.ask(b.token(nil), "/api", "Origin", origin); resp.Header.Get("Access-Control-Allow-Origin") != want {
+				b.Error(origin, resp.Header)
 			}
 		}
 	},

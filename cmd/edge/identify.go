@@ -35,11 +35,12 @@ type gate struct {
 	policy   *impersonate.Policy
 	review   func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
 	own      bool // --disable-impersonation
+	paths    bool // --anonymous-paths
 }
 
 // newGate reads all that the flags name.
 func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
-	g := &gate{own: o.disableImpersonation}
+	g := &gate{own: o.disableImpersonation, paths: len(o.anonymousPaths) > 0}
 	var err error
 	if g.tokens, err = authn.New(authn.Config{Flags: o.oidc, File: o.config, Log: log}); err != nil {
 		return nil, err
@@ -59,6 +60,9 @@ func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logg
 		return err
 	}
 	chain := authn.ChainOptions{Tokens: g.tokens, ClientCA: g.clientCA}
+	if chain.AnonymousPaths, err = authn.NewAnonymousPaths(o.anonymousPaths); err != nil {
+		return fmt.Errorf("--anonymous-paths: %w", err)
+	}
 	if o.passthrough {
 		client, err := authentication.NewForConfigAndClient(upstream, own)
 		if err != nil {
@@ -125,6 +129,11 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 			return nobody, notAuthenticated(authn.ErrNoCredential)
 		}
 		return impersonate.Own(got.Token, got.User, r.Header), nil
+	}
+	if g.paths && got.Anonymous {
+		if err := impersonate.ForbidWish(r.Header); err != nil {
+			return nobody, err
+		}
 	}
 	id, err := g.policy.Identity(r.Context(), got.User, impersonate.Request{
 		Header:     r.Header,

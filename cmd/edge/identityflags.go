@@ -24,6 +24,7 @@ type identityOptions struct {
 	allowSystem          []string
 	extra                []string
 	clientIP             bool
+	anonymousPaths       []string
 }
 
 func newIdentityOptions() identityOptions {
@@ -51,6 +52,7 @@ func (o *identityOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.disableImpersonation, "disable-impersonation", o.disableImpersonation, "Impersonate nobody: authenticate, then let the request go on under the caller's own token, which the API server has to accept as well.")
 	fs.StringSliceVar(&o.allowSystem, "allow-system-identities", o.allowSystem, "Comma-separated names under \"system:\" that an issuer or client certificate may give to a user or group, exactly. All others are refused with 403. Whoever may sign as system:masters may do everything.")
 	fs.StringSliceVar(&o.extra, "extra-user-headers", o.extra, "Comma-separated key=value pairs that each user gets as extra; repeat a key for more values. edge's own account needs the right to impersonate userextras/KEY.")
+	fs.StringSliceVar(&o.anonymousPaths, "anonymous-paths", o.anonymousPaths, "Comma-separated paths where a GET or HEAD without a credential goes on as system:anonymous, exactly as they stand, such as /version or /openid/v1/jwks. What may be read there is the cluster's RBAC for system:unauthenticated. Excludes --authentication-config, which has its own.")
 	fs.BoolVar(&o.clientIP, "extra-user-header-client-ip", o.clientIP, "Give each user the extra remote-client-ip, the client's address; see --trusted-proxies.")
 }
 
@@ -65,16 +67,24 @@ func (o *identityOptions) validate() error {
 		switch {
 		case o.clientCA != "":
 			return errors.New("--disable-impersonation: excludes --client-ca-file: there is no token that the request could go on under")
+		case len(o.anonymousPaths) > 0:
+			return errors.New("--disable-impersonation: excludes --anonymous-paths: there is no token that the request could go on under")
 		case len(o.extra) > 0, o.clientIP:
 			return errors.New("--disable-impersonation: excludes --extra-user-headers and --extra-user-header-client-ip: nobody is impersonated")
 		}
+	}
+	if o.config != "" && len(o.anonymousPaths) > 0 {
+		return errors.New("--anonymous-paths: excludes --authentication-config: name the paths in its anonymous.conditions")
+	}
+	if _, err := authn.NewAnonymousPaths(o.anonymousPaths); err != nil {
+		return fmt.Errorf("--anonymous-paths: %w", err)
 	}
 	for _, name := range o.allowSystem {
 		if !strings.HasPrefix(name, "system:") {
 			return fmt.Errorf("--allow-system-identities: %q does not begin with system:", name)
 		}
 		if name == user.Anonymous {
-			return fmt.Errorf("--allow-system-identities: %s is nobody, and no token may say it; see anonymous in --authentication-config", name)
+			return fmt.Errorf("--allow-system-identities: %s is nobody, and no token may say it; see --anonymous-paths, and anonymous in --authentication-config", name)
 		}
 	}
 	_, err := o.extraValues()

@@ -32,6 +32,7 @@ type servingOptions struct {
 	portSharing    bool
 	addressSharing bool
 	origins        []string
+	corsOrigins    []string
 	trustedProxies []string
 }
 
@@ -58,6 +59,7 @@ func (o *servingOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.portSharing, "permit-port-sharing", o.portSharing, "Listen with SO_REUSEPORT, so that more than one edge can be bound to the same address and port.")
 	fs.BoolVar(&o.addressSharing, "permit-address-sharing", o.addressSharing, "Accepted for kube-apiserver's sake: edge always listens with SO_REUSEADDR.")
 	fs.StringSliceVar(&o.origins, "allowed-origins", o.origins, "Comma-separated origins of web pages that may open WebSockets, such as https://console.example.com or https://*.example.com, beside pages of edge's own host. Clients that are no browsers send no origin and need none.")
+	fs.StringSliceVar(&o.corsOrigins, "cors-allowed-origins", o.corsOrigins, "Comma-separated regular expressions of the origins whose web pages may read edge's answers with fetch (CORS). Each must be pinned to the host's start, by ^ or //, and to its end, by $ or the port's colon: ^https://console\\.example\\.com(:|$). WebSockets go by --allowed-origins alone.")
 	fs.StringSliceVar(&o.trustedProxies, "trusted-proxies", o.trustedProxies, "Comma-separated networks (CIDR) or addresses of the load balancers before edge. Only what they say in X-Forwarded-For is believed: the client is the rightmost hop that is none of them.")
 }
 

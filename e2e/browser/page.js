@@ -173,4 +173,19 @@ globalThis.verbs = {
       ws.onclose = (event) => report(event.code);
     });
   },
+
+  // ask sends requests with fetch, one after the other, and tells what the page may read of each answer.
+  async ask({ url, token, requests }) {
+    const answers = [];
+    for (const { method, path, body, credentials } of requests) {
+      const headers = { ...(token && { Authorization: 'Bearer ' + token }), ...(body && { 'Content-Type': 'application/json' }) };
+      try {
+        const answer = await fetch(url + path, { method, headers, body: body || undefined, credentials, signal: AbortSignal.timeout(patience) });
+        answers.push({ status: answer.status, audit: answer.headers.get('Audit-Id') ?? '', body: await answer.text() });
+      } catch (error) {
+        answers.push({ error: String(error) });
+      }
+    }
+    return { answers };
+  },
 };

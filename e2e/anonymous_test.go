@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"edge/e2e/testbed"
+)
+
+// openPaths are where no login is needed. The last is open, and RBAC gives it to service accounts alone.
+var openPaths = []string{"/version", "/healthz", "/livez", "/readyz", "/api", "/apis", "/openapi/v3", "/.well-known/openid-configuration", "/openid/v1/jwks"}
+
+// TestAnonymousPathsAgainstAPIServer: with --anonymous-paths edge answers as an API server does whose anonymous.conditions have
+// the same paths, directly and through the load balancer. Where edge wants a login and the API server does not, it is named.
+func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
+	t.Parallel()
+	s := sites[testbed.New]
+	upstream, err := s.cluster.StartAnotherAPIServer(t.Context(), "--authentication-config="+anonymousConfiguration(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: upstream, Args: []string{"--anonymous-paths=" + strings.Join(openPaths, ",")}})
+	alb, err := bed.StartALB(t.Context(), edge.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type request struct {
+		method, uri string
+		header      []string
+		code        int // at edge; 0: as at the API server
+	}
+	requests := []request{
+		{"GET", "/version?timeout=32s", nil, 0},
+		{"GET", "/version", []string{"Authorization: Basic eDp5"}, 0},
+		{"GET", "/version", []string{"Authorization: Bearer no.token.atall"}, 0},
+		{"GET", "/version", []string{"Authorization: Bearer " + tokens["alice"]}, 0},
+		{"GET", "/version", []string{"Impersonate-User: bob"}, 0},
+		{"GET", "/version", []string{"Impersonate-User: system:anonymous"}, 0},
+		{"GET", "/version", []string{"Impersonate-User: bob", "Impersonate-Group: system:masters"}, 0},
+		{"GET", "/version/", nil, 0},
+		{"GET", "/VERSION", nil, 0},
+		{"GET", "//version", nil, 0},
+		{"GET", "/", nil, 0},
+		{"HEAD", "/", nil, 0},
+		{"GET", "/favicon.ico", nil, 0},
+		{"GET", "/metrics", nil, 0},
+		{"GET", "/api/v1", nil, 0},
+		{"GET", "/api/v1/namespaces", nil, 0},
+		{"GET", "/openapi/v3/version", nil, 0},
+		{"GET", "/livez/ping", nil, 0},
+		// edge is stricter: a login for other methods, for what holds a connection, and for other spellings.
+		{"POST", "/version", []string{"Content-Length: 0"}, 401},
+		{"DELETE", "/api", nil, 401},
+		{"OPTIONS", "/version", nil, 401},
+		{"GET", "/version", []string{"Connection: Upgrade", "Upgrade: websocket"}, 401},
+		{"GET", "/version", []string{"Content-Length: 1", "", "x"}, 401},
+		{"GET", "/%76ersion", nil, 401},
+	}
+	for _, path := range openPaths {
+		requests = append(requests, request{"GET", path, nil, 0}, request{"HEAD", path, nil, 0})
+	}
+	open := 0
+	for _, c := range requests {
+		want := raw(t.Context(), t, upstream, c.method, c.uri, c.header...)
+		ways := map[string]testbed.Access{direct: edge.Access(""), balanced: alb.Access("")}
+		if strings.HasPrefix(strings.Join(c.header, ""), "Connection") || strings.Contains(c.uri, "%") {
+			delete(ways, balanced) // which writes them anew
+		}
+		for way, to := range ways {
+			got := raw(t.Context(), t, to, c.method, c.uri, c.header...)
+			code := c.code
+			if code == 0 {
+				code = want.code
+			}
+			if got.code != code {
+				t.Errorf("%s, %s %s %.40q: %v\nwant %d, at the API server %v", way, c.method, c.uri, c.header, got, code, want)
+			}
+			if c.code != 0 && want.code == 401 {
+				t.Errorf("%s %s %.40q: the API server wants a login, too", c.method, c.uri, c.header)
+			}
+			if got.code == http.StatusOK && c.method == "GET" {
+				open++
+				if string(got.body) != string(want.body) {
+					t.Errorf("%s, %s: %v, at the API server %v", way, c.uri, got, want)
+				}
+			}
+		}
+	}
+	if open < 2*7 {
+		t.Errorf("only %d answers were open", open)
+	}
+}
+
+// anonymousConfiguration is a file with the issuer, and openPaths for everybody.
+func anonymousConfiguration(t *testing.T) string {
+	t.Helper()
+	var config map[string]any
+	if err := json.Unmarshal(configuration(t, trusted{issuer, testbed.ClientID, testbed.UsernamePrefix}), &config); err != nil {
+		t.Fatal(err)
+	}
+	var conditions []map[string]string
+	for _, path := range openPaths {
+		conditions = append(conditions, map[string]string{"path": path})
+	}
+	config["anonymous"] = map[string]any{"enabled": true, "conditions": conditions}
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "authentication.yaml")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
