@@ -1,0 +1,7 @@
+package serving
+
+type registered struct{}
+type registry struct{}
+
+func (*registry) login(*Conn)   {}
+func (*registry) refused(*Conn) {}
