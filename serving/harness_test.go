@@ -107,6 +107,7 @@ func serveOn(t *testing.T, l net.Listener, handler http.HandlerFunc, cfg Config,
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
+		<-b.conns.close() // net/http lingers on some
 	})
 	return b
 }

@@ -387,6 +387,20 @@ func TestPeerCertificates(t *testing.T) {
 	}
 }
 
+// TestLongHandshake: certificates are not parsed by the hundred before they are refused.
+func TestLongHandshake(t *testing.T) {
+	b := start(t, hello, Config{TLS: &tls.Config{Certificates: []tls.Certificate{pair()}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}}})
+	chain := make([][]byte, 1+maxHandshake/len(pair().Certificate[0]))
+	for i := range chain {
+		chain[i] = pair().Certificate[0]
+	}
+	c := b.client("http/1.1", chain...)
+	c.send("/")
+	if got, err := io.ReadAll(c.read); len(got) > 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // TestWindows: what a client may upload follows from how many connections there are when it comes.
 func TestWindows(t *testing.T) {
 	b := start(t, hello, Config{})
