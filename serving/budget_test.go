@@ -2,9 +2,11 @@ package serving
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,17 +65,24 @@ func TestBudgetGoesToNewcomers(t *testing.T) {
 			t.Error(resp.Status, body)
 		}
 	}
-	refused := 0
-	for _, c := range dripping[:14] { // as many as are too many, at least
-		resp, body := c.answer()
-		if s := statusOf(t, body); resp.StatusCode == 503 && resp.Close && resp.Header.Get("Retry-After") == "1" && strings.Contains(s.Message, "64 MiB") {
-			refused++
+	refused := make(chan string, len(dripping))
+	var readers sync.WaitGroup
+	for _, c := range dripping {
+		readers.Go(func() {
+			if resp, err := http.ReadResponse(c.read, nil); err == nil {
+				body, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				refused <- fmt.Sprintf("%d %v %s %s", resp.StatusCode, resp.Close, resp.Header.Get("Retry-After"), body)
+			}
+		})
+	}
+	for range 15 { // five have room
+		if got := <-refused; !strings.HasPrefix(got, `503 true 1 {"kind":"Status"`) || !strings.Contains(got, "64 MiB") {
+			t.Error(got)
 		}
 	}
-	if refused != 14 {
-		t.Errorf("%d were refused", refused)
-	}
 	b.Close()
+	readers.Wait()
 	b.await(zero)
 }
 
@@ -105,7 +114,20 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	raw := b.client("h2")
 	io.WriteString(raw, http2.ClientPreface)
 	f := http2.NewFramer(raw, raw)
-	go io.Copy(io.Discard, raw)
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if ping, ok := frame.(*http2.PingFrame); ok && ping.IsAck() {
+				return
+			}
+		}
+	}()
 	f.WriteSettings()
 	for id := uint32(1); id < 200; id += 8 {
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(t, headersOf("")...), EndHeaders: true})
@@ -113,6 +135,8 @@ func TestBudgetIsGivenBack(t *testing.T) {
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 2, BlockFragment: []byte{0x82}, EndHeaders: true, EndStream: true}) // no :path
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 4, BlockFragment: block(t, headersOf("")...), EndHeaders: true, EndStream: true})
 	}
+	f.WritePing(false, [8]byte{1})
+	<-answered // all of it was read
 	b.await(zero)
 	known := b.client("http/1.1")
 	known.get("/", good)

@@ -29,6 +29,8 @@ const (
 	manyConns    = 64
 	// acceptPause is how long accepting pauses after an error that may pass, such as that of no descriptors.
 	acceptPause = 5 * time.Millisecond
+	// complaintInterval is the least between two log lines about connections that are not accepted.
+	complaintInterval = time.Minute
 )
 
 // Config is what a Server needs beside a http.Server.
@@ -60,6 +62,7 @@ type Server struct {
 	listener      net.Listener
 	ending        bool
 	servers       sync.WaitGroup // goroutines of Serve
+	complained    time.Time      // last; Serve's
 	maxHeaderSize int
 }
 
@@ -140,12 +143,19 @@ func (s *Server) Serve(l net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default:
-			s.log.Printf("serving: accept: %v", err)
+			s.complain("http: Accept error: %v", err)
 			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 				s.conns.makeRoom()
 			}
 			time.Sleep(acceptPause)
 		}
+	}
+}
+
+func (s *Server) complain(format string, about any) {
+	if now := time.Now(); !s.isEnding() && now.Sub(s.complained) >= complaintInterval {
+		s.complained = now
+		s.log.Printf(format, about)
 	}
 }
 
@@ -164,6 +174,7 @@ func (s *Server) accept(conn net.Conn) {
 		c.below.shaking.Store(true)
 	}
 	if !s.conns.admit(c) {
+		s.complain("http: all %d connections that there may be are busy: a new one is refused", s.cfg.MaxConnections)
 		conn.Close()
 		return
 	}
