@@ -21,6 +21,7 @@ type Conn struct {
 	known    atomic.Bool  // a request was authenticated
 	unread   atomic.Bool  // nobody counts what is read: known, or hijacked
 	over     atomic.Bool  // the budget is used up, and this connection has to go
+	lingers  atomic.Bool  // it was refused, and closes by itself
 	refusals atomic.Int32 // 401s so far
 
 	registered

@@ -70,6 +70,9 @@ func (a *above) Read(p []byte) (int, error) {
 	if c.unread.Load() {
 		return a.Conn.Read(p)
 	}
+	if c.over.Load() {
+		return 0, c.refuse()
+	}
 	n, err := a.Conn.Read(p)
 	if n > 0 && !c.count(p[:n]) || c.over.Load() {
 		return 0, c.refuse()
@@ -86,8 +89,11 @@ func (a *above) Write(p []byte) (int, error) {
 	return a.Conn.Write(p)
 }
 
-// SetReadDeadline leaves alone the one that wakes a connection that has to go.
+// SetReadDeadline leaves alone the one that wakes a connection that has to go, and the one of a connection that lingers.
 func (a *above) SetReadDeadline(t time.Time) error {
+	if a.c.lingers.Load() {
+		return nil
+	}
 	if a.c.over.Load() {
 		t = longAgo
 	}
@@ -108,17 +114,34 @@ const (
 
 // refuse answers a client whose header is over the budget, where it can, and ends what is read from it.
 func (c *Conn) refuse() error {
-	if !c.server.budget.mayAnswer(c) {
+	if c.lingers.Load() || !c.server.budget.mayAnswer(c) {
 		return errOver
 	}
 	conn := c.above.Conn
 	conn.SetWriteDeadline(time.Now().Add(refusalTime))
 	if _, err := conn.Write(overBudget().onTheWire()); err == nil {
 		c.above.CloseWrite()
-		conn.SetReadDeadline(time.Now().Add(lingerTime))
-		io.CopyN(io.Discard, conn, lingerBytes)
+		c.lingers.Store(true)
+		go c.linger()
 	}
 	return os.ErrDeadlineExceeded // net/http answers a timeout with nothing
+}
+
+// linger closes the connection when its client has read the refusal. net/http is through with it by then, and keeps no header.
+func (c *Conn) linger() {
+	conn := c.above.Conn
+	conn.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, conn, lingerBytes)
+	c.cut()
+	c.server.left(c)
+}
+
+// Close leaves a connection alone that lingers.
+func (a *above) Close() error {
+	if a.c.lingers.Load() {
+		return nil
+	}
+	return a.Conn.Close()
 }
 
 // aboveTLS tells net/http about the handshake.

@@ -257,7 +257,9 @@ func (s *Server) changed(conn net.Conn, state http.ConnState) {
 		}
 		s.conns.rests(c)
 	case http.StateHijacked, http.StateClosed:
-		s.left(c)
+		if !c.lingers.Load() {
+			s.left(c)
+		}
 	}
 }
 
