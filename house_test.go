@@ -17,6 +17,7 @@ var rooms = map[string][]string{
 	"cmd":         {"*"},
 	"bridge":      {"bridge/internal/", "streams/", "impersonate"},
 	"streams":     {"streams/"},
+	"serving":     {},
 	"authn":       {},
 	"impersonate": {},
 	"audit":       {"bridge", "impersonate"},

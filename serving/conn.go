@@ -1,0 +1,80 @@
+package serving
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// maxRefusals is how many requests a connection may have refused with 401 before it takes no new ones. A client with an
+// expired token sends one or two before it logs in again; kube-apiserver sends GOAWAY after the first ones, too.
+const maxRefusals = 3
+
+// Conn is one client's connection. All exported methods may be called on nil, and by many goroutines.
+type Conn struct {
+	server *Server
+	below  below // under TLS; without TLS it is unused
+	above  aboveTLS
+	kept   atomic.Value
+
+	known    atomic.Bool  // a request was authenticated
+	unread   atomic.Bool  // nobody counts what is read: known, or hijacked
+	over     atomic.Bool  // the budget is used up, and this connection has to go
+	lingers  atomic.Bool  // it was refused, and closes by itself
+	refusals atomic.Int32 // 401s so far
+
+	registered
+	charged
+}
+
+// contextKey is where requests have their connection. The house passes nothing in context values; net/http ties a
+// request to its connection in no other way (http.Server.ConnContext).
+type contextKey struct{}
+
+// Of returns the connection of a request; nil if no Server of this package accepted it.
+func Of(r *http.Request) *Conn {
+	c, _ := r.Context().Value(contextKey{}).(*Conn)
+	return c
+}
+
+func (c *Conn) context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, contextKey{}, c)
+}
+
+// Authenticated says that a request of the connection is somebody's, and not system:anonymous'. From then on the
+// connection may idle for long, and its headers are no stranger's.
+func (c *Conn) Authenticated() {
+	if c == nil || c.known.Load() || !c.known.CompareAndSwap(false, true) {
+		return
+	}
+	c.unread.Store(true)
+	c.server.budget.forget(c)
+	c.server.conns.login(c)
+}
+
+// Refused says that a request is answered with 401. After maxRefusals of them every answer of the connection ends it:
+// GOAWAY, or Connection: close. What is under way on it goes on to its end.
+func (c *Conn) Refused() {
+	if c != nil && c.refusals.Add(1) == 1 && !c.known.Load() {
+		c.server.conns.refused(c)
+	}
+}
+
+// ending reports whether the connection takes no new requests.
+func (c *Conn) ending() bool { return c.refusals.Load() >= maxRefusals }
+
+// Kept is a place for one value that lasts as long as the connection, such as what its certificate was found to be;
+// nil if c is nil.
+func (c *Conn) Kept() *atomic.Value {
+	if c == nil {
+		return nil
+	}
+	return &c.kept
+}
+
+// raw is the connection as it was accepted.
+func (c *Conn) raw() net.Conn { return c.below.Conn }
+
+// cut ends the connection at once. TLS would wait, to say goodbye to a peer that reads nothing.
+func (c *Conn) cut() { c.raw().Close() }
