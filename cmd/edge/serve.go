@@ -77,6 +77,7 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return usageError{err}
 	}
+	defer p.credential.Close()
 	defer p.handler.Close()
 
 	public, err := newServer(p.handler, &o.serving, serverLog{log})
