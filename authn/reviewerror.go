@@ -53,7 +53,9 @@ func reviewFailed(err error) *ReviewError {
 	said := answered.Status()
 	err = fmt.Errorf("answered with %d %.100q", said.Code, said.Reason)
 	switch code := said.Code; {
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+	case code == http.StatusUnauthorized:
+		return reviewUnavailable(err, "the API server does not accept edge's own credential; whoever runs edge has to look at it")
+	case code == http.StatusForbidden:
 		return reviewBroken(err, "edge itself may not create tokenreviews (group authentication.k8s.io)")
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
 		return reviewUnavailable(err, "the API server could not do it; try again")

@@ -218,7 +218,7 @@ func TestTokenReviewFails(t *testing.T) {
 		http.Error(w, "no\nnews of secret-token", int(code.Load()))
 	}))
 	r.log = slog.New(slog.NewTextHandler(&logged, nil))
-	for answered, want := range map[int32]int32{401: 500, 403: 500, 400: 500, 404: 500, 429: 503, 500: 503, 502: 503, 503: 503, 504: 503} {
+	for answered, want := range map[int32]int32{401: 503, 403: 500, 400: 500, 404: 500, 429: 503, 500: 503, 502: 503, 503: 503, 504: 503} {
 		code.Store(answered)
 		for range 2 {
 			u, err := r.Review(t.Context(), "secret-token")

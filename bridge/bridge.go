@@ -20,6 +20,9 @@ type Config struct {
 	// Upstream is the API server with edge's own credential. Its Timeout bounds the
 	// wait for a response's headers; 0 means no bound (upgrades: 60 s).
 	Upstream *rest.Config
+	// Credential, if set, is edge's own, in place of Upstream, and judges what is
+	// answered with 401. nil: each 401 passes, as where the credential is the client's.
+	Credential *Credential
 	// Identify says as whom a request goes upstream. It takes the credential off
 	// the request. An error that is an APIStatus is the response; any other is 500.
 	Identify func(*http.Request) (impersonate.Identity, error)
@@ -77,6 +80,9 @@ type Handler struct {
 
 // New makes a Handler, or says what is wrong with the configuration.
 func New(cfg Config) (*Handler, error) {
+	if cfg.Credential != nil {
+		cfg.Upstream = cfg.Credential.config
+	}
 	if cfg.Upstream == nil || cfg.Identify == nil || cfg.Review == nil {
 		return nil, errors.New("bridge: Config needs Upstream, Identify and Review")
 	}
@@ -107,6 +113,11 @@ func New(cfg Config) (*Handler, error) {
 	up, err := newCluster(cfg.Upstream)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Credential != nil {
+		if err := cfg.Credential.judges(&up.edges); err != nil {
+			return nil, err
+		}
 	}
 	return &Handler{
 		identify: cfg.Identify,

@@ -19,6 +19,8 @@
 //	plain.go, stack.go
 //	             no upgrade: the reverse proxy; failures as a Status
 //	stranded.go  what a client is told whose Upgrade was lost on the way
+//	credential.go, credentialed.go
+//	             a 401 of the API server's: about edge's own credential, or not
 //	target.go    which pod and verb a path means
 //	origin.go    which web pages may open a WebSocket
 //	cors.go      which web pages may read an answer

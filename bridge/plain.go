@@ -52,6 +52,9 @@ func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool,
 			case r.Context().Err() != nil:
 				log.Debug("client went away before the API server answered", "method", r.Method)
 				panic(http.ErrAbortHandler)
+			case isRefusedError(err): // the log has it once, not for each request
+				writeStatus(w, r, err)
+				return
 			default:
 				log.Warn("API server did not answer", "method", r.Method, "error", err.Error())
 			}

@@ -56,6 +56,9 @@ func writeStatus(w http.ResponseWriter, r *http.Request, err error) {
 	if d := s.Details; d != nil && d.RetryAfterSeconds > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(d.RetryAfterSeconds)))
 	}
+	if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.auditID != "" {
+		h.Set(auditID, refused.auditID)
+	}
 	w.WriteHeader(int(s.Code))
 	if r.Method != http.MethodHead {
 		w.Write(body)

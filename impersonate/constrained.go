@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,8 @@ const (
 	// not asked again after it did not tell.
 	offerAge   = 10 * time.Minute
 	failureAge = time.Minute
+	// refusedAge is how long it is not asked again after it did not accept edge's own credential, which may be mended at once.
+	refusedAge = 5 * time.Second
 	// offerTimeout bounds the asking, during which all wait who wish to be somebody else.
 	offerTimeout = 5 * time.Second
 	// maxOfferAnswer bounds, in bytes, what is read of the answer.
@@ -26,18 +29,20 @@ const (
 
 // An Offer knows whether the API server offers constrained impersonation (KEP-5284). It is for many goroutines, and has none.
 type Offer struct {
-	config *rest.Config
-	log    *slog.Logger
-	now    func() time.Time
+	config   *rest.Config
+	upstream http.RoundTripper
+	log      *slog.Logger
+	now      func() time.Time
 
 	mu      sync.Mutex // held while asking, which is short
 	until   time.Time  // the answer counts
 	offered bool
 }
 
-// NewOffer takes where the API server is and edge's own credential. Nothing is asked before somebody wants to know.
-func NewOffer(cfg *rest.Config, log *slog.Logger) *Offer {
-	return &Offer{config: rest.CopyConfig(cfg), log: log, now: time.Now}
+// NewOffer takes where the API server is, and a transport that sends edge's own credential. Nothing is asked before somebody
+// wants to know.
+func NewOffer(cfg *rest.Config, upstream http.RoundTripper, log *slog.Logger) *Offer {
+	return &Offer{config: rest.CopyConfig(cfg), upstream: upstream, log: log, now: time.Now}
 }
 
 // Constrained returns what was learned last, and asks when that was long ago. Who cannot be asked offers what it did before,
@@ -54,6 +59,9 @@ func (o *Offer) Constrained(ctx context.Context) bool {
 	age := offerAge
 	if err != nil {
 		age = failureAge
+		if errors.Is(err, errRefused) {
+			age = refusedAge
+		}
 		o.log.Warn("cannot learn whether the API server offers constrained impersonation", "error", err.Error(), "assumed", o.offered)
 	} else {
 		o.offered = offered
@@ -62,14 +70,12 @@ func (o *Offer) Constrained(ctx context.Context) bool {
 	return o.offered
 }
 
+var errRefused = errors.New("the API server does not accept edge's own credential")
+
 // ask sends a group to impersonate without a user, which no API server takes, whatever edge may do. Before any right is looked
 // at, each of its two implementations refuses in words of its own. What it does allow or forbid tells less: a refusal is about
 // the mode that worked last, and that differs from one replica to the next.
 func (o *Offer) ask(ctx context.Context) (bool, error) {
-	upstream, err := rest.TransportFor(o.config)
-	if err != nil {
-		return false, err
-	}
 	base, _, err := rest.DefaultServerUrlFor(o.config)
 	if err != nil {
 		return false, err
@@ -79,7 +85,7 @@ func (o *Offer) ask(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	r.Header.Set(groupHeader, "edge-asks-what-is-offered")
-	resp, err := upstream.RoundTrip(r) // which follows no redirect
+	resp, err := o.upstream.RoundTrip(r) // which follows no redirect
 	if err != nil {
 		return false, err
 	}
@@ -94,6 +100,8 @@ func (o *Offer) ask(ctx context.Context) (bool, error) {
 		return true, nil
 	case resp.StatusCode == http.StatusBadRequest && strings.Contains(text, plain):
 		return false, nil
+	case resp.StatusCode == http.StatusUnauthorized:
+		return false, errRefused
 	}
 	return false, fmt.Errorf("GET /version with a group to impersonate and no user was answered %s", resp.Status)
 }

@@ -35,6 +35,16 @@ func offering(t *testing.T, through filter, may authorizer.UnconditionalAuthoriz
 	return server
 }
 
+func offerOf(t *testing.T, server *httptest.Server, log *slog.Logger) *Offer {
+	t.Helper()
+	cfg := &rest.Config{Host: server.URL, BearerToken: "edge's own"}
+	upstream, err := rest.TransportFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewOffer(cfg, upstream, log)
+}
+
 // Which filter an API server has is learned whatever edge may do there, once in ten minutes.
 func TestOffer(t *testing.T) {
 	for name, through := range map[string]filter{"plain": plainFilter, "constrained": constrainedFilter} {
@@ -45,7 +55,7 @@ func TestOffer(t *testing.T) {
 			var asked atomic.Int64
 			c := &clock{now: time.Unix(1, 0)}
 			server := offering(t, through, may, &asked)
-			o := NewOffer(&rest.Config{Host: server.URL, BearerToken: "edge's own"}, slog.New(slog.DiscardHandler))
+			o := offerOf(t, server, slog.New(slog.DiscardHandler))
 			o.now = c.Now
 			var all sync.WaitGroup
 			for range 20 {
@@ -81,7 +91,7 @@ func TestOfferFails(t *testing.T) {
 	t.Cleanup(server.Close)
 	var log bytes.Buffer
 	c := &clock{now: time.Unix(1, 0)}
-	o := NewOffer(&rest.Config{Host: server.URL, BearerToken: "edge's own"}, slog.New(slog.NewTextHandler(&log, nil)))
+	o := offerOf(t, server, slog.New(slog.NewTextHandler(&log, nil)))
 	o.now = c.Now
 	say := func(f http.HandlerFunc) { answer.Store(&f) }
 
@@ -114,5 +124,32 @@ func TestOfferFails(t *testing.T) {
 	}
 	if said := log.String(); strings.Count(said, "\n") != 6 || strings.Contains(said, "edge's own") {
 		t.Errorf("the log says %s", said)
+	}
+}
+
+// An API server that does not accept edge's credential is asked again soon after: what it offers counts for wishes at once.
+func TestOfferIsRefused(t *testing.T) {
+	var asked atomic.Int64
+	good := offering(t, constrainedFilter, authorizerfactory.NewAlwaysDenyAuthorizer(), &asked)
+	var refuses atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refuses.Load() {
+			http.Error(w, "Unauthorized", http.StatusUnauthorized)
+			return
+		}
+		good.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	c := &clock{now: time.Unix(1, 0)}
+	o := offerOf(t, server, slog.New(slog.DiscardHandler))
+	o.now = c.Now
+	refuses.Store(true)
+	if o.Constrained(t.Context()) {
+		t.Error("a refusal is an offer")
+	}
+	refuses.Store(false)
+	c.move(refusedAge)
+	if !o.Constrained(t.Context()) {
+		t.Error("not asked again")
 	}
 }

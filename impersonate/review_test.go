@@ -143,7 +143,7 @@ func TestReviewFails(t *testing.T) {
 		says   string
 	}{
 		"edge may not ask": {broken(http.StatusForbidden, refused), http.StatusInternalServerError, "edge itself may not create subjectaccessreviews"},
-		"edge is unknown":  {broken(http.StatusUnauthorized, `{}`), http.StatusInternalServerError, "edge itself may not"},
+		"edge is unknown":  {broken(http.StatusUnauthorized, `{}`), http.StatusServiceUnavailable, "does not accept edge's own credential"},
 		"no such resource": {broken(http.StatusNotFound, `secret`), http.StatusInternalServerError, "did not take it"},
 		"invalid":          {broken(http.StatusUnprocessableEntity, `secret`), http.StatusInternalServerError, "did not take it"},
 		"overloaded":       {broken(http.StatusTooManyRequests, `secret`), http.StatusServiceUnavailable, "try again"},

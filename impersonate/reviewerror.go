@@ -35,7 +35,7 @@ func (e *ReviewError) Status() metav1.Status {
 		Status:   metav1.StatusFailure, Code: e.code, Reason: e.reason,
 		Message: "edge: the access review failed: " + e.message,
 	}
-	if e.code == http.StatusTooManyRequests {
+	if e.code == http.StatusTooManyRequests || e.code == http.StatusServiceUnavailable {
 		status.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 	}
 	return status
@@ -48,7 +48,9 @@ func reviewFailed(err error) *ReviewError {
 		return unavailable(err, "the API server did not answer; try again")
 	}
 	switch code := answered.Status().Code; {
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+	case code == http.StatusUnauthorized:
+		return unavailable(err, "the API server does not accept edge's own credential; whoever runs edge has to look at it")
+	case code == http.StatusForbidden:
 		return internal(err, "edge itself may not create subjectaccessreviews (group authorization.k8s.io)")
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
 		return unavailable(err, "the API server could not do it; try again")

@@ -6,6 +6,6 @@
 //
 // Anything else is 404. It is not a part of the public listener.
 //
-// An [APIServer] knows whether the API server can be reached, which is a part of
-// being ready.
+// An [APIServer] knows whether a request of edge's own is answered by the API
+// server, which is a part of being ready. How the API server itself is, is not.
 package ops

@@ -6,15 +6,18 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/rest"
 
+	"edge/bridge"
 	"edge/ops"
 )
 
@@ -51,45 +54,110 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// An API server is ready when it answers, and edge is known there.
+// checkOf is a check of an API server, with edge's credential.
+func checkOf(t *testing.T, api *httptest.Server, needed bool, log *slog.Logger) *ops.APIServer {
+	t.Helper()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
+	cfg := &rest.Config{Host: api.URL, BearerToken: "of-edge", TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
+	own, err := bridge.NewCredential(bridge.CredentialConfig{Upstream: cfg, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := ops.NewAPIServer(own, needed, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// run asks until the test's end, and returns once Ready is as wanted: "" for ready, or a part of the reason.
+func run(t *testing.T, a *ops.APIServer, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ended := make(chan struct{})
+	go func() { a.Run(ctx); close(ended) }()
+	defer func() { cancel(); <-ended }()
+	for {
+		err := a.Ready()
+		if want == "" && err == nil || want != "" && err != nil && strings.Contains(err.Error(), want) {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Errorf("%v, want %q", err, want)
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// An API server is ready when it answers, whatever it says of itself, and edge is known there.
 func TestAPIServer(t *testing.T) {
 	var code atomic.Int32
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/readyz" || r.Header.Get("Authorization") != "Bearer of-edge" {
-			t.Error(r.URL.Path, "with another credential than edge's")
+		if r.URL.Path == "/readyz" || r.Header.Get("Authorization") != "Bearer of-edge" {
+			t.Error(r.URL.Path, "with", r.Header["Authorization"])
 		}
 		w.WriteHeader(int(code.Load()))
 	}))
 	defer api.Close()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
-	cfg := &rest.Config{Host: api.URL, BearerToken: "of-edge", TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
 	for answer, c := range map[int]struct {
-		credential bool
-		want       string
+		needed bool
+		want   string
 	}{
-		200: {true, ""}, 403: {true, ""}, 401: {true, "credential"}, 500: {true, "not ready"}, 503: {true, "503"}, 404: {false, ""},
+		200: {true, ""}, 403: {true, ""}, 404: {false, ""}, 429: {true, ""}, 500: {true, ""},
+		401: {true, "does not accept edge's own credential"}, -401: {false, ""}, 502: {true, "502"}, 503: {true, "503"}, 504: {true, "504"},
 	} {
-		code.Store(int32(answer))
-		a, err := ops.NewAPIServer(cfg, c.credential, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		code.Store(int32(max(answer, -answer)))
+		a := checkOf(t, api, c.needed, slog.New(slog.DiscardHandler))
 		if err := a.Ready(); err == nil {
 			t.Error("ready before the API server was asked")
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		ended := make(chan struct{})
-		go func() { a.Run(ctx); close(ended) }()
-		for (a.Ready() == nil) != (c.want == "") || c.want != "" && !strings.Contains(a.Ready().Error(), c.want) {
-			if ctx.Err() != nil {
-				t.Errorf("%d: %v, want %q", answer, a.Ready(), c.want)
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
-		cancel()
-		<-ended
+		run(t, a, c.want)
 	}
+}
+
+// A connection may lead to an API server that is gone, while another one serves: edge asks on another connection at once.
+func TestAnotherConnectionIsAsked(t *testing.T) {
+	var conns, answers sync.Map
+	var kept atomic.Int64
+	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if first, _ := conns.Load(r.RemoteAddr); first == true { // a load balancer that lost what is behind it
+			if _, again := answers.LoadOrStore(r.RemoteAddr, true); again {
+				kept.Add(1)
+				w.WriteHeader(http.StatusBadGateway)
+			}
+		}
+	}))
+	var accepted atomic.Int64
+	api.Config.ConnState = func(c net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			conns.Store(c.RemoteAddr().String(), accepted.Add(1) == 1)
+		}
+	}
+	api.StartTLS()
+	defer api.Close()
+	a := checkOf(t, api, true, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ended := make(chan struct{})
+	go func() { a.Run(ctx); close(ended) }()
+	ready := false
+	for kept.Load() == 0 && ctx.Err() == nil {
+		switch err := a.Ready(); {
+		case err == nil:
+			ready = true
+		case ready:
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for accepted.Load() < 2 && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if err := a.Ready(); err != nil || !ready || ctx.Err() != nil {
+		t.Error(err, ready, ctx.Err())
+	}
+	cancel()
+	<-ended
 }
 
 // Edge's credential goes to the API server and nowhere else.
@@ -98,28 +166,39 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 		t.Error("asked elsewhere, with", r.Header["Authorization"])
 	}))
 	defer elsewhere.Close()
-	asked := make(chan bool, 1)
-	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, elsewhere.URL, http.StatusFound)
-		select {
-		case asked <- true:
-		default:
-		}
-	}))
+	api := httptest.NewTLSServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
 	defer api.Close()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
-	cfg := &rest.Config{Host: api.URL, BearerToken: "of-edge", TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
-	a, err := ops.NewAPIServer(cfg, true, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	run(t, checkOf(t, api, true, slog.New(slog.DiscardHandler)), "")
+}
+
+// A credential that is refused takes edge out at the first answer that says so, and an API server that is gone at the third.
+func TestRefusalIsToldAtOnce(t *testing.T) {
+	for code, rounds := range map[int32]int32{401: 1, 502: 3} {
+		var answer, asked atomic.Int32
+		answer.Store(200)
+		api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet && answer.Load() == code {
+				asked.Add(1)
+			}
+			w.WriteHeader(int(answer.Load()))
+		}))
+		a := checkOf(t, api, true, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ended := make(chan struct{})
+		go func() { a.Run(ctx); close(ended) }()
+		await := func(ready bool) {
+			for (a.Ready() == nil) != ready && ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		await(true)
+		answer.Store(code)
+		await(false)
+		if n := asked.Load(); n != 2*rounds || ctx.Err() != nil { // on the connection that is there, and on another one
+			t.Errorf("%d: asked %d times, %v", code, n, ctx.Err())
+		}
+		cancel()
+		<-ended
+		api.Close()
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); a.Run(ctx) }()
-	<-asked
-	for end := time.Now().Add(10 * time.Second); a.Ready() != nil && time.Now().Before(end); { // until the answer is read
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	<-done
 }

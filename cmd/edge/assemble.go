@@ -14,13 +14,15 @@ import (
 
 // parts are what edge serve consists of between its listeners and the API server.
 type parts struct {
-	gate      *gate
-	upstream  *rest.Config // with edge's own credential
-	ownToken  *upstreamToken
-	apiServer *ops.APIServer
-	events    *audit.Events // nil: there are none
-	handler   *bridge.Handler
-	certs     *certificates
+	gate       *gate
+	upstream   *rest.Config // with edge's own credential
+	ownToken   *upstreamToken
+	credential *bridge.Credential
+	needed     bool // the credential is
+	apiServer  *ops.APIServer
+	events     *audit.Events // nil: there are none
+	handler    *bridge.Handler
+	certs      *certificates
 }
 
 // assemble makes the parts out of flags. An error is the flags' or their files'.
@@ -33,17 +35,14 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	if p.upstream, err = o.client.restConfig(); err != nil {
 		return nil, err
 	}
-	if o.client.tokens.account != "" {
-		if p.ownToken, err = newUpstreamToken(ctx, p.upstream, o.client.tokens, log); err != nil {
-			return nil, err
-		}
-		p.upstream = p.ownToken.config()
-	}
-	limited := o.client.limited(p.upstream)
-	if err := p.gate.connect(&o.identity, limited, log); err != nil {
+	if err := p.ownCredential(ctx, o, log); err != nil {
 		return nil, err
 	}
-	if p.apiServer, err = ops.NewAPIServer(p.upstream, !o.identity.disableImpersonation, log); err != nil {
+	limited := o.client.limited(p.upstream)
+	if err := p.gate.connect(&o.identity, p.credential, limited, log); err != nil {
+		return nil, err
+	}
+	if p.apiServer, err = ops.NewAPIServer(p.credential, p.needed, log); err != nil {
 		return nil, err
 	}
 	trusted, err := o.serving.trusted()
@@ -58,7 +57,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 		access = audit.NewAccessLog(log)
 	}
 	p.handler, err = bridge.New(bridge.Config{
-		Upstream:           p.upstream,
+		Credential:         p.credential,
 		Identify:           p.gate.identify,
 		Review:             p.gate.review,
 		Streaming:          bridge.Streaming(o.client.streaming),
@@ -75,6 +74,23 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	}
 	p.certs, err = newCertificates(&o.serving, p.gate.authorities())
 	return p, err
+}
+
+// ownCredential makes upstream the API server with edge's own credential.
+func (p *parts) ownCredential(ctx context.Context, o *options, log *slog.Logger) error {
+	var err error
+	of := bridge.CredentialConfig{Upstream: p.upstream, Log: log}
+	if o.client.tokens.account != "" {
+		if p.ownToken, err = newUpstreamToken(ctx, p.upstream, o.client.tokens, log); err != nil {
+			return err
+		}
+		of.Upstream, of.Renew = p.ownToken.config(), p.ownToken.replace
+	}
+	if p.credential, err = bridge.NewCredential(of); err != nil {
+		return err
+	}
+	p.upstream, p.needed = p.credential.Config(), !o.identity.disableImpersonation
+	return nil
 }
 
 // run does what has to be done beside requests, until ctx ends.
@@ -98,6 +114,11 @@ func (p *parts) ready() error {
 	}
 	if p.ownToken != nil {
 		if err := p.ownToken.ready(); err != nil {
+			return err
+		}
+	}
+	if p.needed {
+		if err := p.credential.Ready(); err != nil {
 			return err
 		}
 	}

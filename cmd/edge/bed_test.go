@@ -81,7 +81,7 @@ func newBed(t *testing.T) *bed {
 
 func (b *bed) serveAPI(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
-	if r.URL.Path == "/readyz" {
+	if r.URL.Path == "/livez" {
 		return
 	}
 	b.mu.Lock()

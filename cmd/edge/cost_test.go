@@ -175,7 +175,11 @@ func newCosts(b *testing.B) *costs {
 	if c.gate, err = newGate(&o.identity, silent); err != nil {
 		b.Fatal(err)
 	}
-	if err := c.gate.connect(&o.identity, c.upstream, silent); err != nil {
+	own, err := bridge.NewCredential(bridge.CredentialConfig{Upstream: c.upstream, Log: silent})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := c.gate.connect(&o.identity, own, c.upstream, silent); err != nil {
 		b.Fatal(err)
 	}
 	stopped := make(chan struct{})

@@ -52,7 +52,7 @@ func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 }
 
 func (o *options) addOperation(fs *pflag.FlagSet) {
-	fs.IntVar(&o.readinessPort, "readiness-probe-port", o.readinessPort, "The port of the probes, plain HTTP: /ready is 200 while an issuer's keys are in hand, the API server can be reached and edge is not shutting down, /live while it runs.")
+	fs.IntVar(&o.readinessPort, "readiness-probe-port", o.readinessPort, "The port of the probes, plain HTTP: /ready is 200 while an issuer's keys are in hand, the API server answers a request of edge's own and accepts its credential, and edge is not shutting down, /live while it runs.")
 	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay, "How long to go on serving after a signal, with /ready false already, until load balancers have noticed.")
 	fs.DurationVar(&o.flushInterval, "flush-interval", o.flushInterval, "Accepted for kube-oidc-proxy's sake: edge flushes watches and logs at once.")
 	fs.BoolVar(&o.accessLog, "access-log", o.accessLog, "Log one line for each request when it ends: AuSuccess, or AuFail where nobody was let in, with the reason.")

@@ -54,9 +54,9 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 	return g, nil
 }
 
-// connect gives the gate the API server, for edge's own questions.
-func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logger) error {
-	own, err := ownClient(upstream)
+// connect gives the gate the API server, for edge's own questions. upstream bounds how many are asked.
+func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstream *rest.Config, log *slog.Logger) error {
+	own, err := ownClient(credential)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (g *gate) connect(o *identityOptions, upstream *rest.Config, log *slog.Logg
 	}
 	g.policy, err = impersonate.NewPolicy(impersonate.PolicyConfig{
 		Ask: reviewer, AllowSystem: o.allowSystem, Extra: extra, ClientIP: o.clientIP,
-		Constrained: impersonate.NewOffer(upstream, log).Constrained,
+		Constrained: impersonate.NewOffer(upstream, own.Transport, log).Constrained,
 	})
 	if err != nil {
 		return fmt.Errorf("--allow-system-identities, --extra-user-headers: %w", err)

@@ -50,7 +50,7 @@ func TestRequestsLeaveNothing(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); p.run(ctx) }()
-	defer func() { cancel(); <-done; p.handler.Close() }()
+	defer func() { cancel(); <-done; p.handler.Close(); p.credential.Close() }()
 	server := httptest.NewUnstartedServer(p.handler)
 	server.EnableHTTP2 = true
 	server.StartTLS()

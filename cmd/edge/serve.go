@@ -74,6 +74,7 @@ func serve(ctx context.Context, o *options) error {
 	if err != nil {
 		return usageError{err}
 	}
+	defer p.credential.Close()
 	defer p.handler.Close()
 
 	public := newServer(p.handler, &o.serving, p.certs.tlsConfig(), serverLog{log})

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+
+	"edge/bridge"
 )
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -37,6 +39,9 @@ type tokenMaker struct {
 func (m *tokenMaker) RoundTrip(r *http.Request) (*http.Response, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if r.URL.Path == "/apis/authentication.k8s.io/v1/selfsubjectreviews" && r.Header.Get("Authorization") == "Bearer bootstrap" {
+		return answer(r, max(m.code, http.StatusCreated), "x"), nil
+	}
 	if r.Method != http.MethodPost || r.URL.Host+r.URL.Path != "api.example/api/v1/namespaces/edge/serviceaccounts/front/token" ||
 		r.Header.Get("Authorization") != "Bearer bootstrap" {
 		m.t.Errorf("asked %s %s", r.Method, r.URL)
@@ -105,7 +110,7 @@ var hourly = tokenRequest{account: "edge/front", audience: []string{"api"}, life
 
 // startToken makes an upstreamToken and runs it until the test ends. send makes a request with it to upstream and returns the
 // credential that came with it.
-func startToken(t *testing.T, m *tokenMaker, o tokenRequest, log *slog.Logger, upstream func() int) (u *upstreamToken, send func() (string, error)) {
+func startToken(t *testing.T, m *tokenMaker, o tokenRequest, log *slog.Logger, upstream func(*http.Request) int) (u *upstreamToken, send func() (string, error)) {
 	t.Helper()
 	u, err := newUpstreamToken(t.Context(), m.bootstrap(), o, log)
 	if err != nil {
@@ -117,10 +122,22 @@ func startToken(t *testing.T, m *tokenMaker, o tokenRequest, log *slog.Logger, u
 	t.Cleanup(func() { cancel(); <-done })
 
 	var seen string
-	transport := u.config().WrapTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
-		seen = r.Header.Get("Authorization")
-		return answer(r, upstream(), "x"), nil
-	}))
+	cfg := u.config()
+	tokens := cfg.WrapTransport
+	cfg.WrapTransport = func(http.RoundTripper) http.RoundTripper {
+		return tokens(roundTripper(func(r *http.Request) (*http.Response, error) {
+			seen = r.Header.Get("Authorization")
+			return answer(r, upstream(r), "x"), nil
+		}))
+	}
+	own, err := bridge.NewCredential(bridge.CredentialConfig{Upstream: cfg, Renew: u.replace, Log: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport, err := own.Transport()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return u, func() (string, error) {
 		seen = ""
 		req, err := http.NewRequest(http.MethodGet, "https://api.example/api", nil)
@@ -138,6 +155,6 @@ func startToken(t *testing.T, m *tokenMaker, o tokenRequest, log *slog.Logger, u
 	}
 }
 
-func ok() int { return http.StatusOK }
+func ok(*http.Request) int { return http.StatusOK }
 
 var silent = slog.New(slog.DiscardHandler)

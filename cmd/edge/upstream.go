@@ -134,14 +134,15 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 
 // ownClient is for edge's own requests. It follows no redirect: edge's credential,
 // and the tokens that edge asks about, are for the API server alone.
-func ownClient(cfg *rest.Config) (*http.Client, error) {
-	shared, err := rest.HTTPClientFor(cfg)
+func ownClient(own *bridge.Credential) (*http.Client, error) {
+	transport, err := own.Transport()
 	if err != nil {
 		return nil, err
 	}
-	own := *shared // which may be everybody's
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &own, nil
+	return &http.Client{
+		Transport: transport, Timeout: own.Config().Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
 // loadingRules are kubectl's for where a kubeconfig is: in file, which must be

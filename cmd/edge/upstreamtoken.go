@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 	backoff "k8s.io/apimachinery/pkg/util/wait"
 	core "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+
+	"edge/bridge"
 )
 
 const (
@@ -63,9 +66,12 @@ type upstreamToken struct {
 	name      string
 	log       *slog.Logger
 
-	current atomic.Pointer[ownToken] // nil: there was none yet
-	failure atomic.Pointer[error]    // of the newest request; nil: it was answered
-	refused chan *ownToken           // one that the API server answered with 401
+	current  atomic.Pointer[ownToken] // nil: there was none yet
+	failure  atomic.Pointer[error]    // of the newest request; nil: it was answered
+	replaced chan struct{}            // another is in hand than run knows of
+
+	renewing sync.Mutex
+	renewed  time.Time // when the newest request for a token ended
 }
 
 // ownToken never changes. Its times are by this machine's clock.
@@ -93,7 +99,11 @@ func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenReques
 	if url, _, err := rest.DefaultServerUrlFor(bootstrap); err != nil || url.Scheme != "https" {
 		return nil, errors.New("--upstream-token-request: the API server's address is not an https one")
 	}
-	own, err := ownClient(bootstrap)
+	first, err := bridge.NewCredential(bridge.CredentialConfig{Upstream: bootstrap, Log: log.With("of", "token requests")})
+	if err != nil {
+		return nil, fmt.Errorf("--upstream-token-request: %w", err)
+	}
+	own, err := ownClient(first)
 	if err != nil {
 		return nil, fmt.Errorf("--upstream-token-request: %w", err)
 	}
@@ -104,7 +114,7 @@ func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenReques
 	namespace, name, _ := strings.Cut(o.account, "/")
 	u := &upstreamToken{
 		o: o, bootstrap: bootstrap, accounts: client.ServiceAccounts(namespace), name: name, log: log,
-		refused: make(chan *ownToken, 1),
+		replaced: make(chan struct{}, 1),
 	}
 	switch err := u.renew(ctx); {
 	case u.fault(err) != "":
@@ -168,11 +178,11 @@ func (u *upstreamToken) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-u.replaced:
+			retry = tokenRetry
+			timer.Reset(u.wait(&retry))
+			continue
 		case <-timer.C:
-		case t := <-u.refused:
-			if t != u.current.Load() || time.Since(t.asked) < tokenRequestInterval || u.failure.Load() != nil {
-				continue
-			}
 		}
 		err := u.renew(ctx)
 		switch {
@@ -196,8 +206,34 @@ func (u *upstreamToken) wait(retry *backoff.Backoff) time.Duration {
 	return time.Until(u.current.Load().renewAt())
 }
 
+// replace asks for another token at once, in place of one that the API server does not accept: its account may be another
+// one by the same name, or the API server's key. It is bridge.CredentialConfig's Renew.
+func (u *upstreamToken) replace(ctx context.Context, refused string) {
+	u.renewing.Lock()
+	defer u.renewing.Unlock()
+	if t := u.usable(); t != nil && refused != bearer+t.value || time.Since(u.renewed) < tokenRequestInterval {
+		return
+	}
+	if err := u.renewLocked(ctx); err != nil {
+		u.log.Warn("edge's own token is refused, and is not renewed", "account", u.o.account, "error", err.Error())
+		return
+	}
+	u.log.Info("edge's own token was refused, and is renewed", "account", u.o.account, "expires", u.current.Load().expires)
+	select {
+	case u.replaced <- struct{}{}:
+	default:
+	}
+}
+
 // renew asks once. A failure leaves the token in hand as it is.
 func (u *upstreamToken) renew(ctx context.Context) error {
+	u.renewing.Lock()
+	defer u.renewing.Unlock()
+	return u.renewLocked(ctx)
+}
+
+func (u *upstreamToken) renewLocked(ctx context.Context) error {
+	defer func() { u.renewed = time.Now() }()
 	ctx, cancel := context.WithTimeout(ctx, tokenRequestTimeout)
 	defer cancel()
 	t, err := u.request(ctx)
@@ -236,7 +272,9 @@ func (u *upstreamToken) request(ctx context.Context) (*ownToken, error) {
 	return &ownToken{value: answer.Status.Token, asked: asked, expires: asked.Add(lifetime)}, nil
 }
 
-var errNoOwnToken = errors.New("edge has no token of its own for the API server")
+const bearer = "Bearer "
+
+var errNoOwnToken = fmt.Errorf("--upstream-token-request: %w", bridge.ErrNoCredential)
 
 // tokenTransport sends the token, unless a request has a credential already.
 type tokenTransport struct {
@@ -257,15 +295,8 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, errNoOwnToken
 	}
 	req = req.Clone(req.Context())
-	req.Header.Set("Authorization", "Bearer "+token.value)
-	resp, err := t.next.RoundTrip(req)
-	if err == nil && resp.StatusCode == http.StatusUnauthorized {
-		select { // the account may be a new one by the same name, or the API server's key
-		case t.own.refused <- token:
-		default:
-		}
-	}
-	return resp, err
+	req.Header.Set("Authorization", bearer+token.value)
+	return t.next.RoundTrip(req)
 }
 
 // WrappedRoundTripper is for client-go, which looks through wrappers.

@@ -147,23 +147,28 @@ func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 // StartAnotherAPIServer starts a further API server of the cluster, with arguments that are added to and override those of the
 // first, and returns when it is ready. Upstream has its address, for EdgeOptions.
 func (c *Cluster) StartAnotherAPIServer(ctx context.Context, args ...string) (upstream Access, err error) {
+	upstream, _, err = c.StartAPIServerProcess(ctx, args...)
+	return upstream, err
+}
+
+// StartAPIServerProcess is StartAnotherAPIServer for a test that ends it, or asks it to end.
+func (c *Cluster) StartAPIServerProcess(ctx context.Context, args ...string) (upstream Access, p *Process, err error) {
 	port, err := freePort()
 	if err != nil {
-		return Access{}, err
+		return Access{}, nil, err
 	}
 	own := []string{fmt.Sprintf("--secure-port=%d", port), "--audit-log-path=" + c.path(fmt.Sprintf("audit-%d.log", port))}
-	p, err := spawn(c.dir, fmt.Sprintf("apiserver-%d", port), slices.Concat(c.apiArgs, own, args))
-	if err != nil {
-		return Access{}, err
+	if p, err = spawn(c.dir, fmt.Sprintf("apiserver-%d", port), slices.Concat(c.apiArgs, own, args)); err != nil {
+		return Access{}, nil, err
 	}
 	c.tb.onClose(p.Kill)
 	config := rest.CopyConfig(c.Admin)
 	config.Host = "https://" + loopback(port)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return Access{}, err
+		return Access{}, nil, err
 	}
-	return Access{Server: config.Host, CA: c.ca.PEM}, until(ctx, startupTime, "another API server", func(ctx context.Context) error {
+	return Access{Server: config.Host, CA: c.ca.PEM}, p, until(ctx, startupTime, "another API server", func(ctx context.Context) error {
 		return client.CoreV1().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 	}, p)
 }

@@ -51,7 +51,7 @@ func (h Head) String() string {
 }
 
 // readiness is what edge asks of its own accord, every few seconds; it is not kept.
-const readiness = "/readyz"
+const readiness = "/livez"
 
 // mostReview bounds what is kept of a review.
 const mostReview = 256 << 10

@@ -1,0 +1,263 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"edge/e2e/testbed"
+)
+
+// A tokenFile is edge's own credential: a file with a token that is bound to a Secret, and void without it.
+type tokenFile struct {
+	*testing.T
+	cluster *testbed.Cluster
+	path    string
+	current testbed.Access // at the API server, past edge
+	secret  string
+}
+
+// edgeWithTokenFile starts an edge whose kubeconfig names a file with its token.
+func edgeWithTokenFile(t *testing.T, c *testbed.Cluster) (*testbed.Edge, *tokenFile) {
+	t.Helper()
+	if _, err := c.EdgeToken(t.Context()); err != nil { // makes the account
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	f := &tokenFile{T: t, cluster: c, path: filepath.Join(dir, "token"), current: c.AdminAccess()}
+	f.current.Client = testbed.KeyPair{}
+	f.replace()
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: c.URL, CertificateAuthorityData: f.current.CA}
+	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{TokenFile: f.path}
+	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	config.CurrentContext = "x"
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	return startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: issuer, Args: []string{"--kubeconfig=" + kubeconfig}}), f
+}
+
+// replace writes a new token, with a Secret of its own, in place of the one that is there, as a kubelet does.
+func (f *tokenFile) replace() {
+	f.Helper()
+	secret, err := f.cluster.Client.CoreV1().Secrets(edgeNamespace).Create(f.Context(),
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{GenerateName: "own-"}}, metav1.CreateOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		BoundObjectRef: &authenticationv1.BoundObjectReference{Kind: "Secret", APIVersion: "v1", Name: secret.Name, UID: secret.UID},
+	}}
+	answer, err := f.cluster.Client.CoreV1().ServiceAccounts(edgeNamespace).CreateToken(f.Context(), "edge", request, metav1.CreateOptions{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := os.WriteFile(f.path+".next", []byte(answer.Status.Token), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	if err := os.Rename(f.path+".next", f.path); err != nil {
+		f.Fatal(err)
+	}
+	f.secret, f.current.Token = secret.Name, answer.Status.Token
+}
+
+// end makes the token void. gone tells whether the API server, which remembers tokens for some seconds, has noticed.
+func (f *tokenFile) end() (gone func() bool) {
+	f.Helper()
+	if err := f.cluster.Client.CoreV1().Secrets(edgeNamespace).Delete(f.Context(), f.secret, metav1.DeleteOptions{}); err != nil {
+		f.Fatal(err)
+	}
+	old := f.current
+	return func() bool {
+		return raw(f.Context(), f.T, old, "GET", "/version", askJSON).code == http.StatusUnauthorized
+	}
+}
+
+// exchanges is what alice does while edge's credential changes, and what it is called.
+func exchanges(t *testing.T, to testbed.Access) map[string]answer {
+	t.Helper()
+	body := `{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}`
+	return map[string]answer{
+		"a list":   overHTTP2(t.Context(), t, to, podsURI, http.Header{"Accept": {"application/json"}}),
+		"a POST":   post(t, to, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body),
+		"exec":     raw(t.Context(), t, to, "GET", execURI, askWebSocket("v5.channel.k8s.io")...),
+		"a tunnel": raw(t.Context(), t, to, "GET", portForwardURI, askWebSocket("SPDY/3.1+portforward.k8s.io")...),
+	}
+}
+
+// post sends a body that some may have to send again.
+func post(t *testing.T, to testbed.Access, uri, body string) answer {
+	t.Helper()
+	conn := dial(t.Context(), t, to, "", "http/1.1")
+	defer conn.Close()
+	return exchange(t, conn, to, "POST", uri, askJSON, "Content-Type: application/json", fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))
+}
+
+// TestOwnCredentialExpires: edge's token is replaced on the disk, and void a moment later: nobody notices anything.
+func TestOwnCredentialExpires(t *testing.T) {
+	t.Parallel()
+	edge, f := edgeWithTokenFile(t, sites[testbed.New].cluster)
+	gone := f.end() // of the token that edge has read
+	f.replace()
+	ended := false
+	for range 2 { // the round in which the API server notices, and one more
+		for !ended {
+			ended = gone()
+			for what, a := range exchanges(t, edge.Access(tokens["alice"])) {
+				if a.code >= 300 || a.code < 101 {
+					t.Errorf("%s: %v", what, a)
+				}
+			}
+			if t.Failed() || t.Context().Err() != nil {
+				return
+			}
+		}
+		ended = false
+	}
+	if code, said, err := edge.Ready(t.Context()); err != nil || code != 200 {
+		t.Errorf("ready: %d %s %v", code, said, err)
+	}
+}
+
+// TestOwnCredentialRefused: while the API server does not accept what edge has, everybody is told so, and edge is not ready.
+// With another token in the file all goes on.
+func TestOwnCredentialRefused(t *testing.T) {
+	t.Parallel()
+	edge, f := edgeWithTokenFile(t, sites[testbed.New].cluster)
+	to := edge.Access(tokens["alice"])
+	gone := f.end()
+	eventually(t.Context(), t, patience, "the token's end", func(context.Context) error {
+		if !gone() {
+			return errors.New("it is still accepted")
+		}
+		return nil
+	})
+	refused := func(what string, a answer) {
+		t.Helper()
+		s := a.status()
+		if a.code != 503 || s.Code != 503 || s.Reason != metav1.StatusReasonServiceUnavailable || !strings.HasPrefix(s.Message, "edge: ") ||
+			!strings.Contains(s.Message, "edge's own credential") || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s: %v %v", what, a, a.header)
+		}
+	}
+	for what, a := range exchanges(t, to) {
+		refused(what, a)
+		if a.header.Get("Audit-Id") == "" {
+			t.Errorf("%s: the API server's Audit-ID is lost: %v", what, a.header)
+		}
+	}
+	refused("a wish", raw(t.Context(), t, to, "GET", podsURI, askJSON, "Impersonate-User: somebody"))
+	if code, said, err := edge.Ready(t.Context()); err != nil || code != 503 || !strings.Contains(said, "edge's own credential") {
+		t.Errorf("ready: %d %s %v", code, said, err)
+	}
+	f.replace()
+	if err := edge.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for what, a := range exchanges(t, to) {
+		if a.code >= 300 {
+			t.Errorf("%s, afterwards: %v", what, a)
+		}
+	}
+	if strings.Contains(edge.Process.Tail(), f.current.Token) {
+		t.Error("the token is in the log")
+	}
+}
+
+// TestForeign401: a kubelet does not know the API server. What it says passes as the API server gives it, and edge stays ready.
+func TestForeign401(t *testing.T) {
+	t.Parallel()
+	c := sites[testbed.New].cluster
+	stranger, err := bed.CA.Issue("stranger") // of an authority that the kubelet does not know
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "stranger.crt"), filepath.Join(dir, "stranger.key")
+	if err := errors.Join(os.WriteFile(cert, stranger.Cert, 0o600), os.WriteFile(key, stranger.Key, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	upstream, err := c.StartAnotherAPIServer(t.Context(), "--kubelet-client-certificate="+cert, "--kubelet-client-key="+key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: issuer, Upstream: upstream})
+	admin := c.AdminAccess()
+	admin.Server = upstream.Server
+	for what, ask := range map[string]func(to testbed.Access) answer{
+		"logs": func(to testbed.Access) answer {
+			return raw(t.Context(), t, to, "GET", podsURI+"/shell/log", askJSON)
+		},
+		"exec over SPDY": func(to testbed.Access) answer { return raw(t.Context(), t, to, "POST", execURI, askSPDY...) },
+		"port-forward": func(to testbed.Access) answer {
+			return raw(t.Context(), t, to, "POST", portForwardURI, "Connection: Upgrade", "Upgrade: SPDY/3.1", "X-Stream-Protocol-Version: portforward.k8s.io")
+		},
+	} {
+		want, got := ask(admin), ask(edge.Access(tokens["alice"]))
+		if want.code != 401 {
+			t.Fatalf("%s at the API server itself: %v", what, want)
+		}
+		if got.code != want.code || string(got.body) != string(want.body) || got.header.Get("Content-Type") != want.header.Get("Content-Type") ||
+			(got.header.Get("Audit-Id") == "") != (want.header.Get("Audit-Id") == "") { // an answer to an upgrade has none there, either
+			t.Errorf("%s: %v %v, want %v %v", what, got, got.header, want, want.header)
+		}
+	}
+	if code, said, err := edge.Ready(t.Context()); err != nil || code != 200 {
+		t.Errorf("ready: %d %s %v", code, said, err)
+	}
+}
+
+// TestReadyBesideTerminatingAPIServer: an API server that was asked to end says on /readyz that it is not ready, and serves on
+// until its load balancer has noticed. Edge is ready as long as it is answered, and no longer.
+func TestReadyBesideTerminatingAPIServer(t *testing.T) {
+	t.Parallel()
+	c := sites[testbed.New].cluster
+	upstream, apiServer, err := c.StartAPIServerProcess(t.Context(), "--shutdown-delay-duration=70s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: issuer, Upstream: upstream})
+	admin := c.AdminAccess()
+	admin.Server = upstream.Server
+	apiServer.Signal(syscall.SIGTERM)
+	eventually(t.Context(), t, patience, "the API server's end begins", func(context.Context) error {
+		if a := raw(t.Context(), t, admin, "GET", "/readyz", askJSON); a.code != 500 {
+			return fmt.Errorf("/readyz is %v", a)
+		}
+		return nil
+	})
+	const polls = 25 // a second each: longer than edge would take to notice, which is 15 s, and less than the delay
+	for range polls {
+		code, said, err := edge.Ready(t.Context())
+		if err != nil || code != 200 {
+			t.Fatalf("ready: %d %s %v", code, said, err)
+		}
+		if a := raw(t.Context(), t, edge.Access(tokens["alice"]), "GET", podsURI, askJSON); a.code != 200 {
+			t.Fatal(a)
+		}
+		time.Sleep(time.Second)
+	}
+	apiServer.Kill()
+	eventually(t.Context(), t, patience, "edge is not ready without an API server", func(ctx context.Context) error {
+		code, _, err := edge.Ready(ctx)
+		if err == nil && code == 200 {
+			err = errors.New("it is")
+		}
+		return err
+	})
+}
