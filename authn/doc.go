@@ -17,7 +17,8 @@
 //
 // A [Chain] asks in kube-apiserver's order, and the first that accepts wins:
 //
-//	a client certificate   of the [ClientCA], judged anew for each request: the user is its common name, the groups its organizations
+//	a client certificate   of the [ClientCA], judged once per connection, see [ClientCA.Remember]: the user is its common name, the
+//	                       groups its organizations
 //	a bearer token         in Authorization, or a browser's in a WebSocket subprotocol: an issuer's, by [Authenticator.Authenticate]
 //	the same token         as the API server's, by [TokenReviewer.Review], where the other says no
 //	nothing                anonymous, on the paths where the configuration allows it
