@@ -52,7 +52,7 @@
 // The differences, all on the refusing side but the last:
 //
 //   - groups that a token only names (_claim_names, Entra ID's "groups overage") are refused, not fetched;
-//   - a token is at most [MaxTokenBytes] long and has no white space inside;
+//   - a token is at most [MaxTokenBytes] long, its header 64 KiB, and there is no white space inside;
 //   - discovery and keys must be small and come from https;
 //   - more than one Authorization line, words after the token, and two different credentials are refused, not read in part;
 //   - a file has one YAML document and is at most 1 MiB long; egress selectors are refused;
