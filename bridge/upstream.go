@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	maxAnswerHeader     = 64 << 10  // bytes of an upstream answer's head
+	maxAnswerHeader     = 10 << 20  // bytes of an upstream answer's head: what client-go and kube-apiserver's own proxies take
 	responseWindow      = 256 << 10 // bytes
 	http2ReadIdle       = 20 * time.Second
 	http2PingTimeout    = 15 * time.Second
