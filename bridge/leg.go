@@ -229,8 +229,8 @@ func (l *leg) closeWrite() {
 	})
 }
 
-// maxLayers bounds the connections around a connection: ours, gorilla's, TLS, TCP.
-const maxLayers = 4
+// maxLayers bounds the connections around a connection: ours, gorilla's, package serving's above and below TLS, TLS, TCP.
+const maxLayers = 6
 
 // find shows the connection and then those below it, until is says yes.
 func (l *leg) find(is func(net.Conn) bool) {

@@ -2,30 +2,29 @@ package serving
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"sync/atomic"
-	"time"
 )
 
 // maxRefusals is how many requests a connection may have refused with 401 before it takes no new ones. A client with an
 // expired token sends one or two before it logs in again; kube-apiserver sends GOAWAY after the first ones, too.
 const maxRefusals = 3
 
-// Conn is one client's connection. All methods may be called on nil, and by many goroutines.
+// Conn is one client's connection. All exported methods may be called on nil, and by many goroutines.
 type Conn struct {
 	server *Server
-	raw    net.Conn             // what was accepted
-	tls    *tls.Conn            // nil: without TLS
-	state  *tls.ConnectionState // after the handshake; nil: without TLS
+	below  below // under TLS; without TLS it is unused
+	above  aboveTLS
 	kept   atomic.Value
 
 	known    atomic.Bool  // a request was authenticated
+	unread   atomic.Bool  // nobody counts what is read: known, or hijacked
+	over     atomic.Bool  // the budget is used up, and this connection has to go
 	refusals atomic.Int32 // 401s so far
 
-	registered // guarded by the registry's lock
-	charged    // guarded by its own
+	registered
+	charged
 }
 
 // contextKey is where requests have their connection. The house passes nothing in context values; net/http ties a
@@ -48,6 +47,7 @@ func (c *Conn) Authenticated() {
 	if c == nil || c.known.Load() || !c.known.CompareAndSwap(false, true) {
 		return
 	}
+	c.unread.Store(true)
 	c.server.budget.forget(c)
 	c.server.conns.login(c)
 }
@@ -55,10 +55,7 @@ func (c *Conn) Authenticated() {
 // Refused says that a request is answered with 401. After maxRefusals of them every answer of the connection ends it:
 // GOAWAY, or Connection: close. What is under way on it goes on to its end.
 func (c *Conn) Refused() {
-	if c == nil {
-		return
-	}
-	if c.refusals.Add(1) == 1 {
+	if c != nil && c.refusals.Add(1) == 1 && !c.known.Load() {
 		c.server.conns.refused(c)
 	}
 }
@@ -75,5 +72,8 @@ func (c *Conn) Kept() *atomic.Value {
 	return &c.kept
 }
 
-// since returns how long ago t was, in ns, at most most.
-func since(t time.Time, most time.Duration) int64 { return int64(min(time.Since(t), most)) }
+// raw is the connection as it was accepted.
+func (c *Conn) raw() net.Conn { return c.below.Conn }
+
+// cut ends the connection at once. TLS would wait, to say goodbye to a peer that reads nothing.
+func (c *Conn) cut() { c.raw().Close() }

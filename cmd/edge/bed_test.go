@@ -48,6 +48,7 @@ type bed struct {
 	seen   []*http.Request
 	bodies []string
 	answer http.HandlerFunc // of the API server, in place of 200 "{}"; may be nil
+	change func(*instance)  // before edge starts; may be nil
 }
 
 func newBed(t *testing.T) *bed {
@@ -223,6 +224,9 @@ func (b *bed) start(flags ...string) *instance {
 		if host, ok := strings.CutPrefix(flag, "--bind-address="); ok {
 			e.probe = strings.Replace(e.probe, "127.0.0.1", host, 1)
 		}
+	}
+	if b.change != nil {
+		b.change(e)
 	}
 	if err := e.cmd.Start(); err != nil {
 		b.Fatal(err)

@@ -23,11 +23,11 @@
 //	loopbackcert.go  the certificate there
 //	command*.go      running a command so that it seems to run without edge
 //	upstream.go      kubectl's flags and kubeconfig to the API server's address
-//	serving.go       certificates, the listener, HTTP/1.1 and HTTP/2
+//	serving.go       certificates, the listener, its bounds (package serving)
 //	shareport_*.go   listeners that share a port
 //	identify.go      authn, then impersonate, with the API server's word where edge has none
 //	upstreamtoken.go short-lived tokens as edge's own credential
-//	limits_*.go      how many streams the limit of open files allows
+//	limits*.go       how many streams and connections the limit of open files allows
 //	logging.go       log/slog, and the libraries' logs into it
 //
 // Exit codes of edge connect are its command's, as a shell has them. Those of

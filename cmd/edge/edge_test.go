@@ -149,6 +149,9 @@ func TestBadConfigurationExits2(t *testing.T) {
 		"log format":           {f.args("--log-format=xml"), "--log-format"},
 		"negative timeout":     {f.args("--request-timeout=-1s"), "--request-timeout"},
 		"negative delay":       {f.args("--shutdown-delay-duration=-1s"), "--shutdown-delay-duration"},
+		"idle for no time":     {f.args("--idle-timeout=0"), "--idle-timeout"},
+		"negative connections": {f.args("--max-connections=-1"), "--max-connections"},
+		"too many connections": {f.args("--max-connections=2000000000"), "open files"},
 		"no streams in HTTP/2": {f.args("--http2-max-streams-per-connection=0"), "--http2-max-streams-per-connection"},
 	} {
 		t.Run(name, func(t *testing.T) {

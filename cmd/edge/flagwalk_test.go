@@ -188,6 +188,22 @@ jwt:
 			b.Error(got)
 		}
 	},
+	"idle-timeout": func(b *bed) {
+		e := b.serve("--idle-timeout=1s")
+		conn := e.connection()
+		e.askOn(conn, b.token(nil))
+		if _, err := io.Copy(io.Discard, conn); err != nil { // until edge closes it
+			b.Error(err)
+		}
+	},
+	"max-connections": func(b *bed) {
+		e := b.serve("--max-connections=1")
+		first := e.connection()
+		if resp, _ := e.ask(b.token(nil), "/api"); resp.StatusCode != 200 {
+			b.Error(resp.Status)
+		}
+		io.Copy(io.Discard, first) // until edge closes it
+	},
 	"permit-port-sharing": func(b *bed) {
 		e := b.serve("--permit-port-sharing")
 		port := e.url[strings.LastIndex(e.url, ":")+1:]

@@ -117,7 +117,14 @@ func (g *gate) authorities() dynamiccertificates.CAContentProvider {
 func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	got, err := g.chain.Authenticate(r)
 	if err != nil {
-		return impersonate.Identity{}, notAuthenticated(err)
+		err = notAuthenticated(err)
+		if apierrors.IsUnauthorized(err) {
+			serving.Of(r).Refused()
+		}
+		return impersonate.Identity{}, err
+	}
+	if !got.Anonymous {
+		serving.Of(r).Authenticated()
 	}
 	nobody := impersonate.Identity{Requestor: got.User}
 	if g.own || got.Reviewed { // whom the token may impersonate is the API server's to decide, too
@@ -125,6 +132,7 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 			return nobody, err
 		}
 		if got.Token == "" { // nothing to go on under, and edge's own credential is no answer
+			serving.Of(r).Refused()
 			return nobody, notAuthenticated(authn.ErrNoCredential)
 		}
 		return impersonate.Own(got.Token, got.User, r.Header), nil

@@ -26,6 +26,7 @@ import (
 	"edge/authn"
 	"edge/bridge"
 	"edge/impersonate"
+	"edge/serving"
 )
 
 // localProxy is the near end of edge connect: bridge's handler on the loopback,
@@ -33,7 +34,7 @@ import (
 type localProxy struct {
 	caller      *caller
 	handler     *bridge.Handler
-	server      *http.Server
+	server      *serving.Server
 	listener    net.Listener
 	url         string
 	token       string // whoever has it may use the listener
@@ -58,9 +59,6 @@ func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if p.server, err = newServer(p.handler, &servingOptions{http2Streams: defaultHTTP2Streams}, serverLog{log}); err != nil {
-		return nil, err
-	}
 	if p.listener, err = net.Listen("tcp", address); err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
 	}
@@ -68,6 +66,10 @@ func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, er
 		p.listener.Close()
 		return nil, err
 	}
+	o := newServingOptions()
+	p.server = newServer(p.handler, &o, &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{p.certificate.serving},
+	}, serverLog{log})
 	p.url = "https://" + p.listener.Addr().String()
 	return p, nil
 }
@@ -78,8 +80,10 @@ func (p *localProxy) identify(r *http.Request) (impersonate.Identity, error) {
 	token, _, err := authn.Credential(r)
 	authn.Strip(r.Header)
 	if err != nil || subtle.ConstantTimeCompare([]byte(token), []byte(p.token)) != 1 {
+		serving.Of(r).Refused()
 		return impersonate.Identity{}, apierrors.NewUnauthorized("edge connect: only the kubeconfig that it wrote can be used here, without another token")
 	}
+	serving.Of(r).Authenticated()
 	p.lost.Store(false) // the command goes on
 	return impersonate.Self(), nil
 }
@@ -90,12 +94,7 @@ func mayAnything(context.Context, impersonate.Identity, authorizationv1.Resource
 }
 
 func (p *localProxy) start() {
-	config := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, Certificates: []tls.Certificate{p.certificate.serving},
-	}
-	go func() {
-		p.failed <- serveUntilClosed(p.server, tls.NewListener(bridge.Listener(p.listener), config))
-	}()
+	go func() { p.failed <- p.server.Serve(bridge.Listener(p.listener)) }()
 }
 
 // goodbyeTime bounds the end of streams that outlive the command.

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -79,17 +76,14 @@ func serve(ctx context.Context, o *options) error {
 	}
 	defer p.handler.Close()
 
-	public, err := newServer(p.handler, &o.serving, serverLog{log})
-	if err != nil {
-		return err
-	}
+	public := newServer(p.handler, &o.serving, p.certs.tlsConfig(), serverLog{log})
 	var draining atomic.Bool
-	probes := ops.NewServer(func() error {
+	probes := newProbeServer(ops.NewServer(func() error {
 		if draining.Load() {
 			return errors.New("shutting down")
 		}
 		return p.ready()
-	}, p.gate.tokens.Notes)
+	}, p.gate.tokens.Notes), serverLog{log})
 	publicListener, err := listen(ctx, o.serving.bindAddress, o.serving.securePort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--secure-port: %w", err)
@@ -109,9 +103,9 @@ func serve(ctx context.Context, o *options) error {
 
 	failed := make(chan error, 2)
 	running.Go(func() {
-		failed <- serveUntilClosed(public, tls.NewListener(bridge.Listener(publicListener), p.certs.tlsConfig()))
+		failed <- public.Serve(bridge.Listener(publicListener))
 	})
-	running.Go(func() { failed <- serveUntilClosed(probes, probeListener) })
+	running.Go(func() { failed <- probes.Serve(probeListener) })
 	log.Info("edge serves", "version", buildVersion(), "address", publicListener.Addr().String(),
 		"probes", probeListener.Addr().String(), "apiServer", p.upstream.Host)
 
@@ -140,11 +134,4 @@ func serve(ctx context.Context, o *options) error {
 	probes.Close()
 	log.Info("edge ended")
 	return err
-}
-
-func serveUntilClosed(server *http.Server, l net.Listener) error {
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }

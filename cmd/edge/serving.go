@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -14,18 +15,24 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/net/http2"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/keyutil"
+
+	"edge/serving"
 )
 
 const (
+	// readHeaderTimeout bounds a handshake, and then a header over HTTP/1.1.
 	readHeaderTimeout = 30 * time.Second
-	idleTimeout       = 3 * time.Minute
-	maxHeaderBytes    = 128 << 10 // an ALB passes 64 KiB
-	http2ReadIdle     = 30 * time.Second
-	http2PingTimeout  = 15 * time.Second
+	// unknownIdleTimeout is --idle-timeout for connections on which nobody has logged in.
+	unknownIdleTimeout = 3 * time.Minute
+	// maxHeaderBytes bounds one request's header: kube-apiserver's own. An exec's command travels in the URL.
+	maxHeaderBytes = 1 << 20
+	// probeConnections bounds those of the operator's port: a kubelet's, a few load balancers', an operator's.
+	probeConnections = 256
+	// probeIdleTimeout is theirs: probes come every few seconds, on connections of their own.
+	probeIdleTimeout = 10 * time.Second
 )
 
 // certificates gives the TLS configuration of each handshake, from files that
@@ -65,7 +72,7 @@ func newCertificates(o *servingOptions, clientCA dynamiccertificates.CAContentPr
 		named, c.watched = append(named, sni), append(c.watched, sni)
 	}
 	if clientCA != nil {
-		base.ClientAuth = tls.RequestClientCert
+		base.ClientAuth, base.VerifyPeerCertificate = tls.RequestClientCert, serving.VerifyPeer
 	}
 	c.controller = dynamiccertificates.NewDynamicServingCertificateController(base, clientCA, content, named, nil)
 	content.AddListener(c.controller)
@@ -124,25 +131,31 @@ func selfSigned(dir string, bind net.IP) (certFile, keyFile string, err error) {
 }
 
 // newServer bounds what a client may do before it is known.
-func newServer(handler http.Handler, o *servingOptions, errorLog serverLog) (*http.Server, error) {
-	server := &http.Server{
+func newServer(handler http.Handler, o *servingOptions, certificates *tls.Config, errorLog serverLog) *serving.Server {
+	base := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(errorLog, "", 0),
 		// "OPTIONS *" is a request as any other, and nobody's.
 		DisableGeneralOptionsHandler: true,
 	}
-	if o.disableHTTP2 {
-		server.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
-		return server, nil
+	cfg := serving.Config{
+		TLS: certificates, HTTP2Streams: o.http2Streams,
+		MaxConnections: cmp.Or(o.maxConnections, maxConnections()),
+		IdleTimeout:    o.idleTimeout, UnknownIdleTimeout: min(o.idleTimeout, unknownIdleTimeout),
 	}
-	return server, http2.ConfigureServer(server, &http2.Server{
-		MaxConcurrentStreams: o.http2Streams,
-		IdleTimeout:          idleTimeout,
-		ReadIdleTimeout:      http2ReadIdle,
-		PingTimeout:          http2PingTimeout,
+	if o.disableHTTP2 {
+		cfg.HTTP2Streams = 0
+	}
+	return serving.New(base, cfg)
+}
+
+// newProbeServer gives the operator's port the bounds that it needs: nobody logs in there.
+func newProbeServer(probes *http.Server, errorLog serverLog) *serving.Server {
+	probes.ErrorLog = log.New(errorLog, "", 0)
+	return serving.New(probes, serving.Config{
+		MaxConnections: probeConnections, IdleTimeout: probeIdleTimeout, UnknownIdleTimeout: probeIdleTimeout,
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/spf13/pflag"
 	cliflag "k8s.io/component-base/cli/flag"
@@ -14,6 +15,9 @@ import (
 const (
 	defaultSecurePort   = 6443
 	defaultHTTP2Streams = 250
+	// defaultIdleTimeout is longer than any load balancer's before edge: one that sends a request on a connection that is
+	// being closed answers 502. An ALB keeps them for 4,000 s at most.
+	defaultIdleTimeout = 4100 * time.Second
 )
 
 // servingOptions say how clients reach edge. They are kube-apiserver's, but for
@@ -29,6 +33,8 @@ type servingOptions struct {
 	minVersion     string
 	disableHTTP2   bool
 	http2Streams   uint32
+	idleTimeout    time.Duration
+	maxConnections int // 0: what the descriptors allow
 	portSharing    bool
 	addressSharing bool
 	origins        []string
@@ -41,6 +47,7 @@ func newServingOptions() servingOptions {
 		securePort:   defaultSecurePort,
 		certDir:      "/var/run/kubernetes",
 		http2Streams: defaultHTTP2Streams,
+		idleTimeout:  defaultIdleTimeout,
 	}
 }
 
@@ -55,6 +62,8 @@ func (o *servingOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.minVersion, "tls-min-version", o.minVersion, "Minimum TLS version: VersionTLS12 (the default) or VersionTLS13.")
 	fs.BoolVar(&o.disableHTTP2, "disable-http2-serving", o.disableHTTP2, "Serve HTTP/1.1 only.")
 	fs.Uint32Var(&o.http2Streams, "http2-max-streams-per-connection", o.http2Streams, "The most requests that a client may have open at once in one HTTP/2 connection.")
+	fs.DurationVar(&o.idleTimeout, "idle-timeout", o.idleTimeout, "How long a connection may be idle on which somebody has logged in; at most 3m for any other. Keep it above the idle timeout of the load balancer before edge, which otherwise answers 502 now and then: an ALB's is 4000s at most.")
+	fs.IntVar(&o.maxConnections, "max-connections", o.maxConnections, "The most connections of clients, without those of streams; 0: what the limit of open files (and GOMEMLIMIT, if set) allows. Past it, the one that has waited longest without a login is closed, then the one that was idle longest; if all are busy, the new one is refused.")
 	fs.BoolVar(&o.portSharing, "permit-port-sharing", o.portSharing, "Listen with SO_REUSEPORT, so that more than one edge can be bound to the same address and port.")
 	fs.BoolVar(&o.addressSharing, "permit-address-sharing", o.addressSharing, "Accepted for kube-apiserver's sake: edge always listens with SO_REUSEADDR.")
 	fs.StringSliceVar(&o.origins, "allowed-origins", o.origins, "Comma-separated origins of web pages that may open WebSockets, such as https://console.example.com or https://*.example.com, beside pages of edge's own host. Clients that are no browsers send no origin and need none.")
@@ -67,6 +76,15 @@ func (o *servingOptions) validate() error {
 	}
 	if o.http2Streams == 0 {
 		return errors.New("--http2-max-streams-per-connection: must be at least 1")
+	}
+	if o.idleTimeout <= 0 {
+		return errors.New("--idle-timeout: must be more than 0")
+	}
+	if o.maxConnections < 0 {
+		return errors.New("--max-connections: must not be negative")
+	}
+	if most := descriptors() - reservedDescriptors; o.maxConnections > most {
+		return fmt.Errorf("--max-connections: %d is more than the limit of open files allows, at most %d", o.maxConnections, max(0, most))
 	}
 	_, err := o.trusted()
 	return err

@@ -29,6 +29,9 @@ type EdgeOptions struct {
 	// Env is added to the environment.
 	Env []string
 
+	// Files is the limit of its open files; 0: this process's.
+	Files int
+
 	// NoWait is for an edge that will not be ready: StartEdge returns once it is a process.
 	NoWait bool
 }
@@ -95,7 +98,11 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	if o.Issuer != nil {
 		args = append(args, o.Issuer.Flags()...)
 	}
-	if e.Process, err = spawn(dir, "edge", append(args, o.Args...), append([]string{"TMPDIR=" + dir}, o.Env...)...); err != nil {
+	args = append(args, o.Args...)
+	if o.Files > 0 {
+		args = append([]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, o.Files)}, args...)
+	}
+	if e.Process, err = spawn(dir, "edge", args, append([]string{"TMPDIR=" + dir}, o.Env...)...); err != nil {
 		return nil, err
 	}
 	tb.onClose(func() { e.Process.Stop(5 * time.Second) })

@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"edge/e2e/testbed"
+)
+
+// What an attacker without a login opens: more connections than edge has descriptors.
+const (
+	slowFiles       = 2048
+	slowConnections = slowFiles + 512
+	slowWorkers     = 16
+)
+
+// TestSlowloris: idle TLS connections, dripping handshakes, headers and HTTP/2 headers, each as many as edge has descriptors, keep no user
+// out: not one that works all the while, and not one that comes new.
+func TestSlowloris(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: issuer, Files: slowFiles})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
+	alice := edge.Access(tokens["alice"])
+	b := stand(t, alice)
+	before := settled(t, edge, b)
+	for name, begin := range map[string]func() (net.Conn, error){
+		"handshakes": func() (net.Conn, error) {
+			conn, err := net.Dial("tcp", edge.Addr)
+			if err == nil {
+				conn.Write([]byte{22, 3, 1, 2, 0, 1})
+			}
+			return conn, err
+		},
+		"idle": func() (net.Conn, error) { return dial(t.Context(), t, edge.Access(""), "", "http/1.1"), nil },
+		"headers": func() (net.Conn, error) {
+			conn := dial(t.Context(), t, edge.Access(""), "", "http/1.1")
+			_, err := io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("A: b\r\n", 1000))
+			return conn, err
+		},
+		"HTTP/2 headers": func() (net.Conn, error) {
+			c := dialFrames(t, edge.Access(""))
+			return c.Conn, c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.head("GET", podsURI), EndStream: true})
+		},
+	} {
+		conns := make(chan net.Conn, slowConnections)
+		eachOf(slowConnections, slowWorkers, func(i int) {
+			conn, err := begin()
+			if err == nil {
+				conns <- conn
+			}
+			if i%100 == 0 { // somebody new
+				if got, err := codeOf(t.Context(), clientOf(t, alice), alice, podsURI+"?limit=1", nil); err != nil || got != http.StatusOK {
+					t.Errorf("%s: somebody new after %d: %d, %v", name, i, got, err)
+				}
+			}
+		})
+		b.await(t, 20)
+		t.Logf("%s: %d connections, %d KiB more memory", name, len(conns), (resident(t, edge)-before)>>10)
+		close(conns)
+		for conn := range conns {
+			conn.Close()
+		}
+	}
+}

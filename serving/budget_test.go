@@ -1,0 +1,159 @@
+package serving
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+func headersOf(authorization string) []hpack.HeaderField {
+	return []hpack.HeaderField{
+		{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "x"}, {Name: ":path", Value: "/"},
+		{Name: "authorization", Value: authorization},
+	}
+}
+
+// limited has a small budget, and what it should be after all is said.
+func limited(t *testing.T, handler http.HandlerFunc, limit int64) *bed {
+	b := start(t, handler, Config{})
+	b.budget.mu.Lock()
+	b.budget.limit = limit
+	b.budget.mu.Unlock()
+	return b
+}
+
+func (b *bed) used() int64 {
+	b.budget.mu.Lock()
+	defer b.budget.mu.Unlock()
+	return b.budget.used
+}
+
+// await waits until so much is used.
+func (b *bed) await(is func(used int64) bool) {
+	b.Helper()
+	for end := time.Now().Add(time.Minute); !is(b.used()); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			b.Fatalf("%d bytes are used", b.used())
+		}
+	}
+}
+
+func zero(used int64) bool { return used == 0 }
+
+// TestBudgetGoesToNewcomers: dripping headers are let go, with a 503 over HTTP/1.1, and whoever comes is served.
+func TestBudgetGoesToNewcomers(t *testing.T) {
+	const limit = 256 << 10
+	b := limited(t, gate(hello), limit)
+	var dripping []*client
+	drip := strings.Repeat("X: y\r\n", 200) // 50 KiB as they count
+	for range 20 {
+		c := b.client("http/1.1")
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n"+drip)
+		dripping = append(dripping, c)
+	}
+	b.await(func(used int64) bool { return used > limit/2 && used <= limit })
+	for range 20 {
+		if resp, body := b.client("http/1.1").get("/", good); resp.StatusCode != 200 {
+			t.Error(resp.Status, body)
+		}
+	}
+	refused := make(chan string, len(dripping))
+	var readers sync.WaitGroup
+	for _, c := range dripping {
+		readers.Go(func() {
+			if resp, err := http.ReadResponse(c.read, nil); err == nil {
+				body, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				refused <- fmt.Sprintf("%d %v %s %s", resp.StatusCode, resp.Close, resp.Header.Get("Retry-After"), body)
+			}
+		})
+	}
+	for range 15 { // five have room
+		if got := <-refused; !strings.HasPrefix(got, `503 true 1 {"kind":"Status"`) || !strings.Contains(got, "64 MiB") {
+			t.Error(got)
+		}
+	}
+	b.Close()
+	readers.Wait()
+	b.await(zero)
+}
+
+// TestBudgetOverHTTP2: fields of one byte each count, also those of a header that never ends.
+func TestBudgetOverHTTP2(t *testing.T) {
+	const limit = 256 << 10
+	b := limited(t, gate(hello), limit)
+	c := b.client("h2")
+	io.WriteString(c, http2.ClientPreface)
+	f := http2.NewFramer(c, c)
+	f.WriteSettings()
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: bytes.Repeat([]byte{0x82}, 800)})
+	b.await(func(used int64) bool { return used == 800*lineBytes })
+	f.WriteContinuation(1, false, bytes.Repeat([]byte{0x82}, 800))
+	c.ended()
+	b.await(zero)
+}
+
+// TestBudgetIsGivenBack: by requests that end, that are refused, reset, or refused below the handler, over either protocol.
+func TestBudgetIsGivenBack(t *testing.T) {
+	b := limited(t, gate(hello), headerBudget)
+	c := b.client("http/1.1")
+	for range 3 {
+		c.get("/")
+		b.await(zero)
+	}
+	c.get("/", bad)
+	b.await(zero)
+	raw := b.client("h2")
+	io.WriteString(raw, http2.ClientPreface)
+	f := http2.NewFramer(raw, raw)
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if ping, ok := frame.(*http2.PingFrame); ok && ping.IsAck() {
+				return
+			}
+		}
+	}()
+	f.WriteSettings()
+	for id := uint32(1); id < 200; id += 8 {
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(t, headersOf("")...), EndHeaders: true})
+		f.WriteRSTStream(id, http2.ErrCodeCancel)
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 2, BlockFragment: []byte{0x82}, EndHeaders: true, EndStream: true}) // no :path
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 4, BlockFragment: block(t, headersOf("")...), EndHeaders: true, EndStream: true})
+	}
+	f.WritePing(false, [8]byte{1})
+	<-answered // all of it was read
+	b.await(zero)
+	known := b.client("http/1.1")
+	known.get("/", good)
+	io.WriteString(known, "GET / HTTP/1.1\r\nX: "+strings.Repeat("y", 100_000))
+	if used := b.used(); used != 0 {
+		t.Errorf("a known client's header: %d bytes", used)
+	}
+}
+
+// TestHandshakesCount: a handshake that is dripped holds what it has sent.
+func TestHandshakesCount(t *testing.T) {
+	b := limited(t, hello, headerBudget)
+	conn := b.dial()
+	defer conn.Close()
+	hello := append([]byte{22, 3, 1, 0x40, 0}, 1, 0, 0x80, 0) // a record of 16 KiB, the begin of a ClientHello of 32 KiB
+	conn.Write(append(hello, make([]byte, 10_000)...))
+	b.await(func(used int64) bool { return used >= 10_000 })
+	conn.Close()
+	b.await(zero)
+}

@@ -1,0 +1,109 @@
+package serving
+
+import "encoding/binary"
+
+// RFC 9113: sizes in bytes, frame types and flags.
+const (
+	prefaceSize  = 24 // section 3.4
+	frameHead    = 9  // section 4.1
+	prioritySize = 5  // section 6.2
+
+	frameHeaders      = 0x1
+	frameContinuation = 0x9
+
+	flagEndHeaders = 0x4
+	flagPadded     = 0x8
+	flagPriority   = 0x20
+)
+
+// frames counts headers of HTTP/2: the field blocks of HEADERS and CONTINUATION. What breaks the protocol is for net/http
+// to find, and ends the connection there.
+type frames struct {
+	fields
+	preface int // bytes of it seen
+	head    [frameHead]byte
+	filled  int  // of head
+	left    int  // bytes of the frame's payload to come
+	front   int  // of them: before the fields
+	padded  bool // the first of them is the length of the padding
+	back    int  // of them: padding
+	stream  uint32
+	highest uint32 // stream that a header has begun
+	trailer bool   // this header is a stream's second
+}
+
+func (*frames) http2() bool { return true }
+func (*frames) rest()       {}
+
+func (f *frames) count(dst []entry, p []byte) []entry {
+	n := min(prefaceSize-f.preface, len(p))
+	f.preface += n
+	p = p[n:]
+	var cost int64
+	for len(p) > 0 {
+		if f.filled < frameHead {
+			n := copy(f.head[f.filled:], p)
+			f.filled += n
+			p = p[n:]
+			if f.filled == frameHead {
+				f.begin()
+			}
+		} else {
+			n := min(f.left, len(p))
+			cost += f.payload(p[:n])
+			p = p[n:]
+		}
+		if f.filled == frameHead && f.left == 0 { // also of an empty frame
+			if f.isHeader() && f.head[4]&flagEndHeaders != 0 {
+				end := whole
+				if f.trailer {
+					end = dropped
+				}
+				dst, cost = append(dst, entry{cost, end}), 0
+			}
+			f.filled = 0
+		}
+	}
+	if cost > 0 {
+		dst = append(dst, entry{cost, more})
+	}
+	return dst
+}
+
+func (f *frames) isHeader() bool { return f.head[3] == frameHeaders || f.head[3] == frameContinuation }
+
+// begin reads a frame's head.
+func (f *frames) begin() {
+	f.left = int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
+	f.front, f.back, f.padded = 0, 0, false
+	if f.head[3] != frameHeaders {
+		return
+	}
+	f.fields = fields{}
+	f.stream = binary.BigEndian.Uint32(f.head[5:]) & (1<<31 - 1)
+	if f.trailer = f.stream <= f.highest; !f.trailer {
+		f.highest = f.stream
+	}
+	if f.padded = f.head[4]&flagPadded != 0; f.padded {
+		f.front++
+	}
+	if f.head[4]&flagPriority != 0 {
+		f.front += prioritySize
+	}
+}
+
+// payload takes bytes of the frame and returns what their fields cost.
+func (f *frames) payload(p []byte) int64 {
+	if !f.isHeader() {
+		f.left -= len(p)
+		return 0
+	}
+	if f.padded && len(p) > 0 {
+		f.padded, f.back = false, int(p[0])
+	}
+	n := min(f.front, len(p))
+	f.front, f.left, p = f.front-n, f.left-n, p[n:]
+	fields := min(max(f.left-f.back, 0), len(p))
+	f.left -= len(p)
+	return f.fields.add(p[:fields])
+}

@@ -1,0 +1,56 @@
+package serving
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/http"
+)
+
+const (
+	// fieldBytes is what HTTP/2 counts for each header line beside its text (RFC 9113, section 6.5.2).
+	fieldBytes = 32
+	// fewFields is what net/http allows above MaxHeaderBytes for that.
+	fewFields = 10
+)
+
+// serve is one request, before the handler.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	c := Of(r)
+	if c.ending() {
+		w.Header().Set("Connection", "close") // package http2 makes a GOAWAY of it
+	}
+	if !c.known.Load() {
+		cost := s.budget.begin(c)
+		defer s.budget.end(c, cost)
+	}
+	if r.ProtoMajor == 2 && headerSize(r) > s.maxHeader()+fewFields*fieldBytes {
+		headersTooLarge(s.maxHeader()).write(w)
+		return
+	}
+	s.handler.ServeHTTP(w, r)
+}
+
+// headerSize is the size of a request's header as HTTP/2 counts.
+func headerSize(r *http.Request) int {
+	n := len(r.Method) + len(r.RequestURI) + len(r.Host)
+	for name, values := range r.Header {
+		for _, value := range values {
+			n += len(name) + len(value) + fieldBytes
+		}
+	}
+	return n
+}
+
+// maxPeerCertificates is how long a client's chain may be: a leaf, and more intermediates than any PKI has.
+const maxPeerCertificates = 8
+
+// errManyCertificates ends a handshake.
+var errManyCertificates = errors.New("the client sent more than 8 certificates")
+
+// VerifyPeer is for tls.Config.VerifyPeerCertificate: it refuses chains that cost more to verify than any good one.
+func VerifyPeer(certificates [][]byte, _ [][]*x509.Certificate) error {
+	if len(certificates) > maxPeerCertificates {
+		return errManyCertificates
+	}
+	return nil
+}

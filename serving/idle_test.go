@@ -1,0 +1,152 @@
+package serving
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// TestIdleTimeouts: a connection on which somebody logged in stays for IdleTimeout, any other for UnknownIdleTimeout, and a
+// handshake or header that never comes for less.
+func TestIdleTimeouts(t *testing.T) {
+	const long, short = 4100 * time.Second, 3 * time.Minute
+	for name, c := range map[string]struct {
+		protocol string
+		line     string
+		lasts    time.Duration
+	}{
+		"HTTP/1.1, known":     {"http/1.1", good, long},
+		"HTTP/1.1, anonymous": {"http/1.1", "", short},
+		"HTTP/1.1, refused":   {"http/1.1", bad, short},
+		"HTTP/2, known":       {"h2", good, long},
+		"HTTP/2, anonymous":   {"h2", "", short},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := piped(t, gate(hello), Config{IdleTimeout: long, UnknownIdleTimeout: short})
+				began := time.Now()
+				if c.protocol == "h2" {
+					h2, _ := b.overHTTP2()
+					_, token, _ := strings.Cut(c.line, ": ")
+					if token == "" {
+						ask(t.Context(), h2, "/")
+					} else if _, _, err := ask(t.Context(), h2, "/", "Authorization", token); err != nil {
+						t.Fatal(err)
+					}
+					for h2.CanTakeNewRequest() {
+						time.Sleep(time.Second)
+					}
+				} else {
+					conn := b.client(c.protocol)
+					lines := []string{c.line}
+					if c.line == "" {
+						lines = nil
+					}
+					conn.get("/", lines...)
+					conn.ended()
+				}
+				if took := time.Since(began); took < c.lasts || took > c.lasts+5*time.Second {
+					t.Errorf("lasted %v, want %v", took, c.lasts)
+				}
+			})
+		})
+	}
+}
+
+// TestNothingComes: neither a handshake nor a header may take for ever.
+func TestNothingComes(t *testing.T) {
+	for name, begin := range map[string]func(b *bed) net.Conn{
+		"handshake": func(b *bed) net.Conn { return b.dial() },
+		"header":    func(b *bed) net.Conn { return b.client("http/1.1") },
+		"preface":   func(b *bed) net.Conn { return b.client("h2") },
+		"drips": func(b *bed) net.Conn {
+			c := b.client("h2")
+			io.WriteString(c, http2.ClientPreface)
+			f := http2.NewFramer(c, nil)
+			go io.Copy(io.Discard, c)
+			f.WriteSettings()
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
+			go func() {
+				for f.WriteContinuation(1, false, []byte{0x82}) == nil {
+					time.Sleep(time.Second)
+				}
+			}()
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := piped(t, hello, Config{IdleTimeout: time.Hour, UnknownIdleTimeout: 3 * time.Minute})
+				began := time.Now()
+				conn := begin(b)
+				defer conn.Close()
+				for b.openNow() > 0 {
+					time.Sleep(time.Second)
+				}
+				if took := time.Since(began); took > 3*time.Minute+5*time.Second {
+					t.Errorf("lasted %v", took)
+				}
+			})
+		})
+	}
+}
+
+func (b *bed) openNow() int {
+	b.conns.mu.Lock()
+	defer b.conns.mu.Unlock()
+	return b.conns.open
+}
+
+// TestMaxConnections: whoever has waited longest without a login goes first, then the longest idle; busy ones stay.
+func TestMaxConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		b := piped(t, gate(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/busy" {
+				<-release
+			}
+			hello(w, r)
+		}), Config{MaxConnections: 4, IdleTimeout: time.Hour, UnknownIdleTimeout: time.Hour})
+		isOpen := func(c net.Conn) bool {
+			synctest.Wait()
+			c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			_, err := c.Read(make([]byte, 1))
+			c.SetReadDeadline(time.Time{})
+			netErr, ok := err.(net.Error)
+			return ok && netErr.Timeout()
+		}
+		busy := b.client("http/1.1")
+		busy.send("/busy", good)
+		first := b.client("http/1.1")
+		first.get("/", good)
+		time.Sleep(time.Second)
+		dripping := b.dial() // a handshake
+		time.Sleep(time.Second)
+		refused := b.client("http/1.1")
+		refused.get("/", bad)
+		for _, goes := range []net.Conn{dripping, refused, first} {
+			if !isOpen(goes) {
+				t.Fatal("went too soon")
+			}
+			next := b.client("http/1.1")
+			next.send("/busy", good)
+			synctest.Wait()
+			if isOpen(goes) {
+				t.Fatal("is still there")
+			}
+		}
+		if none := b.dial(); isOpen(none) {
+			t.Error("a connection more than there may be")
+		}
+		close(release)
+		if _, body := busy.answer(); body != "hello" {
+			t.Error(body)
+		}
+	})
+}

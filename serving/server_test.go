@@ -1,0 +1,336 @@
+package serving
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestRequestsHaveTheirConnection: over both protocols a request knows its connection, the handshake and the address.
+func TestRequestsHaveTheirConnection(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if Of(r) == nil || r.TLS == nil || !r.TLS.HandshakeComplete || r.RemoteAddr == "" {
+			t.Errorf("%s: %v, %v, %q", r.Proto, Of(r), r.TLS, r.RemoteAddr)
+		}
+		io.WriteString(w, r.Proto)
+	}, Config{})
+	c := b.client("http/1.1")
+	for range 2 {
+		if resp, body := c.get("/"); resp.StatusCode != 200 || body != "HTTP/1.1" {
+			t.Error(resp.Status, body)
+		}
+	}
+	h2, _ := b.overHTTP2()
+	for range 2 {
+		if resp, body, err := ask(t.Context(), h2, "/"); err != nil || body != "HTTP/2.0" {
+			t.Error(resp, body, err)
+		}
+	}
+	var nobody *Conn
+	nobody.Authenticated()
+	nobody.Refused()
+	if nobody.Kept() != nil {
+		t.Error("a value without a connection")
+	}
+}
+
+// TestHijackedConnectionIsNoMore: what is hijacked has no place in the registry, and what is below it can be found.
+func TestHijackedConnectionIsNoMore(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		c := Of(r)
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		c.server.conns.mu.Lock()
+		if c.in != nil || c.server.conns.open != 0 {
+			t.Error("still a connection of the server's")
+		}
+		c.server.conns.mu.Unlock()
+		var bottom net.Conn = conn
+		for layers := 0; ; layers++ {
+			below, ok := bottom.(interface{ NetConn() net.Conn })
+			if !ok {
+				break
+			}
+			bottom = below.NetConn()
+		}
+		if _, ok := bottom.(*net.TCPConn); !ok {
+			t.Errorf("at the bottom is a %T", bottom)
+		}
+		line, _ := rw.ReadString('\n')
+		io.WriteString(conn, "echo "+line)
+	}, Config{})
+	c := b.client("http/1.1")
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\nraw\n")
+	if got, err := io.ReadAll(c.read); err != nil || string(got) != "echo raw\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestPlainHTTP: a client that does not speak TLS reads so, and a server without TLS serves it.
+func TestPlainHTTP(t *testing.T) {
+	b := start(t, hello, Config{})
+	conn := b.dial()
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if got, _ := io.ReadAll(conn); !strings.Contains(string(got), "HTTP request to an HTTPS server") {
+		t.Errorf("%q", got)
+	}
+	s := New(&http.Server{Handler: http.HandlerFunc(hello)}, Config{MaxConnections: 3, UnknownIdleTimeout: time.Minute})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	for range 5 { // more connections than there may be: the idle ones go
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		buf := make([]byte, 12)
+		if _, err := io.ReadFull(conn, buf); err != nil || string(buf) != "HTTP/1.1 200" {
+			t.Errorf("%q, %v", buf, err)
+		}
+	}
+	s.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefusedConnectionEnds: after a few 401s an HTTP/1.1 connection is closed.
+func TestRefusedConnectionEnds(t *testing.T) {
+	b := start(t, gate(hello), Config{})
+	c := b.client("http/1.1")
+	for i := range maxRefusals {
+		if resp, _ := c.get("/", bad); resp.StatusCode != 401 || resp.Close {
+			t.Fatal(i, resp.Status, resp.Close)
+		}
+	}
+	if resp, _ := c.get("/", good); resp.StatusCode != 200 || !resp.Close {
+		t.Error(resp.Status, resp.Close)
+	}
+	c.ended()
+}
+
+// TestTwoPeopleOnOneConnection: as behind a load balancer. One has bad tokens; the other's requests go on to their end, and
+// new ones get a GOAWAY and so another connection, even from a client that takes nothing of its refusals.
+func TestTwoPeopleOnOneConnection(t *testing.T) {
+	next, watching := make(chan string), make(chan struct{})
+	b := start(t, gate(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(200)
+		http.NewResponseController(w).Flush()
+		close(watching)
+		for event := range next {
+			io.WriteString(w, event)
+			http.NewResponseController(w).Flush()
+		}
+	}), Config{})
+	h2, _ := b.overHTTP2()
+	type result struct {
+		body string
+		err  error
+	}
+	watch := make(chan result, 1)
+	go func() {
+		_, body, err := ask(t.Context(), h2, "/watch", "Authorization", "Bearer good")
+		watch <- result{body, err}
+	}()
+	<-watching
+	next <- "one "
+	for range maxRefusals + 1 {
+		if resp, _, err := ask(t.Context(), h2, "/", "Authorization", "Bearer bad"); err != nil || resp.StatusCode != 401 {
+			t.Fatal(resp, err)
+		}
+	}
+	for end := time.Now().Add(time.Minute); h2.CanTakeNewRequest(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no GOAWAY")
+		}
+	}
+	next <- "two"
+	close(next)
+	if got := <-watch; got.err != nil || got.body != "one two" {
+		t.Error(got)
+	}
+}
+
+// TestGoAwayWithoutWindow: the GOAWAY leaves although no refusal's body can.
+func TestGoAwayWithoutWindow(t *testing.T) {
+	b := start(t, gate(hello), Config{})
+	c := b.client("h2")
+	io.WriteString(c, http2.ClientPreface)
+	f := http2.NewFramer(c, c)
+	f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	head := block(t, headersOf("Bearer bad")...)
+	for id := uint32(1); id <= 2*maxRefusals+1; id += 2 {
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: head, EndHeaders: true, EndStream: true})
+	}
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := frame.(*http2.GoAwayFrame); ok {
+			return
+		}
+	}
+}
+
+// TestShutdown: HTTP/2 clients are told, idle connections end, requests go on to theirs.
+func TestShutdown(t *testing.T) {
+	release, in := make(chan struct{}), make(chan struct{}, 2)
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		in <- struct{}{}
+		<-release
+		hello(w, r)
+	}, Config{})
+	idle := b.client("http/1.1")
+	h2, _ := b.overHTTP2()
+	answered := make(chan error, 1)
+	go func() { _, _, err := ask(t.Context(), h2, "/"); answered <- err }()
+	<-in
+	one := b.client("http/1.1")
+	one.send("/")
+	<-in
+	down := make(chan error, 1)
+	go func() { down <- b.Shutdown(t.Context()) }()
+	for end := time.Now().Add(time.Minute); h2.CanTakeNewRequest(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no GOAWAY")
+		}
+	}
+	idle.Close()
+	close(release)
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	if _, body := one.answer(); body != "hello" {
+		t.Error(body)
+	}
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPeerCertificates: eight are taken, nine end the handshake.
+func TestPeerCertificates(t *testing.T) {
+	b := start(t, hello, Config{TLS: &tls.Config{
+		Certificates: []tls.Certificate{pair()}, ClientAuth: tls.RequestClientCert, VerifyPeerCertificate: VerifyPeer, NextProtos: []string{"http/1.1"},
+	}})
+	chain := make([][]byte, maxPeerCertificates+1)
+	for i := range chain {
+		chain[i] = pair().Certificate[0]
+	}
+	if resp, _ := b.client("http/1.1", chain[1:]...).get("/"); resp.StatusCode != 200 {
+		t.Error(resp.Status)
+	}
+	c := b.client("http/1.1", chain...) // TLS 1.3: the client is done before the server
+	c.send("/")
+	if got, err := io.ReadAll(c.read); err == nil || !strings.Contains(err.Error(), "bad certificate") {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestLongHandshake: certificates are not parsed by the hundred before they are refused.
+func TestLongHandshake(t *testing.T) {
+	b := start(t, hello, Config{TLS: &tls.Config{Certificates: []tls.Certificate{pair()}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}}})
+	chain := make([][]byte, 1+maxHandshake/len(pair().Certificate[0]))
+	for i := range chain {
+		chain[i] = pair().Certificate[0]
+	}
+	c := b.client("http/1.1", chain...)
+	c.send("/")
+	if got, err := io.ReadAll(c.read); len(got) > 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestWindows: what a client may upload follows from how many connections there are when it comes.
+func TestWindows(t *testing.T) {
+	b := start(t, hello, Config{})
+	windows := func() (stream, conn uint32) {
+		c := b.client("h2")
+		io.WriteString(c, http2.ClientPreface)
+		f := http2.NewFramer(c, c)
+		f.WriteSettings()
+		for stream == 0 || conn == 0 {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch frame := frame.(type) {
+			case *http2.SettingsFrame:
+				if v, ok := frame.Value(http2.SettingInitialWindowSize); ok {
+					stream = v
+				}
+			case *http2.WindowUpdateFrame:
+				conn = frame.Increment + 65535
+			}
+		}
+		return stream, conn
+	}
+	if stream, conn := windows(); stream != 1<<20 || conn != 4<<20 {
+		t.Error(stream, conn)
+	}
+	for range manyConns {
+		b.client("http/1.1")
+	}
+	if stream, conn := windows(); stream != 512<<10 || conn != 2<<20 {
+		t.Error("with many connections:", stream, conn)
+	}
+}
+
+// statusOf is the Status in an answer.
+func statusOf(t *testing.T, body string) (s metav1.Status) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(body), &s); err != nil || s.Kind != "Status" {
+		t.Errorf("%q: %v", body, err)
+	}
+	return s
+}
+
+// TestLargeHeader: what is larger than a header may be is refused with a Status that names the bound.
+func TestLargeHeader(t *testing.T) {
+	b := start(t, hello, Config{})
+	long := func(n int) string { return strings.Repeat("a", n) }
+	if resp, _ := b.client("http/1.1").get("/", "X-Long: "+long(1000<<10)); resp.StatusCode != 200 {
+		t.Error(resp.Status)
+	}
+	resp, body := b.client("http/1.1").get("/", "X-Long: "+long(1100<<10))
+	if s := statusOf(t, body); resp.StatusCode != 431 || s.Code != 431 || !strings.Contains(s.Message, "1024 KiB") {
+		t.Error(resp.Status, body)
+	}
+	h2, _ := b.overHTTP2()
+	var manyLines []string
+	for range 1000 {
+		manyLines = append(manyLines, "Impersonate-Group", "group")
+	}
+	for name, header := range map[string][]string{"1000 KiB": {"X-Long", long(1000 << 10)}, "1000 lines": manyLines} {
+		if resp, body, err := ask(context.Background(), h2, "/", header...); err != nil || resp.StatusCode != 200 {
+			t.Error(name, resp, body, err)
+		}
+	}
+	resp, body, err := ask(context.Background(), h2, "/", "X-Long", long(1100<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := statusOf(t, body); resp.StatusCode != 431 || s.Code != 431 || !strings.Contains(s.Message, "1024 KiB") {
+		t.Error(resp.Status, body)
+	}
+}
