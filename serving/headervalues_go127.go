@@ -6,4 +6,6 @@ import "net/http"
 
 // anyHeaderValues lets a header have as many values as its size allows: Go 1.27 refuses more than 500 by default, and
 // 1,000 groups of --as-group are 1,000 values. MaxHeaderBytes and the budget bound them.
-func anyHeaderValues(s *http.Server) { s.MaxHeaderValueCount = max(s.MaxHeaderBytes, http.DefaultMaxHeaderBytes) }
+func anyHeaderValues(s *http.Server) {
+	s.MaxHeaderValueCount = max(s.MaxHeaderBytes, http.DefaultMaxHeaderBytes)
+}
