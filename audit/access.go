@@ -47,9 +47,9 @@ func (a accessLog) Begin(r *http.Request) bridge.Observation {
 	if way := r.Header.Get("X-Forwarded-For"); strings.Contains(way, ",") {
 		v.add("xForwardedFor", bounded(way, maxList))
 	}
-	v.add("method", bounded(r.Method, maxMethod))
+	v.add("method", bounded(strings.Clone(r.Method), maxMethod)) // not as a part of the request line, which has the URL
 	v.add("uri", loggedURI(r.URL))
-	v.add("proto", bounded(r.Proto, maxMethod))
+	v.add("proto", bounded(strings.Clone(r.Proto), maxMethod))
 	v.add("userAgent", bounded(r.UserAgent(), maxAgent))
 	return v
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -134,9 +135,10 @@ func recordedAttributes(a *authorizer.AttributesRecord) *authorizer.AttributesRe
 	return &c
 }
 
+// cut bounds s, and lets go of what s is a part of.
 func cut(s string, most int) string {
 	if len(s) <= most {
-		return s
+		return strings.Clone(s)
 	}
 	return s[:most] + truncated
 }

@@ -239,33 +239,35 @@ func TestUnknownKidFlood(t *testing.T) {
 
 // What is too much is refused before it costs anything.
 func TestTokenBomb(t *testing.T) {
-	const most = 4 << 20 // bytes allocated for one token
+	const most, each = 4 << 20, 32 // bytes allocated for one token, or for each byte of a long one
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
 	b64 := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	deep := strings.Repeat(`{"a":`, 6000)
 	for name, token := range map[string]string{
-		"1 MiB":                    strings.Repeat("a", 1<<20),
-		"a million dots":           strings.Repeat(".", 1e6),
-		"as many dots as can be":   strings.Repeat(".", MaxTokenBytes),
-		"deep header":              b64(deep) + "." + b64("{}") + ".c2ln",
-		"deep list in the header":  b64(`{"alg":"RS256","x":`+strings.Repeat("[", 40000)) + "." + b64("{}") + ".c2ln",
-		"deep claims":              b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(deep) + ".c2ln",
-		"deep and well-formed":     b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(strings.Repeat("[", 20000)+strings.Repeat("]", 20000)) + ".c2ln",
-		"a long signature":         b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"}`) + "." + strings.Repeat("A", 60000),
-		"many claims":              b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"`+strings.Repeat(`,"a":1`, 7000)+`}`) + ".c2ln",
-		"claims of all kinds":      b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"`+manyMembers(5000)+`}`) + ".c2ln",
-		"a long chain of x5c":      b64(`{"alg":"RS256","x5c":[`+strings.Repeat(`"AA==",`, 6000)+`""]}`) + "." + b64("{}") + ".c2ln",
-		"a header parameter again": b64(`{"alg":"RS256"`+strings.Repeat(`,"kid":"x"`, 4000)+`}`) + "." + b64("{}") + ".c2ln",
+		"1 MiB":                      strings.Repeat("a", 1<<20),
+		"a million dots":             strings.Repeat(".", 1e6),
+		"as many dots as can be":     strings.Repeat(".", MaxTokenBytes),
+		"deep header":                b64(deep) + "." + b64("{}") + ".c2ln",
+		"deep list in the header":    b64(`{"alg":"RS256","x":`+strings.Repeat("[", 40000)) + "." + b64("{}") + ".c2ln",
+		"deep claims":                b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(deep) + ".c2ln",
+		"deep and well-formed":       b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(strings.Repeat("[", 20000)+strings.Repeat("]", 20000)) + ".c2ln",
+		"a long signature":           b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"}`) + "." + strings.Repeat("A", 60000),
+		"many claims":                b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"`+strings.Repeat(`,"a":1`, 7000)+`}`) + ".c2ln",
+		"claims of all kinds":        b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"`+manyMembers(5000)+`}`) + ".c2ln",
+		"a long chain of x5c":        b64(`{"alg":"RS256","x5c":[`+strings.Repeat(`"AA==",`, 6000)+`""]}`) + "." + b64("{}") + ".c2ln",
+		"a header as long as can be": b64(`{"alg":"RS256"`+manyMembers(60_000)+`}`) + "." + b64("{}") + ".c2ln",
+		"claims as long as can be":   b64(`{"alg":"RS256","kid":"rsa"}`) + "." + b64(`{"iss":"`+i.URL+`"`+manyMembers(60_000)+`}`) + ".c2ln",
+		"a header parameter again":   b64(`{"alg":"RS256"`+strings.Repeat(`,"kid":"x"`, 4000)+`}`) + "." + b64("{}") + ".c2ln",
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		got := refusal(t, a, token)
 		runtime.ReadMemStats(&after)
-		if got == "" || (got == ReasonTooLarge) != (len(token) > MaxTokenBytes) {
+		if got == "" || (got == ReasonTooLarge) != (len(token) > MaxTokenBytes || name == "a header as long as can be") {
 			t.Errorf("%s: %d bytes refused as %q", name, len(token), got)
 		}
-		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > most {
+		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > max(most, each*uint64(len(token))) {
 			t.Errorf("%s: %d bytes allocated", name, bytes)
 		}
 	}

@@ -11,8 +11,15 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// MaxTokenBytes is the longest token that is looked at: what a load balancer lets pass in all headers together.
-const MaxTokenBytes = 64 << 10
+// MaxTokenBytes is the longest token that is looked at: what a request's whole header may have, here and at kube-apiserver. One of
+// a thousand groups has about 100 KiB.
+const MaxTokenBytes = 1 << 20
+
+// maxJOSEHeaderBytes bounds a token's first part, in base64url: go-jose makes a value of each of its members before a signature is
+// looked at, 77 MiB out of 900 KiB. A real one has less than 1 KiB, with a certificate chain several.
+const maxJOSEHeaderBytes = 64 << 10
+
+var errHeaderTooLarge = refused(ReasonTooLarge, fmt.Sprintf("the token's header is longer than %d bytes", maxJOSEHeaderBytes))
 
 var errTooLarge = refused(ReasonTooLarge, fmt.Sprintf("the token is longer than %d bytes", MaxTokenBytes))
 

@@ -81,6 +81,9 @@ func (t *trial) checkForm(context.Context) error {
 	if !ok {
 		return refused(ReasonMalformed, "not three parts in base64url")
 	}
+	if len(parts.text) > maxJOSEHeaderBytes {
+		return errHeaderTooLarge
+	}
 	t.parts = parts
 	return nil
 }

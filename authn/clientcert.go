@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -19,6 +20,8 @@ const ReasonCertificate Reason = "certificate"
 // A ClientCA tells who a client certificate is, as kube-apiserver does with --client-ca-file. It may be used by many goroutines.
 type ClientCA struct {
 	content *dynamiccertificates.DynamicFileCAContent
+	now     func() time.Time
+	kept    Kept
 }
 
 // NewClientCA reads a file of PEM certificates of authorities. Its caller runs [ClientCA.Run].
@@ -30,8 +33,13 @@ func NewClientCA(file string) (*ClientCA, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ClientCA{content}, nil
+	return &ClientCA{content, time.Now, func(*http.Request) *atomic.Value { return nil }}, nil
 }
+
+// Remember makes the verdict on a connection's certificate last: until the authorities' file changes, and a good one no longer
+// than the certificate and those above it, a refusal no longer than a minute. It is called before the first request. Without
+// it, each request's certificate is judged anew.
+func (c *ClientCA) Remember(kept Kept) { c.kept = kept }
 
 // Run reads the file again when it changes, until ctx ends. A file that cannot be used leaves the authorities as they are.
 func (c *ClientCA) Run(ctx context.Context) { c.content.Run(ctx, 1) }
@@ -39,9 +47,16 @@ func (c *ClientCA) Run(ctx context.Context) { c.content.Run(ctx, 1) }
 // Content is for a listener that names the authorities in its handshakes.
 func (c *ClientCA) Content() dynamiccertificates.CAContentProvider { return c.content }
 
-// authenticate judges the certificate of the connection, anew for each request: it may expire, and its authority may be
-// taken away, while the connection lasts. Without an error ok is false where there is none, or one without a common name.
+// authenticate judges the certificate of the connection: it may expire, and its authority may be taken away, while the
+// connection lasts. Without an error ok is false where there is none, or one without a common name.
 func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error) {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return Result{}, false, nil
+	}
+	return c.judged(r, func() (Result, bool, error) { return c.judge(r) })
+}
+
+func (c *ClientCA) judge(r *http.Request) (who Result, ok bool, err error) {
 	user := func(chain []*x509.Certificate) (*authenticator.Response, bool, error) {
 		response, ok, err := requestx509.CommonNameUserConversion(chain)
 		if ok {
@@ -49,11 +64,17 @@ func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error
 		}
 		return response, ok, err
 	}
-	_, ok, err = requestx509.NewDynamic(c.content.VerifyOptions, requestx509.UserConversionFunc(user)).AuthenticateRequest(r)
+	_, ok, err = requestx509.NewDynamic(c.options, requestx509.UserConversionFunc(user)).AuthenticateRequest(r)
 	if err != nil {
 		return Result{}, false, refused(ReasonCertificate, certificateFault(err))
 	}
 	return who, ok, nil
+}
+
+func (c *ClientCA) options() (x509.VerifyOptions, bool) {
+	options, ok := c.content.VerifyOptions()
+	options.CurrentTime = c.now()
+	return options, ok
 }
 
 // expiryOf is when the first certificate of a chain expires.

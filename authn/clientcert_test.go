@@ -9,15 +9,18 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -123,6 +126,9 @@ func serveTLS(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, placeKey{}, new(atomic.Value))
+	}
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -163,10 +169,31 @@ func ask(t testing.TB, client *http.Client, url string) (code int, reused bool) 
 	return resp.StatusCode, reused
 }
 
-// A certificate is judged for each request: on one connection it expires, and its authority leaves the file and comes back.
-func TestCertificateIsJudgedPerRequest(t *testing.T) {
+// A certificate expires on an open connection, and its authority leaves the file and comes back: the next requests on the
+// connection are answered accordingly, whether verdicts are remembered or not.
+func TestCertificateExpiresOnOpenConnection(t *testing.T) {
+	for _, remembered := range []bool{false, true} {
+		t.Run(fmt.Sprintf("remembered=%v", remembered), func(t *testing.T) {
+			t.Parallel()
+			testCertificateExpires(t, remembered)
+		})
+	}
+}
+
+// placeKey is where the requests of these tests have their connection's place for one value.
+type placeKey struct{}
+
+func placeOf(r *http.Request) *atomic.Value {
+	place, _ := r.Context().Value(placeKey{}).(*atomic.Value)
+	return place
+}
+
+func testCertificateExpires(t *testing.T, remembered bool) {
 	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
 	ca, file := startClientCA(t, ours)
+	if remembered {
+		ca.Remember(placeOf)
+	}
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
 	server := serveTLS(t, func(w http.ResponseWriter, r *http.Request) {
 		if _, err := chain.Authenticate(r); err != nil {

@@ -17,7 +17,8 @@
 //
 // A [Chain] asks in kube-apiserver's order, and the first that accepts wins:
 //
-//	a client certificate   of the [ClientCA], judged anew for each request: the user is its common name, the groups its organizations
+//	a client certificate   of the [ClientCA], judged once per connection, see [ClientCA.Remember]: the user is its common name, the
+//	                       groups its organizations
 //	a bearer token         in Authorization, or a browser's in a WebSocket subprotocol: an issuer's, by [Authenticator.Authenticate]
 //	the same token         as the API server's, by [TokenReviewer.Review], where the other says no
 //	nothing                anonymous, on the paths where the configuration, or [AnonymousPaths], allows it
@@ -51,7 +52,7 @@
 // The differences, all on the refusing side but the last:
 //
 //   - groups that a token only names (_claim_names, Entra ID's "groups overage") are refused, not fetched;
-//   - a token is at most [MaxTokenBytes] long and has no white space inside;
+//   - a token is at most [MaxTokenBytes] long, its header 64 KiB, and there is no white space inside;
 //   - discovery and keys must be small and come from https;
 //   - more than one Authorization line, words after the token, and two different credentials are refused, not read in part;
 //   - a file has one YAML document and is at most 1 MiB long; egress selectors are refused;

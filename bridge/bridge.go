@@ -166,7 +166,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = checkURLToken(r.URL)
 	}
 	if err != nil {
-		writeStatus(w, r, err)
+		refuse(w, r, err)
 		return
 	}
 	if isUpgrade(r.Header) {
@@ -174,7 +174,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := outbound(r.Header, id); err != nil {
-		writeStatus(w, r, err)
+		refuse(w, r, err)
 		return
 	}
 	if id.IsOwn() {

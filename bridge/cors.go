@@ -91,7 +91,9 @@ func (all crossOrigin) serve(w http.ResponseWriter, r *http.Request) (to http.Re
 	h.Set("Access-Control-Allow-Headers", corsHeaders)
 	h.Set("Access-Control-Max-Age", fmt.Sprint(int(preflightMaxAge.Seconds())))
 	h.Set("Vary", "Origin")
+	u := newUntaken(w, r, true) // a preflight has no body
 	w.WriteHeader(http.StatusNoContent)
+	u.written()
 	return nil, true
 }
 

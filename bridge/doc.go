@@ -54,6 +54,7 @@
 //	session.go   one stream from the 101 to its log line
 //	registry.go  admission, limits, drain
 //	status.go    every failure as a metav1.Status
+//	refuse.go    writing one to a client that may not take it
 //
 // # Who closes
 //

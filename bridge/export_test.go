@@ -1,6 +1,9 @@
 package bridge
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // SetTimes changes a session's waits for those that begin from now on.
 func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
@@ -52,3 +55,6 @@ const MostSpares = mostSpares
 
 // SetSpareAge changes how long they do, before the first stream.
 func (h *Handler) SetSpareAge(age time.Duration) { h.up.edges.spares.age = age }
+
+// PassOn gives upstream's refusal of an upgrade to a client.
+func PassOn(w http.ResponseWriter, r *http.Request, resp *http.Response) { passOn(w, r, resp) }

@@ -37,17 +37,18 @@ func statusOf(err error) metav1.Status {
 	return failure(http.StatusInternalServerError, metav1.StatusReasonInternalError, "edge: internal error").ErrStatus
 }
 
-// writeStatus answers a request with a Status; clients that ask for text only
-// get its message.
-func writeStatus(w http.ResponseWriter, r *http.Request, err error) {
-	s := statusOf(err)
-	body, contentType := encodeStatus(s), "application/json"
-	if accept := r.Header.Get("Accept"); strings.HasPrefix(accept, "text/") && !strings.Contains(accept, "application/json") {
-		body, contentType = []byte(s.Message+"\n"), "text/plain; charset=utf-8"
+// statusText is a Status as the client wants it; those who ask for text only get its message.
+func statusText(s metav1.Status, accept string) (body []byte, contentType string) {
+	if strings.HasPrefix(accept, "text/") && !strings.Contains(accept, "application/json") {
+		return []byte(s.Message + "\n"), "text/plain; charset=utf-8"
 	}
-	h := w.Header()
+	return encodeStatus(s), "application/json"
+}
+
+// setStatusHeader sets the header of an answer that is a Status.
+func setStatusHeader(h http.Header, s metav1.Status, length int, contentType string) {
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(length))
 	h.Set("Cache-Control", "no-cache, private")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if s.Code == http.StatusUnauthorized {
@@ -55,13 +56,6 @@ func writeStatus(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if d := s.Details; d != nil && d.RetryAfterSeconds > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(d.RetryAfterSeconds)))
-	}
-	if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.auditID != "" {
-		h.Set(auditID, refused.auditID)
-	}
-	w.WriteHeader(int(s.Code))
-	if r.Method != http.MethodHead {
-		w.Write(body)
 	}
 }
 

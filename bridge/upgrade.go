@@ -30,11 +30,11 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		for _, version := range d.accepts {
 			w.Header().Add(headerAccepted, version)
 		}
-		writeStatus(w, r, err)
+		refuse(w, r, err)
 		return
 	}
 	if err := h.sessions.admit(); err != nil {
-		writeStatus(w, r, err)
+		refuse(w, r, err)
 		return
 	}
 	handedOver := false
@@ -49,11 +49,11 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler)
 		}
-		writeStatus(w, r, h.upgradeError(d, err))
+		refuse(w, r, h.upgradeError(d, err))
 		return
 	}
 	if up.conn == nil {
-		passOn(w, up.resp)
+		passOn(w, r, up.resp)
 		return
 	}
 	seen.switching()
@@ -111,29 +111,37 @@ func (h *Handler) run(s *session, p pair, client, conn net.Conn) {
 }
 
 // passOn gives a refusal to the client as it is: status, headers and body.
-func passOn(w http.ResponseWriter, resp *http.Response) {
+func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	defer resp.Body.Close()
 	impersonate.StripHopByHop(resp.Header)
 	header := w.Header()
 	for name, values := range resp.Header {
 		header[name] = values
 	}
+	u := newUntaken(w, r, takeBody(w, r))
+	if resp.ContentLength < 0 && u.http1 { // net/http writes the last chunk after us, within the last write's time
+		header.Set("Connection", "close")
+	}
 	w.WriteHeader(resp.StatusCode)
-	if _, err := io.Copy(flushing{w, http.NewResponseController(w)}, resp.Body); err != nil {
+	if _, err := io.Copy(flushing{w, u}, resp.Body); err != nil {
 		panic(http.ErrAbortHandler) // a part of the body must not look whole
+	}
+	if resp.ContentLength >= 0 {
+		u.written()
 	}
 }
 
 // flushing sends what it is given at once.
 type flushing struct {
 	io.Writer
-	at *http.ResponseController
+	untaken untaken
 }
 
 func (f flushing) Write(b []byte) (int, error) {
+	f.untaken.extend()
 	n, err := f.Writer.Write(b)
 	if err == nil {
-		err = f.at.Flush()
+		err = f.untaken.at.Flush()
 	}
 	return n, err
 }

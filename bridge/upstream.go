@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	maxAnswerHeader   = 64 << 10         // bytes of an upstream answer's head
+	maxAnswerHeader   = 10 << 20         // bytes of an upstream answer's head: what client-go and kube-apiserver's own proxies take
 	upgradeAnswer     = 60 * time.Second // the runtime may have to start the process before the 101
 	resumableSessions = 4                // TLS sessions that are kept, one for each name that is dialed
 )

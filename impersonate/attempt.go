@@ -120,7 +120,11 @@ func (a *attempt) groupQuestions(m int) []question {
 	}
 	questions := make([]question, len(a.wish.groups))
 	for i, group := range a.wish.groups {
-		questions[i] = a.question(m, a.usersGroup(m), "groups", group)
+		if i == 0 {
+			questions[i] = a.question(m, a.usersGroup(m), "groups", group)
+		} else { // the asker is the same, and may have as many groups
+			questions[i] = questions[0].about(group)
+		}
 		questions[i].what = "group '" + shown(group) + "'"
 	}
 	return questions
@@ -134,10 +138,14 @@ func (a *attempt) extraQuestions(m int) []question {
 			return []question{q}
 		}
 	}
+	if len(a.wish.extraKeys) == 0 {
+		return nil
+	}
 	var questions []question
+	like := a.question(m, authenticationv1.SchemeGroupVersion.Group, "userextras", "")
 	for _, key := range a.wish.extraKeys {
 		for _, value := range a.wish.extra[key] {
-			q := a.question(m, authenticationv1.SchemeGroupVersion.Group, "userextras", value)
+			q := like.about(value)
 			q.spec.ResourceAttributes.Subresource = key
 			q.what = fmt.Sprintf("extra info '%s'='%s'", shown(key), shown(value))
 			questions = append(questions, q)
@@ -177,6 +185,14 @@ func (a *attempt) question(m int, group, resource, name string) question {
 		Verb: modes[m].verb(), Group: group, Version: version, Resource: resource, Name: name,
 	}
 	return question{spec: spec}
+}
+
+// about asks the same about another name.
+func (q question) about(name string) question {
+	attrs := *q.spec.ResourceAttributes
+	attrs.Name = name
+	q.spec.ResourceAttributes = &attrs
+	return q
 }
 
 // asker is a review's user: the requestor as the API server would see it without a wish.

@@ -44,7 +44,7 @@
 //	two different values of Impersonate-User or of Impersonate-Uid
 //	a group, uid or extra without a user
 //	a value, or an extra key, that would not arrive as it is, or is not UTF-8
-//	more than 256 groups and extra values
+//	more than 4,096 groups and extra values
 //
 // An empty Impersonate-User by itself is no wish. For each part of a wish the API server is asked about the requestor, as its
 // own filters do it (k8s.io/apiserver/pkg/endpoints/filters/impersonation):
@@ -67,8 +67,8 @@
 //	user-info          anybody who is neither
 //	                   anybody, by the plain verb
 //
-// At most 8 reviews of a request are under way at a time, 16 about one user and 64 of the process, and a request waits 10 s for
-// all of its own.
+// At most 8 reviews of a request are under way at a time, 16 about one user and 64 of the process, and a request waits for all
+// of its own 10 s, 20 ms more for each group and extra value, and a minute at most.
 // Who is refused reads the API server's words; who finds no place within a second, 429.
 //
 // The identity is then the one that was wished for. Whoever wished is told to the API server in the extras

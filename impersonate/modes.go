@@ -61,11 +61,24 @@ func (m *mode) verb() string {
 	return "impersonate"
 }
 
+const (
+	// valueTime is what each value that is wished for adds to the time for all: maxParallel reviews are under way at a time, and
+	// an API server that is far away, or busy, may take 160 ms for each.
+	valueTime = 20 * time.Millisecond
+	// mostWishTime is kube-apiserver's own bound of a request.
+	mostWishTime = time.Minute
+)
+
+// wishTime bounds the reviews of one wish, all modes together.
+func wishTime(w *wish) time.Duration {
+	return min(reviewTimeout+time.Duration(w.values())*valueTime, mostWishTime)
+}
+
 type attributesFunc = func() (authorizer.Attributes, error)
 
 // review asks whether the requestor may be whom it wishes to be, and returns the groups that it then has.
 func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, attributes attributesFunc) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	ctx, cancel := context.WithTimeout(ctx, wishTime(w))
 	defer cancel()
 	a := attempt{policy: p, requestor: requestor, wish: w}
 	if p.constrained == nil || !p.constrained(ctx) {

@@ -97,7 +97,8 @@ type Request struct {
 
 // Identity returns whom the request goes upstream as: the requestor, or whom it wishes to be and, by the API server's word,
 // may be. An error has a Status for the client: 400 for headers that make no wish, 403 for a refusal, 429 if too much is being
-// reviewed, 500 or 503 if nobody knows. It takes 10 s at most, and no time if there is nothing to ask.
+// reviewed, 500 or 503 if nobody knows. It takes 10 s at most, a minute with very many groups, and no time if there is nothing to
+// ask.
 func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (Identity, error) {
 	id := identityOf(requestor)
 	if err := id.check(); err != nil {

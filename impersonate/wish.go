@@ -10,8 +10,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// maxWished bounds the groups and extra values of one wish: each is a review.
-const maxWished = 256
+// maxWished bounds the groups and extra values of one wish. Each is a review, and so many answers are remembered: the next
+// request of the same command asks for none again.
+const maxWished = maxAnswers
 
 // wish is whom a request's Impersonate-* headers name, as kube-apiserver reads them.
 type wish struct {
@@ -90,14 +91,19 @@ func only(header string, lines []string) (string, error) {
 	return lines[0], nil
 }
 
-// check refuses what edge could not send on as it is, or not ask about.
-func (w *wish) check() error {
+// values is how many groups and extra values are wished for.
+func (w *wish) values() int {
 	count := len(w.groups)
 	for _, values := range w.extra {
 		count += len(values)
 	}
-	if count > maxWished {
-		return apierrors.NewBadRequest(fmt.Sprintf("the request impersonates %d groups and extra values, and may %d at most", count, maxWished))
+	return count
+}
+
+// check refuses what edge could not send on as it is, or not ask about.
+func (w *wish) check() error {
+	if count := w.values(); count > maxWished {
+		return apierrors.NewBadRequest(fmt.Sprintf("edge: the request impersonates %d groups and extra values, and may %d at most, since each is reviewed", count, maxWished))
 	}
 	if err := wished("user name", w.name); err != nil {
 		return err

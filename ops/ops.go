@@ -10,6 +10,9 @@ import (
 const (
 	readTimeout    = 10 * time.Second
 	maxHeaderBytes = 8 << 10
+	// bodyTime bounds how long net/http reads a body that nobody asked for. With its half second for a client to read the
+	// answer, the connection is gone in 5 s.
+	bodyTime = 4 * time.Second
 )
 
 // NewServer returns the server of the operator's port. ready says why edge must
@@ -28,7 +31,18 @@ func NewServer(ready func() error, notes func() []string) *http.Server {
 		}
 	})
 	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { ok(w) })
-	return &http.Server{Handler: mux, ReadTimeout: readTimeout, WriteTimeout: readTimeout, MaxHeaderBytes: maxHeaderBytes}
+	return &http.Server{Handler: atOnce(mux), ReadTimeout: readTimeout, WriteTimeout: readTimeout, MaxHeaderBytes: maxHeaderBytes}
+}
+
+// atOnce answers a request that announces a body, which no probe has, without waiting for it.
+func atOnce(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			w.Header().Set("Connection", "close")
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 func ok(w http.ResponseWriter) {

@@ -81,12 +81,14 @@ func New(base *http.Server, cfg Config) *Server {
 	base.Handler, base.IdleTimeout = http.HandlerFunc(s.serve), cfg.IdleTimeout
 	base.ConnContext = func(ctx context.Context, conn net.Conn) context.Context { return ownerOf(conn).context(ctx) }
 	base.ConnState = s.changed
+	anyHeaderValues(base)
 	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // HTTP/2 is not http1's
 	if cfg.HTTP2Streams > 0 {
 		s.http2 = &http.Server{
 			MaxHeaderBytes: 2 * s.maxHeader(), // what is over it by less gets a Status
 			ErrorLog:       base.ErrorLog, ConnState: s.changed, IdleTimeout: cfg.IdleTimeout,
 		}
+		anyHeaderValues(s.http2)
 		s.wide, s.narrow = s.newHTTP2(1), s.newHTTP2(2)
 	}
 	return s

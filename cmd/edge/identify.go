@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,6 +51,7 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 		if g.clientCA, err = authn.NewClientCA(o.clientCA); err != nil {
 			return nil, fmt.Errorf("--client-ca-file: %w", err)
 		}
+		g.clientCA.Remember(func(r *http.Request) *atomic.Value { return serving.Of(r).Kept() })
 	}
 	return g, nil
 }

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxAnswerHeader = 64 << 10         // bytes of an answer's head
+	maxAnswerHeader = 10 << 20         // bytes of an answer's head: what client-go takes
 	idleTime        = 90 * time.Second // after which a connection without a request is closed
 	continueTime    = time.Second      // for which a body with Expect: 100-continue waits for that
 

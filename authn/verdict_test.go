@@ -1,0 +1,153 @@
+package authn
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// clocked is a ClientCA on a clock of the test's.
+type clocked struct {
+	*ClientCA
+	mu   sync.Mutex
+	time time.Time
+}
+
+func startClocked(t *testing.T, authorities ...*authority) (c *clocked, file string) {
+	ca, file := startClientCA(t, authorities...)
+	c = &clocked{ClientCA: ca, time: time.Now()}
+	ca.now = func() time.Time {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.time
+	}
+	return c, file
+}
+
+// connection is one with a client's certificate, which remembers.
+type connection struct {
+	place atomic.Value
+	state tls.ConnectionState
+}
+
+func connect(t *testing.T, certificate *tls.Certificate) *connection {
+	c := new(connection)
+	for _, der := range certificate.Certificate {
+		c.state.PeerCertificates = append(c.state.PeerCertificates, parsed(t, der))
+	}
+	return c
+}
+
+// ask makes a request on a connection: who sent it, and how many judgments that took.
+func (c *clocked) ask(on *connection) (who Result, judgments int, err error) {
+	r := &http.Request{Header: http.Header{}, TLS: &on.state}
+	c.Remember(func(*http.Request) *atomic.Value { return &on.place })
+	who, _, err = c.judged(r, func() (Result, bool, error) {
+		judgments++
+		return c.judge(r)
+	})
+	return who, judgments, err
+}
+
+func (c *clocked) pass(d time.Duration) { c.time = c.time.Add(d) }
+
+// A connection's certificate is judged once, and again when its chain has expired: then it is refused.
+func TestVerdictLastsAsLongAsTheChain(t *testing.T) {
+	root := newAuthority(t, "root")
+	key, der := certify(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "brief"}, IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(10 * time.Minute),
+	}, root)
+	brief := &authority{parsed(t, der), key, [][]byte{der}}
+	ca, _ := startClocked(t, root)
+	conn := connect(t, brief.client(t, pkix.Name{CommonName: "jane"}))
+	for i, want := range []int{1, 0, 0} {
+		if who, n, err := ca.ask(conn); err != nil || who.User.GetName() != "jane" || n != want {
+			t.Fatalf("request %d: %v, %d judgments, %v", i, who, n, err)
+		}
+		ca.pass(4 * time.Minute)
+	}
+	if who, n, err := ca.ask(conn); err == nil || n != 1 || who.User != nil {
+		t.Errorf("expired: %v, %d judgments, %v", who, n, err)
+	}
+	if _, n, err := ca.ask(connect(t, brief.client(t, pkix.Name{CommonName: "jane"}))); err == nil || n != 1 {
+		t.Errorf("another connection: %d judgments, %v", n, err)
+	}
+}
+
+// A refusal is remembered for a minute: the certificate may not have been valid yet.
+func TestVerdictOfARefusalIsShort(t *testing.T) {
+	ours := newAuthority(t, "ours")
+	ca, _ := startClocked(t, ours)
+	conn := connect(t, ours.client(t, pkix.Name{CommonName: "jane"}, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(90 * time.Second) }))
+	for _, step := range []struct {
+		after     time.Duration
+		judgments int
+		good      bool
+	}{{0, 1, false}, {59 * time.Second, 0, false}, {2 * time.Second, 1, false}, {30 * time.Second, 0, false}, {30 * time.Second, 1, true}, {time.Minute, 0, true}} {
+		ca.pass(step.after)
+		if _, n, err := ca.ask(conn); (err == nil) != step.good || n != step.judgments {
+			t.Errorf("after %v more: %d judgments, %v; want %+v", step.after, n, err, step)
+		}
+	}
+}
+
+// Another file of authorities makes all verdicts old, good ones and refusals.
+func TestVerdictIsOfOneGeneration(t *testing.T) {
+	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
+	ca, file := startClocked(t, ours)
+	good, bad := connect(t, ours.client(t, pkix.Name{CommonName: "jane"})), connect(t, others.client(t, pkix.Name{CommonName: "jim"}))
+	check := func(when string, jane, jim bool, judgments int) {
+		t.Helper()
+		for conn, want := range map[*connection]bool{good: jane, bad: jim} {
+			if _, n, err := ca.ask(conn); (err == nil) != want || n != judgments {
+				t.Errorf("%s: %d judgments, %v", when, n, err)
+			}
+		}
+	}
+	check("at first", true, false, 1)
+	check("then", true, false, 0)
+	write(t, file, others)
+	if err := ca.content.RunOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("with another file", false, true, 1)
+	check("then", false, true, 0)
+}
+
+// TestCertificateBomb: a chain of intermediates of one name is judged once per connection, however many requests come at a time.
+func TestCertificateBomb(t *testing.T) {
+	root := newAuthority(t, "root")
+	bomb := newAuthority(t, "other").client(t, pkix.Name{CommonName: "jane"})
+	for i := range 7 { // with the leaf as many as a handshake takes
+		_, der := certify(t, &x509.Certificate{
+			Subject: pkix.Name{CommonName: "other"}, IsCA: true, BasicConstraintsValid: true, SubjectKeyId: []byte(fmt.Sprint(i)),
+		}, nil)
+		bomb.Certificate = append(bomb.Certificate, der)
+	}
+	ca, _ := startClocked(t, root)
+	conn := connect(t, bomb)
+	ca.Remember(func(*http.Request) *atomic.Value { return &conn.place })
+	var judgments atomic.Int32
+	var asking sync.WaitGroup
+	errs := make([]error, 200)
+	for i := range errs {
+		asking.Go(func() {
+			r := &http.Request{Header: http.Header{}, TLS: &conn.state}
+			_, _, errs[i] = ca.judged(r, func() (Result, bool, error) {
+				judgments.Add(1)
+				return ca.judge(r)
+			})
+		})
+	}
+	asking.Wait()
+	if n := judgments.Load(); n != 1 || slices.Contains(errs, nil) {
+		t.Errorf("%d judgments of one connection's certificate", n)
+	}
+}

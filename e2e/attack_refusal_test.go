@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	bigint "math/big"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"edge/e2e/testbed"
+)
+
+// headerBudget is what headers of unknown clients may take of edge's memory together, in bytes (package serving).
+const headerBudget = 64 << 20
+
+// TestUntakenRefusal: clients that take no answer, by a window of zero, hold nothing of edge's by thousands of requests with
+// thousands of tiny headers each.
+func TestUntakenRefusal(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	const connections, each, tiny = 100, 20, 3_000
+	f := startFlooded(t)
+	most := 0
+	for range connections {
+		c := dialFrames(t, f.as(""))
+		defer c.Close()
+		var headers [][2]string
+		for i := range tiny {
+			headers = append(headers, [2]string{fmt.Sprintf("a%d", i), ""})
+		}
+		err := c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+		for i := 0; i < each && err == nil; i++ { // edge may end the connection
+			err = writeHead(c, uint32(2*i+1), c.head("GET", podsURI, headers...))
+		}
+		f.bystander.await(t, 1)
+		most = max(most, resident(t, f.Edge))
+	}
+	f.bystander.await(t, 20)
+	most = max(most, resident(t, f.Edge))
+	if most > f.before+mostGrowth+headerBudget {
+		t.Errorf("%d KiB more resident memory, want at most %d", (most-f.before)>>10, (mostGrowth+headerBudget)>>10)
+	}
+	t.Logf("%d KiB more memory, %d requests of a bystander", (most-f.before)>>10, f.bystander.served.Load())
+	f.end(t)
+}
+
+// writeHead writes a header block in as many frames as it needs.
+func writeHead(c *framed, stream uint32, block []byte) error {
+	const most = 16 << 10
+	n := min(len(block), most)
+	err := c.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block[:n], EndStream: true, EndHeaders: n == len(block)})
+	for block = block[n:]; len(block) > 0 && err == nil; block = block[n:] {
+		n = min(len(block), most)
+		err = c.WriteContinuation(stream, n == len(block), block[:n])
+	}
+	return err
+}
+
+// TestBodyThatNeverComes: requests that announce a body and send none are answered, their connections end, and nothing of their
+// 25,000 header lines stays.
+func TestBodyThatNeverComes(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	const connections, workers, lines = 400, 16, 25_000
+	f := startFlooded(t)
+	var mu sync.Mutex
+	most := 0
+	eachOf(connections, workers, func(int) {
+		conn := dial(t.Context(), t, f.as(""), "", "http/1.1")
+		defer conn.Close()
+		head := "POST " + podsURI + " HTTP/1.1\r\nHost: " + host(f.as("")) + "\r\nContent-Length: 10\r\n" + strings.Repeat("a:\r\n", lines) + "\r\n"
+		if _, err := io.WriteString(conn, head); err != nil {
+			t.Errorf("writing: %v", err)
+			return
+		}
+		answers := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil || resp.StatusCode != http.StatusUnauthorized || !resp.Close {
+			t.Errorf("not refused at once: %v, %v", resp, err)
+			return
+		}
+		io.Copy(io.Discard, resp.Body)
+		if _, err := answers.ReadByte(); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("the connection stays")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		most = max(most, resident(t, f.Edge))
+	})
+	f.bystander.await(t, 20)
+	most = max(most, resident(t, f.Edge))
+	if most > f.before+mostGrowth+headerBudget {
+		t.Errorf("%d KiB more resident memory, want at most %d", (most-f.before)>>10, (mostGrowth+headerBudget)>>10)
+	}
+	t.Logf("%d KiB more memory, %d requests of a bystander", (most-f.before)>>10, f.bystander.served.Load())
+	f.end(t)
+}
+
+// TestCertificateBomb: a chain of hundreds of certificates is refused in the handshake, and one that is just short enough costs
+// its judgment once, however many requests come on the connection.
+func TestCertificateBomb(t *testing.T) {
+	t.Parallel()
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	cluster := sites[testbed.New].cluster
+	a := attack(t, testbed.New, "--client-ca-file="+cluster.CAFile)
+	b := stand(t, a.as(tokens["alice"]))
+	before := settled(t, a.Edge, b)
+	const most = 8 // certificates that a handshake takes
+
+	for range 50 { // idle, and each with 400 certificates
+		config := &tls.Config{RootCAs: roots(a.as("")), Certificates: []tls.Certificate{bomb(t, 400)}, MaxVersion: tls.VersionTLS12}
+		conn, err := tls.Dial("tcp", host(a.as("")), config)
+		if err == nil {
+			conn.Close()
+			t.Fatal("400 certificates are taken")
+		}
+	}
+
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: roots(a.as("")), Certificates: []tls.Certificate{bomb(t, most)}},
+		ForceAttemptHTTP2: true,
+	}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	eachOf(2_000, 16, func(int) {
+		if got, err := codeOf(t.Context(), client, a.as(""), podsURI, nil); err != nil || got != http.StatusUnauthorized {
+			t.Errorf("with a chain of %d: %d, %v", most, got, err)
+		}
+	})
+	b.await(t, 20)
+	if after := resident(t, a.Edge); after > before+mostGrowth+headerBudget {
+		t.Errorf("%d KiB more resident memory, want at most %d", (after-before)>>10, (mostGrowth+headerBudget)>>10)
+	}
+	b.stop()
+}
+
+// bomb is a leaf and so many certificates in all, the others authorities of one name, each of which might have signed it.
+func bomb(t *testing.T, n int) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer := pkix.Name{CommonName: "everybody"}
+	made := tls.Certificate{PrivateKey: key}
+	for i := range n {
+		template := &x509.Certificate{
+			SerialNumber: bigint.NewInt(int64(i + 1)), Subject: issuer, IsCA: i > 0, BasicConstraintsValid: true,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		}
+		parent := &x509.Certificate{Subject: issuer}
+		if i == 0 {
+			template.Subject = pkix.Name{CommonName: "mallory"}
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made.Certificate = append(made.Certificate, der)
+	}
+	return made
+}
