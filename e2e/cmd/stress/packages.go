@@ -45,7 +45,7 @@ func findSuites(ctx context.Context, module string) ([]suite, error) {
 func (s *suite) build(ctx context.Context, dir string) error {
 	s.binary = filepath.Join(dir, fileName(s.name)+".test")
 	if s.name != endToEndPackage {
-		_, err := goCommand(ctx, s.dir, "test", "-c", "-race", "-trimpath", "-buildvcs=false", "-o", s.binary, ".")
+		_, err := goCommand(ctx, s.dir, "test", "-c", "-race", "-vet=off", "-trimpath", "-buildvcs=false", "-o", s.binary, ".")
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (s *suite) build(ctx context.Context, dir string) error {
 	}
 	// The end-to-end tests drive the clients and edge, which run as they are shipped: without the race detector.
 	s.cpus, s.args = []int{0}, []string{"-test.run=" + timedPattern()}
-	if _, err := goCommand(ctx, s.dir, "test", "-c", "-trimpath", "-buildvcs=false", "-o", s.binary, "."); err != nil {
+	if _, err := goCommand(ctx, s.dir, "test", "-c", "-vet=off", "-trimpath", "-buildvcs=false", "-o", s.binary, "."); err != nil {
 		return err
 	}
 	edge := filepath.Join(dir, "edge")
