@@ -2,8 +2,8 @@
 //
 //	make stress                                       # 30 rounds, or 90 minutes of them
 //	STRESS=20m make stress                            # less; the next run goes on where this one was
-//	make stress STRESSFLAGS='--only=^edge/bridge$'    # one package
-//	make stress STRESSFLAGS='--list'                  # what is kept of earlier runs
+//	make stress STRESSFLAGS=--only=edge/bridge        # one package, and those below
+//	make stress STRESSFLAGS=--list                    # what is kept of earlier runs
 //
 // In a round every package runs once at each of -cpu 1, 2 and 4, in a shuffled order and with the race detector, and the
 // end-to-end tests of endtoend.go once. As many packages run at a time as there are cores, beside two busy loops. The run
