@@ -4,11 +4,12 @@ GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 60s
+STRESS   ?= 90m
 
 # Runs go test as it is and says at the end, once more, what failed and how many tests ran or were skipped.
 GOTESTSUM = $(shell cd e2e && $(GO) tool -n gotestsum)
 
-.PHONY: help build test check unit e2e matrix soak fuzz bench firstbyte load demo clean
+.PHONY: help build test check unit e2e stress matrix soak fuzz bench firstbyte load demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ unit: ## unit tests with -race, no cluster
 
 e2e: ## end-to-end tests on the new and the old cluster; builds and installs what it needs, as root on Debian
 	cd e2e && $(GOTESTSUM) --format standard-verbose -- -count=1 -timeout 60m ./...
+
+stress: ## all tests in 30 rounds on a busy machine, or for STRESS (90m); goes on where it was; STRESSFLAGS; see e2e/cmd/stress/doc.go
+	@mkdir -p bin && cd e2e && $(GO) build -o ../bin/stress ./cmd/stress && exec ../bin/stress --budget=$(STRESS) $(STRESSFLAGS)
 
 matrix: ## every client on every path to both clusters; UPDATE=1 writes docs/compatibility.md and the README's table
 	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^TestMatrix' . -args -matrix $(if $(UPDATE),-update)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -140,17 +142,23 @@ func (l *lab) writeKubeconfig() error {
 	return nil
 }
 
-// freePorts finds n different loopback ports that nobody listens on. Somebody else may take one before
-// edge does: then edge says so and the run ends.
+// freePorts finds n different loopback ports that nobody listens on, below those which the kernel gives to
+// whoever asks for none. Should somebody else take one before edge does, edge says so and the run ends.
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		var l net.Listener
+		err := errors.New("none was tried")
+		for range 1000 {
+			ports[i] = 10000 + rand.IntN(20000)
+			if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports[i])); err == nil {
+				break
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("bench: find a free port: %w", err)
 		}
 		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports, nil
 }

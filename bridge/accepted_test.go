@@ -31,9 +31,12 @@ func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, cut func(*testi
 		ticks   = 20
 	)
 	var mu sync.Mutex
-	wrote := 0
+	begun, wrote := 0, 0
 	speak := make(chan struct{})
 	api := (&apiServer{run: func(p *process) error {
+		mu.Lock()
+		begun++
+		mu.Unlock()
 		<-speak
 		for i := range ticks {
 			fmt.Fprintln(p.out, i) // the container goes on when nobody reads it
@@ -50,6 +53,7 @@ func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, cut func(*testi
 	}
 	w.ended(clients)
 	close(speak)
+	defer func() { t.Logf("%d of %d attaches begun, %d processes said all", begun, clients, wrote) }()
 	w.eventually("every process to have said all", func() bool {
 		mu.Lock()
 		defer mu.Unlock()

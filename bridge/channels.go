@@ -21,22 +21,33 @@ type channels struct {
 	unanswered int // streams that upstream has not accepted yet
 	answered   chan struct{}
 	answer     func() // closes answered, once
+
+	ask   func() error  // asks upstream to say when the pod has read all
+	heard chan struct{} // closed when the pod has all that the client said, or nothing more comes from upstream
+	hear  func()        // closes heard, once
 }
 
 func newChannels(connections int, sink streams.Sink, table *spdy.Table) *channels {
-	c := &channels{sink: sink, table: table, unanswered: 2 * connections, answered: make(chan struct{})}
+	c := &channels{sink: sink, table: table, unanswered: 2 * connections, answered: make(chan struct{}), heard: make(chan struct{})}
 	c.answer = sync.OnceFunc(func() { close(c.answered) })
+	c.hear = sync.OnceFunc(func() { close(c.heard) })
 	return c
 }
 
 // awaitOpen waits, for a client that left, until upstream has every stream: a
 // container runtime whose client is gone within its opens keeps some of their
 // goroutines for ever (cri-streaming's httpStreamReceived).
-func (c *channels) awaitOpen(most time.Duration) {
+func (c *channels) awaitOpen(most time.Duration) { await(c.answered, most) }
+
+// awaitHeard waits, for a client that left, until the pod has read what the client said last, as a container runtime does
+// that speaks WebSocket itself. Upstream has been asked.
+func (c *channels) awaitHeard(most time.Duration) { await(c.heard, most) }
+
+func await(done <-chan struct{}, most time.Duration) {
 	late := time.NewTimer(most)
 	defer late.Stop()
 	select {
-	case <-c.answered:
+	case <-done:
 	case <-late.C:
 	}
 }

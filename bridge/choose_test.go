@@ -389,28 +389,52 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// manyPings are more than edge connect sends to a server before it gives it up.
+const manyPings = 20
+
 // TestSilentUpstream: edge connect gives up a server that answers no ping, as its
 // client would. edge serve does not: a process that does not read stdin may keep an
 // API server from answering.
 func TestSilentUpstream(t *testing.T) {
 	for streaming, gives := range map[bridge.Streaming]bool{bridge.StreamingWebSocketFirst: true, bridge.StreamingWebSocket: false} {
 		end := make(chan struct{})
-		w := newWorld(t, playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) { <-end }), speaking(streaming))
+		pings := make(chan bool, manyPings)
+		w := newWorld(t, playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) {
+			c.SetPingHandler(func(string) error { // and does not answer
+				select {
+				case pings <- true:
+				default:
+				}
+				return nil
+			})
+			go func() {
+				for {
+					if _, _, err := c.ReadMessage(); err != nil {
+						return
+					}
+				}
+			}()
+			<-end
+		}), speaking(streaming))
 		w.handler.SetTimes(20*time.Millisecond, time.Second, time.Second)
 		done := make(chan outcome, 1)
 		go func() { done <- clientNamed("spdy v4").do(t, w.edge, command{}) }()
-		select {
-		case got := <-done:
-			if !gives || got.err == nil || !strings.Contains(got.err.Error(), "does not answer any more") {
+		if gives {
+			if got := <-done; got.err == nil || !strings.Contains(got.err.Error(), "does not answer any more") {
 				t.Errorf("%s: %v", streaming, got.err)
 			}
-		case <-time.After(500 * time.Millisecond):
-			if gives {
-				t.Errorf("%s: waits on", streaming)
-			}
+			close(end)
+			continue
 		}
-		close(end)
-		if !gives {
+		for range manyPings {
+			<-pings
+		}
+		select {
+		case got := <-done:
+			t.Errorf("%s: gives up after %d pings: %v", streaming, manyPings, got.err)
+			close(end)
+		default:
+			close(end)
 			<-done
 		}
 	}

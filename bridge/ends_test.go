@@ -108,7 +108,7 @@ func TestOutputAfterStatus(t *testing.T) {
 		u.streams["stderr"].Close()
 		io.Copy(io.Discard, u.streams["stdin"]) // until edge is done
 	}))
-	w.handler.SetTimes(time.Minute, 300*time.Millisecond, time.Minute)
+	w.handler.SetTimes(time.Minute, 2*time.Second, time.Minute) // for upstream's pauses: on a busy machine they are longer than none
 	for _, version := range webSocketVersions {
 		c := w.webSocket(t, execPath, version)
 		for begun := false; !begun; {
@@ -118,7 +118,7 @@ func TestOutputAfterStatus(t *testing.T) {
 			}
 			begun = string(b) == "\x02begun"
 		}
-		time.Sleep(800 * time.Millisecond)
+		time.Sleep(3 * time.Second) // longer than edge lingers
 		tr := transcribe(t, c)
 		if got := len(tr.channel[1]); got != size || tr.code != websocket.CloseNormalClosure || tr.channel[3] != `{"status":"Success"}` {
 			t.Errorf("%s: %d bytes of output, Status %q, Close %d, %v", version, got, tr.channel[3], tr.code, tr.err)

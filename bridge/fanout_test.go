@@ -426,7 +426,7 @@ func TestFanoutLeavesNothing(t *testing.T) {
 // reset.
 func TestFanoutPairs(t *testing.T) {
 	w := newFanoutWorld(t, false)
-	w.handler.SetTimes(time.Minute, 5*time.Second, 50*time.Millisecond)
+	w.handler.SetTimes(time.Minute, patience, patience)
 	c := w.rawSPDY(t, forwardPath, "portforward.k8s.io")
 	f := c.framer()
 	syn := func(id moby.StreamId, kind, request string) {
@@ -448,34 +448,39 @@ func TestFanoutPairs(t *testing.T) {
 	syn(9, "error", "") // as old clients do
 	syn(11, "data", "")
 	say(11, "seven22")
-	syn(13, "data", "alone")
-	syn(15, "data", "alone") // twice
-	said := map[moby.StreamId]string{}
-	over := map[moby.StreamId]string{}
-	for len(over) < 8 {
-		frame, err := f.ReadFrame()
-		if err != nil {
-			t.Fatal(err, said, over)
-		}
-		switch frame := frame.(type) {
-		case *moby.DataFrame:
-			said[frame.StreamId] += string(frame.Data)
-			if frame.Flags&moby.DataFlagFin != 0 {
-				over[frame.StreamId] = "FIN"
+	check := func(end string, stories map[moby.StreamId]string) {
+		said, over := map[moby.StreamId]string{}, map[moby.StreamId]string{}
+		for len(over) < len(stories) {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				t.Fatal(err, said, over)
 			}
-		case *moby.RstStreamFrame:
-			over[frame.StreamId] = "RST"
+			switch frame := frame.(type) {
+			case *moby.DataFrame:
+				said[frame.StreamId] += string(frame.Data)
+				if frame.Flags&moby.DataFlagFin != 0 {
+					over[frame.StreamId] = "FIN"
+				}
+			case *moby.RstStreamFrame:
+				over[frame.StreamId] = "RST"
+			}
+		}
+		for id, want := range stories {
+			if said[id] != want || over[id] != end {
+				t.Errorf("stream %d said %q and ended by %q, want %q and %s", id, said[id], over[id], want, end)
+			}
 		}
 	}
-	for id, want := range map[moby.StreamId]string{1: "one3 bytes", 7: "three5 bytes", 11: "seven227 bytes", 3: "", 5: "", 9: "", 13: "", 15: ""} {
-		end := "FIN"
-		if id >= 13 {
-			end = "RST"
-		}
-		if said[id] != want || over[id] != end {
-			t.Errorf("stream %d said %q and ended by %q", id, said[id], over[id])
-		}
-	}
+	check("FIN", map[moby.StreamId]string{1: "one3 bytes", 7: "three5 bytes", 11: "seven227 bytes", 3: "", 5: "", 9: ""})
 	c.Close()
 	w.ended(1)
+
+	w.handler.SetTimes(time.Minute, patience, 50*time.Millisecond) // for a session that has no other streams
+	c = w.rawSPDY(t, forwardPath, "portforward.k8s.io")
+	f = c.framer()
+	syn(1, "data", "alone")
+	syn(3, "data", "alone") // twice
+	check("RST", map[moby.StreamId]string{1: "", 3: ""})
+	c.Close()
+	w.ended(2)
 }

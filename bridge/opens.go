@@ -35,8 +35,9 @@ func (e *execSession) isWhole() bool {
 }
 
 // settleTime is how long a session with a WebSocket upstream lasts at least. The API
-// server opens the runtime's streams after its 101, and does not tell when.
-const settleTime = time.Second
+// server opens the runtime's streams after its 101, and does not tell when; on a busy machine
+// that took more than a second.
+const settleTime = 5 * time.Second
 
 // awaitAccepted lets upstream answer the opens of its streams before the session's
 // end reaches it. The container runtime sends those answers from a queue, and

@@ -129,11 +129,10 @@ func slowHeap() uint64 {
 func slowHolds(t *testing.T, before uint64, sessions int) {
 	t.Helper()
 	var took int64
-	for range 20 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if took = int64(slowHeap()) - int64(before); took <= int64(sessions)*slowLimit {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	t.Errorf("%d sessions hold %d bytes more", sessions, took)
 }

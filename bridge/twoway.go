@@ -89,6 +89,13 @@ func (t *twoWay) runFromClient() {
 	t.fromClient.flush()
 	if t.channels != nil {
 		t.channels.awaitOpen(t.linger)
+		if t.fromClient.broken == nil {
+			t.fromClient.broken = t.channels.ask()
+		}
+		t.fromClient.flush()
+		if t.fromClient.broken == nil {
+			t.channels.awaitHeard(t.linger)
+		}
 	}
 	if t.fromClient.broken == nil && t.upCloser != nil {
 		t.upCloser.WriteClose(streams.CloseNormal) // finish releases it
@@ -114,6 +121,7 @@ func (t *twoWay) runToClient() {
 	err := t.toClient.run(see)
 	if t.channels != nil {
 		t.channels.answer() // none will come
+		t.channels.hear()
 	}
 	switch {
 	case err == errCompleted:

@@ -209,9 +209,12 @@ func (p pair) relayPorts(s *session) {
 	up := upTransport(s.up, p.up.protocol == webSocket)
 	forward.upCloser = up.closer
 	upReader := streams.NewReader(up.in, forward.toClient.flush)
+	var portsSource *spdy.PortsSource
+	var portsSink *spdy.PortsSink
 	if p.kind == wsPorts {
 		s.up.extra = resetReply * len(p.ports) // PortsSource resets each once, and they may all end together
-		forward.toClient.src, forward.fromClient.sink = spdy.NewPortsSource(upReader, up.replier, &table), spdy.NewPortsSink(up.out, &table)
+		portsSource, portsSink = spdy.NewPortsSource(upReader, up.replier, &table), spdy.NewPortsSink(up.out, &table)
+		forward.toClient.src, forward.fromClient.sink = portsSource, portsSink
 	} else {
 		forward.toClient.src, forward.fromClient.sink = spdy.NewRelaySource(upReader, up.replier, spdy.Server, &table), spdy.NewRelaySink(up.out)
 	}
@@ -222,6 +225,8 @@ func (p pair) relayPorts(s *session) {
 		sink := ws.NewPortSink(burst{s.down}, p.ports, p.version)
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.ports), p.version), sink
 		forward.channels = newChannels(len(p.ports), sink, &table)
+		forward.channels.ask = portsSink.AskHeard
+		portsSource.OnHeard(forward.channels.hear)
 		forward.downCloser = forward.channels
 		forward.toClient.broken = sink.Start()
 		forward.fromClient.broken = spdy.OpenPorts(up.out, &table, p.ports)

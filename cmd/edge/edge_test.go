@@ -218,7 +218,7 @@ func TestServeUntilSignal(t *testing.T) {
 	secure, probe := freePort(t), freePort(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := edgeCommand(ctx, f.args("--secure-port="+secure, "--readiness-probe-port="+probe, "--log-format=json", "--shutdown-delay-duration=1s")...)
+	cmd := edgeCommand(ctx, f.args("--secure-port="+secure, "--readiness-probe-port="+probe, "--log-format=json", "--shutdown-delay-duration=5s")...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {

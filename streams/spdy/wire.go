@@ -62,7 +62,8 @@ type head struct {
 type wire struct {
 	r    *streams.Reader
 	rep  streams.Replier
-	even bool // the peer is a server: its pings and streams have even ids
+	even bool            // the peer is a server: its pings and streams have even ids
+	pong func(id uint32) // told of the peer's answers to our pings; nil: nobody
 
 	// The data frame that is being read.
 	left int
@@ -151,6 +152,9 @@ func (w *wire) ping() error {
 		return violation("a ping without id")
 	}
 	if w.even != (id%2 == 0) {
+		if w.pong != nil {
+			w.pong(id)
+		}
 		return nil
 	}
 	var answer [headLen + pingLen]byte

@@ -85,7 +85,10 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 	downReader := streams.NewReader(c, upSink.Flush)
 	defer upReader.Close()
 	defer downReader.Close()
+	heard := make(chan struct{})
 	upSource, downSource := spdy.NewPortsSource(upReader, up, &table), ws.NewPortSource(downReader, down, len(ports), ws.V4Channel)
+	hear := sync.OnceFunc(func() { close(heard) })
+	upSource.OnHeard(hear)
 
 	ctx, end := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
@@ -96,6 +99,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		end()
 	}
 	loops.Go(func() {
+		defer hear() // nothing more comes
 		for {
 			f, err := upSource.Next()
 			if err != nil {
@@ -113,6 +117,9 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		for {
 			f, err := downSource.Next()
 			if err != nil || f.Kind == streams.Close {
+				upSink.AskHeard()
+				upSink.Flush()
+				<-heard // the runtime drops what its reader has not taken when the session ends
 				upSink.Write(closing(0))
 				upSink.Flush()
 				goodbye()

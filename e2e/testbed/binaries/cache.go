@@ -32,16 +32,21 @@ type cache struct {
 	progress io.Writer
 }
 
-func openCache(progress io.Writer) (*cache, error) {
+// CacheDir is where the cache is: EDGE_TESTBED_CACHE, or edge-testbed in the user's folder for caches.
+func CacheDir() (string, error) {
 	dir := os.Getenv("EDGE_TESTBED_CACHE")
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
-			return nil, fmt.Errorf("binaries: no cache folder, set EDGE_TESTBED_CACHE: %w", err)
+			return "", fmt.Errorf("binaries: no cache folder, set EDGE_TESTBED_CACHE: %w", err)
 		}
 		dir = filepath.Join(base, "edge-testbed")
 	}
-	dir, err := filepath.Abs(dir)
+	return filepath.Abs(dir)
+}
+
+func openCache(progress io.Writer) (*cache, error) {
+	dir, err := CacheDir()
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// runTime bounds a run of a package; its tests end by themselves in a few minutes.
+	runTime = 20 * time.Minute
+	// endToEndTime bounds a run of the end-to-end tests, with a testbed that has to be built.
+	endToEndTime = 60 * time.Minute
+	// endGrace is for a test binary to clean up after SIGTERM or at its -test.timeout: a testbed stops its clusters.
+	endGrace = time.Minute
+	// leftGrace is for what a test killed to be gone.
+	leftGrace = 5 * time.Second
+	// mostFailed bounds the names that are kept of a run.
+	mostFailed = 20
+)
+
+// errEnded is the error of a run that did not come to its end because stress is ending.
+var errEnded = errors.New("stress: ended")
+
+// failedTest is the line that the testing package prints of a test that failed.
+var failedTest = regexp.MustCompile(`^\s*--- FAIL: (\S+)`)
+
+// run runs the suite's binary once, with its output to a file. A run that fails is no error.
+func (s *suite) run(ctx context.Context, cpu int, output string) (ran, error) {
+	limit := runTime
+	if s.name == endToEndPackage {
+		limit = endToEndTime
+	}
+	out, err := os.Create(output)
+	if err != nil {
+		return ran{}, err
+	}
+	defer out.Close()
+	args := []string{"-test.paniconexit0", "-test.shuffle=on", "-test.timeout=" + limit.String()}
+	if cpu > 0 {
+		args = append(args, "-test.cpu="+strconv.Itoa(cpu))
+	}
+	bounded, cancel := context.WithTimeout(ctx, limit+endGrace)
+	defer cancel()
+	cmd := exec.CommandContext(bounded, s.binary, append(args, s.args...)...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, out, out
+	// A group of its own, so that Ctrl-C comes by way of Cancel, and what a test leaves behind can be found. The signal at
+	// the parent's death is for a stress that is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = endGrace
+	r := ran{CPU: cpu, Began: time.Now().UTC().Truncate(time.Second)}
+	began := time.Now()
+	err = cmd.Run()
+	r.Seconds = time.Since(began).Round(time.Millisecond).Seconds()
+	var left []string
+	if cmd.Process != nil {
+		left = leftBehind(cmd.Process.Pid, ctx.Err() == nil)
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ran{}, errEnded
+	case err != nil:
+		fmt.Fprintf(out, "stress: %v\n", err)
+		if r.Failed, err = failedTests(output); err != nil {
+			return ran{}, err
+		}
+	case len(left) > 0:
+		fmt.Fprintf(out, "stress: the tests passed, and left processes behind: %q\n", left)
+		r.Failed = []string{"processes left behind"}
+	}
+	if len(r.Failed) > 0 {
+		r.Output = output
+		return r, nil
+	}
+	return r, os.Remove(output)
+}
+
+// failedTests reads which tests failed from the output of a run that did. A run that ends without saying so, as by a
+// panic, has its last line instead.
+func failedTests(output string) ([]string, error) {
+	f, err := os.Open(output)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var failed []string
+	last := ""
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadString('\n')
+		if m := failedTest.FindStringSubmatch(line); m != nil && len(failed) < mostFailed && !slices.Contains(failed, m[1]) {
+			failed = append(failed, m[1])
+		}
+		if len(line) > 1 {
+			last = line[:min(len(line)-1, 200)]
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(failed) == 0 {
+		failed = []string{last}
+	}
+	return failed, nil
+}
+
+// leftBehind names the processes that are in the group still, at once or after leftGrace.
+func leftBehind(group int, wait bool) (names []string) {
+	for end := time.Now().Add(leftGrace); ; time.Sleep(50 * time.Millisecond) {
+		names = names[:0]
+		stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+		for _, file := range stats {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				continue // it has ended
+			}
+			// pid (name) state ppid pgrp ...: see proc_pid_stat(5)
+			at := bytes.LastIndexByte(b, ')')
+			if rest := strings.Fields(string(b[at+1:])); at > 0 && len(rest) > 2 && rest[0] != "Z" && rest[2] == strconv.Itoa(group) {
+				names = append(names, string(b[:at+1]))
+			}
+		}
+		if len(names) == 0 || !wait || time.Now().After(end) {
+			return names
+		}
+	}
+}
