@@ -15,5 +15,5 @@ const goawayWrites = 2_000
 // rollings are the rows of TestRollingAPIServers.
 var rollings = map[string]rolling{
 	"asked to end": {period: time.Second, restarts: 2},
-	"killed":       {period: time.Second, restarts: 4, kill: true},
+	"killed":       {period: time.Second, restarts: 2, kill: true},
 }

@@ -3,17 +3,21 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
 )
 
 // What `make distance` holds. Nothing else runs then.
+var (
+	distanceRuns = flag.Int("distance-runs", 5, "downloads of each kind in TestDistanceTable; the median counts")
+	uploadRuns   = flag.Int("distance-upload-runs", 3, "uploads of each kind in TestDistanceTable")
+)
+
 const (
-	distanceRuns   = 5
 	downloadBytes  = 64 << 20
 	uploadBytes    = 100 << 20
-	uploadRuns     = 3
 	distanceBar    = 0.8  // of what a client of the API server itself gets
 	uploadBar      = 0.95 // "not slower", with what two measurements of the same thing differ by
 	uploadNearBar  = 2    // times what a client of the API server itself gets over the same distance
@@ -34,15 +38,15 @@ func TestDistanceTable(t *testing.T) {
 			roundTrip *= time.Millisecond
 			t.Run(fmt.Sprintf("%v %s", roundTrip, where), func(t *testing.T) {
 				d := startDistance(t, where, roundTrip)
-				through, own := d.compare("download", d.download, downloadBytes, distanceRuns)
+				through, own := d.compare("download", d.download, downloadBytes, *distanceRuns)
 				held(t, "download", d, through, own, distanceBar)
 				d.openWatches(distantWatches)
-				through, own = d.compare("download beside 200 watches", d.download, downloadBytes, distanceRuns)
+				through, own = d.compare("download beside 200 watches", d.download, downloadBytes, *distanceRuns)
 				held(t, "download beside 200 watches", d, through, own, distanceBar)
 				if roundTrip != 50*time.Millisecond {
 					return
 				}
-				through, own = d.compare("upload", d.upload, uploadBytes, uploadRuns)
+				through, own = d.compare("upload", d.upload, uploadBytes, *uploadRuns)
 				if where == farAPIServer {
 					held(t, "upload", d, through, own, uploadBar)
 				} else {

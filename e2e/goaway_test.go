@@ -1,12 +1,9 @@
 package e2e
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,12 +18,16 @@ import (
 const (
 	goawayWorkers = 20
 	goawayBody    = 300_000 // bytes of the largest body
+	longBody      = 1 << 20 // bytes that edge keeps, to send them again
+	longestBody   = 2 << 20 // below what the API server takes
+	longWrites    = 400
 	goawayTime    = 10 * time.Minute
 )
 
 // TestGoaway writes through edge while the API server sends GOAWAY now and then, as it does to spread its clients, and does the same
 // beside that at the API server itself. No request fails that does not fail there, and none is done twice.
 func TestGoaway(t *testing.T) {
+	t.Parallel()
 	s := badDays(t)
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
@@ -54,15 +55,20 @@ func TestGoaway(t *testing.T) {
 	both.Wait()
 	t.Logf("%d writes on each way in %.0f s: through edge, over %d connections, %v; at the API server itself %v", goawayWrites,
 		time.Since(start).Seconds(), relay.Accepted()-before, through, beside)
-	if n := through.done.Load(); n != goawayWrites && through.none() {
+	if n := through.done.Load(); n != goawayWrites && len(through.failed.kinds()) == 0 {
 		t.Errorf("%d of %d writes", n, goawayWrites)
 	}
-	for kind, n := range through.failures() {
-		if _, too := beside.failures()[kind]; !too {
-			t.Errorf("%d times %s, of which a client of the API server itself has none; the first: %s", n, kind, through.first[kind])
-		}
-	}
+	through.failed.report(t, &beside.failed)
 	through.checkOnce(ctx, s.cluster)
+
+	// Longer bodies are not kept: edge may fail those, if it says that nothing was done, and nothing was.
+	told := &told{}
+	long := newWriters(t, "long", through.to)
+	long.least, long.most, long.excuse = longBody, longestBody, told.excuse(s)
+	long.run(ctx, longWrites/writesOfCycle)
+	t.Logf("%d writes with long bodies: %v; %v", longWrites, long, told)
+	long.failed.report(t, nil)
+	long.checkOnce(ctx, s.cluster)
 }
 
 // writers are workers that each make, change and delete objects one after the other, over a connection of their own.
@@ -72,14 +78,13 @@ type writers struct {
 	to      testbed.Access
 	repeats bool // see hand
 
+	least, most int // bytes of a body
+
 	// excuse says of an answer that is none that the request may fail like that, and what it then means; nil: nothing may fail.
 	excuse func(context.Context, *writers, write, reply) error
 
-	done atomic.Int64 // writes that were answered as they should
-
-	mu     sync.Mutex
-	failed map[string]int    // by kind
-	first  map[string]string // of each kind
+	done   atomic.Int64 // writes that were answered as they should
+	failed faults
 }
 
 var labels atomic.Int64 // given out so far
@@ -87,7 +92,7 @@ var labels atomic.Int64 // given out so far
 // newWriters gives its objects names that begin with label, and that no others of this run have.
 func newWriters(t *testing.T, label string, to testbed.Access) *writers {
 	label = fmt.Sprintf("%s-%d", label, labels.Add(1))
-	return &writers{t: t, label: label, to: to, failed: map[string]int{}, first: map[string]string{}}
+	return &writers{t: t, label: label, to: to, most: goawayBody}
 }
 
 // writesOfCycle is POST, PUT, PATCH and DELETE of one object.
@@ -128,7 +133,7 @@ type write struct {
 // cycle makes an object, changes it twice and deletes it.
 func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 	name := fmt.Sprintf("%s-%d", w.label, n)
-	size := n * 7919 % goawayBody // any order; 7919 is prime
+	size := w.least + n*7919%(w.most-w.least) // any order; 7919 is prime
 	var header []string
 	if n%2 == 0 {
 		header = []string{"Idempotency-Key: " + name}
@@ -141,7 +146,7 @@ func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 	}
 	changed, ok := w.write(ctx, h, write{
 		method: http.MethodPut, uri: badMaps + "/" + name, name: name, from: "0", header: header, code: http.StatusOK,
-		body: object(name, "1", goawayBody-size, made.Metadata.ResourceVersion),
+		body: object(name, "1", w.least+w.most-size, made.Metadata.ResourceVersion),
 	})
 	if !ok {
 		return
@@ -170,50 +175,22 @@ func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) 
 	if ctx.Err() != nil {
 		return stored{}, false
 	}
-	if w.excuse != nil {
-		if err := w.excuse(ctx, w, one, r); err == nil {
-			return stored{}, false
-		} else {
-			w.fail(one.method+", "+err.Error(), fmt.Sprintf("%s: %v", one.name, r))
-			return stored{}, false
-		}
-	}
 	kind := "an error"
 	if r.err == nil {
 		kind = fmt.Sprint(r.code)
 	}
-	w.fail(one.method+", "+kind, fmt.Sprintf("%s: %v", one.name, r))
+	if w.excuse != nil {
+		err := w.excuse(ctx, w, one, r)
+		if err == nil {
+			return stored{}, false
+		}
+		kind = err.Error()
+	}
+	w.failed.add(one.method+": "+kind, fmt.Sprintf("%s: %v", one.name, r))
 	return stored{}, false
 }
 
-func (w *writers) fail(kind, what string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.failed[kind]++
-	if w.first[kind] == "" {
-		w.first[kind] = what
-	}
-}
-
-func (w *writers) failures() map[string]int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return maps.Clone(w.failed)
-}
-
-func (w *writers) none() bool { return len(w.failures()) == 0 }
-
-func (w *writers) String() string {
-	failed := w.failures()
-	if len(failed) == 0 {
-		return fmt.Sprintf("%d done, none failed", w.done.Load())
-	}
-	var all []string
-	for _, kind := range slices.SortedFunc(maps.Keys(failed), func(a, b string) int { return cmp.Or(failed[b]-failed[a], strings.Compare(a, b)) }) {
-		all = append(all, fmt.Sprintf("%d x %s", failed[kind], kind))
-	}
-	return fmt.Sprintf("%d done; %s", w.done.Load(), strings.Join(all, "; "))
-}
+func (w *writers) String() string { return fmt.Sprintf("%d done, %v", w.done.Load(), &w.failed) }
 
 // checkOnce reads in the API servers' audit logs that no request of these writers has arrived twice.
 func (w *writers) checkOnce(ctx context.Context, c *testbed.Cluster) {

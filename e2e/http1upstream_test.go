@@ -37,6 +37,7 @@ func startHTTP1(t *testing.T, idle time.Duration) (*site, *testbed.SilentRelay, 
 
 // TestHTTP1Upstream: behind a load balancer without HTTP/2 edge keeps its connections to it.
 func TestHTTP1Upstream(t *testing.T) {
+	t.Parallel()
 	_, relay, edge := startHTTP1(t, time.Minute)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -44,17 +45,19 @@ func TestHTTP1Upstream(t *testing.T) {
 	var left atomic.Int64
 	left.Store(http1GETs)
 	var workers sync.WaitGroup
+	var wrong faults
 	for range http1Workers {
 		h := newHand(t, edge.Access(tokens["alice"]))
 		workers.Go(func() {
 			for left.Add(-1) >= 0 {
 				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
-					t.Error(r)
+					wrong.add("a GET failed", r)
 				}
 			}
 		})
 	}
 	workers.Wait()
+	wrong.report(t, nil)
 	n := relay.Accepted() - before
 	t.Logf("%d GETs by %d workers made %d connections", http1GETs, http1Workers, n)
 	if n > http1Most {
@@ -65,6 +68,7 @@ func TestHTTP1Upstream(t *testing.T) {
 // TestHTTP1UpstreamClosesIdle: a load balancer closes connections that it has kept for long. No GET fails by that, at whatever moment
 // it comes.
 func TestHTTP1UpstreamClosesIdle(t *testing.T) {
+	t.Parallel()
 	const idle = 200 * time.Millisecond
 	const rounds = 30
 	_, relay, edge := startHTTP1(t, idle)
@@ -72,24 +76,27 @@ func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	defer cancel()
 	before := relay.Accepted()
 	var workers sync.WaitGroup
+	var wrong faults
 	for range http1Workers {
 		h := newHand(t, edge.Access(tokens["alice"]))
 		workers.Go(func() {
 			for round := range rounds { // each a little later than the last
 				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
-					t.Error(r)
+					wrong.add("a GET failed", r)
 				}
 				pause(ctx, idle*8/10+time.Duration(round)*idle*4/10/rounds)
 			}
 		})
 	}
 	workers.Wait()
-	t.Logf("%d GETs, %d connections, all answered", rounds*http1Workers, relay.Accepted()-before)
+	wrong.report(t, nil)
+	t.Logf("%d GETs, %d connections; %v", rounds*http1Workers, relay.Accepted()-before, &wrong)
 }
 
 // TestKeptConnectionCloses: what was closed before a request was written loses no request, of whatever method, and a client's
 // Idempotency-Key makes edge repeat none.
 func TestKeptConnectionCloses(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(*testing.T) (*site, *testbed.SilentRelay, *testbed.Edge){
 		"HTTP/1.1": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
 		"HTTP/2": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) {
@@ -109,9 +116,7 @@ func TestKeptConnectionCloses(t *testing.T) {
 				}
 				w.cycle(ctx, h, n)
 			}
-			for kind, n := range w.failures() {
-				t.Errorf("%d times %s; the first: %s", n, kind, w.first[kind])
-			}
+			w.failed.report(t, nil)
 			w.checkOnce(ctx, s.cluster)
 		})
 	}
@@ -120,6 +125,7 @@ func TestKeptConnectionCloses(t *testing.T) {
 // TestIdempotencyKeyRepeatsNothing: a connection dies under a POST that has been written. The client's Idempotency-Key is the API
 // server's matter, which knows none: edge sends nothing twice.
 func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(*testing.T) (*site, *testbed.SilentRelay, *testbed.Edge){
 		"HTTP/1.1": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
 		"HTTP/2": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) {
@@ -133,7 +139,7 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 			defer cancel()
 			w := newWriters(t, "keyed", edge.Access(tokens["alice"]))
 			h := newHand(t, w.to)
-			told := 0
+			told, wrong := 0, faults{}
 			for n := range 10 {
 				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 { // a connection is kept
 					t.Fatal(r)
@@ -155,9 +161,10 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 				if r.says(http.StatusBadGateway, maybeDone) || r.says(http.StatusGatewayTimeout, maybeDone) {
 					told++
 				} else if r.err != nil || r.code != http.StatusCreated { // it went over a new connection
-					t.Errorf("%s: %v, want that edge says: %s", name, r, maybeDone)
+					wrong.add("not told that it "+maybeDone, r)
 				}
 			}
+			wrong.report(t, nil)
 			if told == 0 {
 				t.Error("no POST met a connection that died")
 			}
