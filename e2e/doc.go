@@ -27,6 +27,7 @@
 //	goaway_test.go        writes while the API server sends GOAWAY: none fails, none is done twice
 //	rolling_test.go       writes while API servers restart: what fails was in flight there, and says so
 //	deadconnection_test.go  a connection to the API server that dies without a word stalls nobody for long
+//	silentconnection_test.go  nor does one that only is silent for a while, or an answer that takes long, look dead
 //	distance_test.go      a long line costs edge's users what it costs those of the API server itself; `make distance` measures
 //	http1upstream_test.go an upstream without HTTP/2, and kept connections that close
 //	brokenbody_test.go    a client's broken body is no fault of the API server's

@@ -1,7 +1,7 @@
 // Inpod is what tests find inside a pod beside busybox, whose nc resets connections that it should end.
 //
 //	:8081  a WebSocket that echoes messages, at every path
-//	:8082  HTTP: GET /?bytes=n is so many bytes, POST / tells how many it was sent
+//	:8082  HTTP: GET /?bytes=n is so many bytes, POST / tells how many it was sent; with after=10s the answer comes so late
 //	:9000  echoes bytes
 //	:9001  resets each connection after its first byte
 package main
@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -74,6 +75,9 @@ func echoMessages(w http.ResponseWriter, r *http.Request) {
 
 // carryBytes sends or takes zeros: what is measured with it lies before the pod.
 func carryBytes(w http.ResponseWriter, r *http.Request) {
+	if after, err := time.ParseDuration(r.URL.Query().Get("after")); err == nil {
+		time.Sleep(after)
+	}
 	if r.Method == http.MethodPost {
 		n, err := io.Copy(io.Discard, r.Body)
 		if err != nil {
