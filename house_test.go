@@ -15,7 +15,7 @@ import (
 // folder named here with a trailing slash stands for itself and all below it.
 var rooms = map[string][]string{
 	"cmd":         {"*"},
-	"bridge":      {"streams/", "impersonate"},
+	"bridge":      {"bridge/internal/", "streams/", "impersonate"},
 	"streams":     {"streams/"},
 	"authn":       {},
 	"impersonate": {},

@@ -55,7 +55,7 @@ const DefaultMaxSessions = 8192
 // HTTP/2, streams through the relay. Make it with New.
 type Handler struct {
 	identify func(*http.Request) (impersonate.Identity, error)
-	up       *upstream
+	up       *cluster
 	plain    http.Handler // with edge's own credential
 	owned    http.Handler // with the sender's
 	sessions *registry
@@ -96,7 +96,7 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	up, err := newUpstream(cfg.Upstream)
+	up, err := newCluster(cfg.Upstream)
 	if err != nil {
 		return nil, err
 	}

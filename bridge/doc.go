@@ -27,7 +27,7 @@
 //	choose.go    what edge speaks to the API server, and the review before a GET
 //	learned.go   what it knows about the way there
 //	uplink.go    one upgrade upstream: its header, and its 101
-//	upstream.go  the API server's two transports
+//	upstream.go  the API server's two transports; internal/upstream is that of plain requests
 //	dial.go      a connection to it
 //	spares.go    connections that are there before the stream that needs one
 //	wiring.go    codecs on legs, by dialect pair

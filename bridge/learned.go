@@ -111,7 +111,7 @@ func (h *Handler) speaksWebSocket(ctx context.Context) bool {
 }
 
 // version asks the API server for its release, with edge's own credential.
-func (up *upstream) version(ctx context.Context) (*version.Version, error) {
+func (up *cluster) version(ctx context.Context) (*version.Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionWait)
 	defer cancel()
 	u := *up.base

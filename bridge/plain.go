@@ -12,6 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"edge/bridge/internal/upstream"
 	"edge/streams"
 )
 
@@ -23,9 +24,9 @@ const gatherTime = 10 * time.Millisecond
 // newPlain is the path of REST, watch and logs: a reverse proxy over HTTP/2
 // that hands the client's cancel on. The request's header is upstream's already,
 // see outbound.
-func newPlain(up *upstream, transport http.RoundTripper, disableCompression bool, log *slog.Logger) http.Handler {
+func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool, log *slog.Logger) http.Handler {
 	return &httputil.ReverseProxy{
-		Transport:     transport,
+		Transport:     upstream.NewKeeper(transport),
 		FlushInterval: gatherTime,
 		BufferPool:    bufferPool{},
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -44,24 +45,56 @@ func newPlain(up *upstream, transport http.RoundTripper, disableCompression bool
 		},
 		ModifyResponse: up.explainUpgradeRequired,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if r.Context().Err() != nil {
+			var broken *upstream.BodyError
+			switch {
+			case r.Context().Err() != nil:
 				log.Debug("client went away before the API server answered", "method", r.Method)
 				panic(http.ErrAbortHandler)
+			case errors.As(err, &broken):
+				log.Debug("a client's body broke off", "method", r.Method, "error", err.Error())
+			default:
+				log.Warn("API server did not answer", "method", r.Method, "error", err.Error())
 			}
-			log.Warn("API server did not answer", "method", r.Method, "error", err.Error())
-			writeStatus(w, r, gatewayError(err))
+			writeStatus(w, r, gatewayError(r.Method, err))
 		},
 	}
 }
 
-// gatewayError is the client's view of a failure upstream: 504 if it took too
-// long, 502 otherwise. The details, which may name addresses, stay in the log.
-func gatewayError(err error) error {
-	var timeout net.Error
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
-		return failure(http.StatusGatewayTimeout, metav1.StatusReasonTimeout, "edge: the API server did not answer in time")
+// unprocessedRetry is when a request that edge could not send again may be, in seconds: the next connection is there.
+const unprocessedRetry = 1
+
+// gatewayError is the client's view of a failure on the way upstream: its own body's, or
+// the API server's. It says whether what was asked for may have been done. The
+// details, which may name addresses, stay in the log.
+func gatewayError(method string, err error) error {
+	var broken *upstream.BodyError
+	switch {
+	case errors.As(err, &broken):
+		return badRequest("the request's body ended before its end, or broke the rules of HTTP")
+	case errors.Is(err, upstream.ErrNothingDone):
+		e := failure(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
+			"edge: the API server did not take the request, and nothing was done: try again")
+		e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: unprocessedRetry}
+		return e
 	}
-	return failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server could not be reached")
+	code, reason, message := http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server could not be reached"
+	lost := errors.Is(err, upstream.ErrLost) || errors.Is(err, upstream.ErrSilent)
+	switch {
+	case errors.Is(err, upstream.ErrSilent), isTimeout(err):
+		code, reason, message = http.StatusGatewayTimeout, metav1.StatusReasonTimeout, "edge: the API server did not answer in time"
+		lost = lost || !errors.Is(err, upstream.ErrUnreached)
+	case lost:
+		message = "edge: the connection to the API server ended before its answer"
+	}
+	if lost && method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions {
+		message += ": what was asked for may have been done"
+	}
+	return failure(code, reason, message)
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // bufferPool lends the relay's buffers to ReverseProxy.

@@ -323,7 +323,7 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestSlowPlainReaders: responses that nobody reads take a bounded part of edge's
+// TestSlowPlainReaders: watches that nobody reads take a bounded part of edge's
 // memory, however long they are.
 func TestSlowPlainReaders(t *testing.T) {
 	const streams, each = 40, 1 << 20
@@ -339,10 +339,10 @@ func TestSlowPlainReaders(t *testing.T) {
 		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 64 << 10}}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
-	must(client.Get(w.edge.URL)).Body.Close()
+	must(client.Get(w.edge.URL + "/api/v1/pods?watch=1")).Body.Close()
 	before := liveHeap()
 	for range streams {
-		resp := must(client.Get(w.edge.URL))
+		resp := must(client.Get(w.edge.URL + "/api/v1/pods?watch=1"))
 		defer resp.Body.Close()
 	}
 	time.Sleep(500 * time.Millisecond) // for what would come

@@ -21,7 +21,7 @@ const (
 // explainUpgradeRequired replaces the API server's 400 to a stream request that
 // lost its Upgrade on the way to edge, and nothing else: a 403 or 404 to the same
 // request stays what it is.
-func (up *upstream) explainUpgradeRequired(resp *http.Response) error {
+func (up *cluster) explainUpgradeRequired(resp *http.Response) error {
 	t := targetOf(strings.TrimPrefix(resp.Request.URL.EscapedPath(), up.prefix().EscapedPath()))
 	if !t.isStream() || !isUpgradeRequired(resp) {
 		return nil

@@ -181,6 +181,21 @@ func streamSet(q url.Values) spdy.Set {
 	}
 }
 
+// isEndless tells requests whose answer has no end in sight: watches and logs that
+// are followed, by whatever way. It may take others for such, and their answers then
+// come no faster than these.
+func isEndless(r *http.Request) bool {
+	path, raw := r.URL.Path, r.URL.RawQuery
+	if strings.Contains(path, "/watch/") && !strings.Contains(path, "/proxy/") { // /api/v1/watch/..., /apis/g/v/watch/...
+		return true
+	}
+	if !strings.Contains(raw, "watch") && !strings.Contains(raw, "follow") && !strings.Contains(raw, "%") {
+		return false
+	}
+	q := r.URL.Query()
+	return queryBool(q, "watch") || queryBool(q, "follow")
+}
+
 func queryBool(q url.Values, key string) bool {
 	v, ok := q[key]
 	return ok && len(v) > 0 && v[0] != "0" && !strings.EqualFold(v[0], "false")

@@ -90,7 +90,7 @@ func (h *Handler) upgradeError(d dialect, err error) error {
 		return failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol")
 	}
 	h.log.Warn("API server did not answer an upgrade", "verb", d.target.verb, "error", err.Error())
-	return gatewayError(err)
+	return gatewayError(http.MethodGet, err)
 }
 
 // run gives the session its legs and relays until the end. It is a goroutine of

@@ -13,25 +13,21 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http2"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
 
+	"edge/bridge/internal/upstream"
 	"edge/impersonate"
 )
 
 const (
-	maxAnswerHeader     = 64 << 10  // bytes of an upstream answer's head
-	responseWindow      = 256 << 10 // bytes
-	http2ReadIdle       = 20 * time.Second
-	http2PingTimeout    = 15 * time.Second
-	upstreamIdleTimeout = 90 * time.Second
-	upgradeAnswer       = 60 * time.Second // the runtime may have to start the process before the 101
-	resumableSessions   = 4                // TLS sessions that are kept, one for each name that is dialed
+	maxAnswerHeader   = 64 << 10         // bytes of an upstream answer's head
+	upgradeAnswer     = 60 * time.Second // the runtime may have to start the process before the 101
+	resumableSessions = 4                // TLS sessions that are kept, one for each name that is dialed
 )
 
-// upstream is the API server: two ways to it, which share no connection.
-type upstream struct {
+// cluster is the API server: two ways to it, which share no connection.
+type cluster struct {
 	base  *url.URL
 	edges route // with edge's own credential
 	owns  route // with none: for requests that bring their sender's
@@ -41,33 +37,33 @@ type upstream struct {
 // in ALPN for any upgrade but websocket, and an upgrade can only be had over
 // HTTP/1.1.
 type route struct {
-	plain   http.RoundTripper // HTTP/2
-	upgrade http.RoundTripper // HTTP/1.1 only, a connection for each request
-	spares  *spares           // of upgrade; nil: none
-	idle    func()            // drops what plain keeps
+	plain   http.RoundTripper   // HTTP/2, or 1.1 where the API server's side has no 2
+	upgrade http.RoundTripper   // HTTP/1.1 only, a connection for each request
+	spares  *spares             // of upgrade; nil: none
+	direct  *upstream.Transport // below plain
 }
 
 func (r route) close() {
-	r.idle()
+	r.direct.Close()
 	if r.spares != nil {
 		r.spares.close()
 	}
 }
 
 // route is the one for an identity.
-func (up *upstream) route(id impersonate.Identity) route {
+func (up *cluster) route(id impersonate.Identity) route {
 	if id.IsOwn() {
 		return up.owns
 	}
 	return up.edges
 }
 
-func (up *upstream) close() {
+func (up *cluster) close() {
 	up.edges.close()
 	up.owns.close()
 }
 
-func newUpstream(cfg *rest.Config) (*upstream, error) {
+func newCluster(cfg *rest.Config) (*cluster, error) {
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("bridge: API server address: %w", err)
@@ -78,93 +74,128 @@ func newUpstream(cfg *rest.Config) (*upstream, error) {
 	if cfg.Impersonate.UserName != "" || len(cfg.Impersonate.Groups) > 0 || cfg.Impersonate.UID != "" || len(cfg.Impersonate.Extra) > 0 {
 		return nil, errors.New("bridge: the kubeconfig of edge itself impersonates somebody: remove as, as-groups, as-uid and as-user-extra from it")
 	}
-	up := &upstream{base: base}
-	if up.edges, err = newRoute(cfg, base); err != nil {
+	up := &cluster{base: base}
+	windows := new(upstream.Windows)
+	if up.edges, err = newRoute(cfg, base, windows); err != nil {
 		return nil, err
 	}
-	up.owns, err = newRoute(rest.AnonymousClientConfig(cfg), base)
+	up.owns, err = newRoute(rest.AnonymousClientConfig(cfg), base, windows)
 	return up, err
 }
 
-func newRoute(cfg *rest.Config, base *url.URL) (r route, err error) {
+// A way is how connections to the API server are made, of any kind.
+type way struct {
+	dialer *dialer
+	tls    *tls.Config
+	proxy  func(*http.Request) (*url.URL, error)
+	plain  dialFunc // for plain requests
+}
+
+func newWay(cfg *rest.Config, base *url.URL) (*way, error) {
 	tc, err := cfg.TransportConfig()
 	if err != nil {
-		return r, fmt.Errorf("bridge: API server credential: %w", err)
+		return nil, fmt.Errorf("bridge: API server credential: %w", err)
 	}
 	tlsConfig, err := transport.TLSConfigFor(tc)
 	if err != nil {
-		return r, fmt.Errorf("bridge: API server TLS: %w", err)
+		return nil, fmt.Errorf("bridge: API server TLS: %w", err)
 	}
 	if tlsConfig == nil {
 		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-
 	if tlsConfig.GetClientCertificate == nil { // of which a session that is resumed would keep an old one
 		tlsConfig.ClientSessionCache = tls.NewLRUClientSessionCache(resumableSessions)
 	}
-
-	d := newDialer(cfg, base, tlsConfig)
-	proxy := http.ProxyFromEnvironment
-	if cfg.Proxy != nil {
-		proxy = cfg.Proxy
-	}
-	common := func() *http.Transport {
-		return &http.Transport{
-			Proxy:                  proxy,
-			DialContext:            d.dial,
-			TLSClientConfig:        tlsConfig.Clone(),
-			TLSHandshakeTimeout:    handshakeTimeout,
-			IdleConnTimeout:        upstreamIdleTimeout,
-			MaxResponseHeaderBytes: maxAnswerHeader,
-			ExpectContinueTimeout:  time.Second,
-			DisableCompression:     true, // bodies pass as they are
-			ResponseHeaderTimeout:  cfg.Timeout,
-		}
-	}
-
-	plain := common()
+	w := &way{dialer: newDialer(cfg, base, tlsConfig), tls: tlsConfig, proxy: http.ProxyFromEnvironment}
+	w.plain = w.dialer.dial
 	if tc.DialHolder != nil && cfg.Dial == nil { // a credential plugin's, which closes what a replaced client certificate opened
-		plain.DialContext = tc.DialHolder.Dial
+		w.plain = tc.DialHolder.Dial
 	}
-	// What one response may hold in memory while its client does not read: x/net's
-	// own 4 MiB would let one client's 250 streams fill a gigabyte.
-	plain.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: responseWindow}
-	h2, err := http2.ConfigureTransports(plain)
-	if err != nil {
-		return r, fmt.Errorf("bridge: HTTP/2 to the API server: %w", err)
+	if cfg.Proxy != nil {
+		w.proxy = cfg.Proxy
 	}
-	h2.ReadIdleTimeout = http2ReadIdle
-	h2.PingTimeout = http2PingTimeout
+	return w, nil
+}
 
-	upgrade := common()
-	upgrade.DialTLSContext = d.dialTLS
-	if tlsConfig.GetClientCertificate == nil { // of which a spare connection would keep an old one
-		r.spares = newSpares(d)
+// direct is the transport of plain requests, without a credential.
+func (w *way) direct(cfg *rest.Config, base *url.URL, windows *upstream.Windows) (*upstream.Transport, error) {
+	return upstream.New(upstream.Config{
+		Base: base, Dial: w.plain, TLS: w.tls, Proxy: w.proxy,
+		AnswerTimeout: cfg.Timeout, Windows: windows, Endless: isEndless,
+	})
+}
+
+// upgrade is that of upgrades.
+func (w *way) upgrade(cfg *rest.Config) *http.Transport {
+	t := &http.Transport{
+		Proxy:                  w.proxy,
+		DialContext:            w.dialer.dial,
+		DialTLSContext:         w.dialer.dialTLS,
+		TLSClientConfig:        w.tls.Clone(),
+		TLSHandshakeTimeout:    handshakeTimeout,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		ExpectContinueTimeout:  time.Second,
+		DisableCompression:     true, // bodies pass as they are
+		ResponseHeaderTimeout:  cfg.Timeout,
+		// An upgrade must not meet a connection that the API server is about to close,
+		// as it does after some refusals: a POST is not sent twice.
+		MaxIdleConnsPerHost: -1,
+		ReadBufferSize:      4 << 10,
+		WriteBufferSize:     1 << 10,
+		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{}, // no HTTP/2
+	}
+	t.TLSClientConfig.NextProtos = []string{http1} // behind a proxy
+	if t.ResponseHeaderTimeout == 0 {
+		t.ResponseHeaderTimeout = upgradeAnswer
+	}
+	return t
+}
+
+func newRoute(cfg *rest.Config, base *url.URL, windows *upstream.Windows) (r route, err error) {
+	w, err := newWay(cfg, base)
+	if err != nil {
+		return r, err
+	}
+	if r.direct, err = w.direct(cfg, base, windows); err != nil {
+		return r, err
+	}
+	upgrade := w.upgrade(cfg)
+	if w.tls.GetClientCertificate == nil { // of which a spare connection would keep an old one
+		r.spares = newSpares(w.dialer)
 		upgrade.DialTLSContext = r.spares.dialTLS
 	}
-	upgrade.TLSClientConfig.NextProtos = []string{http1} // behind a proxy
-	upgrade.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
-	upgrade.ForceAttemptHTTP2 = false
-	// An upgrade must not meet a connection that the API server is about to close,
-	// as it does after some refusals: a POST is not sent twice.
-	upgrade.MaxIdleConnsPerHost = -1
-	upgrade.ReadBufferSize, upgrade.WriteBufferSize = 4<<10, 1<<10
-	if upgrade.ResponseHeaderTimeout == 0 {
-		upgrade.ResponseHeaderTimeout = upgradeAnswer
-	}
-
-	if r.plain, err = rest.HTTPWrappersForConfig(cfg, plain); err != nil {
+	if r.plain, err = rest.HTTPWrappersForConfig(cfg, r.direct); err != nil {
 		return r, fmt.Errorf("bridge: API server credential: %w", err)
 	}
 	if r.upgrade, err = rest.HTTPWrappersForConfig(cfg, upgrade); err != nil {
 		return r, fmt.Errorf("bridge: API server credential: %w", err)
 	}
-	r.idle = plain.CloseIdleConnections
 	return r, nil
 }
 
+// NewTransport makes a transport for requests of edge's own, which fare as its clients' do: one that the API server
+// certainly did not take is sent again, and a silent connection is left. close closes it.
+func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
+	base, _, err := rest.DefaultServerUrlFor(cfg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bridge: API server address: %w", err)
+	}
+	w, err := newWay(cfg, base)
+	if err != nil {
+		return nil, nil, err
+	}
+	direct, err := w.direct(cfg, base, nil) // answers to these are small
+	if err != nil {
+		return nil, nil, err
+	}
+	if rt, err = rest.HTTPWrappersForConfig(cfg, direct); err != nil {
+		return nil, nil, fmt.Errorf("bridge: API server credential: %w", err)
+	}
+	return rt, direct.Close, nil
+}
+
 // url is where a request for u goes upstream.
-func (up *upstream) url(u *url.URL) *url.URL {
+func (up *cluster) url(u *url.URL) *url.URL {
 	out := *u
 	out.Scheme, out.Host, out.User, out.Fragment = up.base.Scheme, up.base.Host, nil, ""
 	if prefix := up.prefix(); prefix.Path != "" {
@@ -177,7 +208,7 @@ func (up *upstream) url(u *url.URL) *url.URL {
 }
 
 // prefix is the path of the API server's address.
-func (up *upstream) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix(up.base.Path, "/")} }
+func (up *cluster) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix(up.base.Path, "/")} }
 
 // switched is a connection after upstream's 101: reads see first what came with
 // the answer.
