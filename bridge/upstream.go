@@ -118,10 +118,10 @@ func newWay(cfg *rest.Config, base *url.URL) (*way, error) {
 }
 
 // direct is the transport of plain requests, without a credential.
-func (w *way) direct(cfg *rest.Config, base *url.URL, windows *upstream.Windows) (*upstream.Transport, error) {
+func (w *way) direct(cfg *rest.Config, base *url.URL, windows *upstream.Windows, asks bool) (*upstream.Transport, error) {
 	return upstream.New(upstream.Config{
 		Base: base, Dial: w.plain, TLS: w.tls, Proxy: w.proxy,
-		AnswerTimeout: cfg.Timeout, Windows: windows, Endless: isEndless,
+		AnswerTimeout: cfg.Timeout, Windows: windows, Endless: isEndless, Asks: asks,
 	})
 }
 
@@ -156,7 +156,7 @@ func newRoute(cfg *rest.Config, base *url.URL, windows *upstream.Windows) (r rou
 	if err != nil {
 		return r, err
 	}
-	if r.direct, err = w.direct(cfg, base, windows); err != nil {
+	if r.direct, err = w.direct(cfg, base, windows, false); err != nil {
 		return r, err
 	}
 	upgrade := w.upgrade(cfg)
@@ -174,7 +174,8 @@ func newRoute(cfg *rest.Config, base *url.URL, windows *upstream.Windows) (r rou
 }
 
 // NewTransport makes a transport for requests of edge's own, which fare as its clients' do: one that the API server
-// certainly did not take is sent again, and a silent connection is left. close closes it.
+// certainly did not take is sent again, and a silent connection is left. edge asks for reviews, and for tokens of its own:
+// each may be done twice, and is sent again when its connection breaks. close closes it.
 func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
@@ -184,7 +185,7 @@ func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err err
 	if err != nil {
 		return nil, nil, err
 	}
-	direct, err := w.direct(cfg, base, nil) // answers to these are small
+	direct, err := w.direct(cfg, base, nil, true) // answers to these are small
 	if err != nil {
 		return nil, nil, err
 	}

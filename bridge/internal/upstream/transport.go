@@ -47,13 +47,15 @@ type Config struct {
 	Windows *Windows
 	// Endless tells requests whose answer has no end in sight. They always have narrow windows.
 	Endless func(*http.Request) bool
+	// Asks says that no request changes anything, whatever its method: each may be sent again when its connection breaks.
+	Asks bool
 }
 
 // A Transport sends requests to one API server with HTTP/2, and without where the API server's side does not offer it.
 //
 // What the API server has certainly not processed is sent again, if the request has no body or GetBody gives it: it was
 // not written whole, its stream is above a GOAWAY's, or was refused. What may have been processed is not, but for GET,
-// HEAD and OPTIONS without a body when their connection breaks. Errors say which it was: ErrNothingDone, ErrLost.
+// HEAD and OPTIONS without a body, and with Asks, when their connection breaks. Errors say which it was: ErrNothingDone, ErrLost.
 type Transport struct {
 	cfg           Config
 	base          *url.URL
@@ -171,7 +173,7 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 	out := *req
 	out.GetBody = nil // repeating is nobody else's
 	bodiless := req.Body == nil || req.Body == http.NoBody
-	reads := bodiless && (req.Method == http.MethodGet || req.Method == "" || req.Method == http.MethodHead || req.Method == http.MethodOptions)
+	reads := t.cfg.Asks || bodiless && (req.Method == http.MethodGet || req.Method == "" || req.Method == http.MethodHead || req.Method == http.MethodOptions)
 	losses := 0
 	for try := 1; ; try++ {
 		s, err := p.get(ctx)
