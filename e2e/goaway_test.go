@@ -33,11 +33,13 @@ func TestGoaway(t *testing.T) {
 	defer func() { <-heavy }()
 	ctx, cancel := context.WithTimeout(t.Context(), goawayTime)
 	defer cancel()
-	upstream, err := s.cluster.StartAnotherAPIServer(ctx, "--goaway-chance=0.02")
+	server, err := s.cluster.StartReplica(ctx, "--goaway-chance=0.02")
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay, err := bed.StartSilentRelay(host(upstream))
+	t.Cleanup(server.Kill)
+	upstream := server.Access
+	relay, err := bed.StartSilentRelay(server.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
