@@ -47,11 +47,11 @@ func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			var broken *upstream.BodyError
 			switch {
+			case errors.As(err, &broken): // whose client may be gone, or may still read
+				log.Debug("a client's body broke off", "method", r.Method, "error", err.Error())
 			case r.Context().Err() != nil:
 				log.Debug("client went away before the API server answered", "method", r.Method)
 				panic(http.ErrAbortHandler)
-			case errors.As(err, &broken):
-				log.Debug("a client's body broke off", "method", r.Method, "error", err.Error())
 			default:
 				log.Warn("API server did not answer", "method", r.Method, "error", err.Error())
 			}

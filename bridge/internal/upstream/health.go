@@ -43,6 +43,7 @@ type health struct {
 func (h *health) start() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.ponged.Store(-1)
 	if !h.over {
 		h.timer = time.AfterFunc(silenceWait, h.look)
 	}

@@ -23,11 +23,12 @@ const (
 	continueTime    = time.Second      // for which a body with Expect: 100-continue waits for that
 
 	// mostTries is how often a request is sent that the API server certainly did not take.
-	mostTries = 6
+	mostTries = 10
 	// mostLosses is how often a connection may break under a request that reads, before the request fails.
 	mostLosses = 2
-	// firstPause is before the third try; each next one is twice as long, and up to a tenth longer.
-	firstPause = 50 * time.Millisecond
+	// firstPause is before the third try; each next one is twice as long up to longestPause, and up to a tenth longer.
+	firstPause   = 50 * time.Millisecond
+	longestPause = 500 * time.Millisecond
 	// dialPatience is how long after a request's beginning a connection that could not be made is tried again.
 	dialPatience = 3 * time.Second
 )
@@ -233,7 +234,7 @@ func pause(ctx context.Context, try int) bool {
 	if try == 1 {
 		return true
 	}
-	wait := firstPause << (try - 2)
+	wait := min(firstPause<<(try-2), longestPause)
 	timer := time.NewTimer(wait + rand.N(wait/10))
 	defer timer.Stop()
 	select {
