@@ -9,7 +9,7 @@ STRESS   ?= 90m
 # Runs go test as it is and says at the end, once more, what failed and how many tests ran or were skipped.
 GOTESTSUM = $(shell cd e2e && $(GO) tool -n gotestsum)
 
-.PHONY: help build test check unit e2e stress matrix soak fuzz bench firstbyte load demo clean
+.PHONY: help build test check unit e2e stress matrix soak distance fuzz bench firstbyte load demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ stress: ## all tests in 30 rounds on a busy machine, or for STRESS (90m); goes o
 matrix: ## every client on every path to both clusters; UPDATE=1 writes docs/compatibility.md and the README's table
 	cd e2e && $(GO) test -count=1 -timeout 60m -v -run '^TestMatrix' . -args -matrix $(if $(UPDATE),-update)
 
-soak: ## 2 GiB of stdin, stalled clients, five silent minutes behind the load balancer, beside the API server itself; cp over a bad link; a table
-	cd e2e && $(GO) test -tags soak -count=1 -timeout 60m -v -run '^TestSoak' .
+soak: ## 2 GiB of stdin, stalled clients, five silent minutes behind the load balancer, beside the API server itself; cp over a bad link; a table; and an API server's bad days
+	cd e2e && $(GO) test -tags soak -count=1 -timeout 90m -v -run '^Test(Soak|Goaway|Rolling)' .
+
+distance: ## downloads and uploads over lines of 20, 50 and 100 ms beside the API server itself, and how long edge takes to leave a dead connection
+	cd e2e && $(GO) test -tags soak -count=1 -timeout 60m -v -run '^Test(DistanceTable|DeadConnection|ConnectionComesBack|HTTP1Upstream)' .
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	@set -e; for pkg in $$($(GO) list ./...); do \

@@ -24,6 +24,13 @@
 //	websockets_test.go    other WebSockets: proxies of services and pods, watch, log
 //	soak_test.go          2 GiB, stalled clients, five silent minutes; only `make soak` runs it
 //	badlink_test.go       cp of 1 GiB and of 5,000 files over a bad link; only `make soak` runs it
+//	goaway_test.go        writes while the API server sends GOAWAY: none fails, none is done twice
+//	rolling_test.go       writes while API servers restart: what fails was in flight there, and says so
+//	deadconnection_test.go  a connection to the API server that dies without a word stalls nobody for long
+//	silentconnection_test.go  nor does one that only is silent for a while, or an answer that takes long, look dead
+//	distance_test.go      a long line costs edge's users what it costs those of the API server itself; `make distance` measures
+//	http1upstream_test.go an upstream without HTTP/2, and kept connections that close
+//	brokenbody_test.go    a client's broken body is no fault of the API server's
 //	unauthorized_test.go  tokens that must not be accepted
 //	upstreamtoken_test.go edge goes upstream with a short-lived token of an account, and with the next one
 //	login_test.go         a login and its refreshes are one user

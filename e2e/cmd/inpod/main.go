@@ -1,6 +1,7 @@
 // Inpod is what tests find inside a pod beside busybox, whose nc resets connections that it should end.
 //
 //	:8081  a WebSocket that echoes messages, at every path
+//	:8082  HTTP: GET /?bytes=n is so many bytes, POST / tells how many it was sent; with after=10s the answer comes so late
 //	:9000  echoes bytes
 //	:9001  resets each connection after its first byte
 package main
@@ -11,13 +12,17 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
 
 func main() {
 	failed := make(chan error)
-	go func() { failed <- http.ListenAndServe(":8081", http.HandlerFunc(echoMessages)) }()
+	for address, handle := range map[string]http.HandlerFunc{":8081": echoMessages, ":8082": carryBytes} {
+		go func() { failed <- http.ListenAndServe(address, handle) }()
+	}
 	for address, handle := range map[string]func(*net.TCPConn){":9000": echo, ":9001": reset} {
 		go func() { failed <- serve(address, handle) }()
 	}
@@ -65,5 +70,32 @@ func echoMessages(w http.ResponseWriter, r *http.Request) {
 		if err != nil || c.WriteMessage(kind, message) != nil {
 			return
 		}
+	}
+}
+
+// carryBytes sends or takes zeros: what is measured with it lies before the pod.
+func carryBytes(w http.ResponseWriter, r *http.Request) {
+	if after, err := time.ParseDuration(r.URL.Query().Get("after")); err == nil {
+		time.Sleep(after)
+	}
+	if r.Method == http.MethodPost {
+		n, err := io.Copy(io.Discard, r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprint(w, n)
+		return
+	}
+	n, err := strconv.ParseInt(r.FormValue("bytes"), 10, 64)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	for chunk := make([]byte, 256<<10); n > 0 && err == nil; {
+		part := chunk[:min(n, int64(len(chunk)))]
+		_, err = w.Write(part)
+		n -= int64(len(part))
 	}
 }

@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// deadWay is an edge whose connections to the API server can die without a word.
+type deadWay struct {
+	*testing.T
+	s     *site
+	relay *testbed.SilentRelay
+	edge  *testbed.Edge
+	h     *hand
+	wrong faults
+	name  string // that the names of the test's objects begin with
+}
+
+func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
+	t.Helper()
+	d := &deadWay{T: t, s: badDays(t), name: fmt.Sprintf("%s-%d", slug(t.Name()), labels.Add(1))}
+	relay, err := bed.StartSilentRelay(host(d.s.cluster.AdminAccess()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(relay.Cut) // before edge ends: what is still kept never arrives
+	d.relay = relay
+	d.edge = startEdge(t, testbed.EdgeOptions{Cluster: d.s.cluster, Issuer: issuer, Upstream: relay.Through(d.s.cluster.AdminAccess())})
+	d.h = newHand(t, d.edge.Access(tokens["alice"]))
+	for i := range 3 { // the connection is there, and used
+		d.make(ctx, fmt.Sprintf("warm-%d", i))
+		if r := d.h.do(ctx, http.MethodGet, badMaps+"/"+d.object(fmt.Sprintf("warm-%d", i)), nil); r.err != nil || r.code != 200 {
+			t.Fatal(r)
+		}
+	}
+	return d
+}
+
+func (d *deadWay) object(suffix string) string { return d.name + "-" + suffix }
+
+// make makes an object past edge.
+func (d *deadWay) make(ctx context.Context, suffix string) {
+	d.Helper()
+	meta := metav1.ObjectMeta{Name: d.object(suffix), Labels: map[string]string{"bad": "day"}}
+	_, err := d.s.cluster.Client.CoreV1().ConfigMaps(badNamespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: meta}, metav1.CreateOptions{})
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+// exists says, past edge, whether there is an object.
+func (d *deadWay) exists(ctx context.Context, suffix string) bool {
+	d.Helper()
+	list, err := d.s.cluster.Client.CoreV1().ConfigMaps(badNamespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + d.object(suffix)})
+	if err != nil {
+		d.Fatal(err)
+	}
+	return len(list.Items) > 0
+}
+
+// watch begins a watch of one object and waits for its head.
+func (d *deadWay) watch(ctx context.Context, h *hand, suffix string) *follow {
+	d.Helper()
+	f := h.follow(ctx, watchOf(d.object(suffix)))
+	d.begins(ctx, f, suffix)
+	return f
+}
+
+// begins waits for a watch's head.
+func (d *deadWay) begins(ctx context.Context, f *follow, suffix string) {
+	d.Helper()
+	select {
+	case err := <-f.began:
+		if err != nil {
+			d.Fatalf("watch %s: %v", suffix, err)
+		}
+	case <-ctx.Done():
+		d.Fatalf("watch %s does not begin", suffix)
+	}
+}
+
+// halfAnswer is what is left of an answer of so many bytes, of which halfRead have been read.
+func (d *deadWay) halfAnswer(ctx context.Context, bytes int64) io.ReadCloser {
+	d.Helper()
+	resp, err := d.h.begin(ctx, http.MethodGet, fmt.Sprintf("%s?bytes=%d", bytesURI, bytes), nil)
+	if err == nil {
+		_, err = io.ReadFull(resp.Body, make([]byte, halfRead))
+	}
+	if err != nil {
+		d.Fatal(err)
+	}
+	return resp.Body
+}
+
+const halfRead = 1 << 20 // bytes
+
+// expect waits for an event about an object.
+func (d *deadWay) expect(ctx context.Context, f *follow, suffix string) {
+	d.Helper()
+	if event, ok := f.next(ctx); !ok || !strings.Contains(event, `"ADDED"`) || !strings.Contains(event, d.object(suffix)) {
+		d.Errorf("watch %s: %.300s, %v, want that it was added", suffix, event, f.err)
+	}
+}
+
+// ended waits for a watch that must not end as one that the server ended.
+func (d *deadWay) ended(ctx context.Context, f *follow, what string) {
+	d.Helper()
+	if event, ok := f.next(ctx); ok {
+		d.Errorf("%s: %.300s, want its end", what, event)
+	} else if f.err == io.EOF {
+		d.Errorf("%s ended as if the API server had ended it", what)
+	} else {
+		d.Logf("%s: %v", what, f.err)
+	}
+}
+
+// sent is a request that was under way, and what came of it.
+type sent struct {
+	what  string
+	reply chan reply
+}
+
+func (d *deadWay) send(ctx context.Context, method, suffix string, body []byte, header ...string) sent {
+	one := sent{method + " " + suffix, make(chan reply, 1)}
+	uri := badMaps
+	if method != http.MethodPost {
+		uri += "/" + d.object(suffix)
+	}
+	go func() { one.reply <- d.h.do(ctx, method, uri, body, header...) }()
+	return one
+}

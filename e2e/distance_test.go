@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// lineRate is what the line carries: 40 MB/s.
+const lineRate = 40_000_000
+
+// The places where a long line can be. The API server itself is always asked over the same line.
+const (
+	farAPIServer = "between edge and the API server"
+	farClient    = "between client and edge"
+)
+
+// distance is the two ways to a pod behind an API server, one of them through edge, over lines of one length.
+type distance struct {
+	*testing.T
+	roundTrip    time.Duration
+	where        string
+	own, through *hand
+}
+
+// bytesURI is the pod's port that takes and gives bytes, by the API server's proxy: its way has no bound for a body.
+const bytesURI = podsURI + "/http:shell:8082/proxy/"
+
+func startDistance(t *testing.T, where string, roundTrip time.Duration) *distance {
+	t.Helper()
+	s := badDays(t)
+	api := s.cluster.AdminAccess()
+	newLine := func(target string) *testbed.Relay {
+		line, err := bed.StartLine(target, testbed.LineOptions{RoundTrip: roundTrip, Rate: lineRate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(line.Cut)
+		return line
+	}
+	options := testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer}
+	if where == farAPIServer {
+		options.Upstream = newLine(host(api)).Through(api)
+	}
+	edge := startEdge(t, options)
+	through := edge.Access(tokens["alice"])
+	if where == farClient {
+		through = newLine(edge.Addr).Through(through)
+	}
+	own := newLine(host(api)).Through(s.ownAccess(t, "alice", "dev"))
+	d := &distance{T: t, roundTrip: roundTrip, where: where, own: newHand(t, own), through: newHand(t, through)}
+	for _, h := range []*hand{d.own, d.through} {
+		eventually(t.Context(), t, patience, "the pod", func(ctx context.Context) error {
+			_, err := d.download(ctx, h, 1)
+			return err
+		})
+	}
+	return d
+}
+
+// download returns how many bytes per second came.
+func (d *distance) download(ctx context.Context, h *hand, size int64) (float64, error) {
+	start := time.Now()
+	resp, err := h.begin(ctx, http.MethodGet, fmt.Sprintf("%s?bytes=%d", bytesURI, size), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err == nil && (resp.StatusCode != http.StatusOK || n != size) {
+		err = fmt.Errorf("%s, %d bytes, want %d", resp.Status, n, size)
+	}
+	return float64(n) / time.Since(start).Seconds(), err
+}
+
+// upload returns how many bytes per second went.
+func (d *distance) upload(ctx context.Context, h *hand, size int64) (float64, error) {
+	start := time.Now()
+	r := h.do(ctx, http.MethodPost, bytesURI, make([]byte, size), "Content-Type: application/octet-stream")
+	if r.err == nil && (r.code != http.StatusOK || string(r.body) != fmt.Sprint(size)) {
+		r.err = fmt.Errorf("%v, want %d bytes", r, size)
+	}
+	return float64(size) / time.Since(start).Seconds(), r.err
+}
+
+// compare carries size bytes so many times on each way, in turn, and returns the medians in MB/s.
+func (d *distance) compare(what string, carry func(context.Context, *hand, int64) (float64, error), size int64, runs int) (through, own float64) {
+	d.Helper()
+	ctx, cancel := context.WithTimeout(d.Context(), time.Duration(runs)*patience)
+	defer cancel()
+	var all [2][]float64
+	for range runs {
+		for i, h := range []*hand{d.through, d.own} {
+			rate, err := carry(ctx, h, size)
+			if err != nil {
+				d.Fatal(err)
+			}
+			all[i] = append(all[i], rate/1e6)
+		}
+	}
+	through, own = median(all[0]), median(all[1])
+	d.Logf("%s of %d MiB, %v %s: %.1f MB/s through edge, %.1f direct: %.2f (median of %d)", what, size>>20, d.roundTrip, d.where, through, own, through/own, runs)
+	return through, own
+}
+
+func median(of []float64) float64 {
+	of = slices.Sorted(slices.Values(of))
+	return (of[(len(of)-1)/2] + of[len(of)/2]) / 2
+}
+
+// openWatches opens watches through edge, each on a connection to edge that it shares with a hundred others at most.
+func (d *distance) openWatches(n int) {
+	d.Helper()
+	var h *hand
+	for i := range n {
+		if i%100 == 0 {
+			h = newHand(d.T, d.through.to)
+		}
+		f := h.follow(d.Context(), watchOf("nobody"))
+		select {
+		case err := <-f.began:
+			if err != nil {
+				d.Fatalf("watch %d: %v", i, err)
+			}
+		case <-time.After(patience):
+			d.Fatalf("watch %d does not begin", i)
+		}
+	}
+}
+
+// TestDistance carries bytes over a line of 50 ms. `make distance` measures; here edge has to be no worse than half as fast as the API
+// server itself at the same moment, which a window that is too small misses by far.
+func TestDistance(t *testing.T) {
+	const half = 0.5
+	t.Run(farAPIServer, func(t *testing.T) {
+		d := startDistance(t, farAPIServer, 50*time.Millisecond)
+		if through, own := d.compare("download", d.download, 32<<20, 3); through < half*own {
+			t.Errorf("%.1f MB/s, want %.1f", through, half*own)
+		}
+		d.openWatches(200)
+		if through, own := d.compare("download beside 200 watches", d.download, 32<<20, 3); through < half*own {
+			t.Errorf("beside 200 watches: %.1f MB/s, want %.1f", through, half*own)
+		}
+		if through, own := d.compare("upload", d.upload, 16<<20, 1); through < half*own {
+			t.Errorf("up: %.1f MB/s, want %.1f", through, half*own)
+		}
+	})
+	t.Run(farClient, func(t *testing.T) {
+		d := startDistance(t, farClient, 50*time.Millisecond)
+		if through, own := d.compare("download", d.download, 32<<20, 3); through < half*own {
+			t.Errorf("%.1f MB/s, want %.1f", through, half*own)
+		}
+		if through, own := d.compare("upload", d.upload, 16<<20, 1); through < 1.2*own {
+			t.Errorf("up: %.1f MB/s, want more than %.1f", through, 1.2*own)
+		}
+	})
+}

@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+const (
+	goawayWorkers = 20
+	goawayBody    = 300_000 // bytes of the largest body
+	longBody      = 1 << 20 // bytes that edge keeps, to send them again
+	longestBody   = 2 << 20 // below what the API server takes
+	longWrites    = 400
+	goawayTime    = 10 * time.Minute
+)
+
+// TestGoaway writes through edge while the API server sends GOAWAY now and then, as it does to spread its clients, and does the same
+// beside that at the API server itself. No request fails that does not fail there, and none is done twice.
+func TestGoaway(t *testing.T) {
+	t.Parallel()
+	s := badDays(t)
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	ctx, cancel := context.WithTimeout(t.Context(), goawayTime)
+	defer cancel()
+	server, err := s.cluster.StartReplica(ctx, "--goaway-chance=0.02")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	upstream := server.Access
+	relay, err := bed.StartSilentRelay(server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: relay.Through(upstream)})
+	own := s.ownAccess(t, "alice", "dev")
+	own.Server = upstream.Server
+
+	start := time.Now()
+	before := relay.Accepted()
+	through, beside := newWriters(t, "edge", edge.Access(tokens["alice"])), newWriters(t, "own", own)
+	beside.repeats = true // at a GOAWAY the API server's own client has to
+	var both sync.WaitGroup
+	both.Go(func() { through.run(ctx, goawayWrites/writesOfCycle) })
+	both.Go(func() { beside.run(ctx, goawayWrites/writesOfCycle) })
+	both.Wait()
+	t.Logf("%d writes on each way in %.0f s: through edge, over %d connections, %v; at the API server itself %v", goawayWrites,
+		time.Since(start).Seconds(), relay.Accepted()-before, through, beside)
+	if n := through.done.Load(); n != goawayWrites && len(through.failed.kinds()) == 0 {
+		t.Errorf("%d of %d writes", n, goawayWrites)
+	}
+	through.failed.report(t, &beside.failed)
+	through.checkOnce(ctx, s.cluster)
+
+	// Longer bodies are not kept: edge may fail those, if it says that nothing was done, and nothing was.
+	told := &told{}
+	long := newWriters(t, "long", through.to)
+	long.least, long.most, long.excuse = longBody, longestBody, told.excuse(s)
+	long.run(ctx, longWrites/writesOfCycle)
+	t.Logf("%d writes with long bodies: %v; %v", longWrites, long, told)
+	long.failed.report(t, nil)
+	long.checkOnce(ctx, s.cluster)
+}
+
+// writers are workers that each make, change and delete objects one after the other, over a connection of their own.
+type writers struct {
+	t       *testing.T
+	label   string
+	to      testbed.Access
+	repeats bool // see hand
+
+	least, most int // bytes of a body
+
+	// excuse says of an answer that is none that the request may fail like that, and what it then means; nil: nothing may fail.
+	excuse func(context.Context, *writers, write, reply) error
+
+	done   atomic.Int64 // writes that were answered as they should
+	failed faults
+}
+
+var labels atomic.Int64 // given out so far
+
+// newWriters gives its objects names that begin with label, and that no others of this run have.
+func newWriters(t *testing.T, label string, to testbed.Access) *writers {
+	label = fmt.Sprintf("%s-%d", label, labels.Add(1))
+	return &writers{t: t, label: label, to: to, most: goawayBody}
+}
+
+// writesOfCycle is POST, PUT, PATCH and DELETE of one object.
+const writesOfCycle = 4
+
+// run makes so many cycles with goawayWorkers.
+func (w *writers) run(ctx context.Context, cycles int) {
+	var next atomic.Int64
+	w.work(func(h *hand) {
+		for n := next.Add(1); n <= int64(cycles) && ctx.Err() == nil; n = next.Add(1) {
+			w.cycle(ctx, h, int(n))
+		}
+	})
+}
+
+func (w *writers) work(worker func(*hand)) {
+	var workers sync.WaitGroup
+	for range goawayWorkers {
+		h := newHand(w.t, w.to)
+		h.repeats = w.repeats
+		workers.Go(func() { worker(h) })
+	}
+	workers.Wait()
+}
+
+// write is one request of a cycle. Each has a condition under which it can be done only once: a second time it is refused with 404, 409
+// or 422.
+type write struct {
+	method, uri string
+	body        []byte
+	header      []string
+	code        int // that says that it was done
+
+	name string
+	from string // the object's data before it: a PUT and a PATCH count it up
+}
+
+// cycle makes an object, changes it twice and deletes it.
+func (w *writers) cycle(ctx context.Context, h *hand, n int) {
+	name := fmt.Sprintf("%s-%d", w.label, n)
+	size := w.least + n*7919%(w.most-w.least) // any order; 7919 is prime
+	var header []string
+	if n%2 == 0 {
+		header = []string{"Idempotency-Key: " + name}
+	}
+	made, ok := w.write(ctx, h, write{
+		method: http.MethodPost, uri: badMaps, name: name, header: header, code: http.StatusCreated, body: object(name, "0", size, ""),
+	})
+	if !ok {
+		return
+	}
+	changed, ok := w.write(ctx, h, write{
+		method: http.MethodPut, uri: badMaps + "/" + name, name: name, from: "0", header: header, code: http.StatusOK,
+		body: object(name, "1", w.least+w.most-size, made.Metadata.ResourceVersion),
+	})
+	if !ok {
+		return
+	}
+	patch := []map[string]string{{"op": "test", "path": "/data/n", "value": "1"}, {"op": "replace", "path": "/data/n", "value": "2"}}
+	if changed, ok = w.write(ctx, h, write{
+		method: http.MethodPatch, uri: badMaps + "/" + name, name: name, from: "1", code: http.StatusOK, body: padded(size, patch),
+		header: append([]string{"Content-Type: application/json-patch+json"}, header...),
+	}); !ok {
+		return
+	}
+	last := write{method: http.MethodDelete, uri: badMaps + "/" + name, name: name, from: "2", code: http.StatusOK}
+	if n%3 > 0 { // the others have no body
+		last.body = padded(size, metav1.DeleteOptions{Preconditions: metav1.NewRVDeletionPrecondition(changed.Metadata.ResourceVersion).Preconditions})
+	}
+	w.write(ctx, h, last)
+}
+
+// write makes one request and says whether the cycle goes on.
+func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) {
+	r := h.do(ctx, one.method, one.uri, one.body, one.header...)
+	if r.err == nil && r.code == one.code {
+		w.done.Add(1)
+		return r.stored(), true
+	}
+	if ctx.Err() != nil {
+		return stored{}, false
+	}
+	kind := "an error"
+	if r.err == nil {
+		kind = fmt.Sprint(r.code)
+	}
+	if w.excuse != nil {
+		err := w.excuse(ctx, w, one, r)
+		if err == nil {
+			return stored{}, false
+		}
+		kind = err.Error()
+	}
+	w.failed.add(one.method+": "+kind, fmt.Sprintf("%s: %v", one.name, r))
+	return stored{}, false
+}
+
+func (w *writers) String() string { return fmt.Sprintf("%d done, %v", w.done.Load(), &w.failed) }
+
+// checkOnce reads in the API servers' audit logs that no request of these writers has arrived twice.
+func (w *writers) checkOnce(ctx context.Context, c *testbed.Cluster) {
+	w.t.Helper()
+	twice := map[string]int{}
+	_, err := c.Audit(func(e testbed.AuditEvent) bool {
+		if e.ObjectRef == nil || e.ObjectRef.Namespace != badNamespace || e.Stage != "ResponseComplete" ||
+			!strings.HasPrefix(e.ObjectRef.Name, w.label+"-") || e.Verb == "get" || e.Verb == "watch" || e.Verb == "list" {
+			return false
+		}
+		twice[e.Verb+" "+e.ObjectRef.Name]++
+		return false
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if len(twice) == 0 {
+		w.t.Error("the audit logs tell of no write")
+	}
+	for write, n := range twice {
+		if n > 1 {
+			w.t.Errorf("%s arrived %d times", write, n)
+		}
+	}
+	w.t.Logf("the audit logs tell of %d writes of %q", len(twice), w.label)
+}

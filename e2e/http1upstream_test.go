@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+const (
+	http1Workers = 20
+	http1GETs    = 1000
+	// http1Most is how many connections http1GETs may make: one for each worker, and some for what edge asks of its own accord.
+	http1Most = http1Workers + 10
+)
+
+// startHTTP1 starts an edge whose API server is behind a load balancer without HTTP/2, and a relay between that counts connections.
+func startHTTP1(t *testing.T, idle time.Duration) (*site, *testbed.SilentRelay, *testbed.Edge) {
+	t.Helper()
+	s := badDays(t)
+	upstream, err := bed.StartHTTP1Balancer(t.Context(), s.cluster, idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, err := bed.StartSilentRelay(host(upstream))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, relay, startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: relay.Through(upstream)})
+}
+
+// TestHTTP1Upstream: behind a load balancer without HTTP/2 edge keeps its connections to it.
+func TestHTTP1Upstream(t *testing.T) {
+	t.Parallel()
+	_, relay, edge := startHTTP1(t, time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	before := relay.Accepted()
+	var left atomic.Int64
+	left.Store(http1GETs)
+	var workers sync.WaitGroup
+	var wrong faults
+	for range http1Workers {
+		h := newHand(t, edge.Access(tokens["alice"]))
+		workers.Go(func() {
+			for left.Add(-1) >= 0 {
+				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
+					wrong.add("a GET failed", r)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	wrong.report(t, nil)
+	n := relay.Accepted() - before
+	t.Logf("%d GETs by %d workers made %d connections", http1GETs, http1Workers, n)
+	if n > http1Most {
+		t.Errorf("%d connections, want %d at most", n, http1Most)
+	}
+}
+
+// TestHTTP1UpstreamClosesIdle: a load balancer closes connections that it has kept for long. No GET fails by that, at whatever moment
+// it comes.
+func TestHTTP1UpstreamClosesIdle(t *testing.T) {
+	t.Parallel()
+	const idle = 200 * time.Millisecond
+	const rounds = 30
+	_, relay, edge := startHTTP1(t, idle)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	before := relay.Accepted()
+	var workers sync.WaitGroup
+	var wrong faults
+	for range http1Workers {
+		h := newHand(t, edge.Access(tokens["alice"]))
+		workers.Go(func() {
+			for round := range rounds { // each a little later than the last
+				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
+					wrong.add("a GET failed", r)
+				}
+				pause(ctx, idle*8/10+time.Duration(round)*idle*4/10/rounds)
+			}
+		})
+	}
+	workers.Wait()
+	wrong.report(t, nil)
+	t.Logf("%d GETs, %d connections; %v", rounds*http1Workers, relay.Accepted()-before, &wrong)
+}
+
+// TestKeptConnectionCloses: what was closed before a request was written loses no request, of whatever method, and a client's
+// Idempotency-Key makes edge repeat none.
+func TestKeptConnectionCloses(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(*testing.T) (*site, *testbed.SilentRelay, *testbed.Edge){
+		"HTTP/1.1": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
+		"HTTP/2": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) {
+			d := startDeadWay(t, t.Context())
+			return d.s, d.relay, d.edge
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, relay, edge := start(t)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			w := newWriters(t, "kept", edge.Access(tokens["alice"]))
+			h := newHand(t, w.to)
+			for n := range 25 {
+				if err := relay.HangUp(ctx); err != nil {
+					t.Fatal(err)
+				}
+				w.cycle(ctx, h, n)
+			}
+			w.failed.report(t, nil)
+			w.checkOnce(ctx, s.cluster)
+		})
+	}
+}
+
+// TestIdempotencyKeyRepeatsNothing: a connection dies under a POST that has been written. The client's Idempotency-Key is the API
+// server's matter, which knows none: edge sends nothing twice.
+func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(*testing.T) (*site, *testbed.SilentRelay, *testbed.Edge){
+		"HTTP/1.1": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
+		"HTTP/2": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) {
+			d := startDeadWay(t, t.Context())
+			return d.s, d.relay, d.edge
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, relay, edge := start(t)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			w := newWriters(t, "keyed", edge.Access(tokens["alice"]))
+			h := newHand(t, w.to)
+			told, wrong := 0, faults{}
+			for n := range 10 {
+				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 { // a connection is kept
+					t.Fatal(r)
+				}
+				name := fmt.Sprintf("%s-%d", w.label, n)
+				header := []string{"Idempotency-Key", "X-Idempotency-Key"}[n%2] + ": " + name
+				relay.HoldAnswers()
+				reply := make(chan reply, 1)
+				go func() { reply <- h.do(ctx, http.MethodPost, badMaps, object(name, "0", n*20_000, ""), header) }()
+				eventually(ctx, t, patience, "the POST arrives", func(context.Context) error {
+					done, err := wasDone(ctx, s, write{method: http.MethodPost, name: name})
+					if err == nil && !done {
+						err = errors.New("not yet")
+					}
+					return err
+				})
+				relay.Cut()
+				r := <-reply
+				if r.says(http.StatusBadGateway, maybeDone) || r.says(http.StatusGatewayTimeout, maybeDone) {
+					told++
+				} else if r.err != nil || r.code != http.StatusCreated { // it went over a new connection
+					wrong.add("not told that it "+maybeDone, r)
+				}
+			}
+			wrong.report(t, nil)
+			if told == 0 {
+				t.Error("no POST met a connection that died")
+			}
+			w.checkOnce(ctx, s.cluster)
+		})
+	}
+}

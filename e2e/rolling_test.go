@@ -1,0 +1,192 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// rolling is how a rolling restart goes.
+type rolling struct {
+	period   time.Duration // from one restart to the next
+	restarts int
+	kill     bool // end the API server as a crash does
+}
+
+// stopGrace bounds a graceful end; the API server waits for requests for at most a minute.
+const stopGrace = 90 * time.Second
+
+// TestRollingAPIServers restarts the two API servers behind a TCP load balancer in turn while people write. What fails are requests that
+// were in flight there, and each is told what that means.
+func TestRollingAPIServers(t *testing.T) {
+	t.Parallel()
+	for name, r := range rollings {
+		t.Run(name, func(t *testing.T) { r.test(t) })
+	}
+}
+
+func (r rolling) test(t *testing.T) {
+	s := badDays(t)
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute+time.Duration(r.restarts)*(r.period+time.Minute))
+	defer cancel()
+	var replicas []*testbed.Replica
+	for range 2 {
+		one, err := s.cluster.StartReplica(ctx, "--shutdown-delay-duration=3s") // the load balancer learns of the end meanwhile
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(one.Kill)
+		replicas = append(replicas, one)
+	}
+	upstream, err := bed.StartTCPBalancer(ctx, replicas...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: upstream})
+
+	told := &told{}
+	w := newWriters(t, "rolling", edge.Access(tokens["alice"]))
+	w.excuse = told.excuse(s)
+	writing, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { w.run(writing, 1<<30) })
+	running.Go(func() { told.ask(writing, t, edge.Access(tokens["alice"])) })
+	for i := range r.restarts {
+		pause(ctx, r.period)
+		one := replicas[i%len(replicas)]
+		before := w.done.Load()
+		if r.kill {
+			one.Kill()
+		} else {
+			one.Stop(stopGrace)
+		}
+		if err := one.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		// The load balancer has to see it before the other one goes: it would have nobody to turn to.
+		eventually(ctx, t, patience, "writes after a restart", func(context.Context) error {
+			if n := w.done.Load() - before; n < enough {
+				return fmt.Errorf("%d so far", n)
+			}
+			return nil
+		})
+		pause(ctx, 3*time.Second)
+	}
+	stop()
+	running.Wait()
+	t.Logf("%d restarts: %d writes done; %v", r.restarts, w.done.Load(), told)
+	w.failed.report(t, nil)
+	if n, most := told.count(), r.restarts*goawayWorkers; n > most {
+		t.Errorf("%d requests failed, more than the %d that can have been in flight", n, most)
+	}
+	w.checkOnce(ctx, s.cluster)
+}
+
+// told counts the requests whose client was told that they failed, and what it was told.
+type told struct {
+	mu               sync.Mutex
+	maybe, maybeDone int // "may have been done", and of those, that were
+	not              int // "nothing was done"
+	busy             int // refused by the API server itself, which says when to come again
+	read, unread     int // GETs that were answered, and that were not
+}
+
+func (o *told) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return fmt.Sprintf("told that it may have been done: %d, of which %d were; "+
+		"that nothing was done: %d; by the API server itself: %d; %d GETs, of which %d failed", o.maybe, o.maybeDone, o.not, o.busy, o.read+o.unread, o.unread)
+}
+
+func (o *told) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.maybe + o.not
+}
+
+// excuse holds what a client was told of its failed write against what has become of it.
+func (o *told) excuse(s *site) func(context.Context, *writers, write, reply) error {
+	return func(ctx context.Context, w *writers, one write, r reply) error {
+		switch {
+		case r.says(http.StatusGatewayTimeout, maybeDone) || r.says(http.StatusBadGateway, maybeDone):
+		case r.says(http.StatusServiceUnavailable, notDone) && r.header.Get("Retry-After") != "":
+		case r.isBusy():
+			o.mu.Lock()
+			o.busy++
+			o.mu.Unlock()
+			return nil
+		case r.err != nil && r.code != 0: // its answer had begun, and breaks: the client knows that it has not all of it
+		case r.err != nil:
+			return errors.New("an error that is no answer")
+		default:
+			return fmt.Errorf("%d, which does not tell", r.code)
+		}
+		done, err := wasDone(ctx, s, one)
+		if err != nil {
+			return err
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if r.code == http.StatusServiceUnavailable {
+			o.not++
+			if done {
+				return errors.New("it was told that nothing was done, and it was")
+			}
+			return nil
+		}
+		o.maybe++
+		if done {
+			o.maybeDone++
+		}
+		return nil
+	}
+}
+
+// isBusy tells whether the API server itself says that it did nothing, and when to come again: one that ends does.
+func (r reply) isBusy() bool {
+	return r.err == nil && r.header.Get("Retry-After") != "" && (r.code == http.StatusTooManyRequests || r.code == http.StatusServiceUnavailable) &&
+		r.status().Kind == "Status" && !strings.HasPrefix(r.status().Message, "edge: ")
+}
+
+// wasDone looks, at an API server that is not restarted, whether a write was done.
+func wasDone(ctx context.Context, s *site, one write) (bool, error) {
+	list, err := s.cluster.Client.CoreV1().ConfigMaps(badNamespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + one.name})
+	if err != nil {
+		return false, fmt.Errorf("what became of it: %w", err)
+	}
+	if len(list.Items) == 0 {
+		return one.method == http.MethodDelete, nil
+	}
+	return one.method != http.MethodDelete && list.Items[0].Data["n"] != one.from, nil
+}
+
+// ask makes GETs, none of which may fail but by the API server's own word: edge can ask again.
+func (o *told) ask(ctx context.Context, t *testing.T, to testbed.Access) {
+	h := newHand(t, to)
+	for pause(ctx, 20*time.Millisecond) {
+		r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil)
+		if ctx.Err() != nil {
+			return
+		}
+		o.mu.Lock()
+		if r.err == nil && r.code == http.StatusOK {
+			o.read++
+		} else if r.isBusy() {
+			o.busy++
+		} else if o.unread++; o.unread <= mostFailures {
+			t.Errorf("a GET: %v", r)
+		}
+		o.mu.Unlock()
+	}
+}

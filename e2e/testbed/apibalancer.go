@@ -1,0 +1,83 @@
+package testbed
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Load balancers between edge and API servers.
+
+//go:embed haproxy-tcp.cfg
+var haproxyTCPConfig string
+
+//go:embed haproxy-http1.cfg
+var haproxyHTTP1Config string
+
+// StartTCPBalancer starts a load balancer for TCP, played by HAProxy, before replicas of one cluster, and returns the way through it.
+func (tb *Testbed) StartTCPBalancer(ctx context.Context, replicas ...*Replica) (Access, error) {
+	var backends []string
+	for _, r := range replicas {
+		backends = append(backends, r.Addr)
+	}
+	to := replicas[0].Access
+	var err error
+	to.Server, err = tb.startAPIBalancer(ctx, "tcp-balancer", haproxyTCPConfig, map[string]any{"Backends": backends})
+	return to, err
+}
+
+// StartHTTP1Balancer starts a load balancer, played by HAProxy, that ends TLS before a cluster's API server, speaks HTTP/1.1 alone, and
+// closes a connection that is not used for idle.
+func (tb *Testbed) StartHTTP1Balancer(ctx context.Context, c *Cluster, idle time.Duration) (Access, error) {
+	dir, err := os.MkdirTemp(tb.Dir, "http1-balancer-")
+	if err != nil {
+		return Access{}, err
+	}
+	pair, err := tb.CA.Issue("load balancer")
+	if err != nil {
+		return Access{}, err
+	}
+	both := filepath.Join(dir, "tls.pem") // HAProxy wants certificate and key in one file
+	if err := os.WriteFile(both, append(pair.Cert, pair.Key...), 0o600); err != nil {
+		return Access{}, err
+	}
+	server, err := tb.startAPIBalancer(ctx, "http1-balancer", haproxyHTTP1Config, map[string]any{
+		"Cert": both, "Backend": c.URL[len("https://"):], "BackendCA": c.CAFile, "Idle": fmt.Sprintf("%dms", idle.Milliseconds()),
+	})
+	return Access{Server: server, CA: tb.CA.PEM}, err
+}
+
+// startAPIBalancer returns the balancer's URL when it accepts connections.
+func (tb *Testbed) startAPIBalancer(ctx context.Context, name, config string, values map[string]any) (string, error) {
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(tb.Dir, fmt.Sprintf("%s-%d", name, port))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	values = maps.Clone(values)
+	values["Port"] = port
+	file := filepath.Join(dir, "haproxy.conf")
+	if err := render(file, config, values); err != nil {
+		return "", err
+	}
+	process, err := spawn(dir, name, []string{tb.Bin.HAProxy, "-db", "-f", file})
+	if err != nil {
+		return "", err
+	}
+	tb.onClose(process.Kill)
+	return "https://" + loopback(port), until(ctx, startupTime, name, func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", loopback(port))
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}, process)
+}
