@@ -28,6 +28,7 @@ type leg struct {
 	lost func()                               // called when an answer or a keepalive cannot be written
 
 	mu   sync.Mutex  // one frame at a time on the wire
+	said bool        // the last word: what is written from here on is dropped; changes under mu
 	kept atomic.Bool // a burst is not out yet; changes under mu
 
 	state   sync.Mutex // guards what follows; never held during I/O
@@ -139,6 +140,16 @@ func (l *leg) WriteRoom(b []byte, off int) error {
 		return err
 	}
 	return l.write(b[off:])
+}
+
+// lastWord writes b, after what waits. Whatever is written later is dropped.
+func (l *leg) lastWord(b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writeReplies() == nil {
+		l.write(b)
+	}
+	l.said = true
 }
 
 // writeReplies writes what waits, mu held.

@@ -135,10 +135,6 @@ func (p pair) execDown(e *execSession, r *streams.Reader) (greet func() error) {
 			src.KeepMasks() // execUp has a sink that can take them; inputLoop does not look at stdin
 		}
 		e.closeCodes = true
-		e.onClose = closeEndsStdin
-		if p.version == ws.V5Channel {
-			e.onClose = closeEndsAll
-		}
 		e.plainStatus = p.version == ws.V1Channel || p.version == ws.V1Base64Channel
 		e.apiWords = p.version == ws.V5Channel && p.up.chosen != ws.V5
 		return func() error { return sink.Start(p.firstOutput()) }
