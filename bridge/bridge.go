@@ -144,10 +144,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeStatus(w, r, err)
 		return
 	}
-	if isUpgrade(r.Header) {
+	if isUpgrade(r) {
 		h.serveUpgrade(w, r, id, seen)
 		return
 	}
+	ignoreUpgrade(r.Header)
 	if err := outbound(r.Header, id); err != nil {
 		writeStatus(w, r, err)
 		return

@@ -30,22 +30,35 @@ func (s *session) isClosed() bool {
 
 // hearOn goes on with an exec whose SPDY client has half-closed its connection: its
 // stdin has ended, and the output still goes there. A client that is gone altogether
-// looks the same; the pings tell, of which the second cannot be written then. The
-// later ones are the session's keepalives.
+// looks the same, so edge asks before; later the session's keepalives do.
 func (e *execSession) hearOn() {
+	if !e.isHearing() {
+		e.leave()
+		return
+	}
 	if e.set.Stdin {
 		e.input.say(streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}})
 	}
 	e.input.flush()
+	<-e.over
+}
+
+// hearingPoll is how often isHearing looks for an acknowledgement.
+const hearingPoll = 5 * time.Millisecond
+
+// isHearing tells whether a client that has half-closed its connection still reads.
+// It sends two pings. TCP acknowledges the first one, or answers that nobody is
+// there, and then the second one cannot be written.
+func (e *execSession) isHearing() bool {
 	for range 2 {
-		e.down.keepalive()
-		late := time.NewTimer(e.answer)
-		select {
-		case <-e.over:
-			late.Stop()
-			return
-		case <-late.C:
+		if e.down.probe() != nil {
+			return false
+		}
+		for end := time.Now().Add(e.answer); e.down.unsent() > 0 && time.Now().Before(end); time.Sleep(hearingPoll) {
+			if e.cause() != nil {
+				return true
+			}
 		}
 	}
-	<-e.over
+	return true
 }

@@ -52,3 +52,6 @@ const MostSpares = mostSpares
 
 // SetSpareAge changes how long they do, before the first stream.
 func (h *Handler) SetSpareAge(age time.Duration) { h.up.edges.spares.age = age }
+
+// AcceptKey is RFC 6455 section 4.2.2's answer to a key.
+func AcceptKey(key string) string { return acceptKey(key) }

@@ -203,6 +203,18 @@ func (l *leg) keepalive() {
 	}
 }
 
+// probe writes a keepalive at once, unless somebody else writes.
+func (l *leg) probe() error {
+	if !l.mu.TryLock() {
+		return nil
+	}
+	defer l.mu.Unlock()
+	l.state.Lock()
+	b := l.beat(nil, false)
+	l.state.Unlock()
+	return l.write(b)
+}
+
 // wake makes sure that somebody writes what waits. The goroutine is short-lived
 // and at most one for each leg, so that no reader ever waits for a write.
 func (l *leg) wake() {

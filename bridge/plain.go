@@ -42,7 +42,12 @@ func newPlain(up *upstream, transport http.RoundTripper, disableCompression bool
 				pr.Out.Header.Del("Accept-Encoding")
 			}
 		},
-		ModifyResponse: up.explainUpgradeRequired,
+		ModifyResponse: func(resp *http.Response) error {
+			if resp.StatusCode == http.StatusSwitchingProtocols { // nobody asked; ReverseProxy would make a tunnel of it
+				return errNotSwitched
+			}
+			return up.explainUpgradeRequired(resp)
+		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				log.Debug("client went away before the API server answered", "method", r.Method)

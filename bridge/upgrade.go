@@ -17,11 +17,6 @@ import (
 	"edge/impersonate"
 )
 
-// isUpgrade asks for the Upgrade header only. Where a load balancer took it off
-// and left "Connection: Upgrade" behind, the request is a plain one, whose
-// refusal is the API server's: see explainUpgradeRequired.
-func isUpgrade(h http.Header) bool { return len(h["Upgrade"]) > 0 }
-
 // serveUpgrade is the way of a stream: choose the client's dialect, ask upstream
 // for its own, and only after a valid 101 answer with one.
 func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *sighting) {
