@@ -27,9 +27,10 @@ type leg struct {
 	beat func(dst []byte, paused bool) []byte // appends a keepalive in the leg's dialect
 	lost func()                               // called when an answer or a keepalive cannot be written
 
-	mu   sync.Mutex  // one frame at a time on the wire
-	said bool        // the last word: what is written from here on is dropped; changes under mu
-	kept atomic.Bool // a burst is not out yet; changes under mu
+	mu     sync.Mutex  // one frame at a time on the wire
+	said   bool        // the last word: what is written from here on is dropped; changes under mu
+	kept   atomic.Bool // a burst is not out yet; changes under mu
+	within bool        // the last write was a part of a frame; see writePart
 
 	state   sync.Mutex // guards what follows; never held during I/O
 	pong    []byte     // one slot, the latest wins
@@ -152,8 +153,11 @@ func (l *leg) lastWord(b []byte) {
 	l.said = true
 }
 
-// writeReplies writes what waits, mu held.
+// writeReplies writes what waits, mu held; within a frame it goes on waiting.
 func (l *leg) writeReplies() error {
+	if l.within {
+		return nil
+	}
 	l.state.Lock()
 	if len(l.replies) == 0 && len(l.pong) == 0 {
 		l.state.Unlock()

@@ -69,7 +69,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	}
 	handedOver = true
 	seen.handOver()
-	go h.run(s, pair{d, up.link, h.again(r, id, d, up.link)}, client, up.conn)
+	go h.run(s, pair{dialect: d, up: up.link, again: h.again(r, id, d, up.link)}, client, up.conn)
 }
 
 // upgradeError is the client's view of why upstream did not switch.
@@ -93,6 +93,9 @@ func (h *Handler) upgradeError(d dialect, err error) error {
 // keeps a request, its buffers and a deep stack for as long as a handler runs,
 // some 20 KiB for every idle session.
 func (h *Handler) run(s *session, p pair, client, conn net.Conn) {
+	if p.passed == webSocket {
+		p.pass = newPassing()
+	}
 	s.down = newLeg(client, p.downBeat(), s.lost)
 	s.up = newLeg(conn, p.upBeat(), nil)
 	h.sessions.add(s)
