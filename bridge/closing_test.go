@@ -52,3 +52,27 @@ func TestSPDYGoneAfterHalfClose(t *testing.T) {
 		t.Error(line)
 	}
 }
+
+// TestSPDYCut: a client that is cut off is gone, and has not half-closed, also where
+// its command would end with its stdin.
+func TestSPDYCut(t *testing.T) {
+	for _, upstream := range []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket} {
+		w := newWorld(t, (&apiServer{run: func(p *process) error {
+			io.WriteString(p.out, "ready")
+			io.Copy(io.Discard, p.in)
+			return nil
+		}}).start(t), speaking(upstream))
+		w.handler.SetAnswerTime(time.Second)
+		c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
+		f := c.framer()
+		open(t, f, "error", "stdin", "stdout", "stderr")
+		for ready := false; !ready; {
+			d, ok := must(f.ReadFrame()).(*moby.DataFrame)
+			ready = ok && string(d.Data) == "ready"
+		}
+		tcpOf(c.Conn).Close()
+		if line := w.ended(1); !strings.Contains(line, `cause="client gone"`) {
+			t.Error(line)
+		}
+	}
+}
