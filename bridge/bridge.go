@@ -169,10 +169,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, err)
 		return
 	}
-	if isUpgrade(r.Header) {
+	if isUpgrade(r) {
 		h.serveUpgrade(w, r, id, seen)
 		return
 	}
+	ignoreUpgrade(r.Header)
 	if err := outbound(r.Header, id); err != nil {
 		refuse(w, r, err)
 		return

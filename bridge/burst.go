@@ -25,6 +25,9 @@ func (b burst) WriteRoom(p []byte, off int) error {
 // keep writes b, but for what the leg's cork keeps back of it; mu held, poll not
 // nil.
 func (l *leg) keep(b []byte) error {
+	if l.said {
+		return nil
+	}
 	if !l.kept.Load() {
 		l.poll.put()
 		l.kept.Store(true)
@@ -56,6 +59,9 @@ func (l *leg) pull() error {
 
 // write writes b at once, mu held.
 func (l *leg) write(b []byte) error {
+	if l.said {
+		return nil
+	}
 	if l.poll == nil || !l.kept.Load() && len(b) < streams.Small { // no more than a TLS record or two
 		n, err := l.conn.Write(b)
 		l.out.Add(int64(n))

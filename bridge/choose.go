@@ -88,7 +88,7 @@ func (h *Handler) choose(r *http.Request, id impersonate.Identity, d dialect) (u
 				return upswitch{}, err
 			}
 		}
-		return h.ask(r, id, opaqueUplink(r))
+		return h.ask(r, id, opaqueUplink(r, d))
 	case h.streaming == StreamingSPDY:
 		return h.ask(r, id, spdyUplink(d))
 	case h.streaming == StreamingWebSocket:

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gorilla/websocket"
 	"golang.org/x/net/http/httpguts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -23,7 +22,7 @@ import (
 type kind int
 
 const (
-	opaque    kind = iota // a WebSocket that edge does not read
+	opaque    kind = iota // a WebSocket, or SPDY, that edge does not read
 	wsExec                // remote command over WebSocket channels
 	spdyExec              // remote command over SPDY
 	wsPorts               // port-forward over WebSocket channels
@@ -39,6 +38,7 @@ type dialect struct {
 	version     ws.Dialect // wsExec and wsPorts
 	ports       []uint16   // wsPorts
 	subprotocol string     // answered to the client; "" for none and for opaque
+	passed      string     // opaque: the Upgrade token
 	name        string     // for the log
 	accepts     []string   // subprotocols, told to a client that offers no such one
 }
@@ -87,8 +87,8 @@ func chooseDialect(r *http.Request, allowed origins) (dialect, error) {
 		return d.chooseWebSocket(r, allowed)
 	case hasToken(upgrade, spdy.Protocol) && d.target.isStream():
 		return d.chooseSPDY(r)
-	case hasToken(upgrade, spdy.Protocol):
-		return d, badRequest("SPDY/3.1 is for exec, attach and portforward of a pod only")
+	case hasToken(upgrade, spdy.Protocol) && leadsOn(r.URL.Path):
+		return d.passSPDY(r)
 	default:
 		return d, badRequest("unsupported Upgrade: edge speaks websocket, and SPDY/3.1 on exec, attach and portforward")
 	}
@@ -98,15 +98,12 @@ func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, err
 	if r.Method != http.MethodGet {
 		return d, badRequest("a WebSocket handshake is a GET")
 	}
-	if !websocket.IsWebSocketUpgrade(r) { // gorilla reads these lists once more, after upstream's 101
-		return d, badRequest("Connection and Upgrade are not a WebSocket client's")
-	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Sec-Websocket-Version"], webSocketVersion) {
 		return d, badRequest("WebSocket version %s is required", webSocketVersion)
 	}
 	key := r.Header["Sec-Websocket-Key"]
-	if len(key) != 1 || !isChallengeKey(key[0]) {
-		return d, badRequest("Sec-WebSocket-Key must be the base64 of 16 bytes")
+	if len(key) != 1 || key[0] == "" {
+		return d, badRequest("a WebSocket handshake has one Sec-WebSocket-Key")
 	}
 	if !allowed.allows(r) {
 		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden,
@@ -120,6 +117,9 @@ func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, err
 		err = d.chooseChannels(r, channelVersions, ws.V5, ws.V5Channel)
 	case d.target.verb == verbPortForward && slices.Contains(subprotocols(r), ws.TunnelPortForward):
 		d.kind, d.subprotocol = wsTunnel, ws.TunnelPortForward
+		if !isChallengeKey(key[0]) {
+			err = badRequest("Sec-WebSocket-Key must be the base64 of 16 bytes")
+		}
 	case d.target.verb == verbPortForward:
 		d.kind = wsPorts
 		if err = d.chooseChannels(r, portVersions, "", 0); err == nil {
@@ -129,10 +129,22 @@ func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, err
 		}
 	default:
 		d.name += " opaque"
+		d.passed = webSocket
 		return d, nil
 	}
 	d.name += " " + d.subprotocol
 	return d, err
+}
+
+// passSPDY is for what leads to a stream that is none of edge's: it is passed on
+// with its method, and whoever serves it chooses the stream protocol.
+func (d dialect) passSPDY(r *http.Request) (dialect, error) {
+	if r.Method != http.MethodPost && r.Method != http.MethodGet {
+		return d, badRequest("an SPDY upgrade is a POST")
+	}
+	d.name = spdy.Protocol + " opaque"
+	d.passed = spdy.Protocol
+	return d, nil
 }
 
 // chooseChannels picks a channel protocol: best wherever it is offered, or else
@@ -199,40 +211,23 @@ func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 func (d dialect) accept(w http.ResponseWriter, r *http.Request, resp *http.Response) (net.Conn, error) {
 	h := w.Header()
 	switch d.kind {
-	case wsExec, wsPorts, wsTunnel:
-		return d.acceptWebSocket(w, r)
+	case wsExec, wsPorts, wsTunnel: // not by a library, of which none takes each key that API servers take
+		h.Set("Upgrade", webSocket)
+		h["Sec-WebSocket-Accept"] = []string{acceptKey(r.Header.Get("Sec-Websocket-Key"))}
+		if d.subprotocol != "" {
+			h["Sec-WebSocket-Protocol"] = []string{d.subprotocol}
+		}
 	case opaque:
 		impersonate.StripHopByHop(resp.Header)
 		maps.Copy(h, resp.Header)
 		delete(h, "Content-Length") // a 101 has none
-		h.Set("Upgrade", webSocket)
+		h.Set("Upgrade", d.passed)
 	default:
 		h.Set("Upgrade", spdy.Protocol)
 		h.Set(spdy.HeaderProtocolVersion, d.subprotocol)
 	}
 	h.Set("Connection", "Upgrade")
 	return hijacked(w)
-}
-
-// webSocketBuffer is the size, in bytes, of gorilla's buffers, which live for
-// the handshake only.
-const webSocketBuffer = 512
-
-func (d dialect) acceptWebSocket(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
-	upgrader := websocket.Upgrader{
-		ReadBufferSize:  webSocketBuffer,
-		WriteBufferSize: webSocketBuffer,
-		CheckOrigin:     func(*http.Request) bool { return true }, // chooseDialect did
-	}
-	answer := http.Header{}
-	if d.subprotocol != "" {
-		answer["Sec-Websocket-Protocol"] = []string{d.subprotocol}
-	}
-	c, err := upgrader.Upgrade(w, r, answer)
-	if err != nil {
-		return nil, err
-	}
-	return c.NetConn(), nil
 }
 
 func subprotocols(r *http.Request) []string {
@@ -257,6 +252,9 @@ func hasToken(lines []string, token string) bool {
 	return slices.ContainsFunc(listHeader(lines), func(item string) bool { return strings.EqualFold(item, token) })
 }
 
+// isChallengeKey is RFC 6455 section 4.1's key. API servers ask for it only where
+// gorilla/websocket serves them, which is the tunnel: x/net, below wsstream, takes
+// any.
 func isChallengeKey(key string) bool {
 	raw, err := base64.StdEncoding.DecodeString(key)
 	return err == nil && len(raw) == 16

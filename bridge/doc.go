@@ -25,6 +25,7 @@
 //	origin.go    which web pages may open a WebSocket
 //	cors.go      which web pages may read an answer
 //	urltoken.go  a token in a URL is refused
+//	asked.go     which Upgrade means something, and where
 //	dialect.go   the negotiation table: what the client speaks, and its 101s
 //	upgrade.go   refuse verbatim, or hijack
 //	choose.go    what edge speaks to the API server, and the review before a GET
@@ -41,6 +42,7 @@
 //	             a loop that waits long waits on a small stack
 //	exec.go      five streams and one Status: how exec and attach end
 //	opens.go     waits until those streams are open, on SPDY
+//	closing.go   a client that closes, or half-closes, while the command runs
 //	outcome.go   the Status that a client reads last, and its words
 //	twoway.go    port-forward and opaque upgrades: how they end
 //	fanout.go    port-forward whose connections have upstream sessions of their own
@@ -48,6 +50,7 @@
 //	             its connections, its upstream sessions, who carries whom, what waits
 //	channels.go  port-forward over WebSocket channels: how its connections end
 //	raw.go       bytes of a protocol that edge does not read
+//	passing.go   keepalives between the frames of a WebSocket that edge does not read
 //	leg.go       one connection: writes, answers, keepalives
 //	poll.go, poll_other.go, wouldblock.go, haste.go
 //	             reading what is there already, below TLS; pieces that come fast, together
@@ -72,10 +75,13 @@
 // but v4 and v5:
 //
 //	event                     WebSocket v5           WebSocket v4, v1       SPDY
-//	client ends stdin         [255,0]                Close; output goes on  FIN
+//	client ends stdin         [255,0]                cannot be said         FIN
 //	client resets stdin       cannot be said         cannot be said         RST
-//	client closes             answered with its      see above              GOAWAY: nothing yet
-//	                          code; upstream is cut
+//	client closes             answered at once with its code, and nothing   GOAWAY: nothing yet
+//	                          after it; upstream gets what was said, and
+//	                          an orderly end
+//	client half-closes TCP    the connection's end                          stdin's FIN, if somebody
+//	                                                                        still reads; output goes on
 //	client's connection ends  upstream gets what was said, and an orderly end
 //	client breaks the rules   Close with the code of the breach             Failure, GOAWAY
 //	client's streams are not  -                      -                      Failure, GOAWAY
@@ -110,12 +116,15 @@
 //	connection                                                              channel, or nothing;
 //	                                                                        after the last: Close
 //	                                                                        1000
-//	client closes             Close, answered with   GOAWAY: GOAWAY         Close, answered with   bytes
-//	                          its code                                      its code
+//	client closes             Close, answered at     GOAWAY: GOAWAY         Close, answered at     bytes
+//	                          once with its code                            once with its code
 //	client's connection ends  upstream gets what was said, and an orderly end (a tunnel's Close 1000)
 //	client breaks the rules   Close with the code    the connection's end   Close with the code    cannot happen
 //	upstream's connection     Close 1001             the connection's end   Close 1001             the connection's end
 //	ends, or drain
+//
+// The pings that edge says on an opaque WebSocket, and the pongs that answer them, are
+// the only bytes that do not pass there; after a Close there are none.
 //
 // No dialect has flow control for one connection of several, and edge serve holds
 // nothing for one: a pod that does not read makes TCP hold back all of a session,

@@ -3,6 +3,7 @@ package bridge
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -27,15 +28,17 @@ type execSession struct {
 	// accepted is closed by the output loop when upstream has answered the opens of
 	// its streams; nil where the dialect opens none (WebSocket).
 	accepted <-chan struct{}
-	// onClose is what the client's Close means.
-	onClose closeRule
+	// leaving: an SPDY client has sent its GOAWAY, so the connection's end is one that
+	// it wants; of the input loop.
+	leaving bool
 	// plainStatus: the client's dialect has plain text on its error stream (SPDY
 	// before v4), where nothing means success.
 	plainStatus bool
 	// apiWords: only API servers and edge speak the client's dialect, and upstream
 	// is a container runtime's, which an API server would have reworded.
 	apiWords bool
-	// closeCodes: the client's dialect can say a breach by a close code.
+	// closeCodes: the client's dialect is WebSocket's. Its Close ends the session, and a
+	// breach can be said by a close code.
 	closeCodes bool
 	// upClosesLast: nothing comes from upstream after its Close.
 	upClosesLast bool
@@ -45,15 +48,6 @@ type execSession struct {
 	answered   chan struct{} // closed by the input loop when a WebSocket client's Close has come
 	patience   atomic.Int64  // until when, after the goodbye, a client may take to read it: Unix ns
 }
-
-// closeRule says what a client's Close frame does to an exec.
-type closeRule int
-
-const (
-	closeIgnored   closeRule = iota // SPDY: a GOAWAY before the connection's end
-	closeEndsStdin                  // WebSocket v4, which has no other way to say it: output drains
-	closeEndsAll                    // WebSocket v5
-)
 
 // run relays until the outcome is known or a leg ends. It returns true if the
 // session goes on in other goroutines, the last of which calls over.
@@ -88,19 +82,13 @@ func (e *execSession) inputLoop(over func()) *loop {
 			e.opened()
 			return false, nil
 		case streams.Close:
-			if closed || e.onClose == closeIgnored {
+			if closed || !e.closeCodes {
+				e.leaving = true
 				return false, nil
 			}
 			closed = true
 			close(e.answered)
-			if e.onClose == closeEndsStdin {
-				*f = streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}}
-				return e.set.Stdin, nil
-			}
-			e.ended(&closedError{f.Code})
-			e.down.conn.SetWriteDeadline(time.Now().Add(e.linger)) // it need not read any more
-			e.awaitAccepted()
-			e.up.shut() // the output loop answers with a Close
+			e.answerClose(f.Code)
 			return false, nil
 		}
 		return true, nil
@@ -120,6 +108,9 @@ func (e *execSession) inputLoop(over func()) *loop {
 func (e *execSession) endInput(err error, closed bool) {
 	var protocol *streams.ProtocolError
 	switch {
+	case closed && e.isClosed():
+		e.endUpstream()
+		e.awaitClose()
 	case e.cause() != nil: // the goodbye is said, or about to be
 	case errors.As(err, &protocol), errors.Is(err, streams.ErrReplies):
 		e.ended(&breachError{err})
@@ -130,10 +121,8 @@ func (e *execSession) endInput(err error, closed bool) {
 		e.ended(err)
 		e.up.shut()
 		e.awaitClose()
-	case closed: // it reads on, and what it still sends means nothing
-		e.input.flush()
-		e.discard()
-		e.leave()
+	case err == io.EOF && !e.closeCodes && !e.leaving && e.isWhole():
+		e.hearOn()
 	default:
 		e.leave()
 	}
@@ -147,11 +136,16 @@ func (e *execSession) isSlow(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout() && e.down.unsent() > 0 && time.Now().UnixNano() < e.patience.Load()
 }
 
-// leave ends a session whose client is gone. What it said last still reaches the
-// process: upstream gets an orderly end, and linger to end as well.
+// leave ends a session whose client is gone.
 func (e *execSession) leave() {
 	e.ended(errClientGone)
 	e.down.shut()
+	e.endUpstream()
+}
+
+// endUpstream ends a session whose client has ended it. What the client said last
+// still reaches the process: upstream gets an orderly end, and linger to end as well.
+func (e *execSession) endUpstream() {
 	e.awaitAccepted()
 	deadline := time.Now().Add(e.linger)
 	e.up.conn.SetReadDeadline(deadline)
@@ -240,8 +234,8 @@ func (e *execSession) sayGoodbye(status []byte) {
 	case cause == errClientGone:
 		e.down.shut()
 		return
-	case errors.As(cause, &closed):
-		e.output.say(streams.Frame{Kind: streams.Close, Code: closed.code})
+	case errors.As(cause, &closed): // which is answered already
+		return
 	case e.closeCodes && errors.As(cause, &breach):
 		e.output.say(streams.Frame{Kind: streams.Close, Code: breach.closeCode()})
 	default:

@@ -58,3 +58,6 @@ func (h *Handler) SetSpareAge(age time.Duration) { h.up.edges.spares.age = age }
 
 // PassOn gives upstream's refusal of an upgrade to a client.
 func PassOn(w http.ResponseWriter, r *http.Request, resp *http.Response) { passOn(w, r, resp) }
+
+// AcceptKey is RFC 6455 section 4.2.2's answer to a key.
+func AcceptKey(key string) string { return acceptKey(key) }

@@ -27,8 +27,10 @@ type leg struct {
 	beat func(dst []byte, paused bool) []byte // appends a keepalive in the leg's dialect
 	lost func()                               // called when an answer or a keepalive cannot be written
 
-	mu   sync.Mutex  // one frame at a time on the wire
-	kept atomic.Bool // a burst is not out yet; changes under mu
+	mu     sync.Mutex  // one frame at a time on the wire
+	said   bool        // the last word: what is written from here on is dropped; changes under mu
+	kept   atomic.Bool // a burst is not out yet; changes under mu
+	within bool        // the last write was a part of a frame; see writePart
 
 	state   sync.Mutex // guards what follows; never held during I/O
 	pong    []byte     // one slot, the latest wins
@@ -141,8 +143,21 @@ func (l *leg) WriteRoom(b []byte, off int) error {
 	return l.write(b[off:])
 }
 
-// writeReplies writes what waits, mu held.
+// lastWord writes b, after what waits. Whatever is written later is dropped.
+func (l *leg) lastWord(b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.writeReplies() == nil {
+		l.write(b)
+	}
+	l.said = true
+}
+
+// writeReplies writes what waits, mu held; within a frame it goes on waiting.
 func (l *leg) writeReplies() error {
+	if l.within {
+		return nil
+	}
 	l.state.Lock()
 	if len(l.replies) == 0 && len(l.pong) == 0 {
 		l.state.Unlock()
@@ -190,6 +205,18 @@ func (l *leg) keepalive() {
 		l.replies = l.beat(l.replies, !l.reading.Load())
 		l.wake()
 	}
+}
+
+// probe writes a keepalive at once, unless somebody else writes.
+func (l *leg) probe() error {
+	if !l.mu.TryLock() {
+		return nil
+	}
+	defer l.mu.Unlock()
+	l.state.Lock()
+	b := l.beat(nil, false)
+	l.state.Unlock()
+	return l.write(b)
 }
 
 // wake makes sure that somebody writes what waits. The goroutine is short-lived

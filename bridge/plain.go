@@ -43,7 +43,12 @@ func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool,
 				pr.Out.Header.Del("Accept-Encoding")
 			}
 		},
-		ModifyResponse: up.explainUpgradeRequired,
+		ModifyResponse: func(resp *http.Response) error {
+			if resp.StatusCode == http.StatusSwitchingProtocols { // nobody asked; ReverseProxy would make a tunnel of it
+				return errNotSwitched
+			}
+			return up.explainUpgradeRequired(resp)
+		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			var broken *upstream.BodyError
 			switch {

@@ -22,7 +22,16 @@ type rawSource struct {
 
 // Next implements streams.Source.
 func (s *rawSource) Next() (streams.Frame, error) {
-	b := s.some[:]
+	b, n, err := s.fill(nil)
+	if n == 0 && err != nil {
+		return streams.Frame{}, err
+	}
+	return streams.Frame{Kind: streams.Data, Buf: b, Off: streams.Headroom}, nil
+}
+
+// fill reads n bytes behind what is held, and returns both behind room.
+func (s *rawSource) fill(held []byte) (b []byte, n int, err error) {
+	b = s.some[:]
 	if s.large {
 		if s.buf == nil {
 			s.buf = streams.Borrow()
@@ -31,12 +40,10 @@ func (s *rawSource) Next() (streams.Frame, error) {
 	} else {
 		s.close()
 	}
-	n, err := s.r.Read(b[streams.Headroom:])
-	s.large = n >= rawWait
-	if n == 0 && err != nil {
-		return streams.Frame{}, err
-	}
-	return streams.Frame{Kind: streams.Data, Buf: b[:streams.Headroom+n], Off: streams.Headroom}, nil
+	off := streams.Headroom + copy(b[streams.Headroom:], held)
+	n, err = s.r.Read(b[off:])
+	s.large = n >= rawWait-len(held)
+	return b[:off+n], n, err
 }
 
 // close gives the buffer back.

@@ -69,7 +69,8 @@ func (t *twoWay) runFromClient() {
 	}
 	if t.downCloser != nil && err == errClientGone {
 		if code, ok := t.downCloser.Closed(); ok {
-			err = &closedError{uint32(code)}
+			t.answerClose(uint32(code))
+			err = t.cause()
 		}
 	}
 	t.ended(err)

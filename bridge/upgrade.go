@@ -17,11 +17,6 @@ import (
 	"edge/impersonate"
 )
 
-// isUpgrade asks for the Upgrade header only. Where a load balancer took it off
-// and left "Connection: Upgrade" behind, the request is a plain one, whose
-// refusal is the API server's: see explainUpgradeRequired.
-func isUpgrade(h http.Header) bool { return len(h["Upgrade"]) > 0 }
-
 // serveUpgrade is the way of a stream: choose the client's dialect, ask upstream
 // for its own, and only after a valid 101 answer with one.
 func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *sighting) {
@@ -74,7 +69,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	}
 	handedOver = true
 	seen.handOver()
-	go h.run(s, pair{d, up.link, h.again(r, id, d, up.link)}, client, up.conn)
+	go h.run(s, pair{dialect: d, up: up.link, again: h.again(r, id, d, up.link)}, client, up.conn)
 }
 
 // upgradeError is the client's view of why upstream did not switch.
@@ -98,6 +93,9 @@ func (h *Handler) upgradeError(d dialect, err error) error {
 // keeps a request, its buffers and a deep stack for as long as a handler runs,
 // some 20 KiB for every idle session.
 func (h *Handler) run(s *session, p pair, client, conn net.Conn) {
+	if p.passed == webSocket {
+		p.pass = newPassing()
+	}
 	s.down = newLeg(client, p.downBeat(), s.lost)
 	s.up = newLeg(conn, p.upBeat(), nil)
 	h.sessions.add(s)

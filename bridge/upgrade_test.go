@@ -60,7 +60,8 @@ func TestWebSocketHandshake(t *testing.T) {
 }
 
 // TestUpgradeKinds is the row of the attack corpus: what is no stream of ours
-// and no WebSocket gets a 400 or a 403, and nothing goes upstream.
+// and no WebSocket, where one could be, gets a 400 or a 403, and nothing goes
+// upstream. See TestUpgradeIgnored for where none could be.
 func TestUpgradeKinds(t *testing.T) {
 	api := &apiServer{run: func(*process) error { return nil }}
 	w := newWorld(t, api.start(t))
@@ -75,13 +76,12 @@ func TestUpgradeKinds(t *testing.T) {
 		body string
 		code int
 	}{
-		"h2c":                    {[]string{"GET /version HTTP/1.1", "Host: e", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"}, "", 400},
 		"h2c on exec":            {[]string{post, "Host: e", "Connection: Upgrade", "Upgrade: h2c"}, "", 400},
-		"TLS/1.0":                {[]string{"OPTIONS /version HTTP/1.1", "Host: e", "Connection: Upgrade", "Upgrade: TLS/1.0"}, "", 400},
+		"TLS/1.0 on exec":        {[]string{post, "Host: e", "Connection: Upgrade", "Upgrade: TLS/1.0"}, "", 400},
 		"nothing":                {[]string{post, "Host: e", "Connection: Upgrade", "Upgrade: "}, "", 400},
-		"SPDY on log":            {askSPDY("/api/v1/namespaces/default/pods/web/log", "v4.channel.k8s.io"), "", 400},
-		"SPDY on version":        {askSPDY("/version", "v4.channel.k8s.io"), "", 400},
-		"SPDY on proxy":          {askSPDY(proxyPath, "v4.channel.k8s.io"), "", 400},
+		"SPDY on proxy, a body":  {replace(askSPDY(proxyPath, "v4.channel.k8s.io"), "Content-Length: 0", "Content-Length: 5"), "hello", 400},
+		"SPDY on proxy, by PUT":  {replace(askSPDY(proxyPath, "v4.channel.k8s.io"), "POST", "PUT"), "", 400},
+		"WebSocket, proxy, POST": {replace(askWebSocket(proxyPath), "GET", "POST"), "", 400},
 		"SPDY on //":             {askSPDY("//api/v1/namespaces/default/pods/web/exec", "v4.channel.k8s.io"), "", 400},
 		"SPDY on %2e":            {askSPDY("/api/v1/namespaces/default/pods/%2e%2e/exec", "v4.channel.k8s.io"), "", 400},
 		"SPDY by PUT":            {replace(spdy, "POST", "PUT"), "", 400},
@@ -93,7 +93,8 @@ func TestUpgradeKinds(t *testing.T) {
 		"WebSocket by POST":      {replace(webSocket, "GET", "POST"), "", 400},
 		"WebSocket 8":            {replace(webSocket, "Version: 13", "Version: 8"), "", 400},
 		"WebSocket without key":  {replace(webSocket, "Key:", "Kex:"), "", 400},
-		"WebSocket, short key":   {replace(webSocket, "dGhlIHNhbXBsZSBub25jZQ==", "dGhl"), "", 400},
+		"WebSocket, empty key":   {replace(webSocket, "dGhlIHNhbXBsZSBub25jZQ==", ""), "", 400},
+		"tunnel, short key":      {replace(upgrades["tunnel"], "dGhlIHNhbXBsZSBub25jZQ==", "dGhl"), "", 400},
 		"WebSocket, two keys":    {slices.Concat(webSocket, []string{"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}), "", 400},
 		"HTTP/1.0":               {replace(webSocket, "HTTP/1.1", "HTTP/1.0"), "", 400},
 		"another origin":         {slices.Concat(webSocket, []string{"Origin: https://evil.example"}), "", 403},

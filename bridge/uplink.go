@@ -22,7 +22,7 @@ type uplink struct {
 	protocol string   // the Upgrade token
 	offers   []string // subprotocols, the best first
 	key      string   // Sec-WebSocket-Key; "" for SPDY
-	opaque   bool     // the client's own WebSocket, with all that it asked for
+	opaque   bool     // the client's own upgrade, with all that it asked for
 
 	chosen string // the subprotocol that the 101 names
 }
@@ -52,8 +52,11 @@ func webSocketUplink(d dialect) uplink {
 	return u
 }
 
-// opaqueUplink is what edge does not read: it stays the GET that it was.
-func opaqueUplink(r *http.Request) uplink {
+// opaqueUplink is what edge does not read: it keeps its method, and what it offers.
+func opaqueUplink(r *http.Request, d dialect) uplink {
+	if d.passed == spdy.Protocol {
+		return uplink{method: r.Method, protocol: spdy.Protocol, opaque: true, offers: listHeader(r.Header.Values(spdy.HeaderProtocolVersion))}
+	}
 	return uplink{
 		method: http.MethodGet, protocol: webSocket, opaque: true,
 		offers: subprotocols(r), key: r.Header.Get("Sec-Websocket-Key"),
@@ -78,17 +81,17 @@ func (u uplink) name() string {
 func (u uplink) ask(header http.Header) {
 	header["Connection"] = []string{"Upgrade"}
 	header["Upgrade"] = []string{u.protocol}
+	if !u.opaque || u.key == "" {
+		dropWebSocket(header)
+	}
 	if !u.opaque {
-		for name := range header {
-			if strings.HasPrefix(name, "Sec-Websocket-") {
-				delete(header, name)
-			}
-		}
 		delete(header, spdy.HeaderProtocolVersion)
 		delete(header, "Origin") // edge has looked at it; the API server knows edge only
 	}
 	if u.key == "" {
-		header[spdy.HeaderProtocolVersion] = u.offers
+		if len(u.offers) > 0 {
+			header[spdy.HeaderProtocolVersion] = u.offers
+		}
 		return
 	}
 	header["Sec-Websocket-Key"] = []string{u.key}
@@ -104,6 +107,9 @@ func (u *uplink) check(answer http.Header) error {
 		return errNotSwitched
 	}
 	chosen := answer[spdy.HeaderProtocolVersion]
+	if u.opaque && u.key == "" && len(chosen) == 0 {
+		return nil // some servers name none, or know of none
+	}
 	if u.key != "" {
 		if answer.Get("Sec-Websocket-Accept") != acceptKey(u.key) {
 			return errBegun

@@ -15,40 +15,90 @@ import (
 	"edge/bridge"
 )
 
-// TestWebSocketV4Close: v4 cannot say the end of stdin but by a Close; the
-// process sees it, and its output and Status still arrive.
-func TestWebSocketV4Close(t *testing.T) {
-	w := newWorld(t, (&apiServer{run: func(p *process) error {
-		b, err := io.ReadAll(p.in)
-		fmt.Fprintf(p.out, "%s %v;", b, err)
-		time.Sleep(50 * time.Millisecond)
-		io.WriteString(p.out, strings.Repeat("x", 200_000))
-		return exitError(7)
-	}}).start(t))
-	for name, close := range map[string]string{"a code": "\x03\xe8", "no code": ""} {
-		t.Run(name, func(t *testing.T) {
-			c := w.rawWebSocket(t, execPath, "v4.channel.k8s.io")
-			io.WriteString(c.Conn, message("\x00all of it")+masked(true, opClose, close))
-			frames, err := readFrames(c, false)
-			if err != io.EOF {
-				t.Errorf("ended with %v", err)
-			}
-			var out, status string
-			for _, f := range frames {
-				switch {
-				case f.op == opBinary && f.payload[0] == 1:
-					out += f.payload[1:]
-				case f.op == opBinary && f.payload[0] == 3:
-					status += f.payload[1:]
+// webSocketExecs are all the dialects of exec over WebSocket, unnamed ones too.
+var webSocketExecs = []string{"", "channel.k8s.io", "base64.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "v5.channel.k8s.io"}
+
+// TestCloseIsAnswered: a client's Close ends its session on every dialect, while
+// the command runs and whatever it does. edge answers at once with the same code and
+// half-closes, and says neither output nor Status after it. The process gets what
+// was said before, and the end of its connection.
+func TestCloseIsAnswered(t *testing.T) {
+	for name, upstream := range map[string]bridge.Streaming{"SPDY": bridge.StreamingSPDY, "WebSocket": bridge.StreamingWebSocket} {
+		for _, version := range webSocketExecs {
+			t.Run(name+" "+version, func(t *testing.T) {
+				got := make(chan string, 1)
+				w := newWorld(t, (&apiServer{run: func(p *process) error {
+					b, _ := io.ReadAll(p.in)
+					got <- string(b)
+					io.WriteString(p.out, "late")
+					return exitError(7)
+				}}).start(t), speaking(upstream))
+				session := 0
+				for _, code := range []string{"\x03\xe8", "\x03\xe9going away", "\x0f\xa0mine", ""} {
+					c := w.rawWebSocket(t, execPath, version)
+					stdin := message("\x00all of it")
+					if strings.Contains(version, "base64") {
+						stdin = masked(true, opText, "0YWxsIG9mIGl0")
+					}
+					io.WriteString(c.Conn, stdin+masked(true, opClose, code))
+					frames, err := readFrames(c, false)
+					if last := frames[len(frames)-1]; err != io.EOF || last.op != opClose || last.payload != code[:min(2, len(code))] {
+						t.Errorf("a Close %q is answered by %+v, %v", code, last, err)
+					}
+					if len(frames) > 2 { // the start signal
+						t.Errorf("%+v", frames)
+					}
+					c.Close()
+					if said := <-got; said != "all of it" {
+						t.Errorf("the process got %q", said)
+					}
+					session++
+					if line := w.ended(session); !strings.Contains(line, `cause="client closed the session"`) {
+						t.Error(line)
+					}
 				}
+			})
+		}
+	}
+}
+
+// TestCloseDuringAFlood: a Close is answered although the process never stops to
+// speak, and nothing comes behind the answer.
+func TestCloseDuringAFlood(t *testing.T) {
+	w := newWorld(t, (&apiServer{run: func(p *process) error {
+		flood(p.out, strings.Repeat("x", 30_000))
+		return nil
+	}}).start(t))
+	for i, version := range webSocketExecs {
+		c := w.rawWebSocket(t, execPath, version)
+		io.WriteString(c.Conn, masked(true, opClose, "\x03\xe8"))
+		frames, err := readFrames(c, false)
+		if last := frames[len(frames)-1]; err != io.EOF || last.op != opClose {
+			t.Errorf("%s: %d frames, the last of them %d, %v", version, len(frames), last.op, err)
+		}
+		c.Close()
+		w.ended(i + 1)
+	}
+}
+
+// TestCloseToAStuckUpstream: a Close is answered although upstream does not end.
+func TestCloseToAStuckUpstream(t *testing.T) {
+	for path, api := range map[string]string{execPath: "v4.channel.k8s.io", forwardPath + "?ports=80": "portforward.k8s.io"} {
+		up, hold := stalledUpstream(t, api)
+		w := newWorld(t, up)
+		w.handler.SetTimes(time.Minute, time.Minute, time.Minute) // so that nothing but the Close is an answer
+		for _, version := range []string{"v4.channel.k8s.io", "v5.channel.k8s.io", "SPDY/3.1+portforward.k8s.io"} {
+			if strings.HasPrefix(version, "SPDY") != (path != execPath) && version != "v4.channel.k8s.io" {
+				continue
 			}
-			if !strings.HasPrefix(out, "all of it <nil>;") || len(out) != 200_000+len("all of it <nil>;") {
-				t.Errorf("%d bytes of output: %.40q", len(out), out)
+			c := w.rawWebSocket(t, path, version)
+			io.WriteString(c.Conn, masked(true, opClose, "\x03\xe8"))
+			if frames, err := readFrames(c, false); err != io.EOF || len(frames) == 0 || frames[len(frames)-1].payload != "\x03\xe8" {
+				t.Errorf("%s: %+v, %v", version, frames, err)
 			}
-			if last := frames[len(frames)-1]; !strings.Contains(status, "NonZeroExitCode") || last.op != opClose || last.payload != "\x03\xe8" {
-				t.Errorf("ended with Status %q and %+v", status, last)
-			}
-		})
+			c.Close()
+		}
+		close(hold)
 	}
 }
 
@@ -59,7 +109,7 @@ func TestWebSocketV4CloseAndLeave(t *testing.T) {
 	c := w.webSocket(t, execPath, "v4.channel.k8s.io")
 	c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(patience))
 	c.Close()
-	if line := w.ended(1); !strings.Contains(line, `cause="client gone"`) {
+	if line := w.ended(1); !strings.Contains(line, `cause="client closed the session"`) {
 		t.Error(line)
 	}
 }
@@ -69,34 +119,6 @@ func TestWebSocketV4CloseAndLeave(t *testing.T) {
 func untilGone(p *process) error {
 	<-p.ctx.Done()
 	return p.ctx.Err()
-}
-
-// TestWebSocketV5Close: on v5 a Close means the end of all. edge answers it with
-// the same code, and the process loses its connection.
-func TestWebSocketV5Close(t *testing.T) {
-	gone := make(chan error, 1)
-	w := newWorld(t, (&apiServer{run: func(p *process) error {
-		_, err := io.Copy(io.Discard, p.in)
-		gone <- err
-		return nil
-	}}).start(t))
-	for _, code := range []string{"\x03\xe8", "\x03\xe9going away", "\x0f\xa0mine", ""} {
-		c := w.rawWebSocket(t, execPath, "v5.channel.k8s.io")
-		io.WriteString(c.Conn, message("\x00bye")+masked(true, opClose, code))
-		frames, err := readFrames(c, false)
-		if last := frames[len(frames)-1]; err != io.EOF || last.op != opClose || last.payload != code[:min(2, len(code))] {
-			t.Errorf("a Close %q is answered by %+v, %v", code, last, err)
-		}
-		for _, f := range frames {
-			if f.op == opBinary && f.payload[0] == 3 {
-				t.Errorf("a Status: %q", f.payload)
-			}
-		}
-		<-gone
-	}
-	if line := w.ended(4); !strings.Contains(line, `cause="client closed the session"`) {
-		t.Error(line)
-	}
 }
 
 // TestClientGone: a client that just goes takes the session with it.

@@ -17,6 +17,7 @@ type pair struct {
 	// again asks for one more upstream session of a port-forward whose connections
 	// have one each; nil: they share one.
 	again func(context.Context) (upswitch, error)
+	pass  *passing // of a WebSocket that passes unread; nil: it is none
 }
 
 // downBeat and upBeat make the keepalives of the two legs.
@@ -27,11 +28,16 @@ func (p pair) downBeat() func([]byte, bool) []byte {
 	case spdyExec, spdyPorts:
 		return beatSPDY(2) // a server's pings have even ids
 	}
+	if p.pass != nil {
+		return p.pass.down.beat
+	}
 	return nil
 }
 
 func (p pair) upBeat() func([]byte, bool) []byte {
 	switch {
+	case p.pass != nil:
+		return p.pass.up.beat
 	case p.up.opaque:
 		return nil
 	case p.up.protocol == webSocket && p.again != nil:
@@ -87,7 +93,11 @@ func (p pair) relay(s *session, over func()) (left bool) {
 			p.relayPorts(s)
 		}
 	default:
-		p.relayOpaque(s)
+		if p.pass != nil {
+			p.relayPassed(s)
+		} else {
+			p.relayOpaque(s)
+		}
 	}
 	return false
 }
@@ -135,10 +145,6 @@ func (p pair) execDown(e *execSession, r *streams.Reader) (greet func() error) {
 			src.KeepMasks() // execUp has a sink that can take them; inputLoop does not look at stdin
 		}
 		e.closeCodes = true
-		e.onClose = closeEndsStdin
-		if p.version == ws.V5Channel {
-			e.onClose = closeEndsAll
-		}
 		e.plainStatus = p.version == ws.V1Channel || p.version == ws.V1Base64Channel
 		e.apiWords = p.version == ws.V5Channel && p.up.chosen != ws.V5
 		return func() error { return sink.Start(p.firstOutput()) }
@@ -268,6 +274,18 @@ func (p pair) relayOpaque(s *session) {
 	forward := twoWay{session: s}
 	forward.fromClient.src, forward.fromClient.sink = fromClient, rawSink{s.up}
 	forward.toClient.src, forward.toClient.sink = toClient, rawSink{s.down}
+	forward.run()
+	fromClient.close()
+	toClient.close()
+}
+
+// relayPassed is relayOpaque of a WebSocket, with keepalives between its frames.
+func (p pair) relayPassed(s *session) {
+	fromClient, toClient := &passSource{rawSource: rawSource{r: s.down}}, &passSource{rawSource: rawSource{r: s.up}}
+	fromClient.passage.Own, toClient.passage.Own = p.pass.down.own, p.pass.up.own
+	forward := twoWay{session: s}
+	forward.fromClient.src, forward.fromClient.sink = fromClient, passSink{s.up, fromClient, &p.pass.up}
+	forward.toClient.src, forward.toClient.sink = toClient, passSink{s.down, toClient, &p.pass.down}
 	forward.run()
 	fromClient.close()
 	toClient.close()

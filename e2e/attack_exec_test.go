@@ -149,10 +149,13 @@ func TestNodesProxyExec(t *testing.T) {
 			t.Errorf("%s: no review for create %s/proxy", uri, resource)
 		}
 		a.nothing(t, uri)
-		if got := raw(ctx, t, peeker, "POST", uri, askSPDY...); got.code != http.StatusBadRequest {
-			t.Errorf("%s over SPDY: %v, want 400", uri, got)
+		for _, method := range []string{"POST", "GET"} { // a GET asks for get, also there
+			got := raw(ctx, t, peeker, method, uri, askSPDY...)
+			if got.code != http.StatusForbidden || !strings.Contains(got.status().Message, "cannot create resource") {
+				t.Errorf("%s over SPDY: %v, want 403", uri, got)
+			}
+			a.nothing(t, uri)
 		}
-		a.nothing(t, uri)
 	}
 	for _, odd := range []string{ // what the API server would clean before it goes to the kubelet
 		strings.Replace(nodeExec, "/exec/", "//exec/", 1), strings.Replace(nodeExec, "/exec/", "/%65xec/", 1), strings.Replace(nodeExec, "/exec/", "/x%2f..%2fexec/", 1),
@@ -163,7 +166,13 @@ func TestNodesProxyExec(t *testing.T) {
 		}
 		a.nothing(t, odd)
 	}
-	if got := raw(ctx, t, admin, "GET", nodeExec, askWebSocket("v4.channel.k8s.io")...); !strings.Contains(got.status().Message, authorized) {
-		t.Errorf("who may: %v, want the API server's own answer", got)
+	for _, method := range []string{"GET", "POST"} {
+		lines := askSPDY
+		if method == "GET" {
+			lines = askWebSocket("v4.channel.k8s.io")
+		}
+		if got := raw(ctx, t, admin, method, nodeExec, lines...); !strings.Contains(got.status().Message, authorized) {
+			t.Errorf("%s by who may: %v, want the API server's own answer", method, got)
+		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // smuggled is what a client sends behind an upgrade: a request of its own that claims to be somebody.
 const smuggled = "GET /api/v1/secrets?smuggled HTTP/1.1\r\nHost: e\r\nImpersonate-User: admin\r\nImpersonate-Group: system:masters\r\n\r\n"
 
-// TestUpgradeKinds: an upgrade that is none of a WebSocket, or of SPDY on a stream of a pod, is a 400, and no tunnel.
+// TestUpgradeKinds: where a stream begins, an upgrade that is none of a WebSocket, or of SPDY, is a 400, and no tunnel.
 func TestUpgradeKinds(t *testing.T) {
 	t.Parallel()
 	a := attack(t, testbed.New)
@@ -24,22 +24,15 @@ func TestUpgradeKinds(t *testing.T) {
 		return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, prefix) })
 	}
 	with := func(lines []string, prefix, line string) []string { return append(without(lines, prefix), line) }
-	const version, log, proxied = "/version", podsURI + "/shell/log", podsURI + "/shell/proxy/"
+	const proxied = podsURI + "/shell/proxy/"
 	for name, c := range map[string]struct {
 		method, uri string
 		lines       []string
 		body        string
 	}{
-		"h2c":                       {"GET", version, []string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"}, ""},
 		"h2c on exec":               {"POST", execURI, []string{"Connection: Upgrade", "Upgrade: h2c", "Content-Length: 0"}, ""},
-		"TLS/1.0":                   {"OPTIONS", version, []string{"Connection: Upgrade", "Upgrade: TLS/1.0"}, ""},
 		"TLS/1.0 on exec":           {"POST", execURI, []string{"Connection: Upgrade", "Upgrade: TLS/1.0", "Content-Length: 0"}, ""},
-		"connect-ip":                {"GET", version, []string{"Connection: Upgrade", "Upgrade: connect-ip"}, ""},
 		"nothing":                   {"POST", execURI, []string{"Connection: Upgrade", "Upgrade: ", "Content-Length: 0"}, ""},
-		"SPDY on version":           {"POST", version, askSPDY, ""},
-		"SPDY on log":               {"POST", log, askSPDY, ""},
-		"SPDY on a proxy":           {"POST", proxied, askSPDY, ""},
-		"SPDY on a kubelet":         {"POST", "/api/v1/nodes/" + sites[testbed.New].cluster.Node + "/proxy/exec/demo/shell/c", askSPDY, ""},
 		"SPDY on an odd path":       {"POST", "/" + execURI, askSPDY, ""},
 		"SPDY on an escaped path":   {"POST", strings.Replace(execURI, "exec?", "%65xec?", 1), askSPDY, ""},
 		"SPDY/2":                    {"POST", execURI, with(askSPDY, "Upgrade:", "Upgrade: SPDY/2"), ""},
@@ -52,7 +45,6 @@ func TestUpgradeKinds(t *testing.T) {
 		"WebSocket by POST":         {"POST", execURI, webSocket, ""},
 		"WebSocket 8":               {"GET", execURI, with(webSocket, "Sec-WebSocket-Version:", "Sec-WebSocket-Version: 8"), ""},
 		"WebSocket without a key":   {"GET", execURI, without(webSocket, "Sec-WebSocket-Key:"), ""},
-		"WebSocket with a short":    {"GET", execURI, with(webSocket, "Sec-WebSocket-Key:", "Sec-WebSocket-Key: dGhl"), ""},
 		"WebSocket with two":        {"GET", execURI, append(webSocket, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), ""},
 		"WebSocket, odd path":       {"GET", "/" + execURI, webSocket, ""},
 		"WebSocket, body, proxied":  {"GET", proxied, append(webSocket, "Content-Length: 5"), "hello"},
@@ -71,6 +63,88 @@ func TestUpgradeKinds(t *testing.T) {
 			a.nothing(t, name)
 		})
 	}
+}
+
+// clusterURI leads to another cluster's exec, by way of an aggregated API.
+const clusterURI = "/apis/cluster.karmada.io/v1alpha1/clusters/m1/proxy" + execURI
+
+// TestUpgradeIgnored: where an Upgrade can mean nothing, the request is a plain one, with the answer that the API server itself
+// gives to it, and so is the one behind it. Nothing is tunnelled, and no Upgrade gets there.
+func TestUpgradeIgnored(t *testing.T) {
+	t.Parallel()
+	a := attack(t, testbed.New)
+	own := sites[testbed.New].ownAccess(t, "alice", "dev")
+	h2c := []string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"}
+	spdy := []string{"Connection: Upgrade", "Upgrade: SPDY/3.1", "X-Stream-Protocol-Version: v4.channel.k8s.io"}
+	const version, ours = "/version", podsURI + "?limit=1"
+	for name, c := range map[string]struct {
+		method, uri string
+		lines       []string
+	}{
+		"h2c":               {"GET", version, h2c},
+		"h2c on a list":     {"GET", ours, h2c},
+		"TLS/1.0":           {"OPTIONS", version, []string{"Connection: Upgrade", "Upgrade: TLS/1.0"}},
+		"connect-ip":        {"GET", version, []string{"Connection: Upgrade", "Upgrade: connect-ip"}},
+		"SPDY of kubectl":   {"GET", ours, spdy},
+		"SPDY on version":   {"POST", version, askSPDY},
+		"SPDY on log":       {"POST", podsURI + "/shell/log", askSPDY},
+		"WebSocket by POST": {"POST", version, append(askWebSocket("chat"), "Content-Length: 0")},
+		"no Connection":     {"GET", version, []string{"Upgrade: websocket"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := raw(t.Context(), t, own, c.method, c.uri, append(c.lines, askJSON)...)
+			before := len(a.requests())
+			to := a.as(tokens["alice"])
+			conn := dial(t.Context(), t, to, "", "http/1.1")
+			defer conn.Close()
+			got := exchange(t, conn, to, c.method, c.uri, append(c.lines, askJSON)...)
+			if got.code != want.code || got.status().Reason != want.status().Reason || want.code == http.StatusSwitchingProtocols {
+				t.Errorf("%v, want as the API server itself: %v", got, want)
+			}
+			if next := exchange(t, conn, to, "GET", version, askJSON); next.code != http.StatusOK {
+				t.Errorf("the request behind it: %v", next)
+			}
+			for _, head := range a.requests()[before:] {
+				for _, name := range []string{"Upgrade", "Http2-Settings", "Sec-Websocket-Key", "Sec-Websocket-Protocol"} {
+					if v, ok := head.Header[name]; ok {
+						t.Errorf("upstream saw %s: %q", name, v)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestChallengeKeys: a key of another length is taken where the API server takes it, and refused where it refuses.
+func TestChallengeKeys(t *testing.T) {
+	t.Parallel()
+	forEachSite(t, func(t *testing.T, s *site) {
+		a := attack(t, s.cluster.Kind)
+		own := s.ownAccess(t, "alice", "dev")
+		for _, d := range []struct{ uri, offer string }{
+			{execURI, "v5.channel.k8s.io"}, {execURI, "v4.channel.k8s.io"}, {execURI, "base64.channel.k8s.io"},
+			{portForwardURI + "?ports=9000", "v4.channel.k8s.io"}, {portForwardURI, "SPDY/3.1+portforward.k8s.io"},
+			{podsURI + "?watch=true", "chat"},
+		} {
+			if s.cluster.Kind == testbed.Old && (strings.HasPrefix(d.offer, "v5") || strings.HasPrefix(d.offer, "SPDY")) {
+				continue // it does not speak them at all
+			}
+			for _, key := range []string{"dGhl", "x", "dGhlIHNhbXBsZSBub25jZSB0aGF0IGlzIGxvbmc=", ""} {
+				lines := slices.Clone(askWebSocket(d.offer))
+				for i, line := range lines {
+					if strings.HasPrefix(line, "Sec-WebSocket-Key:") {
+						lines[i] = "Sec-WebSocket-Key: " + key
+					}
+				}
+				want := raw(t.Context(), t, own, "GET", d.uri, append(lines, "Origin: "+own.Server)...)
+				got := raw(t.Context(), t, a.as(tokens["alice"]), "GET", d.uri, append(lines, "Origin: "+a.URL)...)
+				accept := func(a answer) string { return a.header.Get("Sec-Websocket-Accept") }
+				if (got.code == http.StatusSwitchingProtocols) != (want.code == http.StatusSwitchingProtocols) || accept(got) != accept(want) {
+					t.Errorf("%.60s, %s, key %q: %v %s, want as the API server itself: %v %s", d.uri, d.offer, key, got, accept(got), want, accept(want))
+				}
+			}
+		}
+	})
 }
 
 // wrongAnswers are what an upstream, or something on the way to it, may say to an upgrade instead of switching.
@@ -115,6 +189,9 @@ func TestNon101(t *testing.T) {
 				{"exec over WebSocket v4", "GET", execURI, askWebSocket("v4.channel.k8s.io")},
 				{"port-forward over a tunnel", "GET", portForwardURI, askWebSocket("SPDY/3.1+portforward.k8s.io")},
 				{"another WebSocket", "GET", podsURI + "/shell/proxy/", askWebSocket("chat")},
+				{"SPDY by way of a proxy", "POST", podsURI + "/shell/proxy/", askSPDY},
+				{"SPDY by way of another API", "POST", clusterURI, askSPDY},
+				{"an Upgrade that means nothing", "GET", podsURI, []string{"Connection: Upgrade", "Upgrade: h2c"}},
 			} {
 				conn := dial(t.Context(), t, to, "", "http/1.1")
 				lines := append(slices.Clone(c.lines), "X-Last: 1\r\n\r\n"+smuggled)

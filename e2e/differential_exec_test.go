@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ import (
 // TestExecDialects: whoever execs through edge observes what they would at the API server, in every dialect.
 func TestExecDialects(t *testing.T) {
 	forEachPair(t, rawclient.Execs, func(t *testing.T, p pair) {
-		for _, sc := range execScenarios {
+		for _, sc := range slices.Concat(execScenarios, closeScenarios()) {
 			if sc.skip != nil && sc.skip(p.d) != "" {
 				continue
 			}

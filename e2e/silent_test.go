@@ -5,9 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/rawclient"
 	"edge/e2e/testbed"
 )
 
@@ -84,4 +90,68 @@ func TestSilentPortForward(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSilentWebSocket keeps WebSockets that edge does not read silent for long: a console in a pod, and a watch. Their clients
+// never ping.
+func TestSilentWebSocket(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes more than two minutes")
+	}
+	forEachSite(t, func(t *testing.T, s *site) {
+		for _, path := range []string{balanced, nginx} {
+			t.Run(path, func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithTimeout(t.Context(), silence+patience)
+				defer cancel()
+				name := slug("silent " + path)
+				to := s.access(path, tokens["alice"])
+				console, said := listen(ctx, t, to, podsURI+"/http:shell:8081/proxy/console")
+				_, events := listen(ctx, t, to, "/api/v1/namespaces/"+testbed.Namespace+"/configmaps?watch=true&fieldSelector=metadata.name%3D"+name)
+				select {
+				case text := <-said:
+					t.Fatalf("the console said %q", text)
+				case text := <-events:
+					t.Fatalf("the watch said %q", text)
+				case <-time.After(silence):
+				}
+				if err := console.WriteMessage(websocket.TextMessage, []byte("still here")); err != nil {
+					t.Fatal(err)
+				}
+				created := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
+				if _, err := s.cluster.Client.CoreV1().ConfigMaps(testbed.Namespace).Create(ctx, created, metav1.CreateOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if text := <-said; text != "still here" {
+					t.Errorf("the console said %q", text)
+				}
+				if text := <-events; !strings.Contains(text, "ADDED") {
+					t.Errorf("the watch said %q", text)
+				}
+			})
+		}
+	})
+}
+
+// listen opens a WebSocket and reads it, to an error, which is the last that it says.
+func listen(ctx context.Context, t *testing.T, to testbed.Access, uri string) (*websocket.Conn, <-chan string) {
+	t.Helper()
+	c, _, err := rawclient.DialWebSocket(ctx, to, uri)
+	if err != nil {
+		t.Fatalf("%s: %v", uri, err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetReadDeadline(time.Now().Add(silence + patience))
+	said := make(chan string, 16)
+	go func() {
+		for {
+			_, b, err := c.ReadMessage()
+			if err != nil {
+				said <- err.Error()
+				return
+			}
+			said <- string(b)
+		}
+	}()
+	return c, said
 }

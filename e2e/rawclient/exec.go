@@ -3,9 +3,11 @@ package rawclient
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -62,6 +64,25 @@ func (s *Session) Expect(text string) error { return s.out[0].waitText(s.gaveUp,
 
 // Cut ends the connection as a crash of the client does.
 func (s *Session) Cut() { cut(s.w.conn()) }
+
+// Close says that the client closes, and reads on.
+func (s *Session) Close() error {
+	s.w.bye()
+	return nil
+}
+
+// CloseWrite half-closes the connection, and reads on.
+func (s *Session) CloseWrite() error {
+	halfClose(s.w.conn())
+	return nil
+}
+
+// Abort ends the connection with a reset.
+func (s *Session) Abort() error {
+	tcp := s.w.conn().(*tls.Conn).NetConn().(*net.TCPConn)
+	tcp.SetLinger(0)
+	return tcp.Close()
+}
 
 // Exec runs e to its end. An error means that the client itself could not do what it should, not that it was refused.
 func (d Dialect) Exec(ctx context.Context, to testbed.Access, e Exec) (Observation, error) {

@@ -1,7 +1,7 @@
 // Package ws speaks WebSocket (RFC 6455) in the subprotocols that Kubernetes puts
 // on it, and only as bytes: frames in, frames out. It opens no connection, starts
 // no goroutine, logs nothing and does no HTTP: the handshake is over when it
-// begins. It knows no extension, so a reserved bit is a breach.
+// begins. It knows no extension, so a reserved bit is a breach, but to a [Passage].
 //
 // It speaks both sides, which differ by their masks (section 5.1):
 //
@@ -195,6 +195,18 @@
 // are SPDY's. A text message is a breach, 1003, as it is to client-go. The
 // peer's Close, with any code, is the end of the bytes; the connection's end
 // without a Close is unexpected.
+//
+// # Passage
+//
+// A WebSocket that nobody here reads passes as bytes. A [Passage] says where its
+// frames end, so that pings may come between them, and which pongs answer those:
+//
+//	from the peer                      passes
+//	pong, final, without reserved      no: it answers a ping of one's own
+//	bits, with one's own 8 bytes
+//	any other frame, and a part of it  as it came, with its mask and reserved bits
+//	what breaks the rules              as it came: the other peer judges it
+//	half a header at the end           as it came
 //
 // # Breaches
 //

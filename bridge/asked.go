@@ -1,0 +1,78 @@
+package bridge
+
+import (
+	"net/http"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"edge/streams/spdy"
+)
+
+// isUpgrade tells whether an Upgrade header is one that edge serves, or has to
+// refuse. On a stream's path each is, and chooseDialect says what is wrong with it.
+// Elsewhere it is a WebSocket handshake, or SPDY where something may lead to a
+// stream. Where a load balancer took the header off and left "Connection: Upgrade"
+// behind, the request is a plain one, whose refusal is the API server's: see
+// explainUpgradeRequired.
+func isUpgrade(r *http.Request) bool {
+	upgrade := r.Header["Upgrade"]
+	switch {
+	case len(upgrade) == 0:
+		return false
+	case parseTarget(r.URL).isStream(), disguised(r.URL):
+		return true
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1, !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade"):
+		return false
+	case httpguts.HeaderValuesContainsToken(upgrade, webSocket):
+		return r.Method == http.MethodGet || leadsOn(r.URL.Path)
+	}
+	return hasToken(upgrade, spdy.Protocol) && leadsOn(r.URL.Path)
+}
+
+// ignoreUpgrade makes a plain request of one whose Upgrade means nothing, as RFC
+// 9110 section 7.8 lets a server do and as the API server does. What Connection
+// names goes with it, see outbound.
+func ignoreUpgrade(h http.Header) {
+	if _, ok := h["Upgrade"]; !ok {
+		return
+	}
+	delete(h, "Upgrade")
+	dropWebSocket(h)
+}
+
+// dropWebSocket takes off what only a WebSocket handshake has. A subprotocol may be
+// a credential.
+func dropWebSocket(h http.Header) {
+	for name := range h {
+		if strings.HasPrefix(name, "Sec-Websocket-") {
+			delete(h, name)
+		}
+	}
+}
+
+// leadsOn tells whether a path may lead to a stream that is none of edge's: below
+// the proxy of a node, pod or service, and in an aggregated API below a proxy, or as
+// a stream's subresource.
+func leadsOn(path string) bool {
+	if isProxied(path) {
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, "/apis/")
+	if !ok {
+		return false
+	}
+	part := strings.Split(rest, "/") // group, version, resource, name, subresource
+	subresource := 4
+	if part[min(2, len(part)-1)] == "namespaces" {
+		subresource = 6
+	}
+	if len(part) <= subresource {
+		return false
+	}
+	switch part[len(part)-1] {
+	case verbExec, verbAttach, verbPortForward:
+		return true
+	}
+	return part[subresource] == "proxy"
+}

@@ -1,0 +1,261 @@
+package bridge_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	xwebsocket "golang.org/x/net/websocket"
+)
+
+// rawEnds is an opaque WebSocket of which both ends say their bytes themselves.
+func rawEnds(t *testing.T) (w *world, client, server *rawConn) {
+	t.Helper()
+	servers := make(chan *rawConn, 1)
+	w = newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, early := take(t, w)
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+		conn.SetDeadline(time.Now().Add(patience))
+		servers <- &rawConn{Conn: conn.(*tls.Conn), t: t, br: early}
+	}))
+	w.handler.SetTimes(5*time.Millisecond, time.Second, time.Second)
+	client = dialRaw(t, w.edge)
+	client.ask("", askWebSocket(proxyPath)...)
+	if resp := client.answer(); resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(resp.Status)
+	}
+	server = <-servers
+	t.Cleanup(func() { server.Close() })
+	return w, client, server
+}
+
+// heard reads a frame, of a client or a server.
+func heard(c *rawConn) (wsFrame, error) {
+	head, err := c.br.Peek(2)
+	if err != nil || head[1]&0x80 == 0 {
+		return readFrame(c.br)
+	}
+	if n := head[1] & 0x7f; n > 125 {
+		return wsFrame{}, errors.New("this test's clients say short frames")
+	}
+	b := make([]byte, 6+int(head[1]&0x7f))
+	if _, err := io.ReadFull(c.br, b); err != nil {
+		return wsFrame{}, err
+	}
+	for i := range b[6:] {
+		b[6+i] ^= b[2+i%4]
+	}
+	return wsFrame{fin: b[0]&0x80 != 0, masked: true, op: b[0] & 0x7f, payload: string(b[6:])}, nil
+}
+
+// pingOf waits for a ping of edge's.
+func pingOf(t *testing.T, c *rawConn, masked bool) wsFrame {
+	t.Helper()
+	f, err := heard(c)
+	if err != nil || f.op != opPing || len(f.payload) != 8 || f.masked != masked {
+		t.Fatalf("%+v, %v, want a ping", f, err)
+	}
+	return f
+}
+
+// nextOf is the next frame that is no ping of edge's.
+func nextOf(t *testing.T, c *rawConn, ping wsFrame) wsFrame {
+	t.Helper()
+	for {
+		f, err := heard(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.op != opPing || f.payload != ping.payload {
+			return f
+		}
+	}
+}
+
+// TestPassedPings: both ends of a WebSocket that edge does not read get its pings.
+// Their pongs go no further; any other pong, and a ping, does.
+func TestPassedPings(t *testing.T) {
+	w, client, server := rawEnds(t)
+	down, up := pingOf(t, client, false), pingOf(t, server, true)
+	for _, payload := range []string{down.payload, "", "somebody", "another"} {
+		io.WriteString(client.Conn, masked(true, opPong, payload))
+	}
+	io.WriteString(client.Conn, masked(true, opText, "after"))
+	for _, want := range []wsFrame{{true, true, opPong, ""}, {true, true, opPong, "somebody"}, {true, true, opPong, "another"}, {true, true, opText, "after"}} {
+		if got := nextOf(t, server, up); got != want {
+			t.Errorf("upstream got %+v, want %+v", got, want)
+		}
+	}
+	io.WriteString(server.Conn, "\x8a\x08"+up.payload+"\x8a\x08"+down.payload+"\x89\x03you\x81\x01x")
+	for _, want := range []wsFrame{{true, false, opPong, down.payload}, {true, false, opPing, "you"}, {true, false, opText, "x"}} {
+		if got := nextOf(t, client, down); got != want {
+			t.Errorf("the client got %+v, want %+v", got, want)
+		}
+	}
+	client.Close()
+	w.ended(1)
+}
+
+// TestPassedPingsWithinAFrame: no ping comes within a frame, however long it takes;
+// within a fragmented message one does.
+func TestPassedPingsWithinAFrame(t *testing.T) {
+	w, client, server := rawEnds(t)
+	up := pingOf(t, server, true)
+	frame := masked(false, opText, strings.Repeat("x", 100))
+	for cut := range []int{1, 2, 5, 6, 50, len(frame) - 1} {
+		io.WriteString(client.Conn, frame[:cut])
+		for range 5 { // so long
+			pingOf(t, client, false)
+		}
+		io.WriteString(client.Conn, frame[cut:])
+		if got := nextOf(t, server, up); got.payload != strings.Repeat("x", 100) || got.fin {
+			t.Fatalf("cut at %d, upstream got %+v", cut, got)
+		}
+		pingOf(t, server, true)
+		io.WriteString(client.Conn, masked(true, 0, ""))
+		if got := nextOf(t, server, up); got.op != 0 || !got.fin {
+			t.Fatalf("cut at %d, upstream got %+v", cut, got)
+		}
+	}
+	client.Close()
+	w.ended(1)
+}
+
+// TestPassedNoPingAfterClose: a Close is the last frame that its receiver gets.
+func TestPassedNoPingAfterClose(t *testing.T) {
+	w, client, server := rawEnds(t)
+	up, down := pingOf(t, server, true), pingOf(t, client, false)
+	io.WriteString(client.Conn, masked(true, opClose, "\x03\xe8"))
+	if f := nextOf(t, server, up); f.op != opClose {
+		t.Fatalf("upstream got %+v", f)
+	}
+	time.Sleep(100 * time.Millisecond)
+	server.Conn.Write([]byte("\x88\x02\x03\xe8"))
+	server.Conn.CloseWrite()
+	if f := nextOf(t, client, down); f.op != opClose {
+		t.Errorf("the client got %+v", f)
+	}
+	client.Close()
+	if f, err := heard(server); err == nil {
+		t.Errorf("after the Close upstream got %+v", f)
+	}
+	w.ended(1)
+}
+
+// TestPassedLibraries: the libraries that serve WebSockets in Kubernetes answer
+// pings that come between what they are told, and their applications see none; with
+// compression, too.
+func TestPassedLibraries(t *testing.T) {
+	var pings sync.Map
+	for name, server := range map[string]http.HandlerFunc{
+		"gorilla": func(w http.ResponseWriter, r *http.Request) {
+			c := must((&websocket.Upgrader{EnableCompression: true, CheckOrigin: func(*http.Request) bool { return true }}).Upgrade(w, r, nil))
+			defer c.Close()
+			answer := c.PingHandler()
+			c.SetPingHandler(func(s string) error {
+				pings.Store("gorilla", true)
+				return answer(s)
+			})
+			c.SetPongHandler(func(s string) error {
+				t.Errorf("gorilla: a pong %q", s)
+				return nil
+			})
+			for {
+				kind, b, err := c.ReadMessage()
+				if err != nil || c.WriteMessage(kind, b) != nil {
+					return
+				}
+			}
+		},
+		"x/net": xwebsocket.Server{Handler: func(c *xwebsocket.Conn) { io.Copy(c, c) }}.ServeHTTP,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, (&apiServer{rest: server}).start(t))
+			w.handler.SetTimes(time.Millisecond, time.Second, time.Second)
+			d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), EnableCompression: true, WriteBufferSize: 1000} // fragments
+			c, _, err := d.Dial("wss://"+w.edge.Listener.Addr().String()+proxyPath, http.Header{"Origin": {w.edge.URL}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetReadDeadline(time.Now().Add(patience))
+			pinged := 0
+			answer := c.PingHandler()
+			c.SetPingHandler(func(s string) error {
+				pinged++
+				return answer(s)
+			})
+			c.SetPongHandler(func(s string) error {
+				t.Errorf("a pong %q", s)
+				return nil
+			})
+			for i := 0; i < 100 || pinged < 20; i++ {
+				say := noise(1 + i*1000%30_000)
+				if err := c.WriteMessage(websocket.BinaryMessage, []byte(say)); err != nil {
+					t.Fatal(err)
+				}
+				var got strings.Builder
+				for got.Len() < len(say) { // x/net answers each fragment by a message
+					_, b, err := c.ReadMessage()
+					if err != nil {
+						t.Fatal(err)
+					}
+					got.Write(b)
+				}
+				if got.String() != say {
+					t.Fatalf("message %d came back changed", i)
+				}
+			}
+			if _, ok := pings.Load("gorilla"); name == "gorilla" && !ok {
+				t.Error("upstream got no ping")
+			}
+		})
+	}
+}
+
+// TestPassedCuts: what a peer says arrives as it is, wherever the network cuts it,
+// also where it is no WebSocket at all.
+func TestPassedCuts(t *testing.T) {
+	for name, said := range map[string]string{
+		"frames":       strings.Repeat(masked(true, opText, "abc")+masked(true, opPong, "somebody")+"\xf3"+masked(true, opText, "odd")[1:], 50),
+		"half a frame": masked(true, opText, "abc") + "\x82\xff\x00",
+		"half a pong":  "\x8a\x88abcdsome",
+		"no end":       "\x82\xff\xff\xff\xff\xff\xff\xff\xff\xffabcd" + strings.Repeat("x", 5000),
+	} {
+		for _, piece := range []int{1, 3, 1000, 1 << 20} {
+			w, client, server := rawEnds(t)
+			w.handler.SetTimes(time.Minute, time.Second, time.Second)
+			go func() {
+				for rest := said; rest != ""; rest = rest[min(piece, len(rest)):] {
+					io.WriteString(client.Conn, rest[:min(piece, len(rest))])
+				}
+				client.CloseWrite()
+			}()
+			b, _ := io.ReadAll(server.br)
+			if got := withoutPings(string(b)); got != said {
+				t.Errorf("%s in pieces of %d: upstream got %.100q, want %.100q", name, piece, got, said)
+			}
+			server.Close()
+			client.Close()
+			w.ended(1)
+		}
+	}
+}
+
+// withoutPings drops edge's pings, which are masked, have 8 bytes and are in none of
+// what TestPassedCuts says.
+func withoutPings(b string) string {
+	for {
+		i := strings.Index(b, "\x89\x88")
+		if i < 0 || len(b) < i+14 {
+			return b
+		}
+		b = b[:i] + b[i+14:]
+	}
+}

@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"edge/e2e/rawclient"
+)
+
+// closing are the ways in which a WebSocket client ends a session while its command runs.
+var closing = []struct {
+	name string
+	end  func(*rawclient.Session) error
+	code int // what the API server itself must answer
+}{
+	{"Close", (*rawclient.Session).Close, 1000},
+	{"FIN", (*rawclient.Session).CloseWrite, 1006},
+	{"RST", (*rawclient.Session).Abort, 1006},
+}
+
+// closeScenarios are a client's ends on each dialect, of a command that reads and of one that does not, with and without a
+// terminal.
+func closeScenarios() []scenario {
+	all := []scenario{{
+		name: "client half-closes its connection", stdin: true, skip: onlySPDY, run: halfCloseConnection,
+		differs: func(pair) *difference { return hearsOn },
+	}}
+	for _, c := range closing {
+		for _, tty := range []bool{false, true} {
+			for _, command := range []string{"reads", "sleeps"} {
+				name := fmt.Sprintf("client ends by %s, command %s", c.name, command)
+				if tty {
+					name += ", terminal"
+				}
+				all = append(all, scenario{
+					name: name, stdin: true, skip: onlyWebSocket,
+					run: func(ctx context.Context, r attempt) (rawclient.Observation, error) {
+						return closes(ctx, r, command, tty, c.end)
+					},
+					check: func(_ rawclient.Dialect, o rawclient.Observation) error {
+						if o.Close != c.code || o.Status != nil || o.Text != "" || o.Hung {
+							return errors.New("not closed in the middle")
+						}
+						return nil
+					},
+				})
+			}
+		}
+	}
+	return all
+}
+
+func onlyWebSocket(d rawclient.Dialect) string {
+	if d.SPDY {
+		return "its GOAWAY is no Close"
+	}
+	return ""
+}
+
+func onlySPDY(d rawclient.Dialect) string {
+	if !d.SPDY {
+		return "a WebSocket that ends without a Close is broken"
+	}
+	return ""
+}
+
+// closes ends a session in the middle of its command, reads what still comes, and looks into the pod.
+func closes(ctx context.Context, r attempt, command string, tty bool, end func(*rawclient.Session) error) (rawclient.Observation, error) {
+	file := "/tmp/" + r.name
+	script := "echo $$ >" + file + "; echo ready; " + map[string]string{"reads": "cat >/dev/null", "sleeps": "exec sleep 600"}[command]
+	o, err := r.d.Exec(ctx, r.to, rawclient.Exec{
+		Pod: "shell", Stdin: true, TTY: tty, Command: []string{"sh", "-c", script},
+		Do: func(s *rawclient.Session) error {
+			if err := s.Expect("ready"); err != nil {
+				return err
+			}
+			return end(s)
+		},
+	})
+	if err != nil || o.Refusal != "" {
+		return o, err
+	}
+	// Whether one that does not read, or has a terminal, ends is the container runtime's affair, and a translator's: chance.
+	look := "kill -9 $(cat %[1]s); rm %[1]s; true"
+	if command == "reads" && !tty {
+		look = "p=$(cat %[1]s); rm %[1]s; i=0; while kill -0 $p && [ $i != 100 ]; do sleep 0.1; i=$((i+1)); done; " +
+			"kill -0 $p && echo still there || echo ended; kill -9 $p; true"
+	}
+	after, err := rawclient.ByName(rawclient.Execs, "spdy v4").Exec(ctx, r.site.cluster.AdminAccess(), rawclient.Exec{
+		Pod: "shell", Command: []string{"sh", "-c", fmt.Sprintf(look, file)},
+	})
+	o.After = after.Stdout.Head
+	return o, err
+}
+
+// halfCloseConnection ends TCP's one direction, which ends stdin, and reads on.
+func halfCloseConnection(ctx context.Context, r attempt) (rawclient.Observation, error) {
+	return r.d.Exec(ctx, r.to, rawclient.Exec{
+		Pod: "shell", Stdin: true, Command: []string{"sh", "-c", "echo ready; n=$(wc -c); sleep 2; echo after $n; exit 3"},
+		Do: func(s *rawclient.Session) error {
+			if err := s.Expect("ready"); err != nil {
+				return err
+			}
+			if _, err := s.Write([]byte("input")); err != nil {
+				return err
+			}
+			return s.CloseWrite()
+		},
+	})
+}
+
+// hearsOn: the API server drops an SPDY client that half-closes its connection. edge takes it for the end of stdin.
+var hearsOn = &difference{"half-closed SPDY", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
+	if own.Status != nil || own.Text != "" || strings.Contains(own.Stdout.Head, "after") {
+		return own, errors.New("the API server itself has more output, or an outcome")
+	}
+	if edge.Stdout.Head != "ready\nafter 5\n" || edge.OK() || edge.Close != 0 || edge.Hung {
+		return own, errors.New("edge does not give the output and the outcome")
+	}
+	return edge, nil
+}}
