@@ -110,6 +110,8 @@ func (t *Transport) reachBy(ctx context.Context, via *url.URL) (net.Conn, error)
 	return conn, nil
 }
 
+var errProxyRefused = errors.New("CONNECT is answered by")
+
 // tunnel asks an HTTP proxy for a connection to address.
 func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
@@ -133,7 +135,7 @@ func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) er
 	case err != nil:
 		return err
 	case answer.StatusCode != http.StatusOK:
-		return fmt.Errorf("it answers %q to CONNECT", answer.Status)
+		return fmt.Errorf("%w %q", errProxyRefused, answer.Status)
 	}
 	return nil
 }
@@ -152,5 +154,5 @@ func handshake(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Con
 // isFinal tells whether the next connection would fail in the same way.
 func isFinal(err error) bool {
 	var certificate *tls.CertificateVerificationError
-	return errors.As(err, &certificate) || isTimeout(err) || errors.Is(err, errFull) || errors.Is(err, errClosed)
+	return errors.As(err, &certificate) || isTimeout(err) || errors.Is(err, errProxyRefused) || errors.Is(err, errFull) || errors.Is(err, errClosed)
 }

@@ -189,9 +189,9 @@ func TestProxies(t *testing.T) {
 					return
 				}
 				defer up.Close()
-				w.WriteHeader(http.StatusOK)
 				down, _, _ := http.NewResponseController(w).Hijack()
 				defer down.Close()
+				io.WriteString(down, "HTTP/1.1 200 OK\r\n\r\n")
 				go func() {
 					defer up.Close()
 					io.Copy(up, down)
