@@ -24,9 +24,6 @@ import (
 	"edge/e2e/testbed"
 )
 
-// headerBudget is what headers of unknown clients may take of edge's memory together, in bytes (package serving).
-const headerBudget = 64 << 20
-
 // TestUntakenRefusal: clients that take no answer, by a window of zero, hold nothing of edge's by thousands of requests with
 // thousands of tiny headers each.
 func TestUntakenRefusal(t *testing.T) {
