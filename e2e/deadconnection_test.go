@@ -43,7 +43,8 @@ func TestDeadConnection(t *testing.T) {
 
 	n := d.relay.Silence()
 	start := time.Now()
-	asked, posted := []sent{d.send(ctx, http.MethodHead, "seen", nil)}, []sent{}
+	head := d.send(ctx, http.MethodHead, "seen", nil)
+	asked, posted := []sent{}, []sent{}
 	for i := range deadMany {
 		asked = append(asked, d.send(ctx, http.MethodGet, "seen", nil))
 		var header []string
@@ -59,6 +60,9 @@ func TestDeadConnection(t *testing.T) {
 	recovered := d.probe(ctx, start)
 
 	slowest := d.answered(asked)
+	if r := <-head.reply; r.code != http.StatusMethodNotAllowed { // as the API server answers a HEAD of an object
+		d.wrong.add("a HEAD: not the API server's own answer", r)
+	}
 	d.toldOrDone(ctx, posted)
 	if r := <-long; !r.says(http.StatusGatewayTimeout, maybeDone) {
 		d.wrong.add("a long body: not told by edge's 504 that it "+maybeDone, r)
