@@ -18,6 +18,7 @@ type Conn struct {
 	above  aboveTLS
 	kept   atomic.Value
 
+	framed   bool         // it is HTTP/2
 	known    atomic.Bool  // a request was authenticated
 	unread   atomic.Bool  // nobody counts what is read: known, or hijacked
 	over     atomic.Bool  // the budget is used up, and this connection has to go

@@ -150,3 +150,41 @@ func TestMaxConnections(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsTaken: a client over HTTP/2 that nobody knows takes no byte, and goes on sending PINGs, so that edge asks for
+// no sign of life. It is gone in a minute; one that is known stays.
+func TestNothingIsTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		token string
+		lasts bool
+	}{"known": {"Bearer good", true}, "refused": {"Bearer bad", false}, "anonymous": {"", false}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := piped(t, gate(hello), Config{})
+				conn := b.client("h2")
+				io.WriteString(conn, http2.ClientPreface)
+				f := http2.NewFramer(conn, conn)
+				f.WriteSettings()
+				f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block(t, headersOf(c.token)...), EndHeaders: true, EndStream: true})
+				for answered := false; !answered; {
+					frame, err := f.ReadFrame()
+					if err != nil {
+						t.Fatal(err)
+					}
+					answered = frame.Header().StreamID == 1
+				}
+				var err error
+				for end := time.Now().Add(2 * unknownWriteTime); err == nil && time.Now().Before(end); time.Sleep(time.Second) {
+					conn.SetWriteDeadline(time.Now().Add(time.Second))
+					_, err = conn.NetConn().Write(nil) // is it open?
+					if err == nil {
+						err = f.WritePing(false, [8]byte{})
+					}
+				}
+				if lasts := err == nil; lasts != c.lasts {
+					t.Errorf("still there after %v: %v (%v)", 2*unknownWriteTime, lasts, err)
+				}
+			})
+		})
+	}
+}

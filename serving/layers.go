@@ -49,7 +49,8 @@ func (b *below) NetConn() net.Conn { return b.Conn }
 // above is the connection that HTTP is read from.
 type above struct {
 	net.Conn
-	c *Conn
+	c       *Conn
+	bounded bool // a write deadline of boundWrite's is set
 }
 
 func (a *above) owner() *Conn { return a.c }
@@ -80,8 +81,26 @@ func (a *above) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// unknownWriteTime bounds one write to an unknown client over HTTP/2. Its TCP may take nothing while it goes on sending
+// frames, so that a PING never falls due, and the reset of a stream whose refusal it does not take could not be written.
+const unknownWriteTime = time.Minute
+
+// boundWrite gives the next write its time. HTTP/2 writes one after the other; HTTP/1.1 has a refusal's own deadline.
+func (a *above) boundWrite() {
+	switch {
+	case !a.c.framed:
+	case !a.c.known.Load():
+		a.Conn.SetWriteDeadline(time.Now().Add(unknownWriteTime))
+		a.bounded = true
+	case a.bounded:
+		a.Conn.SetWriteDeadline(time.Time{})
+		a.bounded = false
+	}
+}
+
 // Write puts a Status where net/http says 431 by itself, in plain text and below any handler.
 func (a *above) Write(p []byte) (int, error) {
+	a.boundWrite()
 	if len(p) == len(tooLarge) && string(p) == tooLarge {
 		_, err := a.Conn.Write(headersTooLarge(a.c.server.maxHeader()).onTheWire())
 		return len(p), err

@@ -215,6 +215,7 @@ func (s *Server) handshake(c *Conn) {
 		return
 	}
 	s.budget.shaken(c, new(frames))
+	c.framed = true
 	server := s.wide
 	if s.conns.many(manyConns) {
 		server = s.narrow
