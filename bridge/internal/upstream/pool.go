@@ -51,11 +51,14 @@ type sender interface {
 	roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error)
 }
 
-// get reserves a place on a connection. Requests share the wait for a new one, and each may leave.
-func (p *pool) get(ctx context.Context) (sender, error) {
+// get reserves a place on a connection. Requests share the wait for a new one, and each may leave. Without HTTP/2 a request
+// that has lost its connection gets a new one: those that are kept may have met the same end.
+func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 	for {
-		if h := p.t.singles.take(); h != nil {
-			return h, nil
+		if !lost {
+			if h := p.t.singles.take(); h != nil {
+				return h, nil
+			}
 		}
 		c, d, err := p.reserve()
 		switch {

@@ -159,6 +159,40 @@ func TestKeptConnectionCloses(t *testing.T) {
 	})
 }
 
+// TestManyKeptConnectionsClose: all kept connections are closed at the moment in which they are used again. A GET that meets
+// one is asked again on a new connection, not on the next of them.
+func TestManyKeptConnectionsClose(t *testing.T) {
+	const kept = 8
+	synctest.Test(t, func(t *testing.T) {
+		all := make(chan struct{})
+		n, tr := newNetwork(t, func(n int, c *tls.Conn) {
+			r := bufio.NewReader(c)
+			http.ReadRequest(r)
+			if n <= kept {
+				<-all
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			http.ReadRequest(r) // has no answer
+		})
+		n.protos = nil
+		var working sync.WaitGroup
+		for range kept {
+			working.Go(func() { read(must(tr.RoundTrip(get("/")))) })
+		}
+		synctest.Wait()
+		close(all)
+		working.Wait()
+		resp, err := tr.RoundTrip(get("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read(resp)
+		if n.dials() != kept+1 {
+			t.Errorf("%d connections, want %d and a new one", n.dials(), kept)
+		}
+	})
+}
+
 // TestIdleWithoutHTTP2: a connection without requests is closed after 90 s.
 func TestIdleWithoutHTTP2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

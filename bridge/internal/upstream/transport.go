@@ -176,7 +176,7 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 	reads := t.cfg.Asks || bodiless && (req.Method == http.MethodGet || req.Method == "" || req.Method == http.MethodHead || req.Method == http.MethodOptions)
 	losses := 0
 	for try := 1; ; try++ {
-		s, err := p.get(ctx)
+		s, err := p.get(ctx, losses > 0)
 		if err != nil {
 			if isFinal(err) || ctx.Err() != nil || time.Since(began) > dialPatience || !pause(ctx, try) {
 				closeBody(body)
