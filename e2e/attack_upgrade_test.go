@@ -210,9 +210,11 @@ func TestNon101(t *testing.T) {
 					t.Errorf("%s, in one write: %s", c.name, resp.Status)
 				}
 				conn.Close()
-				asked += 2
+				if !strings.Contains(strings.Join(c.lines, "\n"), "h2c") { // upstream gets it as a plain request
+					asked += 2
+				}
 			}
-			if n := up.upgrades(); n < asked {
+			if n := up.upgrades(); n != asked {
 				t.Errorf("upstream saw %d upgrades of %d: the test tests nothing", n, asked)
 			}
 			if got := up.smuggled(); len(got) > 0 {
