@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"io"
 	"time"
 
 	"edge/streams"
@@ -26,6 +27,13 @@ func (s *session) answerClose(code uint32) {
 func (s *session) isClosed() bool {
 	var closed *closedError
 	return errors.As(s.cause(), &closed)
+}
+
+// hasHalfClosed tells whether an SPDY client, whose end was read, has said that it
+// ends its own direction, in TLS. A connection that just ends is that of a client
+// which is gone, and so is one after a GOAWAY.
+func (e *execSession) hasHalfClosed(err error) bool {
+	return err == io.EOF && !e.closeCodes && !e.leaving && e.isWhole() && e.down.poll != nil && !e.down.poll.hasEnded()
 }
 
 // hearOn goes on with an exec whose SPDY client has half-closed its connection: its

@@ -62,7 +62,7 @@ func TestSPDYCut(t *testing.T) {
 			io.Copy(io.Discard, p.in)
 			return nil
 		}}).start(t), speaking(upstream))
-		w.handler.SetAnswerTime(time.Second)
+		w.handler.SetAnswerTime(time.Hour) // nobody waits for one
 		c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 		f := c.framer()
 		open(t, f, "error", "stdin", "stdout", "stderr")

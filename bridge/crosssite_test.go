@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"edge/bridge"
@@ -82,7 +83,7 @@ func TestCrossSiteWebSocket(t *testing.T) {
 // TestNodesProxyExec is the row of the attack corpus: an exec that goes by the
 // API server's proxy to a kubelet, or to a pod, is a GET for which the API server
 // asks no more than get. edge takes it for the exec that it is: a review for
-// create goes before it, the log names it, and SPDY has no way there.
+// create goes before it, whatever its method and protocol, and the log names it.
 func TestNodesProxyExec(t *testing.T) {
 	for path, asks := range map[string]string{
 		"/api/v1/nodes/n1/proxy/exec/default/web/c?command=sh":                             "jane: create nodes/proxy /n1",
@@ -104,10 +105,17 @@ func TestNodesProxyExec(t *testing.T) {
 			if asked := v.take(); asked != asks {
 				t.Errorf("reviewed %q, not %q", asked, asks)
 			}
-			c = dialRaw(t, w.edge)
-			c.ask("", askSPDY(path, "v4.channel.k8s.io")...)
-			if resp := c.answer(); resp.StatusCode != http.StatusBadRequest {
-				t.Errorf("SPDY is answered by %s", resp.Status)
+			for _, method := range []string{"POST", "GET"} {
+				ask := askSPDY(path, "v4.channel.k8s.io")
+				ask[0] = method + strings.TrimPrefix(ask[0], "POST")
+				c = dialRaw(t, w.edge)
+				c.ask("", ask...)
+				if resp := c.answer(); resp.StatusCode != http.StatusForbidden {
+					t.Errorf("denied, and SPDY by %s is answered by %s", method, resp.Status)
+				}
+				if asked := v.take(); asked != asks {
+					t.Errorf("for SPDY by %s was reviewed %q, not %q", method, asked, asks)
+				}
 			}
 			if seen := api.requests(); len(seen) > 0 {
 				t.Fatalf("upstream saw %s %s", seen[0].Method, seen[0].URL)
@@ -133,11 +141,13 @@ func TestNodesProxyExec(t *testing.T) {
 	} {
 		api := &apiServer{rest: echo}
 		w := newWorld(t, api.start(t))
-		c := dialRaw(t, w.edge)
-		c.ask("", askWebSocket(path)...)
-		if resp := c.answer(); resp.StatusCode != http.StatusBadRequest {
-			t.Errorf("%s: %s", path, resp.Status)
+		for _, ask := range [][]string{askWebSocket(path), askSPDY(path, "v4.channel.k8s.io")} {
+			c := dialRaw(t, w.edge)
+			c.ask("", ask...)
+			if resp := c.answer(); resp.StatusCode != http.StatusBadRequest {
+				t.Errorf("%s: %s", path, resp.Status)
+			}
+			c.Close()
 		}
-		c.Close()
 	}
 }

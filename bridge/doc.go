@@ -80,7 +80,7 @@
 //	client closes             answered at once with its code, and nothing   GOAWAY: nothing yet
 //	                          after it; upstream gets what was said, and
 //	                          an orderly end
-//	client half-closes TCP    the connection's end                          stdin's FIN, if somebody
+//	client half-closes (TLS)  the connection's end                          stdin's FIN, if somebody
 //	                                                                        still reads; output goes on
 //	client's connection ends  upstream gets what was said, and an orderly end
 //	client breaks the rules   Close with the code of the breach             Failure, GOAWAY

@@ -3,7 +3,6 @@ package bridge
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -121,7 +120,7 @@ func (e *execSession) endInput(err error, closed bool) {
 		e.ended(err)
 		e.up.shut()
 		e.awaitClose()
-	case err == io.EOF && !e.closeCodes && !e.leaving && e.isWhole():
+	case e.hasHalfClosed(err):
 		e.hearOn()
 	default:
 		e.leave()

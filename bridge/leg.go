@@ -72,6 +72,7 @@ type poller interface {
 	await() error           // returns when a Read would not wait
 	gather(time.Duration)   // lets bytes come together for that long
 	unsent() int            // bytes that the peer has not taken yet
+	hasEnded() bool         // a Read gave the end
 	put()                   // keeps back what is written from here on
 	pull() error            // writes it
 }

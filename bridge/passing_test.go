@@ -230,7 +230,6 @@ func TestPassedCuts(t *testing.T) {
 	} {
 		for _, piece := range []int{1, 3, 1000, 1 << 20} {
 			w, client, server := rawEnds(t)
-			w.handler.SetTimes(time.Minute, time.Second, time.Second)
 			go func() {
 				for rest := said; rest != ""; rest = rest[min(piece, len(rest)):] {
 					io.WriteString(client.Conn, rest[:min(piece, len(rest))])

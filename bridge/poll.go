@@ -27,6 +27,7 @@ type pollConn struct {
 	again   bool // a try asks the kernel even when drained
 	waited  int  // Reads that might
 	drained bool // the last read took all there was: do not even ask
+	ended   bool // a read gave the end
 	buf     []byte
 	n       int
 	err     error
@@ -52,6 +53,7 @@ func (c *pollConn) Read(b []byte) (int, error) {
 		c.waited++
 		n, err := c.TCPConn.Read(b)
 		c.drained = n < len(b)
+		c.ended = c.ended || err == io.EOF
 		return n, err
 	}
 	if c.drained && !c.again || len(b) == 0 {
@@ -70,6 +72,7 @@ func (c *pollConn) Read(b []byte) (int, error) {
 	case c.err != nil:
 		return 0, &net.OpError{Op: "read", Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError("read", c.err)}
 	case c.n == 0:
+		c.ended = true
 		return 0, io.EOF
 	}
 	c.drained = c.n < len(b)
@@ -107,6 +110,10 @@ func (c *pollConn) unsent() (n int) {
 	})
 	return n
 }
+
+// hasEnded tells whether a read gave the end. If TLS has given it without, the peer
+// has said so in TLS (close_notify).
+func (c *pollConn) hasEnded() bool { return c.ended }
 
 // setTry switches between the two ways to read. With again a try asks the kernel,
 // whatever the last read took.
