@@ -117,7 +117,6 @@ func TestUpgradeIgnored(t *testing.T) {
 
 // TestChallengeKeys: a key of another length is taken where the API server takes it, and refused where it refuses.
 func TestChallengeKeys(t *testing.T) {
-	t.Parallel()
 	forEachSite(t, func(t *testing.T, s *site) {
 		a := attack(t, s.cluster.Kind)
 		own := s.ownAccess(t, "alice", "dev")
