@@ -46,6 +46,16 @@ func clientOf(t *testing.T, to testbed.Access) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
+// strangerOf is a client whose requests are refused. It speaks HTTP/1.1: edge ends a connection after a few refusals, and of
+// many requests on one HTTP/2 connection some would meet that end again and again, for longer than Go's client tries.
+func strangerOf(t *testing.T, config *tls.Config) *http.Client {
+	config = config.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	transport := &http.Transport{TLSClientConfig: config, DisableCompression: true, MaxIdleConnsPerHost: 1024}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
 // codeOf is what a request is answered with, its body read.
 func codeOf(ctx context.Context, client *http.Client, to testbed.Access, uri string, header http.Header) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.Server+uri, nil)
@@ -154,7 +164,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	}
 	t.Cleanup(func() { edge.Process.Stop(5 * time.Second) })
 	good := edge.Access(minted(t, own, nil))
-	client := clientOf(t, good)
+	client := strangerOf(t, &tls.Config{RootCAs: roots(good)})
 	fetches := func() int {
 		n, err := own.KeyFetches()
 		if err != nil {

@@ -138,9 +138,7 @@ func TestCertificateBomb(t *testing.T) {
 		}
 	}
 
-	transport := &http.Transport{TLSClientConfig: showing(most), ForceAttemptHTTP2: true}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	client := strangerOf(t, showing(most))
 	eachOf(2_000, 16, func(int) {
 		if got, err := codeOf(t.Context(), client, a.as(""), podsURI, nil); err != nil || got != http.StatusUnauthorized {
 			t.Errorf("with a chain of %d: %d, %v", most, got, err)

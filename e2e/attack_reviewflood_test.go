@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"strings"
@@ -55,7 +56,7 @@ func TestReviewFlood(t *testing.T) {
 			// Where impersonation is not constrained, the first question about each is one of its own.
 			a := attack(t, testbed.Old, "--token-passthrough")
 			b := stand(t, a.as(tokens["alice"]))
-			client := clientOf(t, a.as(""))
+			client := strangerOf(t, &tls.Config{RootCAs: roots(a.as(""))})
 			var denied, turnedAway atomic.Int64
 			ask := func(i int) {
 				to, header := c.ask(a, i)
