@@ -43,7 +43,7 @@ func TestDeadConnection(t *testing.T) {
 
 	n := d.relay.Silence()
 	start := time.Now()
-	asked, posted := []sent{d.send(ctx, http.MethodHead, "seen", nil)}, []sent{}
+	var asked, posted []sent
 	for i := range deadMany {
 		asked = append(asked, d.send(ctx, http.MethodGet, "seen", nil))
 		var header []string
