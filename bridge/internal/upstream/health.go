@@ -25,7 +25,6 @@ type health struct {
 	link *link
 	ping func(context.Context) error
 	lost func() // closes the connection
-	rest func() // doubts the other connections to the API server
 
 	waiting atomic.Int32 // requests without an answer's head
 	since   atomic.Int64 // when the first of them began after the last read, as lastRead
@@ -136,35 +135,12 @@ func (h *health) late(silence time.Duration) {
 		h.silent.Store(true)
 		go h.lost()
 	case silence >= pongLate:
-		if !h.link.suspect.Load() {
-			go h.rest()
+		h.link.suspect.Store(true)
+		if h.link.lastRead.Load() != h.read { // that moment
+			h.link.suspect.Store(false)
 		}
-		h.suspect()
 		h.timer.Reset(pongLost - silence)
 	default:
 		h.timer.Reset(pongLate - silence)
 	}
-}
-
-func (h *health) suspect() {
-	h.link.suspect.Store(true)
-	if h.link.lastRead.Load() != h.read { // that moment
-		h.link.suspect.Store(false)
-	}
-}
-
-// doubt is for when another connection to the API server is a suspect: mostly it is not one connection that dies, but what
-// they all go through. One that was silent as long is a suspect, too, until it answers a PING. Without that a request would
-// wait for one dead connection after the other.
-func (h *health) doubt() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	now, read := h.link.now(), h.link.lastRead.Load()
-	if h.over || now-time.Duration(read) < pongLate {
-		return
-	}
-	if !h.asked || h.read != read {
-		h.ask(now, read)
-	}
-	h.suspect()
 }

@@ -186,7 +186,6 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 		c.stop()
 	})
 	c.health.link, c.health.lost = c.link, c.lost
-	c.health.rest = func() { p.t.doubt(c) }
 	c.health.ping = func(ctx context.Context) error { return c.cc.Ping(ctx) }
 	var err error
 	if c.cc, err = p.h2.NewClientConn(c.link); err != nil {
@@ -214,20 +213,6 @@ func (p *pool) drop(c *conn) {
 	defer p.mu.Unlock()
 	if i := slices.Index(p.conns, c); i >= 0 {
 		p.conns = slices.Delete(p.conns, i, i+1)
-	}
-}
-
-// doubt asks the connections but one for a sign of life.
-func (t *Transport) doubt(but *conn) {
-	for _, p := range []*pool{t.narrow, t.wide} {
-		p.mu.Lock()
-		conns := slices.Clone(p.conns)
-		p.mu.Unlock()
-		for _, c := range conns {
-			if c != but {
-				c.doubt()
-			}
-		}
 	}
 }
 
