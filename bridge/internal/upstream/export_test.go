@@ -33,7 +33,7 @@ func (t *Transport) Connections() int64 { return t.count.Load() }
 type Health struct{ h *health }
 
 func NewHealth(ping func(context.Context) error, lost func()) Health {
-	h := &health{link: newLink(nil, nil, nil), ping: ping, lost: lost}
+	h := &health{link: newLink(nil, nil, nil), ping: ping, lost: lost, slow: func() {}}
 	h.start()
 	return Health{h}
 }

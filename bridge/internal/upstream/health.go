@@ -25,6 +25,7 @@ type health struct {
 	link *link
 	ping func(context.Context) error
 	lost func() // closes the connection
+	slow func() // tells that a PING is late
 
 	waiting atomic.Int32 // requests without an answer's head
 	since   atomic.Int64 // when the first of them began after the last read, as lastRead
@@ -135,7 +136,9 @@ func (h *health) late(silence time.Duration) {
 		h.silent.Store(true)
 		go h.lost()
 	case silence >= pongLate:
-		h.link.suspect.Store(true)
+		if !h.link.suspect.Swap(true) {
+			h.slow()
+		}
 		if h.link.lastRead.Load() != h.read { // that moment
 			h.link.suspect.Store(false)
 		}

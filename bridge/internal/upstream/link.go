@@ -43,6 +43,9 @@ func newLink(c *tls.Conn, away, closed func()) *link {
 	return l
 }
 
+// readAt is when something was read last, or when the connection was made.
+func (l *link) readAt() time.Time { return l.born.Add(time.Duration(l.lastRead.Load())) }
+
 // now is a time as lastRead's.
 func (l *link) now() time.Duration { return time.Since(l.born) }
 

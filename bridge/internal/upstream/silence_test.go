@@ -2,15 +2,19 @@ package upstream_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"edge/bridge/internal/upstream"
 )
@@ -100,6 +104,52 @@ func TestDeadConnectionManyRequests(t *testing.T) {
 			}
 		}
 		within(t, began, 0, 11*time.Second)
+	})
+}
+
+// TestDeadConnections: where all connections died, a request does not wait for one after the other.
+func TestDeadConnections(t *testing.T) {
+	const conns = 4
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/hold" {
+				<-hold
+			}
+		})
+		n, tr := newNetwork(t, func(_ int, c *tls.Conn) { // so that each request has a connection
+			(&http2.Server{MaxConcurrentStreams: 1}).ServeConn(c, &http2.ServeConnOpts{Handler: handler})
+		})
+		var held sync.WaitGroup
+		for range conns {
+			held.Go(func() { read(must(tr.RoundTrip(get("/hold")))) })
+			synctest.Wait()
+		}
+		close(hold)
+		held.Wait()
+		if n.dials() != conns {
+			t.Fatalf("%d connections", n.dials())
+		}
+		time.Sleep(5 * time.Second)
+		for i := range conns {
+			n.conn(i + 1).die()
+		}
+		began := time.Now()
+		flight := make(chan error)
+		go func() {
+			resp, err := tr.RoundTrip(get("/"))
+			if err == nil {
+				read(resp)
+			}
+			flight <- err
+		}()
+		time.Sleep(3*time.Second + 300*time.Millisecond)
+		read(must(tr.RoundTrip(get("/"))))
+		within(t, began, 0, 4*time.Second)
+		if err := <-flight; err != nil {
+			t.Error(err)
+		}
+		within(t, began, 7*time.Second, 8*time.Second)
 	})
 }
 

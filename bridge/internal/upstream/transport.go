@@ -64,6 +64,7 @@ type Transport struct {
 	narrow, wide  *pool
 	singles       singles
 	count         atomic.Int64 // of connections, those in the making too
+	doubted       atomic.Int64 // when a PING was last late, in Unix ns; 0: never
 
 	ctx    context.Context // of connections in the making
 	cancel context.CancelFunc
