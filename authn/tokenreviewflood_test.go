@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
+	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	"k8s.io/client-go/rest"
 )
 
 // Reviews of one token at the same time are one, and the one who asked first may leave.
@@ -102,7 +108,25 @@ func TestTokenReviewsAreBounded(t *testing.T) {
 		}
 		return authenticationv1.TokenReviewStatus{}
 	}}
-	r := tokenReviewer(t, server)
+	// The clock stands still: what is remembered for minutes is not forgotten because the machine is slow.
+	synctest.Test(t, func(t *testing.T) { reviewsAreBounded(t, server) })
+}
+
+// handled is an http.RoundTripper without a network.
+type handled struct{ http.Handler }
+
+func (h handled) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func reviewsAreBounded(t *testing.T, server *tokenReviews) {
+	client, err := authenticationv1client.NewForConfigAndClient(&rest.Config{Host: "http://api", QPS: -1}, &http.Client{Transport: handled{server}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewTokenReviewer(client.TokenReviews(), nil, slog.New(slog.DiscardHandler))
 	review := func(token string) { _, _ = r.Review(t.Context(), token) }
 	review("good-0")
 	for n := range maxMisses + 100 {

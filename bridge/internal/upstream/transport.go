@@ -22,8 +22,9 @@ const (
 	idleTime        = 90 * time.Second // after which a connection without a request is closed
 	continueTime    = time.Second      // for which a body with Expect: 100-continue waits for that
 
-	// mostTries is how often a request is sent that the API server certainly did not take.
-	mostTries = 10
+	// mostTries is how often a request is sent that the API server certainly did not take, over some 14 s: where connections
+	// are ended after a few requests, many requests at once may meet that end again and again.
+	mostTries = 32
 	// mostLosses is how often a connection may break under a request that reads, before the request fails.
 	mostLosses = 2
 	// firstPause is before the third try; each next one is twice as long up to longestPause, and up to a tenth longer.

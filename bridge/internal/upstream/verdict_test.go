@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/net/http2"
 
@@ -110,19 +111,21 @@ func TestTriesAreBounded(t *testing.T) {
 		"not kept": {func() (io.ReadCloser, error) { return nil, upstream.ErrNotKept }, 1},
 		"unknown":  {nil, 1},
 	} {
-		var sent atomic.Int32
-		_, tr := newNetwork(t, func(_ int, c *tls.Conn) {
-			play(c, func(p *played, _ int) bool {
-				sent.Add(1)
-				p.WriteRSTStream(p.stream, http2.ErrCodeRefusedStream)
-				return true
+		synctest.Test(t, func(t *testing.T) {
+			var sent atomic.Int32
+			_, tr := newNetwork(t, func(_ int, c *tls.Conn) {
+				play(c, func(p *played, _ int) bool {
+					sent.Add(1)
+					p.WriteRSTStream(p.stream, http2.ErrCodeRefusedStream)
+					return true
+				})
 			})
+			req := post(strings.NewReader("body"))
+			req.GetBody = test.again
+			if _, err := tr.RoundTrip(req); !errors.Is(err, upstream.ErrNothingDone) || sent.Load() != test.sent {
+				t.Errorf("%s: sent %d times: %v", name, sent.Load(), err)
+			}
 		})
-		req := post(strings.NewReader("body"))
-		req.GetBody = test.again
-		if _, err := tr.RoundTrip(req); !errors.Is(err, upstream.ErrNothingDone) || sent.Load() != test.sent {
-			t.Errorf("%s: sent %d times: %v", name, sent.Load(), err)
-		}
 	}
 }
 
