@@ -129,8 +129,8 @@ func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 					return
 				}
 				still := p.nameLong(j)
-				r, err := j.suite.run(ctx, j.cpu, filepath.Join(p.dir, fmt.Sprintf("%s-%s-%s-%d.txt",
-					fileName(j.suite.name), j.suite.digest, time.Now().UTC().Format("20060102T150405"), slot)))
+				r, err := j.suite.run(ctx, j.cpu, filepath.Join(p.dir, fmt.Sprintf("%s-%s-%s-%d-cpu%d.txt",
+					fileName(j.suite.name), j.suite.digest, time.Now().UTC().Format("20060102T150405.000000000"), slot, j.cpu)))
 				still()
 				p.done(j, r, err)
 			}
