@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,15 @@ import (
 // TestLastWordsOfStdin: a client that sends and goes at once; upstream gets what
 // was sent, and then the end. (A container runtime may drop it even so.)
 func TestLastWordsOfStdin(t *testing.T) {
+	for round := range 10 { // at once: upstream accepts no stream, and each session waits for that
+		t.Run(strconv.Itoa(round), func(t *testing.T) {
+			t.Parallel()
+			lastWordsOfStdin(t)
+		})
+	}
+}
+
+func lastWordsOfStdin(t *testing.T) {
 	stories := make(chan spdyStory, 1)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, early := take(t, w)
@@ -32,22 +42,20 @@ func TestLastWordsOfStdin(t *testing.T) {
 			t.Errorf("%s: upstream got %v %v", dialect, s.data, s.err)
 		}
 	}
-	for range 10 {
-		for _, version := range webSocketVersions {
-			c := w.rawWebSocket(t, execPath, version)
-			io.WriteString(c.Conn, message("\x00last ")+message("\x00words"))
-			c.Close()
-			check(version)
-		}
-		c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
-		f := c.framer()
-		open(t, f, "error", "stdin", "stdout", "stderr")
-		f.WriteFrame(&moby.DataFrame{StreamId: 3, Data: []byte("last words")})
-		f.WriteFrame(&moby.GoAwayFrame{})
-		c.CloseWrite()
-		check("SPDY")
+	for _, version := range webSocketVersions {
+		c := w.rawWebSocket(t, execPath, version)
+		io.WriteString(c.Conn, message("\x00last ")+message("\x00words"))
 		c.Close()
+		check(version)
 	}
+	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
+	f := c.framer()
+	open(t, f, "error", "stdin", "stdout", "stderr")
+	f.WriteFrame(&moby.DataFrame{StreamId: 3, Data: []byte("last words")})
+	f.WriteFrame(&moby.GoAwayFrame{})
+	c.CloseWrite()
+	check("SPDY")
+	c.Close()
 }
 
 // TestSPDYClientResets: resets and half-closes pass, with the stream they are of,
