@@ -55,7 +55,7 @@ func (r rolling) test(t *testing.T) {
 	}
 	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: upstream})
 
-	told := &told{}
+	told := &told{kill: r.kill}
 	w := newWriters(t, "rolling", edge.Access(tokens["alice"]))
 	w.excuse = told.excuse(s)
 	writing, stop := context.WithCancel(ctx)
@@ -95,7 +95,9 @@ func (r rolling) test(t *testing.T) {
 
 // told counts the requests whose client was told that they failed, and what it was told.
 type told struct {
+	kill             bool
 	mu               sync.Mutex
+	broken           int // GETs whose answer broke off
 	maybe, maybeDone int // "may have been done", and of those, that were
 	not              int // "nothing was done"
 	busy             int // refused by the API server itself, which says when to come again
@@ -184,6 +186,8 @@ func (o *told) ask(ctx context.Context, t *testing.T, to testbed.Access) {
 			o.read++
 		} else if r.isBusy() {
 			o.busy++
+		} else if o.kill && r.err != nil { // its answer had begun, and ends as a broken one; what has none gets a Status
+			o.broken++
 		} else if o.unread++; o.unread <= mostFailures {
 			t.Errorf("a GET: %v", r)
 		}
