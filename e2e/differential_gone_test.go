@@ -34,7 +34,7 @@ func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	if o.Close != 1006 {
 		return o, errors.New("the session ended before its client was gone")
 	}
-	script := fmt.Sprintf("p=$(cat %s); rm %s; i=0; while kill -0 $p && [ $i != 100 ]; do sleep 0.1; i=$((i+1)); done; "+
+	script := fmt.Sprintf("p=$(cat %s); rm %s; i=0; while kill -0 $p && [ $i != 200 ]; do sleep 0.1; i=$((i+1)); done; "+
 		"kill -0 $p && echo still there || echo ended", file, file)
 	after, err := rawclient.ByName(rawclient.Execs, "spdy v4").Exec(ctx, r.site.cluster.AdminAccess(), rawclient.Exec{
 		Pod: "shell", Command: []string{"sh", "-c", script},
