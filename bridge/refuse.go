@@ -24,7 +24,7 @@ const (
 	maxTaken = 256 << 10
 )
 
-// refuse answers a request of whose body nothing was read, and of which nothing more is needed, with a Status.
+// refuse answers a request with a Status. Nobody has read its body yet, and nobody needs its header afterwards.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, r, err, takeBody(w, r))
 }

@@ -111,7 +111,7 @@ func (d *deadWay) expect(ctx context.Context, f *follow, suffix string) {
 	}
 }
 
-// ended waits for a watch that must not end as one that the server ended.
+// ended waits for a watch to end, and fails the test if the end looks like one that the server chose.
 func (d *deadWay) ended(ctx context.Context, f *follow, what string) {
 	d.Helper()
 	if event, ok := f.next(ctx); ok {

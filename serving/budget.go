@@ -13,7 +13,7 @@ const (
 	lineBytes = 256
 	// mostAge bounds how much a holder's age counts: by then a client that means it has been answered.
 	mostAge = 10 * time.Second
-	// leastAge has the largest of those go that came just now.
+	// leastAge is the least that a holder's age counts: among holders that all came just now, the largest goes first.
 	leastAge = time.Millisecond
 	// maxWhole bounds the headers of one connection that wait for their handlers, as far as they are told apart: as many as
 	// HTTP/2 has streams open, four times over.

@@ -3,11 +3,9 @@ package rawclient
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -75,13 +73,6 @@ func (s *Session) Close() error {
 func (s *Session) CloseWrite() error {
 	halfClose(s.w.conn())
 	return nil
-}
-
-// Abort ends the connection with a reset.
-func (s *Session) Abort() error {
-	tcp := s.w.conn().(*tls.Conn).NetConn().(*net.TCPConn)
-	tcp.SetLinger(0)
-	return tcp.Close()
 }
 
 // Exec runs e to its end. An error means that the client itself could not do what it should, not that it was refused.
