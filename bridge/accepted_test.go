@@ -20,7 +20,10 @@ func TestCutBeforeAccepted(t *testing.T) {
 		{"SPDY", func(t *testing.T, w *world, path string) { w.rawSPDY(t, path, "v4.channel.k8s.io").Close() }},
 	} {
 		for _, streaming := range upstreams {
-			t.Run(dial.name+" to "+string(streaming), func(t *testing.T) { cutBeforeAccepted(t, streaming, dial.cut) })
+			t.Run(dial.name+" to "+string(streaming), func(t *testing.T) {
+				t.Parallel()
+				cutBeforeAccepted(t, streaming, dial.cut)
+			})
 		}
 	}
 }

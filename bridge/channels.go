@@ -10,13 +10,13 @@ import (
 
 // channels is a port-forward over WebSocket channels: all its connections are
 // there from the start, none can be said to have ended, and when all have ended
-// the session has. It is the closer of its dialect.
+// the session has. It knows its Close.
 type channels struct {
-	sink  streams.Sink
 	table *spdy.Table // the streams of its connections
 
 	closed bool // by the client
 	code   uint32
+	spoke  bool // the client: its Close is answered when the pod has heard what came before
 
 	unanswered int // streams that upstream has not accepted yet
 	answered   chan struct{}
@@ -27,8 +27,8 @@ type channels struct {
 	hear  func()        // closes heard, once
 }
 
-func newChannels(connections int, sink streams.Sink, table *spdy.Table) *channels {
-	c := &channels{sink: sink, table: table, unanswered: 2 * connections, answered: make(chan struct{}), heard: make(chan struct{})}
+func newChannels(connections int, table *spdy.Table) *channels {
+	c := &channels{table: table, unanswered: 2 * connections, answered: make(chan struct{}), heard: make(chan struct{})}
 	c.answer = sync.OnceFunc(func() { close(c.answered) })
 	c.hear = sync.OnceFunc(func() { close(c.heard) })
 	return c
@@ -54,9 +54,12 @@ func await(done <-chan struct{}, most time.Duration) {
 
 // fromClient keeps the client's Close to itself.
 func (c *channels) fromClient(f *streams.Frame) (forward bool, err error) {
-	if f.Kind == streams.Close {
+	switch f.Kind {
+	case streams.Close:
 		c.closed, c.code = true, f.Code
 		return false, nil
+	case streams.Data:
+		c.spoke = true
 	}
 	return true, nil
 }
@@ -79,12 +82,5 @@ func (c *channels) toClient(f *streams.Frame) (forward bool, err error) {
 	return false, nil
 }
 
-// Closed implements closer.
+// Closed implements closed.
 func (c *channels) Closed() (code int, ok bool) { return int(c.code), c.closed }
-
-// WriteClose implements closer.
-func (c *channels) WriteClose(code int) error {
-	return c.sink.Write(streams.Frame{Kind: streams.Close, Code: uint32(code)})
-}
-
-var _ closer = (*channels)(nil)

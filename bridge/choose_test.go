@@ -327,6 +327,7 @@ func TestVerbDrift(t *testing.T) {
 		for _, streaming := range []bridge.Streaming{bridge.StreamingAuto, bridge.StreamingSPDY, bridge.StreamingWebSocket} {
 			for _, carrier := range []string{"everything", "takes SPDY off"} {
 				t.Run(fmt.Sprint(name, ", ", streaming, ", ", carrier), func(t *testing.T) {
+					t.Parallel()
 					var mu sync.Mutex
 					var drifted []string
 					api := (&apiServer{run: exit7, forward: ports, release: "v1.36.0"}).start(t)

@@ -15,9 +15,13 @@ import (
 func (s *session) answerClose(code uint32) {
 	closed := &closedError{code}
 	s.ended(closed)
-	if s.cause() != closed {
-		return
+	if s.cause() == closed {
+		s.sayClose(code)
 	}
+}
+
+// sayClose writes edge's Close. Nothing comes after it, another Close neither.
+func (s *session) sayClose(code uint32) {
 	s.down.conn.SetWriteDeadline(time.Now().Add(s.linger)) // the client need not read any more
 	s.down.lastWord(ws.AppendClose(nil, int(code), ""))
 	s.down.closeWrite()

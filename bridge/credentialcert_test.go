@@ -104,6 +104,7 @@ func TestOwnCertificateIsReadAgain(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			api := newCertAPI(t)
 			upstream := configFor(api.Server)
 			renew := renewed(t, api, upstream)

@@ -13,6 +13,7 @@ import (
 
 	"edge/streams"
 	"edge/streams/spdy"
+	"edge/streams/ws"
 )
 
 // A forwardSession is one upstream session of a fanout: dialed by the connection
@@ -25,8 +26,8 @@ type forwardSession struct {
 	// Set when it is ready.
 	leg    *leg
 	reader *streams.Reader
-	down   direction // from upstream to the client
-	closer closer    // nil: SPDY
+	down   direction  // from upstream to the client
+	tunnel *ws.Tunnel // nil: SPDY
 	table  spdy.Table
 
 	say  sync.Mutex // for what follows; held while bytes are written, never by who cuts the session
@@ -85,7 +86,7 @@ func (l *forwardSession) attach(a upswitch) {
 	l.down.src = spdy.NewPortsSource(l.reader, t.replier, &l.table)
 	l.down.sink, l.down.to = spdy.NewPortServerSink(l.f.client.out, &l.f.table), l.f.session.down
 	l.sink = spdy.NewPortsSink(t.out, &l.table)
-	l.closer = t.closer
+	l.tunnel = t.tunnel
 }
 
 // refused says why an upgrade was.
@@ -197,8 +198,8 @@ func (l *forwardSession) goodbye() {
 	}
 	l.left = true
 	err := l.sink.Flush()
-	if l.closer != nil && err == nil {
-		l.closer.WriteClose(streams.CloseNormal)
+	if l.tunnel != nil && err == nil {
+		l.tunnel.WriteClose(streams.CloseNormal)
 	}
 	l.leg.release()
 	l.leg.closeWrite()

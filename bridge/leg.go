@@ -144,14 +144,18 @@ func (l *leg) WriteRoom(b []byte, off int) error {
 	return l.write(b[off:])
 }
 
-// lastWord writes b, after what waits. Whatever is written later is dropped.
-func (l *leg) lastWord(b []byte) {
+// lastWord writes b, after what waits. Whatever is written later is dropped, another last word too.
+func (l *leg) lastWord(b []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.writeReplies() == nil {
-		l.write(b)
+	if l.said {
+		return nil
 	}
-	l.said = true
+	defer func() { l.said = true }()
+	if err := l.writeReplies(); err != nil {
+		return err
+	}
+	return l.write(b)
 }
 
 // writeReplies writes what waits, mu held; within a frame it goes on waiting.

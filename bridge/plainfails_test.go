@@ -146,6 +146,7 @@ func TestWhatBecameOfIt(t *testing.T) {
 		"no answer, but read only": {does: ends, method: "GET", code: 502, says: "ended before its answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := &world{T: t, log: new(syncBuffer)}
 			w.front(framesAPI(t, test.does))
 			req := must(http.NewRequest(test.method, w.edge.URL+"/api/v1/namespaces", bytes.NewReader(make([]byte, test.body))))

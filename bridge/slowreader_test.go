@@ -24,7 +24,7 @@ import (
 
 const (
 	slowLimit = 1 << 20  // of memory more for each session that stalls, in bytes
-	slowOut   = 64 << 20 // what a process writes, in bytes
+	slowOut   = 32 << 20 // what a process writes, in bytes
 	slowIn    = 24 << 20 // what a process is sent, in bytes
 	// slowPiece is one frame of stdin, in bytes. The container runtime, which is in
 	// the same process as edge here, queues 50 frames for each session.

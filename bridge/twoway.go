@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"edge/streams"
+	"edge/streams/ws"
 )
 
 // twoWay relays a port-forward or an opaque upgrade, where the two directions
@@ -15,8 +16,8 @@ type twoWay struct {
 	*session
 	fromClient, toClient direction
 
-	// A closer is nil where the leg's protocol has no Close of its own.
-	downCloser, upCloser closer
+	downClosed closed     // nil: SPDY
+	upTunnel   *ws.Tunnel // nil: SPDY
 	// channels is not nil where the client's dialect numbers its connections.
 	channels *channels
 	// fanout is not nil where connections have upstream sessions of their own; up is
@@ -28,11 +29,9 @@ type twoWay struct {
 	inputDone chan struct{} // closed when the loop from the client has ended
 }
 
-// A closer is a protocol that has a Close. Closed is called when nobody reads
-// from the peer any more.
-type closer interface {
+// A closed is a WebSocket client's source. Closed is called when nobody reads from it any more, and tells of the client's Close.
+type closed interface {
 	Closed() (code int, ok bool)
-	WriteClose(code int) error
 }
 
 // run returns when both directions have ended.
@@ -67,8 +66,13 @@ func (t *twoWay) runFromClient() {
 	if waits {
 		err = &closedError{streams.CloseNormal}
 	}
-	if t.downCloser != nil && err == errClientGone {
-		if code, ok := t.downCloser.Closed(); ok {
+	answersLate := false
+	if t.downClosed != nil && err == errClientGone {
+		switch code, ok := t.downClosed.Closed(); {
+		case !ok:
+		case t.channels != nil && t.channels.spoke:
+			err, answersLate = &closedError{uint32(code)}, true
+		default:
 			t.answerClose(uint32(code))
 			err = t.cause()
 		}
@@ -97,9 +101,12 @@ func (t *twoWay) runFromClient() {
 		if t.fromClient.broken == nil {
 			t.channels.awaitHeard(t.linger)
 		}
+		if answersLate {
+			t.sayClose(uint32(t.closeCode()))
+		}
 	}
-	if t.fromClient.broken == nil && t.upCloser != nil {
-		t.upCloser.WriteClose(streams.CloseNormal) // finish releases it
+	if t.fromClient.broken == nil && t.upTunnel != nil {
+		t.upTunnel.WriteClose(streams.CloseNormal) // finish releases it
 	}
 	t.fromClient.finish(t.up)
 	if waits {
@@ -138,9 +145,9 @@ func (t *twoWay) runToClient() {
 	}
 	t.toClient.flush()
 	t.lingerOn(t.down.conn, t.up.conn)
-	if t.toClient.broken == nil && t.downCloser != nil {
-		t.toClient.broken = t.downCloser.WriteClose(t.closeCode())
-		t.toClient.release()
+	if t.toClient.broken == nil && t.downClosed != nil {
+		// The other loop may be answering just now.
+		t.toClient.broken = t.down.lastWord(ws.AppendClose(nil, t.closeCode(), ""))
 		breach := (*breachError)(nil) // after one, nobody listens for the answer
 		if t.toClient.broken == nil && !errors.As(t.cause(), &breach) {
 			t.awaitAnswer(t.inputDone, nil)

@@ -26,6 +26,7 @@ func TestCloseIsAnswered(t *testing.T) {
 	for name, upstream := range map[string]bridge.Streaming{"SPDY": bridge.StreamingSPDY, "WebSocket": bridge.StreamingWebSocket} {
 		for _, version := range webSocketExecs {
 			t.Run(name+" "+version, func(t *testing.T) {
+				t.Parallel()
 				got := make(chan string, 1)
 				w := newWorld(t, (&apiServer{run: func(p *process) error {
 					b, _ := io.ReadAll(p.in)

@@ -188,7 +188,7 @@ type spdyTransport struct {
 	in      io.Reader
 	out     streams.Writer
 	replier streams.Replier
-	closer  closer // nil: no tunnel
+	tunnel  *ws.Tunnel // nil: none
 }
 
 func upTransport(l *leg, tunnelled bool) spdyTransport {
@@ -213,7 +213,7 @@ func (p pair) relayPorts(s *session) {
 	var table spdy.Table
 	forward := twoWay{session: s}
 	up := upTransport(s.up, p.up.protocol == webSocket)
-	forward.upCloser = up.closer
+	forward.upTunnel = up.tunnel
 	upReader := streams.NewReader(up.in, forward.toClient.flush)
 	var portsSource *spdy.PortsSource
 	var portsSink *spdy.PortsSink
@@ -230,10 +230,10 @@ func (p pair) relayPorts(s *session) {
 		downReader = streams.NewReader(s.down, forward.fromClient.flush)
 		sink := ws.NewPortSink(burst{s.down}, p.ports, p.version)
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.ports), p.version), sink
-		forward.channels = newChannels(len(p.ports), sink, &table)
+		forward.channels = newChannels(len(p.ports), &table)
 		forward.channels.ask = portsSink.AskHeard
 		portsSource.OnHeard(forward.channels.hear)
-		forward.downCloser = forward.channels
+		forward.downClosed = forward.channels
 		forward.toClient.broken = sink.Start()
 		forward.fromClient.broken = spdy.OpenPorts(up.out, &table, p.ports)
 	} else {
@@ -241,7 +241,9 @@ func (p pair) relayPorts(s *session) {
 		downReader = streams.NewReader(down.in, forward.fromClient.flush)
 		forward.fromClient.src = spdy.NewRelaySource(downReader, down.replier, spdy.Client, &table)
 		forward.toClient.sink = spdy.NewRelaySink(down.out)
-		forward.downCloser = down.closer
+		if down.tunnel != nil {
+			forward.downClosed = down.tunnel
+		}
 	}
 	forward.fromClient.to, forward.toClient.to = s.up, s.down
 	forward.run()
@@ -255,7 +257,10 @@ func (p pair) relayFanout(s *session) {
 	var none spdy.Table // of the sentinel's connections
 	forward := twoWay{session: s}
 	up, down := upTransport(s.up, p.up.protocol == webSocket), downTransport(s.down, p.kind == wsTunnel)
-	forward.upCloser, forward.downCloser = up.closer, down.closer
+	forward.upTunnel = up.tunnel
+	if down.tunnel != nil {
+		forward.downClosed = down.tunnel
+	}
 	upReader := streams.NewReader(up.in, forward.toClient.flush)
 	downReader := streams.NewReader(down.in, forward.fromClient.flush)
 	f := newFanout(s, p, down, downReader)
