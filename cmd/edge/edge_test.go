@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -28,6 +29,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beEdge) != "" {
 		main()
 		return
+	}
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} { // in the background they may be ignored, and an edge inherits that
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 	os.Exit(m.Run())
 }
