@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"edge/bridge/internal/upstream"
 	"edge/impersonate"
 )
 
@@ -110,7 +111,11 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	up, err := newCluster(cfg.Upstream)
+	doubt := new(upstream.Doubt)
+	if cfg.Credential != nil {
+		doubt = &cfg.Credential.doubt
+	}
+	up, err := newCluster(cfg.Upstream, doubt)
 	if err != nil {
 		return nil, err
 	}

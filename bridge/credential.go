@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
+
+	"edge/bridge/internal/upstream"
 )
 
 const (
@@ -64,6 +66,7 @@ type Credential struct {
 	verdicts map[holder]verdict
 	own      http.RoundTripper // Transport's; nil: nobody asked yet
 	close    func()
+	doubt    upstream.Doubt // about the way there, of all that have this credential
 
 	refused atomic.Pointer[refusal] // nil: the API server accepts it, as far as edge knows
 }

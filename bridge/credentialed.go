@@ -40,7 +40,7 @@ func (c *Credential) Transport() (http.RoundTripper, error) {
 	if c.own != nil {
 		return c.own, nil
 	}
-	next, closeNext, err := NewTransport(c.config)
+	next, closeNext, err := newTransport(c.config, &c.doubt)
 	if err != nil {
 		return nil, err
 	}

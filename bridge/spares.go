@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"edge/bridge/internal/upstream"
 	"edge/streams"
 )
 
@@ -28,9 +29,11 @@ const (
 // credential, see newRoute.
 //
 // A request still goes upstream once: a spare is looked at before it is used, and
-// one that ends just then fails a stream as any new connection would.
+// one that ends just then fails a stream as any new connection would. One that was
+// made before a doubt about the way there is not used.
 type spares struct {
 	dialer *dialer
+	doubt  *upstream.Doubt
 	age    time.Duration
 	ctx    context.Context // of who dials them
 	cancel context.CancelFunc
@@ -51,8 +54,8 @@ type spareConn struct {
 	since time.Time // when it was made; zero: for the stream that has it
 }
 
-func newSpares(d *dialer) *spares {
-	s := &spares{dialer: d, age: spareAge, more: make(chan struct{}, 1)}
+func newSpares(d *dialer, doubt *upstream.Doubt) *spares {
+	s := &spares{dialer: d, doubt: doubt, age: spareAge, more: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -62,7 +65,7 @@ func newSpares(d *dialer) *spares {
 func (s *spares) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	if address == s.dialer.address {
 		for c, ok := s.take(); ok; c, ok = s.take() {
-			if time.Since(c.since) < s.age && c.isQuiet() {
+			if time.Since(c.since) < s.age && c.since.After(s.doubt.Since()) && c.isQuiet() {
 				return c, nil
 			}
 			c.Close()

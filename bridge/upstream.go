@@ -63,7 +63,7 @@ func (up *cluster) close() {
 	up.owns.close()
 }
 
-func newCluster(cfg *rest.Config) (*cluster, error) {
+func newCluster(cfg *rest.Config, doubt *upstream.Doubt) (*cluster, error) {
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("bridge: API server address: %w", err)
@@ -76,10 +76,10 @@ func newCluster(cfg *rest.Config) (*cluster, error) {
 	}
 	up := &cluster{base: base}
 	windows := new(upstream.Windows)
-	if up.edges, err = newRoute(cfg, base, windows); err != nil {
+	if up.edges, err = newRoute(cfg, base, doubt, windows); err != nil {
 		return nil, err
 	}
-	up.owns, err = newRoute(rest.AnonymousClientConfig(cfg), base, windows)
+	up.owns, err = newRoute(rest.AnonymousClientConfig(cfg), base, doubt, windows)
 	return up, err
 }
 
@@ -118,10 +118,10 @@ func newWay(cfg *rest.Config, base *url.URL) (*way, error) {
 }
 
 // direct is the transport of plain requests, without a credential.
-func (w *way) direct(cfg *rest.Config, base *url.URL, windows *upstream.Windows, asks bool) (*upstream.Transport, error) {
+func (w *way) direct(cfg *rest.Config, base *url.URL, doubt *upstream.Doubt, windows *upstream.Windows, asks bool) (*upstream.Transport, error) {
 	return upstream.New(upstream.Config{
 		Base: base, Dial: w.plain, TLS: w.tls, Proxy: w.proxy,
-		AnswerTimeout: cfg.Timeout, Windows: windows, Endless: isEndless, Asks: asks,
+		AnswerTimeout: cfg.Timeout, Doubt: doubt, Windows: windows, Endless: isEndless, Asks: asks,
 	})
 }
 
@@ -151,17 +151,17 @@ func (w *way) upgrade(cfg *rest.Config) *http.Transport {
 	return t
 }
 
-func newRoute(cfg *rest.Config, base *url.URL, windows *upstream.Windows) (r route, err error) {
+func newRoute(cfg *rest.Config, base *url.URL, doubt *upstream.Doubt, windows *upstream.Windows) (r route, err error) {
 	w, err := newWay(cfg, base)
 	if err != nil {
 		return r, err
 	}
-	if r.direct, err = w.direct(cfg, base, windows, false); err != nil {
+	if r.direct, err = w.direct(cfg, base, doubt, windows, false); err != nil {
 		return r, err
 	}
 	upgrade := w.upgrade(cfg)
 	if w.tls.GetClientCertificate == nil { // of which a spare connection would keep an old one
-		r.spares = newSpares(w.dialer)
+		r.spares = newSpares(w.dialer, doubt)
 		upgrade.DialTLSContext = r.spares.dialTLS
 	}
 	if r.plain, err = rest.HTTPWrappersForConfig(cfg, r.direct); err != nil {
@@ -177,6 +177,10 @@ func newRoute(cfg *rest.Config, base *url.URL, windows *upstream.Windows) (r rou
 // certainly did not take is sent again, and a silent connection is left. edge asks for reviews, and for tokens of its own:
 // each may be done twice, and is sent again when its connection breaks. close closes it.
 func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
+	return newTransport(cfg, new(upstream.Doubt))
+}
+
+func newTransport(cfg *rest.Config, doubt *upstream.Doubt) (rt http.RoundTripper, close func(), err error) {
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
 		return nil, nil, fmt.Errorf("bridge: API server address: %w", err)
@@ -185,7 +189,7 @@ func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err err
 	if err != nil {
 		return nil, nil, err
 	}
-	direct, err := w.direct(cfg, base, nil, true) // answers to these are small
+	direct, err := w.direct(cfg, base, doubt, nil, true) // answers to these are small
 	if err != nil {
 		return nil, nil, err
 	}

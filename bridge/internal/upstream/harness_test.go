@@ -87,7 +87,7 @@ func newNetwork(t testing.TB, serve func(n int, c *tls.Conn), change ...func(*up
 
 func newTransport(t testing.TB, base string, change ...func(*upstream.Config)) *upstream.Transport {
 	cfg := upstream.Config{
-		Base: must(url.Parse(base)), Dial: new(net.Dialer).DialContext, TLS: &tls.Config{InsecureSkipVerify: true},
+		Base: must(url.Parse(base)), Dial: new(net.Dialer).DialContext, TLS: &tls.Config{InsecureSkipVerify: true}, Doubt: new(upstream.Doubt),
 		Endless: func(r *http.Request) bool { return r.URL.Query().Has("watch") },
 	}
 	for _, c := range change {

@@ -106,9 +106,9 @@ func (p *pool) place() *conn {
 }
 
 func (p *pool) placeLocked() *conn {
-	proof := p.t.proof()
+	since := p.t.cfg.Doubt.Since()
 	for _, c := range p.conns {
-		if !c.link.suspect.Load() && !c.link.broken.Load() && !c.link.readAt().Before(proof) && c.isOpen() && c.cc.ReserveNewRequest() {
+		if !c.link.suspect.Load() && !c.link.broken.Load() && !c.link.readAt().Before(since) && c.isOpen() && c.cc.ReserveNewRequest() {
 			return c
 		}
 	}
@@ -245,7 +245,7 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 		c.stop()
 	})
 	c.health.link, c.health.lost = c.link, c.lost
-	c.health.slow = func() { p.t.doubted.Store(time.Now().UnixNano()) }
+	c.health.slow = p.t.cfg.Doubt.late
 	c.health.ping = func(ctx context.Context) error { return c.cc.Ping(ctx) }
 	var err error
 	if c.cc, err = p.h2.NewClientConn(c.link); err != nil {
@@ -259,17 +259,6 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 		p.conns = append(p.conns, c)
 	}
 	return c, nil
-}
-
-// proof is since when something must have been read from a connection that may take something new. Mostly it is not one
-// connection that dies, but what they all go through: when a PING is late on one, the others that were silent as long take
-// nothing either, until they have been heard. Without that a request would wait for one dead connection after the other.
-func (t *Transport) proof() time.Time {
-	doubted := t.doubted.Load()
-	if doubted == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, doubted).Add(-answerWait - pongLate)
 }
 
 // lost closes a silent connection.

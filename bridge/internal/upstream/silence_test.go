@@ -153,6 +153,27 @@ func TestDeadConnections(t *testing.T) {
 	})
 }
 
+// TestDeadWay: where a connection of another Transport is found dead, a silent one takes nothing new.
+func TestDeadWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		way := new(upstream.Doubt)
+		share := func(c *upstream.Config) { c.Doubt = way }
+		reviews, ofReviews := newNetwork(t, real(served(new(atomic.Int32))), share)
+		people, ofPeople := newNetwork(t, real(served(new(atomic.Int32))), share)
+		for _, tr := range []*upstream.Transport{ofReviews, ofPeople} {
+			read(must(tr.RoundTrip(get("/"))))
+		}
+		synctest.Wait()
+		time.Sleep(5 * time.Second)
+		reviews.conn(1).die()
+		people.conn(1).die()
+		began := time.Now()
+		read(must(ofReviews.RoundTrip(get("/"))))
+		read(must(ofPeople.RoundTrip(get("/"))))
+		within(t, began, 7*time.Second, 8*time.Second)
+	})
+}
+
 // TestDeadConnectionPOST: a POST in flight fails, and says that it may have been done; it is not sent again.
 func TestDeadConnectionPOST(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *upstream.Transport, sent *atomic.Int32) {

@@ -45,6 +45,8 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// AnswerTimeout bounds the wait for an answer's head; 0: no bound.
 	AnswerTimeout time.Duration
+	// Doubt is shared with all that reach the same API server.
+	Doubt *Doubt
 	// Windows are shared with others; nil: all answers have narrow windows.
 	Windows *Windows
 	// Endless tells requests whose answer has no end in sight. They always have narrow windows.
@@ -65,7 +67,6 @@ type Transport struct {
 	narrow, wide  *pool
 	singles       singles
 	count         atomic.Int64 // of connections, those in the making too
-	doubted       atomic.Int64 // when a PING was last late, in Unix ns; 0: never
 
 	ctx    context.Context // of connections in the making
 	cancel context.CancelFunc
