@@ -15,7 +15,7 @@ import java.util.concurrent.TimeUnit;
  */
 final class OkHttpForward extends OkHttpSession {
     private static final int NOBODY = 9999;
-    private static final long WAIT_SECONDS = 60;
+    private static final long WAIT_SECONDS = 180;
 
     /** What came, by channel: 2n is the data of port n, 2n+1 its errors. */
     private final List<BlockingQueue<byte[]>> came = new ArrayList<>();

@@ -21,8 +21,8 @@ abstract class OkHttpSession extends WebSocketListener {
     private static final int MESSAGE = 15 << 20;
 
     private static final long QUEUE = 16L << 20;
-    private static final Duration QUEUE_WAIT = Duration.ofSeconds(10);
-    private static final Duration OPEN_WAIT = Duration.ofSeconds(60);
+    private static final Duration QUEUE_WAIT = Duration.ofMinutes(3);
+    private static final Duration OPEN_WAIT = Duration.ofMinutes(3);
     private static final int PING_SECONDS = 60;
     private static final int NORMAL = 1000; // RFC 6455, section 7.4.1
     private static final int PROTOCOL_ERROR = 1002;

@@ -28,7 +28,7 @@ def forward(port):
 
 def echo():
     end = forward(port).socket(port)
-    end.settimeout(60)
+    end.settimeout(180)
     sent = os.urandom(size)
     threading.Thread(target=end.sendall, args=(sent,), daemon=True).start()
     back = b""
@@ -57,6 +57,6 @@ print(*results, sep="\n")
 
 refused = forward(9999)
 end = refused.socket(9999)
-end.settimeout(60)
+end.settimeout(180)
 end.recv(1)
 print("refused" if "connection refused" in (refused.error(9999) or "") else refused.error(9999))
