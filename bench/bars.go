@@ -40,6 +40,7 @@ var bars = []bar{
 	{measure: keystrokeP50, against: relay, limit: 1.05},
 	{measure: keystrokeP99, against: relay, limit: 1.05},
 	{measure: idleEach, limit: 32},
+	{measure: idleSpoken, limit: 32},
 	{measure: idleGrowth, limit: 5},
 	{measure: measure{plainRequests[0].name, perCPU}, against: relay, limit: 0.9, atLeast: true},
 	{measure: measure{plainRequests[1].name, perCPU}, against: relay, limit: 0.9, atLeast: true},

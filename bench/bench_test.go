@@ -81,10 +81,10 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 		for _, p := range m.Proxies {
 			rounds[fmt.Sprintf("%s %s %s", m.Name, m.Unit, p.Proxy)] = len(p.Samples)
 			// 20 sessions may fit into memory that a process already had, and need not grow; every other figure is a cost.
-			if p.Median <= 0 && m.measure != idleEach && m.measure != idleGrowth {
+			if p.Median <= 0 && m.measure != idleEach && m.measure != idleSpoken && m.measure != idleGrowth {
 				t.Errorf("%s %s of %s is %v", m.Name, m.Unit, p.Proxy, p.Median)
 			}
-			if _, ok := p.Ratios["relay"]; m.measure != idleEach && ok == (p.Proxy == "relay" || m.measure == idleGrowth) {
+			if _, ok := p.Ratios["relay"]; m.measure != idleEach && m.measure != idleSpoken && ok == (p.Proxy == "relay" || m.measure == idleGrowth) {
 				t.Errorf("%s %s of %s: ratios %v", m.Name, m.Unit, p.Proxy, p.Ratios)
 			}
 		}
@@ -97,6 +97,7 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 		}
 		want["idle process RSS MiB "+proxy] = 1
 		want["idle session RSS KiB "+proxy] = 1
+		want["idle after a keystroke RSS KiB "+proxy] = 1
 	}
 	want["idle growth % of RSS edge"] = 1
 	for m, n := range want {

@@ -28,6 +28,7 @@
 //	down, up      CPU s/GB           one session, writes of a given size, GB = 10^9 bytes
 //	keystroke     CPU us, p50, p99   one session, one byte there and back, one at a time
 //	idle session  KiB                (RSS with N sessions - RSS after a short warm-up) / N, in a fresh process
+//	idle after a keystroke  KiB      the same --settle after each of them has echoed one byte
 //	idle growth   %                  how far edge's RSS rises above that in --idle-hold, read every 30 s
 //
 // N is 8,000, for which 20,000 descriptors of a proxy are enough; 1,000 for the translator. The SPDY server

@@ -7,6 +7,7 @@ var (
 	keystrokeP99 = measure{Name: "keystroke", Unit: "p99 us"}
 	idleEmpty    = measure{Name: "idle process", Unit: "RSS MiB"}
 	idleEach     = measure{Name: "idle session", Unit: "RSS KiB"}
+	idleSpoken   = measure{Name: "idle after a keystroke", Unit: "RSS KiB"}
 	idleWatch    = measure{Name: "idle watch", Unit: "RSS KiB"}
 	idleGrowth   = measure{Name: "idle growth", Unit: "% of RSS"}
 )

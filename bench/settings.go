@@ -66,7 +66,7 @@ func defaultSettings() settings {
 		Sessions:    8000,
 		WatchRounds: 5,
 		Watches:     2000,
-		Settle:      8 * time.Second,
+		Settle:      10 * time.Second,
 	}
 }
 

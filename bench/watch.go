@@ -94,10 +94,7 @@ func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration
 	if err != nil {
 		return 0, err
 	}
-	if err := pause(ctx, settle); err != nil {
-		return 0, err
-	}
-	return p.residentKiB()
+	return p.residentAfter(ctx, settle)
 }
 
 // watch opens a watch and reads the one event that it has.
