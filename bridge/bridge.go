@@ -194,11 +194,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // and waits for them, at most until ctx ends; then it cuts what is left.
 func (h *Handler) Drain(ctx context.Context) { h.sessions.drain(ctx) }
 
-// Sessions is how many streams there are, and how often one began or ended so far.
-func (h *Handler) Sessions() (running int, changes uint64) {
+// Sessions is how many streams there are.
+func (h *Handler) Sessions() int {
 	h.sessions.mu.Lock()
 	defer h.sessions.mu.Unlock()
-	return len(h.sessions.running), h.sessions.changes
+	return len(h.sessions.running)
 }
 
 // Close drops the connections to the API server that nobody uses, and keeps no spare

@@ -38,8 +38,8 @@
 //	relay.go     the loop: frames from a source to a sink
 //	burst.go, cork.go
 //	             what a loop says between two waits leaves in one write
-//	loop.go, quiet.go
-//	             a loop that waits long waits on a small stack
+//	loop.go, quiet.go, rouse.go
+//	             a loop that waits long waits on a small stack, also after a burst
 //	exec.go      five streams and one Status: how exec and attach end
 //	opens.go     waits until those streams are open, on SPDY
 //	closing.go   a client that closes, or half-closes, while the command runs

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -138,4 +139,36 @@ func (s *silent) close() {
 		c.Close()
 	}
 	s.conns = nil
+}
+
+// TestTypingThenSilence: a session that was busy, and has nothing to carry any more, waits on small stacks again: in
+// goroutines that are not in the midst of TLS.
+func TestTypingThenSilence(t *testing.T) {
+	w := newWorld(t, (&apiServer{run: func(p *process) error {
+		_, err := io.Copy(p.out, p.in)
+		return err
+	}}).start(t))
+	c := must(dialChannels(t.Context(), w.edge, "exec", "command=cat&stdin=true&stdout=true", "v4.channel.k8s.io"))
+	defer c.Close()
+	const bursts, keystrokes = 2, 50
+	for range bursts {
+		for range keystrokes {
+			if err := c.send(0, []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			for {
+				channel, b, err := c.receive()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if channel == 1 && len(b) > 0 {
+					break
+				}
+			}
+		}
+		w.eventually("a rest", func() bool {
+			waiting := sessionGoroutines()
+			return strings.Count(waiting, "bridge.(*leg).await(") == 2 && !strings.Contains(waiting, "bridge.(*leg).Read(")
+		})
+	}
 }

@@ -45,6 +45,7 @@ type leg struct {
 	poll    poller      // at the bottom of conn; nil: cannot read without waiting
 	haste   haste       // of the leg's reader
 	brief   int         // waits in a row of less than longWait, at most manyBrief
+	lull    lull        // looks for an end of those
 	reading atomic.Bool // the leg's reader waits for bytes
 	in, out atomic.Int64
 
@@ -70,6 +71,7 @@ type poller interface {
 	waits() int             // Reads that may have waited, so far
 	askAgain()              // the next try asks the kernel, whatever the last one took
 	await() error           // returns when a Read would not wait
+	rouse()                 // the Read that waits, or the next one, returns errWouldBlock
 	gather(time.Duration)   // lets bytes come together for that long
 	unsent() int            // bytes that the peer has not taken yet
 	hasEnded() bool         // a Read gave the end
@@ -90,11 +92,12 @@ func newLeg(conn net.Conn, beat func([]byte, bool) []byte, lost func()) *leg {
 
 // Read reads from the peer. One goroutine does, the relay loop of the leg.
 func (l *leg) Read(b []byte) (int, error) {
-	l.reading.Store(true)
 	var waits int
 	if l.poll != nil {
 		waits = l.poll.waits()
+		l.watchLull()
 	}
+	l.reading.Store(true)
 	begin := time.Now()
 	n, err := l.conn.Read(b)
 	l.reading.Store(false)
@@ -285,6 +288,7 @@ func (l *leg) find(is func(net.Conn) bool) {
 // close ends the leg and waits for its goroutine. Safe to call more than once.
 func (l *leg) close() {
 	l.noMore()
+	l.lull.stop()
 	if l.mu.TryLock() {
 		l.mu.Unlock()
 	} else { // TLS knows of no write that is stuck in the cork, and would wait for it

@@ -18,7 +18,7 @@ type loop struct {
 
 // run relays, and returns true if the loop goes on elsewhere.
 func (l *loop) run() (left bool) {
-	l.rests = true
+	l.rests, l.from.lull.rests = true, true
 	err := l.relay()
 	if err == streams.ErrIdle {
 		if l.again == nil {
@@ -28,7 +28,7 @@ func (l *loop) run() (left bool) {
 		go l.again()
 		return true
 	}
-	l.rests = false // what is still to be read is read here
+	l.rests, l.from.lull.rests = false, false // what is still to be read is read here
 	l.end(err)
 	return false
 }

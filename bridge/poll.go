@@ -22,6 +22,7 @@ type pollConn struct {
 	*net.TCPConn
 	raw syscall.RawConn
 	cork
+	rousing
 
 	try     bool // Read must not wait
 	again   bool // a try asks the kernel even when drained
@@ -43,7 +44,7 @@ func newPollConn(conn net.Conn) net.Conn {
 	if err != nil {
 		return conn
 	}
-	c := &pollConn{TCPConn: tcp, raw: raw, cork: cork{conn: tcp}}
+	c := &pollConn{TCPConn: tcp, raw: raw, cork: cork{conn: tcp}, rousing: rousing{conn: tcp}}
 	c.attempt = c.readOnce
 	return c
 }
@@ -52,6 +53,9 @@ func (c *pollConn) Read(b []byte) (int, error) {
 	if !c.try {
 		c.waited++
 		n, err := c.TCPConn.Read(b)
+		if c.wasRoused(err) {
+			return n, errWouldBlock
+		}
 		c.drained = n < len(b)
 		c.ended = c.ended || err == io.EOF
 		return n, err
@@ -61,6 +65,9 @@ func (c *pollConn) Read(b []byte) (int, error) {
 	}
 	c.buf = b
 	err := c.raw.Read(c.attempt)
+	if c.wasRoused(err) {
+		err = c.raw.Read(c.attempt)
+	}
 	c.buf = nil
 	if err != nil {
 		return 0, err
@@ -79,6 +86,12 @@ func (c *pollConn) Read(b []byte) (int, error) {
 	return c.n, nil
 }
 
+// SetDeadline implements net.Conn.
+func (c *pollConn) SetDeadline(t time.Time) error { return c.rousing.SetDeadline(t) }
+
+// SetReadDeadline implements net.Conn.
+func (c *pollConn) SetReadDeadline(t time.Time) error { return c.rousing.SetReadDeadline(t) }
+
 // Write implements net.Conn, through the cork.
 func (c *pollConn) Write(b []byte) (int, error) { return c.cork.Write(b) }
 
@@ -89,7 +102,13 @@ func (c *pollConn) readOnce(fd uintptr) bool {
 }
 
 // await waits until a read would give something: bytes, the end, or an error.
-func (c *pollConn) await() error { return c.raw.Read(isReadable) }
+func (c *pollConn) await() error {
+	err := c.raw.Read(isReadable)
+	if c.wasRoused(err) {
+		err = c.raw.Read(isReadable)
+	}
+	return err
+}
 
 // isReadable asks the kernel. It must: the runtime's poller tells of arrivals, and
 // what came before is none.

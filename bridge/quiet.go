@@ -1,10 +1,16 @@
 package bridge
 
-import "time"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 const (
 	longWait  = time.Second
 	manyBrief = 8 // waits in a row: then bytes come often
+	// lullTime is how long a leg is silent, once or twice, before its loop rests again. A shell is, between two commands.
+	lullTime = 2 * time.Second
 )
 
 // waited takes note of a wait of d.
@@ -30,5 +36,61 @@ func (l *leg) await() {
 	l.poll.askAgain()
 	if err != nil { // which Read tells; until then nobody is to come back here
 		l.brief = manyBrief
+	}
+}
+
+// A lull is what ends a burst. The loop of a leg whose bytes come often waits deep inside TLS, which keeps 8 KiB of stack;
+// it is called back from there when nothing has come for a while.
+type lull struct {
+	rests bool        // the leg's loop can; its reader's own
+	busy  atomic.Bool // the timer runs
+
+	mu     sync.Mutex
+	timer  *time.Timer // nil: not busy so far
+	in     int64       // the leg's, when it last fired
+	closed bool
+}
+
+// watchLull is called before each Read of a leg.
+func (l *leg) watchLull() {
+	if !l.lull.rests || l.brief < manyBrief || l.lull.busy.Load() {
+		return
+	}
+	l.lull.mu.Lock()
+	defer l.lull.mu.Unlock()
+	switch {
+	case l.lull.closed:
+		return
+	case l.lull.timer == nil:
+		l.lull.timer = time.AfterFunc(lullTime, l.endLull)
+	default:
+		l.lull.timer.Reset(lullTime)
+	}
+	l.lull.in = l.in.Load()
+	l.lull.busy.Store(true)
+}
+
+// endLull rouses a reader that has waited since the timer fired last.
+func (l *leg) endLull() {
+	l.lull.mu.Lock()
+	defer l.lull.mu.Unlock()
+	in := l.in.Load()
+	switch {
+	case l.lull.closed:
+	case in != l.lull.in || !l.reading.Load():
+		l.lull.in = in
+		l.lull.timer.Reset(lullTime)
+	default:
+		l.lull.busy.Store(false)
+		l.poll.rouse()
+	}
+}
+
+func (u *lull) stop() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	if u.timer != nil {
+		u.timer.Stop()
 	}
 }

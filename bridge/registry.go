@@ -16,7 +16,6 @@ type registry struct {
 	draining bool
 	admitted int
 	running  map[*session]struct{}
-	changes  uint64
 	none     chan struct{} // closed when draining and nothing is admitted
 }
 
@@ -58,7 +57,6 @@ func (g *registry) release() {
 func (g *registry) add(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.changes++
 	g.running[s] = struct{}{}
 	if g.draining {
 		go s.shutdown()
@@ -68,7 +66,6 @@ func (g *registry) add(s *session) {
 func (g *registry) remove(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.changes++
 	delete(g.running, s)
 }
 

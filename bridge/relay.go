@@ -19,6 +19,8 @@ type direction struct {
 	reader *streams.Reader // of src
 	from   *leg            // that it reads
 	rests  bool            // src gives streams.ErrIdle when from is quiet; see loop
+
+	frame streams.Frame // in hand; here, since each that see is shown would be on the heap
 }
 
 // beforeWait is that of a reader whose direction has a loop.
@@ -42,20 +44,21 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 	}()
 	defer d.release()
 	for {
-		f, err := d.src.Next()
-		if err != nil {
+		f := &d.frame
+		if *f, err = d.src.Next(); err != nil {
 			return err
 		}
 		if f.Kind == streams.Close {
 			d.release() // the session may end on it
 		}
-		forward, err := see(&f)
+		forward, err := see(f)
 		if err != nil {
 			return err
 		}
 		if forward {
-			d.say(f)
+			d.say(*f)
 		}
+		*f = streams.Frame{} // its payload is in a buffer that goes back while nothing comes
 	}
 }
 

@@ -29,7 +29,8 @@ func Return(b *Buffer) { buffers.Put(b) }
 
 // A Trier is an io.Reader that can be asked for what is there already: TryRead
 // is Read, but where that would wait it returns ErrWouldBlock. Unless again is
-// set it may say so without asking the kernel, if the last read took all.
+// set it may say so without asking the kernel, if the last read took all. Its Read
+// may return ErrWouldBlock after a long wait: it is asked whether to wait on.
 type Trier interface {
 	io.Reader
 	TryRead(b []byte, again bool) (int, error)
@@ -170,17 +171,17 @@ func (r *Reader) read(b []byte, soon bool) (int, error) {
 			}
 		}
 	}
-	if r.wait != nil {
-		if err := r.wait(); err != nil {
-			return 0, err
-		}
-	}
 	for range maxEmptyReads {
+		if r.wait != nil {
+			if err := r.wait(); err != nil {
+				return 0, err
+			}
+		}
 		n, err := r.src.Read(b)
 		if n > 0 {
 			return n, nil // an error that came with bytes comes again
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrWouldBlock) {
 			return 0, err
 		}
 	}

@@ -16,7 +16,7 @@
 //	identityflags.go those about who is let in, and as whom
 //	servingflags.go  those about how clients reach edge
 //	assemble.go      flags to the parts that a process consists of
-//	tidy.go          garbage collected sooner while sessions are many, memory given back after
+//	tidy.go          garbage collected sooner while sessions are many, memory given back in quiet
 //	explain.go       edge explain-token: what authn and impersonate say of a token, for people and as JSON
 //	connect.go       edge connect: its flags, and one run from kubeconfig to the command's end
 //	localproxy.go    its handler on the loopback, and the kubeconfig that opens it

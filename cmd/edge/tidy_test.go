@@ -5,29 +5,46 @@ import (
 	"time"
 )
 
-func TestTidyingIsDueAfterManySessionsAndInQuiet(t *testing.T) {
+func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
+	const mib = 1 << 20
 	begin := time.Now()
 	var tidy tidier
 	for _, look := range []struct {
-		at      time.Duration
-		changes uint64
-		due     bool
-		why     string
+		at                    time.Duration
+		allocated, free, used uint64 // MiB
+		due                   bool
+		why                   string
 	}{
-		{0, 0, false, "nothing happened"},
-		{5 * time.Second, 63, false, "few began"},
-		{10 * time.Second, 8000, false, "they are still coming"},
-		{15 * time.Second, 8001, true, "8,000 have come"},
-		{20 * time.Second, 8001, false, "all is done"},
-		{25 * time.Second, 16001, false, "they are still going"},
-		{30 * time.Second, 16001, false, "a minute is not over"},
-		{80 * time.Second, 16001, true, "they have gone"},
-		{200 * time.Second, 16040, false, "few changed"},
-		{205 * time.Second, 16064, false, "few changed"},
-		{210 * time.Second, 16065, true, "many changed, a few at a time"},
+		{0, 3, 0, 3, false, "edge has just begun"},
+		{2 * time.Second, 3, 0, 3, false, "it allocated less than is worth it"},
+		{4 * time.Second, 300, 10, 200, false, "sessions are still coming"},
+		{6 * time.Second, 300, 10, 200, true, "they have come"},
+		{8 * time.Second, 300, 0, 100, false, "all is done"},
+		{10 * time.Second, 300, 5, 100, false, "one in 16 is not free"},
+		{12 * time.Second, 300, 7, 100, false, "10 s are not over"},
+		{17 * time.Second, 300, 7, 100, true, "stacks were given back"},
+		{60 * time.Second, 301, 0, 100, false, "the system has them"},
+		{62 * time.Second, 310, 0, 110, false, "work goes on"},
+		{64 * time.Second, 310, 0, 110, true, "and is over"},
 	} {
-		if due := tidy.isDue(begin.Add(look.at), look.changes); due != look.due {
+		now := begin.Add(look.at)
+		m := memory{allocated: look.allocated * mib, free: look.free * mib, used: look.used * mib}
+		if due := tidy.isDue(now, m); due != look.due {
 			t.Errorf("after %v: due %t, because %s", look.at, due, look.why)
 		}
+		if look.due {
+			tidy.tidied(now, m)
+		}
 	}
+}
+
+// TestMemoryIsTheProcesss: the names are the runtime's.
+func TestMemoryIsTheProcesss(t *testing.T) {
+	before := readMemory()
+	kept := make([]byte, 8<<20)
+	after := readMemory()
+	if before.used == 0 || after.used < uint64(len(kept)) || after.allocated-before.allocated < uint64(len(kept)) {
+		t.Errorf("8 MiB more: %+v, then %+v", before, after)
+	}
+	kept[0] = 1
 }
