@@ -66,7 +66,7 @@ var errSkipped = errors.New("authn: a check was asked without what it looks at")
 func (t *trial) judge(ctx context.Context) (Verified, error) {
 	for _, check := range checks {
 		if err := check.run(t, ctx); err != nil {
-			return Verified{}, err
+			return Verified{}, t.aloud(err)
 		}
 	}
 	u := t.user // apart from the trial, which has the token
@@ -178,11 +178,11 @@ func (t *trial) checkExpiry(ctx context.Context) error {
 	expired := new(oidc.TokenExpiredError)
 	switch {
 	case errors.As(err, &expired):
-		return refused(ReasonExpired, "exp is past")
+		return toldElse(ReasonExpired, "exp is past", "the token has expired: log in again")
 	case err != nil && t.envelope.tooEarly(t.now):
 		return t.checkNotBefore(ctx)
 	case err != nil:
-		return refused(ReasonMalformed, "the claims are not those of an ID token")
+		return told(ReasonMalformed, "the claims are not those of an ID token")
 	}
 	return nil
 }
@@ -202,7 +202,7 @@ func (t *trial) checkNotBefore(context.Context) error {
 	case t.issuer == nil:
 		return errSkipped
 	case t.envelope.tooEarly(t.now):
-		return refused(ReasonNotYetValid, "nbf is in the future")
+		return toldElse(ReasonNotYetValid, "nbf is in the future", "the token is not valid yet: try again later, or compare the issuer's clock with edge's")
 	}
 	return nil
 }

@@ -86,23 +86,13 @@ func (t *trial) aboutIdentity(check string) string {
 		}
 		return strings.Join(all, ", ")
 	case "required claims":
-		return fmt.Sprintf("claims: %d", len(t.issuer.spec.ClaimValidationRules)-count(t.issuer.claimRuleExpressions()))
+		return fmt.Sprintf("claims: %d", len(t.issuer.spec.ClaimValidationRules)-len(t.issuer.claimRules()))
 	case "claim rules":
-		return fmt.Sprintf("expressions: %d", count(t.issuer.claimRuleExpressions()))
+		return fmt.Sprintf("expressions: %d", len(t.issuer.claimRules()))
 	case "user rules":
 		return fmt.Sprintf("expressions: %d", len(t.issuer.spec.UserValidationRules))
 	}
 	return ""
-}
-
-// count leaves out those that are empty: rules without an expression.
-func count(expressions []string) (n int) {
-	for _, expression := range expressions {
-		if expression != "" {
-			n++
-		}
-	}
-	return n
 }
 
 // takeCause returns once what a library said about the claim that was refused last.

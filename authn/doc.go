@@ -47,6 +47,10 @@
 // These are the checks of one list. [Authenticator.Authenticate] ends at the first refusal, [Authenticator.Explain] goes on
 // and says them all.
 //
+// Whoever holds a token that signature, issuer and audience let pass may read which of the others refuses it, in
+// [RefusedError.Told]: a rule by its place in the configuration and its message, a claim by its name. No expression, no value of
+// a claim and nothing that an expression makes of them is told; and where one of those three is wrong, nothing is.
+//
 // The outcome is kube-apiserver's for the same --oidc-* flags or the same file: the same tokens are accepted, with the same
 // name, uid, groups and extra, and the same files are refused. A test drives both with 10,000 tokens under 200 configurations.
 // The differences, all on the refusing side but the last:

@@ -28,6 +28,9 @@ const (
 type RefusedError struct {
 	Reason Reason
 	Detail string
+	// Told is what whoever sent the credential may read: why a token is refused whose signature, issuer and audience are right,
+	// in the operator's words and ours, as above. Empty for every other credential: who guesses learns nothing.
+	Told string
 }
 
 func (e *RefusedError) Error() string {

@@ -24,9 +24,9 @@ func (t *trial) checkUsername(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	t.user.Name, err = t.evaluateString(ctx, t.issuer.cel.Username, "username", mapping.Expression)
+	t.user.Name, err = t.evaluateString(ctx, t.issuer.cel.Username, t.issuer.username())
 	if err == nil && t.user.Name == "" {
-		return refused(ReasonClaims, fmt.Sprintf("username expression %q gives no name", mapping.Expression))
+		return t.issuer.username().refuseResult("no name")
 	}
 	return err
 }
@@ -45,7 +45,7 @@ func (t *trial) checkGroups(ctx context.Context) (err error) {
 			}
 		}
 	case t.issuer.cel.Groups != nil:
-		t.user.Groups, err = t.evaluateList(ctx, t.issuer.cel.Groups, "groups", mapping.Expression)
+		t.user.Groups, err = t.evaluateList(ctx, t.issuer.cel.Groups, t.issuer.groups())
 	}
 	return err
 }
@@ -58,10 +58,10 @@ func (t *trial) checkUID(ctx context.Context) (err error) {
 	switch {
 	case mapping.Claim != "":
 		if t.user.UID, err = t.claims.text(mapping.Claim); err != nil {
-			return refused(ReasonClaims, fmt.Sprintf("uid claim %q %v", mapping.Claim, err))
+			return told(ReasonClaims, fmt.Sprintf("uid claim %q %v", mapping.Claim, err))
 		}
 	case t.issuer.cel.UID != nil:
-		t.user.UID, err = t.evaluateString(ctx, t.issuer.cel.UID, "uid", mapping.Expression)
+		t.user.UID, err = t.evaluateString(ctx, t.issuer.cel.UID, t.issuer.uid())
 	}
 	return err
 }
@@ -78,16 +78,16 @@ func (t *trial) checkExtra(ctx context.Context) error {
 	if t.issuer.cel.Extra != nil {
 		results, err := t.issuer.cel.Extra.EvalClaimMappings(ctx, t.values)
 		if err != nil {
-			return t.notEvaluated("extra", err, t.issuer.extraExpressions())
+			return t.notEvaluated(err, t.issuer.extras()...)
 		}
-		for _, result := range results {
+		for n, result := range results {
 			mapping, ok := result.ExpressionAccessor.(*cel.ExtraMappingExpression)
 			if !ok {
 				return refused(ReasonClaims, "an extra mapping is none")
 			}
 			values, err := stringList(result.EvalResult)
 			if err != nil {
-				return refused(ReasonClaims, fmt.Sprintf("extra expression %q gives neither a string nor a list of strings", mapping.Expression))
+				return t.issuer.extras()[n].refuseResult(errNotStrings.Error())
 			}
 			if len(values) > 0 {
 				extra[mapping.Key] = values
@@ -100,25 +100,25 @@ func (t *trial) checkExtra(ctx context.Context) error {
 	return nil
 }
 
-func (t *trial) evaluateString(ctx context.Context, mapper cel.ClaimsMapper, what, expression string) (string, error) {
+func (t *trial) evaluateString(ctx context.Context, mapper cel.ClaimsMapper, e expression) (string, error) {
 	result, err := mapper.EvalClaimMapping(ctx, t.values)
 	if err != nil {
-		return "", t.notEvaluated(what, err, []string{expression})
+		return "", t.notEvaluated(err, e)
 	}
 	if result.EvalResult.Type() != celgo.StringType {
-		return "", refused(ReasonClaims, fmt.Sprintf("%s expression %q gives no string", what, expression))
+		return "", e.refuseResult("no string")
 	}
 	return result.EvalResult.Value().(string), nil
 }
 
-func (t *trial) evaluateList(ctx context.Context, mapper cel.ClaimsMapper, what, expression string) ([]string, error) {
+func (t *trial) evaluateList(ctx context.Context, mapper cel.ClaimsMapper, e expression) ([]string, error) {
 	result, err := mapper.EvalClaimMapping(ctx, t.values)
 	if err != nil {
-		return nil, t.notEvaluated(what, err, []string{expression})
+		return nil, t.notEvaluated(err, e)
 	}
 	list, err := stringList(result.EvalResult)
 	if err != nil {
-		return nil, refused(ReasonClaims, fmt.Sprintf("%s expression %q gives neither a string nor a list of strings", what, expression))
+		return nil, e.refuseResult(err.Error())
 	}
 	return list, nil
 }
@@ -126,15 +126,15 @@ func (t *trial) evaluateList(ctx context.Context, mapper cel.ClaimsMapper, what,
 func (c claims) username(claim string) (string, error) {
 	name, err := c.text(claim)
 	if err != nil {
-		return "", refused(ReasonClaims, fmt.Sprintf("username claim %q %v", claim, err))
+		return "", told(ReasonClaims, fmt.Sprintf("username claim %q %v", claim, err))
 	}
 	if raw, ok := c["email_verified"]; ok && claim == "email" {
 		var verified bool
 		if json.Unmarshal(raw, &verified) != nil {
-			return "", refused(ReasonClaims, "email_verified is not a boolean")
+			return "", told(ReasonClaims, "email_verified is not a boolean")
 		}
 		if !verified {
-			return "", refused(ReasonClaims, "email_verified is false")
+			return "", toldElse(ReasonClaims, "email_verified is false", "email_verified is false: have the issuer verify your address")
 		}
 	}
 	return name, nil
@@ -147,7 +147,7 @@ func (c claims) groups(claim string) ([]string, error) {
 	}
 	groups, err := stringOrList(raw)
 	if err != nil {
-		return nil, refused(ReasonClaims, fmt.Sprintf("groups claim %q is neither a string nor a list of strings", claim))
+		return nil, told(ReasonClaims, fmt.Sprintf("groups claim %q is neither a string nor a list of strings", claim))
 	}
 	return groups, nil
 }
@@ -162,10 +162,10 @@ func (c claims) refuseDistributed(groupsClaim string) error {
 	}
 	var names map[string]string
 	if json.Unmarshal(raw, &names) != nil {
-		return refused(ReasonClaims, "_claim_names is not an object of strings")
+		return told(ReasonClaims, "_claim_names is not an object of strings")
 	}
 	if _, ok := names[groupsClaim]; ok {
-		return refused(ReasonDistributedGroups,
+		return told(ReasonDistributedGroups,
 			fmt.Sprintf("the token only refers to its %q (too many groups for it?); let the issuer send fewer", groupsClaim))
 	}
 	var sources map[string]struct {
@@ -174,7 +174,7 @@ func (c claims) refuseDistributed(groupsClaim string) error {
 		JWT         string `json:"JWT"`
 	}
 	if json.Unmarshal(c["_claim_sources"], &sources) != nil {
-		return refused(ReasonClaims, "_claim_names without good _claim_sources")
+		return told(ReasonClaims, "_claim_names without good _claim_sources")
 	}
 	return nil
 }

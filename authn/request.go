@@ -116,7 +116,7 @@ func hasName(u user.Info) bool {
 }
 
 // mostHelpful makes one error of those that are not nil. What nobody knows yet comes before a refusal: the credential may be
-// good. Otherwise the first one's reason stays. The others are told along with it, for the log.
+// good. Otherwise the first one's reason stays, with what its holder is told. The others are added to it for the log.
 func mostHelpful(errs ...error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	first := max(0, slices.IndexFunc(errs, func(err error) bool { return !isRefusal(err) }))
@@ -130,7 +130,7 @@ func mostHelpful(errs ...error) error {
 		}
 	}
 	if known, ok := errs[first].(*RefusedError); ok {
-		return refused(known.Reason, known.Detail+others.String())
+		return &RefusedError{Reason: known.Reason, Detail: known.Detail + others.String(), Told: known.Told}
 	}
 	return fmt.Errorf("%w%s", errs[first], others.String())
 }

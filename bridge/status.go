@@ -37,9 +37,16 @@ func statusOf(err error) metav1.Status {
 	return failure(http.StatusInternalServerError, metav1.StatusReasonInternalError, "edge: internal error").ErrStatus
 }
 
-// statusText is a Status as the client wants it; those who ask for text only get its message.
+// unauthorized begins what a 401 says.
+const unauthorized = "Unauthorized"
+
+// statusText is a Status as the client wants it; those who ask for text only get its
+// message. Of "Unauthorized: why" they get the word, as from kube-oidc-proxy.
 func statusText(s metav1.Status, accept string) (body []byte, contentType string) {
 	if strings.HasPrefix(accept, "text/") && !strings.Contains(accept, "application/json") {
+		if s.Code == http.StatusUnauthorized && strings.HasPrefix(s.Message, unauthorized+": ") {
+			s.Message = unauthorized
+		}
 		return []byte(s.Message + "\n"), "text/plain; charset=utf-8"
 	}
 	return encodeStatus(s), "application/json"

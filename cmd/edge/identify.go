@@ -28,8 +28,8 @@ import (
 )
 
 // A gate joins authn and impersonate for bridge: credential to user, user to
-// identity. The credential comes off the request here. What the client reads is
-// short; why it was refused stands in the access log.
+// identity. The credential comes off the request here. Why it was refused stands in
+// the access log; the client reads it only as far as authn and impersonate tell.
 type gate struct {
 	tokens   *authn.Authenticator
 	clientCA *authn.ClientCA // nil: certificates are not looked at
@@ -175,8 +175,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.cause.Error() }
 
-// notAuthenticated tells the client nothing about why, unless it is not its
-// credential's fault.
+// notAuthenticated tells the client why only where it is not its credential's fault,
+// or where authn has words for the holder of a token that is no guess.
 func notAuthenticated(err error) error {
 	var status apierrors.APIStatus
 	switch {
@@ -192,5 +192,9 @@ func notAuthenticated(err error) error {
 	case errors.As(err, &status): // a review that nobody could make
 		return err
 	}
-	return &refusal{apierrors.NewUnauthorized("Unauthorized"), err}
+	message := "Unauthorized"
+	if refused := (*authn.RefusedError)(nil); errors.As(err, &refused) && refused.Told != "" {
+		message += ": " + refused.Told
+	}
+	return &refusal{apierrors.NewUnauthorized(message), err}
 }
