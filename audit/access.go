@@ -67,6 +67,9 @@ func (v *visit) Identified(_ *http.Request, id impersonate.Identity, refused err
 	if id.Requestor != nil {
 		v.addUser("user", "groups", "uid", id.Requestor.GetName(), id.Requestor.GetGroups(), id.Requestor.GetUID())
 	}
+	if len(id.Dropped) > 0 {
+		v.add("droppedGroups", newList(id.Dropped))
+	}
 	if refused != nil {
 		v.add("reason", bounded(refused.Error(), maxReason))
 		return nil

@@ -11,7 +11,7 @@
 // request on, whatever came of it. AuFail: it did not, or the identity may not be used; reason says why. Of a URI there is the
 // path, and of the query what Kubernetes itself defines and is harmless; "..." stands for the rest, such as the words of a
 // command. user, groups and uid are who authenticated; asUser, asGroups and asUid as whom the request went on, if that is
-// somebody else; asExtra what edge added to their extras. xForwardedFor is there where --trusted-proxies vouched for it. No
+// somebody else; asExtra what edge added to their extras; droppedGroups what --unusable-groups=drop left out of groups. xForwardedFor is there where --trusted-proxies vouched for it. No
 // value is longer than its bound, text that was cut ends in "...", and nothing that is not printable is printed as it came.
 //
 //	level=INFO msg=AuSuccess source=203.0.113.7 xForwardedFor="203.0.113.7, 10.0.0.9" method=POST
@@ -42,7 +42,9 @@
 //	not authenticated            -                 the 401            -
 //
 // user is who authenticated, with system:authenticated and the id of the credential; impersonatedUser is there if they
-// impersonate somebody (kubectl --as), without the extras in which the requestor travels. Every request goes upstream with an Audit-ID, the client's own if it sent one, so that
+// impersonate somebody (kubectl --as), without the extras in which the requestor travels. The annotation
+// edge.identity/dropped-groups has the groups that user went on without (--unusable-groups=drop), a list in JSON of the access
+// log's bounds. Every request goes upstream with an Audit-ID, the client's own if it sent one, so that
 // edge's events and the API server's have the same, and the API server tells it to the client.
 //
 // They differ from kube-apiserver's in this:

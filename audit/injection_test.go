@@ -40,7 +40,7 @@ func TestLogInjection(t *testing.T) {
 			for range maxItems {
 				requestor.Groups = append(requestor.Groups, sight)
 			}
-			target := impersonate.Identity{Name: sight + "x", UID: sight, Groups: requestor.Groups, Requestor: requestor, Nested: true, Extra: map[string][]string{sight: {sight}}}
+			target := impersonate.Identity{Name: sight + "x", UID: sight, Groups: requestor.Groups, Requestor: requestor, Nested: true, Dropped: requestor.Groups, Extra: map[string][]string{sight: {sight}}}
 			r := arrived("GET", "/", sight+","+sight)
 			r.Method, r.Proto = sight, sight
 			r.URL = &url.URL{Path: "/" + sight, RawQuery: "labelSelector=" + sight + "&fieldSelector=" + sight + "&other=" + sight}

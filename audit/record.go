@@ -45,6 +45,13 @@ func (o *record) Identified(r *http.Request, id impersonate.Identity, refused er
 	}
 	o.longRunning = isLongRunning(attributes)
 	audit.LogRequestMetadata(o.ctx, recorded(r), o.received, recordedAttributes(attributes))
+	if len(id.Dropped) > 0 {
+		dropped, err := newList(id.Dropped).MarshalJSON()
+		if err != nil {
+			return apierrors.NewInternalError(err)
+		}
+		audit.AddAuditAnnotation(o.ctx, droppedGroups, string(dropped))
+	}
 	if o.stranger = attributes.User == nil; !o.stranger {
 		if !o.ac.ProcessEventStage(o.ctx, auditinternal.StageRequestReceived) {
 			audit.ApiserverAuditDroppedCounter.WithContext(o.ctx).Inc()
@@ -98,6 +105,9 @@ func (o *record) Ended(end bridge.End) {
 		o.ac.ProcessEventStage(o.ctx, auditinternal.StageResponseComplete)
 	}
 }
+
+// droppedGroups annotates an event with the groups that its user went on without: a list in JSON, bounded as in the access log.
+const droppedGroups = "edge.identity/dropped-groups"
 
 // Bounds of what an event takes from a request, in bytes. kube-apiserver has none but its bound of a header.
 const (

@@ -31,9 +31,15 @@
 // # Who is refused
 //
 // Everybody whose name or groups would not arrive as they are: with a control character, with white space around, with extra
-// keys that the API server decodes to another key. Everybody without a name, since an empty Impersonate-User is edge itself.
+// keys that the API server decodes to another key; and whoever has a group without a name. Everybody without a name, since an
+// empty Impersonate-User is edge itself.
 // And everybody whose name or group begins with "system:": those are Kubernetes' own, and an issuer may not mint them, unless
-// [PolicyConfig].AllowSystem has the whole name, or the API server vouches for it. All of these are 403, before any review.
+// [PolicyConfig].AllowSystem has the whole name, or the API server vouches for it. All of these are 403, before any review, and
+// name the user or group that is the trouble.
+//
+// With [PolicyConfig].DropUnusable a user whose groups are the only trouble goes on without those that would not arrive: reviews
+// ask about, and records tell of, those that are left, and [Identity].Dropped has the others. They go last, when all else was
+// looked at with them, " system:masters" among it.
 //
 // # Who wishes to be somebody else
 //

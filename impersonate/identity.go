@@ -26,6 +26,8 @@ type Identity struct {
 	Requestor user.Info
 	// Nested: by its own wish the request goes upstream as somebody else than the requestor.
 	Nested bool
+	// Dropped are the requestor's groups that went nowhere, see [PolicyConfig].DropUnusable. Requestor has them no more.
+	Dropped []string
 
 	self bool
 	own  string      // the requestor's bearer token, which goes upstream
@@ -55,15 +57,16 @@ func identityOf(u user.Info) Identity {
 	return Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: withoutCredential(u.GetExtra()), Requestor: u}
 }
 
-// checkSystem refuses what an issuer may not mint, except what is allowed by its whole name.
+// checkSystem refuses what an issuer may not mint, except what is allowed by its whole name. A group that no header can carry is
+// not yet gone: one of Kubernetes' own shows behind what the receiver would cut off, too.
 func (id *Identity) checkSystem(allowed map[string]bool) error {
 	if strings.HasPrefix(id.Name, systemPrefix) && !allowed[id.Name] {
 		return &ForbiddenError{ErrSystem, fmt.Sprintf("user name %s begins with %q, which is reserved for Kubernetes itself; "+
 			"let the issuer send another name or set --oidc-username-prefix", quote(id.Name), systemPrefix)}
 	}
 	for _, group := range id.Groups {
-		if strings.HasPrefix(group, systemPrefix) && !allowed[group] {
-			return &ForbiddenError{ErrSystem, fmt.Sprintf("group %s begins with %q, which is reserved for Kubernetes itself; "+
+		if strings.HasPrefix(strings.TrimLeftFunc(group, isControlOrSpace), systemPrefix) && !allowed[group] {
+			return &ForbiddenError{ErrSystem, fmt.Sprintf("group %s is under %q, which is reserved for Kubernetes itself; "+
 				"let the issuer send another group or set --oidc-groups-prefix", quote(group), systemPrefix)}
 		}
 	}
@@ -72,19 +75,21 @@ func (id *Identity) checkSystem(allowed map[string]bool) error {
 
 // check refuses what would not arrive as it is.
 func (id *Identity) check() error {
+	if n := slices.IndexFunc(id.Groups, func(group string) bool { return !intact(group) }); n >= 0 {
+		return unusableGroup(id.Groups[n])
+	}
+	return id.checkApartFromGroups()
+}
+
+func (id *Identity) checkApartFromGroups() error {
 	if id.Name == "" {
 		return &ForbiddenError{ErrNoName, "Username claim not available in OIDC Issuer response"}
 	}
 	if !intact(id.Name) {
-		return notIntact("user name", id.Name)
+		return notIntact("user name "+quote(id.Name), "let the issuer send another name")
 	}
 	if !intact(id.UID) {
-		return notIntact("uid", id.UID)
-	}
-	for _, group := range id.Groups {
-		if !intact(group) {
-			return notIntact("group", group)
-		}
+		return notIntact("uid", "let the issuer send another one")
 	}
 	for key, values := range id.Extra {
 		if !arrives(key) {
@@ -93,7 +98,7 @@ func (id *Identity) check() error {
 		}
 		for _, value := range values {
 			if !intact(value) {
-				return notIntact("extra value", value)
+				return notIntact("extra value of key "+quote(key), "let the issuer send another one")
 			}
 		}
 	}
@@ -110,8 +115,8 @@ func allIntact(values []string) bool {
 	return !slices.ContainsFunc(values, func(value string) bool { return !intact(value) })
 }
 
-func notIntact(what, value string) error {
-	return &ForbiddenError{ErrValue, fmt.Sprintf("%s %s has a control character, or white space around it", what, quote(value))}
+func notIntact(what, help string) error {
+	return &ForbiddenError{ErrValue, what + " has a control character, or white space around it; " + help}
 }
 
 // maxQuoted bounds how much of a name goes into a message.

@@ -38,6 +38,9 @@ type PolicyConfig struct {
 	AllowSystem []string
 	// Constrained tells whether the API server offers constrained impersonation (KEP-5284); nil: it does not. See [Offer].
 	Constrained func(context.Context) bool
+	// DropUnusable lets a user go on without the groups that are of no use upstream: those that no header can carry, and the
+	// empty one. Otherwise one of them is a refusal. It is about who authenticated, not about whom a client wishes to be.
+	DropUnusable bool
 	// Extra is set in every identity, and replaces what it has of the same keys. Keys are lower case.
 	Extra map[string][]string
 	// ClientIP adds the client's address as the extra key remote-client-ip, and lets nobody else set it.
@@ -48,6 +51,7 @@ type PolicyConfig struct {
 type Policy struct {
 	ask         Asker
 	system      map[string]bool
+	drop        bool // what is in groups and of no use
 	constrained func(context.Context) bool
 	extra       map[string][]string
 	clientIP    bool
@@ -57,7 +61,7 @@ type Policy struct {
 // NewPolicy returns an error that says which part of the configuration cannot be.
 func NewPolicy(c PolicyConfig) (*Policy, error) {
 	p := &Policy{
-		ask: c.Ask, system: make(map[string]bool), constrained: c.Constrained, clientIP: c.ClientIP,
+		ask: c.Ask, system: make(map[string]bool), drop: c.DropUnusable, constrained: c.Constrained, clientIP: c.ClientIP,
 		extra: make(map[string][]string), lastModes: cache.NewLRUExpireCache(maxLastModes),
 	}
 	if p.ask == nil {
@@ -101,8 +105,12 @@ type Request struct {
 // ask.
 func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (Identity, error) {
 	id := identityOf(requestor)
-	if err := id.check(); err != nil {
+	if err := id.checkApartFromGroups(); err != nil {
 		return Identity{}, err
+	}
+	unusable := slices.IndexFunc(id.Groups, isUnusable)
+	if unusable >= 0 && !p.drop {
+		return Identity{}, unusableGroup(id.Groups[unusable])
 	}
 	if !r.isNobody(requestor) {
 		if err := id.checkSystem(p.system); err != nil {
@@ -113,6 +121,9 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 		if isRecord(key) {
 			return Identity{}, recordForged(key)
 		}
+	}
+	if unusable >= 0 { // now that all of them were looked at
+		id.dropUnusable()
 	}
 	w, err := readWish(r.Header)
 	if err != nil {
@@ -157,7 +168,7 @@ func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, attribu
 		return Identity{}, err
 	}
 	id := Identity{Name: w.name, UID: w.uid, Groups: groups, Extra: make(map[string][]string, len(w.extra)+4), Nested: true}
-	id.Requestor = requestor.Requestor
+	id.Requestor, id.Dropped = requestor.Requestor, requestor.Dropped
 	maps.Copy(id.Extra, w.extra)
 	if err := addRecord(id.Extra, id.Requestor); err != nil {
 		return Identity{}, err

@@ -83,6 +83,7 @@ func (o *explainOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.offline, "offline", o.offline, "Fetch nothing: the signature is not checked.")
 	fs.StringVarP(&o.output, "output", "o", o.output, "How to say it: text or json.")
 	fs.StringSliceVar(&o.identity.allowSystem, "allow-system-identities", nil, "As for edge serve.")
+	fs.StringVar(&o.identity.unusableGroups, "unusable-groups", o.identity.unusableGroups, "As for edge serve.")
 }
 
 // explanation is what is printed, in JSON as it stands.
@@ -116,11 +117,16 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 	if o.identity.config == "" && o.identity.oidc.IssuerURL == "" {
 		return usageError{errors.New("say whose tokens edge takes: --oidc-issuer-url and --oidc-client-id, or --authentication-config")}
 	}
+	if err := o.identity.validateUnusableGroups(); err != nil {
+		return usageError{err}
+	}
 	tokens, err := authn.New(authn.Config{Flags: o.identity.oidc, File: o.identity.config, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return usageError{err}
 	}
-	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{AllowSystem: o.identity.allowSystem})
+	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{
+		AllowSystem: o.identity.allowSystem, DropUnusable: o.identity.unusableGroups == groupsDrop,
+	})
 	if err != nil {
 		return usageError{fmt.Errorf("--allow-system-identities: %w", err)}
 	}
@@ -141,9 +147,13 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 	if u := said.User; u != nil {
 		e.User = &whom{u.GetName(), u.GetUID(), u.GetGroups(), u.GetExtra()}
 		last := step{Name: "identity", Outcome: string(authn.OutcomeOK), Detail: "may be named to the API server"}
-		if err := mayBe(ctx, policy, u); err != nil {
+		switch id, err := identityOf(ctx, policy, u); {
+		case err != nil:
 			last.Outcome, last.Detail = string(authn.OutcomeRefused), err.Error()
 			e.Accepted = false
+		case len(id.Dropped) > 0:
+			last.Detail += fmt.Sprintf(", without the groups %q", id.Dropped)
+			e.User.Groups = id.Groups
 		}
 		e.Steps = append(e.Steps, last)
 	}
@@ -163,10 +173,9 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 	return errors.New("the token is refused")
 }
 
-// mayBe asks what package impersonate asks of every user.
-func mayBe(ctx context.Context, policy *impersonate.Policy, u user.Info) error {
-	_, err := policy.Identity(ctx, u, impersonate.Request{Header: http.Header{}})
-	return err
+// identityOf asks what package impersonate asks of every user.
+func identityOf(ctx context.Context, policy *impersonate.Policy, u user.Info) (impersonate.Identity, error) {
+	return policy.Identity(ctx, u, impersonate.Request{Header: http.Header{}})
 }
 
 // readToken takes the token as it is, with "Bearer" before it or white space

@@ -128,6 +128,15 @@ jwt:
 			b.Error(got)
 		}
 	},
+	"unusable-groups": func(b *bed) {
+		token := b.token(map[string]any{"groups": []string{"dev", "night shift "}})
+		if resp, _ := b.serve().ask(token, "/api"); resp.StatusCode != 403 {
+			b.Error("without the flag:", resp.Status)
+		}
+		if got := b.serve("--unusable-groups=drop").upstreamOf(token, "/api"); !slices.Equal(got["Impersonate-Group"], []string{"dev"}) {
+			b.Error(got)
+		}
+	},
 	"extra-user-headers": func(b *bed) {
 		got := b.serve("--extra-user-headers=cluster=one,team=a,cluster=two").upstreamOf(b.token(nil), "/api")
 		if !slices.Equal(got["Impersonate-Extra-Cluster"], []string{"one", "two"}) || got.Get("Impersonate-Extra-Team") != "a" {

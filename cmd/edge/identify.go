@@ -90,7 +90,7 @@ func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstre
 		return err
 	}
 	g.policy, err = impersonate.NewPolicy(impersonate.PolicyConfig{
-		Ask: reviewer, AllowSystem: o.allowSystem, Extra: extra, ClientIP: o.clientIP,
+		Ask: reviewer, AllowSystem: o.allowSystem, DropUnusable: o.unusableGroups == groupsDrop, Extra: extra, ClientIP: o.clientIP,
 		Constrained: impersonate.NewOffer(upstream, own.Transport, log).Constrained,
 	})
 	if err != nil {

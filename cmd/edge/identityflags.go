@@ -22,13 +22,20 @@ type identityOptions struct {
 	passthroughAudiences []string
 	disableImpersonation bool
 	allowSystem          []string
+	unusableGroups       string // groupsDeny or groupsDrop
 	extra                []string
 	clientIP             bool
 	anonymousPaths       []string
 }
 
+// What --unusable-groups may be.
+const (
+	groupsDeny = "deny"
+	groupsDrop = "drop"
+)
+
 func newIdentityOptions() identityOptions {
-	return identityOptions{oidc: authn.Flags{UsernameClaim: "sub", SigningAlgs: []string{"RS256"}}}
+	return identityOptions{oidc: authn.Flags{UsernameClaim: "sub", SigningAlgs: []string{"RS256"}}, unusableGroups: groupsDeny}
 }
 
 func (o *identityOptions) addOIDCFlags(fs *pflag.FlagSet) {
@@ -51,10 +58,13 @@ func (o *identityOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringSliceVar(&o.passthroughAudiences, "token-passthrough-audiences", o.passthroughAudiences, "Comma-separated audiences of which such a token must be for one. Empty: the API server's own.")
 	fs.BoolVar(&o.disableImpersonation, "disable-impersonation", o.disableImpersonation, "Impersonate nobody: authenticate, then let the request go on under the caller's own token, which the API server has to accept as well.")
 	fs.StringSliceVar(&o.allowSystem, "allow-system-identities", o.allowSystem, "Comma-separated names under \"system:\" that an issuer or client certificate may give to a user or group, exactly. All others are refused with 403. Whoever may sign as system:masters may do everything.")
+	fs.StringVar(&o.unusableGroups, "unusable-groups", o.unusableGroups, unusableGroupsUsage)
 	fs.StringSliceVar(&o.extra, "extra-user-headers", o.extra, "Comma-separated key=value pairs that each user gets as extra; repeat a key for more values. edge's own account needs the right to impersonate userextras/KEY.")
 	fs.StringSliceVar(&o.anonymousPaths, "anonymous-paths", o.anonymousPaths, "Comma-separated paths where a GET or HEAD without a credential goes on as system:anonymous, exactly as they stand, such as /version or /openid/v1/jwks. What may be read there is the cluster's RBAC for system:unauthenticated. Excludes --authentication-config, which has its own.")
 	fs.BoolVar(&o.clientIP, "extra-user-header-client-ip", o.clientIP, "Give each user the extra remote-client-ip, the client's address; see --trusted-proxies.")
 }
+
+const unusableGroupsUsage = "What becomes of a user with a group that is empty, has a control character, or white space at an end, as no header can carry it: deny (403) or drop (go on without that group, which the access log and audit events tell). Groups under \"system:\" are refused in any case."
 
 func (o *identityOptions) validate() error {
 	if o.config == "" && o.oidc.IssuerURL == "" && o.clientCA == "" && !o.passthrough {
@@ -69,6 +79,8 @@ func (o *identityOptions) validate() error {
 			return errors.New("--disable-impersonation: excludes --client-ca-file: there is no token that the request could go on under")
 		case len(o.anonymousPaths) > 0:
 			return errors.New("--disable-impersonation: excludes --anonymous-paths: there is no token that the request could go on under")
+		case o.unusableGroups == groupsDrop:
+			return errors.New("--disable-impersonation: excludes --unusable-groups=drop: the API server reads the groups in the token itself")
 		case len(o.extra) > 0, o.clientIP:
 			return errors.New("--disable-impersonation: excludes --extra-user-headers and --extra-user-header-client-ip: nobody is impersonated")
 		}
@@ -78,6 +90,9 @@ func (o *identityOptions) validate() error {
 	}
 	if _, err := authn.NewAnonymousPaths(o.anonymousPaths); err != nil {
 		return fmt.Errorf("--anonymous-paths: %w", err)
+	}
+	if err := o.validateUnusableGroups(); err != nil {
+		return err
 	}
 	for _, name := range o.allowSystem {
 		if !strings.HasPrefix(name, "system:") {
@@ -89,6 +104,13 @@ func (o *identityOptions) validate() error {
 	}
 	_, err := o.extraValues()
 	return err
+}
+
+func (o *identityOptions) validateUnusableGroups() error {
+	if o.unusableGroups != groupsDeny && o.unusableGroups != groupsDrop {
+		return fmt.Errorf("--unusable-groups: %q is neither deny nor drop", o.unusableGroups)
+	}
+	return nil
 }
 
 // extraValues reads --extra-user-headers. Keys are header names, so without case.

@@ -66,6 +66,7 @@ jwt:
 		"a rule with a message": {map[string]any{"site": canary}, 401, "Unauthorized: claimValidationRules[2] does not hold: your site has no access <yet>"},
 		"a user rule":           {map[string]any{"roles": []string{canary}}, 401, "Unauthorized: userValidationRules[0] does not hold"},
 		"a group's name":        {map[string]any{"roles": []string{"dev", "night shift "}}, 403, `group "night shift "`},
+		"no group's name":       {map[string]any{"roles": []string{"dev", ""}}, 403, `group ""`},
 		"a system group":        {map[string]any{"roles": []string{"system:masters"}}, 403, `group "system:masters"`},
 		"a user's name":         {map[string]any{"email": "jane\n"}, 403, `user name "jane\n"`},
 	} {

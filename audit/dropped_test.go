@@ -1,0 +1,85 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"edge/bridge"
+	"edge/impersonate"
+)
+
+// The groups that somebody went on without are in the access line and in each event, quoted and bounded; of somebody who kept
+// all there is nothing.
+func TestDroppedGroups(t *testing.T) {
+	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{DropUnusable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := append([]string{"", "dev ", "a\"b\n", "x" + canary + " ", strings.Repeat("\u202e", 1<<20) + " "}, make([]string, 1<<16)...)
+	for name, test := range map[string]struct {
+		groups  []string
+		dropped []string // nil: there is nothing about it
+	}{
+		"none":   {[]string{"dev"}, nil},
+		"some":   {[]string{"night shift ", "dev", ""}, []string{"night shift ", ""}},
+		"quotes": {[]string{"a\",\"b ", "dev", "\x1b[2J"}, []string{"a\",\"b ", "\x1b[2J"}},
+		"many":   {append(many, "dev"), []string{"", "dev ", "a\"b\n", "xREDACTED "}},
+	} {
+		var events memory
+		var printed bytes.Buffer
+		log := NewAccessLog(slog.New(handlers(&printed)["json"]))
+		edge := newEdge(t, newAPI(t, answer), Observers(log, eventsTo(&events, rulesOf(t, policies["everything"]))), func(cfg *bridge.Config) {
+			cfg.Identify = func(r *http.Request) (impersonate.Identity, error) {
+				return policy.Identity(r.Context(), &user.DefaultInfo{Name: "jane", Groups: test.groups}, impersonate.Request{Header: r.Header})
+			}
+		})
+		edge.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/api/v1/pods?watch=true", nil))
+		if len(printed.String()) > maxLine {
+			t.Errorf("%s: a line of %d bytes", name, printed.Len())
+		}
+		var line struct{ Groups, DroppedGroups []string }
+		if err := json.Unmarshal(printed.Bytes(), &line); err != nil {
+			t.Fatalf("%s: %v %s", name, err, printed.String())
+		}
+		checkDropped(t, name+", the access log", line.DroppedGroups, test.dropped)
+		all := events.take(t)
+		if len(all) != 3 {
+			t.Errorf("%s: %d events", name, len(all))
+		}
+		for _, text := range all {
+			var event v1.Event
+			if err := json.Unmarshal([]byte(text), &event); err != nil {
+				t.Fatal(err)
+			}
+			annotation, ok := event.Annotations["edge.identity/dropped-groups"]
+			var dropped []string
+			if ok != (test.dropped != nil) || ok && json.Unmarshal([]byte(annotation), &dropped) != nil || len(annotation) > maxLine {
+				t.Errorf("%s: %d bytes, %.200q", name, len(annotation), annotation)
+			}
+			checkDropped(t, name+", "+string(event.Stage), dropped, test.dropped)
+			if !reflect.DeepEqual(event.User.Groups, []string{"dev", "system:authenticated"}) || !reflect.DeepEqual(line.Groups, []string{"dev"}) {
+				t.Errorf("%s: the user is in %q, and %q", name, event.User.Groups, line.Groups)
+			}
+		}
+	}
+}
+
+// checkDropped: all of want first, and no more than there is room for.
+func checkDropped(t *testing.T, name string, got, want []string) {
+	t.Helper()
+	if len(got) < len(want) || len(got) > maxItems+1 || want == nil && got != nil || len(want) > 0 && !reflect.DeepEqual(got[:len(want)], want) {
+		t.Errorf("%s: %d groups, %.300q, want %q", name, len(got), got, want)
+	}
+	if len(got) > len(want) && got[len(got)-1] != ellipsis {
+		t.Errorf("%s: it is not told that there were more: %q", name, got[len(got)-1])
+	}
+}
