@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,9 +15,14 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
 
 	"edge/bridge"
+	"edge/impersonate"
 )
 
 // plainAPI is an API server without streams.
@@ -294,6 +300,25 @@ func TestIdentifyErrors(t *testing.T) {
 	}
 	if n := len(api.requests()); n != 0 {
 		t.Errorf("%d requests reached the API server", n)
+	}
+}
+
+// TestDiscoveryRefused: client-go's discovery, with which kubectl begins, reads why edge refuses or fails: kubectl 1.26 and later
+// showed "unknown".
+func TestDiscoveryRefused(t *testing.T) {
+	refused := apierrors.NewForbidden(schema.GroupResource{Resource: "users"}, "system:root", errors.New("edge refuses system:"))
+	nowhere := unusedAddress(t)
+	for want, option := range map[string]func(*bridge.Config){
+		"edge refuses system:": func(c *bridge.Config) {
+			c.Identify = func(*http.Request) (impersonate.Identity, error) { return impersonate.Identity{}, refused }
+		},
+		"edge: the API server could not be reached": func(c *bridge.Config) { c.Upstream.Host = "https://" + nowhere },
+	} {
+		w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), option)
+		d := must(discovery.NewDiscoveryClientForConfigAndClient(&rest.Config{Host: w.edge.URL}, w.client(t, true)))
+		if _, err := d.ServerGroups(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
 

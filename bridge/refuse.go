@@ -24,6 +24,9 @@ const (
 	maxTaken = 256 << 10
 )
 
+// Refuse answers a request that does not come to a Handler, as a Handler answers one: with err, if that is an APIStatus.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) { refuse(w, r, err) }
+
 // refuse answers a request with a Status. Nobody has read its body yet, and nobody needs its header afterwards.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, r, err, takeBody(w, r))

@@ -40,16 +40,19 @@ func statusOf(err error) metav1.Status {
 // unauthorized begins what a 401 says.
 const unauthorized = "Unauthorized"
 
-// statusText is a Status as the client wants it; those who ask for text only get its
-// message. Of "Unauthorized: why" they get the word, as from kube-oidc-proxy.
+// statusText is a Status as the client wants it; those who read none get its message: who asks for text only, and client-go since
+// 1.26 where it asks for all of discovery at once, which is how kubectl begins. It shows "unknown" for any error there whose body
+// is not text. Of "Unauthorized: why" who asks for text gets the word, as from kube-oidc-proxy.
 func statusText(s metav1.Status, accept string) (body []byte, contentType string) {
-	if strings.HasPrefix(accept, "text/") && !strings.Contains(accept, "application/json") {
+	switch {
+	case strings.HasPrefix(accept, "text/") && !strings.Contains(accept, "application/json"):
 		if s.Code == http.StatusUnauthorized && strings.HasPrefix(s.Message, unauthorized+": ") {
 			s.Message = unauthorized
 		}
-		return []byte(s.Message + "\n"), "text/plain; charset=utf-8"
+	case !strings.Contains(accept, "g=apidiscovery.k8s.io"):
+		return encodeStatus(s), "application/json"
 	}
-	return encodeStatus(s), "application/json"
+	return []byte(s.Message + "\n"), "text/plain; charset=utf-8"
 }
 
 // setStatusHeader sets the header of an answer that is a Status.

@@ -59,10 +59,10 @@ type Server struct {
 	budget        budget
 	ready         *handover // connections for http1
 	accepting     sync.Mutex
-	listener      net.Listener
+	listeners     []net.Listener
 	ending        bool
 	servers       sync.WaitGroup // goroutines of Serve
-	complained    time.Time      // last; Serve's
+	complained    time.Time      // last; accepting guards it
 	maxHeaderSize int
 }
 
@@ -120,7 +120,8 @@ func (s *Server) maxHeader() int {
 	return http.DefaultMaxHeaderBytes
 }
 
-// Serve accepts connections of l, and closes it. It returns nil after Shutdown or Close.
+// Serve accepts connections of l, and closes it. It returns nil after Shutdown or Close. As net/http's it may be called for
+// several listeners; what bounds connections bounds those of all.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	s.accepting.Lock()
@@ -128,13 +129,11 @@ func (s *Server) Serve(l net.Listener) error {
 		s.accepting.Unlock()
 		return nil
 	}
-	s.listener = l
-	s.servers.Add(1)
+	if len(s.listeners) == 0 {
+		s.servers.Go(func() { s.http1.Serve(s.ready) })
+	}
+	s.listeners = append(s.listeners, l)
 	s.accepting.Unlock()
-	go func() {
-		defer s.servers.Done()
-		s.http1.Serve(s.ready)
-	}()
 	for {
 		conn, err := l.Accept()
 		switch {
@@ -155,8 +154,14 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 func (s *Server) complain(format string, about any) {
-	if now := time.Now(); !s.isEnding() && now.Sub(s.complained) >= complaintInterval {
+	s.accepting.Lock()
+	now := time.Now()
+	quiet := s.ending || now.Sub(s.complained) < complaintInterval
+	if !quiet {
 		s.complained = now
+	}
+	s.accepting.Unlock()
+	if !quiet {
 		s.log.Printf(format, about)
 	}
 }
@@ -307,8 +312,8 @@ func (s *Server) end() {
 	s.accepting.Lock()
 	defer s.accepting.Unlock()
 	s.ending = true
-	if s.listener != nil {
-		s.listener.Close()
+	for _, l := range s.listeners {
+		l.Close()
 	}
 	s.ready.Close()
 }

@@ -43,6 +43,48 @@ func TestRequestsHaveTheirConnection(t *testing.T) {
 	}
 }
 
+// TestListeners: a Server serves several, a request knows at which address it came, and all end with the Server.
+func TestListeners(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
+	}, Config{})
+	first := b.dial
+	ends := make(chan error, 3)
+	for range cap(ends) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { ends <- b.Serve(l) }()
+		b.dial = func() net.Conn {
+			conn, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return conn
+		}
+		c := b.client("http/1.1")
+		if _, body := c.get("/"); body != c.RemoteAddr().String() {
+			t.Errorf("%s came at %s", c.RemoteAddr(), body)
+		}
+		h2, _ := b.overHTTP2()
+		if _, body, err := ask(t.Context(), h2, "/"); err != nil || body != l.Addr().String() {
+			t.Errorf("over HTTP/2 %s came at %s, %v", l.Addr(), body, err)
+		}
+	}
+	b.dial = first
+	c := b.client("http/1.1")
+	if _, body := c.get("/"); body != c.RemoteAddr().String() {
+		t.Errorf("%s came at %s", c.RemoteAddr(), body)
+	}
+	b.Close()
+	for range cap(ends) {
+		if err := <-ends; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestHijackedConnectionIsNoMore: what is hijacked has no place in the registry, and what is below it can be found.
 func TestHijackedConnectionIsNoMore(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {

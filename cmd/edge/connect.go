@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // auth-provider, which kubectl knows as well
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -29,27 +28,35 @@ func newConnectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "connect [flags] -- COMMAND [ARG...]",
 		Short: "Run kubectl, or any client that speaks only SPDY, through a load balancer that carries none",
-		Long: `connect runs a command with a kubeconfig of its own, which points at a port on
+		Long: `connect runs a command with a kubeconfig of its own, which points at ports on
 this machine's loopback that nobody without that kubeconfig can use. From there
-requests go to the server of your current context with your own credential, and
-exec, attach, cp and port-forward go over WebSocket, whatever the command speaks.
+requests go to the servers of your contexts with your own credentials, and exec,
+attach, cp and port-forward go over WebSocket, whatever the command speaks.
 
 It takes everything from your kubeconfig: exec plugins, tokens, client
-certificates, proxies, impersonation. The server may be edge or any API server
+certificates, proxies, impersonation. A server may be edge or any API server
 that accepts WebSocket (Kubernetes 1.30 and later; port-forward 1.31).
 
+Every context of yours is there, by its name, and made when it is first used: its
+plugin runs then, and what is wrong with it is said then. A plugin that asks at
+the terminal can do so only for the current one: choose that with --context.
+kubectl config use-context holds for the command, and changes nothing of yours.
+
 The command keeps the terminal, standard input, its signals and job control, and
-its exit code is that of connect. Give --kubeconfig and --context to connect: as
-the command's own, the one leads past it, and the other finds nothing. Nothing is
-left behind at the end.
+its exit code is that of connect. Give --kubeconfig to connect: as the command's
+own it leads past it. Nothing is left behind at the end.
 
 With --listen and no command, connect stays until it is interrupted, for tools
 that stay as well.`,
 		Example: `  # An exec with an old kubectl:
   edge connect -- kubectl exec -it web -- sh
 
-  # In another context:
+  # In another context, and in two at once:
   edge connect --context=prod -- kubectl cp web:/var/log/app.log app.log
+  edge connect -- sh -c 'kubectl --context=prod get pods; helm --kube-context=test list'
+
+  # A shell in which kubectl, k9s and helm all go this way:
+  edge connect -- bash
 
   # For an IDE or an operator that is started elsewhere:
   edge connect --listen=127.0.0.1:8001 --write-kubeconfig=$HOME/.kube/edge-connect`,
@@ -62,9 +69,9 @@ that stay as well.`,
 	fs.SetInterspersed(false) // what follows the command's name is the command's
 	fs.SortFlags = false
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "Your kubeconfig file; $KUBECONFIG or ~/.kube/config if not set.")
-	fs.StringVar(&o.overrides.CurrentContext, "context", "", "The context in it to use; its current one if not set.")
-	fs.StringVar(&o.overrides.Context.Cluster, "cluster", "", "The cluster in it to use.")
-	fs.StringVar(&o.overrides.Context.AuthInfo, "user", "", "The user in it to use.")
+	fs.StringVar(&o.overrides.CurrentContext, "context", "", "The context in it that is the current one for the command; its current one if not set.")
+	fs.StringVar(&o.overrides.Context.Cluster, "cluster", "", "The cluster in it that the current context gets.")
+	fs.StringVar(&o.overrides.Context.AuthInfo, "user", "", "The user in it that the current context gets.")
 	fs.StringVar(&o.listen, "listen", "", "Stay, and listen on this address of the loopback, such as 127.0.0.1:8001; port 0 is any free one.")
 	fs.StringVar(&o.writeKubeconfig, "write-kubeconfig", "", "With --listen: where to write the kubeconfig for clients, a file that is not there yet and that goes at the end; a temporary one if not set.")
 	fs.IntVarP(&o.verbosity, "v", "v", 0, "0 logs failures, 1 also every stream.")
@@ -98,10 +105,15 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 	if err != nil {
 		return err
 	}
-	defer remove()
+	defer func() {
+		if changes := proxy.changes(kubeconfig); changes != "" {
+			fmt.Fprintf(os.Stderr, "edge connect: %s\n", changes)
+		}
+		remove()
+	}()
 	proxy.start()
 	if len(argv) == 0 {
-		fmt.Printf("edge connect: %s is at %s\n  export KUBECONFIG=%s\nCtrl-C ends it.\n", caller.describe(), proxy.url, kubeconfig)
+		fmt.Printf("edge connect: %s\n  export KUBECONFIG=%s\nCtrl-C ends it.\n", proxy.describe(), kubeconfig)
 		select {
 		case <-signals:
 			return nil
@@ -109,7 +121,7 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 			return err
 		}
 	}
-	if caller.config.ExecProvider != nil { // it may want the terminal, which is the command's afterwards
+	if caller.logsIn() { // it may want the terminal, which is the command's afterwards
 		if err := loginOr(ctx, proxy, signals); err != nil {
 			return err
 		}
@@ -168,47 +180,3 @@ func (o *connectOptions) address() string {
 	}
 	return o.listen
 }
-
-// A caller is who uses edge connect: where to, and as whom.
-type caller struct {
-	context   string
-	namespace string
-	config    *rest.Config
-	as        rest.ImpersonationConfig // whom the kubeconfig wants to be
-}
-
-// caller reads the kubeconfig as kubectl does.
-func (o *connectOptions) caller() (*caller, error) {
-	rules, err := loadingRules(o.kubeconfig)
-	if err != nil {
-		return nil, err
-	}
-	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &o.overrides)
-	cfg, err := loaded.ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("no kubeconfig: set $KUBECONFIG or --kubeconfig")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	namespace, _, err := loaded.Namespace()
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	raw, err := loaded.RawConfig()
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	c := &caller{context: raw.CurrentContext, namespace: namespace, config: cfg, as: cfg.Impersonate}
-	if o.overrides.CurrentContext != "" {
-		c.context = o.overrides.CurrentContext
-	}
-	if c.context == "" {
-		c.context = "edge-connect"
-	}
-	cfg.Impersonate = rest.ImpersonationConfig{} // the command's kubeconfig has it, where --as can replace it
-	cfg.Timeout = 0
-	return c, nil
-}
-
-func (c *caller) describe() string { return fmt.Sprintf("context %q (%s)", c.context, c.config.Host) }

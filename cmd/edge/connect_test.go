@@ -113,7 +113,7 @@ func TestConnectPasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	user, cluster := config.AuthInfos["c"], config.Clusters["c"]
+	user, cluster := config.AuthInfos["u"], config.Clusters["c"]
 	if config.CurrentContext != "c" || user == nil || cluster == nil || !strings.HasPrefix(cluster.Server, "https://127.0.0.1:") {
 		t.Fatalf("%+v", config)
 	}

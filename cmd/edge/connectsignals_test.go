@@ -86,7 +86,7 @@ func TestConnectListenEnds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("Authorization", "Bearer "+c.AuthInfos["c"].Token)
+		req.Header.Set("Authorization", "Bearer "+c.AuthInfos["u"].Token)
 		for range 2 { // each is a line in the log: the server is nowhere
 			resp, err := insecureClient.Do(req)
 			if err != nil {

@@ -19,7 +19,8 @@
 //	tidy.go          garbage collected sooner while sessions are many, memory given back in quiet
 //	explain.go       edge explain-token: what authn and impersonate say of a token, for people and as JSON
 //	connect.go       edge connect: its flags, and one run from kubeconfig to the command's end
-//	localproxy.go    its handler on the loopback, and the kubeconfig that opens it
+//	contexts.go      the caller's kubeconfig: its contexts, and the one made of them for the command
+//	localproxy.go    addresses on the loopback, tokens that open them, and a handler for each context that is used
 //	loopbackcert.go  the certificate there
 //	command*.go      running a command so that it seems to run without edge
 //	upstream.go      kubectl's flags and kubeconfig to the API server's address

@@ -70,9 +70,9 @@ func TestShownYAML(t *testing.T) {
 	}
 }
 
-// notOurs are flags of kubectl, docker, kubelogin and curl that the pages name.
+// notOurs are flags of kubectl, helm, docker, kubelogin and curl that the pages name.
 var notOurs = map[string]bool{
-	"as": true, "as-group": true, "as-uid": true, "as-user-extra": true,
+	"kube-context": true, "as": true, "as-group": true, "as-uid": true, "as-user-extra": true,
 	"clusterrole": true, "group": true, "cert": true, "key": true, "namespace": true, "from-file": true, "watch": true,
 }
 

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// A caller is who uses edge connect: their kubeconfig, as it was when connect began, with what connect's flags
+// change of it.
+type caller struct {
+	config    *clientcmdapi.Config
+	access    clientcmd.ConfigAccess // where an auth-provider keeps its new tokens
+	nameless  string                 // stands for the cluster or the user of a context that names none
+	inCluster *rest.Config           // of a pod without a kubeconfig; nil: there is one
+	terminal  bool                   // is connect's, not its command's
+}
+
+// A pair is a cluster and a user of the caller's kubeconfig, by name.
+type pair struct{ cluster, user string }
+
+// ownContext is the name of a context for a caller who has no current one.
+const ownContext = "edge-connect"
+
+// caller reads the kubeconfig as kubectl does. Contexts that cannot be used are no error, unless flags ask for one.
+func (o *connectOptions) caller() (*caller, error) {
+	rules, err := loadingRules(o.kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &o.overrides)
+	raw, err := loaded.RawConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	c := &caller{config: raw.DeepCopy(), access: rules, nameless: ownContext, terminal: o.listen != ""}
+	for slices.Contains(append(c.clusters(), c.users()...), c.nameless) {
+		c.nameless += "-"
+	}
+	over := o.overrides
+	asked := over.CurrentContext+over.Context.Cluster+over.Context.AuthInfo != ""
+	c.config.CurrentContext = cmp.Or(over.CurrentContext, c.config.CurrentContext)
+	if c.config.CurrentContext == "" {
+		if err := c.addOwnContext(loaded); err != nil && (asked || len(c.config.Contexts) == 0) {
+			return nil, err
+		}
+	}
+	current := c.config.Contexts[c.config.CurrentContext]
+	if current != nil {
+		current.Cluster, current.AuthInfo = cmp.Or(over.Context.Cluster, current.Cluster), cmp.Or(over.Context.AuthInfo, current.AuthInfo)
+	}
+	for _, context := range c.config.Contexts {
+		context.Cluster, context.AuthInfo = cmp.Or(context.Cluster, c.nameless), cmp.Or(context.AuthInfo, c.nameless)
+	}
+	if !asked {
+		return c, nil
+	}
+	if current == nil {
+		return nil, fmt.Errorf("kubeconfig: context %q does not exist", c.config.CurrentContext)
+	}
+	if _, err = c.restConfig(c.current()); err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return c, nil
+}
+
+// addOwnContext is for a caller who has no current context, in a pod or by flags.
+func (c *caller) addOwnContext(loaded clientcmd.ClientConfig) error {
+	cfg, err := loaded.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return errors.New("no kubeconfig: set $KUBECONFIG or --kubeconfig")
+	}
+	if err != nil {
+		return fmt.Errorf("kubeconfig: %w", err)
+	}
+	namespace, _, err := loaded.Namespace()
+	if err != nil {
+		return fmt.Errorf("kubeconfig: %w", err)
+	}
+	name := ownContext
+	for c.config.Contexts[name] != nil {
+		name += "-"
+	}
+	c.config.CurrentContext = name
+	c.config.Contexts[name] = &clientcmdapi.Context{Namespace: namespace}
+	c.inCluster = cfg
+	return nil
+}
+
+// current is the pair of the current context; zero: there is none.
+func (c *caller) current() pair {
+	if context := c.config.Contexts[c.config.CurrentContext]; context != nil {
+		return pair{context.Cluster, context.AuthInfo}
+	}
+	return pair{}
+}
+
+// logsIn tells whether the current user has a credential plugin, which may want the terminal.
+func (c *caller) logsIn() bool {
+	user := c.config.AuthInfos[c.current().user]
+	return user != nil && user.Exec != nil
+}
+
+// restConfig is how to reach a cluster as a user, or why that cannot be. Whom the kubeconfig impersonates is in the command's,
+// where --as can replace it.
+func (c *caller) restConfig(p pair) (*rest.Config, error) {
+	if c.inCluster != nil && p == (pair{c.nameless, c.nameless}) {
+		return c.finish(rest.CopyConfig(c.inCluster), p), nil
+	}
+	cluster, user := c.config.Clusters[p.cluster], c.config.AuthInfos[p.user]
+	switch {
+	case p.cluster == c.nameless:
+		return nil, errors.New("the context names no cluster: set one with kubectl config set-context NAME --cluster=CLUSTER")
+	case cluster == nil:
+		return nil, fmt.Errorf("cluster %q is not in your kubeconfig: add it with kubectl config set-cluster, or use another context", p.cluster)
+	case cluster.Server == "":
+		return nil, fmt.Errorf("cluster %q of your kubeconfig has no server: add it with kubectl config set-cluster %[1]s --server=URL", p.cluster)
+	case user == nil && p.user != c.nameless:
+		return nil, fmt.Errorf("user %q is not in your kubeconfig: add it with kubectl config set-credentials, or use another context", p.user)
+	case c.isTaken(p) && user != nil && user.Exec != nil && user.Exec.InteractiveMode == clientcmdapi.AlwaysExecInteractiveMode:
+		return nil, fmt.Errorf("user %q logs in at the terminal, which is the command's: give --context to edge connect, before the --", p.user)
+	}
+	alone := &clientcmdapi.Config{Clusters: map[string]*clientcmdapi.Cluster{p.cluster: cluster}, AuthInfos: c.config.AuthInfos}
+	in := clientcmdapi.Context{Cluster: p.cluster}
+	if user != nil {
+		in.AuthInfo = p.user
+	}
+	cfg, err := clientcmd.NewNonInteractiveClientConfig(*alone, "", &clientcmd.ConfigOverrides{Context: in}, c.access).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("cluster %q, user %q: %w", p.cluster, p.user, err)
+	}
+	return c.finish(cfg, p), nil
+}
+
+// finish makes a configuration one for the way upstream.
+func (c *caller) finish(cfg *rest.Config, p pair) *rest.Config {
+	cfg.Impersonate, cfg.Timeout = rest.ImpersonationConfig{}, 0
+	if cfg.ExecProvider != nil && c.isTaken(p) {
+		cfg.ExecProvider = cfg.ExecProvider.DeepCopy()
+		cfg.ExecProvider.StdinUnavailable = true
+		cfg.ExecProvider.StdinUnavailableMessage = "the terminal is the command's: give --context to edge connect, before the --"
+	}
+	return cfg
+}
+
+// isTaken tells whether the terminal is the command's when a user logs in for the first time. For the current one it is not yet.
+func (c *caller) isTaken(p pair) bool { return !c.terminal && p != c.current() }
+
+// clusters are the names of all that contexts name, or could name: the current one first.
+func (c *caller) clusters() []string {
+	names := slices.Collect(maps.Keys(c.config.Clusters))
+	for _, context := range c.config.Contexts {
+		names = append(names, context.Cluster)
+	}
+	slices.Sort(names)
+	current := c.current()
+	if current != (pair{}) {
+		names = slices.Insert(names, 0, current.cluster)
+	}
+	return unique(names)
+}
+
+// users are the names of all that contexts name, or could name.
+func (c *caller) users() []string {
+	names := slices.Collect(maps.Keys(c.config.AuthInfos))
+	for _, context := range c.config.Contexts {
+		names = append(names, context.AuthInfo)
+	}
+	return unique(names)
+}
+
+// unique keeps the first of equal names.
+func unique(names []string) []string {
+	seen := make(map[string]bool, len(names))
+	return slices.DeleteFunc(names, func(name string) bool {
+		was := seen[name]
+		seen[name] = true
+		return was
+	})
+}
+
+// clientConfig is the kubeconfig for clients: the names of the caller's own, so that prompts and scripts that show them show the
+// same, but addresses of this process, and tokens for them. Contexts of clusters that have no address are left out.
+func (c *caller) clientConfig(addresses, tokens map[string]string, authority []byte) *clientcmdapi.Config {
+	config := clientcmdapi.NewConfig()
+	config.CurrentContext = c.config.CurrentContext
+	for name, address := range addresses {
+		config.Clusters[name] = &clientcmdapi.Cluster{Server: address, CertificateAuthorityData: authority}
+	}
+	for name, token := range tokens {
+		user := &clientcmdapi.AuthInfo{Token: token}
+		if of := c.config.AuthInfos[name]; of != nil {
+			user.Impersonate, user.ImpersonateUID = of.Impersonate, of.ImpersonateUID
+			user.ImpersonateGroups, user.ImpersonateUserExtra = of.ImpersonateGroups, of.ImpersonateUserExtra
+		}
+		config.AuthInfos[name] = user
+	}
+	for name, context := range c.config.Contexts {
+		if addresses[context.Cluster] != "" {
+			config.Contexts[name] = &clientcmdapi.Context{Cluster: context.Cluster, AuthInfo: context.AuthInfo, Namespace: context.Namespace}
+		}
+	}
+	return config
+}
