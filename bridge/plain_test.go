@@ -11,10 +11,12 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -268,11 +270,16 @@ func TestGatewayErrors(t *testing.T) {
 	}
 }
 
+// unusedAddress is one where nobody listens, and nobody else will until the end of the test.
 func unusedAddress(t *testing.T) string {
 	t.Helper()
-	l := must(net.Listen("tcp", "127.0.0.1:0"))
-	defer l.Close()
-	return l.Addr().String()
+	fd := must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at := must(unix.Getsockname(fd)).(*unix.SockaddrInet4)
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(at.Port))
 }
 
 // TestIdentifyErrors: what Identify refuses never reaches the API server, and is
