@@ -31,7 +31,7 @@ const (
 )
 
 // usualAttrs is how many values most lines have at most.
-const usualAttrs = 14
+const usualAttrs = 15
 
 // accessLog is one line per request, written when it ends.
 type accessLog struct{ log *slog.Logger }
@@ -101,6 +101,9 @@ func (v *visit) Started(int) {}
 
 func (v *visit) Ended(end bridge.End) {
 	v.add("status", end.Code)
+	if end.Refusal != "" {
+		v.add("refusal", string(end.Refusal))
+	}
 	v.add("bytesIn", end.In)
 	v.add("bytesOut", end.Out)
 	v.add("duration", end.Duration.Round(time.Microsecond))

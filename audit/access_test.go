@@ -70,7 +70,7 @@ func TestDocumentedLines(t *testing.T) {
 				seen := o.Begin(r)
 				seen.Identified(r, impersonate.Identity{}, apierrors.NewUnauthorized("Unauthorized"))
 				seen.Started(401)
-				seen.Ended(bridge.End{Code: 401, Out: 157, Duration: 312 * time.Microsecond})
+				seen.Ended(bridge.End{Code: 401, Refusal: bridge.ReasonCredential, Out: 157, Duration: 312 * time.Microsecond})
 			},
 		},
 		"json": {
@@ -169,6 +169,32 @@ func TestSource(t *testing.T) {
 		fields, err := parseLine("json", printed.String())
 		if err != nil || fields["source"] != want[0] || fields["xForwardedFor"] != want[1] {
 			t.Errorf("%s: %v %v", way, fields, err)
+		}
+	}
+}
+
+// TestRefusalsAreTold: a line has refusal where edge itself wrote the answer, and there only.
+func TestRefusalsAreTold(t *testing.T) {
+	var printed bytes.Buffer
+	edge := newEdge(t, newAPI(t, answer), NewAccessLog(slog.New(handlers(&printed)["json"])))
+	for _, c := range []struct{ token, method, target, code, want string }{
+		{"alice", "GET", "/api/v1/pods", "200", "200 "},
+		{"alice", "GET", "/api/v1/pods", "403", "403 "},
+		{"alice", "GET", "/api/v1/pods", "503", "503 "},
+		{"", "GET", "/api/v1/pods", "200", "401 credential"},
+		{"alice", "TRACE", "/api/v1/pods", "200", "405 method"},
+		{"alice", "GET", "/a/../b", "200", "400 path"},
+	} {
+		r := httptest.NewRequest(c.method, c.target, nil)
+		r.Header.Set("X-Answer", c.code)
+		if c.token != "" {
+			r.Header.Set("Authorization", "Bearer "+c.token)
+		}
+		printed.Reset()
+		edge.ServeHTTP(httptest.NewRecorder(), r)
+		f, err := parseLine("json", printed.String())
+		if got := fmt.Sprintf("%s %s", f["status"], f["refusal"]); err != nil || got != c.want {
+			t.Errorf("%s %s: %s, want %s: %s %v", c.method, c.target, got, c.want, printed.String(), err)
 		}
 	}
 }

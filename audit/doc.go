@@ -8,10 +8,12 @@
 // # Access log
 //
 // A line is written when a request has ended, a stream's when its session has. AuSuccess: edge knew who it was and sent the
-// request on, whatever came of it. AuFail: it did not, or the identity may not be used; reason says why. Of a URI there is the
-// path, and of the query what Kubernetes itself defines and is harmless; "..." stands for the rest, such as the words of a
-// command. user, groups and uid are who authenticated; asUser, asGroups and asUid as whom the request went on, if that is
-// somebody else; asExtra what edge added to their extras; droppedGroups what --unusable-groups=drop left out of groups. xForwardedFor is there where --trusted-proxies vouched for it. No
+// request on, whatever came of it. AuFail: it did not, or the identity may not be used; reason says why. refusal is there where
+// edge itself, and not the API server, is the author of the answer: one word that says why, see [bridge.Reason]. Of a URI there
+// is the path, and of the query what Kubernetes itself defines and is harmless; "..." stands for the rest, such as the words of
+// a command. user, groups and uid are who authenticated; asUser, asGroups and asUid as whom the request went on, if that is
+// somebody else; asExtra what edge added to their extras; droppedGroups what --unusable-groups=drop left out of groups.
+// xForwardedFor is there where --trusted-proxies vouched for it. No
 // value is longer than its bound, text that was cut ends in "...", and nothing that is not printable is printed as it came.
 //
 //	level=INFO msg=AuSuccess source=203.0.113.7 xForwardedFor="203.0.113.7, 10.0.0.9" method=POST
@@ -21,7 +23,7 @@
 //	  downstream="websocket v5.channel.k8s.io" upstream="SPDY/3.1 v4.channel.k8s.io" cause=completed
 //
 //	level=INFO msg=AuFail source=198.51.100.4 method=GET uri="/api/v1/pods?limit=500" proto=HTTP/1.1 userAgent=""
-//	  reason=Unauthorized status=401 bytesIn=0 bytesOut=157 duration=312µs
+//	  reason=Unauthorized status=401 refusal=credential bytesIn=0 bytesOut=157 duration=312µs
 //
 // The same in JSON, of a watch whose client left, by somebody who impersonates bob:
 //

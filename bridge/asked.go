@@ -14,7 +14,7 @@ import (
 // Elsewhere it is a WebSocket handshake, or SPDY where something may lead to a
 // stream. Where a load balancer took the header off and left "Connection: Upgrade"
 // behind, the request is a plain one, whose refusal is the API server's: see
-// explainUpgradeRequired.
+// stranded.
 func isUpgrade(r *http.Request) bool {
 	upgrade := r.Header["Upgrade"]
 	switch {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httputil"
 	"net/netip"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -63,8 +64,8 @@ const DefaultMaxSessions = 8192
 type Handler struct {
 	identify func(*http.Request) (impersonate.Identity, error)
 	up       *cluster
-	plain    http.Handler // with edge's own credential
-	owned    http.Handler // with the sender's
+	plain    *httputil.ReverseProxy // with edge's own credential
+	owned    *httputil.ReverseProxy // with the sender's
 	sessions *registry
 	log      *slog.Logger
 	times    times
@@ -124,6 +125,9 @@ func New(cfg Config) (*Handler, error) {
 			return nil, err
 		}
 	}
+	review := func(ctx context.Context, id impersonate.Identity, attrs authorizationv1.ResourceAttributes) error {
+		return because(ReasonReview, cfg.Review(ctx, id, attrs))
+	}
 	return &Handler{
 		identify: cfg.Identify,
 		up:       up,
@@ -133,7 +137,7 @@ func New(cfg Config) (*Handler, error) {
 		log:      cfg.Log,
 		times:    defaultTimes,
 
-		review:    cfg.Review,
+		review:    review,
 		streaming: cfg.Streaming,
 		origins:   origins,
 		cors:      cors,
@@ -157,9 +161,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer seen.returned(r)
 
 	id, err := h.identify(r)
-	err = explainPreflight(r, err)
+	err = notIdentified(r, err)
 	if vetoed := seen.identified(r, id, err); vetoed != nil && err == nil {
-		err = vetoed
+		err = because(ReasonAudit, vetoed)
 	}
 	if err == nil {
 		err = checkMethod(r.Method)
@@ -183,11 +187,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, err)
 		return
 	}
+	route := h.plain
 	if id.IsOwn() {
-		h.owned.ServeHTTP(w, r)
-		return
+		route = h.owned
 	}
-	h.plain.ServeHTTP(w, r)
+	if t := parseTarget(r.URL); t.isStream() {
+		route = stranded(route, t)
+	}
+	route.ServeHTTP(w, r)
 }
 
 // Drain refuses new streams, ends those that run with a Status that says so,
@@ -215,7 +222,7 @@ func outbound(h http.Header, id impersonate.Identity) error {
 	forwarded, ok := h[forwardedFor] // edge's own word, see locate: no Connection takes it off
 	record, onRecord := h[auditID]   // an Observer's, under which the API server is to have the request too
 	if err := impersonate.Rewrite(h, id); err != nil {
-		return failure(http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
+		return failure(ReasonIdentity, http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
 	}
 	if id.IsSelf() { // whose address upstream sees itself
 		delete(h, forwardedFor)

@@ -118,7 +118,7 @@ func (h *Handler) webSocketFirst(r *http.Request, id impersonate.Identity, d dia
 		return a, nil
 	}
 	a.close()
-	return upswitch{}, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
+	return upswitch{}, failure(ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
 		fmt.Sprintf("edge: this %s was taken neither over WebSocket (%s: %s) nor over SPDY (%s). API servers speak WebSocket "+
 			"since Kubernetes 1.30, its port-forward since 1.31; for older ones, edge has to run in front of the API server, or the "+
 			"load balancer has to carry SPDY. If something else stands in between, such as a login page, it answered",
@@ -173,7 +173,7 @@ func (h *Handler) auto(r *http.Request, id impersonate.Identity, d dialect) (ups
 	if !h.speaksWebSocket(r.Context()) {
 		if err == nil && isUpgradeRequired(a.resp) {
 			a.close()
-			return upswitch{}, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
+			return upswitch{}, failure(ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
 				"edge: the way from edge to the API server does not carry SPDY, and edge speaks WebSocket by itself only to API servers of 1.35 and later: "+
 					"connect edge to the API server directly, or set --upstream-streaming=websocket")
 		}
@@ -215,7 +215,7 @@ func (h *Handler) askWebSocket(r *http.Request, id impersonate.Identity, d diale
 		return a, err
 	}
 	a.close()
-	return upswitch{}, failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
+	return upswitch{}, failure(ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
 		fmt.Sprintf("edge: the API server does not speak %s, and edge was told to speak nothing but WebSocket to it: "+
 			"set --upstream-streaming=auto or spdy", strings.Join(webSocketUplink(d).offers, " or ")))
 }

@@ -107,10 +107,7 @@ func isPreflight(r *http.Request) bool {
 
 // explainPreflight tells the log why a preflight was refused: "no credential" alone
 // would have its reader look for one.
-func explainPreflight(r *http.Request, refused error) error {
-	if refused == nil || !isPreflight(r) {
-		return refused
-	}
+func explainPreflight(refused error) error {
 	return fmt.Errorf("a browser's preflight, from an origin that --cors-allowed-origins does not allow: %w", refused)
 }
 

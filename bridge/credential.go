@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
@@ -38,7 +39,9 @@ const (
 
 // ErrNoCredential is the error of a transport that has no credential to send, as while no token can be had. Its Status is
 // the 401 that the API server would answer, for callers in edge; a client never reads it, see [Credential.Wrap].
-var ErrNoCredential error = failure(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "edge has no credential of its own for the API server")
+var ErrNoCredential error = &apierrors.StatusError{
+	ErrStatus: failed(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "edge has no credential of its own for the API server"),
+}
 
 // CredentialConfig says which credential is edge's own.
 type CredentialConfig struct {

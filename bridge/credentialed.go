@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"sync/atomic"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
@@ -185,17 +184,6 @@ func repeated(req *http.Request) (*http.Request, error) {
 	return again, err
 }
 
-// A refusedError is a request that the API server refused because of edge's own credential. Nothing was done.
-type refusedError struct {
-	*apierrors.StatusError
-	auditID string // of the API server's answer
-}
-
-func isRefusedError(err error) bool {
-	var refused *refusedError
-	return errors.As(err, &refused)
-}
-
 // notAccepted ends a request while the credential is refused.
 func notAccepted(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
 	return ended(req, resp, err, refusedRetryAfter, "edge: the API server does not accept edge's own credential. "+
@@ -212,7 +200,7 @@ func ended(req *http.Request, resp *http.Response, err error, retryAfter int32, 
 	if len(req.Header["Impersonate-User"]) == 0 {
 		return resp, err
 	}
-	refused := &refusedError{StatusError: failure(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, message)}
+	refused := failure(ReasonOwnCredential, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, message)
 	refused.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfter}
 	if resp != nil {
 		refused.auditID = resp.Header.Get(auditID)

@@ -66,16 +66,16 @@ const webSocketVersion = "13" // RFC 6455 section 4.1
 func chooseDialect(r *http.Request, allowed origins) (dialect, error) {
 	d := dialect{target: parseTarget(r.URL)}
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 {
-		return d, badRequest("an Upgrade header has its place in HTTP/1.1 only")
+		return d, badRequest(ReasonDialect, "an Upgrade header has its place in HTTP/1.1 only")
 	}
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-		return d, badRequest("an upgrade request must not have a body")
+		return d, badRequest(ReasonDialect, "an upgrade request must not have a body")
 	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
-		return d, badRequest("the request has an Upgrade header, and its Connection header does not say Upgrade")
+		return d, badRequest(ReasonDialect, "the request has an Upgrade header, and its Connection header does not say Upgrade")
 	}
 	if disguised(r.URL) {
-		return d, badRequest("write the path of a pod's exec, attach or portforward without escapes and empty segments")
+		return d, badRequest(ReasonPath, "write the path of a pod's exec, attach or portforward without escapes and empty segments")
 	}
 	if d.target.isTerminal() {
 		query := r.URL.Query()
@@ -90,23 +90,23 @@ func chooseDialect(r *http.Request, allowed origins) (dialect, error) {
 	case hasToken(upgrade, spdy.Protocol) && leadsOn(r.URL.Path):
 		return d.passSPDY(r)
 	default:
-		return d, badRequest("unsupported Upgrade: edge speaks websocket, and SPDY/3.1 on exec, attach and portforward")
+		return d, badRequest(ReasonDialect, "unsupported Upgrade: edge speaks websocket, and SPDY/3.1 on exec, attach and portforward")
 	}
 }
 
 func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, error) {
 	if r.Method != http.MethodGet {
-		return d, badRequest("a WebSocket handshake is a GET")
+		return d, badRequest(ReasonDialect, "a WebSocket handshake is a GET")
 	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Sec-Websocket-Version"], webSocketVersion) {
-		return d, badRequest("WebSocket version %s is required", webSocketVersion)
+		return d, badRequest(ReasonDialect, "WebSocket version %s is required", webSocketVersion)
 	}
 	key := r.Header["Sec-Websocket-Key"]
 	if len(key) != 1 || key[0] == "" {
-		return d, badRequest("a WebSocket handshake has one Sec-WebSocket-Key")
+		return d, badRequest(ReasonDialect, "a WebSocket handshake has one Sec-WebSocket-Key")
 	}
 	if !allowed.allows(r) {
-		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden,
+		return d, failure(ReasonOrigin, http.StatusForbidden, metav1.StatusReasonForbidden,
 			"edge: WebSockets are not accepted from pages of this Origin; --allowed-origins says from which")
 	}
 	d.name = webSocket
@@ -118,13 +118,13 @@ func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, err
 	case d.target.verb == verbPortForward && slices.Contains(subprotocols(r), ws.TunnelPortForward):
 		d.kind, d.subprotocol = wsTunnel, ws.TunnelPortForward
 		if !isChallengeKey(key[0]) {
-			err = badRequest("Sec-WebSocket-Key must be the base64 of 16 bytes")
+			err = badRequest(ReasonDialect, "Sec-WebSocket-Key must be the base64 of 16 bytes")
 		}
 	case d.target.verb == verbPortForward:
 		d.kind = wsPorts
 		if err = d.chooseChannels(r, portVersions, "", 0); err == nil {
 			if d.ports, err = ws.ParsePorts(r.URL.Query()["ports"], d.version); err != nil {
-				err = badRequest("%s", err)
+				err = badRequest(ReasonDialect, "%s", err)
 			}
 		}
 	default:
@@ -140,7 +140,7 @@ func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, err
 // with its method, and whoever serves it chooses the stream protocol.
 func (d dialect) passSPDY(r *http.Request) (dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		return d, badRequest("an SPDY upgrade is a POST")
+		return d, badRequest(ReasonDialect, "an SPDY upgrade is a POST")
 	}
 	d.name = spdy.Protocol + " opaque"
 	d.passed = spdy.Protocol
@@ -169,7 +169,7 @@ func (d *dialect) chooseChannels(r *http.Request, known map[string]ws.Dialect, b
 	if best != "" {
 		d.accepts = append(d.accepts, best)
 	}
-	return failure(http.StatusForbidden, metav1.StatusReasonForbidden,
+	return failure(ReasonDialect, http.StatusForbidden, metav1.StatusReasonForbidden,
 		fmt.Sprintf("edge: none of the offered WebSocket subprotocols is one of %s's; edge speaks %s", d.target.verb, strings.Join(d.accepts, ", ")))
 }
 
@@ -178,7 +178,7 @@ var unnamed = map[kind]ws.Dialect{wsExec: ws.V1Channel, wsPorts: ws.V4Channel}
 
 func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		return d, badRequest("an SPDY upgrade is a POST")
+		return d, badRequest(ReasonDialect, "an SPDY upgrade is a POST")
 	}
 	d.kind = spdyExec
 	known := spdyVersions
@@ -197,10 +197,10 @@ func (d dialect) chooseSPDY(r *http.Request) (dialect, error) {
 	}
 	if d.subprotocol == "" {
 		if len(offered) == 0 {
-			return d, badRequest("the header %s is missing", spdy.HeaderProtocolVersion)
+			return d, badRequest(ReasonDialect, "the header %s is missing", spdy.HeaderProtocolVersion)
 		}
 		d.accepts = known
-		return d, failure(http.StatusForbidden, metav1.StatusReasonForbidden,
+		return d, failure(ReasonDialect, http.StatusForbidden, metav1.StatusReasonForbidden,
 			fmt.Sprintf("edge: none of the offered stream protocols is supported; edge speaks %s", strings.Join(known, ", ")))
 	}
 	d.name = spdy.Protocol + " " + d.subprotocol

@@ -56,6 +56,7 @@
 //	             reading what is there already, below TLS; pieces that come fast, together
 //	session.go   one stream from the 101 to its log line
 //	registry.go  admission, limits, drain
+//	reason.go    why edge itself answered, in words for a log
 //	status.go    every failure as a metav1.Status
 //	refuse.go    writing one to a client that may not take it
 //

@@ -39,6 +39,8 @@ type End struct {
 	Code     int           // of the answer; 0 if none was begun
 	In, Out  int64         // bytes from and to the client: of bodies, or of a stream's connection
 	Duration time.Duration // since the request arrived
+	// Refusal says why edge itself is the author of the answer; "" if the API server is.
+	Refusal Reason
 	// Cut: the answer, or the stream, was not brought to its end.
 	Cut bool
 	// Panic is what ended the request if edge has a bug. Cutting an answer is none.
@@ -99,7 +101,10 @@ func (s *sighting) returned(r *http.Request) {
 		return
 	}
 	p := recover()
-	end := End{Code: s.answer.code, Out: s.answer.written, Duration: time.Since(s.began), Cut: p != nil || r.Context().Err() != nil}
+	end := End{
+		Code: s.answer.code, Out: s.answer.written, Duration: time.Since(s.began), Refusal: s.answer.refusal,
+		Cut: p != nil || r.Context().Err() != nil,
+	}
 	if p != http.ErrAbortHandler {
 		end.Panic = p
 	}
@@ -148,6 +153,7 @@ type watched struct {
 	started func(code int)
 	code    int
 	written int64
+	refusal Reason
 }
 
 func (w *watched) WriteHeader(code int) {

@@ -49,8 +49,8 @@ func unknownOutcome(cause error) metav1.Status {
 	if broken := (*brokenError)(nil); errors.As(cause, &broken) {
 		why = "the connection to the API server broke"
 	}
-	return failure(http.StatusInternalServerError, metav1.StatusReasonInternalError,
-		fmt.Sprintf("edge: the session ended before the command's outcome was known: %s", why)).ErrStatus
+	return failed(http.StatusInternalServerError, metav1.StatusReasonInternalError,
+		fmt.Sprintf("edge: the session ended before the command's outcome was known: %s", why))
 }
 
 // plainStatus turns a Status into the text of the dialects before v4: nothing

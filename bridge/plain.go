@@ -24,7 +24,7 @@ const gatherTime = 10 * time.Millisecond
 // newPlain is the path of REST, watch and logs: a reverse proxy over HTTP/2
 // that hands the client's cancel on. The request's header is upstream's already,
 // see outbound.
-func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool, log *slog.Logger) http.Handler {
+func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool, log *slog.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport:     upstream.NewKeeper(transport),
 		FlushInterval: gatherTime,
@@ -47,7 +47,7 @@ func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool,
 			if resp.StatusCode == http.StatusSwitchingProtocols { // nobody asked; ReverseProxy would make a tunnel of it
 				return errNotSwitched
 			}
-			return up.explainUpgradeRequired(resp)
+			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			var broken *upstream.BodyError
@@ -57,7 +57,7 @@ func newPlain(up *cluster, transport http.RoundTripper, disableCompression bool,
 			case r.Context().Err() != nil:
 				log.Debug("client went away before the API server answered", "method", r.Method)
 				panic(http.ErrAbortHandler)
-			case isRefusedError(err): // the log has it once, not for each request
+			case isAnswer(err): // of edge's own credential the log has it once, not for each request
 				writeStatus(w, r, err)
 				return
 			default:
@@ -78,9 +78,9 @@ func gatewayError(method string, err error) error {
 	var broken *upstream.BodyError
 	switch {
 	case errors.As(err, &broken):
-		return badRequest("the request's body ended before its end, or broke the rules of HTTP")
+		return badRequest(ReasonBody, "the request's body ended before its end, or broke the rules of HTTP")
 	case errors.Is(err, upstream.ErrNothingDone):
-		e := failure(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
+		e := failure(ReasonUpstream, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
 			"edge: the API server did not take the request, and nothing was done: try again")
 		e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: unprocessedRetry}
 		return e
@@ -97,7 +97,7 @@ func gatewayError(method string, err error) error {
 	if lost && method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions {
 		message += ": what was asked for may have been done"
 	}
-	return failure(code, reason, message)
+	return failure(ReasonUpstream, code, reason, message)
 }
 
 func isTimeout(err error) bool {

@@ -40,11 +40,12 @@ func writeStatus(w http.ResponseWriter, r *http.Request, err error) {
 // answer writes a Status that the client cannot hold up. The request has nothing left of its header then. read tells that
 // its body is at its end.
 func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
+	noteRefusal(w, reasonOf(err))
 	s := statusOf(err)
 	body, contentType := statusText(s, r.Header.Get("Accept"))
 	setStatusHeader(w.Header(), s, len(body), contentType)
-	if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.auditID != "" {
-		w.Header().Set(auditID, refused.auditID)
+	if own := (*failureError)(nil); errors.As(err, &own) && own.auditID != "" {
+		w.Header().Set(auditID, own.auditID)
 	}
 	u := newUntaken(w, r, read)
 	w.WriteHeader(int(s.Code))

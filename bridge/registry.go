@@ -31,12 +31,12 @@ func (g *registry) admit() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.draining {
-		e := failure(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "edge: shutting down, try again")
+		e := failure(ReasonDraining, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "edge: shutting down, try again")
 		e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfter}
 		return e
 	}
 	if g.admitted >= g.max {
-		e := failure(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "edge: too many streams are open, try again later")
+		e := failure(ReasonLimit, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "edge: too many streams are open, try again later")
 		e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfter}
 		return e
 	}

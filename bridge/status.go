@@ -11,15 +11,20 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// failure makes the Status that says why edge itself ends a request.
-func failure(code int, reason metav1.StatusReason, message string) *apierrors.StatusError {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{
+// failure makes an answer of edge's own: the Status that says why it ends a request,
+// and why for the log.
+func failure(why Reason, code int, reason metav1.StatusReason, message string) *failureError {
+	return &failureError{StatusError: &apierrors.StatusError{ErrStatus: failed(code, reason, message)}, reason: why}
+}
+
+func failed(code int, reason metav1.StatusReason, message string) metav1.Status {
+	return metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
 		Status:   metav1.StatusFailure,
 		Code:     int32(code),
 		Reason:   reason,
 		Message:  message,
-	}}
+	}
 }
 
 // statusOf turns any error into a Status: an APIStatus speaks for itself, any
@@ -34,7 +39,7 @@ func statusOf(err error) metav1.Status {
 		}
 		return s
 	}
-	return failure(http.StatusInternalServerError, metav1.StatusReasonInternalError, "edge: internal error").ErrStatus
+	return failed(http.StatusInternalServerError, metav1.StatusReasonInternalError, "edge: internal error")
 }
 
 // unauthorized begins what a 401 says.

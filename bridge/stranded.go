@@ -1,12 +1,10 @@
 package bridge
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net/http"
+	"net/http/httputil"
 	"net/url"
-	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,22 +16,20 @@ const (
 	missingUpgrade  = "unable to upgrade: missing upgrade headers"
 )
 
-// explainUpgradeRequired replaces the API server's 400 to a stream request that
-// lost its Upgrade on the way to edge, and nothing else: a 403 or 404 to the same
-// request stays what it is.
-func (up *cluster) explainUpgradeRequired(resp *http.Response) error {
-	t := targetOf(strings.TrimPrefix(resp.Request.URL.EscapedPath(), up.prefix().EscapedPath()))
-	if !t.isStream() || !isUpgradeRequired(resp) {
-		return nil
+// stranded is the route of a stream's request that has no Upgrade. Of the API server's
+// answers, the 400 that complains about that becomes edge's explanation, and nothing
+// else: a 403 or 404 to the same request stays what it is.
+func stranded(route *httputil.ReverseProxy, t target) *httputil.ReverseProxy {
+	s := *route
+	s.ModifyResponse = func(resp *http.Response) error {
+		if !isUpgradeRequired(resp) {
+			return route.ModifyResponse(resp)
+		}
+		e := failure(ReasonUpgradeRequired, http.StatusBadRequest, metav1.StatusReasonBadRequest, strandedMessage(t, resp.Request))
+		e.auditID = resp.Header.Get(auditID)
+		return e
 	}
-	resp.Body.Close()
-	body := encodeStatus(failure(http.StatusBadRequest, metav1.StatusReasonBadRequest, strandedMessage(t, resp.Request)).ErrStatus)
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	resp.ContentLength = int64(len(body))
-	resp.Header.Set("Content-Type", "application/json")
-	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	resp.Header.Del("Content-Encoding")
-	return nil
+	return &s
 }
 
 // strandedMessage says why a stream did not begin, and the command that works.

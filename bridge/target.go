@@ -83,7 +83,7 @@ func disguised(u *url.URL) bool {
 // edge's credential (RFC 9110 sections 9.3.6 and 9.3.8).
 func checkMethod(method string) error {
 	if method == http.MethodConnect || method == http.MethodTrace {
-		return failure(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "edge: CONNECT and TRACE are not for the Kubernetes API")
+		return failure(ReasonMethod, http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "edge: CONNECT and TRACE are not for the Kubernetes API")
 	}
 	return nil
 }
@@ -93,11 +93,11 @@ func checkMethod(method string) error {
 // server behind a path prefix might walk up.
 func checkPath(u *url.URL) error {
 	if u.Opaque != "" || !strings.HasPrefix(u.Path, "/") {
-		return badRequest("the request has no path")
+		return badRequest(ReasonPath, "the request has no path")
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") {
 		if segment == "." || segment == ".." {
-			return badRequest("the path has a dot segment")
+			return badRequest(ReasonPath, "the path has a dot segment")
 		}
 	}
 	return nil

@@ -82,7 +82,7 @@ func (h *Handler) upgradeError(d dialect, err error) error {
 	}
 	if errors.Is(err, errNotSwitched) {
 		h.log.Warn("API server answered an upgrade wrongly", "verb", d.target.verb, "error", err.Error())
-		return failure(http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol")
+		return failure(ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol")
 	}
 	h.log.Warn("API server did not answer an upgrade", "verb", d.target.verb, "error", err.Error())
 	return gatewayError(http.MethodGet, err)
@@ -174,6 +174,6 @@ func newSessionID() string {
 	return hex.EncodeToString(b[:])
 }
 
-func badRequest(format string, args ...any) error {
-	return failure(http.StatusBadRequest, metav1.StatusReasonBadRequest, "edge: "+fmt.Sprintf(format, args...))
+func badRequest(why Reason, format string, args ...any) error {
+	return failure(why, http.StatusBadRequest, metav1.StatusReasonBadRequest, "edge: "+fmt.Sprintf(format, args...))
 }

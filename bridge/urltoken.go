@@ -13,7 +13,7 @@ func checkURLToken(u *url.URL) error {
 	if isProxied(u.Path) || !carriesToken(u) {
 		return nil
 	}
-	return badRequest("a token in a URL ends up in logs; send it in Authorization")
+	return badRequest(ReasonURLToken, "a token in a URL ends up in logs; send it in Authorization")
 }
 
 func carriesToken(u *url.URL) bool {
