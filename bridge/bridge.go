@@ -51,7 +51,7 @@ type Config struct {
 	OnLost func()
 	// MaxSessions bounds the streams at one time; 0 means DefaultMaxSessions.
 	MaxSessions int
-	// Log gets one line per session and those of failures. nil: slog.Default.
+	// Log gets two lines per session, at its begin and at its end, and those of failures. nil: slog.Default.
 	Log *slog.Logger
 }
 

@@ -41,6 +41,7 @@ var defaultTimes = times{keepalive: 20 * time.Second, linger: 5 * time.Second, a
 type session struct {
 	id         string
 	user       string
+	requestor  string // who acts as user; "": the user
 	target     target
 	downstream string // dialects, for the log
 	upstream   string
@@ -179,7 +180,29 @@ func (s *session) contain() {
 	}
 }
 
-// finish closes both legs, waits for their goroutines and logs the one line.
+// what is what the log says of a session, when it begins and when it has ended.
+func (s *session) what() []any {
+	line := []any{
+		"session", s.id,
+		"user", s.user,
+		"verb", s.target.verb,
+		"namespace", s.target.namespace,
+		"pod", s.target.pod,
+		"proxied", s.target.via(),
+		"downstream", s.downstream,
+		"upstream", s.upstream,
+	}
+	if s.requestor != "" {
+		line = append(line, "requestor", s.requestor)
+	}
+	return line
+}
+
+// begun logs that a session begins: an edge that is killed in the meantime leaves at
+// least this of it.
+func (s *session) begun() { s.log.Info("session began", s.what()...) }
+
+// finish closes both legs, waits for their goroutines and logs the end.
 func (s *session) finish() {
 	s.tick.Lock()
 	s.tick.done = true
@@ -192,20 +215,12 @@ func (s *session) finish() {
 	if cause == nil {
 		cause = errCompleted
 	}
-	line := []any{
-		"session", s.id,
-		"user", s.user,
-		"verb", s.target.verb,
-		"namespace", s.target.namespace,
-		"pod", s.target.pod,
-		"proxied", s.target.via(),
-		"downstream", s.downstream,
-		"upstream", s.upstream,
+	line := append(s.what(),
 		"bytesUp", s.down.in.Load(),
 		"bytesDown", s.down.out.Load(),
 		"duration", time.Since(s.started).Round(time.Millisecond),
 		"cause", cause.Error(),
-	}
+	)
 	if s.upstreams > 0 {
 		line = append(line, "upstreamSessions", s.upstreams)
 	}

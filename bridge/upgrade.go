@@ -67,6 +67,10 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		onLost:  h.onLost,
 		seen:    seen,
 	}
+	if id.Nested {
+		s.requestor = id.Requestor.GetName()
+	}
+	s.begun()
 	handedOver = true
 	seen.handOver()
 	go h.run(s, pair{dialect: d, up: up.link, again: h.again(r, id, d, up.link)}, client, up.conn)

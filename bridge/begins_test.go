@@ -1,0 +1,110 @@
+package bridge_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"edge/bridge"
+	"edge/impersonate"
+)
+
+// lines are those of the log with a message, each as its fields.
+func (w *world) lines(message string) (all []map[string]string) {
+	for line := range strings.Lines(w.log.String()) {
+		if !strings.Contains(line, fmt.Sprintf("msg=%q", message)) {
+			continue
+		}
+		fields := map[string]string{}
+		for _, field := range logField.FindAllStringSubmatch(line, -1) {
+			fields[field[1]] = field[2]
+		}
+		delete(fields, "time")
+		delete(fields, "msg")
+		all = append(all, fields)
+	}
+	return all
+}
+
+var logField = regexp.MustCompile(`(\w+)=("[^"]*"|\S*)`)
+
+// TestSessionBegins: a session is in the log from its beginning, while it runs: who, where and in which protocols.
+func TestSessionBegins(t *testing.T) {
+	api, began := running(t)
+	ann := jane
+	ann.Nested, ann.Requestor = true, &user.DefaultInfo{Name: "ann"}
+	for name, want := range map[string]map[string]string{
+		"websocket v5": {"level": "INFO", "user": "jane", "requestor": "ann", "verb": "exec", "namespace": "default", "pod": "web", "proxied": `""`,
+			"downstream": `"websocket v5.channel.k8s.io"`, "upstream": `"SPDY/3.1 v4.channel.k8s.io"`},
+		"spdy exec": {"level": "INFO", "user": "jane", "verb": "exec", "namespace": "default", "pod": "web", "proxied": `""`,
+			"downstream": `"SPDY/3.1 v4.channel.k8s.io"`, "upstream": `"SPDY/3.1 v4.channel.k8s.io"`},
+	} {
+		w := newWorld(t, api, func(c *bridge.Config) {
+			if want["requestor"] != "" {
+				c.Identify = func(*http.Request) (impersonate.Identity, error) { return ann, nil }
+			}
+		})
+		c := dialRaw(t, w.edge)
+		c.ask("", upgrades[name]...)
+		c.answer()
+		if name == "spdy exec" {
+			open(t, c.framer(), "error", "stdin", "stdout", "stderr")
+		}
+		<-began // nothing has ended
+		w.eventually("the line", func() bool { return len(w.lines("session began")) > 0 })
+		got := w.lines("session began")
+		if len(got) != 1 || len(got[0]["session"]) != 16 || len(w.lines("session ended")) > 0 {
+			t.Fatalf("%s: %v\n%s", name, got, w.log)
+		}
+		delete(got[0], "session")
+		if !maps.Equal(got[0], want) {
+			t.Errorf("%s: %v, want %v", name, got[0], want)
+		}
+		c.Close()
+		w.ended(1)
+	}
+}
+
+// TestEachBeginningEnds: on every dialect a session has one line at its begin and one at its end, which say the same of it;
+// what is refused has neither.
+func TestEachBeginningEnds(t *testing.T) {
+	api, _ := running(t)
+	api.rest = echo
+	w := newWorld(t, api)
+	for _, ask := range upgrades {
+		c := dialRaw(t, w.edge)
+		c.ask("", ask...)
+		c.answer()
+		c.Close()
+	}
+	refused := dialRaw(t, w.edge)
+	refused.ask("", askSPDY(execPath, "v7")...)
+	refused.answer()
+	w.ended(len(upgrades))
+	began := map[string]map[string]string{}
+	for _, line := range w.lines("session began") {
+		began[line["session"]] = line
+	}
+	if len(began) != len(upgrades) {
+		t.Errorf("%d of %d began\n%s", len(began), len(upgrades), w.log)
+	}
+	for _, line := range w.lines("session ended") {
+		for name, value := range began[line["session"]] {
+			if line[name] != value {
+				t.Errorf("%s is %s at the begin and %s at the end", name, value, line[name])
+			}
+		}
+		if len(began[line["session"]]) < 8 {
+			t.Errorf("%v has no beginning", line)
+		}
+		delete(began, line["session"])
+	}
+	if len(began) > 0 {
+		t.Errorf("these never ended: %v", began)
+	}
+}
