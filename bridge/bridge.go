@@ -67,6 +67,7 @@ type Handler struct {
 	plain    *httputil.ReverseProxy // with edge's own credential
 	owned    *httputil.ReverseProxy // with the sender's
 	sessions *registry
+	refusals *refusals
 	log      *slog.Logger
 	times    times
 
@@ -134,6 +135,7 @@ func New(cfg Config) (*Handler, error) {
 		plain:    newPlain(up, up.edges.plain, cfg.DisableCompression, cfg.Log),
 		owned:    newPlain(up, up.owns.plain, cfg.DisableCompression, cfg.Log),
 		sessions: newRegistry(cfg.MaxSessions),
+		refusals: newRefusals(),
 		log:      cfg.Log,
 		times:    defaultTimes,
 
@@ -192,7 +194,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		route = h.owned
 	}
 	if t := parseTarget(r.URL); t.isStream() {
-		route = stranded(route, t)
+		route = h.stranded(route, t, keyOf(id, r.URL))
 	}
 	route.ServeHTTP(w, r)
 }

@@ -19,6 +19,7 @@
 //	plain.go, stack.go
 //	             no upgrade: the reverse proxy; failures as a Status
 //	stranded.go  what a client is told whose Upgrade was lost on the way
+//	refusals.go  how WebSockets were refused, for those
 //	credential.go, credentialed.go
 //	             a 401 of the API server's: about edge's own credential, or not
 //	target.go    which pod and verb a path means

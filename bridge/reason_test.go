@@ -235,6 +235,7 @@ func TestUnwatched(t *testing.T) {
 // answerers are the functions that begin an answer, and whose words it has.
 var answerers = map[string]string{
 	"answer":                 "edge's, with a Reason",
+	"refusedAnswer.write":    "as it was, with a Reason",
 	"crossOrigin.serve":      "edge's, to a preflight, which is on no record",
 	"passOn":                 "the API server's",
 	"hijacked":               "a 101",

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -44,9 +43,7 @@ func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
 	s := statusOf(err)
 	body, contentType := statusText(s, r.Header.Get("Accept"))
 	setStatusHeader(w.Header(), s, len(body), contentType)
-	if own := (*failureError)(nil); errors.As(err, &own) && own.auditID != "" {
-		w.Header().Set(auditID, own.auditID)
-	}
+	setAuditID(w.Header(), err)
 	u := newUntaken(w, r, read)
 	w.WriteHeader(int(s.Code))
 	if r.Method != http.MethodHead {

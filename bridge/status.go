@@ -74,6 +74,13 @@ func setStatusHeader(h http.Header, s metav1.Status, length int, contentType str
 	}
 }
 
+// setAuditID names the API server's answer that an answer of edge's own replaces.
+func setAuditID(h http.Header, err error) {
+	if own := (*failureError)(nil); errors.As(err, &own) && own.auditID != "" {
+		h.Set(auditID, own.auditID)
+	}
+}
+
 func encodeStatus(s metav1.Status) []byte {
 	body, err := json.Marshal(s)
 	if err != nil { // a Status is plain data

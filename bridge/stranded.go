@@ -1,10 +1,12 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,30 +19,76 @@ const (
 )
 
 // stranded is the route of a stream's request that has no Upgrade. Of the API server's
-// answers, the 400 that complains about that becomes edge's explanation, and nothing
-// else: a 403 or 404 to the same request stays what it is.
-func stranded(route *httputil.ReverseProxy, t target) *httputil.ReverseProxy {
+// answers, the 400 that complains about that becomes what edge has to say, and nothing
+// else: a 403 or 404 to the same request stays what it is. kubectl tries over SPDY what
+// was refused to it over WebSocket, for whatever reason: where edge remembers how, it
+// says that again, and explains otherwise.
+func (h *Handler) stranded(route *httputil.ReverseProxy, t target, key *refusalKey) *httputil.ReverseProxy {
 	s := *route
 	s.ModifyResponse = func(resp *http.Response) error {
 		if !isUpgradeRequired(resp) {
 			return route.ModifyResponse(resp)
 		}
-		e := failure(ReasonUpgradeRequired, http.StatusBadRequest, metav1.StatusReasonBadRequest, strandedMessage(t, resp.Request))
-		e.auditID = resp.Header.Get(auditID)
+		if before := h.refusals.recall(key); before != nil {
+			return before
+		}
+		record := resp.Header.Get(auditID)
+		e := failure(ReasonUpgradeRequired, http.StatusBadRequest, metav1.StatusReasonBadRequest, strandedMessage(t, resp.Request, record))
+		e.auditID = record
 		return e
+	}
+	s.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+		if before := (*refusedAnswer)(nil); errors.As(err, &before) {
+			before.write(w, r)
+			return
+		}
+		route.ErrorHandler(w, r, err)
 	}
 	return &s
 }
 
-// strandedMessage says why a stream did not begin, and the command that works.
-func strandedMessage(t target, r *http.Request) string {
-	since := "1.30 (1.29 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)"
-	if t.verb == verbPortForward {
-		since = "1.31"
+// strandedMessage says why a stream did not begin, and the command that works. record
+// is the Audit-ID, if there is one.
+func strandedMessage(t target, r *http.Request, record string) string {
+	begin := fmt.Sprintf("edge: this %s arrived without its Upgrade header: a load balancer or proxy between you and edge does not carry SPDY", t.verb)
+	command := "works as\n\n    " + connectCommand(t, r) + "\n\nwhere edge is the program of that name, on your machine; a --context or --kubeconfig goes before the --."
+	since := firstWebSocket(t)
+	if minor, ok := kubectlMinor(r.UserAgent()); ok && minor < since {
+		help := fmt.Sprintf("1.%d", since)
+		if t.verb != verbPortForward {
+			help += " (1.29 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)"
+		}
+		return fmt.Sprintf("%s, the protocol that this client speaks. It %s kubectl needs no help since release %s", begin, command, help)
 	}
-	return fmt.Sprintf("edge: this %s arrived without its Upgrade header: a load balancer or proxy between you and edge does not carry SPDY, "+
-		"the protocol that this client speaks. It works as\n\n    %s\n\nwhere edge is the program of that name, on your machine; a --context or --kubeconfig goes before the --. "+
-		"kubectl needs no help since release %s", t.verb, connectCommand(t, r), since)
+	if len(record) > maxShown {
+		record = ""
+	}
+	if record != "" {
+		record = ". The Audit-ID of this request is " + record
+	}
+	return fmt.Sprintf("%s. Either the client asked over WebSocket first, as kubectl does since release 1.%d, and was refused, and this is its second try: "+
+		"this replica of edge does not know the reason. Try again, with kubectl and -v=4, which shows it. "+
+		"Or the client speaks nothing but SPDY. Then it %s Whoever runs edge finds both requests in its access log%s", begin, since, command, record)
+}
+
+// firstWebSocket is the minor release of kubectl that first asks for a target over
+// WebSocket without being told to.
+func firstWebSocket(t target) int {
+	if t.verb == verbPortForward {
+		return 31
+	}
+	return 30
+}
+
+// kubectlMinor reads the y of kubectl's v1.y.z out of its user agent.
+func kubectlMinor(agent string) (minor int, ok bool) {
+	if !strings.HasPrefix(agent, "kubectl") { // kubectl/, and kubectl.exe/ on Windows
+		return 0, false
+	}
+	_, version, _ := strings.Cut(agent, "/v1.")
+	digits, _, _ := strings.Cut(version, ".")
+	minor, err := strconv.Atoi(digits)
+	return minor, err == nil
 }
 
 // maxShown bounds, in bytes, a command that is shown whole.

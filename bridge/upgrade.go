@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,15 +22,23 @@ import (
 // for its own, and only after a valid 101 answer with one.
 func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *sighting) {
 	d, err := chooseDialect(r, h.origins)
+	var key *refusalKey // nil: how this ends is not remembered
+	if d.target.isStream() && httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], webSocket) {
+		key = keyOf(id, r.URL)
+	}
+	deny := func(err error) {
+		h.refusals.own(key, w.Header(), err)
+		refuse(w, r, err)
+	}
 	if err != nil {
 		for _, version := range d.accepts {
 			w.Header().Add(headerAccepted, version)
 		}
-		refuse(w, r, err)
+		deny(err)
 		return
 	}
 	if err := h.sessions.admit(); err != nil {
-		refuse(w, r, err)
+		deny(err)
 		return
 	}
 	handedOver := false
@@ -44,13 +53,15 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler)
 		}
-		refuse(w, r, h.upgradeError(d, err))
+		deny(h.upgradeError(d, err))
 		return
 	}
 	if up.conn == nil {
+		h.refusals.passing(key, up.resp)
 		passOn(w, r, up.resp)
 		return
 	}
+	h.refusals.forget(key)
 	seen.switching()
 	client, err := d.accept(w, r, up.resp)
 	if err != nil { // the response is written or the connection gone
@@ -67,7 +78,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		onLost:  h.onLost,
 		seen:    seen,
 	}
-	if id.Nested {
+	if id.Nested && id.Requestor != nil {
 		s.requestor = id.Requestor.GetName()
 	}
 	s.begun()
