@@ -58,7 +58,7 @@ func TestAnonymousPathsInAChain(t *testing.T) {
 	} {
 		r := readRequest(t, line+" HTTP/1.1\r\nHost: edge\r\n\r\n")
 		who, err := chain.Authenticate(r)
-		if !errors.Is(err, want) || (err == nil) != who.Anonymous || err == nil && who.User.GetName() != user.Anonymous {
+		if !errors.Is(err, want) || (err == nil) != (who.Kind == Anonymous && who.User != nil) || err == nil && who.User.GetName() != user.Anonymous {
 			t.Errorf("%s: %+v, %v", line, who, err)
 		}
 	}

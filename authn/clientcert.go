@@ -60,7 +60,7 @@ func (c *ClientCA) judge(r *http.Request) (who Result, ok bool, err error) {
 	user := func(chain []*x509.Certificate) (*authenticator.Response, bool, error) {
 		response, ok, err := requestx509.CommonNameUserConversion(chain)
 		if ok {
-			who = Result{User: response.User, Expires: expiryOf(chain)}
+			who = Result{User: response.User, Kind: Certificate, Expires: expiryOf(chain)}
 		}
 		return response, ok, err
 	}

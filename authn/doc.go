@@ -7,7 +7,7 @@
 //	go ca.Run(ctx)                                                 // the file's changes
 //	chain := authn.NewChain(authn.ChainOptions{Tokens: a, ClientCA: ca, Review: reviewer.Review})
 //	...
-//	who, err := chain.Authenticate(r) // who.User, who.Expires; whatever came, it goes no further
+//	who, err := chain.Authenticate(r) // who.User, who.Kind, who.Expires; whatever came, it goes no further
 //
 // It is not authorization, and writes no response: an error is the caller's to answer, with 401, with 503 where it is
 // [ErrNotReady], or with the Status of a [ReviewError]. It fetches two documents of each issuer, its discovery and its keys, and no
@@ -24,6 +24,8 @@
 //	nothing                anonymous, on the paths where the configuration, or [AnonymousPaths], allows it
 //
 // A credential that is not accepted makes nobody anonymous. The credential is taken off the request in any case ([Strip]).
+//
+// [Result].Kind is the one that was accepted. A token beside an accepted certificate is not looked at, and does not change it.
 //
 // A review's yes is remembered for 10 s, its no for 5 s, 4096 of each; 32 are under way at a time, and 256 wait. A token for none
 // of the audiences that were asked for is a no. Where nobody knows, that is a [ReviewError] and not a no.

@@ -43,13 +43,25 @@ type Chain struct{ o ChainOptions }
 // NewChain returns a Chain. It may be used by many goroutines.
 func NewChain(o ChainOptions) *Chain { return &Chain{o} }
 
+// A Kind of credential is what authenticated a request, and not what came along beside it.
+type Kind int
+
+const (
+	Anonymous   Kind = iota // nothing came, and nothing is needed there
+	Certificate             // of the client's side of TLS
+	BearerToken             // in Authorization, or in a WebSocket subprotocol
+)
+
+// Ambient reports whether a browser adds such a credential by itself, to whatever request a page makes it send.
+func (k Kind) Ambient() bool { return k != BearerToken }
+
 // Result is who sends a request. User is shared by requests: read it only.
 type Result struct {
-	User      user.Info
-	Expires   time.Time // of what was accepted; zero: not known
-	Token     string    // the bearer token, if it was accepted
-	Reviewed  bool      // it was accepted by the API server's review, and the request goes on under it
-	Anonymous bool      // nothing came, and nothing is needed there
+	User     user.Info
+	Kind     Kind
+	Expires  time.Time // of what was accepted; zero: not known
+	Token    string    // the bearer token, if it was accepted
+	Reviewed bool      // it was accepted by the API server's review, and the request goes on under it
 }
 
 // Authenticate tells who sends a request. Whatever comes of it, no credential is left in its header.
@@ -89,21 +101,21 @@ func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadabl
 		return Result{}, ErrNoCredential
 	}
 	nobody := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
-	return Result{User: nobody, Anonymous: true}, nil
+	return Result{User: nobody, Kind: Anonymous}, nil
 }
 
 // byToken goes by the token alone; certificate is what was wrong with the other credential, or nil.
 func (c *Chain) byToken(ctx context.Context, token string, certificate error) (Result, error) {
 	verified, err := c.o.Tokens.Authenticate(ctx, token)
 	if err == nil {
-		return Result{User: verified.User, Expires: verified.Expires, Token: token}, nil
+		return Result{User: verified.User, Kind: BearerToken, Expires: verified.Expires, Token: token}, nil
 	}
 	if c.o.Review == nil {
 		return Result{}, mostHelpful(err, certificate)
 	}
 	reviewed, reviewErr := c.o.Review(ctx, token)
 	if reviewErr == nil {
-		return Result{User: reviewed, Token: token, Reviewed: true}, nil
+		return Result{User: reviewed, Kind: BearerToken, Token: token, Reviewed: true}, nil
 	}
 	return Result{}, mostHelpful(err, reviewErr, certificate)
 }

@@ -124,6 +124,17 @@ func tokenWays() []tokenWay {
 	}
 }
 
+// kindOf is by what each of the test's users is let in.
+func kindOf(name string) Kind {
+	switch name {
+	case "jane", "system:serviceaccount:ns:n":
+		return BearerToken
+	case user.Anonymous:
+		return Anonymous
+	}
+	return Certificate
+}
+
 // Each certificate with each token on each path is accepted or refused as by kube-apiserver's own chain, for the same user.
 func TestChainIsKubeAPIServers(t *testing.T) {
 	root, strange := newAuthority(t, "root"), newAuthority(t, "strange")
@@ -178,7 +189,13 @@ func TestChainIsKubeAPIServers(t *testing.T) {
 					t.Fatal(reqErr)
 				}
 				resp.Body.Close()
-				byCertificate := err == nil && got.Token == "" && got.User.GetName() != user.Anonymous
+				byCertificate := err == nil && got.Kind == Certificate
+				if err == nil && got.Kind != kindOf(got.User.GetName()) {
+					t.Errorf("%s: %s is here by kind %d", name, got.User.GetName(), got.Kind)
+				}
+				if certificate == "good" && !byCertificate {
+					t.Errorf("%s: %+v, %v; want the certificate's, whatever is beside it", name, got, err)
+				}
 				switch {
 				case way.stricter && !byCertificate:
 					if !isRefusal(err) {

@@ -35,7 +35,8 @@ type Config struct {
 	// Streaming is what edge speaks to the API server on streams; "" means auto.
 	Streaming Streaming
 	// AllowedOrigins are those of the web pages, beside pages of edge's own host,
-	// that may open WebSockets: https://console.example.com, https://*.example.com.
+	// that may open WebSockets, and write, where Identity.Bearer is not set:
+	// https://console.example.com, https://*.example.com.
 	AllowedOrigins []string
 	// CORSAllowedOrigins are regular expressions, by kube-apiserver's rules: pages of
 	// origins that one matches may read edge's answers. Empty: nothing is done about it.
@@ -65,6 +66,7 @@ type Handler struct {
 	identify func(*http.Request) (impersonate.Identity, error)
 	up       *cluster
 	plain    *httputil.ReverseProxy // with edge's own credential
+	ambient  *httputil.ReverseProxy // the same, for who sent none but what a browser adds
 	owned    *httputil.ReverseProxy // with the sender's
 	sessions *registry
 	refusals *refusals
@@ -133,6 +135,7 @@ func New(cfg Config) (*Handler, error) {
 		identify: cfg.Identify,
 		up:       up,
 		plain:    newPlain(up, up.edges.plain, cfg.DisableCompression, cfg.Log),
+		ambient:  newPlain(up, sandboxing{up.edges.plain}, cfg.DisableCompression, cfg.Log),
 		owned:    newPlain(up, up.owns.plain, cfg.DisableCompression, cfg.Log),
 		sessions: newRegistry(cfg.MaxSessions),
 		refusals: newRefusals(),
@@ -176,6 +179,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = checkURLToken(r.URL)
 	}
+	if err == nil {
+		err = h.origins.check(r, id)
+	}
 	if err != nil {
 		refuse(w, r, err)
 		return
@@ -189,9 +195,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, err)
 		return
 	}
-	route := h.plain
-	if id.IsOwn() {
+	var route *httputil.ReverseProxy
+	switch {
+	case id.IsOwn():
 		route = h.owned
+	case id.Bearer:
+		route = h.plain
+	default:
+		route = h.ambient
 	}
 	if t := parseTarget(r.URL); t.isStream() {
 		route = h.stranded(route, t, keyOf(id, r.URL))

@@ -9,12 +9,15 @@ import (
 	"edge/bridge"
 )
 
-// TestCrossSiteWebSocket is the row of the attack corpus: a page of an Origin
-// that is not allowed opens no WebSocket, in any dialect, whatever the credential;
-// a null Origin is nobody's. Nothing of it goes upstream.
+// TestCrossSiteWebSocket is the row of the attack corpus: where the credential is
+// ambient, a page of an Origin that is not allowed opens no WebSocket, in any
+// dialect; a null Origin is nobody's. Nothing of it goes upstream. What counts is
+// the credential that authenticated: a token that is there too changes nothing. With
+// one that did, programs and pages may send any Origin.
 func TestCrossSiteWebSocket(t *testing.T) {
 	api := &apiServer{run: exit7, forward: channelPorts, rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
-	w := newWorld(t, api.start(t), func(cfg *bridge.Config) {
+	var credential credentialKind
+	w := newWorld(t, api.start(t), credential.use, func(cfg *bridge.Config) {
 		cfg.AllowedOrigins = []string{"https://console.example.com", "https://*.apps.example.com"}
 	})
 	allowed := [][]string{
@@ -55,6 +58,14 @@ func TestCrossSiteWebSocket(t *testing.T) {
 			}
 			c.Close()
 		}
+		for _, junk := range []string{"Authorization: Bearer junk", "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.anVuaw"} {
+			c := dialRaw(t, w.edge)
+			c.ask("", slices.Concat(ask, []string{"Origin: https://evil.example", junk})...)
+			if resp := c.answer(); resp.StatusCode != http.StatusForbidden {
+				t.Errorf("%s, with %s that nobody looked at: %s", dialect, junk, resp.Status)
+			}
+			c.Close()
+		}
 	}
 	if seen := api.requests(); len(seen) > 0 {
 		t.Fatalf("upstream saw %s", seen[0].URL)
@@ -65,7 +76,8 @@ func TestCrossSiteWebSocket(t *testing.T) {
 		if dialect == "opaque" {
 			want = http.StatusTeapot // upstream's own answer
 		}
-		for _, origin := range allowed {
+		for i, origin := range slices.Concat(allowed, refused) {
+			credential.bearer.Store(i >= len(allowed))
 			c := dialRaw(t, w.edge)
 			c.ask("", slices.Concat(ask, origin)...)
 			if resp := c.answer(); resp.StatusCode != want {

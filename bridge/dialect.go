@@ -63,7 +63,7 @@ var portVersions = map[string]ws.Dialect{ws.V4: ws.V4Channel, ws.V4Base64: ws.V4
 const webSocketVersion = "13" // RFC 6455 section 4.1
 
 // chooseDialect is the negotiation table.
-func chooseDialect(r *http.Request, allowed origins) (dialect, error) {
+func chooseDialect(r *http.Request) (dialect, error) {
 	d := dialect{target: parseTarget(r.URL)}
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 {
 		return d, badRequest(ReasonDialect, "an Upgrade header has its place in HTTP/1.1 only")
@@ -84,7 +84,7 @@ func chooseDialect(r *http.Request, allowed origins) (dialect, error) {
 	upgrade := r.Header["Upgrade"]
 	switch {
 	case httpguts.HeaderValuesContainsToken(upgrade, webSocket):
-		return d.chooseWebSocket(r, allowed)
+		return d.chooseWebSocket(r)
 	case hasToken(upgrade, spdy.Protocol) && d.target.isStream():
 		return d.chooseSPDY(r)
 	case hasToken(upgrade, spdy.Protocol) && leadsOn(r.URL.Path):
@@ -94,7 +94,7 @@ func chooseDialect(r *http.Request, allowed origins) (dialect, error) {
 	}
 }
 
-func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, error) {
+func (d dialect) chooseWebSocket(r *http.Request) (dialect, error) {
 	if r.Method != http.MethodGet {
 		return d, badRequest(ReasonDialect, "a WebSocket handshake is a GET")
 	}
@@ -104,10 +104,6 @@ func (d dialect) chooseWebSocket(r *http.Request, allowed origins) (dialect, err
 	key := r.Header["Sec-Websocket-Key"]
 	if len(key) != 1 || key[0] == "" {
 		return d, badRequest(ReasonDialect, "a WebSocket handshake has one Sec-WebSocket-Key")
-	}
-	if !allowed.allows(r) {
-		return d, failure(ReasonOrigin, http.StatusForbidden, metav1.StatusReasonForbidden,
-			"edge: WebSockets are not accepted from pages of this Origin; --allowed-origins says from which")
 	}
 	d.name = webSocket
 	var err error

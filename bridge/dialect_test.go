@@ -40,7 +40,7 @@ func TestWebSocketStreamsAreRead(t *testing.T) {
 		if c.protocols != "" {
 			r.Header.Set("Sec-Websocket-Protocol", c.protocols)
 		}
-		d, err := chooseDialect(r, origins{})
+		d, err := chooseDialect(r)
 		var refused apierrors.APIStatus
 		switch {
 		case c.code == 0 && (err != nil || d.kind != c.kind):

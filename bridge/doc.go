@@ -23,7 +23,8 @@
 //	credential.go, credentialed.go
 //	             a 401 of the API server's: about edge's own credential, or not
 //	target.go    which pod and verb a path means
-//	origin.go    which web pages may open a WebSocket
+//	origin.go    which web pages may open a WebSocket, or write
+//	sandbox.go   a page from below a proxy is nobody's
 //	cors.go      which web pages may read an answer
 //	urltoken.go  a token in a URL is refused
 //	asked.go     which Upgrade means something, and where

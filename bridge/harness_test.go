@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,6 +131,17 @@ func tlsFor(s *httptest.Server, protocols ...string) *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.Certificate())
 	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", NextProtos: protocols}
+}
+
+// A credentialKind is what everybody is authenticated by.
+type credentialKind struct{ bearer atomic.Bool } // false: it is ambient
+
+func (k *credentialKind) use(cfg *bridge.Config) {
+	cfg.Identify = func(*http.Request) (impersonate.Identity, error) {
+		id := jane
+		id.Bearer = k.bearer.Load()
+		return id, nil
+	}
 }
 
 // podURL is a pod's subresource on a server.

@@ -6,16 +6,22 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/impersonate"
 )
 
-// origins are the web pages that may open a WebSocket. A browser sends a visitor's
-// certificate or cookie along whatever page asks, and asks nobody before; the
-// Origin header, which a page cannot forge, is all that tells them apart (RFC 6455
-// section 10.2). A page of the same host is always allowed, also beside a list: it
-// is edge's own, or that of whoever holds its name, and needs no leave.
+// origins are the web pages that may open a WebSocket, or change something, with
+// what a browser adds by itself. It sends a visitor's certificate or cookie along
+// whatever page asks, and asks nobody before; the Origin header, which a page cannot
+// forge, is all that tells them apart (RFC 6455 section 10.2). A page of the same
+// host is always allowed, also beside a list: it is edge's own, or that of whoever
+// holds its name, and needs no leave.
 type origins []origin
 
 // origin is RFC 6454 section 4's: in lower case, the port as a number.
@@ -53,13 +59,32 @@ func parseOrigins(list []string) (origins, error) {
 	return all, nil
 }
 
+// check refuses what a page that is not allowed has its visitor's browser send: an
+// upgrade, and each method that may change something. It looks at nothing where a
+// bearer token has authenticated the request: only who has that can send it.
+func (all origins) check(r *http.Request, id impersonate.Identity) error {
+	if id.Bearer || all.allows(r) {
+		return nil
+	}
+	if !isUpgrade(r) {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodOptions:
+			return nil
+		}
+	}
+	return failure(ReasonOrigin, http.StatusForbidden, metav1.StatusReasonForbidden,
+		"edge: pages of another origin may open no WebSocket, and change nothing, with a credential that a browser adds by itself, such as "+
+			"a client certificate; --allowed-origins says which may, and with a bearer token all do")
+}
+
 // allows tells whether a request comes from a page that may send it, or from no
 // browser: that has no Origin. "null", which a sandboxed or a local page sends, is
-// nobody's.
+// nobody's. Where a browser leaves Origin out, it says in Sec-Fetch-Site where the
+// page is from.
 func (all origins) allows(r *http.Request) bool {
 	lines, ok := r.Header["Origin"]
 	if !ok {
-		return true
+		return !slices.ContainsFunc(r.Header["Sec-Fetch-Site"], isForeignSite)
 	}
 	if len(lines) != 1 {
 		return false
@@ -79,6 +104,11 @@ func (all origins) allows(r *http.Request) bool {
 	}
 	return false
 }
+
+// isForeignSite reads Sec-Fetch-Site: of cross-site and same-site requests, and of what a
+// browser may say one day, some page of another origin is the author (Fetch Metadata
+// section 2.3).
+func isForeignSite(site string) bool { return site != "same-origin" && site != "none" }
 
 func (o origin) matches(from origin) bool {
 	if parent, wild := strings.CutPrefix(o.host, anySubdomain); wild {

@@ -21,7 +21,7 @@ import (
 // serveUpgrade is the way of a stream: choose the client's dialect, ask upstream
 // for its own, and only after a valid 101 answer with one.
 func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *sighting) {
-	d, err := chooseDialect(r, h.origins)
+	d, err := chooseDialect(r)
 	var key *refusalKey // nil: how this ends is not remembered
 	if d.target.isStream() && httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], webSocket) {
 		key = keyOf(id, r.URL)

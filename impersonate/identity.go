@@ -15,7 +15,8 @@ import (
 // systemPrefix begins the names and groups that Kubernetes keeps for itself.
 const systemPrefix = "system:"
 
-// Identity is whom a request is sent as. It is made by [Policy.Identity], [Own] or [Self] and not changed afterwards.
+// Identity is whom a request is sent as. It is made by [Policy.Identity], [Own] or [Self] and, once it is
+// handed on, not changed.
 type Identity struct {
 	Name   string
 	UID    string
@@ -24,6 +25,9 @@ type Identity struct {
 
 	// Requestor is who authenticated, for the log; nil where nobody did.
 	Requestor user.Info
+	// Bearer: a bearer token has authenticated the request, which no browser adds by itself. Otherwise the credential is ambient (a
+	// client certificate, a cookie, or none), and a page on another site may have made its visitor's browser send the request.
+	Bearer bool
 	// Nested: by its own wish the request goes upstream as somebody else than the requestor.
 	Nested bool
 	// Dropped are the requestor's groups that went nowhere, see [PolicyConfig].DropUnusable. Requestor has them no more.
@@ -41,7 +45,7 @@ func Self() Identity { return Identity{self: true} }
 // Own is somebody whose own bearer token goes upstream in place of edge's credential, with the Impersonate-* headers that came
 // with it in h: whom the token stands for, and whom it may impersonate, is the API server's to decide.
 func Own(token string, u user.Info, h http.Header) Identity {
-	id := Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra(), Requestor: u, own: token}
+	id := Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra(), Requestor: u, Bearer: true, own: token}
 	id.wish = wishOf(h)
 	return id
 }

@@ -95,6 +95,8 @@ type Request struct {
 	Attributes func() (authorizer.Attributes, error)
 	// ClientIP is the client's address, if it is known.
 	ClientIP string
+	// Bearer: the requestor was authenticated by a bearer token, see [Identity].
+	Bearer bool
 	// Anonymous: nobody authenticated, and the requestor is whom edge's own chain takes for nobody.
 	Anonymous bool
 }
@@ -135,6 +137,7 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 		}
 	}
 	p.addExtra(&id, r.ClientIP)
+	id.Bearer = r.Bearer
 	return id, nil
 }
 

@@ -127,7 +127,8 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		}
 		return impersonate.Identity{}, err
 	}
-	if !got.Anonymous {
+	anonymous := got.Kind == authn.Anonymous
+	if !anonymous {
 		serving.Of(r).Authenticated()
 	}
 	nobody := impersonate.Identity{Requestor: got.User}
@@ -141,7 +142,7 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		}
 		return impersonate.Own(got.Token, got.User, r.Header), nil
 	}
-	if g.paths && got.Anonymous {
+	if g.paths && anonymous {
 		if err := impersonate.ForbidWish(r.Header); err != nil {
 			return nobody, err
 		}
@@ -150,7 +151,8 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		Header:     r.Header,
 		ClientIP:   bridge.ClientIP(r),
 		Attributes: func() (authorizer.Attributes, error) { return attributesOf(r) },
-		Anonymous:  got.Anonymous,
+		Bearer:     !got.Kind.Ambient(),
+		Anonymous:  anonymous,
 	})
 	if err != nil {
 		return nobody, err

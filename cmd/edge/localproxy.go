@@ -186,7 +186,11 @@ func unusable(why error) error {
 
 // self is for requests that way has let in. The credential that goes upstream is the
 // caller's, and so is the right to impersonate.
-func self(*http.Request) (impersonate.Identity, error) { return impersonate.Self(), nil }
+func self(*http.Request) (impersonate.Identity, error) {
+	id := impersonate.Self()
+	id.Bearer = true
+	return id, nil
+}
 
 // mayAnything leaves the decision to the server, which knows the caller.
 func mayAnything(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error {

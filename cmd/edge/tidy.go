@@ -15,8 +15,8 @@ const (
 	// quietBytes are allocated between two looks at most, where nothing much goes on.
 	quietBytes = 1 << 20
 	// A collection is worth it for leastWaste bytes, and for one in wasteShare of those in use.
-	leastWaste = 4 << 20
-	wasteShare = 16
+	leastWaste   = 4 << 20
+	wasteShare   = 16
 	tidyInterval = 10 * time.Second // from one collection to the next, at least: for 8,000 sessions each takes 150 ms of CPU
 )
 
@@ -72,7 +72,9 @@ func (t *tidier) isDue(now time.Time, m memory) bool {
 }
 
 // tidied takes note of a collection that is over now.
-func (t *tidier) tidied(now time.Time, m memory) { t.seen, t.done, t.last = m.allocated, m.allocated, now }
+func (t *tidier) tidied(now time.Time, m memory) {
+	t.seen, t.done, t.last = m.allocated, m.allocated, now
+}
 
 // tidyUp collects garbage when edge has come to rest after work, and sooner while there are many sessions, until ctx ends.
 func tidyUp(ctx context.Context, sessions func() int) {
