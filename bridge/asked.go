@@ -30,6 +30,10 @@ func isUpgrade(r *http.Request) bool {
 	return hasToken(upgrade, spdy.Protocol) && leadsOn(r.URL.Path)
 }
 
+// BeginsStream tells whether a request is an upgrade to an exec, attach or
+// port-forward, also by way of a proxy: what takes create, whatever its method.
+func BeginsStream(r *http.Request) bool { return isUpgrade(r) && parseTarget(r.URL) != target{} }
+
 // ignoreUpgrade makes a plain request of one whose Upgrade means nothing, as RFC
 // 9110 section 7.8 lets a server do and as the API server does. What Connection
 // names goes with it, see outbound.

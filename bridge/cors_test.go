@@ -60,7 +60,9 @@ func (n *nobodyWithout) identify(r *http.Request) (impersonate.Identity, error) 
 	if r.Header.Get("Authorization") == "" {
 		return impersonate.Identity{}, apierrors.NewUnauthorized("Unauthorized")
 	}
-	return jane, nil
+	id := jane
+	id.Bearer = true
+	return id, nil
 }
 
 // notes is an Observer that keeps why requests were refused.

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"bufio"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,6 +89,33 @@ func TestCrossSiteWebSocket(t *testing.T) {
 				sessions++
 				w.ended(sessions)
 			}
+		}
+	}
+}
+
+// TestBeginsStream: what takes create, whatever its method and protocol, and what does not.
+func TestBeginsStream(t *testing.T) {
+	exec, nodes := askWebSocket(execPath), askWebSocket("/api/v1/nodes/n1/proxy/exec/default/web/c")
+	for name, test := range map[string]struct {
+		ask    []string
+		begins bool
+	}{
+		"exec over WebSocket":            {exec, true},
+		"exec over SPDY":                 {askSPDY(execPath, "v4.channel.k8s.io"), true},
+		"port-forward":                   {askWebSocket(forwardPath), true},
+		"exec by a node's proxy":         {nodes, true},
+		"exec by a node's proxy, SPDY":   {askSPDY("/api/v1/nodes/n1/proxy/exec/default/web/c", "v4.channel.k8s.io"), true},
+		"exec by a pod's proxy":          {askWebSocket("/api/v1/namespaces/default/pods/web:10250/proxy/exec/default/web/c"), true},
+		"exec without an Upgrade":        {slices.Concat(exec[:2], exec[4:]), false},
+		"a proxy's, without an Upgrade":  {slices.Concat(nodes[:2], nodes[4:]), false},
+		"another page of a node's proxy": {askWebSocket("/api/v1/nodes/n1/proxy/logs/"), false},
+		"a watch over WebSocket":         {askWebSocket("/api/v1/namespaces/default/pods?watch=true"), false},
+		"a console of an aggregated API": {askWebSocket("/apis/vm.example.com/v1/namespaces/default/machines/m/exec"), false},
+		"an application's own WebSocket": {askWebSocket(proxyPath), false},
+	} {
+		r := must(http.ReadRequest(bufio.NewReader(strings.NewReader(strings.Join(test.ask, "\r\n") + "\r\n\r\n"))))
+		if got := bridge.BeginsStream(r); got != test.begins {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

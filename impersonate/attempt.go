@@ -30,6 +30,7 @@ type attempt struct {
 	requestor  Identity
 	wish       *wish
 	attributes authorizer.Attributes // of the request; nil where constrained impersonation is not offered
+	stream     bool                  // see Request.Stream
 }
 
 // A question is one review; or, with a refusal, none: no right would help.
@@ -42,19 +43,36 @@ type question struct {
 // try asks whether the mode is open for this request at all, and then for each value.
 func (a *attempt) try(ctx context.Context, m int) error {
 	if modes[m].constrained() {
-		spec := a.asker(m)
-		specOf(&spec, a.attributes)
-		prefix := "impersonate-on:" + modes[m].name + ":"
-		if spec.ResourceAttributes != nil {
-			spec.ResourceAttributes.Verb = prefix + spec.ResourceAttributes.Verb
-		} else {
-			spec.NonResourceAttributes.Verb = prefix + spec.NonResourceAttributes.Verb
-		}
-		if err := a.ask(ctx, question{spec: spec, what: a.user()}); err != nil {
-			return err
+		for _, verb := range a.verbs() {
+			if err := a.ask(ctx, a.requestQuestion(m, verb)); err != nil {
+				return err
+			}
 		}
 	}
 	return a.values(ctx, m)
+}
+
+// verbs are what the request itself is, and create where it begins a stream: what goes upstream for a WebSocket, which is a GET,
+// is a POST, or was reviewed as one.
+func (a *attempt) verbs() []string {
+	verbs := []string{a.attributes.GetVerb()}
+	if a.stream && verbs[0] != "create" {
+		verbs = append(verbs, "create")
+	}
+	return verbs
+}
+
+// requestQuestion asks whether the mode is open for what the request is about.
+func (a *attempt) requestQuestion(m int, verb string) question {
+	spec := a.asker(m)
+	specOf(&spec, a.attributes)
+	verb = "impersonate-on:" + modes[m].name + ":" + verb
+	if spec.ResourceAttributes != nil {
+		spec.ResourceAttributes.Verb = verb
+	} else {
+		spec.NonResourceAttributes.Verb = verb
+	}
+	return question{spec: spec, what: a.user()}
 }
 
 // values asks for each value that is wished for, in the filter's order.

@@ -64,7 +64,8 @@
 //	extra              userextras/<key> in authentication.k8s.io       the same, if the key is a domain-prefixed path
 //
 // The right side is constrained impersonation (KEP-5284), and counts where the API server offers it. First comes the verb
-// impersonate-on:<mode>:<verb> on what the request itself is about. The modes are tried in this order, the one that worked
+// impersonate-on:<mode>:<verb> on what the request itself is about, and where it begins a stream the same with create: a WebSocket
+// is a GET, of which kube-apiserver asks get, but edge sends a POST. The modes are tried in this order, the one that worked
 // last for the requestor before all others, and the plain verb is one of them:
 //
 //	associated-node    a service account is the node that its token is bound to, and nothing beside its name is wished for

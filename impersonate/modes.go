@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
 const (
@@ -74,21 +73,19 @@ func wishTime(w *wish) time.Duration {
 	return min(reviewTimeout+time.Duration(w.values())*valueTime, mostWishTime)
 }
 
-type attributesFunc = func() (authorizer.Attributes, error)
-
 // review asks whether the requestor may be whom it wishes to be, and returns the groups that it then has.
-func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, attributes attributesFunc) ([]string, error) {
+func (p *Policy) review(ctx context.Context, requestor Identity, w *wish, r Request) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, wishTime(w))
 	defer cancel()
-	a := attempt{policy: p, requestor: requestor, wish: w}
+	a := attempt{policy: p, requestor: requestor, wish: w, stream: r.Stream}
 	if p.constrained == nil || !p.constrained(ctx) {
 		return w.groups, a.told(a.values(ctx, legacy))
 	}
-	if attributes == nil {
+	if r.Attributes == nil {
 		return nil, errNoAttributes
 	}
 	var err error
-	if a.attributes, err = attributes(); err != nil {
+	if a.attributes, err = r.Attributes(); err != nil {
 		return nil, fmt.Errorf("impersonate: attributes of the request: %w", err)
 	}
 	allowed, err := p.anyMode(ctx, &a)

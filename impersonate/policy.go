@@ -93,6 +93,9 @@ type Request struct {
 	Header http.Header
 	// Attributes are those of the request as it arrived; their user is not looked at. It is called when they are needed.
 	Attributes func() (authorizer.Attributes, error)
+	// Stream: the request begins an exec, attach or port-forward, for which constrained impersonation is asked for create as well
+	// as for the request's own verb.
+	Stream bool
 	// ClientIP is the client's address, if it is known.
 	ClientIP string
 	// Bearer: the requestor was authenticated by a bearer token, see [Identity].
@@ -132,7 +135,7 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 		return Identity{}, err
 	}
 	if w != nil {
-		if id, err = p.grant(ctx, id, w, r.Attributes); err != nil {
+		if id, err = p.grant(ctx, id, w, r); err != nil {
 			return Identity{}, err
 		}
 	}
@@ -165,8 +168,8 @@ func (p *Policy) addExtra(id *Identity, clientIP string) {
 }
 
 // grant returns the identity that the requestor wishes for, if it may, with a record of who asked.
-func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, attributes attributesFunc) (Identity, error) {
-	groups, err := p.review(ctx, requestor, w, attributes)
+func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, r Request) (Identity, error) {
+	groups, err := p.review(ctx, requestor, w, r)
 	if err != nil {
 		return Identity{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -227,6 +228,56 @@ func TestIdentityDeniedWhat(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "jane is not allowed to impersonate group 'ops': ") || !strings.Contains(err.Error(), "impersonate-on:user-info:list") {
 		t.Error(err)
 	}
+}
+
+// VerbDrift: who may be somebody else on the get of a stream, but not on its create, gets no stream as them: what goes upstream
+// for a WebSocket is a POST. What is no stream, or is a POST itself, asks for its own verb alone.
+func TestVerbDrift(t *testing.T) {
+	const get, create = "impersonate-on:user-info:get", "impersonate-on:user-info:create"
+	for _, test := range []struct {
+		verb    string
+		stream  bool
+		may     []string
+		allowed bool
+		asks    []string
+	}{
+		{"get", true, []string{get}, false, []string{get, create}},
+		{"get", true, []string{create}, false, []string{get}},
+		{"get", true, []string{get, create}, true, []string{get, create}},
+		{"get", false, []string{get}, true, []string{get}},
+		{"create", true, []string{create}, true, []string{create}},
+		{"create", true, []string{get}, false, []string{create}},
+	} {
+		for _, subresource := range []string{"exec", "attach", "portforward", "proxy"} {
+			ask := &verbAsker{may: append(test.may, "impersonate:user-info")}
+			p := policy(t, PolicyConfig{Ask: ask, Constrained: func(context.Context) bool { return true }})
+			id, err := p.Identity(t.Context(), janeUser, Request{
+				Header: http.Header{"Impersonate-User": {"bob"}}, Stream: test.stream, Attributes: func() (authorizer.Attributes, error) {
+					return authorizer.AttributesRecord{Verb: test.verb, Resource: "pods", Subresource: subresource, Name: "web", ResourceRequest: true}, nil
+				},
+			})
+			if (err == nil) != test.allowed || id.Nested != test.allowed || err != nil && codeOf(err) != 403 {
+				t.Errorf("%+v, %s: %+v, %v", test, subresource, id, err)
+			}
+			if !slices.Equal(ask.asked, test.asks) {
+				t.Errorf("%+v, %s: asked %q", test, subresource, ask.asked)
+			}
+			if last := test.asks[len(test.asks)-1]; !test.allowed && !strings.Contains(fmt.Sprint(err), last) {
+				t.Errorf("%+v, %s: %v does not name %s", test, subresource, err, last)
+			}
+		}
+	}
+}
+
+// verbAsker has some verbs allowed, and keeps which of those on a request were asked for.
+type verbAsker struct{ may, asked []string }
+
+func (a *verbAsker) Ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
+	verb := spec.ResourceAttributes.Verb
+	if strings.HasPrefix(verb, "impersonate-on:") {
+		a.asked = append(a.asked, verb)
+	}
+	return slices.Contains(a.may, verb), "", nil
 }
 
 type onlyUsersPlainly struct{}

@@ -152,6 +152,7 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		ClientIP:   bridge.ClientIP(r),
 		Attributes: func() (authorizer.Attributes, error) { return attributesOf(r) },
 		Bearer:     !got.Kind.Ambient(),
+		Stream:     bridge.BeginsStream(r),
 		Anonymous:  anonymous,
 	})
 	if err != nil {
