@@ -48,6 +48,7 @@ func (a accessLog) Begin(r *http.Request) bridge.Observation {
 		v.add("xForwardedFor", bounded(way, maxList))
 	}
 	v.add("method", bounded(strings.Clone(r.Method), maxMethod)) // not as a part of the request line, which has the URL
+	v.uri = len(v.line)
 	v.add("uri", loggedURI(r.URL))
 	v.add("proto", bounded(strings.Clone(r.Proto), maxMethod))
 	v.add("userAgent", bounded(r.UserAgent(), maxAgent))
@@ -59,11 +60,12 @@ type visit struct {
 	log     *slog.Logger
 	message string
 	line    []slog.Attr
+	uri     int // where in it the URI is
 }
 
 func (v *visit) add(key string, value any) { v.line = append(v.line, slog.Any(key, value)) }
 
-func (v *visit) Identified(_ *http.Request, id impersonate.Identity, refused error) error {
+func (v *visit) Identified(r *http.Request, id impersonate.Identity, refused error) error {
 	if id.Requestor != nil {
 		v.addUser("user", "groups", "uid", id.Requestor.GetName(), id.Requestor.GetGroups(), id.Requestor.GetUID())
 	}
@@ -71,6 +73,7 @@ func (v *visit) Identified(_ *http.Request, id impersonate.Identity, refused err
 		v.add("droppedGroups", newList(id.Dropped))
 	}
 	if refused != nil {
+		v.line[v.uri] = slog.Any("uri", loggedURI(r.URL)) // a token that was in it is known now, and gone
 		v.add("reason", bounded(refused.Error(), maxReason))
 		return nil
 	}

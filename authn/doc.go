@@ -23,7 +23,8 @@
 //	the same token         as the API server's, by [TokenReviewer.Review], where the other says no
 //	nothing                anonymous, on the paths where the configuration, or [AnonymousPaths], allows it
 //
-// A credential that is not accepted makes nobody anonymous. The credential is taken off the request in any case ([Strip]).
+// A credential that is not accepted makes nobody anonymous. The credential is taken off the request in any case ([Strip]). A
+// token that stands in the URL, too, is taken out of it, and the request is refused ([StripURL]).
 //
 // [Result].Kind is the one that was accepted. A token beside an accepted certificate is not looked at, and does not change it.
 //

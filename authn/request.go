@@ -64,16 +64,21 @@ type Result struct {
 	Reviewed bool      // it was accepted by the API server's review, and the request goes on under it
 }
 
-// Authenticate tells who sends a request. Whatever comes of it, no credential is left in its header.
+// Authenticate tells who sends a request. Whatever comes of it, no credential is left in its header, nor the token in its URL.
 //
-// The error is [ErrNoCredential], [ErrNotReady], [ErrNoName], a [RefusedError] or a [ReviewError]; there is no user then. A
+// The error is [ErrNoCredential], [ErrNotReady], [ErrNoName], [ErrTokenInURL], a [RefusedError] or a [ReviewError]; there is no
+// user then. A
 // credential that is not accepted makes nobody anonymous.
 func (c *Chain) Authenticate(r *http.Request) (Result, error) {
 	token, sent, unreadable := Credential(r)
 	Strip(r.Header)
+	shown := sent && StripURL(r.URL, token)
 	who, err := c.authenticate(r, token, sent, unreadable)
 	if err != nil {
 		return Result{}, err
+	}
+	if shown {
+		return Result{}, ErrTokenInURL
 	}
 	if !hasName(who.User) {
 		return Result{}, ErrNoName

@@ -174,7 +174,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = checkMethod(r.Method)
 	}
 	if err == nil {
-		err = checkPath(r.URL)
+		err = checkPath(r)
 	}
 	if err == nil {
 		err = checkURLToken(r.URL)

@@ -19,7 +19,7 @@ const (
 	ReasonIdentity      Reason = "identity"      // 403: a name, group or extra that may not, or cannot, go upstream
 	ReasonImpersonation Reason = "impersonation" // 400, 403: whom the request wishes to be
 	ReasonReview        Reason = "review"        // 403: an access review said no; 429, 500, 503: it had no answer
-	ReasonOrigin        Reason = "origin"        // 403: a WebSocket, 401: a preflight, from a web page that may not send it
+	ReasonOrigin        Reason = "origin"        // 403: a WebSocket, 403: a write, 401: a preflight, from a web page that may not send it
 
 	// About the request.
 	ReasonMethod   Reason = "method"    // 405: CONNECT, TRACE
@@ -89,6 +89,8 @@ func notIdentified(r *http.Request, err error) error {
 		return nil
 	case isPreflight(r): // a browser sends no credential with it: to whom it belongs is the question
 		return because(ReasonOrigin, explainPreflight(err))
+	case isAnswer(err):
+		return err
 	case errors.As(err, &review):
 		return because(ReasonReview, err)
 	case errors.Is(err, impersonate.ErrDenied):

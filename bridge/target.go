@@ -89,9 +89,14 @@ func checkMethod(method string) error {
 }
 
 // checkPath refuses what two servers could read in two ways: a request line
-// without a path of its own (net/url's Opaque), and dot segments, which some
-// server behind a path prefix might walk up.
-func checkPath(u *url.URL) error {
+// without a path of its own (net/url's Opaque), raw spaces, which end the target of
+// HTTP/1.1's request line (net/http refuses them there, and not in HTTP/2's :path),
+// and dot segments, which some server behind a path prefix might walk up.
+func checkPath(r *http.Request) error {
+	u := r.URL
+	if strings.Contains(r.RequestURI, " ") {
+		return badRequest(ReasonPath, "the request's path or query has a raw space; write %%20")
+	}
 	if u.Opaque != "" || !strings.HasPrefix(u.Path, "/") {
 		return badRequest(ReasonPath, "the request has no path")
 	}

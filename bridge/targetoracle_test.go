@@ -89,7 +89,7 @@ func FuzzProxiedTarget(f *testing.F) {
 	k := newKubelet()
 	f.Fuzz(func(t *testing.T, path string) {
 		u, err := url.ParseRequestURI(path)
-		if err != nil || checkPath(u) != nil {
+		if err != nil || checkPath(&http.Request{URL: u}) != nil {
 			return
 		}
 		want, attributes := k.through(t, u)

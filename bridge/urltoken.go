@@ -13,6 +13,11 @@ func checkURLToken(u *url.URL) error {
 	if isProxied(u.Path) || !carriesToken(u) {
 		return nil
 	}
+	return TokenInURL()
+}
+
+// TokenInURL is the answer to a request with a token in its URL, also for Config.Identify, which knows the request's own.
+func TokenInURL() error {
 	return badRequest(ReasonURLToken, "a token in a URL ends up in logs; send it in Authorization")
 }
 

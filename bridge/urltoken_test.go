@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -41,6 +42,25 @@ func TestTokenInURL(t *testing.T) {
 		resp.Body.Close()
 		if seen := len(api.requests()); seen > 0 == refused || refused && resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %d, and %d requests upstream", uri, resp.StatusCode, seen)
+		}
+	}
+	for _, uri := range []string{ // HTTP/2 lets a raw space through, behind which a token would be another word
+		"/version?token=Bearer " + jwt, "/version?token=Bearer%20" + jwt + " ", "/version?a b=c", "/api/v1/namespaces/a b", "/ ", "/version ?a", "/version? " + jwt,
+	} {
+		api := &apiServer{rest: func(w http.ResponseWriter, _ *http.Request) {}}
+		w := newWorld(t, api.start(t))
+		for _, method := range []string{"GET", "POST"} {
+			r := must(http.NewRequest(method, w.edge.URL, nil))
+			r.URL.Opaque = uri // as it stands
+			resp, err := w.client(t, true).Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := string(must(io.ReadAll(resp.Body)))
+			resp.Body.Close()
+			if resp.ProtoMajor != 2 || resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, `"kind":"Status"`) || len(api.requests()) > 0 {
+				t.Errorf("%s %s: %s %s, and %d requests upstream", method, uri, resp.Status, body, len(api.requests()))
+			}
 		}
 	}
 	api := &apiServer{}

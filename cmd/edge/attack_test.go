@@ -136,6 +136,44 @@ func TestOnlyPathsAreServed(t *testing.T) {
 	}
 }
 
+// A request's own token in its URL, under whatever name, goes nowhere: not upstream, and not into the log, of which a JWT's form is
+// taken out, but no other's.
+func TestOwnTokenInURL(t *testing.T) {
+	b := newBed(t)
+	b.answer = func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/tokenreviews") {
+			w.Write([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":true,"user":{"username":"agent"}}}`))
+		}
+	}
+	e := b.serve("--token-passthrough", "--anonymous-paths=/version")
+	const opaque = "canary-6f1d-of~an.account"
+	for _, token := range []string{opaque, b.token(nil)} {
+		if resp, body := e.ask(token, "/api/v1/pods?labelSelector=a"); resp.StatusCode != http.StatusOK {
+			t.Fatal(resp.Status, body)
+		}
+		double := strings.ReplaceAll(strings.ReplaceAll(token, "-", "%252d"), ".", "%252E")
+		for _, uri := range []string{
+			"/api/v1/pods?labelSelector=" + token, "/api/v1/pods?fieldSelector=" + double, "/api/v1/pods?" + token, "/api/v1/namespaces/" + token,
+			"/api/v1/pods?continue=Bearer%20" + token, "/api/v1/namespaces/a/services/s/proxy/?x=" + token, "/version?container=" + double,
+		} {
+			resp, body := e.ask(token, uri)
+			if resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, "ends up in logs") || strings.Contains(body, token) {
+				t.Errorf("%s: %s %s", uri, resp.Status, body)
+			}
+		}
+		if log := e.log.String(); strings.Contains(log, token) || strings.Contains(log, double) {
+			t.Errorf("%s", log)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.seen {
+		if !strings.Contains(r.RequestURI, "labelSelector=a") && strings.HasPrefix(r.RequestURI, "/api/v1/") {
+			t.Error("upstream saw", r.Method, r.RequestURI)
+		}
+	}
+}
+
 // A secret in the wrong place of a command line is not repeated.
 func TestUsageErrorsTellNoSecret(t *testing.T) {
 	const secret = "canary-6f1d"

@@ -192,6 +192,8 @@ func notAuthenticated(err error) error {
 			Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
 			Message: "Username claim not available in OIDC Issuer response",
 		}}, err}
+	case errors.Is(err, authn.ErrTokenInURL):
+		return bridge.TokenInURL()
 	case errors.As(err, &status): // a review that nobody could make
 		return err
 	}

@@ -135,6 +135,9 @@ func (p *localProxy) way(r *http.Request) (*bridge.Handler, error) {
 		serving.Of(r).Refused()
 		return nil, apierrors.NewUnauthorized("edge connect: only the kubeconfig that it wrote can be used here, without another token")
 	}
+	if authn.StripURL(r.URL, token) {
+		return nil, bridge.TokenInURL()
+	}
 	serving.Of(r).Authenticated()
 	p.lost.Store(false) // the command goes on
 	at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)

@@ -1,0 +1,155 @@
+package authn
+
+import (
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// opaqueToken is no JWT: only who knows it finds it.
+const opaqueToken = "kanarien+vogel/of~the.API-server_0123456789=="
+
+// escaped has each byte of s percent-encoded.
+func escaped(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		fmt.Fprintf(&b, "%%%02x", s[i])
+	}
+	return b.String()
+}
+
+// TestTokenInURL: a request's own token in its URL is refused, whatever its parameter is called and however it is written, and is
+// not in the URL any more; a part of it, another's, and a word that is too short to be one are not looked at.
+func TestTokenInURL(t *testing.T) {
+	for uri, found := range map[string]bool{
+		"/api?continue=" + opaqueToken:                                             true,
+		"/api?x=" + url.QueryEscape(opaqueToken):                                   true,
+		"/api?x=" + escaped(opaqueToken):                                           true,
+		"/api?x=" + url.QueryEscape(escaped(opaqueToken)):                          true,
+		"/api?x=" + strings.Replace(url.QueryEscape(opaqueToken), "%2B", "%2b", 1): true,
+		"/api?x=%zz" + escaped(opaqueToken):                                        true, // what is malformed hides nothing
+		"/api?x=%" + opaqueToken:                                                   true,
+		"/api?" + opaqueToken:                                                      true,
+		"/api?" + opaqueToken + "=":                                                true,
+		"/api?labelSelector=a;b=" + opaqueToken:                                    true,
+		"/api?x=Bearer%20" + opaqueToken:                                           true,
+		"/api?x=Bearer+" + opaqueToken:                                             true,
+		"/api?next=https%3A%2F%2Fapp%2F%3Ftoken%3D" + escaped(opaqueToken):         true,
+		"/api/v1/namespaces/a/pods/p/exec?command=curl&command=" + opaqueToken:     true,
+		"/api/v1/namespaces/a/services/s/proxy/?id=" + opaqueToken:                 true,
+		"/api/" + url.PathEscape(opaqueToken) + "/x":                               true,
+		"/api/" + escaped(opaqueToken):                                             true,
+		"/api/%25" + strings.ReplaceAll(escaped(opaqueToken)[1:], "%", "%25"):      true, // encoded twice
+		"/api?x=" + opaqueToken[1:]:                                                false,
+		"/api?x=" + strings.ToUpper(opaqueToken):                                   false,
+		"/api?x=another&y=%zz":                                                     false,
+		"/api":                                                                     false,
+	} {
+		for way, r := range map[string]*http.Request{
+			"in Authorization":    {Header: http.Header{"Authorization": {"Bearer " + opaqueToken}}},
+			"in the subprotocols": {Header: upgradeWith(opaqueToken)},
+		} {
+			for certified, chain := range map[string]*Chain{"": accepting(opaqueToken), "not accepted": accepting("another")} {
+				r := r.Clone(t.Context())
+				r.URL = must(url.Parse(uri))
+				who, err := chain.Authenticate(r)
+				left := r.URL.String() + " " + fmt.Sprint(err)
+				switch {
+				case certified == "" && found != errors.Is(err, ErrTokenInURL), certified != "" && err == nil:
+					t.Errorf("%s %s %s: %+v, %v", uri, way, certified, who, err)
+				case err != nil && who != (Result{}):
+					t.Errorf("%s %s: refused, and yet %+v", uri, way, who)
+				case found && (strings.Contains(left, "vogel") || strings.Contains(left, escaped("vogel"))):
+					t.Errorf("%s %s: left %s", uri, way, left)
+				case !found && r.URL.String() != must(url.Parse(uri)).String():
+					t.Errorf("%s became %s", uri, r.URL)
+				}
+			}
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/api/janes?janes=janes", nil)
+	r.Header.Set("Authorization", "Bearer janes")
+	if _, err := NewChain(ChainOptions{Tokens: knownTokens{}}).Authenticate(r); err != nil {
+		t.Errorf("a short token: %v", err)
+	}
+	r = httptest.NewRequest(http.MethodGet, "/api?x="+opaqueToken, nil) // whose, nobody knows
+	if _, err := NewChain(ChainOptions{Tokens: knownTokens{}}).Authenticate(r); !errors.Is(err, ErrNoCredential) {
+		t.Errorf("without a credential: %v", err)
+	}
+}
+
+// TestTokenInURLBesideCertificate: that another credential has authenticated the request makes it no better.
+func TestTokenInURLBesideCertificate(t *testing.T) {
+	root := newAuthority(t, "root")
+	ca, _ := startClientCA(t, root)
+	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
+	var err error
+	server := serveTLS(t, func(_ http.ResponseWriter, r *http.Request) { _, err = chain.Authenticate(r) })
+	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api?x="+escaped(opaqueToken), nil))
+	req.Header.Set("Authorization", "Bearer "+opaqueToken)
+	resp, sendErr := clientOf(t, server, root.client(t, pkix.Name{CommonName: "jim"}), false).Do(req)
+	if sendErr != nil {
+		t.Fatal(sendErr)
+	}
+	resp.Body.Close()
+	if !errors.Is(err, ErrTokenInURL) {
+		t.Error(err)
+	}
+}
+
+// upgradeWith is the head of a page's WebSocket with its token.
+func upgradeWith(token string) http.Header {
+	return http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Protocol": {
+		"v4.channel.k8s.io, " + bearerProtocol + base64.RawURLEncoding.EncodeToString([]byte(token)),
+	}}
+}
+
+// accepting knows one token.
+func accepting(known string) *Chain {
+	return NewChain(ChainOptions{Tokens: tokensFunc(func(token string) (Verified, error) {
+		if token != known {
+			return Verified{}, refused(ReasonIssuer, "another issuer's")
+		}
+		return Verified{User: &user.DefaultInfo{Name: "jane"}}, nil
+	})})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// FuzzTokenInURL: however each byte is encoded, once or more often, the token is found, and is not left.
+func FuzzTokenInURL(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3}, "a=b&c=", "&d=%zz")
+	f.Add([]byte{}, "", "")
+	f.Fuzz(func(t *testing.T, times []byte, before, after string) {
+		var b strings.Builder
+		for i := range len(opaqueToken) {
+			piece := opaqueToken[i : i+1]
+			if len(times) > 0 {
+				for range int(times[i%len(times)]) % (maxDecodings + 1) {
+					piece = "%" + fmt.Sprintf("%02x", piece[0]) + piece[1:]
+				}
+			}
+			b.WriteString(piece)
+		}
+		u := &url.URL{Path: "/api", RawQuery: before + b.String() + after}
+		if strings.HasSuffix(before, "%") || len(before) > 1 && before[len(before)-2] == '%' {
+			return // they begin an escape that goes on in the token
+		}
+		if !StripURL(u, opaqueToken) || u.RawQuery != redacted || u.Path != "/api" {
+			t.Errorf("%q in %q", opaqueToken, u)
+		}
+	})
+}
