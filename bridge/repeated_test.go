@@ -94,7 +94,6 @@ func TestRefusalIsRepeated(t *testing.T) {
 		"channels":       {ask: upgrades["ports"], path: forwardPath + "?ports=80", code: 500, says: "container not running (123)", api: notRunning},
 		"dialect": {ask: askWebSocket(execPath, "Sec-WebSocket-Protocol: v7"), path: execPath, code: 403, says: "none of the offered WebSocket subprotocols",
 			header: "X-Accepted-Stream-Protocol-Versions", api: notRunning},
-		"origin": {ask: askWebSocket(execPath, v5, "Origin: https://x"), path: execPath, code: 403, says: "WebSockets are not accepted", api: notRunning},
 		"review": {ask: askWebSocket(execPath, v5), path: execPath, code: 403, says: "says the review", api: notRunning, change: func(c *bridge.Config) {
 			c.Streaming = bridge.StreamingWebSocket
 			c.Review = func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error {
