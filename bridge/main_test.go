@@ -14,7 +14,7 @@ import (
 
 // runtimePatience is how long the tests' container runtime waits for a client's
 // streams. It does so also when the client is gone.
-const runtimePatience = 2 * time.Second
+const runtimePatience = 15 * time.Second
 
 // TestMain checks that no session leaves a goroutine, and silences the logs of
 // client-go and the runtime.
