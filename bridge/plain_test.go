@@ -329,6 +329,28 @@ func TestDiscoveryRefused(t *testing.T) {
 	}
 }
 
+// TestUnauthorizedAsText: why a token is refused is in the Status; who asks for text
+// reads kube-oidc-proxy's word, and other messages as they are.
+func TestUnauthorizedAsText(t *testing.T) {
+	for message, text := range map[string]string{
+		"Unauthorized: the token has expired": "Unauthorized", "Unauthorized": "Unauthorized", "another kubeconfig: yours": "another kubeconfig: yours",
+	} {
+		w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), func(c *bridge.Config) {
+			c.Identify = func(*http.Request) (impersonate.Identity, error) {
+				return impersonate.Identity{}, apierrors.NewUnauthorized(message)
+			}
+		})
+		for accept, want := range map[string]string{"application/json": fmt.Sprintf("%q", message), "text/plain": text + "\n", "text/html,*/*": text + "\n"} {
+			req := must(http.NewRequest("GET", w.edge.URL+"/api", nil))
+			req.Header.Set("Accept", accept)
+			resp := must(w.client(t, true).Do(req))
+			if body := string(must(io.ReadAll(resp.Body))); resp.StatusCode != http.StatusUnauthorized || !strings.Contains(body, want) || accept != "application/json" && body != want {
+				t.Errorf("%s, Accept %q: %s %q", message, accept, resp.Status, body)
+			}
+		}
+	}
+}
+
 // TestPaths: a request line that two servers could read in two ways goes nowhere.
 func TestPaths(t *testing.T) {
 	api := plainAPI(func(http.ResponseWriter, *http.Request) {})
