@@ -310,7 +310,7 @@ func TestIdentifyErrors(t *testing.T) {
 	}
 }
 
-// TestDiscoveryRefused: client-go's discovery, with which kubectl begins, reads why edge refuses or fails: kubectl 1.26 and later
+// TestDiscoveryRefused: client-go's discovery, with which kubectl and helm begin, reads why edge refuses or fails: kubectl 1.26 and later
 // showed "unknown".
 func TestDiscoveryRefused(t *testing.T) {
 	refused := apierrors.NewForbidden(schema.GroupResource{Resource: "users"}, "system:root", errors.New("edge refuses system:"))
@@ -325,6 +325,9 @@ func TestDiscoveryRefused(t *testing.T) {
 		d := must(discovery.NewDiscoveryClientForConfigAndClient(&rest.Config{Host: w.edge.URL}, w.client(t, true)))
 		if _, err := d.ServerGroups(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
+		}
+		if _, err := d.ServerVersion(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("version: %v, want %q", err, want)
 		}
 	}
 }

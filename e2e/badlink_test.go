@@ -157,22 +157,6 @@ func writePattern(path string, n int) error {
 	return errors.Join(copyPattern(f, n), f.Close())
 }
 
-// makeTree makes n files of up to 8 KiB, a hundred in each folder, and returns how many bytes they have.
-func makeTree(dir string, n int) (total int, err error) {
-	for i := range n {
-		folder := filepath.Join(dir, fmt.Sprintf("folder-%03d", i/100))
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return 0, err
-		}
-		content := noise()[i%4096:][:i*37%8192]
-		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("file-%05d", i)), content, 0o644); err != nil {
-			return 0, err
-		}
-		total += len(content)
-	}
-	return total, nil
-}
-
 // hashTree is the hash of what sha256sum says of each file, sorted by name.
 func hashTree(dir string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))

@@ -1,0 +1,230 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed"
+)
+
+// treeFiles is how many files the tree has that people copy, beside its links.
+const treeFiles = 8000
+
+// makeTree makes n files of up to 8 KiB, a hundred in each folder, and returns how many bytes they have.
+func makeTree(dir string, n int) (total int, err error) {
+	for i := range n {
+		folder := filepath.Join(dir, fmt.Sprintf("folder-%03d", i/100))
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return 0, err
+		}
+		content := noise()[i%4096:][:i*37%8192]
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("file-%05d", i)), content, 0o644); err != nil {
+			return 0, err
+		}
+		total += len(content)
+	}
+	return total, nil
+}
+
+// makeLinks makes in each folder of a tree links of all kinds: hard, to a file, to a folder, to nothing, and out of the tree.
+func makeLinks(dir string) error {
+	folders, err := filepath.Glob(filepath.Join(dir, "folder-*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		files, err := filepath.Glob(filepath.Join(folder, "file-*"))
+		if err != nil {
+			return err
+		}
+		if err := os.Link(files[0], filepath.Join(folder, "hard")); err != nil {
+			return err
+		}
+		for name, to := range map[string]string{"soft": filepath.Base(files[1]), "up": "../folder-000", "dangling": "nothing", "out": "/etc/passwd"} {
+			if err := os.Symlink(to, filepath.Join(folder, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// listTree lists a tree on this machine: kind, mode, content's hash or link's target.
+func listTree(dir string) ([]string, error) {
+	var list []string
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		name, what := strings.TrimPrefix(path, dir), ""
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			what, err = os.Readlink(path)
+		case info.Mode().IsRegular():
+			what, err = hashFile(path)
+		}
+		list = append(list, fmt.Sprintf("%s %s %s", name, info.Mode(), what))
+		return err
+	})
+	return list, err
+}
+
+// listInside is listTree's like in a pod.
+const listInside = `cd %s && find . | sort | xargs stat -c '%%n %%F %%a' && find . -type f | sort | xargs sha256sum && find . -type l | sort | while read l; do echo "$l $(readlink $l)"; done`
+
+// TestPeopleCopyTree: `kubectl cp` of a tree with links, up and down, makes what it makes at the API server itself.
+func TestPeopleCopyTree(t *testing.T) {
+	t.Parallel()
+	edge, itself := people(t)
+	tree := t.TempDir()
+	if _, err := makeTree(tree, treeFiles); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeLinks(tree); err != nil {
+		t.Fatal(err)
+	}
+	heavy <- struct{}{}
+	defer func() { <-heavy }()
+	ctx := peopleContext(t)
+	inside, outside := map[string]string{}, map[string][]string{}
+	said := map[string]string{}
+	for _, who := range []*person{edge, itself} {
+		to := "/work/" + who.way
+		begin := time.Now()
+		r := who.Run(ctx, "cp", tree, desk+":"+to)
+		said[who.way] = fmt.Sprintf("up: %d %s%s", r.Code, r.Stdout, strings.ReplaceAll(string(r.Stderr), to, "TO"))
+		t.Logf("%s: up in %v", who.way, time.Since(begin))
+		list := itself.Run(ctx, "exec", desk, "--", "sh", "-c", fmt.Sprintf(listInside, to))
+		if err := succeeded(list); err != nil {
+			t.Fatal(err)
+		}
+		inside[who.way] = string(list.Stdout)
+	}
+	if n := strings.Count(inside["edge"], "\n"); n < 2*treeFiles || inside["edge"] != inside["itself"] {
+		t.Errorf("up: %d lines, the same as at the API server itself: %t", n, inside["edge"] == inside["itself"])
+	}
+	// Hard links do not go up as such.
+	links := itself.Run(ctx, "exec", desk, "--", "sh", "-c", `cd /work/edge && for f in folder-*; do set -- $f/file-*; ln $1 $f/harder || exit; done`)
+	if err := succeeded(links); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []*person{edge, itself} {
+		to := filepath.Join(t.TempDir(), "down")
+		begin := time.Now()
+		r := who.Run(ctx, "cp", desk+":/work/edge", to)
+		said[who.way] += fmt.Sprintf("down: %d %s%s", r.Code, r.Stdout, strings.ReplaceAll(string(r.Stderr), to, "TO"))
+		t.Logf("%s: down in %v", who.way, time.Since(begin))
+		var err error
+		if outside[who.way], err = listTree(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(outside["edge"]); n < treeFiles || !slices.Equal(outside["edge"], outside["itself"]) {
+		t.Errorf("down: %d entries, the same as at the API server itself: %t", n, slices.Equal(outside["edge"], outside["itself"]))
+	}
+	if said["edge"] != said["itself"] {
+		t.Errorf("%.2000q\nitself %.2000q", said["edge"], said["itself"])
+	}
+}
+
+// slowLink has a copy of 100 MB take 10 s, so that there is a middle.
+var slowLink = testbed.LinkOptions{Rate: 10_000_000}
+
+// cutAfter is how many bytes have arrived when the connection is cut.
+const cutAfter = 1 << 20
+
+// TestPeopleCopyCut: a load balancer that cuts a WebSocket by its age in the middle of a `kubectl cp` makes kubectl fail: no file is
+// short and said to be whole.
+func TestPeopleCopyCut(t *testing.T) {
+	t.Parallel()
+	edge, itself := people(t)
+	s := sites[testbed.New]
+	// The link is the load balancer that cuts, alone or between HAProxy and edge: HAProxy ends connections in its own way.
+	front, err := bed.StartLink(host(edge.to), slowLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind, err := bed.StartLink(s.edge.Addr, slowLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alb, err := bed.StartALB(t.Context(), host(behind.Through(edge.to)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream, err := bed.StartLink(host(itself.to), slowLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connected := newConnectedPerson(t, front.Through(edge.to))
+	big := blobs[100]
+	for _, row := range []struct {
+		who *person
+		at  *testbed.Relay
+	}{
+		{newPerson(t, "cut before the load balancer", front.Through(edge.to)), front},
+		{newPerson(t, "cut behind the load balancer", alb.Access(edge.to.Token)), behind},
+		{connected, front},
+		{newPerson(t, "itself", upstream.Through(itself.to)), upstream},
+	} {
+		heavy <- struct{}{}
+		ctx := peopleContext(t)
+		inside := "/work/cut-" + slug(row.who.way)
+		r := cutInTheMiddle(ctx, t, row.at, row.who.Command(ctx, "cp", big.path, desk+":"+inside), func() int64 {
+			var n int64
+			r := itself.Run(ctx, "exec", desk, "--", "sh", "-c", "stat -c %s "+inside+" 2>/dev/null || echo 0")
+			fmt.Sscan(string(r.Stdout), &n)
+			return n
+		})
+		if r.Err != nil || r.Code <= 0 || len(r.Stderr) == 0 {
+			t.Errorf("%s, up: code %d (%v): %q", row.who.way, r.Code, r.Err, r.Stderr)
+		}
+		if err := succeeded(itself.Run(ctx, "exec", desk, "--", "dd", "if=/dev/zero", "of="+inside+".down", "bs=1048576", "count=100")); err != nil {
+			t.Fatal(err)
+		}
+		outside := filepath.Join(t.TempDir(), "down")
+		r = cutInTheMiddle(ctx, t, row.at, row.who.Command(ctx, "cp", desk+":"+inside+".down", outside), func() int64 {
+			info, err := os.Stat(outside)
+			if err != nil {
+				return 0
+			}
+			return info.Size()
+		})
+		if r.Err != nil || r.Code <= 0 || len(r.Stderr) == 0 {
+			t.Errorf("%s, down: code %d (%v): %q", row.who.way, r.Code, r.Err, r.Stderr)
+		}
+		itself.Run(ctx, "exec", desk, "--", "rm", "-f", inside, inside+".down")
+		<-heavy
+	}
+}
+
+// cutInTheMiddle runs a copy, and cuts what runs through a link when enough has arrived.
+func cutInTheMiddle(ctx context.Context, t *testing.T, at *testbed.Relay, copy *exec.Cmd, arrived func() int64) testbed.Result {
+	t.Helper()
+	ended := make(chan testbed.Result, 1)
+	go func() { ended <- testbed.RunCommand(ctx, copy, nil) }()
+	for {
+		select {
+		case r := <-ended:
+			t.Errorf("%s ended before the cut: code %d (%v), %s", copy.Args, r.Code, r.Err, r.Stderr)
+			return r
+		case <-time.After(10 * time.Millisecond):
+		}
+		if arrived() >= cutAfter {
+			at.Cut()
+			return <-ended
+		}
+	}
+}

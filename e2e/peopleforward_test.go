@@ -1,0 +1,155 @@
+package e2e
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"edge/e2e/testbed"
+)
+
+// What TestPeopleDownload does over one port-forward.
+const (
+	abortedDownloads = 50
+	abortAfter       = 64 << 10 // bytes
+	downloadsAtOnce  = 30
+)
+
+// TestPeopleDownload: a browser's user who loses patience 50 times has no broken port-forward: 30 downloads at once then bring every
+// byte.
+func TestPeopleDownload(t *testing.T) {
+	t.Parallel()
+	edge, itself := people(t)
+	connected := newConnectedPerson(t, edge.to)
+	sum := itself.Run(t.Context(), "exec", desk, "--", "sha256sum", "/www/blob")
+	if err := succeeded(sum); err != nil {
+		t.Fatal(err)
+	}
+	hash, _, _ := strings.Cut(string(sum.Stdout), " ")
+	for _, who := range []*person{edge, itself, connected} {
+		t.Run(who.way, func(t *testing.T) {
+			t.Parallel()
+			heavy <- struct{}{}
+			defer func() { <-heavy }()
+			ctx := peopleContext(t)
+			forward, err := who.PortForward(ctx, "pod/"+desk, 8080)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer forward.Stop()
+			for i := range abortedDownloads {
+				if err := abortDownload(forward.Addr, i%2 == 0); err != nil {
+					t.Fatalf("download %d, which is to be aborted: %v; kubectl said %s", i, err, forward.Said())
+				}
+			}
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			errs := make([]error, downloadsAtOnce)
+			var running sync.WaitGroup
+			for i := range errs {
+				running.Go(func() { errs[i] = download(ctx, client, forward.Addr, hash) })
+			}
+			running.Wait()
+			if err := errors.Join(errs...); err != nil {
+				t.Errorf("%v; kubectl said %.2000s", err, forward.Said())
+			}
+		})
+	}
+}
+
+// abortDownload reads the begin of the blob, and hangs up or breaks the connection.
+func abortDownload(addr string, reset bool) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /blob HTTP/1.0\r\n\r\n"); err != nil {
+		return err
+	}
+	if reset {
+		conn.(*net.TCPConn).SetLinger(0)
+	}
+	n, err := io.CopyN(io.Discard, conn, abortAfter)
+	if err != nil {
+		return fmt.Errorf("after %d bytes: %w", n, err)
+	}
+	return nil
+}
+
+// download gets the whole blob.
+func download(ctx context.Context, client *http.Client, addr, hash string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/blob", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, resp.Body)
+	if err == nil && hex.EncodeToString(h.Sum(nil)) != hash {
+		err = errors.New("the hash differs")
+	}
+	if err != nil {
+		return fmt.Errorf("%d bytes: %w", n, err)
+	}
+	return nil
+}
+
+// TestPeopleProxy: behind `kubectl proxy`, the Python client does through edge what it does at the API server itself.
+func TestPeopleProxy(t *testing.T) {
+	t.Parallel()
+	edge, itself := people(t)
+	for _, who := range []*person{edge, itself} {
+		t.Run(who.way, func(t *testing.T) {
+			t.Parallel()
+			ctx := peopleContext(t)
+			// Its filter, which is on by default, lets no exec and attach through.
+			proxy, err := startLines(ctx, who.Command, "proxy", "--port=0", "--disable-filter")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer proxy.stop()
+			if err := proxy.expect(ctx, "Starting to serve on "); err != nil {
+				t.Fatal(err)
+			}
+			_, addr, _ := strings.Cut(proxy.seen[len(proxy.seen)-1], "Starting to serve on ")
+			file, err := bed.Kubeconfig(testbed.Access{Server: "http://" + addr, Namespace: peopleNamespace})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range []struct {
+				stdin, script, stdout string
+				code                  int
+			}{
+				{"", "echo out; echo err >&2; exit 7", "out\n", 7},
+				{"a line\n", "read line; echo got $line", "got a line\n", 0},
+			} {
+				cmd, err := bed.Python(ctx, file, "exec.py", peopleNamespace, desk, "sh", "-c", row.script)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := want(testbed.RunCommand(ctx, cmd, strings.NewReader(row.stdin)), row.code, row.stdout); err != nil {
+					t.Errorf("exec: %v", err)
+				}
+			}
+			cmd, err := bed.Python(ctx, file, "portforward.py", peopleNamespace, desk, "9000", "100000")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := want(testbed.RunCommand(ctx, cmd, nil), 0, "echo\necho\nrefused\n"); err != nil {
+				t.Errorf("port-forward: %v", err)
+			}
+		})
+	}
+}
