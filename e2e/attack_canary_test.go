@@ -73,6 +73,28 @@ func TestTokenCanary(t *testing.T) {
 		}
 		a.nothing(t, name+", in a URL")
 	}
+	// A request's own token is refused whatever its parameter is called, and however it is written.
+	for name, canary := range canaries {
+		want := http.StatusUnauthorized
+		if name == "good" || name == "without rights" {
+			want = http.StatusBadRequest
+		}
+		if name == "without a name" || name == "of system" || name == "groups elsewhere" {
+			want = 0 // whatever it is without
+		}
+		encoded := strings.NewReplacer(".", "%2e", "e", "%65", "J", "%4A").Replace(canary)
+		for _, uri := range []string{
+			podsURI + "?continue=" + canary, podsURI + "?labelSelector=" + encoded, podsURI + "?" + encoded + "=1", podsURI + "?x=%zz" + url.QueryEscape(encoded),
+			podsURI + "/shell/proxy/?id=" + encoded, podsURI + "/shell/proxy/" + encoded, execURI + "&command=" + encoded, "/version?x=Bearer%20" + canary,
+		} {
+			got := raw(t.Context(), t, a.as(canary), "GET", uri, askJSON)
+			if want != 0 && got.code != want || got.code < 400 || strings.Contains(string(got.body), canary) {
+				t.Errorf("%s, its own, in %.60s: %v, want %d, and without the token", name, uri, got, want)
+			}
+			raw(t.Context(), t, a.as(canary), "GET", uri, askWebSocket("v5.channel.k8s.io")...)
+		}
+		a.nothing(t, name+", its own, in a URL")
+	}
 	// An application behind a proxy may have what it wants in its URLs. Edge does not write it down.
 	app := minted(t, issuer, map[string]any{"aud": "an application"})
 	testbed.SentOn(app)

@@ -38,6 +38,21 @@ func attack(t *testing.T, kind testbed.Kind, args ...string) attacked {
 // as is how the holder of a token reaches it.
 func (a attacked) as(token string) testbed.Access { return a.Access(token) }
 
+// asCertified is how the holder of a certificate for a user of the issuer's, and groups, reaches it, without a token.
+func (a attacked) asCertified(t *testing.T, user string, groups ...string) testbed.Access {
+	t.Helper()
+	for i := range groups {
+		groups[i] = testbed.GroupsPrefix + groups[i]
+	}
+	own, err := sites[testbed.New].cluster.UserAccess(testbed.UsernamePrefix+user, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := a.as("")
+	to.Client = own.Client
+	return to
+}
+
 // requests are those of clients that reached the API server, without what edge asks of its own accord.
 func (a attacked) requests() []testbed.Head {
 	return slices.DeleteFunc(a.recorder.Heads(), func(head testbed.Head) bool { return head.IsReview() || isOffer(head) })

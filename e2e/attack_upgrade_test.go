@@ -229,48 +229,66 @@ func TestNon101(t *testing.T) {
 	})
 }
 
-// TestCrossSiteWebSocket: a page of an origin that is not allowed opens no WebSocket, also where the browser brings its
-// visitor's credential along by itself.
+// TestCrossSiteWebSocket: where the browser brings its visitor's credential along by itself, a page of an origin that is not allowed
+// opens no WebSocket, and a token that is beside that credential changes nothing. Where a token has authenticated the request, any
+// program may say any Origin.
 func TestCrossSiteWebSocket(t *testing.T) {
 	t.Parallel()
-	cluster := sites[testbed.New].cluster
-	ambient, err := cluster.UserAccess(testbed.UsernamePrefix+"alice", testbed.GroupsPrefix+"dev")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := attack(t, testbed.New, "--client-ca-file="+cluster.CAFile, "--allowed-origins=https://console.example.com,https://*.apps.example.com")
-	byCertificate, byToken := a.as(""), a.as(tokens["alice"])
-	byCertificate.Client = ambient.Client
+	a := attack(t, testbed.New, "--client-ca-file="+sites[testbed.New].cluster.CAFile, "--allowed-origins=https://console.example.com,https://*.apps.example.com")
+	byCertificate, byToken := a.asCertified(t, "alice", "dev"), a.as(tokens["alice"])
 	dialects := map[string]struct{ uri, offer string }{
 		"v5": {execURI, "v5.channel.k8s.io"}, "v4": {execURI, "v4.channel.k8s.io"}, "v4 base64": {execURI, "v4.base64.channel.k8s.io"},
 		"tunnel": {portForwardURI, "SPDY/3.1+portforward.k8s.io"}, "port-forward": {portForwardURI + "?ports=8080", "v4.channel.k8s.io"},
 		"watch": {podsURI + "?watch=true", "chat"}, "proxy": {podsURI + "/shell/proxy/", "chat"},
 	}
-	for name, d := range dialects {
-		for credential, to := range map[string]testbed.Access{"certificate": byCertificate, "token": byToken} {
-			for _, origins := range [][]string{
-				{"null"}, {""}, {"https://evil.example"}, {"https://console.example.com.evil.example"}, {"https://evilconsole.example.com"},
-				{"https://console.example.com:8443"}, {"http://console.example.com"}, {"https://apps.example.com"}, {"https://evil-apps.example.com"},
-				{a.URL, "https://evil.example"}, {a.URL + ", https://evil.example"}, {"https://" + a.Addr + ".evil.example"}, {"file://"}, {"*"},
-			} {
-				lines := askWebSocket(d.offer)
-				for _, origin := range origins {
-					lines = append(lines, "Origin: "+origin)
-				}
-				if got := raw(t.Context(), t, to, "GET", d.uri, lines...); got.code != http.StatusForbidden {
-					t.Errorf("%s by %s, %q: %v, want 403", name, credential, origins, got)
-				}
-				a.nothing(t, name)
-			}
-			if name != "v5" {
-				continue
-			}
-			for _, origin := range []string{a.URL, "https://console.example.com", "https://CONSOLE.example.com:443", "https://a.apps.example.com"} {
-				if got := raw(t.Context(), t, to, "GET", d.uri, append(askWebSocket(d.offer), "Origin: "+origin)...); got.code != http.StatusSwitchingProtocols {
-					t.Errorf("%s by %s, %q: %v, want 101", name, credential, origin, got)
-				}
-			}
-			a.recorder.Forget()
+	foreign := [][]string{
+		{"null"}, {""}, {"https://evil.example"}, {"https://console.example.com.evil.example"}, {"https://evilconsole.example.com"},
+		{"https://console.example.com:8443"}, {"http://console.example.com"}, {"https://apps.example.com"}, {"https://evil-apps.example.com"},
+		{a.URL, "https://evil.example"}, {a.URL + ", https://evil.example"}, {"https://" + a.Addr + ".evil.example"}, {"file://"}, {"*"},
+	}
+	from := func(origins []string) (lines []string) {
+		for _, origin := range origins {
+			lines = append(lines, "Origin: "+origin)
 		}
+		return lines
+	}
+	const bearer = ", base64url.bearer.authorization.k8s.io."
+	for name, d := range dialects {
+		ask := askWebSocket(d.offer)
+		for _, origins := range foreign {
+			if got := raw(t.Context(), t, byCertificate, "GET", d.uri, append(ask, from(origins)...)...); got.code != http.StatusForbidden {
+				t.Errorf("%s by certificate, %q: %v, want 403", name, origins, got)
+			}
+		}
+		evil := from([]string{"https://evil.example"})
+		for beside, lines := range map[string][]string{
+			"a junk bearer in the subprotocol": askWebSocket(d.offer + bearer + base64url("junk")), "its own token in the subprotocol": askWebSocket(d.offer + bearer + base64url(tokens["alice"])),
+			"a junk bearer": append(ask, "Authorization: Bearer junk"), "its own token": append(ask, "Authorization: Bearer "+tokens["alice"]),
+		} {
+			if got := raw(t.Context(), t, byCertificate, "GET", d.uri, append(lines, evil...)...); got.code != http.StatusForbidden {
+				t.Errorf("%s by certificate, beside %s: %v, want 403", name, beside, got)
+			}
+		}
+		a.nothing(t, name)
+		if got := raw(t.Context(), t, byToken, "GET", d.uri, append(ask, evil...)...); got.code == http.StatusForbidden || len(a.requests()) == 0 {
+			t.Errorf("%s by token from elsewhere: %v", name, got)
+		}
+		a.recorder.Forget()
+	}
+	for credential, to := range map[string]testbed.Access{"certificate": byCertificate, "token": byToken} {
+		good := [][]string{nil, {a.URL}, {"https://console.example.com"}, {"https://CONSOLE.example.com:443"}, {"https://a.apps.example.com"}}
+		if credential == "token" {
+			good = append(good, foreign...)
+			good = append(good, []string{"http://localhost"}) // as Kubernetes' own end-to-end tests
+		}
+		for _, origins := range good {
+			if got := raw(t.Context(), t, to, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), from(origins)...)...); got.code != http.StatusSwitchingProtocols {
+				t.Errorf("by %s, %q: %v, want 101", credential, origins, got)
+			}
+		}
+	}
+	inSubprotocol := append(askWebSocket("v5.channel.k8s.io"+bearer+base64url(tokens["alice"])), "Origin: https://evil.example")
+	if got := raw(t.Context(), t, a.as(""), "GET", execURI, inSubprotocol...); got.code != http.StatusSwitchingProtocols {
+		t.Errorf("by a token in the subprotocol: %v, want 101", got)
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"edge/e2e/testbed"
 )
 
-// The web pages that the browser visits. edge allows WebSockets from the console's origin and not from the stranger's.
+// The web pages that the browser visits. edge allows the console's origin to act for a visitor by the visitor's certificate, and
+// not the stranger's.
 var console, stranger *httptest.Server
 
 func startPages() (stop func()) {
@@ -23,8 +24,9 @@ func startPages() (stop func()) {
 	}
 }
 
-// TestBrowserOrigins: a page may use edge from its own host and from an allowed origin, and from no other, with the right token
-// in its hands. The browser tells who it is; edge decides.
+// TestBrowserOrigins: with the right token in its hands a page may use edge from anywhere. With what the browser brings along by
+// itself, a certificate, it may from edge's own host and from an allowed origin, and from no other, also with a token beside it.
+// The browser tells who it is; edge decides.
 func TestBrowserOrigins(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, path := range paths {
@@ -39,7 +41,7 @@ func TestBrowserOrigins(t *testing.T) {
 			}{
 				{"console", console.URL, to, ""},
 				{"edge's own host", to.Server + "/version", to, ""},
-				{"stranger", stranger.URL, to, "Unexpected response code: 403"},
+				{"stranger with a token", stranger.URL, to, ""},
 				{"console, without a token", console.URL, nobody, "HTTP Authentication failed"},
 			} {
 				t.Run(path+"/"+c.name, func(t *testing.T) {
@@ -50,14 +52,37 @@ func TestBrowserOrigins(t *testing.T) {
 					}
 				})
 			}
-			t.Run(path+"/edge's words", func(t *testing.T) {
-				for origin, code := range map[string]int{console.URL: 101, to.Server: 101, stranger.URL: 403, "null": 403} {
-					a := raw(t.Context(), t, to, "GET", execURI, append(askWebSocket(channelsV5), "Origin: "+origin)...)
-					if a.code != code || code == 403 && !strings.Contains(a.status().Message, "--allowed-origins") {
-						t.Errorf("%s: %v", origin, a)
-					}
-				}
-			})
+		}
+	})
+	a := attack(t, testbed.New, "--client-ca-file="+sites[testbed.New].cluster.CAFile, "--allowed-origins="+console.URL)
+	ambient := a.asCertified(t, "alice", "dev")
+	both := ambient
+	both.Token = tokens["alice"]
+	for _, c := range []struct {
+		name    string
+		page    string
+		to      testbed.Access
+		refused string
+	}{
+		{"console", console.URL, ambient, ""},
+		{"edge's own host", a.URL + "/version", ambient, ""},
+		{"stranger", stranger.URL, ambient, "Unexpected response code: 403"},
+		{"stranger with a token", stranger.URL, both, "Unexpected response code: 403"},
+	} {
+		t.Run("certificate/"+c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if err := knock(ctx, c.page, c.to, c.refused); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("edge's words", func(t *testing.T) {
+		for origin, code := range map[string]int{console.URL: 101, a.URL: 101, stranger.URL: 403, "null": 403} {
+			got := raw(t.Context(), t, ambient, "GET", execURI, append(askWebSocket(channelsV5), "Origin: "+origin)...)
+			if got.code != code || code == 403 && !strings.Contains(got.status().Message, "--allowed-origins") {
+				t.Errorf("%s: %v", origin, got)
+			}
 		}
 	})
 }
@@ -65,7 +90,11 @@ func TestBrowserOrigins(t *testing.T) {
 // knock tries an exec from a page. refused is why the browser says its handshake failed; empty: it must not.
 func knock(ctx context.Context, page string, to testbed.Access, refused string) error {
 	var s seen
-	said, err := browser.Visit(ctx, testbed.Visit{Page: page, Verb: "talk", Args: webSocketArgs(to, execQuery("echo in"), channelsV5, nil)}, &s)
+	visit := testbed.Visit{Page: page, Verb: "talk", Args: webSocketArgs(to, execQuery("echo in"), channelsV5, nil)}
+	if to.Client.Cert != nil {
+		visit.As = to.BrowserCertificate()
+	}
+	said, err := browser.Visit(ctx, visit, &s)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +89,60 @@ func TestConstrainedImpersonation(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestConstrainedVerbDrift is of row VerbDrift: under KEP-5284 who may be somebody else on the get of a stream gets no stream as
+// them, though kube-apiserver takes a WebSocket for a get: what edge sends for it is a POST. Who may on its create, too, gets it.
+func TestConstrainedVerbDrift(t *testing.T) {
+	t.Parallel()
+	s := sites[testbed.New]
+	k := &kop{T: t, s: s, namespace: testbed.Namespace}
+	const target = "streamer"
+	streams := []string{"pods/exec", "pods/attach", "pods/portforward"}
+	k.grantEverywhere(rbacUser(target), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: streams, Verbs: []string{"get", "create"}})
+	for group, verbs := range map[string][]string{
+		"drifters": {"impersonate-on:user-info:get"}, "creators": {"impersonate-on:user-info:get", "impersonate-on:user-info:create"},
+	} {
+		everywhere(t, s.cluster, group,
+			rbacv1.PolicyRule{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"users"}, ResourceNames: []string{target}, Verbs: []string{"impersonate:user-info"}},
+			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: streams, Verbs: verbs})
+	}
+	as := "Impersonate-User: " + target
+	own, err := s.cluster.UserAccess(testbed.UsernamePrefix+"drifter", testbed.GroupsPrefix+"drifters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error { // of which the API server learns a moment later
+		if got := raw(ctx, t, own, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), as)...); got.code != http.StatusSwitchingProtocols {
+			return fmt.Errorf("the API server itself: %v, want 101: the test tests nothing", got)
+		}
+		return nil
+	})
+	a := attack(t, testbed.New)
+	drifter := a.as(minted(t, issuer, map[string]any{"preferred_username": "drifter", "groups": []string{"drifters"}}))
+	creator := a.as(minted(t, issuer, map[string]any{"preferred_username": "creator", "groups": []string{"creators"}}))
+	for name, c := range map[string]struct {
+		method, uri string
+		lines       []string
+	}{
+		"exec, WebSocket v5":   {"GET", execURI, askWebSocket("v5.channel.k8s.io")},
+		"exec, WebSocket v4":   {"GET", execURI, askWebSocket("v4.channel.k8s.io")},
+		"exec, SPDY":           {"POST", execURI, askSPDY},
+		"exec, SPDY by GET":    {"GET", execURI, askSPDY},
+		"attach, WebSocket v5": {"GET", podsURI + "/ticker/attach?stdout=true", askWebSocket("v5.channel.k8s.io")},
+		"port-forward, tunnel": {"GET", portForwardURI, askWebSocket("SPDY/3.1+portforward.k8s.io")},
+		"port-forward, WS v4":  {"GET", portForwardURI + "?ports=8080", askWebSocket("v4.channel.k8s.io")},
+	} {
+		got := raw(t.Context(), t, drifter, c.method, c.uri, append(slices.Clone(c.lines), as)...)
+		if got.code != http.StatusForbidden || !strings.Contains(got.status().Message, "impersonate-on:user-info:create") {
+			t.Errorf("%s: %v, want 403 for the lack of create", name, got)
+		}
+		a.nothing(t, name)
+		if got := raw(t.Context(), t, creator, c.method, c.uri, append(slices.Clone(c.lines), as)...); got.code != http.StatusSwitchingProtocols {
+			t.Errorf("%s by who may create: %v, want 101", name, got)
+		}
+		a.recorder.Forget()
+	}
 }
 
 func list(namespace string) func(context.Context, kubernetes.Interface) error {

@@ -1,6 +1,7 @@
 // A real Chromium that visits pages for who asks over HTTP: `node browser.mjs PORT`, until it is told to end.
 //
-//   POST / {"page": URL, "verb": a function of page.js, "args": its argument}
+//   POST / {"page": URL, "verb": a function of page.js, "args": its argument,
+//           "certificate": {"origin": URL, "cert": PEM, "key": PEM}, the visitor's; may be missing}
 //   200    {"seen": what the function returned, "said": [lines of the browser's console]}
 //
 // Each visit has a profile of its own, without a past. CHROMIUM is the browser's program. NODE_PATH has playwright-core.
@@ -29,8 +30,14 @@ const browser = await chromium.launch({
 });
 browser.on('disconnected', () => process.exit()); // asked to end, playwright ends the browser first
 
-async function visit({ page: url, verb, args }) {
-  const context = await browser.newContext();
+// withCertificate are the options of a profile whose owner shows a certificate to a server that asks. Between Chromium and that
+// server stands playwright then, with a certificate of its own.
+const withCertificate = ({ origin, cert, key }) => ({
+  ignoreHTTPSErrors: true, clientCertificates: [{ origin, cert: Buffer.from(cert), key: Buffer.from(key) }],
+});
+
+async function visit({ page: url, verb, args, certificate }) {
+  const context = await browser.newContext(certificate && withCertificate(certificate));
   try {
     context.setDefaultTimeout(patience);
     const page = await context.newPage();

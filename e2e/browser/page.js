@@ -174,6 +174,26 @@ globalThis.verbs = {
     });
   },
 
+  // write sends a body as any page may without being asked, by fetch and by a form, with what the browser adds by itself. Nothing
+  // that the page sees says what came of it.
+  async write({ url, body }) {
+    const own = { mode: 'no-cors', credentials: 'include', signal: AbortSignal.timeout(patience) };
+    await fetch(url + '&by=fetch', { ...own, method: 'POST', body: new Blob([body]) }).catch(() => {}); // of no type: JSON to an API server
+    const frame = document.createElement('iframe');
+    frame.name = 'answer';
+    const form = document.createElement('form');
+    Object.assign(form, { method: 'POST', action: url + '&by=form', enctype: 'text/plain', target: frame.name });
+    form.append(Object.assign(document.createElement('input'), { name: 'a', value: body }));
+    document.body.append(frame, form);
+    const answered = new Promise((resolve) => { frame.onload = resolve; setTimeout(resolve, patience); });
+    form.submit();
+    await answered;
+    return {};
+  },
+
+  // look tells what the page itself has come to.
+  look() { return { origin: self.origin, title: document.title }; },
+
   // ask sends requests with fetch, one after the other, and tells what the page may read of each answer.
   async ask({ url, token, requests }) {
     const answers = [];

@@ -78,6 +78,21 @@ type Visit struct {
 	Page string `json:"page"` // URL
 	Verb string `json:"verb"`
 	Args any    `json:"args"`
+
+	// As is the visitor's own certificate, which the browser shows to a server at Origin by itself; nil: the visitor has none.
+	As *ClientCertificate `json:"certificate,omitempty"`
+}
+
+// ClientCertificate is one that a browser has, PEM.
+type ClientCertificate struct {
+	Origin string `json:"origin"`
+	Cert   string `json:"cert"`
+	Key    string `json:"key"`
+}
+
+// BrowserCertificate is the client certificate of an Access as a browser has it.
+func (a Access) BrowserCertificate() *ClientCertificate {
+	return &ClientCertificate{Origin: a.Server, Cert: string(a.Client.Cert), Key: string(a.Client.Key)}
 }
 
 // Visit opens a page and lets it do its verb, whose result goes to seen. said is what the browser told about the page on its

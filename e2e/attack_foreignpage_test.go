@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"edge/e2e/testbed"
+)
+
+// configMap is what a page might write; who it is written for may not, which the API server says when it gets there.
+const (
+	configMapsURI = "/api/v1/namespaces/" + testbed.Namespace + "/configmaps"
+	configMap     = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"from-a-page"}}`
+)
+
+// TestForeignPageWrites: where the browser brings its visitor's certificate along, a page of an origin that is not allowed writes
+// nothing; edge's own pages, allowed ones, programs, and whoever has a token, do. A real browser tells edge where a page is from.
+func TestForeignPageWrites(t *testing.T) {
+	t.Parallel()
+	cluster := sites[testbed.New].cluster
+	a := attack(t, testbed.New, "--client-ca-file="+cluster.CAFile, "--allowed-origins="+console.URL)
+	visitor := a.asCertified(t, "alice", "dev")
+	run := "/api/v1/nodes/" + cluster.Node + "/proxy/run/" + testbed.Namespace + "/shell/main?cmd=true"
+
+	for name, lines := range map[string][]string{
+		"another site": {"Origin: " + stranger.URL, "Sec-Fetch-Site: cross-site"}, "no fetch metadata": {"Origin: " + stranger.URL},
+		"a sandboxed page": {"Origin: null"}, "no Origin": {"Sec-Fetch-Site: cross-site"}, "a sibling": {"Sec-Fetch-Site: same-site"},
+	} {
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+			for _, uri := range []string{configMapsURI, run, podsURI + "/shell", podsURI + "/shell:8080/proxy/"} {
+				got := raw(t.Context(), t, visitor, method, uri, append(lines, "Content-Length: 0")...)
+				if got.code != http.StatusForbidden || !strings.Contains(got.status().Message, "--allowed-origins") {
+					t.Errorf("%s: %s %s: %v, want 403", name, method, uri, got)
+				}
+				a.nothing(t, name)
+			}
+		}
+		if got := raw(t.Context(), t, visitor, "GET", podsURI, lines...); got.code != http.StatusOK {
+			t.Errorf("%s: GET: %v, want 200", name, got)
+		}
+		if got := raw(t.Context(), t, a.as(tokens["alice"]), "POST", configMapsURI, append(lines, "Content-Length: 0")...); got.code != http.StatusForbidden ||
+			!strings.Contains(got.status().Message, "cannot create resource") {
+			t.Errorf("%s, with a token: %v, want the API server's own answer", name, got)
+		}
+		a.recorder.Forget()
+	}
+	if got := raw(t.Context(), t, visitor, "POST", configMapsURI, "Content-Length: 0"); !strings.Contains(got.status().Message, "cannot create resource") {
+		t.Errorf("a program: %v, want the API server's own answer", got)
+	}
+
+	for _, c := range []struct {
+		name, page string
+		writes     bool
+	}{
+		{"stranger", stranger.URL, false},
+		{"console", console.URL, true},
+		{"edge's own host", a.URL + "/version", true},
+	} {
+		a.recorder.Forget()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		visit := testbed.Visit{
+			Page: c.page, Verb: "write", Args: map[string]any{"url": a.URL + configMapsURI + "?from=page", "body": configMap}, As: visitor.BrowserCertificate(),
+		}
+		if said, err := browser.Visit(ctx, visit, new(struct{})); err != nil {
+			t.Errorf("%s: %v; the browser said %q", c.name, err, said)
+			continue
+		}
+		var arrived []string
+		for _, head := range a.requests() {
+			if head.Method == http.MethodPost {
+				arrived = append(arrived, head.URI)
+			}
+		}
+		slices.Sort(arrived)
+		var want []string
+		if c.writes {
+			want = []string{configMapsURI + "?from=page&by=fetch", configMapsURI + "?from=page&by=form"}
+		}
+		if !slices.Equal(arrived, want) {
+			t.Errorf("%s: the API server got %q, want %q", c.name, arrived, want)
+		}
+	}
+}
+
+// TestForeignPageWritesSandbox is of the same row: a page that a pod serves by way of a proxy is at edge's own host, and yet its
+// scripts do not run for who is known by a certificate.
+func TestForeignPageWritesSandbox(t *testing.T) {
+	t.Parallel()
+	s := sites[testbed.New]
+	script := fmt.Sprintf(`document.title = "it ran"; fetch("%s", {method: "POST", body: new Blob(["{}"])})`, configMapsURI)
+	err := s.cluster.StartPod(t.Context(), testbed.PodOptions{Name: "trap", Script: "mkdir /tmp/www && echo '<!doctype html><title>a page</title><script>" +
+		script + "</script>' >/tmp/www/page.html && httpd -p 8080 -h /tmp/www && trap 'exit 0' TERM; while :; do sleep 1; done"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := attack(t, testbed.New, "--client-ca-file="+s.cluster.CAFile)
+	visitor := a.asCertified(t, "alice", "dev")
+	page := podsURI + "/trap:8080/proxy/page.html"
+	eventually(t.Context(), t, patience, "the page", func(ctx context.Context) error {
+		if got := raw(ctx, t, visitor, "GET", page); got.code != http.StatusOK || !strings.Contains(string(got.body), "it ran") {
+			return fmt.Errorf("%v", got)
+		}
+		return nil
+	})
+	if got := raw(t.Context(), t, visitor, "GET", page); !slices.Contains(got.header["Content-Security-Policy"], "sandbox") {
+		t.Errorf("by certificate: %v", got.header)
+	}
+	if got := raw(t.Context(), t, a.as(tokens["alice"]), "GET", page); got.code != http.StatusOK || got.header["Content-Security-Policy"] != nil {
+		t.Errorf("by token: %d %v", got.code, got.header)
+	}
+	a.recorder.Forget()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var saw struct{ Origin, Title string }
+	said, err := browser.Visit(ctx, testbed.Visit{Page: a.URL + page, Verb: "look", As: visitor.BrowserCertificate()}, &saw)
+	if err != nil || saw.Origin != "null" || saw.Title != "a page" {
+		t.Errorf("%+v, %v; the browser said %q", saw, err, said)
+	}
+	for _, head := range a.requests() {
+		if head.Method != http.MethodGet {
+			t.Errorf("the page sent %s %s", head.Method, head.URI)
+		}
+	}
+}

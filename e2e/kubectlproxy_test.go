@@ -1,0 +1,54 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"regexp"
+	"testing"
+
+	"edge/e2e/testbed"
+)
+
+var serving = regexp.MustCompile(`Starting to serve on (127\.0\.0\.1:\d+)`)
+
+// TestPythonBehindKubectlProxy: a client that sends an Origin, and another Host than edge's, opens WebSockets with the token that
+// `kubectl proxy` adds.
+func TestPythonBehindKubectlProxy(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		for _, path := range paths {
+			t.Run(path, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				// Without its filter it would refuse exec itself.
+				cmd := s.kubectl(t, path, "1.36", "alice").Command(ctx, "proxy", "--port=0", "--disable-filter=true")
+				out, err := cmd.StdoutPipe()
+				if err == nil {
+					err = testbed.Start(cmd)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() {
+					cancel()
+					cmd.Wait()
+				}()
+				line, err := bufio.NewReader(out).ReadString('\n')
+				at := serving.FindStringSubmatch(line)
+				if at == nil {
+					t.Fatalf("%q, %v", line, err)
+				}
+				file, err := bed.Kubeconfig(testbed.Access{Server: "http://" + at[1]})
+				if err != nil {
+					t.Fatal(err)
+				}
+				tr := &trial{t: t, site: s, path: path, file: file, name: slug(t.Name())}
+				if err := pythonExec(ctx, tr); err != nil {
+					t.Error(err)
+				}
+				if err := pythonPortForward(ctx, tr); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+}
