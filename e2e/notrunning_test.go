@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/e2e/testbed"
+)
+
+// halfDone is a pod that runs, with a container that does not any more.
+const (
+	halfDone      = "half-done"
+	doneContainer = "done"
+)
+
+func startHalfDone(ctx context.Context, c *testbed.Cluster) error {
+	no := false
+	container := func(name, script string) corev1.Container {
+		return corev1.Container{Name: name, Image: testbed.Image, ImagePullPolicy: corev1.PullNever, Command: []string{"/bin/sh", "-c", script}}
+	}
+	pods := c.Client.CoreV1().Pods(testbed.Namespace)
+	_, err := pods.Create(ctx, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: halfDone},
+		Spec: corev1.PodSpec{
+			NodeName: c.Node, DNSPolicy: corev1.DNSDefault, RestartPolicy: corev1.RestartPolicyNever,
+			AutomountServiceAccountToken: &no, EnableServiceLinks: &no,
+			Containers: []corev1.Container{container("main", "trap 'exit 0' TERM; while :; do sleep 1; done"), container(doneContainer, "exit 0")},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	for {
+		pod, err := pods.Get(ctx, halfDone, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		running, done := false, false
+		for _, s := range pod.Status.ContainerStatuses {
+			running = running || s.Name == "main" && s.State.Running != nil
+			done = done || s.Name == doneContainer && s.State.Terminated != nil
+		}
+		if running && done {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("pod %s: %s %+v", halfDone, pod.Status.Phase, pod.Status.ContainerStatuses)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// reasonIn is what kubectl shows. An API server that translates tells a kubelet's 404 after its 101, and as an internal error; edge
+// asks for what the kubelet speaks, and passes on what it says.
+func reasonIn(r testbed.Result) string {
+	return strings.TrimSpace(strings.Replace(string(r.Stderr), "Internal error occurred: unable", "unable", 1))
+}
+
+// TestNotRunning: who cannot have a stream reads why, as without edge, behind a load balancer too: kubectl tries again over SPDY
+// whatever its WebSocket was refused for, and the load balancer takes the Upgrade off that.
+func TestNotRunning(t *testing.T) {
+	forEachSite(t, func(t *testing.T, s *site) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := startHalfDone(ctx, s.cluster); err != nil {
+			t.Fatal(err)
+		}
+		file, err := bed.Kubeconfig(s.cluster.AdminAccess())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, args := range map[string][]string{
+			"exec":        {"exec", halfDone, "-c", doneContainer, "--", "true"},
+			"exec, stdin": {"exec", "-i", halfDone, "-c", doneContainer, "--", "cat"},
+			"attach":      {"attach", halfDone, "-c", doneContainer},
+			"lost pod":    {"exec", testbed.LostPod, "--", "true"},
+		} {
+			for _, version := range []string{"1.31", "1.33", "1.35", "1.36"} {
+				past := bed.Kubectl(version, file).Run(ctx, append([]string{"-n", testbed.Namespace}, args...)...)
+				if past.Code == 0 || len(past.Stderr) == 0 {
+					t.Fatalf("%s, kubectl %s, past edge: code %d, %s", name, version, past.Code, past.Stderr)
+				}
+				for _, path := range paths {
+					r := s.kubectl(t, path, version, "alice").Run(ctx, append([]string{"-n", testbed.Namespace}, args...)...)
+					if got, want := reasonIn(r), reasonIn(past); r.Code != past.Code || got != want {
+						t.Errorf("%s, kubectl %s, %s: code %d, %s\nwithout edge code %d, %s", name, version, path, r.Code, got, past.Code, want)
+					}
+				}
+			}
+		}
+	})
+}
