@@ -8,8 +8,10 @@ import (
 	"go/token"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -174,6 +176,30 @@ func TestReasons(t *testing.T) {
 			}
 			w.edge.CloseClientConnections() // the stream that is open for the limit
 		})
+	}
+}
+
+// TestReasonsAreDocumented: docs/security.md has the words of the code, in its order, and no others.
+func TestReasonsAreDocumented(t *testing.T) {
+	var words, listed []string
+	for _, d := range must(parser.ParseFile(token.NewFileSet(), "reason.go", nil, 0)).Decls {
+		g, ok := d.(*ast.GenDecl)
+		if !ok || g.Tok != token.CONST {
+			continue
+		}
+		for _, s := range g.Specs {
+			words = append(words, must(strconv.Unquote(s.(*ast.ValueSpec).Values[0].(*ast.BasicLit).Value)))
+		}
+	}
+	_, table, _ := strings.Cut(string(must(os.ReadFile("../docs/security.md"))), "| `refusal` |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for line := range strings.Lines(table) {
+		if word, ok := strings.CutPrefix(line, "| `"); ok {
+			listed = append(listed, word[:strings.IndexByte(word, '`')])
+		}
+	}
+	if len(words) == 0 || !slices.Equal(words, listed) {
+		t.Errorf("the code has %q,\nthe page %q", words, listed)
 	}
 }
 

@@ -26,8 +26,8 @@ its API server refuses WebSocket v5 and tunnelled port-forward.
 
 "` + "`edge connect`" + `" is that command on the user's side, with kubectl below it. "WebSocket" is kubectl with
 ` + "`KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true`" + `. The load balancer is HAProxy, set up as an AWS ALB: HTTP/2 and HTTP/1.1 in front, HTTP/1.1
-behind, WebSocket carried, any other Upgrade dropped, 60 s of silence allowed. nginx is set up as an ingress that carries WebSocket
-and no other Upgrade, with the same 60 s.
+behind, WebSocket carried, any other Upgrade dropped, 60 s of silence allowed. nginx is set up to carry WebSocket and no other
+Upgrade, with the same 60 s.
 `
 
 // checkDocuments holds what this run found against docs/compatibility.md, and that against the README. A whole matrix that passed

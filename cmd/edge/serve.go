@@ -18,8 +18,8 @@ import (
 	"edge/ops"
 )
 
-// drainPeriod bounds the end: requests finish, streams are told. Kubernetes
-// kills a pod 30 s after it asked it to end.
+// drainPeriod bounds the end: streams are told at once, requests may finish, and what
+// is left then is cut. Kubernetes kills a pod 30 s after it asked it to end.
 const drainPeriod = 20 * time.Second
 
 func newServeCommand() *cobra.Command {
@@ -28,8 +28,8 @@ func newServeCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the Kubernetes API with OIDC login",
 		Long: `serve listens for HTTPS, authenticates each request by a bearer token of an
-OpenID Connect issuer or by a client certificate, and passes it to the API server
-as that user. --oidc-* describe one issuer, --authentication-config any number.
+OpenID Connect issuer or by a client certificate (but for --anonymous-paths), and
+passes it to the API server as that user. --oidc-* describe one issuer, --authentication-config any number.
 
 exec, attach, cp and port-forward are accepted over WebSocket, which passes any
 load balancer, and over SPDY; towards the API server they go over SPDY, which
