@@ -56,7 +56,7 @@
 //	leg.go       one connection: writes, answers, keepalives
 //	poll.go, poll_other.go, wouldblock.go, haste.go
 //	             reading what is there already, below TLS; pieces that come fast, together
-//	session.go   one stream from the 101 to its log line
+//	session.go   one stream from the 101 to its end, and what the log says of it
 //	registry.go  admission, limits, drain
 //	reason.go    why edge itself answered, in words for a log
 //	status.go    every failure as a metav1.Status
