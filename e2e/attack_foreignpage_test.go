@@ -66,7 +66,8 @@ func TestForeignPageWrites(t *testing.T) {
 		visit := testbed.Visit{
 			Page: c.page, Verb: "write", Args: map[string]any{"url": a.URL + configMapsURI + "?from=page", "body": configMap}, As: visitor.BrowserCertificate(),
 		}
-		if said, err := browser.Visit(ctx, visit, new(struct{})); err != nil {
+		said, err := browser.Visit(ctx, visit, new(struct{}))
+		if err != nil {
 			t.Errorf("%s: %v; the browser said %q", c.name, err, said)
 			continue
 		}
@@ -82,7 +83,7 @@ func TestForeignPageWrites(t *testing.T) {
 			want = []string{configMapsURI + "?from=page&by=fetch", configMapsURI + "?from=page&by=form"}
 		}
 		if !slices.Equal(arrived, want) {
-			t.Errorf("%s: the API server got %q, want %q", c.name, arrived, want)
+			t.Errorf("%s: the API server got %q, want %q; the browser said %q", c.name, arrived, want, said)
 		}
 	}
 }

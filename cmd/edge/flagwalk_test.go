@@ -83,9 +83,7 @@ jwt:
 	"client-ca-file": func(b *bed) {
 		ca, pair := b.clientCertificate("anna", "dev")
 		e := b.serve("--client-ca-file=" + ca)
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}}}
-		resp, err := client.Get(e.url + "/api")
+		resp, err := certified(pair).Get(e.url + "/api")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -232,11 +230,29 @@ jwt:
 	},
 	"permit-address-sharing": func(b *bed) { b.expectLog(b.serve("--permit-address-sharing"), "flag=--permit-address-sharing") },
 	"allowed-origins": func(b *bed) {
-		e := b.serve("--allowed-origins=https://console.example.com")
-		header := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin"}
+		ca, pair := b.clientCertificate("anna", "dev")
+		e := b.serve("--client-ca-file="+ca, "--allowed-origins=https://console.example.com")
+		client := certified(pair)
 		for origin, want := range map[string]bool{"https://console.example.com": true, "https://evil.example.com": false} {
-			if resp, _ := e.ask(b.token(nil), "/api/v1/namespaces/a/pods/b/log", append(slices.Clone(header), origin)...); (resp.StatusCode != 403) != want {
-				b.Error(origin, resp.Status)
+			for _, method := range []string{"GET", "POST"} { // a WebSocket, and a write
+				req, err := http.NewRequest(method, e.url+"/api/v1/namespaces/a/pods/b/log", nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				req.Header.Set("Origin", origin)
+				if method == "GET" {
+					for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg=="} {
+						req.Header.Set(name, value)
+					}
+				}
+				resp, err := client.Do(req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				resp.Body.Close()
+				if (resp.StatusCode != 403) != want {
+					b.Error(method, origin, resp.Status)
+				}
 			}
 		}
 	},
@@ -477,4 +493,10 @@ func (e *instance) mostStreams() uint32 {
 		}
 	}
 	return 0
+}
+
+// certified is a client with a certificate of its own.
+func certified(pair tls.Certificate) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}}}
 }
