@@ -23,10 +23,6 @@ const (
 	maxTaken = 256 << 10
 )
 
-// rawAccept is what client-go sends with requests whose answers, and so whose errors, it takes as they are. The version is one, which
-// helm and k9s ask for first: of an error that is no text they show "unknown", as of discovery's.
-const rawAccept = "application/json, */*"
-
 // Refuse answers a request that does not come to a Handler, as a Handler answers one: with err, if that is an APIStatus.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) { refuse(w, r, err) }
 
@@ -45,11 +41,7 @@ func writeStatus(w http.ResponseWriter, r *http.Request, err error) {
 func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
 	noteRefusal(w, reasonOf(err))
 	s := statusOf(err)
-	accept := r.Header.Get("Accept")
-	if r.URL.Path == "/version" && accept == rawAccept {
-		accept = "text/plain"
-	}
-	body, contentType := statusText(s, accept)
+	body, contentType := statusText(s, r)
 	setStatusHeader(w.Header(), s, len(body), contentType)
 	setAuditID(w.Header(), err)
 	u := newUntaken(w, r, read)

@@ -45,19 +45,25 @@ func statusOf(err error) metav1.Status {
 // unauthorized begins what a 401 says.
 const unauthorized = "Unauthorized"
 
-// statusText is a Status as the client wants it; those who read none get its message: who asks for text only, and client-go since
-// 1.26 where it asks for all of discovery at once, which is how kubectl begins. It shows "unknown" for any error there whose body
-// is not text. Of "Unauthorized: why" who asks for text gets the word, as from kube-oidc-proxy.
-func statusText(s metav1.Status, accept string) (body []byte, contentType string) {
+// statusText is a Status as the client reads it: who reads none gets its message. Of "Unauthorized: why" who asks for text gets the
+// word, as from kube-oidc-proxy.
+func statusText(s metav1.Status, r *http.Request) (body []byte, contentType string) {
+	accept := r.Header.Get("Accept")
 	switch {
 	case strings.HasPrefix(accept, "text/") && !strings.Contains(accept, "application/json"):
 		if s.Code == http.StatusUnauthorized && strings.HasPrefix(s.Message, unauthorized+": ") {
 			s.Message = unauthorized
 		}
-	case !strings.Contains(accept, "g=apidiscovery.k8s.io"):
+	case !takesRaw(r.URL.Path, accept):
 		return encodeStatus(s), "application/json"
 	}
 	return []byte(s.Message + "\n"), "text/plain; charset=utf-8"
+}
+
+// takesRaw knows two requests whose answers client-go takes as they are, with which kubectl, helm and k9s begin: all of discovery
+// at once, and the version. Of an error there that is no text it shows "unknown".
+func takesRaw(path, accept string) bool {
+	return strings.Contains(accept, "g=apidiscovery.k8s.io") || path == "/version" && accept == "application/json, */*"
 }
 
 // setStatusHeader sets the header of an answer that is a Status.
