@@ -22,6 +22,8 @@
 //	browserorigins_*      and only a page of an allowed origin
 //	helm_test.go          a release comes, changes, is tested and goes
 //	websockets_test.go    other WebSockets: proxies of services and pods, watch, log
+//	people*               what people do all day is what it is at the API server itself: run, debug, apply, cp, port-forward, proxy
+//	connectcontexts_test.go  edge connect has every context of the user's kubeconfig, for kubectl and helm
 //	soak_test.go          2 GiB, stalled clients, five silent minutes; only `make soak` runs it
 //	badlink_test.go       cp of 1 GiB and of 5,000 files over a bad link; only `make soak` runs it
 //	goaway_test.go        writes while the API server sends GOAWAY: none fails, none is done twice

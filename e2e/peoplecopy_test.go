@@ -168,15 +168,15 @@ func TestPeopleCopyCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connected := newConnectedPerson(t, front.Through(edge.to))
+	before := newPerson(t, "cut before the load balancer", front.Through(edge.to))
 	big := blobs[100]
 	for _, row := range []struct {
 		who *person
 		at  *testbed.Relay
 	}{
-		{newPerson(t, "cut before the load balancer", front.Through(edge.to)), front},
+		{before, front},
+		{before.connected(t, connectVersion), front},
 		{newPerson(t, "cut behind the load balancer", alb.Access(edge.to.Token)), behind},
-		{connected, front},
 		{newPerson(t, "itself", upstream.Through(itself.to)), upstream},
 	} {
 		heavy <- struct{}{}
