@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -333,7 +334,8 @@ func TestDiscoveryRefused(t *testing.T) {
 }
 
 // TestUnauthorizedAsText: why a token is refused is in the Status; who asks for text
-// reads kube-oidc-proxy's word, and other messages as they are.
+// reads kube-oidc-proxy's word, and other messages as they are; and client-go, which
+// reads neither where it begins, has it in a Warning.
 func TestUnauthorizedAsText(t *testing.T) {
 	for message, text := range map[string]string{
 		"Unauthorized: the token has expired": "Unauthorized", "Unauthorized": "Unauthorized", "another kubeconfig: yours": "another kubeconfig: yours",
@@ -351,8 +353,20 @@ func TestUnauthorizedAsText(t *testing.T) {
 				t.Errorf("%s, Accept %q: %s %q", message, accept, resp.Status, body)
 			}
 		}
+		warnings := new(warned)
+		d := must(discovery.NewDiscoveryClientForConfigAndClient(&rest.Config{Host: w.edge.URL, WarningHandler: warnings}, w.client(t, true)))
+		d.ServerGroups()
+		d.ServerVersion()
+		if want := message != "Unauthorized"; slices.Contains(*warnings, message) != want || want != (len(*warnings) > 0) {
+			t.Errorf("%s: client-go warns of %q", message, *warnings)
+		}
 	}
 }
+
+// warned are the warnings that client-go reads in answers.
+type warned []string
+
+func (w *warned) HandleWarningHeader(_ int, _, text string) { *w = append(*w, text) }
 
 // TestPaths: a request line that two servers could read in two ways goes nowhere.
 func TestPaths(t *testing.T) {

@@ -43,6 +43,7 @@ func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
 	s := statusOf(err)
 	body, contentType := statusText(s, r)
 	setStatusHeader(w.Header(), s, len(body), contentType)
+	warnRaw(w.Header(), s, r)
 	setAuditID(w.Header(), err)
 	u := newUntaken(w, r, read)
 	w.WriteHeader(int(s.Code))

@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
 // failure makes an answer of edge's own: the Status that says why it ends a request,
@@ -54,16 +55,27 @@ func statusText(s metav1.Status, r *http.Request) (body []byte, contentType stri
 		if s.Code == http.StatusUnauthorized && strings.HasPrefix(s.Message, unauthorized+": ") {
 			s.Message = unauthorized
 		}
-	case !takesRaw(r.URL.Path, accept):
+	case s.Code == http.StatusUnauthorized || !takesRaw(r):
 		return encodeStatus(s), "application/json"
 	}
 	return []byte(s.Message + "\n"), "text/plain; charset=utf-8"
 }
 
 // takesRaw knows two requests whose answers client-go takes as they are, with which kubectl, helm and k9s begin: all of discovery
-// at once, and the version. Of an error there that is no text it shows "unknown".
-func takesRaw(path, accept string) bool {
-	return strings.Contains(accept, "g=apidiscovery.k8s.io") || path == "/version" && accept == "application/json, */*"
+// at once, and the version. Of an error there that is no text it shows "unknown", and of a 401 words of its own in any case.
+func takesRaw(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "g=apidiscovery.k8s.io") || r.URL.Path == "/version" && accept == "application/json, */*"
+}
+
+// warnRaw says why in a Warning (RFC 7234 section 5.5) where a client would not read it otherwise: client-go shows those.
+func warnRaw(h http.Header, s metav1.Status, r *http.Request) {
+	if s.Code != http.StatusUnauthorized || s.Message == unauthorized || !takesRaw(r) {
+		return
+	}
+	if warning, err := utilnet.NewWarningHeader(299, "", s.Message); err == nil {
+		h.Set("Warning", warning)
+	}
 }
 
 // setStatusHeader sets the header of an answer that is a Status.
