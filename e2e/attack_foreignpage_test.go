@@ -11,11 +11,8 @@ import (
 	"edge/e2e/testbed"
 )
 
-// configMap is what a page might write; who it is written for may not, which the API server says when it gets there.
-const (
-	configMapsURI = "/api/v1/namespaces/" + testbed.Namespace + "/configmaps"
-	configMap     = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"from-a-page"}}`
-)
+// configMapsURI is where a page might write. Its visitor may not, which the API server says of what gets there.
+const configMapsURI = "/api/v1/namespaces/" + testbed.Namespace + "/configmaps"
 
 // TestForeignPageWrites: where the browser brings its visitor's certificate along, a page of an origin that is not allowed writes
 // nothing; edge's own pages, allowed ones, programs, and whoever has a token, do. A real browser tells edge where a page is from.
@@ -64,7 +61,7 @@ func TestForeignPageWrites(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		visit := testbed.Visit{
-			Page: c.page, Verb: "write", Args: map[string]any{"url": a.URL + configMapsURI + "?from=page", "body": configMap}, As: visitor.BrowserCertificate(),
+			Page: c.page, Verb: "write", Args: map[string]any{"url": a.URL + whoAmIURI + "?from=page", "body": whoAmIBody}, As: visitor.BrowserCertificate(),
 		}
 		said, err := browser.Visit(ctx, visit, new(struct{}))
 		if err != nil {
@@ -80,7 +77,7 @@ func TestForeignPageWrites(t *testing.T) {
 		slices.Sort(arrived)
 		var want []string
 		if c.writes {
-			want = []string{configMapsURI + "?from=page&by=fetch", configMapsURI + "?from=page&by=form"}
+			want = []string{whoAmIURI + "?from=page&by=fetch", whoAmIURI + "?from=page&by=form"}
 		}
 		if !slices.Equal(arrived, want) {
 			t.Errorf("%s: the API server got %q, want %q; the browser said %q", c.name, arrived, want, said)

@@ -174,8 +174,8 @@ globalThis.verbs = {
     });
   },
 
-  // write sends a body as any page may without being asked, by fetch and by a form, with what the browser adds by itself. Nothing
-  // that the page sees says what came of it.
+  // write writes as any page may without being asked, by fetch with a body and by a form, with what the browser adds by itself.
+  // Nothing that the page sees says what came of it.
   async write({ url, body }) {
     const own = { mode: 'no-cors', credentials: 'include', signal: AbortSignal.timeout(patience) };
     await fetch(url + '&by=fetch', { ...own, method: 'POST', body: new Blob([body]) }).catch(() => {}); // of no type: JSON to an API server
@@ -183,7 +183,6 @@ globalThis.verbs = {
     frame.name = 'answer';
     const form = document.createElement('form');
     Object.assign(form, { method: 'POST', action: url + '&by=form', enctype: 'text/plain', target: frame.name });
-    form.append(Object.assign(document.createElement('input'), { name: 'a', value: body }));
     document.body.append(frame, form);
     const answered = new Promise((resolve) => { frame.onload = resolve; setTimeout(resolve, patience); });
     form.submit();
