@@ -69,8 +69,8 @@ func TestForeignPageWrites(t *testing.T) {
 			continue
 		}
 		var arrived []string
-		for _, head := range a.requests() {
-			if head.Method == http.MethodPost {
+		for _, head := range a.recorder.Heads() {
+			if strings.Contains(head.URI, "from=page") {
 				arrived = append(arrived, head.URI)
 			}
 		}
