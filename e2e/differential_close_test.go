@@ -94,7 +94,7 @@ func closes(ctx context.Context, r attempt, command string, tty bool, end func(*
 	// Whether one that does not read, or has a terminal, ends is the container runtime's affair, and a translator's: chance.
 	look := "kill -9 $(cat %[1]s); rm %[1]s; true"
 	if command == "reads" && !tty {
-		look = "p=$(cat %[1]s); rm %[1]s; i=0; while kill -0 $p && [ $i != 100 ]; do sleep 0.1; i=$((i+1)); done; " +
+		look = "p=$(cat %[1]s); rm %[1]s; i=0; while kill -0 $p && [ $i != 600 ]; do sleep 0.1; i=$((i+1)); done; " +
 			"kill -0 $p && echo still there || echo ended; kill -9 $p; true"
 	}
 	after, err := rawclient.ByName(rawclient.Execs, "spdy v4").Exec(ctx, r.site.cluster.AdminAccess(), rawclient.Exec{

@@ -19,30 +19,34 @@ import (
 // of the container runtime's comes first is chance.
 func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	file := "/tmp/" + r.name
-	before := r.goneLines()
 	var o rawclient.Observation
 	var err error
+	cut := false
 	// Now and then a process on a busy node has no stdin from its beginning, also without edge, and ends before the client.
 	for range 3 {
-		if o, err = r.cutClient(ctx, file); err != nil || o.Close == 1006 {
+		before := r.endLines()
+		if o, err = r.cutClient(ctx, file); err != nil || o.Refusal != "" {
+			return o, err
+		}
+		if cut = o.Close == 1006; cut && r.edge != nil {
+			cut, err = r.awaitGoneLine(ctx, before)
+		}
+		if cut || err != nil {
 			break
 		}
 	}
-	if err != nil || o.Refusal != "" {
+	if err != nil {
 		return o, err
 	}
-	if o.Close != 1006 {
+	if !cut {
 		return o, errors.New("the session ended before its client was gone")
 	}
-	script := fmt.Sprintf("p=$(cat %s); rm %s; i=0; while kill -0 $p && [ $i != 200 ]; do sleep 0.1; i=$((i+1)); done; "+
+	script := fmt.Sprintf("p=$(cat %s); rm %s; i=0; while kill -0 $p && [ $i != 600 ]; do sleep 0.1; i=$((i+1)); done; "+
 		"kill -0 $p && echo still there || echo ended", file, file)
 	after, err := rawclient.ByName(rawclient.Execs, "spdy v4").Exec(ctx, r.site.cluster.AdminAccess(), rawclient.Exec{
 		Pod: "shell", Command: []string{"sh", "-c", script},
 	})
 	o.After = after.Stdout.Head
-	if err == nil && r.edge != nil {
-		err = r.awaitGoneLine(ctx, before)
-	}
 	return o, err
 }
 
@@ -67,36 +71,48 @@ func wantAfter(_ rawclient.Dialect, o rawclient.Observation) error {
 	return nil
 }
 
-// goneLines counts the lines of edge's log that say of a session in this dialect that its client is gone.
-func (r attempt) goneLines() int {
+// ends are the lines of edge's log about sessions in one dialect that have ended.
+type ends struct{ gone, other int }
+
+// endLines counts them, by whether the client was gone.
+func (r attempt) endLines() (n ends) {
 	if r.edge == nil {
-		return 0
+		return n
 	}
 	text, err := os.ReadFile(r.edge.Process.Log)
 	if err != nil {
-		return 0
+		return n
 	}
-	n := 0
 	for line := range strings.Lines(string(text)) {
 		var said struct{ Msg, Downstream, Cause string }
-		if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "session ended" && said.Cause == "client gone" &&
-			strings.HasPrefix(said.Downstream, map[bool]string{true: "SPDY/3.1", false: "websocket"}[r.d.SPDY]) {
-			n++
+		if json.Unmarshal([]byte(line), &said) != nil || said.Msg != "session ended" ||
+			!strings.HasPrefix(said.Downstream, map[bool]string{true: "SPDY/3.1", false: "websocket"}[r.d.SPDY]) {
+			continue
+		}
+		if said.Cause == "client gone" {
+			n.gone++
+		} else {
+			n.other++
 		}
 	}
 	return n
 }
 
-// awaitGoneLine waits until there is one more.
-func (r attempt) awaitGoneLine(ctx context.Context, before int) error {
-	for r.goneLines() <= before {
+// awaitGoneLine waits until there is one more, and tells whether it says that the client was gone.
+func (r attempt) awaitGoneLine(ctx context.Context, before ends) (gone bool, err error) {
+	for {
+		switch now := r.endLines(); {
+		case now.gone > before.gone:
+			return true, nil
+		case now.other > before.other:
+			return false, nil
+		}
 		select {
 		case <-ctx.Done():
-			return errors.New("edge's log has no line that says client gone")
+			return false, errors.New("edge's log has no line about the session's end")
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return nil
 }
 
 // TestExecUpstreamGone cuts the way to the API server in the middle of a session of each dialect.
