@@ -51,7 +51,7 @@ func (h *Handler) stranded(route *httputil.ReverseProxy, t target, key *refusalK
 // is the Audit-ID, if there is one.
 func strandedMessage(t target, r *http.Request, record string) string {
 	begin := fmt.Sprintf("edge: this %s arrived without its Upgrade header: a load balancer or proxy between you and edge does not carry SPDY", t.verb)
-	command := "works as\n\n    " + connectCommand(t, r) + "\n\nwhere edge is the program of that name, on your machine; a --context or --kubeconfig goes before the --."
+	command := "works as\n\n    " + connectCommand(t, r) + "\n\nwhere edge is the program of that name, on your machine; a --kubeconfig goes before the --."
 	since := firstWebSocket(t)
 	if minor, ok := kubectlMinor(r.UserAgent()); ok && minor < since {
 		help := fmt.Sprintf("1.%d", since)
