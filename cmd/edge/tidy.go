@@ -12,7 +12,9 @@ import (
 // have stopped typing. A process that then has nothing to do collects it late, and returns little of it.
 const (
 	tidyLook = 2 * time.Second
-	// quietBytes are allocated between two looks at most, where nothing much goes on.
+	// Where nothing much goes on, one byte in quietShare of those in use is allocated between two looks at most, and always
+	// quietBytes may: 8,000 idle sessions take 1 MiB for their keepalives.
+	quietShare = 32
 	quietBytes = 1 << 20
 	// A collection is worth it for leastWaste bytes, and for one in wasteShare of those in use.
 	leastWaste   = 4 << 20
@@ -65,7 +67,7 @@ type tidier struct {
 
 // isDue tells whether there is enough to give back, and edge at rest.
 func (t *tidier) isDue(now time.Time, m memory) bool {
-	quiet := m.allocated-t.seen < quietBytes
+	quiet := m.allocated-t.seen < max(quietBytes, m.used/quietShare)
 	t.seen = m.allocated
 	waste := m.free + min(m.allocated-t.done, m.used) // at most: not all that was allocated is garbage by now
 	return quiet && waste >= max(leastWaste, m.used/wasteShare) && now.Sub(t.last) >= tidyInterval
