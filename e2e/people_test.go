@@ -213,7 +213,6 @@ var runID = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 // TestPeopleAsk: what is answered in one piece is answered in the same words, with the same exit code.
 func TestPeopleAsk(t *testing.T) {
 	t.Parallel()
-	ctx := peopleContext(t)
 	edge, itself := people(t)
 	for _, args := range []string{
 		"auth can-i --list", "auth can-i create pods/exec", "auth can-i delete nodes",
@@ -223,6 +222,7 @@ func TestPeopleAsk(t *testing.T) {
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
+			ctx := peopleContext(t)
 			a, b := edge.Run(ctx, strings.Fields(args)...), itself.Run(ctx, strings.Fields(args)...)
 			if a.Err != nil || b.Err != nil || a.Code != b.Code {
 				t.Errorf("code %d (%v), itself %d (%v)", a.Code, a.Err, b.Code, b.Err)
@@ -237,6 +237,7 @@ func TestPeopleAsk(t *testing.T) {
 	}
 	t.Run("auth whoami", func(t *testing.T) {
 		t.Parallel()
+		ctx := peopleContext(t)
 		var is [2]authenticationv1.SelfSubjectReview
 		for i, who := range []*person{edge, itself} {
 			r := who.Run(ctx, "auth", "whoami", "-o", "json")
