@@ -35,7 +35,7 @@ const (
 	deskBytes = 4 << 20
 )
 
-var deskScript = fmt.Sprintf("mkdir /work; head -c %d /dev/urandom >/www/blob; %s", deskBytes, shellScript)
+var deskScript = fmt.Sprintf("mkdir /office; head -c %d /dev/urandom >/www/blob; %s", deskBytes, shellScript)
 
 var openOffice = sync.OnceValue(func() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

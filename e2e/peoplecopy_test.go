@@ -101,7 +101,7 @@ func TestPeopleCopyTree(t *testing.T) {
 	inside, outside := map[string]string{}, map[string][]string{}
 	said := map[string]string{}
 	for _, who := range []*person{edge, itself} {
-		to := "/work/" + who.way
+		to := "/office/" + who.way
 		begin := time.Now()
 		r := who.Run(ctx, "cp", tree, desk+":"+to)
 		said[who.way] = fmt.Sprintf("up: %d %s%s", r.Code, r.Stdout, strings.ReplaceAll(string(r.Stderr), to, "TO"))
@@ -116,14 +116,14 @@ func TestPeopleCopyTree(t *testing.T) {
 		t.Errorf("up: %d lines, the same as at the API server itself: %t", n, inside["edge"] == inside["itself"])
 	}
 	// Hard links do not go up as such.
-	links := itself.Run(ctx, "exec", desk, "--", "sh", "-c", `cd /work/edge && for f in folder-*; do set -- $f/file-*; ln $1 $f/harder || exit; done`)
+	links := itself.Run(ctx, "exec", desk, "--", "sh", "-c", `cd /office/edge && for f in folder-*; do set -- $f/file-*; ln $1 $f/harder || exit; done`)
 	if err := succeeded(links); err != nil {
 		t.Fatal(err)
 	}
 	for _, who := range []*person{edge, itself} {
 		to := filepath.Join(t.TempDir(), "down")
 		begin := time.Now()
-		r := who.Run(ctx, "cp", desk+":/work/edge", to)
+		r := who.Run(ctx, "cp", desk+":/office/edge", to)
 		said[who.way] += fmt.Sprintf("down: %d %s%s", r.Code, r.Stdout, strings.ReplaceAll(string(r.Stderr), to, "TO"))
 		t.Logf("%s: down in %v", who.way, time.Since(begin))
 		var err error
@@ -181,7 +181,7 @@ func TestPeopleCopyCut(t *testing.T) {
 	} {
 		heavy <- struct{}{}
 		ctx := peopleContext(t)
-		inside := "/work/cut-" + slug(row.who.way)
+		inside := "/office/cut-" + slug(row.who.way)
 		r := cutInTheMiddle(ctx, t, row.at, row.who.Command(ctx, "cp", big.path, desk+":"+inside), func() int64 {
 			var n int64
 			r := itself.Run(ctx, "exec", desk, "--", "sh", "-c", "stat -c %s "+inside+" 2>/dev/null || echo 0")
