@@ -3,6 +3,7 @@ package authn
 import (
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -63,9 +64,8 @@ func percentDecoded(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) {
-			high, low := unhex(s[i+1]), unhex(s[i+2])
-			if high >= 0 && low >= 0 {
-				b = append(b, byte(high<<4|low))
+			if c, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(c))
 				i += 2
 				continue
 			}
@@ -73,17 +73,4 @@ func percentDecoded(s string) string {
 		b = append(b, s[i])
 	}
 	return string(b)
-}
-
-// unhex is a hexadecimal digit's value, or -1.
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }

@@ -13,6 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"edge/bridge/internal/upstream"
 	"edge/impersonate"
 )
 
@@ -63,14 +64,8 @@ func parseOrigins(list []string) (origins, error) {
 // upgrade, and each method that may change something. It looks at nothing where a
 // bearer token has authenticated the request: only who has that can send it.
 func (all origins) check(r *http.Request, id impersonate.Identity) error {
-	if id.Bearer || all.allows(r) {
+	if id.Bearer || all.allows(r) || !isUpgrade(r) && upstream.OnlyReads(r.Method) {
 		return nil
-	}
-	if !isUpgrade(r) {
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodOptions:
-			return nil
-		}
 	}
 	return failure(ReasonOrigin, http.StatusForbidden, metav1.StatusReasonForbidden,
 		"edge: pages of another origin may open no WebSocket, and change nothing, with a credential that a browser adds by itself, such as "+

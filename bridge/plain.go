@@ -94,7 +94,7 @@ func gatewayError(method string, err error) error {
 	case lost:
 		message = "edge: the connection to the API server ended before its answer"
 	}
-	if lost && method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions {
+	if lost && !upstream.OnlyReads(method) {
 		message += ": what was asked for may have been done"
 	}
 	return failure(ReasonUpstream, code, reason, message)

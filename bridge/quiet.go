@@ -9,7 +9,7 @@ import (
 const (
 	longWait  = time.Second
 	manyBrief = 8 // waits in a row: then bytes come often
-	// lullTime is how long a leg is silent, once or twice, before its loop rests again. A shell is, between two commands.
+	// lullTime is how long a busy leg is silent, at least, before its loop is called back to rest; twice that at most.
 	lullTime = 2 * time.Second
 )
 

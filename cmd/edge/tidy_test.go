@@ -38,8 +38,8 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 	}
 }
 
-// TestMemoryIsTheProcesss: the names are the runtime's.
-func TestMemoryIsTheProcesss(t *testing.T) {
+// TestReadMemory: the runtime knows the names by which its memory is asked for.
+func TestReadMemory(t *testing.T) {
 	before := readMemory()
 	kept := make([]byte, 8<<20)
 	after := readMemory()

@@ -176,7 +176,7 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	body := req.Body
 	bodiless := req.Body == nil || req.Body == http.NoBody
-	reads := t.cfg.Asks || bodiless && (req.Method == http.MethodGet || req.Method == "" || req.Method == http.MethodHead || req.Method == http.MethodOptions)
+	reads := t.cfg.Asks || bodiless && OnlyReads(req.Method)
 	losses := 0
 	for try := 1; ; try++ {
 		s, err := p.get(ctx, losses > 0)
@@ -256,4 +256,14 @@ func closeBody(body io.ReadCloser) {
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// OnlyReads tells of a method whether it changes nothing (RFC 9110 section 9.2.1; TRACE never comes here). "" is GET, as to
+// net/http.
+func OnlyReads(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	return false
 }
