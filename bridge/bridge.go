@@ -69,6 +69,7 @@ type Handler struct {
 	ambient  *httputil.ReverseProxy // the same, for who sent none but what a browser adds
 	owned    *httputil.ReverseProxy // with the sender's
 	sessions *registry
+	idlers   idlePoller // waits for their connections
 	refusals *refusals
 	log      *slog.Logger
 	times    times
@@ -222,8 +223,11 @@ func (h *Handler) Sessions() int {
 }
 
 // Close drops the connections to the API server that nobody uses, and keeps no spare
-// ones from then on.
-func (h *Handler) Close() { h.up.close() }
+// ones from then on. Streams go on, see Drain.
+func (h *Handler) Close() {
+	h.up.close()
+	h.idlers.close()
+}
 
 // auditID is how net/http spells Audit-ID in a header map.
 const auditID = "Audit-Id"

@@ -40,8 +40,8 @@
 //	relay.go     the loop: frames from a source to a sink
 //	burst.go, cork.go
 //	             what a loop says between two waits leaves in one write
-//	loop.go, quiet.go, rouse.go
-//	             a loop that waits long waits on a small stack, also after a burst
+//	loop.go, quiet.go, rouse.go, idlepoller_linux.go, idlepoller_other.go
+//	             a loop that waits long has no stack, also after a burst
 //	exec.go      five streams and one Status: how exec and attach end
 //	opens.go     waits until those streams are open, on SPDY
 //	closing.go   a client that closes, or half-closes, while the command runs

@@ -46,7 +46,8 @@ type leg struct {
 	haste   haste       // of the leg's reader
 	brief   int         // waits in a row of less than longWait, at most manyBrief
 	lull    lull        // looks for an end of those
-	reading atomic.Bool // the leg's reader waits for bytes
+	parked  time.Time   // since when the leg's loop has no goroutine
+	reading atomic.Bool // the leg's reader waits for bytes, or is parked
 	in, out atomic.Int64
 
 	heard   int64 // in, when silent was asked last
@@ -67,16 +68,17 @@ func (l *leg) silent() int {
 
 // poller is what pollConn offers.
 type poller interface {
-	setTry(try, again bool) // the next Reads do not wait; again: they ask the kernel, whatever the last one took
-	waits() int             // Reads that may have waited, so far
-	askAgain()              // the next try asks the kernel, whatever the last one took
-	await() error           // returns when a Read would not wait
-	rouse()                 // the Read that waits, or the next one, returns errWouldBlock
-	gather(time.Duration)   // lets bytes come together for that long
-	unsent() int            // bytes that the peer has not taken yet
-	hasEnded() bool         // a Read gave the end
-	put()                   // keeps back what is written from here on
-	pull() error            // writes it
+	setTry(try, again bool)               // the next Reads do not wait; again: they ask the kernel, whatever the last one took
+	waits() int                           // Reads that may have waited, so far
+	askAgain()                            // the next try asks the kernel, whatever the last one took
+	await() error                         // returns when a Read would not wait
+	park(p *idlePoller, wake func()) bool // wake is called when a Read would not wait; false: it never is
+	rouse()                               // the Read that waits, or the next one, returns errWouldBlock
+	gather(time.Duration)                 // lets bytes come together for that long
+	unsent() int                          // bytes that the peer has not taken yet
+	hasEnded() bool                       // a Read gave the end
+	put()                                 // keeps back what is written from here on
+	pull() error                          // writes it
 }
 
 // newLeg makes a leg of a connection. Without beat it has no keepalives; lost may

@@ -23,6 +23,7 @@ type pollConn struct {
 	raw syscall.RawConn
 	cork
 	rousing
+	parking
 
 	try     bool // Read must not wait
 	again   bool // a try asks the kernel even when drained
@@ -87,10 +88,34 @@ func (c *pollConn) Read(b []byte) (int, error) {
 }
 
 // SetDeadline implements net.Conn.
-func (c *pollConn) SetDeadline(t time.Time) error { return c.rousing.SetDeadline(t) }
+func (c *pollConn) SetDeadline(t time.Time) error {
+	defer c.unpark()
+	return c.rousing.SetDeadline(t)
+}
 
 // SetReadDeadline implements net.Conn.
-func (c *pollConn) SetReadDeadline(t time.Time) error { return c.rousing.SetReadDeadline(t) }
+func (c *pollConn) SetReadDeadline(t time.Time) error {
+	defer c.unpark()
+	return c.rousing.SetReadDeadline(t)
+}
+
+// Close implements net.Conn.
+func (c *pollConn) Close() error {
+	defer c.parking.close()
+	return c.TCPConn.Close()
+}
+
+// park has wake called when a read would give something: bytes, the end, or an error. An idlePoller knows no deadlines:
+// where there is one it returns false, and the reader waits itself.
+func (c *pollConn) park(p *idlePoller, wake func()) bool {
+	if c.hasDeadline() || !c.parking.park(p, c.raw, wake) {
+		return false
+	}
+	if c.hasDeadline() { // one that came in between; from now on its coming wakes
+		c.unpark()
+	}
+	return true
+}
 
 // Write implements net.Conn, through the cork.
 func (c *pollConn) Write(b []byte) (int, error) { return c.cork.Write(b) }

@@ -39,6 +39,24 @@ func (l *leg) await() {
 	}
 }
 
+// park leaves the wait to p, which then has wake called when Read has something to say: it begins with unpark. False: it
+// never is called.
+func (l *leg) park(p *idlePoller, wake func()) bool {
+	l.parked = time.Now()
+	l.reading.Store(true) // wake may come before park is back
+	if l.poll.park(p, wake) {
+		return true
+	}
+	l.reading.Store(false)
+	return false
+}
+
+func (l *leg) unpark() {
+	l.reading.Store(false)
+	l.waited(time.Since(l.parked))
+	l.poll.askAgain()
+}
+
 // A lull is what ends a burst. The loop of a leg whose bytes come often waits deep inside TLS, which keeps 8 KiB of stack;
 // it is called back from there when nothing has come for a while.
 type lull struct {

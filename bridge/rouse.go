@@ -48,6 +48,12 @@ func (r *rousing) wasRoused(err error) bool {
 	return was
 }
 
+func (r *rousing) hasDeadline() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.deadline.IsZero()
+}
+
 // SetReadDeadline implements net.Conn.
 func (r *rousing) SetReadDeadline(t time.Time) error {
 	r.mu.Lock()

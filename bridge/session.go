@@ -49,6 +49,7 @@ type session struct {
 	times
 
 	down, up  *leg
+	idlers    *idlePoller // waits for legs whose loops rest; nil: their goroutines do
 	started   time.Time
 	upstreams int // upstream sessions that a port-forward used; 0: the one
 

@@ -113,6 +113,7 @@ func (h *Handler) run(s *session, p pair, client, conn net.Conn) {
 	}
 	s.down = newLeg(client, p.downBeat(), s.lost)
 	s.up = newLeg(conn, p.upBeat(), nil)
+	s.idlers = &h.idlers
 	h.sessions.add(s)
 	s.keepalives()
 	over := func() {
