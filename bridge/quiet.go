@@ -10,7 +10,7 @@ const (
 	longWait  = time.Second
 	manyBrief = 8 // waits in a row: then bytes come often
 	// lullTime is how long a busy leg is silent, at least, before its loop is called back to rest; twice that at most.
-	lullTime = 2 * time.Second
+	lullTime = longWait
 )
 
 // waited takes note of a wait of d.

@@ -16,10 +16,16 @@ const (
 	// quietBytes may: 8,000 idle sessions take 1 MiB for their keepalives.
 	quietShare = 32
 	quietBytes = 1 << 20
+	// Nor do many goroutines end: those of sessions do when they come to rest, and what a collection frees of their stacks is
+	// whole spans of 32 KiB.
+	quietEnds = 64
 	// A collection is worth it for leastWaste bytes, and for one in wasteShare of those in use.
-	leastWaste   = 4 << 20
-	wasteShare   = 16
-	tidyInterval = 10 * time.Second // from one collection to the next, at least: for 8,000 sessions each takes 150 ms of CPU
+	leastWaste = 4 << 20
+	wasteShare = 16
+	// From one collection to the next it is tidyInterval, since for 8,000 sessions each takes 150 ms of CPU. One byte in
+	// muchShare is worth it at once, and does not come about often in quiet.
+	tidyInterval = 10 * time.Second
+	muchShare    = 4
 )
 
 // From manySessions on garbage is collected at half as much of it. A session then costs
@@ -40,9 +46,11 @@ func gcPercent(running int) int {
 
 // memory is a process's, in bytes.
 type memory struct {
-	allocated uint64 // so far
-	free      uint64 // neither in use nor the system's
-	used      uint64 // objects, garbage among them, and stacks
+	allocated  uint64 // so far
+	free       uint64 // neither in use nor the system's
+	used       uint64 // objects, garbage among them, and stacks
+	stacks     uint64 // those of goroutines that have ended among them
+	goroutines uint64 // how many there are
 }
 
 // readMemory reads it from the runtime, which costs some microseconds and stops nothing.
@@ -52,30 +60,36 @@ func readMemory() memory {
 		{Name: "/memory/classes/heap/free:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/memory/classes/heap/stacks:bytes"},
+		{Name: "/sched/goroutines:goroutines"},
 	}
 	metrics.Read(samples)
-	bytes := func(i int) uint64 { return samples[i].Value.Uint64() }
-	return memory{allocated: bytes(0), free: bytes(1), used: bytes(2) + bytes(3)}
+	value := func(i int) uint64 { return samples[i].Value.Uint64() }
+	return memory{allocated: value(0), free: value(1), used: value(2) + value(3), stacks: value(3), goroutines: value(4)}
 }
 
 // tidier knows when edge is to give memory back to the system.
 type tidier struct {
-	seen uint64    // allocated, at the last look
+	seen memory    // at the last look
+	most uint64    // goroutines at any look since the last collection
 	done uint64    // allocated, when the last collection was over
 	last time.Time // when that was
 }
 
 // isDue tells whether there is enough to give back, and edge at rest.
 func (t *tidier) isDue(now time.Time, m memory) bool {
-	quiet := m.allocated-t.seen < max(quietBytes, m.used/quietShare)
-	t.seen = m.allocated
+	quiet := m.allocated-t.seen.allocated < max(quietBytes, m.used/quietShare) &&
+		m.goroutines+max(quietEnds, m.goroutines/quietShare) > t.seen.goroutines // while many end a collection comes too early
+	t.seen = m
+	t.most = max(t.most, m.goroutines)
 	waste := m.free + min(m.allocated-t.done, m.used) // at most: not all that was allocated is garbage by now
-	return quiet && waste >= max(leastWaste, m.used/wasteShare) && now.Sub(t.last) >= tidyInterval
+	waste += m.stacks / t.most * (t.most - m.goroutines)
+	rested := waste >= m.used/muchShare || now.Sub(t.last) >= tidyInterval
+	return quiet && rested && waste >= max(leastWaste, m.used/wasteShare)
 }
 
 // tidied takes note of a collection that is over now.
 func (t *tidier) tidied(now time.Time, m memory) {
-	t.seen, t.done, t.last = m.allocated, m.allocated, now
+	t.seen, t.most, t.done, t.last = m, m.goroutines, m.allocated, now
 }
 
 // tidyUp collects garbage when edge has come to rest after work, and sooner while there are many sessions, until ctx ends.

@@ -12,23 +12,32 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 	for _, look := range []struct {
 		at                    time.Duration
 		allocated, free, used uint64 // MiB
+		stacks, goroutines    uint64 // MiB; thousands, and one
 		due                   bool
 		why                   string
 	}{
-		{0, 3, 0, 3, false, "edge has just begun"},
-		{2 * time.Second, 3, 0, 3, false, "it allocated less than is worth it"},
-		{4 * time.Second, 300, 10, 200, false, "sessions are still coming"},
-		{6 * time.Second, 300, 10, 200, true, "they have come"},
-		{8 * time.Second, 300, 0, 100, false, "all is done"},
-		{10 * time.Second, 300, 5, 100, false, "one in 16 is not free"},
-		{12 * time.Second, 300, 7, 100, false, "10 s are not over"},
-		{17 * time.Second, 300, 7, 100, true, "stacks were given back"},
-		{60 * time.Second, 301, 0, 100, false, "the system has them"},
-		{62 * time.Second, 306, 10, 110, false, "work goes on"},
-		{64 * time.Second, 309, 10, 110, true, "keepalives alone are said"},
+		{0, 3, 0, 3, 0, 0, false, "edge has just begun"},
+		{2 * time.Second, 3, 0, 3, 0, 0, false, "it allocated less than is worth it"},
+		{4 * time.Second, 300, 10, 200, 0, 0, false, "sessions are still coming"},
+		{6 * time.Second, 300, 10, 200, 0, 0, true, "they have come"},
+		{8 * time.Second, 300, 0, 100, 0, 0, false, "all is done"},
+		{10 * time.Second, 300, 5, 100, 0, 0, false, "one in 16 is not free"},
+		{12 * time.Second, 300, 7, 100, 0, 0, false, "10 s are not over"},
+		{17 * time.Second, 300, 7, 100, 0, 0, true, "stacks were given back"},
+		{60 * time.Second, 301, 0, 100, 0, 0, false, "the system has them"},
+		{62 * time.Second, 306, 10, 110, 0, 0, false, "work goes on"},
+		{64 * time.Second, 309, 10, 110, 0, 0, true, "keepalives alone are said"},
+		{80 * time.Second, 309, 0, 200, 100, 16, false, "all are typing"},
+		{82 * time.Second, 309, 0, 200, 100, 4, false, "some still are"},
+		{84 * time.Second, 309, 0, 200, 100, 0, false, "the last ones have just come to rest"},
+		{86 * time.Second, 309, 0, 200, 100, 0, true, "the stacks of all are there, and nobody's"},
+		{88 * time.Second, 309, 0, 102, 2, 0, false, "they are the system's"},
+		{90 * time.Second, 309, 24, 102, 2, 0, false, "a little is free, and 10 s are not over"},
+		{92 * time.Second, 309, 26, 102, 2, 0, true, "a quarter is"},
 	} {
 		now := begin.Add(look.at)
-		m := memory{allocated: look.allocated * mib, free: look.free * mib, used: look.used * mib}
+		m := memory{allocated: look.allocated * mib, free: look.free * mib, used: look.used * mib,
+			stacks: look.stacks * mib, goroutines: 1000*look.goroutines + 1}
 		if due := tidy.isDue(now, m); due != look.due {
 			t.Errorf("after %v: due %t, because %s", look.at, due, look.why)
 		}
@@ -43,7 +52,7 @@ func TestReadMemory(t *testing.T) {
 	before := readMemory()
 	kept := make([]byte, 8<<20)
 	after := readMemory()
-	if before.used == 0 || after.used < uint64(len(kept)) || after.allocated-before.allocated < uint64(len(kept)) {
+	if before.used == 0 || before.stacks == 0 || before.goroutines == 0 || after.used < uint64(len(kept)) || after.allocated-before.allocated < uint64(len(kept)) {
 		t.Errorf("8 MiB more: %+v, then %+v", before, after)
 	}
 	kept[0] = 1
