@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 )
@@ -56,16 +57,21 @@ type barResult struct {
 	Limit   float64 `json:"limit"`
 	AtLeast bool    `json:"atLeast,omitempty"`
 	Met     bool    `json:"met"`
+	// Before is the figure of edge's other binary; nil: there was none.
+	Before *summary `json:"before,omitempty"`
 }
 
 // finishBars holds what was measured against the bars. One whose figure or divisor is not there is left out.
 func (r *report) finishBars() {
 	for _, b := range bars {
-		of, against, figure := "edge", "", (*summary)(nil)
+		of, against := "edge", ""
+		var figure, earlier *summary
 		if b.pair != "" {
-			of, against, figure = b.pair, b.against[0], r.pairRatio(b)
+			of, against = b.pair, b.against[0]
+			figure, earlier = r.pairRatio(b.pair, b.measure), r.pairRatio(labelBefore+" "+b.pair, b.measure)
 		} else {
-			against, figure = r.edgeFigure(b)
+			against, figure = r.figureOf("edge", b)
+			_, earlier = r.figureOf(labelBefore, b)
 		}
 		if figure == nil {
 			continue
@@ -75,25 +81,25 @@ func (r *report) finishBars() {
 			met = figure.Median >= b.limit
 		}
 		r.Bars = append(r.Bars, &barResult{measure: b.measure, Of: of, Against: against, Figure: *figure, Limit: b.limit,
-			AtLeast: b.atLeast, Met: met})
+			AtLeast: b.atLeast, Met: met, Before: earlier})
 	}
 }
 
-func (r *report) pairRatio(b bar) *summary {
-	if p := r.pairResult(b.pair, b.measure); p != nil {
+func (r *report) pairRatio(pair string, m measure) *summary {
+	if p := r.pairResult(pair, m); p != nil {
 		return p.Ratio
 	}
 	return nil
 }
 
-// edgeFigure is edge's figure or its ratio to the cheapest, which it names. All divisors must have been measured: the
+// figureOf is a proxy's figure or its ratio to the cheapest, which it names. All divisors must have been measured: the
 // cheapest of some would be called the cheapest of all.
-func (r *report) edgeFigure(b bar) (cheapest string, figure *summary) {
+func (r *report) figureOf(proxy string, b bar) (cheapest string, figure *summary) {
 	measured := r.find(b.measure)
 	if measured == nil {
 		return "", nil
 	}
-	edge := measured.proxy("edge")
+	edge := measured.proxy(proxy)
 	if edge == nil {
 		return "", nil
 	}
@@ -120,7 +126,12 @@ func (r *report) edgeFigure(b bar) (cheapest string, figure *summary) {
 // writeBars prints one line per bar that was measured.
 func writeBars(w io.Writer, results []*barResult) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "bar\tof\tfigure\tspread\tunit\tlimit\tverdict")
+	compared := slices.ContainsFunc(results, func(b *barResult) bool { return b.Before != nil })
+	fmt.Fprint(tw, "bar\tof\tfigure\tspread\tunit\tlimit\tverdict")
+	if compared {
+		fmt.Fprint(tw, "\tbefore\tspread")
+	}
+	fmt.Fprintln(tw)
 	for _, b := range results {
 		in, verdict, side := b.Unit, "met", "at most "
 		if b.Against != "" {
@@ -132,8 +143,12 @@ func writeBars(w io.Writer, results []*barResult) error {
 		if !b.Met {
 			verdict = "MISSED"
 		}
-		fmt.Fprintf(tw, "%s %s\t%s\t%s\t%s\t%s\t%s%s\t%s\n", b.Name, b.Unit, b.Of, digits(b.Figure.Median), b.Figure.spread(), in,
+		fmt.Fprintf(tw, "%s %s\t%s\t%s\t%s\t%s\t%s%s\t%s", b.Name, b.Unit, b.Of, digits(b.Figure.Median), b.Figure.spread(), in,
 			side, strconv.FormatFloat(b.Limit, 'g', -1, 64), verdict)
+		if b.Before != nil {
+			fmt.Fprintf(tw, "\t%s\t%s", digits(b.Before.Median), b.Before.spread())
+		}
+		fmt.Fprintln(tw)
 	}
 	if err := tw.Flush(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 )
@@ -45,6 +46,36 @@ idle session RSS KiB   edge        40.0    40.0 - 40.0   RSS KiB       at most 3
 	}
 	if text := got.String(); !bytes.Contains(lines[5], []byte("bars were not measured")) {
 		t.Errorf("what is missing is not said:\n%s", text)
+	}
+}
+
+// Where another binary of edge took turns, each bar has its figure, too, and each of edge's is divided by it.
+func TestBarsBesideThoseOfBefore(t *testing.T) {
+	down := transferMeasure("down", maxWrite)
+	r := &report{}
+	r.rounds("edge", down, 1, 2)
+	r.rounds("before", down, 2, 2)
+	r.rounds("relay", down, 2, 4)
+	r.rounds("nginx", down, 3, 5)
+	r.rounds("haproxy", down, 4, 5)
+	r.addPair(lane{proxy: &proxy{label: "relay exec/v5"}}, reading{down, 2})
+	r.addPair(lane{proxy: &proxy{label: "exec/v5/v5"}, relay: "relay exec/v5"}, reading{down, 3})
+	r.addPair(lane{proxy: &proxy{label: "before exec/v5/v5"}, relay: "relay exec/v5"}, reading{down, 1})
+	r.finish(time.Now())
+	var got bytes.Buffer
+	if err := writeTable(&got, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\nmeasure unit proxy median spread x before x relay",
+		"\ndown, 32 KiB CPU s/GB edge 1.50 1.00 - 2.00 0.75 0.50 ",
+		"\nbar of figure spread unit limit verdict before spread\n",
+		"\ndown, 32 KiB CPU s/GB edge 0.500 0.500 - 0.500 x relay at most 1 met 0.750 0.500 - 1.00\n",
+		"\ndown, 32 KiB CPU s/GB exec/v5/v5 1.50 1.50 - 1.50 x relay at most 1 MISSED 0.500 0.500 - 0.500\n",
+	} {
+		if text := squeeze(got.String()); !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
 	}
 }
 

@@ -46,6 +46,14 @@
 // The charts are one file for each first word of a measure: down.svg, idle.svg; pairs-down.svg has the ratios of
 // pairs. A bar is a median, the whisker on it goes from the least to the greatest sample.
 //
+// # Before and after
+//
+// With --before another binary of edge takes its turns after edge's: as the proxy "before", and in each pair. The table of
+// bars has its figures beside edge's, and "x before" is edge's relative to it within each round.
+//
+//	$ git worktree add ../before HEAD~1 && (cd ../before && go build -o /tmp/before ./cmd/edge)
+//	$ go run ./bench --before /tmp/before --only pairs,streams
+//
 // # Pairs
 //
 // A pair is a subresource, the client's dialect and what edge speaks upstream: exec/v4/spdy. Each is

@@ -38,11 +38,15 @@ func (l *lab) findEdge(ctx context.Context) error {
 }
 
 // startEdge runs edge serve as its users do: it verifies the client's token and impersonates upstream. The
-// mode says what it speaks there.
-func startEdge(mode string) starter {
+// mode says what it speaks there; other, that it is the binary of --before.
+func startEdge(mode string, other bool) starter {
 	return func(ctx context.Context, l *lab) (*process, string, error) {
 		if err := l.findEdge(ctx); err != nil {
 			return nil, "", err
+		}
+		name, binary := "edge", l.edge
+		if other {
+			name, binary = labelBefore, l.before
 		}
 		if err := l.writeKubeconfig(); err != nil {
 			return nil, "", err
@@ -51,11 +55,11 @@ func startEdge(mode string) starter {
 		if err != nil {
 			return nil, "", err
 		}
-		streaming, err := l.streamingFlag(ctx, mode)
+		streaming, err := streamingFlag(ctx, binary, mode)
 		if err != nil {
 			return nil, "", err
 		}
-		p, err := l.run("edge", exec.Command(l.edge, append([]string{"serve",
+		p, err := l.run(name, exec.Command(binary, append([]string{"serve",
 			"--kubeconfig", l.kubeconfig,
 			"--oidc-issuer-url", l.issuer.url,
 			"--oidc-client-id", clientID,
@@ -70,7 +74,7 @@ func startEdge(mode string) starter {
 			return nil, "", err
 		}
 		if err := l.awaitReady(ctx, p, fmt.Sprintf("http://127.0.0.1:%d/ready", ports[1])); err != nil {
-			return nil, "", p.failure(fmt.Errorf("bench: edge is not ready: %w", err))
+			return nil, "", p.failure(fmt.Errorf("bench: %s is not ready: %w", name, err))
 		}
 		return p, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])), nil
 	}
@@ -79,12 +83,12 @@ func startEdge(mode string) starter {
 // flagStreaming tells edge what to speak upstream.
 const flagStreaming = "--upstream-streaming"
 
-// streamingFlag is how this edge is told a mode. One from before the flag, which --edge may name to be
-// compared with, always speaks SPDY.
-func (l *lab) streamingFlag(ctx context.Context, mode string) ([]string, error) {
-	help, err := exec.CommandContext(ctx, l.edge, "serve", "--help").CombinedOutput()
+// streamingFlag is how an edge is told a mode. One from before the flag, which --edge and --before may name, always speaks
+// SPDY.
+func streamingFlag(ctx context.Context, binary, mode string) ([]string, error) {
+	help, err := exec.CommandContext(ctx, binary, "serve", "--help").CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("bench: ask %s for its flags: %w %s", l.edge, err, bytes.TrimSpace(help))
+		return nil, fmt.Errorf("bench: ask %s for its flags: %w %s", binary, err, bytes.TrimSpace(help))
 	}
 	switch {
 	case bytes.Contains(help, []byte(flagStreaming)):

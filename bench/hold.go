@@ -11,7 +11,7 @@ import (
 // holdEdge starts edge and its upstream as a measurement does, for another program to load, prints where they are as
 // variables of a shell, and keeps them until ctx ends. Upstream then serves what workloadRuntime and podWatch do.
 func holdEdge(ctx context.Context, s settings, stdout io.Writer) error {
-	l, err := openLab(ctx, s.Edge)
+	l, err := openLab(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -32,12 +32,18 @@ type starter func(context.Context, *lab) (*process, string, error)
 
 // peers are all that can be measured, in the order in which they take turns by default.
 var peers = []peer{
-	{name: "edge", client: execV5, start: startEdge(modeSPDY), plain: startEdge(modeSPDY)},
+	{name: "edge", client: execV5, start: startEdge(modeSPDY, false), plain: startEdge(modeSPDY, false)},
 	{name: "translator", client: execV5, start: startRole("translator"), sessions: maxTranslated},
 	{name: "relay", client: execV4, start: startRole("relay"), plain: startRole("plainrelay")},
 	{name: "nginx", client: execV4, start: startNginx, plain: startNginx, program: "nginx"},
 	{name: "haproxy", client: execV4, start: startHAProxy, plain: startHAProxy, program: "haproxy"},
 }
+
+// labelBefore is what its figures are reported under.
+const labelBefore = "before"
+
+// before is edge's other binary. It is measured where --before names one.
+var before = peer{name: labelBefore, client: execV5, start: startEdge(modeSPDY, true), plain: startEdge(modeSPDY, true)}
 
 // maxTranslated keeps the API server's translator, at some 700 KiB a session, within the memory of small machines.
 const maxTranslated = 1000
@@ -59,6 +65,9 @@ func peerNames() []string {
 }
 
 func peerNamed(name string) (peer, bool) {
+	if name == labelBefore {
+		return before, true
+	}
 	i := slices.IndexFunc(peers, func(p peer) bool { return p.name == name })
 	if i < 0 {
 		return peer{}, false
@@ -74,6 +83,7 @@ type lab struct {
 	issuer     *issuer
 	token      string
 	edge       string            // path of edge's binary, once it is known
+	before     string            // path of the other one; empty: there is none
 	upstream   string            // host:port
 	kubeconfig string            // names upstream, for edge
 	server     *process          // upstream's
@@ -94,8 +104,8 @@ func (p *proxy) open(ctx context.Context, w work) (*session, error) {
 	return p.client.open(ctx, p.target, w)
 }
 
-func openLab(ctx context.Context, edge string) (_ *lab, err error) {
-	l := &lab{edge: edge}
+func openLab(ctx context.Context, s settings) (_ *lab, err error) {
+	l := &lab{edge: s.Edge, before: s.Before}
 	defer func() {
 		if err != nil {
 			l.close()

@@ -71,11 +71,19 @@ func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err err
 				return lanes, err
 			}
 		}
-		if err := start(pair.mode(), startEdge(pair.mode()), pair.client, pair.name(), relay); err != nil {
+		if err := start(pair.mode(), startEdge(pair.mode(), false), pair.client, pair.name(), relay); err != nil {
 			return lanes, err
 		}
 		if err := l.checkSpoken(ctx, pair); err != nil {
 			return lanes, err
+		}
+		if l.before != "" {
+			if err := start(labelBefore+pair.mode(), startEdge(pair.mode(), true), pair.client, pair.beforeName(), relay); err != nil {
+				return lanes, err
+			}
+			if err := l.checkSpoken(ctx, pair); err != nil {
+				return lanes, err
+			}
 		}
 		if pair.peer == "" {
 			continue

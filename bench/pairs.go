@@ -57,6 +57,9 @@ var pairs = []pair{
 
 func (p pair) name() string { return p.client.name + "/" + p.spoken }
 
+// beforeName is what the line of the pair on edge's other binary is called.
+func (p pair) beforeName() string { return labelBefore + " " + p.name() }
+
 // peerName is what the line of the pair's peer is called.
 func (p pair) peerName() string { return p.peer + " " + p.name() }
 

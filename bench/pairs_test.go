@@ -19,7 +19,7 @@ func tinyExperiments() []experiment {
 // Every dialect of the client must work against the real implementations, whatever edge speaks of it.
 func TestClientsSpeakWhatUpstreamSpeaks(t *testing.T) {
 	expectNothingLeft(t)
-	l, err := openLab(t.Context(), "")
+	l, err := openLab(t.Context(), settings{})
 	if err != nil {
 		t.Fatal(err)
 	}

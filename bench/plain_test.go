@@ -102,7 +102,7 @@ func TestStartsAreReported(t *testing.T) {
 // A proxy that answers something else would look fast.
 func TestPlainClientExpectsItsAnswer(t *testing.T) {
 	expectNothingLeft(t)
-	l, err := openLab(t.Context(), "")
+	l, err := openLab(t.Context(), settings{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 // newProgramLab is a lab that knows nginx and HAProxy.
 func newProgramLab(t *testing.T) *lab {
 	expectNothingLeft(t)
-	l, err := openLab(t.Context(), "")
+	l, err := openLab(t.Context(), settings{})
 	if err != nil {
 		t.Fatal(err)
 	}

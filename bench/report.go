@@ -11,7 +11,7 @@ import (
 )
 
 // baselines are the proxies that the others are divided by, one column each.
-var baselines = []string{"relay", "nginx", "haproxy", "translator", labelDirect}
+var baselines = []string{labelBefore, "relay", "nginx", "haproxy", "translator", labelDirect}
 
 // measure is one figure that a run reports.
 type measure struct {
@@ -138,16 +138,19 @@ func writeTable(w io.Writer, r *report) error {
 
 // writeProxies prints one line per measure and proxy, columns aligned.
 func writeProxies(w io.Writer, measures []*measureResult) error {
+	columns := slices.DeleteFunc(slices.Clone(baselines), func(name string) bool {
+		return name == labelBefore && !slices.ContainsFunc(measures, func(m *measureResult) bool { return m.proxy(name) != nil })
+	})
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(tw, "measure\tunit\tproxy\tmedian\tspread")
-	for _, name := range baselines {
+	for _, name := range columns {
 		fmt.Fprintf(tw, "\tx %s", name)
 	}
 	fmt.Fprintln(tw)
 	for _, m := range measures {
 		for _, p := range m.Proxies {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s", m.Name, m.Unit, p.Proxy, digits(p.Median), p.spread())
-			for _, name := range baselines {
+			for _, name := range columns {
 				var divided *summary
 				if x, ok := p.Ratios[name]; ok {
 					divided = &x

@@ -14,7 +14,7 @@ const warmVolume = 16 << 20
 // measureAll runs every experiment on every proxy and every pair, in turns, and leaves no process behind. With an error the
 // report has what was measured before it; nil if nothing was.
 func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, error) {
-	l, err := openLab(ctx, s.Edge)
+	l, err := openLab(ctx, s)
 	if err != nil {
 		return nil, err
 	}

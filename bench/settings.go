@@ -44,6 +44,7 @@ type settings struct {
 	Settle      time.Duration `json:"settle"`      // wait before resident memory is read, nanoseconds in JSON
 	IdleHold    time.Duration `json:"idleHold"`    // how long edge's idle sessions are held once more; 0 is not
 	Edge        string        `json:"-"`           // edge's binary; empty builds ./cmd/edge
+	Before      string        `json:"-"`           // another binary of edge's, which takes turns beside it; empty: none
 	JSON        string        `json:"-"`           // file for the report; empty writes none
 	SVG         string        `json:"-"`           // folder for charts; empty draws none
 	Hold        bool          `json:"-"`           // measure nothing: see holdEdge
@@ -95,6 +96,7 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	var only names
 	fs.Var(&only, "only", "parts to measure, of "+strings.Join(partNames, ", ")+"; empty for all")
 	fs.StringVar(&s.Edge, "edge", s.Edge, "edge's binary; built from cmd/edge when not given")
+	fs.StringVar(&s.Before, "before", s.Before, "another binary of edge, from before a change: it takes its turns after edge's, as a proxy and in each pair")
 	fs.StringVar(&s.JSON, "json", s.JSON, "file to write the report to, as JSON")
 	fs.StringVar(&s.SVG, "svg", s.SVG, "folder to draw charts into")
 	fs.BoolVar(&s.Hold, "hold", s.Hold, "measure nothing: start edge and its upstream, print where they are, and wait for a signal")
@@ -112,7 +114,13 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	if err := s.keepOnly(only); err != nil {
 		return settings{}, err
 	}
-	return s, s.validate()
+	if err := s.validate(); err != nil {
+		return settings{}, err
+	}
+	if edge := slices.Index(s.Proxies, "edge"); edge >= 0 && s.Before != "" {
+		s.Proxies = slices.Insert(s.Proxies, edge+1, labelBefore)
+	}
+	return s, nil
 }
 
 func (s settings) validate() error {
@@ -133,6 +141,11 @@ func (s settings) validate() error {
 	if s.Edge != "" {
 		if _, err := os.Stat(s.Edge); err != nil {
 			return fmt.Errorf("bench: --edge: %w", err)
+		}
+	}
+	if s.Before != "" {
+		if _, err := os.Stat(s.Before); err != nil {
+			return fmt.Errorf("bench: --before: %w", err)
 		}
 	}
 	if s.JSON != "" { // found now, not after the run
