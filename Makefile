@@ -29,7 +29,7 @@ check: ## gofmt and vet, both modules
 
 unit: ## unit tests with -race, no cluster
 	$(GOTESTSUM) --format pkgname -- -race -timeout 40m ./...
-	$(GO) test -run Allocations ./streams/... ./bridge # the race detector makes sync.Pool forget
+	$(GO) test -run Allocations ./streams/... ./bridge/... # the race detector makes sync.Pool forget
 
 e2e: ## end-to-end tests on the new and the old cluster; builds and installs what it needs, as root on Debian
 	cd e2e && $(GOTESTSUM) --format standard-verbose -- -count=1 -timeout 60m ./...

@@ -100,6 +100,9 @@ func (v *visit) addUser(nameKey, groupsKey, uidKey, name string, groups []string
 	}
 }
 
+// Streaming has nothing to add: the line is written at the end.
+func (v *visit) Streaming(bridge.Stream) error { return nil }
+
 func (v *visit) Started(int) {}
 
 func (v *visit) Ended(end bridge.End) {
@@ -117,7 +120,7 @@ func (v *visit) Ended(end bridge.End) {
 		v.add("session", s.ID)
 		v.add("downstream", s.Downstream)
 		v.add("upstream", s.Upstream)
-		v.add("cause", bounded(s.Cause, maxReason))
+		v.add("cause", bounded(s.Detail, maxReason))
 	}
 	v.log.LogAttrs(context.Background(), slog.LevelInfo, v.message, v.line...)
 }

@@ -62,7 +62,7 @@ func TestDocumentedLines(t *testing.T) {
 				seen.Identified(r, own, nil)
 				seen.Started(101)
 				seen.Ended(bridge.End{Code: 101, In: 412, Out: 1024, Duration: 2 * time.Second, Stream: &bridge.Stream{
-					ID: "1f0c6a2b9d3e4f58", Downstream: "websocket v5.channel.k8s.io", Upstream: "SPDY/3.1 v4.channel.k8s.io", Cause: "completed",
+					ID: "1f0c6a2b9d3e4f58", Downstream: "websocket v5.channel.k8s.io", Upstream: "SPDY/3.1 v4.channel.k8s.io", Cause: bridge.CauseCompleted, Detail: "completed",
 				}})
 			},
 			func(o bridge.Observer) {

@@ -3,7 +3,7 @@
 //
 //	events, err := audit.New(options, log)        // nil without a policy or a backend
 //	go events.Run(ctx)                            // ctx ends after the last request; returns when all is delivered
-//	bridge.Config{Observe: audit.Observers(audit.NewAccessLog(log), events), ...}
+//	bridge.Config{Observe: bridge.Observers(audit.NewAccessLog(log), events), ...}
 //
 // # Access log
 //

@@ -37,7 +37,7 @@ func TestDroppedGroups(t *testing.T) {
 		var events memory
 		var printed bytes.Buffer
 		log := NewAccessLog(slog.New(handlers(&printed)["json"]))
-		edge := newEdge(t, newAPI(t, answer), Observers(log, eventsTo(&events, rulesOf(t, policies["everything"]))), func(cfg *bridge.Config) {
+		edge := newEdge(t, newAPI(t, answer), bridge.Observers(log, eventsTo(&events, rulesOf(t, policies["everything"]))), func(cfg *bridge.Config) {
 			cfg.Identify = func(r *http.Request) (impersonate.Identity, error) {
 				return policy.Identity(r.Context(), &user.DefaultInfo{Name: "jane", Groups: test.groups}, impersonate.Request{Header: r.Header})
 			}

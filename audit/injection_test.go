@@ -47,7 +47,7 @@ func TestLogInjection(t *testing.T) {
 			r.Header.Set("User-Agent", sight)
 			seen := log.Begin(r)
 			seen.Identified(r, target, nil)
-			seen.Ended(bridge.End{Code: 101, Stream: &bridge.Stream{ID: "1", Cause: sight}})
+			seen.Ended(bridge.End{Code: 101, Stream: &bridge.Stream{ID: "1", Detail: sight}})
 
 			seen = log.Begin(r)
 			seen.Identified(r, target, errors.New(sight))

@@ -71,6 +71,9 @@ func (o *record) Identified(r *http.Request, id impersonate.Identity, refused er
 	return nil
 }
 
+// Streaming refuses nothing: what the policy wants is on record since Identified.
+func (o *record) Streaming(bridge.Stream) error { return nil }
+
 func (o *record) Started(code int) {
 	if o.silent {
 		return

@@ -61,7 +61,7 @@ func TestStreamEvents(t *testing.T) {
 	api := httptest.NewTLSServer(kubeChain(runner(wait), &theirs, rules))
 	t.Cleanup(api.Close)
 	edge := httptest.NewTLSServer(newEdge(t, newHTTP1(t, runner(wait)),
-		Observers(NewAccessLog(slog.New(slog.NewTextHandler(&log, nil))), eventsTo(&ours, rules)),
+		bridge.Observers(NewAccessLog(slog.New(slog.NewTextHandler(&log, nil))), eventsTo(&ours, rules)),
 		func(c *bridge.Config) { c.Streaming = bridge.StreamingWebSocket }))
 	t.Cleanup(edge.Close)
 

@@ -18,13 +18,13 @@ const maxHops = 32
 // believed.
 type trustedProxies []netip.Prefix
 
-// locate replaces all that a client says about who or where it is by what edge
+// setForwardedFor replaces all that a client says about who or where it is by what edge
 // knows: X-Forwarded-For becomes the client's address, and after it those of the
 // proxies that vouch for it, the nearest last. Afterwards it is edge's own word.
-func (t trustedProxies) locate(r *http.Request) {
+func (t trustedProxies) setForwardedFor(r *http.Request) {
 	said := r.Header[forwardedFor]
 	for name := range r.Header {
-		if isClaim(name) {
+		if isProxyHeader(name) {
 			delete(r.Header, name)
 		}
 	}
@@ -32,12 +32,12 @@ func (t trustedProxies) locate(r *http.Request) {
 	if err != nil {
 		return
 	}
-	r.Header[forwardedFor] = []string{t.way(host, said)}
+	r.Header[forwardedFor] = []string{t.forwardedPath(host, said)}
 }
 
-// way is the addresses from the client to the peer: the rightmost one that is not
+// forwardedPath is the addresses from the client to the peer: the rightmost one that is not
 // a trusted proxy's is the client. What stands left of it is only said.
-func (t trustedProxies) way(peer string, said []string) string {
+func (t trustedProxies) forwardedPath(peer string, said []string) string {
 	address, err := netip.ParseAddr(peer)
 	if err != nil || !t.contains(address) || len(said) == 0 {
 		return peer
@@ -84,11 +84,11 @@ func ClientIP(r *http.Request) string {
 	return first
 }
 
-// isClaim tells whether a header is a client's word about who or where it is,
+// isProxyHeader tells whether a header is a client's word about who or where it is,
 // which the API server might take for a front proxy's: X-Remote-User and its like
 // make a requestor, X-Real-Ip and X-Forwarded-For an address in the audit log.
 // "_" is "-" to some servers.
-func isClaim(name string) bool {
+func isProxyHeader(name string) bool {
 	switch {
 	case len(name) < len("Forwarded"):
 		return false

@@ -36,7 +36,7 @@ func TestForwardedFor(t *testing.T) {
 		if c.said != nil {
 			r.Header["X-Forwarded-For"] = c.said
 		}
-		trusted.locate(r)
+		trusted.setForwardedFor(r)
 		if got := r.Header.Get("X-Forwarded-For"); got != c.want || len(r.Header) != 1 {
 			t.Errorf("%s says %q: %q, want %q; header %v", c.peer, c.said, got, c.want, r.Header)
 		}
@@ -50,7 +50,7 @@ func TestForwardedForIsBounded(t *testing.T) {
 		said[i] = "10.0.0.2"
 	}
 	trusted := trustedProxies{netip.MustParsePrefix("10.0.0.0/8")}
-	if got, most := len(trusted.way("10.0.0.1", said)), maxHops*len("10.0.0.2, "); got > most {
+	if got, most := len(trusted.forwardedPath("10.0.0.1", said)), maxHops*len("10.0.0.2, "); got > most {
 		t.Errorf("%d bytes, want at most %d", got, most)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"edge/bridge/internal/status"
 )
 
 // crossOrigin is which web pages of other origins may read edge's answers with
@@ -91,9 +93,9 @@ func (all crossOrigin) serve(w http.ResponseWriter, r *http.Request) (to http.Re
 	h.Set("Access-Control-Allow-Headers", corsHeaders)
 	h.Set("Access-Control-Max-Age", fmt.Sprint(int(preflightMaxAge.Seconds())))
 	h.Set("Vary", "Origin")
-	u := newUntaken(w, r, true) // a preflight has no body
+	u := status.BoundWrites(w, r, true) // a preflight has no body
 	w.WriteHeader(http.StatusNoContent)
-	u.written()
+	u.Done()
 	return nil, true
 }
 

@@ -88,8 +88,9 @@ func (n *notes) Identified(_ *http.Request, _ impersonate.Identity, refused erro
 	return nil
 }
 
-func (n *notes) Started(int)      {}
-func (n *notes) Ended(bridge.End) {}
+func (n *notes) Streaming(bridge.Stream) error { return nil }
+func (n *notes) Started(int)                   {}
+func (n *notes) Ended(bridge.End)              {}
 
 func corsWorld(t *testing.T, patterns ...string) (*world, *nobodyWithout, *notes) {
 	who, seen := new(nobodyWithout), new(notes)

@@ -82,7 +82,7 @@ func echoBody(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s as %s: %s", r.Method, r.Header.Get("Impersonate-User"), body)
 }
 
-// statusOf reads a refusal of edge's own.
+// Of reads a refusal of edge's own.
 func statusOf(t *testing.T, resp *http.Response) metav1.Status {
 	t.Helper()
 	defer resp.Body.Close()

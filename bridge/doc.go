@@ -13,54 +13,27 @@
 //
 // A request's way, and the file that has it:
 //
-//	bridge.go    identity, and the header that goes upstream
-//	address.go   where a request came from, and who vouches for it
-//	observe.go   who is told what became of a request
-//	plain.go, stack.go
-//	             no upgrade: the reverse proxy; failures as a Status
-//	stranded.go  what a client is told whose Upgrade was lost on the way
-//	refusals.go  how WebSockets were refused, for those
-//	credential.go, credentialed.go
-//	             a 401 of the API server's: about edge's own credential, or not
-//	target.go    which pod and verb a path means
-//	origin.go    which web pages may open a WebSocket, or write
-//	sandbox.go   a page from below a proxy is nobody's
-//	cors.go      which web pages may read an answer
-//	urltoken.go  a token in a URL is refused
-//	asked.go     which Upgrade means something, and where
-//	dialect.go   the negotiation table: what the client speaks, and its 101s
-//	upgrade.go   refuse verbatim, or hijack
-//	choose.go    what edge speaks to the API server, and the review before a GET
-//	learned.go   what it knows about the way there
-//	uplink.go    one upgrade upstream: its header, and its 101
-//	upstream.go  the API server's two transports; internal/upstream is that of plain requests
-//	dial.go      a connection to it
-//	spares.go    connections that are there before the stream that needs one
-//	wiring.go    codecs on legs, by dialect pair
-//	relay.go     the loop: frames from a source to a sink
-//	burst.go, cork.go
-//	             what a loop says between two waits leaves in one write
-//	loop.go, quiet.go, rouse.go, idlepoller_linux.go, idlepoller_other.go
-//	             a loop that waits long has no stack, also after a burst
-//	exec.go      five streams and one Status: how exec and attach end
-//	opens.go     waits until those streams are open, on SPDY
-//	closing.go   a client that closes, or half-closes, while the command runs
-//	outcome.go   the Status that a client reads last, and its words
-//	twoway.go    port-forward and opaque upgrades: how they end
-//	fanout.go    port-forward whose connections have upstream sessions of their own
-//	forwardconn.go, forwardsession.go, forwardpool.go, heldqueue.go
-//	             its connections, its upstream sessions, who carries whom, what waits
-//	channels.go  port-forward over WebSocket channels: how its connections end
-//	raw.go       bytes of a protocol that edge does not read
-//	passing.go   keepalives between the frames of a WebSocket that edge does not read
-//	leg.go       one connection: writes, answers, keepalives
-//	poll.go, poll_other.go, wouldblock.go, haste.go
-//	             reading what is there already, below TLS; pieces that come fast, together
-//	session.go   one stream from the 101 to its end, and what the log says of it
-//	registry.go  admission, limits, drain
-//	reason.go    why edge itself answered, in words for a log
-//	status.go    every failure as a metav1.Status
-//	refuse.go    writing one to a client that may not take it
+//	bridge.go       the way itself; the header that goes upstream
+//	api.go          what the inner rooms have for other packages
+//	address.go      where a request came from, and who vouches for it
+//	observe.go      who is told what became of a request, and may refuse it
+//	request.go      what edge refuses of requests, whoever sends them
+//	origin.go       which web pages may open a WebSocket, or write
+//	cors.go         which web pages may read an answer
+//	sandbox.go      a page from below a proxy is nobody's
+//	plain.go        no upgrade: the reverse proxy; failures as a Status
+//	upgrade.go      a stream: refuse verbatim, or hand over to a session
+//	lostupgrade.go  what a client is told whose Upgrade was lost on the way
+//	refusals.go     how WebSockets were refused, for those
+//
+// The inner rooms, each of which imports only those below it:
+//
+//	internal/session    a stream from its 101 to its end
+//	internal/upstream   one API server: transports, credential, protocols
+//	internal/negotiate  what each side speaks
+//	internal/leg        one connection
+//	internal/status     every failure as a metav1.Status
+//	internal/roundtrip  plain requests that may be sent again
 //
 // # Who closes
 //

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"edge/bridge"
@@ -17,9 +19,10 @@ import (
 
 // witness notes what an Observer is told.
 type witness struct {
-	mu     sync.Mutex
-	seen   []*testimony
-	refuse error
+	mu           sync.Mutex
+	seen         []*testimony
+	refuse       error // each request
+	refuseStream error // each stream
 }
 
 type testimony struct {
@@ -45,6 +48,10 @@ func (o *testimony) say(format string, args ...any) {
 func (o *testimony) Identified(r *http.Request, id impersonate.Identity, refused error) error {
 	o.say("identified %s %v from %s", id.Name, refused, bridge.ClientIP(r))
 	return o.w.refuse
+}
+func (o *testimony) Streaming(s bridge.Stream) error {
+	o.say("streaming %s", s.Verb)
+	return o.w.refuseStream
 }
 func (o *testimony) Started(code int) { o.say("started %d", code) }
 func (o *testimony) Ended(e bridge.End) {
@@ -128,6 +135,38 @@ func TestObserverRefuses(t *testing.T) {
 	}
 }
 
+// Of no Observers there is none to ask; of several each is told, and one refusal is enough.
+func TestObservers(t *testing.T) {
+	if bridge.Observers() != nil {
+		t.Error("nobody observes something")
+	}
+	first, second := &witness{refuse: errors.New("disk full")}, new(witness)
+	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) { t.Error("reached the API server") }),
+		func(c *bridge.Config) { c.Observe = bridge.Observers(first, second) })
+	must(w.client(t, true).Get(w.edge.URL)).Body.Close()
+	for _, one := range []*witness{first, second} {
+		if said, end := one.account(w, 1); end.Code != 500 || !strings.HasPrefix(said, "identified jane") {
+			t.Error(said)
+		}
+	}
+}
+
+// A stream that an Observer refuses is not asked for upstream: a command would run there.
+func TestObserverRefusesStream(t *testing.T) {
+	denied := apierrors.NewForbidden(schema.GroupResource{}, "", errors.New("not now"))
+	witness := witness{refuseStream: denied}
+	api := (&apiServer{run: func(*process) error { return nil }}).start(t)
+	w := newWorld(t, api, func(c *bridge.Config) { c.Observe = &witness })
+	got := clientNamed("websocket v5").do(t, w.edge, command{})
+	if got.err == nil || len(api.requests()) != 0 || w.handler.Running() != 0 {
+		t.Errorf("%v, after %d requests", got.err, len(api.requests()))
+	}
+	said, end := witness.account(w, 1)
+	if !strings.HasPrefix(said, "identified jane <nil> from 127.0.0.1; streaming exec; started 403; ended 403 in 0") || end.Refusal != bridge.ReasonAudit {
+		t.Error(said, end.Refusal)
+	}
+}
+
 // A bug of edge's is told from an answer that was cut.
 func TestObservePanic(t *testing.T) {
 	var witness witness
@@ -157,8 +196,8 @@ func TestObserveStream(t *testing.T) {
 			t.Fatal(name, got)
 		}
 		said, end := witness.account(w, n+1)
-		if !strings.HasPrefix(said, "identified jane <nil> from 127.0.0.1; started 101; ended 101") ||
-			end.Stream == nil || end.Stream.Cause != "completed" || end.Cut || end.Out == 0 {
+		if !strings.HasPrefix(said, "identified jane <nil> from 127.0.0.1; streaming exec; started 101; ended 101") ||
+			end.Stream == nil || end.Stream.Cause != bridge.CauseCompleted || end.Stream.ID == "" || end.Stream.Pod != "web" || end.Cut || end.Out == 0 {
 			t.Errorf("%s: %s %+v %+v", name, said, end, end.Stream)
 		}
 	}

@@ -13,7 +13,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/bridge/internal/upstream"
+	"edge/bridge/internal/negotiate"
+	"edge/bridge/internal/roundtrip"
+	"edge/bridge/internal/status"
 	"edge/impersonate"
 )
 
@@ -64,10 +66,10 @@ func parseOrigins(list []string) (origins, error) {
 // upgrade, and each method that may change something. It looks at nothing where a
 // bearer token has authenticated the request: only who has that can send it.
 func (all origins) check(r *http.Request, id impersonate.Identity) error {
-	if id.Bearer || all.allows(r) || !isUpgrade(r) && upstream.OnlyReads(r.Method) {
+	if id.Bearer || all.allows(r) || !negotiate.IsUpgrade(r) && roundtrip.OnlyReads(r.Method) {
 		return nil
 	}
-	return failure(ReasonOrigin, http.StatusForbidden, metav1.StatusReasonForbidden,
+	return status.New(status.ReasonOrigin, http.StatusForbidden, metav1.StatusReasonForbidden,
 		"edge: pages of another origin may open no WebSocket, and change nothing, with a credential that a browser adds by itself, such as "+
 			"a client certificate; --allowed-origins says which may, and with a bearer token all do")
 }

@@ -184,7 +184,7 @@ func TestReasons(t *testing.T) {
 // TestReasonsAreDocumented: docs/security.md has the words of the code, in its order, and no others.
 func TestReasonsAreDocumented(t *testing.T) {
 	var words, listed []string
-	for _, d := range must(parser.ParseFile(token.NewFileSet(), "reason.go", nil, 0)).Decls {
+	for _, d := range must(parser.ParseFile(token.NewFileSet(), "internal/status/reason.go", nil, 0)).Decls {
 		g, ok := d.(*ast.GenDecl)
 		if !ok || g.Tok != token.CONST {
 			continue
@@ -262,27 +262,27 @@ func TestUnwatched(t *testing.T) {
 
 // answerers are the functions that begin an answer, and whose words it has.
 var answerers = map[string]string{
-	"answer":                 "edge's, with a Reason",
-	"refusedAnswer.write":    "as it was, with a Reason",
-	"crossOrigin.serve":      "edge's, to a preflight, which is on no record",
-	"passOn":                 "the API server's",
-	"hijacked":               "a 101",
-	"watched.WriteHeader":    "what it is told",
-	"corsWriter.WriteHeader": "what it is told",
-	"corsWriter.Write":       "what it is told",
-	"corsWriter.FlushError":  "what it is told",
+	"answer":                     "edge's, with a Reason",
+	"cachedRefusal.write":        "as it was, with a Reason",
+	"crossOrigin.serve":          "edge's, to a preflight, which is on no record",
+	"passOn":                     "the API server's",
+	"Hijack":                     "a 101",
+	"answerRecorder.WriteHeader": "what it is told",
+	"corsWriter.WriteHeader":     "what it is told",
+	"corsWriter.Write":           "what it is told",
+	"corsWriter.FlushError":      "what it is told",
 }
 
 // statuses are the functions that make a Status, and where it goes.
 var statuses = map[string]string{
-	"failed": "to failure, which wants a Reason; on a stream; and to callers in edge",
+	"Failure": "to New, which wants a Reason; on a stream; and to callers in edge",
 }
 
 // TestAnswerers: nobody begins an answer, or makes a Status for one, but those who are known here.
 func TestAnswerers(t *testing.T) {
 	files := token.NewFileSet()
 	begins, makes := map[string]bool{}, map[string]bool{}
-	for _, name := range must(filepath.Glob("*.go")) {
+	for _, name := range append(must(filepath.Glob("*.go")), must(filepath.Glob("internal/*/*.go"))...) {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
@@ -320,7 +320,7 @@ func TestAnswerers(t *testing.T) {
 	}{"begins an answer": {begins, answerers}, "makes a Status": {makes, statuses}} {
 		for name := range c.found {
 			if c.known[name] == "" {
-				t.Errorf("%s %s: it has to go by failure and answer, which tell why", name, what)
+				t.Errorf("%s %s: it has to go by status.New and status.Refuse, which tell why", name, what)
 			}
 		}
 		for name := range c.known {

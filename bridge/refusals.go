@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"edge/bridge/internal/negotiate"
+	"edge/bridge/internal/status"
 	"edge/impersonate"
 )
 
@@ -30,24 +32,24 @@ const (
 	refusalOverhead = 512
 )
 
-// refusals remembers for a moment how WebSockets were refused: a client that asks for the same over SPDY next, and whose
+// refusalCache remembers for a moment how WebSockets were refused: a client that asks for the same over SPDY next, and whose
 // Upgrade a load balancer takes off, is to read the reason. Each is for who got it alone. It is one replica's memory.
-type refusals struct {
+type refusalCache struct {
 	mu    sync.Mutex
 	byKey map[refusalKey]*list.Element
-	order *list.List // of *refusedAnswer, the oldest in front
+	order *list.List // of *cachedRefusal, the oldest in front
 	bytes int        // of all
 }
 
-func newRefusals() *refusals {
-	return &refusals{byKey: make(map[refusalKey]*list.Element), order: list.New()}
+func newRefusalCache() *refusalCache {
+	return &refusalCache{byKey: make(map[refusalKey]*list.Element), order: list.New()}
 }
 
 // refusalKey is the digest of who asks, for whom, and for which path and query.
 type refusalKey [sha256.Size]byte
 
-// keyOf is nil for who is remembered nothing: the owner of edge connect, whose way to it has no load balancer.
-func keyOf(id impersonate.Identity, u *url.URL) *refusalKey {
+// refusalKeyOf is nil for who is remembered nothing: the owner of edge connect, whose way to it has no load balancer.
+func refusalKeyOf(id impersonate.Identity, u *url.URL) *refusalKey {
 	if id.IsSelf() {
 		return nil
 	}
@@ -58,8 +60,8 @@ func keyOf(id impersonate.Identity, u *url.URL) *refusalKey {
 	return &key
 }
 
-// A refusedAnswer is edge's own or upstream's. It is not changed. As an error it stands for the answer.
-type refusedAnswer struct {
+// A cachedRefusal is edge's own or upstream's. It is not changed. As an error it stands for the answer.
+type cachedRefusal struct {
 	key    refusalKey
 	code   int
 	header http.Header
@@ -68,21 +70,21 @@ type refusedAnswer struct {
 	until  time.Time
 }
 
-func (a *refusedAnswer) Error() string { return "the refusal of a WebSocket, repeated" }
+func (a *cachedRefusal) Error() string { return "the refusal of a WebSocket, repeated" }
 
-func (a *refusedAnswer) isOver() bool { return !time.Now().Before(a.until) }
+func (a *cachedRefusal) isExpired() bool { return !time.Now().Before(a.until) }
 
-// told are the headers that say something about a refusal. Others are about a connection, or for one request only.
-var told = []string{"Content-Type", "Warning", "Retry-After", headerAccepted, auditID}
+// repeatedHeaders are the headers that say something about a refusal. Others are about a connection, or for one request only.
+var repeatedHeaders = []string{"Content-Type", "Warning", "Retry-After", negotiate.HeaderAccepted, status.HeaderAuditID}
 
 // remember keeps an answer if it is a refusal, is not too long and can be read by everybody. The body is kept as it is.
-func (m *refusals) remember(key *refusalKey, code int, header http.Header, body []byte) {
+func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, body []byte) {
 	if key == nil || code < http.StatusBadRequest || len(header["Content-Encoding"]) > 0 {
 		return
 	}
-	a := &refusedAnswer{key: *key, code: code, header: make(http.Header), body: body, until: time.Now().Add(refusalAge)}
+	a := &cachedRefusal{key: *key, code: code, header: make(http.Header), body: body, until: time.Now().Add(refusalAge)}
 	said := 0
-	for _, name := range told {
+	for _, name := range repeatedHeaders {
 		for _, value := range header[name] {
 			said += len(value)
 		}
@@ -97,7 +99,7 @@ func (m *refusals) remember(key *refusalKey, code int, header http.Header, body 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(m.byKey[*key])
-	for e := m.order.Front(); e != nil && (m.order.Len() >= maxRefusals || m.bytes+a.size > maxRefusalBytes || e.Value.(*refusedAnswer).isOver()); e = m.order.Front() {
+	for e := m.order.Front(); e != nil && (m.order.Len() >= maxRefusals || m.bytes+a.size > maxRefusalBytes || e.Value.(*cachedRefusal).isExpired()); e = m.order.Front() {
 		m.drop(e)
 	}
 	m.byKey[*key] = m.order.PushBack(a)
@@ -105,7 +107,7 @@ func (m *refusals) remember(key *refusalKey, code int, header http.Header, body 
 }
 
 // recall returns what was answered; nil if nobody knows, or not any more.
-func (m *refusals) recall(key *refusalKey) *refusedAnswer {
+func (m *refusalCache) recall(key *refusalKey) *cachedRefusal {
 	if key == nil {
 		return nil
 	}
@@ -115,15 +117,15 @@ func (m *refusals) recall(key *refusalKey) *refusedAnswer {
 	if e == nil {
 		return nil
 	}
-	if e.Value.(*refusedAnswer).isOver() {
+	if e.Value.(*cachedRefusal).isExpired() {
 		m.drop(e)
 		return nil
 	}
-	return e.Value.(*refusedAnswer)
+	return e.Value.(*cachedRefusal)
 }
 
 // forget is for a WebSocket that was not refused this time.
-func (m *refusals) forget(key *refusalKey) {
+func (m *refusalCache) forget(key *refusalKey) {
 	if key == nil {
 		return
 	}
@@ -133,30 +135,30 @@ func (m *refusals) forget(key *refusalKey) {
 }
 
 // drop takes one out. The caller holds the lock.
-func (m *refusals) drop(e *list.Element) {
+func (m *refusalCache) drop(e *list.Element) {
 	if e == nil {
 		return
 	}
-	a := m.order.Remove(e).(*refusedAnswer)
+	a := m.order.Remove(e).(*cachedRefusal)
 	delete(m.byKey, a.key)
 	m.bytes -= a.size
 }
 
-// own remembers a refusal of edge's own, which is to be written with this header.
-func (m *refusals) own(key *refusalKey, header http.Header, err error) {
+// rememberOwn remembers a refusal of edge's own, which is to be written with this header.
+func (m *refusalCache) rememberOwn(key *refusalKey, header http.Header, err error) {
 	if key == nil {
 		return
 	}
-	s := statusOf(err)
-	body := encodeStatus(s)
+	s := status.Of(err)
+	body := status.Encode(s)
 	header = header.Clone()
-	setStatusHeader(header, s, len(body), "application/json")
-	setAuditID(header, err)
+	status.SetHeader(header, s, len(body), "application/json")
+	status.SetAuditID(header, err)
 	m.remember(key, int(s.Code), header, body)
 }
 
-// passing remembers upstream's refusal while its body is read, before the last of it is.
-func (m *refusals) passing(key *refusalKey, resp *http.Response) {
+// rememberUpstreams remembers upstream's refusal while its body is read, before the last of it is.
+func (m *refusalCache) rememberUpstreams(key *refusalKey, resp *http.Response) {
 	switch {
 	case key == nil:
 	case resp.ContentLength == 0:
@@ -194,8 +196,8 @@ func (k *keptBody) Read(b []byte) (int, error) {
 }
 
 // write gives the answer once more, to a request that has nothing left of its header then.
-func (a *refusedAnswer) write(w http.ResponseWriter, r *http.Request) {
-	noteRefusal(w, ReasonUpgradeRequired)
+func (a *cachedRefusal) write(w http.ResponseWriter, r *http.Request) {
+	status.NoteReason(w, status.ReasonUpgradeRequired)
 	h := w.Header()
 	for name, values := range a.header {
 		h[name] = slices.Clone(values)
@@ -203,10 +205,10 @@ func (a *refusedAnswer) write(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	h.Set("Cache-Control", "no-cache, private")
 	h.Set("X-Content-Type-Options", "nosniff")
-	u := newUntaken(w, r, !hasBody(r))
+	u := status.BoundWrites(w, r, !status.HasBody(r))
 	w.WriteHeader(a.code)
 	if r.Method != http.MethodHead {
 		w.Write(a.body)
 	}
-	u.written()
+	u.Done()
 }

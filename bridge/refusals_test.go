@@ -20,7 +20,7 @@ func numbered(n int) *refusalKey {
 // TestRefusalAges: a refusal is remembered for 10 s, however often it is repeated.
 func TestRefusalAges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newRefusals()
+		m := newRefusalCache()
 		m.remember(numbered(1), 500, nil, []byte("no"))
 		for range 10 {
 			if a := m.recall(numbered(1)); a == nil || string(a.body) != "no" {
@@ -46,9 +46,9 @@ func TestRefusalAges(t *testing.T) {
 
 // TestRefusalsAreBounded: the oldest make room, by number and by size, and those that are over do first.
 func TestRefusalsAreBounded(t *testing.T) {
-	counted := func(m *refusals) (n, bytes int) {
+	counted := func(m *refusalCache) (n, bytes int) {
 		for e := m.order.Front(); e != nil; e = e.Next() {
-			n, bytes = n+1, bytes+e.Value.(*refusedAnswer).size
+			n, bytes = n+1, bytes+e.Value.(*cachedRefusal).size
 		}
 		if len(m.byKey) != n || m.bytes != bytes {
 			t.Fatalf("%d and %d keys, %d and %d bytes", n, len(m.byKey), bytes, m.bytes)
@@ -56,7 +56,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		return n, bytes
 	}
 	synctest.Test(t, func(t *testing.T) {
-		m := newRefusals()
+		m := newRefusalCache()
 		for n := range 2 * maxRefusals {
 			m.remember(numbered(n), 403, nil, nil)
 		}
@@ -93,7 +93,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 
 // TestRefusalsTakeRefusalsOnly: nothing but what says no, can be read by everybody, and is short; of its header what is about it.
 func TestRefusalsTakeRefusalsOnly(t *testing.T) {
-	m := newRefusals()
+	m := newRefusalCache()
 	for code := 100; code < 400; code++ {
 		m.remember(numbered(code), code, nil, nil)
 	}
@@ -121,15 +121,15 @@ func TestKeptBody(t *testing.T) {
 		"announced":  {5, strings.NewReader("hello"), "hello"},
 		"not":        {-1, strings.NewReader("hello"), "hello"},
 		"empty":      {0, http.NoBody, ""},
-		"broken":     {5, io.MultiReader(strings.NewReader("hell"), failing{io.ErrUnexpectedEOF}), "not kept"},
-		"broken off": {-1, io.MultiReader(strings.NewReader("hell"), failing{io.ErrUnexpectedEOF}), "not kept"},
+		"broken":     {5, io.MultiReader(strings.NewReader("hell"), broken{io.ErrUnexpectedEOF}), "not kept"},
+		"broken off": {-1, io.MultiReader(strings.NewReader("hell"), broken{io.ErrUnexpectedEOF}), "not kept"},
 		"shorter":    {6, strings.NewReader("hello"), "not kept"},
 		"too long":   {-1, strings.NewReader(strings.Repeat("x", maxRefusalBody+1)), "not kept"},
 		"said to be": {maxRefusalBody + 1, strings.NewReader("hello"), "not kept"},
 	} {
-		m := newRefusals()
+		m := newRefusalCache()
 		resp := &http.Response{StatusCode: 403, ContentLength: test.announced, Body: io.NopCloser(test.body)}
-		m.passing(numbered(1), resp)
+		m.rememberUpstreams(numbered(1), resp)
 		got := "not kept"
 		read := 0
 		for b := make([]byte, 1); ; {
@@ -150,3 +150,8 @@ func TestKeptBody(t *testing.T) {
 		}
 	}
 }
+
+// broken is what is left of a body that broke.
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }

@@ -93,7 +93,7 @@ func (w *world) warm(api *apiServer) {
 		w.Errorf("%d spares after a single exec", n)
 	}
 	w.exec(api)
-	w.eventually("spares", func() bool { return w.handler.Spares() == bridge.MostSpares })
+	w.eventually("spares", func() bool { return w.handler.Spares() == bridge.MaxSpares })
 }
 
 // TestSpare: once execs come one after the other, the next one finds a connection
@@ -129,7 +129,7 @@ func TestSpare(t *testing.T) {
 	if !r.TLS.DidResume {
 		t.Error("its TLS session was not resumed")
 	}
-	w.eventually("spares again", func() bool { return w.handler.Spares() == bridge.MostSpares })
+	w.eventually("spares again", func() bool { return w.handler.Spares() == bridge.MaxSpares })
 	w.handler.Close()
 	w.eventually("their end", func() bool { return w.handler.Spares() == 0 && edgeSockets(t, w) == 0 })
 	w.exec(api)
@@ -163,7 +163,7 @@ func TestSpareIsGone(t *testing.T) {
 			w, seen := sparing(t, api, nil)
 			w.warm(api)
 			gone := seen.fresh()
-			if len(gone) != bridge.MostSpares {
+			if len(gone) != bridge.MaxSpares {
 				t.Fatalf("%d connections are fresh", len(gone))
 			}
 			for _, c := range gone {

@@ -4,51 +4,65 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"edge/bridge/internal/negotiate"
+	"edge/bridge/internal/session"
+	"edge/bridge/internal/status"
+	"edge/bridge/internal/upstream"
 	"edge/impersonate"
 )
 
 // serveUpgrade is the way of a stream: choose the client's dialect, ask upstream
 // for its own, and only after a valid 101 answer with one.
-func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *sighting) {
-	d, err := chooseDialect(r)
+func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *observed) {
+	d, err := negotiate.Choose(r)
 	var key *refusalKey // nil: how this ends is not remembered
-	if d.target.isStream() && httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], webSocket) {
-		key = keyOf(id, r.URL)
+	if d.Target.IsStream() && httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], negotiate.WebSocket) {
+		key = refusalKeyOf(id, r.URL)
 	}
 	deny := func(err error) {
-		h.refusals.own(key, w.Header(), err)
-		refuse(w, r, err)
+		h.refusals.rememberOwn(key, w.Header(), err)
+		status.Refuse(w, r, err)
 	}
 	if err != nil {
-		for _, version := range d.accepts {
-			w.Header().Add(headerAccepted, version)
+		for _, version := range d.Accepted {
+			w.Header().Add(negotiate.HeaderAccepted, version)
 		}
 		deny(err)
 		return
 	}
-	if err := h.sessions.admit(); err != nil {
+	asked := upstream.Request{URL: r.URL, Header: r.Header.Clone(), Identity: id, Dialect: d}
+	if err := rewriteHeader(asked.Header, id); err != nil {
+		deny(err)
+		return
+	}
+	stream := session.Description{ID: newSessionID(), User: id.Name, Target: d.Target, Downstream: d.Name, Started: time.Now()}
+	if id.Nested && id.Requestor != nil {
+		stream.Requestor = id.Requestor.GetName()
+	}
+	if err := seen.streaming(stream); err != nil {
+		deny(status.Because(status.ReasonAudit, err))
+		return
+	}
+	if err := h.sessions.Admit(stream); err != nil {
 		deny(err)
 		return
 	}
 	handedOver := false
 	defer func() {
 		if !handedOver {
-			h.sessions.release()
+			h.sessions.Release()
 		}
 	}()
 
-	up, err := h.connect(r, id, d)
+	up, err := h.cluster.Connect(r.Context(), asked)
 	if err != nil {
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler)
@@ -56,72 +70,52 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 		deny(h.upgradeError(d, err))
 		return
 	}
-	if up.conn == nil {
-		h.refusals.passing(key, up.resp)
-		passOn(w, r, up.resp)
+	if up.Conn == nil {
+		h.refusals.rememberUpstreams(key, up.Response)
+		passOn(w, r, up.Response)
 		return
 	}
 	h.refusals.forget(key)
-	seen.switching()
-	client, err := d.accept(w, r, up.resp)
+	impersonate.StripHopByHop(up.Response.Header)
+	seen.switchingProtocols()
+	client, err := d.Accept(w, r, up.Response)
 	if err != nil { // the response is written or the connection gone
-		up.conn.Close()
-		h.log.Debug("client went away during the upgrade", "verb", d.target.verb, "error", err.Error())
+		up.Conn.Close()
+		h.log.Debug("client went away during the upgrade", "verb", d.Target.Verb, "error", err.Error())
 		return
 	}
 
-	s := &session{
-		id: newSessionID(), user: id.Name, target: d.target,
-		downstream: d.name, upstream: up.link.name(),
-		log: h.log, times: h.times, started: time.Now(), over: make(chan struct{}),
-		answers: h.streaming == StreamingWebSocketFirst && up.link.protocol == webSocket && !up.link.opaque,
-		onLost:  h.onLost,
-		seen:    seen,
-	}
-	if id.Nested && id.Requestor != nil {
-		s.requestor = id.Requestor.GetName()
-	}
-	s.begun()
+	stream.Upstream, stream.Started = up.Offer.Name(), time.Now()
 	handedOver = true
-	seen.handOver()
-	go h.run(s, pair{dialect: d, up: up.link, again: h.again(r, id, d, up.link)}, client, up.conn)
+	h.sessions.Run(session.Params{
+		Description:  stream,
+		Dialect:      d,
+		Offer:        up.Offer,
+		ClientConn:   client,
+		UpstreamConn: up.Conn,
+		Again:        h.cluster.Again(asked, up.Offer),
+		AnswersPings: h.cluster.AnswersPings(up.Offer),
+		Times:        h.times,
+		Log:          h.log,
+		OnLost:       h.onLost,
+		OnEnd:        seen.handOver(),
+	})
 }
 
 // upgradeError is the client's view of why upstream did not switch.
-func (h *Handler) upgradeError(d dialect, err error) error {
+func (h *Handler) upgradeError(d negotiate.Dialect, err error) error {
 	if known := apierrors.APIStatus(nil); errors.As(err, &known) {
 		if known.Status().Code >= http.StatusInternalServerError {
-			h.log.Warn("an upgrade was not possible", "verb", d.target.verb, "error", err.Error())
+			h.log.Warn("an upgrade was not possible", "verb", d.Target.Verb, "error", err.Error())
 		}
 		return err
 	}
-	if errors.Is(err, errNotSwitched) {
-		h.log.Warn("API server answered an upgrade wrongly", "verb", d.target.verb, "error", err.Error())
-		return failure(ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol")
+	if errors.Is(err, negotiate.ErrNotSwitched) {
+		h.log.Warn("API server answered an upgrade wrongly", "verb", d.Target.Verb, "error", err.Error())
+		return status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol")
 	}
-	h.log.Warn("API server did not answer an upgrade", "verb", d.target.verb, "error", err.Error())
+	h.log.Warn("API server did not answer an upgrade", "verb", d.Target.Verb, "error", err.Error())
 	return gatewayError(http.MethodGet, err)
-}
-
-// run gives the session its legs and relays until the end. It is a goroutine of
-// its own, which the registry waits for, so that the handler can return: net/http
-// keeps a request, its buffers and a deep stack for as long as a handler runs,
-// some 20 KiB for every idle session.
-func (h *Handler) run(s *session, p pair, client, conn net.Conn) {
-	if p.passed == webSocket {
-		p.pass = newPassing()
-	}
-	s.down = newLeg(client, p.downBeat(), s.lost)
-	s.up = newLeg(conn, p.upBeat(), nil)
-	s.idlers = &h.idlers
-	h.sessions.add(s)
-	s.keepalives()
-	over := func() {
-		s.finish()
-		h.sessions.remove(s)
-		h.sessions.release()
-	}
-	s.carry(func() bool { return p.relay(s, over) }, over)
 }
 
 // passOn gives a refusal to the client as it is: status, headers and body.
@@ -132,8 +126,8 @@ func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	for name, values := range resp.Header {
 		header[name] = values
 	}
-	u := newUntaken(w, r, takeBody(w, r))
-	if resp.ContentLength < 0 && u.http1 { // net/http writes the last chunk after us, within the last write's time
+	u := status.BoundWrites(w, r, status.DiscardBody(w, r))
+	if resp.ContentLength < 0 && u.HTTP1 { // net/http writes the last chunk after us, within the last write's time
 		header.Set("Connection", "close")
 	}
 	w.WriteHeader(resp.StatusCode)
@@ -141,55 +135,27 @@ func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 		panic(http.ErrAbortHandler) // a part of the body must not look whole
 	}
 	if resp.ContentLength >= 0 {
-		u.written()
+		u.Done()
 	}
 }
 
 // flushing sends what it is given at once.
 type flushing struct {
 	io.Writer
-	untaken untaken
+	untaken status.BoundedWrite
 }
 
 func (f flushing) Write(b []byte) (int, error) {
-	f.untaken.extend()
+	f.untaken.Extend()
 	n, err := f.Writer.Write(b)
 	if err == nil {
-		err = f.untaken.at.Flush()
+		err = f.untaken.Controller.Flush()
 	}
 	return n, err
-}
-
-// hijacked writes a 101 and takes the connection over, with what the client
-// may have sent already.
-func hijacked(w http.ResponseWriter) (net.Conn, error) {
-	w.WriteHeader(http.StatusSwitchingProtocols)
-	conn, rw, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.SetDeadline(time.Time{}); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	n := rw.Reader.Buffered()
-	if n == 0 {
-		return conn, nil
-	}
-	early := make([]byte, n) // at most net/http's buffer
-	if _, err := io.ReadFull(rw.Reader, early); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return &switched{Conn: conn, read: io.MultiReader(strings.NewReader(string(early)), conn)}, nil
 }
 
 func newSessionID() string {
 	var b [8]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
-}
-
-func badRequest(why Reason, format string, args ...any) error {
-	return failure(why, http.StatusBadRequest, metav1.StatusReasonBadRequest, "edge: "+fmt.Sprintf(format, args...))
 }

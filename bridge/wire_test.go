@@ -127,7 +127,7 @@ func open(t testing.TB, f *moby.Framer, types ...string) {
 	}
 }
 
-// webSocket is a client of gorilla's, which the Python client resembles: no
+// WebSocket is a client of gorilla's, which the Python client resembles: no
 // pings, v4, and messages as they come.
 func (w *world) webSocket(t testing.TB, path string, protocols ...string) *websocket.Conn {
 	t.Helper()

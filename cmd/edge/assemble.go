@@ -52,9 +52,12 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	if p.events, err = audit.New(o.audit, log); err != nil {
 		return nil, err
 	}
-	var access bridge.Observer
+	var observers []bridge.Observer
 	if o.accessLog {
-		access = audit.NewAccessLog(log)
+		observers = append(observers, audit.NewAccessLog(log))
+	}
+	if p.events != nil {
+		observers = append(observers, p.events)
 	}
 	p.handler, err = bridge.New(bridge.Config{
 		Credential:         p.credential,
@@ -64,7 +67,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 		AllowedOrigins:     o.serving.origins,
 		CORSAllowedOrigins: o.serving.corsOrigins,
 		TrustedProxies:     trusted,
-		Observe:            audit.Observers(access, p.events),
+		Observe:            bridge.Observers(observers...),
 		DisableCompression: o.client.disableCompression,
 		MaxSessions:        maxSessions(),
 		Log:                log,

@@ -21,7 +21,7 @@ var noLimits = strings.Fields(`
 	maxErrorBytes maxConfigBytes maxQuotedBytes maxListed maxReadyProblems maxCAFileBytes maxDocumentBytes maxDocumentHeaderBytes
 	maxKeys maxRedirects maxConfigErrorBytes maxQuoted maxShown maxOfferAnswer maxExplained maxVersion maxReplies maxLayers
 	MaxData maxEmptyReads MaxNeed maxHeader maxText MaxPortReply maxBlock maxCarry maxRefused maxInFlight maxTokenLifetime maxStack
-	MaxHeld maxAnswer mostSpares mostAge maxEvents maxWhole maxShift maxOpen mostFailures`)
+	MaxHeld maxAnswer MaxSpares mostAge maxEvents maxWhole maxShift maxOpen mostFailures`)
 
 // Each bound in the code that can refuse or cut something of a client's has its place in docs/limits.md, and the names there
 // are the code's.

@@ -1,158 +1,82 @@
 package upstream
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
-	"errors"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"time"
 
-	"golang.org/x/net/http2"
-	"golang.org/x/net/proxy"
+	"k8s.io/client-go/rest"
+
+	"edge/bridge/internal/leg"
 )
 
 const (
-	// dialTime bounds each part of a new connection: TCP, what a proxy has to say, TLS.
-	dialTime = 10 * time.Second
-	// proxyAnswer bounds the head of a proxy's answer, in bytes.
-	proxyAnswer = 64 << 10
-	http1       = "http/1.1"
+	dialTimeout      = 10 * time.Second
+	handshakeTimeout = 10 * time.Second
+	tcpKeepAlive     = 15 * time.Second
 )
 
-// connect makes a connection to the API server, whose TLS has agreed on a protocol.
-func (t *Transport) connect(ctx context.Context) (*tls.Conn, error) {
-	conn, err := t.reach(ctx)
+// http1 is HTTP/1.1 in ALPN: an upgrade can only be had over it.
+const http1 = "http/1.1"
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// A dialer makes connections to the API server.
+type dialer struct {
+	tcp     dialFunc
+	address string      // the API server's
+	config  *tls.Config // of all connections to it that are for an upgrade
+}
+
+func newDialer(cfg *rest.Config, base *url.URL, config *tls.Config) *dialer {
+	d := &dialer{tcp: cfg.Dial, config: config.Clone()}
+	if d.tcp == nil {
+		d.tcp = (&net.Dialer{Timeout: dialTimeout, KeepAlive: tcpKeepAlive}).DialContext
+	}
+	port := base.Port()
+	if port == "" {
+		port = "443"
+	}
+	d.address = net.JoinHostPort(base.Hostname(), port)
+	d.config.NextProtos = []string{http1}
+	if d.config.ServerName == "" {
+		d.config.ServerName = base.Hostname()
+	}
+	return d
+}
+
+// dial makes a connection of what the relay needs beneath TLS.
+func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.tcp(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	config := t.cfg.TLS.Clone()
-	config.NextProtos = []string{http2.NextProtoTLS, http1}
-	if config.ServerName == "" {
-		config.ServerName = t.host
-	}
-	return handshake(ctx, conn, config)
+	return leg.Pollable(conn), nil
 }
 
-// reach makes the connection below TLS, through a proxy where there is one.
-func (t *Transport) reach(ctx context.Context) (net.Conn, error) {
-	var via *url.URL
-	if t.cfg.Proxy != nil {
-		var err error
-		if via, err = t.cfg.Proxy(&http.Request{Method: http.MethodGet, URL: t.base, Header: http.Header{}}); err != nil {
-			return nil, err
-		}
-	}
-	if via == nil {
-		return t.dial(ctx, "tcp", t.address)
-	}
-	conn, err := t.reachBy(ctx, via)
-	if err != nil {
-		return nil, fmt.Errorf("upstream: by the proxy: %w", err)
-	}
-	return conn, nil
-}
-
-func (t *Transport) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	return t.cfg.Dial(ctx, network, address)
-}
-
-// dialFunc makes a function a proxy.ContextDialer.
-type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
-
-func (f dialFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return f(ctx, network, address)
-}
-
-func (f dialFunc) Dial(network, address string) (net.Conn, error) {
-	return f(context.Background(), network, address)
-}
-
-// reachBy speaks what net/http speaks to a proxy.
-func (t *Transport) reachBy(ctx context.Context, via *url.URL) (net.Conn, error) {
-	switch via.Scheme {
-	case "http", "https":
-	case "socks5", "socks5h":
-		d, err := proxy.FromURL(via, dialFunc(t.dial))
+// dialTLS makes a connection for an upgrade.
+func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	config := d.config
+	if address != d.address { // of a proxy that is spoken to over TLS
+		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err
 		}
-		return d.(proxy.ContextDialer).DialContext(ctx, "tcp", t.address)
-	default:
-		return nil, fmt.Errorf("a scheme of %q", via.Scheme)
+		config = config.Clone()
+		config.ServerName = host
 	}
-	port := via.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
-	}
-	conn, err := t.dial(ctx, "tcp", net.JoinHostPort(via.Hostname(), port))
+	conn, err := d.dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if via.Scheme == "https" {
-		config := t.cfg.TLS.Clone()
-		config.ServerName, config.NextProtos = via.Hostname(), nil
-		if conn, err = handshake(ctx, conn, config); err != nil {
-			return nil, err
-		}
-	}
-	if err := tunnel(ctx, conn, via, t.address); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	return conn, nil
-}
-
-var errProxyRefused = errors.New("CONNECT is answered by")
-
-// tunnel asks an HTTP proxy for a connection to address.
-func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	unhook := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
-	if u := via.User; u != nil {
-		password, _ := u.Password()
-		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.Username()+":"+password)))
-	}
-	answer, err := func() (*http.Response, error) {
-		if err := req.Write(conn); err != nil {
-			return nil, err
-		}
-		// What follows the answer is TLS, in which the client speaks first.
-		return http.ReadResponse(bufio.NewReader(io.LimitReader(conn, proxyAnswer)), req)
-	}()
-	switch {
-	case !unhook():
-		return context.Cause(ctx)
-	case err != nil:
-		return err
-	case answer.StatusCode != http.StatusOK:
-		return fmt.Errorf("%w %q", errProxyRefused, answer.Status)
-	}
-	return nil
-}
-
-func handshake(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	c := tls.Client(conn, config)
-	if err := c.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// isFinal tells whether the next connection would fail in the same way.
-func isFinal(err error) bool {
-	var certificate *tls.CertificateVerificationError
-	return errors.As(err, &certificate) || isTimeout(err) || errors.Is(err, errProxyRefused) || errors.Is(err, errFull) || errors.Is(err, errClosed)
+	return secure, nil
 }

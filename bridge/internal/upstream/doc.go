@@ -1,14 +1,12 @@
-// Package upstream carries plain requests to one API server and says what became of those that got no answer.
+// Package upstream has one API server: how it is reached, and what edge speaks to it.
 //
-//	keep.go       a request's body is kept, so that the request can be sent again
-//	errors.go     what became of a request without an answer
-//	transport.go  a request's tries: where it goes, and whether it may be sent again
-//	pool.go       the connections of one window, and who waits for the next one
-//	dial.go       a new connection: proxy, TLS, and the protocol that ALPN gives
-//	link.go       what passes over a connection: the last read, HTTP/2's GOAWAY, stream numbers
-//	http1.go      a connection without HTTP/2
-//	health.go     when a silent connection is asked for a sign of life, left alone, and closed
-//	window.go     who may have a large receive window
+//	cluster.go        the transports, with edge's own credential and with none; requests of edge's own
+//	dial.go           a connection, with what the relay needs below TLS
+//	spares.go         connections that are there before the stream that needs one
+//	credential.go     edge's own credential, and whether it is accepted
+//	credentialed.go   a transport that knows whether a 401 is about that credential
+//	choose.go         in which protocol a stream is asked for, and the review before
+//	protocolcache.go  which protocols the way to the API server carries, as far as that is known
 //
-// It knows no credential, no identity and no Status: package bridge puts client-go's wrappers around it.
+// Plain requests go by package roundtrip. It knows no client's connection.
 package upstream

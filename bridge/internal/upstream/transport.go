@@ -1,269 +1,115 @@
 package upstream
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/http2"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
+
+	"edge/bridge/internal/negotiate"
+	"edge/bridge/internal/roundtrip"
 )
 
 const (
-	maxAnswerHeader = 10 << 20         // bytes of an answer's head: what client-go takes
-	idleTime        = 90 * time.Second // after which a connection without a request is closed
-	continueTime    = time.Second      // for which a body with Expect: 100-continue waits for that
-
-	// mostTries is how often a request is sent that the API server certainly did not take, over some 14 s: where connections
-	// are ended after a few requests, many requests at once may meet that end again and again.
-	mostTries = 32
-	// mostLosses is how often a connection may break under a request that reads, before the request fails.
-	mostLosses = 2
-	// firstPause is before the third try; each next one is twice as long up to longestPause, and up to a tenth longer.
-	firstPause   = 50 * time.Millisecond
-	longestPause = 500 * time.Millisecond
-	// dialPatience is how long after a request's beginning a connection that could not be made is tried again.
-	dialPatience = 3 * time.Second
+	maxAnswerHeader   = 10 << 20         // bytes of an upstream answer's head: what client-go and kube-apiserver's own proxies take
+	upgradeAnswer     = 60 * time.Second // the runtime may have to start the process before the 101
+	resumableSessions = 4                // TLS sessions that are kept, one for each name that is dialed
 )
 
-// Config is what a Transport needs.
-type Config struct {
-	Base *url.URL // of the API server
-	// Dial makes connections below TLS.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is for all connections; its NextProtos do not count.
-	TLS *tls.Config
-	// Proxy is as http.Transport's; nil: none.
-	Proxy func(*http.Request) (*url.URL, error)
-	// AnswerTimeout bounds the wait for an answer's head; 0: no bound.
-	AnswerTimeout time.Duration
-	// Doubt is shared with all that reach the same API server.
-	Doubt *Doubt
-	// Windows are shared with others; nil: all answers have narrow windows.
-	Windows *Windows
-	// Endless tells requests whose answer has no end in sight. They always have narrow windows.
-	Endless func(*http.Request) bool
-	// Asks says that no request changes anything, whatever its method: each may be sent again when its connection breaks.
-	Asks bool
+// A connectionMaker is how connections to the API server are made, of any kind.
+type connectionMaker struct {
+	dialer *dialer
+	tls    *tls.Config
+	proxy  func(*http.Request) (*url.URL, error)
+	plain  dialFunc // for plain requests
 }
 
-// A Transport sends requests to one API server with HTTP/2, and without where the API server's side does not offer it.
-//
-// What the API server has certainly not processed is sent again, if the request has no body or GetBody gives it: it was
-// not written whole, its stream is above a GOAWAY's, or was refused. What may have been processed is not, but for GET,
-// HEAD and OPTIONS without a body, and with Asks, when their connection breaks. Errors say which it was: ErrNothingDone, ErrLost.
-type Transport struct {
-	cfg           Config
-	base          *url.URL
-	host, address string
-	narrow, wide  *pool
-	singles       singles
-	count         atomic.Int64 // of connections, those in the making too
-
-	ctx    context.Context // of connections in the making
-	cancel context.CancelFunc
-	work   sync.WaitGroup // they
-	mu     sync.Mutex
-	closed bool
+func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, error) {
+	tc, err := cfg.TransportConfig()
+	if err != nil {
+		return nil, fmt.Errorf("bridge: API server credential: %w", err)
+	}
+	tlsConfig, err := transport.TLSConfigFor(tc)
+	if err != nil {
+		return nil, fmt.Errorf("bridge: API server TLS: %w", err)
+	}
+	if tlsConfig == nil {
+		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if tlsConfig.GetClientCertificate == nil { // of which a session that is resumed would keep an old one
+		tlsConfig.ClientSessionCache = tls.NewLRUClientSessionCache(resumableSessions)
+	}
+	w := &connectionMaker{dialer: newDialer(cfg, base, tlsConfig), tls: tlsConfig, proxy: http.ProxyFromEnvironment}
+	w.plain = w.dialer.dial
+	if tc.DialHolder != nil && cfg.Dial == nil { // a credential plugin's, which closes what a replaced client certificate opened
+		w.plain = tc.DialHolder.Dial
+	}
+	if cfg.Proxy != nil {
+		w.proxy = cfg.Proxy
+	}
+	return w, nil
 }
 
-// New makes a Transport. Close it.
-func New(cfg Config) (*Transport, error) {
-	port := cfg.Base.Port()
-	if port == "" {
-		port = "443"
-	}
-	t := &Transport{
-		cfg: cfg, host: cfg.Base.Hostname(), address: net.JoinHostPort(cfg.Base.Hostname(), port),
-		base: &url.URL{Scheme: cfg.Base.Scheme, Host: cfg.Base.Host, Path: "/"},
-	}
-	t.singles.t = t
-	t.ctx, t.cancel = context.WithCancel(context.Background())
-	var err error
-	if t.narrow, err = t.newPool(narrowWindow); err != nil {
-		return nil, err
-	}
-	t.wide, err = t.newPool(wideWindow)
-	return t, err
-}
-
-func (t *Transport) newPool(window int) (*pool, error) {
-	// A connection's own window stays x/net's 1 GiB: a stream that nobody reads holds up no other.
-	h2, err := http2.ConfigureTransports(&http.Transport{
-		MaxResponseHeaderBytes: maxAnswerHeader,
-		IdleConnTimeout:        idleTime,
-		ExpectContinueTimeout:  continueTime,
-		ResponseHeaderTimeout:  t.cfg.AnswerTimeout,
-		DisableCompression:     true, // bodies pass as they are
-		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: window},
+// direct is the transport of plain requests, without a credential.
+func (w *connectionMaker) direct(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *roundtrip.Windows, asks bool) (*roundtrip.Transport, error) {
+	return roundtrip.New(roundtrip.Config{
+		Base: base, Dial: w.plain, TLS: w.tls, Proxy: w.proxy,
+		AnswerTimeout: cfg.Timeout, Doubt: doubt, Windows: windows, Endless: negotiate.IsEndless, Asks: asks,
 	})
+}
+
+// upgrade is that of upgrades.
+func (w *connectionMaker) upgrade(cfg *rest.Config) *http.Transport {
+	t := &http.Transport{
+		Proxy:                  w.proxy,
+		DialContext:            w.dialer.dial,
+		DialTLSContext:         w.dialer.dialTLS,
+		TLSClientConfig:        w.tls.Clone(),
+		TLSHandshakeTimeout:    handshakeTimeout,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		ExpectContinueTimeout:  time.Second,
+		DisableCompression:     true, // bodies pass as they are
+		ResponseHeaderTimeout:  cfg.Timeout,
+		// An upgrade must not meet a connection that the API server is about to close,
+		// as it does after some refusals: a POST is not sent twice.
+		MaxIdleConnsPerHost: -1,
+		ReadBufferSize:      4 << 10,
+		WriteBufferSize:     1 << 10,
+		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{}, // no HTTP/2
+	}
+	t.TLSClientConfig.NextProtos = []string{http1} // behind a proxy
+	if t.ResponseHeaderTimeout == 0 {
+		t.ResponseHeaderTimeout = upgradeAnswer
+	}
+	return t
+}
+
+// NewTransport makes a transport for requests of edge's own, which fare as its clients' do: one that the API server
+// certainly did not take is sent again, and a silent connection is left. edge asks for reviews, and for tokens of its own:
+// each may be done twice, and is sent again when its connection breaks. close closes it.
+func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
+	return newTransport(cfg, new(roundtrip.Doubt))
+}
+
+func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTripper, close func(), err error) {
+	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("upstream: HTTP/2: %w", err)
+		return nil, nil, fmt.Errorf("bridge: API server address: %w", err)
 	}
-	return &pool{t: t, h2: h2}, nil
-}
-
-// CloseIdleConnections closes what nobody uses.
-func (t *Transport) CloseIdleConnections() {
-	t.narrow.closeIdle()
-	t.wide.closeIdle()
-	t.singles.closeIdle()
-}
-
-// Close does that, too, and makes no connection from then on. What is in use is closed after its last request.
-func (t *Transport) Close() {
-	t.mu.Lock()
-	t.closed = true
-	t.mu.Unlock()
-	t.cancel()
-	t.work.Wait()
-	t.CloseIdleConnections()
-}
-
-var errClosed = errors.New("upstream: the transport is closed")
-
-// start runs the making of a connection, for which there must be room.
-func (t *Transport) start(f func()) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return errClosed
-	}
-	if t.count.Add(1) > mostConnections {
-		t.count.Add(-1)
-		return errFull
-	}
-	t.work.Go(f)
-	return nil
-}
-
-// A verdict is what one try came to.
-type verdict int
-
-const (
-	answered verdict = iota
-	untaken          // the API server has certainly not processed the request
-	broken           // the connection broke, or was silent: the API server may have processed it
-	unfit            // nothing of the request could be written, through a fault of its own
-	failed           // any other end: the API server may have processed it
-)
-
-// RoundTrip implements http.RoundTripper.
-func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if t.cfg.Windows == nil || t.singles.only.Load() || t.cfg.Endless(req) || !t.cfg.Windows.take() {
-		return t.send(t.narrow, req)
-	}
-	resp, err := t.send(t.wide, req)
+	w, err := newConnectionMaker(cfg, base)
 	if err != nil {
-		t.cfg.Windows.give()
-		return nil, err
+		return nil, nil, err
 	}
-	t.cfg.Windows.hold(resp)
-	return resp, nil
-}
-
-// send sends req until it has an answer, or may not be sent again.
-func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
-	began := time.Now()
-	ctx := req.Context()
-	body := req.Body
-	bodiless := req.Body == nil || req.Body == http.NoBody
-	reads := t.cfg.Asks || bodiless && OnlyReads(req.Method)
-	losses := 0
-	for try := 1; ; try++ {
-		s, err := p.get(ctx, losses > 0)
-		if err != nil {
-			if isFinal(err) || ctx.Err() != nil || time.Since(began) > dialPatience || !pause(ctx, try) {
-				closeBody(body)
-				return nil, fmt.Errorf("%w: %w", ErrUnreached, err)
-			}
-			continue
-		}
-		resp, got, err := s.roundTrip(req, body)
-		lost := ErrLost
-		switch {
-		case got == answered:
-			resp.Request = req
-			return resp, nil
-		case got == unfit, got == failed && isTimeout(err), ctx.Err() != nil:
-			return nil, err
-		case got == untaken:
-			lost = ErrNothingDone
-		case got == broken && reads && losses < mostLosses:
-			losses++
-		default:
-			return nil, fmt.Errorf("%w: %w", lost, err)
-		}
-		cause := err
-		if body, err = again(req, cause); err != nil {
-			return nil, fmt.Errorf("%w: %w", lost, err)
-		}
-		if !pause(ctx, try) {
-			closeBody(body)
-			return nil, fmt.Errorf("%w: the last of %d tries: %w", lost, try, cause)
-		}
-	}
-}
-
-// again is the body for one more try.
-func again(req *http.Request, cause error) (io.ReadCloser, error) {
-	switch {
-	case req.Body == nil, req.Body == http.NoBody:
-		return req.Body, nil
-	case req.GetBody == nil:
-		return nil, fmt.Errorf("%w, after %w", ErrNotKept, cause)
-	}
-	body, err := req.GetBody()
+	direct, err := w.direct(cfg, base, doubt, nil, true) // answers to these are small
 	if err != nil {
-		return nil, fmt.Errorf("%w, after %w", err, cause)
+		return nil, nil, err
 	}
-	return body, nil
-}
-
-// pause waits before the next try; false: there is none.
-func pause(ctx context.Context, try int) bool {
-	if try >= mostTries || ctx.Err() != nil {
-		return false
+	if rt, err = rest.HTTPWrappersForConfig(cfg, direct); err != nil {
+		return nil, nil, fmt.Errorf("bridge: API server credential: %w", err)
 	}
-	if try == 1 {
-		return true
-	}
-	wait := min(firstPause<<(try-2), longestPause)
-	timer := time.NewTimer(wait + rand.N(wait/10))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func closeBody(body io.ReadCloser) {
-	if body != nil {
-		body.Close()
-	}
-}
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-// OnlyReads tells of a method whether it changes nothing (RFC 9110 section 9.2.1; TRACE never comes here). "" is GET, as to
-// net/http.
-func OnlyReads(method string) bool {
-	switch method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
-		return true
-	}
-	return false
+	return rt, direct.Close, nil
 }

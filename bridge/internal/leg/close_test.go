@@ -1,0 +1,58 @@
+package leg
+
+import (
+	"crypto/tls"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"edge/streams"
+)
+
+// TestCloseWhileStuck: closing a leg ends a write that is stuck, and does not wait for
+// it, though TLS knows nothing of what its cork writes.
+func TestCloseWhileStuck(t *testing.T) {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	cert := s.TLS.Certificates
+	s.Close()
+	conn, peer := loopback(t)
+	client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true}) // a peer that reads the handshake, and no more
+	noted := &deadlineConn{pollConn: conn}
+	server := tls.Server(noted, &tls.Config{Certificates: cert})
+	go client.Handshake()
+	if err := server.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	l := New(server, nil, nil)
+	stuck := make(chan struct{})
+	go func() {
+		defer close(stuck)
+		b := make([]byte, streams.Headroom+streams.MaxData)
+		for l.WriteRoom(b, streams.Headroom) == nil {
+		}
+	}()
+	for last := int64(-1); last != l.out.Load(); time.Sleep(200 * time.Millisecond) {
+		last = l.out.Load()
+	}
+	l.Close()
+	<-stuck
+	if noted.waits.Load() {
+		t.Error("TLS was given time to say goodbye")
+	}
+}
+
+// deadlineConn notes whether TLS gave a write a deadline while the connection was open: it has 5 s for its goodbye.
+type deadlineConn struct {
+	*pollConn
+	waits atomic.Bool
+}
+
+func (c *deadlineConn) SetWriteDeadline(t time.Time) error {
+	err := c.pollConn.SetWriteDeadline(t)
+	if err == nil {
+		c.waits.Store(true)
+	}
+	return err
+}

@@ -1,0 +1,63 @@
+package leg
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"edge/streams"
+)
+
+// burstLeg is a leg whose writes are noted.
+func burstLeg(t *testing.T) (*Leg, *writes) {
+	c, _ := loopback(t)
+	w := new(writes)
+	c.writeBuffer.conn = w
+	return New(c, nil, nil), w
+}
+
+// What a loop says leaves when it releases the leg, and before what anybody else
+// says. Little is kept back after much only.
+func TestBurst(t *testing.T) {
+	l, w := burstLeg(t)
+	say := func(to streams.Writer, what byte, size int) {
+		if err := to.WriteRoom(bytes.Repeat([]byte{what}, 4+size), 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reply := func() { l.replies = append(l.replies, "reply"...) } // as Reply leaves it, before anybody was woken
+	release := func() {
+		for range 2 {
+			if err := l.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const much = streams.Small
+	reply()
+	say(l.Coalesced(), 'a', much)
+	say(l.Coalesced(), 'b', 1)
+	say(l.Coalesced(), 'c', much)
+	if len(w.said) != 1 {
+		t.Errorf("%d writes before the release", len(w.said))
+	}
+	release()
+	say(l, 'd', much)
+	say(l.Coalesced(), 'e', much)
+	say(l, 'f', 1)
+	say(l.Coalesced(), 'g', 1)
+	say(l.Coalesced(), 'h', much)
+	reply()
+	say(l.Coalesced(), 'i', 1)
+	release()
+	if got, want := w.lengths(), []int{5, much + 1 + much, much, much + 1, 1, much + 5, 1}; !slices.Equal(got, want) {
+		t.Errorf("writes of %v, want %v", got, want)
+	}
+	if got := string(slices.Compact([]byte(strings.Join(w.said, "")))); got != "replyabcdefghreplyi" {
+		t.Errorf("written in the order %q", got)
+	}
+	if n := l.out.Load(); n != 5*much+4+10 {
+		t.Errorf("it counts %d bytes", n)
+	}
+}

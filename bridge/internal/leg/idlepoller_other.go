@@ -1,0 +1,16 @@
+//go:build !linux
+
+package leg
+
+import "syscall"
+
+// IdlePoller is there for Linux alone: elsewhere a goroutine waits for each connection.
+type IdlePoller struct{}
+
+func (*IdlePoller) Close() {}
+
+type parkState struct{}
+
+func (*parkState) park(*IdlePoller, syscall.RawConn, func()) bool { return false }
+func (*parkState) unpark()                                        {}
+func (*parkState) close()                                         {}

@@ -1,0 +1,130 @@
+//go:build unix
+
+package leg
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http/httptest"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"edge/streams"
+)
+
+// TestRouse: a Read that waits returns once, and nothing of what comes before or after is lost, within TLS too.
+func TestRouse(t *testing.T) {
+	for _, layer := range []struct {
+		name  string
+		first int // bytes of the peer's that come before
+	}{
+		{"within a record's header", 2},
+		{"within a record", 20},
+		{"between records", 0},
+	} {
+		t.Run(layer.name, func(t *testing.T) {
+			c, peer := loopback(t)
+			cut := &inTwo{Conn: peer, goOn: make(chan struct{})}
+			client := tls.Client(cut, &tls.Config{InsecureSkipVerify: true}) // httptest's certificate is for other names
+			s := httptest.NewUnstartedServer(nil)
+			s.StartTLS()
+			defer s.Close()
+			seen := &countedPoll{pollConn: c}
+			server := tls.Server(seen, &tls.Config{Certificates: s.TLS.Certificates})
+			handshaken := make(chan error, 1)
+			go func() { handshaken <- client.Handshake() }()
+			if err := errors.Join(server.Handshake(), <-handshaken); err != nil {
+				t.Fatal(err)
+			}
+
+			begun := seen.read.Load()
+			cut.first, cut.cuts = layer.first, true
+			wrote := make(chan error, 1)
+			go func() {
+				_, err := client.Write([]byte("after the wait"))
+				wrote <- err
+			}()
+			go func() {
+				for seen.read.Load() < begun+int64(layer.first) {
+					time.Sleep(time.Millisecond)
+				}
+				c.interrupt()
+			}()
+			b := make([]byte, 100)
+			if n, err := server.Read(b); n != 0 || !errors.Is(err, streams.ErrWouldBlock) {
+				t.Fatalf("a Read that was roused gave %q, %v", b[:n], err)
+			}
+			close(cut.goOn)
+			n, err := server.Read(b)
+			if string(b[:n]) != "after the wait" || err != nil {
+				t.Errorf("the next one gave %q, %v", b[:n], err)
+			}
+			if err := <-wrote; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// inTwo sends the first bytes of a write, and the others when it may go on.
+type inTwo struct {
+	net.Conn
+	first int
+	goOn  chan struct{}
+	cuts  bool // the next one
+}
+
+func (c *inTwo) Write(b []byte) (int, error) {
+	if !c.cuts {
+		return c.Conn.Write(b)
+	}
+	n, err := c.Conn.Write(b[:c.first])
+	if err != nil {
+		return n, err
+	}
+	<-c.goOn
+	m, err := c.Conn.Write(b[c.first:])
+	return n + m, err
+}
+
+// countedPoll counts what was read.
+type countedPoll struct {
+	*pollConn
+	read atomic.Int64
+}
+
+func (c *countedPoll) Read(b []byte) (int, error) {
+	n, err := c.pollConn.Read(b)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+// TestRouseLeavesDeadlines: who set one has it, before and after.
+func TestRouseLeavesDeadlines(t *testing.T) {
+	c, peer := loopback(t)
+	b := make([]byte, 10)
+	c.SetReadDeadline(time.Now().Add(time.Hour))
+	c.interrupt()
+	peer.Write([]byte("x"))
+	if n, err := c.Read(b); n != 1 || err != nil {
+		t.Errorf("with a deadline a Read gave %d bytes, %v", n, err)
+	}
+	c.SetDeadline(time.Time{})
+	c.interrupt()
+	if _, err := c.Read(b); !errors.Is(err, streams.ErrWouldBlock) {
+		t.Errorf("without, it was roused with %v", err)
+	}
+	c.interrupt()
+	c.SetReadDeadline(longAgo)
+	if _, err := c.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a deadline that was set after gave %v", err)
+	}
+	c.SetReadDeadline(time.Time{})
+	peer.Write([]byte("y"))
+	if n, err := c.Read(b); n != 1 || err != nil {
+		t.Errorf("after all that a Read gave %d bytes, %v", n, err)
+	}
+}

@@ -1,0 +1,35 @@
+package negotiate
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"edge/bridge/internal/leg"
+)
+
+// Hijack writes a 101 and takes the connection over, with what the client
+// may have sent already.
+func Hijack(w http.ResponseWriter) (net.Conn, error) {
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	n := rw.Reader.Buffered()
+	if n == 0 {
+		return conn, nil
+	}
+	early := make([]byte, n) // at most net/http's buffer
+	if _, err := io.ReadFull(rw.Reader, early); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return leg.NewReplayed(conn, io.MultiReader(strings.NewReader(string(early)), conn)), nil
+}

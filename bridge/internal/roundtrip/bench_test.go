@@ -1,0 +1,36 @@
+package roundtrip_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"golang.org/x/net/http2"
+
+	"edge/bridge/internal/roundtrip"
+)
+
+// BenchmarkGET is what a small GET costs on a connection that is there, server included, beside the transport of net/http
+// with x/net's HTTP/2.
+func BenchmarkGET(b *testing.B) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	other := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableCompression: true}
+	must(http2.ConfigureTransports(other))
+	defer other.CloseIdleConnections()
+	for name, rt := range map[string]http.RoundTripper{
+		"edge":     newTransport(b, s.URL, func(c *roundtrip.Config) { c.Windows = new(roundtrip.Windows) }),
+		"net-http": other,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				read(must(rt.RoundTrip(must(http.NewRequest("GET", s.URL+"/", nil)))))
+			}
+		})
+	}
+}

@@ -1,0 +1,243 @@
+package roundtrip_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"edge/bridge/internal/roundtrip"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// certificate is a server's, for any name.
+var certificate = func() tls.Certificate {
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	return s.TLS.Certificates[0]
+}()
+
+// A network is what a Transport dials into: each connection is a pipe, whose other end a server has in its turn.
+type network struct {
+	t      testing.TB
+	serve  func(n int, c *tls.Conn) // of the n-th connection, from 1
+	protos []string
+
+	mu    sync.Mutex
+	conns []*mortal
+	work  sync.WaitGroup
+}
+
+func (n *network) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := newPipe()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := newMortal(client)
+	n.conns = append(n.conns, m)
+	number := len(n.conns)
+	n.work.Go(func() {
+		c := tls.Server(server, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: n.protos, SessionTicketsDisabled: true})
+		defer c.Close()
+		if c.Handshake() == nil {
+			n.serve(number, c)
+		}
+	})
+	return m, nil
+}
+
+func (n *network) dials() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.conns)
+}
+
+func (n *network) conn(i int) *mortal {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.conns[i-1]
+}
+
+// newNetwork gives a Transport before servers with HTTP/2, and stops both at the test's end.
+func newNetwork(t testing.TB, serve func(n int, c *tls.Conn), change ...func(*roundtrip.Config)) (*network, *roundtrip.Transport) {
+	n := &network{t: t, serve: serve, protos: []string{"h2"}}
+	tr := newTransport(t, "https://api.test", append([]func(*roundtrip.Config){func(c *roundtrip.Config) { c.Dial = n.dial }}, change...)...)
+	t.Cleanup(func() {
+		tr.Close()
+		n.mu.Lock()
+		for _, c := range n.conns {
+			c.Close()
+		}
+		n.mu.Unlock()
+		n.work.Wait()
+	})
+	return n, tr
+}
+
+func newTransport(t testing.TB, base string, change ...func(*roundtrip.Config)) *roundtrip.Transport {
+	cfg := roundtrip.Config{
+		Base: must(url.Parse(base)), Dial: new(net.Dialer).DialContext, TLS: &tls.Config{InsecureSkipVerify: true}, Doubt: new(roundtrip.Doubt),
+		Endless: func(r *http.Request) bool { return r.URL.Query().Has("watch") },
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	tr := must(roundtrip.New(cfg))
+	t.Cleanup(tr.Close)
+	return tr
+}
+
+// real serves a connection as Go's own HTTP/2 server does.
+func real(h http.HandlerFunc) func(int, *tls.Conn) {
+	return func(_ int, c *tls.Conn) {
+		new(http2.Server).ServeConn(c, &http2.ServeConnOpts{Handler: h})
+	}
+}
+
+// A mortal connection can be made silent, and wake up again.
+type mortal struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+
+	mu      sync.Mutex
+	silence chan struct{} // closed: it is not silent
+	kept    []byte
+}
+
+func newMortal(c net.Conn) *mortal {
+	m := &mortal{Conn: c, closed: make(chan struct{}), silence: make(chan struct{})}
+	close(m.silence)
+	return m
+}
+
+func (m *mortal) die() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.silence = make(chan struct{})
+}
+
+func (m *mortal) wake() {
+	close(m.state())
+	m.Write(nil)
+}
+
+func (m *mortal) state() chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.silence
+}
+
+func (m *mortal) Read(b []byte) (int, error) {
+	n, err := m.Conn.Read(b)
+	select {
+	case <-m.state():
+		return n, err
+	case <-m.closed:
+		return 0, net.ErrClosed
+	}
+}
+
+// Write keeps what is written while the connection is silent for when it wakes up.
+func (m *mortal) Write(b []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-m.silence:
+		_, err := m.Conn.Write(append(m.kept, b...))
+		m.kept = nil
+		return len(b), err
+	default:
+		m.kept = append(m.kept, b...)
+	}
+	return len(b), nil
+}
+
+func (m *mortal) Close() error {
+	m.once.Do(func() { close(m.closed) })
+	return m.Conn.Close()
+}
+
+// A played server says frames of its own choice.
+type played struct {
+	*http2.Framer
+	c      *tls.Conn
+	stream uint32 // of the newest request
+	body   []byte
+}
+
+// play reads requests of one connection, each whole, and has answer answer them; that tells whether to go on.
+func play(c *tls.Conn, answer func(p *played, nth int) bool) {
+	p := &played{Framer: http2.NewFramer(c, c), c: c}
+	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+		return
+	}
+	p.WriteSettings()
+	var body bytes.Buffer
+	for nth := 1; ; {
+		f, err := p.ReadFrame()
+		if err != nil {
+			return
+		}
+		ended := false
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				p.WriteSettingsAck()
+			}
+		case *http2.HeadersFrame:
+			p.stream = f.StreamID
+			body.Reset()
+			ended = f.StreamEnded()
+		case *http2.DataFrame:
+			body.Write(f.Data())
+			ended = f.StreamEnded()
+		case *http2.PingFrame:
+			if !f.IsAck() {
+				p.WritePing(true, f.Data)
+			}
+		}
+		if ended {
+			p.body = body.Bytes()
+			if !answer(p, nth) {
+				return
+			}
+			nth++
+		}
+	}
+}
+
+// ok answers the newest request.
+func (p *played) ok() bool {
+	var block bytes.Buffer
+	hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+	p.WriteHeaders(http2.HeadersFrameParam{StreamID: p.stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
+	return true
+}
+
+// linger reads until the client ends the connection.
+func (p *played) linger() bool {
+	io.Copy(io.Discard, p.c)
+	return false
+}
+
+func get(path string) *http.Request {
+	return must(http.NewRequest("GET", "https://api.test"+path, nil))
+}
+
+// read ends an answer.
+func read(resp *http.Response) string {
+	defer resp.Body.Close()
+	return string(must(io.ReadAll(resp.Body)))
+}

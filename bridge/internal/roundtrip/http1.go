@@ -1,0 +1,191 @@
+package roundtrip
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An http1Conn is a connection on which requests go one after the other. net/http's ClientConn sends each once, whatever
+// GetBody and Idempotency-Key say: repeating is the Transport's alone.
+type http1Conn struct {
+	pool *singles
+	link *countedConn
+	cc   *http.ClientConn
+
+	listed bool        // in pool.idle; guarded by pool.mu
+	timer  *time.Timer // closes it when it is idle for long; guarded by pool.mu
+}
+
+// singles are the connections without HTTP/2. They have no windows, so that one pool is for all.
+type singles struct {
+	t    *Transport
+	only atomic.Bool // the newest connection was without HTTP/2
+
+	mu   sync.Mutex
+	idle []*http1Conn // the one that was used last is the last
+}
+
+// countedConn knows whether a request's first byte was written.
+type countedConn struct {
+	*tls.Conn
+	closed func()
+	once   sync.Once
+
+	mu      sync.Mutex // held while writing
+	written int64
+	sealed  bool
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sealed {
+		return 0, net.ErrClosed
+	}
+	n, err := c.Conn.Write(b)
+	c.written += int64(n)
+	return n, err
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(c.closed)
+	return closeTLS(c.Conn)
+}
+
+func (c *countedConn) count() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.written
+}
+
+// seal ends writing, and tells whether there was none since count gave before.
+func (c *countedConn) seal(before int64) bool {
+	if !c.mu.TryLock() { // somebody writes
+		return false
+	}
+	defer c.mu.Unlock()
+	c.sealed = true
+	return c.written == before
+}
+
+// open makes a connection of c, which nobody has yet.
+func (p *singles) open(c *tls.Conn) (*http1Conn, error) {
+	h := &http1Conn{pool: p}
+	h.link = &countedConn{Conn: c, closed: func() {
+		p.unlist(h)
+		p.t.count.Add(-1)
+	}}
+	h.timer = time.AfterFunc(idleTime, h.closeIfIdle)
+	h.timer.Stop()
+	t := &http.Transport{
+		DialTLSContext:         func(context.Context, string, string) (net.Conn, error) { return h.link, nil },
+		MaxResponseHeaderBytes: maxAnswerHeader,
+		ExpectContinueTimeout:  continueTime,
+		ResponseHeaderTimeout:  p.t.cfg.AnswerTimeout,
+		DisableCompression:     true, // bodies pass as they are
+	}
+	var err error
+	if h.cc, err = t.NewClientConn(context.Background(), "https", p.t.address); err != nil {
+		h.link.Close()
+		return nil, err
+	}
+	h.cc.SetStateHook(func(cc *http.ClientConn) {
+		if cc.Err() == nil && cc.Available() > 0 {
+			p.put(h)
+		}
+	})
+	return h, nil
+}
+
+// roundTrip sends req, for which the connection is reserved.
+func (h *http1Conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
+	out := *req
+	out.Body, out.GetBody = body, nil
+	before := h.link.count()
+	resp, err := h.cc.RoundTrip(&out)
+	switch {
+	case err == nil:
+		return resp, answered, nil
+	case h.link.seal(before):
+		h.cc.Close()
+		return nil, untaken, err
+	case h.cc.Err() != nil && !(h.pool.t.cfg.AnswerTimeout > 0 && isTimeout(err)):
+		return nil, broken, err
+	}
+	return nil, failed, err
+}
+
+// put is for when h can take a request, which net/http may say more than once.
+func (p *singles) put(h *http1Conn) {
+	p.mu.Lock()
+	if !h.listed {
+		h.listed = true
+		p.idle = append(p.idle, h)
+		h.timer.Reset(idleTime)
+	}
+	p.mu.Unlock()
+	if h.cc.Err() != nil { // meanwhile
+		p.unlist(h)
+	}
+	if p.t.ctx.Err() != nil {
+		h.closeIfIdle()
+	}
+}
+
+// take reserves one that is idle: the one that was used last. nil: none is.
+func (p *singles) take() *http1Conn {
+	for {
+		p.mu.Lock()
+		if len(p.idle) == 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		h := p.idle[len(p.idle)-1]
+		p.unlistLocked(h)
+		p.mu.Unlock()
+		if h.cc.Reserve() == nil { // otherwise it has closed, or is in use, and is listed again after that
+			return h
+		}
+	}
+}
+
+// unlist takes h off the idle ones, and tells whether it was there.
+func (p *singles) unlist(h *http1Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unlistLocked(h)
+}
+
+func (p *singles) unlistLocked(h *http1Conn) bool {
+	was := h.listed
+	if was {
+		h.listed = false
+		h.timer.Stop()
+		i := slices.Index(p.idle, h)
+		p.idle = slices.Delete(p.idle, i, i+1)
+	}
+	return was
+}
+
+// closeIfIdle is the timer's.
+func (h *http1Conn) closeIfIdle() {
+	if h.pool.unlist(h) {
+		h.cc.Close()
+	}
+}
+
+func (p *singles) closeIdle() {
+	p.mu.Lock()
+	idle := slices.Clone(p.idle)
+	p.mu.Unlock()
+	for _, h := range idle {
+		h.closeIfIdle()
+	}
+}

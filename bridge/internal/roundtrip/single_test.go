@@ -1,0 +1,215 @@
+package roundtrip_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"edge/bridge/internal/roundtrip"
+)
+
+// without serves without HTTP/2, with http/1.1 in ALPN or with no ALPN at all, and counts connections.
+func without(t *testing.T, alpn bool, h http.HandlerFunc) (*httptest.Server, *atomic.Int32) {
+	s := httptest.NewUnstartedServer(h)
+	opened := new(atomic.Int32)
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	if !alpn {
+		s.Listener = tls.NewListener(s.Listener, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		s.Start()
+		s.URL = strings.Replace(s.URL, "http:", "https:", 1)
+	} else {
+		s.StartTLS()
+	}
+	t.Cleanup(s.Close)
+	return s, opened
+}
+
+// TestWithoutHTTP2: 20 workers make about 20 connections, whatever the number of requests, and whichever window they would
+// have: a worker has one in use, and one at most that has not come back yet.
+func TestWithoutHTTP2(t *testing.T) {
+	for _, alpn := range []bool{true, false} {
+		s, opened := without(t, alpn, func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %s", r.Proto, body)
+		})
+		tr := newTransport(t, s.URL, func(c *roundtrip.Config) { c.Windows = new(roundtrip.Windows) })
+		var work sync.WaitGroup
+		const workers = 20
+		for worker := range workers {
+			work.Go(func() {
+				for i := range 50 {
+					method, query := "GET", ""
+					if i%2 == 1 {
+						method = "POST"
+					}
+					if i%5 == 0 {
+						query = "?watch=1"
+					}
+					body := fmt.Sprint(worker, i)
+					resp, err := tr.RoundTrip(must(http.NewRequest(method, s.URL+"/"+query, io.NopCloser(strings.NewReader(body)))))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if got := read(resp); got != "HTTP/1.1 "+body {
+						t.Errorf("%q", got)
+					}
+				}
+			})
+		}
+		work.Wait()
+		if n := opened.Load(); n > 2*workers {
+			t.Errorf("ALPN %v: %d connections", alpn, n)
+		}
+	}
+}
+
+// lastLeft answers so many requests on a connection, then reads one more and ends the connection.
+func lastLeft(answers int, sent *atomic.Int32) func(int, *tls.Conn) {
+	return func(n int, c *tls.Conn) {
+		in := bufio.NewReader(c)
+		for i := 0; ; i++ {
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			io.Copy(io.Discard, r.Body)
+			sent.Add(1)
+			if n == 1 && i == answers {
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	}
+}
+
+// TestWithoutHTTP2IsSentOnce: what may have been done is not sent again, whatever its headers say, and whichever request
+// of a connection it is; a GET is.
+func TestWithoutHTTP2IsSentOnce(t *testing.T) {
+	for _, nth := range []int{0, 1} {
+		for name, test := range map[string]struct {
+			method, body string
+			lost         bool
+		}{
+			"POST":            {"POST", "body", true},
+			"empty POST":      {"POST", "", true},
+			"DELETE":          {"DELETE", "", true},
+			"GET with a body": {"GET", "body", true},
+			"GET":             {"GET", "", false},
+		} {
+			var sent atomic.Int32
+			n, tr := newNetwork(t, lastLeft(nth, &sent))
+			n.protos = nil
+			for range nth {
+				read(must(tr.RoundTrip(get("/"))))
+			}
+			req := get("/")
+			req.Method = test.method
+			req.Header = http.Header{"Idempotency-Key": {"1"}, "X-Idempotency-Key": {"1"}}
+			if test.body != "" {
+				req.Body, req.ContentLength = io.NopCloser(strings.NewReader(test.body)), int64(len(test.body))
+				req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(test.body)), nil }
+			}
+			_, err := tr.RoundTrip(req)
+			times := int(sent.Load()) - nth
+			if errors.Is(err, roundtrip.ErrLost) != test.lost || (times == 1) != test.lost {
+				t.Errorf("%s after %d: sent %d times, %v", name, nth, times, err)
+			}
+		}
+	}
+}
+
+// TestKeptConnectionCloses: a POST does not meet a kept connection that the server has closed.
+func TestKeptConnectionCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Int32
+		n, tr := newNetwork(t, func(n int, c *tls.Conn) {
+			r, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
+				return
+			}
+			io.Copy(io.Discard, r.Body)
+			sent.Add(1)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			time.Sleep(time.Second)
+		})
+		n.protos = nil
+		for range 3 {
+			read(must(tr.RoundTrip(post(strings.NewReader("body")))))
+			time.Sleep(2 * time.Second)
+		}
+		if sent.Load() != 3 || n.dials() != 3 || tr.Connections() != 0 {
+			t.Errorf("%d requests, %d connections, %d left", sent.Load(), n.dials(), tr.Connections())
+		}
+	})
+}
+
+// TestManyKeptConnectionsClose: all kept connections are closed at the moment in which they are used again. A GET that meets
+// one is asked again on a new connection, not on the next of them.
+func TestManyKeptConnectionsClose(t *testing.T) {
+	const kept = 8
+	synctest.Test(t, func(t *testing.T) {
+		all := make(chan struct{})
+		n, tr := newNetwork(t, func(n int, c *tls.Conn) {
+			r := bufio.NewReader(c)
+			http.ReadRequest(r)
+			if n <= kept {
+				<-all
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			http.ReadRequest(r) // has no answer
+		})
+		n.protos = nil
+		var working sync.WaitGroup
+		for range kept {
+			working.Go(func() { read(must(tr.RoundTrip(get("/")))) })
+		}
+		synctest.Wait()
+		close(all)
+		working.Wait()
+		resp, err := tr.RoundTrip(get("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read(resp)
+		if n.dials() != kept+1 {
+			t.Errorf("%d connections, want %d and a new one", n.dials(), kept)
+		}
+	})
+}
+
+// TestIdleWithoutHTTP2: a connection without requests is closed after 90 s.
+func TestIdleWithoutHTTP2(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Int32
+		n, tr := newNetwork(t, lastLeft(100, &sent))
+		n.protos = nil
+		for range 3 {
+			read(must(tr.RoundTrip(get("/"))))
+			time.Sleep(80 * time.Second)
+		}
+		if c := tr.Connections(); c != 1 || n.dials() != 1 {
+			t.Errorf("%d connections of %d", c, n.dials())
+		}
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if c := tr.Connections(); c != 0 {
+			t.Errorf("%d connections are left", c)
+		}
+	})
+}

@@ -1,0 +1,242 @@
+package session
+
+import (
+	"context"
+	"sync"
+
+	"edge/bridge/internal/leg"
+	"edge/bridge/internal/negotiate"
+	"edge/bridge/internal/upstream"
+	"edge/streams"
+	"edge/streams/spdy"
+	"edge/streams/ws"
+)
+
+// codecs is what a session speaks on its two legs.
+type codecs struct {
+	negotiate.Dialect
+	up negotiate.Offer
+	// again asks for one more upstream session of a port-forward whose connections
+	// have one each; nil: they share one.
+	again  func(context.Context) (upstream.Answer, error)
+	unread *unreadWebSocket // of a WebSocket that passes unread; nil: it is none
+}
+
+// clientKeepalive and upBeat make the keepalives of the two legs.
+func (p codecs) clientKeepalive() func([]byte, bool) []byte {
+	switch p.Kind {
+	case negotiate.WebSocketExec, negotiate.WebSocketPorts, negotiate.Tunnel:
+		return keepaliveWebSocket
+	case negotiate.SPDYExec, negotiate.SPDYPorts:
+		return keepaliveSPDY(2) // a server's pings have even ids
+	}
+	if p.unread != nil {
+		return p.unread.down.appendTo
+	}
+	return nil
+}
+
+func (p codecs) upstreamKeepalive() func([]byte, bool) []byte {
+	switch {
+	case p.unread != nil:
+		return p.unread.up.appendTo
+	case p.up.Opaque:
+		return nil
+	case p.up.Protocol == negotiate.WebSocket && p.again != nil:
+		return keepaliveTunnel()
+	case p.up.Protocol == negotiate.WebSocket:
+		return func(dst []byte, _ bool) []byte { return ws.AppendClientPing(dst, nil) }
+	}
+	return keepaliveSPDY(1)
+}
+
+// run puts codecs on the session's legs and runs it. It returns true if the
+// session goes on in other goroutines, the last of which calls over.
+func (p codecs) run(s *session, over func()) (left bool) {
+	switch p.Kind {
+	case negotiate.WebSocketExec, negotiate.SPDYExec:
+		return p.relayExec(s, over)
+	case negotiate.WebSocketPorts, negotiate.Tunnel, negotiate.SPDYPorts:
+		if p.again != nil {
+			p.relayFanout(s)
+		} else {
+			p.relayPorts(s)
+		}
+	default:
+		if p.unread != nil {
+			p.relayPassed(s)
+		} else {
+			p.relayOpaque(s)
+		}
+	}
+	return false
+}
+
+func (p codecs) relayExec(s *session, over func()) (left bool) {
+	e := &execSession{session: s, set: p.Streams}
+	e.input.coalescing, e.output.coalescing = e.up, e.down
+	e.input.fromLeg, e.input.reader = s.down, streams.NewReader(s.down, e.input.beforeWait)
+	e.output.fromLeg, e.output.reader = s.up, streams.NewReader(s.up, e.output.beforeWait)
+	begin := p.execUpstream(e, e.output.reader)
+	greet := p.execClient(e, e.input.reader)
+	e.input.writeErr = begin()
+	e.input.flushLeg()
+	e.output.writeErr = greet()
+	e.output.flushLeg()
+	return e.run(over)
+}
+
+// execUpstream gives an exec its codecs towards the API server, and what begins it there.
+func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() error) {
+	if p.up.Protocol == negotiate.WebSocket {
+		version := ws.V5Channel
+		if p.up.Chosen == ws.V4 {
+			version = ws.V4Channel
+		}
+		e.input.sink, e.output.src = ws.NewExecClientSink(e.up.Coalesced(), version), ws.NewExecClientSource(r, e.up, version)
+		e.upstream.closesLast = true
+		return nothing
+	}
+	sink, src := spdy.NewExecClientSink(e.up.Coalesced(), p.Streams), spdy.NewExecClientSource(r, e.up, p.Streams)
+	e.input.sink, e.output.src = sink, src
+	accepted := make(chan struct{})
+	e.upstream.accepted = accepted
+	src.OnAnswered(func() { close(accepted) })
+	return sink.Open
+}
+
+// execClient gives an exec its codecs towards the client, its dialect's rules for
+// the end, and what tells the client that it began.
+func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() error) {
+	if p.Kind == negotiate.WebSocketExec {
+		src, sink := ws.NewExecServerSource(r, e.down, p.Version), ws.NewExecServerSink(e.down.Coalesced(), p.Version)
+		e.input.src, e.output.sink = src, sink
+		if p.up.Protocol == negotiate.WebSocket {
+			src.KeepMasks() // execUpstream has a sink that can take them; inputLoop does not look at stdin
+		}
+		e.client.closeCodes = true
+		e.client.plainStatus = p.Version == ws.V1Channel || p.Version == ws.V1Base64Channel
+		e.client.reword = p.Version == ws.V5Channel && p.up.Chosen != ws.V5
+		return func() error { return sink.Start(p.firstOutput()) }
+	}
+	set := p.Streams
+	switch p.Subprotocol {
+	case "v2.channel.k8s.io", ws.V1:
+		set.Terminal = false // sizes came with v3
+	}
+	src := spdy.NewExecServerSource(r, e.down, set)
+	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down.Coalesced(), src)
+	e.client.plainStatus = p.Subprotocol != ws.V4 && p.Subprotocol != ws.V5
+	whole := make(chan struct{})
+	e.client.allOpened = whole
+	closeOnce := sync.OnceFunc(func() { close(whole) })
+	e.client.opened = func() {
+		if src.Whole() {
+			closeOnce()
+		}
+	}
+	return nothing
+}
+
+func nothing() error { return nil }
+
+// firstOutput is the channel whose empty message tells the client that the
+// session began.
+func (p codecs) firstOutput() streams.Role {
+	switch {
+	case p.Streams.Stdout:
+		return streams.Stdout
+	case p.Streams.Stderr:
+		return streams.Stderr
+	}
+	return streams.Error
+}
+
+// relayPorts carries the connections of a port-forward. Below both SPDY codecs
+// there may be a tunnel; WebSocket channels have ids like SPDY's streams.
+func (p codecs) relayPorts(s *session) {
+	var table spdy.Table
+	forward := twoWay{session: s, kind: new(symmetric)}
+	up := upTransport(s.up, p.up.Protocol == negotiate.WebSocket)
+	forward.upTunnel = up.tunnel
+	upReader := streams.NewReader(up.in, forward.toClient.flush)
+	var portsSource *spdy.PortsSource
+	var portsSink *spdy.PortsSink
+	if p.Kind == negotiate.WebSocketPorts {
+		s.up.AllowReplies(leg.ResetReply * len(p.Ports)) // PortsSource resets each once, and they may all end together
+		portsSource, portsSink = spdy.NewPortsSource(upReader, up.replier, &table), spdy.NewPortsSink(up.out, &table)
+		forward.toClient.src, forward.fromClient.sink = portsSource, portsSink
+	} else {
+		forward.toClient.src, forward.fromClient.sink = spdy.NewRelaySource(upReader, up.replier, spdy.Server, &table), spdy.NewRelaySink(up.out)
+	}
+
+	var downReader *streams.Reader
+	if p.Kind == negotiate.WebSocketPorts {
+		downReader = streams.NewReader(s.down, forward.fromClient.flush)
+		sink := ws.NewPortSink(s.down.Coalesced(), p.Ports, p.Version)
+		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.Ports), p.Version), sink
+		numbered := newChannels(len(p.Ports), &table)
+		numbered.ask = portsSink.AskHeard
+		portsSource.OnHeard(numbered.hear)
+		forward.kind, forward.clientClose = numbered, numbered
+		forward.toClient.writeErr = sink.Start()
+		forward.fromClient.writeErr = spdy.OpenPorts(up.out, &table, p.Ports)
+	} else {
+		down := downTransport(s.down, p.Kind == negotiate.Tunnel)
+		downReader = streams.NewReader(down.in, forward.fromClient.flush)
+		forward.fromClient.src = spdy.NewRelaySource(downReader, down.replier, spdy.Client, &table)
+		forward.toClient.sink = spdy.NewRelaySink(down.out)
+		if down.tunnel != nil {
+			forward.clientClose = down.tunnel
+		}
+	}
+	forward.fromClient.coalescing, forward.toClient.coalescing = s.up, s.down
+	forward.run()
+	downReader.Close()
+	upReader.Close()
+}
+
+// relayFanout carries a port-forward whose connections have an upstream session
+// each. The one that is there already is the sentinel.
+func (p codecs) relayFanout(s *session) {
+	var none spdy.Table // of the sentinel's connections
+	forward := twoWay{session: s}
+	up, down := upTransport(s.up, p.up.Protocol == negotiate.WebSocket), downTransport(s.down, p.Kind == negotiate.Tunnel)
+	forward.upTunnel = up.tunnel
+	if down.tunnel != nil {
+		forward.clientClose = down.tunnel
+	}
+	upReader := streams.NewReader(up.in, forward.toClient.flush)
+	downReader := streams.NewReader(down.in, forward.fromClient.flush)
+	f := newFanout(s, p.again, p.upstreamKeepalive, down, downReader)
+	forward.fromClient.src, forward.toClient.sink = f.source, spdy.NewPortServerSink(down.out, &f.table)
+	forward.toClient.src, forward.fromClient.sink = spdy.NewPortsSource(upReader, up.replier, &none), spdy.NewPortsSink(up.out, &none)
+	forward.kind = f
+	s.alsoKeepAlive(f.keepalive)
+	forward.fromClient.coalescing, forward.toClient.coalescing = s.up, s.down
+	forward.run()
+	downReader.Close()
+	upReader.Close()
+}
+
+func (p codecs) relayOpaque(s *session) {
+	fromClient, toClient := &rawSource{r: s.down}, &rawSource{r: s.up}
+	forward := twoWay{session: s, kind: new(symmetric)}
+	forward.fromClient.src, forward.fromClient.sink = fromClient, rawSink{s.up}
+	forward.toClient.src, forward.toClient.sink = toClient, rawSink{s.down}
+	forward.run()
+	fromClient.close()
+	toClient.close()
+}
+
+// relayPassed is relayOpaque of a WebSocket, with keepalives between its frames.
+func (p codecs) relayPassed(s *session) {
+	fromClient, toClient := &unreadSource{rawSource: rawSource{r: s.down}}, &unreadSource{rawSource: rawSource{r: s.up}}
+	fromClient.passage.Own, toClient.passage.Own = p.unread.down.own, p.unread.up.own
+	forward := twoWay{session: s, kind: new(symmetric)}
+	forward.fromClient.src, forward.fromClient.sink = fromClient, unreadSink{s.up, fromClient, &p.unread.up}
+	forward.toClient.src, forward.toClient.sink = toClient, unreadSink{s.down, toClient, &p.unread.down}
+	forward.run()
+	fromClient.close()
+	toClient.close()
+}

@@ -1,0 +1,114 @@
+package session
+
+import (
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"edge/bridge/internal/leg"
+	"edge/streams"
+	"edge/streams/ws"
+)
+
+// waits is a source that waits where a frame without Kind stands. It looks before each frame.
+type waits struct {
+	frames []streams.Frame
+	look   func(waits bool)
+}
+
+func (s *waits) Next() (f streams.Frame, err error) {
+	for f.Kind == 0 {
+		if len(s.frames) == 0 {
+			return f, io.EOF
+		}
+		f, s.frames = s.frames[0], s.frames[1:]
+		s.look(f.Kind == 0)
+	}
+	return f, nil
+}
+
+// TestLoopKeepsBack: what a relay loop says between two waits leaves together, and it keeps nothing back while it waits,
+// when the peer says goodbye, and when it ends.
+func TestLoopKeepsBack(t *testing.T) {
+	conn, peer := connected(t)
+	arrived := func(n int) {
+		t.Helper()
+		peer.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.ReadFull(peer, make([]byte, n)); err != nil {
+			t.Fatalf("of %d bytes: %v", n, err)
+		}
+	}
+	data := func(size int) streams.Frame {
+		return streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdout}, Buf: make([]byte, streams.Headroom+size), Off: streams.Headroom}
+	}
+	const large, small = streams.MaxData, 1
+	const of32K, of1 = 1 + 4 + large, 1 + 2 // the channel byte and a server's header
+	l := leg.New(conn, nil, nil)
+	d := direction{sink: ws.NewExecServerSink(l.Coalesced(), ws.V5Channel), coalescing: l}
+	said := 0
+	src := &waits{frames: []streams.Frame{
+		data(large), data(small), {}, {}, data(small), {}, data(large), data(large), {Kind: streams.Close}, data(large),
+	}}
+	src.look = func(waits bool) {
+		if waits {
+			d.flush()
+			arrived(said)
+			said = 0
+		} else if n := unread(t, peer); n > 0 {
+			t.Errorf("%d bytes have left before the loop waits", n)
+		}
+	}
+	d.src = src
+	err := d.run(func(f *streams.Frame) (bool, error) {
+		switch {
+		case f.Kind == streams.Close:
+			arrived(said)
+			said = 0
+		case len(f.Payload()) == large:
+			said += of32K
+		default:
+			said += of1 + small
+		}
+		return f.Kind == streams.Data, nil
+	})
+	if err != io.EOF || d.writeErr != nil {
+		t.Fatal(err, d.writeErr)
+	}
+	arrived(said)
+}
+
+// unread is how many bytes wait to be read.
+func unread(t *testing.T, conn *net.TCPConn) (n int) {
+	t.Helper()
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// connected is both ends of a connection, of which edge has one.
+func connected(t *testing.T) (net.Conn, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(); peer.Close() })
+	return leg.Pollable(conn), peer.(*net.TCPConn)
+}

@@ -1,0 +1,89 @@
+package status
+
+import (
+	"errors"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// A Reason says why edge itself, and not the API server, is the author of an answer. It is one of the short list below, so
+// that logs can be searched for it and a metric may have it as a label; these words stay.
+type Reason string
+
+const (
+	// About who asks.
+	ReasonCredential    Reason = "credential"    // 401: none, or not accepted; 429, 500, 503: nobody could tell
+	ReasonIdentity      Reason = "identity"      // 403: a name, group or extra that may not, or cannot, go upstream
+	ReasonImpersonation Reason = "impersonation" // 400, 403: whom the request wishes to be
+	ReasonReview        Reason = "review"        // 403: an access review said no; 429, 500, 503: it had no answer
+	ReasonOrigin        Reason = "origin"        // 403: a WebSocket, 403: a write, 401: a preflight, from a web page that may not send it
+
+	// About the request.
+	ReasonMethod   Reason = "method"    // 405: CONNECT, TRACE
+	ReasonPath     Reason = "path"      // 400: two servers could read it in two ways
+	ReasonURLToken Reason = "url_token" // 400: a token in the URL
+	ReasonBody     Reason = "body"      // 400: the client broke it off, or broke the rules of HTTP in it
+	ReasonDialect  Reason = "dialect"   // 400, 403: an upgrade in a protocol that edge does not speak there
+	// ReasonUpgradeRequired: a stream's request without an Upgrade, 400, or with the answer that its WebSocket had before.
+	ReasonUpgradeRequired Reason = "upgrade_required"
+
+	// About edge.
+	ReasonLimit    Reason = "limit"    // 429: as many streams are open as may be
+	ReasonDraining Reason = "draining" // 503: edge ends
+	ReasonAudit    Reason = "audit"    // 500: the request cannot be put on record
+	ReasonInternal Reason = "internal" // 500: a fault of edge's
+
+	// About the API server.
+	ReasonUpstream      Reason = "upstream"       // 502, 503, 504: it cannot be reached, or does not answer as it should
+	ReasonOwnCredential Reason = "own_credential" // 503: it does not accept edge's own credential
+)
+
+// A Error is an answer of edge's own.
+type Error struct {
+	*apierrors.StatusError
+	reason  Reason
+	AuditID string // of the answer of the API server's that it replaces; "": of none
+}
+
+func (e *Error) refusal() Reason { return e.reason }
+
+// IsAnswer tells an error that is an answer already.
+func IsAnswer(err error) bool { return errors.As(err, new(*Error)) }
+
+// A reasonedError is an error of another room's with the Reason that its answer has.
+type reasonedError struct {
+	err    error
+	reason Reason
+}
+
+func (e *reasonedError) Error() string   { return e.err.Error() }
+func (e *reasonedError) Unwrap() error   { return e.err }
+func (e *reasonedError) refusal() Reason { return e.reason }
+
+// Because gives an error a Reason; no error stays none.
+func Because(reason Reason, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &reasonedError{err, reason}
+}
+
+// reasonOf is the outermost Reason in an error. One without any is not meant to be an answer.
+func reasonOf(err error) Reason {
+	var reasoned interface{ refusal() Reason }
+	if errors.As(err, &reasoned) {
+		return reasoned.refusal()
+	}
+	return ReasonInternal
+}
+
+// A Noter is an http.ResponseWriter that is told why edge answers by itself.
+type Noter interface{ NoteReason(Reason) }
+
+// NoteReason tells w, if it wants to know.
+func NoteReason(w http.ResponseWriter, reason Reason) {
+	if noter, ok := w.(Noter); ok {
+		noter.NoteReason(reason)
+	}
+}

@@ -1,0 +1,163 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/util/version"
+	apiversion "k8s.io/apimachinery/pkg/version"
+	"k8s.io/client-go/rest"
+
+	"edge/bridge/internal/roundtrip"
+	"edge/impersonate"
+)
+
+// Cluster is one API server: two ways to it, which share no connection, what is known about them, and what edge speaks
+// there on streams.
+type Cluster struct {
+	base          *url.URL
+	Impersonating route // with edge's own credential
+	Passthrough   route // with none: for requests that bring their sender's
+
+	streaming Streaming
+	review    reviewFunc
+	protocols *protocolCache
+	log       *slog.Logger
+}
+
+// reviewFunc asks whether an identity may do something; nil means it may.
+type reviewFunc = func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
+
+// Config is what a cluster needs.
+type Config struct {
+	Upstream   *rest.Config
+	Credential *Credential // in place of upstream; nil: none
+	Streaming  Streaming   // "": auto
+	Review     reviewFunc
+	Log        *slog.Logger
+}
+
+// route is the one for an identity.
+func (up *Cluster) route(id impersonate.Identity) route {
+	if id.IsOwn() {
+		return up.Passthrough
+	}
+	return up.Impersonating
+}
+
+func (up *Cluster) Close() {
+	up.Impersonating.close()
+	up.Passthrough.close()
+}
+
+func New(c Config) (*Cluster, error) {
+	cfg, doubt := c.Upstream, new(roundtrip.Doubt)
+	if c.Credential != nil {
+		cfg, doubt = c.Credential.config, &c.Credential.doubt
+	}
+	switch c.Streaming {
+	case "":
+		c.Streaming = StreamingAuto
+	case StreamingAuto, StreamingWebSocket, StreamingSPDY, StreamingWebSocketFirst:
+	default:
+		return nil, fmt.Errorf("bridge: Streaming %q is none of auto, websocket, spdy and websocket-first", c.Streaming)
+	}
+	base, _, err := rest.DefaultServerUrlFor(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("bridge: API server address: %w", err)
+	}
+	if base.Scheme != "https" {
+		return nil, fmt.Errorf("bridge: API server address %q: edge sends its credential over https only", base.Redacted())
+	}
+	if cfg.Impersonate.UserName != "" || len(cfg.Impersonate.Groups) > 0 || cfg.Impersonate.UID != "" || len(cfg.Impersonate.Extra) > 0 {
+		return nil, errors.New("bridge: the kubeconfig of edge itself impersonates somebody: remove as, as-groups, as-uid and as-user-extra from it")
+	}
+	up := &Cluster{base: base, streaming: c.Streaming, review: c.Review, protocols: newProtocolCache(), log: c.Log}
+	windows := new(roundtrip.Windows)
+	if up.Impersonating, err = newRoute(cfg, base, doubt, windows); err != nil {
+		return nil, err
+	}
+	if up.Passthrough, err = newRoute(rest.AnonymousClientConfig(cfg), base, doubt, windows); err != nil {
+		return nil, err
+	}
+	if c.Credential != nil {
+		err = c.Credential.judges(&up.Impersonating)
+	}
+	return up, err
+}
+
+// URL is where a request for u goes upstream.
+func (up *Cluster) URL(u *url.URL) *url.URL {
+	out := *u
+	out.Scheme, out.Host, out.User, out.Fragment = up.base.Scheme, up.base.Host, nil, ""
+	if prefix := up.prefix(); prefix.Path != "" {
+		out.Path = prefix.Path + u.Path
+		if u.RawPath != "" {
+			out.RawPath = prefix.EscapedPath() + u.RawPath
+		}
+	}
+	return &out
+}
+
+// prefix is the path of the API server's address.
+func (up *Cluster) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix(up.base.Path, "/")} }
+
+// version asks the API server for its release, with edge's own credential.
+func (up *Cluster) version(ctx context.Context) (*version.Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, versionWait)
+	defer cancel()
+	u := *up.base
+	u.Path = up.prefix().Path + "/version"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := up.Impersonating.Plain.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var info apiversion.Info
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxVersion)).Decode(&info); err != nil {
+		return nil, err
+	}
+	return version.ParseGeneric(info.GitVersion)
+}
+
+// SpareConns is how many spare connections there are.
+func (up *Cluster) SpareConns() (n int) {
+	for _, r := range []route{up.Impersonating, up.Passthrough} {
+		if r.spares != nil {
+			r.spares.mu.Lock()
+			n += len(r.spares.ready)
+			r.spares.mu.Unlock()
+		}
+	}
+	return n
+}
+
+// SetSpareAge changes how long they wait. It is called before the first stream.
+func (up *Cluster) SetSpareAge(age time.Duration) {
+	for _, r := range []route{up.Impersonating, up.Passthrough} {
+		if r.spares != nil {
+			r.spares.age = age
+		}
+	}
+}
+
+// judges puts the credential's judgement around a route. Its upgrades have a connection each.
+func (c *Credential) judges(r *route) (err error) {
+	if r.Plain, err = c.Wrap(r.Plain, r.direct.CloseIdleConnections); err == nil {
+		r.upgrade, err = c.Wrap(r.upgrade, func() {})
+	}
+	return err
+}

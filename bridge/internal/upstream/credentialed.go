@@ -1,0 +1,240 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/rest"
+
+	"edge/bridge/internal/status"
+)
+
+// Wrap puts the credential's judgement around a transport that sends the credential, made with Config. A 401 that is about it
+// has the credential read again and the request sent once more: the API server authenticates before it does anything. If that
+// cannot be, a request that impersonates somebody gets an error whose Status is 503. One that does not is edge's own, and gets
+// the 401: its sender says what it means.
+//
+// A request that brings an Authorization header passes as it is. retire makes requests from then on take other connections
+// than those in use.
+func (c *Credential) Wrap(next http.RoundTripper, retire func()) (http.RoundTripper, error) {
+	base, _, err := rest.DefaultServerUrlFor(c.config)
+	if err != nil {
+		return nil, fmt.Errorf("bridge: API server address: %w", err)
+	}
+	return &credentialed{own: c, next: next, retire: retire, question: base.JoinPath(questionPath).String()}, nil
+}
+
+// Transport is the transport of edge's own requests to the API server, one for all who ask for it.
+func (c *Credential) Transport() (http.RoundTripper, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.own != nil {
+		return c.own, nil
+	}
+	next, closeNext, err := newTransport(c.config, &c.doubt)
+	if err != nil {
+		return nil, err
+	}
+	if c.own, err = c.Wrap(next, func() { utilnet.CloseIdleConnectionsFor(next) }); err != nil {
+		closeNext()
+		return nil, err
+	}
+	c.close = closeNext
+	return c.own, nil
+}
+
+// Close closes what Transport gave.
+func (c *Credential) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.close != nil {
+		c.close()
+	}
+}
+
+// credentialed is the transport that Wrap makes.
+type credentialed struct {
+	own      *Credential
+	next     http.RoundTripper
+	retire   func()
+	age      atomic.Uint32 // how often it was called
+	question string        // URL
+}
+
+// CloseIdleConnections is for http.Client.
+func (t *credentialed) CloseIdleConnections() { utilnet.CloseIdleConnectionsFor(t.next) }
+
+// WrappedRoundTripper is for client-go, which looks through wrappers.
+func (t *credentialed) WrappedRoundTripper() http.RoundTripper { return t.next }
+
+// RoundTrip sends a request at most twice.
+func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
+	if len(req.Header["Authorization"]) > 0 {
+		return t.next.RoundTrip(req)
+	}
+	age := t.age.Load()
+	resp, err := t.send(req)
+	if !isRefused(resp, err) {
+		return resp, err
+	}
+	v, done, doneErr := t.judged(req, resp, err, age)
+	if v.holds || !v.replaced {
+		return done, doneErr
+	}
+	if !mayRepeat(req) {
+		return notRepeated(req, resp, err)
+	}
+	closeBody(resp) // first: until then the body of the request may be read
+	again, bodyErr := repeated(req)
+	if bodyErr != nil {
+		return notRepeated(req, resp, err)
+	}
+	age = t.age.Load()
+	if resp, err = t.send(again); !isRefused(resp, err) {
+		return resp, err
+	}
+	if v, done, doneErr = t.judged(req, resp, err, age); v.holds || !v.replaced {
+		return done, doneErr
+	}
+	return notRepeated(req, resp, err) // refused and replaced twice
+}
+
+// judged gives the end of a request, unless its credential was replaced.
+func (t *credentialed) judged(req *http.Request, resp *http.Response, err error, age uint32) (verdict, *http.Response, error) {
+	v, left := t.own.verdictOn(req.Context(), t, sentBy(resp), age)
+	switch {
+	case left != nil:
+		closeBody(resp)
+		return verdict{}, nil, left
+	case v.holds || v.replaced:
+		return v, resp, err
+	}
+	t.own.refuse()
+	resp, err = notAccepted(req, resp, err)
+	return v, resp, err
+}
+
+// send sends a request once, and notes if the credential is good again.
+func (t *credentialed) send(req *http.Request) (*http.Response, error) {
+	since := t.own.refused.Load()
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == unauthorizedByCredential {
+		resp.StatusCode = http.StatusUnauthorized
+	}
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode < http.StatusInternalServerError {
+		t.own.accepted(since)
+	}
+	return resp, nil
+}
+
+func isRefused(resp *http.Response, err error) bool {
+	return err == nil && resp.StatusCode == http.StatusUnauthorized || errors.Is(err, ErrNoCredential)
+}
+
+// sentBy is the Authorization header that got an answer; "" if there was none.
+func sentBy(resp *http.Response) string {
+	if resp == nil || resp.Request == nil {
+		return ""
+	}
+	return resp.Request.Header.Get("Authorization")
+}
+
+func closeBody(resp *http.Response) {
+	if resp == nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, maxQuestionAnswer) // so that the connection can be used again
+	resp.Body.Close()
+	resp.Body = http.NoBody // of what edge's own sender gets
+}
+
+func mayRepeat(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
+// repeated is the request once more, without what the first time put into its header.
+func repeated(req *http.Request) (*http.Request, error) {
+	again := req.WithContext(req.Context())
+	again.Header = req.Header.Clone()
+	again.Header.Del("Authorization")
+	if req.Body == nil || req.Body == http.NoBody {
+		return again, nil
+	}
+	var err error
+	again.Body, err = req.GetBody()
+	return again, err
+}
+
+// notAccepted ends a request while the credential is refused.
+func notAccepted(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
+	return ended(req, resp, err, refusedRetryAfter, "edge: the API server does not accept edge's own credential. "+
+		"This says nothing about yours, and nothing was done: whoever runs edge has to look at it")
+}
+
+// notRepeated ends a request that could be served with the credential that edge has now, but is not there any more.
+func notRepeated(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
+	return ended(req, resp, err, 1, "edge: the API server no longer accepted edge's own credential, and edge has another one now. "+
+		"Nothing was done: try again")
+}
+
+func ended(req *http.Request, resp *http.Response, err error, retryAfter int32, message string) (*http.Response, error) {
+	if len(req.Header["Impersonate-User"]) == 0 {
+		return resp, err
+	}
+	refused := status.New(status.ReasonOwnCredential, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, message)
+	refused.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfter}
+	if resp != nil {
+		refused.AuditID = resp.Header.Get(status.HeaderAuditID)
+		closeBody(resp)
+	}
+	return nil, refused
+}
+
+// question is a SelfSubjectReview, which everybody may make who is authenticated.
+var question = []byte(`{"apiVersion":"` + authenticationv1.SchemeGroupVersion.String() + `","kind":"SelfSubjectReview"}`)
+
+const questionPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+// ask puts the question to the API server, with the value of an Authorization header, or if that is empty with the credential
+// that goes out now. known is false without an answer.
+func (t *credentialed) ask(ctx context.Context, sent string) (holds, known bool) {
+	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.question, bytes.NewReader(question))
+	if err != nil {
+		return true, false
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	if sent != "" {
+		req.Header.Set("Authorization", sent)
+	}
+	resp, err := t.send(req)
+	if isRefused(resp, err) {
+		closeBody(resp)
+		return false, true
+	}
+	if err != nil {
+		return true, false
+	}
+	closeBody(resp)
+	return true, resp.StatusCode < http.StatusInternalServerError
+}
+
+func (t *credentialed) generation() uint32 { return t.age.Load() }
+
+func (t *credentialed) retireConnections() {
+	t.age.Add(1)
+	t.retire()
+}
