@@ -10,6 +10,8 @@ import (
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metainternalversionscheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -27,9 +29,54 @@ var requestInfos = request.RequestInfoFactory{
 // errNoKind is the one error of NewRequestInfo, whose text has the query.
 var errNoKind = errors.New("audit: the path names neither a kind nor a namespace")
 
-// RequestInfo reads a request as kube-apiserver does. NewRequestInfo by itself would write a query that is no list's options to
+// Attributes returns what kube-apiserver would ask its authorizer about a request, but for the user, who is left to the caller.
+// It does what k8s.io/apiserver's GetAuthorizerAttributes does, whose package would link gRPC into the binary.
+func Attributes(r *http.Request) (authorizer.Attributes, error) {
+	info, err := requestInfo(r)
+	if err != nil {
+		return nil, err
+	}
+	a := newAttributes(info)
+	if info.FieldSelector != "" {
+		selected, err := fields.ParseSelector(info.FieldSelector)
+		if err != nil {
+			a.FieldSelectorParsingErr = err
+		} else if requirements := selected.Requirements(); len(requirements) > 0 {
+			a.FieldSelectorRequirements = requirements
+		}
+	}
+	if info.LabelSelector != "" {
+		selected, err := labels.Parse(info.LabelSelector)
+		if err != nil {
+			a.LabelSelectorParsingErr = err
+		} else if requirements, _ := selected.Requirements(); len(requirements) > 0 {
+			a.LabelSelectorRequirements = requirements
+		}
+	}
+	return a, nil
+}
+
+// policyAttributes returns what an audit policy is evaluated on. A path that kube-apiserver cannot make sense of gets 500 there
+// and no event; here it has one, of what was understood. No policy looks at selectors.
+func policyAttributes(r *http.Request, who user.Info) *authorizer.AttributesRecord {
+	info, _ := requestInfo(r)
+	a := newAttributes(info)
+	a.User = who
+	return a
+}
+
+// newAttributes makes a record of all that info says, but for the selectors.
+func newAttributes(info *request.RequestInfo) *authorizer.AttributesRecord {
+	return &authorizer.AttributesRecord{
+		Verb: info.Verb, Namespace: info.Namespace, APIGroup: info.APIGroup, APIVersion: info.APIVersion,
+		Resource: info.Resource, Subresource: info.Subresource, Name: info.Name,
+		ResourceRequest: info.IsResourceRequest, Path: info.Path,
+	}
+}
+
+// requestInfo reads a request as kube-apiserver does. NewRequestInfo by itself would write a query that is no list's options to
 // the log, whole, with whatever token is in it.
-func RequestInfo(r *http.Request) (*request.RequestInfo, error) {
+func requestInfo(r *http.Request) (*request.RequestInfo, error) {
 	read := func(method, query string) (*request.RequestInfo, error) {
 		info, err := requestInfos.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: r.URL.Path, RawQuery: query}})
 		if err != nil {
@@ -57,17 +104,6 @@ func RequestInfo(r *http.Request) (*request.RequestInfo, error) {
 
 func isListOptions(query url.Values) bool {
 	return metainternalversionscheme.ParameterCodec.DecodeParameters(query, metav1.SchemeGroupVersion, &metainternalversion.ListOptions{}) == nil
-}
-
-// attributesOf is what a policy is evaluated on. Where kube-apiserver cannot make sense of a path it answers 500 and has no
-// event; here there is one, of what it understood.
-func attributesOf(r *http.Request, who user.Info) *authorizer.AttributesRecord {
-	info, _ := RequestInfo(r)
-	return &authorizer.AttributesRecord{
-		User: who, Verb: info.Verb, Namespace: info.Namespace, APIGroup: info.APIGroup, APIVersion: info.APIVersion,
-		Resource: info.Resource, Subresource: info.Subresource, Name: info.Name,
-		ResourceRequest: info.IsResourceRequest, Path: info.Path,
-	}
 }
 
 // isLongRunning is kube-apiserver's rule of which requests have an event when their answer begins.

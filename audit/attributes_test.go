@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/filters"
+	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/klog/v2"
 )
 
@@ -31,7 +35,7 @@ func TestRequestInfo(t *testing.T) {
 				want, wantErr := requestInfos.NewRequestInfo(r)
 				klog.Flush()
 				klog.SetOutput(&klogged)
-				got, err := RequestInfo(r)
+				got, err := requestInfo(r)
 				if !reflect.DeepEqual(got, want) || (err == nil) != (wantErr == nil) {
 					t.Errorf("%s %s: %+v %v, and not %+v %v", method, r.URL, got, err, want, wantErr)
 				}
@@ -46,4 +50,77 @@ func TestRequestInfo(t *testing.T) {
 	if klogged.Len() > 0 {
 		t.Errorf("in the log: %.500s", klogged.String())
 	}
+}
+
+// An authorizer is asked what kube-apiserver's own filter would ask it, with the selectors, and about no other user.
+func TestAttributes(t *testing.T) {
+	klog.SetOutput(io.Discard)
+	paths := []string{
+		"/", "/healthz", "/livez/ping", "/version", "/openapi/v3", "/metrics", "/debug/pprof/heap", "/a//b/../c", "//api/v1/pods", "/%2e%2e/x",
+		"/api", "/api/", "/api/v1", "/api/v1/", "/apis", "/apis/apps", "/apis/apps/v1", "/apis/apps/v1/", "/apix/v1/pods",
+		"/api/v1/pods", "/api/v1/pods/", "/api/v1//pods", "/api/v1/nodes/n1", "/api/v1/nodes/n1/proxy/metrics", "/api/v1/nodes/n1/status",
+		"/api/v1/namespaces", "/api/v1/namespaces/team", "/api/v1/namespaces/team/", "/api/v1/namespaces/team/status", "/api/v1/namespaces/team/finalize",
+		"/api/v1/namespaces/team/pods", "/api/v1/namespaces/team/pods/web", "/api/v1/namespaces/team/pods/web/", "/api/v1/namespaces/team/pods/we%2fb",
+		"/api/v1/namespaces/team/pods/web/exec", "/api/v1/namespaces/team/pods/web/log", "/api/v1/namespaces/team/pods/web/proxy/a/b?c",
+		"/api/v1/namespaces/team/services/https:web:443/proxy/", "/api/v1/namespaces/team/serviceaccounts/bot/token",
+		"/api/v1/watch", "/api/v1/watch/", "/api/v1/watch/pods", "/api/v1/watch/pods/web", "/api/v1/watch/namespaces/team/pods",
+		"/api/v1/proxy", "/api/v1/proxy/nodes/n1", "/api/v1/proxy/namespaces/team/pods/web", "/api/v1/namespaces/team/watch/pods",
+		"/apis/apps/v1/deployments", "/apis/apps/v1/namespaces/team/deployments/web/scale", "/apis/apps/v1/watch/deployments", "/apis/apps/v1/watch",
+		"/apis/example.com/v1alpha1/namespaces/team/things/a/b/c/d", "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+	}
+	queries := []string{
+		"", "watch", "watch=", "watch=true", "watch=1", "watch=0", "watch=FALSE", "watch=false&watch=true", "watch=no", "limit=500&continue=abc", "limit=none",
+		"fieldSelector=metadata.name%3Dweb", "fieldSelector=metadata.name%3D%3Dweb,spec.nodeName!%3Dn1", "fieldSelector=metadata.name%3Dwe%2Fb&watch=true",
+		"fieldSelector=", "fieldSelector=%3D", "fieldSelector=%3D%3D%3D", "fieldSelector=a", "fieldSelector=a%3Db%5C", "fieldSelector=a%3Db&fieldSelector=c%3Dd",
+		"labelSelector=app%3Dweb", "labelSelector=app+in+(a,b),!old,new,tier+notin+(x)", "labelSelector=size%3E3,size%3C9", "labelSelector=app+in+()",
+		"labelSelector=", "labelSelector=,", "labelSelector=((", "labelSelector=-%3D-", "labelSelector=a%3Db&labelSelector=c%3Dd&watch=1", "labelSelector=a%zz",
+		"fieldSelector=a%3Db&labelSelector=c%3Dd", "fieldSelector=a&labelSelector=((&watch=true", "fieldSelector=a%3Db&labelSelector=((&limit=none",
+		"fieldSelector=metadata.name%3Dweb&watch=true&timeoutSeconds=x", "fieldSelector=a%3Db;labelSelector=c", "dryRun=All&fieldManager=x",
+	}
+	methods := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "get", "FROB", ""}
+	var selecting, refusing, unclear int
+	for _, path := range paths {
+		for _, query := range queries {
+			for _, method := range methods {
+				r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+				r.Method, r.URL.RawQuery = method, query
+				want, wantErr := filterAttributes(r)
+				got, err := Attributes(r)
+				if (err == nil) != (wantErr == nil) || !reflect.DeepEqual(withErrorText(got), withErrorText(want)) {
+					t.Errorf("%s %s: %+v %v, and not %+v %v", method, r.URL, got, err, want, wantErr)
+				}
+				switch a, _ := got.(*authorizer.AttributesRecord); {
+				case a == nil:
+					unclear++
+				case a.FieldSelectorParsingErr != nil || a.LabelSelectorParsingErr != nil:
+					refusing++
+				case a.FieldSelectorRequirements != nil || a.LabelSelectorRequirements != nil:
+					selecting++
+				}
+			}
+		}
+	}
+	if selecting == 0 || refusing == 0 || unclear == 0 {
+		t.Errorf("%d requests select, %d with a selector that cannot be read, %d are unclear: there should be some of each", selecting, refusing, unclear)
+	}
+}
+
+// filterAttributes are kube-apiserver's own, by its filters WithRequestInfo and WithAuthorization.
+func filterAttributes(r *http.Request) (authorizer.Attributes, error) {
+	info, err := requestInfos.NewRequestInfo(r)
+	if err != nil {
+		return nil, err
+	}
+	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), info))
+}
+
+// withErrorText has errors as text: two of the same are not equal.
+func withErrorText(a authorizer.Attributes) any {
+	record, _ := a.(*authorizer.AttributesRecord)
+	if record == nil {
+		return a
+	}
+	c := *record
+	c.FieldSelectorParsingErr, c.LabelSelectorParsingErr = nil, nil
+	return [...]any{c, fmt.Sprint(record.FieldSelectorParsingErr), fmt.Sprint(record.LabelSelectorParsingErr)}
 }

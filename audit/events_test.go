@@ -115,7 +115,7 @@ func TestNoQueryInTheLog(t *testing.T) {
 	klog.SetOutput(&klogged)
 	defer klog.SetOutput(io.Discard)
 	for _, query := range []string{"limit=many", "fieldSelector=bad&watch=true", "labelSelector=((&watch=0"} {
-		if a := attributesOf(httptest.NewRequest("GET", "/api/v1/pods?"+query, nil), nil); (a.Verb == "watch") != strings.Contains(query, "watch=true") {
+		if a := policyAttributes(httptest.NewRequest("GET", "/api/v1/pods?"+query, nil), nil); (a.Verb == "watch") != strings.Contains(query, "watch=true") {
 			t.Errorf("%s: %s", query, a.Verb)
 		}
 	}

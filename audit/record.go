@@ -33,7 +33,7 @@ type record struct {
 }
 
 func (o *record) Identified(r *http.Request, id impersonate.Identity, refused error) error {
-	attributes := attributesOf(r, requestorOf(id))
+	attributes := policyAttributes(r, requestorOf(id))
 	rule := o.events.policy.EvaluatePolicyRule(attributes)
 	audit.ObservePolicyLevel(o.ctx, rule.Level)
 	if err := o.ac.Init(rule, o.events.backend); err != nil { // it was initialized already

@@ -13,8 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/endpoints/filters"
-	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	authentication "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorization "k8s.io/client-go/kubernetes/typed/authorization/v1"
@@ -150,7 +148,7 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	id, err := g.policy.Identity(r.Context(), got.User, impersonate.Request{
 		Header:     r.Header,
 		ClientIP:   bridge.ClientIP(r),
-		Attributes: func() (authorizer.Attributes, error) { return attributesOf(r) },
+		Attributes: func() (authorizer.Attributes, error) { return audit.Attributes(r) },
 		Bearer:     !got.Kind.Ambient(),
 		Stream:     bridge.BeginsStream(r),
 		Anonymous:  anonymous,
@@ -159,15 +157,6 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		return nobody, err
 	}
 	return id, nil
-}
-
-// attributesOf are what an API server's authorizer is asked about a request.
-func attributesOf(r *http.Request) (authorizer.Attributes, error) {
-	info, err := audit.RequestInfo(r)
-	if err != nil {
-		return nil, err
-	}
-	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), info))
 }
 
 // A refusal has an answer for the client and a cause for the log.
