@@ -13,7 +13,7 @@ import (
 )
 
 // execSet is what every exec asks for. stderr is there to hear why a command does not run.
-var execSet = spdy.Set{Stdin: true, Stdout: true, Stderr: true}
+var execSet = streams.Set{Stdin: true, Stdout: true, Stderr: true}
 
 // execLink is an exec whose command says what it is told.
 type execLink struct {

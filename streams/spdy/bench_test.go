@@ -44,7 +44,7 @@ var ways = []way{
 		return spdy.NewRelaySource(streams.NewReader(in, nil), new(replies), spdy.Server, opened(1, 3)), spdy.NewRelaySink(nowhere{})
 	}},
 	{"resize", func(string) (streams.Source, streams.Sink) {
-		set := spdy.Set{Stdin: true, Stdout: true, Terminal: true}
+		set := streams.Set{Stdin: true, Stdout: true, Terminal: true}
 		open := mobyBytes(syn(1, "streamType", "error"), syn(3, "streamType", "stdin"), syn(5, "streamType", "stdout"), syn(7, "streamType", "resize"))
 		in := io.MultiReader(strings.NewReader(string(open)), endless(mobyBytes(data(7, false, "{\"Width\":80,\"Height\":24}\n"))))
 		source := spdy.NewExecServerSource(streams.NewReader(in, nil), new(replies), set)

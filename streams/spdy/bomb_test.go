@@ -83,7 +83,7 @@ func TestSpdyBombs(t *testing.T) {
 		{"a status without end", endless(mobyBytes(data(1, false, "an error that goes on and on"))), execClient, streams.CloseTooBig},
 		{"a size without end", io.MultiReader(from(mobyBytes(syn(1, "streamType", "resize"), data(1, false, "{"))), endless(mobyBytes(data(1, false, "1")))),
 			func(r *streams.Reader) streams.Source {
-				return spdy.NewExecServerSource(r, new(replies), spdy.Set{Terminal: true})
+				return spdy.NewExecServerSource(r, new(replies), streams.Set{Terminal: true})
 			}, streams.CloseTooBig},
 		{"streams by the thousand, exec", from(thousands()), execServer, streams.CloseProtocol},
 		{"streams by the thousand, ports", from(thousands()), client, streams.CloseTooBig},

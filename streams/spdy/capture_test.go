@@ -33,18 +33,18 @@ var captures = []struct {
 	name   string
 	record func(t *testing.T, u *url.URL)
 	server http.Handler
-	set    spdy.Set
+	set    streams.Set
 	ports  bool
 }{
 	{
-		name: "exec", set: spdy.Set{Stdin: true, Stdout: true, Stderr: true},
+		name: "exec", set: streams.Set{Stdin: true, Stdout: true, Stderr: true},
 		server: runtimeServer(func(in io.Reader, out, errOut io.WriteCloser, _ <-chan cri.TerminalSize) error {
 			io.Copy(out, in)
 			fmt.Fprint(errOut, "warning\n")
 			out.Close()
 			errOut.Close()
 			return exitError(7)
-		}, spdy.Set{Stdin: true, Stdout: true, Stderr: true}, "v4.channel.k8s.io"),
+		}, streams.Set{Stdin: true, Stdout: true, Stderr: true}, "v4.channel.k8s.io"),
 		record: func(t *testing.T, u *url.URL) {
 			execute(t, u, remotecommand.StreamOptions{
 				Stdin: strings.NewReader("hello\n"), Stdout: io.Discard, Stderr: io.Discard,
@@ -52,12 +52,12 @@ var captures = []struct {
 		},
 	},
 	{
-		name: "terminal", set: spdy.Set{Stdin: true, Stdout: true, Terminal: true},
+		name: "terminal", set: streams.Set{Stdin: true, Stdout: true, Terminal: true},
 		server: runtimeServer(func(_ io.Reader, out, _ io.WriteCloser, resize <-chan cri.TerminalSize) error {
 			fmt.Fprint(out, <-resize)
 			fmt.Fprint(out, <-resize)
 			return nil
-		}, spdy.Set{Stdin: true, Stdout: true, Terminal: true}, "v4.channel.k8s.io"),
+		}, streams.Set{Stdin: true, Stdout: true, Terminal: true}, "v4.channel.k8s.io"),
 		record: func(t *testing.T, u *url.URL) {
 			queue := make(sizes, 2)
 			queue <- remotecommand.TerminalSize{Width: 80, Height: 24}
@@ -99,7 +99,7 @@ func execute(t *testing.T, u *url.URL, opts remotecommand.StreamOptions) {
 }
 
 // sides gives, for each direction of a capture, its file and a source of ours.
-func sides(name string, set spdy.Set, ports bool) map[string]func(*streams.Reader, streams.Replier) streams.Source {
+func sides(name string, set streams.Set, ports bool) map[string]func(*streams.Reader, streams.Replier) streams.Source {
 	if ports {
 		opens := mobyBytes(syn(1), syn(3), syn(5), syn(7))
 		return map[string]func(*streams.Reader, streams.Replier) streams.Source{

@@ -24,10 +24,10 @@ type ExecClientSource struct {
 
 // NewExecClientSource reads from r the streams that ExecClientSink.Open opens
 // for the same set. It owns r's position, not r.
-func NewExecClientSource(r *streams.Reader, rep streams.Replier, set Set) *ExecClientSource {
+func NewExecClientSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecClientSource {
 	s := &ExecClientSource{wire: wire{r: r, rep: rep, even: true}, ids: newIDs(set)}
 	for _, r := range openOrder {
-		if set.has(r) {
+		if set.Has(r) {
 			s.opens.add(r)
 		}
 	}
@@ -197,14 +197,14 @@ func (s *ExecClientSource) reset(r streams.Role, code uint32) (f streams.Frame) 
 // ExecClientSink writes what the client of an exec or attach sends.
 type ExecClientSink struct {
 	out
-	set    Set
+	set    streams.Set
 	ids    *ids
 	ended  marks // no more data can be said
 	closed marks // nothing more can be said
 }
 
 // NewExecClientSink writes to w. The caller owns w.
-func NewExecClientSink(w streams.Writer, set Set) *ExecClientSink {
+func NewExecClientSink(w streams.Writer, set streams.Set) *ExecClientSink {
 	return &ExecClientSink{out: newOut(w), set: set, ids: newIDs(set)}
 }
 
@@ -213,7 +213,7 @@ func (s *ExecClientSink) Open() error {
 	b := make([]byte, streams.Headroom, 512)
 	var blocks blockWriter
 	for _, r := range openOrder {
-		if s.set.has(r) {
+		if s.set.Has(r) {
 			b = blocks.appendSynStream(b, s.ids.id(r), "streamtype", streamType(r))
 		}
 	}

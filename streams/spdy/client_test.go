@@ -14,7 +14,7 @@ import (
 )
 
 // all is a set without a terminal: error 1, stdin 3, stdout 5, stderr 7.
-var all = spdy.Set{Stdin: true, Stdout: true, Stderr: true}
+var all = streams.Set{Stdin: true, Stdout: true, Stderr: true}
 
 func goAway(last moby.StreamId, status moby.GoAwayStatus) *moby.GoAwayFrame {
 	return &moby.GoAwayFrame{LastGoodStreamId: last, Status: status}
@@ -98,7 +98,7 @@ func TestClientSource(t *testing.T) {
 
 // TestClientSourceSet: the ids follow from the set.
 func TestClientSourceSet(t *testing.T) {
-	set := spdy.Set{Stdout: true, Terminal: true}
+	set := streams.Set{Stdout: true, Terminal: true}
 	in := mobyBytes(data(1, false, "{}"), data(3, false, "x"), data(5, true, "y"), data(7, true, "z"))
 	source := spdy.NewExecClientSource(reader(in), new(replies), set)
 	equal(t, "frames", drain(t, source), []string{`data stdout "x"`, "half-close terminal", `status error "{}"`, "error EOF"})
@@ -107,13 +107,13 @@ func TestClientSourceSet(t *testing.T) {
 // TestClientOpen: moby/spdystream reads what Open writes, in one write.
 func TestClientOpen(t *testing.T) {
 	tests := []struct {
-		set  spdy.Set
+		set  streams.Set
 		want string
 	}{
 		{all, "1 error, 3 stdin, 5 stdout, 7 stderr"},
-		{spdy.Set{Stdin: true, Stdout: true, Terminal: true}, "1 error, 3 stdin, 5 stdout, 7 resize"},
-		{spdy.Set{Stdin: true, Stdout: true, Stderr: true, Terminal: true}, "1 error, 3 stdin, 5 stdout, 7 stderr, 9 resize"},
-		{spdy.Set{Stdout: true}, "1 error, 3 stdout"},
+		{streams.Set{Stdin: true, Stdout: true, Terminal: true}, "1 error, 3 stdin, 5 stdout, 7 resize"},
+		{streams.Set{Stdin: true, Stdout: true, Stderr: true, Terminal: true}, "1 error, 3 stdin, 5 stdout, 7 stderr, 9 resize"},
+		{streams.Set{Stdout: true}, "1 error, 3 stdout"},
 	}
 	for _, test := range tests {
 		w := new(wrote)

@@ -30,7 +30,7 @@ func pair(t *testing.T) (a, b net.Conn) {
 // TestEarlyStdin: the runtime's server takes all streams, stdin and its end in
 // one go, before it answered anything, and loses nothing of it.
 func TestEarlyStdin(t *testing.T) {
-	set := spdy.Set{Stdin: true, Stdout: true}
+	set := streams.Set{Stdin: true, Stdout: true}
 	server := httptest.NewServer(runtimeServer(func(in io.Reader, out, _ io.WriteCloser, _ <-chan cri.TerminalSize) error {
 		_, err := io.Copy(out, in)
 		return err

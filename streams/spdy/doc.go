@@ -47,7 +47,7 @@ and a type. Flag 0x01 (FIN) says that its sender sends no more on the stream.
 The header blocks of one direction are one zlib stream. Ours is made of stored
 blocks, which need no compressor; moby/spdystream's needs 0.75 MiB. A reader
 needs its window of 32 KiB as long as blocks come that mean something: on exec
-until every stream of the [Set] is open, on port-forward always, and on the
+until every stream of the [streams.Set] is open, on port-forward always, and on the
 server's side of exec never, because nothing is asked from its answers.
 
 There is no flow control: WINDOW_UPDATE and SETTINGS are skipped, as

@@ -10,7 +10,7 @@ import (
 
 // An exec without sockets: what one side writes is what the other side reads.
 func Example() {
-	set := spdy.Set{Stdin: true, Stdout: true}
+	set := streams.Set{Stdin: true, Stdout: true}
 	print := func(source streams.Source) {
 		for {
 			f, err := source.Next()

@@ -43,7 +43,7 @@ func FuzzExecClientSource(f *testing.F) {
 }
 
 func FuzzExecServerSource(f *testing.F) {
-	set := spdy.Set{Stdin: true, Stdout: true, Terminal: true}
+	set := streams.Set{Stdin: true, Stdout: true, Terminal: true}
 	fuzzed{
 		files: "*.client",
 		source: func(r *streams.Reader, rep streams.Replier) streams.Source {

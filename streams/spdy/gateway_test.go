@@ -90,7 +90,7 @@ func copyFrames(sink streams.Sink, source streams.Source) error {
 }
 
 // relayExec relays an exec between two SPDY legs.
-func relayExec(down, up *leg, set spdy.Set) error {
+func relayExec(down, up *leg, set streams.Set) error {
 	var downSink, upSink streams.Sink
 	downReader := down.reader(func() streams.Sink { return upSink })
 	upReader := up.reader(func() streams.Sink { return downSink })
@@ -164,7 +164,7 @@ func halfClose(c net.Conn) {
 type gateway struct {
 	t        testing.TB
 	upstream string
-	set      *spdy.Set // nil: port-forward
+	set      *streams.Set // nil: port-forward
 	table    spdy.Table
 	ended    chan error
 
@@ -173,7 +173,7 @@ type gateway struct {
 
 // newGateway serves a gateway in front of the upstream handler, until the end
 // of the test, and gives its URL.
-func newGateway(t testing.TB, upstream http.Handler, set *spdy.Set) (*gateway, *url.URL) {
+func newGateway(t testing.TB, upstream http.Handler, set *streams.Set) (*gateway, *url.URL) {
 	up := httptest.NewServer(upstream)
 	g := &gateway{t: t, upstream: up.Listener.Addr().String(), set: set, ended: make(chan error, 1)}
 	down := httptest.NewServer(g)

@@ -3,6 +3,7 @@ package spdy_test
 import (
 	"bytes"
 	"context"
+	"edge/streams"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"edge/streams/spdy"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	clientexec "k8s.io/client-go/util/exec"
 	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
-	"time"
 )
 
 // A process is what runs in the "container".
@@ -35,7 +35,7 @@ func (e exitError) Exited() bool    { return true }
 func (e exitError) ExitStatus() int { return int(e) }
 
 // runtimeServer is the container runtime's server of exec.
-func runtimeServer(p process, set spdy.Set, protocols ...string) http.Handler {
+func runtimeServer(p process, set streams.Set, protocols ...string) http.Handler {
 	opts := &cri.Options{Stdin: set.Stdin, Stdout: set.Stdout, Stderr: set.Stderr, TTY: set.Terminal}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cri.ServeExec(w, r, p, "pod", "uid", "container", nil, opts, time.Minute, 10*time.Second, protocols)
@@ -57,10 +57,10 @@ func (s sizes) Next() *remotecommand.TerminalSize {
 // our codecs between them on both legs.
 func TestExecInterop(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 3<<20/16)
-	all := spdy.Set{Stdin: true, Stdout: true, Stderr: true}
+	all := streams.Set{Stdin: true, Stdout: true, Stderr: true}
 	tests := []struct {
 		name      string
-		set       spdy.Set
+		set       streams.Set
 		protocols []string
 		process   process
 		stdin     []byte
@@ -99,7 +99,7 @@ func TestExecInterop(t *testing.T) {
 			stdin: big, stdout: big,
 		},
 		{
-			name: "no stdin, large output, failure", set: spdy.Set{Stdout: true}, protocols: []string{"v4.channel.k8s.io"},
+			name: "no stdin, large output, failure", set: streams.Set{Stdout: true}, protocols: []string{"v4.channel.k8s.io"},
 			process: func(_ io.Reader, out, _ io.WriteCloser, _ <-chan cri.TerminalSize) error {
 				out.Write(big)
 				return errors.New("the runtime failed")
@@ -107,7 +107,7 @@ func TestExecInterop(t *testing.T) {
 			stdout: big, failure: "the runtime failed",
 		},
 		{
-			name: "terminal", set: spdy.Set{Stdin: true, Stdout: true, Terminal: true}, protocols: []string{"v4.channel.k8s.io"},
+			name: "terminal", set: streams.Set{Stdin: true, Stdout: true, Terminal: true}, protocols: []string{"v4.channel.k8s.io"},
 			process: func(_ io.Reader, out, _ io.WriteCloser, resize <-chan cri.TerminalSize) error {
 				for range 2 {
 					fmt.Fprint(out, <-resize)

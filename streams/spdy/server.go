@@ -12,7 +12,7 @@ const maxRefused = 16
 // ExecServerSource reads what the client of an exec or attach sends.
 type ExecServerSource struct {
 	wire
-	set    Set
+	set    streams.Set
 	ids    *ids   // written here, read by the sink too
 	last   uint32 // the highest id that the client used
 	ended  marks  // by FIN
@@ -28,7 +28,7 @@ type ExecServerSource struct {
 
 // NewExecServerSource reads from r, and accepts the streams of the set, each at
 // once and once. It owns r's position, not r.
-func NewExecServerSource(r *streams.Reader, rep streams.Replier, set Set) *ExecServerSource {
+func NewExecServerSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecServerSource {
 	return &ExecServerSource{
 		wire:   wire{r: r, rep: rep},
 		set:    set,
@@ -41,7 +41,7 @@ func NewExecServerSource(r *streams.Reader, rep streams.Replier, set Set) *ExecS
 // concurrent use.
 func (s *ExecServerSource) Whole() bool {
 	for _, r := range openOrder {
-		if s.set.has(r) && s.ids.id(r) == 0 {
+		if s.set.Has(r) && s.ids.id(r) == 0 {
 			return false
 		}
 	}
@@ -144,7 +144,7 @@ func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 // wanted is the role of a stream of the set that is not open yet, or 0.
 func (s *ExecServerSource) wanted(kind string) streams.Role {
 	for _, r := range openOrder {
-		if streamType(r) == kind && s.set.has(r) && s.ids.id(r) == 0 {
+		if streamType(r) == kind && s.set.Has(r) && s.ids.id(r) == 0 {
 			return r
 		}
 	}

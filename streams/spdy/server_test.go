@@ -94,7 +94,7 @@ func TestWhole(t *testing.T) {
 
 // TestResizes: sizes are whole, wherever data frames end.
 func TestResizes(t *testing.T) {
-	set := spdy.Set{Terminal: true}
+	set := streams.Set{Terminal: true}
 	open := []moby.Frame{syn(1, "streamType", "error"), syn(3, "streamType", "resize")}
 	const a, b = `{"Width":80,"Height":24}`, `{"Width":132,"Height":50}`
 	both := []string{fmt.Sprintf("resize terminal %q", a), fmt.Sprintf("resize terminal %q", b)}

@@ -16,7 +16,7 @@ import (
 // TestClientSink: what the client of an exec can say, and what is dropped.
 func TestClientSink(t *testing.T) {
 	w := new(wrote)
-	sink := spdy.NewExecClientSink(w, spdy.Set{Stdin: true, Stdout: true, Terminal: true})
+	sink := spdy.NewExecClientSink(w, streams.Set{Stdin: true, Stdout: true, Terminal: true})
 	none := streams.Stream{}
 	code := func(f streams.Frame, code uint32) streams.Frame { f.Code = code; return f }
 	for _, f := range []streams.Frame{

@@ -16,29 +16,8 @@ const (
 	PortForwardV1 = "portforward.k8s.io"
 )
 
-// Set says which streams an exec or attach has; the error stream always exists.
-// Terminal is the resize stream: the session has a tty and v3 or later.
-type Set struct {
-	Stdin, Stdout, Stderr, Terminal bool
-}
-
 // The roles in the order in which client-go opens them.
 var openOrder = [...]streams.Role{streams.Error, streams.Stdin, streams.Stdout, streams.Stderr, streams.Terminal}
-
-// has is false for roles that no exec knows, Port among them.
-func (s Set) has(r streams.Role) bool {
-	switch r {
-	case streams.Stdin:
-		return s.Stdin
-	case streams.Stdout:
-		return s.Stdout
-	case streams.Stderr:
-		return s.Stderr
-	case streams.Terminal:
-		return s.Terminal
-	}
-	return r == streams.Error
-}
 
 // streamType is the value of the header "streamtype".
 func streamType(r streams.Role) string {
@@ -64,11 +43,11 @@ const roles = int(streams.Terminal) + 1
 type ids [roles]atomic.Uint32
 
 // newIDs gives the streams of the set the ids of a client that opens them.
-func newIDs(set Set) *ids {
+func newIDs(set streams.Set) *ids {
 	t := new(ids)
 	id := uint32(1)
 	for _, r := range openOrder {
-		if set.has(r) {
+		if set.Has(r) {
 			t[r].Store(id)
 			id += 2
 		}

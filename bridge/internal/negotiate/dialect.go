@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/bridge/internal/status"
+	"edge/streams"
 	"edge/streams/spdy"
 	"edge/streams/ws"
 )
@@ -32,14 +33,14 @@ const (
 type Dialect struct {
 	Kind        Kind
 	Target      Target
-	Streams     spdy.Set   // exec and attach
-	Version     ws.Dialect // WebSocketExec and WebSocketPorts
-	Ports       []uint16   // WebSocketPorts
-	Subprotocol string     // answered to the client; "" for none and for opaque
-	Passed      string     // opaque: the Upgrade token
-	Own         Offer      // opaque: the client's own upgrade
-	Name        string     // for the log
-	Accepted    []string   // subprotocols, told to a client that offers no such one
+	Streams     streams.Set // exec and attach
+	Version     ws.Dialect  // WebSocketExec and WebSocketPorts
+	Ports       []uint16    // WebSocketPorts
+	Subprotocol string      // answered to the client; "" for none and for opaque
+	Passed      string      // opaque: the Upgrade token
+	Own         Offer       // opaque: the client's own upgrade
+	Name        string      // for the log
+	Accepted    []string    // subprotocols, told to a client that offers no such one
 }
 
 // HeaderAccepted tells what a server would have accepted.

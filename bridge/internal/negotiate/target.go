@@ -10,7 +10,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 
 	"edge/bridge/internal/status"
-	"edge/streams/spdy"
+	"edge/streams"
 )
 
 // Target is whose stream a request asks for: a pod's subresource, or the same by
@@ -166,9 +166,9 @@ func isName(s string) bool { return s != "" && s != "." && s != ".." }
 // streamSet derives the streams of an exec or attach from its query, with the
 // API server's reading of booleans (Convert_Slice_string_To_bool). A terminal
 // has no stderr and has sizes.
-func streamSet(q url.Values) spdy.Set {
+func streamSet(q url.Values) streams.Set {
 	tty := QueryBool(q, "tty")
-	return spdy.Set{
+	return streams.Set{
 		Stdin:    QueryBool(q, "stdin"),
 		Stdout:   QueryBool(q, "stdout"),
 		Stderr:   QueryBool(q, "stderr") && !tty,

@@ -1,11 +1,10 @@
 package negotiate
 
 import (
+	"edge/streams"
 	"net/url"
 	"strings"
 	"testing"
-
-	"edge/streams/spdy"
 )
 
 func TestParseTarget(t *testing.T) {
@@ -102,7 +101,7 @@ func TestParseTarget(t *testing.T) {
 }
 
 func TestStreamSet(t *testing.T) {
-	for query, want := range map[string]spdy.Set{
+	for query, want := range map[string]streams.Set{
 		"":                          {},
 		"stdin=1&stdout=true":       {Stdin: true, Stdout: true},
 		"stdin=&stdout=yes":         {Stdin: true, Stdout: true},

@@ -10,14 +10,13 @@ import (
 
 	"edge/bridge/internal/status"
 	"edge/streams"
-	"edge/streams/spdy"
 )
 
 // execSession is an exec or attach: five streams, one Status, and an end that
 // the client must never mistake for success.
 type execSession struct {
 	*session
-	set    spdy.Set
+	set    streams.Set
 	input  direction // client to process
 	output direction // process to client
 

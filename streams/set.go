@@ -1,0 +1,22 @@
+package streams
+
+// Set says which streams an exec or attach has; the error stream always exists.
+// Terminal is the resize stream: the session has a tty and v3 or later.
+type Set struct {
+	Stdin, Stdout, Stderr, Terminal bool
+}
+
+// Has is false for roles that no exec knows, Port among them.
+func (s Set) Has(r Role) bool {
+	switch r {
+	case Stdin:
+		return s.Stdin
+	case Stdout:
+		return s.Stdout
+	case Stderr:
+		return s.Stderr
+	case Terminal:
+		return s.Terminal
+	}
+	return r == Error
+}
