@@ -1,12 +1,14 @@
 package ws
 
+import "k8s.io/apimachinery/pkg/util/remotecommand"
+
 // Subprotocols of RFC 6455 section 1.9 that this package speaks.
 const (
-	V1                = "channel.k8s.io"
+	V1                = remotecommand.StreamProtocolV1Name
 	V1Base64          = "base64.channel.k8s.io"
-	V4                = "v4.channel.k8s.io"
+	V4                = remotecommand.StreamProtocolV4Name
 	V4Base64          = "v4.base64.channel.k8s.io"
-	V5                = "v5.channel.k8s.io"
+	V5                = remotecommand.StreamProtocolV5Name
 	TunnelPortForward = "SPDY/3.1+portforward.k8s.io"
 )
 
@@ -40,12 +42,12 @@ func (d Dialect) String() string { return dialects[d].subprotocol }
 
 // The channel byte, the first of every message of exec and attach.
 const (
-	channelStdin  = 0
-	channelStdout = 1
-	channelStderr = 2
-	channelError  = 3
-	channelResize = 4
-	channelClose  = 255 // [255, channel], from v5 on
+	channelStdin  = remotecommand.StreamStdIn
+	channelStdout = remotecommand.StreamStdOut
+	channelStderr = remotecommand.StreamStdErr
+	channelError  = remotecommand.StreamErr
+	channelResize = remotecommand.StreamResize
+	channelClose  = remotecommand.StreamClose // [255, channel], from v5 on
 
 	channelCount = 5
 )

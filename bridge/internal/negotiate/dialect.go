@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/remotecommand"
 
 	"edge/bridge/internal/status"
 	"edge/streams"
@@ -48,7 +49,9 @@ const HeaderAccepted = "X-Accepted-Stream-Protocol-Versions"
 
 // spdyVersions are the subprotocols of exec over SPDY that container runtimes
 // speak. v5, which is v4 to SPDY, is for those who offer nothing else.
-var spdyVersions = []string{ws.V4, "v3.channel.k8s.io", "v2.channel.k8s.io", ws.V1}
+var spdyVersions = []string{
+	remotecommand.StreamProtocolV4Name, remotecommand.StreamProtocolV3Name, remotecommand.StreamProtocolV2Name, remotecommand.StreamProtocolV1Name,
+}
 
 // channelVersions are the channel protocols over WebSocket, of which the client's
 // first choice wins, as with wsstream. Without any offer it is v1's, unnamed.
@@ -188,8 +191,8 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 			break
 		}
 	}
-	if d.Kind == SPDYExec && d.Subprotocol == "" && slices.Contains(offered, ws.V5) {
-		d.Subprotocol = ws.V5
+	if d.Kind == SPDYExec && d.Subprotocol == "" && slices.Contains(offered, remotecommand.StreamProtocolV5Name) {
+		d.Subprotocol = remotecommand.StreamProtocolV5Name
 	}
 	if d.Subprotocol == "" {
 		if len(offered) == 0 {

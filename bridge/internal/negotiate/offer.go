@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+	"k8s.io/apimachinery/pkg/util/remotecommand"
 
 	"edge/streams/spdy"
 	"edge/streams/ws"
@@ -30,7 +31,7 @@ type Offer struct {
 // OfferSPDY is a POST whatever the client's method was, so that RBAC asks for
 // create whatever the dialect and the API server's release.
 func OfferSPDY(t Target) Offer {
-	u := Offer{Method: http.MethodPost, Protocol: spdy.Protocol, Subprotocols: []string{ws.V4}}
+	u := Offer{Method: http.MethodPost, Protocol: spdy.Protocol, Subprotocols: []string{remotecommand.StreamProtocolV4Name}}
 	if t.Verb == VerbPortForward {
 		u.Subprotocols = []string{spdy.PortForwardV1}
 	}

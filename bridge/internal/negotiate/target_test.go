@@ -1,10 +1,11 @@
 package negotiate
 
 import (
-	"edge/streams"
 	"net/url"
 	"strings"
 	"testing"
+
+	"edge/streams"
 )
 
 func TestParseTarget(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/util/remotecommand"
+
 	"edge/bridge/internal/leg"
 	"edge/bridge/internal/negotiate"
 	"edge/bridge/internal/upstream"
@@ -121,12 +123,12 @@ func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() erro
 	}
 	set := p.Streams
 	switch p.Subprotocol {
-	case "v2.channel.k8s.io", ws.V1:
+	case remotecommand.StreamProtocolV1Name, remotecommand.StreamProtocolV2Name:
 		set.Terminal = false // sizes came with v3
 	}
 	src := spdy.NewExecServerSource(r, e.down, set)
 	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down.Coalesced(), src)
-	e.client.plainStatus = p.Subprotocol != ws.V4 && p.Subprotocol != ws.V5
+	e.client.plainStatus = p.Subprotocol != remotecommand.StreamProtocolV4Name && p.Subprotocol != remotecommand.StreamProtocolV5Name
 	whole := make(chan struct{})
 	e.client.allOpened = whole
 	closeOnce := sync.OnceFunc(func() { close(whole) })
