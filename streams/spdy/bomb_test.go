@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // maxBomb is how much memory, in bytes, a session may take for what its peer

@@ -16,12 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"edge/streams"
-	"edge/streams/spdy"
-
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	"edge/streams"
+	"edge/streams/spdy"
 )
 
 var update = flag.Bool("update", false, "capture the sessions of testdata again, and write down their frames")

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // all is a set without a terminal: error 1, stdin 3, stdout 5, stderr 7.

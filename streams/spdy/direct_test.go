@@ -10,11 +10,11 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"edge/streams"
-	"edge/streams/spdy"
-
 	"github.com/moby/spdystream"
 	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	"edge/streams"
+	"edge/streams/spdy"
 )
 
 // pair are two ends of a TCP connection, closed at the end of the test.

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // A source under fuzz, and the sink that can say what it yields. The

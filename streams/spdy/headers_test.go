@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"edge/streams"
-
 	moby "github.com/moby/spdystream/spdy"
+
+	"edge/streams"
 )
 
 // TestDictionary: RFC 1950 names a dictionary by its Adler-32; SPDY/3's is

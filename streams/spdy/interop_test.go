@@ -3,20 +3,20 @@ package spdy_test
 import (
 	"bytes"
 	"context"
-	"edge/streams"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
-
 	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	clientexec "k8s.io/client-go/util/exec"
 	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	"edge/streams"
 )
 
 // A process is what runs in the "container".

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // mobyBytes are frames as moby/spdystream writes them.

@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"edge/streams/spdy"
-
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	transport "k8s.io/client-go/transport/spdy"
 	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
+
+	"edge/streams/spdy"
 )
 
 // A service is what listens on a port of the "pod".

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // connection gives the data and the error stream of connection n.

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // serve reads a client's leg whose connections end here. Each Open is followed

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
+	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
 )
 
 // ports is what listens on each port of the "pod".

@@ -9,10 +9,10 @@ import (
 	"sync"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // TestRelayUnchanged: what a relay writes is what it read, byte for byte, in the

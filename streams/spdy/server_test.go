@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // opens are the streams of the set all, as client-go opens them.

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	moby "github.com/moby/spdystream/spdy"
+
 	"edge/streams"
 	"edge/streams/spdy"
-
-	moby "github.com/moby/spdystream/spdy"
 )
 
 // every kind of source, each with open streams 1, 3, 5 and 7 if it is not the

@@ -16,14 +16,14 @@ import (
 	"testing"
 	"time"
 
-	"edge/streams"
-	"edge/streams/ws"
-
 	"github.com/gorilla/websocket"
 	xnet "golang.org/x/net/websocket"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
+
+	"edge/streams"
+	"edge/streams/ws"
 )
 
 var update = flag.Bool("update", false, "capture testdata anew from the clients")

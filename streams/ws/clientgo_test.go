@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"edge/streams"
-	"edge/streams/ws"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
@@ -22,6 +19,9 @@ import (
 	"k8s.io/client-go/util/exec"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
+
+	"edge/streams"
+	"edge/streams/ws"
 )
 
 // once is a terminal that has one size.

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"edge/streams/ws"
-
 	"github.com/gorilla/websocket"
+
+	"edge/streams/ws"
 )
 
 // appends are what each side appends.

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"edge/streams/ws"
-
 	"github.com/gorilla/websocket"
+
+	"edge/streams/ws"
 )
 
 // seed adds what clients said, or servers.

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"edge/streams"
-	"edge/streams/ws"
-
 	"github.com/gorilla/websocket"
 	xnet "golang.org/x/net/websocket"
+
+	"edge/streams"
+	"edge/streams/ws"
 )
 
 const failure = `{"metadata":{},"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]},"code":500}`

@@ -16,11 +16,11 @@ import (
 	"testing/iotest"
 	"time"
 
-	"edge/streams"
-	"edge/streams/ws"
-
 	"github.com/gorilla/websocket"
 	xnet "golang.org/x/net/websocket"
+
+	"edge/streams"
+	"edge/streams/ws"
 )
 
 // portCaptures are what real clients sent after the handshake, on three ports.

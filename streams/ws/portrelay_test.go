@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
+	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
+
 	"edge/streams"
 	"edge/streams/spdy"
 	"edge/streams/ws"
-
-	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
 )
 
 // relayedPorts is a WebSocket server of ours before the runtime's SPDY server:

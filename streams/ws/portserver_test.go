@@ -17,11 +17,11 @@ import (
 	"testing"
 	"time"
 
-	"edge/streams"
-	"edge/streams/ws"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
+
+	"edge/streams"
+	"edge/streams/ws"
 )
 
 // pod is what listens on each port.

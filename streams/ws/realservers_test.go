@@ -12,9 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"edge/streams"
-	"edge/streams/ws"
-
 	"github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiserver/pkg/util/proxy"
@@ -22,6 +19,9 @@ import (
 	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
+
+	"edge/streams"
+	"edge/streams/ws"
 )
 
 // container says its terminal's first size to its stderr, its stdin to its

@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"edge/streams"
-	"edge/streams/ws"
-
 	"github.com/gorilla/websocket"
 	xnet "golang.org/x/net/websocket"
+
+	"edge/streams"
+	"edge/streams/ws"
 )
 
 // shake does a client's handshake with a server and returns the connection, and

@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"edge/streams"
-	"edge/streams/ws"
-
 	"github.com/gorilla/websocket"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
+
+	"edge/streams"
+	"edge/streams/ws"
 )
 
 // wsstreamHears returns what the API server's own WebSocket server makes of a
