@@ -12,7 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"edge/bridge/internal/negotiate"
+	"k8s.io/streaming/pkg/httpstream"
+
 	"edge/bridge/internal/status"
 	"edge/impersonate"
 )
@@ -75,7 +76,7 @@ func (a *cachedRefusal) Error() string { return "the refusal of a WebSocket, rep
 func (a *cachedRefusal) isExpired() bool { return !time.Now().Before(a.until) }
 
 // repeatedHeaders are the headers that say something about a refusal. Others are about a connection, or for one request only.
-var repeatedHeaders = []string{"Content-Type", "Warning", "Retry-After", negotiate.HeaderAccepted, status.HeaderAuditID}
+var repeatedHeaders = []string{"Content-Type", "Warning", "Retry-After", httpstream.HeaderAcceptedProtocolVersions, status.HeaderAuditID}
 
 // remember keeps an answer if it is a refusal, is not too long and can be read by everybody. The body is kept as it is.
 func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, body []byte) {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"edge/bridge/internal/negotiate"
 	"edge/bridge/internal/session"
@@ -33,7 +34,7 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	}
 	if err != nil {
 		for _, version := range d.Accepted {
-			w.Header().Add(negotiate.HeaderAccepted, version)
+			w.Header().Add(httpstream.HeaderAcceptedProtocolVersions, version)
 		}
 		deny(err)
 		return

@@ -18,8 +18,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"edge/streams/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 const (
@@ -122,7 +121,7 @@ func (k *kind) upgrade(rt http.RoundTripper, r *http.Request) (*wire, error) {
 		r.Header["Sec-WebSocket-Version"] = []string{"13"}
 		r.Header["Sec-WebSocket-Protocol"] = []string{k.offer}
 	} else {
-		r.Header[spdy.HeaderProtocolVersion] = []string{k.offer}
+		r.Header[httpstream.HeaderProtocolVersion] = []string{k.offer}
 	}
 	resp, err := rt.RoundTrip(r)
 	if err != nil {
@@ -144,7 +143,7 @@ func (k *kind) agreed(h http.Header, key string) error {
 	if !httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade") || !strings.EqualFold(h.Get("Upgrade"), k.protocol) {
 		return faultf(classRefused, "the 101 is not for %s", k.protocol)
 	}
-	name := spdy.HeaderProtocolVersion
+	name := httpstream.HeaderProtocolVersion
 	if key != "" {
 		name = "Sec-WebSocket-Protocol"
 		if h.Get("Sec-WebSocket-Accept") != acceptKey(key) {

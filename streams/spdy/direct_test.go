@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/spdystream"
 	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"edge/streams"
 	"edge/streams/spdy"
@@ -38,7 +39,7 @@ func TestEarlyStdin(t *testing.T) {
 	t.Cleanup(server.Close)
 	for i := range 50 {
 		conn := must(net.Dial("tcp", server.Listener.Addr().String()))
-		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: v4.channel.k8s.io\r\n\r\n", spdy.Protocol, spdy.HeaderProtocolVersion)
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: v4.channel.k8s.io\r\n\r\n", spdy.Protocol, httpstream.HeaderProtocolVersion)
 		in := bufio.NewReader(conn)
 		if answer := must(http.ReadResponse(in, nil)); answer.StatusCode != http.StatusSwitchingProtocols {
 			t.Fatal(answer.Status)

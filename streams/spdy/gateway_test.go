@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/streaming/pkg/httpstream"
+
 	"edge/streams"
 	"edge/streams/spdy"
 )
@@ -208,7 +210,7 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n",
-		spdy.Protocol, spdy.HeaderProtocolVersion, answer.Header.Get(spdy.HeaderProtocolVersion))
+		spdy.Protocol, httpstream.HeaderProtocolVersion, answer.Header.Get(httpstream.HeaderProtocolVersion))
 	rec := &recorder{Conn: conn, in: buf, read: &g.got, wrote: &g.sent}
 	down, up := &leg{conn: rec, in: rec}, &leg{conn: upConn, in: upIn}
 	if g.set == nil {

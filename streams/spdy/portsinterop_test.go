@@ -14,6 +14,7 @@ import (
 	"time"
 
 	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"edge/streams"
 	"edge/streams/spdy"
@@ -43,7 +44,7 @@ func newPortsLeg(t *testing.T, pod ports) *portsLeg {
 	conn := must(net.Dial("tcp", server.Listener.Addr().String()))
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(30 * time.Second)) // a server that is stuck fails the test
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", spdy.Protocol, spdy.HeaderProtocolVersion, spdy.PortForwardV1)
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", spdy.Protocol, httpstream.HeaderProtocolVersion, spdy.PortForwardV1)
 	in := bufio.NewReader(conn)
 	if answer := must(http.ReadResponse(in, nil)); answer.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(answer.Status)

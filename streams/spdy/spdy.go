@@ -9,9 +9,6 @@ import (
 const (
 	// Protocol is the token of the HTTP Upgrade header, in both directions.
 	Protocol = "SPDY/3.1"
-	// HeaderProtocolVersion carries the subprotocols that the client offers,
-	// and in the answer the one that was chosen.
-	HeaderProtocolVersion = "X-Stream-Protocol-Version"
 	// PortForwardV1 is the only subprotocol of port-forward.
 	PortForwardV1 = "portforward.k8s.io"
 )

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	cri "k8s.io/cri-streaming/pkg/streaming/portforward"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"edge/streams"
 	"edge/streams/spdy"
@@ -61,7 +62,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		return err
 	}
 	defer upConn.Close()
-	fmt.Fprintf(upConn, "POST / HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", spdy.Protocol, spdy.HeaderProtocolVersion, spdy.PortForwardV1)
+	fmt.Fprintf(upConn, "POST / HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", spdy.Protocol, httpstream.HeaderProtocolVersion, spdy.PortForwardV1)
 	upIn := bufio.NewReader(upConn)
 	if answer, err := http.ReadResponse(upIn, nil); err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		return fmt.Errorf("upstream: %v, %v", answer, err)

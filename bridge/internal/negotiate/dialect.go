@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"edge/bridge/internal/status"
 	"edge/streams"
@@ -43,9 +44,6 @@ type Dialect struct {
 	Name        string      // for the log
 	Accepted    []string    // subprotocols, told to a client that offers no such one
 }
-
-// HeaderAccepted tells what a server would have accepted.
-const HeaderAccepted = "X-Accepted-Stream-Protocol-Versions"
 
 // spdyVersions are the subprotocols of exec over SPDY that container runtimes
 // speak. v5, which is v4 to SPDY, is for those who offer nothing else.
@@ -184,7 +182,7 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 	if d.Target.Verb == VerbPortForward {
 		d.Kind, known = SPDYPorts, []string{spdy.PortForwardV1}
 	}
-	offered := listHeader(r.Header.Values(spdy.HeaderProtocolVersion))
+	offered := listHeader(r.Header.Values(httpstream.HeaderProtocolVersion))
 	for _, version := range offered { // the client's first choice wins
 		if slices.Contains(known, version) {
 			d.Subprotocol = version
@@ -196,7 +194,7 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 	}
 	if d.Subprotocol == "" {
 		if len(offered) == 0 {
-			return d, status.BadRequest(status.ReasonDialect, "the header %s is missing", spdy.HeaderProtocolVersion)
+			return d, status.BadRequest(status.ReasonDialect, "the header %s is missing", httpstream.HeaderProtocolVersion)
 		}
 		d.Accepted = known
 		return d, status.New(status.ReasonDialect, http.StatusForbidden, metav1.StatusReasonForbidden,
@@ -222,7 +220,7 @@ func (d Dialect) Accept(w http.ResponseWriter, r *http.Request, resp *http.Respo
 		h.Set("Upgrade", d.Passed)
 	default:
 		h.Set("Upgrade", spdy.Protocol)
-		h.Set(spdy.HeaderProtocolVersion, d.Subprotocol)
+		h.Set(httpstream.HeaderProtocolVersion, d.Subprotocol)
 	}
 	h.Set("Connection", "Upgrade")
 	return Hijack(w)

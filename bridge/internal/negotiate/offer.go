@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 	"k8s.io/apimachinery/pkg/util/remotecommand"
+	"k8s.io/streaming/pkg/httpstream"
 
 	"edge/streams/spdy"
 	"edge/streams/ws"
@@ -54,7 +55,7 @@ func OfferWebSocket(t Target, stdin bool) Offer {
 // offerOwn is what edge does not read: it keeps its method, and what it offers.
 func offerOwn(r *http.Request, protocol string) Offer {
 	if protocol == spdy.Protocol {
-		return Offer{Method: r.Method, Protocol: spdy.Protocol, Opaque: true, Subprotocols: listHeader(r.Header.Values(spdy.HeaderProtocolVersion))}
+		return Offer{Method: r.Method, Protocol: spdy.Protocol, Opaque: true, Subprotocols: listHeader(r.Header.Values(httpstream.HeaderProtocolVersion))}
 	}
 	return Offer{
 		Method: http.MethodGet, Protocol: WebSocket, Opaque: true,
@@ -84,12 +85,12 @@ func (u Offer) SetHeader(header http.Header) {
 		dropWebSocket(header)
 	}
 	if !u.Opaque {
-		delete(header, spdy.HeaderProtocolVersion)
+		delete(header, httpstream.HeaderProtocolVersion)
 		delete(header, "Origin") // edge has looked at it; the API server knows edge only
 	}
 	if u.key == "" {
 		if len(u.Subprotocols) > 0 {
-			header[spdy.HeaderProtocolVersion] = u.Subprotocols
+			header[httpstream.HeaderProtocolVersion] = u.Subprotocols
 		}
 		return
 	}
@@ -105,7 +106,7 @@ func (u *Offer) Check(answer http.Header) error {
 	if !httpguts.HeaderValuesContainsToken(answer["Connection"], "upgrade") || !hasToken(answer["Upgrade"], u.Protocol) {
 		return ErrNotSwitched
 	}
-	chosen := answer[spdy.HeaderProtocolVersion]
+	chosen := answer[httpstream.HeaderProtocolVersion]
 	if u.Opaque && u.key == "" && len(chosen) == 0 {
 		return nil // some servers name none, or know of none
 	}
