@@ -3,29 +3,14 @@ package streams
 import (
 	"errors"
 	"io"
-	"sync"
 )
 
 const (
-	// bufferSize holds the headroom, one cut of MaxData and the headers around;
-	// Go would round anything above 32 KiB to pages of 8 KiB.
-	bufferSize = 40 << 10
 	// peekSize is what an idle reader waits with: enough for any frame header.
 	peekSize = 16
 	// maxEmptyReads bounds reads that return nothing and no error.
 	maxEmptyReads = 100
 )
-
-var buffers = sync.Pool{New: func() any { b := new([bufferSize]byte); return b }}
-
-// Buffer is a pooled buffer of 40 KiB, the payload memory of a session.
-type Buffer = [bufferSize]byte
-
-// Borrow takes a buffer from the pool; give it back with Return.
-func Borrow() *Buffer { return buffers.Get().(*Buffer) }
-
-// Return gives a borrowed buffer back. The caller keeps no slice of it.
-func Return(b *Buffer) { buffers.Put(b) }
 
 // A Trier is an io.Reader that can be asked for what is there already: TryRead
 // is Read, but where that would wait it returns ErrWouldBlock. Unless again is

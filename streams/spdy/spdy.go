@@ -78,9 +78,9 @@ func (t *ids) last() (id uint32) {
 	return id
 }
 
-// A marks is a set of roles.
-type marks uint8
+// A roleSet is a set of roles.
+type roleSet uint8
 
-func (m marks) has(r streams.Role) bool { return m&(1<<r) != 0 }
-func (m *marks) add(r streams.Role)     { *m |= 1 << r }
-func (m *marks) remove(r streams.Role)  { *m &^= 1 << r }
+func (m roleSet) has(r streams.Role) bool { return m&(1<<r) != 0 }
+func (m *roleSet) add(r streams.Role)     { *m |= 1 << r }
+func (m *roleSet) remove(r streams.Role)  { *m &^= 1 << r }

@@ -78,7 +78,7 @@ func validCode(code int) bool {
 
 // answer handles the peer's control frame, b[off:] unmasked, with controlRoom
 // before it. A Close is told by closed, with its code (0: none).
-func (in *inbound) answer(rep streams.Replier, b []byte, off int) (closed bool, code int, err error) {
+func (in *frameParser) answer(rep streams.Replier, b []byte, off int) (closed bool, code int, err error) {
 	switch in.op {
 	case opPing:
 		rep.Pong(b[in.side.seal(opPong, b, off):])

@@ -2,7 +2,6 @@ package ws
 
 import (
 	"encoding/binary"
-	"errors"
 
 	"edge/streams"
 )
@@ -32,11 +31,6 @@ const (
 	maxControl = 125 // payload of a control frame, in bytes
 )
 
-// maxEmptyFragments bounds the fragments without payload that may follow one
-// another within a message. Whole empty messages have no bound: they are some
-// client's heartbeat, and cost no more than a ping.
-const maxEmptyFragments = 64
-
 // side is the end of the connection that we are: a client masks every frame,
 // a server none, RFC 6455 section 5.1.
 type side uint8
@@ -46,133 +40,74 @@ const (
 	client
 )
 
-// inbound is where a reader stands among its peer's frames.
-type inbound struct {
-	side  side   // ours; the peer is the other
-	op    byte   // the frame's opcode; in a fragment the message's
-	fin   bool   // the frame ends its message
-	left  uint64 // payload of the frame still to come, in bytes
-	key   uint32 // masks the next four bytes of payload, lowest byte first
-	open  byte   // opcode of the message whose fragments are not complete; 0: none
-	empty int    // fragments without payload in a row
+// write writes b[off:] as one whole frame, with the header in the room before it.
+func (s side) write(w streams.Writer, op byte, b []byte, off int) error {
+	b, off = s.room(b, off)
+	return w.WriteRoom(b, s.seal(op, b, off))
 }
 
-func (in *inbound) control() bool { return in.op&controlBit != 0 }
+// room returns b with room for our header before b[off:]. Who left too little
+// pays with a copy.
+func (s side) room(b []byte, off int) ([]byte, int) {
+	if n := len(b) - off; off < s.headerSize(n) {
+		return append(make([]byte, maxHeader, maxHeader+n), b[off:]...), maxHeader
+	}
+	return b, off
+}
 
-// prefix checks the first two bytes of a frame and returns how long its header
-// is, in bytes. It changes nothing, so that it may be asked again.
-func (in *inbound) prefix(b []byte) (int, error) {
-	length := b[1] & lengthBits
-	if b[0]&rsvBits != 0 {
-		return 0, violation("reserved bits set, but no extension was agreed on")
+// seal puts the header of a whole frame right before its payload b[off:], which
+// a client masks, and returns where the frame begins.
+func (s side) seal(op byte, b []byte, off int) int {
+	begin, key := s.head(op, b, off)
+	if s == client {
+		mask(b[off:], key)
 	}
-	switch masked := b[1]&maskBit != 0; {
-	case in.side == server && !masked:
-		return 0, violation("unmasked frame from a client")
-	case in.side == client && masked:
-		return 0, violation("masked frame from a server")
+	return begin
+}
+
+// head is seal without masking the payload: a client's header has key.
+func (s side) head(op byte, b []byte, off int) (begin int, key uint32) {
+	n := len(b) - off
+	off -= s.headerSize(n)
+	putHeader(b[off:off+headerSize(n)], op, n)
+	if s == client {
+		key = newKey()
+		b[off+1] |= maskBit
+		binary.LittleEndian.PutUint32(b[off+headerSize(n):], key)
 	}
-	switch b[0] & opBits {
-	case opContinuation:
-		if in.open == 0 {
-			return 0, violation("continuation of no message")
-		}
-	case opText, opBinary:
-		if in.open != 0 {
-			return 0, violation("new message within a fragmented one")
-		}
-	case opClose, opPing, opPong: // section 5.5
-		if b[0]&finBit == 0 {
-			return 0, violation("fragmented control frame")
-		}
-		if length > maxControl {
-			return 0, violation("control frame of more than 125 bytes")
-		}
+	return off, key
+}
+
+// headerSize is how long our header is before n bytes of payload.
+func (s side) headerSize(n int) int {
+	if s == client {
+		return headerSize(n) + keySize
+	}
+	return headerSize(n)
+}
+
+// headerSize is how long a header without a key is before n bytes of payload.
+func headerSize(n int) int {
+	switch {
+	case n < length16:
+		return prefixSize
+	case n>>16 == 0:
+		return prefixSize + 2
+	}
+	return prefixSize + 8
+}
+
+// putHeader fills b, of headerSize(n) bytes, with a header without a key.
+func putHeader(b []byte, op byte, n int) {
+	b[0] = finBit | op
+	switch len(b) {
+	case prefixSize:
+		b[1] = byte(n)
+	case prefixSize + 2:
+		b[1] = length16
+		binary.BigEndian.PutUint16(b[prefixSize:], uint16(n))
 	default:
-		return 0, violation("unknown opcode")
+		b[1] = length64
+		binary.BigEndian.PutUint64(b[prefixSize:], uint64(n))
 	}
-	n := prefixSize
-	switch length {
-	case length16:
-		n += 2
-	case length64:
-		n += 8
-	}
-	if in.side == server {
-		n += keySize
-	}
-	return n, nil
-}
-
-// header begins the frame of a whole header whose prefix is checked.
-func (in *inbound) header(b []byte) error {
-	n := uint64(b[1] & lengthBits)
-	switch n {
-	case length16:
-		n = uint64(binary.BigEndian.Uint16(b[prefixSize:]))
-		if n < length16 {
-			return violation("length not in the fewest bytes")
-		}
-	case length64:
-		n = binary.BigEndian.Uint64(b[prefixSize:])
-		if n>>63 != 0 {
-			return violation("length of 2^63 bytes or more")
-		}
-		if n>>16 == 0 {
-			return violation("length not in the fewest bytes")
-		}
-	}
-	in.op, in.fin, in.left = b[0]&opBits, b[0]&finBit != 0, n
-	if in.side == server {
-		in.key = binary.LittleEndian.Uint32(b[len(b)-keySize:])
-	}
-	if in.control() {
-		return nil
-	}
-	return in.fragment()
-}
-
-// fragment places a data frame within its message.
-func (in *inbound) fragment() error {
-	if in.op == opContinuation {
-		in.op = in.open
-	}
-	in.open = in.op
-	if in.fin {
-		in.open = 0
-	}
-	if in.fin || in.left > 0 {
-		in.empty = 0
-		return nil
-	}
-	if in.empty++; in.empty > maxEmptyFragments {
-		return violation("too many empty fragments in a row")
-	}
-	return nil
-}
-
-// unmask takes the next bytes of the frame's payload, a client's in place.
-func (in *inbound) unmask(b []byte) {
-	if in.side == server {
-		in.key = mask(b, in.key)
-	}
-	in.left -= uint64(len(b))
-}
-
-// pass takes the next n bytes of a client's payload as they are, and returns the
-// key under which they lie.
-func (in *inbound) pass(n int) (key uint32) {
-	key = in.key
-	in.key = keyAfter(key, n)
-	in.left -= uint64(n)
-	return key
-}
-
-func violation(reason string) error {
-	return streams.Violation(streams.CloseProtocol, "%s", reason)
-}
-
-func isViolation(err error) bool {
-	var e *streams.ProtocolError
-	return errors.As(err, &e)
 }

@@ -89,7 +89,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 	heard := make(chan struct{})
 	upSource, downSource := spdy.NewPortsSource(upReader, up, &table), ws.NewPortSource(downReader, down, len(ports), ws.V4Channel)
 	hear := sync.OnceFunc(func() { close(heard) })
-	upSource.OnHeard(hear)
+	upSource.OnDelivered(hear)
 
 	ctx, end := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
@@ -118,7 +118,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		for {
 			f, err := downSource.Next()
 			if err != nil || f.Kind == streams.Close {
-				upSink.AskHeard()
+				upSink.AskDelivered()
 				upSink.Flush()
 				<-heard // the runtime drops what its reader has not taken when the session ends
 				upSink.Write(closing(0))

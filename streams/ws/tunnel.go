@@ -12,12 +12,12 @@ type Tunnel struct {
 	conn io.Reader
 	try  streams.Trier // conn, if it is one
 	rep  streams.Replier
-	out  outbound
+	out  messageWriter
 
 	trying bool // the Read at hand is a TryRead
 	again  bool // what it was asked with
 
-	in   inbound
+	in   frameParser
 	err  error // what every further Read returns
 	code int   // of the peer's Close
 	done bool  // the peer sent a Close
@@ -41,7 +41,7 @@ func NewClientTunnel(conn io.Reader, rep streams.Replier, w streams.Writer) *Tun
 }
 
 func newTunnel(conn io.Reader, rep streams.Replier, w streams.Writer, s side) *Tunnel {
-	t := &Tunnel{conn: conn, rep: rep, out: outbound{w: w, side: s}, in: inbound{side: s}}
+	t := &Tunnel{conn: conn, rep: rep, out: messageWriter{w: w, side: s}, in: frameParser{side: s}}
 	t.try, _ = conn.(streams.Trier)
 	return t
 }

@@ -178,8 +178,8 @@ func (p codecs) relayPorts(s *session) {
 		sink := ws.NewPortSink(s.down.Coalesced(), p.Ports, p.Version)
 		forward.fromClient.src, forward.toClient.sink = ws.NewPortSource(downReader, s.down, len(p.Ports), p.Version), sink
 		numbered := newChannels(len(p.Ports), &table)
-		numbered.ask = portsSink.AskHeard
-		portsSource.OnHeard(numbered.hear)
+		numbered.ask = portsSink.AskDelivered
+		portsSource.OnDelivered(numbered.hear)
 		forward.kind, forward.clientClose = numbered, numbered
 		forward.toClient.writeErr = sink.Start()
 		forward.fromClient.writeErr = spdy.OpenPorts(up.out, &table, p.Ports)

@@ -82,10 +82,3 @@ func (h headers) opening() (o PortOpening, ok bool) {
 	}
 	return PortOpening{Error: h.kind == "error", Port: uint16(port), Request: h.request}, true
 }
-
-// NewPortServerSink writes what the server of a port-forward says on the streams
-// that the client opened, as the table of its source has them. Several sinks
-// may write on different streams at once. The caller owns w.
-func NewPortServerSink(w streams.Writer, table *Table) *PortsSink {
-	return &PortsSink{relay: NewRelaySink(w), table: table, peer: Server}
-}

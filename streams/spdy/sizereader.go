@@ -2,16 +2,16 @@ package spdy
 
 import "edge/streams"
 
-// A sizer cuts the resize stream into terminal sizes. They come as JSON objects
+// A sizeReader cuts the resize stream into terminal sizes. They come as JSON objects
 // without nesting, one after the other, and a data frame may end anywhere.
-type sizer struct {
+type sizeReader struct {
 	buf [streams.Headroom + streams.MaxResize]byte
 	n   int // bytes of an object that is not whole yet
 }
 
 // feed takes bytes up to the end of an object. It returns how many it took, and
 // whether the object is whole: then frame gives it.
-func (z *sizer) feed(b []byte) (taken int, whole bool, err error) {
+func (z *sizeReader) feed(b []byte) (taken int, whole bool, err error) {
 	for i, c := range b {
 		switch {
 		case z.n == 0 && (c == ' ' || c == '\t' || c == '\r' || c == '\n'):
@@ -31,7 +31,7 @@ func (z *sizer) feed(b []byte) (taken int, whole bool, err error) {
 }
 
 // frame gives the whole object, and begins anew.
-func (z *sizer) frame() streams.Frame {
+func (z *sizeReader) frame() streams.Frame {
 	f := streams.Frame{
 		Kind:   streams.Resize,
 		Stream: streams.Stream{Role: streams.Terminal},

@@ -9,13 +9,13 @@ import (
 
 // ExecClientSource reads what the server of an exec or attach sends.
 type ExecClientSource struct {
-	wire
+	frameReader
 	ids    *ids
-	ended  marks // by FIN: no more data from the server
-	closed marks // by RST_STREAM, or the error stream after its Status
+	ended  roleSet // by FIN: no more data from the server
+	closed roleSet // by RST_STREAM, or the error stream after its Status
 
-	opens    marks  // that the server has not answered yet
-	answered func() // called when it has answered all; may be nil
+	opens    roleSet // that the server has not answered yet
+	answered func()  // called when it has answered all; may be nil
 
 	role   streams.Role // of the data frame that is being read; 0: dropped
 	status []byte       // room and what came on the error stream; nil: nothing
@@ -25,7 +25,7 @@ type ExecClientSource struct {
 // NewExecClientSource reads from r the streams that ExecClientSink.Open opens
 // for the same set. It owns r's position, not r.
 func NewExecClientSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecClientSource {
-	s := &ExecClientSource{wire: wire{r: r, rep: rep, even: true}, ids: newIDs(set)}
+	s := &ExecClientSource{frameReader: frameReader{r: r, rep: rep, even: true}, ids: newIDs(set)}
 	for _, r := range openOrder {
 		if set.Has(r) {
 			s.opens.add(r)
@@ -192,55 +192,4 @@ func (s *ExecClientSource) reset(r streams.Role, code uint32) (f streams.Frame) 
 		return s.outcome()
 	}
 	return s.bare(streams.Reset, streams.Stream{Role: r}, code)
-}
-
-// ExecClientSink writes what the client of an exec or attach sends.
-type ExecClientSink struct {
-	out
-	set    streams.Set
-	ids    *ids
-	ended  marks // no more data can be said
-	closed marks // nothing more can be said
-}
-
-// NewExecClientSink writes to w. The caller owns w.
-func NewExecClientSink(w streams.Writer, set streams.Set) *ExecClientSink {
-	return &ExecClientSink{out: newOut(w), set: set, ids: newIDs(set)}
-}
-
-// Open opens all streams of the set in one write. Call it once, before Write.
-func (s *ExecClientSink) Open() error {
-	b := make([]byte, streams.Headroom, 512)
-	var blocks blockWriter
-	for _, r := range openOrder {
-		if s.set.Has(r) {
-			b = blocks.appendSynStream(b, s.ids.id(r), "streamtype", streamType(r))
-		}
-	}
-	return s.batch.W.WriteRoom(b, streams.Headroom)
-}
-
-// Write implements streams.Sink. It can say Data on stdin, Resize, and the
-// HalfClose and Reset of any stream of the set, once; it drops all else.
-func (s *ExecClientSink) Write(f streams.Frame) error {
-	r := f.Stream.Role
-	id := s.ids.id(r)
-	if id == 0 || s.closed.has(r) {
-		return nil
-	}
-	if f.Kind == streams.Reset {
-		s.closed.add(r)
-		return s.reset(id, f.Code)
-	}
-	if s.ended.has(r) {
-		return nil
-	}
-	switch {
-	case f.Kind == streams.HalfClose:
-		s.ended.add(r)
-		return s.fin(id)
-	case f.Kind == streams.Data && r == streams.Stdin, f.Kind == streams.Resize && r == streams.Terminal:
-		return s.data(id, f)
-	}
-	return nil
 }

@@ -11,29 +11,29 @@ const maxRefused = 16
 
 // ExecServerSource reads what the client of an exec or attach sends.
 type ExecServerSource struct {
-	wire
+	frameReader
 	set    streams.Set
-	ids    *ids   // written here, read by the sink too
-	last   uint32 // the highest id that the client used
-	ended  marks  // by FIN
-	closed marks  // by RST_STREAM
+	ids    *ids    // written here, read by the sink too
+	last   uint32  // the highest id that the client used
+	ended  roleSet // by FIN
+	closed roleSet // by RST_STREAM
 
 	blocks  *blockReader // nil once the set is whole
 	replies blockWriter
 	refused int
 
 	role streams.Role // of the data frame that is being read; 0: dropped
-	size sizer
+	size sizeReader
 }
 
 // NewExecServerSource reads from r, and accepts the streams of the set, each at
 // once and once. It owns r's position, not r.
 func NewExecServerSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecServerSource {
 	return &ExecServerSource{
-		wire:   wire{r: r, rep: rep},
-		set:    set,
-		ids:    new(ids),
-		blocks: new(blockReader),
+		frameReader: frameReader{r: r, rep: rep},
+		set:         set,
+		ids:         new(ids),
+		blocks:      new(blockReader),
 	}
 }
 

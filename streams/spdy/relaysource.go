@@ -9,7 +9,7 @@ import (
 // RelaySource reads one leg of a port-forward. Header blocks are inflated to
 // check them against the bounds, and passed on as they came.
 type RelaySource struct {
-	wire
+	frameReader
 	peer   Peer
 	table  *Table
 	blocks blockReader
@@ -21,7 +21,7 @@ type RelaySource struct {
 // NewRelaySource reads from r what peer sends. The sources of a session's two
 // legs share the table. It owns r's position, not r.
 func NewRelaySource(r *streams.Reader, rep streams.Replier, peer Peer, table *Table) *RelaySource {
-	return &RelaySource{wire: wire{r: r, rep: rep, even: peer == Server}, peer: peer, table: table}
+	return &RelaySource{frameReader: frameReader{r: r, rep: rep, even: peer == Server}, peer: peer, table: table}
 }
 
 // Next implements streams.Source.
@@ -127,52 +127,3 @@ func (s *RelaySource) finish(id uint32) (f streams.Frame) {
 }
 
 func port(id uint32) streams.Stream { return streams.Stream{Role: streams.Port, ID: id} }
-
-// RelaySink writes one leg of a port-forward: what the other leg's RelaySource
-// gave, with its ids and header blocks.
-type RelaySink struct{ out }
-
-// NewRelaySink writes to w. The caller owns w.
-func NewRelaySink(w streams.Writer) *RelaySink { return &RelaySink{out: newOut(w)} }
-
-// Write implements streams.Sink. It drops Resize, Status, and what is not on a
-// port's stream.
-func (s *RelaySink) Write(f streams.Frame) error {
-	id := f.Stream.ID
-	if f.Kind == streams.Close {
-		return s.goAway(id, f.Code)
-	}
-	if f.Stream.Role != streams.Port {
-		return nil
-	}
-	switch f.Kind {
-	case streams.Open:
-		return s.block(kindSynStream, synStreamLen, f)
-	case streams.Accept:
-		return s.block(kindSynReply, synReplyLen, f)
-	case streams.Headers:
-		return s.block(kindHeaders, synReplyLen, f)
-	case streams.Data:
-		return s.data(id, f)
-	case streams.HalfClose:
-		return s.fin(id)
-	case streams.Reset:
-		return s.reset(id, f.Code)
-	}
-	return nil
-}
-
-// block writes a header frame. Priority and the like are left 0, as client-go
-// leaves them.
-func (s *RelaySink) block(kind uint16, fixed int, f streams.Frame) error {
-	n := fixed + len(f.Payload())
-	b, err := s.batch.Grow(headLen + n)
-	if err != nil {
-		return err
-	}
-	appendControl(b[:0], kind, n)
-	clear(b[headLen : headLen+fixed])
-	binary.BigEndian.PutUint32(b[headLen:], f.Stream.ID)
-	copy(b[headLen+fixed:], f.Payload())
-	return nil
-}

@@ -9,7 +9,7 @@ import (
 // ExecServerSource reads what a client of exec or attach sends: stdin, terminal
 // sizes, half-closes and the Close. See the package doc for what it ignores.
 type ExecServerSource struct {
-	messages
+	channelSource
 }
 
 // clientSays is what a client may write.
@@ -24,9 +24,9 @@ var clientSays = [channelCount]meaning{
 // NewExecServerSource reads a client's frames from r, beginning after the
 // handshake. Answers to pings go to rep. Who made r closes it.
 func NewExecServerSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecServerSource {
-	return &ExecServerSource{messages{
+	return &ExecServerSource{channelSource{
 		r: r, rep: rep, text: dialects[d].text, halfClose: dialects[d].halfClose,
-		channels: clientSays, in: inbound{side: server},
+		channels: clientSays, in: frameParser{side: server},
 	}}
 }
 

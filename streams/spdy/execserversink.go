@@ -4,17 +4,17 @@ import "edge/streams"
 
 // ExecServerSink writes what the server of an exec or attach sends.
 type ExecServerSink struct {
-	out
+	frameWriter
 	ids    *ids
-	ended  marks // no more data can be said
-	closed marks // nothing more can be said
+	ended  roleSet // no more data can be said
+	closed roleSet // nothing more can be said
 }
 
 // NewExecServerSink writes to w, on the streams that the client opened towards
 // source, which may read at the same time. A frame for a stream that is not
 // open yet is dropped: wait until source is Whole. The caller owns w.
 func NewExecServerSink(w streams.Writer, source *ExecServerSource) *ExecServerSink {
-	return &ExecServerSink{out: newOut(w), ids: source.ids}
+	return &ExecServerSink{frameWriter: newFrameWriter(w), ids: source.ids}
 }
 
 // Write implements streams.Sink. It can say Data on stdout and stderr, Status,

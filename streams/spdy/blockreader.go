@@ -6,8 +6,6 @@ import (
 	"encoding/binary"
 	"io"
 	"slices"
-
-	"edge/streams"
 )
 
 // Bounds of one header block after it is inflated. Kubernetes' have at most
@@ -153,8 +151,4 @@ func (r *blockReader) inflate(n uint32) ([]byte, error) {
 
 func errHeaderBytes() error {
 	return tooBig("a header block of more than %d bytes", maxHeaderBytes)
-}
-
-func tooBig(format string, args ...any) error {
-	return streams.Violation(streams.CloseTooBig, "SPDY: "+format, args...)
 }

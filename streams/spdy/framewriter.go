@@ -6,22 +6,22 @@ import (
 	"edge/streams"
 )
 
-// An out writes frames. Small ones are collected until flush; order is kept.
-type out struct{ batch streams.Batch }
+// A frameWriter writes frames. Small ones are collected until flush; order is kept.
+type frameWriter struct{ batch streams.Batch }
 
-func newOut(w streams.Writer) out { return out{batch: streams.Batch{W: w}} }
+func newFrameWriter(w streams.Writer) frameWriter { return frameWriter{batch: streams.Batch{W: w}} }
 
 // Flush implements streams.Sink.
-func (o *out) Flush() error { return o.batch.Flush(0) }
+func (w *frameWriter) Flush() error { return w.batch.Flush(0) }
 
 // data writes the frame's payload on the stream, cut to at most MaxData.
-func (o *out) data(id uint32, f streams.Frame) error {
+func (w *frameWriter) data(id uint32, f streams.Frame) error {
 	n := len(f.Buf) - f.Off
 	if n == 0 {
 		return nil
 	}
 	if n < streams.Small {
-		b, err := o.batch.Grow(headLen + n)
+		b, err := w.batch.Grow(headLen + n)
 		if err != nil {
 			return err
 		}
@@ -29,14 +29,14 @@ func (o *out) data(id uint32, f streams.Frame) error {
 		copy(b[headLen:], f.Payload())
 		return nil
 	}
-	if err := o.Flush(); err != nil {
+	if err := w.Flush(); err != nil {
 		return err
 	}
 	for off := f.Off; off < len(f.Buf); {
 		end := min(off+streams.MaxData, len(f.Buf))
 		// The head goes into the room, or over what was just written.
 		putData(f.Buf[off-headLen:], id, 0, end-off)
-		if err := o.batch.W.WriteRoom(f.Buf[:end], off-headLen); err != nil {
+		if err := w.batch.W.WriteRoom(f.Buf[:end], off-headLen); err != nil {
 			return err
 		}
 		off = end
@@ -46,8 +46,8 @@ func (o *out) data(id uint32, f streams.Frame) error {
 
 // fin ends our direction of the stream as moby/spdystream does, by an empty
 // data frame.
-func (o *out) fin(id uint32) error {
-	b, err := o.batch.Grow(headLen)
+func (w *frameWriter) fin(id uint32) error {
+	b, err := w.batch.Grow(headLen)
 	if err == nil {
 		putData(b, id, flagFin, 0)
 	}
@@ -55,16 +55,16 @@ func (o *out) fin(id uint32) error {
 }
 
 // reset ends the stream; status 0 is not sendable and becomes CANCEL.
-func (o *out) reset(id, status uint32) error {
-	b, err := o.batch.Grow(headLen + rstStreamLen)
+func (w *frameWriter) reset(id, status uint32) error {
+	b, err := w.batch.Grow(headLen + rstStreamLen)
 	if err == nil {
 		appendReset(b[:0], id, status)
 	}
 	return err
 }
 
-func (o *out) goAway(last, status uint32) error {
-	b, err := o.batch.Grow(headLen + goAwayLen)
+func (w *frameWriter) goAway(last, status uint32) error {
+	b, err := w.batch.Grow(headLen + goAwayLen)
 	if err == nil {
 		b = appendControl(b[:0], kindGoAway, goAwayLen)
 		b = binary.BigEndian.AppendUint32(b, last)
@@ -85,25 +85,4 @@ func goAwayStatus(code uint32) uint32 {
 		return 1
 	}
 	return 2
-}
-
-func putData(b []byte, id uint32, flags byte, n int) {
-	binary.BigEndian.PutUint32(b, id)
-	binary.BigEndian.PutUint32(b[4:], uint32(flags)<<24|uint32(n))
-}
-
-// appendControl appends the head of a control frame without flags.
-func appendControl(b []byte, kind uint16, n int) []byte {
-	b = append(b, controlBit, version)
-	b = binary.BigEndian.AppendUint16(b, kind)
-	return binary.BigEndian.AppendUint32(b, uint32(n))
-}
-
-func appendReset(b []byte, id, status uint32) []byte {
-	if status == 0 {
-		status = resetCancel
-	}
-	b = appendControl(b, kindRstStream, rstStreamLen)
-	b = binary.BigEndian.AppendUint32(b, id)
-	return binary.BigEndian.AppendUint32(b, status)
 }

@@ -1,0 +1,54 @@
+package spdy
+
+import "edge/streams"
+
+// ExecClientSink writes what the client of an exec or attach sends.
+type ExecClientSink struct {
+	frameWriter
+	set    streams.Set
+	ids    *ids
+	ended  roleSet // no more data can be said
+	closed roleSet // nothing more can be said
+}
+
+// NewExecClientSink writes to w. The caller owns w.
+func NewExecClientSink(w streams.Writer, set streams.Set) *ExecClientSink {
+	return &ExecClientSink{frameWriter: newFrameWriter(w), set: set, ids: newIDs(set)}
+}
+
+// Open opens all streams of the set in one write. Call it once, before Write.
+func (s *ExecClientSink) Open() error {
+	b := make([]byte, streams.Headroom, 512)
+	var blocks blockWriter
+	for _, r := range openOrder {
+		if s.set.Has(r) {
+			b = blocks.appendSynStream(b, s.ids.id(r), "streamtype", streamType(r))
+		}
+	}
+	return s.batch.W.WriteRoom(b, streams.Headroom)
+}
+
+// Write implements streams.Sink. It can say Data on stdin, Resize, and the
+// HalfClose and Reset of any stream of the set, once; it drops all else.
+func (s *ExecClientSink) Write(f streams.Frame) error {
+	r := f.Stream.Role
+	id := s.ids.id(r)
+	if id == 0 || s.closed.has(r) {
+		return nil
+	}
+	if f.Kind == streams.Reset {
+		s.closed.add(r)
+		return s.reset(id, f.Code)
+	}
+	if s.ended.has(r) {
+		return nil
+	}
+	switch {
+	case f.Kind == streams.HalfClose:
+		s.ended.add(r)
+		return s.fin(id)
+	case f.Kind == streams.Data && r == streams.Stdin, f.Kind == streams.Resize && r == streams.Terminal:
+		return s.data(id, f)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package spdy
+
+import (
+	"encoding/binary"
+	"io"
+
+	"edge/streams"
+)
+
+// A frameReader reads frames, and deals with those that concern no stream.
+type frameReader struct {
+	r    *streams.Reader
+	rep  streams.Replier
+	even bool            // the peer is a server: its pings and streams have even ids
+	pong func(id uint32) // told of the peer's answers to our pings; nil: nobody
+
+	// The data frame that is being read.
+	left int
+	fin  bool
+
+	// A frame that waits for the next call of Next; Kind 0: none.
+	after streams.Frame
+
+	room [streams.Headroom]byte // before nothing, in frames without payload
+}
+
+// next reads the head of the next frame that concerns a stream or the session.
+func (r *frameReader) next() (head, error) {
+	for {
+		h, err := r.head()
+		if err != nil {
+			return h, err
+		}
+		switch h.kind {
+		case kindData:
+			if h.id == 0 {
+				return h, violation("data on stream 0")
+			}
+			return h, nil
+		case kindSynStream:
+			return h, h.bounds(synStreamLen, synStreamLen+maxBlock)
+		case kindSynReply, kindHeaders:
+			return h, h.bounds(synReplyLen, synReplyLen+maxBlock)
+		case kindRstStream:
+			return h, h.bounds(rstStreamLen, rstStreamLen)
+		case kindGoAway:
+			return h, h.bounds(goAwayLen, goAwayLen)
+		case kindPing:
+			if err = h.bounds(pingLen, pingLen); err == nil {
+				err = r.ping()
+			}
+		default:
+			if err = h.bounds(0, maxControl); err == nil {
+				err = r.skip(h.length)
+			}
+		}
+		if err != nil {
+			return h, err
+		}
+	}
+}
+
+func (r *frameReader) head() (h head, err error) {
+	b, err := r.r.Need(headLen)
+	if err != nil {
+		return h, err
+	}
+	first := binary.BigEndian.Uint32(b)
+	h.flags = b[4]
+	h.length = int(binary.BigEndian.Uint32(b[4:]) & (1<<24 - 1))
+	r.r.Skip(headLen)
+	if b[0]&controlBit == 0 {
+		h.id = first
+		return h, nil
+	}
+	h.kind = uint16(first)
+	if v := first >> 16 & 0x7fff; v != version {
+		return h, violation("a control frame of version %d", v)
+	}
+	if h.kind == kindData {
+		return h, violation("a control frame of type 0")
+	}
+	return h, nil
+}
+
+// ping answers the peer's pings. Those with our parity are answers to ours.
+func (r *frameReader) ping() error {
+	b, err := r.take(pingLen)
+	if err != nil {
+		return err
+	}
+	id := binary.BigEndian.Uint32(b)
+	if id == 0 {
+		return violation("a ping without id")
+	}
+	if r.even != (id%2 == 0) {
+		if r.pong != nil {
+			r.pong(id)
+		}
+		return nil
+	}
+	var answer [headLen + pingLen]byte
+	return r.rep.Reply(AppendPing(answer[:0], id))
+}
+
+// stream reads the fixed part of a control frame's body, which begins with a
+// stream's id. The rest of it stays valid until more is read.
+func (r *frameReader) stream(fixed int) (id uint32, rest []byte, err error) {
+	b, err := r.take(fixed)
+	if err != nil {
+		return 0, nil, err
+	}
+	return binary.BigEndian.Uint32(b) & idMask, b[4:], nil
+}
+
+// openStream is stream for frames in which id 0 is an error.
+func (r *frameReader) openStream(fixed int) (id uint32, rest []byte, err error) {
+	id, rest, err = r.stream(fixed)
+	if err == nil && id == 0 {
+		err = violation("a control frame for stream 0")
+	}
+	return id, rest, err
+}
+
+// peek returns n bytes within a frame, at least 1 and at most streams.MaxNeed.
+func (r *frameReader) peek(n int) ([]byte, error) {
+	b, err := r.r.NeedSoon(n)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
+}
+
+// take is peek that consumes, and may be asked for 0.
+func (r *frameReader) take(n int) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	b, err := r.peek(n)
+	if err == nil {
+		r.r.Skip(n)
+	}
+	return b, err
+}
+
+// skip consumes n bytes within a frame, any number.
+func (r *frameReader) skip(n int) error {
+	for n > 0 {
+		piece := min(n, streams.MaxData)
+		if _, err := r.take(piece); err != nil {
+			return err
+		}
+		n -= piece
+	}
+	return nil
+}
+
+// begin starts a data frame; the source consumes left, then fin.
+func (r *frameReader) begin(h head) { r.left, r.fin = h.length, h.flags&flagFin != 0 }
+
+// drop consumes what is left of the data frame, but for its FIN.
+func (r *frameReader) drop() error {
+	n := r.left
+	r.left = 0
+	return r.skip(n)
+}
+
+// cut yields the next piece of the data frame, of which something is left.
+func (r *frameReader) cut(s streams.Stream) (streams.Frame, error) {
+	n := min(r.left, streams.MaxData)
+	if _, err := r.take(n); err != nil {
+		return streams.Frame{}, err
+	}
+	r.left -= n
+	buf, off := r.r.Room(n)
+	return streams.Frame{Kind: streams.Data, Stream: s, Buf: buf, Off: off}, nil
+}
+
+// bare makes a frame without payload.
+func (r *frameReader) bare(k streams.Kind, s streams.Stream, code uint32) streams.Frame {
+	return streams.Frame{Kind: k, Stream: s, Code: code, Buf: r.room[:], Off: len(r.room)}
+}
+
+// goAway reads the body of a GOAWAY. The frame's ID is the last good stream's.
+func (r *frameReader) goAway() (streams.Frame, error) {
+	id, rest, err := r.stream(goAwayLen)
+	if err != nil {
+		return streams.Frame{}, err
+	}
+	return r.bare(streams.Close, streams.Stream{ID: id}, binary.BigEndian.Uint32(rest)), nil
+}
+
+// taken gives the frame that waits, if one does.
+func (r *frameReader) taken() (streams.Frame, bool) {
+	f := r.after
+	r.after = streams.Frame{}
+	return f, f.Kind != 0
+}

@@ -1,0 +1,250 @@
+package ws
+
+import (
+	"io"
+
+	"edge/streams"
+)
+
+// channelSource reads what a peer says on channels, one piece after another, and
+// answers its control frames.
+type channelSource struct {
+	r         *streams.Reader
+	rep       streams.Replier
+	text      bool                  // payload is base64
+	halfClose bool                  // the peer may say [255, channel]
+	channels  [channelCount]meaning // what the peer says on each, from now on
+	ports     int                   // of port-forward, which has other channels
+	keepMasks bool                  // see ExecServerSource.KeepMasks
+
+	in      frameParser
+	tagged  bool          // the message's channel byte was read; means is valid
+	means   meaning       // of the message at hand
+	decoder base64Decoder // of the message at hand
+	whole   []byte        // room, and as much of a whole message as came
+	room    [streams.Headroom]byte
+	err     error // what every further call returns
+}
+
+// meaning is what a message says. Nobody listens to one without a kind.
+type meaning struct {
+	kind streams.Kind
+	role streams.Role
+	id   uint32 // of the stream
+	most int    // bytes of a message that means nothing in parts; 0: it is a stream's
+	long error  // the breach of more than most
+}
+
+// halfClose is what [255, channel] means; the channel is its payload.
+var halfClose = meaning{kind: streams.HalfClose, most: 1, long: violation("half-close of more than one channel")}
+
+// next returns what the peer says: pieces of streams, whole messages, and its
+// Close. Errors are those of a streams.Source.
+func (s *channelSource) next() (streams.Frame, error) {
+	for s.err == nil {
+		f, err := s.step()
+		if err != nil {
+			return streams.Frame{}, s.fail(err)
+		}
+		if f.Kind != 0 {
+			return f, nil
+		}
+	}
+	return streams.Frame{}, s.err
+}
+
+// fail remembers an error after which nothing can be read.
+func (s *channelSource) fail(err error) error {
+	if isViolation(err) {
+		s.err = err
+	}
+	return err
+}
+
+// step reads a control frame, or the next piece of a message. It may give no
+// frame.
+func (s *channelSource) step() (f streams.Frame, err error) {
+	if s.in.left == 0 {
+		if err := s.begin(); err != nil {
+			return f, err
+		}
+	}
+	if s.in.control() {
+		return s.control()
+	}
+	return s.piece()
+}
+
+// begin reads the next frame's header.
+func (s *channelSource) begin() error {
+	b, err := s.r.Need(prefixSize)
+	if err != nil {
+		if err == io.EOF && s.in.open != 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	n, err := s.in.prefix(b)
+	if err != nil {
+		return err
+	}
+	if b, err = s.need(n); err != nil {
+		return err
+	}
+	s.r.Skip(n)
+	return s.in.header(b)
+}
+
+// control takes a control frame, whole.
+func (s *channelSource) control() (f streams.Frame, err error) {
+	b, off, err := s.take(int(s.in.left))
+	if err != nil {
+		return f, err
+	}
+	closed, code, err := s.in.answer(s.rep, b, off)
+	if closed {
+		s.err = io.EOF
+		f = s.bare(streams.Close, 0)
+		f.Code = uint32(code)
+	}
+	return f, err
+}
+
+// piece takes the next piece of a message: its channel byte, then as much of
+// the frame at hand as one Data may carry.
+func (s *channelSource) piece() (f streams.Frame, err error) {
+	if !s.tagged && s.in.left > 0 {
+		b, off, err := s.take(1)
+		if err != nil {
+			return f, err
+		}
+		s.tag(b[off])
+	}
+	if s.tagged && !s.text { // as soon as it is known to be too long
+		if err := s.bound(s.in.left); err != nil {
+			return f, err
+		}
+	}
+	n := int(min(s.in.left, streams.MaxData))
+	if s.keepMasks && s.tagged && s.means.kind == streams.Data && n >= streams.Small {
+		return s.masked(n)
+	}
+	b, off, err := s.take(n)
+	if err != nil || !s.tagged { // no channel byte: an empty message or fragment
+		return f, err
+	}
+	last := s.in.fin && s.in.left == 0
+	s.tagged = !last
+	if s.means.kind == 0 {
+		return f, nil
+	}
+	if s.text {
+		if b, err = s.decode(b, off, last); err != nil {
+			return f, err
+		}
+	}
+	f = streams.Frame{Kind: s.means.kind, Stream: streams.Stream{Role: s.means.role, ID: s.means.id}, Buf: b, Off: off}
+	if s.means.most == 0 {
+		if len(b) == off {
+			return streams.Frame{}, nil
+		}
+		return f, nil
+	}
+	if err := s.bound(uint64(len(b) - off)); err != nil {
+		return streams.Frame{}, err
+	}
+	s.whole = append(s.whole, b[off:]...)
+	if !last {
+		return streams.Frame{}, nil
+	}
+	f.Buf, f.Off = s.whole, streams.Headroom
+	return f, nil
+}
+
+// masked takes n bytes of a stream as they came.
+func (s *channelSource) masked(n int) (f streams.Frame, err error) {
+	if _, err = s.need(n); err != nil {
+		return f, err
+	}
+	f.Kind, f.Stream = s.means.kind, streams.Stream{Role: s.means.role, ID: s.means.id}
+	f.Mask = s.in.pass(n)
+	s.r.Skip(n)
+	f.Buf, f.Off = s.r.Room(n)
+	s.tagged = s.in.left > 0 || !s.in.fin
+	return f, nil
+}
+
+// tag begins a message with its channel byte.
+func (s *channelSource) tag(channel byte) {
+	if s.text {
+		channel -= '0'
+	}
+	s.tagged, s.means, s.decoder = true, meaning{}, base64Decoder{}
+	switch {
+	case s.ports > 0:
+		s.means = portSays(channel, s.ports)
+	case channel < channelCount:
+		s.means = s.channels[channel]
+	case channel == channelClose && s.halfClose:
+		s.means = halfClose
+	}
+	if s.means.most > 0 {
+		s.whole = append(s.whole[:0], s.room[:]...)
+	}
+}
+
+// bound tells whether n more bytes are too many for a whole message.
+func (s *channelSource) bound(n uint64) error {
+	if s.means.most > 0 && uint64(len(s.whole)-streams.Headroom)+n > uint64(s.means.most) {
+		return s.means.long
+	}
+	return nil
+}
+
+// decode puts in place of b[off:] what it says in base64.
+func (s *channelSource) decode(b []byte, off int, last bool) ([]byte, error) {
+	n, err := s.decoder.decode(b[off:])
+	if err == nil && last {
+		err = s.decoder.end()
+	}
+	return b[:off+n], err
+}
+
+// bare is a frame without payload; it has room like any other.
+func (s *channelSource) bare(kind streams.Kind, role streams.Role) streams.Frame {
+	return streams.Frame{Kind: kind, Stream: streams.Stream{Role: role}, Buf: s.room[:], Off: streams.Headroom}
+}
+
+// take consumes n bytes of payload and returns them, unmasked, with the room
+// before them.
+func (s *channelSource) take(n int) (b []byte, off int, err error) {
+	if n == 0 {
+		return s.room[:], streams.Headroom, nil
+	}
+	if b, err = s.need(n); err != nil {
+		return nil, 0, err
+	}
+	s.in.unmask(b)
+	s.r.Skip(n)
+	b, off = s.r.Room(n)
+	return b, off, nil
+}
+
+// need is the reader's Need within a frame.
+func (s *channelSource) need(n int) ([]byte, error) {
+	b, err := s.r.NeedSoon(n)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return b, err
+}
+
+// portSays is what a client may write on a channel of that many ports.
+func portSays(channel byte, ports int) meaning {
+	n := int(channel / 2)
+	if n >= ports || channel%2 == channelPortError {
+		return meaning{}
+	}
+	data, _ := streams.PortStreams(n)
+	return meaning{kind: streams.Data, role: data.Role, id: data.ID}
+}

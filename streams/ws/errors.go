@@ -1,0 +1,16 @@
+package ws
+
+import (
+	"errors"
+
+	"edge/streams"
+)
+
+func violation(reason string) error {
+	return streams.Violation(streams.CloseProtocol, "%s", reason)
+}
+
+func isViolation(err error) bool {
+	var e *streams.ProtocolError
+	return errors.As(err, &e)
+}
