@@ -63,4 +63,20 @@
 //
 // A webhook has at most 16 batches under way, those that wait to be sent again among them; the buffer before them is bounded
 // by its flag, and what does not fit is dropped, counted and said in the log. At the end all is delivered that can be in 5 s.
+//
+//	file              what is in it
+//	accesslog.go      the access log's line
+//	text.go           what others chose, bounded and printable
+//	uri.go            what the access log shows of a URL
+//	redact.go         tokens taken out; what an event takes from a request
+//	options.go        the flags
+//	validate.go       what is wrong with them
+//	events.go         the policy, the backends, and their end
+//	requestevents.go  the events of one request
+//	attributes.go     what a request is about, for a policy and for an authorizer
+//	users.go          who authenticated, and whom they impersonate
+//	backend.go        what flags put before a backend: batches, modes, truncation
+//	logfile.go        the file, or standard output
+//	webhook.go        batches posted, and posted again
+//	throttle.go       how many batches are under way, and how fast they follow
 package audit

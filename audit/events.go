@@ -2,7 +2,6 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -130,7 +129,5 @@ func (e *Events) Begin(r *http.Request) bridge.Observation {
 	r.Header.Set(auditinternal.HeaderAuditID, id)
 	ctx := audit.WithAuditContext(context.Background())
 	audit.WithAuditID(ctx, types.UID(id))
-	return &record{events: e, ctx: ctx, ac: audit.AuditContextFrom(ctx), received: time.Now()}
+	return &requestEvents{policy: e.policy, backend: e.backend, ctx: ctx, ac: audit.AuditContextFrom(ctx), received: time.Now()}
 }
-
-var errNotStored = errors.New("failed to store audit event")

@@ -17,7 +17,7 @@ type text string
 
 // bounded returns at most that many bytes of s.
 func bounded(s string, most int) text {
-	s = withoutTokens(s)
+	s = redact(s)
 	if len(s) <= most {
 		return text(s)
 	}
@@ -55,8 +55,10 @@ func (t text) MarshalText() ([]byte, error) {
 // list is several of them: an array in JSON; in text with commas between, and quotes where a value has one.
 type list []text
 
-// maxList bounds the bytes of all values of a list, maxItems their number.
+// maxName bounds a name, and any other value of a list, in bytes; maxList all values of a list together, and maxItems their
+// number.
 const (
+	maxName  = 256
 	maxList  = 2048
 	maxItems = 64
 )

@@ -22,11 +22,14 @@ var harmless = func() map[string]bool {
 	return known
 }()
 
+// maxURI bounds what the access log shows of a URL, in bytes.
+const maxURI = 2048
+
 // loggedURI is what the access log says of a URL: the path as it was sent, and the harmless parameters; "..." stands for all
 // others, at the end.
 func loggedURI(u *url.URL) text {
 	var b strings.Builder
-	b.WriteString(pathWithoutTokens(u.EscapedPath()))
+	b.WriteString(redactPath(u.EscapedPath()))
 	separator, more := byte('?'), false
 	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		key, _, _ := strings.Cut(pair, "=")
@@ -36,7 +39,7 @@ func loggedURI(u *url.URL) text {
 			more = true
 		default:
 			b.WriteByte(separator)
-			b.WriteString(queryWithoutTokens(pair))
+			b.WriteString(redactQuery(pair))
 			separator = '&'
 		}
 	}

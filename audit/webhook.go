@@ -26,16 +26,16 @@ const (
 	backoffJitter = 0.2
 )
 
-// sender posts events to a webhook as kube-apiserver does, with its times and retries, whatever the error. Unlike
+// webhook posts events to a webhook as kube-apiserver does, with its times and retries, whatever the error. Unlike
 // kube-apiserver's it can be ended, and does not bring gRPC along.
-type sender struct {
+type webhook struct {
 	ctx     context.Context
 	client  *rest.RESTClient
 	http    *http.Client
 	backoff wait.Backoff
 }
 
-func newSender(ctx context.Context, kubeconfig string, initialBackoff time.Duration) (*sender, error) {
+func newWebhook(ctx context.Context, kubeconfig string, initialBackoff time.Duration) (*webhook, error) {
 	file, err := (&clientcmd.ClientConfigLoadingRules{ExplicitPath: kubeconfig}).Load()
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func newSender(ctx context.Context, kubeconfig string, initialBackoff time.Durat
 	config.ContentType = runtime.ContentTypeJSON
 	codec := audit.Codecs.LegacyCodec(auditv1.SchemeGroupVersion)
 	config.NegotiatedSerializer = serializer.NegotiatedSerializerWrapper(runtime.SerializerInfo{Serializer: codec})
-	s := &sender{
+	w := &webhook{
 		ctx:     ctx,
 		backoff: wait.Backoff{Duration: initialBackoff, Factor: backoffFactor, Jitter: backoffJitter, Steps: attempts},
 	}
@@ -60,19 +60,19 @@ func newSender(ctx context.Context, kubeconfig string, initialBackoff time.Durat
 	}
 	own := *shared
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // events and credential are for one host
-	s.http = &own
-	s.client, err = rest.UnversionedRESTClientForConfigAndClient(config, s.http)
-	return s, err
+	w.http = &own
+	w.client, err = rest.UnversionedRESTClientForConfigAndClient(config, w.http)
+	return w, err
 }
 
-func (s *sender) ProcessEvents(events ...*auditinternal.Event) bool {
+func (w *webhook) ProcessEvents(events ...*auditinternal.Event) bool {
 	batch := &auditinternal.EventList{Items: make([]auditinternal.Event, len(events))}
 	for i, event := range events {
 		batch.Items[i] = *event
 	}
 	var last error
-	err := wait.ExponentialBackoffWithContext(s.ctx, s.backoff, func(ctx context.Context) (bool, error) {
-		last = s.client.Post().Body(batch).Do(ctx).Error()
+	err := wait.ExponentialBackoffWithContext(w.ctx, w.backoff, func(ctx context.Context) (bool, error) {
+		last = w.client.Post().Body(batch).Do(ctx).Error()
 		return last == nil, nil
 	})
 	if err == nil {
@@ -81,15 +81,15 @@ func (s *sender) ProcessEvents(events ...*auditinternal.Event) bool {
 	if last == nil {
 		last = err
 	}
-	audit.HandlePluginError(s.String(), last, brief(events)...)
+	audit.HandlePluginError(w.String(), last, brief(events)...)
 	return false
 }
 
-func (s *sender) Run(<-chan struct{}) error { return nil }
+func (w *webhook) Run(<-chan struct{}) error { return nil }
 
-func (s *sender) Shutdown() { utilnet.CloseIdleConnectionsFor(s.http.Transport) }
+func (w *webhook) Shutdown() { utilnet.CloseIdleConnectionsFor(w.http.Transport) }
 
-func (s *sender) String() string { return "webhook" }
+func (w *webhook) String() string { return "webhook" }
 
 // brief is what the log says of events that are lost: there may be hundreds in one line.
 func brief(events []*auditinternal.Event) []*auditinternal.Event {

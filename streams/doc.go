@@ -28,4 +28,14 @@
 //
 // Pings belong to a leg and are never frames: a source hands the answer to its
 // [Replier], and the leg's writer sends it between two frames.
+//
+//	file       what is in it
+//	frame.go   frames, their kinds, streams and roles, and the bounds of a frame
+//	codec.go   what a codec is, and what it is given: Source, Sink, Writer, Replier
+//	set.go     which streams an exec has
+//	ports.go   the streams of numbered port-forward connections
+//	reader.go  a leg's bytes for a source
+//	batch.go   small frames of a sink, written at once
+//	buffer.go  the pool of buffers below both
+//	errors.go  what ends a source; close codes
 package streams

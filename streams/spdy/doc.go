@@ -141,5 +141,22 @@ is not inflated. A control frame that is skipped has at most 64 KiB; others have
 exactly their length. A data frame has up to 2^24-1 bytes and passes in pieces of
 [streams.MaxData]. A breach is a [streams.ProtocolError]. Counts and lengths of
 the peer are compared before anything is sized by them.
+
+# Files
+
+	spdy.go                                   the Upgrade token; the ids of an exec's streams
+	execclientsource.go, execclientsink.go    an exec, towards the server
+	execserversource.go, execserversink.go    an exec, towards the client
+	relaysource.go, relaysink.go              a port-forward, stream by stream
+	portssource.go, portssink.go              a port-forward whose connections are numbered
+	portserversource.go                       a port-forward whose connections end here
+	table.go                                  the open streams of a port-forward
+	delivered.go                              whether the server's readers have all that was written
+	frame.go                                  frame types, flags, lengths, heads
+	framereader.go, framewriter.go            frames below every source and sink
+	blockreader.go, blockwriter.go            header blocks, zlib
+	dictionary.go                             zlib's preset dictionary
+	sizereader.go                             terminal sizes
+	errors.go                                 breaches of the protocol
 */
 package spdy

@@ -23,10 +23,8 @@ const (
 
 // How much of each value a line shows, in bytes.
 const (
-	maxName   = 256
 	maxAgent  = 256
 	maxReason = 512
-	maxURI    = 2048
 	maxMethod = 32
 )
 
@@ -41,88 +39,88 @@ type accessLog struct{ log *slog.Logger }
 func NewAccessLog(log *slog.Logger) bridge.Observer { return accessLog{log} }
 
 func (a accessLog) Begin(r *http.Request) bridge.Observation {
-	v := &visit{log: a.log, message: failure, line: make([]slog.Attr, 0, usualAttrs)}
-	v.add("source", bounded(bridge.ClientIP(r), maxName))
+	l := &accessLine{log: a.log, message: failure, attrs: make([]slog.Attr, 0, usualAttrs)}
+	l.add("source", bounded(bridge.ClientIP(r), maxName))
 	// Edge's own word. One hop is the peer, and nobody has vouched for anything.
 	if way := r.Header.Get("X-Forwarded-For"); strings.Contains(way, ",") {
-		v.add("xForwardedFor", bounded(way, maxList))
+		l.add("xForwardedFor", bounded(way, maxList))
 	}
-	v.add("method", bounded(strings.Clone(r.Method), maxMethod)) // not as a part of the request line, which has the URL
-	v.uri = len(v.line)
-	v.add("uri", loggedURI(r.URL))
-	v.add("proto", bounded(strings.Clone(r.Proto), maxMethod))
-	v.add("userAgent", bounded(r.UserAgent(), maxAgent))
-	return v
+	l.add("method", bounded(strings.Clone(r.Method), maxMethod)) // not as a part of the request line, which has the URL
+	l.uri = len(l.attrs)
+	l.add("uri", loggedURI(r.URL))
+	l.add("proto", bounded(strings.Clone(r.Proto), maxMethod))
+	l.add("userAgent", bounded(r.UserAgent(), maxAgent))
+	return l
 }
 
-// visit is a line in the making. It keeps no request, since a stream may last for days.
-type visit struct {
+// accessLine is a line in the making. It keeps no request, since a stream may last for days.
+type accessLine struct {
 	log     *slog.Logger
 	message string
-	line    []slog.Attr
-	uri     int // where in it the URI is
+	attrs   []slog.Attr
+	uri     int // where in attrs the URI is
 }
 
-func (v *visit) add(key string, value any) { v.line = append(v.line, slog.Any(key, value)) }
+func (l *accessLine) add(key string, value any) { l.attrs = append(l.attrs, slog.Any(key, value)) }
 
-func (v *visit) Identified(r *http.Request, id impersonate.Identity, refused error) error {
+func (l *accessLine) Identified(r *http.Request, id impersonate.Identity, refused error) error {
 	if id.Requestor != nil {
-		v.addUser("user", "groups", "uid", id.Requestor.GetName(), id.Requestor.GetGroups(), id.Requestor.GetUID())
+		l.addUser("user", "groups", "uid", id.Requestor.GetName(), id.Requestor.GetGroups(), id.Requestor.GetUID())
 	}
 	if len(id.Dropped) > 0 {
-		v.add("droppedGroups", newList(id.Dropped))
+		l.add("droppedGroups", newList(id.Dropped))
 	}
 	if refused != nil {
-		v.line[v.uri] = slog.Any("uri", loggedURI(r.URL)) // a token that was in it is known now, and gone
-		v.add("reason", bounded(refused.Error(), maxReason))
+		l.attrs[l.uri] = slog.Any("uri", loggedURI(r.URL)) // a token that was in it is known now, and gone
+		l.add("reason", bounded(refused.Error(), maxReason))
 		return nil
 	}
-	v.message = success
+	l.message = success
 	if id.Requestor == nil {
 		return nil
 	}
 	if id.Nested {
-		v.addUser("asUser", "asGroups", "asUid", id.Name, id.Groups, id.UID)
+		l.addUser("asUser", "asGroups", "asUid", id.Name, id.Groups, id.UID)
 	}
 	if added := addedExtra(id); len(added) > 0 {
-		v.add("asExtra", newList(added))
+		l.add("asExtra", newList(added))
 	}
 	return nil
 }
 
-func (v *visit) addUser(nameKey, groupsKey, uidKey, name string, groups []string, uid string) {
-	v.add(nameKey, bounded(name, maxName))
+func (l *accessLine) addUser(nameKey, groupsKey, uidKey, name string, groups []string, uid string) {
+	l.add(nameKey, bounded(name, maxName))
 	if len(groups) > 0 {
-		v.add(groupsKey, newList(groups))
+		l.add(groupsKey, newList(groups))
 	}
 	if uid != "" {
-		v.add(uidKey, bounded(uid, maxName))
+		l.add(uidKey, bounded(uid, maxName))
 	}
 }
 
 // Streaming has nothing to add: the line is written at the end.
-func (v *visit) Streaming(bridge.Stream) error { return nil }
+func (l *accessLine) Streaming(bridge.Stream) error { return nil }
 
-func (v *visit) Started(int) {}
+func (l *accessLine) Started(int) {}
 
-func (v *visit) Ended(end bridge.End) {
-	v.add("status", end.Code)
+func (l *accessLine) Ended(end bridge.End) {
+	l.add("status", end.Code)
 	if end.Refusal != "" {
-		v.add("refusal", string(end.Refusal))
+		l.add("refusal", string(end.Refusal))
 	}
-	v.add("bytesIn", end.In)
-	v.add("bytesOut", end.Out)
-	v.add("duration", end.Duration.Round(time.Microsecond))
+	l.add("bytesIn", end.In)
+	l.add("bytesOut", end.Out)
+	l.add("duration", end.Duration.Round(time.Microsecond))
 	if end.Cut {
-		v.add("cut", true)
+		l.add("cut", true)
 	}
 	if s := end.Stream; s != nil {
-		v.add("session", s.ID)
-		v.add("downstream", s.Downstream)
-		v.add("upstream", s.Upstream)
-		v.add("cause", bounded(s.Detail, maxReason))
+		l.add("session", s.ID)
+		l.add("downstream", s.Downstream)
+		l.add("upstream", s.Upstream)
+		l.add("cause", bounded(s.Detail, maxReason))
 	}
-	v.log.LogAttrs(context.Background(), slog.LevelInfo, v.message, v.line...)
+	l.log.LogAttrs(context.Background(), slog.LevelInfo, l.message, l.attrs...)
 }
 
 // addedExtra lists what goes upstream in the extras that the requestor's own do not say, as key=value, in order.

@@ -1,0 +1,113 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
+
+	"edge/bridge"
+	"edge/impersonate"
+)
+
+// requestEvents makes the events of one request, at the moments of kube-apiserver's filters WithAudit and
+// WithFailedAuthenticationAudit.
+type requestEvents struct {
+	policy   audit.PolicyRuleEvaluator
+	backend  audit.Backend
+	ctx      context.Context // carries ac, and no more
+	ac       *audit.AuditContext
+	received time.Time
+
+	silent      bool // nothing more is said
+	stranger    bool // nobody was authenticated: there is the one event of the refusal
+	longRunning bool
+}
+
+func (e *requestEvents) Identified(r *http.Request, id impersonate.Identity, refused error) error {
+	attributes := policyAttributes(r, requestorOf(id))
+	rule := e.policy.EvaluatePolicyRule(attributes)
+	audit.ObservePolicyLevel(e.ctx, rule.Level)
+	if err := e.ac.Init(rule, e.backend); err != nil { // it was initialized already
+		return apierrors.NewInternalError(err)
+	}
+	if rule.Level == auditinternal.LevelNone {
+		e.silent = true
+		return nil
+	}
+	e.longRunning = isLongRunning(attributes)
+	audit.LogRequestMetadata(e.ctx, eventRequest(r), e.received, eventAttributes(attributes))
+	if len(id.Dropped) > 0 {
+		dropped, err := newList(id.Dropped).MarshalJSON()
+		if err != nil {
+			return apierrors.NewInternalError(err)
+		}
+		audit.AddAuditAnnotation(e.ctx, droppedGroups, string(dropped))
+	}
+	if e.stranger = attributes.User == nil; !e.stranger {
+		if !e.ac.ProcessEventStage(e.ctx, auditinternal.StageRequestReceived) {
+			audit.ApiserverAuditDroppedCounter.WithContext(e.ctx).Inc()
+			e.silent = true
+			return apierrors.NewInternalError(errNotStored)
+		}
+		if target := targetOf(id); target != nil && refused == nil {
+			audit.LogImpersonatedUser(e.ctx, target, "")
+		}
+	}
+	if answer := apierrors.APIStatus(nil); errors.As(refused, &answer) {
+		status := answer.Status()
+		// It may quote what the client sent, as whom it wishes to be.
+		status.Message = cut(redact(status.Message), maxRecordedName)
+		e.ac.LogResponseObject(&status, nil)
+	}
+	return nil
+}
+
+// Streaming refuses nothing: what the policy wants is on record since Identified.
+func (e *requestEvents) Streaming(bridge.Stream) error { return nil }
+
+func (e *requestEvents) Started(code int) {
+	if e.silent {
+		return
+	}
+	e.ac.SetEventResponseStatusCode(int32(code))
+	if e.longRunning || e.stranger {
+		e.ac.ProcessEventStage(e.ctx, auditinternal.StageResponseStarted)
+	}
+}
+
+func (e *requestEvents) Ended(end bridge.End) {
+	switch {
+	case e.silent:
+	case end.Panic != nil:
+		e.ac.SetEventResponseStatus(&metav1.Status{
+			Code:    http.StatusInternalServerError,
+			Status:  metav1.StatusFailure,
+			Reason:  metav1.StatusReasonInternalError,
+			Message: fmt.Sprintf("edge panicked: %v", end.Panic),
+		})
+		e.ac.ProcessEventStage(e.ctx, auditinternal.StagePanic)
+	case e.stranger:
+	default:
+		if end.Code == 0 {
+			e.ac.SetEventResponseStatus(&metav1.Status{
+				Code: http.StatusOK, Status: metav1.StatusSuccess, Message: "Connection closed early",
+			})
+			if e.longRunning {
+				e.ac.ProcessEventStage(e.ctx, auditinternal.StageResponseStarted)
+			}
+		}
+		e.ac.ProcessEventStage(e.ctx, auditinternal.StageResponseComplete)
+	}
+}
+
+// droppedGroups annotates an event with the groups that its user went on without: a list in JSON, bounded as in the access log.
+const droppedGroups = "edge.identity/dropped-groups"
+
+var errNotStored = errors.New("failed to store audit event")
