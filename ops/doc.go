@@ -8,4 +8,8 @@
 //
 // An [APIServer] knows whether a request of edge's own is answered by the API
 // server, which is a part of being ready. How the API server itself is, is not.
+//
+//	file          what is in it
+//	ops.go        the server, its probes
+//	apiserver.go  whether the API server answers
 package ops

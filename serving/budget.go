@@ -9,8 +9,6 @@ const (
 	// headerBudget bounds, in bytes, the headers and handshakes of all unknown connections of a Server together. Memory of
 	// 64 MiB is what a small edge can lose; 64 requests of the most that one may have, or 16,000 usual ones.
 	headerBudget = 64 << 20
-	// lineBytes is what a header line counts at least: about what a short one takes in net/http's map.
-	lineBytes = 256
 	// mostAge bounds how much a holder's age counts: by then a client that means it has been answered.
 	mostAge = 10 * time.Second
 	// leastAge is the least that a holder's age counts: among holders that all came just now, the largest goes first.
@@ -42,26 +40,12 @@ type budget struct {
 	holders map[*Conn]struct{}
 }
 
-// entry is a part of a header that was read.
-type entry struct {
-	cost int64
-	end  ending
-}
-
-type ending uint8
-
-const (
-	more    ending = iota // the header goes on
-	whole                 // it ends, and a handler begins with it
-	dropped               // it ends, and no handler does: trailers
-)
-
 // charge adds what was read to what c holds. Past the limit, holders are let go until it is kept, those first that hold
 // much for long: somebody who comes with a header and is known a moment later is not one of them. It reports whether c stays.
 func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 	b.mu.Lock()
 	if c.free {
-		stays := !c.over.Load()
+		stays := !c.evicted.Load()
 		b.mu.Unlock()
 		return stays
 	}
@@ -85,7 +69,7 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 	for b.used > b.limit {
 		victim := b.victim()
 		b.release(victim)
-		victim.over.Store(true)
+		victim.evicted.Store(true)
 		switch {
 		case victim == c:
 			stays = false

@@ -14,14 +14,14 @@ const maxRefusals = 3
 // Conn is one client's connection. All exported methods may be called on nil, and by many goroutines.
 type Conn struct {
 	server *Server
-	below  below // under TLS; without TLS it is unused
-	above  aboveTLS
+	below  rawConn // under TLS; without TLS it is unused
+	above  httpsConn
 	kept   atomic.Value
 
 	framed   bool         // it is HTTP/2
 	known    atomic.Bool  // a request was authenticated
 	unread   atomic.Bool  // nobody counts what is read: known, or hijacked
-	over     atomic.Bool  // the budget is used up, and this connection has to go
+	evicted  atomic.Bool  // the budget is used up, and this connection has to go
 	lingers  atomic.Bool  // it was refused, and closes by itself
 	refusals atomic.Int32 // 401s so far
 
@@ -79,3 +79,15 @@ func (c *Conn) raw() net.Conn { return c.below.Conn }
 
 // cut ends the connection at once. TLS would wait, to say goodbye to a peer that reads nothing.
 func (c *Conn) cut() { c.raw().Close() }
+
+// count charges what was read above TLS. It reports whether the connection stays.
+func (c *Conn) count(p []byte) bool {
+	c.counting.Lock()
+	defer c.counting.Unlock()
+	var few [4]entry
+	entries := c.counter.count(few[:0], p)
+	if len(entries) == 0 {
+		return true
+	}
+	return c.server.budget.charge(c, entries...)
+}

@@ -33,9 +33,9 @@ func headersTooLarge(most int) refusal {
 const retrySeconds = 1
 
 // overBudget is a 503, not a 431: the request may be a good one, and come at a bad time.
-func overBudget() refusal {
+func overBudget(limit int64) refusal {
 	s := refuse(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
-		fmt.Sprintf("requests that are not authenticated yet hold %d MiB of headers, and no more is read for them; try again", headerBudget>>20))
+		fmt.Sprintf("requests that are not authenticated yet hold %d MiB of headers, and no more is read for them; try again", limit>>20))
 	s.Details = &metav1.StatusDetails{RetryAfterSeconds: retrySeconds}
 	return s
 }

@@ -15,12 +15,12 @@ type registered struct {
 
 // registry has all connections, but for those that were hijacked: in the order in which they may have to go.
 type registry struct {
-	mu       sync.Mutex
-	most     int           // connections; 0: any number
-	patience time.Duration // with unknown ones at rest
-	open     int
-	ended    chan struct{} // closed with the last one, after close
-	closed   bool
+	mu          sync.Mutex
+	most        int           // connections; 0: any number
+	unknownIdle time.Duration // how long an unknown one may be at rest; 0: any time
+	open        int
+	ended       chan struct{} // closed with the last one, after close
+	closed      bool
 
 	waiting list // unknown: in a handshake, before or between requests, or with nothing but refused ones under way
 	resting list // known, at rest
@@ -174,8 +174,8 @@ func (r *registry) put(c *Conn, l *list) {
 		l.tail.next = c
 	}
 	l.tail = c
-	if l == &r.waiting && r.sweep == nil && r.patience > 0 {
-		r.sweep = time.AfterFunc(r.patience, r.sweepWaiting)
+	if l == &r.waiting && r.sweep == nil && r.unknownIdle > 0 {
+		r.sweep = time.AfterFunc(r.unknownIdle, r.sweepWaiting)
 	}
 }
 
@@ -208,7 +208,7 @@ func (r *registry) remove(c *Conn) {
 	}
 }
 
-// sweepWaiting ends what has waited for longer than anybody's patience, and comes again when it is over for the next. One
+// sweepWaiting ends what has waited for longer than unknownIdle, and comes again when it is over for the next. One
 // timer does for all.
 func (r *registry) sweepWaiting() {
 	r.mu.Lock()
@@ -221,7 +221,7 @@ func (r *registry) sweepWaiting() {
 	next := time.Duration(0)
 	for c := r.waiting.head; c != nil && next == 0; {
 		following := c.next
-		if wait := c.placed.Add(r.patience).Sub(now); wait > 0 {
+		if wait := c.placed.Add(r.unknownIdle).Sub(now); wait > 0 {
 			next = wait
 		} else if c.atRest { // what is refused has a bound of its own
 			r.unlink(c)
@@ -235,7 +235,7 @@ func (r *registry) sweepWaiting() {
 	}
 	if r.waiting.head != nil {
 		if next == 0 {
-			next = r.patience
+			next = r.unknownIdle
 		}
 		r.sweep = time.AfterFunc(next, r.sweepWaiting)
 	}

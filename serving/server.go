@@ -57,7 +57,7 @@ type Server struct {
 	wide, narrow  *http2.Server
 	conns         registry
 	budget        budget
-	ready         *handover // connections for http1
+	ready         *connListener // connections for http1
 	accepting     sync.Mutex
 	listeners     []net.Listener
 	ending        bool
@@ -71,9 +71,9 @@ func New(base *http.Server, cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, handler: base.Handler, log: base.ErrorLog, shake: base.ReadHeaderTimeout,
 		http1: base, maxHeaderSize: base.MaxHeaderBytes,
-		conns:  registry{most: cfg.MaxConnections, patience: cfg.UnknownIdleTimeout, ended: make(chan struct{})},
+		conns:  registry{most: cfg.MaxConnections, unknownIdle: cfg.UnknownIdleTimeout, ended: make(chan struct{})},
 		budget: budget{limit: headerBudget, holders: make(map[*Conn]struct{})},
-		ready:  newHandover(),
+		ready:  newConnListener(),
 	}
 	if s.log == nil {
 		s.log = log.Default()
@@ -176,7 +176,7 @@ func (s *Server) accept(conn net.Conn) {
 	c := &Conn{server: s}
 	c.below.Conn, c.below.c, c.above.c, c.above.Conn = conn, c, c, conn
 	if s.cfg.TLS == nil {
-		s.budget.shaken(c, new(lines))
+		s.budget.shaken(c, new(http1Counter))
 	} else {
 		c.below.shaking.Store(true)
 	}
@@ -186,7 +186,7 @@ func (s *Server) accept(conn net.Conn) {
 		return
 	}
 	if s.cfg.TLS == nil {
-		s.hand(c, &c.above.above)
+		s.hand(c, &c.above.httpConn)
 		return
 	}
 	go s.handshake(c)
@@ -215,11 +215,11 @@ func (s *Server) handshake(c *Conn) {
 	}
 	conn.SetDeadline(time.Time{})
 	if conn.ConnectionState().NegotiatedProtocol != http2.NextProtoTLS || s.http2 == nil {
-		s.budget.shaken(c, new(lines))
+		s.budget.shaken(c, new(http1Counter))
 		s.hand(c, &c.above)
 		return
 	}
-	s.budget.shaken(c, new(frames))
+	s.budget.shaken(c, new(http2Counter))
 	c.framed = true
 	server := s.wide
 	if s.conns.many(manyConns) {

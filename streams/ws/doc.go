@@ -224,4 +224,20 @@
 //	1007  Close whose reason is not UTF-8; payload that is not base64 on a channel
 //	      that means something
 //	1009  resize of more than 256 bytes, Status of more than 64 KiB
+//
+// # Files
+//
+//	dialect.go                              subprotocols, dialects, channels
+//	execserversource.go, execserversink.go  an exec, towards the client
+//	execclientsource.go, execclientsink.go  an exec, towards the server
+//	portsource.go, portsink.go, ports.go    a port-forward, towards the client; the ports of its query
+//	channelsource.go, channelsink.go        messages of channels below these
+//	tunnel.go, tunnelreplier.go             another protocol in binary messages, and answers to its pings
+//	passage.go                              frames that pass unread, with pings of one's own between them
+//	messagewriter.go                        a message of each piece
+//	frame.go, frameparser.go                frame headers, written and read
+//	mask.go                                 a client's masks
+//	base64.go                               base64 in pieces
+//	control.go                              pings, pongs, Close
+//	errors.go                               breaches of the protocol
 package ws

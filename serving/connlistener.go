@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// handover is the listener of connections that are accepted, and whose handshake is done.
-type handover struct {
+// connListener is the listener of connections that are accepted, and whose handshake is done.
+type connListener struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
 }
 
-func newHandover() *handover {
-	return &handover{conns: make(chan net.Conn), done: make(chan struct{})}
+func newConnListener() *connListener {
+	return &connListener{conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
 // hand reports false after Close.
-func (h *handover) hand(conn net.Conn) bool {
+func (h *connListener) hand(conn net.Conn) bool {
 	select {
 	case h.conns <- conn:
 		return true
@@ -27,7 +27,7 @@ func (h *handover) hand(conn net.Conn) bool {
 	}
 }
 
-func (h *handover) Accept() (net.Conn, error) {
+func (h *connListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-h.conns:
 		return conn, nil
@@ -36,10 +36,10 @@ func (h *handover) Accept() (net.Conn, error) {
 	}
 }
 
-func (h *handover) Close() error {
+func (h *connListener) Close() error {
 	h.once.Do(func() { close(h.done) })
 	return nil
 }
 
 // Addr implements net.Listener; nobody asks.
-func (h *handover) Addr() net.Addr { return &net.TCPAddr{} }
+func (h *connListener) Addr() net.Addr { return &net.TCPAddr{} }

@@ -16,10 +16,10 @@ const (
 	flagPriority   = 0x20
 )
 
-// frames counts headers of HTTP/2: the field blocks of HEADERS and CONTINUATION. What breaks the protocol is for net/http
+// http2Counter counts headers of HTTP/2: the field blocks of HEADERS and CONTINUATION. What breaks the protocol is for net/http
 // to find, and ends the connection there.
-type frames struct {
-	fields
+type http2Counter struct {
+	hpackScanner
 	preface int // bytes of it seen
 	head    [frameHead]byte
 	filled  int  // of head
@@ -32,10 +32,10 @@ type frames struct {
 	trailer bool   // this header is a stream's second
 }
 
-func (*frames) http2() bool { return true }
-func (*frames) rest()       {}
+func (*http2Counter) http2() bool { return true }
+func (*http2Counter) rest()       {}
 
-func (f *frames) count(dst []entry, p []byte) []entry {
+func (f *http2Counter) count(dst []entry, p []byte) []entry {
 	n := min(prefaceSize-f.preface, len(p))
 	f.preface += n
 	p = p[n:]
@@ -70,16 +70,18 @@ func (f *frames) count(dst []entry, p []byte) []entry {
 	return dst
 }
 
-func (f *frames) isHeader() bool { return f.head[3] == frameHeaders || f.head[3] == frameContinuation }
+func (f *http2Counter) isHeader() bool {
+	return f.head[3] == frameHeaders || f.head[3] == frameContinuation
+}
 
 // begin reads a frame's head.
-func (f *frames) begin() {
+func (f *http2Counter) begin() {
 	f.left = int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
 	f.front, f.back, f.padded = 0, 0, false
 	if f.head[3] != frameHeaders {
 		return
 	}
-	f.fields = fields{}
+	f.hpackScanner = hpackScanner{}
 	f.stream = binary.BigEndian.Uint32(f.head[5:]) & (1<<31 - 1)
 	if f.trailer = f.stream <= f.highest; !f.trailer {
 		f.highest = f.stream
@@ -93,7 +95,7 @@ func (f *frames) begin() {
 }
 
 // payload takes bytes of the frame and returns what their fields cost.
-func (f *frames) payload(p []byte) int64 {
+func (f *http2Counter) payload(p []byte) int64 {
 	if !f.isHeader() {
 		f.left -= len(p)
 		return 0
@@ -105,5 +107,5 @@ func (f *frames) payload(p []byte) int64 {
 	f.front, f.left, p = f.front-n, f.left-n, p[n:]
 	fields := min(max(f.left-f.back, 0), len(p))
 	f.left -= len(p)
-	return f.fields.add(p[:fields])
+	return f.hpackScanner.add(p[:fields])
 }

@@ -1,8 +1,8 @@
 package serving
 
-// fields finds the fields of an HPACK block (RFC 7541, section 6), however it is split: only where each one ends. It needs
+// hpackScanner finds the fields of an HPACK block (RFC 7541, section 6), however it is split: only where each one ends. It needs
 // no table and no Huffman code for that.
-type fields struct {
+type hpackScanner struct {
 	line         // the field that is read
 	part    part // what comes next of it
 	named   bool // after its name
@@ -28,7 +28,7 @@ const (
 const maxShift = 63
 
 // add takes the next bytes of the block and returns what they cost.
-func (f *fields) add(p []byte) (cost int64) {
+func (f *hpackScanner) add(p []byte) (cost int64) {
 	for len(p) > 0 && !f.broken {
 		if f.part == text {
 			n := int(min(f.number, uint64(len(p))))
@@ -56,7 +56,7 @@ func (f *fields) add(p []byte) (cost int64) {
 }
 
 // step takes one byte that is no text.
-func (f *fields) step(b byte) {
+func (f *hpackScanner) step(b byte) {
 	switch f.part {
 	case first:
 		switch {
@@ -85,7 +85,7 @@ func (f *fields) step(b byte) {
 }
 
 // integer begins one whose first byte has it in its last bits.
-func (f *fields) integer(b byte, bits uint, rest part) {
+func (f *hpackScanner) integer(b byte, bits uint, rest part) {
 	most := byte(1)<<bits - 1
 	f.number, f.shift, f.part = uint64(b&most), 0, rest
 	if b&most != most {
@@ -94,7 +94,7 @@ func (f *fields) integer(b byte, bits uint, rest part) {
 }
 
 // counted is after an integer.
-func (f *fields) counted() {
+func (f *hpackScanner) counted() {
 	switch {
 	case f.part == lengths && f.number > 0:
 		f.part = text
@@ -103,21 +103,21 @@ func (f *fields) counted() {
 	case f.literal && !f.update:
 		f.part = length
 	default:
-		f.over()
+		f.fieldEnded()
 	}
 }
 
 // ended is after a string.
-func (f *fields) ended() {
+func (f *hpackScanner) ended() {
 	if f.named {
-		f.over()
+		f.fieldEnded()
 		return
 	}
 	f.named, f.part = true, length
 }
 
-// over is after a field, or after an update.
-func (f *fields) over() {
+// fieldEnded is after a field, or after an update.
+func (f *hpackScanner) fieldEnded() {
 	if !f.update {
 		f.n++
 	}

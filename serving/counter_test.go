@@ -37,7 +37,7 @@ func someFields() []hpack.HeaderField {
 }
 
 // counted feeds a block in pieces and returns the fields and their cost.
-func counted(b []byte, cuts func() int) (n int, cost int64, f fields) {
+func counted(b []byte, cuts func() int) (n int, cost int64, f hpackScanner) {
 	for len(b) > 0 {
 		k := min(cuts(), len(b))
 		cost += f.add(b[:k])
@@ -101,7 +101,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(b.Bytes(), uint64(1))
 	f.Fuzz(func(t *testing.T, b []byte, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		c := &frames{preface: prefaceSize}
+		c := &http2Counter{preface: prefaceSize}
 		var entries []entry
 		for rest := b; len(rest) > 0; {
 			k := min(1+random.IntN(30), len(rest))
@@ -159,7 +159,7 @@ func TestFrames(t *testing.T) {
 	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head, EndHeaders: true, EndStream: true})
 	framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: head, EndHeaders: true})
 	for size := 1; size < 300; size += 7 {
-		c := new(frames)
+		c := new(http2Counter)
 		var got []entry
 		var sum int64
 		for rest := b.Bytes(); len(rest) > 0; {
@@ -193,7 +193,7 @@ func TestLines(t *testing.T) {
 		for size := 1; size <= len(text); size++ {
 			var cost int64
 			ends := false
-			l := new(lines)
+			l := new(http1Counter)
 			for rest := []byte(text); len(rest) > 0; {
 				k := min(size, len(rest))
 				for _, e := range l.count(nil, rest[:k]) {

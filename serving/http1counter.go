@@ -1,0 +1,38 @@
+package serving
+
+import "bytes"
+
+// http1Counter counts headers of HTTP/1.1: lines up to an empty one. What follows is a body, until rest.
+type http1Counter struct {
+	line
+	cr   bool // the line so far is one CR
+	body bool
+}
+
+func (*http1Counter) http2() bool { return false }
+
+func (l *http1Counter) rest() { *l = http1Counter{} }
+
+func (l *http1Counter) count(dst []entry, p []byte) []entry {
+	var cost int64
+	for len(p) > 0 && !l.body {
+		n := bytes.IndexByte(p, '\n')
+		if n < 0 {
+			l.cr = l.line == 0 && len(p) == 1 && p[0] == '\r'
+			cost += l.add(len(p))
+			break
+		}
+		empty := n == 0 && (l.line == 0 || l.cr) || n == 1 && l.line == 0 && p[0] == '\r'
+		cost += l.add(n + 1)
+		l.line, l.cr = 0, false
+		p = p[n+1:]
+		if empty {
+			l.body = true
+			return append(dst, entry{cost, whole})
+		}
+	}
+	if cost > 0 {
+		dst = append(dst, entry{cost, more})
+	}
+	return dst
+}
