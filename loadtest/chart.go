@@ -2,7 +2,8 @@ package main
 
 import (
 	"fmt"
-	"strings"
+	"io"
+	"os"
 )
 
 // picture draws the report: a chart for each thing that changes over time.
@@ -46,5 +47,18 @@ func (rep *report) picture() string {
 // mega is MB's 10^6, as networks count.
 const mega = 1e6
 
-// plain makes text safe in XML.
-var plain = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
+// writeSVG draws it in a file.
+func (rep *report) writeSVG(name string) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return fmt.Errorf("--report-svg: %w", err)
+	}
+	_, err = io.WriteString(f, rep.picture())
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return fmt.Errorf("--report-svg: %w", err)
+	}
+	return nil
+}

@@ -76,7 +76,7 @@ Ctrl-C ends a run in order, with its report and 1.`,
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			context.AfterFunc(ctx, stop) // a second signal ends the process at once
-			return o.run(ctx, cmd.OutOrStdout(), progress)
+			return runLoad(ctx, o, cmd.OutOrStdout(), progress)
 		},
 	}
 	cmd.CompletionOptions.DisableDefaultCmd = true
@@ -94,8 +94,8 @@ Ctrl-C ends a run in order, with its report and 1.`,
 	return cmd
 }
 
-// run is a load test from validated flags to its reports.
-func (o *options) run(ctx context.Context, stdout, stderr io.Writer) error {
+// runLoad is a load test from validated flags to its reports.
+func runLoad(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
@@ -107,11 +107,11 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	rec := newRecorder(r)
-	bar := newProgress(stderr, rec)
+	sm := newSampler(r)
+	bar := newProgress(stderr, sm)
 	stop := make(chan struct{})
 	var recording sync.WaitGroup
-	recording.Go(func() { rec.keep(stop, bar.show) })
+	recording.Go(func() { sm.keep(stop, bar.show) })
 	broken := r.load(ctx)
 	close(stop)
 	recording.Wait()
@@ -119,7 +119,7 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if errors.Is(broken, context.Canceled) {
 		broken = errInterrupted
 	}
-	rep := newReport(r, rec, broken)
+	rep := newReport(r, sm, broken)
 	err = rep.writeTable(stdout)
 	if o.reportJSON != "" {
 		err = errors.Join(err, rep.writeJSON(o.reportJSON))
@@ -135,3 +135,10 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	return nil
 }
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitMissed = 1 // a threshold, or the report could not be written
+	exitUsage  = 2
+)

@@ -44,33 +44,37 @@
 // What it is not: a benchmark of a proxy's cost beside its peers, which is bench. It follows no HTTP proxy of the
 // environment, and needs https.
 //
-//	file                what is in it
-//	main.go             exit codes
-//	command.go          --help, and a run from flags to exit code
-//	options.go          flags, and what is wrong with them
-//	endpoint.go         flags and kubeconfig to a server and a credential
-//	mix.go              which sessions are of which kind, and busy
-//	kind.go             the kinds: their requests and codecs
-//	dial.go             a connection, with TLS
-//	upgrade.go          a request on it, its 101
-//	wire.go             a connection below a codec
-//	link.go             the client's end of an echo
-//	exec.go, forward.go what the codecs' frames mean to an echo
-//	watch.go            events
-//	session.go          an echo: what was said, what came back
-//	pace.go             what a busy session does
-//	pattern.go          the bytes
-//	run.go              ramp, hold, ending
-//	watchdog.go         no session waits for ever
-//	fault.go            classes of failures
-//	tally.go            counts and histograms
-//	process*.go         memory, CPU and descriptors of a process
-//	limits_*.go         how many descriptors this process may have
-//	series.go           what was seen over time
-//	progress.go         the bar, or a line now and then
-//	report.go, table.go the report as JSON, and as text
-//	threshold.go        thresholds, and which were missed
-//	text.go             numbers and quotes for people
-//	svg.go, chart.go    the report as a picture
-//	beside-edge.sh      make load: a run beside bench's edge and upstream
+//	file                   what is in it
+//	main.go                the process
+//	command.go             --help, and a run from flags to exit code
+//	options.go             flags, and what is wrong with them
+//	thresholds.go          the flags that a run is judged by
+//	endpoint.go            flags and kubeconfig to a server and a credential
+//	mix.go                 how many sessions are of which kind
+//	plan.go                what each session will be, busy or idle
+//	kind.go                the kinds of sessions
+//	request.go             what a kind asks for
+//	dial.go                a connection, with TLS
+//	upgrade.go             a request on it, its 101
+//	wire.go                a connection below a codec
+//	link.go                the client's end of an echo
+//	exec.go, forward.go    what the codecs' frames mean to an echo
+//	watch.go               events
+//	session.go             an echo: what was said, what came back
+//	pace.go                how much a busy session writes, and how often
+//	traffic.go             its writes
+//	pattern.go             the bytes
+//	run.go, phase.go       ramp, hold, ending
+//	watchdog.go            no session waits for ever
+//	fault.go               classes of failures
+//	tally.go               counts and histograms
+//	process*.go            memory, CPU and descriptors of a process
+//	limits_*.go            how many descriptors this process may have
+//	sampler.go, sample.go  what was seen over time
+//	progress.go            the bar, or a line now and then
+//	report.go, table.go    the report as JSON, and as text
+//	verdict.go             which thresholds were missed
+//	text.go                numbers and quotes for people
+//	svg.go, chart.go       the report as a picture
+//	beside-edge.sh         make load: a run beside bench's edge and upstream
 package main

@@ -31,7 +31,7 @@ type endpoint struct {
 }
 
 // restConfig is what flags and kubeconfig say.
-func (o *options) restConfig() (*rest.Config, error) {
+func restConfig(o *options) (*rest.Config, error) {
 	config := &rest.Config{}
 	if o.kubeconfig != "" || o.context != "" || o.url == "" {
 		rules := clientcmd.NewDefaultClientConfigLoadingRules()
@@ -69,7 +69,7 @@ func (o *options) restConfig() (*rest.Config, error) {
 
 // newEndpoint reads the credential once, so that a file that is missing is found before anything is opened.
 func newEndpoint(o *options) (*endpoint, error) {
-	config, err := o.restConfig()
+	config, err := restConfig(o)
 	if err != nil {
 		return nil, err
 	}

@@ -41,16 +41,16 @@ func execOverSPDY(w *wire, _ uint16) (link, error) {
 }
 
 func (l *execLink) send(b []byte, off int) error {
-	return say(l.sink, streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdin}, Buf: b, Off: off})
+	return writeNow(l.sink, streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdin}, Buf: b, Off: off})
 }
 
 func (l *execLink) finish() error {
-	return say(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}})
+	return writeNow(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}})
 }
 
 // bye answers the server's Close. On SPDY there is nothing to say.
 func (l *execLink) bye() {
-	_ = say(l.sink, streams.Frame{Kind: streams.Close, Code: streams.CloseNormal})
+	_ = writeNow(l.sink, streams.Frame{Kind: streams.Close, Code: streams.CloseNormal})
 }
 
 func (l *execLink) release() { l.reader.Close() }

@@ -41,16 +41,16 @@ func newForward(w *wire, tunnel *ws.Tunnel, port uint16) (link, error) {
 }
 
 func (l *forwardLink) send(b []byte, off int) error {
-	return say(l.sink, streams.Frame{Kind: streams.Data, Stream: l.data, Buf: b, Off: off})
+	return writeNow(l.sink, streams.Frame{Kind: streams.Data, Stream: l.data, Buf: b, Off: off})
 }
 
 func (l *forwardLink) finish() error {
-	return say(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: l.data})
+	return writeNow(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: l.data})
 }
 
 // bye ends the session as client-go does when its last connection has ended.
 func (l *forwardLink) bye() {
-	_ = say(l.sink, streams.Frame{Kind: streams.Close})
+	_ = writeNow(l.sink, streams.Frame{Kind: streams.Close})
 	if l.tunnel != nil {
 		_ = l.tunnel.WriteClose(streams.CloseNormal)
 	}

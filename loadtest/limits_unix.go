@@ -4,11 +4,11 @@ package main
 
 import "syscall"
 
-// maxDescriptors is how many this process may have. Go has raised the soft limit to the hard one when it started.
-func maxDescriptors() int {
+// maxDescriptors is how many this process may have, or enough if those are more. Go has raised the soft limit to the hard one when it started.
+func maxDescriptors(enough int) int {
 	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || limit.Cur > maxSessions*2 {
-		return maxSessions * 2
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > uint64(enough) {
+		return enough
 	}
 	return int(limit.Cur)
 }

@@ -20,8 +20,8 @@ type link interface {
 	release()
 }
 
-// say writes a frame at once.
-func say(sink streams.Sink, f streams.Frame) error {
+// writeNow writes a frame at once.
+func writeNow(sink streams.Sink, f streams.Frame) error {
 	if f.Buf == nil {
 		f.Buf, f.Off = make([]byte, streams.Headroom), streams.Headroom
 	}

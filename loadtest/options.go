@@ -46,7 +46,7 @@ type options struct {
 
 	watchPIDs             []int
 	reportJSON, reportSVG string
-	bars                  bars
+	thresholds            thresholds
 }
 
 func newOptions() *options {
@@ -56,7 +56,7 @@ func newOptions() *options {
 		keystrokes: pace{size: 1, rate: 5, alone: true}, bulks: pace{size: maxWriteSize, rate: 32}, inFlight: 128 << 10,
 		ramp: 10 * time.Second, duration: time.Minute,
 		openTimeout: 30 * time.Second, timeout: 60 * time.Second,
-		bars: newBars(),
+		thresholds: newThresholds(),
 	}
 }
 
@@ -99,7 +99,7 @@ func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 	fs.StringVar(&o.reportJSON, "report-json", o.reportJSON, "A file to write the report to, as JSON.")
 	fs.StringVar(&o.reportSVG, "report-svg", o.reportSVG, "A file to draw the report in, as SVG.")
 
-	o.bars.addFlags(sets.FlagSet("thresholds"))
+	o.thresholds.addFlags(sets.FlagSet("thresholds"))
 	return sets
 }
 
@@ -150,10 +150,10 @@ func (o *options) validate() (err error) {
 	if err := o.validateFiles(); err != nil {
 		return err
 	}
-	if need, most := o.sessions+spareDescriptors, maxDescriptors(); need > most {
+	if need, most := o.sessions+spareDescriptors, maxDescriptors(2*maxSessions); need > most {
 		return fmt.Errorf("--sessions: %d sessions need %d descriptors, and this process may have %d; raise it with ulimit -n", o.sessions, need, most)
 	}
-	return o.bars.validate(o)
+	return o.thresholds.validate(o.busy+o.bulk > 0, len(o.watchPIDs) > 0, o.duration)
 }
 
 // validateFiles finds now what cannot be read, and what could not be written after the run.

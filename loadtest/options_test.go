@@ -75,7 +75,7 @@ func TestPlan(t *testing.T) {
 	o := newOptions()
 	o.mix = must(parseMix("exec=60,port-forward=20,watch=20"))
 	o.sessions, o.busy, o.bulk = 8500, 400, 100
-	kinds, paces, err := o.plan()
+	kinds, paces, err := planSessions(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,5 @@
 package main
 
-import "time"
-
 // maxRate bounds the writes per second of one session.
 const maxRate = 100_000
 
@@ -11,47 +9,4 @@ type pace struct {
 	rate float64 // writes per second; 0: as soon as --in-flight lets it
 	// alone makes a write without a rate wait until the last has come back, as who types into a slow terminal does.
 	alone bool
-}
-
-// keep writes until stop is closed or the session ends. A session that the other side holds back is late, and does not
-// make up for it by a burst.
-func (p *pace) keep(s *session, inFlight int, stop <-chan struct{}) {
-	window := inFlight
-	var gap time.Duration
-	if p.rate > 0 {
-		gap = time.Duration(float64(time.Second) / p.rate)
-	} else if p.alone {
-		window = p.size
-	}
-	timer := time.NewTimer(gap)
-	defer timer.Stop()
-	for due := time.Now().Add(gap); ; {
-		select {
-		case <-stop:
-			return
-		case <-s.done:
-			return
-		case <-timer.C:
-		}
-		for !s.fits(p.size, window) {
-			select {
-			case <-stop:
-				return
-			case <-s.done:
-				return
-			case <-s.room:
-			}
-		}
-		wait := time.Duration(0)
-		if gap > 0 {
-			late := max(0, time.Since(due))
-			s.tally.took(s.kind, lateBy, late)
-			if due = due.Add(gap); late > gap {
-				due = time.Now().Add(gap)
-			}
-			wait = max(0, time.Until(due))
-		}
-		s.say(p.size, roundTrip)
-		timer.Reset(wait)
-	}
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"slices"
 	"time"
 )
 
@@ -17,15 +15,4 @@ type usage struct {
 type process struct {
 	pid  int
 	name string
-}
-
-// watched are this process and those of --watch-pid.
-func (o *options) watched() []process {
-	all := []process{{os.Getpid(), "loadtest"}}
-	for _, pid := range o.watchPIDs {
-		if !slices.ContainsFunc(all, func(p process) bool { return p.pid == pid }) {
-			all = append(all, process{pid, processName(pid)})
-		}
-	}
-	return all
 }

@@ -27,10 +27,10 @@ type progress struct {
 	phase    string  // and its phase
 }
 
-func newProgress(out io.Writer, rec *recorder) *progress {
+func newProgress(out io.Writer, sm *sampler) *progress {
 	_, _, err := term.TerminalSize(out)
-	p := &progress{out: out, run: rec.run, terminal: err == nil}
-	for _, process := range rec.processes {
+	p := &progress{out: out, run: sm.run, terminal: err == nil}
+	for _, process := range sm.processes {
 		p.names = append(p.names, process.name)
 	}
 	return p

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
@@ -68,19 +67,19 @@ type processReport struct {
 	CPU    float64  `json:"holdCpuPercent"`
 }
 
-func newReport(r *run, rec *recorder, broken error) *report {
+func newReport(r *run, sm *sampler, broken error) *report {
 	o := r.options
 	rep := &report{
-		Began: rec.begin.UTC().Truncate(time.Second), Server: r.endpoint.base.Redacted(),
+		Began: sm.begin.UTC().Truncate(time.Second), Server: r.endpoint.base.Redacted(),
 		Settings: settings{o.sessions, o.mixText, o.busy, o.keystrokes.size, o.keystrokes.rate,
 			o.bulk, o.bulks.size, o.bulks.rate, o.ramp.String(), o.duration.String()},
-		Seconds: time.Since(rec.begin).Seconds(),
+		Seconds: time.Since(sm.begin).Seconds(),
 		UpBytes: r.tally.up.Load(), DownBytes: r.tally.down.Load(), Events: r.tally.events.Load(),
-		Errors: []failure{}, Thresholds: o.bars.judge(r.tally, rec, broken), Series: rec.series,
+		Errors: []failure{}, Thresholds: judge(&o.thresholds, r.tally, sm, broken), Series: sm.series,
 	}
 	rep.addTally(r.tally)
-	for i, p := range rec.processes {
-		rep.Processes = append(rep.Processes, newProcessReport(p.name, rec.series, i, o.bars.settle))
+	for i, p := range sm.processes {
+		rep.Processes = append(rep.Processes, newProcessReport(p.name, sm.series, i, o.thresholds.settle))
 	}
 	return rep
 }
@@ -132,7 +131,7 @@ func newProcessReport(name string, series []sample, i int, settle time.Duration)
 	return p
 }
 
-// missed tells whether a bar was.
+// missed tells whether a threshold was.
 func (rep *report) missed() bool {
 	return slices.ContainsFunc(rep.Thresholds, func(v verdict) bool { return !v.Met })
 }
@@ -145,22 +144,6 @@ func (rep *report) writeJSON(name string) error {
 	}
 	if err := os.WriteFile(name, append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("--report-json: %w", err)
-	}
-	return nil
-}
-
-// writeSVG draws it in a file.
-func (rep *report) writeSVG(name string) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return fmt.Errorf("--report-svg: %w", err)
-	}
-	_, err = io.WriteString(f, rep.picture())
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		return fmt.Errorf("--report-svg: %w", err)
 	}
 	return nil
 }

@@ -29,17 +29,6 @@ var errHopeless = fmt.Errorf("the first %d sessions could not be opened, so the 
 // errNoneLeft ends a run whose sessions have all failed.
 var errNoneLeft = errors.New("no session is left")
 
-// phase is where a run stands.
-type phase int32
-
-const (
-	ramping phase = iota
-	holding
-	ending
-)
-
-var phaseNames = [...]string{ramping: "ramp", holding: "hold", ending: "end"}
-
 // run is one load test.
 type run struct {
 	options  *options
@@ -58,13 +47,13 @@ type run struct {
 }
 
 func newRun(o *options, e *endpoint) (*run, error) {
-	kinds, paces, err := o.plan()
+	kinds, paces, err := planSessions(o)
 	if err != nil {
 		return nil, err
 	}
 	return &run{
 		options: o, endpoint: e, tally: newTally(kinds), kinds: kinds, paces: paces,
-		watchdog: watchdog{patience: o.timeout}, writing: make(chan struct{}),
+		watchdog: watchdog{timeout: o.timeout}, writing: make(chan struct{}),
 	}, nil
 }
 
@@ -147,7 +136,7 @@ func (r *run) ramp(ctx, watching context.Context) error {
 func (r *run) open(ctx, watching context.Context, i int) {
 	k := r.kinds[i]
 	held := r.options.ramp + r.options.duration + endSlack
-	request, err := k.request(r.options, r.endpoint.base, int(held/time.Second))
+	request, err := newRequest(k, r.options, r.endpoint.base, int(held/time.Second))
 	if err == nil && k.isWatch() {
 		err = r.watch(ctx, watching, k, request)
 	} else if err == nil {
@@ -188,7 +177,7 @@ func (r *run) echo(ctx context.Context, i int, request *http.Request) error {
 	r.sessions = append(r.sessions, s)
 	r.mu.Unlock()
 	if p := r.paces[i]; p != nil {
-		r.writers.Go(func() { p.keep(s, r.options.inFlight, r.writing) })
+		r.writers.Go(func() { keepWriting(s, p, r.options.inFlight, r.writing) })
 	}
 	return nil
 }
@@ -205,7 +194,7 @@ func (r *run) watch(ctx, watching context.Context, k *kind, request *http.Reques
 	}
 	r.tally.took(k, opened, time.Since(w.asked))
 	r.tally.began(k)
-	r.watches.Go(func() { r.tally.over(k, w.read(watching, body)) })
+	r.watches.Go(func() { r.tally.finished(k, w.read(watching, body)) })
 	return nil
 }
 

@@ -91,7 +91,7 @@ func (s *session) read() {
 		s.wire.cut()
 	}
 	s.wire.close()
-	s.tally.over(s.kind, s.fault)
+	s.tally.finished(s.kind, s.fault)
 }
 
 func (s *session) take() error {
@@ -213,4 +213,14 @@ func (s *session) cut(why error) {
 	}
 	s.mu.Unlock()
 	s.wire.cut()
+}
+
+// overdue is what a session waited for in vain.
+func (s *session) overdue(timeout time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.marks) > 0 {
+		return faultf(classTimeout, "%d bytes did not come back in %s", s.sent-s.received, timeout)
+	}
+	return faultf(classTimeout, "no end in %s after stdin's", timeout)
 }

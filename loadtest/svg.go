@@ -110,3 +110,6 @@ func niceStep(v float64) float64 {
 	}
 	return 10 * power
 }
+
+// plain makes text safe in XML.
+var plain = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")

@@ -104,7 +104,7 @@ func (t *tally) took(k *kind, what figure, d time.Duration) {
 	_ = times[what].RecordValue(us)
 }
 
-// began counts a session that was opened; over is called once for it.
+// began counts a session that was opened; finished is called once for it.
 func (t *tally) began(k *kind) {
 	t.alive.Add(1)
 	t.opens.Add(1)
@@ -113,8 +113,8 @@ func (t *tally) began(k *kind) {
 	t.counts[k].Opened++
 }
 
-// over counts the end of a session that was opened; f is nil if all was well.
-func (t *tally) over(k *kind, f *fault) {
+// finished counts the end of a session that was opened; f is nil if all was well.
+func (t *tally) finished(k *kind, f *fault) {
 	t.alive.Add(-1)
 	if f != nil {
 		t.failed(k, f)
