@@ -5,17 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // pace says when to fetch next.
 type pace struct {
-	renew              time.Duration // after a fetch that worked
-	retryMin, retryMax time.Duration // after one that did not: doubled from the first to the second
+	renew time.Duration // after a fetch that worked
+	retry wait.Backoff  // after fetches that did not
 }
 
-var defaultPace = pace{renew: 5 * time.Minute, retryMin: time.Second, retryMax: 30 * time.Second}
+var defaultPace = pace{5 * time.Minute, doubling(time.Second, 30*time.Second)}
+
+// doubling waits for first, then for twice as long each time, up to most.
+func doubling(first, most time.Duration) wait.Backoff {
+	return wait.Backoff{Duration: first, Factor: 2, Cap: most, Steps: math.MaxInt} // Step ends them at Cap
+}
 
 // maxErrorBytes bounds what is said of a failed fetch: its text may hold a page out of a peer.
 const maxErrorBytes = 300
@@ -43,7 +51,7 @@ func (s *keySource) run(ctx context.Context, p pace, log *slog.Logger) {
 
 	log = log.With(slog.String("issuer", s.issuer))
 	state := unknown
-	retry := p.retryMin
+	retry := p.retry
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -59,12 +67,11 @@ func (s *keySource) run(ctx context.Context, p pace, log *slog.Logger) {
 		}
 		state = s.report(log, state, err)
 		if err == nil {
-			retry = p.retryMin
+			retry = p.retry
 			timer.Reset(p.renew)
 			continue
 		}
-		timer.Reset(retry)
-		retry = min(2*retry, p.retryMax)
+		timer.Reset(retry.Step())
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 )
 
 // often fetches as often as a test can bear.
-var often = pace{renew: time.Millisecond, retryMin: time.Millisecond, retryMax: 4 * time.Millisecond}
+var often = pace{time.Millisecond, doubling(time.Millisecond, 4*time.Millisecond)}
 
 // onlySource is where the keys of the one issuer come from.
 func onlySource(a *Authenticator) *keySource {
