@@ -46,7 +46,7 @@ type Authenticator struct {
 // New returns an Authenticator for a configuration that is valid as a whole. It reads files, and fetches nothing yet.
 func New(cfg Config) (*Authenticator, error) {
 	cfg = cfg.withDefaults()
-	a := &Authenticator{cfg: cfg, pace: defaultPace, reloadEvery: reloadInterval}
+	a := &Authenticator{cfg: cfg, known: newMemory(), pace: defaultPace, reloadEvery: reloadInterval}
 	doc, err := cfg.load()
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 	t := &trial{conf: conf, token: token, now: now}
 	v, err := t.judge(ctx)
 	if err == nil && len(token) <= maxRememberedBytes {
-		a.known.put(memo{id, t.issuer, t.keys, v})
+		a.known.put(id, memo{t.issuer, t.keys, v})
 	}
 	return v, err
 }

@@ -178,26 +178,28 @@ func TestClock(t *testing.T) {
 	}
 }
 
+func (m memory) len() int { return len(m.lru.Keys()) }
+
 // What is remembered is bounded, and the least recently used goes.
 func TestMemoryIsBounded(t *testing.T) {
-	var m memory
+	m := newMemory()
 	id := func(n int) (d digest) { copy(d[:], fmt.Sprint(n)); return d }
 	holds := func(*memo) bool { return true }
 	for n := range 2 * maxRemembered {
-		m.put(memo{token: id(n)})
+		m.put(id(n), memo{verified: Verified{Issuer: fmt.Sprint(n)}})
 		if _, ok := m.get(id(0), holds); !ok {
 			t.Fatalf("the token that is used all the time was forgotten after %d others", n)
 		}
 	}
-	if len(m.entries) != maxRemembered || m.recent.Len() != maxRemembered {
-		t.Errorf("%d and %d entries, want %d", len(m.entries), m.recent.Len(), maxRemembered)
+	if n := m.len(); n != maxRemembered {
+		t.Errorf("%d entries, want %d", n, maxRemembered)
 	}
 	if _, ok := m.get(id(1), holds); ok {
 		t.Error("the token that was used once, and longest ago, is still remembered")
 	}
-	m.sweep(func(known *memo) bool { return known.token == id(0) })
-	if _, ok := m.get(id(0), holds); !ok || len(m.entries) != 1 || m.recent.Len() != 1 {
-		t.Errorf("after all but one no longer hold: %d and %d entries", len(m.entries), m.recent.Len())
+	m.sweep(func(known *memo) bool { return known.verified.Issuer == "0" })
+	if _, ok := m.get(id(0), holds); !ok || m.len() != 1 {
+		t.Errorf("after all but one no longer hold: %d entries", m.len())
 	}
 }
 
@@ -209,26 +211,26 @@ func TestMemoryForgets(t *testing.T) {
 	conf := &configuration{issuers: map[string]*issuer{i.source.issuer: i}}
 	again := *i
 	ring := i.source.ring
-	get := func(m *memory, token digest, conf *configuration, now time.Time) bool {
+	get := func(m memory, token digest, conf *configuration, now time.Time) bool {
 		_, ok := m.get(token, func(m *memo) bool { return m.holds(conf, now) })
 		return ok
 	}
-	for name, found := range map[string]func(*memory) bool{
-		"another token":    func(m *memory) bool { return get(m, digest{2}, conf, now) },
-		"after it is past": func(m *memory) bool { return get(m, digest{1}, conf, now.Add(time.Minute+1)) },
-		"no issuer":        func(m *memory) bool { return get(m, digest{1}, &configuration{}, now) },
-		"issuer changed": func(m *memory) bool {
+	for name, found := range map[string]func(memory) bool{
+		"another token":    func(m memory) bool { return get(m, digest{2}, conf, now) },
+		"after it is past": func(m memory) bool { return get(m, digest{1}, conf, now.Add(time.Minute+1)) },
+		"no issuer":        func(m memory) bool { return get(m, digest{1}, &configuration{}, now) },
+		"issuer changed": func(m memory) bool {
 			return get(m, digest{1}, &configuration{issuers: map[string]*issuer{i.source.issuer: &again}}, now)
 		},
-		"other keys": func(m *memory) bool {
+		"other keys": func(m memory) bool {
 			key := rsaKey()
 			ring.replace([]jose.JSONWebKey{key.Public()})
 			defer ring.replace(nil)
 			return get(m, digest{1}, conf, now)
 		},
 	} {
-		m := new(memory)
-		m.put(memo{digest{1}, i, ring.current.Load(), Verified{Expires: now.Add(time.Minute)}})
+		m := newMemory()
+		m.put(digest{1}, memo{i, ring.current.Load(), Verified{Expires: now.Add(time.Minute)}})
 		if !get(m, digest{1}, conf, now.Add(time.Minute)) {
 			t.Fatal("not remembered at all")
 		}

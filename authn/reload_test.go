@@ -77,8 +77,8 @@ func TestReload(t *testing.T) {
 	if got := nameOf(t, a, second); got != "2:jane" {
 		t.Error(got)
 	}
-	if a.current.Load().issuers[one.URL] != known || a.known.recent.Len() != 2 {
-		t.Errorf("%d tokens are remembered: the first issuer is another, though nothing of it changed", a.known.recent.Len())
+	if a.current.Load().issuers[one.URL] != known || a.known.len() != 2 {
+		t.Errorf("%d tokens are remembered: the first issuer is another, though nothing of it changed", a.known.len())
 	}
 	// Other rules apply at once, to tokens that are remembered, and need no other keys.
 	change(one.accepts("one:"), two.accepts("2:"))
@@ -103,8 +103,8 @@ func TestReload(t *testing.T) {
 	if got := refusal(t, a, first); got != ReasonIssuer {
 		t.Errorf("a removed issuer's token: %q", got)
 	}
-	if got := nameOf(t, a, second); got != "2:jane" || a.known.recent.Len() != 1 {
-		t.Errorf("the other issuer's token: %s; %d are remembered", got, a.known.recent.Len())
+	if got := nameOf(t, a, second); got != "2:jane" || a.known.len() != 1 {
+		t.Errorf("the other issuer's token: %s; %d are remembered", got, a.known.len())
 	}
 	change()
 	if got := refusal(t, a, second); got != ReasonIssuer || a.Ready() != nil {
@@ -135,8 +135,8 @@ func TestRememberedTokenOfARemovedIssuer(t *testing.T) {
 	without := *a.current.Load()
 	without.issuers = nil
 	a.current.Store(&without)
-	if got := refusal(t, a, token); got != ReasonIssuer || a.known.recent.Len() != 0 {
-		t.Errorf("refused as %q, %d are remembered", got, a.known.recent.Len())
+	if got := refusal(t, a, token); got != ReasonIssuer || a.known.len() != 0 {
+		t.Errorf("refused as %q, %d are remembered", got, a.known.len())
 	}
 }
 

@@ -1,10 +1,11 @@
 package authn
 
 import (
-	"container/list"
 	"crypto/sha256"
-	"sync"
+	"math"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/cache"
 )
 
 const (
@@ -17,16 +18,13 @@ const (
 // digest stands for a token. Finding another token with the same one is as hard as forging a signature.
 type digest = [sha256.Size]byte
 
-// memory is an LRU of verified tokens. Its zero value is ready, and safe for use by many goroutines. A hit allocates nothing.
-type memory struct {
-	mu      sync.Mutex
-	entries map[digest]*list.Element
-	recent  list.List // of *memo, the most recently used in front
-}
+// memory remembers verified tokens, the most recently used ones. It is safe for use by many goroutines. A hit allocates nothing.
+type memory struct{ lru *cache.LRUExpireCache }
+
+func newMemory() memory { return memory{cache.NewLRUExpireCache(maxRemembered)} }
 
 // memo is one verified token. It is good as long as issuer is still configured like this and its keys are still these.
 type memo struct {
-	token    digest
 	issuer   *issuer
 	keys     *keySet // in hand when the token was verified
 	verified Verified
@@ -38,50 +36,29 @@ func (m *memo) holds(conf *configuration, now time.Time) bool {
 }
 
 // get returns what is known of a token, if good says that it still holds. What does not is forgotten.
-func (m *memory) get(token digest, good func(*memo) bool) (Verified, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e, ok := m.entries[token]
+func (m memory) get(token digest, good func(*memo) bool) (Verified, bool) {
+	value, ok := m.lru.Get(token)
 	if !ok {
 		return Verified{}, false
 	}
-	known := e.Value.(*memo)
+	known := value.(*memo)
 	if !good(known) {
-		m.recent.Remove(e)
-		delete(m.entries, token)
+		m.lru.Remove(token) // perhaps a newer one that was put meanwhile: its token is verified once more
 		return Verified{}, false
 	}
-	m.recent.MoveToFront(e)
 	return known.verified, true
 }
 
-func (m *memory) put(known memo) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e, ok := m.entries[known.token]; ok {
-		*e.Value.(*memo) = known
-		m.recent.MoveToFront(e)
-		return
-	}
-	if m.entries == nil {
-		m.entries = make(map[digest]*list.Element)
-	}
-	if len(m.entries) >= maxRemembered {
-		oldest := m.recent.Back()
-		m.recent.Remove(oldest)
-		delete(m.entries, oldest.Value.(*memo).token)
-	}
-	m.entries[known.token] = m.recent.PushFront(&known)
-}
+// untilEvicted leaves it to memo.holds, which has the Authenticator's clock, when a token is past.
+const untilEvicted = time.Duration(math.MaxInt64)
+
+func (m memory) put(token digest, known memo) { m.lru.Add(token, &known, untilEvicted) }
 
 // sweep forgets what good says no longer holds, so that nothing of an old configuration stays.
-func (m *memory) sweep(good func(*memo) bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for token, e := range m.entries {
-		if !good(e.Value.(*memo)) {
-			m.recent.Remove(e)
-			delete(m.entries, token)
+func (m memory) sweep(good func(*memo) bool) {
+	for _, token := range m.lru.Keys() { // the least recently used first: to get them all does not change their order
+		if value, ok := m.lru.Get(token); ok && !good(value.(*memo)) {
+			m.lru.Remove(token)
 		}
 	}
 }
