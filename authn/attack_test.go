@@ -130,7 +130,7 @@ func TestIssuerMixupAmongMany(t *testing.T) {
 	first, second := one.accepts("1:"), two.accepts("2:")
 	second.Issuer.Audiences = []string{"two"}
 	second.ClaimValidationRules = []apiserver.ClaimValidationRule{{Expression: "claims.hd == 'x.example'"}}
-	a, _ := startFile(t, &logBuffer{}, defaultPace, first, second)
+	a, _ := startFile(t, &logBuffer{}, defaultSchedule, first, second)
 	ofTwo := map[string]any{"aud": "two", "hd": "x.example"}
 	for name, test := range map[string]struct {
 		token string
@@ -185,7 +185,7 @@ func TestGroupsOverage(t *testing.T) {
 	byExpression := newTestIssuer(t, ecKey())
 	expression := byExpression.accepts("")
 	expression.ClaimMappings.Groups = apiserver.PrefixedClaimOrExpression{Expression: "claims.?groups.orValue(['none'])"}
-	many, _ := startFile(t, &logBuffer{}, defaultPace, i.accepts(""), expression)
+	many, _ := startFile(t, &logBuffer{}, defaultSchedule, i.accepts(""), expression)
 	if got := refusal(t, many, sign(t, rsaKey(), overage)); got != ReasonDistributedGroups {
 		t.Errorf("in a file: refused as %q", got)
 	}
@@ -203,7 +203,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	other := newTestIssuer(t, ecKey())
 	clock := newClock()
-	a := start(t, Config{
+	a := start(t, Options{
 		File: writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{i.accepts("1:"), other.accepts("2:")}}, "v1"),
 		Now:  clock.Now,
 	})
@@ -285,7 +285,7 @@ func manyMembers(n int) string {
 func TestNoClaimsWithoutSignature(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
-	one := &trial{conf: a.current.Load(), token: sign(t, rsaKey(), i.claims(nil)), now: time.Now()}
+	one := &verification{rules: a.rules.Load(), token: sign(t, rsaKey(), i.claims(nil)), now: time.Now()}
 	for _, check := range checks {
 		if check.name == "signature" {
 			continue
@@ -294,7 +294,7 @@ func TestNoClaimsWithoutSignature(t *testing.T) {
 			t.Errorf("%s: %v", check.name, err)
 		}
 	}
-	if one.id != nil || one.claims != nil || one.user.Name != "" {
+	if one.idToken != nil || one.claims != nil || one.user.Name != "" {
 		t.Errorf("claims that nobody verified: %+v", one.claims)
 	}
 }

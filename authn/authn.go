@@ -33,33 +33,33 @@ type Verified struct {
 // Authenticator verifies the tokens of all configured issuers. It may be used by many goroutines. Without
 // [Authenticator.Run] it has no keys.
 type Authenticator struct {
-	cfg         Config // with its defaults resolved
-	current     atomic.Pointer[configuration]
-	known       memory
-	pace        pace
+	options     Options // with its defaults resolved
+	rules       atomic.Pointer[ruleSet]
+	cache       tokenCache
+	schedule    fetchSchedule
 	reloadEvery time.Duration
 
-	mu   sync.Mutex
-	file watchedFile
+	mu     sync.Mutex
+	config configWatcher
 }
 
 // New returns an Authenticator for a configuration that is valid as a whole. It reads files, and fetches nothing yet.
-func New(cfg Config) (*Authenticator, error) {
+func New(cfg Options) (*Authenticator, error) {
 	cfg = cfg.withDefaults()
-	a := &Authenticator{cfg: cfg, known: newMemory(), pace: defaultPace, reloadEvery: reloadInterval}
+	a := &Authenticator{options: cfg, cache: newTokenCache(), schedule: defaultSchedule, reloadEvery: reloadInterval}
 	doc, err := cfg.load()
 	if err != nil {
 		return nil, err
 	}
-	conf, err := compile(doc, &configuration{}, cfg.Now)
+	conf, err := compileRules(doc, &ruleSet{}, cfg.Now)
 	if err != nil && cfg.File != "" {
 		err = fileError(cfg.File, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	a.current.Store(conf)
-	a.file.adopted = doc.source
+	a.rules.Store(conf)
+	a.config.adopted = doc.source
 	return a, nil
 }
 
@@ -69,20 +69,20 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 	if len(token) > MaxTokenBytes {
 		return Verified{}, errTooLarge
 	}
-	conf, now := a.current.Load(), a.cfg.Now()
+	conf, now := a.rules.Load(), a.options.Now()
 	id := sha256.Sum256([]byte(token))
-	if v, ok := a.known.get(id, func(m *memo) bool { return m.holds(conf, now) }); ok {
+	if v, ok := a.cache.get(id, func(m *cachedToken) bool { return m.holds(conf, now) }); ok {
 		return v, nil
 	}
 	growStack()
-	t := &trial{conf: conf, token: token, now: now}
-	v, err := t.judge(ctx)
-	if err == nil && len(token) <= maxRememberedBytes {
-		a.known.put(id, memo{t.issuer, t.keys, v})
+	t := &verification{rules: conf, token: token, now: now}
+	v, err := t.verify(ctx)
+	if err == nil && len(token) <= maxCachedTokenBytes {
+		a.cache.put(id, cachedToken{t.issuer, t.keys, v})
 	}
 	return v, err
 }
 
 // Anonymous reports whether a request without any credential may go on as system:anonymous, as kube-apiserver's
 // configuration has it: where it is enabled, for the paths that it names, or for all if it names none.
-func (a *Authenticator) Anonymous(path string) bool { return a.current.Load().allowsAnonymous(path) }
+func (a *Authenticator) Anonymous(path string) bool { return a.rules.Load().allowsAnonymous(path) }

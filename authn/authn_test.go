@@ -34,22 +34,22 @@ func TestAuthenticate(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
 	tests := []struct {
 		name   string
-		change func(*Config)
+		change func(*Options)
 		claims map[string]any
 		want   user.DefaultInfo
 	}{
-		{"prefix by default", func(*Config) {}, nil, user.DefaultInfo{Name: i.URL + "#jane"}},
-		{"no prefix", func(c *Config) { c.Flags.UsernamePrefix = "-" }, nil, user.DefaultInfo{Name: "jane"}},
-		{"a prefix", func(c *Config) { c.Flags.UsernamePrefix = "oidc:" }, nil, user.DefaultInfo{Name: "oidc:jane"}},
-		{"email has none by default", func(c *Config) { c.Flags.UsernameClaim = "email" }, map[string]any{"email": "j@x.example"}, user.DefaultInfo{Name: "j@x.example"}},
-		{"groups", func(c *Config) { c.Flags.GroupsPrefix = "g:" }, map[string]any{"groups": []string{"dev", "ops"}},
+		{"prefix by default", func(*Options) {}, nil, user.DefaultInfo{Name: i.URL + "#jane"}},
+		{"no prefix", func(c *Options) { c.Flags.UsernamePrefix = "-" }, nil, user.DefaultInfo{Name: "jane"}},
+		{"a prefix", func(c *Options) { c.Flags.UsernamePrefix = "oidc:" }, nil, user.DefaultInfo{Name: "oidc:jane"}},
+		{"email has none by default", func(c *Options) { c.Flags.UsernameClaim = "email" }, map[string]any{"email": "j@x.example"}, user.DefaultInfo{Name: "j@x.example"}},
+		{"groups", func(c *Options) { c.Flags.GroupsPrefix = "g:" }, map[string]any{"groups": []string{"dev", "ops"}},
 			user.DefaultInfo{Name: i.URL + "#jane", Groups: []string{"g:dev", "g:ops"}}},
-		{"one group as a string", func(*Config) {}, map[string]any{"groups": "dev"}, user.DefaultInfo{Name: i.URL + "#jane", Groups: []string{"dev"}}},
-		{"groups not asked for", func(c *Config) { c.Flags.GroupsClaim = "" }, map[string]any{"groups": 7}, user.DefaultInfo{Name: i.URL + "#jane"}},
-		{"audience among others", func(*Config) {}, map[string]any{"aud": []string{"x", "edge"}}, user.DefaultInfo{Name: i.URL + "#jane"}},
-		{"required claims", func(c *Config) { c.Flags.RequiredClaims = map[string]string{"hd": "x.example"} }, map[string]any{"hd": "x.example"},
+		{"one group as a string", func(*Options) {}, map[string]any{"groups": "dev"}, user.DefaultInfo{Name: i.URL + "#jane", Groups: []string{"dev"}}},
+		{"groups not asked for", func(c *Options) { c.Flags.GroupsClaim = "" }, map[string]any{"groups": 7}, user.DefaultInfo{Name: i.URL + "#jane"}},
+		{"audience among others", func(*Options) {}, map[string]any{"aud": []string{"x", "edge"}}, user.DefaultInfo{Name: i.URL + "#jane"}},
+		{"required claims", func(c *Options) { c.Flags.RequiredClaims = map[string]string{"hd": "x.example"} }, map[string]any{"hd": "x.example"},
 			user.DefaultInfo{Name: i.URL + "#jane"}},
-		{"credential id", func(*Config) {}, map[string]any{"jti": "0815"},
+		{"credential id", func(*Options) {}, map[string]any{"jti": "0815"},
 			user.DefaultInfo{Name: i.URL + "#jane", Extra: map[string][]string{"authentication.kubernetes.io/credential-id": {"JTI=0815"}}}},
 	}
 	for _, test := range tests {
@@ -178,26 +178,26 @@ func TestClock(t *testing.T) {
 	}
 }
 
-func (m memory) len() int { return len(m.lru.Keys()) }
+func (m tokenCache) len() int { return len(m.lru.Keys()) }
 
 // What is remembered is bounded, and the least recently used goes.
 func TestMemoryIsBounded(t *testing.T) {
-	m := newMemory()
+	m := newTokenCache()
 	id := func(n int) (d digest) { copy(d[:], fmt.Sprint(n)); return d }
-	holds := func(*memo) bool { return true }
-	for n := range 2 * maxRemembered {
-		m.put(id(n), memo{verified: Verified{Issuer: fmt.Sprint(n)}})
+	holds := func(*cachedToken) bool { return true }
+	for n := range 2 * maxCachedTokens {
+		m.put(id(n), cachedToken{verified: Verified{Issuer: fmt.Sprint(n)}})
 		if _, ok := m.get(id(0), holds); !ok {
 			t.Fatalf("the token that is used all the time was forgotten after %d others", n)
 		}
 	}
-	if n := m.len(); n != maxRemembered {
-		t.Errorf("%d entries, want %d", n, maxRemembered)
+	if n := m.len(); n != maxCachedTokens {
+		t.Errorf("%d entries, want %d", n, maxCachedTokens)
 	}
 	if _, ok := m.get(id(1), holds); ok {
 		t.Error("the token that was used once, and longest ago, is still remembered")
 	}
-	m.sweep(func(known *memo) bool { return known.verified.Issuer == "0" })
+	m.sweep(func(known *cachedToken) bool { return known.verified.Issuer == "0" })
 	if _, ok := m.get(id(0), holds); !ok || m.len() != 1 {
 		t.Errorf("after all but one no longer hold: %d entries", m.len())
 	}
@@ -206,31 +206,31 @@ func TestMemoryIsBounded(t *testing.T) {
 // A hit is for the one token, the issuer and the keys that verified it, and its lifetime.
 func TestMemoryForgets(t *testing.T) {
 	now := time.Now()
-	i := &issuer{source: newKeySource(origin{issuer: "https://issuer.example"}, time.Now)}
+	i := &issuer{source: newKeySource(keyOrigin{issuer: "https://issuer.example"}, time.Now)}
 	i.spec.Issuer.URL = i.source.issuer
-	conf := &configuration{issuers: map[string]*issuer{i.source.issuer: i}}
+	conf := &ruleSet{issuers: map[string]*issuer{i.source.issuer: i}}
 	again := *i
 	ring := i.source.ring
-	get := func(m memory, token digest, conf *configuration, now time.Time) bool {
-		_, ok := m.get(token, func(m *memo) bool { return m.holds(conf, now) })
+	get := func(m tokenCache, token digest, conf *ruleSet, now time.Time) bool {
+		_, ok := m.get(token, func(m *cachedToken) bool { return m.holds(conf, now) })
 		return ok
 	}
-	for name, found := range map[string]func(memory) bool{
-		"another token":    func(m memory) bool { return get(m, digest{2}, conf, now) },
-		"after it is past": func(m memory) bool { return get(m, digest{1}, conf, now.Add(time.Minute+1)) },
-		"no issuer":        func(m memory) bool { return get(m, digest{1}, &configuration{}, now) },
-		"issuer changed": func(m memory) bool {
-			return get(m, digest{1}, &configuration{issuers: map[string]*issuer{i.source.issuer: &again}}, now)
+	for name, found := range map[string]func(tokenCache) bool{
+		"another token":    func(m tokenCache) bool { return get(m, digest{2}, conf, now) },
+		"after it is past": func(m tokenCache) bool { return get(m, digest{1}, conf, now.Add(time.Minute+1)) },
+		"no issuer":        func(m tokenCache) bool { return get(m, digest{1}, &ruleSet{}, now) },
+		"issuer changed": func(m tokenCache) bool {
+			return get(m, digest{1}, &ruleSet{issuers: map[string]*issuer{i.source.issuer: &again}}, now)
 		},
-		"other keys": func(m memory) bool {
+		"other keys": func(m tokenCache) bool {
 			key := rsaKey()
 			ring.replace([]jose.JSONWebKey{key.Public()})
 			defer ring.replace(nil)
 			return get(m, digest{1}, conf, now)
 		},
 	} {
-		m := newMemory()
-		m.put(digest{1}, memo{i, ring.current.Load(), Verified{Expires: now.Add(time.Minute)}})
+		m := newTokenCache()
+		m.put(digest{1}, cachedToken{i, ring.current.Load(), Verified{Expires: now.Add(time.Minute)}})
 		if !get(m, digest{1}, conf, now.Add(time.Minute)) {
 			t.Fatal("not remembered at all")
 		}
@@ -272,7 +272,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 		b.Run("new/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := (&trial{conf: a.current.Load(), token: token, now: time.Now()}).judge(context.Background()); err != nil {
+				if _, err := (&verification{rules: a.rules.Load(), token: token, now: time.Now()}).verify(context.Background()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -68,7 +68,7 @@ func TestTokenCanary(t *testing.T) {
 		if spec.ClaimMappings.Groups.Claim = ""; spec.ClaimMappings.Username.Expression == "" {
 			spoil(&spec)
 		}
-		b, _ := startFile(t, log, defaultPace, spec)
+		b, _ := startFile(t, log, defaultSchedule, spec)
 		quiet(b, sign(t, rsaKey(), i.claims(map[string]any{"sub": canary})))
 	}
 	if lines := strings.Join(log.lines(), "\n"); strings.Contains(lines, canary) {

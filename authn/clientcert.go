@@ -21,7 +21,7 @@ const ReasonCertificate Reason = "certificate"
 type ClientCA struct {
 	content *dynamiccertificates.DynamicFileCAContent
 	now     func() time.Time
-	kept    Kept
+	place   ConnectionValue
 }
 
 // NewClientCA reads a file of PEM certificates of authorities. Its caller runs [ClientCA.Run].
@@ -39,7 +39,7 @@ func NewClientCA(file string) (*ClientCA, error) {
 // Remember makes the verdict on a connection's certificate last: until the authorities' file changes, and a good one no longer
 // than the certificate and those above it, a refusal no longer than a minute. It is called before the first request. Without
 // it, each request's certificate is judged anew.
-func (c *ClientCA) Remember(kept Kept) { c.kept = kept }
+func (c *ClientCA) CachePerConnection(kept ConnectionValue) { c.place = kept }
 
 // Run reads the file again when it changes, until ctx ends. A file that cannot be used leaves the authorities as they are.
 func (c *ClientCA) Run(ctx context.Context) { c.content.Run(ctx, 1) }

@@ -192,7 +192,7 @@ func testCertificateExpires(t *testing.T, remembered bool) {
 	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
 	ca, file := startClientCA(t, ours)
 	if remembered {
-		ca.Remember(placeOf)
+		ca.CachePerConnection(placeOf)
 	}
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
 	server := serveTLS(t, func(w http.ResponseWriter, r *http.Request) {

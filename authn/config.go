@@ -14,7 +14,7 @@ import (
 
 // Config says whose tokens are accepted and what a user is called: in flags for one issuer, in a file for many, or, where
 // both are empty, nobody's.
-type Config struct {
+type Options struct {
 	// Flags are kube-apiserver's --oidc-* flags.
 	Flags Flags
 	// File is kube-apiserver's --authentication-config, an AuthenticationConfiguration. It excludes Flags, and is read again
@@ -29,7 +29,7 @@ type Config struct {
 }
 
 // load returns the document that the configuration is, whole and valid in itself, and how it is used.
-func (c Config) load() (*document, error) {
+func (c Options) load() (*authenticationConfig, error) {
 	flag, given := c.Flags.given()
 	switch {
 	case c.File != "" && given:
@@ -39,18 +39,18 @@ func (c Config) load() (*document, error) {
 		if err != nil {
 			return nil, fileError(c.File, err)
 		}
-		doc, err := parseDocument(data)
+		doc, err := parseConfig(data)
 		if err != nil {
 			return nil, fileError(c.File, err)
 		}
 		return doc, nil
 	case given:
-		return c.Flags.document()
+		return c.Flags.config()
 	}
-	return &document{config: &apiserver.AuthenticationConfiguration{}, algs: signingAlgs}, nil
+	return &authenticationConfig{api: &apiserver.AuthenticationConfiguration{}, algs: signingAlgs}, nil
 }
 
-func (c Config) withDefaults() Config {
+func (c Options) withDefaults() Options {
 	if c.Now == nil {
 		c.Now = time.Now
 	}

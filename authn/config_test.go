@@ -44,7 +44,7 @@ func TestFlags(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := good
 			test.change(&cfg)
-			_, err := New(Config{Flags: cfg})
+			_, err := New(Options{Flags: cfg})
 			if test.want == "" {
 				if err != nil {
 					t.Error(err)

@@ -18,7 +18,7 @@ import (
 
 // configCase is one configuration, as we take it and as kube-apiserver does.
 type configCase struct {
-	cfg     Config
+	cfg     Options
 	algs    []string // nil: kube-apiserver's default
 	rsa     bool     // tokens are RS256, not ES256
 	entries []entry
@@ -71,7 +71,7 @@ func (w *world) flagCases(t testing.TB) (cases []*configCase) {
 			f.ClientID = "edge"
 		}
 		cases = append(cases, &configCase{
-			cfg: Config{Flags: f}, algs: f.SigningAlgs, rsa: !slices.Contains(f.SigningAlgs, "ES256"),
+			cfg: Options{Flags: f}, algs: f.SigningAlgs, rsa: !slices.Contains(f.SigningAlgs, "ES256"),
 			entries: []entry{{fromFlags(f), w.servers[0], w.keys[0], []string{"flags"}}},
 		})
 	}
@@ -98,7 +98,7 @@ func (w *world) fileCase(t testing.TB, r *rand.Rand) *configCase {
 			c.entries[i].use("many issuers")
 		}
 	}
-	c.cfg = Config{File: writeConfig(t, config, []string{"v1", "v1beta1"}[r.IntN(2)])}
+	c.cfg = Options{File: writeConfig(t, config, []string{"v1", "v1beta1"}[r.IntN(2)])}
 	return c
 }
 

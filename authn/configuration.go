@@ -11,32 +11,32 @@ import (
 
 // configuration is a valid document, ready for use. Nothing of it ever changes but headers; a change of the document makes
 // another, which shares with it what did not change.
-type configuration struct {
+type ruleSet struct {
 	issuers   map[string]*issuer // by URL
 	algs      []jose.SignatureAlgorithm
 	verifier  *oidc.Config
 	anonymous *apiserver.AnonymousAuthConfig
-	headers   *headers // all of algorithms in algs
+	headers   *headerCache // all of algorithms in algs
 }
 
 // compile checks the whole document and makes it ready. Issuers that before has just like this are taken from there, with
 // all that is remembered of them; those whose keys come from the same place keep their keys.
-func compile(doc *document, before *configuration, now func() time.Time) (*configuration, error) {
+func compileRules(doc *authenticationConfig, before *ruleSet, now func() time.Time) (*ruleSet, error) {
 	if err := doc.validate(); err != nil {
 		return nil, err
 	}
-	c := &configuration{
-		issuers:   make(map[string]*issuer, len(doc.config.JWT)),
+	c := &ruleSet{
+		issuers:   make(map[string]*issuer, len(doc.api.JWT)),
 		algs:      joseAlgs(doc.algs),
-		anonymous: doc.config.Anonymous,
-		headers:   new(headers),
+		anonymous: doc.api.Anonymous,
+		headers:   new(headerCache),
 		verifier: &oidc.Config{
 			SupportedSigningAlgs: doc.algs,
 			SkipClientIDCheck:    true, // checked here: there may be many, and the refusal can be told from others
 			Now:                  now,
 		},
 	}
-	for _, spec := range doc.config.JWT {
+	for _, spec := range doc.api.JWT {
 		old := before.issuers[spec.Issuer.URL]
 		if old != nil && reflect.DeepEqual(old.spec, spec) {
 			c.issuers[spec.Issuer.URL] = old
@@ -46,8 +46,8 @@ func compile(doc *document, before *configuration, now func() time.Time) (*confi
 		if err != nil {
 			return nil, err
 		}
-		from := origin{spec.Issuer.URL, spec.Issuer.DiscoveryURL, spec.Issuer.CertificateAuthority, doc.caFile}
-		if old != nil && old.source.origin == from {
+		from := keyOrigin{spec.Issuer.URL, spec.Issuer.DiscoveryURL, spec.Issuer.CertificateAuthority, doc.caFile}
+		if old != nil && old.source.keyOrigin == from {
 			i.source = old.source
 		} else {
 			i.source = newKeySource(from, now)
@@ -59,7 +59,7 @@ func compile(doc *document, before *configuration, now func() time.Time) (*confi
 
 // find returns the issuer of a token by its iss, which is compared byte by byte, but for the spelling that Google is known
 // for and that kube-apiserver and go-oidc let pass, too.
-func (c *configuration) find(iss string) (*issuer, bool) {
+func (c *ruleSet) find(iss string) (*issuer, bool) {
 	if iss == "accounts.google.com" {
 		iss = "https://accounts.google.com"
 	}
@@ -68,15 +68,15 @@ func (c *configuration) find(iss string) (*issuer, bool) {
 }
 
 // has reports whether an issuer is still configured just like this.
-func (c *configuration) has(i *issuer) bool { return c.issuers[i.spec.Issuer.URL] == i }
+func (c *ruleSet) has(i *issuer) bool { return c.issuers[i.spec.Issuer.URL] == i }
 
 // uses reports whether an issuer's keys still come from here.
-func (c *configuration) uses(s *keySource) bool {
+func (c *ruleSet) uses(s *keySource) bool {
 	i, ok := c.issuers[s.issuer]
 	return ok && i.source == s
 }
 
-func (c *configuration) allowsAnonymous(path string) bool {
+func (c *ruleSet) allowsAnonymous(path string) bool {
 	if c.anonymous == nil || !c.anonymous.Enabled {
 		return false
 	}

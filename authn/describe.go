@@ -18,26 +18,26 @@ const (
 )
 
 // about says, after a check has run, what it looked at, so that a reader can see what is wrong.
-func (t *trial) about(check string) string {
+func (t *verification) describe(check string) string {
 	switch check {
 	case "form":
 		return fmt.Sprintf("%d bytes", len(t.token))
 	case "algorithm":
-		if t.parts.header != nil {
-			header := t.parts.header.Header
-			return fmt.Sprintf("alg %s, kid %s; allowed are %s", quote(header.Algorithm), quote(header.KeyID), strings.Join(t.conf.verifier.SupportedSigningAlgs, ", "))
+		if t.jws.header != nil {
+			header := t.jws.header.Header
+			return fmt.Sprintf("alg %s, kid %s; allowed are %s", quote(header.Algorithm), quote(header.KeyID), strings.Join(t.rules.verifier.SupportedSigningAlgs, ", "))
 		}
 	case "issuer":
 		return "iss " + quote(t.envelope.Issuer)
 	case "signature":
-		return t.aboutKeys()
+		return t.describeKeys()
 	case "expiry":
-		if t.id != nil && !t.id.Expiry.IsZero() {
-			return "exp " + t.moment(t.id.Expiry)
+		if t.idToken != nil && !t.idToken.Expiry.IsZero() {
+			return "exp " + t.moment(t.idToken.Expiry)
 		}
 	case "audience":
-		if t.id != nil {
-			return fmt.Sprintf("aud %s; accepted are %s", quoteAll(t.id.Audience), quoteAll(t.issuer.spec.Issuer.Audiences))
+		if t.idToken != nil {
+			return fmt.Sprintf("aud %s; accepted are %s", quoteAll(t.idToken.Audience), quoteAll(t.issuer.spec.Issuer.Audiences))
 		}
 	case "not before":
 		if t.envelope.NotBefore != nil {
@@ -47,17 +47,17 @@ func (t *trial) about(check string) string {
 			return "nbf " + quote(t.envelope.NotBefore.String())
 		}
 	}
-	if t.id == nil {
+	if t.idToken == nil {
 		return ""
 	}
-	return join(t.aboutIdentity(check), t.takeCause())
+	return join(t.describeIdentity(check), t.takeCause())
 }
 
-func (t *trial) aboutKeys() string {
-	if t.keys == nil || t.parts.header == nil {
+func (t *verification) describeKeys() string {
+	if t.keys == nil || t.jws.header == nil {
 		return ""
 	}
-	id, named := t.parts.header.Header.KeyID, 0
+	id, named := t.jws.header.Header.KeyID, 0
 	keys := t.ring.current.Load().keys
 	for _, key := range keys {
 		if key.KeyID == id {
@@ -67,7 +67,7 @@ func (t *trial) aboutKeys() string {
 	return fmt.Sprintf("keys in hand: %d; with the token's kid: %d", len(keys), named)
 }
 
-func (t *trial) aboutIdentity(check string) string {
+func (t *verification) describeIdentity(check string) string {
 	switch check {
 	case "username":
 		if t.user.Name != "" {
@@ -96,7 +96,7 @@ func (t *trial) aboutIdentity(check string) string {
 }
 
 // takeCause returns once what a library said about the claim that was refused last.
-func (t *trial) takeCause() string {
+func (t *verification) takeCause() string {
 	if t.cause == nil {
 		return ""
 	}
@@ -106,7 +106,7 @@ func (t *trial) takeCause() string {
 }
 
 // moment says a time in words.
-func (t *trial) moment(at time.Time) string {
+func (t *verification) moment(at time.Time) string {
 	text := at.UTC().Format(time.RFC3339)
 	if left := at.Sub(t.now); left >= 0 {
 		return text + ", in " + duration.HumanDuration(left)

@@ -83,7 +83,7 @@ func TestCostlyExpression(t *testing.T) {
 func TestOtherDistributedClaims(t *testing.T) {
 	i := newTestIssuer(t, ecKey())
 	flags := Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups", SigningAlgs: []string{"ES256"}}
-	a := start(t, Config{Flags: flags})
+	a := start(t, Options{Flags: flags})
 	oracle, err := apiServer(t, i, fromFlags(flags), flags.SigningAlgs)
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func describeCase(c *configCase) string {
 // FuzzClaims: any payload that the issuer signs has kube-apiserver's outcome.
 func FuzzClaims(f *testing.F) {
 	i := newTestIssuer(f, ecKey())
-	cfg := Config{Flags: Flags{
+	cfg := Options{Flags: Flags{
 		IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(f), UsernameClaim: "email", GroupsClaim: "groups", GroupsPrefix: "g:",
 		SigningAlgs: []string{"ES256"}, RequiredClaims: map[string]string{"hd": "x.example"},
 	}}

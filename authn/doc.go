@@ -1,7 +1,7 @@
 // Package authn turns the credential of a request into a user: a client certificate, a token of an OpenID Connect issuer, or
 // one that the API server vouches for.
 //
-//	a, err := authn.New(authn.Config{File: "authentication.yaml"}) // or Flags, for one issuer
+//	a, err := authn.New(authn.Options{File: "authentication.yaml"}) // or Flags, for one issuer
 //	go a.Run(ctx)                                                  // discovery, keys, their renewal; the file's changes
 //	ca, err := authn.NewClientCA("clients.crt")
 //	go ca.Run(ctx)                                                 // the file's changes

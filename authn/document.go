@@ -22,8 +22,8 @@ import (
 const maxConfigBytes = 1 << 20
 
 // document is an AuthenticationConfiguration with what it does not say itself.
-type document struct {
-	config *apiserver.AuthenticationConfiguration
+type authenticationConfig struct {
+	api    *apiserver.AuthenticationConfiguration
 	source []byte   // the file's content; nil: flags
 	algs   []string // accepted for all issuers
 	caFile string   // of the one issuer that flags describe; read again at each fetch. Empty: only what config has
@@ -40,8 +40,8 @@ var decoder = sync.OnceValue(func() runtime.Decoder {
 var compiler = sync.OnceValue(cel.NewDefaultCompiler)
 
 // parseDocument decodes a configuration file. Whether what it says makes sense is validate's question.
-func parseDocument(data []byte) (*document, error) {
-	if err := oneDocument(data); err != nil {
+func parseConfig(data []byte) (*authenticationConfig, error) {
+	if err := checkOneDocument(data); err != nil {
 		return nil, err
 	}
 	object, err := runtime.Decode(decoder(), data)
@@ -55,7 +55,7 @@ func parseDocument(data []byte) (*document, error) {
 	if !ok {
 		return nil, otherKind(data)
 	}
-	return &document{config: config, source: data, algs: signingAlgs}, nil
+	return &authenticationConfig{api: config, source: data, algs: signingAlgs}, nil
 }
 
 // otherKind says what the document is instead.
@@ -69,7 +69,7 @@ func otherKind(data []byte) error {
 }
 
 // oneDocument refuses what the decoder would pass over in silence: nothing, and a second YAML document.
-func oneDocument(data []byte) error {
+func checkOneDocument(data []byte) error {
 	if json.Valid(data) {
 		return nil // one value, to the end
 	}
@@ -94,9 +94,9 @@ func oneDocument(data []byte) error {
 }
 
 // validate returns all that is wrong with the whole document.
-func (d *document) validate() error {
-	errs := validation.ValidateAuthenticationConfiguration(compiler(), d.config, nil)
-	for i, jwt := range d.config.JWT {
+func (d *authenticationConfig) validate() error {
+	errs := validation.ValidateAuthenticationConfiguration(compiler(), d.api, nil)
+	for i, jwt := range d.api.JWT {
 		if selector := jwt.Issuer.EgressSelectorType; selector != "" {
 			path := field.NewPath("jwt").Index(i).Child("issuer", "egressSelectorType")
 			errs = append(errs, field.Forbidden(path, "edge has no egress selectors: it reaches issuers directly, or by the proxy in its environment"))

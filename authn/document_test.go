@@ -60,7 +60,7 @@ func TestFile(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			name := filepath.Join(t.TempDir(), "authentication.yaml")
 			writeFile(t, name, []byte(test.text))
-			_, err := New(Config{File: name})
+			_, err := New(Options{File: name})
 			if len(test.want) == 0 {
 				if err != nil {
 					t.Error(err)
@@ -80,17 +80,17 @@ func TestFile(t *testing.T) {
 			}
 		})
 	}
-	if _, err := New(Config{File: filepath.Join(t.TempDir(), "none.yaml")}); err == nil || !strings.HasPrefix(err.Error(), "--authentication-config: ") {
+	if _, err := New(Options{File: filepath.Join(t.TempDir(), "none.yaml")}); err == nil || !strings.HasPrefix(err.Error(), "--authentication-config: ") {
 		t.Errorf("a file that is not there: %v", err)
 	}
-	if _, err := New(Config{File: t.TempDir()}); err == nil {
+	if _, err := New(Options{File: t.TempDir()}); err == nil {
 		t.Error("a folder was accepted")
 	}
 	many := &apiserver.AuthenticationConfiguration{}
 	for n := range 65 {
 		many.JWT = append(many.JWT, fromFlags(Flags{IssuerURL: fmt.Sprintf("https://issuer%d.example", n), ClientID: "edge"}))
 	}
-	if _, err := New(Config{File: writeConfig(t, many, "v1")}); err == nil || !strings.Contains(err.Error(), "64") {
+	if _, err := New(Options{File: writeConfig(t, many, "v1")}); err == nil || !strings.Contains(err.Error(), "64") {
 		t.Errorf("65 issuers: %v", err)
 	}
 }
@@ -100,11 +100,11 @@ func TestFileOrFlags(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "authentication.yaml")
 	writeFile(t, file, []byte(fileWith("https://issuer.example", "")))
 	defaults := Flags{UsernameClaim: "sub", SigningAlgs: []string{"RS256"}}
-	if _, err := New(Config{File: file, Flags: defaults}); err != nil {
+	if _, err := New(Options{File: file, Flags: defaults}); err != nil {
 		t.Errorf("flags as they are by default: %v", err)
 	}
-	a, err := New(Config{Flags: defaults})
-	if err != nil || a.Ready() != nil || len(a.Notes()) != 0 {
+	a, err := New(Options{Flags: defaults})
+	if err != nil || a.Ready() != nil || len(a.Warnings()) != 0 {
 		t.Errorf("no issuer: %v", err)
 	}
 	if got := refusal(t, a, "e30.e30.e30"); got != ReasonAlgorithm {
@@ -121,10 +121,10 @@ func TestFileOrFlags(t *testing.T) {
 		"--oidc-signing-algs":    {SigningAlgs: []string{"ES256"}},
 		"--oidc-required-claim":  {RequiredClaims: map[string]string{"a": "b"}},
 	} {
-		if _, err := New(Config{File: file, Flags: f}); err == nil || !strings.Contains(err.Error(), "excludes "+flag) {
+		if _, err := New(Options{File: file, Flags: f}); err == nil || !strings.Contains(err.Error(), "excludes "+flag) {
 			t.Errorf("%s beside a file: %v", flag, err)
 		}
-		if _, err := New(Config{Flags: f}); err == nil {
+		if _, err := New(Options{Flags: f}); err == nil {
 			t.Errorf("%s alone is accepted", flag)
 		}
 	}
@@ -143,7 +143,7 @@ func TestAnonymous(t *testing.T) {
 	} {
 		name := filepath.Join(t.TempDir(), "authentication.yaml")
 		writeFile(t, name, []byte(fileWith("https://issuer.example", test.section)))
-		a, err := New(Config{File: name})
+		a, err := New(Options{File: name})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestAnonymous(t *testing.T) {
 			if got := a.Anonymous(path); got != want {
 				t.Errorf("%q: %s: %v, want %v", test.section, path, got, want)
 			}
-			section := a.current.Load().anonymous
+			section := a.rules.Load().anonymous
 			if section == nil || !section.Enabled {
 				continue // kube-apiserver makes no anonymous authenticator
 			}

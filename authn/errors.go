@@ -30,7 +30,7 @@ type RefusedError struct {
 	Detail string
 	// Told is what whoever sent the credential may read: why a token is refused whose signature, issuer and audience are right,
 	// in the operator's words and ours, as above. Empty for every other credential: who guesses learns nothing.
-	Told string
+	ClientMessage string
 }
 
 func (e *RefusedError) Error() string {

@@ -9,7 +9,7 @@ import (
 )
 
 func Example() {
-	a, err := authn.New(authn.Config{Flags: authn.Flags{
+	a, err := authn.New(authn.Options{Flags: authn.Flags{
 		IssuerURL:   "https://login.example.com",
 		ClientID:    "edge",
 		GroupsClaim: "groups",
@@ -36,7 +36,7 @@ func Example() {
 }
 
 func ExampleNew() {
-	_, err := authn.New(authn.Config{Flags: authn.Flags{IssuerURL: "http://login.example.com"}})
+	_, err := authn.New(authn.Options{Flags: authn.Flags{IssuerURL: "http://login.example.com"}})
 	fmt.Println(err)
 	// Output:
 	// --oidc-issuer-url: must be an https URL, not "http://login.example.com"

@@ -50,15 +50,15 @@ type Explanation struct {
 // Explain asks of a token all that [Authenticator.Authenticate] asks, by the same code, and goes on after a refusal as far as
 // it can.
 func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOptions) Explanation {
-	t := &trial{conf: a.current.Load(), token: token, now: a.cfg.Now(), explaining: true}
-	e := Explanation{Outcome: OutcomeOK, Issuers: slices.Sorted(maps.Keys(t.conf.issuers))}
+	t := &verification{rules: a.rules.Load(), token: token, now: a.options.Now(), explaining: true}
+	e := Explanation{Outcome: OutcomeOK, Issuers: slices.Sorted(maps.Keys(t.rules.issuers))}
 	nobody := false
 	for _, check := range checks {
 		if check.name == "signature" && o.Fetch && t.issuer != nil && !t.issuer.source.ready() {
-			e.Steps = append(e.Steps, t.fetchKeys(ctx, a.cfg.Now))
+			e.Steps = append(e.Steps, t.fetchKeys(ctx, a.options.Now))
 		}
 		err := check.run(t, ctx)
-		step := Step{check.name, OutcomeOK, t.about(check.name)}
+		step := Step{check.name, OutcomeOK, t.describe(check.name)}
 		wrong := new(RefusedError)
 		switch {
 		case errors.As(err, &wrong):
@@ -80,8 +80,8 @@ func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOpti
 	if t.issuer != nil {
 		e.Issuer = t.issuer.spec.Issuer.URL
 	}
-	if t.id != nil {
-		e.Expires = t.id.Expiry
+	if t.idToken != nil {
+		e.Expires = t.idToken.Expiry
 		if !nobody {
 			e.User = &t.user
 		}
@@ -93,8 +93,8 @@ func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOpti
 var makesUser = map[string]bool{"username": true, "groups": true, "uid": true, "extra": true}
 
 // fetchKeys gets the issuer's keys for this trial alone.
-func (t *trial) fetchKeys(ctx context.Context, now func() time.Time) Step {
-	from := &fetcher{origin: t.issuer.source.origin}
+func (t *verification) fetchKeys(ctx context.Context, now func() time.Time) Step {
+	from := &keyFetcher{keyOrigin: t.issuer.source.keyOrigin}
 	defer from.close()
 	keys, err := from.fetch(ctx)
 	if err != nil {

@@ -40,8 +40,8 @@ func TestExplain(t *testing.T) {
 	spec.ClaimValidationRules = []apiserver.ClaimValidationRule{{Claim: "hd", RequiredValue: "x.example"}, {Expression: "claims.flag == true", Message: "raise the flag"}}
 	spec.UserValidationRules = []apiserver.UserValidationRule{{Expression: "!user.username.endsWith('root')", Message: "no root"}}
 	file := writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{spec}}, "v1")
-	a := start(t, Config{File: file, Now: clock.Now})
-	offline, err := New(Config{File: file, Now: clock.Now})
+	a := start(t, Options{File: file, Now: clock.Now})
+	offline, err := New(Options{File: file, Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

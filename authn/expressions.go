@@ -13,19 +13,19 @@ type expression struct {
 	message string // what the operator wants said where a rule does not hold
 }
 
-func (i *issuer) username() expression {
+func (i *issuer) usernameExpression() expression {
 	return expression{what: "username", place: "claimMappings.username", text: i.spec.ClaimMappings.Username.Expression}
 }
 
-func (i *issuer) groups() expression {
+func (i *issuer) groupsExpression() expression {
 	return expression{what: "groups", place: "claimMappings.groups", text: i.spec.ClaimMappings.Groups.Expression}
 }
 
-func (i *issuer) uid() expression {
+func (i *issuer) uidExpression() expression {
 	return expression{what: "uid", place: "claimMappings.uid", text: i.spec.ClaimMappings.UID.Expression}
 }
 
-func (i *issuer) extras() (all []expression) {
+func (i *issuer) extraExpressions() (all []expression) {
 	for n, mapping := range i.spec.ClaimMappings.Extra {
 		all = append(all, expression{what: "extra", place: fmt.Sprintf("claimMappings.extra[%d]", n), text: mapping.ValueExpression})
 	}
@@ -51,7 +51,7 @@ func (i *issuer) userRules() (all []expression) {
 
 // refuseResult refuses for what an expression makes of the claims. The value itself is not told.
 func (e expression) refuseResult(what string) error {
-	return toldElse(ReasonClaims, fmt.Sprintf("%s expression %q gives %s", e.what, e.text, what), e.place+" gives "+what)
+	return refusedWithMessage(ReasonClaims, fmt.Sprintf("%s expression %q gives %s", e.what, e.text, what), e.place+" gives "+what)
 }
 
 // refuseRule refuses for a rule that gives anything but true.
@@ -60,27 +60,27 @@ func (e expression) refuseRule(fault string) error {
 	if e.message != "" {
 		detail += ": " + e.message
 	}
-	return toldElse(ReasonClaims, detail, e.words(fault))
+	return refusedWithMessage(ReasonClaims, detail, e.clientMessage(fault))
 }
 
 // words are for the holder of a token.
-func (e expression) words(fault string) string {
+func (e expression) clientMessage(fault string) string {
 	words := e.place + " " + fault
 	if e.message != "" {
-		words += ": " + oneLine(e.message, maxToldBytes)
+		words += ": " + oneLine(e.message, maxClientMessageBytes)
 	}
 	return words
 }
 
 // notEvaluated refuses for one of some expressions, which ended with an error. The error may quote claims, so it is kept for
 // Explain alone, and only the expression whose error it is is named.
-func (t *trial) notEvaluated(err error, of ...expression) error {
+func (t *verification) notEvaluated(err error, of ...expression) error {
 	t.cause = err
 	const fault = "cannot be evaluated with these claims"
 	for _, e := range of {
 		if strings.HasPrefix(err.Error(), "expression '"+e.text+"' ") {
-			return toldElse(ReasonClaims, fmt.Sprintf("%s expression %q %s", e.what, e.text, fault), e.words(fault))
+			return refusedWithMessage(ReasonClaims, fmt.Sprintf("%s expression %q %s", e.what, e.text, fault), e.clientMessage(fault))
 		}
 	}
-	return told(ReasonClaims, of[0].what+" expression "+fault)
+	return refusedOpenly(ReasonClaims, of[0].what+" expression "+fault)
 }

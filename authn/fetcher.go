@@ -42,8 +42,8 @@ var (
 const wellKnown = "/.well-known/openid-configuration"
 
 // fetcher fetches one issuer's keys. It is used by one goroutine at a time.
-type fetcher struct {
-	origin
+type keyFetcher struct {
+	keyOrigin
 
 	ca     []byte // what client trusts: the CA's content when client was made
 	client *http.Client
@@ -51,7 +51,7 @@ type fetcher struct {
 }
 
 // origin is all that decides where an issuer's keys come from, and who is believed to be the issuer there.
-type origin struct {
+type keyOrigin struct {
 	issuer    string // its URL
 	discovery string // the discovery document's own URL; empty: the issuer's, and wellKnown
 	ca        string // PEM; empty: the system's roots
@@ -60,7 +60,7 @@ type origin struct {
 
 // fetch returns the issuer's keys, or errNoKeys where it answered and has none. After any error it begins again with
 // discovery, since the keys may have moved.
-func (f *fetcher) fetch(ctx context.Context) (keys []jose.JSONWebKey, err error) {
+func (f *keyFetcher) fetch(ctx context.Context) (keys []jose.JSONWebKey, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	defer func() {
@@ -86,8 +86,8 @@ func (f *fetcher) fetch(ctx context.Context) (keys []jose.JSONWebKey, err error)
 }
 
 // trust makes the client, and makes it anew after the CA file has changed.
-func (f *fetcher) trust() error {
-	pem := []byte(f.origin.ca)
+func (f *keyFetcher) trust() error {
+	pem := []byte(f.keyOrigin.ca)
 	if f.caFile != "" {
 		var err error
 		if pem, err = readCAFile(f.caFile); err != nil {
@@ -105,12 +105,12 @@ func (f *fetcher) trust() error {
 		}
 	}
 	f.close()
-	f.ca, f.client = pem, newClient(roots, f.origin)
+	f.ca, f.client = pem, newIssuerClient(roots, f.keyOrigin)
 	return nil
 }
 
 // discover returns the URL of the keys (OpenID Connect Discovery 1.0, section 4).
-func (f *fetcher) discover(ctx context.Context) (string, error) {
+func (f *keyFetcher) discover(ctx context.Context) (string, error) {
 	// A context value is how go-oidc takes its client; it goes no further than this call.
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, f.client), f.issuer)
 	if err != nil {
@@ -128,7 +128,7 @@ func (f *fetcher) discover(ctx context.Context) (string, error) {
 	return metadata.JWKS, nil
 }
 
-func (f *fetcher) fetchKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (f *keyFetcher) fetchKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.jwks, nil)
 	if err != nil {
 		return nil, err
@@ -174,16 +174,16 @@ func parseKeys(document []byte) ([]jose.JSONWebKey, error) {
 	return keys, nil
 }
 
-func (f *fetcher) close() {
+func (f *keyFetcher) close() {
 	if f.client != nil {
 		f.client.CloseIdleConnections()
 	}
 }
 
 // newClient makes a client that reads bounded documents and follows few redirects, none away from https.
-func newClient(roots *x509.CertPool, from origin) *http.Client {
+func newIssuerClient(roots *x509.CertPool, from keyOrigin) *http.Client {
 	return &http.Client{
-		Transport: &transport{
+		Transport: &issuerTransport{
 			Transport: &http.Transport{
 				Proxy:                  http.ProxyFromEnvironment,
 				TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
@@ -209,12 +209,12 @@ func newClient(roots *x509.CertPool, from origin) *http.Client {
 // transport ends each body that is longer than maxDocumentBytes with an error, for go-oidc reads to the end; and it gets the
 // discovery document where the configuration says that it is, for go-oidc asks the issuer. That the document names the
 // issuer is checked by go-oidc all the same.
-type transport struct {
+type issuerTransport struct {
 	*http.Transport
-	from origin
+	from keyOrigin
 }
 
-func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t *issuerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.from.discovery != "" && req.URL.String() == strings.TrimSuffix(t.from.issuer, "/")+wellKnown {
 		elsewhere, err := url.Parse(t.from.discovery)
 		if err != nil {

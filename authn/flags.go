@@ -136,7 +136,7 @@ func validIssuerURL(issuer string) error {
 }
 
 // document makes of the flags what kube-apiserver makes of them.
-func (f Flags) document() (*document, error) {
+func (f Flags) config() (*authenticationConfig, error) {
 	if err := f.validate(); err != nil {
 		return nil, err
 	}
@@ -172,8 +172,8 @@ func (f Flags) document() (*document, error) {
 	if len(algs) == 0 {
 		algs = []string{defaultSigningAlg}
 	}
-	return &document{
-		config: &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{jwt}},
+	return &authenticationConfig{
+		api:    &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{jwt}},
 		algs:   algs,
 		caFile: f.CAFile,
 	}, nil

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-func (t *trial) checkUsername(ctx context.Context) (err error) {
-	if t.id == nil {
+func (t *verification) checkUsername(ctx context.Context) (err error) {
+	if t.idToken == nil {
 		return errSkipped
 	}
 	mapping := t.issuer.spec.ClaimMappings.Username
@@ -24,15 +24,15 @@ func (t *trial) checkUsername(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	t.user.Name, err = t.evaluateString(ctx, t.issuer.cel.Username, t.issuer.username())
+	t.user.Name, err = t.evaluateString(ctx, t.issuer.cel.Username, t.issuer.usernameExpression())
 	if err == nil && t.user.Name == "" {
-		return t.issuer.username().refuseResult("no name")
+		return t.issuer.usernameExpression().refuseResult("no name")
 	}
 	return err
 }
 
-func (t *trial) checkGroups(ctx context.Context) (err error) {
-	if t.id == nil {
+func (t *verification) checkGroups(ctx context.Context) (err error) {
+	if t.idToken == nil {
 		return errSkipped
 	}
 	mapping := t.issuer.spec.ClaimMappings.Groups
@@ -45,30 +45,30 @@ func (t *trial) checkGroups(ctx context.Context) (err error) {
 			}
 		}
 	case t.issuer.cel.Groups != nil:
-		t.user.Groups, err = t.evaluateList(ctx, t.issuer.cel.Groups, t.issuer.groups())
+		t.user.Groups, err = t.evaluateList(ctx, t.issuer.cel.Groups, t.issuer.groupsExpression())
 	}
 	return err
 }
 
-func (t *trial) checkUID(ctx context.Context) (err error) {
-	if t.id == nil {
+func (t *verification) checkUID(ctx context.Context) (err error) {
+	if t.idToken == nil {
 		return errSkipped
 	}
 	mapping := t.issuer.spec.ClaimMappings.UID
 	switch {
 	case mapping.Claim != "":
 		if t.user.UID, err = t.claims.text(mapping.Claim); err != nil {
-			return told(ReasonClaims, fmt.Sprintf("uid claim %q %v", mapping.Claim, err))
+			return refusedOpenly(ReasonClaims, fmt.Sprintf("uid claim %q %v", mapping.Claim, err))
 		}
 	case t.issuer.cel.UID != nil:
-		t.user.UID, err = t.evaluateString(ctx, t.issuer.cel.UID, t.issuer.uid())
+		t.user.UID, err = t.evaluateString(ctx, t.issuer.cel.UID, t.issuer.uidExpression())
 	}
 	return err
 }
 
 // checkExtra starts with the token's jti, for the audit log. A jti of another kind is passed over.
-func (t *trial) checkExtra(ctx context.Context) error {
-	if t.id == nil {
+func (t *verification) checkExtra(ctx context.Context) error {
+	if t.idToken == nil {
 		return errSkipped
 	}
 	extra := make(map[string][]string)
@@ -76,9 +76,9 @@ func (t *trial) checkExtra(ctx context.Context) error {
 		extra[user.CredentialIDKey] = []string{jwt.CredentialIDForJTI(jti)}
 	}
 	if t.issuer.cel.Extra != nil {
-		results, err := t.issuer.cel.Extra.EvalClaimMappings(ctx, t.values)
+		results, err := t.issuer.cel.Extra.EvalClaimMappings(ctx, t.celClaims)
 		if err != nil {
-			return t.notEvaluated(err, t.issuer.extras()...)
+			return t.notEvaluated(err, t.issuer.extraExpressions()...)
 		}
 		for n, result := range results {
 			mapping, ok := result.ExpressionAccessor.(*cel.ExtraMappingExpression)
@@ -87,7 +87,7 @@ func (t *trial) checkExtra(ctx context.Context) error {
 			}
 			values, err := stringList(result.EvalResult)
 			if err != nil {
-				return t.issuer.extras()[n].refuseResult(errNotStrings.Error())
+				return t.issuer.extraExpressions()[n].refuseResult(errNotStrings.Error())
 			}
 			if len(values) > 0 {
 				extra[mapping.Key] = values
@@ -100,8 +100,8 @@ func (t *trial) checkExtra(ctx context.Context) error {
 	return nil
 }
 
-func (t *trial) evaluateString(ctx context.Context, mapper cel.ClaimsMapper, e expression) (string, error) {
-	result, err := mapper.EvalClaimMapping(ctx, t.values)
+func (t *verification) evaluateString(ctx context.Context, mapper cel.ClaimsMapper, e expression) (string, error) {
+	result, err := mapper.EvalClaimMapping(ctx, t.celClaims)
 	if err != nil {
 		return "", t.notEvaluated(err, e)
 	}
@@ -111,8 +111,8 @@ func (t *trial) evaluateString(ctx context.Context, mapper cel.ClaimsMapper, e e
 	return result.EvalResult.Value().(string), nil
 }
 
-func (t *trial) evaluateList(ctx context.Context, mapper cel.ClaimsMapper, e expression) ([]string, error) {
-	result, err := mapper.EvalClaimMapping(ctx, t.values)
+func (t *verification) evaluateList(ctx context.Context, mapper cel.ClaimsMapper, e expression) ([]string, error) {
+	result, err := mapper.EvalClaimMapping(ctx, t.celClaims)
 	if err != nil {
 		return nil, t.notEvaluated(err, e)
 	}
@@ -126,15 +126,15 @@ func (t *trial) evaluateList(ctx context.Context, mapper cel.ClaimsMapper, e exp
 func (c claims) username(claim string) (string, error) {
 	name, err := c.text(claim)
 	if err != nil {
-		return "", told(ReasonClaims, fmt.Sprintf("username claim %q %v", claim, err))
+		return "", refusedOpenly(ReasonClaims, fmt.Sprintf("username claim %q %v", claim, err))
 	}
 	if raw, ok := c["email_verified"]; ok && claim == "email" {
 		var verified bool
 		if json.Unmarshal(raw, &verified) != nil {
-			return "", told(ReasonClaims, "email_verified is not a boolean")
+			return "", refusedOpenly(ReasonClaims, "email_verified is not a boolean")
 		}
 		if !verified {
-			return "", toldElse(ReasonClaims, "email_verified is false", "email_verified is false: have the issuer verify your address")
+			return "", refusedWithMessage(ReasonClaims, "email_verified is false", "email_verified is false: have the issuer verify your address")
 		}
 	}
 	return name, nil
@@ -147,7 +147,7 @@ func (c claims) groups(claim string) ([]string, error) {
 	}
 	groups, err := stringOrList(raw)
 	if err != nil {
-		return nil, told(ReasonClaims, fmt.Sprintf("groups claim %q is neither a string nor a list of strings", claim))
+		return nil, refusedOpenly(ReasonClaims, fmt.Sprintf("groups claim %q is neither a string nor a list of strings", claim))
 	}
 	return groups, nil
 }
@@ -162,10 +162,10 @@ func (c claims) refuseDistributed(groupsClaim string) error {
 	}
 	var names map[string]string
 	if json.Unmarshal(raw, &names) != nil {
-		return told(ReasonClaims, "_claim_names is not an object of strings")
+		return refusedOpenly(ReasonClaims, "_claim_names is not an object of strings")
 	}
 	if _, ok := names[groupsClaim]; ok {
-		return told(ReasonDistributedGroups,
+		return refusedOpenly(ReasonDistributedGroups,
 			fmt.Sprintf("the token only refers to its %q (too many groups for it?); let the issuer send fewer", groupsClaim))
 	}
 	var sources map[string]struct {
@@ -174,7 +174,7 @@ func (c claims) refuseDistributed(groupsClaim string) error {
 		JWT         string `json:"JWT"`
 	}
 	if json.Unmarshal(c["_claim_sources"], &sources) != nil {
-		return told(ReasonClaims, "_claim_names without good _claim_sources")
+		return refusedOpenly(ReasonClaims, "_claim_names without good _claim_sources")
 	}
 	return nil
 }

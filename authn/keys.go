@@ -26,7 +26,7 @@ type keySet struct {
 
 // verify reports whether one of the keys signed the token. As in go-oidc, a token without a key id may be signed by
 // any of them. Only the key out of the set counts: jwk, jku and x5c in a token's header are not looked at.
-func (s *keySet) verify(token *parts) bool {
+func (s *keySet) verify(token *compactJWS) bool {
 	id := token.header.Header.KeyID
 	for _, key := range s.keys {
 		if id != "" && key.KeyID != id {
@@ -61,7 +61,7 @@ func newKeyRing(now func() time.Time) *keyRing {
 }
 
 // verify tries the keys in hand and, if none fits, newer ones.
-func (r *keyRing) verify(ctx context.Context, token *parts) bool {
+func (r *keyRing) verify(ctx context.Context, token *compactJWS) bool {
 	tried := r.current.Load()
 	if tried.verify(token) {
 		return true

@@ -13,12 +13,12 @@ import (
 )
 
 // pace says when to fetch next.
-type pace struct {
+type fetchSchedule struct {
 	renew time.Duration // after a fetch that worked
 	retry wait.Backoff  // after fetches that did not
 }
 
-var defaultPace = pace{5 * time.Minute, doubling(time.Second, 30*time.Second)}
+var defaultSchedule = fetchSchedule{5 * time.Minute, doubling(time.Second, 30*time.Second)}
 
 // doubling waits for first, then for twice as long each time, up to most.
 func doubling(first, most time.Duration) wait.Backoff {
@@ -30,7 +30,7 @@ const maxErrorBytes = 300
 
 // keySource keeps the keys of one issuer new. One goroutine, run, fetches; all else may be called by anybody.
 type keySource struct {
-	origin
+	keyOrigin
 	ring *keyRing
 	now  func() time.Time
 
@@ -39,13 +39,13 @@ type keySource struct {
 	since time.Time // when the first of the fetches ended that have failed since one worked
 }
 
-func newKeySource(from origin, now func() time.Time) *keySource {
-	return &keySource{origin: from, ring: newKeyRing(now), now: now}
+func newKeySource(from keyOrigin, now func() time.Time) *keySource {
+	return &keySource{keyOrigin: from, ring: newKeyRing(now), now: now}
 }
 
 // run fetches the keys and renews them until ctx ends; afterwards tokens are verified with the last ones.
-func (s *keySource) run(ctx context.Context, p pace, log *slog.Logger) {
-	from := &fetcher{origin: s.origin}
+func (s *keySource) run(ctx context.Context, p fetchSchedule, log *slog.Logger) {
+	from := &keyFetcher{keyOrigin: s.keyOrigin}
 	defer from.close()
 	defer s.ring.stop()
 
@@ -77,7 +77,7 @@ func (s *keySource) run(ctx context.Context, p pace, log *slog.Logger) {
 
 // fetch takes what the issuer publishes now. Keys that it no longer publishes are gone at once, even if no key is left; where
 // it cannot be reached or understood, the keys in hand stay.
-func (s *keySource) fetch(ctx context.Context, from *fetcher) error {
+func (s *keySource) fetch(ctx context.Context, from *keyFetcher) error {
 	s.ring.begin()
 	defer s.ring.end()
 	keys, err := from.fetch(ctx)
@@ -109,7 +109,7 @@ func (s *keySource) problem() (text string, since time.Time) {
 }
 
 // note is a line for an operator; empty: nothing to note.
-func (s *keySource) note() string {
+func (s *keySource) warning() string {
 	text, since := s.problem()
 	if text == "" {
 		return ""

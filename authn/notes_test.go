@@ -18,12 +18,12 @@ func TestNotes(t *testing.T) {
 	two.down()
 	clock := newClock()
 	file := writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{one.accepts("1:"), two.accepts("2:")}}, "v1")
-	cfg := Config{File: file, Now: clock.Now}
+	cfg := Options{File: file, Now: clock.Now}
 	began := clock.Now()
 	a := startPaced(t, cfg, often)
-	waitFor(t, "the keys of one, and the failure of the other", func() bool { return a.Ready() == nil && len(a.Notes()) == 1 })
+	waitFor(t, "the keys of one, and the failure of the other", func() bool { return a.Ready() == nil && len(a.Warnings()) == 1 })
 	since := func(at time.Time) string { return "since " + at.UTC().Format(time.RFC3339) }
-	notes := a.Notes()
+	notes := a.Warnings()
 	if !strings.Contains(notes[0], two.URL) || !strings.Contains(notes[0], since(began)) || !strings.Contains(notes[0], "(0 in hand)") || !strings.Contains(notes[0], "500") {
 		t.Error(notes)
 	}
@@ -36,13 +36,13 @@ func TestNotes(t *testing.T) {
 	// The other way round: it is the beginning of the trouble that is told, not the newest attempt.
 	two.discover(map[string]any{"issuer": two.URL, "jwks_uri": two.URL + "/keys"})
 	two.publish(ecKey())
-	waitFor(t, "the note to go", func() bool { return len(a.Notes()) == 0 })
+	waitFor(t, "the note to go", func() bool { return len(a.Warnings()) == 0 })
 	one.down()
-	waitFor(t, "a note", func() bool { return len(a.Notes()) == 1 })
+	waitFor(t, "a note", func() bool { return len(a.Warnings()) == 1 })
 	clock.advance(time.Hour)
 	before := one.discoveries.Load()
 	waitFor(t, "more attempts", func() bool { return one.discoveries.Load() > before+3 })
-	if notes := a.Notes(); len(notes) != 1 || !strings.Contains(notes[0], one.URL) || !strings.Contains(notes[0], since(began)) || !strings.Contains(notes[0], "(1 in hand)") {
+	if notes := a.Warnings(); len(notes) != 1 || !strings.Contains(notes[0], one.URL) || !strings.Contains(notes[0], since(began)) || !strings.Contains(notes[0], "(1 in hand)") {
 		t.Error(notes)
 	}
 	// None is ready: all are named, up to a few.
@@ -50,13 +50,13 @@ func TestNotes(t *testing.T) {
 	for n := range 6 {
 		many.JWT = append(many.JWT, fromFlags(Flags{IssuerURL: fmt.Sprintf("https://127.0.0.1:1/%d", n), ClientID: "edge"}))
 	}
-	dark := startPaced(t, Config{File: writeConfig(t, many, "v1")}, often)
-	waitFor(t, "all failures", func() bool { return len(dark.Notes()) == 6 })
+	dark := startPaced(t, Options{File: writeConfig(t, many, "v1")}, often)
+	waitFor(t, "all failures", func() bool { return len(dark.Warnings()) == 6 })
 	err := dark.Ready()
 	if !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "https://127.0.0.1:1/0") || !strings.Contains(err.Error(), "and 3 more") || len(err.Error()) > 1500 {
 		t.Error(err)
 	}
-	if notes := dark.Notes(); !slices.IsSorted(notes) {
+	if notes := dark.Warnings(); !slices.IsSorted(notes) {
 		t.Error(notes)
 	}
 }
@@ -68,7 +68,7 @@ func TestDiscoveryURL(t *testing.T) {
 	spec := i.accepts("1:")
 	spec.Issuer.URL, spec.Issuer.DiscoveryURL = name, i.URL+wellKnown
 	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
-	a := startPaced(t, Config{File: writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{spec}}, "v1")}, often)
+	a := startPaced(t, Options{File: writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{spec}}, "v1")}, often)
 	waitFor(t, "an attempt", func() bool { return a.Ready() != ErrNotReady })
 	if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "did not match") {
 		t.Errorf("a document of another issuer: %v", err)

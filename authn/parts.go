@@ -10,28 +10,28 @@ import (
 
 const (
 	// maxHeaders bounds the headers that are remembered: an issuer writes the same one into all tokens of one key.
-	maxHeaders = 64
+	maxCachedHeaders = 64
 	// maxHeaderBytes bounds each of them.
-	maxHeaderBytes = 1 << 10
+	maxCachedHeaderBytes = 1 << 10
 )
 
 // parts are a token's (RFC 7515 section 7.1). Nothing of them is verified.
-type parts struct {
-	text      string          // of the header, still encoded
-	header    *jose.Signature // what text says, and no signature; may be shared: read it only
-	payload   []byte
-	signature []byte
+type compactJWS struct {
+	encodedHeader string          // of the header, still encoded
+	header        *jose.Signature // what text says, and no signature; may be shared: read it only
+	payload       []byte
+	signature     []byte
 }
 
 // split decodes payload and signature. ok is false unless there are three parts, and these two are base64url without padding.
 // Decoders are more lenient with line breaks; one spelling is enough.
-func split(token string) (p parts, ok bool) {
+func splitJWS(token string) (p compactJWS, ok bool) {
 	if strings.Count(token, ".") != 2 || strings.Contains(token, "\r") || strings.Contains(token, "\n") {
-		return parts{}, false
+		return compactJWS{}, false
 	}
 	text, rest, _ := strings.Cut(token, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
-	p.text = text
+	p.encodedHeader = text
 	var err, wrong error
 	p.payload, err = base64.RawURLEncoding.DecodeString(payload)
 	p.signature, wrong = base64.RawURLEncoding.DecodeString(signature)
@@ -48,38 +48,38 @@ func readHeader(text string, algs []jose.SignatureAlgorithm) (*jose.Signature, e
 }
 
 // verify reports whether a key signed the token.
-func (p *parts) verify(key any) bool {
+func (p *compactJWS) verify(key any) bool {
 	jws := jose.JSONWebSignature{Signatures: []jose.Signature{*p.header}}
 	jws.Signatures[0].Signature = p.signature
 	return jws.DetachedVerify(p.payload, key) == nil
 }
 
 // headers remembers how the headers of good tokens were read. Its zero value is ready, and safe for use by many goroutines.
-type headers struct {
-	mu   sync.RWMutex
-	read map[string]*jose.Signature // by text
+type headerCache struct {
+	mu     sync.RWMutex
+	byText map[string]*jose.Signature // by text
 }
 
 // get returns nil for a header that is not remembered.
-func (h *headers) get(text string) *jose.Signature {
+func (h *headerCache) get(text string) *jose.Signature {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.read[text]
+	return h.byText[text]
 }
 
 // put is for a header that a key of an issuer signed. When there are too many, all are forgotten: that comes of an issuer that
 // writes another one into every token.
-func (h *headers) put(text string, header *jose.Signature) {
-	if len(text) > maxHeaderBytes {
+func (h *headerCache) put(text string, header *jose.Signature) {
+	if len(text) > maxCachedHeaderBytes {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.read[text] != nil {
+	if h.byText[text] != nil {
 		return
 	}
-	if h.read == nil || len(h.read) >= maxHeaders {
-		h.read = make(map[string]*jose.Signature)
+	if h.byText == nil || len(h.byText) >= maxCachedHeaders {
+		h.byText = make(map[string]*jose.Signature)
 	}
-	h.read[strings.Clone(text)] = header // text is a part of the token, which nobody keeps
+	h.byText[strings.Clone(text)] = header // text is a part of the token, which nobody keeps
 }

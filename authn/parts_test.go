@@ -17,7 +17,7 @@ func TestKnownHeaderProvesNothing(t *testing.T) {
 	if got := refusal(t, a, jane); got != "" {
 		t.Fatal(got)
 	}
-	if len(a.current.Load().headers.read) != 1 {
+	if len(a.rules.Load().headers.byText) != 1 {
 		t.Fatal("its header is not remembered: this test sees nothing")
 	}
 	janes, joes := strings.Split(jane, "."), strings.Split(joe, ".")
@@ -55,24 +55,24 @@ func TestExplainedHeaderIsNotKnown(t *testing.T) {
 func TestHeadersAreBounded(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
-	known := a.current.Load().headers
+	known := a.rules.Load().headers
 	write := func(value string) {
 		options := (&jose.SignerOptions{}).WithHeader("nr", value)
 		if got := refusal(t, a, signWith(t, jose.RS256, rsaKey(), i.claims(nil), options)); got != "" {
 			t.Fatalf("a header with %d bytes more: %s", len(value), got)
 		}
 	}
-	write(strings.Repeat("x", maxHeaderBytes))
-	if len(known.read) != 0 {
+	write(strings.Repeat("x", maxCachedHeaderBytes))
+	if len(known.byText) != 0 {
 		t.Error("a large header is remembered")
 	}
 	most := 0
-	for n := range 3 * maxHeaders {
+	for n := range 3 * maxCachedHeaders {
 		write(fmt.Sprint(n))
-		most = max(most, len(known.read))
+		most = max(most, len(known.byText))
 	}
-	if most != maxHeaders {
-		t.Errorf("%d headers remembered, want at most %d", most, maxHeaders)
+	if most != maxCachedHeaders {
+		t.Errorf("%d headers remembered, want at most %d", most, maxCachedHeaders)
 	}
 }
 

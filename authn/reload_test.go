@@ -31,21 +31,21 @@ func replaceFile(t testing.TB, name string, content []byte) {
 }
 
 // startFile runs an Authenticator with these issuers, which reads its file as often as a test can bear.
-func startFile(t testing.TB, log *logBuffer, p pace, issuers ...apiserver.JWTAuthenticator) (a *Authenticator, change func(...apiserver.JWTAuthenticator)) {
+func startFile(t testing.TB, log *logBuffer, p fetchSchedule, issuers ...apiserver.JWTAuthenticator) (a *Authenticator, change func(...apiserver.JWTAuthenticator)) {
 	t.Helper()
 	file := writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: issuers}, "v1")
-	a, err := New(Config{File: file, Log: slog.New(slog.NewTextHandler(log, nil))})
+	a, err := New(Options{File: file, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.pace, a.reloadEvery = p, time.Millisecond
+	a.schedule, a.reloadEvery = p, time.Millisecond
 	run(t, a)
 	waitForAll(t, a)
 	return a, func(issuers ...apiserver.JWTAuthenticator) {
 		t.Helper()
-		before := a.current.Load()
+		before := a.rules.Load()
 		replaceFile(t, file, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: issuers}, "v1"))
-		waitFor(t, "the new configuration", func() bool { return a.current.Load() != before })
+		waitFor(t, "the new configuration", func() bool { return a.rules.Load() != before })
 	}
 }
 
@@ -62,7 +62,7 @@ func nameOf(t testing.TB, a *Authenticator, token string) string {
 func TestReload(t *testing.T) {
 	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	log := &logBuffer{}
-	a, change := startFile(t, log, defaultPace, one.accepts("1:"))
+	a, change := startFile(t, log, defaultSchedule, one.accepts("1:"))
 	first, second := sign(t, rsaKey(), one.claims(nil)), sign(t, ecKey(), two.claims(nil))
 	if got := nameOf(t, a, first); got != "1:jane" {
 		t.Fatal(got)
@@ -72,13 +72,13 @@ func TestReload(t *testing.T) {
 	}
 
 	// A second issuer comes: its token waits for its keys, and the first issuer keeps its own and what is known of its tokens.
-	known := a.current.Load().issuers[one.URL]
+	known := a.rules.Load().issuers[one.URL]
 	change(one.accepts("1:"), two.accepts("2:"))
 	if got := nameOf(t, a, second); got != "2:jane" {
 		t.Error(got)
 	}
-	if a.current.Load().issuers[one.URL] != known || a.known.len() != 2 {
-		t.Errorf("%d tokens are remembered: the first issuer is another, though nothing of it changed", a.known.len())
+	if a.rules.Load().issuers[one.URL] != known || a.cache.len() != 2 {
+		t.Errorf("%d tokens are remembered: the first issuer is another, though nothing of it changed", a.cache.len())
 	}
 	// Other rules apply at once, to tokens that are remembered, and need no other keys.
 	change(one.accepts("one:"), two.accepts("2:"))
@@ -103,14 +103,14 @@ func TestReload(t *testing.T) {
 	if got := refusal(t, a, first); got != ReasonIssuer {
 		t.Errorf("a removed issuer's token: %q", got)
 	}
-	if got := nameOf(t, a, second); got != "2:jane" || a.known.len() != 1 {
-		t.Errorf("the other issuer's token: %s; %d are remembered", got, a.known.len())
+	if got := nameOf(t, a, second); got != "2:jane" || a.cache.len() != 1 {
+		t.Errorf("the other issuer's token: %s; %d are remembered", got, a.cache.len())
 	}
 	change()
 	if got := refusal(t, a, second); got != ReasonIssuer || a.Ready() != nil {
 		t.Errorf("no issuer left: %q, Ready %v", got, a.Ready())
 	}
-	if notes := a.Notes(); len(notes) != 0 {
+	if notes := a.Warnings(); len(notes) != 0 {
 		t.Error(notes)
 	}
 	adopted := 0
@@ -132,11 +132,11 @@ func TestRememberedTokenOfARemovedIssuer(t *testing.T) {
 	if got := refusal(t, a, token); got != "" {
 		t.Fatal(got)
 	}
-	without := *a.current.Load()
+	without := *a.rules.Load()
 	without.issuers = nil
-	a.current.Store(&without)
-	if got := refusal(t, a, token); got != ReasonIssuer || a.known.len() != 0 {
-		t.Errorf("refused as %q, %d are remembered", got, a.known.len())
+	a.rules.Store(&without)
+	if got := refusal(t, a, token); got != ReasonIssuer || a.cache.len() != 0 {
+		t.Errorf("refused as %q, %d are remembered", got, a.cache.len())
 	}
 }
 
@@ -156,12 +156,12 @@ func TestRemovedIssuerIsLeftAlone(t *testing.T) {
 func TestBadFileIsRefused(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	log := &logBuffer{}
-	a, _ := startFile(t, log, defaultPace, i.accepts("1:"))
-	good, err := os.ReadFile(a.cfg.File)
+	a, _ := startFile(t, log, defaultSchedule, i.accepts("1:"))
+	good, err := os.ReadFile(a.options.File)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, token := a.current.Load(), sign(t, rsaKey(), i.claims(nil))
+	conf, token := a.rules.Load(), sign(t, rsaKey(), i.claims(nil))
 	bad := i.accepts("")
 	bad.ClaimMappings.Username.Expression = "claims.nick" // beside a claim
 	worse := i.accepts("1:")
@@ -170,17 +170,17 @@ func TestBadFileIsRefused(t *testing.T) {
 		name, says string
 		change     func()
 	}{
-		{"does not decode", "unknown field", func() { replaceFile(t, a.cfg.File, bytes.Replace(good, []byte("{"), []byte(`{"more":1,`), 1)) }},
+		{"does not decode", "unknown field", func() { replaceFile(t, a.options.File, bytes.Replace(good, []byte("{"), []byte(`{"more":1,`), 1)) }},
 		{"does not validate", "claim and expression can't both be set", func() {
-			replaceFile(t, a.cfg.File, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{bad}}, "v1"))
+			replaceFile(t, a.options.File, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{bad}}, "v1"))
 		}},
 		{"has a password", "must not contain a username", func() {
-			replaceFile(t, a.cfg.File, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{worse}}, "v1"))
+			replaceFile(t, a.options.File, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{worse}}, "v1"))
 		}},
-		{"is cut", "yaml", func() { replaceFile(t, a.cfg.File, append([]byte(nil), "jwt: [{issuer: {url"...)) }},
-		{"is empty", "the file is empty", func() { replaceFile(t, a.cfg.File, nil) }},
+		{"is cut", "yaml", func() { replaceFile(t, a.options.File, append([]byte(nil), "jwt: [{issuer: {url"...)) }},
+		{"is empty", "the file is empty", func() { replaceFile(t, a.options.File, nil) }},
 		{"is gone", "no such file", func() {
-			if err := os.Remove(a.cfg.File); err != nil {
+			if err := os.Remove(a.options.File); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -188,26 +188,26 @@ func TestBadFileIsRefused(t *testing.T) {
 	lines := len(log.lines())
 	for n, step := range steps {
 		step.change()
-		waitFor(t, "the note: "+step.name, func() bool { return strings.Contains(strings.Join(a.Notes(), "\n"), step.says) })
-		if got := nameOf(t, a, token); got != "1:jane" || a.current.Load() != conf {
+		waitFor(t, "the note: "+step.name, func() bool { return strings.Contains(strings.Join(a.Warnings(), "\n"), step.says) })
+		if got := nameOf(t, a, token); got != "1:jane" || a.rules.Load() != conf {
 			t.Errorf("%s: the last good configuration is not in use: %s", step.name, got)
 		}
-		if again, err := os.ReadFile(a.cfg.File); err == nil && len(again) > 0 { // wrong in the same way, and read
+		if again, err := os.ReadFile(a.options.File); err == nil && len(again) > 0 { // wrong in the same way, and read
 			again = append(again, '\n')
-			replaceFile(t, a.cfg.File, again)
-			waitFor(t, "another reading", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return bytes.Equal(a.file.refused, again) })
+			replaceFile(t, a.options.File, again)
+			waitFor(t, "another reading", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return bytes.Equal(a.config.refused, again) })
 		}
 		said := log.lines()
 		if len(said) != lines+n+1 || !strings.Contains(said[len(said)-1], step.says) {
 			t.Errorf("%s: %d lines more, want one: %s", step.name, len(said)-lines-n, strings.Join(said, "\n"))
 		}
-		if notes := a.Notes(); len(notes) != 1 || !strings.Contains(notes[0], a.cfg.File) || strings.Contains(notes[0], "secret") || len(notes[0]) > 600 {
+		if notes := a.Warnings(); len(notes) != 1 || !strings.Contains(notes[0], a.options.File) || strings.Contains(notes[0], "secret") || len(notes[0]) > 600 {
 			t.Errorf("%s: %q", step.name, notes)
 		}
 	}
-	replaceFile(t, a.cfg.File, good)
-	waitFor(t, "the note to go", func() bool { return len(a.Notes()) == 0 })
-	if a.current.Load() != conf || strings.Contains(strings.Join(log.lines(), ""), "secret") {
+	replaceFile(t, a.options.File, good)
+	waitFor(t, "the note to go", func() bool { return len(a.Warnings()) == 0 })
+	if a.rules.Load() != conf || strings.Contains(strings.Join(log.lines(), ""), "secret") {
 		t.Errorf("the same file makes another configuration, or a password is in the log:\n%s", strings.Join(log.lines(), "\n"))
 	}
 }
@@ -216,7 +216,7 @@ func TestBadFileIsRefused(t *testing.T) {
 func TestReloadUnderLoad(t *testing.T) {
 	const workers, changes = 6, 60
 	one, two := newTestIssuer(t, ecKey()), newTestIssuer(t, rsaKey())
-	a, change := startFile(t, &logBuffer{}, defaultPace, one.accepts("1:"))
+	a, change := startFile(t, &logBuffer{}, defaultSchedule, one.accepts("1:"))
 	var tokens []string
 	for n := range 200 {
 		tokens = append(tokens, sign(t, ecKey(), one.claims(map[string]any{"jti": fmt.Sprint(n)})))

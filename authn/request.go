@@ -146,7 +146,7 @@ func mostHelpful(errs ...error) error {
 		}
 	}
 	if known, ok := errs[first].(*RefusedError); ok {
-		return &RefusedError{Reason: known.Reason, Detail: known.Detail + others.String(), Told: known.Told}
+		return &RefusedError{Reason: known.Reason, Detail: known.Detail + others.String(), ClientMessage: known.ClientMessage}
 	}
 	return fmt.Errorf("%w%s", errs[first], others.String())
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // checkRequiredClaims checks the rules that have a claim and its value.
-func (t *trial) checkRequiredClaims(context.Context) error {
-	if t.id == nil {
+func (t *verification) checkRequiredClaims(context.Context) error {
+	if t.idToken == nil {
 		return errSkipped
 	}
 	for _, rule := range t.issuer.spec.ClaimValidationRules {
@@ -21,23 +21,23 @@ func (t *trial) checkRequiredClaims(context.Context) error {
 		got, err := t.claims.text(rule.Claim)
 		switch {
 		case errors.Is(err, errClaimMissing):
-			return told(ReasonClaims, fmt.Sprintf("required claim %q is missing", rule.Claim))
+			return refusedOpenly(ReasonClaims, fmt.Sprintf("required claim %q is missing", rule.Claim))
 		case err != nil || got != rule.RequiredValue:
-			return told(ReasonClaims, fmt.Sprintf("required claim %q has another value", rule.Claim))
+			return refusedOpenly(ReasonClaims, fmt.Sprintf("required claim %q has another value", rule.Claim))
 		}
 	}
 	return nil
 }
 
 // checkClaimRules checks the rules that are expressions over claims.
-func (t *trial) checkClaimRules(ctx context.Context) error {
-	if t.id == nil {
+func (t *verification) checkClaimRules(ctx context.Context) error {
+	if t.idToken == nil {
 		return errSkipped
 	}
 	if t.issuer.cel.ClaimValidationRules == nil {
 		return nil
 	}
-	results, err := t.issuer.cel.ClaimValidationRules.EvalClaimMappings(ctx, t.values)
+	results, err := t.issuer.cel.ClaimValidationRules.EvalClaimMappings(ctx, t.celClaims)
 	if err != nil {
 		return t.notEvaluated(err, t.issuer.claimRules()...)
 	}
@@ -45,8 +45,8 @@ func (t *trial) checkClaimRules(ctx context.Context) error {
 }
 
 // checkUserRules checks the rules that are expressions over the user whom the claims make.
-func (t *trial) checkUserRules(ctx context.Context) error {
-	if t.id == nil {
+func (t *verification) checkUserRules(ctx context.Context) error {
+	if t.idToken == nil {
 		return errSkipped
 	}
 	if t.issuer.cel.UserValidationRules == nil {

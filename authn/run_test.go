@@ -21,11 +21,11 @@ import (
 )
 
 // often fetches as often as a test can bear.
-var often = pace{time.Millisecond, doubling(time.Millisecond, 4*time.Millisecond)}
+var often = fetchSchedule{time.Millisecond, doubling(time.Millisecond, 4*time.Millisecond)}
 
 // onlySource is where the keys of the one issuer come from.
 func onlySource(a *Authenticator) *keySource {
-	for _, i := range a.current.Load().issuers {
+	for _, i := range a.rules.Load().issuers {
 		return i.source
 	}
 	return nil

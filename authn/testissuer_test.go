@@ -131,8 +131,8 @@ func writeFile(t testing.TB, name string, content []byte) {
 }
 
 // config accepts this issuer's tokens for "edge".
-func (i *testIssuer) config(t testing.TB) Config {
-	return Config{Flags: Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups"}}
+func (i *testIssuer) config(t testing.TB) Options {
+	return Options{Flags: Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups"}}
 }
 
 // claims are good ones for an hour, with some of them replaced; nil removes one.
@@ -191,20 +191,20 @@ func unsigned(header, claims any, signature string) string {
 }
 
 // start runs an Authenticator until the test ends, and waits for its keys.
-func start(t testing.TB, cfg Config) *Authenticator {
+func start(t testing.TB, cfg Options) *Authenticator {
 	t.Helper()
-	a := startPaced(t, cfg, defaultPace)
+	a := startPaced(t, cfg, defaultSchedule)
 	waitFor(t, "the issuer's keys", func() bool { return a.Ready() == nil })
 	return a
 }
 
-func startPaced(t testing.TB, cfg Config, p pace) *Authenticator {
+func startPaced(t testing.TB, cfg Options, p fetchSchedule) *Authenticator {
 	t.Helper()
 	a, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.pace = p
+	a.schedule = p
 	run(t, a)
 	return a
 }
@@ -221,7 +221,7 @@ func run(t testing.TB, a *Authenticator) {
 func waitForAll(t testing.TB, a *Authenticator) {
 	t.Helper()
 	waitFor(t, "all issuers' keys", func() bool {
-		for _, i := range a.current.Load().issuers {
+		for _, i := range a.rules.Load().issuers {
 			if !i.source.ready() {
 				return false
 			}

@@ -21,7 +21,7 @@ func toldOf(t testing.TB, err error) string {
 	if !errors.As(err, &wrong) {
 		t.Fatalf("%v is no RefusedError", err)
 	}
-	return wrong.Told
+	return wrong.ClientMessage
 }
 
 // canaryValue is in claims, and in nothing that is said about them.
@@ -29,12 +29,12 @@ const canaryValue = "kanarienvogel"
 
 // toldCases are tokens with one thing wrong that is none of signature, issuer and audience, and what their holder reads of it.
 func toldCases(now time.Time) map[string]struct {
-	claims map[string]any
-	told   string
+	claims        map[string]any
+	refusedOpenly string
 } {
 	return map[string]struct {
-		claims map[string]any
-		told   string
+		claims        map[string]any
+		refusedOpenly string
 	}{
 		"expired":               {map[string]any{"exp": now.Add(-time.Hour).Unix()}, "the token has expired: log in again"},
 		"without exp":           {map[string]any{"exp": nil}, "the token has expired: log in again"},
@@ -93,7 +93,7 @@ func (i *testIssuer) withRules() apiserver.JWTAuthenticator {
 func TestHolderIsTold(t *testing.T) {
 	i, other := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	clock := newClock()
-	a := start(t, Config{Now: clock.Now, File: writeConfig(t, &apiserver.AuthenticationConfiguration{
+	a := start(t, Options{Now: clock.Now, File: writeConfig(t, &apiserver.AuthenticationConfiguration{
 		JWT: []apiserver.JWTAuthenticator{i.withRules(), other.withRules()},
 	}, "v1")})
 	waitForAll(t, a)
@@ -103,8 +103,8 @@ func TestHolderIsTold(t *testing.T) {
 	for name, test := range toldCases(clock.Now()) {
 		claims := i.goodForAll(test.claims)
 		_, err := a.Authenticate(t.Context(), sign(t, rsaKey(), claims))
-		if got := toldOf(t, err); got != test.told {
-			t.Errorf("%s: told %q, want %q", name, got, test.told)
+		if got := toldOf(t, err); got != test.refusedOpenly {
+			t.Errorf("%s: told %q, want %q", name, got, test.refusedOpenly)
 		}
 		if strings.Contains(err.Error(), canaryValue) || strings.Contains(toldOf(t, err), canaryValue) {
 			t.Errorf("%s: a claim's value is told: %v", name, err)
@@ -141,12 +141,12 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 	i, other := newTestIssuer(t, rsaKey()), newTestIssuer(t, otherRSA())
 	second := other.accepts("2:")
 	second.Issuer.Audiences = []string{"two"}
-	a, _ := startFile(t, &logBuffer{}, defaultPace, i.accepts("1:"), second)
+	a, _ := startFile(t, &logBuffer{}, defaultSchedule, i.accepts("1:"), second)
 	waitForAll(t, a)
 	expired := map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}
 	late := sign(t, rsaKey(), i.claims(expired))
 	const told = "the token has expired: log in again"
-	for name, test := range map[string]struct{ token, told string }{
+	for name, test := range map[string]struct{ token, refusedOpenly string }{
 		"the first's":                      {late, told},
 		"the second's":                     {sign(t, otherRSA(), other.claims(map[string]any{"aud": "two", "exp": expired["exp"]})), told},
 		"the second's, by the first's key": {sign(t, rsaKey(), other.claims(map[string]any{"aud": "two", "exp": expired["exp"]})), ""},
@@ -162,8 +162,8 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 			r := bearerRequest(t)
 			r.Header.Set("Authorization", "Bearer "+test.token)
 			_, err := NewChain(ChainOptions{Tokens: a, Review: review}).Authenticate(r)
-			if got := toldOf(t, err); got != test.told {
-				t.Errorf("%s, %s: told %q, want %q", name, what, got, test.told)
+			if got := toldOf(t, err); got != test.refusedOpenly {
+				t.Errorf("%s, %s: told %q, want %q", name, what, got, test.refusedOpenly)
 			}
 		}
 	}

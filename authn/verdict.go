@@ -13,11 +13,11 @@ import (
 const refusedAge = time.Minute
 
 // Kept is where a room keeps one value for as long as a request's connection lasts; nil: nowhere.
-type Kept func(*http.Request) *atomic.Value
+type ConnectionValue func(*http.Request) *atomic.Value
 
 // verdict is what a connection's certificate was found to be. Judging a chain costs milliseconds, and requests on an open
 // connection cost their sender a few bytes each.
-type verdict struct {
+type certVerdict struct {
 	mu    sync.Mutex     // held while the certificate is judged: the requests that come first together have one judgment
 	roots *x509.CertPool // by which it was; another pool is another generation of the authorities' file
 	until time.Time
@@ -28,14 +28,14 @@ type verdict struct {
 
 // judged returns the connection's verdict, which judge makes if there is none that counts.
 func (c *ClientCA) judged(r *http.Request, judge func() (Result, bool, error)) (Result, bool, error) {
-	place := c.kept(r)
+	place := c.place(r)
 	if place == nil {
 		return judge()
 	}
-	v, _ := place.Load().(*verdict)
+	v, _ := place.Load().(*certVerdict)
 	if v == nil {
-		place.CompareAndSwap(nil, new(verdict))
-		v = place.Load().(*verdict)
+		place.CompareAndSwap(nil, new(certVerdict))
+		v = place.Load().(*certVerdict)
 	}
 	options, _ := c.content.VerifyOptions()
 	v.mu.Lock()

@@ -49,7 +49,7 @@ func connect(t *testing.T, certificate *tls.Certificate) *connection {
 // ask makes a request on a connection: who sent it, and how many judgments that took.
 func (c *clocked) ask(on *connection) (who Result, judgments int, err error) {
 	r := &http.Request{Header: http.Header{}, TLS: &on.state}
-	c.Remember(func(*http.Request) *atomic.Value { return &on.place })
+	c.CachePerConnection(func(*http.Request) *atomic.Value { return &on.place })
 	who, _, err = c.judged(r, func() (Result, bool, error) {
 		judgments++
 		return c.judge(r)
@@ -137,7 +137,7 @@ func TestCertificateBomb(t *testing.T) {
 	}
 	ca, _ := startClocked(t, root)
 	conn := connect(t, bomb)
-	ca.Remember(func(*http.Request) *atomic.Value { return &conn.place })
+	ca.CachePerConnection(func(*http.Request) *atomic.Value { return &conn.place })
 	var judgments atomic.Int32
 	var asking sync.WaitGroup
 	errs := make([]error, 200)

@@ -53,7 +53,7 @@ func TestShownYAML(t *testing.T) {
 			case "AuthenticationConfiguration":
 				file := filepath.Join(t.TempDir(), "authn.yaml")
 				if err = os.WriteFile(file, []byte(shown), 0o600); err == nil {
-					_, err = authn.New(authn.Config{File: file})
+					_, err = authn.New(authn.Options{File: file})
 				}
 			case "Config":
 				_, err = runtime.Decode(clientcmdlatest.Codec, []byte(shown))

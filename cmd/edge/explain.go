@@ -120,7 +120,7 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 	if err := o.identity.validateUnusableGroups(); err != nil {
 		return usageError{err}
 	}
-	tokens, err := authn.New(authn.Config{Flags: o.identity.oidc, File: o.identity.config, Log: slog.New(slog.DiscardHandler)})
+	tokens, err := authn.New(authn.Options{Flags: o.identity.oidc, File: o.identity.config, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return usageError{err}
 	}

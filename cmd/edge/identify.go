@@ -42,14 +42,14 @@ type gate struct {
 func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 	g := &gate{own: o.disableImpersonation, paths: len(o.anonymousPaths) > 0}
 	var err error
-	if g.tokens, err = authn.New(authn.Config{Flags: o.oidc, File: o.config, Log: log}); err != nil {
+	if g.tokens, err = authn.New(authn.Options{Flags: o.oidc, File: o.config, Log: log}); err != nil {
 		return nil, err
 	}
 	if o.clientCA != "" {
 		if g.clientCA, err = authn.NewClientCA(o.clientCA); err != nil {
 			return nil, fmt.Errorf("--client-ca-file: %w", err)
 		}
-		g.clientCA.Remember(func(r *http.Request) *atomic.Value { return serving.Of(r).Kept() })
+		g.clientCA.CachePerConnection(func(r *http.Request) *atomic.Value { return serving.Of(r).Kept() })
 	}
 	return g, nil
 }
@@ -187,8 +187,8 @@ func notAuthenticated(err error) error {
 		return err
 	}
 	message := "Unauthorized"
-	if refused := (*authn.RefusedError)(nil); errors.As(err, &refused) && refused.Told != "" {
-		message += ": " + refused.Told
+	if refused := (*authn.RefusedError)(nil); errors.As(err, &refused) && refused.ClientMessage != "" {
+		message += ": " + refused.ClientMessage
 	}
 	return &refusal{apierrors.NewUnauthorized(message), err}
 }

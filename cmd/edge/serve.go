@@ -84,7 +84,7 @@ func serve(ctx context.Context, o *options) error {
 			return errors.New("shutting down")
 		}
 		return p.ready()
-	}, p.gate.tokens.Notes), serverLog{log})
+	}, p.gate.tokens.Warnings), serverLog{log})
 	publicListener, err := listen(ctx, o.serving.bindAddress, o.serving.securePort, o.serving.portSharing)
 	if err != nil {
 		return fmt.Errorf("--secure-port: %w", err)
