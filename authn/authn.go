@@ -3,32 +3,9 @@ package authn
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"k8s.io/apiserver/pkg/authentication/user"
 )
-
-// MaxTokenBytes is the longest token that is looked at: what a request's whole header may have, here and at kube-apiserver. One of
-// a thousand groups has about 100 KiB.
-const MaxTokenBytes = 1 << 20
-
-// maxJOSEHeaderBytes bounds a token's first part, in base64url: go-jose makes a value of each of its members before a signature is
-// looked at, 77 MiB out of 900 KiB. A real one has less than 1 KiB, with a certificate chain several.
-const maxJOSEHeaderBytes = 64 << 10
-
-var errHeaderTooLarge = refused(ReasonTooLarge, fmt.Sprintf("the token's header is longer than %d bytes", maxJOSEHeaderBytes))
-
-var errTooLarge = refused(ReasonTooLarge, fmt.Sprintf("the token is longer than %d bytes", MaxTokenBytes))
-
-// Verified is what a good token says. User is shared by all requests with that token: read it only.
-type Verified struct {
-	User    user.Info
-	Expires time.Time // the token is good up to and at this time
-	Issuer  string    // the issuer's URL, as it is configured
-}
 
 // Authenticator verifies the tokens of all configured issuers. It may be used by many goroutines. Without
 // [Authenticator.Run] it has no keys.
@@ -38,28 +15,28 @@ type Authenticator struct {
 	cache       tokenCache
 	schedule    fetchSchedule
 	reloadEvery time.Duration
-
-	mu     sync.Mutex
-	config configWatcher
+	config      *configWatcher
 }
 
 // New returns an Authenticator for a configuration that is valid as a whole. It reads files, and fetches nothing yet.
-func New(cfg Options) (*Authenticator, error) {
-	cfg = cfg.withDefaults()
-	a := &Authenticator{options: cfg, cache: newTokenCache(), schedule: defaultSchedule, reloadEvery: reloadInterval}
-	doc, err := cfg.load()
+func New(o Options) (*Authenticator, error) {
+	o = o.withDefaults()
+	config, err := o.load()
 	if err != nil {
 		return nil, err
 	}
-	conf, err := compileRules(doc, &ruleSet{}, cfg.Now)
-	if err != nil && cfg.File != "" {
-		err = fileError(cfg.File, err)
+	rules, err := compileRules(config, &ruleSet{}, o.Now)
+	if err != nil && o.File != "" {
+		err = fileError(o.File, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	a.rules.Store(conf)
-	a.config.adopted = doc.source
+	a := &Authenticator{
+		options: o, cache: newTokenCache(), schedule: defaultSchedule, reloadEvery: reloadInterval,
+		config: &configWatcher{file: o.File, log: o.Log, now: o.Now, adopted: config.source},
+	}
+	a.rules.Store(rules)
 	return a, nil
 }
 
@@ -69,20 +46,47 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 	if len(token) > MaxTokenBytes {
 		return Verified{}, errTooLarge
 	}
-	conf, now := a.rules.Load(), a.options.Now()
+	rules, now := a.rules.Load(), a.options.Now()
 	id := sha256.Sum256([]byte(token))
-	if v, ok := a.cache.get(id, func(m *cachedToken) bool { return m.holds(conf, now) }); ok {
-		return v, nil
+	if verified, ok := a.cache.get(id, func(c *cachedToken) bool { return c.holds(rules, now) }); ok {
+		return verified, nil
 	}
 	growStack()
-	t := &verification{rules: conf, token: token, now: now}
-	v, err := t.verify(ctx)
+	v := &verification{rules: rules, token: token, now: now}
+	verified, err := v.verify(ctx)
 	if err == nil && len(token) <= maxCachedTokenBytes {
-		a.cache.put(id, cachedToken{t.issuer, t.keys, v})
+		a.cache.put(id, cachedToken{v.issuer, v.keys, verified})
 	}
-	return v, err
+	return verified, err
 }
 
 // Anonymous reports whether a request without any credential may go on as system:anonymous, as kube-apiserver's
 // configuration has it: where it is enabled, for the paths that it names, or for all if it names none.
 func (a *Authenticator) Anonymous(path string) bool { return a.rules.Load().allowsAnonymous(path) }
+
+// Run fetches the keys of every issuer and renews them, and follows the configuration file, until ctx ends. It is called
+// once, and starts nothing that outlives it; afterwards tokens are verified with the last keys.
+func (a *Authenticator) Run(ctx context.Context) {
+	k := &keyRefreshers{schedule: a.schedule, log: a.options.Log, running: make(map[*keySource]context.CancelFunc)}
+	defer k.wait()
+	k.start(ctx, a.rules.Load())
+	if a.options.File == "" {
+		<-ctx.Done()
+		return
+	}
+	ticker := time.NewTicker(a.reloadEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if rules := a.config.reload(a.rules.Load()); rules != nil {
+			k.start(ctx, rules) // before it is used: who comes with a new issuer's token waits for its keys
+			a.rules.Store(rules)
+			a.cache.sweep(func(c *cachedToken) bool { return rules.has(c.issuer) })
+			k.stop(func(s *keySource) bool { return !rules.uses(s) })
+		}
+	}
+}

@@ -36,8 +36,8 @@ func TestTokenCanary(t *testing.T) {
 			t.Fatalf("accepted: %s", token)
 		}
 		for _, secret := range []string{canary, base64.RawURLEncoding.EncodeToString([]byte(canary)), token} {
-			if strings.Contains(err.Error(), secret) || strings.Contains(toldOf(t, err), secret) {
-				t.Errorf("%v, or %q, says %s", err, toldOf(t, err), secret)
+			if strings.Contains(err.Error(), secret) || strings.Contains(clientMessageOf(t, err), secret) {
+				t.Errorf("%v, or %q, says %s", err, clientMessageOf(t, err), secret)
 			}
 		}
 	}

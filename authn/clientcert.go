@@ -19,9 +19,9 @@ const ReasonCertificate Reason = "certificate"
 
 // A ClientCA tells who a client certificate is, as kube-apiserver does with --client-ca-file. It may be used by many goroutines.
 type ClientCA struct {
-	content *dynamiccertificates.DynamicFileCAContent
-	now     func() time.Time
-	place   ConnectionValue
+	content       *dynamiccertificates.DynamicFileCAContent
+	now           func() time.Time
+	perConnection ConnectionValue
 }
 
 // NewClientCA reads a file of PEM certificates of authorities. Its caller runs [ClientCA.Run].
@@ -36,10 +36,10 @@ func NewClientCA(file string) (*ClientCA, error) {
 	return &ClientCA{content, time.Now, func(*http.Request) *atomic.Value { return nil }}, nil
 }
 
-// Remember makes the verdict on a connection's certificate last: until the authorities' file changes, and a good one no longer
+// CachePerConnection makes the verdict on a connection's certificate last: until the authorities' file changes, and a good one no longer
 // than the certificate and those above it, a refusal no longer than a minute. It is called before the first request. Without
 // it, each request's certificate is judged anew.
-func (c *ClientCA) CachePerConnection(kept ConnectionValue) { c.place = kept }
+func (c *ClientCA) CachePerConnection(value ConnectionValue) { c.perConnection = value }
 
 // Run reads the file again when it changes, until ctx ends. A file that cannot be used leaves the authorities as they are.
 func (c *ClientCA) Run(ctx context.Context) { c.content.Run(ctx, 1) }
@@ -54,6 +54,17 @@ func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error
 		return Result{}, false, nil
 	}
 	return c.judged(r, func() (Result, bool, error) { return c.judge(r) })
+}
+
+// judged returns the connection's verdict, which judge makes if there is none that counts.
+func (c *ClientCA) judged(r *http.Request, judge func() (Result, bool, error)) (Result, bool, error) {
+	place := c.perConnection(r)
+	if place == nil {
+		return judge()
+	}
+	verdict := verdictAt(place)
+	options, _ := c.content.VerifyOptions()
+	return verdict.get(options.Roots, c.now, judge)
 }
 
 func (c *ClientCA) judge(r *http.Request) (who Result, ok bool, err error) {

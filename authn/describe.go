@@ -10,55 +10,48 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-const (
-	// maxQuotedBytes bounds what an explanation quotes of one claim.
-	maxQuotedBytes = 200
-	// maxListed bounds how many of a list's elements it quotes.
-	maxListed = 20
-)
-
-// about says, after a check has run, what it looked at, so that a reader can see what is wrong.
-func (t *verification) describe(check string) string {
+// describe says, after a check has run, what it looked at, so that a reader can see what is wrong.
+func (v *verification) describe(check string) string {
 	switch check {
 	case "form":
-		return fmt.Sprintf("%d bytes", len(t.token))
+		return fmt.Sprintf("%d bytes", len(v.token))
 	case "algorithm":
-		if t.jws.header != nil {
-			header := t.jws.header.Header
-			return fmt.Sprintf("alg %s, kid %s; allowed are %s", quote(header.Algorithm), quote(header.KeyID), strings.Join(t.rules.verifier.SupportedSigningAlgs, ", "))
+		if v.jws.header != nil {
+			header := v.jws.header.Header
+			return fmt.Sprintf("alg %s, kid %s; allowed are %s", quote(header.Algorithm), quote(header.KeyID), strings.Join(v.rules.verifier.SupportedSigningAlgs, ", "))
 		}
 	case "issuer":
-		return "iss " + quote(t.envelope.Issuer)
+		return "iss " + quote(v.envelope.Issuer)
 	case "signature":
-		return t.describeKeys()
+		return v.describeKeys()
 	case "expiry":
-		if t.idToken != nil && !t.idToken.Expiry.IsZero() {
-			return "exp " + t.moment(t.idToken.Expiry)
+		if v.idToken != nil && !v.idToken.Expiry.IsZero() {
+			return "exp " + v.moment(v.idToken.Expiry)
 		}
 	case "audience":
-		if t.idToken != nil {
-			return fmt.Sprintf("aud %s; accepted are %s", quoteAll(t.idToken.Audience), quoteAll(t.issuer.spec.Issuer.Audiences))
+		if v.idToken != nil {
+			return fmt.Sprintf("aud %s; accepted are %s", quoteAll(v.idToken.Audience), quoteAll(v.issuer.spec.Issuer.Audiences))
 		}
 	case "not before":
-		if t.envelope.NotBefore != nil {
-			if seconds, err := t.envelope.NotBefore.Int64(); err == nil {
-				return "nbf " + t.moment(time.Unix(seconds, 0))
+		if v.envelope.NotBefore != nil {
+			if seconds, err := v.envelope.NotBefore.Int64(); err == nil {
+				return "nbf " + v.moment(time.Unix(seconds, 0))
 			}
-			return "nbf " + quote(t.envelope.NotBefore.String())
+			return "nbf " + quote(v.envelope.NotBefore.String())
 		}
 	}
-	if t.idToken == nil {
+	if v.idToken == nil {
 		return ""
 	}
-	return join(t.describeIdentity(check), t.takeCause())
+	return join(v.describeIdentity(check), v.takeCause())
 }
 
-func (t *verification) describeKeys() string {
-	if t.keys == nil || t.jws.header == nil {
+func (v *verification) describeKeys() string {
+	if v.keys == nil || v.jws.header == nil {
 		return ""
 	}
-	id, named := t.jws.header.Header.KeyID, 0
-	keys := t.ring.current.Load().keys
+	id, named := v.jws.header.Header.KeyID, 0
+	keys := v.ring.current.Load().keys
 	for _, key := range keys {
 		if key.KeyID == id {
 			named++
@@ -67,67 +60,57 @@ func (t *verification) describeKeys() string {
 	return fmt.Sprintf("keys in hand: %d; with the token's kid: %d", len(keys), named)
 }
 
-func (t *verification) describeIdentity(check string) string {
+func (v *verification) describeIdentity(check string) string {
 	switch check {
 	case "username":
-		if t.user.Name != "" {
-			return quote(t.user.Name)
+		if v.user.Name != "" {
+			return quote(v.user.Name)
 		}
 	case "groups":
-		return quoteAll(t.user.Groups)
+		return quoteAll(v.user.Groups)
 	case "uid":
-		if t.user.UID != "" {
-			return quote(t.user.UID)
+		if v.user.UID != "" {
+			return quote(v.user.UID)
 		}
 	case "extra":
 		var all []string
-		for _, key := range slices.Sorted(maps.Keys(t.user.Extra)) {
-			all = append(all, key+"="+quoteAll(t.user.Extra[key]))
+		for _, key := range slices.Sorted(maps.Keys(v.user.Extra)) {
+			all = append(all, key+"="+quoteAll(v.user.Extra[key]))
 		}
 		return strings.Join(all, ", ")
 	case "required claims":
-		return fmt.Sprintf("claims: %d", len(t.issuer.spec.ClaimValidationRules)-len(t.issuer.claimRules()))
+		return fmt.Sprintf("claims: %d", len(v.issuer.spec.ClaimValidationRules)-len(v.issuer.claimRules()))
 	case "claim rules":
-		return fmt.Sprintf("expressions: %d", len(t.issuer.claimRules()))
+		return fmt.Sprintf("expressions: %d", len(v.issuer.claimRules()))
 	case "user rules":
-		return fmt.Sprintf("expressions: %d", len(t.issuer.spec.UserValidationRules))
+		return fmt.Sprintf("expressions: %d", len(v.issuer.spec.UserValidationRules))
 	}
 	return ""
 }
 
 // takeCause returns once what a library said about the claim that was refused last.
-func (t *verification) takeCause() string {
-	if t.cause == nil {
+func (v *verification) takeCause() string {
+	if v.cause == nil {
 		return ""
 	}
-	text := oneLine(t.cause.Error(), 2*maxQuotedBytes)
-	t.cause = nil
+	text := oneLine(v.cause.Error(), 2*maxQuotedBytes)
+	v.cause = nil
 	return text
 }
 
 // moment says a time in words.
-func (t *verification) moment(at time.Time) string {
+func (v *verification) moment(at time.Time) string {
 	text := at.UTC().Format(time.RFC3339)
-	if left := at.Sub(t.now); left >= 0 {
+	if left := at.Sub(v.now); left >= 0 {
 		return text + ", in " + duration.HumanDuration(left)
 	}
-	return text + ", " + duration.HumanDuration(t.now.Sub(at)) + " ago"
+	return text + ", " + duration.HumanDuration(v.now.Sub(at)) + " ago"
 }
 
-func quote(s string) string {
-	if len(s) > maxQuotedBytes {
-		return fmt.Sprintf("%q...", s[:maxQuotedBytes])
+// join puts two remarks beside each other, either of which may be empty.
+func join(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
 	}
-	return fmt.Sprintf("%q", s)
-}
-
-func quoteAll(list []string) string {
-	var all []string
-	for _, s := range list[:min(len(list), maxListed)] {
-		all = append(all, quote(s))
-	}
-	if more := len(list) - maxListed; more > 0 {
-		all = append(all, fmt.Sprintf("and %d more", more))
-	}
-	return "[" + strings.Join(all, ", ") + "]"
+	return a + "; " + b
 }

@@ -50,15 +50,15 @@ type Explanation struct {
 // Explain asks of a token all that [Authenticator.Authenticate] asks, by the same code, and goes on after a refusal as far as
 // it can.
 func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOptions) Explanation {
-	t := &verification{rules: a.rules.Load(), token: token, now: a.options.Now(), explaining: true}
-	e := Explanation{Outcome: OutcomeOK, Issuers: slices.Sorted(maps.Keys(t.rules.issuers))}
+	v := &verification{rules: a.rules.Load(), token: token, now: a.options.Now(), explaining: true}
+	e := Explanation{Outcome: OutcomeOK, Issuers: slices.Sorted(maps.Keys(v.rules.issuers))}
 	nobody := false
 	for _, check := range checks {
-		if check.name == "signature" && o.Fetch && t.issuer != nil && !t.issuer.source.ready() {
-			e.Steps = append(e.Steps, t.fetchKeys(ctx, a.options.Now))
+		if check.name == "signature" && o.Fetch && v.issuer != nil && !v.issuer.source.ready() {
+			e.Steps = append(e.Steps, v.fetchKeys(ctx, a.options.Now))
 		}
-		err := check.run(t, ctx)
-		step := Step{check.name, OutcomeOK, t.describe(check.name)}
+		err := check.run(v, ctx)
+		step := Step{check.name, OutcomeOK, v.describe(check.name)}
 		wrong := new(RefusedError)
 		switch {
 		case errors.As(err, &wrong):
@@ -77,13 +77,13 @@ func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOpti
 		}
 		e.Steps = append(e.Steps, step)
 	}
-	if t.issuer != nil {
-		e.Issuer = t.issuer.spec.Issuer.URL
+	if v.issuer != nil {
+		e.Issuer = v.issuer.spec.Issuer.URL
 	}
-	if t.idToken != nil {
-		e.Expires = t.idToken.Expiry
+	if v.idToken != nil {
+		e.Expires = v.idToken.Expiry
 		if !nobody {
-			e.User = &t.user
+			e.User = &v.user
 		}
 	}
 	return e
@@ -92,24 +92,16 @@ func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOpti
 // makesUser are the checks without which there is no user.
 var makesUser = map[string]bool{"username": true, "groups": true, "uid": true, "extra": true}
 
-// fetchKeys gets the issuer's keys for this trial alone.
-func (t *verification) fetchKeys(ctx context.Context, now func() time.Time) Step {
-	from := &keyFetcher{keyOrigin: t.issuer.source.keyOrigin}
+// fetchKeys gets the issuer's keys for this verification alone.
+func (v *verification) fetchKeys(ctx context.Context, now func() time.Time) Step {
+	from := &keyFetcher{keyOrigin: v.issuer.source.keyOrigin}
 	defer from.close()
 	keys, err := from.fetch(ctx)
 	if err != nil {
 		return Step{"keys", OutcomeSkipped, "cannot be fetched: " + brief(err)}
 	}
-	t.ring = newKeyRing(now)
-	t.ring.replace(keys)
-	t.ring.stop()
+	v.ring = newKeyRing(now)
+	v.ring.replace(keys)
+	v.ring.stop()
 	return Step{"keys", OutcomeOK, fmt.Sprintf("%d fetched from %s", len(keys), from.jwks)}
-}
-
-// join puts two remarks beside each other, either of which may be empty.
-func join(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
-	}
-	return a + "; " + b
 }

@@ -63,7 +63,7 @@ func (e expression) refuseRule(fault string) error {
 	return refusedWithMessage(ReasonClaims, detail, e.clientMessage(fault))
 }
 
-// words are for the holder of a token.
+// clientMessage is for the holder of a token.
 func (e expression) clientMessage(fault string) string {
 	words := e.place + " " + fault
 	if e.message != "" {
@@ -74,8 +74,8 @@ func (e expression) clientMessage(fault string) string {
 
 // notEvaluated refuses for one of some expressions, which ended with an error. The error may quote claims, so it is kept for
 // Explain alone, and only the expression whose error it is is named.
-func (t *verification) notEvaluated(err error, of ...expression) error {
-	t.cause = err
+func (v *verification) notEvaluated(err error, of ...expression) error {
+	v.cause = err
 	const fault = "cannot be evaluated with these claims"
 	for _, e := range of {
 		if strings.HasPrefix(err.Error(), "expression '"+e.text+"' ") {

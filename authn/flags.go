@@ -1,47 +1,22 @@
 package authn
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/go-jose/go-jose/v4"
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
-
-// signingAlgs are the algorithms that a token may be signed with at all: kube-apiserver's list, all of them asymmetric.
-var signingAlgs = []string{
-	oidc.RS256, oidc.RS384, oidc.RS512,
-	oidc.ES256, oidc.ES384, oidc.ES512,
-	oidc.PS256, oidc.PS384, oidc.PS512,
-}
-
-// allSigningAlgs are signingAlgs, as go-jose has them.
-var allSigningAlgs = joseAlgs(signingAlgs)
-
-func joseAlgs(names []string) []jose.SignatureAlgorithm {
-	algs := make([]jose.SignatureAlgorithm, len(names))
-	for i, name := range names {
-		algs[i] = jose.SignatureAlgorithm(name)
-	}
-	return algs
-}
 
 // The defaults of flags, as kube-apiserver has them.
 const (
 	defaultUsernameClaim = "sub"
 	defaultSigningAlg    = oidc.RS256
 )
-
-// maxCAFileBytes bounds what is read of the CA file: a distribution's whole bundle is about 250 KiB.
-const maxCAFileBytes = 4 << 20
 
 // Flags describe one issuer, as kube-apiserver's --oidc-* flags do. All of them empty, but for the defaults: none.
 type Flags struct {
@@ -135,7 +110,7 @@ func validIssuerURL(issuer string) error {
 	return nil
 }
 
-// document makes of the flags what kube-apiserver makes of them.
+// config makes of the flags what kube-apiserver makes of them.
 func (f Flags) config() (*authenticationConfig, error) {
 	if err := f.validate(); err != nil {
 		return nil, err
@@ -177,38 +152,4 @@ func (f Flags) config() (*authenticationConfig, error) {
 		algs:   algs,
 		caFile: f.CAFile,
 	}, nil
-}
-
-// readCAFile returns the file's content, in which there is at least one certificate.
-func readCAFile(name string) ([]byte, error) {
-	pem, err := readBounded(name, maxCAFileBytes)
-	if err != nil {
-		return nil, fmt.Errorf("--oidc-ca-file: %w", err)
-	}
-	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--oidc-ca-file: no PEM certificate in %s", name)
-	}
-	return pem, nil
-}
-
-// readBounded reads a regular file of at most most bytes.
-func readBounded(name string, most int64) ([]byte, error) {
-	info, err := os.Stat(name) // before it is opened: opening a pipe waits for who writes
-	if err != nil {
-		return nil, err
-	}
-	tooLarge := fmt.Errorf("%s is not a file of at most %d bytes", name, most)
-	if !info.Mode().IsRegular() || info.Size() > most {
-		return nil, tooLarge
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, most+1))
-	if err == nil && int64(len(content)) > most {
-		err = tooLarge
-	}
-	return content, err
 }

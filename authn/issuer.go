@@ -2,6 +2,7 @@ package authn
 
 import (
 	"slices"
+	"sync"
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/apis/apiserver/validation"
@@ -14,6 +15,9 @@ type issuer struct {
 	cel    cel.CELMapper // spec's expressions
 	source *keySource
 }
+
+// compiler is shared by all expressions: the CEL environment is half a megabyte.
+var compiler = sync.OnceValue(cel.NewDefaultCompiler)
 
 func newIssuer(spec apiserver.JWTAuthenticator) (*issuer, error) {
 	mapper, errs := validation.CompileAndValidateJWTAuthenticator(compiler(), spec, nil)

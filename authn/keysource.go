@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// pace says when to fetch next.
+// fetchSchedule says when to fetch next.
 type fetchSchedule struct {
 	renew time.Duration // after a fetch that worked
 	retry wait.Backoff  // after fetches that did not
@@ -24,9 +24,6 @@ var defaultSchedule = fetchSchedule{5 * time.Minute, doubling(time.Second, 30*ti
 func doubling(first, most time.Duration) wait.Backoff {
 	return wait.Backoff{Duration: first, Factor: 2, Cap: most, Steps: math.MaxInt} // Step ends them at Cap
 }
-
-// maxErrorBytes bounds what is said of a failed fetch: its text may hold a page out of a peer.
-const maxErrorBytes = 300
 
 // keySource keeps the keys of one issuer new. One goroutine, run, fetches; all else may be called by anybody.
 type keySource struct {
@@ -108,7 +105,7 @@ func (s *keySource) problem() (text string, since time.Time) {
 	return brief(s.err), s.since
 }
 
-// note is a line for an operator; empty: nothing to note.
+// warning is a line for an operator; empty: all is well.
 func (s *keySource) warning() string {
 	text, since := s.problem()
 	if text == "" {
@@ -140,6 +137,3 @@ func (s *keySource) report(log *slog.Logger, before fetchState, err error) fetch
 	}
 	return before
 }
-
-// brief makes one short line of an error's text.
-func brief(err error) string { return oneLine(err.Error(), maxErrorBytes) }

@@ -15,13 +15,13 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/apis/apiserver/install"
 	"k8s.io/apiserver/pkg/apis/apiserver/validation"
-	"k8s.io/apiserver/pkg/authentication/cel"
 )
 
 // maxConfigBytes bounds the configuration file: it comes out of a ConfigMap or Secret, which is no larger.
 const maxConfigBytes = 1 << 20
 
-// document is an AuthenticationConfiguration with what it does not say itself.
+// authenticationConfig is an AuthenticationConfiguration, out of a file or made of flags, with what it does not say itself. It is
+// not compiled yet: see [compileRules].
 type authenticationConfig struct {
 	api    *apiserver.AuthenticationConfiguration
 	source []byte   // the file's content; nil: flags
@@ -36,10 +36,7 @@ var decoder = sync.OnceValue(func() runtime.Decoder {
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDecoder()
 })
 
-// compiler is shared by all expressions: the CEL environment is half a megabyte.
-var compiler = sync.OnceValue(cel.NewDefaultCompiler)
-
-// parseDocument decodes a configuration file. Whether what it says makes sense is validate's question.
+// parseConfig decodes a configuration file. Whether what it says makes sense is validate's question.
 func parseConfig(data []byte) (*authenticationConfig, error) {
 	if err := checkOneDocument(data); err != nil {
 		return nil, err
@@ -58,7 +55,7 @@ func parseConfig(data []byte) (*authenticationConfig, error) {
 	return &authenticationConfig{api: config, source: data, algs: signingAlgs}, nil
 }
 
-// otherKind says what the document is instead.
+// otherKind says what the file is instead.
 func otherKind(data []byte) error {
 	var is struct {
 		APIVersion string `yaml:"apiVersion"`
@@ -68,7 +65,7 @@ func otherKind(data []byte) error {
 	return fmt.Errorf("kind %s of apiVersion %s is not AuthenticationConfiguration of apiserver.config.k8s.io/v1 or v1beta1", quote(is.Kind), quote(is.APIVersion))
 }
 
-// oneDocument refuses what the decoder would pass over in silence: nothing, and a second YAML document.
+// checkOneDocument refuses what the decoder would pass over in silence: nothing, and a second YAML document.
 func checkOneDocument(data []byte) error {
 	if json.Valid(data) {
 		return nil // one value, to the end
@@ -93,14 +90,23 @@ func checkOneDocument(data []byte) error {
 	}
 }
 
-// validate returns all that is wrong with the whole document.
-func (d *authenticationConfig) validate() error {
-	errs := validation.ValidateAuthenticationConfiguration(compiler(), d.api, nil)
-	for i, jwt := range d.api.JWT {
+// validate returns all that is wrong with the whole configuration.
+func (c *authenticationConfig) validate() error {
+	errs := validation.ValidateAuthenticationConfiguration(compiler(), c.api, nil)
+	for i, jwt := range c.api.JWT {
 		if selector := jwt.Issuer.EgressSelectorType; selector != "" {
 			path := field.NewPath("jwt").Index(i).Child("issuer", "egressSelectorType")
 			errs = append(errs, field.Forbidden(path, "edge has no egress selectors: it reaches issuers directly, or by the proxy in its environment"))
 		}
 	}
 	return errs.ToAggregate()
+}
+
+// maxConfigErrorBytes bounds what is said about a configuration file: all its errors, unless it has very many.
+const maxConfigErrorBytes = 4 << 10
+
+// fileError makes one line of what is wrong with a configuration file.
+func fileError(name string, err error) error {
+	text := userInfo.ReplaceAllString(err.Error(), "//REDACTED@")
+	return errors.New("--authentication-config: " + oneLine(name+": "+text, maxConfigErrorBytes))
 }

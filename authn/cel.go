@@ -16,8 +16,8 @@ import (
 // What expressions see is what kube-apiserver shows them (k8s.io/apiserver/plugin/pkg/authenticator/token/oidc), which does
 // not export it.
 
-// values are claims as CEL sees them: each is decoded when it is first asked for.
-func (c claims) values() *lazy.MapValue {
+// claimsValue is a token's claims as CEL sees them: each is decoded when it is first asked for.
+func claimsValue(c claims) *lazy.MapValue {
 	m := lazy.NewMapValue(types.NewObjectType("kubernetes.claims"))
 	for name, raw := range c {
 		m.Append(name, func(*lazy.MapValue) ref.Val {

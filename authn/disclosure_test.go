@@ -14,8 +14,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// toldOf returns what the holder of a refused token reads.
-func toldOf(t testing.TB, err error) string {
+// clientMessageOf returns what the holder of a refused token reads.
+func clientMessageOf(t testing.TB, err error) string {
 	t.Helper()
 	wrong := new(RefusedError)
 	if !errors.As(err, &wrong) {
@@ -27,14 +27,14 @@ func toldOf(t testing.TB, err error) string {
 // canaryValue is in claims, and in nothing that is said about them.
 const canaryValue = "kanarienvogel"
 
-// toldCases are tokens with one thing wrong that is none of signature, issuer and audience, and what their holder reads of it.
-func toldCases(now time.Time) map[string]struct {
+// clientMessageCases are tokens with one thing wrong that is none of signature, issuer and audience, and what their holder reads of it.
+func clientMessageCases(now time.Time) map[string]struct {
 	claims        map[string]any
-	refusedOpenly string
+	clientMessage string
 } {
 	return map[string]struct {
 		claims        map[string]any
-		refusedOpenly string
+		clientMessage string
 	}{
 		"expired":               {map[string]any{"exp": now.Add(-time.Hour).Unix()}, "the token has expired: log in again"},
 		"without exp":           {map[string]any{"exp": nil}, "the token has expired: log in again"},
@@ -100,13 +100,13 @@ func TestHolderIsTold(t *testing.T) {
 	if _, err := a.Authenticate(t.Context(), sign(t, rsaKey(), i.goodForAll(nil))); err != nil {
 		t.Fatal(err)
 	}
-	for name, test := range toldCases(clock.Now()) {
+	for name, test := range clientMessageCases(clock.Now()) {
 		claims := i.goodForAll(test.claims)
 		_, err := a.Authenticate(t.Context(), sign(t, rsaKey(), claims))
-		if got := toldOf(t, err); got != test.refusedOpenly {
-			t.Errorf("%s: told %q, want %q", name, got, test.refusedOpenly)
+		if got := clientMessageOf(t, err); got != test.clientMessage {
+			t.Errorf("%s: told %q, want %q", name, got, test.clientMessage)
 		}
-		if strings.Contains(err.Error(), canaryValue) || strings.Contains(toldOf(t, err), canaryValue) {
+		if strings.Contains(err.Error(), canaryValue) || strings.Contains(clientMessageOf(t, err), canaryValue) {
 			t.Errorf("%s: a claim's value is told: %v", name, err)
 		}
 		with := func(change string, value any) map[string]any {
@@ -128,8 +128,8 @@ func TestHolderIsTold(t *testing.T) {
 			"another issuer":         sign(t, rsaKey(), with("iss", "https://issuer.example")),
 			"the other issuer":       sign(t, rsaKey(), with("iss", other.URL)),
 		} {
-			if _, err := a.Authenticate(t.Context(), token); err == nil || toldOf(t, err) != "" {
-				t.Errorf("%s, %s: told %q", name, what, toldOf(t, err))
+			if _, err := a.Authenticate(t.Context(), token); err == nil || clientMessageOf(t, err) != "" {
+				t.Errorf("%s, %s: told %q", name, what, clientMessageOf(t, err))
 			}
 		}
 	}
@@ -146,7 +146,7 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 	expired := map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}
 	late := sign(t, rsaKey(), i.claims(expired))
 	const told = "the token has expired: log in again"
-	for name, test := range map[string]struct{ token, refusedOpenly string }{
+	for name, test := range map[string]struct{ token, clientMessage string }{
 		"the first's":                      {late, told},
 		"the second's":                     {sign(t, otherRSA(), other.claims(map[string]any{"aud": "two", "exp": expired["exp"]})), told},
 		"the second's, by the first's key": {sign(t, rsaKey(), other.claims(map[string]any{"aud": "two", "exp": expired["exp"]})), ""},
@@ -162,8 +162,8 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 			r := bearerRequest(t)
 			r.Header.Set("Authorization", "Bearer "+test.token)
 			_, err := NewChain(ChainOptions{Tokens: a, Review: review}).Authenticate(r)
-			if got := toldOf(t, err); got != test.refusedOpenly {
-				t.Errorf("%s, %s: told %q, want %q", name, what, got, test.refusedOpenly)
+			if got := clientMessageOf(t, err); got != test.clientMessage {
+				t.Errorf("%s, %s: told %q, want %q", name, what, got, test.clientMessage)
 			}
 		}
 	}
@@ -196,7 +196,7 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 			t.Fatal(reqErr)
 		}
 		resp.Body.Close()
-		if got := toldOf(t, err); got != want || !strings.Contains(err.Error(), "certificate: ") {
+		if got := clientMessageOf(t, err); got != want || !strings.Contains(err.Error(), "certificate: ") {
 			t.Errorf("beside a certificate: told %q, want %q; %v", got, want, err)
 		}
 	}

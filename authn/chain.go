@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apiserver/pkg/authentication/user"
 )
@@ -42,27 +41,6 @@ type Chain struct{ o ChainOptions }
 
 // NewChain returns a Chain. It may be used by many goroutines.
 func NewChain(o ChainOptions) *Chain { return &Chain{o} }
-
-// A Kind of credential is what authenticated a request, and not what came along beside it.
-type Kind int
-
-const (
-	Anonymous   Kind = iota // nothing came, and nothing is needed there
-	Certificate             // of the client's side of TLS
-	BearerToken             // in Authorization, or in a WebSocket subprotocol
-)
-
-// Ambient reports whether a browser adds such a credential by itself, to whatever request a page makes it send.
-func (k Kind) Ambient() bool { return k != BearerToken }
-
-// Result is who sends a request. User is shared by requests: read it only.
-type Result struct {
-	User     user.Info
-	Kind     Kind
-	Expires  time.Time // of what was accepted; zero: not known
-	Token    string    // the bearer token, if it was accepted
-	Reviewed bool      // it was accepted by the API server's review, and the request goes on under it
-}
 
 // Authenticate tells who sends a request. Whatever comes of it, no credential is left in its header, nor the token in its URL.
 //

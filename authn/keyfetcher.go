@@ -41,7 +41,7 @@ var (
 // wellKnown is where an issuer's discovery document is, unless the configuration has a URL for it.
 const wellKnown = "/.well-known/openid-configuration"
 
-// fetcher fetches one issuer's keys. It is used by one goroutine at a time.
+// keyFetcher fetches one issuer's keys. It is used by one goroutine at a time.
 type keyFetcher struct {
 	keyOrigin
 
@@ -50,7 +50,7 @@ type keyFetcher struct {
 	jwks   string // where the keys are; empty: discover it first
 }
 
-// origin is all that decides where an issuer's keys come from, and who is believed to be the issuer there.
+// keyOrigin is all that decides where an issuer's keys come from, and who is believed to be the issuer there.
 type keyOrigin struct {
 	issuer    string // its URL
 	discovery string // the discovery document's own URL; empty: the issuer's, and wellKnown
@@ -180,7 +180,7 @@ func (f *keyFetcher) close() {
 	}
 }
 
-// newClient makes a client that reads bounded documents and follows few redirects, none away from https.
+// newIssuerClient makes a client that reads bounded documents and follows few redirects, none away from https.
 func newIssuerClient(roots *x509.CertPool, from keyOrigin) *http.Client {
 	return &http.Client{
 		Transport: &issuerTransport{
@@ -206,7 +206,7 @@ func newIssuerClient(roots *x509.CertPool, from keyOrigin) *http.Client {
 	}
 }
 
-// transport ends each body that is longer than maxDocumentBytes with an error, for go-oidc reads to the end; and it gets the
+// issuerTransport ends each body that is longer than maxDocumentBytes with an error, for go-oidc reads to the end; and it gets the
 // discovery document where the configuration says that it is, for go-oidc asks the issuer. That the document names the
 // issuer is checked by go-oidc all the same.
 type issuerTransport struct {

@@ -13,7 +13,7 @@ import (
 )
 
 // One issuer's keys are enough to be ready; that the other's are not in hand, or cannot be renewed, is noted.
-func TestNotes(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	two.down()
 	clock := newClock()
@@ -23,9 +23,9 @@ func TestNotes(t *testing.T) {
 	a := startPaced(t, cfg, often)
 	waitFor(t, "the keys of one, and the failure of the other", func() bool { return a.Ready() == nil && len(a.Warnings()) == 1 })
 	since := func(at time.Time) string { return "since " + at.UTC().Format(time.RFC3339) }
-	notes := a.Warnings()
-	if !strings.Contains(notes[0], two.URL) || !strings.Contains(notes[0], since(began)) || !strings.Contains(notes[0], "(0 in hand)") || !strings.Contains(notes[0], "500") {
-		t.Error(notes)
+	warnings := a.Warnings()
+	if !strings.Contains(warnings[0], two.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(0 in hand)") || !strings.Contains(warnings[0], "500") {
+		t.Error(warnings)
 	}
 	if _, err := a.Authenticate(context.Background(), sign(t, ecKey(), two.claims(nil))); !errors.Is(err, ErrNotReady) {
 		t.Errorf("a token of the issuer that is down: %v", err)
@@ -36,14 +36,14 @@ func TestNotes(t *testing.T) {
 	// The other way round: it is the beginning of the trouble that is told, not the newest attempt.
 	two.discover(map[string]any{"issuer": two.URL, "jwks_uri": two.URL + "/keys"})
 	two.publish(ecKey())
-	waitFor(t, "the note to go", func() bool { return len(a.Warnings()) == 0 })
+	waitFor(t, "the warning to go", func() bool { return len(a.Warnings()) == 0 })
 	one.down()
-	waitFor(t, "a note", func() bool { return len(a.Warnings()) == 1 })
+	waitFor(t, "a warning", func() bool { return len(a.Warnings()) == 1 })
 	clock.advance(time.Hour)
 	before := one.discoveries.Load()
 	waitFor(t, "more attempts", func() bool { return one.discoveries.Load() > before+3 })
-	if notes := a.Warnings(); len(notes) != 1 || !strings.Contains(notes[0], one.URL) || !strings.Contains(notes[0], since(began)) || !strings.Contains(notes[0], "(1 in hand)") {
-		t.Error(notes)
+	if warnings := a.Warnings(); len(warnings) != 1 || !strings.Contains(warnings[0], one.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(1 in hand)") {
+		t.Error(warnings)
 	}
 	// None is ready: all are named, up to a few.
 	many := &apiserver.AuthenticationConfiguration{}
@@ -56,8 +56,8 @@ func TestNotes(t *testing.T) {
 	if !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "https://127.0.0.1:1/0") || !strings.Contains(err.Error(), "and 3 more") || len(err.Error()) > 1500 {
 		t.Error(err)
 	}
-	if notes := dark.Warnings(); !slices.IsSorted(notes) {
-		t.Error(notes)
+	if warnings := dark.Warnings(); !slices.IsSorted(warnings) {
+		t.Error(warnings)
 	}
 }
 

@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -73,44 +72,5 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 	if most != maxCachedHeaders {
 		t.Errorf("%d headers remembered, want at most %d", most, maxCachedHeaders)
-	}
-}
-
-func envelopeOf(payload string) (envelope, error) {
-	var said claims
-	if err := json.Unmarshal([]byte(payload), &said); err != nil {
-		return envelope{}, err
-	}
-	return said.envelope([]byte(payload))
-}
-
-// iss and nbf are read as encoding/json reads members of a struct, whichever way is taken.
-func TestEnvelope(t *testing.T) {
-	const issuer, other = "https://a.example", "https://b.example"
-	for payload, want := range map[string]struct{ issuer, notBefore string }{
-		`{"iss":"` + issuer + `","nbf":7}`:                     {issuer, "7"},
-		`{"ISS":"` + issuer + `"}`:                             {issuer, ""},
-		`{"iss":"` + issuer + `","Iss":"` + other + `"}`:       {other, ""},
-		`{"Iss":"` + issuer + `","iss":"` + other + `"}`:       {other, ""},
-		`{"iſſ":"` + other + `","nbf":1}`:                      {other, "1"},
-		`{"iss":"` + issuer + `","nbf":1,"NBF":2}`:             {issuer, "2"},
-		`{"iss":"` + issuer + `","nbf":null}`:                  {issuer, ""},
-		`{"iss":null}`:                                         {"", ""},
-		`{}`:                                                   {"", ""},
-		`{"iss":"` + issuer + `","iss":"` + other + `","x":1}`: {other, ""},
-	} {
-		e, err := envelopeOf(payload)
-		got := ""
-		if e.NotBefore != nil {
-			got = e.NotBefore.String()
-		}
-		if err != nil || e.Issuer != want.issuer || got != want.notBefore {
-			t.Errorf("%s: %q, %q, %v", payload, e.Issuer, got, err)
-		}
-	}
-	for _, payload := range []string{`{"iss":1}`, `{"iss":["` + issuer + `"]}`, `{"iss":"` + issuer + `","nbf":"x"}`, `{"Nbf":{}}`} {
-		if e, err := envelopeOf(payload); err == nil {
-			t.Errorf("%s: %+v", payload, e)
-		}
 	}
 }

@@ -110,8 +110,8 @@ func TestReload(t *testing.T) {
 	if got := refusal(t, a, second); got != ReasonIssuer || a.Ready() != nil {
 		t.Errorf("no issuer left: %q, Ready %v", got, a.Ready())
 	}
-	if notes := a.Warnings(); len(notes) != 0 {
-		t.Error(notes)
+	if warnings := a.Warnings(); len(warnings) != 0 {
+		t.Error(warnings)
 	}
 	adopted := 0
 	for _, line := range log.lines() {
@@ -152,7 +152,7 @@ func TestRemovedIssuerIsLeftAlone(t *testing.T) {
 	})
 }
 
-// A file that is wrong changes nothing, and is said to be wrong: once in the log, and in the notes as long as it is.
+// A file that is wrong changes nothing, and is said to be wrong: once in the log, and in the warnings as long as it is.
 func TestBadFileIsRefused(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	log := &logBuffer{}
@@ -161,7 +161,7 @@ func TestBadFileIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf, token := a.rules.Load(), sign(t, rsaKey(), i.claims(nil))
+	rules, token := a.rules.Load(), sign(t, rsaKey(), i.claims(nil))
 	bad := i.accepts("")
 	bad.ClaimMappings.Username.Expression = "claims.nick" // beside a claim
 	worse := i.accepts("1:")
@@ -188,26 +188,30 @@ func TestBadFileIsRefused(t *testing.T) {
 	lines := len(log.lines())
 	for n, step := range steps {
 		step.change()
-		waitFor(t, "the note: "+step.name, func() bool { return strings.Contains(strings.Join(a.Warnings(), "\n"), step.says) })
-		if got := nameOf(t, a, token); got != "1:jane" || a.rules.Load() != conf {
+		waitFor(t, "the warning: "+step.name, func() bool { return strings.Contains(strings.Join(a.Warnings(), "\n"), step.says) })
+		if got := nameOf(t, a, token); got != "1:jane" || a.rules.Load() != rules {
 			t.Errorf("%s: the last good configuration is not in use: %s", step.name, got)
 		}
 		if again, err := os.ReadFile(a.options.File); err == nil && len(again) > 0 { // wrong in the same way, and read
 			again = append(again, '\n')
 			replaceFile(t, a.options.File, again)
-			waitFor(t, "another reading", func() bool { a.mu.Lock(); defer a.mu.Unlock(); return bytes.Equal(a.config.refused, again) })
+			waitFor(t, "another reading", func() bool {
+				a.config.mu.Lock()
+				defer a.config.mu.Unlock()
+				return bytes.Equal(a.config.refused, again)
+			})
 		}
 		said := log.lines()
 		if len(said) != lines+n+1 || !strings.Contains(said[len(said)-1], step.says) {
 			t.Errorf("%s: %d lines more, want one: %s", step.name, len(said)-lines-n, strings.Join(said, "\n"))
 		}
-		if notes := a.Warnings(); len(notes) != 1 || !strings.Contains(notes[0], a.options.File) || strings.Contains(notes[0], "secret") || len(notes[0]) > 600 {
-			t.Errorf("%s: %q", step.name, notes)
+		if warnings := a.Warnings(); len(warnings) != 1 || !strings.Contains(warnings[0], a.options.File) || strings.Contains(warnings[0], "secret") || len(warnings[0]) > 600 {
+			t.Errorf("%s: %q", step.name, warnings)
 		}
 	}
 	replaceFile(t, a.options.File, good)
-	waitFor(t, "the note to go", func() bool { return len(a.Warnings()) == 0 })
-	if a.rules.Load() != conf || strings.Contains(strings.Join(log.lines(), ""), "secret") {
+	waitFor(t, "the warning to go", func() bool { return len(a.Warnings()) == 0 })
+	if a.rules.Load() != rules || strings.Contains(strings.Join(log.lines(), ""), "secret") {
 		t.Errorf("the same file makes another configuration, or a password is in the log:\n%s", strings.Join(log.lines(), "\n"))
 	}
 }

@@ -10,15 +10,15 @@ import (
 )
 
 // checkRequiredClaims checks the rules that have a claim and its value.
-func (t *verification) checkRequiredClaims(context.Context) error {
-	if t.idToken == nil {
+func (v *verification) checkRequiredClaims(context.Context) error {
+	if v.idToken == nil {
 		return errSkipped
 	}
-	for _, rule := range t.issuer.spec.ClaimValidationRules {
+	for _, rule := range v.issuer.spec.ClaimValidationRules {
 		if rule.Claim == "" {
 			continue
 		}
-		got, err := t.claims.text(rule.Claim)
+		got, err := v.claims.text(rule.Claim)
 		switch {
 		case errors.Is(err, errClaimMissing):
 			return refusedOpenly(ReasonClaims, fmt.Sprintf("required claim %q is missing", rule.Claim))
@@ -30,33 +30,33 @@ func (t *verification) checkRequiredClaims(context.Context) error {
 }
 
 // checkClaimRules checks the rules that are expressions over claims.
-func (t *verification) checkClaimRules(ctx context.Context) error {
-	if t.idToken == nil {
+func (v *verification) checkClaimRules(ctx context.Context) error {
+	if v.idToken == nil {
 		return errSkipped
 	}
-	if t.issuer.cel.ClaimValidationRules == nil {
+	if v.issuer.cel.ClaimValidationRules == nil {
 		return nil
 	}
-	results, err := t.issuer.cel.ClaimValidationRules.EvalClaimMappings(ctx, t.celClaims)
+	results, err := v.issuer.cel.ClaimValidationRules.EvalClaimMappings(ctx, v.celClaims)
 	if err != nil {
-		return t.notEvaluated(err, t.issuer.claimRules()...)
+		return v.notEvaluated(err, v.issuer.claimRules()...)
 	}
-	return refuseUnlessTrue(results, t.issuer.claimRules)
+	return refuseUnlessTrue(results, v.issuer.claimRules)
 }
 
 // checkUserRules checks the rules that are expressions over the user whom the claims make.
-func (t *verification) checkUserRules(ctx context.Context) error {
-	if t.idToken == nil {
+func (v *verification) checkUserRules(ctx context.Context) error {
+	if v.idToken == nil {
 		return errSkipped
 	}
-	if t.issuer.cel.UserValidationRules == nil {
+	if v.issuer.cel.UserValidationRules == nil {
 		return nil
 	}
-	results, err := t.issuer.cel.UserValidationRules.EvalUser(ctx, userValue(&t.user))
+	results, err := v.issuer.cel.UserValidationRules.EvalUser(ctx, userValue(&v.user))
 	if err != nil {
-		return t.notEvaluated(err, t.issuer.userRules()...)
+		return v.notEvaluated(err, v.issuer.userRules()...)
 	}
-	return refuseUnlessTrue(results, t.issuer.userRules)
+	return refuseUnlessTrue(results, v.issuer.userRules)
 }
 
 // refuseUnlessTrue takes the results of rules, in their order.

@@ -1,0 +1,45 @@
+package authn
+
+import (
+	"crypto/x509"
+	"fmt"
+	"io"
+	"os"
+)
+
+// maxCAFileBytes bounds what is read of the CA file: a distribution's whole bundle is about 250 KiB.
+const maxCAFileBytes = 4 << 20
+
+// readCAFile returns the file's content, in which there is at least one certificate.
+func readCAFile(name string) ([]byte, error) {
+	pem, err := readBounded(name, maxCAFileBytes)
+	if err != nil {
+		return nil, fmt.Errorf("--oidc-ca-file: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--oidc-ca-file: no PEM certificate in %s", name)
+	}
+	return pem, nil
+}
+
+// readBounded reads a regular file of at most most bytes.
+func readBounded(name string, most int64) ([]byte, error) {
+	info, err := os.Stat(name) // before it is opened: opening a pipe waits for who writes
+	if err != nil {
+		return nil, err
+	}
+	tooLarge := fmt.Errorf("%s is not a file of at most %d bytes", name, most)
+	if !info.Mode().IsRegular() || info.Size() > most {
+		return nil, tooLarge
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && int64(len(content)) > most {
+		err = tooLarge
+	}
+	return content, err
+}
