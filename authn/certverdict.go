@@ -15,8 +15,8 @@ const refusedAge = time.Minute
 // ConnectionValue finds where one value is kept for as long as a request's connection lasts; nil: nowhere.
 type ConnectionValue func(*http.Request) *atomic.Value
 
-// certVerdict is what a connection's certificate was found to be. Judging a chain costs milliseconds, and requests on an open
-// connection cost their sender a few bytes each.
+// certVerdict is what a connection's certificate was found to be. Judging a chain costs milliseconds, and requests on
+// an open connection cost their sender a few bytes each.
 type certVerdict struct {
 	mu    sync.Mutex     // held while the certificate is judged: the requests that come first together have one judgment
 	roots *x509.CertPool // by which it was; another pool is another generation of the authorities' file

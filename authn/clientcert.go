@@ -36,9 +36,9 @@ func NewClientCA(file string) (*ClientCA, error) {
 	return &ClientCA{content, time.Now, func(*http.Request) *atomic.Value { return nil }}, nil
 }
 
-// CachePerConnection makes the verdict on a connection's certificate last: until the authorities' file changes, and a good one no longer
-// than the certificate and those above it, a refusal no longer than a minute. It is called before the first request. Without
-// it, each request's certificate is judged anew.
+// CachePerConnection makes the verdict on a connection's certificate last: until the authorities' file changes, and a
+// good one no longer than the certificate and those above it, a refusal no longer than a minute. It is called before
+// the first request. Without it, each request's certificate is judged anew.
 func (c *ClientCA) CachePerConnection(value ConnectionValue) { c.perConnection = value }
 
 // Run reads the file again when it changes, until ctx ends. A file that cannot be used leaves the authorities as they are.

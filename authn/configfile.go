@@ -20,8 +20,8 @@ import (
 // maxConfigBytes bounds the configuration file: it comes out of a ConfigMap or Secret, which is no larger.
 const maxConfigBytes = 1 << 20
 
-// authenticationConfig is an AuthenticationConfiguration, out of a file or made of flags, with what it does not say itself. It is
-// not compiled yet: see [compileRules].
+// authenticationConfig is an AuthenticationConfiguration, out of a file or made of flags, with what it does not say
+// itself. It is not compiled yet: see [compileRules].
 type authenticationConfig struct {
 	api    *apiserver.AuthenticationConfiguration
 	source []byte   // the file's content; nil: flags

@@ -25,8 +25,8 @@ type configWatcher struct {
 	since   time.Time
 }
 
-// reload reads the file and returns the rules to use from now on, or nil if those in use stay. A file that is wrong anywhere is
-// refused as a whole, once.
+// reload reads the file and returns the rules to use from now on, or nil if those in use stay. A file that is wrong
+// anywhere is refused as a whole, once.
 func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()

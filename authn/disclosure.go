@@ -5,8 +5,8 @@ import "encoding/json"
 // maxClientMessageBytes bounds what the holder of a token reads of the operator's message.
 const maxClientMessageBytes = 1 << 10
 
-// disclose leaves a refusal its ClientMessage only where the token is no guess: signature, issuer and audience are right.
-// All others read the same, whatever is wrong with them.
+// disclose leaves a refusal its ClientMessage only where the token is no guess: signature, issuer and audience are
+// right. All others read the same, whatever is wrong with them.
 func (v *verification) disclose(err error) error {
 	wrong, ok := err.(*RefusedError)
 	if !ok || wrong.ClientMessage == "" {
@@ -18,7 +18,8 @@ func (v *verification) disclose(err error) error {
 	return refused(wrong.Reason, wrong.Detail)
 }
 
-// audienceAccepted reports whether aud has one of the issuer's audiences, also in a token that go-oidc refuses for something else.
+// audienceAccepted reports whether aud has one of the issuer's audiences, also in a token that go-oidc refuses for
+// something else.
 func (v *verification) audienceAccepted() bool {
 	if v.idToken != nil {
 		return v.issuer.accepts(v.idToken.Audience)

@@ -17,7 +17,7 @@
 //
 // A [Chain] asks in kube-apiserver's order, and the first that accepts wins:
 //
-//	a client certificate   of the [ClientCA], judged once per connection, see [ClientCA.Remember]: the user is its common name, the
+//	a client certificate   of the [ClientCA], judged once per connection, see [ClientCA.CachePerConnection]: the user is its common
 //	                       groups its organizations
 //	a bearer token         in Authorization, or a browser's in a WebSocket subprotocol: an issuer's, by [Authenticator.Authenticate]
 //	the same token         as the API server's, by [TokenReviewer.Review], where the other says no
@@ -51,7 +51,7 @@
 // and says them all.
 //
 // Whoever holds a token that signature, issuer and audience let pass may read which of the others refuses it, in
-// [RefusedError.Told]: a rule by its place in the configuration and its message, a claim by its name. No expression, no value of
+// [RefusedError].ClientMessage: a rule by its place in the configuration and its message, a claim by its name. No expression, no value of
 // a claim and nothing that an expression makes of them is told; and where one of those three is wrong, nothing is.
 //
 // The outcome is kube-apiserver's for the same --oidc-* flags or the same file: the same tokens are accepted, with the same
@@ -73,7 +73,7 @@
 // The file is read every 3 s. A change is adopted at once: an issuer of which nothing changed keeps its keys and what is
 // remembered of its tokens, one with other rules keeps its keys, one whose keys come from elsewhere (discovery URL, certificate
 // authority) starts without any, and whoever comes with its token waits for them. A file that is wrong anywhere is refused as
-// a whole; the last good one stays in use, and one line of the log and [Authenticator.Notes] say why.
+// a whole; the last good one stays in use, and one line of the log and [Authenticator.Warnings] say why.
 //
 // # Keys
 //
@@ -88,4 +88,57 @@
 // or until 4096 others were used since, of whatever issuer. The token itself is never kept. Headers, which
 // are the same in all tokens of one key, are remembered as go-jose read them, 64 at most: that spares their next reading, and no
 // check.
+//
+// # Files
+//
+// What authenticates a request:
+//
+//	chain.go            Chain: certificate, token, review, anonymous, in this order
+//	result.go           Result and Kind: who sends a request, and by which credential
+//	credential.go       the token out of Authorization or a WebSocket subprotocol, and how it is stripped
+//	urltoken.go         the token out of a URL
+//	anonymouspaths.go   AnonymousPaths: where nothing is needed
+//	clientcert.go       ClientCA: who a client certificate is
+//	certverdict.go      what a connection's certificate was found to be, for as long as the connection lasts
+//	tokenreview.go      TokenReviewer: the API server is asked whose token it is
+//	reviewerror.go      ReviewError: a review without an answer, as a Status
+//	errors.go           RefusedError, its reasons, and ErrNotReady
+//
+// What verifies an issuer's token:
+//
+//	authn.go            Authenticator: New, Run, Authenticate
+//	verify.go           the list of checks, and those of form, algorithm, issuer, signature, times and audience
+//	verification.go     one token on its way through the checks; Verified, which comes of it
+//	claimmappings.go    the checks that make a user: username, groups, uid, extra
+//	validationrules.go  the checks of required claims and of the rules over claims and user
+//	claims.go           a payload's claims as they are read without CEL
+//	cel.go              claims and users as CEL sees them, and what CEL gives back
+//	expressions.go      the configuration's expressions, as refusals name them
+//	jws.go              a token's three parts
+//	algorithms.go       the signing algorithms
+//	disclosure.go       which refusals the client may read
+//	explain.go          Explain: all checks of one token, step by step
+//	describe.go         what a check looked at, in words
+//	tokencache.go       verified tokens that are remembered
+//	headercache.go      headers that are remembered
+//	stack.go            room on the stack before a verification
+//
+// What an issuer's keys are:
+//
+//	keyring.go          the keys in hand, and who waits for newer ones
+//	keysource.go        when keys are fetched: schedule, backoff, what went wrong
+//	keyfetcher.go       how: discovery, the JWK Set, their bounds
+//	keyrefreshers.go    one goroutine for each source of keys
+//	health.go           Ready and Warnings
+//
+// What is configured:
+//
+//	options.go          Options: flags or a file, log, clock
+//	flags.go            Flags: the --oidc-* flags, made into a configuration
+//	configfile.go       the file, decoded strictly and validated: not compiled yet
+//	configwatcher.go    the file's changes, adopted or refused
+//	ruleset.go          the configuration, compiled: issuers and anonymous requests
+//	issuer.go           one issuer of it
+//	readfile.go         files of bounded size
+//	sanitize.go         text of others in one short line of a log
 package authn

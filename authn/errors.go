@@ -28,8 +28,9 @@ const (
 type RefusedError struct {
 	Reason Reason
 	Detail string
-	// ClientMessage is what whoever sent the credential may read: why a token is refused whose signature, issuer and audience are right,
-	// in the operator's words and ours, as above. Empty for every other credential: who guesses learns nothing.
+	// ClientMessage is what whoever sent the credential may read: why a token is refused whose signature, issuer and
+	// audience are right, in the operator's words and ours, as above. Empty for every other credential: who guesses
+	// learns nothing.
 	ClientMessage string
 }
 
@@ -41,14 +42,14 @@ func refused(reason Reason, detail string) error {
 	return &RefusedError{Reason: reason, Detail: detail}
 }
 
-// refusedOpenly is a refusal whose words are for the log and for the token's holder alike. They name claims as the operator configured
-// them, and no value.
+// refusedOpenly is a refusal whose words are for the log and for the token's holder alike. They name claims as the
+// operator configured them, and no value.
 func refusedOpenly(reason Reason, words string) error {
 	return refusedWithMessage(reason, words, words)
 }
 
-// refusedWithMessage is a refusal whose holder reads other words than the log has: of an expression, which is the operator's, only where
-// in the configuration it stands.
+// refusedWithMessage is a refusal whose holder reads other words than the log has: of an expression, which is the
+// operator's, only where in the configuration it stands.
 func refusedWithMessage(reason Reason, detail, clientMessage string) error {
 	return &RefusedError{Reason: reason, Detail: detail, ClientMessage: clientMessage}
 }

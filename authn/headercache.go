@@ -8,13 +8,15 @@ import (
 )
 
 const (
-	// maxCachedHeaders bounds the headers that are remembered: an issuer writes the same one into all tokens of one key.
+	// maxCachedHeaders bounds the headers that are remembered: an issuer writes the same one into all tokens of one
+	// key.
 	maxCachedHeaders = 64
 	// maxCachedHeaderBytes bounds each of them.
 	maxCachedHeaderBytes = 1 << 10
 )
 
-// headerCache remembers how the headers of good tokens were read. Its zero value is ready, and safe for use by many goroutines.
+// headerCache remembers how the headers of good tokens were read. Its zero value is ready, and safe for use by many
+// goroutines.
 type headerCache struct {
 	mu     sync.RWMutex
 	byText map[string]*jose.Signature // by the header as it is encoded

@@ -36,8 +36,9 @@ func (a *Authenticator) Ready() error {
 	return fmt.Errorf("%w: %s", ErrNotReady, strings.Join(problems, "; "))
 }
 
-// Warnings are what an operator should know although edge is ready: issuers whose keys cannot be renewed, and since when; and a
-// configuration file that was refused, and why. They are sorted lines, at most one per issuer and one for the file.
+// Warnings are what an operator should know although edge is ready: issuers whose keys cannot be renewed, and since
+// when; and a configuration file that was refused, and why. They are sorted lines, at most one per issuer and one for
+// the file.
 func (a *Authenticator) Warnings() []string {
 	var warnings []string
 	for _, i := range a.rules.Load().issuers {

@@ -22,8 +22,8 @@ type compactJWS struct {
 	signature     []byte
 }
 
-// splitJWS decodes payload and signature. ok is false unless there are three parts, and these two are base64url without padding.
-// Decoders are more lenient with line breaks; one spelling is enough.
+// splitJWS decodes payload and signature. ok is false unless there are three parts, and these two are base64url without
+// padding. Decoders are more lenient with line breaks; one spelling is enough.
 func splitJWS(token string) (j compactJWS, ok bool) {
 	if strings.Count(token, ".") != 2 || strings.Contains(token, "\r") || strings.Contains(token, "\n") {
 		return compactJWS{}, false

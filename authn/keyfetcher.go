@@ -206,9 +206,9 @@ func newIssuerClient(roots *x509.CertPool, from keyOrigin) *http.Client {
 	}
 }
 
-// issuerTransport ends each body that is longer than maxDocumentBytes with an error, for go-oidc reads to the end; and it gets the
-// discovery document where the configuration says that it is, for go-oidc asks the issuer. That the document names the
-// issuer is checked by go-oidc all the same.
+// issuerTransport ends each body that is longer than maxDocumentBytes with an error, for go-oidc reads to the end; and
+// it gets the discovery document where the configuration says that it is, for go-oidc asks the issuer. That the
+// document names the issuer is checked by go-oidc all the same.
 type issuerTransport struct {
 	*http.Transport
 	from keyOrigin

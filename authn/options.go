@@ -8,8 +8,8 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// Options say whose tokens are accepted and what a user is called: in flags for one issuer, in a file for many, or, where
-// both are empty, nobody's.
+// Options say whose tokens are accepted and what a user is called: in flags for one issuer, in a file for many, or,
+// where both are empty, nobody's.
 type Options struct {
 	// Flags are kube-apiserver's --oidc-* flags.
 	Flags Flags

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// ruleSet says whose credentials are good, and who is whom: a valid configuration, compiled. Nothing of it ever changes but headers;
-// a change of the configuration makes another, which shares with it what did not change.
+// ruleSet says whose credentials are good, and who is whom: a valid configuration, compiled. Nothing of it ever changes
+// but headers; a change of the configuration makes another, which shares with it what did not change.
 type ruleSet struct {
 	issuers   map[string]*issuer // by URL
 	algs      []jose.SignatureAlgorithm
@@ -19,8 +19,8 @@ type ruleSet struct {
 	headers   *headerCache // all of algorithms in algs
 }
 
-// compileRules checks the whole configuration and compiles it. Issuers that before has just like this are taken from there, with
-// all that is remembered of them; those whose keys come from the same place keep their keys.
+// compileRules checks the whole configuration and compiles it. Issuers that before has just like this are taken from
+// there, with all that is remembered of them; those whose keys come from the same place keep their keys.
 func compileRules(config *authenticationConfig, before *ruleSet, now func() time.Time) (*ruleSet, error) {
 	if err := config.validate(); err != nil {
 		return nil, err

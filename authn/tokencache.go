@@ -18,12 +18,14 @@ const (
 // digest stands for a token. Finding another token with the same one is as hard as forging a signature.
 type digest = [sha256.Size]byte
 
-// tokenCache remembers verified tokens, the most recently used ones. It is safe for use by many goroutines. A hit allocates nothing.
+// tokenCache remembers verified tokens, the most recently used ones. It is safe for use by many goroutines. A hit
+// allocates nothing.
 type tokenCache struct{ lru *cache.LRUExpireCache }
 
 func newTokenCache() tokenCache { return tokenCache{cache.NewLRUExpireCache(maxCachedTokens)} }
 
-// cachedToken is a verified token. It is good as long as issuer is still configured like this and its keys are still these.
+// cachedToken is a verified token. It is good as long as issuer is still configured like this and its keys are still
+// these.
 type cachedToken struct {
 	issuer   *issuer
 	keys     *keySet // in hand when the token was verified

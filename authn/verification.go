@@ -41,7 +41,8 @@ type verification struct {
 
 var errSkipped = errors.New("authn: a check was asked without what it looks at")
 
-// VerifySignature makes a verification the [oidc.KeySet] of its token: go-oidc asks for the payload, once the signature is verified.
+// VerifySignature makes a verification the [oidc.KeySet] of its token: go-oidc asks for the payload, once the signature
+// is verified.
 func (v *verification) VerifySignature(context.Context, string) ([]byte, error) {
 	if !v.signed && !v.explaining {
 		return nil, errors.New("the signature is not verified")

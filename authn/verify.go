@@ -126,7 +126,8 @@ func (v *verification) checkExpiry(ctx context.Context) error {
 	if v.jws.header == nil || v.issuer == nil {
 		return errSkipped
 	}
-	// Of the text go-oidc looks at the algorithm alone, once more: payload and signature are the key set's, which is this verification.
+	// Of the text go-oidc looks at the algorithm alone, once more: payload and signature are the key set's, which is
+	// this verification.
 	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+v.jws.header.Header.Algorithm+`"}`)) + ".."
 	id, err := oidc.NewVerifier(v.issuer.spec.Issuer.URL, v, v.rules.verifier).Verify(ctx, text)
 	if err != nil && v.explaining {
