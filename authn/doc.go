@@ -2,9 +2,9 @@
 // one that the API server vouches for.
 //
 //	a, err := authn.New(authn.Options{File: "authentication.yaml"}) // or Flags, for one issuer
-//	go a.Run(ctx)                                                  // discovery, keys, their renewal; the file's changes
+//	go a.Run(ctx)                                                   // discovery, keys, their renewal; the file's changes
 //	ca, err := authn.NewClientCA("clients.crt")
-//	go ca.Run(ctx)                                                 // the file's changes
+//	go ca.Run(ctx)                                                  // the file's changes
 //	chain := authn.NewChain(authn.ChainOptions{Tokens: a, ClientCA: ca, Review: reviewer.Review})
 //	...
 //	who, err := chain.Authenticate(r) // who.User, who.Kind, who.Expires; whatever came, it goes no further
@@ -17,8 +17,8 @@
 //
 // A [Chain] asks in kube-apiserver's order, and the first that accepts wins:
 //
-//	a client certificate   of the [ClientCA], judged once per connection, see [ClientCA.CachePerConnection]: the user is its common
-//	                       groups its organizations
+//	a client certificate   of the [ClientCA], judged once per connection, see [ClientCA.CachePerConnection]: the user is its
+//	                       common name, the groups its organizations
 //	a bearer token         in Authorization, or a browser's in a WebSocket subprotocol: an issuer's, by [Authenticator.Authenticate]
 //	the same token         as the API server's, by [TokenReviewer.Review], where the other says no
 //	nothing                anonymous, on the paths where the configuration, or [AnonymousPaths], allows it
@@ -51,8 +51,8 @@
 // and says them all.
 //
 // Whoever holds a token that signature, issuer and audience let pass may read which of the others refuses it, in
-// [RefusedError].ClientMessage: a rule by its place in the configuration and its message, a claim by its name. No expression, no value of
-// a claim and nothing that an expression makes of them is told; and where one of those three is wrong, nothing is.
+// [RefusedError].ClientMessage: a rule by its place in the configuration and its message, a claim by its name. No expression, no
+// value of a claim and nothing that an expression makes of them is told; and where one of those three is wrong, nothing is.
 //
 // The outcome is kube-apiserver's for the same --oidc-* flags or the same file: the same tokens are accepted, with the same
 // name, uid, groups and extra, and the same files are refused. A test drives both with 10,000 tokens under 200 configurations.

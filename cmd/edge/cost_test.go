@@ -52,7 +52,7 @@ func BenchmarkRequest(b *testing.B) {
 }
 
 const (
-	rememberedTokens = 4096 // authn's maxRemembered
+	rememberedTokens = 4096 // authn's maxCachedTokens
 	tokensPerTurn    = 100  // requests of one turn, each with the next token
 	// atOnce of them are under way at a time. While a single one is verified, the runtime's other processors search for work
 	// and go to sleep, and the CPU time of that would count: half as much again, on two processors.
