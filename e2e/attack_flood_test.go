@@ -153,7 +153,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
 	const tokensInAll, workers = 10_000, 32
-	const demandInterval = 10 * time.Second // authn/keys.go
+	const demandInterval = 10 * time.Second // authn/keyring.go
 	own, err := bed.StartIssuer(t.Context())
 	if err != nil {
 		t.Fatal(err)
