@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -34,40 +34,60 @@ type Offer struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	mu      sync.Mutex // held while asking, which is short
-	until   time.Time  // the answer counts
-	offered bool
+	asking chan struct{}            // one question at a time
+	known  atomic.Pointer[supports] // what was learned last
+}
+
+// supports says what the API server offers, until when that counts.
+type supports struct {
+	constrained bool
+	until       time.Time
 }
 
 // NewOffer takes where the API server is, and a transport that sends edge's own credential. Nothing is asked before somebody
 // wants to know.
 func NewOffer(cfg *rest.Config, upstream http.RoundTripper, log *slog.Logger) *Offer {
-	return &Offer{config: rest.CopyConfig(cfg), upstream: upstream, log: log, now: time.Now}
+	o := &Offer{config: rest.CopyConfig(cfg), upstream: upstream, log: log, now: time.Now, asking: make(chan struct{}, 1)}
+	o.known.Store(new(supports))
+	return o
 }
 
 // Constrained returns what was learned last, and asks when that was long ago. Who cannot be asked offers what it did before,
-// and at first nothing: then only the plain right to impersonate counts.
+// and at first nothing: then only the plain right to impersonate counts. Whoever waits for another's question may leave, and
+// takes what was learned before it.
 func (o *Offer) Constrained(ctx context.Context) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.now().Before(o.until) {
-		return o.offered
+	if known := o.known.Load(); o.now().Before(known.until) {
+		return known.constrained
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), offerTimeout) // others wait for it too
+	select {
+	case o.asking <- struct{}{}:
+		defer func() { <-o.asking }()
+	case <-ctx.Done():
+		return o.known.Load().constrained
+	}
+	known := o.known.Load()
+	if !o.now().Before(known.until) {
+		known = o.learn(ctx, known)
+		o.known.Store(known)
+	}
+	return known.constrained
+}
+
+// learn asks on behalf of all who wait; the end of the first one's context does not stop the question.
+func (o *Offer) learn(ctx context.Context, before *supports) *supports {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), offerTimeout)
 	defer cancel()
-	offered, err := o.ask(ctx)
+	constrained, err := o.ask(ctx)
 	age := offerAge
 	if err != nil {
 		age = failureAge
 		if errors.Is(err, errRefused) {
 			age = refusedAge
 		}
-		o.log.Warn("cannot learn whether the API server offers constrained impersonation", "error", err.Error(), "assumed", o.offered)
-	} else {
-		o.offered = offered
+		constrained = before.constrained
+		o.log.Warn("cannot learn whether the API server offers constrained impersonation", "error", err.Error(), "assumed", constrained)
 	}
-	o.until = o.now().Add(age)
-	return o.offered
+	return &supports{constrained, o.now().Add(age)}
 }
 
 var errRefused = errors.New("the API server does not accept edge's own credential")

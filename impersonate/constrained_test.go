@@ -2,6 +2,8 @@ package impersonate
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -151,5 +153,36 @@ func TestOfferIsRefused(t *testing.T) {
 	c.move(refusedAge)
 	if !o.Constrained(t.Context()) {
 		t.Error("not asked again")
+	}
+}
+
+// Whoever waits for another's question may leave: a caller whose context ends while the API server hangs is answered at once.
+func TestOfferWaitersMayLeave(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var ended atomic.Bool
+	hangs := roundTripper(func(r *http.Request) (*http.Response, error) {
+		close(arrived) // a second question would panic here
+		defer ended.Store(true)
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		return nil, errors.New("no answer")
+	})
+	o := NewOffer(&rest.Config{Host: "https://api"}, hangs, slog.New(slog.DiscardHandler))
+	asker := make(chan bool, 1)
+	go func() { asker <- o.Constrained(t.Context()) }()
+	<-arrived
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if o.Constrained(gone) {
+		t.Error("what nobody knows yet is offered")
+	}
+	if ended.Load() {
+		t.Error("a caller that had left waited for another's question")
+	}
+	close(release)
+	if <-asker {
+		t.Error("no answer is an offer")
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -70,8 +69,8 @@ type upstreamToken struct {
 	failure  atomic.Pointer[error]    // of the newest request; nil: it was answered
 	replaced chan struct{}            // another is in hand than run knows of
 
-	renewing sync.Mutex
-	renewed  time.Time // when the newest request for a token ended
+	renewing chan struct{} // one request at a time; guards what follows
+	renewed  time.Time     // when the newest request for a token ended
 }
 
 // ownToken never changes. Its times are by this machine's clock.
@@ -114,7 +113,7 @@ func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenReques
 	namespace, name, _ := strings.Cut(o.account, "/")
 	u := &upstreamToken{
 		o: o, bootstrap: bootstrap, accounts: client.ServiceAccounts(namespace), name: name, log: log,
-		replaced: make(chan struct{}, 1),
+		replaced: make(chan struct{}, 1), renewing: make(chan struct{}, 1),
 	}
 	switch err := u.renew(ctx); {
 	case u.fault(err) != "":
@@ -209,8 +208,10 @@ func (u *upstreamToken) wait(retry *backoff.Backoff) time.Duration {
 // replace asks for another token at once, in place of one that the API server does not accept: its account may be another
 // one by the same name, or the API server's key. It is bridge.CredentialConfig's Renew.
 func (u *upstreamToken) replace(ctx context.Context, refused string) {
-	u.renewing.Lock()
-	defer u.renewing.Unlock()
+	if u.lockRenewing(ctx) != nil {
+		return
+	}
+	defer u.unlockRenewing()
 	if t := u.usable(); t != nil && refused != bearer+t.value || time.Since(u.renewed) < tokenRequestInterval {
 		return
 	}
@@ -227,10 +228,25 @@ func (u *upstreamToken) replace(ctx context.Context, refused string) {
 
 // renew asks once. A failure leaves the token in hand as it is.
 func (u *upstreamToken) renew(ctx context.Context) error {
-	u.renewing.Lock()
-	defer u.renewing.Unlock()
+	if err := u.lockRenewing(ctx); err != nil {
+		return err
+	}
+	defer u.unlockRenewing()
 	return u.renewLocked(ctx)
 }
+
+// lockRenewing waits until no other request for a token is under way, or until ctx ends: an API server that hangs holds up nobody
+// who has left.
+func (u *upstreamToken) lockRenewing(ctx context.Context) error {
+	select {
+	case u.renewing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (u *upstreamToken) unlockRenewing() { <-u.renewing }
 
 func (u *upstreamToken) renewLocked(ctx context.Context) error {
 	defer func() { u.renewed = time.Now() }()

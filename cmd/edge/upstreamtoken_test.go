@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +194,49 @@ func TestUpstreamTokenAtStart(t *testing.T) {
 			t.Errorf("waited %v", waited)
 		}
 	})
+}
+
+// Whoever wants another token while one is being asked for waits no longer than its context.
+func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
+	m := &tokenMaker{t: t}
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var hangs, ended atomic.Bool
+	cfg := m.bootstrap()
+	cfg.WrapTransport = func(http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if !hangs.Load() {
+				return m.RoundTrip(r)
+			}
+			close(arrived) // a second question would panic here
+			defer ended.Store(true)
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+			return nil, errors.New("no answer")
+		})
+	}
+	u, err := newUpstreamToken(t.Context(), cfg, hourly, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangs.Store(true)
+	asker := make(chan error, 1)
+	go func() { asker <- u.renew(t.Context()) }()
+	<-arrived
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	u.replace(gone, bearer+u.current.Load().value)
+	if err := u.renew(gone); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if ended.Load() {
+		t.Error("a caller that had left waited for another's question")
+	}
+	close(release)
+	if <-asker == nil || u.ready() != nil {
+		t.Error("no answer became a token, or the one in hand is lost:", u.ready())
+	}
 }
 
 // Answers that make no sense are failures.
