@@ -31,8 +31,9 @@ var rooms = map[string][]string{
 
 	"streams":     {"streams/"},
 	"serving":     {},
-	"authn":       {},
-	"impersonate": {},
+	"review":      {},
+	"authn":       {"review"},
+	"impersonate": {"review"},
 	"audit":       {"bridge", "impersonate"},
 	"ops":         {"bridge"},
 	"bench":       {"bench/"},

@@ -62,7 +62,7 @@ func (e *requestEvents) Identified(r *http.Request, id impersonate.Identity, ref
 	}
 	if answer := apierrors.APIStatus(nil); errors.As(refused, &answer) {
 		status := answer.Status()
-		// It may quote what the client sent, as whom it wishes to be.
+		// It may quote what the client sent, such as whom it asks to impersonate.
 		status.Message = cut(redact(status.Message), maxRecordedName)
 		e.ac.LogResponseObject(&status, nil)
 	}

@@ -44,8 +44,8 @@ func NewChain(o ChainOptions) *Chain { return &Chain{o} }
 
 // Authenticate tells who sends a request. Whatever comes of it, no credential is left in its header, nor the token in its URL.
 //
-// The error is [ErrNoCredential], [ErrNotReady], [ErrNoName], [ErrTokenInURL], a [RefusedError] or a [ReviewError]; there is no
-// user then. A credential that is not accepted makes nobody anonymous.
+// The error is [ErrNoCredential], [ErrNotReady], [ErrNoName], [ErrTokenInURL], a [RefusedError] or an [edge/review.Error];
+// there is no user then. A credential that is not accepted makes nobody anonymous.
 func (c *Chain) Authenticate(r *http.Request) (Result, error) {
 	token, sent, unreadable := Credential(r)
 	Strip(r.Header)

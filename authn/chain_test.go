@@ -273,7 +273,7 @@ func TestChainNeedsAName(t *testing.T) {
 
 // Of several errors the one comes back that helps most.
 func TestChainErrors(t *testing.T) {
-	unknown := reviewUnavailable(errors.New("no route"), "try again")
+	unknown := tokenReview.Unavailable(errors.New("no route"), "try again")
 	late := refused(ReasonExpired, "exp is past")
 	for name, test := range map[string]struct {
 		token, review error

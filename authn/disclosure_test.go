@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"crypto/x509/pkix"
+	"edge/review"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -168,11 +169,11 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 		}
 	}
 	unknown := func(context.Context, string) (user.Info, error) {
-		return nil, reviewUnavailable(errors.New("no route"), "try again")
+		return nil, tokenReview.Unavailable(errors.New("no route"), "try again")
 	}
 	r := bearerRequest(t)
 	r.Header.Set("Authorization", "Bearer "+late)
-	if _, err := NewChain(ChainOptions{Tokens: a, Review: unknown}).Authenticate(r); !errors.As(err, new(*ReviewError)) || isRefusal(err) {
+	if _, err := NewChain(ChainOptions{Tokens: a, Review: unknown}).Authenticate(r); !errors.As(err, new(*review.Error)) || isRefusal(err) {
 		t.Errorf("nobody knows: %v", err)
 	}
 

@@ -10,8 +10,8 @@
 //	who, err := chain.Authenticate(r) // who.User, who.Kind, who.Expires; whatever came, it goes no further
 //
 // It is not authorization, and writes no response: an error is the caller's to answer, with 401, with 503 where it is
-// [ErrNotReady], or with the Status of a [ReviewError]. It fetches two documents of each issuer, its discovery and its keys, and no
-// URL that comes out of a token. Of the API server it knows the one question that a [TokenReviewer] asks.
+// [ErrNotReady], or with the Status of an [edge/review.Error]. It fetches two documents of each issuer, its discovery and its
+// keys, and no URL that comes out of a token. Of the API server it knows the one question that a [TokenReviewer] asks.
 //
 // # Who says who it is
 //
@@ -29,7 +29,7 @@
 // [Result].Kind is the one that was accepted. A token beside an accepted certificate is not looked at, and does not change it.
 //
 // A review's yes is remembered for 10 s, its no for 5 s, 4096 of each; 32 are under way at a time, and 256 wait. A token for none
-// of the audiences that were asked for is a no. Where nobody knows, that is a [ReviewError] and not a no.
+// of the audiences that were asked for is a no. Where nobody knows, that is an [edge/review.Error] and not a no.
 //
 // # What is decided of an issuer's token, and by whom
 //

@@ -68,8 +68,8 @@ func NewTokenReviewer(client authenticationv1client.TokenReviewInterface, audien
 	}
 }
 
-// Review returns the user that the API server sees in a token; read it only, it is shared. The error is a [RefusedError], or a
-// [ReviewError] where nobody knows. It takes 10 s at most.
+// Review returns the user that the API server sees in a token; read it only, it is shared. The error is a [RefusedError], or an
+// [edge/review.Error] where nobody knows. It takes 10 s at most.
 //
 // Reviews of one token at the same time are one. It goes on when one who waits for it leaves, for the others' sake: the
 // context's end does not end it.
@@ -129,7 +129,7 @@ func (r *TokenReviewer) ask(ctx context.Context, token string) (user.Info, error
 	question := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: r.audiences}}
 	review, err := r.client.Create(ctx, question, metav1.CreateOptions{})
 	if err != nil {
-		failed := reviewFailed(err)
+		failed := tokenReview.Failed(err)
 		r.report(failed.Err)
 		return nil, failed
 	}

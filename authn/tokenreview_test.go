@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"edge/review"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -222,7 +223,7 @@ func TestTokenReviewFails(t *testing.T) {
 		code.Store(answered)
 		for range 2 {
 			u, err := r.Review(t.Context(), "secret-token")
-			var failed *ReviewError
+			var failed *review.Error
 			if u != nil || !errors.As(err, &failed) {
 				t.Fatalf("%d: %v, %v", answered, u, err)
 			}
@@ -254,7 +255,7 @@ func TestTokenReviewTimesOut(t *testing.T) {
 	defer close(release)
 	r.timeout = 10 * time.Millisecond
 	_, err := r.Review(t.Context(), "abc")
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, new(*ReviewError)) {
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, new(*review.Error)) {
 		t.Errorf("%v", err)
 	}
 }

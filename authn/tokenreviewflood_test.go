@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"edge/review"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -75,7 +76,7 @@ func TestTokenReviewFlood(t *testing.T) {
 	}
 	waitFor(t, "the flood", func() bool { return underWay.Load() == maxReviews && r.waiting.Load() == maxWaitingReviews })
 
-	var busy *ReviewError
+	var busy *review.Error
 	if _, err := r.Review(t.Context(), "late"); !errors.As(err, &busy) || !apierrors.IsTooManyRequests(&apierrors.StatusError{ErrStatus: busy.Status()}) ||
 		busy.Status().Details.RetryAfterSeconds == 0 {
 		t.Errorf("one too many: %v", err)

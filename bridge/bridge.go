@@ -52,7 +52,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var route *httputil.ReverseProxy
 	switch {
-	case id.IsOwn():
+	case id.IsTokenPassthrough():
 		route = h.passthrough
 	case id.Bearer:
 		route = h.impersonating

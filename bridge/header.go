@@ -18,7 +18,7 @@ func rewriteHeader(h http.Header, id impersonate.Identity) error {
 	if err := impersonate.Rewrite(h, id); err != nil {
 		return status.New(status.ReasonIdentity, http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
 	}
-	if id.IsSelf() { // whose address upstream sees itself
+	if id.IsEdgeItself() { // whose address upstream sees itself
 		delete(h, forwardedFor)
 	} else if ok {
 		h[forwardedFor] = forwarded

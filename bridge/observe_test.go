@@ -209,7 +209,7 @@ func TestOwnCredential(t *testing.T) {
 	api := (&apiServer{run: func(*process) error { return nil }, rest: func(http.ResponseWriter, *http.Request) {}}).start(t)
 	w := newWorld(t, api, func(c *bridge.Config) {
 		c.Identify = func(r *http.Request) (impersonate.Identity, error) {
-			id := impersonate.Own("jane-s-own", &user.DefaultInfo{Name: "jane"}, r.Header)
+			id := impersonate.TokenPassthrough("jane-s-own", &user.DefaultInfo{Name: "jane"}, r.Header)
 			r.Header.Del("Authorization")
 			return id, nil
 		}

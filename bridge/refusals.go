@@ -51,7 +51,7 @@ type refusalKey [sha256.Size]byte
 
 // refusalKeyOf is nil for who is remembered nothing: the owner of edge connect, whose way to it has no load balancer.
 func refusalKeyOf(id impersonate.Identity, u *url.URL) *refusalKey {
-	if id.IsSelf() {
+	if id.IsEdgeItself() {
 		return nil
 	}
 	who, path := id.Digest(), u.EscapedPath()

@@ -150,7 +150,7 @@ func byHeader(c *bridge.Config) {
 				Extra: map[string][]string{"team": {say("requestor-extra")}}},
 		}
 		if token := say("token"); token != "" {
-			return impersonate.Own(token, id.Requestor, r.Header), nil
+			return impersonate.TokenPassthrough(token, id.Requestor, r.Header), nil
 		}
 		return id, nil
 	}
@@ -246,7 +246,7 @@ func TestRefusalIsNotRemembered(t *testing.T) {
 		}},
 		"a plain request": {ask: []string{"POST " + execPath + " HTTP/1.1", "Host: e", "Content-Length: 0"}, api: notRunning},
 		"the caller's own": {ask: v5, api: notRunning, change: func(c *bridge.Config) {
-			c.Identify = func(*http.Request) (impersonate.Identity, error) { return impersonate.Self(), nil }
+			c.Identify = func(*http.Request) (impersonate.Identity, error) { return impersonate.EdgeItself(), nil }
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,6 @@ import (
 
 // notIdentified gives a Reason to what Config.Identify says.
 func notIdentified(r *http.Request, err error) error {
-	var review *impersonate.ReviewError
 	var answer apierrors.APIStatus
 	switch {
 	case err == nil:
@@ -25,7 +24,7 @@ func notIdentified(r *http.Request, err error) error {
 		return status.Because(status.ReasonOrigin, explainPreflight(err))
 	case status.IsAnswer(err):
 		return err
-	case errors.As(err, &review):
+	case impersonate.IsUnanswered(err):
 		return status.Because(status.ReasonReview, err)
 	case errors.Is(err, impersonate.ErrDenied):
 		return status.Because(status.ReasonImpersonation, err)

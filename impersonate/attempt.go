@@ -24,20 +24,13 @@ const (
 	manyValues = 4
 )
 
-// attempt asks in one mode after the other whether one requestor may be whom it wishes to be.
+// attempt asks in one mode or another whether one requestor may impersonate whom it asks to.
 type attempt struct {
-	policy     *Policy
+	asker      Asker
 	requestor  Identity
-	wish       *wish
+	request    *impersonationRequest
 	attributes authorizer.Attributes // of the request; nil where constrained impersonation is not offered
 	stream     bool                  // see Request.Stream
-}
-
-// A question is one review; or, with a refusal, none: no right would help.
-type question struct {
-	spec    authorizationv1.SubjectAccessReviewSpec
-	what    string // is wished for
-	refusal string
 }
 
 // try asks whether the mode is open for this request at all, and then for each value.
@@ -64,7 +57,7 @@ func (a *attempt) verbs() []string {
 
 // requestQuestion asks whether the mode is open for what the request is about.
 func (a *attempt) requestQuestion(m int, verb string) question {
-	spec := a.asker(m)
+	spec := a.requestorSpec(m)
 	specOf(&spec, a.attributes)
 	verb = "impersonate-on:" + modes[m].name + ":" + verb
 	if spec.ResourceAttributes != nil {
@@ -75,7 +68,7 @@ func (a *attempt) requestQuestion(m int, verb string) question {
 	return question{spec: spec, what: a.user()}
 }
 
-// values asks for each value that is wished for, in the filter's order.
+// values asks for each value that is requested, in the filter's order.
 func (a *attempt) values(ctx context.Context, m int) error {
 	name, uid, groups, extras := a.userQuestion(m), a.uidQuestion(m), a.groupQuestions(m), a.extraQuestions(m)
 	if a.attributes == nil { // the older filter
@@ -100,11 +93,11 @@ func (a *attempt) all(ctx context.Context, like question, subresource string) bo
 
 func (a *attempt) userQuestion(m int) []question {
 	group := a.usersGroup(m)
-	q := a.question(m, group, "users", a.wish.name)
+	q := a.question(m, group, "users", a.request.name)
 	attrs := q.spec.ResourceAttributes
-	if namespace, name, err := serviceaccount.SplitUsername(a.wish.name); err == nil {
+	if namespace, name, err := serviceaccount.SplitUsername(a.request.name); err == nil {
 		attrs.Resource, attrs.Namespace, attrs.Name = "serviceaccounts", namespace, name
-	} else if name, ok := nodeName(a.wish.name); ok && modes[m].constrained() {
+	} else if name, ok := nodeName(a.request.name); ok && modes[m].constrained() {
 		attrs.Resource, attrs.Name = "nodes", name
 	}
 	if m == associatedNode {
@@ -115,11 +108,11 @@ func (a *attempt) userQuestion(m int) []question {
 }
 
 func (a *attempt) uidQuestion(m int) []question {
-	if a.wish.uid == "" {
+	if a.request.uid == "" {
 		return nil
 	}
-	q := a.question(m, authenticationv1.SchemeGroupVersion.Group, "uids", a.wish.uid)
-	q.what = "uid '" + shown(a.wish.uid) + "'"
+	q := a.question(m, authenticationv1.SchemeGroupVersion.Group, "uids", a.request.uid)
+	q.what = "uid '" + shown(a.request.uid) + "'"
 	return []question{q}
 }
 
@@ -129,15 +122,15 @@ func (a *attempt) groupQuestions(m int) []question {
 			{"", "impersonating the empty string group is not allowed"},
 			{user.SystemPrivilegedGroup, "impersonating the system:masters group is not allowed"},
 		} {
-			if slices.Contains(a.wish.groups, never.name) {
+			if slices.Contains(a.request.groups, never.name) {
 				q := a.question(m, a.usersGroup(m), "groups", never.name)
 				q.what, q.refusal = "group '"+never.name+"'", never.refusal
 				return []question{q}
 			}
 		}
 	}
-	questions := make([]question, len(a.wish.groups))
-	for i, group := range a.wish.groups {
+	questions := make([]question, len(a.request.groups))
+	for i, group := range a.request.groups {
 		if i == 0 {
 			questions[i] = a.question(m, a.usersGroup(m), "groups", group)
 		} else { // the asker is the same, and may have as many groups
@@ -150,19 +143,19 @@ func (a *attempt) groupQuestions(m int) []question {
 
 func (a *attempt) extraQuestions(m int) []question {
 	if modes[m].constrained() {
-		if refusal := refusedExtra(a.wish); refusal != "" {
+		if refusal := refusedExtra(a.request); refusal != "" {
 			q := a.question(m, authenticationv1.SchemeGroupVersion.Group, "userextras", "")
 			q.what, q.refusal = "these extras", refusal
 			return []question{q}
 		}
 	}
-	if len(a.wish.extraKeys) == 0 {
+	if len(a.request.extraKeys) == 0 {
 		return nil
 	}
 	var questions []question
 	like := a.question(m, authenticationv1.SchemeGroupVersion.Group, "userextras", "")
-	for _, key := range a.wish.extraKeys {
-		for _, value := range a.wish.extra[key] {
+	for _, key := range a.request.extraKeys {
+		for _, value := range a.request.extra[key] {
 			q := like.about(value)
 			q.spec.ResourceAttributes.Subresource = key
 			q.what = fmt.Sprintf("extra info '%s'='%s'", shown(key), shown(value))
@@ -173,12 +166,12 @@ func (a *attempt) extraQuestions(m int) []question {
 }
 
 // refusedExtra says why constrained impersonation never allows these extras.
-func refusedExtra(w *wish) string {
-	for _, key := range w.extraKeys {
+func refusedExtra(req *impersonationRequest) string {
+	for _, key := range req.extraKeys {
 		if err := utilvalidation.IsDomainPrefixedPath(field.NewPath("extra", "key"), key).ToAggregate(); err != nil {
 			return "impersonating an invalid key in extra is not allowed: " + err.Error()
 		}
-		if slices.Contains(w.extra[key], "") {
+		if slices.Contains(req.extra[key], "") {
 			return "impersonating the empty string value in extra is not allowed"
 		}
 	}
@@ -194,7 +187,7 @@ func (a *attempt) usersGroup(m int) string {
 }
 
 func (a *attempt) question(m int, group, resource, name string) question {
-	spec := a.asker(m)
+	spec := a.requestorSpec(m)
 	version := "v1"
 	if a.attributes == nil && group == "" {
 		version = "" // the older filter names none
@@ -205,16 +198,8 @@ func (a *attempt) question(m int, group, resource, name string) question {
 	return question{spec: spec}
 }
 
-// about asks the same about another name.
-func (q question) about(name string) question {
-	attrs := *q.spec.ResourceAttributes
-	attrs.Name = name
-	q.spec.ResourceAttributes = &attrs
-	return q
-}
-
-// asker is a review's user: the requestor as the API server would see it without a wish.
-func (a *attempt) asker(m int) authorizationv1.SubjectAccessReviewSpec {
+// requestorSpec is a review about the requestor, as the API server would see it if it impersonated nobody.
+func (a *attempt) requestorSpec(m int) authorizationv1.SubjectAccessReviewSpec {
 	u := a.requestor.Requestor
 	extra := u.GetExtra()
 	if m == associatedNode {
@@ -230,7 +215,7 @@ func (a *attempt) asker(m int) authorizationv1.SubjectAccessReviewSpec {
 	return spec
 }
 
-func (a *attempt) user() string { return "user '" + shown(a.wish.name) + "'" }
+func (a *attempt) user() string { return "user '" + shown(a.request.name) + "'" }
 
 // askAll asks some at a time, in order, and none after a refusal. So the first that is refused is the same whenever the same
 // is allowed, and it is the error.
@@ -267,9 +252,9 @@ func (a *attempt) ask(ctx context.Context, q question) error {
 	reason := q.refusal
 	if reason == "" {
 		if err := ctx.Err(); err != nil {
-			return unavailable(err, tooLong)
+			return tookTooLong(err)
 		}
-		allowed, why, err := a.policy.ask.Ask(ctx, q.spec)
+		allowed, why, err := a.asker.Ask(ctx, q.spec)
 		if err != nil || allowed {
 			return err
 		}
@@ -278,16 +263,8 @@ func (a *attempt) ask(ctx context.Context, q question) error {
 	return &denial{what: q.what, words: refusal(q.spec, reason).ErrStatus.Message}
 }
 
-// A denial is a no of the API server's.
-type denial struct {
-	what  string // was not allowed
-	words string // the API server's own
-}
-
-func (d *denial) Error() string { return d.words }
-
-// told makes a denial the client's answer.
-func (a *attempt) told(err error) error {
+// forbidden makes a denial the client's answer.
+func (a *attempt) forbidden(err error) error {
 	if d := (*denial)(nil); errors.As(err, &d) {
 		return &ForbiddenError{ErrDenied, escaper.Replace(shown(a.requestor.Name)+" is not allowed to impersonate "+d.what) + ": " + d.words}
 	}

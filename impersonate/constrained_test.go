@@ -37,18 +37,18 @@ func offering(t *testing.T, through filter, may authorizer.UnconditionalAuthoriz
 	return server
 }
 
-func offerOf(t *testing.T, server *httptest.Server, log *slog.Logger) *Offer {
+func detectorOf(t *testing.T, server *httptest.Server, log *slog.Logger) *ConstrainedDetector {
 	t.Helper()
 	cfg := &rest.Config{Host: server.URL, BearerToken: "edge's own"}
 	upstream, err := rest.TransportFor(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewOffer(cfg, upstream, log)
+	return NewConstrainedDetector(cfg, upstream, log)
 }
 
 // Which filter an API server has is learned whatever edge may do there, once in ten minutes.
-func TestOffer(t *testing.T) {
+func TestConstrainedIsDetected(t *testing.T) {
 	for name, through := range map[string]filter{"plain": plainFilter, "constrained": constrainedFilter} {
 		for rights, may := range map[string]authorizer.UnconditionalAuthorizer{
 			"all":  authorizerfactory.NewAlwaysAllowAuthorizer(),
@@ -57,24 +57,24 @@ func TestOffer(t *testing.T) {
 			var asked atomic.Int64
 			c := &clock{now: time.Unix(1, 0)}
 			server := offering(t, through, may, &asked)
-			o := offerOf(t, server, slog.New(slog.DiscardHandler))
-			o.now = c.Now
+			d := detectorOf(t, server, slog.New(slog.DiscardHandler))
+			d.now = c.Now
 			var all sync.WaitGroup
 			for range 20 {
 				all.Go(func() {
-					if got := o.Constrained(t.Context()); got != (name == "constrained") {
+					if got := d.Offered(t.Context()); got != (name == "constrained") {
 						t.Errorf("%s, with %s rights: %v", name, rights, got)
 					}
 				})
 			}
 			all.Wait()
-			c.move(offerAge - time.Second)
-			o.Constrained(t.Context())
+			c.move(constrainedAge - time.Second)
+			d.Offered(t.Context())
 			if asked.Load() != 1 {
 				t.Errorf("asked %d times", asked.Load())
 			}
 			c.move(2 * time.Second)
-			o.Constrained(t.Context())
+			d.Offered(t.Context())
 			if asked.Load() != 2 {
 				t.Errorf("asked %d times after ten minutes", asked.Load())
 			}
@@ -83,7 +83,7 @@ func TestOffer(t *testing.T) {
 }
 
 // Who does not tell offers what it did before, and at first nothing; it is asked again a minute later. The token stays here.
-func TestOfferFails(t *testing.T) {
+func TestConstrainedDetectionFails(t *testing.T) {
 	var elsewhere, asked atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	t.Cleanup(other.Close)
@@ -93,8 +93,8 @@ func TestOfferFails(t *testing.T) {
 	t.Cleanup(server.Close)
 	var log bytes.Buffer
 	c := &clock{now: time.Unix(1, 0)}
-	o := offerOf(t, server, slog.New(slog.NewTextHandler(&log, nil)))
-	o.now = c.Now
+	d := detectorOf(t, server, slog.New(slog.NewTextHandler(&log, nil)))
+	d.now = c.Now
 	say := func(f http.HandlerFunc) { answer.Store(&f) }
 
 	for name, fails := range map[string]http.HandlerFunc{
@@ -107,18 +107,18 @@ func TestOfferFails(t *testing.T) {
 		"a cut answer": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		say(fails)
-		if o.Constrained(t.Context()) {
+		if d.Offered(t.Context()) {
 			t.Errorf("%s: taken for an offer", name)
 		}
 		c.move(failureAge + time.Second)
 	}
 	say(good.Config.Handler.ServeHTTP)
-	if !o.Constrained(t.Context()) {
+	if !d.Offered(t.Context()) {
 		t.Error("not asked again after a minute")
 	}
-	c.move(offerAge + time.Second)
+	c.move(constrainedAge + time.Second)
 	say(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
-	if !o.Constrained(t.Context()) {
+	if !d.Offered(t.Context()) {
 		t.Error("one failure and it is forgotten")
 	}
 	if elsewhere.Load() != 0 {
@@ -129,8 +129,8 @@ func TestOfferFails(t *testing.T) {
 	}
 }
 
-// An API server that does not accept edge's credential is asked again soon after: what it offers counts for wishes at once.
-func TestOfferIsRefused(t *testing.T) {
+// An API server that does not accept edge's credential is asked again soon after: what it offers counts at once.
+func TestConstrainedDetectionIsRefused(t *testing.T) {
 	var asked atomic.Int64
 	good := offering(t, constrainedFilter, authorizerfactory.NewAlwaysDenyAuthorizer(), &asked)
 	var refuses atomic.Bool
@@ -143,21 +143,21 @@ func TestOfferIsRefused(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	c := &clock{now: time.Unix(1, 0)}
-	o := offerOf(t, server, slog.New(slog.DiscardHandler))
-	o.now = c.Now
+	d := detectorOf(t, server, slog.New(slog.DiscardHandler))
+	d.now = c.Now
 	refuses.Store(true)
-	if o.Constrained(t.Context()) {
+	if d.Offered(t.Context()) {
 		t.Error("a refusal is an offer")
 	}
 	refuses.Store(false)
 	c.move(refusedAge)
-	if !o.Constrained(t.Context()) {
+	if !d.Offered(t.Context()) {
 		t.Error("not asked again")
 	}
 }
 
 // Whoever waits for another's question may leave: a caller whose context ends while the API server hangs is answered at once.
-func TestOfferWaitersMayLeave(t *testing.T) {
+func TestConstrainedDetectionWaitersMayLeave(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	var ended atomic.Bool
 	hangs := roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -169,13 +169,13 @@ func TestOfferWaitersMayLeave(t *testing.T) {
 		}
 		return nil, errors.New("no answer")
 	})
-	o := NewOffer(&rest.Config{Host: "https://api"}, hangs, slog.New(slog.DiscardHandler))
+	d := NewConstrainedDetector(&rest.Config{Host: "https://api"}, hangs, slog.New(slog.DiscardHandler))
 	asker := make(chan bool, 1)
-	go func() { asker <- o.Constrained(t.Context()) }()
+	go func() { asker <- d.Offered(t.Context()) }()
 	<-arrived
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	if o.Constrained(gone) {
+	if d.Offered(gone) {
 		t.Error("what nobody knows yet is offered")
 	}
 	if ended.Load() {

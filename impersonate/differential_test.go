@@ -50,7 +50,9 @@ var exceptions = []exception{
 	{"an extra key that edge cannot send on", 400, func(a *arrival) bool {
 		return has(a, "Impersonate-Extra-", "Impersonate-Extra-%41b", "Impersonate-Extra-%ff")
 	}},
-	{"more values than edge asks for", 400, func(a *arrival) bool { return len(a.header["Impersonate-Group"]) > maxWished-20 && overLimit(a) }},
+	{"more values than edge asks for", 400, func(a *arrival) bool {
+		return len(a.header["Impersonate-Group"]) > maxRequestedValues-20 && overLimit(a)
+	}},
 	{"a forged record of who impersonates", 403, func(a *arrival) bool {
 		return a.header.Get("Impersonate-User") != "" &&
 			has(a, "Impersonate-Extra-Originaluser.jetstack.io-User", "Impersonate-Extra-Originaluser.jetstack.io%2duser")
@@ -73,7 +75,7 @@ func overLimit(a *arrival) bool {
 			n += len(lines)
 		}
 	}
-	return n > maxWished
+	return n > maxRequestedValues
 }
 
 // TestReviewDifferential: row ReviewDifferential of the attack corpus. edge decides as the API server's two filters, in the
@@ -88,7 +90,7 @@ func TestReviewDifferential(t *testing.T) {
 	t.Logf("seed %d", seed)
 	defer klog.CaptureState().Restore() // of selectors that are none
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
-	random := wisher{rand.New(rand.NewPCG(seed, 5))}
+	random := generator{rand.New(rand.NewPCG(seed, 5))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	seen, excepted := map[string]int{}, map[string]int{}
 	for range cases {
@@ -115,7 +117,7 @@ func TestReviewDifferential(t *testing.T) {
 			status := a.at(through(tell(&who), oracle), &who, requestor)
 			outcome := fmt.Sprint(name, " ", status.Code)
 			if status.Code == http.StatusOK && who == requestor {
-				outcome = name + " no wish"
+				outcome = name + " no impersonation"
 			}
 			seen[outcome]++
 			switch {
@@ -129,14 +131,14 @@ func TestReviewDifferential(t *testing.T) {
 				checkSameReviews(t, a, oracle, edge, false)
 				checkSameWords(t, a, err, status.Message)
 			case code == http.StatusOK && !reflect.DeepEqual(id, identityOf(a.requestor)):
-				t.Fatalf("without a wish: %+v", id)
+				t.Fatalf("without an impersonation: %+v", id)
 			}
 		}
 	}
 	t.Logf("%v\nexceptions: %v", seen, excepted)
 	for outcome, least := range map[string]int{
-		"plain 200": cases / 5, "plain 403": cases / 5, "plain 400": cases / 100, "plain no wish": cases / 100,
-		"constrained 200": cases / 5, "constrained 403": cases / 5, "constrained 400": cases / 100, "constrained no wish": cases / 100,
+		"plain 200": cases / 5, "plain 403": cases / 5, "plain 400": cases / 100, "plain no impersonation": cases / 100,
+		"constrained 200": cases / 5, "constrained 403": cases / 5, "constrained 400": cases / 100, "constrained no impersonation": cases / 100,
 		"constrained in mode associated-node": cases / 200, "constrained in mode arbitrary-node": cases / 200,
 		"constrained in mode serviceaccount": cases / 200, "constrained in mode user-info": cases / 20, "constrained in mode ": cases / 20,
 	} {

@@ -9,11 +9,11 @@ import (
 )
 
 // Digest stands for an identity: for who asked and as whom the request goes upstream, each with uid, groups and extras, and
-// with the token and the wish that go along. Two identities that differ in any of these have two digests; it tells nobody what
-// is in it. What the requests of [Self] name in their headers is not part of it.
+// with the token and the Impersonate-* headers that are passed through. Two identities that differ in any of these have two digests; it tells nobody what
+// is in it. What the requests of [EdgeItself] name in their headers is not part of it.
 func (id Identity) Digest() [sha256.Size]byte {
 	d := digest{sha256.New()}
-	d.flag(id.self)
+	d.flag(id.edgeItself)
 	d.flag(id.Nested)
 	d.texts(id.Name, id.UID)
 	d.list(id.Groups)
@@ -24,8 +24,8 @@ func (id Identity) Digest() [sha256.Size]byte {
 		d.list(u.GetGroups())
 		d.lists(u.GetExtra())
 	}
-	d.texts(id.own)
-	d.lists(id.wish)
+	d.texts(id.senderToken)
+	d.lists(id.senderHeaders)
 	return [sha256.Size]byte(d.to.Sum(nil))
 }
 

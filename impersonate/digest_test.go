@@ -15,11 +15,11 @@ func TestDigest(t *testing.T) {
 		for i := 0; i < len(header); i += 2 {
 			h.Add(header[i], header[i+1])
 		}
-		return Own("token", &user.DefaultInfo{Name: "jane"}, h)
+		return TokenPassthrough("token", &user.DefaultInfo{Name: "jane"}, h)
 	}
 	all := map[string]func() Identity{
 		"nobody":                  func() Identity { return Identity{} },
-		"self":                    Self,
+		"edge itself":             EdgeItself,
 		"a name":                  func() Identity { return Identity{Name: "jane"} },
 		"a name that is another":  func() Identity { return Identity{Name: "janet"} },
 		"nested":                  func() Identity { return Identity{Name: "jane", Nested: true} },
@@ -36,11 +36,11 @@ func TestDigest(t *testing.T) {
 		"its uid":                 func() Identity { return asked(&user.DefaultInfo{Name: "ann", UID: "1"}) },
 		"its group":               func() Identity { return asked(&user.DefaultInfo{Name: "ann", Groups: []string{"1"}}) },
 		"its extra":               func() Identity { return asked(&user.DefaultInfo{Name: "ann", Extra: map[string][]string{"1": {"2"}}}) },
-		"a token of its own":      func() Identity { return as() },
-		"another token":           func() Identity { return Own("token2", &user.DefaultInfo{Name: "jane"}, http.Header{}) },
-		"its wish":                func() Identity { return as("Impersonate-User", "bob") },
-		"another wish":            func() Identity { return as("Impersonate-User", "bob", "Impersonate-Group", "a") },
-		"another wish, two lines": func() Identity {
+		"a passed token":          func() Identity { return as() },
+		"another token":           func() Identity { return TokenPassthrough("token2", &user.DefaultInfo{Name: "jane"}, http.Header{}) },
+		"whom it names":           func() Identity { return as("Impersonate-User", "bob") },
+		"and a group":             func() Identity { return as("Impersonate-User", "bob", "Impersonate-Group", "a") },
+		"and two groups": func() Identity {
 			return as("Impersonate-User", "bob", "Impersonate-Group", "a", "Impersonate-Group", "b")
 		},
 	}

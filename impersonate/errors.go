@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/review"
 )
 
 // Kinds of refusal: each is a 403.
@@ -17,7 +19,7 @@ var (
 	ErrValue = errors.New("impersonate: identity cannot be sent")
 	// ErrRecord: an extra has the key of edge's own record of who asked.
 	ErrRecord = errors.New("impersonate: reserved extra key")
-	// ErrDenied: the requestor may not be whom it wishes to be.
+	// ErrDenied: the requestor may not impersonate whom it asks to.
 	ErrDenied = errors.New("impersonate: impersonation denied")
 )
 
@@ -37,4 +39,24 @@ func (e *ForbiddenError) Status() metav1.Status {
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
 		Status:   metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: e.Message,
 	}
+}
+
+// accessReview is the kind of all errors of reviews here.
+var accessReview = &review.Kind{
+	Room: "impersonate", Name: "access review", Resource: "subjectaccessreviews", Group: "authorization.k8s.io",
+}
+
+// IsUnanswered tells whether an error is an access review without an answer, a [review.Error] of this room: 503 if asking again
+// may help, 429 if there was no room for it, 500 if not, 400 if it cannot be asked.
+func IsUnanswered(err error) bool {
+	failed := (*review.Error)(nil)
+	return errors.As(err, &failed) && failed.Kind == accessReview
+}
+
+// errBusy is the cause of a 429.
+var errBusy = errors.New("too many access reviews are under way")
+
+// tookTooLong is a review that the time of its request was not enough for.
+func tookTooLong(err error) error {
+	return accessReview.Unavailable(err, "it took too long; try again")
 }

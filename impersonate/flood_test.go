@@ -2,6 +2,7 @@ package impersonate
 
 import (
 	"context"
+	"edge/review"
 	"errors"
 	"fmt"
 	"net/http"
@@ -61,16 +62,16 @@ func (g *gauge) Create(
 
 func never(authorizationv1.SubjectAccessReviewSpec) bool { return false }
 
-// Row ReviewFlood of the attack corpus, as far as it is about impersonation: a thousand different bad wishes. At most 64 reviews
-// are under way at the API server; who finds no place is told so, with a time to come back; and when it is over all is as before.
-func TestWishFlood(t *testing.T) {
+// Row ReviewFlood of the attack corpus, as far as it is about impersonation: a thousand different bad requests to
+// impersonate. At most 64 reviews are under way at the API server; who finds no slot is told so, with a time to come back; and when it is over all is as before.
+func TestImpersonationFlood(t *testing.T) {
 	const attackers, each = 50, 20
 	g := newGauge(maxReviews, never)
 	r := NewReviewer(g)
-	r.patience = 20 * time.Millisecond
+	r.slots.timeout = 20 * time.Millisecond
 	p := policy(t, PolicyConfig{Ask: r})
 	var denied, turnedAway atomic.Int64
-	wish := func(a, n int) error {
+	impersonate := func(a, n int) error {
 		h := http.Header{"Impersonate-User": {fmt.Sprint("user", n)}, "Impersonate-Group": make([]string, 20)}
 		for i := range h["Impersonate-Group"] {
 			h["Impersonate-Group"][i] = fmt.Sprint("group", n, "-", i)
@@ -82,8 +83,8 @@ func TestWishFlood(t *testing.T) {
 	for a := range attackers {
 		flood.Go(func() {
 			for n := range each {
-				err := wish(a, a*each+n)
-				var failed *ReviewError
+				err := impersonate(a, a*each+n)
+				var failed *review.Error
 				switch {
 				case errors.Is(err, ErrDenied):
 					denied.Add(1)
@@ -96,7 +97,7 @@ func TestWishFlood(t *testing.T) {
 		})
 	}
 	<-g.full
-	for turnedAway.Load() == 0 && !t.Failed() { // it is a condition: somebody is told while all places are taken
+	for turnedAway.Load() == 0 && !t.Failed() { // it is a condition: somebody is told while all slots are taken
 		time.Sleep(time.Millisecond)
 	}
 	close(g.open)
@@ -109,21 +110,23 @@ func TestWishFlood(t *testing.T) {
 	}
 	t.Logf("%d denied, %d turned away, %d reviews", denied.Load(), turnedAway.Load(), g.all.Load())
 	if all := g.all.Load(); all > attackers*each*21/2 {
-		t.Errorf("%d reviews: a wish goes on after its first refusal", all)
+		t.Errorf("%d reviews: a request goes on after its first refusal", all)
 	}
-	if len(r.places) != 0 || len(r.asking) != 0 || len(r.users) != 0 || len(r.answers.Keys()) > maxAnswers {
-		t.Errorf("left behind: %d places taken, %d questions, %d answers", len(r.places), len(r.asking), len(r.answers.Keys()))
+	free := r.slots.all.TryAcquire(maxReviews)
+	if !free || len(r.calls) != 0 || len(r.slots.users) != 0 || len(r.answers.Keys()) > maxAnswers {
+		t.Fatalf("left behind: all slots are free: %v, %d questions, %d users, %d answers", free, len(r.calls), len(r.slots.users), len(r.answers.Keys()))
 	}
-	if err := wish(0, attackers*each); !errors.Is(err, ErrDenied) {
+	r.slots.all.Release(maxReviews)
+	if err := impersonate(0, attackers*each); !errors.Is(err, ErrDenied) {
 		t.Errorf("afterwards: %v", err)
 	}
 }
 
-// One user's flood takes 16 of the 64 places, and leaves the others to others.
+// One user's flood takes 16 of the 64 slots, and leaves the others to others.
 func TestOneUsersFlood(t *testing.T) {
 	g := newGauge(maxReviewsEach, never)
 	r := NewReviewer(g)
-	r.patience = 20 * time.Millisecond
+	r.slots.timeout = 20 * time.Millisecond
 	p := policy(t, PolicyConfig{Ask: r})
 	var flood sync.WaitGroup
 	defer flood.Wait()
@@ -137,10 +140,10 @@ func TestOneUsersFlood(t *testing.T) {
 		})
 	}
 	<-g.full
-	for { // the places that are left are somebody else's to take
-		r.mu.Lock()
-		waiting := r.users[janeUser.Name].refs
-		r.mu.Unlock()
+	for { // the slots that are left are somebody else's to take
+		r.slots.mu.Lock()
+		waiting := r.slots.users[janeUser.Name].refs
+		r.slots.mu.Unlock()
 		if waiting == maxReviewsEach {
 			break // all others were told to come back
 		}
@@ -157,10 +160,10 @@ func TestOneUsersFlood(t *testing.T) {
 	}
 }
 
-// One wish with as many values as may be has 8 reviews under way, and the first that is
+// One impersonation with as many values as may be has 8 reviews under way, and the first that is
 // refused is the one to tell.
-func TestWishIsReviewedInParallel(t *testing.T) {
-	groups := make([]string, maxWished)
+func TestImpersonationIsReviewedInParallel(t *testing.T) {
+	groups := make([]string, maxRequestedValues)
 	for i := range groups {
 		groups[i] = fmt.Sprint("group", i)
 	}
@@ -186,7 +189,7 @@ func TestWishIsReviewedInParallel(t *testing.T) {
 			<-g.full
 			close(g.open)
 			err := <-answer
-			if g.peak.Load() != maxParallel || g.all.Load() > 1+maxWished {
+			if g.peak.Load() != maxParallel || g.all.Load() > 1+maxRequestedValues {
 				t.Errorf("%d reviews, %d at the same time", g.all.Load(), g.peak.Load())
 			}
 			if test.message == "" && err != nil || test.message != "" && (err == nil || !strings.Contains(err.Error(), test.message)) {
@@ -196,8 +199,8 @@ func TestWishIsReviewedInParallel(t *testing.T) {
 	}
 }
 
-// The reviews of one wish end together, however many there are.
-func TestWishEnds(t *testing.T) {
+// The reviews of one impersonation end together, however many there are.
+func TestImpersonationReviewsEnd(t *testing.T) {
 	g := newGauge(1, never) // never opened
 	p := policy(t, PolicyConfig{Ask: NewReviewer(g)})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

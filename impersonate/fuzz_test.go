@@ -58,9 +58,9 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzWish: whatever a client sends is refused, or is no wish to the API server either, or goes upstream as whom the API server
+// FuzzImpersonation: whatever a client sends is refused, or is no impersonation to the API server either, or goes upstream as whom the API server
 // itself would take it for.
-func FuzzWish(f *testing.F) {
+func FuzzImpersonation(f *testing.F) {
 	f.Add("Impersonate-User: bob\nImpersonate-Group: a\nImpersonate-Group:")
 	f.Add("Impersonate-User: system:serviceaccount:ns:sa\nImpersonate-Extra-Example.com%2fteam: blue\nImpersonate-Extra-Example.com%2Fteam: x")
 	f.Add("Impersonate-User:\nImpersonate-Uid: 1\nimpersonate-extra-%zz: v\nImpersonate-Extra-%41: w\nImpersonate_User: y")
@@ -86,7 +86,7 @@ func FuzzWish(f *testing.F) {
 			t.Fatalf("edge takes %q for %+v, the API server says %+v", h, id, status)
 		}
 		if id.Nested != (who != user.Info(edge)) {
-			t.Fatalf("%q: a wish to one only: %+v", h, id)
+			t.Fatalf("%q: an impersonation to one only: %+v", h, id)
 		}
 		if id.Nested {
 			checkSameUser(t, a, id, who)

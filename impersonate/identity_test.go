@@ -10,7 +10,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// fromUser is whom a user goes upstream as that wishes to be nobody else, with nothing configured.
+// fromUser is whom a user goes upstream as that impersonates nobody, with nothing configured.
 func fromUser(u user.Info) (Identity, error) {
 	policy, err := NewPolicy(PolicyConfig{})
 	if err != nil {

@@ -165,14 +165,14 @@ func BenchmarkRewrite(b *testing.B) {
 	}
 }
 
-// TestSelf: the owner of the upstream credential may wish to be somebody else, and no header takes the wish away; what names
-// the owner never travels.
-func TestSelf(t *testing.T) {
+// TestEdgeItself: whoever goes upstream as edge itself may ask to impersonate, and no header takes that away; what names the
+// sender never travels.
+func TestEdgeItself(t *testing.T) {
 	h := http.Header{
 		"Authorization": {"Bearer local"}, "Connection": {"Impersonate-User, X-Hop"}, "X-Hop": {"1"}, "Accept": {"*/*"},
 		"Impersonate-User": {"jane"}, "Impersonate-Group": {"dev", "ops"}, "Impersonate-Extra-Team": {"a"}, "Upgrade": {"SPDY/3.1"},
 	}
-	if err := Rewrite(h, Self()); err != nil {
+	if err := Rewrite(h, EdgeItself()); err != nil {
 		t.Fatal(err)
 	}
 	want := http.Header{
@@ -181,8 +181,8 @@ func TestSelf(t *testing.T) {
 	if !reflect.DeepEqual(h, want) {
 		t.Errorf("got %q, want %q", h, want)
 	}
-	if !Self().IsSelf() || (Identity{}).IsSelf() {
-		t.Error("the zero identity must not be the owner's")
+	if !EdgeItself().IsEdgeItself() || (Identity{}).IsEdgeItself() {
+		t.Error("the zero identity must not be edge itself")
 	}
 	if err := Rewrite(http.Header{}, Identity{}); err == nil {
 		t.Error("an identity without a name went upstream")

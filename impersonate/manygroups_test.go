@@ -33,7 +33,7 @@ func (d distant) Create(
 	return review, nil
 }
 
-// TestThousandGroups: wishes with 1,000 groups each, several at a time by one user and one of somebody with 1,000 groups, are
+// TestThousandGroups: impersonations with 1,000 groups each, several at a time by one user and one of somebody with 1,000 groups, are
 // reviewed to their end, also where the API server is 100 ms away.
 func TestThousandGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -46,9 +46,9 @@ func TestThousandGroups(t *testing.T) {
 			return names
 		}
 		many := &user.DefaultInfo{Name: "bob", Groups: groups("bobs")}
-		var wishing sync.WaitGroup
+		var impersonating sync.WaitGroup
 		for name, who := range map[string]user.Info{"one": janeUser, "two": janeUser, "three": many} {
-			wishing.Go(func() {
+			impersonating.Go(func() {
 				h := http.Header{"Impersonate-User": {name}, "Impersonate-Group": groups(name)}
 				id, err := p.Identity(t.Context(), who, Request{Header: h})
 				if err != nil || len(id.Groups) != 1000 {
@@ -56,7 +56,7 @@ func TestThousandGroups(t *testing.T) {
 				}
 			})
 		}
-		wishing.Wait()
+		impersonating.Wait()
 		id, err := p.Identity(t.Context(), many, Request{Header: http.Header{}})
 		if err != nil || len(id.Groups) != 1000 {
 			t.Errorf("a user of 1,000 groups: %d, %v", len(id.Groups), err)

@@ -4,31 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
+	"time"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
 // clientIPKey is the extra key that a client's address travels in.
 const clientIPKey = "remote-client-ip"
 
-// An Asker asks the API server whether somebody may do something, and says its reason. An error is neither yes nor no.
-// [Reviewer] is one.
-type Asker interface {
-	Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (allowed bool, reason string, err error)
-}
+const (
+	// maxLastModes and lastModeAge bound what is remembered of requestors: which mode to try first. It decides nothing.
+	maxLastModes = 10_000
+	lastModeAge  = time.Hour
 
-type noAsker struct{}
+	// timeoutPerValue is what each value that is requested adds to the time for all: maxParallel reviews are under way at a time, and
+	// an API server that is far away, or busy, may take 160 ms for each.
+	timeoutPerValue = 20 * time.Millisecond
+	// maxImpersonationTimeout is kube-apiserver's own bound of a request.
+	maxImpersonationTimeout = time.Minute
+)
 
-func (noAsker) Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
-	return false, "", internal(errors.New("there is no reviewer"), "nobody is there to be asked")
-}
+var (
+	hashSeed        = maphash.MakeSeed()
+	errNoAttributes = errors.New("impersonate: nobody says what the request is")
+)
 
 // PolicyConfig is what an administrator decides about identities.
 type PolicyConfig struct {
@@ -36,10 +40,10 @@ type PolicyConfig struct {
 	Ask Asker
 	// AllowSystem has the user names and groups under "system:" that an authenticator may mint, whole: there are no wildcards.
 	AllowSystem []string
-	// Constrained tells whether the API server offers constrained impersonation (KEP-5284); nil: it does not. See [Offer].
+	// Constrained tells whether the API server offers constrained impersonation (KEP-5284); nil: it does not. See [ConstrainedDetector].
 	Constrained func(context.Context) bool
 	// DropUnusable lets a user go on without the groups that are of no use upstream: those that no header can carry, and the
-	// empty one. Otherwise one of them is a refusal. It is about who authenticated, not about whom a client wishes to be.
+	// empty one. Otherwise one of them is a refusal. It is about who authenticated, not about whom a client asks to impersonate.
 	DropUnusable bool
 	// Extra is set in every identity, and replaces what it has of the same keys. Keys are lower case.
 	Extra map[string][]string
@@ -87,25 +91,8 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 	return p, nil
 }
 
-// Request is what a decision is made from, beside the requestor.
-type Request struct {
-	// Header is the client's. It is only read.
-	Header http.Header
-	// Attributes are those of the request as it arrived; their user is not looked at. It is called when they are needed.
-	Attributes func() (authorizer.Attributes, error)
-	// Stream: the request begins an exec, attach or port-forward, for which constrained impersonation is asked for create as well
-	// as for the request's own verb.
-	Stream bool
-	// ClientIP is the client's address, if it is known.
-	ClientIP string
-	// Bearer: the requestor was authenticated by a bearer token, see [Identity].
-	Bearer bool
-	// Anonymous: nobody authenticated, and the requestor is whom edge's own chain takes for nobody.
-	Anonymous bool
-}
-
-// Identity returns whom the request goes upstream as: the requestor, or whom it wishes to be and, by the API server's word,
-// may be. An error has a Status for the client: 400 for headers that make no wish, 403 for a refusal, 429 if too much is being
+// Identity returns whom the request goes upstream as: the requestor, or whom it asks to impersonate and, by the API
+// server's word, may. An error has a Status for the client: 400 for headers that are no impersonation request, 403 for a refusal, 429 if too much is being
 // reviewed, 500 or 503 if nobody knows. It takes 10 s at most, a minute with very many groups, and no time if there is nothing to
 // ask.
 func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (Identity, error) {
@@ -118,7 +105,7 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 		return Identity{}, unusableGroup(id.Groups[unusable])
 	}
 	if !r.isNobody(requestor) {
-		if err := id.checkSystem(p.system); err != nil {
+		if err := checkSystem(id, p.system); err != nil {
 			return Identity{}, err
 		}
 	}
@@ -130,24 +117,18 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 	if unusable >= 0 { // now that all of them were looked at
 		id.dropUnusable()
 	}
-	w, err := readWish(r.Header)
+	req, err := readImpersonationRequest(r.Header)
 	if err != nil {
 		return Identity{}, err
 	}
-	if w != nil {
-		if id, err = p.grant(ctx, id, w, r); err != nil {
+	if req != nil {
+		if id, err = p.grant(ctx, id, req, r); err != nil {
 			return Identity{}, err
 		}
 	}
 	p.addExtra(&id, r.ClientIP)
 	id.Bearer = r.Bearer
 	return id, nil
-}
-
-// isNobody tells whether the names under "system:" are those of who comes without a credential, and not an issuer's.
-func (r *Request) isNobody(u user.Info) bool {
-	groups := u.GetGroups()
-	return r.Anonymous && u.GetName() == user.Anonymous && len(groups) == 1 && groups[0] == user.AllUnauthenticated
 }
 
 // addExtra sets what the administrator wants to be known of every request.
@@ -167,15 +148,15 @@ func (p *Policy) addExtra(id *Identity, clientIP string) {
 	id.Extra = extra
 }
 
-// grant returns the identity that the requestor wishes for, if it may, with a record of who asked.
-func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, r Request) (Identity, error) {
-	groups, err := p.review(ctx, requestor, w, r)
+// grant returns the identity that is requested, if the requestor may have it, with a record of who asked.
+func (p *Policy) grant(ctx context.Context, requestor Identity, req *impersonationRequest, r Request) (Identity, error) {
+	groups, err := p.review(ctx, requestor, req, r)
 	if err != nil {
 		return Identity{}, err
 	}
-	id := Identity{Name: w.name, UID: w.uid, Groups: groups, Extra: make(map[string][]string, len(w.extra)+4), Nested: true}
+	id := Identity{Name: req.name, UID: req.uid, Groups: groups, Extra: make(map[string][]string, len(req.extra)+4), Nested: true}
 	id.Requestor, id.Dropped = requestor.Requestor, requestor.Dropped
-	maps.Copy(id.Extra, w.extra)
+	maps.Copy(id.Extra, req.extra)
 	if err := addRecord(id.Extra, id.Requestor); err != nil {
 		return Identity{}, err
 	}
@@ -183,4 +164,71 @@ func (p *Policy) grant(ctx context.Context, requestor Identity, w *wish, r Reque
 		return Identity{}, err
 	}
 	return id, nil
+}
+
+// review asks whether the requestor may impersonate whom it asks to, and returns the groups that it then has.
+func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonationRequest, r Request) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, impersonationTimeout(req))
+	defer cancel()
+	a := attempt{asker: p.ask, requestor: requestor, request: req, stream: r.Stream}
+	if p.constrained == nil || !p.constrained(ctx) {
+		return req.groups, a.forbidden(a.values(ctx, legacy))
+	}
+	if r.Attributes == nil {
+		return nil, errNoAttributes
+	}
+	var err error
+	if a.attributes, err = r.Attributes(); err != nil {
+		return nil, fmt.Errorf("impersonate: attributes of the request: %w", err)
+	}
+	allowed, err := p.anyMode(ctx, &a)
+	if err != nil {
+		return nil, a.forbidden(err)
+	}
+	if _, node := nodeOf(req); node && modes[allowed].constrained() {
+		return []string{user.NodesGroup}, nil // edge's own impersonation upstream is the plain one, which adds no group for a node
+	}
+	return req.groups, nil
+}
+
+// anyMode returns the first mode that allows the request; the one that last did for this requestor is tried first. If none does,
+// the first refusal is the one to tell, as the API server does; but of what is not allowed, what the plain right lacks says
+// more than that a narrower mode is closed.
+func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
+	key := maphash.String(hashSeed, a.requestor.Name) // one size for all; a collision changes the order only
+	order := make([]int, 0, len(modes)+1)
+	if last, ok := p.lastModes.Get(key); ok {
+		order = append(order, last.(int))
+	}
+	for m := range modes {
+		if !slices.Contains(order, m) {
+			order = append(order, m)
+		}
+	}
+	var first error
+	for _, m := range order {
+		if !modes[m].covers(a.request, a.requestor) {
+			continue
+		}
+		err := a.try(ctx, m)
+		if err == nil {
+			p.lastModes.Add(key, m, lastModeAge)
+			return m, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if told, plain := (*denial)(nil), (*denial)(nil); m == legacy && errors.As(first, &told) && errors.As(err, &plain) {
+			first = &denial{what: plain.what, words: told.words}
+		}
+		if errors.Is(err, errBusy) || ctx.Err() != nil {
+			break
+		}
+	}
+	return 0, first // never nil: the last mode covers everybody
+}
+
+// impersonationTimeout bounds the reviews of one impersonation request, all modes together.
+func impersonationTimeout(req *impersonationRequest) time.Duration {
+	return min(reviewTimeout+time.Duration(req.values())*timeoutPerValue, maxImpersonationTimeout)
 }

@@ -45,8 +45,8 @@ var janeUser = &user.DefaultInfo{
 	Extra: map[string][]string{"team": {"blue", "<&>"}, user.CredentialIDKey: {"JTI=1"}, "remote-client-ip": {"6.6.6.6"}},
 }
 
-// Without a wish a request is its requestor's, with what the administrator adds; and nobody is asked.
-func TestIdentityWithoutWish(t *testing.T) {
+// Without an impersonation a request is its requestor's, with what the administrator adds; and nobody is asked.
+func TestIdentityWithoutImpersonation(t *testing.T) {
 	ask := new(asker)
 	p := policy(t, PolicyConfig{Ask: ask, Extra: map[string][]string{"site": {"berlin", "east"}, "team": {"theirs"}}, ClientIP: true})
 	want := Identity{
@@ -68,8 +68,8 @@ func TestIdentityWithoutWish(t *testing.T) {
 	}
 }
 
-// With a wish that is granted it is somebody else's, and says whose it was.
-func TestIdentityWithWish(t *testing.T) {
+// With an impersonation that is allowed it is somebody else's, and says whose it was.
+func TestIdentityWithImpersonation(t *testing.T) {
 	ask := &asker{allow: true}
 	p := policy(t, PolicyConfig{Ask: ask, Extra: map[string][]string{"site": {"berlin"}}, ClientIP: true})
 	got, err := p.Identity(t.Context(), janeUser, Request{ClientIP: "192.0.2.1", Header: http.Header{
@@ -99,7 +99,7 @@ func TestIdentityWithWish(t *testing.T) {
 	}
 }
 
-// Rows SystemIdentity and EmptyIdentity of the attack corpus, as far as they are decided here: with or without a wish, before
+// Rows SystemIdentity and EmptyIdentity of the attack corpus, as far as they are decided here: with or without an impersonation, before
 // anybody is asked.
 func TestIdentityRefusesRequestor(t *testing.T) {
 	nobody := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
@@ -130,7 +130,7 @@ func TestIdentityRefusesRequestor(t *testing.T) {
 			test.r.Header = h
 			id, err := p.Identity(t.Context(), test.user, test.r)
 			if !errors.Is(err, test.refused) || err != nil && (codeOf(err) != 403 || len(ask.asked) != 0 || !reflect.DeepEqual(id, Identity{})) {
-				t.Errorf("%s, wish %v: %v %+v, %d reviews", name, h != nil, err, id, len(ask.asked))
+				t.Errorf("%s, impersonating %v: %v %+v, %d reviews", name, h != nil, err, id, len(ask.asked))
 			}
 		}
 	}
@@ -164,7 +164,7 @@ func TestIdentityRefusesHeaders(t *testing.T) {
 		{"extra value", http.Header{"Impersonate-User": bob, "Impersonate-Extra-Scopes": {"x\xff"}}},
 		{`extra key ""`, http.Header{"Impersonate-User": bob, "Impersonate-Extra-": {"x"}}},
 		{`extra key "Ab"`, http.Header{"Impersonate-User": bob, "Impersonate-Extra-%41b": {"x"}}},
-		{fmt.Sprint(maxWished+1, " groups and extra"), http.Header{"Impersonate-User": bob, "Impersonate-Group": make([]string, maxWished-6), "Impersonate-Extra-A": make([]string, 7)}},
+		{fmt.Sprint(maxRequestedValues+1, " groups and extra"), http.Header{"Impersonate-User": bob, "Impersonate-Group": make([]string, maxRequestedValues-6), "Impersonate-Extra-A": make([]string, 7)}},
 	} {
 		ask := &asker{allow: true}
 		test.h["Accept"], test.h["X-Impersonate-User"] = []string{"*/*"}, []string{"x"}
@@ -297,7 +297,7 @@ func (onlyUsers) Ask(_ context.Context, spec authorizationv1.SubjectAccessReview
 func TestIdentityNotAnswered(t *testing.T) {
 	h := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}}
 	for _, constrained := range []bool{false, true} {
-		p := policy(t, PolicyConfig{Ask: &asker{err: unavailable(errors.New("x"), "y")}, Constrained: func(context.Context) bool { return constrained }})
+		p := policy(t, PolicyConfig{Ask: &asker{err: accessReview.Unavailable(errors.New("x"), "y")}, Constrained: func(context.Context) bool { return constrained }})
 		id, err := (&arrival{requestor: janeUser, header: h, info: version}).atEdge(p)
 		if codeOf(err) != 503 || !reflect.DeepEqual(id, Identity{}) {
 			t.Errorf("%v %+v", err, id)
@@ -336,7 +336,7 @@ func TestNewPolicyRefuses(t *testing.T) {
 	}
 }
 
-// Without a wish and without extras of edge's own, nothing is made anew.
+// Without an impersonation and without extras of edge's own, nothing is made anew.
 func TestIdentityAllocations(t *testing.T) {
 	p, u, r := ordinary(t)
 	if n := testing.AllocsPerRun(100, func() {

@@ -19,7 +19,7 @@ func recordForged(key string) error {
 		"\", which is where edge itself says who impersonates"}
 }
 
-// addRecord says in extra who asked to be somebody else, with the parts that there are.
+// addRecord says in extra who impersonates, with the parts that there are.
 func addRecord(extra map[string][]string, requestor user.Info) error {
 	extra[recordPrefix+"user"] = []string{requestor.GetName()}
 	if groups := requestor.GetGroups(); len(groups) > 0 {
@@ -28,8 +28,8 @@ func addRecord(extra map[string][]string, requestor user.Info) error {
 	if uid := requestor.GetUID(); uid != "" {
 		extra[recordPrefix+"uid"] = []string{uid}
 	}
-	if own := withoutCredential(requestor.GetExtra()); len(own) > 0 {
-		text, err := json.Marshal(own)
+	if rest := withoutCredential(requestor.GetExtra()); len(rest) > 0 {
+		text, err := json.Marshal(rest)
 		if err != nil {
 			return err
 		}

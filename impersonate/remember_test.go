@@ -17,7 +17,7 @@ import (
 func TestReviewDifferentialRemembering(t *testing.T) {
 	defer klog.CaptureState().Restore() // of selectors that are none
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
-	random := wisher{rand.New(rand.NewPCG(8, 9))}
+	random := generator{rand.New(rand.NewPCG(8, 9))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	remembered, allowed, denied := 0, 0, 0
 	for range 100 {

@@ -86,16 +86,16 @@ func TestDroppedGroupHidesNothing(t *testing.T) {
 			}
 		}
 	}
-	// What a client wishes to be is not the issuer's, and is never dropped.
+	// Whom a client asks to impersonate is not the issuer's, and is never dropped.
 	ask := &asker{allow: true}
 	p := policy(t, PolicyConfig{Ask: ask, DropUnusable: true})
 	if _, err := p.Identity(t.Context(), janeUser, Request{Header: http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"dev "}}}); codeOf(err) != 400 || len(ask.asked) != 0 {
-		t.Errorf("a wished group: %v", err)
+		t.Errorf("a requested group: %v", err)
 	}
 }
 
 // Who asks to be somebody else asks as whom the API server would see, and so does the record of it.
-func TestDroppedGroupsOfAWish(t *testing.T) {
+func TestDroppedGroupsOfAnImpersonation(t *testing.T) {
 	ask := &asker{allow: true}
 	u := &user.DefaultInfo{Name: "jane", Groups: []string{"dev", "night shift ", "", "ops"}}
 	id, err := policy(t, PolicyConfig{Ask: ask, DropUnusable: true}).Identity(t.Context(), u, Request{Header: http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {""}}})
@@ -107,7 +107,7 @@ func TestDroppedGroupsOfAWish(t *testing.T) {
 		t.Errorf("%+v", id)
 	}
 	if !slices.Equal(id.Groups, []string{""}) { // which is the API server's to judge
-		t.Errorf("the wish: %q", id.Groups)
+		t.Errorf("requested: %q", id.Groups)
 	}
 	if err := Rewrite(http.Header{}, id); err != nil {
 		t.Error(err)

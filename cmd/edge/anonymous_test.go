@@ -15,7 +15,7 @@ func (e *instance) refuses(path string) {
 }
 
 // TestAnonymousPaths: whoever comes without a credential is system:anonymous there, and is asked for one where that is not
-// enough. No wish of theirs costs the API server a review.
+// enough. No impersonation of theirs costs the API server a review.
 func TestAnonymousPaths(t *testing.T) {
 	b := newBed(t)
 	ca, _ := b.clientCertificate("anna")
@@ -42,9 +42,9 @@ func TestAnonymousPaths(t *testing.T) {
 		{name: "an escaped slash", method: "GET", uri: "/%2fversion", code: 401},
 		{name: "a dot segment", method: "GET", uri: "/./version", code: 401},
 		{name: "another path", method: "GET", uri: "/api", code: 401},
-		{name: "a wish", method: "GET", uri: "/version", header: []string{"Impersonate-User", "bob"}, code: 403},
-		{name: "a wish to be oneself", method: "GET", uri: "/version", header: []string{"Impersonate-User", "system:anonymous"}, code: 403},
-		{name: "half a wish", method: "GET", uri: "/version", header: []string{"Impersonate-Group", "system:masters"}, code: 400},
+		{name: "an impersonation", method: "GET", uri: "/version", header: []string{"Impersonate-User", "bob"}, code: 403},
+		{name: "an impersonation of oneself", method: "GET", uri: "/version", header: []string{"Impersonate-User", "system:anonymous"}, code: 403},
+		{name: "half an impersonation", method: "GET", uri: "/version", header: []string{"Impersonate-Group", "system:masters"}, code: 400},
 	} {
 		before := len(b.all())
 		resp, body := e.send(c.method, c.uri, c.body, c.header...)

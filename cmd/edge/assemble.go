@@ -16,7 +16,7 @@ import (
 type parts struct {
 	gate       *gate
 	upstream   *rest.Config // with edge's own credential
-	ownToken   *upstreamToken
+	token      *upstreamToken
 	credential *bridge.Credential
 	needed     bool // the credential is
 	apiServer  *ops.APIServer
@@ -35,7 +35,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	if p.upstream, err = o.client.restConfig(); err != nil {
 		return nil, err
 	}
-	if err := p.ownCredential(ctx, o, log); err != nil {
+	if err := p.edgeCredential(ctx, o, log); err != nil {
 		return nil, err
 	}
 	limited := o.client.limited(p.upstream)
@@ -79,15 +79,15 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	return p, err
 }
 
-// ownCredential makes upstream the API server with edge's own credential.
-func (p *parts) ownCredential(ctx context.Context, o *options, log *slog.Logger) error {
+// edgeCredential makes upstream the API server with edge's own credential.
+func (p *parts) edgeCredential(ctx context.Context, o *options, log *slog.Logger) error {
 	var err error
 	of := bridge.CredentialConfig{Upstream: p.upstream, Log: log}
 	if o.client.tokens.account != "" {
-		if p.ownToken, err = newUpstreamToken(ctx, p.upstream, o.client.tokens, log); err != nil {
+		if p.token, err = newUpstreamToken(ctx, p.upstream, o.client.tokens, log); err != nil {
 			return err
 		}
-		of.Upstream, of.Renew = p.ownToken.config(), p.ownToken.replace
+		of.Upstream, of.Renew = p.token.config(), p.token.replace
 	}
 	if p.credential, err = bridge.NewCredential(of); err != nil {
 		return err
@@ -102,8 +102,8 @@ func (p *parts) run(ctx context.Context) {
 	defer running.Wait()
 	running.Go(func() { p.gate.run(ctx) })
 	running.Go(func() { p.apiServer.Run(ctx) })
-	if p.ownToken != nil {
-		running.Go(func() { p.ownToken.run(ctx) })
+	if p.token != nil {
+		running.Go(func() { p.token.run(ctx) })
 	}
 	running.Go(func() { p.events.Run(ctx) })
 	running.Go(func() { tidyUp(ctx, p.handler.Sessions) })
@@ -115,8 +115,8 @@ func (p *parts) ready() error {
 	if err := p.gate.tokens.Ready(); err != nil {
 		return err
 	}
-	if p.ownToken != nil {
-		if err := p.ownToken.ready(); err != nil {
+	if p.token != nil {
+		if err := p.token.ready(); err != nil {
 			return err
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// A header without a name is no wish: who comes with a token of the API server's
+// A header without a name asks for nobody: who comes with a token of the API server's
 // goes on under that token and not, unreviewed, under edge's credential.
-func TestAnEmptyWishKeepsItsSendersToken(t *testing.T) {
+func TestAnEmptyImpersonationKeepsItsSendersToken(t *testing.T) {
 	e := newBed(t).serve("--token-passthrough", "--token-passthrough-audiences=elsewhere")
 	got := e.upstreamOf("opaque", "/api", "Impersonate-User", "")
 	if got.Get("Authorization") != "Bearer opaque" || got.Get("Impersonate-User") != "" {

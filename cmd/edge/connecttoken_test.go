@@ -13,7 +13,7 @@ import (
 func TestConnectToken(t *testing.T) {
 	const token = "the-token-of-this-listener"
 	p := &localProxy{users: map[[sha256.Size]byte]string{sha256.Sum256([]byte(token)): "u"}}
-	if id, err := self(nil); err != nil || !id.IsSelf() || !id.Bearer {
+	if id, err := identifyCaller(nil); err != nil || !id.IsEdgeItself() || !id.Bearer {
 		t.Errorf("%+v, %v", id, err)
 	}
 	r := httptest.NewRequest(http.MethodGet, "/api?x=%74"+token[1:], nil)

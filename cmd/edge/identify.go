@@ -34,13 +34,14 @@ type gate struct {
 	chain    *authn.Chain
 	policy   *impersonate.Policy
 	review   func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
-	own      bool // --disable-impersonation
 	paths    bool // --anonymous-paths
+	// passAllTokens: every request goes upstream with its sender's own token (--disable-impersonation).
+	passAllTokens bool
 }
 
 // newGate reads all that the flags name.
 func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
-	g := &gate{own: o.disableImpersonation, paths: len(o.anonymousPaths) > 0}
+	g := &gate{passAllTokens: o.disableImpersonation, paths: len(o.anonymousPaths) > 0}
 	var err error
 	if g.tokens, err = authn.New(authn.Options{Flags: o.oidc, File: o.config, Log: log}); err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 
 // connect gives the gate the API server, for edge's own questions. upstream bounds how many are asked.
 func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstream *rest.Config, log *slog.Logger) error {
-	own, err := ownClient(credential)
+	asEdge, err := edgeClient(credential)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstre
 		return fmt.Errorf("--anonymous-paths: %w", err)
 	}
 	if o.passthrough {
-		client, err := authentication.NewForConfigAndClient(upstream, own)
+		client, err := authentication.NewForConfigAndClient(upstream, asEdge)
 		if err != nil {
 			return err
 		}
@@ -73,23 +74,23 @@ func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstre
 	}
 	g.chain = authn.NewChain(chain)
 
-	client, err := authorization.NewForConfigAndClient(upstream, own)
+	client, err := authorization.NewForConfigAndClient(upstream, asEdge)
 	if err != nil {
 		return err
 	}
 	reviewer := impersonate.NewReviewer(client.SubjectAccessReviews())
-	selfReviewer, err := impersonate.NewSelfReviewer(upstream)
+	passthrough, err := impersonate.NewPassthroughReviewer(upstream)
 	if err != nil {
 		return err
 	}
-	g.review = impersonate.ReviewBy(reviewer, selfReviewer)
+	g.review = impersonate.ReviewBy(reviewer, passthrough)
 	extra, err := o.extraValues()
 	if err != nil {
 		return err
 	}
 	g.policy, err = impersonate.NewPolicy(impersonate.PolicyConfig{
 		Ask: reviewer, AllowSystem: o.allowSystem, DropUnusable: o.unusableGroups == groupsDrop, Extra: extra, ClientIP: o.clientIP,
-		Constrained: impersonate.NewOffer(upstream, own.Transport, log).Constrained,
+		Constrained: impersonate.NewConstrainedDetector(upstream, asEdge.Transport, log).Offered,
 	})
 	if err != nil {
 		return fmt.Errorf("--allow-system-identities, --extra-user-headers: %w", err)
@@ -130,18 +131,18 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		serving.Of(r).Authenticated()
 	}
 	nobody := impersonate.Identity{Requestor: got.User}
-	if g.own || got.Reviewed { // whom the token may impersonate is the API server's to decide, too
-		if err := impersonate.CheckWish(r.Header); err != nil {
+	if g.passAllTokens || got.Reviewed { // whom the token may impersonate is the API server's to decide, too
+		if err := impersonate.CheckHeaders(r.Header); err != nil {
 			return nobody, err
 		}
 		if got.Token == "" { // nothing to go on under, and edge's own credential is no answer
 			serving.Of(r).Refused()
 			return nobody, notAuthenticated(authn.ErrNoCredential)
 		}
-		return impersonate.Own(got.Token, got.User, r.Header), nil
+		return impersonate.TokenPassthrough(got.Token, got.User, r.Header), nil
 	}
 	if g.paths && anonymous {
-		if err := impersonate.ForbidWish(r.Header); err != nil {
+		if err := impersonate.ForbidImpersonation(r.Header); err != nil {
 			return nobody, err
 		}
 	}

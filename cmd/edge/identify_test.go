@@ -62,7 +62,7 @@ func TestImpersonationForbidden(t *testing.T) {
 }
 
 // A query that no API server could read is not written to the log on the way to a review.
-func TestQueryOfAWishIsNotLogged(t *testing.T) {
+func TestQueryOfAnImpersonationIsNotLogged(t *testing.T) {
 	b := newBed(t)
 	e := b.serve()
 	b.answer = func(w http.ResponseWriter, r *http.Request) {

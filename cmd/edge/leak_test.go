@@ -80,12 +80,12 @@ func TestRequestsLeaveNothing(t *testing.T) {
 		"reviewed": func(r *http.Request, n int) { r.Header.Set("Authorization", fmt.Sprint("Bearer yes-", n)) },
 		"refused":  func(r *http.Request, n int) { r.Header.Set("Authorization", fmt.Sprint("Bearer no-", n)) },
 		"nobody":   func(*http.Request, int) {},
-		"wish": func(r *http.Request, n int) {
+		"impersonation": func(r *http.Request, n int) {
 			r.Header.Set("Authorization", "Bearer "+good)
 			r.Header.Set("Impersonate-User", fmt.Sprint("somebody-", n))
 			r.Header["Impersonate-Group"] = []string{"a", fmt.Sprint(n)}
 		},
-		"no wish": func(r *http.Request, n int) {
+		"denied impersonation": func(r *http.Request, n int) {
 			r.Header.Set("Authorization", "Bearer "+good)
 			r.Header.Set("Impersonate-User", fmt.Sprint("denied-", n))
 		},

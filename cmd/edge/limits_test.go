@@ -19,7 +19,7 @@ var limitName = regexp.MustCompile(`^(?i:max|most)[A-Z]\w+$`)
 // questions are answered with or of an administrator's files.
 var noLimits = strings.Fields(`
 	maxErrorBytes maxConfigBytes maxQuotedBytes maxListed maxReadyProblems maxCAFileBytes maxDocumentBytes maxDocumentHeaderBytes
-	maxKeys maxRedirects maxConfigErrorBytes maxQuoted maxShown maxOfferAnswer maxExplained maxVersion maxReplies maxLayers
+	maxKeys maxRedirects maxConfigErrorBytes maxQuoted maxShown maxConstrainedAnswer maxExplained maxVersion maxReplies maxLayers
 	MaxData maxEmptyReads MaxNeed maxHeader maxText MaxPortReply maxBlock maxCarry maxRefused maxInFlight maxTokenLifetime maxStack
 	MaxHeld maxAnswer MaxSpares mostAge maxEvents maxWhole maxShift maxOpen mostFailures`)
 

@@ -170,7 +170,7 @@ func (p *localProxy) newWay(of pair) (*bridge.Handler, error) {
 	}
 	return bridge.New(bridge.Config{
 		Upstream:    upstream,
-		Identify:    self,
+		Identify:    identifyCaller,
 		Review:      mayAnything,
 		Streaming:   bridge.StreamingWebSocketFirst,
 		OnLost:      func() { p.lost.Store(true) },
@@ -187,10 +187,10 @@ func unusable(why error) error {
 	}}
 }
 
-// self is for requests that way has let in. The credential that goes upstream is the
-// caller's, and so is the right to impersonate.
-func self(*http.Request) (impersonate.Identity, error) {
-	id := impersonate.Self()
+// identifyCaller is for requests that way has let in. The credential that goes upstream is the
+// caller's, and so is the right to impersonate: edge itself is the caller here.
+func identifyCaller(*http.Request) (impersonate.Identity, error) {
+	id := impersonate.EdgeItself()
 	id.Bearer = true
 	return id, nil
 }

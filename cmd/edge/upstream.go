@@ -132,15 +132,15 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 	return cfg, nil
 }
 
-// ownClient is for edge's own requests. It follows no redirect: edge's credential,
+// edgeClient is for edge's own requests. It follows no redirect: edge's credential,
 // and the tokens that edge asks about, are for the API server alone.
-func ownClient(own *bridge.Credential) (*http.Client, error) {
-	transport, err := own.Transport()
+func edgeClient(credential *bridge.Credential) (*http.Client, error) {
+	transport, err := credential.Transport()
 	if err != nil {
 		return nil, err
 	}
 	return &http.Client{
-		Transport: transport, Timeout: own.Config().Timeout,
+		Transport: transport, Timeout: credential.Config().Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }

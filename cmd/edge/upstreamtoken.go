@@ -65,22 +65,22 @@ type upstreamToken struct {
 	name      string
 	log       *slog.Logger
 
-	current  atomic.Pointer[ownToken] // nil: there was none yet
-	failure  atomic.Pointer[error]    // of the newest request; nil: it was answered
-	replaced chan struct{}            // another is in hand than run knows of
+	current  atomic.Pointer[edgeToken] // nil: there was none yet
+	failure  atomic.Pointer[error]     // of the newest request; nil: it was answered
+	replaced chan struct{}             // another is in hand than run knows of
 
 	renewing chan struct{} // one request at a time; guards what follows
 	renewed  time.Time     // when the newest request for a token ended
 }
 
-// ownToken never changes. Its times are by this machine's clock.
-type ownToken struct {
+// edgeToken never changes. Its times are by this machine's clock.
+type edgeToken struct {
 	value          string
 	asked, expires time.Time
 }
 
 // renewAt is when four fifths of a token's life are over.
-func (t *ownToken) renewAt() time.Time {
+func (t *edgeToken) renewAt() time.Time {
 	return t.asked.Add(max(t.expires.Sub(t.asked)*4/5, tokenRequestInterval))
 }
 
@@ -102,11 +102,11 @@ func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenReques
 	if err != nil {
 		return nil, fmt.Errorf("--upstream-token-request: %w", err)
 	}
-	own, err := ownClient(first)
+	asEdge, err := edgeClient(first)
 	if err != nil {
 		return nil, fmt.Errorf("--upstream-token-request: %w", err)
 	}
-	client, err := core.NewForConfigAndClient(bootstrap, own)
+	client, err := core.NewForConfigAndClient(bootstrap, asEdge)
 	if err != nil {
 		return nil, fmt.Errorf("--upstream-token-request: %w", err)
 	}
@@ -155,13 +155,13 @@ func (u *upstreamToken) ready() error {
 		return nil
 	}
 	if failure := u.failure.Load(); failure != nil {
-		return fmt.Errorf("%w: %w", errNoOwnToken, *failure)
+		return fmt.Errorf("%w: %w", errNoEdgeToken, *failure)
 	}
-	return errNoOwnToken
+	return errNoEdgeToken
 }
 
 // usable returns the token in hand unless it has expired.
-func (u *upstreamToken) usable() *ownToken {
+func (u *upstreamToken) usable() *edgeToken {
 	if t := u.current.Load(); t != nil && time.Now().Before(t.expires) {
 		return t
 	}
@@ -265,7 +265,7 @@ func (u *upstreamToken) renewLocked(ctx context.Context) error {
 	return nil
 }
 
-func (u *upstreamToken) request(ctx context.Context) (*ownToken, error) {
+func (u *upstreamToken) request(ctx context.Context) (*edgeToken, error) {
 	asked := time.Now()
 	seconds := int64(u.o.lifetime / time.Second)
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: u.o.audience, ExpirationSeconds: &seconds}}
@@ -285,17 +285,17 @@ func (u *upstreamToken) request(ctx context.Context) (*ownToken, error) {
 	if lifetime <= 0 {
 		return nil, errors.New("the answer's token has expired already")
 	}
-	return &ownToken{value: answer.Status.Token, asked: asked, expires: asked.Add(lifetime)}, nil
+	return &edgeToken{value: answer.Status.Token, asked: asked, expires: asked.Add(lifetime)}, nil
 }
 
 const bearer = "Bearer "
 
-var errNoOwnToken = fmt.Errorf("--upstream-token-request: %w", bridge.ErrNoCredential)
+var errNoEdgeToken = fmt.Errorf("--upstream-token-request: %w", bridge.ErrNoCredential)
 
 // tokenTransport sends the token, unless a request has a credential already.
 type tokenTransport struct {
-	own  *upstreamToken
-	next http.RoundTripper
+	source *upstreamToken
+	next   http.RoundTripper
 }
 
 // RoundTrip never sends a request without a credential: it would be anonymous.
@@ -303,12 +303,12 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["Authorization"]) > 0 {
 		return t.next.RoundTrip(req)
 	}
-	token := t.own.usable()
+	token := t.source.usable()
 	if token == nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
-		return nil, errNoOwnToken
+		return nil, errNoEdgeToken
 	}
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", bearer+token.value)

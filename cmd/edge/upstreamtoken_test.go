@@ -65,10 +65,10 @@ func TestUpstreamTokenRenewalFails(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if got, err := send(); got != "" || !errors.Is(err, errNoOwnToken) {
+		if got, err := send(); got != "" || !errors.Is(err, errNoEdgeToken) {
 			t.Errorf("after it expired: %q, %v", got, err)
 		}
-		if err := u.ready(); !errors.Is(err, errNoOwnToken) || !strings.Contains(err.Error(), "serviceaccounts/token") {
+		if err := u.ready(); !errors.Is(err, errNoEdgeToken) || !strings.Contains(err.Error(), "serviceaccounts/token") {
 			t.Errorf("after it expired: %v", err)
 		}
 		// Twelve minutes: six while the pace grows to a minute, then one in 60 to 90 s.
@@ -171,7 +171,7 @@ func TestUpstreamTokenAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // an API server that is not up yet
 		m := &tokenMaker{t: t, code: http.StatusInternalServerError}
 		u, send := startToken(t, m, hourly, silent, ok)
-		if got, err := send(); got != "" || !errors.Is(err, errNoOwnToken) || u.ready() == nil {
+		if got, err := send(); got != "" || !errors.Is(err, errNoEdgeToken) || u.ready() == nil {
 			t.Errorf("at first: %q, %v, %v", got, err, u.ready())
 		}
 		m.answerWith(0)

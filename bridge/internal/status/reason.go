@@ -15,7 +15,7 @@ const (
 	// About who asks.
 	ReasonCredential    Reason = "credential"    // 401: none, or not accepted; 429, 500, 503: nobody could tell
 	ReasonIdentity      Reason = "identity"      // 403: a name, group or extra that may not, or cannot, go upstream
-	ReasonImpersonation Reason = "impersonation" // 400, 403: whom the request wishes to be
+	ReasonImpersonation Reason = "impersonation" // 400, 403: whom the request asks to impersonate
 	ReasonReview        Reason = "review"        // 403: an access review said no; 429, 500, 503: it had no answer
 	ReasonOrigin        Reason = "origin"        // 403: a WebSocket, 403: a write, 401: a preflight, from a web page that may not send it
 

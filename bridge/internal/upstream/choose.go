@@ -155,9 +155,8 @@ func (d Request) mayFallBack(a Answer, err error) bool {
 	if err == nil {
 		return a.Conn == nil && isProxyRefusal(a.Response)
 	}
-	var failed *impersonate.ReviewError
 	return isCut(err) && d.Target.Verb != negotiate.VerbExec ||
-		errors.Is(err, negotiate.ErrNotSwitched) && !errors.Is(err, negotiate.ErrBegun) || errors.As(err, &failed)
+		errors.Is(err, negotiate.ErrNotSwitched) && !errors.Is(err, negotiate.ErrBegun) || impersonate.IsUnanswered(err)
 }
 
 // askWebSocket asks in WebSocket, after a review: as the GET that it is, an API

@@ -48,7 +48,7 @@ type Config struct {
 
 // route is the one for an identity.
 func (up *Cluster) route(id impersonate.Identity) route {
-	if id.IsOwn() {
+	if id.IsTokenPassthrough() {
 		return up.Passthrough
 	}
 	return up.Impersonating

@@ -24,33 +24,25 @@ const (
 	answerAge = 10 * time.Second
 	// maxAnswers bounds the memory; the answer that was not needed for longest makes room.
 	maxAnswers = 4096
-	// maxReviews bounds the reviews that are under way at the API server, whoever asks, and placePatience the wait for a place
-	// among them.
-	maxReviews    = 64
-	placePatience = time.Second
-	// maxReviewsEach bounds those about one user: who floods edge with wishes is not to keep others waiting.
-	maxReviewsEach = 16
 )
 
 // A Reviewer asks the API server whether somebody may do something that the request as it is sent would not be asked for. It is
-// for many goroutines, and for once per session or wish, not per frame. It starts no goroutine of its own.
+// for many goroutines, and for once per session or impersonation, not per frame. It starts no goroutine of its own.
 type Reviewer struct {
-	client   authorizationv1client.SubjectAccessReviewInterface
-	timeout  time.Duration
-	patience time.Duration
-	places   chan struct{}         // one is taken by each review under way
-	users    map[string]*share     // by name: those who have reviews under way, or waiting for a place
-	answers  *cache.LRUExpireCache // by question
-	mu       sync.Mutex
-	asking   map[string]*asked // by question: the reviews under way, and those that wait for a place
+	client  authorizationv1client.SubjectAccessReviewInterface
+	timeout time.Duration
+	slots   *slots
+	answers *cache.LRUExpireCache // by question
+	mu      sync.Mutex
+	calls   map[string]*call // by question: the reviews under way, and those that wait for a slot
 }
 
 // NewReviewer makes a Reviewer that asks with edge's own identity, which needs create on subjectaccessreviews. A rate limit
 // in the client counts against a review's time.
 func NewReviewer(client authorizationv1client.SubjectAccessReviewInterface) *Reviewer {
 	return &Reviewer{
-		client: client, timeout: reviewTimeout, patience: placePatience, places: make(chan struct{}, maxReviews),
-		answers: cache.NewLRUExpireCache(maxAnswers), asking: make(map[string]*asked), users: make(map[string]*share),
+		client: client, timeout: reviewTimeout, slots: newSlots(),
+		answers: cache.NewLRUExpireCache(maxAnswers), calls: make(map[string]*call),
 	}
 }
 
@@ -60,15 +52,20 @@ type answer struct {
 	reason  string // the authorizer's, if it gave one
 }
 
-// asked is a question that somebody asks, for all who want to know at the same time. Until ready, the others wait.
-type asked struct {
+// call is a question that somebody asks, for all who want to know at the same time. Until ready, the others wait.
+//
+// It is no singleflight.Group's. Nobody can leave its Do; a question of its DoChan runs in a goroutine of its own, which outlives
+// the request: a client that asks to be somebody else and resets the stream, again and again, would have as many questions under
+// way as it likes, and a panic in one of them would end the process. Here whoever asks first stays until there is an answer, so
+// that the server's bound on a connection's handlers is one on its questions, too.
+type call struct {
 	ready chan struct{}
 	given answer
 	err   error
 }
 
 // Review returns nil if the identity may do what attrs says. If not, the error is the Status that the API server itself
-// would send; if nobody knows, a [ReviewError]. It takes 10 s at most.
+// would send; if nobody knows, a [review.Error]. It takes 10 s at most.
 func (r *Reviewer) Review(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 	spec := authorizationv1.SubjectAccessReviewSpec{
 		ResourceAttributes: &attrs,
@@ -81,7 +78,7 @@ func (r *Reviewer) Review(ctx context.Context, id Identity, attrs authorizationv
 	return err
 }
 
-// Ask returns the answer to one question, and a [ReviewError] if there is none. It takes 10 s at most, and no longer than the
+// Ask returns the answer to one question, and a [review.Error] if there is none. It takes 10 s at most, and no longer than the
 // context's deadline.
 //
 // Equal questions at the same time are one review. It goes on when the one who asked first leaves, for the others' sake: the
@@ -96,10 +93,10 @@ func (r *Reviewer) Ask(ctx context.Context, spec authorizationv1.SubjectAccessRe
 		r.mu.Unlock()
 		return known.(answer).allowed, known.(answer).reason, nil
 	}
-	shared, ok := r.asking[question]
+	shared, ok := r.calls[question]
 	if !ok {
-		shared = &asked{ready: make(chan struct{})}
-		r.asking[question] = shared
+		shared = &call{ready: make(chan struct{})}
+		r.calls[question] = shared
 	}
 	r.mu.Unlock()
 	if !ok {
@@ -108,14 +105,14 @@ func (r *Reviewer) Ask(ctx context.Context, spec authorizationv1.SubjectAccessRe
 		select {
 		case <-shared.ready:
 		case <-ctx.Done():
-			return false, "", unavailable(ctx.Err(), tooLong)
+			return false, "", tookTooLong(ctx.Err())
 		}
 	}
 	return shared.given.allowed, shared.given.reason, shared.err
 }
 
 // lead asks for all who share the question.
-func (r *Reviewer) lead(ctx context.Context, question string, spec authorizationv1.SubjectAccessReviewSpec, shared *asked) {
+func (r *Reviewer) lead(ctx context.Context, question string, spec authorizationv1.SubjectAccessReviewSpec, shared *call) {
 	shared.err = errUnasked
 	defer func() {
 		r.mu.Lock()
@@ -123,7 +120,7 @@ func (r *Reviewer) lead(ctx context.Context, question string, spec authorization
 		if shared.err == nil {
 			r.answers.Add(question, shared.given, answerAge)
 		}
-		delete(r.asking, question)
+		delete(r.calls, question)
 		close(shared.ready)
 	}()
 	end := time.Now().Add(r.timeout)
@@ -132,68 +129,16 @@ func (r *Reviewer) lead(ctx context.Context, question string, spec authorization
 	}
 	alone, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 	defer cancel()
-	mine := r.shareOf(spec.User)
-	defer r.leave(spec.User, mine)
-	if shared.err = r.takePlace(alone, mine.places); shared.err != nil {
-		return
-	}
-	defer func() { <-mine.places }()
-	if shared.err = r.takePlace(alone, r.places); shared.err != nil {
-		return
-	}
-	defer func() { <-r.places }()
-	shared.given, shared.err = r.ask(alone, spec)
-}
-
-// share is one user's part of the places.
-type share struct {
-	places chan struct{}
-	refs   int // who hold it, under the Reviewer's mu
-}
-
-func (r *Reviewer) shareOf(user string) *share {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	mine, ok := r.users[user]
-	if !ok {
-		mine = &share{places: make(chan struct{}, maxReviewsEach)}
-		r.users[user] = mine
-	}
-	mine.refs++
-	return mine
-}
-
-func (r *Reviewer) leave(user string, mine *share) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if mine.refs--; mine.refs == 0 {
-		delete(r.users, user)
-	}
-}
-
-// takePlace waits for a place among those that are bounded, but not for long: who floods edge with questions is not to flood
-// the API server, and is told so soon.
-func (r *Reviewer) takePlace(ctx context.Context, places chan struct{}) error {
-	select {
-	case places <- struct{}{}:
-		return nil
-	default:
-	}
-	patience := time.NewTimer(r.patience)
-	defer patience.Stop()
-	select {
-	case places <- struct{}{}:
-		return nil
-	case <-patience.C:
-	case <-ctx.Done():
-	}
-	return busy()
+	shared.err = r.slots.do(alone, spec.User, func() (err error) {
+		shared.given, err = r.ask(alone, spec)
+		return err
+	})
 }
 
 func (r *Reviewer) ask(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (answer, error) {
 	review, err := r.client.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {
-		return answer{}, reviewFailed(err)
+		return answer{}, accessReview.Failed(err)
 	}
 	return answerOf(review.Status)
 }
@@ -203,13 +148,13 @@ func answerOf(status authorizationv1.SubjectAccessReviewStatus) (answer, error) 
 		return answer{allowed: true}, nil
 	}
 	if status.EvaluationError != "" { // the API server would answer the request itself with a 500
-		return answer{}, notEvaluated(status.EvaluationError)
+		return answer{}, accessReview.Internal(errors.New("evaluation error: "+status.EvaluationError), "the API server could not evaluate it")
 	}
 	return answer{reason: status.Reason}, nil
 }
 
 // errUnasked is what others read if the one who asked for them panicked.
-var errUnasked error = internal(errors.New("the review ended without an answer"), "edge did not complete it")
+var errUnasked error = accessReview.Internal(errors.New("the review ended without an answer"), "edge did not complete it")
 
 // errNotText: the review would be about somebody or something else.
 var errNotText = errors.New("a name in it is not valid UTF-8")
@@ -226,7 +171,7 @@ func questionOf(spec authorizationv1.SubjectAccessReviewSpec) (string, error) {
 		return "", err
 	}
 	if !equality.Semantic.DeepEqual(spec, read) {
-		return "", notAsked(errNotText)
+		return "", accessReview.NotAsked(errNotText)
 	}
 	sum := sha256.Sum256(text)
 	return string(sum[:]), nil

@@ -3,6 +3,7 @@ package impersonate
 import (
 	"bytes"
 	"context"
+	"edge/review"
 	"encoding/json"
 	"errors"
 	"io"
@@ -177,7 +178,7 @@ func TestReviewFails(t *testing.T) {
 				r.timeout = 50 * time.Millisecond
 			}
 			err := r.Review(t.Context(), Identity{Name: "u"}, execPod)
-			failed := new(ReviewError)
+			failed := new(review.Error)
 			if !errors.As(err, &failed) {
 				t.Fatalf("got %v", err)
 			}
@@ -210,7 +211,7 @@ func TestReviewOfWhatIsNotText(t *testing.T) {
 		"extra": r.Review(t.Context(), Identity{Name: "u", Extra: map[string][]string{"k": {"\xff"}}}, execPod),
 		"pod":   r.Review(t.Context(), Identity{Name: "u"}, pod),
 	} {
-		failed := new(ReviewError)
+		failed := new(review.Error)
 		if !errors.As(err, &failed) || failed.Status().Code != http.StatusBadRequest {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -325,6 +326,27 @@ func TestReviewIsShared(t *testing.T) {
 	}
 	if asked := server.asked.Load(); asked != 1 {
 		t.Errorf("asked %d times", asked)
+	}
+}
+
+// Whoever waits for the answer to somebody else's question may leave, and does so at once.
+func TestReviewWaitersMayLeave(t *testing.T) {
+	g := newGauge(1, func(authorizationv1.SubjectAccessReviewSpec) bool { return true })
+	r := NewReviewer(g)
+	answer := make(chan error, 1)
+	go func() { answer <- r.Review(t.Context(), Identity{Name: "u"}, execPod) }()
+	<-g.full
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if err := r.Review(gone, Identity{Name: "u"}, execPod); codeOf(err) != http.StatusServiceUnavailable || !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if g.now.Load() != 1 {
+		t.Error("a caller that had left waited for another's question")
+	}
+	close(g.open)
+	if err := <-answer; err != nil || g.all.Load() != 1 {
+		t.Errorf("%v after %d reviews", err, g.all.Load())
 	}
 }
 

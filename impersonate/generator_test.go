@@ -13,15 +13,15 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// wisher makes requests of people who wish to be somebody else, rights that they may have, and both from so few names that
+// generator makes requests of people who ask to be somebody else, rights that they may have, and both from so few names that
 // they often fit.
-type wisher struct{ *rand.Rand }
+type generator struct{ *rand.Rand }
 
-func pick[T any](r wisher, from ...T) T { return from[r.IntN(len(from))] }
+func pick[T any](r generator, from ...T) T { return from[r.IntN(len(from))] }
 
-func (r wisher) one(in int) bool { return r.IntN(in) == 0 }
+func (r generator) one(in int) bool { return r.IntN(in) == 0 }
 
-func (r wisher) requestor() *user.DefaultInfo {
+func (r generator) requestor() *user.DefaultInfo {
 	switch r.IntN(8) {
 	case 0, 1, 2, 3: // an account, as the API server's own authenticator returns it
 		u := &user.DefaultInfo{
@@ -49,23 +49,23 @@ func (r wisher) requestor() *user.DefaultInfo {
 }
 
 var (
-	wishedUsers = []string{
+	requestedUsers = []string{
 		"jane", "bob", "jane", "https://issuer.example#käthe", "system:serviceaccount:ns:sa", "system:serviceaccount:other:sa", "system:node:n1",
 		"system:node:n2", "system:node:N_1", "system:serviceaccount:ns", "system:serviceaccount:NS:sa", user.Anonymous, "system:kube-scheduler", "<i>&%s",
 	}
-	wishedGroups = []string{
+	requestedGroups = []string{
 		"dev", "ops", "dev", "a,b", "x", "y", "z", "system:masters", "system:authenticated", "system:unauthenticated", "system:nodes", "",
 		"system:serviceaccounts", "Käufer",
 	}
-	wishedKeys = []string{
+	requestedKeys = []string{
 		"scopes", "example.com%2fteam", "example.com%2fteam", "example.com%2Fteam", "EXAMPLE.com%2fteam", "example.com%2fother", "acme.io%2Fk",
 		"acme.io%2fk", "k%c3%a4se", "K%C3%84SE", "%25", "%zz", "a%2541",
 	}
-	wishedKeysEvil = []string{"", "%41b", "%ff", "originaluser.jetstack.io-user", "originaluser.jetstack.io%2duser"}
+	requestedKeysEvil = []string{"", "%41b", "%ff", "originaluser.jetstack.io-user", "originaluser.jetstack.io%2duser"}
 )
 
-// header returns what the HTTP parser makes of the lines of a wish: good ones, odd ones, and seldom evil ones.
-func (r wisher) header() http.Header {
+// header returns what the HTTP parser makes of the lines of an impersonation: good ones, odd ones, and seldom evil ones.
+func (r generator) header() http.Header {
 	var lines []string
 	add := func(name, value string) { lines = append(lines, name+": "+value) }
 	spell := func(name string) string {
@@ -73,7 +73,7 @@ func (r wisher) header() http.Header {
 	}
 	simple := r.one(3) // one name and nothing else, as the modes for nodes and accounts want it
 	if !r.one(12) {
-		name := pick(r, wishedUsers...)
+		name := pick(r, requestedUsers...)
 		if r.one(3) {
 			name, simple = pick(r, "system:node:n1", "system:node:n1", "system:serviceaccount:ns:sa"), !r.one(6)
 		}
@@ -95,16 +95,16 @@ func (r wisher) header() http.Header {
 	}
 	if !simple && r.one(2) {
 		for range pick(r, 1, 2, 3, 4, 5, 6) {
-			add(spell("Impersonate-Group"), pick(r, wishedGroups[:pick(r, 6, 6, len(wishedGroups))]...))
+			add(spell("Impersonate-Group"), pick(r, requestedGroups[:pick(r, 6, 6, len(requestedGroups))]...))
 		}
 	}
 	if !simple && r.one(3) {
 		for range pick(r, 1, 1, 2, 3, 5) {
-			add(spell("Impersonate-Extra-")+pick(r, wishedKeys[r.IntN(3):pick(r, 7, len(wishedKeys))]...), pick(r, "v", "w", "v", "", "ä"))
+			add(spell("Impersonate-Extra-")+pick(r, requestedKeys[r.IntN(3):pick(r, 7, len(requestedKeys))]...), pick(r, "v", "w", "v", "", "ä"))
 		}
 	}
 	if r.one(60) {
-		add("Impersonate-Extra-"+pick(r, wishedKeysEvil...), "v")
+		add("Impersonate-Extra-"+pick(r, requestedKeysEvil...), "v")
 	}
 	if r.one(60) {
 		add(pick(r, "Impersonate_User", "Impersonate", "impersonate-groups", "Impersonate-Userx", "IMPERSONATED-BY"), "jane")
@@ -113,7 +113,7 @@ func (r wisher) header() http.Header {
 		add("Impersonate-Group", "\xff")
 	}
 	if r.one(300) {
-		for n := range maxWished + r.IntN(2) {
+		for n := range maxRequestedValues + r.IntN(2) {
 			add("Impersonate-Group", fmt.Sprint("group", n))
 		}
 	}
@@ -122,7 +122,7 @@ func (r wisher) header() http.Header {
 	return must(http.ReadRequest(bufio.NewReader(strings.NewReader(text)))).Header
 }
 
-func (r wisher) request() *http.Request {
+func (r generator) request() *http.Request {
 	path := pick(r,
 		"/version", "/healthz/etcd", "/apis/apps/v1", "/api/v1/namespaces", "/api/v1/namespaces/ns/pods", "/api/v1/namespaces/ns/pods/web",
 		"/api/v1/namespaces/ns/pods/web/exec", "/apis/apps/v1/namespaces/ns/deployments/d/scale", "/api/v1/nodes/n1/proxy/metrics", "/api/v1/pods",
@@ -144,7 +144,7 @@ func (r wisher) request() *http.Request {
 // A rule allows what fits each part that it names, as an RBAC rule does; "" fits all.
 type rule struct{ user, verb, resource, name, namespace string }
 
-func (r wisher) rules() []rule {
+func (r generator) rules() []rule {
 	mode := func() string {
 		return pick(r, "", "", "", ":user-info", ":user-info", ":serviceaccount", ":arbitrary-node", ":associated-node", ":associated-node", ":associated-node")
 	}

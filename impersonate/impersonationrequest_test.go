@@ -8,8 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// An empty name alone is no wish, as to an API server; what is none that it reads is refused.
-func TestCheckWish(t *testing.T) {
+// An empty name alone asks for nobody, as to an API server; what is none that it reads is refused.
+func TestCheckHeaders(t *testing.T) {
 	for _, c := range []struct {
 		header http.Header
 		want   bool
@@ -22,14 +22,14 @@ func TestCheckWish(t *testing.T) {
 		{http.Header{"Impersonate-User": {""}, "Impersonate-Group": {"a"}}, false},
 		{http.Header{"Impersonate_user": {"bob"}}, false},
 	} {
-		if err := CheckWish(c.header); (err == nil) != c.want {
+		if err := CheckHeaders(c.header); (err == nil) != c.want {
 			t.Errorf("%v: %v", c.header, err)
 		}
 	}
 }
 
-// TestForbidWish: without a credential a wish is a 403, and what is no wish stays a 400.
-func TestForbidWish(t *testing.T) {
+// TestForbidImpersonation: without a credential an impersonation is a 403, and what is none stays a 400.
+func TestForbidImpersonation(t *testing.T) {
 	for _, c := range []struct {
 		header http.Header
 		code   int32
@@ -41,7 +41,7 @@ func TestForbidWish(t *testing.T) {
 		{http.Header{"Impersonate-Group": {"a"}}, http.StatusBadRequest},
 		{http.Header{"Impersonate_user": {"bob"}}, http.StatusBadRequest},
 	} {
-		err := ForbidWish(c.header)
+		err := ForbidImpersonation(c.header)
 		var known apierrors.APIStatus
 		if (err == nil) != (c.code == 0) || err != nil && (!errors.As(err, &known) || known.Status().Code != c.code) {
 			t.Errorf("%v: %v, want %d", c.header, err, c.code)

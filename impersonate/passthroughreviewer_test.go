@@ -1,6 +1,7 @@
 package impersonate
 
 import (
+	"edge/review"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,15 +20,15 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// selfReviews stands for the API server's end: it notes the header, and answers as told.
-type selfReviews struct {
+// selfSubjectReviews stands for the API server's end: it notes the header, and answers as told.
+type selfSubjectReviews struct {
 	status authorizationv1.SubjectAccessReviewStatus
 	broken http.Handler
 	header http.Header
 	spec   authorizationv1.SelfSubjectAccessReviewSpec
 }
 
-func (s *selfReviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *selfSubjectReviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.header = r.Header.Clone()
 	var review authorizationv1.SelfSubjectAccessReview
 	_, kind, err := scheme.Codecs.UniversalDeserializer().Decode(must(io.ReadAll(r.Body)), nil, &review)
@@ -47,21 +48,21 @@ func (s *selfReviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(review)
 }
 
-func selfReviewer(t *testing.T, h http.Handler) *SelfReviewer {
+func passthroughReviewer(t *testing.T, h http.Handler) *PassthroughReviewer {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	// edge's own credential is in the configuration, and must not be used.
-	return must(NewSelfReviewer(&rest.Config{Host: server.URL, BearerToken: "edge's own", Impersonate: rest.ImpersonationConfig{UserName: "x"}}))
+	return must(NewPassthroughReviewer(&rest.Config{Host: server.URL, BearerToken: "edge's own", Impersonate: rest.ImpersonationConfig{UserName: "x"}}))
 }
 
-// It is asked with the sender's token and wish and nothing of edge's, and answered as by a Reviewer.
-func TestSelfReview(t *testing.T) {
-	wish := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}, "Accept": {"text/plain"}}
-	own := Own("theirs", &user.DefaultInfo{Name: "jane"}, wish)
-	server := &selfReviews{status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}
-	r := selfReviewer(t, server)
-	if err := r.Review(t.Context(), own, execPod); err != nil {
+// It is asked with the sender's token and Impersonate-* and nothing of edge's, and answered as by a Reviewer.
+func TestPassthroughReview(t *testing.T) {
+	header := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}, "Accept": {"text/plain"}}
+	sender := TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, header)
+	server := &selfSubjectReviews{status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}
+	r := passthroughReviewer(t, server)
+	if err := r.Review(t.Context(), sender, execPod); err != nil {
 		t.Fatal(err)
 	}
 	if got := server.header; got.Get("Authorization") != "Bearer theirs" || len(got["Authorization"]) != 1 || got.Get("Impersonate-User") != "bob" ||
@@ -74,20 +75,20 @@ func TestSelfReview(t *testing.T) {
 
 	server.status = authorizationv1.SubjectAccessReviewStatus{Reason: "why"}
 	const words = `pods "x" is forbidden: User "bob" cannot create resource "pods/exec" in API group "" in the namespace "ns": why`
-	if err := r.Review(t.Context(), own, execPod); !apierrors.IsForbidden(err) || err.Error() != words {
+	if err := r.Review(t.Context(), sender, execPod); !apierrors.IsForbidden(err) || err.Error() != words {
 		t.Error(err)
 	}
-	if err := r.Review(t.Context(), Own("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err == nil || !strings.Contains(err.Error(), `User "jane"`) {
+	if err := r.Review(t.Context(), TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err == nil || !strings.Contains(err.Error(), `User "jane"`) {
 		t.Error(err)
 	}
 	if server.header["Impersonate-User"] != nil { // the configuration's
-		t.Errorf("without a wish it is asked with %q", server.header)
+		t.Errorf("without Impersonate-* it is asked with %q", server.header)
 	}
 	server.status = authorizationv1.SubjectAccessReviewStatus{EvaluationError: "x"}
-	if err := r.Review(t.Context(), own, execPod); codeOf(err) != 500 {
+	if err := r.Review(t.Context(), sender, execPod); codeOf(err) != 500 {
 		t.Error(err)
 	}
-	for _, id := range []Identity{{Name: "jane"}, Self(), {}} {
+	for _, id := range []Identity{{Name: "jane"}, EdgeItself(), {}} {
 		server.header = nil
 		if err := r.Review(t.Context(), id, execPod); err == nil || server.header != nil {
 			t.Errorf("%+v: %v, asked with %q", id, err, server.header)
@@ -95,14 +96,14 @@ func TestSelfReview(t *testing.T) {
 	}
 }
 
-// A token that is no longer good and a wish that is not granted are the client's own trouble; no answer is a ReviewError.
-func TestSelfReviewFails(t *testing.T) {
-	own := Own("theirs", &user.DefaultInfo{Name: "jane"}, nil)
+// A token that is no longer good and an impersonation that is not allowed are the client's own trouble; no answer is a review.Error.
+func TestPassthroughReviewFails(t *testing.T) {
+	sender := TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, nil)
 	for code, want := range map[int]int32{400: 400, 401: 401, 403: 403, 404: 500, 500: 503, 503: 503} {
 		body := fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","status":"Failure","message":"secret","code":%d}`, code)
-		server := &selfReviews{broken: broken(code, body)}
-		err := selfReviewer(t, server).Review(t.Context(), own, execPod)
-		var failed *ReviewError
+		server := &selfSubjectReviews{broken: broken(code, body)}
+		err := passthroughReviewer(t, server).Review(t.Context(), sender, execPod)
+		var failed *review.Error
 		if codeOf(err) != want || errors.As(err, &failed) != (want >= 500) {
 			t.Errorf("%d became %d %v", code, codeOf(err), err)
 		}
@@ -111,39 +112,39 @@ func TestSelfReviewFails(t *testing.T) {
 		}
 	}
 	done := make(chan struct{})
-	r := selfReviewer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	r := passthroughReviewer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
 	defer close(done)
 	r.timeout = 10 * time.Millisecond
-	if err := r.Review(t.Context(), own, execPod); codeOf(err) != 503 {
+	if err := r.Review(t.Context(), sender, execPod); codeOf(err) != 503 {
 		t.Errorf("no answer: %v", err)
 	}
 }
 
 func TestReviewBy(t *testing.T) {
 	asEdge := &reviews{decide: allow}
-	asSelf := &selfReviews{status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}
+	asSender := &selfSubjectReviews{status: authorizationv1.SubjectAccessReviewStatus{Allowed: true}}
 	server := httptest.NewServer(asEdge)
 	t.Cleanup(server.Close)
 	client := must(authorizationv1client.NewForConfig(&rest.Config{Host: server.URL}))
-	review := ReviewBy(NewReviewer(client.SubjectAccessReviews()), selfReviewer(t, asSelf))
-	if err := review(t.Context(), Identity{Name: "jane"}, execPod); err != nil || asEdge.asked.Load() != 1 || asSelf.header != nil {
-		t.Error(err, asEdge.asked.Load(), asSelf.header)
+	review := ReviewBy(NewReviewer(client.SubjectAccessReviews()), passthroughReviewer(t, asSender))
+	if err := review(t.Context(), Identity{Name: "jane"}, execPod); err != nil || asEdge.asked.Load() != 1 || asSender.header != nil {
+		t.Error(err, asEdge.asked.Load(), asSender.header)
 	}
-	if err := review(t.Context(), Own("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err != nil || asEdge.asked.Load() != 1 || asSelf.header == nil {
-		t.Error(err, asEdge.asked.Load(), asSelf.header)
+	if err := review(t.Context(), TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err != nil || asEdge.asked.Load() != 1 || asSender.header == nil {
+		t.Error(err, asEdge.asked.Load(), asSender.header)
 	}
 }
 
 // A sender's token is for the API server and for nobody whom that names.
-func TestSelfReviewFollowsNoRedirect(t *testing.T) {
-	var elsewhere selfReviews
+func TestPassthroughReviewFollowsNoRedirect(t *testing.T) {
+	var elsewhere selfSubjectReviews
 	other := httptest.NewServer(&elsewhere)
 	t.Cleanup(other.Close)
-	server := &selfReviews{broken: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &selfSubjectReviews{broken: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	})}
-	own := Own("theirs", &user.DefaultInfo{Name: "jane"}, http.Header{"Impersonate-User": {"bob"}})
-	if err := selfReviewer(t, server).Review(t.Context(), own, execPod); codeOf(err) != 500 || elsewhere.header != nil {
+	sender := TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, http.Header{"Impersonate-User": {"bob"}})
+	if err := passthroughReviewer(t, server).Review(t.Context(), sender, execPod); codeOf(err) != 500 || elsewhere.header != nil {
 		t.Error(err, elsewhere.header)
 	}
 }

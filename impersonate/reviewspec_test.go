@@ -47,7 +47,7 @@ func TestSpecOf(t *testing.T) {
 	oracle := must(webhook.NewFromInterface(client, 0, 0, wait.Backoff{Steps: 1, Duration: time.Millisecond}, authorizer.DecisionDeny,
 		metrics.NoopAuthorizerMetrics{}, cel.NewDefaultCompiler()))
 
-	random := wisher{rand.New(rand.NewPCG(6, 7))}
+	random := generator{rand.New(rand.NewPCG(6, 7))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	selected := 0
 	for range 3000 {

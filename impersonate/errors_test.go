@@ -1,0 +1,32 @@
+package impersonate
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"edge/review"
+)
+
+// An access review without an answer is told from one of another room, as a token review, and from a no.
+func TestIsUnanswered(t *testing.T) {
+	cause := errors.New("x")
+	other := *accessReview
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{accessReview.Failed(cause), true},
+		{fmt.Errorf("wrapped: %w", accessReview.Busy(errBusy)), true},
+		{tookTooLong(cause), true},
+		{other.Failed(cause), false},
+		{(&review.Kind{Name: "token review"}).Failed(cause), false},
+		{&ForbiddenError{ErrDenied, "no"}, false},
+		{cause, false},
+		{nil, false},
+	} {
+		if got := IsUnanswered(c.err); got != c.want {
+			t.Errorf("%v: %v", c.err, got)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package impersonate
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// maxRequestedValues bounds the groups and extra values of one impersonation request. Each is a review, and so many answers are remembered: the next
+// request of the same command asks for none again.
+const maxRequestedValues = maxAnswers
+
+// An impersonationRequest is whom a request's Impersonate-* headers name, as kube-apiserver reads them.
+type impersonationRequest struct {
+	name, uid string
+	groups    []string
+	extraKeys []string // in the order of their headers' names
+	extra     map[string][]string
+}
+
+// readImpersonationRequest returns nil for a request that asks to impersonate nobody. It takes the headers that kube-apiserver reads and refuses
+// all others that begin like them: what one server ignores, the next may take for the real header.
+func readImpersonationRequest(h http.Header) (*impersonationRequest, error) {
+	var headers []string
+	for name := range h {
+		if isReserved(name) {
+			headers = append(headers, name)
+		}
+	}
+	if headers == nil {
+		return nil, nil
+	}
+	slices.Sort(headers) // a map has no order, and messages and reviews need one
+	req := new(impersonationRequest)
+	for _, header := range headers {
+		if err := req.read(header, h[header]); err != nil {
+			return nil, err
+		}
+	}
+	if req.name == "" {
+		if req.uid != "" || len(req.groups) > 0 || req.extra != nil {
+			return nil, apierrors.NewBadRequest("a group, uid or extra is requested without a user to impersonate: " +
+				"send Impersonate-User too (kubectl --as)")
+		}
+		return nil, nil
+	}
+	return req, req.check()
+}
+
+func (req *impersonationRequest) read(header string, lines []string) (err error) {
+	switch {
+	case header == userHeader:
+		req.name, err = only(header, lines)
+	case header == uidHeader:
+		req.uid, err = only(header, lines)
+	case header == groupHeader:
+		req.groups = slices.Clip(lines)
+	case strings.HasPrefix(header, extraPrefix):
+		if req.extra == nil {
+			req.extra = make(map[string][]string)
+		}
+		key := decodeExtraKey(header)
+		if len(lines) == 0 {
+			break
+		}
+		if _, known := req.extra[key]; !known {
+			req.extraKeys = append(req.extraKeys, key)
+		}
+		req.extra[key] = append(req.extra[key], lines...)
+	default:
+		return apierrors.NewBadRequest(fmt.Sprintf("the request has the header %s, which is none of Impersonate-User, "+
+			"Impersonate-Group, Impersonate-Uid and Impersonate-Extra-<key>", escaper.Replace(quote(header))))
+	}
+	return err
+}
+
+// only returns the one value of a header. kube-apiserver takes the first line; another server may take the last.
+func only(header string, lines []string) (string, error) {
+	if len(lines) == 0 {
+		return "", nil
+	}
+	for _, line := range lines[1:] {
+		if line != lines[0] {
+			return "", apierrors.NewBadRequest("the request has two different values of " + header)
+		}
+	}
+	return lines[0], nil
+}
+
+// nameOnly tells whether nothing but a user name is requested.
+func (req *impersonationRequest) nameOnly() bool {
+	return req.uid == "" && len(req.groups) == 0 && len(req.extra) == 0
+}
+
+// values is how many groups and extra values are requested.
+func (req *impersonationRequest) values() int {
+	count := len(req.groups)
+	for _, values := range req.extra {
+		count += len(values)
+	}
+	return count
+}
+
+// check refuses what edge could not send on as it is, or not ask about.
+func (req *impersonationRequest) check() error {
+	if count := req.values(); count > maxRequestedValues {
+		return apierrors.NewBadRequest(fmt.Sprintf("edge: the request impersonates %d groups and extra values, and may %d at most, since each is reviewed", count, maxRequestedValues))
+	}
+	if err := checkValue("user name", req.name); err != nil {
+		return err
+	}
+	if err := checkValue("uid", req.uid); err != nil {
+		return err
+	}
+	for _, group := range req.groups {
+		if err := checkValue("group", group); err != nil {
+			return err
+		}
+	}
+	for _, key := range req.extraKeys {
+		if !arrives(key) || !utf8.ValidString(key) {
+			return apierrors.NewBadRequest("the extra key " + escaper.Replace(quote(key)) + " cannot be impersonated through edge: " +
+				"it must be lower case, valid UTF-8 and not empty")
+		}
+		if isRecord(key) {
+			return recordForged(key)
+		}
+		for _, value := range req.extra[key] {
+			if err := checkValue("extra value", value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkValue(what, value string) error {
+	if intact(value) && utf8.ValidString(value) {
+		return nil
+	}
+	return apierrors.NewBadRequest(fmt.Sprintf("the impersonated %s %s has a control character, white space around it, or is not valid UTF-8",
+		what, escaper.Replace(quote(value))))
+}
+
+// CheckHeaders is an error with a Status if the Impersonate-* headers of a request are none that an API server reads, or would
+// not arrive as they are: for requests that go upstream as [TokenPassthrough], whose impersonation the API server decides.
+func CheckHeaders(h http.Header) error {
+	_, err := readImpersonationRequest(h)
+	return err
+}
+
+// ForbidImpersonation is a 403 for a request that came without a credential and asks to impersonate. CheckHeaders' errors come
+// first. Nobody is asked: whoever has not logged in costs the API server no review.
+func ForbidImpersonation(h http.Header) error {
+	req, err := readImpersonationRequest(h)
+	if err == nil && req != nil {
+		err = &ForbiddenError{ErrDenied, "edge: a request without a credential may not impersonate"}
+	}
+	return err
+}
