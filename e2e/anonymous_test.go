@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 // openPaths are where no login is needed. The last is open, and RBAC gives it to service accounts alone.
@@ -18,12 +20,12 @@ var openPaths = []string{"/version", "/healthz", "/livez", "/readyz", "/api", "/
 // the same paths, directly and through the load balancer. Where edge wants a login and the API server does not, it is named.
 func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	t.Parallel()
-	s := sites[testbed.New]
+	s := sites[cluster.New]
 	upstream, err := s.cluster.StartAnotherAPIServer(t.Context(), "--authentication-config="+anonymousConfiguration(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: upstream, Args: []string{"--anonymous-paths=" + strings.Join(openPaths, ",")}})
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: upstream, Args: []string{"--anonymous-paths=" + strings.Join(openPaths, ",")}})
 	alb, err := bed.StartALB(t.Context(), edge.Addr)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +68,7 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	open := 0
 	for _, c := range requests {
 		want := raw(t.Context(), t, upstream, c.method, c.uri, c.header...)
-		ways := map[string]testbed.Access{direct: edge.Access(""), balanced: alb.Access("")}
+		ways := map[string]cluster.Access{direct: edge.Access(""), balanced: alb.Access("")}
 		if strings.HasPrefix(strings.Join(c.header, ""), "Connection") || strings.Contains(c.uri, "%") {
 			delete(ways, balanced) // which writes them anew
 		}
@@ -99,7 +101,7 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 func anonymousConfiguration(t *testing.T) string {
 	t.Helper()
 	var config map[string]any
-	if err := json.Unmarshal(configuration(t, trusted{issuer, testbed.ClientID, testbed.UsernamePrefix}), &config); err != nil {
+	if err := json.Unmarshal(configuration(t, trusted{idp, issuer.ClientID, testbed.UsernamePrefix}), &config); err != nil {
 		t.Fatal(err)
 	}
 	var conditions []map[string]string

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 // TestTokenCanary: a token that comes in any way there is, is in no file that edge or the API server has written, also when edge
@@ -18,17 +20,17 @@ import (
 // more at its end.
 func TestTokenCanary(t *testing.T) {
 	t.Parallel()
-	a, _ := audited(t, testbed.New, everything)
+	a, _ := audited(t, cluster.New, everything)
 	canaries := map[string]string{
-		"good":             minted(t, issuer, map[string]any{"jti": "canary"}),
-		"expired":          minted(t, issuer, map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}),
-		"not yet":          minted(t, issuer, map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}),
-		"another's":        minted(t, issuer, map[string]any{"iss": "https://another.example"}),
-		"for another":      minted(t, issuer, map[string]any{"aud": "another"}),
-		"without a name":   minted(t, issuer, map[string]any{"preferred_username": nil}),
-		"of system":        minted(t, issuer, map[string]any{"groups": []string{" system:masters"}}),
-		"without rights":   minted(t, issuer, map[string]any{"groups": "nobody"}),
-		"groups elsewhere": minted(t, issuer, map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src1"}}),
+		"good":             minted(t, idp, map[string]any{"jti": "canary"}),
+		"expired":          minted(t, idp, map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}),
+		"not yet":          minted(t, idp, map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}),
+		"another's":        minted(t, idp, map[string]any{"iss": "https://another.example"}),
+		"for another":      minted(t, idp, map[string]any{"aud": "another"}),
+		"without a name":   minted(t, idp, map[string]any{"preferred_username": nil}),
+		"of system":        minted(t, idp, map[string]any{"groups": []string{" system:masters"}}),
+		"without rights":   minted(t, idp, map[string]any{"groups": "nobody"}),
+		"groups elsewhere": minted(t, idp, map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src1"}}),
 	}
 	protocol := func(token string) string { return "base64url.bearer.authorization.k8s.io." + base64url(token) }
 	for name, canary := range canaries {
@@ -59,7 +61,7 @@ func TestTokenCanary(t *testing.T) {
 			podsURI + "?bearer=" + canary, podsURI + "/" + canary, execURI + "&access_token=" + canary, "/" + canary, "/?token=" + canary,
 		} {
 			for _, c := range []struct {
-				to   testbed.Access
+				to   cluster.Access
 				code int
 			}{{a.as(tokens["alice"]), http.StatusBadRequest}, {nobody, http.StatusUnauthorized}} {
 				got := raw(t.Context(), t, c.to, "GET", uri, askJSON)
@@ -96,8 +98,8 @@ func TestTokenCanary(t *testing.T) {
 		a.nothing(t, name+", its own, in a URL")
 	}
 	// An application behind a proxy may have what it wants in its URLs. Edge does not write it down.
-	app := minted(t, issuer, map[string]any{"aud": "an application"})
-	testbed.SentOn(app)
+	app := minted(t, idp, map[string]any{"aud": "an application"})
+	issuer.SentOn(app)
 	for _, uri := range []string{podsURI + "/shell/proxy/" + app, podsURI + "/shell/proxy/?token=" + app} {
 		for _, token := range []string{tokens["alice"], tokens["bob"], ""} {
 			raw(t.Context(), t, a.as(token), "GET", uri, askJSON)
@@ -122,7 +124,7 @@ func TestTokenCanary(t *testing.T) {
 }
 
 // crash ends edge with its goroutines' stacks, while it serves a watch and an exec.
-func crash(t *testing.T, e *testbed.Edge, to testbed.Access) {
+func crash(t *testing.T, e *testbed.Edge, to cluster.Access) {
 	t.Helper()
 	for _, c := range []struct {
 		uri   string

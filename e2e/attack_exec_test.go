@@ -11,6 +11,8 @@ import (
 
 	"edge/e2e/rawclient"
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/network"
 )
 
 // askStream is the head with which a client of a dialect asks.
@@ -30,7 +32,7 @@ func askStream(d rawclient.Dialect) (method string, lines []string) {
 }
 
 // accessReview reads what edge asked, in JSON or protobuf.
-func accessReview(head testbed.Head) (authorizationv1.SubjectAccessReviewSpec, bool) {
+func accessReview(head network.Head) (authorizationv1.SubjectAccessReviewSpec, bool) {
 	if !head.IsReview() {
 		return authorizationv1.SubjectAccessReviewSpec{}, false
 	}
@@ -63,16 +65,16 @@ func TestVerbDrift(t *testing.T) {
 		rules := []rbacv1.PolicyRule{{
 			APIGroups: []string{""}, Resources: []string{"pods/exec", "pods/attach", "pods/portforward"}, Verbs: []string{"get", "list", "watch", "update"},
 		}}
-		if err := grantGroup(t.Context(), s.cluster, testbed.Namespace, "getters", rules); err != nil {
+		if err := grantGroup(t.Context(), s.cluster, cluster.Namespace, "getters", rules); err != nil {
 			t.Fatal(err)
 		}
-		getter := minted(t, issuer, map[string]any{"preferred_username": "getter", "groups": []string{"getters"}})
+		getter := minted(t, idp, map[string]any{"preferred_username": "getter", "groups": []string{"getters"}})
 		own, err := s.cluster.UserAccess(testbed.UsernamePrefix+"getter", testbed.GroupsPrefix+"getters")
 		if err != nil {
 			t.Fatal(err)
 		}
 		atAPIServer := raw(t.Context(), t, own, "GET", execURI, askWebSocket("v4.channel.k8s.io")...)
-		if want := map[testbed.Kind]int{testbed.New: 403, testbed.Old: 101}[s.cluster.Kind]; atAPIServer.code != want {
+		if want := map[cluster.Kind]int{cluster.New: 403, cluster.Old: 101}[s.cluster.Kind]; atAPIServer.code != want {
 			t.Errorf("the API server itself: %v, want %d", atAPIServer, want)
 		}
 		for _, mode := range []string{"auto", "spdy", "websocket"} {
@@ -110,12 +112,12 @@ func TestVerbDrift(t *testing.T) {
 // TestNodesProxyExec: an exec by way of a proxy, for which an API server asks no more than get, needs create as any exec does.
 func TestNodesProxyExec(t *testing.T) {
 	t.Parallel()
-	s := sites[testbed.New]
+	s := sites[cluster.New]
 	ctx, node := t.Context(), s.cluster.Node
 	for group, verbs := range map[string][]string{"peekers": {"get"}, "kubeletadmins": {"get", "create"}} {
 		everywhere(t, s.cluster, group, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"nodes/proxy", "pods/proxy"}, Verbs: verbs})
 	}
-	const exec = "/exec/" + testbed.Namespace + "/shell/main?command=true&output=1"
+	const exec = "/exec/" + cluster.Namespace + "/shell/main?command=true&output=1"
 	nodeExec := "/api/v1/nodes/" + node + "/proxy" + exec
 	own, err := s.cluster.UserAccess(testbed.UsernamePrefix+"peeker", testbed.GroupsPrefix+"peekers")
 	if err != nil {
@@ -127,19 +129,19 @@ func TestNodesProxyExec(t *testing.T) {
 		t.Fatalf("the API server itself: %v, want no refusal: the test tests nothing", got)
 	}
 
-	a := attack(t, testbed.New)
-	peeker := a.as(minted(t, issuer, map[string]any{"preferred_username": "peeker", "groups": []string{"peekers"}}))
-	admin := a.as(minted(t, issuer, map[string]any{"preferred_username": "kubeletadmin", "groups": []string{"kubeletadmins"}}))
+	a := attack(t, cluster.New)
+	peeker := a.as(minted(t, idp, map[string]any{"preferred_username": "peeker", "groups": []string{"peekers"}}))
+	admin := a.as(minted(t, idp, map[string]any{"preferred_username": "kubeletadmin", "groups": []string{"kubeletadmins"}}))
 	for uri, resource := range map[string]string{
 		nodeExec: "nodes",
 		"/api/v1/nodes/https:" + node + ":10250/proxy" + exec:                                               "nodes",
-		"/api/v1/nodes/" + node + "/proxy/attach/" + testbed.Namespace + "/shell/main?output=1":             "nodes",
-		"/api/v1/nodes/" + node + "/proxy/portForward/" + testbed.Namespace + "/shell?port=8080":            "nodes",
-		"/api/v1/nodes/" + node + "/proxy/run/" + testbed.Namespace + "/shell/main?cmd=true":                "nodes",
-		"/api/v1/nodes/" + node + "/proxy/exec/" + testbed.Namespace + "/shell/some-uid/main?command=true":  "nodes",
+		"/api/v1/nodes/" + node + "/proxy/attach/" + cluster.Namespace + "/shell/main?output=1":             "nodes",
+		"/api/v1/nodes/" + node + "/proxy/portForward/" + cluster.Namespace + "/shell?port=8080":            "nodes",
+		"/api/v1/nodes/" + node + "/proxy/run/" + cluster.Namespace + "/shell/main?cmd=true":                "nodes",
+		"/api/v1/nodes/" + node + "/proxy/exec/" + cluster.Namespace + "/shell/some-uid/main?command=true":  "nodes",
 		podsURI + "/https:shell:10250/proxy" + exec:                                                         "pods",
-		podsURI + "/https:shell:10250/proxy/attach/" + testbed.Namespace + "/shell/main?output=1":           "pods",
-		podsURI + "/https:shell:10250/proxy/portForward/" + testbed.Namespace + "/shell?port=8080&protocol": "pods",
+		podsURI + "/https:shell:10250/proxy/attach/" + cluster.Namespace + "/shell/main?output=1":           "pods",
+		podsURI + "/https:shell:10250/proxy/portForward/" + cluster.Namespace + "/shell?port=8080&protocol": "pods",
 	} {
 		got := raw(ctx, t, peeker, "GET", uri, askWebSocket("v4.channel.k8s.io")...)
 		if got.code != http.StatusForbidden || !strings.Contains(got.status().Message, "cannot create resource") {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // almighty is an edge that is no obstacle by its own rights: it may impersonate whatever key there is.
@@ -45,7 +46,7 @@ func almighty(t *testing.T, s *site, args ...string) attacked {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: append(args, "--kubeconfig="+file)})
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Args: append(args, "--kubeconfig="+file)})
 	return attacked{edge, recorder}
 }
 
@@ -58,7 +59,7 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 			rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users"}, ResourceNames: []string{testbed.UsernamePrefix + "alice"}, Verbs: []string{"impersonate"}},
 			rbacv1.PolicyRule{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"*"}, Verbs: []string{"impersonate"}},
 		)
-		to := a.as(minted(t, issuer, map[string]any{"preferred_username": "extra", "groups": []string{"extras"}}))
+		to := a.as(minted(t, idp, map[string]any{"preferred_username": "extra", "groups": []string{"extras"}}))
 		own, err := s.cluster.UserAccess(testbed.UsernamePrefix+"extra", testbed.GroupsPrefix+"extras")
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +105,7 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 // keysRead are the extra keys of who was impersonated in a request, but for edge's own record of who asked.
 func (s *site) keysRead(t *testing.T, uri string) []string {
 	t.Helper()
-	e, err := s.cluster.WaitAudit(t.Context(), func(e testbed.AuditEvent) bool { return e.RequestURI == uri && e.Stage == "ResponseComplete" })
+	e, err := s.cluster.WaitAudit(t.Context(), func(e cluster.AuditEvent) bool { return e.RequestURI == uri && e.Stage == "ResponseComplete" })
 	if err != nil || e.ImpersonatedUser == nil {
 		t.Fatalf("%s: %v, %+v", uri, err, e)
 	}

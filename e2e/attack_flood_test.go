@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 const (
@@ -40,7 +41,7 @@ func resident(t *testing.T, e *testbed.Edge) int {
 }
 
 // clientOf makes requests over HTTP/2, on as many connections as a client of its own would have.
-func clientOf(t *testing.T, to testbed.Access) *http.Client {
+func clientOf(t *testing.T, to cluster.Access) *http.Client {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
@@ -57,7 +58,7 @@ func strangerOf(t *testing.T, config *tls.Config) *http.Client {
 }
 
 // codeOf is what a request is answered with, its body read.
-func codeOf(ctx context.Context, client *http.Client, to testbed.Access, uri string, header http.Header) (int, error) {
+func codeOf(ctx context.Context, client *http.Client, to cluster.Access, uri string, header http.Header) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.Server+uri, nil)
 	if err != nil {
 		return 0, err
@@ -84,7 +85,7 @@ type bystander struct {
 }
 
 // stand starts one. It ends with stop, or with the test.
-func stand(t *testing.T, to testbed.Access) *bystander {
+func stand(t *testing.T, to cluster.Access) *bystander {
 	ctx, cancel := context.WithCancel(t.Context())
 	b, client := &bystander{}, clientOf(t, to)
 	var running sync.WaitGroup
@@ -158,7 +159,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: own})
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: own})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,11 +218,11 @@ func TestTokenBomb(t *testing.T) {
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
 	const rounds, workers = 200, 8
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	b := stand(t, a.as(tokens["alice"]))
 	before := settled(t, a.Edge, b)
 	signature := ".c2lnbmF0dXJl"
-	head := base64url(map[string]any{"alg": "RS256", "kid": issuer.KeyID()})
+	head := base64url(map[string]any{"alg": "RS256", "kid": idp.KeyID()})
 	bombs := map[string]string{
 		"1 MiB":              strings.Repeat("a", 1<<20),
 		"a million dots":     strings.Repeat(".", 1e6),
@@ -230,8 +231,8 @@ func TestTokenBomb(t *testing.T) {
 		"deep list":          base64url(`{"alg":"RS256","x":`+strings.Repeat("[", 40_000)) + "." + base64url("{}") + signature,
 		"deep claims":        head + "." + base64url(strings.Repeat(`{"a":`, 9000)) + signature,
 		"deep, well-formed":  head + "." + base64url(strings.Repeat("[", 20_000)+strings.Repeat("]", 20_000)) + signature,
-		"a long signature":   head + "." + base64url(issuer.Claims("alice")) + "." + strings.Repeat("A", 60_000),
-		"thousands of names": head + "." + base64url(`{"iss":"`+issuer.URL+`"`+strings.Repeat(`,"a":1`, 7000)+"}") + signature,
+		"a long signature":   head + "." + base64url(idp.Claims("alice")) + "." + strings.Repeat("A", 60_000),
+		"thousands of names": head + "." + base64url(`{"iss":"`+idp.URL+`"`+strings.Repeat(`,"a":1`, 7000)+"}") + signature,
 		"a long x5c":         base64url(`{"alg":"RS256","x5c":[`+strings.Repeat(`"AA==",`, 6000)+`""]}`) + "." + base64url("{}") + signature,
 	}
 	for name, token := range bombs {
@@ -267,7 +268,7 @@ func TestTokenBomb(t *testing.T) {
 }
 
 // rawOrClosed is raw for what a server may hang up on before all of it is sent: then the code is 0.
-func rawOrClosed(t *testing.T, to testbed.Access, method, uri string, header ...string) int {
+func rawOrClosed(t *testing.T, to cluster.Access, method, uri string, header ...string) int {
 	conn := dial(t.Context(), t, to, "", "http/1.1")
 	defer conn.Close()
 	got, err := tryExchange(conn, to, method, uri, header...)

@@ -8,20 +8,21 @@ import (
 	"strings"
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // configMapsURI is where a page might write. Its visitor may not, which the API server says of what gets there.
-const configMapsURI = "/api/v1/namespaces/" + testbed.Namespace + "/configmaps"
+const configMapsURI = "/api/v1/namespaces/" + cluster.Namespace + "/configmaps"
 
 // TestForeignPageWrites: where the browser brings its visitor's certificate along, a page of an origin that is not allowed writes
 // nothing; edge's own pages, allowed ones, programs, and whoever has a token, do. A real browser tells edge where a page is from.
 func TestForeignPageWrites(t *testing.T) {
 	t.Parallel()
-	cluster := sites[testbed.New].cluster
-	a := attack(t, testbed.New, "--client-ca-file="+cluster.CAFile, "--allowed-origins="+console.URL)
+	on := sites[cluster.New].cluster
+	a := attack(t, cluster.New, "--client-ca-file="+on.CAFile, "--allowed-origins="+console.URL)
 	visitor := a.asCertified(t, "alice", "dev")
-	run := "/api/v1/nodes/" + cluster.Node + "/proxy/run/" + testbed.Namespace + "/shell/main?cmd=true"
+	run := "/api/v1/nodes/" + on.Node + "/proxy/run/" + cluster.Namespace + "/shell/main?cmd=true"
 
 	for name, lines := range map[string][]string{
 		"another site": {"Origin: " + stranger.URL, "Sec-Fetch-Site: cross-site"}, "no fetch metadata": {"Origin: " + stranger.URL},
@@ -60,8 +61,8 @@ func TestForeignPageWrites(t *testing.T) {
 		a.recorder.Forget()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		visit := testbed.Visit{
-			Page: c.page, Verb: "write", Args: map[string]any{"url": a.URL + whoAmIURI + "?from=page", "body": whoAmIBody}, As: visitor.BrowserCertificate(),
+		visit := clients.Visit{
+			Page: c.page, Verb: "write", Args: map[string]any{"url": a.URL + whoAmIURI + "?from=page", "body": whoAmIBody}, As: clients.CertificateOf(visitor),
 		}
 		said, err := browser.Visit(ctx, visit, new(struct{}))
 		if err != nil {
@@ -89,14 +90,14 @@ func TestForeignPageWrites(t *testing.T) {
 // scripts do not run for who is known by a certificate.
 func TestForeignPageWritesSandbox(t *testing.T) {
 	t.Parallel()
-	s := sites[testbed.New]
+	s := sites[cluster.New]
 	script := fmt.Sprintf(`document.title = "it ran"; fetch("%s", {method: "POST", body: new Blob(["{}"])})`, configMapsURI)
-	err := s.cluster.StartPod(t.Context(), testbed.PodOptions{Name: "trap", Script: "mkdir /tmp/www && echo '<!doctype html><title>a page</title><script>" +
+	err := s.cluster.StartPod(t.Context(), cluster.PodOptions{Name: "trap", Script: "mkdir /tmp/www && echo '<!doctype html><title>a page</title><script>" +
 		script + "</script>' >/tmp/www/page.html && httpd -p 8080 -h /tmp/www && trap 'exit 0' TERM; while :; do sleep 1; done"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := attack(t, testbed.New, "--client-ca-file="+s.cluster.CAFile)
+	a := attack(t, cluster.New, "--client-ca-file="+s.cluster.CAFile)
 	visitor := a.asCertified(t, "alice", "dev")
 	page := podsURI + "/trap:8080/proxy/page.html"
 	eventually(t.Context(), t, patience, "the page", func(ctx context.Context) error {
@@ -115,7 +116,7 @@ func TestForeignPageWritesSandbox(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var saw struct{ Origin, Title string }
-	said, err := browser.Visit(ctx, testbed.Visit{Page: a.URL + page, Verb: "look", As: visitor.BrowserCertificate()}, &saw)
+	said, err := browser.Visit(ctx, clients.Visit{Page: a.URL + page, Verb: "look", As: clients.CertificateOf(visitor)}, &saw)
 	if err != nil || saw.Origin != "null" || saw.Title != "a page" {
 		t.Errorf("%+v, %v; the browser said %q", saw, err, said)
 	}

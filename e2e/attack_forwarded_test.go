@@ -6,7 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/network"
 )
 
 // TestForgedForwardedFor: where a request came from is what trusted proxies say, up to the first hop that is none of them; from
@@ -41,7 +42,7 @@ func TestForgedForwardedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := attack(t, testbed.New, slices.DeleteFunc([]string{"--trusted-proxies=" + c.trusted}, func(s string) bool { return c.trusted == "" })...)
+			a := attack(t, cluster.New, slices.DeleteFunc([]string{"--trusted-proxies=" + c.trusted}, func(s string) bool { return c.trusted == "" })...)
 			to := a.as(tokens["alice"])
 			for _, r := range []struct {
 				method, uri string
@@ -73,7 +74,7 @@ func TestForgedForwardedFor(t *testing.T) {
 }
 
 // checkNoClaims: nothing but X-Forwarded-For says where a request came from, or for whom.
-func checkNoClaims(t *testing.T, head testbed.Head) {
+func checkNoClaims(t *testing.T, head network.Head) {
 	t.Helper()
 	for name := range head.Header {
 		switch plain := strings.ReplaceAll(http.CanonicalHeaderKey(name), "_", "-"); {

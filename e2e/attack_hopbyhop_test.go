@@ -4,14 +4,14 @@ import (
 	"net/http"
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestHopByHop: naming edge's own headers in Connection, which makes them hop-by-hop (RFC 9110, section 7.6.1), changes nothing of
 // what the API server is told, on any path.
 func TestHopByHop(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	to := a.as(tokens["alice"])
 	connections := map[string][]string{
 		"nothing":       nil,

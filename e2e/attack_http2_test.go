@@ -17,7 +17,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // What an attacker does: on so many connections at once, so many frames on each.
@@ -36,7 +36,7 @@ type flooded struct {
 
 func startFlooded(t *testing.T) flooded {
 	t.Helper()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	b := stand(t, a.as(tokens["alice"]))
 	return flooded{a, b, settled(t, a.Edge, b)}
 }

@@ -7,17 +7,18 @@ import (
 	"testing"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestEmptyIdentity: a token that is good, and names nobody, sends nothing upstream. There a request without a name would be
 // edge's own.
 func TestEmptyIdentity(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New, "--oidc-username-prefix=-")
+	a := attack(t, cluster.New, "--oidc-username-prefix=-")
 	for name, claim := range map[string]any{
 		"empty": "", "none": nil, "a list": []string{}, "a list with a name": []string{"alice"}, "a number": 0, "false": false, "an object": map[string]any{},
 	} {
-		to := a.as(minted(t, issuer, map[string]any{"preferred_username": claim}))
+		to := a.as(minted(t, idp, map[string]any{"preferred_username": claim}))
 		for _, ask := range asks {
 			got := ask.do(t, to)
 			if got.code != http.StatusUnauthorized && got.code != http.StatusForbidden {
@@ -26,7 +27,7 @@ func TestEmptyIdentity(t *testing.T) {
 			a.nothing(t, name+", "+ask.name)
 		}
 	}
-	null, err := issuer.Mint(claimsWithNull("preferred_username"))
+	null, err := idp.Mint(claimsWithNull("preferred_username"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func TestEmptyIdentity(t *testing.T) {
 }
 
 func claimsWithNull(name string) map[string]any {
-	claims := issuer.Claims("alice")
+	claims := idp.Claims("alice")
 	claims[name] = nil
 	return claims
 }
@@ -50,31 +51,31 @@ func claimsWithNull(name string) map[string]any {
 func TestSystemIdentity(t *testing.T) {
 	t.Parallel()
 	bare := []string{"--oidc-username-prefix=-", "--oidc-groups-prefix="}
-	a := attack(t, testbed.New, bare...)
+	a := attack(t, cluster.New, bare...)
 	users := []string{
-		"system:masters", "system:admin", "system:node:" + sites[testbed.New].cluster.Node, "system:serviceaccount:kube-system:default",
+		"system:masters", "system:admin", "system:node:" + sites[cluster.New].cluster.Node, "system:serviceaccount:kube-system:default",
 		"system:serviceaccount:edge:edge", "system:anonymous", "system:kube-controller-manager", "system:",
 	}
 	groups := []string{
 		"system:masters", "system:nodes", "system:serviceaccounts", "system:authenticated", "system:unauthenticated", "system:", "system:x",
 	}
 	for _, user := range users {
-		checkForbidden(t, a, "user "+user, minted(t, issuer, map[string]any{"preferred_username": user}))
+		checkForbidden(t, a, "user "+user, minted(t, idp, map[string]any{"preferred_username": user}))
 	}
 	for _, group := range groups {
 		for name, list := range map[string]any{"alone": group, "first": []string{group, "dev"}, "last": []string{"dev", group}} {
-			checkForbidden(t, a, "group "+group+", "+name, minted(t, issuer, map[string]any{"groups": list}))
+			checkForbidden(t, a, "group "+group+", "+name, minted(t, idp, map[string]any{"groups": list}))
 		}
 	}
 	// White space would be cut off on the way, and leave such a name.
 	for _, name := range []string{" system:masters", "system:masters ", "\tsystem:masters"} {
-		checkForbidden(t, a, "user "+name, minted(t, issuer, map[string]any{"preferred_username": name}))
-		checkForbidden(t, a, "group "+name, minted(t, issuer, map[string]any{"groups": []string{name}}))
+		checkForbidden(t, a, "user "+name, minted(t, idp, map[string]any{"preferred_username": name}))
+		checkForbidden(t, a, "group "+name, minted(t, idp, map[string]any{"groups": []string{name}}))
 	}
 
-	allowing := attack(t, testbed.New, append(bare, "--allow-system-identities=system:masters")...)
-	checkForbidden(t, allowing, "not the one allowed", minted(t, issuer, map[string]any{"groups": "system:masters2"}))
-	master := raw(t.Context(), t, allowing.as(minted(t, issuer, map[string]any{"groups": "system:masters"})), "GET", "/api/v1/namespaces/kube-system/secrets")
+	allowing := attack(t, cluster.New, append(bare, "--allow-system-identities=system:masters")...)
+	checkForbidden(t, allowing, "not the one allowed", minted(t, idp, map[string]any{"groups": "system:masters2"}))
+	master := raw(t.Context(), t, allowing.as(minted(t, idp, map[string]any{"groups": "system:masters"})), "GET", "/api/v1/namespaces/kube-system/secrets")
 	if master.code != http.StatusOK {
 		t.Errorf("the one allowed: %v", master)
 	}
@@ -95,11 +96,11 @@ func checkForbidden(t *testing.T, a attacked, name, token string) {
 // TestDelimiterGroup: a group's name is one group's whatever is in it, or nobody's.
 func TestDelimiterGroup(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	for _, group := range []string{
 		"a,system:masters", "a, system:masters", "a;system:masters", "a|b", "a%2csystem:masters", `a"b`, "a=b", "grüße", strings.Repeat("g", 4096), "a%0d%0aImpersonate-Group: system:masters",
 	} {
-		if got := raw(t.Context(), t, a.as(minted(t, issuer, map[string]any{"groups": []string{group, "dev"}})), "GET", podsURI); got.code != http.StatusOK {
+		if got := raw(t.Context(), t, a.as(minted(t, idp, map[string]any{"groups": []string{group, "dev"}})), "GET", podsURI); got.code != http.StatusOK {
 			t.Errorf("%q: %v", group, got)
 		}
 		heads := a.requests()
@@ -112,17 +113,17 @@ func TestDelimiterGroup(t *testing.T) {
 	for _, group := range []string{
 		"a\r\nImpersonate-Group: system:masters", "a\nsystem:masters", "a\rb", "a\x00system:masters", "a\x1bb", "a\x7fb", "trailing ", "trailing\t", "\r\n",
 	} {
-		checkForbidden(t, a, group, minted(t, issuer, map[string]any{"groups": []string{"dev", group}}))
-		checkForbidden(t, a, group, minted(t, issuer, map[string]any{"preferred_username": "alice" + group}))
+		checkForbidden(t, a, group, minted(t, idp, map[string]any{"groups": []string{"dev", group}}))
+		checkForbidden(t, a, group, minted(t, idp, map[string]any{"preferred_username": "alice" + group}))
 	}
 }
 
 // TestUnverifiedEmail: an address that the issuer has not verified is nobody's name.
 func TestUnverifiedEmail(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New, "--oidc-username-claim=email", "--oidc-groups-claim=groups")
+	a := attack(t, cluster.New, "--oidc-username-claim=email", "--oidc-groups-claim=groups")
 	address := func(verified any) string {
-		return minted(t, issuer, map[string]any{"email": "alice", "email_verified": verified})
+		return minted(t, idp, map[string]any{"email": "alice", "email_verified": verified})
 	}
 	for name, verified := range map[string]any{"false": false, "text": "true", "false, as text": "false", "a number": 1, "a list": []bool{true}} {
 		for _, ask := range asks {

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // What a line of edge's log, and an audit event, may have at most, in bytes. An event cuts what a request says, and never who
@@ -29,7 +30,7 @@ var textLine = regexp.MustCompile(`^time=\S+ level=[A-Z]+ msg=("(\\.|[^"\\])*"|[
 const everything = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 
 // audited is an edge that keeps an audit log, by a policy, and where it is.
-func audited(t *testing.T, kind testbed.Kind, policy string, args ...string) (a attacked, file string) {
+func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a attacked, file string) {
 	t.Helper()
 	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-") // where tokens are searched for
 	if err != nil {
@@ -54,9 +55,9 @@ func TestLogInjection(t *testing.T) {
 	for _, format := range []string{"json", "text"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			a, audit := audited(t, testbed.New, everything, "--log-format="+format)
+			a, audit := audited(t, cluster.New, everything, "--log-format="+format)
 			requests := 0
-			send := func(to testbed.Access, method, uri string, lines ...string) {
+			send := func(to cluster.Access, method, uri string, lines ...string) {
 				if code := rawOrClosed(t, to, method, uri, lines...); code != 0 && code != 400 && code != 431 { // of net/http, before a request is one
 					requests++
 				}
@@ -71,7 +72,7 @@ func TestLogInjection(t *testing.T) {
 					if len(text) > 30<<10 {
 						text = text[:30<<10]
 					}
-					who := a.as(minted(t, issuer, map[string]any{claim: strings.ToValidUTF8(text, "?")}))
+					who := a.as(minted(t, idp, map[string]any{claim: strings.ToValidUTF8(text, "?")}))
 					send(who, "GET", podsURI+"?limit=1", askJSON)
 					send(who, "GET", execURI, askWebSocket("v5.channel.k8s.io")...)
 				}
@@ -182,7 +183,7 @@ func TestExecArguments(t *testing.T) {
 	policy := "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n" +
 		"- {level: None, namespaces: [" + opsNamespace + "]}\n" +
 		"- {level: Metadata}\n"
-	a, audit := audited(t, testbed.New, policy)
+	a, audit := audited(t, cluster.New, policy)
 	alice, bob := a.as(tokens["alice"]), a.as(tokens["bob"])
 	uri := func(namespace, word string) string {
 		return "/api/v1/namespaces/" + namespace + "/pods/shell/exec?command=echo&command=" + url.QueryEscape(secret+word) + "&stdout=true"
@@ -191,9 +192,9 @@ func TestExecArguments(t *testing.T) {
 		method string
 		lines  []string
 	}{{"GET", askWebSocket("v5.channel.k8s.io")}, {"GET", askWebSocket("v4.channel.k8s.io")}, {"POST", askSPDY}, {"GET", []string{askJSON}}} {
-		raw(t.Context(), t, alice, ask.method, uri(testbed.Namespace, "-allowed"), ask.lines...)
-		raw(t.Context(), t, bob, ask.method, uri(testbed.Namespace, "-denied"), ask.lines...)
-		raw(t.Context(), t, a.as(""), ask.method, uri(testbed.Namespace, "-nobody"), ask.lines...)
+		raw(t.Context(), t, alice, ask.method, uri(cluster.Namespace, "-allowed"), ask.lines...)
+		raw(t.Context(), t, bob, ask.method, uri(cluster.Namespace, "-denied"), ask.lines...)
+		raw(t.Context(), t, a.as(""), ask.method, uri(cluster.Namespace, "-nobody"), ask.lines...)
 		raw(t.Context(), t, bob, ask.method, uri(opsNamespace, "-unrecorded"), ask.lines...)
 		raw(t.Context(), t, alice, ask.method, "/api/v1/nodes/n/proxy/exec/demo/shell/main?command="+secret+"-proxied", ask.lines...)
 		raw(t.Context(), t, alice, ask.method, "/api/v1/nodes/n/proxy/run/demo/shell/main?cmd="+secret+"-proxied", ask.lines...)

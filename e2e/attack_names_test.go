@@ -10,10 +10,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // everywhere grants a group of the issuer something in the whole cluster.
-func everywhere(t *testing.T, c *testbed.Cluster, group string, rules ...rbacv1.PolicyRule) {
+func everywhere(t *testing.T, c *cluster.Cluster, group string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	meta, rbac := metav1.ObjectMeta{Name: group}, c.Client.RbacV1()
 	if _, err := rbac.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: meta, Rules: rules}, metav1.CreateOptions{}); err != nil {
@@ -36,7 +37,7 @@ func TestImpersonateNames(t *testing.T) {
 			APIGroups: []string{""}, Resources: []string{"users"}, ResourceNames: []string{testbed.UsernamePrefix + "bob"}, Verbs: []string{"impersonate"},
 		})
 		bob := "Impersonate-User: " + testbed.UsernamePrefix + "bob"
-		deputy := a.as(minted(t, issuer, map[string]any{"preferred_username": "deputy", "groups": []string{"deputies", "ops", "dev"}}))
+		deputy := a.as(minted(t, idp, map[string]any{"preferred_username": "deputy", "groups": []string{"deputies", "ops", "dev"}}))
 		for code, forgeries := range map[int][][]string{
 			http.StatusBadRequest: {
 				{"Impersonate-Something: else"}, {"Impersonate: admin"}, {"Impersonate-: admin"}, {"ImpersonateUser: admin"}, {"Impersonate-Users: admin"},
@@ -101,7 +102,7 @@ func TestImpersonateNames(t *testing.T) {
 // one that might.
 func TestUnderscoreAlias(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	to := a.as(tokens["alice"])
 	for _, ask := range asks {
 		for _, alias := range []string{

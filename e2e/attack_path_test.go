@@ -6,16 +6,16 @@ import (
 	"strings"
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestPathMismatch: a path that two servers could read in two ways is refused, or goes on exactly as it came.
 func TestPathMismatch(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	to := a.as(tokens["alice"])
 	const pods = podsURI
-	secrets := "/api/v1/namespaces/" + testbed.Namespace + "/secrets"
+	secrets := "/api/v1/namespaces/" + cluster.Namespace + "/secrets"
 	for uri, refused := range map[string]bool{
 		"/api/v1/namespaces/demo/pods/../secrets":          true,
 		"/api/v1/namespaces/demo/pods/%2e%2e/secrets":      true,

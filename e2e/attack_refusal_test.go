@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestUntakenRefusal: clients that take no answer, by a window of zero, hold nothing of edge's by thousands of requests with
@@ -115,8 +115,8 @@ func TestCertificateBomb(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
-	cluster := sites[testbed.New].cluster
-	a := attack(t, testbed.New, "--client-ca-file="+cluster.CAFile)
+	on := sites[cluster.New].cluster
+	a := attack(t, cluster.New, "--client-ca-file="+on.CAFile)
 	b := stand(t, a.as(tokens["alice"]))
 	before := settled(t, a.Edge, b)
 	const most = 8 // certificates that a handshake takes

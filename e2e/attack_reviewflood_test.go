@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // The bounds of edge's own questions to the API server.
@@ -25,26 +25,26 @@ const (
 // review is served all the while.
 func TestReviewFlood(t *testing.T) {
 	t.Parallel()
-	if err := sites[testbed.Old].cluster.GrantOptions(t.Context()); err != nil {
+	if err := sites[cluster.Old].cluster.GrantOptions(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var many [3 * mostAccessReviews / mostOfOne]string
 	for i := range many {
-		many[i] = minted(t, issuer, map[string]any{"preferred_username": fmt.Sprintf("many-%d", i)})
+		many[i] = minted(t, idp, map[string]any{"preferred_username": fmt.Sprintf("many-%d", i)})
 	}
 	for name, c := range map[string]struct {
 		most   int
 		accept int // of those that come while none is answered
-		ask    func(a attacked, i int) (testbed.Access, http.Header)
+		ask    func(a attacked, i int) (cluster.Access, http.Header)
 		bad    int // the answer in the end
 	}{
-		"tokens": {mostTokenReviews, mostTokenReviews + waitingReviews, func(a attacked, i int) (testbed.Access, http.Header) {
+		"tokens": {mostTokenReviews, mostTokenReviews + waitingReviews, func(a attacked, i int) (cluster.Access, http.Header) {
 			return a.as(fmt.Sprintf("bad-token-%d", i)), nil
 		}, http.StatusUnauthorized},
-		"impersonations by one": {mostOfOne, mostOfOne, func(a attacked, i int) (testbed.Access, http.Header) {
+		"impersonations by one": {mostOfOne, mostOfOne, func(a attacked, i int) (cluster.Access, http.Header) {
 			return a.as(tokens["alice"]), http.Header{"Impersonate-User": {fmt.Sprintf("user-%d", i)}}
 		}, http.StatusForbidden},
-		"impersonations by many": {mostAccessReviews, mostAccessReviews, func(a attacked, i int) (testbed.Access, http.Header) {
+		"impersonations by many": {mostAccessReviews, mostAccessReviews, func(a attacked, i int) (cluster.Access, http.Header) {
 			return a.as(many[i%len(many)]), http.Header{"Impersonate-User": {fmt.Sprintf("user-%d", i)}}
 		}, http.StatusForbidden},
 	} {
@@ -54,7 +54,7 @@ func TestReviewFlood(t *testing.T) {
 			defer func() { <-heavy }()
 			const requests, workers = 1000, 500
 			// Where impersonation is not constrained, the first question about each is one of its own.
-			a := attack(t, testbed.Old, "--token-passthrough")
+			a := attack(t, cluster.Old, "--token-passthrough")
 			b := stand(t, a.as(tokens["alice"]))
 			client := strangerOf(t, &tls.Config{RootCAs: roots(a.as(""))})
 			var denied, turnedAway atomic.Int64

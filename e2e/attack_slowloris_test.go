@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // What an attacker without a login opens: more connections than edge has descriptors.
@@ -26,7 +27,7 @@ func TestSlowloris(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: issuer, Files: slowFiles})
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp, Files: slowFiles})
 	if err != nil {
 		t.Fatal(err)
 	}

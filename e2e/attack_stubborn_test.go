@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // stubborn is an upstream that never switches protocols as it should, and reads on after its answer, as one does that has been
 // tricked into taking a client's bytes for another request. It is no Kubernetes: it answers all else with an empty 200.
 type stubborn struct {
-	access testbed.Access
+	access cluster.Access
 
 	running sync.WaitGroup // upgrades that are still read
 
@@ -64,7 +64,7 @@ func startStubborn(t *testing.T, answer string) *stubborn {
 	server.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	s.access = testbed.Access{Server: server.URL, CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
+	s.access = cluster.Access{Server: server.URL, CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
 	return s
 }
 

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
+	"edge/e2e/testbed/network"
 )
 
 // The tests of attack_*_test.go are the rows of docs/security.md's attack corpus, by name: each attacks an edge of its own and
@@ -16,18 +19,18 @@ import (
 // attacked is such an edge, and the record of its way upstream.
 type attacked struct {
 	*testbed.Edge
-	recorder *testbed.Recorder
+	recorder *network.Recorder
 }
 
 // attack starts an edge in front of a cluster, for the time of the test.
-func attack(t *testing.T, kind testbed.Kind, args ...string) attacked {
+func attack(t *testing.T, kind cluster.Kind, args ...string) attacked {
 	t.Helper()
 	cluster := sites[kind].cluster
 	recorder, err := bed.StartRecorder(t.Context(), cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: cluster, Issuer: issuer, Upstream: recorder.Access(), Args: args})
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: cluster, Issuer: idp, Upstream: recorder.Access(), Args: args})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,15 +39,15 @@ func attack(t *testing.T, kind testbed.Kind, args ...string) attacked {
 }
 
 // as is how the holder of a token reaches it.
-func (a attacked) as(token string) testbed.Access { return a.Access(token) }
+func (a attacked) as(token string) cluster.Access { return a.Access(token) }
 
 // asCertified is how the holder of a certificate for a user of the issuer's, and groups, reaches it, without a token.
-func (a attacked) asCertified(t *testing.T, user string, groups ...string) testbed.Access {
+func (a attacked) asCertified(t *testing.T, user string, groups ...string) cluster.Access {
 	t.Helper()
 	for i := range groups {
 		groups[i] = testbed.GroupsPrefix + groups[i]
 	}
-	own, err := sites[testbed.New].cluster.UserAccess(testbed.UsernamePrefix+user, groups...)
+	own, err := sites[cluster.New].cluster.UserAccess(testbed.UsernamePrefix+user, groups...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,12 +57,12 @@ func (a attacked) asCertified(t *testing.T, user string, groups ...string) testb
 }
 
 // requests are those of clients that reached the API server, without what edge asks of its own accord.
-func (a attacked) requests() []testbed.Head {
-	return slices.DeleteFunc(a.recorder.Heads(), func(head testbed.Head) bool { return head.IsReview() || isOffer(head) })
+func (a attacked) requests() []network.Head {
+	return slices.DeleteFunc(a.recorder.Heads(), func(head network.Head) bool { return head.IsReview() || isOffer(head) })
 }
 
 // isOffer knows how edge finds out which impersonation the API server offers: a request that is refused whatever it says.
-func isOffer(head testbed.Head) bool {
+func isOffer(head network.Head) bool {
 	return head.Method == "GET" && head.URI == "/version" && head.Header.Get("Impersonate-Group") == "edge-asks-what-is-offered"
 }
 
@@ -76,7 +79,7 @@ func (a attacked) nothing(t *testing.T, name string) {
 }
 
 // minted is a token with alice's claims, but for some: nil takes one away.
-func minted(t *testing.T, i *testbed.Issuer, change map[string]any) string {
+func minted(t *testing.T, i *issuer.Issuer, change map[string]any) string {
 	t.Helper()
 	token, err := i.Mint(claimed(i, change))
 	if err != nil {
@@ -85,7 +88,7 @@ func minted(t *testing.T, i *testbed.Issuer, change map[string]any) string {
 	return token
 }
 
-func claimed(i *testbed.Issuer, change map[string]any) map[string]any {
+func claimed(i *issuer.Issuer, change map[string]any) map[string]any {
 	claims := i.Claims("alice")
 	for name, value := range change {
 		if claims[name] = value; value == nil {

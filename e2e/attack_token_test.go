@@ -16,7 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 // trap is an address in a token that nobody may call.
@@ -84,9 +85,9 @@ func checkAccepted(t *testing.T, a attacked, name, token string) {
 // TestAlgConfusion: only the issuer's own key counts, in the algorithm that edge was told, whatever a token's header says.
 func TestAlgConfusion(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	address, called := trap(t)
-	public, err := issuer.PublicKeyPEM()
+	public, err := idp.PublicKeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +95,7 @@ func TestAlgConfusion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kid, claims := issuer.KeyID(), issuer.Claims("alice")
+	kid, claims := idp.KeyID(), idp.Claims("alice")
 	head := func(alg string, more map[string]any) map[string]any {
 		header := map[string]any{"alg": alg, "typ": "JWT", "kid": kid}
 		for name, value := range more {
@@ -107,13 +108,13 @@ func TestAlgConfusion(t *testing.T) {
 		"e": base64.RawURLEncoding.EncodeToString(bigint.NewInt(int64(own.E)).Bytes()),
 	}
 	issuers := func(header map[string]any) string {
-		token, err := issuer.SignWith(header, claims)
+		token, err := idp.SignWith(header, claims)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return token
 	}
-	good := minted(t, issuer, nil)
+	good := minted(t, idp, nil)
 	part := strings.Split(good, ".")
 	checkUnauthorized(t, a, map[string]string{
 		"none":                       jwsOf(head("none", nil), claims, unsigned),
@@ -134,7 +135,7 @@ func TestAlgConfusion(t *testing.T) {
 		"unknown crit, right key":    issuers(head("RS256", map[string]any{"crit": []string{"exp2"}, "exp2": 1})),
 		"crit b64, right key":        issuers(head("RS256", map[string]any{"crit": []string{"b64"}, "b64": false})),
 		"crit is text, right key":    issuers(head("RS256", map[string]any{"crit": "b64"})),
-		"right key, other payload":   part[0] + "." + base64url(issuer.Claims("bob")) + "." + part[2],
+		"right key, other payload":   part[0] + "." + base64url(idp.Claims("bob")) + "." + part[2],
 		"signature cut":              good[:len(good)-4],
 		"no signature":               part[0] + "." + part[1] + ".",
 		"JSON serialisation":         fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, part[0], part[1], part[2]),
@@ -148,7 +149,7 @@ func TestAlgConfusion(t *testing.T) {
 // TestIssuerMixup: what another issuer signed, or this one for somebody else, is not for edge.
 func TestIssuerMixup(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	other, err := bed.StartIssuer(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -160,55 +161,55 @@ func TestIssuerMixup(t *testing.T) {
 		}
 		return token
 	}
-	ours, theirs := issuer.KeyID(), other.KeyID()
+	ours, theirs := idp.KeyID(), other.KeyID()
 	checkUnauthorized(t, a, map[string]string{
 		"another issuer's":                  minted(t, other, nil),
-		"another's, in our name":            minted(t, other, map[string]any{"iss": issuer.URL}),
-		"another's, our name and key id":    otherSays(map[string]any{"alg": "RS256", "kid": ours}, map[string]any{"iss": issuer.URL}),
-		"another's, our name and no key id": otherSays(map[string]any{"alg": "RS256"}, map[string]any{"iss": issuer.URL}),
+		"another's, in our name":            minted(t, other, map[string]any{"iss": idp.URL}),
+		"another's, our name and key id":    otherSays(map[string]any{"alg": "RS256", "kid": ours}, map[string]any{"iss": idp.URL}),
+		"another's, our name and no key id": otherSays(map[string]any{"alg": "RS256"}, map[string]any{"iss": idp.URL}),
 		"another's, our key id":             otherSays(map[string]any{"alg": "RS256", "kid": ours}, nil),
-		"ours, in another's name":           minted(t, issuer, map[string]any{"iss": other.URL}),
+		"ours, in another's name":           minted(t, idp, map[string]any{"iss": other.URL}),
 		"ours, with another's key id": func() string {
-			token, err := issuer.SignWith(map[string]any{"alg": "RS256", "kid": theirs}, issuer.Claims("alice"))
+			token, err := idp.SignWith(map[string]any{"alg": "RS256", "kid": theirs}, idp.Claims("alice"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			return token
 		}(),
-		"another audience":     minted(t, issuer, map[string]any{"aud": testbed.OtherClientID}),
-		"audiences but ours":   minted(t, issuer, map[string]any{"aud": []string{testbed.OtherClientID, testbed.ClientID + "2", "", "*"}}),
-		"audience in any case": minted(t, issuer, map[string]any{"aud": strings.ToUpper(testbed.ClientID)}),
-		"no audience":          minted(t, issuer, map[string]any{"aud": nil}),
-		"empty audience":       minted(t, issuer, map[string]any{"aud": ""}),
-		"trailing slash":       minted(t, issuer, map[string]any{"iss": issuer.URL + "/"}),
-		"two slashes":          minted(t, issuer, map[string]any{"iss": issuer.URL + "//"}),
-		"upper case":           minted(t, issuer, map[string]any{"iss": strings.ToUpper(issuer.URL)}),
-		"a list":               minted(t, issuer, map[string]any{"iss": []string{issuer.URL}}),
-		"no issuer":            minted(t, issuer, map[string]any{"iss": nil}),
-		"localhost":            minted(t, issuer, map[string]any{"iss": strings.Replace(issuer.URL, "127.0.0.1", "localhost", 1)}),
+		"another audience":     minted(t, idp, map[string]any{"aud": issuer.OtherClientID}),
+		"audiences but ours":   minted(t, idp, map[string]any{"aud": []string{issuer.OtherClientID, issuer.ClientID + "2", "", "*"}}),
+		"audience in any case": minted(t, idp, map[string]any{"aud": strings.ToUpper(issuer.ClientID)}),
+		"no audience":          minted(t, idp, map[string]any{"aud": nil}),
+		"empty audience":       minted(t, idp, map[string]any{"aud": ""}),
+		"trailing slash":       minted(t, idp, map[string]any{"iss": idp.URL + "/"}),
+		"two slashes":          minted(t, idp, map[string]any{"iss": idp.URL + "//"}),
+		"upper case":           minted(t, idp, map[string]any{"iss": strings.ToUpper(idp.URL)}),
+		"a list":               minted(t, idp, map[string]any{"iss": []string{idp.URL}}),
+		"no issuer":            minted(t, idp, map[string]any{"iss": nil}),
+		"localhost":            minted(t, idp, map[string]any{"iss": strings.Replace(idp.URL, "127.0.0.1", "localhost", 1)}),
 	})
-	checkAccepted(t, a, "one audience of many", minted(t, issuer, map[string]any{"aud": []string{testbed.OtherClientID, testbed.ClientID}}))
+	checkAccepted(t, a, "one audience of many", minted(t, idp, map[string]any{"aud": []string{issuer.OtherClientID, issuer.ClientID}}))
 }
 
 // TestClock: a token counts from nbf, with a minute's grace for clocks that differ, until exp, without any; iat is not looked
 // at. That is kube-apiserver's rule.
 func TestClock(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 	checkUnauthorized(t, a, map[string]string{
-		"exp a second ago":     minted(t, issuer, map[string]any{"exp": in(-time.Second)}),
-		"exp an hour ago":      minted(t, issuer, map[string]any{"exp": in(-time.Hour)}),
-		"exp 0":                minted(t, issuer, map[string]any{"exp": 0}),
-		"exp negative":         minted(t, issuer, map[string]any{"exp": -1}),
-		"no exp":               minted(t, issuer, map[string]any{"exp": nil}),
-		"exp as text, past":    minted(t, issuer, map[string]any{"exp": fmt.Sprint(in(-time.Hour))}),
-		"exp is no number":     minted(t, issuer, map[string]any{"exp": "tomorrow"}),
-		"exp past any number":  minted(t, issuer, map[string]any{"exp": "1e400"}),
-		"nbf in ten minutes":   minted(t, issuer, map[string]any{"nbf": in(10 * time.Minute)}),
-		"nbf in a year":        minted(t, issuer, map[string]any{"nbf": in(365 * 24 * time.Hour)}),
-		"nbf as text":          minted(t, issuer, map[string]any{"nbf": "tomorrow"}),
-		"nbf of 10^18 seconds": minted(t, issuer, map[string]any{"nbf": int64(1e18)}),
+		"exp a second ago":     minted(t, idp, map[string]any{"exp": in(-time.Second)}),
+		"exp an hour ago":      minted(t, idp, map[string]any{"exp": in(-time.Hour)}),
+		"exp 0":                minted(t, idp, map[string]any{"exp": 0}),
+		"exp negative":         minted(t, idp, map[string]any{"exp": -1}),
+		"no exp":               minted(t, idp, map[string]any{"exp": nil}),
+		"exp as text, past":    minted(t, idp, map[string]any{"exp": fmt.Sprint(in(-time.Hour))}),
+		"exp is no number":     minted(t, idp, map[string]any{"exp": "tomorrow"}),
+		"exp past any number":  minted(t, idp, map[string]any{"exp": "1e400"}),
+		"nbf in ten minutes":   minted(t, idp, map[string]any{"nbf": in(10 * time.Minute)}),
+		"nbf in a year":        minted(t, idp, map[string]any{"nbf": in(365 * 24 * time.Hour)}),
+		"nbf as text":          minted(t, idp, map[string]any{"nbf": "tomorrow"}),
+		"nbf of 10^18 seconds": minted(t, idp, map[string]any{"nbf": int64(1e18)}),
 	})
 	for name, change := range map[string]map[string]any{
 		"nbf in half a minute": {"nbf": in(30 * time.Second)},
@@ -218,27 +219,27 @@ func TestClock(t *testing.T) {
 		"exp in a while":       {"exp": in(2 * patience)},
 		"exp as text":          {"exp": fmt.Sprint(in(time.Hour))},
 	} {
-		checkAccepted(t, a, name, minted(t, issuer, change))
+		checkAccepted(t, a, name, minted(t, idp, change))
 	}
 }
 
 // TestGroupsOverage: groups that are elsewhere are not fetched, and a token that only refers to them is refused.
 func TestGroupsOverage(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	address, called := trap(t)
 	source := map[string]any{"src1": map[string]any{"endpoint": address + "/groups", "access_token": "x"}}
 	elsewhere := map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": source}
 	inside := map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": map[string]any{
-		"src1": map[string]any{"JWT": minted(t, issuer, map[string]any{"groups": "ops"})},
+		"src1": map[string]any{"JWT": minted(t, idp, map[string]any{"groups": "ops"})},
 	}}
 	checkUnauthorized(t, a, map[string]string{
-		"elsewhere":           minted(t, issuer, elsewhere),
-		"in a token inside":   minted(t, issuer, inside),
-		"a source that lacks": minted(t, issuer, map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src2"}, "_claim_sources": source}),
+		"elsewhere":           minted(t, idp, elsewhere),
+		"in a token inside":   minted(t, idp, inside),
+		"a source that lacks": minted(t, idp, map[string]any{"groups": nil, "_claim_names": map[string]any{"groups": "src2"}, "_claim_sources": source}),
 	})
-	checkAccepted(t, a, "beside groups", minted(t, issuer, map[string]any{"_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": source}))
-	checkAccepted(t, a, "another claim", minted(t, issuer, map[string]any{"_claim_names": map[string]any{"address": "src1"}, "_claim_sources": source}))
+	checkAccepted(t, a, "beside groups", minted(t, idp, map[string]any{"_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": source}))
+	checkAccepted(t, a, "another claim", minted(t, idp, map[string]any{"_claim_names": map[string]any{"address": "src1"}, "_claim_sources": source}))
 	if n := called.Load(); n != 0 {
 		t.Errorf("%d calls to an address out of a token", n)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // smuggled is what a client sends behind an upgrade: a request of its own that claims to be somebody.
@@ -18,7 +19,7 @@ const smuggled = "GET /api/v1/secrets?smuggled HTTP/1.1\r\nHost: e\r\nImpersonat
 // TestUpgradeKinds: where a stream begins, an upgrade that is none of a WebSocket, or of SPDY, is a 400, and no tunnel.
 func TestUpgradeKinds(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
+	a := attack(t, cluster.New)
 	webSocket := askWebSocket("v5.channel.k8s.io")
 	without := func(lines []string, prefix string) []string {
 		return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, prefix) })
@@ -72,8 +73,8 @@ const clusterURI = "/apis/cluster.karmada.io/v1alpha1/clusters/m1/proxy" + execU
 // gives to it, and so is the one behind it. Nothing is tunnelled, and no Upgrade gets there.
 func TestUpgradeIgnored(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New)
-	own := sites[testbed.New].ownAccess(t, "alice", "dev")
+	a := attack(t, cluster.New)
+	own := sites[cluster.New].ownAccess(t, "alice", "dev")
 	h2c := []string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"}
 	spdy := []string{"Connection: Upgrade", "Upgrade: SPDY/3.1", "X-Stream-Protocol-Version: v4.channel.k8s.io"}
 	const version, ours = "/version", podsURI + "?limit=1"
@@ -125,7 +126,7 @@ func TestChallengeKeys(t *testing.T) {
 			{portForwardURI + "?ports=9000", "v4.channel.k8s.io"}, {portForwardURI, "SPDY/3.1+portforward.k8s.io"},
 			{podsURI + "?watch=true", "chat"},
 		} {
-			if s.cluster.Kind == testbed.Old && (strings.HasPrefix(d.offer, "v5") || strings.HasPrefix(d.offer, "SPDY")) {
+			if s.cluster.Kind == cluster.Old && (strings.HasPrefix(d.offer, "v5") || strings.HasPrefix(d.offer, "SPDY")) {
 				continue // it does not speak them at all
 			}
 			for _, key := range []string{"dGhl", "x", "dGhlIHNhbXBsZSBub25jZSB0aGF0IGlzIGxvbmc=", ""} {
@@ -172,7 +173,7 @@ func TestNon101(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			up := startStubborn(t, strings.ReplaceAll(text, "LOCATION", elsewhere))
-			edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: issuer, Upstream: up.access})
+			edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp, Upstream: up.access})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -234,7 +235,7 @@ func TestNon101(t *testing.T) {
 // program may say any Origin.
 func TestCrossSiteWebSocket(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New, "--client-ca-file="+sites[testbed.New].cluster.CAFile, "--allowed-origins=https://console.example.com,https://*.apps.example.com")
+	a := attack(t, cluster.New, "--client-ca-file="+sites[cluster.New].cluster.CAFile, "--allowed-origins=https://console.example.com,https://*.apps.example.com")
 	byCertificate, byToken := a.asCertified(t, "alice", "dev"), a.as(tokens["alice"])
 	dialects := map[string]struct{ uri, offer string }{
 		"v5": {execURI, "v5.channel.k8s.io"}, "v4": {execURI, "v4.channel.k8s.io"}, "v4 base64": {execURI, "v4.base64.channel.k8s.io"},
@@ -275,7 +276,7 @@ func TestCrossSiteWebSocket(t *testing.T) {
 		}
 		a.recorder.Forget()
 	}
-	for credential, to := range map[string]testbed.Access{"certificate": byCertificate, "token": byToken} {
+	for credential, to := range map[string]cluster.Access{"certificate": byCertificate, "token": byToken} {
 		good := [][]string{nil, {a.URL}, {"https://console.example.com"}, {"https://CONSOLE.example.com:443"}, {"https://a.apps.example.com"}}
 		if credential == "token" {
 			good = append(good, foreign...)

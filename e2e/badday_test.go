@@ -16,7 +16,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // What the tests of an API server's bad days share: a namespace where dev may write, clients with connections of their own, and the
@@ -35,7 +35,7 @@ const (
 var grantBadDays = sync.OnceValue(func() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c := sites[testbed.New].cluster
+	c := sites[cluster.New].cluster
 	if err := c.EnsureNamespace(ctx, badNamespace); err != nil {
 		return err
 	}
@@ -50,17 +50,17 @@ func badDays(t *testing.T) *site {
 	if err := grantBadDays(); err != nil {
 		t.Fatal(err)
 	}
-	return sites[testbed.New]
+	return sites[cluster.New]
 }
 
 // hand makes requests over connections of its own, which it keeps.
 type hand struct {
-	to        testbed.Access
+	to        cluster.Access
 	transport *http.Transport
 	repeats   bool // the client may send a body twice by itself, as most clients may
 }
 
-func newHand(t *testing.T, to testbed.Access) *hand {
+func newHand(t *testing.T, to cluster.Access) *hand {
 	t.Helper()
 	config := &tls.Config{RootCAs: roots(to)}
 	if to.Client.Cert != nil {

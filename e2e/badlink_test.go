@@ -16,11 +16,13 @@ import (
 	"testing"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/network"
 )
 
 // badLink is between the client and the load balancer: a tenth of a second there and back, 20 MB/s, and no write arrives whole.
-var badLink = testbed.LinkOptions{Latency: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Rate: 20_000_000, Slice: 3000}
+var badLink = network.LinkOptions{Latency: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Rate: 20_000_000, Slice: 3000}
 
 // What is copied over it. The flags are for whoever changes this test.
 var (
@@ -37,8 +39,8 @@ const (
 type copier struct {
 	client  client
 	site    *site
-	bad     *testbed.Kubectl
-	good    *testbed.Kubectl
+	bad     *clients.Kubectl
+	good    *clients.Kubectl
 	inside  string // its folder in the pod: what arrives whole as "up" is then "down", which is copied back
 	outside string // its folder on this machine
 }
@@ -46,7 +48,7 @@ type copier struct {
 // TestSoakBadLink copies a file and a tree up and down, three times each, and compares hashes. The clients run at the same time;
 // nothing else does then, or the cores would be narrower than the link.
 func TestSoakBadLink(t *testing.T) {
-	s := sites[testbed.New]
+	s := sites[cluster.New]
 	file, fileHash := filepath.Join(bed.Dir, "badlink-file"), patternHash(*badLinkBytes)
 	if err := writePattern(file, *badLinkBytes); err != nil {
 		t.Fatal(err)

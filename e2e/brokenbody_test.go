@@ -13,13 +13,14 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestClientBrokenBody: a body that breaks is its client's fault. The client is told so, and edge's log does not warn of the API server.
 func TestClientBrokenBody(t *testing.T) {
 	t.Parallel()
 	s := badDays(t)
-	for name, send := range map[string]func(*testing.T, testbed.Access) answer{
+	for name, send := range map[string]func(*testing.T, cluster.Access) answer{
 		"a bad chunk":                          brokenChunk("zz\r\nno chunk\r\n"),
 		"a bad chunk behind a good one":        brokenChunk("10\r\n" + strings.Repeat(" ", 16) + "\r\n-1\r\n"),
 		"a chunk without its end":              brokenChunk("2\r\n  no end\r\n"),
@@ -29,7 +30,7 @@ func TestClientBrokenBody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer})
+			edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp})
 			to := edge.Access(tokens["alice"])
 			if r := newHand(t, to).do(t.Context(), http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
 				t.Fatal(r)
@@ -55,8 +56,8 @@ func TestClientBrokenBody(t *testing.T) {
 }
 
 // brokenChunk sends a POST with these bytes for its chunked body, and no end.
-func brokenChunk(body string) func(*testing.T, testbed.Access) answer {
-	return func(t *testing.T, to testbed.Access) answer {
+func brokenChunk(body string) func(*testing.T, cluster.Access) answer {
+	return func(t *testing.T, to cluster.Access) answer {
 		conn := dial(t.Context(), t, to, "", "http/1.1")
 		defer conn.Close()
 		lines := []string{
@@ -75,8 +76,8 @@ func brokenChunk(body string) func(*testing.T, testbed.Access) answer {
 }
 
 // brokenData sends a POST over HTTP/2 that announces a length and ends before.
-func brokenData(announced, frame, frames int) func(*testing.T, testbed.Access) answer {
-	return func(t *testing.T, to testbed.Access) answer {
+func brokenData(announced, frame, frames int) func(*testing.T, cluster.Access) answer {
+	return func(t *testing.T, to cluster.Access) answer {
 		conn := dial(t.Context(), t, to, "", "h2")
 		defer conn.Close()
 		if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {

@@ -11,7 +11,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 var browserVerbs = []verb{
@@ -43,7 +44,7 @@ const (
 )
 
 // webSocketArgs are those of every verb of the page, and more.
-func webSocketArgs(to testbed.Access, uri, subprotocol string, more map[string]any) map[string]any {
+func webSocketArgs(to cluster.Access, uri, subprotocol string, more map[string]any) map[string]any {
 	args := map[string]any{"url": "wss://" + host(to) + uri, "token": to.Token, "subprotocol": subprotocol}
 	for name, value := range more {
 		args[name] = value
@@ -54,7 +55,7 @@ func webSocketArgs(to testbed.Access, uri, subprotocol string, more map[string]a
 // visit lets the console's page do a verb.
 func (tr *trial) visit(ctx context.Context, verb, uri, subprotocol string, more map[string]any) (seen, error) {
 	var s seen
-	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)
+	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)
 	if err == nil && s.Protocol != subprotocol {
 		err = fmt.Errorf("agreed to %q, want %q; the browser said %q", s.Protocol, subprotocol, said)
 	}
@@ -145,7 +146,7 @@ func browserTerminal(ctx context.Context, tr *trial) error {
 // browserAttach talks to a pod's own process until that ends.
 func browserAttach(ctx context.Context, tr *trial) error {
 	pod := tr.name + "-attach"
-	err := tr.site.cluster.StartPod(ctx, testbed.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
+	err := tr.site.cluster.StartPod(ctx, cluster.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
 	if err != nil {
 		return err
 	}
@@ -166,9 +167,9 @@ func browserPortForward(ctx context.Context, tr *trial) error {
 		Said  []string // on the error channels
 	}
 	args := webSocketArgs(tr.access(), portForwardURI+"?ports=8080&ports=9000&ports=9999", channelsV4, map[string]any{
-		"size": 1 << 20, "page": testbed.Page,
+		"size": 1 << 20, "page": cluster.Page,
 	})
-	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: "portForward", Args: args}, &s)
+	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: "portForward", Args: args}, &s)
 	switch {
 	case err != nil:
 		return err
@@ -190,7 +191,7 @@ func browserLogs(ctx context.Context, tr *trial) error {
 		Close          int // 0: it was still open
 	}
 	args := webSocketArgs(tr.access(), podsURI+"/ticker/log?follow=true&tailLines=1", binaryBase64, map[string]any{"lines": lines})
-	said, err := browser.Visit(ctx, testbed.Visit{Page: console.URL, Verb: "follow", Args: args}, &s)
+	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: "follow", Args: args}, &s)
 	if err != nil {
 		return err
 	}

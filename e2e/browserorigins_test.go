@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // The web pages that the browser visits. edge allows the console's origin to act for a visitor by the visitor's certificate, and
@@ -36,7 +37,7 @@ func TestBrowserOrigins(t *testing.T) {
 			for _, c := range []struct {
 				name    string
 				page    string
-				to      testbed.Access
+				to      cluster.Access
 				refused string // the browser's word for edge's answer
 			}{
 				{"console", console.URL, to, ""},
@@ -54,14 +55,14 @@ func TestBrowserOrigins(t *testing.T) {
 			}
 		}
 	})
-	a := attack(t, testbed.New, "--client-ca-file="+sites[testbed.New].cluster.CAFile, "--allowed-origins="+console.URL)
+	a := attack(t, cluster.New, "--client-ca-file="+sites[cluster.New].cluster.CAFile, "--allowed-origins="+console.URL)
 	ambient := a.asCertified(t, "alice", "dev")
 	both := ambient
 	both.Token = tokens["alice"]
 	for _, c := range []struct {
 		name    string
 		page    string
-		to      testbed.Access
+		to      cluster.Access
 		refused string
 	}{
 		{"console", console.URL, ambient, ""},
@@ -88,11 +89,11 @@ func TestBrowserOrigins(t *testing.T) {
 }
 
 // knock tries an exec from a page. refused is why the browser says its handshake failed; empty: it must not.
-func knock(ctx context.Context, page string, to testbed.Access, refused string) error {
+func knock(ctx context.Context, page string, to cluster.Access, refused string) error {
 	var s seen
-	visit := testbed.Visit{Page: page, Verb: "talk", Args: webSocketArgs(to, execQuery("echo in"), channelsV5, nil)}
+	visit := clients.Visit{Page: page, Verb: "talk", Args: webSocketArgs(to, execQuery("echo in"), channelsV5, nil)}
 	if to.Client.Cert != nil {
-		visit.As = to.BrowserCertificate()
+		visit.As = clients.CertificateOf(to)
 	}
 	said, err := browser.Visit(ctx, visit, &s)
 	if err != nil {

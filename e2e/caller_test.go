@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // caller makes many requests over the connections that it keeps, as a long-lived program does.
@@ -22,7 +22,7 @@ type caller struct {
 	client *http.Client
 }
 
-func newCaller(t *testing.T, to testbed.Access) *caller {
+func newCaller(t *testing.T, to cluster.Access) *caller {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &caller{server: to.Server, client: &http.Client{Transport: transport, Timeout: patience}}
@@ -45,7 +45,7 @@ func (c *caller) get(ctx context.Context, uri, token string) (int, string, error
 }
 
 // clientAs is client-go in the hands of whoever has access; as is whom it impersonates, if anybody.
-func clientAs(t *testing.T, to testbed.Access, as rest.ImpersonationConfig) kubernetes.Interface {
+func clientAs(t *testing.T, to cluster.Access, as rest.ImpersonationConfig) kubernetes.Interface {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(&rest.Config{
 		Host: to.Server, BearerToken: to.Token, Impersonate: as, QPS: -1, Timeout: patience,

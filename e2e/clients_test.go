@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // client is a program of one release, with what the matrix asks of it.
@@ -19,8 +19,8 @@ type client struct {
 	prepare func(context.Context, *trial) error // nil: a kubeconfig is enough
 }
 
-// clients are the rows of docs/compatibility.md, in their order. Two copy 100 MB, the others 10.
-var clients = []client{
+// matrixClients are the rows of docs/compatibility.md, in their order. Two copy 100 MB, the others 10.
+var matrixClients = []client{
 	spdyKubectl("1.20", 10), spdyKubectl("1.24", 10), spdyKubectl("1.28", 10), spdyKubectl("1.29", 10),
 	connectedKubectl("1.20", 10), connectedKubectl("1.24", 100), connectedKubectl("1.28", 10), connectedKubectl("1.29", 10),
 	halfwayKubectl("1.29", 10),
@@ -92,21 +92,21 @@ func (c client) takes(path string) bool { return c.paths == nil || slices.Contai
 
 // place is where the matrix puts a client.
 type place struct {
-	cluster testbed.Kind
+	cluster cluster.Kind
 	path    string
 }
 
 // places are in an order in which neighbours share neither cluster nor path.
 var places = []place{
-	{testbed.New, direct}, {testbed.Old, balanced}, {testbed.New, nginx},
-	{testbed.Old, direct}, {testbed.New, balanced}, {testbed.Old, nginx},
+	{cluster.New, direct}, {cluster.Old, balanced}, {cluster.New, nginx},
+	{cluster.Old, direct}, {cluster.New, balanced}, {cluster.Old, nginx},
 }
 
 // clientsAt says who runs where: in the whole matrix everybody everywhere. For `make test` each client has two places: the first
 // that it can have, beginning at its own number and going round, and the next on the other cluster and another path.
 func clientsAt(whole bool) map[place][]client {
 	at := map[place][]client{}
-	for i, c := range clients {
+	for i, c := range matrixClients {
 		var has []place
 		for n := range places {
 			p := places[(i+n)%len(places)]
@@ -124,8 +124,8 @@ func clientsAt(whole bool) map[place][]client {
 // not, some that are helped and some that need no help.
 func TestPartOfMatrix(t *testing.T) {
 	at := clientsAt(false)
-	for _, c := range clients {
-		clusters, ways := map[testbed.Kind]bool{}, map[string]bool{}
+	for _, c := range matrixClients {
+		clusters, ways := map[cluster.Kind]bool{}, map[string]bool{}
 		for p, there := range at {
 			if slices.ContainsFunc(there, func(other client) bool { return other.name() == c.name() }) {
 				clusters[p.cluster], ways[p.path] = true, true
@@ -137,7 +137,7 @@ func TestPartOfMatrix(t *testing.T) {
 	}
 	for _, path := range []string{balanced, nginx} {
 		kinds := map[string]bool{}
-		for _, c := range slices.Concat(at[place{testbed.New, path}], at[place{testbed.Old, path}]) {
+		for _, c := range slices.Concat(at[place{cluster.New, path}], at[place{cluster.Old, path}]) {
 			switch {
 			case c.refused(verb{stream: true}, path):
 				kinds["told why not"] = true

@@ -5,10 +5,10 @@ package e2e
 import (
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestSoakConnect is 500 runs of edge connect in a row.
 func TestSoakConnect(t *testing.T) {
-	leavesNothing(t, sites[testbed.New], 500)
+	leavesNothing(t, sites[cluster.New], 500)
 }

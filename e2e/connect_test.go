@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // connectVersion is a kubectl that speaks only SPDY.
@@ -21,7 +23,7 @@ const connectVersion = "1.24"
 
 // connectShell is a shell in a terminal, in which $kubectl is an old kubectl, which goes to edge directly, or by edge connect and the
 // load balancer.
-func connectShell(ctx context.Context, t *testing.T, s *site, connect bool) *testbed.Terminal {
+func connectShell(ctx context.Context, t *testing.T, s *site, connect bool) *clients.Terminal {
 	t.Helper()
 	edge, err := bed.BuildEdge(ctx)
 	if err != nil {
@@ -41,7 +43,7 @@ func connectShell(ctx context.Context, t *testing.T, s *site, connect bool) *tes
 }
 
 // say types into a terminal and waits for what it then shows, step by step.
-func say(ctx context.Context, t *testing.T, terminal *testbed.Terminal, steps ...[2]string) {
+func say(ctx context.Context, t *testing.T, terminal *clients.Terminal, steps ...[2]string) {
 	t.Helper()
 	for _, step := range steps {
 		if err := terminal.Type(step[0]); err != nil {
@@ -114,7 +116,7 @@ func TestConnectJobControl(t *testing.T) {
 // TestConnectLost: when the way to the server is lost, an SPDY kubectl does not end with success.
 func TestConnectLost(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
-		edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer})
+		edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +160,7 @@ func TestConnectLost(t *testing.T) {
 
 // TestConnectNowhere: an API server that takes no WebSocket, behind what carries no SPDY, is named as such; what needs neither works.
 func TestConnectNowhere(t *testing.T) {
-	s := sites[testbed.Old]
+	s := sites[cluster.Old]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	alb, err := bed.StartClusterALB(ctx, s.cluster)
@@ -190,7 +192,7 @@ func TestConnectNowhere(t *testing.T) {
 // TestConnectLeavesNothing runs edge connect many times in a row: no file, process or listener stays.
 func TestConnectLeavesNothing(t *testing.T) {
 	t.Parallel()
-	leavesNothing(t, sites[testbed.New], 25)
+	leavesNothing(t, sites[cluster.New], 25)
 }
 
 // leavesNothing runs commands that end in turn with success, with a failure, and killed.
@@ -210,7 +212,7 @@ func leavesNothing(t *testing.T, s *site, runs int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := testbed.RunCommand(ctx, cmd, nil)
+		r := clients.RunCommand(ctx, cmd, nil)
 		cancel()
 		if r.Code != code {
 			t.Fatalf("run %d: code %d (%v), want %d: %s", i, r.Code, r.Err, code, r.Stderr)

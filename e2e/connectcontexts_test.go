@@ -15,7 +15,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 const contextsNamespace = "contexts"
@@ -44,10 +45,10 @@ func manyContexts(ctx context.Context, t *testing.T) string {
 	for _, user := range []string{"alice", "bob"} {
 		config.AuthInfos[user] = &clientcmdapi.AuthInfo{Token: tokens[user]}
 	}
-	config.Contexts["bob"] = &clientcmdapi.Context{Cluster: string(testbed.New), AuthInfo: "bob", Namespace: opsNamespace}
+	config.Contexts["bob"] = &clientcmdapi.Context{Cluster: string(cluster.New), AuthInfo: "bob", Namespace: opsNamespace}
 	config.Contexts["no-cluster"] = &clientcmdapi.Context{Cluster: "gone", AuthInfo: "alice"}
-	config.Contexts["no-user"] = &clientcmdapi.Context{Cluster: string(testbed.New), AuthInfo: "gone"}
-	config.CurrentContext = "alice at " + string(testbed.New)
+	config.Contexts["no-user"] = &clientcmdapi.Context{Cluster: string(cluster.New), AuthInfo: "gone"}
+	config.CurrentContext = "alice at " + string(cluster.New)
 	file := filepath.Join(bed.Dir, "kubeconfig-contexts")
 	if err := clientcmd.WriteToFile(*config, file); err != nil {
 		t.Fatal(err)
@@ -66,13 +67,13 @@ func TestConnectContexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(t *testing.T, stdin string, argv ...string) testbed.Result {
+	run := func(t *testing.T, stdin string, argv ...string) clients.Result {
 		t.Helper()
 		cmd, err := bed.Connect(ctx, file, nil, append([]string{"--"}, argv...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return testbed.RunCommand(ctx, cmd, strings.NewReader(stdin))
+		return clients.RunCommand(ctx, cmd, strings.NewReader(stdin))
 	}
 	for _, version := range []string{connectVersion, "1.36"} {
 		t.Run("kubectl "+version, func(t *testing.T) {
@@ -92,7 +93,7 @@ func TestConnectContexts(t *testing.T) {
 				if err := want(run(t, "", kubectl, in, "get", "configmap", "here", "-o", "jsonpath={.data.cluster}"), 0, string(kind)); err != nil {
 					t.Errorf("%s: %v", kind, err)
 				}
-				r := run(t, "a line\n", kubectl, in, "--namespace="+testbed.Namespace, "exec", "-i", "shell", "--", "sh", "-c", "cat; exit 7")
+				r := run(t, "a line\n", kubectl, in, "--namespace="+cluster.Namespace, "exec", "-i", "shell", "--", "sh", "-c", "cat; exit 7")
 				if err := want(r, 7, "a line\n"); err != nil {
 					t.Errorf("%s: %v", kind, err)
 				}
@@ -124,19 +125,19 @@ func TestConnectContexts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		there := sites[testbed.Old].cluster
+		there := sites[cluster.Old].cluster
 		in := []string{bed.Bin.Helm, "--kube-context=alice at old"}
-		r := run(t, "", append(in, "install", releaseName, chart, "--set=node="+there.Node, "--set=image="+testbed.Image)...)
+		r := run(t, "", append(in, "install", releaseName, chart, "--set=node="+there.Node, "--set=image="+cluster.Image)...)
 		if err := succeeded(r); err != nil {
 			t.Fatal(err)
 		}
 		for kind, s := range sites {
 			_, err := s.cluster.Client.CoreV1().ConfigMaps(contextsNamespace).Get(ctx, releaseName, metav1.GetOptions{})
-			if kind == testbed.Old && err != nil || kind == testbed.New && !apierrors.IsNotFound(err) {
+			if kind == cluster.Old && err != nil || kind == cluster.New && !apierrors.IsNotFound(err) {
 				t.Errorf("%s: %v", kind, err)
 			}
 			r := run(t, "", bed.Bin.Helm, "--kube-context=alice at "+string(kind), "list", "--short")
-			if err := succeeded(r); err != nil || (kind == testbed.Old) != strings.Contains(string(r.Stdout), releaseName) {
+			if err := succeeded(r); err != nil || (kind == cluster.Old) != strings.Contains(string(r.Stdout), releaseName) {
 				t.Errorf("%s: %v, %q", kind, err, r.Stdout)
 			}
 		}

@@ -17,11 +17,12 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestConnectCredentials: edge connect takes from a kubeconfig whatever kubectl would: plugins, certificates, impersonation, proxies.
 func TestConnectCredentials(t *testing.T) {
-	s := sites[testbed.New]
+	s := sites[cluster.New]
 	token := tokens["alice"]
 	certificate, err := s.cluster.UserAccess(testbed.UsernamePrefix+"alice", testbed.GroupsPrefix+"dev")
 	if err != nil {
@@ -31,7 +32,7 @@ func TestConnectCredentials(t *testing.T) {
 	proxyServer := httptest.NewServer(proxy)
 	t.Cleanup(proxyServer.Close)
 	for name, test := range map[string]struct {
-		access testbed.Access
+		access cluster.Access
 		change func(*testing.T, *clientcmdapi.Cluster, *clientcmdapi.AuthInfo)
 		check  func(*testing.T)
 	}{
@@ -83,7 +84,7 @@ func TestConnectCredentials(t *testing.T) {
 }
 
 // changed is a kubeconfig with a change.
-func changed(t *testing.T, access testbed.Access, change func(*testing.T, *clientcmdapi.Cluster, *clientcmdapi.AuthInfo)) string {
+func changed(t *testing.T, access cluster.Access, change func(*testing.T, *clientcmdapi.Cluster, *clientcmdapi.AuthInfo)) string {
 	t.Helper()
 	file, err := bed.Kubeconfig(access)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestConstrainedImpersonation: rights under KEP-5284 count through edge where they count at the API server itself, which is
@@ -40,7 +41,7 @@ func TestConstrainedImpersonation(t *testing.T) {
 		)
 		k.grant("pods", rbacUser(target))
 
-		token, err := issuer.Mint(issuer.Claims(erin))
+		token, err := idp.Mint(idp.Claims(erin))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +49,7 @@ func TestConstrainedImpersonation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		onNew := s.cluster.Kind == testbed.New
+		onNew := s.cluster.Kind == cluster.New
 		if onNew { // it learns of rights a moment later
 			eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error {
 				return list(k.namespace)(ctx, clientAs(t, itself, rest.ImpersonationConfig{UserName: target}))
@@ -95,8 +96,8 @@ func TestConstrainedImpersonation(t *testing.T) {
 // them, though kube-apiserver takes a WebSocket for a get: what edge sends for it is a POST. Who may on its create, too, gets it.
 func TestConstrainedVerbDrift(t *testing.T) {
 	t.Parallel()
-	s := sites[testbed.New]
-	k := &kop{T: t, s: s, namespace: testbed.Namespace}
+	s := sites[cluster.New]
+	k := &kop{T: t, s: s, namespace: cluster.Namespace}
 	const target = "streamer"
 	streams := []string{"pods/exec", "pods/attach", "pods/portforward"}
 	k.grantEverywhere(rbacUser(target), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: streams, Verbs: []string{"get", "create"}})
@@ -118,9 +119,9 @@ func TestConstrainedVerbDrift(t *testing.T) {
 		}
 		return nil
 	})
-	a := attack(t, testbed.New)
-	drifter := a.as(minted(t, issuer, map[string]any{"preferred_username": "drifter", "groups": []string{"drifters"}}))
-	creator := a.as(minted(t, issuer, map[string]any{"preferred_username": "creator", "groups": []string{"creators"}}))
+	a := attack(t, cluster.New)
+	drifter := a.as(minted(t, idp, map[string]any{"preferred_username": "drifter", "groups": []string{"drifters"}}))
+	creator := a.as(minted(t, idp, map[string]any{"preferred_username": "creator", "groups": []string{"creators"}}))
 	for name, c := range map[string]struct {
 		method, uri string
 		lines       []string

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // asked is what a page reads of an answer to its fetch; with an error, nothing.
@@ -44,15 +46,15 @@ var pageRequests = []struct {
 // and a page of another reads nothing, and opens a WebSocket with the token that it holds: CORS is not asked about those.
 func TestBrowserCORS(t *testing.T) {
 	t.Parallel()
-	s := sites[testbed.New]
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: []string{
+	s := sites[cluster.New]
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Args: []string{
 		"--cors-allowed-origins=^" + regexp.QuoteMeta(console.URL) + "$", "--anonymous-paths=/version",
 	}})
 	alb, err := bed.StartALB(t.Context(), edge.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, to := range map[string]testbed.Access{direct: edge.Access(tokens["alice"]), balanced: alb.Access(tokens["alice"])} {
+	for name, to := range map[string]cluster.Access{direct: edge.Access(tokens["alice"]), balanced: alb.Access(tokens["alice"])} {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		seen, said := fetchFrom(ctx, t, console.URL, to)
@@ -74,7 +76,7 @@ func TestBrowserCORS(t *testing.T) {
 		}
 		bad.Token = ""
 		var version struct{ Answers []asked }
-		visit := testbed.Visit{Page: console.URL, Verb: "ask", Args: map[string]any{"url": to.Server, "requests": []map[string]string{{"method": "GET", "path": "/version"}}}}
+		visit := clients.Visit{Page: console.URL, Verb: "ask", Args: map[string]any{"url": to.Server, "requests": []map[string]string{{"method": "GET", "path": "/version"}}}}
 		if _, err := browser.Visit(ctx, visit, &version); err != nil || version.Answers[0].Status != 200 {
 			t.Errorf("%s, /version without a token: %+v, %v", name, version, err)
 		}
@@ -95,14 +97,14 @@ func TestBrowserCORS(t *testing.T) {
 }
 
 // fetchFrom lets a page send pageRequests.
-func fetchFrom(ctx context.Context, t *testing.T, page string, to testbed.Access) (seen []asked, said []string) {
+func fetchFrom(ctx context.Context, t *testing.T, page string, to cluster.Access) (seen []asked, said []string) {
 	t.Helper()
 	var requests []map[string]string
 	for _, c := range pageRequests {
 		requests = append(requests, map[string]string{"method": c.method, "path": c.path, "body": c.body, "credentials": c.credentials})
 	}
 	var all struct{ Answers []asked }
-	said, err := browser.Visit(ctx, testbed.Visit{Page: page, Verb: "ask", Args: map[string]any{"url": to.Server, "token": to.Token, "requests": requests}}, &all)
+	said, err := browser.Visit(ctx, clients.Visit{Page: page, Verb: "ask", Args: map[string]any{"url": to.Server, "token": to.Token, "requests": requests}}, &all)
 	if err != nil || len(all.Answers) != len(requests) {
 		t.Fatalf("%+v, %v", all, err)
 	}
@@ -113,13 +115,13 @@ func fetchFrom(ctx context.Context, t *testing.T, page string, to testbed.Access
 // differs as bridge/cors.go says. Behind edge is that API server, with one origin more: of its words none is left.
 func TestCORSAgainstAPIServer(t *testing.T) {
 	t.Parallel()
-	s := sites[testbed.New]
+	s := sites[cluster.New]
 	const patterns, theirs = `^https://console\.example\.com(:|$),//([a-z]+\.)?apps\.example(:|$)`, `,^https://theirs\.example$`
-	upstream, err := s.cluster.StartAnotherAPIServer(t.Context(), append(issuer.Flags(), "--anonymous-auth=false", "--cors-allowed-origins="+patterns+theirs)...)
+	upstream, err := s.cluster.StartAnotherAPIServer(t.Context(), append(testbed.IssuerFlags(idp), "--anonymous-auth=false", "--cors-allowed-origins="+patterns+theirs)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: upstream, Args: []string{"--cors-allowed-origins=" + patterns}})
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: upstream, Args: []string{"--cors-allowed-origins=" + patterns}})
 	preflight := []string{"Access-Control-Request-Method: DELETE", "Access-Control-Request-Headers: authorization"}
 	for _, origin := range []string{
 		"", "https://console.example.com", "https://console.example.com:8443", "http://a.apps.example", "https://apps.example:1",

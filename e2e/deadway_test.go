@@ -12,13 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/network"
 )
 
 // deadWay is an edge whose connections to the API server can die without a word.
 type deadWay struct {
 	*testing.T
 	s     *site
-	relay *testbed.SilentRelay
+	relay *network.SilentRelay
 	edge  *testbed.Edge
 	h     *hand
 	wrong faults
@@ -34,7 +35,7 @@ func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
 	}
 	t.Cleanup(relay.Cut) // before edge ends: what is still kept never arrives
 	d.relay = relay
-	d.edge = startEdge(t, testbed.EdgeOptions{Cluster: d.s.cluster, Issuer: issuer, Upstream: relay.Through(d.s.cluster.AdminAccess())})
+	d.edge = startEdge(t, testbed.EdgeOptions{Cluster: d.s.cluster, Issuer: idp, Upstream: relay.Through(d.s.cluster.AdminAccess())})
 	d.h = newHand(t, d.edge.Access(tokens["alice"]))
 	for i := range 3 { // the connection is there, and used
 		d.make(ctx, fmt.Sprintf("warm-%d", i))

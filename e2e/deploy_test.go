@@ -5,14 +5,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestDeployManifest: both clusters accept deploy's manifests as they are. The namespace, account and roles are there already.
 func TestDeployManifest(t *testing.T) {
 	var objects []*unstructured.Unstructured
 	for _, name := range []string{"edge.yaml", "options.yaml"} {
-		some, err := testbed.Manifest(name)
+		some, err := cluster.Manifest(name)
 		if err != nil {
 			t.Fatal(err)
 		}

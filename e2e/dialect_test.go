@@ -5,7 +5,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
 )
 
 // dialect is a client that speaks one of the ways there are to exec, on a path that carries it.
@@ -48,7 +48,7 @@ func (d dialect) exec(ctx context.Context, t *testing.T, s *site, user, namespac
 }
 
 // run runs the exec to its end.
-func (d dialect) run(ctx context.Context, t *testing.T, s *site, user, namespace, script string) testbed.Result {
+func (d dialect) run(ctx context.Context, t *testing.T, s *site, user, namespace, script string) clients.Result {
 	t.Helper()
-	return testbed.RunCommand(ctx, d.exec(ctx, t, s, user, namespace, script), nil)
+	return clients.RunCommand(ctx, d.exec(ctx, t, s, user, namespace, script), nil)
 }

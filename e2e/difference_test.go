@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/rawclient"
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // A difference between edge and the API server itself that a scenario claims for some pairs. It fails where it does not happen.
@@ -60,8 +60,8 @@ var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawc
 
 // refusedByNode claims what becomes of a kubelet's refusal.
 func refusedByNode(p pair) *difference {
-	own := p.site.cluster.Kind == testbed.New && p.d.Name == v5
-	edge := p.site.cluster.Kind == testbed.New && p.upstream == overWebSocket
+	own := p.site.cluster.Kind == cluster.New && p.d.Name == v5
+	edge := p.site.cluster.Kind == cluster.New && p.upstream == overWebSocket
 	switch {
 	case own && !edge:
 		return flattened
@@ -101,7 +101,7 @@ func withoutWords(s *metav1.Status) *metav1.Status {
 
 // translated claims reworded where edge hears the translator, and the client at the API server itself does not.
 func translated(p pair) *difference {
-	if p.site.cluster.Kind == testbed.New && p.upstream == overWebSocket && p.d.Name != v5 {
+	if p.site.cluster.Kind == cluster.New && p.upstream == overWebSocket && p.d.Name != v5 {
 		return reworded
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"edge/e2e/rawclient"
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestExecDialects: whoever execs through edge observes what they would at the API server, in every dialect.
@@ -21,7 +21,7 @@ func TestExecDialects(t *testing.T) {
 			if sc.skip != nil && sc.skip(p.d) != "" {
 				continue
 			}
-			if sc.stdin && p.upstream == overWebSocket && p.site.cluster.Kind == testbed.Old {
+			if sc.stdin && p.upstream == overWebSocket && p.site.cluster.Kind == cluster.Old {
 				continue
 			}
 			t.Run(sc.name, func(t *testing.T) { p.compare(t, "exec", sc) })
@@ -226,7 +226,7 @@ func wantLines(_ rawclient.Dialect, o rawclient.Observation) error {
 
 // lostPod execs in a pod that its node does not know.
 func lostPod(ctx context.Context, r attempt) (rawclient.Observation, error) {
-	return r.d.Exec(ctx, r.to, rawclient.Exec{Pod: testbed.LostPod, Command: []string{"true"}})
+	return r.d.Exec(ctx, r.to, rawclient.Exec{Pod: cluster.LostPod, Command: []string{"true"}})
 }
 
 func wantUnknown(d rawclient.Dialect, o rawclient.Observation) error {

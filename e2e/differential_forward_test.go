@@ -10,13 +10,13 @@ import (
 	"testing"
 
 	"edge/e2e/rawclient"
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestForwardDialects: whoever forwards ports through edge observes what they would at the API server, in every dialect.
 func TestForwardDialects(t *testing.T) {
 	forEachPair(t, rawclient.Forwards, func(t *testing.T, p pair) {
-		if p.upstream == overWebSocket && p.site.cluster.Kind == testbed.Old {
+		if p.upstream == overWebSocket && p.site.cluster.Kind == cluster.Old {
 			return // no tunnel there, and no other WebSocket that could carry it
 		}
 		for _, sc := range forwardScenarios {
@@ -62,7 +62,7 @@ var forwardScenarios = []scenario{
 		return r.d.Forward(ctx, r.other, rawclient.Forward{Pod: "shell", Ports: []int{echoPort}, Do: echoMegabyte})
 	}},
 	{name: "unknown to its node", run: func(ctx context.Context, r attempt) (rawclient.Observation, error) {
-		return r.d.Forward(ctx, r.to, rawclient.Forward{Pod: testbed.LostPod, Ports: []int{echoPort}, Do: echoMegabyte})
+		return r.d.Forward(ctx, r.to, rawclient.Forward{Pod: cluster.LostPod, Ports: []int{echoPort}, Do: echoMegabyte})
 	}, check: wantRefusal},
 }
 

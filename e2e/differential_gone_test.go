@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"edge/e2e/rawclient"
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // mostStillborn bounds the sessions that end before their client is gone: on a very busy node most do.
@@ -129,7 +129,7 @@ func TestExecUpstreamGone(t *testing.T) {
 			return nil
 		},
 	}
-	session := func(ctx context.Context, d rawclient.Dialect, to testbed.Access, ready func()) (rawclient.Observation, error) {
+	session := func(ctx context.Context, d rawclient.Dialect, to cluster.Access, ready func()) (rawclient.Observation, error) {
 		return d.Exec(ctx, to, rawclient.Exec{
 			Pod: "shell", Command: []string{"sh", "-c", "echo ready; sleep 20; echo too late"},
 			Do: func(s *rawclient.Session) error {
@@ -155,7 +155,7 @@ func TestExecUpstreamGone(t *testing.T) {
 
 // cutAll starts a session of each dialect through an edge, cuts what is upstream of it, and judges them.
 func cutAll(t *testing.T, s *site, upstream string, sc scenario,
-	session func(context.Context, rawclient.Dialect, testbed.Access, func()) (rawclient.Observation, error),
+	session func(context.Context, rawclient.Dialect, cluster.Access, func()) (rawclient.Observation, error),
 ) {
 	relay, err := bed.StartRelay(s.cluster)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"edge/e2e/rawclient"
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // A pair is a dialect that a client speaks to edge, and the protocol that edge speaks to the API server.
@@ -58,14 +59,14 @@ type scenario struct {
 type attempt struct {
 	d     rawclient.Dialect
 	site  *site
-	to    testbed.Access
-	other testbed.Access // as to, for a user without the right
+	to    cluster.Access
+	other cluster.Access // as to, for a user without the right
 	name  string         // unique, fit for a file's name
 	edge  *testbed.Edge  // nil: to is the API server
 }
 
 // access is how the differential test's users reach the API server itself. Their names are those that edge gives them.
-func (s *site) ownAccess(t *testing.T, user, group string) testbed.Access {
+func (s *site) ownAccess(t *testing.T, user, group string) cluster.Access {
 	t.Helper()
 	access, err := s.cluster.UserAccess(testbed.UsernamePrefix+user, testbed.GroupsPrefix+group)
 	if err != nil {
@@ -80,7 +81,7 @@ func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T,
 		for _, upstream := range []string{overSPDY, overWebSocket} {
 			t.Run(upstream, func(t *testing.T) {
 				t.Parallel()
-				edge := startStreamingEdge(t, s, upstream, testbed.Access{})
+				edge := startStreamingEdge(t, s, upstream, cluster.Access{})
 				for _, d := range list {
 					t.Run(d.Name, func(t *testing.T) {
 						t.Parallel()
@@ -92,10 +93,10 @@ func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T,
 	})
 }
 
-func startStreamingEdge(t *testing.T, s *site, upstream string, to testbed.Access) *testbed.Edge {
+func startStreamingEdge(t *testing.T, s *site, upstream string, to cluster.Access) *testbed.Edge {
 	t.Helper()
 	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{
-		Cluster: s.cluster, Issuer: issuer, Upstream: to, Args: []string{"--upstream-streaming=" + upstream},
+		Cluster: s.cluster, Issuer: idp, Upstream: to, Args: []string{"--upstream-streaming=" + upstream},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -104,11 +105,11 @@ func startStreamingEdge(t *testing.T, s *site, upstream string, to testbed.Acces
 }
 
 // spokenBy is the dialect in which the API server itself is asked: an old one does not speak all that edge does.
-func spokenBy(kind testbed.Kind, d rawclient.Dialect) rawclient.Dialect {
+func spokenBy(kind cluster.Kind, d rawclient.Dialect) rawclient.Dialect {
 	switch {
 	case d.Name == "spdy v5":
 		return rawclient.ByName(rawclient.Execs, "spdy v4") // no server agrees to v5 alone
-	case kind == testbed.New:
+	case kind == cluster.New:
 	case d.Name == v5:
 		return rawclient.ByName(rawclient.Execs, "spdy v4") // v4 over WebSocket would lack the half-close
 	case d.Tunnel:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/network"
 )
 
 // lineRate is what the line carries: 40 MB/s.
@@ -36,15 +37,15 @@ func startDistance(t *testing.T, where string, roundTrip time.Duration) *distanc
 	t.Helper()
 	s := badDays(t)
 	api := s.cluster.AdminAccess()
-	newLine := func(target string) *testbed.Relay {
-		line, err := bed.StartLine(target, testbed.LineOptions{RoundTrip: roundTrip, Rate: lineRate})
+	newLine := func(target string) *network.Relay {
+		line, err := bed.StartLine(target, network.LineOptions{RoundTrip: roundTrip, Rate: lineRate})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(line.Cut)
 		return line
 	}
-	options := testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer}
+	options := testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp}
 	if where == farAPIServer {
 		options.Upstream = newLine(host(api)).Through(api)
 	}

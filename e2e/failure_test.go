@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // startSleeper execs a process that only sleeps, over a dialect, and returns its process id inside the pod.
 func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines, string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
-	w, err := watchLines(d.exec(ctx, t, s, "alice", testbed.Namespace, "echo $$; exec sleep 600"), cancel)
+	w, err := watchLines(d.exec(ctx, t, s, "alice", cluster.Namespace, "echo $$; exec sleep 600"), cancel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func TestAPIServerKilled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	s, err := startSite(ctx, testbed.Old)
+	s, err := startSite(ctx, cluster.Old)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func TestAPIServerKilled(t *testing.T) {
 	if err := s.cluster.RestartAPIServer(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := want(dialects[0].run(ctx, t, s, "alice", testbed.Namespace, "echo back"), 0, "back\n"); err != nil {
+	if err := want(dialects[0].run(ctx, t, s, "alice", cluster.Namespace, "echo back"), 0, "back\n"); err != nil {
 		t.Error(err)
 	}
 }
@@ -95,7 +96,7 @@ func TestAPIServerKilled(t *testing.T) {
 // that connection: it would look as if the API server were gone.
 func TestRefusedStreamsHarmNobody(t *testing.T) {
 	t.Parallel()
-	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: issuer})
+	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,19 +9,19 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // framed is a client of HTTP/2 that writes what frames it likes (RFC 9113). It reads only when told to.
 type framed struct {
 	*tls.Conn
 	*http2.Framer
-	to     testbed.Access
+	to     cluster.Access
 	fields *hpack.Encoder
 	block  bytes.Buffer
 }
 
-func dialFrames(t *testing.T, to testbed.Access) *framed {
+func dialFrames(t *testing.T, to cluster.Access) *framed {
 	t.Helper()
 	conn := dial(t.Context(), t, to, "", "h2")
 	c := &framed{Conn: conn, Framer: http2.NewFramer(conn, conn), to: to}

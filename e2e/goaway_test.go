@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 const (
@@ -43,7 +44,7 @@ func TestGoaway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: relay.Through(upstream)})
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: relay.Through(upstream)})
 	own := s.ownAccess(t, "alice", "dev")
 	own.Server = upstream.Server
 
@@ -77,7 +78,7 @@ func TestGoaway(t *testing.T) {
 type writers struct {
 	t       *testing.T
 	label   string
-	to      testbed.Access
+	to      cluster.Access
 	repeats bool // see hand
 
 	least, most int // bytes of a body
@@ -92,7 +93,7 @@ type writers struct {
 var labels atomic.Int64 // given out so far
 
 // newWriters gives its objects names that begin with label, and that no others of this run have.
-func newWriters(t *testing.T, label string, to testbed.Access) *writers {
+func newWriters(t *testing.T, label string, to cluster.Access) *writers {
 	label = fmt.Sprintf("%s-%d", label, labels.Add(1))
 	return &writers{t: t, label: label, to: to, most: goawayBody}
 }
@@ -195,10 +196,10 @@ func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) 
 func (w *writers) String() string { return fmt.Sprintf("%d done, %v", w.done.Load(), &w.failed) }
 
 // checkOnce reads in the API servers' audit logs that no request of these writers has arrived twice.
-func (w *writers) checkOnce(ctx context.Context, c *testbed.Cluster) {
+func (w *writers) checkOnce(ctx context.Context, c *cluster.Cluster) {
 	w.t.Helper()
 	twice := map[string]int{}
-	_, err := c.Audit(func(e testbed.AuditEvent) bool {
+	_, err := c.Audit(func(e cluster.AuditEvent) bool {
 		if e.ObjectRef == nil || e.ObjectRef.Namespace != badNamespace || e.Stage != "ResponseComplete" ||
 			!strings.HasPrefix(e.ObjectRef.Name, w.label+"-") || e.Verb == "get" || e.Verb == "watch" || e.Verb == "list" {
 			return false

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestThousandGroups: a user of a thousand groups is served, and so is one who acts with a thousand --as-group, each of which
@@ -28,8 +29,8 @@ func TestThousandGroups(t *testing.T) {
 		groups[i] = fmt.Sprintf("group-%04d", i)
 		prefixed[i] = testbed.GroupsPrefix + groups[i]
 	}
-	s := sites[testbed.New]
-	token := minted(t, issuer, map[string]any{"preferred_username": name, "groups": groups})
+	s := sites[cluster.New]
+	token := minted(t, idp, map[string]any{"preferred_username": name, "groups": groups})
 	to := s.edge.Access(token)
 
 	seen := func(as rest.ImpersonationConfig, want []string) {

@@ -13,7 +13,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 var helmVerbs = []verb{
@@ -51,14 +52,14 @@ func newRelease(ctx context.Context, tr *trial, suffix string) (*release, error)
 }
 
 // helm runs a command with the chart's values, and with more where it takes values.
-func (r *release) helm(ctx context.Context, command string, args ...string) testbed.Result {
+func (r *release) helm(ctx context.Context, command string, args ...string) clients.Result {
 	argv := []string{command, releaseName}
 	if command == "install" || command == "upgrade" {
 		chart, err := filepath.Abs(filepath.Join("testdata", "chart"))
 		if err != nil {
-			return testbed.Result{Err: err}
+			return clients.Result{Err: err}
 		}
-		argv = append(argv, chart, "--wait", "--set=node="+r.tr.site.cluster.Node, "--set=image="+testbed.Image)
+		argv = append(argv, chart, "--wait", "--set=node="+r.tr.site.cluster.Node, "--set=image="+cluster.Image)
 	}
 	return bed.Helm(ctx, r.file, slices.Concat(argv, []string{"--timeout=80s"}, args)...)
 }
@@ -106,7 +107,7 @@ func (r *release) gone(ctx context.Context) error {
 }
 
 // succeeded is nil after a run that ended well.
-func succeeded(r testbed.Result) error {
+func succeeded(r clients.Result) error {
 	if r.Err != nil || r.Code != 0 {
 		return fmt.Errorf("code %d (%v), stdout %.500q, stderr %.1000q", r.Code, r.Err, r.Stdout, r.Stderr)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/network"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 )
 
 // startHTTP1 starts an edge whose API server is behind a load balancer without HTTP/2, and a relay between that counts connections.
-func startHTTP1(t *testing.T, idle time.Duration) (*site, *testbed.SilentRelay, *testbed.Edge) {
+func startHTTP1(t *testing.T, idle time.Duration) (*site, *network.SilentRelay, *testbed.Edge) {
 	t.Helper()
 	s := badDays(t)
 	upstream, err := bed.StartHTTP1Balancer(t.Context(), s.cluster, idle)
@@ -32,7 +33,7 @@ func startHTTP1(t *testing.T, idle time.Duration) (*site, *testbed.SilentRelay, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, relay, startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: relay.Through(upstream)})
+	return s, relay, startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: relay.Through(upstream)})
 }
 
 // TestHTTP1Upstream: behind a load balancer without HTTP/2 edge keeps its connections to it.
@@ -97,9 +98,9 @@ func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 // Idempotency-Key makes edge repeat none.
 func TestKeptConnectionCloses(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(*testing.T) (*site, *testbed.SilentRelay, *testbed.Edge){
-		"HTTP/1.1": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
-		"HTTP/2": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) {
+	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){
+		"HTTP/1.1": func(t *testing.T) (*site, *network.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
+		"HTTP/2": func(t *testing.T) (*site, *network.SilentRelay, *testbed.Edge) {
 			d := startDeadWay(t, t.Context())
 			return d.s, d.relay, d.edge
 		},
@@ -126,9 +127,9 @@ func TestKeptConnectionCloses(t *testing.T) {
 // server's matter, which knows none: edge sends nothing twice.
 func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(*testing.T) (*site, *testbed.SilentRelay, *testbed.Edge){
-		"HTTP/1.1": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
-		"HTTP/2": func(t *testing.T) (*site, *testbed.SilentRelay, *testbed.Edge) {
+	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){
+		"HTTP/1.1": func(t *testing.T) (*site, *network.SilentRelay, *testbed.Edge) { return startHTTP1(t, time.Minute) },
+		"HTTP/2": func(t *testing.T) (*site, *network.SilentRelay, *testbed.Edge) {
 			d := startDeadWay(t, t.Context())
 			return d.s, d.relay, d.edge
 		},

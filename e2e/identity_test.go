@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/network"
 )
 
 // identityHeader is what the API server must be told about alice, and nothing else that says who somebody is. It adds
@@ -23,13 +25,13 @@ var identityHeader = http.Header{
 type ask struct {
 	name string
 	code int // of an answer without anything forged
-	do   func(t *testing.T, to testbed.Access, lines ...string) answer
+	do   func(t *testing.T, to cluster.Access, lines ...string) answer
 	// upstream is the whole head that the API server sees, without identity.
 	upstream http.Header
 }
 
-func http1(method, uri string, own []string) func(*testing.T, testbed.Access, ...string) answer {
-	return func(t *testing.T, to testbed.Access, lines ...string) answer {
+func http1(method, uri string, own []string) func(*testing.T, cluster.Access, ...string) answer {
+	return func(t *testing.T, to cluster.Access, lines ...string) answer {
 		return raw(t.Context(), t, to, method, uri, slices.Concat([]string{"User-Agent: test"}, own, lines)...)
 	}
 }
@@ -57,7 +59,7 @@ var asks = []ask{
 }
 
 // checkHeads compares the only request that reached the API server, all of its head, with what it must be.
-func checkHeads(t *testing.T, name string, heads []testbed.Head, rest http.Header) {
+func checkHeads(t *testing.T, name string, heads []network.Head, rest http.Header) {
 	t.Helper()
 	if len(heads) != 1 {
 		t.Errorf("%s: %d requests reached the API server: %v", name, len(heads), heads)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // outage is as long as edge's longest pause between two looks at an issuer's keys.
@@ -21,7 +22,7 @@ func TestIssuerDown(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), outage+5*time.Minute)
 	defer cancel()
 	provider := startIssuer(t)
-	at := testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: provider}
+	at := testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: provider}
 	edge := startEdge(t, at)
 	known, err := provider.Login(ctx, "alice")
 	if err != nil {

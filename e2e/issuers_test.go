@@ -16,11 +16,13 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 // trusted is an entry of an AuthenticationConfiguration: whom edge trusts, for which client, and under which prefix.
 type trusted struct {
-	issuer           *testbed.Issuer
+	issuer           *issuer.Issuer
 	audience, prefix string
 }
 
@@ -53,15 +55,15 @@ func startConfiguredEdge(t *testing.T, entries ...trusted) (*testbed.Edge, strin
 		t.Fatal(err)
 	}
 	args := []string{"--authentication-config=" + file}
-	return startEdge(t, testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Args: args}), file
+	return startEdge(t, testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Args: args}), file
 }
 
 // TestTwoIssuers: users of two issuers work at once under names of their own, and no issuer can speak for the other.
 func TestTwoIssuers(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	one := trusted{startIssuer(t), testbed.ClientID, "one:"}
-	two := trusted{startIssuer(t), testbed.OtherClientID, "two:"}
+	one := trusted{startIssuer(t), issuer.ClientID, "one:"}
+	two := trusted{startIssuer(t), issuer.OtherClientID, "two:"}
 	edge, _ := startConfiguredEdge(t, one, two)
 
 	var wg sync.WaitGroup
@@ -127,10 +129,10 @@ func TestConfigReload(t *testing.T) {
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
 	ctx := t.Context()
-	issuers := []*testbed.Issuer{startIssuer(t), startIssuer(t), startIssuer(t)}
+	issuers := []*issuer.Issuer{startIssuer(t), startIssuer(t), startIssuer(t)}
 	entries := make([]trusted, len(issuers))
-	for i, issuer := range issuers {
-		entries[i] = trusted{issuer, testbed.ClientID, testbed.GroupsPrefix} // so that all may list pods
+	for i, from := range issuers {
+		entries[i] = trusted{from, issuer.ClientID, testbed.GroupsPrefix} // so that all may list pods
 	}
 	edge, file := startConfiguredEdge(t, entries[0], entries[1])
 	f := startFlow(t, edge)

@@ -10,7 +10,8 @@ import (
 	"io"
 	"strings"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // javaVerbs are OkHttp's with the headers and frames of the official Java client, which Debian does not have: v5 and v4
@@ -31,12 +32,12 @@ var jdkVerbs = []verb{
 }
 
 // java runs a program of e2e/java to its end.
-func java(ctx context.Context, tr *trial, stdin io.Reader, program string, args ...string) testbed.Result {
+func java(ctx context.Context, tr *trial, stdin io.Reader, program string, args ...string) clients.Result {
 	cmd, err := bed.Java(ctx, tr.file, program, args...)
 	if err != nil {
-		return testbed.Result{Err: err}
+		return clients.Result{Err: err}
 	}
-	return testbed.RunCommand(ctx, cmd, stdin)
+	return clients.RunCommand(ctx, cmd, stdin)
 }
 
 const noTerminal = "-"
@@ -48,7 +49,7 @@ func okHttpExec(ctx context.Context, tr *trial) error {
 // javaExec runs one of the two programs that exec; first is its first argument.
 func javaExec(ctx context.Context, tr *trial, program, first string) error {
 	script := "cat; echo to stderr >&2; exit 7"
-	r := java(ctx, tr, strings.NewReader("from stdin\n"), program, first, testbed.Namespace, "shell", "sh", "-c", script)
+	r := java(ctx, tr, strings.NewReader("from stdin\n"), program, first, cluster.Namespace, "shell", "sh", "-c", script)
 	if err := want(r, 7, "from stdin\n"); err != nil {
 		return err
 	}
@@ -62,17 +63,17 @@ func okHttpLarge(ctx context.Context, tr *trial) error {
 	b := make([]byte, 40<<20)
 	rand.Read(b)
 	sum := sha256.Sum256(b)
-	r := java(ctx, tr, bytes.NewReader(b), "OkHttpExec", noTerminal, testbed.Namespace, "shell", "sha256sum")
+	r := java(ctx, tr, bytes.NewReader(b), "OkHttpExec", noTerminal, cluster.Namespace, "shell", "sha256sum")
 	return want(r, 0, hex.EncodeToString(sum[:])+"  -\n")
 }
 
 func okHttpTerminal(ctx context.Context, tr *trial) error {
 	script := `until [ "$(stty size 2>/dev/null)" = "41 123" ]; do sleep 0.1; done; echo the size is $(stty size); exit 5`
-	return want(java(ctx, tr, nil, "OkHttpExec", "123x41", testbed.Namespace, "shell", "sh", "-c", script), 5, "the size is 41 123\r\n")
+	return want(java(ctx, tr, nil, "OkHttpExec", "123x41", cluster.Namespace, "shell", "sh", "-c", script), 5, "the size is 41 123\r\n")
 }
 
 func okHttpForward(ctx context.Context, tr *trial) error {
-	r := java(ctx, tr, nil, "OkHttpForward", testbed.Namespace, "shell", "9000", "1000000")
+	r := java(ctx, tr, nil, "OkHttpForward", cluster.Namespace, "shell", "9000", "1000000")
 	return want(r, 0, "refused\necho\nclosed with 1000\n")
 }
 
@@ -83,11 +84,11 @@ func jdkExec(ctx context.Context, tr *trial) error {
 // jdkText sends letters of one, two and three bytes: the client cuts between letters, and what it cuts is bytes to others.
 func jdkText(ctx context.Context, tr *trial) error {
 	text := strings.Repeat("aäö€", 1<<17)
-	return want(java(ctx, tr, strings.NewReader(text), "JdkExec", "text", testbed.Namespace, "shell", "cat"), 0, text)
+	return want(java(ctx, tr, strings.NewReader(text), "JdkExec", "text", cluster.Namespace, "shell", "cat"), 0, text)
 }
 
 func jdkBinary(ctx context.Context, tr *trial) error {
 	b := make([]byte, 1<<20)
 	rand.Read(b)
-	return want(java(ctx, tr, bytes.NewReader(b), "JdkExec", "binary", testbed.Namespace, "shell", "cat"), 0, string(b))
+	return want(java(ctx, tr, bytes.NewReader(b), "JdkExec", "binary", cluster.Namespace, "shell", "cat"), 0, string(b))
 }

@@ -13,7 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // jsVerbs are those of the official JavaScript client. It offers v5 to v1 whatever it wants: port-forward has to be v4.
@@ -31,12 +32,12 @@ var jsVerbs = []verb{
 }
 
 // js runs a script of e2e/js to its end, against the demo namespace.
-func js(ctx context.Context, tr *trial, stdin io.Reader, script string, args ...string) testbed.Result {
+func js(ctx context.Context, tr *trial, stdin io.Reader, script string, args ...string) clients.Result {
 	cmd, err := bed.JavaScript(ctx, tr.file, script, args...)
 	if err != nil {
-		return testbed.Result{Err: err}
+		return clients.Result{Err: err}
 	}
-	return testbed.RunCommand(ctx, cmd, stdin)
+	return clients.RunCommand(ctx, cmd, stdin)
 }
 
 // jsLines starts a script whose output is read while it runs.
@@ -51,11 +52,11 @@ func jsLines(ctx context.Context, tr *trial, script string, args ...string) (*li
 }
 
 func jsGet(ctx context.Context, tr *trial) error {
-	return want(js(ctx, tr, nil, "get.mjs", testbed.Namespace, "shell"), 0, "shell\n")
+	return want(js(ctx, tr, nil, "get.mjs", cluster.Namespace, "shell"), 0, "shell\n")
 }
 
 func jsWatch(ctx context.Context, tr *trial) error {
-	w, err := jsLines(ctx, tr, "watch.mjs", testbed.Namespace)
+	w, err := jsLines(ctx, tr, "watch.mjs", cluster.Namespace)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func jsWatch(ctx context.Context, tr *trial) error {
 }
 
 func jsFollowLogs(ctx context.Context, tr *trial) error {
-	w, err := jsLines(ctx, tr, "logs.mjs", testbed.Namespace, "ticker")
+	w, err := jsLines(ctx, tr, "logs.mjs", cluster.Namespace, "ticker")
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func jsFollowLogs(ctx context.Context, tr *trial) error {
 
 func jsExec(ctx context.Context, tr *trial) error {
 	script := "cat; echo to stderr >&2; exit 7"
-	r := js(ctx, tr, strings.NewReader("from stdin\n"), "exec.mjs", testbed.Namespace, "shell", "sh", "-c", script)
+	r := js(ctx, tr, strings.NewReader("from stdin\n"), "exec.mjs", cluster.Namespace, "shell", "sh", "-c", script)
 	if err := want(r, 7, "from stdin\n"); err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func jsExec(ctx context.Context, tr *trial) error {
 func jsEcho(ctx context.Context, tr *trial) error {
 	b := make([]byte, 20<<20)
 	rand.Read(b)
-	r := js(ctx, tr, bytes.NewReader(b), "exec.mjs", testbed.Namespace, "shell", "cat")
+	r := js(ctx, tr, bytes.NewReader(b), "exec.mjs", cluster.Namespace, "shell", "cat")
 	if !bytes.Equal(r.Stdout, b) {
 		return fmt.Errorf("code %d (%v), %d bytes that are not the %d sent; stderr %.1000q", r.Code, r.Err, len(r.Stdout), len(b), r.Stderr)
 	}
@@ -95,8 +96,8 @@ func jsEcho(ctx context.Context, tr *trial) error {
 }
 
 func jsTerminal(ctx context.Context, tr *trial) error {
-	term, err := testbed.StartTerminal(ctx, 30, 100, func(ctx context.Context) (*exec.Cmd, error) {
-		return bed.JavaScript(ctx, tr.file, "exec.mjs", testbed.Namespace, "shell", "sh")
+	term, err := clients.StartTerminal(ctx, 30, 100, func(ctx context.Context) (*exec.Cmd, error) {
+		return bed.JavaScript(ctx, tr.file, "exec.mjs", cluster.Namespace, "shell", "sh")
 	})
 	if err != nil {
 		return err
@@ -107,11 +108,11 @@ func jsTerminal(ctx context.Context, tr *trial) error {
 
 func jsAttach(ctx context.Context, tr *trial) error {
 	pod := tr.name + "-attach"
-	err := tr.site.cluster.StartPod(ctx, testbed.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
+	err := tr.site.cluster.StartPod(ctx, cluster.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
 	if err != nil {
 		return err
 	}
-	return want(js(ctx, tr, strings.NewReader("a line\n"), "attach.mjs", testbed.Namespace, pod), 0, "got a line\n")
+	return want(js(ctx, tr, strings.NewReader("a line\n"), "attach.mjs", cluster.Namespace, pod), 0, "got a line\n")
 }
 
 func jsCopy(ctx context.Context, tr *trial) error {
@@ -125,20 +126,20 @@ func jsCopy(ctx context.Context, tr *trial) error {
 		return err
 	}
 	inside := "/tmp/" + tr.name
-	run := func(command ...string) testbed.Result {
-		return js(ctx, tr, nil, "exec.mjs", append([]string{testbed.Namespace, "shell"}, command...)...)
+	run := func(command ...string) clients.Result {
+		return js(ctx, tr, nil, "exec.mjs", append([]string{cluster.Namespace, "shell"}, command...)...)
 	}
 	if err := want(run("mkdir", inside), 0, ""); err != nil {
 		return err
 	}
 	defer run("rm", "-rf", inside)
-	if err := want(js(ctx, tr, nil, "cp.mjs", "up", testbed.Namespace, "shell", up, inside), 0, ""); err != nil {
+	if err := want(js(ctx, tr, nil, "cp.mjs", "up", cluster.Namespace, "shell", up, inside), 0, ""); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
 	if err := want(run("sha256sum", inside+"/blob"), 0, blobs[10].hash+"  "+inside+"/blob\n"); err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
-	if err := want(js(ctx, tr, nil, "cp.mjs", "down", testbed.Namespace, "shell", down, inside), 0, ""); err != nil {
+	if err := want(js(ctx, tr, nil, "cp.mjs", "down", cluster.Namespace, "shell", down, inside), 0, ""); err != nil {
 		return fmt.Errorf("down: %w", err)
 	}
 	hash, err := hashFile(filepath.Join(down, "blob"))
@@ -153,7 +154,7 @@ func jsCopy(ctx context.Context, tr *trial) error {
 
 // jsForward starts to forward a port, and returns where.
 func jsForward(ctx context.Context, tr *trial, port string) (*lines, string, error) {
-	w, err := jsLines(ctx, tr, "portforward.mjs", testbed.Namespace, "shell", port)
+	w, err := jsLines(ctx, tr, "portforward.mjs", cluster.Namespace, "shell", port)
 	if err != nil {
 		return nil, "", err
 	}

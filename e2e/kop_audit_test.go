@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 const kopAuditPolicy = `apiVersion: audit.k8s.io/v1
@@ -43,15 +44,15 @@ type kopEvent struct {
 // checkAudit makes one request that the API server refuses and one that edge refuses, and awaits their events: those of
 // kube-oidc-proxy but for the names' prefixes, and what is kube-apiserver's: the verb, and the message of the second request,
 // which was "Authentication failed, attempted: bearer".
-func (k *kop) checkAudit(e *testbed.Edge, events func() ([]testbed.AuditEvent, error)) {
+func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, error)) {
 	k.Helper()
 	uri := "/api/v1/namespaces/" + k.namespace + "/pods"
-	var got []testbed.AuditEvent
+	var got []cluster.AuditEvent
 	await := func(n int) {
 		k.Helper()
 		eventually(k.Context(), k.T, patience, "audit events", func(context.Context) error {
 			all, err := events()
-			got = slices.DeleteFunc(all, func(event testbed.AuditEvent) bool { return event.RequestURI != uri })
+			got = slices.DeleteFunc(all, func(event cluster.AuditEvent) bool { return event.RequestURI != uri })
 			if err == nil && len(got) < n {
 				err = fmt.Errorf("%d of %d: %+v", len(got), n, got)
 			}
@@ -95,8 +96,8 @@ func (k *kop) checkAudit(e *testbed.Edge, events func() ([]testbed.AuditEvent, e
 func kopAuditFile(k *kop) {
 	file := filepath.Join(k.TempDir(), "audit.log")
 	e := k.auditingEdge("--audit-log-path=" + file)
-	k.checkAudit(e, func() ([]testbed.AuditEvent, error) {
-		return testbed.ReadAudit(file, func(testbed.AuditEvent) bool { return true })
+	k.checkAudit(e, func() ([]cluster.AuditEvent, error) {
+		return cluster.ReadAudit(file, func(cluster.AuditEvent) bool { return true })
 	})
 }
 
@@ -113,11 +114,11 @@ func kopAuditWebhook(k *kop) {
 // auditWebhook keeps the events that are posted to it.
 type auditWebhook struct {
 	mu     sync.Mutex
-	events []testbed.AuditEvent
+	events []cluster.AuditEvent
 	err    error // of what was posted last
 }
 
-func startAuditWebhook(k *kop) (*auditWebhook, testbed.Access) {
+func startAuditWebhook(k *kop) (*auditWebhook, cluster.Access) {
 	pair, err := bed.CA.Issue("webhook")
 	if err != nil {
 		k.Fatal(err)
@@ -132,7 +133,7 @@ func startAuditWebhook(k *kop) (*auditWebhook, testbed.Access) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	k.Cleanup(server.Close)
-	return w, testbed.Access{Server: server.URL, CA: bed.CA.PEM}
+	return w, cluster.Access{Server: server.URL, CA: bed.CA.PEM}
 }
 
 // ServeHTTP takes an audit.k8s.io/v1 EventList.
@@ -140,7 +141,7 @@ func (w *auditWebhook) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
 	var list struct {
 		Kind  string
-		Items []testbed.AuditEvent
+		Items []cluster.AuditEvent
 	}
 	if err == nil {
 		err = json.Unmarshal(body, &list)
@@ -153,8 +154,8 @@ func (w *auditWebhook) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	w.events, w.err = append(w.events, list.Items...), err
 }
 
-func (w *auditWebhook) read() ([]testbed.AuditEvent, error) {
+func (w *auditWebhook) read() ([]cluster.AuditEvent, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]testbed.AuditEvent(nil), w.events...), w.err
+	return append([]cluster.AuditEvent(nil), w.events...), w.err
 }

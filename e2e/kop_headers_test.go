@@ -7,13 +7,14 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // extra is what the API server's audit log has of the case's user, after a request through an edge.
 func (k *kop) extra(e *testbed.Edge) map[string][]string {
 	k.Helper()
 	k.mayNot(k.user(e), "pods")
-	event, err := k.s.cluster.WaitAudit(k.Context(), func(e testbed.AuditEvent) bool {
+	event, err := k.s.cluster.WaitAudit(k.Context(), func(e cluster.AuditEvent) bool {
 		return strings.Contains(e.RequestURI, k.namespace) && e.ImpersonatedUser != nil && e.ImpersonatedUser.Username == kopUser
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // Whom the case's user may impersonate, once it is granted. Such names come from the request, and so have no prefix.
@@ -103,7 +104,7 @@ func kopImpersonateNobody(k *kop) {
 // nothingArrived asserts that no request for the case's namespace reached the API server through edge.
 func (k *kop) nothingArrived() {
 	k.Helper()
-	events, err := k.s.cluster.Audit(func(e testbed.AuditEvent) bool {
+	events, err := k.s.cluster.Audit(func(e cluster.AuditEvent) bool {
 		return e.ImpersonatedUser != nil && strings.Contains(e.RequestURI, k.namespace)
 	})
 	if err != nil || len(events) != 0 {

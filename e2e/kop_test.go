@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // kopCases are the cases of kube-oidc-proxy's own end-to-end tests, which edge takes the place of. Where edge differs on
@@ -49,7 +50,7 @@ func TestKubeOIDCProxyCases(t *testing.T) {
 	for name, run := range kopCases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := sites[testbed.New]
+			s := sites[cluster.New]
 			k := &kop{T: t, s: s, namespace: "kop-" + slug(name)}
 			if err := s.cluster.EnsureNamespace(t.Context(), k.namespace); err != nil {
 				t.Fatal(err)
@@ -75,10 +76,10 @@ const (
 // token is a good one with some claims changed.
 func (k *kop) token(change map[string]any) string {
 	k.Helper()
-	claims := issuer.Claims(kopName)
+	claims := idp.Claims(kopName)
 	claims["groups"] = []string{"group-1", "group-2"}
 	maps.Copy(claims, change)
-	token, err := issuer.Mint(claims)
+	token, err := idp.Mint(claims)
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -88,7 +89,7 @@ func (k *kop) token(change map[string]any) string {
 // edge starts one with flags of the case.
 func (k *kop) edge(args ...string) *testbed.Edge {
 	k.Helper()
-	return startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: issuer, Args: args})
+	return startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: idp, Args: args})
 }
 
 // user is the case's user at an edge.
@@ -175,7 +176,7 @@ func (k *kop) mayNot(client kubernetes.Interface, resources ...string) {
 
 // edge answers with a Status and a challenge; who asks for text gets kube-oidc-proxy's word.
 func kopToken(k *kop) {
-	notClaims, err := issuer.Sign([]byte("bad token"))
+	notClaims, err := idp.Sign([]byte("bad token"))
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -249,7 +250,7 @@ func kopIssuerDownLater(k *kop) {
 // kopExec and kopPortForward are kubectl 1.29, which speaks SPDY by itself, at the page that the pod serves.
 func kopExec(k *kop) {
 	r := k.s.kubectl(k.T, direct, "1.29", "alice").Run(k.Context(), "exec", "shell", "--", "wget", "-q", "-O", "-", "http://127.0.0.1:8080")
-	if r.Code != 0 || len(r.Stderr) != 0 || string(r.Stdout) != testbed.Page {
+	if r.Code != 0 || len(r.Stderr) != 0 || string(r.Stdout) != cluster.Page {
 		k.Errorf("code %d, stdout %q, stderr %q, %v", r.Code, r.Stdout, r.Stderr, r.Err)
 	}
 }
@@ -265,7 +266,7 @@ func kopPortForward(k *kop) {
 		k.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if page, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || string(page) != testbed.Page {
+	if page, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || string(page) != cluster.Page {
 		k.Errorf("%s: %q, %v", resp.Status, page, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // account makes a ServiceAccount in the case's namespace that may list pods, and returns it with a token for audiences; none:
@@ -66,7 +67,7 @@ func kopPassthroughOn(k *kop) {
 	e := k.passthrough()
 	k.may(k.user(e), "pods")
 	k.may(k.withToken(e, token), "pods")
-	event, err := k.s.cluster.WaitAudit(k.Context(), func(e testbed.AuditEvent) bool {
+	event, err := k.s.cluster.WaitAudit(k.Context(), func(e cluster.AuditEvent) bool {
 		return e.User.Username == name && e.ResponseStatus != nil && e.ResponseStatus.Code == 200
 	})
 	if err != nil || event.ImpersonatedUser != nil {
@@ -102,8 +103,8 @@ func kopPassthroughAudiences(k *kop) {
 }
 
 // refusedUpstream are the requests for the case's namespace that the API server, not edge, answered with 401.
-func (k *kop) refusedUpstream() ([]testbed.AuditEvent, error) {
-	return k.s.cluster.Audit(func(e testbed.AuditEvent) bool {
+func (k *kop) refusedUpstream() ([]cluster.AuditEvent, error) {
+	return k.s.cluster.Audit(func(e cluster.AuditEvent) bool {
 		return strings.Contains(e.RequestURI, k.namespace) && e.ResponseStatus != nil && e.ResponseStatus.Code == 401
 	})
 }
@@ -111,11 +112,11 @@ func (k *kop) refusedUpstream() ([]testbed.AuditEvent, error) {
 // kube-oidc-proxy then goes on as system:anonymous. edge goes on with the caller's own token, so the API server has to know the
 // issuer, and impersonation is between those two.
 func kopImpersonationDisabled(k *kop) {
-	upstream, err := k.s.cluster.StartAnotherAPIServer(k.Context(), issuer.Flags()...)
+	upstream, err := k.s.cluster.StartAnotherAPIServer(k.Context(), testbed.IssuerFlags(idp)...)
 	if err != nil {
 		k.Fatal(err)
 	}
-	e := startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: issuer, Upstream: upstream, Args: []string{"--disable-impersonation"}})
+	e := startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: idp, Upstream: upstream, Args: []string{"--disable-impersonation"}})
 	name, token := k.impersonator()
 	own := clientAs(k.T, e.Access(token), rest.ImpersonationConfig{})
 	user, err := whoAmI(k.Context(), own)
@@ -132,7 +133,7 @@ func kopImpersonationDisabled(k *kop) {
 	k.grantEverywhere(rbacUser(name), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users"}, Verbs: []string{"impersonate"}})
 	k.grant("pods", rbacUser("foo@example.com"))
 	k.may(as, "pods")
-	done, err := k.s.cluster.WaitAudit(k.Context(), func(e testbed.AuditEvent) bool {
+	done, err := k.s.cluster.WaitAudit(k.Context(), func(e cluster.AuditEvent) bool {
 		return strings.Contains(e.RequestURI, k.namespace) && e.ResponseStatus != nil && e.ResponseStatus.Code == 200 && e.User.Username == name
 	})
 	if err != nil || done.ImpersonatedUser == nil || done.ImpersonatedUser.Username != "foo@example.com" || len(done.ImpersonatedUser.Extra) != 0 {

@@ -6,7 +6,8 @@ import (
 	"regexp"
 	"testing"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/run"
 )
 
 var serving = regexp.MustCompile(`Starting to serve on (127\.0\.0\.1:\d+)`)
@@ -23,7 +24,7 @@ func TestPythonBehindKubectlProxy(t *testing.T) {
 				cmd := s.kubectl(t, path, "1.36", "alice").Command(ctx, "proxy", "--port=0", "--disable-filter=true")
 				out, err := cmd.StdoutPipe()
 				if err == nil {
-					err = testbed.Start(cmd)
+					err = run.Start(cmd)
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -37,7 +38,7 @@ func TestPythonBehindKubectlProxy(t *testing.T) {
 				if at == nil {
 					t.Fatalf("%q, %v", line, err)
 				}
-				file, err := bed.Kubeconfig(testbed.Access{Server: "http://" + at[1]})
+				file, err := bed.Kubeconfig(cluster.Access{Server: "http://" + at[1]})
 				if err != nil {
 					t.Fatal(err)
 				}

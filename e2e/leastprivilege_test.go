@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 // A right is one verb on one kind of resource.
@@ -91,7 +93,7 @@ func TestLeastPrivilege(t *testing.T) {
 // least is an edge whose account has a role of its own, so that other tests keep theirs.
 type least struct {
 	*testing.T
-	c       *testbed.Cluster
+	c       *cluster.Cluster
 	edge    *testbed.Edge
 	token   string
 	granted []right // by deploy/edge.yaml
@@ -101,7 +103,7 @@ type least struct {
 const leastName = "least"
 
 func newLeast(t *testing.T) *least {
-	l := &least{T: t, c: sites[testbed.New].cluster}
+	l := &least{T: t, c: sites[cluster.New].cluster}
 	l.granted = l.rights()
 	must := func(err error) {
 		t.Helper()
@@ -127,12 +129,12 @@ func newLeast(t *testing.T) *least {
 	}, metav1.CreateOptions{})
 	must(err)
 	to := l.c.AdminAccess()
-	kubeconfig, err := bed.Kubeconfig(testbed.Access{Server: to.Server, CA: to.CA, Token: answer.Status.Token})
+	kubeconfig, err := bed.Kubeconfig(cluster.Access{Server: to.Server, CA: to.CA, Token: answer.Status.Token})
 	must(err)
 
 	// Users with a uid and an extra, so that there is all to say of who asks.
 	var config map[string]any
-	must(json.Unmarshal(configuration(t, trusted{issuer, testbed.ClientID, "least:"}), &config))
+	must(json.Unmarshal(configuration(t, trusted{idp, issuer.ClientID, "least:"}), &config))
 	mappings := config["jwt"].([]any)[0].(map[string]any)["claimMappings"].(map[string]any)
 	mappings["uid"] = map[string]any{"claim": "preferred_username"}
 	mappings["extra"] = []any{map[string]any{"key": "example.com/tenant", "valueExpression": "claims.tenant"}}
@@ -142,11 +144,11 @@ func newLeast(t *testing.T) *least {
 	must(os.WriteFile(file, text, 0o644))
 	l.edge = startEdge(t, testbed.EdgeOptions{Cluster: l.c, Args: []string{"--kubeconfig=" + kubeconfig, "--authentication-config=" + file}})
 
-	claims := issuer.Claims("least@example.com")
+	claims := idp.Claims("least@example.com")
 	claims["groups"], claims["tenant"] = []string{"some"}, "one"
-	l.token, err = issuer.Mint(claims)
+	l.token, err = idp.Mint(claims)
 	must(err)
-	k := &kop{T: t, s: sites[testbed.New]}
+	k := &kop{T: t, s: sites[cluster.New]}
 	k.grantEverywhere(rbacUser("least:least@example.com"),
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users", "groups", "serviceaccounts"}, Verbs: []string{"impersonate"}},
 		rbacv1.PolicyRule{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"uids"}, Verbs: []string{"impersonate"}})
@@ -155,7 +157,7 @@ func newLeast(t *testing.T) *least {
 
 // rights are those of the ClusterRole in deploy/edge.yaml.
 func (l *least) rights() (all []right) {
-	objects, err := testbed.Manifest("edge.yaml")
+	objects, err := cluster.Manifest("edge.yaml")
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/run"
 )
 
 // lines is a client that runs on and whose output is read while it does.
@@ -33,7 +33,7 @@ func watchLines(cmd *exec.Cmd, cancel context.CancelFunc) (*lines, error) {
 	w := &lines{cmd: cmd, cancel: cancel, c: make(chan string, 1024), code: make(chan int, 1)}
 	r, out := io.Pipe()
 	w.cmd.Stdout, w.cmd.Stderr = out, &w.stderr
-	if err := testbed.Start(w.cmd); err != nil {
+	if err := run.Start(w.cmd); err != nil {
 		cancel()
 		return nil, err
 	}

@@ -9,21 +9,22 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/issuer"
 )
 
 // TestLoginAndRefresh: what a login plugin gets by the authorization code and later by its refresh tokens is the same user, and
 // a refresh leaves earlier tokens good until they expire.
 func TestLoginAndRefresh(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
-		first, err := issuer.LoginOffline(t.Context(), "alice")
+		first, err := idp.LoginOffline(t.Context(), "alice")
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := []testbed.Tokens{first}
+		got := []issuer.Tokens{first}
 		for range 2 {
 			before := got[len(got)-1]
 			eventually(t.Context(), t, patience, "a token of a later second", func(ctx context.Context) error {
-				next, err := issuer.Refresh(ctx, before.Refresh)
+				next, err := idp.Refresh(ctx, before.Refresh)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -12,14 +12,17 @@ import (
 
 	"edge/e2e/testbed"
 	"edge/e2e/testbed/binaries"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 // What all tests share. TestMain fills it before the first test and nobody changes it after.
 var (
 	bed     *testbed.Testbed
-	issuer  *testbed.Issuer
-	browser *testbed.Browser
-	sites   = map[testbed.Kind]*site{}
+	idp     *issuer.Issuer
+	browser *clients.Browser
+	sites   = map[cluster.Kind]*site{}
 	tokens  = map[string]string{} // by user
 )
 
@@ -30,10 +33,10 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// Most tests wait for something. What is heavy takes a turn of its own, see heavy.
 	flag.Set("test.parallel", "32")
-	os.Exit(run(m))
+	os.Exit(runTests(m))
 }
 
-func run(m *testing.M) int {
+func runTests(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Minute) // cold builds included
 	defer cancel()
 	var err error
@@ -68,11 +71,11 @@ func run(m *testing.M) int {
 // setUp starts the issuer, both sites, and logs everybody in.
 func setUp(ctx context.Context) error {
 	var err error
-	if issuer, err = bed.StartIssuer(ctx); err != nil {
+	if idp, err = bed.StartIssuer(ctx); err != nil {
 		return err
 	}
-	for _, user := range testbed.Users {
-		if tokens[user.Name], err = issuer.Login(ctx, user.Name); err != nil {
+	for _, user := range issuer.Users {
+		if tokens[user.Name], err = idp.Login(ctx, user.Name); err != nil {
 			return err
 		}
 	}
@@ -83,7 +86,7 @@ func setUp(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	kinds := []testbed.Kind{testbed.New, testbed.Old}
+	kinds := []cluster.Kind{cluster.New, cluster.Old}
 	started, errs := make([]*site, len(kinds)), make([]error, len(kinds))
 	for i, kind := range kinds {
 		wg.Go(func() { started[i], errs[i] = startSite(ctx, kind) })

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 var (
@@ -24,12 +25,12 @@ type trial struct {
 	site *site
 	path string
 	name string // unique, fit for the names of objects
-	k    *testbed.Kubectl
+	k    *clients.Kubectl
 	file string // kubeconfig, for clients other than kubectl
 }
 
 // access is for clients that have no kubeconfig, or one of their own.
-func (tr *trial) access() testbed.Access { return tr.site.access(tr.path, tokens["alice"]) }
+func (tr *trial) access() cluster.Access { return tr.site.access(tr.path, tokens["alice"]) }
 
 // verb is one thing that a client does. Its error has all that the client said.
 type verb struct {

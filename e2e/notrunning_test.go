@@ -10,7 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // halfDone is a pod that runs, with a container that does not any more.
@@ -19,12 +20,12 @@ const (
 	doneContainer = "done"
 )
 
-func startHalfDone(ctx context.Context, c *testbed.Cluster) error {
+func startHalfDone(ctx context.Context, c *cluster.Cluster) error {
 	no := false
 	container := func(name, script string) corev1.Container {
-		return corev1.Container{Name: name, Image: testbed.Image, ImagePullPolicy: corev1.PullNever, Command: []string{"/bin/sh", "-c", script}}
+		return corev1.Container{Name: name, Image: cluster.Image, ImagePullPolicy: corev1.PullNever, Command: []string{"/bin/sh", "-c", script}}
 	}
-	pods := c.Client.CoreV1().Pods(testbed.Namespace)
+	pods := c.Client.CoreV1().Pods(cluster.Namespace)
 	_, err := pods.Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: halfDone},
 		Spec: corev1.PodSpec{
@@ -59,7 +60,7 @@ func startHalfDone(ctx context.Context, c *testbed.Cluster) error {
 
 // reasonIn is what kubectl shows. An API server that translates tells a kubelet's 404 after its 101, and as an internal error; edge
 // asks for what the kubelet speaks, and passes on what it says.
-func reasonIn(r testbed.Result) string {
+func reasonIn(r clients.Result) string {
 	return strings.TrimSpace(strings.Replace(string(r.Stderr), "Internal error occurred: unable", "unable", 1))
 }
 
@@ -80,15 +81,15 @@ func TestNotRunning(t *testing.T) {
 			"exec":        {"exec", halfDone, "-c", doneContainer, "--", "true"},
 			"exec, stdin": {"exec", "-i", halfDone, "-c", doneContainer, "--", "cat"},
 			"attach":      {"attach", halfDone, "-c", doneContainer},
-			"lost pod":    {"exec", testbed.LostPod, "--", "true"},
+			"lost pod":    {"exec", cluster.LostPod, "--", "true"},
 		} {
 			for _, version := range []string{"1.31", "1.33", "1.35", "1.36"} {
-				past := bed.Kubectl(version, file).Run(ctx, append([]string{"-n", testbed.Namespace}, args...)...)
+				past := bed.Kubectl(version, file).Run(ctx, append([]string{"-n", cluster.Namespace}, args...)...)
 				if past.Code == 0 || len(past.Stderr) == 0 {
 					t.Fatalf("%s, kubectl %s, past edge: code %d, %s", name, version, past.Code, past.Stderr)
 				}
 				for _, path := range paths {
-					r := s.kubectl(t, path, version, "alice").Run(ctx, append([]string{"-n", testbed.Namespace}, args...)...)
+					r := s.kubectl(t, path, version, "alice").Run(ctx, append([]string{"-n", cluster.Namespace}, args...)...)
 					if got, want := reasonIn(r), reasonIn(past); r.Code != past.Code || got != want {
 						t.Errorf("%s, kubectl %s, %s: code %d, %s\nwithout edge code %d, %s", name, version, path, r.Code, got, past.Code, want)
 					}

@@ -19,26 +19,28 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/pki"
 )
 
 // A tokenFile is edge's own credential: a file with a token that is bound to a Secret, and void without it.
 type tokenFile struct {
 	*testing.T
-	cluster *testbed.Cluster
+	cluster *cluster.Cluster
 	path    string
-	current testbed.Access // at the API server, past edge
+	current cluster.Access // at the API server, past edge
 	secret  string
 }
 
 // edgeWithTokenFile starts an edge whose kubeconfig names a file with its token.
-func edgeWithTokenFile(t *testing.T, c *testbed.Cluster) (*testbed.Edge, *tokenFile) {
+func edgeWithTokenFile(t *testing.T, c *cluster.Cluster) (*testbed.Edge, *tokenFile) {
 	t.Helper()
 	if _, err := c.EdgeToken(t.Context()); err != nil { // makes the account
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	f := &tokenFile{T: t, cluster: c, path: filepath.Join(dir, "token"), current: c.AdminAccess()}
-	f.current.Client = testbed.KeyPair{}
+	f.current.Client = pki.KeyPair{}
 	f.replace()
 	config := clientcmdapi.NewConfig()
 	config.Clusters["c"] = &clientcmdapi.Cluster{Server: c.URL, CertificateAuthorityData: f.current.CA}
@@ -49,7 +51,7 @@ func edgeWithTokenFile(t *testing.T, c *testbed.Cluster) (*testbed.Edge, *tokenF
 	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	return startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: issuer, Args: []string{"--kubeconfig=" + kubeconfig}}), f
+	return startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: idp, Args: []string{"--kubeconfig=" + kubeconfig}}), f
 }
 
 // replace writes a new token, with a Secret of its own, in place of the one that is there, as a kubelet does.
@@ -89,7 +91,7 @@ func (f *tokenFile) end() (gone func() bool) {
 }
 
 // exchanges is what alice does while edge's credential changes, and what it is called.
-func exchanges(t *testing.T, to testbed.Access) map[string]answer {
+func exchanges(t *testing.T, to cluster.Access) map[string]answer {
 	t.Helper()
 	body := `{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}`
 	return map[string]answer{
@@ -101,7 +103,7 @@ func exchanges(t *testing.T, to testbed.Access) map[string]answer {
 }
 
 // post sends a body that some may have to send again.
-func post(t *testing.T, to testbed.Access, uri, body string) answer {
+func post(t *testing.T, to cluster.Access, uri, body string) answer {
 	t.Helper()
 	conn := dial(t.Context(), t, to, "", "http/1.1")
 	defer conn.Close()
@@ -111,7 +113,7 @@ func post(t *testing.T, to testbed.Access, uri, body string) answer {
 // TestOwnCredentialExpires: edge's token is replaced on the disk, and void a moment later: nobody notices anything.
 func TestOwnCredentialExpires(t *testing.T) {
 	t.Parallel()
-	edge, f := edgeWithTokenFile(t, sites[testbed.New].cluster)
+	edge, f := edgeWithTokenFile(t, sites[cluster.New].cluster)
 	gone := f.end() // of the token that edge has read
 	f.replace()
 	ended := false
@@ -138,7 +140,7 @@ func TestOwnCredentialExpires(t *testing.T) {
 // With another token in the file all goes on.
 func TestOwnCredentialRefused(t *testing.T) {
 	t.Parallel()
-	edge, f := edgeWithTokenFile(t, sites[testbed.New].cluster)
+	edge, f := edgeWithTokenFile(t, sites[cluster.New].cluster)
 	to := edge.Access(tokens["alice"])
 	gone := f.end()
 	eventually(t.Context(), t, patience, "the token's end", func(context.Context) error {
@@ -182,7 +184,7 @@ func TestOwnCredentialRefused(t *testing.T) {
 // TestForeign401: a kubelet does not know the API server. What it says passes as the API server gives it, and edge stays ready.
 func TestForeign401(t *testing.T) {
 	t.Parallel()
-	c := sites[testbed.New].cluster
+	c := sites[cluster.New].cluster
 	stranger, err := bed.CA.Issue("stranger") // of an authority that the kubelet does not know
 	if err != nil {
 		t.Fatal(err)
@@ -196,15 +198,15 @@ func TestForeign401(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: issuer, Upstream: upstream})
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: idp, Upstream: upstream})
 	admin := c.AdminAccess()
 	admin.Server = upstream.Server
-	for what, ask := range map[string]func(to testbed.Access) answer{
-		"logs": func(to testbed.Access) answer {
+	for what, ask := range map[string]func(to cluster.Access) answer{
+		"logs": func(to cluster.Access) answer {
 			return raw(t.Context(), t, to, "GET", podsURI+"/shell/log", askJSON)
 		},
-		"exec over SPDY": func(to testbed.Access) answer { return raw(t.Context(), t, to, "POST", execURI, askSPDY...) },
-		"port-forward": func(to testbed.Access) answer {
+		"exec over SPDY": func(to cluster.Access) answer { return raw(t.Context(), t, to, "POST", execURI, askSPDY...) },
+		"port-forward": func(to cluster.Access) answer {
 			return raw(t.Context(), t, to, "POST", portForwardURI, "Connection: Upgrade", "Upgrade: SPDY/3.1", "X-Stream-Protocol-Version: portforward.k8s.io")
 		},
 	} {
@@ -226,12 +228,12 @@ func TestForeign401(t *testing.T) {
 // until its load balancer has noticed. Edge is ready as long as it is answered, and no longer.
 func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 	t.Parallel()
-	c := sites[testbed.New].cluster
+	c := sites[cluster.New].cluster
 	upstream, apiServer, err := c.StartAPIServerProcess(t.Context(), "--shutdown-delay-duration=70s")
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: issuer, Upstream: upstream})
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: idp, Upstream: upstream})
 	admin := c.AdminAccess()
 	admin.Server = upstream.Server
 	apiServer.Signal(syscall.SIGTERM)

@@ -19,6 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // What people do all day and what no other test does: through edge, behind the load balancer, it is what it is at the API server
@@ -40,7 +42,7 @@ var deskScript = fmt.Sprintf("mkdir /office; head -c %d /dev/urandom >/www/blob;
 var openOffice = sync.OnceValue(func() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c := sites[testbed.New].cluster
+	c := sites[cluster.New].cluster
 	if err := c.EnsureNamespace(ctx, peopleNamespace); err != nil {
 		return err
 	}
@@ -51,15 +53,15 @@ var openOffice = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	return c.StartPod(ctx, testbed.PodOptions{Namespace: peopleNamespace, Name: desk, Script: deskScript})
+	return c.StartPod(ctx, cluster.PodOptions{Namespace: peopleNamespace, Name: desk, Script: deskScript})
 })
 
 // A person is alice with a kubectl, on one way to the API server.
 type person struct {
 	way  string
-	to   testbed.Access
+	to   cluster.Access
 	file string // kubeconfig
-	*testbed.Kubectl
+	*clients.Kubectl
 }
 
 // people are alice through edge, and alice at the API server itself, by a certificate.
@@ -68,7 +70,7 @@ func people(t *testing.T) (edge, itself *person) {
 	if err := openOffice(); err != nil {
 		t.Fatal(err)
 	}
-	s := sites[testbed.New]
+	s := sites[cluster.New]
 	directly, err := s.cluster.UserAccess(testbed.UsernamePrefix+"alice", testbed.GroupsPrefix+"dev")
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +78,7 @@ func people(t *testing.T) (edge, itself *person) {
 	return newPerson(t, "edge", s.access(balanced, tokens["alice"])), newPerson(t, "itself", directly)
 }
 
-func newPerson(t *testing.T, way string, to testbed.Access) *person {
+func newPerson(t *testing.T, way string, to cluster.Access) *person {
 	t.Helper()
 	to.Namespace = peopleNamespace
 	file, err := bed.Kubeconfig(to)
@@ -138,7 +140,7 @@ func TestPeopleRun(t *testing.T) {
 	t.Parallel()
 	ctx := peopleContext(t)
 	edge, itself := people(t)
-	c := sites[testbed.New].cluster
+	c := sites[cluster.New].cluster
 	overrides := fmt.Sprintf(`{"spec": {"nodeName": %q, "dnsPolicy": "Default", "automountServiceAccountToken": false, "enableServiceLinks": false, "terminationGracePeriodSeconds": 1}}`, c.Node)
 	seats := make(chan struct{}, 4) // more start no faster
 	var running sync.WaitGroup
@@ -151,7 +153,7 @@ func TestPeopleRun(t *testing.T) {
 		running.Go(func() {
 			defer func() { <-seats }()
 			name, code := fmt.Sprintf("run-%02d", i), i%4*21
-			args := []string{"run", "-it", "--rm", name, "--restart=Never", "--image=" + testbed.Image, "--image-pull-policy=Never", "--overrides=" + overrides}
+			args := []string{"run", "-it", "--rm", name, "--restart=Never", "--image=" + cluster.Image, "--image-pull-policy=Never", "--overrides=" + overrides}
 			got, shown, err := who.sayGo(ctx, append(args, untilGo(code)...)...)
 			if err != nil || got != code || !strings.Contains(shown, fmt.Sprintf(`pod "%s" deleted`, name)) {
 				t.Errorf("%s, %s: code %d, want %d: %v: %q", who.way, name, got, code, err, shown)
@@ -182,19 +184,19 @@ func TestPeopleDebug(t *testing.T) {
 	ctx := peopleContext(t)
 	edge, itself := people(t)
 	const pod = "trouble" // others find the desk as it is
-	if err := sites[testbed.New].cluster.StartPod(ctx, testbed.PodOptions{Namespace: peopleNamespace, Name: pod}); err != nil {
+	if err := sites[cluster.New].cluster.StartPod(ctx, cluster.PodOptions{Namespace: peopleNamespace, Name: pod}); err != nil {
 		t.Fatal(err)
 	}
 	codes := map[string]int{}
 	for _, who := range []*person{edge, itself} {
 		name := "debug-" + who.way
-		args := []string{"debug", "-it", pod, "--image=" + testbed.Image, "--image-pull-policy=Never", "--container=" + name, "--target=main"}
+		args := []string{"debug", "-it", pod, "--image=" + cluster.Image, "--image-pull-policy=Never", "--container=" + name, "--target=main"}
 		code, shown, err := who.sayGo(ctx, append(args, untilGo(5)...)...)
 		if err != nil {
 			t.Errorf("%s: %v: %q", who.way, err, shown)
 		}
 		codes[who.way] = code
-		is, err := sites[testbed.New].cluster.Client.CoreV1().Pods(peopleNamespace).Get(ctx, pod, metav1.GetOptions{})
+		is, err := sites[cluster.New].cluster.Client.CoreV1().Pods(peopleNamespace).Get(ctx, pod, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +276,7 @@ func TestPeopleApply(t *testing.T) {
 		apply("three", "--field-manager=another", "--force-conflicts")
 		apply("four", "--dry-run=server")
 		apply("five", "--validate=strict", "--force-conflicts")
-		object, err := sites[testbed.New].cluster.Client.CoreV1().ConfigMaps(peopleNamespace).Get(ctx, name, metav1.GetOptions{})
+		object, err := sites[cluster.New].cluster.Client.CoreV1().ConfigMaps(peopleNamespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

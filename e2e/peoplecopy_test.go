@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/network"
 )
 
 // treeFiles is how many files the tree has that people copy, beside its links.
@@ -140,7 +142,7 @@ func TestPeopleCopyTree(t *testing.T) {
 }
 
 // slowLink has a copy of 100 MB take 10 s, so that there is a middle.
-var slowLink = testbed.LinkOptions{Rate: 10_000_000}
+var slowLink = network.LinkOptions{Rate: 10_000_000}
 
 // cutAfter is how many bytes have arrived when the connection is cut.
 const cutAfter = 1 << 20
@@ -150,7 +152,7 @@ const cutAfter = 1 << 20
 func TestPeopleCopyCut(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
-	s := sites[testbed.New]
+	s := sites[cluster.New]
 	// The link is the load balancer that cuts, alone or between HAProxy and edge: HAProxy ends connections in its own way.
 	front, err := bed.StartLink(host(edge.to), slowLink)
 	if err != nil {
@@ -172,7 +174,7 @@ func TestPeopleCopyCut(t *testing.T) {
 	big := blobs[100]
 	for _, row := range []struct {
 		who *person
-		at  *testbed.Relay
+		at  *network.Relay
 	}{
 		{before, front},
 		{before.connected(t, connectVersion), front},
@@ -211,10 +213,10 @@ func TestPeopleCopyCut(t *testing.T) {
 }
 
 // cutInTheMiddle runs a copy, and cuts what runs through a link when enough has arrived.
-func cutInTheMiddle(ctx context.Context, t *testing.T, at *testbed.Relay, copy *exec.Cmd, arrived func() int64) testbed.Result {
+func cutInTheMiddle(ctx context.Context, t *testing.T, at *network.Relay, copy *exec.Cmd, arrived func() int64) clients.Result {
 	t.Helper()
-	ended := make(chan testbed.Result, 1)
-	go func() { ended <- testbed.RunCommand(ctx, copy, nil) }()
+	ended := make(chan clients.Result, 1)
+	go func() { ended <- clients.RunCommand(ctx, copy, nil) }()
 	for {
 		select {
 		case r := <-ended:

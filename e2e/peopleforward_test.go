@@ -14,7 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // What TestPeopleDownload does over one port-forward.
@@ -130,7 +131,7 @@ func TestPeopleProxy(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, addr, _ := strings.Cut(proxy.seen[len(proxy.seen)-1], "Starting to serve on ")
-			file, err := bed.Kubeconfig(testbed.Access{Server: "http://" + addr, Namespace: peopleNamespace})
+			file, err := bed.Kubeconfig(cluster.Access{Server: "http://" + addr, Namespace: peopleNamespace})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +146,7 @@ func TestPeopleProxy(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := want(testbed.RunCommand(ctx, cmd, strings.NewReader(row.stdin)), row.code, row.stdout); err != nil {
+				if err := want(clients.RunCommand(ctx, cmd, strings.NewReader(row.stdin)), row.code, row.stdout); err != nil {
 					t.Errorf("exec: %v", err)
 				}
 			}
@@ -153,7 +154,7 @@ func TestPeopleProxy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := want(testbed.RunCommand(ctx, cmd, nil), 0, "echo\necho\nrefused\n"); err != nil {
+			if err := want(clients.RunCommand(ctx, cmd, nil), 0, "echo\necho\nrefused\n"); err != nil {
 				t.Errorf("port-forward: %v", err)
 			}
 		})

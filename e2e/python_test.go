@@ -8,16 +8,17 @@ import (
 	"io"
 	"strings"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // python runs e2e/python/exec.py to its end.
-func python(ctx context.Context, tr *trial, stdin io.Reader, command ...string) testbed.Result {
-	cmd, err := bed.Python(ctx, tr.file, "exec.py", append([]string{testbed.Namespace, "shell"}, command...)...)
+func python(ctx context.Context, tr *trial, stdin io.Reader, command ...string) clients.Result {
+	cmd, err := bed.Python(ctx, tr.file, "exec.py", append([]string{cluster.Namespace, "shell"}, command...)...)
 	if err != nil {
-		return testbed.Result{Err: err}
+		return clients.Result{Err: err}
 	}
-	return testbed.RunCommand(ctx, cmd, stdin)
+	return clients.RunCommand(ctx, cmd, stdin)
 }
 
 func pythonExec(ctx context.Context, tr *trial) error {
@@ -42,9 +43,9 @@ func pythonMegabyte(ctx context.Context, tr *trial) error {
 
 // pythonPortForward: this client's port-forward is WebSocket v4.
 func pythonPortForward(ctx context.Context, tr *trial) error {
-	cmd, err := bed.Python(ctx, tr.file, "portforward.py", testbed.Namespace, "shell", "9000", "1000000")
+	cmd, err := bed.Python(ctx, tr.file, "portforward.py", cluster.Namespace, "shell", "9000", "1000000")
 	if err != nil {
 		return err
 	}
-	return want(testbed.RunCommand(ctx, cmd, nil), 0, "echo\necho\nrefused\n")
+	return want(clients.RunCommand(ctx, cmd, nil), 0, "echo\necho\nrefused\n")
 }

@@ -16,7 +16,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // answer is what came back for one request.
@@ -39,7 +39,7 @@ func (a answer) String() string { return fmt.Sprintf("%d %.500s", a.code, a.body
 
 // raw writes a request as it stands, over HTTP/1.1, and hangs up after the answer's head or, except after 101, its body.
 // No library comes between: header lines keep their case, order and number.
-func raw(ctx context.Context, t *testing.T, to testbed.Access, method, uri string, header ...string) answer {
+func raw(ctx context.Context, t *testing.T, to cluster.Access, method, uri string, header ...string) answer {
 	t.Helper()
 	conn := dial(ctx, t, to, "", "http/1.1")
 	defer conn.Close()
@@ -47,7 +47,7 @@ func raw(ctx context.Context, t *testing.T, to testbed.Access, method, uri strin
 }
 
 // exchange is raw on a connection of the caller's.
-func exchange(t *testing.T, conn net.Conn, to testbed.Access, method, uri string, header ...string) answer {
+func exchange(t *testing.T, conn net.Conn, to cluster.Access, method, uri string, header ...string) answer {
 	t.Helper()
 	resp, err := tryExchange(conn, to, method, uri, header...)
 	if err != nil {
@@ -56,7 +56,7 @@ func exchange(t *testing.T, conn net.Conn, to testbed.Access, method, uri string
 	return read(t, resp)
 }
 
-func tryExchange(conn net.Conn, to testbed.Access, method, uri string, header ...string) (*http.Response, error) {
+func tryExchange(conn net.Conn, to cluster.Access, method, uri string, header ...string) (*http.Response, error) {
 	lines := []string{method + " " + uri + " HTTP/1.1", "Host: " + host(to)}
 	if to.Token != "" {
 		lines = append(lines, "Authorization: Bearer "+to.Token)
@@ -68,7 +68,7 @@ func tryExchange(conn net.Conn, to testbed.Access, method, uri string, header ..
 }
 
 // dial opens a connection for one protocol, from a source address ("": any). The caller closes it.
-func dial(ctx context.Context, t *testing.T, to testbed.Access, source, protocol string) *tls.Conn {
+func dial(ctx context.Context, t *testing.T, to cluster.Access, source, protocol string) *tls.Conn {
 	t.Helper()
 	config := &tls.Config{RootCAs: roots(to), NextProtos: []string{protocol}}
 	if to.Client.Cert != nil {
@@ -88,7 +88,7 @@ func dial(ctx context.Context, t *testing.T, to testbed.Access, source, protocol
 }
 
 // overHTTP2 makes a request as a well-behaved client does.
-func overHTTP2(ctx context.Context, t *testing.T, to testbed.Access, uri string, header http.Header) answer {
+func overHTTP2(ctx context.Context, t *testing.T, to cluster.Access, uri string, header http.Header) answer {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true, DisableCompression: true}
 	defer transport.CloseIdleConnections()
@@ -126,9 +126,9 @@ func read(t *testing.T, resp *http.Response) answer {
 	return a
 }
 
-func host(to testbed.Access) string { return strings.TrimPrefix(to.Server, "https://") }
+func host(to cluster.Access) string { return strings.TrimPrefix(to.Server, "https://") }
 
-func roots(to testbed.Access) *x509.CertPool {
+func roots(to cluster.Access) *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(to.CA)
 	return pool
@@ -149,7 +149,7 @@ func askWebSocket(subprotocol string) []string {
 
 // The requests that those go with.
 const (
-	podsURI        = "/api/v1/namespaces/" + testbed.Namespace + "/pods"
+	podsURI        = "/api/v1/namespaces/" + cluster.Namespace + "/pods"
 	execURI        = podsURI + "/shell/exec?command=true&stdout=true"
 	portForwardURI = podsURI + "/shell/portforward"
 )

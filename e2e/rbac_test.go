@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // forbidden is the API server's own refusal.
@@ -24,10 +25,10 @@ func TestRBACOverREST(t *testing.T) {
 			user, namespace, resource string
 			allowed                   bool
 		}{
-			{"alice", testbed.Namespace, "pods", true},
+			{"alice", cluster.Namespace, "pods", true},
 			{"alice", opsNamespace, "pods", false},
-			{"alice", testbed.Namespace, "secrets", false},
-			{"bob", testbed.Namespace, "pods", true},
+			{"alice", cluster.Namespace, "secrets", false},
+			{"bob", cluster.Namespace, "pods", true},
 			{"bob", opsNamespace, "pods", true},
 			{"bob", opsNamespace, "secrets", false},
 		} {
@@ -56,8 +57,8 @@ func TestRBACOnExec(t *testing.T) {
 				if err := want(d.run(t.Context(), t, s, "bob", opsNamespace, "echo mine"), 0, "mine\n"); err != nil {
 					t.Error(err)
 				}
-				r := d.run(t.Context(), t, s, "bob", testbed.Namespace, "echo not mine")
-				refusal := forbidden("bob", "create", "pods/exec", testbed.Namespace)
+				r := d.run(t.Context(), t, s, "bob", cluster.Namespace, "echo not mine")
+				refusal := forbidden("bob", "create", "pods/exec", cluster.Namespace)
 				if d.version == "" {
 					refusal = "403 Forbidden" // this client shows no more; TestRefusalBody reads it
 				}
@@ -101,11 +102,11 @@ func TestRBACOnAttachAndPortForward(t *testing.T) {
 				defer cancel()
 				k := s.kubectl(t, d.path, d.version, "bob", d.env...)
 				r := k.Run(ctx, "attach", "ticker")
-				if refusal := forbidden("bob", "create", "pods/attach", testbed.Namespace); r.Code == 0 || !strings.Contains(string(r.Stderr), refusal) {
+				if refusal := forbidden("bob", "create", "pods/attach", cluster.Namespace); r.Code == 0 || !strings.Contains(string(r.Stderr), refusal) {
 					t.Errorf("attach: code %d, stderr %q; want %q", r.Code, r.Stderr, refusal)
 				}
 				r = k.Run(ctx, "port-forward", "pod/shell", ":8080")
-				if refusal := forbidden("bob", "create", "pods/portforward", testbed.Namespace); r.Code == 0 || !strings.Contains(string(r.Stderr), refusal) {
+				if refusal := forbidden("bob", "create", "pods/portforward", cluster.Namespace); r.Code == 0 || !strings.Contains(string(r.Stderr), refusal) {
 					t.Errorf("port-forward: code %d, stderr %q; want %q", r.Code, r.Stderr, refusal)
 				}
 				if d.path == balanced && d.version == "1.29" {
@@ -127,8 +128,8 @@ func TestAuditLogNamesUser(t *testing.T) {
 		marker := "audit-" + string(s.cluster.Kind)
 		for _, d := range dialects {
 			name := marker + "-" + slug(d.name)
-			d.run(t.Context(), t, s, "alice", testbed.Namespace, "echo "+name)
-			e, err := s.cluster.WaitAudit(t.Context(), func(e testbed.AuditEvent) bool {
+			d.run(t.Context(), t, s, "alice", cluster.Namespace, "echo "+name)
+			e, err := s.cluster.WaitAudit(t.Context(), func(e cluster.AuditEvent) bool {
 				return e.ObjectRef != nil && e.ObjectRef.Subresource == "exec" && strings.Contains(e.RequestURI, name)
 			})
 			if err != nil {
@@ -137,7 +138,7 @@ func TestAuditLogNamesUser(t *testing.T) {
 			checkAuditEvent(t, e, "alice", "dev")
 		}
 		// Nothing that touches pods was done by edge in its own name.
-		events, err := s.cluster.Audit(func(e testbed.AuditEvent) bool {
+		events, err := s.cluster.Audit(func(e cluster.AuditEvent) bool {
 			return e.ObjectRef != nil && e.ObjectRef.Resource == "pods" && strings.HasSuffix(e.User.Username, ":edge") && e.ImpersonatedUser == nil
 		})
 		if err != nil || len(events) != 0 {
@@ -146,7 +147,7 @@ func TestAuditLogNamesUser(t *testing.T) {
 	})
 }
 
-func checkAuditEvent(t *testing.T, e testbed.AuditEvent, user, group string) {
+func checkAuditEvent(t *testing.T, e cluster.AuditEvent, user, group string) {
 	t.Helper()
 	switch u := e.ImpersonatedUser; {
 	case u == nil:

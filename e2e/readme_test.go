@@ -19,14 +19,14 @@ const (
 func (s *sheet) summary() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| client | %s |\n|%s\n", strings.Join(paths, " | "), strings.Repeat("---|", 1+len(paths)))
-	for i := 0; i < len(clients); {
-		c := clients[i]
+	for i := 0; i < len(matrixClients); {
+		c := matrixClients[i]
 		var releases []string
-		for ; i < len(clients) && clients[i].family == c.family && clients[i].how == c.how && s.line(clients[i]) == s.line(c); i++ {
-			releases = append(releases, clients[i].release)
+		for ; i < len(matrixClients) && matrixClients[i].family == c.family && matrixClients[i].how == c.how && s.line(matrixClients[i]) == s.line(c); i++ {
+			releases = append(releases, matrixClients[i].release)
 		}
 		c.release = strings.Join(releases, ", ")
-		fmt.Fprintf(&b, "| %s | %s |\n", c.name(), s.line(clients[i-1]))
+		fmt.Fprintf(&b, "| %s | %s |\n", c.name(), s.line(matrixClients[i-1]))
 	}
 	return b.String()
 }

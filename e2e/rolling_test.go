@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // rolling is how a rolling restart goes.
@@ -40,7 +41,7 @@ func (r rolling) test(t *testing.T) {
 	defer func() { <-heavy }()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute+time.Duration(r.restarts)*(r.period+time.Minute))
 	defer cancel()
-	var replicas []*testbed.Replica
+	var replicas []*cluster.Replica
 	for range 2 {
 		one, err := s.cluster.StartReplica(ctx, "--shutdown-delay-duration=3s") // the load balancer learns of the end meanwhile
 		if err != nil {
@@ -53,7 +54,7 @@ func (r rolling) test(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Upstream: upstream})
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: upstream})
 
 	told := &told{kill: r.kill}
 	w := newWriters(t, "rolling", edge.Access(tokens["alice"]))
@@ -174,7 +175,7 @@ func wasDone(ctx context.Context, s *site, one write) (bool, error) {
 }
 
 // ask makes GETs, none of which may fail but by the API server's own word: edge can ask again.
-func (o *told) ask(ctx context.Context, t *testing.T, to testbed.Access) {
+func (o *told) ask(ctx context.Context, t *testing.T, to cluster.Access) {
 	h := newHand(t, to)
 	for pause(ctx, 20*time.Millisecond) {
 		r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil)

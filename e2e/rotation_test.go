@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 const (
@@ -34,7 +36,7 @@ func TestRotationWhileRequestsFlow(t *testing.T) {
 		}
 	}
 	provider := startIssuer(t)
-	edge := startEdge(t, testbed.EdgeOptions{Cluster: sites[testbed.New].cluster, Issuer: provider})
+	edge := startEdge(t, testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: provider})
 	f := startFlow(t, edge)
 	defer f.stop()
 	oldKey := provider.KeyID()
@@ -68,8 +70,8 @@ func TestRotationWhileRequestsFlow(t *testing.T) {
 }
 
 // refreshing logs a user in, and then gives what refreshes bring.
-func refreshing(provider *testbed.Issuer, user string) func(context.Context) (signed, error) {
-	var tokens testbed.Tokens
+func refreshing(provider *issuer.Issuer, user string) func(context.Context) (signed, error) {
+	var tokens issuer.Tokens
 	return func(ctx context.Context) (signed, error) {
 		var err error
 		if tokens.Refresh == "" {
@@ -82,7 +84,7 @@ func refreshing(provider *testbed.Issuer, user string) func(context.Context) (si
 }
 
 // sendStrays sends tokens that are the issuer's but for their key.
-func sendStrays(ctx context.Context, t *testing.T, provider *testbed.Issuer, edge *testbed.Edge) {
+func sendStrays(ctx context.Context, t *testing.T, provider *issuer.Issuer, edge *testbed.Edge) {
 	c := newCaller(t, edge.Access(""))
 	for i := 0; pause(ctx, strayPeriod); i++ {
 		token, err := provider.MintAs(fmt.Sprintf("nobody-%d", i), provider.Claims("alice"))

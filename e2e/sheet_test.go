@@ -107,7 +107,7 @@ func (s *sheet) markdown() string {
 	var b strings.Builder
 	for _, path := range paths {
 		fmt.Fprintf(&b, "\n## %s\n", pathTitles[path])
-		takes := slices.DeleteFunc(slices.Clone(clients), func(c client) bool { return !c.takes(path) })
+		takes := slices.DeleteFunc(slices.Clone(matrixClients), func(c client) bool { return !c.takes(path) })
 		for _, group := range kin(takes) {
 			names := columnsOf(group)
 			fmt.Fprintf(&b, "\n| client | %s |\n|%s\n", strings.Join(names, " | "), strings.Repeat("---|", 1+len(names)))

@@ -14,7 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/rawclient"
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // silence is more than twice the idle limit of both load balancers.
@@ -28,21 +29,21 @@ func TestSilentExec(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		script := fmt.Sprintf("sleep %d; echo still here; exit 7", int(silence.Seconds()))
 		for _, path := range []string{balanced, nginx} {
-			for name, run := range map[string]func(context.Context, *trial) testbed.Result{
-				"kubectl 1.35": func(ctx context.Context, tr *trial) testbed.Result {
+			for name, run := range map[string]func(context.Context, *trial) clients.Result{
+				"kubectl 1.35": func(ctx context.Context, tr *trial) clients.Result {
 					return s.kubectl(tr.t, path, "1.35", "alice").Run(ctx, "exec", "shell", "--", "sh", "-c", script)
 				},
-				"python 22.6": func(ctx context.Context, tr *trial) testbed.Result {
+				"python 22.6": func(ctx context.Context, tr *trial) clients.Result {
 					tr.file = s.kubeconfig(tr.t, path, "alice")
 					return python(ctx, tr, nil, "sh", "-c", script)
 				},
-				"client-node 1.4": func(ctx context.Context, tr *trial) testbed.Result {
+				"client-node 1.4": func(ctx context.Context, tr *trial) clients.Result {
 					tr.file = s.kubeconfig(tr.t, path, "alice")
-					return js(ctx, tr, nil, "exec.mjs", testbed.Namespace, "shell", "sh", "-c", script)
+					return js(ctx, tr, nil, "exec.mjs", cluster.Namespace, "shell", "sh", "-c", script)
 				},
-				"OkHttp 3.13": func(ctx context.Context, tr *trial) testbed.Result { // gives up on a ping unanswered for 60 s
+				"OkHttp 3.13": func(ctx context.Context, tr *trial) clients.Result { // gives up on a ping unanswered for 60 s
 					tr.file = s.kubeconfig(tr.t, path, "alice")
-					return java(ctx, tr, nil, "OkHttpExec", noTerminal, testbed.Namespace, "shell", "sh", "-c", script)
+					return java(ctx, tr, nil, "OkHttpExec", noTerminal, cluster.Namespace, "shell", "sh", "-c", script)
 				},
 			} {
 				t.Run(path+"/"+name, func(t *testing.T) {
@@ -107,7 +108,7 @@ func TestSilentWebSocket(t *testing.T) {
 				name := slug("silent " + path)
 				to := s.access(path, tokens["alice"])
 				console, said := listen(ctx, t, to, podsURI+"/http:shell:8081/proxy/console")
-				_, events := listen(ctx, t, to, "/api/v1/namespaces/"+testbed.Namespace+"/configmaps?watch=true&fieldSelector=metadata.name%3D"+name)
+				_, events := listen(ctx, t, to, "/api/v1/namespaces/"+cluster.Namespace+"/configmaps?watch=true&fieldSelector=metadata.name%3D"+name)
 				select {
 				case text := <-said:
 					t.Fatalf("the console said %q", text)
@@ -119,7 +120,7 @@ func TestSilentWebSocket(t *testing.T) {
 					t.Fatal(err)
 				}
 				created := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
-				if _, err := s.cluster.Client.CoreV1().ConfigMaps(testbed.Namespace).Create(ctx, created, metav1.CreateOptions{}); err != nil {
+				if _, err := s.cluster.Client.CoreV1().ConfigMaps(cluster.Namespace).Create(ctx, created, metav1.CreateOptions{}); err != nil {
 					t.Fatal(err)
 				}
 				if text := <-said; text != "still here" {
@@ -134,7 +135,7 @@ func TestSilentWebSocket(t *testing.T) {
 }
 
 // listen opens a WebSocket and reads it, to an error, which is the last that it says.
-func listen(ctx context.Context, t *testing.T, to testbed.Access, uri string) (*websocket.Conn, <-chan string) {
+func listen(ctx context.Context, t *testing.T, to cluster.Access, uri string) (*websocket.Conn, <-chan string) {
 	t.Helper()
 	c, _, err := rawclient.DialWebSocket(ctx, to, uri)
 	if err != nil {

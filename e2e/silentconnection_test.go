@@ -91,9 +91,9 @@ func TestDeadConnectionOfReviews(t *testing.T) {
 	k := &kop{T: t, s: d.s}
 	group := d.object("mayimpersonate")
 	k.grantEverywhere(rbacGroup(testbed.GroupsPrefix+group), rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"users"}, Verbs: []string{"impersonate"}})
-	claims := issuer.Claims("impersonator")
+	claims := idp.Claims("impersonator")
 	claims["groups"] = []string{group}
-	token, err := issuer.Mint(claims)
+	token, err := idp.Mint(claims)
 	if err != nil {
 		t.Fatal(err)
 	}

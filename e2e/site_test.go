@@ -10,14 +10,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/network"
 )
 
 // A site is a cluster, edge in front of it, and two load balancers in front of edge.
 type site struct {
-	cluster *testbed.Cluster
+	cluster *cluster.Cluster
 	edge    *testbed.Edge
-	alb     *testbed.LoadBalancer
-	nginx   *testbed.LoadBalancer
+	alb     *network.LoadBalancer
+	nginx   *network.LoadBalancer
 }
 
 // The ways to reach a site's edge. Only the direct one carries SPDY.
@@ -29,20 +32,20 @@ const (
 
 var paths = []string{direct, balanced, nginx}
 
-// opsNamespace is where bob works; alice works in testbed.Namespace.
+// opsNamespace is where bob works; alice works in cluster.Namespace.
 const opsNamespace = "ops"
 
 // tenantOnly makes edge accept only users of one tenant: not carol.
 const tenantOnly = "--oidc-required-claim=tenant=one"
 
-func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
+func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 	s := &site{}
 	var err error
 	if s.cluster, err = bed.StartCluster(ctx, kind); err != nil {
 		return nil, err
 	}
 	args := []string{tenantOnly, "--allowed-origins=" + console.URL}
-	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: issuer, Args: args}); err != nil {
+	if s.edge, err = bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Args: args}); err != nil {
 		return nil, err
 	}
 	if s.alb, err = bed.StartALB(ctx, s.edge.Addr); err != nil {
@@ -51,7 +54,7 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 	if s.nginx, err = bed.StartNginx(ctx, s.edge.Addr); err != nil {
 		return nil, err
 	}
-	for _, pod := range []testbed.PodOptions{
+	for _, pod := range []cluster.PodOptions{
 		{Name: "shell", Script: shellScript},
 		{Name: "ticker", Script: "i=0; while sleep 0.3; do i=$((i+1)); echo tick $i; done"},
 		{Name: "shell", Namespace: opsNamespace, Script: shellScript},
@@ -73,7 +76,7 @@ func startSite(ctx context.Context, kind testbed.Kind) (*site, error) {
 const shellScript = "httpd -p 8080 -h /www; inpod & trap 'exit 0' TERM; while :; do sleep 1; done"
 
 // grant lets dev work in the demo namespace. ops may work in its own and only look at demo's pods.
-func grant(ctx context.Context, c *testbed.Cluster) error {
+func grant(ctx context.Context, c *cluster.Cluster) error {
 	look := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "pods/log", "configmaps"}, Verbs: []string{"get", "list", "watch"}}
 	enter := rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"pods/exec", "pods/attach", "pods/portforward"}, Verbs: []string{"get", "create"},
@@ -85,8 +88,8 @@ func grant(ctx context.Context, c *testbed.Cluster) error {
 		namespace, group string
 		rules            []rbacv1.PolicyRule
 	}{
-		{testbed.Namespace, "dev", []rbacv1.PolicyRule{look, enter, proxy}},
-		{testbed.Namespace, "ops", []rbacv1.PolicyRule{look}},
+		{cluster.Namespace, "dev", []rbacv1.PolicyRule{look, enter, proxy}},
+		{cluster.Namespace, "ops", []rbacv1.PolicyRule{look}},
 		{opsNamespace, "ops", []rbacv1.PolicyRule{look, enter}},
 	} {
 		if err := grantGroup(ctx, c, g.namespace, g.group, g.rules); err != nil {
@@ -97,7 +100,7 @@ func grant(ctx context.Context, c *testbed.Cluster) error {
 }
 
 // grantGroup lets a group of the issuer do what rules say, in one namespace.
-func grantGroup(ctx context.Context, c *testbed.Cluster, namespace, group string, rules []rbacv1.PolicyRule) error {
+func grantGroup(ctx context.Context, c *cluster.Cluster, namespace, group string, rules []rbacv1.PolicyRule) error {
 	meta := metav1.ObjectMeta{Name: group}
 	role := &rbacv1.Role{ObjectMeta: meta, Rules: rules}
 	binding := &rbacv1.RoleBinding{
@@ -116,7 +119,7 @@ func grantGroup(ctx context.Context, c *testbed.Cluster, namespace, group string
 }
 
 // access is how the holder of a token reaches the site.
-func (s *site) access(path, token string) testbed.Access {
+func (s *site) access(path, token string) cluster.Access {
 	switch path {
 	case balanced:
 		return s.alb.Access(token)
@@ -138,7 +141,7 @@ func (s *site) kubeconfig(t *testing.T, path, user string) string {
 }
 
 // kubectl is a release of kubectl in the hands of a user of the site.
-func (s *site) kubectl(t *testing.T, path, version, user string, env ...string) *testbed.Kubectl {
+func (s *site) kubectl(t *testing.T, path, version, user string, env ...string) *clients.Kubectl {
 	t.Helper()
 	return bed.Kubectl(version, s.kubeconfig(t, path, user), env...)
 }

@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 
 	"edge/e2e/rawclient"
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // What only `make soak` has time for. It runs the same functions through edge and at the API server itself, in the dialects
@@ -81,8 +81,8 @@ func printSoak() {
 }
 
 // ways are how a dialect of a site is tried: at the API server itself, if it speaks it, and through edge.
-func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]testbed.Access {
-	ways := map[string]testbed.Access{"edge": s.access(direct, tokens["alice"])}
+func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]cluster.Access {
+	ways := map[string]cluster.Access{"edge": s.access(direct, tokens["alice"])}
 	if spokenBy(s.cluster.Kind, d).Name == d.Name {
 		ways["API server"] = s.ownAccess(t, "alice", "dev")
 	}
@@ -156,7 +156,7 @@ func TestSoakStall(t *testing.T) {
 				return nil
 			})
 		}
-		if s.cluster.Kind != testbed.New {
+		if s.cluster.Kind != cluster.New {
 			return
 		}
 		// client-go's v5 has limits of its own that no server can lift: what matters is that edge does no worse.
@@ -177,7 +177,7 @@ func TestSoakStall(t *testing.T) {
 }
 
 // stalled reads a command's output with a pause in the middle, and holds it and the exit code against what they must be.
-func stalled(ctx context.Context, d rawclient.Dialect, to testbed.Access, output int64, ping time.Duration) error {
+func stalled(ctx context.Context, d rawclient.Dialect, to cluster.Access, output int64, ping time.Duration) error {
 	script := fmt.Sprintf("head -c %d /dev/zero; exit 7", output)
 	o, err := d.Exec(ctx, to, rawclient.Exec{
 		Pod: "shell", Command: []string{"sh", "-c", script}, StallAfter: output / 2, Stall: soakStall, Ping: ping,
@@ -189,7 +189,7 @@ func stalled(ctx context.Context, d rawclient.Dialect, to testbed.Access, output
 }
 
 // stalledClientGo reads output with client-go's executor and a writer that stalls once.
-func stalledClientGo(ctx context.Context, to testbed.Access, output int64) (int64, error) {
+func stalledClientGo(ctx context.Context, to cluster.Access, output int64) (int64, error) {
 	config := &rest.Config{
 		Host: to.Server, BearerToken: to.Token,
 		TLSClientConfig: rest.TLSClientConfig{CAData: to.CA, CertData: to.Client.Cert, KeyData: to.Client.Key},

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/issuer"
 )
 
 // What a test starts for itself ends with it, so that a run's memory does not grow with its tests.
 
-func startIssuer(t *testing.T) *testbed.Issuer {
+func startIssuer(t *testing.T) *issuer.Issuer {
 	t.Helper()
 	provider, err := bed.StartIssuer(t.Context())
 	if err != nil {

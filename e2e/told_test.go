@@ -13,15 +13,18 @@ import (
 
 	"edge/e2e/testbed"
 	"edge/e2e/testbed/binaries"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 // TestKubectlReadsWhy: whoever holds a good token that a rule refuses reads which, in each kubectl; and who holds another one
 // reads that they must log in, and no more.
 func TestKubectlReadsWhy(t *testing.T) {
 	t.Parallel()
-	a := attack(t, testbed.New, tenantOnly)
+	a := attack(t, cluster.New, tenantOnly)
 	claims := func(name string, value any) map[string]any {
-		c := issuer.Claims("alice")
+		c := idp.Claims("alice")
 		c[name] = value
 		return c
 	}
@@ -34,16 +37,16 @@ func TestKubectlReadsWhy(t *testing.T) {
 	}
 	login := func(why string) string { return "You must be logged in to the server (" + why + ")" }
 	tests := map[string]struct{ token, says string }{
-		"expired":        {must(issuer.Mint(claims("exp", time.Now().Add(-time.Hour).Unix()))), login("Unauthorized: the token has expired: log in again")},
-		"not yet valid":  {must(issuer.Mint(claims("nbf", time.Now().Add(time.Hour).Unix()))), login("Unauthorized: the token is not valid yet: try again later, or compare the issuer's clock with edge's")},
+		"expired":        {must(idp.Mint(claims("exp", time.Now().Add(-time.Hour).Unix()))), login("Unauthorized: the token has expired: log in again")},
+		"not yet valid":  {must(idp.Mint(claims("nbf", time.Now().Add(time.Hour).Unix()))), login("Unauthorized: the token is not valid yet: try again later, or compare the issuer's clock with edge's")},
 		"required claim": {tokens["carol"], login(`Unauthorized: required claim "tenant" has another value`)},
-		"odd group":      {must(issuer.Mint(claims("groups", []string{"dev", "night shift "}))), `group "` + testbed.GroupsPrefix + `night shift " has a control character, or white space around it; let the issuer send another group`},
-		"odd user":       {must(issuer.Mint(claims("preferred_username", "alice "))), `user name "` + testbed.UsernamePrefix + `alice " has a control character, or white space around it; let the issuer send another name`},
-		"forged":         {must(issuer.Forge(claims("exp", time.Now().Add(-time.Hour).Unix()))), login("Unauthorized")},
-		"wrong audience": {must(issuer.LoginFor(t.Context(), "carol", testbed.OtherClientID)), login("Unauthorized")},
+		"odd group":      {must(idp.Mint(claims("groups", []string{"dev", "night shift "}))), `group "` + testbed.GroupsPrefix + `night shift " has a control character, or white space around it; let the issuer send another group`},
+		"odd user":       {must(idp.Mint(claims("preferred_username", "alice "))), `user name "` + testbed.UsernamePrefix + `alice " has a control character, or white space around it; let the issuer send another name`},
+		"forged":         {must(idp.Forge(claims("exp", time.Now().Add(-time.Hour).Unix()))), login("Unauthorized")},
+		"wrong audience": {must(idp.LoginFor(t.Context(), "carol", issuer.OtherClientID)), login("Unauthorized")},
 	}
 	cache := t.TempDir()
-	kubectl := func(version, token string) *testbed.Kubectl {
+	kubectl := func(version, token string) *clients.Kubectl {
 		t.Helper()
 		file, err := bed.Kubeconfig(a.as(token))
 		if err != nil {
@@ -77,18 +80,18 @@ func TestKubectlReadsWhy(t *testing.T) {
 // server sees the user without it, and what Kubernetes keeps for itself stays refused.
 func TestUnusableGroups(t *testing.T) {
 	t.Parallel()
-	deny := attack(t, testbed.New, "--oidc-groups-prefix=")
-	drop, events := audited(t, testbed.New, everything, "--oidc-groups-prefix=", "--unusable-groups=drop", "--log-format=text")
+	deny := attack(t, cluster.New, "--oidc-groups-prefix=")
+	drop, events := audited(t, cluster.New, everything, "--oidc-groups-prefix=", "--unusable-groups=drop", "--log-format=text")
 	odd := []string{"", " dev", "dev ", "dev\t", "a\nb", "a\x00b", "a\r\nImpersonate-Group: system:masters", "a\x7fb"}
 	for _, group := range odd {
-		checkForbidden(t, deny, group, minted(t, issuer, map[string]any{"groups": []string{"dev", group}}))
+		checkForbidden(t, deny, group, minted(t, idp, map[string]any{"groups": []string{"dev", group}}))
 	}
 	for _, groups := range [][]string{{"system:masters", "dev "}, {"system:masters "}, {" system:masters"}, {"", "\tsystem:masters"}, {"\x00system:masters"}} {
-		checkForbidden(t, drop, strings.Join(groups, ","), minted(t, issuer, map[string]any{"groups": groups}))
+		checkForbidden(t, drop, strings.Join(groups, ","), minted(t, idp, map[string]any{"groups": groups}))
 	}
-	checkForbidden(t, drop, "a user", minted(t, issuer, map[string]any{"preferred_username": "alice ", "groups": []string{""}}))
+	checkForbidden(t, drop, "a user", minted(t, idp, map[string]any{"preferred_username": "alice ", "groups": []string{""}}))
 
-	token := minted(t, issuer, map[string]any{"groups": append(slices.Clone(odd), "dev", "night  shift")})
+	token := minted(t, idp, map[string]any{"groups": append(slices.Clone(odd), "dev", "night  shift")})
 	want := []string{"dev", "night  shift", "system:authenticated"}
 	user, err := whoAmI(t.Context(), clientAs(t, drop.as(token), rest.ImpersonationConfig{}))
 	if err != nil || user.Username != testbed.UsernamePrefix+"alice" || !slices.Equal(user.Groups, want) {

@@ -9,7 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
 )
 
 // badTokens are tokens that are wrong in one thing each. The provider itself made them where it can.
@@ -24,7 +25,7 @@ func badTokens(t *testing.T) map[string]string {
 		return token
 	}
 	claims := func(name string, value any) map[string]any {
-		c := issuer.Claims("alice")
+		c := idp.Claims("alice")
 		c[name] = value
 		return c
 	}
@@ -40,17 +41,17 @@ func badTokens(t *testing.T) map[string]string {
 		"none":                    "",
 		"not a token":             "abc.def.ghi",
 		"wrong issuer":            must(stranger.Login(ctx, "alice")),
-		"wrong issuer, right key": must(issuer.Mint(claims("iss", stranger.URL))),
-		"issuer with a slash":     must(issuer.Mint(claims("iss", issuer.URL+"/"))),
-		"wrong audience":          must(issuer.LoginFor(ctx, "alice", testbed.OtherClientID)),
-		"no audience":             must(issuer.Mint(claims("aud", []string{}))),
-		"wrong signature":         must(issuer.Forge(issuer.Claims("alice"))),
+		"wrong issuer, right key": must(idp.Mint(claims("iss", stranger.URL))),
+		"issuer with a slash":     must(idp.Mint(claims("iss", idp.URL+"/"))),
+		"wrong audience":          must(idp.LoginFor(ctx, "alice", issuer.OtherClientID)),
+		"no audience":             must(idp.Mint(claims("aud", []string{}))),
+		"wrong signature":         must(idp.Forge(idp.Claims("alice"))),
 		"another's signature":     header + "." + bobsPayload + "." + signature,
 		"no signature":            header + "." + payload + ".",
-		"expired":                 must(issuer.Mint(claims("exp", time.Now().Add(-time.Hour).Unix()))),
-		"not yet valid":           must(issuer.Mint(claims("nbf", time.Now().Add(time.Hour).Unix()))),
+		"expired":                 must(idp.Mint(claims("exp", time.Now().Add(-time.Hour).Unix()))),
+		"not yet valid":           must(idp.Mint(claims("nbf", time.Now().Add(time.Hour).Unix()))),
 		"required claim differs":  tokens["carol"],
-		"required claim missing":  must(issuer.Mint(claims("tenant", nil))),
+		"required claim missing":  must(idp.Mint(claims("tenant", nil))),
 	}
 }
 
@@ -58,25 +59,25 @@ func badTokens(t *testing.T) map[string]string {
 func TestUnauthorized(t *testing.T) {
 	t.Parallel()
 	bad := badTokens(t)
-	good, err := issuer.Mint(issuer.Claims("alice")) // the same claims, unspoilt
+	good, err := idp.Mint(idp.Claims("alice")) // the same claims, unspoilt
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := sites[testbed.New]
-	ways := map[string]func(t *testing.T, to testbed.Access, marker string) answer{
-		"HTTP/1.1": func(t *testing.T, to testbed.Access, marker string) answer {
+	s := sites[cluster.New]
+	ways := map[string]func(t *testing.T, to cluster.Access, marker string) answer{
+		"HTTP/1.1": func(t *testing.T, to cluster.Access, marker string) answer {
 			return raw(t.Context(), t, to, "GET", podsURI+"?"+marker, askJSON)
 		},
-		"HTTP/2": func(t *testing.T, to testbed.Access, marker string) answer {
+		"HTTP/2": func(t *testing.T, to cluster.Access, marker string) answer {
 			return overHTTP2(t.Context(), t, to, podsURI+"?"+marker, http.Header{"Accept": {"application/json"}})
 		},
-		"exec over WebSocket": func(t *testing.T, to testbed.Access, marker string) answer {
+		"exec over WebSocket": func(t *testing.T, to cluster.Access, marker string) answer {
 			return raw(t.Context(), t, to, "GET", execURI+"&"+marker, askWebSocket("v5.channel.k8s.io")...)
 		},
-		"exec over SPDY": func(t *testing.T, to testbed.Access, marker string) answer {
+		"exec over SPDY": func(t *testing.T, to cluster.Access, marker string) answer {
 			return raw(t.Context(), t, to, "POST", execURI+"&"+marker, askSPDY...)
 		},
-		"port-forward over a tunnel": func(t *testing.T, to testbed.Access, marker string) answer {
+		"port-forward over a tunnel": func(t *testing.T, to cluster.Access, marker string) answer {
 			return raw(t.Context(), t, to, "GET", portForwardURI+"?"+marker, askWebSocket("SPDY/3.1+portforward.k8s.io")...)
 		},
 	}
@@ -102,7 +103,7 @@ func TestUnauthorized(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { // once the parallel subtests are through
-		events, err := s.cluster.Audit(func(e testbed.AuditEvent) bool { return strings.Contains(e.RequestURI, "unauthorized=") })
+		events, err := s.cluster.Audit(func(e cluster.AuditEvent) bool { return strings.Contains(e.RequestURI, "unauthorized=") })
 		if err != nil || len(events) != 0 {
 			t.Errorf("reached the API server: %+v, %v", events, err)
 		}
@@ -113,8 +114,8 @@ func TestUnauthorized(t *testing.T) {
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
 	// dave's tokens live for ten seconds. edge may allow a clock's skew, so give it some time; and he must have been let in.
-	s := sites[testbed.New]
-	token, err := issuer.Login(t.Context(), "dave")
+	s := sites[cluster.New]
+	token, err := idp.Login(t.Context(), "dave")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func TestTokenExpires(t *testing.T) {
 // TestKubectlUnauthorized: kubectl tells people to log in.
 func TestKubectlUnauthorized(t *testing.T) {
 	t.Parallel()
-	file, err := bed.Kubeconfig(sites[testbed.New].access(balanced, tokens["carol"]))
+	file, err := bed.Kubeconfig(sites[cluster.New].access(balanced, tokens["carol"]))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 )
 
 // startWithOwnToken starts an edge that asks for a token of ownAccount, which may do what account edge may.
-func startWithOwnToken(t *testing.T, c *testbed.Cluster, upstream testbed.Access, allowed bool) (*testbed.Edge, error) {
+func startWithOwnToken(t *testing.T, c *cluster.Cluster, upstream cluster.Access, allowed bool) (*testbed.Edge, error) {
 	t.Helper()
 	ctx := t.Context()
 	if err := makeOwnAccount(ctx, c); err != nil {
@@ -57,14 +58,14 @@ func startWithOwnToken(t *testing.T, c *testbed.Cluster, upstream testbed.Access
 			t.Fatal(err)
 		}
 	}
-	return bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: c, Issuer: issuer, Upstream: upstream, Args: []string{
+	return bed.StartEdge(ctx, testbed.EdgeOptions{Cluster: c, Issuer: idp, Upstream: upstream, Args: []string{
 		"--upstream-token-request=" + edgeNamespace + "/" + ownAccount,
 		"--upstream-token-request-audience=" + apiAudience, "--upstream-token-request-lifetime=10m",
 	}})
 }
 
 // makeOwnAccount makes ownAccount anew: tokens of an earlier one by that name are void.
-func makeOwnAccount(ctx context.Context, c *testbed.Cluster) error {
+func makeOwnAccount(ctx context.Context, c *cluster.Cluster) error {
 	accounts := c.Client.CoreV1().ServiceAccounts(edgeNamespace)
 	_ = accounts.Delete(ctx, ownAccount, metav1.DeleteOptions{}) // there may be none
 	_, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: ownAccount}}, metav1.CreateOptions{})
@@ -75,8 +76,8 @@ func makeOwnAccount(ctx context.Context, c *testbed.Cluster) error {
 // it is no longer good, edge asks for another one and uses that.
 func TestUpstreamToken(t *testing.T) {
 	t.Parallel()
-	c := sites[testbed.New].cluster
-	if _, err := startWithOwnToken(t, c, testbed.Access{}, false); err == nil ||
+	c := sites[cluster.New].cluster
+	if _, err := startWithOwnToken(t, c, cluster.Access{}, false); err == nil ||
 		!strings.Contains(err.Error(), "verb create on resource serviceaccounts/token, resourceNames [own]") {
 		t.Errorf("without the right: %v", err)
 	}
@@ -150,9 +151,9 @@ func TestUpstreamToken(t *testing.T) {
 }
 
 // ownEvent is the API server's audit event of a request that contains marker.
-func ownEvent(t *testing.T, c *testbed.Cluster, marker string) testbed.AuditEvent {
+func ownEvent(t *testing.T, c *cluster.Cluster, marker string) cluster.AuditEvent {
 	t.Helper()
-	e, err := c.WaitAudit(t.Context(), func(e testbed.AuditEvent) bool { return strings.Contains(e.RequestURI, marker) })
+	e, err := c.WaitAudit(t.Context(), func(e cluster.AuditEvent) bool { return strings.Contains(e.RequestURI, marker) })
 	if err != nil {
 		t.Fatal(err)
 	}

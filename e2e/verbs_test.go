@@ -19,11 +19,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
 )
 
 // want compares a finished run with what it should have printed and ended with.
-func want(r testbed.Result, code int, stdout string) error {
+func want(r clients.Result, code int, stdout string) error {
 	if r.Err != nil || r.Code != code || string(r.Stdout) != stdout {
 		return fmt.Errorf("code %d (%v), stdout %.200q, stderr %.1000q; want code %d, stdout %.200q", r.Code, r.Err, r.Stdout, r.Stderr, code, stdout)
 	}
@@ -50,7 +51,7 @@ func seeConfigMaps(ctx context.Context, tr *trial, w *lines) error {
 	for _, suffix := range []string{"-first", "-second"} {
 		name := tr.name + suffix
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		maps := tr.site.cluster.Client.CoreV1().ConfigMaps(testbed.Namespace)
+		maps := tr.site.cluster.Client.CoreV1().ConfigMaps(cluster.Namespace)
 		if _, err := maps.Create(ctx, object, metav1.CreateOptions{}); err != nil {
 			return err
 		}
@@ -115,7 +116,7 @@ func execTerminal(ctx context.Context, tr *trial) error {
 }
 
 // resizeTerminal talks to a shell in a terminal until that ends.
-func resizeTerminal(ctx context.Context, term *testbed.Terminal) error {
+func resizeTerminal(ctx context.Context, term *clients.Terminal) error {
 	for _, size := range []struct{ rows, cols int }{{30, 100}, {41, 123}} {
 		if err := term.Resize(size.rows, size.cols); err != nil {
 			return err
@@ -141,11 +142,11 @@ func resizeTerminal(ctx context.Context, term *testbed.Terminal) error {
 // attach talks to a pod's own process until that ends.
 func attach(ctx context.Context, tr *trial) error {
 	pod := tr.name + "-attach"
-	err := tr.site.cluster.StartPod(ctx, testbed.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
+	err := tr.site.cluster.StartPod(ctx, cluster.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
 	if err != nil {
 		return err
 	}
-	defer tr.site.cluster.Client.CoreV1().Pods(testbed.Namespace).Delete(context.WithoutCancel(ctx), pod, metav1.DeleteOptions{})
+	defer tr.site.cluster.Client.CoreV1().Pods(cluster.Namespace).Delete(context.WithoutCancel(ctx), pod, metav1.DeleteOptions{})
 	return want(tr.k.RunInput(ctx, strings.NewReader("a line\n"), "attach", "-i", pod), 0, "got a line\n")
 }
 
@@ -232,7 +233,7 @@ func fetchPages(addr string) error {
 		}
 		defer resp.Body.Close()
 		page, err := io.ReadAll(resp.Body)
-		if err != nil || !bytes.Equal(page, []byte(testbed.Page)) {
+		if err != nil || !bytes.Equal(page, []byte(cluster.Page)) {
 			return fmt.Errorf("page %q, %v", page, err)
 		}
 		return nil

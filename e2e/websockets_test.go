@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/rawclient"
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // TestOtherWebSockets: a WebSocket that is no exec and no port-forward passes as it is, as it does at the API server itself.
@@ -51,13 +51,13 @@ var otherWebSockets = []otherWebSocket{
 	{name: "services/proxy", uri: servicesURI + "/http:echo:8081/proxy/some/path?q=1", offer: []string{"echo"}, say: []string{"hello", "", big}, check: "X-Path /some/path"},
 	{name: "pods/proxy", uri: podsURI + "/http:shell:8081/proxy/other", say: []string{"hello", "", big}, check: "X-Path /other"},
 	{name: "a service that is not there", uri: servicesURI + "/http:none:8081/proxy/", check: "404"},
-	{name: "watch", uri: "/api/v1/namespaces/" + testbed.Namespace + "/configmaps?watch=true&fieldSelector=metadata.name%3Dwatched", hear: 1, check: "ADDED"},
+	{name: "watch", uri: "/api/v1/namespaces/" + cluster.Namespace + "/configmaps?watch=true&fieldSelector=metadata.name%3Dwatched", hear: 1, check: "ADDED"},
 	{name: "log", uri: podsURI + "/" + loggerPod + "/log?follow=true", hear: 2, check: "a line"},
 	{name: "log, base64", uri: podsURI + "/" + loggerPod + "/log?follow=true", offer: []string{"base64.binary.k8s.io"}, hear: 2, check: "YSBsaW5l"},
 }
 
 const (
-	servicesURI = "/api/v1/namespaces/" + testbed.Namespace + "/services"
+	servicesURI = "/api/v1/namespaces/" + cluster.Namespace + "/services"
 	loggerPod   = "logger"
 )
 
@@ -66,33 +66,33 @@ const (
 func prepareOthers(t *testing.T, s *site) {
 	t.Helper()
 	ctx, core := t.Context(), s.cluster.Client.CoreV1()
-	shell, err := core.Pods(testbed.Namespace).Get(ctx, "shell", metav1.GetOptions{})
+	shell, err := core.Pods(cluster.Namespace).Get(ctx, "shell", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	echo := metav1.ObjectMeta{Name: "echo"}
 	port := []corev1.ServicePort{{Port: 8081}}
-	if _, err := core.Services(testbed.Namespace).Create(ctx, &corev1.Service{ObjectMeta: echo, Spec: corev1.ServiceSpec{Ports: port}}, metav1.CreateOptions{}); err != nil {
+	if _, err := core.Services(cluster.Namespace).Create(ctx, &corev1.Service{ObjectMeta: echo, Spec: corev1.ServiceSpec{Ports: port}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = core.Endpoints(testbed.Namespace).Create(ctx, &corev1.Endpoints{ObjectMeta: echo, Subsets: []corev1.EndpointSubset{{
-		Addresses: []corev1.EndpointAddress{{IP: shell.Status.PodIP, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: testbed.Namespace, Name: "shell"}}},
+	_, err = core.Endpoints(cluster.Namespace).Create(ctx, &corev1.Endpoints{ObjectMeta: echo, Subsets: []corev1.EndpointSubset{{
+		Addresses: []corev1.EndpointAddress{{IP: shell.Status.PodIP, TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: cluster.Namespace, Name: "shell"}}},
 		Ports:     []corev1.EndpointPort{{Port: 8081}},
 	}}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	watched := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "watched"}}
-	if _, err := core.ConfigMaps(testbed.Namespace).Create(ctx, watched, metav1.CreateOptions{}); err != nil {
+	if _, err := core.ConfigMaps(cluster.Namespace).Create(ctx, watched, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cluster.StartPod(ctx, testbed.PodOptions{Name: loggerPod, Script: "echo a line; trap 'exit 0' TERM; while :; do sleep 1; done"}); err != nil {
+	if err := s.cluster.StartPod(ctx, cluster.PodOptions{Name: loggerPod, Script: "echo a line; trap 'exit 0' TERM; while :; do sleep 1; done"}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // transcript is all that a client learns.
-func (o otherWebSocket) transcript(t *testing.T, to testbed.Access) string {
+func (o otherWebSocket) transcript(t *testing.T, to cluster.Access) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -18,7 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // refused is an answer other than 101, as an Observation has it.
@@ -28,7 +28,7 @@ func (r *refused) Error() string { return "rawclient: refused: " + r.answer }
 
 // dialTLS connects to where access is served. HTTP/2 has no upgrades of this kind. Of a trace in ctx it calls
 // TLSHandshakeDone; GotFirstResponseByte is called by who reads the answer.
-func dialTLS(ctx context.Context, to testbed.Access) (*tls.Conn, error) {
+func dialTLS(ctx context.Context, to cluster.Access) (*tls.Conn, error) {
 	server, err := url.Parse(to.Server)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func dialTLS(ctx context.Context, to testbed.Access) (*tls.Conn, error) {
 	return conn.(*tls.Conn), nil
 }
 
-func header(to testbed.Access) http.Header {
+func header(to cluster.Access) http.Header {
 	h := http.Header{}
 	if to.Token != "" {
 		h.Set("Authorization", "Bearer "+to.Token)
@@ -77,7 +77,7 @@ func readRefusal(resp *http.Response) *refused {
 }
 
 // DialWebSocket opens a WebSocket and returns the answer's header. An answer other than 101 is an error that has it.
-func DialWebSocket(ctx context.Context, to testbed.Access, uri string, offer ...string) (*websocket.Conn, http.Header, error) {
+func DialWebSocket(ctx context.Context, to cluster.Access, uri string, offer ...string) (*websocket.Conn, http.Header, error) {
 	dialer := websocket.Dialer{
 		Subprotocols:     offer,
 		HandshakeTimeout: time.Minute,
@@ -100,7 +100,7 @@ func DialWebSocket(ctx context.Context, to testbed.Access, uri string, offer ...
 
 // dialSPDY upgrades to SPDY/3.1 and returns the connection, a reader that has what came with the answer already, and the
 // subprotocol that was agreed on.
-func dialSPDY(ctx context.Context, to testbed.Access, uri string, offer []string) (net.Conn, *bufio.Reader, string, error) {
+func dialSPDY(ctx context.Context, to cluster.Access, uri string, offer []string) (net.Conn, *bufio.Reader, string, error) {
 	conn, err := dialTLS(ctx, to)
 	if err != nil {
 		return nil, nil, "", err

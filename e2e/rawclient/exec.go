@@ -14,12 +14,12 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // Exec is what a client asks for, and does meanwhile.
 type Exec struct {
-	Namespace string // empty: testbed.Namespace
+	Namespace string // empty: cluster.Namespace
 	Pod       string
 	Container string // empty: the only one
 	Command   []string
@@ -76,7 +76,7 @@ func (s *Session) CloseWrite() error {
 }
 
 // Exec runs e to its end. An error means that the client itself could not do what it should, not that it was refused.
-func (d Dialect) Exec(ctx context.Context, to testbed.Access, e Exec) (Observation, error) {
+func (d Dialect) Exec(ctx context.Context, to cluster.Access, e Exec) (Observation, error) {
 	s := &Session{d: d, gaveUp: ctx.Done(), out: [2]*recorder{newRecorder(), newRecorder()}}
 	o := Observation{Start: -1, Close: abnormal}
 	var err error
@@ -115,7 +115,7 @@ func refusal(err error) (Observation, error) {
 }
 
 // dial opens a session's wire.
-func (d Dialect) dial(ctx context.Context, to testbed.Access, uri string) (wire, string, error) {
+func (d Dialect) dial(ctx context.Context, to cluster.Access, uri string) (wire, string, error) {
 	if d.SPDY && !d.Tunnel {
 		conn, r, subprotocol, err := dialSPDY(ctx, to, uri, d.Offer)
 		if err != nil {
@@ -151,7 +151,7 @@ func (e Exec) URI() string {
 
 func podURI(namespace, pod, verb string) string {
 	if namespace == "" {
-		namespace = testbed.Namespace
+		namespace = cluster.Namespace
 	}
 	return "/api/v1/namespaces/" + namespace + "/pods/" + pod + "/" + verb
 }

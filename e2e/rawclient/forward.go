@@ -11,12 +11,12 @@ import (
 	"sync"
 	"time"
 
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 // Forward is a port-forward session.
 type Forward struct {
-	Namespace string // empty: testbed.Namespace
+	Namespace string // empty: cluster.Namespace
 	Pod       string
 	Ports     []int // one connection for each
 
@@ -70,7 +70,7 @@ func (c *Connection) AwaitEnd() error {
 }
 
 // Forward runs f to its end. An error means that the client itself could not do what it should.
-func (d Dialect) Forward(ctx context.Context, to testbed.Access, f Forward) (Observation, error) {
+func (d Dialect) Forward(ctx context.Context, to cluster.Access, f Forward) (Observation, error) {
 	o := Observation{Start: -1, Close: abnormal}
 	query := url.Values{}
 	if !d.SPDY {

@@ -3,25 +3,27 @@ package testbed
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
 
-	"edge/e2e/testbed/binaries"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
+	"edge/e2e/testbed/run"
 )
 
 // EdgeOptions says where an edge stands.
 type EdgeOptions struct {
-	Cluster *Cluster
+	Cluster *cluster.Cluster
 
 	// Issuer is whose users it knows, by the --oidc-* flags; nil: Args say it.
-	Issuer *Issuer
+	Issuer *issuer.Issuer
 
 	// Upstream is where edge finds the API server, by Server and CA alone; zero: at the cluster itself.
-	Upstream Access
+	Upstream cluster.Access
 
 	// Args are added to, and override, the arguments of `edge serve`.
 	Args []string
@@ -42,7 +44,7 @@ type Edge struct {
 	Addr string // host:port of URL
 	CA   []byte // PEM
 
-	Process *Process
+	Process *run.Process
 
 	probes string // URL of the operator's port
 }
@@ -59,11 +61,11 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := run.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	probe, err := freePort()
+	probe, err := run.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +73,7 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	cert, key, err := tb.CA.issueFiles(dir, "tls", "edge")
+	cert, key, err := tb.CA.IssueFiles(dir, "tls", "edge")
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +81,7 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	if err != nil {
 		return nil, err
 	}
-	upstream := Access{Server: o.Cluster.URL, CA: o.Cluster.ca.PEM, Token: token}
+	upstream := cluster.Access{Server: o.Cluster.URL, CA: o.Cluster.CA.PEM, Token: token}
 	if o.Upstream.Server != "" {
 		upstream.Server, upstream.CA = o.Upstream.Server, o.Upstream.CA
 	}
@@ -87,7 +89,7 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	if err != nil {
 		return nil, err
 	}
-	e := &Edge{Addr: loopback(port), URL: "https://" + loopback(port), CA: tb.CA.PEM, probes: "http://" + loopback(probe)}
+	e := &Edge{Addr: run.Loopback(port), URL: "https://" + run.Loopback(port), CA: tb.CA.PEM, probes: "http://" + run.Loopback(probe)}
 	args := []string{program, "serve",
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
 		"--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
@@ -96,26 +98,26 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 		"--log-format=json",
 	}
 	if o.Issuer != nil {
-		args = append(args, o.Issuer.Flags()...)
+		args = append(args, IssuerFlags(o.Issuer)...)
 	}
 	args = append(args, o.Args...)
 	if o.Files > 0 {
 		args = append([]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, o.Files)}, args...)
 	}
-	if e.Process, err = spawn(dir, "edge", args, append([]string{"TMPDIR=" + dir}, o.Env...)...); err != nil {
+	if e.Process, err = run.Spawn(dir, "edge", args, append([]string{"TMPDIR=" + dir}, o.Env...)...); err != nil {
 		return nil, err
 	}
-	tb.onClose(func() { e.Process.Stop(5 * time.Second) })
+	tb.OnClose(func() { e.Process.Stop(5 * time.Second) })
 	if o.NoWait {
 		return e, nil
 	}
 	return e, e.WaitReady(ctx)
 }
 
-// Flags make edge, or an API server, know the issuer's users.
-func (i *Issuer) Flags() []string {
+// IssuerFlags make edge, or an API server, know an issuer's users.
+func IssuerFlags(i *issuer.Issuer) []string {
 	return []string{
-		"--oidc-issuer-url=" + i.URL, "--oidc-client-id=" + ClientID, "--oidc-ca-file=" + i.CAFile,
+		"--oidc-issuer-url=" + i.URL, "--oidc-client-id=" + issuer.ClientID, "--oidc-ca-file=" + i.CAFile,
 		"--oidc-username-claim=preferred_username", "--oidc-username-prefix=" + UsernamePrefix,
 		"--oidc-groups-claim=groups", "--oidc-groups-prefix=" + GroupsPrefix,
 	}
@@ -123,7 +125,7 @@ func (i *Issuer) Flags() []string {
 
 // WaitReady returns when edge says that it is ready.
 func (e *Edge) WaitReady(ctx context.Context) error {
-	return until(ctx, startupTime, "edge", func(ctx context.Context) error {
+	return run.Until(ctx, run.StartupTime, "edge", func(ctx context.Context) error {
 		code, said, err := e.Ready(ctx)
 		if err == nil && code != http.StatusOK {
 			err = fmt.Errorf("/ready: %d: %s", code, said)
@@ -134,7 +136,16 @@ func (e *Edge) WaitReady(ctx context.Context) error {
 
 // Ready asks edge's readiness probe. Its answer's body says why edge is not ready, or what an operator should know although it is.
 func (e *Edge) Ready(ctx context.Context) (code int, body string, err error) {
-	resp, said, err := get(ctx, http.DefaultClient, e.probes+"/ready", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.probes+"/ready", nil)
+	if err != nil {
+		return 0, "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	said, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return 0, "", err
 	}
@@ -142,36 +153,6 @@ func (e *Edge) Ready(ctx context.Context) (code int, body string, err error) {
 }
 
 // Access is how a user with a token reaches edge directly.
-func (e *Edge) Access(token string) Access { return Access{Server: e.URL, CA: e.CA, Token: token} }
-
-// BuildEdge compiles cmd/edge of this source tree, once, and returns the program.
-func (tb *Testbed) BuildEdge(ctx context.Context) (string, error) {
-	return tb.compile(ctx, "edge", ".")
-}
-
-// buildInpod compiles the program that tests find in pods.
-func (tb *Testbed) buildInpod(ctx context.Context) (string, error) {
-	return tb.compile(ctx, "inpod", "e2e")
-}
-
-// compile compiles cmd/<name> of a module of this source tree, once, and returns the program.
-func (tb *Testbed) compile(ctx context.Context, name, module string) (string, error) {
-	tb.build.Lock()
-	defer tb.build.Unlock()
-	program := filepath.Join(tb.Dir, name)
-	if tb.built[name] {
-		return program, nil
-	}
-	root, err := binaries.RepoRoot()
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./cmd/"+name)
-	cmd.Dir = filepath.Join(root, module)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("testbed: build %s: %w\n%s", name, err, said)
-	}
-	tb.built[name] = true
-	return program, nil
+func (e *Edge) Access(token string) cluster.Access {
+	return cluster.Access{Server: e.URL, CA: e.CA, Token: token}
 }

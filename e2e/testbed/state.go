@@ -1,16 +1,17 @@
 package testbed
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/run"
 )
 
 // A state folder is <temp>/edge-testbed-<id>. Its file "owner" is locked by the process that made it and holds that
@@ -18,7 +19,7 @@ import (
 const statePrefix = "edge-testbed-"
 
 func makeState() (dir, id string, unown func(), err error) {
-	id = randomHex(4)
+	id = run.RandomHex(4)
 	dir = filepath.Join(os.TempDir(), statePrefix+id)
 	fresh := dir + ".new" // Clean does not look at it: it has no name until it has its owner
 	if err := os.Mkdir(fresh, 0o755); err != nil {
@@ -66,20 +67,9 @@ func Clean() error {
 	return errors.Join(errs...)
 }
 
-// removeState removes all that can outlive a run's processes: bridges, cgroups and the folder.
+// removeState removes all that can outlive a run's processes.
 func removeState(dir, id string) error {
-	err := removeCgroups(id) // first: it waits until the processes in them are gone
-	for i := range maxClusters {
-		bridge := bridgeName(id, i)
-		if _, err := os.Stat(filepath.Join("/sys/class/net", bridge)); err == nil {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			if said, derr := exec.CommandContext(ctx, "ip", "link", "delete", bridge).CombinedOutput(); derr != nil {
-				err = errors.Join(err, fmt.Errorf("testbed: remove bridge: %w: %s", derr, said))
-			}
-			cancel()
-		}
-	}
-	return errors.Join(err, os.RemoveAll(dir))
+	return errors.Join(cluster.RemoveRemains(id), os.RemoveAll(dir))
 }
 
 func modTime(path string) time.Time {

@@ -12,26 +12,23 @@ import (
 	"syscall"
 
 	"edge/e2e/testbed/binaries"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
+	"edge/e2e/testbed/network"
+	"edge/e2e/testbed/pki"
+	"edge/e2e/testbed/run"
 )
 
-// Testbed is one run: it owns a state folder and all that was started through it.
+// Testbed is one run, and what may be started in it.
 type Testbed struct {
-	Bin *binaries.Set
-	CA  *Authority // signs the certificates of edge, the issuer and the load balancer
-	Dir string     // state folder
+	*run.Run
+	cluster.Clusters
+	issuer.Issuers
+	network.Network
+	clients.Clients
 
-	log   io.Writer
-	id    string // 8 hexadecimal digits, in the name of everything outside the state folder
 	unown func() // gives the state folder's lock up
-
-	mu     sync.Mutex
-	undo   []func() // run in reverse order by Close
-	closed bool
-
-	clusters int // started so far
-
-	build sync.Mutex      // held while a program of this source tree is built
-	built map[string]bool // by name
 }
 
 // Open finds or builds the wanted programs, reporting long work on log, and makes a state folder. The caller must Close it.
@@ -51,8 +48,16 @@ func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed,
 	if err != nil {
 		return nil, err
 	}
-	tb := &Testbed{Bin: bin, Dir: dir, log: log, id: id, unown: unown, built: map[string]bool{}}
-	if tb.CA, err = newAuthority("edge testbed " + id); err != nil {
+	r := &run.Run{Bin: bin, Dir: dir, ID: id, Log: log}
+	tb := &Testbed{
+		Run:      r,
+		Clusters: cluster.Clusters{Run: r},
+		Issuers:  issuer.Issuers{Run: r},
+		Network:  network.Network{Run: r},
+		Clients:  clients.Clients{Run: r},
+		unown:    unown,
+	}
+	if tb.CA, err = pki.NewAuthority("edge testbed " + id); err != nil {
 		tb.Close()
 		return nil, err
 	}
@@ -62,19 +67,10 @@ func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed,
 // Close ends everything in the reverse order of its start and removes the state folder; the programs' logs are copied to
 // $EDGE_TESTBED_LOGS before, if that is set. It may be called twice.
 func (tb *Testbed) Close() error {
-	tb.mu.Lock()
-	if tb.closed {
-		tb.mu.Unlock()
+	if !tb.End() {
 		return nil
 	}
-	tb.closed = true
-	undo := tb.undo
-	tb.undo = nil
-	tb.mu.Unlock()
-	for i := len(undo) - 1; i >= 0; i-- {
-		undo[i]()
-	}
-	err := errors.Join(tb.keepLogs(os.Getenv("EDGE_TESTBED_LOGS")), removeState(tb.Dir, tb.id))
+	err := errors.Join(tb.keepLogs(os.Getenv("EDGE_TESTBED_LOGS")), removeState(tb.Dir, tb.ID))
 	tb.unown()
 	return err
 }
@@ -102,7 +98,7 @@ func (tb *Testbed) CloseOnSignal() (stop func()) {
 	go func() {
 		select {
 		case s := <-c:
-			fmt.Fprintf(tb.log, "testbed: %v, cleaning up\n", s)
+			fmt.Fprintf(tb.Log, "testbed: %v, cleaning up\n", s)
 			tb.Close()
 			os.Exit(130)
 		case <-quit:
@@ -112,19 +108,6 @@ func (tb *Testbed) CloseOnSignal() (stop func()) {
 		signal.Stop(c)
 		close(quit)
 	}
-}
-
-// onClose arranges for f to run at Close. It runs at once if tb is closed already: a start that lost the race against
-// an interrupt leaves nothing behind.
-func (tb *Testbed) onClose(f func()) {
-	tb.mu.Lock()
-	if tb.closed {
-		tb.mu.Unlock()
-		f()
-		return
-	}
-	tb.undo = append(tb.undo, f)
-	tb.mu.Unlock()
 }
 
 // lineWriter lets goroutines share a writer.

@@ -17,6 +17,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/clients"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/issuer"
+	"edge/e2e/testbed/network"
 )
 
 const (
@@ -36,12 +40,12 @@ type step struct {
 // demo is what the steps leave to one another.
 type demo struct {
 	tb         *testbed.Testbed
-	cluster    *testbed.Cluster
-	issuer     *testbed.Issuer
+	cluster    *cluster.Cluster
+	issuer     *issuer.Issuer
 	edge       *testbed.Edge
-	alb        *testbed.LoadBalancer
+	alb        *network.LoadBalancer
 	kubeconfig string
-	kubectl    *testbed.Kubectl
+	kubectl    *clients.Kubectl
 	file, hash string // what cp carries
 }
 
@@ -51,7 +55,7 @@ func (d *demo) steps() []step {
 		{"an OpenID Connect provider", d.startIssuer},
 		{"edge", d.startEdge},
 		{"a load balancer that drops SPDY and ends silent connections after 60 s", d.startALB},
-		{"group dev may work in namespace " + testbed.Namespace, d.grant},
+		{"group dev may work in namespace " + cluster.Namespace, d.grant},
 		{"alice logs in", d.login},
 		{"kubectl get pods", d.get},
 		{"kubectl exec, exit code 7", d.exec},
@@ -63,10 +67,10 @@ func (d *demo) steps() []step {
 
 func (d *demo) startCluster(ctx context.Context) (string, error) {
 	var err error
-	if d.cluster, err = d.tb.StartCluster(ctx, testbed.Old); err != nil {
+	if d.cluster, err = d.tb.StartCluster(ctx, cluster.Old); err != nil {
 		return "", err
 	}
-	return ", at " + d.cluster.URL, d.cluster.StartPod(ctx, testbed.PodOptions{Name: pod})
+	return ", at " + d.cluster.URL, d.cluster.StartPod(ctx, cluster.PodOptions{Name: pod})
 }
 
 func (d *demo) startIssuer(ctx context.Context) (said string, err error) {
@@ -94,14 +98,14 @@ func (d *demo) startALB(ctx context.Context) (said string, err error) {
 func (d *demo) grant(ctx context.Context) (string, error) {
 	meta := metav1.ObjectMeta{Name: group}
 	rbac := d.cluster.Client.RbacV1()
-	_, err := rbac.Roles(testbed.Namespace).Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
+	_, err := rbac.Roles(cluster.Namespace).Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"pods", "pods/log"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{""}, Resources: []string{"pods/exec", "pods/attach", "pods/portforward"}, Verbs: []string{"create"}},
 	}}, metav1.CreateOptions{})
 	if err != nil {
 		return "", err
 	}
-	_, err = rbac.RoleBindings(testbed.Namespace).Create(ctx, &rbacv1.RoleBinding{
+	_, err = rbac.RoleBindings(cluster.Namespace).Create(ctx, &rbacv1.RoleBinding{
 		ObjectMeta: meta,
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: group},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: testbed.GroupsPrefix + group}},
@@ -182,14 +186,14 @@ func (d *demo) portForward(ctx context.Context) (string, error) {
 	}
 	defer resp.Body.Close()
 	page, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil && string(page) != testbed.Page {
+	if err == nil && string(page) != cluster.Page {
 		err = fmt.Errorf("another page: %q", page)
 	}
 	return ": " + strings.TrimSpace(string(page)), err
 }
 
 // succeed is what a client printed, if it ended well.
-func succeed(r testbed.Result) (string, error) {
+func succeed(r clients.Result) (string, error) {
 	if r.Err != nil || r.Code != 0 {
 		return "", errors.Join(fmt.Errorf("code %d: %s", r.Code, r.Stderr), r.Err)
 	}

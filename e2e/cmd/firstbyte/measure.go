@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"edge/e2e/rawclient"
-	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
 )
 
 const (
@@ -35,7 +35,7 @@ var kinds = []kind{
 // times are one session's, from the dial.
 type times struct{ connected, switched, stdout time.Duration }
 
-func (k kind) session(ctx context.Context, to testbed.Access) (t times, err error) {
+func (k kind) session(ctx context.Context, to cluster.Access) (t times, err error) {
 	ctx, cancel := context.WithTimeout(ctx, mostSession)
 	defer cancel()
 	e := rawclient.Exec{Pod: pod, Command: []string{"echo", "x"}, Stdin: k.stdin}
@@ -102,7 +102,7 @@ func (s *stage) measure(ctx context.Context, o settings) (*report, error) {
 	return r, nil
 }
 
-func (s *stage) ways() [2]testbed.Access { return [2]testbed.Access{s.direct, s.over} }
+func (s *stage) ways() [2]cluster.Access { return [2]cluster.Access{s.direct, s.over} }
 
 // sample is what one way's sessions of a round took.
 type sample struct {
@@ -143,7 +143,7 @@ func (s *stage) cpu() (edge, api time.Duration, err error) {
 }
 
 // kubectl is how long one whole run of kubectl takes.
-func (s *stage) kubectl(ctx context.Context, to testbed.Access) (time.Duration, error) {
+func (s *stage) kubectl(ctx context.Context, to cluster.Access) (time.Duration, error) {
 	config, err := s.tb.Kubeconfig(to)
 	if err != nil {
 		return 0, err

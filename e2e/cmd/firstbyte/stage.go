@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"edge/e2e/testbed"
+	"edge/e2e/testbed/cluster"
+	"edge/e2e/testbed/pki"
 )
 
 const (
@@ -21,18 +23,18 @@ const (
 // stage is everything that takes part, and the two ways to the same pod.
 type stage struct {
 	tb           *testbed.Testbed
-	cluster      *testbed.Cluster
+	cluster      *cluster.Cluster
 	edge         *testbed.Edge
-	direct, over testbed.Access
+	direct, over cluster.Access
 }
 
 func newStage(ctx context.Context, tb *testbed.Testbed, o settings) (*stage, error) {
 	s := &stage{tb: tb}
 	var err error
-	if s.cluster, err = tb.StartCluster(ctx, testbed.New); err != nil {
+	if s.cluster, err = tb.StartCluster(ctx, cluster.New); err != nil {
 		return nil, err
 	}
-	if err := s.cluster.StartPod(ctx, testbed.PodOptions{Name: pod}); err != nil {
+	if err := s.cluster.StartPod(ctx, cluster.PodOptions{Name: pod}); err != nil {
 		return nil, err
 	}
 	issuer, err := tb.StartIssuer(ctx)
@@ -48,7 +50,7 @@ func newStage(ctx context.Context, tb *testbed.Testbed, o settings) (*stage, err
 	}
 	s.over = s.edge.Access(token)
 	s.direct = s.cluster.AdminAccess()
-	s.direct.Client = testbed.KeyPair{}
+	s.direct.Client = pki.KeyPair{}
 	if s.direct.Token, err = s.accountToken(ctx); err != nil {
 		return nil, err
 	}
@@ -58,7 +60,7 @@ func newStage(ctx context.Context, tb *testbed.Testbed, o settings) (*stage, err
 // accountToken is what who goes direct has: the API server checks it once in a while, which costs a client of its own less
 // than a certificate would.
 func (s *stage) accountToken(ctx context.Context) (string, error) {
-	accounts := s.cluster.Client.CoreV1().ServiceAccounts(testbed.Namespace)
+	accounts := s.cluster.Client.CoreV1().ServiceAccounts(cluster.Namespace)
 	if _, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{}); err != nil {
 		return "", err
 	}
@@ -73,19 +75,19 @@ func (s *stage) accountToken(ctx context.Context) (string, error) {
 func (s *stage) grant(ctx context.Context) error {
 	meta := metav1.ObjectMeta{Name: "exec"}
 	rbac := s.cluster.Client.RbacV1()
-	_, err := rbac.Roles(testbed.Namespace).Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
+	_, err := rbac.Roles(cluster.Namespace).Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get"}},
 		{APIGroups: []string{""}, Resources: []string{"pods/exec"}, Verbs: []string{"get", "create"}},
 	}}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
-	_, err = rbac.RoleBindings(testbed.Namespace).Create(ctx, &rbacv1.RoleBinding{
+	_, err = rbac.RoleBindings(cluster.Namespace).Create(ctx, &rbacv1.RoleBinding{
 		ObjectMeta: meta,
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
 		Subjects: []rbacv1.Subject{
 			{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: testbed.UsernamePrefix + user},
-			{Kind: rbacv1.ServiceAccountKind, Namespace: testbed.Namespace, Name: account},
+			{Kind: rbacv1.ServiceAccountKind, Namespace: cluster.Namespace, Name: account},
 		},
 	}, metav1.CreateOptions{})
 	return err

@@ -1,0 +1,35 @@
+package clients
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"edge/e2e/testbed/binaries"
+)
+
+// JavaScript prepares a script of e2e/js, which has the official Kubernetes client, with a file that Kubeconfig wrote.
+func (c *Clients) JavaScript(ctx context.Context, kubeconfig, script string, args ...string) (*exec.Cmd, error) {
+	dir, err := c.placeScripts()
+	if err != nil {
+		return nil, err
+	}
+	argv := append([]string{c.Bin.Node, filepath.Join(dir, script)}, args...)
+	return c.command(ctx, []string{"KUBECONFIG=" + kubeconfig}, argv...), nil
+}
+
+// placeScripts copies the scripts, once, beside a link to their packages: there alone does node look for them.
+func (c *Clients) placeScripts() (string, error) {
+	const name = "js"
+	return c.MakeOnce(name, func(dir string) error {
+		root, err := binaries.RepoRoot()
+		if err != nil {
+			return err
+		}
+		if err := os.CopyFS(dir, os.DirFS(filepath.Join(root, "e2e", name))); err != nil {
+			return err
+		}
+		return os.Symlink(c.Bin.ClientNode, filepath.Join(dir, "node_modules"))
+	})
+}

@@ -1,0 +1,140 @@
+package clients
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"edge/e2e/testbed/run"
+)
+
+// Kubectl runs one release of kubectl as one user against one server.
+type Kubectl struct {
+	Env []string // added to the environment, for example KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true
+
+	clients    *Clients
+	program    string
+	kubeconfig string
+	connect    string // `edge connect` is to come between: the program edge
+}
+
+// Kubectl is a release, one of binaries.KubectlVersions, with a file that Kubeconfig wrote.
+func (c *Clients) Kubectl(version, kubeconfig string, env ...string) *Kubectl {
+	return &Kubectl{Env: env, clients: c, program: c.Bin.Kubectl[version], kubeconfig: kubeconfig}
+}
+
+// ThroughConnect is the same kubectl, run by `edge connect`, from which it has its kubeconfig.
+func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
+	edge, err := k.clients.BuildEdge(ctx)
+	through := *k
+	through.connect = edge
+	return &through, err
+}
+
+// Command prepares a run; the caller starts it with Start.
+func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
+	if k.connect != "" {
+		argv := append([]string{k.connect, "connect", "--kubeconfig=" + k.kubeconfig, "--", k.program}, args...)
+		return k.clients.command(ctx, k.Env, argv...)
+	}
+	return k.clients.command(ctx, k.Env, append([]string{k.program, "--kubeconfig=" + k.kubeconfig}, args...)...)
+}
+
+// Run runs kubectl to its end without input.
+func (k *Kubectl) Run(ctx context.Context, args ...string) Result {
+	return k.RunInput(ctx, nil, args...)
+}
+
+// RunInput runs kubectl to its end.
+func (k *Kubectl) RunInput(ctx context.Context, stdin io.Reader, args ...string) Result {
+	return RunCommand(ctx, k.Command(ctx, args...), stdin)
+}
+
+// PortForward is a running `kubectl port-forward`.
+type PortForward struct {
+	Addr string // local, host:port
+
+	cancel context.CancelFunc
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	mu     sync.Mutex
+	said   strings.Builder
+	err    error
+}
+
+var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+) `)
+
+// PortForward starts forwarding a free local port, with further arguments if any, and returns when kubectl listens there.
+func (k *Kubectl) PortForward(ctx context.Context, target string, port int, args ...string) (*PortForward, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &PortForward{cancel: cancel, ended: make(chan struct{})}
+	args = append([]string{"port-forward", "--address=127.0.0.1", target, fmt.Sprintf(":%d", port)}, args...)
+	p.cmd = k.Command(ctx, args...)
+	r, w := io.Pipe()
+	p.cmd.Stdout, p.cmd.Stderr = w, w
+	if err := run.Start(p.cmd); err != nil {
+		cancel()
+		return nil, err
+	}
+	ready := make(chan string, 1)
+	go p.read(r, ready)
+	go func() {
+		err := p.cmd.Wait()
+		w.Close()
+		p.mu.Lock()
+		p.err = err
+		p.mu.Unlock()
+		close(p.ended)
+	}()
+	select {
+	case p.Addr = <-ready:
+		return p, nil
+	case <-p.ended:
+		cancel()
+		return nil, fmt.Errorf("port-forward ended: %v: %s", p.err, p.Said())
+	case <-time.After(time.Minute):
+		p.Stop()
+		return nil, errors.New("port-forward does not listen after a minute: " + p.Said())
+	}
+}
+
+func (p *PortForward) read(r io.Reader, ready chan<- string) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		p.mu.Lock()
+		p.said.WriteString(lines.Text() + "\n")
+		p.mu.Unlock()
+		if m := forwarding.FindStringSubmatch(lines.Text()); m != nil {
+			select {
+			case ready <- m[1]:
+			default:
+			}
+		}
+	}
+}
+
+// Said is what kubectl printed so far.
+func (p *PortForward) Said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.String()
+}
+
+// Ended is closed when kubectl has ended by itself or by Stop.
+func (p *PortForward) Ended() <-chan struct{} { return p.ended }
+
+// Code is kubectl's exit code, once it has ended; -1: a signal ended it.
+func (p *PortForward) Code() int { return p.cmd.ProcessState.ExitCode() }
+
+// Stop ends kubectl and waits.
+func (p *PortForward) Stop() {
+	p.cancel()
+	<-p.ended
+}

@@ -1,0 +1,148 @@
+package clients
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/creack/pty"
+
+	"edge/e2e/testbed/run"
+)
+
+// Terminal is a program that runs in a real terminal, as a person would have it. The caller closes it.
+type Terminal struct {
+	master *os.File
+	cmd    *exec.Cmd
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	mu     sync.Mutex
+	output []byte // all that the terminal showed
+	grew   chan struct{}
+}
+
+// Terminal starts kubectl in a terminal of that many rows and columns.
+func (k *Kubectl) Terminal(ctx context.Context, rows, cols int, args ...string) (*Terminal, error) {
+	return StartTerminal(ctx, rows, cols, func(ctx context.Context) (*exec.Cmd, error) { return k.Command(ctx, args...), nil })
+}
+
+// Shell starts an interactive shell in a terminal. env is added to its environment.
+func (c *Clients) Shell(ctx context.Context, env ...string) (*Terminal, error) {
+	return StartTerminal(ctx, 24, 200, func(ctx context.Context) (*exec.Cmd, error) {
+		env := append([]string{"PS1=ready> ", "TERM=dumb"}, env...)
+		return c.command(ctx, env, "bash", "--norc", "--noprofile", "--noediting", "-i"), nil
+	})
+}
+
+// StartTerminal starts the client that prepare makes in a terminal of that many rows and columns.
+func StartTerminal(ctx context.Context, rows, cols int, prepare func(context.Context) (*exec.Cmd, error)) (*Terminal, error) {
+	master, tty, err := pty.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer tty.Close()
+	t := &Terminal{master: master, ended: make(chan struct{}), grew: make(chan struct{})}
+	if err := t.Resize(rows, cols); err != nil {
+		master.Close()
+		return nil, err
+	}
+	ctx, t.cancel = context.WithCancel(ctx)
+	if t.cmd, err = prepare(ctx); err != nil {
+		t.cancel()
+		master.Close()
+		return nil, err
+	}
+	t.cmd.Stdin, t.cmd.Stdout, t.cmd.Stderr = tty, tty, tty
+	t.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Pdeathsig: syscall.SIGKILL}
+	if err := run.Start(t.cmd); err != nil {
+		t.cancel()
+		master.Close()
+		return nil, err
+	}
+	go t.read()
+	return t, nil
+}
+
+func (t *Terminal) read() {
+	buf := make([]byte, 4096)
+	for {
+		n, err := t.master.Read(buf) // EIO when the last one who has the other side is gone
+		t.mu.Lock()
+		t.output = append(t.output, buf[:n]...)
+		close(t.grew)
+		t.grew = make(chan struct{})
+		t.mu.Unlock()
+		if err != nil {
+			break
+		}
+	}
+	t.cmd.Wait()
+	close(t.ended)
+}
+
+// Type sends keys.
+func (t *Terminal) Type(keys string) error {
+	_, err := t.master.WriteString(keys)
+	return err
+}
+
+// Resize changes the window, which tells the program.
+func (t *Terminal) Resize(rows, cols int) error {
+	return pty.Setsize(t.master, &pty.Winsize{Rows: uint16(rows), Cols: uint16(cols)})
+}
+
+// Expect waits until the terminal has shown text.
+func (t *Terminal) Expect(ctx context.Context, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		t.mu.Lock()
+		shown, grew := string(t.output), t.grew
+		t.mu.Unlock()
+		if strings.Contains(shown, text) {
+			return nil
+		}
+		select {
+		case <-grew:
+		case <-t.ended:
+			if strings.Contains(t.Shown(), text) {
+				return nil
+			}
+			return fmt.Errorf("terminal: the program ended before it showed %q: %q", text, t.Shown())
+		case <-ctx.Done():
+			return fmt.Errorf("terminal: did not show %q: %q", text, shown)
+		}
+	}
+}
+
+// Shown is all that the terminal showed.
+func (t *Terminal) Shown() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.output)
+}
+
+// Close ends the program if it still runs. The terminal shows nothing more.
+func (t *Terminal) Close() {
+	t.cancel()
+	<-t.ended
+	t.master.Close()
+}
+
+// Wait waits for the program's end and returns its exit code, -1 when a signal or the end of ctx ended it. The caller
+// still has to Close.
+func (t *Terminal) Wait(ctx context.Context) int {
+	select {
+	case <-t.ended:
+	case <-ctx.Done():
+		t.cancel()
+		<-t.ended
+	}
+	return t.cmd.ProcessState.ExitCode()
+}

@@ -1,0 +1,190 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"edge/e2e/testbed/pki"
+	"edge/e2e/testbed/run"
+)
+
+func (c *Cluster) startEtcd(ctx context.Context) error {
+	client, err := run.FreePort()
+	if err != nil {
+		return err
+	}
+	peer, err := run.FreePort()
+	if err != nil {
+		return err
+	}
+	clientURL, peerURL := "http://"+run.Loopback(client), "http://"+run.Loopback(peer)
+	c.etcd, err = run.Spawn(c.dir, "etcd", []string{c.run.Bin.Etcd,
+		"--name=testbed", "--data-dir=" + c.path("etcd"), "--unsafe-no-fsync",
+		"--listen-client-urls=" + clientURL, "--advertise-client-urls=" + clientURL,
+		"--listen-peer-urls=" + peerURL, "--initial-advertise-peer-urls=" + peerURL, "--initial-cluster=testbed=" + peerURL,
+		"--log-level=warn",
+	})
+	if err != nil {
+		return err
+	}
+	c.run.OnClose(c.etcd.Kill)
+	return c.prepareAPIServer(clientURL)
+}
+
+// prepareAPIServer writes the API server's files and decides its arguments, so that a restarted one is the same.
+func (c *Cluster) prepareAPIServer(etcdURL string) error {
+	port, err := run.FreePort()
+	if err != nil {
+		return err
+	}
+	c.URL = "https://" + run.Loopback(port)
+	serving, servingKey, err := c.CA.IssueFiles(c.dir, "apiserver", "kube-apiserver")
+	if err != nil {
+		return err
+	}
+	kubelet, kubeletKey, err := c.CA.IssueFiles(c.dir, "apiserver-kubelet-client", "kube-apiserver-kubelet-client")
+	if err != nil {
+		return err
+	}
+	if err := writeAccountKey(c.path("service-accounts.key")); err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.path("audit-policy.yaml"), []byte(auditPolicy), 0o644); err != nil {
+		return err
+	}
+	gates, _ := c.Kind.gates()
+	c.apiArgs = []string{c.run.Bin.APIServer,
+		"--etcd-servers=" + etcdURL,
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
+		"--tls-cert-file=" + serving, "--tls-private-key-file=" + servingKey, "--cert-dir=" + c.path("apiserver"),
+		"--client-ca-file=" + c.CAFile,
+		"--kubelet-client-certificate=" + kubelet, "--kubelet-client-key=" + kubeletKey,
+		"--kubelet-certificate-authority=" + c.CAFile, "--kubelet-preferred-address-types=InternalIP",
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + c.path("service-accounts.key"),
+		"--service-account-signing-key-file=" + c.path("service-accounts.key"),
+		"--service-cluster-ip-range=10.96.0.0/24",
+		"--endpoint-reconciler-type=none", // nothing may advertise a loopback address
+		"--authorization-mode=Node,RBAC",
+		"--disable-admission-plugins=ServiceAccount", // it wants a controller manager's accounts and tokens
+		"--allow-privileged",
+		"--audit-policy-file=" + c.path("audit-policy.yaml"), "--audit-log-path=" + c.path("audit.log"), "--audit-log-mode=blocking",
+		"--profiling=false",
+	}
+	if gates != "" {
+		c.apiArgs = append(c.apiArgs, "--feature-gates="+gates)
+	}
+	return c.prepareAdmin()
+}
+
+// prepareAdmin makes the client that the testbed and the tests rule the cluster with.
+func (c *Cluster) prepareAdmin() error {
+	pair, err := c.CA.Issue("admin", "system:masters")
+	if err != nil {
+		return err
+	}
+	c.Admin = &rest.Config{
+		Host:            c.URL,
+		QPS:             -1, // no limit
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.CA.PEM, CertData: pair.Cert, KeyData: pair.Key},
+	}
+	c.Client, err = kubernetes.NewForConfig(c.Admin)
+	return err
+}
+
+func (c *Cluster) startAPIServer(context.Context) error {
+	p, err := run.Spawn(c.dir, "apiserver", c.apiArgs)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.apiserver = p
+	c.mu.Unlock()
+	c.run.OnClose(p.Kill)
+	return nil
+}
+
+// waitControlPlane waits until the API server is ready and has its default roles.
+func (c *Cluster) waitControlPlane(ctx context.Context) error {
+	return run.Until(ctx, run.StartupTime, "API server", func(ctx context.Context) error {
+		return c.Client.CoreV1().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	}, c.etcd, c.currentAPIServer())
+}
+
+func (c *Cluster) currentAPIServer() *run.Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.apiserver
+}
+
+// APIServer is the API server's process, until KillAPIServer.
+func (c *Cluster) APIServer() *run.Process { return c.currentAPIServer() }
+
+// KillAPIServer ends the API server as a crash does.
+func (c *Cluster) KillAPIServer() { c.currentAPIServer().Kill() }
+
+// RestartAPIServer starts the API server again after KillAPIServer and waits until it is ready.
+func (c *Cluster) RestartAPIServer(ctx context.Context) error {
+	if err := c.startAPIServer(ctx); err != nil {
+		return err
+	}
+	return c.waitControlPlane(ctx)
+}
+
+// StartAnotherAPIServer starts a further API server of the cluster, with arguments that are added to and override those of the
+// first, and returns when it is ready. Upstream has its address, for EdgeOptions.
+func (c *Cluster) StartAnotherAPIServer(ctx context.Context, args ...string) (upstream Access, err error) {
+	upstream, _, err = c.StartAPIServerProcess(ctx, args...)
+	return upstream, err
+}
+
+// StartAPIServerProcess is StartAnotherAPIServer for a test that ends it, or asks it to end.
+func (c *Cluster) StartAPIServerProcess(ctx context.Context, args ...string) (upstream Access, p *run.Process, err error) {
+	port, err := run.FreePort()
+	if err != nil {
+		return Access{}, nil, err
+	}
+	own := []string{fmt.Sprintf("--secure-port=%d", port), "--audit-log-path=" + c.path(fmt.Sprintf("audit-%d.log", port))}
+	if p, err = run.Spawn(c.dir, fmt.Sprintf("apiserver-%d", port), slices.Concat(c.apiArgs, own, args)); err != nil {
+		return Access{}, nil, err
+	}
+	c.run.OnClose(p.Kill)
+	config := rest.CopyConfig(c.Admin)
+	config.Host = "https://" + run.Loopback(port)
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return Access{}, nil, err
+	}
+	return Access{Server: config.Host, CA: c.CA.PEM}, p, run.Until(ctx, run.StartupTime, "another API server", func(ctx context.Context) error {
+		return client.CoreV1().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	}, p)
+}
+
+// EnsureNamespace creates a namespace if it is not there.
+func (c *Cluster) EnsureNamespace(ctx context.Context, name string) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	_, err := c.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
+}
+
+func writeAccountKey(path string) error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, pki.EncodePEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)), 0o600)
+}

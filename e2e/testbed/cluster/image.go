@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// The images that a node has. There is no registry: they are made here, from one file.
+const (
+	// Image is a small Linux: busybox with all its commands, inpod of this module, /tmp, and /www with a page.
+	Image = "localhost/busybox:1"
+	// pauseImage keeps a pod's namespaces; it is the same files with another command.
+	pauseImage = "localhost/pause:1"
+	// Page is the text of /www/index.html in Image.
+	Page = "a page from inside the pod\n"
+)
+
+// writeImages writes an archive, in Docker's format, that `ctr image import` reads.
+func writeImages(to, busybox, inpod string) error {
+	layer, err := busyboxLayer(busybox, inpod)
+	if err != nil {
+		return fmt.Errorf("make image: %w", err)
+	}
+	archive := newTar()
+	archive.file("layer.tar", layer, 0o644)
+	var manifest []map[string]any
+	for _, image := range []struct {
+		name string
+		cmd  []string
+	}{
+		{Image, []string{"/bin/sh"}},
+		{pauseImage, []string{"/bin/sleep", "2147483647"}},
+	} {
+		digest := sha256.Sum256(layer)
+		config, err := json.Marshal(map[string]any{
+			"architecture": runtime.GOARCH,
+			"os":           "linux",
+			"config":       map[string]any{"Cmd": image.cmd, "Env": []string{"PATH=/bin"}},
+			"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(digest[:])}},
+		})
+		if err != nil {
+			return err
+		}
+		file := strings.NewReplacer("/", "-", ":", "-").Replace(image.name) + ".json"
+		archive.file(file, config, 0o644)
+		manifest = append(manifest, map[string]any{"Config": file, "RepoTags": []string{image.name}, "Layers": []string{"layer.tar"}})
+	}
+	b, err := json.Marshal(manifest)
+	if err != nil {
+		return err
+	}
+	archive.file("manifest.json", b, 0o644)
+	if b, err = archive.bytes(); err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o644)
+}
+
+func busyboxLayer(busybox, inpod string) ([]byte, error) {
+	program, err := os.ReadFile(busybox)
+	if err != nil {
+		return nil, err
+	}
+	own, err := os.ReadFile(inpod)
+	if err != nil {
+		return nil, err
+	}
+	applets, err := exec.Command(busybox, "--list").Output()
+	if err != nil {
+		return nil, err
+	}
+	t := newTar()
+	for _, dir := range []string{"bin", "etc", "dev", "proc", "sys", "root", "www"} {
+		t.dir(dir, 0o755)
+	}
+	t.dir("tmp", 0o1777)
+	t.file("bin/busybox", program, 0o755)
+	t.file("bin/inpod", own, 0o755)
+	for _, applet := range strings.Fields(string(applets)) {
+		if applet != "busybox" {
+			t.symlink("bin/"+applet, "busybox")
+		}
+	}
+	t.file("etc/passwd", []byte("root:x:0:0:root:/root:/bin/sh\n"), 0o644)
+	t.file("etc/group", []byte("root:x:0:\n"), 0o644)
+	t.file("www/index.html", []byte(Page), 0o644)
+	return t.bytes()
+}
+
+// tarball is a tar archive in memory; its first error sticks.
+type tarball struct {
+	buf bytes.Buffer
+	w   *tar.Writer
+	err error
+}
+
+func newTar() *tarball {
+	t := &tarball{}
+	t.w = tar.NewWriter(&t.buf)
+	return t
+}
+
+func (t *tarball) add(h tar.Header, content []byte) {
+	if t.err != nil {
+		return
+	}
+	h.ModTime, h.Size = time.Unix(1, 0), int64(len(content))
+	if t.err = t.w.WriteHeader(&h); t.err == nil {
+		_, t.err = t.w.Write(content)
+	}
+}
+
+func (t *tarball) file(name string, content []byte, mode int64) {
+	t.add(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode}, content)
+}
+
+func (t *tarball) dir(name string, mode int64) {
+	t.add(tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: mode}, nil)
+}
+
+func (t *tarball) symlink(name, to string) {
+	t.add(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: to, Mode: 0o777}, nil)
+}
+
+func (t *tarball) bytes() ([]byte, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	err := t.w.Close()
+	return t.buf.Bytes(), err
+}

@@ -1,0 +1,41 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// LostPod is the pod that StartLostPod makes, in Namespace.
+const LostPod = "lost"
+
+// StartLostPod makes a pod that the API server takes for one of a node's and of which that node knows nothing: the kubelet
+// answers 404 for it. The node is a second name of the real one, one that has not declared any feature.
+func (c *Cluster) StartLostPod(ctx context.Context) error {
+	real, err := c.Client.CoreV1().Nodes().Get(ctx, c.Node, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("testbed: lost pod: %w", err)
+	}
+	name := "second-name-of-" + c.Node
+	node, err := c.Client.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("testbed: lost pod: %w", err)
+	}
+	node.Status.Addresses, node.Status.DaemonEndpoints = real.Status.Addresses, real.Status.DaemonEndpoints
+	if _, err := c.Client.CoreV1().Nodes().UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
+		return fmt.Errorf("testbed: lost pod: %w", err)
+	}
+	if err := c.EnsureNamespace(ctx, Namespace); err != nil {
+		return fmt.Errorf("testbed: lost pod: %w", err)
+	}
+	_, err = c.Client.CoreV1().Pods(Namespace).Create(ctx, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: LostPod},
+		Spec:       corev1.PodSpec{NodeName: name, Containers: []corev1.Container{{Name: "main", Image: Image}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("testbed: lost pod: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package cluster
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"edge/e2e/testbed/run"
+)
+
+var (
+	//go:embed node.sh
+	nodeScript []byte
+	//go:embed containerd.toml
+	containerdConfig string
+	//go:embed kubelet.yaml
+	kubeletConfig string
+	//go:embed cni.conflist
+	cniConfig string
+)
+
+// prepareNode writes what the node reads.
+func (c *Cluster) prepareNode(ctx context.Context) error {
+	port, err := run.FreePort()
+	if err != nil {
+		return err
+	}
+	cert, key, err := c.CA.IssueFiles(c.dir, "kubelet", "system:node:"+c.Node, "system:nodes")
+	if err != nil {
+		return err
+	}
+	if c.subnet, err = freeSubnet(); err != nil {
+		return err
+	}
+	_, gates := c.Kind.gates()
+	values := map[string]any{
+		"Dir":    c.dir,
+		"Bin":    c.run.Bin,
+		"Cgroup": cgroupName(c.run.ID) + "/" + nodeCgroup(c.number),
+		"Bridge": bridgeName(c.run.ID, c.number),
+		"Subnet": c.subnet.String(),
+		"Pause":  pauseImage,
+		"Port":   port,
+		"CA":     c.CAFile,
+		"Cert":   cert,
+		"Key":    key,
+		"Gates":  strings.ReplaceAll(gates, "=", ": "),
+	}
+	if err := os.MkdirAll(c.path("cni"), 0o755); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{
+		"containerd.toml":         containerdConfig,
+		"kubelet.yaml":            kubeletConfig,
+		"cni/10-testbed.conflist": cniConfig,
+	} {
+		if err := run.Render(c.path(name), text, values); err != nil {
+			return err
+		}
+	}
+	if err := makeCgroup(c.run.ID, c.number); err != nil {
+		return err
+	}
+	inpod, err := c.run.BuildInpod(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(c.path("node.sh"), nodeScript, 0o755),
+		writeImages(c.path("images.tar"), c.run.Bin.Busybox, inpod),
+	)
+}
+
+func (c *Cluster) startNode(context.Context) error {
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: c.URL, CertificateAuthority: c.CAFile}
+	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{ClientCertificate: c.path("kubelet.crt"), ClientKey: c.path("kubelet.key")}
+	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	config.CurrentContext = "x"
+	if err := clientcmd.WriteToFile(*config, c.path("kubelet.kubeconfig")); err != nil {
+		return err
+	}
+	var err error
+	c.node, err = run.Spawn(c.dir, "node", []string{c.run.Bin.Unshare, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+		"/bin/sh", c.path("node.sh"), c.dir, c.run.Bin.Ctr, c.run.Bin.Containerd,
+		c.run.Bin.Kubelet,
+		"--config=" + c.path("kubelet.yaml"), "--kubeconfig=" + c.path("kubelet.kubeconfig"),
+		"--root-dir=" + c.path("kubelet"), "--hostname-override=" + c.Node,
+		"--cloud-provider=external", // it would look for an address other than 127.0.0.1
+	}, "PATH=/usr/sbin:/usr/bin:/sbin:/bin:"+filepath.Dir(c.run.Bin.Containerd))
+	if err != nil {
+		return err
+	}
+	c.run.OnClose(c.node.Kill)
+	return nil
+}
+
+// waitNode lets the kubelet go, plays the cloud provider that gives the node its address, and waits for it to be ready.
+func (c *Cluster) waitNode(ctx context.Context) error {
+	if err := os.WriteFile(c.path("apiserver-is-ready"), nil, 0o644); err != nil {
+		return err
+	}
+	nodes := c.Client.CoreV1().Nodes()
+	err := run.Until(ctx, run.StartupTime, "node", func(ctx context.Context) error {
+		_, err := nodes.Get(ctx, c.Node, metav1.GetOptions{})
+		return err
+	}, c.node)
+	if err != nil {
+		return c.withNodeLogs(err)
+	}
+	untaint := []byte(`{"spec":{"taints":null}}`)
+	if _, err := nodes.Patch(ctx, c.Node, types.MergePatchType, untaint, metav1.PatchOptions{}); err != nil {
+		return err
+	}
+	address, err := json.Marshal(map[string]any{"status": map[string]any{"addresses": []corev1.NodeAddress{
+		{Type: corev1.NodeInternalIP, Address: "127.0.0.1"},
+	}}})
+	if err != nil {
+		return err
+	}
+	if _, err := nodes.Patch(ctx, c.Node, types.MergePatchType, address, metav1.PatchOptions{}, "status"); err != nil {
+		return err
+	}
+	err = run.Until(ctx, run.StartupTime, "node", func(ctx context.Context) error {
+		node, err := nodes.Get(ctx, c.Node, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, cond := range node.Status.Conditions {
+			if cond.Type == corev1.NodeReady && cond.Status == corev1.ConditionTrue {
+				return nil
+			} else if cond.Type == corev1.NodeReady {
+				err = errors.New(cond.Message)
+			}
+		}
+		return fmt.Errorf("not ready: %w", err)
+	}, c.node)
+	return c.withNodeLogs(err)
+}
+
+// withNodeLogs adds the last words of the node's two programs to a failure that is theirs.
+func (c *Cluster) withNodeLogs(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	for _, name := range []string{"containerd", "kubelet"} {
+		p := run.Process{Name: name, Log: c.path(name + ".log")}
+		err = fmt.Errorf("%w\n%s said:\n%s", err, name, p.Tail())
+	}
+	return err
+}

@@ -1,0 +1,72 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"edge/e2e/testbed/pki"
+	"edge/e2e/testbed/run"
+)
+
+// maxClusters bounds the clusters of one run: a bridge's name has one digit for its number.
+const maxClusters = 10
+
+// Clusters starts the clusters of one run.
+type Clusters struct {
+	*run.Run
+
+	mu      sync.Mutex
+	started int
+}
+
+// StartCluster returns when the node is ready and pods can be run. Clusters may be started at the same time.
+func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, error) {
+	number, err := cs.nextCluster()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		Kind: kind, run: cs.Run, number: number,
+		Node: fmt.Sprintf("node-%s-%d", cs.ID, number),
+		dir:  filepath.Join(cs.Dir, fmt.Sprintf("cluster-%d-%s", number, kind)),
+	}
+	if err := os.Mkdir(c.dir, 0o755); err != nil {
+		return nil, err
+	}
+	if c.CA, err = pki.NewAuthority("kubernetes " + string(kind)); err != nil {
+		return nil, err
+	}
+	c.CAFile = filepath.Join(c.dir, "ca.crt")
+	if err := os.WriteFile(c.CAFile, c.CA.PEM, 0o644); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	for _, step := range []func(context.Context) error{
+		c.prepareNode, // files only; the node's runtime starts while the control plane does
+		c.startEtcd,
+		c.startAPIServer,
+		c.startNode,
+		c.waitControlPlane,
+		c.waitNode,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("testbed: %s cluster: %w", kind, err)
+		}
+	}
+	fmt.Fprintf(cs.Log, "testbed: %s cluster is up in %.1f s\n", kind, time.Since(start).Seconds())
+	return c, nil
+}
+
+func (cs *Clusters) nextCluster() (int, error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.started == maxClusters {
+		return 0, fmt.Errorf("testbed: more than %d clusters", maxClusters)
+	}
+	cs.started++
+	return cs.started - 1, nil
+}

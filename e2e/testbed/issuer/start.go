@@ -1,0 +1,136 @@
+package issuer
+
+import (
+	"context"
+	"crypto/tls"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"edge/e2e/testbed/run"
+)
+
+//go:embed idp.mjs
+var idpProgram []byte
+
+// Issuers starts the identity providers of one run.
+type Issuers struct{ *run.Run }
+
+// StartIssuer starts a provider that knows Users and more, and returns when it answers.
+func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, error) {
+	port, err := run.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(is.Dir, fmt.Sprintf("issuer-%d", port))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	i := &Issuer{
+		URL:         "https://" + run.Loopback(port),
+		CA:          is.CA.PEM,
+		CAFile:      filepath.Join(dir, "ca.crt"),
+		dir:         dir,
+		argv:        []string{is.Bin.Node, "idp.mjs", "config.json"},
+		redirectURI: "http://localhost:8000", // where kubectl's login plugins listen; nobody follows it here
+		client: &http.Client{
+			Timeout: 30 * time.Second,
+			// Node closes idle connections after 5 s, and a POST that meets one is not sent again.
+			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: is.CA.Pool()}, DisableKeepAlives: true},
+		},
+	}
+	if err := i.addKey(); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(i.CAFile, i.CA, 0o644); err != nil {
+		return nil, err
+	}
+	cert, key, err := is.CA.IssueFiles(dir, "tls", "issuer")
+	if err != nil {
+		return nil, err
+	}
+	config, err := json.Marshal(map[string]any{
+		"issuer": i.URL, "port": port, "cert": cert, "privateKey": key,
+		"keys": i.keysFile(), "cookieKey": run.RandomHex(16),
+		"clients": []string{ClientID, OtherClientID}, "redirectURI": i.redirectURI,
+		"users": accounts(append(Users[:len(Users):len(Users)], more...)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o600); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "idp.mjs"), idpProgram, 0o644); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(is.Bin.NodeModules, filepath.Join(dir, "node_modules")); err != nil {
+		return nil, err
+	}
+	is.OnClose(i.Stop)
+	return i, i.Start(ctx)
+}
+
+// Start starts the provider again after Stop, at the same address and with the same keys, and returns when it answers.
+func (i *Issuer) Start(ctx context.Context) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.process != nil {
+		return errors.New("testbed: the issuer runs already")
+	}
+	process, err := run.Spawn(i.dir, "issuer", i.argv)
+	if err != nil {
+		return err
+	}
+	i.process = process
+	return run.Until(ctx, run.StartupTime, "issuer", i.probe, process)
+}
+
+// Stop ends the provider at once, as a crash does.
+func (i *Issuer) Stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.process == nil {
+		return
+	}
+	i.client.CloseIdleConnections()
+	i.process.Kill()
+	i.process = nil
+}
+
+func (i *Issuer) probe(ctx context.Context) error {
+	resp, _, err := get(ctx, i.client, i.URL+"/.well-known/openid-configuration", nil)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("discovery: %s", resp.Status)
+	}
+	return nil
+}
+
+// accounts is Users as idp.mjs reads them.
+func accounts(users []User) map[string]any {
+	all := map[string]any{}
+	for _, u := range users {
+		claims := map[string]any{
+			"preferred_username": u.Name,
+			"email":              u.Name + "@example.com",
+			"email_verified":     true,
+			"groups":             u.Groups,
+		}
+		maps.Copy(claims, u.Claims)
+		lifetime := u.Lifetime
+		if lifetime == 0 {
+			lifetime = time.Hour
+		}
+		all[u.Name] = map[string]any{"claims": claims, "lifetimeSeconds": int(lifetime.Seconds())}
+	}
+	return all
+}

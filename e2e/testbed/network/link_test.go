@@ -1,0 +1,67 @@
+package network
+
+import (
+	"bytes"
+	"crypto/rand"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"edge/e2e/testbed/run"
+)
+
+// TestLink: a link is no faster than it should be, there and back, loses nothing, and one way's end is not the other's.
+func TestLink(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		if c, err := listener.Accept(); err == nil {
+			io.Copy(struct{ io.Writer }{c}, c)
+			io.WriteString(c, "after the client's end")
+			c.Close()
+		}
+	}()
+	n := Network{&run.Run{}}
+	link, err := n.StartLink(listener.Addr().String(), LinkOptions{
+		Latency: 40 * time.Millisecond, Jitter: 10 * time.Millisecond, Rate: 2_000_000, Slice: 1000,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.End()
+	conn, err := net.Dial("tcp", link.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	for _, exchange := range []struct {
+		bytes int
+		least time.Duration
+	}{
+		{1, 60 * time.Millisecond},
+		{1_000_000, 500 * time.Millisecond},
+	} {
+		sent, got := make([]byte, exchange.bytes), make([]byte, exchange.bytes)
+		rand.Read(sent)
+		start := time.Now()
+		go conn.Write(sent)
+		if _, err := io.ReadFull(conn, got); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < exchange.least {
+			t.Errorf("%d bytes took %v, want at least %v", exchange.bytes, took, exchange.least)
+		}
+		if !bytes.Equal(got, sent) {
+			t.Errorf("%d bytes came back as others", exchange.bytes)
+		}
+	}
+	conn.(*net.TCPConn).CloseWrite()
+	if rest, err := io.ReadAll(conn); err != nil || string(rest) != "after the client's end" {
+		t.Errorf("after the client's end: %q, %v", rest, err)
+	}
+}

@@ -1,0 +1,105 @@
+package network
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"sync"
+
+	"edge/e2e/testbed/cluster"
+)
+
+// Relay carries TCP connections to a server until they are cut.
+type Relay struct {
+	listener net.Listener
+	target   string                        // host:port
+	carry    func(client, server net.Conn) // until the connection has ended
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+// StartRelay starts a relay in front of cluster's API server. The testbed stops it.
+func (n *Network) StartRelay(cluster *cluster.Cluster) (*Relay, error) {
+	target, err := url.Parse(cluster.URL)
+	if err != nil {
+		return nil, err
+	}
+	return n.startRelay(target.Host, carryPlainly)
+}
+
+func (n *Network) startRelay(target string, carry func(client, server net.Conn)) (*Relay, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{listener: listener, target: target, carry: carry, conns: map[net.Conn]bool{}}
+	r.wg.Go(r.accept)
+	n.OnClose(func() {
+		listener.Close()
+		r.Cut()
+		r.wg.Wait()
+	})
+	return r, nil
+}
+
+// Through is a way to the server, as to has it, through the relay: certificates of the testbed are for any port.
+func (r *Relay) Through(to cluster.Access) cluster.Access {
+	to.Server = "https://" + r.listener.Addr().String()
+	return to
+}
+
+// Cut ends all connections that run, both ways at once, as the death of the server's host does.
+func (r *Relay) Cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
+		c.Close()
+	}
+}
+
+func (r *Relay) accept() {
+	for {
+		client, err := r.listener.Accept()
+		if err != nil {
+			return
+		}
+		r.wg.Go(func() {
+			defer client.Close()
+			server, err := net.Dial("tcp", r.target)
+			if err != nil {
+				return
+			}
+			defer server.Close()
+			r.own(true, client, server)
+			defer r.own(false, client, server)
+			r.carry(client, server)
+		})
+	}
+}
+
+// carryPlainly takes one way's end for the connection's.
+func carryPlainly(client, server net.Conn) {
+	var ways sync.WaitGroup
+	carry := func(to, from net.Conn) {
+		io.Copy(to, from)
+		client.Close()
+		server.Close()
+	}
+	ways.Go(func() { carry(server, client) })
+	ways.Go(func() { carry(client, server) })
+	ways.Wait()
+}
+
+func (r *Relay) own(own bool, conns ...net.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range conns {
+		if own {
+			r.conns[c] = true
+		} else {
+			delete(r.conns, c)
+		}
+	}
+}

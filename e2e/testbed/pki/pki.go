@@ -1,0 +1,120 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Authority is a certificate authority of one run.
+type Authority struct {
+	PEM []byte // its certificate
+
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// KeyPair is a certificate with its key, both PEM.
+type KeyPair struct {
+	Cert, Key []byte
+}
+
+func NewAuthority(name string) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(7 * 24 * time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{PEM: EncodePEM("CERTIFICATE", der), cert: cert, key: key}, nil
+}
+
+// Issue makes a certificate for both sides of TLS: for the server at 127.0.0.1 and localhost, and for the client that
+// Kubernetes knows by user and groups.
+func (a *Authority) Issue(user string, groups ...string) (KeyPair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return KeyPair{}, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return KeyPair{}, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: user, Organization: groups},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(7 * 24 * time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames:     []string{"localhost"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		return KeyPair{}, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return KeyPair{}, err
+	}
+	return KeyPair{Cert: EncodePEM("CERTIFICATE", der), Key: EncodePEM("PRIVATE KEY", pkcs8)}, nil
+}
+
+// Pool trusts the authority.
+func (a *Authority) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// IssueFiles writes <dir>/<name>.crt and <dir>/<name>.key.
+func (a *Authority) IssueFiles(dir, name, user string, groups ...string) (cert, key string, err error) {
+	pair, err := a.Issue(user, groups...)
+	if err != nil {
+		return "", "", err
+	}
+	cert, key = filepath.Join(dir, name+".crt"), filepath.Join(dir, name+".key")
+	if err := os.WriteFile(cert, pair.Cert, 0o644); err != nil {
+		return "", "", err
+	}
+	return cert, key, os.WriteFile(key, pair.Key, 0o600)
+}
+
+// tls is the pair as crypto/tls wants it.
+func (p KeyPair) TLS() (tls.Certificate, error) {
+	c, err := tls.X509KeyPair(p.Cert, p.Key)
+	if err != nil {
+		return c, fmt.Errorf("testbed: %w", err)
+	}
+	return c, nil
+}
+
+func EncodePEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}

@@ -1,0 +1,41 @@
+package run
+
+import (
+	"errors"
+	mrand "math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+)
+
+var ports struct {
+	sync.Mutex
+	given map[int]bool
+}
+
+// FreePort picks a TCP port of 127.0.0.1 that nobody listens on. It stays below the range that the kernel gives to
+// outgoing connections, and no port is given twice.
+func FreePort() (int, error) {
+	ports.Lock()
+	defer ports.Unlock()
+	if ports.given == nil {
+		ports.given = map[int]bool{}
+	}
+	for range 1000 {
+		port := 10000 + mrand.IntN(20000)
+		if ports.given[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", Loopback(port))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		ports.given[port] = true
+		return port, nil
+	}
+	return 0, errors.New("testbed: no free port on 127.0.0.1")
+}
+
+// Loopback is the address of a port of 127.0.0.1.
+func Loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

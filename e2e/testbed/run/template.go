@@ -1,0 +1,21 @@
+package run
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"text/template"
+)
+
+// Render writes a file from a template. A value that is missing is an error.
+func Render(to, text string, values any) error {
+	t, err := template.New(filepath.Base(to)).Option("missingkey=error").Parse(text)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.Execute(f, values), f.Close())
+}
