@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"edge/internal/proc"
 )
 
 // machine is what a figure depends on besides the code.
@@ -24,8 +26,8 @@ func describeMachine() machine {
 	meminfo, _ := os.ReadFile("/proc/meminfo")
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	huge, _ := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
-	model, _ := procField(string(cpuinfo), "model name")
-	memory, _ := procKiB(string(meminfo), "MemTotal")
+	model, _ := proc.Field(string(cpuinfo), "model name")
+	memory, _ := proc.KiB(string(meminfo), "MemTotal")
 	return machine{
 		Cores:      runtime.NumCPU(),
 		GOMAXPROCS: runtime.GOMAXPROCS(0),
@@ -40,4 +42,11 @@ func describeMachine() machine {
 func (m machine) String() string {
 	return fmt.Sprintf("%d cores (GOMAXPROCS %d) %s, %d MiB, Linux %s, huge pages %s, %s", m.Cores, m.GOMAXPROCS,
 		m.Model, m.MemoryKiB>>10, m.Kernel, m.HugePages, m.Go)
+}
+
+// bracketed is the chosen word of a list like "always [madvise] never".
+func bracketed(text string) string {
+	_, rest, _ := strings.Cut(text, "[")
+	word, _, _ := strings.Cut(rest, "]")
+	return word
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"edge/internal/proc"
 )
 
 // stopGrace is how long a process may take to end after SIGTERM, before SIGKILL.
@@ -62,8 +64,8 @@ func (p *process) failure(err error) error {
 	return fmt.Errorf("%w\n%s said last:\n%s", err, p.name, p.output)
 }
 
-func (p *process) cpu() (time.Duration, error) { return cpuTime(p.cmd.Process.Pid) }
-func (p *process) residentKiB() (int64, error) { return residentKiB(p.cmd.Process.Pid) }
+func (p *process) cpu() (time.Duration, error) { return proc.CPUTime(p.cmd.Process.Pid) }
+func (p *process) residentKiB() (int64, error) { return proc.ResidentKiB(p.cmd.Process.Pid) }
 
 // tail keeps the last maxTail bytes that were written to it.
 type tail struct {

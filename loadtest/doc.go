@@ -68,7 +68,7 @@
 //	watchdog.go            no session waits for ever
 //	fault.go               classes of failures
 //	tally.go               counts and histograms
-//	process*.go            memory, CPU and descriptors of a process
+//	process.go             memory, CPU and descriptors of a process
 //	limits_*.go            how many descriptors this process may have
 //	sampler.go, sample.go  what was seen over time
 //	progress.go            the bar, or a line now and then

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"edge/internal/proc"
 	"os"
 	"slices"
 	"time"
@@ -85,7 +86,7 @@ func watchedProcesses(pids []int) []process {
 	all := []process{{os.Getpid(), "loadtest"}}
 	for _, pid := range pids {
 		if !slices.ContainsFunc(all, func(p process) bool { return p.pid == pid }) {
-			all = append(all, process{pid, processName(pid)})
+			all = append(all, process{pid, proc.Name(pid)})
 		}
 	}
 	return all

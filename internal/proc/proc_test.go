@@ -1,4 +1,4 @@
-package main
+package proc
 
 import (
 	"os"
@@ -25,7 +25,7 @@ func TestProcKiB(t *testing.T) {
 		{"VmRSS: kB\n", "VmRSS", 0, false},
 		{"", "VmRSS", 0, false},
 	} {
-		got, err := procKiB(test.text, test.field)
+		got, err := KiB(test.text, test.field)
 		if got != test.want || (err == nil) != test.ok {
 			t.Errorf("%s of %q: %d, %v", test.field, test.text, got, err)
 		}
@@ -34,24 +34,16 @@ func TestProcKiB(t *testing.T) {
 
 func TestProcFieldTakesTheFirst(t *testing.T) {
 	const cpuinfo = "processor\t: 0\nmodel name\t: A CPU: fast\n\nprocessor\t: 1\nmodel name\t: Another\n"
-	if got, ok := procField(cpuinfo, "model name"); !ok || got != "A CPU: fast" {
+	if got, ok := Field(cpuinfo, "model name"); !ok || got != "A CPU: fast" {
 		t.Errorf("%q, %v", got, ok)
 	}
 }
 
-func TestBracketed(t *testing.T) {
-	for text, want := range map[string]string{"always [madvise] never\n": "madvise", "never": "", "[": "", "": ""} {
-		if got := bracketed(text); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-}
-
 func TestResidentKiBOfThisProcess(t *testing.T) {
-	if got, err := residentKiB(os.Getpid()); err != nil || got < 1024 {
+	if got, err := ResidentKiB(os.Getpid()); err != nil || got < 1024 {
 		t.Errorf("%d KiB, %v", got, err)
 	}
-	if _, err := residentKiB(-1); err == nil {
+	if _, err := ResidentKiB(-1); err == nil {
 		t.Error("no error for a process that cannot be")
 	}
 }
@@ -60,7 +52,7 @@ func FuzzProcKiB(f *testing.F) {
 	f.Add(statusFile, "VmRSS")
 	f.Add("a:b:c kB\n:", "")
 	f.Fuzz(func(t *testing.T, text, field string) {
-		if n, err := procKiB(text, field); n < 0 || err == nil && !strings.Contains(text, "kB") {
+		if n, err := KiB(text, field); n < 0 || err == nil && !strings.Contains(text, "kB") {
 			t.Errorf("%q of %q: %d, %v", field, text, n, err)
 		}
 	})
