@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"loadtest":    {"streams/", "internal/proc"},
 
 	"internal/proc": {},
+	forTests:        {},
 
 	"e2e":                  {"e2e/"},
 	"e2e/testbed":          {"e2e/testbed/"},
@@ -51,6 +52,9 @@ var rooms = map[string][]string{
 	"e2e/testbed/pki":      {},
 	"e2e/testbed/binaries": {},
 }
+
+// forTests is what the tests of every room may import, and nothing but tests.
+const forTests = "internal/testkit"
 
 // elsewhere are folders without Go code.
 var elsewhere = []string{"deploy", "docs"}
@@ -91,6 +95,12 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 				continue
 			}
 			own := filepath.ToSlash(filepath.Dir(file))
+			if ours == forTests {
+				if !strings.HasSuffix(file, "_test.go") {
+					t.Errorf("%s imports %s, which is for tests", file, name)
+				}
+				continue
+			}
 			if ours != own && !allowed(may, ours) {
 				t.Errorf("%s imports %s: room %s may import %v of ours", file, name, room, may)
 			}

@@ -10,23 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/spf13/pflag"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+
+	"edge/internal/testkit"
 )
-
-// patience bounds the wait for what must come, and says nothing about how long that takes.
-const patience = 20 * time.Second
-
-func eventually(t *testing.T, what string, true func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !true(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("never: ", what)
-		}
-	}
-}
 
 // parse gives the options that a command line means.
 func parse(t *testing.T, flags ...string) *Options {
@@ -189,7 +178,7 @@ func TestDelivery(t *testing.T) {
 				if err := b.Run(stop); err != nil {
 					t.Fatal(err)
 				}
-				eventually(t, fmt.Sprint(c.want), func() bool { return len(end.got()) >= len(c.want) })
+				testkit.WaitFor(t, fmt.Sprint(c.want), func() bool { return len(end.got()) >= len(c.want) })
 				close(stop)
 				if c.rest == 0 {
 					cut()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"edge/bridge"
+	"edge/internal/testkit"
 )
 
 // see has one request observed from begin to end, and returns what Identified said.
@@ -156,7 +157,7 @@ func TestLogRotation(t *testing.T) {
 			for range enough {
 				see(e, big)
 			}
-			eventually(t, c.name, func() bool {
+			testkit.WaitFor(t, c.name, func() bool {
 				files, _ := filepath.Glob(filepath.Join(dir, "*"))
 				return c.done(files)
 			})

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"edge/bridge"
+	"edge/internal/testkit"
 )
 
 // runner is an API server that runs a command for whoever opens a WebSocket: it says hello, waits, and succeeds.
@@ -82,7 +83,7 @@ func TestStreamEvents(t *testing.T) {
 	}
 	compare := func(most int) {
 		t.Helper()
-		eventually(t, "the events", func() bool { return theirs.count() >= most && ours.count() >= most })
+		testkit.WaitFor(t, "the events", func() bool { return theirs.count() >= most && ours.count() >= most })
 		if got, want := strings.Join(ours.take(t), "\n"), strings.Join(theirs.take(t), "\n"); got != want {
 			t.Errorf("edge: %s\nkube: %s", got, want)
 		}

@@ -18,6 +18,8 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"edge/internal/testkit"
 )
 
 // receiver is a webhook. wait, if set, is asked before each answer; fail says how many posts get a 500 first.
@@ -166,7 +168,7 @@ func TestSlowWebhook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "as many posts as may be", func() bool {
+	testkit.WaitFor(t, "as many posts as may be", func() bool {
 		see(e, "/api")
 		now, _ := hook.underWay()
 		return now == maxInFlight

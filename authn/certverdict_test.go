@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"edge/internal/testkit"
 )
 
 // clocked is a ClientCA on a clock of the test's.
@@ -21,7 +23,7 @@ type clocked struct {
 	time time.Time
 }
 
-func startClocked(t *testing.T, authorities ...*authority) (c *clocked, file string) {
+func startClocked(t *testing.T, authorities ...*testkit.Authority) (c *clocked, file string) {
 	ca, file := startClientCA(t, authorities...)
 	c = &clocked{ClientCA: ca, time: time.Now()}
 	ca.now = func() time.Time {
@@ -41,7 +43,7 @@ type connection struct {
 func connect(t *testing.T, certificate *tls.Certificate) *connection {
 	c := new(connection)
 	for _, der := range certificate.Certificate {
-		c.state.PeerCertificates = append(c.state.PeerCertificates, parsed(t, der))
+		c.state.PeerCertificates = append(c.state.PeerCertificates, testkit.Parse(t, der))
 	}
 	return c
 }
@@ -61,13 +63,10 @@ func (c *clocked) pass(d time.Duration) { c.time = c.time.Add(d) }
 
 // A connection's certificate is judged once, and again when its chain has expired: then it is refused.
 func TestVerdictLastsAsLongAsTheChain(t *testing.T) {
-	root := newAuthority(t, "root")
-	key, der := certify(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "brief"}, IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(10 * time.Minute),
-	}, root)
-	brief := &authority{parsed(t, der), key, [][]byte{der}}
+	root := testkit.NewAuthority(t, "root")
+	brief := root.Under(t, "brief", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(10 * time.Minute) })
 	ca, _ := startClocked(t, root)
-	conn := connect(t, brief.client(t, pkix.Name{CommonName: "jane"}))
+	conn := connect(t, brief.Client(t, pkix.Name{CommonName: "jane"}))
 	for i, want := range []int{1, 0, 0} {
 		if who, n, err := ca.ask(conn); err != nil || who.User.GetName() != "jane" || n != want {
 			t.Fatalf("request %d: %v, %d judgments, %v", i, who, n, err)
@@ -77,16 +76,16 @@ func TestVerdictLastsAsLongAsTheChain(t *testing.T) {
 	if who, n, err := ca.ask(conn); err == nil || n != 1 || who.User != nil {
 		t.Errorf("expired: %v, %d judgments, %v", who, n, err)
 	}
-	if _, n, err := ca.ask(connect(t, brief.client(t, pkix.Name{CommonName: "jane"}))); err == nil || n != 1 {
+	if _, n, err := ca.ask(connect(t, brief.Client(t, pkix.Name{CommonName: "jane"}))); err == nil || n != 1 {
 		t.Errorf("another connection: %d judgments, %v", n, err)
 	}
 }
 
 // A refusal is remembered for a minute: the certificate may not have been valid yet.
 func TestVerdictOfARefusalIsShort(t *testing.T) {
-	ours := newAuthority(t, "ours")
+	ours := testkit.NewAuthority(t, "ours")
 	ca, _ := startClocked(t, ours)
-	conn := connect(t, ours.client(t, pkix.Name{CommonName: "jane"}, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(90 * time.Second) }))
+	conn := connect(t, ours.Client(t, pkix.Name{CommonName: "jane"}, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(90 * time.Second) }))
 	for _, step := range []struct {
 		after     time.Duration
 		judgments int
@@ -101,9 +100,9 @@ func TestVerdictOfARefusalIsShort(t *testing.T) {
 
 // Another file of authorities makes all verdicts old, good ones and refusals.
 func TestVerdictIsOfOneGeneration(t *testing.T) {
-	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
+	ours, others := testkit.NewAuthority(t, "ours"), testkit.NewAuthority(t, "others")
 	ca, file := startClocked(t, ours)
-	good, bad := connect(t, ours.client(t, pkix.Name{CommonName: "jane"})), connect(t, others.client(t, pkix.Name{CommonName: "jim"}))
+	good, bad := connect(t, ours.Client(t, pkix.Name{CommonName: "jane"})), connect(t, others.Client(t, pkix.Name{CommonName: "jim"}))
 	check := func(when string, jane, jim bool, judgments int) {
 		t.Helper()
 		for conn, want := range map[*connection]bool{good: jane, bad: jim} {
@@ -116,24 +115,20 @@ func TestVerdictIsOfOneGeneration(t *testing.T) {
 	check("then", true, false, 0)
 	before := ca.Content().CurrentCABundleContent()
 	write(t, file, others)
-	for end := time.Now().Add(time.Minute); bytes.Equal(ca.Content().CurrentCABundleContent(), before); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) { // nobody but Run may read the file: each who does begins a generation
-			t.Fatal("the file is not read again")
-		}
-	}
+	testkit.WaitFor(t, "the file to be read again", func() bool { // by Run alone: each who reads it begins a generation
+		return !bytes.Equal(ca.Content().CurrentCABundleContent(), before)
+	})
 	check("with another file", false, true, 1)
 	check("then", false, true, 0)
 }
 
 // TestCertificateBomb: a chain of intermediates of one name is judged once per connection, however many requests come at a time.
 func TestCertificateBomb(t *testing.T) {
-	root := newAuthority(t, "root")
-	bomb := newAuthority(t, "other").client(t, pkix.Name{CommonName: "jane"})
+	root := testkit.NewAuthority(t, "root")
+	bomb := testkit.NewAuthority(t, "other").Client(t, pkix.Name{CommonName: "jane"})
 	for i := range 7 { // with the leaf as many as a handshake takes
-		_, der := certify(t, &x509.Certificate{
-			Subject: pkix.Name{CommonName: "other"}, IsCA: true, BasicConstraintsValid: true, SubjectKeyId: []byte(fmt.Sprint(i)),
-		}, nil)
-		bomb.Certificate = append(bomb.Certificate, der)
+		other := testkit.NewAuthority(t, "other", func(c *x509.Certificate) { c.SubjectKeyId = []byte(fmt.Sprint(i)) })
+		bomb.Certificate = append(bomb.Certificate, other.Cert.Raw)
 	}
 	ca, _ := startClocked(t, root)
 	conn := connect(t, bomb)

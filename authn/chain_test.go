@@ -26,6 +26,8 @@ import (
 	requestx509 "k8s.io/apiserver/pkg/authentication/request/x509"
 	tokenunion "k8s.io/apiserver/pkg/authentication/token/union"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"edge/internal/testkit"
 )
 
 func expired(c *x509.Certificate)    { c.NotAfter = time.Now().Add(-time.Minute) }
@@ -137,26 +139,26 @@ func kindOf(name string) Kind {
 
 // Each certificate with each token on each path is accepted or refused as by kube-apiserver's own chain, for the same user.
 func TestChainIsKubeAPIServers(t *testing.T) {
-	root, strange := newAuthority(t, "root"), newAuthority(t, "strange")
-	between := root.under(t, "between")
+	root, strange := testkit.NewAuthority(t, "root"), testkit.NewAuthority(t, "strange")
+	between := root.Under(t, "between")
 	ca, _ := startClientCA(t, root)
 	jim := pkix.Name{CommonName: "jim", Organization: []string{"ops", "dev"}}
 	certificates := map[string]*tls.Certificate{
 		"none":           nil,
-		"good":           root.client(t, jim),
-		"uid":            root.client(t, withUIDs(jim, "0815")),
-		"intermediate":   between.client(t, jim),
-		"system":         root.client(t, pkix.Name{CommonName: "system:admin", Organization: []string{"system:masters"}}),
-		"expired":        root.client(t, jim, expired),
-		"not yet":        root.client(t, jim, notYet),
-		"for servers":    root.client(t, jim, forServers),
-		"strange":        strange.client(t, jim),
-		"no common name": root.client(t, pkix.Name{Organization: []string{"ops"}}),
-		"two uids":       root.client(t, withUIDs(jim, "1", "2")),
-		"empty uid":      root.client(t, withUIDs(jim, "")),
+		"good":           root.Client(t, jim),
+		"uid":            root.Client(t, withUIDs(jim, "0815")),
+		"intermediate":   between.Client(t, jim),
+		"system":         root.Client(t, pkix.Name{CommonName: "system:admin", Organization: []string{"system:masters"}}),
+		"expired":        root.Client(t, jim, expired),
+		"not yet":        root.Client(t, jim, notYet),
+		"for servers":    root.Client(t, jim, forServers),
+		"strange":        strange.Client(t, jim),
+		"no common name": root.Client(t, pkix.Name{Organization: []string{"ops"}}),
+		"two uids":       root.Client(t, withUIDs(jim, "1", "2")),
+		"empty uid":      root.Client(t, withUIDs(jim, "")),
 	}
 	// Of a chain without its intermediate the key must be the leaf's.
-	leaf := between.client(t, jim)
+	leaf := between.Client(t, jim)
 	certificates["no intermediate"] = &tls.Certificate{Certificate: leaf.Certificate[:1], PrivateKey: leaf.PrivateKey}
 
 	theirs := apiServersChain(t, ca)

@@ -2,17 +2,12 @@ package authn
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,89 +18,22 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"edge/internal/testkit"
 )
 
-// authority issues certificates.
-type authority struct {
-	cert  *x509.Certificate
-	key   *ecdsa.PrivateKey
-	chain [][]byte // from its own certificate up to, and without, the root's
-}
-
-func newAuthority(t testing.TB, name string) *authority {
-	t.Helper()
-	key, der := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true}, nil)
-	return &authority{cert: parsed(t, der), key: key}
-}
-
-// under issues another authority's certificate.
-func (a *authority) under(t testing.TB, name string) *authority {
-	t.Helper()
-	key, der := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true}, a)
-	return &authority{parsed(t, der), key, append([][]byte{der}, a.chain...)}
-}
-
-// client issues a client's certificate, good for an hour, with changes.
-func (a *authority) client(t testing.TB, subject pkix.Name, changes ...func(*x509.Certificate)) *tls.Certificate {
-	t.Helper()
-	template := &x509.Certificate{Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	for _, change := range changes {
-		change(template)
-	}
-	key, der := certify(t, template, a)
-	return &tls.Certificate{Certificate: append([][]byte{der}, a.chain...), PrivateKey: key}
-}
-
-// certify signs a certificate, by itself without an issuer.
-func certify(t testing.TB, template *x509.Certificate, issuer *authority) (*ecdsa.PrivateKey, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 100))
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.SerialNumber = serial
-	if template.NotBefore.IsZero() {
-		template.NotBefore = time.Now().Add(-time.Hour)
-	}
-	if template.NotAfter.IsZero() {
-		template.NotAfter = time.Now().Add(time.Hour)
-	}
-	parent, signer := template, key
-	if issuer != nil {
-		parent, signer = issuer.cert, issuer.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, der
-}
-
-func parsed(t testing.TB, der []byte) *x509.Certificate {
-	t.Helper()
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 // write makes a file of authorities' certificates.
-func write(t testing.TB, file string, authorities ...*authority) {
+func write(t testing.TB, file string, authorities ...*testkit.Authority) {
 	t.Helper()
-	var bundle []byte
+	var certificates []*x509.Certificate
 	for _, a := range authorities {
-		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})...)
+		certificates = append(certificates, a.Cert)
 	}
-	writeFile(t, file, bundle)
+	writeFile(t, file, testkit.PEM(certificates...))
 }
 
 // startClientCA runs a ClientCA until the test ends.
-func startClientCA(t testing.TB, authorities ...*authority) (ca *ClientCA, file string) {
+func startClientCA(t testing.TB, authorities ...*testkit.Authority) (ca *ClientCA, file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "clients.pem")
 	write(t, file, authorities...)
@@ -189,7 +117,7 @@ func placeOf(r *http.Request) *atomic.Value {
 }
 
 func testCertificateExpires(t *testing.T, remembered bool) {
-	ours, others := newAuthority(t, "ours"), newAuthority(t, "others")
+	ours, others := testkit.NewAuthority(t, "ours"), testkit.NewAuthority(t, "others")
 	ca, file := startClientCA(t, ours)
 	if remembered {
 		ca.CachePerConnection(placeOf)
@@ -201,8 +129,8 @@ func testCertificateExpires(t *testing.T, remembered bool) {
 		}
 	})
 	const brief = 5 * time.Second // long enough for its first request
-	long := ours.client(t, pkix.Name{CommonName: "jane"})
-	short := ours.client(t, pkix.Name{CommonName: "jim"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(brief) })
+	long := ours.Client(t, pkix.Name{CommonName: "jane"})
+	short := ours.Client(t, pkix.Name{CommonName: "jim"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(brief) })
 	var janes, jims []*http.Client
 	for _, http2 := range []bool{false, true} {
 		janes = append(janes, clientOf(t, server, long, http2))
@@ -215,7 +143,7 @@ func testCertificateExpires(t *testing.T, remembered bool) {
 	}
 	until := func(what string, clients []*http.Client, want int) {
 		for _, client := range clients {
-			waitFor(t, what, func() bool {
+			testkit.WaitFor(t, what, func() bool {
 				code, reused := ask(t, client, server.URL)
 				if !reused {
 					t.Errorf("%s: another connection", what)
@@ -234,7 +162,7 @@ func testCertificateExpires(t *testing.T, remembered bool) {
 
 // A file that cannot be used leaves the authorities as they are.
 func TestClientCAKeepsTheLastGoodFile(t *testing.T) {
-	ours := newAuthority(t, "ours")
+	ours := testkit.NewAuthority(t, "ours")
 	ca, file := startClientCA(t, ours)
 	before := string(ca.Content().CurrentCABundleContent())
 	for _, bad := range []string{"", "garbage", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
@@ -262,15 +190,15 @@ func TestNewClientCARefuses(t *testing.T) {
 // What is wrong with a certificate is said in our words, whatever its maker wrote into it.
 func TestCertificateFaults(t *testing.T) {
 	const forged = "\r\nlevel=INFO user=admin"
-	ours, strange := newAuthority(t, "ours"), newAuthority(t, forged)
+	ours, strange := testkit.NewAuthority(t, "ours"), testkit.NewAuthority(t, forged)
 	ca, _ := startClientCA(t, ours)
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
 	subject := pkix.Name{CommonName: forged}
 	for want, certificate := range map[string]*tls.Certificate{
-		"no authority of --client-ca-file":   strange.client(t, subject),
-		"is expired, or not valid yet":       ours.client(t, subject, expired),
-		"is not meant for clients":           ours.client(t, subject, forServers),
-		"cannot be verified, or its subject": ours.client(t, withUIDs(subject, "1", forged)),
+		"no authority of --client-ca-file":   strange.Client(t, subject),
+		"is expired, or not valid yet":       ours.Client(t, subject, expired),
+		"is not meant for clients":           ours.Client(t, subject, forServers),
+		"cannot be verified, or its subject": ours.Client(t, withUIDs(subject, "1", forged)),
 	} {
 		var got error
 		server := serveTLS(t, func(_ http.ResponseWriter, r *http.Request) { _, got = chain.Authenticate(r) })
@@ -284,24 +212,21 @@ func TestCertificateFaults(t *testing.T) {
 
 // The result expires with the first certificate of the chain.
 func TestCertificateExpires(t *testing.T) {
-	root := newAuthority(t, "root")
-	key, der := certify(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "brief"}, IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Minute),
-	}, root)
-	brief := &authority{parsed(t, der), key, [][]byte{der}}
+	root := testkit.NewAuthority(t, "root")
+	brief := root.Under(t, "brief", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Minute) })
 	ca, _ := startClientCA(t, root)
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
 	for name, certificate := range map[string]*tls.Certificate{
-		"root":  root.client(t, pkix.Name{CommonName: "jane"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Second * 30) }),
-		"brief": brief.client(t, pkix.Name{CommonName: "jane"}),
+		"root":  root.Client(t, pkix.Name{CommonName: "jane"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Second * 30) }),
+		"brief": brief.Client(t, pkix.Name{CommonName: "jane"}),
 	} {
 		var got Result
 		var err error
 		server := serveTLS(t, func(_ http.ResponseWriter, r *http.Request) { got, err = chain.Authenticate(r) })
 		ask(t, clientOf(t, server, certificate, false), server.URL)
-		want := parsed(t, certificate.Certificate[0]).NotAfter
+		want := testkit.Parse(t, certificate.Certificate[0]).NotAfter
 		if name == "brief" {
-			want = brief.cert.NotAfter
+			want = brief.Cert.NotAfter
 		}
 		if err != nil || !got.Expires.Equal(want) || got.Token != "" || got.Reviewed {
 			t.Errorf("%s: %+v, %v; want %v", name, got, err, want)

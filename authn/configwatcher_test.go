@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
+
+	"edge/internal/testkit"
 )
 
 // accepts is an entry for this issuer in a file: its users have prefix before their sub.
@@ -45,7 +47,7 @@ func startFile(t testing.TB, log *logBuffer, p fetchSchedule, issuers ...apiserv
 		t.Helper()
 		before := a.rules.Load()
 		replaceFile(t, file, encodeConfig(t, &apiserver.AuthenticationConfiguration{JWT: issuers}, "v1"))
-		waitFor(t, "the new configuration", func() bool { return a.rules.Load() != before })
+		testkit.WaitFor(t, "the new configuration", func() bool { return a.rules.Load() != before })
 	}
 }
 
@@ -145,9 +147,9 @@ func TestRemovedIssuerIsLeftAlone(t *testing.T) {
 	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	_, change := startFile(t, &logBuffer{}, often, one.accepts("1:"), two.accepts("2:"))
 	change(two.accepts("2:"))
-	waitFor(t, "a pause in the removed issuer's fetches", func() bool {
+	testkit.WaitFor(t, "a pause in the removed issuer's fetches", func() bool {
 		before, others := one.keyFetches.Load(), two.keyFetches.Load()
-		waitFor(t, "fetches at the other", func() bool { return two.keyFetches.Load() > others+10 })
+		testkit.WaitFor(t, "fetches at the other", func() bool { return two.keyFetches.Load() > others+10 })
 		return one.keyFetches.Load() == before
 	})
 }
@@ -188,14 +190,14 @@ func TestBadFileIsRefused(t *testing.T) {
 	lines := len(log.lines())
 	for n, step := range steps {
 		step.change()
-		waitFor(t, "the warning: "+step.name, func() bool { return strings.Contains(strings.Join(a.Warnings(), "\n"), step.says) })
+		testkit.WaitFor(t, "the warning: "+step.name, func() bool { return strings.Contains(strings.Join(a.Warnings(), "\n"), step.says) })
 		if got := nameOf(t, a, token); got != "1:jane" || a.rules.Load() != rules {
 			t.Errorf("%s: the last good configuration is not in use: %s", step.name, got)
 		}
 		if again, err := os.ReadFile(a.options.File); err == nil && len(again) > 0 { // wrong in the same way, and read
 			again = append(again, '\n')
 			replaceFile(t, a.options.File, again)
-			waitFor(t, "another reading", func() bool {
+			testkit.WaitFor(t, "another reading", func() bool {
 				a.config.mu.Lock()
 				defer a.config.mu.Unlock()
 				return bytes.Equal(a.config.refused, again)
@@ -210,7 +212,7 @@ func TestBadFileIsRefused(t *testing.T) {
 		}
 	}
 	replaceFile(t, a.options.File, good)
-	waitFor(t, "the warning to go", func() bool { return len(a.Warnings()) == 0 })
+	testkit.WaitFor(t, "the warning to go", func() bool { return len(a.Warnings()) == 0 })
 	if a.rules.Load() != rules || strings.Contains(strings.Join(log.lines(), ""), "secret") {
 		t.Errorf("the same file makes another configuration, or a password is in the log:\n%s", strings.Join(log.lines(), "\n"))
 	}

@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"edge/internal/testkit"
 )
 
 // clientMessageOf returns what the holder of a refused token reads.
@@ -178,13 +180,13 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 	}
 
 	// A certificate that nobody takes comes first, and is no reason to say nothing of the token.
-	root, strange := newAuthority(t, "root"), newAuthority(t, "strange")
+	root, strange := testkit.NewAuthority(t, "root"), testkit.NewAuthority(t, "strange")
 	ca, _ := startClientCA(t, root)
 	var err error
 	server := serveTLS(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, err = NewChain(ChainOptions{Tokens: a, ClientCA: ca}).Authenticate(r)
 	})
-	shown := strange.client(t, pkix.Name{CommonName: "jim"})
+	shown := strange.Client(t, pkix.Name{CommonName: "jim"})
 	client := clientOf(t, server, shown, false)
 	for token, want := range map[string]string{late: told, canaryValue: ""} {
 		req, reqErr := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)

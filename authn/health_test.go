@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"k8s.io/apiserver/pkg/apis/apiserver"
+
+	"edge/internal/testkit"
 )
 
 // One issuer's keys are enough to be ready; that the other's are not in hand, or cannot be renewed, is noted.
@@ -21,7 +23,7 @@ func TestWarnings(t *testing.T) {
 	cfg := Options{File: file, Now: clock.Now}
 	began := clock.Now()
 	a := startPaced(t, cfg, often)
-	waitFor(t, "the keys of one, and the failure of the other", func() bool { return a.Ready() == nil && len(a.Warnings()) == 1 })
+	testkit.WaitFor(t, "the keys of one, and the failure of the other", func() bool { return a.Ready() == nil && len(a.Warnings()) == 1 })
 	since := func(at time.Time) string { return "since " + at.UTC().Format(time.RFC3339) }
 	warnings := a.Warnings()
 	if !strings.Contains(warnings[0], two.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(0 in hand)") || !strings.Contains(warnings[0], "500") {
@@ -36,12 +38,12 @@ func TestWarnings(t *testing.T) {
 	// The other way round: it is the beginning of the trouble that is told, not the newest attempt.
 	two.discover(map[string]any{"issuer": two.URL, "jwks_uri": two.URL + "/keys"})
 	two.publish(ecKey())
-	waitFor(t, "the warning to go", func() bool { return len(a.Warnings()) == 0 })
+	testkit.WaitFor(t, "the warning to go", func() bool { return len(a.Warnings()) == 0 })
 	one.down()
-	waitFor(t, "a warning", func() bool { return len(a.Warnings()) == 1 })
+	testkit.WaitFor(t, "a warning", func() bool { return len(a.Warnings()) == 1 })
 	clock.advance(time.Hour)
 	before := one.discoveries.Load()
-	waitFor(t, "more attempts", func() bool { return one.discoveries.Load() > before+3 })
+	testkit.WaitFor(t, "more attempts", func() bool { return one.discoveries.Load() > before+3 })
 	if warnings := a.Warnings(); len(warnings) != 1 || !strings.Contains(warnings[0], one.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(1 in hand)") {
 		t.Error(warnings)
 	}
@@ -51,7 +53,7 @@ func TestWarnings(t *testing.T) {
 		many.JWT = append(many.JWT, fromFlags(Flags{IssuerURL: fmt.Sprintf("https://127.0.0.1:1/%d", n), ClientID: "edge"}))
 	}
 	dark := startPaced(t, Options{File: writeConfig(t, many, "v1")}, often)
-	waitFor(t, "all failures", func() bool { return len(dark.Warnings()) == 6 })
+	testkit.WaitFor(t, "all failures", func() bool { return len(dark.Warnings()) == 6 })
 	err := dark.Ready()
 	if !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "https://127.0.0.1:1/0") || !strings.Contains(err.Error(), "and 3 more") || len(err.Error()) > 1500 {
 		t.Error(err)
@@ -69,12 +71,12 @@ func TestDiscoveryURL(t *testing.T) {
 	spec.Issuer.URL, spec.Issuer.DiscoveryURL = name, i.URL+wellKnown
 	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
 	a := startPaced(t, Options{File: writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: []apiserver.JWTAuthenticator{spec}}, "v1")}, often)
-	waitFor(t, "an attempt", func() bool { return a.Ready() != ErrNotReady })
+	testkit.WaitFor(t, "an attempt", func() bool { return a.Ready() != ErrNotReady })
 	if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "did not match") {
 		t.Errorf("a document of another issuer: %v", err)
 	}
 	i.discover(map[string]any{"issuer": name, "jwks_uri": i.URL + "/keys"})
-	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	testkit.WaitFor(t, "the keys", func() bool { return a.Ready() == nil })
 	if got := nameOf(t, a, sign(t, rsaKey(), i.claims(map[string]any{"iss": name}))); got != "1:jane" {
 		t.Error(got)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"testing"
+
+	"edge/internal/testkit"
 )
 
 // slowIssuer answers fetches of its keys when release is closed. asked tells of each that begins, left of each whose client
@@ -85,7 +87,7 @@ func TestRunEnds(t *testing.T) {
 	defer end()
 	done := make(chan struct{})
 	go func() { defer close(done); a.Run(ctx) }()
-	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	testkit.WaitFor(t, "the keys", func() bool { return a.Ready() == nil })
 
 	asked, left, _ := slowIssuer(i)
 	clock.advance(demandInterval)

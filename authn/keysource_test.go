@@ -2,15 +2,10 @@ package authn
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"edge/internal/testkit"
 )
 
 // often fetches as often as a test can bear.
@@ -51,7 +48,7 @@ func TestNotReady(t *testing.T) {
 	cfg := i.config(t)
 	cfg.Log = slog.New(slog.NewTextHandler(log, nil))
 	a := startPaced(t, cfg, often)
-	waitFor(t, "a few attempts", func() bool { return i.discoveries.Load() > 5 })
+	testkit.WaitFor(t, "a few attempts", func() bool { return i.discoveries.Load() > 5 })
 	if _, err := a.Authenticate(context.Background(), token); !errors.Is(err, ErrNotReady) {
 		t.Errorf("got %v", err)
 	}
@@ -60,15 +57,15 @@ func TestNotReady(t *testing.T) {
 	}
 	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
 	i.publish(rsaKey())
-	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	testkit.WaitFor(t, "the keys", func() bool { return a.Ready() == nil })
 	if got := refusal(t, a, token); got != "" {
 		t.Errorf("refused as %q", got)
 	}
 	// Down again: the last keys serve, for new tokens as well.
-	waitFor(t, "a line for the keys", func() bool { return len(log.lines()) == 2 })
+	testkit.WaitFor(t, "a line for the keys", func() bool { return len(log.lines()) == 2 })
 	i.down()
 	before := i.keyFetches.Load() + i.discoveries.Load()
-	waitFor(t, "a few attempts", func() bool { return i.keyFetches.Load()+i.discoveries.Load() > before+10 })
+	testkit.WaitFor(t, "a few attempts", func() bool { return i.keyFetches.Load()+i.discoveries.Load() > before+10 })
 	if got := refusal(t, a, sign(t, rsaKey(), i.claims(map[string]any{"sub": "joe"}))); got != "" || a.Ready() != nil {
 		t.Errorf("issuer down: refused as %q, Ready says %v", got, a.Ready())
 	}
@@ -128,26 +125,26 @@ func TestKeyRotation(t *testing.T) {
 func TestKeysAreRenewed(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
 	a := startPaced(t, i.config(t), often)
-	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	testkit.WaitFor(t, "the keys", func() bool { return a.Ready() == nil })
 	token := sign(t, rsaKey(), i.claims(nil))
 	if got := refusal(t, a, token); got != "" {
 		t.Fatalf("refused as %q", got)
 	}
 	// The same keys again change nothing: what is remembered stays.
 	same, before := onlySource(a).ring.current.Load(), i.keyFetches.Load()
-	waitFor(t, "renewals", func() bool { return i.keyFetches.Load() > before+3 })
+	testkit.WaitFor(t, "renewals", func() bool { return i.keyFetches.Load() > before+3 })
 	if onlySource(a).ring.current.Load() != same {
 		t.Error("the same keys are taken for others")
 	}
 	i.publish(ecKey())
-	waitFor(t, "the withdrawal of one key", func() bool { return refusal(t, a, token) == ReasonSignature })
+	testkit.WaitFor(t, "the withdrawal of one key", func() bool { return refusal(t, a, token) == ReasonSignature })
 	i.publish()
-	waitFor(t, "the withdrawal of all keys", func() bool { return a.Ready() != nil })
+	testkit.WaitFor(t, "the withdrawal of all keys", func() bool { return a.Ready() != nil })
 	if _, err := a.Authenticate(context.Background(), token); !errors.Is(err, ErrNotReady) {
 		t.Errorf("without any key: %v", err)
 	}
 	i.publish(rsaKey())
-	waitFor(t, "a key again", func() bool { return a.Ready() == nil })
+	testkit.WaitFor(t, "a key again", func() bool { return a.Ready() == nil })
 	if got := refusal(t, a, token); got != "" {
 		t.Errorf("refused as %q", got)
 	}
@@ -159,46 +156,34 @@ func TestKeysMove(t *testing.T) {
 	cfg := i.config(t)
 	cfg.Flags.SigningAlgs = []string{"RS256", "ES256"}
 	a := startPaced(t, cfg, often)
-	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	testkit.WaitFor(t, "the keys", func() bool { return a.Ready() == nil })
 	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": elsewhere.URL + "/keys"})
 	i.jwks.Store(answer(http.StatusNotFound, "gone"))
 	token := sign(t, ecKey(), i.claims(nil))
-	waitFor(t, "the keys in their new place", func() bool { return refusal(t, a, token) == "" })
+	testkit.WaitFor(t, "the keys in their new place", func() bool { return refusal(t, a, token) == "" })
 }
 
 // The issuer's certificate is checked, and a CA file that changes is taken up.
 func TestCAFile(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	cfg := i.config(t)
-	writeFile(t, cfg.Flags.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t)}))
+	writeFile(t, cfg.Flags.CAFile, testkit.PEM(testkit.NewAuthority(t, "another").Cert))
 	a := startPaced(t, cfg, often)
-	waitFor(t, "the certificate's refusal", func() bool {
+	testkit.WaitFor(t, "the certificate's refusal", func() bool {
 		err := a.Ready()
 		return err != nil && strings.Contains(err.Error(), "certificate")
 	})
 	if i.discoveries.Load() != 0 {
 		t.Error("the issuer was asked, although its certificate is not trusted")
 	}
-	writeFile(t, cfg.Flags.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate().Raw}))
-	waitFor(t, "the keys", func() bool { return a.Ready() == nil })
+	writeFile(t, cfg.Flags.CAFile, testkit.PEM(i.Certificate()))
+	testkit.WaitFor(t, "the keys", func() bool { return a.Ready() == nil })
 	// Gone: said, and the keys in hand serve on.
 	writeFile(t, cfg.Flags.CAFile, []byte("no certificate"))
-	waitFor(t, "the failure", func() bool { text, _ := onlySource(a).problem(); return text != "" })
+	testkit.WaitFor(t, "the failure", func() bool { text, _ := onlySource(a).problem(); return text != "" })
 	if err := a.Ready(); err != nil {
 		t.Error(err)
 	}
-}
-
-// selfSigned returns a certificate that no server here has: those of httptest are all the same.
-func selfSigned(t *testing.T) []byte {
-	t.Helper()
-	key := ecKey().Key.(*ecdsa.PrivateKey)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return der
 }
 
 func TestIssuerAnswersBadly(t *testing.T) {
@@ -242,7 +227,7 @@ func TestIssuerAnswersBadly(t *testing.T) {
 			i := newTestIssuer(t, rsaKey())
 			test.change(i)
 			a := startPaced(t, i.config(t), often)
-			waitFor(t, "an attempt", func() bool { return a.Ready() != ErrNotReady })
+			testkit.WaitFor(t, "an attempt", func() bool { return a.Ready() != ErrNotReady })
 			err := a.Ready()
 			if err == nil || !strings.Contains(err.Error(), test.says) || len(err.Error()) > 500 {
 				t.Errorf("got %v, want it to say %q", err, test.says)

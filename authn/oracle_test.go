@@ -9,6 +9,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/plugin/pkg/authenticator/token/oidc"
+
+	"edge/internal/testkit"
 )
 
 // apiServer is kube-apiserver's own authenticator for one issuer; the error is that of a configuration it refuses.
@@ -20,7 +22,7 @@ func apiServer(t testing.TB, i *testIssuer, spec apiserver.JWTAuthenticator, alg
 	if err != nil {
 		return nil, err
 	}
-	waitFor(t, "kube-apiserver's authenticator", func() bool { return a.HealthCheck() == nil })
+	testkit.WaitFor(t, "kube-apiserver's authenticator", func() bool { return a.HealthCheck() == nil })
 	return a, nil
 }
 

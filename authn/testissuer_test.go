@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,7 +8,6 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -24,6 +22,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/goleak"
+
+	"edge/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -113,7 +113,7 @@ func (i *testIssuer) down() {
 
 // pem is the issuer's certificate. Those of all test issuers are the same: httptest has no other.
 func (i *testIssuer) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Certificate().Raw})
+	return testkit.PEM(i.Certificate())
 }
 
 func (i *testIssuer) caFile(t testing.TB) string {
@@ -194,7 +194,7 @@ func unsigned(header, claims any, signature string) string {
 func start(t testing.TB, cfg Options) *Authenticator {
 	t.Helper()
 	a := startPaced(t, cfg, defaultSchedule)
-	waitFor(t, "the issuer's keys", func() bool { return a.Ready() == nil })
+	testkit.WaitFor(t, "the issuer's keys", func() bool { return a.Ready() == nil })
 	return a
 }
 
@@ -220,7 +220,7 @@ func run(t testing.TB, a *Authenticator) {
 // waitForAll waits for the keys of all issuers.
 func waitForAll(t testing.TB, a *Authenticator) {
 	t.Helper()
-	waitFor(t, "all issuers' keys", func() bool {
+	testkit.WaitFor(t, "all issuers' keys", func() bool {
 		for _, i := range a.rules.Load().issuers {
 			if !i.source.ready() {
 				return false
@@ -228,15 +228,6 @@ func waitForAll(t testing.TB, a *Authenticator) {
 		}
 		return true
 	})
-}
-
-func waitFor(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // clock is a clock that is set by hand.
@@ -252,19 +243,8 @@ func (c *clock) Now() time.Time          { return time.Unix(0, c.now.Load()) }
 func (c *clock) advance(d time.Duration) { c.now.Add(int64(d)) }
 
 // logBuffer collects log lines.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
+type logBuffer struct{ testkit.Buffer }
 
 func (b *logBuffer) lines() []string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Split(strings.TrimSuffix(b.buf.String(), "\n"), "\n")
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }

@@ -19,6 +19,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	authenticationv1client "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/client-go/rest"
+
+	"edge/internal/testkit"
 )
 
 // Reviews of one token at the same time are one, and the one who asked first may leave.
@@ -74,7 +76,7 @@ func TestTokenReviewFlood(t *testing.T) {
 	for n := range flood {
 		go func() { _, err := r.Review(t.Context(), fmt.Sprint("bad", n)); answers <- err }()
 	}
-	waitFor(t, "the flood", func() bool { return underWay.Load() == maxReviews && r.waiting.Load() == maxWaitingReviews })
+	testkit.WaitFor(t, "the flood", func() bool { return underWay.Load() == maxReviews && r.waiting.Load() == maxWaitingReviews })
 
 	var busy *review.Error
 	if _, err := r.Review(t.Context(), "late"); !errors.As(err, &busy) || !apierrors.IsTooManyRequests(&apierrors.StatusError{ErrStatus: busy.Status()}) ||

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"edge/internal/testkit"
 )
 
 // opaqueToken is no JWT: only who knows it finds it.
@@ -88,14 +90,14 @@ func TestTokenInURL(t *testing.T) {
 
 // TestTokenInURLBesideCertificate: that another credential has authenticated the request makes it no better.
 func TestTokenInURLBesideCertificate(t *testing.T) {
-	root := newAuthority(t, "root")
+	root := testkit.NewAuthority(t, "root")
 	ca, _ := startClientCA(t, root)
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, ClientCA: ca})
 	var err error
 	server := serveTLS(t, func(_ http.ResponseWriter, r *http.Request) { _, err = chain.Authenticate(r) })
 	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api?x="+escaped(opaqueToken), nil))
 	req.Header.Set("Authorization", "Bearer "+opaqueToken)
-	resp, sendErr := clientOf(t, server, root.client(t, pkix.Name{CommonName: "jim"}), false).Do(req)
+	resp, sendErr := clientOf(t, server, root.Client(t, pkix.Name{CommonName: "jim"}), false).Do(req)
 	if sendErr != nil {
 		t.Fatal(sendErr)
 	}

@@ -1,8 +1,6 @@
 package main
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // chosen tells whether the i-th of n, from 0, is one of the k that are taken at even distances.
 func chosen(i, n, k int) bool { return (i+1)*k/n > i*k/n }

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"edge/internal/proc"
 	"os"
 	"slices"
 	"time"
+
+	"edge/internal/proc"
 )
 
 // sampler takes samples of a run.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -26,6 +25,8 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming"
 	cri "k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
+
+	"edge/internal/testkit"
 )
 
 const testToken = "not-to-be-seen"
@@ -201,7 +202,7 @@ func (s *server) PortForward(_ context.Context, _ string, port int32, conn io.Re
 func (s *server) args(t *testing.T, more ...string) []string {
 	dir := t.TempDir()
 	ca, token := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "token")
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.front.Certificate().Raw})
+	block := testkit.PEM(s.front.Certificate())
 	if err := os.WriteFile(ca, block, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package ops_test
 
 import (
 	"context"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"edge/bridge"
+	"edge/internal/testkit"
 	"edge/ops"
 )
 
@@ -57,7 +57,7 @@ func TestReady(t *testing.T) {
 // checkOf is a check of an API server, with edge's credential.
 func checkOf(t *testing.T, api *httptest.Server, needed bool, log *slog.Logger) *ops.APIServer {
 	t.Helper()
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
+	ca := testkit.PEM(api.Certificate())
 	cfg := &rest.Config{Host: api.URL, BearerToken: "of-edge", TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
 	own, err := bridge.NewCredential(bridge.CredentialConfig{Upstream: cfg, Log: log})
 	if err != nil {

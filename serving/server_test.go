@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/net/http2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"edge/internal/testkit"
 )
 
 // TestRequestsHaveTheirConnection: over both protocols a request knows its connection, the handshake and the address.
@@ -200,11 +202,7 @@ func TestTwoPeopleOnOneConnection(t *testing.T) {
 			t.Fatal(resp, err)
 		}
 	}
-	for end := time.Now().Add(time.Minute); h2.CanTakeNewRequest(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("no GOAWAY")
-		}
-	}
+	testkit.WaitFor(t, "GOAWAY", func() bool { return !h2.CanTakeNewRequest() })
 	next <- "two"
 	close(next)
 	if got := <-watch; got.err != nil || got.body != "one two" {
@@ -252,11 +250,7 @@ func TestShutdown(t *testing.T) {
 	<-in
 	down := make(chan error, 1)
 	go func() { down <- b.Shutdown(t.Context()) }()
-	for end := time.Now().Add(time.Minute); h2.CanTakeNewRequest(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("no GOAWAY")
-		}
-	}
+	testkit.WaitFor(t, "GOAWAY", func() bool { return !h2.CanTakeNewRequest() })
 	idle.Close()
 	close(release)
 	if err := <-answered; err != nil {

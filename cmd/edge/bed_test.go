@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,12 +9,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,6 +26,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"k8s.io/client-go/kubernetes/scheme"
+
+	"edge/internal/testkit"
 )
 
 // bedPatience bounds each wait for a process of these tests.
@@ -143,7 +142,7 @@ func (b *bed) file(name, text string) string {
 
 // authority is a server's certificate in a file.
 func (b *bed) authority(name string, s *httptest.Server) string {
-	return b.file(name, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
+	return b.file(name, string(testkit.PEM(s.Certificate())))
 }
 
 // token is a good one for jane, but for what claims say.
@@ -175,7 +174,7 @@ type instance struct {
 	*bed
 	url, probe string
 	cmd        *exec.Cmd
-	log        *safeBuffer
+	log        *testkit.Buffer
 }
 
 // oidc are the flags that make the bed's issuer edge's.
@@ -218,7 +217,7 @@ func (b *bed) start(flags ...string) *instance {
 	args := append([]string{"serve", "--bind-address=127.0.0.1", "--secure-port=" + secure, "--readiness-probe-port=" + probe,
 		"--cert-dir=" + b.dir}, flags...)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	e := &instance{bed: b, url: "https://127.0.0.1:" + secure, probe: "http://127.0.0.1:" + probe, cmd: edgeCommand(ctx, args...), log: new(safeBuffer)}
+	e := &instance{bed: b, url: "https://127.0.0.1:" + secure, probe: "http://127.0.0.1:" + probe, cmd: edgeCommand(ctx, args...), log: new(testkit.Buffer)}
 	e.cmd.Stderr = e.log
 	for _, flag := range flags {
 		if host, ok := strings.CutPrefix(flag, "--bind-address="); ok {
@@ -305,48 +304,9 @@ func (e *instance) certificate(cfg *tls.Config) (*x509.Certificate, error) {
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-// A safeBuffer may be written and read at the same time.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (s *safeBuffer) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.Write(b)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.String()
-}
-
 // clientCertificate makes an authority's file and a certificate of it for somebody.
 func (b *bed) clientCertificate(name string, groups ...string) (caFile string, pair tls.Certificate) {
 	b.Helper()
-	must := func(err error) {
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "clients"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign,
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	must(err)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name, Organization: groups},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
-	must(err)
-	caFile = b.file("clients.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})))
-	return caFile, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	ca := testkit.NewAuthority(b, "clients")
+	return b.file("clients.crt", string(testkit.PEM(ca.Cert))), *ca.Client(b, pkix.Name{CommonName: name, Organization: groups})
 }

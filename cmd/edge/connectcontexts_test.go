@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"edge/internal/testkit"
 )
 
 // contexts are two clusters, and a kubeconfig with contexts for them and others that cannot be used.
@@ -38,7 +39,7 @@ func newContexts(t *testing.T) contexts {
 			fmt.Fprintf(w, "%s %s %s", name, r.Header.Get("Authorization"), r.Header.Get("Impersonate-User"))
 		}))
 		t.Cleanup(server.Close)
-		ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		ca := testkit.PEM(server.Certificate())
 		return fmt.Sprintf("{server: %q, certificate-authority-data: %s}", server.URL, base64.StdEncoding.EncodeToString(ca))
 	}
 	text := fmt.Sprintf(`apiVersion: v1

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +27,7 @@ import (
 
 	"edge/bridge"
 	"edge/impersonate"
+	"edge/internal/testkit"
 )
 
 // BenchmarkRequest is one GET through edge's handler over TLS and HTTP/2 on both
@@ -163,10 +163,10 @@ func newCosts(b *testing.B) *costs {
 	api.EnableHTTP2 = true
 	api.StartTLS()
 	b.Cleanup(api.Close)
-	c.upstream = &rest.Config{Host: api.URL, BearerToken: "of-edge", TLSClientConfig: rest.TLSClientConfig{CAData: certificatePEM(api.Certificate())}}
+	c.upstream = &rest.Config{Host: api.URL, BearerToken: "of-edge", TLSClientConfig: rest.TLSClientConfig{CAData: testkit.PEM(api.Certificate())}}
 
 	ca := filepath.Join(b.TempDir(), "ca.crt")
-	if err := os.WriteFile(ca, certificatePEM(c.issuer.Certificate()), 0o600); err != nil {
+	if err := os.WriteFile(ca, testkit.PEM(c.issuer.Certificate()), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	o := newOptions()
@@ -231,10 +231,6 @@ func cpuTime() time.Duration {
 	var used syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
-func certificatePEM(c *x509.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
 
 func poolOf(s *httptest.Server) *x509.CertPool {
