@@ -45,8 +45,8 @@ func (a *attempt) try(ctx context.Context, m int) error {
 	return a.values(ctx, m)
 }
 
-// verbs are what the request itself is, and create where it begins a stream: what goes upstream for a WebSocket, which is a GET,
-// is a POST, or was reviewed as one.
+// verbs are what the request itself is, and create where it begins a stream: what goes upstream for a WebSocket, which
+// is a GET, is a POST, or was reviewed as one.
 func (a *attempt) verbs() []string {
 	verbs := []string{a.attributes.GetVerb()}
 	if a.stream && verbs[0] != "create" {
@@ -266,7 +266,8 @@ func (a *attempt) ask(ctx context.Context, q question) error {
 // forbidden makes a denial the client's answer.
 func (a *attempt) forbidden(err error) error {
 	if d := (*denial)(nil); errors.As(err, &d) {
-		return &ForbiddenError{ErrDenied, escaper.Replace(shown(a.requestor.Name)+" is not allowed to impersonate "+d.what) + ": " + d.words}
+		refused := escaper.Replace(shown(a.requestor.Name) + " is not allowed to impersonate " + d.what)
+		return &ForbiddenError{ErrDenied, refused + ": " + d.words}
 	}
 	return err
 }

@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	// constrainedAge is how long an answer counts; an API server changes its mind when it is upgraded. failureAge is how long it is
-	// not asked again after it did not tell.
+	// constrainedAge is how long an answer counts; an API server changes its mind when it is upgraded. failureAge is
+	// how long it is not asked again after it did not tell.
 	constrainedAge = 10 * time.Minute
 	failureAge     = time.Minute
-	// refusedAge is how long it is not asked again after it did not accept edge's own credential, which may be mended at once.
+	// refusedAge is how long it is not asked again after it did not accept edge's own credential, which may be mended
+	// at once.
 	refusedAge = 5 * time.Second
 	// constrainedTimeout bounds the asking, during which all wait who ask to impersonate.
 	constrainedTimeout = 5 * time.Second
@@ -27,8 +28,8 @@ const (
 	maxConstrainedAnswer = 64 << 10
 )
 
-// A ConstrainedDetector finds out whether the API server offers constrained impersonation (KEP-5284). It is for many goroutines,
-// and has none.
+// A ConstrainedDetector finds out whether the API server offers constrained impersonation (KEP-5284). It is for many
+// goroutines, and has none.
 type ConstrainedDetector struct {
 	config   *rest.Config
 	upstream http.RoundTripper
@@ -45,10 +46,12 @@ type detected struct {
 	until       time.Time
 }
 
-// NewConstrainedDetector takes where the API server is, and a transport that sends edge's own credential. Nothing is asked before somebody
-// wants to know.
+// NewConstrainedDetector takes where the API server is, and a transport that sends edge's own credential. Nothing is
+// asked before somebody wants to know.
 func NewConstrainedDetector(cfg *rest.Config, upstream http.RoundTripper, log *slog.Logger) *ConstrainedDetector {
-	d := &ConstrainedDetector{config: rest.CopyConfig(cfg), upstream: upstream, log: log, now: time.Now, asking: make(chan struct{}, 1)}
+	d := &ConstrainedDetector{
+		config: rest.CopyConfig(cfg), upstream: upstream, log: log, now: time.Now, asking: make(chan struct{}, 1),
+	}
 	d.known.Store(new(detected))
 	return d
 }
@@ -93,9 +96,9 @@ func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *dete
 
 var errRefused = errors.New("the API server does not accept edge's own credential")
 
-// ask sends a group to impersonate without a user, which no API server takes, whatever edge may do. Before any right is looked
-// at, each of its two implementations refuses in words of its own. What it does allow or forbid tells less: a refusal is about
-// the mode that worked last, and that differs from one replica to the next.
+// ask sends a group to impersonate without a user, which no API server takes, whatever edge may do. Before any right is
+// looked at, each of its two implementations refuses in words of its own. What it does allow or forbid tells less: a
+// refusal is about the mode that worked last, and that differs from one replica to the next.
 func (d *ConstrainedDetector) ask(ctx context.Context) (bool, error) {
 	base, _, err := rest.DefaultServerUrlFor(d.config)
 	if err != nil {

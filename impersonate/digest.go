@@ -8,9 +8,10 @@ import (
 	"slices"
 )
 
-// Digest stands for an identity: for who asked and as whom the request goes upstream, each with uid, groups and extras, and
-// with the token and the Impersonate-* headers that are passed through. Two identities that differ in any of these have two digests; it tells nobody what
-// is in it. What the requests of [EdgeItself] name in their headers is not part of it.
+// Digest stands for an identity: for who asked and as whom the request goes upstream, each with uid, groups and extras,
+// and with the token and the Impersonate-* headers that are passed through. Two identities that differ in any of these
+// have two digests; it tells nobody what is in it. What the requests of [EdgeItself] name in their headers is not part
+// of it.
 func (id Identity) Digest() [sha256.Size]byte {
 	d := digest{sha256.New()}
 	d.flag(id.edgeItself)

@@ -95,7 +95,7 @@
 //	impersonate.go           Rewrite: the header that goes upstream
 //	hopbyhop.go              the headers that are for the next hop alone
 //	headers.go               the names of Impersonate-* headers, and what such headers can carry
-//	identity.go              Identity: somebody impersonated, a token passed through, or edge itself; what would not arrive is refused
+//	identity.go              Identity: somebody impersonated, a token passed through, or edge itself
 //	system.go                names under "system:", which no issuer may mint
 //	unusable.go              groups that are of no use upstream (--unusable-groups)
 //	upstream.go              the user that the API server makes of an identity's headers

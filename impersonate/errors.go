@@ -46,8 +46,8 @@ var accessReview = &review.Kind{
 	Room: "impersonate", Name: "access review", Resource: "subjectaccessreviews", Group: "authorization.k8s.io",
 }
 
-// IsUnanswered tells whether an error is an access review without an answer, a [review.Error] of this room: 503 if asking again
-// may help, 429 if there was no room for it, 500 if not, 400 if it cannot be asked.
+// IsUnanswered tells whether an error is an access review without an answer, a [review.Error] of this room: 503 if
+// asking again may help, 429 if there was no room for it, 500 if not, 400 if it cannot be asked.
 func IsUnanswered(err error) bool {
 	failed := (*review.Error)(nil)
 	return errors.As(err, &failed) && failed.Kind == accessReview

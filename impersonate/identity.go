@@ -18,8 +18,9 @@ type Identity struct {
 
 	// Requestor is who authenticated, for the log; nil where nobody did.
 	Requestor user.Info
-	// Bearer: a bearer token has authenticated the request, which no browser adds by itself. Otherwise the credential is ambient (a
-	// client certificate, a cookie, or none), and a page on another site may have made its visitor's browser send the request.
+	// Bearer: a bearer token has authenticated the request, which no browser adds by itself. Otherwise the credential
+	// is ambient (a client certificate, a cookie, or none), and a page on another site may have made its visitor's
+	// browser send the request.
 	Bearer bool
 	// Nested: the requestor impersonates somebody else, as whom the request goes upstream.
 	Nested bool
@@ -31,16 +32,17 @@ type Identity struct {
 	senderHeaders http.Header // the requestor's Impersonate-*, which go with it
 }
 
-// EdgeItself is edge itself, unimpersonated: the request goes upstream with the rights of edge's own credential. It is for edge
-// connect alone, where that credential is its user's; whom the request asks to impersonate is the API server's to allow.
+// EdgeItself is edge itself, unimpersonated: the request goes upstream with the rights of edge's own credential. It is
+// for edge connect alone, where that credential is its user's; whom the request asks to impersonate is the API server's
+// to allow.
 func EdgeItself() Identity { return Identity{edgeItself: true} }
 
 // IsEdgeItself tells whether the identity came from [EdgeItself].
 func (id Identity) IsEdgeItself() bool { return id.edgeItself }
 
-// TokenPassthrough is the sender of a request, unimpersonated: the request goes upstream with its sender's bearer token in place
-// of edge's credential, and with the Impersonate-* headers that came with it in h. Whom the token stands for, and whom it may
-// impersonate, is the API server's to decide.
+// TokenPassthrough is the sender of a request, unimpersonated: the request goes upstream with its sender's bearer token
+// in place of edge's credential, and with the Impersonate-* headers that came with it in h. Whom the token stands for,
+// and whom it may impersonate, is the API server's to decide.
 func TokenPassthrough(token string, u user.Info, h http.Header) Identity {
 	return Identity{
 		Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra(), Requestor: u, Bearer: true,

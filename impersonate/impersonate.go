@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Rewrite makes a client's header the one that goes upstream. It is the last step before a request leaves, on every path; only
-// the caller's own upstream credential and, for an upgrade, Connection and Upgrade come after it. With an error, which
-// an identity from [Policy.Identity] does not cause, the request must not be sent.
+// Rewrite makes a client's header the one that goes upstream. It is the last step before a request leaves, on every
+// path; only the caller's own upstream credential and, for an upgrade, Connection and Upgrade come after it. With an
+// error, which an identity from [Policy.Identity] does not cause, the request must not be sent.
 func Rewrite(h http.Header, id Identity) error {
 	switch {
 	case id.edgeItself:

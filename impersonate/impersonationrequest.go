@@ -10,8 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// maxRequestedValues bounds the groups and extra values of one impersonation request. Each is a review, and so many answers are remembered: the next
-// request of the same command asks for none again.
+// maxRequestedValues bounds the groups and extra values of one impersonation request. Each is a review, and so many
+// answers are remembered: the next request of the same command asks for none again.
 const maxRequestedValues = maxAnswers
 
 // An impersonationRequest is whom a request's Impersonate-* headers name, as kube-apiserver reads them.
@@ -22,8 +22,9 @@ type impersonationRequest struct {
 	extra     map[string][]string
 }
 
-// readImpersonationRequest returns nil for a request that asks to impersonate nobody. It takes the headers that kube-apiserver reads and refuses
-// all others that begin like them: what one server ignores, the next may take for the real header.
+// readImpersonationRequest returns nil for a request that asks to impersonate nobody. It takes the headers that
+// kube-apiserver reads and refuses all others that begin like them: what one server ignores, the next may take for the
+// real header.
 func readImpersonationRequest(h http.Header) (*impersonationRequest, error) {
 	var headers []string
 	for name := range h {
@@ -146,15 +147,16 @@ func checkValue(what, value string) error {
 		what, escaper.Replace(quote(value))))
 }
 
-// CheckHeaders is an error with a Status if the Impersonate-* headers of a request are none that an API server reads, or would
-// not arrive as they are: for requests that go upstream as [TokenPassthrough], whose impersonation the API server decides.
+// CheckHeaders is an error with a Status if the Impersonate-* headers of a request are none that an API server reads,
+// or would not arrive as they are: for requests that go upstream as [TokenPassthrough], whose impersonation the API
+// server decides.
 func CheckHeaders(h http.Header) error {
 	_, err := readImpersonationRequest(h)
 	return err
 }
 
-// ForbidImpersonation is a 403 for a request that came without a credential and asks to impersonate. CheckHeaders' errors come
-// first. Nobody is asked: whoever has not logged in costs the API server no review.
+// ForbidImpersonation is a 403 for a request that came without a credential and asks to impersonate. CheckHeaders'
+// errors come first. Nobody is asked: whoever has not logged in costs the API server no review.
 func ForbidImpersonation(h http.Header) error {
 	req, err := readImpersonationRequest(h)
 	if err == nil && req != nil {

@@ -49,8 +49,8 @@ func (m *mode) verb() string {
 	return "impersonate"
 }
 
-// associatedExtra is what a review in the first mode is told of a requestor's extras: their keys, so that an answer counts for
-// the same account on all nodes. The node itself was compared before.
+// associatedExtra is what a review in the first mode is told of a requestor's extras: their keys, so that an answer
+// counts for the same account on all nodes. The node itself was compared before.
 func associatedExtra(u user.Info) map[string][]string {
 	return map[string][]string{"authentication.kubernetes.io/associated-node-keys": slices.Sorted(maps.Keys(u.GetExtra()))}
 }

@@ -12,8 +12,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A PassthroughReviewer asks for identities made by [TokenPassthrough], whom only the API server knows: by SelfSubjectAccessReview
-// with the sender's own token, and with the Impersonate-* headers that came with it. It remembers nothing, and is for many goroutines.
+// A PassthroughReviewer asks for identities made by [TokenPassthrough], whom only the API server knows: by
+// SelfSubjectAccessReview with the sender's own token, and with the Impersonate-* headers that came with it. It
+// remembers nothing, and is for many goroutines.
 type PassthroughReviewer struct {
 	client  rest.Interface
 	timeout time.Duration
@@ -38,8 +39,8 @@ func NewPassthroughReviewer(cfg *rest.Config) (*PassthroughReviewer, error) {
 
 var errNotPassthrough = errors.New("impersonate: only the sender of a token that is passed through can be asked about itself")
 
-// Review is [Reviewer.Review] for whoever's token is passed through. A refusal of the question itself, as for a token that is no
-// longer good or an impersonation that is not allowed, is the API server's own Status.
+// Review is [Reviewer.Review] for whoever's token is passed through. A refusal of the question itself, as for a token
+// that is no longer good or an impersonation that is not allowed, is the API server's own Status.
 func (r *PassthroughReviewer) Review(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 	if !id.IsTokenPassthrough() {
 		return errNotPassthrough

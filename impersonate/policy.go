@@ -22,8 +22,8 @@ const (
 	maxLastModes = 10_000
 	lastModeAge  = time.Hour
 
-	// timeoutPerValue is what each value that is requested adds to the time for all: maxParallel reviews are under way at a time, and
-	// an API server that is far away, or busy, may take 160 ms for each.
+	// timeoutPerValue is what each value that is requested adds to the time for all: maxParallel reviews are under way
+	// at a time, and an API server that is far away, or busy, may take 160 ms for each.
 	timeoutPerValue = 20 * time.Millisecond
 	// maxImpersonationTimeout is kube-apiserver's own bound of a request.
 	maxImpersonationTimeout = time.Minute
@@ -38,12 +38,15 @@ var (
 type PolicyConfig struct {
 	// Ask is asked whether a requestor may impersonate; nil: nobody can be asked, and so nobody may.
 	Ask Asker
-	// AllowSystem has the user names and groups under "system:" that an authenticator may mint, whole: there are no wildcards.
+	// AllowSystem has the user names and groups under "system:" that an authenticator may mint, whole: there are no
+	// wildcards.
 	AllowSystem []string
-	// Constrained tells whether the API server offers constrained impersonation (KEP-5284); nil: it does not. See [ConstrainedDetector].
+	// Constrained tells whether the API server offers constrained impersonation (KEP-5284); nil: it does not. See
+	// [ConstrainedDetector].
 	Constrained func(context.Context) bool
-	// DropUnusable lets a user go on without the groups that are of no use upstream: those that no header can carry, and the
-	// empty one. Otherwise one of them is a refusal. It is about who authenticated, not about whom a client asks to impersonate.
+	// DropUnusable lets a user go on without the groups that are of no use upstream: those that no header can carry,
+	// and the empty one. Otherwise one of them is a refusal. It is about who authenticated, not about whom a client
+	// asks to impersonate.
 	DropUnusable bool
 	// Extra is set in every identity, and replaces what it has of the same keys. Keys are lower case.
 	Extra map[string][]string
@@ -92,9 +95,9 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 }
 
 // Identity returns whom the request goes upstream as: the requestor, or whom it asks to impersonate and, by the API
-// server's word, may. An error has a Status for the client: 400 for headers that are no impersonation request, 403 for a refusal, 429 if too much is being
-// reviewed, 500 or 503 if nobody knows. It takes 10 s at most, a minute with very many groups, and no time if there is nothing to
-// ask.
+// server's word, may. An error has a Status for the client: 400 for headers that are no impersonation request, 403 for
+// a refusal, 429 if too much is being reviewed, 500 or 503 if nobody knows. It takes 10 s at most, a minute with very
+// many groups, and no time if there is nothing to ask.
 func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (Identity, error) {
 	id := identityOf(requestor)
 	if err := id.checkApartFromGroups(); err != nil {
@@ -191,9 +194,9 @@ func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonat
 	return req.groups, nil
 }
 
-// anyMode returns the first mode that allows the request; the one that last did for this requestor is tried first. If none does,
-// the first refusal is the one to tell, as the API server does; but of what is not allowed, what the plain right lacks says
-// more than that a narrower mode is closed.
+// anyMode returns the first mode that allows the request; the one that last did for this requestor is tried first. If
+// none does, the first refusal is the one to tell, as the API server does; but of what is not allowed, what the plain
+// right lacks says more than that a narrower mode is closed.
 func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
 	key := maphash.String(hashSeed, a.requestor.Name) // one size for all; a collision changes the order only
 	order := make([]int, 0, len(modes)+1)

@@ -18,16 +18,18 @@ import (
 const (
 	// reviewTimeout bounds a review with its retries; a session waits for it.
 	reviewTimeout = 10 * time.Second
-	// answerAge is how long an answer is remembered, yes and no alike. An API server remembers its webhook's for 5 min and 30 s,
-	// because it asks for every request. edge asks once per session: 10 s are enough for a burst of them, as a script or a flood
-	// makes, and a right that is taken away or given counts through edge about as soon as it does without.
+	// answerAge is how long an answer is remembered, yes and no alike. An API server remembers its webhook's for 5 min
+	// and 30 s, because it asks for every request. edge asks once per session: 10 s are enough for a burst of them, as
+	// a script or a flood makes, and a right that is taken away or given counts through edge about as soon as it does
+	// without.
 	answerAge = 10 * time.Second
 	// maxAnswers bounds the memory; the answer that was not needed for longest makes room.
 	maxAnswers = 4096
 )
 
-// A Reviewer asks the API server whether somebody may do something that the request as it is sent would not be asked for. It is
-// for many goroutines, and for once per session or impersonation, not per frame. It starts no goroutine of its own.
+// A Reviewer asks the API server whether somebody may do something that the request as it is sent would not be asked
+// for. It is for many goroutines, and for once per session or impersonation, not per frame. It starts no goroutine of
+// its own.
 type Reviewer struct {
 	client  authorizationv1client.SubjectAccessReviewInterface
 	timeout time.Duration
@@ -54,10 +56,10 @@ type answer struct {
 
 // call is a question that somebody asks, for all who want to know at the same time. Until ready, the others wait.
 //
-// It is no singleflight.Group's. Nobody can leave its Do; a question of its DoChan runs in a goroutine of its own, which outlives
-// the request: a client that asks to be somebody else and resets the stream, again and again, would have as many questions under
-// way as it likes, and a panic in one of them would end the process. Here whoever asks first stays until there is an answer, so
-// that the server's bound on a connection's handlers is one on its questions, too.
+// It is no singleflight.Group's. Nobody can leave its Do; a question of its DoChan runs in a goroutine of its own,
+// which outlives the request: a client that asks to be somebody else and resets the stream, again and again, would have
+// as many questions under way as it likes, and a panic in one of them would end the process. Here whoever asks first
+// stays until there is an answer, so that the server's bound on a connection's handlers is one on its questions, too.
 type call struct {
 	ready chan struct{}
 	given answer
@@ -78,8 +80,8 @@ func (r *Reviewer) Review(ctx context.Context, id Identity, attrs authorizationv
 	return err
 }
 
-// Ask returns the answer to one question, and a [review.Error] if there is none. It takes 10 s at most, and no longer than the
-// context's deadline.
+// Ask returns the answer to one question, and a [review.Error] if there is none. It takes 10 s at most, and no longer
+// than the context's deadline.
 //
 // Equal questions at the same time are one review. It goes on when the one who asked first leaves, for the others' sake: the
 // end of that context by itself does not end it.
@@ -148,7 +150,8 @@ func answerOf(status authorizationv1.SubjectAccessReviewStatus) (answer, error) 
 		return answer{allowed: true}, nil
 	}
 	if status.EvaluationError != "" { // the API server would answer the request itself with a 500
-		return answer{}, accessReview.Internal(errors.New("evaluation error: "+status.EvaluationError), "the API server could not evaluate it")
+		err := errors.New("evaluation error: " + status.EvaluationError)
+		return answer{}, accessReview.Internal(err, "the API server could not evaluate it")
 	}
 	return answer{reason: status.Reason}, nil
 }

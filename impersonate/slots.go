@@ -51,7 +51,8 @@ func (s *slots) do(ctx context.Context, user string, ask func() error) error {
 	return ask()
 }
 
-// acquire waits for a slot, but not for long: who floods edge with questions is not to flood the API server, and is told so soon.
+// acquire waits for a slot, but not for long: who floods edge with questions is not to flood the API server, and is
+// told so soon.
 func (s *slots) acquire(ctx context.Context, from *semaphore.Weighted) error {
 	if from.TryAcquire(1) {
 		return nil
