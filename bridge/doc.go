@@ -13,18 +13,20 @@
 //
 // A request's way, and the file that has it:
 //
-//	bridge.go       the way itself; the header that goes upstream
-//	api.go          what the inner rooms have for other packages
-//	address.go      where a request came from, and who vouches for it
-//	observe.go      who is told what became of a request, and may refuse it
-//	request.go      what edge refuses of requests, whoever sends them
-//	origin.go       which web pages may open a WebSocket, or write
-//	cors.go         which web pages may read an answer
-//	sandbox.go      a page from below a proxy is nobody's
-//	plain.go        no upgrade: the reverse proxy; failures as a Status
-//	upgrade.go      a stream: refuse verbatim, or hand over to a session
-//	lostupgrade.go  what a client is told whose Upgrade was lost on the way
-//	refusals.go     how WebSockets were refused, for those
+//	bridge.go         the way itself
+//	handler.go        what a Handler is made of
+//	header.go         the header that goes upstream
+//	api.go            what the inner rooms have for other packages
+//	clientaddress.go  where a request came from, and who vouches for it
+//	observe.go        who is told what became of a request, and may refuse it
+//	requestchecks.go  what edge refuses of requests, whoever sends them
+//	origin.go         which web pages may open a WebSocket, or write
+//	cors.go           which web pages may read an answer
+//	sandbox.go        a page from below a proxy is nobody's
+//	plain.go          no upgrade: the reverse proxy; failures as a Status
+//	upgrade.go        a stream: refuse verbatim, or hand over to a session
+//	lostupgrade.go    what a client is told whose Upgrade was lost on the way
+//	refusals.go       how WebSockets were refused, for those
 //
 // The inner rooms, each of which imports only those below it:
 //
@@ -37,8 +39,9 @@
 //
 // # Who closes
 //
-// Upstream's connection and the client's belong to the session: two goroutines,
-// one for each direction, of which one closes both and waits for the other. The
+// Upstream's connection and the client's belong to the session: two loops, one for
+// each direction, of which one closes both and waits for the other. A loop has a
+// goroutine while there is something to carry. The
 // handler has returned by then, so that net/http's buffers and stack are free;
 // Drain waits for sessions. An exec ends with its
 // Status as the last word: upstream's own, or, where upstream ended without one,

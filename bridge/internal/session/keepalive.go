@@ -1,13 +1,14 @@
 package session
 
 import (
-	"io"
+	"time"
 
-	"edge/bridge/internal/leg"
-	"edge/streams"
 	"edge/streams/spdy"
 	"edge/streams/ws"
 )
+
+// keepaliveInterval is how often each leg gets a keepalive: load balancers drop a connection after 60 s without a byte.
+const keepaliveInterval = 20 * time.Second
 
 // keepaliveWebSocket pings, and adds a pong nobody asked for while we do not read:
 // client-go gives up 61 s after the last pong, and its own ping may lie behind
@@ -41,27 +42,6 @@ func keepaliveSPDY(first uint32) func([]byte, bool) []byte {
 	}
 }
 
-// A spdyTransport is what a port-forward's SPDY codecs are put on: a leg, or a
-// tunnel on it. Out coalesces its writes, also to the tunnel's Close: see direction.
-type spdyTransport struct {
-	in      io.Reader
-	out     streams.Writer
-	replier streams.Replier
-	tunnel  *ws.Tunnel // nil: none
-}
-
-func upTransport(l *leg.Leg, tunnelled bool) spdyTransport {
-	if !tunnelled {
-		return spdyTransport{l, l.Coalesced(), l, nil}
-	}
-	tunnel := ws.NewClientTunnel(l, l, l.Coalesced())
-	return spdyTransport{tunnel, tunnel, ws.ClientTunnelReplier(l), tunnel}
-}
-
-func downTransport(l *leg.Leg, tunnelled bool) spdyTransport {
-	if !tunnelled {
-		return spdyTransport{l, l.Coalesced(), l, nil}
-	}
-	tunnel := ws.NewTunnel(l, l, l.Coalesced())
-	return spdyTransport{tunnel, tunnel, ws.TunnelReplier(l), tunnel}
-}
+// mostSilent is how many keepalives in a row may go without a byte in return, where
+// answers is set: 80 s. client-go waits 61 s.
+const mostSilent = 4

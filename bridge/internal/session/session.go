@@ -33,7 +33,7 @@ type Times struct {
 
 const maxHoldBack = 30 * time.Second
 
-var DefaultTimes = Times{Keepalive: 20 * time.Second, Linger: 5 * time.Second, Answer: time.Second, Open: 30 * time.Second, HoldBack: maxHoldBack, Idle: time.Minute}
+var DefaultTimes = Times{Keepalive: keepaliveInterval, Linger: 5 * time.Second, Answer: time.Second, Open: 30 * time.Second, HoldBack: maxHoldBack, Idle: time.Minute}
 
 // Description says what a stream is. It does not change.
 type Description struct {
@@ -119,45 +119,6 @@ func (s *session) abort(cause error) {
 	s.down.Cut()
 }
 
-// keepalives starts the session's one timer.
-func (s *session) keepalives() {
-	s.tick.Lock()
-	defer s.tick.Unlock()
-	s.tick.timer = time.AfterFunc(s.Times.Keepalive, func() {
-		s.tick.Lock()
-		defer s.tick.Unlock()
-		if s.tick.done {
-			return
-		}
-		s.down.Keepalive()
-		// While the client holds the output back, upstream may have ended already,
-		// with its last words in buffers on the way: a byte to an end that is closed
-		// is answered by a reset, which drops them.
-		if s.up.IsReading() {
-			s.up.Keepalive()
-		}
-		if s.answersPings && s.up.Silent() >= mostSilent {
-			s.setCause(errSilent)
-			s.up.Cut()
-		}
-		if s.tick.also != nil {
-			s.tick.also()
-		}
-		s.tick.timer.Reset(s.Times.Keepalive)
-	})
-}
-
-// mostSilent is how many keepalives in a row may go without a byte in return, where
-// answers is set: 80 s. client-go waits 61 s.
-const mostSilent = 4
-
-// alsoKeepAlive adds keepalives of other legs.
-func (s *session) alsoKeepAlive(also func()) {
-	s.tick.Lock()
-	defer s.tick.Unlock()
-	s.tick.also = also
-}
-
 // recoverPanic is deferred by each goroutine of a session.
 func (s *session) recoverPanic() {
 	if p := recover(); p != nil {
@@ -234,4 +195,39 @@ func (s *session) finish() {
 func (s *session) stop(cause error) {
 	s.setCause(cause)
 	s.up.Cut()
+}
+
+// keepalives starts the session's one timer.
+func (s *session) keepalives() {
+	s.tick.Lock()
+	defer s.tick.Unlock()
+	s.tick.timer = time.AfterFunc(s.Times.Keepalive, func() {
+		s.tick.Lock()
+		defer s.tick.Unlock()
+		if s.tick.done {
+			return
+		}
+		s.down.Keepalive()
+		// While the client holds the output back, upstream may have ended already,
+		// with its last words in buffers on the way: a byte to an end that is closed
+		// is answered by a reset, which drops them.
+		if s.up.IsReading() {
+			s.up.Keepalive()
+		}
+		if s.answersPings && s.up.Silent() >= mostSilent {
+			s.setCause(errSilent)
+			s.up.Cut()
+		}
+		if s.tick.also != nil {
+			s.tick.also()
+		}
+		s.tick.timer.Reset(s.Times.Keepalive)
+	})
+}
+
+// alsoKeepAlive adds keepalives of other legs.
+func (s *session) alsoKeepAlive(also func()) {
+	s.tick.Lock()
+	defer s.tick.Unlock()
+	s.tick.also = also
 }
