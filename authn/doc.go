@@ -125,7 +125,7 @@
 //
 // What an issuer's keys are:
 //
-//	keyring.go          the keys in hand, and who waits for newer ones
+//	keysondemand.go     the keys in hand, and who waits for newer ones
 //	keysource.go        when keys are fetched: schedule, backoff, what went wrong
 //	keyfetcher.go       how: discovery, the JWK Set, their bounds
 //	keyrefreshers.go    one goroutine for each source of keys

@@ -13,20 +13,20 @@
 //
 // A request's way, and the file that has it:
 //
-//	bridge.go         the way itself
-//	handler.go        what a Handler is made of
-//	header.go         the header that goes upstream
-//	api.go            what the inner rooms have for other packages
-//	clientaddress.go  where a request came from, and who vouches for it
-//	observe.go        who is told what became of a request, and may refuse it
-//	requestchecks.go  what edge refuses of requests, whoever sends them
-//	origin.go         which web pages may open a WebSocket, or write
-//	cors.go           which web pages may read an answer
-//	sandbox.go        a page from below a proxy is nobody's
-//	plain.go          no upgrade: the reverse proxy; failures as a Status
-//	upgrade.go        a stream: refuse verbatim, or hand over to a session
-//	lostupgrade.go    what a client is told whose Upgrade was lost on the way
-//	refusals.go       how WebSockets were refused, for those
+//	bridge.go            the way itself
+//	handler.go           what a Handler is made of
+//	header.go            the header that goes upstream
+//	api.go               what the inner rooms have for other packages
+//	clientaddress.go     where a request came from, and who vouches for it
+//	observe.go           who is told what became of a request, and may refuse it
+//	requestchecks.go     what edge refuses of requests, whoever sends them
+//	origin.go            which web pages may open a WebSocket, or write
+//	cors.go              which web pages may read an answer
+//	sandbox.go           a page from below a proxy is nobody's
+//	plain.go             no upgrade: the reverse proxy; failures as a Status
+//	upgrade.go           a stream: refuse verbatim, or hand over to a session
+//	lostupgrade.go       what a client is told whose Upgrade was lost on the way
+//	lostupgradecache.go  how WebSockets were refused, for those
 //
 // The inner rooms, each of which imports only those below it:
 //

@@ -154,7 +154,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
 	const tokensInAll, workers = 10_000, 32
-	const demandInterval = 10 * time.Second // authn/keyring.go
+	const demandInterval = 10 * time.Second // authn/keysondemand.go
 	own, err := bed.StartIssuer(t.Context())
 	if err != nil {
 		t.Fatal(err)

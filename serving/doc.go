@@ -12,8 +12,8 @@
 //	file                              what is in it
 //	server.go                         accept, handshake, HTTP/1.1 or HTTP/2, shutdown
 //	conn.go                           one connection: known or not, and refused how often
-//	registry.go                       all of them, in the order in which they may have to go
-//	budget.go                         what unknown ones may hold together
+//	connectionlimit.go                all of them, in the order in which they may have to go
+//	headerbudget.go                   what unknown ones may hold together
 //	counter.go                        headers found in what a client sends, and what they cost
 //	http1counter.go, http2counter.go  over HTTP/1.1, and HTTP/2
 //	hpack.go                          where a field of HTTP/2 ends

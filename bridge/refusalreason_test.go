@@ -184,7 +184,7 @@ func TestReasons(t *testing.T) {
 // TestReasonsAreDocumented: docs/security.md has the words of the code, in its order, and no others.
 func TestReasonsAreDocumented(t *testing.T) {
 	var words, listed []string
-	for _, d := range must(parser.ParseFile(token.NewFileSet(), "internal/status/reason.go", nil, 0)).Decls {
+	for _, d := range must(parser.ParseFile(token.NewFileSet(), "internal/status/refusalreason.go", nil, 0)).Decls {
 		g, ok := d.(*ast.GenDecl)
 		if !ok || g.Tok != token.CONST {
 			continue
