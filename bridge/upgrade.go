@@ -116,7 +116,7 @@ func (h *Handler) upgradeError(d negotiate.Dialect, err error) error {
 		return status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol")
 	}
 	h.log.Warn("API server did not answer an upgrade", "verb", d.Target.Verb, "error", err.Error())
-	return gatewayError(http.MethodGet, err)
+	return upstream.GatewayError(http.MethodGet, err)
 }
 
 // passOn gives a refusal to the client as it is: status, headers and body.

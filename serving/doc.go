@@ -11,7 +11,8 @@
 //
 //	file                              what is in it
 //	server.go                         accept, handshake, HTTP/1.1 or HTTP/2, shutdown
-//	conn.go                           one connection: known or not, and refused how often
+//	conn.go                           one connection: known or not
+//	refusedrequests.go                how many 401s it may have
 //	connectionlimit.go                all of them, in the order in which they may have to go
 //	headerbudget.go                   what unknown ones may hold together
 //	counter.go                        headers found in what a client sends, and what they cost

@@ -1,8 +1,6 @@
 package serving
 
-import (
-	"net/http"
-)
+import "net/http"
 
 const (
 	// fieldBytes is what HTTP/2 counts for each header line beside its text (RFC 9113, section 6.5.2).

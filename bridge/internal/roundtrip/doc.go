@@ -2,7 +2,8 @@
 //
 //	keep.go       a request's body is kept, so that the request can be sent again
 //	errors.go     what became of a request without an answer
-//	transport.go  a request's tries: where it goes, and whether it may be sent again
+//	transport.go  what carries requests; which pool a request goes to
+//	retry.go      a request's tries: whether it may be sent again
 //	pool.go       the connections of one window, and who waits for the next one
 //	dial.go       a new connection: proxy, TLS, and the protocol that ALPN gives
 //	link.go       what passes over a connection: the last read, HTTP/2's GOAWAY, stream numbers

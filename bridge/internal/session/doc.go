@@ -1,10 +1,13 @@
 // Package session has a stream from its 101 to its end. It knows no HTTP.
 //
-//	session.go, cause.go, registry.go  what a session is; why it ends; all that there are
+//	session.go, registry.go            what a session is; all that there are
+//	endcause.go                        why one ends: the list of causes
 //	run.go, codecs.go                  its beginning; codecs on its legs, by the two dialects
-//	keepalive.go, close.go             how often each leg hears something; a client's Close, and waits for it
+//	keepalive.go, websocketclose.go    how often each leg hears something; a WebSocket client's Close
 //	relay.go, loop.go                  frames from a source to a sink; loops that give up their goroutine
-//	exec.go, outcome.go                five streams and one Status; the Status, and its words
+//	exec.go, execopens.go              five streams and one Status; until SPDY's streams are open
+//	execrelay.go, execend.go           its loops; how it ends, whoever ends it
+//	execstatus.go                      the Status that a client reads last, and its words
 //	twoway.go, spdytransport.go        port-forward and opaque upgrades: how they end; SPDY, or a tunnel below it
 //	channels.go                        port-forward over WebSocket channels
 //	fanout*.go                         port-forward whose connections have upstream sessions of their own

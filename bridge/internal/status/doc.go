@@ -2,5 +2,5 @@
 //
 //	status.go         an error as a Status, and its headers
 //	refusalreason.go  why edge itself is the author of an answer: the list of reasons
-//	answer.go         writing one to a client that may not take it
+//	writestatus.go    writing one to a client that may not take it
 package status

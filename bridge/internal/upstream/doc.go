@@ -6,9 +6,11 @@
 //	credential.go           edge's own credential, and whether it is accepted
 //	credentialtransport.go  a transport that knows whether a 401 is about that credential
 //	credentialheader.go     what is sent as the credential
-//	protocolchoice.go       in which protocol a stream is asked for, and the review before
+//	protocolchoice.go       in which protocol a stream is asked for
+//	createreview.go         the review before a stream that goes upstream as a GET
 //	streaming.go            what an operator may say about that
-//	answer.go               what an answer to an upgrade means
+//	upgradeanswer.go        what an answer to an upgrade means
+//	gatewayerror.go         what a client reads when the API server does not answer
 //	protocolcache.go        which protocols the way to the API server carries, as far as that is known
 //
 // Plain requests go by package roundtrip. It knows no client's connection.

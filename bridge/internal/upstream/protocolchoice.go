@@ -51,7 +51,7 @@ func (up *Cluster) choose(ctx context.Context, d Request) (Answer, error) {
 	switch {
 	case d.Kind == negotiate.Opaque:
 		if d.Target.Proxied != "" {
-			if err := up.mayCreate(ctx, d); err != nil {
+			if err := up.mayCreate(ctx, d.Identity, d.Target); err != nil {
 				return Answer{}, err
 			}
 		}
@@ -162,7 +162,7 @@ func (d Request) mayFallBack(a Answer, err error) bool {
 // askWebSocket asks in WebSocket, after a review: as the GET that it is, an API
 // server before 1.35, or a later one with a gate off, would ask for get only.
 func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) {
-	if err := up.mayCreate(ctx, d); err != nil {
+	if err := up.mayCreate(ctx, d.Identity, d.Target); err != nil {
 		return Answer{}, err
 	}
 	a, err := up.try(ctx, d, negotiate.OfferWebSocket(d.Target, d.Streams.Stdin))
@@ -173,10 +173,6 @@ func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) 
 	return Answer{}, status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
 		fmt.Sprintf("edge: the API server does not speak %s, and edge was told to speak nothing but WebSocket to it: "+
 			"set --upstream-streaming=auto or spdy", strings.Join(negotiate.OfferWebSocket(d.Target, d.Streams.Stdin).Subprotocols, " or ")))
-}
-
-func (up *Cluster) mayCreate(ctx context.Context, d Request) error {
-	return up.review(ctx, d.Identity, d.Target.Attributes("create"))
 }
 
 // try sends one upgrade and checks the answer.
