@@ -184,7 +184,10 @@ globalThis.verbs = {
     const form = document.createElement('form');
     Object.assign(form, { method: 'POST', action: url + '&by=form', enctype: 'text/plain', target: frame.name });
     document.body.append(frame, form);
-    const answered = new Promise((resolve) => { frame.onload = resolve; setTimeout(resolve, patience); });
+    const isAnswer = () => { // and not the empty page that a frame begins with, whose load may come late
+      try { return frame.contentWindow.location.href !== 'about:blank'; } catch { return true; } // another origin's
+    };
+    const answered = new Promise((resolve) => { frame.onload = () => { if (isAnswer()) resolve(); }; setTimeout(resolve, patience); });
     form.submit();
     await answered;
     return {};

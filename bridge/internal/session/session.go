@@ -119,13 +119,6 @@ func (s *session) abort(cause error) {
 	s.down.Cut()
 }
 
-// recoverPanic is deferred by each goroutine of a session.
-func (s *session) recoverPanic() {
-	if p := recover(); p != nil {
-		s.abort(&panicError{p, debug.Stack()})
-	}
-}
-
 // describe is what the log says of a session, when it begins and when it has ended.
 func (s *session) describe() []any {
 	line := []any{
@@ -230,4 +223,11 @@ func (s *session) alsoKeepAlive(also func()) {
 	s.tick.Lock()
 	defer s.tick.Unlock()
 	s.tick.also = also
+}
+
+// recoverPanic is deferred by each goroutine of a session.
+func (s *session) recoverPanic() {
+	if p := recover(); p != nil {
+		s.abort(&panicError{p, debug.Stack()})
+	}
 }

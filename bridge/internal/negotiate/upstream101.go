@@ -1,0 +1,46 @@
+package negotiate
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+	"k8s.io/streaming/pkg/httpstream"
+)
+
+// Check holds upstream's 101 against what was asked.
+func (u *Offer) Check(answer http.Header) error {
+	if !httpguts.HeaderValuesContainsToken(answer["Connection"], "upgrade") || !hasToken(answer["Upgrade"], u.Protocol) {
+		return ErrNotSwitched
+	}
+	chosen := answer[httpstream.HeaderProtocolVersion]
+	if u.Opaque && u.key == "" && len(chosen) == 0 {
+		return nil // some servers name none, or know of none
+	}
+	if u.key != "" {
+		if answer.Get("Sec-Websocket-Accept") != AcceptKey(u.key) {
+			return ErrBegun
+		}
+		if chosen = answer["Sec-Websocket-Protocol"]; u.Opaque && strings.Join(chosen, "") == "" {
+			return nil // x/net writes an empty line where nothing was offered
+		}
+	}
+	switch {
+	case len(chosen) == 1 && slices.Contains(u.Subprotocols, chosen[0]):
+		u.Chosen = chosen[0]
+		return nil
+	case u.key != "":
+		return ErrBegun
+	}
+	return ErrNotSwitched
+}
+
+var (
+	ErrNotSwitched = errors.New("bridge: the 101 names another protocol")
+	// ErrBegun is the same where the command may run already: over WebSocket it
+	// starts with the 101, over SPDY only with the streams that the client opens.
+	ErrBegun = fmt.Errorf("%w, and what it answers may have begun", ErrNotSwitched)
+)
