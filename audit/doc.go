@@ -67,7 +67,7 @@
 //	file              what is in it
 //	accesslog.go      the access log's line
 //	text.go           what others chose, bounded and printable
-//	redact.go         what the access log shows of a URL; tokens taken out; what an event takes from a request
+//	redact.go         tokens taken out; what an event takes from a request
 //	options.go        the flags
 //	validate.go       what is wrong with them
 //	events.go         the policy, the backends, and their end

@@ -119,7 +119,7 @@ func clientError(err error) error {
 	if errors.As(err, &protocol) || errors.Is(err, streams.ErrReplies) {
 		return &breachError{err}
 	}
-	if isPanic(err) || errors.Is(err, errClientGoaway) {
+	if known := interface{ Cause() Cause }(nil); errors.As(err, &known) { // a GOAWAY, or a panic
 		return err
 	}
 	return errClientGone
