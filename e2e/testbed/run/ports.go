@@ -22,7 +22,7 @@ func FreePort() (int, error) {
 		ports.given = map[int]bool{}
 	}
 	for range 1000 {
-		port := 10000 + mrand.IntN(20000)
+		port := 10081 + mrand.IntN(20000) // 10080 is the last one that browsers refuse (net::ERR_UNSAFE_PORT)
 		if ports.given[port] {
 			continue
 		}
