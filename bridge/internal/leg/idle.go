@@ -24,22 +24,18 @@ func (l *Leg) ExpectsIdle() bool { return l.pollable != nil && l.shortWaits < ma
 
 // AwaitReadable returns when Read has something to say. It takes little stack.
 func (l *Leg) AwaitReadable() {
-	l.reading.Store(true)
-	begin := time.Now()
+	l.beginWait()
 	err := l.pollable.await()
-	l.reading.Store(false)
-	l.noteWait(time.Since(begin))
-	l.pollable.resetDrained()
+	l.Unpark()
 	if err != nil { // which Read tells; until then nobody is to come back here
 		l.shortWaits = manyShortWaits
 	}
 }
 
-// Park leaves the wait to p, which then has wake called when Read has something to say: it begins with unpark. False: it
-// never is called.
+// Park leaves the wait to p, which calls wake when Read has something to say; wake begins with Unpark. If Park returns false,
+// nobody calls wake.
 func (l *Leg) Park(p *IdlePoller, wake func()) bool {
-	l.parkedSince = time.Now()
-	l.reading.Store(true) // wake may come before park is back
+	l.beginWait() // first: wake may run before park returns
 	if l.pollable.park(p, wake) {
 		return true
 	}
@@ -47,9 +43,16 @@ func (l *Leg) Park(p *IdlePoller, wake func()) bool {
 	return false
 }
 
+// beginWait notes that the leg's reader waits, without a Read.
+func (l *Leg) beginWait() {
+	l.waitingSince = time.Now()
+	l.reading.Store(true)
+}
+
+// Unpark ends such a wait, before the next Read.
 func (l *Leg) Unpark() {
 	l.reading.Store(false)
-	l.noteWait(time.Since(l.parkedSince))
+	l.noteWait(time.Since(l.waitingSince))
 	l.pollable.resetDrained()
 }
 

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An idleTimer notices that a busy leg has become idle. The loop of a leg whose bytes come often waits deep inside TLS, which keeps 8 KiB of stack;
-// it is called back from there when nothing has come for a while.
+// An idleTimer notices that a busy leg has become idle. The loop of a leg whose bytes come often waits deep inside TLS, which
+// keeps 8 KiB of stack; the timer calls the loop back from there when nothing has come for a while.
 type idleTimer struct {
 	allowed bool        // the leg's loop can; its reader's own
 	running atomic.Bool // the timer runs

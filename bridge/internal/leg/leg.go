@@ -43,13 +43,13 @@ type Leg struct {
 	done           sync.WaitGroup // that goroutine
 	writeReplyLoop func()         // what it does; made once, since each keepalive has one
 
-	pollable    pollable      // at the bottom of conn; nil: cannot read without waiting
-	moderator   readModerator // of the leg's reader
-	shortWaits  int           // waits in a row of less than longWait, at most manyShortWaits
-	idle        idleTimer     // looks for an end of those
-	parkedSince time.Time     // since when the leg's loop has no goroutine
-	reading     atomic.Bool   // the leg's reader waits for bytes, or is parked
-	in, out     atomic.Int64
+	pollable     pollable      // at the bottom of conn; nil: cannot read without waiting
+	moderator    readModerator // of the leg's reader
+	shortWaits   int           // waits in a row of less than longWait, at most manyShortWaits
+	idle         idleTimer     // looks for an end of those
+	waitingSince time.Time     // since when the leg\'s reader waits without a Read, see beginWait
+	reading      atomic.Bool   // the leg's reader waits for bytes, or is parked
+	in, out      atomic.Int64
 
 	lastRead     int64 // in, when silent was asked last
 	silentChecks int   // times in a row that it had not grown

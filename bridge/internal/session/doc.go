@@ -1,4 +1,4 @@
-// Package session has a stream from its 101 to its end. It knows no HTTP.
+// Package session has a stream from its 101 to its end. It handles no HTTP request.
 //
 //	session.go, registry.go            what a session is; all that there are
 //	endcause.go, panic.go              why one ends: the list of causes; a bug ends one session

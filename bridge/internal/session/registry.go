@@ -32,7 +32,7 @@ func NewRegistry(max int) *Registry {
 // retryAfter is what a refused client is told to wait, in seconds.
 const retryAfter = 5
 
-// Admit reserves a slot for a stream, or refuses it with 503 or 429. release gives the slot back.
+// Admit reserves a slot for a stream, or refuses it with 503 or 429. Release gives the slot back.
 func (g *Registry) Admit(Description) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -75,7 +75,7 @@ func (g *Registry) remove(s *session) {
 	delete(g.running, s.ID)
 }
 
-// List describes the sessions that there are.
+// List describes all running sessions.
 func (g *Registry) List() []Description {
 	var all []Description
 	for _, s := range g.sessions() {

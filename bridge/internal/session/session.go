@@ -218,7 +218,7 @@ func (s *session) keepalives() {
 	})
 }
 
-// alsoKeepAlive adds keepalives of other legs.
+// alsoKeepAlive has the session's timer call also, for the keepalives of legs that come and go.
 func (s *session) alsoKeepAlive(also func()) {
 	s.tick.Lock()
 	defer s.tick.Unlock()
