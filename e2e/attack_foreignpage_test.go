@@ -76,6 +76,7 @@ func TestForeignPageWrites(t *testing.T) {
 			}
 		}
 		slices.Sort(arrived)
+		arrived = slices.Compact(arrived) // a visit that the browser interrupted was made again, see browser.mjs
 		var want []string
 		if c.writes {
 			want = []string{whoAmIURI + "?from=page&by=fetch", whoAmIURI + "?from=page&by=form"}

@@ -2,7 +2,7 @@
 //
 //   POST / {"page": URL, "verb": a function of page.js, "args": its argument,
 //           "certificate": {"origin": URL, "cert": PEM, "key": PEM}, the visitor's; may be missing}
-//   200    {"seen": what the function returned, "said": [lines of the browser's console]}
+//   200    {"seen": what the function returned, "said": [lines of the browser's console, requests that failed]}
 //
 // Each visit has a profile of its own, without a past. CHROMIUM is the browser's program. NODE_PATH has playwright-core.
 import { createServer } from 'node:http';
@@ -43,6 +43,7 @@ async function visit({ page: url, verb, args, certificate }) {
     const page = await context.newPage();
     const said = [];
     page.on('console', (message) => said.push(message.text()));
+    page.on('requestfailed', (request) => said.push(`${request.failure()?.errorText}: ${request.url()}`)); // a frame's are not on the console
     await page.addInitScript({ path: script });
     await page.goto(url);
     const seen = await page.evaluate(([verb, args]) => verbs[verb](args), [verb, args]);
