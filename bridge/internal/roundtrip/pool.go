@@ -244,6 +244,7 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 		p.t.count.Add(-1)
 		c.stop()
 	})
+	go c.link.writeLoop()
 	c.health.link, c.health.lost = c.link, c.lost
 	c.health.slow = p.t.cfg.Doubt.late
 	c.health.ping = func(ctx context.Context) error { return c.cc.Ping(ctx) }
