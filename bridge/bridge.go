@@ -61,6 +61,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if t := negotiate.ParseTarget(r.URL); t.IsStream() {
 		route = h.explainLostUpgrade(route, t, refusalKeyOf(id, r.URL))
+	} else if mayWait(r.URL) {
+		route, w = waitUnbuffered(route, w)
 	}
 	route.ServeHTTP(w, r)
 }

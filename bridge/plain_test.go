@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -140,6 +141,73 @@ func TestWatchIsFlushed(t *testing.T) {
 			t.Errorf("after the end: %q", lines.Text())
 		}
 	})
+}
+
+// TestWatchEventsOfAnySize: of an event that no buffer of edge's holds, and of one that just fills it, nothing waits for the next.
+func TestWatchEventsOfAnySize(t *testing.T) {
+	sizes := []int{1, 511, 512, 513, 1, 8191, 8192, 8193, 300, 40 << 10, 40<<10 + 1, 200 << 10, 3}
+	next := make(chan int)
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
+		w.(http.Flusher).Flush()
+		for size := range next {
+			w.Write(bytes.Repeat([]byte{byte(size)}, size))
+			w.(http.Flusher).Flush()
+		}
+		w.Header().Set(http.TrailerPrefix+"End", "reached")
+	}))
+	bothVersions(t, func(t *testing.T, http2 bool) {
+		for _, target := range []string{"/api/v1/pods?watch=1", "/api/v1/watch/pods", "/api/v1/log?follow=true"} {
+			events := make(chan int)
+			next = events
+			resp := must(w.client(t, http2).Get(w.edge.URL + target))
+			defer resp.Body.Close()
+			for _, size := range sizes {
+				events <- size
+				got := make([]byte, size)
+				if _, err := io.ReadFull(resp.Body, got); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{byte(size)}, size)) {
+					t.Fatalf("%s: %d bytes: %v", target, size, err)
+				}
+			}
+			close(events)
+			if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) > 0 || resp.Trailer.Get("End") != "reached" {
+				t.Errorf("%s: the end: %d bytes, %v, trailer %v", target, len(rest), err, resp.Trailer)
+			}
+		}
+	})
+}
+
+// TestIdleWatchMemory: a watch that waits keeps no buffer of what came before.
+func TestIdleWatchMemory(t *testing.T) {
+	const watches = 200
+	list, bookmark := make([]byte, 100<<10), []byte("a bookmark")
+	read := make(chan struct{})
+	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
+		for _, part := range [][]byte{list, bookmark} {
+			w.Write(part)
+			w.(http.Flusher).Flush()
+			<-read
+		}
+		<-r.Context().Done()
+	}))
+	client := w.client(t, true)
+	watch := func() {
+		resp := must(client.Get(w.edge.URL + "/api/v1/pods?watch=1"))
+		t.Cleanup(func() { resp.Body.Close() })
+		for _, part := range [][]byte{list, bookmark} {
+			must(io.CopyN(io.Discard, resp.Body, int64(len(part))))
+			read <- struct{}{}
+		}
+	}
+	watch()
+	before := liveHeap()
+	for range watches {
+		watch()
+	}
+	grown := (liveHeap() - before) / watches
+	// The API server's and the client's own memory stands on this heap, too.
+	if grown > 40<<10 {
+		t.Errorf("an idle watch takes %d KiB", grown>>10)
+	}
 }
 
 // TestDeclaredBodyIsNotHeldBack: what there is of a body arrives though the rest,
