@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,9 +21,6 @@ var requestInfos = request.RequestInfoFactory{
 	APIPrefixes:          sets.NewString("api", "apis"),
 	GrouplessAPIPrefixes: sets.NewString("api"),
 }
-
-// errNoKind is the one error of NewRequestInfo, whose text has the query.
-var errNoKind = errors.New("audit: the path names neither a kind nor a namespace")
 
 // Attributes returns what kube-apiserver would ask its authorizer about a request, but for the user, who is left to the caller.
 // It does what k8s.io/apiserver's GetAuthorizerAttributes does, whose package would link gRPC into the binary.

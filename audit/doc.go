@@ -78,4 +78,5 @@
 //	logfile.go        the file, or standard output
 //	webhook.go        batches posted, and posted again
 //	throttle.go       how many batches are under way, and how fast they follow
+//	errors.go         a request that no policy can be asked about, and an event that nobody took
 package audit

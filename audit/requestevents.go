@@ -109,5 +109,3 @@ func (e *requestEvents) Ended(end bridge.End) {
 
 // droppedGroups annotates an event with the groups that its user went on without: a list in JSON, bounded as in the access log.
 const droppedGroups = "edge.identity/dropped-groups"
-
-var errNotStored = errors.New("failed to store audit event")

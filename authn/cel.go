@@ -2,7 +2,6 @@ package authn
 
 import (
 	"encoding/json"
-	"errors"
 
 	celgo "github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
@@ -72,8 +71,6 @@ func (m *unescapingMap) Find(key ref.Val) (ref.Val, bool) {
 type unescapingList struct{ traits.Lister }
 
 func (l *unescapingList) Get(index ref.Val) ref.Val { return unescaping(l.Lister.Get(index)) }
-
-var errNotStrings = errors.New("neither a string nor a list of strings")
 
 // stringList makes strings of an expression's value. Null, empty strings and empty lists are nothing.
 func stringList(value ref.Val) ([]string, error) {

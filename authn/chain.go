@@ -11,14 +11,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-var (
-	// ErrNoCredential: nothing came that says who it is, and anonymous requests are not allowed there.
-	ErrNoCredential = errors.New("authn: no credential")
-	// ErrNoName: something was accepted, and yet there is nobody that a request could be sent for. Nothing may go upstream: a
-	// request without a user would be edge's own (CVE-2023-48312).
-	ErrNoName = errors.New("authn: a user without a name")
-)
-
 // Tokens verifies bearer tokens, and knows where none is needed.
 type Tokens interface {
 	Authenticate(ctx context.Context, token string) (Verified, error)

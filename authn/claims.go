@@ -15,11 +15,6 @@ const notBeforeLeeway = time.Minute
 // claims is a token's payload, one level deep. JSON null decodes into a zero value, as in kube-apiserver.
 type claims map[string]json.RawMessage
 
-var (
-	errClaimMissing = errors.New("is missing")
-	errClaimKind    = errors.New("is not a string")
-)
-
 // text returns a claim that is a string.
 func (c claims) text(name string) (string, error) {
 	raw, ok := c[name]

@@ -2,7 +2,6 @@ package authn
 
 import (
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -13,8 +12,6 @@ import (
 // MaxTokenBytes is the longest token that is looked at: what a request's whole header may have, here and at kube-apiserver. One of
 // a thousand groups has about 100 KiB.
 const MaxTokenBytes = 1 << 20
-
-var errTooLarge = refused(ReasonTooLarge, fmt.Sprintf("the token is longer than %d bytes", MaxTokenBytes))
 
 const (
 	authorization = "Authorization"

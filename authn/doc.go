@@ -101,8 +101,7 @@
 //	clientcert.go       ClientCA: who a client certificate is
 //	certverdict.go      what a connection's certificate was found to be, for as long as the connection lasts
 //	tokenreview.go      TokenReviewer: the API server is asked whose token it is
-//	reviewerror.go      ReviewError: a review without an answer, as a Status
-//	errors.go           RefusedError, its reasons, and ErrNotReady
+//	errors.go           RefusedError and its reasons, a review without an answer, and all other errors
 //
 // What verifies an issuer's token:
 //

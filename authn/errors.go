@@ -1,9 +1,39 @@
 package authn
 
-import "errors"
+import (
+	"errors"
+	"fmt"
 
-// ErrNotReady is returned while the keys of a token's issuer are not in hand: the token cannot be accepted, and is not wrong.
-var ErrNotReady = errors.New("authn: the issuer's keys are not in hand")
+	"edge/review"
+)
+
+var (
+	// ErrNoCredential: nothing came that says who it is, and anonymous requests are not allowed there.
+	ErrNoCredential = errors.New("authn: no credential")
+	// ErrNoName: something was accepted, and yet there is nobody that a request could be sent for. Nothing may go upstream: a
+	// request without a user would be edge's own (CVE-2023-48312).
+	ErrNoName = errors.New("authn: a user without a name")
+	// ErrNotReady is returned while the keys of a token's issuer are not in hand: the token cannot be accepted, and is not wrong.
+	ErrNotReady = errors.New("authn: the issuer's keys are not in hand")
+	// ErrTokenInURL: the request's own token stands in its URL as well, where every log on the way keeps it (RFC 6750 section 5.3).
+	ErrTokenInURL = errors.New("authn: the bearer token is in the URL, too")
+)
+
+// errSkipped is of a check that was asked without what it looks at.
+var errSkipped = errors.New("authn: a check was asked without what it looks at")
+
+// What is wrong with a claim, or with what an expression gives; a [RefusedError] says of which.
+var (
+	errClaimMissing = errors.New("is missing")
+	errClaimKind    = errors.New("is not a string")
+	errNotStrings   = errors.New("neither a string nor a list of strings")
+)
+
+// Why an issuer's keys cannot be had.
+var (
+	errDocumentTooLarge = fmt.Errorf("the document is larger than %d bytes", maxDocumentBytes)
+	errNoKeys           = errors.New("the issuer publishes no key that could verify a token")
+)
 
 // A Reason names a kind of refusal. It is one of the short list below, so it can be a metric's label.
 type Reason string
@@ -53,3 +83,20 @@ func refusedOpenly(reason Reason, words string) error {
 func refusedWithMessage(reason Reason, detail, clientMessage string) error {
 	return &RefusedError{Reason: reason, Detail: detail, ClientMessage: clientMessage}
 }
+
+// Refusals that are the same for every credential.
+var (
+	errTooLarge       = refused(ReasonTooLarge, fmt.Sprintf("the token is longer than %d bytes", MaxTokenBytes))
+	errHeaderTooLarge = refused(ReasonTooLarge, fmt.Sprintf("the token's header is longer than %d bytes", maxJOSEHeaderBytes))
+	errNotReviewable  = refused(ReasonReview, "not asked: the token has other than visible ASCII characters")
+	errReviewedNo     = refused(ReasonReview, "the API server does not accept the token")
+	errReviewedAway   = refused(ReasonReview, "the API server accepts the token, but for no audience of --token-passthrough-audiences")
+)
+
+// tokenReview is the kind of a [TokenReviewer]'s errors. The question has the token, which no error repeats.
+var tokenReview = &review.Kind{
+	Room: "authn", Name: "token review", Resource: "tokenreviews", Group: "authentication.k8s.io", Secret: true,
+}
+
+// errReviewsBusy is a 429: as many reviews wait for a turn as may.
+var errReviewsBusy = tokenReview.Busy(errors.New("too many are under way and waiting"))

@@ -2,7 +2,6 @@ package authn
 
 import (
 	"encoding/base64"
-	"fmt"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -11,8 +10,6 @@ import (
 // maxJOSEHeaderBytes bounds a token's first part, in base64url: go-jose makes a value of each of its members before a signature is
 // looked at, 77 MiB out of 900 KiB. A real one has less than 1 KiB, with a certificate chain several.
 const maxJOSEHeaderBytes = 64 << 10
-
-var errHeaderTooLarge = refused(ReasonTooLarge, fmt.Sprintf("the token's header is longer than %d bytes", maxJOSEHeaderBytes))
 
 // compactJWS is a token's three parts (RFC 7515 section 7.1). Nothing of them is verified.
 type compactJWS struct {

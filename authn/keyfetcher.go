@@ -33,11 +33,6 @@ const (
 	idleTimeout = 10 * time.Second
 )
 
-var (
-	errDocumentTooLarge = fmt.Errorf("the document is larger than %d bytes", maxDocumentBytes)
-	errNoKeys           = errors.New("the issuer publishes no key that could verify a token")
-)
-
 // wellKnown is where an issuer's discovery document is, unless the configuration has a URL for it.
 const wellKnown = "/.well-known/openid-configuration"
 

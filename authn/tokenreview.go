@@ -38,12 +38,6 @@ const (
 // ReasonReview: the API server does not accept the token either.
 const ReasonReview Reason = "review"
 
-var (
-	errNotReviewable = refused(ReasonReview, "not asked: the token has other than visible ASCII characters")
-	errReviewedNo    = refused(ReasonReview, "the API server does not accept the token")
-	errReviewedAway  = refused(ReasonReview, "the API server accepts the token, but for no audience of --token-passthrough-audiences")
-)
-
 // A TokenReviewer asks the API server whose token it is, by TokenReview. It is for many goroutines, and starts none.
 type TokenReviewer struct {
 	client    authenticationv1client.TokenReviewInterface

@@ -1,14 +1,10 @@
 package authn
 
 import (
-	"errors"
 	"net/url"
 	"strconv"
 	"strings"
 )
-
-// ErrTokenInURL: the request's own token stands in its URL as well, where every log on the way keeps it (RFC 6750 section 5.3).
-var ErrTokenInURL = errors.New("authn: the bearer token is in the URL, too")
 
 const (
 	// minURLToken is the length, in bytes, below which a token is not looked for: a word that short may be there by chance.

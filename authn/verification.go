@@ -39,8 +39,6 @@ type verification struct {
 	cause         error // what a library said about a refused claim; it may quote the token
 }
 
-var errSkipped = errors.New("authn: a check was asked without what it looks at")
-
 // VerifySignature makes a verification the [oidc.KeySet] of its token: go-oidc asks for the payload, once the signature
 // is verified.
 func (v *verification) VerifySignature(context.Context, string) ([]byte, error) {

@@ -94,8 +94,6 @@ func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *dete
 	return &detected{constrained, d.now().Add(age)}
 }
 
-var errRefused = errors.New("the API server does not accept edge's own credential")
-
 // ask sends a group to impersonate without a user, which no API server takes, whatever edge may do. Before any right is
 // looked at, each of its two implementations refuses in words of its own. What it does allow or forbid tells less: a
 // refusal is about the mode that worked last, and that differs from one replica to the next.

@@ -53,8 +53,20 @@ func IsUnanswered(err error) bool {
 	return errors.As(err, &failed) && failed.Kind == accessReview
 }
 
-// errBusy is the cause of a 429.
-var errBusy = errors.New("too many access reviews are under way")
+var (
+	// errBusy is the cause of a 429.
+	errBusy = errors.New("too many access reviews are under way")
+	// errUnasked is what others read if the one who asked for them panicked.
+	errUnasked error = accessReview.Internal(errors.New("the review ended without an answer"), "edge did not complete it")
+	// errNotText: the review would be about somebody or something else.
+	errNotText = errors.New("a name in it is not valid UTF-8")
+	// errNotPassthrough: a [PassthroughReviewer] has nobody's token to ask with.
+	errNotPassthrough = errors.New("impersonate: only the sender of a token that is passed through can be asked about itself")
+	// errNoAttributes: a [Request] came without them, and the API server's modes of impersonation need them.
+	errNoAttributes = errors.New("impersonate: nobody says what the request is")
+	// errRefused ends a [ConstrainedDetector]'s question: whom the API server does not know learns nothing of its modes.
+	errRefused = errors.New("the API server does not accept edge's own credential")
+)
 
 // tookTooLong is a review that the time of its request was not enough for.
 func tookTooLong(err error) error {

@@ -2,7 +2,6 @@ package impersonate
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -36,8 +35,6 @@ func NewPassthroughReviewer(cfg *rest.Config) (*PassthroughReviewer, error) {
 	}
 	return &PassthroughReviewer{client: client.RESTClient(), timeout: reviewTimeout}, nil
 }
-
-var errNotPassthrough = errors.New("impersonate: only the sender of a token that is passed through can be asked about itself")
 
 // Review is [Reviewer.Review] for whoever's token is passed through. A refusal of the question itself, as for a token
 // that is no longer good or an impersonation that is not allowed, is the API server's own Status.

@@ -29,10 +29,7 @@ const (
 	maxImpersonationTimeout = time.Minute
 )
 
-var (
-	hashSeed        = maphash.MakeSeed()
-	errNoAttributes = errors.New("impersonate: nobody says what the request is")
-)
+var hashSeed = maphash.MakeSeed()
 
 // PolicyConfig is what an administrator decides about identities.
 type PolicyConfig struct {

@@ -156,12 +156,6 @@ func answerOf(status authorizationv1.SubjectAccessReviewStatus) (answer, error) 
 	return answer{reason: status.Reason}, nil
 }
 
-// errUnasked is what others read if the one who asked for them panicked.
-var errUnasked error = accessReview.Internal(errors.New("the review ended without an answer"), "edge did not complete it")
-
-// errNotText: the review would be about somebody or something else.
-var errNotText = errors.New("a name in it is not valid UTF-8")
-
 // questionOf is the key of everything that is asked, of one size whatever a token says. JSON, in which a webhook is asked at
 // the latest, turns what is not UTF-8 into another character, and so into a question about another name: it is not asked.
 func questionOf(spec authorizationv1.SubjectAccessReviewSpec) (string, error) {

@@ -15,15 +15,6 @@ import (
 	"k8s.io/component-base/term"
 )
 
-// errInterrupted ends a run at a signal.
-var errInterrupted = errors.New("interrupted")
-
-// errMissed is a run whose report says all about it already.
-var errMissed = errors.New("a threshold was missed")
-
-// failed is a run that could be started; all other errors are of usage.
-type failed struct{ error }
-
 // execute is the program without its process: the report on stdout, progress and errors on stderr, an exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd := newCommand(stderr)

@@ -66,7 +66,8 @@
 //	pattern.go             the bytes
 //	run.go, phase.go       ramp, hold, ending
 //	watchdog.go            no session waits for ever
-//	fault.go               classes of failures
+//	errors.go              what ends a run before its time, or makes it a failure
+//	fault.go               classes of failures of a session
 //	tally.go               counts and histograms
 //	process.go             memory, CPU and descriptors of a process
 //	limits_*.go            how many descriptors this process may have

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -22,12 +21,6 @@ const (
 	// endSlack is how much longer than planned a watch is asked for.
 	endSlack = 10 * time.Minute
 )
-
-// errHopeless ends a run in which nothing could be opened.
-var errHopeless = fmt.Errorf("the first %d sessions could not be opened, so the others were not tried", giveUpAfter)
-
-// errNoneLeft ends a run whose sessions have all failed.
-var errNoneLeft = errors.New("no session is left")
 
 // run is one load test.
 type run struct {

@@ -25,4 +25,5 @@
 //	linger.go                         a refused connection, until its client has read why
 //	verifypeer.go                     how long a client's chain of certificates may be
 //	headervalues*.go                  as many values in a header as its size allows
+//	errors.go                         why edge ends a connection
 package serving

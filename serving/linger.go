@@ -1,14 +1,10 @@
 package serving
 
 import (
-	"errors"
 	"io"
 	"os"
 	"time"
 )
-
-// errOver ends what a connection reads after the budget for unknown ones was used up.
-var errOver = errors.New("serving: the budget for headers of unknown clients is used up")
 
 const (
 	// refusalTime bounds the write of a refusal of ours to a client that may not read.

@@ -1,7 +1,6 @@
 package serving
 
 import (
-	"errors"
 	"net"
 	"sync/atomic"
 )
@@ -18,9 +17,6 @@ type rawConn struct {
 // maxHandshake bounds, in bytes, what is read for a handshake: eight certificates of 7 KiB each, or a ClientHello ten times
 // the largest. 400 small certificates, which crypto/tls parses before they can be refused, are 160 KiB and 20 ms.
 const maxHandshake = 64 << 10
-
-// errLongHandshake ends a handshake.
-var errLongHandshake = errors.New("the client's handshake is longer than 64 KiB")
 
 func (b *rawConn) Read(p []byte) (int, error) {
 	n, err := b.Conn.Read(p)

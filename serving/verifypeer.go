@@ -2,14 +2,10 @@ package serving
 
 import (
 	"crypto/x509"
-	"errors"
 )
 
 // maxPeerCertificates is how long a client's chain may be: a leaf, and more intermediates than any PKI has.
 const maxPeerCertificates = 8
-
-// errManyCertificates ends a handshake.
-var errManyCertificates = errors.New("the client sent more than 8 certificates")
 
 // VerifyPeer is for tls.Config.VerifyPeerCertificate: it refuses chains that cost more to verify than any good one.
 func VerifyPeer(certificates [][]byte, _ [][]*x509.Certificate) error {

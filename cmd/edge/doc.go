@@ -30,6 +30,7 @@
 //	upstreamtoken.go short-lived tokens as edge's own credential
 //	limits*.go       how many streams and connections the limit of open files allows
 //	logging.go       log/slog, and the libraries' logs into it
+//	errors.go        what ends the process or a request, and with which exit code or answer
 //
 // Exit codes of edge connect are its command's, as a shell has them. Those of
 // edge serve: 0 after a signal and an orderly end, 1 when serving failed; of edge

@@ -160,14 +160,6 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	return id, nil
 }
 
-// A refusal has an answer for the client and a cause for the log.
-type refusal struct {
-	*apierrors.StatusError
-	cause error
-}
-
-func (r *refusal) Error() string { return r.cause.Error() }
-
 // notAuthenticated tells the client why only where it is not its credential's fault,
 // or where authn has words for the holder of a token that is no guess.
 func notAuthenticated(err error) error {

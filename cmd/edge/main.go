@@ -20,9 +20,6 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is a configuration that cannot be used: exit 2.
-type usageError struct{ error }
-
 func main() {
 	err := newRootCommand().ExecuteContext(context.Background())
 	if err == nil {

@@ -290,8 +290,6 @@ func (u *upstreamToken) request(ctx context.Context) (*edgeToken, error) {
 
 const bearer = "Bearer "
 
-var errNoEdgeToken = fmt.Errorf("--upstream-token-request: %w", bridge.ErrNoCredential)
-
 // tokenTransport sends the token, unless a request has a credential already.
 type tokenTransport struct {
 	source *upstreamToken

@@ -1,7 +1,5 @@
 package ws
 
-import "edge/streams"
-
 // base64Decoder decodes the payload of one message, in pieces cut anywhere: the
 // standard alphabet with padding, RFC 4648 section 4. As encoding/base64, which
 // wsstream uses, it passes over CR and LF and does not ask what the bits are
@@ -11,8 +9,6 @@ type base64Decoder struct {
 	have   int    // characters of the quantum at hand, 0 to 3
 	padded bool   // the quantum at hand, or the one before, is the last
 }
-
-var errBase64 = streams.Violation(streams.CloseInvalid, "payload that is not base64")
 
 // decode takes the next characters and puts the bytes that they complete in
 // their place: b[:n]. A character completes at most one, so there is room.

@@ -6,6 +6,8 @@ import (
 	"edge/streams"
 )
 
+var errBase64 = streams.Violation(streams.CloseInvalid, "payload that is not base64")
+
 func violation(reason string) error {
 	return streams.Violation(streams.CloseProtocol, "%s", reason)
 }

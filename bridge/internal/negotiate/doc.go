@@ -7,6 +7,7 @@
 //	upstream101.go  what the API server's 101 must say
 //	header.go       reading the headers of both
 //	hijack.go       a client's connection, after its 101
+//	errors.go       a 101 of the API server's that cannot be
 //
 // It decides nothing about rights.
 package negotiate

@@ -1,8 +1,6 @@
 package negotiate
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -37,10 +35,3 @@ func (u *Offer) Check(answer http.Header) error {
 	}
 	return ErrNotSwitched
 }
-
-var (
-	ErrNotSwitched = errors.New("bridge: the 101 names another protocol")
-	// ErrBegun is the same where the command may run already: over WebSocket it
-	// starts with the 101, over SPDY only with the streams that the client opens.
-	ErrBegun = fmt.Errorf("%w, and what it answers may have begun", ErrNotSwitched)
-)

@@ -110,8 +110,6 @@ func (t *Transport) reachBy(ctx context.Context, via *url.URL) (net.Conn, error)
 	return conn, nil
 }
 
-var errProxyRefused = errors.New("CONNECT is answered by")
-
 // tunnel asks an HTTP proxy for a connection to address.
 func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)

@@ -1,6 +1,9 @@
 package roundtrip
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrNothingDone says that the API server has certainly not processed the request, which could not be sent again.
@@ -12,6 +15,15 @@ var (
 	ErrLost = errors.New("upstream: the connection was lost before the answer")
 	// ErrSilent is an ErrLost whose connection gave no sign of life.
 	ErrSilent = errors.New("upstream: the connection is silent")
+	// ErrNotKept is what GetBody returns once a part of the body is lost: the request can not be sent again.
+	ErrNotKept = errors.New("upstream: the request's body is not kept")
+)
+
+// Why no connection is made.
+var (
+	errClosed       = errors.New("upstream: the transport is closed")
+	errFull         = fmt.Errorf("%w: too many connections", ErrNothingDone)
+	errProxyRefused = errors.New("CONNECT is answered by")
 )
 
 // A BodyError is the client's: its body broke off, or broke its rules.

@@ -15,9 +15,6 @@ const (
 	keptBodies = 64 << 20
 )
 
-// ErrNotKept is what GetBody returns once a part of the body is lost: the request can not be sent again.
-var ErrNotKept = errors.New("upstream: the request's body is not kept")
-
 // A Keeper keeps bodies while they are sent, so that a layer below it can send a request once more: it closes the body
 // that it had, and takes one from the request's GetBody, which starts at the beginning and is ErrNotKept where that is
 // gone. The layer closes that, too, as every RoundTripper does.

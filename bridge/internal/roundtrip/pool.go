@@ -25,8 +25,6 @@ const (
 	mostWaiters = 100
 )
 
-var errFull = fmt.Errorf("%w: too many connections", ErrNothingDone)
-
 // A pool has the HTTP/2 connections with one receive window.
 type pool struct {
 	t  *Transport

@@ -116,8 +116,6 @@ func (t *Transport) Close() {
 	t.CloseIdleConnections()
 }
 
-var errClosed = errors.New("upstream: the transport is closed")
-
 // start runs the making of a connection, for which there must be room.
 func (t *Transport) start(f func()) error {
 	t.mu.Lock()

@@ -1,7 +1,8 @@
 // Package session has a stream from its 101 to its end. It handles no HTTP request.
 //
 //	session.go, registry.go            what a session is; all that there are
-//	endcause.go, panic.go              why one ends: the list of causes; a bug ends one session
+//	endcause.go, errors.go             why one ends: the list of causes, and the errors that have them
+//	panic.go                           a bug ends one session
 //	run.go, codecs.go                  its beginning; codecs on its legs, by the two dialects
 //	keepalive.go, websocketclose.go    how often each leg hears something; a WebSocket client's Close
 //	relay.go, loop.go                  frames from a source to a sink; loops that give up their goroutine

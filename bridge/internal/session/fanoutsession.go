@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"sync"
 	"time"
 
@@ -40,9 +39,6 @@ type forwardSession struct {
 	idle      *time.Timer          // ends it; nil: it never had nothing to carry
 	idleCount int                  // how often it had nothing to carry
 }
-
-// errUpstreamGoaway is upstream's GOAWAY. All that it had to say came before.
-var errUpstreamGoaway = errors.New("upstream said goodbye")
 
 // dial asks for the session, as the client asked for its own.
 func (l *forwardSession) dial() {

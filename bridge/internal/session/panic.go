@@ -2,20 +2,15 @@ package session
 
 import (
 	"errors"
-	"fmt"
+	"runtime/debug"
 )
 
-// panicError is a bug of ours that ends one session and not the process, as
-// net/http has it for requests. A loop turns it into its error, so that the
-// client is told; session.recoverPanic takes one that happens around the loops.
-type panicError struct {
-	value any
-	stack []byte
+// recoverPanic is deferred by each goroutine of a session.
+func (s *session) recoverPanic() {
+	if p := recover(); p != nil {
+		s.abort(&panicError{p, debug.Stack()})
+	}
 }
-
-func (e *panicError) Error() string { return fmt.Sprintf("internal error: %v", e.value) }
-
-func (e *panicError) Cause() Cause { return CauseInternal }
 
 func isPanic(err error) bool {
 	bug := (*panicError)(nil)

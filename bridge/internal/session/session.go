@@ -3,7 +3,6 @@ package session
 import (
 	"errors"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -223,11 +222,4 @@ func (s *session) alsoKeepAlive(also func()) {
 	s.tick.Lock()
 	defer s.tick.Unlock()
 	s.tick.also = also
-}
-
-// recoverPanic is deferred by each goroutine of a session.
-func (s *session) recoverPanic() {
-	if p := recover(); p != nil {
-		s.abort(&panicError{p, debug.Stack()})
-	}
 }

@@ -3,8 +3,6 @@ package status
 import (
 	"errors"
 	"net/http"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // A Reason says why edge itself, and not the API server, is the author of an answer. It is one of the short list below, so
@@ -38,36 +36,6 @@ const (
 	ReasonUpstream      Reason = "upstream"       // 502, 503, 504: it cannot be reached, or does not answer as it should
 	ReasonOwnCredential Reason = "own_credential" // 503: it does not accept edge's own credential
 )
-
-// A Error is an answer of edge's own.
-type Error struct {
-	*apierrors.StatusError
-	reason  Reason
-	AuditID string // of the answer of the API server's that it replaces; "": of none
-}
-
-func (e *Error) refusal() Reason { return e.reason }
-
-// IsAnswer tells an error that is an answer already.
-func IsAnswer(err error) bool { return errors.As(err, new(*Error)) }
-
-// A reasonedError is an error of another room's with the Reason that its answer has.
-type reasonedError struct {
-	err    error
-	reason Reason
-}
-
-func (e *reasonedError) Error() string   { return e.err.Error() }
-func (e *reasonedError) Unwrap() error   { return e.err }
-func (e *reasonedError) refusal() Reason { return e.reason }
-
-// Because gives an error a Reason; no error stays none.
-func Because(reason Reason, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &reasonedError{err, reason}
-}
 
 // reasonOf is the outermost Reason in an error. One without any is not meant to be an answer.
 func reasonOf(err error) Reason {

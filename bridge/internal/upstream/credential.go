@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -66,9 +65,6 @@ type Credential struct {
 
 // A refusal is a time in which the API server does not accept the credential.
 type refusal struct{ err error }
-
-// ErrRefused is what [Credential.Ready] says.
-var ErrRefused = errors.New("the API server does not accept edge's own credential")
 
 // A sender sends the credential, and can ask the API server whether it holds.
 type sender interface {

@@ -4,11 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/transport"
-
-	"edge/bridge/internal/status"
 )
 
 // unauthorizedByCredential is the code of a 401 between the sentRecorder and credentialed. What is between them acts on a 401 by itself: client-go
@@ -62,9 +58,3 @@ func (t fileTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // WrappedRoundTripper is for client-go, which looks through wrappers.
 func (t fileTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
-
-// ErrNoCredential is the error of a transport that has no credential to send, as while no token can be had. Its Status is
-// the 401 that the API server would answer, for callers in edge; a client never reads it, see [Credential.Wrap].
-var ErrNoCredential error = &apierrors.StatusError{
-	ErrStatus: status.Failure(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "edge has no credential of its own for the API server"),
-}

@@ -12,6 +12,7 @@
 //	upgradeanswer.go        what an answer to an upgrade means
 //	gatewayerror.go         what a client reads when the API server does not answer
 //	protocolcache.go        which protocols the way to the API server carries, as far as that is known
+//	errors.go               no credential, a refused one, and an upgrade without an answer
 //
 // Plain requests go by package roundtrip. It knows no client's connection.
 package upstream

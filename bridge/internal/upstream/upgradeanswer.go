@@ -63,13 +63,6 @@ func describeAnswer(a Answer, err error) string {
 	return fmt.Sprintf("%d %s", a.Response.StatusCode, http.StatusText(a.Response.StatusCode))
 }
 
-// unansweredError is an upgrade that got no answer.
-type unansweredError struct{ err error }
-
-func (e *unansweredError) Error() string { return e.err.Error() }
-
-func (e *unansweredError) Unwrap() error { return e.err }
-
 // isCut tells whether a connection was made and ended without an answer, as some
 // load balancers refuse what they do not know.
 func isCut(err error) bool {
