@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,14 +70,16 @@ func TestNothingComes(t *testing.T) {
 			c := b.client("h2")
 			io.WriteString(c, http2.ClientPreface)
 			f := http2.NewFramer(c, nil)
-			go io.Copy(io.Discard, c)
+			var working sync.WaitGroup
+			b.Cleanup(working.Wait) // the clock stops with the test: nobody may sleep then
+			working.Go(func() { io.Copy(io.Discard, c) })
 			f.WriteSettings()
 			f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
-			go func() {
+			working.Go(func() {
 				for f.WriteContinuation(1, false, []byte{0x82}) == nil {
 					time.Sleep(time.Second)
 				}
-			}()
+			})
 			return c
 		},
 	} {
@@ -86,6 +89,10 @@ func TestNothingComes(t *testing.T) {
 				began := time.Now()
 				conn := begin(b)
 				defer conn.Close()
+				synctest.Wait() // until it is accepted
+				if n := b.openNow(); n != 1 {
+					t.Fatalf("%d connections at first", n)
+				}
 				for b.openNow() > 0 {
 					time.Sleep(time.Second)
 				}
