@@ -97,7 +97,7 @@ func (s *session) receive(n int64) error {
 	for n > 0 {
 		read, err := s.conn.Read(s.buf)
 		n -= int64(read)
-		if err == io.EOF {
+		if err == io.EOF { // itself, see conn
 			return errEarlyEnd
 		}
 		if err != nil {
@@ -122,7 +122,7 @@ func (s *session) finish() error {
 		switch {
 		case n > 0:
 			return errSurplus
-		case err == io.EOF:
+		case err == io.EOF: // itself, see conn
 			return nil
 		case err != nil:
 			return err

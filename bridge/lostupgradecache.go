@@ -189,6 +189,7 @@ func (k *keptBody) Read(b []byte) (int, error) {
 		return n, err
 	}
 	k.read = append(k.read, b[:n]...)
+	// The end is io.EOF itself: an error that wraps it is of a body that broke off.
 	if int64(len(k.read)) == k.announced || err == io.EOF && k.announced < 0 {
 		k.whole(k.read)
 		k.read, k.whole = nil, nil

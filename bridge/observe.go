@@ -181,7 +181,7 @@ func (s *observed) handlerReturned(r *http.Request) {
 		Code: s.answer.code, Out: s.answer.written, Duration: time.Since(s.began), Refusal: s.answer.refusal,
 		Cut: p != nil || r.Context().Err() != nil,
 	}
-	if p != http.ErrAbortHandler {
+	if p != http.ErrAbortHandler { // itself, as net/http looks for it: an error that wraps it is a panic
 		end.Panic = p
 	}
 	if s.body != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 
 	"edge/streams"
@@ -33,7 +34,7 @@ func writeNow(sink streams.Sink, f streams.Frame) error {
 
 // unexpected keeps the connection's end from being taken for the session's.
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return faultf(classEOF, "the server ended the connection, and not the session")
 	}
 	return err

@@ -72,7 +72,7 @@ func (s *session) read() {
 	said, missing := s.said, s.sent-s.received
 	s.mu.Unlock()
 	switch {
-	case err != io.EOF:
+	case err != io.EOF: // itself, see link: a fault may wrap one
 		s.fault = classify(err)
 	case missing > 0:
 		s.fault = classify(faultf(classMissing, "%d of %d bytes did not come back", missing, s.sent))

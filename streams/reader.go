@@ -130,7 +130,7 @@ func (r *Reader) fill(n int, soon bool) error {
 		got, err := r.read(r.buf[r.end:limit], true)
 		r.end += got
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return err

@@ -98,7 +98,7 @@ func wait(pid int) error {
 		var status syscall.WaitStatus
 		_, err := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil)
 		switch {
-		case err == syscall.EINTR:
+		case errors.Is(err, syscall.EINTR):
 		case err != nil:
 			return os.NewSyscallError("wait4", err)
 		case status.Stopped():

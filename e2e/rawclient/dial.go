@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -90,7 +91,7 @@ func DialWebSocket(ctx context.Context, to cluster.Access, uri string, offer ...
 	h := header(to)
 	h.Set("Origin", to.Server) // as a page of the server's own; a watch is refused without one
 	c, resp, err := dialer.DialContext(ctx, "wss"+strings.TrimPrefix(to.Server, "https")+uri, h)
-	if err == websocket.ErrBadHandshake {
+	if errors.Is(err, websocket.ErrBadHandshake) {
 		return nil, nil, readRefusal(resp)
 	} else if err != nil {
 		return nil, nil, err

@@ -2,6 +2,7 @@ package rawclient
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -189,7 +190,7 @@ func (t *tunnel) Read(p []byte) (int, error) {
 			t.message = r
 		}
 		n, err := t.message.Read(p)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			t.message, err = nil, nil
 		}
 		if n > 0 || err != nil {

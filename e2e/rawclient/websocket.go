@@ -61,7 +61,7 @@ func (w *channels) read(event func(int, []byte, eventKind)) int {
 		if got != kind {
 			w.breaks("a message of type %d", got)
 		}
-		if _, err = io.ReadFull(r, buf[:1]); err == io.EOF {
+		if _, err = io.ReadFull(r, buf[:1]); errors.Is(err, io.EOF) {
 			w.breaks("an empty message")
 			continue
 		}
@@ -73,11 +73,11 @@ func (w *channels) read(event func(int, []byte, eventKind)) int {
 		for first := true; err == nil; first = false {
 			var n int
 			n, err = r.Read(buf)
-			if n > 0 || first && err == io.EOF { // an empty payload is an event, too
+			if n > 0 || first && errors.Is(err, io.EOF) { // an empty payload is an event, too
 				event(stream, buf[:n], isData)
 			}
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			if closed := new(websocket.CloseError); errors.As(err, &closed) || w.d.Base64 == false {
 				return closeCode(err)
 			}

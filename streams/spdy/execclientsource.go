@@ -69,7 +69,7 @@ func (s *ExecClientSource) Next() (streams.Frame, error) {
 
 // end gives the status that came without an end of its stream, before err.
 func (s *ExecClientSource) end(err error) (streams.Frame, error) {
-	if err == streams.ErrIdle {
+	if errors.Is(err, streams.ErrIdle) {
 		return streams.Frame{}, err
 	}
 	s.err = err

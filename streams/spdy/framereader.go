@@ -2,6 +2,7 @@ package spdy
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 
 	"edge/streams"
@@ -125,7 +126,7 @@ func (r *frameReader) openStream(fixed int) (id uint32, rest []byte, err error) 
 // peek returns n bytes within a frame, at least 1 and at most streams.MaxNeed.
 func (r *frameReader) peek(n int) ([]byte, error) {
 	b, err := r.r.NeedSoon(n)
-	if err == io.EOF {
+	if err != nil && errors.Is(err, io.EOF) { // nil costs no call: this is for each frame
 		err = io.ErrUnexpectedEOF
 	}
 	return b, err

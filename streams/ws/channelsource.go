@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"errors"
 	"io"
 
 	"edge/streams"
@@ -79,7 +80,7 @@ func (s *channelSource) step() (f streams.Frame, err error) {
 func (s *channelSource) begin() error {
 	b, err := s.r.Need(prefixSize)
 	if err != nil {
-		if err == io.EOF && s.in.open != 0 {
+		if s.in.open != 0 && errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return err
@@ -233,7 +234,7 @@ func (s *channelSource) take(n int) (b []byte, off int, err error) {
 // need is the reader's Need within a frame.
 func (s *channelSource) need(n int) ([]byte, error) {
 	b, err := s.r.NeedSoon(n)
-	if err == io.EOF {
+	if err != nil && errors.Is(err, io.EOF) { // nil costs no call: this is for each frame
 		err = io.ErrUnexpectedEOF
 	}
 	return b, err

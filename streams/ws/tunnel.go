@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"errors"
 	"io"
 
 	"edge/streams"
@@ -56,10 +57,13 @@ func (t *Tunnel) Read(p []byte) (int, error) {
 		return 0, t.err
 	}
 	n, err := t.read(p)
-	if err == io.EOF && !t.done {
+	if err == nil {
+		return n, nil
+	}
+	if !t.done && errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil && (t.done || isViolation(err)) {
+	if t.done || isViolation(err) {
 		t.err = err
 	}
 	return n, err

@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -155,7 +156,7 @@ func (p *IdlePoller) run() {
 		var failed error
 		err := p.raw.Read(func(epoll uintptr) bool {
 			n, failed = unix.EpollWait(int(epoll), events[:], 0)
-			return n > 0 || failed != nil && failed != unix.EINTR
+			return n > 0 || failed != nil && !errors.Is(failed, unix.EINTR)
 		})
 		if err != nil || failed != nil {
 			return

@@ -3,6 +3,7 @@
 package leg
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -58,7 +59,7 @@ func (c *pollConn) Read(b []byte) (int, error) {
 			return n, errWouldBlock
 		}
 		c.drained = n < len(b)
-		c.ended = c.ended || err == io.EOF
+		c.ended = c.ended || errors.Is(err, io.EOF)
 		return n, err
 	}
 	if c.drained && !c.askKernel || len(b) == 0 {
@@ -74,7 +75,7 @@ func (c *pollConn) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	switch {
-	case c.err == syscall.EAGAIN || c.err == syscall.EINTR:
+	case errors.Is(c.err, syscall.EAGAIN) || errors.Is(c.err, syscall.EINTR):
 		c.drained = true
 		return 0, errWouldBlock
 	case c.err != nil:

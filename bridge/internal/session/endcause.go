@@ -45,7 +45,7 @@ func isLost(err error) bool {
 
 // upstreamError says in words of ours why upstream's side ended.
 func upstreamError(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return errNoStatus
 	}
 	return &brokenError{err}

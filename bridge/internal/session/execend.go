@@ -127,7 +127,7 @@ func (e *execSession) writeOutcome(status []byte) {
 // ends its own direction, in TLS. A connection that just ends is that of a client
 // which is gone, and so is one after a GOAWAY.
 func (e *execSession) hasHalfClosed(err error) bool {
-	return err == io.EOF && !e.client.closeCodes && !e.goingAway && e.hasAllStreams() && e.down.HasHalfClosed()
+	return errors.Is(err, io.EOF) && !e.client.closeCodes && !e.goingAway && e.hasAllStreams() && e.down.HasHalfClosed()
 }
 
 // continueAfterHalfClose goes on with an exec whose SPDY client has half-closed its connection: its

@@ -1,6 +1,10 @@
 package session
 
-import "edge/streams"
+import (
+	"errors"
+
+	"edge/streams"
+)
 
 // loop is a direction that leaves its goroutine while nothing comes, and goes on in
 // another. The stack of one that has relayed is 8 KiB, and a wait deep inside TLS
@@ -25,7 +29,7 @@ func (l *loop) run() (left bool) {
 	l.mayIdle = true
 	l.fromLeg.AllowInterrupts(true)
 	err := l.relay()
-	if err == streams.ErrIdle {
+	if errors.Is(err, streams.ErrIdle) {
 		l.wait()
 		return true
 	}

@@ -118,6 +118,6 @@ func DiscardBody(w http.ResponseWriter, r *http.Request) bool {
 	_, err := io.CopyN(io.Discard, body, maxDiscarded+1)
 	at.SetReadDeadline(time.Time{})
 	// At its end net/http listens to the connection for what comes next, and a deadline that has passed meanwhile would have
-	// ended the context of all requests to come.
+	// ended the context of all requests to come. The end is io.EOF itself: an error that wraps it is of a body that broke off.
 	return err == io.EOF && time.Now().Before(deadline)
 }

@@ -107,7 +107,7 @@ func failedTests(output string) ([]string, error) {
 		if len(line) > 1 {
 			last = line[:min(len(line)-1, 200)]
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

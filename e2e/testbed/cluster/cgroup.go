@@ -93,7 +93,7 @@ func removeCgroup(dir string) error {
 			errs = append(errs, removeCgroup(filepath.Join(dir, e.Name())))
 		}
 	}
-	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
 		errs = append(errs, fmt.Errorf("testbed: remove cgroup %s: %w", dir, err))
 	}
 	return errors.Join(errs...)
