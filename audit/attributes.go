@@ -78,7 +78,8 @@ func requestInfo(r *http.Request) (*request.RequestInfo, error) {
 		return info, err
 	}
 	query := r.URL.Query()
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || isListOptions(query) {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if !reads || isListOptions(query) {
 		return read(r.Method, r.URL.RawQuery)
 	}
 	// Of such a query watch counts, and the selectors, which are read without a look at the rest where a collection is deleted.

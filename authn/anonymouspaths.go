@@ -32,8 +32,10 @@ func NewAnonymousPaths(list []string) (AnonymousPaths, error) {
 // allow matches the path that RequestInfo and the API server read, if it is written without an escape: then all read the same.
 // It looks at the method too, and takes neither an upgrade, which holds a connection for long, nor a body, which may never come.
 func (p AnonymousPaths) allow(r *http.Request) bool {
-	return p.paths[r.URL.Path] && r.URL.RawPath == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
-		len(r.Header["Upgrade"]) == 0 && r.ContentLength == 0
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	return p.paths[r.URL.Path] && r.URL.RawPath == "" && len(r.Header["Upgrade"]) == 0 && r.ContentLength == 0
 }
 
 // apiPaths reads a path as kube-apiserver does.

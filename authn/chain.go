@@ -95,7 +95,10 @@ func (c *Chain) byToken(ctx context.Context, token string, certificate error) (R
 }
 
 func hasName(u user.Info) bool {
-	if known, ok := u.(*user.DefaultInfo); u == nil || ok && known == nil {
+	if u == nil {
+		return false
+	}
+	if known, ok := u.(*user.DefaultInfo); ok && known == nil {
 		return false
 	}
 	return u.GetName() != ""

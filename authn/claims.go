@@ -38,7 +38,7 @@ type envelope struct {
 // and the last one counts. Where that makes a difference, it is read from the payload like that.
 func (c claims) envelope(payload []byte) (e envelope, err error) {
 	for name := range c {
-		if strings.EqualFold(name, "iss") && name != "iss" || strings.EqualFold(name, "nbf") && name != "nbf" {
+		if isInOtherCase(name, "iss") || isInOtherCase(name, "nbf") {
 			return e, json.Unmarshal(payload, &e)
 		}
 	}
@@ -50,6 +50,9 @@ func (c claims) envelope(payload []byte) (e envelope, err error) {
 	}
 	return e, err
 }
+
+// isInOtherCase tells whether a name is that of a claim, but for upper and lower case.
+func isInOtherCase(name, claim string) bool { return name != claim && strings.EqualFold(name, claim) }
 
 // tooEarly must be asked only about a payload that go-oidc has decoded: nbf is then a number, whole or not.
 func (e envelope) tooEarly(now time.Time) bool {

@@ -59,7 +59,7 @@ func (f Flags) given() (flag string, ok bool) {
 		{"--oidc-username-prefix", f.UsernamePrefix != ""},
 		{"--oidc-groups-claim", f.GroupsClaim != ""},
 		{"--oidc-groups-prefix", f.GroupsPrefix != ""},
-		{"--oidc-signing-algs", len(algs) > 1 || len(algs) == 1 && algs[0] != defaultSigningAlg},
+		{"--oidc-signing-algs", len(algs) > 0 && !slices.Equal(algs, []string{defaultSigningAlg})},
 		{"--oidc-required-claim", len(f.RequiredClaims) > 0},
 	} {
 		if one.set {

@@ -50,12 +50,14 @@ const (
 func parseCrossOrigin(list []string) (crossOrigin, error) {
 	var all crossOrigin
 	for _, text := range list {
-		pinned := (strings.Contains(text, "^") || strings.Contains(text, "//")) && (strings.Contains(text, "$") || strings.Contains(text, ":"))
+		startPinned := strings.Contains(text, "^") || strings.Contains(text, "//")
+		endPinned := strings.Contains(text, "$") || strings.Contains(text, ":")
 		expression, err := regexp.Compile(text)
 		switch {
 		case text == "":
 			err = errors.New("it is empty")
-		case err == nil && !pinned:
+		case err != nil:
+		case !startPinned, !endPinned:
 			err = errors.New("it does not pin to the start and end of the host")
 		}
 		if err != nil {

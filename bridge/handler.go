@@ -83,7 +83,8 @@ type Handler struct {
 
 // New makes a Handler, or says what is wrong with the configuration.
 func New(cfg Config) (*Handler, error) {
-	if cfg.Upstream == nil && cfg.Credential == nil || cfg.Identify == nil || cfg.Review == nil {
+	hasUpstream := cfg.Upstream != nil || cfg.Credential != nil
+	if !hasUpstream || cfg.Identify == nil || cfg.Review == nil {
 		return nil, errors.New("bridge: Config needs Upstream, Identify and Review")
 	}
 	origins, err := parseOrigins(cfg.AllowedOrigins)

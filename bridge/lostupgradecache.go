@@ -100,11 +100,16 @@ func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, b
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop(m.byKey[*key])
-	for e := m.order.Front(); e != nil && (m.order.Len() >= maxRefusals || m.bytes+a.size > maxRefusalBytes || e.Value.(*cachedRefusal).isExpired()); e = m.order.Front() {
+	for e := m.order.Front(); e != nil && m.mustDrop(e, a.size); e = m.order.Front() {
 		m.drop(e)
 	}
 	m.byKey[*key] = m.order.PushBack(a)
 	m.bytes += a.size
+}
+
+// mustDrop tells whether the oldest has expired, or makes room for one more of that size. The caller holds the lock.
+func (m *refusalCache) mustDrop(oldest *list.Element, size int) bool {
+	return oldest.Value.(*cachedRefusal).isExpired() || m.order.Len() >= maxRefusals || m.bytes+size > maxRefusalBytes
 }
 
 // recall returns what was answered; nil if nobody knows, or not any more.
@@ -189,12 +194,20 @@ func (k *keptBody) Read(b []byte) (int, error) {
 		return n, err
 	}
 	k.read = append(k.read, b[:n]...)
-	// The end is io.EOF itself: an error that wraps it is of a body that broke off.
-	if int64(len(k.read)) == k.announced || err == io.EOF && k.announced < 0 {
+	if k.isWhole(err) {
 		k.whole(k.read)
 		k.read, k.whole = nil, nil
 	}
 	return n, err
+}
+
+// isWhole tells whether a Read with that error was the last. The end is io.EOF itself: an error that wraps it is of a body that
+// broke off.
+func (k *keptBody) isWhole(err error) bool {
+	if k.announced < 0 {
+		return err == io.EOF
+	}
+	return int64(len(k.read)) == k.announced
 }
 
 // write gives the answer once more, to a request that has nothing left of its header then.

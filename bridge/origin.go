@@ -66,13 +66,16 @@ func parseOrigins(list []string) (origins, error) {
 // upgrade, and each method that may change something. It looks at nothing where a
 // bearer token has authenticated the request: only who has that can send it.
 func (all origins) check(r *http.Request, id impersonate.Identity) error {
-	if id.Bearer || all.allows(r) || !negotiate.IsUpgrade(r) && roundtrip.OnlyReads(r.Method) {
+	if id.Bearer || all.allows(r) || isRead(r) {
 		return nil
 	}
 	return status.New(status.ReasonOrigin, http.StatusForbidden, metav1.StatusReasonForbidden,
 		"edge: pages of another origin may open no WebSocket, and change nothing, with a credential that a browser adds by itself, such as "+
 			"a client certificate; --allowed-origins says which may, and with a bearer token all do")
 }
+
+// isRead tells whether a request changes nothing, and opens no stream.
+func isRead(r *http.Request) bool { return roundtrip.OnlyReads(r.Method) && !negotiate.IsUpgrade(r) }
 
 // allows tells whether a request comes from a page that may send it, or from no
 // browser: that has no Origin. "null", which a sandboxed or a local page sends, is

@@ -51,6 +51,14 @@ type PolicyConfig struct {
 	ClientIP bool
 }
 
+// setsItself tells whether edge itself sets an extra, which Extra must not then.
+func (c PolicyConfig) setsItself(key string) bool {
+	if key == clientIPKey {
+		return c.ClientIP
+	}
+	return isRecord(key) || key == user.CredentialIDKey
+}
+
 // A Policy decides as whom a request goes upstream. It is immutable but for what it remembers, and for many goroutines.
 type Policy struct {
 	ask         Asker
@@ -81,7 +89,7 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 		switch {
 		case !arrives(key):
 			return nil, fmt.Errorf("extra key %s: it must be lower case and not empty", quote(key))
-		case isRecord(key) || key == user.CredentialIDKey || c.ClientIP && key == clientIPKey:
+		case c.setsItself(key):
 			return nil, fmt.Errorf("extra key %s: edge itself sets it", quote(key))
 		case !allIntact(values):
 			return nil, fmt.Errorf("extra key %s: a value has a control character, or white space around it", quote(key))

@@ -199,10 +199,12 @@ func (o *options) validatePaces() error {
 			return fmt.Errorf("%s: %v is not from 0 to %d per second", p.rate, p.pace.rate, maxRate)
 		}
 	}
-	for flag, size := range map[string]int{"--write-size": o.keystrokes.size, "--bulk-write-size": o.bulks.size} {
-		used := flag == "--write-size" && o.busy > 0 || flag == "--bulk-write-size" && o.bulk > 0
-		if used && size > o.inFlight {
-			return fmt.Errorf("--in-flight: %d is less than %s, %d", o.inFlight, flag, size)
+	for _, write := range []struct {
+		flag           string
+		size, sessions int
+	}{{"--write-size", o.keystrokes.size, o.busy}, {"--bulk-write-size", o.bulks.size, o.bulk}} {
+		if write.sessions > 0 && write.size > o.inFlight {
+			return fmt.Errorf("--in-flight: %d is less than %s, %d", o.inFlight, write.flag, write.size)
 		}
 	}
 	return nil

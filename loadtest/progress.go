@@ -71,7 +71,11 @@ func (p *progress) line(s *sample) string {
 	}
 	fmt.Fprintf(&b, "  up %s/s down %s/s", bytesText(s.UpRate), bytesText(s.DownRate))
 	for i, process := range s.Processes {
-		if process.RSS > 0 && (i > 0 || len(s.Processes) == 1) {
+		isOwn := i == 0
+		if isOwn && len(s.Processes) > 1 { // those that are watched are of more interest
+			continue
+		}
+		if process.RSS > 0 {
 			fmt.Fprintf(&b, "  %s %s", p.names[i], bytesText(float64(process.RSS)))
 		}
 	}

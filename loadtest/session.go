@@ -66,7 +66,8 @@ func (s *session) read() {
 	defer close(s.done)
 	err := s.take()
 	s.mu.Lock()
-	if s.cause != nil && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed)) {
+	endedHere := errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed)
+	if endedHere && s.cause != nil {
 		err = s.cause
 	}
 	said, missing := s.said, s.sent-s.received

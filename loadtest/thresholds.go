@@ -30,10 +30,11 @@ func (t *thresholds) addFlags(fs *pflag.FlagSet) {
 }
 
 func (t *thresholds) validate(roundTrips, watched bool, hold time.Duration) error {
+	limitsTrips := t.p50 > 0 || t.p99 > 0
 	switch {
 	case t.errors < 0 || t.p50 < 0 || t.p99 < 0 || t.openP99 < 0 || t.firstP99 < 0 || t.rssGrowth < 0 || t.settle < 0:
 		return errors.New("--max-*, --rss-settle: must not be negative")
-	case (t.p50 > 0 || t.p99 > 0) && !roundTrips:
+	case limitsTrips && !roundTrips:
 		return errors.New("--max-p50, --max-p99: only sessions of --busy or --bulk have round trips; there are none")
 	case t.rssGrowth > 0 && !watched:
 		return errors.New("--max-rss-growth: needs --watch-pid")

@@ -37,7 +37,11 @@ type list struct{ head, tail *Conn }
 func (r *registry) admit(c *Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed || r.most > 0 && r.open >= r.most && !r.evict() {
+	if r.closed {
+		return false
+	}
+	isFull := r.most > 0 && r.open >= r.most
+	if isFull && !r.evict() {
 		return false
 	}
 	r.open++
@@ -78,7 +82,8 @@ func (r *registry) works(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c.atRest = false
-	if c.in != nil && (c.known.Load() || c.refusals.Load() == 0) {
+	wasRefused := c.refusals.Load() > 0 && !c.known.Load()
+	if c.in != nil && !wasRefused {
 		r.put(c, &r.busy)
 	}
 }

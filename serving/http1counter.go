@@ -22,7 +22,7 @@ func (l *http1Counter) count(dst []entry, p []byte) []entry {
 			cost += l.add(len(p))
 			break
 		}
-		empty := n == 0 && (l.line == 0 || l.cr) || n == 1 && l.line == 0 && p[0] == '\r'
+		empty := l.endsEmpty(p[:n])
 		cost += l.add(n + 1)
 		l.line, l.cr = 0, false
 		p = p[n+1:]
@@ -35,4 +35,12 @@ func (l *http1Counter) count(dst []entry, p []byte) []entry {
 		dst = append(dst, entry{cost, more})
 	}
 	return dst
+}
+
+// endsEmpty tells whether a line is empty: nothing, or a CR, came before its LF. p is what came of it last.
+func (l *http1Counter) endsEmpty(p []byte) bool {
+	if l.line == 0 {
+		return len(p) == 0 || string(p) == "\r"
+	}
+	return l.cr && len(p) == 0
 }

@@ -35,7 +35,8 @@ func (a *httpConn) Read(p []byte) (int, error) {
 		return 0, c.refuse()
 	}
 	n, err := a.Conn.Read(p)
-	if n > 0 && !c.count(p[:n]) || c.evicted.Load() {
+	inBudget := n == 0 || c.count(p[:n])
+	if !inBudget || c.evicted.Load() {
 		return 0, c.refuse()
 	}
 	return n, err

@@ -47,7 +47,9 @@ func (o *connectOptions) caller() (*caller, error) {
 	asked := over.CurrentContext+over.Context.Cluster+over.Context.AuthInfo != ""
 	c.config.CurrentContext = cmp.Or(over.CurrentContext, c.config.CurrentContext)
 	if c.config.CurrentContext == "" {
-		if err := c.addOwnContext(loaded); err != nil && (asked || len(c.config.Contexts) == 0) {
+		err := c.addOwnContext(loaded)
+		needed := asked || len(c.config.Contexts) == 0
+		if needed && err != nil {
 			return nil, err
 		}
 	}

@@ -212,7 +212,10 @@ func (u *upstreamToken) replace(ctx context.Context, refused string) {
 		return
 	}
 	defer u.unlockRenewing()
-	if t := u.usable(); t != nil && refused != bearer+t.value || time.Since(u.renewed) < tokenRequestInterval {
+	if t := u.usable(); t != nil && refused != bearer+t.value { // it is replaced already
+		return
+	}
+	if time.Since(u.renewed) < tokenRequestInterval {
 		return
 	}
 	if err := u.renewLocked(ctx); err != nil {

@@ -77,7 +77,8 @@ func (s *PortServerSource) Reset(id uint32) error {
 // opening reads the headers by the rules of cri-streaming's httpStreamReceived.
 func (h headers) opening() (o PortOpening, ok bool) {
 	port, err := strconv.ParseUint(h.port, 10, 16)
-	if err != nil || port == 0 || h.kind != "error" && h.kind != "data" {
+	isKnown := h.kind == "error" || h.kind == "data"
+	if err != nil || port == 0 || !isKnown {
 		return o, false
 	}
 	return PortOpening{Error: h.kind == "error", Port: uint16(port), Request: h.request}, true

@@ -14,7 +14,7 @@ type sizeReader struct {
 func (z *sizeReader) feed(b []byte) (taken int, whole bool, err error) {
 	for i, c := range b {
 		switch {
-		case z.n == 0 && (c == ' ' || c == '\t' || c == '\r' || c == '\n'):
+		case z.n == 0 && isSpace(c):
 			continue
 		case (c == '{') != (z.n == 0):
 			return i, false, violation("a terminal size that is no flat JSON object")
@@ -29,6 +29,9 @@ func (z *sizeReader) feed(b []byte) (taken int, whole bool, err error) {
 	}
 	return len(b), false, nil
 }
+
+// isSpace tells what JSON may have between two objects.
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // frame gives the whole object, and begins anew.
 func (z *sizeReader) frame() streams.Frame {

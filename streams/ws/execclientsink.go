@@ -34,10 +34,11 @@ func (s *ExecClientSink) Write(f streams.Frame) error {
 	if err := s.Flush(); err != nil {
 		return err
 	}
+	ends := f.Kind == streams.HalfClose || f.Kind == streams.Reset
 	switch {
 	case f.Kind == streams.Resize:
 		return s.message(channelResize, f.Buf, f.Off)
-	case (f.Kind == streams.HalfClose || f.Kind == streams.Reset) && role == streams.Stdin && s.halfClose:
+	case ends && role == streams.Stdin && s.halfClose:
 		s.halfClose = false
 		b := [streams.Headroom + 1]byte{streams.Headroom: channelStdin}
 		return s.message(channelClose, b[:], streams.Headroom)

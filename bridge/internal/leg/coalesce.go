@@ -19,7 +19,7 @@ func (b coalesced) WriteRoom(p []byte, off int) error {
 	if err := b.writeReplies(); err != nil {
 		return err
 	}
-	if b.pollable == nil || !b.holding.Load() && len(p)-off < streams.Small {
+	if b.writesAtOnce(len(p) - off) {
 		return b.write(p[off:])
 	}
 	return b.hold(p[off:])

@@ -43,7 +43,8 @@ type parkState struct {
 func (c *parkState) park(p *IdlePoller, conn syscall.RawConn, wake func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p == nil || c.closed || c.poller != nil && c.poller != p {
+	isElsewhere := c.poller != nil && c.poller != p
+	if p == nil || c.closed || isElsewhere {
 		return false
 	}
 	op := unix.EPOLL_CTL_MOD
@@ -91,7 +92,10 @@ func (c *parkState) close() {
 func (p *IdlePoller) enter(c *parkState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.epoll == nil && p.open() != nil {
+	if p.closed {
+		return false
+	}
+	if p.epoll == nil && p.open() != nil {
 		return false
 	}
 	p.last++
@@ -156,7 +160,10 @@ func (p *IdlePoller) run() {
 		var failed error
 		err := p.raw.Read(func(epoll uintptr) bool {
 			n, failed = unix.EpollWait(int(epoll), events[:], 0)
-			return n > 0 || failed != nil && !errors.Is(failed, unix.EINTR)
+			if errors.Is(failed, unix.EINTR) {
+				return false
+			}
+			return n > 0 || failed != nil
 		})
 		if err != nil || failed != nil {
 			return

@@ -62,7 +62,8 @@ func (c *pollConn) Read(b []byte) (int, error) {
 		c.ended = c.ended || errors.Is(err, io.EOF)
 		return n, err
 	}
-	if c.drained && !c.askKernel || len(b) == 0 {
+	nothingThere := c.drained && !c.askKernel
+	if nothingThere || len(b) == 0 {
 		return 0, errWouldBlock
 	}
 	c.buf = b

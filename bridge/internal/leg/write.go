@@ -42,7 +42,7 @@ func (l *Leg) write(b []byte) error {
 	if l.lastWritten {
 		return nil
 	}
-	if l.pollable == nil || !l.holding.Load() && len(b) < streams.Small { // no more than a TLS record or two
+	if l.writesAtOnce(len(b)) {
 		n, err := l.Conn.Write(b)
 		l.out.Add(int64(n))
 		return err
@@ -52,6 +52,15 @@ func (l *Leg) write(b []byte) error {
 		err = late
 	}
 	return err
+}
+
+// writesAtOnce tells whether a write of n bytes is not worth a buffer, mu held: it is no more than a TLS record or two, and
+// nothing is kept back that it could leave with.
+func (l *Leg) writesAtOnce(n int) bool {
+	if l.pollable == nil {
+		return true
+	}
+	return n < streams.Small && !l.holding.Load()
 }
 
 // WriteRoom implements streams.Writer: what waits, and then b[off:]. A stream's

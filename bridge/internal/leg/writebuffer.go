@@ -39,7 +39,8 @@ func (c *writeBuffer) Write(b []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	if c.n == 0 && !c.holding || len(b) > writeBufferSize {
+	nothingKept := c.n == 0 && !c.holding
+	if nothingKept || len(b) > writeBufferSize {
 		n, err := c.conn.Write(b)
 		c.err = err
 		return n, err

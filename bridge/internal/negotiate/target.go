@@ -35,6 +35,11 @@ const (
 	VerbPortForward = "portforward"
 )
 
+// isStreamVerb knows the subresources of a pod that are streams.
+func isStreamVerb(verb string) bool {
+	return verb == VerbExec || verb == VerbAttach || verb == VerbPortForward
+}
+
 func (t Target) IsStream() bool { return t.Verb != "" && t.Proxied == "" }
 func (t Target) isTerminal() bool {
 	return t.IsStream() && (t.Verb == VerbExec || t.Verb == VerbAttach)
@@ -133,7 +138,7 @@ func readTarget(decoded string) Target {
 			t.Proxied, t.proxy, t.proxyNamespace = "pods", part[3], part[1]
 		}
 		return t
-	case len(part) == 5 && (verb == VerbExec || verb == VerbAttach || verb == VerbPortForward):
+	case len(part) == 5 && isStreamVerb(verb):
 		return Target{Verb: verb, Namespace: part[1], Pod: part[3]}
 	}
 	return Target{}

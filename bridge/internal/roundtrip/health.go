@@ -108,7 +108,8 @@ func (h *health) look() {
 // due is when the next PING is.
 func (h *health) due(waits bool, read int64) time.Duration {
 	since := h.since.Load()
-	if waits && (since > read || read != h.ponged.Load()) {
+	hasPonged := since <= read && read == h.ponged.Load() // the peer, since a request waits, and it has said nothing more
+	if waits && !hasPonged {
 		return time.Duration(max(since, read)) + answerWait
 	}
 	return time.Duration(read) + silenceWait

@@ -116,10 +116,15 @@ func (h *http1Conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Resp
 	case h.link.seal(before):
 		h.cc.Close()
 		return nil, untaken, err
-	case h.cc.Err() != nil && !(h.pool.t.cfg.AnswerTimeout > 0 && isTimeout(err)):
+	case h.cc.Err() != nil && !h.isAnswerTimeout(err):
 		return nil, broken, err
 	}
 	return nil, failed, err
+}
+
+// isAnswerTimeout tells whether edge has not waited any longer for an answer.
+func (h *http1Conn) isAnswerTimeout(err error) bool {
+	return h.pool.t.cfg.AnswerTimeout > 0 && isTimeout(err)
 }
 
 // put is for when h can take a request, which net/http may say more than once.

@@ -317,13 +317,17 @@ func (c *conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response,
 		return resp, answered, nil
 	}
 	id, last := a.stream.Load(), c.link.last.Load()
-	ended := last >= 0 || c.link.broken.Load()
+	goaway := last >= 0 // the API server takes no stream after the last
+	if id == 0 {
+		if goaway || c.link.broken.Load() || !c.cc.CanTakeNewRequest() {
+			return nil, untaken, err
+		}
+		return nil, unfit, err
+	}
 	var reset http2.StreamError
 	switch {
-	case id == 0 && (ended || !c.cc.CanTakeNewRequest()), id > 0 && last >= 0 && int64(id) > last:
+	case goaway && int64(id) > last:
 		return nil, untaken, err
-	case id == 0:
-		return nil, unfit, err
 	case errors.As(err, &reset) && reset.Code == http2.ErrCodeRefusedStream:
 		return nil, untaken, err
 	case c.silent.Load():

@@ -77,7 +77,8 @@ func (e *execSession) outputLoop(over func()) *loop {
 			}
 		case streams.HalfClose, streams.Reset:
 			role := f.Stream.Role
-			if (role == streams.Stdout || role == streams.Stderr) && !ended[role] {
+			isOutput := role == streams.Stdout || role == streams.Stderr
+			if isOutput && !ended[role] {
 				ended[role] = true
 				open--
 				f.Kind, forward = streams.HalfClose, true

@@ -25,7 +25,10 @@ func statusFrame(status []byte) streams.Frame {
 // text, which no client of v4 could read.
 func isOutcome(status []byte) bool {
 	var s metav1.Status
-	return json.Unmarshal(status, &s) == nil && (s.Status == metav1.StatusSuccess || s.Status == metav1.StatusFailure)
+	if json.Unmarshal(status, &s) != nil {
+		return false
+	}
+	return s.Status == metav1.StatusSuccess || s.Status == metav1.StatusFailure
 }
 
 // unknownOutcome is what the client reads when upstream ended without a Status:

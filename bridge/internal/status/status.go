@@ -70,7 +70,10 @@ func text(s metav1.Status, r *http.Request) (body []byte, contentType string) {
 // at once, and the version. Of an error there that is no text it shows "unknown", and of a 401 words of its own in any case.
 func takesRaw(r *http.Request) bool {
 	accept := r.Header.Get("Accept")
-	return strings.Contains(accept, "g=apidiscovery.k8s.io") || r.URL.Path == "/version" && accept == "application/json, */*"
+	if r.URL.Path == "/version" && accept == "application/json, */*" {
+		return true
+	}
+	return strings.Contains(accept, "g=apidiscovery.k8s.io")
 }
 
 // warnRaw says why in a Warning (RFC 7234 section 5.5) where a client would not read it otherwise: client-go shows those.

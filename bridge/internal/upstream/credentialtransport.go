@@ -139,7 +139,10 @@ func (t *credentialed) send(req *http.Request) (*http.Response, error) {
 }
 
 func isRefused(resp *http.Response, err error) bool {
-	return err == nil && resp.StatusCode == http.StatusUnauthorized || errors.Is(err, ErrNoCredential)
+	if err != nil {
+		return errors.Is(err, ErrNoCredential)
+	}
+	return resp.StatusCode == http.StatusUnauthorized
 }
 
 // sentBy is the Authorization header that got an answer; "" if there was none.

@@ -72,11 +72,12 @@ func (up *Cluster) choose(ctx context.Context, d Request) (Answer, error) {
 func (up *Cluster) webSocketFirst(ctx context.Context, d Request) (Answer, error) {
 	a, err := up.try(ctx, d, negotiate.OfferWebSocket(d.Target, d.Streams.Stdin))
 	denied := err == nil && isForbidden(a, nil)
-	if err == nil && a.Conn != nil || !denied && !d.mayFallBack(a, err) || ctx.Err() != nil {
+	mayAskAgain := denied || d.mayFallBack(a, err)
+	if !mayAskAgain || ctx.Err() != nil {
 		return a, err
 	}
 	b, spdyErr := up.try(ctx, d, negotiate.OfferSPDY(d.Target))
-	if spdyErr == nil && b.Conn != nil || !d.mayFallBack(b, spdyErr) { // it was heard: its answer says more than that of the first
+	if !d.mayFallBack(b, spdyErr) { // it was heard: its answer says more than that of the first
 		a.close()
 		return b, spdyErr
 	}
@@ -104,7 +105,7 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 	noSPDY := up.protocols.spdyRefused(family)
 	if noSPDY {
 		a, err := up.askWebSocket(ctx, d)
-		if err == nil && a.Conn != nil || !d.mayFallBack(a, err) {
+		if !d.mayFallBack(a, err) {
 			if isCut(err) { // the next finds out whether SPDY does
 				up.protocols.reset(family)
 			}
@@ -137,7 +138,8 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 	}
 	b, wsErr := up.askWebSocket(ctx, d)
 	var denied apierrors.APIStatus
-	if wsErr == nil && b.Conn != nil || errors.As(wsErr, &denied) {
+	switched := wsErr == nil && b.Conn != nil
+	if switched || errors.As(wsErr, &denied) {
 		a.close()
 		if wsErr == nil && up.protocols.noteSPDYFailure(family, err != nil) {
 			up.log.Warn("the way to the API server carries no SPDY: using WebSocket", "verb", d.Target.Verb, "for", learnedFor)
@@ -155,8 +157,9 @@ func (d Request) mayFallBack(a Answer, err error) bool {
 	if err == nil {
 		return a.Conn == nil && isProxyRefusal(a.Response)
 	}
-	return isCut(err) && d.Target.Verb != negotiate.VerbExec ||
-		errors.Is(err, negotiate.ErrNotSwitched) && !errors.Is(err, negotiate.ErrBegun) || impersonate.IsUnanswered(err)
+	harmlessCut := isCut(err) && d.Target.Verb != negotiate.VerbExec
+	notBegun := errors.Is(err, negotiate.ErrNotSwitched) && !errors.Is(err, negotiate.ErrBegun)
+	return harmlessCut || notBegun || impersonate.IsUnanswered(err)
 }
 
 // askWebSocket asks in WebSocket, after a review: as the GET that it is, an API
@@ -200,7 +203,8 @@ func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (An
 // as it asked for link, or nil where its connections share the one: edge connect
 // gives each its own, see fanout; edge serve does as the API server does.
 func (up *Cluster) Again(d Request, link negotiate.Offer) func(context.Context) (Answer, error) {
-	if up.streaming != StreamingWebSocketFirst || d.Kind != negotiate.SPDYPorts && d.Kind != negotiate.Tunnel {
+	isPortForward := d.Kind == negotiate.SPDYPorts || d.Kind == negotiate.Tunnel
+	if !isPortForward || up.streaming != StreamingWebSocketFirst {
 		return nil
 	}
 	return func(ctx context.Context) (Answer, error) {

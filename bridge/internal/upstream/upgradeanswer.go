@@ -66,9 +66,10 @@ func describeAnswer(a Answer, err error) string {
 // isCut tells whether a connection was made and ended without an answer, as some
 // load balancers refuse what they do not know.
 func isCut(err error) bool {
-	var unanswered *unansweredError
-	return errors.As(err, &unanswered) &&
-		(errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET))
+	if !errors.As(err, new(*unansweredError)) {
+		return false
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // isProxyRefusal knows how something between edge and the API server refuses an
@@ -115,7 +116,10 @@ func isSubprotocolRefusal(resp *http.Response) bool {
 }
 
 func hasNoBody(resp *http.Response) bool {
-	return resp.ContentLength == 0 || resp.ContentLength < 0 && len(peekBody(resp, 1)) == 0
+	if resp.ContentLength >= 0 {
+		return resp.ContentLength == 0
+	}
+	return len(peekBody(resp, 1)) == 0
 }
 
 const (
