@@ -25,6 +25,7 @@ import (
 
 	"edge/bridge"
 	"edge/impersonate"
+	"edge/internal/testkit"
 )
 
 // The bounds that these tests are about: of a refusal's write, and of a refused request's connection.
@@ -105,7 +106,7 @@ func serveHTTP2(t *testing.T, h http.Handler, settings ...http2.Setting) *framed
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		new(http2.Server).ServeConn(server, &http2.ServeConnOpts{Handler: h, BaseConfig: &http.Server{ErrorLog: log.New(io.Discard, "", 0)}})
+		testkit.HTTP2Server(0).ServeConn(server, &http2.ServeConnOpts{Handler: h, BaseConfig: &http.Server{ErrorLog: log.New(io.Discard, "", 0)}})
 	}()
 	c := &framed{Framer: http2.NewFramer(client, client)}
 	c.fields = hpack.NewEncoder(&c.block)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"edge/bridge/internal/roundtrip"
+	"edge/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -101,7 +102,7 @@ func newTransport(t testing.TB, base string, change ...func(*roundtrip.Config)) 
 // real serves a connection as Go's own HTTP/2 server does.
 func real(h http.HandlerFunc) func(int, *tls.Conn) {
 	return func(_ int, c *tls.Conn) {
-		new(http2.Server).ServeConn(c, &http2.ServeConnOpts{Handler: h})
+		testkit.HTTP2Server(0).ServeConn(c, &http2.ServeConnOpts{Handler: h})
 	}
 }
 

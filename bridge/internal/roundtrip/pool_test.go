@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"edge/bridge/internal/roundtrip"
+	"edge/internal/testkit"
 )
 
 // TestMaxConcurrentStreams: a server's bound on streams makes more connections, and no request fails.
@@ -29,7 +30,7 @@ func TestMaxConcurrentStreams(t *testing.T) {
 	arrived.Add(requests)
 	n, tr := newNetwork(t, func(n int, c *tls.Conn) {
 		var now atomic.Int32
-		(&http2.Server{MaxConcurrentStreams: most}).ServeConn(c, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		testkit.HTTP2Server(most).ServeConn(c, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			if now.Add(1) > most {
 				t.Error("too many streams")
 			}
@@ -99,7 +100,7 @@ func TestWindows(t *testing.T) {
 	s := func(_ int, c *tls.Conn) {
 		var window uint32
 		peek := &settingsReader{Conn: c, seen: func(v uint32) { window = v }}
-		new(http2.Server).ServeConn(peek, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		testkit.HTTP2Server(0).ServeConn(peek, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
 			offered[r.URL.Path] = window
 			mu.Unlock()

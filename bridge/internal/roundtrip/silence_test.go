@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"edge/bridge/internal/roundtrip"
+	"edge/internal/testkit"
 )
 
 // served answers at once, unless the path says otherwise.
@@ -118,7 +119,7 @@ func TestDeadConnections(t *testing.T) {
 			}
 		})
 		n, tr := newNetwork(t, func(_ int, c *tls.Conn) { // so that each request has a connection
-			(&http2.Server{MaxConcurrentStreams: 1}).ServeConn(c, &http2.ServeConnOpts{Handler: handler})
+			testkit.HTTP2Server(1).ServeConn(c, &http2.ServeConnOpts{Handler: handler})
 		})
 		var held sync.WaitGroup
 		for range conns {
