@@ -50,7 +50,6 @@ func newServer(t *testing.T) *server {
 	s := &server{echo: copyAll, event: `{"type":"ADDED","object":{"kind":"Pod"}}` + "\n"}
 	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.runtime.ServeHTTP(w, r) }))
 	config := streaming.DefaultConfig
-	config.StreamCreationTimeout = runtimePatience
 	config.BaseURL = must(url.Parse(inner.URL + "/"))
 	s.runtime = must(streaming.NewServer(config, s))
 	s.front = httptest.NewUnstartedServer(s)
