@@ -166,7 +166,7 @@ func TestCloseBesideSilence(t *testing.T) {
 // resting tells whether no session has a goroutine that reads or relays.
 func resting() bool {
 	waiting := sessionGoroutines()
-	return !strings.Contains(waiting, "bridge.(*leg).Read(") && !strings.Contains(waiting, "bridge.(*direction).run(")
+	return !strings.Contains(waiting, "leg.(*Leg).Read(") && !strings.Contains(waiting, "session.(*direction).run(")
 }
 
 // echoing is an exec of cat.

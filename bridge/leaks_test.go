@@ -155,8 +155,16 @@ func edgeSockets(t *testing.T, w *world) (open int) {
 	return open
 }
 
-// ours is a stack frame of edge's relay.
-var ours = regexp.MustCompile(`edge/bridge\.\(\*(session|execSession|twoWay|fanout|forwardConn|forwardSession|leg|direction|Handler)\)`)
+// ours is a stack frame of edge's relay, in the names that runtime.Stack gives.
+var ours = regexp.MustCompile(`edge/bridge/internal/session\.|edge/bridge/internal/leg\.\(\*Leg\)|edge/bridge\.\(\*Handler\)`)
+
+// TestSessionGoroutines: what the tests of this package take for a session's goroutines is there while one has work, or they
+// would find nothing left wherever they look.
+func TestSessionGoroutines(t *testing.T) {
+	w, c := echoing(t)
+	w.eventually("a goroutine of a session", func() bool { keystroke(t, c); return sessionGoroutines() != "" })
+	w.eventually("a session at work", func() bool { keystroke(t, c); return !resting() })
+}
 
 // sessionGoroutines are the stacks of goroutines that belong to a session.
 func sessionGoroutines() string {
