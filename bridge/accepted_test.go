@@ -8,9 +8,9 @@ import (
 	"edge/bridge"
 )
 
-// TestCutBeforeAccepted: attaches whose clients go away as soon as they have their
-// 101 leave nothing behind in the container runtime that holds up what the
-// container says afterwards.
+// TestCutBeforeAccepted checks that an attach does not block the container's later output if its
+// client disconnects right after the 101. The container runtime must keep nothing of such a session
+// that delays the process.
 func TestCutBeforeAccepted(t *testing.T) {
 	for _, dial := range []struct {
 		name string
@@ -42,7 +42,7 @@ func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, cut func(*testi
 		mu.Unlock()
 		<-speak
 		for i := range ticks {
-			fmt.Fprintln(p.out, i) // the container goes on when nobody reads it
+			fmt.Fprintln(p.out, i) // the container must continue although no client reads its output
 		}
 		mu.Lock()
 		wrote++

@@ -23,7 +23,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// A process is what runs in the container.
+// process describes what runs in the container, as the test's run function sees it.
 type process struct {
 	ctx      context.Context
 	args     []string
@@ -33,7 +33,7 @@ type process struct {
 	resize   <-chan cri.TerminalSize
 }
 
-// exitError is what a runtime gives for an exit code.
+// exitError is the error with which a container runtime reports an exit code.
 type exitError int
 
 func (e exitError) Error() string   { return fmt.Sprintf("exit status %d", int(e)) }
@@ -41,19 +41,19 @@ func (e exitError) String() string  { return e.Error() }
 func (e exitError) Exited() bool    { return true }
 func (e exitError) ExitStatus() int { return int(e) }
 
-// An apiServer answers exec, attach and port-forward of any pod as a real one
-// does: with the API server's own proxies in front of the container runtime's own
-// server. It takes SPDY v1-v4 and WebSocket v1 and v4, which pass raw, WebSocket
-// v5, which is translated, and tunnels.
+// apiServer answers exec, attach and port-forward for every pod as a real API server does: it puts
+// the API server's own proxies in front of the container runtime's own streaming server. SPDY v1 to
+// v4 and WebSocket v1 and v4 pass untranslated, WebSocket v5 is translated, and tunnels are
+// unwrapped.
 type apiServer struct {
 	run      func(*process) error                    // exec and attach
-	forward  func(port int32, c io.ReadWriter) error // one port-forward connection
-	rest     http.HandlerFunc                        // all other paths
-	refuse   http.HandlerFunc                        // answers instead of any stream
-	bare     bool                                    // no proxies of the API server's in between
-	old      bool                                    // of before 1.30: neither v5 nor the tunnel
-	patience time.Duration                           // for a client's streams; 0: runtimePatience
-	release  string                                  // what /version says; "": nothing
+	forward  func(port int32, c io.ReadWriter) error // serves one connection of a port-forward
+	rest     http.HandlerFunc                        // serves all other paths
+	refuse   http.HandlerFunc                        // if set, answers every request for a stream
+	bare     bool                                    // true: requests go to the runtime directly, without the API server's proxies
+	old      bool                                    // true: behave like an API server before 1.30, without WebSocket v5 and the tunnel
+	patience time.Duration                           // how long the runtime waits for a client's streams; at least runtimePatience
+	release  string                                  // the release that /version reports; "": /version answers 403
 
 	runtime streaming.Server
 
@@ -61,7 +61,7 @@ type apiServer struct {
 	seen []*http.Request
 }
 
-// start starts the container runtime's server.
+// start starts the container runtime's streaming server, which runs until the test ends.
 func (a *apiServer) start(t testing.TB) *apiServer {
 	lazy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.runtime.ServeHTTP(w, r) }))
 	t.Cleanup(func() {
@@ -75,7 +75,8 @@ func (a *apiServer) start(t testing.TB) *apiServer {
 	return a
 }
 
-// version answers what edge asks in its own name, and no test counts.
+// version answers GET /version that edge sends with its own identity. Such requests are not in
+// seen.
 func (a *apiServer) version(w http.ResponseWriter) {
 	if a.release == "" {
 		writeJSON(w, http.StatusForbidden, "{}")
@@ -84,7 +85,7 @@ func (a *apiServer) version(w http.ResponseWriter) {
 	writeJSON(w, http.StatusOK, fmt.Sprintf(`{"major":"1","gitVersion":%q}`, a.release))
 }
 
-// requests are the requests that arrived, without their bodies.
+// requests returns the requests that arrived so far, without their bodies.
 func (a *apiServer) requests() []*http.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -112,7 +113,7 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// stream serves a subresource of a pod.
+// stream serves one subresource of a pod: exec, attach or portforward.
 func (a *apiServer) stream(w http.ResponseWriter, r *http.Request, verb string) {
 	q := r.URL.Query()
 	set := translate.Options{Stdin: asked(q, "stdin"), Stdout: asked(q, "stdout"), Tty: asked(q, "tty")}
@@ -141,7 +142,7 @@ func (a *apiServer) stream(w http.ResponseWriter, r *http.Request, verb string) 
 	}
 }
 
-// pass hands a stream on to the runtime as it is.
+// pass forwards a stream to the runtime untranslated.
 func (a *apiServer) pass(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
 	if !httpstream.IsUpgradeRequest(r) {
 		writeJSON(w, http.StatusBadRequest, upgradeRequired)
@@ -150,7 +151,7 @@ func (a *apiServer) pass(proxy http.Handler, w http.ResponseWriter, r *http.Requ
 	proxy.ServeHTTP(w, r)
 }
 
-// asked is the API server's reading of a boolean in a query.
+// asked reads a boolean of the query exactly as the API server reads it.
 func asked(q url.Values, key string) (yes bool) {
 	values := q[key]
 	if err := runtime.Convert_Slice_string_To_bool(&values, &yes, nil); err != nil {
@@ -159,10 +160,10 @@ func asked(q url.Values, key string) (yes bool) {
 	return yes
 }
 
-// upgradeRequired is what the API server says to a stream request without Upgrade.
+// upgradeRequired is the API server's answer to a stream request without the Upgrade header.
 const upgradeRequired = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Upgrade request required","reason":"BadRequest","code":400}`
 
-// locate asks the runtime where a stream is served.
+// locate requests from the runtime the URL at which it serves the stream.
 func (a *apiServer) locate(verb string, q url.Values, set translate.Options) (*url.URL, error) {
 	var location string
 	switch verb {
@@ -196,7 +197,7 @@ func (a *apiServer) locate(verb string, q url.Values, set translate.Options) (*u
 	return url.Parse(location)
 }
 
-// responder says what went wrong before an upgrade.
+// responder reports an error that happens before an upgrade, as 502 with the error's text.
 type responder struct{}
 
 func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {

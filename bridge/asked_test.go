@@ -17,8 +17,8 @@ import (
 	"edge/impersonate"
 )
 
-// ignored are requests whose Upgrade means nothing where it is. Their bodies are
-// those of plain requests.
+// ignored are requests whose Upgrade header has no meaning at their path or method. edge must treat
+// them, with their bodies, as plain requests.
 var ignored = map[string][]string{
 	"h2c":                {"GET /version HTTP/1.1", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"},
 	"TLS":                {"OPTIONS /version HTTP/1.1", "Connection: Upgrade", "Upgrade: TLS/1.0"},
@@ -36,7 +36,8 @@ var ignored = map[string][]string{
 	"WebSocket, chunked": {"PUT /api/v1/namespaces/default/pods/web HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked"},
 }
 
-// bodyOf is what a plain request of those lines has for a body.
+// bodyOf returns the body of a plain request with these header lines, as bytes on the wire and
+// decoded.
 func bodyOf(ask []string) (onWire, body string) {
 	switch {
 	case slices.Contains(ask, "Content-Length: 5"):
@@ -47,8 +48,9 @@ func bodyOf(ask []string) (onWire, body string) {
 	return "", ""
 }
 
-// TestUpgradeIgnored: where an Upgrade can mean nothing, the request is a plain one
-// (RFC 9110 section 7.8), also the one behind it; upstream sees no Upgrade.
+// TestUpgradeIgnored checks that edge treats a request as plain where its Upgrade cannot apply (RFC
+// 9110 section 7.8). The API server must see no Upgrade header, and the next request on the same
+// connection must work too.
 func TestUpgradeIgnored(t *testing.T) {
 	type plain struct {
 		path, body string
@@ -95,8 +97,8 @@ func TestUpgradeIgnored(t *testing.T) {
 	}
 }
 
-// TestUnasked101: a plain request that is answered 101 makes no tunnel, whatever
-// Upgrade it had and the 101 names.
+// TestUnasked101 checks that edge opens no tunnel if the API server answers a plain request with
+// 101, regardless of the request's Upgrade header and of the protocol that the 101 names.
 func TestUnasked101(t *testing.T) {
 	for _, protocol := range []string{"", "Upgrade: h2c\r\n", "Upgrade: SPDY/3.1\r\n", "Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"} {
 		behind := make(chan string, len(ignored)+1)
@@ -112,7 +114,7 @@ func TestUnasked101(t *testing.T) {
 			b, _ := io.ReadAll(early)
 			behind <- string(b)
 		}))
-		api.StartTLS() // HTTP/1.1, as something before an API server might speak
+		api.StartTLS() // HTTP/1.1, which a proxy in front of an API server might use
 		defer api.Close()
 		w := &world{T: t, api: api, log: new(syncBuffer)}
 		w.front(configFor(api))
@@ -131,8 +133,9 @@ func TestUnasked101(t *testing.T) {
 	}
 }
 
-// spdyPaths are those on which SPDY is passed on, and the create that is reviewed; ""
-// where that is upstream's own decision.
+// spdyPaths are paths on which edge relays SPDY without reading it. The value is the resource for
+// which edge reviews the verb create first; "" means that edge leaves the decision to the API
+// server.
 var spdyPaths = map[string]string{
 	proxyPath: "",
 	"/api/v1/nodes/n1/proxy/exec/d/p/c?command=true":                                           "nodes n1",
@@ -145,8 +148,9 @@ var spdyPaths = map[string]string{
 	"/apis/box.example/v1/namespaces/d/boxes/b/portforward":                                    "",
 }
 
-// TestPassedSPDY: by way of a proxy or an aggregated API, SPDY is passed on unread
-// after upstream's own 101, with the client's method and all that it offers.
+// TestPassedSPDY checks SPDY requests that go through an API server proxy or to an aggregated API.
+// edge relays their bytes unread after the API server's own 101. The client's method and all
+// protocols that it offers must reach the API server.
 func TestPassedSPDY(t *testing.T) {
 	for path, reviewed := range spdyPaths {
 		for _, method := range []string{"POST", "GET"} {
@@ -198,8 +202,8 @@ func TestPassedSPDY(t *testing.T) {
 	}
 }
 
-// TestPassedSPDYNot101: nothing that a client sends behind its request gets to an
-// upstream that does not switch to SPDY, and no redirect is followed.
+// TestPassedSPDYNot101 checks that bytes which a client sends after its SPDY request do not reach
+// an API server that does not switch to SPDY. edge must also not follow a redirect.
 func TestPassedSPDYNot101(t *testing.T) {
 	for name, answer := range map[string]string{
 		"200":            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
@@ -213,7 +217,7 @@ func TestPassedSPDYNot101(t *testing.T) {
 	} {
 		behind := make(chan string, 1)
 		w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/api/v1/secrets" { // behind a refusal, it is the client's next request
+			if r.URL.Path == "/api/v1/secrets" { // after a refusal, edge reads the bytes as the client's next request
 				if user := r.Header.Get("Impersonate-User"); user != jane.Name {
 					t.Errorf("%s: a request from %q", name, user)
 				}
@@ -238,8 +242,8 @@ func TestPassedSPDYNot101(t *testing.T) {
 	}
 }
 
-// TestChallengeKeys: API servers take any key on what wsstream serves, and so does
-// edge.
+// TestChallengeKeys checks that edge accepts any Sec-WebSocket-Key for exec and port-forward over
+// channels. API servers do so too for what their wsstream package serves.
 func TestChallengeKeys(t *testing.T) {
 	api := &apiServer{run: func(*process) error { return nil }, forward: channelPorts, rest: echo}
 	w := newWorld(t, api.start(t))

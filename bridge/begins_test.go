@@ -14,7 +14,7 @@ import (
 	"edge/impersonate"
 )
 
-// lines are those of the log with a message, each as its fields.
+// lines returns the fields of each log line that has the given message, without time and msg.
 func (w *world) lines(message string) (all []map[string]string) {
 	for line := range strings.Lines(w.log.String()) {
 		if !strings.Contains(line, fmt.Sprintf("msg=%q", message)) {
@@ -33,7 +33,8 @@ func (w *world) lines(message string) (all []map[string]string) {
 
 var logField = regexp.MustCompile(`(\w+)=("[^"]*"|\S*)`)
 
-// TestSessionBegins: a session is in the log from its beginning, while it runs: who, where and in which protocols.
+// TestSessionBegins checks that edge logs a session when it begins, not only at its end. The line
+// must name the user, the pod and the protocols on both sides.
 func TestSessionBegins(t *testing.T) {
 	api, began := running(t)
 	ann := jane
@@ -55,7 +56,7 @@ func TestSessionBegins(t *testing.T) {
 		if name == "spdy exec" {
 			open(t, c.framer(), "error", "stdin", "stdout", "stderr")
 		}
-		<-began // nothing has ended
+		<-began // the session is still open
 		w.eventually("the line", func() bool { return len(w.lines("session began")) > 0 })
 		got := w.lines("session began")
 		if len(got) != 1 || len(got[0]["session"]) != 16 || len(w.lines("session ended")) > 0 {
@@ -70,8 +71,8 @@ func TestSessionBegins(t *testing.T) {
 	}
 }
 
-// TestEachBeginningEnds: on every dialect a session has one line at its begin and one at its end, which say the same of it;
-// what is refused has neither.
+// TestEachBeginningEnds checks that a session of any dialect has one log line at its beginning and
+// one at its end, and that both have the same values. A refused request must have neither.
 func TestEachBeginningEnds(t *testing.T) {
 	api, _ := running(t)
 	api.rest = echo

@@ -19,38 +19,39 @@ import (
 	clientexec "k8s.io/client-go/util/exec"
 )
 
-// bombLimit is what an attack may allocate in edge, in bytes for each session and
-// in all, so at no moment more. The client and the API server of these tests are
-// in the same process: what they allocate counts too.
+// bombLimit is how many bytes one attacking session may allocate, summed over its whole life, so it
+// also bounds the memory in use at any moment. The test's client and API server run in the same
+// process, so their allocations count too.
 const bombLimit = 1 << 20
 
-// bombFirst is the stream that a client opens before it attacks.
+// bombFirst is the id of the stream that a client opens before it attacks.
 const bombFirst = 5
 
-// bombSessions is how many sessions make an attack on memory.
+// bombSessions is the number of sessions that attack at the same time.
 const bombSessions = 2
 
 const (
 	bombTunnelProtocol = "SPDY/3.1+portforward.k8s.io"
-	// bombHollow asks for an API server that reads and says nothing, but that an
-	// exec's streams are open: a container runtime takes more for them than edge may.
+	// bombHollow is a path for which the test's API server reads everything and sends nothing,
+	// except SYN_REPLY for the streams of an exec. A real container runtime in this process would
+	// allocate more for those streams than bombLimit allows.
 	bombHollow = forwardPath + "?hollow=true"
 	bombExec   = execPath + "&hollow=true"
 )
 
-// bombAccepts answers the opens of an exec's streams, without headers.
+// bombAccepts holds the SYN_REPLY frames, without headers, for the four streams of an exec.
 var bombAccepts = bombControl(2, bombNumber(1)) + bombControl(2, bombNumber(3)) + bombControl(2, bombNumber(5)) + bombControl(2, bombNumber(7))
 
-// A bombBystander is a session on the edge that others attack.
+// bombBystander is a session on the same edge as the attacks. The attacks must not disturb it.
 type bombBystander struct {
 	w     *world
 	stdin *io.PipeWriter
-	heard chan string // what its process reads
+	heard chan string // lines that its process has read
 	ended chan outcome
 	said  string
 }
 
-// bombWorld is edge with the container runtime behind it, and a bystander on it.
+// bombWorld starts edge with a container runtime behind it and a bystander session on it.
 func bombWorld(t *testing.T, c execClient) *bombBystander {
 	t.Helper()
 	heard := make(chan string)
@@ -95,7 +96,7 @@ func bombWorld(t *testing.T, c execClient) *bombBystander {
 	return b
 }
 
-// alive says something to the bystander's process.
+// alive sends a word to the bystander's process and checks that the process reads it.
 func (b *bombBystander) alive(t *testing.T, word string) {
 	t.Helper()
 	b.said += word + "\n"
@@ -114,7 +115,8 @@ func (b *bombBystander) alive(t *testing.T, word string) {
 	}
 }
 
-// finish ends the bystander: all that it said came back, and its exit code.
+// finish ends the bystander's stdin and checks that all its input came back and that it exits with
+// 7.
 func (b *bombBystander) finish(t *testing.T) {
 	t.Helper()
 	b.stdin.Close()
@@ -125,15 +127,15 @@ func (b *bombBystander) finish(t *testing.T) {
 	}
 }
 
-// bombAllocated is what the process has allocated until now, in bytes.
+// bombAllocated returns how many bytes the process has allocated since it started.
 func bombAllocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.TotalAlloc
 }
 
-// A bombPacker packs the header blocks of one connection. Its zlib stream does
-// without SPDY's dictionary, which is a compressor's choice.
+// bombPacker compresses the header blocks of one connection. Its zlib stream does not use SPDY's
+// dictionary; a compressor is free to do so.
 type bombPacker struct {
 	level int
 	buf   bytes.Buffer
@@ -150,12 +152,12 @@ func (p *bombPacker) pack(plain string) string {
 	return p.buf.String()
 }
 
-// syn opens a stream with a header block that says plain.
+// syn returns a SYN_STREAM frame whose header block, before compression, is plain.
 func (p *bombPacker) syn(id uint32, plain string) string {
 	return bombControl(1, bombNumber(id)+"\x00\x00\x00\x00\x00\x00"+p.pack(plain))
 }
 
-// headers is a HEADERS frame with a block that says plain.
+// headers returns a HEADERS frame whose header block, before compression, is plain.
 func (p *bombPacker) headers(id uint32, plain string) string {
 	return bombControl(8, bombNumber(id)+p.pack(plain))
 }
@@ -166,7 +168,7 @@ func bombControl(kind byte, body string) string {
 
 func bombNumber(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
 
-// bombBlock is the plain text of a header block.
+// bombBlock encodes a header block of the given names and values, uncompressed.
 func bombBlock(pairs ...string) string {
 	b := bombNumber(uint32(len(pairs) / 2))
 	for _, s := range pairs {
@@ -175,15 +177,15 @@ func bombBlock(pairs ...string) string {
 	return b
 }
 
-// A spdyBomb is what a client sends after it opened stream bombFirst.
+// spdyBomb describes an attack: what a client sends after it has opened stream bombFirst.
 type spdyBomb struct {
 	name   string
 	say    func(*bombPacker) string
-	only   string // a dialect; "": all
-	hollow bool   // on port-forward: the container runtime never ends what this leaves behind
+	only   string // the only dialect of this attack; "": all
+	hollow bool   // use bombHollow for port-forward: a real container runtime never ends the stream that this attack leaves
 }
 
-// bombPair is a header block that begins with what a port-forward's stream needs.
+// bombPair returns a header block with the headers that a port-forward stream needs.
 func bombPair(i int) string {
 	return bombBlock("streamtype", "error", "port", "80", "requestid", fmt.Sprint(i))
 }
@@ -219,7 +221,7 @@ var spdyBombs = []spdyBomb{
 	{name: "streams by the thousand", only: "exec", say: func(p *bombPacker) string { return bombSyns(p, bombFirst, 2000) }},
 }
 
-// bombSyns opens the streams from the i-th on, each with a small block.
+// bombSyns opens the streams with index from to to-1; each has a small header block.
 func bombSyns(p *bombPacker, from, to int) string {
 	var all strings.Builder
 	for i := from; i < to; i++ {
@@ -228,11 +230,11 @@ func bombSyns(p *bombPacker, from, to int) string {
 	return all.String()
 }
 
-// A bombDialect is a way to say SPDY to edge.
+// bombDialect is one of the dialects in which a client sends SPDY to edge.
 type bombDialect struct {
 	name, path, protocol string
 	tunnel               bool
-	first                string // header block of stream bombFirst
+	first                string // header block of stream bombFirst, uncompressed
 }
 
 var bombDialects = []bombDialect{
@@ -241,7 +243,7 @@ var bombDialects = []bombDialect{
 	{name: "tunnel", path: forwardPath, protocol: bombTunnelProtocol, tunnel: true, first: bombPair(0)},
 }
 
-// dial begins a session.
+// dial begins a session in this dialect.
 func (d bombDialect) dial(t *testing.T, w *world, path string) *rawConn {
 	if d.tunnel {
 		return w.rawWebSocket(t, path, d.protocol)
@@ -249,7 +251,8 @@ func (d bombDialect) dial(t *testing.T, w *world, path string) *rawConn {
 	return w.rawSPDY(t, path, d.protocol)
 }
 
-// wrap is SPDY as the dialect carries it.
+// wrap packs SPDY bytes as the dialect carries them: a WebSocket message in a tunnel, else
+// unchanged.
 func (d bombDialect) wrap(said string) string {
 	if d.tunnel {
 		return message(said)
@@ -257,9 +260,9 @@ func (d bombDialect) wrap(said string) string {
 	return said
 }
 
-// TestSpdyBombs is the row of the attack corpus: whatever a client says of
-// counts, lengths and ids, and whatever it packs, ends its session, is never a
-// success, costs little memory, and is nothing to others.
+// TestSpdyBombs is a row of the attack corpus. A client sends wrong counts, lengths and stream ids,
+// or header blocks that expand a lot. Each such attack must end its session without a success
+// Status, stay below bombLimit, and not disturb other sessions.
 func TestSpdyBombs(t *testing.T) {
 	b := bombWorld(t, clientNamed("websocket v5"))
 	ended := 0
@@ -328,8 +331,8 @@ func TestSpdyBombs(t *testing.T) {
 	b.finish(t)
 }
 
-// accepted waits for the answer to a client's first stream. A container runtime
-// whose connection ends sooner leaves a goroutine behind.
+// accepted waits for the answer to the client's first stream. If the connection ended earlier, the
+// container runtime would leave a goroutine behind.
 func (d bombDialect) accepted(t *testing.T, c *rawConn) {
 	var said io.Reader = c
 	if d.tunnel {
@@ -345,8 +348,9 @@ func (d bombDialect) accepted(t *testing.T, c *rawConn) {
 	}
 }
 
-// thousands opens as many streams as there may be on a port-forward, which must
-// take little memory while they are held, and then more.
+// thousands opens 4,000 streams on a port-forward, nearly as many as edge allows, and checks that
+// they hold little memory. Then it opens 200 more, which exceeds the limit and must end the
+// session.
 func (d bombDialect) thousands(t *testing.T, w *world, ended int) {
 	const held, most = 4000, 4200
 	p := &bombPacker{level: zlib.BestSpeed}
@@ -361,7 +365,7 @@ func (d bombDialect) thousands(t *testing.T, w *world, ended int) {
 		if _, err := c.Write(hold); err != nil {
 			t.Fatal(err)
 		}
-		pong := make([]byte, 12) // comes when all is read
+		pong := make([]byte, 12) // edge answers this ping after it has read all opens
 		if d.tunnel {
 			f, err := readFrame(c)
 			if err != nil {
@@ -394,7 +398,8 @@ func (d bombDialect) thousands(t *testing.T, w *world, ended int) {
 	}
 }
 
-// judge looks at all that a client got.
+// judge checks everything that the attacking client received: no success, and the end that fits its
+// dialect.
 func (d bombDialect) judge(t *testing.T, got []byte) {
 	t.Helper()
 	if bytes.Contains(got, []byte("Success")) {
@@ -417,15 +422,16 @@ func (d bombDialect) judge(t *testing.T, got []byte) {
 	}
 }
 
-// A webSocketBomb is what a client sends, and the close code of the answer.
+// webSocketBomb is an attack: what a client sends, and the close code with which edge must answer.
 type webSocketBomb struct {
 	name string
 	say  string
 	code int
-	only string // a kind of dialect; "": all
+	only string // the only kind of dialect for this attack; "": all
 }
 
-// bombHead is the head of a client's frame with a length of 64 bits.
+// bombHead returns the header of a masked client frame that announces n bytes in the 64-bit length
+// form.
 func bombHead(first byte, n uint64) string {
 	return string(binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, n)) + "key!"
 }
@@ -476,7 +482,7 @@ func webSocketBombs() []webSocketBomb {
 	return bombs
 }
 
-// bombWebSockets are the dialects whose WebSocket edge reads.
+// bombWebSockets are the WebSocket dialects whose frames edge reads.
 var bombWebSockets = []struct{ name, kind, path, protocol string }{
 	{"v5", "exec", bombExec, "v5.channel.k8s.io"},
 	{"v4", "exec", bombExec, "v4.channel.k8s.io"},
@@ -488,14 +494,14 @@ var bombWebSockets = []struct{ name, kind, path, protocol string }{
 	{"tunnel", "tunnel", bombHollow, bombTunnelProtocol},
 }
 
-// TestWebSocketBombs is the row of the attack corpus: what RFC 6455 forbids is
-// answered by the close code for it, although the client offered deflate, and is
-// nothing to others.
+// TestWebSocketBombs is a row of the attack corpus. edge must answer each frame that RFC 6455
+// forbids with the close code for it, even though the client offered deflate. Other sessions must
+// continue.
 func TestWebSocketBombs(t *testing.T) {
 	b := bombWorld(t, clientNamed("spdy v4"))
 	ended := 0
 	for _, d := range bombWebSockets {
-		if strings.HasSuffix(d.kind, "ports") { // the hollow upstream never answers the opens, for which edge waits
+		if strings.HasSuffix(d.kind, "ports") { // the hollow API server never answers the opens; edge waits for the answers
 			b.w.handler.SetTimes(time.Minute, 100*time.Millisecond, time.Minute)
 		}
 		for _, bomb := range webSocketBombs() {

@@ -17,8 +17,8 @@ import (
 	clientexec "k8s.io/client-go/util/exec"
 )
 
-// channelClient is a client of the channel protocols that client-go does not
-// speak: text messages, and no subprotocol at all.
+// channelClient is a client for the channel subprotocols that client-go cannot use: the base64
+// ones, which carry text messages, v1, and no subprotocol at all.
 type channelClient struct {
 	*websocket.Conn
 	base64 bool
@@ -34,7 +34,7 @@ func dialChannels(ctx context.Context, s *httptest.Server, verb, query, protocol
 	conn, resp, err := dialer.DialContext(ctx, u.String(), http.Header{})
 	if err != nil {
 		if resp != nil {
-			body, _ := io.ReadAll(resp.Body) // gorilla keeps 1 KiB of it
+			body, _ := io.ReadAll(resp.Body) // gorilla keeps only the first 1 KiB of the body
 			err = fmt.Errorf("%w: %s: %s", err, resp.Status, body)
 		}
 		return nil, err
@@ -46,7 +46,7 @@ func dialChannels(ctx context.Context, s *httptest.Server, verb, query, protocol
 	return &channelClient{conn, strings.Contains(protocol, "base64")}, nil
 }
 
-// send says one message on a channel.
+// send writes one message on a channel.
 func (c *channelClient) send(channel byte, b []byte) error {
 	if c.base64 {
 		return c.WriteMessage(websocket.TextMessage, append([]byte{'0' + channel}, base64.StdEncoding.EncodeToString(b)...))
@@ -77,7 +77,7 @@ func (c *channelClient) receive() (channel byte, b []byte, err error) {
 	return channel - '0', b, err
 }
 
-// doChannels is execClient.doUntil for a channelClient.
+// doChannels does what execClient.doUntil does, with a channelClient.
 func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, query string, cmd command) outcome {
 	conn, err := dialChannels(ctx, s, verb, query, c.protocol)
 	if err != nil {
@@ -87,7 +87,7 @@ func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, qu
 	if deadline, ok := ctx.Deadline(); ok {
 		conn.SetReadDeadline(deadline)
 	}
-	go func() { // ends with the connection, or with stdin
+	go func() { // returns when the connection or stdin ends
 		for cmd.sizes != nil {
 			size := cmd.sizes.Next()
 			if size == nil {
@@ -125,7 +125,8 @@ func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, qu
 	}
 }
 
-// end is what a client makes of its error channel and of the connection's end.
+// end converts the content of the error channel and the way the connection ended into the client's
+// error.
 func (c execClient) end(failed []byte, err error) error {
 	if !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
 		return err

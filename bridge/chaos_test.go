@@ -18,9 +18,9 @@ import (
 	"edge/bridge"
 )
 
-// TestChaos: clients and API servers of every dialect that say, read, stall, break
-// the rules, cut and go as they like. When the clients are gone, so is every
-// session, and with the package's leak check every goroutine.
+// TestChaos runs clients and API servers of every dialect that write, read, stall, violate the
+// protocol, disconnect and end at random. After the clients have disconnected, every session must
+// have ended; the package's leak check proves the same for every goroutine.
 func TestChaos(t *testing.T) {
 	const sessions = 180
 	for _, streaming := range upstreams {
@@ -59,7 +59,7 @@ func chaos(t *testing.T, streaming bridge.Streaming, sessions int) {
 	w.eventually("the end of all sessions", func() bool { return w.handler.Running() == 0 })
 }
 
-// wild reads, writes and waits for a while, and ends in one of the ways there are.
+// wild reads, writes and waits at random for a while, and then ends the connection in a random way.
 func wild(r *rand.Rand, c net.Conn, in *bufio.Reader, dialect string) {
 	for range r.IntN(10) {
 		switch r.IntN(3) {
@@ -94,7 +94,7 @@ func wild(r *rand.Rand, c net.Conn, in *bufio.Reader, dialect string) {
 	}
 }
 
-// success is a Status on stream 1 and its end.
+// success is a DATA frame on stream 1 with a success Status and FIN.
 var success = func() string {
 	var b strings.Builder
 	f := must(moby.NewFramer(&b, nil))
@@ -102,7 +102,7 @@ var success = func() string {
 	return b.String()
 }()
 
-// wildClient is a client that does a few things and goes.
+// wildClient is a client that performs a few random actions and then disconnects.
 func wildClient(t *testing.T, w *world, dialect string, seed int) {
 	r := rand.New(rand.NewPCG(uint64(seed), 2))
 	c := dialRaw(t, w.edge)
@@ -124,7 +124,7 @@ func wildClient(t *testing.T, w *world, dialect string, seed int) {
 	wild(r, c.Conn, c.br, dialect)
 }
 
-// wildWords are frames of the dialect, most of them good ones.
+// wildWords returns frames of the dialect; most of them are valid.
 func wildWords(r *rand.Rand, dialect string) string {
 	payload := strings.Repeat("x", r.IntN(40_000))
 	if strings.HasPrefix(dialect, "spdy") {

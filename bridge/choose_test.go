@@ -21,12 +21,12 @@ import (
 	"edge/impersonate"
 )
 
-// speaking makes edge speak in one way to the API server.
+// speaking sets the protocol that edge speaks to the API server.
 func speaking(s bridge.Streaming) func(*bridge.Config) {
 	return func(cfg *bridge.Config) { cfg.Streaming = s }
 }
 
-// reviews is a Review that notes what it was asked.
+// reviews is a Review that records the questions it gets and answers all of them with deny.
 type reviews struct {
 	mu    sync.Mutex
 	asked []string
@@ -40,7 +40,7 @@ func (v *reviews) review(_ context.Context, id impersonate.Identity, a authoriza
 	return v.deny
 }
 
-// take returns what was asked since the last take.
+// take returns the questions since the last call of take.
 func (v *reviews) take() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -51,10 +51,10 @@ func (v *reviews) take() string {
 
 func (v *reviews) use(cfg *bridge.Config) { cfg.Review = v.review }
 
-// forbidden is how a review denies.
+// forbidden is the error with which a review denies.
 var forbidden = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web", errors.New("says the review"))
 
-// carriers stand between edge and the API server.
+// carriers are proxies between edge and the API server, by what they do to an upgrade.
 var carriers = map[string]func(http.Handler) http.Handler{
 	"everything": func(api http.Handler) http.Handler { return api },
 	"takes SPDY off": withoutSPDY(func(w http.ResponseWriter, r *http.Request, api http.Handler) {
@@ -107,8 +107,8 @@ func withoutSPDY(instead func(http.ResponseWriter, *http.Request, http.Handler))
 	}
 }
 
-// exit7 is a process with a well-known end. It reads what it is sent: a runtime
-// whose process leaves stdin unread may lose the rest.
+// exit7 is a process that writes "out" and exits with 7. It reads some of its stdin first: if a
+// process leaves stdin unread, the runtime may lose the process's output.
 func exit7(p *process) error {
 	if p.in != nil {
 		p.in.Read(make([]byte, 1))
@@ -117,9 +117,8 @@ func exit7(p *process) error {
 	return exitError(7)
 }
 
-// TestUpstreamStreaming: what edge speaks to which API server, and what it asks
-// before it does; a second session costs no attempt that the first one showed to
-// be vain.
+// TestUpstreamStreaming checks which protocol edge speaks to which API server, and which review it
+// requests first. After the first session, edge must not repeat an attempt that failed.
 func TestUpstreamStreaming(t *testing.T) {
 	const (
 		spdyV4    = `upstream="SPDY/3.1 v4.channel.k8s.io"`
@@ -132,11 +131,11 @@ func TestUpstreamStreaming(t *testing.T) {
 		old       bool
 		release   string
 		carrier   string
-		stdin     string // "": none
-		upstream  string // in the log; "": refused
+		stdin     string // "": the client has no stdin
+		upstream  string // expected in the log; "": edge refuses the stream
 		review    string
 		refusal   string
-		first     int // requests for the stream that the first session costs
+		first     int // number of stream requests upstream for the first session
 	}{
 		"auto, as ever":              {carrier: "everything", release: "v1.36.3", stdin: "x", upstream: spdyV4, first: 1},
 		"auto, old":                  {carrier: "everything", old: true, stdin: "x", upstream: spdyV4, first: 1},
@@ -194,7 +193,7 @@ func TestUpstreamStreaming(t *testing.T) {
 	}
 }
 
-// requestCounter counts requests for streams.
+// requestCounter counts the requests for streams that reach the API server.
 type requestCounter struct {
 	mu sync.Mutex
 	n  int
@@ -219,8 +218,8 @@ func (c *requestCounter) take() int {
 	return n
 }
 
-// TestAutoForgets: once SPDY works again and WebSocket does not, edge finds out
-// by itself, and no request is lost.
+// TestAutoForgets checks that edge notices by itself when SPDY works again and WebSocket no longer
+// does. No client's request may fail because of that.
 func TestAutoForgets(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	var carriesSPDY atomic.Bool
@@ -246,8 +245,8 @@ func TestAutoForgets(t *testing.T) {
 	}
 }
 
-// TestOwnWordIsFinal: what the API server itself refuses is not asked again, and
-// arrives as it is.
+// TestOwnWordIsFinal checks that edge does not retry a request which the API server itself has
+// refused, and that the client receives the refusal unchanged.
 func TestOwnWordIsFinal(t *testing.T) {
 	for name, answer := range map[string]struct {
 		code int
@@ -281,9 +280,10 @@ func TestOwnWordIsFinal(t *testing.T) {
 	}
 }
 
-// TestForbiddenGet: an API server asks for get first when it sees a WebSocket, and
-// names it in its refusal. Who may not have that either reads the same from edge,
-// which asks for create. SPDY, a POST, has no get.
+// TestForbiddenGet checks who answers if a client lacks permission for a stream. The API server
+// checks get first for a WebSocket and names get in its 403. If the client may not get either, edge
+// must answer a WebSocket client with the same refusal, although edge itself checks create. SPDY is
+// a POST, for which no get is checked.
 func TestForbiddenGet(t *testing.T) {
 	cannotCreate := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"cannot create","reason":"Forbidden","code":403}`
 	api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 403, cannotCreate) }}
@@ -317,8 +317,8 @@ func TestForbiddenGet(t *testing.T) {
 	}
 }
 
-// TestVerbDrift is the row of the attack corpus: a stream goes upstream as a
-// POST, for which the API server asks create, or after a review that said so.
+// TestVerbDrift is a row of the attack corpus. edge sends a stream upstream as a POST, for which
+// the API server checks create. If edge sends a GET instead, it must have reviewed create before.
 func TestVerbDrift(t *testing.T) {
 	for name, ask := range upgrades {
 		if name == "opaque" {
@@ -363,9 +363,9 @@ func TestVerbDrift(t *testing.T) {
 	}
 }
 
-// TestCut: a command whose upgrade was cut without an answer may run already, and
-// is not asked for again; what cannot run twice is. After two in a row, edge asks in
-// WebSocket first.
+// TestCut checks what edge does if an upgrade is cut without an answer. An exec may be running
+// already, so edge must not send it again. A port-forward can be repeated, so edge sends it again.
+// After two cuts in a row, edge tries WebSocket first.
 func TestCut(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.40.0", forward: ports}).start(t)
 	var count requestCounter
@@ -390,18 +390,19 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// manyPings are more than edge connect sends to a server before it gives it up.
+// manyPings is more than the number of pings that edge connect sends to a silent server before it
+// gives up.
 const manyPings = 20
 
-// TestSilentUpstream: edge connect gives up a server that answers no ping, as its
-// client would. edge serve does not: a process that does not read stdin may keep an
-// API server from answering.
+// TestSilentUpstream checks that edge connect ends a session whose server answers no ping, as a
+// client of that server would. edge serve must not: a process that does not read its stdin can keep
+// the API server from answering.
 func TestSilentUpstream(t *testing.T) {
 	for streaming, gives := range map[bridge.Streaming]bool{bridge.StreamingWebSocketFirst: true, bridge.StreamingWebSocket: false} {
 		end := make(chan struct{})
 		pings := make(chan bool, manyPings)
 		w := newWorld(t, playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) {
-			c.SetPingHandler(func(string) error { // and does not answer
+			c.SetPingHandler(func(string) error { // the server counts pings and does not answer them
 				select {
 				case pings <- true:
 				default:
@@ -441,17 +442,17 @@ func TestSilentUpstream(t *testing.T) {
 	}
 }
 
-// TestWebSocketFirst: a caller with a credential of their own goes by WebSocket
-// where it is taken, by SPDY where it is not, without a review, and reads what is
-// missing where neither is.
+// TestWebSocketFirst checks StreamingWebSocketFirst, for which the caller brings their own
+// credential. edge uses WebSocket if the API server accepts it, otherwise SPDY, and makes no
+// review. If both fail, the error must name what is missing.
 func TestWebSocketFirst(t *testing.T) {
 	for name, test := range map[string]struct {
 		old      bool
 		carrier  string
 		stdin    string
-		upstream string // in the log; "": refused
+		upstream string // expected in the log; "": edge refuses the stream
 		requests int
-		says     string // a refusal
+		says     string // part of the refusal's message
 	}{
 		"as ever":                     {carrier: "everything", stdin: "x", upstream: "websocket v5.channel.k8s.io", requests: 1},
 		"no SPDY":                     {carrier: "takes SPDY off", stdin: "x", upstream: "websocket v5.channel.k8s.io", requests: 1},
@@ -496,12 +497,12 @@ func TestWebSocketFirst(t *testing.T) {
 	}
 }
 
-// TestBegunIsFinal: a 101 to a WebSocket whose subprotocol something on the way
-// took off comes from a server that runs the command: it must not run twice.
+// TestBegunIsFinal checks a 101 without the subprotocol, as when a proxy has removed it. The server
+// that sent the 101 already runs the command, so edge must not send the request again.
 func TestBegunIsFinal(t *testing.T) {
 	for _, streaming := range []bridge.Streaming{bridge.StreamingWebSocketFirst, bridge.StreamingWebSocket} {
 		var count requestCounter
-		upgrader := websocket.Upgrader{} // names no subprotocol
+		upgrader := websocket.Upgrader{} // the 101 names no subprotocol
 		w := newWorld(t, versioned{count.streams(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if c, err := upgrader.Upgrade(w, r, nil); err == nil {
 				c.Close()

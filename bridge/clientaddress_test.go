@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// What stands left of the rightmost hop that nobody vouches for is not believed.
+// TestForwardedFor checks that edge ignores every address left of the rightmost hop which is not a
+// trusted proxy.
 func TestForwardedFor(t *testing.T) {
 	trusted := trustedProxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, c := range []struct {
@@ -43,7 +44,8 @@ func TestForwardedFor(t *testing.T) {
 	}
 }
 
-// However long the header, few hops are looked at.
+// TestForwardedForIsBounded checks that edge reads at most maxHops hops, however long the header
+// is.
 func TestForwardedForIsBounded(t *testing.T) {
 	said := make([]string, 100_000)
 	for i := range said {

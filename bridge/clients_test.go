@@ -12,10 +12,10 @@ import (
 	"edge/bridge"
 )
 
-// upstreams are the ways in which edge speaks to the API server.
+// upstreams are the protocols in which edge speaks to the API server.
 var upstreams = []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket}
 
-// clientNamed is one of execClients.
+// clientNamed returns the execClient with this name.
 func clientNamed(name string) execClient {
 	for _, c := range execClients {
 		if c.name == name {
@@ -25,18 +25,18 @@ func clientNamed(name string) execClient {
 	panic("no client " + name)
 }
 
-// An execClient is a client in one dialect of exec.
+// execClient is a client of one exec dialect.
 type execClient struct {
 	name      string
 	websocket bool
-	channels  bool // by a channelClient
+	channels  bool // uses a channelClient instead of client-go
 	protocol  string
-	stdinEnds bool // the dialect can say that stdin ended
+	stdinEnds bool // the dialect can signal the end of stdin
 	codes     bool // the dialect carries exit codes
 }
 
-// execClients are the dialects of exec that edge translates, but for SPDY v1,
-// in which client-go's own end is a race: see TestSPDYWire.
+// execClients are the exec dialects that edge translates, except SPDY v1: with v1, the end of
+// client-go's own stream is a race. TestSPDYWire covers v1.
 var execClients = []execClient{
 	{name: "websocket v5", websocket: true, protocol: "v5.channel.k8s.io", stdinEnds: true, codes: true},
 	{name: "websocket v4", websocket: true, protocol: "v4.channel.k8s.io", codes: true},
@@ -50,7 +50,7 @@ var execClients = []execClient{
 	{name: "spdy v2", protocol: "v2.channel.k8s.io", stdinEnds: true},
 }
 
-// executor is client-go's executor for an exec or attach on a server.
+// executor returns client-go's executor for an exec or attach on a server.
 func (c execClient) executor(s *httptest.Server, verb, query string) remotecommand.Executor {
 	cfg, u := configFor(s), podURL(s, verb, query)
 	if c.websocket {
@@ -63,21 +63,21 @@ func (c execClient) executor(s *httptest.Server, verb, query string) remotecomma
 	return must(remotecommand.NewSPDYExecutorForProtocols(transport, upgrader, "POST", u, c.protocol))
 }
 
-// A command is what a client asks for.
+// command is what a client requests.
 type command struct {
-	verb  string    // "": exec
-	stdin io.Reader // nil: none
+	verb  string    // "" means exec
+	stdin io.Reader // nil: no stdin
 	tty   bool
 	sizes remotecommand.TerminalSizeQueue
 }
 
-// An outcome is all that a client sees of a command.
+// outcome is everything that a client sees of a command.
 type outcome struct {
 	stdout, stderr string
 	err            error
 }
 
-// do runs a command on a server to its end.
+// do runs a command on a server to its end, for at most patience.
 func (c execClient) do(t testing.TB, s *httptest.Server, cmd command) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -86,7 +86,7 @@ func (c execClient) do(t testing.TB, s *httptest.Server, cmd command) outcome {
 }
 
 func (c execClient) doUntil(ctx context.Context, s *httptest.Server, cmd command) outcome {
-	var stdout, stderr syncBuffer // client-go may write on when ctx has ended
+	var stdout, stderr syncBuffer // client-go may still write after ctx has ended
 	opts := remotecommand.StreamOptions{Stdin: cmd.stdin, Stdout: &stdout, Tty: cmd.tty, TerminalSizeQueue: cmd.sizes}
 	query := "command=run&container=c&stdout=true"
 	if cmd.stdin != nil {
@@ -109,7 +109,7 @@ func (c execClient) doUntil(ctx context.Context, s *httptest.Server, cmd command
 	return outcome{stdout: stdout.String(), stderr: stderr.String(), err: err}
 }
 
-// sizes is a terminal that has these sizes, one after the other.
+// sizes is a terminal that reports the sizes in the channel one after another.
 type sizes chan remotecommand.TerminalSize
 
 // Next implements remotecommand.TerminalSizeQueue.

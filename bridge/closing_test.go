@@ -12,8 +12,8 @@ import (
 	"edge/bridge"
 )
 
-// TestSPDYHalfClose: an SPDY client that half-closes its connection has ended its
-// stdin, and still gets its output and its outcome.
+// TestSPDYHalfClose checks that a half-close of an SPDY client's connection only ends its stdin:
+// the client must still receive the output and the exit code.
 func TestSPDYHalfClose(t *testing.T) {
 	for _, upstream := range []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket} {
 		for _, version := range []string{"v4.channel.k8s.io", "channel.k8s.io"} {
@@ -40,8 +40,8 @@ func TestSPDYHalfClose(t *testing.T) {
 	}
 }
 
-// TestSPDYGoneAfterHalfClose: a half-close that is the client's end is found out,
-// also by a session whose command says nothing.
+// TestSPDYGoneAfterHalfClose checks that edge notices when a client disconnects after a half-close,
+// also if the command writes nothing.
 func TestSPDYGoneAfterHalfClose(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
@@ -53,8 +53,8 @@ func TestSPDYGoneAfterHalfClose(t *testing.T) {
 	}
 }
 
-// TestSPDYCut: a client that is cut off is gone, and has not half-closed, also where
-// its command would end with its stdin.
+// TestSPDYCut checks that edge treats a cut connection as a disconnected client and not as a
+// half-close, also for a command that exits when its stdin ends.
 func TestSPDYCut(t *testing.T) {
 	for _, upstream := range []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket} {
 		w := newWorld(t, (&apiServer{run: func(p *process) error {
@@ -62,7 +62,7 @@ func TestSPDYCut(t *testing.T) {
 			io.Copy(io.Discard, p.in)
 			return nil
 		}}).start(t), speaking(upstream))
-		w.handler.SetAnswerTime(time.Hour) // nobody waits for one
+		w.handler.SetAnswerTime(time.Hour) // so long that a wait for the answer to a Close would fail the test
 		c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 		f := c.framer()
 		open(t, f, "error", "stdin", "stdout", "stderr")

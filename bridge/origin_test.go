@@ -11,7 +11,7 @@ import (
 
 func TestParseOriginsRefuses(t *testing.T) {
 	for text, says := range map[string]string{
-		"*":                         "https://*.example.com", // it says what to write
+		"*":                         "https://*.example.com", // the error suggests this spelling
 		"":                          "",
 		"null":                      "scheme",
 		"example.com":               "scheme",
@@ -57,8 +57,9 @@ func TestParseOriginsRefuses(t *testing.T) {
 	}
 }
 
-// The table behind row CrossSiteWebSocket of the attack corpus. edge's own host is
-// edge.example, as the client wrote it.
+// TestOriginsAllow checks which Origin values may use edge, without a list of allowed origins and
+// with one. It is the table behind row CrossSiteWebSocket of the attack corpus. edge's own host, as
+// the client sends it in Host, is edge.example.
 func TestOriginsAllow(t *testing.T) {
 	listed := []string{
 		"https://console.example", "HTTPS://Upper.Example:8443", "http://localhost:3000", "https://*.apps.example", "https://[2001:db8::1]",
@@ -66,15 +67,15 @@ func TestOriginsAllow(t *testing.T) {
 	}
 	for _, test := range []struct {
 		origin  []string
-		own     bool // allowed without a list
-		allowed bool // with the list above
+		own     bool // allowed if the operator has configured no list
+		allowed bool // allowed with the list above
 	}{
-		{nil, true, true}, // no browser
+		{nil, true, true}, // no Origin: the client is no browser
 
 		{[]string{"https://edge.example"}, true, true},
 		{[]string{"https://edge.example:443"}, true, true},
 		{[]string{"HTTPS://EDGE.example"}, true, true},
-		{[]string{"http://edge.example"}, true, true}, // a load balancer may end TLS, edge does not know
+		{[]string{"http://edge.example"}, true, true}, // http is accepted: a load balancer may end TLS, and edge does not see the browser's scheme
 		{[]string{"https://edge.example:8443"}, false, false},
 		{[]string{"https://www.edge.example"}, false, false},
 		{[]string{"https://edge.example.evil.example"}, false, false},
@@ -127,7 +128,7 @@ func TestOriginsAllow(t *testing.T) {
 	} {
 		for _, host := range []string{"edge.example", "Edge.Example", "edge.example:443"} {
 			if host == "edge.example:443" && test.origin != nil && len(test.origin) == 1 && strings.HasPrefix(test.origin[0], "http:") {
-				continue // 443 is another port than http's
+				continue // the default port of http is 80, so a Host with port 443 is a different host
 			}
 			r := httptest.NewRequest(http.MethodGet, "https://edge.example/", nil)
 			r.Host = host
@@ -147,7 +148,8 @@ func TestOriginsAllow(t *testing.T) {
 	}
 }
 
-// A host with a port of its own is the same host only with that port.
+// TestOriginOfAnotherPort checks that an Origin equals a Host with an explicit port only if both
+// have the same port.
 func TestOriginOfAnotherPort(t *testing.T) {
 	for _, test := range []struct {
 		host, origin string
@@ -170,8 +172,8 @@ func TestOriginOfAnotherPort(t *testing.T) {
 	}
 }
 
-// FuzzOrigins: a page is allowed only if it has the host that was asked, or one of
-// the list, in plain letters.
+// FuzzOrigins checks that edge allows a page only if the page has the host of the request or a host
+// of the operator's list, and that every allowed Origin is a plain http or https origin.
 func FuzzOrigins(f *testing.F) {
 	f.Add("https://console.example", "https://console.example:443", "edge.example")
 	f.Add("https://*.apps.example:8443", "HTTPS://b.A.apps.example:8443", "edge.example")
