@@ -24,14 +24,16 @@ const (
 	pagesRE = `^https://console\.example\.com$`
 )
 
-// otherFronts are what an API server, or what is behind it, says about origins of its own.
+// otherFronts are CORS headers that the API server, or an application behind it, sends for its own
+// origins.
 var otherFronts = http.Header{
 	"Access-Control-Allow-Origin": {"https://evil.example"}, "Access-Control-Allow-Credentials": {"true"}, "Access-Control-Allow-Methods": {"POST"},
 	"Access-Control-Allow-Headers": {"X-Theirs"}, "Access-Control-Expose-Headers": {"X-Theirs"}, "Access-Control-Max-Age": {"86400"},
 	"Access-Control-Allow-Private-Network": {"true"}, "Vary": {"Accept"},
 }
 
-// corsOf is what a browser reads of an answer.
+// corsOf returns the headers of an answer that a browser evaluates for CORS: Access-Control-* and
+// Vary.
 func corsOf(h http.Header) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(h)) {
@@ -47,7 +49,7 @@ const (
 	unreadable = "Vary="
 )
 
-// nobodyWithout authenticates who has a token, and notes how often it was asked.
+// nobodyWithout authenticates every request that has a token, and counts its calls.
 type nobodyWithout struct {
 	mu    sync.Mutex
 	asked int
@@ -65,7 +67,7 @@ func (n *nobodyWithout) identify(r *http.Request) (impersonate.Identity, error) 
 	return id, nil
 }
 
-// notes is an Observer that keeps why requests were refused.
+// notes is an Observer that records why edge refused requests.
 type notes struct {
 	mu      sync.Mutex
 	began   int
@@ -110,7 +112,7 @@ func corsWorld(t *testing.T, patterns ...string) (*world, *nobodyWithout, *notes
 	return w, who, seen
 }
 
-// fetch sends a request as a browser does; header lines in pairs.
+// fetch sends a request as a browser does. header is a list of names and values in turn.
 func (w *world) fetch(http2 bool, method, path string, header ...string) *http.Response {
 	w.Helper()
 	req := must(http.NewRequest(method, w.edge.URL+path, nil))
@@ -122,8 +124,10 @@ func (w *world) fetch(http2 bool, method, path string, header ...string) *http.R
 	return resp
 }
 
-// TestPreflight: a preflight of an allowed origin is answered before anybody is asked for, without a body and without leave to
-// send credentials; it is in no log. Any other is refused as the request that it is, and the log says why.
+// TestPreflight checks that edge answers the preflight of an allowed origin before authentication,
+// with no body and without Access-Control-Allow-Credentials, and does not report it to the
+// Observer. edge refuses every other preflight as the unauthenticated request that it is, and the
+// log names the reason.
 func TestPreflight(t *testing.T) {
 	ask := []string{"Access-Control-Request-Method", "DELETE", "Access-Control-Request-Headers", "authorization"}
 	bothVersions(t, func(t *testing.T, http2 bool) {
@@ -167,7 +171,8 @@ func TestPreflight(t *testing.T) {
 	})
 }
 
-// TestPreflightOff: without the flag nothing is said about origins, and what upstream says passes as it is.
+// TestPreflightOff checks that edge adds no CORS header if no origin is configured, and that the
+// CORS headers of the API server pass unchanged.
 func TestPreflightOff(t *testing.T) {
 	w, _, seen := corsWorld(t)
 	resp := w.fetch(false, "OPTIONS", "/api", "Origin", page, "Access-Control-Request-Method", "GET")
@@ -180,8 +185,9 @@ func TestPreflightOff(t *testing.T) {
 	}
 }
 
-// TestCORSAnswers: edge's word about origins is the only one in each answer, whoever made it: upstream's, also in pieces and
-// after hints, edge's refusals, and those of an upgrade.
+// TestCORSAnswers checks that the CORS headers of each answer are edge's alone, whoever produced
+// the answer: the API server, also in pieces and after early hints, edge with a refusal, or a
+// refused upgrade.
 func TestCORSAnswers(t *testing.T) {
 	w, _, _ := corsWorld(t, `^http://other$`, pagesRE)
 	token, spdyUpgrade := []string{"Authorization", "Bearer x"}, []string{"Connection", "Upgrade", "Upgrade", "SPDY/3.1"}
@@ -202,7 +208,7 @@ func TestCORSAnswers(t *testing.T) {
 		for origin, want := range map[string]string{page: readable, "https://evil.example": unreadable, "": unreadable} {
 			bothVersions(t, func(t *testing.T, http2 bool) {
 				if http2 && slices.Contains(c.header, "Upgrade") {
-					return // there is none
+					return // HTTP/2 has no Upgrade
 				}
 				resp := w.fetch(http2, "GET", c.path, append(slices.Clone(c.header), "Origin", origin)...)
 				got := corsOf(resp.Header)
@@ -217,7 +223,8 @@ func TestCORSAnswers(t *testing.T) {
 	}
 }
 
-// TestCORSPatterns are kube-apiserver's rules, see TestCORSAgainstAPIServer end to end.
+// TestCORSPatterns checks that edge accepts and rejects the same origin patterns as kube-apiserver.
+// TestCORSAgainstAPIServer compares both end to end.
 func TestCORSPatterns(t *testing.T) {
 	for pattern, good := range map[string]bool{
 		`^https://a\.example$`: true, `//a\.example(:|$)`: true, `^https://([a-z]+\.)?a\.example(:|$)`: true, `^null$`: true,
@@ -233,7 +240,8 @@ func TestCORSPatterns(t *testing.T) {
 	}
 }
 
-// TestCORSStreams: streams are taken over as without the flag, with an Observer and without, and their 101 says nothing of CORS.
+// TestCORSStreams checks that CORS settings do not hinder streams, with an Observer and without,
+// and that the 101 has no CORS headers.
 func TestCORSStreams(t *testing.T) {
 	for _, observe := range []bridge.Observer{nil, new(notes)} {
 		w := newWorld(t, (&apiServer{run: exit7}).start(t), func(cfg *bridge.Config) {

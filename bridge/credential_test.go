@@ -25,7 +25,8 @@ import (
 
 const reviewPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
-// A guarded API server accepts one credential. What it is asked about edge's credential is counted.
+// guarded is an API server that accepts one credential. It counts edge's questions about its own
+// credential.
 type guarded struct {
 	accepts   atomic.Value // string
 	questions atomic.Int32
@@ -53,7 +54,8 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.behind(w, r)
 }
 
-// tokenWorld is edge with a credential out of a file, which replace writes.
+// tokenWorld starts edge with a credential that it reads from a file. replace writes a new token to
+// that file.
 func tokenWorld(t *testing.T, g *guarded) (w *world, own *bridge.Credential, replace func(string)) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
@@ -82,7 +84,7 @@ func echoBody(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s as %s: %s", r.Method, r.Header.Get("Impersonate-User"), body)
 }
 
-// Of reads a refusal of edge's own.
+// statusOf reads a Status that edge itself has produced.
 func statusOf(t *testing.T, resp *http.Response) metav1.Status {
 	t.Helper()
 	defer resp.Body.Close()
@@ -93,8 +95,8 @@ func statusOf(t *testing.T, resp *http.Response) metav1.Status {
 	return s
 }
 
-// TestOwnCredentialIsReadAgain: after the API server has stopped to accept the token that was read, requests go on with what
-// the file has now, bodies too.
+// TestOwnCredentialIsReadAgain checks that edge reads its token file again when the API server no
+// longer accepts the old token. All requests, including those with a body, must succeed.
 func TestOwnCredentialIsReadAgain(t *testing.T) {
 	bothVersions(t, func(t *testing.T, http2 bool) {
 		g := &guarded{behind: echoBody}
@@ -124,7 +126,7 @@ func TestOwnCredentialIsReadAgain(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if n := g.questions.Swap(0); n != 2 { // the old one, and the new one
+			if n := g.questions.Swap(0); n != 2 { // one question about the old token and one about the new token
 				t.Errorf("%d questions", n)
 			}
 		}
@@ -134,8 +136,9 @@ func TestOwnCredentialIsReadAgain(t *testing.T) {
 	})
 }
 
-// TestOwnCredentialIsRefused: while no credential is accepted, people read 503 with the reason, never 401, and edge is not
-// ready; as soon as it is accepted again, all is well.
+// TestOwnCredentialIsRefused checks what clients receive while the API server refuses edge's own
+// credential: a 503 with the reason and never a 401, while edge is not ready. As soon as the API
+// server accepts the credential again, requests succeed and edge is ready.
 func TestOwnCredentialIsRefused(t *testing.T) {
 	bothVersions(t, func(t *testing.T, http2 bool) {
 		g := &guarded{behind: echoBody}
@@ -181,7 +184,8 @@ func TestOwnCredentialIsRefused(t *testing.T) {
 	})
 }
 
-// TestSomebodyElses401: what a kubelet, a pod or an aggregated API server answers passes as it is, whoever asks for how many.
+// TestSomebodyElses401 checks that the 401 of a kubelet, a pod or an aggregated API server passes
+// unchanged, and that 20 such answers at once cost one question about edge's own credential.
 func TestSomebodyElses401(t *testing.T) {
 	g := &guarded{behind: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Audit-Id", "1")
@@ -215,7 +219,8 @@ func TestSomebodyElses401(t *testing.T) {
 	}
 }
 
-// TestBodyThatIsGone: a request whose body is not there any more is not half sent, and told that nothing was done.
+// TestBodyThatIsGone checks a request that edge cannot send again because its body is no longer
+// buffered. edge must not send half of it, and must answer that nothing was done.
 func TestBodyThatIsGone(t *testing.T) {
 	g := &guarded{behind: echoBody}
 	w, own, replace := tokenWorld(t, g)
@@ -223,7 +228,8 @@ func TestBodyThatIsGone(t *testing.T) {
 	g.accepts.Store("second")
 	body := struct{ io.Reader }{bytes.NewReader(make([]byte, 3<<20))}
 	resp := must(w.client(t, true).Post(w.edge.URL+"/api", "text/plain", body))
-	// Upstream may answer before so much was read that it is lost: then the whole body arrived.
+	// If the 401 arrives before edge has discarded any of the body, edge sends the whole body
+	// again.
 	if resp.StatusCode == 200 {
 		got := must(io.ReadAll(resp.Body))
 		if len(got) < 3<<20 {
@@ -239,7 +245,7 @@ func TestBodyThatIsGone(t *testing.T) {
 	}
 }
 
-// fake is a transport without a network, so that time is synctest's.
+// fake is a transport without a network, so that synctest can control the time.
 type fake func(*http.Request) (*http.Response, error)
 
 func (f fake) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -248,7 +254,7 @@ func answered(r *http.Request, code int) *http.Response {
 	return &http.Response{StatusCode: code, Status: http.StatusText(code), Header: http.Header{}, Body: http.NoBody, Request: r}
 }
 
-// wrapped is a transport with edge's credential in front of an API server.
+// wrapped returns a transport that adds edge's credential to requests for the API server api.
 func wrapped(change func(*bridge.CredentialConfig), api fake) (*bridge.Credential, http.RoundTripper) {
 	cfg := bridge.CredentialConfig{Upstream: &rest.Config{Host: "https://api.example/prefix", BearerToken: "own"}}
 	if change != nil {
@@ -266,14 +272,15 @@ func impersonating(ctx context.Context) *http.Request {
 
 func isQuestion(r *http.Request) bool { return r.URL.Path == "/prefix"+reviewPath }
 
-// TestVerdictIsRemembered: for five seconds, and for the credential that it is about.
+// TestVerdictIsRemembered checks that edge remembers for five seconds whether the API server
+// accepts a credential, and only for that credential.
 func TestVerdictIsRemembered(t *testing.T) {
 	for name, c := range map[string]struct{ question, before, after int }{
 		"holds":         {201, 1, 2},
 		"may not ask":   {403, 1, 2},
 		"cannot ask":    {404, 1, 2},
 		"refused":       {401, 2, 4},
-		"not known":     {503, 2, 3}, // asked for each
+		"not known":     {503, 2, 3}, // no answer about the credential: edge asks again for each request
 		"an old server": {405, 1, 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -304,7 +311,9 @@ func TestVerdictIsRemembered(t *testing.T) {
 	}
 }
 
-// TestQuestionOutlivesItsFirst: somebody who leaves takes the question from nobody, and the question has a bound.
+// TestQuestionOutlivesItsFirst checks that a question about the credential continues for all
+// waiting requests when the request that started it is canceled, and that the question ends after
+// 4 s.
 func TestQuestionOutlivesItsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		questions := 0
@@ -328,7 +337,7 @@ func TestQuestionOutlivesItsFirst(t *testing.T) {
 			all.Go(func() {
 				began := time.Now()
 				resp, err := via.RoundTrip(impersonating(t.Context()))
-				if err != nil || resp.StatusCode != 401 || time.Since(began) != 4*time.Second { // no answer is no refusal
+				if err != nil || resp.StatusCode != 401 || time.Since(began) != 4*time.Second { // a question without an answer does not count as a refusal
 					t.Errorf("%v, %v after %v", resp, err, time.Since(began))
 				}
 			})
@@ -342,7 +351,8 @@ func TestQuestionOutlivesItsFirst(t *testing.T) {
 	})
 }
 
-// TestLateAnswerIsNoRecovery: an answer to a request that was sent before the refusal does not end it.
+// TestLateAnswerIsNoRecovery checks that edge stays not ready if a request that was sent before the
+// refusal succeeds afterwards.
 func TestLateAnswerIsNoRecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -369,7 +379,8 @@ func TestLateAnswerIsNoRecovery(t *testing.T) {
 	})
 }
 
-// TestOwnQuestionsGetThe401: edge's own requests impersonate nobody, and those who send them say what a 401 means.
+// TestOwnQuestionsGetThe401 checks that the 401 to a request of edge's own, which impersonates
+// nobody, is returned to the code that sent the request, which decides what it means.
 func TestOwnQuestionsGetThe401(t *testing.T) {
 	own, via := wrapped(nil, func(r *http.Request) (*http.Response, error) { return answered(r, 401), nil })
 	req := impersonating(t.Context())
@@ -384,7 +395,8 @@ func TestOwnQuestionsGetThe401(t *testing.T) {
 	}
 }
 
-// TestNoCredentialAtAll: a file that is gone, or a token that cannot be had, is told like a refused one.
+// TestNoCredentialAtAll checks that edge treats a missing credential file, or a token that it
+// cannot get, like a refused credential.
 func TestNoCredentialAtAll(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
@@ -395,7 +407,7 @@ func TestNoCredentialAtAll(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // then nothing is left that could be sent
+	for range 2 { // after the first 401, edge has no credential left to send
 		_, err := via.RoundTrip(impersonating(t.Context()))
 		if err == nil || !strings.Contains(err.Error(), "edge's own credential") || errors.Is(err, bridge.ErrNoCredential) || own.Ready() == nil {
 			t.Errorf("%v, %v", err, own.Ready())

@@ -22,7 +22,7 @@ import (
 	"edge/bridge"
 )
 
-// A certAPI accepts one client certificate, on each request, as the API server does.
+// certAPI accepts one client certificate, which it checks on each request as the API server does.
 type certAPI struct {
 	*httptest.Server
 	accepts   atomic.Pointer[x509.Certificate]
@@ -54,7 +54,7 @@ func newCertAPI(t *testing.T) *certAPI {
 	return a
 }
 
-// issue makes the one certificate that is accepted.
+// issue creates a new certificate, from now on the only one that the API server accepts.
 func (a *certAPI) issue(t *testing.T) (crt, key []byte) {
 	t.Helper()
 	crt, key, err := cert.GenerateSelfSignedCertKey("user", nil, nil)
@@ -76,8 +76,9 @@ func write(t *testing.T, file string, content []byte) {
 	}
 }
 
-// TestOwnCertificateIsReadAgain: a certificate has expired on a connection on which people watch. Requests go on over another
-// one, with the certificate that is there now.
+// TestOwnCertificateIsReadAgain checks that edge continues after its client certificate has expired
+// on a connection that still carries a watch. edge must send new requests over a new connection,
+// with the certificate that it reads now.
 func TestOwnCertificateIsReadAgain(t *testing.T) {
 	for name, renewed := range map[string]func(t *testing.T, api *certAPI, to *rest.Config) func(){
 		"files": func(t *testing.T, api *certAPI, to *rest.Config) func() {
@@ -124,7 +125,7 @@ func TestOwnCertificateIsReadAgain(t *testing.T) {
 				t.Fatal(code)
 			}
 			renew()
-			w.eventually("the next certificate", func() bool { // client-go reads files again after a second
+			w.eventually("the next certificate", func() bool { // client-go reads the files again after one second
 				code := get("/api")
 				if code != 200 && code != 503 {
 					t.Errorf("answered %d", code)
@@ -135,7 +136,7 @@ func TestOwnCertificateIsReadAgain(t *testing.T) {
 				t.Errorf("a pod's 401 is %d, ready %v", code, own.Ready())
 			}
 			api.accepts.Store(nil)
-			w.eventually("the refusal of all", func() bool { return get("/api") == 503 }) // not while the answer before counts
+			w.eventually("the refusal of all", func() bool { return get("/api") == 503 }) // until then, edge still uses the remembered positive answer
 			api.questions.Store(0)
 			for range 10 {
 				if code := get("/api"); code != 503 {
@@ -149,8 +150,8 @@ func TestOwnCertificateIsReadAgain(t *testing.T) {
 	}
 }
 
-// TestPluginIsNotRunForOthers: a pod's 401 does not make edge run its credential plugin, for which all requests would wait.
-// One that is about edge's token does, once.
+// TestPluginIsNotRunForOthers checks that a pod's 401 does not make edge run its credential plugin,
+// which would delay all requests. A 401 that is about edge's own token must run the plugin once.
 func TestPluginIsNotRunForOthers(t *testing.T) {
 	dir := t.TempDir()
 	runs, token := filepath.Join(dir, "runs"), filepath.Join(dir, "token")
@@ -192,7 +193,7 @@ func TestPluginIsNotRunForOthers(t *testing.T) {
 	if n := count(); n != 1 {
 		t.Errorf("%d runs", n)
 	}
-	get = start(t) // nothing is remembered here
+	get = start(t) // a new handler, which remembers nothing
 	get("/api")
 	before := count()
 	set("second")

@@ -10,11 +10,11 @@ import (
 	"edge/bridge"
 )
 
-// TestCrossSiteWebSocket is the row of the attack corpus: where the credential is
-// ambient, a page of an Origin that is not allowed opens no WebSocket, in any
-// dialect; a null Origin is nobody's. Nothing of it goes upstream. What counts is
-// the credential that authenticated: a token that is there too changes nothing. With
-// one that did, programs and pages may send any Origin.
+// TestCrossSiteWebSocket is a row of the attack corpus. If the browser adds the credential by
+// itself, such as a client certificate, a page of an origin that is not allowed must not open a
+// WebSocket in any dialect, and nothing may reach the API server. The origin "null" is never
+// allowed. Only the credential that authenticated the request counts: an additional token changes
+// nothing. If a bearer token authenticated the request, any Origin is allowed.
 func TestCrossSiteWebSocket(t *testing.T) {
 	api := &apiServer{run: exit7, forward: channelPorts, rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
 	var credential credentialKind
@@ -22,7 +22,7 @@ func TestCrossSiteWebSocket(t *testing.T) {
 		cfg.AllowedOrigins = []string{"https://console.example.com", "https://*.apps.example.com"}
 	})
 	allowed := [][]string{
-		nil, // no browser
+		nil, // no Origin: the client is no browser
 		{"Origin: https://edge.example"},
 		{"Origin: https://console.example.com"},
 		{"Origin: https://CONSOLE.example.com:443"},
@@ -75,7 +75,7 @@ func TestCrossSiteWebSocket(t *testing.T) {
 	for dialect, ask := range dialects {
 		want := http.StatusSwitchingProtocols
 		if dialect == "opaque" {
-			want = http.StatusTeapot // upstream's own answer
+			want = http.StatusTeapot // the API server's own answer
 		}
 		for i, origin := range slices.Concat(allowed, refused) {
 			credential.bearer.Store(i >= len(allowed))
@@ -93,7 +93,8 @@ func TestCrossSiteWebSocket(t *testing.T) {
 	}
 }
 
-// TestBeginsStream: what takes create, whatever its method and protocol, and what does not.
+// TestBeginsStream checks for which requests edge requires the permission create, for any method
+// and protocol.
 func TestBeginsStream(t *testing.T) {
 	exec, nodes := askWebSocket(execPath), askWebSocket("/api/v1/nodes/n1/proxy/exec/default/web/c")
 	for name, test := range map[string]struct {
@@ -120,10 +121,9 @@ func TestBeginsStream(t *testing.T) {
 	}
 }
 
-// TestNodesProxyExec is the row of the attack corpus: an exec that goes by the
-// API server's proxy to a kubelet, or to a pod, is a GET for which the API server
-// asks no more than get. edge takes it for the exec that it is: a review for
-// create goes before it, whatever its method and protocol, and the log names it.
+// TestNodesProxyExec is a row of the attack corpus. An exec through the API server's proxy to a
+// kubelet or a pod is a GET, for which the API server only checks get. edge must treat it as an
+// exec: it reviews create first, for any method and protocol, and logs the pod's name.
 func TestNodesProxyExec(t *testing.T) {
 	for path, asks := range map[string]string{
 		"/api/v1/nodes/n1/proxy/exec/default/web/c?command=sh":                             "jane: create nodes/proxy /n1",
@@ -175,7 +175,7 @@ func TestNodesProxyExec(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{ // another way to write it, which would be cleaned upstream
+	for _, path := range []string{ // other spellings of the path, which the API server would clean
 		"/api/v1/nodes/n1/proxy//exec/default/web/c", "/api/v1/nodes/n1/proxy/%65xec/default/web/c", "/api/v1/nodes/n1/proxy/x%2f..%2fexec/default/web/c",
 		"/api/v1/nodes/n1/proxy/./exec/default/web/c",
 	} {

@@ -15,14 +15,15 @@ import (
 	"edge/impersonate"
 )
 
-// refusing makes edge know nobody.
+// refusing makes edge refuse every request as unauthenticated.
 func refusing(c *bridge.Config) {
 	c.Identify = func(*http.Request) (impersonate.Identity, error) {
 		return impersonate.Identity{}, apierrors.NewUnauthorized("Unauthorized")
 	}
 }
 
-// running is an API server whose commands run until their connection ends.
+// running returns an API server whose commands run until their connection ends. began receives a
+// value for each command that starts.
 func running(t *testing.T) (api *apiServer, began <-chan struct{}) {
 	started := make(chan struct{}, 16)
 	api = &apiServer{run: func(p *process) error {
@@ -37,8 +38,8 @@ func running(t *testing.T) (api *apiServer, began <-chan struct{}) {
 	return api.start(t), started
 }
 
-// TestDrain: streams end with a failure that says why, new ones are refused with
-// 503, and Drain returns when all have ended.
+// TestDrain checks that Drain ends all streams with a failure that names the reason, and returns
+// when all have ended. edge must refuse new streams with 503.
 func TestDrain(t *testing.T) {
 	api, began := running(t)
 	w := newWorld(t, api)
@@ -73,7 +74,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestDrainCuts: a client that takes no goodbye does not hold Drain up.
+// TestDrainCuts checks that Drain returns at its deadline even if a client does not read its final
+// Status.
 func TestDrainCuts(t *testing.T) {
 	api, began := running(t)
 	w := newWorld(t, api)
@@ -88,8 +90,8 @@ func TestDrainCuts(t *testing.T) {
 	}
 }
 
-// TestTooManyStreams: one more than the limit gets 429 and when to come again;
-// the end of one makes room.
+// TestTooManyStreams checks that edge answers 429 with Retry-After to a stream above the limit, and
+// accepts a stream again after another one has ended.
 func TestTooManyStreams(t *testing.T) {
 	api, began := running(t)
 	w := newWorld(t, api, func(c *bridge.Config) { c.MaxSessions = 1 })
@@ -111,14 +113,14 @@ func TestTooManyStreams(t *testing.T) {
 	})
 }
 
-// newStdin is a standard input that is open until the end of the test.
+// newStdin returns a stdin that stays open until the end of the test.
 func newStdin(t *testing.T) (io.Reader, io.Writer) {
 	r, w := io.Pipe()
 	t.Cleanup(func() { w.Close() })
 	return r, w
 }
 
-// dialUpgrade asks for a WebSocket v5 exec with stdin. conn is nil where edge refused.
+// dialUpgrade requests a WebSocket v5 exec with stdin. conn is nil if edge refuses.
 func dialUpgrade(t *testing.T, w *world) (*websocket.Conn, *http.Response) {
 	t.Helper()
 	d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), Subprotocols: []string{"v5.channel.k8s.io"}, HandshakeTimeout: patience}

@@ -13,10 +13,11 @@ import (
 	moby "github.com/moby/spdystream/spdy"
 )
 
-// TestLastWordsOfStdin: a client that sends and goes at once; upstream gets what
-// was sent, and then the end. (A container runtime may drop it even so.)
+// TestLastWordsOfStdin checks a client that sends stdin and disconnects immediately. The API server
+// must receive all of the stdin, and then the end of the connection. (A container runtime may still
+// drop it.)
 func TestLastWordsOfStdin(t *testing.T) {
-	for round := range 10 { // at once: upstream accepts no stream, and each session waits for that
+	for round := range 10 { // in parallel: the API server here accepts no stream, and each session waits for that
 		t.Run(strconv.Itoa(round), func(t *testing.T) {
 			t.Parallel()
 			lastWordsOfStdin(t)
@@ -58,8 +59,8 @@ func lastWordsOfStdin(t *testing.T) {
 	c.Close()
 }
 
-// TestSPDYClientResets: resets and half-closes pass, with the stream they are of,
-// and a port-forward's GOAWAY too; an exec's is the client's own affair.
+// TestSPDYClientResets checks that edge relays a client's resets and half-closes on the same
+// stream. It relays GOAWAY for a port-forward, but not for an exec.
 func TestSPDYClientResets(t *testing.T) {
 	stories := make(chan spdyStory, 1)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -101,8 +102,8 @@ func TestSPDYClientResets(t *testing.T) {
 	}
 }
 
-// TestOutputAfterStatus: a runtime that gives the Status before the last output;
-// a client that is slow loses none of it.
+// TestOutputAfterStatus checks a runtime that sends the Status before the last output. A slow
+// client must still receive all of the output.
 func TestOutputAfterStatus(t *testing.T) {
 	const size = 10 << 20
 	w := newWorld(t, played(4, func(u *upstreamSession) {
@@ -114,9 +115,9 @@ func TestOutputAfterStatus(t *testing.T) {
 		}
 		u.streams["stdout"].Close()
 		u.streams["stderr"].Close()
-		io.Copy(io.Discard, u.streams["stdin"]) // until edge is done
+		io.Copy(io.Discard, u.streams["stdin"]) // until edge closes the connection
 	}))
-	w.handler.SetTimes(time.Minute, 2*time.Second, time.Minute) // for upstream's pauses: on a busy machine they are longer than none
+	w.handler.SetTimes(time.Minute, 2*time.Second, time.Minute) // the second value must be longer than the pauses of the API server on a busy machine
 	for _, version := range webSocketVersions {
 		c := w.webSocket(t, execPath, version)
 		for begun := false; !begun; {
@@ -126,7 +127,7 @@ func TestOutputAfterStatus(t *testing.T) {
 			}
 			begun = string(b) == "\x02begun"
 		}
-		time.Sleep(3 * time.Second) // longer than edge lingers
+		time.Sleep(3 * time.Second) // longer than edge's linger time of 2 s
 		tr := transcribe(t, c)
 		if got := len(tr.channel[1]); got != size || tr.code != websocket.CloseNormalClosure || tr.channel[3] != `{"status":"Success"}` {
 			t.Errorf("%s: %d bytes of output, Status %q, Close %d, %v", version, got, tr.channel[3], tr.code, tr.err)
@@ -134,9 +135,10 @@ func TestOutputAfterStatus(t *testing.T) {
 	}
 }
 
-// TestGoodbyeDuringAFlood: a client that still sends when the command has ended
-// gets the outcome all the same, and what is still on its way before it: edge
-// reads on for a while, since a close with unread bytes is a reset and drops it.
+// TestGoodbyeDuringAFlood checks a client that still sends when the command has ended. It must
+// receive the rest of the output and then the Status. edge keeps reading for a while, because a
+// close with unread bytes makes TCP send a reset, which drops the data that the client has not
+// received.
 func TestGoodbyeDuringAFlood(t *testing.T) {
 	w := newWorld(t, played(4, func(u *upstreamSession) {
 		io.CopyN(io.Discard, u.streams["stdin"], 1<<20)

@@ -8,8 +8,9 @@ import (
 	"edge/bridge"
 )
 
-// TestEndStream: one session of several is ended by its ID, in every dialect. Its client reads why, as an outcome that is
-// unknown; its end has the cause that was given; the others go on.
+// TestEndStream checks that EndStream ends one session of several by its ID, in every dialect. The
+// client must receive the reason and learn that the command's outcome is unknown; the session's end
+// must have the given cause. The other sessions must continue.
 func TestEndStream(t *testing.T) {
 	seen := new(witness)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {

@@ -16,7 +16,8 @@ import (
 	"edge/impersonate"
 )
 
-// An API server, edge in front of it, and a request by somebody whom edge knows.
+// ExampleNew starts an API server with edge in front of it, and sends a request of a user whom edge
+// authenticates.
 func ExampleNew() {
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s as %s", r.URL.Path, r.Header.Get("Impersonate-User"))
@@ -48,7 +49,7 @@ func ExampleNew() {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	fmt.Println(resp.StatusCode, string(body), err)
-	handler.Drain(context.Background()) // no stream is open: it returns at once
+	handler.Drain(context.Background()) // no stream is open, so Drain returns immediately
 	// Output:
 	// 200 /api/v1/pods as jane <nil>
 }

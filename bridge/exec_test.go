@@ -17,7 +17,7 @@ import (
 	"edge/bridge"
 )
 
-// A script is a process and what a client of it must see.
+// script is a process and the result that its client must see.
 type script struct {
 	name   string
 	run    func(*process) error
@@ -25,15 +25,15 @@ type script struct {
 	stdout string
 	stderr string
 	code   int    // exit code
-	fails  string // part of the failure's text, on top of code
-	ending bool   // needs the end of stdin
+	fails  string // part of the error's text, in addition to code
+	ending bool   // the process waits for the end of stdin
 }
 
 func withStdin(s string) func() command {
 	return func() command { return command{stdin: strings.NewReader(s)} }
 }
 
-// noise is n bytes that do not compress and do not repeat.
+// noise returns n pseudorandom bytes, which do not compress and do not repeat.
 func noise(n int) string {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(n)}).Read(b)
@@ -112,8 +112,8 @@ func scripts() []script {
 	}
 }
 
-// TestExec: what client-go sees of a command through edge is what happened, in
-// every dialect, and what it sees without edge.
+// TestExec checks that client-go sees the same result of a command through edge, in every dialect,
+// as without edge.
 func TestExec(t *testing.T) {
 	for _, s := range scripts() {
 		t.Run(s.name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// compare runs a script through edge and without it.
+// compare runs a script through edge and directly, and compares the results.
 func (s script) compare(t *testing.T, w *world, c execClient, streaming bridge.Streaming) {
 	cmd := func() command {
 		if s.cmd == nil {
@@ -144,13 +144,13 @@ func (s script) compare(t *testing.T, w *world, c execClient, streaming bridge.S
 	s.check(t, c, got)
 
 	reference := c
-	if c.name == "spdy v5" { // runtimes know no v5
+	if c.name == "spdy v5" { // container runtimes do not support v5
 		reference = clientNamed("spdy v4")
 	}
 	direct := reference.do(t, w.api, cmd())
 	s.check(t, reference, direct)
 	if streaming == bridge.StreamingWebSocket && c.name != "websocket v5" {
-		return // the words are the translator's
+		return // the error's text is that of the API server's translator, so it may differ
 	}
 	if a, b := fmt.Sprint(got.err), fmt.Sprint(direct.err); a != b {
 		t.Errorf("ended with %s, and without edge with %s", a, b)
@@ -182,11 +182,12 @@ func (s script) check(t *testing.T, c execClient, got outcome) {
 	}
 }
 
-// TestTerminal: a terminal has no stderr, and its sizes arrive, whole and in order.
+// TestTerminal checks that a terminal has no stderr and that its sizes arrive complete and in
+// order.
 func TestTerminal(t *testing.T) {
 	api := (&apiServer{run: func(p *process) error {
 		typed := make(chan string, 1)
-		go func() { // the runtime's WebSocket server stalls on what is not read
+		go func() { // read stdin concurrently: the runtime's WebSocket server stalls on unread data
 			line := make([]byte, 5)
 			io.ReadFull(p.in, line)
 			typed <- string(line)
@@ -201,12 +202,12 @@ func TestTerminal(t *testing.T) {
 	spdy, websocket := newWorld(t, api, speaking(bridge.StreamingSPDY)), newWorld(t, api, speaking(bridge.StreamingWebSocket))
 	for _, c := range execClients {
 		if c.protocol == "v2.channel.k8s.io" {
-			continue // sizes came with v3
+			continue // terminal sizes exist since v3
 		}
 		t.Run(c.name, func(t *testing.T) {
 			for _, s := range []*httptest.Server{spdy.edge, websocket.edge, spdy.api} {
 				if c.name == "spdy v5" && s == spdy.api {
-					continue // runtimes know no v5
+					continue // container runtimes do not support v5
 				}
 				queue := make(sizes, 3)
 				queue <- remotecommand.TerminalSize{Width: 80, Height: 24}
@@ -228,9 +229,9 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
-// TestStdinThatNobodyReads: a process ends while its client still sends. What it
-// said last may be lost on its way to edge, as it may on its way to a client that
-// is connected directly; it is never a success.
+// TestStdinThatNobodyReads checks a process that ends while its client still sends stdin. The
+// process's last output may be lost on its way to edge, as it may be lost for a client without
+// edge. The client must never see success.
 func TestStdinThatNobodyReads(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		fmt.Fprint(p.out, "no thanks")

@@ -8,27 +8,28 @@ import (
 	"edge/bridge/internal/upstream"
 )
 
-// SetTimes changes a session's waits for those that begin from now on.
+// SetTimes changes the keepalive interval, linger time and open timeout of sessions that begin
+// later.
 func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
 	h.times.Keepalive, h.times.Linger, h.times.Open = keepalive, linger, open
 }
 
-// SetAnswerTime changes how long a WebSocket client may take to answer a Close.
+// SetAnswerTime changes how long edge waits for a WebSocket client's answer to a Close.
 func (h *Handler) SetAnswerTime(answer time.Duration) { h.times.Answer = answer }
 
-// SetForwardTimes changes the waits of port-forwards whose connections have
-// upstream sessions of their own.
+// SetForwardTimes changes the hold-back and idle timeouts of port-forwards whose connections have
+// their own upstream sessions.
 func (h *Handler) SetForwardTimes(holdBack, idle time.Duration) {
 	h.times.HoldBack, h.times.Idle = holdBack, idle
 }
 
-// Draining says whether a Drain has begun and told the sessions.
+// Draining reports whether Drain has begun and has notified the sessions.
 func (h *Handler) Draining() bool { return h.sessions.Drained() }
 
-// Running is the number of sessions.
+// Running returns the number of sessions.
 func (h *Handler) Running() int { return h.sessions.Len() }
 
-// Streams describes the sessions that there are.
+// Streams describes all current sessions.
 func (h *Handler) Streams() (all []Stream) {
 	for _, d := range h.sessions.List() {
 		all = append(all, streamOf(d))
@@ -36,22 +37,24 @@ func (h *Handler) Streams() (all []Stream) {
 	return all
 }
 
-// EndStream ends one of them.
+// EndStream ends the session with this id. It reports whether the session existed.
 func (h *Handler) EndStream(id string, cause Cause, why string) bool {
 	return h.sessions.End(id, cause, why)
 }
 
-// Spares is how many connections wait to be used.
+// Spares returns the number of idle upstream connections that are ready for use.
 func (h *Handler) Spares() (n int) { return h.cluster.SpareConns() }
 
-// MaxSpares is how many may.
+// MaxSpares is the most idle upstream connections that edge keeps ready.
 const MaxSpares = upstream.MaxSpares
 
-// SetSpareAge changes how long they do, before the first stream.
+// SetSpareAge changes how long edge keeps an idle upstream connection. Call it before the first
+// stream.
 func (h *Handler) SetSpareAge(age time.Duration) { h.cluster.SetSpareAge(age) }
 
-// PassOn gives upstream's refusal of an upgrade to a client.
+// PassOn relays the API server's refusal of an upgrade to the client.
 func PassOn(w http.ResponseWriter, r *http.Request, resp *http.Response) { passOn(w, r, resp) }
 
-// AcceptKey is RFC 6455 section 4.2.2's answer to a key.
+// AcceptKey returns the Sec-WebSocket-Accept value for a Sec-WebSocket-Key (RFC 6455 section
+// 4.2.2).
 func AcceptKey(key string) string { return negotiate.AcceptKey(key) }

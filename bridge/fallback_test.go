@@ -14,10 +14,10 @@ import (
 	translate "k8s.io/apiserver/pkg/util/proxy"
 )
 
-// TestKubeletRefusalIsFinal: an exec into a container that does not run is refused
-// by the kubelet, in plain text. It says nothing about the way: the client reads
-// it, and other sessions go on as before. (The API server's translator would have
-// answered 101 before it learned of it.)
+// TestKubeletRefusalIsFinal checks an exec that the kubelet refuses in plain text because the
+// container does not run. The refusal says nothing about which protocols the connection carries:
+// the client must receive it, and edge must use the same protocol for other sessions. (The API
+// server's translator would have answered 101 before it received the refusal.)
 func TestKubeletRefusalIsFinal(t *testing.T) {
 	kubelet := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -50,8 +50,8 @@ func TestKubeletRefusalIsFinal(t *testing.T) {
 	}
 }
 
-// TestWhoAsksFirstMayLeave: a client that leaves while edge asks for the API
-// server's release takes the answer from nobody.
+// TestWhoAsksFirstMayLeave checks that a client which disconnects while edge queries the API
+// server's release does not cancel the query for other clients.
 func TestWhoAsksFirstMayLeave(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	asked := make(chan struct{}, 10)
@@ -75,9 +75,10 @@ func TestWhoAsksFirstMayLeave(t *testing.T) {
 	}
 }
 
-// TestAutoForgetsWhenCut: commands whose upgrade was cut are lost, because they may
-// run already, but edge finds the way that works: after two cuts of SPDY, and after
-// one of WebSocket, which it had learned.
+// TestAutoForgetsWhenCut checks that edge finds a protocol that works after upgrades were cut:
+// after two cuts with SPDY, or after one cut with WebSocket, which edge uses only after SPDY has
+// failed. The commands themselves are lost: edge does not send them again, because they may be
+// running.
 func TestAutoForgetsWhenCut(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	var carriesSPDY atomic.Bool
@@ -102,7 +103,8 @@ func TestAutoForgetsWhenCut(t *testing.T) {
 	}
 }
 
-// TestRefusalInYAML: a Status is the API server's own word in any encoding.
+// TestRefusalInYAML checks that edge takes a Status in YAML for the API server's own refusal, as in
+// any other encoding.
 func TestRefusalInYAML(t *testing.T) {
 	var count requestCounter
 	v := &reviews{}
@@ -121,7 +123,8 @@ func TestRefusalInYAML(t *testing.T) {
 	c.Close()
 }
 
-// TestRefusalWithoutEnd: a refusal arrives as it comes, also if its body never ends.
+// TestRefusalWithoutEnd checks that edge relays a refusal as it arrives, even if its body never
+// ends.
 func TestRefusalWithoutEnd(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)

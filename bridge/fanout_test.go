@@ -17,19 +17,20 @@ import (
 	"edge/bridge"
 )
 
-// Ports of fanoutPorts, beside those of ports.
+// Ports that fanoutPorts adds to the ports of the function ports.
 const (
-	portDeaf  = 84 // reads nothing
+	portDeaf  = 84 // does not read until the end of the test
 	portAlive = 85 // echoes until its connection ends
 )
 
-// fanoutPorts are ports with one that reads nothing, which ends when hold does.
+// fanoutPorts adds two ports to ports: portAlive echoes, and portDeaf reads nothing until hold is
+// closed.
 func fanoutPorts(hold <-chan struct{}) func(int32, io.ReadWriter) error {
 	return func(port int32, c io.ReadWriter) error {
 		switch port {
 		case portDeaf:
 			<-hold
-			io.Copy(io.Discard, c) // or a runtime that holds unread data stays for ever
+			io.Copy(io.Discard, c) // a runtime that holds unread data never ends the connection
 			return nil
 		case portAlive:
 			io.Copy(c, c)
@@ -39,16 +40,16 @@ func fanoutPorts(hold <-chan struct{}) func(int32, io.ReadWriter) error {
 	}
 }
 
-// A fanoutWorld is edge as edge connect has it, with an API server that counts
-// the upstream sessions of port-forwards.
+// fanoutWorld is edge as edge connect configures it, and an API server that counts the upstream
+// sessions of port-forwards.
 type fanoutWorld struct {
 	*world
 	asked  requestCounter
 	refuse atomic.Bool
-	last   atomic.Pointer[hijackedConn] // the newest upstream session's
+	last   atomic.Pointer[hijackedConn] // connection of the newest upstream session
 }
 
-// newFanoutWorld makes one; an old API server refuses the tunnel, so that edge
+// newFanoutWorld starts a fanoutWorld. If old is true, the API server refuses the tunnel, so edge
 // speaks SPDY to it.
 func newFanoutWorld(t *testing.T, old bool) *fanoutWorld {
 	hold := make(chan struct{})
@@ -66,7 +67,7 @@ func newFanoutWorld(t *testing.T, old bool) *fanoutWorld {
 	return w
 }
 
-// A lastHijack keeps the last connection that is hijacked.
+// lastHijack stores the connection that was hijacked last.
 type lastHijack struct {
 	http.ResponseWriter
 	last *atomic.Pointer[hijackedConn]
@@ -82,7 +83,7 @@ func (s *lastHijack) Hijack() (conn net.Conn, rw *bufio.ReadWriter, err error) {
 	return conn, rw, err
 }
 
-// dialForward begins a port-forward.
+// dialForward begins a port-forward session, which ends with the test.
 func dialForward(t testing.TB, dialer httpstream.Dialer) httpstream.Connection {
 	t.Helper()
 	conn, _, err := dialer.Dial("portforward.k8s.io")
@@ -93,7 +94,7 @@ func dialForward(t testing.TB, dialer httpstream.Dialer) httpstream.Connection {
 	return conn
 }
 
-// eachFanout runs a test for both client dialects on both upstream protocols.
+// eachFanout runs a test for both client dialects and both upstream protocols.
 func eachFanout(t *testing.T, test func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer)) {
 	for name, old := range map[string]bool{"tunnel": false, "SPDY": true} {
 		for _, dialect := range []string{"tunnel", "spdy"} {
@@ -105,7 +106,7 @@ func eachFanout(t *testing.T, test func(t *testing.T, w *fanoutWorld, dialer htt
 	}
 }
 
-// alive begins a connection that echoes, and hears its first echo.
+// alive opens a connection to the port that echoes, and checks one echo.
 func alive(t *testing.T, conn httpstream.Connection, id int) forwarded {
 	t.Helper()
 	f, err := forward(conn, portAlive, id)
@@ -126,7 +127,7 @@ func echoes(t *testing.T, f forwarded) {
 	}
 }
 
-// finish ends a connection cleanly.
+// finish half-closes a connection and checks that it ends without an error and without more data.
 func finish(t *testing.T, f forwarded) {
 	t.Helper()
 	f.data.Close()
@@ -138,10 +139,10 @@ func finish(t *testing.T, f forwarded) {
 	}
 }
 
-// TestFanout: 200 connections, of which some are refused and some reset, and one
-// is sent what its pod never reads. All others come to their end with every byte;
-// that one is reset after the hold-back, without a word on its error stream, and
-// the session goes on. Nothing of it is held beyond its bound.
+// TestFanout opens 200 connections: some are refused, some reset, and one sends data that its pod
+// never reads. All others must end with every byte delivered. edge must reset the blocked one after
+// the hold-back time, with an empty error stream, and the session must continue. The memory held
+// for it must stay bounded.
 func TestFanout(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		w.handler.SetForwardTimes(2*time.Second, time.Minute)
@@ -159,7 +160,7 @@ func TestFanout(t *testing.T) {
 			}
 		}()
 		var all sync.WaitGroup
-		slots := make(chan struct{}, 20) // beyond maxForwardSessions they share
+		slots := make(chan struct{}, 20) // more connections than maxForwardSessions, so some share an upstream session
 		for i := 1; i < 200; i++ {
 			slots <- struct{}{}
 			all.Go(func() {
@@ -187,12 +188,12 @@ func TestFanout(t *testing.T) {
 	})
 }
 
-// TestFanoutFresh: no upstream session carries a second connection after one that
-// ended, however it did.
+// TestFanoutFresh checks that edge does not reuse an upstream session after a connection on it has
+// ended, in whatever way it ended.
 func TestFanoutFresh(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
-		w.asked.take() // an old API server is asked twice
+		w.asked.take() // an old API server gets two requests: the refused tunnel and SPDY
 		for i := range 5 {
 			finish(t, alive(t, conn, i))
 		}
@@ -209,7 +210,8 @@ func TestFanoutFresh(t *testing.T) {
 	})
 }
 
-// TestFanoutAlone: a connection that holds up no other may take its time.
+// TestFanoutAlone checks that a connection which blocks no other connection may stall longer than
+// the hold-back time.
 func TestFanoutAlone(t *testing.T) {
 	hold := make(chan struct{})
 	api := (&apiServer{patience: patience, forward: func(_ int32, c io.ReadWriter) error {
@@ -239,8 +241,8 @@ func TestFanoutAlone(t *testing.T) {
 	}
 }
 
-// TestFanoutIdle: an upstream session without a connection ends after a while,
-// the sentinel stays.
+// TestFanoutIdle checks that edge ends upstream sessions without a connection after the idle
+// timeout, but keeps the sentinel.
 func TestFanoutIdle(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		w.handler.SetForwardTimes(time.Minute, 20*time.Millisecond)
@@ -259,7 +261,8 @@ func TestFanoutIdle(t *testing.T) {
 	})
 }
 
-// TestFanoutMany: more connections at once than there may be upstream sessions.
+// TestFanoutMany opens more connections at once than edge may have upstream sessions; all must
+// work.
 func TestFanoutMany(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		const most, connections = 32, 80
@@ -285,8 +288,8 @@ func TestFanoutMany(t *testing.T) {
 	})
 }
 
-// TestFanoutRefused: a connection whose upstream session is refused is reset
-// without a word on its error stream, the log says why, and the session lives.
+// TestFanoutRefused checks a connection whose upstream session the API server refuses. edge must
+// reset it with an empty error stream and log the reason, and the client's session must continue.
 func TestFanoutRefused(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
@@ -309,8 +312,8 @@ func TestFanoutRefused(t *testing.T) {
 	})
 }
 
-// TestFanoutSentinel: the sentinel's end is that of the client's session, with
-// connections that work and one that is stuck.
+// TestFanoutSentinel checks that the end of the sentinel's upstream session ends the client's
+// session, while another connection works.
 func TestFanoutSentinel(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
@@ -330,7 +333,7 @@ func TestFanoutSentinel(t *testing.T) {
 	})
 }
 
-// TestFanoutDrain: edge's end is not held up by a connection that is stuck.
+// TestFanoutDrain checks that a stalled connection does not delay Drain.
 func TestFanoutDrain(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
@@ -366,8 +369,8 @@ func TestFanoutDrain(t *testing.T) {
 	})
 }
 
-// TestFanoutLeavesNothing: port-forwards of mixed outcome leave no goroutine and
-// no descriptor of edge's.
+// TestFanoutLeavesNothing checks that port-forwards with various outcomes leave no goroutine and no
+// file descriptor of edge behind.
 func TestFanoutLeavesNothing(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		const sessions, atOnce = 48, 6
@@ -375,12 +378,12 @@ func TestFanoutLeavesNothing(t *testing.T) {
 			func(_ httpstream.Connection, f forwarded) { finish(t, f) },
 			func(_ httpstream.Connection, f forwarded) { f.data.Reset() },
 			func(conn httpstream.Connection, _ forwarded) { checkRefused(t, conn, 1) },
-			func(conn httpstream.Connection, _ forwarded) { // gone with connections open
+			func(conn httpstream.Connection, _ forwarded) { // the client disconnects with open connections
 				for i := range 10 {
 					forward(conn, portAlive, i+1)
 				}
 			},
-			func(httpstream.Connection, forwarded) { // gone within its opens
+			func(httpstream.Connection, forwarded) { // the client disconnects while it opens streams
 				c := w.rawSPDY(t, forwardPath, "portforward.k8s.io")
 				f := c.framer()
 				for id, kind := range []string{"error", "data"} {
@@ -389,12 +392,12 @@ func TestFanoutLeavesNothing(t *testing.T) {
 				c.Close()
 			},
 			func(_ httpstream.Connection, f forwarded) { f.data.Close() },
-			func(conn httpstream.Connection, f forwarded) { // gone with data on the way
+			func(conn httpstream.Connection, f forwarded) { // the client disconnects while data is in transit
 				go io.WriteString(f.data, strings.Repeat("x", 1<<20))
 			},
 		}
 		var all sync.WaitGroup
-		var dialing sync.Mutex // client-go's dialer is for one at a time
+		var dialing sync.Mutex // client-go's dialer is not safe for concurrent use
 		slots := make(chan struct{}, atOnce)
 		for i := range sessions {
 			slots <- struct{}{}
@@ -421,9 +424,9 @@ func TestFanoutLeavesNothing(t *testing.T) {
 	})
 }
 
-// TestFanoutPairs: the streams of a connection come in any order, without
-// requests as old clients send them, and whose other one does not come in time is
-// reset.
+// TestFanoutPairs checks how edge pairs the error and data streams of a connection. They may arrive
+// in any order, and without a requestID, as old clients send them. If the second stream does not
+// arrive in time, edge must reset the first.
 func TestFanoutPairs(t *testing.T) {
 	w := newFanoutWorld(t, false)
 	w.handler.SetTimes(time.Minute, patience, patience)
@@ -439,13 +442,13 @@ func TestFanoutPairs(t *testing.T) {
 	say := func(id moby.StreamId, what string) {
 		f.WriteFrame(&moby.DataFrame{StreamId: id, Data: []byte(what), Flags: moby.DataFlagFin})
 	}
-	syn(1, "data", "a") // data before its error stream, and with bytes at once
+	syn(1, "data", "a") // the data stream opens before its error stream, and has data immediately
 	say(1, "one")
 	syn(3, "error", "b")
 	syn(5, "error", "a")
 	syn(7, "data", "b")
 	say(7, "three")
-	syn(9, "error", "") // as old clients do
+	syn(9, "error", "") // without a requestID, as old clients send it
 	syn(11, "data", "")
 	say(11, "seven22")
 	check := func(end string, stories map[moby.StreamId]string) {
@@ -475,11 +478,11 @@ func TestFanoutPairs(t *testing.T) {
 	c.Close()
 	w.ended(1)
 
-	w.handler.SetTimes(time.Minute, patience, 50*time.Millisecond) // for a session that has no other streams
+	w.handler.SetTimes(time.Minute, patience, 50*time.Millisecond) // a session in which the second stream never arrives
 	c = w.rawSPDY(t, forwardPath, "portforward.k8s.io")
 	f = c.framer()
 	syn(1, "data", "alone")
-	syn(3, "data", "alone") // twice
+	syn(3, "data", "alone") // the same request a second time
 	check("RST", map[moby.StreamId]string{1: "", 3: ""})
 	c.Close()
 	w.ended(2)

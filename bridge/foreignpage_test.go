@@ -10,7 +10,8 @@ import (
 	"edge/bridge"
 )
 
-// foreignPages are what browsers add to requests of pages that must not act for their visitor.
+// foreignPages are headers that browsers add to the requests of pages which must not act for their
+// visitor.
 var foreignPages = map[string]http.Header{
 	"another site":                    {"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"cross-site"}},
 	"another site, no fetch metadata": {"Origin": {"https://evil.example"}},
@@ -26,7 +27,7 @@ var foreignPages = map[string]http.Header{
 	"no word":                         {"Sec-Fetch-Site": {""}},
 }
 
-// goodSenders are whom nothing is to hinder.
+// goodSenders are headers of requests that edge must accept.
 var goodSenders = map[string]http.Header{
 	"a program":                    {},
 	"edge's own host":              {"Origin": {"https://edge.example"}, "Sec-Fetch-Site": {"same-origin"}},
@@ -35,9 +36,10 @@ var goodSenders = map[string]http.Header{
 	"an allowed console":           {"Origin": {"https://console.example.com"}, "Sec-Fetch-Site": {"cross-site"}},
 }
 
-// TestForeignPageWrites is the row of the attack corpus: where the credential is ambient, a page of an Origin that is not allowed
-// has its visitor's browser change nothing, by a form or by fetch; nothing of it goes upstream. Reading, programs, pages that
-// may, and whoever shows a bearer token are not hindered.
+// TestForeignPageWrites is a row of the attack corpus. If the browser adds the credential by
+// itself, a page of an origin that is not allowed must not change anything, neither by a form nor
+// by fetch, and nothing may reach the API server. Reads, programs, allowed pages and requests with
+// a bearer token must pass.
 func TestForeignPageWrites(t *testing.T) {
 	api := &apiServer{rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
 	var credential credentialKind
@@ -92,12 +94,14 @@ func TestForeignPageWrites(t *testing.T) {
 	}
 }
 
-// TestForeignPageWritesSandbox is of the same row: a page that a pod, a service or a node serves by way of a proxy is of edge's
-// own host to a browser, and yet acts for nobody who is known by what the browser adds: it is sandboxed, whatever the pod says.
+// TestForeignPageWritesSandbox belongs to the same row of the attack corpus as
+// TestForeignPageWrites. A page that a pod, a service or a node serves through the API server's
+// proxy has edge's own origin in the browser. edge must add a sandbox policy, whatever policy the
+// pod sends, unless the client authenticated with a bearer token.
 func TestForeignPageWritesSandbox(t *testing.T) {
 	const own = "default-src 'self'; sandbox allow-same-origin allow-scripts"
 	api := &apiServer{rest: func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Has("early") { // what ReverseProxy writes of a 103 takes the header of the answer along
+		if r.URL.Query().Has("early") { // ReverseProxy sends the 103 with all headers that the answer has so far
 			w.Header().Set("Link", "</style.css>; rel=preload")
 			w.WriteHeader(http.StatusEarlyHints)
 		}

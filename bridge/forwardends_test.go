@@ -11,7 +11,7 @@ import (
 	moby "github.com/moby/spdystream/spdy"
 )
 
-// TestDrainForward: a port-forward that edge ends is no normal close.
+// TestDrainForward checks that a port-forward that edge drains does not end with a normal close.
 func TestDrainForward(t *testing.T) {
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")
@@ -29,8 +29,8 @@ func TestDrainForward(t *testing.T) {
 	w.ended(2)
 }
 
-// TestForwardToAStalledUpstream: a client that goes while its API server takes
-// nothing more takes its session with it.
+// TestForwardToAStalledUpstream checks that a session ends when its client disconnects, although
+// the API server no longer reads.
 func TestForwardToAStalledUpstream(t *testing.T) {
 	api, hold := stalledUpstream(t, "portforward.k8s.io")
 	w := newWorld(t, api)
@@ -64,7 +64,7 @@ func TestForwardToAStalledUpstream(t *testing.T) {
 	}
 }
 
-// A tunnelWriter puts each write in a message.
+// tunnelWriter sends each write as one WebSocket message.
 type tunnelWriter struct{ *rawConn }
 
 func (w tunnelWriter) Write(b []byte) (int, error) {
@@ -74,8 +74,8 @@ func (w tunnelWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestTunnelBreach: a client that breaks the rules is told by the right code
-// although its API server has nothing to say.
+// TestTunnelBreach checks that a client which violates the protocol receives the right close code,
+// although the API server sends nothing.
 func TestTunnelBreach(t *testing.T) {
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	for name, test := range map[string]struct {
@@ -97,9 +97,9 @@ func TestTunnelBreach(t *testing.T) {
 	}
 }
 
-// TestForwardGoodbye: a tunnel's client says SPDY's GOAWAY and then Close 1000.
-// An upstream that ends on the first is no accident: the client reads Close 1000,
-// whichever comes first.
+// TestForwardGoodbye checks the end of a tunnel whose client sends SPDY's GOAWAY and then Close
+// 1000. An API server that ends its connection after the GOAWAY has not failed. The client must
+// receive Close 1000, also if edge sees the API server's end before the client's Close.
 func TestForwardGoodbye(t *testing.T) {
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, early := take(t, w)

@@ -16,7 +16,7 @@ const (
 	opPong         = 10
 )
 
-// masked is a WebSocket frame of a client. A final frame has fin.
+// masked returns a client's WebSocket frame. fin marks the last frame of a message.
 func masked(fin bool, op byte, payload string) string {
 	b := []byte{op, 0x80}
 	if fin {
@@ -42,17 +42,17 @@ func masked(fin bool, op byte, payload string) string {
 	return string(b)
 }
 
-// message is a whole binary message of a client.
+// message returns a client's complete binary message in one frame.
 func message(payload string) string { return masked(true, opBinary, payload) }
 
-// A wsFrame is a WebSocket frame of a server.
+// wsFrame is a WebSocket frame that a server sends.
 type wsFrame struct {
 	fin, masked bool
 	op          byte
 	payload     string
 }
 
-// readFrame reads a frame of a server.
+// readFrame reads one frame of a server.
 func readFrame(r io.Reader) (wsFrame, error) {
 	if c, ok := r.(interface{ begin() error }); ok {
 		if err := c.begin(); err != nil {
@@ -79,8 +79,8 @@ func readFrame(r io.Reader) (wsFrame, error) {
 	return f, err
 }
 
-// readFrames reads a server's frames to the end, without its pings and the
-// like unless controls.
+// readFrames reads a server's frames to the end. It leaves out pings and pongs unless controls is
+// true.
 func readFrames(r io.Reader, controls bool) (all []wsFrame, err error) {
 	for {
 		f, err := readFrame(r)

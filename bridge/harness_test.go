@@ -24,10 +24,10 @@ import (
 	"edge/impersonate"
 )
 
-// edgeToken is edge's own credential towards the API server.
+// edgeToken is the credential with which edge authenticates to the API server.
 const edgeToken = "edge-own-token"
 
-// jane is whom every client of these tests is.
+// jane is the identity of every client in these tests.
 var jane = impersonate.Identity{
 	Name:   "jane",
 	UID:    "u-1",
@@ -35,7 +35,7 @@ var jane = impersonate.Identity{
 	Extra:  map[string][]string{"example.com/team": {"blue"}},
 }
 
-// A world is edge with an API server behind it.
+// world is edge with an API server behind it.
 type world struct {
 	*testing.T
 	api     *httptest.Server
@@ -44,9 +44,8 @@ type world struct {
 	log     *syncBuffer
 }
 
-// newWorld puts edge in front of api, as cmd/edge does: TLS, HTTP/1.1 and HTTP/2.
-// At the end of the test all sessions must have ended by themselves, or by the
-// end of their client.
+// newWorld starts edge in front of api as cmd/edge does, with TLS, HTTP/1.1 and HTTP/2. At the end
+// of the test it checks that all sessions have ended.
 func newWorld(t *testing.T, api http.Handler, change ...func(*bridge.Config)) *world {
 	t.Helper()
 	switch api.(type) {
@@ -61,10 +60,11 @@ func newWorld(t *testing.T, api http.Handler, change ...func(*bridge.Config)) *w
 	return w
 }
 
-// versioned is an API server behind something, which tells its release.
+// versioned is an API server that reports its release at /version, although it is wrapped in
+// another handler.
 type versioned struct{ http.Handler }
 
-// versionless is an API server that does not tell its release.
+// versionless returns an API server that does not report its release: /version answers 404.
 func versionless(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/version" && r.Header.Get("Impersonate-User") == "" {
@@ -75,7 +75,7 @@ func versionless(api http.Handler) http.Handler {
 	})
 }
 
-// front starts edge for an upstream.
+// front starts edge with this client configuration for the API server.
 func (w *world) front(upstream *rest.Config, change ...func(*bridge.Config)) {
 	w.Helper()
 	cfg := bridge.Config{
@@ -101,7 +101,7 @@ func (w *world) front(upstream *rest.Config, change ...func(*bridge.Config)) {
 	})
 }
 
-// serveTLS serves on loopback until the end of the test.
+// serveTLS serves h on the loopback interface until the end of the test.
 func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
 	s := httptest.NewUnstartedServer(h)
 	if _, ok := h.(*bridge.Handler); ok {
@@ -120,21 +120,22 @@ func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
 	return s
 }
 
-// configFor is the client configuration for a server of serveTLS.
+// configFor returns the client configuration for a server that serveTLS has started.
 func configFor(s *httptest.Server) *rest.Config {
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 	return &rest.Config{Host: s.URL, TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
 }
 
-// tlsFor is a client's TLS configuration for a server of serveTLS.
+// tlsFor returns a client's TLS configuration for a server that serveTLS has started.
 func tlsFor(s *httptest.Server, protocols ...string) *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.Certificate())
 	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", NextProtos: protocols}
 }
 
-// A credentialKind is what everybody is authenticated by.
-type credentialKind struct{ bearer atomic.Bool } // false: it is ambient
+// credentialKind selects what authenticates all clients: a bearer token, or a credential that the
+// browser adds.
+type credentialKind struct{ bearer atomic.Bool } // false: the browser adds the credential by itself
 
 func (k *credentialKind) use(cfg *bridge.Config) {
 	cfg.Identify = func(*http.Request) (impersonate.Identity, error) {
@@ -144,12 +145,12 @@ func (k *credentialKind) use(cfg *bridge.Config) {
 	}
 }
 
-// podURL is a pod's subresource on a server.
+// podURL returns the URL of a subresource of pod default/web on a server.
 func podURL(s *httptest.Server, verb, query string) *url.URL {
 	return must(url.Parse(s.URL + "/api/v1/namespaces/default/pods/web/" + verb + "?" + query))
 }
 
-// A syncBuffer may be written and read at the same time, as what edge logs is.
+// syncBuffer is a buffer that is safe for concurrent use. It holds edge's log.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -167,7 +168,7 @@ func (l *syncBuffer) String() string {
 	return l.buf.String()
 }
 
-// ended waits for the line of the n-th session's end and returns it.
+// ended waits for the log line of the n-th session that ends, and returns that line.
 func (w *world) ended(n int) string {
 	w.Helper()
 	var line string
@@ -187,8 +188,8 @@ func (w *world) ended(n int) string {
 	return line
 }
 
-// patience bounds every wait for something that must happen: long for a busy
-// machine, and less than the minute that tests give edge to never do something.
+// patience bounds every wait for an expected event. It is long enough for a busy machine, and
+// shorter than the minute that tests give edge for timeouts which must not expire.
 const patience = 45 * time.Second
 
 func (w *world) eventually(what string, ok func() bool) {
@@ -207,7 +208,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// client is an HTTP client of edge, with HTTP/2 or HTTP/1.1.
+// client returns an HTTP client for edge that uses HTTP/2 or HTTP/1.1.
 func (w *world) client(t testing.TB, http2 bool) *http.Client {
 	transport := &http.Transport{TLSClientConfig: tlsFor(w.edge), ForceAttemptHTTP2: http2, DisableCompression: true}
 	if !http2 {

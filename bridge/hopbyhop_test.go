@@ -14,7 +14,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// janesHeader is what upstream must see of jane, whatever she sends.
+// janesHeader is the header that the API server must receive from edge for jane, whatever jane's
+// client sends.
 var janesHeader = http.Header{
 	"Authorization":                        {"Bearer " + edgeToken},
 	"Impersonate-User":                     {"jane"},
@@ -25,14 +26,14 @@ var janesHeader = http.Header{
 	"User-Agent":                           {"test"},
 }
 
-// janes is janesHeader and more.
+// janes returns janesHeader with more headers added.
 func janes(more http.Header) http.Header {
 	h := maps.Clone(janesHeader)
 	maps.Copy(h, more)
 	return h
 }
 
-// connections are the ways to name headers as hop by hop.
+// connections are Connection headers that name other headers as hop-by-hop.
 var connections = map[string][]string{
 	"one":              {"Impersonate-User"},
 	"a list, any case": {"impersonate-user,IMPERSONATE-GROUP , Impersonate-Uid"},
@@ -44,11 +45,11 @@ var connections = map[string][]string{
 	"the stream's own": {"X-Stream-Protocol-Version, Upgrade, User-Agentx"},
 }
 
-// TestHopByHop is the row of the attack corpus: whatever a client names in
-// Connection, and whatever it says about itself, upstream sees edge's headers
-// about it, and all others as they were.
+// TestHopByHop is a row of the attack corpus. Whatever a client names in Connection, and whatever
+// it claims about itself, the API server must receive edge's headers for the client's identity, and
+// all other headers unchanged.
 func TestHopByHop(t *testing.T) {
-	answer := func(http.ResponseWriter, *http.Request) {} // 200, to streams as well
+	answer := func(http.ResponseWriter, *http.Request) {} // answers 200, also to requests for streams
 	api := &apiServer{refuse: answer, rest: answer}
 	w := newWorld(t, api.start(t))
 	claims := []string{
@@ -99,8 +100,8 @@ func TestHopByHop(t *testing.T) {
 	}
 }
 
-// TestHopByHopHTTP2: a Connection header in HTTP/2 is malformed (RFC 9113 section
-// 8.2.2). Whatever becomes of the request, no identity is lost.
+// TestHopByHopHTTP2 checks a Connection header in HTTP/2, which makes the request malformed (RFC
+// 9113 section 8.2.2). If edge forwards the request, its identity headers must be complete.
 func TestHopByHopHTTP2(t *testing.T) {
 	api := &apiServer{rest: func(http.ResponseWriter, *http.Request) {}}
 	w := newWorld(t, api.start(t))

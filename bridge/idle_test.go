@@ -16,16 +16,18 @@ import (
 
 const (
 	idleSessions = 200
-	// maxIdleKiB bounds what edge keeps for an idle session. Seen were 19, also with the race detector: two TLS
-	// connections 14, the session the rest.
+	// maxIdleKiB bounds the memory that edge keeps for an idle session, in KiB. We measured 19,
+	// also with the race detector: 14 for two TLS connections, the rest for the session.
 	maxIdleKiB = 24
-	// fewGoroutines are the rest of the process: spare connections to the API server have some.
+	// fewGoroutines bounds the goroutines of the rest of the process, such as those of spare
+	// connections to the API server.
 	fewGoroutines = 20
 )
 
-// TestIdleSession: what a session keeps while nothing is said, in heap and stacks, and that it has no goroutine.
-// Each session has carried a byte either way before. The peers are in this process, too, so the same peers
-// without edge are taken off: edge is in between with the two other ends of two connections.
+// TestIdleSession checks how much heap and stack an idle session keeps, and that it has no
+// goroutine. Each session has carried one byte in each direction before. The client and the API
+// server run in the same process, so the test subtracts what they keep when connected directly. The
+// difference is edge, with its end of two connections.
 func TestIdleSession(t *testing.T) {
 	api := new(silent)
 	w := newWorld(t, api, speaking(bridge.StreamingSPDY), func(c *bridge.Config) { c.Observe = new(witness) })
@@ -52,7 +54,7 @@ func TestIdleSession(t *testing.T) {
 
 type kept struct{ heap, stacks, goroutines int }
 
-// holding is what the process keeps while there are idleSessions clients.
+// holding returns what the process keeps while idleSessions clients are connected.
 func holding(t *testing.T, dial func(*testing.T) *rawConn, w *world, api *silent) (k kept) {
 	clients := make([]*rawConn, idleSessions)
 	for i := range clients {
@@ -70,11 +72,11 @@ func holding(t *testing.T, dial func(*testing.T) *rawConn, w *world, api *silent
 	return k
 }
 
-// measure reads the live heap and the stacks.
+// measure returns the live heap, the stacks and the number of goroutines.
 func measure() kept {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what has pooled memory, or a finalizer, is gone after two
+	runtime.GC() // pooled memory and objects with finalizers are freed after two collections
 	runtime.ReadMemStats(&m)
 	return kept{int(m.HeapAlloc), int(m.StackInuse), runtime.NumGoroutine()}
 }
@@ -84,7 +86,8 @@ func stacks() []byte {
 	return buf[:runtime.Stack(buf, true)]
 }
 
-// dialIdle opens a session, says what stands for a byte of stdin, and waits for a byte of stdout.
+// dialIdle opens a session, sends one byte of stdin, and waits for one byte of stdout. The
+// parameters stdin and stdout are these bytes as they appear on the wire.
 func dialIdle(t *testing.T, s *httptest.Server, stdin, stdout string, request []string) *rawConn {
 	t.Helper()
 	c := dialRaw(t, s)
@@ -96,7 +99,7 @@ func dialIdle(t *testing.T, s *httptest.Server, stdin, stdout string, request []
 	return c
 }
 
-// awaitBytes reads to the end of what is awaited.
+// awaitBytes reads until the awaited bytes have arrived.
 func awaitBytes(t testing.TB, r io.Reader, awaited string) {
 	var got, one []byte = nil, make([]byte, 1)
 	for !bytes.HasSuffix(got, []byte(awaited)) {
@@ -108,8 +111,8 @@ func awaitBytes(t testing.TB, r io.Reader, awaited string) {
 	}
 }
 
-// silent is a container runtime's process that says one byte, hears one, and then nothing more. It costs no
-// goroutine, and reads nothing that could cost memory.
+// silent is an API server whose process sends one byte of stdout and nothing more. It needs no
+// goroutine per session, and does not read, so it uses no memory.
 type silent struct {
 	mu    sync.Mutex
 	conns []net.Conn
@@ -124,7 +127,7 @@ func (s *silent) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	s.conns = append(s.conns, conn)
 	s.mu.Unlock()
 	answer := []byte(accepted("v4.channel.k8s.io"))
-	for id := byte(1); id <= 7; id += 2 { // the empty header block of a SYN_REPLY is for nobody here
+	for id := byte(1); id <= 7; id += 2 { // the client ignores the empty header block of this SYN_REPLY
 		answer = append(answer, 0x80, 3, 0, 2, 0, 0, 0, 4, 0, 0, 0, id)
 	}
 	conn.Write(append(answer, 0, 0, 0, 5, 0, 0, 0, 1, 'x')) // stdout
@@ -139,7 +142,8 @@ func (s *silent) close() {
 	s.conns = nil
 }
 
-// TestTypingThenSilence: a session that was busy, and has nothing to carry any more, has no goroutine again.
+// TestTypingThenSilence checks that a session which was busy has no goroutine again once it is
+// idle.
 func TestTypingThenSilence(t *testing.T) {
 	w, c := echoing(t)
 	const bursts, keystrokes = 2, 50
@@ -151,7 +155,7 @@ func TestTypingThenSilence(t *testing.T) {
 	}
 }
 
-// TestCloseBesideSilence: Handler.Close leaves streams alone, also those that have nothing to carry.
+// TestCloseBesideSilence checks that Handler.Close does not end streams, including idle ones.
 func TestCloseBesideSilence(t *testing.T) {
 	w, c := echoing(t)
 	keystroke(t, c)
@@ -163,13 +167,13 @@ func TestCloseBesideSilence(t *testing.T) {
 	}
 }
 
-// resting tells whether no session has a goroutine that reads or relays.
+// resting reports whether no session has a goroutine that reads or relays.
 func resting() bool {
 	waiting := sessionGoroutines()
 	return !strings.Contains(waiting, "leg.(*Leg).Read(") && !strings.Contains(waiting, "session.(*direction).run(")
 }
 
-// echoing is an exec of cat.
+// echoing starts an exec of cat and returns its client.
 func echoing(t *testing.T) (*world, *channelClient) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		_, err := io.Copy(p.out, p.in)
@@ -180,7 +184,7 @@ func echoing(t *testing.T) (*world, *channelClient) {
 	return w, c
 }
 
-// keystroke sends a byte, and waits for it.
+// keystroke sends one byte and waits for its echo.
 func keystroke(t *testing.T, c *channelClient) {
 	t.Helper()
 	if err := c.send(0, []byte("x")); err != nil {

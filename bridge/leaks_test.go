@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// ending is what becomes of a session, by the process or the client in it.
+// ending is a way in which a session can end, caused by its process or its client.
 type ending struct {
 	name   string
 	client func(ctx context.Context, t *testing.T, w *world, c execClient)
 }
 
-// endings are the outcomes of TestNothingIsLeft. The processes are endingProcess.
+// endings are the outcomes that TestNothingIsLeft runs. The API server runs endingProcess for them.
 var endings = []ending{
 	{"success", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
 		c.doUntil(ctx, w.edge, command{verb: "exec", stdin: strings.NewReader("success")})
@@ -30,7 +30,7 @@ var endings = []ending{
 		c.doUntil(ctx, w.edge, command{stdin: strings.NewReader("failure")})
 	}},
 	{"client gone", func(ctx context.Context, t *testing.T, w *world, c execClient) {
-		if !c.websocket { // client-go's own end within its opens takes 30 s
+		if !c.websocket { // if client-go is canceled while it opens streams, its own end takes 30 s
 			conn := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 			open(t, conn.framer(), "error", "stdin", "stdout", "stderr")
 			conn.Close()
@@ -82,7 +82,7 @@ var endings = []ending{
 	}},
 }
 
-// endingProcess ends as its first word says.
+// endingProcess exits with success or failure, as its stdin requests.
 func endingProcess(p *process) error {
 	b := make([]byte, len("success"))
 	if _, err := io.ReadFull(p.in, b); err != nil {
@@ -95,8 +95,8 @@ func endingProcess(p *process) error {
 	return nil
 }
 
-// TestNothingIsLeft: after a thousand sessions of mixed outcome, on every dialect
-// pair, no goroutine and no descriptor of edge's is left. It starts no process.
+// TestNothingIsLeft checks that edge keeps no goroutine and no file descriptor after a thousand
+// sessions with various outcomes on every pair of dialects. The test starts no process.
 func TestNothingIsLeft(t *testing.T) {
 	const sessions, atOnce = 1000, 16
 	api := (&apiServer{run: endingProcess, forward: channelPorts}).start(t)
@@ -130,9 +130,9 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// edgeSockets counts edge's own ends of connections, towards clients and towards
-// the API server. All peers are in this process too, and some keep theirs: a
-// container runtime whose client is gone may wait for ever.
+// edgeSockets counts edge's own ends of connections to clients and to the API server. The clients
+// and the API server run in the same process, and some of them keep their ends: a container runtime
+// whose client has disconnected may wait forever.
 func edgeSockets(t *testing.T, w *world) (open int) {
 	t.Helper()
 	table, err := os.ReadFile("/proc/self/net/tcp")
@@ -144,7 +144,7 @@ func edgeSockets(t *testing.T, w *world) (open int) {
 	}
 	const listening = "0A"
 	for line := range strings.Lines(string(table)) {
-		f := strings.Fields(line) // proc(5): 1 local, 2 remote, 3 state, 9 inode; 0: nobody has it open
+		f := strings.Fields(line) // proc(5): 1 local, 2 remote, 3 state, 9 inode; inode 0: the socket is not open in any process
 		if len(f) < 10 || f[3] == listening || f[9] == "0" {
 			continue
 		}
@@ -155,18 +155,19 @@ func edgeSockets(t *testing.T, w *world) (open int) {
 	return open
 }
 
-// ours is a stack frame of edge's relay, in the names that runtime.Stack gives.
+// ours matches a stack frame of edge's relay, as runtime.Stack prints it.
 var ours = regexp.MustCompile(`edge/bridge/internal/session\.|edge/bridge/internal/leg\.\(\*Leg\)|edge/bridge\.\(\*Handler\)`)
 
-// TestSessionGoroutines: what the tests of this package take for a session's goroutines is there while one has work, or they
-// would find nothing left wherever they look.
+// TestSessionGoroutines checks that sessionGoroutines and resting recognize the goroutines of a
+// session that carries bytes. Otherwise the tests that wait until no goroutine is left would pass
+// without a check.
 func TestSessionGoroutines(t *testing.T) {
 	w, c := echoing(t)
 	w.eventually("a goroutine of a session", func() bool { keystroke(t, c); return sessionGoroutines() != "" })
 	w.eventually("a session at work", func() bool { keystroke(t, c); return !resting() })
 }
 
-// sessionGoroutines are the stacks of goroutines that belong to a session.
+// sessionGoroutines returns the stacks of all goroutines that belong to a session.
 func sessionGoroutines() string {
 	buf := make([]byte, 4<<20)
 	var left []string

@@ -11,15 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestUpgradeRequired: only the API server's own complaint about a missing
-// Upgrade, on a stream's path, becomes edge's explanation.
+// TestUpgradeRequired checks that edge replaces an answer by its own explanation only if the API
+// server reports a missing Upgrade on the path of a stream.
 func TestUpgradeRequired(t *testing.T) {
 	const other = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"you must specify at least 1 of stdin, stdout, stderr","reason":"BadRequest","code":400}`
 	for name, c := range map[string]struct {
 		path      string
 		code      int
 		body      string
-		explained string // what it says beside the rest; "": it stays as it is
+		explained string // expected in the explanation, beside its fixed parts; "": the answer stays unchanged
 	}{
 		"exec":           {"exec?stdout=1", 400, upgradeRequired, "1.30"},
 		"attach":         {"attach?stdout=1", 400, upgradeRequired, "1.30"},
@@ -58,7 +58,8 @@ func TestUpgradeRequired(t *testing.T) {
 	}
 }
 
-// TestStrandedCommand: who lost their Upgrade is told what to type.
+// TestStrandedCommand checks that the explanation names the command to type if the request lost its
+// Upgrade.
 func TestStrandedCommand(t *testing.T) {
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 400, upgradeRequired) }))
 	kubectl := http.Header{"User-Agent": {"kubectl/v1.24.0 (linux/amd64) kubernetes/4ce5a89"}}

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// numbered is a key of a test's.
+// numbered returns a cache key that is unique for n.
 func numbered(n int) *refusalKey {
 	var key refusalKey
 	binary.BigEndian.PutUint64(key[:], uint64(n))
 	return &key
 }
 
-// TestRefusalAges: a refusal is remembered for 10 s, however often it is repeated.
+// TestRefusalAges checks that the cache keeps a refusal for 10 s, however often it is read.
 func TestRefusalAges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newRefusalCache()
@@ -44,7 +44,8 @@ func TestRefusalAges(t *testing.T) {
 	})
 }
 
-// TestRefusalsAreBounded: the oldest make room, by number and by size, and those that are over do first.
+// TestRefusalsAreBounded checks that the cache bounds the number and the size of its entries. It
+// removes expired entries first, then the oldest.
 func TestRefusalsAreBounded(t *testing.T) {
 	counted := func(m *refusalCache) (n, bytes int) {
 		for e := m.order.Front(); e != nil; e = e.Next() {
@@ -75,7 +76,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		if n, _ := counted(m); n < maxRefusalBytes/(maxRefusalBody+refusalOverhead)-1 {
 			t.Errorf("%d are left", n)
 		}
-		for range 3 { // the same one takes its own place
+		for range 3 { // an entry with the same key replaces the old one
 			m.remember(numbered(-999), 403, nil, make([]byte, maxRefusalBody))
 		}
 		counted(m)
@@ -91,7 +92,8 @@ func TestRefusalsAreBounded(t *testing.T) {
 	})
 }
 
-// TestRefusalsTakeRefusalsOnly: nothing but what says no, can be read by everybody, and is short; of its header what is about it.
+// TestRefusalsTakeRefusalsOnly checks what the cache stores: only refusals that are short and not
+// compressed, and only those of their headers that describe the refusal.
 func TestRefusalsTakeRefusalsOnly(t *testing.T) {
 	m := newRefusalCache()
 	for code := 100; code < 400; code++ {
@@ -111,7 +113,8 @@ func TestRefusalsTakeRefusalsOnly(t *testing.T) {
 	}
 }
 
-// TestKeptBody: a body is remembered before its last byte is out, whole or not at all.
+// TestKeptBody checks that a body is in the cache before the reader has its last byte, and that the
+// cache stores a body completely or not at all.
 func TestKeptBody(t *testing.T) {
 	for name, test := range map[string]struct {
 		announced int64
@@ -151,7 +154,7 @@ func TestKeptBody(t *testing.T) {
 	}
 }
 
-// broken is what is left of a body that broke.
+// broken is a reader that fails with err, as the rest of an interrupted body.
 type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.err }

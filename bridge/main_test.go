@@ -12,18 +12,18 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// runtimePatience is how long the tests' container runtime waits for a client's
-// streams. It does so also when the client is gone.
+// runtimePatience is how long the tests' container runtime waits for a client's streams, even if
+// the client has disconnected.
 const runtimePatience = 15 * time.Second
 
-// TestMain checks that no session leaves a goroutine, and silences the logs of
-// client-go and the runtime.
+// TestMain silences the logs of client-go and the container runtime, and checks after all tests
+// that no session has left a goroutine.
 func TestMain(m *testing.M) {
 	klog.InitFlags(nil)
 	flag.Set("logtostderr", "false")
 	flag.Set("stderrthreshold", "FATAL")
 	klog.SetOutput(io.Discard)
-	flag.Set("test.parallel", "8") // those that are parallel wait, most of their time
+	flag.Set("test.parallel", "8") // parallel tests spend most of their time waiting
 	code := m.Run()
 	if code == 0 {
 		code = leaks()
@@ -31,19 +31,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leakPatience bounds the wait for the last goroutines' end: the API server's
-// translator has some that wait 30 s for a client that left early.
+// leakPatience bounds the wait for the last goroutines to end. The API server's translator has some
+// that wait 30 s for a client that left early.
 const leakPatience = time.Minute
 
-// leaks waits for the runtime's goroutines too.
+// leaks waits until no goroutine is left, including those of the container runtime.
 func leaks() int {
 	var err error
 	for end := time.Now().Add(leakPatience); time.Now().Before(end); {
-		// Peers of ours that wait for ever: spdystream where a stream was left with
-		// data that nobody reads, a runtime whose connection ends before its SYN_REPLY
-		// is out; all goroutines of such a connection stay. client-go's WebSocket reader leaves its streams open if its connection
-		// is closed before it sets its first deadline; one that edge kept open would be
-		// seen as that reader, too.
+		// Some peers in this process wait forever. spdystream does so if a stream is left with
+		// unread data, and in a runtime whose connection ends before its SYN_REPLY is sent; all
+		// goroutines of such a connection stay. client-go's WebSocket reader leaves its streams
+		// open if its connection is closed before the reader sets its first deadline. This
+		// exception would also hide a WebSocket that edge leaves open.
 		if err = goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Stream).waitWriteReply"),
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).Serve"),

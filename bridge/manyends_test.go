@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// most is how many ports one session over WebSocket channels can have.
+// most is the largest number of ports of one session over WebSocket channels.
 const most = 128
 
-// TestManyEndsAtOnce: of the connections of a port-forward over WebSocket channels
-// all but one end together. edge resets each upstream, as client-go does; the one
-// lives on.
+// TestManyEndsAtOnce checks a port-forward over WebSocket channels of which all connections but one
+// end at the same time. edge resets the stream of each, as client-go does. The remaining one must
+// continue.
 func TestManyEndsAtOnce(t *testing.T) {
 	for _, streaming := range upstreams {
 		t.Run(string(streaming), func(t *testing.T) {
@@ -22,7 +22,7 @@ func TestManyEndsAtOnce(t *testing.T) {
 				io.WriteString(c, "up")
 				<-die
 				if port == 81 {
-					time.Sleep(300 * time.Millisecond) // the others have ended
+					time.Sleep(300 * time.Millisecond) // until the other connections have ended
 					io.WriteString(c, "alive")
 				}
 				return nil
@@ -32,7 +32,7 @@ func TestManyEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestManyEndsInABurst is the same with all ends in one write of upstream's.
+// TestManyEndsInABurst is like TestManyEndsAtOnce, but the API server sends all ends in one write.
 func TestManyEndsInABurst(t *testing.T) {
 	frame := func(connection int, flags byte, said string) []byte {
 		b := binary.BigEndian.AppendUint32(nil, uint32(4*connection+3))
@@ -57,8 +57,8 @@ func TestManyEndsInABurst(t *testing.T) {
 	outlives(t, w, func() { close(die) })
 }
 
-// outlives waits until all connections are up, has all but the last end, and
-// waits for the last one's word.
+// outlives waits until all connections are up, calls end to end all but the last, and waits for the
+// last one's data.
 func outlives(t *testing.T, w *world, end func()) {
 	t.Helper()
 	c, err := dialChannels(t.Context(), w.edge, "portforward", strings.Repeat("ports=80&", most-1)+"ports=81", "v4.channel.k8s.io")

@@ -13,14 +13,13 @@ import (
 	"edge/bridge"
 )
 
-// TestManyPorts: 200 connections over one session. Some are refused, some reset,
-// and one says nothing and hears nothing for good; the others come to their end,
-// on every dialect pair as without edge.
+// TestManyPorts opens 200 connections over one session. Some are refused, some reset, and one never
+// sends or receives anything. The others must complete, on every pair of dialects and without edge.
 //
-// One that is sent what it does not read is another matter: moby/spdystream, in
-// client-go and in the container runtime, then answers a fifth of the streams no
-// more, with edge and without. SPDY in Kubernetes has no flow control by which
-// anybody in between could tell which stream it is.
+// The test has no connection that receives data which it does not read. In that case
+// moby/spdystream, in client-go and in the container runtime, stops answering a fifth of the
+// streams, with edge and without. SPDY in Kubernetes has no flow control for a stream, so a proxy
+// cannot know which stream blocks.
 func TestManyPorts(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
@@ -58,7 +57,7 @@ func TestManyPorts(t *testing.T) {
 	}
 }
 
-// checkReset breaks a connection off in the middle.
+// checkReset opens a connection, checks an echo, and resets the connection.
 func checkReset(t *testing.T, conn httpstream.Connection, id int) {
 	f, err := forward(conn, 80, id)
 	if err != nil {

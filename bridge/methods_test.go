@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestMethods: a method that is not about its path goes nowhere.
+// TestMethods checks that edge does not forward CONNECT and TRACE, which do not act on their path.
 func TestMethods(t *testing.T) {
 	api := &apiServer{rest: func(http.ResponseWriter, *http.Request) {}}
 	w := newWorld(t, api.start(t))

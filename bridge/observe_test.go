@@ -17,12 +17,12 @@ import (
 	"edge/impersonate"
 )
 
-// witness notes what an Observer is told.
+// witness is an Observer that records its calls.
 type witness struct {
 	mu           sync.Mutex
 	seen         []*testimony
-	refuse       error // each request
-	refuseStream error // each stream
+	refuse       error // the error that it returns for each request; nil: none
+	refuseStream error // the error that it returns for each stream; nil: none
 }
 
 type testimony struct {
@@ -59,7 +59,7 @@ func (o *testimony) Ended(e bridge.End) {
 	o.say("ended %d in %d cut %v", e.Code, e.In, e.Cut)
 }
 
-// account waits for the end of the n-th request and returns what was said of it.
+// account waits for the end of the n-th request and returns what was recorded for it.
 func (w *witness) account(world *world, n int) (said string, end bridge.End) {
 	world.Helper()
 	world.eventually("an end", func() bool {
@@ -123,7 +123,8 @@ func TestObserve(t *testing.T) {
 	})
 }
 
-// What cannot be put on record is not served.
+// TestObserverRefuses checks that edge does not serve a request that the Observer refuses, for
+// example because it cannot write the audit record.
 func TestObserverRefuses(t *testing.T) {
 	witness := witness{refuse: errors.New("disk full")}
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) { t.Error("reached the API server") }),
@@ -135,7 +136,8 @@ func TestObserverRefuses(t *testing.T) {
 	}
 }
 
-// Of no Observers there is none to ask; of several each is told, and one refusal is enough.
+// TestObservers checks that Observers returns nil for no Observer. With several, each is called for
+// a request, and the refusal of one is enough to refuse it.
 func TestObservers(t *testing.T) {
 	if bridge.Observers() != nil {
 		t.Error("nobody observes something")
@@ -151,7 +153,8 @@ func TestObservers(t *testing.T) {
 	}
 }
 
-// A stream that an Observer refuses is not asked for upstream: a command would run there.
+// TestObserverRefusesStream checks that edge requests no stream upstream that an Observer refuses:
+// the API server would start the command.
 func TestObserverRefusesStream(t *testing.T) {
 	denied := apierrors.NewForbidden(schema.GroupResource{}, "", errors.New("not now"))
 	witness := witness{refuseStream: denied}
@@ -167,7 +170,7 @@ func TestObserverRefusesStream(t *testing.T) {
 	}
 }
 
-// A bug of edge's is told from an answer that was cut.
+// TestObservePanic checks that the Observer can tell a panic in edge from an answer that was cut.
 func TestObservePanic(t *testing.T) {
 	var witness witness
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), func(c *bridge.Config) {
@@ -183,7 +186,8 @@ func TestObservePanic(t *testing.T) {
 	}
 }
 
-// A stream is begun with its 101, and ends when it ends.
+// TestObserveStream checks that the Observer sees a stream start with its 101 and end with the
+// session.
 func TestObserveStream(t *testing.T) {
 	var witness witness
 	api := (&apiServer{run: func(p *process) error {
@@ -203,8 +207,8 @@ func TestObserveStream(t *testing.T) {
 	}
 }
 
-// Who comes with a credential that the API server knows goes upstream with it, and
-// edge's own stays here, on every path.
+// TestOwnCredential checks a client whose credential the API server itself accepts. On every path,
+// edge must send that credential upstream and not its own.
 func TestOwnCredential(t *testing.T) {
 	api := (&apiServer{run: func(*process) error { return nil }, rest: func(http.ResponseWriter, *http.Request) {}}).start(t)
 	w := newWorld(t, api, func(c *bridge.Config) {

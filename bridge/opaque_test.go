@@ -13,7 +13,7 @@ import (
 	xwebsocket "golang.org/x/net/websocket"
 )
 
-// echo is a WebSocket server that sends back what it gets.
+// echo is a WebSocket server that sends back each message.
 func echo(w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{Subprotocols: []string{"b", "c"}, EnableCompression: true}
 	c, err := upgrader.Upgrade(w, r, http.Header{"Set-Cookie": {"console=1"}})
@@ -32,8 +32,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestOpaqueWebSocket: any other WebSocket passes as it is after upstream's own
-// 101: its subprotocol, extensions, text, fragments, pings and close.
+// TestOpaqueWebSocket checks that edge relays any other WebSocket unchanged after the API server's
+// own 101: subprotocol, extensions, text messages, fragments, pings and the Close.
 func TestOpaqueWebSocket(t *testing.T) {
 	api := &apiServer{rest: echo}
 	w := newWorld(t, api.start(t))
@@ -72,7 +72,8 @@ func TestOpaqueWebSocket(t *testing.T) {
 	}
 }
 
-// TestOpaqueSubprotocols: upstream reads the first line only, so there is one.
+// TestOpaqueSubprotocols checks that edge joins several Sec-WebSocket-Protocol lines into one,
+// because the API server reads only the first line.
 func TestOpaqueSubprotocols(t *testing.T) {
 	api := &apiServer{rest: echo}
 	w := newWorld(t, api.start(t))
@@ -86,12 +87,12 @@ func TestOpaqueSubprotocols(t *testing.T) {
 	}
 }
 
-// TestOpaqueEmptySubprotocol: the API server's WebSocket server (x/net) answers
-// an empty line to who offered nothing, which is none.
+// TestOpaqueEmptySubprotocol checks an API server whose WebSocket library (x/net) answers an empty
+// Sec-WebSocket-Protocol to a client that offered none. edge must take it for no subprotocol.
 func TestOpaqueEmptySubprotocol(t *testing.T) {
 	server := xwebsocket.Server{
 		Handler: func(*xwebsocket.Conn) {},
-		Handshake: func(c *xwebsocket.Config, _ *http.Request) error { // as wsstream's
+		Handshake: func(c *xwebsocket.Config, _ *http.Request) error { // as wsstream sets it
 			c.Protocol = []string{""}
 			return nil
 		},
@@ -106,7 +107,8 @@ func TestOpaqueEmptySubprotocol(t *testing.T) {
 	w.ended(1)
 }
 
-// TestOpaqueEnds: what either side says last arrives, and its end ends both.
+// TestOpaqueEnds checks that the last data of either side arrives, and that the end of one side's
+// connection ends the other's.
 func TestOpaqueEnds(t *testing.T) {
 	serverGone := make(chan error, 1)
 	last := strings.Repeat("last words ", 100_000)
