@@ -14,7 +14,7 @@ import (
 	xwebsocket "golang.org/x/net/websocket"
 )
 
-// rawEnds is an opaque WebSocket of which both ends say their bytes themselves.
+// rawEnds opens an opaque WebSocket and returns both ends as raw connections.
 func rawEnds(t *testing.T) (w *world, client, server *rawConn) {
 	t.Helper()
 	servers := make(chan *rawConn, 1)
@@ -35,7 +35,7 @@ func rawEnds(t *testing.T) (w *world, client, server *rawConn) {
 	return w, client, server
 }
 
-// heard reads a frame, of a client or a server.
+// heard reads one frame, which a client or a server has sent.
 func heard(c *rawConn) (wsFrame, error) {
 	head, err := c.br.Peek(2)
 	if err != nil || head[1]&0x80 == 0 {
@@ -54,7 +54,7 @@ func heard(c *rawConn) (wsFrame, error) {
 	return wsFrame{fin: b[0]&0x80 != 0, masked: true, op: b[0] & 0x7f, payload: string(b[6:])}, nil
 }
 
-// pingOf waits for a ping of edge's.
+// pingOf waits for one of edge's own pings.
 func pingOf(t *testing.T, c *rawConn, masked bool) wsFrame {
 	t.Helper()
 	f, err := heard(c)
@@ -64,7 +64,7 @@ func pingOf(t *testing.T, c *rawConn, masked bool) wsFrame {
 	return f
 }
 
-// nextOf is the next frame that is no ping of edge's.
+// nextOf returns the next frame that is not one of edge's own pings.
 func nextOf(t *testing.T, c *rawConn, ping wsFrame) wsFrame {
 	t.Helper()
 	for {
@@ -78,8 +78,8 @@ func nextOf(t *testing.T, c *rawConn, ping wsFrame) wsFrame {
 	}
 }
 
-// TestPassedPings: both ends of a WebSocket that edge does not read get its pings.
-// Their pongs go no further; any other pong, and a ping, does.
+// TestPassedPings checks edge's pings on an opaque WebSocket. Both ends must receive them. edge
+// must discard the pongs that answer them, and relay every other ping and pong.
 func TestPassedPings(t *testing.T) {
 	w, client, server := rawEnds(t)
 	down, up := pingOf(t, client, false), pingOf(t, server, true)
@@ -102,15 +102,15 @@ func TestPassedPings(t *testing.T) {
 	w.ended(1)
 }
 
-// TestPassedPingsWithinAFrame: no ping comes within a frame, however long it takes;
-// within a fragmented message one does.
+// TestPassedPingsWithinAFrame checks that edge sends no ping inside a frame, however long the frame
+// takes. Between the fragments of a message it may send one.
 func TestPassedPingsWithinAFrame(t *testing.T) {
 	w, client, server := rawEnds(t)
 	up := pingOf(t, server, true)
 	frame := masked(false, opText, strings.Repeat("x", 100))
 	for cut := range []int{1, 2, 5, 6, 50, len(frame) - 1} {
 		io.WriteString(client.Conn, frame[:cut])
-		for range 5 { // so long
+		for range 5 { // long enough for several keepalives
 			pingOf(t, client, false)
 		}
 		io.WriteString(client.Conn, frame[cut:])
@@ -127,7 +127,7 @@ func TestPassedPingsWithinAFrame(t *testing.T) {
 	w.ended(1)
 }
 
-// TestPassedNoPingAfterClose: a Close is the last frame that its receiver gets.
+// TestPassedNoPingAfterClose checks that edge sends no ping after it has relayed a Close.
 func TestPassedNoPingAfterClose(t *testing.T) {
 	w, client, server := rawEnds(t)
 	up, down := pingOf(t, server, true), pingOf(t, client, false)
@@ -148,9 +148,9 @@ func TestPassedNoPingAfterClose(t *testing.T) {
 	w.ended(1)
 }
 
-// TestPassedLibraries: the libraries that serve WebSockets in Kubernetes answer
-// pings that come between what they are told, and their applications see none; with
-// compression, too.
+// TestPassedLibraries checks edge's pings against the libraries that serve WebSockets in
+// Kubernetes. They must answer pings between the messages, with compression too, and their
+// applications must not see the pings.
 func TestPassedLibraries(t *testing.T) {
 	var pings sync.Map
 	for name, server := range map[string]http.HandlerFunc{
@@ -178,7 +178,7 @@ func TestPassedLibraries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, (&apiServer{rest: server}).start(t))
 			w.handler.SetTimes(time.Millisecond, time.Second, time.Second)
-			d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), EnableCompression: true, WriteBufferSize: 1000} // fragments
+			d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), EnableCompression: true, WriteBufferSize: 1000} // the small buffer makes gorilla send fragments
 			c, _, err := d.Dial("wss://"+w.edge.Listener.Addr().String()+proxyPath, http.Header{"Origin": {w.edge.URL}})
 			if err != nil {
 				t.Fatal(err)
@@ -201,7 +201,7 @@ func TestPassedLibraries(t *testing.T) {
 					t.Fatal(err)
 				}
 				var got strings.Builder
-				for got.Len() < len(say) { // x/net answers each fragment by a message
+				for got.Len() < len(say) { // x/net answers each fragment with its own message
 					_, b, err := c.ReadMessage()
 					if err != nil {
 						t.Fatal(err)
@@ -219,8 +219,8 @@ func TestPassedLibraries(t *testing.T) {
 	}
 }
 
-// TestPassedCuts: what a peer says arrives as it is, wherever the network cuts it,
-// also where it is no WebSocket at all.
+// TestPassedCuts checks that edge relays bytes unchanged, wherever the network splits them, even if
+// they are no valid WebSocket frames.
 func TestPassedCuts(t *testing.T) {
 	for name, said := range map[string]string{
 		"frames":       strings.Repeat(masked(true, opText, "abc")+masked(true, opPong, "somebody")+"\xf3"+masked(true, opText, "odd")[1:], 50),
@@ -247,8 +247,8 @@ func TestPassedCuts(t *testing.T) {
 	}
 }
 
-// withoutPings drops edge's pings, which are masked, have 8 bytes and are in none of
-// what TestPassedCuts says.
+// withoutPings removes edge's own pings, which are masked and have a payload of 8 bytes. The bytes
+// that TestPassedCuts sends contain none like them.
 func withoutPings(b string) string {
 	for {
 		i := strings.Index(b, "\x89\x88")

@@ -29,18 +29,18 @@ import (
 	"edge/impersonate"
 )
 
-// plainAPI is an API server without streams.
+// plainAPI returns an API server that serves no streams.
 func plainAPI(f http.HandlerFunc) *apiServer { return &apiServer{rest: f} }
 
-// bothVersions runs a test over HTTP/1.1 and HTTP/2.
+// bothVersions runs a test with a client of HTTP/1.1 and one of HTTP/2.
 func bothVersions(t *testing.T, test func(t *testing.T, http2 bool)) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[http2], func(t *testing.T) { test(t, http2) })
 	}
 }
 
-// TestPlainFidelity: method, path, query and body arrive as they were sent, over
-// HTTP/2, and the answer comes back as it was given.
+// TestPlainFidelity checks that method, path, query and body reach the API server unchanged over
+// HTTP/2, and that the answer reaches the client unchanged.
 func TestPlainFidelity(t *testing.T) {
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -68,8 +68,8 @@ func TestPlainFidelity(t *testing.T) {
 	})
 }
 
-// TestPlainIdentity holds the whole header that goes upstream against what it
-// must be: the client's own, less what it may not say, and jane.
+// TestPlainIdentity checks the complete header that goes upstream: the client's header, without the
+// fields that a client may not set, plus the headers for jane's identity.
 func TestPlainIdentity(t *testing.T) {
 	seen := make(chan http.Header, 1)
 	w := newWorld(t, plainAPI(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
@@ -98,7 +98,8 @@ func sameHeader(a, b http.Header) bool {
 	return string(must(json.Marshal(a))) == string(must(json.Marshal(b)))
 }
 
-// TestDisableCompression: the API server is not offered any encoding.
+// TestDisableCompression checks that edge removes Accept-Encoding if Config.DisableCompression is
+// set.
 func TestDisableCompression(t *testing.T) {
 	api := plainAPI(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["Accept-Encoding"]) })
 	for disabled, want := range map[bool]string{false: "[gzip]", true: "[]"} {
@@ -112,7 +113,8 @@ func TestDisableCompression(t *testing.T) {
 	}
 }
 
-// TestWatchIsFlushed: each event arrives while the response goes on.
+// TestWatchIsFlushed checks that each event of a watch reaches the client while the response
+// continues.
 func TestWatchIsFlushed(t *testing.T) {
 	next := make(chan string)
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
@@ -143,7 +145,8 @@ func TestWatchIsFlushed(t *testing.T) {
 	})
 }
 
-// TestWatchEventsOfAnySize: of an event that no buffer of edge's holds, and of one that just fills it, nothing waits for the next.
+// TestWatchEventsOfAnySize checks that edge delivers each event completely before the next one
+// arrives, also if the event is larger than edge's buffers or exactly fills one.
 func TestWatchEventsOfAnySize(t *testing.T) {
 	sizes := []int{1, 511, 512, 513, 1, 8191, 8192, 8193, 300, 40 << 10, 40<<10 + 1, 200 << 10, 3}
 	next := make(chan int)
@@ -176,7 +179,7 @@ func TestWatchEventsOfAnySize(t *testing.T) {
 	})
 }
 
-// TestIdleWatchMemory: a watch that waits keeps no buffer of what came before.
+// TestIdleWatchMemory checks that an idle watch keeps no buffer for earlier events.
 func TestIdleWatchMemory(t *testing.T) {
 	const watches = 200
 	list, bookmark := make([]byte, 100<<10), []byte("a bookmark")
@@ -204,14 +207,14 @@ func TestIdleWatchMemory(t *testing.T) {
 		watch()
 	}
 	grown := (liveHeap() - before) / watches
-	// The API server's and the client's own memory stands on this heap, too.
+	// The memory of the API server and of the client is on the same heap.
 	if grown > 40<<10 {
 		t.Errorf("an idle watch takes %d KiB", grown>>10)
 	}
 }
 
-// TestDeclaredBodyIsNotHeldBack: what there is of a body arrives though the rest,
-// whose length is declared, is not there yet.
+// TestDeclaredBodyIsNotHeldBack checks that edge relays the first part of a body although the rest
+// of its declared length has not arrived.
 func TestDeclaredBodyIsNotHeldBack(t *testing.T) {
 	next := make(chan string)
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
@@ -225,7 +228,7 @@ func TestDeclaredBodyIsNotHeldBack(t *testing.T) {
 	bothVersions(t, func(t *testing.T, http2 bool) {
 		parts := make(chan string)
 		next = parts
-		resp := must(w.client(t, http2).Get(w.edge.URL + "/api/v1/pods")) // the header is there, and no body
+		resp := must(w.client(t, http2).Get(w.edge.URL + "/api/v1/pods")) // the header has arrived, and no body
 		defer resp.Body.Close()
 		for _, part := range []string{"one", "two", "six"} {
 			parts <- part
@@ -238,8 +241,8 @@ func TestDeclaredBodyIsNotHeldBack(t *testing.T) {
 	})
 }
 
-// TestBodyIsStreamed: the API server reads the beginning of a body whose end the
-// client has not sent, and never will before it has an answer.
+// TestBodyIsStreamed checks that edge relays the beginning of a request body before its end. The
+// client here sends the end only after it has an answer.
 func TestBodyIsStreamed(t *testing.T) {
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
 		first := make([]byte, 5)
@@ -264,7 +267,7 @@ func TestBodyIsStreamed(t *testing.T) {
 	}
 }
 
-// TestClientCancel: when the client goes, the API server's request ends.
+// TestClientCancel checks that the request to the API server ends when the client cancels.
 func TestClientCancel(t *testing.T) {
 	gone := make(chan struct{})
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
@@ -287,7 +290,8 @@ func TestClientCancel(t *testing.T) {
 	})
 }
 
-// TestCutResponse: a response that breaks off upstream never looks whole.
+// TestCutResponse checks that a response which breaks off upstream ends with an error for the
+// client.
 func TestCutResponse(t *testing.T) {
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "half")
@@ -302,8 +306,8 @@ func TestCutResponse(t *testing.T) {
 	})
 }
 
-// TestGatewayErrors: an API server that is not there is 502, one that does not
-// answer is 504, each with a Status and without upstream's address.
+// TestGatewayErrors checks that edge answers 502 if it cannot reach the API server and 504 if the
+// API server does not answer, each with a Status that does not contain the API server's address.
 func TestGatewayErrors(t *testing.T) {
 	silent := make(chan struct{})
 	defer close(silent)
@@ -339,7 +343,7 @@ func TestGatewayErrors(t *testing.T) {
 	}
 }
 
-// unusedAddress is one where nobody listens, and nobody else will until the end of the test.
+// unusedAddress returns an address on which no process listens until the end of the test.
 func unusedAddress(t *testing.T) string {
 	t.Helper()
 	fd := must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
@@ -351,8 +355,8 @@ func unusedAddress(t *testing.T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(at.Port))
 }
 
-// TestIdentifyErrors: what Identify refuses never reaches the API server, and is
-// answered with a Status or, for a client that asks for text, in words.
+// TestIdentifyErrors checks that a request which Identify refuses does not reach the API server.
+// The answer must be a Status, or plain text if the client's Accept asks for it.
 func TestIdentifyErrors(t *testing.T) {
 	api := plainAPI(func(http.ResponseWriter, *http.Request) {})
 	w := newWorld(t, api, refusing)
@@ -379,8 +383,8 @@ func TestIdentifyErrors(t *testing.T) {
 	}
 }
 
-// TestDiscoveryRefused: client-go's discovery, with which kubectl and helm begin, reads why edge refuses or fails: kubectl 1.26 and later
-// showed "unknown".
+// TestDiscoveryRefused checks that client-go's discovery, which kubectl and helm run first, shows
+// why edge refuses or fails. kubectl 1.26 and later showed "unknown" instead.
 func TestDiscoveryRefused(t *testing.T) {
 	refused := apierrors.NewForbidden(schema.GroupResource{Resource: "users"}, "system:root", errors.New("edge refuses system:"))
 	nowhere := unusedAddress(t)
@@ -401,9 +405,10 @@ func TestDiscoveryRefused(t *testing.T) {
 	}
 }
 
-// TestUnauthorizedAsText: why a token is refused is in the Status; who asks for text
-// reads kube-oidc-proxy's word, and other messages as they are; and client-go, which
-// reads neither where it begins, has it in a Warning.
+// TestUnauthorizedAsText checks how a client can read why edge refuses its token. The Status
+// contains the reason. As plain text edge sends "Unauthorized" like kube-oidc-proxy, or another
+// message unchanged. client-go's discovery reads neither, so edge also sends the reason in a
+// Warning header.
 func TestUnauthorizedAsText(t *testing.T) {
 	for message, text := range map[string]string{
 		"Unauthorized: the token has expired": "Unauthorized", "Unauthorized": "Unauthorized", "another kubeconfig: yours": "another kubeconfig: yours",
@@ -431,12 +436,12 @@ func TestUnauthorizedAsText(t *testing.T) {
 	}
 }
 
-// warned are the warnings that client-go reads in answers.
+// warned collects the warnings that client-go reads from answers.
 type warned []string
 
 func (w *warned) HandleWarningHeader(_ int, _, text string) { *w = append(*w, text) }
 
-// TestPaths: a request line that two servers could read in two ways goes nowhere.
+// TestPaths checks that edge refuses a request target that two servers could interpret differently.
 func TestPaths(t *testing.T) {
 	api := plainAPI(func(http.ResponseWriter, *http.Request) {})
 	w := newWorld(t, api)
@@ -462,8 +467,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestSlowPlainReaders: watches that nobody reads take a bounded part of edge's
-// memory, however long they are.
+// TestSlowPlainReaders checks that watches whose clients do not read use a bounded amount of edge's
+// memory, regardless of their length.
 func TestSlowPlainReaders(t *testing.T) {
 	const streams, each = 40, 1 << 20
 	chunk := make([]byte, 64<<10)
@@ -484,8 +489,8 @@ func TestSlowPlainReaders(t *testing.T) {
 		resp := must(client.Get(w.edge.URL + "/api/v1/pods?watch=1"))
 		defer resp.Body.Close()
 	}
-	time.Sleep(500 * time.Millisecond) // for what would come
-	// The API server's and the client's own windows stand on this heap, too.
+	time.Sleep(500 * time.Millisecond) // gives edge time to buffer more
+	// The receive windows of the API server and the client are on the same heap.
 	if grown := liveHeap() - before; grown > streams*each {
 		t.Errorf("%d responses that nobody reads take %d KiB each", streams, grown/streams>>10)
 	}

@@ -21,7 +21,8 @@ import (
 	"edge/bridge"
 )
 
-// TestClientsBrokenBody: a body that breaks HTTP's rules, or off, is the client's fault: 400, and no warning.
+// TestClientsBrokenBody checks that edge answers 400, and logs no warning, if a request body
+// violates HTTP or breaks off: both are the client's fault.
 func TestClientsBrokenBody(t *testing.T) {
 	api := plainAPI(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	over1 := func(request string) func(*testing.T, *world) (int, []byte) {
@@ -52,7 +53,7 @@ func TestClientsBrokenBody(t *testing.T) {
 	}
 }
 
-// shortOverHTTP2 sends 3 bytes of 10.
+// shortOverHTTP2 declares a body of 10 bytes and sends 3.
 func shortOverHTTP2(t *testing.T, w *world) (code int, body []byte) {
 	conn := must(tls.Dial("tcp", w.edge.Listener.Addr().String(), tlsFor(w.edge, "h2")))
 	defer conn.Close()
@@ -82,8 +83,9 @@ func shortOverHTTP2(t *testing.T, w *world) (code int, body []byte) {
 	}
 }
 
-// framesAPI is an API server that reads a request's head and does something of its own with it. It is a server of
-// serveTLS that hands connections on.
+// framesAPI starts an API server that reads the header of each request and then calls does, which
+// writes frames itself. It closes the connection if does returns false. The certificate is that of
+// a server which serveTLS has started.
 func framesAPI(t *testing.T, does func(f *http2.Framer, stream uint32) (goOn bool)) *rest.Config {
 	borrowed := serveTLS(t, http.NotFoundHandler())
 	l := must(tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: borrowed.TLS.Certificates, NextProtos: []string{"h2"}}))
@@ -123,7 +125,8 @@ func framesAPI(t *testing.T, does func(f *http2.Framer, stream uint32) (goOn boo
 	return cfg
 }
 
-// TestWhatBecameOfIt: the answer to a request that got none upstream tells whether it may have been done.
+// TestWhatBecameOfIt checks that edge's answer to a request without an answer from upstream states
+// whether the API server may have executed it.
 func TestWhatBecameOfIt(t *testing.T) {
 	refuses := func(f *http2.Framer, stream uint32) bool {
 		f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
@@ -165,7 +168,8 @@ func TestWhatBecameOfIt(t *testing.T) {
 	}
 }
 
-// TestNewTransport: requests of edge's own bring its credential, and are sent again where the API server did not take them.
+// TestNewTransport checks the transport for edge's own requests: it adds edge's credential, and
+// sends a request again if the API server has not accepted it.
 func TestNewTransport(t *testing.T) {
 	var first atomic.Int32
 	cfg := framesAPI(t, func(f *http2.Framer, stream uint32) bool {

@@ -18,8 +18,8 @@ import (
 	"edge/bridge"
 )
 
-// A portStory is all that a client of port-forward over channels was told: by
-// channel, after the port, and how it ended.
+// portStory is everything that a client of port-forward over channels received, by channel: the
+// port, the data after it, and the end of the connection.
 type portStory struct {
 	ports map[byte]int
 	said  map[byte]string
@@ -27,8 +27,8 @@ type portStory struct {
 	err   error
 }
 
-// tellPorts opens ports and says one piece to each connection, and then reads to
-// the end, or until enough.
+// tellPorts requests the ports, sends say to each connection, and reads until enough returns true
+// or the connection ends.
 func tellPorts(t testing.TB, s *httptest.Server, protocol string, ports []int, say string, enough func(portStory) bool) portStory {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -70,18 +70,18 @@ func tellPorts(t testing.TB, s *httptest.Server, protocol string, ports []int, s
 	return story
 }
 
-// channelPorts are what listens in the pod of these tests. WebSocket channels
-// have no half-close: who waits for the end waits for ever.
+// channelPorts are the ports of the pod in these tests. WebSocket channels have no half-close, so a
+// port that waits for the end of its input would wait forever.
 func channelPorts(port int32, c io.ReadWriter) error {
 	switch port {
-	case 80: // echo of five bytes
+	case 80: // echoes five bytes and ends
 		b := make([]byte, 5)
 		if _, err := io.ReadFull(c, b); err != nil {
 			return err
 		}
 		_, err := c.Write(b)
 		return err
-	case 85: // echo until the end
+	case 85: // echoes until the connection ends
 		_, err := io.Copy(c, c)
 		return err
 	}
@@ -90,10 +90,9 @@ func channelPorts(port int32, c io.ReadWriter) error {
 
 var portProtocols = []string{"v4.channel.k8s.io", "v4.base64.channel.k8s.io", ""}
 
-// TestPortChannels: what a client of port-forward over WebSocket channels sees
-// through edge, with either protocol upstream, and what it sees without edge:
-// the ports, the data of each connection, why one was refused, and a Close when
-// all have ended.
+// TestPortChannels checks that a client of port-forward over WebSocket channels sees the same with
+// edge, over either upstream protocol, as without edge: the ports, the data of each connection, why
+// a connection was refused, and a Close after all have ended.
 func TestPortChannels(t *testing.T) {
 	api := (&apiServer{forward: channelPorts}).start(t)
 	spdy, tunnelled := newWorld(t, api, speaking(bridge.StreamingSPDY)), newWorld(t, api, speaking(bridge.StreamingWebSocket))
@@ -123,12 +122,12 @@ func TestPortChannels(t *testing.T) {
 	}
 }
 
-// TestPortChannelsClose: a client that closes is answered with its code, and
+// TestPortChannelsClose checks that edge answers a client's Close with the client's code, and that
 // the pod's connections end.
 func TestPortChannelsClose(t *testing.T) {
 	ended := make(chan error, 2)
 	api := (&apiServer{forward: func(_ int32, c io.ReadWriter) error {
-		io.WriteString(c, "up") // a client that leaves before may find nobody to tell
+		io.WriteString(c, "up") // a client that disconnects earlier may leave before the pod's connection exists
 		_, err := io.Copy(io.Discard, c)
 		ended <- err
 		return err
@@ -167,8 +166,8 @@ func TestPortChannelsClose(t *testing.T) {
 	}
 }
 
-// TestPortChannelsRefusals: what is no list of ports, and what is no subprotocol
-// of port-forward, goes nowhere. Clients that offer v5 as well get v4.
+// TestPortChannelsRefusals checks that edge refuses an invalid list of ports and a subprotocol that
+// port-forward does not have. A client that offers v5 and v4 must get v4.
 func TestPortChannelsRefusals(t *testing.T) {
 	api := &apiServer{forward: channelPorts}
 	w := newWorld(t, api.start(t))

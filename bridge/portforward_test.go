@@ -23,7 +23,7 @@ import (
 	"edge/bridge"
 )
 
-// forwardDialers are client-go's two ways to forward the ports of a pod.
+// forwardDialers returns the two dialers that client-go has for port-forward: tunnel and SPDY.
 func forwardDialers(t testing.TB, s *httptest.Server) map[string]httpstream.Dialer {
 	cfg, u := configFor(s), podURL(s, "portforward", "")
 	tunnel, err := portforward.NewSPDYOverWebsocketDialerForStreaming(u, cfg)
@@ -40,14 +40,14 @@ func forwardDialers(t testing.TB, s *httptest.Server) map[string]httpstream.Dial
 	}
 }
 
-// A forwarded is one local connection of a port-forward.
+// forwarded is one connection of a port-forward.
 type forwarded struct {
 	data  httpstream.Stream
-	fails <-chan string // all that the error stream said
+	fails <-chan string // receives the complete content of the error stream
 }
 
-// forward opens a connection as client-go does. Who does not read a stream at all
-// times stops all of spdystream.
+// forward opens a connection as client-go does. The caller must read both streams all the time: a
+// stream that is not read blocks all of spdystream.
 func forward(conn httpstream.Connection, port, id int) (f forwarded, err error) {
 	h := http.Header{"Port": {strconv.Itoa(port)}, "Requestid": {strconv.Itoa(id)}}
 	h.Set("streamType", "error")
@@ -67,19 +67,19 @@ func forward(conn httpstream.Connection, port, id int) (f forwarded, err error) 
 	return f, err
 }
 
-// ports are what listens in the pod.
+// ports are the ports that the pod of these tests listens on.
 func ports(port int32, c io.ReadWriter) error {
 	switch port {
-	case 80: // echo, and a word at the end
+	case 80: // echoes, and sends the number of bytes at the end
 		n, err := io.Copy(c, c)
 		fmt.Fprintf(c, "%d bytes", n)
 		return err
 	case 81:
 		return errors.New("connection refused")
-	case 82: // says its piece and ends
+	case 82: // sends 1,000,000 bytes and ends
 		_, err := io.WriteString(c, strings.Repeat("0123456789", 100_000))
 		return err
-	case 83: // hashes
+	case 83: // sends the SHA-256 of its input
 		hash := sha256.New()
 		_, err := io.Copy(hash, c)
 		fmt.Fprintf(c, "%x", hash.Sum(nil))
@@ -88,10 +88,9 @@ func ports(port int32, c io.ReadWriter) error {
 	return fmt.Errorf("nothing on port %d", port)
 }
 
-// TestPortForward: what client-go sees of a port-forward through edge, over SPDY
-// and tunnelled, and what it sees without edge: connections at the same time,
-// their data, both half-closes, and a refused one that is told why and ends none
-// of the others.
+// TestPortForward checks that client-go sees the same of a port-forward with edge, over SPDY and in
+// a tunnel, as without edge: connections at the same time, their data and half-closes, and a
+// refused connection that reports the reason and does not end the others.
 func TestPortForward(t *testing.T) {
 	api := (&apiServer{forward: ports}).start(t)
 	w, tunnelled := newWorld(t, api, speaking(bridge.StreamingSPDY)), newWorld(t, api, speaking(bridge.StreamingWebSocket))
@@ -140,7 +139,7 @@ func checkEcho(t *testing.T, conn httpstream.Connection, id int) {
 
 func checkRefused(t *testing.T, conn httpstream.Connection, id int) {
 	f, err := forward(conn, 81, id)
-	if err == nil { // not reset already
+	if err == nil { // the stream has not been reset yet
 		if got, _ := io.ReadAll(f.data); len(got) > 0 {
 			t.Errorf("data from nowhere: %q", got)
 		}
@@ -180,7 +179,7 @@ func checkInput(t *testing.T, conn httpstream.Connection, id int) {
 	}
 }
 
-// TestKubectlPortForward: client-go's port forwarder, with HTTP through it.
+// TestKubectlPortForward checks HTTP through client-go's port forwarder, which kubectl uses.
 func TestKubectlPortForward(t *testing.T) {
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.URL.Path+strings.Repeat("x", 10_000))
@@ -236,7 +235,7 @@ func TestKubectlPortForward(t *testing.T) {
 	w.ended(2)
 }
 
-// TestTunnelClose: a tunnel's client closes with any code, and its session ends.
+// TestTunnelClose checks that a Close of a tunnel's client, with any code, ends the session.
 func TestTunnelClose(t *testing.T) {
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	for i, code := range []int{websocket.CloseNormalClosure, websocket.CloseGoingAway, 4000} {
@@ -251,8 +250,8 @@ func TestTunnelClose(t *testing.T) {
 	}
 }
 
-// TestTunnelBoundaries: the messages of a tunnel mean nothing, SPDY's bytes may
-// be cut anywhere in between.
+// TestTunnelBoundaries checks that the message boundaries of a tunnel have no meaning: a client may
+// split the SPDY bytes anywhere.
 func TestTunnelBoundaries(t *testing.T) {
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	var story strings.Builder

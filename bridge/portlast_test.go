@@ -9,11 +9,13 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// lateReader is how long the pod takes to come and read. Nothing waits for it: too short, it would only find less.
+// lateReader is how long the pod waits before it reads. If it were too short, the test would only
+// find fewer errors.
 const lateReader = 200 * time.Millisecond
 
-// TestPortChannelsLastWord: a client that closes as soon as it has said something is answered when the pod has read it, as at
-// the runtime's own WebSocket server. The runtime's SPDY server drops it if the session ends in its first moments.
+// TestPortChannelsLastWord checks a client that closes immediately after it has sent data. edge
+// must answer the Close only after the pod has read the data, as the runtime's own WebSocket server
+// does. The runtime's SPDY server drops the data if the session ends right after its start.
 func TestPortChannelsLastWord(t *testing.T) {
 	begun, closed, heard := make(chan bool), make(chan bool), make(chan string)
 	var answered atomic.Bool

@@ -15,12 +15,12 @@ import (
 	"edge/bridge"
 )
 
-// smuggled is what a client sends behind its request: a request of its own that
-// claims to be somebody.
+// smuggled are bytes that a client sends after its request. They are a second request, which claims
+// another identity.
 const smuggled = "GET /api/v1/secrets HTTP/1.1\r\nHost: e\r\nImpersonate-User: admin\r\nConnection: close\r\n\r\n"
 
-// TestRefusal: an answer other than 101 reaches the client as it is, status,
-// header and body; it is the only answer, and redirects are the client's.
+// TestRefusal checks that an answer other than 101 reaches the client unchanged: status, header and
+// body. The client must get no second answer, and edge must not follow redirects.
 func TestRefusal(t *testing.T) {
 	var followed atomic.Int32
 	elsewhere := serveTLS(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
@@ -80,14 +80,14 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// TestNon101 is the row of the attack corpus: whatever upstream answers that is
-// not the 101 that was asked for, nothing that the client sent behind its request
-// reaches upstream but as a request of its own, from who it is.
+// TestNon101 is a row of the attack corpus. The API server answers an upgrade with something other
+// than the requested 101. The bytes that the client sent after its request must then not reach the
+// API server, except as a new request with the client's own identity.
 func TestNon101(t *testing.T) {
 	const switching = "HTTP/1.1 101 Switching Protocols\r\n"
 	answers := map[string]struct {
 		answer string
-		only   string // the kind of dialect that it is wrong for; "": all
+		only   string // the kind of dialect for which this answer is wrong; "": all
 	}{
 		"200":                               {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ""},
 		"200, no length":                    {"HTTP/1.1 200 OK\r\n\r\nok", ""},
@@ -157,8 +157,8 @@ func TestNon101(t *testing.T) {
 	}
 }
 
-// TestNoHijack: a connection that cannot be taken over costs neither its slot
-// nor upstream's connection.
+// TestNoHijack checks a connection that edge cannot hijack. edge must free the session's slot and
+// close its upstream connection.
 func TestNoHijack(t *testing.T) {
 	ended := make(chan error, 1)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -173,7 +173,7 @@ func TestNoHijack(t *testing.T) {
 	}), func(c *bridge.Config) { c.MaxSessions = 1 })
 	for dialect, ask := range upgrades {
 		if dialect == "opaque" {
-			continue // upstream's answer here is no WebSocket's
+			continue // here the API server's answer is not that of a WebSocket server
 		}
 		r := must(http.ReadRequest(bufio.NewReader(strings.NewReader(strings.Join(ask, "\r\n") + "\r\n\r\n"))))
 		r.RemoteAddr = "127.0.0.1:1"
@@ -188,8 +188,8 @@ func TestNoHijack(t *testing.T) {
 	}
 }
 
-// TestFreshConnections: a stream never begins on a connection that has had a
-// refusal before, which the API server may be about to close.
+// TestFreshConnections checks that edge begins a stream only on a new connection. The API server
+// may be about to close a connection on which it has refused a stream.
 func TestFreshConnections(t *testing.T) {
 	api := &apiServer{refuse: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }}
 	w := newWorld(t, api.start(t))

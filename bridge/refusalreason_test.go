@@ -25,7 +25,7 @@ import (
 	"edge/impersonate"
 )
 
-// asker answers every review.
+// asker gives the same answer to every access review.
 type asker struct {
 	allowed bool
 	err     error
@@ -35,7 +35,7 @@ func (a asker) Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (bo
 	return a.allowed, "", a.err
 }
 
-// identifying makes edge take everybody for u, by a real policy.
+// identifying makes edge authenticate every request as u, and apply a real impersonation policy.
 func identifying(u *user.DefaultInfo, ask impersonate.Asker) func(*bridge.Config) {
 	return func(c *bridge.Config) {
 		policy := must(impersonate.NewPolicy(impersonate.PolicyConfig{Ask: ask}))
@@ -45,15 +45,15 @@ func identifying(u *user.DefaultInfo, ask impersonate.Asker) func(*bridge.Config
 	}
 }
 
-// failing makes edge know nobody, for a reason.
+// failing makes edge refuse every request as unauthenticated, with err.
 func failing(err error) func(*bridge.Config) {
 	return func(c *bridge.Config) {
 		c.Identify = func(*http.Request) (impersonate.Identity, error) { return impersonate.Identity{}, err }
 	}
 }
 
-// TestReasons: of each answer that is edge's own the Observer is told why, in one word. There is a row for each place that
-// refuses.
+// TestReasons checks that the Observer receives a Reason, which is one word, for each refusal that
+// edge itself produces. The table has a row for each place in the code that refuses.
 func TestReasons(t *testing.T) {
 	get := []string{"GET /api HTTP/1.1", "Host: e"}
 	v4 := "Sec-WebSocket-Protocol: v4.channel.k8s.io"
@@ -87,8 +87,8 @@ func TestReasons(t *testing.T) {
 		code   int
 		reason bridge.Reason
 		change func(*bridge.Config)
-		api    http.Handler // nil: one that answers everything
-		up     *rest.Config // in place of api
+		api    http.Handler // nil: an API server that answers everything
+		up     *rest.Config // used instead of api if not nil
 		before func(*world)
 	}{
 		"nobody":              {ask: get, code: 401, reason: "credential", change: failing(apierrors.NewUnauthorized("Unauthorized"))},
@@ -176,12 +176,13 @@ func TestReasons(t *testing.T) {
 			if _, end := seen.account(w, number); end.Refusal != test.reason || end.Code != test.code {
 				t.Errorf("%d because of %q, want %q", end.Code, end.Refusal, test.reason)
 			}
-			w.edge.CloseClientConnections() // the stream that is open for the limit
+			w.edge.CloseClientConnections() // ends the stream that the row "too many streams" has opened
 		})
 	}
 }
 
-// TestReasonsAreDocumented: docs/security.md has the words of the code, in its order, and no others.
+// TestReasonsAreDocumented checks that docs/security.md lists exactly the reasons of the code, in
+// the same order.
 func TestReasonsAreDocumented(t *testing.T) {
 	var words, listed []string
 	for _, d := range must(parser.ParseFile(token.NewFileSet(), "internal/status/refusalreason.go", nil, 0)).Decls {
@@ -205,7 +206,8 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestReasonOwnCredential: what goes wrong with edge's own credential is said to be about that, on every path.
+// TestReasonOwnCredential checks that the Reason of a failure of edge's own credential is
+// ReasonOwnCredential, on every path.
 func TestReasonOwnCredential(t *testing.T) {
 	g := &guarded{behind: echoBody}
 	w, own, _ := tokenWorld(t, g)
@@ -222,7 +224,8 @@ func TestReasonOwnCredential(t *testing.T) {
 	}
 }
 
-// TestUpstreamsReasons: an answer of the API server's own has no reason of edge's, whatever it says; nor has a stream.
+// TestUpstreamsReasons checks that an answer of the API server, with any code, has no Reason of
+// edge's, and that a stream has none either.
 func TestUpstreamsReasons(t *testing.T) {
 	for _, code := range []int{200, 302, 400, 401, 403, 404, 429, 500, 503} {
 		answer := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, code, `{"kind":"Status","code":400}`) }
@@ -252,7 +255,7 @@ func TestUpstreamsReasons(t *testing.T) {
 	}
 }
 
-// TestUnwatched: where nobody watches, a refusal is what it is.
+// TestUnwatched checks that edge refuses correctly without an Observer.
 func TestUnwatched(t *testing.T) {
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), refusing)
 	if resp := must(w.client(t, true).Get(w.edge.URL)); resp.Body.Close() != nil || resp.StatusCode != http.StatusUnauthorized {
@@ -260,25 +263,26 @@ func TestUnwatched(t *testing.T) {
 	}
 }
 
-// answerers are the functions that begin an answer, and whose words it has.
+// answerers are the functions that begin an answer, and the author of that answer.
 var answerers = map[string]string{
-	"answer":                     "edge's, with a Reason",
-	"cachedRefusal.write":        "as it was, with a Reason",
-	"crossOrigin.serve":          "edge's, to a preflight, which is on no record",
-	"passOn":                     "the API server's",
-	"Hijack":                     "a 101",
-	"answerRecorder.WriteHeader": "what it is told",
-	"corsWriter.WriteHeader":     "what it is told",
-	"corsWriter.Write":           "what it is told",
-	"corsWriter.FlushError":      "what it is told",
+	"answer":                     "edge, with a Reason",
+	"cachedRefusal.write":        "the author of the cached refusal, with a Reason",
+	"crossOrigin.serve":          "edge, for a preflight, which is not recorded",
+	"passOn":                     "the API server",
+	"Hijack":                     "edge or the API server, with a 101",
+	"answerRecorder.WriteHeader": "its caller",
+	"corsWriter.WriteHeader":     "its caller",
+	"corsWriter.Write":           "its caller",
+	"corsWriter.FlushError":      "its caller",
 }
 
-// statuses are the functions that make a Status, and where it goes.
+// statuses are the functions that create a Status, and where the Status goes.
 var statuses = map[string]string{
-	"Failure": "to New, which wants a Reason; on a stream; and to callers in edge",
+	"Failure": "to New, which requires a Reason; to a stream; to callers in edge",
 }
 
-// TestAnswerers: nobody begins an answer, or makes a Status for one, but those who are known here.
+// TestAnswerers checks that only the functions in answerers begin an answer, and only those in
+// statuses create a Status.
 func TestAnswerers(t *testing.T) {
 	files := token.NewFileSet()
 	begins, makes := map[string]bool{}, map[string]bool{}
@@ -320,7 +324,7 @@ func TestAnswerers(t *testing.T) {
 	}{"begins an answer": {begins, answerers}, "makes a Status": {makes, statuses}} {
 		for name := range c.found {
 			if c.known[name] == "" {
-				t.Errorf("%s %s: it has to go by status.New and status.Refuse, which tell why", name, what)
+				t.Errorf("%s %s: use status.New and status.Refuse, which require a Reason", name, what)
 			}
 		}
 		for name := range c.known {
@@ -331,7 +335,7 @@ func TestAnswerers(t *testing.T) {
 	}
 }
 
-// nameOf is a function's name, with its receiver's type.
+// nameOf returns a function's name, with the type of its receiver.
 func nameOf(f *ast.FuncDecl) string {
 	if f.Recv == nil {
 		return f.Name.Name

@@ -15,7 +15,8 @@ import (
 	"edge/impersonate"
 )
 
-// kubelets is an API server behind which a kubelet refuses each stream; a request without an Upgrade does not get so far.
+// kubelets is an API server whose kubelet refuses each stream. The API server itself refuses a
+// request without an Upgrade.
 func kubelets(refuse http.HandlerFunc) *apiServer {
 	return &apiServer{rest: refuse, refuse: func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" {
@@ -27,7 +28,7 @@ func kubelets(refuse http.HandlerFunc) *apiServer {
 	}}
 }
 
-// notRunning is what a kubelet says.
+// notRunning is a kubelet's refusal: the container does not run.
 func notRunning(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Audit-Id", "of-the-websocket")
 	w.Header().Set("Set-Cookie", "c=1")
@@ -35,7 +36,7 @@ func notRunning(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "container not running (123)")
 }
 
-// refused asks for a WebSocket and returns the answer, which is no 101.
+// refused requests a WebSocket and returns the answer, which must not be a 101.
 func (w *world) refused(t *testing.T, lines ...string) (code int, body string) {
 	t.Helper()
 	c := dialRaw(t, w.edge)
@@ -48,7 +49,7 @@ func (w *world) refused(t *testing.T, lines ...string) (code int, body string) {
 	return resp.StatusCode, string(must(io.ReadAll(resp.Body)))
 }
 
-// retried asks for a stream by SPDY, behind a load balancer that takes the Upgrade off.
+// retried requests a stream over SPDY through a load balancer that has removed the Upgrade header.
 func (w *world) retried(t *testing.T, http2 bool, path string, header http.Header) (resp *http.Response, body string) {
 	t.Helper()
 	req := must(http.NewRequest("POST", w.edge.URL+path, nil))
@@ -62,8 +63,9 @@ func (w *world) retried(t *testing.T, http2 bool, path string, header http.Heade
 	return resp, string(must(io.ReadAll(resp.Body)))
 }
 
-// TestRefusalIsRepeated: who asked over WebSocket and was refused, by the API server, a kubelet or edge, reads the same once
-// more if the next try has lost its Upgrade.
+// TestRefusalIsRepeated checks a client whose WebSocket request is refused and whose next request,
+// over SPDY, has lost its Upgrade. edge must repeat the first refusal, whether it came from the API
+// server, a kubelet or edge.
 func TestRefusalIsRepeated(t *testing.T) {
 	v5 := "Sec-WebSocket-Protocol: v5.channel.k8s.io"
 	status := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"container web is not valid for pod web","reason":"BadRequest","code":400}`
@@ -72,7 +74,7 @@ func TestRefusalIsRepeated(t *testing.T) {
 		path   string
 		code   int
 		says   string
-		header string // of the answer
+		header string // a header that the answer must have; "": none
 		api    http.HandlerFunc
 		change func(*bridge.Config)
 		before func(*world)
@@ -122,7 +124,7 @@ func TestRefusalIsRepeated(t *testing.T) {
 			}
 			n := 2
 			bothVersions(t, func(t *testing.T, http2 bool) {
-				for range 2 { // also the next who asks so
+				for range 2 { // the second time checks that the cache keeps the refusal
 					resp, again := w.retried(t, http2, test.path, nil)
 					if resp.StatusCode != code || again != body {
 						t.Errorf("%s %s, want %d %s", resp.Status, again, code, body)
@@ -140,7 +142,7 @@ func TestRefusalIsRepeated(t *testing.T) {
 	}
 }
 
-// byHeader makes everybody whom they say they are.
+// byHeader makes edge authenticate each request as the identity in its X-Test- headers.
 func byHeader(c *bridge.Config) {
 	c.Identify = func(r *http.Request) (impersonate.Identity, error) {
 		say := func(name string) string { return r.Header.Get("X-Test-" + name) }
@@ -156,7 +158,8 @@ func byHeader(c *bridge.Config) {
 	}
 }
 
-// TestRefusalIsNobodyElses: what one was told, nobody reads who differs in anything, nor is it told about anything else.
+// TestRefusalIsNobodyElses checks that edge repeats a refusal only to the same identity and for the
+// same request: any difference in the identity or in the path must prevent it.
 func TestRefusalIsNobodyElses(t *testing.T) {
 	w := newWorld(t, kubelets(notRunning).start(t), byHeader)
 	same := http.Header{"X-Test-Name": {"jane"}, "X-Test-Uid": {"1"}, "X-Test-Group": {"a", "b"}, "X-Test-Extra": {"x"}, "X-Test-Requestor": {"ann"},
@@ -217,7 +220,9 @@ func TestRefusalIsNobodyElses(t *testing.T) {
 	}
 }
 
-// TestRefusalIsNotRemembered: what was no WebSocket of a stream's, or no refusal, or is too long, or did not come to its end.
+// TestRefusalIsNotRemembered checks which answers edge does not repeat: those to other requests
+// than a WebSocket's for a stream, answers that are no refusal, and refusals that are too long or
+// incomplete.
 func TestRefusalIsNotRemembered(t *testing.T) {
 	v5 := askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io")
 	for name, test := range map[string]struct {
@@ -257,14 +262,15 @@ func TestRefusalIsNotRemembered(t *testing.T) {
 			})
 			c := dialRaw(t, w.edge)
 			c.ask("", test.ask...)
-			io.ReadAll(c.answer().Body) // it may be cut
+			io.ReadAll(c.answer().Body) // the body may be cut
 			if resp, body := w.retried(t, true, execPath, nil); resp.StatusCode != 400 || !strings.Contains(body, "arrived without its Upgrade") {
 				t.Errorf("%s %.200s", resp.Status, body)
 			}
 		})
 	}
 
-	// A stream that begins after all takes the refusal back, and a refusal of the API server's to the retry itself stays what it is.
+	// A stream that begins removes the cached refusal. If the API server refuses the retry itself,
+	// for another reason, the client must receive that refusal.
 	var refusing atomic.Bool
 	refusing.Store(true)
 	api := &apiServer{run: func(*process) error { return nil }}
@@ -294,8 +300,9 @@ func TestRefusalIsNotRemembered(t *testing.T) {
 	w.ended(1)
 }
 
-// TestStrandedNamesBoth: whoever may have asked over WebSocket before, at another replica, reads that, with the Audit-ID;
-// who certainly has not does not.
+// TestStrandedNamesBoth checks the explanation for a client that may have requested the stream over
+// WebSocket before, at another replica. It must mention that refusal and the Audit-ID. For a client
+// that certainly has not, it must not.
 func TestStrandedNamesBoth(t *testing.T) {
 	w := newWorld(t, kubelets(notRunning).start(t))
 	for _, test := range []struct {

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestTokenInURL: a token where every log keeps it is refused and does not go on, on every path; what only looks like one, or is
-// an application's own, passes.
+// TestTokenInURL checks that edge refuses a request with a token in its URL, where logs would store
+// it, and does not forward it. A value that only resembles a token, or a token for an application
+// behind the API server's proxy, must pass.
 func TestTokenInURL(t *testing.T) {
 	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
 	for uri, refused := range map[string]bool{
@@ -20,13 +21,13 @@ func TestTokenInURL(t *testing.T) {
 		"/version?BEARER=" + jwt:                                                    true,
 		"/version?acc%65ss_token=%65yJ" + jwt[3:]:                                   true,
 		"/version?a=1;token=" + jwt:                                                 true,
-		"/version?token=" + strings.TrimSuffix(jwt, "c2lnbmF0dXJl"):                 true, // unsigned
-		"/version?token=" + jwt + ".YQ.YQ":                                          true, // encrypted
+		"/version?token=" + strings.TrimSuffix(jwt, "c2lnbmF0dXJl"):                 true, // without a signature
+		"/version?token=" + jwt + ".YQ.YQ":                                          true, // an encrypted token (JWE)
 		"/api/v1/namespaces/default/pods/" + jwt:                                    true,
 		execPath + "&token=" + jwt:                                                  true,
 		"/version?token=abc.def.ghi":                                                false,
 		"/version?token=eyJhbGciOiJSUzI1NiJ9":                                       false,
-		"/version?continue=" + jwt:                                                  false, // the API server's own, in lists
+		"/version?continue=" + jwt:                                                  false, // the API server's own parameter, in lists
 		"/version?q=%zz":                                                            false,
 		"/api/v1/namespaces/default/services/web:80/proxy/callback?id_token=" + jwt: false,
 		"/api/v1/namespaces/default/pods/web/proxy/" + jwt:                          false,
@@ -44,14 +45,14 @@ func TestTokenInURL(t *testing.T) {
 			t.Errorf("%s: %d, and %d requests upstream", uri, resp.StatusCode, seen)
 		}
 	}
-	for _, uri := range []string{ // HTTP/2 lets a raw space through, behind which a token would be another word
+	for _, uri := range []string{ // net/http accepts a raw space in HTTP/2's :path; edge must refuse it, as it could hide a token
 		"/version?token=Bearer " + jwt, "/version?token=Bearer%20" + jwt + " ", "/version?a b=c", "/api/v1/namespaces/a b", "/ ", "/version ?a", "/version? " + jwt,
 	} {
 		api := &apiServer{rest: func(w http.ResponseWriter, _ *http.Request) {}}
 		w := newWorld(t, api.start(t))
 		for _, method := range []string{"GET", "POST"} {
 			r := must(http.NewRequest(method, w.edge.URL, nil))
-			r.URL.Opaque = uri // as it stands
+			r.URL.Opaque = uri // sends the URI unchanged
 			resp, err := w.client(t, true).Do(r)
 			if err != nil {
 				t.Fatal(err)

@@ -20,8 +20,8 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// TestCertificateRotation: once a credential plugin has another client certificate, the connection that the old one
-// opened is not used any more.
+// TestCertificateRotation checks that edge stops using a connection when the credential plugin
+// returns another client certificate than the one that opened the connection.
 func TestCertificateRotation(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credential.json")
 	var current atomic.Pointer[x509.Certificate]
@@ -68,7 +68,7 @@ func TestCertificateRotation(t *testing.T) {
 		t.Fatalf("the first certificate: %d", code)
 	}
 	issue()
-	get() // the refusal that has the plugin asked again
+	get() // this refusal makes client-go run the plugin again
 	if code := get(); code != http.StatusOK {
 		t.Errorf("the second certificate: %d", code)
 	}

@@ -23,27 +23,27 @@ import (
 )
 
 const (
-	slowLimit = 1 << 20  // of memory more for each session that stalls, in bytes
-	slowOut   = 32 << 20 // what a process writes, in bytes
-	slowIn    = 24 << 20 // what a process is sent, in bytes
-	// slowPiece is one frame of stdin, in bytes. The container runtime, which is in
-	// the same process as edge here, queues 50 frames for each session.
+	slowLimit = 1 << 20  // bytes of additional memory for each stalled session
+	slowOut   = 32 << 20 // bytes that a process writes
+	slowIn    = 24 << 20 // bytes that a process is sent
+	// slowPiece is the size of a frame of stdin, in bytes. The container runtime, which runs in the
+	// same process as edge here, queues 50 frames for each session.
 	slowPiece = 4 << 10
-	// slowPatience bounds the transfer itself.
+	// slowPatience bounds the transfer.
 	slowPatience = 3 * patience
 
 	slowPath = "/api/v1/namespaces/default/pods/web/exec?command=slow&stdin=true&stdout=true&stderr=true"
 )
 
-// A slowClient is an exec whose client reads only when it is told to.
+// slowClient is the client of an exec. It reads only when the test calls read.
 type slowClient struct {
 	*rawConn
 	name   string
-	spdy   *moby.Framer // nil: WebSocket
+	spdy   *moby.Framer // nil: the client uses WebSocket
 	base64 bool
 }
 
-// slowVersions are the WebSocket dialects that a client reads slowly in.
+// slowVersions are the WebSocket dialects of the slow clients.
 var slowVersions = []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io"}
 
 // slowClients begins a session in each dialect.
@@ -62,7 +62,7 @@ func slowClients(t *testing.T, w *world) []slowClient {
 	return clients
 }
 
-// read reads a session to its end. It returns its Status.
+// read reads a session to its end and returns its Status.
 func (c slowClient) read(stdout io.Writer) (status string, err error) {
 	for {
 		if c.spdy != nil {
@@ -103,7 +103,7 @@ func (c slowClient) read(stdout io.Writer) (status string, err error) {
 	}
 }
 
-// piece is slowPiece bytes of stdin.
+// piece returns a frame with slowPiece bytes of stdin.
 func (c slowClient) piece() string {
 	payload := strings.Repeat("stdin...", slowPiece/8)
 	if c.spdy != nil {
@@ -115,17 +115,18 @@ func (c slowClient) piece() string {
 	return message("\x00" + payload)
 }
 
-// slowHeap is the memory in use, in bytes.
+// slowHeap returns the size of the live heap, in bytes.
 func slowHeap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // a sync.Pool forgets at the second
+	runtime.GC() // the second collection empties each sync.Pool
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-// slowHolds checks what sessions hold beyond what they held before. What still
-// moves leaves garbage behind, so it asks until that has settled.
+// slowHolds checks how much memory the sessions hold beyond before, the size of the heap without
+// them. Sessions that still transfer data leave garbage, so it repeats the check until the value is
+// low.
 func slowHolds(t *testing.T, before uint64, sessions int) {
 	t.Helper()
 	var took int64
@@ -137,7 +138,7 @@ func slowHolds(t *testing.T, before uint64, sessions int) {
 	t.Errorf("%d sessions hold %d bytes more", sessions, took)
 }
 
-// slowStalled checks that a stall takes little memory and harms nobody.
+// slowStalled checks that stalled sessions hold little memory and do not disturb other sessions.
 func slowStalled(t *testing.T, w *world, before uint64, sessions int) {
 	t.Helper()
 	slowHolds(t, before, sessions)
@@ -153,7 +154,7 @@ func slowStalled(t *testing.T, w *world, before uint64, sessions int) {
 	}
 }
 
-// slowOther is the process of a session that others must not harm.
+// slowOther is the process of a session that the stalled sessions must not disturb.
 func slowOther(p *process) error {
 	b := make([]byte, 5)
 	if _, err := io.ReadFull(p.in, b); err != nil {
@@ -163,7 +164,7 @@ func slowOther(p *process) error {
 	return exitError(7)
 }
 
-// slowEnd reads a client to its end, which must be the exit code 3.
+// slowEnd reads a client to its end, which must be exit code 3.
 func slowEnd(t *testing.T, c slowClient, stdout io.Writer) {
 	status, err := c.read(stdout)
 	want := `"reason":"ExitCode","message":"3"`
@@ -176,9 +177,9 @@ func slowEnd(t *testing.T, c slowClient, stdout io.Writer) {
 	c.Close()
 }
 
-// TestSlowReader is the row of the attack corpus: a client that does not read
-// makes the process wait, and takes no memory; when it reads again, nothing is
-// lost. The same for a process and its stdin.
+// TestSlowReader is a row of the attack corpus. A client that does not read must make the process
+// wait, without using memory, and must lose nothing when it reads again. The same must hold for a
+// process that does not read its stdin.
 func TestSlowReader(t *testing.T) {
 	for _, streaming := range upstreams {
 		t.Run("stdout, "+string(streaming), func(t *testing.T) { testSlowStdout(t, streaming) })
@@ -190,7 +191,7 @@ func testSlowStdout(t *testing.T, streaming bridge.Streaming) {
 	start := make(chan struct{})
 	begun := make(chan struct{}, 1+len(slowVersions))
 	out := new(counter)
-	// The noise of a process, from the start.
+	// source returns the output of a process, always from the beginning.
 	source := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{2}), slowOut) }
 	api := (&apiServer{run: func(p *process) error {
 		if p.args[0] != "slow" {
@@ -238,9 +239,9 @@ func testSlowStdout(t *testing.T, streaming bridge.Streaming) {
 	all.Wait()
 }
 
-// slowTranslator is the API server, but that on WebSocket v5 the slow process is
-// its own: the translator's client-go queues 50 frames for each session, which
-// are in the memory of this process too.
+// slowTranslator is the API server, except for the slow process on WebSocket v5, which it runs
+// itself. The API server's translator uses client-go, which would queue 50 frames for each session
+// in the memory of this process.
 func slowTranslator(api http.Handler, run func(stdout io.Writer)) http.Handler {
 	played := playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) {
 		run(channelWriter{c})
@@ -258,7 +259,7 @@ func slowTranslator(api http.Handler, run func(stdout io.Writer)) http.Handler {
 	})
 }
 
-// channelWriter is stdout of a server of WebSocket v5.
+// channelWriter writes to stdout as a server of WebSocket v5.
 type channelWriter struct{ *websocket.Conn }
 
 func (w channelWriter) Write(b []byte) (int, error) {
@@ -324,9 +325,9 @@ func testSlowStdin(t *testing.T, streaming bridge.Streaming) {
 	all.Wait()
 }
 
-// TestSlowGoodbye: a client that pauses when the command has ended, for longer
-// than edge lingers, and pings meanwhile, loses nothing: edge does not close
-// before the client has taken it all.
+// TestSlowGoodbye checks a client that pauses after the command has ended, for longer than edge's
+// linger time, and sends pings meanwhile. It must lose nothing: edge must not close before the
+// client has read everything.
 func TestSlowGoodbye(t *testing.T) {
 	const size = 1 << 20
 	for _, streaming := range upstreams {

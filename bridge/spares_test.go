@@ -20,7 +20,7 @@ import (
 	"edge/bridge"
 )
 
-// accepts are the connections of an API server.
+// accepts records the connections of an API server and their states.
 type accepts struct {
 	mu    sync.Mutex
 	state map[net.Conn]http.ConnState
@@ -32,7 +32,7 @@ func (c *accepts) note(conn net.Conn, state http.ConnState) {
 	c.state[conn] = state
 }
 
-// fresh are those that are open and have carried nothing yet.
+// fresh returns the connections that are open and have not carried a request yet.
 func (c *accepts) fresh() (fresh []net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,14 +44,14 @@ func (c *accepts) fresh() (fresh []net.Conn) {
 	return fresh
 }
 
-// all is how many there have been.
+// all returns the number of connections that were ever opened.
 func (c *accepts) all() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.state)
 }
 
-// sparing is edge before an API server whose connections are seen.
+// sparing starts edge in front of an API server whose connections the test can see.
 func sparing(t *testing.T, api *apiServer, change func(*rest.Config)) (*world, *accepts) {
 	seen := &accepts{state: map[net.Conn]http.ConnState{}}
 	server := httptest.NewUnstartedServer(api.start(t))
@@ -73,7 +73,7 @@ func sparing(t *testing.T, api *apiServer, change func(*rest.Config)) (*world, *
 	return w, seen
 }
 
-// exec runs the API server's process once, and tells how edge asked for it.
+// exec runs a command once and returns the request that the API server received for it.
 func (w *world) exec(api *apiServer) *http.Request {
 	w.Helper()
 	before := len(api.requests())
@@ -85,7 +85,7 @@ func (w *world) exec(api *apiServer) *http.Request {
 	return seen[before]
 }
 
-// warm runs execs until there are spares.
+// warm runs execs until edge has spare connections to the API server.
 func (w *world) warm(api *apiServer) {
 	w.Helper()
 	w.exec(api)
@@ -96,8 +96,9 @@ func (w *world) warm(api *apiServer) {
 	w.eventually("spares", func() bool { return w.handler.Spares() == bridge.MaxSpares })
 }
 
-// TestSpare: once execs come one after the other, the next one finds a connection
-// there, which carries the credential of that moment; and others take its place.
+// TestSpare checks that edge has spare connections ready when execs follow each other. The next
+// exec must use one of them, with the credential that is current then, and edge must open another
+// spare.
 func TestSpare(t *testing.T) {
 	var token atomic.Pointer[string]
 	set := func(s string) { token.Store(&s) }
@@ -143,8 +144,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestSpareIsGone: spares that the API server has closed, or said something on, are
-// not used, and no client notices.
+// TestSpareIsGone checks that edge does not use a spare connection that the API server has closed,
+// or on which it has sent something. No client may notice.
 func TestSpareIsGone(t *testing.T) {
 	for name, end := range map[string]func(*tls.Conn) error{
 		"closed": func(c *tls.Conn) error { return c.Close() },
@@ -183,8 +184,8 @@ func TestSpareIsGone(t *testing.T) {
 	}
 }
 
-// TestSpareIsCut: an API server that has read a request on a spare and then cut it is
-// not asked again.
+// TestSpareIsCut checks that edge does not send a request again if the API server has read it on a
+// spare connection and then cut the connection.
 func TestSpareIsCut(t *testing.T) {
 	var cut atomic.Bool
 	api := &apiServer{run: exit7}
@@ -204,19 +205,20 @@ func TestSpareIsCut(t *testing.T) {
 	}
 }
 
-// TestSpareGrowsOld: nobody uses an old one, and edge closes it by itself.
+// TestSpareGrowsOld checks that edge closes an unused spare connection at its maximum age.
 func TestSpareGrowsOld(t *testing.T) {
 	api := &apiServer{run: exit7}
 	w, seen := sparing(t, api, nil)
 	w.handler.SetSpareAge(300 * time.Millisecond)
-	for seen.all() <= 2 { // machines differ: two execs may be too far apart
+	for seen.all() <= 2 { // on a slow machine, two execs may be too far apart
 		w.exec(api)
 	}
 	w.eventually("no spare", func() bool { return w.handler.Spares() == 0 && len(seen.fresh()) == 0 })
 }
 
-// TestNoSpareOfACertificate: what a client certificate has opened is edge's as of
-// then, so that nothing of it is kept: neither a connection nor a TLS session.
+// TestNoSpareOfACertificate checks that edge keeps neither a connection nor a TLS session if it
+// authenticates with a client certificate: both would still carry the old identity after a
+// rotation.
 func TestNoSpareOfACertificate(t *testing.T) {
 	crt, key, err := cert.GenerateSelfSignedCertKey("edge", nil, nil)
 	if err != nil {
@@ -237,8 +239,8 @@ func TestNoSpareOfACertificate(t *testing.T) {
 	}
 }
 
-// TestBehindProxy: the way through a proxy, which is spoken to as its address says,
-// is dialed for each exec.
+// TestBehindProxy checks that edge dials anew for each exec through a proxy, and that it speaks to
+// the proxy with or without TLS, as the proxy's URL requires.
 func TestBehindProxy(t *testing.T) {
 	for scheme, start := range map[string]func(*httptest.Server){"http": (*httptest.Server).Start, "https": (*httptest.Server).StartTLS} {
 		t.Run(scheme, func(t *testing.T) {
@@ -260,7 +262,7 @@ func TestBehindProxy(t *testing.T) {
 	}
 }
 
-// tunnel is a proxy's CONNECT (RFC 9110, section 9.3.6).
+// tunnel implements a proxy's CONNECT (RFC 9110, section 9.3.6).
 func tunnel(w http.ResponseWriter, r *http.Request) {
 	up, err := net.Dial("tcp", r.Host)
 	if err != nil || r.Method != http.MethodConnect {

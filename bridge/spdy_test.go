@@ -14,15 +14,15 @@ import (
 	moby "github.com/moby/spdystream/spdy"
 )
 
-// A spdyStory is what an SPDY client got, in wire order: "2:ping" and the like,
-// with the stream's id before.
+// spdyStory is what an SPDY peer has received, in wire order. Each step is the stream id and what
+// came, such as "2:ping".
 type spdyStory struct {
 	frames []string
 	data   map[int]string
 	err    error
 }
 
-// readStory reads SPDY to the end.
+// readStory reads SPDY frames until the connection ends.
 func readStory(f *moby.Framer) spdyStory {
 	s := spdyStory{data: map[int]string{}}
 	for {
@@ -54,7 +54,7 @@ func readStory(f *moby.Framer) spdyStory {
 	}
 }
 
-// add merges data frames of one stream.
+// add appends a step. It merges consecutive data frames of one stream.
 func (s *spdyStory) add(id moby.StreamId, what string) {
 	step := fmt.Sprintf("%d:%s", id, what)
 	if what != "data" || !slices.Contains(s.frames[max(0, len(s.frames)-1):], step) {
@@ -62,9 +62,9 @@ func (s *spdyStory) add(id moby.StreamId, what string) {
 	}
 }
 
-// TestSPDYWire: what an SPDY client gets, frame by frame. A stream's accept comes
-// before its data even when the process is faster than the client; the Status
-// comes after all output and the ends of the output streams; GOAWAY is last.
+// TestSPDYWire checks the exact frames that an SPDY client receives. A stream's SYN_REPLY comes
+// before its data, even if the process is faster than the client. The Status comes after all output
+// and after FIN on the output streams. GOAWAY is last.
 func TestSPDYWire(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		fmt.Fprint(p.out, "out")
@@ -107,7 +107,8 @@ func TestSPDYWire(t *testing.T) {
 	}
 }
 
-// TestSPDYSuccess: v4 says it with a Status, the dialects before it with nothing.
+// TestSPDYSuccess checks how edge reports success: v4 with a Status, older dialects with an empty
+// error stream.
 func TestSPDYSuccess(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }}).start(t))
 	for version, want := range map[string]string{
@@ -116,14 +117,15 @@ func TestSPDYSuccess(t *testing.T) {
 	} {
 		c := w.rawSPDY(t, execPath, version)
 		f := c.framer()
-		open(t, f, "stderr", "error", "stdout", "stdin") // any order
+		open(t, f, "stderr", "error", "stdout", "stdin") // in any order
 		if s := readStory(f); s.err != io.EOF || s.data[3] != want || !slices.Contains(s.frames, "3:fin") {
 			t.Errorf("%s: %v %v %v", version, s.data, s.frames, s.err)
 		}
 	}
 }
 
-// TestSPDYAcceptsAtOnce: client-go opens one stream after the other's accept.
+// TestSPDYAcceptsAtOnce checks that edge accepts each stream immediately, because client-go opens
+// the next stream only after that.
 func TestSPDYAcceptsAtOnce(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		_, err := io.Copy(p.out, p.in)
@@ -145,8 +147,8 @@ func TestSPDYAcceptsAtOnce(t *testing.T) {
 	}
 }
 
-// TestSPDYNotWhole: a client that does not open all its streams is told so on
-// its error stream, in time, and at once when edge drains or the client errs.
+// TestSPDYNotWhole checks that a client which does not open all its streams in time receives a
+// failure on its error stream.
 func TestSPDYNotWhole(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	w.handler.SetTimes(time.Minute, 100*time.Millisecond, 100*time.Millisecond)
@@ -159,7 +161,8 @@ func TestSPDYNotWhole(t *testing.T) {
 	}
 }
 
-// TestSPDYBreachBeforeWhole: the goodbye does not wait for the client's.
+// TestSPDYBreachBeforeWhole checks that edge ends the session immediately if the client violates
+// the protocol before it has opened all its streams. edge must not wait for the client's GOAWAY.
 func TestSPDYBreachBeforeWhole(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	w.handler.SetTimes(time.Minute, time.Minute, time.Minute)
@@ -174,8 +177,8 @@ func TestSPDYBreachBeforeWhole(t *testing.T) {
 	c.Close()
 }
 
-// TestSPDYDrainBeforeWhole: client-go hears nothing before its streams are all
-// accepted, so a drain waits for them.
+// TestSPDYDrainBeforeWhole checks that a drain waits until the client has opened its streams:
+// client-go reads nothing before all of them are accepted.
 func TestSPDYDrainBeforeWhole(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
@@ -192,7 +195,7 @@ func TestSPDYDrainBeforeWhole(t *testing.T) {
 		w.handler.Drain(ctx)
 	}()
 	w.eventually("the drain", func() bool { return w.handler.Draining() })
-	time.Sleep(50 * time.Millisecond) // for a goodbye that would come too soon
+	time.Sleep(50 * time.Millisecond) // a GOAWAY that comes too early would arrive in this time
 	f.WriteFrame(&moby.SynStreamFrame{StreamId: 5, Headers: http.Header{"Streamtype": {"stdout"}}})
 	f.WriteFrame(&moby.SynStreamFrame{StreamId: 7, Headers: http.Header{"Streamtype": {"stderr"}}})
 	s := readStory(f)
@@ -204,12 +207,12 @@ func TestSPDYDrainBeforeWhole(t *testing.T) {
 	<-drained
 }
 
-// TestSPDYHandshake: the request as clients send it.
+// TestSPDYHandshake checks upgrade requests in the forms that clients send.
 func TestSPDYHandshake(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }}).start(t))
 	for name, test := range map[string]struct {
 		ask    []string
-		chosen string // "": refused
+		chosen string // the version in the answer; "": edge refuses
 		code   int
 	}{
 		"client-go":                 {askSPDY(execPath, "v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"), "v4.channel.k8s.io", 101},
@@ -247,8 +250,8 @@ func TestSPDYHandshake(t *testing.T) {
 	}
 }
 
-// TestEarlyBytes: what a client sends together with its request is not lost, and
-// goes nowhere before upstream's 101.
+// TestEarlyBytes checks that edge keeps the bytes that a client sends together with its request,
+// and relays them only after the API server's 101.
 func TestEarlyBytes(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		b := make([]byte, 5)
@@ -280,8 +283,8 @@ func TestEarlyBytes(t *testing.T) {
 	}
 }
 
-// TestSPDYPings: edge answers the client's pings with their id, and sends its
-// own with even ids.
+// TestSPDYPings checks that edge answers the client's pings with the same id, and numbers its own
+// pings with even ids.
 func TestSPDYPings(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		_, err := io.Copy(io.Discard, p.in)

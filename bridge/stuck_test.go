@@ -11,9 +11,8 @@ import (
 	"edge/bridge"
 )
 
-// stuckUpstream is a session whose upstream accepts its streams and then reads nothing,
-// until the keepalives alone have filled the connection to it. The client says
-// nothing on stdin.
+// stuckUpstream begins a session whose API server accepts the streams and then reads nothing.
+// edge's keepalives alone fill the connection to it, as the client sends no stdin.
 func stuckUpstream(t *testing.T) (*world, *rawConn) {
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })
@@ -41,8 +40,9 @@ func stuckUpstream(t *testing.T) (*world, *rawConn) {
 	return w, c
 }
 
-// TestStuckKeepalive: the client of an upstream that takes nothing any more, not even a
-// keepalive, has its pings answered, and ends when it says so.
+// TestStuckKeepalive checks the client of an API server that no longer reads, not even keepalives.
+// edge must answer the client's pings, and the session must end when the client closes or
+// half-closes.
 func TestStuckKeepalive(t *testing.T) {
 	for _, end := range []struct {
 		name string
@@ -62,12 +62,12 @@ func TestStuckKeepalive(t *testing.T) {
 					if err != nil {
 						return
 					}
-					if f.op == opPong && f.payload != "" { // an empty one is edge's own
+					if f.op == opPong && f.payload != "" { // edge's own pongs are empty
 						pongs <- f.payload
 					}
 				}
 			}()
-			for begin, n := time.Now(), 0; time.Since(begin) < 6*time.Second; n++ { // the keepalives fill the connection meanwhile
+			for begin, n := time.Now(), 0; time.Since(begin) < 6*time.Second; n++ { // meanwhile, the keepalives fill the connection
 				want := fmt.Sprint("ping ", n)
 				if _, err := c.Write([]byte(masked(true, opPing, want))); err != nil {
 					t.Fatal(err)

@@ -28,13 +28,14 @@ import (
 	"edge/internal/testkit"
 )
 
-// The bounds that these tests are about: of a refusal's write, and of a refused request's connection.
+// refusalTime is edge's timeout for each write of a refusal. goneTime is how long the connection of
+// a refused request may stay open.
 const (
 	refusalTime = 10 * time.Second
 	goneTime    = 5 * time.Second
 )
 
-// stern is a Handler that lets nobody in. It keeps the requests that it saw.
+// stern is a Handler that refuses every request and records it.
 type stern struct {
 	*bridge.Handler
 	mu   sync.Mutex
@@ -58,7 +59,7 @@ func newStern(t *testing.T) *stern {
 	return h
 }
 
-// pipes is a listener whose connections are in memory, so that a test's clock may be a fake one.
+// pipes is a listener whose connections are in memory, so that synctest can control the time.
 type pipes struct {
 	conns chan net.Conn
 	once  sync.Once
@@ -77,7 +78,7 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// serveHTTP1 serves until the test ends; dial makes a connection.
+// serveHTTP1 serves h until the test ends. dial opens a connection.
 func serveHTTP1(t *testing.T, h http.Handler) (dial func() net.Conn) {
 	l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 	s := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
@@ -91,16 +92,16 @@ func serveHTTP1(t *testing.T, h http.Handler) (dial func() net.Conn) {
 	}
 }
 
-// framed is a client of HTTP/2 that says and reads frames.
+// framed is an HTTP/2 client that writes and reads single frames.
 type framed struct {
 	*http2.Framer
 	fields *hpack.Encoder
 	block  bytes.Buffer
 	mu     sync.Mutex
-	got    []string // what the server said, one line for each frame
+	got    []string // what the server sent, one line for each frame
 }
 
-// serveHTTP2 serves one connection, whose client opens with settings.
+// serveHTTP2 serves h on one connection, whose client begins with these settings.
 func serveHTTP2(t *testing.T, h http.Handler, settings ...http2.Setting) *framed {
 	client, server := net.Pipe()
 	served := make(chan struct{})
@@ -139,7 +140,7 @@ func (c *framed) listen() {
 		case *http2.DataFrame:
 			said = fmt.Sprintf("%d: %d bytes", f.StreamID, len(f.Data()))
 		case *http2.RSTStreamFrame:
-			if f.ErrCode == http2.ErrCodeNo { // the answer is whole, and no more of the request is wanted
+			if f.ErrCode == http2.ErrCodeNo { // the answer is complete, and the server needs no more of the request
 				continue
 			}
 			said = fmt.Sprintf("%d: reset", f.StreamID)
@@ -154,7 +155,7 @@ func (c *framed) listen() {
 	}
 }
 
-// said is what came since it was asked last.
+// said returns the frames that have arrived since the last call of said.
 func (c *framed) said() string {
 	synctest.Wait()
 	c.mu.Lock()
@@ -164,7 +165,7 @@ func (c *framed) said() string {
 	return said
 }
 
-// ask sends a request with so many tiny headers, and whether its body follows.
+// ask sends a request with tiny short headers. body is true if a request body follows.
 func (c *framed) ask(t *testing.T, stream uint32, method string, tiny int, body bool) {
 	t.Helper()
 	c.block.Reset()
@@ -187,8 +188,9 @@ func (c *framed) ask(t *testing.T, stream uint32, method string, tiny int, body 
 	}
 }
 
-// TestUntakenRefusalHTTP2: a client whose window is zero holds a refused request for 10 s and not longer, and nothing of its
-// header at all; the connection's other streams do not notice.
+// TestUntakenRefusalHTTP2 checks a client that does not read a refusal because its HTTP/2 window is
+// zero. edge must hold the request for 10 s at most, and nothing of its header. The other streams
+// of the connection must continue.
 func TestUntakenRefusalHTTP2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newStern(t)
@@ -224,8 +226,9 @@ func TestUntakenRefusalHTTP2(t *testing.T) {
 	})
 }
 
-// TestUntakenRefusalBody: nothing is kept of a refused request's body while its answer waits, and a client that sends it to its
-// end before it takes the answer is not hurried.
+// TestUntakenRefusalBody checks that edge keeps nothing of a refused request's body while the
+// client has not read the answer. The deadline must not hit a client that sends the whole body
+// before it reads the answer.
 func TestUntakenRefusalBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newStern(t)
@@ -251,8 +254,9 @@ func TestUntakenRefusalBody(t *testing.T) {
 	})
 }
 
-// TestUntakenRefusalHTTP1: a client that reads nothing loses its connection after 10 s. One that reads keeps it, and the
-// deadline is not the next answer's.
+// TestUntakenRefusalHTTP1 checks that a client which does not read a refusal loses its connection
+// after 10 s. A client that reads keeps its connection, and the deadline does not apply to later
+// answers.
 func TestUntakenRefusalHTTP1(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dial := serveHTTP1(t, newStern(t))
@@ -276,8 +280,9 @@ func TestUntakenRefusalHTTP1(t *testing.T) {
 	})
 }
 
-// TestBodyThatNeverComes: a refused request is answered at once, whatever it says of its body, and its connection is gone in 5 s.
-// A small body that has come costs no connection, as at kube-apiserver.
+// TestBodyThatNeverComes checks that edge answers a refused request at once, whatever body it
+// declares, and closes the connection within 5 s if the body does not arrive. A small body that has
+// arrived must not cost the connection; kube-apiserver does the same.
 func TestBodyThatNeverComes(t *testing.T) {
 	const head = "POST /api HTTP/1.1\r\nHost: edge\r\n"
 	for name, test := range map[string]struct {
@@ -340,7 +345,8 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}
 }
 
-// TestUntakenUpgradeRefusal: upstream's own refusal of an upgrade is no better: each piece of it has 10 s.
+// TestUntakenUpgradeRefusal checks the API server's own refusal of an upgrade: edge must give the
+// client 10 s to read each piece of it.
 func TestUntakenUpgradeRefusal(t *testing.T) {
 	for name, length := range map[string]int64{"of a known length": 1 << 20, "in chunks": -1} {
 		t.Run(name, func(t *testing.T) {

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// proxyPath is a WebSocket that edge relays without reading it.
+// proxyPath is the path of a WebSocket that edge relays without reading it.
 const proxyPath = "/api/v1/namespaces/default/services/web:80/proxy/console"
 
-// upgrades are the requests of every downstream dialect.
+// upgrades are upgrade requests in each downstream dialect.
 var upgrades = map[string][]string{
 	"websocket base64": askWebSocket(execPath, "Sec-WebSocket-Protocol: v4.base64.channel.k8s.io"),
 	"ports":            askWebSocket(forwardPath+"?ports=80", "Sec-WebSocket-Protocol: v4.channel.k8s.io"),
@@ -24,8 +24,8 @@ var upgrades = map[string][]string{
 	"opaque":           askWebSocket(proxyPath),
 }
 
-// TestWebSocketHandshake: the 101 that edge answers, and what it takes for a
-// WebSocket.
+// TestWebSocketHandshake checks which requests edge accepts as WebSocket handshakes, and the 101
+// with which it answers.
 func TestWebSocketHandshake(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }}).start(t))
 	get := "GET " + execPath + " HTTP/1.1"
@@ -59,9 +59,9 @@ func TestWebSocketHandshake(t *testing.T) {
 	}
 }
 
-// TestUpgradeKinds is the row of the attack corpus: what is no stream of ours
-// and no WebSocket, where one could be, gets a 400 or a 403, and nothing goes
-// upstream. See TestUpgradeIgnored for where none could be.
+// TestUpgradeKinds is a row of the attack corpus. It sends upgrades that are invalid on paths where
+// an upgrade is possible. edge must answer 400 or 403 and forward nothing. TestUpgradeIgnored
+// covers the paths where no upgrade is possible.
 func TestUpgradeKinds(t *testing.T) {
 	api := &apiServer{run: func(*process) error { return nil }}
 	w := newWorld(t, api.start(t))
@@ -117,7 +117,8 @@ func TestUpgradeKinds(t *testing.T) {
 	}
 }
 
-// TestUpgradeHTTP2: HTTP/2 has no Upgrade, and its clients no way to send one.
+// TestUpgradeHTTP2 checks that edge answers 400 to a stream request over HTTP/2, which has no
+// Upgrade.
 func TestUpgradeHTTP2(t *testing.T) {
 	api := &apiServer{}
 	w := newWorld(t, api.start(t))

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestConnectionClose: a client that asks for the end of the connection and for
-// an upgrade gets the upgrade.
+// TestConnectionClose checks that a client which sends both Connection: close and an upgrade gets
+// the upgrade.
 func TestConnectionClose(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }, rest: echo}).start(t))
 	for dialect, ask := range upgrades {
@@ -29,7 +29,8 @@ func TestConnectionClose(t *testing.T) {
 	}
 }
 
-// TestUnaskedSwitch: a 101 to a plain request is no tunnel.
+// TestUnaskedSwitch checks that edge opens no tunnel if the API server answers a plain request with
+// 101.
 func TestUnaskedSwitch(t *testing.T) {
 	for name, answer := range map[string]string{
 		"of nothing":   "HTTP/1.1 101 Switching Protocols\r\n\r\n",
@@ -64,8 +65,8 @@ func TestUnaskedSwitch(t *testing.T) {
 	}
 }
 
-// TestBehindAPrefix: an API server whose address has a path. What the path means
-// is what the client asked for.
+// TestBehindAPrefix checks an API server whose URL has a path. edge must evaluate the path that the
+// client requested, without that prefix.
 func TestBehindAPrefix(t *testing.T) {
 	api := (&apiServer{run: func(*process) error { return exitError(7) }}).start(t)
 	w := &world{T: t, log: new(syncBuffer)}

@@ -20,16 +20,16 @@ import (
 	"edge/bridge"
 )
 
-// An upstreamSession is a stream's end in an API server that a test plays.
+// upstreamSession is the upstream end of a stream, in an API server that the test plays.
 type upstreamSession struct {
 	conn    net.Conn // TLS
 	streams map[string]httpstream.Stream
 }
 
-// say writes on a stream.
+// say writes text on a stream.
 func (u *upstreamSession) say(stream, text string) { io.WriteString(u.streams[stream], text) }
 
-// cut ends the TCP connection, by a FIN or by a reset.
+// cut ends the TCP connection with FIN, or with a reset.
 func (u *upstreamSession) cut(reset bool) {
 	tcp := tcpOf(u.conn)
 	if reset {
@@ -38,7 +38,7 @@ func (u *upstreamSession) cut(reset bool) {
 	tcp.Close()
 }
 
-// hijackSpy keeps the connection that a library hijacks.
+// hijackSpy stores the connection that a library hijacks.
 type hijackSpy struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -50,8 +50,8 @@ func (h *hijackSpy) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// played accepts SPDY streams as the API server does, and once the first n are
-// there does as the script says.
+// played accepts SPDY streams as the API server does, and runs the script as soon as the first n
+// streams are open.
 func played(n int, script func(*upstreamSession)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, err := httpstream.Handshake(r, w, r.Header["X-Stream-Protocol-Version"]); err != nil {
@@ -76,7 +76,7 @@ func played(n int, script func(*upstreamSession)) http.HandlerFunc {
 	}
 }
 
-// deaths are the ways in which upstream ends an exec without an outcome.
+// deaths are ways in which an API server that speaks SPDY ends an exec without an outcome.
 var deaths = map[string]func(*upstreamSession){
 	"FIN at once":            func(u *upstreamSession) { u.cut(false) },
 	"RST at once":            func(u *upstreamSession) { u.cut(true) },
@@ -126,8 +126,8 @@ var deaths = map[string]func(*upstreamSession){
 	},
 }
 
-// playedWebSocket accepts WebSocket v5, or v4 where there is no stdin, as the
-// API server does, and then does as the script says.
+// playedWebSocket accepts the given WebSocket subprotocol as the API server does, sends the start
+// signal and then runs the script.
 func playedWebSocket(version string, script func(*websocket.Conn)) http.HandlerFunc {
 	upgrader := websocket.Upgrader{Subprotocols: []string{version}}
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -136,12 +136,13 @@ func playedWebSocket(version string, script func(*websocket.Conn)) http.HandlerF
 			return
 		}
 		defer c.Close()
-		c.WriteMessage(websocket.BinaryMessage, []byte{1}) // the start signal
+		c.WriteMessage(websocket.BinaryMessage, []byte{1}) // the start signal: an empty message on stdout
 		script(c)
 	}
 }
 
-// channelDeaths are those of an API server that speaks WebSocket.
+// channelDeaths are ways in which an API server that speaks WebSocket ends an exec without an
+// outcome.
 var channelDeaths = map[string]func(*websocket.Conn){
 	"FIN at once": func(c *websocket.Conn) { tcpOf(c.NetConn()).Close() },
 	"RST at once": func(c *websocket.Conn) {
@@ -175,8 +176,8 @@ func sayClose(c *websocket.Conn, code int) {
 	c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(patience))
 }
 
-// TestUpstreamDies is the row of the attack corpus, with the API server on the
-// other end of every dialect pair of exec: the client never sees success.
+// TestUpstreamDies is a row of the attack corpus. The API server ends an exec in the middle, on
+// every pair of dialects. The client must never see success.
 func TestUpstreamDies(t *testing.T) {
 	for name, death := range channelDeaths {
 		t.Run("websocket, "+name, func(t *testing.T) {
@@ -229,7 +230,8 @@ func testUpstreamDies(t *testing.T, w *world) {
 	c.Close()
 }
 
-// TestUpstreamDiesWithOutput: what upstream said before it died arrives.
+// TestUpstreamDiesWithOutput checks that the client receives all output that the API server sent
+// before its connection ended.
 func TestUpstreamDiesWithOutput(t *testing.T) {
 	big := noise(1 << 20)
 	w := newWorld(t, played(3, func(u *upstreamSession) {
@@ -245,8 +247,8 @@ func TestUpstreamDiesWithOutput(t *testing.T) {
 	}
 }
 
-// TestUpstreamDiesForward: a port-forward whose API server dies ends, and not by
-// a normal close.
+// TestUpstreamDiesForward checks that a port-forward whose API server dies ends, but not with a
+// normal close.
 func TestUpstreamDiesForward(t *testing.T) {
 	for name, death := range map[string]func(*upstreamSession){
 		"FIN at once": func(u *upstreamSession) { u.cut(false) },
@@ -265,7 +267,7 @@ func TestUpstreamDiesForward(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, kind := range []string{"error", "data"} {
-					// An error is as good: upstream may be dead by then.
+					// An error is acceptable: the API server may already be dead.
 					conn.CreateStream(http.Header{"Streamtype": {kind}, "Port": {"80"}, "Requestid": {"0"}})
 				}
 				select {
@@ -292,8 +294,8 @@ func TestUpstreamDiesForward(t *testing.T) {
 	}
 }
 
-// TestUpstreamIsNotThere: no API server, one that does not speak TLS, one that
-// says nothing: 502 or 504 with a Status, for streams and for plain requests.
+// TestUpstreamIsNotThere checks API servers that do not listen, do not complete a TLS handshake, or
+// do not answer. edge must answer 502 or 504 with a Status, for streams and for plain requests.
 func TestUpstreamIsNotThere(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

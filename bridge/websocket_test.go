@@ -11,12 +11,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// webSocketVersions are the remote command subprotocols that edge translates.
+// webSocketVersions are the WebSocket subprotocols of exec and attach that are in common use.
 var webSocketVersions = []string{"v5.channel.k8s.io", "v4.channel.k8s.io"}
 
-// TestWebSocketWire: the very bytes of a session. The start signal, the output,
-// the Status after all of it, Close 1000, and then the end, in unmasked, binary,
-// unfragmented messages of which no two begin in one TLS record.
+// TestWebSocketWire checks the exact messages of a session: the start signal, the output, the
+// Status after all output, and Close 1000. Each must be an unmasked, binary, unfragmented message,
+// and no two may begin in the same TLS record.
 func TestWebSocketWire(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		for i := range 50 {
@@ -66,16 +66,16 @@ func TestWebSocketWire(t *testing.T) {
 	}
 }
 
-// A recordReader counts the TLS records in which more than one frame begins. A
-// read of tls.Conn gives bytes of one record only.
+// recordReader counts the TLS records in which more than one frame begins. Each read of a tls.Conn
+// returns bytes of one record only.
 type recordReader struct {
 	r             io.Reader
-	buf           []byte // of the record at hand
-	begun         int    // frames that begin in it
+	buf           []byte // rest of the current record
+	begun         int    // number of frames that begin in the current record
 	count, shared int
 }
 
-// begin tells that a frame begins with the next byte.
+// begin records that a frame begins at the next byte.
 func (r *recordReader) begin() error {
 	if err := r.load(); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (r *recordReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestStartSignal: an empty message on the first output that exists.
+// TestStartSignal checks that a session begins with an empty message on its first output channel.
 func TestStartSignal(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error { return nil }}).start(t))
 	for query, want := range map[string]string{
@@ -123,7 +123,7 @@ func TestStartSignal(t *testing.T) {
 	}
 }
 
-// TestWebSocketStdin: what a client may do with stdin messages.
+// TestWebSocketStdin checks all forms in which a client may send stdin.
 func TestWebSocketStdin(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		b := make([]byte, len("hello, world"))
@@ -167,7 +167,7 @@ func TestWebSocketStdin(t *testing.T) {
 	}
 }
 
-// TestMessageSize: the Java client sends messages of 15 MiB.
+// TestMessageSize checks a message of 15 MiB, which is what the Java client sends.
 func TestMessageSize(t *testing.T) {
 	const size = 15 << 20
 	big := noise(size)

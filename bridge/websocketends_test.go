@@ -15,13 +15,13 @@ import (
 	"edge/bridge"
 )
 
-// webSocketExecs are all the dialects of exec over WebSocket, unnamed ones too.
+// webSocketExecs are all WebSocket subprotocols of exec; "" stands for none.
 var webSocketExecs = []string{"", "channel.k8s.io", "base64.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "v5.channel.k8s.io"}
 
-// TestCloseIsAnswered: a client's Close ends its session on every dialect, while
-// the command runs and whatever it does. edge answers at once with the same code and
-// half-closes, and says neither output nor Status after it. The process gets what
-// was said before, and the end of its connection.
+// TestCloseIsAnswered checks that a client's Close ends its session in every dialect, even while
+// the command runs. edge must answer immediately with the same code, half-close the connection, and
+// send neither output nor Status after that. The process must receive all earlier stdin, and then
+// the end of its connection.
 func TestCloseIsAnswered(t *testing.T) {
 	for name, upstream := range map[string]bridge.Streaming{"SPDY": bridge.StreamingSPDY, "WebSocket": bridge.StreamingWebSocket} {
 		for _, version := range webSocketExecs {
@@ -46,7 +46,7 @@ func TestCloseIsAnswered(t *testing.T) {
 					if last := frames[len(frames)-1]; err != io.EOF || last.op != opClose || last.payload != code[:min(2, len(code))] {
 						t.Errorf("a Close %q is answered by %+v, %v", code, last, err)
 					}
-					if len(frames) > 2 { // the start signal
+					if len(frames) > 2 { // the start signal and the Close
 						t.Errorf("%+v", frames)
 					}
 					c.Close()
@@ -63,8 +63,8 @@ func TestCloseIsAnswered(t *testing.T) {
 	}
 }
 
-// TestCloseDuringAFlood: a Close is answered although the process never stops to
-// speak, and nothing comes behind the answer.
+// TestCloseDuringAFlood checks that edge answers a Close although the process sends output without
+// a pause, and that nothing follows the answer.
 func TestCloseDuringAFlood(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		flood(p.out, strings.Repeat("x", 30_000))
@@ -82,12 +82,13 @@ func TestCloseDuringAFlood(t *testing.T) {
 	}
 }
 
-// TestCloseToAStuckUpstream: a Close is answered although upstream does not end.
+// TestCloseToAStuckUpstream checks that edge answers a Close although the API server does not end
+// its side.
 func TestCloseToAStuckUpstream(t *testing.T) {
 	for path, api := range map[string]string{execPath: "v4.channel.k8s.io", forwardPath + "?ports=80": "portforward.k8s.io"} {
 		up, hold := stalledUpstream(t, api)
 		w := newWorld(t, up)
-		w.handler.SetTimes(time.Minute, time.Minute, time.Minute) // so that nothing but the Close is an answer
+		w.handler.SetTimes(time.Minute, time.Minute, time.Minute) // so long that only the Close can end the session
 		for _, version := range []string{"v4.channel.k8s.io", "v5.channel.k8s.io", "SPDY/3.1+portforward.k8s.io"} {
 			if strings.HasPrefix(version, "SPDY") != (path != execPath) && version != "v4.channel.k8s.io" {
 				continue
@@ -103,8 +104,8 @@ func TestCloseToAStuckUpstream(t *testing.T) {
 	}
 }
 
-// TestWebSocketV4CloseAndLeave: a v4 client that closes and goes takes its
-// session with it, whatever the process does.
+// TestWebSocketV4CloseAndLeave checks that a session ends when its v4 client sends Close and
+// disconnects, whatever the process does.
 func TestWebSocketV4CloseAndLeave(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	c := w.webSocket(t, execPath, "v4.channel.k8s.io")
@@ -115,14 +116,13 @@ func TestWebSocketV4CloseAndLeave(t *testing.T) {
 	}
 }
 
-// untilGone is a process that reads nothing, says nothing, and ends when its
-// client's connection does.
+// untilGone is a process that reads and writes nothing, and ends when its client's connection ends.
 func untilGone(p *process) error {
 	<-p.ctx.Done()
 	return p.ctx.Err()
 }
 
-// TestClientGone: a client that just goes takes the session with it.
+// TestClientGone checks that a session ends when its client disconnects without a Close.
 func TestClientGone(t *testing.T) {
 	gone := make(chan struct{}, 1)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
@@ -146,7 +146,7 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// stalledUpstream takes an upgrade and reads nothing more. hold ends it.
+// stalledUpstream accepts an upgrade and then reads nothing, until the test closes hold.
 func stalledUpstream(t *testing.T, protocol string) (h http.HandlerFunc, hold chan struct{}) {
 	hold = make(chan struct{})
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +158,7 @@ func stalledUpstream(t *testing.T, protocol string) (h http.HandlerFunc, hold ch
 	}, hold
 }
 
-// flood writes until the connection takes no more, or breaks.
+// flood writes piece repeatedly until a write fails.
 func flood(c io.Writer, piece string) {
 	for {
 		if _, err := io.WriteString(c, piece); err != nil {
@@ -167,8 +167,9 @@ func flood(c io.Writer, piece string) {
 	}
 }
 
-// TestHeartbeat: a client whose stdin stalls cannot get an answer to its pings,
-// which lie behind it, so edge sends pongs unasked. Otherwise it pings only.
+// TestHeartbeat checks edge's keepalives for a client. If stdin stalls, edge does not read the
+// client's pings behind it and cannot answer them, so it sends pongs without a ping. Otherwise it
+// sends only pings.
 func TestHeartbeat(t *testing.T) {
 	api, hold := stalledUpstream(t, "v4.channel.k8s.io")
 	w := newWorld(t, api)
@@ -200,8 +201,8 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
-// TestClientGoneWhileStalled: edge notices that a client died although it does
-// not read from it, since upstream takes no more stdin.
+// TestClientGoneWhileStalled checks that edge notices a disconnected client even while it does not
+// read from it, because the API server accepts no more stdin.
 func TestClientGoneWhileStalled(t *testing.T) {
 	api, hold := stalledUpstream(t, "v4.channel.k8s.io")
 	w := newWorld(t, api)
@@ -217,8 +218,8 @@ func TestClientGoneWhileStalled(t *testing.T) {
 	}
 }
 
-// TestCloseOfAStalledReader: a v5 client that closes, but reads nothing and
-// stays, holds its session no longer than edge lingers.
+// TestCloseOfAStalledReader checks a v5 client that sends Close, but neither reads nor disconnects.
+// Its session must end after edge's linger time.
 func TestCloseOfAStalledReader(t *testing.T) {
 	out := new(counter)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
@@ -234,8 +235,8 @@ func TestCloseOfAStalledReader(t *testing.T) {
 	}
 }
 
-// TestUpstreamHeartbeat: an API server that is spoken to in WebSocket is pinged,
-// masked as RFC 6455 section 5.3 asks of a client, and its own pings are answered.
+// TestUpstreamHeartbeat checks that edge pings an API server over WebSocket, with masked frames as
+// RFC 6455 section 5.3 requires of a client, and answers the API server's pings.
 func TestUpstreamHeartbeat(t *testing.T) {
 	for path, protocol := range map[string]string{execPath: "v5.channel.k8s.io", forwardPath: "SPDY/3.1+portforward.k8s.io"} {
 		pinged, ponged := make(chan struct{}, 100), make(chan string, 1)
@@ -264,9 +265,9 @@ func TestUpstreamHeartbeat(t *testing.T) {
 	}
 }
 
-// TestNoPingToAnUpstreamThatWaits: while a client holds the output back, upstream
-// hears nothing of edge's own. It may have ended already, and a byte to an end
-// that is closed makes a reset, which drops the last words on their way.
+// TestNoPingToAnUpstreamThatWaits checks that edge sends no pings upstream while its client does
+// not read the output. The API server may already have closed its connection. A byte sent to a
+// closed connection causes a reset, which would drop the output that is still in transit.
 func TestNoPingToAnUpstreamThatWaits(t *testing.T) {
 	heard, said := new(counter), new(counter)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -281,17 +282,17 @@ func TestNoPingToAnUpstreamThatWaits(t *testing.T) {
 		c := w.rawWebSocket(t, execPath, version)
 		w.eventually("a stall in which upstream hears nothing", func() bool {
 			wrote, before := said.n.Load(), heard.n.Load()
-			time.Sleep(20 * 10 * time.Millisecond) // of keepalives
+			time.Sleep(20 * 10 * time.Millisecond) // several keepalive intervals of 10 ms
 			return wrote > 0 && said.n.Load() == wrote && heard.n.Load() == before
 		})
 		c.Close()
 	}
 }
 
-// TestCloseIsAnsweredBeforeTheEnd: edge half-closes an ended stream after the
-// client's own Close, as RFC 6455 section 7.1.1 has it, and not before: the first
-// end of a connection is what a load balancer makes a reset of. A client that
-// never answers is not waited for.
+// TestCloseIsAnsweredBeforeTheEnd checks that edge half-closes an ended stream only after the
+// client's Close, as RFC 6455 section 7.1.1 requires. A load balancer may turn the first half-close
+// of a connection into a reset. edge must not wait longer than the answer time for a client that
+// sends no Close.
 func TestCloseIsAnsweredBeforeTheEnd(t *testing.T) {
 	w := newWorld(t, (&apiServer{
 		run:     func(*process) error { return nil },

@@ -19,15 +19,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A rawConn is a client that says its bytes itself.
+// rawConn is a client that writes its bytes itself.
 type rawConn struct {
 	*tls.Conn
 	t  testing.TB
 	br *bufio.Reader
 }
 
-// dialRaw connects to a server, with HTTP/1.1. All that the client then waits
-// for has to come within patience.
+// dialRaw connects to a server with HTTP/1.1. All reads and writes of the connection share the
+// deadline patience.
 func dialRaw(t testing.TB, s *httptest.Server) *rawConn {
 	t.Helper()
 	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), tlsFor(s, "http/1.1"))
@@ -39,10 +39,10 @@ func dialRaw(t testing.TB, s *httptest.Server) *rawConn {
 	return &rawConn{Conn: conn, t: t, br: bufio.NewReader(conn)}
 }
 
-// Read implements io.Reader, after what answer has read ahead.
+// Read returns first what answer has buffered.
 func (c *rawConn) Read(b []byte) (int, error) { return c.br.Read(b) }
 
-// ask sends a request of lines, and early with it.
+// ask sends a request with these header lines, and the bytes early right behind it.
 func (c *rawConn) ask(early string, lines ...string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.Conn, strings.Join(lines, "\r\n")+"\r\n\r\n"+early); err != nil {
@@ -50,7 +50,7 @@ func (c *rawConn) ask(early string, lines ...string) {
 	}
 }
 
-// answer reads a response's head; a 101's body is the connection.
+// answer reads the header of a response. After a 101, the body is the connection.
 func (c *rawConn) answer() *http.Response {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.br, nil)
@@ -60,7 +60,7 @@ func (c *rawConn) answer() *http.Response {
 	return resp
 }
 
-// rest is all that still comes, and how it ended.
+// rest reads everything until the connection ends, and returns how it ended.
 func (c *rawConn) rest() ([]byte, error) { return io.ReadAll(c.br) }
 
 const (
@@ -68,7 +68,7 @@ const (
 	forwardPath = "/api/v1/namespaces/default/pods/web/portforward"
 )
 
-// askWebSocket is the head of a WebSocket handshake.
+// askWebSocket returns the header lines of a WebSocket handshake.
 func askWebSocket(path string, more ...string) []string {
 	return append([]string{
 		"GET " + path + " HTTP/1.1", "Host: edge.example", "Connection: Upgrade", "Upgrade: websocket",
@@ -76,7 +76,7 @@ func askWebSocket(path string, more ...string) []string {
 	}, more...)
 }
 
-// askSPDY is the head of an SPDY upgrade.
+// askSPDY returns the header lines of an SPDY upgrade.
 func askSPDY(path string, protocols ...string) []string {
 	lines := []string{"POST " + path + " HTTP/1.1", "Host: edge.example", "Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0"}
 	for _, p := range protocols {
@@ -85,7 +85,7 @@ func askSPDY(path string, protocols ...string) []string {
 	return lines
 }
 
-// rawWebSocket is a raw client after a WebSocket handshake.
+// rawWebSocket returns a raw client that has completed a WebSocket handshake.
 func (w *world) rawWebSocket(t testing.TB, path, protocol string) *rawConn {
 	t.Helper()
 	c := dialRaw(t, w.edge)
@@ -96,7 +96,7 @@ func (w *world) rawWebSocket(t testing.TB, path, protocol string) *rawConn {
 	return c
 }
 
-// rawSPDY is a raw client after an SPDY handshake.
+// rawSPDY returns a raw client that has completed an SPDY upgrade.
 func (w *world) rawSPDY(t testing.TB, path, protocol string) *rawConn {
 	t.Helper()
 	c := dialRaw(t, w.edge)
@@ -107,7 +107,7 @@ func (w *world) rawSPDY(t testing.TB, path, protocol string) *rawConn {
 	return c
 }
 
-// framer reads and writes SPDY as moby/spdystream does.
+// framer reads and writes SPDY frames as moby/spdystream does.
 func (c *rawConn) framer() *moby.Framer {
 	f, err := moby.NewFramer(c.Conn, c.br)
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *rawConn) framer() *moby.Framer {
 	return f
 }
 
-// open opens streams of the given types, with the ids 1, 3, 5 and so on.
+// open opens streams of the given types with the ids 1, 3, 5 and so on.
 func open(t testing.TB, f *moby.Framer, types ...string) {
 	t.Helper()
 	for i, kind := range types {
@@ -127,8 +127,8 @@ func open(t testing.TB, f *moby.Framer, types ...string) {
 	}
 }
 
-// WebSocket is a client of gorilla's, which the Python client resembles: no
-// pings, v4, and messages as they come.
+// webSocket returns a client of the gorilla library. It behaves like the Python client: it sends no
+// pings and whole messages.
 func (w *world) webSocket(t testing.TB, path string, protocols ...string) *websocket.Conn {
 	t.Helper()
 	d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), Subprotocols: protocols, HandshakeTimeout: patience}
@@ -141,15 +141,15 @@ func (w *world) webSocket(t testing.TB, path string, protocols ...string) *webso
 	return c
 }
 
-// A transcript is what came on a WebSocket, without the start signals.
+// transcript is everything that arrived on a WebSocket. channel joins the payloads of each channel.
 type transcript struct {
 	messages []string // each with its channel byte
 	channel  [5]string
-	code     int   // of the Close; -1: none
-	err      error // how reading ended
+	code     int   // the code of the Close; -1: no Close
+	err      error // the error that ended reading
 }
 
-// status is the Status on the error channel.
+// status returns the Status on the error channel.
 func (tr transcript) status(t testing.TB) metav1.Status {
 	t.Helper()
 	var s metav1.Status
@@ -159,7 +159,7 @@ func (tr transcript) status(t testing.TB) metav1.Status {
 	return s
 }
 
-// transcribe reads a WebSocket to its end.
+// transcribe reads a WebSocket until it ends.
 func transcribe(t testing.TB, c *websocket.Conn) transcript {
 	t.Helper()
 	tr := transcript{code: -1}
@@ -180,7 +180,8 @@ func transcribe(t testing.TB, c *websocket.Conn) transcript {
 	}
 }
 
-// take hijacks a request's connection, with what came early.
+// take hijacks a request's connection. The reader also returns the bytes that the client sent
+// early.
 func take(t testing.TB, w http.ResponseWriter) (net.Conn, *bufio.Reader) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -190,15 +191,15 @@ func take(t testing.TB, w http.ResponseWriter) (net.Conn, *bufio.Reader) {
 	return conn, rw.Reader
 }
 
-// tcpOf is the TCP connection below.
+// tcpOf returns the TCP connection below a TLS connection.
 func tcpOf(c net.Conn) *net.TCPConn { return c.(*tls.Conn).NetConn().(*net.TCPConn) }
 
-// accepted answers an SPDY upgrade by hand.
+// accepted returns the 101 that accepts an SPDY upgrade.
 func accepted(protocol string) string {
 	return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: " + protocol + "\r\n\r\n"
 }
 
-// A counter counts the bytes that were written.
+// counter counts the bytes that are written to it.
 type counter struct{ n, seen, since atomic.Int64 }
 
 func (c *counter) Write(b []byte) (int, error) {
@@ -206,7 +207,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// stalled says whether something was written, and nothing for a while.
+// stalled reports whether something was written, but nothing in the last 150 ms.
 func (c *counter) stalled() bool {
 	now := time.Now().UnixMilli()
 	if n := c.n.Load(); n != c.seen.Swap(n) || n == 0 {

@@ -10,15 +10,15 @@ import (
 	"edge/streams"
 )
 
-// TestCloseWhileStuck: closing a leg ends a write that is stuck, and does not wait for
-// it, though TLS knows nothing of what its cork writes.
+// TestCloseWhileStuck checks that closing a leg ends a blocked write and does not wait for it.
+// crypto/tls does not know of that write, because the write buffer below it makes it.
 func TestCloseWhileStuck(t *testing.T) {
 	s := httptest.NewUnstartedServer(nil)
 	s.StartTLS()
 	cert := s.TLS.Certificates
 	s.Close()
 	conn, peer := loopback(t)
-	client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true}) // a peer that reads the handshake, and no more
+	client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true}) // reads the handshake and nothing after it
 	noted := &deadlineConn{pollConn: conn}
 	server := tls.Server(noted, &tls.Config{Certificates: cert})
 	go client.Handshake()
@@ -43,7 +43,8 @@ func TestCloseWhileStuck(t *testing.T) {
 	}
 }
 
-// deadlineConn notes whether TLS gave a write a deadline while the connection was open: it has 5 s for its goodbye.
+// deadlineConn records whether crypto/tls has set a write deadline while the connection was open.
+// It does so before it sends its close_notify, for which it allows 5 s.
 type deadlineConn struct {
 	*pollConn
 	waits atomic.Bool

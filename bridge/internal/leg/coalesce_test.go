@@ -9,7 +9,7 @@ import (
 	"edge/streams"
 )
 
-// burstLeg is a leg whose writes are noted.
+// burstLeg returns a leg and a record of its writes.
 func burstLeg(t *testing.T) (*Leg, *writes) {
 	c, _ := loopback(t)
 	w := new(writes)
@@ -17,8 +17,9 @@ func burstLeg(t *testing.T) (*Leg, *writes) {
 	return New(c, nil, nil), w
 }
 
-// What a loop says leaves when it releases the leg, and before what anybody else
-// says. Little is kept back after much only.
+// TestBurst checks when the writes of a relay loop leave: at the latest when the loop flushes the
+// leg, and before anything that another goroutine writes. A small write is held only after a large
+// one.
 func TestBurst(t *testing.T) {
 	l, w := burstLeg(t)
 	say := func(to streams.Writer, what byte, size int) {
@@ -26,7 +27,7 @@ func TestBurst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reply := func() { l.replies = append(l.replies, "reply"...) } // as Reply leaves it, before anybody was woken
+	reply := func() { l.replies = append(l.replies, "reply"...) } // like Reply, but without waking the writer
 	release := func() {
 		for range 2 {
 			if err := l.Flush(); err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestParking: what wakes a connection that is parked, and that it is woken once.
+// TestParking checks what wakes a parked connection, and that it wakes only once.
 func TestParking(t *testing.T) {
 	for _, wakes := range []struct {
 		name string
@@ -47,7 +47,8 @@ func TestParking(t *testing.T) {
 	}
 }
 
-// TestParkingBesideADeadline: an idlePoller would not see it pass.
+// TestParkingBesideADeadline checks that a connection with a read deadline is not parked: an
+// IdlePoller would not notice that the deadline passes.
 func TestParkingBesideADeadline(t *testing.T) {
 	var p IdlePoller
 	defer p.Close()
@@ -62,8 +63,8 @@ func TestParkingBesideADeadline(t *testing.T) {
 	}
 }
 
-// TestParkingMany: connections that come and go, and whose file descriptors are used again, are woken for their own
-// bytes, each time.
+// TestParkingMany checks that parked connections wake for their own bytes, each time, although
+// connections open and close and file descriptors are reused.
 func TestParkingMany(t *testing.T) {
 	const connections, times, rounds = 2 * maxEvents, 4, 3
 	var p IdlePoller

@@ -15,11 +15,12 @@ import (
 	"edge/streams"
 )
 
-// TestRouse: a Read that waits returns once, and nothing of what comes before or after is lost, within TLS too.
+// TestRouse checks that interrupt makes a waiting Read return once, and that no bytes are lost
+// before or after it, also inside a TLS record.
 func TestRouse(t *testing.T) {
 	for _, layer := range []struct {
 		name  string
-		first int // bytes of the peer's that come before
+		first int // bytes that the peer sends before the interrupt
 	}{
 		{"within a record's header", 2},
 		{"within a record", 20},
@@ -28,7 +29,7 @@ func TestRouse(t *testing.T) {
 		t.Run(layer.name, func(t *testing.T) {
 			c, peer := loopback(t)
 			cut := &inTwo{Conn: peer, goOn: make(chan struct{})}
-			client := tls.Client(cut, &tls.Config{InsecureSkipVerify: true}) // httptest's certificate is for other names
+			client := tls.Client(cut, &tls.Config{InsecureSkipVerify: true}) // httptest's certificate has no name that fits
 			s := httptest.NewUnstartedServer(nil)
 			s.StartTLS()
 			defer s.Close()
@@ -69,12 +70,12 @@ func TestRouse(t *testing.T) {
 	}
 }
 
-// inTwo sends the first bytes of a write, and the others when it may go on.
+// inTwo splits the next write: it sends the first bytes, and the rest when goOn is closed.
 type inTwo struct {
 	net.Conn
 	first int
 	goOn  chan struct{}
-	cuts  bool // the next one
+	cuts  bool // true: the next write is split
 }
 
 func (c *inTwo) Write(b []byte) (int, error) {
@@ -90,7 +91,7 @@ func (c *inTwo) Write(b []byte) (int, error) {
 	return n + m, err
 }
 
-// countedPoll counts what was read.
+// countedPoll counts the bytes that were read.
 type countedPoll struct {
 	*pollConn
 	read atomic.Int64
@@ -102,7 +103,8 @@ func (c *countedPoll) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestRouseLeavesDeadlines: who set one has it, before and after.
+// TestRouseLeavesDeadlines checks that interrupt does not change a deadline, whether it was set
+// before or after.
 func TestRouseLeavesDeadlines(t *testing.T) {
 	c, peer := loopback(t)
 	b := make([]byte, 10)

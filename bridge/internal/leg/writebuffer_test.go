@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// loopback gives the two ends of a TCP connection; the first has a cork.
+// loopback returns the two ends of a TCP connection; c has a write buffer.
 func loopback(tb testing.TB) (c *pollConn, peer *net.TCPConn) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,12 +34,12 @@ func loopback(tb testing.TB) (c *pollConn, peer *net.TCPConn) {
 	return Pollable(conn).(*pollConn), accepted.(*net.TCPConn)
 }
 
-// writes notes what it is told, write by write.
+// writes records each Write separately.
 type writes struct {
 	net.Conn // nil
 	said     []string
-	most     int   // bytes in all; 0: any number
-	err      error // of what does not fit
+	most     int   // number of bytes that it accepts in total; 0: any number
+	err      error // returned for a Write that exceeds most
 }
 
 func (w *writes) Write(b []byte) (int, error) {
@@ -50,7 +50,7 @@ func (w *writes) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// lengths are those of the writes.
+// lengths returns the length of each Write.
 func (w *writes) lengths() (n []int) {
 	for _, s := range w.said {
 		n = append(n, len(s))
@@ -58,8 +58,8 @@ func (w *writes) lengths() (n []int) {
 	return n
 }
 
-// What is kept back leaves in as few writes as fit, in order, with nothing
-// missing, and no buffer stays behind.
+// TestCork checks that held bytes leave in as few writes as possible, complete and in order, and
+// that the writeBuffer releases its buffer.
 func TestCork(t *testing.T) {
 	const record = 16<<10 + 22
 	for _, c := range []struct {
@@ -87,7 +87,7 @@ func TestCork(t *testing.T) {
 				if got, err := k.Write(b); got != n || err != nil {
 					t.Fatalf("Write: %d, %v", got, err)
 				}
-				clear(b) // it is the writer's again
+				clear(b) // a writer may reuse its slice after Write has returned
 			}
 			if err := k.flush(); err != nil {
 				t.Fatal(err)
@@ -105,7 +105,7 @@ func TestCork(t *testing.T) {
 	}
 }
 
-// Without put nothing is kept back; after pull neither.
+// TestCorkPulled checks that a writeBuffer holds nothing before hold and nothing after flush.
 func TestCorkPulled(t *testing.T) {
 	var w writes
 	k := writeBuffer{conn: &w}
@@ -122,8 +122,8 @@ func TestCorkPulled(t *testing.T) {
 	}
 }
 
-// After a write that failed, maybe in the middle of a record, nothing more is
-// written, and everybody is told why.
+// TestCorkBroken checks that nothing more is written after a failed write, which may have ended in
+// the middle of a TLS record. All later calls must return the same error.
 func TestCorkBroken(t *testing.T) {
 	broken := errors.New("broken")
 	for name, say := range map[string]func(*writeBuffer) error{
@@ -146,7 +146,7 @@ func TestCorkBroken(t *testing.T) {
 		if err := say(&k); err != broken {
 			t.Errorf("%s: %v", name, err)
 		}
-		w.most = 0 // it would be taken now
+		w.most = 0 // a write would succeed from now on
 		k.hold()
 		if n, err := k.Write([]byte("g")); n != 0 || err != broken {
 			t.Errorf("%s: Write after it: %d, %v", name, n, err)
@@ -157,7 +157,8 @@ func TestCorkBroken(t *testing.T) {
 	}
 }
 
-// A peer that takes nothing stops the writer, until the deadline or Close.
+// TestCorkStuck checks that a write to a peer that does not read blocks until the deadline or
+// Close.
 func TestCorkStuck(t *testing.T) {
 	for name, end := range map[string]func(*pollConn){
 		"deadline": func(c *pollConn) { c.SetWriteDeadline(time.Now().Add(-time.Second)) },
@@ -192,7 +193,8 @@ func TestCorkStuck(t *testing.T) {
 	}
 }
 
-// Several may write: each Write arrives whole, whoever pulls.
+// TestCorkShared checks that several goroutines may write: each Write arrives in one piece,
+// whichever goroutine flushes.
 func TestCorkShared(t *testing.T) {
 	const writers, lines = 4, 2000
 	c, peer := loopback(t)

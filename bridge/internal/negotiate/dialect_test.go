@@ -8,14 +8,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// TestWebSocketStreamsAreRead: no WebSocket of exec, attach or port-forward
-// goes upstream unread, as the GET that it is, for which an API server before 1.35
-// asks less than create.
+// TestWebSocketStreamsAreRead checks that edge reads every WebSocket for exec, attach or
+// port-forward. If edge relayed such a request unread, it would stay a GET, for which an API server
+// before 1.35 does not check the permission create.
 func TestWebSocketStreamsAreRead(t *testing.T) {
 	for path, c := range map[string]struct {
 		protocols string
 		Kind      Kind
-		code      int // 0: not refused
+		code      int // 0: the request is not refused
 	}{
 		"/api/v1/namespaces/ns/pods/p/exec?a":              {"v5.channel.k8s.io", WebSocketExec, 0},
 		"/api/v1/namespaces/ns/pods/p/exec?b":              {"x, v4.channel.k8s.io", WebSocketExec, 0},

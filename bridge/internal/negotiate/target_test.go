@@ -64,7 +64,7 @@ func TestParseTarget(t *testing.T) {
 		"/api/v1/nodes/n/proxy/exec%2Fns%2Fp%2Fc":                        {Target{}, true},
 		"/api/v1/nodes/n/proxy%2Fexec/ns/p/c":                            {Target{}, true},
 		"/api/v1/nodes/n%3A10250/proxy/exec/ns/p/c":                      {Target{}, true},
-		"/api/v1/nodes/n/proxy/exec/ns/p/%25/c":                          {Target{}, true}, // the uid is not looked at
+		"/api/v1/nodes/n/proxy/exec/ns/p/%25/c":                          {Target{}, true}, // the kubelet does not check the uid
 		"/api/v1/nodes/n/proxy/logs/../exec/ns/p/c":                      {Target{}, true},
 		"/api/v1/nodes/n/proxy/%2e/exec/ns/p/c":                          {Target{}, true},
 		"/api/v1/namespaces/host/pods/k/proxy/exec/ns/%70/c":             {Target{}, true},
@@ -76,12 +76,12 @@ func TestParseTarget(t *testing.T) {
 		"/api/v1/nodes/n/proxy/exec/ns/p/uid/c/more":                     {Target{}, false},
 		"/api/v1/nodes/n/proxy/portForward/ns":                           {Target{}, false},
 		"/api/v1/nodes/n/proxy/portForward/ns/p/uid/more":                {Target{}, false},
-		"/api/v1/nodes/n/proxy/portforward/ns/p":                         {Target{}, false}, // a kubelet tells cases apart
+		"/api/v1/nodes/n/proxy/portforward/ns/p":                         {Target{}, false}, // the kubelet's paths are case-sensitive
 		"/api/v1/nodes/n/proxy/Exec/ns/p/c":                              {Target{}, false},
 		"/api/v1/nodes/n/proxy/containerLogs/ns/p/c":                     {Target{}, false},
-		"/api/v1/nodes/n/proxy/cri/exec/token":                           {Target{}, false}, // of no kubelet since 1.24
+		"/api/v1/nodes/n/proxy/cri/exec/token":                           {Target{}, false}, // kubelets since 1.24 do not have this path
 		"/api/v1/nodes/n/exec/ns/p/c":                                    {Target{}, false},
-		"/api/v1/proxy/nodes/n/exec/ns/p/c":                              {Target{}, false}, // of no API server since 1.10
+		"/api/v1/proxy/nodes/n/exec/ns/p/c":                              {Target{}, false}, // API servers since 1.10 do not have this path
 		"/api/v1/namespaces/ns/nodes/n/proxy/exec/ns/p/c":                {Target{}, false},
 		"/api/v1/namespaces/ns/services/https:s:10250/proxy/exec/ns/p/c": {Target{}, false},
 	} {

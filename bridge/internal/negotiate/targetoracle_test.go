@@ -14,8 +14,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// kubelet has the routes and the router of a kubelet's server; it tells what it
-// was asked for.
+// kubelet has the routes and the router of a kubelet's server. It records the target of the last
+// request.
 type kubelet struct {
 	*restful.Container
 	asked Target
@@ -41,9 +41,9 @@ func newKubelet() *kubelet {
 	return k
 }
 
-// through is what a kubelet behind an API server's proxy is asked for, and what
-// the API server asks its authorizer before, both with their own code. Between the
-// two it is the code of ConnectResource and of the proxy's handler in few words.
+// through returns the target that a kubelet behind an API server's proxy receives, and the
+// attributes that the API server checks first. Both come from the original Kubernetes code. The
+// step in between is a short version of ConnectResource and the proxy's handler.
 func (k *kubelet) through(t *testing.T, u *url.URL) (Target, authorizationv1.ResourceAttributes) {
 	factory := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	info, err := factory.NewRequestInfo(&http.Request{Method: http.MethodPost, URL: u})
@@ -71,8 +71,8 @@ func (k *kubelet) through(t *testing.T, u *url.URL) (Target, authorizationv1.Res
 	}
 }
 
-// FuzzProxiedTarget: a path on which a kubelet would stream is recognised as
-// exactly that, or refused as disguised; and nothing else is taken for one.
+// FuzzProxiedTarget checks that ParseTarget recognises exactly the paths on which a kubelet would
+// begin a stream. Other spellings of such a path must be refused as disguised.
 func FuzzProxiedTarget(f *testing.F) {
 	for _, prefix := range []string{"/api/v1/nodes/n/proxy", "/api/v1/namespaces/h/pods/https:k:10250/proxy", "//api/v1/nodes/n%3A1/proxy/"} {
 		for _, rest := range []string{
@@ -118,8 +118,8 @@ func FuzzProxiedTarget(f *testing.F) {
 	})
 }
 
-// TestAttributes: a review of a pod's stream asks what the API server asks for the
-// same path by POST.
+// TestAttributes checks that a review for a pod's stream has the same attributes as the check that
+// the API server makes for a POST to the same path.
 func TestAttributes(t *testing.T) {
 	factory := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	for _, path := range []string{

@@ -10,10 +10,10 @@ const (
 	KeptBodies = keptBodies
 )
 
-// Used is how many bytes of bodies are kept.
+// Used returns how many bytes of request bodies the Keeper holds.
 func (k *Keeper) Used() int64 { return k.used.Load() }
 
-// SetNext changes what a Keeper stands before.
+// SetNext changes the RoundTripper behind the Keeper.
 func (k *Keeper) SetNext(next http.RoundTripper) { k.next = next }
 
 const (
@@ -23,13 +23,13 @@ const (
 	WideWindows = wideWindows
 )
 
-// Used is how many bytes of wide windows are given away.
+// Used returns how many bytes of wide windows are in use.
 func (w *Windows) Used() int64 { return w.used.Load() }
 
-// Connections is how many there are.
+// Connections returns the number of open connections.
 func (t *Transport) Connections() int64 { return t.count.Load() }
 
-// Health is one that watches a connection on which nothing is read.
+// Health is the health check of a connection on which no data is read.
 type Health struct{ h *health }
 
 func NewHealth(ping func(context.Context) error, lost func()) Health {
@@ -38,5 +38,5 @@ func NewHealth(ping func(context.Context) error, lost func()) Health {
 	return Health{h}
 }
 
-// Begin says that a request waits.
+// Begin records that a request waits for its answer.
 func (h Health) Begin() { h.h.begin() }

@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// certificate is a server's, for any name.
+// certificate is the test servers' certificate. Clients do not verify it.
 var certificate = func() tls.Certificate {
 	s := httptest.NewUnstartedServer(nil)
 	s.StartTLS()
@@ -30,10 +30,11 @@ var certificate = func() tls.Certificate {
 	return s.TLS.Certificates[0]
 }()
 
-// A network is what a Transport dials into: each connection is a pipe, whose other end a server has in its turn.
+// network is what a Transport dials into. Each connection is a pipe, and serve is called with its
+// other end.
 type network struct {
 	t      testing.TB
-	serve  func(n int, c *tls.Conn) // of the n-th connection, from 1
+	serve  func(n int, c *tls.Conn) // called for the n-th connection; n counts from 1
 	protos []string
 
 	mu    sync.Mutex
@@ -70,7 +71,8 @@ func (n *network) conn(i int) *mortal {
 	return n.conns[i-1]
 }
 
-// newNetwork gives a Transport before servers with HTTP/2, and stops both at the test's end.
+// newNetwork returns a Transport and its network of HTTP/2 servers, and stops both at the end of
+// the test.
 func newNetwork(t testing.TB, serve func(n int, c *tls.Conn), change ...func(*roundtrip.Config)) (*network, *roundtrip.Transport) {
 	n := &network{t: t, serve: serve, protos: []string{"h2"}}
 	tr := newTransport(t, "https://api.test", append([]func(*roundtrip.Config){func(c *roundtrip.Config) { c.Dial = n.dial }}, change...)...)
@@ -99,21 +101,21 @@ func newTransport(t testing.TB, base string, change ...func(*roundtrip.Config)) 
 	return tr
 }
 
-// real serves a connection as Go's own HTTP/2 server does.
+// real serves a connection with Go's own HTTP/2 server.
 func real(h http.HandlerFunc) func(int, *tls.Conn) {
 	return func(_ int, c *tls.Conn) {
 		testkit.HTTP2Server(0).ServeConn(c, &http2.ServeConnOpts{Handler: h})
 	}
 }
 
-// A mortal connection can be made silent, and wake up again.
+// mortal is a connection that can become silent and wake up again.
 type mortal struct {
 	net.Conn
 	once   sync.Once
 	closed chan struct{}
 
 	mu      sync.Mutex
-	silence chan struct{} // closed: it is not silent
+	silence chan struct{} // closed while the connection is not silent
 	kept    []byte
 }
 
@@ -150,7 +152,8 @@ func (m *mortal) Read(b []byte) (int, error) {
 	}
 }
 
-// Write keeps what is written while the connection is silent for when it wakes up.
+// Write stores what is written while the connection is silent, and sends it when the connection
+// wakes up.
 func (m *mortal) Write(b []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -170,7 +173,7 @@ func (m *mortal) Close() error {
 	return m.Conn.Close()
 }
 
-// A played server says frames of its own choice.
+// played is a server that writes frames of its own choice.
 type played struct {
 	*http2.Framer
 	c      *tls.Conn
@@ -178,7 +181,8 @@ type played struct {
 	body   []byte
 }
 
-// play reads requests of one connection, each whole, and has answer answer them; that tells whether to go on.
+// play reads the requests of one connection and calls answer after each complete one. It stops when
+// answer returns false.
 func play(c *tls.Conn, answer func(p *played, nth int) bool) {
 	p := &played{Framer: http2.NewFramer(c, c), c: c}
 	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
@@ -219,7 +223,7 @@ func play(c *tls.Conn, answer func(p *played, nth int) bool) {
 	}
 }
 
-// ok answers the newest request.
+// ok answers the newest request with 200.
 func (p *played) ok() bool {
 	var block bytes.Buffer
 	hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
@@ -237,7 +241,7 @@ func get(path string) *http.Request {
 	return must(http.NewRequest("GET", "https://api.test"+path, nil))
 }
 
-// read ends an answer.
+// read reads an answer to its end and closes it.
 func read(resp *http.Response) string {
 	defer resp.Body.Close()
 	return string(must(io.ReadAll(resp.Body)))

@@ -32,7 +32,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// TestBodyIsSentAgain: wherever the first try stops to read, the second one has the whole body.
+// TestBodyIsSentAgain checks that the second try sends the whole body, wherever the first stopped
+// reading.
 func TestBodyIsSentAgain(t *testing.T) {
 	const body = "a body of some length"
 	for stop := range len(body) + 1 {
@@ -50,7 +51,8 @@ func TestBodyIsSentAgain(t *testing.T) {
 	}
 }
 
-// TestLongBodyIsNotKept: past keptBody a body passes whole, and cannot be had again.
+// TestLongBodyIsNotKept checks that a body longer than keptBody passes completely, but cannot be
+// sent again.
 func TestLongBodyIsNotKept(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), roundtrip.KeptBody+1)
 	k := roundtrip.NewKeeper(nil)
@@ -69,7 +71,8 @@ func TestLongBodyIsNotKept(t *testing.T) {
 	must(k.RoundTrip(post(bytes.NewReader(body))))
 }
 
-// TestKeptBodiesAreBounded: when the budget is in use, a body passes and is not kept; all of it comes back at the end.
+// TestKeptBodiesAreBounded checks that a body passes without being kept while the budget is in use,
+// and that the budget is free again at the end.
 func TestKeptBodiesAreBounded(t *testing.T) {
 	k := roundtrip.NewKeeper(nil)
 	body := bytes.Repeat([]byte("x"), roundtrip.KeptBody)
@@ -104,7 +107,8 @@ func TestKeptBodiesAreBounded(t *testing.T) {
 	}
 }
 
-// TestMemoryIsTakenAsItArrives: a declared length takes nothing.
+// TestMemoryIsTakenAsItArrives checks that a declared length uses no budget, only the bytes that
+// arrive.
 func TestMemoryIsTakenAsItArrives(t *testing.T) {
 	k := roundtrip.NewKeeper(nil)
 	k.SetNext(roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -125,7 +129,8 @@ func TestMemoryIsTakenAsItArrives(t *testing.T) {
 	}
 }
 
-// TestBrokenBodyIsTheClients: an error of reading the body is told apart from those of upstream.
+// TestBrokenBodyIsTheClients checks that an error while reading the client's body differs from an
+// upstream error.
 func TestBrokenBodyIsTheClients(t *testing.T) {
 	broken := errors.New("bad chunk")
 	k := roundtrip.NewKeeper(roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -150,7 +155,8 @@ type errReader struct{ error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.error }
 
-// TestSecondTryWaitsForTheFirstsRead: a first try that stands in a Read takes nothing away from the second.
+// TestSecondTryWaitsForTheFirstsRead checks that a Read of the first try that still waits does not
+// take bytes from the second try.
 func TestSecondTryWaitsForTheFirstsRead(t *testing.T) {
 	source, client := io.Pipe()
 	entered := make(chan struct{}, 10)
@@ -179,7 +185,7 @@ func TestSecondTryWaitsForTheFirstsRead(t *testing.T) {
 	must(k.RoundTrip(post(tellingReader{source, entered})))
 }
 
-// A tellingReader tells of each Read before it waits.
+// tellingReader signals each Read before it waits.
 type tellingReader struct {
 	io.Reader
 	entered chan<- struct{}
@@ -190,7 +196,7 @@ func (r tellingReader) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
-// TestClientsBodyIsClosed: once, when the last try is over, and not before.
+// TestClientsBodyIsClosed checks that the client's body is closed once, after the last try.
 func TestClientsBodyIsClosed(t *testing.T) {
 	for name, fails := range map[string]bool{"answered": false, "failed": true} {
 		src := &countedClose{Reader: strings.NewReader("body")}

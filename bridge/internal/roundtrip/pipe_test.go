@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// newPipe is net.Pipe with room in it, as TCP has.
+// newPipe is like net.Pipe, but its writes do not block, like those of TCP with an unlimited
+// buffer.
 func newPipe() (net.Conn, net.Conn) {
 	a, b := newHalf(), newHalf()
 	return &pipeEnd{in: a, out: b}, &pipeEnd{in: b, out: a}
 }
 
-// A half is one direction.
+// half is one direction of a pipe.
 type half struct {
 	mu     sync.Mutex
 	change sync.Cond

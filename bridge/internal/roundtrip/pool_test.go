@@ -22,7 +22,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// TestMaxConcurrentStreams: a server's bound on streams makes more connections, and no request fails.
+// TestMaxConcurrentStreams checks that the Transport opens more connections if a server limits the
+// streams of each, and that no request fails.
 func TestMaxConcurrentStreams(t *testing.T) {
 	const most, requests = 10, 35
 	release := make(chan struct{})
@@ -58,7 +59,8 @@ func TestMaxConcurrentStreams(t *testing.T) {
 	}
 }
 
-// TestOneDialForAll: requests share a new connection, and the one that asked for it first may leave.
+// TestOneDialForAll checks that requests share a new connection, and that the request which started
+// the dial may be canceled.
 func TestOneDialForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
@@ -91,8 +93,9 @@ func TestOneDialForAll(t *testing.T) {
 	})
 }
 
-// TestWindows: answers with an end have wide windows while the budget lasts; those without have narrow ones and take
-// nothing of it. What is taken comes back with the body's end, however it ends.
+// TestWindows checks the receive windows. Answers that end have wide windows while the budget
+// lasts. Watches, which do not end, have narrow windows and use no budget. A body's end returns its
+// share of the budget, in whatever way it ends.
 func TestWindows(t *testing.T) {
 	windows := new(roundtrip.Windows)
 	var mu sync.Mutex
@@ -144,7 +147,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// A settingsReader tells of the window in a client's SETTINGS.
+// settingsReader reports the initial window size in a client's SETTINGS.
 type settingsReader struct {
 	net.Conn
 	seen func(uint32)
@@ -169,7 +172,8 @@ func (s *settingsReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestProxies: HTTP proxies with and without TLS and a password, by both versions of HTTP.
+// TestProxies checks HTTP proxies with and without TLS and a password, with HTTP/1.1 and HTTP/2 to
+// the server.
 func TestProxies(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, h2 := range []bool{false, true} {

@@ -20,7 +20,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// served answers at once, unless the path says otherwise.
+// served answers requests immediately, except those for /watch, /slow and /upload.
 func served(sent *atomic.Int32) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		sent.Add(1)
@@ -37,7 +37,8 @@ func served(sent *atomic.Int32) http.HandlerFunc {
 	}
 }
 
-// onDead calls f with a Transport whose first connection has carried a request and dies now, by a fake clock.
+// onDead runs f with a fake clock and a Transport whose first connection has carried one request
+// and then becomes silent.
 func onDead(t *testing.T, f func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32)) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := new(atomic.Int32)
@@ -49,7 +50,7 @@ func onDead(t *testing.T, f func(t *testing.T, n *network, tr *roundtrip.Transpo
 	})
 }
 
-// within asserts by the fake clock.
+// within checks how much time of the fake clock has passed since began.
 func within(t *testing.T, began time.Time, least, most time.Duration) {
 	t.Helper()
 	if took := time.Since(began); took < least || took > most {
@@ -57,8 +58,8 @@ func within(t *testing.T, began time.Time, least, most time.Duration) {
 	}
 }
 
-// TestDeadConnection: a GET in flight on a connection that died is asked again after 7 s, and requests that come
-// meanwhile find another connection after 3 s at the latest.
+// TestDeadConnection checks a connection that becomes silent. A GET in flight must be sent again
+// after 7 s. Later requests must use another connection after 3 s at the latest.
 func TestDeadConnection(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		began := time.Now()
@@ -70,7 +71,7 @@ func TestDeadConnection(t *testing.T) {
 			}
 			flight <- err
 		}()
-		time.Sleep(3*time.Second + 300*time.Millisecond) // a look is due each 250 ms
+		time.Sleep(3*time.Second + 300*time.Millisecond) // the health check runs every 250 ms
 		read(must(tr.RoundTrip(get("/"))))
 		within(t, began, 0, 4*time.Second)
 		if err := <-flight; err != nil {
@@ -86,7 +87,8 @@ func TestDeadConnection(t *testing.T) {
 	})
 }
 
-// TestDeadConnectionManyRequests: requests that keep coming do not put off the PING.
+// TestDeadConnectionManyRequests checks that new requests on a silent connection do not delay its
+// PING.
 func TestDeadConnectionManyRequests(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		began := time.Now()
@@ -108,7 +110,8 @@ func TestDeadConnectionManyRequests(t *testing.T) {
 	})
 }
 
-// TestDeadConnections: where all connections died, a request does not wait for one after the other.
+// TestDeadConnections checks that a request does not wait for each of several silent connections in
+// turn.
 func TestDeadConnections(t *testing.T) {
 	const conns = 4
 	synctest.Test(t, func(t *testing.T) {
@@ -118,7 +121,7 @@ func TestDeadConnections(t *testing.T) {
 				<-hold
 			}
 		})
-		n, tr := newNetwork(t, func(_ int, c *tls.Conn) { // so that each request has a connection
+		n, tr := newNetwork(t, func(_ int, c *tls.Conn) { // one stream per connection, so that each request opens a connection
 			testkit.HTTP2Server(1).ServeConn(c, &http2.ServeConnOpts{Handler: handler})
 		})
 		var held sync.WaitGroup
@@ -154,7 +157,8 @@ func TestDeadConnections(t *testing.T) {
 	})
 }
 
-// TestDeadWay: where a connection of another Transport is found dead, a silent one takes nothing new.
+// TestDeadWay checks that Transports with the same Doubt share what they find. If a connection of
+// one is dead, the other sends no new request on a silent connection.
 func TestDeadWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		way := new(roundtrip.Doubt)
@@ -175,7 +179,8 @@ func TestDeadWay(t *testing.T) {
 	})
 }
 
-// TestDeadConnectionPOST: a POST in flight fails, and says that it may have been done; it is not sent again.
+// TestDeadConnectionPOST checks that a POST in flight on a dead connection fails with ErrLost,
+// because it may have been executed, and is not sent again.
 func TestDeadConnectionPOST(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		began := time.Now()
@@ -193,7 +198,8 @@ func TestDeadConnectionPOST(t *testing.T) {
 	})
 }
 
-// TestLatePONG: a connection that answers before 6 s are over goes on with all that it carries, and takes new requests.
+// TestLatePONG checks that a connection which answers a PING within 6 s keeps its requests and
+// accepts new ones.
 func TestLatePONG(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		flight := make(chan error)
@@ -214,7 +220,8 @@ func TestLatePONG(t *testing.T) {
 	})
 }
 
-// TestSilentWatch: a watch that had begun ends as a broken one, after 20 s of silence and the 6 s of a PING.
+// TestSilentWatch checks that a watch on a dead connection ends with an error, after 20 s of
+// silence and 6 s for the answer to a PING.
 func TestSilentWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := new(atomic.Int32)
@@ -222,7 +229,7 @@ func TestSilentWatch(t *testing.T) {
 		resp := must(tr.RoundTrip(get("/watch?watch=1")))
 		io.ReadFull(resp.Body, make([]byte, 5))
 		synctest.Wait()
-		time.Sleep(5 * time.Minute) // PINGs are answered
+		time.Sleep(5 * time.Minute) // the server answers each PING meanwhile
 		synctest.Wait()
 		began := time.Now()
 		n.conn(1).die()
@@ -236,7 +243,7 @@ func TestSilentWatch(t *testing.T) {
 	})
 }
 
-// TestSlowAnswer: an answer may take its time on a connection that lives.
+// TestSlowAnswer checks that an answer may take long if the connection answers PINGs.
 func TestSlowAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := new(atomic.Int32)
@@ -250,8 +257,8 @@ func TestSlowAnswer(t *testing.T) {
 	})
 }
 
-// TestIdleDeath: a connection that dies while nobody uses it is found out by the PING of each 20 s, and one that lives
-// is closed after 90 s.
+// TestIdleDeath checks that the PING that is sent every 20 s finds an idle connection that died,
+// and that a healthy idle connection is closed after 90 s.
 func TestIdleDeath(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		time.Sleep(23 * time.Second)
@@ -270,7 +277,7 @@ func TestIdleDeath(t *testing.T) {
 	})
 }
 
-// TestDeadUpload: a body that stands on a dead connection fails with it.
+// TestDeadUpload checks that a request whose body is being sent on a dead connection fails.
 func TestDeadUpload(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		began := time.Now()
@@ -287,7 +294,8 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// TestDialsAreBounded: a host that says nothing to TCP, or nothing to TLS, costs a request 10 s.
+// TestDialsAreBounded checks that a request fails after 10 s if the host answers neither TCP nor
+// TLS.
 func TestDialsAreBounded(t *testing.T) {
 	for name, dial := range map[string]func(context.Context, string, string) (net.Conn, error){
 		"TCP": func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -312,7 +320,8 @@ func TestDialsAreBounded(t *testing.T) {
 	}
 }
 
-// TestPINGThatIsNotWritten: a write that nobody takes holds up the PING, and the connection is closed all the same.
+// TestPINGThatIsNotWritten checks that a connection is closed even if a blocked write keeps the
+// PING from being sent.
 func TestPINGThatIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

@@ -19,7 +19,8 @@ import (
 	"edge/bridge/internal/roundtrip"
 )
 
-// without serves without HTTP/2, with http/1.1 in ALPN or with no ALPN at all, and counts connections.
+// without starts a server without HTTP/2, with http/1.1 in ALPN or without ALPN. It counts
+// connections.
 func without(t *testing.T, alpn bool, h http.HandlerFunc) (*httptest.Server, *atomic.Int32) {
 	s := httptest.NewUnstartedServer(h)
 	opened := new(atomic.Int32)
@@ -39,8 +40,9 @@ func without(t *testing.T, alpn bool, h http.HandlerFunc) (*httptest.Server, *at
 	return s, opened
 }
 
-// TestWithoutHTTP2: 20 workers make about 20 connections, whatever the number of requests, and whichever window they would
-// have: a worker has one in use, and one at most that has not come back yet.
+// TestWithoutHTTP2 checks that 20 workers open at most 40 connections, for any number of requests
+// and any window size: each worker has one connection in use and at most one that is not back in
+// the pool yet.
 func TestWithoutHTTP2(t *testing.T) {
 	for _, alpn := range []bool{true, false} {
 		s, opened := without(t, alpn, func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +81,8 @@ func TestWithoutHTTP2(t *testing.T) {
 	}
 }
 
-// lastLeft answers so many requests on a connection, then reads one more and ends the connection.
+// lastLeft serves connections. On the first one it answers this many requests, reads one more and
+// closes the connection.
 func lastLeft(answers int, sent *atomic.Int32) func(int, *tls.Conn) {
 	return func(n int, c *tls.Conn) {
 		in := bufio.NewReader(c)
@@ -98,8 +101,9 @@ func lastLeft(answers int, sent *atomic.Int32) func(int, *tls.Conn) {
 	}
 }
 
-// TestWithoutHTTP2IsSentOnce: what may have been done is not sent again, whatever its headers say, and whichever request
-// of a connection it is; a GET is.
+// TestWithoutHTTP2IsSentOnce checks that a request which may have been executed is not sent again,
+// whatever its headers are and however many requests the connection has served. A GET without a
+// body is sent again.
 func TestWithoutHTTP2IsSentOnce(t *testing.T) {
 	for _, nth := range []int{0, 1} {
 		for name, test := range map[string]struct {
@@ -134,7 +138,8 @@ func TestWithoutHTTP2IsSentOnce(t *testing.T) {
 	}
 }
 
-// TestKeptConnectionCloses: a POST does not meet a kept connection that the server has closed.
+// TestKeptConnectionCloses checks that a POST is not sent on a kept connection that the server has
+// closed.
 func TestKeptConnectionCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
@@ -159,8 +164,9 @@ func TestKeptConnectionCloses(t *testing.T) {
 	})
 }
 
-// TestManyKeptConnectionsClose: all kept connections are closed at the moment in which they are used again. A GET that meets
-// one is asked again on a new connection, not on the next of them.
+// TestManyKeptConnectionsClose checks what happens if the server closes all kept connections just
+// as they are used again. A GET that fails on one of them must be sent again on a new connection,
+// not on another kept one.
 func TestManyKeptConnectionsClose(t *testing.T) {
 	const kept = 8
 	synctest.Test(t, func(t *testing.T) {
@@ -172,7 +178,7 @@ func TestManyKeptConnectionsClose(t *testing.T) {
 				<-all
 			}
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-			http.ReadRequest(r) // has no answer
+			http.ReadRequest(r) // this request gets no answer
 		})
 		n.protos = nil
 		var working sync.WaitGroup
@@ -193,7 +199,7 @@ func TestManyKeptConnectionsClose(t *testing.T) {
 	})
 }
 
-// TestIdleWithoutHTTP2: a connection without requests is closed after 90 s.
+// TestIdleWithoutHTTP2 checks that a connection without requests is closed after 90 s.
 func TestIdleWithoutHTTP2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32

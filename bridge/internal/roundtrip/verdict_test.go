@@ -18,8 +18,8 @@ import (
 	"edge/bridge/internal/roundtrip"
 )
 
-// TestVerdicts: what is sent again, and what is said of what is not, whatever a server does with the first request, or
-// with the second one, on its first connection.
+// TestVerdicts checks which requests are sent again, and which error the others return, if a server
+// resets, refuses or ends the first or second request of its first connection.
 func TestVerdicts(t *testing.T) {
 	const last = 1<<31 - 1
 	reset := func(code http2.ErrCode) func(*played) bool {
@@ -31,7 +31,7 @@ func TestVerdicts(t *testing.T) {
 	below := func(stream uint32) uint32 { return max(stream, 2) - 2 }
 	for name, test := range map[string]struct {
 		does func(*played) bool
-		post error // nil: it is sent again
+		post error // nil: the request is sent again
 		get  error
 	}{
 		"GOAWAY below it":               {does: goAway(below, http2.ErrCodeNo)},
@@ -100,8 +100,9 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestTriesAreBounded: a server that takes nothing is asked so often and not more, and the error says that nothing was
-// done; the same at once where the body cannot be had again.
+// TestTriesAreBounded checks that a request is sent at most mostTries times to a server that
+// refuses it, and that the error states that nothing was done. If the body is not available again,
+// the request is sent once.
 func TestTriesAreBounded(t *testing.T) {
 	for name, test := range map[string]struct {
 		again func() (io.ReadCloser, error)
@@ -129,8 +130,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestRotatedConnections: a server that closes a connection now and then, as kube-apiserver does with --goaway-chance,
-// loses nobody's request and gets none twice.
+// TestRotatedConnections checks a server that closes connections now and then, as kube-apiserver
+// does with --goaway-chance. No request may be lost or arrive twice.
 func TestRotatedConnections(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}

@@ -9,7 +9,8 @@ import (
 	"edge/streams"
 )
 
-// sameFrame is a source of the same frame left times, and a sink of as many.
+// sameFrame is a source that returns the same frame left times, and a sink that accepts every
+// frame.
 type sameFrame struct {
 	frame streams.Frame
 	left  int
@@ -26,7 +27,7 @@ func (s *sameFrame) Next() (streams.Frame, error) {
 func (s *sameFrame) Write(streams.Frame) error { return nil }
 func (s *sameFrame) Flush() error              { return nil }
 
-// TestAllocations: a frame that is relayed allocates nothing, whoever looks at it.
+// TestAllocations checks that relaying a frame allocates no memory.
 func TestAllocations(t *testing.T) {
 	ends := &sameFrame{frame: streams.Frame{Kind: streams.Data, Buf: make([]byte, streams.Headroom+1), Off: streams.Headroom}}
 	d := &direction{src: ends, sink: ends}

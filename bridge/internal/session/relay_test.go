@@ -13,7 +13,7 @@ import (
 	"edge/streams/ws"
 )
 
-// waits is a source that waits where a frame without Kind stands. It looks before each frame.
+// waits is a source that waits at each frame without Kind. It calls look before each frame.
 type waits struct {
 	frames []streams.Frame
 	look   func(waits bool)
@@ -30,8 +30,8 @@ func (s *waits) Next() (f streams.Frame, err error) {
 	return f, nil
 }
 
-// TestLoopKeepsBack: what a relay loop says between two waits leaves together, and it keeps nothing back while it waits,
-// when the peer says goodbye, and when it ends.
+// TestLoopKeepsBack checks that a relay loop combines what it writes between two waits. It must
+// hold nothing while it waits, when the peer sends a Close, and when the loop ends.
 func TestLoopKeepsBack(t *testing.T) {
 	conn, peer := connected(t)
 	arrived := func(n int) {
@@ -45,7 +45,7 @@ func TestLoopKeepsBack(t *testing.T) {
 		return streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdout}, Buf: make([]byte, streams.Headroom+size), Off: streams.Headroom}
 	}
 	const large, small = streams.MaxData, 1
-	const of32K, of1 = 1 + 4 + large, 1 + 2 // the channel byte and a server's header
+	const of32K, of1 = 1 + 4 + large, 1 + 2 // of a 32 KiB and a 1-byte message: the channel byte and a server's frame header
 	l := leg.New(conn, nil, nil)
 	d := direction{sink: ws.NewExecServerSink(l.Coalesced(), ws.V5Channel), coalescing: l}
 	said := 0
@@ -80,7 +80,7 @@ func TestLoopKeepsBack(t *testing.T) {
 	arrived(said)
 }
 
-// unread is how many bytes wait to be read.
+// unread returns how many received bytes have not been read.
 func unread(t *testing.T, conn *net.TCPConn) (n int) {
 	t.Helper()
 	raw, err := conn.SyscallConn()
@@ -93,7 +93,7 @@ func unread(t *testing.T, conn *net.TCPConn) (n int) {
 	return n
 }
 
-// connected is both ends of a connection, of which edge has one.
+// connected returns both ends of a TCP connection; the first is edge's.
 func connected(t *testing.T) (net.Conn, *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
