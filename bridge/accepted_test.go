@@ -56,8 +56,8 @@ func cutBeforeAccepted(t *testing.T, streaming bridge.Streaming, cut func(*testi
 	}
 	w.ended(clients)
 	close(speak)
-	defer func() { t.Logf("%d of %d attaches begun, %d processes said all", begun, clients, wrote) }()
-	w.eventually("every process to have said all", func() bool {
+	defer func() { t.Logf("%d of %d attaches began, %d processes wrote all output", begun, clients, wrote) }()
+	w.eventually("the complete output of every process", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return wrote == clients

@@ -313,7 +313,7 @@ func TestSpdyBombs(t *testing.T) {
 				}
 				for i := range clients {
 					if errs[i] != nil {
-						t.Errorf("it ended with %v", errs[i])
+						t.Errorf("the connection ended with %v", errs[i])
 					}
 					d.judge(t, got[i])
 				}
@@ -386,7 +386,7 @@ func (d bombDialect) thousands(t *testing.T, w *world, ended int) {
 		}
 		got, err := c.rest()
 		if err != nil {
-			t.Errorf("it ended with %v", err)
+			t.Errorf("the connection ended with %v", err)
 		}
 		d.judge(t, got)
 		c.Close()

@@ -39,7 +39,7 @@ func TestForwardedFor(t *testing.T) {
 		}
 		trusted.setForwardedFor(r)
 		if got := r.Header.Get("X-Forwarded-For"); got != c.want || len(r.Header) != 1 {
-			t.Errorf("%s says %q: %q, want %q; header %v", c.peer, c.said, got, c.want, r.Header)
+			t.Errorf("from %s with X-Forwarded-For %q: %q, want %q; header %v", c.peer, c.said, got, c.want, r.Header)
 		}
 	}
 }

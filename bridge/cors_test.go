@@ -142,7 +142,7 @@ func TestPreflight(t *testing.T) {
 			t.Errorf("%s, %d bytes\n%s\nwant\n%s", resp.Status, len(body), got, want)
 		}
 		if who.asked != 0 || seen.began != 0 {
-			t.Errorf("%d were authenticated, %d were told about", who.asked, seen.began)
+			t.Errorf("%d requests were authenticated, the Observer saw %d", who.asked, seen.began)
 		}
 		for _, c := range []struct {
 			name   string

@@ -63,7 +63,7 @@ func TestCrossSiteWebSocket(t *testing.T) {
 			c := dialRaw(t, w.edge)
 			c.ask("", slices.Concat(ask, []string{"Origin: https://evil.example", junk})...)
 			if resp := c.answer(); resp.StatusCode != http.StatusForbidden {
-				t.Errorf("%s, with %s that nobody looked at: %s", dialect, junk, resp.Status)
+				t.Errorf("%s, with the ignored token %s: %s", dialect, junk, resp.Status)
 			}
 			c.Close()
 		}

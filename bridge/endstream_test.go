@@ -46,7 +46,7 @@ func TestEndStream(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, end)
 		}
 		if w.handler.EndStream(stream.ID, "test", "") {
-			t.Error("it ended twice")
+			t.Error("EndStream ended the session twice")
 		}
 	}
 	keystroke(t, other)

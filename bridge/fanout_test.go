@@ -170,7 +170,7 @@ func TestFanout(t *testing.T) {
 		}
 		all.Wait()
 		if got, _ := io.ReadAll(deaf.data); len(got) > 0 {
-			t.Errorf("the deaf pod said %q", got)
+			t.Errorf("the pod that does not read sent %q", got)
 		}
 		if said := <-deaf.fails; said != "" {
 			t.Errorf("the error stream says %q", said)
@@ -304,7 +304,7 @@ func TestFanoutRefused(t *testing.T) {
 		if said := <-second.fails; said != "" {
 			t.Errorf("the error stream says %q", said)
 		}
-		w.eventually("a word in the log", func() bool { return strings.Contains(w.log.String(), `error="no more"`) })
+		w.eventually("the reason in the log", func() bool { return strings.Contains(w.log.String(), `error="no more"`) })
 		echoes(t, first)
 		w.refuse.Store(false)
 		finish(t, alive(t, conn, 2))
@@ -323,7 +323,7 @@ func TestFanoutSentinel(t *testing.T) {
 		select {
 		case <-conn.CloseChan():
 		case <-time.After(patience):
-			t.Fatal("the client was not told")
+			t.Fatal("the client did not notice the end")
 		}
 		io.ReadAll(f.data)
 		conn.Close()
@@ -359,7 +359,7 @@ func TestFanoutDrain(t *testing.T) {
 		select {
 		case <-conn.CloseChan():
 		case <-time.After(patience):
-			t.Fatal("the client was not told")
+			t.Fatal("the client did not notice the end")
 		}
 		conn.Close()
 		<-drained

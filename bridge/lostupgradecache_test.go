@@ -24,15 +24,15 @@ func TestRefusalAges(t *testing.T) {
 		m.remember(numbered(1), 500, nil, []byte("no"))
 		for range 10 {
 			if a := m.recall(numbered(1)); a == nil || string(a.body) != "no" {
-				t.Fatal("it is forgotten too early")
+				t.Fatal("the refusal expired too early")
 			}
 			time.Sleep(refusalAge / 10)
 		}
 		if m.recall(numbered(1)) != nil {
-			t.Error("it is remembered too long")
+			t.Error("the refusal expired too late")
 		}
 		if m.order.Len() != 0 || m.bytes != 0 || len(m.byKey) != 0 {
-			t.Error("it is still there")
+			t.Error("the expired refusal still uses memory")
 		}
 		m.remember(numbered(1), 500, nil, []byte("no"))
 		time.Sleep(refusalAge / 2)
@@ -65,7 +65,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 			t.Errorf("%d, want %d", n, maxRefusals)
 		}
 		if m.recall(numbered(maxRefusals-1)) != nil || m.recall(numbered(maxRefusals)) == nil || m.recall(numbered(2*maxRefusals-1)) == nil {
-			t.Error("not the oldest made room")
+			t.Error("an entry other than the oldest was removed")
 		}
 		for n := range 1000 {
 			m.remember(numbered(-n), 403, nil, make([]byte, n*17))
@@ -83,7 +83,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		time.Sleep(refusalAge)
 		m.remember(numbered(1), 403, nil, nil)
 		if n, _ := counted(m); n != 1 {
-			t.Errorf("%d are left that are over", n-1)
+			t.Errorf("%d expired refusals are left", n-1)
 		}
 		m.forget(numbered(1))
 		if n, bytes := counted(m); n+bytes != 0 {
@@ -139,7 +139,7 @@ func TestKeptBody(t *testing.T) {
 			n, err := resp.Body.Read(b)
 			read += n
 			if test.announced >= 0 && int64(read) == test.announced && test.want != "not kept" && m.recall(numbered(1)) == nil {
-				t.Errorf("%s: it was read, and is not remembered yet", name)
+				t.Errorf("%s: the body was read, but is not in the cache yet", name)
 			}
 			if err != nil {
 				break

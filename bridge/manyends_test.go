@@ -70,7 +70,7 @@ func outlives(t *testing.T, w *world, end func()) {
 	for ups := 0; ; {
 		channel, b, err := c.receive()
 		if err != nil {
-			t.Fatalf("the last connection is gone: %v, %s", err, w.ended(1))
+			t.Fatalf("the session ended before the last connection: %v, %s", err, w.ended(1))
 		}
 		switch string(b) {
 		case "up":

@@ -68,7 +68,7 @@ func checkReset(t *testing.T, conn httpstream.Connection, id int) {
 	io.WriteString(f.data, say)
 	got := make([]byte, len(say))
 	if _, err := io.ReadFull(f.data, got); err != nil || sha256.Sum256(got) != sha256.Sum256([]byte(say)) {
-		t.Error(fmt.Errorf("before its reset a connection said something else: %w", err))
+		t.Error(fmt.Errorf("wrong echo before the reset: %w", err))
 	}
 	f.data.Reset()
 }

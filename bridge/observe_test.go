@@ -140,7 +140,7 @@ func TestObserverRefuses(t *testing.T) {
 // a request, and the refusal of one is enough to refuse it.
 func TestObservers(t *testing.T) {
 	if bridge.Observers() != nil {
-		t.Error("nobody observes something")
+		t.Error("Observers() without an Observer is not nil")
 	}
 	first, second := &witness{refuse: errors.New("disk full")}, new(witness)
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) { t.Error("reached the API server") }),
@@ -232,9 +232,9 @@ func TestOwnCredential(t *testing.T) {
 		}
 	}
 	if got := seen[0].Header["Impersonate-User"]; len(got) != 1 || got[0] != "bob" {
-		t.Errorf("the wish was lost: %q", got)
+		t.Errorf("Impersonate-User is %q, not bob", got)
 	}
 	if got := seen[1].Header["Impersonate-User"]; got != nil {
-		t.Errorf("somebody is impersonated: %q", got)
+		t.Errorf("Impersonate-User is set: %q", got)
 	}
 }

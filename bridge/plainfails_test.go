@@ -162,7 +162,7 @@ func TestWhatBecameOfIt(t *testing.T) {
 				t.Errorf("%s %s %s", resp.Status, resp.Header.Get("Retry-After"), body)
 			}
 			if test.method == "GET" && strings.Contains(body, "may have been") {
-				t.Errorf("a GET does nothing: %s", body)
+				t.Errorf("the answer to a GET states that it may have been done: %s", body)
 			}
 		})
 	}

@@ -181,20 +181,20 @@ func TestRefusalIsNobodyElses(t *testing.T) {
 		return strings.Contains(body, "container not running")
 	}
 	if !isTold(execPath, same) {
-		t.Fatal("the same one is not told")
+		t.Fatal("the refusal is not repeated to the same client")
 	}
 	for name, values := range same {
 		other := same.Clone()
 		other[name] = append([]string{values[0] + "2"}, values[1:]...)
 		if isTold(execPath, other) {
-			t.Errorf("somebody of another %s is told", name)
+			t.Errorf("the refusal is repeated to a client with another %s", name)
 		}
 	}
 	for _, groups := range [][]string{{"a"}, {"a", "b", "c"}, {"a,b"}, nil} {
 		other := same.Clone()
 		other["X-Test-Group"] = groups
 		if isTold(execPath, other) {
-			t.Errorf("somebody with the groups %q is told", groups)
+			t.Errorf("the refusal is repeated to a client with the groups %q", groups)
 		}
 	}
 	for _, path := range []string{
@@ -203,19 +203,19 @@ func TestRefusalIsNobodyElses(t *testing.T) {
 		execPath + "&container=x",
 	} {
 		if isTold(path, same) {
-			t.Errorf("%s: it was told about another", path)
+			t.Errorf("%s: the refusal of another request is repeated", path)
 		}
 	}
 	own := http.Header{"X-Test-Requestor": {"ann"}, "X-Test-Token": {"t"}}
 	ask(own)
 	if !isTold(execPath, own) {
-		t.Error("the same one with a token of their own is not told")
+		t.Error("the refusal is not repeated to the same client with its own token")
 	}
 	for name, value := range map[string]string{"X-Test-Token": "t2", "Impersonate-User": "bob", "Impersonate-Group": "g"} {
 		other := own.Clone()
 		other.Set(name, value)
 		if isTold(execPath, other) {
-			t.Errorf("somebody with %s: %s is told", name, value)
+			t.Errorf("the refusal is repeated to a client with %s: %s", name, value)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func TestSpare(t *testing.T) {
 		t.Errorf("the exec came over %s, and not over one of %v", r.RemoteAddr, there)
 	}
 	if got := r.Header.Get("Authorization"); got != "Bearer second" {
-		t.Errorf("it came with %q", got)
+		t.Errorf("the exec came with the credential %q", got)
 	}
 	if !r.TLS.DidResume {
 		t.Error("its TLS session was not resumed")
@@ -177,7 +177,7 @@ func TestSpareIsGone(t *testing.T) {
 			r := w.exec(api)
 			for _, c := range gone {
 				if c.RemoteAddr().String() == r.RemoteAddr {
-					t.Error("over a spare that was gone")
+					t.Error("edge used a spare connection that had been closed")
 				}
 			}
 		})

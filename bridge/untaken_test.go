@@ -338,7 +338,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 						t.Errorf("the connection was not kept: %v", err)
 					}
 				case !errors.Is(err, io.EOF):
-					t.Errorf("the connection is not gone in %v: %v", goneTime, err)
+					t.Errorf("the connection is not closed after %v: %v", goneTime, err)
 				}
 			})
 		})

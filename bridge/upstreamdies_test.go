@@ -208,7 +208,7 @@ func testUpstreamDies(t *testing.T, w *world) {
 			t.Errorf("%s: the client ended with %v", c.name, got.err)
 		}
 		if strings.Contains(fmt.Sprint(got.err), "127.0.0.1") {
-			t.Errorf("%s: the client learns of %v", c.name, got.err)
+			t.Errorf("%s: the error contains the API server's address: %v", c.name, got.err)
 		}
 	}
 	for _, version := range webSocketVersions {
@@ -273,7 +273,7 @@ func TestUpstreamDiesForward(t *testing.T) {
 				select {
 				case <-conn.CloseChan():
 				case <-time.After(patience):
-					t.Errorf("%s: the client does not learn of it", dialect)
+					t.Errorf("%s: the client did not notice the end", dialect)
 				}
 				conn.Close()
 			}

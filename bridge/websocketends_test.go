@@ -280,7 +280,7 @@ func TestNoPingToAnUpstreamThatWaits(t *testing.T) {
 	w.handler.SetTimes(10*time.Millisecond, time.Second, time.Second)
 	for _, version := range webSocketVersions {
 		c := w.rawWebSocket(t, execPath, version)
-		w.eventually("a stall in which upstream hears nothing", func() bool {
+		w.eventually("a stall in which upstream receives nothing", func() bool {
 			wrote, before := said.n.Load(), heard.n.Load()
 			time.Sleep(20 * 10 * time.Millisecond) // several keepalive intervals of 10 ms
 			return wrote > 0 && said.n.Load() == wrote && heard.n.Load() == before

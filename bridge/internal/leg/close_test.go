@@ -39,7 +39,7 @@ func TestCloseWhileStuck(t *testing.T) {
 	l.Close()
 	<-stuck
 	if noted.waits.Load() {
-		t.Error("TLS was given time to say goodbye")
+		t.Error("TLS had time to send close_notify")
 	}
 }
 

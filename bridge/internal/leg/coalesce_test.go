@@ -59,6 +59,6 @@ func TestBurst(t *testing.T) {
 		t.Errorf("written in the order %q", got)
 	}
 	if n := l.out.Load(); n != 5*much+4+10 {
-		t.Errorf("it counts %d bytes", n)
+		t.Errorf("the leg counts %d bytes", n)
 	}
 }

@@ -40,7 +40,7 @@ func TestParking(t *testing.T) {
 			}
 			select {
 			case <-woken:
-				t.Error("it was woken twice")
+				t.Error("the connection was woken twice")
 			default:
 			}
 		})
@@ -59,7 +59,7 @@ func TestParkingBesideADeadline(t *testing.T) {
 	}
 	c.SetReadDeadline(time.Time{})
 	if !c.park(&p, func() {}) {
-		t.Error("without, it was not")
+		t.Error("a connection without a deadline was not parked")
 	}
 }
 
@@ -86,14 +86,14 @@ func TestParkingMany(t *testing.T) {
 					<-woken
 					var b [1]byte
 					if n, err := c.Read(b[:]); n != 1 || b[0] != byte(i) || err != nil {
-						t.Errorf("woken for the byte %d it read %d, %v", i, b[:n], err)
+						t.Errorf("woken for byte %d, the connection read %d, %v", i, b[:n], err)
 					}
 				}
 			})
 		}
 		all.Wait()
 		if n := len(p.parked); n != 0 {
-			t.Errorf("%d connections are still known", n)
+			t.Errorf("%d connections are still in the poller", n)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestRouse(t *testing.T) {
 			}()
 			b := make([]byte, 100)
 			if n, err := server.Read(b); n != 0 || !errors.Is(err, streams.ErrWouldBlock) {
-				t.Fatalf("a Read that was roused gave %q, %v", b[:n], err)
+				t.Fatalf("an interrupted Read gave %q, %v", b[:n], err)
 			}
 			close(cut.goOn)
 			n, err := server.Read(b)
@@ -117,7 +117,7 @@ func TestRouseLeavesDeadlines(t *testing.T) {
 	c.SetDeadline(time.Time{})
 	c.interrupt()
 	if _, err := c.Read(b); !errors.Is(err, streams.ErrWouldBlock) {
-		t.Errorf("without, it was roused with %v", err)
+		t.Errorf("without a deadline an interrupted Read gave %v", err)
 	}
 	c.interrupt()
 	c.SetReadDeadline(longAgo)

@@ -93,7 +93,7 @@ func TestCork(t *testing.T) {
 				t.Fatal(err)
 			}
 			if k.buf != nil || k.n != 0 {
-				t.Errorf("it keeps %d bytes in a buffer", k.n)
+				t.Errorf("the writeBuffer still holds %d bytes", k.n)
 			}
 			if got := w.lengths(); !slices.Equal(got, c.writes) {
 				t.Errorf("writes of %v, want %v", got, c.writes)

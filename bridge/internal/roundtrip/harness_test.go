@@ -177,7 +177,7 @@ func (m *mortal) Close() error {
 type played struct {
 	*http2.Framer
 	c      *tls.Conn
-	stream uint32 // of the newest request
+	stream uint32 // stream id of the newest request
 	body   []byte
 }
 

@@ -64,7 +64,7 @@ func TestLongBodyIsNotKept(t *testing.T) {
 			t.Errorf("GetBody: %v", err)
 		}
 		if n := k.Used(); n != 0 {
-			t.Errorf("%d bytes are held for nothing", n)
+			t.Errorf("%d bytes are still held", n)
 		}
 		return ok, nil
 	}))

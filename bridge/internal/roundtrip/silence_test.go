@@ -234,7 +234,7 @@ func TestSilentWatch(t *testing.T) {
 		began := time.Now()
 		n.conn(1).die()
 		if _, err := io.ReadAll(resp.Body); err == nil {
-			t.Error("it ends as a whole one")
+			t.Error("the watch ended without an error")
 		}
 		within(t, began, 6*time.Second, 26*time.Second)
 		if sent.Load() != 1 {
@@ -284,7 +284,7 @@ func TestDeadUpload(t *testing.T) {
 		req := post(io.LimitReader(zeros{}, 1<<20))
 		req.URL.Path = "/upload"
 		if _, err := tr.RoundTrip(req); err == nil {
-			t.Error("it was answered")
+			t.Error("the upload was answered")
 		}
 		within(t, began, 7*time.Second, 8*time.Second)
 	})

@@ -45,7 +45,7 @@ func TestLoopKeepsBack(t *testing.T) {
 		return streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdout}, Buf: make([]byte, streams.Headroom+size), Off: streams.Headroom}
 	}
 	const large, small = streams.MaxData, 1
-	const of32K, of1 = 1 + 4 + large, 1 + 2 // of a 32 KiB and a 1-byte message: the channel byte and a server's frame header
+	const of32K, of1 = 1 + 4 + large, 1 + 2 // sizes on the wire: the channel byte, a server's frame header and, in of32K, the data
 	l := leg.New(conn, nil, nil)
 	d := direction{sink: ws.NewExecServerSink(l.Coalesced(), ws.V5Channel), coalescing: l}
 	said := 0
