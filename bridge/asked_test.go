@@ -98,7 +98,7 @@ func TestUpgradeIgnored(t *testing.T) {
 }
 
 // TestUnasked101 checks that edge opens no tunnel if the API server answers a plain request with
-// 101, regardless of the request's Upgrade header and of the protocol that the 101 names.
+// 101. The request's Upgrade header and the protocol that the 101 names must not matter.
 func TestUnasked101(t *testing.T) {
 	for _, protocol := range []string{"", "Upgrade: h2c\r\n", "Upgrade: SPDY/3.1\r\n", "Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"} {
 		behind := make(chan string, len(ignored)+1)

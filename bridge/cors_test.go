@@ -185,9 +185,9 @@ func TestPreflightOff(t *testing.T) {
 	}
 }
 
-// TestCORSAnswers checks that the CORS headers of each answer are edge's alone, whoever produced
-// the answer: the API server, also in pieces and after early hints, edge with a refusal, or a
-// refused upgrade.
+// TestCORSAnswers checks that each answer has only edge's own CORS headers. The answers come from
+// the API server, also in pieces and after early hints, from edge as a refusal, and from a refused
+// upgrade.
 func TestCORSAnswers(t *testing.T) {
 	w, _, _ := corsWorld(t, `^http://other$`, pagesRE)
 	token, spdyUpgrade := []string{"Authorization", "Bearer x"}, []string{"Connection", "Upgrade", "Upgrade", "SPDY/3.1"}

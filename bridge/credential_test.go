@@ -185,7 +185,8 @@ func TestOwnCredentialIsRefused(t *testing.T) {
 }
 
 // TestSomebodyElses401 checks that the 401 of a kubelet, a pod or an aggregated API server passes
-// unchanged, and that 20 such answers at once cost one question about edge's own credential.
+// unchanged. For 20 such answers at once, edge must ask the API server only once about its own
+// credential.
 func TestSomebodyElses401(t *testing.T) {
 	g := &guarded{behind: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Audit-Id", "1")
@@ -311,9 +312,8 @@ func TestVerdictIsRemembered(t *testing.T) {
 	}
 }
 
-// TestQuestionOutlivesItsFirst checks that a question about the credential continues for all
-// waiting requests when the request that started it is canceled, and that the question ends after
-// 4 s.
+// TestQuestionOutlivesItsFirst checks a question about the credential for which several requests
+// wait. It must continue if the request that started it is canceled, and it must end after 4 s.
 func TestQuestionOutlivesItsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		questions := 0
@@ -379,8 +379,8 @@ func TestLateAnswerIsNoRecovery(t *testing.T) {
 	})
 }
 
-// TestOwnQuestionsGetThe401 checks that the 401 to a request of edge's own, which impersonates
-// nobody, is returned to the code that sent the request, which decides what it means.
+// TestOwnQuestionsGetThe401 checks the 401 to a request of edge's own, which impersonates no user.
+// The code that sent the request must receive the 401 and decides what it means.
 func TestOwnQuestionsGetThe401(t *testing.T) {
 	own, via := wrapped(nil, func(r *http.Request) (*http.Response, error) { return answered(r, 401), nil })
 	req := impersonating(t.Context())

@@ -10,9 +10,9 @@ import (
 	"edge/bridge"
 )
 
-// TestCrossSiteWebSocket is a row of the attack corpus. If the browser adds the credential by
-// itself, such as a client certificate, a page of an origin that is not allowed must not open a
-// WebSocket in any dialect, and nothing may reach the API server. The origin "null" is never
+// TestCrossSiteWebSocket is a row of the attack corpus. The browser here adds the credential by
+// itself, such as a client certificate. A page of an origin that is not allowed must then not open
+// a WebSocket in any dialect, and nothing may reach the API server. The origin "null" is never
 // allowed. Only the credential that authenticated the request counts: an additional token changes
 // nothing. If a bearer token authenticated the request, any Origin is allowed.
 func TestCrossSiteWebSocket(t *testing.T) {

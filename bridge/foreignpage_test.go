@@ -36,10 +36,10 @@ var goodSenders = map[string]http.Header{
 	"an allowed console":           {"Origin": {"https://console.example.com"}, "Sec-Fetch-Site": {"cross-site"}},
 }
 
-// TestForeignPageWrites is a row of the attack corpus. If the browser adds the credential by
-// itself, a page of an origin that is not allowed must not change anything, neither by a form nor
-// by fetch, and nothing may reach the API server. Reads, programs, allowed pages and requests with
-// a bearer token must pass.
+// TestForeignPageWrites is a row of the attack corpus. The browser here adds the credential by
+// itself. A page of an origin that is not allowed must then not change anything, neither by a form
+// nor by fetch. Its requests must not reach the API server. Reads, programs, allowed pages and
+// requests with a bearer token must pass.
 func TestForeignPageWrites(t *testing.T) {
 	api := &apiServer{rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
 	var credential credentialKind

@@ -45,9 +45,9 @@ var connections = map[string][]string{
 	"the stream's own": {"X-Stream-Protocol-Version, Upgrade, User-Agentx"},
 }
 
-// TestHopByHop is a row of the attack corpus. Whatever a client names in Connection, and whatever
-// it claims about itself, the API server must receive edge's headers for the client's identity, and
-// all other headers unchanged.
+// TestHopByHop is a row of the attack corpus. A client names identity headers in Connection and
+// sends false claims about itself. The API server must still receive edge's headers for the
+// client's identity, and all other headers unchanged.
 func TestHopByHop(t *testing.T) {
 	answer := func(http.ResponseWriter, *http.Request) {} // answers 200, also to requests for streams
 	api := &apiServer{refuse: answer, rest: answer}

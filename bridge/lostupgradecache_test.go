@@ -113,8 +113,8 @@ func TestRefusalsTakeRefusalsOnly(t *testing.T) {
 	}
 }
 
-// TestKeptBody checks that a body is in the cache before the reader has its last byte, and that the
-// cache stores a body completely or not at all.
+// TestKeptBody checks that a body is in the cache before the reader has its last byte. The cache
+// must store a body completely or not at all.
 func TestKeptBody(t *testing.T) {
 	for name, test := range map[string]struct {
 		announced int64

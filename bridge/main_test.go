@@ -40,10 +40,10 @@ func leaks() int {
 	var err error
 	for end := time.Now().Add(leakPatience); time.Now().Before(end); {
 		// Some peers in this process wait forever. spdystream does so if a stream is left with
-		// unread data, and in a runtime whose connection ends before its SYN_REPLY is sent; all
-		// goroutines of such a connection stay. client-go's WebSocket reader leaves its streams
-		// open if its connection is closed before the reader sets its first deadline. This
-		// exception would also hide a WebSocket that edge leaves open.
+		// unread data. A container runtime's spdystream does so if the connection ends before its
+		// SYN_REPLY is sent. All goroutines of such a connection stay. client-go's WebSocket reader
+		// leaves its streams open if its connection is closed before the reader sets its first
+		// deadline. This exception would also hide a WebSocket that edge leaves open.
 		if err = goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Stream).waitWriteReply"),
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).Serve"),

@@ -170,7 +170,8 @@ func TestObserverRefusesStream(t *testing.T) {
 	}
 }
 
-// TestObservePanic checks that the Observer can tell a panic in edge from an answer that was cut.
+// TestObservePanic checks that the Observer can distinguish a panic in edge from an answer that was
+// cut.
 func TestObservePanic(t *testing.T) {
 	var witness witness
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), func(c *bridge.Config) {

@@ -306,8 +306,8 @@ func TestCutResponse(t *testing.T) {
 	})
 }
 
-// TestGatewayErrors checks that edge answers 502 if it cannot reach the API server and 504 if the
-// API server does not answer, each with a Status that does not contain the API server's address.
+// TestGatewayErrors checks that edge answers 502 if it cannot reach the API server, and 504 if the
+// API server does not answer. The Status must not contain the API server's address.
 func TestGatewayErrors(t *testing.T) {
 	silent := make(chan struct{})
 	defer close(silent)

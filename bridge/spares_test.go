@@ -239,8 +239,8 @@ func TestNoSpareOfACertificate(t *testing.T) {
 	}
 }
 
-// TestBehindProxy checks that edge dials anew for each exec through a proxy, and that it speaks to
-// the proxy with or without TLS, as the proxy's URL requires.
+// TestBehindProxy checks that edge opens a new connection for each exec through a proxy. edge must
+// use TLS to the proxy if the proxy's URL begins with https.
 func TestBehindProxy(t *testing.T) {
 	for scheme, start := range map[string]func(*httptest.Server){"http": (*httptest.Server).Start, "https": (*httptest.Server).StartTLS} {
 		t.Run(scheme, func(t *testing.T) {

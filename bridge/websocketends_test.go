@@ -235,8 +235,8 @@ func TestCloseOfAStalledReader(t *testing.T) {
 	}
 }
 
-// TestUpstreamHeartbeat checks that edge pings an API server over WebSocket, with masked frames as
-// RFC 6455 section 5.3 requires of a client, and answers the API server's pings.
+// TestUpstreamHeartbeat checks that edge pings an API server over WebSocket and answers its pings.
+// edge's frames must be masked, as RFC 6455 section 5.3 requires of a client.
 func TestUpstreamHeartbeat(t *testing.T) {
 	for path, protocol := range map[string]string{execPath: "v5.channel.k8s.io", forwardPath: "SPDY/3.1+portforward.k8s.io"} {
 		pinged, ponged := make(chan struct{}, 100), make(chan string, 1)

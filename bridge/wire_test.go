@@ -26,8 +26,8 @@ type rawConn struct {
 	br *bufio.Reader
 }
 
-// dialRaw connects to a server with HTTP/1.1. All reads and writes of the connection share the
-// deadline patience.
+// dialRaw connects to a server with HTTP/1.1. The deadline for all its reads and writes is patience
+// from now.
 func dialRaw(t testing.TB, s *httptest.Server) *rawConn {
 	t.Helper()
 	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), tlsFor(s, "http/1.1"))

@@ -118,8 +118,8 @@ func FuzzProxiedTarget(f *testing.F) {
 	})
 }
 
-// TestAttributes checks that a review for a pod's stream has the same attributes as the check that
-// the API server makes for a POST to the same path.
+// TestAttributes checks that edge's review for a pod's stream has the attributes that the API
+// server checks for a POST to the same path.
 func TestAttributes(t *testing.T) {
 	factory := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	for _, path := range []string{

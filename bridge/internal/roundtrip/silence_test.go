@@ -257,8 +257,8 @@ func TestSlowAnswer(t *testing.T) {
 	})
 }
 
-// TestIdleDeath checks that the PING that is sent every 20 s finds an idle connection that died,
-// and that a healthy idle connection is closed after 90 s.
+// TestIdleDeath checks that the PING which is sent every 20 s finds an idle connection that died. A
+// healthy idle connection must be closed after 90 s.
 func TestIdleDeath(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		time.Sleep(23 * time.Second)

@@ -18,8 +18,9 @@ import (
 	"edge/bridge/internal/roundtrip"
 )
 
-// TestVerdicts checks which requests are sent again, and which error the others return, if a server
-// resets, refuses or ends the first or second request of its first connection.
+// TestVerdicts checks a server that refuses, resets or drops the first or second request of its
+// first connection. The table states which requests are sent again, and which error the others
+// return.
 func TestVerdicts(t *testing.T) {
 	const last = 1<<31 - 1
 	reset := func(code http2.ErrCode) func(*played) bool {
