@@ -167,7 +167,7 @@ func TestCloseBesideSilence(t *testing.T) {
 	}
 }
 
-// resting reports whether no session has a goroutine that reads or relays.
+// resting reports whether no session has a goroutine that reads from a leg or relays.
 func resting() bool {
 	waiting := sessionGoroutines()
 	return !strings.Contains(waiting, "leg.(*Leg).Read(") && !strings.Contains(waiting, "session.(*direction).run(")

@@ -167,7 +167,7 @@ func TestSessionGoroutines(t *testing.T) {
 	w.eventually("a session at work", func() bool { keystroke(t, c); return !resting() })
 }
 
-// sessionGoroutines returns the stacks of all goroutines that belong to a session.
+// sessionGoroutines returns the stacks of all goroutines that have a frame which ours matches.
 func sessionGoroutines() string {
 	buf := make([]byte, 4<<20)
 	var left []string
