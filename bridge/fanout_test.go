@@ -17,7 +17,7 @@ import (
 	"edge/bridge"
 )
 
-// Ports that fanoutPorts adds to the ports of the function ports.
+// These ports exist only in fanoutPorts, in addition to those of the function ports.
 const (
 	portDeaf  = 84 // does not read until the end of the test
 	portAlive = 85 // echoes until its connection ends

@@ -32,8 +32,9 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestOpaqueWebSocket checks that edge relays any other WebSocket unchanged after the API server's
-// own 101: subprotocol, extensions, text messages, fragments, pings and the Close.
+// TestOpaqueWebSocket checks a WebSocket that is no exec, attach or port-forward. After the API
+// server's own 101, edge must relay it unchanged: subprotocol, extensions, text, fragments, pings
+// and the Close.
 func TestOpaqueWebSocket(t *testing.T) {
 	api := &apiServer{rest: echo}
 	w := newWorld(t, api.start(t))

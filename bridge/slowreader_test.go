@@ -46,7 +46,7 @@ type slowClient struct {
 // slowVersions are the WebSocket dialects of the slow clients.
 var slowVersions = []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io"}
 
-// slowClients begins a session in each dialect.
+// slowClients begins one session in each dialect and returns their clients.
 func slowClients(t *testing.T, w *world) []slowClient {
 	t.Helper()
 	clients := []slowClient{{name: "spdy v4", rawConn: w.rawSPDY(t, slowPath, "v4.channel.k8s.io")}}
