@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// picture draws the report: a chart for each thing that changes over time.
+// picture returns the report as SVG, with one chart for each quantity that changes over time.
 func (rep *report) picture() string {
 	x := make([]float64, len(rep.Series))
 	columns := map[string][]float64{}
@@ -44,10 +44,10 @@ func (rep *report) picture() string {
 	})
 }
 
-// mega is MB's 10^6, as networks count.
+// mega is 10^6: MB/s in the charts are decimal megabytes, as usual for networks.
 const mega = 1e6
 
-// writeSVG draws it in a file.
+// writeSVG writes the report's charts to a file.
 func (rep *report) writeSVG(name string) error {
 	f, err := os.Create(name)
 	if err != nil {

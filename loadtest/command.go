@@ -15,7 +15,8 @@ import (
 	"k8s.io/component-base/term"
 )
 
-// execute is the program without its process: the report on stdout, progress and errors on stderr, an exit code.
+// execute runs the command with args and returns the exit code. It writes the report to stdout, and
+// progress and errors to stderr.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd := newCommand(stderr)
 	cmd.SetArgs(args)
@@ -38,26 +39,28 @@ func newCommand(progress io.Writer) *cobra.Command {
 	o := newOptions()
 	cmd := &cobra.Command{
 		Use:   "loadtest --url=https://HOST --pod=NAME [flags]",
-		Short: "Many streaming sessions against a Kubernetes API, with every byte checked",
+		Short: "Load test a Kubernetes API with streaming sessions and check every byte",
 		Long: `loadtest opens many exec, port-forward and watch sessions at any endpoint that
-speaks the Kubernetes API, holds them, and checks every byte that comes back.
+serves the Kubernetes API, holds them open, and checks every byte that comes back.
 
-The pod needs a command whose output is its input (cat), and for port-forward a
-port on which an echo server listens (--port).
+The pod needs a command that copies its input to its output (cat). Port-forward
+sessions need an echo server that listens on a port of the pod (--port).
 
-It exits with 0 when all thresholds were met, 1 when one was missed, 2 when flags
-or files cannot be used. By default the only threshold is that nothing fails.
-Ctrl-C ends a run in order, with its report and 1.`,
-		Example: `  # With kubectl's own credential: 100 shells, 10 of which are typed into
+Exit codes: 0 if all thresholds were met, 1 if a threshold was missed or a report
+could not be written, 2 if flags or files are invalid. By default a run must
+complete, and no session may fail. After Ctrl-C loadtest ends all sessions, prints
+the report and exits with 1.`,
+		Example: `  # With the credential from kubectl's kubeconfig: 100 exec sessions, 10 of them busy
   loadtest --pod=web --sessions=100 --busy=10
 
-  # A mix, in both protocols, with a report and thresholds
+  # Several kinds of sessions, with thresholds and a report
   loadtest --url=https://edge.example.com --token-file=token --certificate-authority=ca.pem --pod=web \
       --mix=exec=50,exec-spdy=10,port-forward=20,watch=20 --sessions=8500 --busy=500 --ramp=2m --duration=10m \
       --watch-pid=4711 --max-p99=200ms --max-rss-growth=5 --report-json=load.json --report-svg=load.svg`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 { // not repeated: one may be a token, which a space has parted from its flag
-				return errors.New("there are arguments, and it takes flags only: --name=value")
+			if len(args) > 0 {
+				// The error does not show args, because one of them can be a misplaced token.
+				return errors.New("unexpected arguments; loadtest takes only flags, written as --name=value")
 			}
 			return nil
 		},
@@ -77,7 +80,7 @@ Ctrl-C ends a run in order, with its report and 1.`,
 	}
 	cmd.Flags().SortFlags = false
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		width, _, _ := term.TerminalSize(cmd.OutOrStdout()) // 0: no terminal, no wrapping
+		width, _, _ := term.TerminalSize(cmd.OutOrStdout()) // 0: no terminal, do not wrap
 		out := cmd.OutOrStdout()
 		fmt.Fprintf(out, "%s\n\nUsage:\n  %s\n\nExamples:\n%s\n", cmd.Long, cmd.UseLine(), cmd.Example)
 		cliflag.PrintSections(out, sets, width)
@@ -85,7 +88,7 @@ Ctrl-C ends a run in order, with its report and 1.`,
 	return cmd
 }
 
-// runLoad is a load test from validated flags to its reports.
+// runLoad validates the flags, runs the load test and writes its reports.
 func runLoad(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	if err := o.validate(); err != nil {
 		return err
@@ -130,6 +133,6 @@ func runLoad(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 // Exit codes.
 const (
 	exitOK     = 0
-	exitMissed = 1 // a threshold, or the report could not be written
-	exitUsage  = 2
+	exitMissed = 1 // A threshold was missed, or loadtest could not write a report.
+	exitUsage  = 2 // Flags or files are invalid.
 )

@@ -9,14 +9,14 @@ import (
 	"net/url"
 )
 
-// dialer opens connections to the one server of a run.
+// dialer opens TLS connections to the server of a run.
 type dialer struct {
 	address string // host:port
 	config  *tls.Config
 	net     net.Dialer
 }
 
-// dial connects and shakes hands, until ctx ends.
+// dial connects to the server and completes the TLS handshake, unless ctx ends first.
 func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
 	raw, err := d.net.DialContext(ctx, "tcp", d.address)
 	if err != nil {
@@ -33,14 +33,14 @@ func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
 		}
 		var unknown x509.UnknownAuthorityError
 		if errors.As(err, &unknown) {
-			return nil, faultf(classTLS, "%w; --certificate-authority says whom to believe", err)
+			return nil, faultf(classTLS, "%w; set --certificate-authority to the CA that signed the server's certificate", err)
 		}
 		return nil, &fault{classTLS, err}
 	}
 	return conn, nil
 }
 
-// hostPort is where a URL's server listens.
+// hostPort returns the address of the server of u, with port 443 if u has no port.
 func hostPort(u *url.URL) string {
 	if u.Port() != "" {
 		return u.Host

@@ -17,20 +17,21 @@ import (
 
 const (
 	userAgent = "loadtest"
-	// readIdle and pingTimeout find a watch whose connection is dead.
+	// readIdle and pingTimeout detect a dead connection of watches: loadtest sends an HTTP/2 ping
+	// after readIdle without data, and closes the connection if no answer comes within pingTimeout.
 	readIdle    = 20 * time.Second
 	pingTimeout = 15 * time.Second
 )
 
-// endpoint is the server of a run, with a credential: two ways to it, which share no connection.
+// endpoint is the server of a run and the credential. Its two round trippers share no connection.
 type endpoint struct {
 	base    *url.URL
-	upgrade http.RoundTripper // streams, a connection each
-	plain   http.RoundTripper // watches, over HTTP/2
+	upgrade http.RoundTripper // for exec and port-forward, one connection for each session
+	plain   http.RoundTripper // for watches, over HTTP/2
 	close   func()
 }
 
-// restConfig is what flags and kubeconfig say.
+// restConfig merges the flags and the kubeconfig into a client configuration.
 func restConfig(o *options) (*rest.Config, error) {
 	config := &rest.Config{}
 	if o.kubeconfig != "" || o.context != "" || o.url == "" {
@@ -40,7 +41,7 @@ func restConfig(o *options) (*rest.Config, error) {
 		read, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 		if err != nil {
 			if clientcmd.IsEmptyConfig(err) {
-				return nil, errors.New("kubeconfig: there is none; give --url and a credential, or --kubeconfig")
+				return nil, errors.New("kubeconfig: no configuration found; set --url and a credential, or --kubeconfig")
 			}
 			return nil, fmt.Errorf("kubeconfig: %w", err)
 		}
@@ -67,7 +68,8 @@ func restConfig(o *options) (*rest.Config, error) {
 	return config, nil
 }
 
-// newEndpoint reads the credential once, so that a file that is missing is found before anything is opened.
+// newEndpoint builds the endpoint for o. It reads the credential now, so that a missing file is
+// reported before any connection is opened.
 func newEndpoint(o *options) (*endpoint, error) {
 	config, err := restConfig(o)
 	if err != nil {
@@ -78,7 +80,7 @@ func newEndpoint(o *options) (*endpoint, error) {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
 	if base.Scheme != "https" || base.User != nil {
-		return nil, fmt.Errorf("--url: %s is not https://HOST[:PORT]; a credential is sent over https only, and is no part of a URL",
+		return nil, fmt.Errorf("--url: %s is not of the form https://HOST[:PORT]; loadtest sends credentials over https only, and never in a URL",
 			base.Redacted())
 	}
 	tc, err := config.TransportConfig()

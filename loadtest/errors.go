@@ -6,15 +6,15 @@ import (
 )
 
 var (
-	// errHopeless ends a run in which nothing could be opened.
+	// errHopeless ends a run in which the first sessions could not be opened.
 	errHopeless = fmt.Errorf("the first %d sessions could not be opened, so the others were not tried", giveUpAfter)
-	// errNoneLeft ends a run whose sessions have all failed.
-	errNoneLeft = errors.New("no session is left")
-	// errInterrupted ends a run at a signal.
+	// errNoneLeft ends a run in which no session is open any more.
+	errNoneLeft = errors.New("all sessions have failed")
+	// errInterrupted ends a run after a signal.
 	errInterrupted = errors.New("interrupted")
-	// errMissed is a run whose report says all about it already.
+	// errMissed is the error of a run that missed a threshold. The report shows which one.
 	errMissed = errors.New("a threshold was missed")
 )
 
-// failed is a run that could be started; all other errors are of usage.
+// failed wraps the error of a run that was started. All other errors are usage errors.
 type failed struct{ error }

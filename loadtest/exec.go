@@ -12,16 +12,16 @@ import (
 	"edge/streams/ws"
 )
 
-// execSet is what every exec asks for. stderr is there to hear why a command does not run.
+// execSet is the set of streams that every exec requests. stderr shows why a command fails.
 var execSet = streams.Set{Stdin: true, Stdout: true, Stderr: true}
 
-// execLink is an exec whose command says what it is told.
+// execLink is the link of an exec session whose command copies its input to its output.
 type execLink struct {
 	reader *streams.Reader
 	source streams.Source
 	sink   streams.Sink
-	closes bool // the server ends the session by a Close, and nothing else is an end
-	ended  bool // the Status came, a success
+	closes bool // WebSocket: only a close frame ends the session, not the end of the connection
+	ended  bool // the server has sent a Status of success
 }
 
 func execOverWebSocket(w *wire, _ uint16) (link, error) {
@@ -48,14 +48,14 @@ func (l *execLink) finish() error {
 	return writeNow(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}})
 }
 
-// bye answers the server's Close. On SPDY there is nothing to say.
+// bye answers the server's close frame. On SPDY it sends nothing.
 func (l *execLink) bye() {
 	_ = writeNow(l.sink, streams.Frame{Kind: streams.Close, Code: streams.CloseNormal})
 }
 
 func (l *execLink) release() { l.reader.Close() }
 
-// receive gives output, and io.EOF when the session ended by a Status of success.
+// receive returns output, or io.EOF after a Status of success and the end of the session.
 func (l *execLink) receive() ([]byte, error) {
 	for {
 		f, err := l.source.Next()
@@ -67,7 +67,7 @@ func (l *execLink) receive() ([]byte, error) {
 		}
 		switch {
 		case f.Kind == streams.Data && l.ended:
-			return nil, faultf(classWrong, "output after the status")
+			return nil, faultf(classWrong, "output after the Status")
 		case f.Kind == streams.Data && f.Stream.Role == streams.Stderr:
 			return nil, faultf(classStderr, "%s", short(f.Payload()))
 		case f.Kind == streams.Data:
@@ -85,13 +85,14 @@ func (l *execLink) receive() ([]byte, error) {
 	}
 }
 
-// closed judges the end that the server announces: on SPDY with GOAWAY's status, which is below all close codes.
+// closed judges the code with which the server closed the session. On SPDY it is the status of the
+// GOAWAY frame, which is less than all WebSocket close codes.
 func (l *execLink) closed(code uint32) error {
 	switch {
 	case code > streams.CloseNormal:
 		return faultf(closeClass(code), "the server closed the session with %d", code)
 	case !l.ended:
-		return faultf(classNoStatus, "the server closed the session without one")
+		return faultf(classNoStatus, "the server closed the session without a Status")
 	}
 	return io.EOF
 }
@@ -99,7 +100,7 @@ func (l *execLink) closed(code uint32) error {
 func success(payload []byte) error {
 	var status metav1.Status
 	if err := json.Unmarshal(payload, &status); err != nil {
-		return faultf(classStatus, "it is no JSON: %s", short(payload))
+		return faultf(classStatus, "invalid JSON: %s", short(payload))
 	}
 	if status.Status != metav1.StatusSuccess {
 		return faultf(classStatus, "%s: %s", status.Status, short([]byte(status.Message)))

@@ -13,11 +13,12 @@ import (
 	"edge/streams"
 )
 
-// Classes of failures; "http <code>" and "close <code>" are made where they are seen.
+// Classes of session failures. faultf callers build the classes "http <code>" and "close <code>"
+// where they read the code.
 const (
 	classDial       = "dial"
 	classTLS        = "tls"
-	classRefused    = "upgrade refused" // an answer that is neither a 101 nor an HTTP error
+	classRefused    = "upgrade refused" // a response that is neither a 101 nor an HTTP error
 	classTimeout    = "timeout"
 	classReset      = "reset"
 	classEOF        = "connection ended"
@@ -25,12 +26,12 @@ const (
 	classWrong      = "wrong bytes"
 	classMissing    = "missing bytes"
 	classNoStatus   = "no status"
-	classStatus     = "status"       // one that is no success
-	classForward    = "port-forward" // text on its error stream
-	classStderr     = "stderr"       // the command said something there
-	classEarly      = "ended early"  // all went well, too soon
-	classEvent      = "watch event"  // not one JSON object, or an error
-	classCredential = "credential"   // a plugin or file that gives none
+	classStatus     = "status"       // the Status is not a success, or is not JSON
+	classForward    = "port-forward" // the error stream of a port-forward contained text
+	classStderr     = "stderr"       // the command wrote to stderr
+	classEarly      = "ended early"  // the session ended without an error, but too early
+	classEvent      = "watch event"  // an event is not JSON, is too large, or has type ERROR
+	classCredential = "credential"   // no credential from a kubeconfig plugin or file; unused
 	classOther      = "other"
 )
 

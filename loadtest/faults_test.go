@@ -10,7 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// flip echoes with one bit changed, after some bytes.
+// flip echoes its input, but changes one bit of byte 20.
 func flip(in io.Reader, out io.Writer) error {
 	buf := make([]byte, 1)
 	for n := 0; ; n++ {
@@ -26,7 +26,7 @@ func flip(in io.Reader, out io.Writer) error {
 	}
 }
 
-// double says one byte twice.
+// double echoes its input, but writes byte 31 twice.
 func double(in io.Reader, out io.Writer) error {
 	buf := make([]byte, 1)
 	for n := 0; ; n++ {
@@ -42,26 +42,27 @@ func double(in io.Reader, out io.Writer) error {
 	}
 }
 
-// swallow keeps the last bytes for itself, and then is content.
+// swallow echoes only the first bytes, reads the rest and reports success.
 func swallow(in io.Reader, out io.Writer) error {
 	_, err := io.Copy(out, io.LimitReader(in, fewBytes+3))
 	io.Copy(io.Discard, in)
 	return err
 }
 
-// leave says the first words and goes.
+// leave echoes the first 16 bytes and ends.
 func leave(in io.Reader, out io.Writer) error {
 	_, err := io.CopyN(out, in, fewBytes)
 	return err
 }
 
-// stall takes everything and says nothing, until its client leaves.
+// stall reads its input until the client disconnects, and writes nothing.
 func stall(in io.Reader, _ io.Writer) error {
 	io.Copy(io.Discard, in)
 	return nil
 }
 
-// Each failure has its class, is counted for every session that has it, and makes the run fail.
+// TestFaults checks that each failure has its class, that the report counts it for every session,
+// and that the run fails.
 func TestFaults(t *testing.T) {
 	echoes := "exec,exec-spdy,port-forward,port-forward-spdy"
 	for _, test := range []struct {
@@ -86,9 +87,9 @@ func TestFaults(t *testing.T) {
 		{"another subprotocol", func(s *server) { s.refuse = chooses("v4.channel.k8s.io") }, nil, classRefused},
 		{"killed while opening", func(s *server) { s.refuse = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) } }, []string{"--mix", echoes}, classEOF},
 		{"no answer", func(s *server) { s.refuse = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() } }, []string{"--mix", echoes, "--open-timeout", "500ms"}, classTimeout},
-		{"an event that is none", func(s *server) { s.event = "{\"type\":\"ADDED\",\"object\":{\"kin\n" }, []string{"--mix", "watch"}, classEvent},
-		{"an event that is an error", func(s *server) { s.event = `{"type":"ERROR","object":{"kind":"Status"}}` + "\n" }, []string{"--mix", "watch"}, classEvent},
-		{"a watch that is refused", func(s *server) { s.refuse = answers(403) }, []string{"--mix", "watch"}, "http 403"},
+		{"malformed event", func(s *server) { s.event = "{\"type\":\"ADDED\",\"object\":{\"kin\n" }, []string{"--mix", "watch"}, classEvent},
+		{"error event", func(s *server) { s.event = `{"type":"ERROR","object":{"kind":"Status"}}` + "\n" }, []string{"--mix", "watch"}, classEvent},
+		{"refused watch", func(s *server) { s.refuse = answers(403) }, []string{"--mix", "watch"}, "http 403"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,7 +107,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// answers refuses, and says aloud what it should not.
+// answers refuses the request with a status code. The body repeats the credential, which loadtest
+// must not show.
 func answers(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "/elsewhere")
@@ -115,7 +117,7 @@ func answers(code int) http.HandlerFunc {
 	}
 }
 
-// closes is an exec that ends with a code and without a status.
+// closes accepts an exec and closes it with a WebSocket close code, without a Status.
 func closes(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		u := websocket.Upgrader{Subprotocols: []string{"v5.channel.k8s.io"}}
@@ -126,7 +128,7 @@ func closes(code int) http.HandlerFunc {
 	}
 }
 
-// chooses agrees on what was not asked for.
+// chooses agrees to a subprotocol that the client did not offer.
 func chooses(subprotocol string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		u := websocket.Upgrader{}
@@ -137,7 +139,7 @@ func chooses(subprotocol string) http.HandlerFunc {
 	}
 }
 
-// A server that dies takes all its sessions with it, and each is counted.
+// TestServerDies checks that a run counts every session as failed if the server dies.
 func TestServerDies(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -161,7 +163,8 @@ func TestServerDies(t *testing.T) {
 	}
 }
 
-// Where nothing can be opened a run ends soon: not all sessions are tried.
+// TestHopeless checks that a run ends early if no session can be opened, without trying all
+// sessions.
 func TestHopeless(t *testing.T) {
 	s := newServer(t)
 	for _, test := range []struct{ class, url string }{{classDial, "https://127.0.0.1:1"}, {classTLS, "https://" + s.plain}} {

@@ -8,9 +8,10 @@ import (
 	"edge/streams/ws"
 )
 
-// forwardLink is a port-forward of one connection to a port that says what it is told.
+// forwardLink is the link of a port-forward session with one connection to an echo server in the
+// pod.
 type forwardLink struct {
-	tunnel *ws.Tunnel // nil: SPDY is not tunnelled
+	tunnel *ws.Tunnel // nil: SPDY directly on the connection, without WebSocket
 	reader *streams.Reader
 	source streams.Source
 	sink   streams.Sink
@@ -48,7 +49,7 @@ func (l *forwardLink) finish() error {
 	return writeNow(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: l.data})
 }
 
-// bye ends the session as client-go does when its last connection has ended.
+// bye closes the session as client-go does after the end of its last connection.
 func (l *forwardLink) bye() {
 	_ = writeNow(l.sink, streams.Frame{Kind: streams.Close})
 	if l.tunnel != nil {
@@ -58,7 +59,8 @@ func (l *forwardLink) bye() {
 
 func (l *forwardLink) release() { l.reader.Close() }
 
-// receive gives the port's bytes, and io.EOF when the pod ended the connection without a word on its error stream.
+// receive returns bytes from the port, or io.EOF when both streams have ended and the error stream
+// was empty.
 func (l *forwardLink) receive() ([]byte, error) {
 	for {
 		f, err := l.source.Next()
@@ -76,9 +78,9 @@ func (l *forwardLink) receive() ([]byte, error) {
 			l.failureEnded = l.failureEnded || isError
 			l.dataEnded = l.dataEnded || !isError
 		case streams.Reset:
-			return nil, faultf(classReset, "the connection's stream was reset with %d", f.Code)
+			return nil, faultf(classReset, "the server reset a stream of the forwarded connection with status %d", f.Code)
 		case streams.Close:
-			return nil, faultf(classEarly, "the server said goodbye before the connection ended")
+			return nil, faultf(classEarly, "the server closed the session before the forwarded connection ended")
 		}
 		if l.dataEnded && l.failureEnded {
 			return nil, io.EOF
@@ -86,11 +88,12 @@ func (l *forwardLink) receive() ([]byte, error) {
 	}
 }
 
-// why tells the tunnel's own end from the connection's.
+// why explains a read error: whether the server closed the tunnel with a close frame, or the
+// connection ended.
 func (l *forwardLink) why(err error) error {
 	if l.tunnel != nil {
 		if code, closed := l.tunnel.Closed(); closed {
-			return faultf(closeClass(uint32(code)), "the server closed the tunnel with %d before the connection ended", code)
+			return faultf(closeClass(uint32(code)), "the server closed the tunnel with code %d before the forwarded connection ended", code)
 		}
 	}
 	return unexpected(err)

@@ -2,5 +2,5 @@
 
 package main
 
-// maxDescriptors is enough where there is no such limit.
+// maxDescriptors returns enough: on this platform there is no RLIMIT_NOFILE.
 func maxDescriptors(enough int) int { return enough }

@@ -4,7 +4,8 @@ package main
 
 import "syscall"
 
-// maxDescriptors is how many this process may have, or enough if those are more. Go has raised the soft limit to the hard one when it started.
+// maxDescriptors returns the number of file descriptors that this process may open, but at most
+// enough. When a Go program starts, the runtime raises the soft limit to the hard limit.
 func maxDescriptors(enough int) int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > uint64(enough) {

@@ -7,21 +7,23 @@ import (
 	"edge/streams"
 )
 
-// link is the client's end of an echo, above a codec. One goroutine calls receive, one at a time the others.
+// link is the client's end of an echo session, above a codec. One goroutine calls receive. The
+// other methods are called by one goroutine at a time.
 type link interface {
-	// send says b[off:], and may overwrite all of b.
+	// send sends b[off:], and may overwrite all of b.
 	send(b []byte, off int) error
-	// receive gives what comes back, valid until the next call. It is io.EOF when the session ended as it should.
+	// receive returns bytes that came back, valid until the next call. The error is io.EOF itself
+	// if the session ended as it should.
 	receive() ([]byte, error)
-	// finish says that no more will be sent.
+	// finish half-closes: the client sends no more data after it.
 	finish() error
-	// bye answers the end, as far as the other side still listens.
+	// bye sends the client's close after the server has ended the session. Errors are ignored.
 	bye()
-	// release gives memory back, after the last receive.
+	// release frees the buffers, after the last receive.
 	release()
 }
 
-// writeNow writes a frame at once.
+// writeNow writes a frame and flushes it.
 func writeNow(sink streams.Sink, f streams.Frame) error {
 	if f.Buf == nil {
 		f.Buf, f.Off = make([]byte, streams.Headroom), streams.Headroom
@@ -32,10 +34,11 @@ func writeNow(sink streams.Sink, f streams.Frame) error {
 	return sink.Flush()
 }
 
-// unexpected keeps the connection's end from being taken for the session's.
+// unexpected replaces io.EOF of the connection by another error, because io.EOF stands for the
+// regular end of a session.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
-		return faultf(classEOF, "the server ended the connection, and not the session")
+		return faultf(classEOF, "the server closed the connection before the session ended")
 	}
 	return err
 }

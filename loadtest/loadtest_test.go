@@ -15,12 +15,12 @@ import (
 
 const allKinds = "exec,exec-spdy,port-forward,port-forward-spdy,watch"
 
-// readReport reads what --report-json wrote.
+// readReport reads the file of --report-json and checks that it does not contain the token.
 func readReport(t *testing.T, file string) (rep report) {
 	t.Helper()
 	text := must(os.ReadFile(file))
 	if strings.Contains(string(text), testToken) {
-		t.Errorf("the token is in the report")
+		t.Errorf("the report contains the token")
 	}
 	if err := json.Unmarshal(text, &rep); err != nil {
 		t.Fatal(err)
@@ -28,7 +28,8 @@ func readReport(t *testing.T, file string) (rep report) {
 	return rep
 }
 
-// Sessions of every kind, idle and busy, come and go without a failure, against the real handlers.
+// TestAllKinds checks that idle, busy and bulk sessions of every kind end without a failure against
+// the real handlers of the API server and the container runtime.
 func TestAllKinds(t *testing.T) {
 	s := newServer(t)
 	dir := t.TempDir()
@@ -72,7 +73,8 @@ func TestAllKinds(t *testing.T) {
 	checkXML(t, must(os.ReadFile(picture)), "polyline", 8)
 }
 
-// watched is what watches have read: whole events, and maybe a piece of each one's last.
+// watched returns how many bytes the watches have read: all whole events, and at most a part of one
+// more for each watch.
 func watched(s *server, rep report) int64 {
 	whole := rep.Events * int64(len(s.event))
 	if rest := rep.DownBytes - rep.UpBytes - whole; rest >= 0 && rest <= 10*int64(len(s.event)) {
@@ -81,7 +83,8 @@ func watched(s *server, rep report) int64 {
 	return whole
 }
 
-// checkXML holds a picture against XML's rules, and counts an element of it.
+// checkXML checks that text is well-formed XML with the wanted number of an element, and without
+// NaN or Inf.
 func checkXML(t *testing.T, text []byte, element string, want int) {
 	t.Helper()
 	found := 0
@@ -102,7 +105,8 @@ func checkXML(t *testing.T, text []byte, element string, want int) {
 	}
 }
 
-// Some hundred shells at once, all of which are opened and ended in the same moment.
+// TestManySessions checks 300 exec sessions that all open at once, without a ramp, and end at the
+// same time.
 func TestManySessions(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -113,7 +117,8 @@ func TestManySessions(t *testing.T) {
 	}
 }
 
-// A run that is interrupted ends every session in order, reports, and fails.
+// TestInterrupted checks that an interrupted run ends every session in order, writes its report,
+// and fails.
 func TestInterrupted(t *testing.T) {
 	s := newServer(t)
 	ctx, cancel := context.WithCancel(t.Context())

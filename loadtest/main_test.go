@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain checks that no session leaves a goroutine.
+// TestMain runs the tests and checks that no goroutine is left after them.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
@@ -18,12 +18,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leakPatience is how long goroutines may take to end after the tests, on a machine that is busy.
+// leakPatience is how long goroutines may take to end after the tests, on a busy machine.
 const leakPatience = time.Minute
 
-// leaks looks for goroutines that stay. What it ignores are peers of ours that wait for ever, or for 30 s, where a client
-// left before its streams were accepted: spdystream, the API server's translator and the container runtime. The runtime's
-// 30 s are not made less to see it end: where hundreds of sessions open at once on a busy machine they take more than 5 s.
+// leaks waits until no goroutine of a test is left. It ignores goroutines of the servers in these
+// tests (spdystream, the API server's translator and the container runtime): they wait for 30 s or
+// for ever if a client disconnected before its streams were accepted. The runtime's timeout stays
+// at 30 s, because hundreds of sessions that open at once on a busy machine need more than 5 s.
 func leaks() int {
 	var err error
 	for end := time.Now().Add(leakPatience); time.Now().Before(end); {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// mix says how many parts of all sessions each kind has.
+// mix is the parsed --mix: the weight of each kind among all sessions.
 type mix []share
 
 type share struct {
@@ -15,26 +15,27 @@ type share struct {
 	weight int
 }
 
-// maxWeight bounds one weight.
+// maxWeight limits the weight of one kind.
 const maxWeight = 1_000_000
 
-// parseMix reads "exec=60,port-forward=20,watch=20". A kind without a weight has one of 1.
+// parseMix parses a --mix, for example "exec=60,port-forward=20,watch=20". A kind without a weight
+// has weight 1.
 func parseMix(text string) (mix, error) {
 	var m mix
 	for part := range strings.SplitSeq(text, ",") {
 		name, number, weighed := strings.Cut(strings.TrimSpace(part), "=")
 		i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("--mix: no kind of session is called %q; there are %s", name, kindNames())
+			return nil, fmt.Errorf("--mix: unknown kind of session %q; use one of %s", name, kindNames())
 		}
 		if slices.ContainsFunc(m, func(s share) bool { return s.kind == &kinds[i] }) {
-			return nil, fmt.Errorf("--mix: %s is there twice", name)
+			return nil, fmt.Errorf("--mix: %s is given twice", name)
 		}
 		weight := 1
 		if weighed {
 			var err error
 			if weight, err = strconv.Atoi(number); err != nil || weight < 1 || weight > maxWeight {
-				return nil, fmt.Errorf("--mix: the weight of %s is %q, use a number from 1 to %d", name, number, maxWeight)
+				return nil, fmt.Errorf("--mix: the weight of %s is %q; use a number from 1 to %d", name, number, maxWeight)
 			}
 		}
 		m = append(m, share{&kinds[i], weight})
@@ -50,7 +51,8 @@ func kindNames() string {
 	return strings.Join(names, ", ")
 }
 
-// spread gives each of n sessions its kind, in an order in which every stretch has about the mix of the whole.
+// spread returns the kinds of n sessions in an order in which each part of the list has about the
+// weights of m.
 func (m mix) spread(n int) []*kind {
 	total := 0
 	for _, s := range m {

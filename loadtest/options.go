@@ -16,15 +16,16 @@ import (
 
 const (
 	maxSessions  = 100_000
-	maxWriteSize = streams.MaxData // bytes: what every dialect carries in one piece
+	maxWriteSize = streams.MaxData // bytes: the most that every dialect carries in one frame
 	maxInFlight  = 16 << 20        // bytes
-	// spareDescriptors are for all that is no session.
+	// spareDescriptors is the number of file descriptors that are reserved for other uses than
+	// sessions.
 	spareDescriptors = 64
-	// maxWatched bounds the processes whose memory is watched.
+	// maxWatched limits the number of --watch-pid processes.
 	maxWatched = 16
 )
 
-// options are the flags.
+// options holds the values of all flags.
 type options struct {
 	url, kubeconfig, context                string
 	tokenFile, clientCertificate, clientKey string
@@ -37,7 +38,7 @@ type options struct {
 
 	sessions, busy, bulk int
 	mixText              string
-	mix                  mix // of mixText, once it is validated
+	mix                  mix // mixText parsed, set by validate
 	keystrokes, bulks    pace
 	inFlight             int
 
@@ -63,74 +64,75 @@ func newOptions() *options {
 // flagSets returns the flags in the groups that --help shows.
 func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 	fs := sets.FlagSet("server")
-	fs.StringVar(&o.url, "url", o.url, "The server, https://HOST[:PORT]. It goes before the kubeconfig's.")
-	fs.StringVar(&o.tokenFile, "token-file", o.tokenFile, "A file with a bearer token.")
-	fs.StringVar(&o.clientCertificate, "client-certificate", o.clientCertificate, "A file with a client certificate in PEM; needs --client-key.")
-	fs.StringVar(&o.clientKey, "client-key", o.clientKey, "A file with the certificate's key.")
-	fs.StringVar(&o.certificateAuthority, "certificate-authority", o.certificateAuthority, "A file with the certificates that the server's must come from.")
-	fs.BoolVar(&o.insecure, "insecure-skip-tls-verify", o.insecure, "Believe any certificate of the server. Who sits between reads the credential.")
-	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "A kubeconfig for what these flags do not say. Without it: kubectl's own, unless --url is given without --context.")
-	fs.StringVar(&o.context, "context", o.context, "The kubeconfig's context.")
+	fs.StringVar(&o.url, "url", o.url, "URL of the server, https://HOST[:PORT]. Overrides the server of the kubeconfig.")
+	fs.StringVar(&o.tokenFile, "token-file", o.tokenFile, "Path to a file with a bearer token.")
+	fs.StringVar(&o.clientCertificate, "client-certificate", o.clientCertificate, "Path to a PEM file with a client certificate. Requires --client-key.")
+	fs.StringVar(&o.clientKey, "client-key", o.clientKey, "Path to a PEM file with the private key of --client-certificate.")
+	fs.StringVar(&o.certificateAuthority, "certificate-authority", o.certificateAuthority, "Path to a PEM file with the CA certificates that loadtest trusts to sign the server's certificate.")
+	fs.BoolVar(&o.insecure, "insecure-skip-tls-verify", o.insecure, "Accept any server certificate without verification. An attacker on the network can then read the credential.")
+	fs.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "Path to a kubeconfig, for settings that the other flags do not set. Default: kubectl's kubeconfig, or none if --url is set and --context is not.")
+	fs.StringVar(&o.context, "context", o.context, "Context of the kubeconfig. Default: its current context.")
 
 	fs = sets.FlagSet("sessions")
-	fs.StringVarP(&o.namespace, "namespace", "n", o.namespace, "The namespace of the pod, and of watches.")
-	fs.StringVar(&o.pod, "pod", o.pod, "The pod of every exec and port-forward.")
-	fs.StringVarP(&o.container, "container", "c", o.container, "The container of every exec. Without it: the pod's first.")
-	fs.StringArrayVar(&o.command, "command", o.command, "What every exec runs, a word for each time the flag is given. Its output must be its input.")
-	fs.Uint16Var(&o.port, "port", o.port, "The port of every port-forward. What listens there must say what it is told.")
-	fs.IntVar(&o.sessions, "sessions", o.sessions, fmt.Sprintf("How many sessions, up to %d.", maxSessions))
-	fs.StringVar(&o.mixText, "mix", o.mixText, "What sessions are, with weights: exec=60,port-forward=20,watch=20. Kinds: "+kindNames()+".")
-	fs.DurationVar(&o.ramp, "ramp", o.ramp, "Over how long the opening of sessions is spread.")
-	fs.DurationVar(&o.duration, "duration", o.duration, "How long sessions are held after --ramp.")
-	fs.DurationVar(&o.openTimeout, "open-timeout", o.openTimeout, "How long one session may take from dial to answer.")
-	fs.DurationVar(&o.timeout, "timeout", o.timeout, "How long a byte may take to come back, and a session to end.")
+	fs.StringVarP(&o.namespace, "namespace", "n", o.namespace, "Namespace of the pod and of the watches.")
+	fs.StringVar(&o.pod, "pod", o.pod, "Name of the pod for all exec and port-forward sessions.")
+	fs.StringVarP(&o.container, "container", "c", o.container, "Container for all exec sessions. Can be empty if the pod has only one.")
+	fs.StringArrayVar(&o.command, "command", o.command, "Command of every exec session. Repeat the flag for each word. The command must copy its input to its output.")
+	fs.Uint16Var(&o.port, "port", o.port, "Port of the pod for all port-forward sessions. The server on that port must echo all data.")
+	fs.IntVar(&o.sessions, "sessions", o.sessions, fmt.Sprintf("Number of sessions, from 1 to %d.", maxSessions))
+	fs.StringVar(&o.mixText, "mix", o.mixText, "Kinds of sessions with their weights, for example exec=60,port-forward=20,watch=20. Kinds: "+kindNames()+".")
+	fs.DurationVar(&o.ramp, "ramp", o.ramp, "Duration of the ramp phase, over which loadtest spreads the opening of the sessions.")
+	fs.DurationVar(&o.duration, "duration", o.duration, "Duration of the hold phase, which follows the ramp.")
+	fs.DurationVar(&o.openTimeout, "open-timeout", o.openTimeout, "Timeout for opening one session, from the dial to the server's response.")
+	fs.DurationVar(&o.timeout, "timeout", o.timeout, "Timeout for each sent byte to come back, and for a session to end after its half-close.")
 
 	fs = sets.FlagSet("traffic")
-	fs.IntVar(&o.busy, "busy", o.busy, "How many of --sessions write all the time, as people type. Those that are neither busy nor bulk write when they begin and when they end.")
-	fs.IntVar(&o.keystrokes.size, "write-size", o.keystrokes.size, "Bytes of each write of a --busy session.")
-	fs.Float64Var(&o.keystrokes.rate, "rate", o.keystrokes.rate, "Writes per second of each --busy session. 0: the next when the last has come back.")
-	fs.IntVar(&o.bulk, "bulk", o.bulk, "How many of --sessions, besides --busy, write large pieces, as cp does.")
-	fs.IntVar(&o.bulks.size, "bulk-write-size", o.bulks.size, "Bytes of each write of a --bulk session.")
-	fs.Float64Var(&o.bulks.rate, "bulk-rate", o.bulks.rate, "Writes per second of each --bulk session. 0: as fast as they come back.")
-	fs.IntVar(&o.inFlight, "in-flight", o.inFlight, "How many bytes of one session may be on their way.")
+	fs.IntVar(&o.busy, "busy", o.busy, "Number of sessions that write small pieces all the time, like a user who types. Sessions that are neither busy nor bulk write only when they begin and when they end.")
+	fs.IntVar(&o.keystrokes.size, "write-size", o.keystrokes.size, "Size of each write of a busy session, in bytes.")
+	fs.Float64Var(&o.keystrokes.rate, "rate", o.keystrokes.rate, "Writes per second of each busy session. 0: each write waits until the previous one has come back.")
+	fs.IntVar(&o.bulk, "bulk", o.bulk, "Number of sessions, in addition to --busy, that write large pieces, like kubectl cp.")
+	fs.IntVar(&o.bulks.size, "bulk-write-size", o.bulks.size, "Size of each write of a bulk session, in bytes.")
+	fs.Float64Var(&o.bulks.rate, "bulk-rate", o.bulks.rate, "Writes per second of each bulk session. 0: as fast as --in-flight permits.")
+	fs.IntVar(&o.inFlight, "in-flight", o.inFlight, "Maximum number of bytes that one session has sent and not yet received back.")
 
 	fs = sets.FlagSet("report")
-	fs.IntSliceVar(&o.watchPIDs, "watch-pid", o.watchPIDs, "A process on this machine, the server say, whose memory, CPU and descriptors are recorded. May be repeated.")
-	fs.StringVar(&o.reportJSON, "report-json", o.reportJSON, "A file to write the report to, as JSON.")
-	fs.StringVar(&o.reportSVG, "report-svg", o.reportSVG, "A file to draw the report in, as SVG.")
+	fs.IntSliceVar(&o.watchPIDs, "watch-pid", o.watchPIDs, "PID of a process on this machine, for example the server. The report has its memory, CPU and file descriptors. May be repeated.")
+	fs.StringVar(&o.reportJSON, "report-json", o.reportJSON, "Path of a file to write the report to, as JSON.")
+	fs.StringVar(&o.reportSVG, "report-svg", o.reportSVG, "Path of a file to write the report's charts to, as SVG.")
 
 	o.thresholds.addFlags(sets.FlagSet("thresholds"))
 	return sets
 }
 
-// validate says what is wrong with the flags, and what would be right.
+// validate parses --mix and returns an error for the first flag that cannot be used. The error
+// states which values are valid.
 func (o *options) validate() (err error) {
 	if o.mix, err = parseMix(o.mixText); err != nil {
 		return err
 	}
 	if o.sessions < 1 || o.sessions > maxSessions {
-		return fmt.Errorf("--sessions: %d is not from 1 to %d", o.sessions, maxSessions)
+		return fmt.Errorf("--sessions: %d is out of range, use 1 to %d", o.sessions, maxSessions)
 	}
 	if o.busy < 0 || o.bulk < 0 {
 		return errors.New("--busy and --bulk: must not be negative")
 	}
 	for _, s := range o.mix {
 		if !s.kind.isWatch() && o.pod == "" {
-			return fmt.Errorf("--pod: %s needs one", s.kind.name)
+			return fmt.Errorf("--pod: required for %s sessions", s.kind.name)
 		}
 	}
 	if len(o.command) == 0 || o.port == 0 {
-		return errors.New("--command and --port: must not be empty")
+		return errors.New("--command must not be empty, and --port must not be 0")
 	}
 	if (o.clientCertificate == "") != (o.clientKey == "") {
-		return errors.New("--client-certificate and --client-key: one needs the other")
+		return errors.New("--client-certificate and --client-key: must be set together")
 	}
 	if _, err := url.Parse(o.url); err != nil {
-		return errors.New("--url: this is none; use https://HOST[:PORT]")
+		return errors.New("--url: invalid URL; use https://HOST[:PORT]")
 	}
 	for flag, d := range map[string]time.Duration{"--open-timeout": o.openTimeout, "--timeout": o.timeout, "--duration": o.duration} {
 		if d <= 0 {
-			return fmt.Errorf("%s: must be more than 0, as 30s or 10m", flag)
+			return fmt.Errorf("%s: must be greater than 0, for example 30s or 10m", flag)
 		}
 	}
 	if o.ramp < 0 {
@@ -140,7 +142,7 @@ func (o *options) validate() (err error) {
 		return err
 	}
 	if len(o.watchPIDs) > maxWatched {
-		return fmt.Errorf("--watch-pid: %d processes are more than %d", len(o.watchPIDs), maxWatched)
+		return fmt.Errorf("--watch-pid: %d processes given, the maximum is %d", len(o.watchPIDs), maxWatched)
 	}
 	for _, pid := range o.watchPIDs {
 		if _, err := readUsage(pid); err != nil {
@@ -151,12 +153,13 @@ func (o *options) validate() (err error) {
 		return err
 	}
 	if need, most := o.sessions+spareDescriptors, maxDescriptors(2*maxSessions); need > most {
-		return fmt.Errorf("--sessions: %d sessions need %d descriptors, and this process may have %d; raise it with ulimit -n", o.sessions, need, most)
+		return fmt.Errorf("--sessions: %d sessions need %d file descriptors, but the limit of this process is %d; raise it with ulimit -n", o.sessions, need, most)
 	}
 	return o.thresholds.validate(o.busy+o.bulk > 0, len(o.watchPIDs) > 0, o.duration)
 }
 
-// validateFiles finds now what cannot be read, and what could not be written after the run.
+// validateFiles checks before the run that loadtest can read all input files and that the folders
+// of the reports exist.
 func (o *options) validateFiles() error {
 	for _, f := range [...]struct{ flag, name string }{
 		{"--token-file", o.tokenFile}, {"--client-certificate", o.clientCertificate}, {"--client-key", o.clientKey},
@@ -186,17 +189,17 @@ func (o *options) validateFiles() error {
 
 func (o *options) validatePaces() error {
 	if o.inFlight < 1 || o.inFlight > maxInFlight {
-		return fmt.Errorf("--in-flight: %d is not from 1 to %d", o.inFlight, maxInFlight)
+		return fmt.Errorf("--in-flight: %d is out of range, use 1 to %d bytes", o.inFlight, maxInFlight)
 	}
 	for _, p := range []struct {
 		size, rate string
 		pace       *pace
 	}{{"--write-size", "--rate", &o.keystrokes}, {"--bulk-write-size", "--bulk-rate", &o.bulks}} {
 		if p.pace.size < 1 || p.pace.size > maxWriteSize {
-			return fmt.Errorf("%s: %d is not from 1 to %d bytes", p.size, p.pace.size, maxWriteSize)
+			return fmt.Errorf("%s: %d is out of range, use 1 to %d bytes", p.size, p.pace.size, maxWriteSize)
 		}
 		if !(p.pace.rate >= 0 && p.pace.rate <= maxRate) {
-			return fmt.Errorf("%s: %v is not from 0 to %d per second", p.rate, p.pace.rate, maxRate)
+			return fmt.Errorf("%s: %v is out of range, use 0 to %d per second", p.rate, p.pace.rate, maxRate)
 		}
 	}
 	for _, write := range []struct {
@@ -204,7 +207,7 @@ func (o *options) validatePaces() error {
 		size, sessions int
 	}{{"--write-size", o.keystrokes.size, o.busy}, {"--bulk-write-size", o.bulks.size, o.bulk}} {
 		if write.sessions > 0 && write.size > o.inFlight {
-			return fmt.Errorf("--in-flight: %d is less than %s, %d", o.inFlight, write.flag, write.size)
+			return fmt.Errorf("--in-flight: %d is less than %s %d", o.inFlight, write.flag, write.size)
 		}
 	}
 	return nil

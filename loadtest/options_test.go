@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// What cannot be used is said in one line that names the flag, before anything is opened.
+// TestUsage checks that invalid flags and files cause exit code 2, no report, and an error of one
+// line that names the flag and shows no secrets.
 func TestUsage(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -16,38 +17,38 @@ func TestUsage(t *testing.T) {
 	}
 	s := newServer(t)
 	for says, args := range map[string][]string{
-		"unknown flag":                      {"--no-such-flag"},
-		"flags only":                        {"secret-word"},
-		"--mix: no kind":                    {"--mix", "exec=1,ssh=2"},
-		"--mix: exec is there twice":        {"--mix", "exec,exec"},
-		"--mix: the weight of exec":         {"--mix", "exec=0"},
-		"--sessions: 0":                     {"--sessions", "0"},
-		"--sessions: 100001":                {"--sessions", "100001"},
-		"--sessions: 99999 sessions need":   {"--sessions", "99999"},
-		"--pod: exec needs one":             {"--pod", ""},
-		"--client-certificate and":          {"--client-certificate", "x"},
-		"--duration: must be more":          {"--duration", "0"},
-		"--ramp: must not":                  {"--ramp", "-1s"},
-		"--busy and --bulk are 11 together": {"--busy", "11"},
-		"--busy and --bulk are 4 together":  {"--busy", "4", "--mix", "exec=1,watch=2"},
-		"--write-size: 0":                   {"--write-size", "0"},
-		"--bulk-write-size: 32769":          {"--bulk-write-size", "32769"},
-		"--rate: -1":                        {"--rate", "-1"},
-		"--bulk-rate: NaN":                  {"--bulk-rate", "NaN"},
-		"--in-flight: 100 is less":          {"--in-flight", "100", "--bulk", "1"},
-		"--token-file: open":                {"--token-file", "/no/such/file"},
-		"is empty":                          {"--token-file", empty},
-		"--url: http://x":                   {"--url", "http://x"},
-		"a credential is sent over https":   {"--url", "https://user:word@x"},
-		"--watch-pid: process 0":            {"--watch-pid", "0"},
-		"--max-p50, --max-p99: only":        {"--max-p99", "1s"},
-		"--max-rss-growth: needs --watch":   {"--max-rss-growth", "5"},
-		"--max-rss-growth: needs a --dur":   {"--max-rss-growth", "5", "--watch-pid", strconv.Itoa(os.Getpid())},
-		"must not be negative":              {"--max-errors", "-1"},
-		"kubeconfig: ":                      {"--kubeconfig", "/no/such/file"},
-		"--certificate-authority: open":     {"--certificate-authority", "/no/such/file"},
-		"--client-key: ":                    {"--client-certificate", "options.go", "--client-key", empty},
-		"--report-json: stat":               {"--report-json", "/no/such/folder/report.json"},
+		"unknown flag":                       {"--no-such-flag"},
+		"only flags":                         {"secret-word"},
+		"--mix: unknown kind":                {"--mix", "exec=1,ssh=2"},
+		"--mix: exec is given twice":         {"--mix", "exec,exec"},
+		"--mix: the weight of exec":          {"--mix", "exec=0"},
+		"--sessions: 0":                      {"--sessions", "0"},
+		"--sessions: 100001":                 {"--sessions", "100001"},
+		"--sessions: 99999 sessions need":    {"--sessions", "99999"},
+		"--pod: required for exec":           {"--pod", ""},
+		"--client-certificate and":           {"--client-certificate", "x"},
+		"--duration: must be greater":        {"--duration", "0"},
+		"--ramp: must not":                   {"--ramp", "-1s"},
+		"--busy and --bulk are 11 together":  {"--busy", "11"},
+		"--busy and --bulk are 4 together":   {"--busy", "4", "--mix", "exec=1,watch=2"},
+		"--write-size: 0":                    {"--write-size", "0"},
+		"--bulk-write-size: 32769":           {"--bulk-write-size", "32769"},
+		"--rate: -1":                         {"--rate", "-1"},
+		"--bulk-rate: NaN":                   {"--bulk-rate", "NaN"},
+		"--in-flight: 100 is less":           {"--in-flight", "100", "--bulk", "1"},
+		"--token-file: open":                 {"--token-file", "/no/such/file"},
+		"is empty":                           {"--token-file", empty},
+		"--url: http://x":                    {"--url", "http://x"},
+		"credentials over https only":        {"--url", "https://user:word@x"},
+		"--watch-pid: process 0":             {"--watch-pid", "0"},
+		"--max-p50, --max-p99: only":         {"--max-p99", "1s"},
+		"--max-rss-growth: requires --watch": {"--max-rss-growth", "5"},
+		"--max-rss-growth: requires a --dur": {"--max-rss-growth", "5", "--watch-pid", strconv.Itoa(os.Getpid())},
+		"must not be negative":               {"--max-errors", "-1"},
+		"kubeconfig: ":                       {"--kubeconfig", "/no/such/file"},
+		"--certificate-authority: open":      {"--certificate-authority", "/no/such/file"},
+		"--client-key: ":                     {"--client-certificate", "options.go", "--client-key", empty},
+		"--report-json: stat":                {"--report-json", "/no/such/folder/report.json"},
 	} {
 		o := s.drive(t, args...)
 		text := o.stderr.String()
@@ -70,7 +71,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Weights hold for the whole and for every stretch of it, and the busy ones are of each kind alike.
+// TestPlan checks that the kinds have their weights in the whole list and in its first 100
+// sessions, and that busy and bulk sessions are spread over the kinds in proportion.
 func TestPlan(t *testing.T) {
 	o := newOptions()
 	o.mix = must(parseMix("exec=60,port-forward=20,watch=20"))
@@ -99,7 +101,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// The same flags and kubeconfig that kubectl takes lead to the server, and what is given goes before what is found.
+// TestKubeconfig checks that loadtest finds the server and the credential through --kubeconfig and
+// --context, and that flags override the kubeconfig.
 func TestKubeconfig(t *testing.T) {
 	s := newServer(t)
 	args := s.args(t)

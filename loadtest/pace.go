@@ -1,12 +1,13 @@
 package main
 
-// maxRate bounds the writes per second of one session.
+// maxRate limits the writes per second of one session.
 const maxRate = 100_000
 
-// pace is what a busy session does.
+// pace describes the writes of a busy or a bulk session.
 type pace struct {
-	size int     // bytes of a write
-	rate float64 // writes per second; 0: as soon as --in-flight lets it
-	// alone makes a write without a rate wait until the last has come back, as who types into a slow terminal does.
+	size int     // bytes of each write
+	rate float64 // writes per second; 0: as fast as --in-flight permits
+	// alone makes a session whose rate is 0 wait until the previous write has come back, like a
+	// user who types into a slow terminal.
 	alone bool
 }

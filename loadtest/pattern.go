@@ -2,8 +2,9 @@ package main
 
 import "encoding/binary"
 
-// pattern is an endless sequence of bytes that its seed determines, and that can be had from any offset: word n is
-// splitmix64's n-th, so that bytes which are lost, doubled or out of order differ from those expected.
+// pattern is the seed of an endless sequence of bytes that can be computed from any offset. The
+// sequence consists of 8-byte words; word n is the n-th output of splitmix64. So bytes that are
+// lost, duplicated or out of order differ from the expected ones.
 type pattern uint64
 
 const (
@@ -18,7 +19,7 @@ func (p pattern) word(n uint64) uint64 {
 	return z ^ z>>31
 }
 
-// fill writes the bytes from offset on.
+// fill writes the bytes of the sequence from offset on to b.
 func (p pattern) fill(b []byte, offset uint64) {
 	for len(b) > 0 {
 		var word [wordSize]byte
@@ -28,7 +29,8 @@ func (p pattern) fill(b []byte, offset uint64) {
 	}
 }
 
-// differs is the index of the first byte that is not the sequence's from offset on, or -1.
+// differs returns the index of the first byte in b that is not the sequence's byte at offset plus
+// that index, or -1.
 func (p pattern) differs(b []byte, offset uint64) int {
 	for at := 0; at < len(b); {
 		var word [wordSize]byte

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Wherever a sequence is cut, it is the same, and one changed, lost or doubled byte is found where it is.
+// TestPattern checks that each part of a sequence is the same as that part of the whole, and that
+// differs finds a changed or a lost byte, and another session's bytes.
 func TestPattern(t *testing.T) {
 	const n = 100
 	p := pattern(7)

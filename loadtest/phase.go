@@ -1,6 +1,6 @@
 package main
 
-// phase is where a run stands.
+// phase is the current part of a run: ramp, hold or ending.
 type phase int32
 
 const (

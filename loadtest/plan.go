@@ -2,15 +2,17 @@ package main
 
 import "fmt"
 
-// chosen tells whether the i-th of n, from 0, is one of the k that are taken at even distances.
+// chosen reports whether item i (counted from 0) of n items is one of the k items that are chosen
+// at even distances.
 func chosen(i, n, k int) bool { return (i+1)*k/n > i*k/n }
 
-// planSessions says what each session of a run will be. paces has nil for one that is idle. Busy ones are of all kinds, in the
-// mix of the whole.
+// planSessions returns the kind and the pace of each session of a run. The pace of an idle session
+// is nil. Busy and bulk sessions are spread evenly over all kinds except watch, in proportion to
+// --mix.
 func planSessions(o *options) (kinds []*kind, paces []*pace, err error) {
 	kinds = o.mix.spread(o.sessions)
 	paces = make([]*pace, o.sessions)
-	var echoes []int // by kind
+	var echoes []int // indexes of all sessions except watches, sorted by kind
 	for _, s := range o.mix {
 		for i, k := range kinds {
 			if k == s.kind && !k.isWatch() {

@@ -8,11 +8,11 @@ import (
 	"edge/internal/proc"
 )
 
-// usage is what a process has and has used.
+// usage is the memory, CPU time and number of file descriptors of a process.
 type usage struct {
 	RSS         int64         // bytes
-	CPU         time.Duration // user and system time since it began
-	Descriptors int           // 0: not known
+	CPU         time.Duration // user and system time since the process began
+	Descriptors int           // 0: unknown
 }
 
 func readUsage(pid int) (u usage, err error) {
@@ -27,7 +27,7 @@ func readUsage(pid int) (u usage, err error) {
 	return u, nil
 }
 
-// process is one that is watched, this one first.
+// process is a process whose usage is recorded. loadtest itself is the first one.
 type process struct {
 	pid  int
 	name string

@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// lineGap is how often there is a line where there is no terminal.
+	// lineGap is the interval between two progress lines if stderr is not a terminal.
 	lineGap  = 5 * time.Second
 	barWidth = 20
-	// eraseLine returns to the line's begin and clears it.
+	// eraseLine moves the cursor to the begin of the line and clears the line.
 	eraseLine = "\r\x1b[K"
 )
 
-// progress shows a run while it goes on.
+// progress shows the state of a run while it goes on.
 type progress struct {
 	out      io.Writer
 	run      *run
-	names    []string // of the processes in samples
+	names    []string // names of the processes in samples, in the same order
 	terminal bool
-	shown    float64 // the last line's time, in seconds
-	phase    string  // and its phase
+	shown    float64 // time of the last line, in seconds
+	phase    string  // phase of the last line
 }
 
 func newProgress(out io.Writer, sm *sampler) *progress {
@@ -36,7 +36,8 @@ func newProgress(out io.Writer, sm *sampler) *progress {
 	return p
 }
 
-// show shows a sample: in the same line of a terminal, else when something is new, or some time has passed.
+// show prints a sample. On a terminal it overwrites the same line. Otherwise it prints a line when
+// the phase changes or lineGap has passed.
 func (p *progress) show(s *sample) {
 	line := p.line(s)
 	if p.terminal {
@@ -49,7 +50,7 @@ func (p *progress) show(s *sample) {
 	}
 }
 
-// done leaves the terminal's line.
+// done ends the progress line of a terminal.
 func (p *progress) done() {
 	if p.terminal {
 		fmt.Fprintln(p.out)
@@ -72,7 +73,7 @@ func (p *progress) line(s *sample) string {
 	fmt.Fprintf(&b, "  up %s/s down %s/s", bytesText(s.UpRate), bytesText(s.DownRate))
 	for i, process := range s.Processes {
 		isOwn := i == 0
-		if isOwn && len(s.Processes) > 1 { // those that are watched are of more interest
+		if isOwn && len(s.Processes) > 1 { // processes of --watch-pid are shown instead of loadtest
 			continue
 		}
 		if process.RSS > 0 {

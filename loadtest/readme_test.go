@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Each flag that the README's section names is one.
+// TestReadme checks that loadtest has every flag that the section "Load test" of README.md names.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// report is all that is known of a run.
+// report is the result of a run. Its JSON is the output of --report-json.
 type report struct {
 	Began      time.Time       `json:"began"`
 	Server     string          `json:"server"`
@@ -25,7 +25,7 @@ type report struct {
 	Series     []sample        `json:"series"`
 }
 
-// settings are the flags that make one run comparable with another.
+// settings has the flags that must be equal if two runs are compared.
 type settings struct {
 	Sessions      int     `json:"sessions"`
 	Mix           string  `json:"mix"`
@@ -39,14 +39,14 @@ type settings struct {
 	Duration      string  `json:"duration"`
 }
 
-// kindReport has the sessions of one kind.
+// kindReport is the result for the sessions of one kind.
 type kindReport struct {
 	Name string `json:"name"`
 	counts
 	Times []times `json:"times"`
 }
 
-// times is a figure's distribution, in milliseconds.
+// times is the distribution of a figure, in milliseconds.
 type times struct {
 	Figure string  `json:"figure"`
 	Count  int64   `json:"count"`
@@ -57,14 +57,15 @@ type times struct {
 	Max    float64 `json:"max"`
 }
 
-// processReport is what became of a process. Growth is nil where it cannot be told.
+// processReport is the usage of one process. Growth is nil if there are too few samples or if the
+// process exited.
 type processReport struct {
 	Name   string   `json:"name"`
-	First  int64    `json:"firstRssBytes"` // before the sessions
-	Hold   int64    `json:"holdRssBytes"`  // the median while they were held
+	First  int64    `json:"firstRssBytes"` // in the first sample, before the sessions open
+	Hold   int64    `json:"holdRssBytes"`  // median of the hold phase
 	Peak   int64    `json:"peakRssBytes"`
-	Growth *float64 `json:"growthPercent"` // while they were held, after --rss-settle
-	CPU    float64  `json:"holdCpuPercent"`
+	Growth *float64 `json:"growthPercent"`  // in the hold phase, after --rss-settle
+	CPU    float64  `json:"holdCpuPercent"` // mean of the hold phase, percent of one core
 }
 
 func newReport(r *run, sm *sampler, broken error) *report {
@@ -131,7 +132,7 @@ func newProcessReport(name string, series []sample, i int, settle time.Duration)
 	return p
 }
 
-// missed tells whether a threshold was.
+// missed reports whether the run missed a threshold.
 func (rep *report) missed() bool {
 	return slices.ContainsFunc(rep.Thresholds, func(v verdict) bool { return !v.Met })
 }

@@ -8,7 +8,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// newRequest asks for a session of a pod, or for a watch, which ends by itself after so many seconds.
+// newRequest builds the request that opens a session of kind k. The server ends a watch after the
+// given seconds; other kinds ignore them.
 func newRequest(k *kind, o *options, base *url.URL, seconds int) (*http.Request, error) {
 	path := base.JoinPath("api", "v1", "namespaces", o.namespace, "pods")
 	query := url.Values{}

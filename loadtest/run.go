@@ -10,33 +10,34 @@ import (
 )
 
 const (
-	// openers is how many sessions are being opened at a time.
+	// openers is the maximum number of sessions that open at the same time.
 	openers = 64
-	// enders is how many are being ended at a time.
+	// enders is the maximum number of sessions that end at the same time.
 	enders = 64
-	// giveUpAfter is how many opens may fail before one succeeds: then nothing will.
+	// giveUpAfter is the number of failures after which a run ends if no session could be opened.
 	giveUpAfter = 20
-	// holdLook is how often it is asked whether a session is left.
+	// holdLook is the interval at which the hold phase checks that a session is still open.
 	holdLook = time.Second
-	// endSlack is how much longer than planned a watch is asked for.
+	// endSlack is added to the planned duration of a watch, so that the server does not end it
+	// early.
 	endSlack = 10 * time.Minute
 )
 
-// run is one load test.
+// run is the state of one load test.
 type run struct {
 	options  *options
 	endpoint *endpoint
 	tally    *tally
-	kinds    []*kind // of each session
-	paces    []*pace // of each session; nil: it is idle
+	kinds    []*kind // kind of each session
+	paces    []*pace // pace of each session; nil: idle
 	watchdog watchdog
 	phase    atomic.Int32
 
-	writing  chan struct{} // closed when busy sessions shall stop
+	writing  chan struct{} // closed when the hold phase ends: busy sessions stop writing
 	writers  sync.WaitGroup
 	watches  sync.WaitGroup
-	mu       sync.Mutex
-	sessions []*session // that were opened
+	mu       sync.Mutex // guards sessions
+	sessions []*session // echo sessions that were opened
 }
 
 func newRun(o *options, e *endpoint) (*run, error) {
@@ -50,7 +51,8 @@ func newRun(o *options, e *endpoint) (*run, error) {
 	}, nil
 }
 
-// load opens all sessions, holds them and ends them. The end of ctx makes it end early, in order, with ctx's error.
+// load opens all sessions, holds them and ends them. If ctx ends early, load ends all open sessions
+// in order and returns the cause of ctx.
 func (r *run) load(ctx context.Context) error {
 	watching, endWatches := context.WithCancel(context.Background())
 	stop := make(chan struct{})
@@ -76,7 +78,7 @@ func (r *run) load(ctx context.Context) error {
 	return err
 }
 
-// hold waits while sessions do what they do, and no longer than there are any.
+// hold waits for the duration of the hold phase, or until ctx ends or no session is open.
 func (r *run) hold(ctx context.Context) error {
 	for end := time.Now().Add(r.options.duration); ; {
 		left := time.Until(end)
@@ -92,7 +94,8 @@ func (r *run) hold(ctx context.Context) error {
 	}
 }
 
-// ramp opens each session at its time, or later if too many are being opened.
+// ramp opens each session at its planned time, or later if openers sessions are being opened
+// already.
 func (r *run) ramp(ctx, watching context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -125,7 +128,7 @@ func (r *run) ramp(ctx, watching context.Context) error {
 	return err
 }
 
-// open opens the i-th session.
+// open opens session i and counts a failure. A session that is cancelled with ctx is not counted.
 func (r *run) open(ctx, watching context.Context, i int) {
 	k := r.kinds[i]
 	held := r.options.ramp + r.options.duration + endSlack
@@ -140,7 +143,7 @@ func (r *run) open(ctx, watching context.Context, i int) {
 	}
 }
 
-// echo opens an exec or a port-forward, and sets it to work.
+// echo opens an exec or port-forward session and starts its reader and, if it is busy, its writer.
 func (r *run) echo(ctx context.Context, i int, request *http.Request) error {
 	k := r.kinds[i]
 	asking, cancel := context.WithTimeout(ctx, r.options.openTimeout)
@@ -175,7 +178,7 @@ func (r *run) echo(ctx context.Context, i int, request *http.Request) error {
 	return nil
 }
 
-// watch opens a watch, which is read until watching ends.
+// watch opens a watch and reads it until the context watching ends.
 func (r *run) watch(ctx, watching context.Context, k *kind, request *http.Request) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -191,7 +194,8 @@ func (r *run) watch(ctx, watching context.Context, k *kind, request *http.Reques
 	return nil
 }
 
-// end lets every session say its last words, and waits for its end; the watchdog sees to it that it comes.
+// end finishes every echo session and waits until it has ended. The watchdog cuts sessions that do
+// not end in time.
 func (r *run) end() {
 	turns := make(chan *session)
 	var workers sync.WaitGroup
@@ -214,7 +218,7 @@ func (r *run) end() {
 	workers.Wait()
 }
 
-// pause waits for d, or for the end of ctx, whose cause it returns.
+// pause waits for d or until ctx ends. It returns the cause of ctx, or nil.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)

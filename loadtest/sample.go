@@ -6,13 +6,14 @@ import (
 )
 
 const (
-	// sampleGap is the least time between two samples.
+	// sampleGap is the shortest interval between two samples.
 	sampleGap = time.Second
-	// maxSamples bounds a series: a longer run has fewer per minute.
+	// maxSamples limits the number of samples of ramp and hold. In a longer run the samples are
+	// further apart.
 	maxSamples = 1200
 )
 
-// sample is what a run looked like at a time.
+// sample is the state of a run at one time.
 type sample struct {
 	Seconds   float64         `json:"seconds"` // since the run began
 	Phase     string          `json:"phase"`
@@ -21,22 +22,24 @@ type sample struct {
 	UpRate    float64         `json:"upBytesPerSecond"`
 	DownRate  float64         `json:"downBytesPerSecond"`
 	TripRate  float64         `json:"roundTripsPerSecond"`
-	P50       float64         `json:"roundTripP50Milliseconds"` // of those since the last sample; 0: there were none
+	P50       float64         `json:"roundTripP50Milliseconds"` // since the last sample; 0: none
 	P99       float64         `json:"roundTripP99Milliseconds"`
 	Processes []processSample `json:"processes"`
 }
 
-// processSample is one process's part. All is 0 when it could not be read: it is gone.
+// processSample is the usage of one process in a sample. All fields are 0 if the process could not
+// be read, because it has exited.
 type processSample struct {
 	RSS         int64   `json:"rssBytes"`
-	CPU         float64 `json:"cpuPercent"` // of one core, since the last sample
+	CPU         float64 `json:"cpuPercent"` // percent of one core, since the last sample
 	Descriptors int     `json:"descriptors,omitempty"`
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// growth is by how many percent the i-th process's memory grew in the hold phase after settle: the median of the last
-// quarter over that of the first. It is not ok if there are too few samples, or if the process was gone.
+// growth returns by how many percent the memory of process i grew in the hold phase, without the
+// first settle of it. It compares the median of the last quarter of the samples with that of the
+// first quarter. ok is false if there are too few samples or if the process exited.
 func growth(series []sample, i int, settle time.Duration) (percent float64, ok bool) {
 	var rss []int64
 	begin := -1.0

@@ -8,7 +8,7 @@ import (
 	"edge/internal/proc"
 )
 
-// sampler takes samples of a run.
+// sampler records the time series of a run.
 type sampler struct {
 	run       *run
 	processes []process
@@ -32,13 +32,14 @@ func newSampler(r *run) *sampler {
 	return sm
 }
 
-// gap is how long it is from one sample to the next.
+// gap returns the interval between two samples.
 func (sm *sampler) gap() time.Duration {
 	o := sm.run.options
 	return max(sampleGap, (o.ramp+o.duration)/maxSamples)
 }
 
-// keep takes samples from now until stop is closed, and shows each.
+// keep takes a sample at once and then every gap until stop is closed. It passes each sample to
+// show.
 func (sm *sampler) keep(stop <-chan struct{}, show func(*sample)) {
 	ticker := time.NewTicker(sm.gap())
 	defer ticker.Stop()
@@ -46,7 +47,7 @@ func (sm *sampler) keep(stop <-chan struct{}, show func(*sample)) {
 	for {
 		select {
 		case <-stop:
-			if time.Since(sm.last) >= sampleGap/2 { // rates over a moment are noise
+			if time.Since(sm.last) >= sampleGap/2 { // rates over a shorter time would be inaccurate
 				show(sm.take())
 			}
 			return
@@ -76,13 +77,14 @@ func (sm *sampler) take() *sample {
 		s.Processes = append(s.Processes, ps)
 	}
 	sm.last, sm.up, sm.down, sm.trips = now, up, down, trips
-	if len(sm.series) < 2*maxSamples { // an ending that hangs is bounded by --timeout, this by itself
+	// The limit holds for runs whose ending takes very long.
+	if len(sm.series) < 2*maxSamples {
 		sm.series = append(sm.series, s)
 	}
 	return &s
 }
 
-// watchedProcesses are this process and those of --watch-pid.
+// watchedProcesses returns this process and those of --watch-pid, without duplicates.
 func watchedProcesses(pids []int) []process {
 	all := []process{{os.Getpid(), "loadtest"}}
 	for _, pid := range pids {

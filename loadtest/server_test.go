@@ -31,19 +31,20 @@ import (
 
 const testToken = "not-to-be-seen"
 
-// A server answers exec and port-forward of any pod with the API server's own handlers in front of the container
-// runtime's own server, over TLS, and watches of pods.
+// server answers exec and port-forward requests for any pod, over TLS. It uses the API server's own
+// handlers, with the container runtime's own streaming server behind them. It also serves watches
+// of pods.
 type server struct {
-	echo    func(in io.Reader, out io.Writer) error // exec and port-forward
-	refuse  http.HandlerFunc                        // answers instead of any stream
-	event   string                                  // what a watch says, again and again
+	echo    func(in io.Reader, out io.Writer) error // for exec and port-forward
+	refuse  http.HandlerFunc                        // answers all requests instead; nil: none
+	event   string                                  // what a watch sends every 50 ms
 	runtime streaming.Server
 	front   *httptest.Server
-	plain   string // an address without TLS
+	plain   string // host:port of a listener without TLS
 	conns   *connections
 	watches atomic.Int32
-	http2   atomic.Int32  // watches that came over it
-	watched func(n int32) // called when the n-th watch comes; may be nil
+	http2   atomic.Int32  // watches that came over HTTP/2
+	watched func(n int32) // called with n when the n-th watch begins; may be nil
 }
 
 func newServer(t *testing.T) *server {
@@ -68,7 +69,7 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
-// connections are all that a listener has accepted.
+// connections is a listener that records all connections that it accepted.
 type connections struct {
 	net.Listener
 	mu  sync.Mutex
@@ -85,7 +86,7 @@ func (c *connections) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// kill is what the end of the server's process does to its clients.
+// kill closes the listener and all connections, as if the server's process had died.
 func (s *server) kill() {
 	s.conns.Close()
 	s.conns.mu.Lock()
@@ -157,7 +158,7 @@ func (s *server) serveWatch(w http.ResponseWriter, r *http.Request) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		// An event in two pieces is one event.
+		// Each event is sent in two pieces; the client must read it as one event.
 		io.WriteString(w, s.event[:len(s.event)/2])
 		w.(http.Flusher).Flush()
 		io.WriteString(w, s.event[len(s.event)/2:])
@@ -197,7 +198,7 @@ func (s *server) PortForward(_ context.Context, _ string, port int32, conn io.Re
 	return s.echo(conn, conn)
 }
 
-// args are flags for the server, and a short run of everything.
+// args returns the flags for a short run against s, followed by more.
 func (s *server) args(t *testing.T, more ...string) []string {
 	dir := t.TempDir()
 	ca, token := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "token")
@@ -212,13 +213,13 @@ func (s *server) args(t *testing.T, more ...string) []string {
 		"--ramp", "100ms", "--duration", "500ms", "--timeout", "30s"}, more...)
 }
 
-// outcome is what a run did.
+// outcome is the exit code and the output of a run.
 type outcome struct {
 	code           int
 	stdout, stderr bytes.Buffer
 }
 
-// drive runs the program.
+// drive runs loadtest against s and checks that its output does not contain the token.
 func (s *server) drive(t *testing.T, more ...string) *outcome {
 	t.Helper()
 	var o outcome

@@ -13,55 +13,59 @@ import (
 )
 
 const (
-	// fewBytes is what an idle session says when it begins and when it ends.
+	// fewBytes is the number of bytes that a session sends when it begins and again when it ends.
 	fewBytes = 16
-	// maxMarks bounds the writes of one session that are on their way.
+	// maxMarks limits the number of writes of one session that have not come back.
 	maxMarks = 64
-	// lastWords is how long a session that cannot be written to is still read, to learn why.
+	// lastWords is how long loadtest still reads a session after a write has failed, to find the
+	// reason. It also limits the write of the client's close.
 	lastWords = 2 * time.Second
 )
 
-// mark is a write that has not come back.
+// mark describes a write that has not come back completely.
 type mark struct {
-	end  uint64 // offset of the byte after it
-	time time.Time
-	kind figure // what the time until it is back is counted as; 0: nothing
+	end  uint64    // offset of the byte after the write, in the session's sequence
+	time time.Time // when loadtest wrote it
+	kind figure    // figure that counts the round trip of this write; 0: none
 }
 
-// session is one echo. A goroutine of its own reads it until it ends; one other at a time writes.
+// session is an echo session: an exec or a port-forward. A goroutine of its own reads it until it
+// ends. One other goroutine at a time writes.
 type session struct {
 	kind  *kind
 	wire  *wire
 	link  link
 	bytes pattern
 	tally *tally
-	asked time.Time     // when it was asked for
-	done  chan struct{} // closed when it has ended; then fault is final
-	fault *fault        // nil: it ended as it should
+	asked time.Time     // when the upgrade request was sent
+	done  chan struct{} // closed when the session has ended; fault is final then
+	fault *fault        // why the session failed; nil: it ended as it should
 
-	// waiting is since when, in Unix nanoseconds, something is to come back; 0: nothing is. The watchdog reads it.
+	// waiting is the time, in Unix nanoseconds, since which the session waits for data or for its
+	// end. 0: it waits for nothing. The watchdog reads waiting.
 	waiting atomic.Int64
 
-	talk sync.Mutex // held by who uses the link to write
+	talk sync.Mutex // held while the link writes
 
-	mu       sync.Mutex
-	marks    []mark // at most maxMarks
-	sent     uint64
-	received uint64
-	said     bool          // nothing more will be sent
-	ending   time.Time     // since when
-	cause    error         // why it was cut
-	room     chan struct{} // told when something came back; nil: nobody waits for it
+	mu       sync.Mutex    // guards marks, sent, received, said, ending and cause
+	marks    []mark        // at most maxMarks
+	sent     uint64        // bytes sent
+	received uint64        // bytes that came back
+	said     bool          // the session has sent its last bytes and half-closes
+	ending   time.Time     // when the half-close was sent
+	cause    error         // why loadtest cut the session or could not write to it
+	room     chan struct{} // receives a value when data came back; nil: not a busy session
 }
 
-// begin starts the reader of a session whose connection stands, and says the first words.
+// begin starts the reader of an open session and sends the first bytes.
 func (s *session) begin() {
 	s.done = make(chan struct{})
 	go s.read()
 	s.say(fewBytes, 0)
 }
 
-// read takes what comes back until the session ends.
+// read checks what comes back until the session ends. Then it records the result and closes the
+// connection.
 func (s *session) read() {
 	defer close(s.done)
 	err := s.take()
@@ -73,16 +77,16 @@ func (s *session) read() {
 	said, missing := s.said, s.sent-s.received
 	s.mu.Unlock()
 	switch {
-	case err != io.EOF: // itself, see link: a fault may wrap one
+	case err != io.EOF: // compared with !=, because a fault can wrap io.EOF: see link.receive
 		s.fault = classify(err)
 	case missing > 0:
 		s.fault = classify(faultf(classMissing, "%d of %d bytes did not come back", missing, s.sent))
 	case !said:
-		s.fault = classify(faultf(classEarly, "it ended as if all had been said"))
+		s.fault = classify(faultf(classEarly, "the session ended before loadtest half-closed it"))
 	default:
 		s.tally.took(s.kind, ended, time.Since(s.ending))
 		_ = s.wire.conn.SetWriteDeadline(time.Now().Add(lastWords))
-		s.talk.Lock() // whoever said the last words may not have returned yet
+		s.talk.Lock() // finish may still be in link.finish
 		s.link.bye()
 		s.talk.Unlock()
 	}
@@ -107,7 +111,7 @@ func (s *session) take() error {
 	}
 }
 
-// check holds what came back against what was said.
+// check compares bytes that came back with the bytes that the session sent.
 func (s *session) check(b []byte, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,10 +119,10 @@ func (s *session) check(b []byte, now time.Time) error {
 		s.tally.took(s.kind, firstByte, now.Sub(s.asked))
 	}
 	if s.received+uint64(len(b)) > s.sent {
-		return faultf(classWrong, "%d bytes came back, %d were said", s.received+uint64(len(b)), s.sent)
+		return faultf(classWrong, "%d bytes came back, but only %d were sent", s.received+uint64(len(b)), s.sent)
 	}
 	if at := s.bytes.differs(b, s.received); at >= 0 {
-		return faultf(classWrong, "byte %d is not the one that was said", s.received+uint64(at))
+		return faultf(classWrong, "byte %d differs from the byte that was sent", s.received+uint64(at))
 	}
 	s.received += uint64(len(b))
 	s.tally.down.Add(int64(len(b)))
@@ -140,7 +144,8 @@ func (s *session) check(b []byte, now time.Time) error {
 	return nil
 }
 
-// await says what the watchdog has to know, mu held.
+// await sets waiting: to the time of the oldest write that has not come back, to now if the session
+// has half-closed, otherwise to 0. The caller holds mu.
 func (s *session) await(now time.Time) {
 	switch {
 	case len(s.marks) > 0:
@@ -152,14 +157,15 @@ func (s *session) await(now time.Time) {
 	}
 }
 
-// fits tells whether n more bytes may be on their way.
+// fits reports whether the session may send n more bytes before others come back.
 func (s *session) fits(n, inFlight int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.marks) < maxMarks && s.sent-s.received+uint64(n) <= uint64(inFlight)
 }
 
-// say sends the next n bytes, at most maxWriteSize. The time until they are back is counted as kind says.
+// say sends the next n bytes of the session's sequence, at most maxWriteSize. Their round trip is
+// counted as kind.
 func (s *session) say(n int, kind figure) {
 	buf := streams.Borrow()
 	defer streams.Return(buf)
@@ -180,7 +186,7 @@ func (s *session) say(n int, kind figure) {
 	s.tally.up.Add(int64(n))
 }
 
-// finish says the last words. The session ends when the other side has answered.
+// finish sends the last bytes and half-closes. The session ends when the server has answered.
 func (s *session) finish() {
 	s.say(fewBytes, 0)
 	s.mu.Lock()
@@ -196,7 +202,8 @@ func (s *session) finish() {
 	}
 }
 
-// unwritable keeps why nothing can be said any more. What the peer said before may tell more.
+// unwritable records why a write failed. It lets the reader continue for lastWords, because the
+// server may have sent a better reason.
 func (s *session) unwritable(err error) {
 	s.mu.Lock()
 	if s.cause == nil {
@@ -206,7 +213,7 @@ func (s *session) unwritable(err error) {
 	_ = s.wire.conn.SetReadDeadline(time.Now().Add(lastWords))
 }
 
-// cut ends the session for a reason of ours.
+// cut ends the session at once and records why.
 func (s *session) cut(why error) {
 	s.mu.Lock()
 	if s.cause == nil {
@@ -216,12 +223,12 @@ func (s *session) cut(why error) {
 	s.wire.cut()
 }
 
-// overdue is what a session waited for in vain.
+// overdue returns the error of a session that waited longer than timeout.
 func (s *session) overdue(timeout time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.marks) > 0 {
-		return faultf(classTimeout, "%d bytes did not come back in %s", s.sent-s.received, timeout)
+		return faultf(classTimeout, "%d bytes did not come back within %s", s.sent-s.received, timeout)
 	}
-	return faultf(classTimeout, "no end in %s after stdin's", timeout)
+	return faultf(classTimeout, "the session did not end within %s after its half-close", timeout)
 }

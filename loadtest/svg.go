@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// chart is some lines over the same time.
+// chart is a set of lines with a common time axis.
 type chart struct {
 	title, unit string
 	lines       []line
 }
 
-// line is one thing's values, one for each time.
+// line is a named series with one value for each time.
 type line struct {
 	name   string
 	values []float64
 }
 
-// Sizes in the picture's units, which are pixels where it is not scaled.
+// Sizes in units of the SVG's viewBox, which are pixels if the picture is not scaled.
 const (
 	pictureWidth = 860
 	chartHeight  = 150
@@ -30,7 +30,8 @@ const (
 	xTicks       = 8
 )
 
-// style is readable on light and dark. A line's colour is its place in the chart.
+// style is readable on light and dark backgrounds. The classes c0 to c3 and t0 to t3 are the
+// colours of a chart's lines, in the order of the lines.
 const style = `<style>
 text{font:12px sans-serif;fill:#333}.h{font-weight:bold}.g{stroke:#ccc}.l{fill:none;stroke-width:1.5}
 .c0{stroke:#0072b2}.c1{stroke:#d55e00}.c2{stroke:#009e73}.c3{stroke:#cc79a7}
@@ -41,7 +42,7 @@ text{font:12px sans-serif;fill:#333}.h{font-weight:bold}.g{stroke:#ccc}.l{fill:n
 
 const colours = 4
 
-// drawSVG draws charts below each other; x is in seconds.
+// drawSVG draws the charts one below the other. x has the times of all values, in seconds.
 func drawSVG(title string, x []float64, charts []chart) string {
 	var b strings.Builder
 	height := topMargin + len(charts)*(chartHeight+chartGap)
@@ -97,7 +98,7 @@ func (c *chart) draw(b *strings.Builder, x []float64, top float64) {
 	b.WriteString("\n")
 }
 
-// niceStep is the least of 1, 2 or 5 times a power of ten that is not below v.
+// niceStep returns the smallest number not below v that is 1, 2 or 5 times a power of ten.
 func niceStep(v float64) float64 {
 	if v <= 0 {
 		return 1
@@ -111,5 +112,5 @@ func niceStep(v float64) float64 {
 	return 10 * power
 }
 
-// plain makes text safe in XML.
+// plain escapes text for XML.
 var plain = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// writeTable says the report to people.
+// writeTable writes the report as text.
 func (rep *report) writeTable(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s, %d sessions, %.0f s\n\n", rep.Server, rep.Settings.Sessions, rep.Seconds)
@@ -21,7 +21,7 @@ func (rep *report) writeTable(out io.Writer) error {
 				digits(t.P50), digits(t.P90), digits(t.P99), digits(t.P999), digits(t.Max))
 		}
 	}
-	fmt.Fprintf(w, "\nup %s, down %s, %d events of watches\n", bytesText(float64(rep.UpBytes)), bytesText(float64(rep.DownBytes)), rep.Events)
+	fmt.Fprintf(w, "\nup %s, down %s, %d watch events\n", bytesText(float64(rep.UpBytes)), bytesText(float64(rep.DownBytes)), rep.Events)
 	fmt.Fprintln(w, "\nprocess\tRSS before\theld\tpeak\tgrowth\tCPU held")
 	for _, p := range rep.Processes {
 		grown := "-"
@@ -32,7 +32,7 @@ func (rep *report) writeTable(out io.Writer) error {
 			bytesText(float64(p.Peak)), grown, p.CPU)
 	}
 	if len(rep.Errors) > 0 {
-		fmt.Fprintln(w, "\nerror\tcount\tthe first")
+		fmt.Fprintln(w, "\nerror\tcount\tfirst example")
 		for _, e := range rep.Errors {
 			fmt.Fprintf(w, "%s\t%d\t%s: %s\n", e.Class, e.Count, e.Kind, e.Example)
 		}

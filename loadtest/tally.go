@@ -8,7 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// figure is something that takes time.
+// figure is a duration that loadtest measures.
 type figure int
 
 const (
@@ -25,46 +25,47 @@ var figureNames = [figures]string{
 	connect: "connect", opened: "open", firstByte: "first byte", roundTrip: "round trip", lateBy: "late", ended: "end",
 }
 
-// Histograms count microseconds, up to an hour, with three digits.
+// Histograms count microseconds, from 1 us to an hour, with three significant digits.
 const (
 	leastTime  = 1
 	mostTime   = int64(time.Hour / time.Microsecond)
 	timeDigits = 3
-	// maxClasses bounds the classes that are told apart: codes are the server's.
+	// maxClasses limits the number of failure classes in a report, because the server chooses the
+	// codes in class names. Further classes are counted as "other".
 	maxClasses = 64
 )
 
-// tally counts what all sessions of a run do. Safe for concurrent use.
+// tally counts what all sessions of a run do. It is safe for concurrent use.
 type tally struct {
-	up, down atomic.Int64 // bytes
-	alive    atomic.Int64 // sessions that are open
-	events   atomic.Int64 // of watches
+	up, down atomic.Int64 // bytes that echo sessions sent; bytes that all sessions received
+	alive    atomic.Int64 // open sessions
+	events   atomic.Int64 // events of watches
 	failures atomic.Int64
 	opens    atomic.Int64
-	trips    atomic.Int64 // round trips
-	holding  atomic.Bool  // round trips and what is late count now
+	trips    atomic.Int64 // round trips, in the ramp phase too
+	holding  atomic.Bool  // hold phase: roundTrip and lateBy are recorded in times
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	times  map[*kind]*[figures]*hdrhistogram.Histogram
 	counts map[*kind]*counts
 	errors map[string]*failure
 	window *hdrhistogram.Histogram // round trips since the last sample
 }
 
-// counts of a kind's sessions.
+// counts has the numbers of sessions of one kind.
 type counts struct {
 	Planned int `json:"planned"`
 	Opened  int `json:"opened"`
-	Ended   int `json:"ended"` // as they should
+	Ended   int `json:"ended"` // ended without a failure
 	Failed  int `json:"failed"`
 }
 
-// failure is how often a class of failure was seen.
+// failure counts the failures of one class.
 type failure struct {
 	Class   string `json:"class"`
 	Count   int    `json:"count"`
-	Example string `json:"example"` // the first
-	Kind    string `json:"kind"`    // of the first
+	Example string `json:"example"` // error text of the first failure
+	Kind    string `json:"kind"`    // kind of the session that failed first
 }
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(leastTime, mostTime, timeDigits) }
@@ -84,14 +85,14 @@ func newTally(plan []*kind) *tally {
 	return t
 }
 
-// took counts that something of a kind took d.
+// took records that figure what took d in a session of kind k.
 func (t *tally) took(k *kind, what figure, d time.Duration) {
 	us := min(max(d.Microseconds(), leastTime), mostTime)
 	steady := what == roundTrip || what == lateBy
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if what == roundTrip {
-		_ = t.window.RecordValue(us) // it is within the bounds, here and below
+		_ = t.window.RecordValue(us) // the error is nil because us is within the bounds; so below
 		t.trips.Add(1)
 	}
 	if steady && !t.holding.Load() {
@@ -104,7 +105,7 @@ func (t *tally) took(k *kind, what figure, d time.Duration) {
 	_ = times[what].RecordValue(us)
 }
 
-// began counts a session that was opened; finished is called once for it.
+// began counts a session that was opened. finished must be called once for it.
 func (t *tally) began(k *kind) {
 	t.alive.Add(1)
 	t.opens.Add(1)
@@ -113,7 +114,7 @@ func (t *tally) began(k *kind) {
 	t.counts[k].Opened++
 }
 
-// finished counts the end of a session that was opened; f is nil if all was well.
+// finished counts the end of an open session. f is nil if the session ended as it should.
 func (t *tally) finished(k *kind, f *fault) {
 	t.alive.Add(-1)
 	if f != nil {
@@ -125,7 +126,7 @@ func (t *tally) finished(k *kind, f *fault) {
 	t.counts[k].Ended++
 }
 
-// failed counts a session that failed, whether it had been opened or not.
+// failed counts a failed session, opened or not.
 func (t *tally) failed(k *kind, f *fault) {
 	t.failures.Add(1)
 	t.mu.Lock()
@@ -141,7 +142,7 @@ func (t *tally) failed(k *kind, f *fault) {
 	t.errors[class].Count++
 }
 
-// all is the histogram of a figure over all kinds.
+// all returns the histogram of a figure, merged over all kinds.
 func (t *tally) all(what figure) *hdrhistogram.Histogram {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,7 +155,8 @@ func (t *tally) all(what figure) *hdrhistogram.Histogram {
 	return sum
 }
 
-// recent gives quantiles of the round trips since the last call.
+// recent returns the median and the 99th percentile of the round trips since the last call, or 0 if
+// there are none.
 func (t *tally) recent() (p50, p99 time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

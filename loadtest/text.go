@@ -2,13 +2,13 @@ package main
 
 import "fmt"
 
-// maxExample bounds what is quoted of a peer, in bytes.
+// maxExample limits the length of a quoted message of a server, in bytes.
 const maxExample = 300
 
-// short quotes what a peer said.
+// short quotes b, a message of a server, and truncates it to maxExample bytes.
 func short(b []byte) string { return fmt.Sprintf("%.*q", maxExample, b) }
 
-// bytesText is a number of bytes for people.
+// bytesText formats a number of bytes with a unit, for example "1.5 KiB".
 func bytesText(n float64) string {
 	for _, unit := range []string{"B", "KiB", "MiB"} {
 		if n < 1024 {
@@ -19,7 +19,8 @@ func bytesText(n float64) string {
 	return digits(n) + " GiB"
 }
 
-// digits is a number for people: three digits, or all before the point if those are more.
+// digits formats a number with three significant digits, or with all digits before the decimal
+// point if these are more.
 func digits(n float64) string {
 	if n >= 100 {
 		return fmt.Sprintf("%.0f", n)

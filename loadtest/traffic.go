@@ -2,8 +2,9 @@ package main
 
 import "time"
 
-// keepWriting writes until stop is closed or the session ends. A session that the other side holds back is late, and does not
-// make up for it by a burst.
+// keepWriting writes at pace p until stop is closed or the session ends. If the server delays a
+// session by more than one interval, keepWriting counts the delay as late and does not send a burst
+// to catch up.
 func keepWriting(s *session, p *pace, inFlight int, stop <-chan struct{}) {
 	window := inFlight
 	var gap time.Duration

@@ -22,21 +22,24 @@ import (
 )
 
 const (
-	// maxAnswer bounds the head of an answer, in bytes.
+	// maxAnswer limits the head of a response, in bytes.
 	maxAnswer = 64 << 10
-	// headBuffer is what an answer's head is read with, in bytes. Buffers are shared: a session that is open has none.
+	// headBuffer is the size of the buffers that read the head of a response, in bytes. Sessions
+	// share the buffers while they open; an open session has none.
 	headBuffer = 4 << 10
-	// maxRefusal is what is read of a refusal's body, in bytes.
+	// maxRefusal limits how much loadtest reads of the body of a refusal, in bytes.
 	maxRefusal = 4 << 10
 )
 
 var heads = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
 
-// upgrader is an http.RoundTripper that asks for a protocol on a connection of its own. client-go's wrappers around it
-// add the credential. The body of a 101 is the *wire.
+// upgrader is an http.RoundTripper that sends each upgrade request on a new connection. client-go's
+// wrappers around it add the credential. The body of a 101 response is a *switched, which contains
+// the wire.
 type upgrader struct{ dialer *dialer }
 
-// connected is where an upgrade's context keeps the time at which its connection stood.
+// connected is the context key of a *time.Time. upgrader sets that time when the TLS handshake is
+// complete.
 type connected struct{}
 
 func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -53,7 +56,7 @@ func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	interrupt := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
 	resp, err := ask(conn, r)
-	if !interrupt() { // its error is only that we have closed the connection
+	if !interrupt() { // AfterFunc has closed the connection, so ctx is the reason of any error
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -64,7 +67,8 @@ func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ask writes a request and reads the answer: a 101 with the connection, or another with as much of its body as we want.
+// ask sends the request and reads the response. The body of a 101 response is the connection. For
+// another status ask reads up to maxRefusal bytes of the body and closes the connection.
 func ask(conn *tls.Conn, r *http.Request) (*http.Response, error) {
 	if err := r.Write(conn); err != nil {
 		return nil, err
@@ -77,7 +81,7 @@ func ask(conn *tls.Conn, r *http.Request) (*http.Response, error) {
 	}()
 	resp, err := http.ReadResponse(head, r)
 	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
+		return nil, fmt.Errorf("read response: %w", err)
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		ahead, _ := head.Peek(head.Buffered())
@@ -90,7 +94,7 @@ func ask(conn *tls.Conn, r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// switched is a 101's body.
+// switched is the body of a 101 response.
 type switched struct{ wire }
 
 // Close implements io.Closer.
@@ -99,7 +103,7 @@ func (s *switched) Close() error {
 	return nil
 }
 
-// redact takes the request's credential out of what a server says.
+// redact replaces the credential of the request in a response body, in case the server repeats it.
 func redact(body []byte, r *http.Request) string {
 	text := string(body)
 	if _, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && token != "" {
@@ -108,7 +112,8 @@ func redact(body []byte, r *http.Request) string {
 	return text
 }
 
-// upgrade opens a session of a kind. rt is an upgrader, maybe wrapped.
+// upgrade sends the request r for a session of kind k and returns its connection. rt is an
+// upgrader, possibly inside client-go's wrappers.
 func (k *kind) upgrade(rt http.RoundTripper, r *http.Request) (*wire, error) {
 	var key string
 	r.Header.Set("Connection", "Upgrade")
@@ -138,31 +143,33 @@ func (k *kind) upgrade(rt http.RoundTripper, r *http.Request) (*wire, error) {
 	return &s.wire, nil
 }
 
-// agreed holds a 101 against what was asked.
+// agreed checks that a 101 response agrees to the protocol and the subprotocol that the request
+// offered. key is the request's Sec-WebSocket-Key, empty for SPDY.
 func (k *kind) agreed(h http.Header, key string) error {
 	if !httpguts.HeaderValuesContainsToken(h["Connection"], "upgrade") || !strings.EqualFold(h.Get("Upgrade"), k.protocol) {
-		return faultf(classRefused, "the 101 is not for %s", k.protocol)
+		return faultf(classRefused, "the 101 response does not upgrade to %s", k.protocol)
 	}
 	name := httpstream.HeaderProtocolVersion
 	if key != "" {
 		name = "Sec-WebSocket-Protocol"
 		if h.Get("Sec-WebSocket-Accept") != acceptKey(key) {
-			return faultf(classRefused, "the 101 answers another request (Sec-WebSocket-Accept)")
+			return faultf(classRefused, "wrong Sec-WebSocket-Accept in the 101 response")
 		}
 	}
 	if chosen := h.Get(name); chosen != k.offer {
-		return faultf(classRefused, "asked for %s, got %s", k.offer, short([]byte(chosen)))
+		return faultf(classRefused, "requested subprotocol %s, but the server chose %s", k.offer, short([]byte(chosen)))
 	}
 	return nil
 }
 
-// acceptKey is RFC 6455 section 4.2.2.
+// acceptKey computes the Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 section 4.2.2).
 func acceptKey(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// refusal is an answer other than the one that was asked for.
+// refusal turns a response that does not open the session into an error with the server's message,
+// and closes the body.
 func refusal(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	_ = resp.Body.Close()

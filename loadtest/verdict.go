@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// verdict is a bar and what was measured.
+// verdict compares one measured value with its threshold.
 type verdict struct {
 	Name string `json:"name"`
 	Bar  string `json:"bar"`
@@ -13,7 +13,7 @@ type verdict struct {
 	Met  bool   `json:"met"`
 }
 
-// judge holds a run against the thresholds. broken is why it ended early, or nil.
+// judge compares the run with the thresholds. broken is the reason why the run ended early, or nil.
 func judge(b *thresholds, t *tally, s *sampler, broken error) (all []verdict) {
 	whole := verdict{Name: "run", Bar: "complete", Got: "complete", Met: broken == nil}
 	if broken != nil {
@@ -33,7 +33,7 @@ func judge(b *thresholds, t *tally, s *sampler, broken error) (all []verdict) {
 		if q.bar == 0 {
 			continue
 		}
-		v := verdict{Name: q.name, Bar: "at most " + q.bar.String(), Got: "none was measured"}
+		v := verdict{Name: q.name, Bar: "at most " + q.bar.String(), Got: "not measured"}
 		if h := t.all(q.figure); h.TotalCount() > 0 {
 			got := quantile(h, q.quantile)
 			v.Got, v.Met = got.String(), got <= q.bar
@@ -42,7 +42,7 @@ func judge(b *thresholds, t *tally, s *sampler, broken error) (all []verdict) {
 	}
 	if b.rssGrowth > 0 {
 		for i, p := range s.processes[1:] {
-			v := verdict{Name: "memory of " + p.name, Bar: fmt.Sprintf("grows by at most %g%%", b.rssGrowth), Got: "not measured to the end"}
+			v := verdict{Name: "memory of " + p.name, Bar: fmt.Sprintf("grows by at most %g%%", b.rssGrowth), Got: "too few samples, or the process exited"}
 			if percent, ok := growth(s.series, i+1, b.settle); ok {
 				v.Got, v.Met = fmt.Sprintf("%+.1f%%", percent), percent <= b.rssGrowth
 			}

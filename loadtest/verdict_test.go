@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A threshold that is missed is named, and makes the run fail though nothing else did.
+// TestThresholdsMissed checks that a run fails if it misses a threshold, and that the report names
+// that threshold only.
 func TestThresholdsMissed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -36,7 +37,8 @@ func lineOf(text, word string) string {
 	return ""
 }
 
-// Some failures are allowed, if one says so.
+// TestErrorsAllowed checks that a run succeeds with as many failures as --max-errors permits, and
+// fails with one more.
 func TestErrorsAllowed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -48,7 +50,8 @@ func TestErrorsAllowed(t *testing.T) {
 	}
 }
 
-// The memory of a process that is watched is in the report, and judged.
+// TestMemoryWatched checks that the memory of a --watch-pid process is in the report and is
+// compared with --max-rss-growth.
 func TestMemoryWatched(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -77,11 +80,11 @@ func TestGrowth(t *testing.T) {
 	}{
 		{held(100, 100, 100, 100, 100, 100, 100, 100), 0, 0, true},
 		{held(100, 100, 105, 110, 115, 120, 120, 120), 0, 20, true},
-		{held(10, 10, 100, 100, 100, 100, 100, 100, 100, 150, 150, 150), 2 * time.Second, 50, true}, // what settles is not looked at
+		{held(10, 10, 100, 100, 100, 100, 100, 100, 100, 150, 150, 150), 2 * time.Second, 50, true}, // ignores 2 s
 		{held(120, 120, 120, 120, 60, 60, 60, 60), 0, -50, true},
-		{held(100, 100, 100), 0, 0, false},                     // too few
-		{held(100, 100, 100, 100, 0, 0, 0, 0), 0, 0, false},    // it was gone
-		{held(100, 100, 100, 100, 100), time.Minute, 0, false}, // never settled
+		{held(100, 100, 100), 0, 0, false},                     // too few samples
+		{held(100, 100, 100, 100, 0, 0, 0, 0), 0, 0, false},    // the process exited
+		{held(100, 100, 100, 100, 100), time.Minute, 0, false}, // shorter than settle
 		{nil, 0, 0, false},
 	} {
 		got, ok := growth(test.series, 0, test.settle)
@@ -91,7 +94,8 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// The table says what the report has, without exponents.
+// TestDigits checks the format of numbers of bytes: a unit, three significant digits and no
+// exponent.
 func TestDigits(t *testing.T) {
 	for n, want := range map[float64]string{0: "0 B", 1: "1 B", 1010: "1010 B", 1536: "1.5 KiB", 1 << 20: "1 MiB", 3 << 40: "3072 GiB"} {
 		if got := bytesText(n); got != want {

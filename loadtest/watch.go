@@ -11,27 +11,29 @@ import (
 )
 
 const (
-	// maxEvent bounds one event, in bytes: an object in etcd has at most 1.5 MiB.
+	// maxEvent limits the size of one event, in bytes. An object in etcd has at most 1.5 MiB.
 	maxEvent = 4 << 20
-	// keptEvent is what a watch keeps of its buffer between two events.
+	// keptEvent is the largest buffer that a watch keeps between two events, in bytes.
 	keptEvent = 4 << 10
-	// watchPiece is what is read at a time.
+	// watchPiece is the size of each read, in bytes.
 	watchPiece = 512
 )
 
-// watch is one watch. Its goroutine ends with its context, or with the stream, which is a failure.
+// watch is one watch session. It ends when its context ends. If the server ends the stream first,
+// the watch has failed.
 type watch struct {
 	tally *tally
 	kind  *kind
-	asked time.Time
-	seen  int
-	line  []byte // of the event that is not whole yet
+	asked time.Time // when the request was sent
+	seen  int       // number of events
+	line  []byte    // the received part of an incomplete event
 }
 
-// openWatch asks for a watch and returns its stream. ctx ends it, at any time.
+// openWatch sends the request and returns the stream of events. The stream ends when ctx ends.
+// timeout limits only the wait for the response.
 func (e *endpoint) openWatch(ctx context.Context, r *http.Request, timeout time.Duration) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	late := time.AfterFunc(timeout, func() { cancel(faultf(classTimeout, "no answer in %s", timeout)) })
+	late := time.AfterFunc(timeout, func() { cancel(faultf(classTimeout, "no response within %s", timeout)) })
 	resp, err := e.plain.RoundTrip(r.WithContext(ctx))
 	late.Stop()
 	if err != nil {
@@ -48,7 +50,7 @@ func (e *endpoint) openWatch(ctx context.Context, r *http.Request, timeout time.
 	return &cancelled{resp.Body, cancel}, nil
 }
 
-// cancelled is a body whose request's context ends with it.
+// cancelled is a response body that also cancels the request's context when it is closed.
 type cancelled struct {
 	io.ReadCloser
 	cancel context.CancelCauseFunc
@@ -59,7 +61,7 @@ func (c *cancelled) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// read takes events until ctx ends, and says why it stopped before.
+// read reads events until ctx ends. If the watch fails before that, read returns why.
 func (w *watch) read(ctx context.Context, body io.ReadCloser) *fault {
 	defer body.Close()
 	var piece [watchPiece]byte
@@ -81,12 +83,12 @@ func (w *watch) read(ctx context.Context, body io.ReadCloser) *fault {
 	}
 }
 
-// take cuts what came into lines, each of which is an event.
+// take splits the received bytes into lines. Each line is an event.
 func (w *watch) take(b []byte) error {
 	for len(b) > 0 {
 		before, after, whole := bytes.Cut(b, []byte("\n"))
 		if len(w.line)+len(before) > maxEvent {
-			return faultf(classEvent, "one of more than %d bytes", maxEvent)
+			return faultf(classEvent, "event is larger than %d bytes", maxEvent)
 		}
 		w.line = append(w.line, before...)
 		if !whole {

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// watchdogGap is how often the watchdog looks.
+// watchdogGap is the interval between two checks of all sessions.
 const watchdogGap = time.Second
 
-// watchdog cuts sessions in which something is to come back for too long. It is one goroutine for all, so that a session
+// watchdog cuts sessions that have waited longer than timeout for data or for their end. It is one
+// goroutine for all sessions, so that a session needs no timer.
 // has no timer.
 type watchdog struct {
 	timeout time.Duration
 
 	mu       sync.Mutex
-	sessions []*session // those that are open
+	sessions []*session // open sessions, guarded by mu
 }
 
 func (d *watchdog) add(s *session) {
@@ -23,7 +24,7 @@ func (d *watchdog) add(s *session) {
 	d.sessions = append(d.sessions, s)
 }
 
-// run looks until stop is closed.
+// run checks all sessions every watchdogGap until stop is closed.
 func (d *watchdog) run(stop <-chan struct{}) {
 	ticker := time.NewTicker(watchdogGap)
 	defer ticker.Stop()
@@ -37,7 +38,7 @@ func (d *watchdog) run(stop <-chan struct{}) {
 	}
 }
 
-// look forgets those that have ended and cuts those that are late.
+// look removes sessions that have ended and cuts sessions that have waited too long.
 func (d *watchdog) look(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

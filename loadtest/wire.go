@@ -7,22 +7,22 @@ import (
 	"edge/streams"
 )
 
-// maxReplies bounds, in bytes, the answers to pings that wait for the peer to read them.
+// maxReplies limits the answers to pings that the peer has not read yet, in bytes.
 const maxReplies = 512
 
-// wire is a session's connection below its codec. Answers to pings leave between two frames, without the
-// reader's waiting for a write.
+// wire is the connection of a session, below its codec. It sends answers to pings between two
+// frames, so that the reader does not wait for a write.
 type wire struct {
 	conn  net.Conn
-	ahead []byte // came with the 101
+	ahead []byte // bytes that arrived with the 101 response; Read returns them first
 
-	mu sync.Mutex // one frame at a time; not held by close
+	mu sync.Mutex // held while a frame is written; close and cut do not take it
 
-	state   sync.Mutex // guards what follows; never held during I/O
-	replies []byte
-	running bool // a goroutine of ours is about to write them
+	state   sync.Mutex // guards replies, running and closed; not held during I/O
+	replies []byte     // answers to pings that are not written yet
+	running bool       // a goroutine has started that will write replies
 	closed  bool
-	done    sync.WaitGroup // that goroutine
+	done    sync.WaitGroup // counts the goroutines that write replies
 }
 
 // Read implements io.Reader.
@@ -48,7 +48,7 @@ func (w *wire) WriteRoom(b []byte, off int) error {
 	return err
 }
 
-// writeReplies writes what waits, mu held.
+// writeReplies writes the pending answers to pings. The caller holds mu.
 func (w *wire) writeReplies() error {
 	w.state.Lock()
 	b := w.replies
@@ -61,7 +61,8 @@ func (w *wire) writeReplies() error {
 	return err
 }
 
-// Pong implements streams.Replier. A pong is a reply like any other: a server that pings us does not do so in floods.
+// Pong implements streams.Replier. Pong treats a pong like any other reply, because servers do not
+// flood loadtest with pings.
 func (w *wire) Pong(b []byte) { _ = w.Reply(b) }
 
 // Reply implements streams.Replier.
@@ -80,14 +81,15 @@ func (w *wire) Reply(b []byte) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.state.Lock()
-		w.running = false // what comes from here on begins another
+		w.running = false // A reply that comes later starts a new goroutine.
 		w.state.Unlock()
-		_ = w.writeReplies() // the session's reader learns of a broken connection by itself
+		_ = w.writeReplies() // if the connection is broken, the session's reader gets an error too
 	})
 	return nil
 }
 
-// cut ends the connection at once, so that whoever reads or writes gets an error. TLS would wait to say goodbye.
+// cut closes the TCP connection at once, so that all pending reads and writes return an error. It
+// does not close the TLS connection, because that would wait to send an alert.
 func (w *wire) cut() {
 	w.state.Lock()
 	w.closed = true
@@ -99,7 +101,7 @@ func (w *wire) cut() {
 	_ = bottom.Close()
 }
 
-// close says goodbye, ends the connection and waits for what the wire has begun.
+// close closes the TLS connection and waits for the goroutines that write replies.
 func (w *wire) close() {
 	w.state.Lock()
 	w.closed = true
