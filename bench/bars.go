@@ -8,16 +8,17 @@ import (
 	"text/tabwriter"
 )
 
-// bar is what a figure of edge is held against. bench says how it stands and passes no judgement: figures are noisy.
+// bar is a limit that a figure of edge should meet. bench only reports whether edge meets it,
+// because figures vary from run to run.
 type bar struct {
 	measure
-	pair    string   // whose figure it is; empty: edge's among the proxies
-	against []string // proxies; the cheapest of them divides the figure, the relay a pair's; empty: the figure as it is
+	pair    string   // pair whose ratio is compared; empty: the figure of the proxy edge
+	against []string // divisors: the cheapest of these proxies, for a pair the relay; empty: none
 	limit   float64
-	atLeast bool // limit is the least, not the most
+	atLeast bool // limit is the least allowed value, not the greatest
 }
 
-// opaque are the proxies that carry a stream without reading it.
+// opaque are the proxies that carry a stream without parsing it.
 var opaque = []string{"relay", "nginx", "haproxy"}
 
 var (
@@ -25,7 +26,7 @@ var (
 	relay      = []string{"relay"}
 )
 
-// bars are those that a run of this program can measure, in the order of the table.
+// bars are all bars that bench can measure, in the order of the table.
 var bars = []bar{
 	{measure: transferMeasure("down", maxWrite), against: opaque, limit: 1},
 	{measure: transferMeasure("up", maxWrite), against: opaque, limit: 1},
@@ -48,20 +49,21 @@ var bars = []bar{
 	{measure: idleWatch, against: relay, limit: 1},
 }
 
-// barResult is how a bar stands. Its figure is the median of its rounds.
+// barResult compares a measured figure with its bar. The figure is the median of its rounds.
 type barResult struct {
 	measure
-	Of      string  `json:"of"`                // a proxy or a pair
-	Against string  `json:"against,omitempty"` // what divides it; empty: the figure is in the measure's unit
+	Of      string  `json:"of"`                // proxy or pair whose figure it is
+	Against string  `json:"against,omitempty"` // the divisor; empty: Figure is in Unit
 	Figure  summary `json:"figure"`
 	Limit   float64 `json:"limit"`
 	AtLeast bool    `json:"atLeast,omitempty"`
 	Met     bool    `json:"met"`
-	// Before is the figure of edge's other binary; nil: there was none.
+	// Before is the same figure for the binary of --before; nil: not measured.
 	Before *summary `json:"before,omitempty"`
 }
 
-// finishBars holds what was measured against the bars. One whose figure or divisor is not there is left out.
+// finishBars compares the measured figures with the bars. It omits a bar if its figure or its
+// divisor was not measured.
 func (r *report) finishBars() {
 	for _, b := range bars {
 		of, against := "edge", ""
@@ -92,8 +94,9 @@ func (r *report) pairRatio(pair string, m measure) *summary {
 	return nil
 }
 
-// figureOf is a proxy's figure or its ratio to the cheapest, which it names. All divisors must have been measured: the
-// cheapest of some would be called the cheapest of all.
+// figureOf returns the figure of proxy for the bar b. If b has divisors, the figure is the ratio to
+// the cheapest of them, whose name is returned too. All divisors must have been measured; otherwise
+// the cheapest of some would be reported as the cheapest of all.
 func (r *report) figureOf(proxy string, b bar) (cheapest string, figure *summary) {
 	measured := r.find(b.measure)
 	if measured == nil {
@@ -117,13 +120,13 @@ func (r *report) figureOf(proxy string, b bar) (cheapest string, figure *summary
 		}
 	}
 	divided, ok := edge.Ratios[least.Proxy]
-	if !ok { // no round had a divisor
+	if !ok { // no round had a divisor greater than 0
 		return "", nil
 	}
 	return least.Proxy, &divided
 }
 
-// writeBars prints one line per bar that was measured.
+// writeBars prints one line for each bar that was measured.
 func writeBars(w io.Writer, results []*barResult) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	compared := slices.ContainsFunc(results, func(b *barResult) bool { return b.Before != nil })

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// rounds records one value per round of a proxy.
+// rounds adds one value for each round of a proxy.
 func (r *report) rounds(proxy string, m measure, values ...float64) {
 	for _, v := range values {
 		r.add(proxy, []reading{{m, v}})
@@ -19,11 +19,11 @@ func TestBarsAreHeldAgainstTheCheapestInTheSameRound(t *testing.T) {
 	r := &report{}
 	r.rounds("edge", down, 1, 2, 3)
 	r.rounds("relay", down, 2, 2, 2)
-	r.rounds("nginx", down, 1, 1, 4) // the cheapest by its median; edge's ratios are 1, 2, 0.75
+	r.rounds("nginx", down, 1, 1, 4) // the cheapest by its median; edge's ratios are 1, 2 and 0.75
 	r.rounds("haproxy", down, 3, 3, 3)
 	r.rounds("edge", up, 1)
 	r.rounds("relay", up, 2)
-	r.rounds("nginx", up, 2) // and no haproxy: the cheapest of all three is not known
+	r.rounds("nginx", up, 2) // haproxy is missing, so the cheapest of the three is unknown
 	r.rounds("translator", up, 5)
 	r.rounds("relay", keystrokeCPU, 1)
 	r.rounds("edge", idleEach, 40)
@@ -45,11 +45,12 @@ idle session RSS KiB   edge        40.0    40.0 - 40.0   RSS KiB       at most 3
 		t.Errorf("got\n%s\nwant\n%s", joined, want)
 	}
 	if text := got.String(); !bytes.Contains(lines[5], []byte("bars were not measured")) {
-		t.Errorf("what is missing is not said:\n%s", text)
+		t.Errorf("the number of missing bars is not reported:\n%s", text)
 	}
 }
 
-// Where another binary of edge took turns, each bar has its figure, too, and each of edge's is divided by it.
+// TestBarsBesideThoseOfBefore checks that the tables have the figures of the binary of --before: in
+// columns of the bars, and as the divisor "x before".
 func TestBarsBesideThoseOfBefore(t *testing.T) {
 	down := transferMeasure("down", maxWrite)
 	r := &report{}
@@ -94,7 +95,7 @@ func TestBarMayBeAFloor(t *testing.T) {
 	}
 }
 
-// squeeze makes one space of many: the table's columns are text/tabwriter's work.
+// squeeze replaces runs of spaces by one space, because text/tabwriter aligns the columns.
 func squeeze(text string) string {
 	var out []byte
 	for line := range bytes.Lines([]byte(text)) {

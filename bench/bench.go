@@ -28,7 +28,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program without its process: flags in, table on stdout, progress on stderr, exit code out.
+// run runs the program with args and returns its exit code. It prints the tables to stdout, and
+// progress and errors to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	s, err := parseSettings(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -46,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	r, err := measureAll(ctx, s, stderr)
-	if r != nil { // a long run that ends early is not in vain
+	if r != nil { // If a long run ends with an error, report the figures that it has.
 		err = errors.Join(err, writeReport(stdout, s, r))
 	}
 	if err != nil {
@@ -56,7 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// writeReport prints the table, also where a file cannot be written.
+// writeReport prints the tables and writes the files. It prints the tables even if it cannot write
+// a file.
 func writeReport(stdout io.Writer, s settings, r *report) error {
 	err := writeTable(stdout, r)
 	if s.JSON != "" {

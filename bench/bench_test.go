@@ -15,7 +15,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets this test binary be the children that a run starts.
+// TestMain lets this test binary also run as the children that a run of bench starts. It checks for
+// goroutine leaks.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == roleCommand {
 		os.Exit(runRole(os.Args[2], os.Stdin, os.Stdout, os.Stderr))
@@ -26,10 +27,11 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// builtIn is the folder of builtEdge; empty while there is none.
+// builtIn is the folder of builtEdge's binary; empty if it was not built.
 var builtIn string
 
-// builtEdge is edge's binary, built once for all tests that do not build their own.
+// builtEdge returns the path of edge's binary. It is built once for all tests that do not build
+// their own.
 var builtEdge = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "bench-test-")
 	if err != nil {
@@ -41,7 +43,7 @@ var builtEdge = sync.OnceValues(func() (string, error) {
 	return l.edge, err
 })
 
-// smallArgs is a run of edge's peers that needs little time.
+// smallArgs returns the flags of a short run, followed by more.
 func smallArgs(more ...string) []string {
 	return append([]string{
 		"--proxies", "translator,relay,nginx,haproxy", "--pairs", "", "--rounds", "2", "--idle-rounds", "1",
@@ -80,7 +82,8 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 	for _, m := range r.Measures {
 		for _, p := range m.Proxies {
 			rounds[fmt.Sprintf("%s %s %s", m.Name, m.Unit, p.Proxy)] = len(p.Samples)
-			// 20 sessions may fit into memory that a process already had, and need not grow; every other figure is a cost.
+			// With 20 sessions the memory of a process may not grow; all other figures must be
+			// greater than 0.
 			if p.Median <= 0 && m.measure != idleEach && m.measure != idleSpoken && m.measure != idleGrowth {
 				t.Errorf("%s %s of %s is %v", m.Name, m.Unit, p.Proxy, p.Median)
 			}
@@ -124,7 +127,7 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 	}
 }
 
-// cancelOnWrite ends a run at its first line of progress.
+// cancelOnWrite is a writer for progress that cancels the run at its first line.
 type cancelOnWrite struct {
 	bytes.Buffer
 	cancel context.CancelFunc
@@ -146,8 +149,8 @@ func TestCancelledRunFailsSaysWhatItHasAndLeavesNothing(t *testing.T) {
 	if !strings.Contains(stderr.String(), context.Canceled.Error()) {
 		t.Errorf("the cancellation is not named:\n%s", stderr)
 	}
-	if got := stdout.String(); !strings.Contains(got, "CUT SHORT") || !strings.Contains(got, "down, 32 KiB") {
-		t.Errorf("what was measured is not told:\n%s", got)
+	if got := stdout.String(); !strings.Contains(got, "INCOMPLETE") || !strings.Contains(got, "down, 32 KiB") {
+		t.Errorf("the measured figures are not printed:\n%s", got)
 	}
 }
 
@@ -164,7 +167,8 @@ func TestEdgeThatDoesNotStartIsNamedAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// expectNothingLeft looks at the test's end for children of this process and for files of a lab.
+// expectNothingLeft checks at the end of the test that no child process and no file of a lab is
+// left.
 func expectNothingLeft(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -188,7 +192,7 @@ func checkNothingLeft(t *testing.T, dir string) {
 
 func TestBadArgumentsAreOneLine(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // what is taken for good arguments by mistake must not be measured
+	cancel() // if bench accepts invalid arguments, the run must end at once
 	for _, args := range [][]string{
 		{"--no-such-flag"}, {"word"}, {"--proxies", "squid"}, {"--proxies", "relay,relay"},
 		{"--proxies", "", "--pairs", ""}, {"--pairs", "exec/v6/spdy"}, {"--pairs", "exec/v5/spdy,exec/v5/spdy"},

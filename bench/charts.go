@@ -7,11 +7,12 @@ import (
 	"strings"
 )
 
-// writeCharts draws what was measured into a folder: one file for each first word of a measure's name, as down.svg, and
-// one for the pairs' ratios at each, as pairs-down.svg.
+// writeCharts writes the charts into the folder dir: one file for each first word of a measure's
+// name, for example down.svg, and one with the ratios of the pairs for each of these words, for
+// example pairs-down.svg.
 func writeCharts(dir string, r *report) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("bench: make a folder for charts: %w", err)
+		return fmt.Errorf("bench: create the folder for charts: %w", err)
 	}
 	for name, panels := range r.charts() {
 		if err := os.WriteFile(filepath.Join(dir, name+".svg"), drawChart(name, panels), 0o644); err != nil {
@@ -21,7 +22,7 @@ func writeCharts(dir string, r *report) error {
 	return nil
 }
 
-// charts are the panels of each file, by its name.
+// charts returns the panels of each file, by the file's name without extension.
 func (r *report) charts() map[string][]panel {
 	all := map[string][]panel{}
 	for _, m := range r.Measures {
@@ -47,7 +48,7 @@ func (r *report) charts() map[string][]panel {
 	return all
 }
 
-// chart is the name of the file that shows a measure.
+// chart returns the name of the file that shows the measure, without extension.
 func (m measure) chart() string {
 	first, _, _ := strings.Cut(m.Name, " ")
 	return strings.TrimSuffix(first, ",")

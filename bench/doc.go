@@ -1,87 +1,100 @@
-// Command bench measures what it costs to carry a stream: edge beside its peers, and edge in each pair of
-// dialects, in one run.
+// Command bench measures the cost of carrying a stream: edge compared with other proxies, and edge
+// in each pair of dialects, in one run.
 //
-// Every proxy is a process of its own between the same client and the same upstream, with TLS on both
-// sides, so that what the kernel charges to it is its cost and nobody else's:
+// Each proxy is a separate process between the same client and the same upstream, with TLS on both
+// sides. So the kernel's accounting for that process is the cost of the proxy and of nothing else:
 //
 //	driver (load client, OIDC issuer) --TLS--> proxy --TLS--> upstream (k8s.io/cri-streaming)
 //
-//	proxy       downstream     upstream       how it is made
+//	proxy       downstream     upstream       program
 //	edge        WebSocket v5   SPDY/3.1       the real binary, edge serve
-//	translator  WebSocket v5   SPDY/3.1       k8s.io/apiserver StreamTranslatorHandler, wired as kube-apiserver does
-//	relay       WebSocket v4   WebSocket v4   net/http/httputil ReverseProxy, which copies bytes and parses none
-//	nginx       WebSocket v4   WebSocket v4   Debian's, by nginx.conf: buffers of a TLS record
-//	haproxy     WebSocket v4   WebSocket v4   Debian's, by haproxy.cfg: as many threads as GOMAXPROCS
+//	translator  WebSocket v5   SPDY/3.1       kube-apiserver's StreamTranslatorHandler
+//	relay       WebSocket v4   WebSocket v4   net/http/httputil ReverseProxy; copies bytes unread
+//	nginx       WebSocket v4   WebSocket v4   Debian's, by nginx.conf: buffers of one TLS record
+//	haproxy     WebSocket v4   WebSocket v4   Debian's, by haproxy.cfg: GOMAXPROCS threads
 //
-// nginx and HAProxy verify upstream's certificate as edge does and agree on the same TLS ciphers. Each is one
-// process, so that its clock and its memory are read like a Go proxy's: nginx runs without a master, HAProxy's
-// threads are its process's. nginx has one event loop on any number of cores: one more would have sessions of its
-// own and do nothing for the others. Where the programs are missing a run installs them, as root on Debian, or
-// ends with the command that does; --proxies can leave them out.
+// nginx and HAProxy verify upstream's certificate as edge does, and use the same TLS ciphers. Each
+// of them is one process, so that bench reads its CPU time and memory like those of a Go proxy.
+// nginx runs without a master process; HAProxy's threads belong to its process. nginx has one event
+// loop, whatever the number of cores: a second worker process would have its own sessions and would
+// not speed up the others. If one of these programs is missing, a run installs it if it runs as
+// root on Debian. Otherwise the run ends and prints the command to install it. The flag --proxies
+// can omit the program.
 //
-// The client sends and expects the same messages through all of them. WebSocket v4 cannot half-close, so no
-// workload needs it: each is delimited by a count in its command. A workload begins with a byte from
-// upstream (ready) and one from the client (go), so that neither the handshake nor the end of a session
-// falls into what is measured.
+// The client sends and expects the same messages through all proxies. WebSocket v4 cannot
+// half-close, so no workload needs a half-close: each command has a number of bytes as argument.
+// Before the measured part of a session, upstream sends one byte (ready) and the client sends one
+// byte (go). So the figures include neither the handshake nor the end of a session.
 //
 //	measure       unit               method
 //	down, up      CPU s/GB           one session, writes of a given size, GB = 10^9 bytes
-//	keystroke     CPU us, p50, p99   one session, one byte there and back, one at a time
-//	idle session  KiB                (RSS with N sessions - RSS after a short warm-up) / N, in a fresh process
-//	idle after a keystroke  KiB      the same --settle after each of them has echoed one byte
-//	idle growth   %                  how far edge's RSS rises above that in --idle-hold, read every 30 s
+//	keystroke     CPU us, p50, p99   one session, round trips of one byte, one at a time
+//	idle session  KiB                (RSS with N sessions - RSS after warm-up) / N, new process
+//	idle after a keystroke  KiB      the same after 20 keystrokes in each session, and --settle
+//	idle growth   %                  how far edge's RSS then rises in --idle-hold, read every 30 s
 //
-// N is 8,000, for which 20,000 descriptors of a proxy are enough; 1,000 for the translator. The SPDY server
-// behind edge needs some 5 GiB for so many.
+// N is 8,000, for which a proxy needs less than 20,000 descriptors. For the translator N is 1,000.
+// The SPDY server behind edge needs about 5 GiB for 8,000 sessions.
 //
-// CPU is user and system time of the proxy's process, from the kernel's clock of that process. Proxies
-// take turns run by run. A figure is the median of its rounds with the least and the greatest beside it;
-// a ratio is taken within each round, then its median.
+// CPU is the user and system time of the proxy's process, from the kernel's CPU clock of that
+// process. In each round the proxies take turns. A figure is the median of its rounds, together
+// with the smallest and the largest value. A ratio is computed within each round; the report has
+// the median of these ratios.
 //
 //	$ go run ./bench --json bench.json --svg docs/bench
-//	measure       unit      proxy       median  spread       x relay  x nginx  x haproxy  x translator  x direct
-//	down, 32 KiB  CPU s/GB  edge        ...     ... - ...    ...      ...      ...        ...           -
+//	measure       unit      proxy  median  spread     x relay  x nginx  x haproxy  x translator  ...
+//	down, 32 KiB  CPU s/GB  edge   ...     ... - ...  ...      ...      ...        ...
 //	...
 //
-// The charts are one file for each first word of a measure: down.svg, idle.svg; pairs-down.svg has the ratios of
-// pairs. A bar is a median, the whisker on it goes from the least to the greatest sample.
+// bench writes one chart file for each first word of a measure's name: down.svg, idle.svg. The file
+// pairs-down.svg has the ratios of the pairs. A bar is a median, and its whisker goes from the
+// smallest to the largest sample.
 //
 // # Before and after
 //
-// With --before another binary of edge takes its turns after edge's: as the proxy "before", and in each pair. The table of
-// bars has its figures beside edge's, and "x before" is edge's relative to it within each round.
+// With --before a second binary of edge takes turns with the first one: as the proxy "before", and
+// in each pair. The table of bars then has its figures in columns of their own. The column "x
+// before" is edge's figure divided by that of the second binary, within each round.
 //
 //	$ git worktree add ../before HEAD~1 && (cd ../before && go build -o /tmp/before ./cmd/edge)
 //	$ go run ./bench --before /tmp/before --only pairs,streams
 //
 // # Pairs
 //
-// A pair is a subresource, the client's dialect and what edge speaks upstream: exec/v4/spdy. Each is
-// measured by down and up in writes of 32 KiB and by keystrokes, which in a port-forward are one byte
-// each way on one connection; GB counts the workload's bytes, whatever they become on the wire.
+// A pair is a subresource, the client's dialect and edge's upstream protocol: exec/v4/spdy. Each
+// pair is measured by down and up with writes of 32 KiB, and by keystrokes. In a port-forward a
+// keystroke is one byte in each direction on one connection. GB counts the bytes of the workload,
+// whatever their encoding on the wire.
 //
-//	pair                          edge's upstream        the relay carries      between the client and
-//	exec/<WebSocket's>/spdy       SPDY v4                WebSocket v4           cri-streaming
-//	exec/<WebSocket's>/v5         WebSocket v5           WebSocket v5           the API server's translator
-//	exec/spdy/spdy, /v5           SPDY v4, WebSocket v5  SPDY v4                cri-streaming
-//	forward/v4/spdy, /tunnel      SPDY, the tunnel       WebSocket v4           cri-streaming
-//	forward/spdy/spdy, /tunnel    SPDY, the tunnel       SPDY                   cri-streaming
-//	forward/tunnel/spdy, /tunnel  SPDY, the tunnel       the tunnel             the API server's tunneling handler
+//	pair                          edge's upstream        relay's dialect  relay's upstream
+//	exec/<a WebSocket>/spdy       SPDY v4                WebSocket v4     cri-streaming
+//	exec/<a WebSocket>/v5         WebSocket v5           WebSocket v5     API server's translator
+//	exec/spdy/spdy, /v5           SPDY v4, WebSocket v5  SPDY v4          cri-streaming
+//	forward/v4/spdy, /tunnel      SPDY, the tunnel       WebSocket v4     cri-streaming
+//	forward/spdy/spdy, /tunnel    SPDY, the tunnel       SPDY             cri-streaming
+//	forward/tunnel/spdy, /tunnel  SPDY, the tunnel       the tunnel       API server's tunneler
 //
-// Beside forward/tunnel/spdy the translator, which has the tunneling handler too, does the same from the same client.
+// The translator also has a tunneling handler, so it is measured beside forward/tunnel/spdy with
+// the same client.
 //
-// "x relay" is relative to the relay's line above the pair: the same workload of the same client process,
-// opaque, in the dialect nearest to the client's that needs no translation by a proxy. That is the least
-// that a proxy can spend on this traffic, and both have their turns within the same seconds of each round.
-// It is fair to edge where the relay meets what edge meets: as many frames in as many pieces (an SPDY
-// library writes each in three), and an upstream that answers as late, which is why the relay has the
-// translator behind it where edge has. It is hard on edge where the relay's upstream has an easier dialect
-// than edge's: from WebSocket to SPDY, edge reads three pieces where the relay reads one. The base64
-// dialects are divided by the binary relay: their ratio has the third more bytes in it, and the encoding.
+// The column "x relay" is the pair's cost divided by the cost of the relay's line above the pair.
+// The relay carries the same workload of the same client process without reading it. It does so in
+// the dialect that is nearest to the client's and that needs no translation by a proxy. This cost
+// is the least that a proxy can spend on this traffic. Both have their turns within the same
+// seconds of each round.
 //
-// Upstream is told nothing of edge: it answers as an API server of 1.36 where edge asks for its version or
-// for a review. It does tell the driver what was spoken to it, and a pair in which edge spoke something
-// else than its name says ends the run, as does a pair that edge does not speak.
+// The comparison is fair if the relay receives as many frames as edge, in as many pieces (an SPDY
+// library writes each frame in three pieces), and if the relay's upstream answers as late as
+// edge's. That is why the relay has the API server's translator behind it where edge has. The
+// comparison is to the disadvantage of edge if the relay's upstream has a simpler dialect: for a
+// WebSocket client and an SPDY upstream, edge reads three pieces where the relay reads one. The
+// base64 dialects are divided by the binary relay, so their ratio includes one third more bytes,
+// and the encoding.
+//
+// Upstream has no code for edge: it answers edge's requests for its version and for access reviews
+// like an API server of version 1.36. For the driver it records in which protocol the last stream
+// was requested. If edge uses another upstream protocol than the pair's name states, or does not
+// support it, the run ends.
 //
 //	$ go run ./bench --only pairs --pairs exec/v5/spdy,forward/tunnel/tunnel
 //	pair           measure       unit      median  spread     x relay
@@ -91,30 +104,38 @@
 //
 // # The plain path, and starts
 //
-// Requests go to a proxy over HTTP/2, with the headers of kubectl and a token of one of four users, which edge has seen
-// before. Upstream answers over HTTP/2 with the headers of an API server, and a LIST of 20 KiB with no length and in one
-// write, as that does. Here the relay is a ReverseProxy with an HTTP/2 upstream; it asks nobody who he is, and neither do
-// nginx (HTTP/1.1 upstream) and HAProxy. edge logs each request, as it does by default.
+// The plain path is requests without an upgrade. They go to a proxy over HTTP/2, with the headers
+// of kubectl and the tokens of four users, which edge has verified before. Upstream answers over
+// HTTP/2 with the headers of an API server. Like an API server it sends a LIST of 20 KiB in one
+// write and without Content-Length. For these measures the relay is a ReverseProxy with an HTTP/2
+// upstream. The relay, nginx (HTTP/1.1 upstream) and HAProxy do not authenticate clients. edge
+// writes its access log, which is its default.
 //
-//	measure                  unit              method
-//	plain, /version, LIST    per CPU s         requests per CPU second of the proxy: 16 under way in 4 connections
-//	                         p50, p99, added   one at a time, one proxy after the other; added to the same without a proxy
-//	idle watch               KiB               as an idle session, 100 watches in a connection, each after its first event
-//	start, 8 at a time       per CPU s         sessions of a command that says one byte and ends, from dial to the end
-//	start, first byte        p50, p99, added   one at a time, from before the client's dial, TLS included, to that byte
+//	measure                unit             method
+//	plain, /version, LIST  per CPU s        requests per CPU second of the proxy, 16 at a time on
+//	                                        4 connections
+//	                       p50, p99, added  one request at a time, the proxies in turns; added:
+//	                                        minus the same without a proxy
+//	idle watch             KiB              as an idle session: 100 watches on a connection, each
+//	                                        after its first event
+//	start, 8 at a time     per CPU s        sessions of a command that writes one byte and ends,
+//	                                        from the dial to the end
+//	start, first byte      p50, p99, added  one session at a time, from the dial, with TLS, to the
+//	                                        first byte
 //
-// More is better of what is counted per CPU second. The client without a proxy, direct, speaks exec/v4, which upstream
-// need not translate: an API server would take more time for v5.
+// For figures per CPU second, more is better. The client without a proxy, "direct", uses exec/v4,
+// which upstream does not have to translate. An API server would take more time, for v5.
 //
 //	$ go run ./bench --only plain,watches --proxies edge,relay
 //
 // # Bars
 //
-// The last table holds what was measured against what edge is meant to reach, its bars: bars.go. A ratio to several proxies is
-// to that with the lowest median, and is left out unless all of them were measured. A missed bar is said, and changes
-// no exit code.
+// The last table compares the measured figures with bars.go: the figures that edge should reach. If
+// a bar is a ratio to several proxies, the divisor is the proxy with the lowest median. Such a bar
+// is omitted unless all these proxies were measured. A missed bar is marked in the table, and does
+// not change the exit code.
 //
-// # Held
+// # Hold
 //
 //	$ go build -o bin/ ./bench && bin/bench --hold
 //	URL=https://127.0.0.1:40001
@@ -122,11 +143,14 @@
 //	CA_FILE=/tmp/bench-1/ca.pem
 //	EDGE_PID=4711
 //
-// measures nothing: it starts edge and upstream as a measurement does, for another program to load until SIGINT or
-// SIGTERM. Any pod has an exec of cat, which echoes stdin until that ends, an echo on port 7, and in
-// GET /api/v1/namespaces/<any>/pods?watch=1 a bookmark every 5 s.
+// With --hold bench measures nothing. It starts edge and upstream as for a measurement, so that
+// another program can load them, and waits for SIGINT or SIGTERM. Any pod supports exec of cat,
+// which echoes stdin until stdin ends, and an echo server on port 7. GET
+// /api/v1/namespaces/<any>/pods?watch=1 sends a bookmark every 5 s.
 //
-// What bench is not: it fails for no figure, it checks no behaviour beyond every byte's arrival, and it loads
-// no cluster (that is loadtest's work). Codecs have micro-benchmarks of their own beside them.
-// It needs Linux: clocks of other processes and /proc.
+// # What bench does not do
+//
+// bench does not fail because of a figure. It checks no behaviour except that every byte arrives.
+// It does not load a cluster; loadtest does. The codecs have their own micro-benchmarks in their
+// packages. bench requires Linux, because it reads the CPU clocks of other processes and /proc.
 package main

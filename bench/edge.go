@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// edgePackage is what is built when no binary is given.
+// edgePackage is the package that bench builds if --edge is not set.
 const edgePackage = "edge/cmd/edge"
 
-// readyPoll is the pause between two looks at a readiness probe.
+// readyPoll is the interval at which bench polls a readiness probe.
 const readyPoll = 50 * time.Millisecond
 
-// findEdge builds the binary once, unless one was given.
+// findEdge builds edge's binary once, unless --edge names one.
 func (l *lab) findEdge(ctx context.Context) error {
 	if l.edge != "" {
 		return nil
@@ -37,8 +37,9 @@ func (l *lab) findEdge(ctx context.Context) error {
 	return nil
 }
 
-// startEdge runs edge serve as its users do: it verifies the client's token and impersonates upstream. The
-// mode says what it speaks there; other, that it is the binary of --before.
+// startEdge runs edge serve as in production: edge verifies the client's token and impersonates the
+// user upstream. mode is the value for --upstream-streaming. If other is true, it runs the binary
+// of --before.
 func startEdge(mode string, other bool) starter {
 	return func(ctx context.Context, l *lab) (*process, string, error) {
 		if err := l.findEdge(ctx); err != nil {
@@ -80,15 +81,15 @@ func startEdge(mode string, other bool) starter {
 	}
 }
 
-// flagStreaming tells edge what to speak upstream.
+// flagStreaming is edge's flag that sets the upstream protocol of streams.
 const flagStreaming = "--upstream-streaming"
 
-// streamingFlag is how an edge is told a mode. One from before the flag, which --edge and --before may name, always speaks
-// SPDY.
+// streamingFlag returns the arguments that make binary use mode. A binary that has no such flag,
+// which --edge and --before may name, always uses SPDY.
 func streamingFlag(ctx context.Context, binary, mode string) ([]string, error) {
 	help, err := exec.CommandContext(ctx, binary, "serve", "--help").CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("bench: ask %s for its flags: %w %s", binary, err, bytes.TrimSpace(help))
+		return nil, fmt.Errorf("bench: get the flags of %s: %w %s", binary, err, bytes.TrimSpace(help))
 	}
 	switch {
 	case bytes.Contains(help, []byte(flagStreaming)):
@@ -96,10 +97,11 @@ func streamingFlag(ctx context.Context, binary, mode string) ([]string, error) {
 	case mode == modeSPDY:
 		return nil, nil
 	}
-	return nil, fmt.Errorf("bench: this edge has no %s, and cannot be told to speak %s upstream", flagStreaming, mode)
+	return nil, fmt.Errorf("bench: this edge binary has no flag %s, so it cannot use %s upstream", flagStreaming, mode)
 }
 
-// awaitReady polls until the probe answers 200.
+// awaitReady polls the URL probe until the response is 200, or until the process exits or
+// startTimeout has passed.
 func (l *lab) awaitReady(ctx context.Context, p *process, probe string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -126,7 +128,8 @@ func (l *lab) awaitReady(ctx context.Context, p *process, probe string) error {
 	}
 }
 
-// writeKubeconfig names upstream as the cluster (JSON is YAML). Upstream asks for no credential.
+// writeKubeconfig writes a kubeconfig for edge with upstream as the cluster, as JSON, which is
+// valid YAML. Upstream ignores the credential.
 func (l *lab) writeKubeconfig() error {
 	l.kubeconfig = filepath.Join(l.dir, "kubeconfig")
 	type object = map[string]any
@@ -146,13 +149,14 @@ func (l *lab) writeKubeconfig() error {
 	return nil
 }
 
-// freePorts finds n different loopback ports that nobody listens on, below those which the kernel gives to
-// whoever asks for none. Should somebody else take one before edge does, edge says so and the run ends.
+// freePorts returns n different loopback ports that are not in use. They are below the kernel's
+// range of ephemeral ports. If another process takes a port before edge listens on it, edge fails
+// and the run ends.
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {
 		var l net.Listener
-		err := errors.New("none was tried")
+		err := errors.New("no port tried")
 		for range 1000 {
 			ports[i] = 10000 + rand.IntN(20000)
 			if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports[i])); err == nil {

@@ -6,16 +6,17 @@ import (
 )
 
 var (
-	errCommand   = errors.New("bench: not a command of the workload")
-	errSurplus   = errors.New("bench: more bytes than were asked for")
-	errEarlyEnd  = errors.New("bench: the session ended before its work was done")
-	errNoStatus  = errors.New("bench: no status")
-	errNoChannel = errors.New("bench: message without a channel")
-	errWatch     = errors.New("bench: an idle watch ended or said more")
+	errCommand   = errors.New("bench: invalid workload command")
+	errSurplus   = errors.New("bench: received more bytes than expected")
+	errEarlyEnd  = errors.New("bench: ended before the work was done")
+	errNoStatus  = errors.New("bench: no status received")
+	errNoChannel = errors.New("bench: WebSocket message without a channel byte")
+	errWatch     = errors.New("bench: an idle watch ended or sent another event")
 	errExited    = errors.New("bench: process has exited")
 )
 
-// statusError is a session that upstream or the proxy ended with something else than success.
+// statusError is the error of a session that ended with a Status other than Success, or with text
+// on its error stream.
 type statusError struct {
 	status, message string
 }

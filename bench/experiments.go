@@ -11,21 +11,23 @@ import (
 )
 
 const (
-	// turnTimeout ends a turn that hangs, unless its experiment has a limit of its own.
+	// turnTimeout ends a turn that takes too long, unless the experiment has a limit of its own.
 	turnTimeout = 3 * time.Minute
-	// warmKeystrokes go ahead of those that are measured, in the same session, or as many as are measured if that is fewer.
+	// warmKeystrokes is the number of keystrokes that a session sends before the measured ones. If
+	// fewer keystrokes are measured, only that number is sent before them.
 	warmKeystrokes = 500
 	gigabyte       = 1e9
 )
 
-// experiment is one turn of one proxy: it yields a reading for each of its measures.
+// experiment is what one proxy does in one turn. run returns one reading for each measure of the
+// experiment.
 type experiment struct {
 	name  string
 	run   func(context.Context, *proxy) ([]reading, error)
-	limit time.Duration // of a turn; 0 is turnTimeout
+	limit time.Duration // timeout of a turn; 0: turnTimeout
 }
 
-// cpuExperiments are run by long-lived proxies.
+// cpuExperiments returns the experiments that run on long-lived proxies.
 func cpuExperiments(s settings) []experiment {
 	var all []experiment
 	for _, size := range s.Down {
@@ -40,7 +42,8 @@ func cpuExperiments(s settings) []experiment {
 	return all
 }
 
-// turn runs an experiment under a limit of time. An error says what the proxy said last.
+// turn runs the experiment once, within its time limit. An error includes the last output of the
+// proxy.
 func (e experiment) turn(ctx context.Context, p *proxy) ([]reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.limit, turnTimeout))
 	defer cancel()
@@ -99,7 +102,8 @@ func upExperiment(volume int64, size int) experiment {
 	}}
 }
 
-// keystrokeExperiment waits for each echo before it sends the next: nobody's batching can help.
+// keystrokeExperiment waits for each echo before it sends the next byte, so that no proxy can batch
+// them.
 func keystrokeExperiment(count int) experiment {
 	return experiment{name: keystrokeCPU.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		s, err := p.open(ctx, work{command: []string{"echo"}, tty: true})
@@ -145,7 +149,7 @@ func keystrokeExperiment(count int) experiment {
 	}}
 }
 
-// cpuOf is what work cost the proxy.
+// cpuOf returns the CPU time that the proxy spent during work.
 func (p *proxy) cpuOf(work func() error) (time.Duration, error) {
 	before, err := p.cpu()
 	if err != nil {

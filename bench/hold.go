@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 )
 
-// holdEdge starts edge and its upstream as a measurement does, for another program to load, prints where they are as
-// variables of a shell, and keeps them until ctx ends. Upstream then serves what workloadRuntime and podWatch do.
+// holdEdge starts edge and its upstream as for a measurement, so that another program can load
+// them. It prints their address, files and process as shell variables and waits until ctx ends.
+// workloadRuntime and podWatch describe which requests upstream serves.
 func holdEdge(ctx context.Context, s settings, stdout io.Writer) error {
 	l, err := openLab(ctx, s)
 	if err != nil {
@@ -23,12 +24,12 @@ func holdEdge(ctx context.Context, s settings, stdout io.Writer) error {
 	}
 	tokenFile := filepath.Join(l.dir, "token")
 	if err := os.WriteFile(tokenFile, []byte(l.token), 0o600); err != nil {
-		return fmt.Errorf("bench: write a token: %w", err)
+		return fmt.Errorf("bench: write the token: %w", err)
 	}
 	_, err = fmt.Fprintf(stdout, "URL=https://%s\nTOKEN_FILE=%s\nCA_FILE=%s\nEDGE_PID=%d\n",
 		p.target.address, tokenFile, l.pki.caFile, p.cmd.Process.Pid)
 	if err != nil {
-		return fmt.Errorf("bench: print where edge is: %w", err)
+		return fmt.Errorf("bench: print the variables: %w", err)
 	}
 	select {
 	case <-ctx.Done():

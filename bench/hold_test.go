@@ -16,7 +16,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Who loads edge while it is held reads variables, and must find there what the flag's text promises.
+// TestHeldEdgeServesWhoReadsItsVariables checks that a program that reads the variables of --hold
+// can use edge: exec of cat, and a watch. It also checks that edge exits with bench.
 func TestHeldEdgeServesWhoReadsItsVariables(t *testing.T) {
 	expectNothingLeft(t)
 	ctx, release := context.WithCancel(t.Context())
@@ -58,7 +59,7 @@ func TestHeldEdgeServesWhoReadsItsVariables(t *testing.T) {
 		t.Errorf("exit code %d: %s", got, &stderr)
 	}
 	if err := syscall.Kill(pid, 0); err == nil {
-		t.Errorf("edge outlives who held it")
+		t.Errorf("edge still runs after bench has ended")
 	}
 }
 
@@ -91,7 +92,7 @@ func readLongLine(r io.Reader) (string, error) {
 	}
 }
 
-// checkCat expects an echo until stdin ends, and then a success.
+// checkCat checks that cat echoes until stdin ends, and then ends with a success.
 func checkCat(t *testing.T, held target) {
 	t.Helper()
 	conn, err := execV5.dial(t.Context(), held, work{command: []string{"cat"}})
@@ -117,7 +118,7 @@ func checkCat(t *testing.T, held target) {
 	}
 }
 
-// checkWatch expects its first event at once, and no end.
+// checkWatch checks that a watch sends its first event at once and a second one later.
 func checkWatch(t *testing.T, held target) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: held.pool}}

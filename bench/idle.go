@@ -12,20 +12,26 @@ import (
 )
 
 const (
-	// openers is how many sessions open at a time: more would measure the handshakes' garbage.
+	// openers is the number of sessions that open at the same time. With more of them, garbage of
+	// the handshakes would be measured too.
 	openers = 8
-	// warmSessions come and go before the baseline is read, so that code and pools are in memory.
+	// warmSessions is the number of sessions that are opened and closed before the baseline is
+	// read, so that code and pools are in memory.
 	warmSessions = 8
-	// idleKeystrokes are what each says before it is silent: enough for edge to take it for busy.
+	// idleKeystrokes is the number of keystrokes of each session before it is idle again: enough
+	// for edge to treat the session as busy.
 	idleKeystrokes = 20
-	// idleTimeout ends a turn that hangs: each of thousands of sessions is two TLS handshakes.
+	// idleTimeout limits a turn. Thousands of sessions open in a turn, each with two TLS
+	// handshakes.
 	idleTimeout = 10 * time.Minute
-	// holdEvery is the pause between two readings of sessions that are held.
+	// holdEvery is the interval between two readings of memory while sessions are held.
 	holdEvery = 30 * time.Second
 )
 
-// idleExperiment is run by a proxy that has done nothing else. Its sessions are silent from the start, then after one
-// keystroke each, as every real one has had, and are then held, which yields a measure of its own, unless hold is 0.
+// idleExperiment measures idle sessions in a new process. Its sessions are silent at first. Then
+// each of them echoes idleKeystrokes bytes, as a real session has echoed some, and is silent again.
+// If hold is not 0, the sessions are then held for hold, and the growth of memory is a further
+// measure.
 func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 	return experiment{name: idleEach.Name, limit: idleTimeout + hold, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		before, err := p.residentWarm(ctx, settle, func() error {
@@ -34,7 +40,7 @@ func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 		if err != nil {
 			return nil, err
 		}
-		var resident []int64 // silent, after a keystroke, and held
+		var resident []int64 // KiB: silent sessions, after the keystrokes, then every holdEvery
 		err = withIdle(ctx, p, sessions, func(ctx context.Context, idle []*session) (err error) {
 			resident, err = residentIdle(ctx, p, idle, settle, hold)
 			return err
@@ -55,8 +61,8 @@ func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 	}}
 }
 
-// residentWarm is the proxy's resident memory, in KiB, when warm has come and gone and settle has passed: what is
-// then held for one more counts from here.
+// residentWarm returns the proxy's resident memory in KiB after warm has opened and closed sessions
+// and settle has passed. It is the baseline for the memory of further sessions.
 func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm func() error) (int64, error) {
 	if err := warm(); err != nil {
 		return 0, err
@@ -64,10 +70,11 @@ func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm fun
 	return p.residentAfter(ctx, settle)
 }
 
-// withIdle opens n sessions, with a terminal, in which nothing happens, and closes them after use.
+// withIdle opens n sessions with a terminal that send and receive nothing, calls use, and closes
+// the sessions.
 func withIdle(ctx context.Context, p *proxy, n int, use func(context.Context, []*session) error) error {
 	ctx, end := context.WithCancel(ctx)
-	defer end() // closes them
+	defer end() // closes the sessions
 	idle := make([]*session, n)
 	err := inParallel(ctx, n, openers, func(_ context.Context, i int) (err error) {
 		if idle[i], err = p.open(ctx, work{command: []string{"echo"}, tty: true}); err != nil {
@@ -88,7 +95,8 @@ func withIdle(ctx context.Context, p *proxy, n int, use func(context.Context, []
 	return use(ctx, idle)
 }
 
-// keystrokeEach has each session echo one byte, all at once, which takes the most memory. All that were open still are.
+// keystrokeEach lets each session echo idleKeystrokes bytes, one at a time, and all sessions at
+// once, which takes the most memory. The sessions stay open.
 func keystrokeEach(sessions []*session) error {
 	var all errgroup.Group
 	for _, s := range sessions {
@@ -96,7 +104,7 @@ func keystrokeEach(sessions []*session) error {
 			s.sending(1)
 			for range idleKeystrokes {
 				if err := errors.Join(s.send(), s.receive(1)); err != nil {
-					return fmt.Errorf("bench: a keystroke of an idle session: %w", err)
+					return fmt.Errorf("bench: keystroke in an idle session: %w", err)
 				}
 			}
 			return nil
@@ -105,8 +113,9 @@ func keystrokeEach(sessions []*session) error {
 	return all.Wait()
 }
 
-// residentIdle is the proxy's resident memory, in KiB, after the sessions have been silent for settle, after that again
-// when each had a keystroke, and then every holdEvery for as long as hold. One that ends by itself is an error.
+// residentIdle returns the proxy's resident memory in KiB: first after the sessions have been
+// silent for settle, then after keystrokes and another settle, then every holdEvery for hold. It
+// returns an error if a session ends by itself.
 func residentIdle(ctx context.Context, p *proxy, idle []*session, settle, hold time.Duration) ([]int64, error) {
 	first, err := p.residentAfter(ctx, settle)
 	if err != nil {
@@ -125,7 +134,7 @@ func residentIdle(ctx context.Context, p *proxy, idle []*session, settle, hold t
 		}
 	}()
 	for _, s := range idle {
-		guards.Go(func() { fail(fmt.Errorf("bench: an idle session ended: %w", s.hold())) })
+		guards.Go(func() { fail(fmt.Errorf("bench: idle session ended: %w", s.hold())) })
 	}
 	readings := []int64{first}
 	waits := []time.Duration{settle}
@@ -142,7 +151,7 @@ func residentIdle(ctx context.Context, p *proxy, idle []*session, settle, hold t
 	return readings, nil
 }
 
-// residentAfter is the proxy's resident memory, in KiB, when wait has passed.
+// residentAfter waits and then returns the proxy's resident memory in KiB.
 func (p *proxy) residentAfter(ctx context.Context, wait time.Duration) (int64, error) {
 	if err := pause(ctx, wait); err != nil {
 		return 0, err
@@ -150,7 +159,7 @@ func (p *proxy) residentAfter(ctx context.Context, wait time.Duration) (int64, e
 	return p.residentKiB()
 }
 
-// pause waits for d, or for the end of ctx, whose cause it returns.
+// pause waits for d or until ctx ends. It returns the cause of ctx, or nil.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

@@ -15,7 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// What the issuer signs, and edge is told to accept.
+// Values in the tokens of the issuer. edge's flags must accept them.
 const (
 	clientID      = "bench"
 	subject       = "bench"
@@ -24,18 +24,18 @@ const (
 	tokenLifetime = 12 * time.Hour
 )
 
-// issuer is the least OpenID provider that lets edge verify a token: discovery and one key.
+// issuer is a minimal OpenID provider for edge: a discovery document and one signing key.
 type issuer struct {
 	url    string
 	key    jose.JSONWebKey
 	server *http.Server
 }
 
-// startIssuer serves in the driver's own process, on loopback, until close.
+// startIssuer serves the issuer in the driver's process, on loopback, until close.
 func startIssuer(p *pki) (*issuer, error) {
 	private, err := rsa.GenerateKey(rand.Reader, signingBits)
 	if err != nil {
-		return nil, fmt.Errorf("bench: make the issuer's key: %w", err)
+		return nil, fmt.Errorf("bench: generate the issuer's key: %w", err)
 	}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{p.certificate}})
 	if err != nil {
@@ -70,10 +70,10 @@ func (i *issuer) serve(l net.Listener) {
 	go func() { _ = i.server.Serve(l) }()
 }
 
-// token is an ID token that outlives every run.
+// token returns an ID token that is valid longer than any run.
 func (i *issuer) token() (string, error) { return i.tokenOf(subject) }
 
-// tokens are those of n users.
+// tokens returns ID tokens of n different users.
 func (i *issuer) tokens(n int) ([]string, error) {
 	all := make([]string, n)
 	for user := range all {
@@ -88,7 +88,7 @@ func (i *issuer) tokens(n int) ([]string, error) {
 func (i *issuer) tokenOf(subject string) (string, error) {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: i.key}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
-		return "", fmt.Errorf("bench: make a signer: %w", err)
+		return "", fmt.Errorf("bench: create a signer: %w", err)
 	}
 	now := time.Now()
 	token, err := jwt.Signed(signer).Claims(jwt.Claims{

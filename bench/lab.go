@@ -14,23 +14,23 @@ import (
 	"time"
 )
 
-// startTimeout bounds how long a process may take until it serves.
+// startTimeout limits how long a process may take to start until it serves.
 const startTimeout = 30 * time.Second
 
-// peer is a kind of proxy.
+// peer describes a kind of proxy.
 type peer struct {
 	name     string
-	client   dialect // what the client speaks to it
+	client   dialect // dialect of the client
 	start    starter
-	plain    starter // of its plain path; nil where it has none
-	program  string  // of Debian, by the same name as its package; empty for what is built from Go
-	sessions int     // most idle sessions that it is asked to hold; 0 is no bound of its own
+	plain    starter // starter for requests without an upgrade; nil: not supported
+	program  string  // name of the Debian package and its program; empty: Go code
+	sessions int     // maximum number of idle sessions; 0: no limit
 }
 
-// starter starts a process of the lab and says where it listens, as host:port.
+// starter starts a process of the lab and returns its address as host:port.
 type starter func(context.Context, *lab) (*process, string, error)
 
-// peers are all that can be measured, in the order in which they take turns by default.
+// peers are all proxies that can be measured, in the default order of their turns.
 var peers = []peer{
 	{name: "edge", client: execV5, start: startEdge(modeSPDY, false), plain: startEdge(modeSPDY, false)},
 	{name: "translator", client: execV5, start: startRole("translator"), sessions: maxTranslated},
@@ -39,16 +39,17 @@ var peers = []peer{
 	{name: "haproxy", client: execV4, start: startHAProxy, plain: startHAProxy, program: "haproxy"},
 }
 
-// labelBefore is what its figures are reported under.
+// labelBefore is the name of the proxy before in reports.
 const labelBefore = "before"
 
-// before is edge's other binary. It is measured where --before names one.
+// before is the second binary of edge. It is measured if --before is set.
 var before = peer{name: labelBefore, client: execV5, start: startEdge(modeSPDY, true), plain: startEdge(modeSPDY, true)}
 
-// maxTranslated keeps the API server's translator, at some 700 KiB a session, within the memory of small machines.
+// maxTranslated is the maximum number of idle sessions of the API server's translator. A session
+// needs about 700 KiB there, so that more sessions would not fit into the memory of small machines.
 const maxTranslated = 1000
 
-// idleSessions is how many idle sessions of one turn are asked of the peer.
+// idleSessions returns the number of idle sessions for this peer in one turn.
 func (p peer) idleSessions(s settings) int {
 	if p.sessions > 0 {
 		return min(p.sessions, s.Sessions)
@@ -75,26 +76,26 @@ func peerNamed(name string) (peer, bool) {
 	return peers[i], true
 }
 
-// lab is what all measures share: certificates, the issuer and upstream. It owns every process of the
-// run, so that close ends them all.
+// lab is the environment of a run: certificates, the issuer and upstream. It owns all processes
+// that the run starts; close ends them.
 type lab struct {
 	dir        string
 	pki        *pki
 	issuer     *issuer
 	token      string
-	edge       string            // path of edge's binary, once it is known
-	before     string            // path of the other one; empty: there is none
+	edge       string            // path of edge's binary; empty: not built yet
+	before     string            // path of the binary of --before; empty: not set
 	upstream   string            // host:port
-	kubeconfig string            // names upstream, for edge
-	server     *process          // upstream's
+	kubeconfig string            // path of the kubeconfig for edge
+	server     *process          // the process of upstream
 	programs   map[string]string // paths of Debian's programs, by name
 	processes  []*process
 }
 
-// proxy is a running process in front of upstream, and how the client speaks to it.
+// proxy is a running proxy in front of upstream, with the dialect and the target of its client.
 type proxy struct {
 	*process
-	label  string // what figures are reported under
+	label  string // name in reports
 	client dialect
 	target target
 }
@@ -112,7 +113,7 @@ func openLab(ctx context.Context, s settings) (_ *lab, err error) {
 		}
 	}()
 	if l.dir, err = os.MkdirTemp("", "bench-"); err != nil {
-		return nil, fmt.Errorf("bench: make a folder: %w", err)
+		return nil, fmt.Errorf("bench: create a folder: %w", err)
 	}
 	if l.pki, err = newPKI(l.dir); err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ func openLab(ctx context.Context, s settings) (_ *lab, err error) {
 	return l, nil
 }
 
-// close ends all that the lab has started and removes its files.
+// close ends all processes of the lab and removes its files.
 func (l *lab) close() {
 	for _, p := range slices.Backward(l.processes) {
 		p.stop()
@@ -140,7 +141,8 @@ func (l *lab) close() {
 	_ = os.RemoveAll(l.dir)
 }
 
-// startProxy starts a fresh process of a peer. It ends with its stop, and with the lab at the latest.
+// startProxy starts a new process of a peer. The process ends by its stop method, or when the lab
+// is closed.
 func (l *lab) startProxy(ctx context.Context, p peer) (*proxy, error) {
 	process, address, err := p.start(ctx, l)
 	if err != nil {
@@ -163,7 +165,8 @@ func (l *lab) run(name string, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// startRole starts this program again as the named role and waits for the address that it prints.
+// startRole runs this program again as a child with the named role, and waits until the child
+// prints its address.
 func startRole(name string) starter {
 	return func(ctx context.Context, l *lab) (*process, string, error) {
 		config := roleConfig{CAFile: l.pki.caFile, CertFile: l.pki.certFile, KeyFile: l.pki.keyFile}
@@ -186,7 +189,7 @@ func startRole(name string) starter {
 		defer printed.Close()
 		cmd.Stdout = stdout
 		p, err := l.run(name, cmd)
-		_ = stdout.Close() // the child's copy is left, so that its end is this pipe's end
+		_ = stdout.Close() // the pipe's only writer is now the child, so it ends with the child
 		if err != nil {
 			return nil, "", err
 		}
@@ -198,7 +201,8 @@ func startRole(name string) starter {
 	}
 }
 
-// configureRole leaves stdin open: its end is the role's end.
+// configureRole sends the configuration to the child and reads its address. It leaves stdin open,
+// because the child exits when stdin ends.
 func configureRole(ctx context.Context, c roleConfig, stdin io.Writer, printed *os.File) (string, error) {
 	if err := printed.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
 		return "", err

@@ -8,19 +8,21 @@ import (
 	"time"
 )
 
-// labelDirect is what goes to upstream without a proxy is reported under.
+// labelDirect is the name in reports of requests to upstream without a proxy.
 const labelDirect = "direct"
 
-// direct is upstream without a proxy. What upstream spends is nobody's cost.
+// direct returns upstream as a proxy without cost: the client sends its requests to upstream
+// itself. Its CPU time is not measured.
 func (l *lab) direct() *proxy {
 	return &proxy{process: l.server, label: labelDirect, client: execV4, target: l.target(l.upstream)}
 }
 
-// errand is something that a client does and waits for.
+// errand is one action of a client. It returns how long the client waited.
 type errand func(context.Context) (time.Duration, error)
 
-// addLatencies has the errands of all proxies, of which the first is direct, done n times: one at a time, and those of
-// different proxies in turns, so that what slows the machine down for a moment hits them all alike.
+// addLatencies runs the errand of each proxy n times, one at a time. The proxies take turns, so
+// that a short disturbance of the machine affects all of them. The first proxy is direct; the added
+// times of the others are relative to it.
 func addLatencies(ctx context.Context, name string, proxies []*proxy, errands []errand, n int, add func(*proxy, []reading)) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(errands))*turnTimeout)
 	defer cancel()
@@ -45,7 +47,8 @@ func addLatencies(ctx context.Context, name string, proxies []*proxy, errands []
 	return nil
 }
 
-// waited is what sorted times say, and if they went through a proxy, how much more than alone, without one.
+// waited returns percentiles of took, which is sorted. If alone is not nil, it has the sorted times
+// without a proxy, and waited returns the differences to them, too.
 func waited(name string, took, alone []time.Duration) []reading {
 	var all []reading
 	for _, p := range []float64{50, 99} {

@@ -9,18 +9,18 @@ import (
 	"edge/internal/proc"
 )
 
-// machine is what a figure depends on besides the code.
+// machine describes the machine and the Go version of a run.
 type machine struct {
 	Cores      int    `json:"cores"`
 	GOMAXPROCS int    `json:"gomaxprocs"`
 	Model      string `json:"model"`
 	MemoryKiB  int64  `json:"memoryKiB"`
 	Kernel     string `json:"kernel"`
-	HugePages  string `json:"transparentHugePages"` // "always" rounds a Go heap's resident size up
+	HugePages  string `json:"transparentHugePages"` // "always" rounds up a Go heap's resident size
 	Go         string `json:"go"`
 }
 
-// describeMachine leaves blank what the machine does not tell.
+// describeMachine reads the description from /proc and /sys. Fields that it cannot read are empty.
 func describeMachine() machine {
 	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
 	meminfo, _ := os.ReadFile("/proc/meminfo")
@@ -44,7 +44,7 @@ func (m machine) String() string {
 		m.Model, m.MemoryKiB>>10, m.Kernel, m.HugePages, m.Go)
 }
 
-// bracketed is the chosen word of a list like "always [madvise] never".
+// bracketed returns the word in brackets of a list like "always [madvise] never".
 func bracketed(text string) string {
 	_, rest, _ := strings.Cut(text, "[")
 	word, _, _ := strings.Cut(rest, "]")

@@ -9,7 +9,8 @@ import (
 	"slices"
 )
 
-// measurePairs gives each pair its turns, soon after those of the relay that it is divided by.
+// measurePairs measures each pair in turns. The relay that a pair is divided by has its turn
+// shortly before.
 func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	lanes, err := l.startLanes(ctx, s)
 	for _, lane := range lanes {
@@ -32,7 +33,7 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 				if err != nil {
 					return err
 				}
-				cost := readings[0] // what follows is the time of the whole way, upstream's with it
+				cost := readings[0] // not reported: latencies, because they include upstream
 				r.addPair(lane, cost)
 				printProgress(progress, round, s.Rounds, lane.label, []reading{cost})
 			}
@@ -41,9 +42,9 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 	return nil
 }
 
-// startLanes starts what the pairs need, one process of each kind, and warms up each lane: one that cannot
-// be measured ends the run here. Pairs follow their relay, and a peer its pair. The caller stops the lanes, also
-// after an error.
+// startLanes starts the processes that the pairs need, one of each kind, and warms up each lane. If
+// a lane cannot be measured, the run ends here. The lanes of pairs follow their relay, and a peer
+// follows its pair. The caller stops the lanes, also after an error.
 func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err error) {
 	running := map[string]proxy{}
 	start := func(kind string, start starter, client dialect, label, relay string) error {
@@ -98,8 +99,8 @@ func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err err
 	return lanes, nil
 }
 
-// checkSpoken asks upstream what it was spoken to in last: edge may choose otherwise than it was told,
-// and its figures would then have the wrong name.
+// checkSpoken checks with upstream that the last stream was requested in the protocol of p. edge
+// can choose another protocol than its flag sets, and then the figures would have the wrong name.
 func (l *lab) checkSpoken(ctx context.Context, p pair) error {
 	client := &http.Client{Timeout: handshakeTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: l.pki.pool}}}
@@ -109,15 +110,15 @@ func (l *lab) checkSpoken(ctx context.Context, p pair) error {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("bench: ask what was spoken upstream: %w", err)
+		return fmt.Errorf("bench: get the protocol of the last stream from upstream: %w", err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxStatus))
 	if err != nil {
-		return fmt.Errorf("bench: ask what was spoken upstream: %w", err)
+		return fmt.Errorf("bench: get the protocol of the last stream from upstream: %w", err)
 	}
 	if spoken := string(text); spoken != p.spoken {
-		return fmt.Errorf("bench: %s: %s was spoken upstream", p.name(), spoken)
+		return fmt.Errorf("bench: %s: the proxy used %s upstream", p.name(), spoken)
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 package main
 
-// The measures of a stream, by the names under which tables, charts and bars know them.
+// Measures of streams, by their names in tables, charts and bars.
 var (
 	keystrokeCPU = measure{Name: "keystroke", Unit: "CPU us"}
 	keystrokeP50 = measure{Name: "keystroke", Unit: "p50 us"}
@@ -12,10 +12,11 @@ var (
 	idleGrowth   = measure{Name: "idle growth", Unit: "% of RSS"}
 )
 
-// perCPU is the unit of what is counted per second of a proxy's CPU time. More is better.
+// perCPU is the unit of figures that are counted per second of the proxy's CPU time. More is
+// better.
 const perCPU = "per CPU s"
 
-// transferMeasure is that of a direction, down or up, at writes of a size.
+// transferMeasure returns the measure of a direction, "down" or "up", with writes of size bytes.
 func transferMeasure(direction string, size int) measure {
 	return measure{Name: direction + ", " + sizeName(size), Unit: "CPU s/GB"}
 }

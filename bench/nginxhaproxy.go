@@ -14,7 +14,7 @@ import (
 	"text/template"
 )
 
-// Configurations of the proxies that are programs of Debian.
+// Configuration templates of the proxies that are Debian programs.
 var (
 	//go:embed nginx.conf
 	nginxConf string
@@ -22,50 +22,54 @@ var (
 	haproxyCfg string
 )
 
-// programConfig is what those need to know.
+// programConfig has the values for the configuration templates.
 type programConfig struct {
-	Port          int    // to listen on, on 127.0.0.1
+	Port          int    // to listen on at 127.0.0.1
 	Upstream      string // host:port
-	UpstreamName  string // in upstream's certificate
-	CA            string // files
+	UpstreamName  string // name in upstream's certificate
+	CA            string // paths of PEM files
 	Cert          string
 	Key           string
-	Bundle        string // Cert and Key
-	Sessions      int    // most at a time
-	Descriptors   int    // that so many sessions need
+	Bundle        string // path of a file with Cert and Key
+	Sessions      int    // maximum number of sessions at the same time
+	Descriptors   int    // file descriptors for that many sessions
 	Threads       int
-	SilentSeconds int // after which a session may be ended
+	SilentSeconds int // seconds without data after which the proxy may end a session
 }
 
 const (
-	// otherDescriptors is what a proxy may have open besides its sessions' sockets.
+	// otherDescriptors is the number of file descriptors of a proxy that are not sockets of
+	// sessions.
 	otherDescriptors = 400
-	// silentSeconds is longer than any measure holds a session in which nothing happens.
+	// silentSeconds is longer than any measure holds an idle session.
 	silentSeconds = 3600
 )
 
-// startNginx runs nginx without a master: one process, whose clock is the whole cost. A second worker would have sessions
-// of its own, and do nothing for those of the first.
+// startNginx runs nginx without a master process, so that the CPU time of one process is the whole
+// cost. A second worker process would have its own sessions and would not speed up those of the
+// first.
 func startNginx(ctx context.Context, l *lab) (*process, string, error) {
 	return l.startProgram(ctx, "nginx", nginxConf, func(dir, file string) []string {
 		return []string{"-e", "stderr", "-p", dir, "-c", file}
 	})
 }
 
-// startHAProxy runs HAProxy in one process, in the foreground, with as many threads as a Go proxy gets.
+// startHAProxy runs HAProxy as one process in the foreground, with GOMAXPROCS threads like a Go
+// proxy.
 func startHAProxy(ctx context.Context, l *lab) (*process, string, error) {
 	return l.startProgram(ctx, "haproxy", haproxyCfg, func(_, file string) []string { return []string{"-db", "-f", file} })
 }
 
-// startProgram runs a program in a folder of its own and waits until upstream answers through it.
+// startProgram runs a program in a folder of its own, and waits until GET /version through it
+// succeeds.
 func (l *lab) startProgram(ctx context.Context, name, config string, args func(dir, file string) []string) (*process, string, error) {
 	path, ok := l.programs[name]
 	if !ok {
-		return nil, "", fmt.Errorf("bench: nobody has looked for %s", name)
+		return nil, "", fmt.Errorf("bench: the path of %s is not known", name)
 	}
 	dir, err := os.MkdirTemp(l.dir, name+"-")
 	if err != nil {
-		return nil, "", fmt.Errorf("bench: make a folder: %w", err)
+		return nil, "", fmt.Errorf("bench: create a folder: %w", err)
 	}
 	ports, err := freePorts(1)
 	if err != nil {

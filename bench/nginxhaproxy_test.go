@@ -13,21 +13,22 @@ import (
 	"time"
 )
 
-// newProgramLab is a lab that knows nginx and HAProxy.
+// newProgramLab returns a lab in which the programs nginx and haproxy are installed.
 func newProgramLab(t *testing.T) *lab {
 	expectNothingLeft(t)
 	l, err := openLab(t.Context(), settings{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.close) // before the look at what is left
+	t.Cleanup(l.close) // runs before expectNothingLeft checks
 	if err := l.findPrograms(t.Context(), []string{"nginx", "haproxy"}, t.Output()); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-// A proxy with a longer key or an older TLS would be another measure.
+// TestProgramsAgreeOnTheSameTLS checks that all proxies negotiate the same TLS version and cipher
+// suite, because another one would have another CPU cost.
 func TestProgramsAgreeOnTheSameTLS(t *testing.T) {
 	l := newProgramLab(t)
 	agreed := map[string]string{}
@@ -50,7 +51,8 @@ func TestProgramsAgreeOnTheSameTLS(t *testing.T) {
 	}
 }
 
-// The clock and the memory of the process that was started must be those of the whole proxy.
+// TestProgramsAreOneProcess checks that nginx and HAProxy have no child processes, so that the CPU
+// time and memory of the started process are those of the whole proxy.
 func TestProgramsAreOneProcess(t *testing.T) {
 	l := newProgramLab(t)
 	for _, name := range []string{"nginx", "haproxy"} {
@@ -95,9 +97,9 @@ func TestProgramsVerifyUpstream(t *testing.T) {
 }
 
 func TestMissingProgramsAreNamedWithTheCommand(t *testing.T) {
-	t.Setenv("PATH", "") // no apt-get to be found
+	t.Setenv("PATH", "") // so that apt-get is not found
 	err := install(t.Context(), []string{"nginx", "haproxy"}, io.Discard)
-	const want = "apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends nginx haproxy; or leave them out by --proxies"
+	const want = "apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends nginx haproxy; or omit them with --proxies"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}

@@ -1,9 +1,9 @@
 package main
 
-// parts of a run that --only may name, in the order of the report.
+// partNames are the parts of a run that --only can name, in the order of the report.
 var partNames = []string{"pairs", "streams", "plain", "starts", "idle", "watches"}
 
-// keepOnly leaves the named parts of a run; all, if none is named.
+// keepOnly disables all parts of a run except the named ones. It keeps all parts if none is named.
 func (s *settings) keepOnly(names []string) error {
 	if err := checkNames("--only", names, partNames); err != nil || len(names) == 0 {
 		return err
@@ -33,7 +33,7 @@ func (s *settings) keepOnly(names []string) error {
 	return nil
 }
 
-// needsProxies tells whether more than pairs is measured.
+// needsProxies reports whether the run measures any part other than pairs.
 func (s settings) needsProxies() bool {
 	return len(cpuExperiments(s)) > 0 || s.Requests > 0 || s.Starts > 0 || s.IdleRounds > 0 || s.WatchRounds > 0
 }

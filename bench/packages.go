@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// findPrograms finds the programs of the named proxies, and installs the missing ones where it can: as root on Debian.
+// findPrograms finds the programs of the named proxies. It installs missing ones if it runs as root
+// on Debian.
 func (l *lab) findPrograms(ctx context.Context, proxies []string, progress io.Writer) error {
 	found, missing := lookup(proxies)
 	if len(missing) > 0 {
@@ -20,14 +21,15 @@ func (l *lab) findPrograms(ctx context.Context, proxies []string, progress io.Wr
 			return err
 		}
 		if found, missing = lookup(proxies); len(missing) > 0 {
-			return fmt.Errorf("bench: installed, but still not there: %s", strings.Join(missing, " "))
+			return fmt.Errorf("bench: programs are still missing after the installation: %s", strings.Join(missing, " "))
 		}
 	}
 	l.programs = found
 	return nil
 }
 
-// lookup sorts the proxies that are programs of Debian into those whose path is known and those that are missing.
+// lookup returns the paths of the named proxies that are Debian programs, and the names of those
+// that are missing.
 func lookup(proxies []string) (found map[string]string, missing []string) {
 	found = map[string]string{}
 	for _, name := range proxies {
@@ -44,7 +46,7 @@ func lookup(proxies []string) (found map[string]string, missing []string) {
 	return found, missing
 }
 
-// locate looks beside PATH, too: a user's often lacks the sbin folders.
+// locate finds a program in PATH and in the sbin folders, which are often not in a user's PATH.
 func locate(program string) string {
 	for _, dir := range slices.Concat(filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin", "/sbin"}) {
 		path := filepath.Join(dir, program)
@@ -56,10 +58,10 @@ func locate(program string) string {
 }
 
 func install(ctx context.Context, packages []string, progress io.Writer) error {
-	const wait = "DPkg::Lock::Timeout=300" // seconds, for another run that installs
+	const wait = "DPkg::Lock::Timeout=300" // wait up to 300 s for another run that installs
 	command := append([]string{"apt-get", "-o", wait, "install", "-y", "--no-install-recommends"}, packages...)
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		return fmt.Errorf("bench: programs are missing; as root on Debian: %s; or leave them out by --proxies", strings.Join(command, " "))
+		return fmt.Errorf("bench: programs are missing; as root on Debian run: %s; or omit them with --proxies", strings.Join(command, " "))
 	}
 	fmt.Fprintf(progress, "bench: installing %s\n", strings.Join(packages, " "))
 	allow, err := denyServices()
@@ -77,21 +79,22 @@ func install(ctx context.Context, packages []string, progress io.Writer) error {
 	return nil
 }
 
-// denyServices keeps packages from starting their services while they are installed, and undoes that.
+// denyServices prevents packages from starting their services during the installation. allow undoes
+// that.
 func denyServices() (allow func(), err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	f, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if errors.Is(err, os.ErrExist) { // the machine has its own, leave it
+	if errors.Is(err, os.ErrExist) { // the machine has its own policy; keep it
 		return func() {}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bench: keep services from starting: %w", err)
+		return nil, fmt.Errorf("bench: prevent services from starting: %w", err)
 	}
 	allow = func() { _ = os.Remove(policy) }
 	_, err = f.WriteString("#!/bin/sh\nexit 101\n")
 	if err := errors.Join(err, f.Close()); err != nil {
 		allow()
-		return nil, fmt.Errorf("bench: keep services from starting: %w", err)
+		return nil, fmt.Errorf("bench: prevent services from starting: %w", err)
 	}
 	return allow, nil
 }

@@ -7,17 +7,17 @@ import (
 	"text/tabwriter"
 )
 
-// pairResult is one measure of one pair, or of a relay that pairs are divided by.
+// pairResult has the figures of one measure for one pair, or for a relay that pairs are divided by.
 type pairResult struct {
 	Pair string `json:"pair"`
 	measure
-	Samples []float64 `json:"samples"` // one per round, in the order of the rounds
+	Samples []float64 `json:"samples"` // one for each round, in the order of the rounds
 	summary
-	Relay string   `json:"relay,omitempty"` // what Ratio is relative to: another result of the same measure
-	Ratio *summary `json:"ratio,omitempty"` // nil for a relay itself
+	Relay string   `json:"relay,omitempty"` // divisor of Ratio: another result of the same measure
+	Ratio *summary `json:"ratio,omitempty"` // nil for a relay
 }
 
-// addPair records what one turn of a lane cost.
+// addPair adds the cost of one turn of a lane to the report.
 func (r *report) addPair(l lane, cost reading) {
 	p := r.pairResult(l.label, cost.measure)
 	if p == nil {
@@ -35,7 +35,7 @@ func (r *report) pairResult(name string, m measure) *pairResult {
 	return r.Pairs[i]
 }
 
-// finishPairs computes summaries and ratios once all samples are there.
+// finishPairs computes summaries and ratios after the last sample.
 func (r *report) finishPairs() {
 	for _, p := range r.Pairs {
 		p.summary = summarize(p.Samples)
@@ -46,7 +46,8 @@ func (r *report) finishPairs() {
 	}
 }
 
-// writePairs prints one line per measure and pair, each pair's below its relay's.
+// writePairs prints one line for each measure and pair. The lines of a pair follow those of its
+// relay.
 func writePairs(w io.Writer, pairs []*pairResult) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "pair\tmeasure\tunit\tmedian\tspread\tx relay")

@@ -1,6 +1,6 @@
 package main
 
-// Every dialect in which a client may come. WebSocket's are named by their subprotocol.
+// All dialects of clients. WebSocket dialects are named by their subprotocol.
 var (
 	execV1       = execOver("exec/channel", subprotocolV1, false, false)
 	execBase64   = execOver("exec/base64", subprotocolBase64, true, false)
@@ -14,21 +14,22 @@ var (
 	forwardTunnel = forwardOverTunnel("forward/tunnel")
 )
 
-// Values of edge's --upstream-streaming.
+// Values of edge's flag --upstream-streaming.
 const (
 	modeSPDY      = "spdy"
 	modeWebSocket = "websocket"
 )
 
-// pair is what a client speaks to edge and what edge speaks upstream.
+// pair is a client's dialect and the protocol that edge uses upstream.
 type pair struct {
 	client dialect
-	spoken string  // by edge, to upstream
-	relay  dialect // what the relay carries, opaquely, to be compared with
-	peer   string  // role that does what edge does here, to be measured beside it; empty for none
+	spoken string  // protocol that edge uses upstream
+	relay  dialect // dialect that the relay carries without translation, for comparison
+	peer   string  // role that does the same as edge in this pair and is measured too; empty: none
 }
 
-// pairs are all that can be measured, in the order of their turns. Those with the same relay stand together.
+// pairs are all pairs that can be measured, in the order of their turns. Pairs with the same relay
+// are adjacent.
 var pairs = []pair{
 	{client: execV5, spoken: spokenSPDY, relay: execV4},
 	{client: execV4, spoken: spokenSPDY, relay: execV4},
@@ -57,13 +58,13 @@ var pairs = []pair{
 
 func (p pair) name() string { return p.client.name + "/" + p.spoken }
 
-// beforeName is what the line of the pair on edge's other binary is called.
+// beforeName is the name of the pair with the binary of --before, in reports.
 func (p pair) beforeName() string { return labelBefore + " " + p.name() }
 
-// peerName is what the line of the pair's peer is called.
+// peerName is the name of the pair with its peer instead of edge, in reports.
 func (p pair) peerName() string { return p.peer + " " + p.name() }
 
-// mode is what edge must be told.
+// mode returns the value of edge's --upstream-streaming for this pair.
 func (p pair) mode() string {
 	if p.spoken == spokenSPDY {
 		return modeSPDY
@@ -71,7 +72,7 @@ func (p pair) mode() string {
 	return modeWebSocket
 }
 
-// relayName is what a line of the relay is called among pairs.
+// relayName returns the name of the relay with dialect d, in the report of pairs.
 func relayName(d dialect) string { return "relay " + d.name }
 
 func pairNames() []string {
@@ -82,8 +83,9 @@ func pairNames() []string {
 	return all
 }
 
-// lane is what takes turns among pairs: a pair, its peer, or the relay that both are divided by.
+// lane is a proxy that takes turns in the measurement of pairs: edge in a pair, its peer, or the
+// relay that both are divided by.
 type lane struct {
 	*proxy
-	relay string // the lane that it is divided by; empty for the relay itself
+	relay string // name of the relay's lane; empty for the relay itself
 }

@@ -11,12 +11,13 @@ import (
 	"testing"
 )
 
-// tinyExperiments are what pairs are measured by, in little.
+// tinyExperiments returns small versions of the experiments that measure pairs.
 func tinyExperiments() []experiment {
 	return []experiment{downExperiment(1<<20, maxWrite), upExperiment(1<<20, maxWrite), keystrokeExperiment(20)}
 }
 
-// Every dialect of the client must work against the real implementations, whatever edge speaks of it.
+// TestClientsSpeakWhatUpstreamSpeaks checks that every dialect of the client works with the real
+// implementations in upstream, without edge, and that upstream reports the dialect.
 func TestClientsSpeakWhatUpstreamSpeaks(t *testing.T) {
 	expectNothingLeft(t)
 	l, err := openLab(t.Context(), settings{})
@@ -54,7 +55,8 @@ func TestClientsSpeakWhatUpstreamSpeaks(t *testing.T) {
 	}
 }
 
-// checkFailures expects the client to notice what would make a broken proxy look fast.
+// checkFailures checks that the client detects wrong amounts of data and failed commands. Otherwise
+// a broken proxy would look fast.
 func checkFailures(t *testing.T, p *proxy) {
 	t.Helper()
 	if _, err := p.open(t.Context(), work{command: []string{"sh"}}); err == nil || !strings.Contains(err.Error(), errCommand.Error()) {
@@ -93,7 +95,7 @@ func TestEveryPairIsReported(t *testing.T) {
 	}
 	expectNothingLeft(t)
 	var names []string
-	want := map[string]string{} // relays by pair; a relay has none
+	want := map[string]string{} // relay by pair; empty for a relay
 	for _, p := range pairs {
 		names = append(names, p.name())
 		want[p.name()] = relayName(p.relay)
@@ -146,12 +148,14 @@ func TestPairThatEdgeCannotBeToldIsNamed(t *testing.T) {
 	var stderr bytes.Buffer
 	args := smallArgs("--proxies", "", "--pairs", "exec/v5/v5", "--edge", old)
 	code := run(t.Context(), args, &bytes.Buffer{}, &stderr)
-	if code != exitError || !strings.Contains(stderr.String(), "exec/v5/v5: bench: this edge has no "+flagStreaming) {
+	if code != exitError || !strings.Contains(stderr.String(), "exec/v5/v5: bench: this edge binary has no flag "+flagStreaming) {
 		t.Errorf("exit code %d:\n%s", code, &stderr)
 	}
 }
 
-// A pair's name must say how it is measured, and a table of pairs must not miss a combination.
+// TestPairsAreEveryClientTimesEveryUpstream checks that pairs has every combination of a client
+// dialect and an upstream protocol, with a relay of the same subresource, and that pairs with the
+// same relay are adjacent.
 func TestPairsAreEveryClientTimesEveryUpstream(t *testing.T) {
 	spoken := map[bool][]string{false: {spokenSPDY, spokenV5}, true: {spokenSPDY, spokenTunnel}}
 	clients := []dialect{execV1, execBase64, execV4, execV4Base64, execV5, execSPDY, forwardV4, forwardSPDY, forwardTunnel}

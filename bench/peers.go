@@ -11,11 +11,13 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// unlimited is the API server's MaxBytesPerSec unless PerConnectionBandwidthLimitBytesPerSec is set.
+// unlimited is the API server's default for MaxBytesPerSec, without
+// PerConnectionBandwidthLimitBytesPerSec.
 const unlimited = 0
 
-// newTranslator serves exec and port-forward as kube-apiserver does when a kubelet takes no WebSocket: handlers are
-// made per request, WebSocket v5 is translated, a tunnel is unpacked, and every other upgrade passes through.
+// newTranslator serves exec and port-forward as kube-apiserver does if a kubelet does not support
+// WebSocket. It creates handlers for each request. It translates WebSocket v5, unpacks a tunnel,
+// and passes other upgrades through.
 func newTranslator(c roleConfig) (http.Handler, error) {
 	upstream, transport, err := c.upstreamTransport()
 	if err != nil {
@@ -38,7 +40,7 @@ func newTranslator(c roleConfig) (http.Handler, error) {
 	return mux, nil
 }
 
-// newRelay copies an upgraded connection's bytes without a look at them.
+// newRelay returns a proxy that copies the bytes of an upgraded connection without parsing them.
 func newRelay(c roleConfig) (http.Handler, error) {
 	upstream, transport, err := c.upstreamTransport()
 	if err != nil {
@@ -50,7 +52,8 @@ func newRelay(c roleConfig) (http.Handler, error) {
 	}, nil
 }
 
-// newPlainRelay reaches upstream over HTTP/2, as edge does; newRelay could not upgrade there.
+// newPlainRelay returns a proxy that uses HTTP/2 upstream, as edge does. It cannot upgrade
+// connections, so newRelay does not use HTTP/2.
 func newPlainRelay(c roleConfig) (http.Handler, error) {
 	upstream, transport, err := c.upstreamTransport()
 	if err != nil {
@@ -63,14 +66,14 @@ func newPlainRelay(c roleConfig) (http.Handler, error) {
 	}, nil
 }
 
-// responder says what went wrong before an upgrade.
+// responder sends errors that occur before an upgrade to the client.
 type responder struct{}
 
 func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, err.Error(), http.StatusBadGateway)
 }
 
-// execStreams is which streams an exec request asks for.
+// execStreams returns the streams that an exec request asks for.
 func execStreams(query url.Values) translate.Options {
 	asked := func(name string) bool {
 		yes, err := strconv.ParseBool(query.Get(name))

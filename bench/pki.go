@@ -16,21 +16,22 @@ import (
 	"time"
 )
 
-// pkiLifetime outlives every run.
+// pkiLifetime is longer than any run.
 const pkiLifetime = 24 * time.Hour
 
-// certificateName is what nginx checks a certificate for: it compares names only, not addresses.
+// certificateName is the DNS name in the certificate. nginx verifies this name, because it cannot
+// verify an IP address.
 const certificateName = "localhost"
 
-// pki is one authority and one certificate for 127.0.0.1 that every server of a run shows.
+// pki is a CA and one certificate for 127.0.0.1, which all servers of a run use.
 type pki struct {
 	caFile, certFile, keyFile string
-	bundleFile                string // certificate and key, as HAProxy wants them
+	bundleFile                string // certificate and key in one file, for HAProxy
 	pool                      *x509.CertPool
 	certificate               tls.Certificate
 }
 
-// newPKI makes both and writes them into dir.
+// newPKI creates the CA and the certificate and writes them into dir.
 func newPKI(dir string) (*pki, error) {
 	now := time.Now()
 	ca := &x509.Certificate{
@@ -46,19 +47,19 @@ func newPKI(dir string) (*pki, error) {
 	}
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("bench: make a key: %w", err)
+		return nil, fmt.Errorf("bench: generate a key: %w", err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("bench: make a key: %w", err)
+		return nil, fmt.Errorf("bench: generate a key: %w", err)
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	if err != nil {
-		return nil, fmt.Errorf("bench: make an authority: %w", err)
+		return nil, fmt.Errorf("bench: create the CA certificate: %w", err)
 	}
 	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
 	if err != nil {
-		return nil, fmt.Errorf("bench: make a certificate: %w", err)
+		return nil, fmt.Errorf("bench: create the server certificate: %w", err)
 	}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -88,7 +89,7 @@ func newPKI(dir string) (*pki, error) {
 	}
 	authority, err := x509.ParseCertificate(caDER)
 	if err != nil {
-		return nil, fmt.Errorf("bench: read the authority back: %w", err)
+		return nil, fmt.Errorf("bench: parse the CA certificate: %w", err)
 	}
 	p.pool.AddCert(authority)
 	return p, nil

@@ -7,19 +7,21 @@ import (
 )
 
 const (
-	// plainWorkers requests are under way at a time, in plainUsers connections, each of a user of its own.
+	// plainWorkers is the number of requests at the same time. They use plainUsers connections,
+	// each with another user's token.
 	plainWorkers = 16
 	plainUsers   = 4
-	// quietShare of a turn's requests go one at a time, for their latency.
+	// quietShare divides a turn's requests: one of quietShare is sent alone, to measure latency.
 	quietShare = 5
-	// warmRequests of each kind, or a turn's if those are fewer, go through a proxy before it is measured.
+	// warmRequests is the number of requests of each kind that go through a proxy before it is
+	// measured, but not more than a turn has.
 	warmRequests = 2_000
 )
 
-// plainRequest is what clients ask on the plain path.
+// plainRequest is a kind of request on the plain path.
 type plainRequest struct {
 	name, path string
-	size       int // of the answer, in bytes
+	size       int // size of the response body, in bytes
 }
 
 var plainRequests = []plainRequest{
@@ -27,7 +29,8 @@ var plainRequests = []plainRequest{
 	{"plain, LIST " + sizeName(len(list)&^(1<<10-1)), listPath, len(list)},
 }
 
-// plainPeers are those of the proxies that have a plain path. They speak HTTP/2 with the client.
+// plainPeers returns the proxies of the run that serve the plain path, with their starter for it.
+// Clients use HTTP/2 with them.
 func plainPeers(s settings) []peer {
 	var all []peer
 	for _, name := range s.Proxies {
@@ -39,8 +42,9 @@ func plainPeers(s settings) []peer {
 	return all
 }
 
-// measurePlain gives each proxy its turns at each request: many at a time, for what they cost, and one at a
-// time beside the same without a proxy, for what they wait.
+// measurePlain measures each kind of request on each proxy in turns: first plainWorkers requests at
+// a time, for the CPU cost, then one at a time together with the same requests without a proxy, for
+// the latency.
 func measurePlain(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	if s.Requests == 0 {
 		return nil
@@ -85,7 +89,7 @@ func measurePlain(ctx context.Context, l *lab, s settings, r *report, progress i
 	return nil
 }
 
-// load is n requests, plainWorkers at a time.
+// load returns the experiment that sends n requests, plainWorkers at a time.
 func (q plainRequest) load(n int, tokens []string) experiment {
 	m := measure{Name: q.name, Unit: perCPU}
 	return experiment{name: q.name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
@@ -106,7 +110,7 @@ func (q plainRequest) load(n int, tokens []string) experiment {
 	}}
 }
 
-// measureWait has n requests sent through each proxy, one at a time.
+// measureWait sends n requests through each proxy, one at a time, and adds their latencies.
 func (q plainRequest) measureWait(ctx context.Context, proxies []*proxy, n int, tokens []string, add func(*proxy, []reading)) error {
 	var errands []errand
 	for _, p := range proxies {

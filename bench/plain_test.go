@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// readReport is what a run reports, and its samples by proxy, measure and unit.
+// readReport runs bench and returns its report, and the samples by proxy, measure and unit.
 func readReport(t *testing.T, args ...string) (r report, samples map[string][]float64) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
@@ -36,8 +36,8 @@ func readReport(t *testing.T, args ...string) (r report, samples map[string][]fl
 	return r, samples
 }
 
-// expectSamples holds a report against the rounds that each measure must have. What costs must be above 0; what is
-// a difference of two times may come out below.
+// expectSamples checks that each measure has the wanted number of samples. Costs must be greater
+// than 0; a difference of two times can be less.
 func expectSamples(t *testing.T, samples map[string][]float64, want map[string]int) {
 	t.Helper()
 	for m, n := range want {
@@ -99,7 +99,8 @@ func TestStartsAreReported(t *testing.T) {
 	expectSamples(t, samples, want)
 }
 
-// A proxy that answers something else would look fast.
+// TestPlainClientExpectsItsAnswer checks that the client reports an unexpected response as an
+// error. Otherwise a broken proxy would look fast.
 func TestPlainClientExpectsItsAnswer(t *testing.T) {
 	expectNothingLeft(t)
 	l, err := openLab(t.Context(), settings{})

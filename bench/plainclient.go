@@ -11,13 +11,14 @@ import (
 	"sync/atomic"
 )
 
-// plainClient is a user's connection to a proxy: HTTP/2, and one unless the proxy ends it.
+// plainClient sends the requests of one user to a proxy over HTTP/2. It uses one connection, unless
+// the proxy closes it.
 type plainClient struct {
 	target
 	transport *http.Transport
 
 	mu    sync.Mutex
-	conns []net.Conn // that close ends
+	conns []net.Conn // all connections; close closes them; guarded by mu
 }
 
 func newPlainClient(t target) *plainClient {
@@ -39,7 +40,8 @@ func (c *plainClient) dial(ctx context.Context, network, address string) (net.Co
 	return conn, nil
 }
 
-// close leaves nothing to the transport, which would keep a connection whose last request is just ending.
+// close closes all connections. The transport alone would keep a connection whose last request is
+// just ending.
 func (c *plainClient) close() {
 	c.transport.CloseIdleConnections()
 	c.mu.Lock()
@@ -49,7 +51,8 @@ func (c *plainClient) close() {
 	}
 }
 
-// open sends a GET, with the headers of kubectl, and returns a 200's body, which the caller closes.
+// open sends a GET request with the headers of kubectl and returns the body of a 200 response. The
+// caller closes the body.
 func (c *plainClient) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+path, nil)
 	if err != nil {
@@ -70,7 +73,7 @@ func (c *plainClient) open(ctx context.Context, path string) (io.ReadCloser, err
 	return nil, fmt.Errorf("bench: GET %s: %s %s: %s", path, response.Proto, response.Status, text)
 }
 
-// get expects a body of size bytes, and reads it all.
+// get sends a GET request and reads the body, which must have size bytes.
 func (c *plainClient) get(ctx context.Context, path string, size int) error {
 	body, err := c.open(ctx, path)
 	if err != nil {
@@ -84,7 +87,8 @@ func (c *plainClient) get(ctx context.Context, path string, size int) error {
 	return err
 }
 
-// inParallel calls do with each i below n, a number of workers at a time. The first error ends it.
+// inParallel calls do with each i below n in the given number of goroutines. After the first error
+// it makes no more calls and returns that error.
 func inParallel(ctx context.Context, n, workers int, do func(ctx context.Context, i int) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -104,8 +108,8 @@ func inParallel(ctx context.Context, n, workers int, do func(ctx context.Context
 	return context.Cause(ctx)
 }
 
-// plainClients are users of a proxy, one connection each, that stand once this returns. The caller closes them
-// by the function that it gets.
+// plainClients returns one client for each token. Each client has sent a request, so that its
+// connection is open. The caller closes the clients with closeAll.
 func plainClients(ctx context.Context, t target, tokens []string) (clients []*plainClient, closeAll func(), err error) {
 	closeAll = func() {
 		for _, c := range clients {

@@ -9,17 +9,19 @@ import (
 	"strings"
 )
 
-// The plain path's requests, beside versionPath.
+// URL paths of the requests on the plain path, in addition to versionPath.
 const (
 	versionPath = "/version"
 	listPath    = "/api/v1/namespaces/default/configmaps"
 	watchPath   = listPath + "?watch=1"
 )
 
-// listItems of about 256 bytes each make a LIST of about 20 KiB.
+// listItems is the number of items in a LIST. With about 256 bytes each, the response has about 20
+// KiB.
 const listItems = 84
 
-// list is what a LIST answers, and its first object is what a watch begins with.
+// list is the response to a LIST. watchEvent is the first event of a watch, with the first item of
+// the list.
 var list, watchEvent = makeList()
 
 func makeList() (list, event []byte) {
@@ -47,8 +49,8 @@ func mustMarshal(v any) []byte {
 	return text
 }
 
-// answer sends text as the API server sends an object: in one write, with no Content-Length above what net/http
-// counts by itself, and with the headers that it always has.
+// answer sends a response as the API server sends an object: in one write, with the usual headers.
+// It sets no Content-Length; net/http adds one if the response is small.
 func answer(code int, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		apiHeader(w.Header())
@@ -65,7 +67,8 @@ func apiHeader(h http.Header) {
 	h.Set("X-Kubernetes-Pf-Prioritylevel-Uid", "2b7f6c4e-53a9-4c55-b2a7-6f0c9f6d7e22")
 }
 
-// listOrWatch answers a LIST, or a watch with one event and then nothing until its client goes.
+// listOrWatch answers a LIST, or a watch with one event and then nothing until the client
+// disconnects.
 func listOrWatch(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("watch") == "" {
 		answer(http.StatusOK, string(list))(w, r)

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// watchEvery is the pause between two events of a watch.
+// watchEvery is the interval between two events of a watch.
 const watchEvery = 5 * time.Second
 
-// podWatch answers GET .../pods?watch=1 as the API server does where no pod changes: with a bookmark, here every
-// watchEvery, until the client goes.
+// podWatch answers GET .../pods?watch=1 like an API server on which no pod changes. It sends a
+// bookmark every watchEvery until the client disconnects.
 func podWatch(w http.ResponseWriter, r *http.Request) {
 	if watch, err := strconv.ParseBool(r.URL.Query().Get("watch")); err != nil || !watch {
-		http.Error(w, "bench: only a watch", http.StatusBadRequest)
+		http.Error(w, "bench: only watch requests are supported", http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -11,21 +11,22 @@ import (
 	"edge/internal/proc"
 )
 
-// stopGrace is how long a process may take to end after SIGTERM, before SIGKILL.
+// stopGrace is the time that a process has to exit after SIGTERM, before SIGKILL.
 const stopGrace = 5 * time.Second
 
-// maxTail bounds what is kept of a process's output for an error message, in bytes.
+// maxTail limits how much output of a process is kept for an error message, in bytes.
 const maxTail = 4 << 10
 
-// process is a child of the driver. Whoever starts it must stop it.
+// process is a child process of the driver. The caller of startProcess must call stop.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
 	output *tail
-	done   chan struct{} // closed when the process has been waited for
+	done   chan struct{} // closed when the process has exited and was waited for
 }
 
-// startProcess runs cmd with its error output, and its output if nobody else reads that, kept as a tail.
+// startProcess starts cmd. It keeps the end of the child's stderr, and of its stdout unless
+// cmd.Stdout is set.
 func startProcess(name string, cmd *exec.Cmd) (*process, error) {
 	p := &process{name: name, cmd: cmd, output: &tail{}, done: make(chan struct{})}
 	cmd.SysProcAttr = childAttributes()
@@ -38,12 +39,12 @@ func startProcess(name string, cmd *exec.Cmd) (*process, error) {
 	}
 	go func() {
 		defer close(p.done)
-		_ = cmd.Wait() // how it ended matters only to somebody who still uses it: see failure
+		_ = cmd.Wait() // failure reports how the process exited
 	}()
 	return p, nil
 }
 
-// stop ends the process and waits for it. It may be called again.
+// stop ends the process and waits until it has exited. It may be called again.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -54,20 +55,20 @@ func (p *process) stop() {
 	}
 }
 
-// failure adds to err what the process said last, and whether it is still there.
+// failure adds to err the last output of the process, and its state if it has exited.
 func (p *process) failure(err error) error {
 	select {
 	case <-p.done:
 		err = fmt.Errorf("%w (%w: %s)", err, errExited, p.cmd.ProcessState)
 	default:
 	}
-	return fmt.Errorf("%w\n%s said last:\n%s", err, p.name, p.output)
+	return fmt.Errorf("%w\nlast output of %s:\n%s", err, p.name, p.output)
 }
 
 func (p *process) cpu() (time.Duration, error) { return proc.CPUTime(p.cmd.Process.Pid) }
 func (p *process) residentKiB() (int64, error) { return proc.ResidentKiB(p.cmd.Process.Pid) }
 
-// tail keeps the last maxTail bytes that were written to it.
+// tail is an io.Writer that keeps the last maxTail bytes.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte

@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// baselines are the proxies that the others are divided by, one column each.
+// baselines are the proxies that other proxies' figures are divided by. Each has a column in the
+// table.
 var baselines = []string{labelBefore, "relay", "nginx", "haproxy", "translator", labelDirect}
 
-// measure is one figure that a run reports.
+// measure is the name and the unit of a figure in reports.
 type measure struct {
 	Name string `json:"name"`
 	Unit string `json:"unit"`
@@ -25,16 +26,16 @@ type reading struct {
 	value float64
 }
 
-// report is a whole run: what it ran on, what it was asked, what it read.
+// report is the result of a run: the machine, the settings and all figures.
 type report struct {
 	Started  time.Time        `json:"started"`
-	Seconds  float64          `json:"seconds"`            // how long the run took
-	CutShort bool             `json:"cutShort,omitempty"` // an error or a signal ended it: there may be fewer rounds than asked for
+	Seconds  float64          `json:"seconds"`            // duration of the run
+	CutShort bool             `json:"cutShort,omitempty"` // by an error or a signal; rounds may be missing
 	Machine  machine          `json:"machine"`
 	Settings settings         `json:"settings"`
 	Measures []*measureResult `json:"measures"` // in the order of their first reading
 	Pairs    []*pairResult    `json:"pairs"`    // by measure, then in the order of the lanes
-	Bars     []*barResult     `json:"bars"`     // those that were measured
+	Bars     []*barResult     `json:"bars"`     // bars that were measured
 }
 
 type measureResult struct {
@@ -44,12 +45,12 @@ type measureResult struct {
 
 type proxyResult struct {
 	Proxy   string    `json:"proxy"`
-	Samples []float64 `json:"samples"` // one per round, in the order of the rounds
+	Samples []float64 `json:"samples"` // one for each round, in the order of the rounds
 	summary
-	Ratios map[string]summary `json:"ratios,omitempty"` // by the baseline's name
+	Ratios map[string]summary `json:"ratios,omitempty"` // by name of the baseline
 }
 
-// add records what one turn of a proxy read.
+// add adds the readings of one turn of a proxy to the report.
 func (r *report) add(proxy string, readings []reading) {
 	for _, reading := range readings {
 		m := r.result(reading.measure)
@@ -62,7 +63,7 @@ func (r *report) add(proxy string, readings []reading) {
 	}
 }
 
-// finish computes summaries and ratios once all samples are there.
+// finish computes summaries, ratios and bars after the last sample.
 func (r *report) finish(now time.Time) {
 	r.Seconds = now.Sub(r.Started).Seconds()
 	for _, m := range r.Measures {
@@ -82,7 +83,7 @@ func (r *report) finish(now time.Time) {
 	r.finishBars()
 }
 
-// result is that of a measure, which it begins if it is not there.
+// result returns the result of a measure, and creates it if necessary.
 func (r *report) result(m measure) *measureResult {
 	if found := r.find(m); found != nil {
 		return found
@@ -108,12 +109,12 @@ func (m *measureResult) proxy(name string) *proxyResult {
 	return m.Proxies[i]
 }
 
-// writeTable prints what was measured, below a line about the machine: proxies, pairs, bars.
+// writeTable prints the machine and the settings, and then the tables of proxies, pairs and bars.
 func writeTable(w io.Writer, r *report) error {
 	fmt.Fprintf(w, "%s\n", r.Machine)
 	cut := ""
 	if r.CutShort {
-		cut = ", CUT SHORT: some measures have fewer rounds or none"
+		cut = ", INCOMPLETE: some measures have fewer rounds or none"
 	}
 	fmt.Fprintf(w, "%s, %d rounds (%d idle with %d sessions) in %.0f s%s\n", r.Started.Format(time.DateTime), r.Settings.Rounds,
 		r.Settings.IdleRounds, r.Settings.Sessions, r.Seconds, cut)
@@ -136,7 +137,7 @@ func writeTable(w io.Writer, r *report) error {
 	return nil
 }
 
-// writeProxies prints one line per measure and proxy, columns aligned.
+// writeProxies prints a table with one line for each measure and proxy.
 func writeProxies(w io.Writer, measures []*measureResult) error {
 	columns := slices.DeleteFunc(slices.Clone(baselines), func(name string) bool {
 		return name == labelBefore && !slices.ContainsFunc(measures, func(m *measureResult) bool { return m.proxy(name) != nil })
@@ -165,7 +166,7 @@ func writeProxies(w io.Writer, measures []*measureResult) error {
 
 func (s summary) spread() string { return digits(s.Min) + " - " + digits(s.Max) }
 
-// ratio prints the median, and a dash where there is nothing to divide by.
+// ratio formats the median, or a dash if there is no divisor.
 func ratio(s *summary) string {
 	if s == nil {
 		return "-"
@@ -173,7 +174,8 @@ func ratio(s *summary) string {
 	return strconv.FormatFloat(s.Median, 'f', 2, 64)
 }
 
-// digits prints three significant digits, and all of them before the point.
+// digits formats a number with three significant digits, or with all digits before the decimal
+// point if these are more.
 func digits(v float64) string {
 	switch size := math.Abs(v); {
 	case size >= 100:
@@ -187,7 +189,7 @@ func digits(v float64) string {
 	}
 }
 
-// sizeName names a size in bytes by its largest whole unit.
+// sizeName formats a size in bytes with the largest unit of which it is a multiple.
 func sizeName(n int) string {
 	switch {
 	case n >= 1<<20 && n%(1<<20) == 0:

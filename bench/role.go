@@ -13,23 +13,23 @@ import (
 	"time"
 )
 
-// roleCommand as the first argument makes this program a child of another run of itself, and the second
-// names what it is to be. The child reads its roleConfig from its input, prints the address it listens
-// on as one line, and serves until that input ends: it cannot outlive the driver.
+// roleCommand as the first argument makes this program a child of another run of bench. The second
+// argument is the name of a role. The child reads its roleConfig from stdin, prints its address as
+// one line, and serves until stdin ends. So a child ends with the driver.
 const roleCommand = "role"
 
-// headerTimeout bounds how long a role's server waits for a request.
+// headerTimeout limits how long a server of bench waits for the head of a request.
 const headerTimeout = 30 * time.Second
 
-// roleConfig is everything that a role needs to know.
+// roleConfig is the configuration of a role.
 type roleConfig struct {
-	CAFile   string // whom to believe upstream
-	CertFile string // what to show downstream
+	CAFile   string // path of the CA that signed upstream's certificate
+	CertFile string // path of the role's own certificate
 	KeyFile  string
-	Upstream string // base URL; unused by upstream itself
+	Upstream string // base URL of upstream; not used by the role upstream
 }
 
-// roles build the handler of each role.
+// roles maps the name of each role to the function that builds its handler.
 var roles = map[string]func(roleConfig) (http.Handler, error){
 	"upstream":   newUpstream,
 	"translator": newTranslator,
@@ -37,11 +37,11 @@ var roles = map[string]func(roleConfig) (http.Handler, error){
 	"plainrelay": newPlainRelay,
 }
 
-// runRole is a child's main; it returns the exit code.
+// runRole runs this program as the named role and returns the exit code.
 func runRole(name string, stdin io.Reader, stdout, stderr io.Writer) int {
 	build, ok := roles[name]
 	if !ok {
-		fmt.Fprintf(stderr, "bench: no role %q\n", name)
+		fmt.Fprintf(stderr, "bench: unknown role %q\n", name)
 		return exitUsage
 	}
 	if err := serveRole(build, stdin, stdout); err != nil {
@@ -82,15 +82,16 @@ func serveRole(build func(roleConfig) (http.Handler, error), stdin io.Reader, st
 	}
 }
 
-// upstreamTransport is how a peer reaches upstream: with default settings, as its users have it.
+// upstreamTransport returns the URL of upstream and a transport for it with Go's default settings,
+// which users of these proxies have too.
 func (c roleConfig) upstreamTransport() (*url.URL, *http.Transport, error) {
 	location, err := url.Parse(c.Upstream)
 	if err != nil {
-		return nil, nil, fmt.Errorf("bench: upstream's address: %w", err)
+		return nil, nil, fmt.Errorf("bench: parse the address of upstream: %w", err)
 	}
 	ca, err := os.ReadFile(c.CAFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("bench: upstream's authority: %w", err)
+		return nil, nil, fmt.Errorf("bench: read the CA of upstream: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ca) {

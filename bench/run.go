@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// warmVolume is the most that goes through a long-lived proxy, either way, before it is measured: enough for
-// its pools. In bytes.
+// warmVolume limits how many bytes go through a long-lived proxy in each direction before it is
+// measured. They fill the proxy's buffer pools.
 const warmVolume = 16 << 20
 
-// measureAll runs every experiment on every proxy and every pair, in turns, and leaves no process behind. With an error the
-// report has what was measured before it; nil if nothing was.
+// measureAll measures every part of the run, and ends all processes before it returns. If a part
+// fails, the report has the figures of the parts before it. The report is nil if there are none.
 func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, error) {
 	l, err := openLab(ctx, s)
 	if err != nil {
@@ -38,7 +38,8 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 	return r, err
 }
 
-// parts of a run, in their order. Pairs are first: they soon end a run for a pair that edge lacks.
+// parts are the parts of a run, in their order. Pairs come first, so that a run with a pair that
+// edge does not support ends early.
 var parts = []func(context.Context, *lab, settings, *report, io.Writer) error{
 	measurePairs,
 	measureCPU,

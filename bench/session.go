@@ -15,49 +15,52 @@ import (
 )
 
 const (
-	// bufferSize is kubectl's (k8s.io/client-go/transport/websocket): a read of 32 KiB and its channel.
+	// bufferSize is kubectl's read buffer (k8s.io/client-go/transport/websocket): 32 KiB and space
+	// for the channel byte.
 	bufferSize       = 33 << 10
 	handshakeTimeout = 30 * time.Second
 	closeTimeout     = 5 * time.Second
 	maxStatus        = 64 << 10
 )
 
-// forwardPort is the port that is asked for. Upstream forwards every port to the workload.
+// forwardPort is the port in port-forward requests. Upstream runs the workload on every port except
+// echoPort.
 const forwardPort = "8080"
 
-// target is where a client reaches a proxy.
+// target is the address of a proxy, with the client's credential and its CA pool.
 type target struct {
 	address string // host:port
 	token   string
 	pool    *x509.CertPool
 }
 
-// work is a command of the workload and how it is started.
+// work is a command of the workload and its options.
 type work struct {
 	command []string
 	tty     bool // exec only
 }
 
-// dialect is a protocol that a client speaks, on one subresource of a pod.
+// dialect is a protocol that a client uses for one subresource of a pod.
 type dialect struct {
-	name    string // as in a pair's name
-	forward bool   // port-forward instead of exec
+	name    string // part of a pair's name
+	forward bool   // port-forward; otherwise exec
 	dial    func(context.Context, target, work) (io.ReadWriteCloser, error)
 }
 
-// session is the client's end of one exec or of one forwarded connection. One goroutine uses it at a time;
-// close may be called by any.
+// session is the client's end of one exec or of one forwarded connection. One goroutine uses it at
+// a time; any goroutine may call close.
 type session struct {
-	// conn carries the workload's bytes. Its Read returns io.EOF itself only where the dialect says that all
-	// went well; an error that wraps it is a failure. Its Write is one message or frame.
+	// conn carries the bytes of the workload. Its Read returns io.EOF itself only after a success;
+	// an error that wraps io.EOF is a failure. Each Write sends one message or frame.
 	conn      io.ReadWriteCloser
 	forward   bool
-	buf       []byte // one read
-	payload   []byte // what send repeats
+	buf       []byte // buffer for one read
+	payload   []byte // message that send sends
 	disengage func() bool
 }
 
-// open starts a command and returns when upstream has said that it runs. The end of ctx ends the session.
+// open starts a command and returns when upstream has reported that it runs. The session ends when
+// ctx ends.
 func (d dialect) open(ctx context.Context, t target, w work) (*session, error) {
 	conn, err := d.dial(ctx, t, w)
 	if err != nil {
@@ -78,13 +81,13 @@ func (d dialect) open(ctx context.Context, t target, w work) (*session, error) {
 	return s, nil
 }
 
-// begin lets the command start its work.
+// begin tells the command to start its work.
 func (s *session) begin() error {
 	_, err := s.conn.Write([]byte{goByte})
 	return err
 }
 
-// sending makes every later send one message of size bytes, at most maxWrite.
+// sending sets the size of the messages that send sends, in bytes, at most maxWrite.
 func (s *session) sending(size int) { s.payload = make([]byte, size) }
 
 func (s *session) send() error {
@@ -92,12 +95,12 @@ func (s *session) send() error {
 	return err
 }
 
-// receive reads exactly n bytes of output, in messages of whatever size the proxy makes them.
+// receive reads exactly n bytes of output, in messages of any size.
 func (s *session) receive(n int64) error {
 	for n > 0 {
 		read, err := s.conn.Read(s.buf)
 		n -= int64(read)
-		if err == io.EOF { // itself, see conn
+		if err == io.EOF { // compared with ==, because an error that wraps io.EOF is a failure
 			return errEarlyEnd
 		}
 		if err != nil {
@@ -110,8 +113,8 @@ func (s *session) receive(n int64) error {
 	return nil
 }
 
-// finish waits for the end of an exec, which must be a success, and closes. A forwarded connection is
-// closed at once: WebSocket v4 cannot tell that one has ended.
+// finish waits for the end of an exec, which must be a success, and closes the session. It closes a
+// forwarded connection at once, because WebSocket v4 has no message for its end.
 func (s *session) finish() error {
 	defer s.close()
 	if s.forward {
@@ -122,7 +125,7 @@ func (s *session) finish() error {
 		switch {
 		case n > 0:
 			return errSurplus
-		case err == io.EOF: // itself, see conn
+		case err == io.EOF: // compared with ==, because an error that wraps io.EOF is a failure
 			return nil
 		case err != nil:
 			return err
@@ -130,7 +133,7 @@ func (s *session) finish() error {
 	}
 }
 
-// hold reads until the session ends and says why.
+// hold reads until the session ends and returns the reason.
 func (s *session) hold() error {
 	for {
 		if _, err := s.conn.Read(s.buf); err != nil {
@@ -139,7 +142,7 @@ func (s *session) hold() error {
 	}
 }
 
-// close ends the session wherever it stands.
+// close ends the session in any state.
 func (s *session) close() {
 	s.disengage()
 	_ = s.conn.Close()
@@ -168,7 +171,7 @@ func (t target) podURL(scheme, subresource string, query url.Values) *url.URL {
 		RawQuery: query.Encode()}
 }
 
-// checkStatus reads a Status, which must be a success.
+// checkStatus reads a Status and returns an error unless it is a success.
 func checkStatus(r io.Reader) error {
 	text, err := io.ReadAll(io.LimitReader(r, maxStatus))
 	if err != nil {
@@ -187,7 +190,7 @@ func checkStatus(r io.Reader) error {
 	return nil
 }
 
-// checkSilent reads an error stream that says nothing if all went well.
+// checkSilent reads an error stream that is empty after a success. Text on it is a failure.
 func checkSilent(r io.Reader) error {
 	text, err := io.ReadAll(io.LimitReader(r, maxStatus))
 	if err == nil && len(text) > 0 {
@@ -196,7 +199,7 @@ func checkSilent(r io.Reader) error {
 	return err
 }
 
-// refusal adds to err what a proxy answered instead of a 101.
+// refusal adds the status and the body of the response that refused an upgrade to err.
 func refusal(err error, response *http.Response) error {
 	if response == nil {
 		return err

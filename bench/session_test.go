@@ -15,13 +15,14 @@ const success = "\x03" + `{"metadata":{},"status":"Success"}`
 
 var echoWork = work{command: []string{"echo"}, tty: true}
 
-// A session must tell every wrong end from the right one, or a broken proxy would look fast.
+// TestSessionAgainstAScript checks that a session distinguishes each wrong end from a correct one.
+// Otherwise a broken proxy would look fast.
 func TestSessionAgainstAScript(t *testing.T) {
 	for _, test := range []struct {
 		name     string
-		messages []string // what the server sends after it has opened
-		err      error    // of receive(4), then finish
-		text     string   // in an error of another kind
+		messages []string // sent by the server after readyByte
+		err      error    // expected of receive(4) and finish
+		text     string   // expected in the text of another error
 	}{
 		{name: "whole", messages: []string{"\x01abcd", success}},
 		{name: "in parts", messages: []string{"\x01", "\x01a", "\x01bc", "\x01d", success}},
@@ -80,7 +81,8 @@ func TestRefusalIsReported(t *testing.T) {
 	}
 }
 
-// scripted serves one session that begins with the ready byte, sends messages, and ends without a close.
+// scripted returns a server with one session, which sends readyByte and then messages, and ends
+// without a close frame.
 func scripted(t *testing.T, subprotocol string, messages []string) target {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrader := websocket.Upgrader{Subprotocols: []string{subprotocol}}

@@ -13,41 +13,43 @@ import (
 	"time"
 )
 
-// maxWrite bounds a write size, in bytes. kubectl sends no more in one message, and the client's write
-// buffer holds it whole: gorilla cuts what does not fit into fragments, and golang.org/x/net/websocket
-// takes the first byte of a continuation for a channel.
+// maxWrite is the maximum size of a write, in bytes. kubectl sends no larger messages. The client's
+// write buffer must hold a whole message, because gorilla/websocket would otherwise split it into
+// fragments, and golang.org/x/net/websocket on the server takes the first byte of a continuation
+// frame for a channel.
 const maxWrite = 32 << 10
 
-// maxSessions keeps a proxy, which holds two sockets per session, under a limit of 20,000 descriptors.
+// maxSessions keeps a proxy below a limit of 20,000 file descriptors, because each session needs
+// two sockets.
 const maxSessions = 9500
 
-// maxIdleHold is below silentSeconds, and the lifetimes of token and certificates.
+// maxIdleHold is less than silentSeconds and less than the lifetimes of token and certificates.
 const maxIdleHold = 30 * time.Minute
 
-// settings is what one run measures. It goes into the report as it is.
+// settings are the flags of a run. The report contains them.
 type settings struct {
-	Proxies     []string      `json:"proxies"`     // names of peers, in the order in which they take turns
+	Proxies     []string      `json:"proxies"`     // names of peers, in the order of their turns
 	Pairs       []string      `json:"pairs"`       // names of pairs
-	Rounds      int           `json:"rounds"`      // turns of each proxy and pair at every measure of CPU
+	Rounds      int           `json:"rounds"`      // turns of each proxy and pair for each measure of CPU
 	Volume      int64         `json:"volume"`      // bytes of one transfer
-	Writes      int64         `json:"writes"`      // most writes of one transfer: bounds the volume of small writes
-	Down        []int         `json:"down"`        // write sizes towards the client, bytes
-	Up          []int         `json:"up"`          // write sizes from the client, bytes
-	Keystrokes  int           `json:"keystrokes"`  // round trips of one turn of a proxy; 0 measures none
-	PairKeys    int           `json:"pairKeys"`    // the same of a pair
-	Requests    int           `json:"requests"`    // of each kind on the plain path in one turn; 0 measures none
-	Starts      int           `json:"starts"`      // sessions started in one turn; 0 measures none
-	IdleRounds  int           `json:"idleRounds"`  // turns of each proxy at idle sessions; 0 measures none
-	Sessions    int           `json:"sessions"`    // idle sessions of one turn; a peer may have a bound below
-	WatchRounds int           `json:"watchRounds"` // turns of each proxy at idle watches; 0 measures none
-	Watches     int           `json:"watches"`     // idle watches of one turn
-	Settle      time.Duration `json:"settle"`      // wait before resident memory is read, nanoseconds in JSON
-	IdleHold    time.Duration `json:"idleHold"`    // how long edge's idle sessions are held once more; 0 is not
-	Edge        string        `json:"-"`           // edge's binary; empty builds ./cmd/edge
-	Before      string        `json:"-"`           // another binary of edge's, which takes turns beside it; empty: none
-	JSON        string        `json:"-"`           // file for the report; empty writes none
-	SVG         string        `json:"-"`           // folder for charts; empty draws none
-	Hold        bool          `json:"-"`           // measure nothing: see holdEdge
+	Writes      int64         `json:"writes"`      // maximum number of writes of one transfer
+	Down        []int         `json:"down"`        // write sizes to the client, in bytes
+	Up          []int         `json:"up"`          // write sizes from the client, in bytes
+	Keystrokes  int           `json:"keystrokes"`  // round trips in one turn of a proxy; 0: not measured
+	PairKeys    int           `json:"pairKeys"`    // round trips in one turn of a pair; 0: not measured
+	Requests    int           `json:"requests"`    // requests of each kind in one turn; 0: not measured
+	Starts      int           `json:"starts"`      // sessions started in one turn; 0: not measured
+	IdleRounds  int           `json:"idleRounds"`  // turns of each proxy with idle sessions; 0: not measured
+	Sessions    int           `json:"sessions"`    // idle sessions in one turn; a peer can have a lower limit
+	WatchRounds int           `json:"watchRounds"` // turns of each proxy with idle watches; 0: not measured
+	Watches     int           `json:"watches"`     // idle watches in one turn
+	Settle      time.Duration `json:"settle"`      // wait before memory is read; nanoseconds in JSON
+	IdleHold    time.Duration `json:"idleHold"`    // how long edge's idle sessions are held; 0: not held
+	Edge        string        `json:"-"`           // path of edge's binary; empty: build ./cmd/edge
+	Before      string        `json:"-"`           // path of a second binary of edge; empty: none
+	JSON        string        `json:"-"`           // path of the report; empty: not written
+	SVG         string        `json:"-"`           // folder for charts; empty: not written
+	Hold        bool          `json:"-"`           // measure nothing, see holdEdge
 }
 
 func defaultSettings() settings {
@@ -74,36 +76,36 @@ func defaultSettings() settings {
 func parseSettings(args []string, usage io.Writer) (settings, error) {
 	s := defaultSettings()
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // an error is one line, which the caller prints
-	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order in which they take turns; empty for none")
-	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge, as exec/v5/spdy; empty for none")
-	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair at every measure of CPU")
-	fs.Int64Var(&s.Volume, "volume", s.Volume, "bytes of one transfer")
-	fs.Int64Var(&s.Writes, "writes", s.Writes, "most writes of one transfer, whatever its volume")
-	fs.Var((*sizes)(&s.Down), "down", "write sizes towards the client, in bytes; empty for none")
-	fs.Var((*sizes)(&s.Up), "up", "write sizes from the client, in bytes; empty for none")
-	fs.IntVar(&s.Keystrokes, "keystrokes", s.Keystrokes, "keystroke round trips of one turn of a proxy; 0 for none")
-	fs.IntVar(&s.PairKeys, "pair-keystrokes", s.PairKeys, "keystroke round trips of one turn of a pair; 0 for none")
-	fs.IntVar(&s.Requests, "requests", s.Requests, "requests of each kind on the plain path in one turn; 0 for none")
-	fs.IntVar(&s.Starts, "starts", s.Starts, "sessions started in one turn; 0 for none")
-	fs.IntVar(&s.IdleRounds, "idle-rounds", s.IdleRounds, "turns of each proxy at idle sessions; 0 for none")
-	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "idle sessions of one turn")
-	fs.IntVar(&s.WatchRounds, "watch-rounds", s.WatchRounds, "turns of each proxy at idle watches; 0 for none")
-	fs.IntVar(&s.Watches, "watches", s.Watches, "idle watches of one turn")
-	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before resident memory is read")
+	fs.SetOutput(io.Discard) // the caller prints the error, which is one line
+	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order of their turns; empty: none")
+	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge, for example exec/v5/spdy; empty: none")
+	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair for each measure of CPU")
+	fs.Int64Var(&s.Volume, "volume", s.Volume, "volume of one transfer, in bytes")
+	fs.Int64Var(&s.Writes, "writes", s.Writes, "maximum number of writes of one transfer, which limits the volume of small writes")
+	fs.Var((*sizes)(&s.Down), "down", "write sizes to the client, in bytes; empty: none")
+	fs.Var((*sizes)(&s.Up), "up", "write sizes from the client, in bytes; empty: none")
+	fs.IntVar(&s.Keystrokes, "keystrokes", s.Keystrokes, "keystrokes (round trips of one byte) in one turn of a proxy; 0: none")
+	fs.IntVar(&s.PairKeys, "pair-keystrokes", s.PairKeys, "keystrokes (round trips of one byte) in one turn of a pair; 0: none")
+	fs.IntVar(&s.Requests, "requests", s.Requests, "requests of each kind on the plain path in one turn; 0: none")
+	fs.IntVar(&s.Starts, "starts", s.Starts, "sessions started in one turn; 0: none")
+	fs.IntVar(&s.IdleRounds, "idle-rounds", s.IdleRounds, "turns of each proxy with idle sessions; 0: none")
+	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "idle sessions in one turn")
+	fs.IntVar(&s.WatchRounds, "watch-rounds", s.WatchRounds, "turns of each proxy with idle watches; 0: none")
+	fs.IntVar(&s.Watches, "watches", s.Watches, "idle watches in one turn")
+	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before each reading of resident memory")
 	fs.DurationVar(&s.IdleHold, "idle-hold", s.IdleHold,
-		"hold edge's idle sessions for so long in its last turn, and report the growth of its memory")
+		"how long to hold edge's idle sessions in its last turn, to report the growth of its memory; 0: not held")
 	var only names
-	fs.Var(&only, "only", "parts to measure, of "+strings.Join(partNames, ", ")+"; empty for all")
-	fs.StringVar(&s.Edge, "edge", s.Edge, "edge's binary; built from cmd/edge when not given")
-	fs.StringVar(&s.Before, "before", s.Before, "another binary of edge, from before a change: it takes its turns after edge's, as a proxy and in each pair")
-	fs.StringVar(&s.JSON, "json", s.JSON, "file to write the report to, as JSON")
-	fs.StringVar(&s.SVG, "svg", s.SVG, "folder to draw charts into")
-	fs.BoolVar(&s.Hold, "hold", s.Hold, "measure nothing: start edge and its upstream, print where they are, and wait for a signal")
+	fs.Var(&only, "only", "parts to measure: "+strings.Join(partNames, ", ")+"; empty: all")
+	fs.StringVar(&s.Edge, "edge", s.Edge, "path of edge's binary; empty: build cmd/edge")
+	fs.StringVar(&s.Before, "before", s.Before, "path of a second binary of edge, for example from before a change; it is measured after edge, as a proxy and in each pair")
+	fs.StringVar(&s.JSON, "json", s.JSON, "path of a file to write the report to, as JSON")
+	fs.StringVar(&s.SVG, "svg", s.SVG, "folder to write charts to, as SVG")
+	fs.BoolVar(&s.Hold, "hold", s.Hold, "measure nothing: start edge and its upstream, print their address and files, and wait for a signal")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fs.SetOutput(usage)
-			fmt.Fprintln(usage, "bench measures edge beside its peers: table on stdout, progress on stderr.")
+			fmt.Fprintln(usage, "bench measures edge and other proxies. It prints the tables to stdout and progress to stderr.")
 			fs.PrintDefaults()
 		}
 		return settings{}, fmt.Errorf("bench: %w (see --help)", err)
@@ -135,7 +137,7 @@ func (s settings) validate() error {
 	}
 	for _, size := range slices.Concat(s.Down, s.Up) {
 		if size < 1 || size > maxWrite {
-			return fmt.Errorf("bench: a write of %d bytes is not between 1 and %d", size, maxWrite)
+			return fmt.Errorf("bench: write size %d is out of range, use 1 to %d", size, maxWrite)
 		}
 	}
 	if s.Edge != "" {
@@ -148,7 +150,7 @@ func (s settings) validate() error {
 			return fmt.Errorf("bench: --before: %w", err)
 		}
 	}
-	if s.JSON != "" { // found now, not after the run
+	if s.JSON != "" { // report an unusable path before the run
 		if _, err := os.Stat(filepath.Dir(s.JSON)); err != nil {
 			return fmt.Errorf("bench: --json: %w", err)
 		}
@@ -171,38 +173,39 @@ func (s settings) validate() error {
 	case s.IdleRounds < 0:
 		return fmt.Errorf("bench: --idle-rounds %d is negative", s.IdleRounds)
 	case s.Sessions < 1 || s.Sessions > maxSessions:
-		return fmt.Errorf("bench: --sessions %d is not between 1 and %d", s.Sessions, maxSessions)
+		return fmt.Errorf("bench: --sessions %d is out of range, use 1 to %d", s.Sessions, maxSessions)
 	case s.WatchRounds < 0:
 		return fmt.Errorf("bench: --watch-rounds %d is negative", s.WatchRounds)
 	case s.Watches < 1 || s.Watches > maxSessions:
-		return fmt.Errorf("bench: --watches %d is not between 1 and %d", s.Watches, maxSessions)
+		return fmt.Errorf("bench: --watches %d is out of range, use 1 to %d", s.Watches, maxSessions)
 	case s.Settle < 0:
 		return fmt.Errorf("bench: --settle %s is negative", s.Settle)
 	case s.IdleHold < 0 || s.IdleHold > maxIdleHold:
-		return fmt.Errorf("bench: --idle-hold %s is not between 0 and %s", s.IdleHold, maxIdleHold)
+		return fmt.Errorf("bench: --idle-hold %s is out of range, use 0 to %s", s.IdleHold, maxIdleHold)
 	}
 	return nil
 }
 
-// checkNames holds a list of a flag against what there is.
+// checkNames returns an error if names has an unknown name, or a name twice.
 func checkNames(flag string, names, known []string) error {
 	for i, name := range names {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("bench: %s: %q is none of %s", flag, name, strings.Join(known, ", "))
+			return fmt.Errorf("bench: %s: unknown name %q, use one of %s", flag, name, strings.Join(known, ", "))
 		}
 		if slices.Contains(names[:i], name) {
-			return fmt.Errorf("bench: %s: %q is there twice", flag, name)
+			return fmt.Errorf("bench: %s: %q is given twice", flag, name)
 		}
 	}
 	return nil
 }
 
-// transferSize is the volume of a transfer in writes of size bytes: a whole number of them.
+// transferSize returns the volume of a transfer in bytes: a multiple of size that neither Volume
+// nor Writes exceeds.
 func (s settings) transferSize(size int) int64 {
 	return min(s.Volume/int64(size), s.Writes) * int64(size)
 }
 
-// names is a comma-separated flag of words, sizes one of numbers.
+// names and sizes are flags with a comma-separated list of words or numbers.
 type (
 	names []string
 	sizes []int

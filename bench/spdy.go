@@ -17,13 +17,13 @@ import (
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
-// Subprotocols of port-forward.
+// Subprotocols of port-forward requests.
 const (
 	subprotocolForward = "portforward.k8s.io"
 	subprotocolTunnel  = spdy.HeaderSpdy31 + "+" + subprotocolForward
 )
 
-// Headers that say what a stream is for.
+// Headers of an SPDY stream that describe its purpose.
 const (
 	headerStreamType = "streamType"
 	headerPort       = "port"
@@ -60,8 +60,8 @@ func forwardOverTunnel(name string) dialect {
 	}}
 }
 
-// dialSPDY is a connection on which a proxy has agreed to speak SPDY. It is made by hand because
-// k8s.io/streaming's round tripper waits for an answer without an end.
+// dialSPDY opens a connection and upgrades it to SPDY. It does not use k8s.io/streaming's round
+// tripper, because that waits for a response without a timeout.
 func dialSPDY(ctx context.Context, t target, location *url.URL, subprotocol string) (_ net.Conn, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, location.String(), nil)
 	if err != nil {
@@ -87,30 +87,31 @@ func dialSPDY(ctx context.Context, t target, location *url.URL, subprotocol stri
 	if err := request.Write(conn); err != nil {
 		return nil, err
 	}
-	// What is read too much would be lost, but a server says nothing before the client's first frame.
+	// Bytes that bufio reads after the response head would be lost. A server sends none before the
+	// client's first frame.
 	response, err := http.ReadResponse(bufio.NewReader(conn), request)
 	if err != nil {
 		return nil, err
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		return nil, refusal(errors.New("bench: no SPDY"), response)
+		return nil, refusal(errors.New("bench: SPDY upgrade failed"), response)
 	}
 	if chosen := response.Header.Get(httpstream.HeaderProtocolVersion); chosen != subprotocol {
-		return nil, fmt.Errorf("bench: asked for %s, got %q", subprotocol, chosen)
+		return nil, fmt.Errorf("bench: requested subprotocol %s, but the server chose %q", subprotocol, chosen)
 	}
 	return conn, conn.SetDeadline(time.Time{})
 }
 
-// streamConn is a session's bytes in the streams of one SPDY connection.
+// streamConn carries the bytes of a session in streams of one SPDY connection.
 type streamConn struct {
 	conn           net.Conn
 	spdy           httpstream.Connection
 	in, out, fault httpstream.Stream
-	status         bool // fault says a Status at the end, always; otherwise text, if there is a failure
+	status         bool // fault always ends with a Status; false: text, only after a failure
 }
 
-// quietConn closes without an error, also a second time: spdystream keeps one for a second, in case that
-// somebody asks.
+// quietConn is a connection whose Close never returns an error, also when it is called twice.
+// spdystream keeps an error of Close for a second, in case a caller reads it.
 type quietConn struct{ net.Conn }
 
 func (c quietConn) Close() error {
@@ -118,7 +119,8 @@ func (c quietConn) Close() error {
 	return nil
 }
 
-// overSPDY takes conn, whatever comes of it.
+// overSPDY starts an SPDY session on conn and opens its streams. It owns conn, and closes it after
+// an error.
 func overSPDY(ctx context.Context, conn net.Conn, open func(*streamConn) error) (io.ReadWriteCloser, error) {
 	conn = quietConn{conn}
 	session, err := spdy.NewClientConnection(conn)
@@ -135,7 +137,8 @@ func overSPDY(ctx context.Context, conn net.Conn, open func(*streamConn) error) 
 	return c, nil
 }
 
-// openExec opens the streams that the query of exec asks for. The server starts when it has them all.
+// openExec opens the streams that the query of the exec request names. The server starts the
+// command when it has all of them.
 func (c *streamConn) openExec(w work) (err error) {
 	c.status = true
 	streams := []struct {
@@ -153,7 +156,7 @@ func (c *streamConn) openExec(w work) (err error) {
 	return nil
 }
 
-// openForward opens the two streams of one connection.
+// openForward opens the error stream and the data stream of one forwarded connection.
 func (c *streamConn) openForward() (err error) {
 	header := http.Header{}
 	header.Set(headerPort, forwardPort)
@@ -162,7 +165,7 @@ func (c *streamConn) openForward() (err error) {
 	if c.fault, err = c.spdy.CreateStream(header); err != nil {
 		return fmt.Errorf("bench: open an error stream: %w", err)
 	}
-	if err := c.fault.Close(); err != nil { // it is upstream's to write
+	if err := c.fault.Close(); err != nil { // only upstream writes to the error stream
 		return fmt.Errorf("bench: half-close an error stream: %w", err)
 	}
 	header = header.Clone()
@@ -174,7 +177,7 @@ func (c *streamConn) openForward() (err error) {
 	return nil
 }
 
-// Write sends one frame.
+// Write sends b as one SPDY frame.
 func (c *streamConn) Write(b []byte) (int, error) { return c.in.Write(b) }
 
 func (c *streamConn) Read(b []byte) (int, error) {
@@ -192,7 +195,8 @@ func (c *streamConn) Read(b []byte) (int, error) {
 	return n, io.EOF
 }
 
-// Close does not say goodbye first, which may block. What spdystream still tries to send then fails at once.
+// Close closes the connection without a GOAWAY, because sending one can block. After that, writes
+// of spdystream fail at once.
 func (c *streamConn) Close() error {
 	err := c.conn.Close()
 	_ = c.spdy.Close()

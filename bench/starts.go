@@ -8,16 +8,18 @@ import (
 )
 
 const (
-	// startWorkers sessions start at a time where it is their cost that counts.
+	// startWorkers is the number of sessions that start at the same time while their CPU cost is
+	// measured.
 	startWorkers = 8
-	// startsAlone divides a turn's sessions into those that start one at a time, for what their clients wait.
+	// startsAlone divides the number of sessions of a turn: one of startsAlone starts alone, to
+	// measure how long its client waits.
 	startsAlone = 2
-	// warmStarts go ahead of those that are measured.
+	// warmStarts is the number of sessions that start before the measured ones.
 	warmStarts = 50
 )
 
-// measureStarts gives each proxy its turns at sessions that end as soon as they have begun, in a process that carries
-// nothing else.
+// measureStarts measures short sessions on each proxy in turns. The sessions end as soon as they
+// have begun, and the proxies carry no other traffic.
 func measureStarts(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	if s.Starts == 0 {
 		return nil
@@ -54,7 +56,8 @@ func measureStarts(ctx context.Context, l *lab, s settings, r *report, progress 
 	return nil
 }
 
-// measureFirstByte has n sessions started through each proxy, one at a time.
+// measureFirstByte starts n sessions through each proxy, one at a time, and adds the times until
+// their first byte.
 func measureFirstByte(ctx context.Context, proxies []*proxy, n int, add func(*proxy, []reading)) error {
 	var errands []errand
 	for _, p := range proxies {
@@ -63,8 +66,8 @@ func measureFirstByte(ctx context.Context, proxies []*proxy, n int, add func(*pr
 	return addLatencies(ctx, "start, first byte", proxies, errands, n, add)
 }
 
-// firstByte starts a command that says one byte and ends. It is the time from before the client's connection until
-// that byte; the session has ended, too, when it returns.
+// firstByte runs a command that writes one byte and ends. It returns the time from before the dial
+// until that byte arrives. The session has ended when firstByte returns.
 func (p *proxy) firstByte(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	s, err := p.open(ctx, work{command: []string{helloCommand}})

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// summary describes a handful of samples. With so few of them the extremes say more than a deviation.
+// summary describes a few samples by their median and extremes. With so few samples, extremes are
+// more useful than a standard deviation.
 type summary struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 }
 
-// summarize is the zero summary of no samples.
+// summarize computes the summary of samples. Without samples it is zero.
 func summarize(samples []float64) summary {
 	if len(samples) == 0 {
 		return summary{}
@@ -23,8 +24,9 @@ func summarize(samples []float64) summary {
 	return summary{Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Min: sorted[0], Max: sorted[n-1]}
 }
 
-// pairedRatios divides round by round: what slows a whole round down falls out. Rounds that only one
-// side has are left out, and those whose divisor is not above 0, as a difference of two times may be.
+// pairedRatios divides the samples of each round, so that a disturbance of a whole round does not
+// change the ratio. It leaves out rounds that only one side has, and rounds whose divisor is not
+// greater than 0, because a divisor can be a difference of two times.
 func pairedRatios(samples, base []float64) []float64 {
 	var ratios []float64
 	for i := range min(len(samples), len(base)) {
@@ -35,7 +37,8 @@ func pairedRatios(samples, base []float64) []float64 {
 	return ratios
 }
 
-// percentile is the nearest-rank percentile p (0 to 100) of sorted durations, 0 of none.
+// percentile returns the nearest-rank percentile p (0 to 100) of sorted durations, or 0 if there
+// are none.
 func percentile(sorted []time.Duration, p float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Sizes of a chart, in pixels. Bars grow to the right between labels and values.
+// Sizes of a chart, in pixels. Labels are at the left, bars grow to the right, and values are at
+// the right.
 const (
 	chartWidth  = 720
 	labelWidth  = 210
@@ -15,31 +16,33 @@ const (
 	titleHeight = 30
 	rowHeight   = 22
 	barHeight   = 12
-	capHeight   = 8 // of a whisker's ends
+	capHeight   = 8 // height of a whisker's end lines
 	panelGap    = 14
 )
 
-// chartStyle is readable on light and on dark: the page's reader says which.
+// chartStyle is readable on light and dark backgrounds; it follows the reader's
+// prefers-color-scheme.
 const chartStyle = `text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.unit,.spread{fill:#59636e}` +
 	`.bar{fill:#afb8c1}.edge{fill:#0969da}.line{stroke:#1f2328;fill:none}.mark{stroke:#cf222e;stroke-dasharray:3 3}` +
 	`@media(prefers-color-scheme:dark){text{fill:#e6edf3}.unit,.spread{fill:#9198a1}.bar{fill:#57606a}.edge{fill:#4493f8}` +
 	`.line{stroke:#e6edf3}.mark{stroke:#f85149}}`
 
-// panel is one measure in a chart: a bar per row, all of one scale, which begins at 0.
+// panel is one measure in a chart, with one bar for each row. All bars of a panel have the same
+// scale, which begins at 0.
 type panel struct {
 	title, unit string
-	mark        float64 // value at which a line stands; 0 draws none
+	mark        float64 // value of a vertical line; 0: none
 	rows        []row
 }
 
-// row is a bar with a whisker from its least to its greatest sample.
+// row is one bar. It has a whisker from the smallest to the largest sample.
 type row struct {
 	label string
-	ours  bool // it is drawn in the colour of edge
+	ours  bool // drawn in the colour of edge
 	summary
 }
 
-// drawChart is an SVG document of panels, one below the other.
+// drawChart returns an SVG document with the panels one below the other.
 func drawChart(name string, panels []panel) []byte {
 	var body bytes.Buffer
 	y := 0
@@ -53,7 +56,7 @@ func drawChart(name string, panels []panel) []byte {
 	return out.Bytes()
 }
 
-// draw begins at y and returns where the panel ends.
+// draw draws the panel below y and returns the y of its lower end.
 func (p panel) draw(w *bytes.Buffer, y int) int {
 	fmt.Fprintf(w, `<text class="title" x="0" y="%d">%s <tspan class="unit" font-weight="400">%s</tspan></text>`+"\n",
 		y+titleHeight-10, html.EscapeString(p.title), html.EscapeString(p.unit))
@@ -70,7 +73,8 @@ func (p panel) draw(w *bytes.Buffer, y int) int {
 	return bottom
 }
 
-// scale is pixels per unit: the greatest of all values reaches the right end of the bars.
+// scale returns the pixels per unit of a value, so that the greatest value reaches the right end of
+// the bars.
 func (p panel) scale() float64 {
 	greatest := p.mark
 	for _, r := range p.rows {

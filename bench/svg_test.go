@@ -17,7 +17,7 @@ func TestChartsAreWellFormedAndHaveEachFigure(t *testing.T) {
 	down := transferMeasure("down", maxWrite)
 	r.rounds("edge", down, 1, 2, 4)
 	r.rounds("<relay>", down, 8)
-	r.rounds("edge", keystrokeP50, 0) // nothing to scale by
+	r.rounds("edge", keystrokeP50, 0) // scale 0
 	r.addPair(lane{proxy: &proxy{label: "relay exec/v5"}}, reading{down, 2})
 	r.addPair(lane{proxy: &proxy{label: "exec/v5/v5"}, relay: "relay exec/v5"}, reading{down, 3})
 	r.finish(time.Now())
@@ -26,7 +26,7 @@ func TestChartsAreWellFormedAndHaveEachFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, wants := range map[string][]string{
-		// 8 is at the right end of 360 pixels, which begin at 210
+		// The value 8 is at the right end: bars begin at x=210 and are 360 pixels wide.
 		"down.svg":       {"edge", "<relay>", "2.00", "1.00–4.00", `x="210" y="35" width="90.0"`, "M255.0 41H390.0"},
 		"keystroke.svg":  {"p50 us", `width="0.0"`},
 		"pairs-down.svg": {"exec/v5/v5", "x relay", "1.50", `class="mark" d="M450.0 30V52"`},
@@ -48,7 +48,7 @@ func TestChartsAreWellFormedAndHaveEachFigure(t *testing.T) {
 	}
 }
 
-// characters are the text between a document's tags, which must be well-formed.
+// characters returns the text between the tags of a document, which must be well-formed.
 func characters(t *testing.T, document []byte) string {
 	t.Helper()
 	var all strings.Builder

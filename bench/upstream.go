@@ -16,14 +16,15 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// podPattern is the path under which the API server serves a pod's streams, by POST for SPDY and by GET
-// for WebSocket.
+// podPattern is the path of a pod's subresources at the API server. Clients use POST for SPDY and
+// GET for WebSocket.
 const podPattern = "/api/v1/namespaces/{namespace}/pods/{pod}/"
 
-// spokenPath answers with what the last stream was asked for in: spokenSPDY, ... The driver asks it.
+// spokenPath is the path at which the driver reads in which protocol the last stream was requested:
+// spokenSPDY, spokenV5, spokenTunnel or spokenOther.
 const spokenPath = "/bench/spoken"
 
-// What upstream can be spoken to in.
+// Protocols in which a stream can be requested from upstream.
 const (
 	spokenSPDY   = "spdy"
 	spokenV5     = "v5"
@@ -31,15 +32,17 @@ const (
 	spokenOther  = "another websocket"
 )
 
-// What the API server says that upstream stands for: a new one, at which edge may do everything.
+// Responses of the API server that upstream simulates: its version is 1.36, and it allows edge
+// everything.
 const (
 	version  = `{"major":"1","minor":"36","gitVersion":"v1.36.0"}`
 	accessOK = `{"kind":"SubjectAccessReview","apiVersion":"authorization.k8s.io/v1","spec":{},"status":{"allowed":true}}`
 )
 
-// upstream is the stream server of the container runtimes behind an API server's paths. SPDY and WebSocket
-// v4 go to it as they are. In front of WebSocket v5 and of the tunnel stand the API server's own handlers,
-// which reach it over a connection, as they must.
+// upstream serves the paths of an API server, with the streaming server of container runtimes
+// behind them. WebSocket v5 and tunnel requests go to the API server's own handlers, which need a
+// connection to the streaming server. upstream passes SPDY and all other WebSocket requests to the
+// streaming server in the same process.
 type upstream struct {
 	runtime streaming.Server
 	spoken  atomic.Value // string
@@ -58,7 +61,7 @@ func newUpstream(roleConfig) (http.Handler, error) {
 		return nil, err
 	}
 	server := &http.Server{Handler: runtime, ReadHeaderTimeout: headerTimeout}
-	go func() { _ = server.Serve(l) }() // until this process ends, which is upstream's only
+	go func() { _ = server.Serve(l) }() // ends with the process, which has no other purpose
 	u := &upstream{runtime: runtime}
 	u.spoken.Store("")
 	mux := http.NewServeMux()
@@ -94,7 +97,7 @@ func (u *upstream) exec(w http.ResponseWriter, r *http.Request) {
 
 func (u *upstream) portForward(w http.ResponseWriter, r *http.Request) {
 	request := &runtimeapi.PortForwardRequest{PodSandboxId: r.PathValue("pod")}
-	for _, text := range r.URL.Query()["ports"] { // WebSocket's; SPDY has ports in its streams' headers
+	for _, text := range r.URL.Query()["ports"] { // WebSocket's; SPDY has them in stream headers
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -117,7 +120,7 @@ func (u *upstream) portForward(w http.ResponseWriter, r *http.Request) {
 	u.raw(w, r, location)
 }
 
-// raw serves a request at the place that the runtime gave for it, as if the client had come there.
+// raw passes the request to the streaming server, with the URL that the server created for it.
 func (u *upstream) raw(w http.ResponseWriter, r *http.Request, location *url.URL) {
 	u.spoken.Store(spokenSPDY)
 	if wsstream.IsWebSocketRequest(r) {
@@ -128,7 +131,7 @@ func (u *upstream) raw(w http.ResponseWriter, r *http.Request, location *url.URL
 	u.runtime.ServeHTTP(w, served)
 }
 
-// mustParse reads a URL that the runtime's server has printed.
+// mustParse parses a URL that the streaming server created.
 func mustParse(text string) *url.URL {
 	location, err := url.Parse(text)
 	if err != nil {

@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	// watchesPerConn is what a client may open in one connection whatever the proxy: nginx allows 128, net/http 250.
+	// watchesPerConn is the number of watches of a client on one connection. All proxies allow that
+	// many streams: nginx 128, net/http 250.
 	watchesPerConn = 100
-	// warmWatches come and go before the baseline is read.
+	// warmWatches is the number of watches that are opened and closed before the baseline is read.
 	warmWatches = 200
 )
 
-// measureWatches gives each proxy with a plain path its turns at idle watches, each in a fresh process.
+// measureWatches measures idle watches on each proxy that serves the plain path, in turns, each in
+// a new process.
 func measureWatches(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	if s.WatchRounds == 0 {
 		return nil
@@ -45,7 +47,7 @@ func measureWatches(ctx context.Context, l *lab, s settings, r *report, progress
 	return nil
 }
 
-// watchExperiment is run by a proxy that has done nothing else.
+// watchExperiment measures n idle watches in a new process.
 func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
 	return experiment{name: idleWatch.Name, limit: idleTimeout, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		before, err := p.residentWarm(ctx, settle, func() error {
@@ -63,8 +65,8 @@ func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
 	}}
 }
 
-// residentWatching is the proxy's resident memory, in KiB, after n watches have been idle for settle. They are
-// closed when it returns; one that ends by itself before is an error.
+// residentWatching returns the proxy's resident memory in KiB after n watches have been idle for
+// settle, and closes the watches. If a watch ends by itself before that, it returns an error.
 func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration, tokens []string) (int64, error) {
 	users := make([]string, (n+watchesPerConn-1)/watchesPerConn)
 	for i := range users {
@@ -78,7 +80,7 @@ func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration
 	var watches sync.WaitGroup
 	defer closeAll()
 	defer watches.Wait()
-	defer fail(nil) // ends them
+	defer fail(nil) // ends the watches
 	err = inParallel(ctx, n, openers, func(_ context.Context, i int) error {
 		body, err := clients[i/watchesPerConn].watch(ctx)
 		if err != nil {
@@ -97,7 +99,7 @@ func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration
 	return p.residentAfter(ctx, settle)
 }
 
-// watch opens a watch and reads the one event that it has.
+// watch opens a watch and reads its first event, which is the only one.
 func (c *plainClient) watch(ctx context.Context) (io.ReadCloser, error) {
 	body, err := c.open(ctx, watchPath)
 	if err != nil {
@@ -107,7 +109,7 @@ func (c *plainClient) watch(ctx context.Context) (io.ReadCloser, error) {
 	n, err := io.ReadFull(body, event)
 	if !bytes.Equal(event, watchEvent) {
 		_ = body.Close()
-		return nil, errors.Join(fmt.Errorf("bench: a watch begins with %q", event[:n]), err)
+		return nil, errors.Join(fmt.Errorf("bench: unexpected first event of a watch: %q", event[:n]), err)
 	}
 	return body, nil
 }

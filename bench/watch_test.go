@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A watch that has ended would make its proxy look small.
+// TestIdleWatchThatEndsIsAnError checks that a watch that ends during the measurement is an error.
+// Otherwise its proxy would appear to need less memory.
 func TestIdleWatchThatEndsIsAnError(t *testing.T) {
 	var watches atomic.Int64
 	mux := http.NewServeMux()

@@ -15,7 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Subprotocols of remote command over WebSocket, and of port-forward.
+// Subprotocols of exec and port-forward over WebSocket.
 const (
 	subprotocolV1       = "channel.k8s.io"
 	subprotocolBase64   = "base64.channel.k8s.io"
@@ -24,13 +24,13 @@ const (
 	subprotocolV5       = "v5.channel.k8s.io"
 )
 
-// channels is how a WebSocket dialect says things.
+// channels describes how a WebSocket dialect uses channels and messages.
 type channels struct {
 	subprotocol    string
 	in, out, fault byte
-	text           bool // messages are text: a digit, then base64
-	status         bool // fault says a Status at the end, always; otherwise text, if there is a failure
-	ports          bool // the first message on each channel is its port
+	text           bool // text messages: the channel as a digit, then base64
+	status         bool // fault always ends with a Status; false: text, only after a failure
+	ports          bool // the first message on each channel is the port number
 }
 
 func execOver(name, subprotocol string, text, status bool) dialect {
@@ -47,8 +47,10 @@ func forwardOver(name, subprotocol string) dialect {
 	}}
 }
 
-// dialWebSocket's connection has write buffers of the given size: gorilla cuts what does not fit into
-// fragments, and golang.org/x/net/websocket takes the first byte of a continuation for a channel.
+// dialWebSocket opens a WebSocket connection with a write buffer of the given size. The buffer must
+// hold a whole message, because gorilla/websocket would otherwise split it into fragments, and
+// golang.org/x/net/websocket on the server takes the first byte of a continuation frame for a
+// channel.
 func dialWebSocket(ctx context.Context, t target, location *url.URL, subprotocol string, buffer int) (*websocket.Conn, error) {
 	dialer := websocket.Dialer{
 		TLSClientConfig:  t.tlsConfig(),
@@ -63,7 +65,7 @@ func dialWebSocket(ctx context.Context, t target, location *url.URL, subprotocol
 	}
 	if chosen := conn.Subprotocol(); chosen != subprotocol {
 		_ = conn.Close()
-		return nil, fmt.Errorf("bench: asked for %s, got %q", subprotocol, chosen)
+		return nil, fmt.Errorf("bench: requested subprotocol %s, but the server chose %q", subprotocol, chosen)
 	}
 	return conn, nil
 }
@@ -80,18 +82,18 @@ func (c channels) dial(ctx context.Context, t target, location *url.URL) (io.Rea
 	return &channelConn{channels: c, conn: conn}, nil
 }
 
-// channelConn is a session's bytes in a WebSocket's channels.
+// channelConn carries the bytes of a session in the channels of a WebSocket connection.
 type channelConn struct {
 	channels
 	conn    *websocket.Conn
-	output  io.Reader // of the message that is being read; nil between two
-	message []byte    // of text that is being written
-	named   [2]bool   // channels whose port has been read
+	output  io.Reader // rest of the message that is being read; nil between two messages
+	message []byte    // buffer for writing text messages
+	named   [2]bool   // channels whose port message has been read
 }
 
 func (c *channelConn) Close() error { return c.conn.Close() }
 
-// Write sends one message.
+// Write sends b as one message.
 func (c *channelConn) Write(b []byte) (int, error) {
 	if c.text {
 		c.message = base64.StdEncoding.AppendEncode(append(c.message[:0], '0'+c.in), b)
@@ -126,7 +128,8 @@ func (c *channelConn) Read(b []byte) (int, error) {
 	}
 }
 
-// next takes the next message, whose output may be empty. It is io.EOF after a success.
+// next reads the head of the next message. After output, c.output has the payload, which can be
+// empty. next returns io.EOF after a success.
 func (c *channelConn) next() error {
 	kind, r, err := c.conn.NextReader()
 	switch {
@@ -142,7 +145,7 @@ func (c *channelConn) next() error {
 		want = websocket.TextMessage
 	}
 	if kind != want {
-		return fmt.Errorf("bench: message of kind %d where %d was agreed on", kind, want)
+		return fmt.Errorf("bench: WebSocket message of type %d, want type %d", kind, want)
 	}
 	var first [1]byte
 	if _, err := io.ReadFull(r, first[:]); err != nil {
@@ -170,7 +173,8 @@ func (c *channelConn) next() error {
 	}
 }
 
-// ended waits for the proxy to close after a success, so that its work for the session is done.
+// ended waits after a success until the proxy closes the connection, so that the proxy has finished
+// its work for the session. It returns io.EOF, or err if err is not nil.
 func (c *channelConn) ended(err error) error {
 	if err != nil {
 		return err
@@ -189,7 +193,7 @@ func checkPort(r io.Reader) error {
 	}
 	port, _ := strconv.ParseUint(forwardPort, 10, 16)
 	if want := binary.LittleEndian.AppendUint16(nil, uint16(port)); !bytes.Equal(text, want) {
-		return fmt.Errorf("bench: a channel begins with %q instead of port %s", text, forwardPort)
+		return fmt.Errorf("bench: first message of a channel is %q, want port %s", text, forwardPort)
 	}
 	return nil
 }

@@ -13,33 +13,34 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 )
 
-// Bytes that upstream and client say to each other around a workload.
+// Bytes that upstream and the client exchange before and after the measured part of a workload.
 const (
-	readyByte = 'r' // upstream: the whole way stands
-	goByte    = 'g' // client: begin
-	doneByte  = 'd' // upstream: an upload's last byte is here
+	readyByte = 'r' // sent by upstream: the session is open from end to end
+	goByte    = 'g' // sent by the client: begin
+	doneByte  = 'd' // sent by upstream: the last byte of an upload has arrived
 )
 
-// readSize is the buffer of a command that reads its stdin, as io.Copy's.
+// readSize is the size of the buffer for reads of stdin, the same as in io.Copy.
 const readSize = 32 << 10
 
-// maxLine bounds a command on a forwarded connection, in bytes.
+// maxLine limits the length of the command line on a forwarded connection, in bytes.
 const maxLine = 64
 
-// workloadRuntime runs the commands that the measures need instead of containers:
+// workloadRuntime is the container runtime behind upstream. It runs these commands:
 //
-//	download <n> <size>   n bytes to stdout, in writes of size
-//	upload <n>            n bytes from stdin, then doneByte to stdout
-//	echo                  each read of stdin to stdout, until stdin ends
-//	idle                  nothing, until stdin ends
+//	download <n> <size>   writes n bytes to stdout, in writes of size bytes
+//	upload <n>            reads n bytes from stdin, then writes doneByte to stdout
+//	echo                  writes the bytes of each read of stdin to stdout, until stdin ends
+//	idle                  does nothing until stdin ends
 //
-// Those wait for the client before they begin. hello says no more than readyByte, and waits for nobody. cat and a
-// connection to port 7 are for clients that know nothing of that: they echo at once.
+// Each of these commands writes readyByte and waits for a byte from the client before it begins.
+// The command hello writes readyByte and ends. The command cat and connections to port 7 are for
+// clients that do not know these bytes: they echo at once.
 type workloadRuntime struct{}
 
 const (
 	catCommand = "cat"
-	echoPort   = 7 // RFC 862
+	echoPort   = 7 // echo service, RFC 862
 )
 
 func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Reader, out, _ io.WriteCloser, _ bool,
@@ -53,10 +54,11 @@ func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Rea
 	return runCommand(cmd, in, out)
 }
 
-// helloCommand is for sessions of which only the beginning counts.
+// helloCommand is the command for sessions of which only the start is measured.
 const helloCommand = "hello"
 
-// runCommand waits for the client before it begins.
+// runCommand runs a command. All commands except hello write readyByte and wait for the client's
+// first byte before they begin.
 func runCommand(cmd []string, in io.Reader, out io.Writer) error {
 	if slices.Equal(cmd, []string{helloCommand}) {
 		_, err := out.Write([]byte{readyByte})
@@ -81,7 +83,8 @@ func (workloadRuntime) Attach(context.Context, string, io.Reader, io.WriteCloser
 	return errors.ErrUnsupported
 }
 
-// PortForward runs a command on a connection to any port but echoPort. The client names it in a first line.
+// PortForward echoes on echoPort. On other ports it reads a command line from the connection and
+// runs the command on the connection.
 func (workloadRuntime) PortForward(_ context.Context, _ string, port int32, conn io.ReadWriteCloser) error {
 	if port == echoPort {
 		return echo(conn, conn)
@@ -93,7 +96,7 @@ func (workloadRuntime) PortForward(_ context.Context, _ string, port int32, conn
 	return runCommand(strings.Fields(line), conn, conn)
 }
 
-// readLine takes no byte beyond the line's end.
+// readLine reads a line without its end. It reads no byte after the end of the line.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	var next [1]byte
@@ -106,7 +109,7 @@ func readLine(r io.Reader) (string, error) {
 		}
 		line = append(line, next[0])
 	}
-	return "", fmt.Errorf("%w: a line of more than %d bytes", errCommand, maxLine)
+	return "", fmt.Errorf("%w: line is longer than %d bytes", errCommand, maxLine)
 }
 
 func parseCommand(cmd []string) (func(in io.Reader, out io.Writer) error, error) {
@@ -162,7 +165,8 @@ func upload(in io.Reader, out io.Writer, n int64) error {
 	return err
 }
 
-// echo writes what it reads at once: io.Copy would let a reader or writer batch.
+// echo writes the bytes of each read at once. io.Copy could let the reader or the writer batch
+// them.
 func echo(in io.Reader, out io.Writer) error {
 	buf := make([]byte, readSize)
 	for {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// recorder keeps each write apart.
+// recorder records each write separately.
 type recorder struct{ writes []string }
 
 func (r *recorder) Write(b []byte) (int, error) {
@@ -70,7 +70,7 @@ func TestCommandNeedsStdinAndStdout(t *testing.T) {
 	}
 }
 
-// pipe is a forwarded connection whose client has said all of in.
+// pipe is a forwarded connection whose client sends the content of Reader.
 type pipe struct {
 	io.Reader
 	recorder
