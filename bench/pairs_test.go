@@ -178,6 +178,6 @@ func TestPairsAreEveryClientTimesEveryUpstream(t *testing.T) {
 	}
 	relays = slices.Compact(relays)
 	if slices.Sort(relays); len(slices.Compact(relays)) != len(relays) {
-		t.Errorf("pairs of a relay stand apart: %q", relays)
+		t.Errorf("pairs with the same relay are not adjacent: %q", relays)
 	}
 }

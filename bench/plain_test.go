@@ -133,10 +133,10 @@ func TestInParallelCountsAndStops(t *testing.T) {
 	var seen [n]atomic.Bool
 	if err := inParallel(t.Context(), n, workers, func(_ context.Context, i int) error {
 		if underWay.Add(1) > workers {
-			t.Error("more at a time than there are workers")
+			t.Error("more calls at the same time than workers")
 		}
 		if seen[i].Swap(true) {
-			t.Errorf("%d is there twice", i)
+			t.Errorf("do was called twice with %d", i)
 		}
 		calls.Add(1)
 		underWay.Add(-1)

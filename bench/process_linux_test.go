@@ -26,7 +26,7 @@ func TestStoppedProcessIsGoneAndItsOutputKept(t *testing.T) {
 	p.stop()
 	p.stop()
 	if _, err := p.cpu(); err == nil {
-		t.Error("the clock of a process that is gone")
+		t.Error("cpu succeeds for a process that has exited")
 	}
 	text := p.failure(errEarlyEnd).Error()
 	for _, want := range []string{errEarlyEnd.Error(), errExited.Error(), "sleeper", "last words"} {

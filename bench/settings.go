@@ -30,7 +30,7 @@ const maxIdleHold = 30 * time.Minute
 type settings struct {
 	Proxies     []string      `json:"proxies"`     // names of peers, in the order of their turns
 	Pairs       []string      `json:"pairs"`       // names of pairs
-	Rounds      int           `json:"rounds"`      // turns of each proxy and pair for each measure of CPU
+	Rounds      int           `json:"rounds"`      // turns of each proxy and pair, except idle ones
 	Volume      int64         `json:"volume"`      // bytes of one transfer
 	Writes      int64         `json:"writes"`      // maximum number of writes of one transfer
 	Down        []int         `json:"down"`        // write sizes to the client, in bytes
@@ -79,7 +79,7 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	fs.SetOutput(io.Discard) // the caller prints the error, which is one line
 	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order of their turns; empty: none")
 	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge, for example exec/v5/spdy; empty: none")
-	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair for each measure of CPU")
+	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair for each measure, except idle sessions and idle watches")
 	fs.Int64Var(&s.Volume, "volume", s.Volume, "volume of one transfer, in bytes")
 	fs.Int64Var(&s.Writes, "writes", s.Writes, "maximum number of writes of one transfer, which limits the volume of small writes")
 	fs.Var((*sizes)(&s.Down), "down", "write sizes to the client, in bytes; empty: none")
@@ -92,7 +92,7 @@ func parseSettings(args []string, usage io.Writer) (settings, error) {
 	fs.IntVar(&s.Sessions, "sessions", s.Sessions, "idle sessions in one turn")
 	fs.IntVar(&s.WatchRounds, "watch-rounds", s.WatchRounds, "turns of each proxy with idle watches; 0: none")
 	fs.IntVar(&s.Watches, "watches", s.Watches, "idle watches in one turn")
-	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before each reading of resident memory")
+	fs.DurationVar(&s.Settle, "settle", s.Settle, "wait before the resident memory of idle sessions or watches is read")
 	fs.DurationVar(&s.IdleHold, "idle-hold", s.IdleHold,
 		"how long to hold edge's idle sessions in its last turn, to report the growth of its memory; 0: not held")
 	var only names

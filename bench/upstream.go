@@ -45,7 +45,7 @@ const (
 // streaming server in the same process.
 type upstream struct {
 	runtime streaming.Server
-	spoken  atomic.Value // string
+	spoken  atomic.Value // string: protocol of the last stream, for spokenPath
 }
 
 func newUpstream(roleConfig) (http.Handler, error) {

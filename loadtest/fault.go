@@ -35,7 +35,7 @@ const (
 	classOther      = "other"
 )
 
-// fault is why a session failed.
+// fault is the reason why a session failed, with its class.
 type fault struct {
 	class string
 	err   error
@@ -44,14 +44,14 @@ type fault struct {
 func (f *fault) Error() string { return f.class + ": " + f.err.Error() }
 func (f *fault) Unwrap() error { return f.err }
 
-// closeClass is the class of a WebSocket's Close with that code.
+// closeClass returns the class of a session that a WebSocket close frame with this code ended.
 func closeClass(code uint32) string { return fmt.Sprintf("close %d", code) }
 
 func faultf(class, format string, args ...any) error {
 	return &fault{class, fmt.Errorf(format, args...)}
 }
 
-// classify names the class of an error that has none yet.
+// classify returns err as a fault. An error that has no class yet gets one by its type.
 func classify(err error) *fault {
 	var known *fault
 	if errors.As(err, &known) {

@@ -33,11 +33,11 @@ func TestPattern(t *testing.T) {
 	}
 	for lost := range n / 2 {
 		if p.differs(append(bytes.Clone(all[:lost]), all[lost+1:]...), 0) < lost {
-			t.Errorf("without byte %d it is the same", lost)
+			t.Errorf("the loss of byte %d is not detected", lost)
 		}
 	}
 	if pattern(8).differs(all, 0) == -1 {
-		t.Error("two sessions say the same")
+		t.Error("two sessions have the same sequence")
 	}
 }
 

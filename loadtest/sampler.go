@@ -77,7 +77,7 @@ func (sm *sampler) take() *sample {
 		s.Processes = append(s.Processes, ps)
 	}
 	sm.last, sm.up, sm.down, sm.trips = now, up, down, trips
-	// The limit holds for runs whose ending takes very long.
+	// The limit applies only if the ending of a run takes very long.
 	if len(sm.series) < 2*maxSamples {
 		sm.series = append(sm.series, s)
 	}

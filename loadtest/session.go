@@ -51,7 +51,7 @@ type session struct {
 	marks    []mark        // at most maxMarks
 	sent     uint64        // bytes sent
 	received uint64        // bytes that came back
-	said     bool          // the session has sent its last bytes and half-closes
+	said     bool          // set after the last bytes, before the half-close
 	ending   time.Time     // when the half-close was sent
 	cause    error         // why loadtest cut the session or could not write to it
 	room     chan struct{} // receives a value when data came back; nil: not a busy session
@@ -157,7 +157,8 @@ func (s *session) await(now time.Time) {
 	}
 }
 
-// fits reports whether the session may send n more bytes before others come back.
+// fits reports whether the session may send n more bytes now: at most inFlight bytes and at most
+// maxMarks writes may be without an echo.
 func (s *session) fits(n, inFlight int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -85,14 +85,15 @@ func newTally(plan []*kind) *tally {
 	return t
 }
 
-// took records that figure what took d in a session of kind k.
+// took records the duration d for the figure what of kind k. In the ramp and at the end it does not
+// record roundTrip and lateBy, except round trips in window.
 func (t *tally) took(k *kind, what figure, d time.Duration) {
 	us := min(max(d.Microseconds(), leastTime), mostTime)
 	steady := what == roundTrip || what == lateBy
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if what == roundTrip {
-		_ = t.window.RecordValue(us) // the error is nil because us is within the bounds; so below
+		_ = t.window.RecordValue(us) // no error: us is within the histogram's bounds
 		t.trips.Add(1)
 	}
 	if steady && !t.holding.Load() {
