@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// dialTime bounds each part of a new connection: TCP, what a proxy has to say, TLS.
+	// dialTime is the timeout for each step of a new connection: TCP, the proxy's answer, TLS.
 	dialTime = 10 * time.Second
-	// proxyAnswer bounds the head of a proxy's answer, in bytes.
+	// proxyAnswer limits the header of a proxy's answer, in bytes.
 	proxyAnswer = 64 << 10
 	http1       = "http/1.1"
 )
 
-// connect makes a connection to the API server, whose TLS has agreed on a protocol.
+// connect opens a connection to the API server and completes the TLS handshake, with ALPN.
 func (t *Transport) connect(ctx context.Context) (*tls.Conn, error) {
 	conn, err := t.reach(ctx)
 	if err != nil {
@@ -39,7 +39,7 @@ func (t *Transport) connect(ctx context.Context) (*tls.Conn, error) {
 	return handshake(ctx, conn, config)
 }
 
-// reach makes the connection below TLS, through a proxy where there is one.
+// reach opens the connection below TLS, through a proxy if one is configured.
 func (t *Transport) reach(ctx context.Context) (net.Conn, error) {
 	var via *url.URL
 	if t.cfg.Proxy != nil {
@@ -53,7 +53,7 @@ func (t *Transport) reach(ctx context.Context) (net.Conn, error) {
 	}
 	conn, err := t.reachBy(ctx, via)
 	if err != nil {
-		return nil, fmt.Errorf("upstream: by the proxy: %w", err)
+		return nil, fmt.Errorf("upstream: connecting through the proxy: %w", err)
 	}
 	return conn, nil
 }
@@ -64,7 +64,7 @@ func (t *Transport) dial(ctx context.Context, network, address string) (net.Conn
 	return t.cfg.Dial(ctx, network, address)
 }
 
-// dialFunc makes a function a proxy.ContextDialer.
+// dialFunc adapts a function to proxy.ContextDialer.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 func (f dialFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -75,7 +75,7 @@ func (f dialFunc) Dial(network, address string) (net.Conn, error) {
 	return f(context.Background(), network, address)
 }
 
-// reachBy speaks what net/http speaks to a proxy.
+// reachBy connects through the proxy via. It supports the same proxy schemes as net/http.
 func (t *Transport) reachBy(ctx context.Context, via *url.URL) (net.Conn, error) {
 	switch via.Scheme {
 	case "http", "https":
@@ -86,7 +86,7 @@ func (t *Transport) reachBy(ctx context.Context, via *url.URL) (net.Conn, error)
 		}
 		return d.(proxy.ContextDialer).DialContext(ctx, "tcp", t.address)
 	default:
-		return nil, fmt.Errorf("a scheme of %q", via.Scheme)
+		return nil, fmt.Errorf("unsupported proxy URL scheme %q", via.Scheme)
 	}
 	port := via.Port()
 	if port == "" {
@@ -110,7 +110,7 @@ func (t *Transport) reachBy(ctx context.Context, via *url.URL) (net.Conn, error)
 	return conn, nil
 }
 
-// tunnel asks an HTTP proxy for a connection to address.
+// tunnel sends CONNECT to an HTTP proxy and waits for its answer: a connection to address.
 func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
@@ -124,7 +124,8 @@ func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) er
 		if err := req.Write(conn); err != nil {
 			return nil, err
 		}
-		// What follows the answer is TLS, in which the client speaks first.
+		// The bytes after the answer are TLS. The TLS client sends first, so that the bufio.Reader
+		// holds no byte of it.
 		return http.ReadResponse(bufio.NewReader(io.LimitReader(conn, proxyAnswer)), req)
 	}()
 	switch {
@@ -149,7 +150,7 @@ func handshake(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Con
 	return c, nil
 }
 
-// isFinal tells whether the next connection would fail in the same way.
+// isFinal reports whether another attempt to connect would fail with the same error.
 func isFinal(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	return errors.As(err, &certificate) || isTimeout(err) || errors.Is(err, errProxyRefused) || errors.Is(err, errFull) || errors.Is(err, errClosed)

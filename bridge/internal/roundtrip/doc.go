@@ -1,15 +1,17 @@
-// Package roundtrip carries plain requests to one API server and says what became of those that got no answer.
+// Package roundtrip sends requests to one API server over HTTP/2 or HTTP/1.1. When a request gets
+// no answer, the error states whether the API server may have processed it.
 //
-//	keep.go       a request's body is kept, so that the request can be sent again
-//	errors.go     what became of a request without an answer
-//	transport.go  what carries requests; which pool a request goes to
-//	retry.go      a request's tries: whether it may be sent again
-//	pool.go       the connections of one window, and who waits for the next one
-//	dial.go       a new connection: proxy, TLS, and the protocol that ALPN gives
-//	link.go       what passes over a connection: the last read, HTTP/2's GOAWAY, stream numbers
+//	keep.go       keeps a request's body, so that the request can be sent again
+//	errors.go     the errors of a request without an answer
+//	transport.go  Transport, which sends requests, and the choice of the pool for a request
+//	retry.go      the attempts of a request: when it may be sent again
+//	pool.go       the connections with one receive window, and the requests that wait for a new one
+//	dial.go       a new connection: proxy, TLS, and the protocol that ALPN selects
+//	link.go       what edge observes on a connection: last read, HTTP/2 GOAWAY, stream numbers
 //	http1.go      a connection without HTTP/2
-//	health.go     when a silent connection is asked for a sign of life, left alone, and closed
-//	window.go     who may have a large receive window
+//	health.go     when edge sends a PING on a silent connection, stops using it, and closes it
+//	window.go     which answers get a large receive window
 //
-// It knows no credential, no identity and no Status: package upstream puts client-go's wrappers around it.
+// The package handles no credential, no identity and no metav1.Status: package upstream wraps it
+// with client-go's round trippers.
 package roundtrip

@@ -6,28 +6,31 @@ import (
 )
 
 var (
-	// ErrNothingDone says that the API server has certainly not processed the request, which could not be sent again.
-	ErrNothingDone = errors.New("upstream: the API server did not take the request")
-	// ErrUnreached says that there was no connection for the request.
-	ErrUnreached = errors.New("upstream: no connection")
-	// ErrLost says that the connection died, or broke, while the request waited for its answer: what it asks for may
-	// have been done.
-	ErrLost = errors.New("upstream: the connection was lost before the answer")
-	// ErrSilent is an ErrLost whose connection gave no sign of life.
-	ErrSilent = errors.New("upstream: the connection is silent")
-	// ErrNotKept is what GetBody returns once a part of the body is lost: the request can not be sent again.
-	ErrNotKept = errors.New("upstream: the request's body is not kept")
+	// ErrNothingDone means that the API server has certainly not processed the request, and that
+	// the request could not be sent again.
+	ErrNothingDone = errors.New("upstream: the API server did not process the request")
+	// ErrUnreached means that edge could not get a connection for the request.
+	ErrUnreached = errors.New("upstream: no connection to the API server")
+	// ErrLost means that the connection broke while the request waited for its answer. The API
+	// server may have processed the request.
+	ErrLost = errors.New("upstream: the connection to the API server was lost before its answer")
+	// ErrSilent is the kind of ErrLost in which the API server sent nothing and answered no PING.
+	ErrSilent = errors.New("upstream: the API server did not answer PING on the connection")
+	// ErrNotKept is the error of GetBody after a part of the body was dropped: the request cannot
+	// be sent again.
+	ErrNotKept = errors.New("upstream: cannot send the request again: its body is not stored")
 )
 
-// Why no connection is made.
+// The reasons why no connection is opened.
 var (
 	errClosed       = errors.New("upstream: the transport is closed")
 	errFull         = fmt.Errorf("%w: too many connections", ErrNothingDone)
-	errProxyRefused = errors.New("CONNECT is answered by")
+	errProxyRefused = errors.New("CONNECT was refused with status")
 )
 
-// A BodyError is the client's: its body broke off, or broke its rules.
+// A BodyError means that reading the client's request body failed: the body ended early or was
+// malformed.
 type BodyError struct{ err error }
 
-func (e *BodyError) Error() string { return "upstream: the client's body: " + e.err.Error() }
+func (e *BodyError) Error() string { return "upstream: reading the client's body: " + e.err.Error() }
 func (e *BodyError) Unwrap() error { return e.err }

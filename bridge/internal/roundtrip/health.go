@@ -8,37 +8,40 @@ import (
 )
 
 const (
-	// answerWait is how long a request may wait on a silent connection before the peer is asked for a sign of life.
+	// answerWait is how long a request waits on a silent connection before edge sends a PING.
 	answerWait = time.Second
-	// silenceWait is the same where none waits, or where the peer has answered a PING since.
+	// silenceWait is how long a connection may be silent before edge sends a PING, if no request
+	// waits, or if the peer has already answered a PING during the wait.
 	silenceWait = 20 * time.Second
-	// pongLate is when a PING without an answer makes the connection a suspect: nothing new goes there.
+	// pongLate is the time without an answer to a PING after which the connection is suspect: new
+	// requests use other connections.
 	pongLate = 2 * time.Second
-	// pongLost is when it closes the connection.
+	// pongLost is the time without an answer to a PING after which edge closes the connection.
 	pongLost = 6 * time.Second
-	// tick is how often a connection with waiting requests is looked at, at least.
+	// tick is the longest interval between two checks of a connection with waiting requests.
 	tick = 250 * time.Millisecond
 )
 
-// health watches one connection. Whatever is read is a sign of life.
+// health detects that one connection is dead, by PINGs. Any byte that is read shows that the peer
+// lives.
 type health struct {
 	link *link
 	ping func(context.Context) error
 	lost func() // closes the connection
-	slow func() // tells that a PING is late
+	slow func() // called when a PING is late
 
-	waiting atomic.Int32 // requests without an answer's head
-	since   atomic.Int64 // when the first of them began after the last read, as lastRead
-	ponged  atomic.Int64 // the read that brought the newest PONG
-	silent  atomic.Bool  // the connection was closed for its silence
+	waiting atomic.Int32 // requests without an answer's header
+	since   atomic.Int64 // when the first request after the last read began; unit as link.lastRead
+	ponged  atomic.Int64 // link.lastRead when the newest PONG arrived
+	silent  atomic.Bool  // the connection was closed because the peer was silent
 	soon    atomic.Bool  // the timer is set for a waiting request
 
 	mu    sync.Mutex
 	timer *time.Timer // calls look
 	over  bool
-	asked bool          // a PING is out
-	at    time.Duration // when it was sent
-	read  int64         // lastRead at that time
+	asked bool          // a PING waits for its PONG
+	at    time.Duration // when that PING was sent
+	read  int64         // link.lastRead when that PING was sent
 }
 
 func (h *health) start() {
@@ -59,7 +62,7 @@ func (h *health) stop() {
 	}
 }
 
-// begin notes that a request waits for its answer.
+// begin records that a request starts to wait for its answer.
 func (h *health) begin() {
 	if h.since.Load() <= h.link.lastRead.Load() {
 		h.since.Store(int64(h.link.now()))
@@ -75,10 +78,10 @@ func (h *health) begin() {
 	}
 }
 
-// end notes that it waits no longer.
+// end records that a request does not wait any more.
 func (h *health) end() { h.waiting.Add(-1) }
 
-// look does what is due, and sets the timer for what is next.
+// look runs when the timer fires: it sends a PING or handles a late one, and sets the timer again.
 func (h *health) look() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,7 +100,7 @@ func (h *health) look() {
 	switch {
 	case due <= 0:
 		h.ask(now, read)
-	case waits: // another one may begin to
+	case waits: // another request may begin to wait
 		h.soon.Store(true)
 		h.timer.Reset(min(due, tick))
 	default:
@@ -105,10 +108,10 @@ func (h *health) look() {
 	}
 }
 
-// due is when the next PING is.
+// due returns when the next PING must be sent, as the time since link.born.
 func (h *health) due(waits bool, read int64) time.Duration {
 	since := h.since.Load()
-	hasPonged := since <= read && read == h.ponged.Load() // the peer, since a request waits, and it has said nothing more
+	hasPonged := since <= read && read == h.ponged.Load() // a PONG was the last read
 	if waits && !hasPonged {
 		return time.Duration(max(since, read)) + answerWait
 	}
@@ -119,7 +122,8 @@ func (h *health) ask(now time.Duration, read int64) {
 	h.asked, h.at, h.read = true, now, read
 	h.timer.Reset(pongLate)
 	go func() {
-		// A write that nobody takes may hold this up; the timer is not.
+		// The write of the PING may block while the peer does not read. The timer goes on
+		// meanwhile.
 		ctx, cancel := context.WithTimeout(context.Background(), pongLost)
 		defer cancel()
 		if h.ping(ctx) == nil {
@@ -129,7 +133,7 @@ func (h *health) ask(now time.Duration, read int64) {
 	}()
 }
 
-// late is for a PING that was sent silence ago.
+// late handles a PING that was sent silence ago and has no answer yet.
 func (h *health) late(silence time.Duration) {
 	switch {
 	case silence >= pongLost:
@@ -140,7 +144,7 @@ func (h *health) late(silence time.Duration) {
 		if !h.link.suspect.Swap(true) {
 			h.slow()
 		}
-		if h.link.lastRead.Load() != h.read { // that moment
+		if h.link.lastRead.Load() != h.read { // a byte arrived in between
 			h.link.suspect.Store(false)
 		}
 		h.timer.Reset(pongLost - silence)
@@ -149,15 +153,19 @@ func (h *health) late(silence time.Duration) {
 	}
 }
 
-// A Doubt is about the way to the API server, and shared by all that take it. Mostly it is not one connection that dies, but
-// what they all go through: when a PING is late on one, the others that were silent as long take nothing new, until they
-// have been heard. Without that a request would wait for one dead connection after the other, and one that has to be
-// reviewed first for a dead connection each time. The zero value is ready.
+// A Doubt records that the network to the API server may be broken. All connections to that API
+// server share it, because usually not one connection dies but the network path of all.
+//
+// When a PING is late on one connection, the connections that were silent for as long get no new
+// requests until a byte arrives on them. Otherwise a request would wait for one dead connection
+// after the other. A request that needs an access review first would wait for a dead connection
+// each time. The zero value is ready to use.
 type Doubt struct{ at atomic.Int64 } // when a PING was last late, in Unix ns; 0: never
 
 func (d *Doubt) late() { d.at.Store(time.Now().UnixNano()) }
 
-// Since is when something must have been heard on a connection that may take something new. It is zero without a doubt.
+// Since returns the time after which a connection must have received a byte to get new requests. It
+// is the zero time if no PING was late.
 func (d *Doubt) Since() time.Time {
 	at := d.at.Load()
 	if at == 0 {

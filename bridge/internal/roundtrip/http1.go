@@ -12,27 +12,28 @@ import (
 	"time"
 )
 
-// An http1Conn is a connection on which requests go one after the other. net/http's ClientConn sends each once, whatever
-// GetBody and Idempotency-Key say: repeating is the Transport's alone.
+// An http1Conn is an HTTP/1.1 connection, which carries one request after the other. net/http's
+// ClientConn sends each request once, whatever GetBody and Idempotency-Key state: only Transport
+// sends requests again.
 type http1Conn struct {
 	pool *singles
 	link *countedConn
 	cc   *http.ClientConn
 
-	listed bool        // in pool.idle; guarded by pool.mu
-	timer  *time.Timer // closes it when it is idle for long; guarded by pool.mu
+	listed bool        // this connection is in pool.idle; guarded by pool.mu
+	timer  *time.Timer // closes the connection after idleTime; guarded by pool.mu
 }
 
-// singles are the connections without HTTP/2. They have no windows, so that one pool is for all.
+// singles are the connections without HTTP/2. They have no receive windows, so one pool is enough.
 type singles struct {
 	t    *Transport
-	only atomic.Bool // the newest connection was without HTTP/2
+	only atomic.Bool // the newest connection did not negotiate HTTP/2
 
 	mu   sync.Mutex
-	idle []*http1Conn // the one that was used last is the last
+	idle []*http1Conn // the last element is the most recently used connection
 }
 
-// countedConn knows whether a request's first byte was written.
+// countedConn counts the bytes written, to find out whether any byte of a request was written.
 type countedConn struct {
 	*tls.Conn
 	closed func()
@@ -65,9 +66,10 @@ func (c *countedConn) count() int64 {
 	return c.written
 }
 
-// seal ends writing, and tells whether there was none since count gave before.
+// seal forbids further writes. It reports whether nothing was written since count returned before;
+// during a write it returns false and does not forbid anything.
 func (c *countedConn) seal(before int64) bool {
-	if !c.mu.TryLock() { // somebody writes
+	if !c.mu.TryLock() { // another goroutine writes
 		return false
 	}
 	defer c.mu.Unlock()
@@ -75,7 +77,7 @@ func (c *countedConn) seal(before int64) bool {
 	return c.written == before
 }
 
-// open makes a connection of c, which nobody has yet.
+// open makes an http1Conn of c. The new connection is not in the idle list.
 func (p *singles) open(c *tls.Conn) (*http1Conn, error) {
 	h := &http1Conn{pool: p}
 	h.link = &countedConn{Conn: c, closed: func() {
@@ -89,7 +91,7 @@ func (p *singles) open(c *tls.Conn) (*http1Conn, error) {
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		ExpectContinueTimeout:  continueTime,
 		ResponseHeaderTimeout:  p.t.cfg.AnswerTimeout,
-		DisableCompression:     true, // bodies pass as they are
+		DisableCompression:     true, // bodies pass unchanged
 	}
 	var err error
 	if h.cc, err = t.NewClientConn(context.Background(), "https", p.t.address); err != nil {
@@ -104,7 +106,7 @@ func (p *singles) open(c *tls.Conn) (*http1Conn, error) {
 	return h, nil
 }
 
-// roundTrip sends req, for which the connection is reserved.
+// roundTrip sends req. The caller has reserved the connection.
 func (h *http1Conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
 	out := *req
 	out.Body, out.GetBody = body, nil
@@ -122,12 +124,12 @@ func (h *http1Conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Resp
 	return nil, failed, err
 }
 
-// isAnswerTimeout tells whether edge has not waited any longer for an answer.
+// isAnswerTimeout reports whether err is the timeout for the answer's header.
 func (h *http1Conn) isAnswerTimeout(err error) bool {
 	return h.pool.t.cfg.AnswerTimeout > 0 && isTimeout(err)
 }
 
-// put is for when h can take a request, which net/http may say more than once.
+// put adds h to the idle list. net/http may call it more than once for the same request.
 func (p *singles) put(h *http1Conn) {
 	p.mu.Lock()
 	if !h.listed {
@@ -136,7 +138,7 @@ func (p *singles) put(h *http1Conn) {
 		h.timer.Reset(idleTime)
 	}
 	p.mu.Unlock()
-	if h.cc.Err() != nil { // meanwhile
+	if h.cc.Err() != nil { // the connection broke meanwhile
 		p.unlist(h)
 	}
 	if p.t.ctx.Err() != nil {
@@ -144,7 +146,7 @@ func (p *singles) put(h *http1Conn) {
 	}
 }
 
-// take reserves one that is idle: the one that was used last. nil: none is.
+// take reserves the most recently used idle connection. It returns nil if none is idle.
 func (p *singles) take() *http1Conn {
 	for {
 		p.mu.Lock()
@@ -155,13 +157,13 @@ func (p *singles) take() *http1Conn {
 		h := p.idle[len(p.idle)-1]
 		p.unlistLocked(h)
 		p.mu.Unlock()
-		if h.cc.Reserve() == nil { // otherwise it has closed, or is in use, and is listed again after that
+		if h.cc.Reserve() == nil { // else h is closed, or in use and listed again later
 			return h
 		}
 	}
 }
 
-// unlist takes h off the idle ones, and tells whether it was there.
+// unlist removes h from the idle list, and reports whether h was there.
 func (p *singles) unlist(h *http1Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,7 +181,7 @@ func (p *singles) unlistLocked(h *http1Conn) bool {
 	return was
 }
 
-// closeIfIdle is the timer's.
+// closeIfIdle closes h unless it is in use. h.timer calls it.
 func (h *http1Conn) closeIfIdle() {
 	if h.pool.unlist(h) {
 		h.cc.Close()

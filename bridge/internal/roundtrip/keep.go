@@ -9,27 +9,31 @@ import (
 )
 
 const (
-	// keptBody is how much of one request's body is kept, in bytes: what most objects have, a large ConfigMap too.
+	// keptBody limits the stored part of one request's body, in bytes. It is enough for most
+	// objects, also for a large ConfigMap.
 	keptBody = 1 << 20
-	// keptBodies is how much is kept of all, in bytes: 64 requests at their most.
+	// keptBodies limits the stored bodies of all requests together, in bytes: 64 requests of
+	// keptBody.
 	keptBodies = 64 << 20
 )
 
-// A Keeper keeps bodies while they are sent, so that a layer below it can send a request once more: it closes the body
-// that it had, and takes one from the request's GetBody, which starts at the beginning and is ErrNotKept where that is
-// gone. The layer closes that, too, as every RoundTripper does.
+// A Keeper stores request bodies while they are sent, so that the next RoundTripper can send a
+// request again. To do so, that RoundTripper closes the body that it has and gets a new one from
+// the request's GetBody. The new body starts at the beginning. GetBody returns ErrNotKept if a part
+// of the body was not stored. The RoundTripper closes the new body too, as every RoundTripper does.
 //
-// Memory is taken as bytes arrive, and given back when the answer's head is there. A body that is longer than keptBody,
-// or that comes when keptBodies are in use, passes through and is not kept.
+// Memory is allocated as bytes arrive, and released when the answer's header has arrived. A body
+// longer than keptBody passes through and is not stored; so does a body that arrives while
+// keptBodies are in use.
 type Keeper struct {
 	next http.RoundTripper
-	used atomic.Int64 // bytes, of keptBodies
+	used atomic.Int64 // stored bytes of all requests, at most keptBodies
 }
 
-// NewKeeper puts a Keeper before next.
+// NewKeeper returns a Keeper that passes its requests to next.
 func NewKeeper(next http.RoundTripper) *Keeper { return &Keeper{next: next} }
 
-// RoundTrip sends req, which is not changed. An error of reading the body is a *BodyError.
+// RoundTrip sends req and does not modify it. If reading req.Body fails, the error is a *BodyError.
 func (k *Keeper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return k.next.RoundTrip(req)
@@ -46,28 +50,29 @@ func (k *Keeper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// keptSource is one request's body, and what of it was read so far.
+// keptSource is one request's body, with the part of it that was read so far.
 //
-// Readers take turns: one that fails may still stand in a Read of src when the next one begins. What that Read returns
-// is kept, too, and the next reader waits for it.
+// Only one keptReader is current at a time. When an attempt has failed, its reader may still be
+// inside a Read of src while the next reader starts. The bytes of that Read are stored too, and the
+// next reader waits for them.
 type keptSource struct {
 	keeper *Keeper
 	src    io.ReadCloser
 
 	mu      sync.Mutex
-	turn    sync.Cond // a Read of src is over
-	data    []byte    // from the beginning, all that was read
-	lost    bool      // data is not all that was read
-	err     error     // of src, its end too
-	reading bool      // somebody stands in src.Read
+	turn    sync.Cond // signals that a Read of src has returned
+	data    []byte    // all bytes read so far, from the beginning
+	lost    bool      // data is not complete: bytes were dropped
+	err     error     // the error of src, also io.EOF
+	reading bool      // a goroutine is inside src.Read
 	current *keptReader
-	over    bool // RoundTrip has returned: nothing is kept any more
+	over    bool // RoundTrip has returned: no more bytes are stored
 }
 
-// A keptReader is the body of one try.
+// A keptReader is the request body of one attempt.
 type keptReader struct {
 	b      *keptSource
-	at     int // in data
+	at     int // offset in b.data
 	closed bool
 }
 
@@ -77,7 +82,7 @@ func (b *keptSource) reader() *keptReader {
 	return r
 }
 
-// again is the request's GetBody.
+// again implements GetBody of the request.
 func (b *keptSource) again() (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,7 +95,7 @@ func (b *keptSource) again() (io.ReadCloser, error) {
 	return b.reader(), nil
 }
 
-// Read gives what is kept, then what comes.
+// Read returns the stored bytes first, then the bytes that it reads from src.
 func (r *keptReader) Read(p []byte) (int, error) {
 	b := r.b
 	b.mu.Lock()
@@ -117,7 +122,7 @@ func (r *keptReader) Read(p []byte) (int, error) {
 	}
 }
 
-// fetch reads on from src. It is called, and returns, with mu held.
+// fetch reads more bytes from src. The caller holds b.mu; fetch releases it during the Read.
 func (b *keptSource) fetch(r *keptReader, p []byte) (int, error) {
 	b.reading = true
 	b.mu.Unlock()
@@ -129,14 +134,14 @@ func (b *keptSource) fetch(r *keptReader, p []byte) (int, error) {
 	}
 	b.keep(p[:n])
 	b.turn.Broadcast()
-	if r.closed || r != b.current { // the bytes are the next reader's
+	if r.closed || r != b.current { // the next reader gets these bytes from data
 		return 0, http.ErrBodyReadAfterClose
 	}
 	r.at += n
 	return n, err
 }
 
-// keep adds p to what is kept, as far as there is room.
+// keep stores p, if the limits keptBody and keptBodies allow it; otherwise it drops the whole body.
 func (b *keptSource) keep(p []byte) {
 	if b.lost || len(p) == 0 {
 		return
@@ -158,13 +163,14 @@ func (b *keptSource) keep(p []byte) {
 	b.data = append(b.data, p...)
 }
 
-// drop gives the memory back.
+// drop releases the stored body.
 func (b *keptSource) drop() {
 	b.keeper.used.Add(-int64(cap(b.data)))
 	b.data, b.lost = nil, true
 }
 
-// Close is the transport's: it ends this try's reader. The client's body ends with the request.
+// Close ends the reader of one attempt; the transport calls it. src stays open until the request
+// ends.
 func (r *keptReader) Close() error {
 	b := r.b
 	b.mu.Lock()
@@ -181,8 +187,9 @@ func (r *keptReader) Close() error {
 	return nil
 }
 
-// done is for when RoundTrip returns: memory goes back, but for what the transport has yet to read of a second try. It
-// returns what broke the body, if anything did.
+// done is called when RoundTrip has returned. It releases the stored bytes, unless the transport
+// still has to read some of them for a second attempt. It returns the error of reading src, or nil
+// at io.EOF.
 func (b *keptSource) done(failed bool) error {
 	b.mu.Lock()
 	b.over = true

@@ -11,33 +11,35 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// closeTime is how long a connection's last TLS record may take, before the connection is cut.
+// closeTime is how long TLS's close_notify may take to write, before edge closes the TCP
+// connection.
 const closeTime = 250 * time.Millisecond
 
-// A link is a connection that carries HTTP/2, and knows what of it can be known without an HTTP/2 library: when something
-// was read, up to which stream the peer goes on, and which stream was opened last.
+// A link is a connection that carries HTTP/2. It parses the frames that pass, to record what
+// x/net's http2 does not expose: when a byte was last read, the last stream of a GOAWAY, and the
+// newest stream that was opened.
 type link struct {
 	*tls.Conn
 	born   time.Time
-	closed func() // once
+	closed func() // called once, by the first Close
 	once   sync.Once
 
-	lastRead atomic.Int64 // since born; no two reads have the same
-	suspect  atomic.Bool  // a PING is late; any byte takes that back
+	lastRead atomic.Int64 // ns since born; no two reads have the same value
+	suspect  atomic.Bool  // a PING is late; any byte read clears it
 	broken   atomic.Bool  // a read or a write failed, or Close was called
-	away     func()       // at the peer's GOAWAY
-	last     atomic.Int64 // the last stream that the peer goes on with; -1: it said no GOAWAY
+	away     func()       // called for each GOAWAY of the peer
+	last     atomic.Int64 // the last stream that the peer will process; -1: no GOAWAY has arrived
 	in       frames
 
 	toWrite chan []byte      // from Write to writeLoop
-	written chan writeResult // and back
+	written chan writeResult // from writeLoop to Write
 	closing chan struct{}    // closed by Close
 
-	settled chan struct{} // closed once the peer's SETTINGS are heeded, or there will be none
+	settled chan struct{} // closed when edge has acknowledged the peer's SETTINGS, or at Close
 	settle  sync.Once
 	opened  atomic.Uint32 // the newest stream whose HEADERS were written
 	out     frames
-	claimed uint32 // that of the newest request that knows its stream; guarded as writes are, see attempt.wrote
+	claimed uint32 // the newest stream that an attempt knows; guarded by x/net's write lock
 }
 
 type writeResult struct {
@@ -45,7 +47,7 @@ type writeResult struct {
 	err error
 }
 
-// newLink makes a link, whose writeLoop is to be run.
+// newLink returns a link. The caller starts its writeLoop on a goroutine.
 func newLink(c *tls.Conn, away, closed func()) *link {
 	l := &link{
 		Conn: c, born: time.Now(), away: away, closed: closed,
@@ -56,10 +58,10 @@ func newLink(c *tls.Conn, away, closed func()) *link {
 	return l
 }
 
-// readAt is when something was read last, or when the connection was made.
+// readAt returns when a byte was last read, or when the connection was opened.
 func (l *link) readAt() time.Time { return l.born.Add(time.Duration(l.lastRead.Load())) }
 
-// now is a time as lastRead's.
+// now returns the current time in the unit of lastRead.
 func (l *link) now() time.Duration { return time.Since(l.born) }
 
 func (l *link) Read(b []byte) (int, error) {
@@ -71,7 +73,8 @@ func (l *link) Read(b []byte) (int, error) {
 		}
 		for rest := b[:n]; l.in.next(&rest); {
 			if l.in.kind == http2.FrameGoAway {
-				// It may say less than the last time, and never more (RFC 9113 section 6.8).
+				// A later GOAWAY may name a lower stream, never a higher one (RFC 9113 section
+				// 6.8).
 				l.last.Store(int64(binary.BigEndian.Uint32(l.in.payload()) & streamMask))
 				l.away()
 			}
@@ -83,9 +86,12 @@ func (l *link) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// writeLoop writes what Write is given, until Close. x/net writes a request's HEADERS on a goroutine of the request's own, whose
-// young stack the calls down to TLS's cipher would grow to 8 KiB; when that shrinks it leaves a hole, 3 KiB for each idle watch.
-// Here the stack grows once for a connection. The way over costs less CPU than the growing did.
+// writeLoop writes to the TLS connection on behalf of Write, until Close.
+//
+// x/net writes the HEADERS of each request on a goroutine of that request. There the calls down to
+// TLS's cipher would grow the small stack to 8 KiB. When the stack shrinks, 3 KiB of memory stay
+// unused for each idle watch. On the goroutine of writeLoop the stack grows once per connection.
+// Passing the bytes to writeLoop costs less CPU than growing the stacks did.
 func (l *link) writeLoop() {
 	for {
 		select {
@@ -98,7 +104,7 @@ func (l *link) writeLoop() {
 	}
 }
 
-// Write implements net.Conn. One goroutine calls it at a time: x/net has a lock for it.
+// Write implements net.Conn. x/net's write lock guards it: only one goroutine calls it at a time.
 func (l *link) Write(b []byte) (int, error) {
 	select {
 	case l.toWrite <- b:
@@ -109,7 +115,7 @@ func (l *link) Write(b []byte) (int, error) {
 	n, err := result.n, result.err
 	for rest := b[:n]; l.out.next(&rest); {
 		switch {
-		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load(): // others are trailers
+		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load(): // else trailers
 			l.opened.Store(l.out.stream)
 		case l.out.kind == http2.FrameSettings && l.out.flags.Has(http2.FlagSettingsAck):
 			l.settle.Do(func() { close(l.settled) })
@@ -121,7 +127,7 @@ func (l *link) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close implements net.Conn. TLS would wait for room for its last word.
+// Close implements net.Conn. It does not wait longer than closeTime for TLS to send close_notify.
 func (l *link) Close() error {
 	l.broken.Store(true)
 	l.once.Do(func() {
@@ -132,7 +138,7 @@ func (l *link) Close() error {
 	return closeTLS(l.Conn)
 }
 
-// cut closes the connection below TLS, so that no write holds up.
+// cut closes the connection below TLS. A blocked TLS write cannot delay it.
 func (l *link) cut() { l.NetConn().Close() }
 
 func closeTLS(c *tls.Conn) error {
@@ -144,23 +150,24 @@ func closeTLS(c *tls.Conn) error {
 var _ net.Conn = (*link)(nil)
 
 const (
-	frameHead   = 9 // bytes (RFC 9113 section 4.1)
-	goAwayFixed = 8 // bytes of GOAWAY's payload that it always has
+	frameHead   = 9 // bytes of a frame header (RFC 9113 section 4.1)
+	goAwayFixed = 8 // bytes that every GOAWAY payload begins with
 	streamMask  = 1<<31 - 1
 )
 
-// frames finds HTTP/2's frames in a connection's bytes, however they are cut.
+// frames finds the HTTP/2 frames in the bytes of a connection, wherever reads and writes cut the
+// bytes.
 type frames struct {
 	kind   http2.FrameType
 	flags  http2.Flags
 	stream uint32
 
-	skip int // of the payload
+	skip int // bytes of the current payload still to skip
 	buf  [frameHead + goAwayFixed]byte
-	got  int // in buf
+	got  int // bytes in buf
 }
 
-// next takes from b up to and with the next frame's head; false: there was none whole.
+// next consumes b up to the end of the next frame header. It returns false if b ends before that.
 func (f *frames) next(b *[]byte) bool {
 	for len(*b) > 0 {
 		if f.skip > 0 {
@@ -185,14 +192,14 @@ func (f *frames) next(b *[]byte) bool {
 	return false
 }
 
-// need is how much of the frame in buf is kept.
+// need returns how many bytes of the current frame buf must hold.
 func (f *frames) need() int {
-	short := f.buf[0] == 0 && f.buf[1] == 0 && f.buf[2] < goAwayFixed // an error of the peer's, which HTTP/2 finds
+	short := f.buf[0] == 0 && f.buf[1] == 0 && f.buf[2] < goAwayFixed // x/net reports this error
 	if f.got < frameHead || http2.FrameType(f.buf[3]) != http2.FrameGoAway || short {
 		return frameHead
 	}
 	return len(f.buf)
 }
 
-// payload is the beginning of a GOAWAY's.
+// payload returns the fixed part of a GOAWAY's payload.
 func (f *frames) payload() []byte { return f.buf[frameHead:] }

@@ -17,40 +17,45 @@ import (
 )
 
 const (
-	// mostConnections bounds a Transport's, drained ones included: without HTTP/2 each request has one, and the
-	// descriptors of the process are usually fewer. Past it a request is told that nothing was done.
+	// mostConnections limits the connections of one Transport, also those that drain. Without
+	// HTTP/2 each request has its own connection. The process often has fewer file descriptors than
+	// this. Above the limit, a request fails with ErrNothingDone.
 	mostConnections = 1 << 15
-	// mostWaiters is how many requests wait for one new connection; one more has another one made. It is the number of
-	// streams that HTTP/2 may have before the peer has said its own.
+	// mostWaiters limits the requests that wait for one new connection; for one more request edge
+	// opens another connection. 100 is the number of streams that x/net allows before the peer's
+	// SETTINGS.
 	mostWaiters = 100
 )
 
-// A pool has the HTTP/2 connections with one receive window.
+// A pool holds the HTTP/2 connections that have the same receive window.
 type pool struct {
 	t  *Transport
 	h2 *http2.Transport
 
 	mu      sync.Mutex
-	conns   []*conn      // that may take something new
-	pending *pendingConn // the newest of those that are being made
+	conns   []*conn      // the connections that may get new requests
+	pending *pendingConn // the newest of the connections being opened
 }
 
-// A pendingConn is a connection that is being made. One request may use it before the peer's SETTINGS are there, which
-// say how many may.
+// A pendingConn is a connection that is being opened. Only one request may use it before the peer's
+// SETTINGS arrive, because they state how many streams the peer allows.
 type pendingConn struct {
-	made    chan struct{} // closed before done is
-	done    chan struct{}
-	err     error // once made
-	waiters int
+	made    chan struct{} // closed when opening it has succeeded or failed; before done
+	done    chan struct{} // closed when the peer's SETTINGS have arrived or dialTime is over
+	err     error         // valid after made is closed
+	waiters int           // number of requests that wait
 }
 
-// A sender is a connection with a place for one request, which it sends once with this body.
+// A sender is a connection on which one request is reserved. roundTrip sends the request once, with
+// body.
 type sender interface {
 	roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error)
 }
 
-// get reserves a place on a connection. Requests share the wait for a new one, and each may leave. Without HTTP/2 a request
-// that has lost its connection gets a new one: those that are kept may have met the same end.
+// get reserves capacity for one request on a connection. Several requests may wait for one new
+// connection, and each stops waiting when its ctx ends. lost states that the connection of the
+// previous attempt broke. Then, without HTTP/2, the request gets a new connection, because the idle
+// ones may be broken too.
 func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 	for {
 		if !lost {
@@ -64,7 +69,7 @@ func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 			return nil, err
 		case c != nil:
 			return c, nil
-		case d == nil: // each has its own
+		case d == nil: // without HTTP/2: each request gets its own connection
 			s, err := p.alone(ctx)
 			if s != nil || err != nil {
 				return s, err
@@ -78,7 +83,7 @@ func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 	}
 }
 
-// await waits for d; it gives none where the request is to look again.
+// await waits for d. It returns nil, nil if d has no capacity left, so that the caller tries again.
 func (p *pool) await(ctx context.Context, d *pendingConn) (sender, error) {
 	for _, stage := range []chan struct{}{d.made, d.done} {
 		select {
@@ -96,7 +101,7 @@ func (p *pool) await(ctx context.Context, d *pendingConn) (sender, error) {
 	return nil, nil
 }
 
-// place takes one on a connection that is there; nil: there is none.
+// place reserves a request on an open connection. It returns nil if none has capacity.
 func (p *pool) place() *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,7 +118,8 @@ func (p *pool) placeLocked() *conn {
 	return nil
 }
 
-// isOpen tells whether a request may go there: any after SETTINGS, and one before. It is called with the pool's mu held.
+// isOpen reports whether c may get a request: any number after the peer's SETTINGS, only one
+// before. The caller holds pool.mu.
 func (c *conn) isOpen() bool {
 	select {
 	case <-c.link.settled:
@@ -125,8 +131,8 @@ func (c *conn) isOpen() bool {
 	return first
 }
 
-// reserve gives a connection with a place that is taken, or the one in the making to wait for, or none of both where
-// the API server's side is without HTTP/2.
+// reserve returns an open connection with a reserved request, or else a pendingConn to wait for. It
+// returns neither if the API server or a load balancer before it does not offer HTTP/2.
 func (p *pool) reserve() (*conn, *pendingConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,7 +154,8 @@ func (p *pool) reserve() (*conn, *pendingConn, error) {
 	return nil, d, nil
 }
 
-// make is the one goroutine of d. It goes on when all who waited have left: the next request has use for it.
+// make opens the connection of d, on a goroutine of d. It continues when all waiting requests have
+// ended, because later requests can use the connection.
 func (p *pool) make(d *pendingConn) {
 	c, h, err := p.open()
 	if h != nil {
@@ -161,7 +168,7 @@ func (p *pool) make(d *pendingConn) {
 		defer timer.Stop()
 		select {
 		case <-c.link.settled:
-		case <-timer.C: // its health is looked after
+		case <-timer.C: // health closes the connection if it stays silent
 		case <-p.t.ctx.Done():
 		}
 	}
@@ -173,8 +180,8 @@ func (p *pool) make(d *pendingConn) {
 	close(d.done)
 }
 
-// alone makes a connection for one request. If that leaves, the connection is for others. It gives none where the
-// API server's side has learned HTTP/2.
+// alone opens a connection for one request. If ctx ends first, the connection becomes idle for
+// other requests. alone returns nil, nil if the API server now offers HTTP/2.
 func (p *pool) alone(ctx context.Context) (sender, error) {
 	type made struct {
 		h   *http1Conn
@@ -209,7 +216,8 @@ func (p *pool) alone(ctx context.Context) (sender, error) {
 	}
 }
 
-// open makes a connection, which is counted already, of one kind or the other.
+// open opens a connection and returns it as a conn or, without HTTP/2, as an http1Conn. The caller
+// has already counted the connection in Transport.count.
 func (p *pool) open() (*conn, *http1Conn, error) {
 	c, err := p.t.connect(p.t.ctx)
 	if err != nil {
@@ -226,13 +234,13 @@ func (p *pool) open() (*conn, *http1Conn, error) {
 	return shared, nil, err
 }
 
-// A conn is a connection with HTTP/2.
+// A conn is an HTTP/2 connection.
 type conn struct {
 	pool *pool
 	link *link
 	cc   *http2.ClientConn
 	health
-	early bool // a request went there before the peer's SETTINGS; guarded by pool.mu
+	early bool // a request was sent before the peer's SETTINGS; guarded by pool.mu
 }
 
 func (p *pool) adopt(t *tls.Conn) (*conn, error) {
@@ -254,19 +262,19 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 	c.start()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.link.last.Load() < 0 && !c.link.broken.Load() { // it may have come to its end already
+	if c.link.last.Load() < 0 && !c.link.broken.Load() { // the connection may have ended meanwhile
 		p.conns = append(p.conns, c)
 	}
 	return c, nil
 }
 
-// lost closes a silent connection.
+// lost closes a connection whose peer is silent.
 func (c *conn) lost() {
 	c.link.cut()
 	c.cc.Close()
 }
 
-// drop takes a connection off the list: it takes nothing new.
+// drop removes c from the list, so that c gets no new requests.
 func (p *pool) drop(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -275,7 +283,8 @@ func (p *pool) drop(c *conn) {
 	}
 }
 
-// closeIdle closes what nobody uses; what is in use takes nothing new, and is closed after that.
+// closeIdle closes the connections without requests. The others get no new requests, and are closed
+// after their last one.
 func (p *pool) closeIdle() {
 	p.mu.Lock()
 	conns := p.conns
@@ -289,14 +298,15 @@ func (p *pool) closeIdle() {
 	}
 }
 
-// An attempt is one try on one connection of HTTP/2.
+// An attempt is one attempt to send a request on an HTTP/2 connection.
 type attempt struct {
 	trace  httptrace.ClientTrace
 	link   *link
-	stream atomic.Uint32 // 0: nothing of it was written
+	stream atomic.Uint32 // 0: no byte of the request was written
 }
 
-// wrote is called after the request's HEADERS were written, or should have been, while nothing else can be written.
+// wrote is x/net's callback WroteHeaders: the request's HEADERS were written, or writing them
+// failed. x/net still holds its write lock, so that no other request can write.
 func (a *attempt) wrote() {
 	if id := a.link.opened.Load(); id != a.link.claimed {
 		a.link.claimed = id
@@ -304,7 +314,7 @@ func (a *attempt) wrote() {
 	}
 }
 
-// roundTrip sends req, for which a place is reserved.
+// roundTrip sends req. The caller has reserved the request on c.
 func (c *conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
 	a := &attempt{link: c.link}
 	a.trace.WroteHeaders = a.wrote
@@ -317,7 +327,7 @@ func (c *conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response,
 		return resp, answered, nil
 	}
 	id, last := a.stream.Load(), c.link.last.Load()
-	goaway := last >= 0 // the API server takes no stream after the last
+	goaway := last >= 0 // the API server processes no stream above last
 	if id == 0 {
 		if goaway || c.link.broken.Load() || !c.cc.CanTakeNewRequest() {
 			return nil, untaken, err

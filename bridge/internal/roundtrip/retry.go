@@ -10,30 +10,33 @@ import (
 )
 
 const (
-	// mostTries is how often a request is sent that the API server certainly did not take, over some 14 s: where connections
-	// are ended after a few requests, many requests at once may meet that end again and again.
+	// mostTries limits the attempts to send a request that the API server certainly did not
+	// process. They take about 14 s. Where connections are closed after a few requests, many
+	// concurrent requests may fail repeatedly.
 	mostTries = 32
-	// mostLosses is how often a connection may break under a request that reads, before the request fails.
+	// mostLosses limits how often the connection of a read-only request may break before the
+	// request fails.
 	mostLosses = 2
-	// firstPause is before the third try; each next one is twice as long up to longestPause, and up to a tenth longer.
+	// firstPause is the pause before the third attempt. Each later pause is twice as long, up to
+	// longestPause, plus up to 10 percent.
 	firstPause   = 50 * time.Millisecond
 	longestPause = 500 * time.Millisecond
-	// dialPatience is how long after a request's beginning a connection that could not be made is tried again.
+	// dialPatience is how long, after a request began, edge tries to connect again after a failure.
 	dialPatience = 3 * time.Second
 )
 
-// A verdict is what one try came to.
+// A verdict is the result of one attempt.
 type verdict int
 
 const (
 	answered verdict = iota
 	untaken          // the API server has certainly not processed the request
-	broken           // the connection broke, or was silent: the API server may have processed it
-	unfit            // nothing of the request could be written, through a fault of its own
-	failed           // any other end: the API server may have processed it
+	broken           // the connection broke or was silent: the API server may have processed it
+	unfit            // nothing was written, because the request itself is invalid
+	failed           // any other error: the API server may have processed the request
 )
 
-// send sends req until it has an answer, or may not be sent again.
+// send sends req until it gets an answer or must not be sent again.
 func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 	began := time.Now()
 	ctx := req.Context()
@@ -71,12 +74,12 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 		}
 		if !pause(ctx, try) {
 			closeBody(body)
-			return nil, fmt.Errorf("%w: the last of %d tries: %w", lost, try, cause)
+			return nil, fmt.Errorf("%w: the last of %d attempts failed: %w", lost, try, cause)
 		}
 	}
 }
 
-// again is the body for one more try.
+// again returns the body for another attempt.
 func again(req *http.Request, cause error) (io.ReadCloser, error) {
 	switch {
 	case req.Body == nil, req.Body == http.NoBody:
@@ -91,7 +94,7 @@ func again(req *http.Request, cause error) (io.ReadCloser, error) {
 	return body, nil
 }
 
-// pause waits before the next try; false: there is none.
+// pause waits before the next attempt. It returns false if no attempt may follow.
 func pause(ctx context.Context, try int) bool {
 	if try >= mostTries || ctx.Err() != nil {
 		return false

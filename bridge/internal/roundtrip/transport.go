@@ -17,53 +17,59 @@ import (
 )
 
 const (
-	maxAnswerHeader = 10 << 20         // bytes of an answer's head: what client-go takes
-	idleTime        = 90 * time.Second // after which a connection without a request is closed
-	continueTime    = time.Second      // for which a body with Expect: 100-continue waits for that
+	maxAnswerHeader = 10 << 20         // bytes of an answer's header: the limit of client-go
+	idleTime        = 90 * time.Second // a connection without requests is closed after this time
+	continueTime    = time.Second      // how long a body with Expect: 100-continue waits for a 100
 )
 
-// Config is what a Transport needs.
+// Config configures a Transport.
 type Config struct {
-	Base *url.URL // of the API server
-	// Dial makes connections below TLS.
+	Base *url.URL // the URL of the API server
+	// Dial opens the connection below TLS.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is for all connections; its NextProtos do not count.
+	// TLS is the configuration of every connection. Transport replaces its NextProtos.
 	TLS *tls.Config
-	// Proxy is as http.Transport's; nil: none.
+	// Proxy selects a proxy, as in http.Transport; nil: no proxy.
 	Proxy func(*http.Request) (*url.URL, error)
-	// AnswerTimeout bounds the wait for an answer's head; 0: no bound.
+	// AnswerTimeout is the timeout for an answer's header; 0: no timeout.
 	AnswerTimeout time.Duration
-	// Doubt is shared with all that reach the same API server.
+	// Doubt is shared by all connections to the same API server.
 	Doubt *Doubt
-	// Windows are shared with others; nil: all answers have narrow windows.
+	// Windows is shared by several Transports; nil: all answers have narrow windows.
 	Windows *Windows
-	// Endless tells requests whose answer has no end in sight. They always have narrow windows.
+	// Endless reports whether the answer to a request has no known end, e.g. a watch. Such an
+	// answer always has a narrow window.
 	Endless func(*http.Request) bool
-	// Asks says that no request changes anything, whatever its method: each may be sent again when its connection breaks.
+	// Asks states that no request changes anything, whatever its method (e.g. access reviews). Each
+	// request may then be sent again when its connection breaks.
 	Asks bool
 }
 
-// A Transport sends requests to one API server with HTTP/2, and without where the API server's side does not offer it.
+// A Transport sends requests to one API server. It uses HTTP/2, or HTTP/1.1 if the server or a load
+// balancer before it does not offer HTTP/2.
 //
-// What the API server has certainly not processed is sent again, if the request has no body or GetBody gives it: it was
-// not written whole, its stream is above a GOAWAY's, or was refused. What may have been processed is not, but for GET,
-// HEAD and OPTIONS without a body, and with Asks, when their connection breaks. Errors say which it was: ErrNothingDone, ErrLost.
+// A request that the API server has certainly not processed is sent again, if it has no body or
+// GetBody returns the body. This is certain if the request was not written completely, if its
+// stream number is above the last one of a GOAWAY, or if its stream was refused. A request that may
+// have been processed is sent again only when its connection breaks, and only if it is a GET, HEAD
+// or OPTIONS without a body, or if Config.Asks is set. The errors ErrNothingDone and ErrLost state
+// which of the two cases it was.
 type Transport struct {
 	cfg           Config
 	base          *url.URL
 	host, address string
 	narrow, wide  *pool
 	singles       singles
-	count         atomic.Int64 // of connections, those in the making too
+	count         atomic.Int64 // number of connections, including those being opened
 
-	ctx    context.Context // of connections in the making
+	ctx    context.Context // context of the connections being opened
 	cancel context.CancelFunc
-	work   sync.WaitGroup // they
+	work   sync.WaitGroup // the goroutines that open connections
 	mu     sync.Mutex
 	closed bool
 }
 
-// New makes a Transport. Close it.
+// New returns a Transport. The caller closes it with Close.
 func New(cfg Config) (*Transport, error) {
 	port := cfg.Base.Port()
 	if port == "" {
@@ -84,13 +90,14 @@ func New(cfg Config) (*Transport, error) {
 }
 
 func (t *Transport) newPool(window int) (*pool, error) {
-	// A connection's own window stays x/net's 1 GiB: a stream that nobody reads holds up no other.
+	// The flow-control window of a whole connection stays x/net's 1 GiB: a stream whose client does
+	// not read must not block the other streams.
 	h2, err := http2.ConfigureTransports(&http.Transport{
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		IdleConnTimeout:        idleTime,
 		ExpectContinueTimeout:  continueTime,
 		ResponseHeaderTimeout:  t.cfg.AnswerTimeout,
-		DisableCompression:     true, // bodies pass as they are
+		DisableCompression:     true, // bodies pass unchanged
 		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: window},
 	})
 	if err != nil {
@@ -99,14 +106,15 @@ func (t *Transport) newPool(window int) (*pool, error) {
 	return &pool{t: t, h2: h2}, nil
 }
 
-// CloseIdleConnections closes what nobody uses.
+// CloseIdleConnections closes the connections without requests.
 func (t *Transport) CloseIdleConnections() {
 	t.narrow.closeIdle()
 	t.wide.closeIdle()
 	t.singles.closeIdle()
 }
 
-// Close does that, too, and makes no connection from then on. What is in use is closed after its last request.
+// Close closes the connections without requests, and opens no more connections. A connection in use
+// is closed after its last request.
 func (t *Transport) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -116,7 +124,8 @@ func (t *Transport) Close() {
 	t.CloseIdleConnections()
 }
 
-// start runs the making of a connection, for which there must be room.
+// start runs f, which opens a connection, on a goroutine. It fails if the Transport is closed or
+// has mostConnections connections.
 func (t *Transport) start(f func()) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,8 +165,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// OnlyReads tells of a method whether it changes nothing (RFC 9110 section 9.2.1; TRACE never comes here). "" is GET, as to
-// net/http.
+// OnlyReads reports whether method changes nothing (RFC 9110 section 9.2.1; TRACE never gets here).
+// The method "" is GET, as in net/http.
 func OnlyReads(method string) bool {
 	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions:

@@ -7,15 +7,18 @@ import (
 )
 
 const (
-	// narrowWindow is what one answer may hold in memory while its client does not read, in bytes: any number may.
+	// narrowWindow is the memory, in bytes, that one answer may use while its client does not read.
+	// Any number of answers may have it.
 	narrowWindow = 256 << 10
-	// wideWindow is the same for answers that have an end, in bytes: 40 MB/s over a round trip of 100 ms.
+	// wideWindow is the memory, in bytes, for an answer that has an end: 40 MB/s at a round-trip
+	// time of 100 ms.
 	wideWindow = 4 << 20
-	// wideWindows bounds all wide windows together, in bytes. Past it, answers have narrow ones.
+	// wideWindows limits the memory of all wide windows together, in bytes. Further answers get
+	// narrow windows.
 	wideWindows = 256 << 20
 )
 
-// Windows is the memory that wide windows share. The zero value is ready.
+// Windows counts the memory of all wide windows. The zero value is ready to use.
 type Windows struct{ used atomic.Int64 }
 
 func (w *Windows) take() bool {
@@ -28,7 +31,7 @@ func (w *Windows) take() bool {
 
 func (w *Windows) give() { w.used.Add(-wideWindow) }
 
-// wideBody gives a window back at its end.
+// wideBody is an answer's body that releases its wide window when the body ends or is closed.
 type wideBody struct {
 	io.ReadCloser
 	windows *Windows
@@ -54,7 +57,7 @@ func (b *wideBody) give() {
 	}
 }
 
-// hold keeps the window until the answer's body ends.
+// hold releases the wide window when the answer's body ends.
 func (w *Windows) hold(resp *http.Response) {
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength == 0 {
 		w.give()
