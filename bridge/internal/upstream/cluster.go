@@ -21,12 +21,12 @@ import (
 	"edge/impersonate"
 )
 
-// Cluster is one API server: two ways to it, which share no connection, what is known about them, and what edge speaks
-// there on streams.
+// Cluster is one API server. It has two routes, which share no connection. It also has the
+// streaming configuration, and what edge has found out about the protocols that work.
 type Cluster struct {
 	base          *url.URL
-	Impersonating route // with edge's own credential
-	Passthrough   route // with none: for requests that bring their sender's
+	Impersonating route // sends edge's own credential
+	Passthrough   route // sends no credential: for requests that carry the client's own
 
 	streaming Streaming
 	review    reviewFunc
@@ -34,19 +34,19 @@ type Cluster struct {
 	log       *slog.Logger
 }
 
-// reviewFunc asks whether an identity may do something; nil means it may.
+// reviewFunc checks whether an identity may perform an action; nil means that it may.
 type reviewFunc = func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
 
-// Config is what a cluster needs.
+// Config configures a Cluster.
 type Config struct {
 	Upstream   *rest.Config
-	Credential *Credential // in place of upstream; nil: none
+	Credential *Credential // replaces Upstream; nil: Upstream is used
 	Streaming  Streaming   // "": auto
 	Review     reviewFunc
 	Log        *slog.Logger
 }
 
-// route is the one for an identity.
+// route returns the route for the requests of id.
 func (up *Cluster) route(id impersonate.Identity) route {
 	if id.IsTokenPassthrough() {
 		return up.Passthrough
@@ -69,17 +69,17 @@ func New(c Config) (*Cluster, error) {
 		c.Streaming = StreamingAuto
 	case StreamingAuto, StreamingWebSocket, StreamingSPDY, StreamingWebSocketFirst:
 	default:
-		return nil, fmt.Errorf("bridge: Streaming %q is none of auto, websocket, spdy and websocket-first", c.Streaming)
+		return nil, fmt.Errorf("bridge: invalid Streaming %q: must be auto, websocket, spdy or websocket-first", c.Streaming)
 	}
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("bridge: API server address: %w", err)
 	}
 	if base.Scheme != "https" {
-		return nil, fmt.Errorf("bridge: API server address %q: edge sends its credential over https only", base.Redacted())
+		return nil, fmt.Errorf("bridge: API server address %q must begin with https://, because edge sends its credential there", base.Redacted())
 	}
 	if cfg.Impersonate.UserName != "" || len(cfg.Impersonate.Groups) > 0 || cfg.Impersonate.UID != "" || len(cfg.Impersonate.Extra) > 0 {
-		return nil, errors.New("bridge: the kubeconfig of edge itself impersonates somebody: remove as, as-groups, as-uid and as-user-extra from it")
+		return nil, errors.New("bridge: edge's own kubeconfig must not impersonate: remove as, as-groups, as-uid and as-user-extra from it")
 	}
 	up := &Cluster{base: base, streaming: c.Streaming, review: c.Review, protocols: newProtocolCache(), log: c.Log}
 	windows := new(roundtrip.Windows)
@@ -95,7 +95,7 @@ func New(c Config) (*Cluster, error) {
 	return up, err
 }
 
-// URL is where a request for u goes upstream.
+// URL returns the URL at the API server for the client's URL u.
 func (up *Cluster) URL(u *url.URL) *url.URL {
 	out := *u
 	out.Scheme, out.Host, out.User, out.Fragment = up.base.Scheme, up.base.Host, nil, ""
@@ -108,10 +108,10 @@ func (up *Cluster) URL(u *url.URL) *url.URL {
 	return &out
 }
 
-// prefix is the path of the API server's address.
+// prefix returns the path of the API server's URL, without a slash at the end.
 func (up *Cluster) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix(up.base.Path, "/")} }
 
-// version asks the API server for its release, with edge's own credential.
+// version requests the release of the API server, with edge's own credential.
 func (up *Cluster) version(ctx context.Context) (*version.Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionWait)
 	defer cancel()
@@ -133,7 +133,7 @@ func (up *Cluster) version(ctx context.Context) (*version.Version, error) {
 	return version.ParseGeneric(info.GitVersion)
 }
 
-// SpareConns is how many spare connections there are.
+// SpareConns returns the number of spare connections.
 func (up *Cluster) SpareConns() (n int) {
 	for _, r := range []route{up.Impersonating, up.Passthrough} {
 		if r.spares != nil {
@@ -145,7 +145,7 @@ func (up *Cluster) SpareConns() (n int) {
 	return n
 }
 
-// SetSpareAge changes how long they wait. It is called before the first stream.
+// SetSpareAge changes how long spare connections are kept. Call it before the first stream.
 func (up *Cluster) SetSpareAge(age time.Duration) {
 	for _, r := range []route{up.Impersonating, up.Passthrough} {
 		if r.spares != nil {
@@ -154,7 +154,8 @@ func (up *Cluster) SetSpareAge(age time.Duration) {
 	}
 }
 
-// judges puts the credential's judgement around a route. Its upgrades have a connection each.
+// judges wraps the transports of r with c.Wrap. An upgrade never reuses a connection, so that its
+// retire function does nothing.
 func (c *Credential) judges(r *route) (err error) {
 	if r.Plain, err = c.Wrap(r.Plain, r.direct.CloseIdleConnections); err == nil {
 		r.upgrade, err = c.Wrap(r.upgrade, func() {})

@@ -7,8 +7,9 @@ import (
 	"edge/impersonate"
 )
 
-// mayCreate asks whether an identity may create a stream. Where edge has it go upstream as a GET, the API server would ask for
-// get only: before 1.35, in later releases with a gate off, and on a proxy in every release.
+// mayCreate checks whether an identity may create a stream. edge needs this check when it requests
+// the stream by GET: then the API server checks only get before 1.35, in later releases with the
+// feature gate off, and for proxied streams in every release.
 func (up *Cluster) mayCreate(ctx context.Context, id impersonate.Identity, t negotiate.Target) error {
 	return up.review(ctx, id, t.Attributes("create"))
 }

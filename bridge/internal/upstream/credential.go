@@ -18,81 +18,89 @@ import (
 )
 
 const (
-	// verdictAge is how long the answer to "does this credential hold?" counts. It spares the API server a question for
-	// each 401 of a pod or a kubelet, and bounds how late edge notices that a refused credential was mended.
+	// verdictAge is how long edge stores whether the API server accepts a credential. This limits
+	// the reviews that edge sends when pods or kubelets answer 401. It also limits how late edge
+	// notices that a refused credential was fixed.
 	verdictAge = 5 * time.Second
-	// maxVerdicts bounds the answers that are remembered: edge has one credential at a time, and few ways to the API server.
+	// maxVerdicts limits the stored verdicts: edge has one credential at a time and few transports.
 	maxVerdicts = 16
-	// questionTimeout bounds one question, and learnTimeout all that is done about a 401: two questions, and a new token.
+	// questionTimeout is the timeout of one SelfSubjectReview. learnTimeout is the timeout of all
+	// steps after a 401: reviews and a new token.
 	questionTimeout = 4 * time.Second
 	learnTimeout    = 15 * time.Second
-	// maxQuestionAnswer bounds, in bytes, what is read of an answer, so that its connection can be used again.
+	// maxQuestionAnswer limits, in bytes, how much of an answer edge reads and discards, so that
+	// the connection can be used again.
 	maxQuestionAnswer = 4 << 10
-	// refusedRetryAfter is what a client is told to wait, in seconds, while edge's own credential is refused.
+	// refusedRetryAfter is the client's Retry-After, in seconds, while edge's own credential is
+	// refused.
 	refusedRetryAfter = 5
 )
 
-// CredentialConfig says which credential is edge's own.
+// CredentialConfig configures edge's own credential.
 type CredentialConfig struct {
-	// Upstream is the API server with the credential.
+	// Upstream is the API server's address, with edge's credential.
 	Upstream *rest.Config
-	// Renew, if set, gets another credential in place of one that the API server refused: the value of its Authorization
-	// header, or "" if none was sent. Files, certificates and credential plugins need none.
+	// Renew, if not nil, replaces a credential that the API server refused. refused is the value of
+	// its Authorization header, or "" if none was sent. Renew is not needed for files, certificates
+	// and credential plugins.
 	Renew func(ctx context.Context, refused string)
-	// Log gets a line when the credential is refused, and when it is accepted again. nil: slog.Default.
+	// Log receives a line when the credential is refused and when it is accepted again. nil:
+	// slog.Default.
 	Log *slog.Logger
 }
 
-// A Credential is edge's own at the API server. It tells a 401 that is about edge's credential from one that a kubelet or an
-// aggregated API server gives, and reads the credential again if it is refused. It is for many goroutines.
+// A Credential is edge's own credential for the API server. It finds out whether a 401 is about
+// this credential, or comes from a kubelet or an aggregated API server. It reads the credential
+// again when the API server refuses it. It is safe for concurrent use.
 type Credential struct {
 	config *rest.Config
-	files  transport.ResettableTokenSource // nil: there is no token file
-	cert   bool                            // a connection has a part in the credential
-	plugin bool                            // which client-go runs again when it sees a 401
+	files  transport.ResettableTokenSource // nil: the credential is not a token file
+	cert   bool                            // the credential includes a client certificate
+	plugin bool                            // a credential plugin; client-go reruns it after a 401
 	renew  func(context.Context, string)
 	log    *slog.Logger
 
 	asking   singleflight.Group
 	mu       sync.Mutex
 	verdicts map[holder]verdict
-	own      http.RoundTripper // Transport's; nil: nobody asked yet
+	own      http.RoundTripper // the result of Transport; nil: not called yet
 	close    func()
-	doubt    roundtrip.Doubt // about the way there, of all that have this credential
+	doubt    roundtrip.Doubt // shared by all transports with this credential
 
-	refused atomic.Pointer[refusal] // nil: the API server accepts it, as far as edge knows
+	refused atomic.Pointer[refusal] // nil: no refusal is known
 }
 
-// A refusal is a time in which the API server does not accept the credential.
+// A refusal is a period in which the API server refuses the credential.
 type refusal struct{ err error }
 
-// A sender sends the credential, and can ask the API server whether it holds.
+// A sender sends the credential, and can check with the API server whether it is valid.
 type sender interface {
-	// ask asks about what was sent as the Authorization header; "": about what is sent now.
+	// ask checks the Authorization header sent; "" checks the credential that is sent now.
 	ask(ctx context.Context, sent string) (holds, known bool)
-	// generation is how often connections were retired.
+	// generation returns how often retireConnections was called.
 	generation() uint32
-	// retireConnections has requests from then on take other connections than those in use.
+	// retireConnections makes later requests use new connections.
 	retireConnections()
 }
 
-// A holder is a credential: the digest of what is sent, and with a client certificate the connections that have it, which are
-// those of a transport since it was last told to retire.
+// A holder identifies a credential by the digest of the Authorization header. A client certificate
+// belongs to the connections on which it was sent. A holder then also has the transport and its
+// generation, which changes when the transport's connections are retired.
 type holder struct {
 	sum [sha256.Size]byte
-	via sender // nil: any connection is as good
+	via sender // nil: no client certificate, so the connection does not matter
 	age uint32
 }
 
-// A verdict is what was learned about a credential.
+// A verdict states whether the API server accepts a credential.
 type verdict struct {
 	holds bool
-	// replaced tells that another credential is accepted in place of one that does not hold.
+	// replaced means that the API server accepts another credential, which replaces a refused one.
 	replaced bool
 	until    time.Time
 }
 
-// NewCredential reads what the configuration names.
+// NewCredential reads the credential that cfg names.
 func NewCredential(cfg CredentialConfig) (*Credential, error) {
 	c := &Credential{
 		config: rest.CopyConfig(cfg.Upstream), renew: cfg.Renew, log: cfg.Log, verdicts: make(map[holder]verdict),
@@ -104,7 +112,8 @@ func NewCredential(cfg CredentialConfig) (*Credential, error) {
 	}
 	wrappers := []transport.WrapperFunc{newSentRecorder, c.config.WrapTransport}
 	if file := c.config.BearerTokenFile; file != "" {
-		// client-go's own wrapper for such a file reads it once a minute, and cannot be told to do it now.
+		// client-go's own wrapper for a token file reads it once a minute and cannot be made to
+		// read it now.
 		source := transport.NewCachedFileTokenSource(file)
 		if _, err := source.Token(); err != nil {
 			return nil, fmt.Errorf("bridge: API server credential: %w", err)
@@ -117,12 +126,13 @@ func NewCredential(cfg CredentialConfig) (*Credential, error) {
 	return c, nil
 }
 
-// Config is the API server with the credential. Whoever impersonates by it puts Wrap around, which undoes what this leaves: the
-// code of a 401 is another one.
+// Config returns the API server's address with the credential. A transport that is made from it and
+// impersonates must be wrapped with Wrap: below Wrap, the code of a 401 is
+// unauthorizedByCredential.
 func (c *Credential) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
-// Ready returns [ErrRefused] from the moment at which the API server is known to refuse the credential, until it answers a
-// request that was sent after.
+// Ready returns [ErrRefused] while the API server refuses the credential. The refusal ends when the
+// API server answers a request that was sent after the refusal began.
 func (c *Credential) Ready() error {
 	if r := c.refused.Load(); r != nil {
 		return r.err
@@ -136,7 +146,7 @@ func (c *Credential) refuse() {
 	}
 }
 
-// accepted notes an answer to a request that was sent during a refusal.
+// accepted records that the API server answered a request that was sent during the refusal since.
 func (c *Credential) accepted(since *refusal) {
 	if since != nil && c.refused.CompareAndSwap(since, nil) {
 		c.log.Info("the API server accepts edge's own credential again")
@@ -151,14 +161,15 @@ func (c *Credential) holderOf(sent string, via sender, age uint32) holder {
 	return h
 }
 
-// verdictOn tells whether a credential that got a 401 is accepted. Equal questions at the same time are one, which goes on when
-// somebody who waits for it leaves. age is via's when the credential was sent.
+// verdictOn finds out whether the API server accepts a credential that got a 401. Concurrent calls
+// for the same credential share one review, which continues when a caller's ctx ends. age is the
+// generation of via when the credential was sent.
 func (c *Credential) verdictOn(ctx context.Context, via sender, sent string, age uint32) (verdict, error) {
 	h := c.holderOf(sent, via, age)
 	if v, ok := c.recall(h); ok {
 		return v, nil
 	}
-	if c.cert && age != via.generation() { // nobody can ask with that any more; it was retired because it did not hold
+	if c.cert && age != via.generation() { // retired, as its certificate was refused
 		return verdict{replaced: true}, nil
 	}
 	got := c.asking.DoChan(fmt.Sprintf("%x %p %d", h.sum, h.via, h.age), func() (any, error) {
@@ -169,7 +180,7 @@ func (c *Credential) verdictOn(ctx context.Context, via sender, sent string, age
 		if known {
 			c.remember(h, v)
 		}
-		if !v.holds && !v.replaced { // what is sent from now on is refused, too
+		if !v.holds && !v.replaced { // the credential that is sent from now on is refused too
 			c.remember(c.holderOf(sent, via, via.generation()), v)
 		}
 		return v, nil
@@ -182,11 +193,12 @@ func (c *Credential) verdictOn(ctx context.Context, via sender, sent string, age
 	}
 }
 
-// investigate asks about the credential that was sent, and if it is refused, gets another one and asks about that. Whatever the API
-// server answers but 401 means that it holds: its release may be too old for the question, or edge may not ask it. Without
-// any answer nothing is known, which is not remembered.
+// investigate checks a credential that was sent. If the API server refuses it, investigate gets a
+// new credential and checks that one. Every answer except 401 means that the credential is
+// accepted: an old API server may not support the review, or edge may lack permission for it.
+// Without an answer, known is false and the verdict is not stored.
 func (c *Credential) investigate(via sender, sent string) (v verdict, known bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), learnTimeout) // nothing of a caller's: others wait, too
+	ctx, cancel := context.WithTimeout(context.Background(), learnTimeout) // not one caller's ctx
 	defer cancel()
 	holds, known := via.ask(ctx, sent)
 	if holds {
@@ -203,7 +215,7 @@ func (c *Credential) investigate(via sender, sent string) (v verdict, known bool
 	}
 	replaced, _ := via.ask(ctx, "")
 	if !replaced && c.plugin {
-		replaced, _ = via.ask(ctx, "") // the question before had it run again
+		replaced, _ = via.ask(ctx, "") // after the 401 to the last review client-go ran the plugin
 	}
 	if !replaced {
 		c.refuse()

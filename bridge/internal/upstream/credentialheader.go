@@ -7,11 +7,14 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// unauthorizedByCredential is the code of a 401 between the sentRecorder and credentialed. What is between them acts on a 401 by itself: client-go
-// runs a credential plugin, while all other requests wait, and any pod behind pods/proxy could make it do that.
+// unauthorizedByCredential replaces the code 401 in an answer, from the sentRecorder up to
+// credentialed. The wrappers between the two would react to a 401: client-go runs the credential
+// plugin, and all other requests wait meanwhile. Any pod behind pods/proxy could cause that by
+// answering 401.
 const unauthorizedByCredential = -http.StatusUnauthorized
 
-// A sentRecorder is next to the connection: it sees what is sent. Of what it returns, credentialed undoes the code.
+// A sentRecorder is the innermost wrapper: it sees the request as it is sent, and stores it in the
+// answer to a 401. credentialed restores the code of that answer.
 type sentRecorder struct{ next http.RoundTripper }
 
 func newSentRecorder(next http.RoundTripper) http.RoundTripper { return sentRecorder{next} }
@@ -23,14 +26,14 @@ func (w sentRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
 		resp.Request = req
-		if len(req.Header["Impersonate-User"]) > 0 { // any other is the API server's own answer about edge
+		if len(req.Header["Impersonate-User"]) > 0 { // else the API server refuses edge itself
 			resp.StatusCode = unauthorizedByCredential
 		}
 	}
 	return resp, nil
 }
 
-// WrappedRoundTripper is for client-go, which looks through wrappers.
+// WrappedRoundTripper lets client-go find the transports below its wrappers.
 func (w sentRecorder) WrappedRoundTripper() http.RoundTripper { return w.next }
 
 // fileTransport sends the token of a file.
@@ -39,7 +42,8 @@ type fileTransport struct {
 	next   http.RoundTripper
 }
 
-// RoundTrip never sends a request without a credential: it would be anonymous.
+// RoundTrip adds the token. If the file cannot be read it returns ErrNoCredential, because a
+// request without a credential would be anonymous.
 func (t fileTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["Authorization"]) > 0 {
 		return t.next.RoundTrip(req)
@@ -56,5 +60,5 @@ func (t fileTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req)
 }
 
-// WrappedRoundTripper is for client-go, which looks through wrappers.
+// WrappedRoundTripper lets client-go find the transports below its wrappers.
 func (t fileTransport) WrappedRoundTripper() http.RoundTripper { return t.next }

@@ -17,13 +17,14 @@ import (
 	"edge/bridge/internal/status"
 )
 
-// Wrap puts the credential's judgement around a transport that sends the credential, made with Config. A 401 that is about it
-// has the credential read again and the request sent once more: the API server authenticates before it does anything. If that
-// cannot be, a request that impersonates somebody gets an error whose Status is 503. One that does not is edge's own, and gets
-// the 401: its sender says what it means.
+// Wrap wraps next, a transport made with Config that sends the credential. When the API server
+// refuses the credential with 401, Wrap's transport reads the credential again and repeats the
+// request. This is safe because the API server authenticates before it does anything else. If the
+// request cannot be repeated, a request that impersonates gets an error with a 503 Status. A
+// request that does not impersonate is edge's own; it gets the 401, and its sender handles it.
 //
-// A request that brings an Authorization header passes as it is. retire makes requests from then on take other connections
-// than those in use.
+// A request that already has an Authorization header passes unchanged. retire is called to make
+// later requests use new connections.
 func (c *Credential) Wrap(next http.RoundTripper, retire func()) (http.RoundTripper, error) {
 	base, _, err := rest.DefaultServerUrlFor(c.config)
 	if err != nil {
@@ -32,7 +33,7 @@ func (c *Credential) Wrap(next http.RoundTripper, retire func()) (http.RoundTrip
 	return &credentialed{own: c, next: next, retire: retire, question: base.JoinPath(questionPath).String()}, nil
 }
 
-// Transport is the transport of edge's own requests to the API server, one for all who ask for it.
+// Transport returns the transport for edge's own requests to the API server. All callers share it.
 func (c *Credential) Transport() (http.RoundTripper, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,7 +52,7 @@ func (c *Credential) Transport() (http.RoundTripper, error) {
 	return c.own, nil
 }
 
-// Close closes what Transport gave.
+// Close closes the transport that Transport returned.
 func (c *Credential) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,22 +61,22 @@ func (c *Credential) Close() {
 	}
 }
 
-// credentialed is the transport that Wrap makes.
+// credentialed is the transport that Wrap returns.
 type credentialed struct {
 	own      *Credential
 	next     http.RoundTripper
 	retire   func()
-	age      atomic.Uint32 // how often it was called
-	question string        // URL
+	age      atomic.Uint32 // how often retire was called
+	question string        // URL of the SelfSubjectReview
 }
 
-// CloseIdleConnections is for http.Client.
+// CloseIdleConnections is called by http.Client.
 func (t *credentialed) CloseIdleConnections() { utilnet.CloseIdleConnectionsFor(t.next) }
 
-// WrappedRoundTripper is for client-go, which looks through wrappers.
+// WrappedRoundTripper lets client-go find the transports below its wrappers.
 func (t *credentialed) WrappedRoundTripper() http.RoundTripper { return t.next }
 
-// RoundTrip sends a request at most twice.
+// RoundTrip sends req at most twice.
 func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["Authorization"]) > 0 {
 		return t.next.RoundTrip(req)
@@ -92,7 +93,7 @@ func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !mayRepeat(req) {
 		return notRepeated(req, resp, err)
 	}
-	closeBody(resp) // first: until then the body of the request may be read
+	closeBody(resp) // first: until then the transport may read the request's body
 	again, bodyErr := repeated(req)
 	if bodyErr != nil {
 		return notRepeated(req, resp, err)
@@ -104,10 +105,10 @@ func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if v, done, doneErr = t.judged(req, resp, err, age); v.holds || !v.replaced {
 		return done, doneErr
 	}
-	return notRepeated(req, resp, err) // refused and replaced twice
+	return notRepeated(req, resp, err) // the credential was refused and replaced twice
 }
 
-// judged gives the end of a request, unless its credential was replaced.
+// judged returns the final answer or error of req, unless its credential was replaced.
 func (t *credentialed) judged(req *http.Request, resp *http.Response, err error, age uint32) (verdict, *http.Response, error) {
 	v, left := t.own.verdictOn(req.Context(), t, sentBy(resp), age)
 	switch {
@@ -122,7 +123,7 @@ func (t *credentialed) judged(req *http.Request, resp *http.Response, err error,
 	return v, resp, err
 }
 
-// send sends a request once, and notes if the credential is good again.
+// send sends req once. It records when the credential is accepted again.
 func (t *credentialed) send(req *http.Request) (*http.Response, error) {
 	since := t.own.refused.Load()
 	resp, err := t.next.RoundTrip(req)
@@ -145,7 +146,7 @@ func isRefused(resp *http.Response, err error) bool {
 	return resp.StatusCode == http.StatusUnauthorized
 }
 
-// sentBy is the Authorization header that got an answer; "" if there was none.
+// sentBy returns the Authorization header of the request that got resp, or "".
 func sentBy(resp *http.Response) string {
 	if resp == nil || resp.Request == nil {
 		return ""
@@ -157,16 +158,16 @@ func closeBody(resp *http.Response) {
 	if resp == nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxQuestionAnswer) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, resp.Body, maxQuestionAnswer) // lets the connection be used again
 	resp.Body.Close()
-	resp.Body = http.NoBody // of what edge's own sender gets
+	resp.Body = http.NoBody // edge's own callers may still get resp
 }
 
 func mayRepeat(req *http.Request) bool {
 	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }
 
-// repeated is the request once more, without what the first time put into its header.
+// repeated returns req for the second attempt, without the Authorization header of the first.
 func repeated(req *http.Request) (*http.Request, error) {
 	again := req.WithContext(req.Context())
 	again.Header = req.Header.Clone()
@@ -179,13 +180,13 @@ func repeated(req *http.Request) (*http.Request, error) {
 	return again, err
 }
 
-// notAccepted ends a request while the credential is refused.
+// notAccepted ends a request while the API server refuses the credential.
 func notAccepted(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
 	return ended(req, resp, err, refusedRetryAfter, "edge: the API server does not accept edge's own credential. "+
-		"This says nothing about yours, and nothing was done: whoever runs edge has to look at it")
+		"Your own credential is not the cause, and nothing was done: the operator of edge has to fix this")
 }
 
-// notRepeated ends a request that could be served with the credential that edge has now, but is not there any more.
+// notRepeated ends a request whose body can not be sent again with the new credential.
 func notRepeated(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
 	return ended(req, resp, err, 1, "edge: the API server no longer accepted edge's own credential, and edge has another one now. "+
 		"Nothing was done: try again")
@@ -204,13 +205,13 @@ func ended(req *http.Request, resp *http.Response, err error, retryAfter int32, 
 	return nil, refused
 }
 
-// question is a SelfSubjectReview, which everybody may make who is authenticated.
+// question is a SelfSubjectReview, which every authenticated user may create.
 var question = []byte(`{"apiVersion":"` + authenticationv1.SchemeGroupVersion.String() + `","kind":"SelfSubjectReview"}`)
 
 const questionPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
-// ask puts the question to the API server, with the value of an Authorization header, or if that is empty with the credential
-// that goes out now. known is false without an answer.
+// ask sends the review with sent as the Authorization header, or, if sent is "", with the current
+// credential. known is false if the API server did not answer.
 func (t *credentialed) ask(ctx context.Context, sent string) (holds, known bool) {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()

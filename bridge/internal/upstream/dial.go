@@ -18,16 +18,16 @@ const (
 	tcpKeepAlive     = 15 * time.Second
 )
 
-// http1 is HTTP/1.1 in ALPN: an upgrade can only be had over it.
+// http1 is HTTP/1.1 in ALPN. An upgrade is possible only over HTTP/1.1.
 const http1 = "http/1.1"
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// A dialer makes connections to the API server.
+// A dialer opens connections to the API server.
 type dialer struct {
 	tcp     dialFunc
-	address string      // the API server's
-	config  *tls.Config // of all connections to it that are for an upgrade
+	address string      // HOST:PORT of the API server
+	config  *tls.Config // for upgrade connections to the API server
 }
 
 func newDialer(cfg *rest.Config, base *url.URL, config *tls.Config) *dialer {
@@ -47,7 +47,7 @@ func newDialer(cfg *rest.Config, base *url.URL, config *tls.Config) *dialer {
 	return d
 }
 
-// dial makes a connection of what the relay needs beneath TLS.
+// dial opens a connection without TLS, of a type that the relay can read without waiting.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.tcp(ctx, network, address)
 	if err != nil {
@@ -56,10 +56,10 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return leg.Pollable(conn), nil
 }
 
-// dialTLS makes a connection for an upgrade.
+// dialTLS opens a TLS connection for an upgrade.
 func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	config := d.config
-	if address != d.address { // of a proxy that is spoken to over TLS
+	if address != d.address { // address is an HTTPS proxy
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err

@@ -1,18 +1,19 @@
-// Package upstream has one API server: how it is reached, and what edge speaks to it.
+// Package upstream connects edge to one API server. It chooses the transport, the credential and
+// the streaming protocol of each request.
 //
-//	cluster.go              what belongs to one API server
-//	route.go, transport.go  its transports, with edge's own credential and with none; requests of edge's own
-//	dial.go, spareconns.go  a connection; those that are there before the stream that needs one
-//	credential.go           edge's own credential, and whether it is accepted
-//	credentialtransport.go  a transport that knows whether a 401 is about that credential
-//	credentialheader.go     what is sent as the credential
-//	protocolchoice.go       in which protocol a stream is asked for
-//	createreview.go         the review before a stream that goes upstream as a GET
-//	streaming.go            what an operator may say about that
+//	cluster.go              Cluster: everything that belongs to one API server
+//	route.go, transport.go  transports with and without edge's own credential; edge's own requests
+//	dial.go, spareconns.go  new connections; spare ones, opened before a stream needs one
+//	credential.go           edge's own credential, and whether the API server accepts it
+//	credentialtransport.go  a transport that finds out whether a 401 is about that credential
+//	credentialheader.go     the header that carries the credential
+//	protocolchoice.go       the protocol in which edge requests a stream
+//	createreview.go         the access review for create, before a stream that edge requests by GET
+//	streaming.go            the values of --upstream-streaming
 //	upgradeanswer.go        what an answer to an upgrade means
-//	gatewayerror.go         what a client reads when the API server does not answer
-//	protocolcache.go        which protocols the way to the API server carries, as far as that is known
-//	errors.go               no credential, a refused one, and an upgrade without an answer
+//	gatewayerror.go         the client's error when the API server does not answer
+//	protocolcache.go        which protocols work on the path to the API server, as far as known
+//	errors.go               ErrRefused, ErrNoCredential, the error of an upgrade without an answer
 //
-// Plain requests go by package roundtrip. It knows no client's connection.
+// Package roundtrip sends plain requests. Package upstream does not handle clients' connections.
 package upstream

@@ -10,16 +10,17 @@ import (
 	"edge/bridge/internal/status"
 )
 
-// ErrRefused is what [Credential.Ready] says.
+// ErrRefused is the error of [Credential.Ready]: the API server refuses edge's own credential.
 var ErrRefused = errors.New("the API server does not accept edge's own credential")
 
-// ErrNoCredential is the error of a transport that has no credential to send, as while no token can be had. Its Status is
-// the 401 that the API server would answer, for callers in edge; a client never reads it, see [Credential.Wrap].
+// ErrNoCredential is the error of a transport that has no credential to send, e.g. while edge
+// cannot get a token. Its Status is the 401 that the API server would answer. It is for callers
+// inside edge; clients never see it, see [Credential.Wrap].
 var ErrNoCredential error = &apierrors.StatusError{
 	ErrStatus: status.Failure(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "edge has no credential of its own for the API server"),
 }
 
-// unansweredError is an upgrade that got no answer.
+// unansweredError means that an upgrade request got no answer.
 type unansweredError struct{ err error }
 
 func (e *unansweredError) Error() string { return e.err.Error() }

@@ -13,20 +13,21 @@ import (
 	"edge/bridge/internal/status"
 )
 
-// unprocessedRetry is when a request that edge could not send again may be, in seconds: the next connection is there.
+// unprocessedRetry is the Retry-After, in seconds, for a request that the API server did not
+// process and edge could not send again. By then edge has a new connection.
 const unprocessedRetry = 1
 
-// GatewayError is the client's view of a failure on the way upstream: its own body's, or
-// the API server's. It says whether what was asked for may have been done. The
-// details, which may name addresses, stay in the log.
+// GatewayError maps err to the client's error: the client's request body failed, or the API server
+// did not answer. The message states whether the request may have been done. Details such as
+// addresses appear only in the log.
 func GatewayError(method string, err error) error {
 	var broken *roundtrip.BodyError
 	switch {
 	case errors.As(err, &broken):
-		return status.BadRequest(status.ReasonBody, "the request's body ended before its end, or broke the rules of HTTP")
+		return status.BadRequest(status.ReasonBody, "the request's body ended too early, or it violates the rules of HTTP")
 	case errors.Is(err, roundtrip.ErrNothingDone):
 		e := status.New(status.ReasonUpstream, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
-			"edge: the API server did not take the request, and nothing was done: try again")
+			"edge: the API server did not process the request, and nothing was done: try again")
 		e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: unprocessedRetry}
 		return e
 	}
@@ -40,7 +41,7 @@ func GatewayError(method string, err error) error {
 		message = "edge: the connection to the API server ended before its answer"
 	}
 	if lost && !roundtrip.OnlyReads(method) {
-		message += ": what was asked for may have been done"
+		message += ": the requested action may have been done"
 	}
 	return status.New(status.ReasonUpstream, code, reason, message)
 }

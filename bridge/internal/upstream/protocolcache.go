@@ -10,20 +10,21 @@ import (
 )
 
 const (
-	// learnedFor is how long edge believes what it learned about the way to the API
-	// server, and about its release.
+	// learnedFor is how long edge stores which protocols work on the path to the API server, and
+	// the API server's release.
 	learnedFor = 10 * time.Minute
-	// retryVersionAfter is how long it does not ask again after no answer.
+	// retryVersionAfter is how long edge waits before it requests the release again after a
+	// failure.
 	retryVersionAfter = 10 * time.Second
 	versionWait       = 5 * time.Second
-	maxVersion        = 64 << 10 // bytes of an answer
+	maxVersion        = 64 << 10 // bytes of the answer to /version
 )
 
-// asksCreate is the first release that asks for create on the GET of a WebSocket
-// (AuthorizePodWebsocketUpgradeCreatePermission).
+// asksCreate is the first Kubernetes release that checks the verb create on a WebSocket GET
+// (feature gate AuthorizePodWebsocketUpgradeCreatePermission).
 var asksCreate = version.MustParseGeneric("1.35.0")
 
-// streamKind is a kind of stream whose protocols come and go together.
+// streamKind is a kind of stream. edge stores for each kind whether SPDY works.
 type streamKind int
 
 const (
@@ -39,20 +40,20 @@ func kindOf(t negotiate.Target) streamKind {
 	return remoteCommand
 }
 
-// enoughCuts is how many upgrades in a row must have been cut without an answer
-// to be taken for a refusal: one may be an API server that restarts.
+// enoughCuts is the number of consecutive upgrades without an answer after which edge assumes that
+// SPDY is refused. A single one may be caused by a restart of the API server.
 const enoughCuts = 2
 
-// protocolCache is what edge found out about its API server and the way to it. All of
-// it goes stale.
+// protocolCache stores what edge found out about the API server and the path to it. Each entry
+// expires.
 type protocolCache struct {
 	mu      sync.Mutex
-	refused [streamKinds]time.Time // until when SPDY is taken for refused
-	cuts    [streamKinds]int       // upgrades in a row that were cut
+	refused [streamKinds]time.Time // until this time edge assumes that SPDY is refused
+	cuts    [streamKinds]int       // consecutive upgrades that were closed without an answer
 
-	asking  chan struct{} // one question at a time; guards what follows
+	asking  chan struct{} // held by the request for the release; guards the fields below
 	release *version.Version
-	until   time.Time // when to ask again
+	until   time.Time // when to request the release again
 }
 
 func newProtocolCache() *protocolCache { return &protocolCache{asking: make(chan struct{}, 1)} }
@@ -63,15 +64,15 @@ func (l *protocolCache) spdyRefused(f streamKind) bool {
 	return time.Now().Before(l.refused[f])
 }
 
-// reset is for when SPDY works, or may work again.
+// reset makes edge use SPDY for f again, because SPDY works or may work again.
 func (l *protocolCache) reset(f streamKind) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused[f], l.cuts[f] = time.Time{}, 0
 }
 
-// noteSPDYFailure notes that SPDY was refused, or cut, where WebSocket was not, and
-// tells whether SPDY is left out from now on.
+// noteSPDYFailure records that SPDY failed where WebSocket works. cut means that the connection was
+// closed without an answer. noteSPDYFailure reports whether edge now stops using SPDY for f.
 func (l *protocolCache) noteSPDYFailure(f streamKind, cut bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,18 +17,19 @@ import (
 	"edge/impersonate"
 )
 
-// An Request is a client's stream as it is asked for upstream, in any protocol.
+// A Request is a client's stream, as edge requests it upstream in any protocol.
 type Request struct {
-	URL      *url.URL    // the client's
-	Header   http.Header // as it goes upstream; each try has a copy
+	URL      *url.URL    // the client's URL
+	Header   http.Header // the upstream header; each attempt sends a copy
 	Identity impersonate.Identity
 	negotiate.Dialect
 }
 
-// Connect asks the API server for a client's stream, in what edge speaks to it.
+// Connect requests a client's stream from the API server, in the protocols that up.streaming
+// allows.
 //
-// Who may not have it and came by WebSocket reads what the API server says of that:
-// it asks for get before create, and names it.
+// If a WebSocket client lacks permission, Connect returns the API server's own 403. The API server
+// checks get before create and names the verb, so Connect reviews get too.
 func (up *Cluster) Connect(ctx context.Context, d Request) (Answer, error) {
 	a, err := up.choose(ctx, d)
 	if !d.isGet() || up.streaming == StreamingWebSocketFirst || !isForbidden(a, err) {
@@ -42,7 +43,7 @@ func (up *Cluster) Connect(ctx context.Context, d Request) (Answer, error) {
 	return Answer{}, denied
 }
 
-// isGet tells whether a client's stream is a GET that edge translates.
+// isGet reports whether the client requested the stream by GET and edge translates it.
 func (d Request) isGet() bool {
 	return d.Kind == negotiate.WebSocketExec || d.Kind == negotiate.WebSocketPorts || d.Kind == negotiate.Tunnel
 }
@@ -66,9 +67,9 @@ func (up *Cluster) choose(ctx context.Context, d Request) (Answer, error) {
 	return up.auto(ctx, d)
 }
 
-// webSocketFirst asks in WebSocket, which passes more load balancers, and in SPDY
-// where that is refused: every release speaks it, and for it RBAC asks for create
-// only. A refusal has begun nothing.
+// webSocketFirst requests the stream over WebSocket, which more load balancers support. If that is
+// refused, it uses SPDY: every release supports SPDY, and RBAC needs only create for it. A refusal
+// has started nothing.
 func (up *Cluster) webSocketFirst(ctx context.Context, d Request) (Answer, error) {
 	a, err := up.try(ctx, d, negotiate.OfferWebSocket(d.Target, d.Streams.Stdin))
 	denied := err == nil && isForbidden(a, nil)
@@ -77,7 +78,7 @@ func (up *Cluster) webSocketFirst(ctx context.Context, d Request) (Answer, error
 		return a, err
 	}
 	b, spdyErr := up.try(ctx, d, negotiate.OfferSPDY(d.Target))
-	if !d.mayFallBack(b, spdyErr) { // it was heard: its answer says more than that of the first
+	if !d.mayFallBack(b, spdyErr) { // the API server answered, so b is better than a
 		a.close()
 		return b, spdyErr
 	}
@@ -87,26 +88,26 @@ func (up *Cluster) webSocketFirst(ctx context.Context, d Request) (Answer, error
 	}
 	a.close()
 	return Answer{}, status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
-		fmt.Sprintf("edge: this %s was taken neither over WebSocket (%s: %s) nor over SPDY (%s). API servers speak WebSocket "+
-			"since Kubernetes 1.30, its port-forward since 1.31; for older ones, edge has to run in front of the API server, or the "+
-			"load balancer has to carry SPDY. If something else stands in between, such as a login page, it answered",
+		fmt.Sprintf("edge: this %s was accepted neither over WebSocket (%s: %s) nor over SPDY (%s). API servers support WebSocket "+
+			"since Kubernetes 1.30, and WebSocket port-forward since 1.31. For older ones, run edge next to the API server or use a "+
+			"load balancer that supports SPDY. These answers may also come from a server in between, such as a login page",
 			d.Target.Verb, strings.Join(negotiate.OfferWebSocket(d.Target, d.Streams.Stdin).Subprotocols, ", "), describeAnswer(a, err), describeAnswer(b, spdyErr)))
 }
 
-// auto asks in SPDY, and in WebSocket where something on the way refused SPDY. A
-// refusal before the 101 has begun nothing, so to ask once more is safe. What
-// came of it is remembered. Only what no API server or kubelet says of a stream
-// counts as such a refusal, see isProxyRefusal: anything else is final.
+// auto requests the stream over SPDY. If a load balancer or proxy on the path refuses SPDY, auto
+// uses WebSocket. A refusal before the 101 has started nothing, so a second request is safe. auto
+// stores the result. Only answers that no API server or kubelet gives to a stream request count as
+// such a refusal, see isProxyRefusal. Every other answer is final.
 //
-// WebSocket is for API servers of 1.35 and later, which ask for create themselves
-// on the GET that it is.
+// auto uses WebSocket only for API servers of 1.35 and later, because they check create on the
+// WebSocket GET.
 func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 	family := kindOf(d.Target)
 	noSPDY := up.protocols.spdyRefused(family)
 	if noSPDY {
 		a, err := up.askWebSocket(ctx, d)
 		if !d.mayFallBack(a, err) {
-			if isCut(err) { // the next finds out whether SPDY does
+			if isCut(err) { // let the next stream try SPDY
 				up.protocols.reset(family)
 			}
 			return a, err
@@ -122,7 +123,7 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 		return a, err
 	}
 	if !d.mayFallBack(a, err) {
-		if isCut(err) && up.speaksWebSocket(ctx) { // not now, but the next may
+		if isCut(err) && up.speaksWebSocket(ctx) { // the next stream may use WebSocket
 			up.protocols.noteSPDYFailure(family, true)
 		}
 		return a, err
@@ -131,7 +132,7 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 		if err == nil && IsUpgradeRequired(a.Response) {
 			a.close()
 			return Answer{}, status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
-				"edge: the way from edge to the API server does not carry SPDY, and edge speaks WebSocket by itself only to API servers of 1.35 and later: "+
+				"edge: a proxy before the API server does not support SPDY, and in mode auto edge uses WebSocket only for API servers of 1.35 and later: "+
 					"connect edge to the API server directly, or set --upstream-streaming=websocket")
 		}
 		return a, err
@@ -142,7 +143,7 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 	if switched || errors.As(wsErr, &denied) {
 		a.close()
 		if wsErr == nil && up.protocols.noteSPDYFailure(family, err != nil) {
-			up.log.Warn("the way to the API server carries no SPDY: using WebSocket", "verb", d.Target.Verb, "for", learnedFor)
+			up.log.Warn("the path to the API server does not support SPDY: using WebSocket", "verb", d.Target.Verb, "for", learnedFor)
 		}
 		return b, wsErr
 	}
@@ -150,9 +151,9 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 	return a, err
 }
 
-// mayFallBack tells whether an attempt failed in a way that another protocol may
-// not: nothing began, and nobody in the cluster has decided. A connection that was
-// cut may have been cut after the 101, and a command must not run twice.
+// mayFallBack reports whether another protocol may work after this answer: nothing has started, and
+// neither the API server nor the kubelet has decided. A connection without an answer may have been
+// cut after the 101. A command must not run twice, so exec does not fall back then.
 func (d Request) mayFallBack(a Answer, err error) bool {
 	if err == nil {
 		return a.Conn == nil && isProxyRefusal(a.Response)
@@ -162,8 +163,9 @@ func (d Request) mayFallBack(a Answer, err error) bool {
 	return harmlessCut || notBegun || impersonate.IsUnanswered(err)
 }
 
-// askWebSocket asks in WebSocket, after a review: as the GET that it is, an API
-// server before 1.35, or a later one with a gate off, would ask for get only.
+// askWebSocket requests the stream over WebSocket, after a review for create. The review is needed
+// because an API server before 1.35, or a later one with the feature gate off, checks only get for
+// this GET.
 func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) {
 	if err := up.mayCreate(ctx, d.Identity, d.Target); err != nil {
 		return Answer{}, err
@@ -174,11 +176,11 @@ func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) 
 	}
 	a.close()
 	return Answer{}, status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
-		fmt.Sprintf("edge: the API server does not speak %s, and edge was told to speak nothing but WebSocket to it: "+
+		fmt.Sprintf("edge: the API server does not support %s, and edge is configured to use only WebSocket: "+
 			"set --upstream-streaming=auto or spdy", strings.Join(negotiate.OfferWebSocket(d.Target, d.Streams.Stdin).Subprotocols, " or ")))
 }
 
-// try sends one upgrade and checks the answer.
+// try sends one upgrade request and checks the answer.
 func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (Answer, error) {
 	header := d.Header.Clone()
 	link.SetHeader(header)
@@ -199,9 +201,10 @@ func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (An
 	return Answer{Offer: link, Conn: conn, Response: resp}, nil
 }
 
-// Again is how a port-forward asks for one more upstream session, which it does
-// as it asked for link, or nil where its connections share the one: edge connect
-// gives each its own, see fanout; edge serve does as the API server does.
+// Again returns the function by which a port-forward requests one more upstream session, in the
+// protocol of link. In edge connect (websocket-first) each forwarded connection has its own
+// upstream session, see fanout. In edge serve the connections share one session, as in the API
+// server, and Again returns nil.
 func (up *Cluster) Again(d Request, link negotiate.Offer) func(context.Context) (Answer, error) {
 	isPortForward := d.Kind == negotiate.SPDYPorts || d.Kind == negotiate.Tunnel
 	if !isPortForward || up.streaming != StreamingWebSocketFirst {
@@ -215,14 +218,15 @@ func (up *Cluster) Again(d Request, link negotiate.Offer) func(context.Context) 
 	}
 }
 
-// AnswersPings tells whether upstream answers the pings of a stream as long as it is there. Where it is an API server it
-// need not: one that feeds a process which does not read may be silent for long. What is between it and edge connect does.
+// AnswersPings reports whether upstream answers the pings of a stream as long as it is alive. An
+// API server need not answer: while it sends to a process that does not read, it may be silent for
+// long. For edge connect (websocket-first), the server between it and the API server answers.
 func (up *Cluster) AnswersPings(link negotiate.Offer) bool {
 	return up.streaming == StreamingWebSocketFirst && link.Protocol == negotiate.WebSocket && !link.Opaque
 }
 
-// speaksWebSocket tells whether the API server is of a release to which edge
-// speaks WebSocket by itself. What was known stays known if it does not answer.
+// speaksWebSocket reports whether edge may use WebSocket for the API server's release. If the API
+// server does not answer, the stored release stays valid.
 func (up *Cluster) speaksWebSocket(ctx context.Context) bool {
 	l := up.protocols
 	select {
@@ -232,10 +236,11 @@ func (up *Cluster) speaksWebSocket(ctx context.Context) bool {
 		return false
 	}
 	if time.Now().After(l.until) {
-		// Whoever asks first asks for all, and may leave.
+		// The first caller requests the release for all callers; the request continues when its ctx
+		// ends.
 		release, err := up.version(context.WithoutCancel(ctx))
 		if err != nil {
-			up.log.Warn("API server did not tell its version", "error", err.Error())
+			up.log.Warn("cannot get the version of the API server", "error", err.Error())
 			l.until = time.Now().Add(retryVersionAfter)
 		} else {
 			l.release, l.until = release, time.Now().Add(learnedFor)

@@ -15,14 +15,13 @@ import (
 	"edge/bridge/internal/roundtrip"
 )
 
-// route is a pair of transports with the same credential, since Go offers HTTP/2
-// in ALPN for any upgrade but websocket, and an upgrade can only be had over
-// HTTP/1.1.
+// route is a pair of transports with the same credential. Two are needed: an upgrade is possible
+// only over HTTP/1.1, but Go offers HTTP/2 in ALPN for every upgrade except websocket.
 type route struct {
-	Plain   http.RoundTripper    // HTTP/2, or 1.1 where the API server's side has no 2
-	upgrade http.RoundTripper    // HTTP/1.1 only, a connection for each request
-	spares  *sparePool           // of upgrade; nil: none
-	direct  *roundtrip.Transport // below plain
+	Plain   http.RoundTripper    // HTTP/2, or HTTP/1.1 if the API server does not offer HTTP/2
+	upgrade http.RoundTripper    // HTTP/1.1 only, a new connection for each request
+	spares  *sparePool           // spare connections of upgrade; nil: no spares
+	direct  *roundtrip.Transport // the transport below Plain
 }
 
 func (r route) close() {
@@ -41,7 +40,7 @@ func newRoute(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *
 		return r, err
 	}
 	upgrade := w.upgrade(cfg)
-	if w.tls.GetClientCertificate == nil { // of which a spare connection would keep an old one
+	if w.tls.GetClientCertificate == nil { // a spare connection would keep an old certificate
 		r.spares = newSparePool(w.dialer, doubt)
 		upgrade.DialTLSContext = r.spares.dialTLS
 	}
@@ -54,9 +53,9 @@ func newRoute(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *
 	return r, nil
 }
 
-// switchProtocols sends req, which asks for an upgrade. With a 101 the caller
-// owns the connection; with any other answer it owns the response's body, and
-// conn is nil. Redirects are not followed (CVE-2018-1002105, CVE-2022-3172).
+// switchProtocols sends the upgrade request req. After a 101 the caller owns the connection. After
+// any other answer conn is nil and the caller closes the response's body. Redirects are not
+// followed (CVE-2018-1002105, CVE-2022-3172).
 func (r route) switchProtocols(ctx context.Context, req *http.Request) (conn net.Conn, resp *http.Response, err error) {
 	var raw net.Conn
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { raw = info.Conn }}
@@ -73,7 +72,7 @@ func (r route) switchProtocols(ctx context.Context, req *http.Request) (conn net
 	}
 	if raw == nil {
 		resp.Body.Close()
-		return nil, nil, errors.New("bridge: the transport gave no connection with the 101")
+		return nil, nil, errors.New("bridge: the HTTP transport returned a 101 without its connection")
 	}
 	return leg.NewReplayed(raw, resp.Body), resp, nil
 }

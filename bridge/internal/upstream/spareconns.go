@@ -13,44 +13,43 @@ import (
 )
 
 const (
-	// MaxSpares is for each credential: as many streams can begin at once without a
-	// handshake of their own.
+	// MaxSpares is the number of spare connections for each credential: as many streams can start
+	// at once without a handshake of their own.
 	MaxSpares = 2
-	// spareAge is how long one waits. kube-apiserver gives a connection 32 s for the
-	// head of its first request, edge 30 s; and as long streams may meet the
-	// connection of an API server whose machine is gone.
+	// spareAge is how long edge keeps a spare connection. kube-apiserver closes a connection
+	// without a request header after 32 s, edge after 30 s. For the same time, new streams may use
+	// the connection of an API server whose machine has failed.
 	spareAge = 10 * time.Second
 )
 
-// sparePool are connections to the API server that are through with their
-// handshakes, and have carried no request. There are some only while streams begin
-// less than spareAge apart. They are nobody's: what is sent over one brings its
-// credential, see newRoute.
+// sparePool holds connections to the API server that have completed TLS and carried no request. It
+// opens some only while streams start less than spareAge apart. A spare connection belongs to no
+// client: each request sends its own credential, see newRoute.
 //
-// A request still goes upstream once: a spare is looked at before it is used, and
-// one that ends just then fails a stream as any new connection would. One that was
-// made before a doubt about the way there is not used.
+// Each request is still sent upstream only once. edge checks a spare before its use. If a spare
+// ends just then, the stream fails, as on any new connection. A spare that was opened before the
+// last late PING (see roundtrip.Doubt) is not used.
 type sparePool struct {
 	dialer *dialer
 	doubt  *roundtrip.Doubt
 	age    time.Duration
-	ctx    context.Context // of who dials them
+	ctx    context.Context // ends the dialing of spares
 	cancel context.CancelFunc
-	keeper sync.WaitGroup // one goroutine while there are any
-	more   chan struct{}  // tells it to look again
+	keeper sync.WaitGroup // the goroutine of keep
+	more   chan struct{}  // wakes up keep
 
 	mu         sync.Mutex
-	ready      []spareConn // the oldest first, at most maxSpares
-	lastStream time.Time   // the last stream
-	wanted     bool        // as many as there may be
-	keeping    bool        // keeper has begun
+	ready      []spareConn // oldest first, at most MaxSpares
+	lastStream time.Time   // when the last stream started
+	wanted     bool        // keep shall fill ready up to MaxSpares
+	keeping    bool        // the goroutine of keep runs
 	closed     bool
 }
 
-// A spareConn is a connection for an upgrade, ready or given away.
+// A spareConn is a connection for an upgrade: a spare, or one that a stream uses.
 type spareConn struct {
 	*tls.Conn
-	since time.Time // when it was made; zero: for the stream that has it
+	since time.Time // when it was opened; zero: it was opened for a stream
 }
 
 func newSparePool(d *dialer, doubt *roundtrip.Doubt) *sparePool {
@@ -59,8 +58,7 @@ func newSparePool(d *dialer, doubt *roundtrip.Doubt) *sparePool {
 	return s
 }
 
-// dialTLS is the dialer's, but gives a connection that is there already if it
-// can.
+// dialTLS returns a spare connection if a usable one exists. Otherwise it opens a connection.
 func (s *sparePool) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	if address == s.dialer.address {
 		for c, ok := s.take(); ok; c, ok = s.take() {
@@ -77,7 +75,7 @@ func (s *sparePool) dialTLS(ctx context.Context, network, address string) (net.C
 	return spareConn{Conn: conn.(*tls.Conn)}, nil
 }
 
-// take gives the one that was made last.
+// take removes and returns the newest spare.
 func (s *sparePool) take() (c spareConn, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,18 +88,18 @@ func (s *sparePool) take() (c spareConn, ok bool) {
 	return c, true
 }
 
-// isUsable tells whether the API server has neither closed the connection nor said
-// anything on it. It reads what TLS has to say, such as tickets.
+// isUsable reports whether the API server has neither closed the connection nor sent data on it. It
+// reads TLS records such as session tickets.
 func (c spareConn) isUsable() bool {
 	var b [1]byte
-	n, quiet := leg.TryRead(c.Conn, b[:]) // which it can, see fill
+	n, quiet := leg.TryRead(c.Conn, b[:]) // fill has checked CanTry
 	return n == 0 && quiet
 }
 
-// fill is for when a stream has begun, over c: not before, so that it need not
-// share the processor with handshakes for others.
+// fill is called when a stream has started over c. It makes keep open spares. This does not happen
+// earlier, so that the stream does not share the CPU with the handshakes of spares.
 func (s *sparePool) fill(c spareConn) {
-	if !leg.CanTry(c.Conn) { // nobody could tell whether a spare is still good
+	if !leg.CanTry(c.Conn) { // isUsable would not work
 		return
 	}
 	s.mu.Lock()
@@ -123,8 +121,8 @@ func (s *sparePool) fill(c spareConn) {
 	s.keeper.Go(s.keep)
 }
 
-// keep makes spares where they are wanted, and drops those that have grown old. It
-// ends when there are none.
+// keep opens spares while they are wanted, and closes those older than s.age. It ends when no spare
+// is left.
 func (s *sparePool) keep() {
 	for {
 		wait, missing := s.tidy()
@@ -145,7 +143,7 @@ func (s *sparePool) keep() {
 	}
 }
 
-// tidy drops the old, and tells when to do so again, or that one is missing.
+// tidy closes old spares. It returns the time until the next call, or that a spare is missing.
 func (s *sparePool) tidy() (wait time.Duration, missing bool) {
 	for _, c := range s.takeExpired() {
 		c.Close()
@@ -162,7 +160,7 @@ func (s *sparePool) tidy() (wait time.Duration, missing bool) {
 	return max(time.Until(s.ready[0].since.Add(s.age)), time.Millisecond), false
 }
 
-// takeExpired takes those that have waited too long.
+// takeExpired removes and returns the spares older than s.age, or all after close.
 func (s *sparePool) takeExpired() []spareConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +173,7 @@ func (s *sparePool) takeExpired() []spareConn {
 	return old
 }
 
-// dialOne makes one. If that fails, the next stream may want some again.
+// dialOne opens one spare. If that fails, keep opens no more until the next stream starts.
 func (s *sparePool) dialOne() {
 	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout+handshakeTimeout)
 	defer cancel()
@@ -189,7 +187,7 @@ func (s *sparePool) dialOne() {
 	s.ready = append(s.ready, spareConn{conn.(*tls.Conn), time.Now()})
 }
 
-// close drops them, and waits. There are none afterwards.
+// close closes all spares and waits until keep has ended. Afterwards the pool stays empty.
 func (s *sparePool) close() {
 	s.mu.Lock()
 	s.closed = true

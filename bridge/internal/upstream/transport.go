@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	maxAnswerHeader   = 10 << 20         // bytes of an upstream answer's head: what client-go and kube-apiserver's own proxies take
-	upgradeAnswer     = 60 * time.Second // the runtime may have to start the process before the 101
-	resumableSessions = 4                // TLS sessions that are kept, one for each name that is dialed
+	maxAnswerHeader   = 10 << 20         // bytes of an answer's header: as client-go and kube-apiserver
+	upgradeAnswer     = 60 * time.Second // before the 101 a container may have to start
+	resumableSessions = 4                // cached TLS sessions, one for each server name
 )
 
-// A connectionMaker is how connections to the API server are made, of any kind.
+// A connectionMaker makes the transports that connect to the API server.
 type connectionMaker struct {
 	dialer *dialer
 	tls    *tls.Config
@@ -40,12 +40,12 @@ func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, erro
 	if tlsConfig == nil {
 		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if tlsConfig.GetClientCertificate == nil { // of which a session that is resumed would keep an old one
+	if tlsConfig.GetClientCertificate == nil { // a resumed session would keep an old certificate
 		tlsConfig.ClientSessionCache = tls.NewLRUClientSessionCache(resumableSessions)
 	}
 	w := &connectionMaker{dialer: newDialer(cfg, base, tlsConfig), tls: tlsConfig, proxy: http.ProxyFromEnvironment}
 	w.plain = w.dialer.dial
-	if tc.DialHolder != nil && cfg.Dial == nil { // a credential plugin's, which closes what a replaced client certificate opened
+	if tc.DialHolder != nil && cfg.Dial == nil { // it closes connections when a plugin replaces the certificate
 		w.plain = tc.DialHolder.Dial
 	}
 	if cfg.Proxy != nil {
@@ -54,7 +54,7 @@ func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, erro
 	return w, nil
 }
 
-// direct is the transport of plain requests, without a credential.
+// direct returns the transport for plain requests, without a credential.
 func (w *connectionMaker) direct(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *roundtrip.Windows, asks bool) (*roundtrip.Transport, error) {
 	return roundtrip.New(roundtrip.Config{
 		Base: base, Dial: w.plain, TLS: w.tls, Proxy: w.proxy,
@@ -62,7 +62,7 @@ func (w *connectionMaker) direct(cfg *rest.Config, base *url.URL, doubt *roundtr
 	})
 }
 
-// upgrade is that of upgrades.
+// upgrade returns the transport for upgrades, without a credential.
 func (w *connectionMaker) upgrade(cfg *rest.Config) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  w.proxy,
@@ -72,25 +72,26 @@ func (w *connectionMaker) upgrade(cfg *rest.Config) *http.Transport {
 		TLSHandshakeTimeout:    handshakeTimeout,
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		ExpectContinueTimeout:  time.Second,
-		DisableCompression:     true, // bodies pass as they are
+		DisableCompression:     true, // bodies pass unchanged
 		ResponseHeaderTimeout:  cfg.Timeout,
-		// An upgrade must not meet a connection that the API server is about to close,
-		// as it does after some refusals: a POST is not sent twice.
+		// An upgrade must not use a connection that the API server is about to close, as it does
+		// after some refusals: a POST is not sent twice.
 		MaxIdleConnsPerHost: -1,
 		ReadBufferSize:      4 << 10,
 		WriteBufferSize:     1 << 10,
 		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{}, // no HTTP/2
 	}
-	t.TLSClientConfig.NextProtos = []string{http1} // behind a proxy
+	t.TLSClientConfig.NextProtos = []string{http1} // for an HTTPS proxy
 	if t.ResponseHeaderTimeout == 0 {
 		t.ResponseHeaderTimeout = upgradeAnswer
 	}
 	return t
 }
 
-// NewTransport makes a transport for requests of edge's own, which fare as its clients' do: one that the API server
-// certainly did not take is sent again, and a silent connection is left. edge asks for reviews, and for tokens of its own:
-// each may be done twice, and is sent again when its connection breaks. close closes it.
+// NewTransport returns a transport for edge's own requests, such as access reviews and token
+// requests. A request that the API server certainly did not process is sent again. Silent
+// connections are not used any more. A request is also sent again when its connection breaks,
+// because each may be done twice. The caller calls close at the end.
 func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
 	return newTransport(cfg, new(roundtrip.Doubt))
 }
@@ -104,7 +105,7 @@ func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTrippe
 	if err != nil {
 		return nil, nil, err
 	}
-	direct, err := w.direct(cfg, base, doubt, nil, true) // answers to these are small
+	direct, err := w.direct(cfg, base, doubt, nil, true) // the answers are small
 	if err != nil {
 		return nil, nil, err
 	}

@@ -18,15 +18,15 @@ import (
 	"edge/bridge/internal/negotiate"
 )
 
-// An Answer is an answer to an upgrade: a connection that speaks link, or with
-// conn nil a refusal, whose body its holder closes.
+// An Answer is the answer to an upgrade request. It has either Conn, a connection that speaks
+// Offer, or a refusal in Response, whose body the caller closes.
 type Answer struct {
 	Offer    negotiate.Offer
 	Conn     net.Conn
 	Response *http.Response
 }
 
-// Refusal says why an upgrade was refused, and closes its body.
+// Refusal returns the reason of the refusal as an error, and closes the response's body.
 func (a Answer) Refusal() error {
 	body := peekBody(a.Response, maxExplained)
 	a.close()
@@ -43,7 +43,7 @@ func (a Answer) close() {
 	}
 }
 
-// isForbidden tells an authorizer's refusal, asked by a request or by a review.
+// isForbidden reports whether an authorizer refused the request or a review.
 func isForbidden(a Answer, err error) bool {
 	var status apierrors.APIStatus
 	if err != nil {
@@ -52,19 +52,19 @@ func isForbidden(a Answer, err error) bool {
 	return a.Conn == nil && a.Response != nil && a.Response.StatusCode == http.StatusForbidden && !hasNoBody(a.Response)
 }
 
-// describeAnswer is an answer in short.
+// describeAnswer returns a short description of a failed attempt.
 func describeAnswer(a Answer, err error) string {
 	switch {
 	case isCut(err):
-		return "the connection was cut"
+		return "the connection was closed without an answer"
 	case err != nil:
-		return "a wrong 101"
+		return "an invalid 101 response"
 	}
 	return fmt.Sprintf("%d %s", a.Response.StatusCode, http.StatusText(a.Response.StatusCode))
 }
 
-// isCut tells whether a connection was made and ended without an answer, as some
-// load balancers refuse what they do not know.
+// isCut reports whether a connection was opened and ended without an answer. Some load balancers
+// refuse an unknown upgrade in this way.
 func isCut(err error) bool {
 	if !errors.As(err, new(*unansweredError)) {
 		return false
@@ -72,10 +72,10 @@ func isCut(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// isProxyRefusal knows how something between edge and the API server refuses an
-// upgrade: it takes the Upgrade off, answers it as a plain request, or forbids it
-// without a word, as Envoy does (and wsstream, of a subprotocol). An API server's
-// refusal is a Status, a kubelet's is text.
+// isProxyRefusal reports whether a proxy between edge and the API server refused the upgrade. A
+// proxy removes the Upgrade header, answers the request as a plain one, or sends a 403 without a
+// body, as Envoy does (wsstream does the same for an unknown subprotocol). An API server refuses
+// with a Status, a kubelet with text.
 func isProxyRefusal(resp *http.Response) bool {
 	switch code := resp.StatusCode; code {
 	case http.StatusBadRequest:
@@ -89,14 +89,14 @@ func isProxyRefusal(resp *http.Response) bool {
 	}
 }
 
-// What API servers and kubelets tell a stream request without Upgrade.
+// The messages of API servers and kubelets in answer to a stream request without Upgrade.
 const (
 	upgradeRequired = "Upgrade request required"
 	missingUpgrade  = "unable to upgrade: missing upgrade headers"
 )
 
-// IsUpgradeRequired knows the API server's 400 to a stream request without an
-// Upgrade, and the kubelet's, where "Connection: Upgrade" was left.
+// IsUpgradeRequired reports whether resp is the 400 to a stream request without Upgrade: the API
+// server's, or the kubelet's if "Connection: Upgrade" was not removed.
 func IsUpgradeRequired(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusBadRequest {
 		return false
@@ -109,8 +109,8 @@ func IsUpgradeRequired(resp *http.Response) bool {
 	return s.Message == upgradeRequired || strings.HasPrefix(s.Message, missingUpgrade)
 }
 
-// isSubprotocolRefusal knows what wsstream answers to subprotocols that are none
-// of its own.
+// isSubprotocolRefusal reports whether wsstream refused the upgrade because it supports none of the
+// subprotocols.
 func isSubprotocolRefusal(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusForbidden && hasNoBody(resp)
 }
@@ -123,12 +123,11 @@ func hasNoBody(resp *http.Response) bool {
 }
 
 const (
-	maxExplained = 4 << 10         // bytes of a refusal that are looked at
-	peekWait     = 5 * time.Second // for them
+	maxExplained = 4 << 10         // bytes of a refusal that edge reads
+	peekWait     = 5 * time.Second // timeout for reading them
 )
 
-// peekBody reads the beginning of a body, and puts it back. A body that keeps
-// edge waiting is cut off there.
+// peekBody reads the beginning of a body and puts it back. After peekWait it closes the body.
 func peekBody(resp *http.Response, most int64) []byte {
 	rest := resp.Body
 	late := time.AfterFunc(peekWait, func() { rest.Close() })
@@ -145,7 +144,7 @@ func peekBody(resp *http.Response, most int64) []byte {
 	return begin
 }
 
-// brokenBody is what is left of a body that broke.
+// brokenBody stands for the rest of a body that failed with err.
 type brokenBody struct{ err error }
 
 func (f brokenBody) Read([]byte) (int, error) { return 0, f.err }
