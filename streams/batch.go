@@ -1,7 +1,7 @@
 package streams
 
-// Batch collects what a sink says in small pieces, to write it at once. The
-// zero Batch with W set is ready; it holds a buffer only while it holds bytes.
+// Batch collects the small frames of a sink, to write them at once. The zero Batch with W set is
+// ready to use. It holds a buffer only while it holds bytes.
 type Batch struct {
 	W Writer
 
@@ -9,7 +9,7 @@ type Batch struct {
 	end int
 }
 
-// Len is the number of bytes held back.
+// Len returns the number of collected bytes.
 func (b *Batch) Len() int {
 	if b.buf == nil {
 		return 0
@@ -17,8 +17,8 @@ func (b *Batch) Len() int {
 	return b.end - Headroom
 }
 
-// Grow appends n bytes (at most MaxData) and returns them for the caller to
-// fill. What does not fit any more is written first.
+// Grow appends n bytes (at most MaxData) and returns them for the caller to fill. If the buffer has
+// no room for n bytes, Grow first writes the collected bytes.
 func (b *Batch) Grow(n int) ([]byte, error) {
 	if b.buf != nil && b.end+n > len(b.buf) {
 		if err := b.Flush(0); err != nil {
@@ -32,12 +32,12 @@ func (b *Batch) Grow(n int) ([]byte, error) {
 	return b.buf[b.end-n : b.end], nil
 }
 
-// Head returns the n bytes of room right before what is held back, for a header
-// that is known only when the batch is complete; see Flush.
+// Head returns the n bytes directly before the collected bytes. They are for a header that is known
+// only when the batch is complete; see Flush.
 func (b *Batch) Head(n int) []byte { return b.buf[Headroom-n : Headroom] }
 
-// Flush writes what is held back, with the last head bytes of the room before
-// it, and gives the buffer back. Without bytes it does nothing.
+// Flush writes the collected bytes, preceded by a header of head bytes (see Head), and returns the
+// buffer to the pool. Without collected bytes it does nothing.
 func (b *Batch) Flush(head int) error {
 	if b.buf == nil {
 		return nil
@@ -48,7 +48,7 @@ func (b *Batch) Flush(head int) error {
 	return err
 }
 
-// Drop gives the buffer back unwritten.
+// Drop discards the collected bytes and returns the buffer to the pool.
 func (b *Batch) Drop() {
 	if b.buf != nil {
 		Return(b.buf)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// recorder keeps what is written, one entry per write.
+// recorder stores what is written, one entry per write.
 type recorder struct {
 	out [][]byte
 	err error
@@ -59,7 +59,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// What does not fit any more pushes out what is there, in order.
+// TestBatchFull checks that Grow writes the collected bytes, in order, when the buffer is full.
 func TestBatchFull(t *testing.T) {
 	w := &recorder{}
 	b := Batch{W: w}
@@ -80,12 +80,12 @@ func TestBatchFull(t *testing.T) {
 		}
 	}
 	perWrite := MaxNeed / 1000 * 1000
-	if want := len(all)/perWrite + 1; len(w.out) != want { // the rest and the last piece fit together
+	if want := len(all)/perWrite + 1; len(w.out) != want { // the two last pieces fit together
 		t.Errorf("%d writes, want %d", len(w.out), want)
 	}
 }
 
-// A batch takes what its buffer holds, to the last byte.
+// TestBatchExact checks that a batch holds exactly MaxNeed bytes before it writes.
 func TestBatchExact(t *testing.T) {
 	w := &recorder{}
 	b := Batch{W: w}

@@ -2,17 +2,17 @@ package streams
 
 import "sync"
 
-// bufferSize holds the headroom, one cut of MaxData and the headers around;
-// Go would round anything above 32 KiB to pages of 8 KiB.
+// bufferSize holds Headroom, MaxData and the headers around the payload, in bytes. Above 32 KiB, Go
+// rounds allocations up to a multiple of 8 KiB.
 const bufferSize = 40 << 10
 
 var buffers = sync.Pool{New: func() any { b := new([bufferSize]byte); return b }}
 
-// Buffer is a pooled buffer of 40 KiB, the payload memory of a session.
+// Buffer is a pooled buffer of 40 KiB. Sessions keep their payload in Buffers.
 type Buffer = [bufferSize]byte
 
-// Borrow takes a buffer from the pool; give it back with Return.
+// Borrow takes a buffer from the pool. The caller returns it with Return.
 func Borrow() *Buffer { return buffers.Get().(*Buffer) }
 
-// Return gives a borrowed buffer back. The caller keeps no slice of it.
+// Return puts a borrowed buffer back into the pool. The caller must not keep a slice of it.
 func Return(b *Buffer) { buffers.Put(b) }

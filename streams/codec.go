@@ -1,39 +1,42 @@
 package streams
 
-// A Source yields what a peer sent, in wire order.
+// A Source returns the frames that a peer sent, in wire order.
 //
-// Next blocks until a whole frame is in hand. It returns io.EOF when the peer
-// ended its side between two frames, io.ErrUnexpectedEOF within one, a
-// *ProtocolError when the peer broke the dialect's rules or bounds, and the
-// connection's error otherwise. A source answers pings and the like itself,
-// through its leg's Replier; they are never frames. Not safe for concurrent use.
+// Next blocks until a complete frame has arrived. Its errors are:
+//   - io.EOF: the peer closed its side between two frames
+//   - io.ErrUnexpectedEOF: the peer closed its side within a frame
+//   - a *ProtocolError: the peer violated the rules or limits of the dialect
+//   - otherwise the error of the connection
+//
+// A source answers pings and similar control messages itself, through its leg's Replier; Next never
+// returns them. A Source is not safe for concurrent use.
 type Source interface {
 	Next() (Frame, error)
 }
 
-// A Sink says frames to a peer, each whole and in order.
+// A Sink writes frames to a peer, each frame complete and in order.
 //
-// Write may hold small frames back until Flush. A frame that the dialect
-// cannot say is dropped where the codec's package doc says so. A sink does not
-// keep f.Buf, but may overwrite all of it, the payload too: a WebSocket client
-// masks it in place. Not safe for concurrent use.
+// Write may hold small frames back until Flush. A sink drops a frame that its dialect cannot
+// express, where the documentation of the codec's package states so. A sink does not keep f.Buf,
+// but may overwrite all of it, also the payload: a WebSocket client masks the payload in place. A
+// Sink is not safe for concurrent use.
 type Sink interface {
 	Write(f Frame) error
 	Flush() error
 }
 
-// A Writer is the write side of a leg, below the codec. WriteRoom writes
-// b[off:] with nothing in between, and may overwrite b[:off] (at least the room
-// that the layers above left), or all of b where it masks. Safe for concurrent use.
+// A Writer is the write side of a leg, below the codec. WriteRoom writes b[off:] in one piece. It
+// may overwrite b[:off], which holds at least the room that the layers above left, and also b[off:]
+// if it masks the bytes. A Writer is safe for concurrent use.
 type Writer interface {
 	WriteRoom(b []byte, off int) error
 }
 
-// A Replier takes what a source has to tell its own peer, already encoded for
-// the wire. It copies b and never blocks: the leg's writer sends it between two
-// frames. Pong has one slot, the latest wins (RFC 6455 section 5.5.3). Reply is
-// for what must not be lost; it fails with ErrReplies when the peer provokes
-// answers faster than it reads them.
+// A Replier sends a source's answers to the source's own peer. The answers are already encoded for
+// the wire. A Replier copies b and never blocks: the leg's writer sends b between two frames. Pong
+// stores one answer, and a later one replaces it (RFC 6455 section 5.5.3). Reply is for answers
+// that must not be lost. It returns ErrReplies if the peer causes answers faster than it reads
+// them.
 type Replier interface {
 	Pong(b []byte)
 	Reply(b []byte) error

@@ -1,22 +1,22 @@
-// Package streams is the vocabulary in which all streaming dialects of
-// Kubernetes meet: frames on streams, from a [Source] to a [Sink].
+// Package streams defines the frames that all streaming dialects of Kubernetes have in common. A
+// [Source] reads frames from one side, and a [Sink] writes them to the other.
 //
-// There are many dialects (SPDY/3.1 with its subprotocols, WebSocket channels,
-// WebSocket port-forward, SPDY in WebSocket) and two roles in each. One codec per
-// dialect and role turns bytes into frames or back; none knows another. The wire
-// formats are in streams/spdy and streams/ws.
+// Kubernetes has many dialects (SPDY/3.1 with its subprotocols, WebSocket channels, WebSocket
+// port-forward, SPDY in WebSocket), and each has two roles, client and server. For each dialect and
+// role, one codec turns bytes into frames or frames into bytes. Codecs are independent of each
+// other. The wire formats are in streams/spdy and streams/ws.
 //
 //	client's bytes -> Source -> Frame -> Sink -> upstream's bytes
 //
-// A codec is driven by bytes alone: by a connection, a fuzzer, or a table of
-// captures. There are no sockets, goroutines or logs here.
+// A codec needs nothing but bytes: from a connection, a fuzzer, or a table of captures. The package
+// opens no sockets, starts no goroutines and writes no logs.
 //
 // # Memory
 //
-// A session that says nothing holds no buffer: its [Reader] waits with 16 bytes
-// and borrows 40 KiB when something comes. A payload of [Small] bytes or more is
-// read once, with room before it for the other side's header, and leaves in one
-// write; smaller ones are collected in a [Batch].
+// A session without traffic holds no buffer: its [Reader] waits with 16 bytes, and borrows 40 KiB
+// when bytes arrive. A payload of [Small] bytes or more is read once, with room before it for the
+// other side's header, and is written at once with that header. Smaller payloads are collected in a
+// [Batch].
 //
 //	 Buf
 //	+--------------------+----------------------+
@@ -26,16 +26,16 @@
 //
 // # Keepalive
 //
-// Pings belong to a leg and are never frames: a source hands the answer to its
-// [Replier], and the leg's writer sends it between two frames.
+// Pings belong to one leg and are never frames. A source passes the answer to its [Replier], and
+// the leg's writer sends the answer between two frames.
 //
-//	file       what is in it
-//	frame.go   frames, their kinds, streams and roles, and the bounds of a frame
-//	codec.go   what a codec is, and what it is given: Source, Sink, Writer, Replier
-//	set.go     which streams an exec has
-//	ports.go   the streams of numbered port-forward connections
-//	reader.go  a leg's bytes for a source
-//	batch.go   small frames of a sink, written at once
-//	buffer.go  the pool of buffers below both
-//	errors.go  what ends a source; close codes
+//	file       content
+//	frame.go   frames, their kinds, streams and roles, and the size limits of a frame
+//	codec.go   the interfaces of a codec: Source, Sink, Writer, Replier
+//	set.go     the set of streams of an exec or attach
+//	ports.go   the stream IDs of numbered port-forward connections
+//	reader.go  Reader, from which a source reads the bytes of its leg
+//	batch.go   Batch, which collects the small frames of a sink
+//	buffer.go  the buffer pool for Reader and Batch
+//	errors.go  the errors of a source, and the WebSocket close codes
 package streams

@@ -5,17 +5,18 @@ import (
 	"fmt"
 )
 
-// ErrReplies means that a peer asks for answers faster than it reads them.
-var ErrReplies = errors.New("streams: too many answers wait for the peer to read them")
+// ErrReplies means that the peer causes answers faster than it reads them.
+var ErrReplies = errors.New("streams: too many answers are pending, because the peer does not read them")
 
-// ErrWouldBlock is a Trier's answer where Read would wait.
-var ErrWouldBlock = errors.New("streams: nothing there yet")
+// ErrWouldBlock is the error of TryRead when Read would have to wait.
+var ErrWouldBlock = errors.New("streams: no bytes are available yet")
 
-// ErrIdle ends a source's Next that would wait for a frame to begin, where a Reader's
-// beforeWait says so; see Between. Nothing is lost: the next Next goes on.
-var ErrIdle = errors.New("streams: nothing to read for now")
+// ErrIdle is the error of a source's Next that would have to wait for the next frame to begin. The
+// beforeWait of its Reader returns it; see Between. No bytes are lost: the next call of Next
+// continues.
+var ErrIdle = errors.New("streams: no frame has begun yet")
 
-// Close codes of RFC 6455 section 7.4.1 that codecs give as a reason.
+// Close codes of RFC 6455 section 7.4.1 that codecs use as a reason.
 const (
 	CloseNormal      = 1000
 	CloseGoingAway   = 1001
@@ -27,9 +28,9 @@ const (
 	CloseInternal    = 1011
 )
 
-// ProtocolError is a peer's breach of its dialect's rules or bounds. Code is
-// the WebSocket close code that says it; on SPDY legs it is only a class.
-// Reason is ours, never the peer's text.
+// ProtocolError means that the peer violated the rules or limits of its dialect. Code is the
+// matching WebSocket close code; on SPDY legs it only classifies the error. Reason is edge's text,
+// never the peer's.
 type ProtocolError struct {
 	Code   int
 	Reason string
@@ -37,7 +38,7 @@ type ProtocolError struct {
 
 func (e *ProtocolError) Error() string { return "streams: " + e.Reason }
 
-// Violation makes a *ProtocolError with a formatted reason.
+// Violation returns a *ProtocolError with a formatted reason.
 func Violation(code int, format string, args ...any) error {
 	return &ProtocolError{Code: code, Reason: fmt.Sprintf(format, args...)}
 }

@@ -1,35 +1,34 @@
 package streams
 
-// Kind says what a frame does to its stream, or to the session.
+// Kind is the effect of a frame on its stream or on the session.
 type Kind uint8
 
 const (
-	// Open asks for a new stream. Payload: the SPDY header block as it came
-	// (compressed, see Frame.Payload); only port-forward relays opens.
+	// Open requests a new stream. Payload: the SPDY header block as received (compressed). Only
+	// port-forward relays Open frames.
 	Open Kind = iota + 1
-	// Accept answers an Open. Payload: the SPDY header block as it came.
+	// Accept answers an Open. Payload: the SPDY header block as received.
 	Accept
-	// Headers adds a header block to an open stream. It means nothing to
-	// Kubernetes, but shares the zlib state of Open and Accept, so it has to
-	// travel between two SPDY legs. Other sinks drop it.
+	// Headers adds a header block to an open stream. Kubernetes ignores it. It shares the zlib
+	// state of Open and Accept, so it must be relayed between two SPDY legs. Other sinks drop it.
 	Headers
-	// Data carries bytes of a stream; they may be cut anywhere.
+	// Data carries bytes of a stream. They may be cut anywhere.
 	Data
-	// HalfClose ends one direction of a stream: no more Data will come.
+	// HalfClose ends one direction of a stream: no more Data follows.
 	HalfClose
 	// Reset ends both directions of a stream at once. Code: the SPDY status.
 	Reset
-	// Resize carries one whole terminal size, the JSON {"Width":w,"Height":h}.
+	// Resize carries one complete terminal size, the JSON {"Width":w,"Height":h}.
 	Resize
-	// Status carries the whole outcome of an exec or attach: a metav1.Status as
-	// JSON from v4 on, plain text before it (empty: success).
+	// Status carries the complete result of an exec or attach: a metav1.Status as JSON in
+	// subprotocol v4 and later, plain text before v4 (empty: success).
 	Status
-	// Close announces the end of the session: a WebSocket Close or a SPDY
-	// GOAWAY. Code: the close code (0: none was given) or the GOAWAY status.
+	// Close announces the end of the session: a WebSocket close frame or a SPDY GOAWAY. Code: the
+	// close code (0: none was sent) or the GOAWAY status.
 	Close
 )
 
-// Role says what a stream is for.
+// Role is the purpose of a stream.
 type Role uint8
 
 const (
@@ -37,27 +36,26 @@ const (
 	Stdout
 	Stderr
 	Error
-	Terminal // sizes, in Kubernetes' words the "resize" stream
-	Port     // a port-forward stream, data or error; its ID tells which
+	Terminal // terminal sizes; Kubernetes calls this stream "resize"
+	Port     // a port-forward data or error stream; Stream.ID tells which
 )
 
-// Stream names a stream. ID is 0 for the five streams of exec and attach, of
-// which there is one each, and the SPDY stream id for Port.
+// Stream names a stream. ID is 0 for the five streams of exec and attach, which exist at most once
+// per session. For Port, ID is the SPDY stream ID.
 type Stream struct {
 	Role Role
 	ID   uint32
 }
 
-// Frame is one step of a session, in a vocabulary that knows no dialect.
+// Frame is one step of a session, independent of the dialect.
 //
-// Buf[Off:] is the payload. Buf[:Off] is room that whoever holds the frame may
-// overwrite, so that a sink can put its header in front and write once; a
-// source gives at least Headroom bytes of it. Both belong to the source and are
-// valid until its next call of Next.
+// Buf[Off:] is the payload. Buf[:Off] is room that the holder of the frame may overwrite, so that a
+// sink can write its header and the payload at once. A source leaves at least Headroom bytes of
+// room. Buf belongs to the source and is valid until the next call of Next.
 //
-// Mask is 0, or the key under which a WebSocket client's payload still lies (RFC
-// 6455 section 5.3), its lowest byte for Buf[Off]. Only a source that was asked to
-// leaves one, and only on Data of at least Small bytes; see
+// Mask is 0, or the WebSocket masking key (RFC 6455 section 5.3) with which the payload is still
+// masked. The lowest byte of Mask is for Buf[Off]. A source leaves payload masked only if KeepMasks
+// was set, and only on Data of at least Small bytes; see
 // [edge/streams/ws.ExecServerSource.KeepMasks].
 type Frame struct {
 	Kind   Kind
@@ -68,22 +66,22 @@ type Frame struct {
 	Off    int
 }
 
-// Payload is the frame's bytes without the room before them.
+// Payload returns the frame's bytes without the room before them.
 func (f *Frame) Payload() []byte { return f.Buf[f.Off:] }
 
 const (
-	// Headroom is the room, in bytes, before every payload: a SPDY data header
-	// (8) in a masked WebSocket message (14) fits, with the channel byte.
+	// Headroom is the room, in bytes, before every payload. A SPDY data header (8) in a masked
+	// WebSocket message (14) fits, with the channel byte.
 	Headroom = 24
-	// MaxData is the most payload, in bytes, that a source puts in one Data
-	// frame, and a sink in one frame or message of its own: what io.Copy writes
-	// at a time, and little enough that a pong or a close soon finds a gap.
+	// MaxData limits the payload, in bytes, of one Data frame from a source, and of one frame or
+	// message that a sink writes. io.Copy writes 32 KiB at a time too. The limit is small enough
+	// that a pong or close is not delayed for long.
 	MaxData = 32 << 10
-	// MaxStatus bounds a Status, in bytes; a longer one is a protocol error.
+	// MaxStatus limits a Status, in bytes; a longer one is a protocol error.
 	MaxStatus = 64 << 10
-	// MaxResize bounds a Resize, in bytes.
+	// MaxResize limits a Resize, in bytes.
 	MaxResize = 256
-	// Small is the payload size, in bytes, below which a sink collects frames
-	// by copying: a record or a system call costs more than the copy.
+	// Small is the payload size, in bytes, below which a sink copies frames into a Batch. For small
+	// payloads a TLS record or a system call costs more than the copy.
 	Small = 4 << 10
 )

@@ -1,16 +1,16 @@
 package streams
 
-// PortStreams names the two streams of connection n (from 0) of a port-forward
-// whose connections the dialect numbers, and nobody opens one by one: WebSocket
-// channels 2n and 2n+1. The ids are those of an SPDY client that opens them all
-// itself, error stream first, as client-go does.
+// PortStreams returns the two streams of port-forward connection n, from 0. It is for dialects that
+// number the connections (WebSocket channels 2n and 2n+1) and open no stream one by one. The IDs
+// are those of an SPDY client that opens all streams itself, the error stream first, as client-go
+// does.
 func PortStreams(n int) (data, err Stream) {
 	first := uint32(4*n + 1)
 	return Stream{Role: Port, ID: first + 2}, Stream{Role: Port, ID: first}
 }
 
-// PortOf is the inverse of PortStreams; isErr tells which of the two it is. It
-// is not ok for an id that PortStreams never gives.
+// PortOf is the inverse of PortStreams. isErr reports whether id is the error stream. ok is false
+// for an id that PortStreams never returns.
 func PortOf(id uint32) (n int, isErr, ok bool) {
 	if id%2 == 0 {
 		return 0, false, false

@@ -6,46 +6,47 @@ import (
 )
 
 const (
-	// peekSize is what an idle reader waits with: enough for any frame header.
+	// peekSize is the number of bytes with which an idle Reader waits; every frame header fits.
 	peekSize = 16
-	// maxEmptyReads bounds reads that return nothing and no error.
+	// maxEmptyReads limits consecutive reads that return no bytes and no error.
 	maxEmptyReads = 100
 )
 
-// A Trier is an io.Reader that can be asked for what is there already: TryRead
-// is Read, but where that would wait it returns ErrWouldBlock. Unless again is
-// set it may say so without asking the kernel, if the last read took all. Its Read
-// may return ErrWouldBlock after a long wait: it is asked whether to wait on.
+// A Trier is an io.Reader that can return the bytes that have already arrived. TryRead is like
+// Read, but returns ErrWouldBlock where Read would wait. If again is false, and the last read took
+// all bytes, TryRead may return ErrWouldBlock without a system call. After a long wait, Read may
+// return ErrWouldBlock too: the Reader then calls beforeWait again, which decides whether the wait
+// goes on.
 type Trier interface {
 	io.Reader
 	TryRead(b []byte, again bool) (int, error)
 }
 
-// soonTries is how often a reader asks for the rest of a frame before it waits.
-// moby/spdystream writes the pieces of a frame one by one: they are a few
-// microseconds apart, and to go to sleep in between costs more than to ask.
+// soonTries is how often a Reader calls TryRead for the rest of a frame before it waits.
+// moby/spdystream writes the pieces of a frame one by one, some microseconds apart. Sleeping in
+// between would cost more than these calls.
 const soonTries = 4
 
-// Reader gives a source the bytes of one leg, as slices of a borrowed buffer.
+// Reader returns the bytes of one leg to a source, as slices of a borrowed buffer.
 //
-// While nothing is in hand it holds no buffer: it waits with a few bytes of its
-// own. It reads ahead for small needs, so that many small frames cost one read,
-// and reads exactly for large ones, so that they need no move.
+// While it has no unread bytes it holds no buffer: it waits with a few bytes of its own. For small
+// needs it reads ahead, so that one read returns many small frames. For large needs it reads
+// exactly n bytes, so that none must be moved.
 type Reader struct {
 	src  io.Reader
-	try  Trier        // src, if it is one and wait is not nil
-	wait func() error // called before a read that may block; nil: nothing to do
+	try  Trier        // src, if src is a Trier and wait is not nil
+	wait func() error // called before a read that may block; nil: no call
 
 	buf   *Buffer // nil while idle
 	begin int     // buf[begin:end] is unread
 	end   int
 	peek  [peekSize]byte
-	soon  bool // the rest of a frame is wanted
+	soon  bool // Need is for the rest of a frame
 }
 
-// NewReader reads from src. beforeWait, if not nil, is called before each read
-// that may block: the relay flushes its sink there, and what is there already is
-// taken first if src is a Trier. An error of it is Need's.
+// NewReader returns a Reader of src. The Reader calls beforeWait, if it is not nil, before each
+// read that may block: there the relay flushes its sink. If src is a Trier, the Reader first takes
+// the bytes that have already arrived. Need returns the error of beforeWait.
 func NewReader(src io.Reader, beforeWait func() error) *Reader {
 	r := &Reader{src: src, wait: beforeWait}
 	if beforeWait != nil {
@@ -54,15 +55,15 @@ func NewReader(src io.Reader, beforeWait func() error) *Reader {
 	return r
 }
 
-// MaxNeed is the most that Need can be asked for, in bytes.
+// MaxNeed is the largest n for Need, in bytes.
 const MaxNeed = bufferSize - Headroom
 
-// Need returns the next n bytes without consuming them; n is 1 to MaxNeed.
-// The slice, and Headroom bytes before it (see Room), stay valid until the next
-// Need. It returns io.EOF if no byte came, io.ErrUnexpectedEOF if fewer than n.
+// Need returns the next n bytes without consuming them; n is 1 to MaxNeed. The slice, and Headroom
+// bytes before it (see Room), stay valid until the next Need. If src ends, Need returns io.EOF if
+// no byte came, and io.ErrUnexpectedEOF if fewer than n bytes came.
 func (r *Reader) Need(n int) ([]byte, error) { return r.need(n, false) }
 
-// NeedSoon is Need for the rest of a frame, which is on its way.
+// NeedSoon is like Need, for the rest of a frame, which should arrive soon.
 func (r *Reader) NeedSoon(n int) ([]byte, error) { return r.need(n, true) }
 
 func (r *Reader) need(n int, soon bool) ([]byte, error) {
@@ -75,8 +76,8 @@ func (r *Reader) need(n int, soon bool) ([]byte, error) {
 	return r.buf[r.begin : r.begin+n], nil
 }
 
-// Room returns the last n bytes that Need gave and Skip consumed, with all the
-// room before them: payload is buf[off:].
+// Room returns the n bytes that Need returned and Skip consumed last, with all the room before
+// them: the payload is buf[off:].
 func (r *Reader) Room(n int) (buf []byte, off int) {
 	return r.buf[:r.begin], r.begin - n
 }
@@ -84,22 +85,22 @@ func (r *Reader) Room(n int) (buf []byte, off int) {
 // Skip consumes n bytes that Need returned.
 func (r *Reader) Skip(n int) { r.begin += n }
 
-// Between tells beforeWait that the wait is for a frame to begin. There, and only
-// there, may it return ErrIdle.
+// Between reports to beforeWait that the Reader waits for a frame to begin. Only then may
+// beforeWait return ErrIdle.
 func (r *Reader) Between() bool { return r.buf == nil && !r.soon }
 
-// Buffered is the number of bytes in hand.
+// Buffered returns the number of unread bytes.
 func (r *Reader) Buffered() int { return r.end - r.begin }
 
-// Release gives the buffer back if nothing unread is in it. Sources call it
-// when they start to wait for a frame; at the end of a session Close does.
+// Release returns the buffer to the pool if it has no unread bytes. Sources call Release when they
+// start to wait for a frame. At the end of a session they call Close instead.
 func (r *Reader) Release() {
 	if r.buf != nil && r.begin == r.end {
 		r.Close()
 	}
 }
 
-// Close gives the buffer back, with what may be unread in it.
+// Close returns the buffer to the pool. Unread bytes are lost.
 func (r *Reader) Close() {
 	if r.buf != nil {
 		Return(r.buf)
@@ -139,7 +140,7 @@ func (r *Reader) fill(n int, soon bool) error {
 	return nil
 }
 
-// read waits for at least one byte.
+// read returns at least one byte or an error. It waits if necessary.
 func (r *Reader) read(b []byte, soon bool) (int, error) {
 	if r.try != nil {
 		tries := 1
@@ -164,7 +165,7 @@ func (r *Reader) read(b []byte, soon bool) (int, error) {
 		}
 		n, err := r.src.Read(b)
 		if n > 0 {
-			return n, nil // an error that came with bytes comes again
+			return n, nil // src returns an error that came with bytes again at the next Read
 		}
 		if err != nil && !errors.Is(err, ErrWouldBlock) {
 			return 0, err

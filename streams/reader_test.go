@@ -17,7 +17,7 @@ func sequence(n int) []byte {
 	return b
 }
 
-// cut reads one piece per Read.
+// cut is a reader that returns one piece per Read.
 type cut struct{ left [][]byte }
 
 func (c *cut) Read(b []byte) (int, error) {
@@ -42,8 +42,8 @@ func cuts(b []byte, at ...int) io.Reader {
 	return c
 }
 
-// take needs n bytes, holds them against want, spoils them and the room before
-// them, and skips them.
+// take reads n bytes with Need and compares them with want. It then skips them, checks Room, and
+// overwrites the bytes and the room before them.
 func take(r *Reader, n int, want []byte) error {
 	got, err := r.Need(n)
 	if err != nil {
@@ -64,8 +64,8 @@ func take(r *Reader, n int, want []byte) error {
 	return nil
 }
 
-// Wherever the bytes are cut in two or in three, needs of any size get them,
-// with room before.
+// TestReaderSplits checks that Need returns the right bytes, with room before them, wherever the
+// input is cut into two or three pieces.
 func TestReaderSplits(t *testing.T) {
 	all := sequence(90)
 	for _, needs := range [][]int{{90}, {2, 14, 40, 1, 33}, {1, 1, 1, 17, 70}, {45, 45}, {16, 16, 16, 16, 16, 10}} {
@@ -88,8 +88,8 @@ func TestReaderSplits(t *testing.T) {
 	}
 }
 
-// Needs of all sizes, large and small after each other, through reads of all
-// sizes: the buffer wraps and moves, the bytes stay.
+// TestReaderLarge checks that no byte changes when the buffer wraps and moves. It mixes needs and
+// reads of small and large sizes.
 func TestReaderLarge(t *testing.T) {
 	needs := []int{8, MaxData, 8, 1, MaxData, 14, Small - 1, 2, Small, 3, MaxNeed, 16, 17, MaxNeed, MaxNeed, 5, 20000, 20000, 1, Small + 1}
 	total := 0
@@ -127,7 +127,8 @@ type atMost struct {
 
 func (a *atMost) Read(b []byte) (int, error) { return a.r.Read(b[:min(len(b), a.n)]) }
 
-// Small needs share a read; a large one reads what it needs and no more.
+// TestReaderReads checks that small needs share a read, and that a large need reads only its own
+// bytes.
 func TestReaderReads(t *testing.T) {
 	src := &counting{r: bytes.NewReader(sequence(1 << 20))}
 	r := NewReader(src, nil)
@@ -174,7 +175,7 @@ func TestReaderEnd(t *testing.T) {
 				need > n && n > 0 && err != io.ErrUnexpectedEOF:
 				t.Errorf("Need(%d) of %d bytes: %v", need, n, err)
 			}
-			if n > 0 && need > n { // what came is not lost
+			if n > 0 && need > n { // the bytes that came are not lost
 				if err := take(r, n, all[:n]); err != nil {
 					t.Errorf("after Need(%d) of %d bytes: %v", need, n, err)
 				}
@@ -187,7 +188,8 @@ func TestReaderEnd(t *testing.T) {
 	}
 }
 
-// A read that fails may be tried again, and nothing is lost.
+// TestReaderAgain checks that after a failed read Need can be called again, and that no byte is
+// lost.
 func TestReaderAgain(t *testing.T) {
 	all := sequence(60)
 	deadline := errors.New("deadline")
@@ -216,8 +218,8 @@ type empty struct{}
 
 func (empty) Read([]byte) (int, error) { return 0, nil }
 
-// While a reader waits for a frame it holds no buffer; before each read that
-// may block it says so.
+// TestReaderIdle checks that a Reader holds no buffer while it waits for a frame, and that it calls
+// beforeWait before each read that may block.
 func TestReaderIdle(t *testing.T) {
 	var r *Reader
 	waits, reads, idle := 0, 0, 0
@@ -266,7 +268,7 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(b []byte) (int, error) { return f(b) }
 
-// An error of the function before a wait is Need's, and nothing is read.
+// TestReaderWaitFails checks that Need returns the error of beforeWait and reads nothing.
 func TestReaderWaitFails(t *testing.T) {
 	broken := errors.New("broken")
 	r := NewReader(readFunc(func([]byte) (int, error) { t.Error("read"); return 0, io.EOF }), func() error { return broken })

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// tries has bytes that are there, and bytes (after "") that have yet to come;
-// it notes what it is asked.
+// tries is a Trier for tests. left holds the bytes that have arrived and, after an "", the bytes
+// that arrive later. tries records its calls in asked.
 type tries struct {
 	left  []string
-	end   error // at the end; nil: nothing more comes in time
+	end   error // the error at the end; nil: TryRead returns ErrWouldBlock
 	asked []string
 }
 
@@ -45,14 +45,14 @@ func (s *tries) take(b []byte) int {
 	return n
 }
 
-// What is there is taken without a wait; the rest of a frame is asked for a few
-// times before one.
+// TestReaderTries checks that Need returns bytes that have arrived without a wait, and that it
+// tries soonTries times to get the rest of a frame before it waits.
 func TestReaderTries(t *testing.T) {
 	soon := slices.Repeat([]string{"try again"}, soonTries)
 	for _, c := range []struct {
 		name  string
 		src   tries
-		needs []int // negative: soon
+		needs []int // negative: the size for NeedSoon
 		asked []string
 		err   error
 	}{
@@ -88,7 +88,7 @@ func TestReaderTries(t *testing.T) {
 	}
 }
 
-// Without anything to do before a wait, nothing is tried.
+// TestReaderTriesNothing checks that a Reader without beforeWait does not call TryRead.
 func TestReaderTriesNothing(t *testing.T) {
 	src := &tries{left: []string{"abcd"}}
 	r := NewReader(src, nil)

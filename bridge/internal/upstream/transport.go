@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxAnswerHeader   = 10 << 20         // bytes of an answer's header: as client-go and kube-apiserver
+	maxAnswerHeader   = 10 << 20         // limit of an answer's header in bytes, as in client-go
 	upgradeAnswer     = 60 * time.Second // before the 101 a container may have to start
 	resumableSessions = 4                // cached TLS sessions, one for each server name
 )
@@ -45,7 +45,7 @@ func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, erro
 	}
 	w := &connectionMaker{dialer: newDialer(cfg, base, tlsConfig), tls: tlsConfig, proxy: http.ProxyFromEnvironment}
 	w.plain = w.dialer.dial
-	if tc.DialHolder != nil && cfg.Dial == nil { // it closes connections when a plugin replaces the certificate
+	if tc.DialHolder != nil && cfg.Dial == nil { // it closes connections of a replaced certificate
 		w.plain = tc.DialHolder.Dial
 	}
 	if cfg.Proxy != nil {
