@@ -6,7 +6,8 @@ type Set struct {
 	Stdin, Stdout, Stderr, Terminal bool
 }
 
-// Has is false for roles that no exec knows, Port among them.
+// Has reports whether the exec or attach has a stream of role r. It is false for all other roles,
+// e.g. Port.
 func (s Set) Has(r Role) bool {
 	switch r {
 	case Stdin:
