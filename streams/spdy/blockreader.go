@@ -8,34 +8,33 @@ import (
 	"slices"
 )
 
-// Bounds of one header block after it is inflated. Kubernetes' have at most
-// three headers and 100 bytes. They bound the ratio too: what a block inflates
-// to beyond them is never asked for.
+// Limits of one header block after it is inflated. Those of Kubernetes have at most three headers
+// and 100 bytes. The limits also bound the compression ratio: bytes beyond them are never inflated.
 const (
 	maxHeaders     = 32       // headers
 	maxHeaderBytes = 16 << 10 // bytes: names, values and their lengths
-	// maxCarry is how much of a block, in bytes, may be needed no sooner than
-	// for the next one: what a compressor writes to flush, and no more.
+	// maxCarry limits, in bytes, the compressed end of a block that is left for the next block. It
+	// is as long as the bytes that a compressor writes to flush.
 	maxCarry = 64
 )
 
-// A blockReader inflates the header blocks of one direction, which are one zlib
-// stream. It holds a window of 32 KiB from the first block on.
+// A blockReader inflates the header blocks of one direction, which form one zlib stream. It holds a
+// window of 32 KiB from the first block on.
 type blockReader struct {
-	ports bool // the headers of a port-forward are wanted too
+	ports bool // also return the headers of a port-forward
 
 	src   bytes.Reader
 	zlib  io.Reader
-	carry []byte // of the last block, not inflated yet
-	left  uint32 // how many bytes the block may still inflate to
+	carry []byte // compressed bytes of the last block that are not inflated yet
+	left  uint32 // limit of the bytes that the block may still inflate to
 	some  [256]byte
 }
 
-// A header block's values: empty where there is none, or one too long to mean
-// anything. Only a reader of ports has port and request.
+// headers holds the values of a header block. A value is empty if the header is missing or too
+// long. Only a blockReader with ports set returns port and request.
 type headers struct{ kind, port, request string }
 
-// value is where the value of a header goes that is wanted, or nil.
+// value returns where to store the value of header name, or nil if the header is not needed.
 func (r *blockReader) value(of *headers, name []byte) *string {
 	switch {
 	case string(name) == "streamtype":
@@ -48,16 +47,16 @@ func (r *blockReader) value(of *headers, name []byte) *string {
 	return nil
 }
 
-// read inflates a block and checks it against the bounds.
+// read inflates a block and checks it against the limits.
 func (r *blockReader) read(block []byte) (h headers, err error) {
 	if len(r.carry) > 0 {
 		block = append(r.carry, block...)
 	}
 	r.src.Reset(block)
-	defer r.src.Reset(nil) // the block is not ours to keep
+	defer r.src.Reset(nil) // the block belongs to the caller
 	if r.zlib == nil {
 		if r.zlib, err = zlib.NewReaderDict(&r.src, dictionary); err != nil {
-			return h, violation("a header block that does not inflate")
+			return h, violation("invalid zlib data in a header block")
 		}
 	}
 	if h, err = r.headers(); err != nil {
@@ -65,7 +64,7 @@ func (r *blockReader) read(block []byte) (h headers, err error) {
 	}
 	rest := r.src.Len()
 	if rest > maxCarry {
-		return h, violation("a header block with %d bytes too many", rest)
+		return h, violation("a header block with %d extra bytes", rest)
 	}
 	r.carry = append(r.carry[:0], block[len(block)-rest:]...)
 	return h, nil
@@ -78,7 +77,7 @@ func (r *blockReader) headers() (h headers, err error) {
 		return h, err
 	}
 	if count > maxHeaders {
-		return h, tooBig("%d headers", count)
+		return h, tooBig("too many headers: %d", count)
 	}
 	var seen [3]*string
 	known := 0
@@ -90,7 +89,7 @@ func (r *blockReader) headers() (h headers, err error) {
 		wanted := r.value(&h, name)
 		if wanted != nil {
 			if slices.Contains(seen[:known], wanted) {
-				return h, violation("a header that comes twice")
+				return h, violation("a header block with a duplicate header")
 			}
 			seen[known] = wanted
 			known++
@@ -115,7 +114,7 @@ func (r *blockReader) number() (uint32, error) {
 	return binary.BigEndian.Uint32(b), nil
 }
 
-// field inflates a name or a value. A long one is checked, but not returned.
+// field inflates a name or a value. It inflates a long one too, but returns nil for it.
 func (r *blockReader) field() ([]byte, error) {
 	n, err := r.number()
 	if err != nil {
@@ -137,14 +136,14 @@ func (r *blockReader) field() ([]byte, error) {
 	return nil, nil
 }
 
-// inflate returns the next n bytes, at most len(r.some).
+// inflate inflates and returns the next n bytes, at most len(r.some).
 func (r *blockReader) inflate(n uint32) ([]byte, error) {
 	if n > r.left {
 		return nil, errHeaderBytes()
 	}
 	r.left -= n
 	if _, err := io.ReadFull(r.zlib, r.some[:n]); err != nil {
-		return nil, violation("a header block that does not inflate")
+		return nil, violation("invalid zlib data in a header block")
 	}
 	return r.some[:n], nil
 }

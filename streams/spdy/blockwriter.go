@@ -2,21 +2,20 @@ package spdy
 
 import "encoding/binary"
 
-// zlibHead begins a zlib stream, RFC 1950 section 2.2: deflate with a window of
-// 32 KiB, no compression, a preset dictionary whose id follows.
+// zlibHead begins a zlib stream, RFC 1950 section 2.2: deflate with a window of 32 KiB, no
+// compression, and a preset dictionary, whose ID follows.
 var zlibHead = [2]byte{0x78, 0x20}
 
-// syncBlock is an empty stored block. A reader holds back what it inflated
-// until a block of this kind, or its window's end, comes by.
+// syncBlock is an empty stored block. A reader may hold inflated bytes back until a block of this
+// kind, or until its window is full.
 var syncBlock = [5]byte{0x00, 0x00, 0x00, 0xff, 0xff}
 
-// A blockWriter writes the header blocks of one direction. They are one zlib
-// stream; this one is made of stored blocks (RFC 1951 section 3.2.4), so that
-// it needs no memory of what went before.
+// A blockWriter writes the header blocks of one direction, which form one zlib stream. It writes
+// stored blocks (RFC 1951 section 3.2.4), so that it needs no memory of earlier blocks.
 type blockWriter struct{ begun bool }
 
-// append appends a header block. Headers are pairs of a lower-case name and a
-// value, together below 64 KiB.
+// append appends a header block to b. headers are pairs of a lower-case name and a value, together
+// less than 64 KiB.
 func (w *blockWriter) append(b []byte, headers ...string) []byte {
 	if !w.begun {
 		w.begun = true
@@ -27,7 +26,7 @@ func (w *blockWriter) append(b []byte, headers ...string) []byte {
 	for _, s := range headers {
 		n += 4 + len(s)
 	}
-	b = append(b, 0x00) // not the last block, stored
+	b = append(b, 0x00) // a stored block that is not the last one
 	b = binary.LittleEndian.AppendUint16(b, uint16(n))
 	b = binary.LittleEndian.AppendUint16(b, ^uint16(n))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(headers)/2))
@@ -38,7 +37,7 @@ func (w *blockWriter) append(b []byte, headers ...string) []byte {
 	return append(b, syncBlock[:]...)
 }
 
-// appendSynStream appends a SYN_STREAM that opens the stream.
+// appendSynStream appends a SYN_STREAM that opens stream id.
 func (w *blockWriter) appendSynStream(b []byte, id uint32, headers ...string) []byte {
 	start := len(b)
 	b = appendControl(b, kindSynStream, 0)
@@ -47,7 +46,7 @@ func (w *blockWriter) appendSynStream(b []byte, id uint32, headers ...string) []
 	return setLength(w.append(b, headers...), start)
 }
 
-// appendSynReply appends a SYN_REPLY that accepts the stream.
+// appendSynReply appends a SYN_REPLY that accepts stream id.
 func (w *blockWriter) appendSynReply(b []byte, id uint32) []byte {
 	start := len(b)
 	b = appendControl(b, kindSynReply, 0)
@@ -55,7 +54,7 @@ func (w *blockWriter) appendSynReply(b []byte, id uint32) []byte {
 	return setLength(w.append(b), start)
 }
 
-// setLength sets the length of the frame that begins at start and ends b.
+// setLength sets the length of the frame that begins at start and ends at the end of b.
 func setLength(b []byte, start int) []byte {
 	binary.BigEndian.PutUint32(b[start+4:], uint32(len(b)-start-headLen))
 	return b

@@ -1,18 +1,22 @@
 package spdy
 
 const (
-	// mobyWorkers are the goroutines among which moby/spdystream, which every container runtime has, divides frames: streams by
-	// their ids, pings in turn (its FRAME_WORKERS). Each takes its frames in order, a data frame until its reader has it.
+	// mobyWorkers is the number of goroutines to which moby/spdystream distributes frames (its
+	// FRAME_WORKERS): streams by their IDs, pings in turn. Every container runtime uses it. Each
+	// goroutine handles its frames in order, and a data frame until its reader has taken it.
 	mobyWorkers = 5
-	// deliveredPing is the id of AskDelivered's pings, odd as a client's are. Keepalives count from 1 and do not come so far.
+	// deliveredPing is the ID of the pings of AskDelivered, odd as a client's. The IDs of keepalive
+	// pings count from 1 and do not reach it.
 	deliveredPing = 1<<31 - 1
 )
 
-// AskDelivered asks the server to say when its readers have all that was written so far. A server that is told of the session's
-// end resets its streams, and drops data that it has read from the connection and its reader has not taken yet; over WebSocket
-// channels it takes a Close only after the data before it.
+// AskDelivered requests that the server reports when its readers have taken all data written so
+// far. This matters at the end of a session over SPDY: the server resets its streams and drops data
+// that its readers have not taken yet. Over WebSocket channels the server handles a Close only
+// after the data before it.
 //
-// The question is one ping for each worker. Write it in one go: a ping of somebody else between them has a worker's turn.
+// The request is one ping for each worker. The caller must write them without another ping in
+// between, because that ping would go to one of the workers.
 func (s *PortsSink) AskDelivered() error {
 	const one = headLen + pingLen
 	b, err := s.relay.batch.Grow(mobyWorkers * one)
@@ -26,7 +30,7 @@ func (s *PortsSink) AskDelivered() error {
 	return nil
 }
 
-// OnDelivered has f called by Next, once, when the server has answered AskDelivered.
+// OnDelivered makes Next call f once, when the server has answered all pings of AskDelivered.
 func (s *PortsSource) OnDelivered(f func()) {
 	answers := 0
 	s.relay.pong = func(id uint32) {

@@ -5,9 +5,9 @@ import (
 	"hash/adler32"
 )
 
-// dictionary is the preset zlib dictionary of header blocks, SPDY/3 draft
-// section 2.6.10.1: words that are written as a header block writes them, each
-// after its length, and a tail without lengths.
+// dictionary is the preset zlib dictionary for header blocks, SPDY/3 draft section 2.6.10.1. It
+// contains words in the format of a header block, each after its length, and a tail without
+// lengths.
 var dictionary = func() []byte {
 	var b []byte
 	for _, word := range dictionaryWords {
@@ -17,7 +17,7 @@ var dictionary = func() []byte {
 	return append(b, dictionaryTail...)
 }()
 
-// dictionaryID names the dictionary in a zlib stream, RFC 1950 section 2.2.
+// dictionaryID identifies the dictionary in a zlib stream, RFC 1950 section 2.2.
 var dictionaryID = adler32.Checksum(dictionary)
 
 var dictionaryWords = []string{

@@ -85,7 +85,7 @@ func TestClientSource(t *testing.T) {
 		{"a header block that is none", unhex("8003000200000005 00000005 ff"), []string{"error EOF"}},
 
 		{"GOAWAY", mobyBytes(goAway(7, 2)), []string{"close session 7 code 2", "error EOF"}},
-		{"a stream from the server", mobyBytes(syn(2, "a", "b")), []string{"error streams: SPDY: a stream that the server opens"}},
+		{"a stream from the server", mobyBytes(syn(2, "a", "b")), []string{"error streams: SPDY: a SYN_STREAM from the server"}},
 		{"a reset without a status", unhex("8003000300000008 00000005 00000000"), []string{"reset stdout", "error EOF"}},
 	}
 	for _, test := range tests {

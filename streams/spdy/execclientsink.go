@@ -2,16 +2,16 @@ package spdy
 
 import "edge/streams"
 
-// ExecClientSink writes what the client of an exec or attach sends.
+// ExecClientSink writes the frames that the client of an exec or attach sends.
 type ExecClientSink struct {
 	frameWriter
 	set    streams.Set
-	ids    *ids
-	ended  roleSet // no more data can be said
-	closed roleSet // nothing more can be said
+	ids    *ids    // roles without further data
+	ended  roleSet // roles without further data
+	closed roleSet // roles without any further frame
 }
 
-// NewExecClientSink writes to w. The caller owns w.
+// NewExecClientSink returns a sink that writes to w. The caller owns w.
 func NewExecClientSink(w streams.Writer, set streams.Set) *ExecClientSink {
 	return &ExecClientSink{frameWriter: newFrameWriter(w), set: set, ids: newIDs(set)}
 }
@@ -28,8 +28,8 @@ func (s *ExecClientSink) Open() error {
 	return s.batch.W.WriteRoom(b, streams.Headroom)
 }
 
-// Write implements streams.Sink. It can say Data on stdin, Resize, and the
-// HalfClose and Reset of any stream of the set, once; it drops all else.
+// Write implements streams.Sink. It writes Data on stdin, Resize, and once for each stream of the
+// set HalfClose and Reset. It drops all other frames.
 func (s *ExecClientSink) Write(f streams.Frame) error {
 	r := f.Stream.Role
 	id := s.ids.id(r)

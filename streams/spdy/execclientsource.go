@@ -7,23 +7,23 @@ import (
 	"edge/streams"
 )
 
-// ExecClientSource reads what the server of an exec or attach sends.
+// ExecClientSource reads the frames that the server of an exec or attach sends.
 type ExecClientSource struct {
 	frameReader
 	ids    *ids
-	ended  roleSet // by FIN: no more data from the server
-	closed roleSet // by RST_STREAM, or the error stream after its Status
+	ended  roleSet // roles with a FIN: no more data from the server
+	closed roleSet // roles with an RST_STREAM, and Error after its Status
 
-	opens    roleSet // that the server has not answered yet
-	answered func()  // called when it has answered all; may be nil
+	opens    roleSet // roles whose SYN_STREAM the server has not answered yet
+	answered func()  // called when the server has answered all of them; may be nil
 
-	role   streams.Role // of the data frame that is being read; 0: dropped
-	status []byte       // room and what came on the error stream; nil: nothing
-	err    error        // ends the source when the frames before it were given
+	role   streams.Role // role of the current data frame; 0: dropped
+	status []byte       // room and the bytes of the error stream; nil: no bytes
+	err    error        // Next returns it after the frames before it
 }
 
-// NewExecClientSource reads from r the streams that ExecClientSink.Open opens
-// for the same set. It owns r's position, not r.
+// NewExecClientSource returns a source that reads from r the streams that ExecClientSink.Open opens
+// for the same set. The source moves r's position, but the caller owns r.
 func NewExecClientSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecClientSource {
 	s := &ExecClientSource{frameReader: frameReader{r: r, rep: rep, even: true}, ids: newIDs(set)}
 	for _, r := range openOrder {
@@ -34,11 +34,11 @@ func NewExecClientSource(r *streams.Reader, rep streams.Replier, set streams.Set
 	return s
 }
 
-// OnAnswered has f called by Next, once, when the server has accepted or reset
-// every stream of the set. Set it before the first Next.
+// OnAnswered makes Next call f once, when the server has accepted or reset every stream of the set.
+// Call OnAnswered before the first Next.
 func (s *ExecClientSource) OnAnswered(f func()) { s.answered = f }
 
-// answer takes note of an open's answer.
+// answer records that the server has answered the SYN_STREAM of role r.
 func (s *ExecClientSource) answer(r streams.Role) {
 	if !s.opens.has(r) {
 		return
@@ -67,7 +67,7 @@ func (s *ExecClientSource) Next() (streams.Frame, error) {
 	}
 }
 
-// end gives the status that came without an end of its stream, before err.
+// end returns a Status that did not end with its stream, and keeps err for the next call.
 func (s *ExecClientSource) end(err error) (streams.Frame, error) {
 	if errors.Is(err, streams.ErrIdle) {
 		return streams.Frame{}, err
@@ -79,7 +79,7 @@ func (s *ExecClientSource) end(err error) (streams.Frame, error) {
 	return streams.Frame{}, err
 }
 
-// step reads one frame, or one piece of a data frame. It may give no frame.
+// step reads one frame, or one piece of a data frame. It may return no frame and no error.
 func (s *ExecClientSource) step() (f streams.Frame, err error) {
 	if s.left > 0 {
 		return s.payload()
@@ -101,7 +101,7 @@ func (s *ExecClientSource) step() (f streams.Frame, err error) {
 		}
 		return f, nil
 	case kindSynReply, kindHeaders:
-		// What is in the header block means nothing, so it is not inflated.
+		// The header block has no meaning to edge, so it is not inflated.
 		id, _, err := s.openStream(synReplyLen)
 		if err == nil {
 			err = s.skip(h.length - synReplyLen)
@@ -128,7 +128,7 @@ func (s *ExecClientSource) step() (f streams.Frame, err error) {
 		}
 		return f, err
 	}
-	return f, violation("a stream that the server opens")
+	return f, violation("a SYN_STREAM from the server")
 }
 
 func (s *ExecClientSource) payload() (f streams.Frame, err error) {
@@ -159,8 +159,8 @@ func (s *ExecClientSource) collect() error {
 	return nil
 }
 
-// outcome makes the Status of what was collected, maybe nothing. No more of the
-// error stream is given.
+// outcome returns the collected bytes, possibly none, as a Status. Later frames of the error stream
+// are dropped.
 func (s *ExecClientSource) outcome() streams.Frame {
 	s.closed.add(streams.Error)
 	f := s.bare(streams.Status, streams.Stream{Role: streams.Error}, 0)
@@ -182,7 +182,7 @@ func (s *ExecClientSource) finish(r streams.Role) (f streams.Frame) {
 	return s.bare(streams.HalfClose, streams.Stream{Role: r}, 0)
 }
 
-// reset ends a stream. moby/spdystream ends the error stream so, too.
+// reset ends a stream. moby/spdystream ends the error stream in this way too.
 func (s *ExecClientSource) reset(r streams.Role, code uint32) (f streams.Frame) {
 	if r == 0 || s.closed.has(r) {
 		return f

@@ -58,12 +58,12 @@ func TestServerSource(t *testing.T) {
 		{"more than the set", append(opens(), syn(9, "streamType", "stdin"), data(9, false, "x"), data(3, false, "y")),
 			append(opensRead, `data stdin "y"`), []string{"reply 1", "reply 3", "reply 5", "reply 7", "reset 9 status 3"}},
 
-		{"an even id", []moby.Frame{syn(2, "streamType", "error")}, []string{endsBadly + "stream id 2 after 0"}, nil},
-		{"an id reused", append(opens(), syn(7, "streamType", "error")), append(opensRead, endsBadly+"stream id 7 after 7"), nil},
-		{"an id that falls", append(opens()[3:], opens()[0]), []string{"open stderr", endsBadly + "stream id 1 after 7"}, nil},
-		{"an id that falls behind a refused one", []moby.Frame{syn(9, "a", "b"), opens()[0]}, []string{endsBadly + "stream id 1 after 9"}, nil},
+		{"an even id", []moby.Frame{syn(2, "streamType", "error")}, []string{endsBadly + "invalid stream ID 2 after 0: must be odd and increase"}, nil},
+		{"an id reused", append(opens(), syn(7, "streamType", "error")), append(opensRead, endsBadly+"invalid stream ID 7 after 7: must be odd and increase"), nil},
+		{"an id that falls", append(opens()[3:], opens()[0]), []string{"open stderr", endsBadly + "invalid stream ID 1 after 7: must be odd and increase"}, nil},
+		{"an id that falls behind a refused one", []moby.Frame{syn(9, "a", "b"), opens()[0]}, []string{endsBadly + "invalid stream ID 1 after 9: must be odd and increase"}, nil},
 		{"a unidirectional stream", []moby.Frame{unidirectional}, []string{endsBadly + "a unidirectional stream"}, nil},
-		{"an answer", []moby.Frame{&moby.SynReplyFrame{StreamId: 1}}, []string{endsBadly + "an answer to a stream that nobody opened"}, nil},
+		{"an answer", []moby.Frame{&moby.SynReplyFrame{StreamId: 1}}, []string{endsBadly + "a SYN_REPLY from the client"}, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -111,8 +111,8 @@ func TestResizes(t *testing.T) {
 		{"the longest", []string{"{" + strings.Repeat("1", streams.MaxResize-2) + "}"},
 			[]string{fmt.Sprintf(`resize terminal "{111111111111111"... %d bytes`, streams.MaxResize)}},
 		{"too long", []string{"{" + strings.Repeat("1", streams.MaxResize-1), "}"}, []string{"error streams: SPDY: a terminal size of more than 256 bytes"}},
-		{"no object", []string{a, `80`}, []string{both[0], "error streams: SPDY: a terminal size that is no flat JSON object"}},
-		{"nested", []string{`{"Width":{`}, []string{"error streams: SPDY: a terminal size that is no flat JSON object"}},
+		{"no object", []string{a, `80`}, []string{both[0], "error streams: SPDY: a terminal size that is not a flat JSON object"}},
+		{"nested", []string{`{"Width":{`}, []string{"error streams: SPDY: a terminal size that is not a flat JSON object"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -2,25 +2,24 @@ package spdy
 
 import "edge/streams"
 
-// ExecServerSink writes what the server of an exec or attach sends.
+// ExecServerSink writes the frames that the server of an exec or attach sends.
 type ExecServerSink struct {
 	frameWriter
 	ids    *ids
-	ended  roleSet // no more data can be said
-	closed roleSet // nothing more can be said
+	ended  roleSet // roles without further data
+	closed roleSet // roles without any further frame
 }
 
-// NewExecServerSink writes to w, on the streams that the client opened towards
-// source, which may read at the same time. A frame for a stream that is not
-// open yet is dropped: wait until source is Whole. The caller owns w.
+// NewExecServerSink returns a sink that writes to w, on the streams that the client opened to
+// source. source may read at the same time. The sink drops a frame for a stream that is not open
+// yet, so wait until source.Whole returns true. The caller owns w.
 func NewExecServerSink(w streams.Writer, source *ExecServerSource) *ExecServerSink {
 	return &ExecServerSink{frameWriter: newFrameWriter(w), ids: source.ids}
 }
 
-// Write implements streams.Sink. It can say Data on stdout and stderr, Status,
-// Close, the Reset of any stream, and the HalfClose of any but the error stream
-// (client-go takes one that ends empty for success), each once; it drops all
-// else.
+// Write implements streams.Sink. It writes Data on stdout and stderr, Close, and once for each
+// stream Status, Reset and HalfClose. It drops a HalfClose of the error stream, because client-go
+// takes an empty error stream as success. It drops all other frames.
 func (s *ExecServerSink) Write(f streams.Frame) error {
 	if f.Kind == streams.Close {
 		return s.goAway(s.ids.last(), f.Code)

@@ -6,28 +6,28 @@ import (
 	"edge/streams"
 )
 
-// maxRefused bounds the streams of a session that are refused, one by one.
+// maxRefused limits how many streams of a session are refused one by one.
 const maxRefused = 16
 
-// ExecServerSource reads what the client of an exec or attach sends.
+// ExecServerSource reads the frames that the client of an exec or attach sends.
 type ExecServerSource struct {
 	frameReader
 	set    streams.Set
-	ids    *ids    // written here, read by the sink too
-	last   uint32  // the highest id that the client used
-	ended  roleSet // by FIN
-	closed roleSet // by RST_STREAM
+	ids    *ids    // written by the source, also read by the sink
+	last   uint32  // the highest ID that the client has used
+	ended  roleSet // roles with a FIN
+	closed roleSet // roles with an RST_STREAM
 
-	blocks  *blockReader // nil once the set is whole
+	blocks  *blockReader // nil when every stream of the set is open
 	replies blockWriter
 	refused int
 
-	role streams.Role // of the data frame that is being read; 0: dropped
+	role streams.Role // role of the current data frame; 0: dropped
 	size sizeReader
 }
 
-// NewExecServerSource reads from r, and accepts the streams of the set, each at
-// once and once. It owns r's position, not r.
+// NewExecServerSource returns a source that reads from r. It accepts each stream of the set as soon
+// as the client opens it, and only once. The source moves r's position, but the caller owns r.
 func NewExecServerSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecServerSource {
 	return &ExecServerSource{
 		frameReader: frameReader{r: r, rep: rep},
@@ -37,8 +37,8 @@ func NewExecServerSource(r *streams.Reader, rep streams.Replier, set streams.Set
 	}
 }
 
-// Whole says whether the client opened every stream of the set. Safe for
-// concurrent use.
+// Whole reports whether the client has opened every stream of the set. It is safe for concurrent
+// use.
 func (s *ExecServerSource) Whole() bool {
 	for _, r := range openOrder {
 		if s.set.Has(r) && s.ids.id(r) == 0 {
@@ -48,8 +48,8 @@ func (s *ExecServerSource) Whole() bool {
 	return true
 }
 
-// Next implements streams.Source. An Open says which stream the client opened;
-// it was accepted already.
+// Next implements streams.Source. An Open names a stream that the client has opened; Next has
+// already accepted it.
 func (s *ExecServerSource) Next() (streams.Frame, error) {
 	for {
 		if f, ok := s.taken(); ok {
@@ -61,7 +61,7 @@ func (s *ExecServerSource) Next() (streams.Frame, error) {
 	}
 }
 
-// step reads one frame, or one piece of a data frame. It may give no frame.
+// step reads one frame, or one piece of a data frame. It may return no frame and no error.
 func (s *ExecServerSource) step() (f streams.Frame, err error) {
 	if s.left > 0 {
 		return s.payload()
@@ -102,7 +102,7 @@ func (s *ExecServerSource) step() (f streams.Frame, err error) {
 	case kindGoAway:
 		return s.goAway()
 	}
-	return f, violation("an answer to a stream that nobody opened")
+	return f, violation("a SYN_REPLY from the client")
 }
 
 // open accepts or refuses a stream.
@@ -115,7 +115,7 @@ func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 		return f, violation("a unidirectional stream")
 	}
 	if id%2 == 0 || id <= s.last {
-		return f, violation("stream id %d after %d", id, s.last)
+		return f, violation("invalid stream ID %d after %d: must be odd and increase", id, s.last)
 	}
 	s.last = id
 	kind, err := s.block(h.length - synStreamLen)
@@ -130,7 +130,7 @@ func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 	if err := s.rep.Reply(s.replies.appendSynReply(reply[:0], id)); err != nil {
 		return f, err
 	}
-	// From here on the sink may write on the stream: the answer goes before.
+	// After this Store the sink may write on the stream, so the SYN_REPLY is sent first.
 	s.ids[r].Store(id)
 	if s.Whole() {
 		s.blocks = nil
@@ -141,7 +141,8 @@ func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 	return s.bare(streams.Open, streams.Stream{Role: r}, 0), nil
 }
 
-// wanted is the role of a stream of the set that is not open yet, or 0.
+// wanted returns the role of the stream type kind if its stream is in the set and not open yet, or
+// else 0.
 func (s *ExecServerSource) wanted(kind string) streams.Role {
 	for _, r := range openOrder {
 		if streamType(r) == kind && s.set.Has(r) && s.ids.id(r) == 0 {
@@ -153,13 +154,13 @@ func (s *ExecServerSource) wanted(kind string) streams.Role {
 
 func (s *ExecServerSource) refuse(id uint32) error {
 	if s.refused++; s.refused > maxRefused {
-		return violation("more than %d streams too many", maxRefused)
+		return violation("more than %d refused streams", maxRefused)
 	}
 	var reset [headLen + rstStreamLen]byte
 	return s.rep.Reply(appendReset(reset[:0], id, resetRefused))
 }
 
-// block reads a header block. Once the set is whole nobody asks what is in one.
+// block reads a header block. It skips the block if every stream of the set is open.
 func (s *ExecServerSource) block(n int) (kind string, err error) {
 	if s.blocks == nil {
 		return "", s.skip(n)

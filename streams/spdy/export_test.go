@@ -1,4 +1,4 @@
 package spdy
 
-// Dictionary is for tests that pack header blocks of their own.
+// Dictionary exports dictionary for tests that compress header blocks themselves.
 var Dictionary = dictionary

@@ -2,10 +2,10 @@ package spdy
 
 import "encoding/binary"
 
-// Control frame types, SPDY/3 draft section 2.6. What is not named here, known
-// (SETTINGS 4, WINDOW_UPDATE 9, CREDENTIAL 10) or not, is skipped.
+// Control frame types, SPDY/3 draft section 2.6. All other types are skipped: known ones (SETTINGS
+// 4, WINDOW_UPDATE 9, CREDENTIAL 10) and unknown ones.
 const (
-	kindData      = 0 // no control frame; the draft has no type 0
+	kindData      = 0 // a data frame, not a control frame; the draft has no type 0
 	kindSynStream = 1
 	kindSynReply  = 2
 	kindRstStream = 3
@@ -16,52 +16,52 @@ const (
 
 const (
 	flagFin            = 0x01
-	flagUnidirectional = 0x02 // of SYN_STREAM; SPDY in Kubernetes has none
+	flagUnidirectional = 0x02 // in SYN_STREAM; Kubernetes does not use it
 )
 
-// Status of RST_STREAM, section 2.6.3. 0 is none, and moby/spdystream closes
-// the connection that brings it.
+// Status codes of RST_STREAM, section 2.6.3. 0 is not a valid code: moby/spdystream closes a
+// connection on which it arrives.
 const (
 	resetRefused = 3
 	resetCancel  = 5
 )
 
-// Lengths in bytes.
+// Lengths of frame parts in bytes, and limits.
 const (
 	headLen    = 8
 	idMask     = 1<<31 - 1
 	controlBit = 0x80
 	version    = 3
 
-	synStreamLen = 10 // before the header block: id, associated id, priority, slot
-	synReplyLen  = 4  // before the header block, also in HEADERS: id
-	rstStreamLen = 8  // id, status
-	goAwayLen    = 8  // last good id, status
-	pingLen      = 4  // id
+	synStreamLen = 10 // before the header block: ID, associated ID, priority, slot
+	synReplyLen  = 4  // before the header block, also in HEADERS: ID
+	rstStreamLen = 8  // ID, status
+	goAwayLen    = 8  // last good ID, status
+	pingLen      = 4  // ID
 
-	// maxBlock bounds a header block on the wire. Kubernetes' are below 200.
+	// maxBlock limits a compressed header block, in bytes. Those of Kubernetes are below 200 bytes.
 	maxBlock = 16 << 10
-	// maxControl bounds a control frame that is skipped.
+	// maxControl limits a control frame that is skipped, in bytes.
 	maxControl = 64 << 10
 )
 
-// A head is what stands in the first 8 bytes of a frame.
+// A head holds the first 8 bytes of a frame.
 type head struct {
 	kind   uint16
 	flags  byte
-	length int    // of what follows
-	id     uint32 // the stream, in data frames only
+	length int    // bytes of the frame after its first 8
+	id     uint32 // stream ID, in data frames only
 }
 
 func (h head) bounds(low, high int) error {
 	if h.length < low || h.length > high {
-		return violation("a control frame of type %d and %d bytes", h.kind, h.length)
+		return violation("a control frame of type %d with invalid length %d", h.kind, h.length)
 	}
 	return nil
 }
 
-// AppendPing appends a PING frame to dst. Ids of a client are odd, ids of a
-// server even, and not 0.
+// AppendPing appends a PING frame to dst. The IDs of a client are odd, those of a server are even
+// and not 0.
 func AppendPing(dst []byte, id uint32) []byte {
 	return binary.BigEndian.AppendUint32(appendControl(dst, kindPing, pingLen), id)
 }
@@ -71,7 +71,7 @@ func putData(b []byte, id uint32, flags byte, n int) {
 	binary.BigEndian.PutUint32(b[4:], uint32(flags)<<24|uint32(n))
 }
 
-// appendControl appends the head of a control frame without flags.
+// appendControl appends the header of a control frame without flags.
 func appendControl(b []byte, kind uint16, n int) []byte {
 	b = append(b, controlBit, version)
 	b = binary.BigEndian.AppendUint16(b, kind)

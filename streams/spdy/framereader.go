@@ -8,24 +8,24 @@ import (
 	"edge/streams"
 )
 
-// A frameReader reads frames, and deals with those that concern no stream.
+// A frameReader reads frames. It handles the frames that concern no stream itself.
 type frameReader struct {
 	r    *streams.Reader
 	rep  streams.Replier
-	even bool            // the peer is a server: its pings and streams have even ids
-	pong func(id uint32) // told of the peer's answers to our pings; nil: nobody
+	even bool            // the peer is a server: its pings and streams have even IDs
+	pong func(id uint32) // called for each answer to a ping of edge; nil: not called
 
-	// The data frame that is being read.
+	// left and fin describe the data frame that is being read.
 	left int
 	fin  bool
 
-	// A frame that waits for the next call of Next; Kind 0: none.
+	// after is a frame that the next call of Next returns; Kind 0: none.
 	after streams.Frame
 
-	room [streams.Headroom]byte // before nothing, in frames without payload
+	room [streams.Headroom]byte // the room before the empty payload of frames without payload
 }
 
-// next reads the head of the next frame that concerns a stream or the session.
+// next reads the header of the next frame that concerns a stream or the session.
 func (r *frameReader) next() (head, error) {
 	for {
 		h, err := r.head()
@@ -84,7 +84,7 @@ func (r *frameReader) head() (h head, err error) {
 	return h, nil
 }
 
-// ping answers the peer's pings. Those with our parity are answers to ours.
+// ping answers a PING of the peer. A PING with edge's parity is an answer to a PING of edge.
 func (r *frameReader) ping() error {
 	b, err := r.take(pingLen)
 	if err != nil {
@@ -92,7 +92,7 @@ func (r *frameReader) ping() error {
 	}
 	id := binary.BigEndian.Uint32(b)
 	if id == 0 {
-		return violation("a ping without id")
+		return violation("a PING without an ID")
 	}
 	if r.even != (id%2 == 0) {
 		if r.pong != nil {
@@ -104,8 +104,8 @@ func (r *frameReader) ping() error {
 	return r.rep.Reply(AppendPing(answer[:0], id))
 }
 
-// stream reads the fixed part of a control frame's body, which begins with a
-// stream's id. The rest of it stays valid until more is read.
+// stream reads the fixed part of a control frame's body, which begins with a stream ID. The
+// returned rest stays valid until the next read.
 func (r *frameReader) stream(fixed int) (id uint32, rest []byte, err error) {
 	b, err := r.take(fixed)
 	if err != nil {
@@ -114,7 +114,7 @@ func (r *frameReader) stream(fixed int) (id uint32, rest []byte, err error) {
 	return binary.BigEndian.Uint32(b) & idMask, b[4:], nil
 }
 
-// openStream is stream for frames in which id 0 is an error.
+// openStream is stream for frames in which ID 0 is an error.
 func (r *frameReader) openStream(fixed int) (id uint32, rest []byte, err error) {
 	id, rest, err = r.stream(fixed)
 	if err == nil && id == 0 {
@@ -123,16 +123,16 @@ func (r *frameReader) openStream(fixed int) (id uint32, rest []byte, err error) 
 	return id, rest, err
 }
 
-// peek returns n bytes within a frame, at least 1 and at most streams.MaxNeed.
+// peek returns the next n bytes within a frame without consuming them; n is 1 to streams.MaxNeed.
 func (r *frameReader) peek(n int) ([]byte, error) {
 	b, err := r.r.NeedSoon(n)
-	if err != nil && errors.Is(err, io.EOF) { // nil costs no call: this is for each frame
+	if err != nil && errors.Is(err, io.EOF) { // err != nil saves a call for each frame
 		err = io.ErrUnexpectedEOF
 	}
 	return b, err
 }
 
-// take is peek that consumes, and may be asked for 0.
+// take returns and consumes the next n bytes; n may be 0.
 func (r *frameReader) take(n int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
@@ -144,7 +144,7 @@ func (r *frameReader) take(n int) ([]byte, error) {
 	return b, err
 }
 
-// skip consumes n bytes within a frame, any number.
+// skip consumes n bytes within a frame; n may be any number.
 func (r *frameReader) skip(n int) error {
 	for n > 0 {
 		piece := min(n, streams.MaxData)
@@ -156,17 +156,17 @@ func (r *frameReader) skip(n int) error {
 	return nil
 }
 
-// begin starts a data frame; the source consumes left, then fin.
+// begin starts a data frame. The source consumes the left bytes, and then handles fin.
 func (r *frameReader) begin(h head) { r.left, r.fin = h.length, h.flags&flagFin != 0 }
 
-// drop consumes what is left of the data frame, but for its FIN.
+// drop consumes the rest of the data frame, but does not handle its FIN.
 func (r *frameReader) drop() error {
 	n := r.left
 	r.left = 0
 	return r.skip(n)
 }
 
-// cut yields the next piece of the data frame, of which something is left.
+// cut returns the next piece of the data frame. left must be above 0.
 func (r *frameReader) cut(s streams.Stream) (streams.Frame, error) {
 	n := min(r.left, streams.MaxData)
 	if _, err := r.take(n); err != nil {
@@ -177,12 +177,12 @@ func (r *frameReader) cut(s streams.Stream) (streams.Frame, error) {
 	return streams.Frame{Kind: streams.Data, Stream: s, Buf: buf, Off: off}, nil
 }
 
-// bare makes a frame without payload.
+// bare returns a frame without payload.
 func (r *frameReader) bare(k streams.Kind, s streams.Stream, code uint32) streams.Frame {
 	return streams.Frame{Kind: k, Stream: s, Code: code, Buf: r.room[:], Off: len(r.room)}
 }
 
-// goAway reads the body of a GOAWAY. The frame's ID is the last good stream's.
+// goAway reads the body of a GOAWAY. The returned frame's stream ID is the last good stream.
 func (r *frameReader) goAway() (streams.Frame, error) {
 	id, rest, err := r.stream(goAwayLen)
 	if err != nil {
@@ -191,7 +191,7 @@ func (r *frameReader) goAway() (streams.Frame, error) {
 	return r.bare(streams.Close, streams.Stream{ID: id}, binary.BigEndian.Uint32(rest)), nil
 }
 
-// taken gives the frame that waits, if one does.
+// taken returns after and clears it. It returns false if after is empty.
 func (r *frameReader) taken() (streams.Frame, bool) {
 	f := r.after
 	r.after = streams.Frame{}

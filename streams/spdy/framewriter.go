@@ -6,7 +6,8 @@ import (
 	"edge/streams"
 )
 
-// A frameWriter writes frames. Small ones are collected until flush; order is kept.
+// A frameWriter writes frames. It collects small frames until Flush, and keeps the order of all
+// frames.
 type frameWriter struct{ batch streams.Batch }
 
 func newFrameWriter(w streams.Writer) frameWriter { return frameWriter{batch: streams.Batch{W: w}} }
@@ -14,7 +15,7 @@ func newFrameWriter(w streams.Writer) frameWriter { return frameWriter{batch: st
 // Flush implements streams.Sink.
 func (w *frameWriter) Flush() error { return w.batch.Flush(0) }
 
-// data writes the frame's payload on the stream, cut to at most MaxData.
+// data writes the frame's payload on the stream, in frames of at most MaxData bytes.
 func (w *frameWriter) data(id uint32, f streams.Frame) error {
 	n := len(f.Buf) - f.Off
 	if n == 0 {
@@ -34,7 +35,7 @@ func (w *frameWriter) data(id uint32, f streams.Frame) error {
 	}
 	for off := f.Off; off < len(f.Buf); {
 		end := min(off+streams.MaxData, len(f.Buf))
-		// The head goes into the room, or over what was just written.
+		// The header goes into the room, or over bytes that are already written.
 		putData(f.Buf[off-headLen:], id, 0, end-off)
 		if err := w.batch.W.WriteRoom(f.Buf[:end], off-headLen); err != nil {
 			return err
@@ -44,8 +45,7 @@ func (w *frameWriter) data(id uint32, f streams.Frame) error {
 	return nil
 }
 
-// fin ends our direction of the stream as moby/spdystream does, by an empty
-// data frame.
+// fin half-closes the stream with an empty data frame, as moby/spdystream does.
 func (w *frameWriter) fin(id uint32) error {
 	b, err := w.batch.Grow(headLen)
 	if err == nil {
@@ -54,7 +54,7 @@ func (w *frameWriter) fin(id uint32) error {
 	return err
 }
 
-// reset ends the stream; status 0 is not sendable and becomes CANCEL.
+// reset resets the stream. Status 0 is not valid on the wire, so it becomes CANCEL.
 func (w *frameWriter) reset(id, status uint32) error {
 	b, err := w.batch.Grow(headLen + rstStreamLen)
 	if err == nil {
@@ -73,8 +73,8 @@ func (w *frameWriter) goAway(last, status uint32) error {
 	return err
 }
 
-// goAwayStatus turns WebSocket close codes into the three of section 2.6.6 that
-// moby/spdystream knows: ok, protocol error, internal error.
+// goAwayStatus maps a WebSocket close code to a GOAWAY status of section 2.6.6. It uses the three
+// that moby/spdystream knows: OK, protocol error, internal error.
 func goAwayStatus(code uint32) uint32 {
 	switch {
 	case code < streams.CloseNormal:

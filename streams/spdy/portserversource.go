@@ -6,36 +6,36 @@ import (
 	"edge/streams"
 )
 
-// PortServerSource reads the client's leg of a port-forward whose connections
-// end here, each going on by itself. It accepts every stream at once, with a
-// block of its own, or refuses it as the container runtime does.
+// PortServerSource reads the client's leg of a port-forward whose connections end in edge, each
+// with its own upstream session. It accepts every stream at once, with its own header block, or
+// refuses the stream as the container runtime does.
 type PortServerSource struct {
 	relay   *RelaySource
 	replies blockWriter
 	opened  PortOpening
 }
 
-// A PortOpening is what a client said when it opened a stream of a connection.
-// The two streams of a connection have the same Request, if there is one.
+// A PortOpening holds the headers with which a client opened a stream of a connection. The two
+// streams of a connection have the same Request, if the client sent one.
 type PortOpening struct {
 	Error   bool // the error stream, not the data stream
 	Port    uint16
 	Request string
 }
 
-// MaxPortReply is the most that one stream's answers take, in bytes: that it is
-// accepted, and its reset, each in a message of a tunnel.
+// MaxPortReply limits the answers to one stream, in bytes: a SYN_REPLY and an RST_STREAM, each in a
+// WebSocket message of a tunnel.
 const MaxPortReply = 64
 
-// NewPortServerSource reads from r what the client sends. It owns r's position,
-// not r. Answers go to rep.
+// NewPortServerSource returns a source that reads the client's frames from r. The source moves r's
+// position, but the caller owns r. Answers go to rep.
 func NewPortServerSource(r *streams.Reader, rep streams.Replier, table *Table) *PortServerSource {
 	s := &PortServerSource{relay: NewRelaySource(r, rep, Client, table)}
 	s.relay.blocks.ports = true
 	return s
 }
 
-// Next implements streams.Source. What an Open says is Opened's.
+// Next implements streams.Source. After an Open, Opened returns its headers.
 func (s *PortServerSource) Next() (streams.Frame, error) {
 	for {
 		f, err := s.relay.Next()
@@ -49,7 +49,7 @@ func (s *PortServerSource) Next() (streams.Frame, error) {
 		}
 		var ok bool
 		if s.opened, ok = s.relay.last.opening(); !ok {
-			s.relay.after = streams.Frame{} // the end that came with it
+			s.relay.after = streams.Frame{} // drops the HalfClose of a refused SYN_STREAM with FIN
 			if err := s.Reset(f.Stream.ID); err != nil {
 				return streams.Frame{}, err
 			}
@@ -61,11 +61,11 @@ func (s *PortServerSource) Next() (streams.Frame, error) {
 	}
 }
 
-// Opened is what the last Open said.
+// Opened returns the headers of the last Open.
 func (s *PortServerSource) Opened() PortOpening { return s.opened }
 
-// Reset ends a stream from this side, through the Replier, so that it never
-// waits for the client. Safe for concurrent use.
+// Reset resets a stream through the Replier, so that it never waits for the client. It is safe for
+// concurrent use.
 func (s *PortServerSource) Reset(id uint32) error {
 	if !s.relay.table.reset(id) {
 		return nil
@@ -74,7 +74,7 @@ func (s *PortServerSource) Reset(id uint32) error {
 	return s.relay.rep.Reply(appendReset(b[:0], id, resetCancel))
 }
 
-// opening reads the headers by the rules of cri-streaming's httpStreamReceived.
+// opening checks the headers by the rules of httpStreamReceived in cri-streaming.
 func (h headers) opening() (o PortOpening, ok bool) {
 	port, err := strconv.ParseUint(h.port, 10, 16)
 	isKnown := h.kind == "error" || h.kind == "data"

@@ -7,10 +7,10 @@ import (
 	"edge/streams"
 )
 
-// OpenPorts opens both streams of connection n to ports[n], for every n, as
-// streams.PortStreams names them, and half-closes the error streams, as
-// client-go does one connection after the other. All leaves in writes of at
-// most streams.MaxData, usually one. Call it once, on a new leg with a new table.
+// OpenPorts opens both streams of connection n to ports[n], for every n, with the stream IDs of
+// streams.PortStreams. It half-closes the error streams, as client-go does for each connection. It
+// writes at most streams.MaxData bytes at a time, so it usually needs one write. Call it once, on a
+// new leg with a new table.
 func OpenPorts(w streams.Writer, table *Table, ports []uint16) error {
 	for n := range ports {
 		if err := table.addPort(n); err != nil {
@@ -34,10 +34,10 @@ func OpenPorts(w streams.Writer, table *Table, ports []uint16) error {
 	return w.WriteRoom(b, streams.Headroom)
 }
 
-// maxOpen is more than opening one connection takes, in bytes; about 200.
+// maxOpen is more, in bytes, than opening one connection takes (about 200).
 const maxOpen = 512
 
-// appendOpen appends what opens connection n.
+// appendOpen appends the frames that open connection n.
 func (w *blockWriter) appendOpen(b []byte, n int, p uint16) []byte {
 	data, err := streams.PortStreams(n)
 	port, request := strconv.Itoa(int(p)), strconv.Itoa(n)
@@ -47,8 +47,8 @@ func (w *blockWriter) appendOpen(b []byte, n int, p uint16) []byte {
 	return w.appendSynStream(b, data.ID, "streamtype", "data", "port", port, "requestid", request)
 }
 
-// addPort opens the streams of connection n, and ends the client's direction of
-// the error stream.
+// addPort adds the streams of connection n to the table, and ends the client's direction of the
+// error stream.
 func (t *Table) addPort(n int) error {
 	data, err := streams.PortStreams(n)
 	if broken := t.add(err.ID); broken != nil {
@@ -58,22 +58,22 @@ func (t *Table) addPort(n int) error {
 	return t.add(data.ID)
 }
 
-// PortsSink writes that leg. What the client says on a connection that has
-// ended is dropped.
+// PortsSink writes one leg of a port-forward with numbered connections. It drops frames for a
+// connection that has ended.
 type PortsSink struct {
 	relay  *RelaySink
 	table  *Table
-	peer   Peer        // as which it speaks
-	blocks blockWriter // of Open
+	peer   Peer        // the role of this sink's side
+	blocks blockWriter // the header blocks of Open
 }
 
-// NewPortsSink writes to w, after OpenPorts. The caller owns w.
+// NewPortsSink returns a sink that writes to w, after OpenPorts. The caller owns w.
 func NewPortsSink(w streams.Writer, table *Table) *PortsSink {
 	return &PortsSink{relay: NewRelaySink(w), table: table, peer: Client}
 }
 
-// Open opens connection n as OpenPorts does, on a leg that had none. Each n is
-// higher than the last.
+// Open opens connection n as OpenPorts does, on a leg without OpenPorts. n must increase with each
+// call.
 func (s *PortsSink) Open(n int, port uint16) error {
 	if err := s.table.addPort(n); err != nil {
 		return err
@@ -85,8 +85,8 @@ func (s *PortsSink) Open(n int, port uint16) error {
 	return err
 }
 
-// Write implements streams.Sink. It says what RelaySink says, but for opens and
-// answers to them.
+// Write implements streams.Sink. It writes the same frames as RelaySink, except Open, Accept and
+// Headers.
 func (s *PortsSink) Write(f streams.Frame) error {
 	switch f.Kind {
 	case streams.Close:
@@ -110,9 +110,9 @@ func (s *PortsSink) Write(f streams.Frame) error {
 // Flush implements streams.Sink.
 func (s *PortsSink) Flush() error { return s.relay.Flush() }
 
-// NewPortServerSink writes what the server of a port-forward says on the streams
-// that the client opened, as the table of its source has them. Several sinks
-// may write on different streams at once. The caller owns w.
+// NewPortServerSink returns a sink that writes the server's frames of a port-forward to w, on the
+// streams that the client opened according to the table. Several sinks may write on different
+// streams at the same time. The caller owns w.
 func NewPortServerSink(w streams.Writer, table *Table) *PortsSink {
 	return &PortsSink{relay: NewRelaySink(w), table: table, peer: Server}
 }

@@ -59,12 +59,12 @@ func TestRelayClient(t *testing.T) {
 			syn(1), &moby.HeadersFrame{StreamId: 1}, reset(1), &moby.HeadersFrame{StreamId: 1}, syn(3),
 		}, []string{"open 1", "headers 1", "reset 1 code 5", "headers 1", "open 3"}, 1},
 		{"the end", []moby.Frame{goAway(4, 0)}, []string{"close 4"}, 0},
-		{"an even id", []moby.Frame{syn(2)}, []string{endsBadly + "stream id 2 after 0"}, 0},
-		{"an id reused", []moby.Frame{syn(1), reset(1), syn(1)}, []string{"open 1", "reset 1 code 5", endsBadly + "stream id 1 after 1"}, 0},
-		{"an id that falls", []moby.Frame{syn(3), syn(1)}, []string{"open 3", endsBadly + "stream id 1 after 3"}, 1},
+		{"an even id", []moby.Frame{syn(2)}, []string{endsBadly + "invalid stream ID 2 after 0: must be odd and increase"}, 0},
+		{"an id reused", []moby.Frame{syn(1), reset(1), syn(1)}, []string{"open 1", "reset 1 code 5", endsBadly + "invalid stream ID 1 after 1: must be odd and increase"}, 0},
+		{"an id that falls", []moby.Frame{syn(3), syn(1)}, []string{"open 3", endsBadly + "invalid stream ID 1 after 3: must be odd and increase"}, 1},
 		{"a unidirectional stream", []moby.Frame{fin(syn(1), moby.ControlFlagUnidirectional)}, []string{endsBadly + "a unidirectional stream"}, 0},
-		{"an answer", []moby.Frame{&moby.SynReplyFrame{StreamId: 1}}, []string{endsBadly + "an answer to a stream that nobody opened"}, 0},
-		{"33 headers", []moby.Frame{syn(1, numbered(33)...)}, []string{endsBadly + "33 headers"}, 1},
+		{"an answer", []moby.Frame{&moby.SynReplyFrame{StreamId: 1}}, []string{endsBadly + "a SYN_REPLY from the client"}, 0},
+		{"33 headers", []moby.Frame{syn(1, numbered(33)...)}, []string{endsBadly + "too many headers: 33"}, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestRelayServer(t *testing.T) {
 	source := spdy.NewRelaySource(reader(in), new(replies), spdy.Server, table)
 	equal(t, "frames", blockless(drain(t, source)), []string{
 		"accept 1", "accept 3", "half-close 3", `data 1 "x"`, "reset 5 code 5", "accept 5", "half-close 1",
-		"error streams: SPDY: a stream that the server opens",
+		"error streams: SPDY: a SYN_STREAM from the server",
 	})
 	if table.Len() != 2 {
 		t.Errorf("%d streams are open", table.Len())

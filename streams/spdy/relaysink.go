@@ -6,15 +6,15 @@ import (
 	"edge/streams"
 )
 
-// RelaySink writes one leg of a port-forward: what the other leg's RelaySource
-// gave, with its ids and header blocks.
+// RelaySink writes one leg of a port-forward: the frames of the other leg's RelaySource, with their
+// stream IDs and header blocks.
 type RelaySink struct{ frameWriter }
 
-// NewRelaySink writes to w. The caller owns w.
+// NewRelaySink returns a sink that writes to w. The caller owns w.
 func NewRelaySink(w streams.Writer) *RelaySink { return &RelaySink{frameWriter: newFrameWriter(w)} }
 
-// Write implements streams.Sink. It drops Resize, Status, and what is not on a
-// port's stream.
+// Write implements streams.Sink. It drops Resize, Status, and frames of streams that are not Port
+// streams.
 func (s *RelaySink) Write(f streams.Frame) error {
 	id := f.Stream.ID
 	if f.Kind == streams.Close {
@@ -40,8 +40,7 @@ func (s *RelaySink) Write(f streams.Frame) error {
 	return nil
 }
 
-// block writes a header frame. Priority and the like are left 0, as client-go
-// leaves them.
+// block writes a frame with a header block. Priority and associated stream are 0, as in client-go.
 func (s *RelaySink) block(kind uint16, fixed int, f streams.Frame) error {
 	n := fixed + len(f.Payload())
 	b, err := s.batch.Grow(headLen + n)

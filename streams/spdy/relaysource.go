@@ -6,20 +6,20 @@ import (
 	"edge/streams"
 )
 
-// RelaySource reads one leg of a port-forward. Header blocks are inflated to
-// check them against the bounds, and passed on as they came.
+// RelaySource reads one leg of a port-forward. It inflates header blocks only to check them against
+// the limits, and returns them unchanged.
 type RelaySource struct {
 	frameReader
 	peer   Peer
 	table  *Table
 	blocks blockReader
-	last   headers // of the last block
-	id     uint32  // of the data frame that is being read
-	spoken bool    // whether it is passed on
+	last   headers // of the last header block
+	id     uint32  // stream ID of the current data frame
+	spoken bool    // whether the current data frame is returned, not dropped
 }
 
-// NewRelaySource reads from r what peer sends. The sources of a session's two
-// legs share the table. It owns r's position, not r.
+// NewRelaySource returns a source that reads peer's frames from r. The sources of a session's two
+// legs share the table. The source moves r's position, but the caller owns r.
 func NewRelaySource(r *streams.Reader, rep streams.Replier, peer Peer, table *Table) *RelaySource {
 	return &RelaySource{frameReader: frameReader{r: r, rep: rep, even: peer == Server}, peer: peer, table: table}
 }
@@ -36,7 +36,7 @@ func (s *RelaySource) Next() (streams.Frame, error) {
 	}
 }
 
-// step reads one frame, or one piece of a data frame. It may give no frame.
+// step reads one frame, or one piece of a data frame. It may return no frame and no error.
 func (s *RelaySource) step() (f streams.Frame, err error) {
 	switch {
 	case s.left > 0 && s.spoken:
@@ -61,7 +61,7 @@ func (s *RelaySource) step() (f streams.Frame, err error) {
 		return s.open(h)
 	case kindSynReply:
 		if s.peer == Client {
-			return f, violation("an answer to a stream that nobody opened")
+			return f, violation("a SYN_REPLY from the client")
 		}
 		return s.headers(streams.Accept, h)
 	case kindHeaders:
@@ -73,7 +73,7 @@ func (s *RelaySource) step() (f streams.Frame, err error) {
 		}
 		return f, err
 	}
-	return s.goAway() // next gives no other kind
+	return s.goAway() // next returns no other kind
 }
 
 func (s *RelaySource) open(h head) (f streams.Frame, err error) {
@@ -81,7 +81,7 @@ func (s *RelaySource) open(h head) (f streams.Frame, err error) {
 	switch {
 	case err != nil:
 	case s.peer == Server:
-		err = violation("a stream that the server opens")
+		err = violation("a SYN_STREAM from the server")
 	case h.flags&flagUnidirectional != 0:
 		err = violation("a unidirectional stream")
 	default:
@@ -101,8 +101,8 @@ func (s *RelaySource) headers(k streams.Kind, h head) (f streams.Frame, err erro
 	return s.block(k, h, id, synReplyLen)
 }
 
-// block yields a header block, whether or not the stream is still open: the
-// blocks after it cannot be read without it.
+// block returns a header block, even if its stream is not open any more: the receiver needs it to
+// inflate the later blocks.
 func (s *RelaySource) block(k streams.Kind, h head, id uint32, fixed int) (f streams.Frame, err error) {
 	n := h.length - fixed
 	b, err := s.take(n)

@@ -2,22 +2,22 @@ package spdy
 
 import "edge/streams"
 
-// A sizeReader cuts the resize stream into terminal sizes. They come as JSON objects
-// without nesting, one after the other, and a data frame may end anywhere.
+// A sizeReader splits the resize stream into terminal sizes. The sizes are consecutive JSON objects
+// without nesting. A data frame may end anywhere.
 type sizeReader struct {
 	buf [streams.Headroom + streams.MaxResize]byte
-	n   int // bytes of an object that is not whole yet
+	n   int // bytes of an incomplete object in buf
 }
 
-// feed takes bytes up to the end of an object. It returns how many it took, and
-// whether the object is whole: then frame gives it.
+// feed consumes bytes of b up to the end of an object. It returns how many bytes it consumed, and
+// whether the object is complete. Then frame returns the object.
 func (z *sizeReader) feed(b []byte) (taken int, whole bool, err error) {
 	for i, c := range b {
 		switch {
 		case z.n == 0 && isSpace(c):
 			continue
 		case (c == '{') != (z.n == 0):
-			return i, false, violation("a terminal size that is no flat JSON object")
+			return i, false, violation("a terminal size that is not a flat JSON object")
 		case z.n == streams.MaxResize:
 			return i, false, tooBig("a terminal size of more than %d bytes", streams.MaxResize)
 		}
@@ -30,10 +30,10 @@ func (z *sizeReader) feed(b []byte) (taken int, whole bool, err error) {
 	return len(b), false, nil
 }
 
-// isSpace tells what JSON may have between two objects.
+// isSpace reports whether JSON allows c between two objects.
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// frame gives the whole object, and begins anew.
+// frame returns the complete object, and starts the next one.
 func (z *sizeReader) frame() streams.Frame {
 	f := streams.Frame{
 		Kind:   streams.Resize,

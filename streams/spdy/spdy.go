@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// Protocol is the token of the HTTP Upgrade header, in both directions.
+	// Protocol is the token of the HTTP Upgrade header, in request and response.
 	Protocol = "SPDY/3.1"
 	// PortForwardV1 is the only subprotocol of port-forward.
 	PortForwardV1 = "portforward.k8s.io"
 )
 
-// The roles in the order in which client-go opens them.
+// openOrder lists the roles in the order in which client-go opens the streams.
 var openOrder = [...]streams.Role{streams.Error, streams.Stdin, streams.Stdout, streams.Stderr, streams.Terminal}
 
-// streamType is the value of the header "streamtype".
+// streamType returns the value of the header "streamtype" for role r.
 func streamType(r streams.Role) string {
 	switch r {
 	case streams.Stdin:
@@ -35,11 +35,11 @@ func streamType(r streams.Role) string {
 
 const roles = int(streams.Terminal) + 1
 
-// ids holds the id of each stream of an exec, by its role; 0: not open. One
-// goroutine writes it, any may read.
+// ids holds the stream ID of each stream of an exec, by role; 0: the stream is not open. One
+// goroutine writes ids, any goroutine may read it.
 type ids [roles]atomic.Uint32
 
-// newIDs gives the streams of the set the ids of a client that opens them.
+// newIDs returns the stream IDs that a client gives to the streams of set.
 func newIDs(set streams.Set) *ids {
 	t := new(ids)
 	id := uint32(1)
@@ -52,7 +52,7 @@ func newIDs(set streams.Set) *ids {
 	return t
 }
 
-// id is 0 when the role has no open stream.
+// id returns the stream ID of role r, or 0 if the role has no open stream.
 func (t *ids) id(r streams.Role) uint32 {
 	if int(r) >= roles {
 		return 0
@@ -60,7 +60,7 @@ func (t *ids) id(r streams.Role) uint32 {
 	return t[r].Load()
 }
 
-// role is 0 when no stream has the id, which is not 0.
+// role returns the role of stream id, or 0 if no stream has that ID. id must not be 0.
 func (t *ids) role(id uint32) streams.Role {
 	for _, r := range openOrder {
 		if t[r].Load() == id {
@@ -70,7 +70,7 @@ func (t *ids) role(id uint32) streams.Role {
 	return 0
 }
 
-// last is the highest id of an open stream.
+// last returns the highest ID of an open stream.
 func (t *ids) last() (id uint32) {
 	for i := range t {
 		id = max(id, t[i].Load())
@@ -78,7 +78,7 @@ func (t *ids) last() (id uint32) {
 	return id
 }
 
-// A roleSet is a set of roles.
+// A roleSet is a set of roles, one bit for each.
 type roleSet uint8
 
 func (m roleSet) has(r streams.Role) bool { return m&(1<<r) != 0 }

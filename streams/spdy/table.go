@@ -2,29 +2,28 @@ package spdy
 
 import "sync"
 
-// MaxStreams bounds the streams of one port-forward session that are open at
-// once. Each local connection has two. One more ends the session: the header
-// block of a stream that is refused here would be missing in the zlib stream of
-// those that are not.
+// MaxStreams limits the open streams of one port-forward session. Each local connection has two.
+// One more stream ends the session. edge cannot just refuse the stream: its header block would then
+// be missing in the zlib stream that the other leg reads.
 const MaxStreams = 4096
 
-// A Peer is the part that the other end of a leg plays.
+// A Peer is the role of the other end of a leg.
 type Peer uint8
 
 const (
-	Client Peer = iota + 1 // opens streams, with odd ids
-	Server                 // opens none
+	Client Peer = iota + 1 // opens streams, with odd IDs
+	Server                 // opens no streams
 )
 
-// A Table holds the open streams of one port-forward session, for its two
-// sources. The zero Table is ready. Safe for concurrent use.
+// A Table holds the open streams of one port-forward session. Its two sources share it. The zero
+// Table is ready to use. It is safe for concurrent use.
 type Table struct {
 	mu   sync.Mutex
 	last uint32
-	open map[uint32]Peer // who ended its direction; 0: nobody yet
+	open map[uint32]Peer // the peer that ended its direction; 0: none
 }
 
-// Len is the number of open streams.
+// Len returns the number of open streams.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -35,7 +34,7 @@ func (t *Table) add(id uint32) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if id%2 == 0 || id <= t.last {
-		return violation("stream id %d after %d", id, t.last)
+		return violation("invalid stream ID %d after %d: must be odd and increase", id, t.last)
 	}
 	if len(t.open) == MaxStreams {
 		return tooBig("more than %d streams", MaxStreams)
@@ -48,7 +47,7 @@ func (t *Table) add(id uint32) error {
 	return nil
 }
 
-// speaks says whether the peer can still say something on the stream.
+// speaks reports whether the peer may still send on the stream.
 func (t *Table) speaks(id uint32, p Peer) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -56,7 +55,8 @@ func (t *Table) speaks(id uint32, p Peer) bool {
 	return ok && ended != p
 }
 
-// finish ends the peer's direction, if it was not ended.
+// finish ends the peer's direction of the stream. It returns false if that direction has already
+// ended.
 func (t *Table) finish(id uint32, p Peer) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,7 +72,7 @@ func (t *Table) finish(id uint32, p Peer) bool {
 	return true
 }
 
-// reset ends both directions, if the stream was open.
+// reset ends both directions of the stream. It returns false if the stream was not open.
 func (t *Table) reset(id uint32) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
