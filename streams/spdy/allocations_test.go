@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestAllocations: a frame allocates nothing, in either direction. Under the race
-// detector sync.Pool forgets.
+// TestAllocations checks that reading and writing a frame allocates nothing, in either direction.
+// It does not run under the race detector, where sync.Pool drops buffers.
 func TestAllocations(t *testing.T) {
 	for _, w := range ways {
 		for _, size := range sizesOfData {

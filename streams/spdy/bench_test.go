@@ -10,13 +10,13 @@ import (
 	"edge/streams/spdy"
 )
 
-// nowhere is a writer that takes everything.
+// nowhere is a streams.Writer that discards everything.
 type nowhere struct{}
 
 func (nowhere) WriteRoom([]byte, int) error { return nil }
 
-// A way is one direction of a session: bytes that come, over and over, a source
-// that reads them, and a sink that says what it yields.
+// A way is one direction of a session: a source that reads the same bytes over and over, and the
+// sink of the other leg.
 type way struct {
 	name string
 	new  func(payload string) (streams.Source, streams.Sink)
@@ -57,8 +57,8 @@ var ways = []way{
 
 var sizesOfData = []int{100, 4 << 10, 32 << 10}
 
-// BenchmarkRelay moves frames through a source and a sink of the other leg, with
-// neither a socket nor TLS.
+// BenchmarkRelay moves frames through a source and the sink of the other leg, without a socket or
+// TLS.
 func BenchmarkRelay(b *testing.B) {
 	for _, w := range ways {
 		for _, size := range sizesOfData {
@@ -80,8 +80,7 @@ func BenchmarkRelay(b *testing.B) {
 	}
 }
 
-// BenchmarkBlock opens a stream of a port-forward: what it inflates to is
-// checked.
+// BenchmarkBlock opens a stream of a port-forward, including the limit checks of its header block.
 func BenchmarkBlock(b *testing.B) {
 	in := mobyBytes(syn(1, "streamType", "error", "port", "80", "requestID", "0"))
 	b.ReportAllocs()

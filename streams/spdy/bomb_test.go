@@ -15,12 +15,12 @@ import (
 	"edge/streams/spdy"
 )
 
-// maxBomb is how much memory, in bytes, a session may take for what its peer
-// does: in all, not at once.
+// maxBomb limits the memory, in bytes, that a session may allocate for the input of one test, in
+// total.
 const maxBomb = 1 << 20
 
-// TestSpdyBombs: what a peer says of counts, lengths and ids, and what it packs,
-// is bounded in memory and ends the session. See CVE-2026-35469 for the first.
+// TestSpdyBombs checks that huge counts, lengths and IDs, and highly compressed blocks, end the
+// session and cost little memory. See CVE-2026-35469 for the counts.
 func TestSpdyBombs(t *testing.T) {
 	headerFrame := func(kind, fixed string, block []byte) []byte {
 		f := unhex("8003" + kind + "00000000" + fixed)
@@ -106,7 +106,7 @@ func TestSpdyBombs(t *testing.T) {
 	}
 }
 
-// last reads a source to its end.
+// last reads a source to its end and returns its error.
 func last(source streams.Source) error {
 	for {
 		if _, err := source.Next(); err != nil {
@@ -115,7 +115,7 @@ func last(source streams.Source) error {
 	}
 }
 
-// packed is a header block as zlib packs it.
+// packed returns a header block compressed by zlib.
 func packed(plain []byte) []byte {
 	var b bytes.Buffer
 	w := must(zlib.NewWriterLevelDict(&b, zlib.BestCompression, spdy.Dictionary))
@@ -124,7 +124,7 @@ func packed(plain []byte) []byte {
 	return b.Bytes()
 }
 
-// thousands are more streams than a session may have.
+// thousands returns more SYN_STREAMs than a session may have streams.
 func thousands() []byte {
 	frames := make([]moby.Frame, spdy.MaxStreams+1)
 	for i := range frames {
@@ -133,7 +133,7 @@ func thousands() []byte {
 	return mobyBytes(frames...)
 }
 
-// TestStreamsInTurn: streams that end leave room for others, without end.
+// TestStreamsInTurn checks that streams that have ended do not count towards MaxStreams.
 func TestStreamsInTurn(t *testing.T) {
 	table := new(spdy.Table)
 	var frames []moby.Frame
@@ -147,7 +147,7 @@ func TestStreamsInTurn(t *testing.T) {
 	}
 }
 
-// TestLongData: data of the most that a frame can say passes in pieces.
+// TestLongData checks that a data frame of the maximum length is returned in pieces.
 func TestLongData(t *testing.T) {
 	in := io.MultiReader(bytes.NewReader(unhex("00000005 01ffffff")), io.LimitReader(endless([]byte("x")), 1<<24-1))
 	source := spdy.NewExecClientSource(streams.NewReader(in, nil), new(replies), all)
@@ -167,8 +167,8 @@ func TestLongData(t *testing.T) {
 	}
 }
 
-// TestIdleMemory: what an idle session holds. On exec that is no window of zlib
-// and no buffer; on port-forward a window for each direction.
+// TestIdleMemory checks the memory of an idle session. An exec holds no zlib window and no buffer.
+// A port-forward holds one zlib window for each direction.
 func TestIdleMemory(t *testing.T) {
 	opens := mobyBytes(opens()...)
 	replies1, opens1 := mobyBytes(&moby.SynReplyFrame{StreamId: 1}), mobyBytes(syn(1))
@@ -204,7 +204,7 @@ func TestIdleMemory(t *testing.T) {
 				sessions[i] = test.begin()
 			}
 			runtime.GC()
-			runtime.GC() // the pool of buffers forgets at the second
+			runtime.GC() // sync.Pool releases buffers at the second GC
 			runtime.ReadMemStats(&after)
 			took := (after.HeapAlloc - min(after.HeapAlloc, before.HeapAlloc)) / n
 			t.Logf("%d bytes", took)

@@ -26,9 +26,9 @@ import (
 
 var update = flag.Bool("update", false, "capture the sessions of testdata again, and write down their frames")
 
-// The captured sessions: client-go against the runtime's server, both with
-// moby/spdystream. Each is two files, one per direction, with what followed the
-// 101, and beside each the frames that our source makes of it.
+// captures are the captured sessions: client-go against the runtime's server, both with
+// moby/spdystream. In testdata each has two files, one per direction, with the bytes after the 101.
+// Beside each is a file with the frames that edge's source returns for it.
 var captures = []struct {
 	name   string
 	record func(t *testing.T, u *url.URL)
@@ -98,7 +98,7 @@ func execute(t *testing.T, u *url.URL, opts remotecommand.StreamOptions) {
 	}
 }
 
-// sides gives, for each direction of a capture, its file and a source of ours.
+// sides returns, for each direction of a capture, its file and edge's source.
 func sides(name string, set streams.Set, ports bool) map[string]func(*streams.Reader, streams.Replier) streams.Source {
 	if ports {
 		opens := mobyBytes(syn(1), syn(3), syn(5), syn(7))
@@ -121,8 +121,8 @@ func sides(name string, set streams.Set, ports bool) map[string]func(*streams.Re
 	}
 }
 
-// TestCaptures reads the captured bytes, and reads them again cut at every one
-// and every two places: the frames and the answers stay the same.
+// TestCaptures checks that the frames and answers for the captured bytes do not depend on how the
+// bytes are cut. It cuts them at every place and at every two places.
 func TestCaptures(t *testing.T) {
 	for _, c := range captures {
 		if *update {
@@ -172,7 +172,7 @@ func bytewise(b []byte) (p [][]byte) {
 	return p
 }
 
-// capture runs a session and keeps its bytes.
+// capture runs a session and writes its bytes to testdata.
 func capture(t *testing.T, name string, server http.Handler, record func(*testing.T, *url.URL)) {
 	var fromClient, fromServer bytes.Buffer
 	ended := make(chan struct{})
@@ -185,7 +185,7 @@ func capture(t *testing.T, name string, server http.Handler, record func(*testin
 	defer s.Close()
 	t.Run("record "+name, func(t *testing.T) { record(t, must(url.Parse(s.URL))) })
 	<-ended
-	time.Sleep(time.Second) // for what moby/spdystream does on its own after
+	time.Sleep(time.Second) // moby/spdystream still sends frames after the end
 	for file, b := range map[string]*bytes.Buffer{".client": &fromClient, ".server": &fromServer} {
 		_, stream, _ := bytes.Cut(b.Bytes(), []byte("\r\n\r\n"))
 		if err := os.WriteFile(filepath.Join("testdata", name+file), stream, 0o644); err != nil {

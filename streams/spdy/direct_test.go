@@ -18,7 +18,7 @@ import (
 	"edge/streams/spdy"
 )
 
-// pair are two ends of a TCP connection, closed at the end of the test.
+// pair returns the two ends of a TCP connection, which is closed at the end of the test.
 func pair(t *testing.T) (a, b net.Conn) {
 	l := must(net.Listen("tcp", "127.0.0.1:0"))
 	defer l.Close()
@@ -28,8 +28,8 @@ func pair(t *testing.T) (a, b net.Conn) {
 	return a, b
 }
 
-// TestEarlyStdin: the runtime's server takes all streams, stdin and its end in
-// one go, before it answered anything, and loses nothing of it.
+// TestEarlyStdin checks that the runtime's server accepts all streams, stdin data and its
+// half-close at once, before its first answer, and loses no byte.
 func TestEarlyStdin(t *testing.T) {
 	set := streams.Set{Stdin: true, Stdout: true}
 	server := httptest.NewServer(runtimeServer(func(in io.Reader, out, _ io.WriteCloser, _ <-chan cri.TerminalSize) error {
@@ -72,10 +72,10 @@ func TestEarlyStdin(t *testing.T) {
 	}
 }
 
-// TestPingInterop: moby/spdystream answers our pings, and we answer its, in
-// either role.
+// TestPingInterop checks that moby/spdystream answers edge's pings, and that edge answers those of
+// moby/spdystream, in both roles.
 func TestPingInterop(t *testing.T) {
-	for _, server := range []bool{false, true} { // whether moby/spdystream is the server
+	for _, server := range []bool{false, true} { // true: moby/spdystream is the server
 		ours, theirs := pair(t)
 		moby := must(spdystream.NewConnection(theirs, server))
 		go moby.Serve(spdystream.NoOpStreamHandler)

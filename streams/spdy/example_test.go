@@ -8,7 +8,7 @@ import (
 	"edge/streams/spdy"
 )
 
-// An exec without sockets: what one side writes is what the other side reads.
+// Example runs an exec without sockets: each side reads the bytes that the other side writes.
 func Example() {
 	set := streams.Set{Stdin: true, Stdout: true}
 	print := func(source streams.Source) {

@@ -13,7 +13,7 @@ import (
 	"edge/streams/spdy"
 )
 
-// all is a set without a terminal: error 1, stdin 3, stdout 5, stderr 7.
+// all is a set without a terminal. Its stream IDs are error 1, stdin 3, stdout 5 and stderr 7.
 var all = streams.Set{Stdin: true, Stdout: true, Stderr: true}
 
 func goAway(last moby.StreamId, status moby.GoAwayStatus) *moby.GoAwayFrame {
@@ -24,7 +24,8 @@ func join(b ...[]byte) []byte { return bytes.Join(b, nil) }
 
 func unhex(s string) []byte { return must(hex.DecodeString(strings.ReplaceAll(s, " ", ""))) }
 
-// TestClientSource: what the server of an exec may send, and what becomes of it.
+// TestClientSource checks the frames that ExecClientSource returns for the bytes of an exec's
+// server.
 func TestClientSource(t *testing.T) {
 	fin := func(f moby.Frame) moby.Frame {
 		switch f := f.(type) {
@@ -96,7 +97,7 @@ func TestClientSource(t *testing.T) {
 	}
 }
 
-// TestClientSourceSet: the ids follow from the set.
+// TestClientSourceSet checks that the stream IDs depend on the set.
 func TestClientSourceSet(t *testing.T) {
 	set := streams.Set{Stdout: true, Terminal: true}
 	in := mobyBytes(data(1, false, "{}"), data(3, false, "x"), data(5, true, "y"), data(7, true, "z"))
@@ -104,7 +105,8 @@ func TestClientSourceSet(t *testing.T) {
 	equal(t, "frames", drain(t, source), []string{`data stdout "x"`, "half-close terminal", `status error "{}"`, "error EOF"})
 }
 
-// TestClientOpen: moby/spdystream reads what Open writes, in one write.
+// TestClientOpen checks that moby/spdystream can read the streams that Open opens, and that Open
+// needs one write.
 func TestClientOpen(t *testing.T) {
 	tests := []struct {
 		set  streams.Set
@@ -134,7 +136,7 @@ func TestClientOpen(t *testing.T) {
 	}
 }
 
-// TestSampleSession: the bytes in the package's documentation are the wire's.
+// TestSampleSession checks that the bytes in the package documentation are correct.
 func TestSampleSession(t *testing.T) {
 	var toServer, toClient wrote
 	client := spdy.NewExecClientSink(&toServer, all)

@@ -6,7 +6,7 @@ import "edge/streams"
 type ExecClientSink struct {
 	frameWriter
 	set    streams.Set
-	ids    *ids    // roles without further data
+	ids    *ids
 	ended  roleSet // roles without further data
 	closed roleSet // roles without any further frame
 }

@@ -11,7 +11,7 @@ import (
 	"edge/streams/spdy"
 )
 
-// opens are the streams of the set all, as client-go opens them.
+// opens returns SYN_STREAMs for the streams of the set all, as client-go opens them.
 func opens() []moby.Frame {
 	return []moby.Frame{
 		syn(1, "streamType", "error"), syn(3, "streamType", "stdin"),
@@ -21,8 +21,8 @@ func opens() []moby.Frame {
 
 var opensRead = []string{"open error", "open stdin", "open stdout", "open stderr"}
 
-// TestServerSource: what the client of an exec may send, what becomes of it,
-// and what is answered.
+// TestServerSource checks the frames and answers of ExecServerSource for the bytes of an exec's
+// client.
 func TestServerSource(t *testing.T) {
 	unidirectional := syn(1, "streamType", "error")
 	unidirectional.CFHeader.Flags = moby.ControlFlagUnidirectional
@@ -37,7 +37,7 @@ func TestServerSource(t *testing.T) {
 		name    string
 		frames  []moby.Frame
 		want    []string
-		answers []string // nil: not looked at
+		answers []string // nil: not checked
 	}{
 		{"the set", opens(), opensRead, []string{"reply 1", "reply 3", "reply 5", "reply 7"}},
 		{"another order and other ids", []moby.Frame{
@@ -80,7 +80,7 @@ func TestServerSource(t *testing.T) {
 	}
 }
 
-// TestWhole: a set is whole when its last stream is open, and stays so.
+// TestWhole checks that Whole becomes true with the last stream of the set, and stays true.
 func TestWhole(t *testing.T) {
 	frames := append(opens(), reset(1), goAway(0, 0))
 	source := spdy.NewExecServerSource(reader(mobyBytes(frames...)), new(replies), all)
@@ -92,7 +92,7 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestResizes: sizes are whole, wherever data frames end.
+// TestResizes checks that terminal sizes are returned complete, wherever data frames end.
 func TestResizes(t *testing.T) {
 	set := streams.Set{Terminal: true}
 	open := []moby.Frame{syn(1, "streamType", "error"), syn(3, "streamType", "resize")}
@@ -130,7 +130,7 @@ func TestResizes(t *testing.T) {
 	}
 }
 
-// TestServerSink: what the server of an exec can say, and what is dropped.
+// TestServerSink checks the bytes that ExecServerSink writes, and that it drops all other frames.
 func TestServerSink(t *testing.T) {
 	source := spdy.NewExecServerSource(reader(mobyBytes(
 		syn(5, "streamType", "stderr"), syn(9, "streamType", "error"), syn(11, "streamType", "stdin"), syn(13, "streamType", "stdout"),
@@ -156,7 +156,7 @@ func TestServerSink(t *testing.T) {
 		roomy(streams.HalfClose, role(streams.Stdout), ""),
 		roomy(streams.HalfClose, role(streams.Stdout), ""),
 		roomy(streams.Data, role(streams.Stdout), "dropped"),
-		roomy(streams.HalfClose, role(streams.Error), ""), // client-go would read success
+		roomy(streams.HalfClose, role(streams.Error), ""), // client-go would take this as success
 		roomy(streams.HalfClose, role(streams.Stdin), ""),
 		roomy(streams.Data, role(streams.Stderr), "err"),
 		roomy(streams.Reset, role(streams.Stderr), ""),
@@ -186,7 +186,7 @@ func TestServerSink(t *testing.T) {
 	})
 }
 
-// TestServerStatus: a status of any size arrives whole, an empty one as an end
+// TestServerStatus checks that a Status of any size arrives complete, and an empty one as a FIN
 // without data.
 func TestServerStatus(t *testing.T) {
 	for _, n := range []int{0, 1, streams.Small, streams.MaxStatus} {

@@ -14,11 +14,11 @@ import (
 	"edge/streams/spdy"
 )
 
-// every kind of source, each with open streams 1, 3, 5 and 7 if it is not the
-// client that opens them.
+// every lists all kinds of sources. Streams 1, 3, 5 and 7 are open, unless the peer is the client
+// that opens them.
 var every = []struct {
 	name   string
-	server bool // its peer is the server
+	server bool // the peer is the server
 	source func(r *streams.Reader, rep streams.Replier) streams.Source
 }{
 	{"exec, from the server", true, func(r *streams.Reader, rep streams.Replier) streams.Source {
@@ -35,7 +35,7 @@ var every = []struct {
 	}},
 }
 
-// TestPings: the peer's pings are answered, and answers are not.
+// TestPings checks that a source answers the peer's pings, but not the answers to edge's own pings.
 func TestPings(t *testing.T) {
 	in := mobyBytes(&moby.PingFrame{Id: 1}, &moby.PingFrame{Id: 2}, &moby.PingFrame{Id: 0x7fffffff}, &moby.PingFrame{Id: 0xfffffffe})
 	for _, e := range every {
@@ -51,7 +51,7 @@ func TestPings(t *testing.T) {
 	}
 }
 
-// TestPingFlood: a peer that pings and reads nothing ends its session.
+// TestPingFlood checks that a session ends if its peer sends pings and reads no answers.
 func TestPingFlood(t *testing.T) {
 	for _, e := range every {
 		t.Run(e.name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestPingFlood(t *testing.T) {
 	}
 }
 
-// endless gives the bytes over and over.
+// endless returns a reader that repeats b forever.
 func endless(b []byte) io.Reader { return &loop{b: b} }
 
 type loop struct {
@@ -82,18 +82,18 @@ func (l *loop) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// TestSkipped: frames that mean nothing in Kubernetes pass unseen.
+// TestSkipped checks that sources skip frames without a meaning in Kubernetes.
 func TestSkipped(t *testing.T) {
 	in := join(
 		mobyBytes(
 			&moby.SettingsFrame{FlagIdValues: []moby.SettingsFlagIdValue{{Id: 4, Value: 100}}},
 			&moby.WindowUpdateFrame{StreamId: 5, DeltaWindowSize: 1 << 30},
 		),
-		unhex("8003000500000000"),             // NOOP, of an older draft
+		unhex("8003000500000000"),             // NOOP, from an older draft
 		unhex("8003000a00000003 010203"),      // CREDENTIAL
 		unhex("80037fff00010000"),             // unknown, of 64 KiB
 		bytes.Repeat([]byte{0xff}, 64<<10),    //
-		mobyBytes(goAway(0, 0), goAway(0, 0)), // as often as it likes
+		mobyBytes(goAway(0, 0), goAway(0, 0)), // GOAWAY may come more than once
 	)
 	for _, e := range every {
 		t.Run(e.name, func(t *testing.T) {
@@ -102,8 +102,8 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
-// TestBroken: what breaks the rules or bounds of frames ends each kind of
-// session, as a protocol error and before the frame's body is read.
+// TestBroken checks that an invalid frame ends each kind of session with a protocol error, before
+// its body is read.
 func TestBroken(t *testing.T) {
 	for _, test := range []struct{ name, in string }{
 		{"version 2", "8002000600000004"},
@@ -139,8 +139,8 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// TestTorn: a connection that ends within a frame is told from one that ends
-// between two.
+// TestTorn checks that a connection that ends within a frame gives another error than one that ends
+// between two frames.
 func TestTorn(t *testing.T) {
 	frames := [][]byte{
 		mobyBytes(&moby.PingFrame{Id: 4}),
@@ -168,8 +168,8 @@ func TestTorn(t *testing.T) {
 	}
 }
 
-// TestFlushBeforeWait: an error of the reader's hook, the other sink's flush,
-// ends the source.
+// TestFlushBeforeWait checks that an error of the reader's beforeWait, which flushes the other
+// sink, ends the source.
 func TestFlushBeforeWait(t *testing.T) {
 	broken := fmt.Errorf("the other side is gone")
 	for _, e := range every {

@@ -14,12 +14,14 @@ import (
 	"edge/streams/spdy"
 )
 
-// A source under fuzz, and the sink that can say what it yields. The
-// properties: no panic; no more frames and payload than bytes that came; the
-// same frames when the bytes come one by one; and what the sink makes of the
-// frames reads as the same frames again.
+// fuzzed is a source under fuzzing, with the sink that can write its frames. The fuzz targets check
+// these properties:
+//   - the source does not panic
+//   - it returns no more frames and payload bytes than it has read bytes
+//   - it returns the same frames when it reads the bytes one by one
+//   - the sink's bytes give the same frames when they are read again
 type fuzzed struct {
-	files  string // of testdata, the seed
+	files  string // pattern of the seed files in testdata
 	source func(r *streams.Reader, rep streams.Replier) streams.Source
 	sink   func(w streams.Writer) streams.Sink
 }
@@ -88,7 +90,7 @@ func FuzzPortServerSource(f *testing.F) {
 	}.run(f)
 }
 
-// openings is a PortServerSource whose Opens carry what they say.
+// openings is a PortServerSource whose Open frames carry port and kind in Code.
 type openings struct{ *spdy.PortServerSource }
 
 func (s *openings) Next() (streams.Frame, error) {
@@ -103,7 +105,7 @@ func (s *openings) Next() (streams.Frame, error) {
 	return f, err
 }
 
-// opener says what openings yields, without its requests.
+// opener writes the frames of openings, without their request IDs.
 type opener struct {
 	w      streams.Writer
 	sink   streams.Sink
@@ -154,7 +156,7 @@ func (z fuzzed) run(f *testing.F) {
 	})
 }
 
-// read renders all frames, and checks what holds for each.
+// read returns all frames as text, and checks the properties that hold for each frame.
 func (z fuzzed) read(t *testing.T, p ...[]byte) (lines []string) {
 	var total, size int
 	for _, b := range p {
@@ -175,9 +177,9 @@ func (z fuzzed) read(t *testing.T, p ...[]byte) (lines []string) {
 	}
 }
 
-// sayable leaves out what does not pass a sink as it is: the end, the opens of
-// an exec, whose streams are opened together, the session's end, of which an
-// exec's client says nothing and its server its own, and status 0 of a reset.
+// sayable leaves out the lines that a sink cannot write unchanged: the end, the Open frames of an
+// exec (whose streams are opened together), and Close (a client of an exec writes none, a server its
+// own). It also replaces status 0 of a Reset by 5.
 func sayable(lines []string) (out []string) {
 	for _, l := range lines {
 		kind, rest, _ := strings.Cut(l, " ")

@@ -21,13 +21,13 @@ import (
 	"edge/streams/spdy"
 )
 
-// A leg is a connection as the relay would have it: frames and answers leave
-// one after the other, and an answer before the frames that were written later.
+// A leg is a connection like a leg of the relay. It writes frames and answers one after the other,
+// and an answer before the frames that were written later.
 type leg struct {
 	conn net.Conn
 	in   io.Reader
 
-	mu      sync.Mutex // guards writing
+	mu      sync.Mutex // held while writing
 	queueMu sync.Mutex
 	queue   []byte
 }
@@ -71,13 +71,13 @@ func (l *leg) Reply(b []byte) error {
 	return nil
 }
 
-// reader is how a relay reads a leg: before a read that may block, the sink of
-// the other leg is flushed.
+// reader returns a reader of the leg, as in the relay: it flushes the sink of the other leg before
+// a read that may block.
 func (l *leg) reader(sink func() streams.Sink) *streams.Reader {
 	return streams.NewReader(l.in, func() error { return sink().Flush() })
 }
 
-// copyFrames is a relay's loop.
+// copyFrames is the loop of a relay.
 func copyFrames(sink streams.Sink, source streams.Source) error {
 	for {
 		f, err := source.Next()
@@ -123,8 +123,8 @@ func relayPorts(down, up *leg, table *spdy.Table) error {
 		func() error { return copyFrames(downSink, spdy.NewRelaySource(upReader, up, spdy.Server, table)) })
 }
 
-// both runs the two loops of a session, and closes the connections after both
-// ended, or the second one 2 s after the first.
+// both runs the two loops of a session until both have ended. If the second loop has not ended 2 s
+// after the first, both closes the connections.
 func both(down, up *leg, loops ...func() error) error {
 	errc := make(chan error, len(loops))
 	for _, loop := range loops {
@@ -143,8 +143,8 @@ func both(down, up *leg, loops ...func() error) error {
 	return second
 }
 
-// ended checks that a relay ended because a connection did. A peer that closes
-// with bytes unread resets it.
+// ended checks that a relay ended because a connection ended. TCP resets the connection if a peer
+// closes it with unread bytes.
 func ended(t *testing.T, g *gateway) {
 	t.Helper()
 	if err := <-g.ended; err != io.EOF && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
@@ -161,8 +161,8 @@ func halfClose(c net.Conn) {
 	}
 }
 
-// gateway forwards upgrades to upstream. After the 101 of either side it relays
-// the session with our codecs on both legs, and keeps the bytes of the upper.
+// gateway forwards upgrades to upstream. After the 101 it relays the session with edge's codecs on
+// both legs, and stores the bytes of the downstream leg.
 type gateway struct {
 	t        testing.TB
 	upstream string
@@ -170,11 +170,11 @@ type gateway struct {
 	table    spdy.Table
 	ended    chan error
 
-	sent, got bytes.Buffer // on the downstream leg, after the handshake
+	sent, got bytes.Buffer // bytes of the downstream leg after the handshake
 }
 
-// newGateway serves a gateway in front of the upstream handler, until the end
-// of the test, and gives its URL.
+// newGateway starts a gateway in front of the upstream handler and returns its URL. The gateway
+// stops at the end of the test.
 func newGateway(t testing.TB, upstream http.Handler, set *streams.Set) (*gateway, *url.URL) {
 	up := httptest.NewServer(upstream)
 	g := &gateway{t: t, upstream: up.Listener.Addr().String(), set: set, ended: make(chan error, 1)}
@@ -219,7 +219,7 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	return relayExec(down, up, *g.set)
 }
 
-// recorder keeps what passes a connection.
+// recorder stores the bytes that a connection reads and writes.
 type recorder struct {
 	net.Conn
 	in          io.Reader

@@ -17,16 +17,16 @@ import (
 	"edge/streams"
 )
 
-// TestDictionary: RFC 1950 names a dictionary by its Adler-32; SPDY/3's is
-// known.
+// TestDictionary checks the Adler-32 of the dictionary, which is its ID (RFC 1950), against
+// SPDY/3's.
 func TestDictionary(t *testing.T) {
 	if len(dictionary) != 1423 || adler32.Checksum(dictionary) != 0xe3c6a7c2 || dictionaryID != 0xe3c6a7c2 {
 		t.Errorf("%d bytes, %08x", len(dictionary), dictionaryID)
 	}
 }
 
-// TestStoredBlocks: moby/spdystream reads our header blocks, thousands of them,
-// of any length, so that its window ends at every place of a block.
+// TestStoredBlocks checks that moby/spdystream reads edge's header blocks. It writes thousands of
+// blocks of many lengths, so that the zlib window ends at every place of a block.
 func TestStoredBlocks(t *testing.T) {
 	var b []byte
 	var w blockWriter
@@ -65,8 +65,7 @@ func TestStoredBlocks(t *testing.T) {
 	}
 }
 
-// deflated are header blocks as a compressor makes them that knows the
-// dictionary, at the level.
+// deflated returns header blocks as a compressor with the dictionary and this level writes them.
 func deflated(t testing.TB, level int, blocks ...[]byte) (out [][]byte) {
 	var b bytes.Buffer
 	w, err := zlib.NewWriterLevelDict(&b, level, dictionary)
@@ -82,7 +81,7 @@ func deflated(t testing.TB, level int, blocks ...[]byte) (out [][]byte) {
 	return out
 }
 
-// plain is a header block before it is deflated.
+// plain returns a header block before compression.
 func plain(headers ...string) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(headers)/2))
 	for _, s := range headers {
@@ -92,8 +91,8 @@ func plain(headers ...string) []byte {
 	return b
 }
 
-// TestReadBlocks: what compressors write is read, for long enough that the
-// window ends at many places of a block, also right behind one.
+// TestReadBlocks checks that blockReader reads compressed blocks. There are so many blocks that the
+// zlib window ends at many places of a block, also directly after one.
 func TestReadBlocks(t *testing.T) {
 	for level := zlib.HuffmanOnly; level <= zlib.BestCompression; level++ {
 		t.Run(fmt.Sprint("level ", level), func(t *testing.T) {
@@ -113,14 +112,14 @@ func TestReadBlocks(t *testing.T) {
 				if err != nil || h.kind != kinds[i%3] {
 					t.Fatalf("block %d of %d bytes: %q, %v", i, len(block), h.kind, err)
 				}
-				clear(block) // the reader may not need it any more
+				clear(block) // the blockReader must not need it any more
 			}
 		})
 	}
 }
 
-// TestWindowEnd: a block that ends where the window ends leaves what flushes it
-// unread, and the next block goes on from there.
+// TestWindowEnd checks that a block that ends with the zlib window leaves its flush bytes for the
+// next block, and that the next block is read correctly.
 func TestWindowEnd(t *testing.T) {
 	for _, level := range []int{zlib.NoCompression, zlib.BestSpeed, zlib.BestCompression} {
 		const window = 32 << 10
@@ -157,7 +156,7 @@ func TestWindowEnd(t *testing.T) {
 	}
 }
 
-// TestBlockBounds: each bound, and what breaks none.
+// TestBlockBounds checks each limit of a header block, and blocks just within the limits.
 func TestBlockBounds(t *testing.T) {
 	many := func(n int) (headers []string) {
 		for i := range n {
@@ -169,7 +168,7 @@ func TestBlockBounds(t *testing.T) {
 	tests := []struct {
 		name  string
 		plain []byte
-		code  int // 0: read without error
+		code  int // 0: no error
 		kind  string
 	}{
 		{"no header", plain(), 0, ""},
@@ -227,7 +226,7 @@ func zlibStart() []byte {
 	return binary.BigEndian.AppendUint32(zlibHead[:], dictionaryID)
 }
 
-// codeOf is 0 without an error, and -1 for one that is no protocol error.
+// codeOf returns the code of a *ProtocolError, 0 for no error, and -1 for any other error.
 func codeOf(err error) int {
 	var p *streams.ProtocolError
 	switch {
@@ -239,7 +238,8 @@ func codeOf(err error) int {
 	return -1
 }
 
-// TestPortHeaders: a reader of ports has all three values, each once.
+// TestPortHeaders checks that a blockReader with ports set returns all three values, and refuses
+// duplicates.
 func TestPortHeaders(t *testing.T) {
 	r := blockReader{ports: true}
 	blocks := deflated(t, zlib.BestCompression,

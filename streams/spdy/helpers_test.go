@@ -12,7 +12,7 @@ import (
 	"edge/streams"
 )
 
-// pieces is a reader that gives each piece in a read of its own.
+// pieces is a reader that returns one piece per Read.
 type pieces [][]byte
 
 func (p *pieces) Read(b []byte) (int, error) {
@@ -27,8 +27,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// replies keeps what a source answers. It takes as many answers as a leg's
-// writer would for a peer that reads nothing.
+// replies is a Replier that stores the answers of a source. Like a leg's writer, it accepts only so
+// many answers while the peer reads nothing.
 type replies struct{ said [][]byte }
 
 const maxReplies = 64
@@ -43,8 +43,8 @@ func (r *replies) Reply(b []byte) error {
 	return nil
 }
 
-// wrote keeps what a sink writes, and spoils the room before it, as a layer
-// below may.
+// wrote is a Writer that stores the bytes of a sink. It overwrites the room before them, as a lower
+// layer may.
 type wrote struct {
 	mu     sync.Mutex
 	bytes  []byte
@@ -80,7 +80,7 @@ var roleNames = map[streams.Role]string{
 	streams.Error: "error", streams.Terminal: "terminal", streams.Port: "port",
 }
 
-// show renders a frame as one line: kind, stream, id, code, payload.
+// show returns a frame as one line: kind, stream, ID, code, payload.
 func show(f streams.Frame) string {
 	s := kinds[f.Kind] + " " + roleNames[f.Stream.Role]
 	if f.Stream.ID != 0 {
@@ -97,8 +97,8 @@ func show(f streams.Frame) string {
 	return s
 }
 
-// drain renders all frames of a source and the error that ends it. It checks
-// what holds for each frame.
+// drain returns all frames of a source as text, and the error that ends the source. It checks the
+// properties that hold for each frame.
 func drain(t testing.TB, src streams.Source) []string {
 	t.Helper()
 	var lines []string
@@ -117,11 +117,11 @@ func drain(t testing.TB, src streams.Source) []string {
 			t.Fatalf("a payload of %d bytes", len(f.Payload()))
 		}
 		lines = append(lines, show(f))
-		clear(f.Buf[:f.Off]) // the holder may overwrite it
+		clear(f.Buf[:f.Off]) // the holder of a frame may overwrite this
 	}
 }
 
-// equal compares rendered frames.
+// equal compares the text of frames.
 func equal(t testing.TB, what string, got, want []string) {
 	t.Helper()
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
@@ -129,7 +129,7 @@ func equal(t testing.TB, what string, got, want []string) {
 	}
 }
 
-// roomy makes a frame as a source does, with room before the payload.
+// roomy returns a frame with room before the payload, like the frames of a source.
 func roomy(k streams.Kind, s streams.Stream, payload string) streams.Frame {
 	return streams.Frame{
 		Kind: k, Stream: s,
@@ -139,7 +139,7 @@ func roomy(k streams.Kind, s streams.Stream, payload string) streams.Frame {
 
 func role(r streams.Role) streams.Stream { return streams.Stream{Role: r} }
 
-// protocolError fails unless err is one, and gives its code.
+// protocolError returns the code of err. It fails the test if err is not a *ProtocolError.
 func protocolError(t testing.TB, err error) int {
 	t.Helper()
 	var p *streams.ProtocolError
@@ -149,7 +149,7 @@ func protocolError(t testing.TB, err error) int {
 	return p.Code
 }
 
-// must is for what cannot fail.
+// must returns v, and panics if err is not nil.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

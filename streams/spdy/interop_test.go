@@ -19,14 +19,14 @@ import (
 	"edge/streams"
 )
 
-// A process is what runs in the "container".
+// A process is the process that the "container" runs.
 type process func(in io.Reader, out, errOut io.WriteCloser, resize <-chan cri.TerminalSize) error
 
 func (p process) ExecInContainer(_ context.Context, _, _, _ string, _ []string, in io.Reader, out, errOut io.WriteCloser, _ bool, resize <-chan cri.TerminalSize, _ time.Duration) error {
 	return p(in, out, errOut, resize)
 }
 
-// exitError is what the runtime gives for an exit code.
+// exitError is the runtime's error for an exit code.
 type exitError int
 
 func (e exitError) Error() string   { return fmt.Sprint("exit ", int(e)) }
@@ -34,7 +34,7 @@ func (e exitError) String() string  { return e.Error() }
 func (e exitError) Exited() bool    { return true }
 func (e exitError) ExitStatus() int { return int(e) }
 
-// runtimeServer is the container runtime's server of exec.
+// runtimeServer returns the container runtime's handler of exec.
 func runtimeServer(p process, set streams.Set, protocols ...string) http.Handler {
 	opts := &cri.Options{Stdin: set.Stdin, Stdout: set.Stdout, Stderr: set.Stderr, TTY: set.Terminal}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -42,7 +42,7 @@ func runtimeServer(p process, set streams.Set, protocols ...string) http.Handler
 	})
 }
 
-// sizes is a terminal's queue of sizes.
+// sizes is a queue of terminal sizes.
 type sizes chan remotecommand.TerminalSize
 
 func (s sizes) Next() *remotecommand.TerminalSize {
@@ -53,8 +53,8 @@ func (s sizes) Next() *remotecommand.TerminalSize {
 	return &size
 }
 
-// TestExecInterop runs client-go's executor against the runtime's server, with
-// our codecs between them on both legs.
+// TestExecInterop checks that client-go's executor works with the runtime's server when edge's
+// codecs relay between them on both legs.
 func TestExecInterop(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 3<<20/16)
 	all := streams.Set{Stdin: true, Stdout: true, Stderr: true}
@@ -68,7 +68,7 @@ func TestExecInterop(t *testing.T) {
 		stdout    []byte
 		stderr    []byte
 		code      int    // exit code
-		failure   string // part of another error
+		failure   string // part of another error's text
 	}{
 		{
 			name: "success", set: all, protocols: []string{"v4.channel.k8s.io"},

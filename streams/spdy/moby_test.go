@@ -13,7 +13,7 @@ import (
 	"edge/streams/spdy"
 )
 
-// mobyBytes are frames as moby/spdystream writes them.
+// mobyBytes returns the bytes that moby/spdystream writes for frames.
 func mobyBytes(frames ...moby.Frame) []byte {
 	var b bytes.Buffer
 	framer := must(moby.NewFramer(&b, nil))
@@ -25,7 +25,7 @@ func mobyBytes(frames ...moby.Frame) []byte {
 	return b.Bytes()
 }
 
-// syn opens a stream with pairs of header names and values.
+// syn returns a SYN_STREAM with the given pairs of header names and values.
 func syn(id moby.StreamId, headers ...string) *moby.SynStreamFrame {
 	return &moby.SynStreamFrame{StreamId: id, Headers: header(headers...)}
 }
@@ -50,7 +50,7 @@ func reset(id moby.StreamId) *moby.RstStreamFrame {
 	return &moby.RstStreamFrame{StreamId: id, Status: moby.Cancel}
 }
 
-// opened is a table in which a client opened streams.
+// opened returns a Table in which a client has opened the streams ids.
 func opened(ids ...moby.StreamId) *spdy.Table {
 	var frames []moby.Frame
 	for _, id := range ids {
@@ -59,7 +59,7 @@ func opened(ids ...moby.StreamId) *spdy.Table {
 	return tableOf(mobyBytes(frames...))
 }
 
-// tableOf is the table after a client of port-forward sent the bytes.
+// tableOf returns the Table after a port-forward client has sent b.
 func tableOf(b []byte) *spdy.Table {
 	table := new(spdy.Table)
 	if err := last(spdy.NewRelaySource(reader(b), new(replies), spdy.Client, table)); err != io.EOF {
@@ -70,7 +70,7 @@ func tableOf(b []byte) *spdy.Table {
 
 func reader(b []byte) *streams.Reader { return streams.NewReader(bytes.NewReader(b), nil) }
 
-// mobyFrames are the frames that moby/spdystream reads.
+// mobyFrames returns the frames that moby/spdystream reads from b.
 func mobyFrames(t testing.TB, b []byte) (frames []moby.Frame) {
 	t.Helper()
 	framer := must(moby.NewFramer(nil, bytes.NewReader(b)))
@@ -86,7 +86,7 @@ func mobyFrames(t testing.TB, b []byte) (frames []moby.Frame) {
 	}
 }
 
-// said renders what moby/spdystream reads.
+// said returns the frames that moby/spdystream reads from b, as text.
 func said(t testing.TB, b []byte) (lines []string) {
 	t.Helper()
 	for _, f := range mobyFrames(t, b) {

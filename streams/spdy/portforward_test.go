@@ -22,14 +22,14 @@ import (
 	"edge/streams/spdy"
 )
 
-// A service is what listens on a port of the "pod".
+// A service is the process that listens on a port of the "pod".
 type service func(stream io.ReadWriteCloser) error
 
 func (s service) PortForward(_ context.Context, _, _ string, _ int32, stream io.ReadWriteCloser) error {
 	return s(stream)
 }
 
-// portServer is the container runtime's server of port-forward.
+// portServer returns the container runtime's handler of port-forward.
 func portServer(s service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cri.ServePortForward(w, r, s, "pod", "uid", nil, time.Minute, 10*time.Second, []string{spdy.PortForwardV1})
@@ -41,8 +41,8 @@ func echo(stream io.ReadWriteCloser) error {
 	return err
 }
 
-// forward runs client-go's forwarder until the end of the test. It gives the
-// local address, and what the forwarder ended with.
+// forward runs client-go's forwarder until the end of the test. It returns the local address, and a
+// channel with the error with which the forwarder ends.
 func forward(t testing.TB, u *url.URL) (addr string, lost <-chan error) {
 	roundTripper, upgrader, err := transport.RoundTripperFor(&rest.Config{Host: u.Host})
 	if err != nil {
@@ -61,7 +61,7 @@ func forward(t testing.TB, u *url.URL) (addr string, lost <-chan error) {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(must(pf.GetPorts())[0].Local))), endedc
 }
 
-// roundTrip sends what to the address, ends its direction, and reads the rest.
+// roundTrip sends what to addr, half-closes the connection, and returns the bytes that it reads.
 func roundTrip(addr string, what []byte) ([]byte, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -75,9 +75,8 @@ func roundTrip(addr string, what []byte) ([]byte, error) {
 	return io.ReadAll(c)
 }
 
-// TestPortForwardInterop runs client-go's forwarder against the runtime's
-// server, with our codecs between them on both legs: connections one after the
-// other and at once.
+// TestPortForwardInterop checks that client-go's forwarder works with the runtime's server when
+// edge's codecs relay between them. It opens connections one after the other and at the same time.
 func TestPortForwardInterop(t *testing.T) {
 	g, u := newGateway(t, portServer(echo), nil)
 	addr, _ := forward(t, u)
@@ -105,12 +104,12 @@ func TestPortForwardInterop(t *testing.T) {
 	}
 }
 
-// TestPortForwardRefused: what the pod refuses reaches client-go as text on the
-// error stream, and ends its whole connection, as without us.
+// TestPortForwardRefused checks that a refused connection reaches client-go as text on the error
+// stream, and that the forwarder ends, as it does without edge.
 func TestPortForwardRefused(t *testing.T) {
 	g, u := newGateway(t, portServer(func(stream io.ReadWriteCloser) error {
-		// Were it faster than the server's SYN_REPLY, client-go would not look
-		// at the error stream, and keep its connection.
+		// Wait for a byte, so that the refusal does not arrive before the server's SYN_REPLY.
+		// Otherwise client-go would not read the error stream and would keep its connection.
 		io.ReadFull(stream, make([]byte, 1))
 		return errors.New("connection refused")
 	}), nil)

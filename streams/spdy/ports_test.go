@@ -12,10 +12,10 @@ import (
 	"edge/streams/spdy"
 )
 
-// connection gives the data and the error stream of connection n.
+// connection returns the data and the error stream of connection n.
 func connection(n int) (data, errors streams.Stream) { return streams.PortStreams(n) }
 
-// openPorts is what OpenPorts writes on a new leg.
+// openPorts returns the bytes that OpenPorts writes on a new leg, and the leg's table.
 func openPorts(t testing.TB, ports ...uint16) (*wrote, *spdy.Table) {
 	t.Helper()
 	w, table := new(wrote), new(spdy.Table)
@@ -25,7 +25,8 @@ func openPorts(t testing.TB, ports ...uint16) (*wrote, *spdy.Table) {
 	return w, table
 }
 
-// TestOpenPorts: moby/spdystream reads the streams as client-go opens them.
+// TestOpenPorts checks that moby/spdystream reads from OpenPorts the streams that client-go would
+// open.
 func TestOpenPorts(t *testing.T) {
 	w, table := openPorts(t, 80, 65535, 80)
 	var got []string
@@ -55,7 +56,7 @@ func TestOpenPorts(t *testing.T) {
 	}
 }
 
-// sizedWrites is a wrote that knows its longest write.
+// sizedWrites is a wrote that records the length of its longest write.
 type sizedWrites struct {
 	wrote
 	most int
@@ -66,8 +67,8 @@ func (w *sizedWrites) WriteRoom(b []byte, off int) error {
 	return w.wrote.WriteRoom(b, off)
 }
 
-// TestOpenPortsBounds: as many ports as a table takes leave in writes of
-// bounded length; one more, and nothing is written.
+// TestOpenPortsBounds checks that OpenPorts opens up to MaxStreams streams in writes of limited
+// length. With one port more it writes nothing.
 func TestOpenPortsBounds(t *testing.T) {
 	w, table := new(sizedWrites), new(spdy.Table)
 	ports := slices.Repeat([]uint16{65535}, spdy.MaxStreams/2)
@@ -102,7 +103,7 @@ func TestOpenPortsBounds(t *testing.T) {
 	}
 }
 
-// TestOpenPortsFails: a leg that fails is told.
+// TestOpenPortsFails checks that OpenPorts returns the error of the leg.
 func TestOpenPortsFails(t *testing.T) {
 	for _, n := range []int{1, 1000} {
 		w := &wrote{err: io.ErrClosedPipe}
@@ -112,14 +113,14 @@ func TestOpenPortsFails(t *testing.T) {
 	}
 }
 
-// TestPortsSource: a data stream that the server ends is reset; others are as
-// any relay has them.
+// TestPortsSource checks that PortsSource resets a data stream that the server half-closes. Other
+// streams are returned as by RelaySource.
 func TestPortsSource(t *testing.T) {
 	in := mobyBytes(
 		&moby.SynReplyFrame{StreamId: 3, Headers: header()},
-		data(3, false, "x"), data(1, true, ""), data(3, true, "y"), // a connection's end
+		data(3, false, "x"), data(1, true, ""), data(3, true, "y"), // the end of a connection
 		data(3, false, "late"), reset(3),
-		data(5, false, "refused"), reset(7), reset(5), // and a failure
+		data(5, false, "refused"), reset(7), reset(5), // a failed connection
 		&moby.GoAwayFrame{},
 	)
 	for i := range in {
@@ -143,7 +144,7 @@ func TestPortsSource(t *testing.T) {
 	}
 }
 
-// TestPortsSink: it says what the client can still say.
+// TestPortsSink checks that PortsSink writes frames only on streams that the client may still use.
 func TestPortsSink(t *testing.T) {
 	w, table := openPorts(t, 80, 81)
 	w.bytes = nil

@@ -12,8 +12,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// serve reads a client's leg whose connections end here. Each Open is followed
-// by what it said.
+// serve reads p with a PortServerSource and returns the frames as text, each Open with its
+// PortOpening.
 func serve(t testing.TB, rep streams.Replier, table *spdy.Table, p ...[]byte) (lines []string) {
 	in := pieces(p)
 	source := spdy.NewPortServerSource(streams.NewReader(&in, nil), rep, table)
@@ -30,13 +30,13 @@ func serve(t testing.TB, rep streams.Replier, table *spdy.Table, p ...[]byte) (l
 	}
 }
 
-// portServerClient is what the client says in TestPortServerSource, and
-// portServerFrames what becomes of it.
+// portServerClient are the client's frames in TestPortServerSource; portServerFrames are the frames
+// that the source returns for them.
 var (
 	portServerClient = []moby.Frame{
 		syn(1, "streamtype", "error", "port", "80", "requestid", "7"), data(1, true, ""),
 		syn(3, "streamtype", "data", "port", "80", "requestid", "7"), data(3, false, "x"),
-		syn(5, "streamtype", "data", "port", "81"), // older clients give no request
+		syn(5, "streamtype", "data", "port", "81"), // older clients send no request ID
 		&moby.HeadersFrame{StreamId: 5, Headers: header("a", "b")},
 		syn(7, "streamtype", "data"), data(7, true, "lost"), syn(9, "port", "80"), syn(11, "streamtype", "stdin", "port", "80"),
 		syn(13, "streamtype", "data", "port", "0"), syn(15, "streamtype", "data", "port", "65536"), syn(17, "streamtype", "data", "port", "-1"),
@@ -50,8 +50,8 @@ var (
 	}
 )
 
-// TestPortServerSource: streams are accepted at once and say what they are for;
-// those that a container runtime refuses are refused. Cut anywhere, it is the same.
+// TestPortServerSource checks that a stream is accepted at once, with its port and kind. Streams
+// that a container runtime refuses are refused. Each cut of the bytes gives the same result.
 func TestPortServerSource(t *testing.T) {
 	in := mobyBytes(portServerClient...)
 	for i := range in {
@@ -72,7 +72,7 @@ func TestPortServerSource(t *testing.T) {
 	}
 }
 
-// TestPortServerCapture: what client-go said in the captured sessions.
+// TestPortServerCapture checks the openings of client-go in the captured sessions.
 func TestPortServerCapture(t *testing.T) {
 	b := must(os.ReadFile("testdata/ports.client"))
 	for i := range b {
@@ -85,7 +85,7 @@ func TestPortServerCapture(t *testing.T) {
 	}
 }
 
-// TestPortServerBreach: what ends the session.
+// TestPortServerBreach checks the frames that end the session with a protocol error.
 func TestPortServerBreach(t *testing.T) {
 	for name, frames := range map[string][]moby.Frame{
 		"an id reused": {syn(1, "port", "80"), syn(1, "port", "80")},
@@ -98,7 +98,7 @@ func TestPortServerBreach(t *testing.T) {
 	}
 }
 
-// TestPortServerReplies: a client that reads no answers is cut off.
+// TestPortServerReplies checks that the session ends if the client reads no answers.
 func TestPortServerReplies(t *testing.T) {
 	full := &replies{said: make([][]byte, maxReplies)}
 	for _, open := range []*moby.SynStreamFrame{syn(1, "streamtype", "data", "port", "80"), syn(1)} {
@@ -108,8 +108,8 @@ func TestPortServerReplies(t *testing.T) {
 	}
 }
 
-// TestPortServerSink: it says what the server can still say, and a reset ends a
-// stream for all.
+// TestPortServerSink checks that the sink writes only on streams that the server may still use, and
+// that a reset ends a stream for source and sink.
 func TestPortServerSink(t *testing.T) {
 	rep, table, w := new(replies), new(spdy.Table), new(wrote)
 	source := spdy.NewPortServerSource(reader(mobyBytes(portServerClient[:5]...)), rep, table)
@@ -126,7 +126,7 @@ func TestPortServerSink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, id := range []uint32{3, 3, 5, 1} { // 1 is over: both sides have ended it
+	for _, id := range []uint32{3, 3, 5, 1} { // stream 1 has ended in both directions
 		if err := source.Reset(id); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestPortServerSink(t *testing.T) {
 	}
 }
 
-// TestPortsSinkOpen: connections opened one after the other are those of OpenPorts.
+// TestPortsSinkOpen checks that PortsSink.Open writes the same bytes as OpenPorts.
 func TestPortsSinkOpen(t *testing.T) {
 	together, _ := openPorts(t, 80, 65535, 81)
 	w, table := new(wrote), new(spdy.Table)

@@ -20,7 +20,7 @@ import (
 	"edge/streams/spdy"
 )
 
-// ports is what listens on each port of the "pod".
+// ports handles the connections to each port of the "pod".
 type ports func(port int32, stream io.ReadWriteCloser) error
 
 func (p ports) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
@@ -35,7 +35,7 @@ type portsLeg struct {
 	sink   *spdy.PortsSink
 }
 
-// newPortsLeg connects to the runtime's server. Nothing is opened yet.
+// newPortsLeg connects to the runtime's server. No stream is open.
 func newPortsLeg(t *testing.T, pod ports) *portsLeg {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cri.ServePortForward(w, r, pod, "pod", "uid", nil, time.Minute, 10*time.Second, []string{spdy.PortForwardV1})
@@ -43,7 +43,7 @@ func newPortsLeg(t *testing.T, pod ports) *portsLeg {
 	t.Cleanup(server.Close)
 	conn := must(net.Dial("tcp", server.Listener.Addr().String()))
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(30 * time.Second)) // a server that is stuck fails the test
+	conn.SetDeadline(time.Now().Add(30 * time.Second)) // a server that hangs fails the test
 	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", spdy.Protocol, httpstream.HeaderProtocolVersion, spdy.PortForwardV1)
 	in := bufio.NewReader(conn)
 	if answer := must(http.ReadResponse(in, nil)); answer.StatusCode != http.StatusSwitchingProtocols {
@@ -64,14 +64,14 @@ func (l *portsLeg) say(n int, b []byte) {
 	l.sink.Flush()
 }
 
-// A heard is what the server said on one connection.
+// A heard records the frames that the server has sent on one connection.
 type heard struct {
 	accepts      int
 	data, reason string
-	end          [2]streams.Kind // of the data and the error stream
+	end          [2]streams.Kind // how the data stream and the error stream ended
 }
 
-// hear reads until enough says so.
+// hear reads frames until enough returns true.
 func (l *portsLeg) hear(t *testing.T, heard []heard, enough func() bool) {
 	t.Helper()
 	for !enough() {
@@ -102,16 +102,16 @@ func (l *portsLeg) hear(t *testing.T, heard []heard, enough func() bool) {
 	}
 }
 
-// TestPortsInterop: the runtime's server takes all opens and the first data in
-// one write, keeps each stream's order, refuses what the pod refuses, with the
-// reason, and the connections that are left go on.
+// TestPortsInterop checks that the runtime's server accepts all opens and the first data in one
+// write, and keeps the order of each stream. Connections that the pod refuses end with the reason;
+// the others continue.
 func TestPortsInterop(t *testing.T) {
 	const most, each = 128, 2000
 	l := newPortsLeg(t, func(port int32, stream io.ReadWriteCloser) error {
 		switch port % 3 {
 		case 0:
 			return errors.New("connection refused")
-		case 1: // ends after it has read
+		case 1: // ends after reading
 			b := make([]byte, each)
 			io.ReadFull(stream, b)
 			stream.Write(b)
@@ -178,8 +178,8 @@ func TestPortsInterop(t *testing.T) {
 	}
 }
 
-// TestPortsEnded: a client that goes on talking to a connection that has ended
-// holds up no other. Connections 0 and 5 share one of moby/spdystream's workers.
+// TestPortsEnded checks that a client that sends on an ended connection does not block other
+// connections. Connections 0 and 5 share one of moby/spdystream's workers.
 func TestPortsEnded(t *testing.T) {
 	l := newPortsLeg(t, func(port int32, stream io.ReadWriteCloser) error {
 		if port == 1 {

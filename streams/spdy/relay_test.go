@@ -15,8 +15,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// TestRelayUnchanged: what a relay writes is what it read, byte for byte, in the
-// captured sessions.
+// TestRelayUnchanged checks that a relay of the captured port-forward sessions writes the bytes
+// that it has read.
 func TestRelayUnchanged(t *testing.T) {
 	for _, c := range captures {
 		if !c.ports {
@@ -36,7 +36,8 @@ func TestRelayUnchanged(t *testing.T) {
 	}
 }
 
-// TestRelayClient: what a client of port-forward may send.
+// TestRelayClient checks the frames that RelaySource returns for the bytes of a port-forward
+// client.
 func TestRelayClient(t *testing.T) {
 	fin := func(f *moby.SynStreamFrame, flags moby.ControlFlags) *moby.SynStreamFrame {
 		f.CFHeader.Flags = flags
@@ -46,7 +47,7 @@ func TestRelayClient(t *testing.T) {
 	tests := []struct {
 		name   string
 		frames []moby.Frame
-		want   []string // without the payload of header blocks
+		want   []string // without the header blocks
 		open   int
 	}{
 		{"streams", []moby.Frame{syn(1, "port", "80"), data(1, true, ""), syn(3, "port", "80"), data(3, false, "x"), data(3, true, "y")},
@@ -89,7 +90,7 @@ func numbered(n int) (headers []string) {
 	return headers
 }
 
-// blockless leaves out the word port, and what header blocks look like.
+// blockless removes the words port and session, and the payload of header blocks.
 func blockless(lines []string) (out []string) {
 	for _, l := range lines {
 		l = strings.Replace(strings.Replace(l, " port", "", 1), " session", "", 1)
@@ -103,7 +104,8 @@ func blockless(lines []string) (out []string) {
 	return out
 }
 
-// TestRelayServer: what a server of port-forward may send.
+// TestRelayServer checks the frames that RelaySource returns for the bytes of a port-forward
+// server.
 func TestRelayServer(t *testing.T) {
 	reply := func(id moby.StreamId, flags moby.ControlFlags) moby.Frame {
 		f := &moby.SynReplyFrame{StreamId: id}
@@ -125,7 +127,7 @@ func TestRelayServer(t *testing.T) {
 	}
 }
 
-// TestTable: a stream is open until both sides ended it, or one reset it.
+// TestTable checks that a stream is open until both sides have ended it, or one has reset it.
 func TestTable(t *testing.T) {
 	table := opened(1, 3, 5, 7)
 	read := func(p spdy.Peer, frames ...moby.Frame) {
@@ -151,7 +153,7 @@ func TestTable(t *testing.T) {
 	open(1)
 }
 
-// TestTableShared: the two sources of a session use the table at once.
+// TestTableShared checks that the two sources of a session can use the table at the same time.
 func TestTableShared(t *testing.T) {
 	var table spdy.Table
 	var client, server []moby.Frame
@@ -171,7 +173,7 @@ func TestTableShared(t *testing.T) {
 	group.Wait()
 }
 
-// TestRelaySink: what has no place in port-forward is dropped.
+// TestRelaySink checks that RelaySink drops frames that have no meaning in port-forward.
 func TestRelaySink(t *testing.T) {
 	w := new(wrote)
 	sink := spdy.NewRelaySink(w)

@@ -13,7 +13,7 @@ import (
 	"edge/streams/spdy"
 )
 
-// TestClientSink: what the client of an exec can say, and what is dropped.
+// TestClientSink checks the bytes that ExecClientSink writes, and that it drops all other frames.
 func TestClientSink(t *testing.T) {
 	w := new(wrote)
 	sink := spdy.NewExecClientSink(w, streams.Set{Stdin: true, Stdout: true, Terminal: true})
@@ -57,8 +57,8 @@ func TestClientSink(t *testing.T) {
 	})
 }
 
-// TestLargeData: large data goes out at once, behind what was held back, cut,
-// and never spoils what comes after.
+// TestLargeData checks that a sink writes large data at once, after the frames held back and in
+// pieces of at most MaxData. The data after it must stay unchanged.
 func TestLargeData(t *testing.T) {
 	w := new(wrote)
 	sink := spdy.NewExecClientSink(w, all)
@@ -85,7 +85,7 @@ func TestLargeData(t *testing.T) {
 	}
 }
 
-// TestBatch: more small frames than a buffer holds come out whole, in order.
+// TestBatch checks that small frames that fill more than one buffer arrive complete and in order.
 func TestBatch(t *testing.T) {
 	w := new(wrote)
 	sink := spdy.NewExecClientSink(w, all)
@@ -104,7 +104,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestWriteError: a sink gives its writer's error.
+// TestWriteError checks that a sink returns its writer's error.
 func TestWriteError(t *testing.T) {
 	w := &wrote{err: os.ErrDeadlineExceeded}
 	sink := spdy.NewExecClientSink(w, all)
