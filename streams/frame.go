@@ -49,9 +49,9 @@ type Stream struct {
 
 // Frame is one step of a session, independent of the dialect.
 //
-// Buf[Off:] is the payload. Buf[:Off] is room that the holder of the frame may overwrite, so that a
-// sink can write its header and the payload at once. A source leaves at least Headroom bytes of
-// room. Buf belongs to the source and is valid until the next call of Next.
+// Buf[Off:] is the payload. Buf[:Off] is room: free bytes that the holder of the frame may
+// overwrite, so that a sink can write its header and the payload at once. A source leaves at least
+// Headroom bytes of room. Buf belongs to the source and is valid until the next call of Next.
 //
 // Mask is 0, or the WebSocket masking key (RFC 6455 section 5.3) with which the payload is still
 // masked. The lowest byte of Mask is for Buf[Off]. A source leaves payload masked only if KeepMasks

@@ -67,7 +67,8 @@ func (s *ExecClientSource) Next() (streams.Frame, error) {
 	}
 }
 
-// end returns a Status that did not end with its stream, and keeps err for the next call.
+// end handles err, which ends the source. If status bytes were collected, end returns them as a
+// Status, and the next call of Next returns err. After a *ProtocolError it returns err at once.
 func (s *ExecClientSource) end(err error) (streams.Frame, error) {
 	if errors.Is(err, streams.ErrIdle) {
 		return streams.Frame{}, err

@@ -178,8 +178,8 @@ func (z fuzzed) read(t *testing.T, p ...[]byte) (lines []string) {
 }
 
 // sayable leaves out the lines that a sink cannot write unchanged: the end, the Open frames of an
-// exec (whose streams are opened together), and Close (a client of an exec writes none, a server its
-// own). It also replaces status 0 of a Reset by 5.
+// exec (whose streams are opened together), and Close (an exec's client writes none, its server
+// another one). It also replaces status 0 of a Reset by 5.
 func sayable(lines []string) (out []string) {
 	for _, l := range lines {
 		kind, rest, _ := strings.Cut(l, " ")

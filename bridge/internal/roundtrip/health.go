@@ -10,8 +10,8 @@ import (
 const (
 	// answerWait is how long a request waits on a silent connection before edge sends a PING.
 	answerWait = time.Second
-	// silenceWait is how long a connection may be silent before edge sends a PING, if no request
-	// waits, or if the peer has already answered a PING during the wait.
+	// silenceWait is how long a connection may be silent before edge sends a PING in the other
+	// cases: no request waits, or the peer has already answered a PING during the wait.
 	silenceWait = 20 * time.Second
 	// pongLate is the time without an answer to a PING after which the connection is suspect: new
 	// requests use other connections.

@@ -306,7 +306,8 @@ type attempt struct {
 }
 
 // wrote is x/net's callback WroteHeaders: the request's HEADERS were written, or writing them
-// failed. x/net still holds its write lock, so that no other request can write.
+// failed. x/net still holds its write lock, so that no other request can write. If the newest
+// stream already belongs to another attempt, this request's HEADERS were not written.
 func (a *attempt) wrote() {
 	if id := a.link.opened.Load(); id != a.link.claimed {
 		a.link.claimed = id

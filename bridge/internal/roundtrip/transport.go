@@ -49,11 +49,12 @@ type Config struct {
 // balancer before it does not offer HTTP/2.
 //
 // A request that the API server has certainly not processed is sent again, if it has no body or
-// GetBody returns the body. This is certain if the request was not written completely, if its
-// stream number is above the last one of a GOAWAY, or if its stream was refused. A request that may
-// have been processed is sent again only when its connection breaks, and only if it is a GET, HEAD
-// or OPTIONS without a body, or if Config.Asks is set. The errors ErrNothingDone and ErrLost state
-// which of the two cases it was.
+// GetBody returns the body. edge is certain in three cases: the request was not written completely,
+// its stream number is above the last one of a GOAWAY, or its stream was refused.
+//
+// A request that may have been processed is sent again only when its connection breaks. It must
+// also be a GET, HEAD or OPTIONS without a body, or Config.Asks must be set. The errors
+// ErrNothingDone and ErrLost state which of the two cases it was.
 type Transport struct {
 	cfg           Config
 	base          *url.URL

@@ -72,10 +72,10 @@ func isCut(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// isProxyRefusal reports whether a proxy between edge and the API server refused the upgrade. A
-// proxy removes the Upgrade header, answers the request as a plain one, or sends a 403 without a
-// body, as Envoy does (wsstream does the same for an unknown subprotocol). An API server refuses
-// with a Status, a kubelet with text.
+// isProxyRefusal reports whether a proxy between edge and the API server refused the upgrade.
+// Proxies remove the Upgrade header, answer the request as a plain one, or send a 403 without a
+// body. Envoy sends such a 403, and so does wsstream for an unknown subprotocol. An API server
+// refuses with a Status, a kubelet with text.
 func isProxyRefusal(resp *http.Response) bool {
 	switch code := resp.StatusCode; code {
 	case http.StatusBadRequest:
