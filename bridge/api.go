@@ -13,18 +13,19 @@ import (
 	"edge/bridge/internal/upstream"
 )
 
-// What the inner rooms have for other packages.
+// The names below are defined in internal packages and re-exported here for other packages.
 
 type (
-	// Reason says why edge itself is the author of an answer.
+	// Reason states why edge itself, and not the API server, answered a request.
 	Reason = status.Reason
-	// Cause says why a stream ended.
+	// Cause states why a stream ended.
 	Cause = session.Cause
-	// Streaming says what edge speaks to the API server on exec, attach and port-forward.
+	// Streaming selects the protocol between edge and the API server for exec, attach and
+	// port-forward.
 	Streaming = upstream.Streaming
-	// Credential is edge's own at the API server.
+	// Credential is the credential that edge itself uses at the API server.
 	Credential = upstream.Credential
-	// CredentialConfig says which credential that is.
+	// CredentialConfig names the sources of a [Credential].
 	CredentialConfig = upstream.CredentialConfig
 )
 
@@ -66,27 +67,30 @@ const (
 )
 
 var (
-	// ErrNoCredential is the error of a transport that has no credential to send.
+	// ErrNoCredential is returned by a transport that has no credential to send.
 	ErrNoCredential = upstream.ErrNoCredential
-	// ErrRefused is what [Credential.Ready] says.
+	// ErrRefused is returned by [Credential.Ready] if the API server does not accept the
+	// credential.
 	ErrRefused = upstream.ErrRefused
 )
 
-// NewCredential reads what the configuration names.
+// NewCredential reads the credential that cfg names.
 func NewCredential(cfg CredentialConfig) (*Credential, error) { return upstream.NewCredential(cfg) }
 
-// NewTransport makes a transport for requests of edge's own, which fare as its clients' do. close closes it.
+// NewTransport returns a transport for edge's own requests. Such requests take the same route to
+// the API server as the requests of clients. close closes the transport.
 func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
 	return upstream.NewTransport(cfg)
 }
 
-// Listener returns l with connections from which the relay can read what is there without waiting. Without it everything
-// works, and small messages cost more. It belongs below TLS.
+// Listener returns l with connections from which the relay can read without waiting. Place it below
+// TLS. edge works without it, but then small messages cost more.
 func Listener(l net.Listener) net.Listener { return leg.Listener(l) }
 
-// Refuse answers a request that does not come to a Handler, as a Handler answers one: with err, if that is an APIStatus.
+// Refuse answers a request that does not reach a Handler, in the same form as a Handler does. The
+// answer is err if err is an APIStatus, and a 500 otherwise.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) { status.Refuse(w, r, err) }
 
-// BeginsStream tells whether a request is an upgrade to an exec, attach or port-forward, also by way of a proxy: what takes
-// create, whatever its method.
+// BeginsStream reports whether r is an upgrade to an exec, attach or port-forward, also through a
+// proxy subresource. Such a request requires the verb create, whatever its HTTP method.
 func BeginsStream(r *http.Request) bool { return negotiate.BeginsStream(r) }

@@ -8,7 +8,8 @@ import (
 	"edge/bridge/internal/status"
 )
 
-// ServeHTTP is one request's way: where from, who, then stream or plain.
+// ServeHTTP handles one request: it finds the client's address, identifies the client, checks the
+// request, and then serves it as a stream or as a plain request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	growStack()
 	w, answered := h.cors.serve(w, r)

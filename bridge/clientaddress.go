@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// forwardedFor is how net/http spells it in a header map.
+// forwardedFor is the canonical key of X-Forwarded-For in an http.Header.
 const forwardedFor = "X-Forwarded-For"
 
-// maxHops bounds the hops of X-Forwarded-For that are looked at, from the nearest.
+// maxHops bounds the addresses of X-Forwarded-For that edge reads, counted from the nearest one.
+// The peer's own address is included.
 const maxHops = 32
 
-// trustedProxies are the networks whose word about where a request came from is
-// believed.
+// trustedProxies are the networks of the proxies whose X-Forwarded-For edge trusts.
 type trustedProxies []netip.Prefix
 
-// setForwardedFor replaces all that a client says about who or where it is by what edge
-// knows: X-Forwarded-For becomes the client's address, and after it those of the
-// proxies that vouch for it, the nearest last. Afterwards it is edge's own word.
+// setForwardedFor deletes every header in which the client states who or where it is. It then sets
+// X-Forwarded-For to the client's address, followed by the addresses of the trusted proxies, the
+// nearest last. From then on edge vouches for the value of X-Forwarded-For.
 func (t trustedProxies) setForwardedFor(r *http.Request) {
 	said := r.Header[forwardedFor]
 	for name := range r.Header {
@@ -35,8 +35,9 @@ func (t trustedProxies) setForwardedFor(r *http.Request) {
 	r.Header[forwardedFor] = []string{t.forwardedPath(host, said)}
 }
 
-// forwardedPath is the addresses from the client to the peer: the rightmost one that is not
-// a trusted proxy's is the client. What stands left of it is only said.
+// forwardedPath returns the addresses from the client to the peer. The client is the rightmost
+// address that does not belong to a trusted proxy. Addresses to the left of it are dropped, because
+// no trusted proxy vouches for them.
 func (t trustedProxies) forwardedPath(peer string, said []string) string {
 	address, err := netip.ParseAddr(peer)
 	if err != nil || !t.contains(address) || len(said) == 0 {
@@ -64,7 +65,7 @@ func (t trustedProxies) contains(a netip.Addr) bool {
 	return slices.ContainsFunc(t, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// hopAddress reads one hop: an address, or as some proxies write it, with a port.
+// hopAddress parses one address of X-Forwarded-For. Some proxies write a port after the address.
 func hopAddress(hop string) (netip.Addr, error) {
 	hop = strings.TrimSpace(hop)
 	if a, err := netip.ParseAddr(hop); err == nil {
@@ -76,23 +77,23 @@ func hopAddress(hop string) (netip.Addr, error) {
 	return netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(hop, "["), "]"))
 }
 
-// ClientIP is where a request came from, as far as edge can know: the client's
-// address, or where a trusted proxy vouches for it, the one that it names. It is
-// for use after ServeHTTP has begun; "" if the server does not know the peer.
+// ClientIP returns the address of the client, as far as edge can know it: the peer's address, or
+// the address that trusted proxies report. Call it after ServeHTTP has begun. It returns "" if the
+// server does not know the peer's address.
 func ClientIP(r *http.Request) string {
 	first, _, _ := strings.Cut(r.Header.Get(forwardedFor), ",")
 	return first
 }
 
-// isProxyHeader tells whether a header is a client's word about who or where it is,
-// which the API server might take for a front proxy's: X-Remote-User and its like
-// make a requestor, X-Real-Ip and X-Forwarded-For an address in the audit log.
-// "_" is "-" to some servers.
+// isProxyHeader reports whether the header name states who or where a client is. The API server
+// might take such a header for one that a front proxy has set. X-Remote-User and similar headers
+// would set the requestor; X-Real-Ip and X-Forwarded-For would set an address in the audit log.
+// Some servers treat "_" in a name as "-", so "_" is treated as "-" here too.
 func isProxyHeader(name string) bool {
 	switch {
 	case len(name) < len("Forwarded"):
 		return false
-	case name[0] != 'F' && name[0] != 'f' && name[0] != 'X' && name[0] != 'x': // most are neither
+	case name[0] != 'F' && name[0] != 'f' && name[0] != 'X' && name[0] != 'x':
 		return false
 	}
 	switch name = strings.ReplaceAll(strings.ToLower(name), "_", "-"); name {

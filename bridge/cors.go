@@ -12,41 +12,49 @@ import (
 	"edge/bridge/internal/status"
 )
 
-// crossOrigin is which web pages of other origins may read edge's answers with
-// fetch. It is kube-apiserver's --cors-allowed-origins but for what doc says at
-// each difference; WebSockets are not CORS's and go by origins.
+// crossOrigin lists the origins whose web pages may read edge's answers with fetch. It works like
+// kube-apiserver's --cors-allowed-origins; the comments below name each difference. WebSockets are
+// not subject to CORS: origins decides about them.
 //
-// kube-apiserver's own handler is not used: its package brings 144 others along,
-// and it sends Access-Control-Allow-Credentials. edge never does: what a browser
-// adds by itself, a client certificate, must not be of use to a page of another
-// origin. A page sends the token that it holds.
+// edge does not use kube-apiserver's own handler. The package of that handler imports 144 other
+// packages, and the handler sends Access-Control-Allow-Credentials. edge never sends that header: a
+// page of another origin must not be able to use a credential that the browser adds by itself, such
+// as a client certificate. Such a page must send a token that it holds itself.
 type crossOrigin []*regexp.Regexp
 
-// maxOriginBytes bounds the Origin that is matched, before anybody is known: a
-// scheme, a host of 253 bytes and a port are less. A longer one is not allowed.
+// maxOriginBytes bounds the length of the Origin header that is matched, because this happens
+// before the client is authenticated. A scheme, a host of 253 bytes and a port are shorter. A
+// longer Origin is not allowed.
 const maxOriginBytes = 1 << 10
 
-// preflightMaxAge is how long a browser need not ask again. An origin that is taken
-// off the list reads nothing from that moment, since each answer names who may.
+// preflightMaxAge is how long a browser may cache the answer to a preflight. An origin that is
+// removed from the list cannot read any answer from that moment on, because each answer names the
+// origin that may read it.
 const preflightMaxAge = 10 * time.Minute
 
 const (
-	// corsMethods are kube-apiserver's.
+	// corsMethods is the same list as kube-apiserver's.
 	corsMethods = "POST, GET, OPTIONS, PUT, DELETE, PATCH"
-	// corsHeaders are kube-apiserver's and, in the second line: Accept, which lists of
-	// several types make longer than the 128 bytes that need no leave; If-None-Match
-	// for discovery and OpenAPI, which have an ETag; Impersonate-* for consoles with
-	// "view as", each reviewed.
+	// corsHeaders begins with kube-apiserver's list. The second line adds:
+	//
+	//	Accept         a list of types can be longer than the 128 bytes that need no permission
+	//	If-None-Match  discovery and OpenAPI answers have an ETag
+	//	Impersonate-*  for consoles with "view as"; edge reviews each impersonation
 	corsHeaders = "Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, Authorization, X-Requested-With, If-Modified-Since, " +
 		"Accept, If-None-Match, Impersonate-User, Impersonate-Group, Impersonate-Uid"
-	// corsExposed is kube-apiserver's Date and: Audit-Id to report a failure by, Warning
-	// for deprecations, Retry-After of 429 and 503, Etag for If-None-Match.
+	// corsExposed contains Date, as kube-apiserver's list does, and adds:
+	//
+	//	Audit-Id     to report a failure with
+	//	Warning      for deprecations
+	//	Retry-After  of 429 and 503 answers
+	//	Etag         for If-None-Match
 	corsExposed = "Date, Audit-Id, Warning, Retry-After, Etag"
 )
 
-// parseCrossOrigin has kube-apiserver's rule (validateCorsAllowedOriginList, which
-// is in a package that brings etcd along): an expression has something that pins it
-// to the host's start and end, see CVE-2022-1996.
+// parseCrossOrigin compiles the expressions of list. It applies kube-apiserver's rule: an
+// expression must be pinned to the start and the end of the host, see CVE-2022-1996.
+// kube-apiserver's own function (validateCorsAllowedOriginList) is not used because its package
+// imports etcd.
 func parseCrossOrigin(list []string) (crossOrigin, error) {
 	var all crossOrigin
 	for _, text := range list {
@@ -55,10 +63,10 @@ func parseCrossOrigin(list []string) (crossOrigin, error) {
 		expression, err := regexp.Compile(text)
 		switch {
 		case text == "":
-			err = errors.New("it is empty")
+			err = errors.New("the expression is empty")
 		case err != nil:
 		case !startPinned, !endPinned:
-			err = errors.New("it does not pin to the start and end of the host")
+			err = errors.New("the expression is not pinned to the start and the end of the host")
 		}
 		if err != nil {
 			return nil, fmt.Errorf(`bridge: CORS allowed origin %q: %w; write a regular expression such as ^https://example\.com(:|$)`, text, err)
@@ -68,16 +76,16 @@ func parseCrossOrigin(list []string) (crossOrigin, error) {
 	return all, nil
 }
 
-// allows tells whether a page of an origin may read an answer.
+// allows reports whether a page of the given origin may read an answer.
 func (all crossOrigin) allows(origin string) bool {
 	return origin != "" && len(origin) <= maxOriginBytes &&
 		slices.ContainsFunc(all, func(e *regexp.Regexp) bool { return e.MatchString(origin) })
 }
 
-// serve answers a preflight, and otherwise returns where the answer is to be
-// written. Preflights have no credential (Fetch section 4.8), so nobody is to be
-// known for them; neither log has them, as at kube-apiserver: each is one of a
-// request that follows and is logged.
+// serve answers a CORS preflight. For any other request it returns the writer to which the answer
+// must be written. A preflight carries no credential (Fetch section 4.8), so serve does not
+// authenticate it. As at kube-apiserver, neither the access log nor the audit log contains
+// preflights: the request that follows each preflight is logged.
 func (all crossOrigin) serve(w http.ResponseWriter, r *http.Request) (to http.ResponseWriter, answered bool) {
 	if all == nil {
 		return w, false
@@ -95,31 +103,32 @@ func (all crossOrigin) serve(w http.ResponseWriter, r *http.Request) (to http.Re
 	h.Set("Access-Control-Allow-Headers", corsHeaders)
 	h.Set("Access-Control-Max-Age", fmt.Sprint(int(preflightMaxAge.Seconds())))
 	h.Set("Vary", "Origin")
-	u := status.BoundWrites(w, r, true) // a preflight has no body
+	u := status.BoundWrites(w, r, true) // true: a preflight has no body
 	w.WriteHeader(http.StatusNoContent)
 	u.Done()
 	return nil, true
 }
 
-// isPreflight recognises a browser's question of Fetch section 4.8, which has no
-// body. Any other OPTIONS is a request to the API server, where kube-apiserver
-// answers each that has an origin.
+// isPreflight reports whether r is a CORS preflight of a browser (Fetch section 4.8). A preflight
+// has no body. edge forwards any other OPTIONS request to the API server. kube-apiserver's CORS
+// handler instead answers every OPTIONS request with an allowed Origin itself.
 func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.ContentLength == 0 &&
 		len(r.Header["Origin"]) > 0 && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// explainPreflight tells the log why a preflight was refused: "no credential" alone
-// would have its reader look for one.
+// explainPreflight adds to the error, for the log, that the refused request is a preflight. Without
+// this, a reader of "no credential" would search for a missing credential.
 func explainPreflight(refused error) error {
-	return fmt.Errorf("a browser's preflight, from an origin that --cors-allowed-origins does not allow: %w", refused)
+	return fmt.Errorf("a browser's preflight from an origin that --cors-allowed-origins does not allow: %w", refused)
 }
 
-// corsWriter makes edge's word about origins the only one in an answer: upstream's
-// own is about another front, and comes with Access-Control-Allow-Credentials.
+// corsWriter replaces the Access-Control-* headers of the upstream answer by edge's own. The API
+// server's CORS headers are configured for another front end and may include
+// Access-Control-Allow-Credentials.
 type corsWriter struct {
 	http.ResponseWriter
-	allowed string // the page's origin; "": it may not read the answer
+	allowed string // the page's origin; "": the page may not read the answer
 	begun   bool
 }
 
@@ -138,7 +147,7 @@ func (w *corsWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// FlushError begins the answer as Write does; http.ResponseController looks for it.
+// FlushError sends the header as Write does, and then flushes. http.ResponseController calls it.
 func (w *corsWriter) FlushError() error {
 	if !w.begun {
 		w.WriteHeader(http.StatusOK)
@@ -146,8 +155,8 @@ func (w *corsWriter) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-// mark has Vary in each answer, also of a request without an origin: a cache must
-// not give it to a page.
+// mark sets the CORS headers of the answer. It adds "Vary: Origin" to every answer, also if the
+// request has no Origin: a cache must not serve such an answer to a web page.
 func (w *corsWriter) mark() {
 	h := w.Header()
 	for name := range h {
@@ -177,5 +186,5 @@ func variesByOrigin(lines []string) bool {
 	return false
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap lets http.ResponseController find the underlying writer.
 func (w *corsWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -18,61 +18,65 @@ import (
 	"edge/impersonate"
 )
 
-// Config is what a Handler needs; New checks it.
+// Config configures a Handler. New validates it.
 type Config struct {
-	// Upstream is the API server with edge's own credential. Its Timeout bounds the
-	// wait for a response's headers; 0 means no bound (upgrades: 60 s).
+	// Upstream is the API server, with edge's own credential. Upstream.Timeout bounds the wait for
+	// the header of a response; 0 means no bound (for upgrades: 60 s).
 	Upstream *rest.Config
-	// Credential, if set, is edge's own, in place of Upstream, and judges what is
-	// answered with 401. nil: each 401 passes, as where the credential is the client's.
+	// Credential, if set, replaces the credential in Upstream, and finds out whether a 401 of the
+	// API server is about edge's own credential. If Credential is nil, every 401 is passed to the
+	// client, which is right where the credential is the client's.
 	Credential *upstream.Credential
-	// Identify says as whom a request goes upstream. It takes the credential off
-	// the request. An error that is an APIStatus is the response; any other is 500.
+	// Identify returns the identity under which a request goes upstream, and removes the client's
+	// credential from the request. If it returns an APIStatus error, that is the response; any
+	// other error becomes a 500.
 	Identify func(*http.Request) (impersonate.Identity, error)
-	// Review asks whether an identity may do something; nil means it may. It is
-	// asked for create where edge has a stream go upstream as a GET. See
-	// impersonate.Reviewer.
+	// Review is required. It returns nil if the identity has the permission in the attributes. edge
+	// reviews the verb create where it sends a stream upstream as a GET. See impersonate.Reviewer.
 	Review func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
-	// Streaming is what edge speaks to the API server on streams; "" means auto.
+	// Streaming selects the protocol between edge and the API server for streams; "" means auto.
 	Streaming upstream.Streaming
-	// AllowedOrigins are those of the web pages, beside pages of edge's own host,
-	// that may open WebSockets, and write, where Identity.Bearer is not set:
-	// https://console.example.com, https://*.example.com.
+	// AllowedOrigins lists web origins such as https://console.example.com or
+	// https://*.example.com. Pages of these origins may open WebSockets and send writes even if
+	// Identity.Bearer is not set. Pages of edge's own host always may.
 	AllowedOrigins []string
-	// CORSAllowedOrigins are regular expressions, by kube-apiserver's rules: pages of
-	// origins that one matches may read edge's answers. Empty: nothing is done about it.
+	// CORSAllowedOrigins are regular expressions, by kube-apiserver's rules. Pages whose origin
+	// matches one of them may read edge's answers. Empty: edge does not handle CORS.
 	CORSAllowedOrigins []string
-	// DisableCompression asks the API server for uncompressed bodies.
+	// DisableCompression requests uncompressed bodies from the API server.
 	DisableCompression bool
-	// TrustedProxies are the networks of the load balancers before edge, whose
-	// X-Forwarded-For is believed.
+	// TrustedProxies are the networks of the load balancers in front of edge. edge trusts the
+	// X-Forwarded-For header that they send.
 	TrustedProxies []netip.Prefix
-	// Observe is told about each request; nil: nobody is.
+	// Observe is called for each request; nil means no observer.
 	Observe Observer
-	// OnLost, if set, is called when a stream has ended because upstream was lost.
+	// OnLost, if set, is called after a stream has ended because the upstream connection was lost.
 	OnLost func()
-	// MaxSessions bounds the streams at one time; 0 means DefaultMaxSessions.
+	// MaxSessions limits the streams that are open at the same time; 0 means DefaultMaxSessions.
 	MaxSessions int
-	// Log gets two lines per session, at its begin and at its end, and those of failures. nil: slog.Default.
+	// Log receives two lines per session, at its begin and at its end, and a line for each failure.
+	// nil means slog.Default.
 	Log *slog.Logger
 }
 
-// DefaultMaxSessions is MaxSessions where nothing else is known. cmd/edge derives
-// its own from the limit of open files: a stream has two connections.
+// DefaultMaxSessions is the default of MaxSessions. cmd/edge instead computes its limit from the
+// limit of open files, because each stream needs two connections.
 const DefaultMaxSessions = 8192
 
-// Handler carries authenticated requests to the API server: plain ones over
-// HTTP/2, streams through the relay. Make it with New.
+// Handler forwards authenticated requests to the API server: plain requests over HTTP/2, streams
+// through the relay. Create it with New.
 type Handler struct {
 	identify      func(*http.Request) (impersonate.Identity, error)
 	cluster       *upstream.Cluster
-	impersonating *httputil.ReverseProxy // with edge's own credential
-	sandboxed     *httputil.ReverseProxy // the same, for who sent none but what a browser adds
-	passthrough   *httputil.ReverseProxy // with the sender's
-	sessions      *session.Registry
-	refusals      *refusalCache
-	log           *slog.Logger
-	times         session.Times
+	impersonating *httputil.ReverseProxy // for requests with edge's own credential
+	// sandboxed is like impersonating, for clients that sent no other credential than one that a
+	// browser adds by itself.
+	sandboxed   *httputil.ReverseProxy
+	passthrough *httputil.ReverseProxy // for requests with the client's own token
+	sessions    *session.Registry
+	refusals    *refusalCache
+	log         *slog.Logger
+	times       session.Times
 
 	origins origins
 	cors    crossOrigin
@@ -81,7 +85,7 @@ type Handler struct {
 	trusted trustedProxies
 }
 
-// New makes a Handler, or says what is wrong with the configuration.
+// New returns a Handler, or an error if cfg is invalid.
 func New(cfg Config) (*Handler, error) {
 	hasUpstream := cfg.Upstream != nil || cfg.Credential != nil
 	if !hasUpstream || cfg.Identify == nil || cfg.Review == nil {
@@ -132,15 +136,15 @@ func New(cfg Config) (*Handler, error) {
 	}, nil
 }
 
-// Drain refuses new streams, ends those that run with a Status that says so,
-// and waits for them, at most until ctx ends; then it cuts what is left.
+// Drain refuses new streams and ends the open streams with a Status that gives the reason. It waits
+// until all streams have ended or ctx is done. In the latter case it cuts the remaining streams.
 func (h *Handler) Drain(ctx context.Context) { h.sessions.Drain(ctx) }
 
-// Sessions is how many streams there are.
+// Sessions returns the number of open streams.
 func (h *Handler) Sessions() int { return h.sessions.Len() }
 
-// Close drops the connections to the API server that nobody uses, and keeps no spare
-// ones from then on. Streams go on, see Drain.
+// Close closes the idle connections to the API server and keeps no spare ones from then on. Open
+// streams continue; Drain ends them.
 func (h *Handler) Close() {
 	h.cluster.Close()
 	h.sessions.Close()

@@ -9,16 +9,21 @@ import (
 	"edge/impersonate"
 )
 
-// rewriteHeader makes the header of a client's request the one that goes upstream:
-// nothing hop by hop, no credential and no claim of the client's about who or
-// where it is, and edge's identity for it last. Every path goes through here.
+// rewriteHeader turns the header of a client's request into the header that goes upstream. It
+// removes the hop-by-hop headers, the client's credential, and all headers in which the client
+// states who or where it is. It sets edge's identity for the request last. Every request that goes
+// upstream passes through rewriteHeader.
 func rewriteHeader(h http.Header, id impersonate.Identity) error {
-	forwarded, ok := h[forwardedFor]            // edge's own word, see locate: no Connection takes it off
-	record, onRecord := h[status.HeaderAuditID] // an Observer's, under which the API server is to have the request too
+	// The value was set by edge, see setForwardedFor. It is saved here because a Connection header
+	// that names X-Forwarded-For must not remove it.
+	forwarded, ok := h[forwardedFor]
+	// An Observer may have set the Audit-ID. The API server should record the request under the
+	// same ID.
+	record, onRecord := h[status.HeaderAuditID]
 	if err := impersonate.Rewrite(h, id); err != nil {
 		return status.New(status.ReasonIdentity, http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
 	}
-	if id.IsEdgeItself() { // whose address upstream sees itself
+	if id.IsEdgeItself() { // the API server sees the address of this client itself
 		delete(h, forwardedFor)
 	} else if ok {
 		h[forwardedFor] = forwarded

@@ -16,11 +16,13 @@ import (
 	"edge/bridge/internal/upstream"
 )
 
-// explainLostUpgrade is the route of a stream's request that has no Upgrade. Of the API server's
-// answers, the 400 that complains about that becomes what edge has to say, and nothing
-// else: a 403 or 404 to the same request stays what it is. kubectl tries over SPDY what
-// was refused to it over WebSocket, for whatever reason: where edge remembers how, it
-// says that again, and explains otherwise.
+// explainLostUpgrade returns a copy of route for a stream request that has no Upgrade header. It
+// replaces one answer of the API server: the 400 that complains about the missing header. All other
+// answers, such as a 403 or 404, pass unchanged.
+//
+// If the API server or edge refuses a WebSocket for any reason, kubectl tries again over SPDY, and
+// a load balancer may remove the Upgrade header of that second request. If edge remembers the
+// refusal of the WebSocket, it sends that refusal again. Otherwise it explains the lost header.
 func (h *Handler) explainLostUpgrade(route *httputil.ReverseProxy, t negotiate.Target, key *refusalKey) *httputil.ReverseProxy {
 	s := *route
 	s.ModifyResponse = func(resp *http.Response) error {
@@ -45,18 +47,18 @@ func (h *Handler) explainLostUpgrade(route *httputil.ReverseProxy, t negotiate.T
 	return &s
 }
 
-// lostUpgradeMessage says why a stream did not begin, and the command that works. record
-// is the Audit-ID, if there is one.
+// lostUpgradeMessage explains why the stream did not begin, and shows a command that works. record
+// is the Audit-ID of the request, or "".
 func lostUpgradeMessage(t negotiate.Target, r *http.Request, record string) string {
-	begin := fmt.Sprintf("edge: this %s arrived without its Upgrade header: a load balancer or proxy between you and edge does not carry SPDY", t.Verb)
-	command := "works as\n\n    " + connectCommand(t, r) + "\n\nwhere edge is the program of that name, on your machine; a --kubeconfig goes before the --."
+	begin := fmt.Sprintf("edge: this %s request arrived without its Upgrade header: a load balancer or proxy between you and edge does not forward SPDY", t.Verb)
+	command := "Run\n\n    " + connectCommand(t, r) + "\n\ninstead, where edge is the edge program on your machine; put a --kubeconfig flag before the --."
 	since := firstWebSocket(t)
 	if minor, ok := kubectlMinor(r.UserAgent()); ok && minor < since {
 		help := fmt.Sprintf("1.%d", since)
 		if t.Verb != negotiate.VerbPortForward {
 			help += " (1.29 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)"
 		}
-		return fmt.Sprintf("%s, the protocol that this client speaks. It %s kubectl needs no help since release %s", begin, command, help)
+		return fmt.Sprintf("%s, the protocol that this client uses. %s Since release %s, kubectl works without edge connect", begin, command, help)
 	}
 	if len(record) > maxShown {
 		record = ""
@@ -64,13 +66,13 @@ func lostUpgradeMessage(t negotiate.Target, r *http.Request, record string) stri
 	if record != "" {
 		record = ". The Audit-ID of this request is " + record
 	}
-	return fmt.Sprintf("%s. Either the client asked over WebSocket first, as kubectl does since release 1.%d, and was refused, and this is its second try: "+
-		"this replica of edge does not know the reason. Try again, with kubectl and -v=4, which shows it. "+
-		"Or the client speaks nothing but SPDY. Then it %s Whoever runs edge finds both requests in its access log%s", begin, since, command, record)
+	return fmt.Sprintf("%s. There are two possible causes. Either the client tried WebSocket first, as kubectl does since release 1.%d, was refused, and now tries SPDY: "+
+		"this replica of edge does not know why it was refused. Try again with kubectl -v=4, which shows the reason. "+
+		"Or the client supports only SPDY and needs edge connect. %s The operator of edge finds the requests in the access log%s", begin, since, command, record)
 }
 
-// firstWebSocket is the minor release of kubectl that first asks for a target over
-// WebSocket without being told to.
+// firstWebSocket returns the first minor release of kubectl that uses WebSocket for the target by
+// default.
 func firstWebSocket(t negotiate.Target) int {
 	if t.Verb == negotiate.VerbPortForward {
 		return 31
@@ -78,9 +80,9 @@ func firstWebSocket(t negotiate.Target) int {
 	return 30
 }
 
-// kubectlMinor reads the y of kubectl's v1.y.z out of its user agent.
+// kubectlMinor returns y from the v1.y.z in kubectl's user agent.
 func kubectlMinor(agent string) (minor int, ok bool) {
-	if !strings.HasPrefix(agent, "kubectl") { // kubectl/, and kubectl.exe/ on Windows
+	if !strings.HasPrefix(agent, "kubectl") { // kubectl/, or kubectl.exe/ on Windows
 		return 0, false
 	}
 	_, version, _ := strings.Cut(agent, "/v1.")
@@ -89,13 +91,13 @@ func kubectlMinor(agent string) (minor int, ok bool) {
 	return minor, err == nil
 }
 
-// maxShown bounds, in bytes, a command that is shown whole.
+// maxShown is the maximum length, in bytes, of a command that is shown whole.
 const maxShown = 300
 
-// connectCommand is what to type in place of what was typed.
+// connectCommand returns the command that the user should run instead of the one that failed.
 func connectCommand(t negotiate.Target, r *http.Request) string {
 	const connect = "edge connect -- "
-	if !strings.HasPrefix(r.UserAgent(), "kubectl") { // kubectl/, and kubectl.exe/ on Windows
+	if !strings.HasPrefix(r.UserAgent(), "kubectl") { // kubectl/, or kubectl.exe/ on Windows
 		return connect + "COMMAND"
 	}
 	kubectl := kubectlCommand(t, r.Header.Get("Kubectl-Command"), r.URL.Query())
@@ -105,8 +107,10 @@ func connectCommand(t negotiate.Target, r *http.Request) string {
 	return connect + kubectl
 }
 
-// kubectlCommand reads the command line out of a request; verb is what kubectl
-// says of itself, since 1.22. Files and ports are not told; cp is an exec of tar.
+// kubectlCommand reconstructs the user's command line from a request. verb is the value of the
+// Kubectl-Command header, which kubectl sends since 1.22. The request does not contain the files of
+// a "kubectl cp", which is an exec of tar, or the ports of a port-forward; placeholders stand for
+// them.
 func kubectlCommand(t negotiate.Target, verb string, query url.Values) string {
 	namespace, pod := " -n "+shellWord(t.Namespace), shellWord(t.Pod)
 	flags := namespace
@@ -133,7 +137,7 @@ func kubectlCommand(t negotiate.Target, verb string, query url.Values) string {
 	return command
 }
 
-// shellWord quotes for POSIX shells what is not plain.
+// shellWord quotes s for a POSIX shell if s contains other than plain characters.
 func shellWord(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r)

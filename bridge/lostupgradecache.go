@@ -19,49 +19,57 @@ import (
 )
 
 const (
-	// refusalAge is how long the refusal of a WebSocket is remembered. kubectl tries again over SPDY at once; ten seconds are
-	// for slow ways.
+	// refusalAge is how long edge remembers the refusal of a WebSocket. kubectl tries again over
+	// SPDY at once; ten seconds leave time for slow connections.
 	refusalAge = 10 * time.Second
-	// maxRefusals and maxRefusalBytes bound what is remembered; the oldest makes room.
+	// maxRefusals and maxRefusalBytes limit how many refusals are remembered, and their total size
+	// in bytes. If a limit is reached, the oldest refusals are dropped.
 	maxRefusals     = 1024
 	maxRefusalBytes = 1 << 20
-	// maxRefusalBody and maxRefusalHeader bound, in bytes, one answer, which is not remembered if it is longer. A Status has some
-	// hundred.
+	// maxRefusalBody and maxRefusalHeader limit the size, in bytes, of one remembered answer. A
+	// longer answer is not remembered. A Status has a few hundred bytes.
 	maxRefusalBody   = 16 << 10
 	maxRefusalHeader = 4 << 10
-	// refusalOverhead is about what one costs beside that.
+	// refusalOverhead is the approximate memory, in bytes, that one refusal needs beside its
+	// content.
 	refusalOverhead = 512
 )
 
-// refusalCache remembers for a moment how WebSockets were refused: a client that asks for the same over SPDY next, and whose
-// Upgrade a load balancer takes off, is to read the reason. Each is for who got it alone. It is one replica's memory.
+// refusalCache remembers for a short time how WebSockets were refused. A refused client may repeat
+// the request over SPDY, and a load balancer may remove the Upgrade header of that request. Then
+// edge sends the reason of the first refusal again. Only the client that received a refusal can
+// receive it again. Each replica of edge has its own cache.
 type refusalCache struct {
 	mu    sync.Mutex
 	byKey map[refusalKey]*list.Element
-	order *list.List // of *cachedRefusal, the oldest in front
-	bytes int        // of all
+	order *list.List // elements are *cachedRefusal, the oldest in front
+	bytes int        // total size of all refusals
 }
 
 func newRefusalCache() *refusalCache {
 	return &refusalCache{byKey: make(map[refusalKey]*list.Element), order: list.New()}
 }
 
-// refusalKey is the digest of who asks, for whom, and for which path and query.
+// refusalKey is a digest of the requestor, the target identity, the path and the query.
 type refusalKey [sha256.Size]byte
 
-// refusalKeyOf is nil for who is remembered nothing: the owner of edge connect, whose way to it has no load balancer.
+// refusalKeyOf returns nil if the refusal must not be remembered. This is the case for the owner of
+// edge connect, because no load balancer is between that client and edge.
 func refusalKeyOf(id impersonate.Identity, u *url.URL) *refusalKey {
 	if id.IsEdgeItself() {
 		return nil
 	}
 	who, path := id.Digest(), u.EscapedPath()
-	text := binary.AppendUvarint(who[:], uint64(len(path))) // so that no other path and query are the same bytes
+	// The length of the path makes the encoding unique: no other path and query give the same
+	// bytes.
+	text := binary.AppendUvarint(who[:], uint64(len(path)))
 	text = append(append(text, path...), u.RawQuery...)
 	key := refusalKey(sha256.Sum256(text))
 	return &key
 }
 
-// A cachedRefusal is edge's own or upstream's. It is not changed. As an error it stands for the answer.
+// A cachedRefusal is an answer of edge's own or of upstream. It is immutable. It is an error so
+// that ModifyResponse can return it in place of the upstream answer.
 type cachedRefusal struct {
 	key    refusalKey
 	code   int
@@ -71,14 +79,16 @@ type cachedRefusal struct {
 	until  time.Time
 }
 
-func (a *cachedRefusal) Error() string { return "the refusal of a WebSocket, repeated" }
+func (a *cachedRefusal) Error() string { return "repeated refusal of a WebSocket" }
 
 func (a *cachedRefusal) isExpired() bool { return !time.Now().Before(a.until) }
 
-// repeatedHeaders are the headers that say something about a refusal. Others are about a connection, or for one request only.
+// repeatedHeaders are the headers that describe a refusal. Other headers belong to one connection
+// or to one request.
 var repeatedHeaders = []string{"Content-Type", "Warning", "Retry-After", httpstream.HeaderAcceptedProtocolVersions, status.HeaderAuditID}
 
-// remember keeps an answer if it is a refusal, is not too long and can be read by everybody. The body is kept as it is.
+// remember stores an answer if it is a refusal, is not too long and is not compressed. It keeps
+// body without copying it.
 func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, body []byte) {
 	if key == nil || code < http.StatusBadRequest || len(header["Content-Encoding"]) > 0 {
 		return
@@ -107,12 +117,13 @@ func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, b
 	m.bytes += a.size
 }
 
-// mustDrop tells whether the oldest has expired, or makes room for one more of that size. The caller holds the lock.
+// mustDrop reports whether the oldest refusal has expired, or must make room for a new one of size
+// bytes. The caller holds the lock.
 func (m *refusalCache) mustDrop(oldest *list.Element, size int) bool {
 	return oldest.Value.(*cachedRefusal).isExpired() || m.order.Len() >= maxRefusals || m.bytes+size > maxRefusalBytes
 }
 
-// recall returns what was answered; nil if nobody knows, or not any more.
+// recall returns the remembered refusal for key, or nil if the cache has none or it has expired.
 func (m *refusalCache) recall(key *refusalKey) *cachedRefusal {
 	if key == nil {
 		return nil
@@ -130,7 +141,7 @@ func (m *refusalCache) recall(key *refusalKey) *cachedRefusal {
 	return e.Value.(*cachedRefusal)
 }
 
-// forget is for a WebSocket that was not refused this time.
+// forget removes the refusal for key, because the WebSocket was not refused this time.
 func (m *refusalCache) forget(key *refusalKey) {
 	if key == nil {
 		return
@@ -140,7 +151,7 @@ func (m *refusalCache) forget(key *refusalKey) {
 	m.drop(m.byKey[*key])
 }
 
-// drop takes one out. The caller holds the lock.
+// drop removes e from the cache. e may be nil. The caller holds the lock.
 func (m *refusalCache) drop(e *list.Element) {
 	if e == nil {
 		return
@@ -150,7 +161,7 @@ func (m *refusalCache) drop(e *list.Element) {
 	m.bytes -= a.size
 }
 
-// rememberOwn remembers a refusal of edge's own, which is to be written with this header.
+// rememberOwn stores a refusal that edge itself writes with this header.
 func (m *refusalCache) rememberOwn(key *refusalKey, header http.Header, err error) {
 	if key == nil {
 		return
@@ -163,7 +174,8 @@ func (m *refusalCache) rememberOwn(key *refusalKey, header http.Header, err erro
 	m.remember(key, int(s.Code), header, body)
 }
 
-// rememberUpstreams remembers upstream's refusal while its body is read, before the last of it is.
+// rememberUpstreams stores an upstream refusal while its body is copied to the client. The refusal
+// is stored before the client has received the end of the body.
 func (m *refusalCache) rememberUpstreams(key *refusalKey, resp *http.Response) {
 	switch {
 	case key == nil:
@@ -176,12 +188,12 @@ func (m *refusalCache) rememberUpstreams(key *refusalKey, resp *http.Response) {
 	}
 }
 
-// keptBody keeps what is read of a body, if it is not too long.
+// keptBody keeps a copy of the bytes that are read from a body, unless the body is too long.
 type keptBody struct {
 	io.ReadCloser
 	read      []byte
-	announced int64             // its length; less than 0: it ends with EOF
-	whole     func(body []byte) // is called once; nil: it was, or will not be
+	announced int64             // length of the body; negative: the body ends with io.EOF
+	whole     func(body []byte) // called once with the whole body; nil: already called, or too long
 }
 
 func (k *keptBody) Read(b []byte) (int, error) {
@@ -201,8 +213,8 @@ func (k *keptBody) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// isWhole tells whether a Read with that error was the last. The end is io.EOF itself: an error that wraps it is of a body that
-// broke off.
+// isWhole reports whether a Read that returned err was the last. A body ends with io.EOF itself: an
+// error that wraps io.EOF means that the body broke off.
 func (k *keptBody) isWhole(err error) bool {
 	if k.announced < 0 {
 		return err == io.EOF
@@ -210,7 +222,7 @@ func (k *keptBody) isWhole(err error) bool {
 	return int64(len(k.read)) == k.announced
 }
 
-// write gives the answer once more, to a request that has nothing left of its header then.
+// write sends the remembered answer once more. It clears the header and the URL of r.
 func (a *cachedRefusal) write(w http.ResponseWriter, r *http.Request) {
 	status.NoteReason(w, status.ReasonUpgradeRequired)
 	h := w.Header()

@@ -12,58 +12,61 @@ import (
 	"edge/impersonate"
 )
 
-// An Observer is told what becomes of each request, but of a preflight that edge
-// answers (see crossOrigin). It decides nothing, but that a request which cannot be
-// put on record is not served. Package audit is one.
+// An Observer is notified of each request, except a CORS preflight that edge answers itself (see
+// crossOrigin). It cannot change a request. It can only refuse one, if it cannot record it. Package
+// audit implements an Observer.
 type Observer interface {
-	// Begin is called when a request has arrived. Its header is the client's, but for
-	// X-Forwarded-For, which is edge's word; credentials are still in it, and the
-	// Observation is to keep none.
+	// Begin is called when a request has arrived. The header of r is the client's, except for
+	// X-Forwarded-For, which edge has set. The header still contains credentials; the Observation
+	// must not keep them.
 	Begin(r *http.Request) Observation
 }
 
-// An Observation is about one request. Its methods are called one after the other,
-// in this order, each at most once; after Ended nothing is.
+// An Observation follows one request. Its methods are called one at a time, in the order in which
+// they are listed here, each at most once. No method is called after Ended.
 type Observation interface {
-	// Identified says who sent the request and as whom it goes on, or why it is
-	// refused; then of the identity only the Requestor may be set. An error refuses
-	// the request: it is the answer if it is an APIStatus, else a 500. r is as Begin
-	// saw it, without its credential.
+	// Identified reports the identity under which the request goes upstream, or in refused the
+	// reason why edge refuses it. If refused is set, only the Requestor of id may be set. If
+	// Identified returns an error, edge refuses the request: an APIStatus error is the answer, any
+	// other becomes a 500. r is the request that was passed to Begin, without its credential.
 	Identified(r *http.Request, id impersonate.Identity, refused error) error
-	// Streaming says that the request is to become this stream, of which the dialect
-	// upstream is not known yet. An error refuses it, as that of Identified does.
+	// Streaming reports that the request is about to become the stream described by its argument.
+	// Stream.Upstream is not known yet. An error refuses the request, as in Identified.
 	Streaming(Stream) error
-	// Started says that the answer begins, with this status: 101 for a stream.
+	// Started reports that the answer begins, with this status code: 101 for a stream.
 	Started(code int)
-	// Ended says that all is over: the answer is written, or the stream closed.
+	// Ended reports that the request is over: the answer is written, or the stream is closed.
 	Ended(End)
 }
 
-// End is how a request ended.
+// End describes how a request ended.
 type End struct {
-	Code     int           // of the answer; 0 if none was begun
-	In, Out  int64         // bytes from and to the client: of bodies, or of a stream's connection
+	Code int // status code of the answer; 0 if no answer was begun
+	// In and Out count the bytes from and to the client: of the bodies, or of a stream's
+	// connection.
+	In, Out  int64
 	Duration time.Duration // since the request arrived
-	// Refusal says why edge itself is the author of the answer; "" if the API server is.
+	// Refusal is the reason why edge itself answered the request; "" if the API server answered.
 	Refusal status.Reason
-	// Cut: the answer, or the stream, was not brought to its end.
+	// Cut is true if the answer or the stream ended early.
 	Cut bool
-	// Panic is what ended the request if edge has a bug. Cutting an answer is none.
+	// Panic is the value of a panic that ended the request, which is a bug in edge.
+	// http.ErrAbortHandler is not reported.
 	Panic any
-	// Stream is set for what was upgraded.
+	// Stream is set if the request was upgraded.
 	Stream *Stream
 }
 
-// Stream is an exec, attach or port-forward, or another upgrade.
+// Stream describes an exec, an attach, a port-forward or another upgrade.
 type Stream struct {
-	ID         string // as in the log
-	Verb       string // exec, attach or portforward; "" of other upgrades
-	Namespace  string // of Pod
+	ID         string // the session's ID in the log
+	Verb       string // exec, attach or portforward; "" for other upgrades
+	Namespace  string // the namespace of Pod
 	Pod        string
-	Downstream string // dialects
+	Downstream string // dialect on the client's side, then on the API server's
 	Upstream   string
-	Cause      session.Cause // "": it has not ended
-	Detail     string        // what the log says of Cause, which may name addresses
+	Cause      session.Cause // "": the stream has not ended
+	Detail     string        // the log's text for Cause; it may contain network addresses
 }
 
 func streamOf(d session.Description) Stream {
@@ -72,7 +75,7 @@ func streamOf(d session.Description) Stream {
 	}
 }
 
-// Observers joins several into one. Of none it is nil.
+// Observers combines several observers into one. It returns nil if there are none.
 func Observers(all ...Observer) Observer {
 	switch len(all) {
 	case 0:
@@ -95,7 +98,8 @@ func (all observers) Begin(r *http.Request) Observation {
 
 type observations []Observation
 
-// Identified asks all; one refusal is enough.
+// Identified calls every observation. The request is refused if at least one of them returns an
+// error.
 func (all observations) Identified(r *http.Request, id impersonate.Identity, refused error) error {
 	var vetoes []error
 	for _, o := range all {
@@ -104,7 +108,8 @@ func (all observations) Identified(r *http.Request, id impersonate.Identity, ref
 	return errors.Join(vetoes...)
 }
 
-// Streaming asks all; one refusal is enough.
+// Streaming calls every observation. The stream is refused if at least one of them returns an
+// error.
 func (all observations) Streaming(s Stream) error {
 	var vetoes []error
 	for _, o := range all {
@@ -125,17 +130,17 @@ func (all observations) Ended(end End) {
 	}
 }
 
-// observed is an Observation with what bridge has to count for it. Without an
-// Observer it is nil, and does nothing.
+// observed is an Observation together with the counters that bridge keeps for it. Without an
+// Observer it is nil, and all its methods do nothing.
 type observed struct {
 	Observation
 	began      time.Time
 	answer     *answerRecorder
 	body       *countedBody
-	handedOver bool // the session tells the end
+	handedOver bool // the session reports the end, not the handler
 }
 
-// begin tells an Observer of a request; nil: there is none.
+// begin notifies observe of a request. It returns nil if observe is nil.
 func begin(observe Observer, r *http.Request) *observed {
 	if observe == nil {
 		return nil
@@ -170,8 +175,8 @@ func (s *observed) recordAnswer(w http.ResponseWriter) http.ResponseWriter {
 	return s.answer
 }
 
-// handlerReturned is deferred by the handler. A panic is how a handler cuts an answer, and
-// goes on.
+// handlerReturned reports the end of the request. The handler defers it. A handler panics to cut an
+// answer short; handlerReturned passes the panic on.
 func (s *observed) handlerReturned(r *http.Request) {
 	if s == nil || s.handedOver {
 		return
@@ -181,7 +186,8 @@ func (s *observed) handlerReturned(r *http.Request) {
 		Code: s.answer.code, Out: s.answer.written, Duration: time.Since(s.began), Refusal: s.answer.refusal,
 		Cut: p != nil || r.Context().Err() != nil,
 	}
-	if p != http.ErrAbortHandler { // itself, as net/http looks for it: an error that wraps it is a panic
+	// net/http compares with == too, so an error that wraps ErrAbortHandler counts as a panic.
+	if p != http.ErrAbortHandler {
 		end.Panic = p
 	}
 	if s.body != nil {
@@ -193,15 +199,17 @@ func (s *observed) handlerReturned(r *http.Request) {
 	}
 }
 
-// switchingProtocols says that the 101 is next.
+// switchingProtocols reports that edge writes the 101 next.
 func (s *observed) switchingProtocols() {
 	if s != nil {
 		s.answer.begin(http.StatusSwitchingProtocols)
 	}
 }
 
-// handOver leaves the end to a session, which may last for days, and returns what it is to call; nil: nothing. By the
-// answer it would keep net/http's connection: the request and 10 KiB of buffers.
+// handOver transfers the duty to report the end to a session, which may last for days. It returns
+// the function that the session must call at its end, or nil without an Observer. handOver drops
+// answer and body: they would keep net/http's connection, that is the request and 10 KiB of
+// buffers, in memory.
 func (s *observed) handOver() func(session.Summary) {
 	if s == nil {
 		return nil
@@ -211,7 +219,7 @@ func (s *observed) handOver() func(session.Summary) {
 	return s.ended
 }
 
-// ended is the session's. The code is 101.
+// ended reports the end of a stream. The session calls it. The status code is always 101.
 func (s *observed) ended(end session.Summary) {
 	stream := streamOf(end.Description)
 	stream.Cause, stream.Detail = end.Cause, end.Detail
@@ -221,7 +229,7 @@ func (s *observed) ended(end session.Summary) {
 	})
 }
 
-// answerRecorder notes what is answered.
+// answerRecorder records the status code, the size and the refusal reason of the answer.
 type answerRecorder struct {
 	http.ResponseWriter
 	started func(code int)
@@ -251,16 +259,16 @@ func (w *answerRecorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// NoteReason is for who answers in edge's own name.
+// NoteReason is called by code that answers on behalf of edge itself.
 func (w *answerRecorder) NoteReason(reason status.Reason) { w.refusal = reason }
 
-// Unwrap is for http.ResponseController.
+// Unwrap lets http.ResponseController find the underlying writer.
 func (w *answerRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// countedBody counts what is read of a request's body.
+// countedBody counts the bytes that are read from a request's body.
 type countedBody struct {
 	io.ReadCloser
-	read atomic.Int64 // the transport may read on for a moment
+	read atomic.Int64 // atomic: the transport may read on after the handler has returned
 }
 
 func (c *countedBody) Read(b []byte) (int, error) {
@@ -269,5 +277,5 @@ func (c *countedBody) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Uncounted is for who drops a body that nobody served.
+// Uncounted returns the original body, for code that discards a body nothing was done with.
 func (c *countedBody) Uncounted() io.ReadCloser { return c.ReadCloser }

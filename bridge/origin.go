@@ -19,37 +19,36 @@ import (
 	"edge/impersonate"
 )
 
-// origins are the web pages that may open a WebSocket, or change something, with
-// what a browser adds by itself. It sends a visitor's certificate or cookie along
-// whatever page asks, and asks nobody before; the Origin header, which a page cannot
-// forge, is all that tells them apart (RFC 6455 section 10.2). A page of the same
-// host is always allowed, also beside a list: it is edge's own, or that of whoever
-// holds its name, and needs no leave.
+// origins lists the origins whose pages may open WebSockets or send writes with a credential that
+// the browser adds by itself. A browser sends the visitor's certificate or cookie with the requests
+// of any page, and asks neither the visitor nor edge first. Only the Origin header, which a page
+// cannot forge, tells the pages apart (RFC 6455 section 10.2). A page of edge's own host needs no
+// entry and is always allowed, because edge or the owner of its host name has published that page.
 type origins []origin
 
-// origin is RFC 6454 section 4's: in lower case, the port as a number.
+// origin is a web origin (RFC 6454 section 4), in lower case and with a numeric port.
 type origin struct {
 	scheme string
-	host   string // in a list, "*." in front stands for one label or more
+	host   string // in a list entry, a leading "*." stands for one or more labels
 	port   string
 }
 
 const anySubdomain = "*."
 
-// parseOrigins reads what an operator allows: https://host, https://host:port, or
-// https://*.host for its subdomains; http as well.
+// parseOrigins parses the origins that an operator allows: https://host, https://host:port, or
+// https://*.host for all subdomains of host. The scheme http is accepted too.
 func parseOrigins(list []string) (origins, error) {
 	var all origins
 	for _, text := range list {
 		if text == "*" {
-			return nil, errors.New(`bridge: allowed origin "*" would let every web page act for whoever visits it: ` +
-				"name each as https://host or https://host:port, or the subdomains of one as https://*.example.com")
+			return nil, errors.New(`bridge: allowed origin "*" would let every web page act with its visitor's credential: ` +
+				"list each origin as https://host or https://host:port, or all subdomains of a host as https://*.example.com")
 		}
 		scheme, rest, _ := strings.Cut(text, "://")
 		rest, wild := strings.CutPrefix(rest, anySubdomain)
 		o, err := parseOrigin(scheme + "://" + rest)
 		if _, notAddress := netip.ParseAddr(o.host); err == nil && wild && notAddress == nil {
-			err = errors.New("an address has no subdomains")
+			err = errors.New("an IP address has no subdomains")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("bridge: allowed origin %q: %w; write https://host, https://host:port or https://*.example.com", text, err)
@@ -62,25 +61,25 @@ func parseOrigins(list []string) (origins, error) {
 	return all, nil
 }
 
-// check refuses what a page that is not allowed has its visitor's browser send: an
-// upgrade, and each method that may change something. It looks at nothing where a
-// bearer token has authenticated the request: only who has that can send it.
+// check refuses upgrades and methods that may change something if a page of another origin sends
+// them. It allows every request that was authenticated by a bearer token, because only a page that
+// holds the token can send it.
 func (all origins) check(r *http.Request, id impersonate.Identity) error {
 	if id.Bearer || all.allows(r) || isRead(r) {
 		return nil
 	}
 	return status.New(status.ReasonOrigin, http.StatusForbidden, metav1.StatusReasonForbidden,
-		"edge: pages of another origin may open no WebSocket, and change nothing, with a credential that a browser adds by itself, such as "+
-			"a client certificate; --allowed-origins says which may, and with a bearer token all do")
+		"edge: web pages of another origin may not open WebSockets or send writes with a credential that the browser adds by itself, such as "+
+			"a client certificate: allow the origin with --allowed-origins, or send a bearer token")
 }
 
-// isRead tells whether a request changes nothing, and opens no stream.
+// isRead reports whether r changes nothing and opens no stream.
 func isRead(r *http.Request) bool { return roundtrip.OnlyReads(r.Method) && !negotiate.IsUpgrade(r) }
 
-// allows tells whether a request comes from a page that may send it, or from no
-// browser: that has no Origin. "null", which a sandboxed or a local page sends, is
-// nobody's. Where a browser leaves Origin out, it says in Sec-Fetch-Site where the
-// page is from.
+// allows reports whether r comes from a page that may send it, or not from a browser at all. A
+// request without an Origin header does not come from a browser, unless Sec-Fetch-Site states
+// another site: a browser may omit Origin but then reports the page's site there. The origin
+// "null", which sandboxed and local pages send, is never allowed.
 func (all origins) allows(r *http.Request) bool {
 	lines, ok := r.Header["Origin"]
 	if !ok {
@@ -93,7 +92,8 @@ func (all origins) allows(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	// edge may not know the scheme that the browser sees: a load balancer may end TLS.
+	// The schemes are not compared: if a load balancer ends TLS, edge does not know which scheme
+	// the browser sees.
 	if own, err := parseOrigin(from.scheme + "://" + r.Host); err == nil && own == from {
 		return true
 	}
@@ -105,9 +105,9 @@ func (all origins) allows(r *http.Request) bool {
 	return false
 }
 
-// isForeignSite reads Sec-Fetch-Site: of cross-site and same-site requests, and of what a
-// browser may say one day, some page of another origin is the author (Fetch Metadata
-// section 2.3).
+// isForeignSite reports whether a Sec-Fetch-Site value means that a page of another origin sent the
+// request (Fetch Metadata section 2.3): cross-site, same-site, and any value that browsers may add
+// later.
 func isForeignSite(site string) bool { return site != "same-origin" && site != "none" }
 
 func (o origin) matches(from origin) bool {
@@ -120,48 +120,49 @@ func (o origin) matches(from origin) bool {
 
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
-// parseOrigin reads the serialization of RFC 6454 section 6.1, which has no room
-// for anything but scheme, host and port, and only ASCII: other letters fold to it
-// and would make two names look like one.
+// parseOrigin parses a serialized origin (RFC 6454 section 6.1): a scheme, a host and a port,
+// nothing else. It accepts only ASCII, because some other letters fold to ASCII letters and would
+// make two different names look the same.
 func parseOrigin(text string) (origin, error) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return origin{}, errors.New("it has other letters than browsers send (punycode)")
+		return origin{}, errors.New("it contains non-ASCII characters; write the host in punycode, as browsers do")
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return origin{}, errors.New("it is no URL")
+		return origin{}, errors.New("it is not a valid URL")
 	}
 	port, known := defaultPorts[u.Scheme]
 	if !known {
-		return origin{}, errors.New("its scheme is neither https nor http")
+		return origin{}, errors.New("its scheme must be https or http")
 	}
 	if !strings.EqualFold(text, u.Scheme+"://"+u.Host) {
-		return origin{}, errors.New("it has more than a scheme, a host and a port")
+		return origin{}, errors.New("it contains more than a scheme, a host and a port")
 	}
 	host := strings.ToLower(u.Hostname())
 	if !isDomain(host) && !isAddress(u.Host, host) {
-		return origin{}, errors.New("it has no host")
+		return origin{}, errors.New("its host is missing or invalid")
 	}
 	if named := u.Port(); named != "" {
 		n, err := strconv.ParseUint(named, 10, 16)
 		if err != nil || n == 0 {
-			return origin{}, errors.New("its port is none")
+			return origin{}, errors.New("its port is not a number from 1 to 65535")
 		}
 		port = strconv.FormatUint(n, 10)
 	} else if strings.HasSuffix(u.Host, ":") {
-		return origin{}, errors.New("its port is missing")
+		return origin{}, errors.New("its port is missing after the colon")
 	}
 	return origin{u.Scheme, host, port}, nil
 }
 
-// isAddress recognises the brackets of an IPv6 address; one of IPv4 passes for a
-// domain.
+// isAddress reports whether host is an IPv6 address that was written in brackets. An IPv4 address
+// does not need this check, because isDomain accepts it.
 func isAddress(written, host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Is6() && a.Zone() == "" && strings.HasPrefix(written, "[")
 }
 
-// isDomain takes labels of letters, digits, hyphens and underscores, in lower case.
+// isDomain reports whether host consists of labels of lower-case letters, digits, hyphens and
+// underscores.
 func isDomain(host string) bool {
 	for label := range strings.SplitSeq(host, ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {

@@ -19,14 +19,14 @@ import (
 	"edge/streams"
 )
 
-// flushInterval is how long the first bytes of a body may wait for its rest, so that
-// a small answer leaves in one write. It is for bodies whose length is declared:
-// ReverseProxy flushes any other at once, and watches and logs are such.
+// flushInterval is how long the first bytes of a body may wait for the rest, so that a small answer
+// leaves in one write. It applies to bodies with a declared length. ReverseProxy flushes all other
+// bodies at once, and watches and logs have no declared length.
 const flushInterval = 10 * time.Millisecond
 
-// newPlain is the path of REST, watch and logs: a reverse proxy over HTTP/2
-// that hands the client's cancel on. The request's header is upstream's already,
-// see outbound.
+// newPlain returns the reverse proxy that serves REST, watch and logs over HTTP/2. If the client
+// cancels a request, the proxy cancels it upstream. rewriteHeader has already rewritten the request
+// header for upstream.
 func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompression bool, log *slog.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport:     roundtrip.NewKeeper(transport),
@@ -36,9 +36,11 @@ func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompress
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.Out.URL = up.URL(pr.In.URL)
 			pr.Out.Host = ""
-			pr.Out.Trailer = nil // announced by the client, and some server might take one for the header of its name
-			// ReverseProxy took it off, as it does whatever a client says of itself;
-			// this one is ours.
+			// Trailers are announced by the client. Some server might treat a trailer as the header
+			// of the same name.
+			pr.Out.Trailer = nil
+			// ReverseProxy has removed X-Forwarded-For, as it does with all such headers of a
+			// client. This one was set by edge.
 			if v, ok := pr.In.Header["X-Forwarded-For"]; ok {
 				pr.Out.Header["X-Forwarded-For"] = v
 			}
@@ -47,7 +49,9 @@ func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompress
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			if resp.StatusCode == http.StatusSwitchingProtocols { // nobody asked; ReverseProxy would make a tunnel of it
+			// edge did not request an upgrade here. ReverseProxy would turn the connection into a
+			// tunnel.
+			if resp.StatusCode == http.StatusSwitchingProtocols {
 				return negotiate.ErrNotSwitched
 			}
 			return nil
@@ -55,12 +59,13 @@ func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompress
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			var broken *roundtrip.BodyError
 			switch {
-			case errors.As(err, &broken): // whose client may be gone, or may still read
-				log.Debug("a client's body broke off", "method", r.Method, "error", err.Error())
+			case errors.As(err, &broken): // the client may have disconnected, or may still read
+				log.Debug("client did not send its whole request body", "method", r.Method, "error", err.Error())
 			case r.Context().Err() != nil:
-				log.Debug("client went away before the API server answered", "method", r.Method)
+				log.Debug("client canceled the request before the API server answered", "method", r.Method)
 				panic(http.ErrAbortHandler)
-			case status.IsAnswer(err): // of edge's own credential the log has it once, not for each request
+			// Errors of edge's own credential are logged once elsewhere, not for each request.
+			case status.IsAnswer(err):
 				status.Write(w, r, err)
 				return
 			default:
@@ -77,12 +82,14 @@ type bufferPool struct{}
 func (bufferPool) Get() []byte  { return streams.Borrow()[:] }
 func (bufferPool) Put(b []byte) { streams.Return((*streams.Buffer)(b)) }
 
-// mayWait tells whether most of an answer's time may pass in waiting: a watch's, or that of a log which is followed.
+// mayWait reports whether the answer may spend most of its time waiting for data, as a watch or a
+// followed log does.
 func mayWait(u *url.URL) bool {
 	return strings.Contains(u.RawQuery, "watch=") || strings.Contains(u.RawQuery, "follow=") || strings.Contains(u.Path, "/watch/")
 }
 
-// waitUnbuffered is route, and the writer to give it, by which an answer waits without one of the relay's buffers.
+// waitUnbuffered returns a copy of route, and a writer for it, with which an answer does not hold
+// one of the relay's buffers while it waits for data.
 func waitUnbuffered(route *httputil.ReverseProxy, w http.ResponseWriter) (*httputil.ReverseProxy, http.ResponseWriter) {
 	u, a := *route, &waitingAnswer{ResponseWriter: w}
 	u.BufferPool = noBuffers{}
@@ -96,44 +103,53 @@ func waitUnbuffered(route *httputil.ReverseProxy, w http.ResponseWriter) (*httpu
 	return &u, a
 }
 
-// noBuffers is for a waitingAnswer, which has its own: ReverseProxy would allocate one if it got none.
+// noBuffers is the buffer pool for a waitingAnswer, which has its own buffers. ReverseProxy would
+// allocate a large buffer if Get returned an empty one, so Get returns one byte.
 type noBuffers struct{}
 
 func (noBuffers) Get() []byte { return make([]byte, 1) }
 func (noBuffers) Put([]byte)  {}
 
 const (
-	smallWait  = 512     // bytes: a bookmark, a line of a log
-	mediumWait = 8 << 10 // bytes: what a change of most objects takes
+	smallWait  = 512     // bytes: enough for a bookmark or a log line
+	mediumWait = 8 << 10 // bytes: enough for a change of most objects
 )
 
 var mediumBuffers = sync.Pool{New: func() any { return new([mediumWait]byte) }}
 
-// waitingAnswer is a body that goes to the client when ReverseProxy first reads it, to its end, and the client's side of it.
-// A Read waits with a buffer that holds what came last: one of the relay's is 40 KiB, all of them resident once a list has
-// passed through it, and watches are many. What begins a burst that is larger than the last is sent on by itself, since
-// nothing tells whether more is there.
+// waitingAnswer copies a body to the client without holding a large buffer while it waits. It
+// replaces the response's body: the first Read of ReverseProxy copies the whole body. It is also
+// the writer to the client.
+//
+// Each wait uses a buffer that is large enough for the bytes that came last. A relay buffer has 40
+// KiB, which all stay resident once a list has passed through it, and watches are many. If a burst
+// begins that is larger than the last read, its beginning is written alone, because waitingAnswer
+// cannot know whether more bytes are ready.
 type waitingAnswer struct {
-	io.ReadCloser // upstream's body
+	io.ReadCloser // the upstream response's body
 	small         [smallWait]byte
 
 	http.ResponseWriter
-	mu sync.Mutex // guards Write and Flush: ReverseProxy flushes once from a goroutine of its own
+	// mu guards Write and Flush, because ReverseProxy flushes once from a goroutine of its own.
+	mu sync.Mutex
 }
 
-// Read gives no bytes, and the error that ended the copying.
+// Read copies the whole body to the client. It returns no bytes and the error that ended the
+// copying.
 func (a *waitingAnswer) Read([]byte) (int, error) {
-	for last := mediumWait; ; { // the first bytes do not keep one waiting
+	for last := mediumWait; ; { // the first read uses a large buffer, since data comes soon
 		n, err := a.passOn(last)
 		if err != nil {
 			return 0, err
 		}
-		_ = a.FlushError() // as ReverseProxy does: of a client that is gone a Write tells
+		// ReverseProxy ignores this error too: if the client has disconnected, the next Write
+		// fails.
+		_ = a.FlushError()
 		last = n
 	}
 }
 
-// passOn reads once and writes that, with a buffer for more than last bytes.
+// passOn reads once and writes the bytes. Its buffer has room for more than last bytes.
 func (a *waitingAnswer) passOn(last int) (int, error) {
 	switch {
 	case last < smallWait:
@@ -166,19 +182,19 @@ func (a *waitingAnswer) Write(b []byte) (int, error) {
 	return a.ResponseWriter.Write(b)
 }
 
-// FlushError is what http.ResponseController calls.
+// FlushError flushes the client's writer. http.ResponseController calls it.
 func (a *waitingAnswer) FlushError() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return http.NewResponseController(a.ResponseWriter).Flush()
 }
 
-// plainStack is what the calls of a plain request need, in bytes.
+// plainStack is the stack size, in bytes, that the calls of a plain request need.
 const plainStack = 4 << 10
 
-// growStack makes room for a request before its calls nest: the goroutine of an
-// HTTP/2 request begins with a small stack, and growing it in their midst copies,
-// and corrects, all frames above.
+// growStack grows the goroutine's stack before the calls of a request nest. The goroutine of an
+// HTTP/2 request begins with a small stack. If the stack grew during nested calls, Go would have to
+// copy and adjust all frames above.
 //
 //go:noinline
 func growStack() {

@@ -320,7 +320,7 @@ func TestStrandedNamesBoth(t *testing.T) {
 		{"", execPath, true},
 	} {
 		resp, body := w.retried(t, true, test.path, http.Header{"User-Agent": {test.agent}})
-		both := containsAll(body, "asked over WebSocket first", "was refused", "-v=4", "Audit-ID of this request is of-the-retry")
+		both := containsAll(body, "tried WebSocket first", "was refused", "-v=4", "Audit-ID of this request is of-the-retry")
 		if resp.StatusCode != 400 || both != test.both || strings.Contains(body, "of-the-retry") != test.both || !containsAll(body, "arrived without its Upgrade", "edge connect -- ") {
 			t.Errorf("%s %s: %s %s", test.agent, test.path, resp.Status, body)
 		}

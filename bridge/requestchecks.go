@@ -14,13 +14,14 @@ import (
 	"edge/impersonate"
 )
 
-// notIdentified gives a Reason to what Config.Identify says.
+// notIdentified adds a Reason to an error of Config.Identify.
 func notIdentified(r *http.Request, err error) error {
 	var answer apierrors.APIStatus
 	switch {
 	case err == nil:
 		return nil
-	case isPreflight(r): // a browser sends no credential with it: to whom it belongs is the question
+	// A browser sends no credential with a preflight, so the cause is the page's origin.
+	case isPreflight(r):
 		return status.Because(status.ReasonOrigin, explainPreflight(err))
 	case status.IsAnswer(err):
 		return err
@@ -32,7 +33,8 @@ func notIdentified(r *http.Request, err error) error {
 		return status.Because(status.ReasonInternal, err)
 	}
 	switch answer.Status().Code {
-	case http.StatusBadRequest: // nothing but Impersonate-* headers is read of a request
+	// Identify parses only the Impersonate-* headers, so a 400 is about them.
+	case http.StatusBadRequest:
 		return status.Because(status.ReasonImpersonation, err)
 	case http.StatusForbidden:
 		return status.Because(status.ReasonIdentity, err)
@@ -40,20 +42,20 @@ func notIdentified(r *http.Request, err error) error {
 	return status.Because(status.ReasonCredential, err)
 }
 
-// checkMethod refuses those that are not about what their path names: CONNECT goes
-// on without its path, and the answer to a TRACE may be the request itself, with
-// edge's credential (RFC 9110 sections 9.3.6 and 9.3.8).
+// checkMethod refuses methods that do not apply to the resource in the path. A CONNECT would be
+// forwarded without its path. The answer to a TRACE may be the request itself, with edge's
+// credential in it (RFC 9110 sections 9.3.6 and 9.3.8).
 func checkMethod(method string) error {
 	if method == http.MethodConnect || method == http.MethodTrace {
-		return status.New(status.ReasonMethod, http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "edge: CONNECT and TRACE are not for the Kubernetes API")
+		return status.New(status.ReasonMethod, http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "edge: method not allowed: the Kubernetes API does not use CONNECT and TRACE")
 	}
 	return nil
 }
 
-// checkURLToken refuses a token in a URL, where every log on the way keeps it (RFC
-// 6750 section 5.3). Nobody reads one there: who sends it has mistaken edge for
-// something that does, and goes without. A command's arguments and what belongs to
-// the application behind a proxy are not edge's to judge.
+// checkURLToken refuses a request with a token in its URL, because every log on the way would
+// record the token (RFC 6750 section 5.3). edge does not read tokens from URLs, so such a client is
+// misconfigured. checkURLToken does not check the arguments of a command, or URLs that belong to
+// the application behind a proxy subresource.
 func checkURLToken(u *url.URL) error {
 	if negotiate.IsProxied(u.Path) || !carriesToken(u) {
 		return nil
@@ -61,9 +63,10 @@ func checkURLToken(u *url.URL) error {
 	return TokenInURL()
 }
 
-// TokenInURL is the answer to a request with a token in its URL, also for Config.Identify, which knows the request's own.
+// TokenInURL returns the answer to a request with a token in its URL. Config.Identify uses it too,
+// because it knows the token of the request.
 func TokenInURL() error {
-	return status.BadRequest(status.ReasonURLToken, "a token in a URL ends up in logs; send it in Authorization")
+	return status.BadRequest(status.ReasonURLToken, "a token in a URL ends up in logs: send it in the Authorization header")
 }
 
 func carriesToken(u *url.URL) bool {
@@ -83,8 +86,8 @@ func carriesToken(u *url.URL) bool {
 	return false
 }
 
-// isTokenParameter knows the names under which tokens are sent in queries, RFC
-// 6750's own and those that are taken for it.
+// isTokenParameter reports whether name is a query parameter in which clients send tokens: the one
+// of RFC 6750, or one that clients use by mistake.
 func isTokenParameter(name string) bool {
 	switch strings.ToLower(name) {
 	case "access_token", "id_token", "token", "authorization", "bearer":
@@ -93,7 +96,7 @@ func isTokenParameter(name string) bool {
 	return false
 }
 
-// unescaped is a part of a query, or that as it stands where it is not well-formed.
+// unescaped unescapes a part of a query. If s is malformed, it returns s unchanged.
 func unescaped(s string) string {
 	if clear, err := url.QueryUnescape(s); err == nil {
 		return clear
@@ -101,11 +104,11 @@ func unescaped(s string) string {
 	return s
 }
 
-// jwtBegin is base64url of {" with which each token's header begins.
+// jwtBegin is the base64url encoding of {" with which the header of each JWT begins.
 const jwtBegin = "eyJ"
 
-// isJWT knows the shape of a JWS (RFC 7515 section 7.1) and of a JWE, with or
-// without a scheme in front.
+// isJWT reports whether s has the form of a JWS (RFC 7515 section 7.1) or of a JWE, with or without
+// "Bearer " in front.
 func isJWT(s string) bool {
 	if scheme, rest, ok := strings.Cut(s, " "); ok && strings.EqualFold(scheme, "bearer") {
 		s = strings.TrimSpace(rest)

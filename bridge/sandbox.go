@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// sandboxing has pages from below a proxy arrive with a policy by which a browser
-// takes them for nobody's (Content Security Policy 3, section 6.3.2). They are
-// written by whoever runs a pod, and are of edge's own host: without it, a script in
-// one could read, and as a page of the same origin write, whatever the visitor's
-// certificate or cookie may. Of several policies each holds, so upstream's own
-// cannot loosen it.
+// sandboxing adds "Content-Security-Policy: sandbox" to answers from below a proxy subresource.
+// With this policy a browser gives the page no origin (Content Security Policy 3, section 6.3.2).
+// Such a page is written by the owner of a pod, but has edge's own host. Without the policy, a
+// script in it could read, and as a page of the same origin also write, everything that the
+// visitor's certificate or cookie permits. If an answer has several policies, a browser enforces
+// all of them, so an upstream policy cannot loosen this one.
 //
-// It stands below ReverseProxy, which takes headers off that were set before a 1xx.
+// sandboxing is a transport below ReverseProxy. A header that is set above ReverseProxy would be
+// lost if a 1xx answer came first.
 type sandboxing struct{ http.RoundTripper }
 
 func (s sandboxing) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -23,6 +24,6 @@ func (s sandboxing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// isBelowProxy takes more paths than lead to a proxy, also those of aggregated APIs:
-// on what is no page the policy does nothing.
+// isBelowProxy reports whether path may lead to a proxy subresource. It accepts more paths than
+// really do, also paths of aggregated APIs. The policy has no effect on answers that are not pages.
 func isBelowProxy(path string) bool { return strings.Contains(path+"/", "/proxy/") }

@@ -20,11 +20,11 @@ import (
 	"edge/impersonate"
 )
 
-// serveUpgrade is the way of a stream: choose the client's dialect, ask upstream
-// for its own, and only after a valid 101 answer with one.
+// serveUpgrade serves a stream. It chooses the client's dialect and requests an upgrade from
+// upstream. It answers the client with a 101 only after a valid 101 from upstream.
 func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *observed) {
 	d, err := negotiate.Choose(r)
-	var key *refusalKey // nil: how this ends is not remembered
+	var key *refusalKey // nil: the refusal of this request is not remembered
 	if d.Target.IsStream() && httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], negotiate.WebSocket) {
 		key = refusalKeyOf(id, r.URL)
 	}
@@ -80,9 +80,9 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	impersonate.StripHopByHop(up.Response.Header)
 	seen.switchingProtocols()
 	client, err := d.Accept(w, r, up.Response)
-	if err != nil { // the response is written or the connection gone
+	if err != nil { // the response is already written, or the client has disconnected
 		up.Conn.Close()
-		h.log.Debug("client went away during the upgrade", "verb", d.Target.Verb, "error", err.Error())
+		h.log.Debug("client disconnected during the upgrade", "verb", d.Target.Verb, "error", err.Error())
 		return
 	}
 
@@ -103,23 +103,23 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	})
 }
 
-// upgradeError is the client's view of why upstream did not switch.
+// upgradeError maps an error of the upstream upgrade to the answer for the client, and logs it.
 func (h *Handler) upgradeError(d negotiate.Dialect, err error) error {
 	if known := apierrors.APIStatus(nil); errors.As(err, &known) {
 		if known.Status().Code >= http.StatusInternalServerError {
-			h.log.Warn("an upgrade was not possible", "verb", d.Target.Verb, "error", err.Error())
+			h.log.Warn("upgrade failed", "verb", d.Target.Verb, "error", err.Error())
 		}
 		return err
 	}
 	if errors.Is(err, negotiate.ErrNotSwitched) {
-		h.log.Warn("API server answered an upgrade wrongly", "verb", d.Target.Verb, "error", err.Error())
-		return status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol")
+		h.log.Warn("invalid response of the API server to an upgrade", "verb", d.Target.Verb, "error", err.Error())
+		return status.New(status.ReasonUpstream, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "edge: the API server answered the upgrade with another protocol than edge requested")
 	}
-	h.log.Warn("API server did not answer an upgrade", "verb", d.Target.Verb, "error", err.Error())
+	h.log.Warn("API server did not answer an upgrade request", "verb", d.Target.Verb, "error", err.Error())
 	return upstream.GatewayError(http.MethodGet, err)
 }
 
-// passOn gives a refusal to the client as it is: status, headers and body.
+// passOn copies an upstream refusal to the client unchanged: status, headers and body.
 func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	defer resp.Body.Close()
 	impersonate.StripHopByHop(resp.Header)
@@ -128,19 +128,21 @@ func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 		header[name] = values
 	}
 	u := status.BoundWrites(w, r, status.DiscardBody(w, r))
-	if resp.ContentLength < 0 && u.HTTP1 { // net/http writes the last chunk after us, within the last write's time
+	// net/http writes the last chunk after passOn has returned, so the write deadline must stay set
+	// and the connection cannot be reused.
+	if resp.ContentLength < 0 && u.HTTP1 {
 		header.Set("Connection", "close")
 	}
 	w.WriteHeader(resp.StatusCode)
 	if _, err := io.Copy(flushing{w, u}, resp.Body); err != nil {
-		panic(http.ErrAbortHandler) // a part of the body must not look whole
+		panic(http.ErrAbortHandler) // a partial body must not look complete
 	}
 	if resp.ContentLength >= 0 {
 		u.Done()
 	}
 }
 
-// flushing sends what it is given at once.
+// flushing flushes each write at once, and extends the write deadline before it.
 type flushing struct {
 	io.Writer
 	untaken status.BoundedWrite
