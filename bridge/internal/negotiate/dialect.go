@@ -19,62 +19,67 @@ import (
 	"edge/streams/ws"
 )
 
-// Kind is a family of downstream dialects that relay alike.
+// Kind is a family of client dialects that edge relays in the same way.
 type Kind int
 
 const (
-	Opaque         Kind = iota // a WebSocket, or SPDY, that edge does not read
+	Opaque         Kind = iota // a WebSocket or SPDY connection that edge does not parse
 	WebSocketExec              // remote command over WebSocket channels
 	SPDYExec                   // remote command over SPDY
 	WebSocketPorts             // port-forward over WebSocket channels
-	Tunnel                     // port-forward: SPDY inside WebSocket
+	Tunnel                     // port-forward as SPDY inside WebSocket
 	SPDYPorts                  // port-forward over SPDY
 )
 
-// Dialect is what a client speaks, chosen from its request.
+// Dialect describes the protocol of a client. Choose derives it from the client's request.
 type Dialect struct {
-	Kind        Kind
-	Target      Target
-	Streams     streams.Set // exec and attach
-	Version     ws.Dialect  // WebSocketExec and WebSocketPorts
-	Ports       []uint16    // WebSocketPorts
-	Subprotocol string      // answered to the client; "" for none and for opaque
-	Passed      string      // opaque: the Upgrade token
-	Own         Offer       // opaque: the client's own upgrade
-	Name        string      // for the log
-	Accepted    []string    // subprotocols, told to a client that offers no such one
+	Kind    Kind
+	Target  Target
+	Streams streams.Set // set for exec and attach
+	Version ws.Dialect  // set for WebSocketExec and WebSocketPorts
+	Ports   []uint16    // set for WebSocketPorts
+	// Subprotocol is the subprotocol in edge's 101. It is "" for opaque dialects, and if the client
+	// offered none.
+	Subprotocol string
+	Passed      string // opaque dialects: the Upgrade token
+	Own         Offer  // opaque dialects: the client's own offer
+	Name        string // for the log
+	// Accepted is set if the client offers no subprotocol that edge supports. It lists the
+	// supported subprotocols for the answer.
+	Accepted []string
 }
 
-// spdyVersions are the subprotocols of exec over SPDY that container runtimes
-// speak. v5, which is v4 to SPDY, is for those who offer nothing else.
+// spdyVersions are the subprotocols that container runtimes speak for exec over SPDY. v5, which
+// means the same as v4 over SPDY, is used only if the client offers nothing else.
 var spdyVersions = []string{
 	remotecommand.StreamProtocolV4Name, remotecommand.StreamProtocolV3Name, remotecommand.StreamProtocolV2Name, remotecommand.StreamProtocolV1Name,
 }
 
-// channelVersions are the channel protocols over WebSocket, of which the client's
-// first choice wins, as with wsstream. Without any offer it is v1's, unnamed.
+// channelVersions are the channel subprotocols of exec and attach over WebSocket. As in wsstream,
+// the first supported one in the client's list is used. A client that offers none gets v1 without a
+// name in the answer.
 var channelVersions = map[string]ws.Dialect{
 	ws.V1: ws.V1Channel, ws.V1Base64: ws.V1Base64Channel, ws.V4: ws.V4Channel, ws.V4Base64: ws.V4Base64Channel,
 }
 
-// portVersions are those of port-forward. Java and kube-rs offer v5 too, which
-// is for exec only.
+// portVersions are the channel subprotocols of port-forward over WebSocket. Clients in Java and
+// kube-rs also offer v5, which is for exec only.
 var portVersions = map[string]ws.Dialect{ws.V4: ws.V4Channel, ws.V4Base64: ws.V4Base64Channel}
 
-// Choose is the negotiation table.
+// Choose determines the client's dialect from an upgrade request, or returns the refusal.
 func Choose(r *http.Request) (Dialect, error) {
 	d := Dialect{Target: ParseTarget(r.URL)}
 	if r.ProtoMajor != 1 || r.ProtoMinor < 1 {
-		return d, status.BadRequest(status.ReasonDialect, "an Upgrade header has its place in HTTP/1.1 only")
+		return d, status.BadRequest(status.ReasonDialect, "invalid upgrade request: an Upgrade header is allowed in HTTP/1.1 only")
 	}
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-		return d, status.BadRequest(status.ReasonDialect, "an upgrade request must not have a body")
+		return d, status.BadRequest(status.ReasonDialect, "invalid upgrade request: it must not have a body")
 	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
-		return d, status.BadRequest(status.ReasonDialect, "the request has an Upgrade header, and its Connection header does not say Upgrade")
+		return d, status.BadRequest(status.ReasonDialect, "invalid upgrade request: it has an Upgrade header, so Connection must contain Upgrade")
 	}
 	if isDisguised(r.URL) {
-		return d, status.BadRequest(status.ReasonPath, "write the path of a pod's exec, attach or portforward without escapes and empty segments")
+		return d, status.BadRequest(status.ReasonPath, "invalid path: the path of a pod's exec, attach or portforward must not contain escapes or empty segments")
 	}
 	if d.Target.isTerminal() {
 		query := r.URL.Query()
@@ -89,20 +94,20 @@ func Choose(r *http.Request) (Dialect, error) {
 	case hasToken(upgrade, spdy.Protocol) && mayLeadToStream(r.URL.Path):
 		return d.passSPDY(r)
 	default:
-		return d, status.BadRequest(status.ReasonDialect, "unsupported Upgrade: edge speaks websocket, and SPDY/3.1 on exec, attach and portforward")
+		return d, status.BadRequest(status.ReasonDialect, "unsupported Upgrade header: edge supports websocket, and SPDY/3.1 on exec, attach and portforward")
 	}
 }
 
 func (d Dialect) chooseWebSocket(r *http.Request) (Dialect, error) {
 	if r.Method != http.MethodGet {
-		return d, status.BadRequest(status.ReasonDialect, "a WebSocket handshake is a GET")
+		return d, status.BadRequest(status.ReasonDialect, "invalid WebSocket handshake: the method must be GET")
 	}
 	if !httpguts.HeaderValuesContainsToken(r.Header["Sec-Websocket-Version"], webSocketVersion) {
-		return d, status.BadRequest(status.ReasonDialect, "WebSocket version %s is required", webSocketVersion)
+		return d, status.BadRequest(status.ReasonDialect, "invalid WebSocket handshake: Sec-WebSocket-Version must be %s", webSocketVersion)
 	}
 	key := r.Header["Sec-Websocket-Key"]
 	if len(key) != 1 || key[0] == "" {
-		return d, status.BadRequest(status.ReasonDialect, "a WebSocket handshake has one Sec-WebSocket-Key")
+		return d, status.BadRequest(status.ReasonDialect, "invalid WebSocket handshake: it must have exactly one Sec-WebSocket-Key")
 	}
 	d.Name = WebSocket
 	var err error
@@ -113,7 +118,7 @@ func (d Dialect) chooseWebSocket(r *http.Request) (Dialect, error) {
 	case d.Target.Verb == VerbPortForward && slices.Contains(subprotocols(r), ws.TunnelPortForward):
 		d.Kind, d.Subprotocol = Tunnel, ws.TunnelPortForward
 		if !isChallengeKey(key[0]) {
-			err = status.BadRequest(status.ReasonDialect, "Sec-WebSocket-Key must be the base64 of 16 bytes")
+			err = status.BadRequest(status.ReasonDialect, "invalid WebSocket handshake: Sec-WebSocket-Key must be the base64 encoding of 16 bytes")
 		}
 	case d.Target.Verb == VerbPortForward:
 		d.Kind = WebSocketPorts
@@ -132,11 +137,11 @@ func (d Dialect) chooseWebSocket(r *http.Request) (Dialect, error) {
 	return d, err
 }
 
-// passSPDY is for what leads to a stream that is none of edge's: it is passed on
-// with its method, and whoever serves it chooses the stream protocol.
+// passSPDY passes on an SPDY upgrade that may lead to a stream which edge does not serve itself.
+// The method stays, and the server behind the path chooses the stream protocol.
 func (d Dialect) passSPDY(r *http.Request) (Dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		return d, status.BadRequest(status.ReasonDialect, "an SPDY upgrade is a POST")
+		return d, status.BadRequest(status.ReasonDialect, "invalid SPDY upgrade request: the method must be POST or GET")
 	}
 	d.Name = spdy.Protocol + " opaque"
 	d.Passed = spdy.Protocol
@@ -144,11 +149,12 @@ func (d Dialect) passSPDY(r *http.Request) (Dialect, error) {
 	return d, nil
 }
 
-// chooseChannels picks a channel protocol: best wherever it is offered, or else
-// the client's first choice among known.
+// chooseChannels sets the channel subprotocol of d. It prefers best if the client offers it, and
+// otherwise uses the first subprotocol in the client's list that is in known.
 func (d *Dialect) chooseChannels(r *http.Request, known map[string]ws.Dialect, best string, version ws.Dialect) error {
 	offered := subprotocols(r)
-	if len(offered) == 0 { // as wsstream has it: the first of its protocols, and none is named
+	// As wsstream does, use the first of its protocols and name none in the answer.
+	if len(offered) == 0 {
 		d.Version = unnamedDialects[d.Kind]
 		return nil
 	}
@@ -167,15 +173,15 @@ func (d *Dialect) chooseChannels(r *http.Request, known map[string]ws.Dialect, b
 		d.Accepted = append(d.Accepted, best)
 	}
 	return status.New(status.ReasonDialect, http.StatusForbidden, metav1.StatusReasonForbidden,
-		fmt.Sprintf("edge: none of the offered WebSocket subprotocols is one of %s's; edge speaks %s", d.Target.Verb, strings.Join(d.Accepted, ", ")))
+		fmt.Sprintf("edge: none of the offered WebSocket subprotocols is supported for %s: edge supports %s", d.Target.Verb, strings.Join(d.Accepted, ", ")))
 }
 
-// unnamedDialects is what clients speak that offer no subprotocol.
+// unnamedDialects are the dialects of clients that offer no subprotocol.
 var unnamedDialects = map[Kind]ws.Dialect{WebSocketExec: ws.V1Channel, WebSocketPorts: ws.V4Channel}
 
 func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		return d, status.BadRequest(status.ReasonDialect, "an SPDY upgrade is a POST")
+		return d, status.BadRequest(status.ReasonDialect, "invalid SPDY upgrade request: the method must be POST or GET")
 	}
 	d.Kind = SPDYExec
 	known := spdyVersions
@@ -183,7 +189,7 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 		d.Kind, known = SPDYPorts, []string{spdy.PortForwardV1}
 	}
 	offered := listHeader(r.Header.Values(httpstream.HeaderProtocolVersion))
-	for _, version := range offered { // the client's first choice wins
+	for _, version := range offered { // the first supported one in the client's list is used
 		if slices.Contains(known, version) {
 			d.Subprotocol = version
 			break
@@ -194,21 +200,22 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 	}
 	if d.Subprotocol == "" {
 		if len(offered) == 0 {
-			return d, status.BadRequest(status.ReasonDialect, "the header %s is missing", httpstream.HeaderProtocolVersion)
+			return d, status.BadRequest(status.ReasonDialect, "invalid SPDY upgrade request: the header %s is missing", httpstream.HeaderProtocolVersion)
 		}
 		d.Accepted = known
 		return d, status.New(status.ReasonDialect, http.StatusForbidden, metav1.StatusReasonForbidden,
-			fmt.Sprintf("edge: none of the offered stream protocols is supported; edge speaks %s", strings.Join(known, ", ")))
+			fmt.Sprintf("edge: none of the offered stream protocols is supported: edge supports %s", strings.Join(known, ", ")))
 	}
 	d.Name = spdy.Protocol + " " + d.Subprotocol
 	return d, nil
 }
 
-// Accept answers the client's upgrade and takes its connection.
+// Accept sends the 101 to the client and takes over its connection.
 func (d Dialect) Accept(w http.ResponseWriter, r *http.Request, resp *http.Response) (net.Conn, error) {
 	h := w.Header()
 	switch d.Kind {
-	case WebSocketExec, WebSocketPorts, Tunnel: // not by a library, of which none takes each key that API servers take
+	// No WebSocket library writes this 101, because none accepts every key that API servers accept.
+	case WebSocketExec, WebSocketPorts, Tunnel:
 		h.Set("Upgrade", WebSocket)
 		h["Sec-WebSocket-Accept"] = []string{AcceptKey(r.Header.Get("Sec-Websocket-Key"))}
 		if d.Subprotocol != "" {
@@ -216,7 +223,7 @@ func (d Dialect) Accept(w http.ResponseWriter, r *http.Request, resp *http.Respo
 		}
 	case Opaque:
 		maps.Copy(h, resp.Header)
-		delete(h, "Content-Length") // a 101 has none
+		delete(h, "Content-Length") // a 101 has no Content-Length
 		h.Set("Upgrade", d.Passed)
 	default:
 		h.Set("Upgrade", spdy.Protocol)

@@ -1,13 +1,14 @@
-// Package negotiate says what each side of a stream speaks.
+// Package negotiate determines which protocol each side of a stream uses: the client's dialect, and
+// edge's offer to the API server.
 //
-//	target.go       which pod and verb a path means
-//	upgrade.go      which requests are upgrades that edge serves
-//	dialect.go      the negotiation table: what the client speaks, and the 101 that it gets
-//	offer.go        what edge offers to the API server
-//	upstream101.go  what the API server's 101 must say
-//	header.go       reading the headers of both
-//	hijack.go       a client's connection, after its 101
-//	errors.go       a 101 of the API server's that cannot be
+// It makes no authorization decisions.
 //
-// It decides nothing about rights.
+//	target.go       the pod and verb that a path stands for
+//	upgrade.go      which requests edge handles as upgrades
+//	dialect.go      the client's dialect, chosen from its request; edge's 101 to the client
+//	offer.go        the upgrade that edge requests from the API server
+//	upstream101.go  the check of the API server's 101
+//	header.go       parsing the headers of both sides
+//	hijack.go       taking over the client's connection after the 101
+//	errors.go       errors about an invalid 101 of the API server
 package negotiate

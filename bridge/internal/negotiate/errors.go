@@ -6,9 +6,9 @@ import (
 )
 
 var (
-	// ErrNotSwitched: the API server's 101 is not one to what was asked.
-	ErrNotSwitched = errors.New("bridge: the 101 names another protocol")
-	// ErrBegun is the same where the command may run already: over WebSocket it
-	// starts with the 101, over SPDY only with the streams that the client opens.
-	ErrBegun = fmt.Errorf("%w, and what it answers may have begun", ErrNotSwitched)
+	// ErrNotSwitched means that the API server's 101 does not match edge's upgrade request.
+	ErrNotSwitched = errors.New("bridge: the API server's 101 names another protocol than edge requested")
+	// ErrBegun is an ErrNotSwitched after which the command may already run. Over WebSocket the
+	// command starts with the 101. Over SPDY it starts only when the client opens the streams.
+	ErrBegun = fmt.Errorf("%w, and the command may have started", ErrNotSwitched)
 )

@@ -14,7 +14,7 @@ func subprotocols(r *http.Request) []string {
 	return listHeader(r.Header["Sec-Websocket-Protocol"])
 }
 
-// listHeader reads a header of one or many comma-separated lines.
+// listHeader returns the items of a header with one or more comma-separated lines.
 func listHeader(lines []string) []string {
 	var all []string
 	for _, line := range lines {
@@ -27,20 +27,21 @@ func listHeader(lines []string) []string {
 	return all
 }
 
-// hasToken is httpguts' search for tokens that contain a slash, as SPDY/3.1 does.
+// hasToken reports whether the header lines contain token. It replaces the function of httpguts,
+// which does not find tokens that contain a slash, such as SPDY/3.1.
 func hasToken(lines []string, token string) bool {
 	return slices.ContainsFunc(listHeader(lines), func(item string) bool { return strings.EqualFold(item, token) })
 }
 
-// isChallengeKey is RFC 6455 section 4.1's key. API servers ask for it only where
-// gorilla/websocket serves them, which is the tunnel: x/net, below wsstream, takes
-// any.
+// isChallengeKey reports whether key is a Sec-WebSocket-Key as RFC 6455 section 4.1 requires. API
+// servers check this only for the tunnel, which they serve with gorilla/websocket. The library
+// below wsstream, x/net, accepts any key.
 func isChallengeKey(key string) bool {
 	raw, err := base64.StdEncoding.DecodeString(key)
 	return err == nil && len(raw) == 16
 }
 
-// AcceptKey is RFC 6455 section 4.2.2.
+// AcceptKey computes Sec-WebSocket-Accept from Sec-WebSocket-Key (RFC 6455 section 4.2.2).
 func AcceptKey(key string) string {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
@@ -48,8 +49,8 @@ func AcceptKey(key string) string {
 
 const WebSocket = "websocket"
 
-// dropWebSocket takes off what only a WebSocket handshake has. A subprotocol may be
-// a credential.
+// dropWebSocket removes the headers of a WebSocket handshake. One of them may carry a credential: a
+// client can send its token as a subprotocol.
 func dropWebSocket(h http.Header) {
 	for name := range h {
 		if strings.HasPrefix(name, "Sec-Websocket-") {

@@ -10,8 +10,8 @@ import (
 	"edge/bridge/internal/leg"
 )
 
-// Hijack writes a 101 and takes the connection over, with what the client
-// may have sent already.
+// Hijack writes a 101 and takes over the client's connection. Reads from the returned connection
+// begin with the bytes that the client sent before the 101.
 func Hijack(w http.ResponseWriter) (net.Conn, error) {
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := http.NewResponseController(w).Hijack()
@@ -26,7 +26,7 @@ func Hijack(w http.ResponseWriter) (net.Conn, error) {
 	if n == 0 {
 		return conn, nil
 	}
-	early := make([]byte, n) // at most net/http's buffer
+	early := make([]byte, n) // at most the size of net/http's buffer
 	if _, err := io.ReadFull(rw.Reader, early); err != nil {
 		conn.Close()
 		return nil, err

@@ -13,20 +13,21 @@ import (
 	"edge/streams/ws"
 )
 
-// Offer is what edge speaks to the API server for one stream: the request's
-// half before the 101, the upstream dialect after it.
+// Offer describes the upgrade that edge requests from the API server for one stream. After the 101
+// it also names the chosen subprotocol.
 type Offer struct {
 	Method       string
 	Protocol     string   // the Upgrade token
-	Subprotocols []string // subprotocols, the best first
+	Subprotocols []string // the preferred one first
 	key          string   // Sec-WebSocket-Key; "" for SPDY
-	Opaque       bool     // the client's own upgrade, with all that it asked for
+	// Opaque is true if edge passes on the client's own upgrade request unchanged.
+	Opaque bool
 
-	Chosen string // the subprotocol that the 101 names
+	Chosen string // the subprotocol in the API server's 101
 }
 
-// OfferSPDY is a POST whatever the client's method was, so that RBAC asks for
-// create whatever the dialect and the API server's release.
+// OfferSPDY returns an offer of SPDY for t. Its method is always POST, so that RBAC checks the verb
+// create, for every client dialect and every release of the API server.
 func OfferSPDY(t Target) Offer {
 	u := Offer{Method: http.MethodPost, Protocol: spdy.Protocol, Subprotocols: []string{remotecommand.StreamProtocolV4Name}}
 	if t.Verb == VerbPortForward {
@@ -35,8 +36,9 @@ func OfferSPDY(t Target) Offer {
 	return u
 }
 
-// OfferWebSocket is v5, or the tunnel. v4 cannot say the end of stdin, so it
-// will do where there is no stdin; a server that knows v5 chooses that.
+// OfferWebSocket returns an offer of v5 channels for t, or of the tunnel for a port-forward. v4
+// cannot signal the end of stdin, so it is offered only if there is no stdin. A server that knows
+// v5 prefers v5.
 func OfferWebSocket(t Target, stdin bool) Offer {
 	u := Offer{Method: http.MethodGet, Protocol: WebSocket, Subprotocols: []string{ws.V5}, key: newKey()}
 	switch {
@@ -48,7 +50,8 @@ func OfferWebSocket(t Target, stdin bool) Offer {
 	return u
 }
 
-// offerOwn is what edge does not read: it keeps its method, and what it offers.
+// offerOwn returns the client's own upgrade as an offer, for a stream that edge does not parse. The
+// client's method and subprotocols stay.
 func offerOwn(r *http.Request, protocol string) Offer {
 	if protocol == spdy.Protocol {
 		return Offer{Method: r.Method, Protocol: spdy.Protocol, Opaque: true, Subprotocols: listHeader(r.Header.Values(httpstream.HeaderProtocolVersion))}
@@ -65,7 +68,7 @@ func newKey() string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-// Name is for the log.
+// Name returns the name of the dialect for the log.
 func (u Offer) Name() string {
 	if u.Opaque {
 		return "opaque"
@@ -73,7 +76,7 @@ func (u Offer) Name() string {
 	return u.Protocol + " " + u.Chosen
 }
 
-// SetHeader puts the upgrade into the header of a request that goes upstream.
+// SetHeader adds the upgrade to the header of a request that goes upstream.
 func (u Offer) SetHeader(header http.Header) {
 	header["Connection"] = []string{"Upgrade"}
 	header["Upgrade"] = []string{u.Protocol}
@@ -82,7 +85,7 @@ func (u Offer) SetHeader(header http.Header) {
 	}
 	if !u.Opaque {
 		delete(header, httpstream.HeaderProtocolVersion)
-		delete(header, "Origin") // edge has looked at it; the API server knows edge only
+		delete(header, "Origin") // edge has checked it; the API server's client is edge
 	}
 	if u.key == "" {
 		if len(u.Subprotocols) > 0 {
@@ -92,7 +95,7 @@ func (u Offer) SetHeader(header http.Header) {
 	}
 	header["Sec-Websocket-Key"] = []string{u.key}
 	header["Sec-Websocket-Version"] = []string{webSocketVersion}
-	if len(u.Subprotocols) > 0 { // upstream reads the first line only
+	if len(u.Subprotocols) > 0 { // one line: the API server reads only the first line
 		header["Sec-Websocket-Protocol"] = []string{strings.Join(u.Subprotocols, ", ")}
 	}
 }

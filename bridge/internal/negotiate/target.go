@@ -13,20 +13,22 @@ import (
 	"edge/streams"
 )
 
-// Target is whose stream a request asks for: a pod's subresource, or the same by
-// way of a proxy, where it looks like any other request. The zero target is every
-// other request.
+// Target identifies the pod stream that a request is for. The request names a subresource of the
+// pod, or it reaches the kubelet through a proxy subresource. The zero Target stands for any other
+// request.
 //
-// A proxied target is passed on unread. It has the kubelet's own words, exec,
-// attach, portForward and run, so that it is not taken for one that edge carries.
+// edge passes a proxied target on without parsing the stream. Its Verb is the kubelet's word: exec,
+// attach, portForward or run.
 type Target struct {
-	Verb      string // exec, attach or portforward
+	Verb      string // exec, attach or portforward; the kubelet's word if Proxied is set
 	Namespace string
 	Pod       string
 
-	Proxied        string // "nodes" or "pods": whose proxy leads to a kubelet; "" if none
-	proxy          string // its name as it is written: n, n:port or scheme:n:port
-	proxyNamespace string // of a pod's
+	// Proxied is "nodes" or "pods" if the path leads through that resource's proxy to a kubelet,
+	// and "" otherwise.
+	Proxied        string
+	proxy          string // the proxy's name as in the path: name, name:port or scheme:name:port
+	proxyNamespace string // namespace of the pod whose proxy it is
 }
 
 const (
@@ -35,7 +37,7 @@ const (
 	VerbPortForward = "portforward"
 )
 
-// isStreamVerb knows the subresources of a pod that are streams.
+// isStreamVerb reports whether verb is a subresource of pods that is a stream.
 func isStreamVerb(verb string) bool {
 	return verb == VerbExec || verb == VerbAttach || verb == VerbPortForward
 }
@@ -45,7 +47,7 @@ func (t Target) isTerminal() bool {
 	return t.IsStream() && (t.Verb == VerbExec || t.Verb == VerbAttach)
 }
 
-// Via is how the log says by which proxy a target is reached; "" if by none.
+// Via names the proxy through which the target is reached, for the log; "" if there is none.
 func (t Target) Via() string {
 	if t.Proxied == "" {
 		return ""
@@ -53,9 +55,9 @@ func (t Target) Via() string {
 	return t.Proxied + "/" + t.proxy
 }
 
-// Attributes are what an API server asks its authorizer for such a request with
-// this verb. For the WebSocket that it is, a GET, it would ask get, on a proxy in
-// every release: a review for create is what makes up for it.
+// Attributes returns the attributes that the API server's authorizer checks for the target and
+// verb. edge uses them to review the verb create. For a WebSocket, which is a GET, API servers
+// check only get; on a proxy subresource, all releases do.
 func (t Target) Attributes(verb string) authorizationv1.ResourceAttributes {
 	if t.Proxied != "" {
 		return authorizationv1.ResourceAttributes{
@@ -67,37 +69,38 @@ func (t Target) Attributes(verb string) authorizationv1.ResourceAttributes {
 	}
 }
 
-// ParseTarget recognises, in exactly these forms (no escape, no empty and no dot
-// segment, see disguised):
+// ParseTarget returns the target of a path that has exactly one of these forms, without escapes,
+// empty segments or dot segments (see isDisguised). It returns the zero Target for all other paths.
 //
 //	/api/v1/namespaces/{ns}/pods/{pod}/{exec, attach or portforward}
-//	/api/v1/nodes/{node}/proxy/{what the kubelet serves, see kubeletTarget}
-//	/api/v1/namespaces/{ns}/pods/{pod}/proxy/{the same}
+//	/api/v1/nodes/{node}/proxy/{a path of the kubelet, see kubeletTarget}
+//	/api/v1/namespaces/{ns}/pods/{pod}/proxy/{a path of the kubelet}
 func ParseTarget(u *url.URL) Target { return targetOf(u.EscapedPath()) }
 
-// isDisguised tells whether a path is no target as it is written, but would be one
-// to a server that decodes or cleans it first, as an API server does before it
-// hands a path to a kubelet. There must not be two ways to read a path on which an
-// upgrade begins.
+// isDisguised reports whether the path of u is no target as written, but becomes one when a server
+// decodes or cleans it. An API server does so before it forwards a path to a kubelet. edge refuses
+// upgrades on such paths, because two servers must not interpret a path differently.
 func isDisguised(u *url.URL) bool {
 	return ParseTarget(u) == Target{} && readTarget(path.Clean(u.Path)) != Target{}
 }
 
-// CheckPath refuses what two servers could read in two ways: a request line
-// without a path of its own (net/url's Opaque), raw spaces, which end the target of
-// HTTP/1.1's request line (net/http refuses them there, and not in HTTP/2's :path),
-// and dot segments, which some server behind a path prefix might walk up.
+// CheckPath refuses paths that two servers could interpret differently:
+//
+//	no path in the request line  net/url stores such a target in Opaque
+//	raw spaces                   they end the target of an HTTP/1.1 request line; net/http refuses
+//	                             them there, but not in the :path of HTTP/2
+//	dot segments                 a server behind a path prefix might resolve them
 func CheckPath(r *http.Request) error {
 	u := r.URL
 	if strings.Contains(r.RequestURI, " ") {
-		return status.BadRequest(status.ReasonPath, "the request's path or query has a raw space; write %%20")
+		return status.BadRequest(status.ReasonPath, "invalid request: its path or query contains a space: write it as %%20")
 	}
 	if u.Opaque != "" || !strings.HasPrefix(u.Path, "/") {
-		return status.BadRequest(status.ReasonPath, "the request has no path")
+		return status.BadRequest(status.ReasonPath, "invalid request: it has no path")
 	}
 	for segment := range strings.SplitSeq(u.Path, "/") {
 		if segment == "." || segment == ".." {
-			return status.BadRequest(status.ReasonPath, "the path has a dot segment")
+			return status.BadRequest(status.ReasonPath, "invalid path: it contains a \".\" or \"..\" segment")
 		}
 	}
 	return nil
@@ -110,8 +113,8 @@ func targetOf(escaped string) Target {
 	return readTarget(escaped)
 }
 
-// readTarget reads a decoded path. A percent sign in it is a name's: a kubelet
-// looks a pod up by its name and takes any uid beside it.
+// readTarget parses a decoded path. A percent sign in it is part of a name. It cannot mislead the
+// kubelet, which finds a pod by its name and accepts any uid in the path.
 func readTarget(decoded string) Target {
 	rest, ok := strings.CutPrefix(decoded, "/api/v1/")
 	if !ok {
@@ -132,7 +135,8 @@ func readTarget(decoded string) Target {
 		return Target{}
 	}
 	switch verb := part[4]; {
-	case len(part) > 5 && verb == "proxy": // a pod of the host's network has the kubelet's address
+	// A pod in the host network has the kubelet's address, so its proxy leads to the kubelet too.
+	case len(part) > 5 && verb == "proxy":
 		t := kubeletTarget(part[5:])
 		if t.Verb != "" {
 			t.Proxied, t.proxy, t.proxyNamespace = "pods", part[3], part[1]
@@ -144,8 +148,8 @@ func readTarget(decoded string) Target {
 	return Target{}
 }
 
-// kubeletTarget reads what follows a proxy, as a kubelet's router does, which
-// tells cases apart (InstallAuthRequiredHandlers):
+// kubeletTarget parses the path behind a proxy as a kubelet's router does
+// (InstallAuthRequiredHandlers). The router is case-sensitive.
 //
 //	/{exec, attach or run}/{ns}/{pod}/{container}
 //	/{exec, attach or run}/{ns}/{pod}/{uid}/{container}
@@ -168,9 +172,9 @@ func kubeletTarget(part []string) Target {
 
 func isName(s string) bool { return s != "" && s != "." && s != ".." }
 
-// streamSet derives the streams of an exec or attach from its query, with the
-// API server's reading of booleans (Convert_Slice_string_To_bool). A terminal
-// has no stderr and has sizes.
+// streamSet derives the streams of an exec or attach from the query. It parses booleans as the API
+// server does (Convert_Slice_string_To_bool). With a terminal, stderr does not exist and resize
+// events do.
 func streamSet(q url.Values) streams.Set {
 	tty := QueryBool(q, "tty")
 	return streams.Set{
@@ -181,12 +185,13 @@ func streamSet(q url.Values) streams.Set {
 	}
 }
 
-// IsEndless tells requests whose answer has no end in sight: watches and logs that
-// are followed, by whatever way. It may take others for such, and their answers then
-// come no faster than these.
+// IsEndless reports whether the answer may have no end: watches and followed logs, on any path.
+// Such answers get a narrow HTTP/2 receive window. IsEndless may also report true for other
+// requests; their answers are then no faster than a watch.
 func IsEndless(r *http.Request) bool {
 	path, raw := r.URL.Path, r.URL.RawQuery
-	if strings.Contains(path, "/watch/") && !strings.Contains(path, "/proxy/") { // /api/v1/watch/..., /apis/g/v/watch/...
+	// Paths of watches: /api/v1/watch/..., /apis/GROUP/VERSION/watch/...
+	if strings.Contains(path, "/watch/") && !strings.Contains(path, "/proxy/") {
 		return true
 	}
 	if !strings.Contains(raw, "watch") && !strings.Contains(raw, "follow") && !strings.Contains(raw, "%") {
@@ -201,7 +206,7 @@ func QueryBool(q url.Values, key string) bool {
 	return ok && len(v) > 0 && v[0] != "0" && !strings.EqualFold(v[0], "false")
 }
 
-// IsProxied tells whether a path is below the proxy of a node, pod or service.
+// IsProxied reports whether path is below the proxy subresource of a node, pod or service.
 func IsProxied(path string) bool {
 	rest, ok := strings.CutPrefix(path, "/api/v1/")
 	if !ok {

@@ -9,12 +9,14 @@ import (
 	"edge/streams/spdy"
 )
 
-// IsUpgrade tells whether an Upgrade header is one that edge serves, or has to
-// refuse. On a stream's path each is, and Choose says what is wrong with it.
-// Elsewhere it is a WebSocket handshake, or SPDY where something may lead to a
-// stream. Where a load balancer took the header off and left "Connection: Upgrade"
-// behind, the request is a plain one, whose refusal is the API server's: see
-// lostupgrade.go in package bridge.
+// IsUpgrade reports whether edge must handle r as an upgrade, to serve it or to refuse it.
+//
+// On the path of a stream, every request with an Upgrade header is an upgrade; Choose returns the
+// error if it is invalid. On other paths, WebSocket handshakes are upgrades, and SPDY upgrades
+// where the path may lead to a stream.
+//
+// A load balancer may remove the Upgrade header and keep "Connection: Upgrade". Such a request is a
+// plain one, which the API server refuses: see lostupgrade.go in package bridge.
 func IsUpgrade(r *http.Request) bool {
 	upgrade := r.Header["Upgrade"]
 	switch {
@@ -30,13 +32,13 @@ func IsUpgrade(r *http.Request) bool {
 	return hasToken(upgrade, spdy.Protocol) && mayLeadToStream(r.URL.Path)
 }
 
-// BeginsStream tells whether a request is an upgrade to an exec, attach or
-// port-forward, also by way of a proxy: what takes create, whatever its method.
+// BeginsStream reports whether r is an upgrade to an exec, attach or port-forward, also through a
+// proxy subresource. Such a request requires the verb create, whatever its HTTP method.
 func BeginsStream(r *http.Request) bool { return IsUpgrade(r) && ParseTarget(r.URL) != Target{} }
 
-// IgnoreUpgrade makes a plain request of one whose Upgrade means nothing, as RFC
-// 9110 section 7.8 lets a server do and as the API server does. What Connection
-// names goes with it, see outbound.
+// IgnoreUpgrade removes an Upgrade header that edge does not support, so that the request becomes a
+// plain one. RFC 9110 section 7.8 permits this, and the API server does the same. rewriteHeader in
+// package bridge removes the headers that Connection names.
 func IgnoreUpgrade(h http.Header) {
 	if _, ok := h["Upgrade"]; !ok {
 		return
@@ -45,9 +47,9 @@ func IgnoreUpgrade(h http.Header) {
 	dropWebSocket(h)
 }
 
-// mayLeadToStream tells whether a path may lead to a stream that is none of edge's: below
-// the proxy of a node, pod or service, and in an aggregated API below a proxy, or as
-// a stream's subresource.
+// mayLeadToStream reports whether path may lead to a stream that edge does not serve itself. Such
+// paths are below the proxy of a node, pod or service. In an aggregated API they are below a proxy
+// subresource or end in the subresource of a stream.
 func mayLeadToStream(path string) bool {
 	if IsProxied(path) {
 		return true

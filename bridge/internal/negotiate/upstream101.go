@@ -9,21 +9,21 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 )
 
-// Check holds upstream's 101 against what was asked.
+// Check verifies that the header of the API server's 101 matches the offer, and sets u.Chosen.
 func (u *Offer) Check(answer http.Header) error {
 	if !httpguts.HeaderValuesContainsToken(answer["Connection"], "upgrade") || !hasToken(answer["Upgrade"], u.Protocol) {
 		return ErrNotSwitched
 	}
 	chosen := answer[httpstream.HeaderProtocolVersion]
 	if u.Opaque && u.key == "" && len(chosen) == 0 {
-		return nil // some servers name none, or know of none
+		return nil // some servers do not name the protocol
 	}
 	if u.key != "" {
 		if answer.Get("Sec-Websocket-Accept") != AcceptKey(u.key) {
 			return ErrBegun
 		}
 		if chosen = answer["Sec-Websocket-Protocol"]; u.Opaque && strings.Join(chosen, "") == "" {
-			return nil // x/net writes an empty line where nothing was offered
+			return nil // x/net writes an empty line if the client offered nothing
 		}
 	}
 	switch {

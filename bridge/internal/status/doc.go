@@ -1,7 +1,7 @@
-// Package status has every failure as a metav1.Status: what a client reads, and why in a word for the log.
+// Package status turns every failure into a metav1.Status for the client and a Reason for the log.
 //
-//	status.go         an error as a Status, and its headers
-//	refusalreason.go  why edge itself is the author of an answer: the list of reasons
-//	errors.go         errors that are an answer, or have the reason of one
-//	writestatus.go    writing one to a client that may not take it
+//	status.go         the Status for an error, and the headers of the answer
+//	refusalreason.go  the Reasons why edge itself, and not the API server, answers
+//	errors.go         errors that are an answer, or that carry the Reason of one
+//	writestatus.go    writing a Status to a client that may not read it
 package status

@@ -6,19 +6,21 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// An Error is an answer of edge's own.
+// An Error is an answer that edge itself writes.
 type Error struct {
 	*apierrors.StatusError
-	reason  Reason
-	AuditID string // of the answer of the API server's that it replaces; "": of none
+	reason Reason
+	// AuditID is the Audit-ID of the API server's answer that this error replaces; "" if there is
+	// none.
+	AuditID string
 }
 
 func (e *Error) refusal() Reason { return e.reason }
 
-// IsAnswer tells an error that is an answer already.
+// IsAnswer reports whether err already is an answer of edge's own.
 func IsAnswer(err error) bool { return errors.As(err, new(*Error)) }
 
-// A reasonedError is an error of another room's with the Reason that its answer has.
+// A reasonedError is an error of another package together with the Reason of the answer to it.
 type reasonedError struct {
 	err    error
 	reason Reason
@@ -28,7 +30,7 @@ func (e *reasonedError) Error() string   { return e.err.Error() }
 func (e *reasonedError) Unwrap() error   { return e.err }
 func (e *reasonedError) refusal() Reason { return e.reason }
 
-// Because gives an error a Reason; no error stays none.
+// Because adds a Reason to err. It returns nil if err is nil.
 func Because(reason Reason, err error) error {
 	if err == nil {
 		return nil

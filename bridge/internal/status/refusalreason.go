@@ -5,39 +5,65 @@ import (
 	"net/http"
 )
 
-// A Reason says why edge itself, and not the API server, is the author of an answer. It is one of the short list below, so
-// that logs can be searched for it and a metric may have it as a label; these words stay.
+// A Reason states why edge itself, and not the API server, answered a request. The values below are
+// the only ones and do not change, so logs can be searched for them and a metric may have them as a
+// label.
 type Reason string
 
+// The Reasons, each with the status codes of its answers.
 const (
-	// About who asks.
-	ReasonCredential    Reason = "credential"    // 401: none, or not accepted; 429, 500, 503: nobody could tell
-	ReasonIdentity      Reason = "identity"      // 403: a name, group or extra that may not, or cannot, go upstream
-	ReasonImpersonation Reason = "impersonation" // 400, 403: whom the request asks to impersonate
-	ReasonReview        Reason = "review"        // 403: an access review said no; 429, 500, 503: it had no answer
-	ReasonOrigin        Reason = "origin"        // 403: a WebSocket, 403: a write, 401: a preflight, from a web page that may not send it
+	// Reasons about the client's identity.
 
-	// About the request.
-	ReasonMethod   Reason = "method"    // 405: CONNECT, TRACE
-	ReasonPath     Reason = "path"      // 400: two servers could read it in two ways
-	ReasonURLToken Reason = "url_token" // 400: a token in the URL
-	ReasonBody     Reason = "body"      // 400: the client broke it off, or broke the rules of HTTP in it
-	ReasonDialect  Reason = "dialect"   // 400, 403: an upgrade in a protocol that edge does not speak there
-	// ReasonUpgradeRequired: a stream's request without an Upgrade, 400, or with the answer that its WebSocket had before.
+	// ReasonCredential: 401, the credential is missing or not accepted; 429, 500 or 503, edge could
+	// not check it.
+	ReasonCredential Reason = "credential"
+	// ReasonIdentity: 403, a name, group or extra must not or cannot go upstream.
+	ReasonIdentity Reason = "identity"
+	// ReasonImpersonation: 400 or 403, about the identity that the request asks to impersonate.
+	ReasonImpersonation Reason = "impersonation"
+	// ReasonReview: 403, an access review denied the request; 429, 500 or 503, it had no answer.
+	ReasonReview Reason = "review"
+	// ReasonOrigin: 403 for a WebSocket or a write, 401 for a preflight. The origin of the web page
+	// that sent it is not allowed.
+	ReasonOrigin Reason = "origin"
+
+	// Reasons about the request.
+
+	// ReasonMethod: 405, the method is CONNECT or TRACE.
+	ReasonMethod Reason = "method"
+	// ReasonPath: 400, two servers could interpret the path differently.
+	ReasonPath Reason = "path"
+	// ReasonURLToken: 400, the URL contains a token.
+	ReasonURLToken Reason = "url_token"
+	// ReasonBody: 400, the client did not send the whole body, or violated HTTP in it.
+	ReasonBody Reason = "body"
+	// ReasonDialect: 400 or 403, an upgrade to a protocol that edge does not support there.
+	ReasonDialect Reason = "dialect"
+	// ReasonUpgradeRequired: a stream request has no Upgrade header. The answer is a 400, or the
+	// refusal of the client's WebSocket that edge remembers.
 	ReasonUpgradeRequired Reason = "upgrade_required"
 
-	// About edge.
-	ReasonLimit    Reason = "limit"    // 429: as many streams are open as may be
-	ReasonDraining Reason = "draining" // 503: edge ends
-	ReasonAudit    Reason = "audit"    // 500: the request cannot be put on record
-	ReasonInternal Reason = "internal" // 500: a fault of edge's
+	// Reasons about edge.
 
-	// About the API server.
-	ReasonUpstream      Reason = "upstream"       // 502, 503, 504: it cannot be reached, or does not answer as it should
-	ReasonOwnCredential Reason = "own_credential" // 503: it does not accept edge's own credential
+	// ReasonLimit: 429, the maximum number of streams is open.
+	ReasonLimit Reason = "limit"
+	// ReasonDraining: 503, edge is shutting down.
+	ReasonDraining Reason = "draining"
+	// ReasonAudit: 500, the request cannot be recorded in the audit log.
+	ReasonAudit Reason = "audit"
+	// ReasonInternal: 500, an error in edge.
+	ReasonInternal Reason = "internal"
+
+	// Reasons about the API server.
+
+	// ReasonUpstream: 502, 503 or 504, the API server cannot be reached or does not answer correctly.
+	ReasonUpstream Reason = "upstream"
+	// ReasonOwnCredential: 503, the API server does not accept edge's own credential.
+	ReasonOwnCredential Reason = "own_credential"
 )
 
-// reasonOf is the outermost Reason in an error. One without any is not meant to be an answer.
+// reasonOf returns the outermost Reason in err. An error without a Reason was not meant as an
+// answer, so its reason is ReasonInternal.
 func reasonOf(err error) Reason {
 	var reasoned interface{ refusal() Reason }
 	if errors.As(err, &reasoned) {
@@ -46,10 +72,10 @@ func reasonOf(err error) Reason {
 	return ReasonInternal
 }
 
-// A Noter is an http.ResponseWriter that is told why edge answers by itself.
+// A Noter is an http.ResponseWriter that records why edge itself answers.
 type Noter interface{ NoteReason(Reason) }
 
-// NoteReason tells w, if it wants to know.
+// NoteReason passes reason to w if w is a Noter.
 func NoteReason(w http.ResponseWriter, reason Reason) {
 	if noter, ok := w.(Noter); ok {
 		noter.NoteReason(reason)

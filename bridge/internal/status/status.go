@@ -13,8 +13,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// New makes an answer of edge's own: the Status that says why it ends a request,
-// and why for the log.
+// New returns an answer of edge's own. why is the reason for the log; code, reason and message are
+// the fields of the Status for the client.
 func New(why Reason, code int, reason metav1.StatusReason, message string) *Error {
 	return &Error{StatusError: &apierrors.StatusError{ErrStatus: Failure(code, reason, message)}, reason: why}
 }
@@ -33,8 +33,8 @@ func Failure(code int, reason metav1.StatusReason, message string) metav1.Status
 	}
 }
 
-// Of turns any error into a Status: an APIStatus speaks for itself, any
-// other is an internal error whose text stays in the log.
+// Of returns the Status for err. An APIStatus is returned as it is. Any other error becomes a 500
+// without details, because its text is only for the log.
 func Of(err error) metav1.Status {
 	var known apierrors.APIStatus
 	if errors.As(err, &known) {
@@ -48,11 +48,12 @@ func Of(err error) metav1.Status {
 	return Failure(http.StatusInternalServerError, metav1.StatusReasonInternalError, "edge: internal error")
 }
 
-// unauthorized begins what a 401 says.
+// unauthorized is the beginning of the message of each 401.
 const unauthorized = "Unauthorized"
 
-// text is a Status as the client reads it: who reads none gets its message. Of "Unauthorized: why" who asks for text gets the
-// word, as from kube-oidc-proxy.
+// text returns the body and content type of a Status for r. Clients that do not parse a Status get
+// its message as plain text. If a client accepts only text and the message is "Unauthorized: why",
+// it gets only "Unauthorized", as from kube-oidc-proxy.
 func text(s metav1.Status, r *http.Request) (body []byte, contentType string) {
 	accept := r.Header.Get("Accept")
 	switch {
@@ -66,8 +67,10 @@ func text(s metav1.Status, r *http.Request) (body []byte, contentType string) {
 	return []byte(s.Message + "\n"), "text/plain; charset=utf-8"
 }
 
-// takesRaw knows two requests whose answers client-go takes as they are, with which kubectl, helm and k9s begin: all of discovery
-// at once, and the version. Of an error there that is no text it shows "unknown", and of a 401 words of its own in any case.
+// takesRaw reports whether client-go reads the answer to r without parsing a Status. This holds for
+// the requests with which kubectl, helm and k9s begin: aggregated discovery and the version. If
+// such an answer is an error and not text, client-go shows "unknown". For a 401 it always shows its
+// own message.
 func takesRaw(r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	if r.URL.Path == "/version" && accept == "application/json, */*" {
@@ -76,7 +79,8 @@ func takesRaw(r *http.Request) bool {
 	return strings.Contains(accept, "g=apidiscovery.k8s.io")
 }
 
-// warnRaw says why in a Warning (RFC 7234 section 5.5) where a client would not read it otherwise: client-go shows those.
+// warnRaw adds the message as a Warning (RFC 7234 section 5.5) to a 401 whose message client-go
+// would not show otherwise. client-go shows warnings to the user.
 func warnRaw(h http.Header, s metav1.Status, r *http.Request) {
 	if s.Code != http.StatusUnauthorized || s.Message == unauthorized || !takesRaw(r) {
 		return
@@ -86,7 +90,7 @@ func warnRaw(h http.Header, s metav1.Status, r *http.Request) {
 	}
 }
 
-// SetHeader sets the header of an answer that is a Status.
+// SetHeader sets the header of an answer whose body is a Status.
 func SetHeader(h http.Header, s metav1.Status, length int, contentType string) {
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(length))
@@ -100,10 +104,10 @@ func SetHeader(h http.Header, s metav1.Status, length int, contentType string) {
 	}
 }
 
-// HeaderAuditID is how net/http spells Audit-ID in a header map.
+// HeaderAuditID is the canonical key of Audit-ID in an http.Header.
 const HeaderAuditID = "Audit-Id"
 
-// SetAuditID names the API server's answer that an answer of edge's own replaces.
+// SetAuditID sets the Audit-ID of the API server's answer that edge's own answer replaces.
 func SetAuditID(h http.Header, err error) {
 	if own := (*Error)(nil); errors.As(err, &own) && own.AuditID != "" {
 		h.Set(HeaderAuditID, own.AuditID)
@@ -112,7 +116,7 @@ func SetAuditID(h http.Header, err error) {
 
 func Encode(s metav1.Status) []byte {
 	body, err := json.Marshal(s)
-	if err != nil { // a Status is plain data
+	if err != nil { // cannot happen: a Status is plain data
 		panic(err)
 	}
 	return body

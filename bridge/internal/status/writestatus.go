@@ -11,30 +11,35 @@ import (
 )
 
 const (
-	// refusalTime bounds each write of a refusal. A client that takes nothing, by its TCP window or an HTTP/2 one, holds the
-	// request no longer: HTTP/1.1 loses the connection, HTTP/2 the stream.
+	// refusalTime limits the time of each write of a refusal. A client may stop reading, so that
+	// its TCP or HTTP/2 window is full. After refusalTime, edge closes an HTTP/1.1 connection or
+	// resets an HTTP/2 stream, and the request is released.
 	refusalTime = 10 * time.Second
-	// bodyTime bounds how long net/http reads the body of a request that was refused without it. With the half second that
-	// net/http then gives a client to read the answer, the connection is gone in 5 s.
+	// bodyTime limits how long net/http reads the body of a refused request. After that, net/http
+	// gives the client half a second to read the answer, so the connection is closed within 5 s.
 	bodyTime = 4 * time.Second
-	// bodyPatience is how long DiscardBody waits for a small body. What came with the header, as kubectl's does, takes no time.
+	// bodyPatience is how long DiscardBody waits for a small body. A body that arrived together
+	// with the header, as kubectl's does, needs no wait.
 	bodyPatience = 20 * time.Millisecond
-	// maxDiscarded bounds, in bytes, a body that is read to keep the connection: net/http's and so kube-apiserver's own bound.
+	// maxDiscarded is the maximum length, in bytes, of a body that edge reads in order to keep the
+	// connection. net/http has the same limit, and therefore kube-apiserver too.
 	maxDiscarded = 256 << 10
 )
 
-// Refuse answers a request with a Status. Nobody has read its body yet, and nobody needs its header afterwards.
+// Refuse answers a request with a Status. The caller must not have read the body, and must not use
+// the request's header afterwards.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, r, err, DiscardBody(w, r))
 }
 
-// Write answers a request whose body somebody else may be reading with a Status.
+// Write answers a request with a Status while other code may still read the request's body.
 func Write(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, r, err, !HasBody(r))
 }
 
-// answer writes a Status that the client cannot hold up. The request has nothing left of its header then. read tells that
-// its body is at its end.
+// answer writes a Status to the client. A client that does not read cannot block it for longer than
+// refusalTime. read is true if the body of r has been read to its end. answer clears the header and
+// the URL of r.
 func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
 	NoteReason(w, reasonOf(err))
 	s := Of(err)
@@ -50,21 +55,23 @@ func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
 	u.Done()
 }
 
-// BoundedWrite is a refusal that the client has not taken yet.
+// BoundedWrite is a refusal that is being written to the client.
 type BoundedWrite struct {
 	Controller *http.ResponseController
 	HTTP1      bool
 }
 
-// BoundWrites makes the request hold nothing, for as long as its refusal is written.
+// BoundWrites sets a deadline for the write of a refusal, and releases the memory of the request
+// for that time. read is true if the body of r has been read to its end.
 func BoundWrites(w http.ResponseWriter, r *http.Request, read bool) BoundedWrite {
 	u := BoundedWrite{http.NewResponseController(w), r.ProtoMajor == 1}
 	switch {
 	case read:
-	case u.HTTP1: // without this word, net/http waits for the body before the answer goes out
+	// Without "Connection: close", net/http reads the whole body before it sends the answer.
+	case u.HTTP1:
 		w.Header().Set("Connection", "close")
 		u.Controller.SetReadDeadline(time.Now().Add(bodyTime))
-	default: // what has come of it goes, what still comes is dropped
+	default: // HTTP/2: drop the bytes that have arrived and those that follow
 		r.Body.Close()
 	}
 	forget(r)
@@ -72,34 +79,39 @@ func BoundWrites(w http.ResponseWriter, r *http.Request, read bool) BoundedWrite
 	return u
 }
 
-// Extend gives the next write its time.
+// Extend sets the deadline of the next write.
 func (u BoundedWrite) Extend() { u.Controller.SetWriteDeadline(time.Now().Add(refusalTime)) }
 
-// Done sends what was written. The deadline of an HTTP/1.1 connection would be the next answer's, too, which may be an
-// endless one of upstream's; that of an HTTP/2 stream stays, for its last frame.
+// Done flushes the refusal. On HTTP/1.1 it removes the write deadline, which would also apply to
+// the next answer on the connection, and that answer may be endless. On HTTP/2 the deadline stays,
+// because it applies to this stream only and must cover the stream's last frame.
 func (u BoundedWrite) Done() {
 	if u.HTTP1 && u.Controller.Flush() == nil {
 		u.Controller.SetWriteDeadline(time.Time{})
 	}
 }
 
-// forget takes from a request all whose size a client chose. Method, body and context stay.
+// forget drops the parts of a request whose size the client chose. The method, the body and the
+// context stay.
 func forget(r *http.Request) {
-	clear(r.Trailer) // the stream of HTTP/2 has the map, too
+	clear(r.Trailer) // the HTTP/2 stream refers to the same map
 	r.Header, r.Trailer, r.URL = make(http.Header), nil, new(url.URL)
 	r.Host, r.RequestURI = "", ""
-	r.Method, r.Proto = strings.Clone(r.Method), strings.Clone(r.Proto) // parts of HTTP/1.1's request line, which has the URL
+	// Both are substrings of the HTTP/1.1 request line, and would keep the URL in memory.
+	r.Method, r.Proto = strings.Clone(r.Method), strings.Clone(r.Proto)
 }
 
-// CountedBody is a request's body whose bytes somebody counts.
+// CountedBody is a request body that counts the bytes read from it. Uncounted returns the original
+// body.
 type CountedBody interface{ Uncounted() io.ReadCloser }
 
 func HasBody(r *http.Request) bool {
 	return r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody
 }
 
-// DiscardBody reports whether a refused request has no body that is still to be read. Over HTTP/1.1, one that is small and has
-// come costs the client no connection, as at kube-apiserver; unlike there, one that does not come is not waited for.
+// DiscardBody reads and drops a small body of a refused request. It reports whether nothing of the
+// body is left to read. Over HTTP/1.1, a client then keeps its connection, as at kube-apiserver.
+// Unlike kube-apiserver, edge does not wait for a body that has not arrived.
 func DiscardBody(w http.ResponseWriter, r *http.Request) bool {
 	if !HasBody(r) {
 		return true
@@ -112,12 +124,14 @@ func DiscardBody(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	body := r.Body
-	if counted, ok := body.(CountedBody); ok { // what is dropped is not on record
+	if counted, ok := body.(CountedBody); ok { // dropped bytes are not counted
 		body = counted.Uncounted()
 	}
 	_, err := io.CopyN(io.Discard, body, maxDiscarded+1)
 	at.SetReadDeadline(time.Time{})
-	// At its end net/http listens to the connection for what comes next, and a deadline that has passed meanwhile would have
-	// ended the context of all requests to come. The end is io.EOF itself: an error that wraps it is of a body that broke off.
+	// If the deadline has passed, DiscardBody must return false: at the body's end net/http begins
+	// to read the connection for the next request, and the expired deadline would have canceled the
+	// contexts of all later requests. The end of a body is io.EOF itself: an error that wraps
+	// io.EOF means that the body broke off.
 	return err == io.EOF && time.Now().Before(deadline)
 }
