@@ -2,14 +2,16 @@ package leg
 
 import "edge/streams"
 
-// coalesced is a leg as its relay loop writes it: what the loop says between two
-// waits for its source is kept back, up to writeBufferSize, and leaves in one write. The
-// loop releases the leg before it waits. Whoever else writes to the leg writes at
-// once, and what was kept back leaves before. A small write that would begin a
-// batch leaves at once: sinks collect small frames themselves, so it is all there is.
+// coalesced is the leg as its relay loop writes to it. The frames that the loop writes between two
+// waits for its source are kept back, up to writeBufferSize bytes, and leave in one write. The loop
+// calls Flush on the leg before it waits.
+//
+// Other goroutines' writes leave at once, after the bytes that were kept back. A small write that
+// would begin a batch also leaves at once: sinks collect small frames themselves, so no further
+// frame follows it.
 type coalesced struct{ *Leg }
 
-// Coalesced is the leg as its relay loop writes it.
+// Coalesced returns the leg as a writer for its relay loop.
 func (l *Leg) Coalesced() streams.Writer { return coalesced{l} }
 
 // WriteRoom implements streams.Writer.

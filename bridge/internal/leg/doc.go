@@ -1,16 +1,18 @@
-// Package leg has one of a session's two connections: what is written to it and read from it, and not what it means.
+// Package leg manages one of a session's two connections: it writes and reads bytes, and does not
+// interpret them.
 //
-//	leg.go                   what a leg is; the end of a connection
-//	write.go, read.go        writes, answers and keepalives; reads
-//	coalesce.go              what a relay loop says between two waits leaves in one write
-//	writebuffer.go           where it waits for that, below TLS
+//	leg.go                   the Leg, and how its connection ends
+//	write.go, read.go        writes, replies and keepalives; reads
+//	coalesce.go              what a relay loop writes between two waits leaves in one write
+//	writebuffer.go           the buffer below TLS that collects these writes
 //	pollconn*.go             a TCP connection that can be read without waiting; Listener
-//	moderate.go              reads of a peer that sends many small pieces are delayed, as by interrupt moderation
-//	idle.go, idletimer.go    a leg that nothing comes from: it waits without a stack, also after it was busy
-//	interrupt.go             ends a read that waits, for that
+//	moderate.go              delays reads of many small segments, like interrupt moderation
+//	idle.go, idletimer.go    an idle leg waits without a stack, also after it was busy
+//	interrupt.go             ends a waiting Read so that the leg can wait without a stack
 //	idlepoller_*.go          one goroutine that waits for all idle legs
-//	replayed.go              a connection of which something was read already
-//	wouldblock.go            what crypto/tls takes for a pause
+//	replayed.go              a connection from which some bytes were read already
+//	wouldblock.go            the error that crypto/tls treats as a pause
 //
-// A session's loop owns the read side. The write side is for anybody; no lock is held during I/O that Close or Cut needs.
+// A session's relay loop owns the read side. Any goroutine may use the write side. No lock that
+// Close or Cut needs is held during I/O.
 package leg

@@ -4,12 +4,13 @@ import "time"
 
 const (
 	longWait       = time.Second
-	manyShortWaits = 8 // waits in a row: then bytes come often
-	// idleTime is how long a busy leg is silent, at least, before its loop is called back to rest; twice that at most.
+	manyShortWaits = 8 // consecutive short waits after which bytes are considered frequent
+	// idleTime is how long, at least, a busy leg is silent before its waiting Read is interrupted.
+	// At most it is twice that.
 	idleTime = longWait
 )
 
-// noteWait takes note of a wait of d.
+// noteWait records a wait of duration d.
 func (l *Leg) noteWait(d time.Duration) {
 	switch {
 	case d >= longWait:
@@ -19,23 +20,24 @@ func (l *Leg) noteWait(d time.Duration) {
 	}
 }
 
-// ExpectsIdle tells whether the next bytes are likely to be long in coming.
+// ExpectsIdle reports whether the next bytes are likely to take long to arrive.
 func (l *Leg) ExpectsIdle() bool { return l.pollable != nil && l.shortWaits < manyShortWaits }
 
-// AwaitReadable returns when Read has something to say. It takes little stack.
+// AwaitReadable returns when Read would return bytes, the end or an error. It needs little stack.
 func (l *Leg) AwaitReadable() {
 	l.beginWait()
 	err := l.pollable.await()
 	l.Unpark()
-	if err != nil { // which Read tells; until then nobody is to come back here
+	// Read returns the error. Until then ExpectsIdle must return false.
+	if err != nil {
 		l.shortWaits = manyShortWaits
 	}
 }
 
-// Park leaves the wait to p, which calls wake when Read has something to say; wake begins with Unpark. If Park returns false,
-// nobody calls wake.
+// Park waits in p instead of in a goroutine. p calls wake when Read would return bytes, the end or
+// an error. wake must call Unpark first. If Park returns false, wake is never called.
 func (l *Leg) Park(p *IdlePoller, wake func()) bool {
-	l.beginWait() // first: wake may run before park returns
+	l.beginWait() // first, because wake may run before park returns
 	if l.pollable.park(p, wake) {
 		return true
 	}
@@ -43,23 +45,24 @@ func (l *Leg) Park(p *IdlePoller, wake func()) bool {
 	return false
 }
 
-// beginWait notes that the leg's reader waits, without a Read.
+// beginWait records that the leg's reader waits without a Read.
 func (l *Leg) beginWait() {
 	l.waitingSince = time.Now()
 	l.reading.Store(true)
 }
 
-// Unpark ends such a wait, before the next Read.
+// Unpark ends a wait that AwaitReadable or Park began. It is called before the next Read.
 func (l *Leg) Unpark() {
 	l.reading.Store(false)
 	l.noteWait(time.Since(l.waitingSince))
 	l.pollable.resetDrained()
 }
 
-// AllowInterrupts says whether the leg's loop can rest. The leg's reader calls it.
+// AllowInterrupts sets whether the leg's loop can handle an interrupted Read. Only the leg's reader
+// calls it.
 func (l *Leg) AllowInterrupts(can bool) { l.idle.allowed = can }
 
-// startIdleTimer is called before each Read of a leg.
+// startIdleTimer starts the idle timer if the leg is busy. Read calls it first.
 func (l *Leg) startIdleTimer() {
 	if !l.idle.allowed || l.shortWaits < manyShortWaits || l.idle.running.Load() {
 		return
@@ -78,7 +81,7 @@ func (l *Leg) startIdleTimer() {
 	l.idle.running.Store(true)
 }
 
-// idleTimerFired interrupts a reader that has waited since the timer fired last.
+// idleTimerFired interrupts the leg's Read if it has waited since the timer last fired.
 func (l *Leg) idleTimerFired() {
 	l.idle.mu.Lock()
 	defer l.idle.mu.Unlock()

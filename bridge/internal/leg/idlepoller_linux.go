@@ -11,35 +11,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxEvents bounds what one epoll_wait returns; what it leaves, the next one has.
+// maxEvents is the maximum number of events that one epoll_wait returns. The next call returns the
+// others.
 const maxEvents = 128
 
-// IdlePoller waits for all connections of a handler whose sessions are idle, in one goroutine. A goroutine for each
-// would keep a stack: 2 KiB if it is lucky, and 4 or 8 where Go has just learned that its stacks are deep.
+// IdlePoller waits for the connections of all idle sessions of a handler, in one goroutine. A
+// waiting goroutine for each connection would need a stack of 2 KiB, or of 4 to 8 KiB if Go has
+// found that stacks are deep and starts new goroutines with larger ones.
 //
-// It is an epoll instance below the runtime's own. The zero value is ready; the instance is made for the first
-// connection.
+// It is an epoll instance that the epoll instance of the Go runtime watches. The zero value is
+// ready to use; the first connection creates the instance.
 type IdlePoller struct {
 	mu     sync.Mutex
 	epoll  *os.File
-	raw    syscall.RawConn // epoll's
+	raw    syscall.RawConn // epoll as a RawConn
 	parked map[uint64]*parkState
-	last   uint64 // key in parked; each connection has another one, since file descriptors come back
+	// last is the newest key in parked. Keys are not file descriptors, because the kernel reuses
+	// those.
+	last   uint64
 	closed bool
-	done   sync.WaitGroup // the goroutine
+	done   sync.WaitGroup // waits for the goroutine run
 }
 
-// parkState is a connection's place in an idlePoller.
+// parkState is the state of one connection in an IdlePoller.
 type parkState struct {
 	mu     sync.Mutex
-	poller *IdlePoller // nil: it was in none so far
+	poller *IdlePoller // nil: the connection was never parked
 	key    uint64
-	wake   func() // nil: nobody waits
+	wake   func() // nil: nothing waits
 	closed bool
 }
 
-// park has wake called once, in a goroutine of its own, when conn can be read, and also when its deadline changes, it is
-// closed, or the poller is. Without a poller, or where the kernel refuses, it returns false, and never calls wake.
+// park calls wake once, in its own goroutine, when conn becomes readable, when its deadline
+// changes, when conn is closed, or when the poller is closed. If there is no poller or the kernel
+// fails, park returns false and never calls wake.
 func (c *parkState) park(p *IdlePoller, conn syscall.RawConn, wake func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +59,7 @@ func (c *parkState) park(p *IdlePoller, conn syscall.RawConn, wake func()) bool 
 			return false
 		}
 	}
-	c.wake = wake // before the kernel knows: an event may come at once
+	c.wake = wake // before the kernel call: an event may arrive at once
 	if p.watch(op, conn, c.key) != nil {
 		c.wake = nil
 		if c.poller == nil {
@@ -66,7 +71,7 @@ func (c *parkState) park(p *IdlePoller, conn syscall.RawConn, wake func()) bool 
 	return true
 }
 
-// unpark wakes who waits, if anybody does.
+// unpark calls wake if the connection is parked.
 func (c *parkState) unpark() {
 	c.mu.Lock()
 	wake := c.wake
@@ -77,7 +82,8 @@ func (c *parkState) unpark() {
 	}
 }
 
-// close wakes who waits, and lets nobody wait any more. The kernel forgets a connection that is closed.
+// close calls wake if the connection is parked, and prevents later parking. The kernel removes a
+// closed connection from the epoll instance by itself.
 func (c *parkState) close() {
 	c.mu.Lock()
 	c.closed = true
@@ -88,7 +94,7 @@ func (c *parkState) close() {
 	c.unpark()
 }
 
-// enter gives c a key, and makes the epoll instance if there is none.
+// enter assigns a key to c. It creates the epoll instance if there is none.
 func (p *IdlePoller) enter(c *parkState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,13 +110,13 @@ func (p *IdlePoller) enter(c *parkState) bool {
 	return true
 }
 
-// open makes the epoll instance, p.mu held.
+// open creates the epoll instance. The caller holds p.mu.
 func (p *IdlePoller) open() error {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // so that package os leaves the wait to the runtime
+	if err := unix.SetNonblock(fd, true); err != nil { // so that the Go runtime waits for it
 		unix.Close(fd)
 		return err
 	}
@@ -131,11 +137,11 @@ func (p *IdlePoller) leave(key uint64) {
 	delete(p.parked, key)
 }
 
-// watch asks for one event of conn.
+// watch requests one event of conn from the kernel.
 func (p *IdlePoller) watch(op int, conn syscall.RawConn, key uint64) error {
 	event := unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT,
-		Fd:     int32(uint32(key)), // the kernel gives these 64 bits back as they are
+		Fd:     int32(uint32(key)), // the kernel returns these 64 bits unchanged
 		Pad:    int32(uint32(key >> 32)),
 	}
 	var failed error
@@ -151,7 +157,7 @@ func (p *IdlePoller) watch(op int, conn syscall.RawConn, key uint64) error {
 	return failed
 }
 
-// run wakes those whose connections can be read, until the instance is closed; then all.
+// run wakes the connections that become readable. When the instance is closed, it wakes all.
 func (p *IdlePoller) run() {
 	defer p.end()
 	var events [maxEvents]unix.EpollEvent
@@ -172,14 +178,14 @@ func (p *IdlePoller) run() {
 			p.mu.Lock()
 			c := p.parked[uint64(uint32(event.Fd))|uint64(uint32(event.Pad))<<32]
 			p.mu.Unlock()
-			if c != nil { // which has not been closed since
+			if c != nil { // not closed in the meantime
 				c.unpark()
 			}
 		}
 	}
 }
 
-// end wakes all.
+// end wakes all connections.
 func (p *IdlePoller) end() {
 	p.mu.Lock()
 	p.closed = true
@@ -191,7 +197,7 @@ func (p *IdlePoller) end() {
 	}
 }
 
-// Close wakes all who wait, and lets nobody wait here any more.
+// Close wakes all parked connections and prevents later parking.
 func (p *IdlePoller) Close() {
 	p.mu.Lock()
 	p.closed = true

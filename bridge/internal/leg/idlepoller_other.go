@@ -4,7 +4,8 @@ package leg
 
 import "syscall"
 
-// IdlePoller is there for Linux alone: elsewhere a goroutine waits for each connection.
+// IdlePoller does nothing on this system. Only Linux has it; elsewhere a goroutine waits for each
+// connection.
 type IdlePoller struct{}
 
 func (*IdlePoller) Close() {}

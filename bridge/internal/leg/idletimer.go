@@ -6,15 +6,18 @@ import (
 	"time"
 )
 
-// An idleTimer notices that a busy leg has become idle. The loop of a leg whose bytes come often waits deep inside TLS, which
-// keeps 8 KiB of stack; the timer calls the loop back from there when nothing has come for a while.
+// An idleTimer detects that a busy leg has become idle. The loop of a busy leg waits deep inside
+// TLS, which keeps 8 KiB of stack in use. If nothing has arrived for a while, the timer interrupts
+// that wait.
 type idleTimer struct {
-	allowed bool        // the leg's loop can; its reader's own
-	running atomic.Bool // the timer runs
+	// allowed is true if the leg's loop can handle an interrupted Read. Only the leg's reader uses
+	// it.
+	allowed bool
+	running atomic.Bool // whether the timer runs
 
 	mu     sync.Mutex
-	timer  *time.Timer // nil: not busy so far
-	read   int64       // the leg's, when it last fired
+	timer  *time.Timer // nil: the leg was never busy
+	read   int64       // value of Leg.in when the timer last fired
 	closed bool
 }
 

@@ -10,20 +10,21 @@ import (
 	"time"
 )
 
-// interrupts ends a Read that waits, once, for which it borrows the connection's read deadline. It knows the one that was
-// set, and puts that back.
+// interrupts can end one waiting Read. To do so it sets the connection's read deadline to a time in
+// the past. It stores the deadline that the user has set, and restores it.
 type interrupts struct {
 	conn *net.TCPConn
 
 	mu          sync.Mutex
 	deadline    time.Time
-	interrupted bool // the deadline on the connection is not that one
+	interrupted bool // the connection's deadline is longAgo, not deadline
 }
 
-// longAgo is a deadline that has passed.
+// longAgo is a deadline that is always in the past.
 var longAgo = time.Unix(1, 0)
 
-// interrupt makes the Read that waits, or the next one, return errWouldBlock; where a deadline was set, the Read ends anyway.
+// interrupt makes the waiting Read, or the next one, return errWouldBlock. It does nothing if a
+// deadline is set, because the Read ends at the deadline anyway.
 func (r *interrupts) interrupt() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,7 +34,8 @@ func (r *interrupts) interrupt() {
 	}
 }
 
-// wasInterrupted tells whether err is of interrupt alone. The reader calls it, and may read on.
+// wasInterrupted reports whether err was caused by interrupt. The reader calls it, and may then
+// read again.
 func (r *interrupts) wasInterrupted(err error) bool {
 	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false

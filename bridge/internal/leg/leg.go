@@ -11,74 +11,90 @@ import (
 )
 
 const (
-	// maxReplies bounds, in bytes, the answers that wait for one leg's peer to read
-	// them: some forty SPDY pings.
+	// maxReplies limits, in bytes, the replies that wait until one leg's peer reads: about forty
+	// SPDY pings.
 	maxReplies = 512
-	// ResetReply is what the reset of one stream takes among them, also in a tunnel.
+	// ResetReply is the size, in bytes, of a reply that resets one stream, also inside a tunnel.
 	ResetReply = 24
 )
 
-// Leg is one of a session's two connections: a write side that several may use,
-// answers that wait for a gap between two frames, and what is known of its peer.
+// Leg is one of a session's two connections. Several goroutines may write to it. It holds replies
+// until the gap between two frames, and records what is known about its peer.
 //
-// The lock mu is held while bytes are written, never by close: closing the
-// connection is what ends a write that is stuck.
+// The lock mu is held during writes. Close and Cut do not wait for mu, because closing the
+// connection is what ends a blocked write.
 type Leg struct {
-	Conn            net.Conn
-	appendKeepalive func(dst []byte, paused bool) []byte // appends a keepalive in the leg's dialect
-	onLost          func()                               // called when an answer or a keepalive cannot be written
+	Conn net.Conn
+	// appendKeepalive appends a keepalive in the leg's dialect. nil: the leg has no keepalives.
+	appendKeepalive func(dst []byte, paused bool) []byte
+	// onLost, if set, is called when a reply or a keepalive cannot be written.
+	onLost func()
 
-	mu          sync.Mutex  // one frame at a time on the wire
-	lastWritten bool        // the last word: what is written from here on is dropped; changes under mu
-	holding     atomic.Bool // what is held is not out yet; changes under mu
-	midFrame    bool        // the last write was a part of a frame; see writePart
+	mu sync.Mutex // held while a frame is written
+	// lastWritten is set by WriteLast: later writes are dropped. Guarded by mu.
+	lastWritten bool
+	// holding is true while the leg's writeBuffer keeps bytes back. Changed under mu.
+	holding  atomic.Bool
+	midFrame bool // the last write ended inside a frame, see WritePart
 
-	state          sync.Mutex // guards what follows; never held during I/O
-	pong           []byte     // one slot, the latest wins
-	replies        []byte     // at most maxReplies and extra
-	extraReplies   int        // bytes more for answers that have a bound of their own; set before the leg is used
-	spare          []byte     // the other buffer of replies
-	writing        bool       // a goroutine of ours is about to write them
-	closed         bool
-	done           sync.WaitGroup // that goroutine
-	writeReplyLoop func()         // what it does; made once, since each keepalive has one
+	state   sync.Mutex // guards the fields below; never held during I/O
+	pong    []byte     // the pong to send; a newer one replaces it
+	replies []byte     // replies to send, at most maxReplies+extraReplies bytes
+	// extraReplies is the additional limit, in bytes, for replies that are limited elsewhere. It is
+	// set before the leg is used.
+	extraReplies int
+	spare        []byte // the second buffer for replies
+	// writing is true while a goroutine of the leg is about to write the replies.
+	writing bool
+	closed  bool
+	done    sync.WaitGroup // waits for the goroutine that writes replies
+	// writeReplyLoop is the function of that goroutine. It is allocated once, because each
+	// keepalive starts the goroutine.
+	writeReplyLoop func()
 
-	pollable     pollable      // at the bottom of conn; nil: cannot read without waiting
-	moderator    readModerator // of the leg's reader
-	shortWaits   int           // waits in a row of less than longWait, at most manyShortWaits
-	idle         idleTimer     // looks for an end of those
-	waitingSince time.Time     // since when the leg\'s reader waits without a Read, see beginWait
-	reading      atomic.Bool   // the leg's reader waits for bytes, or is parked
+	// pollable is the pollConn at the bottom of Conn; nil if Conn cannot be read without waiting.
+	pollable  pollable
+	moderator readModerator // used by the leg's reader only
+	// shortWaits counts consecutive waits shorter than longWait, up to manyShortWaits.
+	shortWaits int
+	// idle detects that a busy leg has become idle.
+	idle idleTimer
+	// waitingSince is when the leg's reader began to wait without a Read, see beginWait.
+	waitingSince time.Time
+	reading      atomic.Bool // the leg's reader waits for bytes, or is parked
 	in, out      atomic.Int64
 
-	lastRead     int64 // in, when silent was asked last
-	silentChecks int   // times in a row that it had not grown
+	lastRead     int64 // value of in at the last call of Silent
+	silentChecks int   // consecutive calls of Silent without new bytes
 }
 
-// pollable is what pollConn offers.
+// pollable lists the methods of pollConn that a Leg uses.
 type pollable interface {
-	setNonBlocking(try, again bool)       // the next Reads do not wait; again: they ask the kernel, whatever the last one took
-	readWaitCount() int                   // Reads that may have waited, so far
-	resetDrained()                        // the next try asks the kernel, whatever the last one took
-	await() error                         // returns when a Read would not wait
-	park(p *IdlePoller, wake func()) bool // wake is called when a Read would not wait; false: it never is
-	interrupt()                           // the Read that waits, or the next one, returns errWouldBlock
-	gatherFor(time.Duration)              // lets bytes come together for that long
-	unsent() int                          // bytes that the peer has not taken yet
-	hasEnded() bool                       // a Read gave the end
-	hold()                                // keeps back what is written from here on
-	flush() error                         // writes it
+	// setNonBlocking(true, _) makes Reads return at once. again: a Read queries the kernel even if
+	// the last Read drained the socket.
+	setNonBlocking(try, again bool)
+	readWaitCount() int // number of Reads so far that may have waited
+	resetDrained()      // makes the next non-blocking Read query the kernel
+	await() error       // returns when a Read would not wait
+	// park calls wake once when a Read would not wait. If park returns false, wake is never called.
+	park(p *IdlePoller, wake func()) bool
+	interrupt()              // makes the waiting Read, or the next one, return errWouldBlock
+	gatherFor(time.Duration) // sleeps so that small segments arrive together
+	unsent() int             // bytes in the kernel that the peer has not acknowledged
+	hasEnded() bool          // whether a Read has returned the end
+	hold()                   // keeps back later writes
+	flush() error            // writes what hold kept back
 }
 
-// New makes a leg of a connection. Without beat it has no keepalives; lost may
-// be nil.
+// New returns a leg for conn. beat appends a keepalive; without it the leg has no keepalives. lost,
+// if not nil, is called when a reply or a keepalive cannot be written.
 func New(conn net.Conn, beat func([]byte, bool) []byte, lost func()) *Leg {
 	l := &Leg{Conn: conn, appendKeepalive: beat, onLost: lost}
 	l.pollable = pollableOf(conn)
 	return l
 }
 
-// pollableOf finds the poller below a connection; nil: there is none.
+// pollableOf returns the pollConn at the bottom of conn, or nil if there is none.
 func pollableOf(conn net.Conn) (p pollable) {
 	find(conn, func(conn net.Conn) (ok bool) {
 		p, ok = conn.(pollable)
@@ -87,10 +103,11 @@ func pollableOf(conn net.Conn) (p pollable) {
 	return p
 }
 
-// CanTry tells whether a connection can be read without waiting.
+// CanTry reports whether conn can be read without waiting.
 func CanTry(conn net.Conn) bool { return pollableOf(conn) != nil }
 
-// TryRead reads from such a connection what is there, and tells whether that is all for now: neither an end nor an error.
+// TryRead reads the bytes that have arrived, without waiting. CanTry(conn) must be true. all is
+// true if these are all bytes for now, and the connection has neither ended nor failed.
 func TryRead(conn net.Conn, b []byte) (n int, all bool) {
 	poll := pollableOf(conn)
 	poll.setNonBlocking(true, true)
@@ -99,21 +116,22 @@ func TryRead(conn net.Conn, b []byte) (n int, all bool) {
 	return n, errors.Is(err, streams.ErrWouldBlock)
 }
 
-// HasHalfClosed tells whether the peer, whose end was read, has said in TLS that it says no more: its connection need not
-// have ended.
+// HasHalfClosed reports whether the peer ended its output with a TLS close_notify only. The TCP
+// connection then may still be open. Call it after Read has returned the end.
 func (l *Leg) HasHalfClosed() bool { return l.pollable != nil && !l.pollable.hasEnded() }
 
-// IsReading tells whether the leg's reader waits for bytes.
+// IsReading reports whether the leg's reader waits for bytes.
 func (l *Leg) IsReading() bool { return l.reading.Load() }
 
-// BytesRead and bytesOut are what was read and written so far.
+// BytesRead and BytesWritten return the number of bytes read and written so far.
 func (l *Leg) BytesRead() int64    { return l.in.Load() }
 func (l *Leg) BytesWritten() int64 { return l.out.Load() }
 
-// AllowReplies makes room for answers that have a bound of their own, in bytes. It is called before the leg is used.
+// AllowReplies raises the limit of waiting replies, for replies that are limited elsewhere. Call it
+// before the leg is used.
 func (l *Leg) AllowReplies(bytes int) { l.extraReplies = bytes }
 
-// CloseWrite tells the peer that nothing more comes.
+// CloseWrite half-closes the connection: the peer reads the end.
 func (l *Leg) CloseWrite() {
 	find(l.Conn, func(conn net.Conn) bool {
 		c, ok := conn.(interface{ CloseWrite() error })
@@ -124,10 +142,11 @@ func (l *Leg) CloseWrite() {
 	})
 }
 
-// maxLayers bounds the connections around a connection: ours, gorilla's, package serving's above and below TLS, TLS, TCP.
+// maxLayers limits how many connections can wrap each other: edge's own, gorilla's, those of
+// package serving above and below TLS, TLS, and TCP.
 const maxLayers = 6
 
-// find shows a connection and then those below it, until is says yes.
+// find calls is for conn and then for each connection below it, until is returns true.
 func find(conn net.Conn, is func(net.Conn) bool) {
 	for range maxLayers {
 		if is(conn) {
@@ -141,21 +160,23 @@ func find(conn net.Conn, is func(net.Conn) bool) {
 	}
 }
 
-// Close ends the leg and waits for its goroutine. Safe to call more than once.
+// Close closes the leg and waits for its goroutine. It may be called more than once.
 func (l *Leg) Close() {
 	l.markClosed()
 	l.idle.stop()
 	if l.mu.TryLock() {
 		l.mu.Unlock()
-	} else { // TLS knows of no write that is stuck in the writeBuffer, and would wait for it
+	} else {
+		// A write is blocked in the writeBuffer. TLS would wait for it, so cut the connection below
+		// TLS.
 		l.Cut()
 	}
 	l.Conn.Close()
 	l.done.Wait()
 }
 
-// Cut cuts the connection, so that whoever reads or writes gets an error. It
-// does not wait: TLS would, for 5 s, to say goodbye to a peer that reads nothing.
+// Cut closes the TCP connection, so that every read and write fails. It does not wait. Closing the
+// TLS connection instead could wait up to 5 s to send close_notify to a peer that does not read.
 func (l *Leg) Cut() {
 	l.markClosed()
 	bottom := l.Conn

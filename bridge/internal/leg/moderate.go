@@ -6,23 +6,23 @@ import (
 	"edge/streams"
 )
 
-// readModerator counts waits for a few bytes in a row, with nothing said to the peer in
-// between. A peer that dribbles costs a wake-up for every piece; so, as network
-// cards do, the reader then lets the pieces of a moment come together. Whoever
-// waits for an answer never gets here: it was told something.
+// readModerator delays reads when many small segments arrive, like the interrupt moderation of
+// network cards. Otherwise each segment of a peer that sends many small pieces would cost a
+// wake-up. It counts consecutive waits that returned few bytes while nothing was written to the
+// peer. A peer that waits for an answer is therefore never delayed.
 type readModerator struct {
 	inRow   int
-	written int64 // leg.out at the last of them
+	written int64 // Leg.out at the last counted wait
 }
 
 const (
 	shortWait  = time.Millisecond
-	manyShort  = 16                     // waits in a row
-	moderation = 200 * time.Microsecond // the kernel may make it 1 ms
+	manyShort  = 16                     // consecutive short waits
+	moderation = 200 * time.Microsecond // the kernel may extend it to 1 ms
 )
 
-// noteWait takes note of a wait of d that gave n bytes, and tells whether the next
-// bytes had better come together.
+// noteWait records a wait of duration d that returned n bytes. written is the number of bytes
+// written to the peer so far. noteWait returns true if the next read should be delayed.
 func (h *readModerator) noteWait(d time.Duration, n int, said int64) bool {
 	switch {
 	case n >= streams.Small || said != h.written:

@@ -13,12 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollConn is a TCP connection whose reader can ask what has arrived already,
-// without waiting. Package streams then sends small frames on together for as
-// long as more are there. It stands below TLS: crypto/tls takes a temporary
-// error of its connection for a pause and not for the end.
+// pollConn is a TCP connection that can be read without waiting. With it, package streams sends
+// small frames on together for as long as more of them have arrived. It is placed below TLS.
+// crypto/tls treats a temporary error of its connection as a pause, not as the end.
 //
-// try and what follows belong to the one goroutine that reads.
+// The fields from nonBlocking on belong to the one goroutine that reads.
 type pollConn struct {
 	*net.TCPConn
 	raw syscall.RawConn
@@ -27,10 +26,10 @@ type pollConn struct {
 	parkState
 
 	nonBlocking  bool // Read must not wait
-	askKernel    bool // a try asks the kernel even when drained
-	readWaits    int  // Reads that might
-	drained      bool // the last read took all there was: do not even ask
-	ended        bool // a read gave the end
+	askKernel    bool // a non-blocking Read queries the kernel even if drained
+	readWaits    int  // number of Reads that may have waited
+	drained      bool // the last Read emptied the socket, so do not query the kernel
+	ended        bool // a Read has returned the end
 	buf          []byte
 	n            int
 	err          error
@@ -107,28 +106,30 @@ func (c *pollConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// park has wake called when a read would give something: bytes, the end, or an error. An idlePoller knows no deadlines:
-// where there is one it returns false, and the reader waits itself.
+// park calls wake once when a Read would return bytes, the end or an error. IdlePoller does not
+// support deadlines. If a deadline is set, park returns false and the reader waits by itself.
 func (c *pollConn) park(p *IdlePoller, wake func()) bool {
 	if c.hasDeadline() || !c.parkState.park(p, c.raw, wake) {
 		return false
 	}
-	if c.hasDeadline() { // one that came in between; from now on its coming wakes
+	// A deadline was set in between. A deadline that is set from now on calls wake by itself.
+	if c.hasDeadline() {
 		c.unpark()
 	}
 	return true
 }
 
-// Write implements net.Conn, through the writeBuffer.
+// Write implements net.Conn. It writes through the writeBuffer.
 func (c *pollConn) Write(b []byte) (int, error) { return c.writeBuffer.Write(b) }
 
-// readOnce reads what is there; true tells the runtime not to wait for more.
+// readOnce reads the bytes that have arrived. It returns true so that Go's poller does not wait for
+// more.
 func (c *pollConn) readOnce(fd uintptr) bool {
 	c.n, c.err = syscall.Read(int(fd), c.buf)
 	return true
 }
 
-// await waits until a read would give something: bytes, the end, or an error.
+// await waits until a Read would return bytes, the end or an error.
 func (c *pollConn) await() error {
 	err := c.raw.Read(isReadable)
 	if c.wasInterrupted(err) {
@@ -137,19 +138,19 @@ func (c *pollConn) await() error {
 	return err
 }
 
-// isReadable asks the kernel. It must: the runtime's poller tells of arrivals, and
-// what came before is none.
+// isReadable queries the kernel. Go's poller is edge-triggered: it does not report bytes that
+// arrived before the wait.
 func isReadable(fd uintptr) bool {
 	ask := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(ask[:], 0)
 	return n > 0 || err != nil
 }
 
-// readWaitCount counts the Reads that may have waited.
+// readWaitCount returns the number of Reads that may have waited.
 func (c *pollConn) readWaitCount() int { return c.readWaits }
 
-// unsent is how many bytes the kernel still keeps for the peer; 0 where it does
-// not tell.
+// unsent returns the number of bytes that the kernel still holds for the peer. It returns 0 if the
+// kernel does not report it.
 func (c *pollConn) unsent() (n int) {
 	c.raw.Control(func(fd uintptr) {
 		n, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ)
@@ -157,23 +158,24 @@ func (c *pollConn) unsent() (n int) {
 	return n
 }
 
-// hasEnded tells whether a read gave the end. If TLS has given it without, the peer
-// has said so in TLS (close_notify).
+// hasEnded reports whether a Read has returned the end of the TCP connection. If TLS has returned
+// the end and hasEnded is false, the peer has sent a close_notify.
 func (c *pollConn) hasEnded() bool { return c.ended }
 
-// setNonBlocking switches between the two ways to read. With again a try asks the kernel,
-// whatever the last read took.
+// setNonBlocking selects whether Reads wait. With again, a non-blocking Read queries the kernel
+// even if the last Read emptied the socket.
 func (c *pollConn) setNonBlocking(try, again bool) { c.nonBlocking, c.askKernel = try, again }
 
-// resetDrained makes the next try ask the kernel, whatever the last read took.
+// resetDrained makes the next non-blocking Read query the kernel even if the last Read emptied the
+// socket.
 func (c *pollConn) resetDrained() { c.drained = false }
 
-// lowWaterMark ends a gathering early: about what one TLS record holds.
+// lowWaterMark, in bytes, ends the delay of gatherFor early: about the size of one TLS record.
 const lowWaterMark = 16 << 10
 
-// gatherFor sleeps for d. The runtime would be woken all the same by every segment
-// that arrives, so the kernel is asked to keep quiet about fewer bytes meanwhile.
-// (It never does about the peer's end.)
+// gatherFor sleeps for d so that small segments arrive together. Meanwhile the kernel does not
+// report fewer bytes than lowWaterMark: otherwise every segment would wake Go's poller. The kernel
+// always reports the peer's end.
 func (c *pollConn) gatherFor(d time.Duration) {
 	c.lowWater(lowWaterMark)
 	time.Sleep(d)
@@ -181,7 +183,7 @@ func (c *pollConn) gatherFor(d time.Duration) {
 	c.drained = false
 }
 
-// lowWater sets SO_RCVLOWAT. Where that fails, gathering only costs more.
+// lowWater sets SO_RCVLOWAT to n bytes. If this fails, gatherFor only saves fewer wake-ups.
 func (c *pollConn) lowWater(n int) {
 	c.raw.Control(func(fd uintptr) {
 		syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, n)
@@ -190,9 +192,8 @@ func (c *pollConn) lowWater(n int) {
 
 type pollListener struct{ net.Listener }
 
-// Listener returns l with connections from which the relay can read what is
-// there without waiting. Without it everything works, and small messages cost
-// more. It belongs below TLS.
+// Listener returns l with connections from which the relay can read without waiting. Place it below
+// TLS. edge works without it, but then small messages cost more.
 func Listener(l net.Listener) net.Listener { return pollListener{l} }
 
 func (l pollListener) Accept() (net.Conn, error) {

@@ -4,7 +4,7 @@ package leg
 
 import "net"
 
-// Listener returns l as it is: this system has no way to look without waiting.
+// Listener returns l unchanged: on this system a connection cannot be read without waiting.
 func Listener(l net.Listener) net.Listener { return l }
 
 func Pollable(conn net.Conn) net.Conn { return conn }

@@ -2,8 +2,8 @@ package leg
 
 import "time"
 
-// Silent counts how often in a row it was asked while the leg's reader waited, and
-// nothing had come. One goroutine asks.
+// Silent returns how many consecutive calls of Silent have found the leg's reader waiting and no
+// new bytes. Only one goroutine may call it.
 func (l *Leg) Silent() int {
 	in := l.in.Load()
 	if in != l.lastRead || !l.reading.Load() {
@@ -14,7 +14,7 @@ func (l *Leg) Silent() int {
 	return l.silentChecks
 }
 
-// Read reads from the peer. One goroutine does, the relay loop of the leg.
+// Read reads from the peer. Only the relay loop of the leg calls it.
 func (l *Leg) Read(b []byte) (int, error) {
 	var waits int
 	if l.pollable != nil {
@@ -25,7 +25,8 @@ func (l *Leg) Read(b []byte) (int, error) {
 	begin := time.Now()
 	n, err := l.Conn.Read(b)
 	l.reading.Store(false)
-	if l.pollable != nil && l.pollable.readWaitCount() != waits { // what TLS had in hand already was no wait
+	// A Read that TLS served from its own buffer did not wait.
+	if l.pollable != nil && l.pollable.readWaitCount() != waits {
 		d := time.Since(begin)
 		l.noteWait(d)
 		if l.moderator.noteWait(d, n, l.out.Load()) {
@@ -52,7 +53,7 @@ func (l *Leg) TryRead(b []byte, again bool) (int, error) {
 	return n, err
 }
 
-// Unsent is how many bytes the peer has not taken yet, as far as that is known.
+// Unsent returns the number of bytes that the peer has not acknowledged, or 0 if that is not known.
 func (l *Leg) Unsent() int {
 	if l.pollable == nil {
 		return 0

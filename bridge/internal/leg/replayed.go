@@ -5,16 +5,17 @@ import (
 	"net"
 )
 
-// Replayed is a connection whose reads see first what was read of it already, as with a 101.
+// Replayed is a connection whose first Reads return bytes that were read before, as after a 101.
 type Replayed struct {
 	net.Conn
 	read io.Reader
 }
 
-// NewReplayed makes one; read gives what was read already, and then what comes.
+// NewReplayed returns a Replayed for conn. Reading from read must return the bytes that were read
+// before, and then those that conn receives.
 func NewReplayed(conn net.Conn, read io.Reader) *Replayed { return &Replayed{conn, read} }
 
 func (c *Replayed) Read(b []byte) (int, error) { return c.read.Read(b) }
 
-// NetConn is the connection below, as that of a *tls.Conn.
+// NetConn returns the connection below, as the method of *tls.Conn does.
 func (c *Replayed) NetConn() net.Conn { return c.Conn }

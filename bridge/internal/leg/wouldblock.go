@@ -2,8 +2,8 @@ package leg
 
 import "edge/streams"
 
-// errWouldBlock is streams.ErrWouldBlock in the form that crypto/tls takes for a
-// pause: a temporary net.Error.
+// errWouldBlock is streams.ErrWouldBlock as a temporary net.Error, which crypto/tls treats as a
+// pause.
 var errWouldBlock error = wouldBlock{}
 
 type wouldBlock struct{}

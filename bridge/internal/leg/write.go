@@ -2,8 +2,8 @@ package leg
 
 import "edge/streams"
 
-// hold writes b, but for what the leg's writeBuffer keeps back of it; mu held, poll not
-// nil.
+// hold writes b and lets the writeBuffer keep back what fits. The caller holds l.mu, and l.pollable
+// is not nil.
 func (l *Leg) hold(b []byte) error {
 	if l.lastWritten {
 		return nil
@@ -17,8 +17,8 @@ func (l *Leg) hold(b []byte) error {
 	return err
 }
 
-// Flush writes what was kept back. Where that is nothing it does not wait for whoever
-// else writes: the loop must read on.
+// Flush writes the bytes that were kept back. If there are none, it does not wait for other
+// goroutines that write, because the relay loop must continue to read.
 func (l *Leg) Flush() error {
 	if !l.holding.Load() {
 		return nil
@@ -28,7 +28,7 @@ func (l *Leg) Flush() error {
 	return l.flush()
 }
 
-// flush is release with mu held.
+// flush is Flush for a caller that holds l.mu.
 func (l *Leg) flush() error {
 	if !l.holding.Load() {
 		return nil
@@ -37,7 +37,7 @@ func (l *Leg) flush() error {
 	return l.pollable.flush()
 }
 
-// write writes b at once, mu held.
+// write writes b at once. The caller holds l.mu.
 func (l *Leg) write(b []byte) error {
 	if l.lastWritten {
 		return nil
@@ -54,8 +54,8 @@ func (l *Leg) write(b []byte) error {
 	return err
 }
 
-// writesAtOnce tells whether a write of n bytes is not worth a buffer, mu held: it is no more than a TLS record or two, and
-// nothing is kept back that it could leave with.
+// writesAtOnce reports whether a write of n bytes should not be kept back: it fits in one or two
+// TLS records, and no kept back bytes could leave together with it. The caller holds l.mu.
 func (l *Leg) writesAtOnce(n int) bool {
 	if l.pollable == nil {
 		return true
@@ -63,8 +63,8 @@ func (l *Leg) writesAtOnce(n int) bool {
 	return n < streams.Small && !l.holding.Load()
 }
 
-// WriteRoom implements streams.Writer: what waits, and then b[off:]. A stream's
-// accept must not come after its data.
+// WriteRoom implements streams.Writer. It writes the waiting replies and then b[off:]. The order
+// matters: the accept of a stream is a reply and must precede the stream's data.
 func (l *Leg) WriteRoom(b []byte, off int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,9 +74,9 @@ func (l *Leg) WriteRoom(b []byte, off int) error {
 	return l.write(b[off:])
 }
 
-// WritePart writes what may be a part of a frame. Unless it ends between two
-// frames, answers and keepalives wait for the rest. After the last part they are
-// dropped.
+// WritePart writes b, which may be a part of a frame. If between is false, b ends inside a frame:
+// replies and keepalives then wait for the rest. last marks the final write: waiting replies are
+// dropped after it.
 func (l *Leg) WritePart(b []byte, between, last bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +96,8 @@ func (l *Leg) WritePart(b []byte, between, last bool) error {
 	return l.writeReplies()
 }
 
-// WriteLast writes b, after what waits. Whatever is written later is dropped, another last word too.
+// WriteLast writes the waiting replies and then b. Later writes are dropped, also those of
+// WriteLast.
 func (l *Leg) WriteLast(b []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -110,7 +111,7 @@ func (l *Leg) WriteLast(b []byte) error {
 	return l.write(b)
 }
 
-// writeReplies writes what waits, mu held; within a frame it goes on waiting.
+// writeReplies writes the waiting replies. Inside a frame it does nothing. The caller holds l.mu.
 func (l *Leg) writeReplies() error {
 	if l.midFrame {
 		return nil
@@ -150,21 +151,22 @@ func (l *Leg) Reply(b []byte) error {
 	return nil
 }
 
-// Keepalive says something to the peer, and where its pings may lie unread
-// behind data that we do not take at the moment, a pong that it did not ask for.
+// Keepalive sends a keepalive to the peer. If edge does not read from the peer at the moment, the
+// peer's pings may lie unread behind data. Then Keepalive also sends a pong that the peer did not
+// request.
 func (l *Leg) Keepalive() {
 	if l.appendKeepalive == nil {
 		return
 	}
 	l.state.Lock()
 	defer l.state.Unlock()
-	if len(l.replies) < maxReplies/2 { // a peer that takes nothing needs no more pings
+	if len(l.replies) < maxReplies/2 { // a peer that does not read needs no more pings
 		l.replies = l.appendKeepalive(l.replies, !l.reading.Load())
 		l.startWriter()
 	}
 }
 
-// Probe writes a keepalive at once, unless somebody else writes.
+// Probe writes a keepalive at once, unless another goroutine is writing.
 func (l *Leg) Probe() error {
 	if !l.mu.TryLock() {
 		return nil
@@ -176,8 +178,9 @@ func (l *Leg) Probe() error {
 	return l.write(b)
 }
 
-// startWriter makes sure that somebody writes what waits. The goroutine is short-lived
-// and at most one for each leg, so that no reader ever waits for a write.
+// startWriter starts a goroutine that writes the waiting replies, unless one is about to. The
+// goroutine is short-lived, and each leg has at most one. Because of it, no reader ever waits for a
+// write. The caller holds l.state.
 func (l *Leg) startWriter() {
 	if l.writing || l.closed {
 		return
@@ -195,7 +198,7 @@ func (l *Leg) writeWaiting() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state.Lock()
-	l.writing = false // what comes from here on wakes another
+	l.writing = false // later replies start another goroutine
 	l.state.Unlock()
 	if l.writeReplies() != nil && l.onLost != nil {
 		l.onLost()

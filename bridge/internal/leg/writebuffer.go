@@ -5,30 +5,31 @@ import (
 	"sync"
 )
 
-// writeBufferSize bounds what a writeBuffer keeps back, in bytes: four full TLS records, about
-// the most that Linux makes one packet of.
+// writeBufferSize is the maximum number of bytes that a writeBuffer keeps back: four full TLS
+// records, which is about the most that Linux puts into one packet of segmentation offload.
 const writeBufferSize = 68 << 10
 
 var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
 
-// A writeBuffer lets what is written to a connection in pieces leave in one write. It
-// stands below TLS, which writes each of its records, of 16 KiB at most, by
-// itself; and each write costs a packet, and often wakes the peer. It holds a
-// buffer only while it holds bytes.
+// A writeBuffer coalesces the writes to a connection into one. It is placed below TLS, which writes
+// each of its records of at most 16 KiB separately. Each write costs a packet and often wakes the
+// peer. A writeBuffer has a buffer only while it keeps bytes back.
 //
-// The lock mu is held while bytes are written, since TLS counts its records.
-// Close takes no notice of it, and ends a write that is stuck.
+// The lock mu is held during writes, because TLS records must leave in order. Close does not take
+// mu, so it can end a blocked write.
 type writeBuffer struct {
 	conn net.Conn
 
 	mu      sync.Mutex
-	holding bool // what is written is kept back
+	holding bool // writes are kept back
 	buf     *[writeBufferSize]byte
-	n       int   // bytes in buf
-	err     error // the first of a write: what came after it the peer could not read
+	n       int // number of bytes in buf
+	// err is the first error of a write. Later bytes are not written, because the peer could not
+	// parse them.
+	err error
 }
 
-// Write keeps b back if it is holding, and writes it otherwise. An error may be
+// Write keeps b back while holding is true, and writes it otherwise. The error it returns may be
 // that of an earlier Write.
 func (c *writeBuffer) Write(b []byte) (int, error) {
 	c.mu.Lock()
@@ -55,14 +56,15 @@ func (c *writeBuffer) Write(b []byte) (int, error) {
 	return len(b), c.err
 }
 
-// hold keeps back what is written from here on, writeBufferSize at a time.
+// hold keeps back later writes. Whenever writeBufferSize bytes have come together, they are
+// written.
 func (c *writeBuffer) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.holding = true
 }
 
-// flush writes what was kept back, and lets later writes pass.
+// flush writes the bytes that were kept back. Later writes are not kept back.
 func (c *writeBuffer) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,7 +73,7 @@ func (c *writeBuffer) flush() error {
 	return c.err
 }
 
-// empty writes what buf holds and gives it back, mu held.
+// empty writes the bytes in buf and returns buf to the pool. The caller holds mu.
 func (c *writeBuffer) empty() {
 	if c.buf == nil {
 		return

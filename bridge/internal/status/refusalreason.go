@@ -56,7 +56,7 @@ const (
 
 	// Reasons about the API server.
 
-	// ReasonUpstream: 502, 503 or 504, the API server cannot be reached or does not answer correctly.
+	// ReasonUpstream: 502, 503 or 504, the API server is unreachable or does not answer correctly.
 	ReasonUpstream Reason = "upstream"
 	// ReasonOwnCredential: 503, the API server does not accept edge's own credential.
 	ReasonOwnCredential Reason = "own_credential"
