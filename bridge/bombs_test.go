@@ -304,7 +304,7 @@ func TestSpdyBombs(t *testing.T) {
 				}
 				for range clients {
 					ended++
-					if line := b.w.ended(ended); !strings.Contains(line, `cause="client: streams: SPDY: `) {
+					if line := b.w.ended(ended); !strings.Contains(line, `cause="client violated its protocol: streams: SPDY: `) {
 						t.Error(line)
 					}
 				}
@@ -526,7 +526,7 @@ func TestWebSocketBombs(t *testing.T) {
 				took := bombAllocated() - before
 				c.Close()
 				ended++
-				if line := b.w.ended(ended); !strings.Contains(line, `cause="client: streams: `) {
+				if line := b.w.ended(ended); !strings.Contains(line, `cause="client violated its protocol: streams: `) {
 					t.Error(line)
 				}
 				if took > bombLimit {

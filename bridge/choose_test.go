@@ -422,7 +422,7 @@ func TestSilentUpstream(t *testing.T) {
 		done := make(chan outcome, 1)
 		go func() { done <- clientNamed("spdy v4").do(t, w.edge, command{}) }()
 		if gives {
-			if got := <-done; got.err == nil || !strings.Contains(got.err.Error(), "does not answer any more") {
+			if got := <-done; got.err == nil || !strings.Contains(got.err.Error(), "does not answer keepalives any more") {
 				t.Errorf("%s: %v", streaming, got.err)
 			}
 			close(end)

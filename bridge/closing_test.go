@@ -48,7 +48,7 @@ func TestSPDYGoneAfterHalfClose(t *testing.T) {
 	open(t, c.framer(), "error", "stdin", "stdout", "stderr")
 	c.CloseWrite()
 	c.Close()
-	if line := w.ended(1); !strings.Contains(line, `cause="client gone"`) {
+	if line := w.ended(1); !strings.Contains(line, `cause="client disconnected"`) {
 		t.Error(line)
 	}
 }
@@ -71,7 +71,7 @@ func TestSPDYCut(t *testing.T) {
 			ready = ok && string(d.Data) == "ready"
 		}
 		tcpOf(c.Conn).Close()
-		if line := w.ended(1); !strings.Contains(line, `cause="client gone"`) {
+		if line := w.ended(1); !strings.Contains(line, `cause="client disconnected"`) {
 			t.Error(line)
 		}
 	}

@@ -58,7 +58,7 @@ func TestForwardToAStalledUpstream(t *testing.T) {
 			w.eventually("a stall", sent.stalled)
 			c.Conn.NetConn().Close()
 		}
-		if line := w.ended(i + 1); !strings.Contains(line, `cause="client gone"`) {
+		if line := w.ended(i + 1); !strings.Contains(line, `cause="client disconnected"`) {
 			t.Error(line)
 		}
 	}

@@ -140,7 +140,7 @@ func TestClientGone(t *testing.T) {
 		}
 		c.Close()
 		<-gone
-		if line := w.ended(i + 1); !strings.Contains(line, `cause="client gone"`) {
+		if line := w.ended(i + 1); !strings.Contains(line, `cause="client disconnected"`) {
 			t.Error(line)
 		}
 	}
@@ -213,7 +213,7 @@ func TestClientGoneWhileStalled(t *testing.T) {
 	go flood(io.MultiWriter(c.Conn, in), message("\x00"+strings.Repeat("x", 30_000)))
 	w.eventually("a stall", in.stalled)
 	tcpOf(c.Conn).Close()
-	if line := w.ended(1); !strings.Contains(line, `cause="client gone"`) {
+	if line := w.ended(1); !strings.Contains(line, `cause="client disconnected"`) {
 		t.Error(line)
 	}
 }

@@ -92,7 +92,7 @@ func (r attempt) endLines() (n ends) {
 			!strings.HasPrefix(said.Downstream, map[bool]string{true: "SPDY/3.1", false: "websocket"}[r.d.SPDY]) {
 			continue
 		}
-		if said.Cause == "client gone" {
+		if said.Cause == "client disconnected" {
 			n.gone++
 		} else {
 			n.other++

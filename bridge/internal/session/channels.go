@@ -8,24 +8,28 @@ import (
 	"edge/streams/spdy"
 )
 
-// channels is a port-forward over WebSocket channels: all its connections are
-// there from the start, none can be said to have ended, and when all have ended
-// the session has. It knows its Close.
+// channels is a port-forward over WebSocket channels. All its connections exist from the start, the
+// client cannot end a single one, and the session ends when all have ended. channels also records
+// the client's Close.
 type channels struct {
 	symmetric
-	table *spdy.Table // the streams of its connections
+	table *spdy.Table // streams of the session's connections
 
-	closed    bool // by the client
-	code      uint32
-	hasSpoken bool // the client: its Close is answered when the pod has heard what came before
+	closed bool // the client has sent its Close
+	code   uint32
+	// hasSpoken is true if the client has sent data. Its Close is then answered only after the pod
+	// has read the data.
+	hasSpoken bool
 
-	unanswered int // streams that upstream has not accepted yet
+	unanswered int // number of streams that upstream has not accepted yet
 	answered   chan struct{}
-	answer     func() // closes answered, once
+	answer     func() // closes answered; may be called more than once
 
-	ask   func() error  // asks upstream to say when the pod has read all
-	heard chan struct{} // closed when the pod has all that the client said, or nothing more comes from upstream
-	hear  func()        // closes heard, once
+	ask func() error // requests a notice from upstream when the pod has read everything
+	// heard is closed when the pod has read everything that the client sent, or when nothing more
+	// comes from upstream.
+	heard chan struct{}
+	hear  func() // closes heard; may be called more than once
 }
 
 func newChannels(connections int, table *spdy.Table) *channels {
@@ -35,13 +39,13 @@ func newChannels(connections int, table *spdy.Table) *channels {
 	return c
 }
 
-// awaitOpen waits, for a client that left, until upstream has every stream: a
-// container runtime whose client is gone within its opens keeps some of their
-// goroutines for ever (cri-streaming's httpStreamReceived).
+// awaitOpen waits, after a client has left, until upstream has accepted every stream, but no longer
+// than most. If the client disconnects while its streams are opened, a container runtime never ends
+// some of their goroutines (cri-streaming's httpStreamReceived).
 func (c *channels) awaitOpen(most time.Duration) { await(c.answered, most) }
 
-// settle waits, for a client that left, until the pod has read what the client said last, as a container runtime does
-// that speaks WebSocket itself.
+// settle waits, after a client has left, until the pod has read the client's last data. A container
+// runtime that speaks WebSocket itself does the same.
 func (c *channels) settle(t *twoWay) {
 	c.awaitOpen(t.Linger)
 	if t.fromClient.writeErr == nil {
@@ -56,7 +60,7 @@ func (c *channels) settle(t *twoWay) {
 func (c *channels) answersLate() bool { return c.hasSpoken }
 
 func (c *channels) outputEnded() {
-	c.answer() // none will come
+	c.answer() // no more accepts will come
 	c.hear()
 }
 
@@ -69,7 +73,7 @@ func await(done <-chan struct{}, most time.Duration) {
 	}
 }
 
-// fromClient keeps the client's Close to itself.
+// fromClient does not forward the client's Close, but records it.
 func (c *channels) fromClient(f *streams.Frame) (forward bool, err error) {
 	switch f.Kind {
 	case streams.Close:
@@ -81,8 +85,7 @@ func (c *channels) fromClient(f *streams.Frame) (forward bool, err error) {
 	return true, nil
 }
 
-// toClient looks for the answers to the opens, and for the end of the last
-// connection.
+// toClient counts the accepts of the opened streams, and detects the end of the last connection.
 func (c *channels) toClient(f *streams.Frame) (forward bool, err error) {
 	switch f.Kind {
 	case streams.Accept:
@@ -99,5 +102,5 @@ func (c *channels) toClient(f *streams.Frame) (forward bool, err error) {
 	return false, nil
 }
 
-// Closed implements closed.
+// Closed implements closeReceiver.
 func (c *channels) Closed() (code int, ok bool) { return int(c.code), c.closed }

@@ -14,23 +14,25 @@ import (
 	"edge/streams/ws"
 )
 
-// codecs is what a session speaks on its two legs.
+// codecs holds the dialects of a session's two legs and creates their sources and sinks.
 type codecs struct {
 	negotiate.Dialect
 	up negotiate.Offer
-	// again asks for one more upstream session of a port-forward whose connections
-	// have one each; nil: they share one.
-	again  func(context.Context) (upstream.Answer, error)
-	unread *unreadWebSocket // of a WebSocket that passes unread; nil: it is none
+	// again requests one more upstream session for a port-forward with one session per connection.
+	// nil: the connections share one session.
+	again func(context.Context) (upstream.Answer, error)
+	// unread is set for a WebSocket that edge does not parse, and nil otherwise.
+	unread *unreadWebSocket
 }
 
-// clientKeepalive and upBeat make the keepalives of the two legs.
+// clientKeepalive returns the function that appends a keepalive for the client's leg, or nil.
+// upstreamKeepalive does the same for the API server's leg.
 func (p codecs) clientKeepalive() func([]byte, bool) []byte {
 	switch p.Kind {
 	case negotiate.WebSocketExec, negotiate.WebSocketPorts, negotiate.Tunnel:
 		return keepaliveWebSocket
 	case negotiate.SPDYExec, negotiate.SPDYPorts:
-		return keepaliveSPDY(2) // a server's pings have even ids
+		return keepaliveSPDY(2) // the ids of a server's pings are even
 	}
 	if p.unread != nil {
 		return p.unread.down.appendTo
@@ -52,8 +54,8 @@ func (p codecs) upstreamKeepalive() func([]byte, bool) []byte {
 	return keepaliveSPDY(1)
 }
 
-// run puts codecs on the session's legs and runs it. It returns true if the
-// session goes on in other goroutines, the last of which calls over.
+// run connects the session's legs by sources and sinks, and relays. It returns true if the session
+// continues in other goroutines; the last of them calls over.
 func (p codecs) run(s *session, over func()) (left bool) {
 	switch p.Kind {
 	case negotiate.WebSocketExec, negotiate.SPDYExec:
@@ -88,7 +90,8 @@ func (p codecs) relayExec(s *session, over func()) (left bool) {
 	return e.run(over)
 }
 
-// execUpstream gives an exec its codecs towards the API server, and what begins it there.
+// execUpstream sets the source and sink of an exec towards the API server. It returns a function
+// that opens the streams there.
 func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() error) {
 	if p.up.Protocol == negotiate.WebSocket {
 		version := ws.V5Channel
@@ -107,14 +110,16 @@ func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() er
 	return sink.Open
 }
 
-// execClient gives an exec its codecs towards the client, its dialect's rules for
-// the end, and what tells the client that it began.
+// execClient sets the source and sink of an exec towards the client, and its dialect's rules for
+// the end. It returns a function that informs the client that the session has begun.
 func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() error) {
 	if p.Kind == negotiate.WebSocketExec {
 		src, sink := ws.NewExecServerSource(r, e.down, p.Version), ws.NewExecServerSink(e.down.Coalesced(), p.Version)
 		e.input.src, e.output.sink = src, sink
 		if p.up.Protocol == negotiate.WebSocket {
-			src.KeepMasks() // execUpstream has a sink that can take them; inputLoop does not look at stdin
+			// execUpstream has set a sink that accepts masked data, and inputLoop does not read
+			// stdin's bytes.
+			src.KeepMasks()
 		}
 		e.client.closeCodes = true
 		e.client.plainStatus = p.Version == ws.V1Channel || p.Version == ws.V1Base64Channel
@@ -124,7 +129,7 @@ func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() erro
 	set := p.Streams
 	switch p.Subprotocol {
 	case remotecommand.StreamProtocolV1Name, remotecommand.StreamProtocolV2Name:
-		set.Terminal = false // sizes came with v3
+		set.Terminal = false // resize events exist since v3
 	}
 	src := spdy.NewExecServerSource(r, e.down, set)
 	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down.Coalesced(), src)
@@ -142,8 +147,8 @@ func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() erro
 
 func nothing() error { return nil }
 
-// firstOutput is the channel whose empty message tells the client that the
-// session began.
+// firstOutput returns the channel on which edge sends an empty message to show the client that the
+// session has begun.
 func (p codecs) firstOutput() streams.Role {
 	switch {
 	case p.Streams.Stdout:
@@ -154,8 +159,8 @@ func (p codecs) firstOutput() streams.Role {
 	return streams.Error
 }
 
-// relayPorts carries the connections of a port-forward. Below both SPDY codecs
-// there may be a tunnel; WebSocket channels have ids like SPDY's streams.
+// relayPorts relays the connections of a port-forward. Each of the two SPDY sides may run inside a
+// tunnel. WebSocket channels have ids like SPDY streams.
 func (p codecs) relayPorts(s *session) {
 	var table spdy.Table
 	forward := twoWay{session: s, kind: new(symmetric)}
@@ -165,7 +170,8 @@ func (p codecs) relayPorts(s *session) {
 	var portsSource *spdy.PortsSource
 	var portsSink *spdy.PortsSink
 	if p.Kind == negotiate.WebSocketPorts {
-		s.up.AllowReplies(leg.ResetReply * len(p.Ports)) // PortsSource resets each once, and they may all end together
+		// PortsSource resets each stream once, and all connections may end at the same time.
+		s.up.AllowReplies(leg.ResetReply * len(p.Ports))
 		portsSource, portsSink = spdy.NewPortsSource(upReader, up.replier, &table), spdy.NewPortsSink(up.out, &table)
 		forward.toClient.src, forward.fromClient.sink = portsSource, portsSink
 	} else {
@@ -198,10 +204,10 @@ func (p codecs) relayPorts(s *session) {
 	upReader.Close()
 }
 
-// relayFanout carries a port-forward whose connections have an upstream session
-// each. The one that is there already is the sentinel.
+// relayFanout relays a port-forward with one upstream session per connection. The upstream session
+// that exists already is the sentinel.
 func (p codecs) relayFanout(s *session) {
-	var none spdy.Table // of the sentinel's connections
+	var none spdy.Table // for the sentinel, which has no connections
 	forward := twoWay{session: s}
 	up, down := upTransport(s.up, p.up.Protocol == negotiate.WebSocket), downTransport(s.down, p.Kind == negotiate.Tunnel)
 	forward.upTunnel = up.tunnel
@@ -231,7 +237,8 @@ func (p codecs) relayOpaque(s *session) {
 	toClient.close()
 }
 
-// relayPassed is relayOpaque of a WebSocket, with keepalives between its frames.
+// relayPassed does the same as relayOpaque for a WebSocket, and sends keepalives between its
+// frames.
 func (p codecs) relayPassed(s *session) {
 	fromClient, toClient := &unreadSource{rawSource: rawSource{r: s.down}}, &unreadSource{rawSource: rawSource{r: s.up}}
 	fromClient.passage.Own, toClient.passage.Own = p.unread.down.own, p.unread.up.own

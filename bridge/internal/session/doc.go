@@ -1,18 +1,19 @@
-// Package session has a stream from its 101 to its end. It handles no HTTP request.
+// Package session relays a stream from its 101 to its end. It handles no HTTP requests.
 //
-//	session.go, registry.go            what a session is; all that there are
-//	endcause.go, errors.go             why one ends: the list of causes, and the errors that have them
-//	panic.go                           a bug ends one session
-//	run.go, codecs.go                  its beginning; codecs on its legs, by the two dialects
-//	keepalive.go, websocketclose.go    how often each leg hears something; a WebSocket client's Close
+//	session.go, registry.go            the session; the registry of all sessions
+//	endcause.go, errors.go             the causes for which a session ends, and their errors
+//	panic.go                           a panic ends one session only
+//	run.go, codecs.go                  the start; sources and sinks for the two dialects
+//	keepalive.go, websocketclose.go    the keepalives of each leg; a WebSocket client's Close
 //	relay.go, loop.go                  frames from a source to a sink; loops that give up their goroutine
-//	exec.go, execopens.go              five streams and one Status; until SPDY's streams are open
-//	execrelay.go, execend.go           its loops; how it ends, whoever ends it
-//	execstatus.go                      the Status that a client reads last, and its words
-//	twoway.go, spdytransport.go        port-forward and opaque upgrades: how they end; SPDY, or a tunnel below it
+//	exec.go, execopens.go              an exec: five streams and one Status; waits until they are open
+//	execrelay.go, execend.go           the two loops of an exec; how an exec ends
+//	execstatus.go                      the final Status for the client, and its message
+//	twoway.go, spdytransport.go        how port-forwards and opaque upgrades end; SPDY with or without a tunnel
 //	channels.go                        port-forward over WebSocket channels
-//	fanout*.go                         port-forward whose connections have upstream sessions of their own
-//	raw.go, unread.go                  bytes that edge does not read; keepalives between a WebSocket's frames
+//	fanout*.go                         port-forward with one upstream session per connection
+//	raw.go, unread.go                  bytes that edge does not parse; keepalives between WebSocket frames
 //
-// Who closes, and what half-closes and resets become, is in the documentation of package bridge.
+// The documentation of package bridge states which side closes, and how edge translates half-closes
+// and resets.
 package session

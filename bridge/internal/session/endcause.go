@@ -7,25 +7,37 @@ import (
 	"edge/streams"
 )
 
-// Cause says why a stream ended. It is one of the short list below, so that logs can be searched for it and a metric may have
-// it as a label; these words stay.
+// Cause states why a stream ended. The values below are the only ones and do not change, so logs can
+// be searched for them and a metric may have them as a label.
 type Cause string
 
 const (
-	CauseCompleted       Cause = "completed"         // the outcome is known: a Status, or each connection has ended
-	CauseClientClosed    Cause = "client_closed"     // the client said so: a WebSocket Close, an SPDY GOAWAY
-	CauseClientGone      Cause = "client_gone"       // its connection ended without a word, or takes no bytes
-	CauseClientBreach    Cause = "client_breach"     // it broke its protocol
-	CauseClientNotOpened Cause = "client_not_opened" // it did not open the streams that it asked for, in time
-	CauseUpstreamLost    Cause = "upstream_lost"     // the connection to the API server broke, or spoke another protocol
-	CauseUpstreamSilent  Cause = "upstream_silent"   // the API server answers no keepalives
-	CauseNoStatus        Cause = "no_status"         // upstream ended without telling the outcome
-	CauseBadStatus       Cause = "bad_status"        // what it told of the outcome is no Status
-	CauseShutdown        Cause = "shutdown"          // edge ends
-	CauseInternal        Cause = "internal"          // a fault of edge's
+	// CauseCompleted: the outcome is known. Upstream sent a Status, or each connection of a
+	// port-forward has ended.
+	CauseCompleted Cause = "completed"
+	// CauseClientClosed: the client sent a WebSocket Close or an SPDY GOAWAY.
+	CauseClientClosed Cause = "client_closed"
+	// CauseClientGone: the client disconnected without a Close or GOAWAY, or reads no bytes.
+	CauseClientGone Cause = "client_gone"
+	// CauseClientBreach: the client violated its protocol.
+	CauseClientBreach Cause = "client_breach"
+	// CauseClientNotOpened: the client did not open in time the streams that its request named.
+	CauseClientNotOpened Cause = "client_not_opened"
+	// CauseUpstreamLost: the connection to the API server broke, or upstream violated its protocol.
+	CauseUpstreamLost Cause = "upstream_lost"
+	// CauseUpstreamSilent: the API server does not answer keepalives.
+	CauseUpstreamSilent Cause = "upstream_silent"
+	// CauseNoStatus: upstream ended without a Status.
+	CauseNoStatus Cause = "no_status"
+	// CauseBadStatus: upstream sent an invalid Status.
+	CauseBadStatus Cause = "bad_status"
+	// CauseShutdown: edge is shutting down.
+	CauseShutdown Cause = "shutdown"
+	// CauseInternal: an error in edge.
+	CauseInternal Cause = "internal"
 )
 
-// causeOf is the outermost Cause in an error.
+// causeOf returns the outermost Cause in err. An error without a Cause is an internal one.
 func causeOf(err error) Cause {
 	var known interface{ Cause() Cause }
 	if errors.As(err, &known) {
@@ -34,7 +46,7 @@ func causeOf(err error) Cause {
 	return CauseInternal
 }
 
-// isLost tells whether a cause is upstream's end without a word about the outcome.
+// isLost reports whether cause means that upstream ended without a known outcome.
 func isLost(err error) bool {
 	switch causeOf(err) {
 	case CauseNoStatus, CauseBadStatus, CauseUpstreamSilent, CauseUpstreamLost:
@@ -43,7 +55,7 @@ func isLost(err error) bool {
 	return false
 }
 
-// upstreamError says in words of ours why upstream's side ended.
+// upstreamError returns the cause of a session whose upstream side ended with err.
 func upstreamError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errNoStatus
@@ -51,7 +63,7 @@ func upstreamError(err error) error {
 	return &brokenError{err}
 }
 
-// clientError says why the client's side ended.
+// clientError returns the cause of a session whose client side ended with err.
 func clientError(err error) error {
 	var protocol *streams.ProtocolError
 	if errors.As(err, &protocol) || errors.Is(err, streams.ErrReplies) {

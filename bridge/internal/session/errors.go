@@ -7,7 +7,7 @@ import (
 	"edge/streams"
 )
 
-// An endError is a reason to end a session.
+// An endError is a reason why a session ended.
 type endError struct {
 	cause Cause
 	text  string
@@ -18,17 +18,18 @@ func (e *endError) Cause() Cause  { return e.cause }
 
 var (
 	errCompleted  error = &endError{CauseCompleted, "completed"}
-	errClientGone error = &endError{CauseClientGone, "client gone"}
-	// errClientGoaway is a client's GOAWAY. It says nothing after it that counts, and may wait for the end.
-	errClientGoaway error = &endError{CauseClientClosed, "client said goodbye"}
+	errClientGone error = &endError{CauseClientGone, "client disconnected"}
+	// errClientGoaway means that the client sent a GOAWAY. Later frames of that client have no
+	// meaning, but the client may wait for the end.
+	errClientGoaway error = &endError{CauseClientClosed, "client sent GOAWAY"}
 	errNotOpened    error = &endError{CauseClientNotOpened, "client did not open its streams in time"}
-	errNoStatus     error = &endError{CauseNoStatus, "upstream ended the session without a status"}
-	errBadStatus    error = &endError{CauseBadStatus, "upstream ended the session with a status that is not one"}
-	errSilent       error = &endError{CauseUpstreamSilent, "upstream does not answer any more"}
+	errNoStatus     error = &endError{CauseNoStatus, "the API server ended the session without a Status"}
+	errBadStatus    error = &endError{CauseBadStatus, "the API server ended the session with an invalid Status"}
+	errSilent       error = &endError{CauseUpstreamSilent, "the API server does not answer keepalives any more"}
 	errShutdown     error = &stopError{CauseShutdown, "edge is shutting down"}
 )
 
-// A stopError is a reason of edge's to end a session, of which the client is told.
+// A stopError is a reason for which edge ends a session. The client receives its text.
 type stopError struct {
 	cause Cause
 	text  string
@@ -37,19 +38,19 @@ type stopError struct {
 func (e *stopError) Error() string { return e.text }
 func (e *stopError) Cause() Cause  { return e.cause }
 
-// isStop tells whether a session ends because edge will have it so.
+// isStop reports whether err means that edge itself ends the session.
 func isStop(err error) bool { return errors.As(err, new(*stopError)) }
 
-// closedError is a client's Close, which is answered with its code (0: none).
+// closedError means that the client sent a Close, which edge answers with the same code (0: none).
 type closedError struct{ code uint32 }
 
 func (e *closedError) Error() string { return "client closed the session" }
 func (e *closedError) Cause() Cause  { return CauseClientClosed }
 
-// breachError is a client's breach of its protocol.
+// breachError means that the client violated its protocol.
 type breachError struct{ err error }
 
-func (e *breachError) Error() string { return "client: " + e.err.Error() }
+func (e *breachError) Error() string { return "client violated its protocol: " + e.err.Error() }
 func (e *breachError) Unwrap() error { return e.err }
 func (e *breachError) Cause() Cause  { return CauseClientBreach }
 
@@ -61,17 +62,17 @@ func (e *breachError) closeCode() uint32 {
 	return streams.ClosePolicy
 }
 
-// brokenError is upstream's connection that broke, or upstream's breach of its
-// protocol. The log has the details, which name addresses.
+// brokenError means that the upstream connection broke or that upstream violated its protocol. Its
+// text is for the log only, because it may contain network addresses.
 type brokenError struct{ err error }
 
 func (e *brokenError) Error() string { return "upstream connection: " + e.err.Error() }
 func (e *brokenError) Unwrap() error { return e.err }
 func (e *brokenError) Cause() Cause  { return CauseUpstreamLost }
 
-// panicError is a bug of ours that ends one session and not the process, as
-// net/http has it for requests. A loop turns it into its error, so that the
-// client is told; session.recoverPanic takes one that happens around the loops.
+// panicError is a bug in edge that ends one session but not the process, as net/http does for
+// requests. A loop returns it as its error, so that the client receives a Status.
+// session.recoverPanic handles a panic outside the loops.
 type panicError struct {
 	value any
 	stack []byte
@@ -81,5 +82,5 @@ func (e *panicError) Error() string { return fmt.Sprintf("internal error: %v", e
 
 func (e *panicError) Cause() Cause { return CauseInternal }
 
-// errUpstreamGoaway is upstream's GOAWAY. All that it had to say came before.
-var errUpstreamGoaway = errors.New("upstream said goodbye")
+// errUpstreamGoaway means that upstream sent a GOAWAY. No more data follows it.
+var errUpstreamGoaway = errors.New("upstream sent GOAWAY")

@@ -6,8 +6,8 @@ import (
 	"edge/streams"
 )
 
-// execSession is an exec or attach: five streams, one Status, and an end that
-// the client must never mistake for success.
+// execSession is an exec or attach: five streams and one final Status. Its end must never look like
+// success to the client by mistake.
 type execSession struct {
 	*session
 	set    streams.Set
@@ -16,39 +16,41 @@ type execSession struct {
 
 	client   execClient
 	upstream execUpstream
-	// goingAway: an SPDY client has sent its GOAWAY, so the connection's end is one that
-	// it wants; of the input loop.
+	// goingAway is true after an SPDY client has sent a GOAWAY: the client wants the connection to
+	// end. Only the input loop uses it.
 	goingAway bool
 
 	inputDone     chan struct{} // closed when the input loop has ended
-	outputDone    chan struct{} // closed when the output loop reads no more
-	closeReceived chan struct{} // closed by the input loop when a WebSocket client's Close has come
-	readDeadline  atomic.Int64  // until when, after the goodbye, a client may take to read it: Unix ns
+	outputDone    chan struct{} // closed when the output loop stops reading
+	closeReceived chan struct{} // closed by the input loop when a WebSocket client sends its Close
+	// readDeadline is the deadline, in Unix ns, for the client to read the final Status.
+	readDeadline atomic.Int64
 }
 
-// execClient is what the client's dialect is like.
+// execClient describes the rules of the client's dialect.
 type execClient struct {
-	// allOpened is closed when the client has opened every stream of the set; nil
-	// where the dialect opens none (WebSocket).
+	// allOpened is closed when the client has opened every stream of the set. It is nil for
+	// WebSocket, where the client opens no streams.
 	allOpened <-chan struct{}
-	// opened is called for every stream that the client opened, on the input loop.
+	// opened is called on the input loop for each stream that the client opens.
 	opened func()
-	// plainStatus: plain text is on the error stream (SPDY before v4), where nothing
-	// means success.
+	// plainStatus is true if the error stream carries plain text, as in SPDY before v4. No text
+	// then means success.
 	plainStatus bool
-	// reword: only API servers and edge speak it, and upstream is a container
-	// runtime's, which an API server would have reworded.
+	// reword is true if the client's dialect is one that only API servers and edge speak, and
+	// upstream sends a container runtime's Status. An API server would have changed the message of
+	// that Status.
 	reword bool
-	// closeCodes: it is WebSocket's. Its Close ends the session, and a breach can be
-	// said by a close code.
+	// closeCodes is true for WebSocket: a Close ends the session, and its code can report a
+	// protocol violation.
 	closeCodes bool
 }
 
-// execUpstream is what upstream's is like.
+// execUpstream describes the rules of the upstream dialect.
 type execUpstream struct {
-	// accepted is closed by the output loop when upstream has answered the opens of
-	// its streams; nil where the dialect opens none (WebSocket).
+	// accepted is closed by the output loop when upstream has accepted all streams. It is nil for
+	// WebSocket, where edge opens no streams.
 	accepted <-chan struct{}
-	// closesLast: nothing comes from upstream after its Close.
+	// closesLast is true if nothing follows upstream's Close.
 	closesLast bool
 }

@@ -10,12 +10,12 @@ import (
 	"edge/streams"
 )
 
-// finishOutput ends the session, of which this is the last goroutine then.
+// finishOutput ends the session. It runs on the session's last goroutine.
 func (e *execSession) finishOutput(status []byte) {
 	close(e.outputDone)
 	e.writeOutcome(status)
 	<-e.inputDone
-	e.input.reader.Close() // not after a panic: a loop may still read
+	e.input.reader.Close() // not reached after a panic, when a loop may still read
 	e.output.reader.Close()
 }
 
@@ -25,11 +25,11 @@ func (e *execSession) endInput(err error, closed bool) {
 	case closed && e.isClosed():
 		e.endUpstream()
 		e.awaitClientEnd()
-	case e.cause() != nil: // the goodbye is said, or about to be
+	case e.cause() != nil: // the final Status is sent, or about to be
 	case errors.As(err, &protocol), errors.Is(err, streams.ErrReplies):
 		e.setCause(&breachError{err})
 		e.awaitAccepted()
-		e.up.Cut() // the output loop says goodbye
+		e.up.Cut() // the output loop then sends the final Status or Close
 		e.awaitClientEnd()
 	case isPanic(err):
 		e.setCause(err)
@@ -42,23 +42,23 @@ func (e *execSession) endInput(err error, closed bool) {
 	}
 }
 
-// isStillReading tells whether the wait for the client's end was over before the client
-// had taken what it was told. Once the connection is closed, anything that the
-// client says, a ping, is answered by a reset, which drops the rest.
+// isStillReading reports whether the deadline for the client's end has passed while the client was
+// still reading its final Status. edge then keeps the connection open: after a close, the kernel
+// would answer any byte of the client, such as a ping, with a reset that drops the rest.
 func (e *execSession) isStillReading(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout() && e.down.Unsent() > 0 && time.Now().UnixNano() < e.readDeadline.Load()
 }
 
-// clientGone ends a session whose client is gone.
+// clientGone ends a session after the client has disconnected.
 func (e *execSession) clientGone() {
 	e.setCause(errClientGone)
 	e.down.Cut()
 	e.endUpstream()
 }
 
-// endUpstream ends a session whose client has ended it. What the client said last
-// still reaches the process: upstream gets an orderly end, and linger to end as well.
+// endUpstream ends the upstream side after the client has ended the session. The client's last data
+// still reaches the process: endUpstream half-closes upstream and gives it Linger to end too.
 func (e *execSession) endUpstream() {
 	e.awaitAccepted()
 	deadline := time.Now().Add(e.Linger)
@@ -67,7 +67,8 @@ func (e *execSession) endUpstream() {
 	e.input.closeWrite(e.up)
 }
 
-// endOutput returns the Status, last of all; nil if there was none, or half of one.
+// endOutput ends the output streams, sets the session's cause and returns the final Status. It
+// returns nil if upstream sent no Status or an incomplete one.
 func (e *execSession) endOutput(err error, status []byte, ended map[streams.Role]bool) []byte {
 	for _, role := range []streams.Role{streams.Stdout, streams.Stderr} {
 		if !ended[role] {
@@ -81,16 +82,16 @@ func (e *execSession) endOutput(err error, status []byte, ended map[streams.Role
 	case len(status) > 0:
 		e.setCause(errBadStatus)
 	case errors.Is(err, errCompleted):
-		e.setCause(errNoStatus) // an empty one: v4 never sends it
+		e.setCause(errNoStatus) // upstream sent an empty Status, which v4 never does
 	default:
 		e.setCause(upstreamError(err))
 	}
 	return nil
 }
 
-// writeOutcome tells the client the outcome, Status last, and ends the write
-// side. From then on the input loop waits at most linger for the client to close.
-// A client that is slow to read loses nothing, but it must read.
+// writeOutcome sends the client the outcome, with the Status last, and half-closes the leg. Then
+// the input loop waits up to Linger for the client to close. A slow client loses nothing as long as
+// it reads.
 func (e *execSession) writeOutcome(status []byte) {
 	e.up.Cut()
 	cause := e.cause()
@@ -100,7 +101,7 @@ func (e *execSession) writeOutcome(status []byte) {
 	case errors.Is(cause, errClientGone):
 		e.down.Cut()
 		return
-	case errors.As(cause, &closed): // which is answered already
+	case errors.As(cause, &closed): // edge has already answered the client's Close
 		return
 	case e.client.closeCodes && errors.As(cause, &breach):
 		e.output.write(streams.Frame{Kind: streams.Close, Code: breach.closeCode()})
@@ -116,23 +117,24 @@ func (e *execSession) writeOutcome(status []byte) {
 		e.output.write(goodbye)
 	}
 	e.output.flush()
-	if e.client.closeCodes && e.output.writeErr == nil && breach == nil { // after a breach, nobody listens for the answer
+	// After a protocol violation, the input loop does not wait for the client's Close.
+	if e.client.closeCodes && e.output.writeErr == nil && breach == nil {
 		e.awaitCloseAnswer(e.closeReceived, e.inputDone)
 	}
 	e.output.closeWrite(e.down)
 	e.down.Conn.SetReadDeadline(time.Now().Add(e.Linger))
 }
 
-// hasHalfClosed tells whether an SPDY client, whose end was read, has said that it
-// ends its own direction, in TLS. A connection that just ends is that of a client
-// which is gone, and so is one after a GOAWAY.
+// hasHalfClosed reports whether an SPDY client has ended only its own direction, by a TLS
+// close_notify. If the TCP connection ends, or after a GOAWAY, the client counts as disconnected.
+// Call it after the client's end was read.
 func (e *execSession) hasHalfClosed(err error) bool {
 	return errors.Is(err, io.EOF) && !e.client.closeCodes && !e.goingAway && e.hasAllStreams() && e.down.HasHalfClosed()
 }
 
-// continueAfterHalfClose goes on with an exec whose SPDY client has half-closed its connection: its
-// stdin has ended, and the output still goes there. A client that is gone altogether
-// looks the same, so edge asks before; later the session's keepalives do.
+// continueAfterHalfClose continues an exec after the SPDY client has half-closed its connection.
+// stdin has ended, and the output continues. A disconnected client looks the same, so edge checks
+// first whether the client still reads. Later the keepalives check this.
 func (e *execSession) continueAfterHalfClose() {
 	if !e.stillReads() {
 		e.clientGone()
@@ -145,12 +147,12 @@ func (e *execSession) continueAfterHalfClose() {
 	<-e.done
 }
 
-// ackPoll is how often isHearing looks for an acknowledgement.
+// ackPoll is how often stillReads checks for a TCP acknowledgement.
 const ackPoll = 5 * time.Millisecond
 
-// stillReads tells whether a client that has half-closed its connection still reads.
-// It sends two pings. TCP acknowledges the first one, or answers that nobody is
-// there, and then the second one cannot be written.
+// stillReads reports whether a client that has half-closed its connection still reads. It sends two
+// pings. The client's TCP acknowledges the first ping or answers it with a reset; after a reset the
+// second ping cannot be written.
 func (e *execSession) stillReads() bool {
 	for range 2 {
 		if e.down.Probe() != nil {
@@ -165,8 +167,8 @@ func (e *execSession) stillReads() bool {
 	return true
 }
 
-// finalStatus is what the client reads on its error stream, made of what upstream
-// said there; nothing means that upstream never told.
+// finalStatus returns what the client reads on its error stream. said is the Status that upstream
+// sent; if it is empty, the result is a Failure that gives cause as the reason.
 func (c execClient) finalStatus(said []byte, cause error) []byte {
 	switch {
 	case len(said) == 0:

@@ -2,8 +2,9 @@ package session
 
 import "time"
 
-// awaitStreams waits until the SPDY client has opened its streams. client-go
-// does not hear a thing before they are all accepted, so a shutdown waits too.
+// awaitStreams waits until the SPDY client has opened all its streams. client-go does not read a
+// Status before all streams are accepted, so a shutdown also waits for them. It returns false if
+// the streams are not open in time.
 func (e *execSession) awaitStreams() bool {
 	late := time.NewTimer(e.Times.Open)
 	defer late.Stop()
@@ -34,16 +35,15 @@ func (e *execSession) hasAllStreams() bool {
 	}
 }
 
-// openTime is how long a session with a WebSocket upstream lasts at least. The API
-// server opens the runtime's streams after its 101, and does not tell when; on a busy machine
-// that took more than a second.
+// openTime is the minimum duration of a session with a WebSocket upstream. The API server opens the
+// container runtime's streams after its 101 and does not report when they are open. On a busy
+// machine this took more than a second.
 const openTime = 5 * time.Second
 
-// awaitAccepted lets upstream answer the opens of its streams before the session's
-// end reaches it. The container runtime sends those answers from a queue, and
-// github.com/moby/spdystream waits for them without end, in the first write of what
-// the container says, if the connection was closed before: an attach that was cut
-// would stop the container's output for everybody.
+// awaitAccepted waits until upstream has accepted the streams, so that the session does not end
+// earlier. The container runtime sends the accepts from a queue. If the connection is closed
+// before, github.com/moby/spdystream waits for them forever, in the first write of the container's
+// output. An attach that ended too early would then stop the container's output for all clients.
 func (e *execSession) awaitAccepted() {
 	late := time.NewTimer(time.Until(e.acceptedBy()))
 	defer late.Stop()
@@ -54,7 +54,7 @@ func (e *execSession) awaitAccepted() {
 	}
 }
 
-// acceptedBy is until when to wait for it.
+// acceptedBy returns the time until which awaitAccepted waits.
 func (e *execSession) acceptedBy() time.Time {
 	if e.upstream.accepted == nil {
 		return e.Started.Add(min(openTime, e.Linger))
@@ -62,8 +62,8 @@ func (e *execSession) acceptedBy() time.Time {
 	return time.Now().Add(e.Linger)
 }
 
-// readAccepts is awaitAccepted on the output loop, where the client has gone before
-// there was anything to relay.
+// readAccepts does the same as awaitAccepted on the output loop. It is used if the client
+// disconnects before the relay has begun.
 func (e *execSession) readAccepts() {
 	e.up.Conn.SetReadDeadline(e.acceptedBy())
 	for {

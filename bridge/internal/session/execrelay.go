@@ -7,8 +7,8 @@ import (
 	"edge/streams"
 )
 
-// run relays until the outcome is known or a leg ends. It returns true if the
-// session goes on in other goroutines, the last of which calls over.
+// run relays until the outcome is known or a leg ends. It returns true if the session continues in
+// other goroutines; the last of them calls over.
 func (e *execSession) run(over func()) (left bool) {
 	e.inputDone, e.outputDone, e.closeReceived = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	input := e.inputLoop(func() { close(e.inputDone) })
@@ -21,8 +21,8 @@ func (e *execSession) run(over func()) (left bool) {
 	return e.outputLoop(over).run()
 }
 
-// inputLoop relays what the client sends. After the session's end it only waits
-// for the client to close.
+// inputLoop returns the loop that relays the client's frames. After the end of the session the loop
+// only waits for the client to close.
 func (e *execSession) inputLoop(over func()) *loop {
 	closed := false
 	see := func(f *streams.Frame) (bool, error) {
@@ -54,7 +54,7 @@ func (e *execSession) inputLoop(over func()) *loop {
 	return &loop{direction: &e.input, session: e.session, relay: relay, end: end, atEnd: over}
 }
 
-// outputLoop relays what the process says, and then its Status.
+// outputLoop returns the loop that relays the output of the process and then its Status.
 func (e *execSession) outputLoop(over func()) *loop {
 	var status []byte
 	open := 0
@@ -71,7 +71,8 @@ func (e *execSession) outputLoop(over func()) *loop {
 			forward = true
 		case streams.Status:
 			status = bytes.Clone(f.Payload())
-		case streams.Close: // the last word on WebSocket; on SPDY there may be more, in no order
+		// On WebSocket nothing follows the Close. On SPDY other frames may follow, in any order.
+		case streams.Close:
 			if e.upstream.closesLast && status != nil {
 				return false, errCompleted
 			}
@@ -89,12 +90,14 @@ func (e *execSession) outputLoop(over func()) *loop {
 		}
 		if forward {
 			e.output.write(*f)
-			e.output.flush() // here, where a client that is slow to read costs upstream none of its time
+			// Flush before the deadline below is set, so that a slow client does not use up
+			// upstream's time.
+			e.output.flush()
 		}
 		if open == 0 {
 			return false, errCompleted
 		}
-		// The outcome is known, and upstream closes at once now, or else we do.
+		// The outcome is known. Upstream should close at once; otherwise edge does after Linger.
 		e.up.Conn.SetReadDeadline(time.Now().Add(e.Linger))
 		return false, nil
 	}

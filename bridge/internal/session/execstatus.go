@@ -14,15 +14,15 @@ import (
 	"edge/streams"
 )
 
-// statusFrame puts a Status behind the room that a sink needs.
+// statusFrame returns a frame with a Status behind the headroom that a sink needs.
 func statusFrame(status []byte) streams.Frame {
 	buf := make([]byte, streams.Headroom+len(status))
 	copy(buf[streams.Headroom:], status)
 	return streams.Frame{Kind: streams.Status, Stream: streams.Stream{Role: streams.Error}, Buf: buf, Off: streams.Headroom}
 }
 
-// isOutcome tells a Status from what upstream left of one when it died, and from
-// text, which no client of v4 could read.
+// isOutcome reports whether status is a complete Status. It is not if upstream broke off in the
+// middle, or sent plain text, which a v4 client cannot parse.
 func isOutcome(status []byte) bool {
 	var s metav1.Status
 	if json.Unmarshal(status, &s) != nil {
@@ -31,8 +31,8 @@ func isOutcome(status []byte) bool {
 	return s.Status == metav1.StatusSuccess || s.Status == metav1.StatusFailure
 }
 
-// unknownOutcome is what the client reads when upstream ended without a Status:
-// client-go would take the missing one for success.
+// unknownOutcome returns the Status for a client whose session ended upstream without one.
+// client-go would take a missing Status for success.
 func unknownOutcome(cause error) metav1.Status {
 	why := cause.Error()
 	if broken := (*brokenError)(nil); errors.As(cause, &broken) {
@@ -42,8 +42,8 @@ func unknownOutcome(cause error) metav1.Status {
 		fmt.Sprintf("edge: the session ended before the command's outcome was known: %s", why))
 }
 
-// plainStatus turns a Status into the text of the dialects before v4: nothing
-// for success, the message for anything else.
+// plainStatus returns the text that dialects before v4 use for a Status: nothing for success, and
+// otherwise the message.
 func plainStatus(status []byte) []byte {
 	var s metav1.Status
 	if err := json.Unmarshal(status, &s); err != nil {
@@ -58,9 +58,9 @@ func plainStatus(status []byte) []byte {
 	return []byte(s.Message)
 }
 
-// apiWords gives a container runtime's Status the words that an API server's
-// translator would have given it. Code, reason and exit code stay, also where the
-// translator would make a 500 of them.
+// apiWords gives a container runtime's Status the message that an API server would have given it
+// when translating. Code, reason and exit code stay, even where the API server would change the
+// code to 500.
 func apiWords(said []byte) []byte {
 	var s metav1.Status
 	if json.Unmarshal(said, &s) != nil || s.Status != metav1.StatusFailure {

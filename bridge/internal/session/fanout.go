@@ -14,40 +14,44 @@ import (
 	"edge/streams/spdy"
 )
 
-// A fanout is a client's port-forward of which every connection goes upstream in
-// a session of its own, so that one whose pod does not read stops no other.
+// A fanout is a client's port-forward whose connections each have an upstream session of their own.
+// If the pod does not read from one connection, the others continue.
 //
-// The upstream session that was there before the 101 is the sentinel: it carries
-// no connection, and its end is the end of the client's session.
+// The upstream session that was opened before the 101 is the sentinel. It carries no connection.
+// When it ends, the client's session ends.
 //
-// The client's frames come in one goroutine, which never waits for upstream but
-// in hold. Each connection has one that carries what it said (forwardConn.pump),
-// each upstream session one that reads it (forwardSession.read); they write to
-// the client by sinks of their own.
+// One goroutine reads the client's frames. It never waits for upstream, except in enqueue. Each
+// connection has a goroutine that sends the client's data upstream (forwardConn.pump). Each
+// upstream session has a goroutine that reads from it (forwardSession.read) and writes to the
+// client with its own sink.
 type fanout struct {
 	symmetric
 	*session
-	again       func(context.Context) (upstream.Answer, error) // asks for one more upstream session
-	keepaliveOf func() func([]byte, bool) []byte               // makes the keepalives of one
-	client      spdyTransport                                  // the client's leg
+	again       func(context.Context) (upstream.Answer, error) // opens one more upstream session
+	keepaliveOf func() func([]byte, bool) []byte               // creates the keepalives of one
+	client      spdyTransport                                  // transport of the client's leg
 	source      *spdy.PortServerSource
-	table       spdy.Table // the client's streams
+	table       spdy.Table // streams of the client
 
-	ctx    context.Context // of dials
+	ctx    context.Context // context of all dials of upstream sessions
 	cancel func()
 
-	mu            sync.Mutex               // guards what follows, and what others say it does; never held during I/O
-	conns         map[uint32]*forwardConn  // by each of their streams
-	halves        map[string]*forwardConn  // of which one stream is open, by request
-	sessions      []*forwardSession        // that may be given a connection
-	readers       map[*forwardSession]bool // that have a reader
-	used          int                      // upstream sessions so far, with the sentinel
-	closeDeadline time.Time                // by when the client's last words must be said; zero: it is there
+	// mu guards the fields below, and those of other types that name it. It is never held during
+	// I/O.
+	mu       sync.Mutex
+	conns    map[uint32]*forwardConn  // by the ids of both their streams
+	halves   map[string]*forwardConn  // connections with one open stream so far, by request id
+	sessions []*forwardSession        // upstream sessions that can take a connection
+	readers  map[*forwardSession]bool // upstream sessions with a running read goroutine
+	used     int                      // number of upstream sessions so far, with the sentinel
+	// closeDeadline is the deadline for sending the client's last data upstream; zero while the
+	// client is connected.
+	closeDeadline time.Time
 	stopped       bool
 
 	pumps, reading sync.WaitGroup
 	settleOnce     sync.Once
-	settled        chan struct{} // closed when nothing more comes from the client
+	settled        chan struct{} // closed when no more frames come from the client
 	hasSettled     func()
 }
 
@@ -66,7 +70,7 @@ func newFanout(
 	return f
 }
 
-// fromClient sees to each of the client's frames.
+// fromClient handles each frame of the client.
 func (f *fanout) fromClient(frame *streams.Frame) (forward bool, err error) {
 	id := frame.Stream.ID
 	switch frame.Kind {
@@ -77,7 +81,8 @@ func (f *fanout) fromClient(frame *streams.Frame) (forward bool, err error) {
 	}
 	c := f.dataConn(id)
 	if c == nil {
-		return false, nil // it is over, or an error stream, on which a client says nothing
+		// The connection is over, or this is an error stream, on which clients send nothing.
+		return false, nil
 	}
 	switch frame.Kind {
 	case streams.Data:
@@ -90,7 +95,7 @@ func (f *fanout) fromClient(frame *streams.Frame) (forward bool, err error) {
 	return false, nil
 }
 
-// dataConn is the connection that has the stream for its data, or nil.
+// dataConn returns the connection whose data stream has this id, or nil.
 func (f *fanout) dataConn(id uint32) *forwardConn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -100,10 +105,11 @@ func (f *fanout) dataConn(id uint32) *forwardConn {
 	return nil
 }
 
-// open enters a stream. Whose second one it is begins.
+// open records a stream that the client has opened. A connection begins when it has both streams.
 func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 	request := o.Request
-	switch { // as cri-streaming's requestID has it for old clients
+	// For old clients without a request id, derive it as cri-streaming's requestID does.
+	switch {
 	case request != "":
 	case o.Error:
 		request = strconv.Itoa(int(id))
@@ -122,7 +128,7 @@ func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 		f.halves[request] = c
 	}
 	if !c.add(id, o) {
-		return f.source.Reset(id) // never waits
+		return f.source.Reset(id) // does not block
 	}
 	f.conns[id] = c
 	if c.data != 0 && c.failure != 0 {
@@ -134,9 +140,10 @@ func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 	return nil
 }
 
-// enqueue puts what a connection said into its queue. If that is full, the client
-// is not read for a while, and then this connection is reset alone. Who holds up
-// nobody may take its time, as at the API server: an import that waits for a lock.
+// enqueue adds data of a connection to its queue. If the queue is full, edge stops reading from the
+// client for up to HoldBack, and then resets this connection only. A connection that is the only
+// one holds up no other and may wait without limit, as at the API server: for example a database
+// import that waits for a lock.
 func (f *fanout) enqueue(c *forwardConn, b []byte) {
 	if c.queue.put(b) {
 		return
@@ -153,21 +160,21 @@ func (f *fanout) enqueue(c *forwardConn, b []byte) {
 				late.Reset(f.Times.HoldBack)
 				continue
 			}
-			f.log.Warn("a port-forward's connection was reset: it took no bytes, and held up the others", "session", f.ID, "port", c.port, "for", f.Times.HoldBack)
+			f.log.Warn("port-forward connection reset: upstream did not read its data, so it held up the others", "session", f.ID, "port", c.port, "for", f.Times.HoldBack)
 			f.mu.Lock()
 			carrier := c.upstream
 			cut := carrier != nil && f.readers[carrier]
 			f.mu.Unlock()
 			f.reset(c)
 			if cut {
-				carrier.leg.Cut() // its reader resets what else it carries
+				carrier.leg.Cut() // its read goroutine resets its other connections
 			}
 			return
 		}
 	}
 }
 
-// isAlone tells whether a connection is the only one.
+// isAlone reports whether c is the only connection.
 func (f *fanout) isAlone(c *forwardConn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -179,8 +186,8 @@ func (f *fanout) isAlone(c *forwardConn) bool {
 	return true
 }
 
-// clientReset passes a reset on. The pod has a moment to end its side: client-go
-// waits for the end of its error stream.
+// clientReset forwards a client's reset. The pod gets up to Linger to end its side, because
+// client-go waits for the end of the error stream.
 func (f *fanout) clientReset(c *forwardConn) {
 	f.mu.Lock()
 	c.dataEnded, c.unclean = true, true
@@ -196,7 +203,7 @@ func (f *fanout) clientReset(c *forwardConn) {
 	c.queue.close(queueReset)
 }
 
-// reset ends a connection on the client's side.
+// reset resets both streams of a connection on the client's side.
 func (f *fanout) reset(c *forwardConn) {
 	f.mu.Lock()
 	data, failure := c.data, c.failure
@@ -205,12 +212,12 @@ func (f *fanout) reset(c *forwardConn) {
 	f.retire(c)
 	for _, id := range []uint32{data, failure} {
 		if id != 0 && f.source.Reset(id) != nil {
-			f.clientLost() // it does not even read answers
+			f.clientLost() // the client does not even read replies
 		}
 	}
 }
 
-// retire takes a connection out, and off its upstream session.
+// retire removes a connection from the fanout and from its upstream session.
 func (f *fanout) retire(c *forwardConn) {
 	c.queue.close(queueDropped)
 	f.mu.Lock()
@@ -235,8 +242,8 @@ func (f *fanout) retire(c *forwardConn) {
 
 func (f *fanout) inputEnded() { f.hasSettled() }
 
-// settle waits, for a client that says no more, until upstream has what it said
-// and has accepted what it opened. It takes linger at most.
+// settle runs after the client's last frame. It waits until upstream has the client's data and has
+// accepted all streams, at most for Linger.
 func (f *fanout) settle(*twoWay) {
 	f.settleOnce.Do(func() {
 		defer f.hasSettled()
@@ -258,16 +265,16 @@ func (f *fanout) settle(*twoWay) {
 	})
 }
 
-// live are the upstream sessions that have a reader.
+// live returns the upstream sessions whose read goroutine runs.
 func (f *fanout) live() []*forwardSession {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Keys(f.readers))
 }
 
-// stop ends the upstream sessions that the sentinel has outlived: those of a
-// client that left have said goodbye and come to their end, others are cut. Then
-// nobody but the sentinel's loop writes to the client.
+// stop ends the upstream sessions that are still open after the sentinel has ended. If the client
+// has left, they were closed in order and stop waits for their end; otherwise it cuts them. After
+// stop, only the sentinel's loop writes to the client.
 func (f *fanout) stop() {
 	cause := f.cause()
 	closed := (*closedError)(nil)
@@ -298,10 +305,10 @@ func (f *fanout) stop() {
 	f.upstreams = f.used
 }
 
-// keepalive says something on every upstream session but the sentinel.
+// keepalive sends a keepalive on every upstream session except the sentinel.
 func (f *fanout) keepalive() {
 	for _, l := range f.live() {
-		if l.leg.IsReading() { // see session.keepalives
+		if l.leg.IsReading() { // for the reason see session.keepalives
 			l.leg.Keepalive()
 		}
 	}

@@ -8,29 +8,31 @@ import (
 	"edge/streams/spdy"
 )
 
-// A forwardConn is one connection of a fanout: two streams of the client's, what
-// the client said and upstream has not taken, and the upstream session that
-// carries it.
+// A forwardConn is one connection of a fanout. It has two streams of the client, a queue of the
+// client's data that upstream has not read yet, and the upstream session that carries it.
 type forwardConn struct {
 	f       *fanout
 	request string
 	queue   *connQueue
 
-	accepted chan struct{} // closed when upstream has accepted both opens
-	answers  int           // how many it has, so far; its reader's
-	retired  chan struct{} // closed when the connection is over
-	finSent  atomic.Bool   // upstream was told that the client says no more
+	accepted chan struct{} // closed when upstream has accepted both streams
+	// answers counts the accepts so far. Only the read goroutine of the upstream session uses it.
+	answers int
+	retired chan struct{} // closed when the connection is over
+	finSent atomic.Bool   // edge has sent upstream the end of the client's data
 
-	// Guarded by fanout.mu. The streams do not change once both are there.
-	data, failure uint32 // the client's streams; 0: not open yet
+	// The fields below are guarded by fanout.mu. The stream ids do not change once both are set.
+	data, failure uint32 // ids of the client's data and error streams; 0: not open yet
 	port          uint16
-	timeout       *time.Timer     // resets the connection: it is not whole in time, or does not end
-	upstream      *forwardSession // nil: none yet, or over
-	number        int             // which connection of the carrier it is; -1: not opened
-	dataEnded     bool            // by the pod, or reset
-	failureEnded  bool            // by the pod
-	unclean       bool            // it may have left something behind upstream
-	ended         bool
+	// timeout resets the connection if its second stream is not opened in time, or if the
+	// connection does not end in time.
+	timeout      *time.Timer
+	upstream     *forwardSession // nil: none yet, or the connection is over
+	number       int             // number of the connection in its upstream session; -1: none
+	dataEnded    bool            // the pod ended the data stream, or a side reset it
+	failureEnded bool            // the pod ended the error stream
+	unclean      bool            // the connection may have left unread data upstream
+	ended        bool
 }
 
 func newForwardConn(f *fanout, request string) *forwardConn {
@@ -40,14 +42,14 @@ func newForwardConn(f *fanout, request string) *forwardConn {
 	}
 }
 
-// add enters one of the two streams, fanout.mu held. A second of its kind has no
-// place.
+// add records one of the two streams. It returns false if that stream is already open. The caller
+// holds fanout.mu.
 func (c *forwardConn) add(id uint32, o spdy.PortOpening) bool {
 	stream := &c.data
 	if o.Error {
 		stream = &c.failure
 	} else {
-		c.port = o.Port // the container runtime takes this one, too
+		c.port = o.Port // as the container runtime does, use the data stream's port
 	}
 	if *stream != 0 {
 		return false
@@ -56,8 +58,8 @@ func (c *forwardConn) add(id uint32, o spdy.PortOpening) bool {
 	return true
 }
 
-// pump carries what the client says, from the time that both streams are there
-// until the connection is over.
+// pump sends the client's data upstream, from the time when both streams are open until the
+// connection is over.
 func (c *forwardConn) pump() {
 	f := c.f
 	defer f.pumps.Done()
@@ -65,13 +67,13 @@ func (c *forwardConn) pump() {
 	carrier, err := f.assign(c)
 	if err != nil {
 		if f.cause() == nil && !c.queue.isDropped() {
-			f.log.Warn("a port-forward's connection was reset: no upstream session for it", "session", f.ID, "port", c.port, "error", err.Error())
+			f.log.Warn("port-forward connection reset: edge could not open an upstream session for it", "session", f.ID, "port", c.port, "error", err.Error())
 		}
 		f.reset(c)
 		return
 	}
 	if c.queue.isDropped() {
-		f.reset(c) // it was over before anything of it went upstream
+		f.reset(c) // the connection ended before any data went upstream
 		return
 	}
 	for err = carrier.open(c); err == nil; {
@@ -84,7 +86,7 @@ func (c *forwardConn) pump() {
 			err = carrier.write(streams.Frame{Kind: streams.HalfClose, Stream: c.upData()})
 			c.finSent.Store(err == nil)
 		case queueReset:
-			carrier.flush() // the opens
+			carrier.flush() // sends the opens
 			if !c.awaitAccepted() {
 				return
 			}
@@ -99,24 +101,25 @@ func (c *forwardConn) pump() {
 			return
 		}
 	}
-	carrier.leg.Cut() // its reader sees to its connections
+	carrier.leg.Cut() // the read goroutine then resets the connections
 }
 
-// upData is the data stream upstream, known to who opened it.
+// upData returns the upstream data stream. It is valid after forwardSession.open.
 func (c *forwardConn) upData() streams.Stream {
 	data, _ := streams.PortStreams(c.number)
 	return data
 }
 
-// noteAccept counts upstream's answers to the two opens.
+// noteAccept counts the accepts of upstream for the two streams.
 func (c *forwardConn) noteAccept() {
 	if c.answers++; c.answers == 2 {
 		close(c.accepted)
 	}
 }
 
-// awaitAccepted waits until upstream has accepted both opens: a container runtime
-// whose client resets a stream or goes before that keeps goroutines for ever.
+// awaitAccepted waits until upstream has accepted both streams. If a client resets a stream or
+// disconnects earlier, a container runtime never ends some goroutines. It returns false if the
+// connection ends first.
 func (c *forwardConn) awaitAccepted() bool {
 	select {
 	case <-c.accepted:
@@ -127,9 +130,8 @@ func (c *forwardConn) awaitAccepted() bool {
 	return false
 }
 
-// noteFrame notes what the pod said, and tells whether that was its last word. The
-// connection was clean if the client had ended it, the pod ended both streams,
-// and nobody had anything to complain of.
+// noteFrame records a frame of the pod, and reports whether it was the last one. The connection was
+// clean if the client ended it, the pod ended both streams, and no error was reported.
 func (c *forwardConn) noteFrame(k streams.Kind, isError bool) (last bool) {
 	if k == streams.Data && !isError {
 		return false

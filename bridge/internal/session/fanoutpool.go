@@ -7,17 +7,17 @@ import (
 	"edge/streams/spdy"
 )
 
-// This file says which upstream session of a fanout carries which connection.
+// This file selects the upstream session of a fanout that carries a connection.
 
 const (
-	// maxForwardSessions bounds the upstream sessions of one client's session, with
-	// the sentinel. Those that said goodbye, and have linger to end, are not counted.
+	// maxForwardSessions is the maximum number of upstream sessions of one client's session,
+	// including the sentinel. Sessions that are closing, which takes up to Linger, do not count.
 	maxForwardSessions = 32
 )
 
-// assign gives a connection its upstream session: a new one, one that was dialed
-// for a connection which did not wait, or if there are too many the one with the
-// fewest connections.
+// assign selects the upstream session for a connection, and waits until it is ready. It prefers one
+// without connections, for example one that was dialed for a connection that has ended meanwhile.
+// Then it dials a new one. At the maximum number of sessions it uses the one with the least load.
 func (f *fanout) assign(c *forwardConn) (*forwardSession, error) {
 	f.mu.Lock()
 	if c.ended || f.stopped {
@@ -32,11 +32,11 @@ func (f *fanout) assign(c *forwardConn) (*forwardSession, error) {
 	if isNew {
 		l.dial()
 	}
-	<-l.ready // whoever dials closes it
+	<-l.ready // closed by the goroutine that dials
 	return l, l.err
 }
 
-// pick chooses, mu held.
+// pick selects a session, or creates one that must be dialed. The caller holds mu.
 func (f *fanout) pick() (l *forwardSession, isNew bool) {
 	for _, l := range f.sessions {
 		if l.users == 0 {
@@ -52,8 +52,8 @@ func (f *fanout) pick() (l *forwardSession, isNew bool) {
 	return slices.MinFunc(f.sessions, func(a, b *forwardSession) int { return a.load() - b.load() }), false
 }
 
-// load is how little a session is fit for one more connection, fanout.mu held:
-// most of all one that does not take what it is sent.
+// load orders sessions: the one with the least gets the next connection. A session that does not
+// read its data, or that may contain unread data, has the highest load. The caller holds fanout.mu.
 func (l *forwardSession) load() int {
 	n := l.users
 	if l.unclean {
@@ -67,14 +67,15 @@ func (l *forwardSession) load() int {
 	return n
 }
 
-// remove lets no more connections come to a session, mu held.
+// remove prevents further connections on l. The caller holds mu.
 func (f *fanout) remove(l *forwardSession) {
 	f.sessions = slices.DeleteFunc(f.sessions, func(other *forwardSession) bool { return other == l })
 }
 
-// detach takes a connection off its session, fanout.mu held. What has carried one
-// is not used again: bytes that a pod left unread keep one of five workers of the
-// container runtime's SPDY, and the next connection might meet that one.
+// detach removes a connection from its upstream session. The caller holds fanout.mu. A session that
+// has carried a connection is not reused after its last connection has ended: the container
+// runtime's SPDY has five workers, unread bytes of a pod block one of them, and a new connection
+// might get that worker.
 func (l *forwardSession) detach(c *forwardConn) {
 	if c.number >= 0 {
 		delete(l.conns, c.number)
@@ -90,7 +91,8 @@ func (l *forwardSession) detach(c *forwardConn) {
 	}
 }
 
-// startIdle keeps a session for a while that has carried nothing, fanout.mu held.
+// startIdle closes the session after Times.Idle, unless it gets a connection. The session has
+// carried none so far. The caller holds fanout.mu.
 func (l *forwardSession) startIdle() {
 	l.idleCount++
 	rest := l.idleCount
@@ -103,15 +105,15 @@ func (l *forwardSession) startIdle() {
 	})
 }
 
-// stopIdle ends the rest, fanout.mu held.
+// stopIdle stops the idle timer. The caller holds fanout.mu.
 func (l *forwardSession) stopIdle() {
 	if l.idle != nil {
 		l.idle.Stop()
 	}
 }
 
-// closeSoon ends a session in an orderly way, fanout.mu held. Its reader comes to its
-// end, in linger at most.
+// closeSoon closes a session in order. Its read goroutine ends within Linger. The caller holds
+// fanout.mu.
 func (l *forwardSession) closeSoon() {
 	l.f.remove(l)
 	l.leg.Conn.SetDeadline(time.Now().Add(l.f.Times.Linger))

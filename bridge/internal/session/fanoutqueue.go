@@ -6,36 +6,38 @@ import (
 	"edge/streams"
 )
 
-// maxQueued bounds, in bytes, what waits for one connection of a port-forward.
+// maxQueued is the maximum number of bytes that wait for one connection of a port-forward.
 const maxQueued = 256 << 10
 
-// A connQueue is what the client said on one connection and upstream has not
-// taken yet, in borrowed buffers. One goroutine puts, one takes, any ends it.
+// A connQueue holds, in borrowed buffers, the client's data on one connection that upstream has not
+// read yet. One goroutine puts, one takes, and any may close it.
 type connQueue struct {
 	mu       sync.Mutex
 	pieces   []queuedChunk
-	bytes    int        // with what was taken and not given back
-	fin      bool       // the client says no more
-	finTaken bool       // and that was taken
+	bytes    int        // with the bytes that take returned and giveBack has not
+	fin      bool       // the client has ended its data
+	finTaken bool       // take has returned queueFin
 	end      queueEvent // queueClientGone, queueReset or queueDropped; 0: none yet
 
-	more chan struct{} // one slot: there is something to take
-	room chan struct{} // one slot: something was given back, or nothing is wanted
+	// more has one slot. It is full if there is something to take.
+	more chan struct{}
+	// room has one slot. It is full if bytes were given back, or if the queue was closed.
+	room chan struct{}
 }
 
-// A queuedChunk is bytes of a queue: buf[streams.Headroom:end].
+// A queuedChunk holds the bytes buf[streams.Headroom:end] of a queue.
 type queuedChunk struct {
 	buf *streams.Buffer
 	end int
 }
 
-// queueEvent is what take found.
+// queueEvent is the kind of a result of take.
 type queueEvent int
 
 const (
 	queueData       queueEvent = iota + 1
-	queueFin                   // the client says no more; once
-	queueClientGone            // the client is gone, and all that it said was taken
+	queueFin                   // the client ended its data; returned once
+	queueClientGone            // the client has disconnected, and all its data was taken
 	queueReset                 // the client reset the connection
 	queueDropped               // the connection is over
 )
@@ -51,12 +53,12 @@ func signal(c chan struct{}) {
 	}
 }
 
-// put copies b, at most streams.MaxData bytes, unless it is too much.
+// put adds a copy of b, at most streams.MaxData bytes. It returns false if the queue is full.
 func (q *connQueue) put(b []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.fin || q.end != 0 {
-		return true // nobody wants it
+		return true // the data is not needed any more
 	}
 	if q.bytes+len(b) > maxQueued {
 		return false
@@ -78,7 +80,7 @@ func (q *connQueue) put(b []byte) bool {
 	return true
 }
 
-// take waits for what comes next; before it waits it calls flush.
+// take returns the next chunk or event. Before it waits, it calls flush.
 func (q *connQueue) take(flush func()) (queuedChunk, queueEvent) {
 	for {
 		if p, what := q.next(); what != 0 {
@@ -106,7 +108,7 @@ func (q *connQueue) next() (p queuedChunk, what queueEvent) {
 	return p, q.end
 }
 
-// finish notes that the client says no more.
+// finish records that the client has ended its data.
 func (q *connQueue) finish() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -114,8 +116,8 @@ func (q *connQueue) finish() {
 	signal(q.more)
 }
 
-// close ends the queue: queueClientGone when all was taken, queueReset and queueDropped
-// at once. A later end is one that counts more.
+// close ends the queue: queueClientGone takes effect when all data was taken, queueReset and
+// queueDropped at once. A second call has an effect only if its event is a later constant.
 func (q *connQueue) close(end queueEvent) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,21 +136,21 @@ func (q *connQueue) close(end queueEvent) {
 	signal(q.room)
 }
 
-// isDropped tells whether nothing that was said matters any more.
+// isDropped reports whether the data of the queue is not needed any more.
 func (q *connQueue) isDropped() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.end > queueClientGone
 }
 
-// isPending tells whether upstream has something to take.
+// isPending reports whether upstream has not yet read some data of the queue.
 func (q *connQueue) isPending() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.bytes > 0
 }
 
-// giveBack ends the use of a piece.
+// giveBack returns a chunk that take has returned.
 func (q *connQueue) giveBack(p queuedChunk) {
 	q.mu.Lock()
 	q.bytes -= p.end - streams.Headroom

@@ -12,35 +12,37 @@ import (
 	"edge/streams/ws"
 )
 
-// A forwardSession is one upstream session of a fanout: dialed by the connection
-// that needs it first, read by a goroutine of its own.
+// A forwardSession is one upstream session of a fanout. The first connection that needs it dials
+// it. It has its own read goroutine.
 type forwardSession struct {
 	f     *fanout
-	ready chan struct{} // closed when it was dialed
-	err   error         // why that failed
+	ready chan struct{} // closed when the dial has ended
+	err   error         // error of the dial
 
-	// Set when it is ready.
+	// The fields below are set when ready is closed.
 	leg    *leg.Leg
 	reader *streams.Reader
-	down   direction  // from upstream to the client
-	tunnel *ws.Tunnel // nil: SPDY
+	down   direction  // direction from upstream to the client
+	tunnel *ws.Tunnel // nil: no tunnel
 	table  spdy.Table
 
-	writing    sync.Mutex // for what follows; held while bytes are written, never by who cuts the session
+	// writing guards the fields below. It is held during writes. Code that cuts the session does
+	// not take it.
+	writing    sync.Mutex
 	sink       *spdy.PortsSink
-	goawaySaid bool // goodbye was said
+	goawaySaid bool // sayGoaway was called
 
-	// Guarded by fanout.mu.
-	conns     map[int]*forwardConn // those that it carries, by number
-	next      int                  // the next one's number
-	users     int                  // those that it carries or is going to
-	unclean   bool                 // something may be left of one that ended
-	gone      bool                 // its reader has ended
-	idle      *time.Timer          // ends it; nil: it never had nothing to carry
-	idleCount int                  // how often it had nothing to carry
+	// The fields below are guarded by fanout.mu.
+	conns     map[int]*forwardConn // connections on this session, by number
+	next      int                  // number of the next connection
+	users     int                  // number of connections on this session or waiting for it
+	unclean   bool                 // unread data of a connection that has ended may be left
+	gone      bool                 // the read goroutine has ended
+	idle      *time.Timer          // closes the session; nil: it always had a connection
+	idleCount int                  // how often startIdle was called
 }
 
-// dial asks for the session, as the client asked for its own.
+// dial opens the upstream session, with the same request as the client's.
 func (l *forwardSession) dial() {
 	defer close(l.ready)
 	f := l.f
@@ -66,12 +68,12 @@ func (l *forwardSession) dial() {
 	f.readers[l] = true
 	f.reading.Add(1)
 	go l.read()
-	if l.users == 0 { // who wanted it is over
+	if l.users == 0 { // the connection that needed it is over
 		l.startIdle()
 	}
 }
 
-// attach puts codecs on a connection.
+// attach creates the leg, source and sinks for the connection of a.
 func (l *forwardSession) attach(a upstream.Answer) {
 	l.leg = leg.New(a.Conn, l.f.keepaliveOf(), nil)
 	t := upTransport(l.leg, a.Offer.Protocol == negotiate.WebSocket)
@@ -82,7 +84,7 @@ func (l *forwardSession) attach(a upstream.Answer) {
 	l.tunnel = t.tunnel
 }
 
-// open begins a connection.
+// open opens a connection on the session.
 func (l *forwardSession) open(c *forwardConn) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -109,11 +111,11 @@ func (l *forwardSession) write(f streams.Frame) error {
 func (l *forwardSession) flush() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	l.sink.Flush() // who writes next is told of a failure
+	l.sink.Flush() // the next write returns the error
 	l.leg.Flush()
 }
 
-// read carries what the pod says, until the session ends.
+// read relays frames from upstream to the client until the session ends.
 func (l *forwardSession) read() {
 	f := l.f
 	defer f.reading.Done()
@@ -132,7 +134,7 @@ func (l *forwardSession) read() {
 	}
 	f.mu.Unlock()
 	if len(left) > 0 && f.cause() == nil {
-		f.log.Warn("a port-forward's upstream session ended before its connections", "session", f.ID, "connections", len(left), "error", upstreamError(err).Error())
+		f.log.Warn("upstream session of a port-forward ended before its connections", "session", f.ID, "connections", len(left), "error", upstreamError(err).Error())
 	}
 	for _, c := range left {
 		f.reset(c)
@@ -140,8 +142,9 @@ func (l *forwardSession) read() {
 	l.leg.Close()
 }
 
-// relayFrame says each frame to the client itself. A connection has ended here before
-// its client reads the last one, so that the next finds its session free.
+// relayFrame writes each frame to the client itself, so it always returns false. It retires a
+// connection before the client can read the connection's last frame. So the client's next
+// connection finds the session free.
 func (l *forwardSession) relayFrame(frame *streams.Frame) (forward bool, err error) {
 	if frame.Kind == streams.Close {
 		return false, errUpstreamGoaway
@@ -171,7 +174,8 @@ func (l *forwardSession) relayFrame(frame *streams.Frame) (forward bool, err err
 	return false, nil
 }
 
-// sayGoaway says that nothing more comes.
+// sayGoaway ends the session's output in order: it flushes, sends the tunnel's Close frame, and
+// half-closes the leg.
 func (l *forwardSession) sayGoaway() {
 	l.writing.Lock()
 	defer l.writing.Unlock()

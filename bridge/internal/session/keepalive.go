@@ -7,12 +7,13 @@ import (
 	"edge/streams/ws"
 )
 
-// keepaliveInterval is how often each leg gets a keepalive: load balancers drop a connection after 60 s without a byte.
+// keepaliveInterval is how often edge sends a keepalive on each leg. Load balancers close a
+// connection after 60 s without a byte.
 const keepaliveInterval = 20 * time.Second
 
-// keepaliveWebSocket pings, and adds a pong nobody asked for while we do not read:
-// client-go gives up 61 s after the last pong, and its own ping may lie behind
-// data that we have not taken.
+// keepaliveWebSocket appends a ping. While edge does not read from the peer (paused), it also
+// appends an unsolicited pong. client-go ends the session 61 s after the last pong, and edge may
+// not have read client-go's own ping yet because data is in front of it.
 func keepaliveWebSocket(dst []byte, paused bool) []byte {
 	dst = ws.AppendPing(dst, nil)
 	if paused {
@@ -21,8 +22,8 @@ func keepaliveWebSocket(dst []byte, paused bool) []byte {
 	return dst
 }
 
-// keepaliveTunnel pings the API server, and in the tunnel the container runtime, which
-// ends a session without any frame after some hours.
+// keepaliveTunnel appends a ping to the API server and, inside the tunnel, one to the container
+// runtime. The container runtime ends a session that is without any frame for some hours.
 func keepaliveTunnel() func([]byte, bool) []byte {
 	inner := keepaliveSPDY(1)
 	return func(dst []byte, paused bool) []byte {
@@ -42,6 +43,6 @@ func keepaliveSPDY(first uint32) func([]byte, bool) []byte {
 	}
 }
 
-// mostSilent is how many keepalives in a row may go without a byte in return, where
-// answers is set: 80 s. client-go waits 61 s.
+// mostSilent is the number of consecutive keepalives that may remain without a byte in return, if
+// answersPings is set: 80 s. client-go waits 61 s.
 const mostSilent = 4

@@ -6,25 +6,25 @@ import (
 	"edge/streams"
 )
 
-// loop is a direction that leaves its goroutine while nothing comes, and goes on in
-// another. The stack of one that has relayed is 8 KiB, and a wait deep inside TLS
-// keeps it. The handler's idlePoller waits instead, for all; without one, a goroutine
-// that begins anew, with 2 KiB.
+// loop runs a direction that gives up its goroutine while no bytes arrive, and later continues in
+// another one. A goroutine that has relayed has a stack of 8 KiB, and a wait deep inside TLS keeps
+// it. Instead, the handler's IdlePoller waits for all such loops. Without an IdlePoller, a new
+// goroutine with a stack of 2 KiB waits.
 //
-// There is one goroutine at a time, or none.
+// A loop has at most one goroutine at a time.
 type loop struct {
 	*direction
 	session *session
-	relay   func() error // until the source ends, or for now: streams.ErrIdle
-	end     func(error)  // what follows the source's end
-	atEnd   func()       // called last of all, also after a panic
+	relay   func() error // relays until the source ends, or returns streams.ErrIdle
+	end     func(error)  // called after the source has ended
+	atEnd   func()       // called last, also after a panic
 
-	// What a new goroutine does, made once, since each wait has one.
-	resume          func() // goes on
-	awaitThenResume func() // waits, and goes on
+	// Functions for new goroutines. They are allocated once, because each wait starts a goroutine.
+	resume          func() // continues
+	awaitThenResume func() // waits, then continues
 }
 
-// run relays, and returns true if the loop goes on elsewhere.
+// run relays. It returns true if the loop will continue in another goroutine.
 func (l *loop) run() (left bool) {
 	l.mayIdle = true
 	l.fromLeg.AllowInterrupts(true)
@@ -33,13 +33,15 @@ func (l *loop) run() (left bool) {
 		l.wait()
 		return true
 	}
-	l.mayIdle = false // what is still to be read is read here
+	// From here on, this goroutine reads everything that remains.
+	l.mayIdle = false
 	l.fromLeg.AllowInterrupts(false)
 	l.end(err)
 	return false
 }
 
-// wait leaves the wait to others; l is theirs when it returns.
+// wait arranges that the loop continues when bytes arrive. When it returns, another goroutine may
+// already use l.
 func (l *loop) wait() {
 	if l.resume == nil {
 		woken := func() (left bool) {
@@ -58,8 +60,8 @@ func (l *loop) wait() {
 	}
 }
 
-// runThen is what a goroutine of a session does: work, and, unless that was left to
-// another goroutine, over.
+// runThen runs work on a goroutine of the session. It calls over at the end, unless work returns
+// true because another goroutine continues.
 func (s *session) runThen(work func() (left bool), over func()) {
 	left := false
 	defer func() {

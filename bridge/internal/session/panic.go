@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 )
 
-// recoverPanic is deferred by each goroutine of a session.
+// recoverPanic ends the session after a panic. Each goroutine of a session defers it.
 func (s *session) recoverPanic() {
 	if p := recover(); p != nil {
 		s.abort(&panicError{p, debug.Stack()})

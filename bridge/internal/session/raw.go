@@ -8,17 +8,17 @@ import (
 	"edge/streams"
 )
 
-// rawWait is what a rawSource waits with, in bytes: most of what an idle
-// console says fits.
+// rawWait is the size, in bytes, of the buffer with which a rawSource waits. Most of the output of
+// an idle console fits.
 const rawWait = 512
 
-// A rawSource gives the bytes of a protocol that edge does not read. It borrows a
-// buffer only while more comes than what it waits with.
+// A rawSource reads the bytes of a protocol that edge does not parse. It borrows a large buffer
+// only while more bytes arrive than its own small buffer holds.
 type rawSource struct {
 	r     io.Reader
 	some  [streams.Headroom + rawWait]byte
 	buf   *streams.Buffer
-	large bool // the last read found much: the next one may as well
+	large bool // the last read filled the small buffer, so the next may too
 }
 
 // Next implements streams.Source.
@@ -30,7 +30,8 @@ func (s *rawSource) Next() (streams.Frame, error) {
 	return streams.Frame{Kind: streams.Data, Buf: b, Off: streams.Headroom}, nil
 }
 
-// fill reads n bytes behind what is held, and returns both behind room.
+// fill reads bytes behind a copy of held. b contains both, behind the headroom; n is the number of
+// new bytes.
 func (s *rawSource) fill(held []byte) (b []byte, n int, err error) {
 	b = s.some[:]
 	if s.large {
@@ -47,7 +48,7 @@ func (s *rawSource) fill(held []byte) (b []byte, n int, err error) {
 	return b[:off+n], n, err
 }
 
-// close gives the buffer back.
+// close returns the borrowed buffer.
 func (s *rawSource) close() {
 	if s.buf != nil {
 		streams.Return(s.buf)
@@ -55,11 +56,11 @@ func (s *rawSource) close() {
 	}
 }
 
-// stall bounds one write of a protocol that edge does not read, and an exec's
-// last words: nothing else would tell of a client that is there and takes no bytes.
+// stall is the timeout for one write of a protocol that edge does not parse, and for the final
+// Status of an exec. Nothing else would detect a client that stays connected but does not read.
 const stall = 10 * time.Minute
 
-// A rawSink writes them, at once.
+// A rawSink writes the bytes of a rawSource at once.
 type rawSink struct{ leg *leg.Leg }
 
 // Write implements streams.Sink.

@@ -13,26 +13,27 @@ import (
 	"edge/bridge/internal/status"
 )
 
-// Registry knows every session, by its ID, from its admission to its end.
+// Registry stores every session by its ID, from its admission to its end.
 type Registry struct {
 	max        int
-	idlePoller leg.IdlePoller // waits for the sessions' connections
+	idlePoller leg.IdlePoller // waits for the connections of idle sessions
 
 	mu       sync.Mutex
 	draining bool
 	admitted int
 	running  map[string]*session
-	none     chan struct{} // closed when draining and nothing is admitted
+	none     chan struct{} // closed when draining is set and admitted is 0
 }
 
 func NewRegistry(max int) *Registry {
 	return &Registry{max: max, running: map[string]*session{}, none: make(chan struct{})}
 }
 
-// retryAfter is what a refused client is told to wait, in seconds.
+// retryAfter is the Retry-After value, in seconds, for a refused client.
 const retryAfter = 5
 
-// Admit reserves a slot for a stream, or refuses it with 503 or 429. Release gives the slot back.
+// Admit reserves a slot for a stream, or returns an error with status 503 or 429. Release frees the
+// slot.
 func (g *Registry) Admit(Description) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -59,7 +60,7 @@ func (g *Registry) Release() {
 	}
 }
 
-// add enters a session that has its two legs; remove takes it out.
+// add stores a session that has its two legs. remove deletes it.
 func (g *Registry) add(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -75,7 +76,7 @@ func (g *Registry) remove(s *session) {
 	delete(g.running, s.ID)
 }
 
-// List describes all running sessions.
+// List returns the descriptions of all running sessions.
 func (g *Registry) List() []Description {
 	var all []Description
 	for _, s := range g.sessions() {
@@ -84,7 +85,8 @@ func (g *Registry) List() []Description {
 	return all
 }
 
-// End ends a session, of which its client is told why, and tells whether there is one of that ID.
+// End ends the session with the given ID, and sends why to its client. It returns false if there is
+// no such session.
 func (g *Registry) End(id string, cause Cause, why string) bool {
 	g.mu.Lock()
 	s := g.running[id]
@@ -96,8 +98,8 @@ func (g *Registry) End(id string, cause Cause, why string) bool {
 	return true
 }
 
-// Drain lets no more streams come, ends those that there are, and waits for them, at most until ctx ends; then it cuts
-// what is left.
+// Drain refuses new streams, ends the running ones, and waits for them until ctx is done. Then it
+// cuts the remaining ones.
 func (g *Registry) Drain(ctx context.Context) {
 	g.mu.Lock()
 	if !g.draining {
@@ -109,7 +111,7 @@ func (g *Registry) Drain(ctx context.Context) {
 	g.mu.Unlock()
 
 	for _, s := range g.sessions() {
-		go s.stop(errShutdown) // each may take a moment to say goodbye to its API server
+		go s.stop(errShutdown) // each may need time to close its upstream side
 	}
 	select {
 	case <-g.none:
@@ -121,14 +123,14 @@ func (g *Registry) Drain(ctx context.Context) {
 	}
 }
 
-// Len is how many there are.
+// Len returns the number of running sessions.
 func (g *Registry) Len() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.running)
 }
 
-// Drained tells whether a drain has begun, and has told all sessions.
+// Drained reports whether Drain was called and every running session has been given a cause.
 func (g *Registry) Drained() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -140,7 +142,7 @@ func (g *Registry) Drained() bool {
 	return g.draining
 }
 
-// Close gives up what is kept for idle sessions. They go on.
+// Close closes the poller of idle sessions. The sessions continue.
 func (g *Registry) Close() { g.idlePoller.Close() }
 
 func (g *Registry) sessions() []*session {

@@ -7,22 +7,27 @@ import (
 	"edge/streams"
 )
 
-// direction is one of the relay's two loops: frames from one leg's source to
-// the other leg's sink. It knows no dialect.
+// direction is one of the relay's two loops. It moves frames from one leg's source to the other
+// leg's sink, and is independent of the dialects.
 type direction struct {
-	src        streams.Source
-	sink       streams.Sink
-	coalescing *leg.Leg // which sink writes, if it coalesces; nil: sink writes at once
-	writeErr   error    // the sink's first error; from then on frames are read and dropped
+	src  streams.Source
+	sink streams.Sink
+	// coalescing is the leg that sink writes to, if its writes are coalesced; nil if sink writes at
+	// once.
+	coalescing *leg.Leg
+	writeErr   error // first error of the sink; later frames are read and dropped
 
-	reader  *streams.Reader // of src
-	fromLeg *leg.Leg        // that it reads
-	mayIdle bool            // src gives streams.ErrIdle when from is quiet; see loop
+	reader  *streams.Reader // the reader of src
+	fromLeg *leg.Leg        // the leg that src reads
+	// mayIdle permits src to return streams.ErrIdle when fromLeg is idle, see loop.
+	mayIdle bool
 
-	frame streams.Frame // in hand; here, since each that see is shown would be on the heap
+	// frame is the current frame. It is a field because a local variable would escape to the heap
+	// when its address is passed to see.
+	frame streams.Frame
 }
 
-// beforeWait is that of a reader whose direction has a loop.
+// beforeWait is called by the reader of a direction that has a loop, before it waits.
 func (d *direction) beforeWait() error {
 	d.flush()
 	if d.mayIdle && d.fromLeg.ExpectsIdle() && d.reader.Between() {
@@ -31,10 +36,10 @@ func (d *direction) beforeWait() error {
 	return nil
 }
 
-// run relays until the source ends and returns why it did. Each frame is shown
-// to see first, which may keep it (false) or stop the loop (errStop). A sink
-// that fails ends nothing here: its own leg's source will tell, and a peer whose
-// bytes nobody reads could not even say goodbye.
+// run relays until the source ends, and returns the source's error. For each frame it calls see
+// first, which may keep the frame (false) or stop the loop (an error). A failure of the sink does
+// not stop the loop: the source of the sink's own leg will report it, and a peer from which edge
+// does not read could not send its Close or GOAWAY.
 func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -48,7 +53,7 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 			return err
 		}
 		if f.Kind == streams.Close {
-			d.flushLeg() // the session may end on it
+			d.flushLeg() // the session may end with this frame
 		}
 		forward, err := see(f)
 		if err != nil {
@@ -57,19 +62,20 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 		if forward {
 			d.write(*f)
 		}
-		*f = streams.Frame{} // its payload is in a buffer that goes back while nothing comes
+		// The frame's payload is in a buffer that is returned to the pool while the source is idle.
+		*f = streams.Frame{}
 	}
 }
 
-// write writes a frame unless the sink is broken.
+// write writes a frame unless the sink has failed.
 func (d *direction) write(f streams.Frame) {
 	if d.writeErr == nil {
 		d.writeErr = d.sink.Write(f)
 	}
 }
 
-// flush is the beforeWait of the source's reader: what the sink holds back
-// leaves before the loop may wait. It never fails the read.
+// flush writes what the sink and the leg keep back. The source's reader calls it before it waits.
+// It always returns nil.
 func (d *direction) flush() error {
 	if d.writeErr == nil {
 		d.writeErr = d.sink.Flush()
@@ -78,14 +84,14 @@ func (d *direction) flush() error {
 	return nil
 }
 
-// flushLeg sends what was said and kept back for more.
+// flushLeg writes the bytes that the leg has kept back.
 func (d *direction) flushLeg() {
 	if d.coalescing != nil && d.writeErr == nil {
 		d.writeErr = d.coalescing.Flush()
 	}
 }
 
-// closeWrite says what the sink holds back, and half-closes the leg that it writes.
+// closeWrite flushes, and half-closes the leg to. If the sink has failed, it cuts the leg instead.
 func (d *direction) closeWrite(to *leg.Leg) {
 	d.flush()
 	if d.writeErr != nil {

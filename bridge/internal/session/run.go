@@ -10,27 +10,26 @@ import (
 	"edge/bridge/internal/upstream"
 )
 
-// Params are what a session is made of.
+// Params are the parameters of a session.
 type Params struct {
 	Description
-	Dialect      negotiate.Dialect // the client's
-	Offer        negotiate.Offer   // what is spoken upstream
+	Dialect      negotiate.Dialect // the client's dialect
+	Offer        negotiate.Offer   // the upstream dialect
 	ClientConn   net.Conn
-	UpstreamConn net.Conn // upstream's connection, after its 101
-	// Again asks for one more upstream session of a port-forward whose connections
-	// have one each; nil: they share one.
+	UpstreamConn net.Conn // upstream's connection after its 101
+	// Again requests one more upstream session for a port-forward with one session per connection.
+	// nil: the connections share one session.
 	Again        func(context.Context) (upstream.Answer, error)
-	AnswersPings bool // upstream answers pings, or it is lost
+	AnswersPings bool // upstream answers pings; without answers it counts as lost
 	Times        Times
 	Log          *slog.Logger
 	OnLost       func()        // called at the end if upstream was lost; may be nil
-	OnEnd        func(Summary) // called last of all; may be nil
+	OnEnd        func(Summary) // called last; may be nil
 }
 
-// Run begins a session, whose slot was admitted, and returns. It is a goroutine of
-// its own, which the registry waits for, so that the handler can return: net/http
-// keeps a request, its buffers and a deep stack for as long as a handler runs,
-// some 20 KiB for every idle session.
+// Run starts an admitted session and returns. The session runs in its own goroutine, for which the
+// registry waits, so that the HTTP handler can return. While a handler runs, net/http keeps its
+// request, its buffers and a deep stack, which is about 20 KiB for each idle session.
 func (g *Registry) Run(p Params) {
 	s := &session{
 		Description: p.Description, log: p.Log, Times: p.Times, done: make(chan struct{}), idlePoller: &g.idlePoller,
@@ -40,7 +39,7 @@ func (g *Registry) Run(p Params) {
 	go g.relay(s, codecs{Dialect: p.Dialect, up: p.Offer, again: p.Again}, p.ClientConn, p.UpstreamConn)
 }
 
-// relay gives a session its legs and runs it to its end.
+// relay creates the session's legs and runs the session to its end.
 func (g *Registry) relay(s *session, p codecs, client, server net.Conn) {
 	if p.Passed == negotiate.WebSocket {
 		p.unread = newUnreadWebSocket()

@@ -10,23 +10,23 @@ import (
 	"edge/bridge/internal/negotiate"
 )
 
-// Times are a session's waits. Only tests have others than these.
+// Times are the timeouts and intervals of a session. Only tests change them.
 type Times struct {
-	// Keepalive is how often each leg gets a ping; load balancers drop a
-	// connection after 60 s without a byte.
+	// Keepalive is how often edge sends a keepalive on each leg. Load balancers close a connection
+	// after 60 s without a byte.
 	Keepalive time.Duration
-	// Linger bounds how long an ended session waits for its peers to close.
+	// Linger is how long an ended session waits for its peers to close.
 	Linger time.Duration
-	// Answer bounds the wait for a client's Close, which RFC 6455 section 5.5.1 asks
-	// of it and which comes in a round trip.
+	// Answer is how long edge waits for the client's Close in answer to its own. RFC 6455 section
+	// 5.5.1 requires that Close, and it arrives within one round trip.
 	Answer time.Duration
-	// Open bounds how long an SPDY client may take to open its streams, as the
-	// container runtime does.
+	// Open is how long an SPDY client may take to open its streams. The container runtime has the
+	// same timeout.
 	Open time.Duration
-	// HoldBack bounds how long one connection of a port-forward, if it has an
-	// upstream session of its own that takes no bytes, may hold up the others.
+	// HoldBack is how long one connection of a port-forward may hold up the others. It applies if
+	// the connection has its own upstream session and that session reads no bytes.
 	HoldBack time.Duration
-	// Idle is how long such a session is kept without a connection.
+	// Idle is how long an upstream session is kept that has no connection yet.
 	Idle time.Duration
 }
 
@@ -34,60 +34,63 @@ const maxHoldBack = 30 * time.Second
 
 var DefaultTimes = Times{Keepalive: keepaliveInterval, Linger: 5 * time.Second, Answer: time.Second, Open: 30 * time.Second, HoldBack: maxHoldBack, Idle: time.Minute}
 
-// Description says what a stream is. It does not change.
+// Description describes a stream. It is immutable.
 type Description struct {
-	ID         string // as in the log
-	User       string // as whom it goes upstream
-	Requestor  string // who acts as User; "": the user
+	ID         string // the session's ID in the log
+	User       string // user name under which the stream goes upstream
+	Requestor  string // user that acts as User; "": User itself
 	Target     negotiate.Target
-	Downstream string // dialects
-	Upstream   string // "" before upstream has answered
+	Downstream string // dialect on the client's side
+	Upstream   string // dialect on the API server's side; "" before upstream has answered
 	Started    time.Time
 }
 
-// Summary says how a stream ended.
+// Summary describes how a stream ended.
 type Summary struct {
 	Description
 	Cause    Cause
-	Detail   string // what the log says of the cause, which may name addresses
+	Detail   string // the log's text for the cause; it may contain network addresses
 	In, Out  int64  // bytes from and to the client
 	Duration time.Duration
-	Sessions int // upstream sessions that a port-forward used; 0: the one
-	Panic    any // what ended it if edge has a bug
+	// Sessions is the number of upstream sessions that a port-forward used; 0: it used one.
+	Sessions int
+	Panic    any // value of the panic that ended the stream, a bug in edge
 }
 
-// session is one exec, attach, port-forward or opaque upgrade, from upstream's
-// 101 to the close of both connections. It runs in two goroutines, one for each
-// direction, and the registry knows it until both have ended.
+// session is one exec, attach, port-forward or opaque upgrade, from upstream's 101 until both
+// connections are closed. It has two loops, one per direction. The registry stores it until both
+// have ended.
 type session struct {
 	Description
 	log *slog.Logger
 	Times
 
-	down, up   *leg.Leg
-	idlePoller *leg.IdlePoller // waits for legs whose loops rest; nil: their goroutines do
-	upstreams  int             // upstream sessions that a port-forward used; 0: the one
+	down, up *leg.Leg
+	// idlePoller waits for legs whose loops have given up their goroutine. nil: a goroutine waits.
+	idlePoller *leg.IdlePoller
+	// upstreams is the number of upstream sessions that a port-forward used; 0: it used one.
+	upstreams int
 
-	answersPings bool // see Params
+	answersPings bool // see Params.AnswersPings
 	// onLost is called at the end if upstream was lost; may be nil.
 	onLost func()
-	onEnd  func(Summary) // called last of all; may be nil
+	onEnd  func(Summary) // called last; may be nil
 
 	tick struct {
 		sync.Mutex
 		timer *time.Timer
 		done  bool
-		also  func() // for legs that come and go; may be nil
+		also  func() // keepalives for legs that come and go; may be nil
 	}
 
 	end struct {
 		sync.Mutex
-		cause error // the first reason to end
+		cause error // the first reason for the end
 	}
-	done chan struct{} // closed when there is a cause
+	done chan struct{} // closed when end.cause is set
 }
 
-// setCause notes why the session ends; the first cause stays.
+// setCause records why the session ends. Only the first cause is kept.
 func (s *session) setCause(cause error) {
 	s.end.Lock()
 	defer s.end.Unlock()
@@ -103,22 +106,22 @@ func (s *session) cause() error {
 	return s.end.cause
 }
 
-// clientLost ends a session whose client takes no more bytes. Nobody else might ever
-// notice: while upstream takes no stdin, the client is not read.
+// clientLost ends a session whose client does not read any more. No other code might detect this:
+// while upstream does not read stdin, edge does not read from the client.
 func (s *session) clientLost() {
 	if s.cause() == nil {
 		s.abort(errClientGone)
 	}
 }
 
-// abort ends both legs at once.
+// abort closes both legs at once.
 func (s *session) abort(cause error) {
 	s.setCause(cause)
 	s.up.Cut()
 	s.down.Cut()
 }
 
-// describe is what the log says of a session, when it begins and when it has ended.
+// describe returns the log fields of a session, for the lines at its begin and its end.
 func (s *session) describe() []any {
 	line := []any{
 		"session", s.ID,
@@ -136,8 +139,7 @@ func (s *session) describe() []any {
 	return line
 }
 
-// logBegin logs that a session begins: an edge that is killed in the meantime leaves at
-// least this of it.
+// logBegin logs the begin of a session. If edge is killed later, at least this line exists.
 func (s *session) logBegin() { s.log.Info("session began", s.describe()...) }
 
 // finish closes both legs, waits for their goroutines and logs the end.
@@ -178,18 +180,18 @@ func (s *session) finish() {
 		s.onLost()
 	}
 	if bug != nil {
-		s.log.Error("a session panicked", "session", s.ID, "stack", string(bug.stack))
+		s.log.Error("panic in a session", "session", s.ID, "stack", string(bug.stack))
 	}
 }
 
-// stop ends the session for a reason of edge's: upstream goes first, so that the
-// loop which speaks to the client can still tell it.
+// stop ends the session because edge decides so. It cuts upstream only, so that the output loop can
+// still send the reason to the client.
 func (s *session) stop(cause error) {
 	s.setCause(cause)
 	s.up.Cut()
 }
 
-// keepalives starts the session's one timer.
+// keepalives starts the session's only timer.
 func (s *session) keepalives() {
 	s.tick.Lock()
 	defer s.tick.Unlock()
@@ -200,9 +202,9 @@ func (s *session) keepalives() {
 			return
 		}
 		s.down.Keepalive()
-		// While the client holds the output back, upstream may have ended already,
-		// with its last words in buffers on the way: a byte to an end that is closed
-		// is answered by a reset, which drops them.
+		// Send no keepalive upstream while edge does not read from there. If the client is slow,
+		// upstream may have closed already, with its last data still in buffers. A keepalive to a
+		// closed connection would cause a reset, which drops that data.
 		if s.up.IsReading() {
 			s.up.Keepalive()
 		}
@@ -217,7 +219,8 @@ func (s *session) keepalives() {
 	})
 }
 
-// alsoKeepAlive has the session's timer call also, for the keepalives of legs that come and go.
+// alsoKeepAlive registers a function that the session's timer calls too. It sends the keepalives of
+// legs that come and go.
 func (s *session) alsoKeepAlive(also func()) {
 	s.tick.Lock()
 	defer s.tick.Unlock()

@@ -8,13 +8,13 @@ import (
 	"edge/streams/ws"
 )
 
-// A spdyTransport is what a port-forward's SPDY codecs are put on: a leg, or a
-// tunnel on it. Out coalesces its writes, also to the tunnel's Close: see direction.
+// A spdyTransport is the transport below a port-forward's SPDY codecs: a leg, or a tunnel on a leg.
+// Writes to out are coalesced, including the tunnel's Close: see direction.
 type spdyTransport struct {
 	in      io.Reader
 	out     streams.Writer
 	replier streams.Replier
-	tunnel  *ws.Tunnel // nil: none
+	tunnel  *ws.Tunnel // nil: no tunnel
 }
 
 func upTransport(l *leg.Leg, tunnelled bool) spdyTransport {

@@ -9,43 +9,45 @@ import (
 	"edge/streams/ws"
 )
 
-// twoWay relays a port-forward or an opaque upgrade, where the two directions
-// are alike and no Status says how it ended.
+// twoWay relays a port-forward or an opaque upgrade. Its two directions work alike, and no Status
+// reports how it ended.
 type twoWay struct {
 	*session
 	kind                 twoWayKind
 	fromClient, toClient direction
 
-	clientClose closeReceiver // nil: SPDY
-	upTunnel    *ws.Tunnel    // nil: SPDY
+	clientClose closeReceiver // nil: the client's side is SPDY or opaque
+	upTunnel    *ws.Tunnel    // nil: upstream's side is SPDY or opaque
 
 	inputDone chan struct{} // closed when the loop from the client has ended
 }
 
-// A twoWayKind is what only one kind of them does: alike, channels, fanout.
+// A twoWayKind contains what differs between symmetric, channels and fanout.
 type twoWayKind interface {
-	// fromClient and toClient see each frame before it is relayed.
+	// fromClient and toClient are called with each frame before it is relayed.
 	fromClient(*streams.Frame) (forward bool, err error)
 	toClient(*streams.Frame) (forward bool, err error)
-	// isGoingAway tells whether the client has said that it leaves, on which upstream may end first.
+	// isGoingAway reports whether the client has announced its end. Upstream may then end first.
 	isGoingAway() bool
-	// answersLate tells whether the client's Close is answered only when upstream has what came before.
+	// answersLate reports whether edge answers the client's Close only after upstream has read all
+	// earlier data.
 	answersLate() bool
-	// awaitOpen waits, for a client that broke its protocol, until upstream can be cut.
+	// awaitOpen waits, after the client has violated its protocol, until upstream can be cut.
 	awaitOpen(most time.Duration)
-	// settle waits, for a client that says no more, until upstream has what it said.
+	// settle waits, after the client's last frame, until upstream has the client's data.
 	settle(*twoWay)
-	inputEnded()  // nothing more comes from the client
-	outputEnded() // nothing more comes from upstream
-	// stop ends all but the two legs. From then on nobody but the loop writes to the client.
+	inputEnded()  // called when no more frames come from the client
+	outputEnded() // called when no more frames come from upstream
+	// stop ends everything except the two legs. After it, only the loop to the client writes there.
 	stop()
 }
 
-// symmetric is the kind of two protocols that need nothing from edge: SPDY on both sides, or bytes that it does not read.
+// symmetric is the kind for two sides with the same protocol: SPDY on both, or bytes that edge does
+// not parse. It changes nothing.
 type symmetric struct{ goneAway atomic.Bool }
 
 func (k *symmetric) fromClient(f *streams.Frame) (forward bool, err error) {
-	if f.Kind == streams.Close { // SPDY's GOAWAY
+	if f.Kind == streams.Close { // an SPDY GOAWAY
 		k.goneAway.Store(true)
 	}
 	return true, nil
@@ -60,16 +62,17 @@ func (k *symmetric) inputEnded()                                       {}
 func (k *symmetric) outputEnded()                                      {}
 func (k *symmetric) stop()                                             {}
 
-// A closeReceiver is a WebSocket client's source. Closed is called when nobody reads from it any more, and tells of the client's Close.
+// A closeReceiver is the source of a WebSocket client. Closed returns the code of the client's
+// Close, if it sent one. It is called when no goroutine reads from the source any more.
 type closeReceiver interface {
 	Closed() (code int, ok bool)
 }
 
 // run returns when both directions have ended.
 //
-// The first source to end takes the session with it: its loop flushes, says
-// goodbye to the other leg and half-closes it, and the other source has at most
-// linger to end as well. So nothing that was said before the end is lost.
+// The first source that ends also ends the session. Its loop flushes, sends the final frame to the
+// other leg and half-closes that leg. The other source then has up to Linger to end too. So no data
+// is lost that was sent before the end.
 func (t *twoWay) run() {
 	t.inputDone = make(chan struct{})
 	go func() {
@@ -102,20 +105,22 @@ func (t *twoWay) runFromClient() {
 	t.setCause(err)
 	if breach := (*breachError)(nil); errors.As(err, &breach) {
 		t.kind.awaitOpen(t.Linger)
-		t.up.Cut() // the other loop says goodbye
+		t.up.Cut() // the other loop then sends the final frame to the client
 		t.awaitClientEnd()
 		return
 	}
 	t.setLinger(t.up.Conn, t.down.Conn)
-	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger)) // what the client said last
+	// for the client's last data
+	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger))
 	t.fromClient.flush()
 	t.kind.settle(t)
 	if answersLate {
 		t.writeClose(uint32(t.closeCode()))
 	}
-	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger)) // what edge says last
+	// for edge's final frame
+	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger))
 	if t.fromClient.writeErr == nil && t.upTunnel != nil {
-		t.upTunnel.WriteClose(streams.CloseNormal) // finish releases it
+		t.upTunnel.WriteClose(streams.CloseNormal) // finish releases the tunnel
 	}
 	t.fromClient.closeWrite(t.up)
 	if waits {
@@ -134,14 +139,15 @@ func (t *twoWay) runToClient() {
 		err = upstreamError(err)
 	}
 	t.setCause(err)
-	t.down.Conn.SetWriteDeadline(time.Now().Add(stall)) // a client that reads nothing would keep it for ever
+	// Without a deadline, a client that does not read would keep the session forever.
+	t.down.Conn.SetWriteDeadline(time.Now().Add(stall))
 	t.kind.stop()
 	t.toClient.flush()
 	t.setLinger(t.down.Conn, t.up.Conn)
 	if t.toClient.writeErr == nil && t.clientClose != nil {
-		// The other loop may be answering just now.
+		// WriteLast, because the other loop may be answering the client's Close at the same time.
 		t.toClient.writeErr = t.down.WriteLast(ws.AppendClose(nil, t.closeCode(), ""))
-		breach := (*breachError)(nil) // after one, nobody listens for the answer
+		breach := (*breachError)(nil) // the other loop does not wait after a violation
 		if t.toClient.writeErr == nil && !errors.As(t.cause(), &breach) {
 			t.awaitCloseAnswer(t.inputDone, nil)
 		}

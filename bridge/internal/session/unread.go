@@ -11,11 +11,11 @@ import (
 	"edge/streams/ws"
 )
 
-// unreadWebSocket is what the two legs of a WebSocket that edge does not read have between
-// them: keepalives of edge's own between the frames, which end with a Close.
+// unreadWebSocket is the common state of the two legs of a WebSocket that edge does not parse. edge
+// sends its own keepalives between the frames until one side sends a Close.
 type unreadWebSocket struct {
 	down, up unreadKeepalive
-	closed   atomic.Bool // one side said Close
+	closed   atomic.Bool // one side has sent a Close
 }
 
 func newUnreadWebSocket() *unreadWebSocket {
@@ -28,13 +28,14 @@ func newUnreadWebSocket() *unreadWebSocket {
 	return p
 }
 
-// unreadKeepalive makes the keepalives of one leg.
+// unreadKeepalive creates the keepalives of one leg.
 type unreadKeepalive struct {
-	own    [ws.OwnSize]byte // the payload of the pings, by which their pongs are known
-	client bool             // towards upstream, where frames are masked
+	own    [ws.OwnSize]byte // payload of edge's pings, which identifies the pongs to them
+	client bool             // the leg to upstream, on which frames are masked
 	closed *atomic.Bool
-	// pinged: a ping of the other side's has passed since the last keepalive. That was
-	// one, and a peer may answer the last ping only (RFC 6455 section 5.5.3).
+	// pinged is true if a ping of the other side has passed since the last keepalive. That ping
+	// served as a keepalive. edge's own ping could replace it: a peer may answer the last ping only
+	// (RFC 6455 section 5.5.3).
 	pinged atomic.Bool
 }
 
@@ -48,19 +49,19 @@ func (p *unreadKeepalive) appendTo(dst []byte, _ bool) []byte {
 	return ws.AppendPing(dst, p.own[:])
 }
 
-// unreadSource gives the bytes of a WebSocket that edge does not read, but for the
-// pongs that answer edge's own pings.
+// unreadSource reads the bytes of a WebSocket that edge does not parse. It drops the pongs that
+// answer edge's own pings.
 type unreadSource struct {
 	rawSource
 	passage ws.Passage
-	b       []byte // of a buffer, read and not yet looked at
-	off     int    // where it begins there
+	b       []byte // bytes of a buffer that were read and not scanned yet
+	off     int    // offset in b where these bytes begin
 	held    [ws.MaxHeld]byte
-	holds   int // bytes of held
+	holds   int // number of bytes in held
 	err     error
 }
 
-// Next implements streams.Source. At the end it gives what it still holds.
+// Next implements streams.Source. At the end it returns the bytes that it still holds.
 func (s *unreadSource) Next() (streams.Frame, error) {
 	for {
 		if b, off := s.scan(); len(b) > off {
@@ -71,7 +72,7 @@ func (s *unreadSource) Next() (streams.Frame, error) {
 		}
 		b, n, err := s.fill(s.held[:s.holds])
 		switch {
-		case n > 0: // an error comes again
+		case n > 0: // an error is returned again by the next fill
 			s.b, s.off = b, streams.Headroom
 		case err != nil && s.holds > 0:
 			s.err, s.holds = err, 0
@@ -82,7 +83,7 @@ func (s *unreadSource) Next() (streams.Frame, error) {
 	}
 }
 
-// scan returns what passes next of what was read, behind room.
+// scan returns the next bytes to pass on, behind the headroom.
 func (s *unreadSource) scan() (b []byte, off int) {
 	for s.off < len(s.b) {
 		off = s.off
@@ -100,15 +101,15 @@ func (s *unreadSource) scan() (b []byte, off int) {
 	return nil, 0
 }
 
-// between tells whether the last frame that Next gave ends between two of the peer's.
+// between reports whether the last frame that Next returned ends between two WebSocket frames.
 func (s *unreadSource) between() bool { return s.err == nil && s.passage.Between() }
 
-// unreadSink writes what a unreadSource gives. It leaves the leg to keepalives only
-// between two frames, and not after a Close.
+// unreadSink writes the frames of an unreadSource. It allows keepalives on the leg only between two
+// WebSocket frames, and none after a Close.
 type unreadSink struct {
 	leg       *leg.Leg
 	src       *unreadSource
-	keepalive *unreadKeepalive // of the leg
+	keepalive *unreadKeepalive // keepalives of leg
 }
 
 // Write implements streams.Sink.

@@ -9,9 +9,9 @@ import (
 	"edge/streams/ws"
 )
 
-// answerClose ends a session whose WebSocket client has sent a Close, and answers it
-// at once, as the API server and the kubelet do: no output comes after it. If the
-// session has ended already, the client's Close is the answer to edge's own.
+// answerClose ends a session after the WebSocket client has sent a Close, and answers the Close at
+// once, as the API server and the kubelet do. No output follows. If the session has ended already,
+// the client's Close is the answer to edge's own Close, and answerClose writes nothing.
 func (s *session) answerClose(code uint32) {
 	closed := &closedError{code}
 	s.setCause(closed)
@@ -20,20 +20,22 @@ func (s *session) answerClose(code uint32) {
 	}
 }
 
-// writeClose writes edge's Close. Nothing comes after it, another Close neither.
+// writeClose writes edge's Close and half-closes the leg. Nothing is written after it, not even
+// another Close.
 func (s *session) writeClose(code uint32) {
-	s.down.Conn.SetWriteDeadline(time.Now().Add(s.Linger)) // the client need not read any more
+	// The write has a deadline because the client may not read any more.
+	s.down.Conn.SetWriteDeadline(time.Now().Add(s.Linger))
 	s.down.WriteLast(ws.AppendClose(nil, int(code), ""))
 	s.down.CloseWrite()
 }
 
-// isClosed tells whether the session ended by its client's Close.
+// isClosed reports whether the client's Close ended the session.
 func (s *session) isClosed() bool {
 	var closed *closedError
 	return errors.As(s.cause(), &closed)
 }
 
-// closeCode is that of the Close which ends the session.
+// closeCode returns the code for the Close that ends the session.
 func (s *session) closeCode() int {
 	var closed *closedError
 	var breach *breachError
@@ -48,24 +50,24 @@ func (s *session) closeCode() int {
 	return streams.CloseGoingAway
 }
 
-// setLinger bounds what is left of a session after one source ended: the other
-// side's last words, and their way to the side that ended.
+// setLinger sets deadlines after one source has ended: for reading the other side's last data, and
+// for writing it to the side that ended.
 func (s *session) setLinger(from, to net.Conn) {
 	deadline := time.Now().Add(s.Linger)
 	from.SetReadDeadline(deadline)
 	to.SetWriteDeadline(deadline)
 }
 
-// awaitClientEnd reads a client that broke the protocol to its end: its bytes mean
-// nothing any more, but unread they would make the close a reset, and our
-// goodbye could be lost.
+// awaitClientEnd reads and drops the input of a client that violated its protocol, until the client
+// closes. If edge left these bytes unread, the close would become a reset, and the client could
+// lose edge's Close or Status.
 func (s *session) awaitClientEnd() {
 	s.down.Conn.SetReadDeadline(time.Now().Add(s.Linger))
 	s.discardInput()
 	s.down.Cut()
 }
 
-// discardInput reads the client to its end.
+// discardInput reads and drops the client's input until its end.
 func (s *session) discardInput() {
 	buf := make([]byte, 512)
 	for {
@@ -75,10 +77,10 @@ func (s *session) discardInput() {
 	}
 }
 
-// awaitCloseAnswer lets a WebSocket client, which has been sent a Close, answer it or
-// go before edge half-closes. A load balancer that speaks HTTP/2 to a browser (RFC
-// 8441) may make a reset of the half-close, and whoever can answer no more takes
-// it for an abnormal end.
+// awaitCloseAnswer waits until a WebSocket client has answered edge's Close or disconnected, before
+// edge half-closes. A load balancer that speaks HTTP/2 to a browser (RFC 8441) may turn the
+// half-close into a reset. A client that cannot answer the Close any more then reports an abnormal
+// end.
 func (s *session) awaitCloseAnswer(answered, gone <-chan struct{}) {
 	late := time.NewTimer(min(s.Answer, s.Linger))
 	defer late.Stop()
