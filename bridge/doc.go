@@ -1,135 +1,168 @@
-// Package bridge is the handler between the listener and the API server: the
-// plain path (REST, watch, logs) over HTTP/2, and the upgrade path, on which a
-// client's exec, attach or port-forward meets upstream's in another protocol.
+// Package bridge provides an http.Handler that forwards the requests of authenticated clients to
+// one Kubernetes API server. Plain requests (REST, watch, logs) go over HTTP/2. An upgrade (exec,
+// attach, port-forward) becomes a stream: edge relays it, and translates if the client and the API
+// server use different protocols.
 //
-//	handler, err := bridge.New(bridge.Config{Upstream: restConfig, Identify: identify})
+//	config := bridge.Config{Upstream: restConfig, Identify: identify, Review: review}
+//	handler, err := bridge.New(config)
 //	server := &http.Server{Handler: handler} // HTTP/1.1 and HTTP/2
 //	server.Serve(tls.NewListener(bridge.Listener(l), tlsConfig))
 //	...
-//	handler.Drain(ctx) // streams end with a Status that says why
+//	handler.Drain(ctx) // ends the streams; each client receives a Status with the reason
 //
-// It does not authenticate (Config.Identify does), knows no flags and no OIDC,
-// and reads no wire format: those are package streams'.
+// The API in groups:
 //
-// A request's way, and the file that has it:
+//	New, Config, Handler               the handler; it drains, closes and counts streams
+//	Listener                           lets the relay read without waiting: small messages cost less
+//	Observer, Observation, Observers   are notified of each request; package audit is an Observer
+//	End, Stream, Cause, Reason         how a request ended, for an Observer
+//	Credential, NewCredential          edge's own credential at the API server
+//	NewTransport                       a transport for edge's own requests
+//	ClientIP                           the client's address, also behind trusted proxies
+//	BeginsStream, Refuse, TokenInURL   for code that handles a request before a Handler does
 //
-//	bridge.go            the way itself
-//	handler.go           what a Handler is made of
-//	header.go            the header that goes upstream
-//	api.go               what the inner rooms have for other packages
-//	clientaddress.go     where a request came from, and who vouches for it
-//	observe.go           who is told what became of a request, and may refuse it
-//	requestchecks.go     what edge refuses of requests, whoever sends them
-//	origin.go            which web pages may open a WebSocket, or write
+// The package does not authenticate: Config.Identify does. It has no flags and does not know OIDC.
+// It does not parse the streaming protocols: package streams does.
+//
+// # Files and packages
+//
+// The files, in the order in which a request passes through them:
+//
+//	bridge.go            ServeHTTP: the steps of a request
+//	handler.go           Config, New and the Handler
+//	header.go            the header of the upstream request
+//	api.go               names of the internal packages that other packages may use
+//	clientaddress.go     the client's address, and the proxies that edge trusts to report it
+//	observe.go           the Observer: it is notified of each request and may refuse it
+//	requestchecks.go     requests that edge refuses from every client
+//	origin.go            which web pages may open a WebSocket or send a write
 //	cors.go              which web pages may read an answer
-//	sandbox.go           a page from below a proxy is nobody's
-//	plain.go             no upgrade: the reverse proxy; failures as a Status
-//	upgrade.go           a stream: refuse verbatim, or hand over to a session
-//	lostupgrade.go       what a client is told whose Upgrade was lost on the way
-//	lostupgradecache.go  how WebSockets were refused, for those
+//	sandbox.go           pages from below a proxy subresource get no origin of their own
+//	plain.go             plain requests: the reverse proxy; failures become a Status
+//	upgrade.go           upgrades: passes on a refusal unchanged, or starts a session
+//	lostupgrade.go       the answer to a stream request whose Upgrade header was lost
+//	lostupgradecache.go  remembered refusals of WebSockets, for that answer
 //
-// The inner rooms, each of which imports only those below it:
+// The internal packages, each of which imports only those below it:
 //
 //	internal/session    a stream from its 101 to its end
-//	internal/upstream   one API server: transports, credential, protocols
-//	internal/negotiate  what each side speaks
-//	internal/leg        one connection
+//	internal/upstream   one API server: transports, credential, choice of the protocol
+//	internal/negotiate  the protocol of each side
+//	internal/leg        one connection of a session
 //	internal/status     every failure as a metav1.Status
-//	internal/roundtrip  plain requests that may be sent again
+//	internal/roundtrip  plain requests, and whether they may be sent again
 //
 // # Who closes
 //
-// Upstream's connection and the client's belong to the session: two loops, one for
-// each direction, of which one closes both and waits for the other. A loop has a
-// goroutine while there is something to carry. The
-// handler has returned by then, so that net/http's buffers and stack are free;
-// Drain waits for sessions. An exec ends with its
-// Status as the last word: upstream's own, or, where upstream ended without one,
-// a Failure that says so, because client-go takes a missing one for success.
+// The session closes both the client's connection and upstream's. It has two loops, one for each
+// direction; one of them closes both connections and waits for the other. A loop has a goroutine
+// only while there are bytes to move. The HTTP handler has returned by then, so that net/http's
+// buffers and stack are free. Drain waits for the sessions.
+//
+// The last frame of an exec is its Status: upstream's own, or, if upstream ended without one, a
+// Failure that gives the reason. client-go would take a missing Status for success.
 //
 // # Half-close and reset
 //
-// What an event on one leg of an exec or attach becomes on the other. Clients
-// first, as far as all upstreams are alike; WebSocket v1 stands for all its kinds
-// but v4 and v5:
+// The tables show how edge translates an event on one connection of a stream. "Failure" is a Status
+// that edge writes. "-" means that the event cannot happen, "not possible" that the protocol cannot
+// express it.
 //
-//	event                     WebSocket v5           WebSocket v4, v1       SPDY
-//	client ends stdin         [255,0]                cannot be said         FIN
-//	client resets stdin       cannot be said         cannot be said         RST
-//	client closes             answered at once with its code, and nothing   GOAWAY: nothing yet
-//	                          after it; upstream gets what was said, and
-//	                          an orderly end
-//	client half-closes (TLS)  the connection's end                          stdin's FIN, if somebody
-//	                                                                        still reads; output goes on
-//	client's connection ends  upstream gets what was said, and an orderly end
-//	client breaks the rules   Close with the code of the breach             Failure, GOAWAY
-//	client's streams are not  -                      -                      Failure, GOAWAY
-//	all open in 30 s
-//	process ends its output   nothing                nothing                FIN, once
-//	Status                    channel 3, Close 1000  channel 3, Close 1000; FIN on the outputs,
-//	                                                 v1: its text           then error stream and
-//	                                                                        its FIN, GOAWAY;
-//	                                                                        before v4: its text
-//	upstream ends without     Failure, Close 1000    Failure, Close 1000    Failure, GOAWAY
-//	one, or with half a one
-//	drain                     as if upstream had ended without one; edge's reason in it
+// An exec or attach, on the client's side, as far as all upstream protocols behave alike. v1 stands
+// for all WebSocket subprotocols except v4 and v5:
 //
-// And upstream, where WebSocket v4 is only asked without stdin:
+//	event                        WebSocket v5           WebSocket v4, v1       SPDY
+//	client ends stdin            [255,0]                not possible           FIN
+//	client resets stdin          not possible           not possible           RST
+//	client closes                edge answers at once with the same code, and  GOAWAY: no effect
+//	                             sends nothing after it; upstream gets the     yet
+//	                             client's data, and its side ends in order
+//	client half-closes (TLS)     as if the connection ended                    FIN of stdin if the
+//	                                                                           client still reads;
+//	                                                                           output continues
+//	client's connection ends     upstream gets the client's data, and its side ends in order
+//	client violates its          Close with the code of the violation          Failure, GOAWAY
+//	protocol
+//	client has not opened all    -                      -                      Failure, GOAWAY
+//	its streams within 30 s
+//	process ends an output       nothing                nothing                FIN, once
+//	upstream sends the Status    channel 3, Close 1000  channel 3, Close       FIN on the outputs,
+//	                                                    1000; v1: its text     error stream and
+//	                                                                           its FIN, GOAWAY;
+//	                                                                           before v4: its text
+//	upstream ends without a      Failure, Close 1000                           Failure, GOAWAY
+//	Status, or within one
+//	drain                        as if upstream ended without a Status; the Failure contains
+//	                             edge's reason
 //
-//	event                     SPDY                   WebSocket v5           WebSocket v4
-//	stdin ends                FIN                    [255,0]                -
-//	stdin is reset            RST                    [255,0]                -
-//	another stream is ended   the same               cannot be said         cannot be said
-//	or reset by the client
-//	process ends its output   FIN or RST             is not said            is not said
-//	Status                    data on the error      message on channel 3   message on channel 3
-//	                          stream, to its end
-//	the end                   GOAWAY, or TCP's       Close                  Close
+// An exec or attach, on the upstream side. edge uses WebSocket v4 there only without stdin:
 //
-// And of a port-forward or an opaque upgrade:
+//	event                           SPDY                  WebSocket v5          WebSocket v4
+//	stdin ends                      FIN                   [255,0]               -
+//	stdin is reset                  RST                   [255,0]               -
+//	client ends or resets another   the same              not possible          not possible
+//	stream
+//	process ends an output          FIN or RST            not reported          not reported
+//	Status                          data on the error     message on channel 3  message on channel
+//	                                stream, to its end                          3
+//	end of the session              GOAWAY, or the end    Close                 Close
+//	                                of TCP
 //
-//	event                     tunnel                 SPDY                   channels               opaque
-//	client half-closes or     the same, with the     the same, with the     cannot be said         bytes
-//	resets a connection       same id                same id
-//	pod ends or refuses a     the same               the same               text on its error      bytes
-//	connection                                                              channel, or nothing;
-//	                                                                        after the last: Close
-//	                                                                        1000
-//	client closes             Close, answered at     GOAWAY: GOAWAY         Close, answered at     bytes
-//	                          once with its code                            once with its code
-//	client's connection ends  upstream gets what was said, and an orderly end (a tunnel's Close 1000)
-//	client breaks the rules   Close with the code    the connection's end   Close with the code    cannot happen
-//	upstream's connection     Close 1001             the connection's end   Close 1001             the connection's end
-//	ends, or drain
+// A port-forward, or an opaque upgrade (one that edge does not parse):
 //
-// The pings that edge says on an opaque WebSocket, and the pongs that answer them, are
-// the only bytes that do not pass there; after a Close there are none.
+//	event                   tunnel              SPDY             channels              opaque
+//	client half-closes or   the same, with the  the same, with   not possible          bytes
+//	resets a connection     same id             the same id
+//	pod ends or refuses a   the same            the same         text on its error     bytes
+//	connection                                                   channel, or nothing;
+//	                                                             after the last one:
+//	                                                             Close 1000
+//	client closes           Close, answered at  GOAWAY: GOAWAY   Close, answered with  bytes
+//	                        once with its code                   its code: at once,
+//	                                                             or if the client has
+//	                                                             sent data, when the
+//	                                                             pod has read it
+//	client's connection     upstream gets the client's data, and its side ends in order (tunnel:
+//	ends                    Close 1000)
+//	client violates its     Close with the      end of the       Close with the code   cannot
+//	protocol                code                connection                             happen
+//	upstream's connection   Close 1001          end of the       Close 1001            end of the
+//	ends, or drain                              connection                             connection
 //
-// No dialect has flow control for one connection of several, and edge serve holds
-// nothing for one: a pod that does not read makes TCP hold back all of a session,
-// with edge as without.
+// On an opaque WebSocket, edge sends its own pings and drops the pongs that answer them; all other
+// bytes pass unchanged. After a Close, edge sends no more pings.
 //
-// edge connect (StreamingWebSocketFirst) gives each connection of a client that
-// speaks SPDY or the tunnel an upstream session that carries no other, up to 32
-// with the sentinel, which was dialed before the 101 and carries none; beyond
-// that the least used one is shared. See docs/port-forward.md. Where it differs:
+// No protocol has flow control for a single connection of a session, and edge serve buffers nothing
+// for one. If a pod does not read from one connection, TCP therefore holds up the whole session, as
+// it does without edge.
 //
-//	event                            the client, SPDY or tunnel     upstream
-//	a stream is opened               SYN_REPLY at once, or RST      nothing, until both are there
-//	the other one is not there       RST                            nothing
-//	in 30 s
-//	client half-closes               -                              FIN
-//	client resets the data stream    what the pod still says on     RST when the opens are accepted;
-//	                                 the error stream; RST in 5 s   then the session's end
-//	pod ends or refuses              the same                       the session's end
-//	256 KiB wait for upstream, and   RST on both streams            the connection's end
-//	hold up others for 30 s
-//	a session is refused or breaks   RST on both streams            -
-//	client says GOAWAY               Close 1000, or the             what was said before, then
-//	                                 connection's end               an orderly end
-//	the sentinel ends                as above: upstream's           the connections' end
-//	                                 connection ends
+// edge connect (StreamingWebSocketFirst) gives each connection of a port-forward an upstream
+// session of its own, if the client uses SPDY or the tunnel. The client has up to 32 upstream
+// sessions. One of them is the sentinel, which was dialed before the 101 and carries no connection.
+// If all are in use, new connections share the least used session. See docs/port-forward.md. Where
+// this differs from the table above:
 //
-// Whatever ends a session, the leg that is written last is half-closed and read
-// on for at most 5 s, so that unread bytes make no reset that overtakes the end.
+//	event                               the client, SPDY or tunnel    upstream
+//	client opens a stream               SYN_REPLY at once, or RST     nothing until the
+//	                                                                  connection's two streams are
+//	                                                                  open
+//	the second stream is not open       RST                           nothing
+//	within 30 s
+//	client half-closes                  -                             FIN
+//	client resets the data stream       what the pod still sends on   RST when the streams are
+//	                                    the error stream; RST after   accepted; then the end of
+//	                                    5 s                           the session
+//	pod ends or refuses                 the same                      end of the session
+//	256 KiB wait for upstream, and      RST on both streams           end of the connection
+//	hold up other connections for 30 s
+//	an upstream session is refused or   RST on both streams           -
+//	breaks
+//	client sends GOAWAY                 Close 1000, or end of the     the client's data; then its
+//	                                    connection                    side ends in order
+//	the sentinel ends                   as above, if upstream's       end of the connections
+//	                                    connection ends
+//
+// When a session ends, edge half-closes the connection to which it writes last. It continues to
+// read from it for at most 5 s: unread bytes would cause a reset, which could overtake the last
+// frame.
 package bridge

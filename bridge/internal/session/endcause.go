@@ -7,8 +7,8 @@ import (
 	"edge/streams"
 )
 
-// Cause states why a stream ended. The values below are the only ones and do not change, so logs can
-// be searched for them and a metric may have them as a label.
+// Cause states why a stream ended. The values below are the only ones and do not change, so logs
+// can be searched for them and a metric may have them as a label.
 type Cause string
 
 const (

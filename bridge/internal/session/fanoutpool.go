@@ -53,7 +53,8 @@ func (f *fanout) pick() (l *forwardSession, isNew bool) {
 }
 
 // load orders sessions: the one with the least gets the next connection. A session that does not
-// read its data, or that may contain unread data, has the highest load. The caller holds fanout.mu.
+// read its data, or that may contain unread data, has a much higher load. The caller holds
+// fanout.mu.
 func (l *forwardSession) load() int {
 	n := l.users
 	if l.unclean {
