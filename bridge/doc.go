@@ -65,8 +65,8 @@
 // # Half-close and reset
 //
 // The tables show how edge translates an event on one connection of a stream. "Failure" is a Status
-// that edge writes. "-" means that the event cannot happen, "not possible" that the protocol cannot
-// express it.
+// that edge writes. "-" means that the event cannot happen or that nothing is sent. "not possible"
+// means that the protocol cannot express the event.
 //
 // An exec or attach, on the client's side, as far as all upstream protocols behave alike. v1 stands
 // for all WebSocket subprotocols except v4 and v5:
