@@ -50,7 +50,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Observe is called for each request; nil means no observer.
 	Observe Observer
-	// OnLost, if set, is called after a stream has ended because the upstream connection was lost.
+	// OnLost, if set, is called after a stream has ended because upstream was lost: its connection
+	// broke, it did not answer keepalives, or it ended without a valid Status.
 	OnLost func()
 	// MaxSessions limits the streams that are open at the same time; 0 means DefaultMaxSessions.
 	MaxSessions int

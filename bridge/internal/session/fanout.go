@@ -142,8 +142,8 @@ func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 
 // enqueue adds data of a connection to its queue. If the queue is full, edge stops reading from the
 // client for up to HoldBack, and then resets this connection only. A connection that is the only
-// one holds up no other and may wait without limit, as at the API server: for example a database
-// import that waits for a lock.
+// one holds up no other. It may wait without limit, as at the API server, for example during a
+// database import that waits for a lock.
 func (f *fanout) enqueue(c *forwardConn, b []byte) {
 	if c.queue.put(b) {
 		return
