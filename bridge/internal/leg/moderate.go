@@ -21,8 +21,8 @@ const (
 	moderation = 200 * time.Microsecond // the kernel may extend it to 1 ms
 )
 
-// noteWait records a wait of duration d that returned n bytes. said is the number of bytes that were
-// written to the peer so far. noteWait returns true if the next read should be delayed.
+// noteWait records a wait of duration d that returned n bytes. said is the number of bytes written
+// to the peer so far. noteWait returns true if the next read should be delayed.
 func (h *readModerator) noteWait(d time.Duration, n int, said int64) bool {
 	switch {
 	case n >= streams.Small || said != h.written:
