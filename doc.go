@@ -1,3 +1,3 @@
-// Package edge is the root of the module: no code, only the test that holds the
-// rooms to their import table. The program is in cmd/edge.
+// Package edge is the root of the module. It has no code, only tests: one checks which package may
+// import which, another checks that the binary does not link gRPC. The program is in cmd/edge.
 package edge

@@ -12,8 +12,10 @@ import (
 	"testing"
 )
 
-// rooms says what each folder, and all below it that has no line of its own, may import of ours, tests included. A folder
-// named here with a trailing slash stands for itself and all below it.
+// rooms maps each folder to the folders of this module that its Go files, tests included, may
+// import. A subfolder without an entry of its own follows its parent's entry. In the lists,
+// "bridge/" with a trailing slash means the folder bridge and all folders below it, and "*" means
+// every folder.
 var rooms = map[string][]string{
 	"cmd":    {"*"},
 	"bridge": {"bridge/internal/", "streams/", "impersonate"},
@@ -53,12 +55,15 @@ var rooms = map[string][]string{
 	"e2e/testbed/binaries": {},
 }
 
-// forTests is what the tests of every room may import, and nothing but tests.
+// forTests is the package that the tests of every folder may import, and that only tests may
+// import.
 const forTests = "internal/testkit"
 
-// elsewhere are folders without Go code.
+// elsewhere lists the folders without Go code, which the test skips.
 var elsewhere = []string{"deploy", "docs"}
 
+// TestRoomsImportOnlyWhatTheyMay checks that each Go file of this module imports only the packages
+// of this module that rooms allows for its folder.
 func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
@@ -77,7 +82,7 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 		files++
 		room, known := roomOf(filepath.ToSlash(filepath.Dir(file)))
 		if !known {
-			t.Errorf("%s is in no room of the house", file)
+			t.Errorf("%s: neither its folder nor a parent folder has an entry in rooms", file)
 			return nil
 		}
 		may := rooms[room]
@@ -97,12 +102,12 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 			own := filepath.ToSlash(filepath.Dir(file))
 			if ours == forTests {
 				if !strings.HasSuffix(file, "_test.go") {
-					t.Errorf("%s imports %s, which is for tests", file, name)
+					t.Errorf("%s imports %s, which only tests may import", file, name)
 				}
 				continue
 			}
 			if ours != own && !allowed(may, ours) {
-				t.Errorf("%s imports %s: room %s may import %v of ours", file, name, room, may)
+				t.Errorf("%s imports %s: folder %s may import only %v of this module", file, name, room, may)
 			}
 		}
 		return nil
@@ -115,7 +120,8 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// roomOf is the innermost room of a folder. A folder internal is none: each of its folders has a line of its own.
+// roomOf returns the innermost folder at or above folder that has an entry in rooms. The search
+// stops at a folder named internal: each package below it needs an entry of its own.
 func roomOf(folder string) (room string, known bool) {
 	for room = folder; ; room = path.Dir(room) {
 		if _, known = rooms[room]; known || room == "." || path.Base(room) == "internal" {

@@ -143,10 +143,10 @@ func TestReviewFails(t *testing.T) {
 		code   int32
 		says   string
 	}{
-		"edge may not ask": {broken(http.StatusForbidden, refused), http.StatusInternalServerError, "edge itself may not create subjectaccessreviews"},
+		"edge may not ask": {broken(http.StatusForbidden, refused), http.StatusInternalServerError, "edge itself lacks permission to create subjectaccessreviews"},
 		"edge is unknown":  {broken(http.StatusUnauthorized, `{}`), http.StatusServiceUnavailable, "does not accept edge's own credential"},
-		"no such resource": {broken(http.StatusNotFound, `secret`), http.StatusInternalServerError, "did not take it"},
-		"invalid":          {broken(http.StatusUnprocessableEntity, `secret`), http.StatusInternalServerError, "did not take it"},
+		"no such resource": {broken(http.StatusNotFound, `secret`), http.StatusInternalServerError, "rejected the review request"},
+		"invalid":          {broken(http.StatusUnprocessableEntity, `secret`), http.StatusInternalServerError, "rejected the review request"},
 		"overloaded":       {broken(http.StatusTooManyRequests, `secret`), http.StatusServiceUnavailable, "try again"},
 		"an error":         {broken(http.StatusInternalServerError, `secret`), http.StatusServiceUnavailable, "try again"},
 		"not ready":        {broken(http.StatusServiceUnavailable, `secret`), http.StatusServiceUnavailable, "try again"},

@@ -17,39 +17,41 @@ import (
 )
 
 const (
-	// checkInterval is how often the API server is asked.
+	// checkInterval is the time between two checks of the API server.
 	checkInterval = 5 * time.Second
-	// keptTimeout bounds a question on the connection that is there, and freshTimeout one on another connection, with its
-	// handshake.
+	// keptTimeout is the timeout of a check on the open connection. freshTimeout is the timeout of
+	// a check on a new connection, its TLS handshake included.
 	keptTimeout  = 2 * time.Second
 	freshTimeout = 4 * time.Second
-	// mostFailures in a row make it unreachable: one lost packet, or the moment in
-	// which an API server is replaced, takes no edge out of its load balancer.
+	// mostFailures is how many checks in a row must fail before edge is not ready. One lost packet,
+	// or the moment in which an API server is replaced, must not take every edge out of its load
+	// balancer.
 	mostFailures = 3
-	maxAnswer    = 4 << 10 // bytes that are read of an answer
-	// checkPath is what is asked for. The API server authenticates it like any other path, and answers it also while it is
-	// too busy for requests (it is exempt from API Priority and Fairness, where /version is not), and without etcd. What it
-	// says of itself there is not looked at. Its /readyz is another question: an API server that is about to end says no
-	// there for its --shutdown-delay-duration, and serves on.
+	maxAnswer    = 4 << 10 // bytes that are read of an answer's body
+	// checkPath is the path that a check requests. The API server authenticates requests for it
+	// like any other. It answers /livez without etcd, and also while it is overloaded: unlike
+	// /version, the path is exempt from API Priority and Fairness. The check ignores whether /livez
+	// reports failure. /readyz would not fit: an API server that is about to end fails it for its
+	// --shutdown-delay-duration, and still serves.
 	checkPath = "/livez"
 )
 
-// APIServer knows whether the API server answers, and accepts edge's own credential.
+// APIServer checks whether the API server answers, and whether it accepts edge's own credential.
 type APIServer struct {
 	kept, fresh *http.Client
 	url         string
-	knows       bool // whether the API server must know edge's credential
+	knows       bool // the API server must accept edge's own credential
 	log         *slog.Logger
 
 	mu       sync.Mutex
-	failures int // in a row
+	failures int // failed checks in a row
 	last     error
 }
 
-var errNotAsked = errors.New("the API server was not reached yet")
+var errNotAsked = errors.New("the API server has not been checked yet")
 
-// NewAPIServer makes a check with edge's own credential. If edge needs none, any
-// answer will do.
+// NewAPIServer returns a check that uses edge's own credential. If needed is false, edge needs no
+// credential of its own (it does not impersonate), and a 401 counts as an answer too.
 func NewAPIServer(own *bridge.Credential, needed bool, log *slog.Logger) (*APIServer, error) {
 	cfg := own.Config()
 	kept, fresh, err := transports(cfg)
@@ -68,7 +70,7 @@ func NewAPIServer(own *bridge.Credential, needed bool, log *slog.Logger) (*APISe
 	client := func(via http.RoundTripper, timeout time.Duration) *http.Client {
 		return &http.Client{
 			Transport: via, Timeout: timeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the credential is for one host
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the credential must reach no other host
 		}
 	}
 	return &APIServer{
@@ -78,7 +80,8 @@ func NewAPIServer(own *bridge.Credential, needed bool, log *slog.Logger) (*APISe
 	}, nil
 }
 
-// transports are one that keeps connections, and one that makes another for each request.
+// transports returns two transports: kept reuses its connections, and fresh opens a new connection
+// for each request.
 func transports(cfg *rest.Config) (kept, fresh http.RoundTripper, err error) {
 	if kept, err = rest.TransportFor(cfg); err != nil {
 		return nil, nil, err
@@ -96,14 +99,14 @@ func transports(cfg *rest.Config) (kept, fresh http.RoundTripper, err error) {
 		proxy = cfg.Proxy
 	}
 	one := &http.Transport{Proxy: proxy, TLSClientConfig: tlsConfig, TLSHandshakeTimeout: freshTimeout, DisableKeepAlives: true}
-	if tc.DialHolder != nil { // a configuration's, or a credential plugin's
+	if tc.DialHolder != nil { // the dialer of the configuration or of a credential plugin
 		one.DialContext = tc.DialHolder.Dial
 	}
 	fresh, err = rest.HTTPWrappersForConfig(cfg, one)
 	return kept, fresh, err
 }
 
-// Run asks until ctx ends.
+// Run checks the API server at every checkInterval until ctx ends.
 func (a *APIServer) Run(ctx context.Context) {
 	defer a.kept.CloseIdleConnections()
 	tick := time.NewTicker(checkInterval)
@@ -120,7 +123,7 @@ func (a *APIServer) Run(ctx context.Context) {
 	}
 }
 
-// Ready returns nil while the API server answers.
+// Ready returns nil while the API server answers, and otherwise the error of the last check.
 func (a *APIServer) Ready() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -130,13 +133,15 @@ func (a *APIServer) Ready() error {
 	return a.last
 }
 
+// note stores the result of a check. It logs when the API server becomes usable or unusable, and
+// when the reason changes while it is unusable.
 func (a *APIServer) note(err error) {
 	a.mu.Lock()
 	was := a.failures < mostFailures
 	switch {
 	case err == nil:
 		a.failures = 0
-	case errors.Is(err, bridge.ErrRefused): // it does not pass by itself
+	case errors.Is(err, bridge.ErrRefused): // edge's credential stays refused until somebody replaces it
 		a.failures = mostFailures
 	default:
 		a.failures = min(a.failures+1, mostFailures)
@@ -147,15 +152,15 @@ func (a *APIServer) note(err error) {
 	a.mu.Unlock()
 	switch {
 	case is && !was:
-		a.log.Info("API server answers")
+		a.log.Info("API server check succeeded")
 	case !is && (was || changed):
-		a.log.Warn("API server cannot be used: not ready", "error", err.Error())
+		a.log.Warn("API server check failed, edge is not ready", "error", err.Error())
 	}
 }
 
-// ask tells whether a request of edge's is answered: on the connection that is
-// there, or at once on another one. A connection may lead to an API server, or
-// through a load balancer, that is gone while others serve.
+// ask checks the API server on the open connection and, if that fails, at once on a new connection.
+// The open connection may lead to an API server or a load balancer that no longer serves, while
+// others do.
 func (a *APIServer) ask(ctx context.Context) error {
 	err := a.try(ctx, a.kept)
 	if err == nil || ctx.Err() != nil {
@@ -165,8 +170,9 @@ func (a *APIServer) ask(ctx context.Context) error {
 	return a.try(ctx, a.fresh)
 }
 
-// try takes any answer for a good one that shows that requests can be served: what
-// edge may do is the cluster's own matter, and so is what ails it.
+// try sends one request and returns nil if the API server answers it. Every status counts as an
+// answer except 502, 503, 504 and, if edge needs its credential, 401: neither edge's permissions
+// nor the API server's health matter here.
 func (a *APIServer) try(ctx context.Context, via *http.Client) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url, nil)
 	if err != nil {
@@ -183,7 +189,7 @@ func (a *APIServer) try(ctx context.Context, via *http.Client) error {
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
 	switch resp.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return fmt.Errorf("the API server does not serve: %s", resp.Status)
+		return fmt.Errorf("the API server check was answered with %s", resp.Status)
 	case http.StatusUnauthorized:
 		if a.knows {
 			return bridge.ErrRefused

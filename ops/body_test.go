@@ -13,7 +13,8 @@ import (
 	"edge/ops"
 )
 
-// TestBodyThatNeverComes: a request to the operator's port is answered at once, whatever it says of its body, and its connection ends.
+// TestBodyThatNeverComes checks that a request to the operator's port is answered at once, although
+// the body that it announces never comes, and that its connection is then closed.
 func TestBodyThatNeverComes(t *testing.T) {
 	server := ops.NewServer(func() error { return nil }, func() []string { return nil })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -28,7 +29,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(30 * time.Second)) // a bound, and no measure
+		conn.SetDeadline(time.Now().Add(30 * time.Second)) // a timeout that only a failed test reaches
 		io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: edge\r\nContent-Length: 5\r\n\r\n")
 		answers := bufio.NewReader(conn)
 		resp, err := http.ReadResponse(answers, nil)
@@ -37,7 +38,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 		}
 		io.Copy(io.Discard, resp.Body)
 		if _, err := answers.ReadByte(); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: the connection stays", path)
+			t.Errorf("%s: the connection stays open", path)
 		}
 	}
 }

@@ -1,15 +1,16 @@
-// Package ops is the operator's port, plain HTTP and apart from users' requests:
+// Package ops serves the operator's port: plain HTTP, on a listener of its own, separate from
+// users' requests.
 //
-//	GET /ready   200 "ok" and a line for each thing to look at, or 503 and the
-//	             reason, while edge must get no traffic
+//	GET /ready   200 "ok", then one line for each problem that an operator should look at;
+//	             or 503 and the reason, while edge must receive no traffic
 //	GET /live    200 "ok" while the process serves
 //
-// Anything else is 404. It is not a part of the public listener.
+// Any other path is 404.
 //
-// An [APIServer] knows whether a request of edge's own is answered by the API
-// server, which is a part of being ready. How the API server itself is, is not.
+// An [APIServer] checks whether the API server answers a request of edge's own. edge is ready
+// only while it does. The API server's own health (its /readyz) does not count.
 //
-//	file          what is in it
-//	ops.go        the server, its probes
-//	apiserver.go  whether the API server answers
+//	file          content
+//	ops.go        the server and its probes
+//	apiserver.go  the check of the API server
 package ops

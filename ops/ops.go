@@ -10,14 +10,14 @@ import (
 const (
 	readTimeout    = 10 * time.Second
 	maxHeaderBytes = 8 << 10
-	// bodyTime bounds how long net/http reads a body that nobody asked for. With its half second for a client to read the
-	// answer, the connection is gone in 5 s.
+	// bodyTime limits how long net/http reads a request body that no handler reads. net/http then
+	// gives the client half a second to read the answer, so the connection is closed within 5 s.
 	bodyTime = 4 * time.Second
 )
 
-// NewServer returns the server of the operator's port. ready says why edge must
-// get no traffic, or nil; notes what an operator should know although it gets some.
-// The caller listens and closes.
+// NewServer returns the HTTP server of the operator's port. ready returns why edge must receive no
+// traffic, or nil. notes returns the problems that an operator should know of although edge is
+// ready. The caller listens, serves and closes the server.
 func NewServer(ready func() error, notes func() []string) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
@@ -34,7 +34,8 @@ func NewServer(ready func() error, notes func() []string) *http.Server {
 	return &http.Server{Handler: atOnce(mux), ReadTimeout: readTimeout, WriteTimeout: readTimeout, MaxHeaderBytes: maxHeaderBytes}
 }
 
-// atOnce answers a request that announces a body, which no probe has, without waiting for it.
+// atOnce answers a request that announces a body without waiting for that body, and closes the
+// connection. Probes send no body.
 func atOnce(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {

@@ -21,6 +21,8 @@ import (
 	"edge/ops"
 )
 
+// TestReady checks the answers of /ready with and without notes and with a reason not to be ready,
+// of /live, and of an unknown path.
 func TestReady(t *testing.T) {
 	var reason error
 	var notes []string
@@ -54,7 +56,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// checkOf is a check of an API server, with edge's credential.
+// checkOf returns a check of the test server api that sends edge's credential.
 func checkOf(t *testing.T, api *httptest.Server, needed bool, log *slog.Logger) *ops.APIServer {
 	t.Helper()
 	ca := testkit.PEM(api.Certificate())
@@ -70,7 +72,8 @@ func checkOf(t *testing.T, api *httptest.Server, needed bool, log *slog.Logger) 
 	return a
 }
 
-// run asks until the test's end, and returns once Ready is as wanted: "" for ready, or a part of the reason.
+// run runs a until Ready returns what want states, and fails the test after a minute. want is ""
+// for nil, or else a part of the error's text.
 func run(t *testing.T, a *ops.APIServer, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -90,7 +93,8 @@ func run(t *testing.T, a *ops.APIServer, want string) {
 	}
 }
 
-// An API server is ready when it answers, whatever it says of itself, and edge is known there.
+// TestAPIServer checks which answers of the API server make edge ready: all but 502, 503, 504 and,
+// if edge needs its credential, 401.
 func TestAPIServer(t *testing.T) {
 	var code atomic.Int32
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,12 +120,13 @@ func TestAPIServer(t *testing.T) {
 	}
 }
 
-// A connection may lead to an API server that is gone, while another one serves: edge asks on another connection at once.
+// TestAnotherConnectionIsAsked checks that a failed check is repeated at once on a new connection:
+// the open connection may lead to an API server that is down while another one serves.
 func TestAnotherConnectionIsAsked(t *testing.T) {
 	var conns, answers sync.Map
 	var kept atomic.Int64
 	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if first, _ := conns.Load(r.RemoteAddr); first == true { // a load balancer that lost what is behind it
+		if first, _ := conns.Load(r.RemoteAddr); first == true { // acts as a load balancer that lost its backend
 			if _, again := answers.LoadOrStore(r.RemoteAddr, true); again {
 				kept.Add(1)
 				w.WriteHeader(http.StatusBadGateway)
@@ -160,7 +165,8 @@ func TestAnotherConnectionIsAsked(t *testing.T) {
 	<-ended
 }
 
-// Edge's credential goes to the API server and nowhere else.
+// TestARedirectIsNotFollowed checks that a check does not follow redirects: edge's credential goes
+// to the API server and to no other host.
 func TestARedirectIsNotFollowed(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Error("asked elsewhere, with", r.Header["Authorization"])
@@ -171,7 +177,8 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	run(t, checkOf(t, api, true, slog.New(slog.DiscardHandler)), "")
 }
 
-// A credential that is refused takes edge out at the first answer that says so, and an API server that is gone at the third.
+// TestRefusalIsToldAtOnce checks that edge is not ready after one 401, because its credential is
+// refused, but only after three checks in a row that end with 502.
 func TestRefusalIsToldAtOnce(t *testing.T) {
 	for code, rounds := range map[int32]int32{401: 1, 502: 3} {
 		var answer, asked atomic.Int32
@@ -194,7 +201,7 @@ func TestRefusalIsToldAtOnce(t *testing.T) {
 		await(true)
 		answer.Store(code)
 		await(false)
-		if n := asked.Load(); n != 2*rounds || ctx.Err() != nil { // on the connection that is there, and on another one
+		if n := asked.Load(); n != 2*rounds || ctx.Err() != nil { // each check sends one request on the open connection and one on a new connection
 			t.Errorf("%d: asked %d times, %v", code, n, ctx.Err())
 		}
 		cancel()

@@ -1,17 +1,21 @@
-// Package review says what became of a review that the API server gave no answer to.
+// Package review describes a review that the API server did not answer, as an error with a Status
+// for the client.
 //
-// edge asks the API server in two rooms that know nothing of each other: authn, whose token it is (TokenReview), and
-// impersonate, who may do what (SubjectAccessReview). Without an answer both mean the same: neither yes nor no, but an [Error],
-// whose Status tells the client who can do something about it.
+// Two packages of edge, independent of each other, send reviews to the API server: authn asks
+// which user a token belongs to (TokenReview), and impersonate asks whether a user may do
+// something (SubjectAccessReview). If the API server gives no answer, neither package knows yes
+// or no. Both then return an [Error]. Its Status tells the client who can fix the problem:
 //
-//	code                who
-//	400                 the client: such a question cannot be asked
-//	429, Retry-After    nobody: too many reviews are under way
-//	500                 whoever runs edge: it lacks a right, or the API server cannot do it
-//	503, Retry-After    nobody, or whoever runs edge: the API server does not answer, or does not know edge
+//	code                who can fix it, and what is wrong
+//	400                 the client: the API has no review for such a request
+//	429, Retry-After    nobody needs to: too many reviews are in progress; the client tries again
+//	500                 the administrator of edge: edge lacks a permission, or the API server does
+//	                    not support the review
+//	503, Retry-After    the API server does not answer: the client tries again; or it does not
+//	                    accept edge's own credential: the administrator of edge must fix that
 //
-// It asks nothing by itself, and decides nothing about a request.
+// The package sends no review itself, and makes no decision about a request.
 //
-//	file      what is in it
-//	error.go  Error, and Kind, which makes them
+//	file      content
+//	error.go  Error, and Kind, which creates errors
 package review

@@ -9,22 +9,26 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// retryAfter is what a client is told to wait, in seconds, where asking again may help.
+// retryAfter is the Retry-After, in seconds, of the 429 and 503 answers, after which the client may
+// try again.
 const retryAfter = 1
 
-// A Kind is a kind of review. Kinds are told apart by their address.
+// A Kind is a kind of review, such as the token review. Kinds are compared by their address.
 type Kind struct {
-	// Room is the package that asks, and Name what people call the review; an error's text begins with both.
+	// Room is the name of the package that sends the review, and Name is the review's name in
+	// messages. An error's text begins with both.
 	Room, Name string
-	// Resource and Group are those that edge itself needs the right to create.
+	// Resource and Group are the resource and the API group that edge itself must have permission
+	// to create.
 	Resource, Group string
-	// Secret leaves out of errors what an answer says in words: the question has a credential, and whoever answered, perhaps a
-	// proxy on the way, may quote it.
+	// Secret keeps the text of the API server's answer out of errors. It is set if the review
+	// contains a credential, which the API server, or a proxy in front of it, may quote in its
+	// answer.
 	Secret bool
 }
 
-// An Error is a review without an answer, which never means yes. Its Status is for the client. Err may name addresses and is
-// for the log.
+// An Error is a review without an answer. The caller must never treat it as a yes. Its Status is
+// for the client. Err may contain network addresses and is for the log only.
 type Error struct {
 	Kind *Kind
 	Err  error
@@ -38,7 +42,8 @@ func (e *Error) Error() string { return e.Kind.Room + ": " + e.Kind.Name + ": " 
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Status says that the review failed, and not that its answer is no.
+// Status returns the answer for the client. It states that the review failed; it does not state
+// that the user lacks a permission or that the token is invalid.
 func (e *Error) Status() metav1.Status {
 	status := metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
@@ -51,7 +56,9 @@ func (e *Error) Status() metav1.Status {
 	return status
 }
 
-// Failed sorts the error of a request for a review by who can do something about it.
+// Failed turns the error of a review request into an Error: 503 if the client may try again or the
+// API server does not accept edge's credential, 500 if the review cannot succeed in this
+// configuration.
 func (k *Kind) Failed(err error) *Error {
 	var answered apierrors.APIStatus
 	if !errors.As(err, &answered) {
@@ -59,35 +66,36 @@ func (k *Kind) Failed(err error) *Error {
 	}
 	said := answered.Status()
 	if k.Secret {
-		err = fmt.Errorf("answered with %d %.100q", said.Code, said.Reason)
+		err = fmt.Errorf("the answer was status %d, reason %.100q", said.Code, said.Reason)
 	}
 	switch code := said.Code; {
 	case code == http.StatusUnauthorized:
-		return k.Unavailable(err, "the API server does not accept edge's own credential; whoever runs edge has to look at it")
+		return k.Unavailable(err, "the API server does not accept edge's own credential; the administrator of edge must fix this")
 	case code == http.StatusForbidden:
-		return k.Internal(err, fmt.Sprintf("edge itself may not create %s (group %s)", k.Resource, k.Group))
+		return k.Internal(err, fmt.Sprintf("edge itself lacks permission to create %s (group %s)", k.Resource, k.Group))
 	case code == http.StatusTooManyRequests || code >= http.StatusInternalServerError:
-		return k.Unavailable(err, "the API server could not do it; try again")
+		return k.Unavailable(err, "the API server could not process the review; try again")
 	}
-	return k.Internal(err, "the API server did not take it")
+	return k.Internal(err, "the API server rejected the review request")
 }
 
-// Busy is a 429: there is no room for one more.
+// Busy returns a 429: too many reviews are already in progress.
 func (k *Kind) Busy(err error) *Error {
-	return &Error{k, err, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many are under way; try again"}
+	return &Error{k, err, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many reviews are in progress; try again"}
 }
 
-// NotAsked is a 400 that tells the client err itself: what the review would be about cannot be said in one.
+// NotAsked returns a 400 with the text of err: edge sent no review, because a review cannot express
+// the client's request (for example, a name that is not UTF-8).
 func (k *Kind) NotAsked(err error) *Error {
 	return &Error{k, err, http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error()}
 }
 
-// Unavailable is a 503: asking again may help.
+// Unavailable returns a 503: the client may try again.
 func (k *Kind) Unavailable(err error, message string) *Error {
 	return &Error{k, err, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, message}
 }
 
-// Internal is a 500: asking again does not help.
+// Internal returns a 500: trying again does not help.
 func (k *Kind) Internal(err error, message string) *Error {
 	return &Error{k, err, http.StatusInternalServerError, metav1.StatusReasonInternalError, message}
 }

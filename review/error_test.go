@@ -16,22 +16,23 @@ var (
 	secret = &Kind{Room: "room", Name: "some review", Resource: "somereviews", Group: "some.k8s.io", Secret: true}
 )
 
-// Each answer that is none is sorted by who can do something about it. Where the question is secret, no word of the answer is
-// repeated; the client reads none in any case.
+// TestFailed checks which code and message each failure of a review becomes. The client never reads
+// the API server's text. For a secret kind, the error for the log does not contain that text
+// either.
 func TestFailed(t *testing.T) {
 	for code, want := range map[int32]struct {
 		code int32
 		says string
 	}{
-		400: {500, "the API server did not take it"},
+		400: {500, "the API server rejected the review request"},
 		401: {503, "does not accept edge's own credential"},
-		403: {500, "edge itself may not create somereviews (group some.k8s.io)"},
-		404: {500, "the API server did not take it"},
-		422: {500, "the API server did not take it"},
-		429: {503, "could not do it; try again"},
-		500: {503, "could not do it; try again"},
-		503: {503, "could not do it; try again"},
-		504: {503, "could not do it; try again"},
+		403: {500, "edge itself lacks permission to create somereviews (group some.k8s.io)"},
+		404: {500, "the API server rejected the review request"},
+		422: {500, "the API server rejected the review request"},
+		429: {503, "could not process the review; try again"},
+		500: {503, "could not process the review; try again"},
+		503: {503, "could not process the review; try again"},
+		504: {503, "could not process the review; try again"},
 	} {
 		answered := &apierrors.StatusError{ErrStatus: metav1.Status{Code: code, Reason: "Because", Message: "token-1"}}
 		for _, k := range []*Kind{open, secret} {
@@ -60,6 +61,7 @@ func TestFailed(t *testing.T) {
 	}
 }
 
+// TestStatus checks the code, reason, message and Retry-After of each kind of Error.
 func TestStatus(t *testing.T) {
 	cause := errors.New("cause")
 	for _, test := range []struct {
@@ -70,7 +72,7 @@ func TestStatus(t *testing.T) {
 		retry  bool
 	}{
 		{open.NotAsked(cause), http.StatusBadRequest, metav1.StatusReasonBadRequest, "cause", false},
-		{open.Busy(cause), http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many are under way; try again", true},
+		{open.Busy(cause), http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many reviews are in progress; try again", true},
 		{open.Internal(cause, "x"), http.StatusInternalServerError, metav1.StatusReasonInternalError, "x", false},
 		{open.Unavailable(cause, "x"), http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, "x", true},
 	} {

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// A process's clock must say what the kernel says by getrusage, taken before and after.
+// TestCPUTimeIsUserAndSystemTime checks that CPUTime lies between the times that getrusage reports
+// before and after the call.
 func TestCPUTimeIsUserAndSystemTime(t *testing.T) {
-	const tick = 10 * time.Millisecond // getrusage may lag behind by one
+	const tick = 10 * time.Millisecond // getrusage may be late by one tick
 	for range 1 << 24 {
 		sink++
 	}

@@ -1,8 +1,10 @@
-// Package proc reads what another process has and has used: memory, processor time, descriptors. It needs Linux.
+// Package proc reads the memory, the CPU time and the number of open file descriptors of another
+// process. It needs Linux.
 //
 //	kib, err := proc.ResidentKiB(pid)     // VmRSS of /proc/<pid>/status
-//	used, err := proc.CPUTime(pid)        // the process's clock, precise to the nanosecond
-//	n := proc.Descriptors(pid)            // of /proc/<pid>/fd
+//	used, err := proc.CPUTime(pid)        // the process's CPU clock, in ns
+//	n := proc.Descriptors(pid)            // the size of /proc/<pid>/fd
 //
-// A figure of the bench and one of the load driver are of one kind because both are read here.
+// The benchmarks (bench) and the load driver (loadtest) both use it, so their figures can be
+// compared.
 package proc

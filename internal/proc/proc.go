@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// ErrNoMemory says that a process has none: it has ended and nobody has waited for it yet, or it is the kernel's.
-var ErrNoMemory = errors.New("proc: the process has no memory")
+// ErrNoMemory means that the process has no resident memory. Either it has ended and its parent has
+// not yet waited for it, or it is a kernel thread.
+var ErrNoMemory = errors.New("proc: the process has no resident memory (it has ended, or is a kernel thread)")
 
-// ResidentKiB is a process's resident memory as the kernel counts it.
+// ResidentKiB returns the resident memory of the process in KiB, as the kernel counts it (VmRSS).
 func ResidentKiB(pid int) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -24,7 +25,8 @@ func ResidentKiB(pid int) (int64, error) {
 	return KiB(string(status), field)
 }
 
-// Descriptors is how many files a process has open; 0: not known, as before Linux 6.2 or to others than its owner.
+// Descriptors returns the number of file descriptors that the process has open. It returns 0 if the
+// number is not known: before Linux 6.2, or if the caller is not the owner of the process.
 func Descriptors(pid int) int {
 	fds, err := os.Stat(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
@@ -33,7 +35,8 @@ func Descriptors(pid int) int {
 	return int(fds.Size())
 }
 
-// Name is a process's name with its id, or its id alone.
+// Name returns the name of the process with its id, such as "edge (42)", or the id alone if the
+// name cannot be read.
 func Name(pid int) string {
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if err != nil {
@@ -42,7 +45,8 @@ func Name(pid int) string {
 	return fmt.Sprintf("%s (%d)", strings.TrimSpace(string(name)), pid)
 }
 
-// Field finds the value of "name : value" in a file of such lines, the first if there are several.
+// Field returns the value of the first line "name: value" in text, without surrounding spaces, and
+// whether text has such a line.
 func Field(text, name string) (string, bool) {
 	for line := range strings.Lines(text) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
@@ -52,7 +56,7 @@ func Field(text, name string) (string, bool) {
 	return "", false
 }
 
-// KiB reads a field whose value is "<n> kB", by which the kernel means KiB.
+// KiB returns the number of a field whose value is "<n> kB". The kernel writes kB and means KiB.
 func KiB(text, name string) (int64, error) {
 	value, ok := Field(text, name)
 	if !ok {

@@ -44,7 +44,7 @@ func TestResidentKiBOfThisProcess(t *testing.T) {
 		t.Errorf("%d KiB, %v", got, err)
 	}
 	if _, err := ResidentKiB(-1); err == nil {
-		t.Error("no error for a process that cannot be")
+		t.Error("no error for the process id -1")
 	}
 }
 

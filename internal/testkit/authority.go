@@ -13,21 +13,23 @@ import (
 	"time"
 )
 
-// Authority issues certificates.
+// Authority is a certificate authority that issues certificates.
 type Authority struct {
 	Cert  *x509.Certificate
 	key   *ecdsa.PrivateKey
-	chain [][]byte // from its own certificate up to, and without, the root's
+	chain [][]byte // its own certificate, then its issuers', without the root
 }
 
-// NewAuthority makes a root, good for an hour, with changes.
+// NewAuthority creates a self-signed root certificate. It is valid for one hour; changes may set
+// other fields of it.
 func NewAuthority(t testing.TB, name string, changes ...func(*x509.Certificate)) *Authority {
 	t.Helper()
 	key, der := certify(t, authorityOf(name, changes), nil)
 	return &Authority{Cert: Parse(t, der), key: key}
 }
 
-// Under issues another authority's certificate, good for an hour, with changes.
+// Under issues the certificate of an intermediate authority below a. It is valid for one hour;
+// changes may set other fields of it.
 func (a *Authority) Under(t testing.TB, name string, changes ...func(*x509.Certificate)) *Authority {
 	t.Helper()
 	key, der := certify(t, authorityOf(name, changes), a)
@@ -42,7 +44,8 @@ func authorityOf(name string, changes []func(*x509.Certificate)) *x509.Certifica
 	return template
 }
 
-// Client issues a client's certificate, good for an hour, with changes.
+// Client issues a client certificate together with its chain. It is valid for one hour; changes may
+// set other fields of it.
 func (a *Authority) Client(t testing.TB, subject pkix.Name, changes ...func(*x509.Certificate)) *tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
@@ -53,7 +56,8 @@ func (a *Authority) Client(t testing.TB, subject pkix.Name, changes ...func(*x50
 	return &tls.Certificate{Certificate: append([][]byte{der}, a.chain...), PrivateKey: key}
 }
 
-// certify signs a certificate, by itself without an issuer.
+// certify creates a key and signs template with the issuer's key. If issuer is nil, the certificate
+// is self-signed.
 func certify(t testing.TB, template *x509.Certificate, issuer *Authority) (*ecdsa.PrivateKey, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -82,6 +86,7 @@ func certify(t testing.TB, template *x509.Certificate, issuer *Authority) (*ecds
 	return key, der
 }
 
+// Parse parses a certificate in DER, and fails the test if it cannot.
 func Parse(t testing.TB, der []byte) *x509.Certificate {
 	t.Helper()
 	c, err := x509.ParseCertificate(der)
@@ -91,7 +96,7 @@ func Parse(t testing.TB, der []byte) *x509.Certificate {
 	return c
 }
 
-// PEM is a bundle of certificates.
+// PEM returns the certificates as one PEM bundle.
 func PEM(certificates ...*x509.Certificate) []byte {
 	var bundle []byte
 	for _, c := range certificates {

@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// Buffer may be written and read at the same time, as what edge logs is.
+// Buffer is a bytes.Buffer with a lock: one goroutine, such as edge's logger, may write it while
+// another reads it.
 type Buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -1,11 +1,11 @@
-// Package testkit has what the tests of several rooms need: it is imported by tests alone.
+// Package testkit has helpers that the tests of several packages need. Only tests import it.
 //
-//	ca := testkit.NewAuthority(t, "clients")                          // certificates, also through intermediates
+//	ca := testkit.NewAuthority(t, "clients")      // issues certificates, also intermediates'
 //	pair := ca.Client(t, pkix.Name{CommonName: "jane"})
 //	os.WriteFile(file, testkit.PEM(ca.Cert), 0o600)
-//	log := &testkit.Buffer{}                                          // written by one goroutine, read by another
+//	log := &testkit.Buffer{}                      // one goroutine writes it, another reads it
 //	testkit.WaitFor(t, "the failure", func() bool { return a.Ready() != nil })
-//	testkit.HTTP2Server(0).ServeConn(conn, opts)                      // also in a synctest bubble
+//	testkit.HTTP2Server(0).ServeConn(conn, opts)  // works in a synctest bubble too
 //
-// What knows edge, or Kubernetes, does not belong here.
+// A helper that depends on edge or on Kubernetes does not belong here.
 package testkit

@@ -5,15 +5,17 @@ import (
 	"time"
 )
 
-// patience bounds the wait for what must come, and says nothing about how long that takes.
+// patience is the timeout of WaitFor. It is so long that it ends only a test that has failed; it
+// does not check how fast anything is.
 const patience = time.Minute
 
-// WaitFor waits until ok, which it asks every millisecond.
+// WaitFor waits until ok returns true, and calls it every millisecond. After one minute it fails
+// the test.
 func WaitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited %v in vain for %s", patience, what)
+			t.Fatalf("timed out after %v waiting for %s", patience, what)
 		}
 	}
 }
