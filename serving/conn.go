@@ -7,29 +7,31 @@ import (
 	"sync/atomic"
 )
 
-// Conn is one client's connection. All exported methods may be called on nil, and by many goroutines.
+// Conn is one client connection. All exported methods may be called on a nil Conn, and
+// concurrently.
 type Conn struct {
 	server *Server
-	below  rawConn // under TLS; without TLS it is unused
+	below  rawConn // the connection under TLS; without TLS it only holds the accepted connection
 	above  httpsConn
 	kept   atomic.Value
 
-	framed   bool         // it is HTTP/2
-	known    atomic.Bool  // a request was authenticated
-	unread   atomic.Bool  // nobody counts what is read: known, or hijacked
-	evicted  atomic.Bool  // the budget is used up, and this connection has to go
-	lingers  atomic.Bool  // it was refused, and closes by itself
-	refusals atomic.Int32 // 401s so far
+	framed   bool         // the connection uses HTTP/2
+	known    atomic.Bool  // a request on the connection was authenticated
+	unread   atomic.Bool  // Read counts no headers: the connection is known, hijacked or closed
+	evicted  atomic.Bool  // the connection is to be closed, because the budget is exhausted
+	lingers  atomic.Bool  // the connection was refused, and linger closes it
+	refusals atomic.Int32 // number of 401 answers so far
 
 	registered
 	charged
 }
 
-// contextKey is where requests have their connection. The house passes nothing in context values; net/http ties a
-// request to its connection in no other way (http.Server.ConnContext).
+// contextKey is the context key under which a request's context has its Conn. edge passes nothing
+// else in context values; net/http offers only this way from a request to its connection
+// (http.Server.ConnContext).
 type contextKey struct{}
 
-// Of returns the connection of a request; nil if no Server of this package accepted it.
+// Of returns the connection of a request, or nil if no Server of this package accepted it.
 func Of(r *http.Request) *Conn {
 	c, _ := r.Context().Value(contextKey{}).(*Conn)
 	return c
@@ -39,8 +41,9 @@ func (c *Conn) context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, contextKey{}, c)
 }
 
-// Authenticated says that a request of the connection is somebody's, and not system:anonymous'. From then on the
-// connection may idle for long, and its headers are no stranger's.
+// Authenticated reports that a request on the connection is authenticated as a user other than
+// system:anonymous. From then on the connection has the long idle timeout, and its headers no
+// longer count against the budget.
 func (c *Conn) Authenticated() {
 	if c == nil || c.known.Load() || !c.known.CompareAndSwap(false, true) {
 		return
@@ -50,8 +53,8 @@ func (c *Conn) Authenticated() {
 	c.server.conns.login(c)
 }
 
-// Kept is a place for one value that lasts as long as the connection, such as what its certificate was found to be;
-// nil if c is nil.
+// Kept returns a place for one value that lasts as long as the connection, such as the result of
+// verifying its client certificate. It returns nil if c is nil.
 func (c *Conn) Kept() *atomic.Value {
 	if c == nil {
 		return nil
@@ -59,13 +62,15 @@ func (c *Conn) Kept() *atomic.Value {
 	return &c.kept
 }
 
-// raw is the connection as it was accepted.
+// raw returns the connection as the listener accepted it.
 func (c *Conn) raw() net.Conn { return c.below.Conn }
 
-// cut ends the connection at once. TLS would wait, to say goodbye to a peer that reads nothing.
+// cut closes the TCP connection at once, without TLS's close_notify: writing that would block if
+// the client reads nothing.
 func (c *Conn) cut() { c.raw().Close() }
 
-// count charges what was read above TLS. It reports whether the connection stays.
+// count charges the bytes p, read above TLS, against the budget. It reports whether the connection
+// stays open.
 func (c *Conn) count(p []byte) bool {
 	c.counting.Lock()
 	defer c.counting.Unlock()

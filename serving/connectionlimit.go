@@ -5,35 +5,37 @@ import (
 	"time"
 )
 
-// registered is a connection's place in the registry, whose lock guards it.
+// registered is a connection's position in the registry. The registry's lock guards it.
 type registered struct {
-	in         *list // nil: the registry does not have it
+	in         *list // nil: the connection is not in the registry
 	prev, next *Conn
-	placed     time.Time // into the list
-	atRest     bool      // no request is under way
+	placed     time.Time // when the connection was added to the list
+	atRest     bool      // no request is in progress
 }
 
-// registry has all connections, but for those that were hijacked: in the order in which they may have to go.
+// registry holds all connections except hijacked ones. Its lists are in the order in which
+// connections are closed to make room for new ones.
 type registry struct {
 	mu          sync.Mutex
-	most        int           // connections; 0: any number
-	unknownIdle time.Duration // how long an unknown one may be at rest; 0: any time
+	most        int           // maximum number of connections; 0: no limit
+	unknownIdle time.Duration // idle timeout of an unauthenticated connection; 0: none
 	open        int
-	ended       chan struct{} // closed with the last one, after close
+	ended       chan struct{} // closed after close was called and the last connection has ended
 	closed      bool
 
-	waiting list // unknown: in a handshake, before or between requests, or with nothing but refused ones under way
-	resting list // known, at rest
+	waiting list // unauthenticated: in a handshake, between requests, or with only refused requests in progress
+	resting list // authenticated, with no request in progress
 	busy    list
 
-	sweep *time.Timer // runs while one is waiting
+	sweep *time.Timer // runs while waiting has a connection; nil otherwise
 }
 
-// list is doubly linked, the longest in it first.
+// list is a doubly linked list. Its head is the connection that has been in it longest.
 type list struct{ head, tail *Conn }
 
-// admit takes a new connection in. Where there are as many as there may be, the one that has waited longest without a
-// login makes room, or else the one that has rested longest; without any of these, admit reports false.
+// admit adds a new connection and reports whether it was added. At the limit, admit first closes
+// the connection that has been unauthenticated and waiting longest, or else the authenticated one
+// that has been idle longest. If every connection is busy, or after close, admit returns false.
 func (r *registry) admit(c *Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -50,13 +52,16 @@ func (r *registry) admit(c *Conn) bool {
 	return true
 }
 
-// makeRoom is for who is out of descriptors, whatever their number was thought to be.
+// makeRoom closes one connection, as admit does at the limit. It is called when the process has no
+// file descriptors left, whatever the limit is.
 func (r *registry) makeRoom() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.evict()
 }
 
+// evict closes the connection that admit's order puts first, and reports whether it found one. The
+// caller holds the lock.
 func (r *registry) evict() bool {
 	victim := r.waiting.head
 	if victim == nil {
@@ -77,7 +82,7 @@ func (r *registry) many(n int) bool {
 	return r.open > n
 }
 
-// works is for a connection on which a request began.
+// works records that a request began on the connection.
 func (r *registry) works(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +93,7 @@ func (r *registry) works(c *Conn) {
 	}
 }
 
-// rests is for one on which no request is under way any more.
+// rests records that no request is in progress on the connection any more.
 func (r *registry) rests(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,20 +108,21 @@ func (r *registry) rests(c *Conn) {
 	}
 }
 
-// login is for one that is known now, in the midst of a request.
+// login records that the connection is authenticated now. Its request is usually still in progress.
 func (r *registry) login(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case c.in == nil:
-	case c.atRest: // its client has given the request up
+	case c.atRest: // the client has already canceled the request
 		r.put(c, &r.resting)
 	default:
 		r.put(c, &r.busy)
 	}
 }
 
-// refused is for an unknown one whose request is refused: it may go before the answer is taken.
+// refused records that a request of an unauthenticated connection is refused with 401. The
+// connection may then be closed to make room, even before its client has read the answer.
 func (r *registry) refused(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,7 +131,7 @@ func (r *registry) refused(c *Conn) {
 	}
 }
 
-// gone is for one that is closed, or hijacked.
+// gone removes a connection that is closed or hijacked.
 func (r *registry) gone(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,7 +140,8 @@ func (r *registry) gone(c *Conn) {
 	}
 }
 
-// close lets nobody in any more. Its channel is closed when nobody is left.
+// close makes admit refuse new connections. The channel that it returns is closed when no
+// connection is left.
 func (r *registry) close() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,7 +154,7 @@ func (r *registry) close() <-chan struct{} {
 	return r.ended
 }
 
-// cutAll ends all that are in.
+// cutAll closes all connections in the registry.
 func (r *registry) cutAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,7 +165,8 @@ func (r *registry) cutAll() {
 	}
 }
 
-// cutShaking ends those in a handshake: no request of theirs is lost.
+// cutShaking closes the connections whose handshake is in progress. They have no request that could
+// be lost.
 func (r *registry) cutShaking() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +177,7 @@ func (r *registry) cutShaking() {
 	}
 }
 
-// put moves c to the end of a list.
+// put moves c to the end of list l. The caller holds the lock.
 func (r *registry) put(c *Conn, l *list) {
 	r.unlink(c)
 	c.in, c.placed, c.prev, c.next = l, time.Now(), l.tail, nil
@@ -213,8 +221,8 @@ func (r *registry) remove(c *Conn) {
 	}
 }
 
-// sweepWaiting ends what has waited for longer than unknownIdle, and comes again when it is over for the next. One
-// timer does for all.
+// sweepWaiting closes the unauthenticated connections that have been idle for longer than
+// unknownIdle. It then sets the timer for the next one: one timer serves all connections.
 func (r *registry) sweepWaiting() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -228,7 +236,7 @@ func (r *registry) sweepWaiting() {
 		following := c.next
 		if wait := c.placed.Add(r.unknownIdle).Sub(now); wait > 0 {
 			next = wait
-		} else if c.atRest { // what is refused has a bound of its own
+		} else if c.atRest { // the answer to a refused request has a timeout of its own
 			r.unlink(c)
 			r.open--
 			c.cut()

@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// connListener is the listener of connections that are accepted, and whose handshake is done.
+// connListener is the net.Listener through which net/http gets connections that are accepted and
+// whose TLS handshake, if any, is complete.
 type connListener struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -17,7 +18,7 @@ func newConnListener() *connListener {
 	return &connListener{conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
-// hand reports false after Close.
+// hand passes conn to Accept. It returns false after Close.
 func (h *connListener) hand(conn net.Conn) bool {
 	select {
 	case h.conns <- conn:
@@ -41,5 +42,5 @@ func (h *connListener) Close() error {
 	return nil
 }
 
-// Addr implements net.Listener; nobody asks.
+// Addr implements net.Listener. Nothing uses its result.
 func (h *connListener) Addr() net.Addr { return &net.TCPAddr{} }

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// BenchmarkHandshake measures a handshake, client and server together, in which the client sends so many certificates.
+// BenchmarkHandshake measures a TLS handshake, client and server together, with 0, 8 and 400
+// certificates from the client.
 func BenchmarkHandshake(b *testing.B) {
 	for name, n := range map[string]int{"none": 0, "8": 8, "400": 400} {
 		chain := make([][]byte, n)

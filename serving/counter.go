@@ -1,22 +1,25 @@
 package serving
 
-// A counter finds the headers in what a client sends, however it is split, and what they cost. It decodes nothing: a
-// header that net/http will refuse is counted like any other.
+// A counter finds the headers in the bytes that a client sends, and counts what they cost. The
+// bytes may be split anywhere. A counter decodes no header: a header that net/http will refuse
+// counts like any other.
 type counter interface {
-	// count appends to dst what p adds.
+	// count appends to dst the headers, or parts of headers, in p.
 	count(dst []entry, p []byte) []entry
-	// rest says that what comes next is a new request, where that cannot be seen in the bytes.
+	// rest reports that the next bytes begin a new request. HTTP/1.1 needs it, because the counter
+	// does not parse where a body ends.
 	rest()
 	http2() bool
 }
 
-// lineBytes is what a header line counts at least: about what a short one takes in net/http's map.
+// lineBytes is the least cost of a header line, in bytes: about the memory of a short line in
+// net/http's map.
 const lineBytes = 256
 
-// line is one header line, or one HTTP/2 field, as far as it has come.
+// line is the number of bytes read so far of one header line, or of one HTTP/2 field.
 type line int
 
-// add counts n more bytes and returns what they cost.
+// add counts n more bytes of the line and returns what they cost.
 func (l *line) add(n int) (cost int64) {
 	before := *l
 	*l += line(n)
@@ -26,7 +29,7 @@ func (l *line) add(n int) (cost int64) {
 	return cost + int64(max(*l-lineBytes, 0)-max(before-lineBytes, 0))
 }
 
-// entry is a part of a header that was read.
+// entry is a header, or a part of one, that was read.
 type entry struct {
 	cost int64
 	end  ending
@@ -35,7 +38,7 @@ type entry struct {
 type ending uint8
 
 const (
-	more    ending = iota // the header goes on
-	whole                 // it ends, and a handler begins with it
-	dropped               // it ends, and no handler does: trailers
+	more    ending = iota // the header is not complete
+	whole                 // the header is complete, and a handler will start for it
+	dropped               // the header is complete, but no handler starts for it: trailers
 )

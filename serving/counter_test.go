@@ -11,7 +11,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// block encodes fields as a client would, with sizes of the table and every representation in it.
+// block returns the HPACK block of fields. It contains a table size update and every representation
+// of a field.
 func block(t testing.TB, fields ...hpack.HeaderField) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -36,7 +37,8 @@ func someFields() []hpack.HeaderField {
 	return fields
 }
 
-// counted feeds a block in pieces and returns the fields and their cost.
+// counted feeds the block b to a scanner in pieces of sizes from cuts. It returns the number of
+// fields, their cost and the scanner.
 func counted(b []byte, cuts func() int) (n int, cost int64, f hpackScanner) {
 	for len(b) > 0 {
 		k := min(cuts(), len(b))
@@ -46,7 +48,8 @@ func counted(b []byte, cuts func() int) (n int, cost int64, f hpackScanner) {
 	return f.n, cost, f
 }
 
-// TestFieldsAtEverySplit: wherever a block is cut, it has as many fields, and costs the same.
+// TestFieldsAtEverySplit checks that a block has the same number of fields and the same cost
+// wherever it is split.
 func TestFieldsAtEverySplit(t *testing.T) {
 	fields := someFields()
 	b := block(t, fields...)
@@ -64,7 +67,8 @@ func TestFieldsAtEverySplit(t *testing.T) {
 	}
 }
 
-// FuzzFields holds the scanner to x/net's decoder: where that one takes a block, both see the same number of fields.
+// FuzzFields compares the scanner with the HPACK decoder of golang.org/x/net: if that decoder
+// accepts a block, both must find the same number of fields.
 func FuzzFields(f *testing.F) {
 	f.Add(block(f, someFields()...), uint64(1))
 	f.Add([]byte{0x82, 0x3f, 0xe1, 0x1f, 0x40, 1, 'a', 0x81, 0xff}, uint64(2))
@@ -86,7 +90,8 @@ func FuzzFields(f *testing.F) {
 	})
 }
 
-// FuzzFrames holds the counter of frames to x/net's framer: as many headers end in the same bytes, wherever they are cut.
+// FuzzFrames compares the counter with the framer of golang.org/x/net: both must find the same
+// number of complete headers, wherever the bytes are split.
 func FuzzFrames(f *testing.F) {
 	var b bytes.Buffer
 	framer := http2.NewFramer(&b, nil)
@@ -121,7 +126,7 @@ func FuzzFrames(f *testing.F) {
 			frame, err := reader.ReadFrame()
 			if broken = err != nil; broken {
 				if err != io.EOF {
-					return // what comes after it is nobody's
+					return // the counter need not agree after a protocol error
 				}
 				break
 			}
@@ -145,7 +150,7 @@ func boolToInt(b bool) int {
 	return 0
 }
 
-// TestFrames: what each header of a connection costs, and where it ends.
+// TestFrames checks the cost of each header of an HTTP/2 connection, and where each header ends.
 func TestFrames(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString(http2.ClientPreface)
@@ -177,7 +182,8 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// TestLines: what a header over HTTP/1.1 costs, wherever it is cut, and that a body costs nothing.
+// TestLines checks the cost of an HTTP/1.1 header wherever it is split, and that a body costs
+// nothing.
 func TestLines(t *testing.T) {
 	for text, want := range map[string]struct {
 		cost int64

@@ -1,29 +1,32 @@
-// Package serving carries clients' connections from accept to close: TLS handshakes, HTTP/1.1 and HTTP/2, and what a
-// connection may hold before anybody on it has logged in.
+// Package serving serves clients' connections from accept to close. It does the TLS handshake,
+// serves HTTP/1.1 and HTTP/2, and limits the resources of connections that are not authenticated.
 //
-//	s := serving.New(base, serving.Config{TLS: tlsConfig, MaxConnections: n}) // base: handler, header timeout, log
-//	err := s.Serve(listener)                                                  // until s.Shutdown or s.Close
-//	serving.Of(r).Authenticated()                                             // the room that authenticates says so
+//	s := serving.New(base, serving.Config{TLS: tlsConfig, MaxConnections: n}) // base: *http.Server
+//	err := s.Serve(listener)          // returns after s.Shutdown or s.Close
+//	serving.Of(r).Authenticated()     // the caller reports that the request r is authenticated
 //
-// A connection is *unknown* until a request on it is authenticated, by whatever name but anonymous. Unknown connections
-// share one budget for headers and handshakes, are closed early when idle, and are the first to go when connections
-// run out. It decides nothing about a request, and knows no credential.
+// A connection is unauthenticated ("unknown" in identifiers) until a request on it is authenticated
+// as a user other than system:anonymous. Unauthenticated connections share one memory budget for
+// headers and handshakes. They have a shorter idle timeout, and they are closed first when the
+// maximum number of connections is reached.
 //
-//	file                              what is in it
-//	server.go                         accept, handshake, HTTP/1.1 or HTTP/2, shutdown
-//	conn.go                           one connection: known or not
-//	refusedrequests.go                how many 401s it may have
-//	connectionlimit.go                all of them, in the order in which they may have to go
-//	headerbudget.go                   what unknown ones may hold together
-//	counter.go                        headers found in what a client sends, and what they cost
-//	http1counter.go, http2counter.go  over HTTP/1.1, and HTTP/2
-//	hpack.go                          where a field of HTTP/2 ends
+// The package makes no decision about a request, and handles no credentials.
+//
+//	file                              content
+//	server.go                         Server: accept, handshake, HTTP/1.1 or HTTP/2, shutdown
+//	conn.go                           Conn: one connection and its state
+//	refusedrequests.go                the limit of 401 answers on one connection
+//	connectionlimit.go                the registry of connections, and which to close first
+//	headerbudget.go                   the memory budget of unauthenticated connections
+//	counter.go                        what the two header counters have in common
+//	http1counter.go, http2counter.go  the header counters of HTTP/1.1 and of HTTP/2
+//	hpack.go                          where each field of an HTTP/2 header ends
 //	rawconn.go, httpconn.go           the connection below TLS, and above it
-//	connlistener.go                   connections that are ready, for net/http
-//	handler.go                        a request, before the handler
-//	refusal.go                        a Status that no handler writes
-//	linger.go                         a refused connection, until its client has read why
-//	verifypeer.go                     how long a client's chain of certificates may be
-//	headervalues*.go                  as many values in a header as its size allows
-//	errors.go                         why edge ends a connection
+//	connlistener.go                   passes connections after their handshake to net/http
+//	handler.go                        checks on a request before the handler sees it
+//	refusal.go                        Status answers that no handler writes
+//	linger.go                         keeps a refused connection until its client has read why
+//	verifypeer.go                     the limit of certificates in a client's chain
+//	headervalues*.go                  lifts Go 1.27's limit on the number of header values
+//	errors.go                         errors that end a connection
 package serving

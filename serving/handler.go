@@ -3,17 +3,19 @@ package serving
 import "net/http"
 
 const (
-	// fieldBytes is what HTTP/2 counts for each header line beside its text (RFC 9113, section 6.5.2).
+	// fieldBytes is what HTTP/2 adds to the size of each header field (RFC 9113, section 6.5.2).
 	fieldBytes = 32
-	// fewFields is what net/http allows above MaxHeaderBytes for that.
+	// fewFields is the number of fields for which net/http allows fieldBytes each on top of
+	// MaxHeaderBytes.
 	fewFields = 10
 )
 
-// serve is one request, before the handler.
+// serve handles each request before the handler: it ends a connection with too many 401 answers,
+// accounts for the header's budget, and refuses an HTTP/2 header that is too large.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := Of(r)
 	if c.ending() {
-		w.Header().Set("Connection", "close") // package http2 makes a GOAWAY of it
+		w.Header().Set("Connection", "close") // package http2 sends GOAWAY for it
 	}
 	if !c.known.Load() {
 		cost := s.budget.begin(c)
@@ -26,7 +28,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r)
 }
 
-// headerSize is the size of a request's header as HTTP/2 counts.
+// headerSize returns the size of a request's header in bytes, as HTTP/2 defines it.
 func headerSize(r *http.Request) int {
 	n := len(r.Method) + len(r.RequestURI) + len(r.Host)
 	for name, values := range r.Header {

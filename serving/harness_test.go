@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pair is a certificate of somebody's own.
+// pair is a self-signed certificate with its key.
 var pair = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -41,14 +41,14 @@ var pair = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 })
 
-// bed is a Server, and how clients get connections to it.
+// bed is a Server together with the function by which clients connect to it.
 type bed struct {
 	*testing.T
 	*Server
 	dial func() net.Conn
 }
 
-// pipes is a listener of net.Pipe, on which a fake clock works.
+// pipes is a listener of net.Pipe connections, which work with the fake clock of synctest.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -66,7 +66,7 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// piped serves on pipes, for synctest.
+// piped starts a Server on pipes, for tests with synctest.
 func piped(t *testing.T, handler http.HandlerFunc, cfg Config) *bed {
 	l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 	return serveOn(t, l, handler, cfg, func() net.Conn {
@@ -107,12 +107,12 @@ func serveOn(t *testing.T, l net.Listener, handler http.HandlerFunc, cfg Config,
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		<-b.conns.close() // net/http lingers on some
+		<-b.conns.close() // wait for connections on which net/http lingers
 	})
 	return b
 }
 
-// client is one connection of a client's, after the handshake.
+// client is one client connection after its TLS handshake.
 type client struct {
 	*bed
 	*tls.Conn
@@ -133,7 +133,7 @@ func (b *bed) client(protocol string, certificates ...[]byte) *client {
 	return &client{b, conn, bufio.NewReader(conn)}
 }
 
-// get makes one request over HTTP/1.1, and leaves the connection open.
+// get sends one HTTP/1.1 request, reads the answer, and leaves the connection open.
 func (c *client) get(path string, lines ...string) (*http.Response, string) {
 	c.bed.Helper()
 	if err := c.send(path, lines...); err != nil {
@@ -165,14 +165,14 @@ func (c *client) answer() (*http.Response, string) {
 	return resp, string(body)
 }
 
-// ended waits for the connection's end.
+// ended waits until the connection ends.
 func (c *client) ended() bool {
 	_, err := io.Copy(io.Discard, c.read)
-	_ = err // a close or a reset
+	_ = err // the connection may end with a close or a reset
 	return true
 }
 
-// overHTTP2 is a client whose requests are all on one connection.
+// overHTTP2 returns a client that sends all its requests on one HTTP/2 connection.
 func (b *bed) overHTTP2() (*http2.ClientConn, *client) {
 	c := b.client("h2")
 	h2, err := new(http2.Transport).NewClientConn(c.Conn)
@@ -200,13 +200,14 @@ func ask(ctx context.Context, to http.RoundTripper, path string, header ...strin
 	return resp, string(body), err
 }
 
-// gate lets in who says so, as package main's does.
+// gate authenticates requests as package main's gate does: it accepts the token "good" and refuses
+// any other token.
 func gate(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Authorization") {
 		case "Bearer good":
 			Of(r).Authenticated()
-		case "": // anonymous
+		case "": // anonymous requests pass
 		default:
 			Of(r).Refused()
 			http.Error(w, "Unauthorized", http.StatusUnauthorized)

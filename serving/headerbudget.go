@@ -6,33 +6,37 @@ import (
 )
 
 const (
-	// headerBudget bounds, in bytes, the headers and handshakes of all unknown connections of a Server together. Memory of
-	// 64 MiB is what a small edge can lose; 64 requests of the most that one may have, or 16,000 usual ones.
+	// headerBudget is the limit, in bytes, for the headers and handshakes of all unauthenticated
+	// connections of a Server together. A small edge can spare 64 MiB. That is enough for 64
+	// requests of the largest allowed size, or 16,000 usual ones.
 	headerBudget = 64 << 20
-	// mostAge bounds how much a holder's age counts: by then a client that means it has been answered.
+	// mostAge is the greatest age that counts: a client with a real request has been answered by
+	// then.
 	mostAge = 10 * time.Second
-	// leastAge is the least that a holder's age counts: among holders that all came just now, the largest goes first.
+	// leastAge is the least age that counts. Among holders that all came just now, the largest is
+	// closed first.
 	leastAge = time.Millisecond
-	// maxWhole bounds the headers of one connection that wait for their handlers, as far as they are told apart: as many as
-	// HTTP/2 has streams open, four times over.
+	// maxWhole limits how many headers of one connection, waiting for their handlers, are charged
+	// separately: four times the number of streams that HTTP/2 has open. Beyond it the oldest is no
+	// longer charged.
 	maxWhole = 1024
 )
 
-// charged is what a connection holds out of the budget, whose lock guards it.
+// charged is what one connection holds of the budget. The budget's lock guards it.
 type charged struct {
-	counting sync.Mutex // one at a time reads
+	counting sync.Mutex // held while bytes are counted, by one goroutine at a time
 	counter  counter
 
-	held    int64 // all of it
-	since   time.Time
-	reading int64   // of it: the header that is read
-	whole   []int64 // of it: headers that were read, and no handler has begun
-	running int     // handlers that have
-	idle    bool    // no request is under way, says net/http
-	free    bool    // nothing is charged any more
+	held    int64     // all bytes that the connection holds
+	since   time.Time // since when held has not been 0
+	reading int64     // part of held: the header that is being read
+	whole   []int64   // part of held: complete headers whose handlers have not started
+	running int       // number of handlers that are running
+	idle    bool      // net/http reported that no request is in progress
+	free    bool      // the connection is no longer charged
 }
 
-// budget is what unknown connections share.
+// budget is the memory that all unauthenticated connections share.
 type budget struct {
 	mu      sync.Mutex
 	limit   int64
@@ -40,8 +44,9 @@ type budget struct {
 	holders map[*Conn]struct{}
 }
 
-// charge adds what was read to what c holds. Past the limit, holders are let go until it is kept, those first that hold
-// much for long: somebody who comes with a header and is known a moment later is not one of them. It reports whether c stays.
+// charge adds the entries to what c holds. While the budget is exceeded, charge closes the holders
+// with the most bytes times age. A client that sends a header and is authenticated a moment later
+// is therefore not closed. charge reports whether c stays open.
 func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 	b.mu.Lock()
 	if c.free {
@@ -74,7 +79,7 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 		case victim == c:
 			stays = false
 		case victim.answerable():
-			victim.above.Conn.SetReadDeadline(longAgo) // whose reader has an answer for it
+			victim.above.Conn.SetReadDeadline(longAgo) // wakes the connection's reader, which sends the refusal
 		default:
 			victim.cut()
 		}
@@ -83,11 +88,12 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 	return stays
 }
 
-// answerable reports whether a Status can tell why the connection ends. Over HTTP/2 a header that is not whole has no
-// stream to answer on; and a handler that runs has the answer to itself.
+// answerable reports whether edge can still send a Status that explains why the connection is
+// closed. Over HTTP/2 an incomplete header has no stream to answer on. While a handler runs, only
+// that handler may write an answer.
 func (c *Conn) answerable() bool { return c.counter != nil && !c.counter.http2() && c.running == 0 }
 
-// victim is the holder with the most bytes times age.
+// victim returns the holder with the most bytes times age.
 func (b *budget) victim() (worst *Conn) {
 	var most int64
 	now := time.Now()
@@ -99,7 +105,7 @@ func (b *budget) victim() (worst *Conn) {
 	return worst
 }
 
-// hold adds n, which may be negative, to what c holds.
+// hold adds n, which may be negative, to the bytes that c holds.
 func (b *budget) hold(c *Conn, n int64) {
 	if c.held == 0 && n > 0 {
 		c.since = time.Now()
@@ -112,20 +118,20 @@ func (b *budget) hold(c *Conn, n int64) {
 	}
 }
 
-// release takes all that c holds, for good.
+// release frees all that c holds. c is not charged again.
 func (b *budget) release(c *Conn) {
 	b.hold(c, -c.held)
 	c.reading, c.whole, c.free = 0, nil, true
 }
 
-// forget is release, for a connection that is known or gone.
+// forget is release for a connection that is authenticated or closed. It takes the lock.
 func (b *budget) forget(c *Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.release(c)
 }
 
-// shaken gives back what a handshake held, before requests are counted.
+// shaken frees what the handshake held, and sets the counter for the requests that follow.
 func (b *budget) shaken(c *Conn, requests counter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -133,7 +139,8 @@ func (b *budget) shaken(c *Conn, requests counter) {
 	c.reading, c.counter = 0, requests
 }
 
-// begin is a handler's that begins; it returns what end has to be called with. HTTP/2 begins handlers in the order of headers.
+// begin records that a handler started, and returns the cost of its header, for end. The order is
+// right for HTTP/2: net/http starts handlers in the order of their headers.
 func (b *budget) begin(c *Conn) (cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -148,7 +155,7 @@ func (b *budget) begin(c *Conn) (cost int64) {
 	return cost
 }
 
-// end gives back what the handler's header held.
+// end frees what the header of an ended handler held.
 func (b *budget) end(c *Conn, cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -159,7 +166,7 @@ func (b *budget) end(c *Conn, cost int64) {
 	}
 }
 
-// rest is for a connection without a request under way.
+// rest records that no request is in progress on the connection.
 func (b *budget) rest(c *Conn) {
 	c.counting.Lock()
 	c.counter.rest()
@@ -170,8 +177,8 @@ func (b *budget) rest(c *Conn) {
 	b.settle(c)
 }
 
-// settle gives back what was held for headers that never got a handler: those that net/http refuses by itself, and
-// streams that were reset before.
+// settle frees what was held for headers that never got a handler: net/http refused them itself, or
+// their streams were reset before.
 func (b *budget) settle(c *Conn) {
 	if c.running == 0 && c.idle {
 		for _, cost := range c.whole {
@@ -181,7 +188,7 @@ func (b *budget) settle(c *Conn) {
 	}
 }
 
-// mayAnswer is answerable, for who has no lock.
+// mayAnswer is answerable for a caller that does not hold the lock.
 func (b *budget) mayAnswer(c *Conn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

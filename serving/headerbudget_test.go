@@ -21,7 +21,7 @@ func headersOf(authorization string) []hpack.HeaderField {
 	}
 }
 
-// limited has a small budget, and what it should be after all is said.
+// limited starts a Server whose budget is limit bytes.
 func limited(t *testing.T, handler http.HandlerFunc, limit int64) *bed {
 	b := start(t, handler, Config{})
 	b.budget.mu.Lock()
@@ -36,7 +36,7 @@ func (b *bed) used() int64 {
 	return b.budget.used
 }
 
-// await waits until so much is used.
+// await waits until the used bytes of the budget satisfy is.
 func (b *bed) await(is func(used int64) bool) {
 	b.Helper()
 	for end := time.Now().Add(time.Minute); !is(b.used()); time.Sleep(time.Millisecond) {
@@ -48,12 +48,14 @@ func (b *bed) await(is func(used int64) bool) {
 
 func zero(used int64) bool { return used == 0 }
 
-// TestBudgetGoesToNewcomers: dripping headers are let go, with a 503 over HTTP/1.1, and whoever comes is served.
+// TestBudgetGoesToNewcomers checks that clients that never finish their headers lose their
+// connections when the budget is exhausted, with a 503 over HTTP/1.1, and that new clients are
+// served.
 func TestBudgetGoesToNewcomers(t *testing.T) {
 	const limit = 256 << 10
 	b := limited(t, gate(hello), limit)
 	var dripping []*client
-	drip := strings.Repeat("X: y\r\n", 200) // 50 KiB as they count
+	drip := strings.Repeat("X: y\r\n", 200) // costs 50 KiB, lineBytes for each line
 	for range 20 {
 		c := b.client("http/1.1")
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n"+drip)
@@ -76,7 +78,7 @@ func TestBudgetGoesToNewcomers(t *testing.T) {
 			}
 		})
 	}
-	for range 15 { // five have room
+	for range 15 { // the budget has room for 5 of the 20
 		if got := <-refused; !strings.HasPrefix(got, `503 true 1 {"kind":"Status"`) || !strings.Contains(got, "64 MiB") {
 			t.Error(got)
 		}
@@ -86,7 +88,8 @@ func TestBudgetGoesToNewcomers(t *testing.T) {
 	b.await(zero)
 }
 
-// TestBudgetOverHTTP2: fields of one byte each count, also those of a header that never ends.
+// TestBudgetOverHTTP2 checks that HTTP/2 fields of one byte cost lineBytes each, also in a header
+// that never ends.
 func TestBudgetOverHTTP2(t *testing.T) {
 	const limit = 256 << 10
 	b := limited(t, gate(hello), limit)
@@ -101,7 +104,8 @@ func TestBudgetOverHTTP2(t *testing.T) {
 	b.await(zero)
 }
 
-// TestBudgetIsGivenBack: by requests that end, that are refused, reset, or refused below the handler, over either protocol.
+// TestBudgetIsGivenBack checks that the budget is empty after requests that end, are refused, are
+// reset, or are refused before the handler, over HTTP/1.1 and HTTP/2.
 func TestBudgetIsGivenBack(t *testing.T) {
 	b := limited(t, gate(hello), headerBudget)
 	c := b.client("http/1.1")
@@ -132,11 +136,11 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	for id := uint32(1); id < 200; id += 8 {
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(t, headersOf("")...), EndHeaders: true})
 		f.WriteRSTStream(id, http2.ErrCodeCancel)
-		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 2, BlockFragment: []byte{0x82}, EndHeaders: true, EndStream: true}) // no :path
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 2, BlockFragment: []byte{0x82}, EndHeaders: true, EndStream: true}) // invalid without :path
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 4, BlockFragment: block(t, headersOf("")...), EndHeaders: true, EndStream: true})
 	}
 	f.WritePing(false, [8]byte{1})
-	<-answered // all of it was read
+	<-answered // the server has read all frames before the PING
 	b.await(zero)
 	known := b.client("http/1.1")
 	known.get("/", good)
@@ -146,12 +150,12 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestHandshakesCount: a handshake that is dripped holds what it has sent.
+// TestHandshakesCount checks that an incomplete handshake holds the bytes it has sent.
 func TestHandshakesCount(t *testing.T) {
 	b := limited(t, hello, headerBudget)
 	conn := b.dial()
 	defer conn.Close()
-	hello := append([]byte{22, 3, 1, 0x40, 0}, 1, 0, 0x80, 0) // a record of 16 KiB, the begin of a ClientHello of 32 KiB
+	hello := append([]byte{22, 3, 1, 0x40, 0}, 1, 0, 0x80, 0) // a record of 16 KiB with the beginning of a ClientHello of 32 KiB
 	conn.Write(append(hello, make([]byte, 10_000)...))
 	b.await(func(used int64) bool { return used >= 10_000 })
 	conn.Close()

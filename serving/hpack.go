@@ -1,30 +1,30 @@
 package serving
 
-// hpackScanner finds the fields of an HPACK block (RFC 7541, section 6), however it is split: only where each one ends. It needs
-// no table and no Huffman code for that.
+// hpackScanner finds where each field of an HPACK block ends (RFC 7541, section 6). The block may
+// be split anywhere. The scanner needs no table and no Huffman code for that.
 type hpackScanner struct {
-	line         // the field that is read
-	part    part // what comes next of it
-	named   bool // after its name
-	update  bool // it is no field but a size of the table
-	broken  bool // what comes is no HPACK, and the connection will end
-	shift   uint // of the integer's next byte
+	line         // number of bytes of the field that is being read
+	part    part // the part of the field that the next byte belongs to
+	named   bool // the field's name is complete
+	update  bool // not a field but a dynamic table size update
+	broken  bool // the bytes are not HPACK; net/http will close the connection
+	shift   uint // bits to shift the integer's next byte by
 	number  uint64
-	literal bool // a name or value, number bytes long, is read
-	n       int  // fields that have ended
+	literal bool // a literal field: a value, and perhaps a name, follow the first integer
+	n       int  // number of complete fields
 }
 
 type part uint8
 
 const (
-	first   part = iota // a field's first byte
-	index               // the rest of the integer in it
+	first   part = iota // the first byte of a field
+	index               // further bytes of the integer in the first byte
 	length              // the first byte of a string's length
-	lengths             // the rest of that
-	text                // the string
+	lengths             // further bytes of a string's length
+	text                // the bytes of a string
 )
 
-// maxShift is where an integer is too long for any decoder; x/net's.
+// maxShift is the shift at which the decoder of golang.org/x/net rejects an integer as too long.
 const maxShift = 63
 
 // add takes the next bytes of the block and returns what they cost.
@@ -42,7 +42,7 @@ func (f *hpackScanner) add(p []byte) (cost int64) {
 		}
 		b := p[0]
 		p = p[1:]
-		if f.part == first && b&0xe0 == 0x20 { // section 6.3: changes the table, and is kept nowhere
+		if f.part == first && b&0xe0 == 0x20 { // section 6.3: resizes the table, takes no memory
 			f.update = true
 		}
 		if f.update {
@@ -52,10 +52,10 @@ func (f *hpackScanner) add(p []byte) (cost int64) {
 		}
 		f.step(b)
 	}
-	return cost + int64(len(p)) // of what is broken
+	return cost + int64(len(p)) // the bytes after an error cost one each
 }
 
-// step takes one byte that is no text.
+// step takes one byte that is not part of a string.
 func (f *hpackScanner) step(b byte) {
 	switch f.part {
 	case first:
@@ -84,7 +84,7 @@ func (f *hpackScanner) step(b byte) {
 	}
 }
 
-// integer begins one whose first byte has it in its last bits.
+// integer begins an integer whose first bits are the last bits of b.
 func (f *hpackScanner) integer(b byte, bits uint, rest part) {
 	most := byte(1)<<bits - 1
 	f.number, f.shift, f.part = uint64(b&most), 0, rest
@@ -93,7 +93,7 @@ func (f *hpackScanner) integer(b byte, bits uint, rest part) {
 	}
 }
 
-// counted is after an integer.
+// counted runs after the last byte of an integer.
 func (f *hpackScanner) counted() {
 	switch {
 	case f.part == lengths && f.number > 0:
@@ -107,7 +107,7 @@ func (f *hpackScanner) counted() {
 	}
 }
 
-// ended is after a string.
+// ended runs after the last byte of a string.
 func (f *hpackScanner) ended() {
 	if f.named {
 		f.fieldEnded()
@@ -116,7 +116,7 @@ func (f *hpackScanner) ended() {
 	f.named, f.part = true, length
 }
 
-// fieldEnded is after a field, or after an update.
+// fieldEnded runs after the last byte of a field or of a table size update.
 func (f *hpackScanner) fieldEnded() {
 	if !f.update {
 		f.n++

@@ -2,10 +2,11 @@ package serving
 
 import "bytes"
 
-// http1Counter counts headers of HTTP/1.1: lines up to an empty one. What follows is a body, until rest.
+// http1Counter counts the headers of HTTP/1.1: lines up to an empty line. The bytes after it are a
+// body, until rest is called.
 type http1Counter struct {
 	line
-	cr   bool // the line so far is one CR
+	cr   bool // the line so far is a single CR
 	body bool
 }
 
@@ -37,7 +38,8 @@ func (l *http1Counter) count(dst []entry, p []byte) []entry {
 	return dst
 }
 
-// endsEmpty tells whether a line is empty: nothing, or a CR, came before its LF. p is what came of it last.
+// endsEmpty reports whether the line that a LF ends is empty: no bytes, or only a CR, before the
+// LF. p is the last part of the line, without the LF.
 func (l *http1Counter) endsEmpty(p []byte) bool {
 	if l.line == 0 {
 		return len(p) == 0 || string(p) == "\r"

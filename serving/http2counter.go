@@ -2,7 +2,7 @@ package serving
 
 import "encoding/binary"
 
-// RFC 9113: sizes in bytes, frame types and flags.
+// Sizes in bytes, frame types and flags of RFC 9113.
 const (
 	prefaceSize  = 24 // section 3.4
 	frameHead    = 9  // section 4.1
@@ -16,20 +16,20 @@ const (
 	flagPriority   = 0x20
 )
 
-// http2Counter counts headers of HTTP/2: the field blocks of HEADERS and CONTINUATION. What breaks the protocol is for net/http
-// to find, and ends the connection there.
+// http2Counter counts the headers of HTTP/2: the field blocks of HEADERS and CONTINUATION frames.
+// It does not check the protocol: net/http finds violations and closes the connection.
 type http2Counter struct {
 	hpackScanner
-	preface int // bytes of it seen
+	preface int // bytes of the preface read so far
 	head    [frameHead]byte
-	filled  int  // of head
-	left    int  // bytes of the frame's payload to come
-	front   int  // of them: before the fields
-	padded  bool // the first of them is the length of the padding
-	back    int  // of them: padding
+	filled  int  // bytes of head read so far
+	left    int  // bytes of the frame's payload that are still to come
+	front   int  // bytes of left that come before the fields
+	padded  bool // the payload's first byte, still to come, is the length of the padding
+	back    int  // bytes of left that are padding
 	stream  uint32
-	highest uint32 // stream that a header has begun
-	trailer bool   // this header is a stream's second
+	highest uint32 // highest stream id that a header has opened
+	trailer bool   // this is the second header of its stream
 }
 
 func (*http2Counter) http2() bool { return true }
@@ -53,7 +53,7 @@ func (f *http2Counter) count(dst []entry, p []byte) []entry {
 			cost += f.payload(p[:n])
 			p = p[n:]
 		}
-		if f.filled == frameHead && f.left == 0 { // also of an empty frame
+		if f.filled == frameHead && f.left == 0 { // true at once for an empty frame
 			if f.isHeader() && f.head[4]&flagEndHeaders != 0 {
 				end := whole
 				if f.trailer {
@@ -74,7 +74,7 @@ func (f *http2Counter) isHeader() bool {
 	return f.head[3] == frameHeaders || f.head[3] == frameContinuation
 }
 
-// begin reads a frame's head.
+// begin parses a frame's header of 9 bytes.
 func (f *http2Counter) begin() {
 	f.left = int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
 	f.front, f.back, f.padded = 0, 0, false
@@ -94,7 +94,7 @@ func (f *http2Counter) begin() {
 	}
 }
 
-// payload takes bytes of the frame and returns what their fields cost.
+// payload takes bytes of the frame's payload and returns what the fields in them cost.
 func (f *http2Counter) payload(p []byte) int64 {
 	if !f.isHeader() {
 		f.left -= len(p)

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// httpConn is the connection that HTTP is read from.
+// httpConn is the connection that net/http reads requests from and writes answers to.
 type httpConn struct {
 	net.Conn
 	c       *Conn
-	bounded bool // a write deadline of boundWrite's is set
+	bounded bool // boundWrite has set a write deadline
 }
 
 func (a *httpConn) owner() *Conn { return a.c }
 
-// NetConn returns what is below.
+// NetConn returns the connection below, which is TLS or the accepted connection.
 func (a *httpConn) NetConn() net.Conn { return a.Conn }
 
-// CloseWrite implements what net/http and package bridge half-close by.
+// CloseWrite half-closes the connection. net/http and package bridge look for this method.
 func (a *httpConn) CloseWrite() error {
 	if half, ok := a.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -42,11 +42,14 @@ func (a *httpConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unknownWriteTime bounds one write to an unknown client over HTTP/2. Its TCP may take nothing while it goes on sending
-// frames, so that a PING never falls due, and the reset of a stream whose refusal it does not take could not be written.
+// unknownWriteTime is the timeout of one write to an unauthenticated HTTP/2 client. Such a client
+// may read nothing and keep sending frames, so that edge never sends the PING that would detect it.
+// Without the timeout edge could never write the reset of a stream whose refusal the client does
+// not read.
 const unknownWriteTime = time.Minute
 
-// boundWrite gives the next write its time. HTTP/2 writes one after the other; HTTP/1.1 has a refusal's own deadline.
+// boundWrite sets the deadline of the next write, for HTTP/2 only. HTTP/2 has one write at a time;
+// over HTTP/1.1 a refusal has a deadline of its own.
 func (a *httpConn) boundWrite() {
 	switch {
 	case !a.c.framed:
@@ -59,7 +62,7 @@ func (a *httpConn) boundWrite() {
 	}
 }
 
-// Write puts a Status where net/http says 431 by itself, in plain text and below any handler.
+// Write replaces the plain-text 431 that net/http writes itself, below any handler, with a Status.
 func (a *httpConn) Write(p []byte) (int, error) {
 	a.boundWrite()
 	if len(p) == len(tooLarge) && string(p) == tooLarge {
@@ -69,7 +72,8 @@ func (a *httpConn) Write(p []byte) (int, error) {
 	return a.Conn.Write(p)
 }
 
-// SetReadDeadline leaves alone the one that wakes a connection that has to go, and the one of a connection that lingers.
+// SetReadDeadline keeps the deadlines that this package set: the one that wakes the reader of a
+// connection to be closed, and the one of a lingering connection.
 func (a *httpConn) SetReadDeadline(t time.Time) error {
 	if a.c.lingers.Load() {
 		return nil
@@ -80,10 +84,10 @@ func (a *httpConn) SetReadDeadline(t time.Time) error {
 	return a.Conn.SetReadDeadline(t)
 }
 
-// longAgo makes a Read return that waits.
+// longAgo is a deadline that makes a blocked Read return at once.
 var longAgo = time.Unix(1, 0)
 
-// Close leaves a connection alone that lingers.
+// Close does nothing on a lingering connection: linger closes it.
 func (a *httpConn) Close() error {
 	if a.c.lingers.Load() {
 		return nil
@@ -91,10 +95,10 @@ func (a *httpConn) Close() error {
 	return a.Conn.Close()
 }
 
-// httpsConn tells net/http about the handshake.
+// httpsConn is an httpConn over TLS. Its method gives net/http the state of the handshake.
 type httpsConn struct{ httpConn }
 
-// ConnectionState implements what http.Request.TLS comes from.
+// ConnectionState returns the TLS state from which net/http sets http.Request.TLS.
 func (a *httpsConn) ConnectionState() tls.ConnectionState {
 	return a.Conn.(*tls.Conn).ConnectionState()
 }

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestIdleTimeouts: a connection on which somebody logged in stays for IdleTimeout, any other for UnknownIdleTimeout, and a
-// handshake or header that never comes for less.
+// TestIdleTimeouts checks that an authenticated connection stays open for IdleTimeout, and any
+// other for UnknownIdleTimeout.
 func TestIdleTimeouts(t *testing.T) {
 	const long, short = 4100 * time.Second, 3 * time.Minute
 	for name, c := range map[string]struct {
@@ -60,7 +60,8 @@ func TestIdleTimeouts(t *testing.T) {
 	}
 }
 
-// TestNothingComes: neither a handshake nor a header may take for ever.
+// TestNothingComes checks that a handshake, a header or an HTTP/2 preface that never completes ends
+// within UnknownIdleTimeout.
 func TestNothingComes(t *testing.T) {
 	for name, begin := range map[string]func(b *bed) net.Conn{
 		"handshake": func(b *bed) net.Conn { return b.dial() },
@@ -71,7 +72,7 @@ func TestNothingComes(t *testing.T) {
 			io.WriteString(c, http2.ClientPreface)
 			f := http2.NewFramer(c, nil)
 			var working sync.WaitGroup
-			b.Cleanup(working.Wait) // the clock stops with the test: nobody may sleep then
+			b.Cleanup(working.Wait) // no goroutine may sleep when the test ends, because the fake clock stops with it
 			working.Go(func() { io.Copy(io.Discard, c) })
 			f.WriteSettings()
 			f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
@@ -89,7 +90,7 @@ func TestNothingComes(t *testing.T) {
 				began := time.Now()
 				conn := begin(b)
 				defer conn.Close()
-				synctest.Wait() // until it is accepted
+				synctest.Wait() // until the connection is accepted
 				if n := b.openNow(); n != 1 {
 					t.Fatalf("%d connections at first", n)
 				}
@@ -110,7 +111,9 @@ func (b *bed) openNow() int {
 	return b.conns.open
 }
 
-// TestMaxConnections: whoever has waited longest without a login goes first, then the longest idle; busy ones stay.
+// TestMaxConnections checks the order in which connections are closed at the limit: first the
+// unauthenticated one that has waited longest, then the authenticated one that has been idle
+// longest, and never a busy one.
 func TestMaxConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -133,7 +136,7 @@ func TestMaxConnections(t *testing.T) {
 		first := b.client("http/1.1")
 		first.get("/", good)
 		time.Sleep(time.Second)
-		dripping := b.dial() // a handshake
+		dripping := b.dial() // a handshake that never completes
 		time.Sleep(time.Second)
 		refused := b.client("http/1.1")
 		refused.get("/", bad)
@@ -158,8 +161,8 @@ func TestMaxConnections(t *testing.T) {
 	})
 }
 
-// TestNothingIsTaken: a client over HTTP/2 that nobody knows takes no byte, and goes on sending PINGs, so that edge asks for
-// no sign of life. It is gone in a minute; one that is known stays.
+// TestNothingIsTaken checks that an unauthenticated HTTP/2 client that reads nothing, but keeps
+// sending PINGs, is disconnected after unknownWriteTime. An authenticated client stays connected.
 func TestNothingIsTaken(t *testing.T) {
 	for name, c := range map[string]struct {
 		token string
@@ -183,7 +186,7 @@ func TestNothingIsTaken(t *testing.T) {
 				var err error
 				for end := time.Now().Add(2 * unknownWriteTime); err == nil && time.Now().Before(end); time.Sleep(time.Second) {
 					conn.SetWriteDeadline(time.Now().Add(time.Second))
-					_, err = conn.NetConn().Write(nil) // is it open?
+					_, err = conn.NetConn().Write(nil) // returns an error if the connection is closed
 					if err == nil {
 						err = f.WritePing(false, [8]byte{})
 					}

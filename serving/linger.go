@@ -7,15 +7,18 @@ import (
 )
 
 const (
-	// refusalTime bounds the write of a refusal of ours to a client that may not read.
+	// refusalTime is the timeout for writing a refusal to a client that may not read.
 	refusalTime = 5 * time.Second
-	// lingerTime is how long a client may take to read it: a close with bytes unread would reset the connection. net/http's own.
+	// lingerTime is how long the connection stays open for the client to read the refusal. Closing
+	// it with unread bytes would reset it, and the client could lose the refusal. net/http waits as
+	// long.
 	lingerTime = 500 * time.Millisecond
-	// lingerBytes bounds, in bytes, what is read and dropped meanwhile.
+	// lingerBytes is the most, in bytes, that edge reads and drops in lingerTime.
 	lingerBytes = 1 << 20
 )
 
-// refuse answers a client whose header is over the budget, where it can, and ends what is read from it.
+// refuse ends reads from a connection that is to be closed because the budget is exhausted. If the
+// client can still get an answer, refuse first sends it a 503.
 func (c *Conn) refuse() error {
 	if c.lingers.Load() || !c.server.budget.mayAnswer(c) {
 		return errOver
@@ -27,10 +30,11 @@ func (c *Conn) refuse() error {
 		c.lingers.Store(true)
 		go c.linger()
 	}
-	return os.ErrDeadlineExceeded // net/http answers a timeout with nothing
+	return os.ErrDeadlineExceeded // net/http sends no answer of its own after a timeout
 }
 
-// linger closes the connection when its client has read the refusal. net/http is through with it by then, and keeps no header.
+// linger closes the connection when its client has read the refusal. By then net/http has finished
+// with the connection and holds no header of it.
 func (c *Conn) linger() {
 	conn := c.above.Conn
 	conn.SetReadDeadline(time.Now().Add(lingerTime))

@@ -5,17 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// rawConn is the connection under TLS. It counts the bytes of a handshake, which crypto/tls keeps until a message is
-// whole: up to 256 KiB for a certificate chain.
+// rawConn is the connection under TLS. It counts the bytes of a handshake: crypto/tls keeps them
+// until a message is complete, up to 256 KiB for a certificate chain.
 type rawConn struct {
 	net.Conn
 	c       *Conn
-	shaking atomic.Bool // in a handshake
-	shaken  int         // bytes of it so far; one goroutine reads
+	shaking atomic.Bool // the handshake is in progress
+	shaken  int         // bytes of the handshake read so far; only one goroutine reads
 }
 
-// maxHandshake bounds, in bytes, what is read for a handshake: eight certificates of 7 KiB each, or a ClientHello ten times
-// the largest. 400 small certificates, which crypto/tls parses before they can be refused, are 160 KiB and 20 ms.
+// maxHandshake limits the bytes that edge reads for one handshake. It is enough for eight
+// certificates of 7 KiB each, and ten times the largest ClientHello. crypto/tls parses all
+// certificates before edge can refuse them: 400 small ones are 160 KiB and take 20 ms.
 const maxHandshake = 64 << 10
 
 func (b *rawConn) Read(p []byte) (int, error) {
@@ -32,5 +33,6 @@ func (b *rawConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// NetConn returns the connection that was accepted: package bridge looks for what it can do.
+// NetConn returns the connection that was accepted. Package bridge unwraps connections to find the
+// one with the methods it needs.
 func (b *rawConn) NetConn() net.Conn { return b.Conn }

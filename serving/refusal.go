@@ -9,11 +9,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// tooLarge is how net/http refuses a header above its MaxHeaderBytes over HTTP/1.1, in one write.
+// tooLarge is the answer that net/http writes over HTTP/1.1, in one write, to refuse a header above
+// MaxHeaderBytes.
 const tooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
 	"431 Request Header Fields Too Large"
 
-// refusal is a Status that answers a request which no handler sees.
+// refusal is a Status that edge sends for a request that no handler sees.
 type refusal struct{ metav1.Status }
 
 func refuse(code int, reason metav1.StatusReason, message string) refusal {
@@ -23,32 +24,34 @@ func refuse(code int, reason metav1.StatusReason, message string) refusal {
 	}}
 }
 
-// headersTooLarge is kube-apiserver's 431, with the bound in it.
+// headersTooLarge returns a 431 as kube-apiserver sends it, with the limit in its message.
 func headersTooLarge(most int) refusal {
 	return refuse(http.StatusRequestHeaderFieldsTooLarge, metav1.StatusReasonRequestEntityTooLarge,
 		fmt.Sprintf("the request's header is larger than %d KiB", most>>10))
 }
 
-// retrySeconds is when to come again: a flood of headers ends with the connections that carry it, within seconds.
+// retrySeconds is the Retry-After of overBudget. A flood of headers ends within seconds, with the
+// connections that carry it.
 const retrySeconds = 1
 
-// overBudget is a 503, not a 431: the request may be a good one, and come at a bad time.
+// overBudget returns a 503 and not a 431: the request may be valid, but came while the budget was
+// exhausted.
 func overBudget(limit int64) refusal {
 	s := refuse(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
-		fmt.Sprintf("requests that are not authenticated yet hold %d MiB of headers, and no more is read for them; try again", limit>>20))
+		fmt.Sprintf("the headers of unauthenticated requests use all of the %d MiB reserved for them; try again", limit>>20))
 	s.Details = &metav1.StatusDetails{RetryAfterSeconds: retrySeconds}
 	return s
 }
 
 func (s refusal) body() []byte {
 	body, err := json.Marshal(s.Status)
-	if err != nil { // a Status is plain data
+	if err != nil { // cannot happen: a Status is plain data
 		panic(err)
 	}
 	return body
 }
 
-// onTheWire is the whole answer over HTTP/1.1, after which the connection ends.
+// onTheWire returns the complete HTTP/1.1 answer as bytes. The connection is closed after it.
 func (s refusal) onTheWire() []byte {
 	body, retry := s.body(), ""
 	if s.Details != nil {
@@ -59,7 +62,7 @@ func (s refusal) onTheWire() []byte {
 	return append([]byte(head), body...)
 }
 
-// write answers from a handler.
+// write writes the answer from a handler.
 func (s refusal) write(w http.ResponseWriter) {
 	body := s.body()
 	w.Header().Set("Content-Type", "application/json")

@@ -16,57 +16,63 @@ import (
 )
 
 const (
-	// http2ReadIdle is when a silent HTTP/2 client gets a PING, http2PingTimeout how long it may take to answer.
+	// http2ReadIdle is how long an HTTP/2 client may be silent before edge sends a PING.
+	// http2PingTimeout is how long the client may take to answer it.
 	http2ReadIdle    = 30 * time.Second
 	http2PingTimeout = 15 * time.Second
-	// http2FrameBytes is SETTINGS_MAX_FRAME_SIZE, HTTP/2's own default: http2 makes a buffer of as many bytes as a frame's
-	// head announces, before any of them came.
+	// http2FrameBytes is SETTINGS_MAX_FRAME_SIZE, the default of HTTP/2. Package http2 allocates a
+	// buffer of the size that a frame's header announces, before the frame's bytes arrive.
 	http2FrameBytes = 16 << 10
-	// streamWindow and connWindow are what a client may upload unacknowledged, in bytes: 4 MiB carry 40 MB/s over 100 ms.
-	// With more than manyConns connections each has half of both.
+	// streamWindow and connWindow are how many bytes a client may upload before edge acknowledges
+	// them: 4 MiB allow 40 MB/s at a round-trip time of 100 ms. With more than manyConns
+	// connections, each new one has half of both.
 	streamWindow = 1 << 20
 	connWindow   = 4 << 20
 	manyConns    = 64
-	// acceptPause is how long accepting pauses after an error that may pass, such as that of no descriptors.
+	// acceptPause is the pause after an accept error that may pass, such as one for lack of file
+	// descriptors.
 	acceptPause = 5 * time.Millisecond
-	// complaintInterval is the least between two log lines about connections that are not accepted.
+	// complaintInterval is the least time between two log messages about connections that are not
+	// accepted.
 	complaintInterval = time.Minute
 )
 
-// Config is what a Server needs beside a http.Server.
+// Config is what a Server needs in addition to an http.Server.
 type Config struct {
-	// TLS is for handshakes; nil: there are none, and only HTTP/1.1 is served.
+	// TLS is the configuration of handshakes. nil: no TLS, and HTTP/1.1 only.
 	TLS *tls.Config
-	// HTTP2Streams bounds the open requests of one HTTP/2 connection; 0: only HTTP/1.1 is served.
+	// HTTP2Streams limits the concurrent requests of one HTTP/2 connection. 0: HTTP/1.1 only.
 	HTTP2Streams uint32
-	// MaxConnections bounds those that are open, without hijacked ones; 0: any number.
+	// MaxConnections limits the open connections, without hijacked ones. 0: no limit.
 	MaxConnections int
-	// IdleTimeout is how long a known connection may be idle, UnknownIdleTimeout an unknown one; 0: any time.
+	// IdleTimeout is the idle timeout of an authenticated connection, UnknownIdleTimeout that of an
+	// unauthenticated one. 0: no timeout.
 	IdleTimeout, UnknownIdleTimeout time.Duration
 }
 
-// Server accepts connections and serves HTTP/1.1 and HTTP/2 on them. Make it with New.
+// Server accepts connections and serves HTTP/1.1 and HTTP/2 on them. New creates it.
 type Server struct {
 	cfg     Config
 	handler http.Handler
 	log     *log.Logger
-	shake   time.Duration // bounds a handshake
+	shake   time.Duration // timeout of a handshake
 
 	http1         *http.Server
-	http2         *http.Server // of which package http2 takes what it needs
+	http2         *http.Server // settings only: package http2 takes its limits and hooks from it
 	wide, narrow  *http2.Server
 	conns         registry
 	budget        budget
-	ready         *connListener // connections for http1
+	ready         *connListener // passes connections to http1
 	accepting     sync.Mutex
 	listeners     []net.Listener
 	ending        bool
-	servers       sync.WaitGroup // goroutines of Serve
-	complained    time.Time      // last; accepting guards it
+	servers       sync.WaitGroup // the goroutine that runs http1.Serve
+	complained    time.Time      // time of the last complaint; accepting guards it
 	maxHeaderSize int
 }
 
-// New makes a Server of base's handler, timeouts, MaxHeaderBytes and log. The caller uses base no more.
+// New returns a Server with base's handler, timeouts, MaxHeaderBytes and log. The Server owns base
+// from then on.
 func New(base *http.Server, cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, handler: base.Handler, log: base.ErrorLog, shake: base.ReadHeaderTimeout,
@@ -82,10 +88,10 @@ func New(base *http.Server, cfg Config) *Server {
 	base.ConnContext = func(ctx context.Context, conn net.Conn) context.Context { return ownerOf(conn).context(ctx) }
 	base.ConnState = s.changed
 	anyHeaderValues(base)
-	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // HTTP/2 is not http1's
+	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // http1 serves no HTTP/2
 	if cfg.HTTP2Streams > 0 {
 		s.http2 = &http.Server{
-			MaxHeaderBytes: 2 * s.maxHeader(), // what is over it by less gets a Status
+			MaxHeaderBytes: 2 * s.maxHeader(), // a header up to twice too large still gets a Status
 			ErrorLog:       base.ErrorLog, ConnState: s.changed, IdleTimeout: cfg.IdleTimeout,
 		}
 		anyHeaderValues(s.http2)
@@ -94,8 +100,8 @@ func New(base *http.Server, cfg Config) *Server {
 	return s
 }
 
-// newHTTP2 makes what serves HTTP/2, with windows of a part of the full ones. http.Server serves HTTP/2 by itself, but only
-// on a *tls.Conn, where headers cannot be counted.
+// newHTTP2 returns an HTTP/2 server whose flow control windows are the full size divided by part.
+// http.Server's own HTTP/2 needs a *tls.Conn, and edge could not count headers there.
 func (s *Server) newHTTP2(part int32) *http2.Server {
 	h := &http2.Server{
 		MaxConcurrentStreams:         s.cfg.HTTP2Streams,
@@ -106,13 +112,13 @@ func (s *Server) newHTTP2(part int32) *http2.Server {
 		MaxUploadBufferPerStream:     streamWindow / part,
 		MaxUploadBufferPerConnection: connWindow / part,
 	}
-	if err := http2.ConfigureServer(s.http2, h); err != nil { // it can only dislike cipher suites of ours
+	if err := http2.ConfigureServer(s.http2, h); err != nil { // fails only for the cipher suites of a tls.Config, and s.http2 has none
 		panic(err)
 	}
 	return h
 }
 
-// maxHeader bounds one request's header, in bytes.
+// maxHeader returns the limit of one request's header, in bytes.
 func (s *Server) maxHeader() int {
 	if s.maxHeaderSize > 0 {
 		return s.maxHeaderSize
@@ -120,8 +126,9 @@ func (s *Server) maxHeader() int {
 	return http.DefaultMaxHeaderBytes
 }
 
-// Serve accepts connections of l, and closes it. It returns nil after Shutdown or Close. As net/http's it may be called for
-// several listeners; what bounds connections bounds those of all.
+// Serve accepts connections of l until Shutdown or Close, and then returns nil. It closes l. Like
+// net/http's Serve, it may be called for several listeners; the limits then apply to all
+// connections together.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	s.accepting.Lock()
@@ -181,7 +188,7 @@ func (s *Server) accept(conn net.Conn) {
 		c.below.shaking.Store(true)
 	}
 	if !s.conns.admit(c) {
-		s.complain("http: all %d connections that there may be are busy: a new one is refused", s.cfg.MaxConnections)
+		s.complain("http: refused a new connection: all %d allowed connections are busy", s.cfg.MaxConnections)
 		conn.Close()
 		return
 	}
@@ -192,7 +199,7 @@ func (s *Server) accept(conn net.Conn) {
 	go s.handshake(c)
 }
 
-// hand gives a connection to http1, whose goroutine begins with a small stack.
+// hand passes a connection to http1, which serves it in a new goroutine with a small stack.
 func (s *Server) hand(c *Conn, conn net.Conn) {
 	if !s.ready.hand(conn) {
 		conn.Close()
@@ -200,7 +207,7 @@ func (s *Server) hand(c *Conn, conn net.Conn) {
 	}
 }
 
-// handshake makes TLS of a connection, and serves it.
+// handshake does the TLS handshake of a connection, and then serves it.
 func (s *Server) handshake(c *Conn) {
 	conn := tls.Server(&c.below, s.cfg.TLS)
 	c.above.Conn = conn
@@ -231,7 +238,8 @@ func (s *Server) handshake(c *Conn) {
 	s.left(c)
 }
 
-// unshaken ends a handshake that failed. A client that speaks HTTP reads so, as at net/http.
+// unshaken ends a connection whose handshake failed. A client that sent plain HTTP gets the answer
+// that net/http gives for that.
 func (s *Server) unshaken(c *Conn, err error) {
 	var other tls.RecordHeaderError
 	if errors.As(err, &other) && other.Conn != nil && looksLikeHTTP(other.RecordHeader) {
@@ -244,7 +252,7 @@ func (s *Server) unshaken(c *Conn, err error) {
 	s.left(c)
 }
 
-// looksLikeHTTP reports whether a TLS record's head is the begin of a request.
+// looksLikeHTTP reports whether the first bytes of a supposed TLS record begin an HTTP request.
 func looksLikeHTTP(head [5]byte) bool {
 	switch string(head[:]) {
 	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
@@ -253,7 +261,8 @@ func looksLikeHTTP(head [5]byte) bool {
 	return false
 }
 
-// changed is what net/http says of a connection's requests.
+// changed is net/http's ConnState hook. It records whether a request is in progress on the
+// connection.
 func (s *Server) changed(conn net.Conn, state http.ConnState) {
 	c := ownerOf(conn)
 	switch state {
@@ -271,22 +280,24 @@ func (s *Server) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// left is for a connection that is net/http's no more.
+// left removes a connection that net/http no longer serves: it is closed or hijacked.
 func (s *Server) left(c *Conn) {
 	c.unread.Store(true)
 	s.budget.forget(c)
 	s.conns.gone(c)
 }
 
+// ownerOf returns the Conn of a connection that was passed to net/http.
 func ownerOf(conn net.Conn) *Conn { return conn.(interface{ owner() *Conn }).owner() }
 
-// Shutdown accepts nothing more, tells HTTP/2 clients so, closes what is idle, and waits for the rest until ctx ends.
+// Shutdown closes the listeners and idle connections, and sends GOAWAY to HTTP/2 clients. It then
+// waits until the other connections end, or until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.end()
 	s.conns.cutShaking()
 	ended := s.conns.close()
 	if s.http2 != nil {
-		s.http2.Shutdown(ctx) // has no connections that it knows of: sends GOAWAY, and waits for nobody
+		s.http2.Shutdown(ctx) // sends GOAWAY, and does not wait: s.http2 itself has no connections
 	}
 	if err := s.http1.Shutdown(ctx); err != nil {
 		return err
@@ -299,7 +310,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close ends everything at once, but hijacked connections.
+// Close closes all connections at once, except hijacked ones.
 func (s *Server) Close() error {
 	s.end()
 	s.conns.cutAll()

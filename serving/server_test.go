@@ -17,7 +17,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// TestRequestsHaveTheirConnection: over both protocols a request knows its connection, the handshake and the address.
+// TestRequestsHaveTheirConnection checks that a request has its Conn, the TLS state and the
+// client's address, over HTTP/1.1 and HTTP/2.
 func TestRequestsHaveTheirConnection(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if Of(r) == nil || r.TLS == nil || !r.TLS.HandshakeComplete || r.RemoteAddr == "" {
@@ -45,7 +46,8 @@ func TestRequestsHaveTheirConnection(t *testing.T) {
 	}
 }
 
-// TestListeners: a Server serves several, a request knows at which address it came, and all end with the Server.
+// TestListeners checks that a Server serves several listeners, that a request has the local address
+// at which it came, and that Close ends all listeners.
 func TestListeners(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
@@ -87,7 +89,8 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-// TestHijackedConnectionIsNoMore: what is hijacked has no place in the registry, and what is below it can be found.
+// TestHijackedConnectionIsNoMore checks that a hijacked connection is not in the registry, and that
+// its TCP connection can be found by NetConn.
 func TestHijackedConnectionIsNoMore(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		c := Of(r)
@@ -123,7 +126,8 @@ func TestHijackedConnectionIsNoMore(t *testing.T) {
 	}
 }
 
-// TestPlainHTTP: a client that does not speak TLS reads so, and a server without TLS serves it.
+// TestPlainHTTP checks that a client that sends plain HTTP to a TLS server gets an explanation, and
+// that a Server without TLS serves plain HTTP.
 func TestPlainHTTP(t *testing.T) {
 	b := start(t, hello, Config{})
 	conn := b.dial()
@@ -139,7 +143,7 @@ func TestPlainHTTP(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
-	for range 5 { // more connections than there may be: the idle ones go
+	for range 5 { // more connections than the limit of 3: the idle ones are closed
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +161,8 @@ func TestPlainHTTP(t *testing.T) {
 	}
 }
 
-// TestRefusedConnectionEnds: after a few 401s an HTTP/1.1 connection is closed.
+// TestRefusedConnectionEnds checks that an HTTP/1.1 connection is closed with the first answer
+// after maxRefusals 401 answers.
 func TestRefusedConnectionEnds(t *testing.T) {
 	b := start(t, gate(hello), Config{})
 	c := b.client("http/1.1")
@@ -172,8 +177,9 @@ func TestRefusedConnectionEnds(t *testing.T) {
 	c.ended()
 }
 
-// TestTwoPeopleOnOneConnection: as behind a load balancer. One has bad tokens; the other's requests go on to their end, and
-// new ones get a GOAWAY and so another connection, even from a client that takes nothing of its refusals.
+// TestTwoPeopleOnOneConnection checks a connection that two users share, as behind a load balancer.
+// After one user's bad tokens the connection gets a GOAWAY and takes no new requests, but the other
+// user's watch goes on to its end.
 func TestTwoPeopleOnOneConnection(t *testing.T) {
 	next, watching := make(chan string), make(chan struct{})
 	b := start(t, gate(func(w http.ResponseWriter, r *http.Request) {
@@ -210,7 +216,8 @@ func TestTwoPeopleOnOneConnection(t *testing.T) {
 	}
 }
 
-// TestGoAwayWithoutWindow: the GOAWAY leaves although no refusal's body can.
+// TestGoAwayWithoutWindow checks that edge sends the GOAWAY although the client's flow control
+// window allows no refusal's body.
 func TestGoAwayWithoutWindow(t *testing.T) {
 	b := start(t, gate(hello), Config{})
 	c := b.client("h2")
@@ -232,7 +239,8 @@ func TestGoAwayWithoutWindow(t *testing.T) {
 	}
 }
 
-// TestShutdown: HTTP/2 clients are told, idle connections end, requests go on to theirs.
+// TestShutdown checks that Shutdown sends GOAWAY to HTTP/2 clients, closes idle connections, and
+// waits for requests in progress.
 func TestShutdown(t *testing.T) {
 	release, in := make(chan struct{}), make(chan struct{}, 2)
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
@@ -264,7 +272,8 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestPeerCertificates: eight are taken, nine end the handshake.
+// TestPeerCertificates checks that eight certificates of a client are accepted, and that nine end
+// the handshake.
 func TestPeerCertificates(t *testing.T) {
 	b := start(t, hello, Config{TLS: &tls.Config{
 		Certificates: []tls.Certificate{pair()}, ClientAuth: tls.RequestClientCert, VerifyPeerCertificate: VerifyPeer, NextProtos: []string{"http/1.1"},
@@ -276,14 +285,15 @@ func TestPeerCertificates(t *testing.T) {
 	if resp, _ := b.client("http/1.1", chain[1:]...).get("/"); resp.StatusCode != 200 {
 		t.Error(resp.Status)
 	}
-	c := b.client("http/1.1", chain...) // TLS 1.3: the client is done before the server
+	c := b.client("http/1.1", chain...) // in TLS 1.3 the client's handshake ends before the server's
 	c.send("/")
 	if got, err := io.ReadAll(c.read); err == nil || !strings.Contains(err.Error(), "bad certificate") {
 		t.Errorf("%q, %v", got, err)
 	}
 }
 
-// TestLongHandshake: certificates are not parsed by the hundred before they are refused.
+// TestLongHandshake checks that the handshake ends before crypto/tls parses hundreds of
+// certificates.
 func TestLongHandshake(t *testing.T) {
 	b := start(t, hello, Config{TLS: &tls.Config{Certificates: []tls.Certificate{pair()}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}}})
 	chain := make([][]byte, 1+maxHandshake/len(pair().Certificate[0]))
@@ -297,7 +307,8 @@ func TestLongHandshake(t *testing.T) {
 	}
 }
 
-// TestWindows: what a client may upload follows from how many connections there are when it comes.
+// TestWindows checks that a new HTTP/2 connection gets smaller flow control windows when many
+// connections are open.
 func TestWindows(t *testing.T) {
 	b := start(t, hello, Config{})
 	windows := func() (stream, conn uint32) {
@@ -332,7 +343,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// statusOf is the Status in an answer.
+// statusOf parses the Status in an answer's body.
 func statusOf(t *testing.T, body string) (s metav1.Status) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(body), &s); err != nil || s.Kind != "Status" {
@@ -341,7 +352,8 @@ func statusOf(t *testing.T, body string) (s metav1.Status) {
 	return s
 }
 
-// TestLargeHeader: what is larger than a header may be is refused with a Status that names the bound.
+// TestLargeHeader checks that a header above the limit is refused with a Status that names the
+// limit.
 func TestLargeHeader(t *testing.T) {
 	b := start(t, hello, Config{})
 	long := func(n int) string { return strings.Repeat("a", n) }

@@ -4,10 +4,12 @@ import (
 	"crypto/x509"
 )
 
-// maxPeerCertificates is how long a client's chain may be: a leaf, and more intermediates than any PKI has.
+// maxPeerCertificates is how many certificates a client may send: a leaf, and more intermediates
+// than any PKI has.
 const maxPeerCertificates = 8
 
-// VerifyPeer is for tls.Config.VerifyPeerCertificate: it refuses chains that cost more to verify than any good one.
+// VerifyPeer is a tls.Config.VerifyPeerCertificate that refuses long chains, which take more time
+// to verify than any legitimate one.
 func VerifyPeer(certificates [][]byte, _ [][]*x509.Certificate) error {
 	if len(certificates) > maxPeerCertificates {
 		return errManyCertificates
