@@ -1,17 +1,17 @@
 package ws
 
-// base64Decoder decodes the payload of one message, in pieces cut anywhere: the
-// standard alphabet with padding, RFC 4648 section 4. As encoding/base64, which
-// wsstream uses, it passes over CR and LF and does not ask what the bits are
-// that the last character has in excess. The zero value is ready for a message.
+// base64Decoder decodes the payload of one message, in pieces that may be split anywhere. The
+// encoding is the standard alphabet with padding (RFC 4648, section 4). Like encoding/base64, which
+// wsstream uses, the decoder ignores CR, LF and the excess bits of the last character. The zero
+// value is ready for a message.
 type base64Decoder struct {
-	bits   uint32 // of the quantum at hand; the lowest are those that no byte has
-	have   int    // characters of the quantum at hand, 0 to 3
-	padded bool   // the quantum at hand, or the one before, is the last
+	bits   uint32 // of the incomplete quantum; the lowest bits are those not yet written as a byte
+	have   int    // characters of the incomplete quantum, 0 to 3
+	padded bool   // padding was read: this quantum, or the one before, is the last
 }
 
-// decode takes the next characters and puts the bytes that they complete in
-// their place: b[:n]. A character completes at most one, so there is room.
+// decode decodes the next characters of the message in place: it writes the bytes that they
+// complete to b[:n]. A character completes at most one byte, so the bytes fit.
 func (d *base64Decoder) decode(b []byte) (n int, err error) {
 	for i := 0; i < len(b); i++ {
 		if d.have == 0 && !d.padded {
@@ -40,7 +40,7 @@ func (d *base64Decoder) decode(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// end tells whether the message may end here.
+// end returns an error if the message must not end here, because a quantum is incomplete.
 func (d *base64Decoder) end() error {
 	if d.have != 0 {
 		return errBase64
@@ -48,9 +48,9 @@ func (d *base64Decoder) end() error {
 	return nil
 }
 
-// decodeQuanta decodes the whole quanta that src begins with, up to the first
-// that is not of four characters of the alphabet, and returns their number. dst
-// may begin where src does, or before it.
+// decodeQuanta decodes the complete quanta at the beginning of src, up to the first one that is not
+// four characters of the alphabet, and returns their number. dst may begin where src begins, or
+// before it.
 func decodeQuanta(dst, src []byte) int {
 	n := 0
 	for len(src) >= 4 {
@@ -66,9 +66,9 @@ func decodeQuanta(dst, src []byte) int {
 	return n
 }
 
-const notBase64 = 0x80 // above every value of a character
+const notBase64 = 0x80 // larger than every value in the alphabet
 
-// base64Values is what each character stands for.
+// base64Values maps each character to its value.
 var base64Values = func() (values [256]byte) {
 	for i := range values {
 		values[i] = notBase64

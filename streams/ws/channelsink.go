@@ -2,13 +2,13 @@ package ws
 
 import "edge/streams"
 
-// channelSink is what the sinks of both sides share.
+// channelSink writes channel messages. The sinks of both sides embed it.
 type channelSink struct {
 	out     messageWriter
-	batch   streams.Batch // small data of one channel, to be one message
-	channel byte          // of what batch holds
-	most    int           // bytes of data in a message
-	closed  bool          // a Close was sent: nothing may follow it
+	batch   streams.Batch // small data of one channel, to be written as one message
+	channel byte          // the channel of the data in batch
+	most    int           // maximum number of data bytes in one message
+	closed  bool          // a Close was written; nothing may follow it
 }
 
 func (s *channelSink) init(w streams.Writer, side side, d Dialect) {
@@ -20,8 +20,8 @@ func (s *channelSink) init(w streams.Writer, side side, d Dialect) {
 	}
 }
 
-// data says bytes of a stream on a channel: small pieces together, large ones at
-// once.
+// data writes the bytes of a stream to a channel. It collects small pieces in the batch, and writes
+// large ones at once.
 func (s *channelSink) data(channel byte, f streams.Frame) error {
 	b := f.Payload()
 	if len(b) == 0 {
@@ -38,7 +38,7 @@ func (s *channelSink) data(channel byte, f streams.Frame) error {
 		copy(to, b)
 		return err
 	}
-	for off := f.Off; off < len(f.Buf); { // what is written is the next one's room
+	for off := f.Off; off < len(f.Buf); { // the piece already written is the room for the next header
 		end := min(off+s.most, len(f.Buf))
 		if err := s.piece(channel, f.Buf[:end], off, keyAfter(f.Mask, off-f.Off)); err != nil {
 			return err
@@ -57,12 +57,13 @@ func (s *channelSink) Flush() error {
 	return s.batch.Flush(1)
 }
 
-// message writes b[off:] at once, on a channel.
+// message writes b[off:] to a channel at once, as one message.
 func (s *channelSink) message(channel byte, b []byte, off int) error {
 	return s.piece(channel, b, off, 0)
 }
 
-// piece is message of what may still lie under a client's key; 0: it does not.
+// piece is message for a payload that may still be masked with a client's key. under is that key;
+// 0: not masked.
 func (s *channelSink) piece(channel byte, b []byte, off int, under uint32) error {
 	if off == 0 {
 		b = append(make([]byte, streams.Headroom, streams.Headroom+len(b)), b...)

@@ -7,40 +7,40 @@ import (
 	"edge/streams"
 )
 
-// channelSource reads what a peer says on channels, one piece after another, and
-// answers its control frames.
+// channelSource reads a peer's channel messages, one piece after another, and answers the peer's
+// control frames. The sources of both sides embed it.
 type channelSource struct {
 	r         *streams.Reader
 	rep       streams.Replier
-	text      bool                  // payload is base64
-	halfClose bool                  // the peer may say [255, channel]
-	channels  [channelCount]meaning // what the peer says on each, from now on
-	ports     int                   // of port-forward, which has other channels
+	text      bool                  // payloads are base64
+	halfClose bool                  // the peer may send [255, channel]
+	channels  [channelCount]meaning // the meaning of a message on each channel, from now on
+	ports     int                   // number of port-forward connections, whose channels differ; 0: not a port-forward
 	keepMasks bool                  // see ExecServerSource.KeepMasks
 
 	in      frameParser
-	tagged  bool          // the message's channel byte was read; means is valid
-	means   meaning       // of the message at hand
-	decoder base64Decoder // of the message at hand
-	whole   []byte        // room, and as much of a whole message as came
+	tagged  bool          // the channel byte of the current message was read, and means is valid
+	means   meaning       // of the current message
+	decoder base64Decoder // for the current message
+	whole   []byte        // room, then the part of a message that was read, if it is passed on only when complete
 	room    [streams.Headroom]byte
-	err     error // what every further call returns
+	err     error // returned by every further call
 }
 
-// meaning is what a message says. Nobody listens to one without a kind.
+// meaning is what a message on a channel means. A message whose meaning has no kind is ignored.
 type meaning struct {
 	kind streams.Kind
 	role streams.Role
 	id   uint32 // of the stream
-	most int    // bytes of a message that means nothing in parts; 0: it is a stream's
-	long error  // the breach of more than most
+	most int    // maximum bytes of a message that is passed on only when complete; 0: a stream's data, passed on in pieces
+	long error  // the protocol error for a message longer than most
 }
 
-// halfClose is what [255, channel] means; the channel is its payload.
+// halfClose is the meaning of [255, channel]. Its payload is the channel that ends.
 var halfClose = meaning{kind: streams.HalfClose, most: 1, long: violation("half-close of more than one channel")}
 
-// next returns what the peer says: pieces of streams, whole messages, and its
-// Close. Errors are those of a streams.Source.
+// next returns the next frame of the peer: a piece of a stream, a complete message, or a Close. Its
+// errors are those of a streams.Source.
 func (s *channelSource) next() (streams.Frame, error) {
 	for s.err == nil {
 		f, err := s.step()
@@ -54,7 +54,7 @@ func (s *channelSource) next() (streams.Frame, error) {
 	return streams.Frame{}, s.err
 }
 
-// fail remembers an error after which nothing can be read.
+// fail stores a protocol error, because nothing can be read after it, and returns err.
 func (s *channelSource) fail(err error) error {
 	if isViolation(err) {
 		s.err = err
@@ -62,8 +62,8 @@ func (s *channelSource) fail(err error) error {
 	return err
 }
 
-// step reads a control frame, or the next piece of a message. It may give no
-// frame.
+// step reads a control frame, or the next piece of a message. It returns a frame of kind 0 if there
+// is nothing to pass on.
 func (s *channelSource) step() (f streams.Frame, err error) {
 	if s.in.left == 0 {
 		if err := s.begin(); err != nil {
@@ -96,7 +96,7 @@ func (s *channelSource) begin() error {
 	return s.in.header(b)
 }
 
-// control takes a control frame, whole.
+// control reads a complete control frame and answers it.
 func (s *channelSource) control() (f streams.Frame, err error) {
 	b, off, err := s.take(int(s.in.left))
 	if err != nil {
@@ -111,8 +111,8 @@ func (s *channelSource) control() (f streams.Frame, err error) {
 	return f, err
 }
 
-// piece takes the next piece of a message: its channel byte, then as much of
-// the frame at hand as one Data may carry.
+// piece reads the next piece of a message: first the channel byte, then as much of the current
+// frame as one Data frame may carry.
 func (s *channelSource) piece() (f streams.Frame, err error) {
 	if !s.tagged && s.in.left > 0 {
 		b, off, err := s.take(1)
@@ -121,7 +121,7 @@ func (s *channelSource) piece() (f streams.Frame, err error) {
 		}
 		s.tag(b[off])
 	}
-	if s.tagged && !s.text { // as soon as it is known to be too long
+	if s.tagged && !s.text { // reports a message as too long as soon as its header shows it
 		if err := s.bound(s.in.left); err != nil {
 			return f, err
 		}
@@ -162,7 +162,7 @@ func (s *channelSource) piece() (f streams.Frame, err error) {
 	return f, nil
 }
 
-// masked takes n bytes of a stream as they came.
+// masked takes n bytes of a stream without unmasking them, and returns them with their mask.
 func (s *channelSource) masked(n int) (f streams.Frame, err error) {
 	if _, err = s.need(n); err != nil {
 		return f, err
@@ -175,7 +175,7 @@ func (s *channelSource) masked(n int) (f streams.Frame, err error) {
 	return f, nil
 }
 
-// tag begins a message with its channel byte.
+// tag begins a message: it looks up what the message's channel byte means.
 func (s *channelSource) tag(channel byte) {
 	if s.text {
 		channel -= '0'
@@ -194,7 +194,7 @@ func (s *channelSource) tag(channel byte) {
 	}
 }
 
-// bound tells whether n more bytes are too many for a whole message.
+// bound returns the protocol error for a complete message that n more bytes would make too long.
 func (s *channelSource) bound(n uint64) error {
 	if s.means.most > 0 && uint64(len(s.whole)-streams.Headroom)+n > uint64(s.means.most) {
 		return s.means.long
@@ -202,7 +202,7 @@ func (s *channelSource) bound(n uint64) error {
 	return nil
 }
 
-// decode puts in place of b[off:] what it says in base64.
+// decode decodes the base64 in b[off:], in place.
 func (s *channelSource) decode(b []byte, off int, last bool) ([]byte, error) {
 	n, err := s.decoder.decode(b[off:])
 	if err == nil && last {
@@ -211,13 +211,13 @@ func (s *channelSource) decode(b []byte, off int, last bool) ([]byte, error) {
 	return b[:off+n], err
 }
 
-// bare is a frame without payload; it has room like any other.
+// bare returns a frame without payload. Like any other frame it has room before its payload.
 func (s *channelSource) bare(kind streams.Kind, role streams.Role) streams.Frame {
 	return streams.Frame{Kind: kind, Stream: streams.Stream{Role: role}, Buf: s.room[:], Off: streams.Headroom}
 }
 
-// take consumes n bytes of payload and returns them, unmasked, with the room
-// before them.
+// take consumes n bytes of the current frame's payload. It returns them unmasked, as b[off:], with
+// the room before them.
 func (s *channelSource) take(n int) (b []byte, off int, err error) {
 	if n == 0 {
 		return s.room[:], streams.Headroom, nil
@@ -231,16 +231,17 @@ func (s *channelSource) take(n int) (b []byte, off int, err error) {
 	return b, off, nil
 }
 
-// need is the reader's Need within a frame.
+// need is the Reader's Need within a frame, where the end of the connection is unexpected.
 func (s *channelSource) need(n int) ([]byte, error) {
 	b, err := s.r.NeedSoon(n)
-	if err != nil && errors.Is(err, io.EOF) { // nil costs no call: this is for each frame
+	if err != nil && errors.Is(err, io.EOF) { // checks nil first to save a call: need runs for each frame
 		err = io.ErrUnexpectedEOF
 	}
 	return b, err
 }
 
-// portSays is what a client may write on a channel of that many ports.
+// portSays returns what a message on channel means if a client sends it in a port-forward with so
+// many ports.
 func portSays(channel byte, ports int) meaning {
 	n := int(channel / 2)
 	if n >= ports || channel%2 == channelPortError {

@@ -7,16 +7,15 @@ import (
 	"edge/streams"
 )
 
-// AppendPing appends a server's ping to dst. A payload beyond 125 bytes is cut.
+// AppendPing appends a server's ping to dst. It cuts a payload after 125 bytes.
 func AppendPing(dst, payload []byte) []byte { return server.appendControl(dst, opPing, payload) }
 
-// AppendPong appends a server's pong to dst. A payload beyond 125 bytes is cut.
+// AppendPong appends a server's pong to dst. It cuts a payload after 125 bytes.
 func AppendPong(dst, payload []byte) []byte { return server.appendControl(dst, opPong, payload) }
 
-// AppendClose appends a server's Close to dst. Code 0, and a code that must not
-// be sent (RFC 6455 section 7.4), means a Close without code or reason. A reason
-// that is too long is cut between two characters; one that is not UTF-8 is
-// left out.
+// AppendClose appends a server's Close to dst. If the code is 0 or must not be sent (RFC 6455,
+// section 7.4), the Close has neither code nor reason. A reason that is too long is cut between two
+// characters. A reason that is not UTF-8 is omitted.
 func AppendClose(dst []byte, code int, reason string) []byte {
 	return server.appendClose(dst, code, reason)
 }
@@ -60,14 +59,14 @@ func (s side) appendControl(dst []byte, op byte, payload []byte) []byte {
 	return dst
 }
 
-// controlRoom is how long the header of a control frame, or of a message as
-// short, may be.
+// controlRoom is the size of the longest header, in bytes, of a control frame or of an equally
+// short message.
 const controlRoom = prefixSize + keySize
 
-const codeSize = 2 // the code that a Close's payload begins with, in bytes
+const codeSize = 2 // size of the code at the beginning of a Close's payload, in bytes
 
-// validCode tells whether a Close may carry the code, RFC 6455 section 7.4 and
-// the IANA registry.
+// validCode reports whether a Close may carry the code, according to RFC 6455 section 7.4 and the
+// IANA registry.
 func validCode(code int) bool {
 	switch {
 	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1014:
@@ -76,8 +75,9 @@ func validCode(code int) bool {
 	return code >= 3000 && code <= 4999
 }
 
-// answer handles the peer's control frame, b[off:] unmasked, with controlRoom
-// before it. A Close is told by closed, with its code (0: none).
+// answer handles the peer's control frame. b[off:] is its unmasked payload, with controlRoom bytes
+// before it. answer sends the pong for a ping. For a Close it returns closed and the code (0:
+// none).
 func (in *frameParser) answer(rep streams.Replier, b []byte, off int) (closed bool, code int, err error) {
 	switch in.op {
 	case opPing:
@@ -89,20 +89,20 @@ func (in *frameParser) answer(rep streams.Replier, b []byte, off int) (closed bo
 	return false, 0, nil
 }
 
-// closeCode reads the payload of a Close, RFC 6455 section 5.5.1.
+// closeCode returns the code in the payload of a Close (RFC 6455, section 5.5.1).
 func closeCode(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
 	if len(b) < codeSize {
-		return 0, violation("Close of one byte")
+		return 0, violation("Close frame with a payload of one byte")
 	}
 	code := int(binary.BigEndian.Uint16(b))
 	if !validCode(code) {
-		return 0, violation("Close with a code that must not be sent")
+		return 0, violation("Close frame with a reserved code")
 	}
 	if !utf8.Valid(b[codeSize:]) {
-		return 0, streams.Violation(streams.CloseInvalid, "Close with a reason that is not UTF-8")
+		return 0, streams.Violation(streams.CloseInvalid, "Close frame with a reason that is not UTF-8")
 	}
 	return code, nil
 }

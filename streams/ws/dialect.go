@@ -2,7 +2,7 @@ package ws
 
 import "k8s.io/apimachinery/pkg/util/remotecommand"
 
-// Subprotocols of RFC 6455 section 1.9 that this package speaks.
+// Subprotocols (RFC 6455, section 1.9) that this package supports.
 const (
 	V1                = remotecommand.StreamProtocolV1Name
 	V1Base64          = "base64.channel.k8s.io"
@@ -16,18 +16,18 @@ const (
 type Dialect int
 
 const (
-	V1Channel Dialect = iota // also what a handshake without a subprotocol means
+	V1Channel Dialect = iota // also if the handshake chose no subprotocol
 	V1Base64Channel
 	V4Channel
 	V4Base64Channel
 	V5Channel
 )
 
-// dialects says how the channel protocols differ for a codec. That the error
-// channel has text in v1, and a Status in JSON from v4 on, is no difference here.
+// dialects describes how the channel protocols differ for a codec. The error channel carries text
+// in v1 and a Status in JSON from v4 on, but the codecs treat both alike.
 var dialects = [...]struct {
 	subprotocol string
-	text        bool // base64 after a digit for the channel, in text messages
+	text        bool // messages are text: a digit for the channel, then base64
 	halfClose   bool // [255, channel] ends a channel
 }{
 	V1Channel:       {subprotocol: V1},
@@ -37,17 +37,17 @@ var dialects = [...]struct {
 	V5Channel:       {subprotocol: V5, halfClose: true},
 }
 
-// String is the dialect's subprotocol.
+// String returns the dialect's subprotocol.
 func (d Dialect) String() string { return dialects[d].subprotocol }
 
-// The channel byte, the first of every message of exec and attach.
+// Channels. The channel is the first byte of every message of exec and attach.
 const (
 	channelStdin  = remotecommand.StreamStdIn
 	channelStdout = remotecommand.StreamStdOut
 	channelStderr = remotecommand.StreamStdErr
 	channelError  = remotecommand.StreamErr
 	channelResize = remotecommand.StreamResize
-	channelClose  = remotecommand.StreamClose // [255, channel], from v5 on
+	channelClose  = remotecommand.StreamClose // [255, channel] ends a channel, from v5 on
 
 	channelCount = 5
 )

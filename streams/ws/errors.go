@@ -6,7 +6,7 @@ import (
 	"edge/streams"
 )
 
-var errBase64 = streams.Violation(streams.CloseInvalid, "payload that is not base64")
+var errBase64 = streams.Violation(streams.CloseInvalid, "invalid base64 in a payload")
 
 func violation(reason string) error {
 	return streams.Violation(streams.CloseProtocol, "%s", reason)

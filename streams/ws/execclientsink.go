@@ -2,24 +2,25 @@ package ws
 
 import "edge/streams"
 
-// ExecClientSink tells the server of an exec or attach what the user says: stdin
-// and its end, terminal sizes, the Close. Every message leaves in a write of its
-// own, masked: the payload of a large frame is overwritten. In a binary dialect it
-// takes frames with a Mask.
+// ExecClientSink writes the client's side of an exec or attach to the server: stdin and its end,
+// terminal sizes, and the Close. It writes every message in one write of its own, masked. Masking
+// overwrites the payload of a large frame. In a binary dialect ExecClientSink accepts frames with a
+// Mask.
 type ExecClientSink struct {
 	channelSink
-	halfClose bool // the end of stdin can be said, once
+	halfClose bool // the dialect can express the end of stdin, and it was not sent yet
 }
 
-// NewExecClientSink writes a client's frames to w, beginning after the handshake.
+// NewExecClientSink returns a sink that writes a client's frames to w. The handshake is already
+// done.
 func NewExecClientSink(w streams.Writer, d Dialect) *ExecClientSink {
 	s := &ExecClientSink{halfClose: dialects[d].halfClose}
 	s.init(w, client, d)
 	return s
 }
 
-// Write implements streams.Sink. What a client cannot say on WebSocket, and all
-// that comes after a Close, is dropped.
+// Write implements streams.Sink. It drops frames that a WebSocket client cannot express, and all
+// frames after a Close.
 func (s *ExecClientSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil

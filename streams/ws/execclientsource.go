@@ -2,13 +2,13 @@ package ws
 
 import "edge/streams"
 
-// ExecClientSource reads what the server of an exec or attach sends: output, the
-// Status and the Close. See the package doc for what it ignores.
+// ExecClientSource reads what the server of an exec or attach sends: output, the Status and the
+// Close. The package doc lists the messages that it ignores.
 type ExecClientSource struct {
 	channelSource
 }
 
-// serverSays is what a server may write.
+// serverSays is the meaning of a message on each channel if a server sends it.
 var serverSays = [channelCount]meaning{
 	channelStdout: {kind: streams.Data, role: streams.Stdout},
 	channelStderr: {kind: streams.Data, role: streams.Stderr},
@@ -18,8 +18,8 @@ var serverSays = [channelCount]meaning{
 	},
 }
 
-// NewExecClientSource reads a server's frames from r, beginning after the
-// handshake. Answers to pings go to rep. Who made r closes it.
+// NewExecClientSource returns a source that reads a server's frames from r. The handshake is
+// already done. The source sends answers to pings to rep. The caller closes r.
 func NewExecClientSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecClientSource {
 	return &ExecClientSource{channelSource{
 		r: r, rep: rep, text: dialects[d].text,
@@ -27,15 +27,15 @@ func NewExecClientSource(r *streams.Reader, rep streams.Replier, d Dialect) *Exe
 	}}
 }
 
-// Next implements streams.Source, with the errors of ExecServerSource. It gives
-// one Status at most.
+// Next implements streams.Source. Its errors are those of ExecServerSource. It returns at most one
+// Status.
 func (s *ExecClientSource) Next() (streams.Frame, error) {
 	for {
 		f, err := s.next()
 		if err != nil || f.Kind != streams.Status {
 			return f, err
 		}
-		if len(f.Payload()) > 0 { // else the start signal
+		if len(f.Payload()) > 0 { // an empty message is the start signal
 			s.channels[channelError] = meaning{}
 			return f, nil
 		}

@@ -2,8 +2,8 @@ package ws
 
 import "edge/streams"
 
-// ExecServerSink tells a client of exec or attach what the process says: output,
-// the Status, the Close. Every message leaves in a write of its own.
+// ExecServerSink writes the server's side of an exec or attach to the client: output, the Status
+// and the Close. It writes every message in one write of its own.
 type ExecServerSink struct {
 	channelSink
 }
@@ -15,24 +15,24 @@ var channelOf = [...]byte{
 	streams.Error:  channelError,
 }
 
-// NewExecServerSink writes a server's frames to w, beginning after the handshake.
+// NewExecServerSink returns a sink that writes a server's frames to w. The handshake is already
+// done.
 func NewExecServerSink(w streams.Writer, d Dialect) *ExecServerSink {
 	s := &ExecServerSink{}
 	s.init(w, server, d)
 	return s
 }
 
-// Start tells the client that the session runs: a message without payload on
-// the first of stdout, stderr and error that the session has. Call it once,
-// before anything else.
+// Start sends the start signal to the client: a message without payload on r, the first of stdout,
+// stderr and error that the session has. The caller calls it once, before any Write.
 func (s *ExecServerSink) Start(r streams.Role) error {
 	var b [streams.Headroom]byte
 	return s.message(channelOf[r], b[:], streams.Headroom)
 }
 
-// Write implements streams.Sink. What a server cannot say on WebSocket, and all
-// that comes after a Close, is dropped. A Status is written as it is, and not at
-// all if it is empty, which v1 says for success.
+// Write implements streams.Sink. It drops frames that a WebSocket server cannot express, and all
+// frames after a Close. It writes a Status unchanged, but an empty Status not at all: in v1 that
+// means success.
 func (s *ExecServerSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil

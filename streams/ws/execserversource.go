@@ -6,13 +6,13 @@ import (
 	"edge/streams"
 )
 
-// ExecServerSource reads what a client of exec or attach sends: stdin, terminal
-// sizes, half-closes and the Close. See the package doc for what it ignores.
+// ExecServerSource reads what the client of an exec or attach sends: stdin, terminal sizes,
+// half-closes and the Close. The package doc lists the messages that it ignores.
 type ExecServerSource struct {
 	channelSource
 }
 
-// clientSays is what a client may write.
+// clientSays is the meaning of a message on each channel if a client sends it.
 var clientSays = [channelCount]meaning{
 	channelStdin: {kind: streams.Data, role: streams.Stdin},
 	channelResize: {
@@ -21,8 +21,8 @@ var clientSays = [channelCount]meaning{
 	},
 }
 
-// NewExecServerSource reads a client's frames from r, beginning after the
-// handshake. Answers to pings go to rep. Who made r closes it.
+// NewExecServerSource returns a source that reads a client's frames from r. The handshake is
+// already done. The source sends answers to pings to rep. The caller closes r.
 func NewExecServerSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecServerSource {
 	return &ExecServerSource{channelSource{
 		r: r, rep: rep, text: dialects[d].text, halfClose: dialects[d].halfClose,
@@ -30,14 +30,16 @@ func NewExecServerSource(r *streams.Reader, rep streams.Replier, d Dialect) *Exe
 	}}
 }
 
-// KeepMasks leaves large pieces of stdin masked, for a sink that masks them
-// anyway: an [ExecClientSink] of a binary dialect, which then goes over them once
-// and not twice. Nobody between may look at them. Base64 is unmasked all the same.
+// KeepMasks makes Next leave large pieces of stdin masked, with the key in Frame.Mask. It is for a
+// sink that masks them anyway: an [ExecClientSink] of a binary dialect then changes the mask in one
+// pass instead of two. Code between source and sink must not read these payloads. Base64 is always
+// unmasked.
 func (s *ExecServerSource) KeepMasks() { s.keepMasks = !s.text }
 
-// Next implements streams.Source. After a Close it returns io.EOF, after a
-// *streams.ProtocolError the same again. An EOF within a fragmented message is
-// unexpected. After a connection's error (a deadline, say) it may be called again.
+// Next implements streams.Source. It returns io.EOF after a Close. After a *streams.ProtocolError
+// it returns that error again. The end of the connection within a fragmented message is
+// io.ErrUnexpectedEOF. After an error of the connection, such as a deadline, Next may be called
+// again.
 func (s *ExecServerSource) Next() (streams.Frame, error) {
 	for {
 		f, err := s.next()
@@ -46,8 +48,8 @@ func (s *ExecServerSource) Next() (streams.Frame, error) {
 		}
 		switch f.Kind {
 		case streams.Resize:
-			// One that the API server could not read is dropped; there it would
-			// be the last that is heeded.
+			// Drop a size that the API server could not parse: after such a size the API server
+			// would ignore every later one.
 			if !isSize(f.Payload()) {
 				continue
 			}
@@ -65,11 +67,11 @@ func (s *ExecServerSource) Next() (streams.Frame, error) {
 	}
 }
 
-// end ends a channel, once, and returns what was on it. A client cannot end the
-// server's channels: nothing of it is on them.
+// end ends a channel, once, and returns the role that it had. The channels that only the server
+// writes have role 0 here: a client cannot end them.
 func (s *ExecServerSource) end(b []byte) (streams.Role, error) {
 	if len(b) == 0 {
-		return 0, violation("half-close of no channel")
+		return 0, violation("half-close without a channel")
 	}
 	if b[0] >= channelCount {
 		return 0, violation("half-close of an unknown channel")
@@ -79,7 +81,7 @@ func (s *ExecServerSource) end(b []byte) (streams.Role, error) {
 	return role, nil
 }
 
-// isSize tells whether the API server could read a terminal's size from b.
+// isSize reports whether the API server could parse a terminal size from b.
 func isSize(b []byte) bool {
 	var size struct{ Width, Height *uint16 }
 	return json.Unmarshal(b, &size) == nil && size.Width != nil && size.Height != nil

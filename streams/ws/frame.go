@@ -8,11 +8,11 @@ import (
 
 // The frame header, RFC 6455 section 5.2.
 const (
-	finBit  = 0x80 // first byte
+	finBit  = 0x80 // in the first byte
 	rsvBits = 0x70
 	opBits  = 0x0f
 
-	maskBit    = 0x80 // second byte
+	maskBit    = 0x80 // in the second byte
 	lengthBits = 0x7f
 	length16   = 126 // the length is in the next 2 bytes
 	length64   = 127 // the length is in the next 8 bytes
@@ -25,14 +25,14 @@ const (
 	opPong         = 0xa
 	controlBit     = 0x8 // set in the opcode of every control frame
 
-	prefixSize = 2   // tells how long the whole header is
-	keySize    = 4   // the masking key ends a client's header, and is in no server's
-	maxHeader  = 14  // a client's
-	maxControl = 125 // payload of a control frame, in bytes
+	prefixSize = 2   // the two bytes that determine the size of the header
+	keySize    = 4   // the masking key, at the end of a client's header; a server's header has none
+	maxHeader  = 14  // size of the longest client's header
+	maxControl = 125 // maximum payload of a control frame, in bytes
 )
 
-// side is the end of the connection that we are: a client masks every frame,
-// a server none, RFC 6455 section 5.1.
+// side is which end of the connection edge is. A client masks every frame, and a server masks none
+// (RFC 6455, section 5.1).
 type side uint8
 
 const (
@@ -40,14 +40,14 @@ const (
 	client
 )
 
-// write writes b[off:] as one whole frame, with the header in the room before it.
+// write writes b[off:] as one complete frame, with the header in the room before it.
 func (s side) write(w streams.Writer, op byte, b []byte, off int) error {
 	b, off = s.room(b, off)
 	return w.WriteRoom(b, s.seal(op, b, off))
 }
 
-// room returns b with room for our header before b[off:]. Who left too little
-// pays with a copy.
+// room returns b with room for a frame header before b[off:]. If the room before off is too small,
+// it copies the payload.
 func (s side) room(b []byte, off int) ([]byte, int) {
 	if n := len(b) - off; off < s.headerSize(n) {
 		return append(make([]byte, maxHeader, maxHeader+n), b[off:]...), maxHeader
@@ -55,8 +55,8 @@ func (s side) room(b []byte, off int) ([]byte, int) {
 	return b, off
 }
 
-// seal puts the header of a whole frame right before its payload b[off:], which
-// a client masks, and returns where the frame begins.
+// seal writes the header of a complete frame right before its payload b[off:]. On the client side
+// it also masks the payload. It returns the offset at which the frame begins.
 func (s side) seal(op byte, b []byte, off int) int {
 	begin, key := s.head(op, b, off)
 	if s == client {
@@ -65,7 +65,8 @@ func (s side) seal(op byte, b []byte, off int) int {
 	return begin
 }
 
-// head is seal without masking the payload: a client's header has key.
+// head is seal without masking the payload. On the client side it returns the key that it put into
+// the header.
 func (s side) head(op byte, b []byte, off int) (begin int, key uint32) {
 	n := len(b) - off
 	off -= s.headerSize(n)
@@ -78,7 +79,7 @@ func (s side) head(op byte, b []byte, off int) (begin int, key uint32) {
 	return off, key
 }
 
-// headerSize is how long our header is before n bytes of payload.
+// headerSize returns the size of a header that this side writes before n bytes of payload.
 func (s side) headerSize(n int) int {
 	if s == client {
 		return headerSize(n) + keySize
@@ -86,7 +87,7 @@ func (s side) headerSize(n int) int {
 	return headerSize(n)
 }
 
-// headerSize is how long a header without a key is before n bytes of payload.
+// headerSize returns the size of a header without a key before n bytes of payload.
 func headerSize(n int) int {
 	switch {
 	case n < length16:
@@ -97,7 +98,7 @@ func headerSize(n int) int {
 	return prefixSize + 8
 }
 
-// putHeader fills b, of headerSize(n) bytes, with a header without a key.
+// putHeader writes a header without a key to b, which has headerSize(n) bytes.
 func putHeader(b []byte, op byte, n int) {
 	b[0] = finBit | op
 	switch len(b) {

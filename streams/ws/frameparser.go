@@ -2,30 +2,30 @@ package ws
 
 import "encoding/binary"
 
-// maxEmptyFragments bounds the fragments without payload that may follow one
-// another within a message. Whole empty messages have no bound: they are some
-// client's heartbeat, and cost no more than a ping.
+// maxEmptyFragments limits the fragments without payload that may follow one another within a
+// message. Complete empty messages have no limit: some clients send them as a heartbeat, and they
+// cost no more than a ping.
 const maxEmptyFragments = 64
 
-// frameParser is where a reader stands among its peer's frames.
+// frameParser holds the state of parsing the peer's frames.
 type frameParser struct {
-	side  side   // ours; the peer is the other
-	op    byte   // the frame's opcode; in a fragment the message's
-	fin   bool   // the frame ends its message
-	left  uint64 // payload of the frame still to come, in bytes
+	side  side   // edge's side; the peer is the other
+	op    byte   // the frame's opcode; for a continuation frame the opcode of its message
+	fin   bool   // the frame is the last of its message
+	left  uint64 // bytes of the frame's payload that are still to come
 	key   uint32 // masks the next four bytes of payload, lowest byte first
-	open  byte   // opcode of the message whose fragments are not complete; 0: none
-	empty int    // fragments without payload in a row
+	open  byte   // opcode of a fragmented message that is not complete; 0: none
+	empty int    // number of consecutive fragments without payload
 }
 
 func (in *frameParser) control() bool { return in.op&controlBit != 0 }
 
-// prefix checks the first two bytes of a frame and returns how long its header
-// is, in bytes. It changes nothing, so that it may be asked again.
+// prefix checks the first two bytes of a frame and returns the size of its header in bytes. It does
+// not change the parser, so it may be called again with the same bytes.
 func (in *frameParser) prefix(b []byte) (int, error) {
 	length := b[1] & lengthBits
 	if b[0]&rsvBits != 0 {
-		return 0, violation("reserved bits set, but no extension was agreed on")
+		return 0, violation("reserved bits set, but no extension was negotiated")
 	}
 	switch masked := b[1]&maskBit != 0; {
 	case in.side == server && !masked:
@@ -36,11 +36,11 @@ func (in *frameParser) prefix(b []byte) (int, error) {
 	switch b[0] & opBits {
 	case opContinuation:
 		if in.open == 0 {
-			return 0, violation("continuation of no message")
+			return 0, violation("continuation frame without a message")
 		}
 	case opText, opBinary:
 		if in.open != 0 {
-			return 0, violation("new message within a fragmented one")
+			return 0, violation("new message before the last fragment of the previous one")
 		}
 	case opClose, opPing, opPong: // section 5.5
 		if b[0]&finBit == 0 {
@@ -65,22 +65,22 @@ func (in *frameParser) prefix(b []byte) (int, error) {
 	return n, nil
 }
 
-// header begins the frame of a whole header whose prefix is checked.
+// header parses a complete header, whose first two bytes prefix has checked, and begins the frame.
 func (in *frameParser) header(b []byte) error {
 	n := uint64(b[1] & lengthBits)
 	switch n {
 	case length16:
 		n = uint64(binary.BigEndian.Uint16(b[prefixSize:]))
 		if n < length16 {
-			return violation("length not in the fewest bytes")
+			return violation("frame length not in its shortest form")
 		}
 	case length64:
 		n = binary.BigEndian.Uint64(b[prefixSize:])
 		if n>>63 != 0 {
-			return violation("length of 2^63 bytes or more")
+			return violation("frame length of 2^63 bytes or more")
 		}
 		if n>>16 == 0 {
-			return violation("length not in the fewest bytes")
+			return violation("frame length not in its shortest form")
 		}
 	}
 	in.op, in.fin, in.left = b[0]&opBits, b[0]&finBit != 0, n
@@ -93,7 +93,7 @@ func (in *frameParser) header(b []byte) error {
 	return in.fragment()
 }
 
-// fragment places a data frame within its message.
+// fragment records where a data frame is within its message, and limits empty fragments.
 func (in *frameParser) fragment() error {
 	if in.op == opContinuation {
 		in.op = in.open
@@ -112,7 +112,7 @@ func (in *frameParser) fragment() error {
 	return nil
 }
 
-// unmask takes the next bytes of the frame's payload, a client's in place.
+// unmask consumes the next bytes of the frame's payload. It unmasks a client's bytes in place.
 func (in *frameParser) unmask(b []byte) {
 	if in.side == server {
 		in.key = mask(b, in.key)
@@ -120,8 +120,8 @@ func (in *frameParser) unmask(b []byte) {
 	in.left -= uint64(len(b))
 }
 
-// pass takes the next n bytes of a client's payload as they are, and returns the
-// key under which they lie.
+// pass consumes the next n bytes of a client's payload without unmasking them. It returns the key
+// that masks them.
 func (in *frameParser) pass(n int) (key uint32) {
 	key = in.key
 	in.key = keyAfter(key, n)

@@ -235,7 +235,7 @@ func (h *heard) tunnel() said {
 
 // stricter are the reasons for which we refuse what gorilla takes, besides a
 // text in a tunnel.
-var stricter = []string{"fewest bytes", "empty fragments", "Close of one byte", "terminal size", "status of more", "half-close", "base64", "text message"}
+var stricter = []string{"shortest form", "empty fragments", "payload of one byte", "terminal size", "status of more", "half-close", "base64", "text message"}
 
 // compare holds what we made of a peer's bytes, and how that ended, against
 // what gorilla made of them. Up to a breach or a cut, ours may be less: a Data

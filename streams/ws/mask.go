@@ -7,17 +7,17 @@ import (
 	"math/rand/v2"
 )
 
-// newKey is a masking key that nobody who chose the payload can foresee, as RFC
-// 6455 section 5.3 wants it: the generator is ChaCha8, which the system seeds.
-// It is one per thread, so that it costs no lock, and nothing is allocated.
+// newKey returns a masking key that the author of the payload cannot predict, as RFC 6455 section
+// 5.3 requires. The generator is ChaCha8, seeded by the operating system. Each thread has its own
+// generator, so newKey takes no lock; it allocates nothing.
 func newKey() uint32 { return rand.Uint32() }
 
-// maskBlock is how much of a large payload is masked at a time. Its last bytes
-// are not worth a block.
+// maskBlock is how many bytes of a large payload maskBlocks masks at a time. The bytes after the
+// last complete block are masked in smaller steps.
 const maskBlock = 512
 
-// mask applies key to b (RFC 6455 section 5.3; to mask is to unmask) and
-// returns the key for the byte after b. The key's lowest byte is for b[0].
+// mask masks or unmasks b with key (RFC 6455, section 5.3), in place. It returns the key for the
+// byte after b. The key's lowest byte belongs to b[0].
 func mask(b []byte, key uint32) uint32 {
 	if len(b) >= 2*maskBlock {
 		b = maskBlocks(b, key)
@@ -42,12 +42,12 @@ func mask(b []byte, key uint32) uint32 {
 	return key
 }
 
-// keyAfter is key for the byte that is n bytes later.
+// keyAfter returns the key for the byte that is n bytes later.
 func keyAfter(key uint32, n int) uint32 { return bits.RotateLeft32(key, -8*(n%4)) }
 
-// maskBlocks masks whole blocks, by the processor's widest XOR, and returns the
-// rest of b, for which the key is the same. A function of its own, so that small
-// payloads do not need its stack.
+// maskBlocks masks the complete blocks at the beginning of b with the widest XOR of the processor.
+// It returns the rest of b, for which the key is the same. It is a separate function so that small
+// payloads do not need its stack space.
 //
 //go:noinline
 func maskBlocks(b []byte, key uint32) []byte {

@@ -6,16 +6,16 @@ import (
 	"edge/streams"
 )
 
-// messageWriter makes one message of each piece that it is given. It is the Writer
-// of a sink and of its batch, between them and the leg.
+// messageWriter writes each piece that it receives as one message. It is the Writer below a sink
+// and the sink's batch, and writes to the leg.
 type messageWriter struct {
 	w    streams.Writer
 	side side
-	text bool // the first byte is a channel and goes as a digit, the others as base64
+	text bool // messages are text: the first byte, a channel, is written as a digit, the rest as base64
 }
 
-// WriteRoom implements streams.Writer. In a binary message b[off:] goes from
-// where it lies, with the header in the room before it; a client masks it there.
+// WriteRoom implements streams.Writer. For a binary message it puts the header in the room before
+// b[off:] and does not copy the payload. A client's payload is masked in place.
 func (w *messageWriter) WriteRoom(b []byte, off int) error {
 	if w.text {
 		return w.encode(b[off], b[off+1:])
@@ -23,8 +23,8 @@ func (w *messageWriter) WriteRoom(b []byte, off int) error {
 	return w.side.write(w.w, opBinary, b, off)
 }
 
-// writeMasked is WriteRoom of a client's binary message whose bytes after the
-// first lie under the key of whoever said them. They come out from under that one
+// writeMasked is WriteRoom for a client's binary message whose bytes after the first are still
+// masked with the key under. It changes the mask from that key to the message's own in one pass.
 // and go under the message's own in one pass.
 func (w *messageWriter) writeMasked(b []byte, off int, under uint32) error {
 	b, off = client.room(b, off)
@@ -33,11 +33,13 @@ func (w *messageWriter) writeMasked(b []byte, off int, under uint32) error {
 	return w.w.WriteRoom(b, begin)
 }
 
-// maxText is the most payload, in bytes, of a base64 message that fits in a
+// maxText is the largest payload, in bytes, whose base64 message fits in a borrowed buffer. It is a
+// multiple of three, so that base64 needs no padding.
 // borrowed buffer: a multiple of three, so that it needs no padding.
 const maxText = (streams.MaxNeed - 1) / 4 * 3
 
-// encode writes a text message. Only a Status may be longer than maxText; there
+// encode writes a text message. Only a Status may be longer than maxText. A session has at most one
+// Status; encode allocates a buffer for one that long.
 // is one in a session, and it pays with memory of its own.
 func (w *messageWriter) encode(channel byte, payload []byte) error {
 	n := streams.Headroom + 1 + base64.StdEncoding.EncodedLen(len(payload))

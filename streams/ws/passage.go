@@ -2,38 +2,37 @@ package ws
 
 import "encoding/binary"
 
-// A Passage follows the frames of one peer on a WebSocket whose bytes pass unread,
-// so that its holder can say pings of its own between them, and take the pongs that
-// answer those out. It judges nothing: each other byte passes as it came, reserved
-// bits, masks, and what breaks the rules. A frame's payload is never held.
+// A Passage follows one peer's frames on a WebSocket whose bytes pass through without a codec. It
+// lets edge send its own pings between frames, and remove the pongs that answer them. A Passage
+// does not check the protocol: every other byte passes unchanged, reserved bits, masks and protocol
+// errors included. It never holds a frame's payload.
 //
-// What it reads is only how long each frame is, so that no peer can lead it astray.
-// The zero Passage, with Own set, stands before the first frame.
+// A Passage parses only the length of each frame, so invalid frames cannot confuse it. The zero
+// Passage, with Own set, is before the first frame.
 type Passage struct {
-	// Own is the payload of the holder's pings.
+	// Own is the payload of the pings that edge sends itself.
 	Own [OwnSize]byte
 
-	left uint64 // bytes of the frame at hand that are still to pass
+	left uint64 // bytes of the current frame that are still to pass
 	seen Seen
 }
 
-// OwnSize is the length, in bytes, of a payload that tells one's own pings from
-// others.
+// OwnSize is the size, in bytes, of the payload that distinguishes edge's own pings from others.
 const OwnSize = 8
 
-// MaxHeld is the most that a Passage leaves unpassed, in bytes: a pong, masked, or
-// all of a header but its last byte.
+// MaxHeld is an upper limit, in bytes, of what Scan leaves undecided: the size of a masked pong for
+// edge's own ping, or of the longest header.
 const MaxHeld = prefixSize + keySize + OwnSize
 
-// Seen says which control frames have passed.
+// Seen states which control frames have passed.
 type Seen struct {
-	Ping  bool // after which a pong may answer it alone, and no earlier ping
-	Close bool // the peer's last frame
+	Ping  bool // a ping passed: a pong may now answer it alone, and no earlier ping
+	Close bool // a Close passed: it is the peer's last frame
 }
 
-// Scan looks at what comes next. b[:pass] passes; after it b[pass:pass+drop] is a
-// pong of one's own, or nothing. If drop is 0, what is left of b is at most MaxHeld
-// bytes, of a frame that is not decided yet: it is the begin of the next b.
+// Scan examines the peer's next bytes. The caller passes on b[:pass] and drops b[pass:pass+drop],
+// which is a pong for edge's own ping or empty. If drop is 0, the rest of b is at most MaxHeld
+// bytes of an undecided frame. The caller puts that rest at the beginning of the next b.
 func (p *Passage) Scan(b []byte) (pass, drop int) {
 	for pass < len(b) {
 		if p.left > 0 {
@@ -53,17 +52,17 @@ func (p *Passage) Scan(b []byte) (pass, drop int) {
 	return pass, 0
 }
 
-// Between tells whether what has passed ends between two frames.
+// Between reports whether the bytes passed so far end between two frames.
 func (p *Passage) Between() bool { return p.left == 0 }
 
-// Seen returns what has passed since it was asked last.
+// Seen returns which control frames have passed since its last call.
 func (p *Passage) Seen() (s Seen) {
 	s, p.seen = p.seen, Seen{}
 	return s
 }
 
-// begin reads the header of a frame, as far as it is there, and returns the length
-// of a pong of one's own.
+// begin parses a frame's header. ok is false if b has too few bytes of the frame. own is the size
+// of the frame if it is a pong for edge's own ping, and 0 otherwise.
 func (p *Passage) begin(b []byte) (own int, ok bool) {
 	if len(b) < prefixSize {
 		return 0, false
@@ -109,7 +108,7 @@ func (p *Passage) begin(b []byte) (own int, ok bool) {
 		p.seen.Close = true
 	}
 	p.left = uint64(header)
-	if p.left += n; p.left < n { // longer than can be counted, or ever come
+	if p.left += n; p.left < n { // the sum overflows: longer than any peer can send
 		p.left = 1<<64 - 1
 	}
 	return 0, true

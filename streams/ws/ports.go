@@ -8,24 +8,24 @@ import (
 )
 
 const (
-	// MaxPorts bounds the ports of one session: each has two channels, and a
-	// channel is a byte.
+	// MaxPorts limits the ports of one session. Each port has two channels, and a channel is one
+	// byte.
 	MaxPorts = 128
-	// MaxPortsBase64 bounds them where the channel is the character '0'+channel
-	// of a text message: from channel 80 on it would not be UTF-8, and what
-	// wsstream writes in its place it does not read itself.
+	// MaxPortsBase64 limits the ports in a base64 dialect, where the channel is the character
+	// '0'+channel of a text message. From channel 80 on that character is not ASCII: wsstream
+	// writes two bytes for it, which wsstream itself does not read as that channel.
 	MaxPortsBase64 = 40
 )
 
-// The channels of connection n are 2n plus these.
+// Connection n has the channels 2n+channelPortData and 2n+channelPortError.
 const (
 	channelPortData  = 0
 	channelPortError = 1
 )
 
-// ParsePorts reads the values of the query's "ports", each a list with commas.
-// Connection n is to the n-th port, and a port may occur more than once. An
-// error is the client's fault, and says so without its text.
+// ParsePorts parses the values of the query parameter "ports", each a comma-separated list.
+// Connection n is to the n-th port; a port may occur more than once. An error is the client's
+// fault. Its text does not quote the client's value.
 func ParsePorts(values []string, d Dialect) ([]uint16, error) {
 	most := MaxPorts
 	if dialects[d].text {
@@ -39,13 +39,13 @@ func ParsePorts(values []string, d Dialect) ([]uint16, error) {
 				return nil, fmt.Errorf("ws: ports: port %d of the list is not a number from 1 to 65535", len(ports)+1)
 			}
 			if len(ports) == most {
-				return nil, fmt.Errorf("ws: ports: more than %d", most)
+				return nil, fmt.Errorf("ws: ports: more than %d ports", most)
 			}
 			ports = append(ports, uint16(port))
 		}
 	}
 	if len(ports) == 0 {
-		return nil, errors.New("ws: ports: none is given")
+		return nil, errors.New("ws: ports: no port is given")
 	}
 	return ports, nil
 }

@@ -6,23 +6,22 @@ import (
 	"edge/streams"
 )
 
-// PortSink tells a client of port-forward what its connections say, why one
-// failed, and the Close. Every message leaves in a write of its own.
+// PortSink writes the server's side of a port-forward to the client: the data of its connections,
+// the text why a connection failed, and the Close. It writes every message in one write of its own.
 type PortSink struct {
 	channelSink
 	ports []uint16
 }
 
-// NewPortSink writes a server's frames to w, beginning after the handshake, for
-// connections to those ports. It keeps them.
+// NewPortSink returns a sink that writes a server's frames to w, for connections to the given
+// ports. The handshake is already done. The sink keeps ports.
 func NewPortSink(w streams.Writer, ports []uint16, d Dialect) *PortSink {
 	s := &PortSink{ports: ports}
 	s.init(w, server, d)
 	return s
 }
 
-// Start tells the client the port of each channel. Call it once, before
-// anything else.
+// Start sends the port of each channel to the client. The caller calls it once, before any Write.
 func (s *PortSink) Start() error {
 	for n, port := range s.ports {
 		for _, kind := range [...]byte{channelPortData, channelPortError} {
@@ -36,8 +35,8 @@ func (s *PortSink) Start() error {
 	return nil
 }
 
-// Write implements streams.Sink. What a server cannot say on WebSocket, and all
-// that comes after a Close, is dropped.
+// Write implements streams.Sink. It drops frames that a WebSocket server cannot express, and all
+// frames after a Close.
 func (s *PortSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil

@@ -2,18 +2,18 @@ package ws
 
 import "edge/streams"
 
-// PortSource reads what a client of port-forward sends: data of its
-// connections, and the Close. See the package doc for what it ignores.
+// PortSource reads what the client of a port-forward sends: the data of its connections, and the
+// Close. The package doc lists the messages that it ignores.
 type PortSource struct {
 	channelSource
 }
 
-// NewPortSource reads a client's frames from r, beginning after the handshake,
-// of a session with that many ports. Answers to pings go to rep. Who made r
-// closes it.
+// NewPortSource returns a source that reads a client's frames from r. ports is the number of ports
+// of the session. The handshake is already done. The source sends answers to pings to rep. The
+// caller closes r.
 func NewPortSource(r *streams.Reader, rep streams.Replier, ports int, d Dialect) *PortSource {
 	return &PortSource{channelSource{r: r, rep: rep, text: dialects[d].text, ports: ports, in: frameParser{side: server}}}
 }
 
-// Next implements streams.Source, with the errors of ExecServerSource.
+// Next implements streams.Source. Its errors are those of ExecServerSource.
 func (s *PortSource) Next() (streams.Frame, error) { return s.next() }

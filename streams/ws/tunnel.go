@@ -7,36 +7,36 @@ import (
 	"edge/streams"
 )
 
-// Tunnel carries another protocol's bytes in binary messages, whose boundaries
-// mean nothing: what comes in is an io.Reader, what goes out a streams.Writer.
+// Tunnel carries the bytes of another protocol in binary messages, whose boundaries have no
+// meaning. It is an io.Reader for the bytes received and a streams.Writer for the bytes to send.
 type Tunnel struct {
 	conn io.Reader
-	try  streams.Trier // conn, if it is one
+	try  streams.Trier // conn, if it implements Trier
 	rep  streams.Replier
 	out  messageWriter
 
-	trying bool // the Read at hand is a TryRead
-	again  bool // what it was asked with
+	trying bool // the current Read is a TryRead
+	again  bool // the argument again of that TryRead
 
 	in   frameParser
-	err  error // what every further Read returns
-	code int   // of the peer's Close
+	err  error // returned by every further Read
+	code int   // code of the peer's Close
 	done bool  // the peer sent a Close
 
-	// small holds a header, or a control frame's payload with room for the
-	// header of its answer.
+	// small holds a frame header, or a control frame's payload with room before it for the header
+	// of the answer.
 	small [controlRoom + maxControl]byte
-	have  int // bytes of what small is to hold
+	have  int // number of bytes of small that are filled
 }
 
-// NewTunnel is a server's: it reads a client's frames from conn, which should be
-// buffered (a tls.Conn is), beginning after the handshake, and writes to w.
-// Answers to pings go to rep.
+// NewTunnel returns the server side of a tunnel. It reads a client's frames from conn and writes to
+// w; the handshake is already done. conn should be buffered, as a tls.Conn is. The tunnel sends
+// answers to pings to rep.
 func NewTunnel(conn io.Reader, rep streams.Replier, w streams.Writer) *Tunnel {
 	return newTunnel(conn, rep, w, server)
 }
 
-// NewClientTunnel is NewTunnel for a client: it reads a server's frames.
+// NewClientTunnel returns the client side of a tunnel: it reads a server's frames. See NewTunnel.
 func NewClientTunnel(conn io.Reader, rep streams.Replier, w streams.Writer) *Tunnel {
 	return newTunnel(conn, rep, w, client)
 }
@@ -47,11 +47,11 @@ func newTunnel(conn io.Reader, rep streams.Replier, w streams.Writer, s side) *T
 	return t
 }
 
-// Read returns tunnelled bytes, read straight into p. It returns io.EOF after
-// the peer's Close, whatever its code (see Closed); io.ErrUnexpectedEOF if
-// the connection ended without one; a *streams.ProtocolError if the peer
-// broke the rules; otherwise the connection's error, after which Read may be
-// called again. Like conn it may return 0, nil. Not safe for concurrent use.
+// Read returns tunneled bytes, which it reads directly into p. It returns io.EOF after the peer's
+// Close, whatever its code (see Closed). It returns io.ErrUnexpectedEOF if the connection ended
+// without a Close, and a *streams.ProtocolError if the peer violated the protocol. After any other
+// error of the connection, Read may be called again. Like conn it may return 0, nil. Not safe for
+// concurrent use.
 func (t *Tunnel) Read(p []byte) (int, error) {
 	if t.err != nil {
 		return 0, t.err
@@ -69,7 +69,8 @@ func (t *Tunnel) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TryRead implements streams.Trier, as far as conn does.
+// TryRead implements streams.Trier. If conn does not implement it, TryRead returns
+// streams.ErrWouldBlock.
 func (t *Tunnel) TryRead(p []byte, again bool) (int, error) {
 	if t.try == nil {
 		return 0, streams.ErrWouldBlock
@@ -80,7 +81,7 @@ func (t *Tunnel) TryRead(p []byte, again bool) (int, error) {
 	return n, err
 }
 
-// below reads from conn, without waiting if that was asked.
+// below reads from conn. During a TryRead it does not wait.
 func (t *Tunnel) below(b []byte) (int, error) {
 	if t.trying {
 		return t.try.TryRead(b, t.again)
@@ -88,13 +89,12 @@ func (t *Tunnel) below(b []byte) (int, error) {
 	return t.conn.Read(b)
 }
 
-// Closed returns the code of the peer's Close (0: it had none), and whether
-// there was one.
+// Closed returns the code of the peer's Close (0: none), and whether the peer sent a Close.
 func (t *Tunnel) Closed() (code int, ok bool) { return t.code, t.done }
 
-// WriteRoom implements streams.Writer: b[off:] becomes one binary message, with
-// the header in the room before it; a client masks b[off:] where it is. Without
-// bytes it writes nothing.
+// WriteRoom implements streams.Writer. It writes b[off:] as one binary message, with the header in
+// the room before it. The client side masks b[off:] in place. WriteRoom writes nothing if b[off:]
+// is empty.
 func (t *Tunnel) WriteRoom(b []byte, off int) error {
 	if len(b) == off {
 		return nil
@@ -102,7 +102,7 @@ func (t *Tunnel) WriteRoom(b []byte, off int) error {
 	return t.out.WriteRoom(b, off)
 }
 
-// WriteClose sends a Close. The caller writes nothing after it.
+// WriteClose sends a Close. The caller must not write after it.
 func (t *Tunnel) WriteClose(code int) error {
 	return t.out.w.WriteRoom(t.out.side.appendClose(nil, code, ""), 0)
 }
@@ -126,14 +126,14 @@ func (t *Tunnel) read(p []byte) (int, error) {
 		n, err := t.below(p[:min(uint64(len(p)), t.in.left)])
 		t.in.unmask(p[:n])
 		if n > 0 {
-			err = nil // it comes again
+			err = nil // the next Read returns the error again
 		}
 		return n, err
 	}
 	return 0, nil
 }
 
-// begin reads the next frame's header, exactly.
+// begin reads the next frame's header, and not one byte more.
 func (t *Tunnel) begin() (ok bool, err error) {
 	if ok, err := t.fill(prefixSize); !ok {
 		return false, err
@@ -155,7 +155,7 @@ func (t *Tunnel) begin() (ok bool, err error) {
 	return true, nil
 }
 
-// control takes a control frame, whole.
+// control reads a complete control frame and answers it.
 func (t *Tunnel) control() (ok bool, err error) {
 	end := controlRoom + int(t.in.left)
 	if t.have == 0 {
@@ -173,8 +173,8 @@ func (t *Tunnel) control() (ok bool, err error) {
 	return err == nil, err
 }
 
-// fill reads until small holds n bytes; ok tells whether it does. Without an
-// error, not ok means that conn had nothing to give.
+// fill reads until small holds n bytes, and reports whether it does. If ok is false and err is nil,
+// conn returned no bytes.
 func (t *Tunnel) fill(n int) (ok bool, err error) {
 	for t.have < n {
 		got, err := t.below(t.small[t.have:n])

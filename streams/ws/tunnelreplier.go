@@ -2,8 +2,8 @@ package ws
 
 import "edge/streams"
 
-// TunnelReplier answers the protocol inside a server's tunnel through the leg's
-// own replier: each answer, at most 125 bytes, becomes a message.
+// TunnelReplier returns the replier for the protocol inside a server's tunnel. It wraps each
+// answer, at most 125 bytes, in a message and gives it to the leg's own replier.
 func TunnelReplier(leg streams.Replier) streams.Replier { return tunnelReplier{leg, server} }
 
 // ClientTunnelReplier is TunnelReplier for a client's tunnel.
@@ -14,8 +14,8 @@ type tunnelReplier struct {
 	side side
 }
 
-// Pong implements streams.Replier. The leg's one slot is for the tunnel's own
-// pongs, so the inner protocol's are replies like any other.
+// Pong implements streams.Replier. The leg has one slot for a pong, which the tunnel's own pongs
+// need. A pong of the inner protocol is therefore a reply.
 func (t tunnelReplier) Pong(b []byte) { t.Reply(b) }
 
 // Reply implements streams.Replier.
@@ -27,7 +27,7 @@ func (t tunnelReplier) Reply(b []byte) error {
 	return t.leg.Reply(t.side.appendTunnelled(message[:0], b))
 }
 
-// AppendClientTunnelled appends b, at most 125 bytes, as a message of a client's tunnel.
+// AppendClientTunnelled appends b, at most 125 bytes, as one message of a client's tunnel.
 func AppendClientTunnelled(dst, b []byte) []byte { return client.appendTunnelled(dst, b) }
 
 func (s side) appendTunnelled(dst, b []byte) []byte {
