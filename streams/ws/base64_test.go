@@ -11,24 +11,25 @@ import (
 	"testing"
 )
 
-// base64Inputs are payloads of a message, good and bad. What they mean is what
-// encoding/base64 makes of them.
+// base64Inputs are payloads of messages, valid and invalid. The expected result is that of
+// encoding/base64.
 var base64Inputs = []string{
 	"", "\n", "\r\n\r\n",
 	"QQ==", "QUI=", "QUJD", "QUJDRA==", "QUJDREU=", "QUJDREVG",
-	"QR==", "QUJ=", // bits in excess
+	"QR==", "QUJ=", // excess bits
 	"Q\nQ\r=\n=\n", "\nQUI\n=\r\n", "QUJD\r\nREVG\r\n", "Q\n\n\nU\nJ\nD",
 	"++//", "+/8=", "AAAA", "////",
 	strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz", 2),
 	strings.Repeat("QUJD", 15) + "\nQQ==",
 
-	"Q", "QU", "QUI", "QUJDR", "QUJDRA", "QUJDRA=", "Q\n", "QQ=\n", // end too soon
+	"Q", "QU", "QUI", "QUJDR", "QUJDRA", "QUJDRA=", "Q\n", "QQ=\n", // incomplete
 	"=", "==", "====", "Q=", "Q==", "Q===", "QUI==", "QUJD=", "QQ===", "QQ=\n==", "QQ====", // too much padding
-	"QQ==QUJD", "QQ==Q", "QUI=Q", "QQ=Q", "QQ=Q=", "QUI=\nQ", // something after it
-	"Q QI", "QUJ ", "QUJ-", "QUJ_", "QU\x00D", "\xff\xff\xff\xff", "QUJDREV?", "?", "QUJD?", // another alphabet
+	"QQ==QUJD", "QQ==Q", "QUI=Q", "QQ=Q", "QQ=Q=", "QUI=\nQ", // characters after the padding
+	"Q QI", "QUJ ", "QUJ-", "QUJ_", "QU\x00D", "\xff\xff\xff\xff", "QUJDREV?", "?", "QUJD?", // characters outside the alphabet
 }
 
-// decodePieces decodes in, each time one piece in a buffer of its own.
+// decodePieces decodes the pieces of one message. Each piece is copied to a buffer of its own
+// first.
 func decodePieces(pieces ...[]byte) ([]byte, error) {
 	var d base64Decoder
 	var all []byte
@@ -43,8 +44,9 @@ func decodePieces(pieces ...[]byte) ([]byte, error) {
 	return all, d.end()
 }
 
-// Wherever a message is cut, in two or in three, it means what encoding/base64
-// says of the whole; and of a bad one, what comes before is right.
+// TestBase64 checks that a message that is split in two, in three or byte by byte decodes as
+// encoding/base64 decodes the whole. If the message is invalid, the bytes before the error must be
+// the same.
 func TestBase64(t *testing.T) {
 	for _, s := range base64Inputs {
 		in := []byte(s)
@@ -70,7 +72,7 @@ func TestBase64(t *testing.T) {
 	}
 }
 
-// What encoding/base64 says, we understand, at every length.
+// TestBase64Encoded checks that the output of encoding/base64 is decoded correctly at every length.
 func TestBase64Encoded(t *testing.T) {
 	all := bytes.Repeat([]byte{0x00, 0xff, 0x80, 0x3e, 0xfb, 0xbf}, 50)
 	for n := range len(all) {
@@ -81,7 +83,7 @@ func TestBase64Encoded(t *testing.T) {
 	}
 }
 
-// FuzzBase64 holds the decoder against encoding/base64, whatever the cuts.
+// FuzzBase64 compares the decoder with encoding/base64, wherever the input is split.
 func FuzzBase64(f *testing.F) {
 	for i, s := range base64Inputs {
 		f.Add([]byte(s), uint8(i), uint8(1+i%5))
@@ -97,7 +99,7 @@ func FuzzBase64(f *testing.F) {
 			f.Fatal(err)
 		}
 		for i, m := range payload.FindAll(b, -1) {
-			f.Add(m[1:], uint8(i), uint8(3)) // without its channel
+			f.Add(m[1:], uint8(i), uint8(3)) // without the channel digit
 		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte, first, step uint8) {

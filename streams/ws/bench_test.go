@@ -10,7 +10,7 @@ import (
 	"edge/streams/ws"
 )
 
-// endless reads b over and over, at most a TLS record at a time.
+// endless reads b again and again, at most the size of a TLS record per Read.
 type endless struct {
 	b []byte
 	i int
@@ -22,12 +22,12 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// nowhere is a leg that costs nothing.
+// nowhere is a leg that discards what is written and costs no time.
 type nowhere struct{ mute }
 
 func (nowhere) WriteRoom([]byte, int) error { return nil }
 
-// reads reads about n bytes of data a time.
+// reads returns a step that reads about n bytes of data.
 func reads(s streams.Source, n int) func() error {
 	got := 0
 	return func() error {
@@ -46,8 +46,8 @@ func writesOf(s streams.Sink, f streams.Frame) func() error {
 	return func() error { return s.Write(f) }
 }
 
-// paths are the ways of data through this package, each a step that moves about
-// n bytes: one message or frame of theirs.
+// paths are the ways in which data passes through this package. Each call of a step moves about n
+// bytes: one message or frame.
 var paths = []struct {
 	name string
 	step func(n int) func() error
@@ -148,7 +148,7 @@ var paths = []struct {
 	}},
 }
 
-// Data costs no allocation, in either direction.
+// TestAllocations checks that data causes no allocation, in either direction.
 func TestAllocations(t *testing.T) {
 	for _, p := range paths {
 		for _, n := range []int{2, 100, 4 << 10, 32 << 10} {

@@ -13,7 +13,8 @@ import (
 	"edge/streams/ws"
 )
 
-// breaches of RFC 6455 and of this package's bounds, and the code for the Close.
+// breaches are violations of RFC 6455 and of this package's limits, each with the code for the
+// Close.
 var breaches = []struct {
 	name string
 	in   []byte
@@ -60,7 +61,8 @@ var breaches = []struct {
 	{"close with a reason that is not UTF-8", frame(fin|opClose, "\x03\xe8\xc3"), 1007},
 }
 
-// Each breach is told as soon as it is there, without a look at what follows.
+// TestWebSocketBombs checks that each protocol error is returned at once, before the bytes that
+// follow it are read.
 func TestWebSocketBombs(t *testing.T) {
 	for _, c := range breaches {
 		t.Run(c.name, func(t *testing.T) {
@@ -79,8 +81,8 @@ func TestWebSocketBombs(t *testing.T) {
 	}
 }
 
-// A server's breaches are those of a client, but for the masks: what a client
-// must have, a server must not.
+// TestWebSocketServerBombs checks the same protocol errors from a server. Only masking differs:
+// frames of a server must not be masked.
 func TestWebSocketServerBombs(t *testing.T) {
 	for _, c := range breaches {
 		in := unmasked(c.in)
@@ -105,7 +107,7 @@ func TestWebSocketServerBombs(t *testing.T) {
 	}
 }
 
-// The bounds refuse nothing that lies within them.
+// TestBounds checks that input within all limits is accepted.
 func TestBounds(t *testing.T) {
 	in := join(
 		frame(opBinary, "\x00a"), bytes.Repeat(frame(opContinuation, ""), 64), frame(opContinuation, "b"),
@@ -117,7 +119,7 @@ func TestBounds(t *testing.T) {
 	if e.err != io.EOF {
 		t.Error(e.err)
 	}
-	if e = readServer(t, split(unmasked(in)), ws.V5Channel); len(e.lines) != 0 || e.err != io.EOF { // channel 0
+	if e = readServer(t, split(unmasked(in)), ws.V5Channel); len(e.lines) != 0 || e.err != io.EOF { // the client side ignores channel 0
 		t.Errorf("%q, %v", e.lines, e.err)
 	}
 	for _, open := range []func() (*ws.Tunnel, []byte, *events){
@@ -130,14 +132,14 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// flood reads b over and over, n bytes in all, and watches the heap meanwhile.
+// flood reads b again and again, n bytes in total, and measures the heap meanwhile.
 type flood struct {
 	b     []byte
 	n     int
 	i     int    // next byte of b
-	since int    // bytes since the last look
-	base  uint64 // live bytes at first
-	most  uint64 // live bytes at most
+	since int    // bytes read since the last measurement
+	base  uint64 // heap in bytes at the first measurement
+	most  uint64 // largest heap in bytes so far
 }
 
 func (f *flood) Read(p []byte) (int, error) {
@@ -169,10 +171,10 @@ func (f *flood) look() {
 	f.most = max(f.most, m.HeapAlloc)
 }
 
-// Whatever a peer sends without end, the memory for it does not grow.
+// TestMemory checks that memory does not grow, whatever a peer sends without end.
 func TestMemory(t *testing.T) {
 	const total = 1 << 20
-	const most = 128 << 10 // four buffers
+	const most = 128 << 10 // four buffers, in bytes
 	for _, c := range []struct {
 		name   string
 		before []byte
@@ -182,8 +184,8 @@ func TestMemory(t *testing.T) {
 		{"fragments of one byte", frame(opBinary, "\x00"), frame(opContinuation, "a"), ws.V5Channel},
 		{"fragments of one byte of output", frame(opBinary, "\x01"), frame(opContinuation, "a"), ws.V5Channel},
 		{"a message of 2^62 bytes", header(fin|opBinary, 127, 1<<62), []byte("payload"), ws.V5Channel},
-		{"a message of 2^62 bytes for nobody", append(header(fin|opBinary, 127, 1<<62), '\x07'^'k'), []byte("payload"), ws.V5Channel},
-		{"messages for nobody", nil, message("\x09abc"), ws.V5Channel},
+		{"a message of 2^62 bytes on an ignored channel", append(header(fin|opBinary, 127, 1<<62), '\x07'^'k'), []byte("payload"), ws.V5Channel},
+		{"messages on an ignored channel", nil, message("\x09abc"), ws.V5Channel},
 		{"second statuses", message("\x03{}"), message("\x03abc"), ws.V5Channel},
 		{"pings", nil, frame(fin|opPing, "abc"), ws.V5Channel},
 		{"empty messages", nil, message(""), ws.V5Channel},
@@ -220,7 +222,7 @@ func TestMemory(t *testing.T) {
 			watch("client", unmasked(c.before), unmasked(c.again), nil, func(src io.Reader) func() error {
 				return source(ws.NewExecClientSource(streams.NewReader(src, nil), mute{}, c.d))
 			})
-			if c.d == ws.V4Base64Channel { // text
+			if c.d == ws.V4Base64Channel { // a tunnel has no text messages
 				return
 			}
 			watch("tunnel", c.before, c.again, io.ErrUnexpectedEOF, func(src io.Reader) func() error {
@@ -235,7 +237,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// mute takes answers and forgets them.
+// mute is a Replier that discards all answers.
 type mute struct{}
 
 func (mute) Pong([]byte)        {}

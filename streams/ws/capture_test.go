@@ -28,16 +28,16 @@ import (
 
 var update = flag.Bool("update", false, "capture testdata anew from the clients")
 
-// captures are sessions' bytes, after the handshake, as real clients and servers
-// sent them, and what they say.
+// captures are the bytes of sessions after the handshake, as real clients and servers sent them,
+// and the frames expected from them.
 var captures = []struct {
 	file   string
-	record func(t *testing.T, addr string) // a client, towards a server of ours
-	serve  http.Handler                    // instead: a server, towards a client of ours
-	server bool                            // a server sent them
+	record func(t *testing.T, addr string) // a real client connects to a server of this package
+	serve  http.Handler                    // or: a client of this package connects to this real server
+	server bool                            // the bytes are those of a server
 	d      ws.Dialect
 	want   []string
-	tunnel string // the tunnelled bytes, instead of want
+	tunnel string // the tunneled bytes, instead of want
 }{
 	{
 		file: "gorilla.v5",
@@ -103,7 +103,7 @@ var captures = []struct {
 		record: func(t *testing.T, addr string) {
 			c := dial(t, addr, ws.V4Base64, 16)
 			defer c.Close()
-			w, _ := c.NextWriter(websocket.TextMessage) // fragments cut within quanta
+			w, _ := c.NextWriter(websocket.TextMessage) // fragments split within base64 quanta
 			io.WriteString(w, text("\x00ls -l\nexit\n"))
 			c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{})
 			w.Close()
@@ -204,7 +204,7 @@ var (
 		`"reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]}}`)
 )
 
-// gorillaServer is a server that says something and reads to the end.
+// gorillaServer returns a server that calls say and then reads until the connection ends.
 func gorillaServer(subprotocol string, buffer int, say func(*websocket.Conn)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		up := websocket.Upgrader{Subprotocols: []string{subprotocol}, WriteBufferSize: buffer, CheckOrigin: func(*http.Request) bool { return true }}
@@ -218,7 +218,7 @@ func gorillaServer(subprotocol string, buffer int, say func(*websocket.Conn)) ht
 	})
 }
 
-// dial connects gorilla, which fragments messages longer than buffer.
+// dial connects a gorilla client. It fragments messages longer than buffer bytes.
 func dial(t *testing.T, addr, subprotocol string, buffer int) *websocket.Conn {
 	dialer := websocket.Dialer{Subprotocols: []string{subprotocol}, WriteBufferSize: buffer}
 	c, _, err := dialer.Dial("ws://"+addr, nil)
@@ -228,7 +228,7 @@ func dial(t *testing.T, addr, subprotocol string, buffer int) *websocket.Conn {
 	return c
 }
 
-// load returns a capture's bytes, after capturing them if that was asked for.
+// load returns the bytes of a capture. With -update it captures them first.
 func load(t *testing.T, i int) []byte {
 	c := captures[i]
 	path := filepath.Join("testdata", c.file)
@@ -238,7 +238,7 @@ func load(t *testing.T, i int) []byte {
 		if c.tunnel != "" {
 			subprotocol = ws.TunnelPortForward
 		}
-		t.Run("capture "+c.file, func(t *testing.T) { // serve's clean-up waits for the server
+		t.Run("capture "+c.file, func(t *testing.T) { // runs serve's cleanup, which waits for the server
 			if !c.server {
 				c.record(t, serve(t, subprotocol, func(conn net.Conn) { io.Copy(&got, conn) }))
 				return
@@ -252,7 +252,7 @@ func load(t *testing.T, i int) []byte {
 				sink.Write(say(streams.Data, streams.Stdin, "exit"))
 				sink.Flush()
 			}
-			for { // up to its Close
+			for { // read up to the server's Close
 				b := make([]byte, 4096)
 				n, err := r.Read(b)
 				got.Write(b[:n])
@@ -272,7 +272,8 @@ func load(t *testing.T, i int) []byte {
 	return b
 }
 
-// Wherever TCP cuts the bytes, in two or in three, they say the same.
+// TestSplits checks that the captured bytes yield the same frames wherever they are split, in two
+// or in three.
 func TestSplits(t *testing.T) {
 	for i, c := range captures {
 		t.Run(c.file, func(t *testing.T) {

@@ -24,7 +24,7 @@ import (
 	"edge/streams/ws"
 )
 
-// once is a terminal that has one size.
+// once is a TerminalSizeQueue with one size.
 type once struct{ size *remotecommand.TerminalSize }
 
 func (o *once) Next() *remotecommand.TerminalSize {
@@ -33,7 +33,7 @@ func (o *once) Next() *remotecommand.TerminalSize {
 	return s
 }
 
-// client-go's executor runs a command: output, exit code, terminal size.
+// TestClientGoExec checks that client-go's executor gets the output and the exit code of a command.
 func TestClientGoExec(t *testing.T) {
 	for _, d := range []ws.Dialect{ws.V4Channel, ws.V5Channel} {
 		t.Run(d.String(), func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestClientGoExec(t *testing.T) {
 				t.Fatal(err)
 			}
 			stdin := random(1 << 20)
-			if d == ws.V4Channel { // which cannot say that stdin ends
+			if d == ws.V4Channel { // v4 cannot express the end of stdin
 				stdin = append(stdin, "exit"...)
 			}
 			var stdout, stderr bytes.Buffer
@@ -61,6 +61,7 @@ func TestClientGoExec(t *testing.T) {
 	}
 }
 
+// TestClientGoResize checks that the server receives client-go's terminal size.
 func TestClientGoResize(t *testing.T) {
 	sizes := make(chan string, 1)
 	addr := serve(t, ws.V5, func(c net.Conn) {
@@ -109,8 +110,8 @@ func (c *tunnelConn) Write(b []byte) (int, error) {
 	return len(b), c.Tunnel.WriteRoom(append(make([]byte, streams.Headroom), b...), streams.Headroom)
 }
 
-// client-go's port-forward dialer opens SPDY streams through a Tunnel to
-// spdystream.
+// TestClientGoTunnel checks that client-go's port-forward dialer can open SPDY streams to
+// spdystream through a Tunnel.
 func TestClientGoTunnel(t *testing.T) {
 	addr := serve(t, ws.TunnelPortForward, func(c net.Conn) {
 		w := &wire{c: c}
@@ -164,8 +165,8 @@ func TestClientGoTunnel(t *testing.T) {
 	}
 }
 
-// clientGoHears returns what client-go's v5 client makes of a server's bytes, and
-// how it ends.
+// clientGoHears returns what client-go's v5 client reads from a server's bytes, and the error with
+// which it ends.
 func clientGoHears(t *testing.T, in []byte) (stdout, stderr string, err error) {
 	addr := serve(t, ws.V5, func(c net.Conn) {
 		c.Write(in)
@@ -182,14 +183,14 @@ func clientGoHears(t *testing.T, in []byte) (stdout, stderr string, err error) {
 	return out.String(), errOut.String(), err
 }
 
-// Where the package doc says that messages mean here what they mean to client-go,
-// they do, and where not, not.
+// TestAsClientGo checks that messages from servers mean here what they mean to client-go, except
+// where the package doc states a difference.
 func TestAsClientGo(t *testing.T) {
 	end := join(server("\x01probe"), server("\x03"+failure), says(fin|opClose, "\x03\xe8"))
 	for _, c := range []struct {
 		name   string
 		in     []byte
-		unlike bool // client-go ends the session
+		unlike bool // differs: client-go ends the session
 	}{
 		{name: "nothing"},
 		{name: "start", in: server("\x01")},

@@ -10,7 +10,7 @@ import (
 	"edge/streams/ws"
 )
 
-// appends are what each side appends.
+// appends are the functions that append each side's control frames.
 var appends = []struct {
 	side       string
 	ping, pong func(dst, payload []byte) []byte
@@ -20,6 +20,7 @@ var appends = []struct {
 	{"client", ws.AppendClientPing, ws.AppendClientPong, ws.AppendClientClose},
 }
 
+// TestAppendControl checks the bytes of the pings, pongs and Closes that are appended.
 func TestAppendControl(t *testing.T) {
 	dst := []byte("before ")
 	for _, s := range appends {
@@ -59,7 +60,8 @@ func TestAppendControl(t *testing.T) {
 	}
 }
 
-// What gorilla closes with, we take, and say alike. 1014 is younger than it.
+// TestCloseCodes checks that the same codes are accepted as in gorilla, and sent in the same form.
+// gorilla does not know the newer code 1014.
 func TestCloseCodes(t *testing.T) {
 	for code := range 5100 {
 		payload := string([]byte{byte(code >> 8), byte(code)})

@@ -14,7 +14,7 @@ var dialects = []ws.Dialect{ws.V1Channel, ws.V1Base64Channel, ws.V4Channel, ws.V
 
 func isBase64(d ws.Dialect) bool { return d == ws.V1Base64Channel || d == ws.V4Base64Channel }
 
-// text is a message of a base64 dialect that says what a binary one says.
+// text converts a binary message to the message with the same meaning in a base64 dialect.
 func text(message string) string {
 	if message == "" {
 		return ""
@@ -22,7 +22,7 @@ func text(message string) string {
 	return string('0'+message[0]) + base64.StdEncoding.EncodeToString([]byte(message[1:]))
 }
 
-// messageIn is a message of d, and saidIn what one says.
+// messageIn returns a message in dialect d. saidIn returns a message's channel and payload.
 func messageIn(d ws.Dialect, channel byte, payload string) []byte {
 	m := string([]byte{channel}) + payload
 	if isBase64(d) {
@@ -43,8 +43,8 @@ func saidIn(t *testing.T, d ws.Dialect, m []byte) (channel byte, payload []byte)
 	return m[0] - '0', payload
 }
 
-// inDialect is frames, of a client or a server, as they are in the binary
-// dialects, said in d: each message in as many fragments, cut elsewhere.
+// inDialect converts frames of a client or server from the binary dialects to dialect d. Each
+// message keeps its number of fragments, but they are split elsewhere.
 func inDialect(in []byte, d ws.Dialect) []byte {
 	if !isBase64(d) {
 		return in
@@ -55,7 +55,7 @@ func inDialect(in []byte, d ws.Dialect) []byte {
 		masked  bool
 	}
 	var parts []part
-	var open []int // the message's fragments
+	var open []int // indexes of the message's fragments
 	say := func() {
 		whole := ""
 		for _, i := range open {
@@ -98,7 +98,7 @@ func inDialect(in []byte, d ws.Dialect) []byte {
 	return out
 }
 
-// payload is where a frame's payload begins, and how long it is.
+// payload returns the offset of a frame's payload and its size.
 func payload(b []byte) (head, n int) {
 	head, n = 2, int(b[1]&0x7f)
 	switch n {
@@ -113,6 +113,7 @@ func payload(b []byte) (head, n int) {
 	return head, n
 }
 
+// TestDialects checks the subprotocol of each dialect.
 func TestDialects(t *testing.T) {
 	want := "channel.k8s.io base64.channel.k8s.io v4.channel.k8s.io v4.base64.channel.k8s.io v5.channel.k8s.io"
 	var got []string
@@ -124,12 +125,12 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-// What base64 messages say besides what the binary ones say.
+// TestBase64Messages checks messages that only the base64 dialects have.
 func TestBase64Messages(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		in   []byte
-		want string // on stdin
+		want string // expected data on stdin
 		code int
 	}{
 		{name: "in text", in: frame(fin|opText, "0YWI="), want: "ab"},
@@ -143,7 +144,7 @@ func TestBase64Messages(t *testing.T) {
 		},
 		{name: "each message pads", in: join(message("0YQ=="), message("0Yg==")), want: "ab"},
 		{name: "channels that are no digit", in: join(message("\x00YQ=="), message("/YQ=="), message("\xffYQ=="), message("9YQ=="))},
-		{name: "not base64, for nobody", in: join(message("1?"), message("3Y"), message("7=="))},
+		{name: "not base64, on an ignored channel", in: join(message("1?"), message("3Y"), message("7=="))},
 		{name: "not base64", in: join(message("0YQ=="), message("0YWJj?")), want: "aabc", code: streams.CloseInvalid},
 		{name: "no padding", in: message("0YWJjYQ"), want: "abca", code: streams.CloseInvalid},
 		{name: "half of the padding", in: join(frame(opText, "0YQ="), frame(fin|opContinuation, "")), want: "a", code: streams.CloseInvalid},
@@ -158,7 +159,8 @@ func TestBase64Messages(t *testing.T) {
 			t.Run(c.name+" "+d.String(), func(t *testing.T) {
 				everySplit(t, c.in, func(src io.Reader) {
 					e := read(t, src, d)
-					// What a bad piece says is given or not, as it was cut.
+					// The data of an invalid piece may or may not be returned, depending on the
+					// split.
 					if got := stdinOf(e.lines); got != c.want && (c.code == 0 || !strings.HasPrefix(c.want, got)) {
 						t.Errorf("stdin %q, want %q", got, c.want)
 					}

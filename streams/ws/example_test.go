@@ -9,7 +9,7 @@ import (
 	"edge/streams/ws"
 )
 
-// peer prints what is sent to it, as a leg would write it.
+// peer prints what is sent to it, as the writer and replier of a leg.
 type peer struct{}
 
 func (peer) WriteRoom(b []byte, off int) error { fmt.Printf("sent %q\n", b[off:]); return nil }
@@ -66,9 +66,9 @@ func ExampleExecServerSink() {
 
 func ExampleExecClientSource() {
 	server := strings.NewReader("" +
-		"\x82\x01\x01" + // the session begins
+		"\x82\x01\x01" + // start signal
 		"\x82\x07\x01a.txt\n" + // stdout
-		"\x82\x15\x03{\"status\":\"Success\"}" + // the outcome
+		"\x82\x15\x03{\"status\":\"Success\"}" + // Status
 		"\x88\x02\x03\xe8") // Close 1000
 	r := streams.NewReader(server, nil)
 	defer r.Close()
@@ -93,7 +93,7 @@ func ExampleExecClientSource() {
 	// close 1000
 }
 
-// masked prints what a client sends, with the mask taken off.
+// masked prints what a client sends, unmasked.
 type masked struct{ peer }
 
 func (m masked) WriteRoom(b []byte, off int) error { return m.peer.WriteRoom(unmasked(b[off:]), 0) }

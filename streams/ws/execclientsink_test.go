@@ -12,8 +12,8 @@ import (
 	"edge/streams/ws"
 )
 
-// openMasks takes the masks off what a client wrote, a frame per write, and
-// tells if one is missing.
+// openMasks unmasks what a client wrote, one frame per write, and fails the test if a frame is not
+// masked.
 func openMasks(t *testing.T, out []string) []string {
 	t.Helper()
 	var all []string
@@ -27,6 +27,7 @@ func openMasks(t *testing.T, out []string) []string {
 	return all
 }
 
+// TestExecClientSink checks the messages that the sink writes for frames.
 func TestExecClientSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	most := strings.Repeat("m", streams.MaxData)
@@ -34,7 +35,7 @@ func TestExecClientSink(t *testing.T) {
 		name string
 		in   []streams.Frame
 		want []string
-		v5   []string // nil: as want
+		v5   []string // nil: the same as want
 	}{
 		{name: "nothing", in: []streams.Frame{flush}},
 		{name: "input waits for Flush", in: []streams.Frame{stdin("a")}},
@@ -98,7 +99,7 @@ func TestExecClientSink(t *testing.T) {
 	}
 }
 
-// The masking keys of messages, and of whatever else a client says, differ.
+// TestMaskingKeys checks that every message and control frame has another masking key.
 func TestMaskingKeys(t *testing.T) {
 	w := &writes{}
 	s := ws.NewExecClientSink(w, ws.V5Channel)
@@ -110,12 +111,12 @@ func TestMaskingKeys(t *testing.T) {
 		keys[string(w.out[len(w.out)-1][2:6])] = true
 		keys[string(ws.AppendClientPing(nil, nil)[2:6])] = true
 	}
-	if len(keys) < 2*n-1 { // of 2^32; two may be equal once in 50,000 runs
+	if len(keys) < 2*n-1 { // keys are 32 bits: two are equal once in 50,000 runs
 		t.Errorf("%d keys for %d frames", len(keys), 2*n)
 	}
 }
 
-// A leg's error is the sink's, whichever call meets it.
+// TestExecClientSinkError checks that a write error is returned by whichever call writes.
 func TestExecClientSinkError(t *testing.T) {
 	broken := errors.New("broken")
 	for name, call := range map[string]func(*ws.ExecClientSink) error{
@@ -134,8 +135,8 @@ func TestExecClientSinkError(t *testing.T) {
 	}
 }
 
-// In the base64 dialects a message is text that can be decoded alone, in a frame
-// of its own, and carries no more than a Data frame may.
+// TestBase64Sinks checks that each message of a base64 dialect is text that decodes on its own, is
+// one frame, and carries at most as much data as a Data frame.
 func TestBase64Sinks(t *testing.T) {
 	all := string(random(2*streams.MaxData + 17))
 	status := strings.Repeat("s", streams.MaxStatus)
@@ -144,7 +145,7 @@ func TestBase64Sinks(t *testing.T) {
 			name   string
 			in     []streams.Frame
 			client bool
-			want   [5]string // what is said on each channel
+			want   [5]string // expected data on each channel
 			writes int
 		}{
 			{name: "output", in: []streams.Frame{stdout("a"), stdout("bc"), stderr("d"), stdout("e"), flush}, want: [5]string{1: "abce", 2: "d"}, writes: 3},
@@ -152,7 +153,7 @@ func TestBase64Sinks(t *testing.T) {
 			{name: "larger output", in: []streams.Frame{stdout("a"), stdout(all)}, want: [5]string{1: "a" + all}, writes: 4},
 			{name: "status", in: []streams.Frame{stderr("a"), say(streams.Status, streams.Error, "{}")}, want: [5]string{2: "a", 3: "{}"}, writes: 2},
 			{name: "the longest status is whole", in: []streams.Frame{say(streams.Status, streams.Error, status)}, want: [5]string{3: status}, writes: 1},
-			{name: "status that says nothing", in: []streams.Frame{say(streams.Status, streams.Error, "")}},
+			{name: "empty status", in: []streams.Frame{say(streams.Status, streams.Error, "")}},
 			{name: "input", client: true, in: []streams.Frame{stdin("a"), stdin(all), stdin("b"), flush}, want: [5]string{0: "a" + all + "b"}, writes: 5},
 			{name: "resize", client: true, in: []streams.Frame{say(streams.Resize, streams.Terminal, size)}, want: [5]string{4: size}, writes: 1},
 			{name: "half-close", client: true, in: []streams.Frame{say(streams.HalfClose, streams.Stdin, "")}},

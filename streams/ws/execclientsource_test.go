@@ -11,7 +11,7 @@ import (
 	"edge/streams/ws"
 )
 
-// says is a server's frame, and server a server's whole binary message.
+// says returns a frame of a server, and server a complete binary message of a server.
 func says(first byte, payload string) []byte { return unmasked(frame(first, payload)) }
 func server(payload string) []byte           { return says(fin|opBinary, payload) }
 
@@ -21,7 +21,7 @@ var clientSourceCases = []struct {
 	name string
 	in   []byte
 	want []string
-	code int // of the breach that ends it; 0: EOF
+	code int // code of the protocol error that ends it; 0: EOF
 }{
 	{name: "nothing"},
 	{name: "output", in: join(server("\x01a"), server("\x02b"), server("\x01c")), want: []string{`data stdout "a"`, `data stderr "b"`, `data stdout "c"`}},
@@ -70,7 +70,8 @@ var clientSourceCases = []struct {
 	{name: "masked Close", in: frame(fin|opClose, "\x03\xe8"), code: streams.CloseProtocol},
 }
 
-// In every dialect, wherever the bytes are cut, a server's messages say the same.
+// TestExecClientSource checks the frames that a server's messages yield, in every dialect and
+// wherever the bytes are split.
 func TestExecClientSource(t *testing.T) {
 	for _, c := range clientSourceCases {
 		for _, d := range dialects {
@@ -87,7 +88,8 @@ func TestExecClientSource(t *testing.T) {
 	}
 }
 
-// The longest Status is whole; one byte more is a breach, told before it came.
+// TestExecClientSourceStatus checks that the longest Status is returned whole, and that one byte
+// more is a protocol error before the whole Status has arrived.
 func TestExecClientSourceStatus(t *testing.T) {
 	long := strings.Repeat("s", streams.MaxStatus)
 	for name, in := range map[string]func(string) []byte{
@@ -111,7 +113,8 @@ func TestExecClientSourceStatus(t *testing.T) {
 	}
 }
 
-// A message longer than a Data frame is yielded while it comes.
+// TestExecClientSourceStreams checks that a message longer than a Data frame is returned in pieces
+// while it arrives.
 func TestExecClientSourceStreams(t *testing.T) {
 	payload := strings.Repeat("0123456789abcdef", 10*streams.MaxData/16)
 	for _, d := range dialects {
@@ -126,7 +129,7 @@ func TestExecClientSourceStreams(t *testing.T) {
 	}
 }
 
-// A deadline that passes, wherever it does, loses nothing.
+// TestExecClientSourceAgain checks that a deadline loses nothing, wherever it passes.
 func TestExecClientSourceAgain(t *testing.T) {
 	whole := join(server("\x01abc"), says(fin|opPing, "p"), says(opBinary, "\x03stat"), says(fin|opContinuation, "us"), says(fin|opClose, "\x03\xe8"))
 	for _, d := range dialects {
@@ -142,7 +145,8 @@ func TestExecClientSourceAgain(t *testing.T) {
 	}
 }
 
-// The connection's end is expected between two messages, and nowhere else.
+// TestExecClientSourceEnd checks that the end of the connection is io.EOF between two messages, and
+// io.ErrUnexpectedEOF anywhere else.
 func TestExecClientSourceEnd(t *testing.T) {
 	parts := [][]byte{server("\x01a"), says(fin|opPing, "b"), server("\x03" + success), says(opBinary, "\x01c"), says(fin|opContinuation, "d")}
 	in := join(parts...)
@@ -150,7 +154,7 @@ func TestExecClientSourceEnd(t *testing.T) {
 	end := 0
 	for i, p := range parts {
 		end += len(p)
-		between[end] = i != 3 // after the first fragment
+		between[end] = i != 3 // not after the first fragment
 	}
 	for n := range len(in) + 1 {
 		want := io.ErrUnexpectedEOF

@@ -11,7 +11,7 @@ import (
 	"edge/streams/ws"
 )
 
-// say is a frame as a source gives it, with room.
+// say returns a frame as a source yields it, with room before its payload.
 func say(kind streams.Kind, role streams.Role, payload string) streams.Frame {
 	return streams.Frame{
 		Kind:   kind,
@@ -27,9 +27,9 @@ func stderr(payload string) streams.Frame { return say(streams.Data, streams.Std
 
 func closing(code uint32) streams.Frame { return streams.Frame{Kind: streams.Close, Code: code} }
 
-var flush = streams.Frame{} // stands for a call of Flush
+var flush = streams.Frame{} // in a list of frames: a call of Flush
 
-// written is what a sink writes for frames, one entry per write.
+// written returns what a sink writes for frames, one element per write.
 func written(t *testing.T, in []streams.Frame, open func(streams.Writer) streams.Sink) []string {
 	w := &writes{}
 	s := open(w)
@@ -52,6 +52,7 @@ func written(t *testing.T, in []streams.Frame, open func(streams.Writer) streams
 	return got
 }
 
+// TestExecServerSink checks the messages that the sink writes for frames.
 func TestExecServerSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	most := strings.Repeat("m", streams.MaxData)
@@ -148,7 +149,7 @@ func TestExecServerSink(t *testing.T) {
 	})
 }
 
-// The start signal is a message of the channel byte alone.
+// TestStart checks that the start signal is a message with only the channel byte.
 func TestStart(t *testing.T) {
 	for role, want := range map[streams.Role]string{streams.Stdout: "\x82\x01\x01", streams.Stderr: "\x82\x01\x02", streams.Error: "\x82\x01\x03"} {
 		w := &writes{}
@@ -163,7 +164,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// A payload of some size leaves from where it lies.
+// TestSinksCopyNothing checks that a payload of at least Small bytes is written from its own
+// buffer.
 func TestSinksCopyNothing(t *testing.T) {
 	f := stdout(strings.Repeat("b", streams.Small))
 	w := &where{}
@@ -195,7 +197,7 @@ func (w *where) WriteRoom(b []byte, off int) error {
 	return nil
 }
 
-// A leg's error is the sink's, whichever call meets it.
+// TestExecServerSinkError checks that a write error is returned by whichever call writes.
 func TestExecServerSinkError(t *testing.T) {
 	broken := errors.New("broken")
 	for name, call := range map[string]func(*ws.ExecServerSink) error{

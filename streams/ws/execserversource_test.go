@@ -13,14 +13,16 @@ import (
 
 const size = `{"Width":80,"Height":24}` + "\n"
 
+// TestExecServerSource checks the frames that a client's messages yield, in every dialect and
+// wherever the bytes are split.
 func TestExecServerSource(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		in   []byte
 		v4   []string
-		v5   []string // nil: as v4
-		code int      // of the breach that ends it; 0: EOF
-		only string   // "v5": the breach is one on v5 only
+		v5   []string // nil: the same as v4
+		code int      // code of the protocol error that ends it; 0: EOF
+		only string   // "v5": a protocol error on v5 only
 	}{
 		{name: "nothing"},
 		{name: "stdin", in: message("\x00ls\n"), v4: []string{`data stdin "ls\n"`}},
@@ -123,8 +125,8 @@ func TestExecServerSource(t *testing.T) {
 		{name: "Close", in: join(frame(fin|opClose, "\x03\xe8bye"), message("\x00a")), v4: []string{"close 1000"}},
 		{name: "Close without a code", in: frame(fin|opClose, ""), v4: []string{"close 0"}},
 		{name: "Close within a message", in: join(frame(opBinary, "\x00a"), frame(fin|opClose, "\x03\xe9")), v4: []string{`data stdin "a"`, "close 1001"}},
-		{name: "Close with the youngest code", in: frame(fin|opClose, "\x03\xf6"), v4: []string{"close 1014"}},
-		{name: "Close with a code of one's own", in: frame(fin|opClose, "\x0f\xa0"), v4: []string{"close 4000"}},
+		{name: "Close with the newest code", in: frame(fin|opClose, "\x03\xf6"), v4: []string{"close 1014"}},
+		{name: "Close with an application's code", in: frame(fin|opClose, "\x0f\xa0"), v4: []string{"close 4000"}},
 	} {
 		for _, d := range dialects {
 			t.Run(c.name+" "+d.String(), func(t *testing.T) {
@@ -147,7 +149,8 @@ func TestExecServerSource(t *testing.T) {
 	}
 }
 
-// A message longer than a Data frame is yielded while it comes.
+// TestExecServerSourceStreams checks that a message longer than a Data frame is returned in pieces
+// while it arrives.
 func TestExecServerSourceStreams(t *testing.T) {
 	const pieces = 100
 	payload := strings.Repeat("0123456789abcdef", pieces*streams.MaxData/16)
@@ -173,7 +176,8 @@ func TestExecServerSourceStreams(t *testing.T) {
 	}
 }
 
-// The connection's end is expected between two messages, and nowhere else.
+// TestExecServerSourceEnd checks that the end of the connection is io.EOF between two messages, and
+// io.ErrUnexpectedEOF anywhere else.
 func TestExecServerSourceEnd(t *testing.T) {
 	parts := [][]byte{message("\x00a"), frame(fin|opPing, "b"), message("\x04" + size), frame(opBinary, "\x00c"), frame(fin|opContinuation, "d")}
 	in := join(parts...)
@@ -181,7 +185,7 @@ func TestExecServerSourceEnd(t *testing.T) {
 	end := 0
 	for i, p := range parts {
 		end += len(p)
-		between[end] = i != 3 // after the first fragment
+		between[end] = i != 3 // not after the first fragment
 	}
 	for n := range len(in) + 1 {
 		want := io.ErrUnexpectedEOF
@@ -194,7 +198,7 @@ func TestExecServerSourceEnd(t *testing.T) {
 	}
 }
 
-// A deadline that passes, wherever it does, loses nothing.
+// TestExecServerSourceAgain checks that a deadline loses nothing, wherever it passes.
 func TestExecServerSourceAgain(t *testing.T) {
 	in := join(message("\x00abc"), frame(fin|opPing, "p"), message("\x04"+size), frame(opBinary, "\x00"), frame(fin|opContinuation, "d"),
 		message("\xff\x00"), frame(fin|opClose, "\x03\xe8"))

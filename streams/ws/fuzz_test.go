@@ -19,7 +19,7 @@ import (
 	"edge/streams/ws"
 )
 
-// seed adds what clients said, or servers.
+// seed calls add with bytes that clients sent or, with server set, that servers sent.
 func seed(f *testing.F, server bool, add func([]byte)) {
 	own := func(b []byte) {
 		if server {
@@ -50,8 +50,7 @@ func seed(f *testing.F, server bool, add func([]byte)) {
 	own(message("\x03" + strings.Repeat("a", 70000)))
 }
 
-// base64Frames are some that clients and servers of the base64 dialects say, and
-// some that they must not.
+// base64Frames are frames of clients and servers in the base64 dialects, some of them invalid.
 var base64Frames = [][]byte{
 	join(frame(fin|opText, text("\x00ls\n")), frame(fin|opText, text("\x04"+size)), frame(fin|opClose, "\x03\xe8")),
 	join(frame(fin|opText, text("\x01a.txt\n")), frame(fin|opText, text("\x02oh")), frame(fin|opText, text("\x03{}"))),
@@ -60,14 +59,15 @@ var base64Frames = [][]byte{
 	frame(fin|opText, "0YWJj?"), frame(fin|opText, "3YQ="), frame(fin|opText, "4YQ=="),
 }
 
-// FuzzExecServerSource holds ExecServerSource against itself, with the bytes
-// coming one by one, and against gorilla's server with the channel protocol on
-// top of it; with and without the masks kept it says the same.
+// FuzzExecServerSource compares ExecServerSource with itself when the bytes come one by one, and
+// with gorilla's server and the channel protocol on top of it. With and without KeepMasks the
+// result must be the same.
 func FuzzExecServerSource(f *testing.F) {
 	fuzzExec(f, false, readTwice, gorilla)
 }
 
-// FuzzExecClientSource does so with ExecClientSource and gorilla's client.
+// FuzzExecClientSource compares ExecClientSource with itself and with gorilla's client in the same
+// way.
 func FuzzExecClientSource(f *testing.F) {
 	fuzzExec(f, true, readServer, gorillaClient)
 }
@@ -105,7 +105,7 @@ func fuzzExec(f *testing.F, server bool, read func(testing.TB, io.Reader, ws.Dia
 	})
 }
 
-// FuzzTunnel does the same for the Tunnels of both sides.
+// FuzzTunnel compares the Tunnels of both sides with themselves and with gorilla in the same way.
 func FuzzTunnel(f *testing.F) {
 	for _, server := range []bool{false, true} {
 		seed(f, server, func(b []byte) {
@@ -134,7 +134,7 @@ func FuzzTunnel(f *testing.F) {
 	})
 }
 
-// said is what a peer said, its bytes not cut.
+// said is what a peer sent, independent of how the bytes were split.
 type said struct {
 	data    map[string]string // by stream
 	others  []string          // resizes, half-closes, a status
@@ -159,7 +159,8 @@ func (h *heard) common() said {
 	return s
 }
 
-// exec is what the messages say in the channel protocol, to a client or a server.
+// exec interprets the messages as the channel protocol of dialect d, sent by a server or by a
+// client.
 func (h *heard) exec(d ws.Dialect, server bool) said {
 	s := h.common()
 	ended := map[byte]bool{}
@@ -197,7 +198,7 @@ func (h *heard) exec(d ws.Dialect, server bool) said {
 	return s
 }
 
-// decodeMost decodes base64, and of what is none as much as is there before.
+// decodeMost decodes base64. If b is invalid, it returns the bytes before the error.
 func decodeMost(b []byte) ([]byte, bool) {
 	if all, err := base64.StdEncoding.DecodeString(string(b)); err == nil {
 		return all, true
@@ -233,23 +234,22 @@ func (h *heard) tunnel() said {
 	return s
 }
 
-// stricter are the reasons for which we refuse what gorilla takes, besides a
-// text in a tunnel.
+// stricter are parts of the errors for which this package refuses what gorilla accepts.
 var stricter = []string{"shortest form", "empty fragments", "payload of one byte", "terminal size", "status of more", "half-close", "base64", "text message"}
 
-// compare holds what we made of a peer's bytes, and how that ended, against
-// what gorilla made of them. Up to a breach or a cut, ours may be less: a Data
-// frame is whole or not there.
+// compare compares what this package made of a peer's bytes, and how that ended, with gorilla's
+// result. Before a protocol error or a cut, this package may return less: it returns a Data frame
+// only if it is complete.
 func compare(t *testing.T, got, want said, err error, h *heard) {
 	t.Helper()
-	var closed *websocket.CloseError // at the connection's end, too
+	var closed *websocket.CloseError // gorilla also returns it at the end of the connection
 	theirBreach := !errors.As(h.err, &closed)
-	if strings.HasSuffix(got.closed, " 1014") { // younger than gorilla
+	if strings.HasSuffix(got.closed, " 1014") { // gorilla does not know the newer code 1014
 		want.closed, theirBreach = got.closed, false
 	}
 	breach := closeCode(err) != 0
 	switch {
-	case h.err == websocket.ErrReadLimit: // a length of 2^63, or a sum of lengths, which we do not make
+	case h.err == websocket.ErrReadLimit: // gorilla's error for a length of 2^63, or a sum of lengths, which this package does not compute
 	case breach && !theirBreach:
 		if !slices.ContainsFunc(stricter, func(s string) bool { return strings.Contains(err.Error(), s) }) {
 			t.Fatalf("refused: %v; by gorilla not: %v", err, h.err)

@@ -15,11 +15,11 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// heard is what gorilla makes of its peer's bytes.
+// heard is what gorilla reads from its peer's bytes.
 type heard struct {
 	messages []heardMessage
 	pings    []string
-	closed   int // the code of the Close; 1005: it had none; -1: no Close
+	closed   int // code of the Close; 1005: without a code; -1: no Close
 	err      error
 }
 
@@ -29,7 +29,7 @@ type heardMessage struct {
 	whole bool
 }
 
-// gorilla lets gorilla's server read in.
+// gorilla returns what gorilla's server reads from in.
 func gorilla(in []byte) *heard {
 	c, err := (&websocket.Upgrader{}).Upgrade(&upgrade{in: bytes.NewReader(in)}, &http.Request{
 		Method: http.MethodGet,
@@ -46,7 +46,7 @@ func gorilla(in []byte) *heard {
 	return hear(c)
 }
 
-// gorillaClient lets gorilla's client read in.
+// gorillaClient returns what gorilla's client reads from in.
 func gorillaClient(in []byte) *heard {
 	c, _, err := websocket.NewClient(&answered{upgrade: upgrade{in: bytes.NewReader(in)}}, &url.URL{Scheme: "ws", Host: "localhost"}, nil, 0, 0)
 	if err != nil {
@@ -55,7 +55,7 @@ func gorillaClient(in []byte) *heard {
 	return hear(c)
 }
 
-// answered is a connection whose server accepts a client's handshake.
+// answered is a connection that accepts the client's handshake.
 type answered struct{ upgrade }
 
 func (a *answered) Write(b []byte) (int, error) {
@@ -86,10 +86,10 @@ func hear(c *websocket.Conn) *heard {
 	}
 }
 
-// upgrade is a response writer and the connection below it, which reads in and
-// forgets what is written.
+// upgrade is a ResponseWriter and the connection below it. It reads in and discards what is
+// written.
 type upgrade struct {
-	net.Conn // nil: nothing else is called
+	net.Conn // nil: its other methods are not called
 	in       io.Reader
 }
 

@@ -26,7 +26,7 @@ const (
 	opPong         = 0xa
 )
 
-// frame is a client's frame; its key is not zero and not symmetric.
+// frame returns a client's frame. Its masking key is neither zero nor symmetric.
 func frame(first byte, payload string) []byte {
 	b := []byte{first}
 	switch n := len(payload); {
@@ -45,7 +45,7 @@ func frame(first byte, payload string) []byte {
 	return b
 }
 
-// header is a client's header with a length written in the given form.
+// header returns a client's frame header, with the length in the given form.
 func header(first, form byte, n uint64) []byte {
 	b := []byte{first, 0x80 | form}
 	if form == 126 {
@@ -56,8 +56,8 @@ func header(first, form byte, n uint64) []byte {
 	return append(b, "key!"...)
 }
 
-// unmasked is a server's frames that say the same as a client's, be they whole,
-// right, or not.
+// unmasked converts a client's frames to those of a server with the same content. The frames may be
+// incomplete or invalid.
 func unmasked(b []byte) []byte {
 	var out []byte
 	for len(b) >= 2 {
@@ -83,12 +83,12 @@ func unmasked(b []byte) []byte {
 	return append(out, b...)
 }
 
-// message is a whole binary message.
+// message returns a complete binary message of a client.
 func message(payload string) []byte { return frame(fin|opBinary, payload) }
 
 func join(parts ...[]byte) []byte { return slices.Concat(parts...) }
 
-// pieces reads one piece per Read, as TCP might deliver them.
+// pieces returns one piece per Read, as TCP might deliver them.
 type pieces struct{ left [][]byte }
 
 func split(b []byte, at ...int) *pieces {
@@ -113,14 +113,14 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// everySplit calls try with the bytes cut at every place in two, and in three
-// where they are few, and once byte by byte.
+// everySplit calls try with the bytes split in two at every place, in three if in is short, and
+// once byte by byte.
 func everySplit(t *testing.T, in []byte, try func(src io.Reader)) {
 	t.Helper()
 	splits(t, in, 80, try)
 }
 
-// splits cuts in three what has at most few bytes.
+// splits is everySplit that splits in three if in has at most few bytes.
 func splits(t *testing.T, in []byte, few int, try func(src io.Reader)) {
 	t.Helper()
 	at := func(cuts ...int) {
@@ -139,7 +139,7 @@ func splits(t *testing.T, in []byte, few int, try func(src io.Reader)) {
 	try(iotest.OneByteReader(split(in)))
 }
 
-// stall fails once and then has nothing, as if a deadline had passed.
+// stall returns an error once, as if a deadline had passed, and then io.EOF.
 type stall struct{ done bool }
 
 var errStall = errors.New("stalled")
@@ -152,9 +152,9 @@ func (s *stall) Read([]byte) (int, error) {
 	return 0, errStall
 }
 
-// events is what a source said, in words, and what it gave its Replier.
+// events records the frames of a source as text, and the answers that it gave to its Replier.
 type events struct {
-	client bool // the source is one: what it answers has a mask, which is taken off
+	client bool // the source is a client's: its answers are masked, and events unmasks them
 	lines  []string
 	stalls int
 	err    error
@@ -177,7 +177,7 @@ func (e *events) open(b []byte) []byte {
 	return b
 }
 
-// read runs an ExecServerSource to its end.
+// read reads an ExecServerSource until its error.
 func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
@@ -186,7 +186,7 @@ func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	return e
 }
 
-// readServer runs an ExecClientSource to its end.
+// readServer reads an ExecClientSource until its error.
 func readServer(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{client: true}
 	r := streams.NewReader(src, nil)
@@ -195,8 +195,8 @@ func readServer(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	return e
 }
 
-// drain notes what a source says, in the words of describe. It spoils every frame, as a sink may, and
-// checks the promises that hold for each.
+// drain records the frames of s as the text that describe returns. It overwrites every frame, as a
+// sink may, and checks the guarantees that hold for each frame.
 func (e *events) drain(t testing.TB, s streams.Source, describe func(testing.TB, streams.Frame) string) {
 	for {
 		f, err := s.Next()
@@ -246,9 +246,8 @@ func describe(t testing.TB, f streams.Frame) string {
 	return ""
 }
 
-// gist is what lines say, wherever it was cut: first the answers, which have no
-// place among the data, then the rest, with what follows data of its own stream
-// put to it.
+// gist makes lines independent of how the bytes were split. The answers come first, because their
+// place among the data may vary. The data lines of a stream that follow one another are joined.
 func gist(lines []string) []string {
 	var answers, rest []string
 	for _, l := range lines {
@@ -265,7 +264,7 @@ func gist(lines []string) []string {
 	return append(answers, rest...)
 }
 
-// stdinOf is all data of stdin in lines.
+// stdinOf returns all data of stdin in lines.
 func stdinOf(lines []string) string {
 	var all strings.Builder
 	for _, l := range lines {
@@ -277,7 +276,8 @@ func stdinOf(lines []string) string {
 	return all.String()
 }
 
-// dataStream is what a line of data begins with, up to its payload.
+// dataStream returns the part of a data line before its payload, and whether the line is a data
+// line.
 func dataStream(line string) (string, bool) {
 	if !strings.HasPrefix(line, "data ") {
 		return "", false
@@ -285,12 +285,12 @@ func dataStream(line string) (string, bool) {
 	return line[:strings.IndexByte(line, '"')], true
 }
 
-// tunnel runs a server's Tunnel to its end, with reads of at most size bytes.
+// tunnel reads a server's Tunnel until its error, with reads of at most size bytes.
 func tunnel(src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
 	return tunnelled(ws.NewTunnel, src, size, false)
 }
 
-// clientTunnel does so with a client's.
+// clientTunnel reads a client's Tunnel in the same way.
 func clientTunnel(src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
 	return tunnelled(ws.NewClientTunnel, src, size, true)
 }
@@ -314,7 +314,7 @@ func tunnelled(open func(io.Reader, streams.Replier, streams.Writer) *ws.Tunnel,
 	}
 }
 
-// closeCode is the code of a breach; 0 for any other error.
+// closeCode returns the code of a protocol error, and 0 for any other error.
 func closeCode(err error) int {
 	var e *streams.ProtocolError
 	if errors.As(err, &e) {
@@ -330,8 +330,8 @@ func equal(t *testing.T, got, want []string) {
 	}
 }
 
-// writes collects what a sink writes, one entry per write. It spoils the room,
-// as a layer below may.
+// writes records what a sink writes, one element per write. It overwrites the room, as a layer
+// below may.
 type writes struct {
 	out [][]byte
 	err error

@@ -21,7 +21,7 @@ import (
 
 const failure = `{"metadata":{},"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]},"code":500}`
 
-// wire is the write side of a connection, as simple as can be.
+// wire is the write side of a connection in its simplest form.
 type wire struct {
 	mu sync.Mutex
 	c  net.Conn
@@ -37,8 +37,8 @@ func (w *wire) WriteRoom(b []byte, off int) error {
 func (w *wire) Pong(b []byte)        { w.WriteRoom(b, 0) }
 func (w *wire) Reply(b []byte) error { return w.WriteRoom(b, 0) }
 
-// serve runs handle for each upgraded connection of a server, and returns its
-// address once it listens. The server ends after the connections' handlers.
+// serve starts a server that runs handle for each upgraded connection, and returns its address. The
+// test's cleanup waits for the handlers and then closes the server.
 func serve(t *testing.T, subprotocol string, handle func(net.Conn)) string {
 	var handlers sync.WaitGroup
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,8 +61,8 @@ func serve(t *testing.T, subprotocol string, handle func(net.Conn)) string {
 	return srv.Listener.Addr().String()
 }
 
-// echo is a process that says its stdin to its stdout, its terminal's sizes to
-// its stderr, and ends with exit code 7 when stdin ends or has "exit" in it.
+// echo returns a process that copies stdin to stdout and the terminal sizes to stderr. It ends with
+// exit code 7 when stdin ends or contains "exit".
 func echo(t *testing.T, d ws.Dialect) func(net.Conn) {
 	return func(c net.Conn) {
 		w := &wire{c: c}
@@ -106,7 +106,7 @@ func echo(t *testing.T, d ws.Dialect) func(net.Conn) {
 	}
 }
 
-// inputs are sizes of stdin messages around every limit that there is.
+// inputs are sizes of stdin messages, in bytes, around every limit.
 var inputs = []int{1, 2, 123, 124, 125, 126, 127, 4094, 4095, 4096, 4097, 32703, 32704, 32705, 32767, 32768, 65533, 65534, 65535, 65536, 200000}
 
 func random(n int) []byte {
@@ -115,9 +115,10 @@ func random(n int) []byte {
 	return b
 }
 
+// TestGorillaClient checks exec sessions with gorilla's client in every dialect.
 func TestGorillaClient(t *testing.T) {
 	for _, d := range dialects {
-		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments what is longer
+		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments longer messages
 			t.Run(fmt.Sprint(d, " ", buffer), func(t *testing.T) {
 				dialer := websocket.Dialer{Subprotocols: []string{d.String()}, WriteBufferSize: buffer}
 				c, _, err := dialer.Dial("ws://"+serve(t, d.String(), echo(t, d)), nil)
@@ -188,6 +189,7 @@ func TestGorillaClient(t *testing.T) {
 	}
 }
 
+// TestXnetClient checks exec sessions with x/net's client.
 func TestXnetClient(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.String(), func(t *testing.T) {

@@ -13,12 +13,12 @@ import (
 	"edge/streams/ws"
 )
 
-// unmasking is a source whose frames' masks are taken off, as RFC 6455 section 5.3
-// says it.
+// unmasking is a source that unmasks the frames of another source, as RFC 6455 section 5.3 defines
+// it.
 type unmasking struct {
 	streams.Source
 	t     testing.TB
-	masks int // taken off
+	masks int // number of frames that were unmasked
 }
 
 func (u *unmasking) Next() (streams.Frame, error) {
@@ -35,14 +35,14 @@ func (u *unmasking) Next() (streams.Frame, error) {
 	return f, err
 }
 
-// toggle puts the mask of f on its payload, or takes it off, byte by byte.
+// toggle masks or unmasks the payload of f with f.Mask, byte by byte.
 func toggle(f streams.Frame) {
 	for i := range f.Payload() {
 		f.Payload()[i] ^= byte(f.Mask >> (8 * (i % 4)))
 	}
 }
 
-// readKept is read with masks kept.
+// readKept is read with KeepMasks. It also returns the number of frames that were left masked.
 func readKept(t testing.TB, src io.Reader, d ws.Dialect) (e *events, masks int) {
 	e = &events{}
 	r := streams.NewReader(src, nil)
@@ -54,7 +54,7 @@ func readKept(t testing.TB, src io.Reader, d ws.Dialect) (e *events, masks int) 
 	return e, u.masks
 }
 
-// readTwice is read, and holds readKept against it.
+// readTwice is read, and checks that readKept returns the same.
 func readTwice(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	in, err := io.ReadAll(src)
 	if err != nil {
@@ -68,7 +68,7 @@ func readTwice(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	return e
 }
 
-// numbers is n bytes of which no four follow each other as the four before.
+// numbers returns n bytes in which no four bytes equal the four before them.
 func numbers(n int) string {
 	var b strings.Builder
 	for i := 0; b.Len() < n; i++ {
@@ -77,8 +77,8 @@ func numbers(n int) string {
 	return b.String()[:n]
 }
 
-// Stdin in messages and fragments of every size that takes another way, with
-// pings and sizes between.
+// keptFrames returns stdin in messages and fragments of all sizes that take different code paths,
+// with pings and terminal sizes between them.
 func keptFrames() (in []byte, stdin string) {
 	data := numbers(2 << 20)
 	next := func(n int) string {
@@ -98,7 +98,8 @@ func keptFrames() (in []byte, stdin string) {
 	return in, stdin
 }
 
-// What is left masked and masked again arrives, under keys of our own.
+// TestKeepMasks checks that stdin that is left masked arrives intact through a client's sink, with
+// the sink's own keys.
 func TestKeepMasks(t *testing.T) {
 	in, want := keptFrames()
 	for _, src := range []io.Reader{bytes.NewReader(in), iotest.HalfReader(bytes.NewReader(in)), &pieces{left: slices.Collect(slices.Chunk(in, 16<<10))}} {
@@ -123,7 +124,7 @@ func TestKeepMasks(t *testing.T) {
 			}
 			kept++
 			if key := w.out[len(w.out)-1][4:8]; bytes.HasPrefix(key, frame(fin|opBinary, "")[2:5]) {
-				handedOn++ // or by chance, once in 2^24
+				handedOn++ // equal by chance once in 2^24
 			}
 		}
 		sink.Flush()
@@ -137,7 +138,8 @@ func TestKeepMasks(t *testing.T) {
 	}
 }
 
-// A sink may cut a masked piece, and copies one without room.
+// TestExecClientSinkMasked checks that the sink writes a masked frame correctly, with any amount of
+// room before its payload and if it splits the frame.
 func TestExecClientSinkMasked(t *testing.T) {
 	want := numbers(2*streams.MaxData + 3)
 	for off := range streams.Headroom + 1 {
@@ -150,7 +152,7 @@ func TestExecClientSinkMasked(t *testing.T) {
 	}
 }
 
-// The masks of base64 are taken off: its bytes are another's.
+// TestKeepMasksBase64 checks that base64 messages are always unmasked.
 func TestKeepMasksBase64(t *testing.T) {
 	in := frame(fin|opText, text("\x00"+numbers(3*streams.Small)))
 	e, masks := readKept(t, bytes.NewReader(in), ws.V4Base64Channel)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Every length, alignment, key position and cut gives what RFC 6455 section
-// 5.3 says: byte i is for key byte i modulo 4.
+// TestMask checks every length, alignment, key position and split against RFC 6455 section 5.3:
+// byte i is masked with key byte i modulo 4.
 func TestMask(t *testing.T) {
 	key := [4]byte{0x01, 0x80, 0x3c, 0xff}
 	plain := make([]byte, 120)
@@ -31,11 +31,11 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// Large payloads take another way than small ones.
+// TestMaskLarge checks large payloads, which mask handles in blocks.
 func TestMaskLarge(t *testing.T) {
 	key := [4]byte{0x01, 0x80, 0x3c, 0xff}
 	for n := 2*maskBlock - 9; n < 4*maskBlock+9; n++ {
-		b := make([]byte, n+1)[1:] // at no even address
+		b := make([]byte, n+1)[1:] // an odd address
 		rest := mask(b, binary.LittleEndian.Uint32(key[:]))
 		for i := range b {
 			if b[i] != key[i%4] {

@@ -11,11 +11,11 @@ import (
 	"edge/streams/ws"
 )
 
-// own is the payload of the pings that these tests say between the frames.
+// own is the payload of the pings that these tests send between the frames.
 var own = [ws.OwnSize]byte{'e', 'd', 'g', 'e', 0, 0xff, '\r', '\n'}
 
-// passed is what a Passage makes of bytes that come in the given pieces, with a ping
-// of its own wherever one may be.
+// passed returns what a Passage passes on if the bytes come in pieces of the given size. It also
+// returns the output with a ping of edge's own wherever one is allowed.
 func passed(in []byte, piece int, pings []byte) (out, pinged []byte, pingCount int) {
 	p := ws.Passage{Own: own}
 	var held []byte
@@ -46,7 +46,7 @@ func passed(in []byte, piece int, pings []byte) (out, pinged []byte, pingCount i
 	return append(out, held...), append(pinged, held...), pingCount
 }
 
-// passages are what peers say, and what of it passes: without the pongs of one's own.
+// passages are bytes of peers and the bytes that pass: all but the pongs for edge's own pings.
 var passages = []struct{ name, in, out string }{
 	{"nothing", "", ""},
 	{"own pong", "\x8a\x08" + string(own[:]), ""},
@@ -79,7 +79,8 @@ func under(key, s string) string {
 	return string(b)
 }
 
-// TestPassage: all but one's own pongs passes, wherever the bytes are cut.
+// TestPassage checks that everything passes except the pongs for edge's own pings, wherever the
+// bytes are split.
 func TestPassage(t *testing.T) {
 	for _, test := range passages {
 		for piece := 1; piece <= len(test.in)+1; piece += max(1, piece/20) {
@@ -90,8 +91,8 @@ func TestPassage(t *testing.T) {
 	}
 }
 
-// TestPassageSeen: pings and Closes that pass are told, once; what is in a payload
-// is none.
+// TestPassageSeen checks that Seen reports each passing ping and Close once, and does not report
+// bytes in a payload.
 func TestPassageSeen(t *testing.T) {
 	p := ws.Passage{Own: own}
 	for _, step := range []struct {
@@ -107,7 +108,7 @@ func TestPassageSeen(t *testing.T) {
 	}
 }
 
-// TestPassageAllocations: frames cost none.
+// TestPassageAllocations checks that frames cause no allocation.
 func TestPassageAllocations(t *testing.T) {
 	p := ws.Passage{Own: own}
 	in := []byte(strings.Repeat("\x82\x83abcdxyz\x8a\x88abcdsomebody\x89\x00\x8a\x08"+string(own[:]), 100))
@@ -121,9 +122,8 @@ func TestPassageAllocations(t *testing.T) {
 	}
 }
 
-// FuzzPassage holds a Passage against itself, with the bytes in pieces of every
-// size, and against gorilla, which hears the same with and without our pings between
-// the frames.
+// FuzzPassage compares a Passage with itself when the bytes come in pieces of any size. It also
+// checks that gorilla reads the same with and without edge's pings between the frames.
 func FuzzPassage(f *testing.F) {
 	for _, test := range passages {
 		f.Add([]byte(test.in), uint16(3), false)

@@ -23,7 +23,7 @@ import (
 	"edge/streams/ws"
 )
 
-// portCaptures are what real clients sent after the handshake, on three ports.
+// portCaptures are bytes that real clients sent after the handshake, in sessions with three ports.
 var portCaptures = []struct {
 	file   string
 	d      ws.Dialect
@@ -83,14 +83,15 @@ var portCaptures = []struct {
 
 const capturedPorts = 3
 
-// Wherever TCP cuts the bytes, in two or in three, they say the same.
+// TestPortSplits checks that the captured bytes yield the same frames wherever they are split, in
+// two or in three.
 func TestPortSplits(t *testing.T) {
 	for _, c := range portCaptures {
 		t.Run(c.file, func(t *testing.T) {
 			path := filepath.Join("testdata", c.file)
 			if *update {
 				var got bytes.Buffer
-				t.Run("capture", func(t *testing.T) { // serve's clean-up waits for the server
+				t.Run("capture", func(t *testing.T) { // runs serve's cleanup, which waits for the server
 					c.record(t, serve(t, c.d.String(), func(conn net.Conn) { io.Copy(&got, conn) }))
 				})
 				if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
@@ -114,8 +115,8 @@ func TestPortSplits(t *testing.T) {
 	}
 }
 
-// echoPorts says what it hears on each connection on the same, and its length on
-// the error channel.
+// echoPorts sends back on each connection what it receives there, and the number of bytes on the
+// error channel.
 func echoPorts(t *testing.T, ports []uint16, d ws.Dialect) func(net.Conn) {
 	return func(c net.Conn) {
 		w := &wire{c: c}
@@ -146,15 +147,15 @@ func echoPorts(t *testing.T, ports []uint16, d ws.Dialect) func(net.Conn) {
 	}
 }
 
-// A portPeer is a client of another's make.
+// A portPeer is a client of another implementation.
 type portPeer struct {
 	send  func(channel byte, payload []byte) error
 	read  func() (channel byte, payload []byte, err error)
-	close func() (code int) // -1: does not tell
+	close func() (code int) // code of the server's Close; -1: not available
 }
 
 func gorillaPeer(t *testing.T, addr string, d ws.Dialect) portPeer {
-	c := dial(t, addr, d.String(), 4096) // fragments what is longer
+	c := dial(t, addr, d.String(), 4096) // gorilla fragments longer messages
 	t.Cleanup(func() { c.Close() })
 	kind := websocket.BinaryMessage
 	if d == ws.V4Base64Channel {
@@ -222,8 +223,8 @@ func decoded(d ws.Dialect, b []byte, err error) (byte, []byte, error) {
 	return b[0], b[1:], nil
 }
 
-// gorilla's and x/net's clients talk on several ports at once, with messages of
-// every size, and hear the same back.
+// TestPortInterop checks that the clients of gorilla and x/net can use several ports at once, with
+// messages of every size, and receive what they sent.
 func TestPortInterop(t *testing.T) {
 	ports := []uint16{80, 443, 80, 65535}
 	for name, peer := range map[string]func(*testing.T, string, ws.Dialect) portPeer{"gorilla": gorillaPeer, "xnet": xnetPeer} {
@@ -291,8 +292,8 @@ func TestPortInterop(t *testing.T) {
 	}
 }
 
-// FuzzPortSource holds PortSource against itself, with the bytes coming one by
-// one, and against gorilla's server with the channel protocol on top of it.
+// FuzzPortSource compares PortSource with itself when the bytes come one by one, and with gorilla's
+// server and the channel protocol on top of it.
 func FuzzPortSource(f *testing.F) {
 	add := func(b []byte) {
 		f.Add(b, byte(capturedPorts), false)
@@ -331,7 +332,7 @@ func FuzzPortSource(f *testing.F) {
 	})
 }
 
-// spread says what came on which connection, byte by byte.
+// spread returns the data of each connection, byte by byte.
 func spread(e *events) said {
 	s := newSaid()
 	for _, l := range e.lines {
@@ -358,7 +359,7 @@ func each(n int, b string) string {
 	return string(s)
 }
 
-// ports is what the messages say in the channel protocol.
+// ports interprets the messages as port-forward with n ports in the binary dialects.
 func (h *heard) ports(n int) said {
 	s := h.common()
 	for _, m := range h.messages {
@@ -369,8 +370,8 @@ func (h *heard) ports(n int) said {
 	return s
 }
 
-// ports64 is what they say in base64, up to the first that is none; of one that
-// is not whole, at least what can be known.
+// ports64 interprets the messages as port-forward with n ports in base64, up to the first invalid
+// message. Of an incomplete message it returns the bytes that can be decoded.
 func (h *heard) ports64(n int) (said string) {
 	for _, m := range h.messages {
 		if len(m.b) == 0 {
@@ -397,7 +398,7 @@ func (h *heard) ports64(n int) (said string) {
 	return said
 }
 
-// portPaths are the ways of data through a port-forward; see paths.
+// portPaths are the ways in which data passes through a port-forward; see paths.
 var portPaths = []struct {
 	name string
 	step func(n int) func() error
@@ -422,7 +423,7 @@ var portPaths = []struct {
 	{"PortSink base64", func(n int) func() error { return toPorts(n, ws.V4Base64Channel) }},
 }
 
-// toPorts writes data of two connections in turn.
+// toPorts returns a step that writes data of two connections alternately.
 func toPorts(n int, d ws.Dialect) func() error {
 	s := ws.NewPortSink(nowhere{}, []uint16{80, 443}, d)
 	a, b := onData(0, strings.Repeat("a", n)), onData(1, strings.Repeat("b", n))
@@ -432,7 +433,7 @@ func toPorts(n int, d ws.Dialect) func() error {
 	}
 }
 
-// Data costs no allocation, in either direction.
+// TestPortAllocations checks that data causes no allocation, in either direction.
 func TestPortAllocations(t *testing.T) {
 	for _, p := range portPaths {
 		for _, n := range []int{1, 100, 4 << 10, 32 << 10} {

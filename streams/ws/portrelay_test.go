@@ -21,8 +21,8 @@ import (
 	"edge/streams/ws"
 )
 
-// relayedPorts is a WebSocket server of ours before the runtime's SPDY server:
-// to a client it is to be the same as runtimePorts.
+// relayedPorts starts a WebSocket server made of this package in front of the runtime's SPDY
+// server. A client must not be able to tell it from runtimePorts.
 func relayedPorts(t testing.TB, p pod) (addr string) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cri.ServePortForward(w, r, p, "pod", "uid", &cri.V4Options{}, time.Minute, time.Minute, cri.SupportedProtocols)
@@ -100,7 +100,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		end()
 	}
 	loops.Go(func() {
-		defer hear() // nothing more comes
+		defer hear() // the upstream sends nothing more
 		for {
 			f, err := upSource.Next()
 			if err != nil {
@@ -120,7 +120,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 			if err != nil || f.Kind == streams.Close {
 				upSink.AskDelivered()
 				upSink.Flush()
-				<-heard // the runtime drops what its reader has not taken when the session ends
+				<-heard // when the session ends, the runtime drops what its reader has not read
 				upSink.Write(closing(0))
 				upSink.Flush()
 				goodbye()
@@ -138,8 +138,8 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 	return nil
 }
 
-// Connections over one session live and end each on its own, and the session
-// ends with the last: through edge as without it.
+// TestPortsAlone checks that the connections of one session work and end independently, and that
+// the session ends with the last. It runs with the runtime's server and through relayedPorts.
 func TestPortsAlone(t *testing.T) {
 	for name, server := range portServers {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +166,7 @@ func TestPortsAlone(t *testing.T) {
 			go func() {
 				for at := 0; at < 100_000; at += 10_000 {
 					for n := range count {
-						payload := "late" // for who refused
+						payload := "late" // data for a connection that the pod refused
 						if n%2 == 0 {
 							payload = string(want[n][at : at+10_000])
 						}
@@ -204,10 +204,10 @@ func TestPortsAlone(t *testing.T) {
 	}
 }
 
-// portServers are both; what is tested of one holds for the other.
+// portServers are the runtime's server and relayedPorts. Both must pass the same tests.
 var portServers = map[string]func(testing.TB, pod) string{"runtime": runtimePorts, "edge": relayedPorts}
 
-// readMessage reads a server's message: its channel and payload, or a Close.
+// readMessage reads a server's message and returns its channel and payload, or reports a Close.
 func readMessage(t *testing.T, r *streams.Reader) (channel byte, b []byte, closed bool) {
 	need := func(n int) []byte {
 		var all []byte

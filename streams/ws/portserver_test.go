@@ -24,15 +24,15 @@ import (
 	"edge/streams/ws"
 )
 
-// pod is what listens on each port.
+// pod is the function that serves a connection to a port of the pod.
 type pod func(port int32, stream io.ReadWriteCloser) error
 
 func (p pod) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
 	return p(port, stream)
 }
 
-// requested is what the API server and the kubelet read from the query: the
-// first has "ports", and passes them to the other as "port".
+// requested parses the query as the API server and the kubelet do: the API server reads "ports" and
+// sends them to the kubelet as "port".
 func requested(r *http.Request) (*cri.V4Options, error) {
 	var ports []int32
 	values := r.URL.Query()["ports"]
@@ -46,8 +46,8 @@ func requested(r *http.Request) (*cri.V4Options, error) {
 	return cri.NewV4Options(&http.Request{Header: r.Header, URL: &url.URL{RawQuery: query}})
 }
 
-// runtimePorts is the container runtime's server, behind what reads the query,
-// until the end of the test.
+// runtimePorts starts the container runtime's port-forward server, which parses the query with
+// requested. It runs until the end of the test.
 func runtimePorts(t testing.TB, p pod) (addr string) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		options, err := requested(r)
@@ -61,7 +61,8 @@ func runtimePorts(t testing.TB, p pod) (addr string) {
 	return srv.Listener.Addr().String()
 }
 
-// A rawClient has a WebSocket's handshake behind it and says the rest itself.
+// A rawClient is a connection after the WebSocket handshake. The test writes and reads its frames
+// itself.
 type rawClient struct {
 	net.Conn
 	r *bufio.Reader
@@ -69,7 +70,7 @@ type rawClient struct {
 
 func (c *rawClient) Read(b []byte) (int, error) { return c.r.Read(b) }
 
-// handshake asks for a subprotocol ("": none) and gives the server's answer.
+// handshake requests a subprotocol ("": none) and returns the connection and the server's answer.
 func handshake(t testing.TB, addr, query, subprotocol string) (*rawClient, *http.Response) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -90,7 +91,7 @@ func handshake(t testing.TB, addr, query, subprotocol string) (*rawClient, *http
 	return c, answer
 }
 
-// portsOf is the query for ports.
+// portsOf returns the query for ports.
 func portsOf(ports []uint16) string {
 	var list []string
 	for _, p := range ports {
@@ -99,7 +100,7 @@ func portsOf(ports []uint16) string {
 	return url.Values{"ports": {strings.Join(list, ",")}}.Encode()
 }
 
-// next reads a server's frame and says it in words.
+// next reads a frame of the server and returns it as text.
 func (c *rawClient) next(t testing.TB) string {
 	t.Helper()
 	b := make([]byte, 2)
@@ -116,8 +117,8 @@ func (c *rawClient) next(t testing.TB) string {
 	return fmt.Sprintf("%x %q", b[0], payload)
 }
 
-// Which subprotocols the runtime's server takes for port-forward: these, and
-// none. It looks for the first of the client's that it knows.
+// TestPortSubprotocols checks which subprotocols the runtime's server accepts for port-forward. It
+// chooses the first of the client's that it supports.
 func TestPortSubprotocols(t *testing.T) {
 	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
 	for offered, chosen := range map[string]string{
@@ -139,7 +140,8 @@ func TestPortSubprotocols(t *testing.T) {
 	}
 }
 
-// ParsePorts takes what Kubernetes takes, but for too many.
+// TestParsePorts checks that ParsePorts accepts the same queries as Kubernetes, except for too many
+// ports.
 func TestParsePorts(t *testing.T) {
 	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
 	most := strings.Repeat("80,", ws.MaxPorts-1) + "80"
@@ -197,7 +199,7 @@ func TestParsePorts(t *testing.T) {
 	}
 }
 
-// FuzzPorts holds ParsePorts against Kubernetes'.
+// FuzzPorts compares ParsePorts with the parser of Kubernetes.
 func FuzzPorts(f *testing.F) {
 	for _, seed := range []string{"80", "80,443", "80;443", "0", "65536", "", ",", "80,;,80", "+1", "1_000"} {
 		f.Add(seed)
@@ -225,10 +227,10 @@ func FuzzPorts(f *testing.F) {
 	})
 }
 
-// portSession is a session for which the runtime's server and our sink are held
-// against each other, byte for byte: what the ports say, one after the other.
+// portSession returns the bytes of one session as the runtime's server and as PortSink write them.
+// The ports send their data one after the other.
 func portSession(t *testing.T, ports []uint16, subprotocol string, d ws.Dialect) (theirs, ours []byte) {
-	text := func(n int) string { // of Data that leaves at once, in one piece
+	text := func(n int) string { // at least Small bytes, which are written at once, in one piece
 		return strings.Repeat(fmt.Sprintf("%d.", n), 2500)[:streams.Small+n]
 	}
 	refusal := func(p uint16) string {
@@ -241,7 +243,8 @@ func portSession(t *testing.T, ports []uint16, subprotocol string, d ws.Dialect)
 	addr := runtimePorts(t, func(p int32, stream io.ReadWriteCloser) error {
 		n := int(p) - int(ports[0])
 		<-turns[n]
-		// The error is said after we return, so whoever is next is told by the client.
+		// The runtime sends the error after this function returns, so the client starts the next
+		// port.
 		if n%3 == 1 {
 			return errors.New("connection refused")
 		}
@@ -286,8 +289,9 @@ func portSession(t *testing.T, ports []uint16, subprotocol string, d ws.Dialect)
 	return append(theirs, rest...), ours
 }
 
-// TestPortSinkAsRuntime: our bytes are those of the runtime's server. Nothing
-// says that one connection has ended; when all have, it sends Close 1000.
+// TestPortSinkAsRuntime checks that PortSink writes the same bytes as the runtime's server. No
+// message announces the end of a single connection; when all have ended, the server sends Close
+// 1000.
 func TestPortSinkAsRuntime(t *testing.T) {
 	for _, c := range []struct {
 		subprotocol string
@@ -315,8 +319,8 @@ func TestPortSinkAsRuntime(t *testing.T) {
 	}
 }
 
-// Why there are not more ports with base64: on channel 80 wsstream writes two
-// bytes, of which it would read the first as channel 146.
+// TestPortsBase64Most checks why MaxPortsBase64 is not larger: on channel 80 wsstream writes two
+// bytes, and would read the first as channel 146.
 func TestPortsBase64Most(t *testing.T) {
 	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
 	ports := make([]uint16, ws.MaxPortsBase64+1)
@@ -332,8 +336,8 @@ func TestPortsBase64Most(t *testing.T) {
 	}
 }
 
-// What a client meets when a connection ends, and when it closes: at the
-// runtime's server, and at ours before the runtime's SPDY.
+// TestPortEnds checks what a client receives when a connection ends and when the client closes,
+// from the runtime's server and from relayedPorts.
 func TestPortEnds(t *testing.T) {
 	for name, server := range portServers {
 		t.Run(name, func(t *testing.T) { testPortEnds(t, server) })
@@ -347,8 +351,8 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 		addr := server(t, func(p int32, stream io.ReadWriteCloser) error {
 			switch p {
 			case 1:
-				// As containerd, it leaves a reader behind. moby/spdystream waits
-				// for one even after the connection's end.
+				// Like containerd, leave a goroutine that reads the stream. moby/spdystream waits
+				// for a reader even after the end of the connection.
 				go io.Copy(io.Discard, stream)
 				return nil
 			case 2:
@@ -366,7 +370,7 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 		for range 7 {
 			got = append(got, c.next(t))
 		}
-		<-begun // over SPDY, a Close before that would keep it from beginning
+		<-begun // over SPDY, an earlier Close would prevent the connection from starting
 		slices.Sort(got)
 		equal(t, got, []string{
 			`82 "\x00\x01\x00"`, `82 "\x01\x01\x00"`, `82 "\x02\x02\x00"`,
@@ -376,22 +380,22 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 		return c
 	}
 
-	// To connections that have ended, to error channels and to [255, ch] it does
-	// not listen; the others live, and there is no half-close.
+	// The server ignores data for connections that have ended, data on error channels, and [255,
+	// ch]: there is no half-close. Other connections continue.
 	c := start()
 	c.Write(join(
 		message("\x00to nobody"), message("\x02to nobody"), message("\x01to nobody"), message("\xff\x04"),
 		message("\x04hello"), frame(fin|opPing, ""), frame(fin|opClose, "\x03\xe9"),
 	))
-	// It answers any Close at once with 1000 and the end of the connection: what
-	// the pod says after it is lost. To the pod it is the end of what the client says.
+	// The server answers any Close with 1000 at once and ends the connection, so what the pod sends
+	// later is lost. The pod reads the end of the client's data.
 	equal(t, []string{c.next(t), c.next(t), c.next(t)}, []string{`8a ""`, `88 "\x03\xe8"`, "EOF"})
 	if got := <-heard; got != `"hello", <nil>` {
 		t.Errorf("the pod heard %s", got)
 	}
 	release <- true
 
-	// The connection's end is the same without a word.
+	// A connection that ends without a Close has the same result.
 	c = start()
 	c.Conn.(*net.TCPConn).CloseWrite()
 	equal(t, []string{c.next(t), c.next(t)}, []string{`88 "\x03\xe8"`, "EOF"})
@@ -399,8 +403,8 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 	release <- true
 }
 
-// Where the package doc says that messages mean here what they mean to the
-// runtime's server, they do. A probe follows each.
+// TestPortSourceAsRuntime checks that messages mean here what they mean to the runtime's server, as
+// the package doc states. A probe message follows each input.
 func TestPortSourceAsRuntime(t *testing.T) {
 	for _, d := range portDialects[1:] {
 		for name, in := range map[string][]byte{
@@ -430,7 +434,7 @@ func TestPortSourceAsRuntime(t *testing.T) {
 				return err
 			})
 			c, _ := handshake(t, addr, "ports=1,2", d.String())
-			for range 4 { // before that, it could miss what comes
+			for range 4 { // the first four messages: before them the server could miss input
 				c.next(t)
 			}
 			c.Write(in)

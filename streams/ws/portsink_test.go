@@ -12,7 +12,7 @@ import (
 	"edge/streams/ws"
 )
 
-// onData and onError are frames as a source gives them.
+// onData and onError return a frame for connection n as a source yields it.
 func onData(n int, payload string) streams.Frame {
 	f := say(streams.Data, streams.Port, payload)
 	f.Stream, _ = streams.PortStreams(n)
@@ -25,6 +25,7 @@ func onError(n int, payload string) streams.Frame {
 	return f
 }
 
+// TestPortSink checks the messages that the sink writes for frames.
 func TestPortSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	unsaid := func(kind streams.Kind) streams.Frame {
@@ -37,7 +38,7 @@ func TestPortSink(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		in   []streams.Frame
-		want []string // channel and payload; "close"
+		want []string // channel and payload of each message; "close" for the Close
 	}{
 		{"nothing", []streams.Frame{flush}, nil},
 		{"data waits for Flush", []streams.Frame{onData(0, "a")}, nil},
@@ -94,7 +95,7 @@ func TestPortSink(t *testing.T) {
 	}
 }
 
-// serverFrame is a message of a server in one frame, of less than 64 KiB.
+// serverFrame returns a message of a server in one frame of less than 64 KiB.
 func serverFrame(d ws.Dialect, channel byte, payload string) []byte {
 	first, b := byte(fin|opBinary), string([]byte{channel})+payload
 	if d == ws.V4Base64Channel {
@@ -106,8 +107,8 @@ func serverFrame(d ws.Dialect, channel byte, payload string) []byte {
 	return append([]byte{first, 126, byte(len(b) >> 8), byte(len(b))}, b...)
 }
 
-// The first message on each channel is its port, low byte first, and leaves in
-// a write of its own.
+// TestPortStart checks that the first message on each channel is its port, low byte first, in one
+// write of its own.
 func TestPortStart(t *testing.T) {
 	ports := make([]uint16, ws.MaxPorts)
 	for n := range ports {
@@ -126,7 +127,7 @@ func TestPortStart(t *testing.T) {
 	}
 }
 
-// A leg's error is the sink's, whichever call meets it.
+// TestPortSinkError checks that a write error is returned by whichever call writes.
 func TestPortSinkError(t *testing.T) {
 	broken := errors.New("broken")
 	for name, call := range map[string]func(*ws.PortSink) error{

@@ -15,10 +15,10 @@ import (
 	"edge/streams/ws"
 )
 
-// portDialects are those of port-forward.
+// portDialects are the dialects of port-forward.
 var portDialects = []ws.Dialect{ws.V1Channel, ws.V4Channel, ws.V4Base64Channel}
 
-// onPort is a client's message on a channel.
+// onPort returns a client's message on a channel.
 func onPort(d ws.Dialect, channel byte, payload string) []byte {
 	if d == ws.V4Base64Channel {
 		return frame(fin|opText, string([]byte{'0' + channel})+base64.StdEncoding.EncodeToString([]byte(payload)))
@@ -26,7 +26,7 @@ func onPort(d ws.Dialect, channel byte, payload string) []byte {
 	return message(string([]byte{channel}) + payload)
 }
 
-// readPorts runs a PortSource to its end, as read does an ExecServerSource.
+// readPorts reads a PortSource until its error, as read does with an ExecServerSource.
 func readPorts(t testing.TB, src io.Reader, ports int, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
@@ -48,6 +48,7 @@ func readPorts(t testing.TB, src io.Reader, ports int, d ws.Dialect) *events {
 	return e
 }
 
+// TestPortSource checks the frames that a client's messages yield, in every dialect.
 func TestPortSource(t *testing.T) {
 	const ports = 3
 	for _, c := range []struct {
@@ -59,11 +60,11 @@ func TestPortSource(t *testing.T) {
 		{"each connection", func(d ws.Dialect) []byte {
 			return join(onPort(d, 4, "c"), onPort(d, 0, "\x00a"), onPort(d, 2, "b"), onPort(d, 0, "d"))
 		}, []string{`data 2 "c"`, `data 0 "\x00a"`, `data 1 "b"`, `data 0 "d"`}},
-		{"what nobody reads", func(d ws.Dialect) []byte {
+		{"ignored channels", func(d ws.Dialect) []byte {
 			return join(onPort(d, 1, "a"), onPort(d, 5, "b"), onPort(d, 6, "c"), onPort(d, 7, "d"), onPort(d, 79, "e"),
 				onPort(d, 254, "f"), onPort(d, 255, "\x00"), onPort(d, 255, ""), onPort(d, 0, "g"))
 		}, []string{`data 0 "g"`}},
-		{"nothing said", func(d ws.Dialect) []byte {
+		{"no payload", func(d ws.Dialect) []byte {
 			return join(message(""), frame(fin|opText, ""), onPort(d, 0, ""), onPort(d, 1, ""), onPort(d, 2, "a"))
 		}, []string{`data 1 "a"`}},
 		{"the other kind of message", func(d ws.Dialect) []byte {
@@ -85,7 +86,8 @@ func TestPortSource(t *testing.T) {
 	}
 }
 
-// Fragments are one message, and none is held until it is complete.
+// TestPortSourceFragments checks that fragments are read as one message, and that their data is
+// returned before the message is complete.
 func TestPortSourceFragments(t *testing.T) {
 	in := join(frame(opBinary, ""), frame(opContinuation, "\x02"), frame(fin|opPing, ""), frame(opContinuation, "\x00a"),
 		frame(opContinuation, "\x04b"), frame(fin|opContinuation, ""))
@@ -99,8 +101,9 @@ func TestPortSourceFragments(t *testing.T) {
 	}
 }
 
-// Base64 that is none ends the session; wsstream ignores its message, of which
-// part may be with the pod already here. Where nobody reads it is not looked at.
+// TestPortSourceBase64 checks that invalid base64 is a protocol error, but ignored on channels that
+// are ignored. wsstream ignores the whole message instead; here a part of it may already have been
+// passed on.
 func TestPortSourceBase64(t *testing.T) {
 	for in, code := range map[string]int{
 		"0YQ==": 0, "0YWI=": 0, "0Y\r\nQ==": 0,
@@ -114,7 +117,7 @@ func TestPortSourceBase64(t *testing.T) {
 	}
 }
 
-// A large message is streamed, whatever its form.
+// TestPortSourceStreams checks that a large message is returned in pieces, in every dialect.
 func TestPortSourceStreams(t *testing.T) {
 	payload := strings.Repeat("0123456789abcdef", 20*streams.MaxData/16)
 	for _, d := range portDialects {
@@ -145,7 +148,7 @@ func TestPortSourceStreams(t *testing.T) {
 	}
 }
 
-// A deadline that passes, wherever it does, loses nothing.
+// TestPortSourceAgain checks that a deadline loses nothing, wherever it passes.
 func TestPortSourceAgain(t *testing.T) {
 	for _, d := range portDialects {
 		in := join(onPort(d, 0, "abc"), frame(fin|opPing, "p"), onPort(d, 3, "d"), onPort(d, 2, "e"), frame(fin|opClose, "\x03\xe8"))
@@ -159,7 +162,7 @@ func TestPortSourceAgain(t *testing.T) {
 	}
 }
 
-// A client's breaches end a port-forward as they end an exec.
+// TestPortBombs checks that a client's protocol errors end a port-forward as they end an exec.
 func TestPortBombs(t *testing.T) {
 	for _, c := range breaches {
 		in := io.MultiReader(split(c.in), iotest.ErrReader(errors.New("read on")))
@@ -169,7 +172,7 @@ func TestPortBombs(t *testing.T) {
 	}
 }
 
-// Whatever a client sends without end, the memory for it does not grow.
+// TestPortMemory checks that memory does not grow, whatever a client sends without end.
 func TestPortMemory(t *testing.T) {
 	const total, most = 4 << 20, 128 << 10
 	for _, c := range []struct {

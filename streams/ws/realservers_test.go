@@ -24,8 +24,9 @@ import (
 	"edge/streams/ws"
 )
 
-// container says its terminal's first size to its stderr, its stdin to its
-// stdout, and ends with an exit code after "exit" or stdin's end.
+// container is a process in a container. It writes its first terminal size to stdout if it has a
+// tty, and copies stdin to stdout. It ends after "exit" or at the end of stdin, with the value as
+// its exit code. If that is not 0 and there is no tty, it writes "failed" to stderr.
 type container int
 
 func (c container) ExecInContainer(_ context.Context, _, _, _ string, _ []string, in io.Reader, out, errOut io.WriteCloser, tty bool, resize <-chan cri.TerminalSize, _ time.Duration) error {
@@ -52,7 +53,7 @@ func (c container) ExecInContainer(_ context.Context, _, _, _ string, _ []string
 	return exitError(c)
 }
 
-// serve is the container runtime's server of exec.
+// serve returns the container runtime's exec server.
 func (c container) serve(tty bool) http.Handler {
 	opts := &cri.Options{Stdin: true, Stdout: true, Stderr: !tty, TTY: tty}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +61,7 @@ func (c container) serve(tty bool) http.Handler {
 	})
 }
 
-// exitError is what the runtime gives for an exit code.
+// exitError is the error that the runtime returns for an exit code.
 type exitError int
 
 func (e exitError) Error() string   { return fmt.Sprint("exit ", int(e)) }
@@ -68,8 +69,8 @@ func (e exitError) String() string  { return e.Error() }
 func (e exitError) Exited() bool    { return true }
 func (e exitError) ExitStatus() int { return int(e) }
 
-// The container runtime's server, in every dialect that it has, and the API
-// server's in v5, in front of the runtime, understand our client, and we them.
+// TestRealServers checks exec sessions between this package's client side and real servers: the
+// container runtime's in every dialect, and the API server's v5 in front of the runtime.
 func TestRealServers(t *testing.T) {
 	for _, tty := range []bool{false, true} {
 		for _, code := range []container{0, 7} {
@@ -120,8 +121,8 @@ func TestRealServers(t *testing.T) {
 	}
 }
 
-// The tunnel of client-go's and the API server's, with spdystream in it on both
-// sides, carries what our client's Tunnel says.
+// TestTunnelServer checks that a client's Tunnel works with the tunnel of client-go and the API
+// server, with spdystream inside it on both sides.
 func TestTunnelServer(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		up := websocket.Upgrader{Subprotocols: []string{ws.TunnelPortForward}, CheckOrigin: func(*http.Request) bool { return true }}

@@ -18,8 +18,8 @@ import (
 	"edge/streams/ws"
 )
 
-// shake does a client's handshake with a server and returns the connection, and
-// what is read from it.
+// shake does a client's handshake with a server. It returns the connection and the reader for what
+// the server sends.
 func shake(t *testing.T, addr, subprotocol string) (net.Conn, io.Reader) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -42,15 +42,15 @@ func shake(t *testing.T, addr, subprotocol string) (net.Conn, io.Reader) {
 	return c, r
 }
 
-// session is what a client heard, by stream.
+// session is what a client received, by stream.
 type session struct {
 	stdout, stderr bytes.Buffer
 	status         string
-	code           int // of the Close; -1: none
+	code           int // code of the Close; -1: no Close
 }
 
-// run is a client that sends stdin, a terminal's size and the end of stdin, as
-// far as the dialect can say it, and listens to the end.
+// run is a client that sends stdin, a terminal size and the end of stdin, as far as the dialect can
+// express it. It then reads until the session ends.
 func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *session {
 	t.Helper()
 	c, from := shake(t, addr, subprotocol)
@@ -68,7 +68,7 @@ func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *
 				}
 			}
 			frames = append(frames, say(streams.HalfClose, streams.Stdin, ""))
-			for _, f := range frames { // none after the last: a server that closes may have left it unread
+			for _, f := range frames { // sends a ping before each frame, and none after the last: a server that closes may not read it
 				if err := w.WriteRoom(ws.AppendClientPing(nil, []byte("ping")), 0); err != nil {
 					return err
 				}
@@ -107,8 +107,8 @@ func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *
 	return s
 }
 
-// script is stdin for a process that ends with it, and all of it. Where stdin has
-// no end, "exit" is one.
+// script returns the stdin messages for a process that ends when stdin ends, and all their bytes.
+// In a dialect without an end of stdin, the last message is "exit".
 func script(d ws.Dialect) (stdin [][]byte, all []byte) {
 	for _, n := range inputs {
 		stdin = append(stdin, random(n))
@@ -129,14 +129,14 @@ func (s *session) check(t *testing.T, stdout []byte, stderr, status string) {
 	}
 }
 
-// messageServer is a server's side of a message protocol: gorilla's, or x/net's.
+// messageServer is the server side of gorilla's or x/net's message API.
 type messageServer struct {
 	receive func() ([]byte, error)
 	send    func([]byte) error
 	ping    func()
 }
 
-// echo says stdin to stdout, sizes to stderr, and ends with stdin.
+// echo copies stdin to stdout and sizes to stderr, and ends when stdin ends.
 func (s *messageServer) echo(t *testing.T, d ws.Dialect) {
 	say := func(channel byte, m []byte) {
 		s.ping()
@@ -171,11 +171,12 @@ func (s *messageServer) echo(t *testing.T, d ws.Dialect) {
 	}
 }
 
-// What our client says, gorilla's and x/net's servers understand, and we them.
+// TestMessageServers checks that the servers of gorilla and x/net understand this package's client
+// side, and the reverse.
 func TestMessageServers(t *testing.T) {
 	for _, d := range dialects {
 		stdin, all := script(d)
-		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments what is longer
+		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments longer messages
 			t.Run(fmt.Sprint("gorilla ", d, " ", buffer), func(t *testing.T) {
 				srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					up := websocket.Upgrader{Subprotocols: []string{d.String()}, WriteBufferSize: buffer, CheckOrigin: func(*http.Request) bool { return true }}
@@ -210,7 +211,7 @@ func TestMessageServers(t *testing.T) {
 						ping: func() { c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{}) },
 					}).echo(t, d)
 					c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
-					for err = nil; err == nil; { // until our client is done
+					for err = nil; err == nil; { // until the client has closed
 						_, _, err = c.ReadMessage()
 					}
 				}))

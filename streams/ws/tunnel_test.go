@@ -12,13 +12,14 @@ import (
 	"edge/streams/ws"
 )
 
+// TestTunnelRead checks the bytes and the error that a Tunnel returns for a peer's frames.
 func TestTunnelRead(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		in      []byte
 		want    string
 		answers []string
-		err     error // nil: a breach with code
+		err     error // nil: a protocol error with code
 		code    int
 		closed  bool
 	}{
@@ -62,8 +63,8 @@ func TestTunnelRead(t *testing.T) {
 	}
 }
 
-// everyTunnel reads what a client says through a server's tunnel, and the same
-// from a server through a client's, at every split and with reads of many sizes.
+// everyTunnel reads a client's frames through a server's tunnel, and the same frames of a server
+// through a client's. It splits them at every place and uses reads of several sizes.
 func everyTunnel(t *testing.T, in []byte, check func(*ws.Tunnel, []byte, *events)) {
 	t.Helper()
 	size := 0
@@ -79,7 +80,7 @@ func everyTunnel(t *testing.T, in []byte, check func(*ws.Tunnel, []byte, *events
 	})
 }
 
-// A Tunnel is a reader like any other.
+// TestTunnelIsReader checks that a Tunnel behaves as an io.Reader must.
 func TestTunnelIsReader(t *testing.T) {
 	payload := strings.Repeat("0123456789", 2000)
 	in := join(message(payload[:10000]), frame(fin|opPing, ""), frame(opBinary, payload[10000:10001]), frame(fin|opContinuation, payload[10001:]), frame(fin|opClose, ""))
@@ -96,7 +97,7 @@ func TestTunnelIsReader(t *testing.T) {
 	}
 }
 
-// dawdle returns nothing, and no error, every second time.
+// dawdle returns 0, nil on every second Read.
 type dawdle struct {
 	r io.Reader
 	n int
@@ -109,8 +110,8 @@ func (d *dawdle) Read(b []byte) (int, error) {
 	return d.r.Read(b)
 }
 
-// It never reads further than the frame at hand, and payload straight into
-// the caller's buffer.
+// TestTunnelReadsExactly checks that a Tunnel never reads beyond the current frame, and reads
+// payload directly into the caller's buffer.
 func TestTunnelReadsExactly(t *testing.T) {
 	src := &asked{r: split(join(message("0123456789"), message(strings.Repeat("a", 300))))}
 	tun := ws.NewTunnel(src, mute{}, nil)
@@ -139,7 +140,7 @@ func (a *asked) Read(b []byte) (int, error) {
 	return a.r.Read(b)
 }
 
-// A deadline that passes, wherever it does, loses nothing.
+// TestTunnelAgain checks that a deadline loses nothing, wherever it passes.
 func TestTunnelAgain(t *testing.T) {
 	in := join(message("ab"), frame(fin|opPing, "p"), frame(opBinary, ""), frame(fin|opContinuation, strings.Repeat("c", 200)), frame(fin|opClose, "\x03\xe8"))
 	_, want, _ := tunnel(split(in), 7)
@@ -158,6 +159,7 @@ func TestTunnelAgain(t *testing.T) {
 	}
 }
 
+// TestTunnelWrite checks the frames that a Tunnel writes.
 func TestTunnelWrite(t *testing.T) {
 	for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
 		for _, room := range []int{0, 1, 3, streams.Headroom} {
@@ -193,7 +195,8 @@ func TestTunnelWrite(t *testing.T) {
 	}
 }
 
-// An answer of the protocol inside becomes a message among the leg's replies.
+// TestTunnelReplier checks that each answer of the inner protocol becomes one message among the
+// leg's replies.
 func TestTunnelReplier(t *testing.T) {
 	want := []string{`reply "\x82\x04pong"`, `reply "\x82\x05reply"`, fmt.Sprintf("reply %q", "\x82\x7d"+strings.Repeat("l", 125))}
 	for _, client := range []bool{false, true} {

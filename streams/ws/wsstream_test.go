@@ -15,8 +15,8 @@ import (
 	"edge/streams/ws"
 )
 
-// wsstreamHears returns what the API server's own WebSocket server makes of a
-// client's bytes: stdin, and what comes on the resize channel.
+// wsstreamHears returns what wsstream, the API server's WebSocket server, reads from a client's
+// bytes on the stdin and resize channels.
 func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string) {
 	subprotocol := d.String()
 	type both struct{ stdin, resize string }
@@ -47,7 +47,7 @@ func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string)
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if !<-open { // before that, wsstream could miss that it ever was
+	if !<-open { // waits, because an earlier input could make wsstream miss that the session opened
 		return
 	}
 	if _, err := client.NetConn().Write(in); err != nil {
@@ -57,9 +57,9 @@ func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string)
 	return got.stdin, got.resize
 }
 
-// Where the package doc says that messages mean here what they mean to the API
-// server, they do. Probes follow each: what still comes through tells whether a
-// channel, or the session, was ended.
+// TestAsWsstream checks that messages mean here what they mean to the API server, as the package
+// doc states. Probe messages follow each input: which of them arrive shows whether a channel, or
+// the session, was ended.
 func TestAsWsstream(t *testing.T) {
 	probes := join(message("\x00probe"), message("\x04"+size), frame(fin|opClose, "\x03\xe8"))
 	for _, c := range []struct {
@@ -111,7 +111,7 @@ func TestAsWsstream(t *testing.T) {
 		{"excess bits", message("0YR==")},
 		{"padding in each", join(message("0YQ=="), message("0YQ=="))},
 		{"channels that are no digit", join(message("\x00YQ=="), message("/YQ=="), message("\xffYQ=="), message("\xff\x00"))},
-		{"not base64, for nobody", join(message("1?"), message("3Y"), message("7=="))},
+		{"not base64, on an ignored channel", join(message("1?"), message("3Y"), message("7=="))},
 	} {
 		for _, d := range []ws.Dialect{ws.V1Base64Channel, ws.V4Base64Channel} {
 			asWsstream(t, c.name, join(c.in, inDialect(probes, d)), d)
@@ -134,7 +134,8 @@ func asWsstream(t *testing.T, name string, in []byte, d ws.Dialect) {
 	}
 }
 
-// What is not base64 is lost there, and the message with it; here it is a breach.
+// TestUnlikeWsstream checks that invalid base64 is a protocol error here, while wsstream drops the
+// message.
 func TestUnlikeWsstream(t *testing.T) {
 	d := ws.V4Base64Channel
 	in := join(message("0YQ=="), message("0YWJj?"), message("0Yg=="), frame(fin|opClose, "\x03\xe8"))
