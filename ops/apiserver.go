@@ -70,7 +70,8 @@ func NewAPIServer(own *bridge.Credential, needed bool, log *slog.Logger) (*APISe
 	client := func(via http.RoundTripper, timeout time.Duration) *http.Client {
 		return &http.Client{
 			Transport: via, Timeout: timeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the credential must reach no other host
+			// The credential must reach no other host.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
 	return &APIServer{

@@ -201,7 +201,8 @@ func TestRefusalIsToldAtOnce(t *testing.T) {
 		await(true)
 		answer.Store(code)
 		await(false)
-		if n := asked.Load(); n != 2*rounds || ctx.Err() != nil { // each check sends one request on the open connection and one on a new connection
+		// Each check sends one request on the open connection and one on a new connection.
+		if n := asked.Load(); n != 2*rounds || ctx.Err() != nil {
 			t.Errorf("%d: asked %d times, %v", code, n, ctx.Err())
 		}
 		cancel()

@@ -10,11 +10,11 @@ const (
 	// connections of a Server together. A small edge can spare 64 MiB. That is enough for 64
 	// requests of the largest allowed size, or 16,000 usual ones.
 	headerBudget = 64 << 20
-	// mostAge is the greatest age that counts: a client with a real request has been answered by
-	// then.
+	// mostAge is the greatest age that victim uses to choose a connection to close. A client with a
+	// real request has been answered by then.
 	mostAge = 10 * time.Second
-	// leastAge is the least age that counts. Among holders that all came just now, the largest is
-	// closed first.
+	// leastAge is the least age that victim uses to choose a connection to close. Among connections
+	// that all came just now, the one that holds most bytes is closed first.
 	leastAge = time.Millisecond
 	// maxWhole limits how many headers of one connection, waiting for their handlers, are charged
 	// separately: four times the number of streams that HTTP/2 has open. Beyond it the oldest is no
@@ -44,9 +44,10 @@ type budget struct {
 	holders map[*Conn]struct{}
 }
 
-// charge adds the entries to what c holds. While the budget is exceeded, charge closes the holders
-// with the most bytes times age. A client that sends a header and is authenticated a moment later
-// is therefore not closed. charge reports whether c stays open.
+// charge adds the entries to the bytes that c holds of the budget, and reports whether c stays
+// open. While the budget is exceeded, charge closes the connection for which bytes held times age
+// is largest. A client that sends a header and is authenticated a moment later is therefore not
+// closed.
 func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 	b.mu.Lock()
 	if c.free {
@@ -93,7 +94,8 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 // that handler may write an answer.
 func (c *Conn) answerable() bool { return c.counter != nil && !c.counter.http2() && c.running == 0 }
 
-// victim returns the holder with the most bytes times age.
+// victim returns the connection to close when the budget is exceeded: the one for which bytes held
+// times age is largest.
 func (b *budget) victim() (worst *Conn) {
 	var most int64
 	now := time.Now()
@@ -131,7 +133,7 @@ func (b *budget) forget(c *Conn) {
 	b.release(c)
 }
 
-// shaken frees what the handshake held, and sets the counter for the requests that follow.
+// shaken frees what the TLS handshake held, and sets the counter for the requests that follow.
 func (b *budget) shaken(c *Conn, requests counter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -136,7 +136,8 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	for id := uint32(1); id < 200; id += 8 {
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(t, headersOf("")...), EndHeaders: true})
 		f.WriteRSTStream(id, http2.ErrCodeCancel)
-		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 2, BlockFragment: []byte{0x82}, EndHeaders: true, EndStream: true}) // invalid without :path
+		// A header without :path is invalid.
+		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 2, BlockFragment: []byte{0x82}, EndHeaders: true, EndStream: true})
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 4, BlockFragment: block(t, headersOf("")...), EndHeaders: true, EndStream: true})
 	}
 	f.WritePing(false, [8]byte{1})
@@ -155,7 +156,8 @@ func TestHandshakesCount(t *testing.T) {
 	b := limited(t, hello, headerBudget)
 	conn := b.dial()
 	defer conn.Close()
-	hello := append([]byte{22, 3, 1, 0x40, 0}, 1, 0, 0x80, 0) // a record of 16 KiB with the beginning of a ClientHello of 32 KiB
+	// hello is a TLS record of 16 KiB with the beginning of a ClientHello of 32 KiB.
+	hello := append([]byte{22, 3, 1, 0x40, 0}, 1, 0, 0x80, 0)
 	conn.Write(append(hello, make([]byte, 10_000)...))
 	b.await(func(used int64) bool { return used >= 10_000 })
 	conn.Close()

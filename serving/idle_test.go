@@ -72,7 +72,8 @@ func TestNothingComes(t *testing.T) {
 			io.WriteString(c, http2.ClientPreface)
 			f := http2.NewFramer(c, nil)
 			var working sync.WaitGroup
-			b.Cleanup(working.Wait) // no goroutine may sleep when the test ends, because the fake clock stops with it
+			// No goroutine may sleep when the test ends, because the fake clock stops with it.
+			b.Cleanup(working.Wait)
 			working.Go(func() { io.Copy(io.Discard, c) })
 			f.WriteSettings()
 			f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})

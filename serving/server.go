@@ -112,7 +112,8 @@ func (s *Server) newHTTP2(part int32) *http2.Server {
 		MaxUploadBufferPerStream:     streamWindow / part,
 		MaxUploadBufferPerConnection: connWindow / part,
 	}
-	if err := http2.ConfigureServer(s.http2, h); err != nil { // fails only for the cipher suites of a tls.Config, and s.http2 has none
+	// ConfigureServer fails only for the cipher suites of a tls.Config, and s.http2 has none.
+	if err := http2.ConfigureServer(s.http2, h); err != nil {
 		panic(err)
 	}
 	return h

@@ -119,7 +119,8 @@ func TestBounds(t *testing.T) {
 	if e.err != io.EOF {
 		t.Error(e.err)
 	}
-	if e = readServer(t, split(unmasked(in)), ws.V5Channel); len(e.lines) != 0 || e.err != io.EOF { // the client side ignores channel 0
+	// The client side ignores channel 0.
+	if e = readServer(t, split(unmasked(in)), ws.V5Channel); len(e.lines) != 0 || e.err != io.EOF {
 		t.Errorf("%q, %v", e.lines, e.err)
 	}
 	for _, open := range []func() (*ws.Tunnel, []byte, *events){

@@ -15,16 +15,18 @@ type channelSource struct {
 	text      bool                  // payloads are base64
 	halfClose bool                  // the peer may send [255, channel]
 	channels  [channelCount]meaning // the meaning of a message on each channel, from now on
-	ports     int                   // number of port-forward connections, whose channels differ; 0: not a port-forward
-	keepMasks bool                  // see ExecServerSource.KeepMasks
+	// ports is the number of port-forward connections, whose channels differ; 0: not a port-forward.
+	ports     int
+	keepMasks bool // see ExecServerSource.KeepMasks
 
 	in      frameParser
 	tagged  bool          // the channel byte of the current message was read, and means is valid
 	means   meaning       // of the current message
 	decoder base64Decoder // for the current message
-	whole   []byte        // room, then the part of a message that was read, if it is passed on only when complete
-	room    [streams.Headroom]byte
-	err     error // returned by every further call
+	// whole holds room, then the part read so far of a message that is passed on only when complete.
+	whole []byte
+	room  [streams.Headroom]byte
+	err   error // returned by every further call
 }
 
 // meaning is what a message on a channel means. A message whose meaning has no kind is ignored.
@@ -32,8 +34,10 @@ type meaning struct {
 	kind streams.Kind
 	role streams.Role
 	id   uint32 // of the stream
-	most int    // maximum bytes of a message that is passed on only when complete; 0: a stream's data, passed on in pieces
-	long error  // the protocol error for a message longer than most
+	// most is the maximum bytes of a message that is passed on only when complete; 0: the message
+	// is a stream's data, passed on in pieces.
+	most int
+	long error // the protocol error for a message longer than most
 }
 
 // halfClose is the meaning of [255, channel]. Its payload is the channel that ends.

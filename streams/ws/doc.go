@@ -114,7 +114,8 @@
 // channel are collected until Flush and written as one message. A message carries at most
 // [streams.MaxData] bytes of data, and in base64 at most 30,699: that fits in a pooled buffer once
 // it is encoded, and needs no padding. No message is fragmented: x/net, which wsstream uses, takes
-// every fragment for a message. Every frame other than Data is written as one message.
+// every fragment for a message. Every frame other than Data is written as one message. A header is
+// written into the room, the free bytes before a payload in its buffer (see package streams).
 //
 // # Half-close and reset
 //

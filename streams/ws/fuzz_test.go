@@ -249,7 +249,9 @@ func compare(t *testing.T, got, want said, err error, h *heard) {
 	}
 	breach := closeCode(err) != 0
 	switch {
-	case h.err == websocket.ErrReadLimit: // gorilla's error for a length of 2^63, or a sum of lengths, which this package does not compute
+	// gorilla returns ErrReadLimit for a length of 2^63, and for a sum of lengths that overflows.
+	// This package does not add lengths.
+	case h.err == websocket.ErrReadLimit:
 	case breach && !theirBreach:
 		if !slices.ContainsFunc(stricter, func(s string) bool { return strings.Contains(err.Error(), s) }) {
 			t.Fatalf("refused: %v; by gorilla not: %v", err, h.err)

@@ -68,7 +68,9 @@ func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *
 				}
 			}
 			frames = append(frames, say(streams.HalfClose, streams.Stdin, ""))
-			for _, f := range frames { // sends a ping before each frame, and none after the last: a server that closes may not read it
+			// Send a ping before each frame, and none after the last: a server that closes may not
+			// read it.
+			for _, f := range frames {
 				if err := w.WriteRoom(ws.AppendClientPing(nil, []byte("ping")), 0); err != nil {
 					return err
 				}
