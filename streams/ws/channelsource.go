@@ -15,7 +15,7 @@ type channelSource struct {
 	text      bool                  // payloads are base64
 	halfClose bool                  // the peer may send [255, channel]
 	channels  [channelCount]meaning // the meaning of a message on each channel, from now on
-	// ports is the number of port-forward connections, whose channels differ; 0: not a port-forward.
+	// ports is the number of port-forward connections. 0: the channels are those of exec.
 	ports     int
 	keepMasks bool // see ExecServerSource.KeepMasks
 
@@ -23,7 +23,7 @@ type channelSource struct {
 	tagged  bool          // the channel byte of the current message was read, and means is valid
 	means   meaning       // of the current message
 	decoder base64Decoder // for the current message
-	// whole holds room, then the part read so far of a message that is passed on only when complete.
+	// whole is room, then the part read so far of a message that is passed on only when complete.
 	whole []byte
 	room  [streams.Headroom]byte
 	err   error // returned by every further call
