@@ -38,7 +38,7 @@ func (l *http1Counter) count(dst []entry, p []byte) []entry {
 	return dst
 }
 
-// endsEmpty reports whether the line that a LF ends is empty: no bytes, or only a CR, before the
+// endsEmpty reports whether the line that an LF ends is empty: no bytes, or only a CR, before the
 // LF. p is the last part of the line, without the LF.
 func (l *http1Counter) endsEmpty(p []byte) bool {
 	if l.line == 0 {

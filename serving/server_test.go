@@ -239,8 +239,8 @@ func TestGoAwayWithoutWindow(t *testing.T) {
 	}
 }
 
-// TestShutdown checks that Shutdown sends GOAWAY to HTTP/2 clients, closes idle connections, and
-// waits for requests in progress.
+// TestShutdown checks that Shutdown sends GOAWAY to HTTP/2 clients and waits for requests in
+// progress.
 func TestShutdown(t *testing.T) {
 	release, in := make(chan struct{}), make(chan struct{}, 2)
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {

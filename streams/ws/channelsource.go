@@ -33,7 +33,7 @@ type channelSource struct {
 type meaning struct {
 	kind streams.Kind
 	role streams.Role
-	id   uint32 // of the stream
+	id   uint32 // stream id
 	// most is the maximum bytes of a message that is passed on only when complete; 0: the message
 	// is a stream's data, passed on in pieces.
 	most int

@@ -25,7 +25,6 @@ func (w *messageWriter) WriteRoom(b []byte, off int) error {
 
 // writeMasked is WriteRoom for a client's binary message whose bytes after the first are still
 // masked with the key under. It changes the mask from that key to the message's own in one pass.
-// and go under the message's own in one pass.
 func (w *messageWriter) writeMasked(b []byte, off int, under uint32) error {
 	b, off = client.room(b, off)
 	begin, key := client.head(opBinary, b, off)
@@ -35,12 +34,10 @@ func (w *messageWriter) writeMasked(b []byte, off int, under uint32) error {
 
 // maxText is the largest payload, in bytes, whose base64 message fits in a borrowed buffer. It is a
 // multiple of three, so that base64 needs no padding.
-// borrowed buffer: a multiple of three, so that it needs no padding.
 const maxText = (streams.MaxNeed - 1) / 4 * 3
 
 // encode writes a text message. Only a Status may be longer than maxText. A session has at most one
 // Status; encode allocates a buffer for one that long.
-// is one in a session, and it pays with memory of its own.
 func (w *messageWriter) encode(channel byte, payload []byte) error {
 	n := streams.Headroom + 1 + base64.StdEncoding.EncodedLen(len(payload))
 	var b []byte
