@@ -26,7 +26,7 @@ const MaxHeld = prefixSize + keySize + OwnSize
 
 // Seen states which control frames have passed.
 type Seen struct {
-	Ping  bool // a ping passed: a pong may now answer it alone, and no earlier ping
+	Ping  bool // a ping passed: the next pong may answer only this ping, not earlier ones
 	Close bool // a Close passed: it is the peer's last frame
 }
 
