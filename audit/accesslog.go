@@ -16,37 +16,40 @@ import (
 	"edge/impersonate"
 )
 
-// The words that an access line begins with. Who reads kube-oidc-proxy's log looks for these.
+// The message of an access log line. kube-oidc-proxy's log uses the same two words, and tools
+// search for them.
 const (
-	success = "AuSuccess" // it is known who asked, and as whom it goes on; whatever came of it
-	failure = "AuFail"    // it is not, or may not
+	success = "AuSuccess" // edge authenticated the requestor and accepts the identity; the request may still fail later
+	failure = "AuFail"    // edge did not authenticate the requestor, or refuses the identity
 )
 
-// How much of each value a line shows, in bytes.
+// Limits on the values in an access log line, in bytes.
 const (
 	maxAgent  = 256
 	maxReason = 512
 	maxMethod = 32
 )
 
-// usualAttrs is how many values most lines have at most.
+// usualAttrs is the number of attributes to allocate space for; few lines have more.
 const usualAttrs = 15
 
-// accessLog is one line per request, written when it ends.
+// accessLog writes one line per request, when the request ends.
 type accessLog struct{ log *slog.Logger }
 
-// NewAccessLog returns the Observer that writes the access log, one line of level Info per request. Whether it is text or
-// JSON is the logger's.
+// NewAccessLog returns the Observer that writes the access log: one line of level Info per request.
+// The logger's handler decides whether the line is text or JSON.
 func NewAccessLog(log *slog.Logger) bridge.Observer { return accessLog{log} }
 
 func (a accessLog) Begin(r *http.Request) bridge.Observation {
 	l := &accessLine{log: a.log, message: failure, attrs: make([]slog.Attr, 0, usualAttrs)}
 	l.add("source", bounded(bridge.ClientIP(r), maxName))
-	// Edge's own word. One hop is the peer, and nobody has vouched for anything.
+	// edge has rewritten X-Forwarded-For. A single address in it is the peer's; a list of several
+	// has been confirmed by --trusted-proxies.
 	if way := r.Header.Get("X-Forwarded-For"); strings.Contains(way, ",") {
 		l.add("xForwardedFor", bounded(way, maxList))
 	}
-	l.add("method", bounded(strings.Clone(r.Method), maxMethod)) // not as a part of the request line, which has the URL
+	// Clone the method: a substring would keep the whole request line, with the URL, in memory.
+	l.add("method", bounded(strings.Clone(r.Method), maxMethod))
 	l.uri = len(l.attrs)
 	l.add("uri", loggedURI(r.URL))
 	l.add("proto", bounded(strings.Clone(r.Proto), maxMethod))
@@ -54,12 +57,13 @@ func (a accessLog) Begin(r *http.Request) bridge.Observation {
 	return l
 }
 
-// accessLine is a line in the making. It keeps no request, since a stream may last for days.
+// accessLine is the access log line of one request, until it is written. It keeps no reference to
+// the request, because a stream may last for days.
 type accessLine struct {
 	log     *slog.Logger
 	message string
 	attrs   []slog.Attr
-	uri     int // where in attrs the URI is
+	uri     int // index of the URI in attrs
 }
 
 func (l *accessLine) add(key string, value any) { l.attrs = append(l.attrs, slog.Any(key, value)) }
@@ -72,7 +76,8 @@ func (l *accessLine) Identified(r *http.Request, id impersonate.Identity, refuse
 		l.add("droppedGroups", newList(id.Dropped))
 	}
 	if refused != nil {
-		l.attrs[l.uri] = slog.Any("uri", loggedURI(r.URL)) // a token that was in it is known now, and gone
+		// If the URL had a token, authentication has found and removed it by now.
+		l.attrs[l.uri] = slog.Any("uri", loggedURI(r.URL))
 		l.add("reason", bounded(refused.Error(), maxReason))
 		return nil
 	}
@@ -99,7 +104,7 @@ func (l *accessLine) addUser(nameKey, groupsKey, uidKey, name string, groups []s
 	}
 }
 
-// Streaming has nothing to add: the line is written at the end.
+// Streaming adds nothing: the line is written when the stream ends.
 func (l *accessLine) Streaming(bridge.Stream) error { return nil }
 
 func (l *accessLine) Started(int) {}
@@ -124,7 +129,8 @@ func (l *accessLine) Ended(end bridge.End) {
 	l.log.LogAttrs(context.Background(), slog.LevelInfo, l.message, l.attrs...)
 }
 
-// addedExtra lists what goes upstream in the extras that the requestor's own do not say, as key=value, in order.
+// addedExtra lists the extras that go upstream and that the requestor's own extras do not have, as
+// key=value, in order of the keys.
 func addedExtra(id impersonate.Identity) []string {
 	var added []string
 	own := id.Requestor.GetExtra()
@@ -139,8 +145,9 @@ func addedExtra(id impersonate.Identity) []string {
 	return added
 }
 
-// harmless are the query parameters that the access log shows: Kubernetes' own that choose what is asked for and how. Any
-// other may be a command's argument, or what an application behind a service's proxy takes for a password.
+// harmless has the query parameters that the access log shows: those of Kubernetes that select what
+// is requested and how. Any other parameter may be an argument of a command, or a password for an
+// application behind a service proxy.
 var harmless = func() map[string]bool {
 	known := make(map[string]bool)
 	for _, name := range []string{
@@ -156,11 +163,11 @@ var harmless = func() map[string]bool {
 	return known
 }()
 
-// maxURI bounds what the access log shows of a URL, in bytes.
+// maxURI limits the URL in the access log, in bytes.
 const maxURI = 2048
 
-// loggedURI is what the access log says of a URL: the path as it was sent, and the harmless parameters; "..." stands for all
-// others, at the end.
+// loggedURI returns the URL as the access log shows it: the path as the client sent it, and the
+// harmless parameters. One "..." at the end stands for all other parameters.
 func loggedURI(u *url.URL) text {
 	var b strings.Builder
 	b.WriteString(redactPath(u.EscapedPath()))
@@ -169,7 +176,7 @@ func loggedURI(u *url.URL) text {
 		key, _, _ := strings.Cut(pair, "=")
 		switch {
 		case pair == "":
-		case b.Len() > maxURI || !harmless[key]: // a name that is escaped is nobody's habit
+		case b.Len() > maxURI || !harmless[key]: // the key is compared as sent: clients do not percent-encode these names
 			more = true
 		default:
 			b.WriteByte(separator)

@@ -21,7 +21,7 @@ import (
 	"edge/impersonate"
 )
 
-// handlers are the two formats of edge's log, without the time.
+// handlers returns handlers for the two formats of edge's log, text and JSON, without the time.
 func handlers(w io.Writer) map[string]slog.Handler {
 	o := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -32,14 +32,15 @@ func handlers(w io.Writer) map[string]slog.Handler {
 	return map[string]slog.Handler{"text": slog.NewTextHandler(w, o), "json": slog.NewJSONHandler(w, o)}
 }
 
-// arrived is a request as bridge hands it to an Observer.
+// arrived returns a request as bridge passes it to an Observer. way is the value of
+// X-Forwarded-For.
 func arrived(method, target string, way string) *http.Request {
 	r := httptest.NewRequest(method, target, nil)
 	r.Header.Set("X-Forwarded-For", way)
 	return r
 }
 
-// The lines that doc.go shows are those that are printed.
+// TestDocumentedLines checks that the access log prints exactly the example lines in doc.go.
 func TestDocumentedLines(t *testing.T) {
 	alice := &user.DefaultInfo{Name: "oidc:alice", Groups: []string{"oidc:dev", "oidc:night shift"}, UID: "248289761001"}
 	bob := impersonate.Identity{Name: "bob", Requestor: alice, Nested: true, Extra: map[string][]string{
@@ -92,7 +93,7 @@ func TestDocumentedLines(t *testing.T) {
 	}
 }
 
-// documented checks that doc.go shows the line, which it may break anywhere.
+// documented checks that doc.go shows the line, with line breaks at any position.
 func documented(t *testing.T, line string) {
 	t.Helper()
 	doc, err := os.ReadFile("doc.go")
@@ -105,7 +106,7 @@ func documented(t *testing.T, line string) {
 	}
 }
 
-// What was cut says so, and a rune is not cut in two.
+// TestCutText checks that text that was cut ends in "...", and that no rune is cut in two.
 func TestCutText(t *testing.T) {
 	for _, s := range []string{strings.Repeat("é", 200), strings.Repeat("€", 200), strings.Repeat("\U0001f600", 200), "x" + strings.Repeat("\U0001f600", 200)} {
 		got := string(bounded(s, 100))
@@ -118,7 +119,7 @@ func TestCutText(t *testing.T) {
 	}
 }
 
-// A group with a comma stays one group in both formats.
+// TestLists checks that a group with a comma remains one group in both formats.
 func TestLists(t *testing.T) {
 	l := newList([]string{"a,system:masters", "b", "", "c d", `e"\`})
 	text, _ := l.MarshalText()
@@ -131,7 +132,8 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// ExecArguments: of a URI the access log has the path, and of the query only what is known to be harmless.
+// TestExecArguments checks that the access log shows the path of a URI, and only the harmless
+// parameters of its query.
 func TestExecArguments(t *testing.T) {
 	for target, want := range map[string]string{
 		"/api/v1/namespaces/a/pods/p/exec?command=sh&command=-c&command=echo%20hunter2&container=c&stdin=true&tty=true": "/api/v1/namespaces/a/pods/p/exec?container=c&stdin=true&tty=true&...",
@@ -155,7 +157,8 @@ func TestExecArguments(t *testing.T) {
 	}
 }
 
-// Where a request came from is what edge knows: a chain is shown only where a trusted proxy vouched for it.
+// TestSource checks that source is the client's address, and that the whole chain of addresses is
+// shown only if it was confirmed by a trusted proxy.
 func TestSource(t *testing.T) {
 	for way, want := range map[string][2]string{
 		"203.0.113.7":                     {"203.0.113.7", ""},
@@ -173,7 +176,8 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreTold: a line has refusal where edge itself wrote the answer, and there only.
+// TestRefusalsAreTold checks that a line has the field refusal if edge itself wrote the answer, and
+// only then.
 func TestRefusalsAreTold(t *testing.T) {
 	var printed bytes.Buffer
 	edge := newEdge(t, newAPI(t, answer), NewAccessLog(slog.New(handlers(&printed)["json"])))
@@ -199,7 +203,7 @@ func TestRefusalsAreTold(t *testing.T) {
 	}
 }
 
-// Through a real bridge there is a line for each request, with what became of it.
+// TestAccessLogOfABridge checks that a real bridge logs one line per request, with the result.
 func TestAccessLogOfABridge(t *testing.T) {
 	var printed bytes.Buffer
 	api := newAPI(t, answer)

@@ -16,14 +16,15 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// requestInfos reads a request as kube-apiserver does.
+// requestInfos parses a request as kube-apiserver does.
 var requestInfos = request.RequestInfoFactory{
 	APIPrefixes:          sets.NewString("api", "apis"),
 	GrouplessAPIPrefixes: sets.NewString("api"),
 }
 
-// Attributes returns what kube-apiserver would ask its authorizer about a request, but for the user, who is left to the caller.
-// It does what k8s.io/apiserver's GetAuthorizerAttributes does, whose package would link gRPC into the binary.
+// Attributes returns the attributes that kube-apiserver would check with its authorizer for r. The
+// caller sets the user. Attributes does the same as GetAuthorizerAttributes of k8s.io/apiserver,
+// whose package would link gRPC into the binary.
 func Attributes(r *http.Request) (authorizer.Attributes, error) {
 	info, err := requestInfo(r)
 	if err != nil {
@@ -49,8 +50,9 @@ func Attributes(r *http.Request) (authorizer.Attributes, error) {
 	return a, nil
 }
 
-// policyAttributes returns what an audit policy is evaluated on. A path that kube-apiserver cannot make sense of gets 500 there
-// and no event; here it has one, of what was understood. No policy looks at selectors.
+// policyAttributes returns the attributes on which the audit policy is evaluated. If kube-apiserver
+// cannot parse a path, it answers 500 and makes no event; edge makes an event of the part that it
+// could parse. The selectors are left out, because no audit policy uses them.
 func policyAttributes(r *http.Request, who user.Info) *authorizer.AttributesRecord {
 	info, _ := requestInfo(r)
 	a := newAttributes(info)
@@ -58,7 +60,7 @@ func policyAttributes(r *http.Request, who user.Info) *authorizer.AttributesReco
 	return a
 }
 
-// newAttributes makes a record of all that info says, but for the selectors.
+// newAttributes returns the attributes in info, without the selectors.
 func newAttributes(info *request.RequestInfo) *authorizer.AttributesRecord {
 	return &authorizer.AttributesRecord{
 		Verb: info.Verb, Namespace: info.Namespace, APIGroup: info.APIGroup, APIVersion: info.APIVersion,
@@ -67,8 +69,8 @@ func newAttributes(info *request.RequestInfo) *authorizer.AttributesRecord {
 	}
 }
 
-// requestInfo reads a request as kube-apiserver does. NewRequestInfo by itself would write a query that is no list's options to
-// the log, whole, with whatever token is in it.
+// requestInfo parses a request as kube-apiserver does, but logs nothing. NewRequestInfo alone logs
+// the whole query if it cannot decode it as ListOptions, including any token in it.
 func requestInfo(r *http.Request) (*request.RequestInfo, error) {
 	read := func(method, query string) (*request.RequestInfo, error) {
 		info, err := requestInfos.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: r.URL.Path, RawQuery: query}})
@@ -82,7 +84,9 @@ func requestInfo(r *http.Request) (*request.RequestInfo, error) {
 	if !reads || isListOptions(query) {
 		return read(r.Method, r.URL.RawQuery)
 	}
-	// Of such a query watch counts, and the selectors, which are read without a look at the rest where a collection is deleted.
+	// kube-apiserver reads only watch and the selectors from a query that is not valid ListOptions.
+	// For the DELETE of a collection, NewRequestInfo reads the selectors without decoding the rest
+	// of the query.
 	watch := ""
 	if said := query["watch"]; len(said) > 0 && said[0] != "0" && !strings.EqualFold(said[0], "false") {
 		watch = "watch=true"
@@ -100,7 +104,8 @@ func isListOptions(query url.Values) bool {
 	return metainternalversionscheme.ParameterCodec.DecodeParameters(query, metav1.SchemeGroupVersion, &metainternalversion.ListOptions{}) == nil
 }
 
-// isLongRunning is kube-apiserver's rule of which requests have an event when their answer begins.
+// isLongRunning reports whether a request gets a ResponseStarted event, by the rule of
+// kube-apiserver.
 func isLongRunning(a *authorizer.AttributesRecord) bool {
 	if a.Verb == "watch" || a.Verb == "proxy" {
 		return true

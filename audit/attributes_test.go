@@ -16,7 +16,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// A request is read as kube-apiserver's own code reads it, and none of it is in the log or an error.
+// TestRequestInfo checks that a request is parsed as by kube-apiserver's own code, and that no part
+// of it is in the log or in an error.
 func TestRequestInfo(t *testing.T) {
 	var klogged bytes.Buffer
 	for _, path := range []string{
@@ -52,7 +53,8 @@ func TestRequestInfo(t *testing.T) {
 	}
 }
 
-// An authorizer is asked what kube-apiserver's own filter would ask it, with the selectors, and about no other user.
+// TestAttributes checks that the authorizer gets the same attributes as from kube-apiserver's own
+// filter, with the selectors and without a user.
 func TestAttributes(t *testing.T) {
 	klog.SetOutput(io.Discard)
 	paths := []string{
@@ -105,7 +107,8 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
-// filterAttributes are kube-apiserver's own, by its filters WithRequestInfo and WithAuthorization.
+// filterAttributes returns the attributes that kube-apiserver's filters WithRequestInfo and
+// WithAuthorization would use.
 func filterAttributes(r *http.Request) (authorizer.Attributes, error) {
 	info, err := requestInfos.NewRequestInfo(r)
 	if err != nil {
@@ -114,7 +117,7 @@ func filterAttributes(r *http.Request) (authorizer.Attributes, error) {
 	return filters.GetAuthorizerAttributes(request.WithRequestInfo(r.Context(), info))
 }
 
-// withErrorText has errors as text: two of the same are not equal.
+// withErrorText replaces errors by their text, because two errors with the same text are not equal.
 func withErrorText(a authorizer.Attributes) any {
 	record, _ := a.(*authorizer.AttributesRecord)
 	if record == nil {

@@ -14,17 +14,18 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// newLogBackend writes events to the file, which the caller closes.
+// newLogBackend returns a backend that writes events to the file. The caller closes the file.
 func newLogBackend(ctx context.Context, o LogOptions) (audit.Backend, io.Closer, error) {
 	out, err := openLog(o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--audit-log-path: %w", err)
 	}
 	backend := pluginlog.NewBackend(out, o.Format, auditv1.SchemeGroupVersion)
-	return o.Delivery.wrap(ctx, backend, 1), out, nil // more than one writer would only wait for each other
+	return o.Delivery.wrap(ctx, backend, 1), out, nil // width 1: concurrent writers would only wait for each other
 }
 
-// newWebhookBackend posts events. All that it does ends when ctx does.
+// newWebhookBackend returns a backend that posts events to the webhook. It stops posting and
+// retrying when ctx ends.
 func newWebhookBackend(ctx context.Context, o WebhookOptions) (audit.Backend, error) {
 	posts, err := newWebhook(ctx, o.ConfigFile, o.InitialBackoff)
 	if err != nil {
@@ -33,7 +34,8 @@ func newWebhookBackend(ctx context.Context, o WebhookOptions) (audit.Backend, er
 	return o.Delivery.wrap(ctx, posts, maxInFlight), nil
 }
 
-// wrap puts before a backend what Mode and Truncate ask for. At most width batches are under way at one time.
+// wrap adds batching, throttling and truncation to a backend, as Mode, Batch and Truncate require.
+// At most width batches are sent at the same time.
 func (d Delivery) wrap(ctx context.Context, b audit.Backend, width int) audit.Backend {
 	switch d.Mode {
 	case modeBlocking:
@@ -54,7 +56,8 @@ func (d Delivery) wrap(ctx context.Context, b audit.Backend, width int) audit.Ba
 	return b
 }
 
-// forgiving lets a request go on whose event could not be delivered.
+// forgiving reports that an event was delivered even if it was not, so that the request proceeds
+// (mode blocking).
 type forgiving struct{ audit.Backend }
 
 func (f forgiving) ProcessEvents(events ...*auditinternal.Event) bool {

@@ -17,7 +17,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// parse gives the options that a command line means.
+// parse returns the options that the flags set.
 func parse(t *testing.T, flags ...string) *Options {
 	t.Helper()
 	o := NewOptions()
@@ -29,8 +29,9 @@ func parse(t *testing.T, flags ...string) *Options {
 	return o
 }
 
-// Names, kinds, defaults, deprecations and help are kube-apiserver's. The file is what its AuditOptions print of themselves,
-// v0.37.2; their package would bring etcd's client along.
+// TestFlagsAreKubeAPIServers checks that names, types, defaults, deprecations and help of the flags
+// are kube-apiserver's. The file has what the flags of its AuditOptions (v0.37.2) print; importing
+// their package would link etcd's client.
 func TestFlagsAreKubeAPIServers(t *testing.T) {
 	want, err := os.ReadFile("testdata/kube-apiserver-flags.tsv")
 	if err != nil {
@@ -47,7 +48,8 @@ func TestFlagsAreKubeAPIServers(t *testing.T) {
 	}
 }
 
-// Every flag changes an option of its own; what the options do is tested below, by their flags.
+// TestEachFlagIsAnOption checks that every flag changes an option that no other flag changes. The
+// tests below check what the options do.
 func TestEachFlagIsAnOption(t *testing.T) {
 	values := map[string]string{"string": "x", "int": "77", "int64": "77", "duration": "77s", "float32": "77"}
 	seen := map[string]string{}
@@ -95,7 +97,7 @@ func TestValidate(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), name+": ") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: %v", flag, err)
 			}
-			// Whoever does not use a backend need not mind its flags.
+			// The flags of a backend that is not configured are not checked.
 			if err := parse(t, append(others, flag)...).Validate(); err != nil {
 				t.Errorf("%s alone: %v", flag, err)
 			}
@@ -107,14 +109,14 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: %v", flag, err)
 		}
 	}
-	// All that is wrong, not the first of it.
+	// Validate reports all errors, not only the first.
 	err := parse(t, "--audit-log-path=-", "--audit-log-maxage=-1", "--audit-log-format=xml", "--audit-log-mode=some").Validate()
 	if err == nil || strings.Count(err.Error(), "--audit-") != 3 {
 		t.Error(err)
 	}
 }
 
-// batches is a backend that notes how many events come at once, and may be made to wait.
+// batches is a backend that records how many events each batch has.
 type batches struct {
 	memory
 	mu    sync.Mutex
@@ -138,15 +140,16 @@ func event(uri string) *auditinternal.Event {
 	return &auditinternal.Event{Level: auditinternal.LevelMetadata, AuditID: "1", Stage: auditinternal.StageRequestReceived, RequestURI: uri}
 }
 
-// Each flag about delivery does what it says, of either backend: five events wait when it begins.
+// TestDelivery checks the effect of each delivery flag on both backends. Five events are in the
+// buffer before the backend runs.
 func TestDelivery(t *testing.T) {
 	const five = 5
 	for _, backend := range []string{"log", "webhook"} {
 		for _, c := range []struct {
 			name  string
-			flags string // without --audit-log-
-			want  []int  // sizes of the batches that come while it runs
-			rest  int    // events that come at the end, if it may take its time
+			flags string // without --audit-log- or --audit-webhook-
+			want  []int  // sizes of the batches that are delivered before the end
+			rest  int    // events delivered at the end, if it is not cut short
 		}{
 			{"blocking", "mode=blocking", []int{1, 1, 1, 1, 1}, 0},
 			{"max-size", "mode=batch batch-throttle-enable=false batch-max-size=2 batch-max-wait=1h", []int{2, 2}, 1},
@@ -200,7 +203,7 @@ func TestTruncate(t *testing.T) {
 	for _, backend := range []string{"log", "webhook"} {
 		for flags, want := range map[string][]int{
 			"truncate-enabled=false truncate-max-event-size=2000":                          {5},
-			"truncate-enabled truncate-max-event-size=2000":                                {4}, // one is too large
+			"truncate-enabled truncate-max-event-size=2000":                                {4}, // one event is too large
 			"truncate-enabled truncate-max-event-size=2000 truncate-max-batch-size=2000":   {2, 2},
 			"truncate-enabled truncate-max-event-size=10000 truncate-max-batch-size=10000": {5},
 		} {
@@ -223,7 +226,8 @@ func TestTruncate(t *testing.T) {
 	}
 }
 
-// A request whose first event cannot be stored is refused in mode blocking-strict, and in no other.
+// TestModes checks that a request whose first event cannot be stored is refused in mode
+// blocking-strict, and in no other mode.
 func TestModes(t *testing.T) {
 	for _, backend := range []string{"log", "webhook"} {
 		for mode, want := range map[string]bool{"batch": true, "blocking": true, "blocking-strict": false} {
@@ -240,7 +244,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// newEvents makes Events with the policy that everything is on record, and runs them until the function that it returns.
+// newEvents returns Events with a policy that records every request, and runs them until the test
+// calls the returned function.
 func newEvents(t *testing.T, flags ...string) (*Events, func()) {
 	t.Helper()
 	o := parse(t, append([]string{"--audit-policy-file=testdata/policy.yaml"}, flags...)...)

@@ -37,7 +37,8 @@ import (
 	"edge/impersonate"
 )
 
-// memory is a backend that keeps events, and says that it does not if told to.
+// memory is a backend that stores events. If refuse is set, it reports that it could not store
+// them.
 type memory struct {
 	mu     sync.Mutex
 	events []*auditinternal.Event
@@ -57,7 +58,8 @@ func (m *memory) Run(<-chan struct{}) error { return nil }
 func (m *memory) Shutdown()                 {}
 func (m *memory) String() string            { return "memory" }
 
-// take returns the events so far, one line each, without what no two requests have in common, and forgets them.
+// take returns the events so far as JSON, one line each, and deletes them. Values that differ
+// between any two requests are removed or replaced.
 func (m *memory) take(t *testing.T) []string {
 	t.Helper()
 	m.mu.Lock()
@@ -87,7 +89,7 @@ func encodeEvent(t *testing.T, e *auditinternal.Event) string {
 	return strings.TrimSpace(string(line))
 }
 
-// people are who authenticates in these tests, by their tokens.
+// people are the users that authenticate in these tests, by token.
 var people = map[string]*user.DefaultInfo{
 	"alice": {Name: "alice", UID: "a-1", Groups: []string{"dev", "ops"}, Extra: map[string][]string{
 		"example.com/team": {"red", "blue"}, user.CredentialIDKey: {"JTI=7"},
@@ -101,7 +103,7 @@ func whoSent(r *http.Request) (*user.DefaultInfo, bool) {
 	return u, ok
 }
 
-// answer is an API server without a memory: the code that the client asks for.
+// answer is an API server that answers with the status code in the client's X-Answer header.
 var answer = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	code := http.StatusOK
 	fmt.Sscan(r.Header.Get("X-Answer"), &code)
@@ -111,19 +113,20 @@ var answer = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	}
 })
 
-// kubeChain puts kube-apiserver's own filters before a handler, in its order.
+// kubeChain puts kube-apiserver's own filters before a handler, in the order of kube-apiserver.
 func kubeChain(next http.Handler, sink audit.Sink, rules audit.PolicyRuleEvaluator) http.Handler {
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
 	codecs := serializer.NewCodecFactory(scheme)
-	// BasicLongRunningRequestCheck, with kube-apiserver's words. Its package would bring etcd's client along.
+	// A copy of BasicLongRunningRequestCheck with kube-apiserver's settings: importing its package
+	// would link etcd's client.
 	longRunning := func(r *http.Request, info *request.RequestInfo) bool {
 		return sets.NewString("watch", "proxy").Has(info.Verb) ||
 			info.IsResourceRequest && sets.NewString("attach", "exec", "proxy", "log", "portforward").Has(info.Subresource) ||
 			!info.IsResourceRequest && strings.HasPrefix(info.Path, "/debug/pprof/")
 	}
 
-	// The rights of before KEP-5284, whose constraints an event would name.
+	// Use the permissions from before KEP-5284: an event would show the constraints of that KEP.
 	mayImpersonate := authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 		if a.GetVerb() == "impersonate" {
 			return authorizer.DecisionAllow, "", nil
@@ -147,7 +150,7 @@ func kubeChain(next http.Handler, sink audit.Sink, rules audit.PolicyRuleEvaluat
 	return filters.WithAuditInit(h)
 }
 
-// identifyPerson does for an edge of these tests what authn and a review do.
+// identifyPerson does what authn and impersonate do in a real edge.
 func identifyPerson(r *http.Request) (impersonate.Identity, error) {
 	u, ok := whoSent(r)
 	r.Header.Del("Authorization")
@@ -166,7 +169,7 @@ func identifyPerson(r *http.Request) (impersonate.Identity, error) {
 	return id, nil
 }
 
-// newEdge is a real bridge before an API server.
+// newEdge returns a real bridge in front of an API server.
 func newEdge(t *testing.T, api *httptest.Server, observe bridge.Observer, change ...func(*bridge.Config)) *bridge.Handler {
 	t.Helper()
 	cfg := bridge.Config{
@@ -188,7 +191,7 @@ func newEdge(t *testing.T, api *httptest.Server, observe bridge.Observer, change
 	return h
 }
 
-// newAPI serves over HTTP/2 as an API server does.
+// newAPI returns a server that supports HTTP/2, as an API server does.
 func newAPI(t *testing.T, h http.Handler) *httptest.Server {
 	t.Helper()
 	api := httptest.NewUnstartedServer(h)
@@ -211,7 +214,7 @@ func rulesOf(t *testing.T, text string) audit.PolicyRuleEvaluator {
 	return policy.NewPolicyRuleEvaluator(p)
 }
 
-// policies have a rule of each kind.
+// policies have at least one rule of each kind.
 var policies = map[string]string{
 	"everything": `rules: [{level: Metadata}]`,
 	"who": `rules:
@@ -238,11 +241,12 @@ rules:
 
 const (
 	requestsPerPolicy = 600
-	fewestCompared    = 50 // events of a policy, or its test says nothing
+	fewestCompared    = 50 // with fewer events for a policy, the test proves nothing
 )
 
-// An event of edge is the one that kube-apiserver's own filters make of the same request: all of it but its times, its ID if
-// the client chose none, and bodies.
+// TestEventsAreKubeAPIServers checks that edge's events are equal to those of kube-apiserver's own
+// filters for the same requests. Only the times, the bodies, and IDs that the client did not choose
+// may differ.
 func TestEventsAreKubeAPIServers(t *testing.T) {
 	upstream := newAPI(t, answer)
 	for name, text := range policies {

@@ -17,8 +17,8 @@ import (
 	"edge/impersonate"
 )
 
-// The groups that somebody went on without are in the access line and in each event, quoted and bounded; of somebody who kept
-// all there is nothing.
+// TestDroppedGroups checks that the groups that were removed from a user are in the access log line
+// and in each event, quoted and limited. If no group was removed, both have no such field.
 func TestDroppedGroups(t *testing.T) {
 	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{DropUnusable: true})
 	if err != nil {
@@ -27,7 +27,7 @@ func TestDroppedGroups(t *testing.T) {
 	many := append([]string{"", "dev ", "a\"b\n", "x" + canary + " ", strings.Repeat("\u202e", 1<<20) + " "}, make([]string, 1<<16)...)
 	for name, test := range map[string]struct {
 		groups  []string
-		dropped []string // nil: there is nothing about it
+		dropped []string // nil: no such field
 	}{
 		"none":   {[]string{"dev"}, nil},
 		"some":   {[]string{"night shift ", "dev", ""}, []string{"night shift ", ""}},
@@ -73,7 +73,7 @@ func TestDroppedGroups(t *testing.T) {
 	}
 }
 
-// checkDropped: all of want first, and no more than there is room for.
+// checkDropped checks that got begins with all of want, and is within the limits.
 func checkDropped(t *testing.T, name string, got, want []string) {
 	t.Helper()
 	if len(got) < len(want) || len(got) > maxItems+1 || want == nil && got != nil || len(want) > 0 && !reflect.DeepEqual(got[:len(want)], want) {

@@ -3,8 +3,10 @@ package audit
 import "errors"
 
 var (
-	// errNoKind is the one error of NewRequestInfo, whose text has the query.
-	errNoKind = errors.New("audit: the path names neither a kind nor a namespace")
-	// errNotStored is a request's whose event no backend took. kube-apiserver says it in these words.
+	// errNoKind replaces the only error of NewRequestInfo, whose text contains the query and so may
+	// contain a token.
+	errNoKind = errors.New("audit: cannot determine kind and namespace from the request path")
+	// errNotStored is the error for a request whose event no backend accepted. The text is
+	// kube-apiserver's.
 	errNotStored = errors.New("failed to store audit event")
 )

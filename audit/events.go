@@ -17,30 +17,30 @@ import (
 	"edge/bridge"
 )
 
-// flushPeriod bounds how long the end waits for events that are still to be delivered.
+// flushPeriod limits how long Run waits at the end for events that are not delivered yet.
 const flushPeriod = 5 * time.Second
 
-// Events is the Observer that makes audit events, and owns the backends that they go to.
+// Events is the Observer that makes audit events. It owns the backends that the events are sent to.
 type Events struct {
 	policy  audit.PolicyRuleEvaluator
 	backend audit.Backend
-	file    io.Closer // nil: no file
+	file    io.Closer // nil: the events are not written to a file
 	cut     context.CancelFunc
-	flush   time.Duration // flushPeriod, but in tests
+	flush   time.Duration // flushPeriod; shorter in tests
 	log     *slog.Logger
 }
 
-// New reads the policy and opens the backends. Where there is no backend, or no policy, there are no events: then it returns
-// nil, which Observers and Run take.
+// New reads the policy and opens the backends. Without a policy or a backend there are no audit
+// events, and New returns nil. Run accepts a nil *Events; do not pass one to bridge.Observers.
 func New(o *Options, log *slog.Logger) (*Events, error) {
 	if o.Log.Path == "" && o.Webhook.ConfigFile == "" {
 		if o.PolicyFile != "" {
-			log.Warn("there are no audit events: --audit-policy-file is set, but neither --audit-log-path nor --audit-webhook-config-file")
+			log.Warn("audit events are disabled: --audit-policy-file is set, but neither --audit-log-path nor --audit-webhook-config-file")
 		}
 		return nil, nil
 	}
 	if o.PolicyFile == "" {
-		log.Warn("there are no audit events: --audit-policy-file is not set")
+		log.Warn("audit events are disabled: --audit-policy-file is not set")
 		return nil, nil
 	}
 	rules, err := policy.LoadPolicyFromFile(o.PolicyFile)
@@ -48,8 +48,8 @@ func New(o *Options, log *slog.Logger) (*Events, error) {
 		return nil, fmt.Errorf("--audit-policy-file: %w", err)
 	}
 	if asksForBodies(rules) {
-		log.Warn("the audit policy asks for levels Request or RequestResponse: edge's events have metadata only, "+
-			"bodies are in those of the API server", "file", o.PolicyFile)
+		log.Warn("the audit policy has rules of level Request or RequestResponse: edge's events have metadata only, "+
+			"the API server's events have the bodies", "file", o.PolicyFile)
 	}
 	ctx, cut := context.WithCancel(context.Background())
 	e := &Events{policy: policy.NewPolicyRuleEvaluator(rules), cut: cut, flush: flushPeriod, log: log}
@@ -60,7 +60,7 @@ func New(o *Options, log *slog.Logger) (*Events, error) {
 	return e, nil
 }
 
-// open opens what is asked for: the file, the webhook, or both.
+// open opens the configured backends: the file, the webhook, or both.
 func (e *Events) open(ctx context.Context, o *Options) (audit.Backend, error) {
 	var all []audit.Backend
 	if o.Log.Path != "" {
@@ -93,18 +93,19 @@ func asksForBodies(p *auditinternal.Policy) bool {
 	return false
 }
 
-// Run runs the backends until ctx ends, which should be after the last request, then delivers what is left and closes them.
-// What is not delivered in flushPeriod is lost, and the log says so.
+// Run runs the backends until ctx ends, then delivers the remaining events and closes the backends.
+// End ctx only after the last request. Run logs an error if it has to drop events that are not
+// delivered within flushPeriod.
 func (e *Events) Run(ctx context.Context) {
 	if e == nil {
 		return
 	}
 	if err := e.backend.Run(ctx.Done()); err != nil {
-		e.log.Error("audit backends do not run", "error", err.Error())
+		e.log.Error("failed to start the audit backends", "error", err.Error())
 	}
 	<-ctx.Done()
 	late := time.AfterFunc(e.flush, func() {
-		e.log.Error("audit events are left that could not be delivered", "after", e.flush)
+		e.log.Error("audit events could not be delivered before the shutdown timeout and are lost", "after", e.flush)
 		e.cut()
 	})
 	e.backend.Shutdown()
@@ -112,15 +113,16 @@ func (e *Events) Run(ctx context.Context) {
 	e.cut()
 	if e.file != nil {
 		if err := e.file.Close(); err != nil {
-			e.log.Error("the audit log was not closed", "error", err.Error())
+			e.log.Error("failed to close the audit log file", "error", err.Error())
 		}
 	}
 }
 
-// maxAuditID bounds an Audit-ID that a client chose.
+// maxAuditID limits an Audit-ID that a client sends, in bytes.
 const maxAuditID = 256
 
-// Begin gives the request an Audit-ID, if it has none, under which the API server has it too.
+// Begin sets the request's Audit-ID, under which the API server records the same request. It keeps
+// the client's Audit-ID unless that is too long or contains a token.
 func (e *Events) Begin(r *http.Request) bridge.Observation {
 	id := r.Header.Get(auditinternal.HeaderAuditID)
 	if id == "" || len(id) > maxAuditID || hasToken(id) {

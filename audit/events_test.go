@@ -24,10 +24,11 @@ import (
 	"edge/impersonate"
 )
 
-// canary is in the form of a JWT, and signed by nobody.
+// canary has the form of a JWT; its signature is not valid.
 const canary = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl-_"
 
-// TestTokenInMessage: an answer may quote what the client sent, and that may be a token.
+// TestTokenInMessage checks that a token in the message of a Status is not recorded: the message
+// may quote what the client sent.
 func TestTokenInMessage(t *testing.T) {
 	var events memory
 	edge := newEdge(t, newAPI(t, answer), eventsTo(&events, rulesOf(t, policies["everything"])), func(cfg *bridge.Config) {
@@ -41,7 +42,8 @@ func TestTokenInMessage(t *testing.T) {
 	}
 }
 
-// TokenCanary: wherever a request has a token, it is on no record and in no log, but among the words of a command.
+// TestTokenCanary checks that a token anywhere in a request is not in the events or in a log. The
+// arguments of a command, where tokens are allowed, are not tested here.
 func TestTokenCanary(t *testing.T) {
 	const listing = "/api/v1/namespaces/a/pods"
 	for name, change := range map[string]func(r *http.Request){
@@ -88,7 +90,8 @@ func TestTokenCanary(t *testing.T) {
 	}
 }
 
-// The words of a command are in the event as they were sent: whether they are on record is the policy's.
+// TestCommandIsInTheEvent checks that an event has the arguments of a command as the client sent
+// them: the audit policy decides whether they are recorded.
 func TestCommandIsInTheEvent(t *testing.T) {
 	var events memory
 	edge := newEdge(t, newAPI(t, answer), eventsTo(&events, rulesOf(t, `rules:
@@ -109,7 +112,7 @@ func TestCommandIsInTheEvent(t *testing.T) {
 	}
 }
 
-// A query that is no list's options is not for the library to complain about, which would print it.
+// TestNoQueryInTheLog checks that the library does not log a query that is not valid ListOptions.
 func TestNoQueryInTheLog(t *testing.T) {
 	var klogged bytes.Buffer
 	klog.SetOutput(&klogged)
@@ -125,7 +128,7 @@ func TestNoQueryInTheLog(t *testing.T) {
 	}
 }
 
-// An event is bounded, also where kube-apiserver's would not be.
+// TestEventsAreBounded checks that an event has a size limit, also where kube-apiserver has none.
 func TestEventsAreBounded(t *testing.T) {
 	var events memory
 	e := eventsTo(&events, rulesOf(t, policies["everything"]))
@@ -138,7 +141,7 @@ func TestEventsAreBounded(t *testing.T) {
 		seen := e.Begin(r)
 		id, _ := identifyPerson(r)
 		seen.Identified(r, id, nil)
-		const most = 128 << 10 // JSON makes six bytes of an "&"
+		const most = 128 << 10 // JSON encodes "&" as six bytes
 		for _, line := range events.take(t) {
 			if len(line) > most || !strings.Contains(line, truncated) {
 				t.Errorf("%.30s: %d bytes", target, len(line))
@@ -147,7 +150,8 @@ func TestEventsAreBounded(t *testing.T) {
 	}
 }
 
-// The API server has a request under the ID that edge has, the client's own if it sent one.
+// TestAuditID checks that edge and the API server record a request under the same ID: the client's
+// own if it sent one.
 func TestAuditID(t *testing.T) {
 	var atEdge, atAPI memory
 	api := newAPI(t, kubeChain(answer, &atAPI, rulesOf(t, policies["everything"])))
@@ -155,7 +159,7 @@ func TestAuditID(t *testing.T) {
 	for _, chosen := range []string{"", "chosen-1", strings.Repeat("x", maxAuditID+1)} {
 		r := httptest.NewRequest("GET", "/api", nil)
 		r.Header.Set("Authorization", "Bearer alice")
-		r.Header.Set("Connection", "audit-id") // as if it were for this hop alone
+		r.Header.Set("Connection", "audit-id") // names it as a header for this hop only
 		if chosen != "" {
 			r.Header.Set("Audit-ID", chosen)
 		}
@@ -173,7 +177,8 @@ func TestAuditID(t *testing.T) {
 	}
 }
 
-// What cannot be stored is not served where the backend says so, and is on record no further.
+// TestNotStored checks that a request is refused if the backend cannot store its event, and that no
+// further event is made.
 func TestNotStored(t *testing.T) {
 	events := memory{refuse: true}
 	edge := newEdge(t, newAPI(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -188,7 +193,8 @@ func TestNotStored(t *testing.T) {
 	}
 }
 
-// Who authenticated and may not go on is on record with the refusal, as one whom an API server's own filters refuse.
+// TestRefusedIdentity checks the events of a requestor that authenticated but may not proceed: they
+// have the requestor and the refusal, as those of an API server's own filters.
 func TestRefusedIdentity(t *testing.T) {
 	var events memory
 	refusal := apierrors.NewForbidden(schema.GroupResource{Resource: "users"}, "root", errors.New("no"))
@@ -210,14 +216,15 @@ func TestRefusedIdentity(t *testing.T) {
 	}
 }
 
-// Requests that edge or an API server cannot read are on record all the same.
+// TestOddPathsAreOnRecord checks that requests which edge or an API server cannot parse have
+// events.
 func TestOddPathsAreOnRecord(t *testing.T) {
 	var events memory
 	edge := newEdge(t, newAPI(t, answer), eventsTo(&events, rulesOf(t, policies["everything"])))
 	for target, want := range map[string]string{
 		"/api/v1/../secrets":              `"code":400`,
 		"/api/v1/namespaces/%2e%2e/pods":  `"code":400`,
-		"/api/v1/watch":                   `"code":200`, // an API server answers 500, without an event
+		"/api/v1/watch":                   `"code":200`, // an API server answers 500 and makes no event
 		"http://elsewhere.example/api/v1": `"requestURI":"/api/v1"`,
 		"/x?":                             `"requestURI":"/x?"`,
 	} {
@@ -230,7 +237,8 @@ func TestOddPathsAreOnRecord(t *testing.T) {
 	}
 }
 
-// A bug of edge's ends a request's record as one of the API server's would.
+// TestPanicIsOnRecord checks that the events of a request that ends in a panic are those of an API
+// server.
 func TestPanicIsOnRecord(t *testing.T) {
 	var ours, theirs memory
 	rules := rulesOf(t, policies["everything"])
@@ -253,7 +261,8 @@ func TestPanicIsOnRecord(t *testing.T) {
 	}
 }
 
-// An answer that was never begun, because the client left, is on record as kube-apiserver has it.
+// TestConnectionClosedEarly checks that the events of a request whose client disconnects before the
+// answer begins are kube-apiserver's.
 func TestConnectionClosedEarly(t *testing.T) {
 	for _, target := range []string{"/api", "/api/v1/pods?watch=true"} {
 		var ours, theirs memory
@@ -273,7 +282,7 @@ func TestConnectionClosedEarly(t *testing.T) {
 	}
 }
 
-// New is nil where there is nothing to do, and says so.
+// TestNoEvents checks that New returns nil without a policy or a backend, and logs the reason.
 func TestNoEvents(t *testing.T) {
 	for flags, want := range map[string]string{
 		"": "",
@@ -292,7 +301,8 @@ func TestNoEvents(t *testing.T) {
 	}
 }
 
-// A policy's errors are all told, with its file; one that asks for bodies is warned about.
+// TestPolicyFile checks that New reports all errors of a policy, with the file, and warns of a
+// policy that requires bodies.
 func TestPolicyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.yaml")
 	open := func(text string) (string, error) {

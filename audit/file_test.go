@@ -16,7 +16,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// see has one request observed from begin to end, and returns what Identified said.
+// see passes one request to the observer from begin to end, and returns the error of Identified.
 func see(o bridge.Observer, target string) error {
 	r := httptest.NewRequest("GET", target, nil)
 	r.Header.Set("Authorization", "Bearer alice")
@@ -56,7 +56,7 @@ func TestLogFormats(t *testing.T) {
 		if err := see(e, "/api"); err != nil {
 			t.Error(err)
 		}
-		got := lines(t, path) // in mode blocking, which is the default, they are there already
+		got := lines(t, path) // already written: the default mode is blocking
 		if len(got) != 2 || !isOne(got[0]) || !isOne(got[1]) {
 			t.Errorf("%s: %q", format, got)
 		}
@@ -86,7 +86,7 @@ func TestLogToStandardOutput(t *testing.T) {
 	}
 }
 
-// A batch is in the file at the end at the latest.
+// TestLogBatch checks that a batch is written to the file at the end, if not before.
 func TestLogBatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	e, stop := newEvents(t, "--audit-log-path="+path, "--audit-log-mode=batch", "--audit-log-batch-max-size=1000", "--audit-log-batch-max-wait=1h")
@@ -99,7 +99,7 @@ func TestLogBatch(t *testing.T) {
 	}
 }
 
-// What cannot be written refuses a request in mode blocking-strict only, and from then on nothing is said of it.
+// TestLogFull checks that a write error refuses a request only in mode blocking-strict.
 func TestLogFull(t *testing.T) {
 	for mode, refuses := range map[string]bool{"blocking": false, "blocking-strict": true} {
 		e, _ := newEvents(t, "--audit-log-path=/dev/full", "--audit-log-maxsize=0", "--audit-log-mode="+mode)
@@ -113,12 +113,13 @@ func TestLogFull(t *testing.T) {
 	}
 }
 
-// Old files go by number and by age, and are compressed.
+// TestLogRotation checks that old files are deleted by number and by age, and that they are
+// compressed.
 func TestLogRotation(t *testing.T) {
 	const name = "audit.log"
-	big := "/" + strings.Repeat("x", 7<<10) // 14 KiB on record
-	const enough = 400                      // for more than two rotations of 1 MiB
-	// other makes a file that a rotation left some days ago, and says how many files there are.
+	big := "/" + strings.Repeat("x", 7<<10) // an event takes 14 KiB
+	const enough = 400                      // enough requests for more than two rotations of 1 MiB
+	// other creates a file as a rotation some days ago would have left it.
 	other := func(dir string, days int) {
 		stamp := time.Now().UTC().AddDate(0, 0, -days).Format("2006-01-02T15-04-05.000")
 		if err := os.WriteFile(filepath.Join(dir, "audit-"+stamp+".log"), []byte("old\n"), 0o600); err != nil {
@@ -128,7 +129,7 @@ func TestLogRotation(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		flags []string
-		old   int // days of a file that is there
+		old   int // age in days of a rotated file that exists at the start
 		done  func(files []string) bool
 	}{
 		{"never", []string{"--audit-log-maxsize=0"}, 400, func(files []string) bool { return len(files) == 2 }},

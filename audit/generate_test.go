@@ -10,7 +10,7 @@ import (
 
 func pick[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
 
-// generate returns what makes the same request each time it is called.
+// generate returns a function that creates the same random request each time it is called.
 func generate(random *rand.Rand) func() *http.Request {
 	method := pick(random, "GET", "GET", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "FOO")
 	target := generatePath(random)
@@ -32,7 +32,7 @@ func generate(random *rand.Rand) func() *http.Request {
 	if random.IntN(4) == 0 {
 		header.Set("Audit-ID", fmt.Sprint("chosen-", random.IntN(100)))
 	}
-	if random.IntN(4) == 0 { // a trusted proxy's word
+	if random.IntN(4) == 0 { // as set by a trusted proxy
 		header.Set("X-Forwarded-For", pick(random, "203.0.113.7", "2001:db8::1", "192.0.2.9"))
 	}
 	if random.IntN(5) == 0 {

@@ -19,18 +19,19 @@ import (
 	"edge/impersonate"
 )
 
-// sights are the strings that somebody may send to break a line, or a terminal.
+// sights are strings that an attacker may send to break a log line or to control a terminal.
 var sights = []string{
 	"a\r\nAuSuccess user=root", "\x1b[2J\x1b]0;owned\x07", "\u2028\u2029\u0085", "\u009b31m", "\u202egnp", `"quoted" \" \`, "\xff\xfe\xc3",
 	"\x00", "a=b c=d", "\U000e0041\U0010ffff", "{\"msg\":\"AuSuccess\"}", strings.Repeat("x", 1<<20), strings.Repeat("\x1b", 1<<20),
 	strings.Repeat("\xff", 1<<20), strings.Repeat("\u202e", 1<<20), "",
 }
 
-// maxLine bounds a line in all, whatever comes in.
+// maxLine limits a whole line, for any input, in bytes.
 const maxLine = 64 << 10
 
-// LogInjection: whatever is in a user's name, group, uid or extra, in the user agent, the method, the way or the URI, there is
-// one line, it can be read back, it is bounded, and has nothing in it that a terminal would obey.
+// TestLogInjection checks the access log with hostile text in a user's name, group, uid or extra,
+// in the user agent, the method, X-Forwarded-For or the URI. Each request has exactly one line,
+// which can be parsed, is limited in length, and has no character that controls a terminal.
 func TestLogInjection(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		for _, sight := range sights {
@@ -92,7 +93,7 @@ func wellFormed(t *testing.T, format, line string) {
 	}
 }
 
-// parseLine reads a line back; a key may be there once.
+// parseLine parses a line. It returns an error if a key occurs twice.
 func parseLine(format, line string) (map[string]string, error) {
 	fields := map[string]string{}
 	add := func(key, value string) error {

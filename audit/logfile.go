@@ -8,7 +8,8 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 )
 
-// openLog makes sure at the start that the file can be written.
+// openLog opens the audit log file. It creates the file at once, so that edge fails at start if the
+// file cannot be written.
 func openLog(o LogOptions) (io.WriteCloser, error) {
 	if o.Path == "-" {
 		return standardOutput{os.Stdout}, nil
@@ -26,7 +27,7 @@ func openLog(o LogOptions) (io.WriteCloser, error) {
 	}, nil
 }
 
-// standardOutput is the process's: it stays open.
+// standardOutput is the standard output of the process. Close leaves it open.
 type standardOutput struct{ io.Writer }
 
 func (standardOutput) Close() error { return nil }

@@ -9,14 +9,14 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// TestMain checks that nothing is left running, and silences the libraries' log.
+// TestMain checks that no goroutine is left running, and silences the log of the libraries.
 func TestMain(m *testing.M) {
 	klog.InitFlags(nil)
 	flag.Set("logtostderr", "false")
 	flag.Set("stderrthreshold", "FATAL")
 	klog.SetOutput(io.Discard)
 	goleak.VerifyTestMain(m,
-		// One for each file that is rotated, for as long as the process lives: lumberjack ends it never.
+		// lumberjack starts one goroutine per rotated file, and never stops it.
 		goleak.IgnoreAnyFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"),
 	)
 }

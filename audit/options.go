@@ -11,54 +11,58 @@ import (
 	"k8s.io/apiserver/plugin/pkg/audit/truncate"
 )
 
-// Options are kube-apiserver's flags about audit events, with its names, defaults and help. They are not its own AuditOptions,
-// which bring etcd's client along.
+// Options are the audit flags of kube-apiserver, with the same names, defaults and help. They are a
+// copy, because the package of kube-apiserver's own AuditOptions links etcd's client.
 type Options struct {
 	PolicyFile string
 	Log        LogOptions
 	Webhook    WebhookOptions
 }
 
-// LogOptions are about events in a file.
+// LogOptions configure the events that are written to a file.
 type LogOptions struct {
-	Path       string // "-" is standard output
-	MaxAge     int    // days
+	Path       string // "-": standard output
+	MaxAge     int    // days; 0: no limit
 	MaxBackups int
-	MaxSize    int // MiB
+	MaxSize    int // MiB; 0: no rotation
 	Format     string
 	Compress   bool
 	Delivery   Delivery
 }
 
-// WebhookOptions are about events that are posted.
+// WebhookOptions configure the events that are posted to a webhook.
 type WebhookOptions struct {
-	ConfigFile     string // a kubeconfig
+	ConfigFile     string // path of a kubeconfig
 	InitialBackoff time.Duration
 	Delivery       Delivery
 }
 
-// Delivery is how events get to a backend, whichever it is.
+// Delivery configures how events are delivered to a backend, file or webhook.
 type Delivery struct {
 	Mode            string
-	Batch           buffered.BatchConfig // in mode batch only
+	Batch           buffered.BatchConfig // used in mode batch only
 	TruncateEnabled bool
 	Truncate        truncate.Config
 	Version         string
 }
 
-// Modes of delivery.
+// Values of Delivery.Mode.
 const (
-	// modeBatch collects events in a bounded buffer, beside the requests; what does not fit is dropped.
+	// modeBatch buffers events and delivers them in the background. Events that do not fit in the
+	// buffer are dropped.
 	modeBatch = "batch"
-	// modeBlocking makes a request wait until its event is delivered, or is not.
+	// modeBlocking makes a request wait for the delivery of its event. The request proceeds even if
+	// the delivery fails.
 	modeBlocking = "blocking"
-	// modeBlockingStrict also refuses a request whose first event is not.
+	// modeBlockingStrict is modeBlocking, but refuses a request if its first event cannot be
+	// delivered.
 	modeBlockingStrict = "blocking-strict"
 )
 
 var modes = []string{modeBatch, modeBlocking, modeBlockingStrict}
 
-// NewOptions returns kube-apiserver's defaults: no policy, and therefore no events.
+// NewOptions returns the defaults of kube-apiserver. They have no policy, and therefore make no
+// events.
 func NewOptions() *Options {
 	delivery := Delivery{
 		Truncate: truncate.Config{MaxBatchSize: 10 * 1024 * 1024, MaxEventSize: 100 * 1024},
@@ -78,7 +82,7 @@ func NewOptions() *Options {
 	}
 }
 
-// AddFlags adds the flags audit-policy-file, audit-log-* and audit-webhook-*.
+// AddFlags adds the flags --audit-policy-file, --audit-log-* and --audit-webhook-*.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.PolicyFile, "audit-policy-file", o.PolicyFile, "Path to the file that defines the audit policy configuration.")
 

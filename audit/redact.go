@@ -10,17 +10,18 @@ import (
 )
 
 const (
-	// redacted stands where a token was.
+	// redacted replaces a token.
 	redacted = "REDACTED"
-	// tokenBegins every JWT: the base64url of `{"`.
+	// tokenBegins is how every JWT begins: the base64url encoding of `{"`.
 	tokenBegins = "eyJ"
 )
 
-// token is a JWS in its compact form, RFC 7515 section 7.1; a JWE begins with one.
+// token matches a JWS in compact form (RFC 7515 section 7.1). It also matches the beginning of a
+// JWE.
 var token = regexp.MustCompile(tokenBegins + `[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 
-// accessToken is the query parameter that RFC 6750 section 2.3 gives to a bearer token of any kind. Nobody reads it here, but
-// somebody may have sent it.
+// accessToken is the query parameter for a bearer token of any kind (RFC 6750 section 2.3). edge
+// does not authenticate by it, but a client may send it.
 const accessToken = "access_token"
 
 func hasToken(s string) bool { return strings.Contains(s, tokenBegins) && token.MatchString(s) }
@@ -32,7 +33,7 @@ func redact(s string) string {
 	return token.ReplaceAllLiteralString(s, redacted)
 }
 
-// redactPath takes an escaped path, and replaces each segment that has a token in it, escaped or not.
+// redactPath replaces each segment of an escaped path that contains a token, escaped or not.
 func redactPath(escaped string) string {
 	if !strings.Contains(escaped, tokenBegins) && !strings.Contains(escaped, "%") {
 		return escaped
@@ -46,9 +47,10 @@ func redactPath(escaped string) string {
 	return strings.Join(segments, "/")
 }
 
-// redactQuery replaces the value of each parameter that is, or has in it, a token, and the whole parameter where its
-// name has one. The order and the spelling of the others stay. The words of a command are not looked at: whether they are on
-// record is the policy's.
+// redactQuery replaces the value of each parameter that is or contains a token, and the whole
+// parameter if its name contains one. The order and the encoding of the other parameters do not
+// change. The arguments of a command stay as they are: the audit policy decides whether they are
+// recorded.
 func redactQuery(query string) string {
 	if query == "" {
 		return ""
@@ -67,7 +69,7 @@ func redactQuery(query string) string {
 	return strings.Join(pairs, "&")
 }
 
-// unescaped returns what s means, or s itself where it means nothing.
+// unescaped decodes s with unescape. It returns s unchanged if s is not validly encoded.
 func unescaped(s string, unescape func(string) (string, error)) string {
 	if plain, err := unescape(s); err == nil {
 		return plain
@@ -75,19 +77,20 @@ func unescaped(s string, unescape func(string) (string, error)) string {
 	return s
 }
 
-// Bounds of what an event takes from a request, in bytes. kube-apiserver has none but its bound of a header.
+// Limits on what an event takes from a request, in bytes. kube-apiserver only limits the size of
+// the header.
 const (
 	maxRecordedName  = 1024
 	maxRecordedPath  = 8192
 	maxRecordedQuery = 16384
-	// truncated ends what was cut, as in kube-apiserver's user agents.
+	// truncated marks a value that was cut, as in kube-apiserver's user agents.
 	truncated = "...TRUNCATED"
 )
 
-// eventRequest is the part of a request that an event is made of, without tokens.
+// eventRequest copies the parts of a request that an event is made of, without tokens.
 func eventRequest(r *http.Request) *http.Request {
 	u := &url.URL{
-		Scheme: r.URL.Scheme, Opaque: cut(redact(r.URL.Opaque), maxRecordedPath), // of a request without a path
+		Scheme: r.URL.Scheme, Opaque: cut(redact(r.URL.Opaque), maxRecordedPath), // set only if the URL has no path
 		RawPath:    redactPath(r.URL.EscapedPath()),
 		ForceQuery: r.URL.ForceQuery, RawQuery: cut(redactQuery(r.URL.RawQuery), maxRecordedQuery),
 	}
@@ -96,13 +99,14 @@ func eventRequest(r *http.Request) *http.Request {
 		u.RawPath, u.Path = "", cut(u.Path, maxRecordedPath)
 	}
 	header := http.Header{"User-Agent": {redact(r.UserAgent())}}
-	if way, ok := r.Header["X-Forwarded-For"]; ok { // edge's own word
+	if way, ok := r.Header["X-Forwarded-For"]; ok { // edge has rewritten it
 		header["X-Forwarded-For"] = way
 	}
 	return &http.Request{Method: r.Method, URL: u, Header: header, RemoteAddr: r.RemoteAddr}
 }
 
-// eventAttributes are for the event: the policy has seen the whole of them.
+// eventAttributes returns the attributes for the event: without tokens, and long values cut. The
+// audit policy was evaluated on the full values.
 func eventAttributes(a *authorizer.AttributesRecord) *authorizer.AttributesRecord {
 	c := *a
 	for _, s := range []*string{&c.Verb, &c.Namespace, &c.APIGroup, &c.APIVersion, &c.Resource, &c.Subresource, &c.Name} {
@@ -111,7 +115,8 @@ func eventAttributes(a *authorizer.AttributesRecord) *authorizer.AttributesRecor
 	return &c
 }
 
-// cut bounds s, and lets go of what s is a part of.
+// cut returns a copy of s. If s is longer than most bytes, the copy has the first most bytes and
+// the mark truncated. The copy does not keep the memory of the request alive.
 func cut(s string, most int) string {
 	if len(s) <= most {
 		return strings.Clone(s)

@@ -16,17 +16,17 @@ import (
 	"edge/impersonate"
 )
 
-// requestEvents makes the events of one request, at the moments of kube-apiserver's filters WithAudit and
-// WithFailedAuthenticationAudit.
+// requestEvents makes the events of one request, at the same moments as kube-apiserver's filters
+// WithAudit and WithFailedAuthenticationAudit.
 type requestEvents struct {
 	policy   audit.PolicyRuleEvaluator
 	backend  audit.Backend
-	ctx      context.Context // carries ac, and no more
+	ctx      context.Context // has only ac as its value
 	ac       *audit.AuditContext
 	received time.Time
 
-	silent      bool // nothing more is said
-	stranger    bool // nobody was authenticated: there is the one event of the refusal
+	silent      bool // make no further events
+	stranger    bool // authentication failed: the only event is ResponseStarted, with the refusal
 	longRunning bool
 }
 
@@ -34,7 +34,7 @@ func (e *requestEvents) Identified(r *http.Request, id impersonate.Identity, ref
 	attributes := policyAttributes(r, requestorOf(id))
 	rule := e.policy.EvaluatePolicyRule(attributes)
 	audit.ObservePolicyLevel(e.ctx, rule.Level)
-	if err := e.ac.Init(rule, e.backend); err != nil { // it was initialized already
+	if err := e.ac.Init(rule, e.backend); err != nil { // Init fails if ac is already initialized
 		return apierrors.NewInternalError(err)
 	}
 	if rule.Level == auditinternal.LevelNone {
@@ -62,14 +62,15 @@ func (e *requestEvents) Identified(r *http.Request, id impersonate.Identity, ref
 	}
 	if answer := apierrors.APIStatus(nil); errors.As(refused, &answer) {
 		status := answer.Status()
-		// It may quote what the client sent, such as whom it asks to impersonate.
+		// The message may quote what the client sent, for example the user that it asks to
+		// impersonate.
 		status.Message = cut(redact(status.Message), maxRecordedName)
 		e.ac.LogResponseObject(&status, nil)
 	}
 	return nil
 }
 
-// Streaming refuses nothing: what the policy wants is on record since Identified.
+// Streaming never refuses: Identified has already made the event that the policy requires.
 func (e *requestEvents) Streaming(bridge.Stream) error { return nil }
 
 func (e *requestEvents) Started(code int) {
@@ -107,5 +108,6 @@ func (e *requestEvents) Ended(end bridge.End) {
 	}
 }
 
-// droppedGroups annotates an event with the groups that its user went on without: a list in JSON, bounded as in the access log.
+// droppedGroups is the annotation with the groups that were removed from the user: a JSON list with
+// the limits of the access log.
 const droppedGroups = "edge.identity/dropped-groups"

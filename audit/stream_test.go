@@ -16,7 +16,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// runner is an API server that runs a command for whoever opens a WebSocket: it says hello, waits, and succeeds.
+// runner is an API server that accepts any WebSocket as an exec: it sends "hello" on stdout, waits,
+// sends Success and closes.
 func runner(wait <-chan struct{}) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrader := websocket.Upgrader{Subprotocols: []string{"v5.channel.k8s.io"}}
@@ -33,7 +34,7 @@ func runner(wait <-chan struct{}) http.Handler {
 	})
 }
 
-// printed is a log that may be read while it is written.
+// printed is a log that can be read while it is being written.
 type printed struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -51,8 +52,9 @@ func (p *printed) String() string {
 	return p.buf.String()
 }
 
-// A stream's events come when it is asked for, with its 101 and with its end, and are those of an API server's own filters. It
-// has one line in the access log, at its end.
+// TestStreamEvents checks that a stream has events when the request is received, at its 101 and at
+// its end, and that these are equal to those of an API server's own filters. The access log has one
+// line, written at the end.
 func TestStreamEvents(t *testing.T) {
 	const target = "/api/v1/namespaces/a/pods/p/exec?command=sleep&command=1&stdout=true"
 	var theirs, ours memory

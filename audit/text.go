@@ -8,14 +8,17 @@ import (
 	"unicode/utf8"
 )
 
-// ellipsis ends what was cut.
+// ellipsis marks a value that was cut.
 const ellipsis = "..."
 
-// text is what somebody else chose: bounded, without a token, and printed so that no terminal and no reader takes it for more
-// than a value. slog's text format quotes it; its JSON leaves to us what is neither a letter nor a control character of ASCII.
+// text is a value that a client or an issuer chose. It is limited in length, contains no token, and
+// is escaped so that it can neither control a terminal nor look like another field. slog's text
+// handler quotes such values; slog's JSON handler escapes only the control characters of ASCII, so
+// text escapes the others itself.
 type text string
 
-// bounded returns at most that many bytes of s.
+// bounded returns s without tokens. If the result is longer than most bytes, it is cut at the end
+// of a rune and ends in "...".
 func bounded(s string, most int) text {
 	s = redact(s)
 	if len(s) <= most {
@@ -28,10 +31,11 @@ func bounded(s string, most int) text {
 	return text(s[:cut] + ellipsis)
 }
 
-// MarshalJSON escapes whatever is not printable: a C1 control or a change of direction works on a terminal as ESC does.
+// MarshalJSON escapes every character that is not printable: a C1 control or a change of writing
+// direction affects a terminal as ESC does.
 func (t text) MarshalJSON() ([]byte, error) {
 	b := append(make([]byte, 0, len(t)+2), '"')
-	for _, r := range string(t) { // what is no UTF-8 comes as U+FFFD
+	for _, r := range string(t) { // invalid UTF-8 becomes U+FFFD
 		switch {
 		case r == '"' || r == '\\':
 			b = append(b, '\\', byte(r))
@@ -47,23 +51,26 @@ func (t text) MarshalJSON() ([]byte, error) {
 	return append(b, '"'), nil
 }
 
-// MarshalText escapes DEL, which slog takes for printable; it quotes whatever else is not.
+// MarshalText escapes DEL, which slog does not escape. slog quotes all other characters that are
+// not printable.
 func (t text) MarshalText() ([]byte, error) {
 	return []byte(strings.ReplaceAll(string(t), "\x7f", `\x7f`)), nil
 }
 
-// list is several of them: an array in JSON; in text with commas between, and quotes where a value has one.
+// list is a list of texts: an array in JSON. As text, the items are joined by commas, and items
+// that contain special characters are quoted.
 type list []text
 
-// maxName bounds a name, and any other value of a list, in bytes; maxList all values of a list together, and maxItems their
-// number.
+// maxName limits one name or one item of a list, in bytes. maxList limits all items of a list
+// together, in bytes, and maxItems their number.
 const (
 	maxName  = 256
 	maxList  = 2048
 	maxItems = 64
 )
 
-// newList takes as many of the values as there is room for. What is left out shows as "...".
+// newList returns the values that fit within maxItems and maxList. One "..." at the end stands for
+// the values that do not fit.
 func newList(values []string) list {
 	l := make(list, 0, min(len(values), maxItems))
 	room := maxList

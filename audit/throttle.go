@@ -9,11 +9,13 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// maxInFlight bounds the batches on their way to a webhook, with those that wait to be sent again.
+// maxInFlight limits the batches that are being sent to a webhook, including those that wait for a
+// retry.
 const maxInFlight = 16
 
-// throttle hands batches on beside each other, no faster than the limiter allows. The buffered backend would do both itself, but
-// with as many at once as a slow webhook lets pile up, and at the end without a way to hurry.
+// throttle passes batches on concurrently, no faster than the limiter allows. The buffered backend
+// could do both, but it would let a slow webhook pile up any number of batches, and a shutdown
+// could not interrupt it.
 type throttle struct {
 	audit.Backend
 	ctx      context.Context

@@ -9,11 +9,12 @@ import (
 	"edge/impersonate"
 )
 
-// originalUser begins the extra keys in which the requestor of a nested impersonation travels. The event has the requestor
-// as its user.
+// originalUser is the prefix of the extra keys that name the requestor of a nested impersonation.
+// An event has the requestor as its user instead.
 const originalUser = "originaluser.jetstack.io-"
 
-// requestorOf is who sent the request, as an API server that authenticated it would have it: one of all the authenticated.
+// requestorOf returns the requestor as an API server would record it after authenticating the
+// request itself: with the group system:authenticated. It returns nil if nobody was authenticated.
 func requestorOf(id impersonate.Identity) user.Info {
 	switch u := id.Requestor; {
 	case u == nil:
@@ -28,7 +29,8 @@ func requestorOf(id impersonate.Identity) user.Info {
 	}
 }
 
-// targetOf is whom the requestor impersonates, or nil: edge's own impersonation of the requestor is none.
+// targetOf returns the user that the requestor impersonates, or nil. edge's own impersonation of
+// the requestor does not count.
 func targetOf(id impersonate.Identity) user.Info {
 	if !id.Nested {
 		return nil

@@ -10,7 +10,8 @@ import (
 	pluginlog "k8s.io/apiserver/plugin/pkg/audit/log"
 )
 
-// Validate says all that is wrong with the flags of the backends that are asked for, as kube-apiserver would.
+// Validate returns all errors in the flags of the configured backends. It checks the same rules as
+// kube-apiserver.
 func (o *Options) Validate() error {
 	var wrong []error
 	if l := &o.Log; l.Path != "" {
@@ -57,7 +58,7 @@ func (d *Delivery) validate(backend string) error {
 }
 
 func oneOf(flag, value string, known []string) error {
-	return fmt.Errorf("%s: %q is none of %s", flag, value, strings.Join(known, ", "))
+	return fmt.Errorf("%s: %q is not one of %s", flag, value, strings.Join(known, ", "))
 }
 
 func positive[N int | int64 | float32](flag string, n N) error {

@@ -18,16 +18,18 @@ import (
 )
 
 const (
-	// postTimeout bounds one attempt to deliver a batch.
+	// postTimeout limits one attempt to post a batch.
 	postTimeout = 30 * time.Second
-	// attempts to deliver it; the wait between two is half as long again each time.
+	// attempts is how often a batch is posted before it is dropped. Each wait between two attempts
+	// is backoffFactor times the one before.
 	attempts      = 5
 	backoffFactor = 1.5
 	backoffJitter = 0.2
 )
 
-// webhook posts events to a webhook as kube-apiserver does, with its times and retries, whatever the error. Unlike
-// kube-apiserver's it can be ended, and does not bring gRPC along.
+// webhook posts events to a webhook with the timeouts and retries of kube-apiserver, and retries
+// after any error. Unlike kube-apiserver's own backend it stops when ctx ends, and it does not link
+// gRPC.
 type webhook struct {
 	ctx     context.Context
 	client  *rest.RESTClient
@@ -40,13 +42,14 @@ func newWebhook(ctx context.Context, kubeconfig string, initialBackoff time.Dura
 	if err != nil {
 		return nil, err
 	}
-	// This file and nothing else: an empty one is not to mean the cluster that edge runs in.
+	// Use this file only: clientcmd would take an empty file to mean the cluster in which edge
+	// runs.
 	config, err := clientcmd.NewDefaultClientConfig(*file, &clientcmd.ConfigOverrides{}).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kubeconfig, err)
 	}
 	config.Timeout = postTimeout
-	config.QPS = -1 // batches have a pace of their own
+	config.QPS = -1 // no limit here: throttle limits the rate of batches
 	config.ContentType = runtime.ContentTypeJSON
 	codec := audit.Codecs.LegacyCodec(auditv1.SchemeGroupVersion)
 	config.NegotiatedSerializer = serializer.NegotiatedSerializerWrapper(runtime.SerializerInfo{Serializer: codec})
@@ -59,7 +62,8 @@ func newWebhook(ctx context.Context, kubeconfig string, initialBackoff time.Dura
 		return nil, err
 	}
 	own := *shared
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // events and credential are for one host
+	// Do not follow redirects: events and the credential are meant for one host only.
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	w.http = &own
 	w.client, err = rest.UnversionedRESTClientForConfigAndClient(config, w.http)
 	return w, err
@@ -91,7 +95,7 @@ func (w *webhook) Shutdown() { utilnet.CloseIdleConnectionsFor(w.http.Transport)
 
 func (w *webhook) String() string { return "webhook" }
 
-// brief is what the log says of events that are lost: there may be hundreds in one line.
+// brief shortens lost events for the log: one line may have hundreds of them.
 func brief(events []*auditinternal.Event) []*auditinternal.Event {
 	short := make([]*auditinternal.Event, len(events))
 	for i, e := range events {

@@ -22,15 +22,16 @@ import (
 	"edge/internal/testkit"
 )
 
-// receiver is a webhook. wait, if set, is asked before each answer; fail says how many posts get a 500 first.
+// receiver is a webhook. If wait is set, the webhook receives from it before each answer. It
+// answers the first fail posts with 500.
 type receiver struct {
 	*httptest.Server
 	wait <-chan struct{}
 
 	mu       sync.Mutex
 	fail     int
-	posts    []int // events in each
-	now, max int   // posts under way
+	posts    []int // number of events in each
+	now, max int   // posts being handled
 	headers  http.Header
 }
 
@@ -88,7 +89,7 @@ func (r *receiver) underWay() (now, most int) {
 	return r.now, r.max
 }
 
-// kubeconfig leads to a webhook.
+// kubeconfig returns the path of a kubeconfig for the webhook.
 func (r *receiver) kubeconfig(t *testing.T) string {
 	t.Helper()
 	config := clientcmdapi.NewConfig()
@@ -103,7 +104,8 @@ func (r *receiver) kubeconfig(t *testing.T) string {
 	return path
 }
 
-// By default events come in batches, at the end at the latest.
+// TestWebhook checks that events are sent in batches by default, and that the last batch is sent at
+// the end.
 func TestWebhook(t *testing.T) {
 	hook := newReceiver(t, 0, nil)
 	e, stop := newEvents(t, "--audit-webhook-config-file="+hook.kubeconfig(t), "--audit-webhook-batch-max-size=7")
@@ -116,7 +118,8 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
-// A post that fails is made again, after the wait of the flag or its older name, five times in all.
+// TestWebhookRetries checks that a failed post is retried, up to five attempts in all. The wait
+// before a retry is set by the flag, or by its older name.
 func TestWebhookRetries(t *testing.T) {
 	for _, flag := range []string{"--audit-webhook-initial-backoff=1ms", "--audit-webhook-batch-initial-backoff=1ms"} {
 		for fail, want := range map[int]int{attempts - 1: 2, 2 * attempts: 0} {
@@ -144,7 +147,8 @@ func TestWebhookStrict(t *testing.T) {
 	}
 }
 
-// A redirect is a failure: what a webhook is sent, and the credential for it, goes to no other host.
+// TestWebhookRedirects checks that a redirect counts as a failure: edge sends events and the
+// credential to no other host.
 func TestWebhookRedirects(t *testing.T) {
 	other := newReceiver(t, 0, nil)
 	hook := &receiver{Server: httptest.NewTLSServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))}
@@ -156,7 +160,8 @@ func TestWebhookRedirects(t *testing.T) {
 	}
 }
 
-// A webhook that does not answer stops no request, and makes neither the buffer nor the posts grow without end.
+// TestSlowWebhook checks that a webhook that does not answer delays no request, and that the number
+// of buffered events and of concurrent posts is limited.
 func TestSlowWebhook(t *testing.T) {
 	answer := make(chan struct{})
 	hook := newReceiver(t, 0, answer)
@@ -178,13 +183,14 @@ func TestSlowWebhook(t *testing.T) {
 	}
 	close(answer)
 	stop()
-	const held = maxInFlight + 1 + buffer // one is between the buffer and its way
+	const held = maxInFlight + 1 + buffer // one more is between the buffer and the posts
 	if _, most := hook.underWay(); most != maxInFlight || hook.events() < maxInFlight || hook.events() > held {
 		t.Errorf("%d posts at once, %d events", most, hook.events())
 	}
 }
 
-// The end does not wait for a webhook for ever, and says what it costs.
+// TestDeadWebhookAtTheEnd checks that Run does not wait for a webhook for ever, and logs that
+// events are lost.
 func TestDeadWebhookAtTheEnd(t *testing.T) {
 	hook := newReceiver(t, 0, make(chan struct{}))
 	var log bytes.Buffer
