@@ -115,7 +115,7 @@ func TestConnectContexts(t *testing.T) {
 			if err := want(r, 0, "Switched to context \"alice at old\".\nold"); err != nil {
 				t.Error(err)
 			}
-			if !strings.Contains(string(r.Stderr), "Yours is as it was") {
+			if !strings.Contains(string(r.Stderr), "Your own kubeconfig is unchanged") {
 				t.Errorf("after use-context connect said %q", r.Stderr)
 			}
 		})

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// refuses checks that nobody gets in there without a credential.
+// refuses checks that the path answers 401 without a credential.
 func (e *instance) refuses(path string) {
 	e.Helper()
 	if resp, body := e.ask("", path); resp.StatusCode != http.StatusUnauthorized {
@@ -14,8 +14,9 @@ func (e *instance) refuses(path string) {
 	}
 }
 
-// TestAnonymousPaths: whoever comes without a credential is system:anonymous there, and is asked for one where that is not
-// enough. No impersonation of theirs costs the API server a review.
+// TestAnonymousPaths checks that on --anonymous-paths a request without a credential is forwarded
+// as system:anonymous, and gets 401 elsewhere. Impersonation by such a request is refused without
+// an access review.
 func TestAnonymousPaths(t *testing.T) {
 	b := newBed(t)
 	ca, _ := b.clientCertificate("anna")
@@ -61,7 +62,7 @@ func TestAnonymousPaths(t *testing.T) {
 	e.wait("a line about nobody", func() bool {
 		return strings.Contains(e.log.String(), "msg=AuSuccess") && strings.Contains(e.log.String(), "user=system:anonymous groups=system:unauthenticated status=200")
 	})
-	b.answer = func(w http.ResponseWriter, r *http.Request) { // the API server knows no token
+	b.answer = func(w http.ResponseWriter, r *http.Request) { // the API server accepts no token
 		w.Write([]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","status":{"authenticated":false}}`))
 	}
 	if resp, body := e.ask("bad", "/version"); resp.StatusCode != http.StatusUnauthorized {
@@ -69,15 +70,15 @@ func TestAnonymousPaths(t *testing.T) {
 	}
 }
 
-// TestAnonymousPathsFlags: what cannot work is an error at the start.
+// TestAnonymousPathsFlags checks that flags that cannot work together are an error at start.
 func TestAnonymousPathsFlags(t *testing.T) {
 	for want, change := range map[string]func(*identityOptions){
-		"":                                  func(*identityOptions) {},
-		"excludes --authentication-config":  func(o *identityOptions) { o.config, o.oidc.IssuerURL = "file", "" },
-		"excludes --anonymous-paths":        func(o *identityOptions) { o.disableImpersonation = true },
-		"resource's path":                   func(o *identityOptions) { o.anonymousPaths = []string{"/version", "/api/v1/secrets"} },
-		"without a wildcard":                func(o *identityOptions) { o.anonymousPaths = []string{"/version*"} },
-		"nobody could log in: set --oidc-i": func(o *identityOptions) { o.oidc.IssuerURL = "" },
+		"":                                   func(*identityOptions) {},
+		"excludes --authentication-config":   func(o *identityOptions) { o.config, o.oidc.IssuerURL = "file", "" },
+		"excludes --anonymous-paths":         func(o *identityOptions) { o.disableImpersonation = true },
+		"resource's path":                    func(o *identityOptions) { o.anonymousPaths = []string{"/version", "/api/v1/secrets"} },
+		"without a wildcard":                 func(o *identityOptions) { o.anonymousPaths = []string{"/version*"} },
+		"no authentication is configured: s": func(o *identityOptions) { o.oidc.IssuerURL = "" },
 	} {
 		o := newIdentityOptions()
 		o.oidc.IssuerURL, o.oidc.ClientID, o.anonymousPaths = "https://issuer", "edge", []string{"/version"}
@@ -88,7 +89,7 @@ func TestAnonymousPathsFlags(t *testing.T) {
 	}
 }
 
-// all returns the requests that the API server saw, but for edge's own at its start.
+// all returns the requests that the API server received, without edge's own at start.
 func (b *bed) all() (seen []*http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

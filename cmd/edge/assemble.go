@@ -12,20 +12,21 @@ import (
 	"edge/ops"
 )
 
-// parts are what edge serve consists of between its listeners and the API server.
+// parts are the parts of edge serve between its listeners and the API server.
 type parts struct {
 	gate       *gate
 	upstream   *rest.Config // with edge's own credential
 	token      *upstreamToken
 	credential *bridge.Credential
-	needed     bool // the credential is
+	needed     bool // requests cannot go upstream without the credential
 	apiServer  *ops.APIServer
-	events     *audit.Events // nil: there are none
+	events     *audit.Events // nil: no audit events
 	handler    *bridge.Handler
 	certs      *certificates
 }
 
-// assemble makes the parts out of flags. An error is the flags' or their files'.
+// assemble creates the parts from the flags. It fails only if the flags, or the files that they
+// name, cannot be used.
 func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error) {
 	p := new(parts)
 	var err error
@@ -79,7 +80,7 @@ func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error)
 	return p, err
 }
 
-// edgeCredential makes upstream the API server with edge's own credential.
+// edgeCredential sets p.credential, and makes p.upstream use edge's own credential.
 func (p *parts) edgeCredential(ctx context.Context, o *options, log *slog.Logger) error {
 	var err error
 	of := bridge.CredentialConfig{Upstream: p.upstream, Log: log}
@@ -96,7 +97,7 @@ func (p *parts) edgeCredential(ctx context.Context, o *options, log *slog.Logger
 	return nil
 }
 
-// run does what has to be done beside requests, until ctx ends.
+// run runs the background work of all parts until ctx ends.
 func (p *parts) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -110,7 +111,7 @@ func (p *parts) run(ctx context.Context) {
 	p.certs.run(ctx)
 }
 
-// ready says why edge must get no traffic.
+// ready returns an error if edge should not receive traffic now, with the reason.
 func (p *parts) ready() error {
 	if err := p.gate.tokens.Ready(); err != nil {
 		return err

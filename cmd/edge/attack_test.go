@@ -12,8 +12,9 @@ import (
 	"testing"
 )
 
-// A header without a name asks for nobody: who comes with a token of the API server's
-// goes on under that token and not, unreviewed, under edge's credential.
+// TestAnEmptyImpersonationKeepsItsSendersToken checks that an Impersonate-User header with an empty
+// value does not count as impersonation. A request with a token of the API server is then forwarded
+// with that token, and not, without a review, with edge's credential.
 func TestAnEmptyImpersonationKeepsItsSendersToken(t *testing.T) {
 	e := newBed(t).serve("--token-passthrough", "--token-passthrough-audiences=elsewhere")
 	got := e.upstreamOf("opaque", "/api", "Impersonate-User", "")
@@ -25,13 +26,13 @@ func TestAnEmptyImpersonationKeepsItsSendersToken(t *testing.T) {
 	}
 }
 
-// What a client asks in a query is nobody's business but the API server's, also
-// where it is no list's options: a token may stand in it.
+// TestAQueryIsNotLogged checks that edge does not log the query of a request, which may have a
+// token in it. This also holds for a query that is not valid ListOptions.
 func TestAQueryIsNotLogged(t *testing.T) {
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasSuffix(r.URL.Path, "/version"): // constrained impersonation is offered
+		case strings.HasSuffix(r.URL.Path, "/version"): // constrained impersonation is supported
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, "requested impersonation without impersonating a user name")
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
@@ -42,12 +43,12 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	}
 	e := b.serve()
 	const canary = "canary-6f1d"
-	e.upstreamOf(b.token(nil), "/api/v1/pods", "Impersonate-User", "bob") // and not cached
+	e.upstreamOf(b.token(nil), "/api/v1/pods", "Impersonate-User", "bob") // the answer is not cached
 	resp, body := e.ask(b.token(nil), "/api/v1/pods?limit=none&access_token="+canary, "Impersonate-User", "bob")
 	if resp.StatusCode != http.StatusOK {
 		t.Error(resp.Status, body)
 	}
-	e.ask(b.token(nil), "/api/v1/watch?access_token="+canary, "Impersonate-User", "bob") // which is no path of an API server
+	e.ask(b.token(nil), "/api/v1/watch?access_token="+canary, "Impersonate-User", "bob") // not a valid path of an API server
 	_, reviews := b.requests("/apis/authorization.k8s.io/v1/subjectaccessreviews")
 	if !slices.ContainsFunc(reviews, func(review string) bool { return strings.Contains(review, `"impersonate-on:user-info:list"`) }) {
 		t.Error("it was not asked on what:", reviews)
@@ -58,8 +59,8 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	}
 }
 
-// Whoever answers for the API server with a redirect gets neither edge's credential
-// nor the token that edge asks about.
+// TestARedirectIsNotFollowed checks that a redirect from the API server's address gets neither
+// edge's credential nor a token that edge reviews.
 func TestARedirectIsNotFollowed(t *testing.T) {
 	followed := make(chan string, 100)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -89,7 +90,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-// What a client announces to send after the body is not announced to the API server.
+// TestTrailersStayHere checks that edge does not forward the trailers that a client announces.
 func TestTrailersStayHere(t *testing.T) {
 	b := newBed(t)
 	e := b.serve()
@@ -111,7 +112,7 @@ func TestTrailersStayHere(t *testing.T) {
 	}
 }
 
-// CONNECT, whose path no API server sees, and a request without a path are nobody's.
+// TestOnlyPathsAreServed checks that CONNECT, and requests without a path, are refused.
 func TestOnlyPathsAreServed(t *testing.T) {
 	b := newBed(t)
 	e := b.serve()
@@ -136,8 +137,9 @@ func TestOnlyPathsAreServed(t *testing.T) {
 	}
 }
 
-// A request's own token in its URL, under whatever name, goes nowhere: not upstream, and not into the log, of which a JWT's form is
-// taken out, but no other's.
+// TestOwnTokenInURL checks that a request with its own token in the URL, in any parameter or
+// segment, is refused. The token is neither sent upstream nor logged. Redaction in the log would
+// only find a JWT, not an opaque token.
 func TestOwnTokenInURL(t *testing.T) {
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +176,8 @@ func TestOwnTokenInURL(t *testing.T) {
 	}
 }
 
-// A secret in the wrong place of a command line is not repeated.
+// TestUsageErrorsTellNoSecret checks that a usage error does not repeat a secret that is in the
+// wrong place of the command line.
 func TestUsageErrorsTellNoSecret(t *testing.T) {
 	const secret = "canary-6f1d"
 	issuer := []string{"--oidc-issuer-url=https://127.0.0.1:1", "--oidc-client-id=edge"}

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// TestAuditFlags: events reach a file and a webhook, as the policy says. What each
-// flag does is package audit's to show.
+// TestAuditFlags checks that audit events reach a file and a webhook, as the policy requires. The
+// tests of package audit check the effect of each flag.
 func TestAuditFlags(t *testing.T) {
 	b := newBed(t)
 	var posted atomic.Int64

@@ -30,12 +30,11 @@ import (
 	"edge/internal/testkit"
 )
 
-// bedPatience bounds each wait for a process of these tests.
+// bedPatience limits each wait for a process in these tests.
 const bedPatience = 30 * time.Second
 
-// A bed is what edge serve stands between: an issuer, and in the API server's
-// place something that notes requests and grants all. What a real API server makes
-// of them is e2e's to show.
+// bed has what edge serve needs: an issuer, and a fake API server that records requests and allows
+// everything. The tests in e2e use a real API server.
 type bed struct {
 	*testing.T
 	dir    string
@@ -46,8 +45,8 @@ type bed struct {
 	mu     sync.Mutex
 	seen   []*http.Request
 	bodies []string
-	answer http.HandlerFunc // of the API server, in place of 200 "{}"; may be nil
-	change func(*instance)  // before edge starts; may be nil
+	answer http.HandlerFunc // the API server's handler; nil: answer 200 with "{}"
+	change func(*instance)  // called before edge starts; nil: no call
 }
 
 func newBed(t *testing.T) *bed {
@@ -109,7 +108,7 @@ func (b *bed) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// asJSON reads an object of the API's, which client-go sends as protobuf.
+// asJSON returns an API object as JSON; client-go sends it as protobuf.
 func asJSON(body []byte) string {
 	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
 	if err != nil {
@@ -119,7 +118,7 @@ func asJSON(body []byte) string {
 	return string(text)
 }
 
-// requests returns the requests that the API server saw on a path, and their bodies.
+// requests returns the requests that the API server received on a path, and their bodies.
 func (b *bed) requests(path string) (seen []*http.Request, bodies []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,7 +130,7 @@ func (b *bed) requests(path string) (seen []*http.Request, bodies []string) {
 	return seen, bodies
 }
 
-// file writes a file and returns its name.
+// file writes a file and returns its path.
 func (b *bed) file(name, text string) string {
 	name = filepath.Join(b.dir, name)
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -140,12 +139,12 @@ func (b *bed) file(name, text string) string {
 	return name
 }
 
-// authority is a server's certificate in a file.
+// authority writes a server's certificate to a file and returns its path.
 func (b *bed) authority(name string, s *httptest.Server) string {
 	return b.file(name, string(testkit.PEM(s.Certificate())))
 }
 
-// token is a good one for jane, but for what claims say.
+// token returns a valid token for jane, changed by claims.
 func (b *bed) token(claims map[string]any) string {
 	b.Helper()
 	all := map[string]any{
@@ -169,7 +168,7 @@ func (b *bed) token(claims map[string]any) string {
 	return token
 }
 
-// An instance is a running edge serve.
+// instance is a running edge serve.
 type instance struct {
 	*bed
 	url, probe string
@@ -177,25 +176,26 @@ type instance struct {
 	log        *testkit.Buffer
 }
 
-// oidc are the flags that make the bed's issuer edge's.
+// oidc returns the flags that make edge use the bed's issuer.
 func (b *bed) oidc() []string {
 	return []string{"--oidc-issuer-url=" + b.issuer.URL, "--oidc-client-id=edge", "--oidc-signing-algs=ES256",
 		"--oidc-ca-file=" + b.authority("issuer.crt", b.issuer), "--oidc-username-prefix=-", "--oidc-groups-claim=groups"}
 }
 
-// upstream are those that make the bed's API server edge's.
+// upstream returns the flags that make edge use the bed's API server.
 func (b *bed) upstream() []string {
 	return []string{"--server=" + b.api.URL, "--certificate-authority=" + b.authority("api.crt", b.api), "--token=of-edge"}
 }
 
-// serve starts edge with the bed's flags and more, which come last and so win, and
-// waits until it is ready.
+// serve starts edge with the bed's flags, followed by more, which override them. It waits until
+// edge is ready.
 func (b *bed) serve(more ...string) *instance {
 	b.Helper()
 	return b.serveOnly(append(append(b.oidc(), b.upstream()...), more...)...)
 }
 
-// serveOnly starts edge with these flags, and some for its listeners before them.
+// serveOnly starts edge with flags, after some flags for its listeners, and waits until edge is
+// ready.
 func (b *bed) serveOnly(flags ...string) *instance {
 	b.Helper()
 	e := b.start(flags...)
@@ -210,7 +210,7 @@ func (b *bed) serveOnly(flags ...string) *instance {
 	return e
 }
 
-// start starts edge and waits for nothing.
+// start starts edge and does not wait.
 func (b *bed) start(flags ...string) *instance {
 	b.Helper()
 	secure, probe := freePort(b.T), freePort(b.T)
@@ -237,7 +237,7 @@ func (b *bed) start(flags ...string) *instance {
 	return e
 }
 
-// stop ends edge as Kubernetes does.
+// stop ends edge with SIGTERM, as Kubernetes does.
 func (e *instance) stop() {
 	if e.cmd.ProcessState == nil {
 		e.cmd.Process.Signal(syscall.SIGTERM)
@@ -254,7 +254,7 @@ func (e *instance) wait(what string, ok func() bool) {
 	}
 }
 
-// ask sends a request with a token, if it is not "", and header lines in pairs.
+// ask sends a GET with a token, unless it is "", and with header lines in pairs of name and value.
 func (e *instance) ask(token, path string, header ...string) (*http.Response, string) {
 	e.Helper()
 	req, err := http.NewRequest(http.MethodGet, e.url+path, nil)
@@ -270,7 +270,7 @@ func (e *instance) ask(token, path string, header ...string) (*http.Response, st
 	return e.do(req)
 }
 
-// do returns the answer to a request, and its body.
+// do returns the response to a request, and its body.
 func (e *instance) do(req *http.Request) (*http.Response, string) {
 	e.Helper()
 	resp, err := insecureClient.Do(req)
@@ -282,7 +282,7 @@ func (e *instance) do(req *http.Request) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// upstreamOf sends a request as ask does, and returns its header upstream.
+// upstreamOf sends a request as ask does, and returns the header that the API server received.
 func (e *instance) upstreamOf(token, path string, header ...string) http.Header {
 	e.Helper()
 	resp, body := e.ask(token, path, header...)
@@ -293,7 +293,7 @@ func (e *instance) upstreamOf(token, path string, header ...string) http.Header 
 	return seen[len(seen)-1].Header
 }
 
-// certificate is the one that edge shows to who asks for a name.
+// certificate returns the certificate that edge presents in a handshake with cfg.
 func (e *instance) certificate(cfg *tls.Config) (*x509.Certificate, error) {
 	cfg.InsecureSkipVerify = true
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(e.url, "https://"), cfg)
@@ -304,7 +304,7 @@ func (e *instance) certificate(cfg *tls.Config) (*x509.Certificate, error) {
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-// clientCertificate makes an authority's file and a certificate of it for somebody.
+// clientCertificate returns a file with a certificate authority, and a client certificate from it.
 func (b *bed) clientCertificate(name string, groups ...string) (caFile string, pair tls.Certificate) {
 	b.Helper()
 	ca := testkit.NewAuthority(b, "clients")

@@ -6,11 +6,11 @@ import (
 	"os/exec"
 )
 
-// Exit codes of a shell, for what becomes of a command.
+// Exit codes for a command that did not start or that a signal ended, as a shell reports them.
 const (
 	exitNotExecutable = 126
 	exitNotFound      = 127
-	exitSignalled     = 128 // and the signal's number
+	exitSignalled     = 128 // plus the signal's number
 )
 
 func notStarted(err error) error {

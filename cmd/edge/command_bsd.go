@@ -4,5 +4,5 @@ package main
 
 import "syscall"
 
-// bound: only Linux can tell a process of its parent's death.
+// bound returns nil: only Linux can end a process when its parent dies.
 func bound() *syscall.SysProcAttr { return nil }

@@ -2,6 +2,6 @@ package main
 
 import "syscall"
 
-// bound ends the command when edge is killed: without edge it has no server, and
-// an SPDY client would take the lost connection for success.
+// bound makes the kernel end the command when edge is killed. Without edge the command has no
+// server, and an SPDY client would treat the lost connection as success.
 func bound() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }

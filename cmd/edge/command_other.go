@@ -9,18 +9,19 @@ import (
 	"syscall"
 )
 
-// catchSignals has Ctrl-C, and the console's end, end edge only where it says so.
+// catchSignals keeps Ctrl-C and the closing of the console from ending edge. The receiver of the
+// channel decides when edge ends.
 func catchSignals() <-chan os.Signal {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	return signals
 }
 
-// endedBy is the end by a signal of a command that never began.
+// endedBy returns the error for a signal that arrived before the command started.
 func endedBy(os.Signal) error { return &commandError{code: 1} }
 
-// runCommand runs a command and returns how it ended. The console sends Ctrl-C to
-// both; the command decides what comes of it.
+// runCommand runs a command and returns how it ended. The console sends Ctrl-C to edge and to the
+// command; the command decides whether to end.
 func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	select {
 	case s := <-signals:

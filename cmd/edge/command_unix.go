@@ -14,16 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ending are the signals that would end edge, and that the command gets when edge
-// is sent them. The terminal sends some of them to every process in the
-// foreground, see fromTerminal.
+// ending are the signals that would end edge. When edge receives one of them, it sends it to the
+// command. The terminal sends some of them to every process in the foreground, see fromTerminal.
 var ending = []os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
 }
 
-// catchSignals has signals end edge only where it says so, up to its exit: else one
-// that comes before the command runs, or after, would leave files behind, or the
-// command without an end. What is ignored, as under nohup, the command inherits.
+// catchSignals keeps signals from ending edge, until edge exits by itself. Otherwise a signal
+// before or after the command runs would leave files behind, or leave the command running. Signals
+// that edge was started to ignore, as under nohup, are not caught; the command inherits that.
 func catchSignals() <-chan os.Signal {
 	signals := make(chan os.Signal, 2*len(ending))
 	for _, s := range ending {
@@ -31,31 +30,32 @@ func catchSignals() <-chan os.Signal {
 			signal.Notify(signals, s)
 		}
 	}
-	if !signal.Ignored(syscall.SIGPIPE) { // a log line that nobody reads any more is no reason to end
+	// A log line to a closed standard error must not end edge.
+	if !signal.Ignored(syscall.SIGPIPE) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	}
 	return signals
 }
 
-// endedBy is the end by a signal of a command that never began.
+// endedBy returns the error for a signal that arrived before the command started.
 func endedBy(s os.Signal) error {
 	number, _ := s.(syscall.Signal)
 	return &commandError{code: exitSignalled + int(number), signal: number}
 }
 
-// runCommand runs a command in edge's own process group, so that terminal, job
-// control and standard streams are the command's, and returns how it ended.
+// runCommand runs a command and returns how it ended. The command runs in edge's own process group,
+// so that it has the terminal, job control and the standard streams.
 func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	program, err := exec.LookPath(argv[0])
-	if err != nil && !errors.Is(err, exec.ErrDot) { // a shell runs what is found in "." as well
+	if err != nil && !errors.Is(err, exec.ErrDot) { // a shell also runs a program that it finds in "."
 		return notStarted(err)
 	}
-	runtime.LockOSThread() // Linux takes the parent's death for that of the thread
+	runtime.LockOSThread() // on Linux the death of this thread counts as the parent's death
 	defer runtime.UnlockOSThread()
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
-	stops := make(chan os.Signal, 1) // nobody reads: edge stops when the command does, see wait
+	stops := make(chan os.Signal, 1) // never read: edge stops when the command stops, see wait
 	signal.Notify(stops, syscall.SIGTSTP)
 	defer signal.Stop(stops)
 	select {
@@ -64,7 +64,7 @@ func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	default:
 	}
 	process, err := os.StartProcess(program, argv, &os.ProcAttr{
-		Env:   (&exec.Cmd{Env: env}).Environ(), // the last of equal names counts
+		Env:   (&exec.Cmd{Env: env}).Environ(), // of equal names, the last one counts
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Sys:   bound(),
 	})
@@ -91,8 +91,8 @@ func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	return wait(process.Pid)
 }
 
-// wait returns how the command ended. When it stops, edge stops with it, so that
-// the shell sees a stopped job; the shell's SIGCONT reaches both.
+// wait waits for the command and returns how it ended. When the command stops (Ctrl-Z), edge stops
+// itself too, so that the shell sees a stopped job. The shell's SIGCONT reaches both.
 func wait(pid int) error {
 	for {
 		var status syscall.WaitStatus
@@ -113,8 +113,9 @@ func wait(pid int) error {
 	}
 }
 
-// fromTerminal tells whether the command, which is in edge's process group, has
-// got a signal already: Ctrl-C and Ctrl-\ go to all of the terminal's foreground.
+// fromTerminal reports whether the command has already received the signal from the terminal.
+// Ctrl-C and Ctrl-\ go to the terminal's whole foreground process group, and the command is in
+// edge's group.
 func fromTerminal(s os.Signal) bool {
 	if s != syscall.SIGINT && s != syscall.SIGQUIT {
 		return false
@@ -128,12 +129,12 @@ func fromTerminal(s os.Signal) bool {
 	return err == nil && foreground == syscall.Getpgrp()
 }
 
-// deathTime bounds the wait for a signal to oneself.
+// deathTime limits how long exit waits until the signal that it sends to edge has ended edge.
 const deathTime = time.Second
 
-// exit ends edge as the command ended: a shell script stops at Ctrl-C only if
-// what it runs is seen to have died of it. What Go would answer with a dump, or not
-// at all, becomes the shell's exit code for it.
+// exit ends edge in the same way as the command ended. A shell script stops at Ctrl-C only if its
+// child died of the signal. A signal for which Go prints a dump, or that does not end a Go program,
+// becomes the exit code that a shell uses for it.
 func (e *commandError) exit() {
 	switch s, _ := e.signal.(syscall.Signal); s {
 	case syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL:

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // auth-provider, which kubectl knows as well
+	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // auth-provider "oidc", which kubectl supports as well
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// connectOptions are what the flags of edge connect say.
+// connectOptions are the flags of edge connect.
 type connectOptions struct {
 	kubeconfig      string
 	overrides       clientcmd.ConfigOverrides
@@ -27,31 +27,32 @@ func newConnectCommand() *cobra.Command {
 	o := &connectOptions{}
 	cmd := &cobra.Command{
 		Use:   "connect [flags] -- COMMAND [ARG...]",
-		Short: "Run kubectl, or any client that speaks only SPDY, through a load balancer that carries none",
-		Long: `connect runs a command with a kubeconfig of its own, which points at ports on
-this machine's loopback that nobody without that kubeconfig can use. From there
-requests go to the servers of your contexts with your own credentials, and exec,
-attach, cp and port-forward go over WebSocket, whatever the command speaks.
+		Short: "Run kubectl, or any client that supports only SPDY, behind a load balancer that drops SPDY",
+		Long: `connect runs a command with a kubeconfig of its own. That kubeconfig has the addresses of
+ports on this machine's loopback, and tokens without which nobody can use the ports.
+connect forwards requests to the servers of your contexts with your own credentials. It
+carries exec, attach, cp and port-forward over WebSocket, even if the command uses SPDY.
 
-It takes everything from your kubeconfig: exec plugins, tokens, client
-certificates, proxies, impersonation. A server may be edge or any API server
-that accepts WebSocket (Kubernetes 1.30 and later; port-forward 1.31).
+It supports all settings of your kubeconfig: exec plugins, tokens, client certificates,
+proxies, impersonation. A server may be edge, or any API server that accepts WebSocket
+(Kubernetes 1.30 and later; port-forward 1.31).
 
-Every context of yours is there, by its name, and made when it is first used: its
-plugin runs then, and what is wrong with it is said then. A plugin that asks at
-the terminal can do so only for the current one: choose that with --context.
-kubectl config use-context holds for the command, and changes nothing of yours.
+The command can use every context of your kubeconfig, by its name. connect prepares a
+context when the command first uses it: only then its plugin runs, and its errors are
+reported. A plugin that asks questions at the terminal works for the current context
+only: choose that with --context. "kubectl config use-context" changes the command's
+kubeconfig, not yours.
 
-The command keeps the terminal, standard input, its signals and job control, and
-its exit code is that of connect. Give --kubeconfig to connect: as the command's
-own it leads past it. Nothing is left behind at the end.
+The command keeps the terminal, standard input, its signals and job control, and connect
+exits with its exit code. Pass --kubeconfig to connect, not to the command: there it
+would bypass connect. At the end connect deletes its kubeconfig.
 
-With --listen and no command, connect stays until it is interrupted, for tools
-that stay as well.`,
+With --listen and no command, connect runs until it is interrupted, for clients that
+are started elsewhere.`,
 		Example: `  # An exec with an old kubectl:
   edge connect -- kubectl exec -it web -- sh
 
-  # In another context, and in two at once:
+  # In another context, and in two contexts at once:
   edge connect --context=prod -- kubectl cp web:/var/log/app.log app.log
   edge connect -- sh -c 'kubectl --context=prod get pods; helm --kube-context=test list'
 
@@ -66,22 +67,22 @@ that stay as well.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.SetInterspersed(false) // what follows the command's name is the command's
+	fs.SetInterspersed(false) // flags after the command's name belong to the command
 	fs.SortFlags = false
-	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "Your kubeconfig file; $KUBECONFIG or ~/.kube/config if not set.")
-	fs.StringVar(&o.overrides.CurrentContext, "context", "", "The context in it that is the current one for the command; its current one if not set.")
-	fs.StringVar(&o.overrides.Context.Cluster, "cluster", "", "The cluster in it that the current context gets.")
-	fs.StringVar(&o.overrides.Context.AuthInfo, "user", "", "The user in it that the current context gets.")
-	fs.StringVar(&o.listen, "listen", "", "Stay, and listen on this address of the loopback, such as 127.0.0.1:8001; port 0 is any free one.")
-	fs.StringVar(&o.writeKubeconfig, "write-kubeconfig", "", "With --listen: where to write the kubeconfig for clients, a file that is not there yet and that goes at the end; a temporary one if not set.")
-	fs.IntVarP(&o.verbosity, "v", "v", 0, "0 logs failures, 1 also every stream.")
+	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "Your kubeconfig file. If not set, $KUBECONFIG or ~/.kube/config.")
+	fs.StringVar(&o.overrides.CurrentContext, "context", "", "Context in your kubeconfig that is the current one for the command. If not set, your current context.")
+	fs.StringVar(&o.overrides.Context.Cluster, "cluster", "", "Cluster in your kubeconfig that the current context uses. If not set, the context's own.")
+	fs.StringVar(&o.overrides.Context.AuthInfo, "user", "", "User in your kubeconfig that the current context uses. If not set, the context's own.")
+	fs.StringVar(&o.listen, "listen", "", "Run without a command, and listen on this loopback address, such as 127.0.0.1:8001. Port 0 selects any free port.")
+	fs.StringVar(&o.writeKubeconfig, "write-kubeconfig", "", "With --listen: file to write the kubeconfig for clients to. It must not exist yet, and is deleted at the end. If not set, a temporary file.")
+	fs.IntVarP(&o.verbosity, "v", "v", 0, "Verbosity of the log: 0 logs failures, 1 also logs every stream.")
 	return cmd
 }
 
-// loginTime bounds a login before the command starts.
+// loginTime limits the login of the current user before the command starts.
 const loginTime = 5 * time.Minute
 
-// connect lives as long as the command, or with --listen until it is told to end.
+// connect runs until the command ends, or with --listen until a signal ends it.
 func connect(ctx context.Context, o *connectOptions, argv []string) error {
 	if err := o.validate(argv); err != nil {
 		return usageError{err}
@@ -121,7 +122,8 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 			return err
 		}
 	}
-	if caller.logsIn() { // it may want the terminal, which is the command's afterwards
+	// The login may need the terminal, which belongs to the command afterwards.
+	if caller.logsIn() {
 		if err := loginOr(ctx, proxy, signals); err != nil {
 			return err
 		}
@@ -130,13 +132,14 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 		return err
 	}
 	proxy.close()
-	if proxy.lost.Load() { // an old kubectl port-forward says so, and ends with success
+	// An old kubectl port-forward reports the loss, but exits with 0.
+	if proxy.lost.Load() {
 		return errors.New("connect: the command ended with success after the connection to the server was lost")
 	}
 	return nil
 }
 
-// loginOr waits for a login, or for a signal that ends it.
+// loginOr waits for the end of the login. A signal ends the wait.
 func loginOr(ctx context.Context, proxy *localProxy, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
@@ -156,11 +159,11 @@ func loginOr(ctx context.Context, proxy *localProxy, signals <-chan os.Signal) e
 func (o *connectOptions) validate(argv []string) error {
 	switch {
 	case o.listen == "" && len(argv) == 0:
-		return errors.New("connect: say what to run, such as: edge connect -- kubectl exec -it POD -- sh")
+		return errors.New("connect: no command: add one, such as: edge connect -- kubectl exec -it POD -- sh")
 	case o.listen != "" && len(argv) > 0:
-		return errors.New("--listen: stays by itself, without a command")
+		return errors.New("--listen: cannot be combined with a command")
 	case o.listen == "" && o.writeKubeconfig != "":
-		return errors.New("--write-kubeconfig: goes with --listen; a command gets a file of its own")
+		return errors.New("--write-kubeconfig: needs --listen; connect always writes a temporary kubeconfig for a command")
 	case o.listen == "":
 		return nil
 	}
@@ -169,7 +172,7 @@ func (o *connectOptions) validate(argv []string) error {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("--listen: %q is no address of the loopback, such as 127.0.0.1: others could reach it", host)
+		return fmt.Errorf("--listen: %q is not a loopback address such as 127.0.0.1: other machines could connect", host)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// connectCommand prepares edge connect with temporary files in runtimeDir.
+// connectCommand prepares an edge connect that stores its temporary files in runtimeDir.
 func connectCommand(t *testing.T, f files, runtimeDir string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
@@ -31,7 +31,7 @@ func connectCommand(t *testing.T, f files, runtimeDir string, args ...string) *e
 	return cmd
 }
 
-// mustBeEmpty tells what a connect left behind.
+// mustBeEmpty reports files that edge connect has not deleted.
 func mustBeEmpty(t *testing.T, dir string) {
 	t.Helper()
 	left, err := os.ReadDir(dir)
@@ -40,7 +40,8 @@ func mustBeEmpty(t *testing.T, dir string) {
 	}
 }
 
-// TestConnectEnds: edge connect ends as its command ended, and leaves nothing.
+// TestConnectEnds checks that edge connect ends in the same way as its command, and deletes its
+// files.
 func TestConnectEnds(t *testing.T) {
 	f := newFiles(t)
 	plain := filepath.Join(f.dir, "plain")
@@ -51,7 +52,7 @@ func TestConnectEnds(t *testing.T) {
 		argv   []string
 		code   int
 		signal syscall.Signal
-		says   string // on standard error
+		says   string // expected on standard error
 	}{
 		"success":          {argv: []string{"true"}},
 		"exit code":        {argv: []string{"sh", "-c", "exit 7"}, code: 7},
@@ -87,9 +88,9 @@ func TestConnectEnds(t *testing.T) {
 	}
 }
 
-// TestConnectPasses: the command has the caller's streams and environment, and a
-// kubeconfig that only its owner can read, with the caller's context and whom that
-// impersonates.
+// TestConnectPasses checks that the command gets the caller's streams and environment. It also
+// checks that its kubeconfig can be read only by its owner, and has the caller's context and
+// impersonation.
 func TestConnectPasses(t *testing.T) {
 	f := newFiles(t)
 	f.writeKubeconfig(t, "https://127.0.0.1:1", "oken-of-the-caller, as: jane, as-groups: [dev], as-uid: u, as-user-extra: {team: [a]}")
@@ -131,8 +132,8 @@ func TestConnectPasses(t *testing.T) {
 	mustBeEmpty(t, dir)
 }
 
-// TestConnectSignals: a signal to edge is one to the command, which decides; with
-// edge killed, the command goes as well.
+// TestConnectSignals checks that edge connect passes signals to the command, which decides whether
+// to end. If edge is killed, the command ends as well.
 func TestConnectSignals(t *testing.T) {
 	f := newFiles(t)
 	for name, test := range map[string]struct {
@@ -167,7 +168,7 @@ func TestConnectSignals(t *testing.T) {
 			if err := cmd.Process.Signal(test.signal); err != nil {
 				t.Fatal(err)
 			}
-			rest, err := io.ReadAll(lines) // to the end of the command, which has the other end of the pipe
+			rest, err := io.ReadAll(lines) // until the command closes the pipe
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +176,9 @@ func TestConnectSignals(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != test.code {
 				t.Errorf("ended with %v, said %q", cmd.ProcessState, rest)
 			}
-			if test.left { // the kernel tells the command when its parent thread ends, and may give it the next thread for a parent
+			// The kernel signals the command when its parent thread ends, and may then make the
+			// next thread its parent: the command may get several signals.
+			if test.left {
 				if string(rest) == "" || strings.Trim(string(rest), "term\n") != "" {
 					t.Errorf("the command of a killed edge said %q", rest)
 				}
@@ -192,7 +195,7 @@ func TestConnectSignals(t *testing.T) {
 	}
 }
 
-// TestConnectUsage: what cannot be meant is said before anything runs.
+// TestConnectUsage checks that flags that make no sense are an error before anything runs.
 func TestConnectUsage(t *testing.T) {
 	f := newFiles(t)
 	file := "--kubeconfig=" + f.kubeconfig
@@ -201,8 +204,8 @@ func TestConnectUsage(t *testing.T) {
 		says string
 	}{
 		{[]string{file}, "edge connect -- kubectl exec"},
-		{[]string{file, "--listen=0.0.0.0:8001"}, "no address of the loopback"},
-		{[]string{file, "--listen=example.com:8001"}, "no address of the loopback"},
+		{[]string{file, "--listen=0.0.0.0:8001"}, "not a loopback address"},
+		{[]string{file, "--listen=example.com:8001"}, "not a loopback address"},
 		{[]string{file, "--listen=127.0.0.1"}, "missing port"},
 		{[]string{file, "--listen=127.0.0.1:0", "--", "true"}, "--listen"},
 		{[]string{file, "--write-kubeconfig=x", "--", "true"}, "--write-kubeconfig"},
@@ -225,8 +228,9 @@ func TestConnectUsage(t *testing.T) {
 	}
 }
 
-// TestConnectCertificate: clients that check strictly (OpenSSL's X509_STRICT, which Python 3.13 has on) find in the
-// leaf which key signed it, and every loopback address is named.
+// TestConnectCertificate checks that the leaf certificate names the key that signed it, and the
+// loopback address. Clients that check strictly (OpenSSL's X509_STRICT, the default in Python 3.13)
+// require that.
 func TestConnectCertificate(t *testing.T) {
 	for _, address := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 		c, err := newLoopbackCertificate(net.ParseIP(address))
@@ -251,7 +255,8 @@ func TestConnectCertificate(t *testing.T) {
 	}
 }
 
-// TestConnectRuntimeDir: what $XDG_RUNTIME_DIR is, the command finds its kubeconfig from any folder.
+// TestConnectRuntimeDir checks that the command finds its kubeconfig from any folder, for any value
+// of $XDG_RUNTIME_DIR.
 func TestConnectRuntimeDir(t *testing.T) {
 	f := newFiles(t)
 	list := filepath.Join(t.TempDir(), "a:b")
@@ -269,7 +274,8 @@ func TestConnectRuntimeDir(t *testing.T) {
 	}
 }
 
-// TestConnectAuthProvider: the one auth-provider that kubectl still has is known here, too.
+// TestConnectAuthProvider checks that edge connect supports the only auth-provider that kubectl
+// still supports.
 func TestConnectAuthProvider(t *testing.T) {
 	f := newFiles(t)
 	f.writeKubeconfig(t, "https://127.0.0.1:1", ", auth-provider: {name: oidc, config: {idp-issuer-url: 'https://127.0.0.1:1', client-id: c}}")

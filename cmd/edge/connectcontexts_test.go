@@ -23,11 +23,12 @@ import (
 	"edge/internal/testkit"
 )
 
-// contexts are two clusters, and a kubeconfig with contexts for them and others that cannot be used.
+// contexts has two clusters, and a kubeconfig with contexts for them and with contexts that cannot
+// be used.
 type contexts struct {
 	dir    string
 	file   string
-	marker string // to which the credential plugin adds a line whenever it runs
+	marker string // file to which the credential plugin adds a line each time it runs
 }
 
 func newContexts(t *testing.T) contexts {
@@ -82,7 +83,7 @@ contexts:
 	return c
 }
 
-// hasRun is how often the credential plugin ran.
+// hasRun returns how often the credential plugin has run.
 func (c contexts) hasRun(t *testing.T) int {
 	t.Helper()
 	b, err := os.ReadFile(c.marker)
@@ -92,7 +93,8 @@ func (c contexts) hasRun(t *testing.T) int {
 	return strings.Count(string(b), "\n")
 }
 
-// connected is an edge connect whose command waits for the end of its input. stderr is whole once cmd has ended.
+// connected is an edge connect whose command waits for the end of its input. Read stderr only after
+// cmd has ended.
 type connected struct {
 	cmd    *exec.Cmd
 	file   string
@@ -103,7 +105,7 @@ type connected struct {
 
 func (c contexts) connect(t *testing.T, args ...string) *connected {
 	t.Helper()
-	// The plugin's input is a terminal's or none.
+	// Without a terminal, so that the plugin gets no input.
 	p := &connected{cmd: connectCommand(t, files{kubeconfig: c.file}, t.TempDir(), append(args, "--", "sh", "-c", `echo "$KUBECONFIG"; cat >/dev/null`)...)}
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -130,7 +132,7 @@ func (c contexts) connect(t *testing.T, args ...string) *connected {
 	return p
 }
 
-// end ends the command with its input, and returns what connect said.
+// end closes the command's input, so that it ends, and returns what connect has printed.
 func (p *connected) end(t *testing.T) string {
 	t.Helper()
 	p.stdin.Close()
@@ -140,7 +142,8 @@ func (p *connected) end(t *testing.T) string {
 	return p.stderr.String()
 }
 
-// ask asks the API server of a context, with flags as of kubectl.
+// ask sends a request to the API server of a context, with the overrides that kubectl's flags would
+// set.
 func ask(t *testing.T, config *clientcmdapi.Config, overrides clientcmd.ConfigOverrides) string {
 	t.Helper()
 	cfg, err := clientcmd.NewNonInteractiveClientConfig(*config, overrides.CurrentContext, &overrides, nil).ClientConfig()
@@ -164,8 +167,9 @@ func ask(t *testing.T, config *clientcmdapi.Config, overrides clientcmd.ConfigOv
 	return string(b)
 }
 
-// TestConnectContexts: every context of the caller's kubeconfig is in the command's, by its name and with its namespace, cluster and
-// user. Each is reached through connect with its own credential, and a plugin runs when its context is first used.
+// TestConnectContexts checks that the command's kubeconfig has every context of the caller's, with
+// the same name, namespace, cluster and user. Each context works through connect with its own
+// credential. A plugin runs when its context is first used.
 func TestConnectContexts(t *testing.T) {
 	c := newContexts(t)
 	p := c.connect(t)
@@ -220,8 +224,8 @@ func TestConnectContexts(t *testing.T) {
 	}
 }
 
-// TestConnectBrokenContext: a context that cannot be used says why, to who uses it, and to nobody before. It is also what is said of
-// the current context.
+// TestConnectBrokenContext checks that a context that cannot be used returns the reason to a client
+// that uses it, and has no effect before. The same holds for the current context.
 func TestConnectBrokenContext(t *testing.T) {
 	c := newContexts(t)
 	p := c.connect(t)
@@ -232,7 +236,7 @@ func TestConnectBrokenContext(t *testing.T) {
 		"addressless":     `cluster \"addressless\" of your kubeconfig has no server`,
 		"plain":           "https only",
 		"unreadable":      "/no/such/authority",
-		"asking":          "give --context to edge connect", // the terminal is the command's
+		"asking":          "pass --context to edge connect", // the command has the terminal
 	} {
 		got := ask(t, p.config, clientcmd.ConfigOverrides{CurrentContext: context})
 		if !strings.Contains(got, `"kind":"Status"`) || !strings.Contains(got, want) {
@@ -241,14 +245,15 @@ func TestConnectBrokenContext(t *testing.T) {
 	}
 	p.end(t)
 
-	current := c.connect(t, "--context=plain") // names exist, so connect begins
+	current := c.connect(t, "--context=plain") // all names exist, so connect starts
 	if got := ask(t, current.config, clientcmd.ConfigOverrides{CurrentContext: "one"}); got != "first Bearer of-alice " {
 		t.Errorf("beside a broken current context: %s", got)
 	}
 	current.end(t)
 }
 
-// TestConnectUseContext: kubectl config use-context holds for the command, and connect says at the end that it is for no longer.
+// TestConnectUseContext checks that kubectl config use-context changes only the command's
+// kubeconfig, and that connect reports at the end that the change is lost.
 func TestConnectUseContext(t *testing.T) {
 	c := newContexts(t)
 	before, err := os.ReadFile(c.file)
@@ -260,11 +265,11 @@ func TestConnectUseContext(t *testing.T) {
 		says   string
 	}{
 		"use-context": {func(config *clientcmdapi.Config) { config.CurrentContext = "boss" }, "kubectl config use-context boss"},
-		"set-context": {func(config *clientcmdapi.Config) { config.Contexts["one"].Namespace = "team-b" }, "was changed, and is gone"},
+		"set-context": {func(config *clientcmdapi.Config) { config.Contexts["one"].Namespace = "team-b" }, "was changed, and is deleted"},
 		"nothing":     {func(config *clientcmdapi.Config) {}, ""},
 	} {
 		p := c.connect(t)
-		access := &clientcmd.ClientConfigLoadingRules{Precedence: []string{p.file}} // as kubectl config has them of $KUBECONFIG
+		access := &clientcmd.ClientConfigLoadingRules{Precedence: []string{p.file}} // as kubectl config uses $KUBECONFIG
 		config, err := access.GetStartingConfig()
 		if err != nil {
 			t.Fatal(err)
@@ -285,7 +290,8 @@ func TestConnectUseContext(t *testing.T) {
 	}
 }
 
-// TestConnectNoCurrentContext: connect begins without one, and contexts that are asked for work.
+// TestConnectNoCurrentContext checks that connect starts without a current context, and that other
+// contexts work.
 func TestConnectNoCurrentContext(t *testing.T) {
 	c := newContexts(t)
 	for _, current := range []string{"gone", ""} {
@@ -306,14 +312,15 @@ func TestConnectNoCurrentContext(t *testing.T) {
 		}
 		p.end(t)
 	}
-	p := c.connect(t, "--cluster=second", "--user=alice") // in a context of connect's own
+	p := c.connect(t, "--cluster=second", "--user=alice") // in a context that connect creates
 	if got := ask(t, p.config, clientcmd.ConfigOverrides{}); got != "second Bearer of-alice " {
 		t.Error(got)
 	}
 	p.end(t)
 }
 
-// TestConnectManyClusters: so many have an address, the current one among them, and connect says that there are more.
+// TestConnectManyClusters checks that maxClusters clusters get an address, including the current
+// one, and that connect reports that there are more.
 func TestConnectManyClusters(t *testing.T) {
 	c := newContexts(t)
 	config, err := clientcmd.LoadFromFile(c.file)
@@ -321,7 +328,7 @@ func TestConnectManyClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range maxClusters {
-		name := fmt.Sprintf("another-%03d", i) // before all others, by name
+		name := fmt.Sprintf("another-%03d", i) // sorts before all other names
 		config.Clusters[name] = &clientcmdapi.Cluster{Server: "https://127.0.0.1:1"}
 		config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: "alice"}
 	}

@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-// connection is one over HTTP/1.1 on which nothing was said.
+// connection returns a new HTTP/1.1 connection to edge on which nothing was sent.
 func (e *instance) connection() *tls.Conn {
 	e.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(e.url, "https://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
@@ -34,7 +34,7 @@ func (e *instance) connection() *tls.Conn {
 	return conn
 }
 
-// askOn makes a request on it, which has to be answered with 200.
+// askOn sends a request on the connection and expects 200.
 func (e *instance) askOn(conn *tls.Conn, token string) {
 	e.Helper()
 	io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+"\r\n\r\n")
@@ -48,7 +48,7 @@ func (e *instance) askOn(conn *tls.Conn, token string) {
 	}
 }
 
-// withFiles has edge start with a limit of open files.
+// withFiles returns a change that starts edge with a limit of n open files.
 func withFiles(n int) func(*instance) {
 	return func(e *instance) {
 		e.cmd.Path = "/bin/sh"
@@ -56,8 +56,9 @@ func withFiles(n int) func(*instance) {
 	}
 }
 
-// TestSlowloris: as many idle connections without a login as edge has descriptors, half of them in the midst of a header,
-// keep nobody out, neither a new user nor one who was there before; on the operator's port likewise.
+// TestSlowloris opens as many idle connections without a login as edge has file descriptors; half
+// of them have sent a part of a header. It checks that new and existing users can still use edge,
+// and that the probe port still answers under the same load.
 func TestSlowloris(t *testing.T) {
 	const files = 512
 	b := newBed(t)
@@ -80,7 +81,7 @@ func TestSlowloris(t *testing.T) {
 					io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: x\r\n")
 				}
 			}
-			e.askOn(e.connection(), token) // while all of its own are open
+			e.askOn(e.connection(), token) // while all of its own connections are open
 		})
 	}
 	attackers.Wait()
@@ -99,7 +100,8 @@ func TestSlowloris(t *testing.T) {
 	}
 }
 
-// TestLimits: what is left of the descriptors, and of the memory, for connections.
+// TestLimits checks how many sessions and connections edge allows for a limit of open files and of
+// memory.
 func TestLimits(t *testing.T) {
 	for _, c := range []struct {
 		descriptors           int
@@ -122,8 +124,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestManyCertificates: a client that sends 400 certificates gets no further than the handshake, and costs no more than one
-// that sends few.
+// TestManyCertificates checks that edge ends the handshake with a client that sends too many
+// certificates, be it 9 or 400.
 func TestManyCertificates(t *testing.T) {
 	b := newBed(t)
 	ca, good := b.clientCertificate("anna")

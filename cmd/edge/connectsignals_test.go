@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// awaitFile waits for the kubeconfig that edge connect writes, whole.
+// awaitFile waits until edge connect has written its kubeconfig completely.
 func awaitFile(t *testing.T, pattern string) string {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
@@ -29,7 +29,8 @@ func awaitFile(t *testing.T, pattern string) string {
 	return ""
 }
 
-// TestConnectEarlySignal: a signal that comes before the command runs, or while it starts, is not lost.
+// TestConnectEarlySignal checks that a signal is not lost if it arrives before the command runs, or
+// while it starts.
 func TestConnectEarlySignal(t *testing.T) {
 	f := newFiles(t)
 	for range 10 {
@@ -50,8 +51,9 @@ func TestConnectEarlySignal(t *testing.T) {
 	}
 }
 
-// TestConnectIgnoredSignal: the command ignores what edge was started to ignore, as in the background of a script. (Of others
-// than these two the Go runtime does not tell.)
+// TestConnectIgnoredSignal checks that the command ignores the signals that edge was started to
+// ignore, for example in the background of a script. The Go runtime reports only these two signals
+// as ignored.
 func TestConnectIgnoredSignal(t *testing.T) {
 	f := newFiles(t)
 	cmd := connectCommand(t, f, t.TempDir(), "--", "sh", "-c", "kill -INT $$; kill -HUP $$; echo alive")
@@ -62,7 +64,8 @@ func TestConnectIgnoredSignal(t *testing.T) {
 	}
 }
 
-// TestConnectListenEnds: whatever signal ends it, and however often, the file goes; a log that nobody reads ends nothing.
+// TestConnectListenEnds checks that edge connect deletes its file, whichever signal ends it, and
+// even if it gets the signal several times. A closed standard error does not end it.
 func TestConnectListenEnds(t *testing.T) {
 	f := newFiles(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
@@ -87,7 +90,7 @@ func TestConnectListenEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Authorization", "Bearer "+c.AuthInfos["u"].Token)
-		for range 2 { // each is a line in the log: the server is nowhere
+		for range 2 { // each request writes a log line, because the server does not exist
 			resp, err := insecureClient.Do(req)
 			if err != nil {
 				t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The token that opens edge connect's listener is a bearer token as any: whoever has it may come from anywhere, and it has no place
-// in a URL, which goes to the server.
+// TestConnectToken checks that the token of edge connect's listener is a bearer token, which any
+// client may send. In a URL it is refused, because the URL goes to the server.
 func TestConnectToken(t *testing.T) {
 	const token = "the-token-of-this-listener"
 	p := &localProxy{users: map[[sha256.Size]byte]string{sha256.Sum256([]byte(token)): "u"}}

@@ -12,23 +12,24 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// A caller is who uses edge connect: their kubeconfig, as it was when connect began, with what connect's flags
-// change of it.
+// caller is the user of edge connect: their kubeconfig, as it was when connect started, with the
+// changes that connect's flags make.
 type caller struct {
 	config    *clientcmdapi.Config
-	access    clientcmd.ConfigAccess // where an auth-provider keeps its new tokens
-	nameless  string                 // stands for the cluster or the user of a context that names none
-	inCluster *rest.Config           // of a pod without a kubeconfig; nil: there is one
-	terminal  bool                   // is connect's, not its command's
+	access    clientcmd.ConfigAccess // where an auth-provider stores its new tokens
+	nameless  string                 // name for the missing cluster or user of a context
+	inCluster *rest.Config           // configuration of a pod without a kubeconfig; nil: there is a kubeconfig
+	terminal  bool                   // connect has the terminal, because it runs no command
 }
 
-// A pair is a cluster and a user of the caller's kubeconfig, by name.
+// pair is the names of a cluster and a user in the caller's kubeconfig.
 type pair struct{ cluster, user string }
 
-// ownContext is the name of a context for a caller who has no current one.
+// ownContext is the name of the context that connect creates if the caller has no current context.
 const ownContext = "edge-connect"
 
-// caller reads the kubeconfig as kubectl does. Contexts that cannot be used are no error, unless flags ask for one.
+// caller reads the kubeconfig as kubectl does. It returns no error for a context that cannot be
+// used, unless the flags select that context.
 func (o *connectOptions) caller() (*caller, error) {
 	rules, err := loadingRules(o.kubeconfig)
 	if err != nil {
@@ -72,7 +73,8 @@ func (o *connectOptions) caller() (*caller, error) {
 	return c, nil
 }
 
-// addOwnContext is for a caller who has no current context, in a pod or by flags.
+// addOwnContext adds a current context if the caller has none: in a pod, or if the flags name a
+// cluster or a user.
 func (c *caller) addOwnContext(loaded clientcmd.ClientConfig) error {
 	cfg, err := loaded.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
@@ -95,7 +97,7 @@ func (c *caller) addOwnContext(loaded clientcmd.ClientConfig) error {
 	return nil
 }
 
-// current is the pair of the current context; zero: there is none.
+// current returns the pair of the current context; the zero pair if there is no current context.
 func (c *caller) current() pair {
 	if context := c.config.Contexts[c.config.CurrentContext]; context != nil {
 		return pair{context.Cluster, context.AuthInfo}
@@ -103,14 +105,15 @@ func (c *caller) current() pair {
 	return pair{}
 }
 
-// logsIn tells whether the current user has a credential plugin, which may want the terminal.
+// logsIn reports whether the current user has a credential plugin, which may need the terminal.
 func (c *caller) logsIn() bool {
 	user := c.config.AuthInfos[c.current().user]
 	return user != nil && user.Exec != nil
 }
 
-// restConfig is how to reach a cluster as a user, or why that cannot be. Whom the kubeconfig impersonates is in the command's,
-// where --as can replace it.
+// restConfig returns the configuration to reach a cluster as a user, or the reason why that is not
+// possible. It does not impersonate: the command's kubeconfig has the kubeconfig's impersonation,
+// so that --as can replace it.
 func (c *caller) restConfig(p pair) (*rest.Config, error) {
 	if c.inCluster != nil && p == (pair{c.nameless, c.nameless}) {
 		return c.finish(rest.CopyConfig(c.inCluster), p), nil
@@ -126,7 +129,7 @@ func (c *caller) restConfig(p pair) (*rest.Config, error) {
 	case user == nil && p.user != c.nameless:
 		return nil, fmt.Errorf("user %q is not in your kubeconfig: add it with kubectl config set-credentials, or use another context", p.user)
 	case c.isTaken(p) && user != nil && user.Exec != nil && user.Exec.InteractiveMode == clientcmdapi.AlwaysExecInteractiveMode:
-		return nil, fmt.Errorf("user %q logs in at the terminal, which is the command's: give --context to edge connect, before the --", p.user)
+		return nil, fmt.Errorf("user %q must log in at the terminal, which the command uses: pass --context to edge connect, before the --", p.user)
 	}
 	alone := &clientcmdapi.Config{Clusters: map[string]*clientcmdapi.Cluster{p.cluster: cluster}, AuthInfos: c.config.AuthInfos}
 	in := clientcmdapi.Context{Cluster: p.cluster}
@@ -140,21 +143,24 @@ func (c *caller) restConfig(p pair) (*rest.Config, error) {
 	return c.finish(cfg, p), nil
 }
 
-// finish makes a configuration one for the way upstream.
+// finish prepares a configuration for connect's requests to the server: it removes the
+// impersonation and the timeout, and the terminal from a credential plugin if the command has the
+// terminal.
 func (c *caller) finish(cfg *rest.Config, p pair) *rest.Config {
 	cfg.Impersonate, cfg.Timeout = rest.ImpersonationConfig{}, 0
 	if cfg.ExecProvider != nil && c.isTaken(p) {
 		cfg.ExecProvider = cfg.ExecProvider.DeepCopy()
 		cfg.ExecProvider.StdinUnavailable = true
-		cfg.ExecProvider.StdinUnavailableMessage = "the terminal is the command's: give --context to edge connect, before the --"
+		cfg.ExecProvider.StdinUnavailableMessage = "the command uses the terminal: pass --context to edge connect, before the --"
 	}
 	return cfg
 }
 
-// isTaken tells whether the terminal is the command's when a user logs in for the first time. For the current one it is not yet.
+// isTaken reports whether the command has the terminal when a user logs in for the first time. The
+// current user logs in before the command starts.
 func (c *caller) isTaken(p pair) bool { return !c.terminal && p != c.current() }
 
-// clusters are the names of all that contexts name, or could name: the current one first.
+// clusters returns the names of all clusters that contexts use or could use: the current one first.
 func (c *caller) clusters() []string {
 	names := slices.Collect(maps.Keys(c.config.Clusters))
 	for _, context := range c.config.Contexts {
@@ -168,7 +174,7 @@ func (c *caller) clusters() []string {
 	return unique(names)
 }
 
-// users are the names of all that contexts name, or could name.
+// users returns the names of all users that contexts use or could use.
 func (c *caller) users() []string {
 	names := slices.Collect(maps.Keys(c.config.AuthInfos))
 	for _, context := range c.config.Contexts {
@@ -177,7 +183,7 @@ func (c *caller) users() []string {
 	return unique(names)
 }
 
-// unique keeps the first of equal names.
+// unique removes all but the first of equal names.
 func unique(names []string) []string {
 	seen := make(map[string]bool, len(names))
 	return slices.DeleteFunc(names, func(name string) bool {
@@ -187,8 +193,9 @@ func unique(names []string) []string {
 	})
 }
 
-// clientConfig is the kubeconfig for clients: the names of the caller's own, so that prompts and scripts that show them show the
-// same, but addresses of this process, and tokens for them. Contexts of clusters that have no address are left out.
+// clientConfig returns the kubeconfig for clients. It has the names of the caller's own kubeconfig,
+// so that prompts and scripts show the same names, but addresses of this process, and tokens for
+// them. Contexts whose cluster has no address are left out.
 func (c *caller) clientConfig(addresses, tokens map[string]string, authority []byte) *clientcmdapi.Config {
 	config := clientcmdapi.NewConfig()
 	config.CurrentContext = c.config.CurrentContext

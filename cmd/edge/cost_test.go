@@ -30,16 +30,15 @@ import (
 	"edge/internal/testkit"
 )
 
-// BenchmarkRequest is one GET through edge's handler over TLS and HTTP/2 on both
-// sides, in this process, by a token that edge remembers and by one that it does
-// not, and beside each the same requests by somebody who is known without being
-// asked: what they differ by is what authentication and impersonation cost. RS256,
-// as most issuers.
+// BenchmarkRequest measures one GET through edge's handler, over TLS and HTTP/2 on both sides, in
+// this process. It uses a token that edge has cached, and tokens that edge has not. Beside each it
+// measures the same requests with an identity that is fixed, without authentication: the difference
+// is the cost of authentication and impersonation. The tokens use RS256, as most issuers do.
 func BenchmarkRequest(b *testing.B) {
 	c := newCosts(b)
 	known := impersonate.Identity{Name: "jane", Groups: []string{"dev", "ops", "eu"}}
 	anybody := func(*http.Request) (impersonate.Identity, error) { return known, nil }
-	// More than edge remembers, so that each is new again when its turn comes.
+	// More tokens than edge caches, so that each is new again when its turn comes.
 	tokens := make([]string, 1+rememberedTokens+tokensPerTurn)
 	for n := range tokens {
 		tokens[n] = c.token(n)
@@ -47,19 +46,20 @@ func BenchmarkRequest(b *testing.B) {
 	same, tokens := tokens[:1], tokens[1:]
 	compareCosts(b, [][2]*asker{
 		{c.asker("remembered", c.serve(c.gate.identify), same), c.asker("", c.serve(anybody), same)},
-		{c.asker("new", c.serve(c.gate.identify), tokens), c.asker("", c.serve(anybody), tokens)}, // a header that changes costs HTTP/2 something, too
+		{c.asker("new", c.serve(c.gate.identify), tokens), c.asker("", c.serve(anybody), tokens)}, // each request has another header, which costs HTTP/2 something, too
 	})
 }
 
 const (
-	rememberedTokens = 4096 // authn's maxCachedTokens
-	tokensPerTurn    = 100  // requests of one turn, each with the next token
-	// atOnce of them are under way at a time. While a single one is verified, the runtime's other processors search for work
-	// and go to sleep, and the CPU time of that would count: half as much again, on two processors.
+	rememberedTokens = 4096 // maxCachedTokens in authn
+	tokensPerTurn    = 100  // requests in one turn, each with the next token
+	// atOnce is the number of concurrent requests. With only one, the runtime's idle threads search
+	// for work and go to sleep while a token is verified. Their CPU time would count too: on two
+	// processors, half as much again.
 	atOnce = 10
 )
 
-// An asker sends requests by one way.
+// asker sends requests to one server.
 type asker struct {
 	name   string
 	tokens []string
@@ -86,7 +86,7 @@ func (a *asker) ask() error {
 	return err
 }
 
-// turn is the CPU time of each of tokensPerTurn requests, in us.
+// turn sends tokensPerTurn requests and returns the CPU time per request, in µs.
 func (a *asker) turn(b *testing.B) float64 {
 	var senders errgroup.Group
 	before := cpuTime()
@@ -106,11 +106,11 @@ func (a *asker) turn(b *testing.B) float64 {
 	return float64((cpuTime() - before).Nanoseconds()) / 1e3 / tokensPerTurn
 }
 
-// compareCosts gives each way its turns, next to the one that it is compared with:
-// what else the machine does is in both. Medians over b.N turns.
+// compareCosts gives each asker its turn directly after the asker that it is compared with, so that
+// other load on the machine affects both. It reports medians over b.N turns.
 func compareCosts(b *testing.B, pairs [][2]*asker) {
 	costs, more := make([][]float64, len(pairs)), make([][]float64, len(pairs))
-	for _, pair := range pairs { // connections and pools
+	for _, pair := range pairs { // opens connections and fills pools
 		pair[0].turn(b)
 		pair[1].turn(b)
 	}
@@ -120,7 +120,7 @@ func compareCosts(b *testing.B, pairs [][2]*asker) {
 			costs[i], more[i] = append(costs[i], cost), append(more[i], cost-without)
 		}
 	}
-	b.ReportMetric(0, "ns/op") // b.N is of turns
+	b.ReportMetric(0, "ns/op") // b.N counts turns
 	for i, pair := range pairs {
 		b.ReportMetric(median(costs[i]), pair[0].name+"-us")
 		b.ReportMetric(median(more[i]), pair[0].name+"-more-us")
@@ -132,7 +132,7 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// costs are an issuer, an API server and edge's gate, in this process.
+// costs has an issuer, an API server and edge's gate, all in this process.
 type costs struct {
 	*testing.B
 	issuer   *httptest.Server
@@ -193,7 +193,7 @@ func newCosts(b *testing.B) *costs {
 	return c
 }
 
-// token is the n-th, and like no other.
+// token returns the n-th token; each is different.
 func (c *costs) token(n int) string {
 	payload := fmt.Sprintf(`{"iss":%q,"aud":"edge","exp":%d,"sub":"jane","groups":["dev","ops","eu"],"jti":"%d"}`, c.issuer.URL, time.Now().Add(time.Hour).Unix(), n)
 	signed, err := c.signer.Sign([]byte(payload))
@@ -207,7 +207,7 @@ func (c *costs) token(n int) string {
 	return text
 }
 
-// serve starts edge's handler.
+// serve starts a server with edge's handler.
 func (c *costs) serve(identify func(*http.Request) (impersonate.Identity, error)) *httptest.Server {
 	handler, err := bridge.New(bridge.Config{Upstream: c.upstream, Identify: identify, Review: mayAnything, Log: silent})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"edge/authn"
 )
 
-// pages say how edge is set up.
+// pages returns the documents that explain how to set up edge, by name.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -35,7 +35,8 @@ func pages(t *testing.T) map[string]string {
 
 var yamlBlock = regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$")
 
-// Each YAML that a page shows is what its reader takes, to the last field.
+// TestShownYAML checks that each YAML in the documents is valid for the program that reads it,
+// including the names of all fields.
 func TestShownYAML(t *testing.T) {
 	strict := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	kinds := map[string]int{}
@@ -70,7 +71,7 @@ func TestShownYAML(t *testing.T) {
 	}
 }
 
-// notOurs are flags of kubectl, helm, docker, kubelogin and curl that the pages name.
+// notOurs are flags of kubectl, helm, docker, kubelogin and curl that the documents mention.
 var notOurs = map[string]bool{
 	"kube-context": true, "as": true, "as-group": true, "as-uid": true, "as-user-extra": true,
 	"clusterrole": true, "group": true, "cert": true, "key": true, "namespace": true, "from-file": true, "watch": true, "raw": true,
@@ -79,10 +80,11 @@ var notOurs = map[string]bool{
 
 var flagName = regexp.MustCompile(`(?:^|[\s"'(\x60\[/=])--([a-z][a-z0-9-]*)`)
 
-// loadTest is the section about another program, which looks at it in a test of its own.
+// loadTest matches the section about another program. That program's own tests check its flags.
 var loadTest = regexp.MustCompile(`(?s)\n## Load test\n.*?\n## `)
 
-// Each flag that a page names is one, of some command; "--audit-log-*" stands for at least one.
+// TestNamedFlags checks that each flag in the documents is a flag of some edge command.
+// "--audit-log-*" needs at least one flag with this prefix.
 func TestNamedFlags(t *testing.T) {
 	known := map[string]bool{"help": true}
 	var walk func(*cobra.Command)
@@ -134,7 +136,7 @@ var (
 	testFunc  = regexp.MustCompile(`(?m)^func (?:Test|Fuzz)([A-Za-z0-9]+)\(`)
 )
 
-// Each attack in docs/security.md is a test of that name.
+// TestCorpusIsTests checks that each attack in docs/security.md is the name of a test.
 func TestCorpusIsTests(t *testing.T) {
 	tests := map[string]bool{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {

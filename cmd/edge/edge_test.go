@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// The test binary is edge itself when this is set, so that exit codes, signals
-// and what is printed are the real ones.
+// beEdge is the environment variable that makes the test binary run as edge. So exit codes, signals
+// and output are those of a real process.
 const beEdge = "EDGE_TEST_MAIN"
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} { // in the background they may be ignored, and an edge inherits that
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} { // a shell may ignore them for a background job, and edge would inherit that
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
@@ -44,7 +44,7 @@ func edgeCommand(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// runEdge returns what edge printed and its exit code.
+// runEdge runs edge and returns its output and its exit code.
 func runEdge(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -60,7 +60,7 @@ func runEdge(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// files are the ones that a working configuration names.
+// files are the files of a working configuration.
 type files struct{ dir, kubeconfig, cert, key string }
 
 func newFiles(t *testing.T) files {
@@ -97,9 +97,9 @@ func (f files) args(more ...string) []string {
 		"--tls-cert-file=" + f.cert, "--tls-private-key-file=" + f.key, "--bind-address=127.0.0.1"}, more...)
 }
 
-// TestBadConfigurationExits2 holds edge to one clear line, which names the flag,
-// and to exit code 2 before anything listens: the ports are taken already, so
-// that listening first would be exit 1.
+// TestBadConfigurationExits2 checks that a configuration error prints one line that names the flag,
+// and exits with code 2 before edge listens. The ports are taken: if edge listened first, the exit
+// code would be 1.
 func TestBadConfigurationExits2(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -216,9 +216,9 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestServeUntilSignal runs edge against an issuer and an API server that are
-// not there: it serves, is not ready, says why, refuses requests, has no probes
-// on the public port, and ends orderly.
+// TestServeUntilSignal runs edge with an issuer and an API server that do not exist. It checks that
+// edge serves, is not ready and reports why, refuses requests, has no probes on the public port,
+// and ends orderly.
 func TestServeUntilSignal(t *testing.T) {
 	f := newFiles(t)
 	secure, probe := freePort(t), freePort(t)

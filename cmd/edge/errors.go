@@ -9,15 +9,15 @@ import (
 	"edge/bridge"
 )
 
-// usageError is a configuration that cannot be used: exit 2.
+// usageError is an error in flags or files. edge exits with code 2.
 type usageError struct{ error }
 
-// commandError is the end of the command that edge connect ran, other than
-// success. Only what never ran has a message: anything else the command has said.
+// commandError reports that the command of edge connect ended without success. edge prints it only
+// if the command did not start: otherwise the command has printed its own message.
 type commandError struct {
 	code   int
-	signal os.Signal // that ended it; nil: none
-	err    error     // why it did not start
+	signal os.Signal // that ended the command; nil: no signal
+	err    error     // why the command did not start; nil: it started
 }
 
 func (e *commandError) Error() string {
@@ -29,7 +29,7 @@ func (e *commandError) Error() string {
 
 func (e *commandError) Unwrap() error { return e.err }
 
-// A refusal has an answer for the client and a cause for the log.
+// refusal is an error with a Status for the client and another error for the log.
 type refusal struct {
 	*apierrors.StatusError
 	cause error
@@ -37,5 +37,6 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.cause.Error() }
 
-// errNoEdgeToken: with --upstream-token-request, no token can be had, and nothing goes upstream without one.
+// errNoEdgeToken means that edge has no valid token from --upstream-token-request. edge sends
+// nothing upstream without one.
 var errNoEdgeToken = fmt.Errorf("--upstream-token-request: %w", bridge.ErrNoCredential)

@@ -29,7 +29,7 @@ import (
 	"edge/impersonate"
 )
 
-// explainTimeout bounds all of it: at most discovery and keys are fetched.
+// explainTimeout limits the whole run. edge fetches at most the discovery document and the keys.
 const explainTimeout = time.Minute
 
 // explainOptions are the flags of edge explain-token.
@@ -44,26 +44,26 @@ func newExplainCommand() *cobra.Command {
 	o := &explainOptions{identity: newIdentityOptions(), output: "text"}
 	cmd := &cobra.Command{
 		Use:   "explain-token",
-		Short: "Say what edge would make of a token, and why",
-		Long: `explain-token reads a token from standard input, or from a file, and says what
-edge serve with the same flags would make of it: which issuer it is of, which
-rule refuses it and why, and whom it would make. It goes on after a refusal, so
-that all that is wrong is said at once.
+		Short: "Show whether edge accepts a token, as which user, and why not",
+		Long: `explain-token reads a token from standard input or a file. It shows what edge serve
+with the same flags would do with the token: which issuer it belongs to, which rules
+refuse it and why, and which user it stands for. It continues after a refusal, so that
+you see all problems at once.
 
-The token is not printed, but single claims are, and it goes nowhere. Only the
-issuer's discovery document and keys are fetched, to check the signature; with
---offline nothing is. A token of the cluster's own, which --token-passthrough would
-let in, is nobody's here. The exit code is 0 if the token is accepted, 1 if not, and
-2 for flags or files that cannot be used.`,
-		Example: `  # What is wrong with the token that kubectl sends?
+It prints single claims, but never the token, and it sends the token to nobody. To check
+the signature, it fetches the issuer's discovery document and keys; with --offline it
+fetches nothing. It does not accept the cluster's own tokens, which edge serve accepts
+with --token-passthrough. The exit code is 0 if the token is accepted, 1 if it is not,
+and 2 for flags or files that cannot be used.`,
+		Example: `  # Check the token that kubectl sends:
   kubectl oidc-login get-token ... | jq -r .status.token | \
       edge explain-token --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes
 
-  # Would the new configuration take it? Nothing is asked of anybody.
+  # Check a token with a new configuration, without network access:
   edge explain-token --authentication-config=new.yaml --offline --filename=token`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 { // not even repeated: it may be a token
-				return errors.New("a token is not an argument, which everybody on this machine can see: send it on standard input, or name its file with --filename")
+			if len(args) > 0 { // do not repeat the argument in the error: it may be a token
+				return errors.New("unexpected arguments: other users of this machine could see a token there: send it on standard input, or name its file with --filename")
 			}
 			return nil
 		},
@@ -79,14 +79,14 @@ let in, is nobody's here. The exit code is 0 if the token is accepted, 1 if not,
 }
 
 func (o *explainOptions) addFlags(fs *pflag.FlagSet) {
-	fs.StringVarP(&o.file, "filename", "f", o.file, "The file that the token is in. Empty, or -: standard input.")
-	fs.BoolVar(&o.offline, "offline", o.offline, "Fetch nothing: the signature is not checked.")
-	fs.StringVarP(&o.output, "output", "o", o.output, "How to say it: text or json.")
-	fs.StringSliceVar(&o.identity.allowSystem, "allow-system-identities", nil, "As for edge serve.")
-	fs.StringVar(&o.identity.unusableGroups, "unusable-groups", o.identity.unusableGroups, "As for edge serve.")
+	fs.StringVarP(&o.file, "filename", "f", o.file, "File that contains the token. If empty or -, the token is read from standard input.")
+	fs.BoolVar(&o.offline, "offline", o.offline, "Do not fetch the issuer's keys. The signature is then not checked.")
+	fs.StringVarP(&o.output, "output", "o", o.output, "Output format: text or json.")
+	fs.StringSliceVar(&o.identity.allowSystem, "allow-system-identities", nil, "Same as for edge serve.")
+	fs.StringVar(&o.identity.unusableGroups, "unusable-groups", o.identity.unusableGroups, "Same as for edge serve.")
 }
 
-// explanation is what is printed, in JSON as it stands.
+// explanation is the result, in the form in which --output=json prints it.
 type explanation struct {
 	Accepted bool     `json:"accepted"`
 	Reason   string   `json:"reason,omitempty"` // as in the log of edge serve
@@ -115,7 +115,7 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 		return usageError{fmt.Errorf("--output: %q is neither text nor json", o.output)}
 	}
 	if o.identity.config == "" && o.identity.oidc.IssuerURL == "" {
-		return usageError{errors.New("say whose tokens edge takes: --oidc-issuer-url and --oidc-client-id, or --authentication-config")}
+		return usageError{errors.New("no issuer is configured: set --oidc-issuer-url and --oidc-client-id, or --authentication-config")}
 	}
 	if err := o.identity.validateUnusableGroups(); err != nil {
 		return usageError{err}
@@ -146,7 +146,7 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 	}
 	if u := said.User; u != nil {
 		e.User = &whom{u.GetName(), u.GetUID(), u.GetGroups(), u.GetExtra()}
-		last := step{Name: "identity", Outcome: string(authn.OutcomeOK), Detail: "may be named to the API server"}
+		last := step{Name: "identity", Outcome: string(authn.OutcomeOK), Detail: "edge can impersonate this user"}
 		switch id, err := identityOf(ctx, policy, u); {
 		case err != nil:
 			last.Outcome, last.Detail = string(authn.OutcomeRefused), err.Error()
@@ -168,23 +168,23 @@ func explain(ctx context.Context, o *explainOptions, stdin io.Reader, out io.Wri
 	case e.Accepted:
 		return nil
 	case said.Outcome == authn.OutcomeSkipped:
-		return errors.New("nothing refuses the token, but its signature was not checked")
+		return errors.New("no rule refuses the token, but its signature was not checked")
 	}
 	return errors.New("the token is refused")
 }
 
-// identityOf asks what package impersonate asks of every user.
+// identityOf returns the identity that package impersonate derives from a user, or its refusal.
 func identityOf(ctx context.Context, policy *impersonate.Policy, u user.Info) (impersonate.Identity, error) {
 	return policy.Identity(ctx, u, impersonate.Request{Header: http.Header{}})
 }
 
-// readToken takes the token as it is, with "Bearer" before it or white space
-// around it.
+// readToken reads the token from the file or from stdin. It removes white space around the token
+// and "Bearer" before it.
 func readToken(file string, stdin io.Reader) (string, error) {
 	source := "on standard input"
 	if file != "" && file != "-" {
 		f, err := os.Open(file)
-		if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) { // whose text has what was given: it may be the token itself
+		if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) { // the error's text has the file name, which may be the token itself
 			return "", fmt.Errorf("--filename: %w", wrong.Err)
 		}
 		if err != nil {
@@ -204,18 +204,18 @@ func readToken(file string, stdin io.Reader) (string, error) {
 		text = bytes.TrimSpace(text[len("bearer "):])
 	}
 	if len(text) == 0 {
-		return "", fmt.Errorf("there is no token %s", source)
+		return "", fmt.Errorf("found no token %s", source)
 	}
 	return string(text), nil
 }
 
 func isTerminal(f *os.File) bool {
-	_, _, err := term.TerminalSize(f) // which nothing else has, /dev/null neither
+	_, _, err := term.TerminalSize(f) // only a terminal has a size; /dev/null has none
 	return err == nil
 }
 
-// printJSON leaves nothing to a terminal that is not printable: JSON escapes the
-// control characters of ASCII only, and U+009B begins a command as ESC does.
+// printJSON escapes every character that is not printable. JSON itself escapes only the control
+// characters of ASCII, but U+009B controls a terminal as ESC does.
 func (e explanation) printJSON(out io.Writer) error {
 	text, err := json.MarshalIndent(e, "", "  ")
 	if err != nil {
@@ -238,7 +238,7 @@ func (e explanation) printJSON(out io.Writer) error {
 	return err
 }
 
-// print is for people.
+// print prints the explanation as text.
 func (e explanation) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range e.Steps {
@@ -248,7 +248,7 @@ func (e explanation) print(out io.Writer) error {
 		return err
 	}
 	if e.Issuer == "" {
-		fmt.Fprintf(out, "\nNo configured issuer is the token's. Configured: %s\n", strings.Join(e.Issuers, ", "))
+		fmt.Fprintf(out, "\nNo configured issuer matches the token. Configured: %s\n", strings.Join(e.Issuers, ", "))
 	}
 	if u := e.User; u != nil {
 		verb := "would be"

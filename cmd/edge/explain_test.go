@@ -24,7 +24,8 @@ func (b *bed) explainToken(token string, args ...string) (out, errs string, code
 	return stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
 }
 
-// TestExplainToken: what is said is what edge serve does, and why; never the token.
+// TestExplainToken checks that edge explain-token reports what edge serve does, with the reason,
+// and never prints the token.
 func TestExplainToken(t *testing.T) {
 	b := newBed(t)
 	e := b.serve("--oidc-required-claim=name=Jane")
@@ -36,7 +37,7 @@ func TestExplainToken(t *testing.T) {
 		"good":         {nil, []string{`The user is "jane"`, `in groups ["dev"]`, "ok  signature"}},
 		"expired":      {map[string]any{"exp": time.Now().Add(-3 * time.Hour).Unix()}, []string{"refused  expiry", "3h", `The user would be "jane"`}},
 		"audience":     {map[string]any{"aud": "other"}, []string{"refused  audience", `"other"`}},
-		"issuer":       {map[string]any{"iss": "https://other"}, []string{"refused  issuer", "No configured issuer is the token's. Configured: " + b.issuer.URL}},
+		"issuer":       {map[string]any{"iss": "https://other"}, []string{"refused  issuer", "No configured issuer matches the token. Configured:  " + b.issuer.URL}},
 		"claim":        {map[string]any{"name": "Joe"}, []string{"refused  required claims", "name"}},
 		"two at once":  {map[string]any{"aud": "other", "name": "Joe"}, []string{"refused  audience", "refused  required claims"}},
 		"system user":  {map[string]any{"sub": "system:admin"}, []string{"refused  identity", "system:admin"}},
@@ -64,7 +65,8 @@ func TestExplainToken(t *testing.T) {
 	}
 }
 
-// Without the issuer, all but the signature can be said; and that is not enough.
+// TestExplainTokenOffline checks that without the issuer everything but the signature is checked,
+// and that the token is then not accepted.
 func TestExplainTokenOffline(t *testing.T) {
 	b := newBed(t)
 	flags := append(b.oidc(), "--offline", "--output=json")
@@ -84,7 +86,8 @@ func TestExplainTokenOffline(t *testing.T) {
 	}
 }
 
-// A token among the arguments is refused, and not repeated.
+// TestExplainTokenArgument checks that a token as an argument is refused, and not repeated in the
+// error.
 func TestExplainTokenArgument(t *testing.T) {
 	b := newBed(t)
 	token := b.token(nil)
@@ -105,7 +108,8 @@ func TestExplainTokenArgument(t *testing.T) {
 	}
 }
 
-// What a token's claims do to a terminal, they do not do from here.
+// TestExplainTokenIsPrintable checks that claims of a token cannot control the terminal on which
+// edge explain-token prints them.
 func TestExplainTokenIsPrintable(t *testing.T) {
 	b := newBed(t)
 	const name = "a\x1b[2J\u009b2J\u202eb\x7f\U000e0041"

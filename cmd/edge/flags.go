@@ -11,8 +11,8 @@ import (
 	"edge/audit"
 )
 
-// options are the flags of edge serve. Names and meanings are those of
-// kube-apiserver (OIDC, serving), kubectl (client) and kube-oidc-proxy.
+// options are the flags of edge serve. Their names and meanings are those of kube-apiserver (OIDC,
+// serving), kubectl (client) and kube-oidc-proxy.
 type options struct {
 	identity identityOptions
 	serving  servingOptions
@@ -52,14 +52,15 @@ func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 }
 
 func (o *options) addOperation(fs *pflag.FlagSet) {
-	fs.IntVar(&o.readinessPort, "readiness-probe-port", o.readinessPort, "The port of the probes, plain HTTP: /ready is 200 while an issuer's keys are in hand, the API server answers a request of edge's own and accepts its credential, and edge is not shutting down, /live while it runs.")
-	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay, "How long to go on serving after a signal, with /ready false already, until load balancers have noticed.")
-	fs.DurationVar(&o.flushInterval, "flush-interval", o.flushInterval, "Accepted for kube-oidc-proxy's sake: edge flushes watches and logs at once.")
-	fs.BoolVar(&o.accessLog, "access-log", o.accessLog, "Log one line for each request when it ends: AuSuccess, or AuFail where nobody was let in, with the reason.")
-	fs.StringVar(&o.logFormat, "log-format", o.logFormat, "The format of the log on standard error: text or json.")
+	fs.IntVar(&o.readinessPort, "readiness-probe-port", o.readinessPort, "Port for the probes, plain HTTP. /live returns 200 while edge runs. /ready returns 200 while edge has the keys of an issuer, the API server answers and accepts edge's credential, and edge is not shutting down.")
+	fs.DurationVar(&o.shutdownDelay, "shutdown-delay-duration", o.shutdownDelay, "Time to keep serving after a termination signal, while /ready already fails, so that load balancers stop sending requests.")
+	fs.DurationVar(&o.flushInterval, "flush-interval", o.flushInterval, "Has no effect; accepted for compatibility with kube-oidc-proxy. edge flushes watches and logs immediately.")
+	fs.BoolVar(&o.accessLog, "access-log", o.accessLog, "Log one line for each request when it ends: AuSuccess, or AuFail with the reason if the request was not authenticated or its identity was refused.")
+	fs.StringVar(&o.logFormat, "log-format", o.logFormat, "Format of the log on standard error: text or json.")
 }
 
-// accepted are flags that were given and have nothing left to change.
+// accepted returns the flags that the operator set and that have no effect. They exist for
+// compatibility only.
 func (o *options) accepted() (flags []string) {
 	if o.serving.addressSharing {
 		flags = append(flags, "--permit-address-sharing")
@@ -70,7 +71,7 @@ func (o *options) accepted() (flags []string) {
 	return flags
 }
 
-// validate says what is wrong with the flags that no other package looks at.
+// validate checks the flags that no other package checks.
 func (o *options) validate() error {
 	if o.logFormat != formatText && o.logFormat != formatJSON {
 		return fmt.Errorf("--log-format: %q is neither text nor json", o.logFormat)
@@ -79,7 +80,7 @@ func (o *options) validate() error {
 		return err
 	}
 	if o.serving.securePort == o.readinessPort {
-		return fmt.Errorf("--readiness-probe-port: %d is --secure-port's already", o.readinessPort)
+		return fmt.Errorf("--readiness-probe-port: %d is already used by --secure-port", o.readinessPort)
 	}
 	if o.shutdownDelay < 0 {
 		return errors.New("--shutdown-delay-duration: must not be negative")
@@ -94,7 +95,7 @@ func (o *options) validate() error {
 
 func validPort(flag string, port int) error {
 	if port < 1 || port > 65535 {
-		return fmt.Errorf("%s: %d is no port, use 1 to 65535", flag, port)
+		return fmt.Errorf("%s: %d is not a port number, use 1 to 65535", flag, port)
 	}
 	return nil
 }

@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// effects has for each flag of edge serve a test that fails where the flag is
-// ignored. Those of audit-* are package audit's, see TestAuditFlags.
+// effects has one test per flag of edge serve that fails if edge ignores the flag. The audit flags
+// are tested in package audit, see TestAuditFlags.
 var effects = map[string]func(b *bed){
 	// OIDC
 	"oidc-issuer-url": func(b *bed) {
@@ -37,7 +37,7 @@ var effects = map[string]func(b *bed){
 		}
 		e.upstreamOf(b.token(map[string]any{"aud": "other"}), "/api")
 	},
-	"oidc-ca-file": func(b *bed) { // another authority: no keys, never ready
+	"oidc-ca-file": func(b *bed) { // another authority: edge gets no keys and never becomes ready
 		e := b.start(append(append(b.oidc(), b.upstream()...), "--oidc-ca-file="+b.strangeAuthority())...)
 		e.wait("a log line", func() bool { return strings.Contains(e.log.String(), "certificate") })
 	},
@@ -55,7 +55,7 @@ var effects = map[string]func(b *bed){
 	},
 	"oidc-signing-algs": func(b *bed) {
 		flags := slices.DeleteFunc(append(b.oidc(), b.upstream()...), func(flag string) bool { return strings.HasPrefix(flag, "--oidc-signing-algs") })
-		if resp, _ := b.serveOnly(flags...).ask(b.token(nil), "/api"); resp.StatusCode != 401 { // ES256 is none of the default
+		if resp, _ := b.serveOnly(flags...).ask(b.token(nil), "/api"); resp.StatusCode != 401 { // ES256 is not accepted by default
 			b.Error(resp.Status)
 		}
 		b.serve().upstreamOf(b.token(nil), "/api")
@@ -160,11 +160,11 @@ jwt:
 		if _, err := net.Dial("tcp", strings.Replace(strings.TrimPrefix(e.url, "https://"), "127.0.0.1", "127.0.0.2", 1)); err != nil {
 			b.Error(err)
 		}
-		if !strings.Contains(e.log.String(), "address=127.0.0.2:") { // and nowhere else; who else has the port there is not known
+		if !strings.Contains(e.log.String(), "address=127.0.0.2:") { // edge listens on no other address; whether another process has the port there is unknown
 			b.Error(e.log)
 		}
 	},
-	"secure-port": func(b *bed) { b.serve() }, // all others find edge there
+	"secure-port": func(b *bed) { b.serve() }, // all other tests use this flag
 	"cert-dir": func(b *bed) {
 		dir := b.T.TempDir()
 		b.serve("--cert-dir=" + dir)
@@ -208,7 +208,7 @@ jwt:
 		e := b.serve("--idle-timeout=1s")
 		conn := e.connection()
 		e.askOn(conn, b.token(nil))
-		if _, err := io.Copy(io.Discard, conn); err != nil { // until edge closes it
+		if _, err := io.Copy(io.Discard, conn); err != nil { // until edge closes the connection
 			b.Error(err)
 		}
 	},
@@ -218,7 +218,7 @@ jwt:
 		if resp, _ := e.ask(b.token(nil), "/api"); resp.StatusCode != 200 {
 			b.Error(resp.Status)
 		}
-		io.Copy(io.Discard, first) // until edge closes it
+		io.Copy(io.Discard, first) // until edge closes the connection
 	},
 	"permit-port-sharing": func(b *bed) {
 		e := b.serve("--permit-port-sharing")
@@ -311,7 +311,7 @@ jwt:
 			b.Error(got)
 		}
 	},
-	"kube-client-qps": func(b *bed) { // the second review waits longer than reviews may take
+	"kube-client-qps": func(b *bed) { // the second review has to wait longer than a review may take
 		e := b.serve("--kube-client-qps=0.01", "--kube-client-burst=1", "--token-passthrough")
 		e.upstreamOf("one", "/api")
 		if resp, _ := e.ask("two", "/api"); resp.StatusCode == 200 {
@@ -337,7 +337,7 @@ jwt:
 	},
 
 	// operation
-	"readiness-probe-port": func(b *bed) { b.serve() }, // all others wait for it
+	"readiness-probe-port": func(b *bed) { b.serve() }, // all other tests wait for this port
 	"shutdown-delay-duration": func(b *bed) {
 		e := b.serve("--shutdown-delay-duration=2s")
 		e.cmd.Process.Signal(syscall.SIGTERM)
@@ -372,10 +372,10 @@ jwt:
 	},
 }
 
-// inClientFlags is for flags whose effect TestClientFlagsHaveAnEffect shows.
+// inClientFlags stands for flags whose effect TestClientFlagsHaveAnEffect checks.
 func inClientFlags(*bed) {}
 
-// TestFlagsHaveAnEffect walks all flags of edge serve: each does what it says.
+// TestFlagsHaveAnEffect checks that each flag of edge serve has its effect.
 func TestFlagsHaveAnEffect(t *testing.T) {
 	o := newOptions()
 	sets := o.flagSets()
@@ -425,7 +425,8 @@ func (b *bed) expectTokenRequest(want string, flags ...string) {
 	}
 }
 
-// expectCertificate serves with a certificate in the files that the flags name.
+// expectCertificate runs edge with a certificate in the files that the flags name, and checks that
+// edge presents it.
 func (b *bed) expectCertificate(certFlag, keyFlag, name string) {
 	b.Helper()
 	crt, key, err := cert.GenerateSelfSignedCertKey("special.example", nil, nil)
@@ -468,8 +469,8 @@ func (b *bed) authorityText(file string) string {
 	return string(text)
 }
 
-// mostStreams reads SETTINGS_MAX_CONCURRENT_STREAMS off edge's first frames (RFC
-// 9113 section 6.5.2).
+// mostStreams returns SETTINGS_MAX_CONCURRENT_STREAMS in edge's first frames (RFC 9113 section
+// 6.5.2).
 func (e *instance) mostStreams() uint32 {
 	e.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(e.url, "https://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
@@ -495,7 +496,7 @@ func (e *instance) mostStreams() uint32 {
 	return 0
 }
 
-// certified is a client with a certificate of its own.
+// certified returns an HTTP client with a client certificate.
 func certified(pair tls.Certificate) *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}}}

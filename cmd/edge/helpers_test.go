@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// insecureClient trusts the self-made certificate of a test.
+// insecureClient accepts the self-signed certificates of tests.
 var insecureClient = &http.Client{Transport: &http.Transport{
 	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 	DisableKeepAlives: true,
 }}
 
-// freePort finds a loopback port that nobody listens on, below those which the kernel gives to whoever asks for none: another
-// test's connection cannot take it before edge does.
+// freePort returns a free loopback port below the range from which the kernel assigns ports. So no
+// connection of another test can take the port before edge does.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 1000 {

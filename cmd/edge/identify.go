@@ -25,21 +25,23 @@ import (
 	"edge/serving"
 )
 
-// A gate joins authn and impersonate for bridge: credential to user, user to
-// identity. The credential comes off the request here. Why it was refused stands in
-// the access log; the client reads it only as far as authn and impersonate tell.
+// gate connects authn and impersonate for bridge. It authenticates the credential of a request and
+// removes it, and derives the identity from the user. The access log shows the full reason of a
+// refusal; the client gets only what authn and impersonate disclose.
 type gate struct {
 	tokens   *authn.Authenticator
-	clientCA *authn.ClientCA // nil: certificates are not looked at
+	clientCA *authn.ClientCA // nil: client certificates are ignored
 	chain    *authn.Chain
 	policy   *impersonate.Policy
 	review   func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
-	paths    bool // --anonymous-paths
-	// passAllTokens: every request goes upstream with its sender's own token (--disable-impersonation).
+	paths    bool // --anonymous-paths is set
+	// passAllTokens sends every request upstream with the client's own token
+	// (--disable-impersonation).
 	passAllTokens bool
 }
 
-// newGate reads all that the flags name.
+// newGate creates a gate and reads the files that the flags name. Call connect before using the
+// gate.
 func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 	g := &gate{passAllTokens: o.disableImpersonation, paths: len(o.anonymousPaths) > 0}
 	var err error
@@ -55,7 +57,8 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 	return g, nil
 }
 
-// connect gives the gate the API server, for edge's own questions. upstream bounds how many are asked.
+// connect prepares the gate's own requests to the API server. credential authenticates them,
+// upstream limits their rate.
 func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstream *rest.Config, log *slog.Logger) error {
 	asEdge, err := edgeClient(credential)
 	if err != nil {
@@ -98,7 +101,7 @@ func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstre
 	return nil
 }
 
-// run fetches keys and reads files again, until ctx ends.
+// run fetches keys and reloads files until ctx ends.
 func (g *gate) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -108,7 +111,8 @@ func (g *gate) run(ctx context.Context) {
 	}
 }
 
-// authorities are whom clients are asked for certificates of; nil: nobody is.
+// authorities returns the certificate authorities that edge announces when it requests client
+// certificates; nil: edge requests none.
 func (g *gate) authorities() dynamiccertificates.CAContentProvider {
 	if g.clientCA == nil {
 		return nil
@@ -116,7 +120,7 @@ func (g *gate) authorities() dynamiccertificates.CAContentProvider {
 	return g.clientCA.Content()
 }
 
-// identify is bridge.Config's. With an error, the identity has at most a requestor.
+// identify is bridge.Config.Identify. If it returns an error, the identity has at most a requestor.
 func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	got, err := g.chain.Authenticate(r)
 	if err != nil {
@@ -131,11 +135,11 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		serving.Of(r).Authenticated()
 	}
 	nobody := impersonate.Identity{Requestor: got.User}
-	if g.passAllTokens || got.Reviewed { // whom the token may impersonate is the API server's to decide, too
+	if g.passAllTokens || got.Reviewed { // the API server also decides whom the token may impersonate
 		if err := impersonate.CheckHeaders(r.Header); err != nil {
 			return nobody, err
 		}
-		if got.Token == "" { // nothing to go on under, and edge's own credential is no answer
+		if got.Token == "" { // no token to forward; edge's own credential must not replace it
 			serving.Of(r).Refused()
 			return nobody, notAuthenticated(authn.ErrNoCredential)
 		}
@@ -160,13 +164,14 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	return id, nil
 }
 
-// notAuthenticated tells the client why only where it is not its credential's fault,
-// or where authn has words for the holder of a token that is no guess.
+// notAuthenticated returns the error for the client. The error has a reason only if the credential
+// is not the cause, or if authn has a message for the holder of a token whose signature, issuer and
+// audience are valid.
 func notAuthenticated(err error) error {
 	var status apierrors.APIStatus
 	switch {
 	case errors.Is(err, authn.ErrNotReady):
-		e := apierrors.NewServiceUnavailable("edge: the OIDC issuer's keys are not in hand yet, try again")
+		e := apierrors.NewServiceUnavailable("edge: the OIDC issuer's keys are not loaded yet, try again")
 		e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 		return &refusal{e, err}
 	case errors.Is(err, authn.ErrNoName):
@@ -176,7 +181,7 @@ func notAuthenticated(err error) error {
 		}}, err}
 	case errors.Is(err, authn.ErrTokenInURL):
 		return bridge.TokenInURL()
-	case errors.As(err, &status): // a review that nobody could make
+	case errors.As(err, &status): // the API server could not review the token
 		return err
 	}
 	message := "Unauthorized"

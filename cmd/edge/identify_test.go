@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestImpersonation: --as goes through a review of each value; the target replaces
-// the identity, and who asked travels with it.
+// TestImpersonation checks that each value of an impersonation is reviewed, that the target becomes
+// the identity upstream, and that the requestor is sent with it in extras.
 func TestImpersonation(t *testing.T) {
 	b := newBed(t)
 	e := b.serve()
@@ -43,7 +43,8 @@ func TestImpersonation(t *testing.T) {
 	}
 }
 
-// What the API server forbids, edge does; and nothing goes upstream.
+// TestImpersonationForbidden checks that edge refuses an impersonation that the API server denies
+// in a review, and sends nothing upstream.
 func TestImpersonationForbidden(t *testing.T) {
 	b := newBed(t)
 	e := b.serve()
@@ -61,7 +62,8 @@ func TestImpersonationForbidden(t *testing.T) {
 	}
 }
 
-// A query that no API server could read is not written to the log on the way to a review.
+// TestQueryOfAnImpersonationIsNotLogged checks that a query that is not valid ListOptions is not
+// logged when edge prepares an access review.
 func TestQueryOfAnImpersonationIsNotLogged(t *testing.T) {
 	b := newBed(t)
 	e := b.serve()
@@ -69,7 +71,7 @@ func TestQueryOfAnImpersonationIsNotLogged(t *testing.T) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
 			w.Write([]byte(`{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","status":{"allowed":true}}`))
-		case r.URL.Path == "/version": // so that the request's own attributes are asked about
+		case r.URL.Path == "/version": // makes edge review the attributes of the request, too
 			w.WriteHeader(http.StatusBadRequest)
 			w.Write([]byte("requested nobody without impersonating a user name"))
 		}

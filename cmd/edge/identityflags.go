@@ -12,10 +12,11 @@ import (
 	"edge/authn"
 )
 
-// identityOptions say who is let in, and as whom they go on.
+// identityOptions configure which users edge authenticates, and with which identity their requests
+// go upstream.
 type identityOptions struct {
 	oidc     authn.Flags
-	config   string // --authentication-config
+	config   string // path of --authentication-config
 	clientCA string
 
 	passthrough          bool
@@ -28,7 +29,7 @@ type identityOptions struct {
 	anonymousPaths       []string
 }
 
-// What --unusable-groups may be.
+// Values of --unusable-groups.
 const (
 	groupsDeny = "deny"
 	groupsDrop = "drop"
@@ -40,35 +41,35 @@ func newIdentityOptions() identityOptions {
 
 func (o *identityOptions) addOIDCFlags(fs *pflag.FlagSet) {
 	c := &o.oidc
-	fs.StringVar(&c.IssuerURL, "oidc-issuer-url", c.IssuerURL, "The URL of the OpenID issuer, https only: it must be what tokens have as \"iss\".")
-	fs.StringVar(&c.ClientID, "oidc-client-id", c.ClientID, "The client ID for the OpenID Connect client: tokens must have it in \"aud\". Required with --oidc-issuer-url.")
-	fs.StringVar(&c.CAFile, "oidc-ca-file", c.CAFile, "If set, the issuer's certificate is verified by one of the authorities in this file, otherwise by the host's root CA set.")
-	fs.StringVar(&c.UsernameClaim, "oidc-username-claim", c.UsernameClaim, "The claim to use as the user name. Claims other than \"sub\" are not guaranteed to be unique and immutable.")
-	fs.StringVar(&c.UsernamePrefix, "oidc-username-prefix", c.UsernamePrefix, "If set, all user names get this prefix. If not, claims other than \"email\" get the issuer's URL and \"#\" before them. Use \"-\" for no prefix at all.")
-	fs.StringVar(&c.GroupsClaim, "oidc-groups-claim", c.GroupsClaim, "If set, the claim with the user's groups, a string or an array of strings.")
-	fs.StringVar(&c.GroupsPrefix, "oidc-groups-prefix", c.GroupsPrefix, "If set, all groups get this prefix, so that they cannot clash with others.")
-	fs.StringSliceVar(&c.SigningAlgs, "oidc-signing-algs", c.SigningAlgs, "Comma-separated JOSE signing algorithms that are accepted: RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512.")
-	fs.Var(cliflag.NewMapStringStringNoSplit(&c.RequiredClaims), "oidc-required-claim", "A key=value pair that a token must have as a claim. Repeat the flag for more.")
-	fs.StringVar(&o.config, "authentication-config", o.config, "File with an AuthenticationConfiguration, apiserver.config.k8s.io/v1 or v1beta1: many issuers, rules in CEL, anonymous requests. It is read again when it changes; a file that is not valid changes nothing. Excludes the --oidc-* flags.")
+	fs.StringVar(&c.IssuerURL, "oidc-issuer-url", c.IssuerURL, "URL of the OpenID Connect issuer. It must use https and be exactly the value of \"iss\" in the tokens.")
+	fs.StringVar(&c.ClientID, "oidc-client-id", c.ClientID, "OpenID Connect client ID. A token must have it in \"aud\". Required with --oidc-issuer-url.")
+	fs.StringVar(&c.CAFile, "oidc-ca-file", c.CAFile, "File with the certificate authorities that may sign the issuer's certificate, PEM. If not set, the host's root certificates are used.")
+	fs.StringVar(&c.UsernameClaim, "oidc-username-claim", c.UsernameClaim, "Claim to use as the user name. Claims other than \"sub\" are not guaranteed to be unique and immutable.")
+	fs.StringVar(&c.UsernamePrefix, "oidc-username-prefix", c.UsernamePrefix, "Prefix for all user names. If not set, the prefix is the issuer's URL and \"#\", or nothing if the claim is \"email\". \"-\" means no prefix.")
+	fs.StringVar(&c.GroupsClaim, "oidc-groups-claim", c.GroupsClaim, "Claim with the user's groups, a string or an array of strings. If not set, users have no groups.")
+	fs.StringVar(&c.GroupsPrefix, "oidc-groups-prefix", c.GroupsPrefix, "Prefix for all groups, so that they cannot clash with groups from other sources. If not set, groups have no prefix.")
+	fs.StringSliceVar(&c.SigningAlgs, "oidc-signing-algs", c.SigningAlgs, "Comma-separated JOSE signing algorithms to accept: RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512.")
+	fs.Var(cliflag.NewMapStringStringNoSplit(&c.RequiredClaims), "oidc-required-claim", "A claim=value pair that every token must have. Repeat the flag to require more claims.")
+	fs.StringVar(&o.config, "authentication-config", o.config, "File with an AuthenticationConfiguration (apiserver.config.k8s.io/v1 or v1beta1), for several issuers, CEL rules or anonymous requests. edge reloads it when it changes, and ignores a new version that is not valid. Cannot be combined with --oidc-* flags.")
 }
 
 func (o *identityOptions) addFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.clientCA, "client-ca-file", o.clientCA, "If set, a client that shows a certificate of one of the authorities in this file is the user of its common name, in the groups of its organizations. It is read again when it changes.")
-	fs.BoolVar(&o.passthrough, "token-passthrough", o.passthrough, "Try a token that OIDC refuses with a TokenReview: if the API server accepts it, the request goes on under that token, unimpersonated.")
-	fs.StringSliceVar(&o.passthroughAudiences, "token-passthrough-audiences", o.passthroughAudiences, "Comma-separated audiences of which such a token must be for one. Empty: the API server's own.")
-	fs.BoolVar(&o.disableImpersonation, "disable-impersonation", o.disableImpersonation, "Impersonate nobody: authenticate, then let the request go on under the caller's own token, which the API server has to accept as well.")
-	fs.StringSliceVar(&o.allowSystem, "allow-system-identities", o.allowSystem, "Comma-separated names under \"system:\" that an issuer or client certificate may give to a user or group, exactly. All others are refused with 403. Whoever may sign as system:masters may do everything.")
+	fs.StringVar(&o.clientCA, "client-ca-file", o.clientCA, "File with certificate authorities, PEM. A client with a certificate from one of them is authenticated as the user in the certificate's common name, in the groups in its organizations. edge reloads the file when it changes.")
+	fs.BoolVar(&o.passthrough, "token-passthrough", o.passthrough, "If OIDC does not accept a token, check it with a TokenReview. If the API server accepts it, edge forwards the request with that token, without impersonation.")
+	fs.StringSliceVar(&o.passthroughAudiences, "token-passthrough-audiences", o.passthroughAudiences, "Comma-separated audiences for --token-passthrough: a token must be valid for one of them. If empty, the API server's own audiences are used.")
+	fs.BoolVar(&o.disableImpersonation, "disable-impersonation", o.disableImpersonation, "Do not impersonate: authenticate each request, then forward it with the client's own token. The API server must accept the token as well.")
+	fs.StringSliceVar(&o.allowSystem, "allow-system-identities", o.allowSystem, "Comma-separated exact names beginning with \"system:\" that users and groups from issuers and client certificates may have. All other such names are refused with 403. If you allow system:masters, anyone who can issue tokens or certificates has full access.")
 	fs.StringVar(&o.unusableGroups, "unusable-groups", o.unusableGroups, unusableGroupsUsage)
-	fs.StringSliceVar(&o.extra, "extra-user-headers", o.extra, "Comma-separated key=value pairs that each user gets as extra; repeat a key for more values. edge's own account needs the right to impersonate userextras/KEY.")
-	fs.StringSliceVar(&o.anonymousPaths, "anonymous-paths", o.anonymousPaths, "Comma-separated paths where a GET or HEAD without a credential goes on as system:anonymous, exactly as they stand, such as /version or /openid/v1/jwks. What may be read there is the cluster's RBAC for system:unauthenticated. Excludes --authentication-config, which has its own.")
-	fs.BoolVar(&o.clientIP, "extra-user-header-client-ip", o.clientIP, "Give each user the extra remote-client-ip, the client's address; see --trusted-proxies.")
+	fs.StringSliceVar(&o.extra, "extra-user-headers", o.extra, "Comma-separated key=value pairs to add to every user as extra. Repeat a key for several values. edge's account needs permission to impersonate userextras/KEY.")
+	fs.StringSliceVar(&o.anonymousPaths, "anonymous-paths", o.anonymousPaths, "Comma-separated exact paths, such as /version or /openid/v1/jwks, for which a GET or HEAD without a credential is forwarded as system:anonymous. The cluster's RBAC for system:unauthenticated still applies. --authentication-config has its own setting and excludes this flag.")
+	fs.BoolVar(&o.clientIP, "extra-user-header-client-ip", o.clientIP, "Add the client's address to every user as the extra remote-client-ip. Behind a load balancer, also set --trusted-proxies.")
 }
 
-const unusableGroupsUsage = "What becomes of a user with a group that is empty, has a control character, or white space at an end, as no header can carry it: deny (403) or drop (go on without that group, which the access log and audit events tell). Groups under \"system:\" are refused in any case."
+const unusableGroupsUsage = "What to do if a user has a group that cannot be sent in a header: it is empty, has a control character, or begins or ends with white space. deny: refuse with 403. drop: remove the group and record that in the access log and audit events. Such groups under \"system:\" are always refused."
 
 func (o *identityOptions) validate() error {
 	if o.config == "" && o.oidc.IssuerURL == "" && o.clientCA == "" && !o.passthrough {
-		return errors.New("nobody could log in: set --oidc-issuer-url and --oidc-client-id, --authentication-config, --client-ca-file or --token-passthrough")
+		return errors.New("no authentication is configured: set --oidc-issuer-url and --oidc-client-id, --authentication-config, --client-ca-file or --token-passthrough")
 	}
 	if !o.passthrough && len(o.passthroughAudiences) > 0 {
 		return errors.New("--token-passthrough-audiences: needs --token-passthrough")
@@ -76,17 +77,17 @@ func (o *identityOptions) validate() error {
 	if o.disableImpersonation {
 		switch {
 		case o.clientCA != "":
-			return errors.New("--disable-impersonation: excludes --client-ca-file: there is no token that the request could go on under")
+			return errors.New("--disable-impersonation: excludes --client-ca-file: a request with a client certificate has no token to forward")
 		case len(o.anonymousPaths) > 0:
-			return errors.New("--disable-impersonation: excludes --anonymous-paths: there is no token that the request could go on under")
+			return errors.New("--disable-impersonation: excludes --anonymous-paths: an anonymous request has no token to forward")
 		case o.unusableGroups == groupsDrop:
-			return errors.New("--disable-impersonation: excludes --unusable-groups=drop: the API server reads the groups in the token itself")
+			return errors.New("--disable-impersonation: excludes --unusable-groups=drop: the API server reads the groups from the token itself")
 		case len(o.extra) > 0, o.clientIP:
-			return errors.New("--disable-impersonation: excludes --extra-user-headers and --extra-user-header-client-ip: nobody is impersonated")
+			return errors.New("--disable-impersonation: excludes --extra-user-headers and --extra-user-header-client-ip: extras are sent only with impersonation")
 		}
 	}
 	if o.config != "" && len(o.anonymousPaths) > 0 {
-		return errors.New("--anonymous-paths: excludes --authentication-config: name the paths in its anonymous.conditions")
+		return errors.New("--anonymous-paths: excludes --authentication-config: set the paths in its anonymous.conditions")
 	}
 	if _, err := authn.NewAnonymousPaths(o.anonymousPaths); err != nil {
 		return fmt.Errorf("--anonymous-paths: %w", err)
@@ -99,7 +100,7 @@ func (o *identityOptions) validate() error {
 			return fmt.Errorf("--allow-system-identities: %q does not begin with system:", name)
 		}
 		if name == user.Anonymous {
-			return fmt.Errorf("--allow-system-identities: %s is nobody, and no token may say it; see --anonymous-paths, and anonymous in --authentication-config", name)
+			return fmt.Errorf("--allow-system-identities: %s is the user of requests without a credential, and no token may have that name; see --anonymous-paths, and anonymous in --authentication-config", name)
 		}
 	}
 	_, err := o.extraValues()
@@ -113,7 +114,8 @@ func (o *identityOptions) validateUnusableGroups() error {
 	return nil
 }
 
-// extraValues reads --extra-user-headers. Keys are header names, so without case.
+// extraValues parses --extra-user-headers. It returns the keys in lower case, because they are sent
+// in header names.
 func (o *identityOptions) extraValues() (map[string][]string, error) {
 	extra := map[string][]string{}
 	for _, pair := range o.extra {

@@ -20,20 +20,23 @@ import (
 )
 
 const (
-	// leakRounds are the requests of each kind that TestRequestsLeaveNothing sends; EDGE_LEAK_ROUNDS is for more.
+	// leakRounds is how many requests of each kind TestRequestsLeaveNothing sends. EDGE_LEAK_ROUNDS
+	// sets another number.
 	leakRounds = 300
-	// leakedHeap is more, in bytes, than all that is remembered of such small requests.
+	// leakedHeap is the allowed growth of the heap, in bytes. It is more than edge caches for such
+	// small requests.
 	leakedHeap = 16 << 20
-	// leakedGoroutines is more than a connection that edge opens anew comes to, with both its ends in this process.
+	// leakedGoroutines is the allowed growth of the number of goroutines: more than one new
+	// connection needs with both ends in this process.
 	leakedGoroutines = 10
-	// keptGoroutines is more than all connections that edge keeps come to.
+	// keptGoroutines is more than all connections that edge keeps open need.
 	keptGoroutines = 40
-	// settled is how many looks in a row have to find no goroutine less.
+	// settled is how many times in a row the number of goroutines must be unchanged.
 	settled = 20
 )
 
-// TestRequestsLeaveNothing sends requests of every kind, most of them unlike any
-// before, to an edge in this process, and counts what is left of them.
+// TestRequestsLeaveNothing sends requests of every kind, most of them different from all before, to
+// an edge in this process. It checks that they leave no memory and no goroutines behind.
 func TestRequestsLeaveNothing(t *testing.T) {
 	rounds := leakRounds
 	if n, err := strconv.Atoi(os.Getenv("EDGE_LEAK_ROUNDS")); err == nil {
@@ -89,7 +92,7 @@ func TestRequestsLeaveNothing(t *testing.T) {
 			r.Header.Set("Authorization", "Bearer "+good)
 			r.Header.Set("Impersonate-User", fmt.Sprint("denied-", n))
 		},
-		"stream": func(r *http.Request, n int) { // which the API server refuses
+		"stream": func(r *http.Request, n int) { // refused by the API server
 			r.Header.Set("Authorization", "Bearer "+good)
 			r.Header.Set("Connection", "Upgrade")
 			r.Header.Set("Upgrade", "SPDY/3.1")
@@ -126,8 +129,9 @@ func TestRequestsLeaveNothing(t *testing.T) {
 			senders.Wait()
 		}
 	}
-	// left waits until at most so many goroutines are left, and no more end; those of connections take a while to end, and a connection is
-	// idle only when its last request is over at both ends.
+	// left waits until at most most goroutines run and their number no longer changes. The
+	// goroutines of a connection end with a delay, and a connection is idle only when its last
+	// request has ended on both sides.
 	left := func(most int) (goroutines int, heap uint64) {
 		same := 0
 		for end := time.Now().Add(bedPatience); time.Now().Before(end) && (goroutines > most || same < settled); time.Sleep(10 * time.Millisecond) {
@@ -158,7 +162,7 @@ func TestRequestsLeaveNothing(t *testing.T) {
 	}
 }
 
-// forgetful answers for an API server that keeps nothing, as the bed does.
+// forgetful answers as the bed's API server does, but records nothing.
 func forgetful(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/slow":

@@ -8,18 +8,20 @@ import (
 )
 
 const (
-	// reservedDescriptors are those that sessions must leave to plain requests.
+	// reservedDescriptors are the file descriptors that sessions leave free for plain requests.
 	reservedDescriptors = 512
-	// ownDescriptors are, of them, edge's: connections to the API server and to issuers, listeners, files, logs.
+	// ownDescriptors are the part of reservedDescriptors for edge itself: connections to the API
+	// server and to issuers, listeners, files, logs.
 	ownDescriptors = 128
-	// connectionBytes is what an idle connection takes at most: a TLS connection over HTTP/2, with its goroutines.
+	// connectionBytes is the most memory that an idle connection uses: TLS over HTTP/2, with its
+	// goroutines.
 	connectionBytes = 64 << 10
-	// manyConnections are enough where nothing limits them.
+	// manyConnections is the maximum number of connections if nothing else limits it.
 	manyConnections = 1 << 20
 )
 
-// maxSessions is what the limit of open files allows, two connections each, but
-// no more than DefaultMaxSessions: half a gigabyte when all are idle.
+// maxSessions returns how many sessions the limit of open files allows, at two connections per
+// session. The maximum is DefaultMaxSessions, which need half a gigabyte when all are idle.
 func maxSessions() int { return sessionsOf(descriptors()) }
 
 func sessionsOf(descriptors int) int {
@@ -29,8 +31,9 @@ func sessionsOf(descriptors int) int {
 	return min((descriptors-reservedDescriptors)/2, bridge.DefaultMaxSessions)
 }
 
-// maxConnections is what the limit of open files leaves when all sessions have two connections each and edge its own; and
-// no more than half of GOMEMLIMIT, where that is set, has room for.
+// maxConnections returns how many client connections the limit of open files allows, if all
+// sessions use two connections each and edge uses its own. If GOMEMLIMIT is set, the connections
+// may use at most half of it.
 func maxConnections() int {
 	return connectionsOf(descriptors(), debug.SetMemoryLimit(-1))
 }

@@ -4,5 +4,5 @@ package main
 
 import "math"
 
-// descriptors is the limit of open files; there is none.
+// descriptors returns the limit of open files. This system has none.
 func descriptors() int { return math.MaxInt32 }

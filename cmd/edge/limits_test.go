@@ -12,19 +12,19 @@ import (
 	"testing"
 )
 
-// limitName is how a bound of ours is called.
+// limitName matches the names of constants that are limits.
 var limitName = regexp.MustCompile(`^(?i:max|most)[A-Z]\w+$`)
 
-// noLimits are constants with such a name that refuse nothing: sizes of what edge says itself, and bounds of what its own
-// questions are answered with or of an administrator's files.
+// noLimits are constants with such a name that do not limit clients: sizes of what edge itself
+// sends, and limits for answers to edge's own requests or for an administrator's files.
 var noLimits = strings.Fields(`
 	maxErrorBytes maxConfigBytes maxQuotedBytes maxListed maxReadyProblems maxCAFileBytes maxDocumentBytes maxDocumentHeaderBytes
 	maxKeys maxRedirects maxConfigErrorBytes maxQuoted maxShown maxConstrainedAnswer maxExplained maxVersion maxReplies maxLayers
 	MaxData maxEmptyReads MaxNeed maxHeader maxText MaxPortReply maxBlock maxCarry maxRefused maxInFlight maxTokenLifetime maxStack
 	MaxHeld maxAnswer MaxSpares mostAge maxEvents maxWhole maxShift maxOpen mostFailures`)
 
-// Each bound in the code that can refuse or cut something of a client's has its place in docs/limits.md, and the names there
-// are the code's.
+// TestLimitsAreInTheDocs checks that docs/limits.md lists each constant that can refuse or cut
+// something of a client, and that every name in it exists in the code.
 func TestLimitsAreInTheDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/limits.md")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// descriptors is the limit of open files.
+// descriptors returns the limit of open files.
 func descriptors() int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {

@@ -34,32 +34,32 @@ import (
 )
 
 const (
-	// maxClusters bounds those of a kubeconfig that have an address. Each is a listener.
+	// maxClusters limits the clusters of a kubeconfig that get an address. Each needs a listener.
 	maxClusters = 256
-	// maxWays bounds the pairs of a cluster and a user that were used. Each keeps connections.
+	// maxWays limits the pairs of a cluster and a user that are in use. Each keeps connections.
 	maxWays = 256
 )
 
-// localProxy is the near end of edge connect: on the loopback an address for each
-// cluster of the caller's kubeconfig and a token for each user, and behind each pair of
-// them that is used a handler of bridge's, with the caller's own credential upstream.
+// localProxy is the local side of edge connect. On the loopback it has an address for each cluster
+// of the caller's kubeconfig, and a token for each user. Behind each pair of them that is used is a
+// handler of package bridge, with the caller's own credential upstream.
 type localProxy struct {
 	caller      *caller
 	log         *slog.Logger
 	server      *serving.Server
 	listeners   []net.Listener
-	clusters    map[string]string            // by address, host:port
-	addresses   map[string]string            // by cluster, as URL
-	users       map[[sha256.Size]byte]string // by token, as whose hash it is found in the same time as any other
-	tokens      map[string]string            // by user; whoever has one may use the listeners as that user
+	clusters    map[string]string            // cluster by address, host:port
+	addresses   map[string]string            // URL by cluster
+	users       map[[sha256.Size]byte]string // user by hash of the token; hashing makes the lookup time independent of the token
+	tokens      map[string]string            // token by user; a client that sends it acts as that user
 	certificate *loopbackCertificate
-	written     []byte      // the kubeconfig for clients
-	lost        atomic.Bool // the last thing that happened was the loss of a stream
+	written     []byte      // the kubeconfig for clients, as written
+	lost        atomic.Bool // the latest event was the loss of a stream, no request came after it
 	ending      sync.Once
-	failed      chan error // why it serves no more
+	failed      chan error // the first error of a listener
 
 	mu    sync.Mutex
-	ways  map[pair]*bridge.Handler // those that were used
+	ways  map[pair]*bridge.Handler // handlers of the pairs that were used
 	ended bool
 }
 
@@ -82,8 +82,8 @@ func newLocalProxy(c *caller, address string, log *slog.Logger) (*localProxy, er
 	return p, nil
 }
 
-// listen gives each cluster an address: the current one that which was asked for, the
-// others free ports beside it.
+// listen opens a listener for each cluster. The current cluster gets the given address, the others
+// get free ports of the same IP address.
 func (p *localProxy) listen(address string) (err error) {
 	defer func() {
 		if err != nil {
@@ -92,7 +92,7 @@ func (p *localProxy) listen(address string) (err error) {
 	}()
 	clusters := p.caller.clusters()
 	if len(clusters) > maxClusters {
-		p.log.Warn("the kubeconfig has many clusters: give --context to edge connect for those that the command's has no context of",
+		p.log.Warn("the kubeconfig has too many clusters, and the command has no contexts for some: to use one of those, pass --context to edge connect",
 			"clusters", len(clusters), "most", maxClusters)
 		clusters = clusters[:maxClusters]
 	}
@@ -115,7 +115,7 @@ func (p *localProxy) closeListeners() {
 	}
 }
 
-// ServeHTTP hands a request to the way that it came for.
+// ServeHTTP passes a request to the handler for its cluster and user.
 func (p *localProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	way, err := p.way(r)
 	if err != nil {
@@ -125,21 +125,21 @@ func (p *localProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	way.ServeHTTP(w, r)
 }
 
-// way lets in who has a token, and returns what its user gets at the cluster whose address
-// the request came to, made when it is first asked for.
+// way checks the token of a request, and returns the handler for the token's user and for the
+// cluster at whose address the request arrived. It creates the handler when it is first needed.
 func (p *localProxy) way(r *http.Request) (*bridge.Handler, error) {
 	token, _, err := authn.Credential(r)
 	authn.Strip(r.Header)
 	user, known := p.users[sha256.Sum256([]byte(token))]
 	if err != nil || !known {
 		serving.Of(r).Refused()
-		return nil, apierrors.NewUnauthorized("edge connect: only the kubeconfig that it wrote can be used here, without another token")
+		return nil, apierrors.NewUnauthorized("edge connect: unknown token: use the kubeconfig that edge connect wrote, and no other token")
 	}
 	if authn.StripURL(r.URL, token) {
 		return nil, bridge.TokenInURL()
 	}
 	serving.Of(r).Authenticated()
-	p.lost.Store(false) // the command goes on
+	p.lost.Store(false) // the command is still running after the loss of a stream
 	at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	of := pair{p.clusters[at.String()], user}
 	p.mu.Lock()
@@ -155,14 +155,14 @@ func (p *localProxy) way(r *http.Request) (*bridge.Handler, error) {
 	return way, nil
 }
 
-// newWay does not ask the server anything, and no credential plugin: that is the first
-// request's.
+// newWay creates a handler. It neither contacts the server nor runs a credential plugin: the first
+// request does.
 func (p *localProxy) newWay(of pair) (*bridge.Handler, error) {
 	if p.ended {
 		return nil, errors.New("the command has ended")
 	}
 	if len(p.ways) == maxWays {
-		return nil, fmt.Errorf("%d pairs of a cluster and a user are in use, and there can be no more", maxWays)
+		return nil, fmt.Errorf("%d pairs of a cluster and a user are in use, which is the limit of edge connect", maxWays)
 	}
 	upstream, err := p.caller.restConfig(of)
 	if err != nil {
@@ -179,7 +179,7 @@ func (p *localProxy) newWay(of pair) (*bridge.Handler, error) {
 	})
 }
 
-// unusable is what a client reads of a context that cannot be used.
+// unusable returns the error that a client receives for a context that cannot be used.
 func unusable(why error) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusBadGateway, Reason: metav1.StatusReasonServiceUnavailable,
@@ -187,15 +187,16 @@ func unusable(why error) error {
 	}}
 }
 
-// identifyCaller is for requests that way has let in. The credential that goes upstream is the
-// caller's, and so is the right to impersonate: edge itself is the caller here.
+// identifyCaller returns the identity of requests that way has accepted. edge acts as the caller
+// here: the credential that goes upstream is the caller's, and the server decides about
+// impersonation.
 func identifyCaller(*http.Request) (impersonate.Identity, error) {
 	id := impersonate.EdgeItself()
 	id.Bearer = true
 	return id, nil
 }
 
-// mayAnything leaves the decision to the server, which knows the caller.
+// mayAnything allows everything: the server knows the caller and decides.
 func mayAnything(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error {
 	return nil
 }
@@ -206,16 +207,16 @@ func (p *localProxy) start() {
 			err := p.server.Serve(bridge.Listener(l))
 			select {
 			case p.failed <- err:
-			default: // one reason is enough
+			default: // the first error is enough
 			}
 		}()
 	}
 }
 
-// goodbyeTime bounds the end of streams that outlive the command.
+// goodbyeTime limits the drain of streams that are still open when the command has ended.
 const goodbyeTime = 2 * time.Second
 
-// close ends streams with a Status, and everything else at once.
+// close ends streams with a Status, and closes everything else immediately.
 func (p *localProxy) close() { p.ending.Do(p.end) }
 
 func (p *localProxy) end() {
@@ -237,8 +238,8 @@ func (p *localProxy) end() {
 	}
 }
 
-// login has the current user's credential plugin run before anything else needs the
-// terminal. Any answer will do.
+// login runs the credential plugin of the current user, before the command gets the terminal. Any
+// answer of the server counts as success.
 func (p *localProxy) login(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.addresses[p.caller.current().cluster]+"/version", nil)
 	if err != nil {
@@ -254,12 +255,12 @@ func (p *localProxy) login(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// kubeconfigMode is that of a file with a token in it.
+// kubeconfigMode is the mode of a file that contains tokens.
 const kubeconfigMode = 0o600
 
-// writeKubeconfig writes the file for clients and returns its path: file, which
-// must not be there yet, or if that is empty one in a new folder that only its
-// owner can read. remove takes back what was written.
+// writeKubeconfig writes the kubeconfig for clients and returns its path. If file is empty, it
+// writes to a new folder that only its owner can read; otherwise file must not exist yet. remove
+// deletes what was written.
 func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), err error) {
 	if p.written, err = clientcmd.Write(*p.caller.clientConfig(p.addresses, p.tokens, p.certificate.authority)); err != nil {
 		return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)
@@ -286,12 +287,13 @@ func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), e
 	return path, remove, nil
 }
 
-// newRuntimeDir makes a folder that only its owner can read. The command may
-// change its own folder, so a relative path will not do (the XDG specification
-// has it ignored), and $KUBECONFIG is a list.
+// newRuntimeDir creates a folder that only its owner can read, and returns an absolute path,
+// because the command may change its working folder. $XDG_RUNTIME_DIR is ignored if it is relative
+// (the XDG specification requires that) or has a list separator ($KUBECONFIG is a list).
 func newRuntimeDir() (string, error) {
 	if parent := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(parent) && !strings.ContainsRune(parent, filepath.ListSeparator) {
-		if dir, err := os.MkdirTemp(parent, "edge-connect-"); err == nil { // sudo leaves the variable behind, without the folder
+		// The folder may be missing: sudo keeps the variable of the other user.
+		if dir, err := os.MkdirTemp(parent, "edge-connect-"); err == nil {
 			return dir, nil
 		}
 	}
@@ -302,15 +304,16 @@ func newRuntimeDir() (string, error) {
 	return filepath.Abs(dir)
 }
 
-// describe says where the current context is, and how many are beside it.
+// describe returns a sentence with the address of the current context and the number of other
+// contexts.
 func (p *localProxy) describe() string {
 	c, in := p.caller, p.caller.current()
 	if in == (pair{}) {
-		return fmt.Sprintf("there are %d contexts, none is the current one", len(c.config.Contexts))
+		return fmt.Sprintf("the kubeconfig has %d contexts, and none is the current one", len(c.config.Contexts))
 	}
-	said := fmt.Sprintf("context %q%s is at %s", c.config.CurrentContext, server(c.config.Clusters[in.cluster]), p.addresses[in.cluster])
+	said := fmt.Sprintf("context %q%s is served at %s", c.config.CurrentContext, server(c.config.Clusters[in.cluster]), p.addresses[in.cluster])
 	if others := len(c.config.Contexts) - 1; others > 0 {
-		said += fmt.Sprintf(", and %d more beside it", others)
+		said += fmt.Sprintf(", and %d more contexts at other ports", others)
 	}
 	return said
 }
@@ -322,30 +325,31 @@ func server(of *clientcmdapi.Cluster) string {
 	return " (" + of.Server + ")"
 }
 
-// changes says what the command, or somebody by --write-kubeconfig's file, has changed in the kubeconfig for clients, which is
-// about to go: kubectl config writes to the first file of $KUBECONFIG. Empty: nothing.
+// changes returns a message about what the command, or another user of the file, has changed in the
+// kubeconfig for clients. These changes are lost when connect deletes the file. kubectl config
+// writes to the first file of $KUBECONFIG. "" means that nothing was changed.
 func (p *localProxy) changes(file string) string {
 	was, err := clientcmd.Load(p.written)
 	if err != nil {
 		return ""
 	}
 	is, err := clientcmd.LoadFromFile(file)
-	if err != nil { // it is gone, or no kubeconfig any more
+	if err != nil { // it was deleted, or is not a kubeconfig any more
 		return ""
 	}
 	if is.CurrentContext != was.CurrentContext {
-		return fmt.Sprintf("%q was made the current context of the command's own kubeconfig, which is gone now. "+
-			"Yours is as it was; to change it: kubectl config use-context %[1]s", is.CurrentContext)
+		return fmt.Sprintf("%q was made the current context of the command's kubeconfig, which is deleted now. "+
+			"Your own kubeconfig is unchanged; to change it: kubectl config use-context %[1]s", is.CurrentContext)
 	}
 	if text, err := clientcmd.Write(*is); err != nil || bytes.Equal(text, p.written) {
 		return ""
 	}
-	return "the command's own kubeconfig was changed, and is gone now. Yours is as it was"
+	return "the command's kubeconfig was changed, and is deleted now. Your own kubeconfig is unchanged"
 }
 
-// environment is what the command gets beside the caller's own. Clients that
-// heed a proxy must not take it to the loopback. Some read NO_PROXY first and some
-// no_proxy: where the caller has only one, the other must not hide it.
+// environment returns the variables that the command gets in addition to the caller's own. Clients
+// that use an HTTP proxy must not use it for the loopback. Some clients read NO_PROXY first and
+// some no_proxy: if the caller has set only one, the other must have the same hosts.
 func (p *localProxy) environment(kubeconfig string) []string {
 	env := []string{"KUBECONFIG=" + kubeconfig}
 	upper, lower := os.Getenv("NO_PROXY"), os.Getenv("no_proxy")

@@ -17,7 +17,7 @@ const (
 	formatJSON = "json"
 )
 
-// newLogger also takes over what libraries write through klog.
+// newLogger returns edge's logger. It also receives what libraries log through klog.
 func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: harmless}
 	var handler slog.Handler = slog.NewTextHandler(w, o)
@@ -29,14 +29,15 @@ func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 	return logger
 }
 
-// What a line shows of one value, in bytes.
+// Limits on one value in a log line, in bytes.
 const (
 	maxLogged = 1 << 10
-	maxStack  = 32 << 10 // a panic's
+	maxStack  = 32 << 10 // of a panic
 )
 
-// harmless bounds a text, which may be somebody else's, and escapes what slog leaves
-// as it is in one format or both: DEL, C1 controls, changes of direction.
+// harmless limits the length of a string value, which may come from a client. It escapes the
+// characters that slog leaves unescaped in one of its formats or in both: DEL, C1 controls, changes
+// of writing direction.
 func harmless(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindString {
 		return a
@@ -63,11 +64,12 @@ func harmless(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// actsOnTerminals leaves the C0 controls to slog, which escapes those.
+// actsOnTerminals reports whether a character may affect a terminal. The C0 controls are not
+// included, because slog escapes them.
 func actsOnTerminals(r rune) bool { return r >= 0x7f && !strconv.IsPrint(r) }
 
-// serverLog is net/http's error log. Handshakes that fail are every health check
-// and port scan, and no news.
+// serverLog receives the error log of net/http. It lowers failed TLS handshakes to level Debug,
+// because every health check and port scan causes them.
 type serverLog struct{ log *slog.Logger }
 
 func (s serverLog) Write(line []byte) (int, error) {

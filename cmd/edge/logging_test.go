@@ -9,7 +9,8 @@ import (
 	"unicode"
 )
 
-// TestLogIsHarmless: a value has a bound and nothing in it that a terminal acts on, in both formats.
+// TestLogIsHarmless checks that a logged value is limited in length and cannot control a terminal,
+// in both formats.
 func TestLogIsHarmless(t *testing.T) {
 	for _, format := range []string{formatText, formatJSON} {
 		var b bytes.Buffer

@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// loopbackCertificate is a certificate for the loopback and the authority that
-// signed it. Both keys exist in this process only, and the authority's is
-// forgotten at once.
+// loopbackCertificate is a certificate for a loopback address, and the authority that signed it.
+// Both private keys exist only in this process; the authority's key is not kept.
 type loopbackCertificate struct {
 	serving   tls.Certificate
 	authority []byte // PEM
@@ -24,19 +23,22 @@ type loopbackCertificate struct {
 }
 
 const (
-	certificateLife = 365 * 24 * time.Hour // longer than any connect stays
+	certificateLife = 365 * 24 * time.Hour // longer than any edge connect runs
 	clockSlack      = time.Hour
 )
 
-// newLoopbackCertificate makes an authority and a leaf for an address: some
-// clients take no authority's certificate for a server's.
+// newLoopbackCertificate creates an authority and a leaf certificate for address. It does not use
+// one certificate for both, because some clients do not accept an authority's certificate as a
+// server's.
 func newLoopbackCertificate(address net.IP) (*loopbackCertificate, error) {
 	now := time.Now()
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "edge connect"},
 		NotBefore: now.Add(-clockSlack), NotAfter: now.Add(certificateLife),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-		SubjectKeyId: []byte("edge connect"), // for the leaf to name, without which Python 3.13 refuses it (RFC 5280 section 4.2.1.1)
+		// The leaf refers to this id; without it Python 3.13 refuses the leaf (RFC 5280 section
+		// 4.2.1.1).
+		SubjectKeyId: []byte("edge connect"),
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "edge connect on the loopback"},

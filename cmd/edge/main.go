@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// version is set by the Makefile; without it the module's own build info serves.
+// version is set by the Makefile. If it is empty, edge uses the version in the module's build info.
 var version = ""
 
 const (
@@ -44,21 +44,22 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "edge",
 		Short: "Kubernetes API access with OIDC login, and exec through any load balancer",
-		Long: `edge stands between people and a Kubernetes API server that cannot log them in
-and whose streams their load balancer will not carry.
+		Long: `edge is a proxy in front of a Kubernetes API server. Users log in with OpenID
+Connect, and their streams pass load balancers that do not support SPDY.
 
-It authenticates every request with OpenID Connect, tells the API server who it
-is by impersonation, and carries exec, attach, cp and port-forward in what each
-side can speak: WebSocket or SPDY towards the client, WebSocket or SPDY towards
-the API server. For clients that speak only SPDY, behind a load balancer that
-carries none, connect is the same at their end.`,
+edge authenticates every request, and forwards it to the API server by impersonating
+the user. It carries exec, attach, cp and port-forward over WebSocket or SPDY on the
+client's side, and over WebSocket or SPDY on the API server's side.
+
+"edge serve" is the proxy. "edge connect" runs on a user's machine: it carries the
+streams of a client that supports only SPDY through a load balancer that does not.`,
 		Example: `  # In a cluster, for the users of one issuer:
   edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes
 
-  # All of serve's flags, by group:
+  # Show all flags of edge serve, by group:
   edge serve --help
 
-  # On your own machine, for a kubectl that is older than the load balancer likes:
+  # On your own machine, for kubectl before 1.31 behind a load balancer that drops SPDY:
   edge connect -- kubectl exec -it web -- sh`,
 		Version:       buildVersion(),
 		Args:          cobra.NoArgs,
@@ -71,7 +72,8 @@ carries none, connect is the same at their end.`,
 	root.SetVersionTemplate("edge {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		var unknown *pflag.NotExistError
-		if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" { // -token=..., which err repeats
+		// The text of err repeats the argument, for example -token=SECRET.
+		if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" {
 			err = fmt.Errorf("unknown flag -%s; flags of more than one letter begin with two dashes", unknown.GetSpecifiedName())
 		}
 		return usageError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
@@ -90,11 +92,11 @@ carries none, connect is the same at their end.`,
 	return root
 }
 
-// flagsOnly refuses arguments without repeating them: one may be a token, which a
-// space has parted from its flag.
+// flagsOnly refuses arguments, and does not repeat them in the error: an argument may be a token,
+// if a space separates it from its flag.
 func flagsOnly(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return errors.New("there are arguments, and it takes flags only: --name=value")
+		return errors.New("unexpected arguments: this command takes only flags, as --name=value")
 	}
 	return nil
 }
@@ -102,7 +104,7 @@ func flagsOnly(_ *cobra.Command, args []string) error {
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "Print the version and what it was built with",
+		Short: "Print the version of edge and of Go, and the platform",
 		Args:  flagsOnly,
 		Run: func(cmd *cobra.Command, _ []string) {
 			fmt.Fprintf(cmd.OutOrStdout(), "edge %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

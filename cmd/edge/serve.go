@@ -18,8 +18,9 @@ import (
 	"edge/ops"
 )
 
-// drainPeriod bounds the end: streams are told at once, requests may finish, and what
-// is left then is cut. Kubernetes kills a pod 30 s after it asked it to end.
+// drainPeriod limits the shutdown. At its beginning edge tells all streams to end; at its end edge
+// closes the requests and streams that are still open. Kubernetes kills a pod 30 s after it asks it
+// to end.
 const drainPeriod = 20 * time.Second
 
 func newServeCommand() *cobra.Command {
@@ -27,18 +28,20 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the Kubernetes API with OIDC login",
-		Long: `serve listens for HTTPS, authenticates each request by a bearer token of an
-OpenID Connect issuer or by a client certificate (but for --anonymous-paths), and
-passes it to the API server as that user. --oidc-* describe one issuer, --authentication-config any number.
+		Long: `serve listens for HTTPS. It authenticates each request by a bearer token of an OpenID
+Connect issuer or by a client certificate, and forwards it to the API server as that
+user. A request without a credential is refused, unless --anonymous-paths or
+--authentication-config allows it. The --oidc-* flags configure one issuer,
+--authentication-config any number of issuers.
 
-exec, attach, cp and port-forward are accepted over WebSocket, which passes any
-load balancer, and over SPDY; towards the API server they go over SPDY, which
-every cluster speaks, or over WebSocket: see --upstream-streaming.
+Clients can use exec, attach, cp and port-forward over WebSocket, which passes any load
+balancer, or over SPDY. To the API server edge uses SPDY, which every cluster supports,
+or WebSocket: see --upstream-streaming.
 
-edge's own credential needs the right to impersonate, and to create
-subjectaccessreviews: deploy/edge.yaml has it to the letter, deploy/options.yaml
-what some flags need beside it. Users and groups that an issuer or a certificate
-names "system:..." are refused with 403.`,
+edge's own credential needs permission to impersonate users and to create
+subjectaccessreviews. deploy/edge.yaml has the exact rules, deploy/options.yaml has the
+rules that some flags need in addition. User and group names "system:..." from an issuer
+or a certificate are refused with 403; see --allow-system-identities.`,
 		Example: `  # In a cluster, with the ServiceAccount's credential:
   edge serve --oidc-issuer-url=https://login.example.com --oidc-client-id=kubernetes \
       --oidc-username-claim=email --oidc-groups-claim=groups --oidc-groups-prefix=oidc: \
@@ -61,14 +64,14 @@ names "system:..." are refused with 403.`,
 	return cmd
 }
 
-// serve reads all configuration, then listens, then serves until ctx ends.
+// serve reads the whole configuration, then listens, then serves until ctx ends.
 func serve(ctx context.Context, o *options) error {
 	if err := o.validate(); err != nil {
 		return usageError{err}
 	}
 	log := newLogger(os.Stderr, o.logFormat, slog.LevelInfo)
 	for _, flag := range o.accepted() {
-		log.Info("this flag is accepted and changes nothing, see --help", "flag", flag)
+		log.Info("this flag has no effect, see --help", "flag", flag)
 	}
 	p, err := assemble(ctx, o, log)
 	if err != nil {
@@ -107,13 +110,13 @@ func serve(ctx context.Context, o *options) error {
 		failed <- public.Serve(bridge.Listener(publicListener))
 	})
 	running.Go(func() { failed <- probes.Serve(probeListener) })
-	log.Info("edge serves", "version", buildVersion(), "address", publicListener.Addr().String(),
+	log.Info("edge is serving", "version", buildVersion(), "address", publicListener.Addr().String(),
 		"probes", probeListener.Addr().String(), "apiServer", p.upstream.Host)
 
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		log.Info("edge drains", "delay", o.shutdownDelay, "period", drainPeriod)
+		log.Info("edge is draining", "delay", o.shutdownDelay, "period", drainPeriod)
 	}
 	draining.Store(true)
 	if err == nil && o.shutdownDelay > 0 {
@@ -133,6 +136,6 @@ func serve(ctx context.Context, o *options) error {
 	})
 	ending.Wait()
 	probes.Close()
-	log.Info("edge ended")
+	log.Info("edge has ended")
 	return err
 }

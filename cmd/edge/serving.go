@@ -23,27 +23,31 @@ import (
 )
 
 const (
-	// readHeaderTimeout bounds a handshake, and then a header over HTTP/1.1.
+	// readHeaderTimeout limits the TLS handshake and, over HTTP/1.1, the time to read a header.
 	readHeaderTimeout = 30 * time.Second
-	// unknownIdleTimeout is --idle-timeout for connections on which nobody has logged in.
+	// unknownIdleTimeout is the idle timeout of connections without an authenticated request.
 	unknownIdleTimeout = 3 * time.Minute
-	// maxHeaderBytes bounds one request's header: kube-apiserver's own. An exec's command travels in the URL.
+	// maxHeaderBytes limits the header of one request, as in kube-apiserver. The command of an exec
+	// is part of the URL, and so of the header.
 	maxHeaderBytes = 1 << 20
-	// probeConnections bounds those of the operator's port: a kubelet's, a few load balancers', an operator's.
+	// probeConnections limits the connections to the probe port. Its clients are a kubelet, a few
+	// load balancers and an operator.
 	probeConnections = 256
-	// probeIdleTimeout is theirs: probes come every few seconds, on connections of their own.
+	// probeIdleTimeout is the idle timeout on the probe port. Probes come every few seconds, each
+	// on a new connection.
 	probeIdleTimeout = 10 * time.Second
 )
 
-// certificates gives the TLS configuration of each handshake, from files that
-// are watched.
+// certificates provides the TLS configuration of each handshake, from files that it watches for
+// changes.
 type certificates struct {
 	watched    []dynamiccertificates.ControllerRunner
 	controller *dynamiccertificates.DynamicServingCertificateController
 }
 
-// newCertificates reads all of them. clientCA, which may be nil, is whom clients
-// are asked for certificates of; who reads them is authn.
+// newCertificates reads the certificate files. clientCA has the authorities that edge announces
+// when it requests a client certificate; nil: edge requests none. authn verifies the client
+// certificates.
 func newCertificates(o *servingOptions, clientCA dynamiccertificates.CAContentProvider) (*certificates, error) {
 	base, err := o.tlsConfig()
 	if err != nil {
@@ -56,7 +60,7 @@ func newCertificates(o *servingOptions, clientCA dynamiccertificates.CAContentPr
 			return nil, err
 		}
 	case certFile == "" || keyFile == "":
-		return nil, errors.New("--tls-cert-file and --tls-private-key-file go together")
+		return nil, errors.New("--tls-cert-file and --tls-private-key-file must be set together")
 	}
 	content, err := dynamiccertificates.NewDynamicServingContentFromFiles("serving-cert", certFile, keyFile)
 	if err != nil {
@@ -100,7 +104,8 @@ func (c *certificates) tlsConfig() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: c.controller.GetConfigForClient}
 }
 
-// selfSigned makes a certificate in dir once, and finds it there afterwards.
+// selfSigned creates a self-signed certificate in dir, or returns the files of the one that already
+// exists there.
 func selfSigned(dir string, bind net.IP) (certFile, keyFile string, err error) {
 	certFile, keyFile = filepath.Join(dir, "edge.crt"), filepath.Join(dir, "edge.key")
 	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil {
@@ -125,19 +130,20 @@ func selfSigned(dir string, bind net.IP) (certFile, keyFile string, err error) {
 		err = keyutil.WriteKey(keyFile, key)
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("--cert-dir: the self-signed certificate cannot be written: %w; set --tls-cert-file and --tls-private-key-file, or a --cert-dir that is writable", err)
+		return "", "", fmt.Errorf("--cert-dir: failed to write the self-signed certificate: %w; set --tls-cert-file and --tls-private-key-file, or a writable --cert-dir", err)
 	}
 	return certFile, keyFile, nil
 }
 
-// newServer bounds what a client may do before it is known.
+// newServer returns the server for clients, with limits on what a client may do before it is
+// authenticated.
 func newServer(handler http.Handler, o *servingOptions, certificates *tls.Config, errorLog serverLog) *serving.Server {
 	base := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(errorLog, "", 0),
-		// "OPTIONS *" is a request as any other, and nobody's.
+		// Treat "OPTIONS *" as any other request, which requires authentication.
 		DisableGeneralOptionsHandler: true,
 	}
 	cfg := serving.Config{
@@ -151,7 +157,8 @@ func newServer(handler http.Handler, o *servingOptions, certificates *tls.Config
 	return serving.New(base, cfg)
 }
 
-// newProbeServer gives the operator's port the bounds that it needs: nobody logs in there.
+// newProbeServer returns the server for the probe port, with limits for a port without
+// authentication.
 func newProbeServer(probes *http.Server, errorLog serverLog) *serving.Server {
 	probes.ErrorLog = log.New(errorLog, "", 0)
 	return serving.New(probes, serving.Config{

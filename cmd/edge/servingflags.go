@@ -15,13 +15,14 @@ import (
 const (
 	defaultSecurePort   = 6443
 	defaultHTTP2Streams = 250
-	// defaultIdleTimeout is longer than any load balancer's before edge: one that sends a request on a connection that is
-	// being closed answers 502. An ALB keeps them for 4,000 s at most.
+	// defaultIdleTimeout is longer than the idle timeout of any load balancer in front of edge; an
+	// ALB's is at most 4,000 s. A load balancer answers 502 if it sends a request on a connection
+	// that edge is closing.
 	defaultIdleTimeout = 4100 * time.Second
 )
 
-// servingOptions say how clients reach edge. They are kube-apiserver's, but for
-// those about browsers and load balancers.
+// servingOptions configure how clients connect to edge. The flags are kube-apiserver's, except
+// those for browsers and load balancers.
 type servingOptions struct {
 	bindAddress    net.IP
 	securePort     int
@@ -34,7 +35,7 @@ type servingOptions struct {
 	disableHTTP2   bool
 	http2Streams   uint32
 	idleTimeout    time.Duration
-	maxConnections int // 0: what the descriptors allow
+	maxConnections int // 0: as many as the limit of open files allows
 	portSharing    bool
 	addressSharing bool
 	origins        []string
@@ -53,23 +54,23 @@ func newServingOptions() servingOptions {
 }
 
 func (o *servingOptions) addFlags(fs *pflag.FlagSet) {
-	fs.IPVar(&o.bindAddress, "bind-address", o.bindAddress, "The IP address to listen on for --secure-port.")
-	fs.IntVar(&o.securePort, "secure-port", o.securePort, "The port to serve HTTPS on, HTTP/1.1 and HTTP/2.")
-	fs.StringVar(&o.certDir, "cert-dir", o.certDir, "The directory of the self-signed certificate (edge.crt, edge.key) that is made if no --tls-cert-file is given.")
-	fs.StringVar(&o.certFile, "tls-cert-file", o.certFile, "File with the x509 certificate for HTTPS, followed by its intermediates. It is read again when it changes.")
-	fs.StringVar(&o.keyFile, "tls-private-key-file", o.keyFile, "File with the private key that matches --tls-cert-file.")
-	fs.Var(cliflag.NewNamedCertKeyArray(&o.sniCerts), "tls-sni-cert-key", "A pair of x509 certificate and private key file paths, optionally followed by the domain patterns that they are for, which may have leading wildcards: \"foo.crt,foo.key\" or \"foo.crt,foo.key:*.foo.com,foo.com\". Without patterns, the certificate's own names serve; explicit matches win over wildcards. Repeat the flag for more.")
-	fs.StringSliceVar(&o.cipherSuites, "tls-cipher-suites", o.cipherSuites, "Comma-separated cipher suites for TLS 1.2; Go's defaults if empty. TLS 1.3's cannot be chosen.")
+	fs.IPVar(&o.bindAddress, "bind-address", o.bindAddress, "IP address to listen on, for --secure-port and --readiness-probe-port.")
+	fs.IntVar(&o.securePort, "secure-port", o.securePort, "Port for HTTPS (HTTP/1.1 and HTTP/2).")
+	fs.StringVar(&o.certDir, "cert-dir", o.certDir, "Directory for the self-signed certificate (edge.crt, edge.key) that edge creates if --tls-cert-file is not set.")
+	fs.StringVar(&o.certFile, "tls-cert-file", o.certFile, "File with the x509 certificate for HTTPS, followed by its intermediate certificates, PEM. edge reloads it when it changes.")
+	fs.StringVar(&o.keyFile, "tls-private-key-file", o.keyFile, "File with the private key for --tls-cert-file, PEM.")
+	fs.Var(cliflag.NewNamedCertKeyArray(&o.sniCerts), "tls-sni-cert-key", "Certificate and key file for certain host names: \"foo.crt,foo.key\" or \"foo.crt,foo.key:*.foo.com,foo.com\". Without host names, the names in the certificate are used. Exact names take precedence over wildcards. Repeat the flag for more certificates.")
+	fs.StringSliceVar(&o.cipherSuites, "tls-cipher-suites", o.cipherSuites, "Comma-separated cipher suites for TLS 1.2. If empty, Go's defaults are used. The cipher suites of TLS 1.3 cannot be configured.")
 	fs.StringVar(&o.minVersion, "tls-min-version", o.minVersion, "Minimum TLS version: VersionTLS12 (the default) or VersionTLS13.")
-	fs.BoolVar(&o.disableHTTP2, "disable-http2-serving", o.disableHTTP2, "Serve HTTP/1.1 only. Needed behind an Envoy that speaks HTTP/2 to its backends: WebSockets are taken over HTTP/1.1 only.")
-	fs.Uint32Var(&o.http2Streams, "http2-max-streams-per-connection", o.http2Streams, "The most requests that a client may have open at once in one HTTP/2 connection.")
-	fs.DurationVar(&o.idleTimeout, "idle-timeout", o.idleTimeout, "How long a connection may be idle on which somebody has logged in; at most 3m for any other. Keep it above the idle timeout of the load balancer before edge, which otherwise answers 502 now and then: an ALB's is 4000s at most.")
-	fs.IntVar(&o.maxConnections, "max-connections", o.maxConnections, "The most connections of clients, without those of streams; 0: what the limit of open files (and GOMEMLIMIT, if set) allows. Past it, the one that has waited longest without a login is closed, then the one that was idle longest; if all are busy, the new one is refused.")
-	fs.BoolVar(&o.portSharing, "permit-port-sharing", o.portSharing, "Listen with SO_REUSEPORT, so that more than one edge can be bound to the same address and port.")
-	fs.BoolVar(&o.addressSharing, "permit-address-sharing", o.addressSharing, "Accepted for kube-apiserver's sake: edge always listens with SO_REUSEADDR.")
-	fs.StringSliceVar(&o.origins, "allowed-origins", o.origins, "Comma-separated origins of web pages that may open WebSockets and write with what a browser adds by itself, such as its user's client certificate, beside pages of edge's own host: https://console.example.com or https://*.example.com. Requests with a bearer token, and clients that send no origin, need none.")
-	fs.StringSliceVar(&o.corsOrigins, "cors-allowed-origins", o.corsOrigins, "Comma-separated regular expressions of the origins whose web pages may read edge's answers with fetch (CORS). Each must be pinned to the host's start, by ^ or //, and to its end, by $ or the port's colon: ^https://console\\.example\\.com(:|$). WebSockets do not go by it, see --allowed-origins.")
-	fs.StringSliceVar(&o.trustedProxies, "trusted-proxies", o.trustedProxies, "Comma-separated networks (CIDR) or addresses of the load balancers before edge. Only what they say in X-Forwarded-For is believed: the client is the rightmost hop that is none of them.")
+	fs.BoolVar(&o.disableHTTP2, "disable-http2-serving", o.disableHTTP2, "Serve HTTP/1.1 only. Required behind an Envoy that uses HTTP/2 to its backends, because edge accepts WebSockets over HTTP/1.1 only.")
+	fs.Uint32Var(&o.http2Streams, "http2-max-streams-per-connection", o.http2Streams, "Maximum number of concurrent requests in one HTTP/2 connection of a client.")
+	fs.DurationVar(&o.idleTimeout, "idle-timeout", o.idleTimeout, "Time after which edge closes an idle client connection, at most 3m if no request on it was authenticated. Set it higher than the idle timeout of the load balancer in front of edge (an ALB's is at most 4000s); otherwise the load balancer sometimes answers 502.")
+	fs.IntVar(&o.maxConnections, "max-connections", o.maxConnections, "Maximum number of client connections, not counting streams. 0: as many as the limit of open files (and GOMEMLIMIT, if set) allows. At the maximum, edge closes the connection that has waited longest without a login, or else the longest idle one, or else refuses the new one.")
+	fs.BoolVar(&o.portSharing, "permit-port-sharing", o.portSharing, "Listen with SO_REUSEPORT, so that several edge processes can use the same address and port.")
+	fs.BoolVar(&o.addressSharing, "permit-address-sharing", o.addressSharing, "Has no effect; accepted for compatibility with kube-apiserver. edge always listens with SO_REUSEADDR.")
+	fs.StringSliceVar(&o.origins, "allowed-origins", o.origins, "Comma-separated origins, such as https://console.example.com or https://*.example.com, whose web pages may open WebSockets and send writes with credentials that the browser adds by itself, such as a client certificate. Not needed for edge's own host or for bearer tokens.")
+	fs.StringSliceVar(&o.corsOrigins, "cors-allowed-origins", o.corsOrigins, "Comma-separated regular expressions of the origins whose web pages may read edge's responses with fetch (CORS). Each must be anchored at the start of the host (^ or //) and at its end ($ or a colon), as ^https://console\\.example\\.com(:|$). For WebSockets, see --allowed-origins.")
+	fs.StringSliceVar(&o.trustedProxies, "trusted-proxies", o.trustedProxies, "Comma-separated networks (CIDR) or addresses of the load balancers in front of edge. edge trusts X-Forwarded-For only from these: the client is the rightmost address in it that is not one of them.")
 }
 
 func (o *servingOptions) validate() error {
@@ -92,7 +93,7 @@ func (o *servingOptions) validate() error {
 	return err
 }
 
-// trusted reads --trusted-proxies.
+// trusted parses --trusted-proxies.
 func (o *servingOptions) trusted() ([]netip.Prefix, error) {
 	var networks []netip.Prefix
 	for _, text := range o.trustedProxies {
@@ -106,9 +107,9 @@ func (o *servingOptions) trusted() ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--trusted-proxies: %q is neither a network such as 10.0.0.0/8 nor an address", text)
 		}
-		if network.Addr().Is4In6() { // what it means is compared in IPv4
+		if network.Addr().Is4In6() { // client addresses are compared as IPv4
 			if network.Bits() < 96 {
-				return nil, fmt.Errorf("--trusted-proxies: %q is more than the addresses of IPv4", text)
+				return nil, fmt.Errorf("--trusted-proxies: %q contains more than IPv4 addresses: its prefix length must be at least 96", text)
 			}
 			network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
 		}
@@ -117,7 +118,7 @@ func (o *servingOptions) trusted() ([]netip.Prefix, error) {
 	return networks, nil
 }
 
-// tlsConfig is the part of the serving configuration that no file changes.
+// tlsConfig returns the part of the TLS configuration that does not depend on files.
 func (o *servingOptions) tlsConfig() (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if o.disableHTTP2 {

@@ -8,5 +8,5 @@ import (
 )
 
 func sharePort(_, _ string, _ syscall.RawConn) error {
-	return errors.New("--permit-port-sharing is not possible on this system")
+	return errors.New("--permit-port-sharing is not supported on this operating system")
 }

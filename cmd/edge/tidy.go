@@ -8,33 +8,37 @@ import (
 	"time"
 )
 
-// What a burst of work leaves behind is several times what stays in use, as after many sessions began or their users
-// have stopped typing. A process that then has nothing to do collects it late, and returns little of it.
+// After a burst of work, for example after many new sessions, a process holds several times the
+// memory that it uses. If it then has little to do, Go collects the garbage late and returns little
+// of it to the system. tidyUp checks for that every tidyLook.
 const (
 	tidyLook = 2 * time.Second
-	// Where nothing much goes on, one byte in quietShare of those in use is allocated between two looks at most, and always
-	// quietBytes may: 8,000 idle sessions take 1 MiB for their keepalives.
+	// edge is quiet if since the last look it has allocated less than 1/quietShare of the used
+	// bytes, or less than quietBytes. 8,000 idle sessions allocate 1 MiB for their keepalives.
 	quietShare = 32
 	quietBytes = 1 << 20
-	// Nor do many goroutines end: those of sessions do when they come to rest, and what a collection frees of their stacks is
-	// whole spans of 32 KiB.
+	// Another condition for quiet: fewer than quietEnds goroutines have ended, or fewer than
+	// 1/quietShare of them. Goroutines end when sessions become idle, and a collection frees their
+	// stacks only as whole spans of 32 KiB.
 	quietEnds = 64
-	// A collection is worth it for leastWaste bytes, and for one in wasteShare of those in use.
+	// A collection is worth its cost if it frees at least leastWaste bytes and 1/wasteShare of the
+	// used bytes.
 	leastWaste = 4 << 20
 	wasteShare = 16
-	// From one collection to the next it is tidyInterval, since for 8,000 sessions each takes 150 ms of CPU. One byte in
-	// muchShare is worth it at once, and does not come about often in quiet.
+	// Two collections are at least tidyInterval apart, because a collection takes 150 ms of CPU
+	// with 8,000 sessions. If 1/muchShare of the used bytes can be freed, edge collects at once;
+	// this is rare in a quiet process.
 	tidyInterval = 10 * time.Second
 	muchShare    = 4
 )
 
-// From manySessions on garbage is collected at half as much of it. A session then costs
-// 3 KiB less, because what it keeps lies closer together, and its beginning more CPU.
-// GOGC in the environment is the operator's word instead.
+// With at least manySessions sessions, Go collects garbage at half the usual amount. A session then
+// needs 3 KiB less, because its objects lie closer together, and its start needs more CPU. If GOGC
+// is set in the environment, edge does not change it.
 const (
 	manySessions = 512
 	manyPercent  = 50
-	fewPercent   = 100 // Go's own
+	fewPercent   = 100 // Go's default
 )
 
 func gcPercent(running int) int {
@@ -44,16 +48,17 @@ func gcPercent(running int) int {
 	return fewPercent
 }
 
-// memory is a process's, in bytes.
+// memory has the memory statistics of the process, in bytes.
 type memory struct {
-	allocated  uint64 // so far
-	free       uint64 // neither in use nor the system's
-	used       uint64 // objects, garbage among them, and stacks
-	stacks     uint64 // those of goroutines that have ended among them
-	goroutines uint64 // how many there are
+	allocated  uint64 // since the process started
+	free       uint64 // neither in use nor returned to the system
+	used       uint64 // objects, including garbage, and stacks
+	stacks     uint64 // stacks, including those of ended goroutines
+	goroutines uint64 // number of running goroutines
 }
 
-// readMemory reads it from the runtime, which costs some microseconds and stops nothing.
+// readMemory reads the statistics from the runtime. It takes some microseconds and does not stop
+// the process.
 func readMemory() memory {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"},
@@ -67,32 +72,33 @@ func readMemory() memory {
 	return memory{allocated: value(0), free: value(1), used: value(2) + value(3), stacks: value(3), goroutines: value(4)}
 }
 
-// tidier knows when edge is to give memory back to the system.
+// tidier decides when edge should return memory to the system.
 type tidier struct {
 	seen memory    // at the last look
-	most uint64    // goroutines at any look since the last collection
-	done uint64    // allocated, when the last collection was over
-	last time.Time // when that was
+	most uint64    // highest number of goroutines at any look since the last collection
+	done uint64    // bytes allocated when the last collection ended
+	last time.Time // when the last collection ended
 }
 
-// isDue tells whether there is enough to give back, and edge at rest.
+// isDue reports whether edge is quiet and has enough memory to return.
 func (t *tidier) isDue(now time.Time, m memory) bool {
 	quiet := m.allocated-t.seen.allocated < max(quietBytes, m.used/quietShare) &&
-		m.goroutines+max(quietEnds, m.goroutines/quietShare) > t.seen.goroutines // while many end a collection comes too early
+		m.goroutines+max(quietEnds, m.goroutines/quietShare) > t.seen.goroutines // while many goroutines end, a collection is too early
 	t.seen = m
 	t.most = max(t.most, m.goroutines)
-	waste := m.free + min(m.allocated-t.done, m.used) // at most: not all that was allocated is garbage by now
+	waste := m.free + min(m.allocated-t.done, m.used) // an upper bound: not all allocated bytes are garbage by now
 	waste += m.stacks / t.most * (t.most - m.goroutines)
 	rested := waste >= m.used/muchShare || now.Sub(t.last) >= tidyInterval
 	return quiet && rested && waste >= max(leastWaste, m.used/wasteShare)
 }
 
-// tidied takes note of a collection that is over now.
+// tidied records that a collection has ended.
 func (t *tidier) tidied(now time.Time, m memory) {
 	t.seen, t.most, t.done, t.last = m, m.goroutines, m.allocated, now
 }
 
-// tidyUp collects garbage when edge has come to rest after work, and sooner while there are many sessions, until ctx ends.
+// tidyUp collects garbage when edge becomes quiet after work, and lowers Go's threshold for garbage
+// collections while there are many sessions. It runs until ctx ends.
 func tidyUp(ctx context.Context, sessions func() int) {
 	look := time.NewTicker(tidyLook)
 	defer look.Stop()

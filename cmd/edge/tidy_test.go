@@ -12,28 +12,28 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 	for _, look := range []struct {
 		at                    time.Duration
 		allocated, free, used uint64 // MiB
-		stacks, goroutines    uint64 // MiB; thousands, and one
+		stacks, goroutines    uint64 // MiB; thousands, plus one
 		due                   bool
 		why                   string
 	}{
-		{0, 3, 0, 3, 0, 0, false, "edge has just begun"},
-		{2 * time.Second, 3, 0, 3, 0, 0, false, "it allocated less than is worth it"},
+		{0, 3, 0, 3, 0, 0, false, "edge has just started"},
+		{2 * time.Second, 3, 0, 3, 0, 0, false, "too little was allocated"},
 		{4 * time.Second, 300, 10, 200, 0, 0, false, "sessions are still coming"},
-		{6 * time.Second, 300, 10, 200, 0, 0, true, "they have come"},
-		{8 * time.Second, 300, 0, 100, 0, 0, false, "all is done"},
-		{10 * time.Second, 300, 5, 100, 0, 0, false, "one in 16 is not free"},
-		{12 * time.Second, 300, 7, 100, 0, 0, false, "10 s are not over"},
-		{17 * time.Second, 300, 7, 100, 0, 0, true, "stacks were given back"},
-		{60 * time.Second, 301, 0, 100, 0, 0, false, "the system has them"},
+		{6 * time.Second, 300, 10, 200, 0, 0, true, "no more sessions are coming"},
+		{8 * time.Second, 300, 0, 100, 0, 0, false, "the waste was just collected"},
+		{10 * time.Second, 300, 5, 100, 0, 0, false, "less than 1/16 is free"},
+		{12 * time.Second, 300, 7, 100, 0, 0, false, "the last collection was less than 10 s ago"},
+		{17 * time.Second, 300, 7, 100, 0, 0, true, "1/16 is free, and 10 s have passed"},
+		{60 * time.Second, 301, 0, 100, 0, 0, false, "nothing is free"},
 		{62 * time.Second, 306, 10, 110, 0, 0, false, "work goes on"},
-		{64 * time.Second, 309, 10, 110, 0, 0, true, "keepalives alone are said"},
-		{80 * time.Second, 309, 0, 200, 100, 16, false, "all are typing"},
-		{82 * time.Second, 309, 0, 200, 100, 4, false, "some still are"},
-		{84 * time.Second, 309, 0, 200, 100, 0, false, "the last ones have just come to rest"},
-		{86 * time.Second, 309, 0, 200, 100, 0, true, "the stacks of all are there, and nobody's"},
-		{88 * time.Second, 309, 0, 102, 2, 0, false, "they are the system's"},
-		{90 * time.Second, 309, 24, 102, 2, 0, false, "a little is free, and 10 s are not over"},
-		{92 * time.Second, 309, 26, 102, 2, 0, true, "a quarter is"},
+		{64 * time.Second, 309, 10, 110, 0, 0, true, "only keepalives are sent"},
+		{80 * time.Second, 309, 0, 200, 100, 16, false, "all sessions are busy"},
+		{82 * time.Second, 309, 0, 200, 100, 4, false, "some sessions are still busy"},
+		{84 * time.Second, 309, 0, 200, 100, 0, false, "the last sessions have just become idle"},
+		{86 * time.Second, 309, 0, 200, 100, 0, true, "the stacks of all ended goroutines are unused"},
+		{88 * time.Second, 309, 0, 102, 2, 0, false, "the stacks were returned to the system"},
+		{90 * time.Second, 309, 24, 102, 2, 0, false, "less than 1/4 is free, and the last collection was less than 10 s ago"},
+		{92 * time.Second, 309, 26, 102, 2, 0, true, "1/4 is free"},
 	} {
 		now := begin.Add(look.at)
 		m := memory{allocated: look.allocated * mib, free: look.free * mib, used: look.used * mib,
@@ -47,7 +47,7 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 	}
 }
 
-// TestReadMemory: the runtime knows the names by which its memory is asked for.
+// TestReadMemory checks that the runtime knows the metrics that readMemory reads.
 func TestReadMemory(t *testing.T) {
 	before := readMemory()
 	kept := make([]byte, 8<<20)

@@ -25,14 +25,14 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// tokenMaker stands for the API server's end of the wire, without a network, so that time in the tests is synctest's. Its own
-// clock is three hours ahead of edge's.
+// tokenMaker is an API server that grants tokens. It needs no network, so that synctest controls
+// the time. Its clock is three hours ahead of edge's.
 type tokenMaker struct {
 	t       *testing.T
-	longest time.Duration // of what it grants; 0: what is asked for
+	longest time.Duration // maximum lifetime that it grants; 0: as requested
 
 	mu    sync.Mutex
-	code  int // of its answers; 0: it grants
+	code  int // status code of its answers; 0: it grants tokens
 	asked []authenticationv1.TokenRequestSpec
 }
 
@@ -108,8 +108,8 @@ func (m *tokenMaker) bootstrap() *rest.Config {
 
 var hourly = tokenRequest{account: "edge/front", audience: []string{"api"}, lifetime: time.Hour}
 
-// startToken makes an upstreamToken and runs it until the test ends. send makes a request with it to upstream and returns the
-// credential that came with it.
+// startToken creates an upstreamToken and runs it until the test ends. send sends a request with it
+// to upstream, and returns the credential that the request had.
 func startToken(t *testing.T, m *tokenMaker, o tokenRequest, log *slog.Logger, upstream func(*http.Request) int) (u *upstreamToken, send func() (string, error)) {
 	t.Helper()
 	u, err := newUpstreamToken(t.Context(), m.bootstrap(), o, log)

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// refusalOf is the Status of an answer that has one.
+// refusalOf returns the Status in the response to a request.
 func (e *instance) refusalOf(token, path string, header ...string) metav1.Status {
 	e.Helper()
 	resp, body := e.ask(token, path, header...)
@@ -26,8 +26,9 @@ func (e *instance) refusalOf(token, path string, header ...string) metav1.Status
 	return status
 }
 
-// TestHolderReadsWhy: who holds a token whose signature, issuer and audience are right reads in the Status what refuses it, on
-// every way in. Where one of the three is wrong, all read the same. The log has nothing more than it had.
+// TestHolderReadsWhy checks that the holder of a token with a valid signature, issuer and audience
+// gets the reason of a refusal in the Status, for plain requests and for exec. If one of the three
+// is not valid, the Status is the same for every reason. The log does not have these messages.
 func TestHolderReadsWhy(t *testing.T) {
 	const canary = "kanarienvogel"
 	b := newBed(t)

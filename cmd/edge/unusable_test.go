@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestUnusableGroupsAreDropped: with --unusable-groups=drop a user goes on without what no header can carry, in all that the
-// API server is asked and told, and on record; what is under system: stays refused, and so does whatever a rule refuses.
+// TestUnusableGroupsAreDropped checks that with --unusable-groups=drop groups that cannot be sent
+// in a header are removed from the user: upstream, in access reviews, in the access log and in
+// audit events. Such groups under "system:" are still refused.
 func TestUnusableGroupsAreDropped(t *testing.T) {
 	b := newBed(t)
 	ca, pair := b.clientCertificate("anna", "dev", "night shift ", "\u007fops")
@@ -53,7 +54,7 @@ func TestUnusableGroupsAreDropped(t *testing.T) {
 	}
 
 	out, errs, code := b.explainToken(token, append(b.oidc(), "--unusable-groups=drop")...)
-	if code != 0 || !strings.Contains(out, `may be named to the API server, without the groups ["night shift " "" "a\r\nImpersonate-Group: system:masters"]`) || !strings.Contains(out, `in groups ["dev"]`) {
+	if code != 0 || !strings.Contains(out, `edge can impersonate this user, without the groups ["night shift " "" "a\r\nImpersonate-Group: system:masters"]`) || !strings.Contains(out, `in groups ["dev"]`) {
 		t.Error(code, out, errs)
 	}
 	if out, _, code := b.explainToken(token, b.oidc()...); code == 0 || !strings.Contains(out, `group "night shift " has`) {
@@ -61,7 +62,8 @@ func TestUnusableGroupsAreDropped(t *testing.T) {
 	}
 }
 
-// TestUnusableGroupsFlag: what cannot work is an error at the start.
+// TestUnusableGroupsFlag checks that values and combinations that cannot work are an error at
+// start.
 func TestUnusableGroupsFlag(t *testing.T) {
 	for want, change := range map[string]func(*identityOptions){
 		"":                                func(o *identityOptions) { o.unusableGroups = "drop" },

@@ -20,7 +20,7 @@ const (
 	defaultTokenLifetime = time.Hour
 )
 
-// clientOptions say how the API server is reached.
+// clientOptions configure how edge connects to the API server.
 type clientOptions struct {
 	kubeconfig         string
 	disableCompression bool
@@ -37,32 +37,32 @@ func newClientOptions() clientOptions {
 
 func (c *clientOptions) addFlags(fs *pflag.FlagSet) {
 	over := &c.overrides
-	fs.StringVar(&c.kubeconfig, "kubeconfig", "", "File with the address of the API server and edge's own credential. Without any flag of this group: $KUBECONFIG, ~/.kube/config, or the cluster that edge runs in.")
-	fs.StringVar(&over.CurrentContext, "context", "", "The context in the kubeconfig to use.")
-	fs.StringVar(&over.Context.Cluster, "cluster", "", "The cluster in the kubeconfig to use.")
-	fs.StringVar(&over.Context.AuthInfo, "user", "", "The user in the kubeconfig to use.")
-	fs.StringVar(&over.ClusterInfo.Server, "server", "", "The address of the API server, https only.")
-	fs.StringVar(&over.AuthInfo.Token, "token", "", "Bearer token of edge itself at the API server. It can be seen in the process list: a kubeconfig is better.")
-	fs.StringVar(&over.ClusterInfo.CertificateAuthority, "certificate-authority", "", "File with the certificate authority of the API server.")
-	fs.StringVar(&over.AuthInfo.ClientCertificate, "client-certificate", "", "File with edge's own client certificate for the API server.")
-	fs.StringVar(&over.AuthInfo.ClientKey, "client-key", "", "File with the key of --client-certificate.")
-	fs.BoolVar(&over.ClusterInfo.InsecureSkipTLSVerify, "insecure-skip-tls-verify", false, "Do not verify the API server's certificate. Whoever stands between can then act as anybody.")
-	fs.StringVar(&over.ClusterInfo.TLSServerName, "tls-server-name", "", "The name to expect in the API server's certificate, if not the one in its address.")
-	fs.StringVar(&over.Timeout, "request-timeout", "0", "How long to wait for the API server to begin its answer, such as 1s, 2m, 3h; then the client gets a 504. 0 means no limit (upgrades: 60s).")
-	fs.StringVar(&c.streaming, "upstream-streaming", c.streaming, "What exec, attach and port-forward go over to the API server: spdy; websocket, after a review that the user may create them; or auto, which is spdy, and websocket where the way to an API server of 1.35 or later does not carry SPDY.")
-	fs.BoolVar(&c.disableCompression, "disable-compression", false, "Ask the API server for uncompressed responses.")
-	fs.StringVar(&c.tokens.account, "upstream-token-request", c.tokens.account, "The NAMESPACE/NAME of a ServiceAccount. If set, edge asks for short-lived tokens of it (TokenRequest) with the credential above, uses them upstream in its place, and renews them in time.")
-	fs.StringSliceVar(&c.tokens.audience, "upstream-token-request-audience", c.tokens.audience, "Comma-separated audiences of those tokens. Empty: the API server's own.")
-	fs.DurationVar(&c.tokens.lifetime, "upstream-token-request-lifetime", c.tokens.lifetime, "How long they are asked for, at least 10m; the API server may make it less.")
-	fs.Float32Var(&c.qps, "kube-client-qps", c.qps, "The most requests per second that edge makes on its own account, which are access and token reviews, and token requests. Those of its clients have no limit here. 0 means no limit.")
-	fs.IntVar(&c.burst, "kube-client-burst", c.burst, "How many of those may be made at once above --kube-client-qps.")
+	fs.StringVar(&c.kubeconfig, "kubeconfig", "", "File with the API server's address and edge's own credential. If no flag of this group is set, edge uses $KUBECONFIG, ~/.kube/config or the cluster that edge runs in.")
+	fs.StringVar(&over.CurrentContext, "context", "", "Context in the kubeconfig to use. If not set, its current context.")
+	fs.StringVar(&over.Context.Cluster, "cluster", "", "Cluster in the kubeconfig to use. If not set, the context's.")
+	fs.StringVar(&over.Context.AuthInfo, "user", "", "User in the kubeconfig to use. If not set, the context's.")
+	fs.StringVar(&over.ClusterInfo.Server, "server", "", "Address of the API server; must use https.")
+	fs.StringVar(&over.AuthInfo.Token, "token", "", "Bearer token of edge at the API server. Other users of the machine can see it in the process list: use a kubeconfig if possible.")
+	fs.StringVar(&over.ClusterInfo.CertificateAuthority, "certificate-authority", "", "File with the certificate authority of the API server, PEM.")
+	fs.StringVar(&over.AuthInfo.ClientCertificate, "client-certificate", "", "File with edge's own client certificate for the API server, PEM.")
+	fs.StringVar(&over.AuthInfo.ClientKey, "client-key", "", "File with the private key for --client-certificate, PEM.")
+	fs.BoolVar(&over.ClusterInfo.InsecureSkipTLSVerify, "insecure-skip-tls-verify", false, "Do not verify the API server's certificate. An attacker between edge and the API server can then act as any user.")
+	fs.StringVar(&over.ClusterInfo.TLSServerName, "tls-server-name", "", "Host name to expect in the API server's certificate, if it is not the one in the API server's address.")
+	fs.StringVar(&over.Timeout, "request-timeout", "0", "Time to wait for the API server to begin its response, such as 1s, 2m or 3h; then the client gets a 504. 0 means no limit, except 60s for upgrades.")
+	fs.StringVar(&c.streaming, "upstream-streaming", c.streaming, "Protocol for exec, attach and port-forward to the API server: spdy, websocket or auto. With websocket, edge first checks by an access review that the user may create the stream. auto means spdy, and websocket if SPDY does not pass between edge and an API server of 1.35 or later.")
+	fs.BoolVar(&c.disableCompression, "disable-compression", false, "Request uncompressed responses from the API server.")
+	fs.StringVar(&c.tokens.account, "upstream-token-request", c.tokens.account, "ServiceAccount, as NAMESPACE/NAME. If set, edge uses the credential above only to request short-lived tokens of this account (TokenRequest). It uses these tokens upstream, and renews them before they expire.")
+	fs.StringSliceVar(&c.tokens.audience, "upstream-token-request-audience", c.tokens.audience, "Comma-separated audiences for the tokens of --upstream-token-request. If empty, the API server's own.")
+	fs.DurationVar(&c.tokens.lifetime, "upstream-token-request-lifetime", c.tokens.lifetime, "Lifetime to request for the tokens of --upstream-token-request, at least 10m. The API server may shorten it.")
+	fs.Float32Var(&c.qps, "kube-client-qps", c.qps, "Maximum rate of edge's own requests to the API server, per second: access reviews, token reviews and token requests. It does not limit the requests of clients. 0 means no limit.")
+	fs.IntVar(&c.burst, "kube-client-burst", c.burst, "How many of edge's own requests may be sent at once above --kube-client-qps.")
 }
 
 func (c *clientOptions) validate() error {
 	switch bridge.Streaming(c.streaming) {
 	case bridge.StreamingAuto, bridge.StreamingWebSocket, bridge.StreamingSPDY:
 	default:
-		return fmt.Errorf("--upstream-streaming: %q is none of auto, websocket and spdy", c.streaming)
+		return fmt.Errorf("--upstream-streaming: %q is not one of auto, websocket, spdy", c.streaming)
 	}
 	if c.tokens.account == "" && len(c.tokens.audience) > 0 {
 		return errors.New("--upstream-token-request-audience: needs --upstream-token-request")
@@ -79,8 +79,8 @@ func (c *clientOptions) validate() error {
 	return nil
 }
 
-// limited is a configuration for edge's own requests: a user waits for each, so
-// that without --kube-client-qps only the API server limits them.
+// limited returns the configuration for edge's own requests. A client waits for each of them, so
+// without --kube-client-qps only the API server limits their rate.
 func (c *clientOptions) limited(cfg *rest.Config) *rest.Config {
 	own := rest.CopyConfig(cfg)
 	own.QPS, own.Burst = c.qps, c.burst
@@ -90,8 +90,8 @@ func (c *clientOptions) limited(cfg *rest.Config) *rest.Config {
 	return own
 }
 
-// restConfig reads the API server's address and edge's own credential, as
-// kubectl does, or in a cluster from the ServiceAccount.
+// restConfig returns the API server's address and edge's own credential. It uses flags and a
+// kubeconfig as kubectl does, or in a cluster the ServiceAccount of edge's pod.
 func (c *clientOptions) restConfig() (*rest.Config, error) {
 	rules, err := loadingRules(c.kubeconfig)
 	if err != nil {
@@ -99,19 +99,20 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 	}
 	timeout, err := clientcmd.ParseTimeout(c.overrides.Timeout)
 	if err != nil || timeout < 0 {
-		return nil, fmt.Errorf("--request-timeout: %q is no duration such as 30s or 2m", c.overrides.Timeout)
+		return nil, fmt.Errorf("--request-timeout: %q is not a duration such as 30s or 2m", c.overrides.Timeout)
 	}
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &c.overrides).ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, fmt.Errorf("no API server: set --kubeconfig or --server, or run edge in a cluster")
+		return nil, fmt.Errorf("no API server is configured: set --kubeconfig or --server, or run edge in a cluster")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
-	if strings.Contains(cfg.Host, "@") { // which the log would show
+	if strings.Contains(cfg.Host, "@") { // the log would show them
 		return nil, errors.New("API server: its address must not contain a user name or password")
 	}
-	// In a cluster, clientcmd heeds the server, token and authority flags only.
+	// In a cluster, clientcmd uses only the flags for the server, the token and the certificate
+	// authority.
 	cfg.Timeout = timeout
 	over := &c.overrides
 	if over.ClusterInfo.TLSServerName != "" {
@@ -126,14 +127,14 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 	if over.AuthInfo.ClientKey != "" {
 		cfg.KeyFile, cfg.KeyData = over.AuthInfo.ClientKey, nil
 	}
-	if _, err := rest.TLSConfigFor(cfg); err != nil { // reads the files it names
+	if _, err := rest.TLSConfigFor(cfg); err != nil { // reads the files that cfg names
 		return nil, fmt.Errorf("API server: %w", err)
 	}
 	return cfg, nil
 }
 
-// edgeClient is for edge's own requests. It follows no redirect: edge's credential,
-// and the tokens that edge asks about, are for the API server alone.
+// edgeClient returns the HTTP client for edge's own requests. It does not follow redirects: edge's
+// credential, and the tokens that edge sends for review, must go only to the API server.
 func edgeClient(credential *bridge.Credential) (*http.Client, error) {
 	transport, err := credential.Transport()
 	if err != nil {
@@ -145,8 +146,8 @@ func edgeClient(credential *bridge.Credential) (*http.Client, error) {
 	}, nil
 }
 
-// loadingRules are kubectl's for where a kubeconfig is: in file, which must be
-// there, or if that is empty where kubectl looks.
+// loadingRules returns kubectl's rules for finding a kubeconfig. If file is not empty, only this
+// file is used, and it must exist.
 func loadingRules(file string) (*clientcmd.ClientConfigLoadingRules, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	if file != "" {

@@ -24,23 +24,24 @@ import (
 )
 
 const (
-	// minTokenLifetime and maxTokenLifetime are the API's own bounds (ValidateTokenRequest).
+	// minTokenLifetime and maxTokenLifetime are the limits of the API (ValidateTokenRequest).
 	minTokenLifetime = 10 * time.Minute
 	maxTokenLifetime = (math.MaxUint32 + 1) * time.Second
-	// tokenRequestTimeout bounds one request for a token, edge's start too.
+	// tokenRequestTimeout limits one request for a token, also while edge starts.
 	tokenRequestTimeout = 10 * time.Second
-	// tokenRequestInterval is the least time between one request's end and the next, but for failed ones: however
-	// short the API server makes a token, and however often it answers 401.
+	// tokenRequestInterval is the minimum time from the end of a successful token request to the
+	// next request. It holds even if the API server grants very short lifetimes or keeps answering
+	// 401. After a failed request, tokenRetry sets the wait.
 	tokenRequestInterval = 10 * time.Second
 )
 
-// tokenRetry paces requests after one that failed: from a second, doubled, to a
-// minute, and up to half as much again so that replicas spread.
+// tokenRetry sets the wait after a failed token request: 1 s, doubled each time up to 1 min, plus
+// up to 50% at random so that replicas do not retry at the same time.
 var tokenRetry = backoff.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.5, Steps: math.MaxInt32, Cap: time.Minute}
 
-// tokenRequest says what token edge goes upstream with.
+// tokenRequest describes the token that edge requests for itself.
 type tokenRequest struct {
-	account  string // of a ServiceAccount, as namespace/name
+	account  string // the ServiceAccount, as namespace/name
 	audience []string
 	lifetime time.Duration
 }
@@ -51,13 +52,13 @@ func (o tokenRequest) validate() error {
 		return fmt.Errorf("--upstream-token-request: %q is not the namespace/name of a ServiceAccount", o.account)
 	}
 	if o.lifetime < minTokenLifetime || o.lifetime > maxTokenLifetime {
-		return fmt.Errorf("--upstream-token-request-lifetime: %v is not between 10m and 2^32 seconds, which is what the API takes", o.lifetime)
+		return fmt.Errorf("--upstream-token-request-lifetime: %v is not between 10m and 2^32 seconds, the limits of the API", o.lifetime)
 	}
 	return nil
 }
 
-// upstreamToken is edge's own credential at the API server: a token of a
-// ServiceAccount, asked for with another credential and renewed in time.
+// upstreamToken is edge's own credential at the API server: a ServiceAccount token that edge
+// requests with another credential, and renews before it expires.
 type upstreamToken struct {
 	o         tokenRequest
 	bootstrap *rest.Config
@@ -65,38 +66,38 @@ type upstreamToken struct {
 	name      string
 	log       *slog.Logger
 
-	current  atomic.Pointer[edgeToken] // nil: there was none yet
-	failure  atomic.Pointer[error]     // of the newest request; nil: it was answered
-	replaced chan struct{}             // another is in hand than run knows of
+	current  atomic.Pointer[edgeToken] // nil: there was no token yet
+	failure  atomic.Pointer[error]     // error of the latest request; nil: it succeeded
+	replaced chan struct{}             // signals run that replace has stored a new token
 
-	renewing chan struct{} // one request at a time; guards what follows
-	renewed  time.Time     // when the newest request for a token ended
+	renewing chan struct{} // holds one value while a token is requested; guards the fields below
+	renewed  time.Time     // when the latest token request ended
 }
 
-// edgeToken never changes. Its times are by this machine's clock.
+// edgeToken is a token with its times on this machine's clock. It is immutable.
 type edgeToken struct {
 	value          string
 	asked, expires time.Time
 }
 
-// renewAt is when four fifths of a token's life are over.
+// renewAt returns the time after four fifths of the token's lifetime.
 func (t *edgeToken) renewAt() time.Time {
 	return t.asked.Add(max(t.expires.Sub(t.asked)*4/5, tokenRequestInterval))
 }
 
-// newUpstreamToken asks for the first token with the bootstrap's credential. An
-// API server that says no is an error. One that cannot be reached is asked again
-// by run, and ready tells.
+// newUpstreamToken requests the first token with the credential in bootstrap. It returns an error
+// if the API server refuses. If the API server cannot be reached, run retries, and ready returns an
+// error until it succeeds.
 func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenRequest, log *slog.Logger) (*upstreamToken, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	// What bridge looks at, too, but after a credential would have gone out.
+	// bridge checks this as well, but only after edge would have sent the credential.
 	if bootstrap.Impersonate.UserName != "" {
-		return nil, errors.New("--upstream-token-request: the kubeconfig impersonates (\"as\")")
+		return nil, errors.New("--upstream-token-request: the kubeconfig must not impersonate a user (\"as\")")
 	}
 	if url, _, err := rest.DefaultServerUrlFor(bootstrap); err != nil || url.Scheme != "https" {
-		return nil, errors.New("--upstream-token-request: the API server's address is not an https one")
+		return nil, errors.New("--upstream-token-request: the API server's address must use https")
 	}
 	first, err := bridge.NewCredential(bridge.CredentialConfig{Upstream: bootstrap, Log: log.With("of", "token requests")})
 	if err != nil {
@@ -119,13 +120,13 @@ func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenReques
 	case u.fault(err) != "":
 		return nil, fmt.Errorf("--upstream-token-request: %w", err)
 	case err != nil:
-		log.Warn("no token for edge itself yet; retrying", "account", o.account, "error", err.Error())
+		log.Warn("failed to get the first token for edge itself; retrying", "account", o.account, "error", err.Error())
 	}
 	return u, nil
 }
 
-// fault says what somebody has to change before edge can have a token; empty:
-// nothing, or nobody knows.
+// fault returns what the operator has to change before edge can get a token. It returns "" if there
+// is nothing to change, or if the cause is not known.
 func (u *upstreamToken) fault(err error) string {
 	namespace, name, _ := strings.Cut(u.o.account, "/")
 	switch {
@@ -136,20 +137,20 @@ func (u *upstreamToken) fault(err error) string {
 	case apierrors.IsUnauthorized(err):
 		return "the API server does not accept edge's credential"
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return "the API server does not take the request"
+		return "the API server rejects the token request"
 	}
 	return ""
 }
 
-// config is the bootstrap's way to the API server, with the token in place of
-// the bootstrap's credential.
+// config returns a configuration for the same API server as bootstrap, with the token instead of
+// the credential of bootstrap.
 func (u *upstreamToken) config() *rest.Config {
 	cfg := rest.AnonymousClientConfig(u.bootstrap)
 	cfg.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return &tokenTransport{u, next} }
 	return cfg
 }
 
-// ready tells whether there is a token that is still good.
+// ready returns nil if there is a token that has not expired.
 func (u *upstreamToken) ready() error {
 	if u.usable() != nil {
 		return nil
@@ -160,7 +161,7 @@ func (u *upstreamToken) ready() error {
 	return errNoEdgeToken
 }
 
-// usable returns the token in hand unless it has expired.
+// usable returns the current token, or nil if there is none or it has expired.
 func (u *upstreamToken) usable() *edgeToken {
 	if t := u.current.Load(); t != nil && time.Now().Before(t.expires) {
 		return t
@@ -188,16 +189,16 @@ func (u *upstreamToken) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			u.log.Warn("edge's own token is not renewed; retrying", "account", u.o.account, "error", err.Error())
+			u.log.Warn("failed to renew edge's own token; retrying", "account", u.o.account, "error", err.Error())
 		default:
-			u.log.Info("edge's own token is renewed", "account", u.o.account, "expires", u.current.Load().expires)
+			u.log.Info("renewed edge's own token", "account", u.o.account, "expires", u.current.Load().expires)
 			retry = tokenRetry
 		}
 		timer.Reset(u.wait(&retry))
 	}
 }
 
-// wait is the time until the next request.
+// wait returns the time until the next token request.
 func (u *upstreamToken) wait(retry *backoff.Backoff) time.Duration {
 	if u.failure.Load() != nil {
 		return retry.Step()
@@ -205,31 +206,32 @@ func (u *upstreamToken) wait(retry *backoff.Backoff) time.Duration {
 	return time.Until(u.current.Load().renewAt())
 }
 
-// replace asks for another token at once, in place of one that the API server does not accept: its account may be another
-// one by the same name, or the API server's key. It is bridge.CredentialConfig's Renew.
+// replace requests a new token immediately, because the API server refused the current one. For
+// example, the ServiceAccount was deleted and created again, or the API server's signing key
+// changed. replace is bridge.CredentialConfig.Renew.
 func (u *upstreamToken) replace(ctx context.Context, refused string) {
 	if u.lockRenewing(ctx) != nil {
 		return
 	}
 	defer u.unlockRenewing()
-	if t := u.usable(); t != nil && refused != bearer+t.value { // it is replaced already
+	if t := u.usable(); t != nil && refused != bearer+t.value { // another call has replaced it already
 		return
 	}
 	if time.Since(u.renewed) < tokenRequestInterval {
 		return
 	}
 	if err := u.renewLocked(ctx); err != nil {
-		u.log.Warn("edge's own token is refused, and is not renewed", "account", u.o.account, "error", err.Error())
+		u.log.Warn("the API server refused edge's own token, and renewing it failed", "account", u.o.account, "error", err.Error())
 		return
 	}
-	u.log.Info("edge's own token was refused, and is renewed", "account", u.o.account, "expires", u.current.Load().expires)
+	u.log.Info("the API server refused edge's own token; renewed it", "account", u.o.account, "expires", u.current.Load().expires)
 	select {
 	case u.replaced <- struct{}{}:
 	default:
 	}
 }
 
-// renew asks once. A failure leaves the token in hand as it is.
+// renew sends one token request. If it fails, the current token stays in use.
 func (u *upstreamToken) renew(ctx context.Context) error {
 	if err := u.lockRenewing(ctx); err != nil {
 		return err
@@ -238,8 +240,8 @@ func (u *upstreamToken) renew(ctx context.Context) error {
 	return u.renewLocked(ctx)
 }
 
-// lockRenewing waits until no other request for a token is under way, or until ctx ends: an API server that hangs holds up nobody
-// who has left.
+// lockRenewing waits until no other token request is in progress, or until ctx ends. So an API
+// server that does not answer does not block callers whose ctx has ended.
 func (u *upstreamToken) lockRenewing(ctx context.Context) error {
 	select {
 	case u.renewing <- struct{}{}:
@@ -277,29 +279,30 @@ func (u *upstreamToken) request(ctx context.Context) (*edgeToken, error) {
 		return nil, err
 	}
 	if answer.Status.Token == "" || !httpguts.ValidHeaderFieldValue(answer.Status.Token) {
-		return nil, errors.New("the answer has no token that can be sent")
+		return nil, errors.New("the response has no token, or one that is not valid in a header")
 	}
-	// The API server's clock may differ from this machine's: what counts is the time between two times of its own.
+	// Use only the difference of two times of the API server, because its clock may differ from
+	// this machine's.
 	from := answer.CreationTimestamp.Time
 	if from.IsZero() {
 		from = asked
 	}
 	lifetime := answer.Status.ExpirationTimestamp.Sub(from)
 	if lifetime <= 0 {
-		return nil, errors.New("the answer's token has expired already")
+		return nil, errors.New("the token in the response has already expired")
 	}
 	return &edgeToken{value: answer.Status.Token, asked: asked, expires: asked.Add(lifetime)}, nil
 }
 
 const bearer = "Bearer "
 
-// tokenTransport sends the token, unless a request has a credential already.
+// tokenTransport adds the token to requests that have no credential yet.
 type tokenTransport struct {
 	source *upstreamToken
 	next   http.RoundTripper
 }
 
-// RoundTrip never sends a request without a credential: it would be anonymous.
+// RoundTrip fails if there is no usable token: without a credential the request would be anonymous.
 func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["Authorization"]) > 0 {
 		return t.next.RoundTrip(req)
@@ -316,5 +319,5 @@ func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req)
 }
 
-// WrappedRoundTripper is for client-go, which looks through wrappers.
+// WrappedRoundTripper lets client-go unwrap the transport.
 func (t *tokenTransport) WrappedRoundTripper() http.RoundTripper { return t.next }

@@ -21,8 +21,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A token is renewed after four fifths of what the API server granted, which is less than what was asked for, whatever its
-// clock says.
+// TestUpstreamTokenIsRenewed checks that a token is renewed after four fifths of the lifetime that
+// the API server granted. This lifetime is shorter than requested, and the API server's clock
+// differs from edge's.
 func TestUpstreamTokenIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &tokenMaker{t: t, longest: 10 * time.Minute}
@@ -44,14 +45,15 @@ func TestUpstreamTokenIsRenewed(t *testing.T) {
 				t.Errorf("asked %+v", asked)
 			}
 		}
-		if strings.Contains(log.String(), "own-") || strings.Contains(log.String(), "bootstrap") || !strings.Contains(log.String(), "is renewed") {
+		if strings.Contains(log.String(), "own-") || strings.Contains(log.String(), "bootstrap") || !strings.Contains(log.String(), "renewed edge's own token") {
 			t.Errorf("logged %s", log.String())
 		}
 	})
 }
 
-// While the API server makes no tokens, the one in hand serves until it expires, and nothing goes upstream after. It is asked
-// at a bounded pace, and once it makes them again edge is ready again.
+// TestUpstreamTokenRenewalFails checks that the current token is used until it expires while the
+// API server grants no new one, and that nothing goes upstream after that. edge retries at a
+// limited rate, and is ready again when the API server grants a token.
 func TestUpstreamTokenRenewalFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &tokenMaker{t: t}
@@ -71,7 +73,8 @@ func TestUpstreamTokenRenewalFails(t *testing.T) {
 		if err := u.ready(); !errors.Is(err, errNoEdgeToken) || !strings.Contains(err.Error(), "serviceaccounts/token") {
 			t.Errorf("after it expired: %v", err)
 		}
-		// Twelve minutes: six while the pace grows to a minute, then one in 60 to 90 s.
+		// In these 12 minutes edge sends up to 6 requests while the wait grows to a minute, then
+		// one every 60 to 90 s.
 		if n := m.requests(); n < 10 || n > 1+6+12 {
 			t.Errorf("asked %d times", n)
 		}
@@ -81,16 +84,17 @@ func TestUpstreamTokenRenewalFails(t *testing.T) {
 		if got, err := send(); !strings.HasPrefix(got, "own-") || err != nil || u.ready() != nil {
 			t.Errorf("afterwards: %q, %v, %v", got, err, u.ready())
 		}
-		if strings.Contains(log.String(), "own-") || !strings.Contains(log.String(), "is not renewed") {
+		if strings.Contains(log.String(), "own-") || !strings.Contains(log.String(), "failed to renew") {
 			t.Errorf("logged %s", log.String())
 		}
 	})
 }
 
-// A token that the API server does not accept is replaced at once, and the request goes out once more. However often another
-// one is refused, too: a token is asked for once in ten seconds.
+// TestUpstreamTokenIsRefused checks that a token that the API server refuses is replaced
+// immediately, and that the request is sent once more. If new tokens are refused as well, edge
+// requests at most one token in ten seconds.
 func TestUpstreamTokenIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the account was made anew
+	synctest.Test(t, func(t *testing.T) { // the ServiceAccount was deleted and created again
 		m := &tokenMaker{t: t}
 		_, send := startToken(t, m, hourly, silent, func(r *http.Request) int {
 			if r.Header.Get("Authorization") == "Bearer own-1" && time.Since(midnight) > time.Minute {
@@ -103,7 +107,7 @@ func TestUpstreamTokenIsRefused(t *testing.T) {
 			t.Errorf("answered to %q, %v", got, err)
 		}
 		synctest.Wait()
-		time.Sleep(48*time.Minute - time.Second) // the new one is renewed in its own time
+		time.Sleep(48*time.Minute - time.Second) // the new token is renewed after four fifths of its lifetime
 		synctest.Wait()
 		if n := m.requests(); n != 2 {
 			t.Errorf("%d tokens were asked for", n)
@@ -128,7 +132,7 @@ func TestUpstreamTokenIsRefused(t *testing.T) {
 			t.Errorf("%d tokens in %d s", n, seconds)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // a 401 of somebody else says nothing about edge's token
+	synctest.Test(t, func(t *testing.T) { // a 401 from another server does not concern edge's token
 		m := &tokenMaker{t: t}
 		_, send := startToken(t, m, hourly, silent, func(r *http.Request) int {
 			if strings.HasSuffix(r.URL.Path, "/selfsubjectreviews") {
@@ -146,17 +150,18 @@ func TestUpstreamTokenIsRefused(t *testing.T) {
 	})
 }
 
-// midnight is when a synctest's clock begins.
+// midnight is the time at which the clock of synctest starts.
 var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// What somebody has to mend ends the start with words that say it.
+// TestUpstreamTokenAtStart checks that edge does not start if an operator has to change something,
+// and that the error states what.
 func TestUpstreamTokenAtStart(t *testing.T) {
 	for code, want := range map[int]string{
 		403: "a Role in namespace edge with verb create on resource serviceaccounts/token, resourceNames [front]",
 		404: "no ServiceAccount front in namespace edge",
 		401: "does not accept edge's credential",
-		422: "does not take the request",
-		400: "does not take the request",
+		422: "rejects the token request",
+		400: "rejects the token request",
 	} {
 		m := &tokenMaker{t: t, code: code}
 		u, err := newUpstreamToken(t.Context(), m.bootstrap(), hourly, silent)
@@ -181,7 +186,7 @@ func TestUpstreamTokenAtStart(t *testing.T) {
 			t.Errorf("then: %q, %v, %v", got, err, u.ready())
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // one that says nothing
+	synctest.Test(t, func(t *testing.T) { // an API server that does not answer
 		cfg := (&tokenMaker{t: t}).bootstrap()
 		cfg.WrapTransport = func(http.RoundTripper) http.RoundTripper {
 			return roundTripper(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })
@@ -190,13 +195,14 @@ func TestUpstreamTokenAtStart(t *testing.T) {
 		if u, err := newUpstreamToken(t.Context(), cfg, hourly, silent); err != nil || u.ready() == nil {
 			t.Errorf("%v", err)
 		}
-		if waited := time.Since(before); waited != tokenRequestTimeout { // by synctest's clock
+		if waited := time.Since(before); waited != tokenRequestTimeout { // by the clock of synctest
 			t.Errorf("waited %v", waited)
 		}
 	})
 }
 
-// Whoever wants another token while one is being asked for waits no longer than its context.
+// TestUpstreamTokenWaitersMayLeave checks that a caller that waits for another caller's token
+// request returns when its context ends.
 func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
 	m := &tokenMaker{t: t}
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -207,7 +213,7 @@ func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
 			if !hangs.Load() {
 				return m.RoundTrip(r)
 			}
-			close(arrived) // a second question would panic here
+			close(arrived) // a second request would panic here
 			defer ended.Store(true)
 			select {
 			case <-release:
@@ -239,7 +245,8 @@ func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
 	}
 }
 
-// Answers that make no sense are failures.
+// TestUpstreamTokenAnswers checks that an answer without a usable token or expiration counts as a
+// failure.
 func TestUpstreamTokenAnswers(t *testing.T) {
 	for name, change := range map[string]func(*authenticationv1.TokenRequest){
 		"no token":    func(a *authenticationv1.TokenRequest) { a.Status.Token = "" },
@@ -266,7 +273,8 @@ func TestUpstreamTokenAnswers(t *testing.T) {
 	}
 }
 
-// Nothing of the bootstrap's credential is left, and its credential goes nowhere but to an https API server.
+// TestUpstreamTokenConfig checks that the configuration has no credential of the bootstrap, and
+// that the bootstrap's credential is sent only to an https API server.
 func TestUpstreamTokenConfig(t *testing.T) {
 	m := &tokenMaker{t: t}
 	cfg := m.bootstrap()
@@ -311,7 +319,8 @@ func TestTokenRequestValidates(t *testing.T) {
 	}
 }
 
-// What says how tokens are asked for needs somebody to ask for.
+// TestTokenRequestAlone checks that the flags for token requests are refused without
+// --upstream-token-request.
 func TestTokenRequestAlone(t *testing.T) {
 	for flag, change := range map[string]func(*tokenRequest){
 		"--upstream-token-request-audience": func(o *tokenRequest) { o.audience = []string{"x"} },
