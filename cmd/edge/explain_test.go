@@ -37,7 +37,7 @@ func TestExplainToken(t *testing.T) {
 		"good":         {nil, []string{`The user is "jane"`, `in groups ["dev"]`, "ok  signature"}},
 		"expired":      {map[string]any{"exp": time.Now().Add(-3 * time.Hour).Unix()}, []string{"refused  expiry", "3h", `The user would be "jane"`}},
 		"audience":     {map[string]any{"aud": "other"}, []string{"refused  audience", `"other"`}},
-		"issuer":       {map[string]any{"iss": "https://other"}, []string{"refused  issuer", "No configured issuer matches the token. Configured:  " + b.issuer.URL}},
+		"issuer":       {map[string]any{"iss": "https://other"}, []string{"refused  issuer", "No configured issuer matches the token. Configured: " + b.issuer.URL}},
 		"claim":        {map[string]any{"name": "Joe"}, []string{"refused  required claims", "name"}},
 		"two at once":  {map[string]any{"aud": "other", "name": "Joe"}, []string{"refused  audience", "refused  required claims"}},
 		"system user":  {map[string]any{"sub": "system:admin"}, []string{"refused  identity", "system:admin"}},
