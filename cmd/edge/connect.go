@@ -27,7 +27,7 @@ func newConnectCommand() *cobra.Command {
 	o := &connectOptions{}
 	cmd := &cobra.Command{
 		Use:   "connect [flags] -- COMMAND [ARG...]",
-		Short: "Run kubectl, or any client that supports only SPDY, behind a load balancer that drops SPDY",
+		Short: "Run kubectl, or another client that supports only SPDY, through any load balancer",
 		Long: `connect runs a command with a kubeconfig of its own. That kubeconfig has the addresses of
 ports on this machine's loopback, and tokens without which nobody can use the ports.
 connect forwards requests to the servers of your contexts with your own credentials. It
@@ -56,7 +56,7 @@ are started elsewhere.`,
   edge connect --context=prod -- kubectl cp web:/var/log/app.log app.log
   edge connect -- sh -c 'kubectl --context=prod get pods; helm --kube-context=test list'
 
-  # A shell in which kubectl, k9s and helm all go this way:
+  # A shell in which kubectl, k9s and helm all use connect:
   edge connect -- bash
 
   # For an IDE or an operator that is started elsewhere:

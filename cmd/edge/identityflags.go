@@ -50,7 +50,7 @@ func (o *identityOptions) addOIDCFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.GroupsPrefix, "oidc-groups-prefix", c.GroupsPrefix, "Prefix for all groups, so that they cannot clash with groups from other sources. If not set, groups have no prefix.")
 	fs.StringSliceVar(&c.SigningAlgs, "oidc-signing-algs", c.SigningAlgs, "Comma-separated JOSE signing algorithms to accept: RS256, RS384, RS512, ES256, ES384, ES512, PS256, PS384, PS512.")
 	fs.Var(cliflag.NewMapStringStringNoSplit(&c.RequiredClaims), "oidc-required-claim", "A claim=value pair that every token must have. Repeat the flag to require more claims.")
-	fs.StringVar(&o.config, "authentication-config", o.config, "File with an AuthenticationConfiguration (apiserver.config.k8s.io/v1 or v1beta1), for several issuers, CEL rules or anonymous requests. edge reloads it when it changes, and ignores a new version that is not valid. Cannot be combined with --oidc-* flags.")
+	fs.StringVar(&o.config, "authentication-config", o.config, "File with an AuthenticationConfiguration (apiserver.config.k8s.io/v1 or v1beta1): several issuers, CEL rules, anonymous requests. edge reloads it when it changes, and ignores a version that is not valid. Excludes the --oidc-* flags.")
 }
 
 func (o *identityOptions) addFlags(fs *pflag.FlagSet) {
@@ -58,14 +58,14 @@ func (o *identityOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.passthrough, "token-passthrough", o.passthrough, "If OIDC does not accept a token, check it with a TokenReview. If the API server accepts it, edge forwards the request with that token, without impersonation.")
 	fs.StringSliceVar(&o.passthroughAudiences, "token-passthrough-audiences", o.passthroughAudiences, "Comma-separated audiences for --token-passthrough: a token must be valid for one of them. If empty, the API server's own audiences are used.")
 	fs.BoolVar(&o.disableImpersonation, "disable-impersonation", o.disableImpersonation, "Do not impersonate: authenticate each request, then forward it with the client's own token. The API server must accept the token as well.")
-	fs.StringSliceVar(&o.allowSystem, "allow-system-identities", o.allowSystem, "Comma-separated exact names beginning with \"system:\" that users and groups from issuers and client certificates may have. All other such names are refused with 403. If you allow system:masters, anyone who can issue tokens or certificates has full access.")
+	fs.StringSliceVar(&o.allowSystem, "allow-system-identities", o.allowSystem, "Comma-separated exact names beginning with \"system:\" that issuers and client certificates may give to users and groups. All others are refused with 403. With system:masters, anyone who can issue credentials has full access.")
 	fs.StringVar(&o.unusableGroups, "unusable-groups", o.unusableGroups, unusableGroupsUsage)
 	fs.StringSliceVar(&o.extra, "extra-user-headers", o.extra, "Comma-separated key=value pairs to add to every user as extra. Repeat a key for several values. edge's account needs permission to impersonate userextras/KEY.")
-	fs.StringSliceVar(&o.anonymousPaths, "anonymous-paths", o.anonymousPaths, "Comma-separated exact paths, such as /version or /openid/v1/jwks, for which a GET or HEAD without a credential is forwarded as system:anonymous. The cluster's RBAC for system:unauthenticated still applies. --authentication-config has its own setting and excludes this flag.")
+	fs.StringSliceVar(&o.anonymousPaths, "anonymous-paths", o.anonymousPaths, "Comma-separated exact paths, such as /version or /openid/v1/jwks, where a GET or HEAD without a credential is forwarded as system:anonymous. RBAC for system:unauthenticated still applies. Excludes --authentication-config, which has its own setting.")
 	fs.BoolVar(&o.clientIP, "extra-user-header-client-ip", o.clientIP, "Add the client's address to every user as the extra remote-client-ip. Behind a load balancer, also set --trusted-proxies.")
 }
 
-const unusableGroupsUsage = "What to do if a user has a group that cannot be sent in a header: it is empty, has a control character, or begins or ends with white space. deny: refuse with 403. drop: remove the group and record that in the access log and audit events. Such groups under \"system:\" are always refused."
+const unusableGroupsUsage = "What to do if a user has a group that cannot be sent in a header (empty, a control character, white space at an end): deny (403), or drop the group and record that in access log and audit events. Such groups under \"system:\" are always refused."
 
 func (o *identityOptions) validate() error {
 	if o.config == "" && o.oidc.IssuerURL == "" && o.clientCA == "" && !o.passthrough {

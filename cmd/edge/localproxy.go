@@ -36,7 +36,8 @@ import (
 const (
 	// maxClusters limits the clusters of a kubeconfig that get an address. Each needs a listener.
 	maxClusters = 256
-	// maxWays limits the pairs of a cluster and a user that are in use. Each keeps connections.
+	// maxWays limits the pairs of a cluster and a user that clients have used. Each keeps
+	// connections.
 	maxWays = 256
 )
 
@@ -313,7 +314,7 @@ func (p *localProxy) describe() string {
 	}
 	said := fmt.Sprintf("context %q%s is served at %s", c.config.CurrentContext, server(c.config.Clusters[in.cluster]), p.addresses[in.cluster])
 	if others := len(c.config.Contexts) - 1; others > 0 {
-		said += fmt.Sprintf(", and %d more contexts at other ports", others)
+		said += fmt.Sprintf(", and %d more contexts", others)
 	}
 	return said
 }
