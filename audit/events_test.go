@@ -282,7 +282,8 @@ func TestConnectionClosedEarly(t *testing.T) {
 	}
 }
 
-// TestNoEvents checks that New returns nil without a policy or a backend, and logs the reason.
+// TestNoEvents checks that New returns nil without a policy or a backend, and logs the reason if
+// only some of the audit flags are set.
 func TestNoEvents(t *testing.T) {
 	for flags, want := range map[string]string{
 		"": "",

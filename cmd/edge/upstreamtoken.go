@@ -80,7 +80,8 @@ type edgeToken struct {
 	asked, expires time.Time
 }
 
-// renewAt returns the time after four fifths of the token's lifetime.
+// renewAt returns when to renew the token: after four fifths of its lifetime, but not before
+// tokenRequestInterval.
 func (t *edgeToken) renewAt() time.Time {
 	return t.asked.Add(max(t.expires.Sub(t.asked)*4/5, tokenRequestInterval))
 }
