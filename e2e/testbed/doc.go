@@ -1,9 +1,11 @@
-// Package testbed brings up everything that edge meets in production, on one machine and for real: Kubernetes clusters
-// with nodes and pods, an OpenID Connect provider, a load balancer that carries no SPDY, edge itself, and the clients.
-// The end-to-end tests and the demo both stand on it. Nothing in it imitates Kubernetes. It needs root, for the node.
+// Package testbed starts, on one machine, real instances of everything that edge meets in
+// production: Kubernetes clusters with a node and pods, an OpenID Connect provider, a load balancer
+// that does not support SPDY, edge itself, and the clients. The end-to-end tests and the demo use
+// it. It contains no mock of Kubernetes. It must run as root, because the cluster's node needs
+// root.
 //
-//	tb, err := testbed.Open(ctx, os.Stderr, binaries.Clients)         // programs present, state folder made
-//	defer tb.Close()                               // every process, mount, bridge, cgroup and file is gone
+//	tb, err := testbed.Open(ctx, os.Stderr, binaries.Clients)  // finds or builds the programs
+//	defer tb.Close()  // removes every process, mount, bridge, cgroup and file
 //	on, err := tb.StartCluster(ctx, cluster.Old)
 //	idp, err := tb.StartIssuer(ctx)
 //	edge, err := tb.StartEdge(ctx, testbed.EdgeOptions{Cluster: on, Issuer: idp})
@@ -12,8 +14,10 @@
 //	kc, err := tb.Kubeconfig(alb.Access(token))
 //	out, err := tb.Kubectl("1.29", kc).Run(ctx, "get", "pods")
 //
-// What a run leaves behind when it is killed is inert: files, a bridge, empty cgroups. Each state folder is locked while
-// its owner lives; [Clean], which [Open] calls, removes the folders whose owner is gone.
+// If a run is killed, it leaves only files, a bridge and empty cgroups behind, which do no harm.
+// The process that owns a state folder holds a lock on it. [Clean], which [Open] calls, removes
+// each state folder whose owner has ended.
 //
-// Its rooms, none of which imports one that is named after it: binaries, pki, run, cluster, issuer, network, clients.
+// The packages below testbed are, in the order of their dependencies: binaries, pki, run, cluster,
+// issuer, network, clients. A package does not import one that is listed after it.
 package testbed

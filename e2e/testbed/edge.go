@@ -15,47 +15,53 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// EdgeOptions says where an edge stands.
+// EdgeOptions configures StartEdge: which cluster and issuer edge uses, and its other arguments.
 type EdgeOptions struct {
 	Cluster *cluster.Cluster
 
-	// Issuer is whose users it knows, by the --oidc-* flags; nil: Args say it.
+	// Issuer is the issuer whose users edge accepts; StartEdge passes it in the --oidc-* flags. If
+	// Issuer is nil, StartEdge sets no --oidc-* flag, and Args may configure issuers.
 	Issuer *issuer.Issuer
 
-	// Upstream is where edge finds the API server, by Server and CA alone; zero: at the cluster itself.
+	// Upstream is the server that edge uses as its API server. Only its fields Server and CA are
+	// used. If Server is empty, edge connects to Cluster itself.
 	Upstream cluster.Access
 
-	// Args are added to, and override, the arguments of `edge serve`.
+	// Args are appended to the arguments of `edge serve`, so they override the earlier ones.
 	Args []string
 
-	// Env is added to the environment.
+	// Env is added to edge's environment, as name=value.
 	Env []string
 
-	// Files is the limit of its open files; 0: this process's.
+	// Files is edge's limit of open file descriptors (ulimit -n); 0: edge inherits the limit of
+	// this process.
 	Files int
 
-	// NoWait is for an edge that will not be ready: StartEdge returns once it is a process.
+	// NoWait makes StartEdge return as soon as edge's process runs. Use it for an edge that will
+	// not become ready.
 	NoWait bool
 }
 
 // Edge is a running `edge serve`.
 type Edge struct {
 	URL  string
-	Addr string // host:port of URL
-	CA   []byte // PEM
+	Addr string // host and port of URL
+	CA   []byte // PEM certificates that a client trusts for URL
 
 	Process *run.Process
 
-	probes string // URL of the operator's port
+	probes string // URL of edge's operator port, which serves /ready
 }
 
-// UsernamePrefix and GroupsPrefix stand before the names of users and groups in a cluster behind StartEdge's edge.
+// UsernamePrefix and GroupsPrefix are the prefixes that IssuerFlags makes edge put before the names
+// of users and groups.
 const (
 	UsernamePrefix = "oidc:"
 	GroupsPrefix   = "oidc:"
 )
 
-// StartEdge builds edge, once per run, starts it and returns when it is ready.
+// StartEdge builds edge once per run, starts it, and returns when edge is ready or, with NoWait, at
+// once.
 func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) {
 	program, err := tb.BuildEdge(ctx)
 	if err != nil {
@@ -114,7 +120,8 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	return e, e.WaitReady(ctx)
 }
 
-// IssuerFlags make edge, or an API server, know an issuer's users.
+// IssuerFlags returns the --oidc-* flags with which edge or an API server accepts the users of an
+// issuer.
 func IssuerFlags(i *issuer.Issuer) []string {
 	return []string{
 		"--oidc-issuer-url=" + i.URL, "--oidc-client-id=" + issuer.ClientID, "--oidc-ca-file=" + i.CAFile,
@@ -123,7 +130,7 @@ func IssuerFlags(i *issuer.Issuer) []string {
 	}
 }
 
-// WaitReady returns when edge says that it is ready.
+// WaitReady waits until edge's readiness probe answers 200.
 func (e *Edge) WaitReady(ctx context.Context) error {
 	return run.Until(ctx, run.StartupTime, "edge", func(ctx context.Context) error {
 		code, said, err := e.Ready(ctx)
@@ -134,7 +141,8 @@ func (e *Edge) WaitReady(ctx context.Context) error {
 	}, e.Process)
 }
 
-// Ready asks edge's readiness probe. Its answer's body says why edge is not ready, or what an operator should know although it is.
+// Ready queries edge's readiness probe once. The body states why edge is not ready; if edge is
+// ready, the body may contain a warning for the operator.
 func (e *Edge) Ready(ctx context.Context) (code int, body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.probes+"/ready", nil)
 	if err != nil {
@@ -152,7 +160,8 @@ func (e *Edge) Ready(ctx context.Context) (code int, body string, err error) {
 	return resp.StatusCode, string(said), nil
 }
 
-// Access is how a user with a token reaches edge directly.
+// Access returns the address and credential with which a client with this token connects to edge
+// directly.
 func (e *Edge) Access(token string) cluster.Access {
 	return cluster.Access{Server: e.URL, CA: e.CA, Token: token}
 }

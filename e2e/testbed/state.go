@@ -14,14 +14,15 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// A state folder is <temp>/edge-testbed-<id>. Its file "owner" is locked by the process that made it and holds that
-// process's id, for people.
+// statePrefix begins the name of a state folder, <temp>/edge-testbed-<id>. The process that makes
+// the folder holds a lock on its file "owner". That file contains the process's id, for people to
+// read.
 const statePrefix = "edge-testbed-"
 
 func makeState() (dir, id string, unown func(), err error) {
 	id = run.RandomHex(4)
 	dir = filepath.Join(os.TempDir(), statePrefix+id)
-	fresh := dir + ".new" // Clean does not look at it: it has no name until it has its owner
+	fresh := dir + ".new" // the pattern of Clean does not match this name; the folder gets its final name after it is locked
 	if err := os.Mkdir(fresh, 0o755); err != nil {
 		return "", "", nil, err
 	}
@@ -41,7 +42,8 @@ func makeState() (dir, id string, unown func(), err error) {
 	return dir, id, func() { lock.Close() }, nil
 }
 
-// Clean removes what runs left behind that were killed before they could. Running ones are not touched.
+// Clean removes what earlier runs left behind when they were killed. It does not touch runs whose
+// process lives.
 func Clean() error {
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), statePrefix+"????????"))
 	if err != nil {
@@ -51,12 +53,12 @@ func Clean() error {
 	for _, dir := range dirs {
 		lock, err := os.OpenFile(filepath.Join(dir, "owner"), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) && time.Since(modTime(dir)) < time.Minute {
-			continue // being removed
+			continue // its owner is removing it
 		}
 		if err == nil {
 			if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 				lock.Close()
-				continue // its owner lives
+				continue // the owner still runs
 			}
 		}
 		errs = append(errs, removeState(dir, strings.TrimPrefix(filepath.Base(dir), statePrefix)))
@@ -67,7 +69,8 @@ func Clean() error {
 	return errors.Join(errs...)
 }
 
-// removeState removes all that can outlive a run's processes.
+// removeState removes the state folder and everything else that can outlive a run's processes:
+// mounts, bridges, cgroups.
 func removeState(dir, id string) error {
 	return errors.Join(cluster.RemoveRemains(id), os.RemoveAll(dir))
 }

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestClean: folders whose owner lives are left alone, others go.
+// TestClean checks that Clean removes a state folder whose lock is free, and keeps a locked one and
+// other folders.
 func TestClean(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	owned, _, unown, err := makeState()
@@ -17,7 +18,7 @@ func TestClean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	die() // as the end of its process does
+	die() // frees the lock, as the kernel does when the owner's process ends
 	stranger := filepath.Join(os.TempDir(), "edge-something")
 	if err := os.Mkdir(stranger, 0o755); err != nil {
 		t.Fatal(err)
@@ -27,7 +28,7 @@ func TestClean(t *testing.T) {
 	}
 	for dir, want := range map[string]bool{owned: true, left: false, stranger: true} {
 		if _, err := os.Stat(dir); (err == nil) != want {
-			t.Errorf("%s: is there %v, want %v", dir, err == nil, want)
+			t.Errorf("%s: exists: %v, want %v", dir, err == nil, want)
 		}
 	}
 	unown()
@@ -35,6 +36,6 @@ func TestClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(owned); err == nil {
-		t.Error("still there after its owner went")
+		t.Error("the state folder still exists after its owner released the lock")
 	}
 }

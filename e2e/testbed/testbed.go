@@ -20,7 +20,7 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Testbed is one run, and what may be started in it.
+// Testbed is one run of the testbed. The methods of its embedded fields start what a test needs.
 type Testbed struct {
 	*run.Run
 	cluster.Clusters
@@ -28,17 +28,18 @@ type Testbed struct {
 	network.Network
 	clients.Clients
 
-	unown func() // gives the state folder's lock up
+	unown func() // releases the lock on the state folder
 }
 
-// Open finds or builds the wanted programs, reporting long work on log, and makes a state folder. The caller must Close it.
+// Open finds or builds the wanted programs and makes a state folder. It writes the progress of long
+// work to log. The caller must call Close.
 func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed, error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("testbed: a node needs root")
+		return nil, errors.New("testbed: must run as root, because a cluster's node needs it")
 	}
 	log = &lineWriter{w: log}
 	if err := Clean(); err != nil {
-		fmt.Fprintf(log, "testbed: cleaning up after an earlier run: %v\n", err)
+		fmt.Fprintf(log, "testbed: cannot remove all that an earlier run left behind: %v\n", err)
 	}
 	bin, err := binaries.Ensure(ctx, log, wanted)
 	if err != nil {
@@ -64,8 +65,9 @@ func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed,
 	return tb, nil
 }
 
-// Close ends everything in the reverse order of its start and removes the state folder; the programs' logs are copied to
-// $EDGE_TESTBED_LOGS before, if that is set. It may be called twice.
+// Close ends everything that the run started, in reverse order, and removes the state folder. If
+// $EDGE_TESTBED_LOGS is set, Close first copies the programs' logs to that folder. A second call
+// does nothing.
 func (tb *Testbed) Close() error {
 	if !tb.End() {
 		return nil
@@ -75,7 +77,7 @@ func (tb *Testbed) Close() error {
 	return err
 }
 
-// keepLogs copies every program's output to a folder, if there is one to copy to.
+// keepLogs copies the output of every program to the folder `to`; it does nothing if `to` is empty.
 func (tb *Testbed) keepLogs(to string) error {
 	if to == "" {
 		return nil
@@ -90,7 +92,8 @@ func (tb *Testbed) keepLogs(to string) error {
 	return err
 }
 
-// CloseOnSignal closes tb and exits when the process is interrupted or told to end. stop ends the watch.
+// CloseOnSignal closes tb and exits with code 130 when the process receives SIGINT or SIGTERM. stop
+// ends the watch.
 func (tb *Testbed) CloseOnSignal() (stop func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
@@ -98,7 +101,7 @@ func (tb *Testbed) CloseOnSignal() (stop func()) {
 	go func() {
 		select {
 		case s := <-c:
-			fmt.Fprintf(tb.Log, "testbed: %v, cleaning up\n", s)
+			fmt.Fprintf(tb.Log, "testbed: received signal %v, cleaning up\n", s)
 			tb.Close()
 			os.Exit(130)
 		case <-quit:
@@ -110,7 +113,7 @@ func (tb *Testbed) CloseOnSignal() (stop func()) {
 	}
 }
 
-// lineWriter lets goroutines share a writer.
+// lineWriter serializes the writes of several goroutines to one writer.
 type lineWriter struct {
 	mu sync.Mutex
 	w  io.Writer

@@ -8,22 +8,24 @@ import (
 	"slices"
 )
 
-// Set is where each program is. All paths are absolute.
+// Set contains the path of each program. All paths are absolute.
 type Set struct {
 	Etcd       string
 	APIServer  string
 	Kubelet    string
-	Containerd string // its shim is in the same folder
+	Containerd string // the folder also contains its runc shim
 	Ctr        string
 
-	// Kubectl maps each of KubectlVersions to the program.
+	// Kubectl maps each version in KubectlVersions to the program.
 	Kubectl map[string]string
 	Helm    string
 
-	// NodeModules is the folder that holds the npm package oidc-provider and what it needs.
+	// NodeModules is the node_modules folder with the npm package oidc-provider and its
+	// dependencies.
 	NodeModules string
 
-	// ClientNode is the folder that holds the npm package @kubernetes/client-node and what it needs.
+	// ClientNode is the node_modules folder with the npm package @kubernetes/client-node and its
+	// dependencies.
 	ClientNode string
 
 	Runc    string
@@ -32,35 +34,37 @@ type Set struct {
 	HAProxy string
 	Nginx   string
 	Node    string
-	Python  string // can import kubernetes
-	Javac   string // knows JavaRelease
-	Java    string // of the same JDK
-	OkHttp  string // jar, which names those that it needs
-	IP      string // iproute2's
-	Unshare string // util-linux's
+	Python  string // python3 that can import the package kubernetes
+	Javac   string // supports JavaRelease
+	Java    string // of the same JDK as Javac
+	OkHttp  string // OkHttp's jar, whose manifest names the jars that it needs
+	IP      string // ip from iproute2
+	Unshare string // unshare from util-linux
 
 	Chromium   string
-	Certutil   string // tells Chromium whom to trust
-	Playwright string // folder that holds the npm package playwright-core, which drives Chromium
+	Certutil   string // adds the testbed's CA to the certificates that Chromium trusts
+	Playwright string // node_modules folder with the npm package playwright-core, which drives Chromium
 }
 
-// KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. The newest is built.
+// KubectlVersions are the minor versions of kubectl in a Set, the oldest first. The newest is built
+// from source.
 var KubectlVersions = append(slices.Clone(npmKubectls), builtKubectl)
 
 var npmKubectls = []string{"1.20", "1.24", "1.28", "1.29", "1.31", "1.33", "1.35"}
 
 const builtKubectl = "1.36"
 
-// Extent says which programs are wanted.
+// Extent selects which programs Ensure provides.
 type Extent int
 
 const (
-	Clusters Extent = iota // clusters, what stands before them, and kubectl
-	Clients                // the clients of the matrix as well
+	Clusters Extent = iota // clusters, load balancers, the identity provider and kubectl
+	Clients                // Clusters, and all clients of the compatibility matrix
 )
 
-// Ensure makes programs present and says where they are. The first call on a machine takes minutes and tells on progress
-// what it is doing; later calls take no time. Of what is not wanted, the Set has nothing to rely on.
+// Ensure builds or finds the wanted programs and returns their paths. The first call on a machine
+// takes minutes and writes its progress to progress; later calls return at once. The paths of
+// programs outside the wanted Extent are not valid.
 func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error) {
 	root, err := RepoRoot()
 	if err != nil {
@@ -77,7 +81,7 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	}
 	javac := found["javac"]
 	if wanted >= Clients {
-		if javac, err = filepath.EvalSymlinks(javac); err != nil { // Debian links to it from elsewhere
+		if javac, err = filepath.EvalSymlinks(javac); err != nil { // Debian's javac is a link; java is next to the real file
 			return nil, err
 		}
 	}
@@ -123,7 +127,7 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	}, nil
 }
 
-// parts lists what the cache holds, the quick ones first.
+// parts returns the parts of the cache, the ones that are quick to make first.
 func parts(recipes, npm string) []part {
 	const kubernetes = "1.36.3"
 	version := "-X k8s.io/component-base/version."
@@ -153,7 +157,7 @@ func parts(recipes, npm string) []part {
 			name: "etcd", title: "etcd 3.6.8",
 			recipe: filepath.Join(recipes, "etcd"),
 			args: []string{
-				"-ldflags", "-s -w", "-o", "etcd", // its package is called "server"
+				"-ldflags", "-s -w", "-o", "etcd", // go build would name it "server" after its package
 				"go.etcd.io/etcd/server/v3",
 			},
 		}), goPart(part{

@@ -17,29 +17,30 @@ import (
 
 // part is one entry of the cache.
 type part struct {
-	extent Extent   // for which it is needed
-	name   string   // of its folder
-	title  string   // for people
-	recipe string   // folder whose files say what to make
-	args   []string // of the build; with the recipe's files they are the part's key
+	extent Extent   // the part is made only if this Extent is wanted
+	name   string   // begins the name of the part's folder
+	title  string   // for progress messages
+	recipe string   // folder with the files that define how the part is made
+	args   []string // arguments of the build; hashed with the recipe's files to the part's key
 
-	// make fills the empty folder out.
+	// make builds the part into the folder out, which exists and is empty.
 	make func(ctx context.Context, p part, out string, t *ticker) error
 }
 
-// cache is a folder of finished parts.
+// cache is the folder that contains the finished parts.
 type cache struct {
 	dir      string
 	progress io.Writer
 }
 
-// CacheDir is where the cache is: EDGE_TESTBED_CACHE, or edge-testbed in the user's folder for caches.
+// CacheDir returns the cache folder: EDGE_TESTBED_CACHE or, if that is empty, edge-testbed in the
+// user's cache folder.
 func CacheDir() (string, error) {
 	dir := os.Getenv("EDGE_TESTBED_CACHE")
 	if dir == "" {
 		base, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("binaries: no cache folder, set EDGE_TESTBED_CACHE: %w", err)
+			return "", fmt.Errorf("binaries: cannot determine the cache folder, set EDGE_TESTBED_CACHE: %w", err)
 		}
 		dir = filepath.Join(base, "edge-testbed")
 	}
@@ -54,7 +55,7 @@ func openCache(progress io.Writer) (*cache, error) {
 	return &cache{dir: dir, progress: progress}, os.MkdirAll(dir, 0o755)
 }
 
-// ensure returns the folder of p, made now if it is not there.
+// ensure returns the folder of part p. It makes the part if the folder does not exist.
 func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 	key, err := p.key()
 	if err != nil {
@@ -69,7 +70,7 @@ func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if _, err := os.Stat(dir); err == nil { // made while we waited
+	if _, err := os.Stat(dir); err == nil { // another run made it while this one waited for the lock
 		return dir, nil
 	}
 	tmp, err := os.MkdirTemp(c.dir, "."+p.name+"-")
@@ -89,7 +90,7 @@ func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
-// key is 16 hex digits over all that decides what the part will contain.
+// key returns 16 hexadecimal digits of a hash over everything that determines the part's content.
 func (p part) key() (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s/%s %s\n%q\n", runtime.GOOS, runtime.GOARCH, runtime.Version(), p.args)
@@ -111,7 +112,8 @@ func (p part) key() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 
-// lock holds the whole cache: builds are made one after the other, also those of two runs.
+// lock locks the whole cache, so that only one part is built at a time, also when several runs
+// build.
 func (c *cache) lock(ctx context.Context) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -128,7 +130,7 @@ func (c *cache) lock(ctx context.Context) (unlock func(), err error) {
 		}
 		if !told {
 			told = true
-			fmt.Fprintln(c.progress, "testbed: another run is building, waiting for it")
+			fmt.Fprintln(c.progress, "testbed: waiting for another run that is building programs")
 		}
 		select {
 		case <-ctx.Done():

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// testPart counts how often it is made.
+// testPart returns a part whose make counts its calls in made and returns fail.
 func testPart(t *testing.T, made *atomic.Int32, fail error) part {
 	t.Helper()
 	recipe := t.TempDir()
@@ -24,7 +24,7 @@ func testPart(t *testing.T, made *atomic.Int32, fail error) part {
 	}}
 }
 
-// openTwice opens one cache as two runs do: each has its own file for the lock.
+// openTwice opens the same cache twice, as two runs do. Each cache opens the lock file separately.
 func openTwice(t *testing.T) (a, b *cache) {
 	t.Helper()
 	t.Setenv("EDGE_TESTBED_CACHE", t.TempDir())
@@ -65,7 +65,7 @@ func TestCacheKeepsNothingOfAFailure(t *testing.T) {
 	var made atomic.Int32
 	broken := errors.New("broken")
 	p := testPart(t, &made, broken)
-	for range 2 { // the second tries again
+	for range 2 { // the second call tries again
 		if _, err := c.ensure(t.Context(), p); !errors.Is(err, broken) {
 			t.Errorf("%v, want broken", err)
 		}
@@ -90,7 +90,7 @@ func TestCacheKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		if before, seen := keys[key]; seen {
-			t.Errorf("after %s the key is as after %s", change, before)
+			t.Errorf("the key after the change %q is the same as after %q", change, before)
 		}
 		keys[key] = change
 	}

@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// JavaRelease is the Java that e2e/java is written in.
+// JavaRelease is the Java language version of the programs in e2e/java.
 const JavaRelease = "17"
 
-// needs are the programs that come from the machine's own packages.
+// needs are the programs that the testbed takes from the machine's Debian packages.
 var needs = []struct {
 	program string
-	pkg     string   // of Debian
-	dirs    []string // where it may be beside PATH
-	check   []string // arguments with which it must succeed; nil: being there is enough
-	data    bool     // it is a file that programs read
-	extent  Extent   // for which it is needed
+	pkg     string   // Debian package that contains it
+	dirs    []string // the only folders to search; nil: PATH and the sbin folders
+	check   []string // arguments with which the program must exit with 0; nil: it need only exist
+	data    bool     // the file is not a program and need not be executable
+	extent  Extent   // the program is needed only if this Extent is wanted
 }{
 	{program: "runc", pkg: "runc"},
 	{program: "bridge", pkg: "containernetworking-plugins", dirs: []string{"/usr/lib/cni", "/opt/cni/bin"}},
@@ -40,16 +40,17 @@ var needs = []struct {
 	{program: "certutil", pkg: "libnss3-tools", extent: Clients},
 }
 
-// ensureDebian finds each needed program, installing the missing ones where it can: as root on Debian.
+// ensureDebian finds each needed program. It installs the missing ones if the process runs as root
+// on Debian.
 func ensureDebian(ctx context.Context, progress io.Writer, wanted Extent) (map[string]string, error) {
 	found, missing := lookup(ctx, wanted)
 	if len(missing) == 0 {
 		return found, nil
 	}
-	const wait = "DPkg::Lock::Timeout=300" // seconds, for another run that installs
+	const wait = "DPkg::Lock::Timeout=300" // seconds to wait for another apt-get
 	install := append([]string{"apt-get", "-o", wait, "install", "-y", "--no-install-recommends"}, missing...)
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
-		return nil, fmt.Errorf("binaries: programs are missing; as root on Debian: %s", strings.Join(install, " "))
+		return nil, fmt.Errorf("binaries: programs are missing, to install them run as root on Debian: %s", strings.Join(install, " "))
 	}
 	fmt.Fprintf(progress, "testbed: installing %s\n", strings.Join(missing, " "))
 	allow, err := denyServices()
@@ -66,7 +67,7 @@ func ensureDebian(ctx context.Context, progress io.Writer, wanted Extent) (map[s
 	}
 	found, missing = lookup(ctx, wanted)
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("binaries: installed, but still not usable: %s", strings.Join(missing, " "))
+		return nil, fmt.Errorf("binaries: packages are installed, but their programs are missing or do not run: %s", strings.Join(missing, " "))
 	}
 	return found, nil
 }
@@ -89,8 +90,9 @@ func lookup(ctx context.Context, wanted Extent) (found map[string]string, missin
 	return found, missing
 }
 
-// locate prefers the folders named for a program: another python3 in PATH does not see Debian's modules, and "bridge"
-// is iproute2's as well. A user's PATH often lacks the sbin folders.
+// locate searches dirs for a program or, if dirs is nil, PATH and the sbin folders, which a user's
+// PATH often lacks. A program has dirs if PATH may find the wrong file: a python3 that does not see
+// Debian's modules, or iproute2's "bridge".
 func locate(program string, dirs []string, data bool) string {
 	if dirs == nil {
 		dirs = slices.Concat(filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin", "/sbin"})
@@ -104,11 +106,12 @@ func locate(program string, dirs []string, data bool) string {
 	return ""
 }
 
-// denyServices keeps packages from starting their services while they are installed, and undoes that.
+// denyServices prevents packages from starting their services during the installation
+// (policy-rc.d). allow removes this.
 func denyServices() (allow func(), err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	f, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if errors.Is(err, os.ErrExist) { // the machine has its own, leave it
+	if errors.Is(err, os.ErrExist) { // the machine has its own policy, which stays in force
 		return func() {}, nil
 	}
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// goPart completes a part whose recipe is a Go module: args are those of `go build`, with -o relative to the part.
+// goPart makes p a part that goBuild makes: its recipe is a Go module and its args are those of `go
+// build`. The path after -o is relative to the part's folder.
 func goPart(p part) part {
 	p.make = goBuild
 	return p
@@ -46,8 +47,8 @@ func goBuild(ctx context.Context, p part, out string, t *ticker) error {
 	return nil
 }
 
-// readBuild turns the lines of `go build -v` into progress and returns, as an error, the last of those that are neither
-// a package's name nor a download.
+// readBuild reads the output of `go build -v` and reports progress to t. It returns, as an error,
+// the last 20 lines that are neither a package's name nor a download.
 func readBuild(r io.Reader, t *ticker) error {
 	const keep = 20
 	var said []string

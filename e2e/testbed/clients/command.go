@@ -15,19 +15,20 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Result is what a client's run came to.
+// Result is the result of a client's run.
 type Result struct {
 	Stdout []byte
 	Stderr []byte
-	Code   int   // exit code; -1 when a signal ended it
-	Err    error // it did not run, or was ended because ctx was done; not a failure of its own
+	Code   int   // exit code; -1: a signal ended the client, or it did not start
+	Err    error // the client did not start, or was killed when ctx ended; nil: it exited by itself
 }
 
-// command prepares a client. It is ended when ctx is done, and with the testbed's own process.
+// command prepares a client's command. The client is killed when ctx ends, and when the testbed's
+// own process ends.
 func (c *Clients) command(ctx context.Context, env []string, argv ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = c.Dir
-	// Clients cache what they discovered below HOME. No proxy of the machine may come between.
+	// Clients write their discovery cache below HOME. The machine's HTTP proxy must not be used.
 	cmd.Env = append(withoutProxies(os.Environ()), "HOME="+filepath.Join(c.Dir, "home"))
 	cmd.Env = append(cmd.Env, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -36,7 +37,7 @@ func (c *Clients) command(ctx context.Context, env []string, argv ...string) *ex
 	return cmd
 }
 
-// RunCommand runs a prepared client to its end, its input from stdin (nil: none).
+// RunCommand runs a prepared client until it ends. The client reads stdin; nil: its input is empty.
 func RunCommand(ctx context.Context, cmd *exec.Cmd, stdin io.Reader) Result {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr

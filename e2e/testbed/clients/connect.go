@@ -5,7 +5,8 @@ import (
 	"os/exec"
 )
 
-// Connect prepares `edge connect` with a file that Kubeconfig wrote. args are its flags and, after "--", its command.
+// Connect prepares `edge connect` with a kubeconfig that Kubeconfig wrote. args are its flags and,
+// after "--", the command that it runs.
 func (c *Clients) Connect(ctx context.Context, kubeconfig string, env []string, args ...string) (*exec.Cmd, error) {
 	program, err := c.BuildEdge(ctx)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// Java prepares a program of e2e/java, with the server, the CA and the token of a file that Kubeconfig wrote.
+// Java prepares a program of e2e/java. The program gets the server, the CA and the token of a
+// kubeconfig that Kubeconfig wrote.
 func (c *Clients) Java(ctx context.Context, kubeconfig, program string, args ...string) (*exec.Cmd, error) {
 	access, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -23,13 +24,13 @@ func (c *Clients) Java(ctx context.Context, kubeconfig, program string, args ...
 		return nil, err
 	}
 	env := []string{"SERVER=" + access.Host, "CA=" + string(access.CAData), "TOKEN=" + access.BearerToken}
-	// A run is short: a quick start is worth more than the best code.
+	// A run is short, so these options make the start quick at the cost of slower code.
 	argv := append([]string{c.Bin.Java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xmx512m",
 		"-cp", classes + ":" + c.Bin.OkHttp, program}, args...)
 	return c.command(ctx, env, argv...), nil
 }
 
-// compileJava compiles e2e/java, once, and returns the folder of the classes.
+// compileJava compiles e2e/java once per run and returns the folder of the classes.
 func (c *Clients) compileJava(ctx context.Context) (string, error) {
 	const name = "java"
 	return c.MakeOnce(name, func(classes string) error {

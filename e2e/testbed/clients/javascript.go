@@ -9,7 +9,8 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// JavaScript prepares a script of e2e/js, which has the official Kubernetes client, with a file that Kubeconfig wrote.
+// JavaScript prepares a script of e2e/js, which uses the official Kubernetes client, with a
+// kubeconfig that Kubeconfig wrote.
 func (c *Clients) JavaScript(ctx context.Context, kubeconfig, script string, args ...string) (*exec.Cmd, error) {
 	dir, err := c.placeScripts()
 	if err != nil {
@@ -19,7 +20,8 @@ func (c *Clients) JavaScript(ctx context.Context, kubeconfig, script string, arg
 	return c.command(ctx, []string{"KUBECONFIG=" + kubeconfig}, argv...), nil
 }
 
-// placeScripts copies the scripts, once, beside a link to their packages: there alone does node look for them.
+// placeScripts copies the scripts once per run and links their packages next to them, because node
+// searches packages only there.
 func (c *Clients) placeScripts() (string, error) {
 	const name = "js"
 	return c.MakeOnce(name, func(dir string) error {

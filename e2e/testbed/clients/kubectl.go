@@ -15,22 +15,24 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Kubectl runs one release of kubectl as one user against one server.
+// Kubectl runs one version of kubectl as one user against one server.
 type Kubectl struct {
 	Env []string // added to the environment, for example KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true
 
 	clients    *Clients
 	program    string
 	kubeconfig string
-	connect    string // `edge connect` is to come between: the program edge
+	connect    string // path of edge's program: run kubectl below `edge connect`; empty: run kubectl directly
 }
 
-// Kubectl is a release, one of binaries.KubectlVersions, with a file that Kubeconfig wrote.
+// Kubectl returns a kubectl of a version in binaries.KubectlVersions, with a kubeconfig that
+// Kubeconfig wrote.
 func (c *Clients) Kubectl(version, kubeconfig string, env ...string) *Kubectl {
 	return &Kubectl{Env: env, clients: c, program: c.Bin.Kubectl[version], kubeconfig: kubeconfig}
 }
 
-// ThroughConnect is the same kubectl, run by `edge connect`, from which it has its kubeconfig.
+// ThroughConnect returns the same kubectl, but run by `edge connect`, which provides its
+// kubeconfig.
 func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
 	edge, err := k.clients.BuildEdge(ctx)
 	through := *k
@@ -38,7 +40,7 @@ func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
 	return &through, err
 }
 
-// Command prepares a run; the caller starts it with Start.
+// Command prepares a run of kubectl. The caller starts it with run.Start.
 func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
 	if k.connect != "" {
 		argv := append([]string{k.connect, "connect", "--kubeconfig=" + k.kubeconfig, "--", k.program}, args...)
@@ -47,19 +49,19 @@ func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return k.clients.command(ctx, k.Env, append([]string{k.program, "--kubeconfig=" + k.kubeconfig}, args...)...)
 }
 
-// Run runs kubectl to its end without input.
+// Run runs kubectl without input until it ends.
 func (k *Kubectl) Run(ctx context.Context, args ...string) Result {
 	return k.RunInput(ctx, nil, args...)
 }
 
-// RunInput runs kubectl to its end.
+// RunInput runs kubectl until it ends.
 func (k *Kubectl) RunInput(ctx context.Context, stdin io.Reader, args ...string) Result {
 	return RunCommand(ctx, k.Command(ctx, args...), stdin)
 }
 
 // PortForward is a running `kubectl port-forward`.
 type PortForward struct {
-	Addr string // local, host:port
+	Addr string // local address on which kubectl listens, host:port
 
 	cancel context.CancelFunc
 	cmd    *exec.Cmd
@@ -71,7 +73,8 @@ type PortForward struct {
 
 var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+) `)
 
-// PortForward starts forwarding a free local port, with further arguments if any, and returns when kubectl listens there.
+// PortForward forwards a free local port to port of target. It returns when kubectl listens there.
+// args are appended to kubectl's arguments.
 func (k *Kubectl) PortForward(ctx context.Context, target string, port int, args ...string) (*PortForward, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &PortForward{cancel: cancel, ended: make(chan struct{})}
@@ -98,10 +101,10 @@ func (k *Kubectl) PortForward(ctx context.Context, target string, port int, args
 		return p, nil
 	case <-p.ended:
 		cancel()
-		return nil, fmt.Errorf("port-forward ended: %v: %s", p.err, p.Said())
+		return nil, fmt.Errorf("kubectl port-forward ended: %v: %s", p.err, p.Said())
 	case <-time.After(time.Minute):
 		p.Stop()
-		return nil, errors.New("port-forward does not listen after a minute: " + p.Said())
+		return nil, errors.New("kubectl port-forward does not listen after one minute, its output: " + p.Said())
 	}
 }
 
@@ -120,20 +123,20 @@ func (p *PortForward) read(r io.Reader, ready chan<- string) {
 	}
 }
 
-// Said is what kubectl printed so far.
+// Said returns what kubectl printed so far on stdout and stderr.
 func (p *PortForward) Said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.said.String()
 }
 
-// Ended is closed when kubectl has ended by itself or by Stop.
+// Ended returns a channel that is closed when kubectl has ended, by itself or because of Stop.
 func (p *PortForward) Ended() <-chan struct{} { return p.ended }
 
-// Code is kubectl's exit code, once it has ended; -1: a signal ended it.
+// Code returns kubectl's exit code after it has ended; -1: a signal ended it.
 func (p *PortForward) Code() int { return p.cmd.ProcessState.ExitCode() }
 
-// Stop ends kubectl and waits.
+// Stop kills kubectl and waits until it has ended.
 func (p *PortForward) Stop() {
 	p.cancel()
 	<-p.ended

@@ -8,8 +8,8 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// Python prepares a script of e2e/python, run by an interpreter that has the official Kubernetes client, with a file
-// that Kubeconfig wrote.
+// Python prepares a script of e2e/python. The interpreter has the official Kubernetes client; the
+// kubeconfig is one that Kubeconfig wrote.
 func (c *Clients) Python(ctx context.Context, kubeconfig, script string, args ...string) (*exec.Cmd, error) {
 	root, err := binaries.RepoRoot()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Terminal is a program that runs in a real terminal, as a person would have it. The caller closes it.
+// Terminal is a program that runs in a real terminal (a pty). The caller must close it.
 type Terminal struct {
 	master *os.File
 	cmd    *exec.Cmd
@@ -23,16 +23,16 @@ type Terminal struct {
 	ended  chan struct{}
 
 	mu     sync.Mutex
-	output []byte // all that the terminal showed
+	output []byte // everything that the program wrote to the terminal
 	grew   chan struct{}
 }
 
-// Terminal starts kubectl in a terminal of that many rows and columns.
+// Terminal starts kubectl in a terminal of the given size, in rows and columns.
 func (k *Kubectl) Terminal(ctx context.Context, rows, cols int, args ...string) (*Terminal, error) {
 	return StartTerminal(ctx, rows, cols, func(ctx context.Context) (*exec.Cmd, error) { return k.Command(ctx, args...), nil })
 }
 
-// Shell starts an interactive shell in a terminal. env is added to its environment.
+// Shell starts an interactive bash in a terminal. env is added to its environment.
 func (c *Clients) Shell(ctx context.Context, env ...string) (*Terminal, error) {
 	return StartTerminal(ctx, 24, 200, func(ctx context.Context) (*exec.Cmd, error) {
 		env := append([]string{"PS1=ready> ", "TERM=dumb"}, env...)
@@ -40,7 +40,8 @@ func (c *Clients) Shell(ctx context.Context, env ...string) (*Terminal, error) {
 	})
 }
 
-// StartTerminal starts the client that prepare makes in a terminal of that many rows and columns.
+// StartTerminal starts the command that prepare returns in a terminal of the given size, in rows
+// and columns.
 func StartTerminal(ctx context.Context, rows, cols int, prepare func(context.Context) (*exec.Cmd, error)) (*Terminal, error) {
 	master, tty, err := pty.Open()
 	if err != nil {
@@ -72,7 +73,7 @@ func StartTerminal(ctx context.Context, rows, cols int, prepare func(context.Con
 func (t *Terminal) read() {
 	buf := make([]byte, 4096)
 	for {
-		n, err := t.master.Read(buf) // EIO when the last one who has the other side is gone
+		n, err := t.master.Read(buf) // Read returns EIO when no process has the terminal open
 		t.mu.Lock()
 		t.output = append(t.output, buf[:n]...)
 		close(t.grew)
@@ -86,18 +87,18 @@ func (t *Terminal) read() {
 	close(t.ended)
 }
 
-// Type sends keys.
+// Type writes keys to the program's input.
 func (t *Terminal) Type(keys string) error {
 	_, err := t.master.WriteString(keys)
 	return err
 }
 
-// Resize changes the window, which tells the program.
+// Resize changes the size of the terminal. The program receives SIGWINCH.
 func (t *Terminal) Resize(rows, cols int) error {
 	return pty.Setsize(t.master, &pty.Winsize{Rows: uint16(rows), Cols: uint16(cols)})
 }
 
-// Expect waits until the terminal has shown text.
+// Expect waits until the terminal has shown text, for at most two minutes.
 func (t *Terminal) Expect(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -116,27 +117,27 @@ func (t *Terminal) Expect(ctx context.Context, text string) error {
 			}
 			return fmt.Errorf("terminal: the program ended before it showed %q: %q", text, t.Shown())
 		case <-ctx.Done():
-			return fmt.Errorf("terminal: did not show %q: %q", text, shown)
+			return fmt.Errorf("terminal: timed out before it showed %q: %q", text, shown)
 		}
 	}
 }
 
-// Shown is all that the terminal showed.
+// Shown returns everything that the terminal has shown.
 func (t *Terminal) Shown() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.output)
 }
 
-// Close ends the program if it still runs. The terminal shows nothing more.
+// Close kills the program if it still runs and closes the terminal.
 func (t *Terminal) Close() {
 	t.cancel()
 	<-t.ended
 	t.master.Close()
 }
 
-// Wait waits for the program's end and returns its exit code, -1 when a signal or the end of ctx ended it. The caller
-// still has to Close.
+// Wait waits until the program ends and returns its exit code; -1: a signal or the end of ctx ended
+// it. The caller must still call Close.
 func (t *Terminal) Wait(ctx context.Context) int {
 	select {
 	case <-t.ended:

@@ -20,7 +20,8 @@ rules:
 - level: Metadata
 `
 
-// AuditEvent is what tests read of an event of an audit log, the API server's or edge's (audit.k8s.io/v1).
+// AuditEvent contains the fields that tests read of an audit event (audit.k8s.io/v1) of an API
+// server or of edge.
 type AuditEvent struct {
 	Level      string
 	Stage      string
@@ -51,7 +52,7 @@ type AuditEvent struct {
 	Annotations map[string]string
 }
 
-// Audit returns the events so far that match, of all API servers of the cluster.
+// Audit returns the matching events that all API servers of the cluster have written so far.
 func (c *Cluster) Audit(match func(AuditEvent) bool) ([]AuditEvent, error) {
 	logs, err := filepath.Glob(c.path("audit*.log"))
 	var events []AuditEvent
@@ -62,7 +63,7 @@ func (c *Cluster) Audit(match func(AuditEvent) bool) ([]AuditEvent, error) {
 	return events, err
 }
 
-// ReadAudit returns the events of a log file that match.
+// ReadAudit returns the matching events of one audit log file.
 func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
 	f, err := os.Open(log)
 	if err != nil {
@@ -75,7 +76,7 @@ func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
 	for lines.Scan() {
 		var e AuditEvent
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			break // the last line, being written
+			break // the last line is incomplete: it is still being written
 		}
 		if match(e) {
 			events = append(events, e)
@@ -84,7 +85,8 @@ func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
 	return events, lines.Err()
 }
 
-// WaitAudit waits for at least one event that matches: some are written when a request has long been answered.
+// WaitAudit waits for at most two minutes until an event matches and returns it. Some events are
+// written long after the response to the request.
 func (c *Cluster) WaitAudit(ctx context.Context, match func(AuditEvent) bool) (AuditEvent, error) {
 	var found AuditEvent
 	err := run.Until(ctx, 2*time.Minute, "audit log", func(context.Context) error {
@@ -93,7 +95,7 @@ func (c *Cluster) WaitAudit(ctx context.Context, match func(AuditEvent) bool) (A
 			return err
 		}
 		if len(events) == 0 {
-			return fmt.Errorf("no event matches")
+			return fmt.Errorf("no audit event matches")
 		}
 		found = events[0]
 		return nil

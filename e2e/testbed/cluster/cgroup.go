@@ -11,23 +11,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pods get as much of a busy processor as ten processes outside. In a node that shares the machine with its tests they would
-// have as much as one, all of them together, and the container runtime drops what a pod says more than a second after its
-// client's half-close.
+// The pods of a node together get ten times the CPU share of one process outside. With the default
+// shares, all pods together would get as much as one test process. The container runtime would then
+// lose output that a pod writes more than one second after its client's half-close.
 const (
-	podShares = "10240" // cpu.shares of version 1; a process outside has 1024
-	podWeight = "1000"  // cpu.weight of version 2; 100
+	podShares = "10240" // cpu.shares of cgroup version 1; a process outside has 1024
+	podWeight = "1000"  // cpu.weight of cgroup version 2; a process outside has 100
 )
 
-// cgroupMounts are patterns of where hierarchies of cgroups are: of version 2, of version 1.
+// cgroupMounts are glob patterns of the cgroup hierarchies: first of version 2, then of version 1.
 var cgroupMounts = []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"}
 
 func cgroupName(id string) string { return "edge-testbed-" + id }
 
-// nodeCgroup is a cluster's part of cgroupName.
+// nodeCgroup returns the name of a cluster's cgroup below cgroupName.
 func nodeCgroup(cluster int) string { return strconv.Itoa(cluster) }
 
-// makeCgroup makes the kubelet's cgroup, in which all pods of a node are, in every hierarchy.
+// makeCgroup makes the cgroup that contains all pods of a node, in every hierarchy of the first
+// cgroup version that it finds.
 func makeCgroup(id string, cluster int) error {
 	found := 0
 	for _, pattern := range cgroupMounts {
@@ -49,19 +50,21 @@ func makeCgroup(id string, cluster int) error {
 			return nil
 		}
 	}
-	return errors.New("testbed: no cgroups in /sys/fs/cgroup: containers need them")
+	return errors.New("testbed: no cgroup hierarchy in /sys/fs/cgroup: containers need one")
 }
 
-// setExisting writes to a file that not every hierarchy has.
+// setExisting writes value to a file of a cgroup. It does nothing if the hierarchy does not have
+// this file.
 func setExisting(dir, name, value string) error {
 	err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) { // cgroup file systems let nobody create one
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) { // cgroup file systems do not allow new files
 		return nil
 	}
 	return err
 }
 
-// removeCgroups removes /edge-testbed-<id> in every hierarchy, waiting for at most 10 s for dying processes.
+// removeCgroups removes edge-testbed-<id> in every hierarchy. It waits for at most 10 s until the
+// processes in it have ended.
 func removeCgroups(id string) error {
 	var roots []string
 	for _, pattern := range cgroupMounts {
@@ -81,7 +84,8 @@ func removeCgroups(id string) error {
 	}
 }
 
-// removeCgroup removes a cgroup and those below it. os.RemoveAll cannot: their files cannot be removed.
+// removeCgroup removes a cgroup and those below it. os.RemoveAll cannot do that, because a cgroup's
+// files cannot be removed.
 func removeCgroup(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {

@@ -13,18 +13,19 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Kind is which Kubernetes a cluster behaves like.
+// Kind selects the Kubernetes releases that a cluster behaves like.
 type Kind string
 
 const (
-	// New is the current release with its defaults: WebSocket for exec, attach and port-forward.
+	// New is the current release with its defaults: it supports WebSocket for exec, attach and
+	// port-forward.
 	New Kind = "new"
-	// Old does with WebSocket what releases before 1.30 do: v4 passes raw to the container runtime, v5 is refused, and
-	// there is no tunnelled port-forward.
+	// Old handles WebSocket as releases before 1.30 do: it passes v4 unchanged to the container
+	// runtime, refuses v5, and does not support port-forward that is tunnelled in WebSocket.
 	Old Kind = "old"
 )
 
-// gates are the feature gates that turn the current release into the kind.
+// gates returns the feature gates with which the current release behaves like the kind.
 func (k Kind) gates() (apiserver, kubelet string) {
 	if k != Old {
 		return "", ""
@@ -39,20 +40,20 @@ func (k Kind) gates() (apiserver, kubelet string) {
 	}, ","), toKubelet
 }
 
-// Cluster is a running Kubernetes with one node.
+// Cluster is a running Kubernetes cluster with one node.
 type Cluster struct {
 	Kind   Kind
 	URL    string               // of the API server
-	CAFile string               // of the certificate that it serves with
-	Admin  *rest.Config         // may do everything
-	Client kubernetes.Interface // as Admin
+	CAFile string               // path of the CA certificate that signed the API server's certificate
+	Admin  *rest.Config         // has all rights
+	Client kubernetes.Interface // uses Admin
 	Node   string               // the node's name
-	CA     *pki.Authority       // of its certificates
+	CA     *pki.Authority       // signs the cluster's certificates
 
 	run    *run.Run
-	dir    string       // below the run's folder
-	number int          // among the run's clusters
-	subnet netip.Prefix // of pods
+	dir    string       // folder in the run's state folder
+	number int          // number among the clusters of the run, from 0
+	subnet netip.Prefix // addresses of pods
 
 	mu        sync.Mutex
 	apiserver *run.Process
@@ -61,7 +62,7 @@ type Cluster struct {
 	node      *run.Process
 }
 
-// path is a file of the cluster.
+// path returns a path in the cluster's folder.
 func (c *Cluster) path(elem ...string) string {
 	return filepath.Join(append([]string{c.dir}, elem...)...)
 }

@@ -42,7 +42,8 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	return c.prepareAPIServer(clientURL)
 }
 
-// prepareAPIServer writes the API server's files and decides its arguments, so that a restarted one is the same.
+// prepareAPIServer writes the API server's files and sets its arguments once, so that a restarted
+// API server has the same ones.
 func (c *Cluster) prepareAPIServer(etcdURL string) error {
 	port, err := run.FreePort()
 	if err != nil {
@@ -75,9 +76,9 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 		"--service-account-key-file=" + c.path("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.path("service-accounts.key"),
 		"--service-cluster-ip-range=10.96.0.0/24",
-		"--endpoint-reconciler-type=none", // nothing may advertise a loopback address
+		"--endpoint-reconciler-type=none", // the API server must not publish its loopback address
 		"--authorization-mode=Node,RBAC",
-		"--disable-admission-plugins=ServiceAccount", // it wants a controller manager's accounts and tokens
+		"--disable-admission-plugins=ServiceAccount", // this plugin needs the service accounts and tokens of a controller manager
 		"--allow-privileged",
 		"--audit-policy-file=" + c.path("audit-policy.yaml"), "--audit-log-path=" + c.path("audit.log"), "--audit-log-mode=blocking",
 		"--profiling=false",
@@ -88,7 +89,7 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 	return c.prepareAdmin()
 }
 
-// prepareAdmin makes the client that the testbed and the tests rule the cluster with.
+// prepareAdmin makes the client with which the testbed and the tests manage the cluster.
 func (c *Cluster) prepareAdmin() error {
 	pair, err := c.CA.Issue("admin", "system:masters")
 	if err != nil {
@@ -115,7 +116,7 @@ func (c *Cluster) startAPIServer(context.Context) error {
 	return nil
 }
 
-// waitControlPlane waits until the API server is ready and has its default roles.
+// waitControlPlane waits until the API server is ready, which includes its default roles.
 func (c *Cluster) waitControlPlane(ctx context.Context) error {
 	return run.Until(ctx, run.StartupTime, "API server", func(ctx context.Context) error {
 		return c.Client.CoreV1().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
@@ -128,10 +129,10 @@ func (c *Cluster) currentAPIServer() *run.Process {
 	return c.apiserver
 }
 
-// APIServer is the API server's process, until KillAPIServer.
+// APIServer returns the process of the cluster's first API server, also after KillAPIServer.
 func (c *Cluster) APIServer() *run.Process { return c.currentAPIServer() }
 
-// KillAPIServer ends the API server as a crash does.
+// KillAPIServer kills the API server, as a crash does.
 func (c *Cluster) KillAPIServer() { c.currentAPIServer().Kill() }
 
 // RestartAPIServer starts the API server again after KillAPIServer and waits until it is ready.
@@ -142,14 +143,16 @@ func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 	return c.waitControlPlane(ctx)
 }
 
-// StartAnotherAPIServer starts a further API server of the cluster, with arguments that are added to and override those of the
-// first, and returns when it is ready. Upstream has its address, for EdgeOptions.
+// StartAnotherAPIServer starts one more API server of the cluster and returns when it is ready.
+// args are appended to the arguments of the first API server and override them. upstream is its
+// address, for EdgeOptions.Upstream.
 func (c *Cluster) StartAnotherAPIServer(ctx context.Context, args ...string) (upstream Access, err error) {
 	upstream, _, err = c.StartAPIServerProcess(ctx, args...)
 	return upstream, err
 }
 
-// StartAPIServerProcess is StartAnotherAPIServer for a test that ends it, or asks it to end.
+// StartAPIServerProcess is like StartAnotherAPIServer, but also returns the process, so that a test
+// can stop it.
 func (c *Cluster) StartAPIServerProcess(ctx context.Context, args ...string) (upstream Access, p *run.Process, err error) {
 	port, err := run.FreePort()
 	if err != nil {
@@ -171,7 +174,7 @@ func (c *Cluster) StartAPIServerProcess(ctx context.Context, args ...string) (up
 	}, p)
 }
 
-// EnsureNamespace creates a namespace if it is not there.
+// EnsureNamespace creates a namespace if it does not exist.
 func (c *Cluster) EnsureNamespace(ctx context.Context, name string) error {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	_, err := c.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})

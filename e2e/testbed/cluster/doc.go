@@ -1,15 +1,19 @@
 // Package cluster runs real Kubernetes clusters: etcd, kube-apiserver and one node each.
 //
-//	access.go        how a client reaches a server and who it is there
-//	start.go         the order in which a cluster comes up
-//	controlplane.go  etcd and the API server; replica.go: API servers that are added, stopped and started again
-//	node.go          containerd and the kubelet; cgroup.go, podnetwork.go and image.go: what they need of this machine
-//	pod.go           pods; lostpod.go: one that its node does not know
-//	manifest.go      what deploy/ gives edge: objects, rights, a token
-//	auditlog.go      what an API server, or edge, wrote down
-//	remains.go       what outlives a cluster's processes
+//	access.go        address and credential of a client
+//	start.go         the steps in which a cluster starts
+//	controlplane.go  etcd and API servers
+//	replica.go       an API server that a test stops and starts again
+//	node.go          containerd and the kubelet
+//	cgroup.go        the cgroup that contains the node's pods
+//	podnetwork.go    the subnet and the bridge of the pods
+//	image.go         the images that the node has
+//	pod.go           pods; lostpod.go: a pod that its node does not know
+//	manifest.go      applies deploy/, which gives edge its objects, rights and token
+//	auditlog.go      reads the audit log of an API server or of edge
+//	remains.go       removes what outlives a cluster's processes
 //
-// A node lives in a PID namespace and a mount namespace of its own: when its first process dies, the kernel ends
-// everything in it, and its mounts and network namespaces go too. Pods have a bridge without an address, so no packet of
-// theirs leaves the machine.
+// A node runs in its own PID namespace and mount namespace. When the first process of the node
+// ends, the kernel kills all other processes in it; its mounts and network namespaces go too. The
+// bridge of the pods has no address, so packets of the pods do not leave the machine.
 package cluster

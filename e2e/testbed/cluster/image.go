@@ -14,17 +14,18 @@ import (
 	"time"
 )
 
-// The images that a node has. There is no registry: they are made here, from one file.
+// The images that a node has. There is no registry: writeImages builds them from busybox and inpod.
 const (
-	// Image is a small Linux: busybox with all its commands, inpod of this module, /tmp, and /www with a page.
+	// Image is a small Linux with all commands of busybox, e2e/cmd/inpod, /tmp, and a page in /www.
 	Image = "localhost/busybox:1"
-	// pauseImage keeps a pod's namespaces; it is the same files with another command.
+	// pauseImage runs a process that keeps a pod's namespaces open. It has the same files as Image
+	// but another command.
 	pauseImage = "localhost/pause:1"
-	// Page is the text of /www/index.html in Image.
+	// Page is the content of /www/index.html in Image.
 	Page = "a page from inside the pod\n"
 )
 
-// writeImages writes an archive, in Docker's format, that `ctr image import` reads.
+// writeImages writes an image archive in Docker's format, which `ctr image import` reads.
 func writeImages(to, busybox, inpod string) error {
 	layer, err := busyboxLayer(busybox, inpod)
 	if err != nil {
@@ -96,7 +97,8 @@ func busyboxLayer(busybox, inpod string) ([]byte, error) {
 	return t.bytes()
 }
 
-// tarball is a tar archive in memory; its first error sticks.
+// tarball is a tar archive in memory. After the first error, the other methods do nothing and bytes
+// returns the error.
 type tarball struct {
 	buf bytes.Buffer
 	w   *tar.Writer

@@ -8,11 +8,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// LostPod is the pod that StartLostPod makes, in Namespace.
+// LostPod is the name of the pod that StartLostPod creates in Namespace.
 const LostPod = "lost"
 
-// StartLostPod makes a pod that the API server takes for one of a node's and of which that node knows nothing: the kubelet
-// answers 404 for it. The node is a second name of the real one, one that has not declared any feature.
+// StartLostPod creates a pod that the node's kubelet does not know, so the kubelet answers 404 for
+// it. The pod is assigned to a second Node object, which has the address of the real node and has
+// not declared any feature.
 func (c *Cluster) StartLostPod(ctx context.Context) error {
 	real, err := c.Client.CoreV1().Nodes().Get(ctx, c.Node, metav1.GetOptions{})
 	if err != nil {

@@ -20,16 +20,18 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// The objects of deploy/edge.yaml that give edge its identity.
+// Names of the objects in deploy/edge.yaml that give edge its identity.
 const (
 	edgeNamespace = "edge"
 	edgeAccount   = "edge"
 )
 
-// identityKinds are what edge's identity consists of; the rest of the manifest runs it.
+// identityKinds are the kinds of objects that give edge its identity and rights. The other objects
+// in the manifest run edge.
 var identityKinds = map[string]bool{"Namespace": true, "ServiceAccount": true, "ClusterRole": true, "ClusterRoleBinding": true}
 
-// resources of the kinds in the manifest. A cluster could be asked, but a kind that is not here deserves a look.
+// resources maps the kinds in the manifests to their resources. The cluster's discovery could
+// provide them too, but a kind that is not listed here needs a review.
 var resources = map[string]struct {
 	name       string
 	namespaced bool
@@ -48,7 +50,7 @@ var resources = map[string]struct {
 	"NetworkPolicy":       {"networkpolicies", true},
 }
 
-// Manifest reads a file of deploy.
+// Manifest reads the objects of a file in deploy/.
 func Manifest(name string) ([]*unstructured.Unstructured, error) {
 	root, err := binaries.RepoRoot()
 	if err != nil {
@@ -73,7 +75,8 @@ func Manifest(name string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// Apply applies objects on the server's side. A dry run is validated and admitted, and not stored.
+// Apply applies objects with server-side apply. With dryRun, the API server validates and admits
+// the objects but does not store them.
 func (c *Cluster) Apply(ctx context.Context, dryRun bool, objects ...*unstructured.Unstructured) error {
 	client, err := dynamic.NewForConfig(c.Admin)
 	if err != nil {
@@ -102,7 +105,8 @@ func (c *Cluster) Apply(ctx context.Context, dryRun bool, objects ...*unstructur
 	return nil
 }
 
-// GrantOptions gives edge what deploy/options.yaml describes, for flags that are off by default.
+// GrantOptions applies deploy/options.yaml: the rights that edge needs for flags that are off by
+// default.
 func (c *Cluster) GrantOptions(ctx context.Context) error {
 	objects, err := Manifest("options.yaml")
 	if err != nil {
@@ -111,7 +115,8 @@ func (c *Cluster) GrantOptions(ctx context.Context) error {
 	return c.Apply(ctx, false, objects...)
 }
 
-// EdgeToken gives edge the identity that deploy/edge.yaml describes, no more, and returns a token for it.
+// EdgeToken applies the identity and the rights of deploy/edge.yaml, nothing more, and returns a
+// token of edge's service account.
 func (c *Cluster) EdgeToken(ctx context.Context) (string, error) {
 	objects, err := Manifest("edge.yaml")
 	if err != nil {

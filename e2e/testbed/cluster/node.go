@@ -30,7 +30,7 @@ var (
 	cniConfig string
 )
 
-// prepareNode writes what the node reads.
+// prepareNode writes the configuration files and images of the node and makes its cgroup.
 func (c *Cluster) prepareNode(ctx context.Context) error {
 	port, err := run.FreePort()
 	if err != nil {
@@ -97,7 +97,7 @@ func (c *Cluster) startNode(context.Context) error {
 		c.run.Bin.Kubelet,
 		"--config=" + c.path("kubelet.yaml"), "--kubeconfig=" + c.path("kubelet.kubeconfig"),
 		"--root-dir=" + c.path("kubelet"), "--hostname-override=" + c.Node,
-		"--cloud-provider=external", // it would look for an address other than 127.0.0.1
+		"--cloud-provider=external", // otherwise the kubelet searches for an address other than 127.0.0.1
 	}, "PATH=/usr/sbin:/usr/bin:/sbin:/bin:"+filepath.Dir(c.run.Bin.Containerd))
 	if err != nil {
 		return err
@@ -106,7 +106,8 @@ func (c *Cluster) startNode(context.Context) error {
 	return nil
 }
 
-// waitNode lets the kubelet go, plays the cloud provider that gives the node its address, and waits for it to be ready.
+// waitNode starts the kubelet and waits until its node is ready. Instead of a cloud provider, it
+// gives the node its address.
 func (c *Cluster) waitNode(ctx context.Context) error {
 	if err := os.WriteFile(c.path("apiserver-is-ready"), nil, 0o644); err != nil {
 		return err
@@ -149,14 +150,15 @@ func (c *Cluster) waitNode(ctx context.Context) error {
 	return c.withNodeLogs(err)
 }
 
-// withNodeLogs adds the last words of the node's two programs to a failure that is theirs.
+// withNodeLogs adds the end of the logs of containerd and the kubelet to err. It does not if err is
+// nil or context.Canceled.
 func (c *Cluster) withNodeLogs(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 	for _, name := range []string{"containerd", "kubelet"} {
 		p := run.Process{Name: name, Log: c.path(name + ".log")}
-		err = fmt.Errorf("%w\n%s said:\n%s", err, name, p.Tail())
+		err = fmt.Errorf("%w\nthe end of the output of %s:\n%s", err, name, p.Tail())
 	}
 	return err
 }

@@ -1,12 +1,14 @@
 #!/bin/sh
-# The first process of a node: it runs in a PID and a mount namespace of its own, so when it ends, all ends.
+# node.sh is the first process of a node, in its own PID and mount namespace. When it ends, the
+# kernel kills the whole node.
 #
 #	node.sh DIR CTR CONTAINERD KUBELET [KUBELET-ARGUMENT...]
 set -e
 dir=$1 ctr=$2 containerd=$3
 shift 3
 
-# Programs of a node write to places that cannot be configured. Give them places of their own.
+# The node's programs write to paths that cannot be configured. Mount private folders over these
+# paths.
 for place in /run /var/lib /var/log; do
 	mkdir -p "$dir/private$place"
 	mount --bind "$dir/private$place" "$place"
@@ -22,7 +24,8 @@ until "$ctr" --address "$dir/containerd.sock" version >/dev/null 2>&1; do
 done
 "$ctr" --address "$dir/containerd.sock" --namespace k8s.io image import --local --snapshotter native "$dir/images.tar"
 
-# The kubelet gives up when it cannot reach the API server at once, and takes long between its tries to register.
+# Wait for the API server: the kubelet exits if it cannot reach it at once, and waits long between
+# its attempts to register.
 while [ ! -e "$dir/apiserver-is-ready" ]; do
 	sleep 0.05
 done

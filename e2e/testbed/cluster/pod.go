@@ -10,22 +10,23 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Namespace is where StartPod's pods live unless the caller says otherwise.
+// Namespace is the namespace of StartPod's pods unless PodOptions names another one.
 const Namespace = "demo"
 
-// PodOptions describes a pod of one container.
+// PodOptions describes a pod with one container.
 type PodOptions struct {
-	Namespace string // empty: Namespace, which is created if it is not there
+	Namespace string // empty: Namespace; StartPod creates the namespace if it does not exist
 	Name      string
-	Script    string // for /bin/sh; empty: serve /www on port 8080 and wait
-	Stdin     bool   // keep stdin open for one attach, whose end of input is then the script's
+	Script    string // script for /bin/sh; empty: serve /www on port 8080 until the pod ends
+	Stdin     bool   // keep stdin open for one attach; the end of its input ends the script's stdin
 	TTY       bool
 }
 
-// serveForever is a shell script that ends at once when asked to: a shell that waits handles signals, also as process 1.
+// serveForever is a shell script that ends at once on SIGTERM. A shell in `wait` handles signals,
+// also as process 1.
 const serveForever = `trap 'exit 0' TERM; httpd -p 8080 -h /www; sleep 2147483647 & wait`
 
-// StartPod returns when the pod is ready.
+// StartPod creates a pod and returns when it is ready.
 func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 	if o.Namespace == "" {
 		o.Namespace = Namespace
@@ -41,7 +42,7 @@ func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 	_, err := pods.Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: o.Name, Labels: map[string]string{"app": o.Name}},
 		Spec: corev1.PodSpec{
-			NodeName:                     c.Node, // there is no scheduler
+			NodeName:                     c.Node, // the cluster has no scheduler
 			DNSPolicy:                    corev1.DNSDefault,
 			RestartPolicy:                corev1.RestartPolicyNever,
 			AutomountServiceAccountToken: &no,
@@ -52,7 +53,7 @@ func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 				ImagePullPolicy: corev1.PullNever,
 				Command:         []string{"/bin/sh", "-c", o.Script},
 				Stdin:           o.Stdin,
-				StdinOnce:       o.Stdin, // without it the runtime drops an attached client's output when its input ends
+				StdinOnce:       o.Stdin, // otherwise the runtime drops the output for an attached client when that client's input ends
 				TTY:             o.TTY,
 			}},
 		},

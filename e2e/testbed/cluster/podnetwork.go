@@ -11,10 +11,11 @@ import (
 	"strconv"
 )
 
-// Pods have addresses of 198.18.0.0/15, which is for tests and routed nowhere (RFC 2544). A cluster has 256 of them.
+// podNetworks is the number of /24 subnets in 198.18.0.0/15, a range for tests that no router
+// forwards (RFC 2544). Each cluster uses one of them for its pods.
 const podNetworks = 512
 
-// freeSubnet picks a subnet that no interface of this machine has, and that another run is unlikely to pick.
+// freeSubnet picks a random subnet that does not overlap with an address of this machine.
 func freeSubnet() (netip.Prefix, error) {
 	taken, err := net.InterfaceAddrs()
 	if err != nil {
@@ -35,14 +36,15 @@ func freeSubnet() (netip.Prefix, error) {
 	return netip.Prefix{}, errors.New("testbed: no free subnet for pods")
 }
 
-// bridgeName stays below the 15 bytes of an interface's name.
+// bridgeName returns the name of a cluster's bridge, at most 15 bytes as Linux requires.
 func bridgeName(id string, cluster int) string { return "etb" + id + strconv.Itoa(cluster) }
 
-// ReachPods lets the API server reach pods by their addresses, as services/proxy and pods/proxy do: the machine gets an
-// address on the pods' bridge, which is there once a pod is, and which goes with the bridge. Without it such a request
-// would leave the machine.
+// ReachPods lets the API server connect to pods by their addresses, as services/proxy and
+// pods/proxy do. It gives the machine an address on the pods' bridge. The bridge exists once a pod
+// has started; the address is removed with it. Without the address, such a request would leave the
+// machine.
 func (c *Cluster) ReachPods(ctx context.Context) error {
-	own := netip.PrefixFrom(c.subnet.Addr().Next(), c.subnet.Bits()) // what the address plugin keeps for a gateway
+	own := netip.PrefixFrom(c.subnet.Addr().Next(), c.subnet.Bits()) // the first address, which the IPAM plugin reserves for a gateway
 	said, err := exec.CommandContext(ctx, "ip", "address", "add", own.String(), "dev", bridgeName(c.run.ID, c.number)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("testbed: reach pods: %w: %s", err, said)

@@ -12,7 +12,7 @@ import (
 
 // RemoveRemains removes what can outlive the processes of a run's clusters: bridges and cgroups.
 func RemoveRemains(id string) error {
-	err := removeCgroups(id) // first: it waits until the processes in them are gone
+	err := removeCgroups(id) // first, because it waits until the processes in the cgroups have ended
 	for i := range maxClusters {
 		bridge := bridgeName(id, i)
 		if _, err := os.Stat(filepath.Join("/sys/class/net", bridge)); err == nil {

@@ -14,10 +14,11 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Replica is a further API server of a cluster that can be stopped and started again at the same address.
+// Replica is one more API server of a cluster. It can be stopped and started again at the same
+// address.
 type Replica struct {
-	Access Access // by Server and CA alone
-	Addr   string // host:port of Access
+	Access Access // only Server and CA are set
+	Addr   string // host and port of Access.Server
 
 	cluster *Cluster
 	name    string
@@ -25,10 +26,11 @@ type Replica struct {
 	client  kubernetes.Interface
 
 	mu      sync.Mutex
-	process *run.Process // nil: it is stopped
+	process *run.Process // nil: the replica is stopped
 }
 
-// StartReplica is StartAnotherAPIServer for one that is to be restarted.
+// StartReplica starts one more API server, as StartAnotherAPIServer does, that a test can stop and
+// start again.
 func (c *Cluster) StartReplica(ctx context.Context, args ...string) (*Replica, error) {
 	port, err := run.FreePort()
 	if err != nil {
@@ -48,7 +50,7 @@ func (c *Cluster) StartReplica(ctx context.Context, args ...string) (*Replica, e
 	return r, r.Start(ctx)
 }
 
-// Start returns when the replica is ready.
+// Start starts the replica and returns when it is ready.
 func (r *Replica) Start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,14 +64,15 @@ func (r *Replica) Start(ctx context.Context) error {
 	}, p)
 }
 
-// Stop asks the replica to end, as a rolling update does, and returns when it has. It ends anyway after grace.
+// Stop sends SIGTERM, as a rolling update does, and returns when the replica has ended. After grace
+// it kills the replica.
 func (r *Replica) Stop(grace time.Duration) {
 	if p := r.forget(); p != nil {
 		p.Stop(grace)
 	}
 }
 
-// Kill ends the replica as a crash does.
+// Kill kills the replica, as a crash does.
 func (r *Replica) Kill() {
 	if p := r.forget(); p != nil {
 		p.Kill()

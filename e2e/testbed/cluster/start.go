@@ -12,7 +12,8 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// maxClusters bounds the clusters of one run: a bridge's name has one digit for its number.
+// maxClusters limits the clusters of one run, because the name of a bridge has one digit for the
+// cluster's number.
 const maxClusters = 10
 
 // Clusters starts the clusters of one run.
@@ -23,7 +24,8 @@ type Clusters struct {
 	started int
 }
 
-// StartCluster returns when the node is ready and pods can be run. Clusters may be started at the same time.
+// StartCluster starts a cluster and returns when its node is ready for pods. It may be called
+// concurrently.
 func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, error) {
 	number, err := cs.nextCluster()
 	if err != nil {
@@ -46,7 +48,7 @@ func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, erro
 	}
 	start := time.Now()
 	for _, step := range []func(context.Context) error{
-		c.prepareNode, // files only; the node's runtime starts while the control plane does
+		c.prepareNode, // writes files only; containerd starts while the control plane starts
 		c.startEtcd,
 		c.startAPIServer,
 		c.startNode,
@@ -65,7 +67,7 @@ func (cs *Clusters) nextCluster() (int, error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.started == maxClusters {
-		return 0, fmt.Errorf("testbed: more than %d clusters", maxClusters)
+		return 0, fmt.Errorf("testbed: a run cannot start more than %d clusters", maxClusters)
 	}
 	cs.started++
 	return cs.started - 1, nil

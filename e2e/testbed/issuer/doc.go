@@ -1,10 +1,12 @@
-// Package issuer runs a real OpenID Connect provider, oidc-provider under Node, and has what a test needs of one.
+// Package issuer runs a real OpenID Connect provider, oidc-provider under Node, and makes the
+// tokens that tests need.
 //
-//	issuer.go  the provider and its users; start.go: how it is started and stopped
-//	login.go   a user logs in, as by a browser, and refreshes
-//	keys.go    its signing keys: a rotation, step by step, and what is published
-//	mint.go    tokens that the provider would not issue: other claims, other headers, other keys; jws.go signs them
-//	issued.go  notes each token, so that none is found where it should not be
+//	issuer.go  the provider and its users
+//	start.go   starts and stops the provider
+//	login.go   logs a user in as a browser does, and refreshes tokens
+//	keys.go    the provider's signing keys: each step of a rotation, and which keys are published
+//	mint.go    tokens that the provider would not issue; jws.go signs them
+//	issued.go  records each token for run.Leaks, which searches files for tokens
 //
-// It knows no cluster.
+// The package does not use a cluster.
 package issuer

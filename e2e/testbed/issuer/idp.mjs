@@ -1,7 +1,9 @@
-// The testbed's OpenID Connect provider: `node idp.mjs config.json`. See start.go for the configuration.
+// The testbed's OpenID Connect provider: `node idp.mjs config.json`. start.go writes the
+// configuration.
 //
-// It is a certified implementation with its development pages for login and consent: any password is right, and the
-// login is the name of one of the configured users. SIGHUP makes it read its keys again.
+// The provider is a certified implementation with its development pages for login and consent. It
+// accepts any password; the login is the name of a configured user. When it receives SIGHUP, it
+// reads its keys again.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import Provider from 'oidc-provider';
@@ -13,22 +15,23 @@ for (const user of Object.values(config.users)) {
   for (const name of Object.keys(user.claims)) claimNames.add(name);
 }
 
-const adapter = createMemoryAdapter(); // of logins and refresh tokens, which outlive a rotation of keys
+const adapter = createMemoryAdapter(); // stores logins and refresh tokens; they are kept when the keys change
 
-// A provider's keys never change, so other keys take another provider. It signs with the first key that fits.
+// withKeys returns a new Provider with these keys, because the keys of a Provider cannot change. It
+// signs with the first key.
 const withKeys = (keys) => new Provider(config.issuer, {
   jwks: { keys },
   adapter,
   cookies: { keys: [config.cookieKey] },
   clients: config.clients.map((id) => ({
     client_id: id,
-    token_endpoint_auth_method: 'none', // a public client, as kubectl's login plugins are: PKCE protects the code
+    token_endpoint_auth_method: 'none', // a public client, like kubectl's login plugins: PKCE protects the code
     redirect_uris: [config.redirectURI],
     grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
   })),
   claims: { openid: [...claimNames] },
-  conformIdTokenClaims: false, // all claims into the ID token, which is what Kubernetes reads
+  conformIdTokenClaims: false, // put all claims into the ID token, because edge and Kubernetes read only that
   ttl: {
     IdToken: (ctx) => config.users[ctx.oidc.account.accountId].lifetimeSeconds,
     AccessToken: 3600,
@@ -54,7 +57,7 @@ readKeys();
 process.on('SIGHUP', readKeys);
 
 createServer({ cert: readFileSync(config.cert), key: readFileSync(config.privateKey) }, (req, res) => {
-  if (req.url === '/jwks') console.log('GET /jwks'); // tests count them
+  if (req.url === '/jwks') console.log('GET /jwks'); // KeyFetches in keys.go counts these lines
   answer(req, res);
 })
   .listen(config.port, '127.0.0.1');

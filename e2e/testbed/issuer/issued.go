@@ -2,9 +2,10 @@ package issuer
 
 import "edge/e2e/testbed/run"
 
-// issued notes a user's token.
+// issued records a user's token for run.Leaks and returns it.
 func issued(token string) string { return run.NoteToken(token, "a user's token") }
 
-// SentOn notes that a test lets edge send a token on in a URL, as a client may that talks to an application behind a proxy: edge
-// must not write it down, but others may.
+// SentOn records a token that a test lets edge forward in a URL, as a client does that talks to an
+// application behind edge. For run.Leaks, edge must not write this token to a file, but other
+// programs may.
 func SentOn(token string) { run.NoteToken(token, run.SentOn) }

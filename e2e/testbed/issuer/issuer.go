@@ -9,21 +9,21 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// ClientID is the OpenID Connect client that edge expects tokens for.
+// ClientID is the OpenID Connect client whose tokens edge accepts (their "aud").
 const ClientID = "edge"
 
-// OtherClientID is a client of the same provider whose tokens are not for edge.
+// OtherClientID is another client of the same provider. Edge must not accept its tokens.
 const OtherClientID = "another-application"
 
 // User is an account at the identity provider.
 type User struct {
-	Name     string // its sub and preferred_username
+	Name     string // value of the claims sub and preferred_username
 	Groups   []string
-	Claims   map[string]any // further claims of its tokens
-	Lifetime time.Duration  // of its tokens, in whole seconds; zero: an hour
+	Claims   map[string]any // more claims for the user's tokens
+	Lifetime time.Duration  // lifetime of the user's tokens, in whole seconds; 0: one hour
 }
 
-// Users have an account at every issuer.
+// Users are the accounts that every issuer has.
 var Users = []User{
 	{Name: "alice", Groups: []string{"dev"}, Claims: map[string]any{"tenant": "one"}},
 	{Name: "bob", Groups: []string{"ops"}, Claims: map[string]any{"tenant": "one"}},
@@ -31,23 +31,24 @@ var Users = []User{
 	{Name: "dave", Groups: []string{"dev"}, Claims: map[string]any{"tenant": "one"}, Lifetime: 10 * time.Second},
 }
 
-// Issuer is a running OpenID Connect provider. It may be stopped and started again: then its users must log in again.
+// Issuer is a running OpenID Connect provider. If it is stopped and started again, its users must
+// log in again.
 type Issuer struct {
 	URL    string
 	CA     []byte // PEM
 	CAFile string
 
-	dir         string // below the testbed's folder
+	dir         string // in the testbed's state folder
 	argv        []string
 	client      *http.Client
 	redirectURI string
 
 	mu      sync.Mutex
-	process *run.Process // nil: it is stopped
-	keys    []signingKey // published, in this order; the provider signs with the first
+	process *run.Process // nil: the provider is stopped
+	keys    []signingKey // the published keys in their order; the provider signs with the first
 }
 
-// signingKey is a key of an issuer under its name.
+// signingKey is a private key of an issuer and its id ("kid").
 type signingKey struct {
 	id  string
 	key *rsa.PrivateKey

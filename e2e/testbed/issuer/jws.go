@@ -9,7 +9,7 @@ import (
 	"encoding/json"
 )
 
-// sign makes a compact JWS (RFC 7515, section 7.1) with RS256.
+// sign returns a compact JWS (RFC 7515, section 7.1) that is signed with RS256.
 func sign(key *rsa.PrivateKey, id string, payload []byte) (string, error) {
 	return signUnder(map[string]any{"alg": "RS256", "typ": "JWT", "kid": id}, key, payload)
 }

@@ -21,10 +21,11 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// A rotation of an issuer's key is PublishKey, some time, SignWithNewKey, some time, WithdrawOldKeys. Each returns when the
-// provider does so.
+// A test rotates an issuer's key with PublishKey, SignWithNewKey and WithdrawOldKeys, with some
+// time between the calls. Each method returns when the provider publishes the changed keys.
 
-// PublishKey makes a key and publishes it beside the others. Nothing is signed with it yet.
+// PublishKey makes a new key and publishes it with the others. The provider does not sign with it
+// yet.
 func (i *Issuer) PublishKey(ctx context.Context) error {
 	if err := i.addKey(); err != nil {
 		return err
@@ -32,7 +33,7 @@ func (i *Issuer) PublishKey(ctx context.Context) error {
 	return i.publish(ctx)
 }
 
-// SignWithNewKey makes the newest key the one that tokens are signed with, the provider's and minted ones.
+// SignWithNewKey makes the newest key the one with which the provider and Mint sign tokens.
 func (i *Issuer) SignWithNewKey(ctx context.Context) error {
 	i.mu.Lock()
 	newest := len(i.keys) - 1
@@ -41,7 +42,7 @@ func (i *Issuer) SignWithNewKey(ctx context.Context) error {
 	return i.publish(ctx)
 }
 
-// WithdrawOldKeys publishes no key any more but the one that tokens are signed with.
+// WithdrawOldKeys removes all keys except the one with which the provider signs tokens.
 func (i *Issuer) WithdrawOldKeys(ctx context.Context) error {
 	i.mu.Lock()
 	i.keys = i.keys[:1:1]
@@ -49,7 +50,7 @@ func (i *Issuer) WithdrawOldKeys(ctx context.Context) error {
 	return i.publish(ctx)
 }
 
-// KeyID is the name of the key that tokens are signed with.
+// KeyID returns the id of the key with which the provider signs tokens.
 func (i *Issuer) KeyID() string { return i.signingKey().id }
 
 func (i *Issuer) signingKey() signingKey {
@@ -71,7 +72,8 @@ func (i *Issuer) addKey() error {
 
 func (i *Issuer) keysFile() string { return filepath.Join(i.dir, "keys.json") }
 
-// writeKeysLocked writes what the provider reads: at its start, and when it gets SIGHUP.
+// writeKeysLocked writes the file of keys, which the provider reads when it starts and when it
+// receives SIGHUP. The caller holds i.mu.
 func (i *Issuer) writeKeysLocked() error {
 	set := []map[string]string{}
 	for _, k := range i.keys {
@@ -84,7 +86,8 @@ func (i *Issuer) writeKeysLocked() error {
 	return os.WriteFile(i.keysFile(), text, 0o600)
 }
 
-// publish returns when the provider publishes the keys, in their order.
+// publish writes the keys, sends SIGHUP to the provider and waits until it publishes exactly these
+// keys in this order.
 func (i *Issuer) publish(ctx context.Context) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -92,7 +95,7 @@ func (i *Issuer) publish(ctx context.Context) error {
 		return err
 	}
 	if i.process == nil {
-		return nil // it will read them when it starts
+		return nil // the provider reads the file when it starts
 	}
 	var want []string
 	for _, k := range i.keys {
@@ -104,13 +107,13 @@ func (i *Issuer) publish(ctx context.Context) error {
 	return run.Until(ctx, time.Minute, "issuer's keys", func(ctx context.Context) error {
 		got, err := i.published(ctx)
 		if err == nil && !slices.Equal(got, want) {
-			err = fmt.Errorf("published are %v, not %v", got, want)
+			err = fmt.Errorf("the provider publishes keys %v, want %v", got, want)
 		}
 		return err
 	}, i.process)
 }
 
-// published are the names of the keys that the provider publishes.
+// published returns the ids of the keys that the provider publishes.
 func (i *Issuer) published(ctx context.Context) ([]string, error) {
 	resp, body, err := get(ctx, i.client, i.URL+"/jwks", nil)
 	if err != nil {
@@ -132,7 +135,7 @@ func (i *Issuer) published(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// privateJWK is RFC 7518, section 6.3.2.
+// privateJWK returns key as a private JWK (RFC 7518, section 6.3.2).
 func privateJWK(key *rsa.PrivateKey, id string) map[string]string {
 	number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
 	return map[string]string{
@@ -143,13 +146,14 @@ func privateJWK(key *rsa.PrivateKey, id string) map[string]string {
 	}
 }
 
-// PublicKeyPEM is the key that everybody may read, as an attacker would feed it to HMAC.
+// PublicKeyPEM returns the public part of the signing key. Tests use it as an HMAC secret, as an
+// attacker would.
 func (i *Issuer) PublicKeyPEM() ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(i.signingKey().key.Public())
 	return pki.EncodePEM("PUBLIC KEY", der), err
 }
 
-// KeyFetches counts how often somebody fetched the provider's keys.
+// KeyFetches returns how many requests for its keys the provider has received.
 func (i *Issuer) KeyFetches() (int, error) {
 	log, err := os.ReadFile(filepath.Join(i.dir, "issuer.log"))
 	if err != nil {

@@ -17,13 +17,13 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Tokens are what a login gives.
+// Tokens are the tokens that a user gets from a login.
 type Tokens struct {
-	ID      string // what edge takes
-	Refresh string // for Refresh; empty unless it was asked for
+	ID      string // the ID token, which clients send to edge
+	Refresh string // for the method Refresh; empty unless the scope contains offline_access
 }
 
-// The scopes (OpenID Connect Core 1.0, sections 3.1.2.1 and 11) with which users log in.
+// The scopes (OpenID Connect Core 1.0, sections 3.1.2.1 and 11) that a login requests.
 const (
 	scopeOnline  = "openid"
 	scopeOffline = "openid offline_access"
@@ -34,24 +34,25 @@ func (i *Issuer) Login(ctx context.Context, user string) (string, error) {
 	return i.LoginFor(ctx, user, ClientID)
 }
 
-// LoginFor logs a user in at a client and returns the ID token for that client.
+// LoginFor logs a user in at an OpenID Connect client and returns the ID token for that client.
 func (i *Issuer) LoginFor(ctx context.Context, user, clientID string) (string, error) {
 	tokens, err := i.authorize(ctx, user, clientID, scopeOnline)
 	return tokens.ID, err
 }
 
-// LoginOffline logs a user in for as long as the client refreshes.
+// LoginOffline logs a user in and also returns a refresh token.
 func (i *Issuer) LoginOffline(ctx context.Context, user string) (Tokens, error) {
 	return i.authorize(ctx, user, ClientID, scopeOffline)
 }
 
-// Refresh exchanges a refresh token for new tokens (RFC 6749, section 6). The new refresh token replaces the old one.
+// Refresh exchanges a refresh token for new tokens (RFC 6749, section 6). The new refresh token
+// replaces the old one.
 func (i *Issuer) Refresh(ctx context.Context, refreshToken string) (Tokens, error) {
 	return i.redeem(ctx, url.Values{"grant_type": {"refresh_token"}, "client_id": {ClientID}, "refresh_token": {refreshToken}})
 }
 
-// authorize does what a browser and the client's backend do: the authorization code flow with PKCE (RFC 6749 section 4.1, RFC
-// 7636), through the provider's login and consent pages.
+// authorize does what a browser and the client's backend do: the authorization code flow with PKCE
+// (RFC 6749, section 4.1, and RFC 7636), through the provider's login and consent pages.
 func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (Tokens, error) {
 	verifier := run.RandomHex(32)
 	challenge := sha256.Sum256([]byte(verifier))
@@ -67,7 +68,7 @@ func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (T
 		"code_challenge_method": {"S256"},
 	}
 	if scope == scopeOffline {
-		query.Set("prompt", "consent") // offline access is not granted without
+		query.Set("prompt", "consent") // the provider grants offline_access only with this prompt
 	}
 	back, err := i.browse(ctx, i.URL+"/auth?"+query.Encode(), user)
 	if err != nil {
@@ -85,10 +86,12 @@ func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (T
 	})
 }
 
-// form finds, in a page of the provider, where its form goes and which prompt it answers.
+// form matches the form in a page of the provider: its target URL, and the name of its prompt
+// ("login" or "consent").
 var form = regexp.MustCompile(`(?s)<form[^>]* action="([^"]+)" method="post">.*?name="prompt" value="(\w+)"`)
 
-// browse follows the provider's pages until it sends the browser back to the client, and returns what it sent along.
+// browse follows the provider's pages until the provider redirects to the client. It returns the
+// query of that redirect.
 func (i *Issuer) browse(ctx context.Context, address, user string) (url.Values, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -97,7 +100,7 @@ func (i *Issuer) browse(ctx context.Context, address, user string) (url.Values, 
 	browser := *i.client
 	browser.Jar = jar
 	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	var fields url.Values // of the next request; nil: it is a GET
+	var fields url.Values // form fields for the next request; nil: send a GET
 	for range 12 {
 		resp, page, err := get(ctx, &browser, address, fields)
 		if err != nil {
@@ -126,7 +129,7 @@ func (i *Issuer) browse(ctx context.Context, address, user string) (url.Values, 
 		address = string(found[1])
 		fields = url.Values{"prompt": {string(found[2])}, "login": {user}, "password": {"any"}}
 	}
-	return nil, errors.New("the provider's pages do not end")
+	return nil, errors.New("the provider did not redirect to the client within 12 requests")
 }
 
 // redeem exchanges a grant for tokens.
@@ -145,7 +148,8 @@ func (i *Issuer) redeem(ctx context.Context, fields url.Values) (Tokens, error) 
 	return Tokens{ID: issued(answer.IDToken), Refresh: answer.RefreshToken}, nil
 }
 
-// get posts fields if there are any, and returns the whole answer.
+// get sends a POST with fields or, if fields is nil, a GET. It returns the response and its whole
+// body.
 func get(ctx context.Context, client *http.Client, address string, fields url.Values) (*http.Response, []byte, error) {
 	method, body := http.MethodGet, io.Reader(nil)
 	if fields != nil {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Claims of a token that would be good at issuer i for user. Tests spoil one of them and mint.
+// Claims returns the claims of a token that edge would accept from this issuer for user. Tests
+// change one claim and call Mint.
 func (i *Issuer) Claims(user string) map[string]any {
 	now := time.Now().Unix()
 	return map[string]any{
@@ -16,24 +17,27 @@ func (i *Issuer) Claims(user string) map[string]any {
 	}
 }
 
-// Mint signs claims with the issuer's own key, for what the provider itself would never issue, or need not be asked for.
+// Mint returns a token with these claims, signed with the issuer's own key. Tests use it for tokens
+// that the provider would not issue, or to avoid a login.
 func (i *Issuer) Mint(claims map[string]any) (string, error) {
 	k := i.signingKey()
 	return mint(k.key, k.id, claims)
 }
 
-// MintAs signs claims with the issuer's own key under another name.
+// MintAs returns a token that is signed with the issuer's own key, but names another key id in its
+// header.
 func (i *Issuer) MintAs(keyID string, claims map[string]any) (string, error) {
 	return mint(i.signingKey().key, keyID, claims)
 }
 
-// Sign signs a payload that need not be claims.
+// Sign signs any payload with the issuer's own key. The payload need not be JSON claims.
 func (i *Issuer) Sign(payload []byte) (string, error) {
 	k := i.signingKey()
 	return sign(k.key, k.id, payload)
 }
 
-// Forge signs claims with a key that is not the issuer's, under the name of the issuer's.
+// Forge signs claims with a key that is not the issuer's. The header contains the id of the
+// issuer's key.
 func (i *Issuer) Forge(claims map[string]any) (string, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -50,7 +54,8 @@ func mint(key *rsa.PrivateKey, id string, claims map[string]any) (string, error)
 	return sign(key, id, payload)
 }
 
-// SignWith signs claims with the issuer's own key, under a header of the caller's, as a careless issuer might.
+// SignWith signs claims with the issuer's own key and puts the given header into the token, as a
+// careless issuer might.
 func (i *Issuer) SignWith(header, claims map[string]any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {

@@ -22,7 +22,7 @@ var idpProgram []byte
 // Issuers starts the identity providers of one run.
 type Issuers struct{ *run.Run }
 
-// StartIssuer starts a provider that knows Users and more, and returns when it answers.
+// StartIssuer starts a provider with the accounts Users and more, and returns when it answers.
 func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, error) {
 	port, err := run.FreePort()
 	if err != nil {
@@ -38,10 +38,11 @@ func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 		CAFile:      filepath.Join(dir, "ca.crt"),
 		dir:         dir,
 		argv:        []string{is.Bin.Node, "idp.mjs", "config.json"},
-		redirectURI: "http://localhost:8000", // where kubectl's login plugins listen; nobody follows it here
+		redirectURI: "http://localhost:8000", // redirect URI of kubectl's login plugins; no server listens there, authorize only reads its query
 		client: &http.Client{
 			Timeout: 30 * time.Second,
-			// Node closes idle connections after 5 s, and a POST that meets one is not sent again.
+			// Node closes idle connections after 5 s, and Go does not resend a POST whose
+			// connection was closed. So each request gets its own connection.
 			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: is.CA.Pool()}, DisableKeepAlives: true},
 		},
 	}
@@ -77,12 +78,13 @@ func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 	return i, i.Start(ctx)
 }
 
-// Start starts the provider again after Stop, at the same address and with the same keys, and returns when it answers.
+// Start starts the provider again after Stop, with the same address and keys. It returns when the
+// provider answers.
 func (i *Issuer) Start(ctx context.Context) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.process != nil {
-		return errors.New("testbed: the issuer runs already")
+		return errors.New("testbed: the issuer is already running")
 	}
 	process, err := run.Spawn(i.dir, "issuer", i.argv)
 	if err != nil {
@@ -92,7 +94,7 @@ func (i *Issuer) Start(ctx context.Context) error {
 	return run.Until(ctx, run.StartupTime, "issuer", i.probe, process)
 }
 
-// Stop ends the provider at once, as a crash does.
+// Stop kills the provider, as a crash does.
 func (i *Issuer) Stop() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -115,7 +117,7 @@ func (i *Issuer) probe(ctx context.Context) error {
 	return nil
 }
 
-// accounts is Users as idp.mjs reads them.
+// accounts returns users in the form that idp.mjs reads.
 func accounts(users []User) map[string]any {
 	all := map[string]any{}
 	for _, u := range users {

@@ -14,7 +14,7 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Load balancers between edge and API servers.
+// This file starts load balancers between edge and API servers.
 
 //go:embed haproxy-tcp.cfg
 var haproxyTCPConfig string
@@ -22,7 +22,8 @@ var haproxyTCPConfig string
 //go:embed haproxy-http1.cfg
 var haproxyHTTP1Config string
 
-// StartTCPBalancer starts a load balancer for TCP, played by HAProxy, before replicas of one cluster, and returns the way through it.
+// StartTCPBalancer starts HAProxy as a TCP load balancer in front of replicas of one cluster, and
+// returns its address.
 func (n *Network) StartTCPBalancer(ctx context.Context, replicas ...*cluster.Replica) (cluster.Access, error) {
 	var backends []string
 	for _, r := range replicas {
@@ -34,8 +35,9 @@ func (n *Network) StartTCPBalancer(ctx context.Context, replicas ...*cluster.Rep
 	return to, err
 }
 
-// StartHTTP1Balancer starts a load balancer, played by HAProxy, that ends TLS before a cluster's API server, speaks HTTP/1.1 alone, and
-// closes a connection that is not used for idle.
+// StartHTTP1Balancer starts HAProxy as a load balancer in front of a cluster's API server. It
+// terminates TLS, supports only HTTP/1.1, and closes a connection that has been idle for the
+// duration idle.
 func (n *Network) StartHTTP1Balancer(ctx context.Context, c *cluster.Cluster, idle time.Duration) (cluster.Access, error) {
 	dir, err := os.MkdirTemp(n.Dir, "http1-balancer-")
 	if err != nil {
@@ -45,7 +47,7 @@ func (n *Network) StartHTTP1Balancer(ctx context.Context, c *cluster.Cluster, id
 	if err != nil {
 		return cluster.Access{}, err
 	}
-	both := filepath.Join(dir, "tls.pem") // HAProxy wants certificate and key in one file
+	both := filepath.Join(dir, "tls.pem") // HAProxy reads the certificate and its key from one file
 	if err := os.WriteFile(both, append(pair.Cert, pair.Key...), 0o600); err != nil {
 		return cluster.Access{}, err
 	}
@@ -55,7 +57,8 @@ func (n *Network) StartHTTP1Balancer(ctx context.Context, c *cluster.Cluster, id
 	return cluster.Access{Server: server, CA: n.CA.PEM}, err
 }
 
-// startAPIBalancer returns the balancer's URL when it accepts connections.
+// startAPIBalancer starts HAProxy with a configuration template. It returns the URL when HAProxy
+// accepts connections.
 func (n *Network) startAPIBalancer(ctx context.Context, name, config string, values map[string]any) (string, error) {
 	port, err := run.FreePort()
 	if err != nil {

@@ -1,12 +1,14 @@
-// Package network runs what stands between clients, edge and API servers, played by what does it elsewhere.
+// Package network runs the proxies between clients, edge and API servers. It uses the programs that
+// do this in production, or relays of its own.
 //
-//	loadbalancer.go  before edge: HAProxy as an AWS Application Load Balancer, nginx as an ingress
-//	apibalancer.go   before API servers: HAProxy for TCP alone, and one that ends TLS and speaks HTTP/1.1
-//	relay.go         a TCP relay, whose connections a test cuts
-//	silent.go        a relay that can fall silent without closing anything
-//	line.go          a relay that is as long and as narrow as it is told, with buffers no larger than that
-//	link.go          a relay that is as bad as it is told: latency, jitter, slices
-//	recorder.go      an HTTP proxy that keeps the head of each request, and can hold reviews back
+//	loadbalancer.go  in front of edge: HAProxy like an AWS ALB, nginx like an ingress
+//	apibalancer.go   in front of API servers: HAProxy for TCP only, or with TLS and HTTP/1.1
+//	relay.go         a TCP relay whose connections a test closes
+//	silent.go        a TCP relay that can stop forwarding without closing its connections
+//	line.go          a TCP relay with a given delay and rate, and no larger buffers than these need
+//	link.go          a TCP relay with given latency, jitter, rate and size of writes
+//	recorder.go      an HTTP proxy that records the head of each request, can delay reviews
 //
-// Nothing here changes what is said, but for the hop-by-hop headers of an HTTP proxy.
+// These proxies do not change the forwarded bytes, except for the hop-by-hop headers of the HTTP
+// proxies and the X-Forwarded headers of the load balancers.
 package network

@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// LineOptions say how long and how narrow a line is.
+// LineOptions sets the delay and the rate of a line.
 type LineOptions struct {
-	RoundTrip time.Duration // there and back
-	Rate      int           // bytes per second each way, for all connections together; zero: as many as the machine carries
+	RoundTrip time.Duration // delay to the target and back
+	Rate      int           // bytes per second in each direction, for all connections together; 0: no limit
 }
 
 const (
-	linePiece = 64 << 10              // bytes that are read at once
-	lineQueue = 20 * time.Millisecond // how much may wait for its turn at Rate, as in a router
+	linePiece = 64 << 10              // bytes per read
+	lineQueue = 20 * time.Millisecond // how long data may wait for its turn at Rate, like a router's queue
 )
 
-// StartLine starts a relay in front of target, a host:port, that takes its time: a byte arrives half of RoundTrip after its turn. What
-// is on the way is bounded by Rate, not by the relay's buffers, which StartLink's 1,024 pieces would be. The testbed stops it.
+// StartLine starts a TCP relay in front of target, a host:port. Each byte arrives half of RoundTrip
+// after its turn at Rate. Rate and the delay limit the data in flight, not the relay's buffers;
+// StartLink, however, buffers up to 1,024 pieces. The testbed stops the relay.
 func (n *Network) StartLine(target string, o LineOptions) (*Relay, error) {
 	l := &line{delay: o.RoundTrip / 2, up: &wire{rate: o.Rate}, down: &wire{rate: o.Rate}}
 	return n.startRelay(target, l.carry)
@@ -38,7 +39,8 @@ func (l *line) carry(client, server net.Conn) {
 	ways.Wait()
 }
 
-// way carries one way until its end, which is that of the other way only if the connection broke.
+// way forwards one direction until its end. It ends the other direction only if the connection
+// broke.
 func (l *line) way(to, from net.Conn, w *wire) {
 	q := newLineQueue()
 	var reading sync.WaitGroup
@@ -64,7 +66,7 @@ func (l *line) way(to, from net.Conn, w *wire) {
 			return
 		case p.err != nil || werr != nil:
 			to.Close()
-			from.Close() // ends the reader, whose last parts nobody wants
+			from.Close() // ends the reader; its remaining parts are dropped
 			return
 		}
 	}
@@ -72,15 +74,16 @@ func (l *line) way(to, from net.Conn, w *wire) {
 
 var linePieces = sync.Pool{New: func() any { return new([linePiece]byte) }}
 
-// wire is what the connections of one way share.
+// wire limits the rate of one direction, which all connections share.
 type wire struct {
 	rate int
 
 	mu   sync.Mutex
-	free time.Time // when the next byte has its turn
+	free time.Time // time at which the next byte may be sent
 }
 
-// turn returns when n bytes have gone out, and waits before that while too much waits already.
+// turn returns the time at which n bytes have been sent at the wire's rate. If more than lineQueue
+// of data waits, turn first sleeps.
 func (w *wire) turn(n int) time.Time {
 	if w.rate == 0 {
 		return time.Now()
@@ -97,7 +100,7 @@ func (w *wire) turn(n int) time.Time {
 	return out
 }
 
-// linePart is what one read brought; err comes after it.
+// linePart is the result of one read: n bytes of b, then err.
 type linePart struct {
 	b   *[linePiece]byte
 	n   int
@@ -105,7 +108,8 @@ type linePart struct {
 	err error
 }
 
-// partQueue holds what is on the way. Its length is bounded by the wire's rate and the delay; without a rate by the peers' windows.
+// partQueue holds the data in flight. The wire's rate and the delay limit its length; without a
+// rate, the peers' TCP windows do.
 type partQueue struct {
 	mu    sync.Mutex
 	some  sync.Cond

@@ -11,8 +11,8 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// TestLine: a line is no faster than it should be, loses nothing, holds as much as its length and rate say, and one way's end is not
-// the other's.
+// TestLine checks that a line is not faster than its delay and rate, loses no data, and that the
+// end of one direction does not end the other.
 func TestLine(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +56,7 @@ func TestLine(t *testing.T) {
 			t.Errorf("%d bytes took %v, want at least %v", exchange.bytes, took, exchange.least)
 		}
 		if !bytes.Equal(got, sent) {
-			t.Errorf("%d bytes came back as others", exchange.bytes)
+			t.Errorf("%d bytes came back changed", exchange.bytes)
 		}
 	}
 	conn.(*net.TCPConn).CloseWrite()

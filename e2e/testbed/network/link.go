@@ -13,15 +13,17 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// LinkOptions says how bad a link is, each way and for each connection. The zero value is a good one.
+// LinkOptions sets how slow and uneven a link is, for each direction and connection. The zero value
+// changes nothing.
 type LinkOptions struct {
 	Latency time.Duration
-	Jitter  time.Duration // by which a piece takes more or less than Latency; pieces stay in order
-	Rate    int           // bytes per second, in whole kilobytes
-	Slice   int           // bytes of a write, on average
+	Jitter  time.Duration // the most by which the latency of a piece differs from Latency; pieces stay in order
+	Rate    int           // bytes per second, rounded down to kilobytes; 0: no limit
+	Slice   int           // average size of a write in bytes; 0: writes are not split
 }
 
-// StartLink starts a relay in front of target, a host:port, that is as slow as a network can be. The testbed stops it.
+// StartLink starts a TCP relay in front of target, a host:port, that behaves like a slow network.
+// The testbed stops the relay.
 func (n *Network) StartLink(target string, o LinkOptions) (*Relay, error) {
 	l := &link{server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())}
 	l.toxics = toxiproxy.NewProxy(l.server, "link", "", target).Toxics
@@ -46,8 +48,9 @@ type toxic struct {
 	Attributes map[string]int `json:"attributes"`
 }
 
-// toxics is o in toxiproxy's words. What is delayed waits in a buffer of 1024 pieces, so the rate comes first, or that buffer
-// would be filled before it. Slices come last: another toxic would put them together.
+// toxics returns o as toxiproxy's toxics. The bandwidth toxic comes before the latency toxic, whose
+// buffer of 1024 pieces would otherwise fill up first. The slicer is last, because another toxic
+// after it would join the slices again.
 func (o LinkOptions) toxics() []toxic {
 	var all []toxic
 	if o.Rate > 0 {
@@ -64,8 +67,9 @@ func (o LinkOptions) toxics() []toxic {
 	return all
 }
 
-// link has toxiproxy's toxics between connections of its own: toxiproxy's close both ways when one has ended, so that a client's
-// ping meets a reset, which no network does.
+// link applies toxiproxy's toxics to connections that it handles itself. Toxiproxy's own proxy
+// closes both directions when one has ended. A client's ping would then get a reset, which does not
+// happen in a real network.
 type link struct {
 	server *toxiproxy.ApiServer
 	toxics *toxiproxy.ToxicCollection
@@ -80,13 +84,15 @@ func (l *link) carry(client, server net.Conn) {
 	ways.Wait()
 }
 
-// farEnd is where one way goes. Close, which is called once, is the end of that way alone.
+// farEnd is the connection to which one direction is forwarded. Close, which is called once, ends
+// only that direction.
 type farEnd struct {
 	to, from net.Conn
 	ended    func()
 }
 
-// Write never fails: what is on the way to a broken connection has to go somewhere.
+// Write always returns success, so that data in flight to a broken connection is dropped. On an
+// error it closes both connections.
 func (e *farEnd) Write(p []byte) (int, error) {
 	if _, err := e.to.Write(p); err != nil {
 		e.to.Close()

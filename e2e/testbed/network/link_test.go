@@ -11,7 +11,8 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// TestLink: a link is no faster than it should be, there and back, loses nothing, and one way's end is not the other's.
+// TestLink checks that a link is not faster than its latency and rate, loses no data, and that the
+// end of one direction does not end the other.
 func TestLink(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,7 +58,7 @@ func TestLink(t *testing.T) {
 			t.Errorf("%d bytes took %v, want at least %v", exchange.bytes, took, exchange.least)
 		}
 		if !bytes.Equal(got, sent) {
-			t.Errorf("%d bytes came back as others", exchange.bytes)
+			t.Errorf("%d bytes came back changed", exchange.bytes)
 		}
 	}
 	conn.(*net.TCPConn).CloseWrite()

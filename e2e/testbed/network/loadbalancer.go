@@ -20,24 +20,26 @@ var haproxyConfig string
 //go:embed nginx.conf
 var nginxConfig string
 
-// LoadBalancer is a reverse proxy that carries WebSocket and no SPDY.
+// LoadBalancer is a reverse proxy that forwards WebSocket but not SPDY.
 type LoadBalancer struct {
 	URL string
-	CA  []byte // PEM
+	CA  []byte // PEM certificates that a client trusts for URL
 }
 
-// Access is how a user with a token reaches what stands behind the load balancer.
+// Access returns the address and credential with which a client with this token connects through
+// the load balancer.
 func (b *LoadBalancer) Access(token string) cluster.Access {
 	return cluster.Access{Server: b.URL, CA: b.CA, Token: token}
 }
 
-// StartALB starts an AWS Application Load Balancer, played by HAProxy, in front of backend: a host:port that speaks TLS with
-// a certificate of the testbed's CA.
+// StartALB starts HAProxy, configured like an AWS Application Load Balancer, in front of backend.
+// backend is a host:port with TLS and a certificate of the testbed's CA.
 func (n *Network) StartALB(ctx context.Context, backend string) (*LoadBalancer, error) {
 	return n.startALB(ctx, backend, n.CA.PEM)
 }
 
-// StartClusterALB is StartALB in front of a cluster's API server, without edge.
+// StartClusterALB starts the same load balancer as StartALB in front of a cluster's API server,
+// without edge.
 func (n *Network) StartClusterALB(ctx context.Context, c *cluster.Cluster) (*LoadBalancer, error) {
 	return n.startALB(ctx, strings.TrimPrefix(c.URL, "https://"), c.CA.PEM)
 }
@@ -48,7 +50,8 @@ func (n *Network) startALB(ctx context.Context, backend string, backendCA []byte
 	})
 }
 
-// StartNginx starts an ingress, played by nginx, in front of backend, which is as for StartALB.
+// StartNginx starts nginx, configured like an ingress, in front of backend, which is as for
+// StartALB.
 func (n *Network) StartNginx(ctx context.Context, backend string) (*LoadBalancer, error) {
 	return n.startLoadBalancer(ctx, backend, n.CA.PEM, "nginx", nginxConfig, func(config string) []string {
 		return []string{n.Bin.Nginx, "-p", filepath.Dir(config), "-e", "stderr", "-c", config}
@@ -70,7 +73,7 @@ func (n *Network) startLoadBalancer(
 	if err != nil {
 		return nil, err
 	}
-	both := filepath.Join(dir, "tls.pem") // HAProxy wants certificate and key in one file
+	both := filepath.Join(dir, "tls.pem") // HAProxy reads the certificate and its key from one file
 	if err := os.WriteFile(both, append(pair.Cert, pair.Key...), 0o600); err != nil {
 		return nil, err
 	}

@@ -22,8 +22,8 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Recorder stands between edge and a real API server and keeps the head of each request that it sees. Bodies, upgraded
-// connections and HTTP/2 pass through.
+// Recorder is a proxy between edge and a real API server. It records the head of each request. It
+// forwards bodies, upgraded connections and HTTP/2.
 type Recorder struct {
 	URL    string
 	CA     []byte // PEM
@@ -31,38 +31,39 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	heads []Head
-	held  chan struct{} // closed when reviews go on; nil: they are not held
+	held  chan struct{} // closed when reviews may continue; nil: reviews are not held
 
-	reviews, mostReviews int // under way
+	reviews, mostReviews int // reviews in flight now, and the maximum so far
 }
 
-// Head is what came before a request's body.
+// Head is a recorded request without its body, except for a review's body.
 type Head struct {
 	Proto  string // "HTTP/1.1" or "HTTP/2.0"
 	Method string
 	URI    string
 	Host   string
-	Header http.Header // all of it, hop-by-hop fields too
-	Review []byte      // the body, where edge asks for a review
+	Header http.Header // all headers, also hop-by-hop ones
+	Review []byte      // the body, if the request is an access review or token review
 }
 
-// String is a head without its credential.
+// String describes the request without its credential.
 func (h Head) String() string {
 	header := h.Header.Clone()
 	header.Del("Authorization")
 	return fmt.Sprintf("%s %s %s %v", h.Method, h.URI, h.Proto, header)
 }
 
-// readiness is what edge asks of its own accord, every few seconds; it is not kept.
+// readiness is the path that edge requests every few seconds for its readiness check. The recorder
+// does not record it.
 const readiness = "/livez"
 
-// mostReview bounds what is kept of a review.
+// mostReview is the largest part of a review's body that is read, in bytes.
 const mostReview = 256 << 10
 
-// mostHeads bounds what is kept; a test that makes more requests forgets them in between.
+// mostHeads limits the recorded heads. A test with more requests calls Forget in between.
 const mostHeads = 10000
 
-// StartRecorder starts a recorder in front of cluster's API server.
+// StartRecorder starts a recorder in front of cluster's API server. The testbed stops it.
 func (n *Network) StartRecorder(ctx context.Context, cluster *cluster.Cluster) (*Recorder, error) {
 	pair, err := n.CA.Issue("recorder")
 	if err != nil {
@@ -99,7 +100,7 @@ func (n *Network) StartRecorder(ctx context.Context, cluster *cluster.Cluster) (
 	}
 	upgrade := &httputil.ReverseProxy{
 		Rewrite:   plain.Rewrite,
-		Transport: newTransport(cluster.CA.Pool(), "http/1.1"), // HTTP/2 has no Upgrade
+		Transport: newTransport(cluster.CA.Pool(), "http/1.1"), // HTTP/2 has no Upgrade header
 		ErrorLog:  quiet,
 	}
 	server := &http.Server{
@@ -107,7 +108,7 @@ func (n *Network) StartRecorder(ctx context.Context, cluster *cluster.Cluster) (
 		ErrorLog:  quiet,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 			if !r.keep(req) {
-				http.Error(w, "the recorder cannot read a review", http.StatusBadGateway)
+				http.Error(w, "recorder: cannot read the body of a review request", http.StatusBadGateway)
 				return
 			}
 			if req.Header.Get("Upgrade") != "" {
@@ -140,7 +141,7 @@ func newTransport(roots *x509.CertPool, protocols ...string) *http.Transport {
 	return t
 }
 
-// Access is the way through the recorder, for EdgeOptions.
+// Access returns the address of the recorder, for EdgeOptions.Upstream.
 func (r *Recorder) Access() cluster.Access { return cluster.Access{Server: r.URL, CA: r.CA} }
 
 func (r *Recorder) keep(req *http.Request) bool {
@@ -163,7 +164,7 @@ func (r *Recorder) keep(req *http.Request) bool {
 	return true
 }
 
-// HoldReviews keeps the API server's answers to reviews back until release is called.
+// HoldReviews delays the reviews: the recorder forwards none of them until release is called.
 func (r *Recorder) HoldReviews() (release func()) {
 	held := make(chan struct{})
 	r.mu.Lock()
@@ -179,14 +180,14 @@ func (r *Recorder) HoldReviews() (release func()) {
 	}
 }
 
-// MostReviews is how many reviews were under way at one time, at most.
+// MostReviews returns the largest number of reviews that were in flight at one time.
 func (r *Recorder) MostReviews() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.mostReviews
 }
 
-// reviewing counts the reviews that are under way, and has them wait while they are held.
+// reviewing counts the reviews in flight and makes them wait while they are held.
 func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		if !isReview(req.URL.Path) {
@@ -203,7 +204,7 @@ func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
 			case <-req.Context().Done():
 			}
 		}
-		defer func() { // before the answer goes on
+		defer func() { // before the response is forwarded
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.reviews--
@@ -216,21 +217,21 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// IsReview tells a question that edge asks about a request.
+// IsReview reports whether the request is one of edge's access reviews or token reviews.
 func (h Head) IsReview() bool { return isReview(h.URI) }
 
 func isReview(uri string) bool {
 	return strings.HasPrefix(uri, "/apis/authorization.k8s.io/") || strings.HasPrefix(uri, "/apis/authentication.k8s.io/")
 }
 
-// Heads returns what was seen since the last Forget, in order of arrival.
+// Heads returns the requests since the last Forget, in order of arrival, but at most mostHeads.
 func (r *Recorder) Heads() []Head {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Head(nil), r.heads...)
 }
 
-// Forget empties the record.
+// Forget removes all recorded heads.
 func (r *Recorder) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,18 +9,18 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// Relay carries TCP connections to a server until they are cut.
+// Relay forwards TCP connections to a server until Cut closes them.
 type Relay struct {
 	listener net.Listener
 	target   string                        // host:port
-	carry    func(client, server net.Conn) // until the connection has ended
+	carry    func(client, server net.Conn) // forwards one connection and returns when it has ended
 	wg       sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 }
 
-// StartRelay starts a relay in front of cluster's API server. The testbed stops it.
+// StartRelay starts a TCP relay in front of cluster's API server. The testbed stops it.
 func (n *Network) StartRelay(cluster *cluster.Cluster) (*Relay, error) {
 	target, err := url.Parse(cluster.URL)
 	if err != nil {
@@ -44,13 +44,15 @@ func (n *Network) startRelay(target string, carry func(client, server net.Conn))
 	return r, nil
 }
 
-// Through is a way to the server, as to has it, through the relay: certificates of the testbed are for any port.
+// Through returns `to` with the relay's address as server. The testbed's certificates are valid on
+// any port.
 func (r *Relay) Through(to cluster.Access) cluster.Access {
 	to.Server = "https://" + r.listener.Addr().String()
 	return to
 }
 
-// Cut ends all connections that run, both ways at once, as the death of the server's host does.
+// Cut closes all open connections in both directions at once, as the crash of the server's host
+// does.
 func (r *Relay) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +81,7 @@ func (r *Relay) accept() {
 	}
 }
 
-// carryPlainly takes one way's end for the connection's.
+// carryPlainly forwards both directions. The end of one direction closes the whole connection.
 func carryPlainly(client, server net.Conn) {
 	var ways sync.WaitGroup
 	carry := func(to, from net.Conn) {

@@ -9,14 +9,15 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// SilentRelay carries TCP connections to a server, and can make those that run silent without closing them, as a network does whose
-// far end has gone or whose NAT has forgotten them. New connections work.
+// SilentRelay is a TCP relay that can stop forwarding on its open connections without closing them.
+// A network does the same if the peer has disappeared or a NAT has dropped its entry. New
+// connections work.
 type SilentRelay struct {
 	*Relay
 
 	mu       sync.Mutex
 	accepted int
-	lines    map[*silentLine]bool // that run
+	lines    map[*silentLine]bool // the open connections
 }
 
 // StartSilentRelay starts a relay in front of target, a host:port. The testbed stops it.
@@ -26,20 +27,20 @@ func (n *Network) StartSilentRelay(target string) (*SilentRelay, error) {
 	if r.Relay, err = n.startRelay(target, r.carry); err != nil {
 		return nil, err
 	}
-	n.OnClose(r.Cut) // before the relay waits for its connections
+	n.OnClose(r.Cut) // must run before startRelay's OnClose, which waits for the connections
 	return r, nil
 }
 
-// silentLine is one connection.
+// silentLine is one connection of a SilentRelay.
 type silentLine struct {
 	client net.Conn
 	ended  chan struct{}
 
 	mu    sync.Mutex
-	gates [2]chan struct{} // of each way, closed when bytes may pass; nil: they may
+	gates [2]chan struct{} // one per direction, closed when bytes may pass; nil: bytes may pass
 }
 
-// The ways of a line.
+// The directions of a silentLine, as indexes of gates.
 const (
 	toServer = iota
 	toClient
@@ -63,13 +64,14 @@ func (r *SilentRelay) carry(client, server net.Conn) {
 	ways.Wait()
 }
 
-// way carries one way until its end, which is that of the other way only if the connection broke. Neither end passes a silent line.
+// way forwards one direction until its end. It ends the other direction only if the connection
+// broke. While the line is silent, the end of a direction is held back like its bytes.
 func (l *silentLine) way(which int, to, from net.Conn) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
 		if err != nil && which == toServer {
-			l.open() // nobody is left to hear what is kept
+			l.open() // the client has closed: held bytes have no receiver any more
 		}
 		l.pass(which)
 		if n > 0 {
@@ -86,7 +88,7 @@ func (l *silentLine) way(which int, to, from net.Conn) {
 	}
 }
 
-// pass waits while a way is silent.
+// pass waits while a direction is silent.
 func (l *silentLine) pass(which int) {
 	l.mu.Lock()
 	gate := l.gates[which]
@@ -125,7 +127,8 @@ func (r *SilentRelay) running() []*silentLine {
 	return all
 }
 
-// Silence keeps from now on what is said on the connections that run, in both directions, and says how many they are.
+// Silence stops forwarding on the open connections in both directions, and returns their number.
+// The relay keeps the bytes until Resume.
 func (r *SilentRelay) Silence() int {
 	all := r.running()
 	for _, l := range all {
@@ -135,35 +138,36 @@ func (r *SilentRelay) Silence() int {
 	return len(all)
 }
 
-// HoldAnswers keeps from now on what servers say on the connections that run; what clients say passes.
+// HoldAnswers stops forwarding from the server to the client on the open connections. Bytes from
+// the client still pass.
 func (r *SilentRelay) HoldAnswers() {
 	for _, l := range r.running() {
 		l.shut(toClient)
 	}
 }
 
-// Resume lets pass what was kept, and all that comes.
+// Resume forwards the kept bytes and everything after them.
 func (r *SilentRelay) Resume() {
 	for _, l := range r.running() {
 		l.open()
 	}
 }
 
-// Cut ends all connections, also the silent ones.
+// Cut closes all connections, also the silent ones.
 func (r *SilentRelay) Cut() {
 	r.Relay.Cut()
 	r.Resume()
 }
 
-// Accepted is how many connections there have been.
+// Accepted returns the number of connections that the relay has accepted so far.
 func (r *SilentRelay) Accepted() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.accepted
 }
 
-// HangUp ends the server's side of the connections that run, as a load balancer does that has waited long enough, and returns when the
-// clients have noticed and closed theirs.
+// HangUp closes the server's side of the open connections, as a load balancer does after its idle
+// timeout. It returns when all clients have noticed this and closed their side.
 func (r *SilentRelay) HangUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, run.StartupTime)
 	defer cancel()
@@ -175,7 +179,7 @@ func (r *SilentRelay) HangUp(ctx context.Context) error {
 		select {
 		case <-l.ended:
 		case <-ctx.Done():
-			return fmt.Errorf("testbed: %d of %d clients keep a connection that was closed: %w", len(all)-i, len(all), ctx.Err())
+			return fmt.Errorf("testbed: %d of %d clients have not closed a connection that the server closed: %w", len(all)-i, len(all), ctx.Err())
 		}
 	}
 	return nil

@@ -10,15 +10,16 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// TestSilentRelay: a connection that was made silent says nothing and does not end, a new one works, and what was kept comes when the
-// relay resumes; a connection that its client gave up meanwhile delivers nothing, and HangUp returns when the client has gone.
+// TestSilentRelay checks the states of a SilentRelay. A silent connection forwards nothing and does
+// not end, while a new connection works. Resume forwards the kept bytes. A connection whose client
+// has closed it delivers no more answers. HangUp returns when the clients have closed.
 func TestSilentRelay(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	heard := make(chan string, 16) // lines that arrived
+	heard := make(chan string, 16) // lines that the server received
 	go func() {
 		for {
 			c, err := listener.Accept()
@@ -78,10 +79,10 @@ func TestSilentRelay(t *testing.T) {
 	say(lost, "lost")
 	fresh, fromFresh := dial()
 	say(fresh, "meanwhile")
-	hear(fromFresh, "meanwhile") // and neither kept nor lost before
+	hear(fromFresh, "meanwhile") // receives this line first: neither "kept" nor "lost" arrived before it
 	silent.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if line, err := fromSilent.ReadString('\n'); err == nil || err == io.EOF {
-		t.Errorf("a silent connection says %q, %v", line, err)
+		t.Errorf("a silent connection delivered %q, %v", line, err)
 	}
 	silent.SetReadDeadline(time.Now().Add(time.Minute))
 	relay.Resume()

@@ -16,15 +16,15 @@ import (
 	"time"
 )
 
-// Authority is a certificate authority of one run.
+// Authority is the certificate authority of one run.
 type Authority struct {
-	PEM []byte // its certificate
+	PEM []byte // the authority's certificate
 
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// KeyPair is a certificate with its key, both PEM.
+// KeyPair is a certificate and its private key, both in PEM.
 type KeyPair struct {
 	Cert, Key []byte
 }
@@ -54,8 +54,8 @@ func NewAuthority(name string) (*Authority, error) {
 	return &Authority{PEM: EncodePEM("CERTIFICATE", der), cert: cert, key: key}, nil
 }
 
-// Issue makes a certificate for both sides of TLS: for the server at 127.0.0.1 and localhost, and for the client that
-// Kubernetes knows by user and groups.
+// Issue makes a certificate that is valid for a server at 127.0.0.1 or localhost, and for a client
+// that Kubernetes identifies as user with groups.
 func (a *Authority) Issue(user string, groups ...string) (KeyPair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -86,14 +86,15 @@ func (a *Authority) Issue(user string, groups ...string) (KeyPair, error) {
 	return KeyPair{Cert: EncodePEM("CERTIFICATE", der), Key: EncodePEM("PRIVATE KEY", pkcs8)}, nil
 }
 
-// Pool trusts the authority.
+// Pool returns a pool that contains the authority's certificate.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return pool
 }
 
-// IssueFiles writes <dir>/<name>.crt and <dir>/<name>.key.
+// IssueFiles issues a certificate like Issue and writes it to <dir>/<name>.crt and its key to
+// <dir>/<name>.key.
 func (a *Authority) IssueFiles(dir, name, user string, groups ...string) (cert, key string, err error) {
 	pair, err := a.Issue(user, groups...)
 	if err != nil {
@@ -106,7 +107,7 @@ func (a *Authority) IssueFiles(dir, name, user string, groups ...string) (cert, 
 	return cert, key, os.WriteFile(key, pair.Key, 0o600)
 }
 
-// tls is the pair as crypto/tls wants it.
+// TLS returns the pair in the form that crypto/tls uses.
 func (p KeyPair) TLS() (tls.Certificate, error) {
 	c, err := tls.X509KeyPair(p.Cert, p.Key)
 	if err != nil {

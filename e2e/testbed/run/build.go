@@ -10,17 +10,18 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// BuildEdge compiles cmd/edge of this source tree, once, and returns the program.
+// BuildEdge compiles cmd/edge of this source tree, once per run, and returns the program's path.
 func (r *Run) BuildEdge(ctx context.Context) (string, error) {
 	return r.compile(ctx, "edge", ".")
 }
 
-// BuildInpod compiles the program that tests find in pods.
+// BuildInpod compiles cmd/inpod, the program that tests run inside pods, and returns its path.
 func (r *Run) BuildInpod(ctx context.Context) (string, error) {
 	return r.compile(ctx, "inpod", "e2e")
 }
 
-// compile compiles cmd/<name> of a module of this source tree, once, and returns the program.
+// compile compiles cmd/<name> of a module of this source tree, once per run, and returns the
+// program's path.
 func (r *Run) compile(ctx context.Context, name, module string) (string, error) {
 	return r.MakeOnce(name, func(program string) error {
 		root, err := binaries.RepoRoot()
@@ -37,7 +38,8 @@ func (r *Run) compile(ctx context.Context, name, module string) (string, error) 
 	})
 }
 
-// MakeOnce returns the path of a file or folder of that name in the state folder, which build makes, once.
+// MakeOnce returns the path <state folder>/<name>. On the first call for a name it calls build,
+// which makes the file or folder.
 func (r *Run) MakeOnce(name string, build func(path string) error) (string, error) {
 	r.build.Lock()
 	defer r.build.Unlock()

@@ -1,13 +1,14 @@
-// Package run is what everything that is started in one run of the testbed stands on: its state folder, its processes, and
-// what has to be undone at its end.
+// Package run manages one run of the testbed: its state folder, the processes that it starts, and
+// the list of what must be undone at its end. All other packages of the testbed use it.
 //
 //	port, err := run.FreePort()
 //	process, err := run.Spawn(r.Dir, "etcd", argv)             // its output is in <dir>/etcd.log
 //	r.OnClose(process.Kill)
 //	err = run.Until(ctx, run.StartupTime, "etcd", probe, process)
 //
-// Several runs at once do not meet: ports are picked free, names carry the run's id, everything else is in its folder.
+// Several runs can exist at once: each picks free ports, puts its id into the names of bridges and
+// cgroups, and keeps everything else in its state folder.
 //
-// It also keeps what tokens were handed out, and finds the files of the run in which one stands that should not
-// (Run.Leaks). It starts nothing by itself and does not know what the programs are for.
+// The package also records the tokens that tests use. Run.Leaks searches the run's files for these
+// tokens. The package starts nothing by itself and does not depend on what the programs are for.
 package run

@@ -13,27 +13,30 @@ import (
 	"strings"
 )
 
-// holders are the files and folders below the state folder that have tokens in them by purpose. All others are searched.
+// holders are the files and folders in the state folder that may contain tokens. Leaks searches all
+// others.
 var holders = []string{
-	"kubeconfig-*",           // users' and edge's own credentials
-	"issuer-*",               // the provider's own state
+	"kubeconfig-*",           // credentials of the users and of edge
+	"issuer-*",               // the identity provider's state
 	"cluster-*/etcd",         // the API server's storage
 	"cluster-*/containerd",   // containers' file systems
-	"cluster-*/kubelet",      // pods' volumes
-	"cluster-*/*.kubeconfig", // the node's own credential
-	"browser-*",              // what a page was given
-	"owner",                  // the state folder's lock
+	"cluster-*/kubelet",      // the pods' volumes
+	"cluster-*/*.kubeconfig", // the kubelet's credential
+	"browser-*",              // a browser's profile; pages receive tokens
+	"owner",                  // the lock of the state folder
 }
 
-// Leaks says in which files of the run stands a token that an issuer handed out or that edge has of its own: its signature, or the
-// base64url of it that goes into a WebSocket's subprotocol. Edge's logs, audit files, temporary files and crash dumps are among those
-// that are searched, and the API servers' logs and audit logs. It names no token.
+// Leaks returns the files of the run that contain a token that an issuer issued, or a token of
+// edge's own. It searches for the token's signature, and for the token's base64url form, which
+// clients send in a WebSocket subprotocol. It searches all files except holders and executables:
+// also edge's logs, audit files, temporary files and crash dumps, and the API servers' logs and
+// audit logs. The result contains no token.
 func (r *Run) Leaks() ([]string, error) {
 	prints := fingerprints()
 	var found []string
 	err := filepath.WalkDir(r.Dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it was temporary
+			return nil // a temporary file that has been removed
 		}
 		if err != nil {
 			return err
@@ -49,7 +52,7 @@ func (r *Run) Leaks() ([]string, error) {
 			return nil
 		}
 		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 != 0 { // a program
+		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 != 0 { // executables are not searched
 			return nil
 		}
 		text, err := os.ReadFile(path)
@@ -58,7 +61,7 @@ func (r *Run) Leaks() ([]string, error) {
 		}
 		ours := strings.HasPrefix(name, "edge")
 		for _, what := range prints.in(text, ours) {
-			found = append(found, fmt.Sprintf("%s has %s", name, what))
+			found = append(found, fmt.Sprintf("%s contains %s", name, what))
 		}
 		return err
 	})
@@ -72,13 +75,15 @@ func isHolder(name string) bool {
 	})
 }
 
-// A print is a piece of a token that is unlike any of another: there is no need to search for each whole.
+// prints maps fingerprints, which are short pieces of tokens, to the kind of token. A piece is
+// unique to its token, so Leaks need not search for whole tokens.
 type prints map[[printSize]byte]string
 
 const printSize = 16 // characters, 96 bits
 
-// SentOn are what tests let edge send on, in a URL that is the API server's to log.
-const SentOn = "a token that a test sent on"
+// SentOn is the kind of a token that a test lets edge forward in a URL, which the API server may
+// log.
+const SentOn = "a token that a test lets edge forward"
 
 func fingerprints() prints {
 	all := prints{}
@@ -87,7 +92,7 @@ func fingerprints() prints {
 		encoded := base64.RawURLEncoding.EncodeToString([]byte(token))
 		all.add(signature, 0, kind)
 		all.add(signature, len(signature)/2, kind)
-		all.add(encoded, len(encoded)*3/4, kind+", in base64url") // of the signature; the header is everybody's
+		all.add(encoded, len(encoded)*3/4, kind+", in base64url") // lies in the encoded signature; the header is the same in many tokens
 		all.add(encoded, len(encoded)-2*printSize, kind+", in base64url")
 	}
 	return all
@@ -101,7 +106,8 @@ func (p prints) add(text string, at int, what string) {
 
 var base64URLRun = regexp.MustCompile(fmt.Sprintf(`[A-Za-z0-9_-]{%d,}`, printSize))
 
-// in returns what of all that is in a text. A token that a test sent on may be in others' files than edge's.
+// in returns the kinds of the tokens that text contains. If the file is not edge's (ours is false),
+// it ignores SentOn tokens.
 func (p prints) in(text []byte, ours bool) []string {
 	found := map[string]bool{}
 	for _, run := range base64URLRun.FindAll(text, -1) {

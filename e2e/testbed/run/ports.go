@@ -13,8 +13,8 @@ var ports struct {
 	given map[int]bool
 }
 
-// FreePort picks a TCP port of 127.0.0.1 that nobody listens on. It stays below the range that the kernel gives to
-// outgoing connections, and no port is given twice.
+// FreePort picks a TCP port of 127.0.0.1 on which no process listens. The port is below the
+// kernel's range for outgoing connections. FreePort returns each port only once per process.
 func FreePort() (int, error) {
 	ports.Lock()
 	defer ports.Unlock()
@@ -22,7 +22,7 @@ func FreePort() (int, error) {
 		ports.given = map[int]bool{}
 	}
 	for range 1000 {
-		port := 10081 + mrand.IntN(20000) // 10080 is the last one that browsers refuse (net::ERR_UNSAFE_PORT)
+		port := 10081 + mrand.IntN(20000) // browsers refuse port 10080 and several below it (net::ERR_UNSAFE_PORT)
 		if ports.given[port] {
 			continue
 		}
@@ -37,5 +37,5 @@ func FreePort() (int, error) {
 	return 0, errors.New("testbed: no free port on 127.0.0.1")
 }
 
-// Loopback is the address of a port of 127.0.0.1.
+// Loopback returns the address 127.0.0.1:port.
 func Loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -13,22 +13,25 @@ import (
 	"time"
 )
 
-// StartupTime bounds each wait of a start, on a machine that also runs tests. A kubelet that was slow to register its node waits
-// two minutes before it tries again to be ready.
+// StartupTime is the timeout of each wait while programs start, on a machine that also runs tests.
+// It must be longer than two minutes: a kubelet that was slow to register its node waits that long
+// before it tries again to become ready.
 const StartupTime = 5 * time.Minute
 
-// Process is a running program. It dies with the testbed's own process, however that ends.
+// Process is a program that Spawn started. The kernel kills it when the testbed's own process ends
+// for any reason.
 type Process struct {
 	Name string
-	Log  string // file that has its output
+	Log  string // path of the file with the program's output
 
 	cmd    *exec.Cmd
-	done   chan struct{} // closed when it has ended
-	err    error         // how it ended; read it after done
-	killed sync.Once     // later, the id may be somebody else's
+	done   chan struct{} // closed when the process has ended
+	err    error         // result of cmd.Wait; read it only after done is closed
+	killed sync.Once     // prevents a second kill: by then the process id may belong to another process
 }
 
-// Spawn starts a program in a process group of its own, its output in <dir>/<name>.log (appended to).
+// Spawn starts a program in its own process group. The program's output is appended to
+// <dir>/<name>.log.
 func Spawn(dir, name string, argv []string, env ...string) (*Process, error) {
 	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -51,38 +54,40 @@ func Spawn(dir, name string, argv []string, env ...string) (*Process, error) {
 	return p, nil
 }
 
-// Done is closed when the process has ended.
+// Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Pid is the process's id.
+// Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Kill ends the process group at once and waits. It may be called again, as may Stop.
+// Kill sends SIGKILL to the process group and waits until the process has ended. Kill and Stop may
+// be called again.
 func (p *Process) Kill() {
 	p.killed.Do(func() { syscall.Kill(-p.Pid(), syscall.SIGKILL) })
 	<-p.done
 }
 
-// Stop asks the process to end, and ends it when it has not after grace.
+// Stop sends SIGTERM to the process, waits for it to end for at most grace, and then kills the
+// process group.
 func (p *Process) Stop(grace time.Duration) {
 	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(grace):
 	}
-	p.Kill() // also what it left in its group
+	p.Kill() // also kills the process's children in the group
 }
 
-// Signal sends s to the process alone.
+// Signal sends s to the process only, not to its group.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Output is all that the process wrote so far.
+// Output returns the content of the log file: everything that the process wrote so far.
 func (p *Process) Output() (string, error) {
 	b, err := os.ReadFile(p.Log)
 	return string(b), err
 }
 
-// Tail is the end of the process's output, at most 4 KiB.
+// Tail returns the end of the process's output, at most 4 KiB.
 func (p *Process) Tail() string {
 	b, err := os.ReadFile(p.Log)
 	if err != nil {
@@ -96,8 +101,9 @@ func (p *Process) Tail() string {
 	return string(b)
 }
 
-// Until repeats try every 50 ms until it succeeds. It gives up when ctx ends, after timeout, or when one of the
-// processes that it depends on has ended; the error then has that process's last words.
+// Until calls try every 50 ms until it returns nil. Until fails when ctx ends, after timeout, or
+// when one of the processes in `on` has ended. The error then contains the end of that process's
+// output.
 func Until(ctx context.Context, timeout time.Duration, what string, try func(context.Context) error, on ...*Process) error {
 	whole := ctx
 	ctx, cancel := context.WithTimeout(whole, timeout)
@@ -117,23 +123,24 @@ func Until(ctx context.Context, timeout time.Duration, what string, try func(con
 		for _, p := range on {
 			select {
 			case <-p.done:
-				return fmt.Errorf("testbed: %s: %s ended: %v\n%s", what, p.Name, p.err, p.Tail())
+				return fmt.Errorf("testbed: %s: %s ended: %v; the end of its output:\n%s", what, p.Name, p.err, p.Tail())
 			default:
 			}
 		}
 		select {
 		case <-ctx.Done():
 			for _, p := range on {
-				last = fmt.Errorf("%w\n%s said:\n%s", last, p.Name, p.Tail())
+				last = fmt.Errorf("%w\nthe end of the output of %s:\n%s", last, p.Name, p.Tail())
 			}
-			return fmt.Errorf("testbed: %s: gave up after %v: %w", what, timeout, last)
+			return fmt.Errorf("testbed: %s: timed out after %v: %w", what, timeout, last)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// The kernel sends a parent-death signal when the thread that started a process ends, not its process (golang/go#27505).
-// So all are started by one thread that stays.
+// starter returns the channel of functions that one permanent thread calls. All processes are
+// started on this thread. The kernel sends a parent-death signal when the thread that started a
+// process ends, not only when the whole parent process ends (golang/go#27505).
 var starter = sync.OnceValue(func() chan<- func() {
 	c := make(chan func())
 	go func() {
@@ -145,7 +152,7 @@ var starter = sync.OnceValue(func() chan<- func() {
 	return c
 })
 
-// Start starts a prepared command so that it ends with this process.
+// Start starts a prepared command on starter's thread, so that the command ends with this process.
 func Start(cmd *exec.Cmd) error {
 	errc := make(chan error)
 	starter() <- func() { errc <- cmd.Start() }

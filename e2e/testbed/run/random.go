@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 )
 
-// RandomHex is n random bytes in hexadecimal digits, for names and secrets.
+// RandomHex returns n random bytes as 2n hexadecimal digits, for names and secrets.
 func RandomHex(n int) string {
 	b := make([]byte, n)
 	rand.Read(b)

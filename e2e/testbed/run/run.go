@@ -8,23 +8,24 @@ import (
 	"edge/e2e/testbed/pki"
 )
 
-// Run owns a state folder and all that was started through it.
+// Run owns a state folder and everything that was started through it.
 type Run struct {
 	Bin *binaries.Set
 	CA  *pki.Authority // signs the certificates of edge, the issuer and the load balancer
 	Dir string         // state folder
-	ID  string         // 8 hexadecimal digits, in the name of everything outside the state folder
-	Log io.Writer      // tells people of long work; goroutines may share it
+	ID  string         // 8 hexadecimal digits, part of the name of everything outside the state folder
+	Log io.Writer      // receives progress messages of long work; safe for use by several goroutines
 
 	mu    sync.Mutex
-	undo  []func() // run in reverse order by End
+	undo  []func() // End calls them in reverse order
 	ended bool
 
-	build sync.Mutex      // held while a program of this source tree is built
-	built map[string]bool // by name
+	build sync.Mutex      // held during MakeOnce; guards built
+	built map[string]bool // names for which MakeOnce has succeeded
 }
 
-// End ends everything in the reverse order of its start. It may be called again; only the first call reports true.
+// End undoes everything that was started, in reverse order. Only the first call does so and returns
+// true.
 func (r *Run) End() bool {
 	r.mu.Lock()
 	if r.ended {
@@ -41,8 +42,8 @@ func (r *Run) End() bool {
 	return true
 }
 
-// OnClose arranges for f to run at End. It runs at once if the run has ended already: a start that lost the race against
-// an interrupt leaves nothing behind.
+// OnClose registers f, which End calls. If the run has ended already, OnClose calls f at once. So a
+// program that starts while an interrupt ends the run is stopped too.
 func (r *Run) OnClose(f func()) {
 	r.mu.Lock()
 	if r.ended {

@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// What the issuers of this process handed out, and what edge has of its own: none of it may be found where edge or an API server
-// writes. See Run.Leaks.
+// handedOut records the tokens that the issuers of this process issued, and edge's own tokens.
+// Run.Leaks checks that neither edge nor an API server writes them to a file.
 var handedOut struct {
 	sync.Mutex
 	kind map[string]string // by token
 }
 
-// NoteToken notes what kind of token it is, and returns it.
+// NoteToken records token and its kind for Run.Leaks, and returns token.
 func NoteToken(token, kind string) string {
 	handedOut.Lock()
 	defer handedOut.Unlock()

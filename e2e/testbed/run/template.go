@@ -7,7 +7,8 @@ import (
 	"text/template"
 )
 
-// Render writes a file from a template. A value that is missing is an error.
+// Render executes the template text with values and writes the result to the file `to`. A key that
+// is missing in values is an error.
 func Render(to, text string, values any) error {
 	t, err := template.New(filepath.Base(to)).Option("missingkey=error").Parse(text)
 	if err != nil {
