@@ -1,37 +1,41 @@
-// A real Chromium that visits pages for who asks over HTTP: `node browser.mjs PORT`, until it is told to end.
+// Drives a real Chromium: `node browser.mjs PORT` opens pages on request by HTTP, until the process
+// is stopped.
 //
-//   POST / {"page": URL, "verb": a function of page.js, "args": its argument,
-//           "certificate": {"origin": URL, "cert": PEM, "key": PEM}, the visitor's; may be missing}
-//   200    {"seen": what the function returned, "said": [lines of the browser's console, requests that failed]}
+//  POST / {"page": URL, "verb": a function of page.js, "args": its argument,
+//          "certificate": {"origin": URL, "cert": PEM, "key": PEM}, the client certificate; may be missing}
+//  200    {"seen": the function's result, "said": [messages of the browser's console, failed requests]}
 //
-// Each visit has a profile of its own, without a past. CHROMIUM is the browser's program. NODE_PATH has playwright-core.
+// Each visit has a new, empty profile. CHROMIUM is the path of the browser. NODE_PATH contains
+// playwright-core.
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { json } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
-const { chromium } = createRequire(import.meta.url)('playwright-core'); // import itself does not look at NODE_PATH
+const { chromium } = createRequire(import.meta.url)('playwright-core'); // import does not search NODE_PATH
 const script = fileURLToPath(new URL('page.js', import.meta.url));
 
-// Chromium gives up what it is connecting when a network interface comes or goes, and each new pod of any test brings one. Over
-// HTTP/2 it would give up WebSockets that are open, too, without a word why: there is none here.
+// Chromium aborts connections that it is opening when a network interface appears or disappears,
+// and each new pod of any test adds one. Over HTTP/2 it would also abort open WebSockets, without
+// an error message. So HTTP/2 is off here.
 const interrupted = 'ERR_NETWORK_CHANGED';
-const mostInterruptions = 100; // on a busy machine, where a visit takes long and pods are many
-const patience = 180_000; // ms, for what the browser itself has to do
+const mostInterruptions = 100; // repeated visits; on a busy machine a visit takes long and many pods start meanwhile
+const patience = 180_000; // timeout in ms for the browser's own operations
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
   timeout: patience,
-  // Nothing leaves the machine: no name resolves, no proxy comes between. QUIC would try UDP first.
+  // Nothing may leave the machine: no name resolves and no proxy is used. QUIC would try UDP first.
   args: [
     '--no-sandbox', '--disable-gpu', '--disable-http2', '--disable-quic', '--no-proxy-server',
     '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
   ],
 });
-browser.on('disconnected', () => process.exit()); // asked to end, playwright ends the browser first
+browser.on('disconnected', () => process.exit()); // on SIGTERM, playwright first closes the browser
 
-// withCertificate are the options of a profile whose owner shows a certificate to a server that asks. Between Chromium and that
-// server stands playwright then, with a certificate of its own.
+// withCertificate returns the options of a profile that presents a client certificate to a server
+// that requests one. For these profiles, playwright runs a proxy with its own certificate between
+// Chromium and the server.
 const withCertificate = ({ origin, cert, key }) => ({
   ignoreHTTPSErrors: true, clientCertificates: [{ origin, cert: Buffer.from(cert), key: Buffer.from(key) }],
 });
@@ -43,7 +47,7 @@ async function visit({ page: url, verb, args, certificate }) {
     const page = await context.newPage();
     const said = [];
     page.on('console', (message) => said.push(message.text()));
-    page.on('requestfailed', (request) => said.push(`${request.failure()?.errorText}: ${request.url()}`)); // a frame's are not on the console
+    page.on('requestfailed', (request) => said.push(`${request.failure()?.errorText}: ${request.url()}`)); // the console does not show failures in an iframe
     await page.addInitScript({ path: script });
     await page.goto(url);
     const seen = await page.evaluate(([verb, args]) => verbs[verb](args), [verb, args]);

@@ -1,20 +1,22 @@
-// What a terminal in a web page does, with nothing but the browser's own WebSocket. Each verb takes a url, a token, a
-// subprotocol and more, and returns what the page observed. The test judges that.
+// The functions that the tests run in a web page. They use only the browser's own WebSocket and
+// fetch. Each function returns what the page observed; the test checks it.
 
-// patience bounds a verb, in ms: then the page closes its WebSocket, with a code of its own, and tells what it has.
+// patience is the timeout of a function, in ms. After it, the page closes its WebSocket with the
+// code impatient and returns what it has received.
 const patience = 90_000;
 const impatient = 4000;
 
-// A page cannot set Authorization on a WebSocket, so the token is a subprotocol.
+// credential returns the subprotocol that contains the token, because a page cannot set
+// Authorization on a WebSocket.
 const credential = (token) =>
   'base64url.bearer.authorization.k8s.io.' + btoa(token).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 
-// A Session is a WebSocket whose messages are a channel's number and a payload.
+// Session is a WebSocket whose messages consist of a channel's number and a payload.
 class Session {
   opened = false;
-  protocol = ''; // agreed
-  close = 0; // code
-  channels = {}; // all that came, by number
+  protocol = ''; // the agreed subprotocol
+  close = 0; // close code; 0: open
+  channels = {}; // received payloads by channel number
   #changed = [];
 
   constructor({ url, token, subprotocol }) {
@@ -32,7 +34,7 @@ class Session {
     this.#changed = this.#changed.filter((check) => !check());
   }
 
-  // until waits for a condition, or for the session's end.
+  // until waits until condition returns true or the session ends.
   until(condition) {
     return new Promise((resolve) => {
       const check = () => (condition() || this.close) && (resolve(), true);
@@ -40,7 +42,7 @@ class Session {
     });
   }
 
-  // started waits for the handshake to end, whichever way.
+  // started waits until the handshake has succeeded or failed.
   started() { return this.until(() => this.opened); }
 
   ended() { return this.until(() => false); }
@@ -58,7 +60,7 @@ class Session {
   }
 
   sendAll(channel, bytes) {
-    const most = 32 << 10; // as kubectl sends
+    const most = 32 << 10; // the same size as kubectl's messages
     for (let at = 0; at < bytes.length; at += most) this.send(channel, bytes.subarray(at, at + most));
   }
 
@@ -75,7 +77,7 @@ class Session {
 
   text(channel) { return new TextDecoder().decode(this.bytes(channel)); }
 
-  // report is all that was observed of a command.
+  // report returns everything that was observed of a command.
   report() {
     const { opened, protocol, close } = this;
     return { opened, protocol, close, stdout: this.text(stdout), stderr: this.text(stderr), status: this.text(error) };
@@ -84,7 +86,7 @@ class Session {
 
 const [stdin, stdout, stderr, error, resize] = [0, 1, 2, 3, 4];
 
-// random makes bytes; the browser gives at most 64 KiB at once.
+// random returns size random bytes; getRandomValues returns at most 64 KiB per call.
 function random(size) {
   const bytes = new Uint8Array(size);
   for (let at = 0; at < size; at += 1 << 16) crypto.getRandomValues(bytes.subarray(at, at + (1 << 16)));
@@ -97,7 +99,7 @@ async function hash(bytes) {
 }
 
 globalThis.verbs = {
-  // talk sends stdin, if there is any, and listens to the end: exec and attach.
+  // talk runs exec or attach: it sends args.stdin if present and reads until the session ends.
   async talk(args) {
     const session = new Session(args);
     await session.started();
@@ -106,7 +108,7 @@ globalThis.verbs = {
     return session.report();
   },
 
-  // halfClose sends so many bytes, ends stdin and listens to the end.
+  // halfClose sends args.size bytes, half-closes stdin and reads until the session ends.
   async halfClose(args) {
     const session = new Session(args);
     await session.started();
@@ -119,7 +121,8 @@ globalThis.verbs = {
     return { ...session.report(), stdout: '', sent: await hash(sent), echoed: await hash(session.bytes(stdout)) };
   },
 
-  // terminal changes the window's size, asks inside until it is that, and does so for each size. Then it exits with 5.
+  // terminal changes the terminal's size and waits until the command sees it, for each size. Then
+  // the command exits with 5.
   async terminal(args) {
     const session = new Session(args);
     await session.started();
@@ -134,8 +137,9 @@ globalThis.verbs = {
     return session.report();
   },
 
-  // portForward speaks on three connections at the same time, each with a channel for data and one for an error: it fetches a
-  // page, has bytes echoed, and is told that nobody listens. Each channel begins with its port, in two bytes.
+  // portForward uses three connections at the same time: one fetches a page, one has bytes echoed,
+  // and on one the port is closed, so the error channel gets a message. Each connection has a data
+  // and an error channel. Each channel begins with its port in two bytes.
   async portForward(args) {
     const session = new Session(args);
     await session.started();
@@ -159,7 +163,8 @@ globalThis.verbs = {
     };
   },
 
-  // follow reads a log until it has so many lines. It has no channels: each message is base64 of some of it.
+  // follow reads a log until it has args.lines lines. A log has no channels: each message is base64
+  // of the next bytes.
   follow({ url, token, subprotocol, lines }) {
     const ws = new WebSocket(url, [subprotocol, credential(token)]);
     return new Promise((resolve) => {
@@ -174,18 +179,18 @@ globalThis.verbs = {
     });
   },
 
-  // write writes as any page may without being asked, by fetch with a body and by a form, with what the browser adds by itself.
-  // Nothing that the page sees says what came of it.
+  // write sends a POST by fetch and by a form, as any page can without permission, with the cookies
+  // and certificates that the browser adds. The page cannot see whether the writes succeeded.
   async write({ url, body }) {
     const own = { mode: 'no-cors', credentials: 'include', signal: AbortSignal.timeout(patience) };
-    await fetch(url + '&by=fetch', { ...own, method: 'POST', body: new Blob([body]) }).catch(() => {}); // of no type: JSON to an API server
+    await fetch(url + '&by=fetch', { ...own, method: 'POST', body: new Blob([body]) }).catch(() => {}); // without a Content-Type, which an API server takes as JSON
     const frame = document.createElement('iframe');
     frame.name = 'answer';
     const form = document.createElement('form');
     Object.assign(form, { method: 'POST', action: url + '&by=form', enctype: 'text/plain', target: frame.name });
     document.body.append(frame, form);
-    const isAnswer = () => { // and not the empty page that a frame begins with, whose load may come late
-      try { return frame.contentWindow.location.href !== 'about:blank'; } catch { return true; } // another origin's
+    const isAnswer = () => { // ignores the frame's initial empty page, whose load event may come late
+      try { return frame.contentWindow.location.href !== 'about:blank'; } catch { return true; } // access fails: the answer is from another origin
     };
     const answered = new Promise((resolve) => { frame.onload = () => { if (isAnswer()) resolve(); }; setTimeout(resolve, patience); });
     form.submit();
@@ -193,10 +198,11 @@ globalThis.verbs = {
     return {};
   },
 
-  // look tells what the page itself has come to.
+  // look returns the origin and the title of the page.
   look() { return { origin: self.origin, title: document.title }; },
 
-  // ask sends requests with fetch, one after the other, and tells what the page may read of each answer.
+  // ask sends requests with fetch, one after the other, and returns what the page may read of each
+  // answer.
   async ask({ url, token, requests }) {
     const answers = [];
     for (const { method, path, body, credentials } of requests) {

@@ -11,13 +11,16 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 
 /**
- * exec with the JDK's WebSocket, for its framing only: JdkExec KIND NAMESPACE POD COMMAND...
+ * JdkExec KIND NAMESPACE POD COMMAND... runs exec with the JDK's WebSocket, which sends fragments.
  *
- * <p>Standard input is sent in messages of many fragments (RFC 6455, section 5.4), of KIND text or binary. Ends with the
- * command's exit code, see Channels for others.
+ * <p>Standard input is sent in messages of several fragments (RFC 6455, section 5.4); KIND is text
+ * or binary. The exit code is the command's; see Channels for the others.
  */
 final class JdkExec implements WebSocket.Listener {
-    /** A message has the channel alone in its first fragment, then these many of these many characters or bytes. */
+    /**
+     * The first fragment of a message contains only the channel; FRAGMENTS more have up to FRAGMENT
+     * characters or bytes.
+     */
     private static final int FRAGMENTS = 7;
     private static final int FRAGMENT = 10_001;
 
@@ -65,7 +68,7 @@ final class JdkExec implements WebSocket.Listener {
             socket.sendText("\0", false).join();
             for (int i = 1; i <= FRAGMENTS; i++) {
                 int end = Math.min(at + FRAGMENT, text.length());
-                socket.sendText(text.substring(at, end), i == FRAGMENTS).join(); // some of the last message are empty
+                socket.sendText(text.substring(at, end), i == FRAGMENTS).join(); // in the last message, some fragments are empty
                 at = end;
             }
         }

@@ -4,10 +4,10 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 
 /**
- * exec as the official Java client does it: OkHttpExec SIZE NAMESPACE POD COMMAND...
+ * OkHttpExec SIZE NAMESPACE POD COMMAND... runs exec as the official Java client does.
  *
- * <p>SIZE is that of the command's terminal, as WIDTHxHEIGHT, or "-" for none. Standard input is sent. Ends with the
- * command's exit code, see Channels for others.
+ * <p>SIZE is the size of the command's terminal as WIDTHxHEIGHT, or "-" for no terminal. Standard
+ * input is sent to the command. The exit code is the command's; see Channels for the others.
  */
 final class OkHttpExec extends OkHttpSession {
     private volatile int code = Channels.NO_CODE;
@@ -22,7 +22,7 @@ final class OkHttpExec extends OkHttpSession {
         }
         code = Channels.exitCode(data);
         try {
-            end(Channels.STDIN); // the official client says it again
+            end(Channels.STDIN); // the official client half-closes stdin a second time here
             close();
         } catch (Exception e) {
             e.printStackTrace();
@@ -42,7 +42,7 @@ final class OkHttpExec extends OkHttpSession {
             return;
         }
         if (!protocol.equals(Channels.V5)) {
-            throw new IllegalStateException("exec has " + protocol);
+            throw new IllegalStateException("exec: the server chose subprotocol " + protocol);
         }
         if (tty) {
             String[] size = words.get(0).split("x");
@@ -50,7 +50,7 @@ final class OkHttpExec extends OkHttpSession {
             session.write(Channels.RESIZE, resize.getBytes(StandardCharsets.UTF_8));
         }
         session.write(Channels.STDIN, System.in.readAllBytes());
-        if (!tty) { // a terminal would hang up
+        if (!tty) { // the end of its input would end the terminal's session
             session.end(Channels.STDIN);
         }
         try {

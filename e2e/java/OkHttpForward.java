@@ -8,16 +8,17 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
 /**
- * port-forward as the official Java client does it: OkHttpForward NAMESPACE POD PORT BYTES
+ * OkHttpForward NAMESPACE POD PORT BYTES runs port-forward as the official Java client does.
  *
- * <p>In one session, asks for port 9999, where nobody listens, says whether it was told so, and then sends so many bytes
- * to PORT, which echoes them, and says whether they came back.
+ * <p>In one session, it forwards port 9999, on which no process listens, and prints "refused" if
+ * the error channel reports that. Then it sends BYTES bytes to PORT, which echoes them, and prints
+ * whether the same bytes came back.
  */
 final class OkHttpForward extends OkHttpSession {
     private static final int NOBODY = 9999;
     private static final long WAIT_SECONDS = 180;
 
-    /** What came, by channel: 2n is the data of port n, 2n+1 its errors. */
+    /** Received messages by channel: 2n is the data of the n-th port, 2n+1 its errors. */
     private final List<BlockingQueue<byte[]>> came = new ArrayList<>();
 
     private OkHttpForward(int ports) {
@@ -34,19 +35,19 @@ final class OkHttpForward extends OkHttpSession {
     private byte[] next(int channel) throws InterruptedException {
         byte[] data = came.get(channel).poll(WAIT_SECONDS, TimeUnit.SECONDS);
         if (data == null) {
-            throw new IllegalStateException("nothing on channel " + channel);
+            throw new IllegalStateException("no message arrived on channel " + channel);
         }
         return data;
     }
 
-    /** The first message of each channel is the port, little endian, and nothing else. */
+    /** Checks that the first message of each channel is exactly the port, little endian. */
     private void expectPorts(int... ports) throws InterruptedException {
         for (int channel = 0; channel < 2 * ports.length; channel++) {
             int port = ports[channel / 2];
             byte[] want = {(byte) port, (byte) (port >> 8)};
             byte[] first = next(channel);
             if (!Arrays.equals(first, want)) {
-                throw new IllegalStateException("channel " + channel + " begins with " + Arrays.toString(first));
+                throw new IllegalStateException("channel " + channel + " does not begin with its port but with " + Arrays.toString(first));
             }
         }
     }
@@ -70,7 +71,7 @@ final class OkHttpForward extends OkHttpSession {
         String path = "/api/v1/namespaces/" + args[0] + "/pods/" + args[1] + "/portforward?ports=" + NOBODY + "&ports=" + port;
         String protocol = session.open(path);
         if (!protocol.equals(Channels.V4)) {
-            throw new IllegalStateException("port-forward has " + protocol);
+            throw new IllegalStateException("port-forward: the server chose subprotocol " + protocol);
         }
         session.expectPorts(NOBODY, port);
         String error = new String(session.next(1), StandardCharsets.UTF_8);

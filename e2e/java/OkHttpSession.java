@@ -13,11 +13,14 @@ import okhttp3.WebSocketListener;
 import okio.ByteString;
 
 /**
- * A session with the headers, frames and pings of the official Java client (io.kubernetes:client-java), which stands on a
- * later OkHttp: one that offers compression.
+ * A session with the headers, frames and pings of the official Java client
+ * (io.kubernetes:client-java). That client uses a later OkHttp, which offers compression.
  */
 abstract class OkHttpSession extends WebSocketListener {
-    /** The official client cuts its messages here, because OkHttp closes a session that has 16 MiB waiting. */
+    /**
+     * Largest message, as in the official client: OkHttp closes a session if more than 16 MiB wait
+     * to be sent.
+     */
     private static final int MESSAGE = 15 << 20;
 
     private static final long QUEUE = 16L << 20;
@@ -27,23 +30,23 @@ abstract class OkHttpSession extends WebSocketListener {
     private static final int NORMAL = 1000; // RFC 6455, section 7.4.1
     private static final int PROTOCOL_ERROR = 1002;
 
-    /** The subprotocol that the server chose. */
+    /** Completes with the subprotocol that the server chose. */
     final CompletableFuture<String> opened = new CompletableFuture<>();
 
-    /** The server's close code. */
+    /** Completes with the server's close code. */
     final CompletableFuture<Integer> closed = new CompletableFuture<>();
 
     private WebSocket socket;
 
     OkHttpSession() {
-        // OkHttp's threads would outlive the main one.
+        // Exit on an exception in any thread: OkHttp's threads would keep the process running.
         Thread.setDefaultUncaughtExceptionHandler((thread, e) -> {
             e.printStackTrace();
             System.exit(1);
         });
     }
 
-    /** A message without its first byte. */
+    /** Receives a message: its channel and the bytes after the channel's byte. */
     abstract void received(int channel, byte[] data);
 
     /** Connects and returns the subprotocol that the server chose. */
@@ -60,7 +63,7 @@ abstract class OkHttpSession extends WebSocketListener {
             .header("Sec-WebSocket-Protocol", Channels.V5 + "," + Channels.V4)
             .header("Sec-WebSocket-Extensions", "permessage-deflate")
             .header("Connection", "Upgrade")
-            .header("Upgrade", "SPDY/3.1") // OkHttp replaces it
+            .header("Upgrade", "SPDY/3.1") // OkHttp replaces it with websocket
             .build();
         socket = client.newWebSocket(request, this);
         return opened.get(OPEN_WAIT.toSeconds(), TimeUnit.SECONDS);
@@ -78,7 +81,7 @@ abstract class OkHttpSession extends WebSocketListener {
         }
     }
 
-    /** Ends a channel, where the dialect can say that. */
+    /** Half-closes a channel if the dialect is v5. */
     void end(int channel) throws Exception {
         if (Channels.V5.equals(opened.get())) {
             send(new byte[] {(byte) Channels.CLOSE, (byte) channel});
@@ -91,16 +94,19 @@ abstract class OkHttpSession extends WebSocketListener {
 
     private void send(byte[] message) throws IOException {
         if (!socket.send(ByteString.of(message))) {
-            throw new IOException("the session does not take a message");
+            throw new IOException("OkHttp did not accept a message: the session is closing");
         }
     }
 
-    /** Waits until at most so many bytes wait to be sent, as the official client does: OkHttp has no other way. */
+    /**
+     * Waits until at most `most` bytes wait to be sent. It polls as the official client does:
+     * OkHttp offers nothing else.
+     */
     private void awaitQueue(long most) throws IOException, InterruptedException {
         long deadline = System.nanoTime() + QUEUE_WAIT.toNanos();
         while (socket.queueSize() > most) {
             if (System.nanoTime() > deadline) {
-                throw new IOException("nothing was sent for " + QUEUE_WAIT);
+                throw new IOException("the queue was not sent within " + QUEUE_WAIT);
             }
             Thread.sleep(10);
         }
@@ -109,7 +115,7 @@ abstract class OkHttpSession extends WebSocketListener {
     @Override
     public void onOpen(WebSocket socket, Response response) {
         if (response.header("Sec-WebSocket-Extensions") != null) {
-            onFailure(socket, new IOException("the server would compress: " + response.headers()), response);
+            onFailure(socket, new IOException("the server accepted compression: " + response.headers()), response);
             return;
         }
         opened.complete(response.header("Sec-WebSocket-Protocol", "missing"));
@@ -117,7 +123,7 @@ abstract class OkHttpSession extends WebSocketListener {
 
     @Override
     public void onMessage(WebSocket socket, String text) {
-        onFailure(socket, new IOException("text, which no server of Kubernetes sends here: " + text), null);
+        onFailure(socket, new IOException("received a text message, but a Kubernetes server sends only binary messages: " + text), null);
     }
 
     @Override

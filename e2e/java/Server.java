@@ -10,7 +10,10 @@ import javax.net.ssl.TrustManager;
 import javax.net.ssl.TrustManagerFactory;
 import javax.net.ssl.X509TrustManager;
 
-/** The server that a test names in the environment: SERVER is its URL, CA the PEM to trust for it, TOKEN the user's. */
+/**
+ * The server of the test, from the environment: SERVER is its URL, CA its PEM certificates, TOKEN
+ * the user's token.
+ */
 final class Server {
     static final String URL = System.getenv("SERVER");
     static final String AUTHORIZATION = "Bearer " + System.getenv("TOKEN");
@@ -33,7 +36,10 @@ final class Server {
         return context;
     }
 
-    /** The path and query of an exec, as the official client writes them: it asks for stderr of a terminal, too. */
+    /**
+     * The path and query of an exec, as the official client writes them: with stderr=true also for
+     * a terminal.
+     */
     static String execPath(String namespace, String pod, boolean tty, List<String> command) {
         StringBuilder path = new StringBuilder("/api/v1/namespaces/" + namespace + "/pods/" + pod + "/exec");
         path.append("?stdin=true&stdout=true&stderr=true&tty=").append(tty);

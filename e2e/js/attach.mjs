@@ -1,6 +1,7 @@
-// attach with the official JavaScript client: attach.mjs NAMESPACE POD
+// attach.mjs NAMESPACE POD attaches to a pod with the official JavaScript client.
 //
-// Ends when the session does, with 90 if it was not closed normally, 91 if the server refused it.
+// The script exits when the session ends. Exit codes: 0 after a normal close, 90 after another
+// close, 91 if the server refused the session.
 import { Attach, KubeConfig } from '@kubernetes/client-node';
 
 const [namespace, pod] = process.argv.slice(2);
@@ -10,7 +11,7 @@ config.loadFromDefault();
 const normal = 1000; // RFC 6455, section 7.4.1
 try {
   const session = await new Attach(config).attach(namespace, pod, '', process.stdout, process.stderr, process.stdin, false);
-  // What was printed has to leave first.
+  // Exit only after the output has been written.
   session.on('close', (code) => process.stdout.write('', () => process.exit(code === normal ? 0 : 90)));
 } catch (refusal) {
   console.error('refused:', refusal.message);

@@ -1,17 +1,19 @@
-// cp with the official JavaScript client: cp.mjs up NAMESPACE POD LOCAL REMOTE copies what is in a local folder into one
-// of the pod; cp.mjs down NAMESPACE POD LOCAL REMOTE copies what is in that one back.
+// cp.mjs copies files with the official JavaScript client. cp.mjs up NAMESPACE POD LOCAL REMOTE
+// copies the content of a local folder to a folder of the pod; cp.mjs down NAMESPACE POD LOCAL
+// REMOTE copies the content of the pod's folder back.
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { Cp, Exec, KubeConfig } from '@kubernetes/client-node';
 
-// Release 1.4.0 does not wait for a copy to end, and does not unzip the archive that it lets the pod zip. This does.
+// Release 1.4.0 of the client does not wait until a copy has ended, and does not unzip the archive
+// that it makes the pod zip. CopyingExec does both.
 class CopyingExec extends Exec {
   async exec(namespace, pod, container, command, stdout, stderr, stdin, tty) {
     const zipped = stdout && createGunzip();
     const unpacked = stdout && pipeline(zipped, stdout);
     const ended = new Promise((resolve, reject) => {
       super.exec(namespace, pod, container, command, zipped, stderr, stdin, tty, resolve)
-        .then((session) => session.on('close', () => reject(new Error('ended without a status'))), reject);
+        .then((session) => session.on('close', () => reject(new Error('the session ended without a Status'))), reject);
     });
     this.copied = ended.then(async (status) => {
       if (status.status !== 'Success') throw new Error(`${status.message}: ${stderr.getContentsAsString()}`);

@@ -1,7 +1,7 @@
-// exec with the official JavaScript client: exec.mjs NAMESPACE POD COMMAND...
+// exec.mjs NAMESPACE POD COMMAND... runs a command with the official JavaScript client.
 //
-// In a terminal the command has one too, of the same size. Ends with the command's exit code, 90 if the session ended
-// without one, 91 if the server refused it.
+// If the script runs in a terminal, the command gets a terminal of the same size. The exit code is
+// the command's, 90 if the session ended without one, 91 if the server refused the session.
 import { Exec, KubeConfig } from '@kubernetes/client-node';
 
 const [namespace, pod, ...command] = process.argv.slice(2);
@@ -9,7 +9,7 @@ const config = new KubeConfig();
 config.loadFromDefault();
 
 const tty = Boolean(process.stdin.isTTY);
-if (tty) process.stdin.setRawMode(true); // the keys are the command's
+if (tty) process.stdin.setRawMode(true); // the local terminal must not interpret the keys
 
 let code = 90;
 function ended(status) {
@@ -23,7 +23,7 @@ try {
   const stderr = tty ? null : process.stderr;
   const session = await new Exec(config)
     .exec(namespace, pod, '', command, process.stdout, stderr, process.stdin, tty, ended);
-  // What was printed has to leave first.
+  // Exit only after the output has been written.
   session.on('close', () => process.stdout.write('', () => process.exit(code)));
 } catch (refusal) {
   console.error('refused:', refusal.message);

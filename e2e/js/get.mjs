@@ -1,4 +1,5 @@
-// get with the official JavaScript client: get.mjs NAMESPACE POD prints the pod's name as the server knows it.
+// get.mjs NAMESPACE POD reads a pod with the official JavaScript client and prints the name in the
+// response.
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
 
 const [namespace, name] = process.argv.slice(2);

@@ -1,4 +1,5 @@
-// logs --follow with the official JavaScript client: logs.mjs NAMESPACE POD prints the last line and those that follow.
+// logs.mjs NAMESPACE POD follows a log with the official JavaScript client. It prints the last line
+// and all new lines.
 import { KubeConfig, Log } from '@kubernetes/client-node';
 
 const [namespace, pod] = process.argv.slice(2);

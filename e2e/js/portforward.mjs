@@ -1,7 +1,8 @@
-// port-forward with the official JavaScript client: portforward.mjs NAMESPACE POD PORT
+// portforward.mjs NAMESPACE POD PORT forwards a port with the official JavaScript client.
 //
-// Listens on a free port, names it in its first line, and gives each connection a session of its own: that is all this
-// client can. Further lines have what came on error channels.
+// The script listens on a free port and prints the address in its first line. It opens a new
+// session for each connection, because this client supports only that. Later lines contain what
+// arrived on error channels.
 import { createServer } from 'node:net';
 import { Writable } from 'node:stream';
 import { KubeConfig, PortForward } from '@kubernetes/client-node';
@@ -13,7 +14,7 @@ const forward = new PortForward(config);
 
 const errors = new Writable({
   write(text, encoding, done) {
-    if (text.length > 0) console.log('error channel:', text.toString()); // the port is cut off before, and leaves nothing
+    if (text.length > 0) console.log('error channel:', text.toString()); // the client removes the port and passes the empty rest on
     done();
   },
 });

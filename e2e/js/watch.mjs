@@ -1,4 +1,5 @@
-// watch with the official JavaScript client: watch.mjs NAMESPACE prints a line for each event of a ConfigMap.
+// watch.mjs NAMESPACE watches ConfigMaps with the official JavaScript client and prints one line
+// per event.
 import { KubeConfig, Watch } from '@kubernetes/client-node';
 
 const [namespace] = process.argv.slice(2);

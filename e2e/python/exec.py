@@ -1,7 +1,7 @@
-"""exec with the official Python client: exec.py NAMESPACE POD COMMAND...
+"""exec.py NAMESPACE POD COMMAND... runs a command with the official Python client.
 
-Standard input is sent, if there is any. Ends with the command's exit code, 90 if the session ended without one, 91 if
-the server refused it.
+Standard input is sent to the command, unless it is empty. The exit code is the command's, 90 if
+the session ended without one, 91 if the server refused the session.
 """
 import sys
 
@@ -23,7 +23,7 @@ except ApiException as e:
 for at in range(0, len(stdin), 1 << 15):
     session.write_stdin(stdin[at:at + (1 << 15)])
 
-# Read what comes as it comes: a test may wait for the first line.
+# Read and print output as soon as it arrives, because a test may wait for the first line.
 while session.is_open():
     session.update(timeout=None)
     for read, to in ((session.read_stdout, sys.stdout), (session.read_stderr, sys.stderr)):
@@ -31,7 +31,7 @@ while session.is_open():
         to.flush()
 try:
     code = session.returncode
-except Exception as e:  # no Status, or one without an exit code
+except Exception as e:  # no Status, or a Status without an exit code
     print("no exit code:", repr(e), file=sys.stderr)
     code = 90
 sys.exit(code)

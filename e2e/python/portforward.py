@@ -1,7 +1,8 @@
-"""port-forward with the official Python client: portforward.py NAMESPACE POD PORT BYTES
+"""portforward.py NAMESPACE POD PORT BYTES forwards a port with the official Python client.
 
-Sends so many bytes to a port of the pod that echoes them, in two sessions at a time, and says of each whether they came back.
-Then asks for port 9999, where nobody listens, and says whether it was told so.
+The script sends BYTES bytes to PORT, which echoes them, in two concurrent sessions, and prints for
+each whether the same bytes came back. Then it forwards port 9999, on which no process listens, and
+prints "refused" if the client reports that.
 """
 import hashlib
 import os
@@ -17,7 +18,7 @@ config.load_kube_config()
 
 
 def forward(port):
-    # This client changes the API object while it connects, so each session has its own.
+    # This client modifies the API object while it connects, so each session needs its own object.
     api = client.CoreV1Api(client.ApiClient())
     try:
         return portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))

@@ -22,13 +22,14 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// refused is an answer other than 101, as an Observation has it.
+// refused is a response other than 101, as the text that an Observation contains.
 type refused struct{ answer string }
 
 func (r *refused) Error() string { return "rawclient: refused: " + r.answer }
 
-// dialTLS connects to where access is served. HTTP/2 has no upgrades of this kind. Of a trace in ctx it calls
-// TLSHandshakeDone; GotFirstResponseByte is called by who reads the answer.
+// dialTLS opens a TLS connection to the server of `to`. It offers only HTTP/1.1, because HTTP/2 has
+// no Upgrade header. It calls TLSHandshakeDone of a trace in ctx; the code that reads the response
+// calls GotFirstResponseByte.
 func dialTLS(ctx context.Context, to cluster.Access) (*tls.Conn, error) {
 	server, err := url.Parse(to.Server)
 	if err != nil {
@@ -62,10 +63,11 @@ func header(to cluster.Access) http.Header {
 	return h
 }
 
-// mostRefusal is what is read of a refusal's body. gorilla's dialer reads no more.
+// mostRefusal is how many bytes of a refusal's body are read. gorilla's dialer reads the same
+// number.
 const mostRefusal = 1024
 
-// readRefusal is what a client can tell of an answer other than 101.
+// readRefusal returns the code, content type and body of a response other than 101.
 func readRefusal(resp *http.Response) *refused {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, mostRefusal))
 	said := fmt.Sprintf("%q", body)
@@ -77,19 +79,20 @@ func readRefusal(resp *http.Response) *refused {
 	return &refused{normal(fmt.Sprintf("%d, %q, %s", resp.StatusCode, resp.Header.Get("Content-Type"), said))}
 }
 
-// DialWebSocket opens a WebSocket and returns the answer's header. An answer other than 101 is an error that has it.
+// DialWebSocket opens a WebSocket and returns the response's header. For a response other than 101
+// it returns a *refused.
 func DialWebSocket(ctx context.Context, to cluster.Access, uri string, offer ...string) (*websocket.Conn, http.Header, error) {
 	dialer := websocket.Dialer{
 		Subprotocols:     offer,
 		HandshakeTimeout: time.Minute,
 		ReadBufferSize:   32 << 10,
-		WriteBufferSize:  64 << 10, // a message of this client is one frame: fragments are not for this protocol
+		WriteBufferSize:  64 << 10, // large enough that each message is one frame, because the Kubernetes protocols do not expect fragments
 		NetDialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialTLS(ctx, to)
 		},
 	}
 	h := header(to)
-	h.Set("Origin", to.Server) // as a page of the server's own; a watch is refused without one
+	h.Set("Origin", to.Server) // like a page of the server itself; the API server refuses a watch without Origin
 	c, resp, err := dialer.DialContext(ctx, "wss"+strings.TrimPrefix(to.Server, "https")+uri, h)
 	if errors.Is(err, websocket.ErrBadHandshake) {
 		return nil, nil, readRefusal(resp)
@@ -99,8 +102,8 @@ func DialWebSocket(ctx context.Context, to cluster.Access, uri string, offer ...
 	return c, resp.Header, nil
 }
 
-// dialSPDY upgrades to SPDY/3.1 and returns the connection, a reader that has what came with the answer already, and the
-// subprotocol that was agreed on.
+// dialSPDY upgrades to SPDY/3.1. It returns the connection, a reader that contains the bytes
+// received after the response's header, and the subprotocol that the server chose.
 func dialSPDY(ctx context.Context, to cluster.Access, uri string, offer []string) (net.Conn, *bufio.Reader, string, error) {
 	conn, err := dialTLS(ctx, to)
 	if err != nil {
@@ -113,7 +116,7 @@ func dialSPDY(ctx context.Context, to cluster.Access, uri string, offer []string
 	req.Header = header(to)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "SPDY/3.1")
-	req.Header["X-Stream-Protocol-Version"] = offer // a line for each
+	req.Header["X-Stream-Protocol-Version"] = offer // one header line for each subprotocol
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	reader := bufio.NewReaderSize(conn, 32<<10)
 	err = req.Write(conn)

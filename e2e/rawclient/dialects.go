@@ -1,20 +1,20 @@
 package rawclient
 
-// Dialect is one way to speak exec, or port-forward.
+// Dialect is one protocol and subprotocol for exec or port-forward.
 type Dialect struct {
 	Name  string
-	Offer []string // subprotocols, in the client's order; none: the header is not sent
+	Offer []string // subprotocols in the client's order; empty: the client does not send the header
 
-	SPDY   bool // over SPDY/3.1; otherwise over WebSocket
-	Tunnel bool // SPDY inside WebSocket
-	Base64 bool // messages are text
+	SPDY   bool // SPDY/3.1, directly or in a tunnel; false: WebSocket channels
+	Tunnel bool // SPDY tunnelled in WebSocket
+	Base64 bool // messages are text: the channel's digit, then base64
 
-	HalfClose bool // can say that stdin, or a connection's input, has ended
+	HalfClose bool // can half-close stdin, or the client's side of a connection
 	Resize    bool
-	Status    bool // the outcome is a metav1.Status; otherwise text, and nothing for success
+	Status    bool // the result is a metav1.Status; false: it is text, empty for success
 }
 
-// Execs are the dialects of exec (and attach).
+// Execs are the dialects of exec and attach.
 var Execs = []Dialect{
 	{Name: "websocket none", Resize: true},
 	{Name: "websocket channel", Offer: []string{"channel.k8s.io"}, Resize: true},
@@ -28,7 +28,7 @@ var Execs = []Dialect{
 	{Name: "spdy v4", SPDY: true, Offer: []string{"v4.channel.k8s.io"}, HalfClose: true, Resize: true, Status: true},
 	{Name: "spdy v5", SPDY: true, Offer: []string{"v5.channel.k8s.io"}, HalfClose: true, Resize: true, Status: true},
 	{
-		Name: "spdy v5 to v1", SPDY: true, HalfClose: true, Resize: true, Status: true, // as client-go offers them
+		Name: "spdy v5 to v1", SPDY: true, HalfClose: true, Resize: true, Status: true, // the list that client-go offers
 		Offer: []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"},
 	},
 }
@@ -41,7 +41,7 @@ var Forwards = []Dialect{
 	{Name: "websocket v4.base64", Offer: []string{"v4.base64.channel.k8s.io"}, Base64: true},
 }
 
-// ByName finds one of a list of dialects.
+// ByName returns the dialect of a list with this name. It panics if none has it.
 func ByName(list []Dialect, name string) Dialect {
 	for _, d := range list {
 		if d.Name == name {

@@ -17,65 +17,67 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// Exec is what a client asks for, and does meanwhile.
+// Exec is an exec request, and what the client does during the session.
 type Exec struct {
 	Namespace string // empty: cluster.Namespace
 	Pod       string
-	Container string // empty: the only one
+	Container string // empty: the pod's only container
 	Command   []string
 	Stdin     bool
 	TTY       bool
 
-	// StallAfter is after how many bytes of stdout the client stops reading once, for the time Stall; 0: never.
+	// StallAfter is the number of output bytes (stdout and stderr) after which the client once
+	// stops reading for the time Stall; 0: never.
 	StallAfter int64
 	Stall      time.Duration
 
-	// Ping is how often the client pings, as client-go does every 5 s; 0: never.
+	// Ping is the interval of the client's pings, which client-go sends every 5 s; 0: never.
 	Ping time.Duration
 
-	// Do is what the client does while it reads; nil: nothing. Its error is Exec's.
+	// Do runs while the client reads; nil: nothing. Exec returns its error.
 	Do func(*Session) error
 }
 
-// Session is an exec that runs. Its methods are for Exec.Do.
+// Session is a running exec. Exec.Do calls its methods.
 type Session struct {
 	d       Dialect
 	w       wire
 	gaveUp  <-chan struct{}
-	out     [2]*recorder // stdout, stderr
+	out     [2]*recorder // stdout and stderr
 	outcome bytes.Buffer
 }
 
-// Write sends stdin.
+// Write sends p as stdin.
 func (s *Session) Write(p []byte) (int, error) { return len(p), s.w.write(stdin, p) }
 
-// End says that stdin has ended. Not every dialect can.
+// End half-closes stdin. It returns ErrCannotSay if the dialect has no half-close.
 func (s *Session) End() error { return s.w.end(stdin) }
 
-// Resize tells the terminal's size.
+// Resize sends the size of the terminal.
 func (s *Session) Resize(columns, rows int) error {
 	return s.w.write(resize, fmt.Appendf(nil, "{\"Width\":%d,\"Height\":%d}\n", columns, rows))
 }
 
-// Expect waits until stdout has a text among its first bytes.
+// Expect waits until the first mostHead bytes of stdout contain text.
 func (s *Session) Expect(text string) error { return s.out[0].waitText(s.gaveUp, text) }
 
-// Cut ends the connection as a crash of the client does.
+// Cut closes the TCP connection without a TLS or WebSocket close, as a crash of the client does.
 func (s *Session) Cut() { cut(s.w.conn()) }
 
-// Close says that the client closes, and reads on.
+// Close sends the close frame or GOAWAY of the protocol. The client continues to read.
 func (s *Session) Close() error {
 	s.w.bye()
 	return nil
 }
 
-// CloseWrite half-closes the connection, and reads on.
+// CloseWrite half-closes the connection. The client continues to read.
 func (s *Session) CloseWrite() error {
 	halfClose(s.w.conn())
 	return nil
 }
 
-// Exec runs e to its end. An error means that the client itself could not do what it should, not that it was refused.
+// Exec runs e until the session ends. It returns an error if the client itself could not do what it
+// should. A refusal by the server is not an error but part of the Observation.
 func (d Dialect) Exec(ctx context.Context, to cluster.Access, e Exec) (Observation, error) {
 	s := &Session{d: d, gaveUp: ctx.Done(), out: [2]*recorder{newRecorder(), newRecorder()}}
 	o := Observation{Start: -1, Close: abnormal}
@@ -105,7 +107,7 @@ func (d Dialect) Exec(ctx context.Context, to cluster.Access, e Exec) (Observati
 	return o, err
 }
 
-// refusal is the observation of an answer other than 101.
+// refusal returns the Observation for a response other than 101. It returns other errors unchanged.
 func refusal(err error) (Observation, error) {
 	var answer *refused
 	if errors.As(err, &answer) {
@@ -114,7 +116,7 @@ func refusal(err error) (Observation, error) {
 	return Observation{}, err
 }
 
-// dial opens a session's wire.
+// dial connects and upgrades. It returns the wire of a new session and the agreed subprotocol.
 func (d Dialect) dial(ctx context.Context, to cluster.Access, uri string) (wire, string, error) {
 	if d.SPDY && !d.Tunnel {
 		conn, r, subprotocol, err := dialSPDY(ctx, to, uri, d.Offer)
@@ -137,7 +139,7 @@ func (d Dialect) dial(ctx context.Context, to cluster.Access, uri string) (wire,
 	return w, c.Subprotocol(), err
 }
 
-// URI is what is asked for.
+// URI returns the path and query of the exec request.
 func (e Exec) URI() string {
 	query := url.Values{"command": e.Command, "stdout": {"true"}}
 	query.Set("stdin", strconv.FormatBool(e.Stdin))
@@ -156,7 +158,8 @@ func podURI(namespace, pod, verb string) string {
 	return "/api/v1/namespaces/" + namespace + "/pods/" + pod + "/" + verb
 }
 
-// openExec opens the streams that the request named, in client-go's order.
+// openExec opens the streams of the request in client-go's order and waits until the server has
+// accepted them.
 func (w *frames) openExec(e Exec, canResize bool) error {
 	n := 0
 	for _, s := range []struct {
@@ -178,7 +181,7 @@ func (w *frames) openExec(e Exec, canResize bool) error {
 	return w.awaitReplies(n)
 }
 
-// read reads the session to its end.
+// read reads the session until its end.
 func (s *Session) read(e Exec, o *Observation) {
 	first := true
 	var seen int64
@@ -207,7 +210,7 @@ func (s *Session) read(e Exec, o *Observation) {
 	}
 }
 
-// fill says what was read.
+// fill stores what the client received in o.
 func (s *Session) fill(o *Observation) {
 	o.Stdout, o.Stderr = s.out[0].output(), s.out[1].output()
 	if said := s.w.breach(); said != "" {
@@ -219,6 +222,6 @@ func (s *Session) fill(o *Observation) {
 	}
 	o.Status = &metav1.Status{}
 	if err := json.Unmarshal(s.outcome.Bytes(), o.Status); err != nil {
-		o.Breach, o.Text = "a Status that is none", s.outcome.String()
+		o.Breach, o.Text = "the result is not valid JSON of a Status", s.outcome.String()
 	}
 }

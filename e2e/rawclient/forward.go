@@ -14,14 +14,14 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// Forward is a port-forward session.
+// Forward is a port-forward session and what the client does in it.
 type Forward struct {
 	Namespace string // empty: cluster.Namespace
 	Pod       string
-	Ports     []int // one connection for each
+	Ports     []int // the client opens one connection for each
 
-	// Do is what the client does on the i-th connection, beside the others. When all have returned, the client closes
-	// the session. Their errors are Forward's.
+	// Do runs concurrently for each connection; i is its index in Ports. When all calls have
+	// returned, the client closes the session. Dialect.Forward returns their first error.
 	Do func(i int, c *Connection) error
 }
 
@@ -31,8 +31,8 @@ type Connection struct {
 	n      int
 	gaveUp <-chan struct{}
 	data   *recorder
-	said   *recorder // on its error stream
-	prefix [2]int    // bytes still to come of the two ports that WebSocket says first: data, error
+	said   *recorder // received on the error stream
+	prefix [2]int    // WebSocket only: bytes of the port message still expected on the data and the error channel
 	port   int
 
 	mu     sync.Mutex
@@ -40,22 +40,23 @@ type Connection struct {
 	ended  bool
 }
 
-// Write sends data.
+// Write sends p as data of the connection.
 func (c *Connection) Write(p []byte) (int, error) { return len(p), c.w.write(2*c.n, p) }
 
-// End half-closes the connection. WebSocket cannot say it.
+// End half-closes the connection. WebSocket returns ErrCannotSay.
 func (c *Connection) End() error { return c.w.end(2 * c.n) }
 
-// Reset ends the connection both ways. WebSocket cannot say it.
+// Reset resets the connection's data stream. WebSocket returns ErrCannotSay.
 func (c *Connection) Reset() error { return c.w.reset(2 * c.n) }
 
-// Await waits until n bytes came.
+// Await waits until at least n bytes of data have arrived.
 func (c *Connection) Await(n int64) error { return c.data.waitBytes(c.gaveUp, n) }
 
-// AwaitError waits until the error stream has said something.
+// AwaitError waits until at least one byte has arrived on the error stream.
 func (c *Connection) AwaitError() error { return c.said.waitBytes(c.gaveUp, 1) }
 
-// AwaitEnd waits until the server has ended its side. WebSocket cannot say it.
+// AwaitEnd waits until the server has ended its side of the connection. WebSocket returns
+// ErrCannotSay.
 func (c *Connection) AwaitEnd() error {
 	if _, ok := c.w.(*frames); !ok {
 		return ErrCannotSay
@@ -69,7 +70,8 @@ func (c *Connection) AwaitEnd() error {
 	return err
 }
 
-// Forward runs f to its end. An error means that the client itself could not do what it should.
+// Forward runs f until the session ends. It returns an error if the client itself could not do what
+// it should.
 func (d Dialect) Forward(ctx context.Context, to cluster.Access, f Forward) (Observation, error) {
 	o := Observation{Start: -1, Close: abnormal}
 	query := url.Values{}
@@ -103,7 +105,7 @@ func (d Dialect) Forward(ctx context.Context, to cluster.Access, f Forward) (Obs
 	err = runConnections(f, w, conns)
 	w.bye()
 	if d.SPDY && !d.Tunnel {
-		halfClose(w.conn()) // there is no answer to wait for
+		halfClose(w.conn()) // a client of SPDY does not wait for an answer to GOAWAY
 	}
 	select {
 	case <-done:
@@ -146,7 +148,8 @@ func runConnections(f Forward, w wire, conns []*Connection) error {
 	return nil
 }
 
-// openForward opens a connection's two streams, as client-go does: it ends the error stream at once.
+// openForward opens the two streams of a connection. As client-go does, it half-closes the error
+// stream at once.
 func (w *frames) openForward(c *Connection) error {
 	header := http.Header{"Port": {strconv.Itoa(c.port)}, "Requestid": {strconv.Itoa(c.n)}, "Streamtype": {"error"}}
 	if err := w.open(2*c.n+1, header); err != nil {
@@ -166,7 +169,7 @@ func (w *frames) openForward(c *Connection) error {
 	return w.awaitReplies(1)
 }
 
-// event is called by the session's reader.
+// event handles an event of stream `which`: 0 for data, 1 for error. The session's reader calls it.
 func (c *Connection) event(which int, p []byte, kind eventKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,7 +182,7 @@ func (c *Connection) event(which int, p []byte, kind eventKind) {
 		}
 		return
 	}
-	if c.prefix[which] > 0 { // a message of its own
+	if c.prefix[which] > 0 { // the port is a message of its own
 		c.prefix[which] = 0
 		if want := binary.LittleEndian.AppendUint16(nil, uint16(c.port)); !bytes.Equal(p, want) {
 			c.broken = fmt.Sprintf("the first message of a channel is % x, not port %d", p, c.port)

@@ -15,50 +15,51 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Observation is all that a client can tell after a session.
+// Observation is everything that a client can observe of a session.
 type Observation struct {
-	Refusal     string // the answer, if it was not 101: code, content type and body
-	Subprotocol string // that was agreed on
+	Refusal     string // a response other than 101: code, content type and body; empty: 101
+	Subprotocol string // the agreed subprotocol
 
 	Stdout, Stderr Output
-	Start          int  // WebSocket: the channel of the empty message that says "it has begun"; -1: none came
-	Late           bool // output came after the outcome
+	Start          int  // WebSocket: the channel of the first message, which is empty and reports the start of the session; -1: none
+	Late           bool // output arrived after the result
 
-	Status *metav1.Status // v4 and later: the outcome
-	Text   string         // before v4: the outcome; nothing for success
+	Status *metav1.Status // the result in v4 and later
+	Text   string         // the result before v4; empty for success
 
 	Conns []Conn // port-forward: each connection
 
-	After string // what was found in the pod afterwards, if anybody looked
+	After string // the state of the pod after the session, if the scenario checks it
 
-	Close  int    // WebSocket: the server's close code, 1006 without one. SPDY: 0 after GOAWAY from either side, 1006 without
-	Hung   bool   // the server did not close the connection
-	Breach string // what the server may not send
+	Close  int    // WebSocket: the server's close code, 1006 without one. SPDY: 0 after GOAWAY from either side, otherwise 1006
+	Hung   bool   // the server did not close the connection in time
+	Breach string // the first thing that the server sent against the protocol
 }
 
-// Conn is what one forwarded connection came to.
+// Conn is what the client observed of one forwarded connection.
 type Conn struct {
 	Output
-	Error string // what the error stream said
-	Ended bool   // the server ended it alone, which WebSocket cannot say
+	Error string // bytes from the error stream
+	Ended bool   // the server ended this connection alone, which WebSocket cannot express
 }
 
-// Output is what one stream carried.
+// Output is the content of one stream.
 type Output struct {
 	Bytes  int64
 	SHA256 string
-	Head   string // the first bytes, up to mostHead
+	Head   string // the first bytes, at most mostHead
 }
 
-// mostHead is what a recorded stream keeps, in bytes.
+// mostHead is the number of bytes that a recorder keeps of a stream.
 const mostHead = 4096
 
-// OK says that the client learnt of a success.
+// OK reports whether the client received a success.
 func (o Observation) OK() bool {
 	return o.Refusal == "" && (o.Status != nil && o.Status.Status == metav1.StatusSuccess || o.Status == nil && o.Text == "")
 }
 
-// String has a line for each thing that is not as in the plainest success; equal observations have equal strings.
+// String returns a description with one line per property. Two observations are equal if their
+// strings are equal.
 func (o Observation) String() string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -99,7 +100,8 @@ func (o Output) String() string {
 	return fmt.Sprintf("%d bytes, SHA-256 %s", o.Bytes, o.SHA256)
 }
 
-// What differs between two runs of the same: the id of an exec, and the near end of a connection inside the pod.
+// execID and nearEnd match what differs between two equal sessions: the id of an exec, and the
+// source address of a connection inside the pod.
 var (
 	execID  = regexp.MustCompile(`[0-9a-f]{64}`)
 	nearEnd = regexp.MustCompile(`127\.0\.0\.1:[0-9]+->`)
@@ -109,13 +111,13 @@ func normal(text string) string {
 	return nearEnd.ReplaceAllString(execID.ReplaceAllString(text, "<id>"), "<near>->")
 }
 
-// recorder is an Output in the making. Expect may wait for its text.
+// recorder collects the Output of a stream. Callers can wait for text or a number of bytes in it.
 type recorder struct {
 	mu    sync.Mutex
 	bytes int64
 	hash  hash.Hash
 	head  []byte
-	grown chan struct{} // closed and replaced when there is more, or an end
+	grown chan struct{} // closed and replaced when bytes arrive or the stream ends
 	ended bool
 }
 
@@ -151,7 +153,8 @@ func (r *recorder) output() Output {
 	return Output{Bytes: r.bytes, SHA256: hex.EncodeToString(r.hash.Sum(nil)), Head: string(r.head)}
 }
 
-// wait returns once done says so, or with an error when the stream has ended, or gave up has.
+// wait returns nil when done returns true. It returns an error when the stream has ended or gaveUp
+// is closed.
 func (r *recorder) wait(gaveUp <-chan struct{}, done func(bytes int64, head []byte) bool) error {
 	for {
 		r.mu.Lock()
@@ -167,7 +170,7 @@ func (r *recorder) wait(gaveUp <-chan struct{}, done func(bytes int64, head []by
 		select {
 		case <-grown:
 		case <-gaveUp:
-			return fmt.Errorf("rawclient: gave up after %.200q", head)
+			return fmt.Errorf("rawclient: the session was cancelled while waiting, after %.200q", head)
 		}
 	}
 }

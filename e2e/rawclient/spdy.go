@@ -15,20 +15,20 @@ import (
 	"github.com/moby/spdystream/spdy"
 )
 
-// frames is a wire of SPDY streams. They are opened in the order of their ids: 1, 3, 5 and so on.
+// frames is a wire with SPDY streams. The client opens streams with the ids 1, 3, 5 and so on.
 type frames struct {
 	under  net.Conn
-	tunnel *tunnel // between under and the frames; nil: nothing is
+	tunnel *tunnel // WebSocket that carries the frames; nil: the frames are sent on the connection itself
 	framer *spdy.Framer
 
-	mu      sync.Mutex // held while writing, and for the tables
+	mu      sync.Mutex // held while writing; guards byID and byNum
 	out     *bufio.Writer
 	byID    map[spdy.StreamId]int
 	byNum   map[int]spdy.StreamId
-	replies chan struct{} // one for each stream that the server accepted
+	replies chan struct{} // receives one value for each stream that the server accepted
 
 	broken string
-	left   atomic.Bool // the client said GOAWAY
+	left   atomic.Bool // the client has sent GOAWAY
 }
 
 func newFrames(conn net.Conn, r io.Reader, w io.Writer) (*frames, error) {
@@ -41,10 +41,10 @@ func newFrames(conn net.Conn, r io.Reader, w io.Writer) (*frames, error) {
 	return f, err
 }
 
-// mostStreams is how many streams a session may open.
+// mostStreams is the largest number of streams per session.
 const mostStreams = 512
 
-// open opens a stream. The server's answer comes as a reply.
+// open sends SYN_STREAM for a new stream. awaitReplies waits for the server's answer.
 func (w *frames) open(stream int, header http.Header) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -56,13 +56,14 @@ func (w *frames) open(stream int, header http.Header) error {
 	return w.out.Flush()
 }
 
-// awaitReplies returns when the server has accepted n streams: DATA that overtakes this is dropped in silence.
+// awaitReplies waits until the server has accepted n streams. The server silently drops DATA that
+// arrives before that.
 func (w *frames) awaitReplies(n int) error {
 	for range n {
 		select {
 		case <-w.replies:
 		case <-time.After(time.Minute):
-			return fmt.Errorf("rawclient: no reply to a stream in a minute")
+			return fmt.Errorf("rawclient: the server did not accept a stream within one minute")
 		}
 	}
 	return nil
@@ -106,7 +107,7 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 			if w.tunnel != nil {
 				return w.tunnel.code
 			}
-			if w.left.Load() { // a runtime says no GOAWAY to a client that was faster
+			if w.left.Load() { // the runtime sends no GOAWAY if the client has sent its own first
 				return 0
 			}
 			return abnormal
@@ -128,13 +129,13 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 				w.breaks("more replies than streams")
 			}
 		case *spdy.PingFrame:
-			if f.Id%2 == 0 { // the server's; odd ones are answers
+			if f.Id%2 == 0 { // a ping of the server; odd ids are answers to the client's pings
 				w.send(f)
 			}
 		case *spdy.GoAwayFrame:
 			if w.tunnel == nil {
 				return 0
-			} // a tunnel has a close of its own
+			} // a tunnel ends with a WebSocket close frame
 		case *spdy.SynStreamFrame:
 			w.breaks("the server opened stream %d", f.StreamId)
 		}
@@ -146,7 +147,7 @@ func (w *frames) event(event func(int, []byte, eventKind), id spdy.StreamId, p [
 	stream, ok := w.byID[id]
 	w.mu.Unlock()
 	if !ok {
-		w.breaks("a frame of stream %d, which nobody opened", id)
+		w.breaks("a frame of stream %d, which was not opened", id)
 		return
 	}
 	event(stream, p, kind)
@@ -172,11 +173,12 @@ func (w *frames) bye() {
 
 func (w *frames) conn() net.Conn { return w.under }
 
-// tunnel is SPDY's bytes in binary messages, which begin and end anywhere.
+// tunnel carries the bytes of SPDY in binary WebSocket messages. The boundaries of messages have no
+// meaning.
 type tunnel struct {
 	c       *websocket.Conn
 	message io.Reader
-	code    int // the server's close code, once Read has failed
+	code    int // the server's close code; valid after Read has returned an error
 }
 
 func (t *tunnel) Read(p []byte) (int, error) {

@@ -12,13 +12,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// channels is a wire of WebSocket messages: a byte for the channel, then bytes of it, all of it base64 after the digit of
-// the channel where the dialect says so.
+// channels is a wire of WebSocket messages. A binary message is the channel's number in one byte,
+// then the payload. In a base64 dialect, a text message is the channel's digit, then the payload in
+// base64.
 type channels struct {
 	c *websocket.Conn
 	d Dialect
 
-	mu  sync.Mutex // held while writing
+	mu  sync.Mutex // held while writing; guards buf
 	buf []byte
 
 	broken string
@@ -73,7 +74,7 @@ func (w *channels) read(event func(int, []byte, eventKind)) int {
 		for first := true; err == nil; first = false {
 			var n int
 			n, err = r.Read(buf)
-			if n > 0 || first && errors.Is(err, io.EOF) { // an empty payload is an event, too
+			if n > 0 || first && errors.Is(err, io.EOF) { // an empty payload is also reported
 				event(stream, buf[:n], isData)
 			}
 		}

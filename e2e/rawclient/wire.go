@@ -8,22 +8,24 @@ import (
 	"time"
 )
 
-// A wire is a session's connection. Its streams have the numbers that WebSocket gives them: of exec 0 to 4, of the n-th
-// forwarded connection 2n and 2n+1. Writes may come from any goroutine, reads from one.
+// wire is the connection of a session. Stream numbers are those of WebSocket: 0 to 4 for exec; 2n
+// and 2n+1 for the data and the error of forwarded connection n. Any goroutine may write; only one
+// may read.
 type wire interface {
-	// write sends bytes on a stream.
+	// write sends p on a stream.
 	write(stream int, p []byte) error
-	// end half-closes a stream. Where that cannot be said it returns ErrCannotSay.
+	// end half-closes a stream. It returns ErrCannotSay if the dialect has no half-close.
 	end(stream int) error
-	// reset ends a stream both ways. Where that cannot be said it returns ErrCannotSay.
+	// reset ends both directions of a stream. It returns ErrCannotSay if the dialect has no reset.
 	reset(stream int) error
-	// read reads on until the server says that it closes, or the connection ends, and returns the close code.
+	// read calls event for everything that arrives, until the server closes or the connection ends,
+	// and returns the close code.
 	read(event func(stream int, p []byte, kind eventKind)) (code int)
-	// ping asks the server for a sign of life.
+	// ping sends a ping to the server.
 	ping() error
-	// breach is the first thing that the server may not do.
+	// breach returns the first violation of the protocol by the server; empty: none.
 	breach() string
-	// bye tells the server that the client closes.
+	// bye sends the close frame or GOAWAY of the protocol.
 	bye()
 	conn() net.Conn
 }
@@ -36,13 +38,14 @@ const (
 	isReset           // the server ended both sides
 )
 
-// ErrCannotSay is returned for what a dialect has no words for.
-var ErrCannotSay = errors.New("rawclient: this dialect cannot say it")
+// ErrCannotSay is returned if the dialect has no message for an operation.
+var ErrCannotSay = errors.New("rawclient: this dialect has no message for this operation")
 
-// abnormal is the code of a connection that ends without a word (RFC 6455, section 7.4.1).
+// abnormal is the close code of a connection that ends without a close frame (RFC 6455, section
+// 7.4.1).
 const abnormal = 1006
 
-// The streams of exec.
+// The streams of exec. outcome is the error channel, which carries the result.
 const (
 	stdin = iota
 	stdout
@@ -51,7 +54,7 @@ const (
 	resize
 )
 
-// ping pings until the session is done or the connection breaks.
+// ping sends a ping at every interval until the session is done or the connection breaks.
 func ping(w wire, every time.Duration, done <-chan struct{}) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -67,13 +70,16 @@ func ping(w wire, every time.Duration, done <-chan struct{}) {
 	}
 }
 
-// mostIdle bounds a client's wait for the server's next byte; soak sessions are silent longer than scenarios.
+// mostIdle is how long the client waits for the server's next byte. The soak sessions are silent
+// for longer than the other scenarios.
 const mostIdle = 7 * time.Minute
 
-// mostFarewell bounds the wait for the end of a connection of which both sides said that they close it.
+// mostFarewell is how long the client waits for the end of a connection that both sides are
+// closing.
 const mostFarewell = 30 * time.Second
 
-// farewell ends the client's side and waits for the server's end. It says whether that came.
+// farewell half-closes the connection and waits for the server to close. It returns false if the
+// server does not in mostFarewell.
 func farewell(conn net.Conn) bool {
 	defer conn.Close()
 	halfClose(conn)
@@ -90,7 +96,7 @@ func halfClose(conn net.Conn) {
 	t.NetConn().(*net.TCPConn).CloseWrite()
 }
 
-// cut ends a connection as a crash of its host's process does.
+// cut closes the TCP connection, as a crash of the client's process does.
 func cut(conn net.Conn) {
-	conn.(*tls.Conn).NetConn().Close() // without TLS's own goodbye
+	conn.(*tls.Conn).NetConn().Close() // without TLS's close_notify
 }

@@ -1,9 +1,10 @@
-// Command demo shows edge's main job to a person: an older Kubernetes cluster, an identity provider, edge, and a load
-// balancer that carries no SPDY, all of them real and on this machine; then somebody logs in and works with kubectl
-// through the load balancer.
+// Command demo shows what edge is for. It starts an older Kubernetes cluster, an identity provider,
+// edge, and a load balancer that does not support SPDY, all of them real and on this machine. Then
+// a user logs in and uses kubectl through the load balancer.
 //
-//	make demo           # stays up until Ctrl-C
-//	make demo ONCE=1    # ends by itself
+//	make demo           # runs until Ctrl-C
+//	make demo ONCE=1    # exits after the last step
 //
-// It needs root, for the cluster's node. The first run builds Kubernetes, which takes some minutes and tells so.
+// The demo must run as root, because the cluster's node needs root. The first run builds
+// Kubernetes, which takes some minutes; the demo reports its progress.
 package main

@@ -16,7 +16,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
-		stop() // a second Ctrl-C ends the demo at once
+		stop() // a second Ctrl-C kills the demo at once
 	}()
 	os.Exit(run(ctx, os.Getenv("ONCE") != ""))
 }
@@ -48,7 +48,7 @@ func run(ctx context.Context, once bool) (code int) {
 		}
 		fmt.Printf("ok   %6.1f s  %s%s\n", took, s.what, said)
 	}
-	fmt.Printf("\nEvery step is ok, in %.0f s.\n", time.Since(start).Seconds())
+	fmt.Printf("\nAll steps succeeded in %.0f s.\n", time.Since(start).Seconds())
 	if once {
 		return 0
 	}
@@ -64,6 +64,6 @@ A kubectl older than 1.31 does not speak what the load balancer carries; here is
   alias kubectl=%s
 `, d.kubeconfig, tb.Bin.Kubectl[kubectlVersion])
 	<-ctx.Done()
-	fmt.Println("\ncleaning up")
+	fmt.Println("\nstopping everything that the demo started")
 	return 0
 }

@@ -26,18 +26,18 @@ import (
 const (
 	kubectlVersion = "1.35"
 	user           = "alice"
-	group          = "dev" // alice's
+	group          = "dev" // alice is a member
 	pod            = "shell"
 	megabytes      = 100
 )
 
-// step is one line of the demo. What run returns is shown after what.
+// step is one line of the demo's output: what, followed by the text that run returns.
 type step struct {
 	what string
 	run  func(context.Context) (said string, err error)
 }
 
-// demo is what the steps leave to one another.
+// demo holds the values that one step leaves for later steps.
 type demo struct {
 	tb         *testbed.Testbed
 	cluster    *cluster.Cluster
@@ -46,7 +46,7 @@ type demo struct {
 	alb        *network.LoadBalancer
 	kubeconfig string
 	kubectl    *clients.Kubectl
-	file, hash string // what cp carries
+	file, hash string // the file that cp copies, and its SHA-256
 }
 
 func (d *demo) steps() []step {
@@ -54,8 +54,8 @@ func (d *demo) steps() []step {
 		{"an old Kubernetes cluster, no WebSocket v5, no tunnelled port-forward", d.startCluster},
 		{"an OpenID Connect provider", d.startIssuer},
 		{"edge", d.startEdge},
-		{"a load balancer that drops SPDY and ends silent connections after 60 s", d.startALB},
-		{"group dev may work in namespace " + cluster.Namespace, d.grant},
+		{"a load balancer that drops SPDY and closes idle connections after 60 s", d.startALB},
+		{"group dev gets rights in namespace " + cluster.Namespace, d.grant},
 		{"alice logs in", d.login},
 		{"kubectl get pods", d.get},
 		{"kubectl exec, exit code 7", d.exec},
@@ -150,7 +150,7 @@ func (d *demo) copyUp(ctx context.Context) (string, error) {
 	}
 	said, err := succeed(d.kubectl.Run(ctx, "exec", pod, "--", "sha256sum", "/tmp/file"))
 	if err == nil && !strings.Contains(said, d.hash) {
-		err = errors.New("its hash differs in the pod: " + said)
+		err = errors.New("the SHA-256 of the file differs in the pod: " + said)
 	}
 	return ": same hash in the pod", err
 }
@@ -165,7 +165,7 @@ func (d *demo) copyDown(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != d.hash {
-		return "", errors.New("its hash differs here")
+		return "", errors.New("the SHA-256 of the copied file differs")
 	}
 	return ": same hash here", nil
 }
@@ -187,12 +187,13 @@ func (d *demo) portForward(ctx context.Context) (string, error) {
 	defer resp.Body.Close()
 	page, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err == nil && string(page) != cluster.Page {
-		err = fmt.Errorf("another page: %q", page)
+		err = fmt.Errorf("the pod returned an unexpected page: %q", page)
 	}
 	return ": " + strings.TrimSpace(string(page)), err
 }
 
-// succeed is what a client printed, if it ended well.
+// succeed returns the client's stdout in the form of a step's text, or an error unless the client
+// exited with 0.
 func succeed(r clients.Result) (string, error) {
 	if r.Err != nil || r.Code != 0 {
 		return "", errors.Join(fmt.Errorf("code %d: %s", r.Code, r.Stderr), r.Err)

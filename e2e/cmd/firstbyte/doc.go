@@ -1,18 +1,22 @@
-// Command firstbyte measures how long an exec takes to its first byte of output: at a real API server, and at the same
-// API server through edge.
+// Command firstbyte measures the time from the start of an exec to its first byte of output:
+// directly at a real API server, and at the same API server through edge.
 //
-//	make firstbyte                                  # some minutes
-//	make firstbyte FIRSTBYTEFLAGS='--sessions=20'   # less
+//	make firstbyte                                  # takes some minutes
+//	make firstbyte FIRSTBYTEFLAGS='--sessions=20'   # fewer sessions
 //
-// It brings up the new cluster, an OpenID Connect provider and edge, and then starts sessions one after the other, each on a
-// connection of its own as kubectl does, direct and through edge in turn. Direct, the client has a token of a
-// ServiceAccount; through edge it has an ID token, and edge impersonates. Both speak the same dialect: with WebSocket v5
-// the API server translates direct, and edge does in its place; with SPDY the API server passes bytes on direct.
+// The command starts a cluster of the current release, an OpenID Connect provider and edge. It then
+// starts sessions one after the other, each on its own connection as kubectl does, alternately
+// direct and through edge. A direct client has a token of a ServiceAccount. A client through edge
+// has an ID token, and edge impersonates its user. Both use the same dialect. With WebSocket v5,
+// the API server translates a direct session, and edge translates in its place. With SPDY, the API
+// server passes the bytes of a direct session on.
 //
-// A session's times end with the first byte of the 101 and the first byte of stdout. They begin with the dial; "request" is
-// without the client's own TCP and TLS handshakes. A round's ratio is that of its two medians. CPU is what the kernel says the
-// processes of edge and the API server used while the sessions of one way ran; the kubelet's and the runtime's are not in it.
-// A missed bar is said, and changes no exit code.
+// Each time is measured up to the first byte of the 101 response, or up to the first byte of
+// stdout. It starts with the dial or, for "request", after the client's TCP and TLS handshakes. The
+// ratio of a round is the ratio of its two medians. CPU is the time that the kernel accounts to the
+// processes of edge and of the API server while the sessions run; it does not include the kubelet
+// and the container runtime. If a ratio exceeds the bar, the report states it, but the exit code
+// does not change.
 //
-// It needs root, for the cluster's node.
+// The command must run as root, because the cluster's node needs root.
 package main

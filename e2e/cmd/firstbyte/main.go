@@ -15,23 +15,23 @@ import (
 
 func main() {
 	var o settings
-	flag.IntVar(&o.Rounds, "rounds", 5, "how often everything is measured")
-	flag.IntVar(&o.Sessions, "sessions", 100, "sessions of each kind, on each way, in a round")
-	flag.IntVar(&o.Kubectls, "kubectl", 20, "runs of kubectl on each way, in all; 0 for none")
-	flag.Func("edge-flag", "one more flag of edge serve, as --upstream-streaming=websocket; may be repeated", func(v string) error {
+	flag.IntVar(&o.Rounds, "rounds", 5, "number of rounds; each round measures all kinds of session")
+	flag.IntVar(&o.Sessions, "sessions", 100, "sessions per round for each kind, both direct and through edge")
+	flag.IntVar(&o.Kubectls, "kubectl", 20, "runs of kubectl, both direct and through edge, in all; 0: none")
+	flag.Func("edge-flag", "an additional `flag` for edge serve, for example --upstream-streaming=websocket; may be repeated", func(v string) error {
 		o.edge = append(o.edge, v)
 		return nil
 	})
-	file := flag.String("json", "", "file for the report as JSON")
+	file := flag.String("json", "", "`file` to which the report is written as JSON")
 	flag.Parse()
 	if o.Rounds < 1 || o.Sessions < 1 || flag.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "firstbyte: --rounds and --sessions are at least 1, and there are flags only (see --help)")
+		fmt.Fprintln(os.Stderr, "firstbyte: --rounds and --sessions must be at least 1, and arguments other than flags are not allowed (see --help)")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
-		stop() // a second Ctrl-C ends it at once
+		stop() // a second Ctrl-C kills the command at once
 	}()
 	if err := run(ctx, o, *file); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -39,13 +39,13 @@ func main() {
 	}
 }
 
-// settings are how much is measured.
+// settings configure how much is measured. The exported fields are part of the JSON report.
 type settings struct {
 	Rounds   int `json:"rounds"`
 	Sessions int `json:"sessions"`
 	Kubectls int `json:"kubectls"`
 
-	edge []string // more flags of edge serve
+	edge []string // additional flags for edge serve
 }
 
 func run(ctx context.Context, o settings, file string) (err error) {

@@ -18,11 +18,11 @@ const (
 	kubectlVersion = "1.36"
 )
 
-// kind is a session that is measured.
+// kind is a kind of session that is measured.
 type kind struct {
 	name    string
 	dialect string
-	stdin   bool // cat, and a byte for it; otherwise echo
+	stdin   bool // run cat and send it a byte; otherwise run echo
 }
 
 var kinds = []kind{
@@ -32,7 +32,8 @@ var kinds = []kind{
 	{"SPDY v4, cat", "spdy v4", true},
 }
 
-// times are one session's, from the dial.
+// times are the times of one session, measured from the dial: the end of the TLS handshake, the
+// first byte of the 101 response, the first byte of stdout.
 type times struct{ connected, switched, stdout time.Duration }
 
 func (k kind) session(ctx context.Context, to cluster.Access) (t times, err error) {
@@ -64,7 +65,7 @@ func (k kind) session(ctx context.Context, to cluster.Access) (t times, err erro
 	})
 	o, err := rawclient.ByName(rawclient.Execs, k.dialect).Exec(ctx, to, e)
 	if err == nil && (!o.OK() || o.Breach != "" || t.connected == 0 || t.switched == 0) {
-		err = errors.New("not a success")
+		err = errors.New("the session did not succeed")
 	}
 	if err != nil {
 		err = fmt.Errorf("%s at %s: %w\n%s", k.name, to.Server, err, o)
@@ -72,7 +73,8 @@ func (k kind) session(ctx context.Context, to cluster.Access) (t times, err erro
 	return t, err
 }
 
-// measure does all rounds. The first session of each kind and way is not counted.
+// measure runs all rounds. In each round, the first session of each kind, direct and through edge,
+// is not counted.
 func (s *stage) measure(ctx context.Context, o settings) (*report, error) {
 	r := newReport(o)
 	for round := range o.Rounds {
@@ -104,13 +106,14 @@ func (s *stage) measure(ctx context.Context, o settings) (*report, error) {
 
 func (s *stage) ways() [2]cluster.Access { return [2]cluster.Access{s.direct, s.over} }
 
-// sample is what one way's sessions of a round took.
+// sample is what the sessions of one round took, either direct or through edge.
 type sample struct {
 	times     []times
-	edge, api time.Duration // CPU
+	edge, api time.Duration // CPU time of edge and of the API server
 }
 
-// round alternates from session to session, so that both ways meet the same machine.
+// round alternates between direct sessions and sessions through edge, so that both run under the
+// same conditions.
 func (s *stage) round(ctx context.Context, k kind, sessions int) (both [2]sample, err error) {
 	for range sessions {
 		for way, to := range s.ways() {
@@ -142,7 +145,7 @@ func (s *stage) cpu() (edge, api time.Duration, err error) {
 	return edge, api, err
 }
 
-// kubectl is how long one whole run of kubectl takes.
+// kubectl returns the duration of one whole run of kubectl exec.
 func (s *stage) kubectl(ctx context.Context, to cluster.Access) (time.Duration, error) {
 	config, err := s.tb.Kubeconfig(to)
 	if err != nil {

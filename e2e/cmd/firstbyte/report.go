@@ -9,29 +9,30 @@ import (
 	"time"
 )
 
-// bar is the most that the time to the first byte through edge may be, divided by the direct one.
+// bar is the largest accepted ratio of the times to the first byte of stdout: through edge divided
+// by direct.
 const bar = 1.25
 
-// report is a whole run. Times are in milliseconds. Each list has a value for each round.
+// report is the result of all rounds. Times are in milliseconds. Each list has one value per round.
 type report struct {
 	Settings settings      `json:"settings"`
 	Bar      float64       `json:"bar"`
 	Kinds    []*kindResult `json:"kinds"`
-	Kubectl  [2]wholeRuns  `json:"kubectl"` // direct, edge
+	Kubectl  [2]wholeRuns  `json:"kubectl"` // durations of kubectl: direct, through edge
 }
 
-// kindResult is one kind of session on both ways.
+// kindResult is the result of one kind of session, direct and through edge.
 type kindResult struct {
 	Kind      string    `json:"kind"`
 	Dial      interval  `json:"dialToStdout"`
 	Request   interval  `json:"requestToStdout"`
 	Switch    interval  `json:"dialTo101"`
-	EdgeCPU   []float64 `json:"edgeCPU"`         // of edge, for a session
-	DirectCPU []float64 `json:"apiServerDirect"` // of the API server, for a session
+	EdgeCPU   []float64 `json:"edgeCPU"`         // CPU time of edge per session
+	DirectCPU []float64 `json:"apiServerDirect"` // CPU time of the API server per direct session
 	APICPU    []float64 `json:"apiServerBehindEdge"`
 }
 
-// interval is a part of a session.
+// interval is the time between two events of a session.
 type interval struct {
 	DirectP50 []float64 `json:"directP50"`
 	DirectP99 []float64 `json:"directP99"`
@@ -52,7 +53,7 @@ func newReport(o settings) *report {
 	return r
 }
 
-// add is for one round; both are direct and edge.
+// add adds the samples of one round: direct and through edge.
 func (k *kindResult) add(both [2]sample) {
 	k.Dial.add(both, func(t times) time.Duration { return t.stdout })
 	k.Request.add(both, func(t times) time.Duration { return t.stdout - t.connected })
@@ -80,7 +81,7 @@ func (i *interval) add(both [2]sample, of func(times) time.Duration) {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// percentile is the nearest-rank percentile of sorted values.
+// percentile returns the nearest-rank percentile p of sorted values.
 func percentile(sorted []float64, p float64) float64 {
 	return sorted[max(int(math.Ceil(p/100*float64(len(sorted)))), 1)-1]
 }
@@ -90,14 +91,14 @@ func median(values []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// latest is the last round's ratio in a few words.
+// latest describes the result of the last round.
 func (k *kindResult) latest() string {
 	last := len(k.Dial.Ratios) - 1
 	return fmt.Sprintf("%.1f ms direct, %.1f ms through edge, ratio %.2f", k.Dial.DirectP50[last], k.Dial.EdgeP50[last], k.Dial.Ratios[last])
 }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "Milliseconds to the first byte. Medians of %d rounds of %d sessions on each way.\n\n", r.Settings.Rounds, r.Settings.Sessions)
+	fmt.Fprintf(w, "Milliseconds to the first byte. Medians of %d rounds of %d sessions each, direct and through edge.\n\n", r.Settings.Rounds, r.Settings.Sessions)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "session\tfrom\tto\tdirect p50\tp99\tedge p50\tp99\tratio\tof rounds\tbar\t")
 	for _, k := range r.Kinds {

@@ -16,11 +16,12 @@ import (
 
 const (
 	pod     = "shell"
-	user    = "alice" // through edge
+	user    = "alice" // the user of the sessions through edge
 	account = "direct"
 )
 
-// stage is everything that takes part, and the two ways to the same pod.
+// stage holds the testbed, the running programs and the two addresses of the same pod: direct, and
+// over edge.
 type stage struct {
 	tb           *testbed.Testbed
 	cluster      *cluster.Cluster
@@ -57,8 +58,8 @@ func newStage(ctx context.Context, tb *testbed.Testbed, o settings) (*stage, err
 	return s, s.grant(ctx)
 }
 
-// accountToken is what who goes direct has: the API server checks it once in a while, which costs a client of its own less
-// than a certificate would.
+// accountToken creates a ServiceAccount for the direct client and returns a token. The API server
+// caches the check of a token, so it costs a new client less than a certificate.
 func (s *stage) accountToken(ctx context.Context) (string, error) {
 	accounts := s.cluster.Client.CoreV1().ServiceAccounts(cluster.Namespace)
 	if _, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{}); err != nil {
@@ -66,12 +67,13 @@ func (s *stage) accountToken(ctx context.Context) (string, error) {
 	}
 	answer, err := accounts.CreateToken(ctx, account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
-		return "", fmt.Errorf("a token for who goes direct: %w", err)
+		return "", fmt.Errorf("create a token for the direct client: %w", err)
 	}
 	return answer.Status.Token, nil
 }
 
-// grant lets both exec. A WebSocket is a GET, for which direct the API server asks for get, too.
+// grant allows exec to both clients. A direct WebSocket is a GET, for which the API server also
+// checks the verb get.
 func (s *stage) grant(ctx context.Context) error {
 	meta := metav1.ObjectMeta{Name: "exec"}
 	rbac := s.cluster.Client.RbacV1()

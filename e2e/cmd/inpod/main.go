@@ -1,7 +1,8 @@
-// Inpod is what tests find inside a pod beside busybox, whose nc resets connections that it should end.
+// Inpod is a server that tests use inside a pod, because busybox's nc resets connections that it
+// should close.
 //
 //	:8081  a WebSocket that echoes messages, at every path
-//	:8082  HTTP: GET /?bytes=n is so many bytes, POST / tells how many it was sent; with after=10s the answer comes so late
+//	:8082  HTTP: GET /?bytes=n returns n bytes; POST / returns the bytes received; after=10s: delay
 //	:9000  echoes bytes
 //	:9001  resets each connection after its first byte
 package main
@@ -54,7 +55,8 @@ func reset(c *net.TCPConn) {
 	c.SetLinger(0)
 }
 
-// echoMessages closes with the code that a client closes with, as gorilla does by itself.
+// echoMessages echoes WebSocket messages. gorilla answers a client's close frame with the same
+// code.
 func echoMessages(w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{
 		Subprotocols: []string{"echo"},
@@ -62,7 +64,7 @@ func echoMessages(w http.ResponseWriter, r *http.Request) {
 	}
 	c, err := upgrader.Upgrade(w, r, http.Header{"X-Path": {r.URL.Path}})
 	if err != nil {
-		return // it has been answered
+		return // Upgrade has written the response
 	}
 	defer c.Close()
 	for {
@@ -73,7 +75,8 @@ func echoMessages(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// carryBytes sends or takes zeros: what is measured with it lies before the pod.
+// carryBytes sends zeros, or counts the bytes that it receives. Tests measure the connection to the
+// pod with it.
 func carryBytes(w http.ResponseWriter, r *http.Request) {
 	if after, err := time.ParseDuration(r.URL.Query().Get("after")); err == nil {
 		time.Sleep(after)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A kept is all runs of one digest of a suite.
+// kept is the stored result of all runs of a suite with one digest.
 type kept struct {
 	Package string `json:"package"`
 	Digest  string `json:"digest"`
@@ -19,16 +19,16 @@ type kept struct {
 	file string
 }
 
-// ran is one run of a test binary that came to its end.
+// ran is the result of one completed run of a test binary.
 type ran struct {
 	CPU     int       `json:"cpu,omitempty"`
 	Began   time.Time `json:"began"`
 	Seconds float64   `json:"seconds"`
-	Failed  []string  `json:"failed,omitempty"` // tests, or what else went wrong
-	Output  string    `json:"output,omitempty"` // file, of a run that failed
+	Failed  []string  `json:"failed,omitempty"` // names of failed tests, or another failure
+	Output  string    `json:"output,omitempty"` // path of the output file; only for a failed run
 }
 
-// load reads what is kept of the suite's digest in dir. Nothing is kept of a new one.
+// load reads the stored runs of the suite's digest from dir. A new digest has no runs.
 func load(dir string, s suite) (*kept, error) {
 	k := &kept{Package: s.name, Digest: s.digest, file: filepath.Join(dir, fileName(s.name), s.digest+".json")}
 	b, err := os.ReadFile(k.file)
@@ -44,7 +44,7 @@ func load(dir string, s suite) (*kept, error) {
 	return k, nil
 }
 
-// add keeps one more run: whole, or not at all.
+// add appends r and rewrites the file atomically.
 func (k *kept) add(r ran) error {
 	k.Runs = append(k.Runs, r)
 	b, err := json.MarshalIndent(k, "", "\t")
@@ -60,7 +60,7 @@ func (k *kept) add(r ran) error {
 	return os.Rename(k.file+".new", k.file)
 }
 
-// count is how often the digest ran at a -cpu.
+// count returns the number of runs at one value of -cpu.
 func (k *kept) count(cpu int) (n int) {
 	for _, r := range k.Runs {
 		if r.CPU == cpu {
@@ -70,7 +70,7 @@ func (k *kept) count(cpu int) (n int) {
 	return n
 }
 
-// rounds is how often the digest ran at each of cpus.
+// rounds returns the number of complete rounds: how often the digest ran at every value in cpus.
 func (k *kept) rounds(cpus []int) int {
 	least := k.count(cpus[0])
 	for _, cpu := range cpus {
@@ -79,7 +79,7 @@ func (k *kept) rounds(cpus []int) int {
 	return least
 }
 
-// failures are the runs that failed.
+// failures returns the failed runs.
 func (k *kept) failures() (failed []ran) {
 	for _, r := range k.Runs {
 		if len(r.Failed) > 0 {
@@ -89,7 +89,7 @@ func (k *kept) failures() (failed []ran) {
 	return failed
 }
 
-// seconds is how long all runs took.
+// seconds returns the total duration of all runs, in seconds.
 func (k *kept) seconds() (sum float64) {
 	for _, r := range k.Runs {
 		sum += r.Seconds
@@ -97,7 +97,7 @@ func (k *kept) seconds() (sum float64) {
 	return sum
 }
 
-// slowest is the longest run, to let long ones begin first.
+// slowest returns the duration of the longest run, in seconds. The plan starts long suites first.
 func (k *kept) slowest() (most float64) {
 	for _, r := range k.Runs {
 		most = max(most, r.Seconds)

@@ -19,9 +19,9 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// settings are what runs, and for how long.
+// settings are the values of the command's flags.
 type settings struct {
-	root   string // of the repository
+	root   string // the repository's root folder
 	budget time.Duration
 	rounds int
 	only   *regexp.Regexp
@@ -34,27 +34,27 @@ type settings struct {
 
 func main() {
 	o := settings{only: regexp.MustCompile("")}
-	flag.StringVar(&o.root, "root", "..", "the repository's folder")
-	flag.DurationVar(&o.budget, "budget", 90*time.Minute, "how long runs may begin, the building of tests not counted")
-	flag.IntVar(&o.rounds, "rounds", 30, "how many rounds each package has in all")
-	flag.IntVar(&o.atOnce, "p", runtime.NumCPU(), "how many test binaries run at a time")
-	flag.IntVar(&o.loops, "busy", busyLoops, "how many busy loops run beside them")
-	flag.BoolVar(&o.unit, "unit", false, "edge's own module only, which needs no root")
-	flag.BoolVar(&o.list, "list", false, "print what is kept of this code, and run nothing")
-	flag.BoolVar(&o.forget, "forget", false, "remove first what is kept of the packages")
-	flag.Func("only", "`pattern` of the packages' import paths", func(v string) (err error) {
+	flag.StringVar(&o.root, "root", "..", "root folder of the repository")
+	flag.DurationVar(&o.budget, "budget", 90*time.Minute, "duration in which runs are started, after the tests are built; running tests finish")
+	flag.IntVar(&o.rounds, "rounds", 30, "rounds of each package, including those of earlier runs")
+	flag.IntVar(&o.atOnce, "p", runtime.NumCPU(), "number of test binaries that run at the same time")
+	flag.IntVar(&o.loops, "busy", busyLoops, "number of busy loops that run at the same time as the tests")
+	flag.BoolVar(&o.unit, "unit", false, "skip the end-to-end module, which must run as root")
+	flag.BoolVar(&o.list, "list", false, "print the stored results of the current code and run no tests")
+	flag.BoolVar(&o.forget, "forget", false, "delete the stored results of the selected packages first")
+	flag.Func("only", "regular expression `pattern`: run only packages whose import path matches", func(v string) (err error) {
 		o.only, err = regexp.Compile(v)
 		return err
 	})
 	flag.Parse()
 	if flag.NArg() > 0 || o.budget < 0 || o.rounds < 1 || o.atOnce < 1 || o.loops < 0 {
-		fmt.Fprintln(os.Stderr, "stress: there are flags only, and no number is negative (see --help)")
+		fmt.Fprintln(os.Stderr, "stress: invalid arguments: only flags are allowed, --rounds and -p must be at least 1, --budget and --busy at least 0 (see --help)")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
-		stop() // a second Ctrl-C ends it at once
+		stop() // a second Ctrl-C kills the command at once
 	}()
 	passed, err := stress(ctx, o)
 	if err != nil {
@@ -65,7 +65,7 @@ func main() {
 	}
 }
 
-// stress builds, runs and reports.
+// stress builds the tests, runs them unless --list is set, and prints the report.
 func stress(ctx context.Context, o settings) (passed bool, err error) {
 	dir, err := binaries.CacheDir()
 	if err != nil {
@@ -97,17 +97,17 @@ func stress(ctx context.Context, o settings) (passed bool, err error) {
 		if err := os.MkdirAll(output, 0o755); err != nil {
 			return false, err
 		}
-		fmt.Printf("stress: %d packages, until each has had %d rounds or %v are over; %d at a time beside %d busy loops; kept in %s\n",
+		fmt.Printf("stress: running %d packages until each has %d rounds or %v have passed; %d at a time, with %d busy loops; results are stored in %s\n",
 			len(suites), o.rounds, o.budget, o.atOnce, o.loops, dir)
 		err = newPlan(suites, keep, o.rounds, o.budget, output, os.Stdout).run(ctx, o.atOnce, o.loops)
 		if err == nil && ctx.Err() != nil {
-			err = errors.New("stress: interrupted; the next run goes on from here")
+			err = errors.New("stress: interrupted; the next run continues from here")
 		}
 	}
 	return report(os.Stdout, suites, keep), err
 }
 
-// buildAll builds the test binaries of both modules, and says how far it is.
+// buildAll builds the test binaries of the selected packages and prints its progress.
 func buildAll(ctx context.Context, o settings, dir string) ([]suite, error) {
 	root, err := filepath.Abs(o.root)
 	if err != nil {
@@ -127,10 +127,10 @@ func buildAll(ctx context.Context, o settings, dir string) ([]suite, error) {
 	}
 	suites = slices.DeleteFunc(suites, func(s suite) bool { return !o.only.MatchString(s.name) })
 	if len(suites) == 0 {
-		return nil, fmt.Errorf("stress: no package with tests is like %v", o.only)
+		return nil, fmt.Errorf("stress: no package with tests matches %v", o.only)
 	}
 	if !o.unit && os.Geteuid() != 0 {
-		return nil, errors.New("stress: the end-to-end tests need root; --unit leaves them out")
+		return nil, errors.New("stress: the end-to-end tests must run as root; --unit skips them")
 	}
 	began := time.Now()
 	for i := range suites {
@@ -142,7 +142,7 @@ func buildAll(ctx context.Context, o settings, dir string) ([]suite, error) {
 	return suites, nil
 }
 
-// lock keeps a second stress out of the folder.
+// lock makes sure that only one stress command uses the folder at a time.
 func lock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err

@@ -13,17 +13,17 @@ import (
 	"strings"
 )
 
-// A suite is a package with tests, and its test binary.
+// suite is a package with tests and its test binary.
 type suite struct {
 	name   string // import path
-	dir    string // where its tests run
-	digest string // of all that is tested
+	dir    string // working directory of the tests
+	digest string // hash of the test binary; for the end-to-end tests also of edge's binary
 	binary string
 	args   []string
-	cpus   []int // -cpu of its runs; 0 is the machine's
+	cpus   []int // values of -cpu of the runs of a round; 0: the default
 }
 
-// cpus are those of each round.
+// cpus are the values of -cpu of each round.
 var cpus = []int{1, 2, 4}
 
 // findSuites lists the packages of a module that have tests.
@@ -41,7 +41,8 @@ func findSuites(ctx context.Context, module string) ([]suite, error) {
 	return suites, nil
 }
 
-// build makes the suite's test binary in dir. The same source gives the same bytes, wherever the source is.
+// build builds the suite's test binary in dir and sets the digest. The same source gives the same
+// bytes in every folder.
 func (s *suite) build(ctx context.Context, dir string) error {
 	s.binary = filepath.Join(dir, fileName(s.name)+".test")
 	if s.name != endToEndPackage {
@@ -52,7 +53,7 @@ func (s *suite) build(ctx context.Context, dir string) error {
 		s.digest, err = digest(s.binary)
 		return err
 	}
-	// The end-to-end tests drive the clients and edge, which run as they are shipped: without the race detector.
+	// The end-to-end tests run clients and edge as users do, without the race detector.
 	s.cpus, s.args = []int{0}, []string{"-test.run=" + timedPattern()}
 	if _, err := goCommand(ctx, s.dir, "test", "-c", "-vet=off", "-trimpath", "-buildvcs=false", "-o", s.binary, "."); err != nil {
 		return err
@@ -66,7 +67,7 @@ func (s *suite) build(ctx context.Context, dir string) error {
 	return err
 }
 
-// goCommand runs the go tool in dir and returns what it prints.
+// goCommand runs the go tool in dir and returns its stdout.
 func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
@@ -79,7 +80,7 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 	return string(out), nil
 }
 
-// digest is 16 hex digits over the files.
+// digest returns 16 hexadecimal digits of a hash over the files.
 func digest(files ...string) (string, error) {
 	h := sha256.New()
 	for _, name := range files {
@@ -97,5 +98,5 @@ func digest(files ...string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 
-// fileName is a package's name as that of a file.
+// fileName returns a package's import path in a form that is valid as a file name.
 func fileName(pkg string) string { return strings.ReplaceAll(pkg, "/", "_") }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// report prints what is kept of the suites, and says whether all of it passed.
+// report prints the stored results of the suites. It returns true if no run failed.
 func report(w io.Writer, suites []suite, keep []*kept) (passed bool) {
 	passed = true
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -23,7 +23,7 @@ func report(w io.Writer, suites []suite, keep []*kept) (passed bool) {
 			time.Duration(k.seconds()*float64(time.Second)).Round(time.Second), len(k.failures()))
 	}
 	table.Flush()
-	fmt.Fprintf(w, "every package has had at least %d rounds of this code in all\n", max(fewest, 0))
+	fmt.Fprintf(w, "every package has completed at least %d rounds with its current code\n", max(fewest, 0))
 	for _, k := range keep {
 		for _, r := range k.failures() {
 			passed = false

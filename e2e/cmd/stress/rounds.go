@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// busyLoops are those beside the tests.
+// busyLoops is the default number of busy loops that run at the same time as the tests.
 const busyLoops = 2
 
-// stillRunning is how often a run that takes long is named.
+// stillRunning is the interval at which the plan reports a run that is still running.
 const stillRunning = time.Minute
 
-// A job is a suite at one -cpu.
+// job is a suite at one value of -cpu.
 type job struct {
 	suite *suite
 	kept  *kept
 	cpu   int
-	runs  int // done and running
+	runs  int // finished and running runs
 	now   bool
 }
 
@@ -34,16 +34,17 @@ func (j *job) String() string {
 	return fmt.Sprintf("%s -cpu %d", j.suite.name, j.cpu)
 }
 
-// A plan says what runs next, until all have had their rounds or the time is over.
+// plan decides which job runs next, until all jobs have had their rounds or the deadline has
+// passed.
 type plan struct {
 	rounds   int
 	deadline time.Time
-	dir      string // for the output of runs
+	dir      string // folder for the output of failed runs
 	say      io.Writer
 
 	mu     sync.Mutex
 	jobs   []*job
-	failed error // of stress itself
+	failed error // error of stress itself, not of a test
 }
 
 func newPlan(suites []suite, keep []*kept, rounds int, budget time.Duration, dir string, say io.Writer) *plan {
@@ -56,8 +57,9 @@ func newPlan(suites []suite, keep []*kept, rounds int, budget time.Duration, dir
 	return p
 }
 
-// next is the job with the fewest runs, of these the one that takes longest; nil when all is done, the time is over or
-// nothing more can begin. The end-to-end tests are not run beside themselves: they share the machine's networks.
+// next returns the job with the fewest runs; among several, the slowest one. It returns nil if all
+// rounds are done, the deadline has passed, ctx has ended, or no job can start now. The end-to-end
+// tests never run twice at the same time, because two runs would share the machine's networks.
 func (p *plan) next(ctx context.Context) *job {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,7 +82,7 @@ func (p *plan) next(ctx context.Context) *job {
 	return best
 }
 
-// done keeps the run of a job and says it.
+// done stores the result of a job's run and reports it.
 func (p *plan) done(j *job, r ran, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,14 +107,14 @@ func (p *plan) done(j *job, r ran, err error) {
 	fmt.Fprintln(p.say)
 }
 
-// run works on the plan, several jobs at a time, beside busy loops.
+// run executes the plan: atOnce jobs at a time, together with the busy loops.
 func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	busy, quiet := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer quiet()
 	before := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(before + loops) // the loops are not to stand in the way of the rest of this process
+	runtime.GOMAXPROCS(before + loops) // so that the loops do not slow down the other goroutines of this process
 	defer runtime.GOMAXPROCS(before)
 	for range loops {
 		all.Go(func() { keepBusy(busy) })
@@ -120,7 +122,8 @@ func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	var slots sync.WaitGroup
 	for slot := range atOnce {
 		slots.Go(func() {
-			// A process ends with the thread that started it, see Pdeathsig.
+			// The kernel kills a process when the thread that started it ends; see Pdeathsig in
+			// prctl(2).
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			for {
@@ -140,7 +143,7 @@ func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	return p.failed
 }
 
-// nameLong says every minute that the job runs, until the returned function is called.
+// nameLong reports every minute that the job still runs, until the caller calls stop.
 func (p *plan) nameLong(j *job) (stop func()) {
 	end, began := make(chan struct{}), time.Now()
 	go func() {
@@ -152,7 +155,7 @@ func (p *plan) nameLong(j *job) (stop func()) {
 				return
 			case <-every.C:
 				p.mu.Lock()
-				fmt.Fprintf(p.say, "%s ...   running for %v: %s\n", time.Now().Format(time.TimeOnly), time.Since(began).Round(time.Second), j)
+				fmt.Fprintf(p.say, "%s ...   still running after %v: %s\n", time.Now().Format(time.TimeOnly), time.Since(began).Round(time.Second), j)
 				p.mu.Unlock()
 			}
 		}
@@ -160,7 +163,7 @@ func (p *plan) nameLong(j *job) (stop func()) {
 	return func() { close(end) }
 }
 
-// keepBusy uses a core until ctx ends.
+// keepBusy uses one core until ctx ends.
 func keepBusy(ctx context.Context) {
 	for x := uint64(1); ctx.Err() == nil; {
 		for range 1 << 20 {

@@ -19,25 +19,28 @@ import (
 )
 
 const (
-	// runTime bounds a run of a package; its tests end by themselves in a few minutes.
+	// runTime is the timeout of one run of a package. The tests normally end in a few minutes.
 	runTime = 20 * time.Minute
-	// endToEndTime bounds a run of the end-to-end tests, with a testbed that has to be built.
+	// endToEndTime is the timeout of one run of the end-to-end tests, including the build of the
+	// testbed's programs.
 	endToEndTime = 60 * time.Minute
-	// endGrace is for a test binary to clean up after SIGTERM or at its -test.timeout: a testbed stops its clusters.
+	// endGrace is the time for a test binary to clean up after SIGTERM or its -test.timeout: a
+	// testbed stops its clusters.
 	endGrace = time.Minute
-	// leftGrace is for what a test killed to be gone.
+	// leftGrace is the time for processes that a test has killed to end.
 	leftGrace = 5 * time.Second
-	// mostFailed bounds the names that are kept of a run.
+	// mostFailed limits the stored names of failed tests per run.
 	mostFailed = 20
 )
 
-// errEnded is the error of a run that did not come to its end because stress is ending.
+// errEnded is the error of a run that was stopped because stress ends.
 var errEnded = errors.New("stress: ended")
 
-// failedTest is the line that the testing package prints of a test that failed.
+// failedTest matches the line that the testing package prints for a failed test.
 var failedTest = regexp.MustCompile(`^\s*--- FAIL: (\S+)`)
 
-// run runs the suite's binary once, with its output to a file. A run that fails is no error.
+// run runs the suite's binary once and writes its output to the file output. A failed test is not
+// an error.
 func (s *suite) run(ctx context.Context, cpu int, output string) (ran, error) {
 	limit := runTime
 	if s.name == endToEndPackage {
@@ -56,8 +59,9 @@ func (s *suite) run(ctx context.Context, cpu int, output string) (ran, error) {
 	defer cancel()
 	cmd := exec.CommandContext(bounded, s.binary, append(args, s.args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, out, out
-	// A group of its own, so that Ctrl-C comes by way of Cancel, and what a test leaves behind can be found. The signal at
-	// the parent's death is for a stress that is killed.
+	// A process group of its own, so that Ctrl-C reaches the test only through Cancel, and
+	// leftBehind finds the processes that the test leaves. The parent-death signal is for the case
+	// that stress is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = endGrace
@@ -79,7 +83,7 @@ func (s *suite) run(ctx context.Context, cpu int, output string) (ran, error) {
 			return ran{}, err
 		}
 	case len(left) > 0:
-		fmt.Fprintf(out, "stress: the tests passed, and left processes behind: %q\n", left)
+		fmt.Fprintf(out, "stress: the tests passed but left processes behind: %q\n", left)
 		r.Failed = []string{"processes left behind"}
 	}
 	if len(r.Failed) > 0 {
@@ -89,8 +93,8 @@ func (s *suite) run(ctx context.Context, cpu int, output string) (ran, error) {
 	return r, os.Remove(output)
 }
 
-// failedTests reads which tests failed from the output of a run that did. A run that ends without saying so, as by a
-// panic, has its last line instead.
+// failedTests returns the names of the failed tests from the output of a failed run. If the output
+// names none, for example after a panic, it returns the output's last line.
 func failedTests(output string) ([]string, error) {
 	f, err := os.Open(output)
 	if err != nil {
@@ -120,7 +124,8 @@ func failedTests(output string) ([]string, error) {
 	return failed, nil
 }
 
-// leftBehind names the processes that are in the group still, at once or after leftGrace.
+// leftBehind returns the processes that are still in the group: at once or, with wait, after at
+// most leftGrace.
 func leftBehind(group int, wait bool) (names []string) {
 	for end := time.Now().Add(leftGrace); ; time.Sleep(50 * time.Millisecond) {
 		names = names[:0]
@@ -128,7 +133,7 @@ func leftBehind(group int, wait bool) (names []string) {
 		for _, file := range stats {
 			b, err := os.ReadFile(file)
 			if err != nil {
-				continue // it has ended
+				continue // the process has ended
 			}
 			// pid (name) state ppid pgrp ...: see proc_pid_stat(5)
 			at := bytes.LastIndexByte(b, ')')

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// scripted is a suite whose test binary is a shell script; runs counts its runs.
+// scripted returns a suite whose test binary is a shell script. runs returns the number of its
+// runs.
 func scripted(t *testing.T, name, digest, script string) (s suite, runs func() int) {
 	dir := t.TempDir()
 	s = suite{name: name, dir: dir, digest: digest, binary: filepath.Join(dir, "script"), cpus: cpus}
@@ -26,7 +27,7 @@ func scripted(t *testing.T, name, digest, script string) (s suite, runs func() i
 	}
 }
 
-// rounds runs suites until each has had so many rounds in all.
+// rounds runs the suites until each has n rounds in all, and returns the report.
 func rounds(ctx context.Context, t *testing.T, dir string, n int, budget time.Duration, suites ...suite) (passed bool, said string) {
 	t.Helper()
 	var keep []*kept
@@ -73,9 +74,9 @@ func TestRoundsGoOnWhereTheyWere(t *testing.T) {
 
 func TestFailureIsReportedAndKept(t *testing.T) {
 	dir := t.TempDir()
-	// It fails at -cpu 2.
+	// The script fails at -cpu 2.
 	bad, ran := scripted(t, "edge/bad", "x", `case "$*" in *cpu=2*) echo '    --- FAIL: TestPorts/one (0.1s)'; echo why; exit 1;; esac`)
-	for range 2 { // the second time nothing is run
+	for range 2 { // the second time no test runs
 		passed, said := rounds(t.Context(), t, dir, 1, time.Hour, bad)
 		if passed || !strings.Contains(said, "TestPorts/one") {
 			t.Errorf("passed %t: %s", passed, said)
@@ -132,7 +133,8 @@ func TestInterruptedRunIsNotKept(t *testing.T) {
 	}
 }
 
-// Nothing begins after the budget, and the one with the fewest runs comes first.
+// TestOrderAndBudget checks that no run starts after the budget, and that the job with the fewest
+// runs goes first.
 func TestOrderAndBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		suites := []suite{{name: "short", cpus: []int{1, 2}}, {name: "long", cpus: []int{1}}, {name: endToEndPackage, cpus: []int{0}}}
@@ -142,7 +144,7 @@ func TestOrderAndBudget(t *testing.T) {
 		for range 7 {
 			got = append(got, p.next(t.Context()).String())
 		}
-		// The end-to-end tests run once: the first run goes on.
+		// The end-to-end tests appear once, because their first run is still running.
 		want := []string{"short -cpu 1", "short -cpu 2", "edge/e2e", "long -cpu 1", "short -cpu 1", "short -cpu 2", "long -cpu 1"}
 		if strings.Join(got, ", ") != strings.Join(want, ", ") {
 			t.Errorf("%q, want %q", got, want)
