@@ -4,15 +4,17 @@ package e2e
 
 import "time"
 
-// What is less here than what `make soak` holds, in bars_soak_test.go.
+// These are smaller values than those of `make soak` in bars_soak_test.go.
 
-// slack is by how much a duration may be longer here than its bar: this machine has other things to do.
+// slack is the factor by which a duration may exceed its limit, because the machine also runs other
+// tests.
 const slack = 4
 
-// goawayWrites is how many writes TestGoaway makes on each way, a quarter of each method.
+// goawayWrites is the number of writes that TestGoaway makes on each path, a quarter for each
+// method.
 const goawayWrites = 2_000
 
-// rollings are the rows of TestRollingAPIServers.
+// rollings are the cases of TestRollingAPIServers.
 var rollings = map[string]rolling{
 	"asked to end": {period: time.Second, restarts: 2},
 	"killed":       {period: time.Second, restarts: 2, kill: true},

@@ -8,18 +8,19 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// client is a program of one release, with what the matrix asks of it.
+// client is one release of a client program, with the verbs that the matrix runs.
 type client struct {
 	family  string // "kubectl"
-	release string // "1.29"; empty: whatever the machine has
-	how     string // what is done so that it works; empty: nothing
+	release string // "1.29"; empty: the version that the machine has
+	how     string // special setup that makes it work; empty: none
 	verbs   []verb
-	spdy    func(verb) bool                     // it asks for SPDY and nothing else; nil: never
-	paths   []string                            // nil: all
-	prepare func(context.Context, *trial) error // nil: a kubeconfig is enough
+	spdy    func(verb) bool                     // whether the client supports only SPDY for a verb; nil: never
+	paths   []string                            // paths on which the client runs; nil: all
+	prepare func(context.Context, *trial) error // prepares a trial; nil: the kubeconfig is enough
 }
 
-// matrixClients are the rows of docs/compatibility.md, in their order. Two copy 100 MB, the others 10.
+// matrixClients are the rows of docs/compatibility.md in their order. Two of them copy 100 MB, the
+// others 10 MB.
 var matrixClients = []client{
 	spdyKubectl("1.20", 10), spdyKubectl("1.24", 10), spdyKubectl("1.28", 10), spdyKubectl("1.29", 10),
 	connectedKubectl("1.20", 10), connectedKubectl("1.24", 100), connectedKubectl("1.28", 10), connectedKubectl("1.29", 10),
@@ -33,7 +34,7 @@ var matrixClients = []client{
 	{family: "helm", release: "4.1", verbs: helmVerbs},
 }
 
-// kubectl is a release that speaks WebSocket: 1.31 and later.
+// kubectl returns a release that supports WebSocket: 1.31 or later.
 func kubectl(release string, megabytes int) client {
 	return client{family: "kubectl", release: release, verbs: kubectlVerbs(megabytes), prepare: func(_ context.Context, tr *trial) error {
 		tr.k = bed.Kubectl(release, tr.file)
@@ -41,14 +42,15 @@ func kubectl(release string, megabytes int) client {
 	}}
 }
 
-// spdyKubectl is a release that speaks only SPDY: up to 1.29.
+// spdyKubectl returns a release that supports only SPDY: up to 1.29.
 func spdyKubectl(release string, megabytes int) client {
 	c := kubectl(release, megabytes)
 	c.spdy = func(v verb) bool { return v.stream }
 	return c
 }
 
-// halfwayKubectl is release 1.29 with its WebSocket turned on, which is for commands and not for port-forward.
+// halfwayKubectl returns release 1.29 with its WebSocket support on, which covers exec, attach and
+// cp but not port-forward.
 func halfwayKubectl(release string, megabytes int) client {
 	c := kubectl(release, megabytes)
 	c.how = "WebSocket"
@@ -60,7 +62,8 @@ func halfwayKubectl(release string, megabytes int) client {
 	return c
 }
 
-// connectedKubectl is a release that speaks only SPDY, with `edge connect` on its side of a load balancer.
+// connectedKubectl returns a release that supports only SPDY and runs below `edge connect` in front
+// of a load balancer.
 func connectedKubectl(release string, megabytes int) client {
 	c := kubectl(release, megabytes)
 	c.how = "`edge connect`"
@@ -83,27 +86,29 @@ func (c client) name() string {
 	return name
 }
 
-// refused says whether a verb cannot work on a path, and the client has to be told why.
+// refused returns true if a verb cannot work on a path, so that edge must explain the reason to the
+// client.
 func (c client) refused(v verb, path string) bool {
 	return path != direct && c.spdy != nil && c.spdy(v)
 }
 
 func (c client) takes(path string) bool { return c.paths == nil || slices.Contains(c.paths, path) }
 
-// place is where the matrix puts a client.
+// place is a cluster and a path on which the matrix runs a client.
 type place struct {
 	cluster cluster.Kind
 	path    string
 }
 
-// places are in an order in which neighbours share neither cluster nor path.
+// places are ordered so that neighbours differ in cluster and path.
 var places = []place{
 	{cluster.New, direct}, {cluster.Old, balanced}, {cluster.New, nginx},
 	{cluster.Old, direct}, {cluster.New, balanced}, {cluster.Old, nginx},
 }
 
-// clientsAt says who runs where: in the whole matrix everybody everywhere. For `make test` each client has two places: the first
-// that it can have, beginning at its own number and going round, and the next on the other cluster and another path.
+// clientsAt returns the clients of each place. In the whole matrix, every client runs at all its
+// places. For `make test`, each client has two places: the first possible one, starting at the
+// client's own number, and the next one with another cluster and another path.
 func clientsAt(whole bool) map[place][]client {
 	at := map[place][]client{}
 	for i, c := range matrixClients {
@@ -120,8 +125,9 @@ func clientsAt(whole bool) map[place][]client {
 	return at
 }
 
-// TestPartOfMatrix: `make test` has each client on both clusters and two paths, and at each load balancer some that are told why
-// not, some that are helped and some that need no help.
+// TestPartOfMatrix checks that `make test` runs each client on both clusters and on two paths.
+// Behind each load balancer, it must run clients that get an explanation, clients that use `edge
+// connect`, and clients that work directly.
 func TestPartOfMatrix(t *testing.T) {
 	at := clientsAt(false)
 	for _, c := range matrixClients {

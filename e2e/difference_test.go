@@ -12,53 +12,57 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// A difference between edge and the API server itself that a scenario claims for some pairs. It fails where it does not happen.
+// difference is an expected difference between edge and the API server in a scenario. The scenario
+// fails if the difference does not occur.
 type difference struct {
 	name   string
-	agreed bool // otherwise it is known and fails
-	// apply returns what edge must show in place of the API server's own observation.
+	agreed bool // true: accepted; false: a known bug, which makes the scenario fail
+	// apply returns the observation that edge must produce, given the API server's own.
 	apply func(own, edge rawclient.Observation) (rawclient.Observation, error)
 }
 
-// unknowing: when its upstream is gone, the real one ends without a word, and clients take that for success where
-// success has no words. edge says that it does not know.
+// unknowing is the difference when the upstream disappears. The API server ends the session without
+// a result, and in dialects where an empty result is a success, clients report a success. edge
+// reports that it does not know the result.
 var unknowing = &difference{"success without knowing", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.Status != nil || own.Text != "" || own.Close != 1006 {
-		return own, errors.New("the API server itself has an outcome")
+		return own, errors.New("the API server itself sent a result")
 	}
 	if edge.OK() {
 		return own, errors.New("edge reports success")
 	}
 	if edge.Close != 0 && edge.Close != 1000 {
-		return own, fmt.Errorf("close code %d hides the outcome from client-go", edge.Close)
+		return own, fmt.Errorf("client-go ignores the result because of close code %d", edge.Close)
 	}
 	own.Status, own.Text, own.Close = edge.Status, edge.Text, edge.Close
 	return own, nil
 }}
 
-// flattened: the API server's translator has answered 101 when it learns of a refusal, and makes a 500 of it.
+// flattened is the difference that the API server's translator turns a refusal into a 500, because
+// it has already answered 101 when it receives the refusal.
 var flattened = &difference{"translator's 500", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.Status == nil || own.Status.Code != 500 {
-		return own, errors.New("the API server itself does not say 500")
+		return own, errors.New("the API server itself did not answer with code 500")
 	}
 	if edge.Refusal == "" || strings.HasPrefix(edge.Refusal, "500") {
-		return own, errors.New("edge does not keep the code")
+		return own, errors.New("edge did not keep the code of the refusal")
 	}
 	return edge, nil
 }}
 
-// unkept: over WebSocket the API server has answered edge with 101, too, when it learns of the refusal.
+// unkept is the same difference on the upstream side: over WebSocket, the API server has already
+// answered edge with 101 when it receives the refusal.
 var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if !strings.HasPrefix(own.Refusal, "404") || edge.Refusal != "" {
-		return own, errors.New("edge keeps the code")
+		return own, errors.New("edge kept the code of the refusal")
 	}
 	if edge.OK() || edge.Status != nil && edge.Status.Code != 500 {
-		return own, errors.New("not the translator's 500")
+		return own, errors.New("the result is not the translator's 500")
 	}
 	return edge, nil
 }}
 
-// refusedByNode claims what becomes of a kubelet's refusal.
+// refusedByNode returns the expected difference when the kubelet refuses a request.
 func refusedByNode(p pair) *difference {
 	own := p.site.cluster.Kind == cluster.New && p.d.Name == v5
 	edge := p.site.cluster.Kind == cluster.New && p.upstream == overWebSocket
@@ -71,8 +75,9 @@ func refusedByNode(p pair) *difference {
 	return nil
 }
 
-// reworded: over WebSocket edge hears the API server's translator, which writes the outcome's message anew; the container
-// runtime's is lost there. Everything but the words must be the same.
+// reworded is the difference in a result's message when edge uses WebSocket upstream. The API
+// server's translator then replaces the container runtime's message. Everything except the message
+// must be the same.
 var reworded = &difference{"translator's words", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.String() == edge.String() {
 		return own, errors.New("there is no difference")
@@ -86,7 +91,7 @@ var reworded = &difference{"translator's words", true, func(own, edge rawclient.
 	return own, nil
 }}
 
-// withoutWords keeps what programs read: the code, the reason and the exit code.
+// withoutWords returns only what programs read of a Status: status, code, reason and exit code.
 func withoutWords(s *metav1.Status) *metav1.Status {
 	kept := &metav1.Status{Status: s.Status, Reason: s.Reason, Code: s.Code}
 	if s.Details != nil {
@@ -99,7 +104,8 @@ func withoutWords(s *metav1.Status) *metav1.Status {
 	return kept
 }
 
-// translated claims reworded where edge hears the translator, and the client at the API server itself does not.
+// translated returns reworded if edge's session passes the API server's translator but the direct
+// session does not.
 func translated(p pair) *difference {
 	if p.site.cluster.Kind == cluster.New && p.upstream == overWebSocket && p.d.Name != v5 {
 		return reworded

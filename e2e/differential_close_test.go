@@ -11,18 +11,19 @@ import (
 	"edge/e2e/rawclient"
 )
 
-// closing are the ways in which a WebSocket client ends a session while its command runs. What a half-closed or broken connection
-// leaves depends on which end the server hears of first; differential_gone_test.go has those.
+// closing are the ways in which a WebSocket client ends a session while its command runs.
+// Half-closed and broken connections are in differential_gone_test.go, because their result depends
+// on which event the server receives first.
 var closing = []struct {
 	name string
 	end  func(*rawclient.Session) error
-	code int // what the API server itself must answer
+	code int // the close code with which the API server itself must answer
 }{
 	{"Close", (*rawclient.Session).Close, 1000},
 }
 
-// closeScenarios are a client's ends on each dialect, of a command that reads and of one that does not, with and without a
-// terminal.
+// closeScenarios are scenarios in which the client ends the session, for each dialect. The command
+// reads its stdin or does not, with and without a terminal.
 func closeScenarios() []scenario {
 	all := []scenario{{
 		name: "client half-closes its connection", stdin: true, skip: onlySPDY, run: halfCloseConnection,
@@ -42,11 +43,11 @@ func closeScenarios() []scenario {
 					},
 					check: func(d rawclient.Dialect, o rawclient.Observation) error {
 						code := c.code
-						if d.SPDY && code == 1000 { // in the place of a WebSocket that the server does not speak; see inDialect
+						if d.SPDY && code == 1000 { // SPDY replaces a WebSocket dialect that the server does not support; see inDialect
 							code = 0
 						}
 						if o.Close != code || o.Status != nil || o.Text != "" || o.Hung {
-							return errors.New("not closed in the middle")
+							return errors.New("the session was not closed while the command ran")
 						}
 						return nil
 					},
@@ -59,19 +60,20 @@ func closeScenarios() []scenario {
 
 func onlyWebSocket(d rawclient.Dialect) string {
 	if d.SPDY {
-		return "its GOAWAY is no Close"
+		return "the scenario needs a WebSocket close frame, and SPDY has only GOAWAY"
 	}
 	return ""
 }
 
 func onlySPDY(d rawclient.Dialect) string {
 	if !d.SPDY {
-		return "a WebSocket that ends without a Close is broken"
+		return "a WebSocket that ends without a close frame is a broken connection"
 	}
 	return ""
 }
 
-// closes ends a session in the middle of its command, reads what still comes, and looks into the pod.
+// closes ends a session while its command runs, reads the remaining output, and checks whether the
+// process in the pod ended.
 func closes(ctx context.Context, r attempt, command string, tty bool, end func(*rawclient.Session) error) (rawclient.Observation, error) {
 	file := "/tmp/" + r.name
 	script := "echo $$ >" + file + "; echo ready; " + map[string]string{"reads": "cat >/dev/null", "sleeps": "exec sleep 600"}[command]
@@ -87,11 +89,13 @@ func closes(ctx context.Context, r attempt, command string, tty bool, end func(*
 	if err != nil || o.Refusal != "" {
 		return o, err
 	}
-	// One that reads ends with its stdin, at the API server now and then before that has answered the Close.
+	// A command that reads ends with its stdin. At the API server this sometimes happens before the
+	// server answers the close frame, so a success is ignored.
 	if command == "reads" && !tty && o.Status != nil && o.Status.Status == metav1.StatusSuccess {
 		o.Status = nil
 	}
-	// Whether one that does not read, or has a terminal, ends is the container runtime's affair, and a translator's: chance.
+	// If the command does not read or has a terminal, it is not defined whether the container
+	// runtime ends it. Then the process is only killed.
 	look := "kill -9 $(cat %[1]s); rm %[1]s; true"
 	if command == "reads" && !tty {
 		look = "p=$(cat %[1]s); rm %[1]s; i=0; while kill -0 $p && [ $i != 600 ]; do sleep 0.1; i=$((i+1)); done; " +
@@ -104,7 +108,7 @@ func closes(ctx context.Context, r attempt, command string, tty bool, end func(*
 	return o, err
 }
 
-// halfCloseConnection ends TCP's one direction, which ends stdin, and reads on.
+// halfCloseConnection half-closes the TCP connection, which ends stdin, and continues to read.
 func halfCloseConnection(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
 		Pod: "shell", Stdin: true, Command: []string{"sh", "-c", "echo ready; n=$(wc -c); sleep 2; echo after $n; exit 3"},
@@ -120,13 +124,14 @@ func halfCloseConnection(ctx context.Context, r attempt) (rawclient.Observation,
 	})
 }
 
-// hearsOn: the API server drops an SPDY client that half-closes its connection. edge takes it for the end of stdin.
+// hearsOn is the difference for an SPDY client that half-closes its connection. The API server
+// drops the client; edge treats the half-close as the end of stdin.
 var hearsOn = &difference{"half-closed SPDY", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.Status != nil || own.Text != "" || strings.Contains(own.Stdout.Head, "after") {
-		return own, errors.New("the API server itself has more output, or an outcome")
+		return own, errors.New("the API server itself sent more output or a result")
 	}
 	if edge.Stdout.Head != "ready\nafter 5\n" || edge.OK() || edge.Close != 0 || edge.Hung {
-		return own, errors.New("edge does not give the output and the outcome")
+		return own, errors.New("edge did not send the output and the result")
 	}
 	return edge, nil
 }}

@@ -14,7 +14,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestExecDialects: whoever execs through edge observes what they would at the API server, in every dialect.
+// TestExecDialects checks that a client that runs exec through edge observes the same as at the API
+// server, in every dialect.
 func TestExecDialects(t *testing.T) {
 	forEachPair(t, rawclient.Execs, func(t *testing.T, p pair) {
 		for _, sc := range slices.Concat(execScenarios, closeScenarios()) {
@@ -44,10 +45,11 @@ var execScenarios = []scenario{
 	{name: "killed by a signal", run: shell("kill -9 $$"), differs: translated, check: wantFailure},
 }
 
-// hundredThousand prints 500 lines on each stream in turn.
+// hundredThousand is a script that prints 500 lines on stdout, then 500 on stderr, and so on:
+// 50,000 lines on each stream.
 const hundredThousand = `i=0; while [ $i -lt 50000 ]; do seq $((i + 1)) $((i + 500)); seq $((i + 1)) $((i + 500)) >&2; i=$((i + 500)); done`
 
-// shell runs a script without stdin.
+// shell runs a shell script without stdin.
 func shell(script string) func(context.Context, attempt) (rawclient.Observation, error) {
 	return command("sh", "-c", script)
 }
@@ -63,14 +65,14 @@ func exits(code int) scenario {
 		name: fmt.Sprintf("exit code %d", code), differs: failureOf(code), run: shell(fmt.Sprintf("echo out; echo err >&2; exit %d", code)),
 		check: func(d rawclient.Dialect, o rawclient.Observation) error {
 			if (code == 0) != o.OK() || o.Stdout.Head != "out\n" || o.Stderr.Head != "err\n" {
-				return fmt.Errorf("not exit code %d", code)
+				return fmt.Errorf("the result is not exit code %d with the expected output", code)
 			}
 			return nil
 		},
 	}
 }
 
-// failureOf claims what is claimed for failures.
+// failureOf returns the expected difference for a command that ends with this exit code.
 func failureOf(code int) func(pair) *difference {
 	if code == 0 {
 		return nil
@@ -80,17 +82,19 @@ func failureOf(code int) func(pair) *difference {
 
 func size(n int) func(rawclient.Dialect) int { return func(rawclient.Dialect) int { return n } }
 
-// bulk is 200 MB. It is 20 MB for dialects whose frames of stdin are another's, which has the 200 MB: SPDY's before v4, and
-// WebSocket's before v4; and for base64, which costs the test's own client as much as all the rest.
+// bulk returns 200 MB, or 20 MB for dialects that send stdin in the same frames as a dialect with
+// 200 MB: SPDY and WebSocket before v4. It also returns 20 MB for base64, which would cost the
+// test's client too much CPU.
 func bulk(d rawclient.Dialect) int {
 	switch d.Name {
-	case "websocket v4", "websocket v5", "spdy v4", "spdy v5": // the last is compared with the one before
+	case "websocket v4", "websocket v5", "spdy v4", "spdy v5": // spdy v5 is compared with spdy v4
 		return 200_000_000
 	}
 	return 20_000_000
 }
 
-// sends sends bytes and has the pod tell their hash. Where the dialect cannot end stdin, the pod knows how many come.
+// sends sends bytes to stdin, and the command prints their hash. If the dialect has no half-close,
+// the command reads a fixed number of bytes.
 func sends(title string, size func(rawclient.Dialect) int) scenario {
 	return scenario{
 		name: "stdin of " + title, stdin: true, heavy: title == "200 MB",
@@ -115,7 +119,7 @@ func sends(title string, size func(rawclient.Dialect) int) scenario {
 		},
 		check: func(d rawclient.Dialect, o rawclient.Observation) error {
 			if !strings.HasPrefix(o.Stdout.Head, patternHash(size(d))) {
-				return errors.New("not the hash of what was sent")
+				return errors.New("the output is not the hash of the sent bytes")
 			}
 			return nil
 		},
@@ -126,14 +130,14 @@ func noHalfClose(d rawclient.Dialect) string {
 	if d.HalfClose {
 		return ""
 	}
-	return "it cannot say that stdin has ended"
+	return "the dialect has no half-close of stdin"
 }
 
 func noResize(d rawclient.Dialect) string {
 	if d.Resize {
 		return ""
 	}
-	return "it has no resize"
+	return "the dialect has no resize"
 }
 
 func halfClose(ctx context.Context, r attempt) (rawclient.Observation, error) {
@@ -148,13 +152,14 @@ func halfClose(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	})
 }
 
-// fiftyResizes waits after each for the terminal to have it, so that each is seen to arrive.
+// fiftyResizes waits after each resize until the command sees the new size, so that each resize is
+// checked.
 func fiftyResizes(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	const script = `echo ready; i=1; while [ $i -le 50 ]; do
 		until [ "$(stty size 2>/dev/null)" = "$((100 + i)) $((200 + i))" ]; do sleep 0.01; done; echo size $i.; i=$((i + 1))
 	done; echo resized 50 times`
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
-		// Without stdin the container runtime closes the terminal of a WebSocket client at once.
+		// Without stdin, the container runtime closes the terminal of a WebSocket client at once.
 		Pod: "shell", Command: []string{"sh", "-c", script}, Stdin: true, TTY: true,
 		Do: func(s *rawclient.Session) error {
 			if err := s.Expect("ready"); err != nil {
@@ -183,14 +188,14 @@ func forbid(ctx context.Context, r attempt) (rawclient.Observation, error) {
 
 func wantRefusal(_ rawclient.Dialect, o rawclient.Observation) error {
 	if !strings.HasPrefix(o.Refusal, "4") {
-		return errors.New("not refused")
+		return errors.New("the request was not refused")
 	}
 	return nil
 }
 
 func wantFailure(_ rawclient.Dialect, o rawclient.Observation) error {
 	if o.Refusal != "" || o.OK() {
-		return errors.New("no failure")
+		return errors.New("the command did not fail")
 	}
 	return nil
 }
@@ -198,7 +203,7 @@ func wantFailure(_ rawclient.Dialect, o rawclient.Observation) error {
 func wantBytes(n int64) func(rawclient.Dialect, rawclient.Observation) error {
 	return func(_ rawclient.Dialect, o rawclient.Observation) error {
 		if o.Stdout.Bytes != n || !o.OK() {
-			return fmt.Errorf("not %d bytes and success", n)
+			return fmt.Errorf("want success and %d bytes of output", n)
 		}
 		return nil
 	}
@@ -207,7 +212,7 @@ func wantBytes(n int64) func(rawclient.Dialect, rawclient.Observation) error {
 func wantText(text string) func(rawclient.Dialect, rawclient.Observation) error {
 	return func(_ rawclient.Dialect, o rawclient.Observation) error {
 		if !strings.HasSuffix(o.Stdout.Head, text) {
-			return fmt.Errorf("not %q", text)
+			return fmt.Errorf("the output does not end with %q", text)
 		}
 		return nil
 	}
@@ -219,19 +224,19 @@ func wantLines(_ rawclient.Dialect, o rawclient.Observation) error {
 		fmt.Fprintln(h, i)
 	}
 	if sum := hex.EncodeToString(h.Sum(nil)); o.Stdout.SHA256 != sum || o.Stderr.SHA256 != sum {
-		return errors.New("not the 50,000 lines on each stream")
+		return errors.New("the output is not 50,000 lines on each stream")
 	}
 	return nil
 }
 
-// lostPod execs in a pod that its node does not know.
+// lostPod runs exec in a pod that its node does not know.
 func lostPod(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	return r.d.Exec(ctx, r.to, rawclient.Exec{Pod: cluster.LostPod, Command: []string{"true"}})
 }
 
 func wantUnknown(d rawclient.Dialect, o rawclient.Observation) error {
 	if !strings.HasPrefix(o.Refusal, "404") && d.Name != "websocket v5" {
-		return errors.New("not 404")
+		return errors.New("the request was not refused with 404")
 	}
 	return nil
 }

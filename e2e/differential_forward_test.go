@@ -13,11 +13,12 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestForwardDialects: whoever forwards ports through edge observes what they would at the API server, in every dialect.
+// TestForwardDialects checks that a client that forwards ports through edge observes the same as at
+// the API server, in every dialect.
 func TestForwardDialects(t *testing.T) {
 	forEachPair(t, rawclient.Forwards, func(t *testing.T, p pair) {
 		if p.upstream == overWebSocket && p.site.cluster.Kind == cluster.Old {
-			return // no tunnel there, and no other WebSocket that could carry it
+			return // the old cluster has no tunnelled port-forward, and its WebSocket dialect cannot replace it
 		}
 		for _, sc := range forwardScenarios {
 			if sc.skip != nil && sc.skip(p.d) != "" {
@@ -28,31 +29,31 @@ func TestForwardDialects(t *testing.T) {
 	})
 }
 
-// The ports of the pod "shell", see cmd/inpod.
+// Ports of the pod "shell"; cmd/inpod listens on echoPort and resetPort.
 const (
 	echoPort  = 9000
 	resetPort = 9001
-	freePort  = 9999 // nobody listens
+	freePort  = 9999 // no process listens
 )
 
 var forwardScenarios = []scenario{
 	{name: "echo of 1 MiB", run: forward(echoMegabyte, echoPort), check: wantEcho(1)},
 	{name: "half-close, then output", skip: noHalfClose, run: forward(endThenRead, echoPort), check: func(_ rawclient.Dialect, o rawclient.Observation) error {
 		if len(o.Conns) != 1 || o.Conns[0].Bytes != 64<<10 {
-			return errors.New("not the echo")
+			return errors.New("the echo is not complete")
 		}
 		return nil
 	}},
 	{name: "refused port", run: forward(expectError, freePort), check: func(_ rawclient.Dialect, o rawclient.Observation) error {
 		if len(o.Conns) != 1 || !strings.Contains(o.Conns[0].Error, "connection refused") {
-			return errors.New("not refused")
+			return errors.New("the connection was not refused")
 		}
 		return nil
 	}},
 	{name: "20 connections", run: forward(echoMegabyte, repeat(echoPort, 20)...), check: wantEcho(20)},
 	{name: "one of three refused", run: forward(echoUnlessFree, echoPort, freePort, echoPort), check: func(_ rawclient.Dialect, o rawclient.Observation) error {
 		if len(o.Conns) != 3 || o.Conns[0].Bytes != 1<<20 || o.Conns[1].Error == "" || o.Conns[2].Bytes != 1<<20 {
-			return errors.New("not two echoes and a refusal")
+			return errors.New("the result is not two echoes and one refused connection")
 		}
 		return nil
 	}},
@@ -80,7 +81,8 @@ func repeat(port, n int) []int {
 	return ports
 }
 
-// echoMegabyte sends and waits for all of it to come back, and ends the connection where the dialect can.
+// echoMegabyte sends 1 MiB, waits until all of it has come back, and half-closes the connection if
+// the dialect can.
 func echoMegabyte(_ int, c *rawclient.Connection) error {
 	if err := copyPattern(c, 1<<20); err != nil {
 		return err
@@ -100,8 +102,8 @@ func endBothWays(c *rawclient.Connection) error {
 	return c.AwaitEnd()
 }
 
-// endThenRead ends its side before the echo can have come. The container runtime does not tell the pod; it gives its output a
-// second more.
+// endThenRead half-closes before the echo can have arrived. The container runtime does not pass the
+// half-close to the pod, but still sends the pod's output for one second.
 func endThenRead(_ int, c *rawclient.Connection) error {
 	if err := copyPattern(c, 64<<10); err != nil {
 		return err
@@ -118,7 +120,8 @@ func echoUnlessFree(i int, c *rawclient.Connection) error {
 	return echoMegabyte(i, c)
 }
 
-// awaitReset sends what makes the pod reset the connection, and waits for the end where that can be said.
+// awaitReset makes the pod reset the connection, and waits for its end if the dialect can express
+// that.
 func awaitReset(_ int, c *rawclient.Connection) error {
 	if _, err := c.Write([]byte("reset me")); err != nil {
 		return err
@@ -129,7 +132,7 @@ func awaitReset(_ int, c *rawclient.Connection) error {
 	return c.AwaitError()
 }
 
-// resetOne resets the first connection in the middle; the second goes on.
+// resetOne resets the first connection in the middle; the second one must continue.
 func resetOne(i int, c *rawclient.Connection) error {
 	if i == 1 {
 		return echoMegabyte(i, c)
@@ -153,7 +156,7 @@ func wantEcho(n int) func(rawclient.Dialect, rawclient.Observation) error {
 		}
 		for i, c := range o.Conns {
 			if c.SHA256 != sum {
-				return fmt.Errorf("connection %d: not the echo", i)
+				return fmt.Errorf("connection %d: the echo differs from the sent bytes", i)
 			}
 		}
 		return nil

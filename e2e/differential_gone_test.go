@@ -15,17 +15,20 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// mostStillborn bounds the sessions that end before their client is gone: on a very busy node most do.
+// mostStillborn limits the repetitions when a session ends before its client disconnects, which
+// happens often on a busy node.
 const mostStillborn = 50
 
-// clientGone cuts the client's connection and looks into the pod: the process must end. Whether its stdin's end or a signal
-// of the container runtime's comes first is chance.
+// clientGone cuts the client's connection and checks that the process in the pod ends. It may end
+// by the end of its stdin or by a signal of the container runtime; which one comes first is not
+// defined.
 func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	file := "/tmp/" + r.name
 	var o rawclient.Observation
 	var err error
 	cut := false
-	// Now and then a process on a busy node has no stdin from its beginning, also without edge, and ends before the client.
+	// On a busy node, a process sometimes has no stdin from the start, also without edge, and ends
+	// before the client disconnects.
 	for range mostStillborn {
 		before := r.endLines()
 		if o, err = r.cutClient(ctx, file); err != nil || o.Refusal != "" {
@@ -42,7 +45,7 @@ func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
 		return o, err
 	}
 	if !cut {
-		return o, errors.New("the session ended before its client was gone")
+		return o, errors.New("the session ended before its client disconnected")
 	}
 	script := fmt.Sprintf("p=$(cat %s); rm %s; i=0; while kill -0 $p && [ $i != 600 ]; do sleep 0.1; i=$((i+1)); done; "+
 		"kill -0 $p && echo still there || echo ended", file, file)
@@ -53,7 +56,8 @@ func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	return o, err
 }
 
-// cutClient execs a process that tells its id in a file and reads stdin, and cuts the connection.
+// cutClient starts a process that writes its id to a file and reads stdin, then cuts the
+// connection.
 func (r attempt) cutClient(ctx context.Context, file string) (rawclient.Observation, error) {
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
 		Pod: "shell", Stdin: true, Command: []string{"sh", "-c", "echo $$ >" + file + "; echo ready; cat >/dev/null"},
@@ -69,15 +73,16 @@ func (r attempt) cutClient(ctx context.Context, file string) (rawclient.Observat
 
 func wantAfter(_ rawclient.Dialect, o rawclient.Observation) error {
 	if o.After != "ended\n" {
-		return fmt.Errorf("in the pod: %q", o.After)
+		return fmt.Errorf("the process did not end, the check in the pod printed %q", o.After)
 	}
 	return nil
 }
 
-// ends are the lines of edge's log about sessions in one dialect that have ended.
+// ends counts the log lines of edge about ended sessions: those with cause "client gone", and
+// others.
 type ends struct{ gone, other int }
 
-// endLines counts them, by whether the client was gone.
+// endLines counts the lines in edge's log about ended sessions in the protocol of r.d.
 func (r attempt) endLines() (n ends) {
 	if r.edge == nil {
 		return n
@@ -101,7 +106,7 @@ func (r attempt) endLines() (n ends) {
 	return n
 }
 
-// awaitGoneLine waits until there is one more, and tells whether it says that the client was gone.
+// awaitGoneLine waits for one more such line and returns true if its cause is "client gone".
 func (r attempt) awaitGoneLine(ctx context.Context, before ends) (gone bool, err error) {
 	for {
 		switch now := r.endLines(); {
@@ -112,19 +117,20 @@ func (r attempt) awaitGoneLine(ctx context.Context, before ends) (gone bool, err
 		}
 		select {
 		case <-ctx.Done():
-			return false, errors.New("edge's log has no line about the session's end")
+			return false, errors.New("timed out waiting for edge's log line about the session's end")
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// TestExecUpstreamGone cuts the way to the API server in the middle of a session of each dialect.
+// TestExecUpstreamGone checks what a client observes, in each dialect, when the connection to the
+// API server is cut during a session.
 func TestExecUpstreamGone(t *testing.T) {
 	sc := scenario{
 		name: "upstream gone", differs: func(pair) *difference { return unknowing },
 		check: func(_ rawclient.Dialect, o rawclient.Observation) error {
 			if o.Stdout.Head != "ready\n" || o.Close != 1006 {
-				return errors.New("not cut in the middle")
+				return errors.New("the session was not cut while its command ran")
 			}
 			return nil
 		},
@@ -140,7 +146,7 @@ func TestExecUpstreamGone(t *testing.T) {
 	}
 	forEachSite(t, func(t *testing.T, s *site) {
 		sc := sc
-		sc.run = func(ctx context.Context, r attempt) (rawclient.Observation, error) { // at the API server itself
+		sc.run = func(ctx context.Context, r attempt) (rawclient.Observation, error) { // directly at the API server
 			relay, err := bed.StartRelay(s.cluster)
 			if err != nil {
 				return rawclient.Observation{}, err
@@ -153,7 +159,8 @@ func TestExecUpstreamGone(t *testing.T) {
 	})
 }
 
-// cutAll starts a session of each dialect through an edge, cuts what is upstream of it, and judges them.
+// cutAll starts a session of each dialect through an edge, cuts edge's connection to the API
+// server, and judges the observations.
 func cutAll(t *testing.T, s *site, upstream string, sc scenario,
 	session func(context.Context, rawclient.Dialect, cluster.Access, func()) (rawclient.Observation, error),
 ) {
@@ -168,7 +175,7 @@ func cutAll(t *testing.T, s *site, upstream string, sc scenario,
 		ready.Add(1)
 		done.Go(func() {
 			once := sync.OnceFunc(ready.Done)
-			defer once() // it may be refused
+			defer once() // also if the session was refused
 			ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
 			defer cancel()
 			got[i], errs[i] = session(ctx, d, edge.Access(tokens["alice"]), once)

@@ -18,7 +18,7 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// A pair is a dialect that a client speaks to edge, and the protocol that edge speaks to the API server.
+// pair is a client's dialect to edge and edge's protocol to the API server.
 type pair struct {
 	site     *site
 	upstream string
@@ -26,32 +26,34 @@ type pair struct {
 	edge     *testbed.Edge
 }
 
-// v5 is the dialect that API servers translate themselves.
+// v5 is the dialect that API servers translate to SPDY themselves.
 const v5 = "websocket v5"
 
-// The values of --upstream-streaming that decide for a protocol.
+// Values of --upstream-streaming that select one protocol.
 const (
 	overSPDY      = "spdy"
 	overWebSocket = "websocket"
 )
 
-// A scenario is what a client does. The same function runs it through edge and at the API server itself.
+// scenario is the behaviour of a client. The same function runs it through edge and directly at the
+// API server.
 type scenario struct {
 	name string
 
-	// skip says why a dialect cannot do it; empty: it can.
+	// skip returns why a dialect cannot run the scenario; empty: the dialect can.
 	skip func(rawclient.Dialect) string
-	// stdin is needed. WebSocket v4 cannot carry it upstream.
+	// stdin means that the scenario needs stdin. An old cluster cannot half-close it when edge uses
+	// WebSocket v4 upstream.
 	stdin bool
-	heavy bool // keeps a core busy
+	heavy bool // keeps a core busy; runs only with a slot of heavy
 
 	run func(ctx context.Context, r attempt) (rawclient.Observation, error)
 
-	// check holds the API server's own observation against what the scenario is about, so that nothing is compared with
-	// something broken.
+	// check checks the API server's own observation, so that edge is not compared with a broken
+	// session.
 	check func(rawclient.Dialect, rawclient.Observation) error
 
-	// differs is the difference that must be there; nil: none may.
+	// differs returns the difference that must occur; nil: none is allowed.
 	differs func(pair) *difference
 }
 
@@ -60,12 +62,13 @@ type attempt struct {
 	d     rawclient.Dialect
 	site  *site
 	to    cluster.Access
-	other cluster.Access // as to, for a user without the right
-	name  string         // unique, fit for a file's name
-	edge  *testbed.Edge  // nil: to is the API server
+	other cluster.Access // as to, but for a user without the right
+	name  string         // unique, and valid as a file name
+	edge  *testbed.Edge  // nil: the attempt is directly at the API server
 }
 
-// access is how the differential test's users reach the API server itself. Their names are those that edge gives them.
+// ownAccess returns the access of a user directly at the API server, with the user and group names
+// that edge sends.
 func (s *site) ownAccess(t *testing.T, user, group string) cluster.Access {
 	t.Helper()
 	access, err := s.cluster.UserAccess(testbed.UsernamePrefix+user, testbed.GroupsPrefix+group)
@@ -104,21 +107,23 @@ func startStreamingEdge(t *testing.T, s *site, upstream string, to cluster.Acces
 	return edge
 }
 
-// spokenBy is the dialect in which the API server itself is asked: an old one does not speak all that edge does.
+// spokenBy returns the dialect for the direct run. It differs from d if the API server does not
+// support d.
 func spokenBy(kind cluster.Kind, d rawclient.Dialect) rawclient.Dialect {
 	switch {
 	case d.Name == "spdy v5":
-		return rawclient.ByName(rawclient.Execs, "spdy v4") // no server agrees to v5 alone
+		return rawclient.ByName(rawclient.Execs, "spdy v4") // no API server agrees to v5 only
 	case kind == cluster.New:
 	case d.Name == v5:
-		return rawclient.ByName(rawclient.Execs, "spdy v4") // v4 over WebSocket would lack the half-close
+		return rawclient.ByName(rawclient.Execs, "spdy v4") // WebSocket v4 has no half-close
 	case d.Tunnel:
 		return rawclient.ByName(rawclient.Forwards, "spdy")
 	}
 	return d
 }
 
-// oracles runs each scenario once for each dialect and cluster at the API server itself.
+// oracles runs each scenario once per dialect and cluster directly at the API server and stores the
+// observation.
 type oracles struct {
 	mu   sync.Mutex
 	runs map[string]func() (rawclient.Observation, error)
@@ -137,16 +142,17 @@ func (o *oracles) observe(key string, run func() (rawclient.Observation, error))
 	return once()
 }
 
-// slots bounds how many scenarios run at a time.
+// slots limits how many scenarios run at a time.
 var slots = make(chan struct{}, 6)
 
-// mostScenario bounds one run of a scenario.
+// mostScenario is the timeout of one run of a scenario.
 const mostScenario = 5 * time.Minute
 
-// mostOwn is how often the API server itself may try: with a dialect of long ago, on a busy machine, it fails now and then.
+// mostOwn is the number of direct attempts. On a busy machine, the API server sometimes fails with
+// an old dialect.
 const mostOwn = 2
 
-// compare runs a scenario on both ways and compares.
+// compare runs a scenario directly and through edge and compares the observations.
 func (p pair) compare(t *testing.T, verb string, sc scenario) {
 	t.Helper()
 	slots <- struct{}{}
@@ -167,7 +173,7 @@ func (p pair) compare(t *testing.T, verb string, sc scenario) {
 	p.judge(t, sc, own, got)
 }
 
-// own is what the pair's client observes at the API server itself.
+// own returns the observation of the pair's client directly at the API server.
 func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation {
 	t.Helper()
 	d := spokenBy(p.site.cluster.Kind, p.d)
@@ -175,7 +181,7 @@ func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation 
 	to, other := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
 	o, err := oracle.observe(strings.Join([]string{verb, kind, d.Name, sc.name}, " "), func() (o rawclient.Observation, err error) {
 		for try := range mostOwn {
-			ctx, cancel := context.WithTimeout(context.Background(), mostScenario) // the next pair wants it, too
+			ctx, cancel := context.WithTimeout(context.Background(), mostScenario) // not the test's context, because other pairs use the result too
 			o, err = sc.run(ctx, attempt{
 				d: d, site: p.site, to: to, other: other, name: slug(fmt.Sprint(kind, " ", d.Name, " ", sc.name, " ", try)),
 			})
@@ -195,7 +201,7 @@ func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation 
 	return inDialect(o, d, p.d)
 }
 
-// throughEdge is what the pair's client observes through edge.
+// throughEdge returns the observation of the pair's client through edge.
 func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
 	defer cancel()
@@ -206,7 +212,7 @@ func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, err
 	})
 }
 
-// judge compares, and holds a claimed difference against both.
+// judge compares the observations and checks that an expected difference occurs.
 func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) {
 	t.Helper()
 	want := own
@@ -218,7 +224,7 @@ func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) 
 				return
 			}
 			if !d.agreed {
-				t.Errorf("a difference that nobody has agreed to: %s\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, own, edge)
+				t.Errorf("a known difference that is not accepted: %s\nthe API server itself:\n%v\nthrough edge:\n%v", d.name, own, edge)
 			}
 		}
 	}
@@ -227,8 +233,10 @@ func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) 
 	}
 }
 
-// inDialect is what an observation in one dialect would be in another, by protocols alone: the agreed name, the start
-// signal and the close code are WebSocket's, whose request is a GET, and the words of a v5 Status are an API server's.
+// inDialect converts an observation in one dialect to what it would be in another dialect of the
+// same API server. The agreed subprotocol, the start message and the close code belong to
+// WebSocket, whose request is a GET. The message of a v5 Status comes from the API server's
+// translator.
 func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Observation {
 	if isGet := func(d rawclient.Dialect) bool { return !d.SPDY || d.Tunnel }; isGet(to) && !isGet(from) {
 		o.Refusal = strings.Replace(o.Refusal, "cannot create resource", "cannot get resource", 1)
@@ -239,7 +247,7 @@ func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Ob
 	o.Subprotocol = to.Offer[0]
 	switch {
 	case to.Tunnel:
-		o.Close = 1000 // the answer to the client's own
+		o.Close = 1000 // the server's answer to the client's close frame
 	case !to.SPDY:
 		o.Start = 1
 		if o.Close == 0 {
@@ -252,7 +260,8 @@ func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Ob
 	return o
 }
 
-// inTranslatorsWords is what the API server's translator makes of a container runtime's failure.
+// inTranslatorsWords returns the Status that the API server's translator makes of a container
+// runtime's failure.
 func inTranslatorsWords(s *metav1.Status) *metav1.Status {
 	if s.Reason != remotecommand.NonZeroExitCodeReason {
 		return &apierrors.NewInternalError(errors.New(s.Message)).ErrStatus

@@ -17,27 +17,29 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// What all tests share. TestMain fills it before the first test and nobody changes it after.
+// These variables are shared by all tests. setUp sets them before the first test; afterwards they
+// do not change.
 var (
 	bed     *testbed.Testbed
 	idp     *issuer.Issuer
 	browser *clients.Browser
 	sites   = map[cluster.Kind]*site{}
-	tokens  = map[string]string{} // by user
+	tokens  = map[string]string{} // ID tokens by user name
 )
 
-// atEnd is called when all tests have ended.
+// atEnd is called after the last test.
 var atEnd = func() {}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Most tests wait for something. What is heavy takes a turn of its own, see heavy.
+	// Most tests mainly wait, so many run in parallel. Tests that need much CPU wait for a place in
+	// heavy.
 	flag.Set("test.parallel", "32")
 	os.Exit(runTests(m))
 }
 
 func runTests(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Minute) // cold builds included
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Minute) // includes the time for building the testbed's programs
 	defer cancel()
 	var err error
 	if bed, err = testbed.Open(ctx, os.Stderr, binaries.Clients); err != nil {
@@ -54,7 +56,7 @@ func runTests(m *testing.M) int {
 	code := m.Run()
 	atEnd()
 	if leaks, err := bed.Leaks(); err != nil || len(leaks) > 0 {
-		fmt.Fprintf(os.Stderr, "tokens were written down: %v\n%s\n", err, strings.Join(leaks, "\n"))
+		fmt.Fprintf(os.Stderr, "tokens were found in files that must not contain tokens (error: %v):\n%s\n", err, strings.Join(leaks, "\n"))
 		return 1
 	}
 	if err := table.publish(os.Stdout, os.Getenv("EDGE_E2E_RESULTS"), code == 0); err != nil {
@@ -68,7 +70,7 @@ func runTests(m *testing.M) int {
 	return code
 }
 
-// setUp starts the issuer, both sites, and logs everybody in.
+// setUp starts the issuer, the browser and both sites, and logs all users in.
 func setUp(ctx context.Context) error {
 	var err error
 	if idp, err = bed.StartIssuer(ctx); err != nil {
@@ -101,8 +103,10 @@ func setUp(ctx context.Context) error {
 	return nil
 }
 
-// patience bounds every wait for something that must happen, on a machine that has other things to do.
+// patience is the timeout of every wait for something that must happen. It allows for a busy
+// machine.
 const patience = 3 * time.Minute
 
-// heavy has a place for what keeps a core busy, so that the two cores of a small machine are not shared by twenty.
+// heavy has a slot for each test that may keep a core busy at a time, so that a small machine is
+// not overloaded.
 var heavy = make(chan struct{}, 2)

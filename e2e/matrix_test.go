@@ -15,29 +15,29 @@ import (
 )
 
 var (
-	wholeMatrix = flag.Bool("matrix", false, "run the whole matrix, not only the part that is in `make test`")
-	updateDocs  = flag.Bool("update", false, "with -matrix: write what it found to docs/compatibility.md and the README")
+	wholeMatrix = flag.Bool("matrix", false, "run the whole compatibility matrix, not only the part that \"make test\" runs")
+	updateDocs  = flag.Bool("update", false, "with -matrix: write the results to docs/compatibility.md and the README")
 )
 
-// trial is one client on one path to one cluster.
+// trial is one client on one path to one cluster, while it runs a verb.
 type trial struct {
 	t    *testing.T
 	site *site
 	path string
-	name string // unique, fit for the names of objects
+	name string // unique, and valid as the name of a Kubernetes object
 	k    *clients.Kubectl
 	file string // kubeconfig, for clients other than kubectl
 }
 
-// access is for clients that have no kubeconfig, or one of their own.
+// access returns the address and token for clients that do not use the trial's kubeconfig.
 func (tr *trial) access() cluster.Access { return tr.site.access(tr.path, tokens["alice"]) }
 
-// verb is one thing that a client does. Its error has all that the client said.
+// verb is one operation of a client. The error of run contains the client's whole output.
 type verb struct {
-	name    string // the document's column, and after a comma what else is in it
+	name    string // column in the document; after a comma, details
 	stream  bool   // exec, attach, cp or port-forward
-	forward bool   // port-forward, which learned WebSocket last
-	heavy   bool   // keeps a core busy
+	forward bool   // port-forward, which got WebSocket support in kubectl later than exec
+	heavy   bool   // keeps a core busy; runs only with a slot of heavy
 	run     func(context.Context, *trial) error
 }
 
@@ -60,8 +60,9 @@ var pythonVerbs = []verb{
 	{name: "port-forward, 1 MB each way", stream: true, run: pythonPortForward},
 }
 
-// TestMatrix is the main job: every verb, for every client, on every path, to every cluster. The only exception is a client that
-// speaks nothing but SPDY behind a load balancer, which is told so.
+// TestMatrix checks that every verb works for every client, on every path, on every cluster. The
+// only exception is a client that supports only SPDY behind a load balancer: it must get an
+// explanation.
 func TestMatrix(t *testing.T) {
 	at := clientsAt(*wholeMatrix)
 	forEachSite(t, func(t *testing.T, s *site) {
@@ -80,10 +81,11 @@ func TestMatrix(t *testing.T) {
 	})
 }
 
-// clientsAtOnce bounds the clients of one cluster that run at the same time. More are no faster, and start their pods too late.
+// clientsAtOnce is the number of clients per cluster that run at the same time. A higher number is
+// not faster, and pods would start too late.
 const clientsAtOnce = 4
 
-// runVerbs runs a client's verbs one after the other.
+// runVerbs runs the verbs of a client one after the other.
 func runVerbs(t *testing.T, s *site, path string, c client) {
 	t.Run(path+"/"+c.name(), func(t *testing.T) {
 		for _, v := range c.verbs {
@@ -100,7 +102,7 @@ func runVerbs(t *testing.T, s *site, path string, c client) {
 				result, message := judge(err, c.refused(v, path))
 				table.add(row{
 					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name, Result: result,
-					Message: strings.ReplaceAll(message, name, "NAME"), // the same for all
+					Message: strings.ReplaceAll(message, name, "NAME"), // makes the message the same for all trials
 					Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
 				})
 				if result != resultOK && result != resultExplained {
@@ -120,8 +122,8 @@ func (c client) try(ctx context.Context, v verb, tr *trial) error {
 	return v.run(ctx, tr)
 }
 
-// judge decides what a cell says, and which words of edge the client has shown. A cell that is to be explained must fail, with a
-// message that says what to do.
+// judge returns the result of a cell, and edge's explanation if the client printed it. If explained
+// is true, the verb must fail with a message that tells the user what to do.
 func judge(err error, explained bool) (result, message string) {
 	switch {
 	case !explained && err == nil:
@@ -129,17 +131,18 @@ func judge(err error, explained bool) (result, message string) {
 	case !explained:
 		return err.Error(), ""
 	case err == nil:
-		return "passed, though the load balancer carries no SPDY", ""
+		return "the verb succeeded although the load balancer does not support SPDY", ""
 	}
 	message = explanation.FindString(plainLines.Replace(err.Error()))
 	if message == "" {
-		return "no explanation with a command of `edge connect`: " + err.Error(), ""
+		return "the output has no explanation with a command of `edge connect`: " + err.Error(), ""
 	}
 	return resultExplained, message
 }
 
-// explanation is edge's message to a client whose Upgrade was lost: why, the command that works, and who needs none.
+// explanation matches edge's message to a client whose Upgrade header was lost: the reason, the
+// command that works, and which clients do not need it.
 var explanation = regexp.MustCompile(`edge: this [^\n]*\n\n +edge connect -- [^\n]*\n\n[^\n]*`)
 
-// plainLines undoes a terminal's line ends and those of a quoted text.
+// plainLines converts a terminal's line ends and quoted line ends to \n.
 var plainLines = strings.NewReplacer("\r\n", "\n", `\r\n`, "\n", `\n`, "\n")

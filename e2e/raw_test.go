@@ -19,14 +19,14 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// answer is what came back for one request.
+// answer is the response to one request.
 type answer struct {
 	code   int
 	header http.Header
-	body   []byte // not after 101
+	body   []byte // nil after 101
 }
 
-// status is the body as the API's clients read it; its zero value if it is none.
+// status returns the body as a metav1.Status; the zero value if the body is not a Status.
 func (a answer) status() metav1.Status {
 	var s metav1.Status
 	if json.Unmarshal(a.body, &s) != nil || s.Kind != "Status" {
@@ -37,8 +37,9 @@ func (a answer) status() metav1.Status {
 
 func (a answer) String() string { return fmt.Sprintf("%d %.500s", a.code, a.body) }
 
-// raw writes a request as it stands, over HTTP/1.1, and hangs up after the answer's head or, except after 101, its body.
-// No library comes between: header lines keep their case, order and number.
+// raw writes a request over HTTP/1.1 exactly as given and closes the connection after the response.
+// After 101 it reads only the head. No library changes the header lines: they keep their case,
+// order and number.
 func raw(ctx context.Context, t *testing.T, to cluster.Access, method, uri string, header ...string) answer {
 	t.Helper()
 	conn := dial(ctx, t, to, "", "http/1.1")
@@ -46,7 +47,7 @@ func raw(ctx context.Context, t *testing.T, to cluster.Access, method, uri strin
 	return exchange(t, conn, to, method, uri, header...)
 }
 
-// exchange is raw on a connection of the caller's.
+// exchange is like raw, but uses the caller's connection and leaves it open.
 func exchange(t *testing.T, conn net.Conn, to cluster.Access, method, uri string, header ...string) answer {
 	t.Helper()
 	resp, err := tryExchange(conn, to, method, uri, header...)
@@ -67,7 +68,8 @@ func tryExchange(conn net.Conn, to cluster.Access, method, uri string, header ..
 	return http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 }
 
-// dial opens a connection for one protocol, from a source address ("": any). The caller closes it.
+// dial opens a TLS connection for one application protocol (ALPN) from a source IP address ("":
+// any). The caller closes the connection.
 func dial(ctx context.Context, t *testing.T, to cluster.Access, source, protocol string) *tls.Conn {
 	t.Helper()
 	config := &tls.Config{RootCAs: roots(to), NextProtos: []string{protocol}}
@@ -87,7 +89,7 @@ func dial(ctx context.Context, t *testing.T, to cluster.Access, source, protocol
 	return conn.(*tls.Conn)
 }
 
-// overHTTP2 makes a request as a well-behaved client does.
+// overHTTP2 sends a GET over HTTP/2 with net/http, like an ordinary client.
 func overHTTP2(ctx context.Context, t *testing.T, to cluster.Access, uri string, header http.Header) answer {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true, DisableCompression: true}
@@ -134,7 +136,7 @@ func roots(to cluster.Access) *x509.CertPool {
 	return pool
 }
 
-// The head lines with which clients ask for the three ways to stream.
+// Header lines of requests for JSON and for an SPDY upgrade.
 var (
 	askJSON = "Accept: application/json"
 	askSPDY = []string{"Connection: Upgrade", "Upgrade: SPDY/3.1", "X-Stream-Protocol-Version: v4.channel.k8s.io", "Content-Length: 0"}
@@ -147,7 +149,7 @@ func askWebSocket(subprotocol string) []string {
 	}
 }
 
-// The requests that those go with.
+// Paths of the requests that tests send with these headers.
 const (
 	podsURI        = "/api/v1/namespaces/" + cluster.Namespace + "/pods"
 	execURI        = podsURI + "/shell/exec?command=true&stdout=true"

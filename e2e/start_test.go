@@ -8,7 +8,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// What a test starts for itself ends with it, so that a run's memory does not grow with its tests.
+// These helpers stop what they start at the end of the test, so that a run's memory use does not
+// grow with its tests.
 
 func startIssuer(t *testing.T) *issuer.Issuer {
 	t.Helper()

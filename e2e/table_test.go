@@ -12,13 +12,13 @@ import (
 	"sync"
 )
 
-// row is one cell of the compatibility matrix, with how it went.
+// row is one cell of the compatibility matrix with its result.
 type row struct {
 	Cluster string  `json:"cluster"`
 	Path    string  `json:"path"`
 	Client  string  `json:"client"`
 	Verb    string  `json:"verb"`
-	Result  string  `json:"result"`            // resultOK, resultExplained or what went wrong
+	Result  string  `json:"result"`            // resultOK, resultExplained or an error message
 	Message string  `json:"message,omitempty"` // edge's explanation
 	Seconds float64 `json:"seconds"`
 }
@@ -28,7 +28,7 @@ const (
 	resultExplained = "no: edge explains why, and what to do"
 )
 
-// results collects rows while tests run.
+// results collects the rows while tests run.
 type results struct {
 	mu   sync.Mutex
 	rows []row
@@ -42,15 +42,15 @@ func (r *results) add(row row) {
 	r.rows = append(r.rows, row)
 }
 
-// publish prints the table and, if dir is not empty, writes it there. When tests failed it prints what went wrong alone, so that it is
-// found.
+// publish prints the table and, if dir is not empty, writes it to that folder. If tests failed,
+// publish prints only the failed rows.
 func (r *results) publish(w io.Writer, dir string, passed bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.rows) == 0 {
 		return nil
 	}
-	// Stable: the verbs of one group stay in the order in which they ran.
+	// A stable sort keeps the verbs of a client in the order in which they ran.
 	slices.SortStableFunc(r.rows, func(a, b row) int {
 		return strings.Compare(a.Cluster+"\x00"+a.Path+"\x00"+a.Client, b.Cluster+"\x00"+b.Path+"\x00"+b.Client)
 	})

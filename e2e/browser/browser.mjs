@@ -2,8 +2,8 @@
 // is stopped.
 //
 //  POST / {"page": URL, "verb": a function of page.js, "args": its argument,
-//          "certificate": {"origin": URL, "cert": PEM, "key": PEM}, the client certificate; may be missing}
-//  200    {"seen": the function's result, "said": [messages of the browser's console, failed requests]}
+//          "certificate": {"origin": URL, "cert": PEM, "key": PEM}, may be missing}
+//  200    {"seen": the function's result, "said": [lines of the console, failed requests]}
 //
 // Each visit has a new, empty profile. CHROMIUM is the path of the browser. NODE_PATH contains
 // playwright-core.

@@ -2,7 +2,8 @@
 // should close.
 //
 //	:8081  a WebSocket that echoes messages, at every path
-//	:8082  HTTP: GET /?bytes=n returns n bytes; POST / returns the bytes received; after=10s: delay
+//	:8082  HTTP: GET /?bytes=n returns n bytes; POST / returns the size of its body;
+//	       after=10s in the query delays the response
 //	:9000  echoes bytes
 //	:9001  resets each connection after its first byte
 package main

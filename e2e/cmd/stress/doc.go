@@ -2,7 +2,7 @@
 // fail only sometimes.
 //
 //	make stress                                       # up to 30 rounds in 90 minutes
-//	STRESS=20m make stress                            # 20 minutes; the next run continues from there
+//	STRESS=20m make stress                            # 20 minutes; the next run continues
 //	make stress STRESSFLAGS=--only=edge/bridge        # one package and those below it
 //	make stress STRESSFLAGS=--list                    # prints the results of earlier runs
 //
