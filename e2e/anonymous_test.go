@@ -13,11 +13,14 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// openPaths are where no login is needed. The last is open, and RBAC gives it to service accounts alone.
+// openPaths are the paths in --anonymous-paths. For the last one, RBAC still requires a service
+// account.
 var openPaths = []string{"/version", "/healthz", "/livez", "/readyz", "/api", "/apis", "/openapi/v3", "/.well-known/openid-configuration", "/openid/v1/jwks"}
 
-// TestAnonymousPathsAgainstAPIServer: with --anonymous-paths edge answers as an API server does whose anonymous.conditions have
-// the same paths, directly and through the load balancer. Where edge wants a login and the API server does not, it is named.
+// TestAnonymousPathsAgainstAPIServer checks that edge with --anonymous-paths answers like an API
+// server with the same paths in anonymous.conditions, directly and through the load balancer. The
+// requests with a code in the table are those for which edge requires a login and the API server
+// does not.
 func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -33,7 +36,7 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	type request struct {
 		method, uri string
 		header      []string
-		code        int // at edge; 0: as at the API server
+		code        int // expected code at edge; 0: the same as at the API server
 	}
 	requests := []request{
 		{"GET", "/version?timeout=32s", nil, 0},
@@ -54,7 +57,8 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 		{"GET", "/api/v1/namespaces", nil, 0},
 		{"GET", "/openapi/v3/version", nil, 0},
 		{"GET", "/livez/ping", nil, 0},
-		// edge is stricter: a login for other methods, for what holds a connection, and for other spellings.
+		// edge is stricter: it requires a login for other methods, for requests that hold a
+		// connection, and for other spellings of a path.
 		{"POST", "/version", []string{"Content-Length: 0"}, 401},
 		{"DELETE", "/api", nil, 401},
 		{"OPTIONS", "/version", nil, 401},
@@ -70,7 +74,7 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 		want := raw(t.Context(), t, upstream, c.method, c.uri, c.header...)
 		ways := map[string]cluster.Access{direct: edge.Access(""), balanced: alb.Access("")}
 		if strings.HasPrefix(strings.Join(c.header, ""), "Connection") || strings.Contains(c.uri, "%") {
-			delete(ways, balanced) // which writes them anew
+			delete(ways, balanced) // the load balancer rewrites these headers and paths
 		}
 		for way, to := range ways {
 			got := raw(t.Context(), t, to, c.method, c.uri, c.header...)
@@ -82,7 +86,7 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 				t.Errorf("%s, %s %s %.40q: %v\nwant %d, at the API server %v", way, c.method, c.uri, c.header, got, code, want)
 			}
 			if c.code != 0 && want.code == 401 {
-				t.Errorf("%s %s %.40q: the API server wants a login, too", c.method, c.uri, c.header)
+				t.Errorf("%s %s %.40q: the API server requires a login too, so this row proves nothing", c.method, c.uri, c.header)
 			}
 			if got.code == http.StatusOK && c.method == "GET" {
 				open++
@@ -97,7 +101,8 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	}
 }
 
-// anonymousConfiguration is a file with the issuer, and openPaths for everybody.
+// anonymousConfiguration returns the path of an authentication configuration with the issuer and
+// anonymous access to openPaths.
 func anonymousConfiguration(t *testing.T) string {
 	t.Helper()
 	var config map[string]any

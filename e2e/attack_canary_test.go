@@ -15,9 +15,10 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// TestTokenCanary: a token that comes in any way there is, is in no file that edge or the API server has written, also when edge
-// has crashed with requests under way; and one in a URL, where it would be in logs, is refused. TestMain looks for all tokens of a run once
-// more at its end.
+// TestTokenCanary checks that a token that a client sends in any part of a request is in no file
+// that edge or the API server has written, even after a crash of edge with requests in flight. It
+// also checks that edge refuses a token in a URL, because URLs are logged. TestMain searches again
+// for all tokens of the run at its end.
 func TestTokenCanary(t *testing.T) {
 	t.Parallel()
 	a, _ := audited(t, cluster.New, everything)
@@ -37,7 +38,7 @@ func TestTokenCanary(t *testing.T) {
 		to, nobody := a.as(canary), a.as("")
 		for _, ask := range []ask{asks[0], asks[2]} { // REST and a stream
 			ask.do(t, to)
-			ask.do(t, to, "Authorization: Bearer "+canary) // twice
+			ask.do(t, to, "Authorization: Bearer "+canary) // a second Authorization line
 			ask.do(t, nobody, "Proxy-Authorization: Bearer "+canary)
 			ask.do(t, nobody, "Authorization: Basic "+canary)
 			ask.do(t, nobody, "Authorization: Bearer  "+canary+" "+canary)
@@ -75,14 +76,15 @@ func TestTokenCanary(t *testing.T) {
 		}
 		a.nothing(t, name+", in a URL")
 	}
-	// A request's own token is refused whatever its parameter is called, and however it is written.
+	// A request that has its own token in the URL is refused, whatever the parameter is called and
+	// however the token is encoded.
 	for name, canary := range canaries {
 		want := http.StatusUnauthorized
 		if name == "good" || name == "without rights" {
 			want = http.StatusBadRequest
 		}
 		if name == "without a name" || name == "of system" || name == "groups elsewhere" {
-			want = 0 // whatever it is without
+			want = 0 // refused without the URL too, with another code
 		}
 		encoded := strings.NewReplacer(".", "%2e", "e", "%65", "J", "%4A").Replace(canary)
 		for _, uri := range []string{
@@ -97,7 +99,8 @@ func TestTokenCanary(t *testing.T) {
 		}
 		a.nothing(t, name+", its own, in a URL")
 	}
-	// An application behind a proxy may have what it wants in its URLs. Edge does not write it down.
+	// A client may send any token in a URL to an application behind a proxy. edge forwards it but
+	// must not write it to a file.
 	app := minted(t, idp, map[string]any{"aud": "an application"})
 	issuer.SentOn(app)
 	for _, uri := range []string{podsURI + "/shell/proxy/" + app, podsURI + "/shell/proxy/?token=" + app} {
@@ -115,7 +118,7 @@ func TestTokenCanary(t *testing.T) {
 		}
 	}
 
-	// A crash tells all it knows: the goroutines with their arguments go to the log.
+	// A crash with SIGQUIT writes all goroutines with their arguments to the log.
 	crash(t, a.Edge, a.as(canaries["good"]))
 	leaks, err := bed.Leaks()
 	if err != nil || len(leaks) > 0 {
@@ -123,7 +126,8 @@ func TestTokenCanary(t *testing.T) {
 	}
 }
 
-// crash ends edge with its goroutines' stacks, while it serves a watch and an exec.
+// crash ends edge with SIGQUIT while it serves a watch and an exec, so that edge writes its
+// goroutines' stacks to its log.
 func crash(t *testing.T, e *testbed.Edge, to cluster.Access) {
 	t.Helper()
 	for _, c := range []struct {

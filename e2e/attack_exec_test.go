@@ -15,7 +15,7 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// askStream is the head with which a client of a dialect asks.
+// askStream returns the method and header lines with which a client requests a stream in a dialect.
 func askStream(d rawclient.Dialect) (method string, lines []string) {
 	if d.SPDY && !d.Tunnel {
 		lines = append(lines, "Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0")
@@ -31,7 +31,8 @@ func askStream(d rawclient.Dialect) (method string, lines []string) {
 	return http.MethodGet, lines
 }
 
-// accessReview reads what edge asked, in JSON or protobuf.
+// accessReview decodes a SubjectAccessReview that edge sent, in JSON or protobuf. ok is false for
+// any other request.
 func accessReview(head network.Head) (authorizationv1.SubjectAccessReviewSpec, bool) {
 	if !head.IsReview() {
 		return authorizationv1.SubjectAccessReviewSpec{}, false
@@ -44,7 +45,7 @@ func accessReview(head network.Head) (authorizationv1.SubjectAccessReviewSpec, b
 	return review.Spec, true
 }
 
-// reviewed tells whether edge asked the API server whether somebody may do something.
+// reviewed returns true if edge sent an access review for this verb, resource and subresource.
 func (a attacked) reviewed(verb, resource, subresource string) bool {
 	for _, head := range a.recorder.Heads() {
 		review, ok := accessReview(head)
@@ -58,8 +59,9 @@ func (a attacked) reviewed(verb, resource, subresource string) bool {
 	return false
 }
 
-// TestVerbDrift: who may get a stream and not create it, gets none: in no dialect, whatever edge speaks upstream, and also
-// where the API server itself would take the WebSocket for a get.
+// TestVerbDrift checks that a user with the verb get but not create on pods/exec, pods/attach and
+// pods/portforward gets no stream: in every dialect, with every upstream protocol, and also where
+// the API server itself would require only get for a WebSocket.
 func TestVerbDrift(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		rules := []rbacv1.PolicyRule{{
@@ -83,7 +85,7 @@ func TestVerbDrift(t *testing.T) {
 				a := attack(t, s.cluster.Kind, "--upstream-streaming="+mode)
 				ask := func(token, uri string, d rawclient.Dialect) {
 					method, lines := askStream(d)
-					before := len(a.requests()) // answers of reviews are remembered, so their record is
+					before := len(a.requests()) // the number of requests before this one; the record stays, because edge caches the answers to reviews
 					got := raw(t.Context(), t, a.as(token), method, uri, lines...)
 					if token == getter && got.code != http.StatusForbidden || token != getter && mode == "auto" && got.code != http.StatusSwitchingProtocols {
 						t.Errorf("%s of %.70s: %v", d.Name, uri, got)
@@ -109,7 +111,8 @@ func TestVerbDrift(t *testing.T) {
 	})
 }
 
-// TestNodesProxyExec: an exec by way of a proxy, for which an API server asks no more than get, needs create as any exec does.
+// TestNodesProxyExec checks that an exec through a node or pod proxy requires create, as every exec
+// does, although an API server requires only get for it.
 func TestNodesProxyExec(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -123,10 +126,11 @@ func TestNodesProxyExec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The testbed's node is at a loopback address, to which an API server's proxy does not go. It says so after it has authorized.
+	// The API server's proxy does not connect to the loopback address of the testbed's node. It
+	// reports this error after the authorization.
 	const authorized = "address not allowed"
 	if got := raw(ctx, t, own, "GET", nodeExec, askWebSocket("v4.channel.k8s.io")...); !strings.Contains(got.status().Message, authorized) {
-		t.Fatalf("the API server itself: %v, want no refusal: the test tests nothing", got)
+		t.Fatalf("the API server itself: %v, want the error that follows a successful authorization; otherwise this test proves nothing", got)
 	}
 
 	a := attack(t, cluster.New)
@@ -151,7 +155,7 @@ func TestNodesProxyExec(t *testing.T) {
 			t.Errorf("%s: no review for create %s/proxy", uri, resource)
 		}
 		a.nothing(t, uri)
-		for _, method := range []string{"POST", "GET"} { // a GET asks for get, also there
+		for _, method := range []string{"POST", "GET"} { // the API server authorizes a GET as get here too
 			got := raw(ctx, t, peeker, method, uri, askSPDY...)
 			if got.code != http.StatusForbidden || !strings.Contains(got.status().Message, "cannot create resource") {
 				t.Errorf("%s over SPDY: %v, want 403", uri, got)
@@ -159,7 +163,7 @@ func TestNodesProxyExec(t *testing.T) {
 			a.nothing(t, uri)
 		}
 	}
-	for _, odd := range []string{ // what the API server would clean before it goes to the kubelet
+	for _, odd := range []string{ // the API server would normalize these paths before it sends them to the kubelet
 		strings.Replace(nodeExec, "/exec/", "//exec/", 1), strings.Replace(nodeExec, "/exec/", "/%65xec/", 1), strings.Replace(nodeExec, "/exec/", "/x%2f..%2fexec/", 1),
 		strings.Replace(nodeExec, "/exec/", "/./exec/", 1), strings.Replace(nodeExec, "/exec/", "/pods/../exec/", 1), strings.Replace(nodeExec, "/exec/", "/exec%2f", 1),
 	} {

@@ -17,7 +17,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// almighty is an edge that is no obstacle by its own rights: it may impersonate whatever key there is.
+// almighty starts an edge with cluster-admin rights, so that its own rights do not limit which
+// extra keys it may impersonate.
 func almighty(t *testing.T, s *site, args ...string) attacked {
 	t.Helper()
 	ctx, name := t.Context(), "almighty-edge"
@@ -50,8 +51,9 @@ func almighty(t *testing.T, s *site, args ...string) attacked {
 	return attacked{edge, recorder}
 }
 
-// TestExtraKeyRoundTrip: the key that edge asks a review about is the one that the API server then reads, and the one that it would have
-// read by itself; or the request is refused.
+// TestExtraKeyRoundTrip checks that the extra key in edge's access review is the key that the API
+// server reads from the forwarded request, and from the same request without edge. Otherwise edge
+// must refuse the request.
 func TestExtraKeyRoundTrip(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		a := almighty(t, s)
@@ -71,7 +73,7 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 			"authentication.kubernetes.io%2fcredential-id", "authentication.kubernetes.io%2fpod-name",
 		} {
 			uri := fmt.Sprintf("%s?limit=1&extrakey=%s-%d", podsURI, s.cluster.Kind, i)
-			// A value of its own, because answers of reviews are remembered.
+			// Each request has its own value, because edge caches the answers to reviews.
 			lines := []string{"Impersonate-User: " + testbed.UsernamePrefix + "alice", fmt.Sprintf("Impersonate-Extra-%s: v%d", written, i)}
 			a.recorder.Forget()
 			got := raw(t.Context(), t, to, "GET", uri+"&by=edge", lines...)
@@ -102,7 +104,8 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 	})
 }
 
-// keysRead are the extra keys of who was impersonated in a request, but for edge's own record of who asked.
+// keysRead returns the extra keys of the impersonated user in a request's audit event, except those
+// with which edge records the original user.
 func (s *site) keysRead(t *testing.T, uri string) []string {
 	t.Helper()
 	e, err := s.cluster.WaitAudit(t.Context(), func(e cluster.AuditEvent) bool { return e.RequestURI == uri && e.Stage == "ResponseComplete" })

@@ -19,13 +19,14 @@ import (
 )
 
 const (
-	// mostGrowth is the most that edge's resident memory may grow under an attack, in bytes.
+	// mostGrowth is how much edge's resident memory may grow under an attack, in bytes.
 	mostGrowth = 16 << 20
-	// headerBudget is what headers of clients may take beyond that that have not logged in: package serving's.
+	// headerBudget is how much memory the headers of clients that have not logged in may use in
+	// addition; see package serving.
 	headerBudget = 64 << 20
 )
 
-// resident is how much memory edge holds, in bytes: VmRSS of proc(5).
+// resident returns edge's resident memory in bytes: VmRSS in proc(5).
 func resident(t *testing.T, e *testbed.Edge) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", e.Process.Pid()))
@@ -40,15 +41,16 @@ func resident(t *testing.T, e *testbed.Edge) int {
 	return kib << 10
 }
 
-// clientOf makes requests over HTTP/2, on as many connections as a client of its own would have.
+// clientOf returns a new HTTP/2 client with its own connections.
 func clientOf(t *testing.T, to cluster.Access) *http.Client {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
-// strangerOf is a client whose requests are refused. It speaks HTTP/1.1: edge ends a connection after a few refusals, and of
-// many requests on one HTTP/2 connection some would meet that end again and again, for longer than Go's client tries.
+// strangerOf returns an HTTP/1.1 client whose requests edge refuses. edge closes a connection after
+// a few refusals. Over HTTP/2, many concurrent requests would fail with each closed connection,
+// more often than Go's client retries.
 func strangerOf(t *testing.T, config *tls.Config) *http.Client {
 	config = config.Clone()
 	config.NextProtos = []string{"http/1.1"}
@@ -57,7 +59,7 @@ func strangerOf(t *testing.T, config *tls.Config) *http.Client {
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// codeOf is what a request is answered with, its body read.
+// codeOf sends a GET and returns the response's status code. It reads the body.
 func codeOf(ctx context.Context, client *http.Client, to cluster.Access, uri string, header http.Header) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.Server+uri, nil)
 	if err != nil {
@@ -78,13 +80,13 @@ func codeOf(ctx context.Context, client *http.Client, to cluster.Access, uri str
 	return resp.StatusCode, err
 }
 
-// bystander is a user who goes on working, one request after the other.
+// bystander is a user who sends valid requests, one after the other, during an attack.
 type bystander struct {
 	served, failed atomic.Int64
 	stop           func()
 }
 
-// stand starts one. It ends with stop, or with the test.
+// stand starts a bystander. It runs until stop is called or the test ends.
 func stand(t *testing.T, to cluster.Access) *bystander {
 	ctx, cancel := context.WithCancel(t.Context())
 	b, client := &bystander{}, clientOf(t, to)
@@ -111,7 +113,8 @@ func stand(t *testing.T, to cluster.Access) *bystander {
 	return b
 }
 
-// await returns when n more requests were served, so that there are some before, in and after an attack.
+// await waits until n more requests of the bystander have succeeded. Tests use it before, during
+// and after an attack.
 func (b *bystander) await(t *testing.T, n int64) {
 	t.Helper()
 	for want := b.served.Load() + n; b.served.Load() < want; runtime.Gosched() {
@@ -122,7 +125,8 @@ func (b *bystander) await(t *testing.T, n int64) {
 	}
 }
 
-// settled is edge's memory after a bystander's requests have filled what they fill: the most of what was seen.
+// settled returns the maximum of edge's resident memory while a bystander sends requests that fill
+// edge's caches and buffers.
 func settled(t *testing.T, e *testbed.Edge, b *bystander) int {
 	t.Helper()
 	most := 0
@@ -133,7 +137,8 @@ func settled(t *testing.T, e *testbed.Edge, b *bystander) int {
 	return most
 }
 
-// eachOf calls work with 0 to n-1, from a number of goroutines.
+// eachOf calls work(0) to work(n-1) from several goroutines and waits until all calls have
+// returned.
 func eachOf(n, workers int, work func(int)) {
 	var next atomic.Int64
 	var running sync.WaitGroup
@@ -147,8 +152,8 @@ func eachOf(n, workers int, work func(int)) {
 	running.Wait()
 }
 
-// TestUnknownKidFlood: ten thousand tokens with key ids that nobody knows make edge fetch the issuer's keys no more often than
-// every ten seconds, and good tokens are accepted all the while, those too that edge has not seen.
+// TestUnknownKidFlood checks that 10,000 tokens with unknown key ids make edge fetch the issuer's
+// keys at most every ten seconds. Meanwhile edge must accept valid tokens, also new ones.
 func TestUnknownKidFlood(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -187,7 +192,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	flood := func(round int) {
 		eachOf(tokensInAll/2, workers, func(i int) {
 			unknown(fmt.Sprintf("flood-%d-%d", round, i))
-			if i%500 == 0 { // a token that edge has to verify
+			if i%500 == 0 { // a new token, whose signature edge must verify
 				fresh := good
 				fresh.Token = minted(t, own, map[string]any{"jti": fmt.Sprint(round, i)})
 				if got, err := codeOf(t.Context(), client, fresh, podsURI, nil); err != nil || got != http.StatusOK {
@@ -197,7 +202,7 @@ func TestUnknownKidFlood(t *testing.T) {
 		})
 	}
 	flood(0)
-	// In between, the time comes for a fetch that a token may cause.
+	// Between the two floods, wait until an unknown key id may cause a fetch again.
 	for i := 0; fetches() == before && t.Context().Err() == nil && time.Since(began) < 3*demandInterval; i++ {
 		unknown(fmt.Sprintf("one-%d", i))
 		time.Sleep(50 * time.Millisecond)
@@ -205,14 +210,15 @@ func TestUnknownKidFlood(t *testing.T) {
 	flood(1)
 	b.await(t, 1)
 	b.stop()
-	most := 1 + int(time.Since(began)/demandInterval) + 1 // and one that edge makes by itself, every few minutes
+	most := 1 + int(time.Since(began)/demandInterval) + 1 // and one fetch that edge makes by itself every few minutes
 	if n := fetches() - before; n > most || n == 0 {
 		t.Errorf("%d key fetches in %v, want 1 to %d", n, time.Since(began), most)
 	}
 	t.Logf("%d fetches, %d requests of the bystander in %v", fetches()-before, b.served.Load(), time.Since(began).Round(time.Millisecond))
 }
 
-// TestTokenBomb: what is too long, or too deep, is refused before it costs much.
+// TestTokenBomb checks that edge refuses tokens that are too long or too deeply nested, and uses
+// little memory for them.
 func TestTokenBomb(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -237,7 +243,7 @@ func TestTokenBomb(t *testing.T) {
 	}
 	for name, token := range bombs {
 		want := map[int]bool{http.StatusUnauthorized: true}
-		if len(token) >= 1<<20 { // what a header may have, with the rest of it
+		if len(token) >= 1<<20 { // longer than the limit for all headers
 			want[http.StatusRequestHeaderFieldsTooLarge] = true
 		}
 		client := clientOf(t, a.as(""))
@@ -267,7 +273,8 @@ func TestTokenBomb(t *testing.T) {
 	}
 }
 
-// rawOrClosed is raw for what a server may hang up on before all of it is sent: then the code is 0.
+// rawOrClosed sends a request that the server may answer by closing the connection before it is
+// sent completely; then the code is 0.
 func rawOrClosed(t *testing.T, to cluster.Access, method, uri string, header ...string) int {
 	conn := dial(t.Context(), t, to, "", "http/1.1")
 	defer conn.Close()

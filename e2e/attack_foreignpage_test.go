@@ -12,11 +12,14 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// configMapsURI is where a page might write. Its visitor may not, which the API server says of what gets there.
+// configMapsURI is a path to which a page might write. The visitor has no right to write there, so
+// the API server answers 403 to each request that reaches it.
 const configMapsURI = "/api/v1/namespaces/" + cluster.Namespace + "/configmaps"
 
-// TestForeignPageWrites: where the browser brings its visitor's certificate along, a page of an origin that is not allowed writes
-// nothing; edge's own pages, allowed ones, programs, and whoever has a token, do. A real browser tells edge where a page is from.
+// TestForeignPageWrites checks that a page of an origin that is not allowed cannot write with the
+// client certificate that the visitor's browser presents. edge's own pages, allowed origins,
+// programs, and requests with a token can. The second part uses a real browser, which tells edge
+// the page's origin.
 func TestForeignPageWrites(t *testing.T) {
 	t.Parallel()
 	on := sites[cluster.New].cluster
@@ -66,7 +69,7 @@ func TestForeignPageWrites(t *testing.T) {
 		}
 		said, err := browser.Visit(ctx, visit, new(struct{}))
 		if err != nil {
-			t.Errorf("%s: %v; the browser said %q", c.name, err, said)
+			t.Errorf("%s: %v; browser console: %q", c.name, err, said)
 			continue
 		}
 		var arrived []string
@@ -76,19 +79,20 @@ func TestForeignPageWrites(t *testing.T) {
 			}
 		}
 		slices.Sort(arrived)
-		arrived = slices.Compact(arrived) // a visit that the browser interrupted was made again, see browser.mjs
+		arrived = slices.Compact(arrived) // browser.mjs repeats a visit that Chromium interrupted
 		var want []string
 		if c.writes {
 			want = []string{whoAmIURI + "?from=page&by=fetch", whoAmIURI + "?from=page&by=form"}
 		}
 		if !slices.Equal(arrived, want) {
-			t.Errorf("%s: the API server got %q, want %q; the browser said %q", c.name, arrived, want, said)
+			t.Errorf("%s: the API server got %q, want %q; browser console: %q", c.name, arrived, want, said)
 		}
 	}
 }
 
-// TestForeignPageWritesSandbox is of the same row: a page that a pod serves by way of a proxy is at edge's own host, and yet its
-// scripts do not run for who is known by a certificate.
+// TestForeignPageWritesSandbox belongs to the same row of the attack corpus. A page that a pod
+// serves through a proxy has edge's own origin. The test checks that its scripts do not run if the
+// visitor uses a certificate.
 func TestForeignPageWritesSandbox(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -119,7 +123,7 @@ func TestForeignPageWritesSandbox(t *testing.T) {
 	var saw struct{ Origin, Title string }
 	said, err := browser.Visit(ctx, clients.Visit{Page: a.URL + page, Verb: "look", As: clients.CertificateOf(visitor)}, &saw)
 	if err != nil || saw.Origin != "null" || saw.Title != "a page" {
-		t.Errorf("%+v, %v; the browser said %q", saw, err, said)
+		t.Errorf("%+v, %v; browser console: %q", saw, err, said)
 	}
 	for _, head := range a.requests() {
 		if head.Method != http.MethodGet {

@@ -10,8 +10,9 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// TestForgedForwardedFor: where a request came from is what trusted proxies say, up to the first hop that is none of them; from
-// anybody else no word of it counts, in no spelling, on no path.
+// TestForgedForwardedFor checks which X-Forwarded-For edge sends upstream. It keeps the entries of
+// trusted proxies up to the first hop that is not trusted. It ignores forwarding headers from all
+// other clients, in every spelling and on every path.
 func TestForgedForwardedFor(t *testing.T) {
 	t.Parallel()
 	const balancer, client = "127.0.0.8", "127.0.0.9"
@@ -19,7 +20,7 @@ func TestForgedForwardedFor(t *testing.T) {
 		trusted string
 		source  string
 		lines   []string
-		want    string // upstream
+		want    string // X-Forwarded-For at the API server
 	}{
 		"nobody is trusted":            {"", balancer, []string{"X-Forwarded-For: 6.6.6.6"}, balancer},
 		"a client":                     {balancer, client, []string{"X-Forwarded-For: 6.6.6.6"}, client},
@@ -52,7 +53,7 @@ func TestForgedForwardedFor(t *testing.T) {
 				{"GET", podsURI, []string{askJSON}, 200},
 				{"POST", execURI, askSPDY, 101},
 				{"GET", execURI, askWebSocket("v5.channel.k8s.io"), 101},
-				{"GET", podsURI + "/shell/proxy/", askWebSocket("chat"), 0}, // httpd's own answer
+				{"GET", podsURI + "/shell/proxy/", askWebSocket("chat"), 0}, // any code: the response comes from the pod's httpd
 			} {
 				conn := dial(t.Context(), t, to, c.source, "http/1.1")
 				resp, err := tryExchange(conn, to, r.method, r.uri, slices.Concat(r.lines, c.lines)...)
@@ -73,7 +74,8 @@ func TestForgedForwardedFor(t *testing.T) {
 	}
 }
 
-// checkNoClaims: nothing but X-Forwarded-For says where a request came from, or for whom.
+// checkNoClaims checks that X-Forwarded-For is the only header upstream that claims where a request
+// comes from or who sent it.
 func checkNoClaims(t *testing.T, head network.Head) {
 	t.Helper()
 	for name := range head.Header {

@@ -7,8 +7,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestHopByHop: naming edge's own headers in Connection, which makes them hop-by-hop (RFC 9110, section 7.6.1), changes nothing of
-// what the API server is told, on any path.
+// TestHopByHop checks that a client cannot remove edge's own headers by naming them in Connection,
+// which makes them hop-by-hop (RFC 9110, section 7.6.1). The API server must receive the same
+// headers on every path.
 func TestHopByHop(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -22,18 +23,19 @@ func TestHopByHop(t *testing.T) {
 		"and close":     {"Connection: close, Impersonate-User, Impersonate-Group"},
 		"other lists":   {"Proxy-Connection: Impersonate-User", "Keep-Alive: Impersonate-User", "Te: trailers, Impersonate-User", "Trailer: Impersonate-User"},
 	}
-	for _, ask := range asks { // one after the other: the record does not know which request it serves
+	for _, ask := range asks { // sequentially, because the recorder does not know to which client request an upstream request belongs
 		t.Run(ask.name, func(t *testing.T) {
 			for name, lines := range connections {
 				a.recorder.Forget()
-				// Without "nothing", an upgrade's own Connection line stands beside these.
+				// Except for "nothing", these lines are in addition to an upgrade's own Connection
+				// line.
 				if got := ask.do(t, to, lines...); got.code != ask.code {
 					t.Errorf("Connection names %s: %v, want %d", name, got, ask.code)
 					continue
 				}
 				want := ask.upstream.Clone()
 				if name == "other lists" {
-					want.Set("Te", "trailers") // gRPC needs it
+					want.Set("Te", "trailers") // gRPC needs this value
 				}
 				checkHeads(t, name, a.requests(), want)
 			}
@@ -55,6 +57,6 @@ func TestHopByHop(t *testing.T) {
 			}
 			c.Close()
 		}
-		a.nothing(t, "a field that HTTP/2 has not") // RFC 9113, section 8.2.2
+		a.nothing(t, "a field that HTTP/2 has not") // HTTP/2 does not allow these fields (RFC 9113, section 8.2.2)
 	})
 }

@@ -20,18 +20,19 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// What an attacker does: on so many connections at once, so many frames on each.
+// The size of an attack: the number of concurrent connections, and the most frames on each.
 const (
 	floodConnections = 8
 	floodFrames      = 400_000
-	floodTime        = 25 * time.Second // a test's bound, and no measure
+	floodTime        = 25 * time.Second // timeout of a flood, not an expected duration
 )
 
-// flooded is an edge under floods of frames, whose bystander must be served, and whose memory must not grow.
+// flooded is an edge that a test attacks with floods of frames. Its bystander must be served, and
+// its memory must not grow.
 type flooded struct {
 	attacked
 	bystander *bystander
-	before    int // resident memory, in bytes
+	before    int // resident memory before the attack, in bytes
 }
 
 func startFlooded(t *testing.T) flooded {
@@ -41,8 +42,9 @@ func startFlooded(t *testing.T) flooded {
 	return flooded{a, b, settled(t, a.Edge, b)}
 }
 
-// flood writes frames on connections until edge ends them, or all are written. A client that does not listen takes no answers.
-// It returns how many connections were ended by edge.
+// flood writes frames on several connections until edge closes them or all frames are written. If
+// listens is false, the client does not read edge's answers. flood returns how many connections
+// edge closed.
 func (f flooded) flood(t *testing.T, name string, listens bool, pump func(c *framed, i int) error) (ended int) {
 	t.Helper()
 	var cut, written atomic.Int64
@@ -69,7 +71,7 @@ func (f flooded) flood(t *testing.T, name string, listens bool, pump func(c *fra
 				err = pump(c, i)
 				written.Add(1)
 			}
-			if err == nil && !listens { // all is on the way: has edge given up, or does it answer at last?
+			if err == nil && !listens { // all frames are written: check whether edge closes the connection
 				err = c.ended()
 			}
 			if err != nil {
@@ -104,7 +106,8 @@ func (f flooded) flood(t *testing.T, name string, listens bool, pump func(c *fra
 	return int(cut.Load())
 }
 
-// ended is how edge ended the connection; nil if it did not before the deadline.
+// ended returns the error with which edge closed the connection, or nil if edge did not close it
+// before the deadline.
 func (c *framed) ended() error {
 	_, err := io.Copy(io.Discard, c.Conn)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -113,7 +116,7 @@ func (c *framed) ended() error {
 	return cmp.Or(err, io.EOF)
 }
 
-// end: only the bystander's requests have reached the API server.
+// end stops the bystander and checks that only its requests have reached the API server.
 func (f flooded) end(t *testing.T) {
 	t.Helper()
 	f.bystander.stop()
@@ -124,7 +127,8 @@ func (f flooded) end(t *testing.T) {
 	}
 }
 
-// TestContinuation: a header block that goes on and on ends its connection, and nothing of it is kept (CVE-2023-45288).
+// TestContinuation checks that edge closes a connection whose header block does not end, and keeps
+// nothing of that block in memory (CVE-2023-45288).
 func TestContinuation(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -157,8 +161,9 @@ func TestContinuation(t *testing.T) {
 	f.end(t)
 }
 
-// TestSettings: floods of frames that each want an answer, from clients that take the answers and from some that do not, and of frames
-// that want nothing (CVE-2019-9512, CVE-2019-9515).
+// TestSettings checks floods of frames that each require an answer, from clients that read the
+// answers and from clients that do not, and floods of frames that require none (CVE-2019-9512,
+// CVE-2019-9515).
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -173,7 +178,8 @@ func TestSettings(t *testing.T) {
 	for name, pump := range frames {
 		f.flood(t, name, true, pump)
 	}
-	// One acknowledgement may stand for many SETTINGS; a PING's has its bytes, and waits for a client that takes none.
+	// One acknowledgement can answer many SETTINGS frames. Each PING needs its own answer, so
+	// answers queue up for a client that reads none.
 	if ended := f.flood(t, "PING, not listening", false, frames["PING"]); ended != floodConnections {
 		t.Errorf("edge ended %d connections of %d, whose clients take no answer", ended, floodConnections)
 	}

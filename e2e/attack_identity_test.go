@@ -10,8 +10,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestEmptyIdentity: a token that is good, and names nobody, sends nothing upstream. There a request without a name would be
-// edge's own.
+// TestEmptyIdentity checks that edge sends no request upstream for a valid token without a
+// username. The API server would take a request without impersonation headers as edge's own.
 func TestEmptyIdentity(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New, "--oidc-username-prefix=-")
@@ -46,8 +46,8 @@ func claimsWithNull(name string) map[string]any {
 	return claims
 }
 
-// TestSystemIdentity: an issuer may call nobody by a name that Kubernetes keeps for itself, but for those that
-// --allow-system-identities names.
+// TestSystemIdentity checks that edge refuses users and groups of an issuer that start with
+// "system:", except those in --allow-system-identities.
 func TestSystemIdentity(t *testing.T) {
 	t.Parallel()
 	bare := []string{"--oidc-username-prefix=-", "--oidc-groups-prefix="}
@@ -67,7 +67,7 @@ func TestSystemIdentity(t *testing.T) {
 			checkForbidden(t, a, "group "+group+", "+name, minted(t, idp, map[string]any{"groups": list}))
 		}
 	}
-	// White space would be cut off on the way, and leave such a name.
+	// Some servers would remove this white space from the header, which would leave a system name.
 	for _, name := range []string{" system:masters", "system:masters ", "\tsystem:masters"} {
 		checkForbidden(t, a, "user "+name, minted(t, idp, map[string]any{"preferred_username": name}))
 		checkForbidden(t, a, "group "+name, minted(t, idp, map[string]any{"groups": []string{name}}))
@@ -81,7 +81,8 @@ func TestSystemIdentity(t *testing.T) {
 	}
 }
 
-// checkForbidden: a user whom edge knows, and sends nowhere, on any path.
+// checkForbidden checks that edge authenticates the user of token but answers 403 and sends nothing
+// upstream, on every path.
 func checkForbidden(t *testing.T, a attacked, name, token string) {
 	t.Helper()
 	for _, ask := range asks {
@@ -93,7 +94,8 @@ func checkForbidden(t *testing.T, a attacked, name, token string) {
 	a.nothing(t, name)
 }
 
-// TestDelimiterGroup: a group's name is one group's whatever is in it, or nobody's.
+// TestDelimiterGroup checks that a group name with delimiters stays one group, or that the request
+// is refused.
 func TestDelimiterGroup(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -118,7 +120,8 @@ func TestDelimiterGroup(t *testing.T) {
 	}
 }
 
-// TestUnverifiedEmail: an address that the issuer has not verified is nobody's name.
+// TestUnverifiedEmail checks that edge does not use an email address as username if the issuer has
+// not verified it.
 func TestUnverifiedEmail(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New, "--oidc-username-claim=email", "--oidc-groups-claim=groups")
@@ -133,7 +136,7 @@ func TestUnverifiedEmail(t *testing.T) {
 		}
 		a.nothing(t, name)
 	}
-	for name, verified := range map[string]any{"true": true, "not said": nil} { // as kube-apiserver
+	for name, verified := range map[string]any{"true": true, "not said": nil} { // as in kube-apiserver
 		if got := raw(t.Context(), t, a.as(address(verified)), "GET", podsURI); got.code != http.StatusOK {
 			t.Errorf("%s: %v", name, got)
 		}

@@ -16,23 +16,24 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// What a line of edge's log, and an audit event, may have at most, in bytes. An event cuts what a request says, and never who
-// says it: a token of 1 MiB may name a user whose every byte takes six in JSON.
+// The largest allowed sizes of a line in edge's log and of an audit event, in bytes. An audit event
+// truncates what a request contains, but never the user's name. A token of 1 MiB may contain a name
+// of which every byte takes six bytes in JSON.
 const (
 	mostLine  = 16 << 10
 	mostEvent = 64<<10 + 6<<20
 )
 
-// textLine is what slog's text handler writes: key=value, quoted where it must be.
+// textLine matches a line of slog's text handler: key=value pairs, quoted if necessary.
 var textLine = regexp.MustCompile(`^time=\S+ level=[A-Z]+ msg=("(\\.|[^"\\])*"|[^\s"=]+)( [^\s="]+=("(\\.|[^"\\])*"|[^\s"]*))*$`)
 
-// everything writes policies that put on record all that there is.
+// everything is an audit policy that records all requests.
 const everything = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 
-// audited is an edge that keeps an audit log, by a policy, and where it is.
+// audited starts an edge with an audit log and this policy. file is the path of the audit log.
 func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a attacked, file string) {
 	t.Helper()
-	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-") // where tokens are searched for
+	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-") // a folder that Leaks searches for tokens
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +44,9 @@ func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a 
 	return attack(t, kind, append(args, "--audit-policy-file="+filepath.Join(dir, "policy.yaml"), "--audit-log-path="+file, "--audit-log-mode=blocking")...), file
 }
 
-// TestLogInjection: whatever people say of themselves and of what they want, each request is a line of the log, well-formed, bounded and
-// without a control character; and each audit event is one line, bounded, in JSON as kube-apiserver writes it.
+// TestLogInjection checks that whatever clients send, each request is one well-formed line of the
+// log, with limited length and without control characters. Each audit event must be one line of
+// limited length, in JSON as kube-apiserver writes it.
 func TestLogInjection(t *testing.T) {
 	t.Parallel()
 	evil := map[string]string{
@@ -58,7 +60,7 @@ func TestLogInjection(t *testing.T) {
 			a, audit := audited(t, cluster.New, everything, "--log-format="+format)
 			requests := 0
 			send := func(to cluster.Access, method, uri string, lines ...string) {
-				if code := rawOrClosed(t, to, method, uri, lines...); code != 0 && code != 400 && code != 431 { // of net/http, before a request is one
+				if code := rawOrClosed(t, to, method, uri, lines...); code != 0 && code != 400 && code != 431 { // net/http answered these before edge's handler ran
 					requests++
 				}
 			}
@@ -110,14 +112,14 @@ func TestLogInjection(t *testing.T) {
 			}
 			for event := range strings.Lines(string(events)) {
 				if !json.Valid([]byte(event)) || len(event) > mostEvent {
-					t.Errorf("no event: %d bytes, %.300q", len(event), event)
+					t.Errorf("not a valid audit event: %d bytes, %.300q", len(event), event)
 				}
 			}
 		})
 	}
 }
 
-// accessLines are those of the access log.
+// accessLines returns the lines of the access log.
 func accessLines(t *testing.T, e *testbed.Edge) (lines []string) {
 	t.Helper()
 	log, err := os.ReadFile(e.Process.Log)
@@ -135,23 +137,24 @@ func accessLines(t *testing.T, e *testbed.Edge) (lines []string) {
 func checkLine(t *testing.T, format, line string) {
 	t.Helper()
 	if len(line) > mostLine {
-		t.Errorf("a line of %d bytes: %.300q", len(line), line)
+		t.Errorf("a log line of %d bytes is too long: %.300q", len(line), line)
 	}
 	checkPrintable(t, line)
 	line = strings.TrimSuffix(line, "\n")
 	if format == "text" && !textLine.MatchString(line) || format == "json" && !json.Valid([]byte(line)) {
-		t.Errorf("no line of the log: %.300q", line)
+		t.Errorf("not a valid log line: %.300q", line)
 	}
 	var fields map[string]any
 	if format == "json" && json.Unmarshal([]byte(line), &fields) == nil && fields["user"] == "admin" {
-		t.Errorf("a forged line: %s", line)
+		t.Errorf("a forged log line: %s", line)
 	}
 	if format == "text" && strings.Contains(line, " user=admin") && !strings.Contains(line, `"`) {
-		t.Errorf("a forged line: %s", line)
+		t.Errorf("a forged log line: %s", line)
 	}
 }
 
-// checkPrintable: nothing in a line that a terminal or a viewer would act on.
+// checkPrintable checks that a line contains no character that a terminal or a log viewer would
+// interpret.
 func checkPrintable(t *testing.T, line string) {
 	t.Helper()
 	for _, r := range strings.TrimSuffix(line, "\n") {
@@ -162,7 +165,8 @@ func checkPrintable(t *testing.T, line string) {
 	}
 }
 
-// settling repeats try until it succeeds, for as long as patience lasts.
+// settling repeats try until it succeeds, at most for the time patience, and returns its last
+// error.
 func settling(t *testing.T, try func() error) error {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -175,8 +179,8 @@ func settling(t *testing.T, try func() error) error {
 	}
 }
 
-// TestExecArguments: a command's words are in an audit event where the policy asks for one, and nowhere else: not in the access log,
-// not in what edge says of the session.
+// TestExecArguments checks that the arguments of a command are only in audit events, if the policy
+// records the request, and not in the access log or the session's log lines.
 func TestExecArguments(t *testing.T) {
 	t.Parallel()
 	const secret = "my-password-in-an-argument"
@@ -214,7 +218,7 @@ func TestExecArguments(t *testing.T) {
 	}
 	for line := range strings.Lines(string(log)) {
 		if strings.Contains(line, secret) {
-			t.Errorf("the log: %s", line)
+			t.Errorf("the log contains the argument: %s", line)
 		}
 	}
 	events, err := os.ReadFile(audit)
@@ -223,7 +227,7 @@ func TestExecArguments(t *testing.T) {
 	}
 	for word, want := range map[string]bool{"-allowed": true, "-denied": true, "-nobody": true, "-unrecorded": false} {
 		if got := strings.Contains(string(events), secret+word); got != want {
-			t.Errorf("audit events have %s: %t, want %t", word, got, want)
+			t.Errorf("audit events contain %s: %t, want %t", word, got, want)
 		}
 	}
 }

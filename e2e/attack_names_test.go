@@ -13,7 +13,7 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// everywhere grants a group of the issuer something in the whole cluster.
+// everywhere creates a ClusterRole with these rules and binds it to a group of the issuer.
 func everywhere(t *testing.T, c *cluster.Cluster, group string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	meta, rbac := metav1.ObjectMeta{Name: group}, c.Client.RbacV1()
@@ -29,7 +29,8 @@ func everywhere(t *testing.T, c *cluster.Cluster, group string, rules ...rbacv1.
 	}
 }
 
-// TestImpersonateNames: a header that begins with "impersonate" is reviewed, or the request goes nowhere.
+// TestImpersonateNames checks that edge either reviews a header whose name starts with
+// "impersonate", or refuses the request.
 func TestImpersonateNames(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		a := attack(t, s.cluster.Kind)
@@ -69,7 +70,8 @@ func TestImpersonateNames(t *testing.T) {
 				}
 			}
 		}
-		// What the reviews allow arrives as itself: as bob alone, with the record of who asked.
+		// An allowed impersonation reaches the API server with only bob's identity and the record
+		// of the original user.
 		want := http.Header{
 			"Impersonate-User": {testbed.UsernamePrefix + "bob"},
 			"Impersonate-Extra-Originaluser.jetstack.io-User":   {testbed.UsernamePrefix + "deputy"},
@@ -98,8 +100,8 @@ func TestImpersonateNames(t *testing.T) {
 	})
 }
 
-// TestUnderscoreAlias: a header's name with "_" for "-", which some servers take for the same, is never taken for it, nor passed on to
-// one that might.
+// TestUnderscoreAlias checks that edge neither interprets nor forwards header names with "_"
+// instead of "-", which some servers treat as equal.
 func TestUnderscoreAlias(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -121,7 +123,7 @@ func TestUnderscoreAlias(t *testing.T) {
 		checkHeads(t, ask.name, a.requests(), ask.upstream)
 		a.recorder.Forget()
 	}
-	// "_" makes no credential either.
+	// Header names with "_" also do not carry credentials.
 	nobody := a.as("")
 	for _, alias := range []string{"Authorization_: Bearer ", "HTTP_AUTHORIZATION: Bearer ", "Proxy-Authorization: Bearer ", "X_Authorization: Bearer "} {
 		if got := raw(t.Context(), t, nobody, "GET", podsURI, alias+tokens["alice"]); got.code != http.StatusUnauthorized {

@@ -9,7 +9,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestPathMismatch: a path that two servers could read in two ways is refused, or goes on exactly as it came.
+// TestPathMismatch checks that edge refuses a path that two servers might interpret differently, or
+// forwards it unchanged.
 func TestPathMismatch(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -48,7 +49,7 @@ func TestPathMismatch(t *testing.T) {
 		a.recorder.Forget()
 		want := uri
 		if u, err := url.ParseRequestURI(uri); err == nil {
-			want = u.RequestURI() // a backslash escaped
+			want = u.RequestURI() // Go escapes a backslash
 		}
 		switch {
 		case refused && (got.code != http.StatusBadRequest || len(heads) != 0):
@@ -60,7 +61,8 @@ func TestPathMismatch(t *testing.T) {
 			t.Errorf("%s: %v", uri, got)
 		}
 	}
-	// Where a request says for which server it is, that is edge.
+	// If the request line names a server, edge ignores that name and forwards the request to its
+	// own upstream.
 	elsewhere, called := trap(t)
 	for uri, want := range map[string]string{
 		a.URL + pods + "?limit=1":                                                  pods + "?limit=1",
@@ -89,6 +91,6 @@ func TestPathMismatch(t *testing.T) {
 		a.nothing(t, c.method+" "+c.uri)
 	}
 	if n := called.Load(); n != 0 {
-		t.Errorf("%d calls to an address out of a request line", n)
+		t.Errorf("%d calls to a server that a request line named", n)
 	}
 }

@@ -24,8 +24,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestUntakenRefusal: clients that take no answer, by a window of zero, hold nothing of edge's by thousands of requests with
-// thousands of tiny headers each.
+// TestUntakenRefusal checks that clients that accept no response (flow-control window 0) cannot
+// make edge hold memory with thousands of requests that have thousands of tiny headers each.
 func TestUntakenRefusal(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -41,7 +41,7 @@ func TestUntakenRefusal(t *testing.T) {
 			headers = append(headers, [2]string{fmt.Sprintf("a%d", i), ""})
 		}
 		err := c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-		for i := 0; i < each && err == nil; i++ { // edge may end the connection
+		for i := 0; i < each && err == nil; i++ { // edge may close the connection
 			err = writeHead(c, uint32(2*i+1), c.head("GET", podsURI, headers...))
 		}
 		f.bystander.await(t, 1)
@@ -56,7 +56,7 @@ func TestUntakenRefusal(t *testing.T) {
 	f.end(t)
 }
 
-// writeHead writes a header block in as many frames as it needs.
+// writeHead writes a header block in as many frames as necessary.
 func writeHead(c *framed, stream uint32, block []byte) error {
 	const most = 16 << 10
 	n := min(len(block), most)
@@ -68,8 +68,8 @@ func writeHead(c *framed, stream uint32, block []byte) error {
 	return err
 }
 
-// TestBodyThatNeverComes: requests that announce a body and send none are answered, their connections end, and nothing of their
-// 25,000 header lines stays.
+// TestBodyThatNeverComes checks that edge answers requests that announce a body but send none,
+// closes their connections, and keeps nothing of their 25,000 header lines in memory.
 func TestBodyThatNeverComes(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -94,7 +94,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 		}
 		io.Copy(io.Discard, resp.Body)
 		if _, err := answers.ReadByte(); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Error("the connection stays")
+			t.Error("edge did not close the connection")
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -109,8 +109,9 @@ func TestBodyThatNeverComes(t *testing.T) {
 	f.end(t)
 }
 
-// TestCertificateBomb: a chain of hundreds of certificates is refused in the handshake, and one that is just short enough costs
-// its judgment once, however many requests come on the connection.
+// TestCertificateBomb checks that edge refuses a chain of hundreds of certificates in the
+// handshake. It also checks that a chain of the maximum length is verified only once per
+// connection, however many requests arrive on it.
 func TestCertificateBomb(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -119,9 +120,10 @@ func TestCertificateBomb(t *testing.T) {
 	a := attack(t, cluster.New, "--client-ca-file="+on.CAFile)
 	b := stand(t, a.as(tokens["alice"]))
 	before := settled(t, a.Edge, b)
-	const most = 8 // certificates that a handshake takes
+	const most = 8 // the longest chain that a handshake accepts
 
-	// Go's client would keep to itself what none of the authorities has signed that edge names.
+	// Go's client would not send a certificate whose issuer is not among the CAs that edge names,
+	// so this callback returns it always.
 	showing := func(n int) *tls.Config {
 		shown := bomb(t, n)
 		return &tls.Config{RootCAs: roots(a.as("")), GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -129,12 +131,12 @@ func TestCertificateBomb(t *testing.T) {
 		}}
 	}
 	config := showing(400)
-	config.MaxVersion = tls.VersionTLS12 // whose client learns in the handshake that it failed
-	for range 50 {                       // idle, and each with 400 certificates
+	config.MaxVersion = tls.VersionTLS12 // with TLS 1.2, a client notices the failure in the handshake
+	for range 50 {                       // each handshake sends 400 certificates
 		conn, err := tls.Dial("tcp", host(a.as("")), config)
 		if err == nil {
 			conn.Close()
-			t.Fatal("400 certificates are taken")
+			t.Fatal("edge accepted a chain of 400 certificates")
 		}
 	}
 
@@ -151,7 +153,8 @@ func TestCertificateBomb(t *testing.T) {
 	b.stop()
 }
 
-// bomb is a leaf and so many certificates in all, the others authorities of one name, each of which might have signed it.
+// bomb returns a chain of n certificates: a leaf and CA certificates with the same name, each of
+// which might be the issuer of the others.
 func bomb(t *testing.T, n int) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

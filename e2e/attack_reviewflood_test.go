@@ -12,17 +12,18 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The bounds of edge's own questions to the API server.
+// The limits of edge's reviews at the API server.
 const (
-	mostTokenReviews  = 32  // maxReviews of authn/tokenreview.go, under way at one time
-	waitingReviews    = 256 // maxWaitingReviews: those that wait for a turn
-	mostAccessReviews = 64  // maxReviews of impersonate/review.go, under way at one time
-	mostOfOne         = 16  // maxReviewsEach of the same: about one user
+	mostTokenReviews  = 32  // maxReviews in authn/tokenreview.go: in flight at one time
+	waitingReviews    = 256 // maxWaitingReviews in authn/tokenreview.go: waiting to be sent
+	mostAccessReviews = 64  // maxReviews in impersonate/review.go: in flight at one time
+	mostOfOne         = 16  // maxReviewsEach in impersonate/review.go: in flight for one user
 )
 
-// TestReviewFlood: thousands of bad tokens and of bad impersonations are no flood for the API server, not even one that has stopped to
-// answer reviews: few are under way at one time, the rest is told to come back, and equal ones are asked once. Who needs no
-// review is served all the while.
+// TestReviewFlood checks that thousands of bad tokens or bad impersonations do not overload the API
+// server, even while it does not answer reviews. Few reviews are in flight at one time, further
+// requests are told to retry later, and equal reviews are sent once. Requests that need no review
+// must be served all the time.
 func TestReviewFlood(t *testing.T) {
 	t.Parallel()
 	if err := sites[cluster.Old].cluster.GrantOptions(t.Context()); err != nil {
@@ -34,9 +35,9 @@ func TestReviewFlood(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		most   int
-		accept int // of those that come while none is answered
+		accept int // how many requests wait while no review is answered; edge turns away the others
 		ask    func(a attacked, i int) (cluster.Access, http.Header)
-		bad    int // the answer in the end
+		bad    int // status code after the review
 	}{
 		"tokens": {mostTokenReviews, mostTokenReviews + waitingReviews, func(a attacked, i int) (cluster.Access, http.Header) {
 			return a.as(fmt.Sprintf("bad-token-%d", i)), nil
@@ -53,7 +54,8 @@ func TestReviewFlood(t *testing.T) {
 			heavy <- struct{}{}
 			defer func() { <-heavy }()
 			const requests, workers = 1000, 500
-			// Where impersonation is not constrained, the first question about each is one of its own.
+			// Without ConstrainedImpersonation, as in the old cluster, each impersonation begins
+			// with a review of its own.
 			a := attack(t, cluster.Old, "--token-passthrough")
 			b := stand(t, a.as(tokens["alice"]))
 			client := strangerOf(t, &tls.Config{RootCAs: roots(a.as(""))})
@@ -70,7 +72,7 @@ func TestReviewFlood(t *testing.T) {
 				}
 			}
 
-			// Nothing is answered.
+			// First, the API server answers no review.
 			release := a.recorder.HoldReviews()
 			over := make(chan struct{})
 			go func() {
@@ -90,18 +92,19 @@ func TestReviewFlood(t *testing.T) {
 			}
 			t.Logf("held: %d denied, %d turned away, %d reviews in all", denied.Load(), turnedAway.Load(), reviews(a))
 
-			// All is answered, as fast as it can be.
+			// Then, the API server answers all reviews at once.
 			eachOf(requests/2, workers/2, func(i int) { ask(requests + i) })
 			if n := a.recorder.MostReviews(); n > c.most {
 				t.Errorf("%d reviews under way at one time, want at most %d", n, c.most)
 			}
-			// One, again and again: a review for what each question there is, and once more when its answer is old.
+			// Last, the same request many times: one review for each different question, and one
+			// more when the cached answer has expired.
 			a.recorder.Forget()
 			began := time.Now()
 			ask(3 * requests)
 			each := reviews(a)
 			eachOf(requests, workers/2, func(int) { ask(3 * requests) })
-			if n, most := reviews(a), each*(2+int(time.Since(began)/(5*time.Second))); n > most || each == 0 { // missAge, the shorter of both
+			if n, most := reviews(a), each*(2+int(time.Since(began)/(5*time.Second))); n > most || each == 0 { // missAge, the shorter of the two cache lifetimes
 				t.Errorf("%d reviews of one question in %v, want at most %d", n, time.Since(began), most)
 			}
 			b.await(t, 10)
@@ -116,7 +119,7 @@ func TestReviewFlood(t *testing.T) {
 	}
 }
 
-// reviews counts those that have reached the API server.
+// reviews returns the number of reviews that have reached the API server.
 func reviews(a attacked) (n int) {
 	for _, head := range a.recorder.Heads() {
 		if head.IsReview() {

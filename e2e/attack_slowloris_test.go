@@ -14,15 +14,17 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// What an attacker without a login opens: more connections than edge has descriptors.
+// The size of the attack by clients without a login: more connections than edge has file
+// descriptors.
 const (
 	slowFiles       = 2048
 	slowConnections = slowFiles + 512
 	slowWorkers     = 16
 )
 
-// TestSlowloris: idle TLS connections, dripping handshakes, headers and HTTP/2 headers, each as many as edge has descriptors, keep no user
-// out: not one that works all the while, and not one that comes new.
+// TestSlowloris checks that idle TLS connections, slow handshakes, slow headers and slow HTTP/2
+// headers, each more than edge has file descriptors, do not keep users out: neither a user who is
+// connected nor a new one.
 func TestSlowloris(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -60,9 +62,9 @@ func TestSlowloris(t *testing.T) {
 			if err == nil {
 				conns <- conn
 			}
-			if i%100 == 0 { // somebody new
+			if i%100 == 0 { // a new user
 				if got, err := codeOf(t.Context(), clientOf(t, alice), alice, podsURI+"?limit=1", nil); err != nil || got != http.StatusOK {
-					t.Errorf("%s: somebody new after %d: %d, %v", name, i, got, err)
+					t.Errorf("%s: a new user after %d connections: %d, %v", name, i, got, err)
 				}
 			}
 		})

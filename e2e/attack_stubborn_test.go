@@ -17,19 +17,20 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// stubborn is an upstream that never switches protocols as it should, and reads on after its answer, as one does that has been
-// tricked into taking a client's bytes for another request. It is no Kubernetes: it answers all else with an empty 200.
+// stubborn is an upstream that never switches protocols correctly. After its response it reads on,
+// as a server would that takes a client's next bytes for another request. It answers all requests
+// without Upgrade with an empty 200.
 type stubborn struct {
 	access cluster.Access
 
-	running sync.WaitGroup // upgrades that are still read
+	running sync.WaitGroup // upgraded connections that are still read
 
 	mu    sync.Mutex
 	asked int
-	rest  bytes.Buffer // what came behind an upgrade's head, in all
+	rest  bytes.Buffer // everything received after an upgrade's head
 }
 
-// mostRest bounds what is read after an answer, in bytes and in time.
+// Limits for reading after a response, in bytes and in time.
 const (
 	mostRest = 1 << 20
 	restTime = time.Second
@@ -86,7 +87,8 @@ func (s *stubborn) upgrades() int {
 	return s.asked
 }
 
-// smuggled is what came that no upgrade's head is, when no more can come.
+// smuggled waits until nothing more can arrive and returns everything received that was not the
+// head of an upgrade.
 func (s *stubborn) smuggled() string {
 	s.running.Wait()
 	s.mu.Lock()

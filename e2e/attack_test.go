@@ -13,16 +13,16 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// The tests of attack_*_test.go are the rows of docs/security.md's attack corpus, by name: each attacks an edge of its own and
-// looks at what reaches the API server.
+// The tests in attack_*_test.go are the rows of the attack corpus in docs/security.md, by name.
+// Each test attacks its own edge and checks which requests reach the API server.
 
-// attacked is such an edge, and the record of its way upstream.
+// attacked is an edge under attack and the recorder between it and the API server.
 type attacked struct {
 	*testbed.Edge
 	recorder *network.Recorder
 }
 
-// attack starts an edge in front of a cluster, for the time of the test.
+// attack starts an edge and a recorder in front of a cluster, for the duration of the test.
 func attack(t *testing.T, kind cluster.Kind, args ...string) attacked {
 	t.Helper()
 	cluster := sites[kind].cluster
@@ -38,10 +38,11 @@ func attack(t *testing.T, kind cluster.Kind, args ...string) attacked {
 	return attacked{edge, recorder}
 }
 
-// as is how the holder of a token reaches it.
+// as returns the access of a client with this token.
 func (a attacked) as(token string) cluster.Access { return a.Access(token) }
 
-// asCertified is how the holder of a certificate for a user of the issuer's, and groups, reaches it, without a token.
+// asCertified returns the access of a client without a token, but with a certificate for an
+// issuer's user and groups.
 func (a attacked) asCertified(t *testing.T, user string, groups ...string) cluster.Access {
 	t.Helper()
 	for i := range groups {
@@ -56,17 +57,20 @@ func (a attacked) asCertified(t *testing.T, user string, groups ...string) clust
 	return to
 }
 
-// requests are those of clients that reached the API server, without what edge asks of its own accord.
+// requests returns the clients' requests that reached the API server, without reviews and other
+// requests that edge sends by itself.
 func (a attacked) requests() []network.Head {
 	return slices.DeleteFunc(a.recorder.Heads(), func(head network.Head) bool { return head.IsReview() || isOffer(head) })
 }
 
-// isOffer knows how edge finds out which impersonation the API server offers: a request that is refused whatever it says.
+// isOffer reports whether a request is edge's probe for the kinds of impersonation that the API
+// server supports. The API server always refuses it.
 func isOffer(head network.Head) bool {
 	return head.Method == "GET" && head.URI == "/version" && head.Header.Get("Impersonate-Group") == "edge-asks-what-is-offered"
 }
 
-// nothing fails the test if a client's request reached the API server. Reviews stay on record: edge remembers their answers.
+// nothing fails the test if a client's request reached the API server. Recorded reviews stay,
+// because edge caches their answers.
 func (a attacked) nothing(t *testing.T, name string) {
 	t.Helper()
 	reached := a.requests()
@@ -78,7 +82,7 @@ func (a attacked) nothing(t *testing.T, name string) {
 	}
 }
 
-// minted is a token with alice's claims, but for some: nil takes one away.
+// minted returns a token with alice's claims and these changes; nil removes a claim.
 func minted(t *testing.T, i *issuer.Issuer, change map[string]any) string {
 	t.Helper()
 	token, err := i.Mint(claimed(i, change))
@@ -98,7 +102,7 @@ func claimed(i *issuer.Issuer, change map[string]any) map[string]any {
 	return claims
 }
 
-// base64url is what the parts of a token are written in.
+// base64url returns a text, or the JSON of any other value, in the encoding of a token's parts.
 func base64url(part any) string {
 	text, ok := part.(string)
 	if !ok {

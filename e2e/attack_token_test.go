@@ -20,7 +20,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// trap is an address in a token that nobody may call.
+// trap returns the URL of a server that edge must not call, for use in tokens, and the number of
+// calls.
 func trap(t *testing.T) (url string, called *atomic.Int32) {
 	called = new(atomic.Int32)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called.Add(1) }))
@@ -28,7 +29,7 @@ func trap(t *testing.T) (url string, called *atomic.Int32) {
 	return server.URL, called
 }
 
-// jwsOf is a token of any header, signed by whatever sign makes of it.
+// jwsOf returns a token with any header, signed by the function sign.
 func jwsOf(header map[string]any, claims any, sign func(signed []byte) []byte) string {
 	signed := base64url(header) + "." + base64url(claims)
 	return signed + "." + base64.RawURLEncoding.EncodeToString(sign([]byte(signed)))
@@ -55,7 +56,8 @@ func rs256(t *testing.T, key *rsa.PrivateKey) func([]byte) []byte {
 	}
 }
 
-// checkUnauthorized: each token is refused over HTTP/1.1, HTTP/2 and as a subprotocol, and sends nothing upstream.
+// checkUnauthorized checks that edge refuses each token over HTTP/1.1, over HTTP/2 and in a
+// subprotocol, and sends nothing upstream.
 func checkUnauthorized(t *testing.T, a attacked, bad map[string]string) {
 	t.Helper()
 	for name, token := range bad {
@@ -73,7 +75,8 @@ func checkUnauthorized(t *testing.T, a attacked, bad map[string]string) {
 	}
 }
 
-// checkAccepted keeps a test from refusing everything.
+// checkAccepted checks that edge accepts a valid token, so that a test does not pass because edge
+// refuses everything.
 func checkAccepted(t *testing.T, a attacked, name, token string) {
 	t.Helper()
 	if got := raw(t.Context(), t, a.as(token), "GET", podsURI); got.code != http.StatusOK {
@@ -82,7 +85,8 @@ func checkAccepted(t *testing.T, a attacked, name, token string) {
 	a.recorder.Forget()
 }
 
-// TestAlgConfusion: only the issuer's own key counts, in the algorithm that edge was told, whatever a token's header says.
+// TestAlgConfusion checks that edge accepts only signatures of the issuer's keys with the
+// configured algorithm, whatever the token's header contains.
 func TestAlgConfusion(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -142,11 +146,12 @@ func TestAlgConfusion(t *testing.T) {
 	})
 	checkAccepted(t, a, "a good one", good)
 	if n := called.Load(); n != 0 {
-		t.Errorf("%d calls to an address out of a token", n)
+		t.Errorf("%d calls to a server that a token named", n)
 	}
 }
 
-// TestIssuerMixup: what another issuer signed, or this one for somebody else, is not for edge.
+// TestIssuerMixup checks that edge refuses tokens that another issuer signed, and tokens of its own
+// issuer for another audience.
 func TestIssuerMixup(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -191,8 +196,8 @@ func TestIssuerMixup(t *testing.T) {
 	checkAccepted(t, a, "one audience of many", minted(t, idp, map[string]any{"aud": []string{issuer.OtherClientID, issuer.ClientID}}))
 }
 
-// TestClock: a token counts from nbf, with a minute's grace for clocks that differ, until exp, without any; iat is not looked
-// at. That is kube-apiserver's rule.
+// TestClock checks kube-apiserver's rules: a token is valid from nbf, with one minute of tolerance,
+// until exp, without tolerance; iat is ignored.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -223,7 +228,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestGroupsOverage: groups that are elsewhere are not fetched, and a token that only refers to them is refused.
+// TestGroupsOverage checks that edge does not fetch groups from another server, and refuses a token
+// that only refers to them.
 func TestGroupsOverage(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -241,6 +247,6 @@ func TestGroupsOverage(t *testing.T) {
 	checkAccepted(t, a, "beside groups", minted(t, idp, map[string]any{"_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": source}))
 	checkAccepted(t, a, "another claim", minted(t, idp, map[string]any{"_claim_names": map[string]any{"address": "src1"}, "_claim_sources": source}))
 	if n := called.Load(); n != 0 {
-		t.Errorf("%d calls to an address out of a token", n)
+		t.Errorf("%d calls to a server that a token named", n)
 	}
 }

@@ -13,10 +13,12 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// smuggled is what a client sends behind an upgrade: a request of its own that claims to be somebody.
+// smuggled is what a client sends after an upgrade request: another request with forged
+// impersonation headers.
 const smuggled = "GET /api/v1/secrets?smuggled HTTP/1.1\r\nHost: e\r\nImpersonate-User: admin\r\nImpersonate-Group: system:masters\r\n\r\n"
 
-// TestUpgradeKinds: where a stream begins, an upgrade that is none of a WebSocket, or of SPDY, is a 400, and no tunnel.
+// TestUpgradeKinds checks that edge answers 400 to an upgrade on a streaming path that is neither a
+// valid WebSocket nor a valid SPDY upgrade, and opens no tunnel.
 func TestUpgradeKinds(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -66,11 +68,12 @@ func TestUpgradeKinds(t *testing.T) {
 	}
 }
 
-// clusterURI leads to another cluster's exec, by way of an aggregated API.
+// clusterURI is an exec in another cluster, through an aggregated API.
 const clusterURI = "/apis/cluster.karmada.io/v1alpha1/clusters/m1/proxy" + execURI
 
-// TestUpgradeIgnored: where an Upgrade can mean nothing, the request is a plain one, with the answer that the API server itself
-// gives to it, and so is the one behind it. Nothing is tunnelled, and no Upgrade gets there.
+// TestUpgradeIgnored checks that edge treats a request with a meaningless Upgrade as a plain
+// request. The response is the API server's own, the next request on the connection works, nothing
+// is tunnelled, and no Upgrade header reaches the API server.
 func TestUpgradeIgnored(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -100,10 +103,10 @@ func TestUpgradeIgnored(t *testing.T) {
 			defer conn.Close()
 			got := exchange(t, conn, to, c.method, c.uri, append(c.lines, askJSON)...)
 			if got.code != want.code || got.status().Reason != want.status().Reason || want.code == http.StatusSwitchingProtocols {
-				t.Errorf("%v, want as the API server itself: %v", got, want)
+				t.Errorf("%v, want the same as from the API server itself: %v", got, want)
 			}
 			if next := exchange(t, conn, to, "GET", version, askJSON); next.code != http.StatusOK {
-				t.Errorf("the request behind it: %v", next)
+				t.Errorf("the next request on the connection: %v", next)
 			}
 			for _, head := range a.requests()[before:] {
 				for _, name := range []string{"Upgrade", "Http2-Settings", "Sec-Websocket-Key", "Sec-Websocket-Protocol"} {
@@ -116,7 +119,8 @@ func TestUpgradeIgnored(t *testing.T) {
 	}
 }
 
-// TestChallengeKeys: a key of another length is taken where the API server takes it, and refused where it refuses.
+// TestChallengeKeys checks that edge accepts and refuses WebSocket keys of unusual length as the
+// API server does.
 func TestChallengeKeys(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		a := attack(t, s.cluster.Kind)
@@ -127,7 +131,7 @@ func TestChallengeKeys(t *testing.T) {
 			{podsURI + "?watch=true", "chat"},
 		} {
 			if s.cluster.Kind == cluster.Old && (strings.HasPrefix(d.offer, "v5") || strings.HasPrefix(d.offer, "SPDY")) {
-				continue // it does not speak them at all
+				continue // the old cluster does not support these dialects
 			}
 			for _, key := range []string{"dGhl", "x", "dGhlIHNhbXBsZSBub25jZSB0aGF0IGlzIGxvbmc=", ""} {
 				lines := slices.Clone(askWebSocket(d.offer))
@@ -140,14 +144,15 @@ func TestChallengeKeys(t *testing.T) {
 				got := raw(t.Context(), t, a.as(tokens["alice"]), "GET", d.uri, append(lines, "Origin: "+a.URL)...)
 				accept := func(a answer) string { return a.header.Get("Sec-Websocket-Accept") }
 				if (got.code == http.StatusSwitchingProtocols) != (want.code == http.StatusSwitchingProtocols) || accept(got) != accept(want) {
-					t.Errorf("%.60s, %s, key %q: %v %s, want as the API server itself: %v %s", d.uri, d.offer, key, got, accept(got), want, accept(want))
+					t.Errorf("%.60s, %s, key %q: %v %s, want the same as from the API server itself: %v %s", d.uri, d.offer, key, got, accept(got), want, accept(want))
 				}
 			}
 		}
 	})
 }
 
-// wrongAnswers are what an upstream, or something on the way to it, may say to an upgrade instead of switching.
+// wrongAnswers are responses to an upgrade by which an upstream, or a proxy in front of it, does
+// not switch protocols.
 var wrongAnswers = map[string]string{
 	"200": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "204": "HTTP/1.1 204 No Content\r\n\r\n",
 	"302":                   "HTTP/1.1 302 Found\r\nLocation: LOCATION\r\nContent-Length: 0\r\n\r\n",
@@ -164,8 +169,9 @@ var wrongAnswers = map[string]string{
 	"no HTTP":               "hello\r\n\r\n",
 }
 
-// TestNon101: where upstream does not switch protocols as it was asked to, nothing that the client sent behind its request gets
-// there, the client is told of no switch, and no redirect is followed.
+// TestNon101 checks an upstream that does not switch protocols as requested. Nothing that the
+// client sent after its request may reach the upstream, the client must not get a 101, and edge
+// must not follow a redirect.
 func TestNon101(t *testing.T) {
 	t.Parallel()
 	elsewhere, followed := trap(t)
@@ -205,18 +211,18 @@ func TestNon101(t *testing.T) {
 					t.Errorf("%s: %v", c.name, err)
 				}
 				conn.Close()
-				// Again, with all of it in one write.
+				// Repeat it with the request and the following bytes in one write.
 				conn = dial(t.Context(), t, to, "", "http/1.1")
 				if resp, err := tryExchange(conn, to, c.method, c.uri, lines...); err == nil && resp.StatusCode < 200 {
 					t.Errorf("%s, in one write: %s", c.name, resp.Status)
 				}
 				conn.Close()
-				if !strings.Contains(strings.Join(c.lines, "\n"), "h2c") { // upstream gets it as a plain request
+				if !strings.Contains(strings.Join(c.lines, "\n"), "h2c") { // edge sends this one upstream as a plain request
 					asked += 2
 				}
 			}
 			if n := up.upgrades(); n != asked {
-				t.Errorf("upstream saw %d upgrades of %d: the test tests nothing", n, asked)
+				t.Errorf("upstream received %d upgrades, want %d; otherwise this test proves nothing", n, asked)
 			}
 			if got := up.smuggled(); len(got) > 0 {
 				t.Errorf("upstream read %q", got)
@@ -230,9 +236,9 @@ func TestNon101(t *testing.T) {
 	})
 }
 
-// TestCrossSiteWebSocket: where the browser brings its visitor's credential along by itself, a page of an origin that is not allowed
-// opens no WebSocket, and a token that is beside that credential changes nothing. Where a token has authenticated the request, any
-// program may say any Origin.
+// TestCrossSiteWebSocket checks that a page of an origin that is not allowed cannot open a
+// WebSocket with a credential that the browser sends by itself, even if the request also contains a
+// token. If a token has authenticated the request, any Origin is accepted.
 func TestCrossSiteWebSocket(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New, "--client-ca-file="+sites[cluster.New].cluster.CAFile, "--allowed-origins=https://console.example.com,https://*.apps.example.com")
@@ -280,7 +286,7 @@ func TestCrossSiteWebSocket(t *testing.T) {
 		good := [][]string{nil, {a.URL}, {"https://console.example.com"}, {"https://CONSOLE.example.com:443"}, {"https://a.apps.example.com"}}
 		if credential == "token" {
 			good = append(good, foreign...)
-			good = append(good, []string{"http://localhost"}) // as Kubernetes' own end-to-end tests
+			good = append(good, []string{"http://localhost"}) // Kubernetes' own end-to-end tests send this origin
 		}
 		for _, origins := range good {
 			if got := raw(t.Context(), t, to, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), from(origins)...)...); got.code != http.StatusSwitchingProtocols {

@@ -15,27 +15,27 @@
 //	EDGE_TESTBED_CACHE  folder where built programs are kept
 //
 //	file                     what its tests prove
-//	matrix_test.go           every verb works for every client, path and cluster; see docs/compatibility.md
+//	matrix_test.go           every verb works for every client, path and cluster
 //	silent_test.go           streams without traffic outlive the load balancer's timeout of 60 s
 //	failure_test.go          a broken session never looks like a success
-//	rbac_test.go             users can do what RBAC allows; the API server's audit log contains their names
-//	differential_*           a client observes the same through edge as at the API server, in every dialect
+//	rbac_test.go             users can do what RBAC allows; the audit log contains their names
+//	differential_*           a client observes the same through edge as at the API server
 //	difference_test.go       the agreed exceptions from that
-//	browser_test.go          a web page in Chromium can do what kubectl does; its token is in a subprotocol
+//	browser_test.go          a web page in Chromium can do what kubectl does
 //	browserorigins_test.go   only pages of allowed origins can do that
 //	helm_test.go             helm installs, upgrades, tests and uninstalls a release
 //	websockets_test.go       other WebSockets: proxies to services and pods, watch, log
-//	people*                  daily work is the same as at the API server: run, debug, apply, cp, port-forward
-//	connectcontexts_test.go  edge connect has every context of the user's kubeconfig, for kubectl and helm
+//	people*                  kubectl run, debug, apply, cp, port-forward work as at the API server
+//	connectcontexts_test.go  edge connect has every context of the user's kubeconfig
 //	soak_test.go             2 GiB, stalled clients, five silent minutes; only in `make soak`
 //	badlink_test.go          cp of 1 GiB and of 5,000 files over a bad link; only in `make soak`
 //	goaway_test.go           writes while the API server sends GOAWAY: none fails, none is done twice
-//	rolling_test.go          writes while API servers restart: only those in flight fail, with an error
-//	deadconnection_test.go   a dead connection to the API server delays requests only for a short time
-//	silentconnection_test.go a silent connection or a slow answer is not taken for a dead connection
+//	rolling_test.go          writes while API servers restart: only those in flight fail
+//	deadconnection_test.go   a dead upstream connection delays requests only for a short time
+//	silentconnection_test.go a silent connection or a slow answer does not count as dead
 //	distance_test.go         latency costs no more than at the API server itself; see `make distance`
 //	http1upstream_test.go    an upstream without HTTP/2 that closes idle connections
-//	brokenbody_test.go       a client's broken body is not reported as an error of the API server
+//	brokenbody_test.go       a client's broken body is not an error of the API server
 //	unauthorized_test.go     tokens that edge must not accept
 //	upstreamtoken_test.go    edge uses a short-lived service account token and its successor
 //	login_test.go            a login and its refreshed tokens are the same user
