@@ -19,14 +19,15 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// What the tests of an API server's bad days share: a namespace where dev may write, clients with connections of their own, and the
-// words of edge's Status.
+// The tests about an API server's bad days share this file: a namespace in which the group dev may
+// write, clients with their own connections, and phrases of edge's Status messages.
 
 const badNamespace = "bad-days"
 
 const badMaps = "/api/v1/namespaces/" + badNamespace + "/configmaps"
 
-// What edge says of a request that it did not get an answer to. A client has to be told which of the two it is.
+// Phrases in edge's Status for a request without a response from the API server. A client must
+// learn which of the two cases it is.
 const (
 	maybeDone = "may have been done"
 	notDone   = "nothing was done"
@@ -44,7 +45,8 @@ var grantBadDays = sync.OnceValue(func() error {
 	})
 })
 
-// badDays is the site whose API server has one, when alice may write in badNamespace.
+// badDays returns the site for these tests after it has granted alice the right to write in
+// badNamespace.
 func badDays(t *testing.T) *site {
 	t.Helper()
 	if err := grantBadDays(); err != nil {
@@ -53,11 +55,11 @@ func badDays(t *testing.T) *site {
 	return sites[cluster.New]
 }
 
-// hand makes requests over connections of its own, which it keeps.
+// hand is a client with its own connections, which it keeps open.
 type hand struct {
 	to        cluster.Access
 	transport *http.Transport
-	repeats   bool // the client may send a body twice by itself, as most clients may
+	repeats   bool // the transport may resend a request with a body by itself, as most clients do
 }
 
 func newHand(t *testing.T, to cluster.Access) *hand {
@@ -75,14 +77,14 @@ func newHand(t *testing.T, to cluster.Access) *hand {
 	return h
 }
 
-// overHTTP1 makes h speak HTTP/1.1.
+// overHTTP1 makes h use HTTP/1.1 only.
 func (h *hand) overHTTP1() *hand {
 	h.transport.Protocols = new(http.Protocols)
 	h.transport.Protocols.SetHTTP1(true)
 	return h
 }
 
-// reply is an answer with what went wrong on the way, if anything did.
+// reply is the response to a request, or the error instead of a response.
 type reply struct {
 	answer
 	err  error
@@ -96,13 +98,13 @@ func (r reply) String() string {
 	return fmt.Sprintf("%v after %v", r.answer, r.took.Round(time.Millisecond))
 }
 
-// says tells whether r is a refusal of edge's own that says this.
+// says reports whether r is edge's own refusal with this code and this phrase in its message.
 func (r reply) says(code int, what string) bool {
 	s := r.status()
 	return r.err == nil && r.code == code && s.Code == int32(code) && strings.HasPrefix(s.Message, "edge: ") && strings.Contains(s.Message, what)
 }
 
-// mostAnswer bounds what is read of an answer.
+// mostAnswer is the largest number of bytes that is read of a response's body.
 const mostAnswer = 4 << 20
 
 func (h *hand) do(ctx context.Context, method, uri string, body []byte, header ...string) reply {
@@ -118,7 +120,8 @@ func (h *hand) do(ctx context.Context, method, uri string, body []byte, header .
 	return r
 }
 
-// begin returns an answer whose body is still to be read; header has lines "Name: value".
+// begin sends a request and returns the response before its body is read. header has lines of the
+// form "Name: value".
 func (h *hand) begin(ctx context.Context, method, uri string, body []byte, header ...string) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
@@ -144,14 +147,15 @@ func (h *hand) begin(ctx context.Context, method, uri string, body []byte, heade
 	return h.transport.RoundTrip(req)
 }
 
-// follow is a request without an end, as a watch: its pieces, and how it ended.
+// follow is a request with an endless response, such as a watch. It delivers the events and the
+// reason for the end.
 type follow struct {
-	began chan error  // the answer's head, or what came instead
-	lines chan string // closed at the end
-	err   error       // io.EOF: a clean end; read it after lines is closed
+	began chan error  // receives nil when the response's head has arrived, or the error instead
+	lines chan string // events; closed at the end of the response
+	err   error       // valid after lines is closed; io.EOF: the response ended normally
 }
 
-// mostLines bounds the lines that nobody has read yet.
+// mostLines is how many received events may be unread.
 const mostLines = 100
 
 func (h *hand) follow(ctx context.Context, uri string) *follow {
@@ -180,7 +184,8 @@ func (h *hand) follow(ctx context.Context, uri string) *follow {
 	return f
 }
 
-// next is the next event; false: there is none any more, and f.err says why.
+// next waits for the next event. It returns false if the response has ended; f.err is then the
+// reason.
 func (f *follow) next(ctx context.Context) (string, bool) {
 	select {
 	case line, ok := <-f.lines:
@@ -194,7 +199,7 @@ func watchOf(name string) string {
 	return badMaps + "?watch=true&fieldSelector=metadata.name%3D" + name
 }
 
-// object is a ConfigMap as JSON, behind as many spaces as make it size bytes.
+// object returns a ConfigMap as JSON, with spaces in front so that it has size bytes.
 func object(name, data string, size int, resourceVersion string) []byte {
 	m := map[string]any{"name": name, "labels": map[string]string{"bad": "day"}}
 	if resourceVersion != "" {
@@ -203,7 +208,7 @@ func object(name, data string, size int, resourceVersion string) []byte {
 	return padded(size, map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": m, "data": map[string]string{"n": data}})
 }
 
-// padded is JSON of size bytes at least: the API server reads spaces and stores none.
+// padded returns JSON of at least size bytes. The API server ignores the spaces in front.
 func padded(size int, of any) []byte {
 	b, err := json.Marshal(of)
 	if err != nil {
@@ -215,13 +220,13 @@ func padded(size int, of any) []byte {
 	return b
 }
 
-// stored is what the tests read of a ConfigMap.
+// stored is the part of a ConfigMap that the tests read.
 type stored struct {
 	Metadata metav1.ObjectMeta
 	Data     struct{ N string }
 }
 
 func (r reply) stored() (s stored) {
-	json.Unmarshal(r.body, &s) // or it stays empty
+	json.Unmarshal(r.body, &s) // on an error, s stays empty
 	return s
 }

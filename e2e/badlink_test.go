@@ -21,10 +21,11 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// badLink is between the client and the load balancer: a tenth of a second there and back, 20 MB/s, and no write arrives whole.
+// badLink is the link between the client and the load balancer: 100 ms round trip, 20 MB/s, and
+// small writes.
 var badLink = network.LinkOptions{Latency: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Rate: 20_000_000, Slice: 3000}
 
-// What is copied over it. The flags are for whoever changes this test.
+// The amount of data that is copied. The flags are for the development of this test.
 var (
 	badLinkBytes = flag.Int("badlink-bytes", 1<<30, "size of the file that TestSoakBadLink copies")
 	badLinkFiles = flag.Int("badlink-files", 5000, "number of files in the tree that TestSoakBadLink copies")
@@ -32,21 +33,23 @@ var (
 
 const (
 	badLinkRuns = 3
-	badLinkTime = 10 * time.Minute // bounds one copy; the link alone takes 54 s for 1 GiB
+	badLinkTime = 10 * time.Minute // timeout of one copy; the link alone needs 54 s for 1 GiB
 )
 
-// copier is one client at one end of the bad link. It checks what arrived in the pod by a good one.
+// copier is a client behind the bad link. It checks the result in the pod with a second client that
+// uses a good connection.
 type copier struct {
 	client  client
 	site    *site
 	bad     *clients.Kubectl
 	good    *clients.Kubectl
-	inside  string // its folder in the pod: what arrives whole as "up" is then "down", which is copied back
-	outside string // its folder on this machine
+	inside  string // folder in the pod; after the check, "up" becomes "down", which is copied back
+	outside string // folder on this machine
 }
 
-// TestSoakBadLink copies a file and a tree up and down, three times each, and compares hashes. The clients run at the same time;
-// nothing else does then, or the cores would be narrower than the link.
+// TestSoakBadLink copies a file and a tree to a pod and back over a bad link, three times each, and
+// compares the hashes. The clients run at the same time. Nothing else runs then, because otherwise
+// the CPU and not the link would be the limit.
 func TestSoakBadLink(t *testing.T) {
 	s := sites[cluster.New]
 	file, fileHash := filepath.Join(bed.Dir, "badlink-file"), patternHash(*badLinkBytes)
@@ -77,7 +80,7 @@ func TestSoakBadLink(t *testing.T) {
 	}
 }
 
-// setUp starts the link and makes the folders.
+// setUp starts the link and makes the two folders.
 func (c *copier) setUp(t *testing.T, s *site) {
 	to := s.access(balanced, tokens["alice"])
 	link, err := bed.StartLink(host(to), badLink)
@@ -106,7 +109,8 @@ func (c *copier) setUp(t *testing.T, s *site) {
 	})
 }
 
-// run makes the runs of one copy and notes how long each took. One that the link has no time for did not go over it.
+// run makes the runs of one copy and records their durations. A copy that is faster than the link's
+// rate did not use the link, which is an error.
 func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Context) error) {
 	least := time.Duration(bytes) * time.Second / time.Duration(badLink.Rate)
 	t.Run(what, func(t *testing.T) {
@@ -127,7 +131,8 @@ func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Con
 	})
 }
 
-// up copies a file or a tree into the pod, where what list prints must have a hash.
+// up copies a file or a tree to the pod. list is the shell command whose output must have this
+// hash.
 func (c *copier) up(ctx context.Context, from, hash, list string) error {
 	if r := c.bad.Run(ctx, "cp", from, "shell:"+c.inside+"/up"); r.Code != 0 {
 		return fmt.Errorf("code %d, %v: %s", r.Code, r.Err, r.Stderr)
@@ -136,7 +141,7 @@ func (c *copier) up(ctx context.Context, from, hash, list string) error {
 	return want(c.good.Run(ctx, "exec", "shell", "--", "sh", "-c", script), 0, hash+"  -\n")
 }
 
-// down copies what went up last out of the pod, and compares hashes.
+// down copies what the last up copied back from the pod, and compares the hash.
 func (c *copier) down(ctx context.Context, hash string, hashOf func(path string) (string, error)) error {
 	to := filepath.Join(c.outside, "down")
 	defer os.RemoveAll(to)
@@ -159,7 +164,7 @@ func writePattern(path string, n int) error {
 	return errors.Join(copyPattern(f, n), f.Close())
 }
 
-// hashTree is the hash of what sha256sum says of each file, sorted by name.
+// hashTree returns the hash of sha256sum's output for all files, sorted by name.
 func hashTree(dir string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
 	if err != nil {

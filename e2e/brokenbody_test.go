@@ -16,7 +16,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestClientBrokenBody: a body that breaks is its client's fault. The client is told so, and edge's log does not warn of the API server.
+// TestClientBrokenBody checks that edge answers 400 to a request whose body is malformed, and that
+// edge's log has no warning about the API server.
 func TestClientBrokenBody(t *testing.T) {
 	t.Parallel()
 	s := badDays(t)
@@ -55,7 +56,7 @@ func TestClientBrokenBody(t *testing.T) {
 	}
 }
 
-// brokenChunk sends a POST with these bytes for its chunked body, and no end.
+// brokenChunk sends a POST whose chunked body has these bytes and no end.
 func brokenChunk(body string) func(*testing.T, cluster.Access) answer {
 	return func(t *testing.T, to cluster.Access) answer {
 		conn := dial(t.Context(), t, to, "", "http/1.1")
@@ -75,7 +76,7 @@ func brokenChunk(body string) func(*testing.T, cluster.Access) answer {
 	}
 }
 
-// brokenData sends a POST over HTTP/2 that announces a length and ends before.
+// brokenData sends a POST over HTTP/2 with a Content-Length that is larger than the body.
 func brokenData(announced, frame, frames int) func(*testing.T, cluster.Access) answer {
 	return func(t *testing.T, to cluster.Access) answer {
 		conn := dial(t.Context(), t, to, "", "h2")
@@ -108,7 +109,7 @@ func brokenData(announced, frame, frames int) func(*testing.T, cluster.Access) a
 	}
 }
 
-// readHTTP2 reads the answer on stream 1.
+// readHTTP2 reads the response on stream 1.
 func readHTTP2(t *testing.T, framer *http2.Framer) (a answer) {
 	t.Helper()
 	a.header = http.Header{}

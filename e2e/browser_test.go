@@ -28,22 +28,23 @@ var browserVerbs = []verb{
 // seen is what a page observed of a WebSocket.
 type seen struct {
 	Opened   bool
-	Protocol string // which the server agreed to
-	Close    int    // code; 1006: no Close came
+	Protocol string // subprotocol that the server chose
+	Close    int    // close code; 1006: no close frame was received
 
-	Stdout, Stderr, Status string // of a command
-	Sent, Echoed           string // SHA-256, hexadecimal
+	Stdout, Stderr, Status string // output and Status of a command
+	Sent, Echoed           string // SHA-256 in hexadecimal
 }
 
-// The subprotocols that a page offers beside its credential.
+// Subprotocols that a page offers in addition to the one with its token.
 const (
 	channelsV5     = "v5.channel.k8s.io"
 	channelsV4     = "v4.channel.k8s.io"
-	channelsBase64 = "base64.channel.k8s.io" // without a Status
+	channelsBase64 = "base64.channel.k8s.io" // its error channel has no Status
 	binaryBase64   = "base64.binary.k8s.io"  // for logs and watches
 )
 
-// webSocketArgs are those of every verb of the page, and more.
+// webSocketArgs returns the arguments of every WebSocket verb in page.js, and the arguments in
+// more.
 func webSocketArgs(to cluster.Access, uri, subprotocol string, more map[string]any) map[string]any {
 	args := map[string]any{"url": "wss://" + host(to) + uri, "token": to.Token, "subprotocol": subprotocol}
 	for name, value := range more {
@@ -52,17 +53,18 @@ func webSocketArgs(to cluster.Access, uri, subprotocol string, more map[string]a
 	return args
 }
 
-// visit lets the console's page do a verb.
+// visit runs a verb on the console's page.
 func (tr *trial) visit(ctx context.Context, verb, uri, subprotocol string, more map[string]any) (seen, error) {
 	var s seen
 	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)
 	if err == nil && s.Protocol != subprotocol {
-		err = fmt.Errorf("agreed to %q, want %q; the browser said %q", s.Protocol, subprotocol, said)
+		err = fmt.Errorf("the server chose subprotocol %q, want %q; browser console: %q", s.Protocol, subprotocol, said)
 	}
 	return s, err
 }
 
-// execQuery is the query of an exec of a shell's script.
+// execQuery returns the URI of an exec that runs a shell script. The parameters in more are set to
+// true.
 func execQuery(script string, more ...string) string {
 	query := url.Values{"command": {"sh", "-c", script}, "stdout": {"true"}}
 	for _, name := range more {
@@ -71,7 +73,8 @@ func execQuery(script string, more ...string) string {
 	return podsURI + "/shell/exec?" + query.Encode()
 }
 
-// ended compares what a page saw of a command with what it should have: a Close 1000 after the Status, and what was printed.
+// ended returns an error unless the command ended with this code and this output, and the server
+// closed with 1000 after the Status.
 func (s seen) ended(code int, stdout, stderr string) error {
 	var status metav1.Status
 	err := json.Unmarshal([]byte(s.Status), &status)
@@ -81,7 +84,7 @@ func (s seen) ended(code int, stdout, stderr string) error {
 	return nil
 }
 
-// exitCode is that of a command with a Status of its own; -1: it has none.
+// exitCode returns the exit code in a command's Status; -1: the Status has none.
 func exitCode(s metav1.Status) int {
 	if s.Status == metav1.StatusSuccess {
 		return 0
@@ -105,7 +108,8 @@ func browserExec(ctx context.Context, tr *trial) error {
 	return s.ended(7, "got from a page\n", "to stderr\n")
 }
 
-// browserBase64: in this dialect the error channel has a sentence, and no exit code.
+// browserBase64 runs an exec in a dialect whose error channel carries a sentence instead of a
+// Status.
 func browserBase64(ctx context.Context, tr *trial) error {
 	uri := execQuery("read line; echo got $line; exit 7", "stdin")
 	s, err := tr.visit(ctx, "talk", uri, channelsBase64, map[string]any{"stdin": "from a page\n"})
@@ -115,7 +119,7 @@ func browserBase64(ctx context.Context, tr *trial) error {
 	return err
 }
 
-// browserHalfClose: cat ends because its stdin does, after it has given all of it back.
+// browserHalfClose checks that a half-close ends cat's stdin, after cat has returned all bytes.
 func browserHalfClose(ctx context.Context, tr *trial) error {
 	uri := execQuery("cat; echo the end >&2; exit 3", "stdin", "stderr")
 	s, err := tr.visit(ctx, "halfClose", uri, channelsV5, map[string]any{"size": 1 << 20})
@@ -123,12 +127,12 @@ func browserHalfClose(ctx context.Context, tr *trial) error {
 		return err
 	}
 	if s.Sent != s.Echoed {
-		return fmt.Errorf("%+v: not the echo", s)
+		return fmt.Errorf("%+v: the echo differs from the sent bytes", s)
 	}
 	return s.ended(3, "", "the end\n")
 }
 
-// browserTerminal sees the terminal's size inside, before and after it changes.
+// browserTerminal checks the terminal's size inside the pod before and after a resize.
 func browserTerminal(ctx context.Context, tr *trial) error {
 	sizes := []map[string]int{{"Width": 100, "Height": 30}, {"Width": 123, "Height": 41}}
 	s, err := tr.visit(ctx, "terminal", execQuery("exec sh", "stdin", "tty"), channelsV5, map[string]any{"sizes": sizes})
@@ -143,7 +147,7 @@ func browserTerminal(ctx context.Context, tr *trial) error {
 	return s.ended(5, s.Stdout, "")
 }
 
-// browserAttach talks to a pod's own process until that ends.
+// browserAttach attaches to the pod's own process until that process ends.
 func browserAttach(ctx context.Context, tr *trial) error {
 	pod := tr.name + "-attach"
 	err := tr.site.cluster.StartPod(ctx, cluster.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
@@ -158,13 +162,14 @@ func browserAttach(ctx context.Context, tr *trial) error {
 	return s.ended(0, "got a line\n", "")
 }
 
-// browserPortForward has three connections in one WebSocket. A port where nobody listens ends none of the others.
+// browserPortForward uses three connections in one WebSocket. The port on which no process listens
+// must not end the other connections.
 func browserPortForward(ctx context.Context, tr *trial) error {
 	var s struct {
 		seen
-		Ports []int    // by channel
-		Page  string   // HTTP's answer
-		Said  []string // on the error channels
+		Ports []int    // port in the first message of each channel
+		Page  string   // the HTTP response
+		Said  []string // messages on the error channels
 	}
 	args := webSocketArgs(tr.access(), portForwardURI+"?ports=8080&ports=9000&ports=9999", channelsV4, map[string]any{
 		"size": 1 << 20, "page": cluster.Page,
@@ -174,21 +179,21 @@ func browserPortForward(ctx context.Context, tr *trial) error {
 	case err != nil:
 		return err
 	case s.Protocol != channelsV4 || s.Close != 1000 || !slices.Equal(s.Ports, []int{8080, 8080, 9000, 9000, 9999, 9999}):
-		return fmt.Errorf("%+v; the browser said %q", s, said)
+		return fmt.Errorf("%+v; browser console: %q", s, said)
 	case !strings.Contains(s.Page, "HTTP/1.1 200 OK\r\n") || s.Sent != s.Echoed:
-		return fmt.Errorf("%+v: not the page, or not the echo", s)
+		return fmt.Errorf("%+v: the page or the echo is wrong", s)
 	case s.Said[0] != "" || s.Said[1] != "" || !strings.Contains(s.Said[2], "connection refused"):
-		return fmt.Errorf("%+v: not the errors that there are", s)
+		return fmt.Errorf("%+v: the messages on the error channels are wrong", s)
 	}
 	return nil
 }
 
-// browserLogs sees lines that are written while it follows.
+// browserLogs checks that a page receives log lines that are written while it follows the log.
 func browserLogs(ctx context.Context, tr *trial) error {
 	const lines = 4
 	var s struct {
 		Protocol, Text string
-		Close          int // 0: it was still open
+		Close          int // close code; 0: the WebSocket was still open
 	}
 	args := webSocketArgs(tr.access(), podsURI+"/ticker/log?follow=true&tailLines=1", binaryBase64, map[string]any{"lines": lines})
 	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: "follow", Args: args}, &s)
@@ -202,7 +207,7 @@ func browserLogs(ctx context.Context, tr *trial) error {
 		fmt.Fprintf(&want, "tick %d\n", first+i)
 	}
 	if first == 0 || !strings.HasPrefix(s.Text, want.String()) || s.Close != 0 || s.Protocol != binaryBase64 {
-		return fmt.Errorf("%+v, want %q; the browser said %q", s, want.String(), said)
+		return fmt.Errorf("%+v, want %q; browser console: %q", s, want.String(), said)
 	}
 	return nil
 }

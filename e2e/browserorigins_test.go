@@ -12,8 +12,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The web pages that the browser visits. edge allows the console's origin to act for a visitor by the visitor's certificate, and
-// not the stranger's.
+// console and stranger are the web pages that the browser visits. edge allows console's origin to
+// use a visitor's client certificate; it does not allow stranger's.
 var console, stranger *httptest.Server
 
 func startPages() (stop func()) {
@@ -25,9 +25,10 @@ func startPages() (stop func()) {
 	}
 }
 
-// TestBrowserOrigins: with the right token in its hands a page may use edge from anywhere. With what the browser brings along by
-// itself, a certificate, it may from edge's own host and from an allowed origin, and from no other, also with a token beside it.
-// The browser tells who it is; edge decides.
+// TestBrowserOrigins checks from which origins a page may use edge. With a token, any page may.
+// With a client certificate, which the browser presents by itself, only edge's own pages and
+// allowed origins may, even if the page also sends a token. The browser sends the page's origin;
+// edge decides.
 func TestBrowserOrigins(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, path := range paths {
@@ -38,7 +39,7 @@ func TestBrowserOrigins(t *testing.T) {
 				name    string
 				page    string
 				to      cluster.Access
-				refused string // the browser's word for edge's answer
+				refused string // Chromium's console message for edge's response; empty: the exec must succeed
 			}{
 				{"console", console.URL, to, ""},
 				{"edge's own host", to.Server + "/version", to, ""},
@@ -88,7 +89,8 @@ func TestBrowserOrigins(t *testing.T) {
 	})
 }
 
-// knock tries an exec from a page. refused is why the browser says its handshake failed; empty: it must not.
+// knock tries an exec from a page. refused is Chromium's console message if the handshake must
+// fail; empty: it must succeed.
 func knock(ctx context.Context, page string, to cluster.Access, refused string) error {
 	var s seen
 	visit := clients.Visit{Page: page, Verb: "talk", Args: webSocketArgs(to, execQuery("echo in"), channelsV5, nil)}
@@ -102,10 +104,10 @@ func knock(ctx context.Context, page string, to cluster.Access, refused string) 
 	if refused == "" {
 		err = s.ended(0, "in\n", "")
 	} else if s != (seen{Close: 1006}) || !strings.Contains(strings.Join(said, "\n"), refused) {
-		err = fmt.Errorf("want %q", refused)
+		err = fmt.Errorf("the browser console does not contain %q", refused)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %+v; the browser said %q", err, s, said)
+		return fmt.Errorf("%w: %+v; browser console: %q", err, s, said)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// caller makes many requests over the connections that it keeps, as a long-lived program does.
+// caller sends many requests over connections that it keeps open, like a long-running program.
 type caller struct {
 	server string
 	client *http.Client
@@ -28,7 +28,7 @@ func newCaller(t *testing.T, to cluster.Access) *caller {
 	return &caller{server: to.Server, client: &http.Client{Transport: transport, Timeout: patience}}
 }
 
-// get asks with a token and returns the answer's code and body.
+// get sends a GET with a token and returns the response's code and body.
 func (c *caller) get(ctx context.Context, uri, token string) (int, string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.server+uri, nil)
 	if err != nil {
@@ -44,7 +44,8 @@ func (c *caller) get(ctx context.Context, uri, token string) (int, string, error
 	return resp.StatusCode, string(body), err
 }
 
-// clientAs is client-go in the hands of whoever has access; as is whom it impersonates, if anybody.
+// clientAs returns a client-go client with this access, which impersonates `as` if that is not
+// empty.
 func clientAs(t *testing.T, to cluster.Access, as rest.ImpersonationConfig) kubernetes.Interface {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(&rest.Config{
@@ -57,7 +58,7 @@ func clientAs(t *testing.T, to cluster.Access, as rest.ImpersonationConfig) kube
 	return client
 }
 
-// whoAmI is who the API server takes a client for.
+// whoAmI returns the user as which the API server sees the client.
 func whoAmI(ctx context.Context, client kubernetes.Interface) (authenticationv1.UserInfo, error) {
 	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
@@ -66,7 +67,7 @@ func whoAmI(ctx context.Context, client kubernetes.Interface) (authenticationv1.
 	return review.Status.UserInfo, nil
 }
 
-// eventually repeats try every 100 ms until it succeeds, for at most limit.
+// eventually calls try every 100 ms until it succeeds. It fails the test after limit.
 func eventually(ctx context.Context, t *testing.T, limit time.Duration, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -78,7 +79,7 @@ func eventually(ctx context.Context, t *testing.T, limit time.Duration, what str
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %v: %v", what, limit, err)
+			t.Fatalf("%s: did not happen within %v: %v", what, limit, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestSoakConnect is 500 runs of edge connect in a row.
+// TestSoakConnect runs edge connect 500 times in a row and checks that nothing is left behind.
 func TestSoakConnect(t *testing.T) {
 	leavesNothing(t, sites[cluster.New], 500)
 }

@@ -18,11 +18,11 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// connectVersion is a kubectl that speaks only SPDY.
+// connectVersion is a version of kubectl that supports only SPDY.
 const connectVersion = "1.24"
 
-// connectShell is a shell in a terminal, in which $kubectl is an old kubectl, which goes to edge directly, or by edge connect and the
-// load balancer.
+// connectShell starts a shell in a terminal. Its variable $kubectl runs an old kubectl: directly
+// against edge, or through edge connect and the load balancer.
 func connectShell(ctx context.Context, t *testing.T, s *site, connect bool) *clients.Terminal {
 	t.Helper()
 	edge, err := bed.BuildEdge(ctx)
@@ -42,7 +42,7 @@ func connectShell(ctx context.Context, t *testing.T, s *site, connect bool) *cli
 	return shell
 }
 
-// say types into a terminal and waits for what it then shows, step by step.
+// say types a text into a terminal and waits for an expected output, for each step.
 func say(ctx context.Context, t *testing.T, terminal *clients.Terminal, steps ...[2]string) {
 	t.Helper()
 	for _, step := range steps {
@@ -55,15 +55,16 @@ func say(ctx context.Context, t *testing.T, terminal *clients.Terminal, steps ..
 	}
 }
 
-// Keys.
+// Control characters of keys.
 const (
 	ctrlC = "\x03"
 	ctrlD = "\x04"
 	ctrlZ = "\x1a"
 )
 
-// TestConnectJobControl: Ctrl-C, Ctrl-Z, fg, bg and the end of input do with edge connect what they do without it. What the shell
-// prints is told from what it echoes by $((...)).
+// TestConnectJobControl checks that Ctrl-C, Ctrl-Z, fg, bg and the end of input work the same with
+// edge connect as without it. The steps use $((...)), so that the shell's output differs from the
+// echo of the input.
 func TestConnectJobControl(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for name, steps := range map[string][][2]string{
@@ -71,10 +72,10 @@ func TestConnectJobControl(t *testing.T) {
 				{"$kubectl exec shell -- sh -c 'echo started $((40+2)); sleep 60'\n", "started 42"},
 				{ctrlC, "ready> "}, {"echo code $? is $((100+30))\n", "code 130 is 130"},
 			},
-			"Ctrl-C in a terminal": { // is the remote shell's
+			"Ctrl-C in a terminal": { // the remote shell handles it
 				{"$kubectl exec -it shell -- sh -c 'trap \"echo caught $((40+2))\" INT; echo started $((40+3)); while :; do sleep 0.1; done'\n", "started 43"},
 				{ctrlC, "caught 42"},
-				{"\x1c", "ready> "}, // Ctrl-\ ends it
+				{"\x1c", "ready> "}, // Ctrl-\ ends the exec
 			},
 			"Ctrl-Z, fg": {
 				{"$kubectl exec shell -- sh -c 'echo started $((40+2)); i=0; while [ $i -lt 30 ]; do i=$((i+1)); sleep 0.1; done; echo ended $((50+2)); exit 9'\n", "started 42"},
@@ -113,7 +114,8 @@ func TestConnectJobControl(t *testing.T) {
 	})
 }
 
-// TestConnectLost: when the way to the server is lost, an SPDY kubectl does not end with success.
+// TestConnectLost checks that a kubectl below edge connect fails when the connection to the server
+// is lost.
 func TestConnectLost(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp})
@@ -150,15 +152,17 @@ func TestConnectLost(t *testing.T) {
 		select {
 		case <-forward.Ended():
 		case <-ctx.Done():
-			t.Error("port-forward goes on")
+			t.Error("port-forward did not end")
 		}
 		if !strings.Contains(forward.Said(), "lost connection to pod") || forward.Code() == 0 {
-			t.Errorf("port-forward ended with %d and said %q", forward.Code(), forward.Said())
+			t.Errorf("port-forward ended with code %d, output %q", forward.Code(), forward.Said())
 		}
 	})
 }
 
-// TestConnectNowhere: an API server that takes no WebSocket, behind what carries no SPDY, is named as such; what needs neither works.
+// TestConnectNowhere checks edge connect with an API server that supports no WebSocket, behind a
+// load balancer that supports no SPDY. Requests without an upgrade must work, and an exec must fail
+// with an error that names both reasons.
 func TestConnectNowhere(t *testing.T) {
 	s := sites[cluster.Old]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -167,7 +171,7 @@ func TestConnectNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := s.cluster.EdgeToken(ctx) // may impersonate, and does so by the command's --as
+	token, err := s.cluster.EdgeToken(ctx) // has the right to impersonate, which the command uses with --as
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,13 +193,14 @@ func TestConnectNowhere(t *testing.T) {
 	}
 }
 
-// TestConnectLeavesNothing runs edge connect many times in a row: no file, process or listener stays.
+// TestConnectLeavesNothing runs edge connect many times and checks that no file, process or
+// listener is left behind.
 func TestConnectLeavesNothing(t *testing.T) {
 	t.Parallel()
 	leavesNothing(t, sites[cluster.New], 25)
 }
 
-// leavesNothing runs commands that end in turn with success, with a failure, and killed.
+// leavesNothing runs commands that succeed, fail or are killed, in turn.
 func leavesNothing(t *testing.T, s *site, runs int) {
 	t.Helper()
 	runtimeDir, kubeconfig := t.TempDir(), s.kubeconfig(t, balanced, "alice")
@@ -204,7 +209,7 @@ func leavesNothing(t *testing.T, s *site, runs int) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		argv := []string{"--", bed.Bin.Kubectl[connectVersion], "exec", "shell", "--", "sh", "-c", fmt.Sprintf("exit %d", i%2)}
 		code := i % 2
-		if i%3 == 2 { // the child is killed in the middle of an exec
+		if i%3 == 2 { // the child is killed during an exec
 			argv = []string{"--", "sh", "-c", `"$0" exec shell -- sleep 60 & sleep 0.3; kill -9 $! $$`, bed.Bin.Kubectl[connectVersion]}
 			code = -1
 		}
@@ -227,7 +232,8 @@ func leavesNothing(t *testing.T, s *site, runs int) {
 	}
 }
 
-// gone tells whether a process group has members, which includes every listener that they had.
+// gone returns an error if a process group still has members. The group includes every process that
+// may listen.
 func gone(group int) error {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -236,17 +242,18 @@ func gone(group int) error {
 	for _, path := range stats {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
 		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])) // state, parent, group
 		if fields[2] == strconv.Itoa(group) && fields[0] != "Z" {
-			return fmt.Errorf("process %s stayed", filepath.Dir(path))
+			return fmt.Errorf("process %s is still running", filepath.Dir(path))
 		}
 	}
 	return nil
 }
 
-// TestConnectListen: the address stays, serves who has the file, and nobody else; both go at the end.
+// TestConnectListen checks edge connect --listen: the address serves clients with the written
+// kubeconfig and refuses others. At the end, the file and the listener must be gone.
 func TestConnectListen(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -284,11 +291,11 @@ func TestConnectListen(t *testing.T) {
 			t.Errorf("ended with %d: %s", code, said.stderr.String())
 		}
 		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the file is still there: %v", err)
+			t.Errorf("the kubeconfig still exists: %v", err)
 		}
 		if conn, err := net.Dial("tcp", strings.TrimPrefix(server, "https://")); err == nil {
 			conn.Close()
-			t.Error("it still listens")
+			t.Error("the address still accepts connections")
 		}
 	})
 }

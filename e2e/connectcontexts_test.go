@@ -21,8 +21,8 @@ import (
 
 const contextsNamespace = "contexts"
 
-// manyContexts writes a kubeconfig with both clusters, two users and a context that leads nowhere. What is in the config map "here"
-// of contextsNamespace tells the clusters apart.
+// manyContexts writes a kubeconfig with both clusters, two users, and contexts with a missing
+// cluster or user. The ConfigMap "here" in contextsNamespace contains the kind of its cluster.
 func manyContexts(ctx context.Context, t *testing.T) string {
 	t.Helper()
 	config := clientcmdapi.NewConfig()
@@ -56,8 +56,8 @@ func manyContexts(ctx context.Context, t *testing.T) string {
 	return file
 }
 
-// TestConnectContexts: with edge connect, --context, --kube-context and kubectl config do what they do without it, for kubectl of both
-// kinds and helm, in two clusters and as two users.
+// TestConnectContexts checks that --context, --kube-context and kubectl config work the same with
+// edge connect as without it: for two versions of kubectl and helm, in two clusters, as two users.
 func TestConnectContexts(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
@@ -80,7 +80,7 @@ func TestConnectContexts(t *testing.T) {
 			kubectl, plain := bed.Bin.Kubectl[version], bed.Kubectl(version, file)
 			for _, command := range []string{"get-contexts", "current-context", "get-users"} {
 				directly := plain.Run(ctx, "config", command)
-				if command == "get-users" { // what a context names is there, to say that it is missing
+				if command == "get-users" { // edge connect adds an entry for the missing user, in order to report that it is missing
 					directly.Stdout = append(directly.Stdout, "gone\n"...)
 				}
 				r := run(t, "", kubectl, "config", command)
@@ -103,7 +103,7 @@ func TestConnectContexts(t *testing.T) {
 			}
 			for context, says := range map[string]string{
 				"no-cluster": `cluster "gone" is not in your kubeconfig`, "no-user": `user "gone" is not in your kubeconfig`,
-				"no-context": "no-context", // kubectl's own words
+				"no-context": "no-context", // kubectl's own message
 			} {
 				r := run(t, "", kubectl, "--context="+context, "get", "pods")
 				if said := strings.ReplaceAll(string(r.Stderr), `\"`, `"`); r.Code == 0 || !strings.Contains(said, says) {
@@ -153,7 +153,7 @@ func TestConnectContexts(t *testing.T) {
 	}
 }
 
-// sortedLines is for output whose order is nobody's word.
+// sortedLines returns the lines sorted, for output without a defined order.
 func sortedLines(b []byte) []string {
 	return slices.Sorted(strings.Lines(string(b)))
 }

@@ -20,7 +20,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestConnectCredentials: edge connect takes from a kubeconfig whatever kubectl would: plugins, certificates, impersonation, proxies.
+// TestConnectCredentials checks that edge connect supports what kubectl supports in a kubeconfig:
+// credential plugins, token files, certificates, impersonation, proxies and server names.
 func TestConnectCredentials(t *testing.T) {
 	s := sites[cluster.New]
 	token := tokens["alice"]
@@ -53,7 +54,7 @@ func TestConnectCredentials(t *testing.T) {
 			cluster.ProxyURL = proxyServer.URL
 		}, check: func(t *testing.T) {
 			if proxy.tunnels.Load() == 0 {
-				t.Error("nothing went by the proxy")
+				t.Error("no connection used the proxy")
 			}
 		}},
 		"server name": {access: s.edge.Access(token), change: func(_ *testing.T, cluster *clientcmdapi.Cluster, _ *clientcmdapi.AuthInfo) {
@@ -72,7 +73,7 @@ func TestConnectCredentials(t *testing.T) {
 			if err := want(r, 7, "a line\n"); err != nil {
 				t.Error(err)
 			}
-			// Who it is: dev may not read secrets, an administrator may.
+			// Checks the user: the group dev may not list secrets, an administrator may.
 			if r = k.Run(ctx, "get", "secrets"); !strings.Contains(string(r.Stderr), `User "oidc:alice" cannot list resource "secrets"`) {
 				t.Errorf("secrets: code %d, %s", r.Code, r.Stderr)
 			}
@@ -83,7 +84,7 @@ func TestConnectCredentials(t *testing.T) {
 	}
 }
 
-// changed is a kubeconfig with a change.
+// changed writes a kubeconfig with a change.
 func changed(t *testing.T, access cluster.Access, change func(*testing.T, *clientcmdapi.Cluster, *clientcmdapi.AuthInfo)) string {
 	t.Helper()
 	file, err := bed.Kubeconfig(access)
@@ -105,7 +106,7 @@ func changed(t *testing.T, access cluster.Access, change func(*testing.T, *clien
 	return file
 }
 
-// plugin is a credential plugin that gives a token.
+// plugin returns the configuration of a credential plugin that returns this token.
 func plugin(t *testing.T, token string) *clientcmdapi.ExecConfig {
 	t.Helper()
 	const credential = `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":%q}}`
@@ -118,7 +119,7 @@ func plugin(t *testing.T, token string) *clientcmdapi.ExecConfig {
 	}
 }
 
-// tunnelProxy is an HTTP proxy that carries CONNECT to the loopback.
+// tunnelProxy is an HTTP proxy that supports only CONNECT to loopback addresses.
 type tunnelProxy struct{ tunnels atomic.Int32 }
 
 func (p *tunnelProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -17,8 +17,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestConstrainedImpersonation: rights under KEP-5284 count through edge where they count at the API server itself, which is
-// the new one, and nowhere else; and where they do not, the API server's words say so.
+// TestConstrainedImpersonation checks that rights under KEP-5284 have the same effect through edge
+// as at the API server itself. Only the new cluster supports them. If the impersonation is not
+// allowed, edge's error must end with the API server's message.
 func TestConstrainedImpersonation(t *testing.T) {
 	const erin, target, node = "erin", "target", "system:node:n1"
 	forEachSite(t, func(t *testing.T, s *site) {
@@ -50,7 +51,7 @@ func TestConstrainedImpersonation(t *testing.T) {
 			t.Fatal(err)
 		}
 		onNew := s.cluster.Kind == cluster.New
-		if onNew { // it learns of rights a moment later
+		if onNew { // the API server sees new RBAC rules only after a moment
 			eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error {
 				return list(k.namespace)(ctx, clientAs(t, itself, rest.ImpersonationConfig{UserName: target}))
 			})
@@ -73,7 +74,7 @@ func TestConstrainedImpersonation(t *testing.T) {
 			{"as a node", rest.ImpersonationConfig{UserName: node}, func(ctx context.Context, client kubernetes.Interface) error {
 				who, err := whoAmI(ctx, client)
 				if err == nil && (who.Username != node || !slices.Equal(who.Groups, []string{"system:nodes", "system:authenticated"})) {
-					t.Errorf("it is %+v", who)
+					t.Errorf("the API server sees %+v", who)
 				}
 				return err
 			}, onNew},
@@ -82,18 +83,20 @@ func TestConstrainedImpersonation(t *testing.T) {
 				want := c.do(t.Context(), clientAs(t, itself, c.as))
 				got := c.do(t.Context(), clientAs(t, s.edge.Access(token), c.as))
 				if (want == nil) != c.allowed || (got == nil) != c.allowed {
-					t.Fatalf("allowed should be %v\nthe API server says %v\nedge says %v", c.allowed, want, got)
+					t.Fatalf("allowed should be %v\nerror of the API server: %v\nerror through edge: %v", c.allowed, want, got)
 				}
 				if !c.allowed && !strings.HasSuffix(got.Error(), want.Error()) {
-					t.Errorf("the API server says %v\nedge says %v", want, got)
+					t.Errorf("error of the API server: %v\nerror through edge: %v", want, got)
 				}
 			})
 		}
 	})
 }
 
-// TestConstrainedVerbDrift is of row VerbDrift: under KEP-5284 who may be somebody else on the get of a stream gets no stream as
-// them, though kube-apiserver takes a WebSocket for a get: what edge sends for it is a POST. Who may on its create, too, gets it.
+// TestConstrainedVerbDrift belongs to row VerbDrift of the attack corpus. It checks that a user who
+// may impersonate somebody only for get of a stream gets no stream. kube-apiserver treats a
+// WebSocket as get, but edge sends a POST for it. A user who may also impersonate for create gets
+// the stream.
 func TestConstrainedVerbDrift(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -113,9 +116,9 @@ func TestConstrainedVerbDrift(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error { // of which the API server learns a moment later
+	eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error { // the API server sees new RBAC rules only after a moment
 		if got := raw(ctx, t, own, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), as)...); got.code != http.StatusSwitchingProtocols {
-			return fmt.Errorf("the API server itself: %v, want 101: the test tests nothing", got)
+			return fmt.Errorf("the API server itself: %v, want 101; otherwise this test proves nothing", got)
 		}
 		return nil
 	})
@@ -140,7 +143,7 @@ func TestConstrainedVerbDrift(t *testing.T) {
 		}
 		a.nothing(t, name)
 		if got := raw(t.Context(), t, creator, c.method, c.uri, append(slices.Clone(c.lines), as)...); got.code != http.StatusSwitchingProtocols {
-			t.Errorf("%s by who may create: %v, want 101", name, got)
+			t.Errorf("%s by a user with create: %v, want 101", name, got)
 		}
 		a.recorder.Forget()
 	}

@@ -16,20 +16,22 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// asked is what a page reads of an answer to its fetch; with an error, nothing.
+// asked is the part of a response that a page can read. If Error is set, the other fields are
+// empty.
 type asked struct {
 	Status int
-	Audit  string // the header Audit-Id
+	Audit  string // value of the header Audit-Id
 	Body   string
 	Error  string
 }
 
-// whoAmIURI is where a POST tells as whom it came.
+// whoAmIURI is a path at which a POST returns the user as which the API server sees the client.
 const whoAmIURI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 const whoAmIBody = `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`
 
-// pageRequests are what a console sends, and what it reads; the body is one that the answer has in it.
+// pageRequests are the requests of a console and the responses that the page must read. want is a
+// part of the response's body.
 var pageRequests = []struct {
 	method, path, body, credentials string
 	status                          int
@@ -39,11 +41,12 @@ var pageRequests = []struct {
 	{"POST", whoAmIURI, whoAmIBody, "omit", 201, testbed.UsernamePrefix + "alice"},
 	{"DELETE", podsURI + "/nothing", "", "omit", 403, "cannot delete resource"},
 	{"GET", podsURI + "/shell/log?limitBytes=1&follow=false&tailLines=0", "", "omit", 200, ""},
-	{"GET", podsURI, "", "include", 0, ""}, // with what the browser has by itself: never
+	{"GET", podsURI, "", "include", 0, ""}, // a page never reads a response to a request with the browser's own credentials
 }
 
-// TestBrowserCORS: a page of an allowed origin reads what its token may, from edge and through the load balancer, refusals too,
-// and a page of another reads nothing, and opens a WebSocket with the token that it holds: CORS is not asked about those.
+// TestBrowserCORS checks that a page of an allowed origin reads the responses to requests with its
+// token, also refusals, from edge and through the load balancer. A page of another origin reads
+// nothing. It can open a WebSocket with its token, because CORS does not apply to WebSockets.
 func TestBrowserCORS(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -63,10 +66,10 @@ func TestBrowserCORS(t *testing.T) {
 			switch {
 			case c.credentials == "include":
 				if a.Error == "" || !strings.Contains(strings.Join(said, "\n"), "Access-Control-Allow-Credentials") {
-					t.Errorf("%s, with credentials: %+v; the browser said %q", name, a, said)
+					t.Errorf("%s, with credentials: %+v; browser console: %q", name, a, said)
 				}
 			case a.Error != "" || a.Status != c.status || !strings.Contains(a.Body, c.want) || a.Audit == "":
-				t.Errorf("%s, %s %s: %.500v; the browser said %q", name, c.method, c.path, a, said)
+				t.Errorf("%s, %s %s: %.500v; browser console: %q", name, c.method, c.path, a, said)
 			}
 		}
 		bad := to
@@ -83,20 +86,20 @@ func TestBrowserCORS(t *testing.T) {
 		seen, said = fetchFrom(ctx, t, stranger.URL, to)
 		for i, a := range seen {
 			if a.Error == "" || !strings.Contains(strings.Join(said, "\n"), "blocked by CORS policy") {
-				t.Errorf("%s, stranger, %v: %+v; the browser said %q", name, pageRequests[i], a, said)
+				t.Errorf("%s, stranger, %v: %+v; browser console: %q", name, pageRequests[i], a, said)
 			}
 		}
 		if err := knock(ctx, stranger.URL, to, ""); err != nil {
 			t.Errorf("%s, a WebSocket: %v", name, err)
 		}
 	}
-	// And the other way round: --allowed-origins lets no page read.
+	// The flag --allowed-origins alone must not let a page read responses.
 	if seen, said := fetchFrom(t.Context(), t, console.URL, s.access(direct, tokens["alice"])); seen[0].Error == "" {
 		t.Errorf("without --cors-allowed-origins: %+v, %q", seen, said)
 	}
 }
 
-// fetchFrom lets a page send pageRequests.
+// fetchFrom makes a page send pageRequests.
 func fetchFrom(ctx context.Context, t *testing.T, page string, to cluster.Access) (seen []asked, said []string) {
 	t.Helper()
 	var requests []map[string]string
@@ -111,8 +114,10 @@ func fetchFrom(ctx context.Context, t *testing.T, page string, to cluster.Access
 	return all.Answers, said
 }
 
-// TestCORSAgainstAPIServer: beside a kube-apiserver with the same --cors-allowed-origins, edge lets the same origins read, and
-// differs as bridge/cors.go says. Behind edge is that API server, with one origin more: of its words none is left.
+// TestCORSAgainstAPIServer compares edge with a kube-apiserver that has the same
+// --cors-allowed-origins. edge must allow the same origins and differ only as bridge/cors.go
+// states. The API server behind edge allows one more origin; edge must not forward its CORS
+// headers.
 func TestCORSAgainstAPIServer(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -131,7 +136,7 @@ func TestCORSAgainstAPIServer(t *testing.T) {
 		for _, c := range []struct {
 			name, method, uri, token string
 			header                   []string
-			code                     int // at edge; 0: as at the API server
+			code                     int // expected code at edge; 0: the same as at the API server
 		}{
 			{"preflight", "OPTIONS", podsURI, "", preflight, 0},
 			{"preflight of a path that is none", "OPTIONS", "/nothing", "", preflight, 0},
@@ -155,7 +160,7 @@ func TestCORSAgainstAPIServer(t *testing.T) {
 	}
 }
 
-// compareCORS names each difference that there is.
+// compareCORS reports each unexpected difference between edge's response and the API server's.
 func compareCORS(t *testing.T, name string, theirs bool, code int, want, got answer) {
 	t.Helper()
 	allowed := want.header.Get("Access-Control-Allow-Origin")
@@ -199,21 +204,23 @@ func compareCORS(t *testing.T, name string, theirs bool, code int, want, got ans
 	}
 }
 
-// TestCORSPatternsAgainstAPIServer: edge takes the expressions that kube-apiserver takes.
+// TestCORSPatternsAgainstAPIServer checks that edge accepts the regular expressions that
+// kube-apiserver accepts.
 func TestCORSPatternsAgainstAPIServer(t *testing.T) {
 	t.Parallel()
 	program, err := bed.BuildEdge(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Both end at once, because something else is missing; what they say of the flag counts.
+	// Both programs exit at once, because other required flags are missing. Only their error about
+	// this flag matters.
 	says := func(flag string, words string, argv ...string) bool {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		said, err := exec.CommandContext(ctx, argv[0], append(argv[1:], flag)...).CombinedOutput()
 		if err == nil || ctx.Err() != nil {
-			t.Fatalf("%s: it did not end by itself", argv[0])
+			t.Fatalf("%s: the program did not exit by itself", argv[0])
 		}
 		return strings.Contains(string(said), words)
 	}

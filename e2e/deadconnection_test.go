@@ -12,22 +12,24 @@ import (
 	"time"
 )
 
-// The bars for a connection to the API server that has died without a word. A test that is not alone on the machine has slack.
+// The limits for a connection to the API server that dies without FIN or RST. Tests that run with
+// others multiply them by slack.
 const (
-	inFlightBar = 8 * time.Second // a GET that was sent on it is answered
-	newBar      = 4 * time.Second // from then on, a new request is answered at once
+	inFlightBar = 8 * time.Second // a GET that was in flight on the dead connection is answered within this time
+	newBar      = 4 * time.Second // after this time, new requests are answered at once
 )
 
 const (
 	deadMany    = 20                     // requests of each kind that are in flight when the connection dies
-	reviewsMany = 10                     // of one user; edge lets 16 be under way
-	probePeriod = 250 * time.Millisecond // between two new requests
-	probeQuick  = time.Second            // "at once"
-	endless     = 64 << 30               // bytes of an answer that nobody reads to its end
-	deadTime    = 3 * time.Minute        // for what takes at most 8 s
+	reviewsMany = 10                     // reviews in flight for one user; edge allows 16
+	probePeriod = 250 * time.Millisecond // interval between two new requests
+	probeQuick  = time.Second            // the most that "at once" may take
+	endless     = 64 << 30               // bytes of a response that is never read to its end
+	deadTime    = 3 * time.Minute        // timeout of the whole test
 )
 
-// TestDeadConnection: edge's connection to the API server dies without a word, and with new connections all is well.
+// TestDeadConnection checks what happens when edge's connection to the API server dies without FIN
+// or RST, while new connections work.
 func TestDeadConnection(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
@@ -37,7 +39,7 @@ func TestDeadConnection(t *testing.T) {
 	for _, f := range seen {
 		d.expect(ctx, f, "seen")
 	}
-	quiet := d.watch(ctx, d.h, "quiet") // its head has come, and nothing else
+	quiet := d.watch(ctx, d.h, "quiet") // the response's head has arrived, but no event
 	half := d.halfAnswer(ctx, endless)
 	defer half.Close()
 
@@ -54,18 +56,18 @@ func TestDeadConnection(t *testing.T) {
 		name := fmt.Sprintf("posted-%d", i)
 		posted = append(posted, d.send(ctx, http.MethodPost, name, object(d.object(name), "0", i*10_000, ""), header...))
 	}
-	long := make(chan reply, 1) // its body does not fit into any buffer
+	long := make(chan reply, 1) // the body is larger than all buffers on the path
 	go func() { long <- d.h.do(ctx, http.MethodPost, bytesURI, make([]byte, 64<<20)) }()
 	later := d.h.follow(ctx, watchOf(d.object("later")))
 	recovered := d.probe(ctx, start)
 
 	slowest := d.answered(asked)
-	if r := <-head.reply; r.code != http.StatusMethodNotAllowed { // as the API server answers a HEAD of an object
-		d.wrong.add("a HEAD: not the API server's own answer", r)
+	if r := <-head.reply; r.code != http.StatusMethodNotAllowed { // the API server answers 405 to a HEAD of an object
+		d.wrong.add("a HEAD did not get the API server's own answer", r)
 	}
 	d.toldOrDone(ctx, posted)
 	if r := <-long; !r.says(http.StatusGatewayTimeout, maybeDone) {
-		d.wrong.add("a long body: not told by edge's 504 that it "+maybeDone, r)
+		d.wrong.add("a POST with a long body got no 504 of edge with the message that it "+maybeDone, r)
 	}
 	d.wrong.report(t, nil)
 	t.Logf("%d connections died; a GET in flight was answered after %.1f s, a new request at once after %.1f s", n, slowest.Seconds(), recovered.Seconds())
@@ -73,22 +75,22 @@ func TestDeadConnection(t *testing.T) {
 		d.ended(ctx, f, what)
 	}
 	if n, err := io.Copy(io.Discard, half); err == nil {
-		t.Errorf("an answer that had begun ended well, after %d more bytes", n)
+		t.Errorf("a response that had begun ended without an error, after %d more bytes", n)
 	}
 	d.begins(ctx, later, "later")
 	d.make(ctx, "later")
 	d.expect(ctx, later, "later")
 	d.make(ctx, "quiet")
 	if event, ok := quiet.next(ctx); ok && strings.Contains(event, d.object("quiet")) {
-		t.Log("a watch whose head had come goes on")
+		t.Log("a watch whose head had arrived continues")
 	} else if ok || quiet.err == io.EOF {
-		t.Errorf("a watch whose head had come: %.300s, %v, want that it goes on or breaks", event, quiet.err)
+		t.Errorf("a watch whose head had arrived: %.300s, %v; want that it continues or breaks", event, quiet.err)
 	} else {
-		t.Logf("a watch whose head had come breaks: %v", quiet.err)
+		t.Logf("a watch whose head had arrived breaks: %v", quiet.err)
 	}
 }
 
-// answered waits for GETs that were in flight, and returns how long the slowest took.
+// answered waits for the GETs that were in flight and returns the duration of the slowest.
 func (d *deadWay) answered(asked []sent) (slowest time.Duration) {
 	for _, one := range asked {
 		r := <-one.reply
@@ -100,27 +102,29 @@ func (d *deadWay) answered(asked []sent) (slowest time.Duration) {
 	return slowest
 }
 
-// toldOrDone waits for POSTs that were in flight. None arrived that was not answered.
+// toldOrDone waits for the POSTs that were in flight. Each must succeed, or get edge's 504 and not
+// have arrived.
 func (d *deadWay) toldOrDone(ctx context.Context, posted []sent) {
 	d.Helper()
 	for i, one := range posted {
 		r := <-one.reply
 		if !r.says(http.StatusGatewayTimeout, maybeDone) && (r.err != nil || r.code != http.StatusCreated) {
-			d.wrong.add("neither done nor told by edge's 504 that it "+maybeDone, fmt.Sprint(one.what, ": ", r))
+			d.wrong.add("a POST neither succeeded nor got a 504 of edge with the message that it "+maybeDone, fmt.Sprint(one.what, ": ", r))
 		} else if there := d.exists(ctx, fmt.Sprintf("posted-%d", i)); there != (r.code == http.StatusCreated) {
-			d.Errorf("%s: %v, and that it is there is %v", one.what, r, there)
+			d.Errorf("%s: %v, but the object exists: %v", one.what, r, there)
 		}
 	}
 }
 
-// probe makes new requests until some in a row are answered at once, and returns when, after start, the first of those was made.
+// probe sends new requests until several in a row are answered at once. It returns when the first
+// of those was sent, relative to start.
 func (d *deadWay) probe(ctx context.Context, start time.Time) time.Duration {
 	d.Helper()
 	const row = 8
 	var mu sync.Mutex
 	var all []*struct {
 		at   time.Duration
-		took time.Duration // zero: not answered yet
+		took time.Duration // 0: not answered yet
 	}
 	var probes sync.WaitGroup
 	defer probes.Wait()
@@ -154,6 +158,6 @@ func (d *deadWay) probe(ctx context.Context, start time.Time) time.Duration {
 			}
 		})
 	}
-	d.Error("new requests are not answered at once any more")
+	d.Error("new requests were not answered at once before the timeout")
 	return 0
 }

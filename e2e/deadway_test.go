@@ -15,7 +15,7 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// deadWay is an edge whose connections to the API server can die without a word.
+// deadWay is an edge whose connections to the API server can die without FIN or RST.
 type deadWay struct {
 	*testing.T
 	s     *site
@@ -23,7 +23,7 @@ type deadWay struct {
 	edge  *testbed.Edge
 	h     *hand
 	wrong faults
-	name  string // that the names of the test's objects begin with
+	name  string // prefix of the names of the test's objects
 }
 
 func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
@@ -33,11 +33,11 @@ func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(relay.Cut) // before edge ends: what is still kept never arrives
+	t.Cleanup(relay.Cut) // runs before edge's cleanup, so that the kept bytes never arrive
 	d.relay = relay
 	d.edge = startEdge(t, testbed.EdgeOptions{Cluster: d.s.cluster, Issuer: idp, Upstream: relay.Through(d.s.cluster.AdminAccess())})
 	d.h = newHand(t, d.edge.Access(tokens["alice"]))
-	for i := range 3 { // the connection is there, and used
+	for i := range 3 { // makes sure that a connection to the API server is open and in use
 		d.make(ctx, fmt.Sprintf("warm-%d", i))
 		if r := d.h.do(ctx, http.MethodGet, badMaps+"/"+d.object(fmt.Sprintf("warm-%d", i)), nil); r.err != nil || r.code != 200 {
 			t.Fatal(r)
@@ -48,7 +48,7 @@ func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
 
 func (d *deadWay) object(suffix string) string { return d.name + "-" + suffix }
 
-// make makes an object past edge.
+// make creates an object directly at the API server.
 func (d *deadWay) make(ctx context.Context, suffix string) {
 	d.Helper()
 	meta := metav1.ObjectMeta{Name: d.object(suffix), Labels: map[string]string{"bad": "day"}}
@@ -58,7 +58,7 @@ func (d *deadWay) make(ctx context.Context, suffix string) {
 	}
 }
 
-// exists says, past edge, whether there is an object.
+// exists asks the API server directly whether an object exists.
 func (d *deadWay) exists(ctx context.Context, suffix string) bool {
 	d.Helper()
 	list, err := d.s.cluster.Client.CoreV1().ConfigMaps(badNamespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + d.object(suffix)})
@@ -68,7 +68,7 @@ func (d *deadWay) exists(ctx context.Context, suffix string) bool {
 	return len(list.Items) > 0
 }
 
-// watch begins a watch of one object and waits for its head.
+// watch starts a watch of one object and waits for the head of its response.
 func (d *deadWay) watch(ctx context.Context, h *hand, suffix string) *follow {
 	d.Helper()
 	f := h.follow(ctx, watchOf(d.object(suffix)))
@@ -76,7 +76,7 @@ func (d *deadWay) watch(ctx context.Context, h *hand, suffix string) *follow {
 	return f
 }
 
-// begins waits for a watch's head.
+// begins waits for the head of a watch's response.
 func (d *deadWay) begins(ctx context.Context, f *follow, suffix string) {
 	d.Helper()
 	select {
@@ -85,11 +85,12 @@ func (d *deadWay) begins(ctx context.Context, f *follow, suffix string) {
 			d.Fatalf("watch %s: %v", suffix, err)
 		}
 	case <-ctx.Done():
-		d.Fatalf("watch %s does not begin", suffix)
+		d.Fatalf("watch %s: no response before the timeout", suffix)
 	}
 }
 
-// halfAnswer is what is left of an answer of so many bytes, of which halfRead have been read.
+// halfAnswer requests a response with this many bytes and returns the rest of its body after
+// halfRead bytes.
 func (d *deadWay) halfAnswer(ctx context.Context, bytes int64) io.ReadCloser {
 	d.Helper()
 	resp, err := d.h.begin(ctx, http.MethodGet, fmt.Sprintf("%s?bytes=%d", bytesURI, bytes), nil)
@@ -104,27 +105,28 @@ func (d *deadWay) halfAnswer(ctx context.Context, bytes int64) io.ReadCloser {
 
 const halfRead = 1 << 20 // bytes
 
-// expect waits for an event about an object.
+// expect waits for the event that an object was added.
 func (d *deadWay) expect(ctx context.Context, f *follow, suffix string) {
 	d.Helper()
 	if event, ok := f.next(ctx); !ok || !strings.Contains(event, `"ADDED"`) || !strings.Contains(event, d.object(suffix)) {
-		d.Errorf("watch %s: %.300s, %v, want that it was added", suffix, event, f.err)
+		d.Errorf("watch %s: %.300s, %v, want the event that the object was added", suffix, event, f.err)
 	}
 }
 
-// ended waits for a watch to end, and fails the test if the end looks like one that the server chose.
+// ended waits for the end of a watch. It fails the test if the end looks like a normal end by the
+// server.
 func (d *deadWay) ended(ctx context.Context, f *follow, what string) {
 	d.Helper()
 	if event, ok := f.next(ctx); ok {
-		d.Errorf("%s: %.300s, want its end", what, event)
+		d.Errorf("%s: received %.300s, want the end of the watch", what, event)
 	} else if f.err == io.EOF {
-		d.Errorf("%s ended as if the API server had ended it", what)
+		d.Errorf("%s ended like a normal end by the API server", what)
 	} else {
 		d.Logf("%s: %v", what, f.err)
 	}
 }
 
-// sent is a request that was under way, and what came of it.
+// sent is a request in flight; its reply arrives in the channel.
 type sent struct {
 	what  string
 	reply chan reply

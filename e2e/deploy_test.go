@@ -8,7 +8,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestDeployManifest: both clusters accept deploy's manifests as they are. The namespace, account and roles are there already.
+// TestDeployManifest checks that both clusters accept the manifests in deploy/ unchanged. The
+// namespace, account and roles exist already.
 func TestDeployManifest(t *testing.T) {
 	var objects []*unstructured.Unstructured
 	for _, name := range []string{"edge.yaml", "options.yaml"} {
@@ -24,7 +25,7 @@ func TestDeployManifest(t *testing.T) {
 	}
 	for _, kind := range []string{"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Deployment", "Service"} {
 		if !kinds[kind] {
-			t.Errorf("no %s", kind)
+			t.Errorf("deploy/ contains no %s", kind)
 		}
 	}
 	forEachSite(t, func(t *testing.T, s *site) {

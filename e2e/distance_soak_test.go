@@ -9,22 +9,23 @@ import (
 	"time"
 )
 
-// What `make distance` holds. Nothing else runs then.
+// These values are for `make distance`, while nothing else runs.
 var (
-	distanceRuns = flag.Int("distance-runs", 5, "downloads of each kind in TestDistanceTable; the median counts")
-	uploadRuns   = flag.Int("distance-upload-runs", 3, "uploads of each kind in TestDistanceTable")
+	distanceRuns = flag.Int("distance-runs", 5, "downloads of each kind in TestDistanceTable; the result is their median")
+	uploadRuns   = flag.Int("distance-upload-runs", 3, "uploads of each kind in TestDistanceTable; the result is their median")
 )
 
 const (
 	downloadBytes  = 64 << 20
 	uploadBytes    = 100 << 20
-	distanceBar    = 0.8  // of what a client of the API server itself gets
-	uploadBar      = 0.95 // "not slower", with what two measurements of the same thing differ by
-	uploadNearBar  = 2    // times what a client of the API server itself gets over the same distance
+	distanceBar    = 0.8  // required ratio of the rate through edge to the direct rate
+	uploadBar      = 0.95 // required ratio for uploads with a distant API server: not slower, within the measurement error
+	uploadNearBar  = 2    // required ratio for uploads with a distant client
 	distantWatches = 200
 )
 
-// TestDistanceTable measures downloads and uploads over lines of 20, 50 and 100 ms.
+// TestDistanceTable measures downloads and uploads over lines with a round trip of 20, 50 and 100
+// ms.
 func TestDistanceTable(t *testing.T) {
 	var rows []string
 	held := func(t *testing.T, what string, d *distance, through, own, bar float64) {

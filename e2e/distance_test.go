@@ -13,16 +13,17 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// lineRate is what the line carries: 40 MB/s.
+// lineRate is the rate of the line in bytes per second: 40 MB/s.
 const lineRate = 40_000_000
 
-// The places where a long line can be. The API server itself is always asked over the same line.
+// The two places of the long line. Direct requests to the API server always use such a line.
 const (
 	farAPIServer = "between edge and the API server"
 	farClient    = "between client and edge"
 )
 
-// distance is the two ways to a pod behind an API server, one of them through edge, over lines of one length.
+// distance holds two clients of a pod behind an API server, one of them through edge. Both use
+// lines of the same round trip.
 type distance struct {
 	*testing.T
 	roundTrip    time.Duration
@@ -30,7 +31,8 @@ type distance struct {
 	own, through *hand
 }
 
-// bytesURI is the pod's port that takes and gives bytes, by the API server's proxy: its way has no bound for a body.
+// bytesURI is the pod's port that sends and receives bytes, through the API server's proxy, which
+// does not limit the size of a body.
 const bytesURI = podsURI + "/http:shell:8082/proxy/"
 
 func startDistance(t *testing.T, where string, roundTrip time.Duration) *distance {
@@ -65,7 +67,7 @@ func startDistance(t *testing.T, where string, roundTrip time.Duration) *distanc
 	return d
 }
 
-// download returns how many bytes per second came.
+// download returns the rate in bytes per second.
 func (d *distance) download(ctx context.Context, h *hand, size int64) (float64, error) {
 	start := time.Now()
 	resp, err := h.begin(ctx, http.MethodGet, fmt.Sprintf("%s?bytes=%d", bytesURI, size), nil)
@@ -80,7 +82,7 @@ func (d *distance) download(ctx context.Context, h *hand, size int64) (float64, 
 	return float64(n) / time.Since(start).Seconds(), err
 }
 
-// upload returns how many bytes per second went.
+// upload returns the rate in bytes per second.
 func (d *distance) upload(ctx context.Context, h *hand, size int64) (float64, error) {
 	start := time.Now()
 	r := h.do(ctx, http.MethodPost, bytesURI, make([]byte, size), "Content-Type: application/octet-stream")
@@ -90,7 +92,8 @@ func (d *distance) upload(ctx context.Context, h *hand, size int64) (float64, er
 	return float64(size) / time.Since(start).Seconds(), r.err
 }
 
-// compare carries size bytes so many times on each way, in turn, and returns the medians in MB/s.
+// compare transfers size bytes several times, alternately through edge and directly, and returns
+// the medians in MB/s.
 func (d *distance) compare(what string, carry func(context.Context, *hand, int64) (float64, error), size int64, runs int) (through, own float64) {
 	d.Helper()
 	ctx, cancel := context.WithTimeout(d.Context(), time.Duration(runs)*patience)
@@ -115,7 +118,7 @@ func median(of []float64) float64 {
 	return (of[(len(of)-1)/2] + of[len(of)/2]) / 2
 }
 
-// openWatches opens watches through edge, each on a connection to edge that it shares with a hundred others at most.
+// openWatches opens n watches through edge. At most 100 of them share a connection to edge.
 func (d *distance) openWatches(n int) {
 	d.Helper()
 	var h *hand
@@ -130,13 +133,14 @@ func (d *distance) openWatches(n int) {
 				d.Fatalf("watch %d: %v", i, err)
 			}
 		case <-time.After(patience):
-			d.Fatalf("watch %d does not begin", i)
+			d.Fatalf("watch %d: no response before the timeout", i)
 		}
 	}
 }
 
-// TestDistance carries bytes over a line of 50 ms. `make distance` measures; here edge has to be no worse than half as fast as the API
-// server itself at the same moment, which a window that is too small misses by far.
+// TestDistance checks that edge over a line with a round trip of 50 ms is at least half as fast as
+// the API server itself at the same time. A flow-control window that is too small fails this
+// clearly. `make distance` measures exactly.
 func TestDistance(t *testing.T) {
 	const half = 0.5
 	t.Run(farAPIServer, func(t *testing.T) {

@@ -31,13 +31,13 @@
 //	badlink_test.go          cp of 1 GiB and of 5,000 files over a bad link; only in `make soak`
 //	goaway_test.go           writes while the API server sends GOAWAY: none fails, none is done twice
 //	rolling_test.go          writes while API servers restart: only those in flight fail
-//	deadconnection_test.go   a dead upstream connection delays requests only for a short time
+//	deadconnection_test.go   a dead upstream connection delays requests only briefly
 //	silentconnection_test.go a silent connection or a slow answer does not count as dead
-//	distance_test.go         latency costs no more than at the API server itself; see `make distance`
+//	distance_test.go         latency costs no more than at the API server itself
 //	http1upstream_test.go    an upstream without HTTP/2 that closes idle connections
 //	brokenbody_test.go       a client's broken body is not an error of the API server
 //	unauthorized_test.go     tokens that edge must not accept
-//	upstreamtoken_test.go    edge uses a short-lived service account token and its successor
+//	upstreamtoken_test.go    edge uses a short-lived token and its successor
 //	login_test.go            a login and its refreshed tokens are the same user
 //	rotation_test.go         no request fails when an issuer changes its key
 //	issuerdown_test.go       no request with a valid token fails while an issuer is down

@@ -10,7 +10,7 @@ import (
 
 const documentFile = "../docs/compatibility.md"
 
-// documentHead stands before the tables.
+// documentHead is the beginning of docs/compatibility.md, before the tables.
 const documentHead = `# Compatibility
 
 What real clients do through edge. ` + "`make matrix UPDATE=1`" + ` wrote this page; ` + "`make matrix`" + ` fails if it finds anything else, and
@@ -30,13 +30,14 @@ behind, WebSocket carried, any other Upgrade dropped, 60 s of silence allowed. n
 Upgrade, with the same 60 s.
 `
 
-// checkDocuments holds what this run found against docs/compatibility.md, and that against the README. A whole matrix that passed
-// writes both if it was asked to.
+// checkDocuments compares the results of this run with docs/compatibility.md, and that document
+// with the README. With -update, after a successful run of the whole matrix, it writes both
+// instead.
 func (r *results) checkDocuments(passed bool) error {
 	found := r.sheet()
 	if *updateDocs {
 		if !passed || !r.whole() {
-			return errors.New("-update needs a whole matrix that passed: nothing was written")
+			return errors.New("-update requires a successful run of the whole matrix: nothing was written")
 		}
 		return errors.Join(os.WriteFile(documentFile, []byte(documentHead+found.markdown()), 0o644), found.writeReadme())
 	}
@@ -45,21 +46,21 @@ func (r *results) checkDocuments(passed bool) error {
 		return err
 	}
 	written := readSheet(string(text))
-	tables := written // in a part of the matrix, these are at least the tables of these clients
+	tables := written // after a part of the matrix, the document must at least have the form that the matrix writes
 	if r.whole() {
 		tables = found
 	}
 	err = errors.Join(found.check(written), written.checkReadme())
 	if string(text) != documentHead+tables.markdown() {
-		err = errors.Join(err, errors.New("docs/compatibility.md is not what the matrix writes"))
+		err = errors.Join(err, errors.New("docs/compatibility.md differs from what the matrix writes"))
 	}
 	if err != nil {
-		return fmt.Errorf("%w\n`make matrix UPDATE=1` writes what it finds", err)
+		return fmt.Errorf("%w\nrun `make matrix UPDATE=1` to update it", err)
 	}
 	return nil
 }
 
-// whole tells whether nothing of the matrix is missing.
+// whole reports whether the results contain every cell of the matrix.
 func (r *results) whole() bool {
 	cells := 0
 	for _, there := range clientsAt(true) {
@@ -70,7 +71,7 @@ func (r *results) whole() bool {
 	return len(r.rows) == cells
 }
 
-// check compares the cells that are in s, a part of the whole.
+// check compares the cells of s, which may be a part of the matrix, with the document.
 func (s *sheet) check(written *sheet) error {
 	var errs []error
 	for key, mark := range s.marks {
@@ -80,13 +81,13 @@ func (s *sheet) check(written *sheet) error {
 	}
 	for _, message := range s.messages {
 		if !slices.Contains(written.messages, message) {
-			errs = append(errs, fmt.Errorf("docs/compatibility.md lacks the message %q", message))
+			errs = append(errs, fmt.Errorf("docs/compatibility.md does not contain the message %q", message))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// TestSheet: a document is read as it was written, and what differs from it is named.
+// TestSheet checks that a document is read as it was written, and that each difference is reported.
 func TestSheet(t *testing.T) {
 	var r results
 	for p, there := range clientsAt(true) {
@@ -101,7 +102,7 @@ func TestSheet(t *testing.T) {
 		}
 	}
 	if !r.whole() {
-		t.Error("every cell, and still not whole")
+		t.Error("the results contain every cell, but whole returns false")
 	}
 	found := r.sheet()
 	written := readSheet(documentHead + found.markdown())
@@ -111,11 +112,11 @@ func TestSheet(t *testing.T) {
 	for _, result := range []string{resultExplained, "a failure"} {
 		part := results{rows: []row{{Path: nginx, Client: "kubectl 1.36", Verb: "attach", Result: result, Message: "edge: never"}}}
 		if err := part.sheet().check(written); err == nil || part.whole() {
-			t.Errorf("%s: nothing differs, whole %v", result, part.whole())
+			t.Errorf("%s: want a difference and a partial matrix; whole: %v", result, part.whole())
 		}
 	}
 	r.rows[0].Result = "a failure on one cluster"
 	if err := r.sheet().check(written); err == nil {
-		t.Error("one cluster failed and nothing differs")
+		t.Error("one cluster failed, but check reports no difference")
 	}
 }

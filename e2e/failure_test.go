@@ -11,7 +11,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// startSleeper execs a process that only sleeps, over a dialect, and returns its process id inside the pod.
+// startSleeper starts an exec of a process that only sleeps, in a dialect, and returns the process
+// id inside the pod.
 func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines, string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -27,7 +28,7 @@ func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines
 	return w, strings.TrimSpace(pid)
 }
 
-// waitCode is the client's exit code, -1 if it does not end within patience.
+// waitCode returns the client's exit code, or -1 if the client does not end within patience.
 func waitCode(w *lines) int {
 	timer := time.AfterFunc(patience, w.cancel)
 	defer timer.Stop()
@@ -36,14 +37,15 @@ func waitCode(w *lines) int {
 	return w.wait()
 }
 
-// TestProcessKilled kills the process in the pod: the client's exit code is what a shell would say.
+// TestProcessKilled checks the client's exit code after the process in the pod was killed: it must
+// be 137, as in a shell.
 func TestProcessKilled(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		file, err := bed.Kubeconfig(s.cluster.AdminAccess())
 		if err != nil {
 			t.Fatal(err)
 		}
-		admin := bed.Kubectl("1.35", file) // past edge
+		admin := bed.Kubectl("1.35", file) // directly at the API server
 		for _, d := range dialects {
 			t.Run(d.name, func(t *testing.T) {
 				t.Parallel()
@@ -59,8 +61,8 @@ func TestProcessKilled(t *testing.T) {
 	})
 }
 
-// TestAPIServerKilled kills the API server under sessions of every dialect: no client may take that for success. It has a
-// cluster of its own.
+// TestAPIServerKilled checks that no client in any dialect reports success when the API server is
+// killed during its session. The test uses its own cluster.
 func TestAPIServerKilled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -83,7 +85,7 @@ func TestAPIServerKilled(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// edge lives: once there is an API server again, it serves.
+	// edge must still run: when the API server is back, edge serves requests.
 	if err := s.cluster.RestartAPIServer(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +94,8 @@ func TestAPIServerKilled(t *testing.T) {
 	}
 }
 
-// TestRefusedStreamsHarmNobody: the API server hangs up after some of its refusals. Whoever comes next must not be handed
-// that connection: it would look as if the API server were gone.
+// TestRefusedStreamsHarmNobody checks that edge does not reuse a connection that the API server
+// closes after a refusal. The next request would fail as if the API server were down.
 func TestRefusedStreamsHarmNobody(t *testing.T) {
 	t.Parallel()
 	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp})
@@ -101,9 +103,10 @@ func TestRefusedStreamsHarmNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := edge.Access(tokens["alice"])
-	const rounds = 300 // without care about 1 in 80 fails
+	const rounds = 300 // without protection, about 1 request in 80 fails
 	for range rounds {
-		// An upgrade that asks for JSON is refused with 406, and the connection ends a moment later.
+		// The API server refuses an upgrade that accepts only JSON with 406, and closes the
+		// connection a moment later.
 		if a := raw(t.Context(), t, to, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), askJSON)...); a.code != 406 {
 			t.Fatalf("%v, want the API server's own 406", a)
 		}

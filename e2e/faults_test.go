@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// faults counts what went wrong by kind, and keeps the first of each: a load's failures are many, and mostly the same. Its zero value
-// is ready.
+// faults counts failures by kind and keeps the first of each kind, because a load test may fail
+// many times for the same reason. The zero value is ready to use.
 type faults struct {
 	mu    sync.Mutex
 	n     map[string]int
@@ -29,19 +29,19 @@ func (f *faults) add(kind string, what any) {
 	}
 }
 
-// kinds are the faults by kind, the most frequent first.
+// kinds returns the kinds of failures, the most frequent first.
 func (f *faults) kinds() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.SortedFunc(maps.Keys(f.n), func(a, b string) int { return cmp.Or(f.n[b]-f.n[a], strings.Compare(a, b)) })
 }
 
-// report makes the test fail with what went wrong, but for the kinds that excused has too.
+// report fails the test with each kind of failure that does not occur in excused.
 func (f *faults) report(t *testing.T, excused *faults) {
 	t.Helper()
 	for _, kind := range f.kinds() {
 		if excused == nil || !slices.Contains(excused.kinds(), kind) {
-			t.Errorf("%d times %s; the first: %s", f.n[kind], kind, f.first[kind])
+			t.Errorf("%d times: %s; the first: %s", f.n[kind], kind, f.first[kind])
 		}
 	}
 }

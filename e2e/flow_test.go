@@ -12,7 +12,8 @@ import (
 	"edge/e2e/testbed"
 )
 
-// flow is requests without pause of users whose tokens change all the time. None may fail.
+// flow sends requests of several users without pause, while their tokens change all the time. No
+// request may fail.
 type flow struct {
 	t    *testing.T
 	edge *testbed.Edge
@@ -21,23 +22,23 @@ type flow struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	answered sync.Map // by signed.by: *atomic.Int64, requests that were answered with 200
-	excused  sync.Map // by signed.by: may fail by now
+	answered sync.Map // by signed.by: *atomic.Int64, the number of requests answered with 200
+	excused  sync.Map // by signed.by: requests that may fail from now on
 	failed   atomic.Int64
 }
 
-// signed is a token, and by whom or by which key it is signed: what is counted apart.
+// signed is a token and the user or key for which its requests are counted.
 type signed struct{ token, by string }
 
 const (
-	flowWorkers  = 4           // of each user
-	enough       = 200         // requests that a phase of a test needs at least
-	renewPeriod  = time.Second // a token of a later second is another token
-	mostFailures = 5           // that are shown
-	phaseLimit   = patience    // for what takes seconds
+	flowWorkers  = 4           // goroutines per user
+	enough       = 200         // minimum number of requests in each phase of a test
+	renewPeriod  = time.Second // interval of new tokens; tokens issued in the same second are equal
+	mostFailures = 5           // the flow stops after this many failures
+	phaseLimit   = patience    // timeout of a phase, which normally takes seconds
 )
 
-// startFlow returns a flow of nobody. It ends with the test, if it was not stopped before.
+// startFlow returns a flow without users. The flow ends with the test at the latest.
 func startFlow(t *testing.T, edge *testbed.Edge) *flow {
 	f := &flow{t: t, edge: edge}
 	f.ctx, f.cancel = context.WithCancel(t.Context())
@@ -45,13 +46,13 @@ func startFlow(t *testing.T, edge *testbed.Edge) *flow {
 	return f
 }
 
-// stop returns when no request is under way.
+// stop ends the flow and returns when no request is in flight.
 func (f *flow) stop() {
 	f.cancel()
 	f.running.Wait()
 }
 
-// add lets requests of one more user flow, whose tokens renew gives.
+// add adds the requests of one more user. renew returns the user's next token.
 func (f *flow) add(renew func(context.Context) (signed, error)) {
 	f.t.Helper()
 	var newest atomic.Pointer[signed]
@@ -65,7 +66,7 @@ func (f *flow) add(renew func(context.Context) (signed, error)) {
 			next, err := renew(f.ctx)
 			if err != nil {
 				if f.ctx.Err() == nil {
-					f.t.Errorf("a new token: %v", err)
+					f.t.Errorf("cannot get a new token: %v", err)
 				}
 				return
 			}
@@ -97,10 +98,10 @@ func (f *flow) ask(c *caller, s signed) {
 	}
 }
 
-// excuse lets requests fail from now on whose tokens are signed by this.
+// excuse allows requests counted for `by` to fail from now on.
 func (f *flow) excuse(by string) { f.excused.Store(by, nil) }
 
-// await returns when enough further requests were answered whose tokens are signed by these.
+// await returns when enough further requests have been answered with 200 for each of these names.
 func (f *flow) await(by ...string) {
 	f.t.Helper()
 	for _, by := range by {
@@ -122,7 +123,7 @@ func (f *flow) count(by string) *atomic.Int64 {
 	return n.(*atomic.Int64)
 }
 
-// pause waits and says whether to go on.
+// pause waits for d. It returns false if ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

@@ -12,7 +12,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// framed is a client of HTTP/2 that writes what frames it likes (RFC 9113). It reads only when told to.
+// framed is an HTTP/2 client that can write any frames (RFC 9113). It reads only when a test calls
+// ReadFrame or answer.
 type framed struct {
 	*tls.Conn
 	*http2.Framer
@@ -37,7 +38,7 @@ func dialFrames(t *testing.T, to cluster.Access) *framed {
 	return c
 }
 
-// head is a request's header block.
+// head returns the header block of a request.
 func (c *framed) head(method, uri string, more ...[2]string) []byte {
 	c.block.Reset()
 	fields := [][2]string{{":method", method}, {":scheme", "https"}, {":authority", host(c.to)}, {":path", uri}}
@@ -50,7 +51,7 @@ func (c *framed) head(method, uri string, more ...[2]string) []byte {
 	return c.block.Bytes()
 }
 
-// request opens a stream. Without end, the header block goes on.
+// request opens a stream with HEADERS. If end is false, the header block continues in later frames.
 func (c *framed) request(t *testing.T, stream uint32, end bool, method, uri string, more ...[2]string) {
 	t.Helper()
 	err := c.WriteHeaders(http2.HeadersFrameParam{
@@ -61,10 +62,10 @@ func (c *framed) request(t *testing.T, stream uint32, end bool, method, uri stri
 	}
 }
 
-// mostFrames bounds the frames that are read for one answer.
+// mostFrames is how many frames are read for one response.
 const mostFrames = 100
 
-// answer is a stream's status, or how the server ended it or the connection.
+// answer returns the status of a response, or how the server ended the stream or the connection.
 func (c *framed) answer(t *testing.T, stream uint32) string {
 	t.Helper()
 	for range mostFrames {

@@ -18,15 +18,16 @@ import (
 
 const (
 	goawayWorkers = 20
-	goawayBody    = 300_000 // bytes of the largest body
-	longBody      = 1 << 20 // bytes that edge keeps, to send them again
-	longestBody   = 2 << 20 // below what the API server takes
+	goawayBody    = 300_000 // size of the largest body, in bytes
+	longBody      = 1 << 20 // the largest body that edge keeps in order to resend it, in bytes
+	longestBody   = 2 << 20 // the largest body of this test, in bytes; below the API server's limit
 	longWrites    = 400
 	goawayTime    = 10 * time.Minute
 )
 
-// TestGoaway writes through edge while the API server sends GOAWAY now and then, as it does to spread its clients, and does the same
-// beside that at the API server itself. No request fails that does not fail there, and none is done twice.
+// TestGoaway writes through edge while the API server sends GOAWAY at random, as it does to
+// distribute its clients. The same writes run directly at the API server. A write may fail through
+// edge only if such writes also fail there, and no write may be done twice.
 func TestGoaway(t *testing.T) {
 	t.Parallel()
 	s := badDays(t)
@@ -51,7 +52,7 @@ func TestGoaway(t *testing.T) {
 	start := time.Now()
 	before := relay.Accepted()
 	through, beside := newWriters(t, "edge", edge.Access(tokens["alice"])), newWriters(t, "own", own)
-	beside.repeats = true // at a GOAWAY the API server's own client has to
+	beside.repeats = true // after a GOAWAY, a direct client must resend
 	var both sync.WaitGroup
 	both.Go(func() { through.run(ctx, goawayWrites/writesOfCycle) })
 	both.Go(func() { beside.run(ctx, goawayWrites/writesOfCycle) })
@@ -64,7 +65,8 @@ func TestGoaway(t *testing.T) {
 	through.failed.report(t, &beside.failed)
 	through.checkOnce(ctx, s.cluster)
 
-	// Longer bodies are not kept: edge may fail those, if it says that nothing was done, and nothing was.
+	// edge does not keep longer bodies. It may fail these writes if it reports that nothing was
+	// done, and if that is true.
 	told := &told{}
 	long := newWriters(t, "long", through.to)
 	long.least, long.most, long.excuse = longBody, longestBody, told.excuse(s)
@@ -74,34 +76,37 @@ func TestGoaway(t *testing.T) {
 	long.checkOnce(ctx, s.cluster)
 }
 
-// writers are workers that each make, change and delete objects one after the other, over a connection of their own.
+// writers are workers that each create, change and delete objects one after the other, over their
+// own connection.
 type writers struct {
 	t       *testing.T
 	label   string
 	to      cluster.Access
-	repeats bool // see hand
+	repeats bool // see hand.repeats
 
-	least, most int // bytes of a body
+	least, most int // size of a body, in bytes
 
-	// excuse says of an answer that is none that the request may fail like that, and what it then means; nil: nothing may fail.
+	// excuse returns nil if a write may fail with this reply, otherwise what went wrong; nil: no
+	// write may fail.
 	excuse func(context.Context, *writers, write, reply) error
 
-	done   atomic.Int64 // writes that were answered as they should
+	done   atomic.Int64 // number of successful writes
 	failed faults
 }
 
-var labels atomic.Int64 // given out so far
+var labels atomic.Int64 // number of labels that have been used
 
-// newWriters gives its objects names that begin with label, and that no others of this run have.
+// newWriters returns writers whose objects have names that begin with label and are unique in this
+// run.
 func newWriters(t *testing.T, label string, to cluster.Access) *writers {
 	label = fmt.Sprintf("%s-%d", label, labels.Add(1))
 	return &writers{t: t, label: label, to: to, most: goawayBody}
 }
 
-// writesOfCycle is POST, PUT, PATCH and DELETE of one object.
+// writesOfCycle is the number of writes in a cycle: POST, PUT, PATCH and DELETE of one object.
 const writesOfCycle = 4
 
-// run makes so many cycles with goawayWorkers.
+// run runs this many cycles with goawayWorkers workers.
 func (w *writers) run(ctx context.Context, cycles int) {
 	var next atomic.Int64
 	w.work(func(h *hand) {
@@ -121,22 +126,22 @@ func (w *writers) work(worker func(*hand)) {
 	workers.Wait()
 }
 
-// write is one request of a cycle. Each has a condition under which it can be done only once: a second time it is refused with 404, 409
-// or 422.
+// write is one request of a cycle. Each request has a condition that allows it only once: the API
+// server refuses a second one with 404, 409 or 422.
 type write struct {
 	method, uri string
 	body        []byte
 	header      []string
-	code        int // that says that it was done
+	code        int // status code of success
 
 	name string
-	from string // the object's data before it: a PUT and a PATCH count it up
+	from string // the object's data before the write; PUT and PATCH increment it
 }
 
-// cycle makes an object, changes it twice and deletes it.
+// cycle creates an object, changes it twice and deletes it.
 func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 	name := fmt.Sprintf("%s-%d", w.label, n)
-	size := w.least + n*7919%(w.most-w.least) // any order; 7919 is prime
+	size := w.least + n*7919%(w.most-w.least) // sizes in a mixed order; 7919 is prime
 	var header []string
 	if n%2 == 0 {
 		header = []string{"Idempotency-Key: " + name}
@@ -162,13 +167,13 @@ func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 		return
 	}
 	last := write{method: http.MethodDelete, uri: badMaps + "/" + name, name: name, from: "2", code: http.StatusOK}
-	if n%3 > 0 { // the others have no body
+	if n%3 > 0 { // the other DELETEs have no body
 		last.body = padded(size, metav1.DeleteOptions{Preconditions: metav1.NewRVDeletionPrecondition(changed.Metadata.ResourceVersion).Preconditions})
 	}
 	w.write(ctx, h, last)
 }
 
-// write makes one request and says whether the cycle goes on.
+// write sends one request. It returns false if the cycle must stop.
 func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) {
 	r := h.do(ctx, one.method, one.uri, one.body, one.header...)
 	if r.err == nil && r.code == one.code {
@@ -195,7 +200,8 @@ func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) 
 
 func (w *writers) String() string { return fmt.Sprintf("%d done, %v", w.done.Load(), &w.failed) }
 
-// checkOnce reads in the API servers' audit logs that no request of these writers has arrived twice.
+// checkOnce checks in the API servers' audit logs that no request of these writers has arrived
+// twice.
 func (w *writers) checkOnce(ctx context.Context, c *cluster.Cluster) {
 	w.t.Helper()
 	twice := map[string]int{}
@@ -211,12 +217,12 @@ func (w *writers) checkOnce(ctx context.Context, c *cluster.Cluster) {
 		w.t.Fatal(err)
 	}
 	if len(twice) == 0 {
-		w.t.Error("the audit logs tell of no write")
+		w.t.Error("the audit logs contain no write")
 	}
 	for write, n := range twice {
 		if n > 1 {
 			w.t.Errorf("%s arrived %d times", write, n)
 		}
 	}
-	w.t.Logf("the audit logs tell of %d writes of %q", len(twice), w.label)
+	w.t.Logf("the audit logs contain %d writes of %q", len(twice), w.label)
 }

@@ -16,8 +16,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestThousandGroups: a user of a thousand groups is served, and so is one who acts with a thousand --as-group, each of which
-// edge reviews. The API server sees all of them.
+// TestThousandGroups checks that edge serves a user with 1,000 groups, and a user who impersonates
+// with 1,000 groups, each of which edge reviews. The API server must see all groups.
 func TestThousandGroups(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -35,7 +35,7 @@ func TestThousandGroups(t *testing.T) {
 
 	seen := func(as rest.ImpersonationConfig, want []string) {
 		t.Helper()
-		// The API server learns of a binding a moment later.
+		// The API server sees a new binding only after a moment.
 		eventually(t.Context(), t, patience, "who has "+as.UserName, func(ctx context.Context) error {
 			user, err := whoAmI(ctx, clientAs(t, to, as))
 			if want := append(slices.Clone(want), "system:authenticated"); err == nil && !slices.Equal(user.Groups, want) {
@@ -51,7 +51,8 @@ func TestThousandGroups(t *testing.T) {
 	seen(rest.ImpersonationConfig{UserName: "somebody", Groups: groups}, groups)
 }
 
-// allowToImpersonate grants a user all users and groups, for the time of the test.
+// allowToImpersonate allows a user to impersonate all users and groups, for the duration of the
+// test.
 func allowToImpersonate(t *testing.T, client kubernetes.Interface, name, user string) {
 	t.Helper()
 	meta := metav1.ObjectMeta{Name: name}

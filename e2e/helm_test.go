@@ -22,7 +22,7 @@ var helmVerbs = []verb{
 	{name: "test, its logs, a test that fails", run: helmTest},
 }
 
-// A release is testdata/chart, installed by one who may do that in a namespace of its own.
+// release is a release of testdata/chart. alice installs it in its own namespace.
 type release struct {
 	tr        *trial
 	namespace string
@@ -31,7 +31,7 @@ type release struct {
 
 const releaseName = "greeter"
 
-// newRelease makes the namespace and gives alice's group the rights.
+// newRelease makes the namespace and grants the rights to alice's group.
 func newRelease(ctx context.Context, tr *trial, suffix string) (*release, error) {
 	r := &release{tr: tr, namespace: tr.name + "-" + suffix}
 	if err := tr.site.cluster.EnsureNamespace(ctx, r.namespace); err != nil {
@@ -51,7 +51,8 @@ func newRelease(ctx context.Context, tr *trial, suffix string) (*release, error)
 	return r, err
 }
 
-// helm runs a command with the chart's values, and with more where it takes values.
+// helm runs a helm command on the release. For install and upgrade it adds the chart and its
+// values.
 func (r *release) helm(ctx context.Context, command string, args ...string) clients.Result {
 	argv := []string{command, releaseName}
 	if command == "install" || command == "upgrade" {
@@ -64,7 +65,8 @@ func (r *release) helm(ctx context.Context, command string, args ...string) clie
 	return bed.Helm(ctx, r.file, slices.Concat(argv, []string{"--timeout=80s"}, args)...)
 }
 
-// deployed says what the cluster has of the release: its pod is ready, its greeting is this, and helm keeps so many revisions.
+// deployed checks the release in the cluster: the pod is ready, the greeting is this one, and helm
+// keeps this number of revisions.
 func (r *release) deployed(ctx context.Context, greeting string, revisions int) error {
 	core := r.tr.site.cluster.Client.CoreV1()
 	pod, err := core.Pods(r.namespace).Get(ctx, releaseName, metav1.GetOptions{})
@@ -88,7 +90,7 @@ func (r *release) deployed(ctx context.Context, greeting string, revisions int) 
 	return nil
 }
 
-// gone says that the cluster has nothing of the release.
+// gone checks that nothing of the release is left in the cluster.
 func (r *release) gone(ctx context.Context) error {
 	core, all := r.tr.site.cluster.Client.CoreV1(), metav1.ListOptions{}
 	pods, err := core.Pods(r.namespace).List(ctx, all)
@@ -106,7 +108,7 @@ func (r *release) gone(ctx context.Context) error {
 	return err
 }
 
-// succeeded is nil after a run that ended well.
+// succeeded returns nil if the run exited with 0.
 func succeeded(r clients.Result) error {
 	if r.Err != nil || r.Code != 0 {
 		return fmt.Errorf("code %d (%v), stdout %.500q, stderr %.1000q", r.Code, r.Err, r.Stdout, r.Stderr)
@@ -136,7 +138,8 @@ func helmInstall(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// helmTest sees what the test's pod printed, when it succeeds and when it does not.
+// helmTest checks that helm test prints the log of the test's pod, for a test that succeeds and for
+// one that fails.
 func helmTest(ctx context.Context, tr *trial) error {
 	r, err := newRelease(ctx, tr, "test")
 	if err != nil {

@@ -17,11 +17,13 @@ import (
 const (
 	http1Workers = 20
 	http1GETs    = 1000
-	// http1Most is how many connections http1GETs may make: one for each worker, and some for what edge asks of its own accord.
+	// http1Most is how many connections http1GETs may open: one per worker, and some for requests
+	// that edge sends by itself.
 	http1Most = http1Workers + 10
 )
 
-// startHTTP1 starts an edge whose API server is behind a load balancer without HTTP/2, and a relay between that counts connections.
+// startHTTP1 starts an edge with a load balancer without HTTP/2 in front of the API server, and a
+// relay between edge and the balancer that counts connections.
 func startHTTP1(t *testing.T, idle time.Duration) (*site, *network.SilentRelay, *testbed.Edge) {
 	t.Helper()
 	s := badDays(t)
@@ -36,7 +38,7 @@ func startHTTP1(t *testing.T, idle time.Duration) (*site, *network.SilentRelay, 
 	return s, relay, startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: relay.Through(upstream)})
 }
 
-// TestHTTP1Upstream: behind a load balancer without HTTP/2 edge keeps its connections to it.
+// TestHTTP1Upstream checks that edge reuses its connections to a load balancer without HTTP/2.
 func TestHTTP1Upstream(t *testing.T) {
 	t.Parallel()
 	_, relay, edge := startHTTP1(t, time.Minute)
@@ -66,8 +68,8 @@ func TestHTTP1Upstream(t *testing.T) {
 	}
 }
 
-// TestHTTP1UpstreamClosesIdle: a load balancer closes connections that it has kept for long. No GET fails by that, at whatever moment
-// it comes.
+// TestHTTP1UpstreamClosesIdle checks that no GET fails when the load balancer closes idle
+// connections, whenever the GET arrives.
 func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	t.Parallel()
 	const idle = 200 * time.Millisecond
@@ -81,7 +83,7 @@ func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	for range http1Workers {
 		h := newHand(t, edge.Access(tokens["alice"]))
 		workers.Go(func() {
-			for round := range rounds { // each a little later than the last
+			for round := range rounds { // each pause is a little longer than the one before
 				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
 					wrong.add("a GET failed", r)
 				}
@@ -94,8 +96,9 @@ func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	t.Logf("%d GETs, %d connections; %v", rounds*http1Workers, relay.Accepted()-before, &wrong)
 }
 
-// TestKeptConnectionCloses: what was closed before a request was written loses no request, of whatever method, and a client's
-// Idempotency-Key makes edge repeat none.
+// TestKeptConnectionCloses checks that a request of any method succeeds if its kept connection was
+// closed before the request was written, and that a client's Idempotency-Key does not make edge
+// send a request twice.
 func TestKeptConnectionCloses(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){
@@ -123,8 +126,9 @@ func TestKeptConnectionCloses(t *testing.T) {
 	}
 }
 
-// TestIdempotencyKeyRepeatsNothing: a connection dies under a POST that has been written. The client's Idempotency-Key is the API
-// server's matter, which knows none: edge sends nothing twice.
+// TestIdempotencyKeyRepeatsNothing checks a connection that dies after a POST was written. edge
+// must not send the POST again because of the client's Idempotency-Key: the API server does not
+// support such keys.
 func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){
@@ -142,7 +146,7 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 			h := newHand(t, w.to)
 			told, wrong := 0, faults{}
 			for n := range 10 {
-				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 { // a connection is kept
+				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 { // opens a connection that edge keeps
 					t.Fatal(r)
 				}
 				name := fmt.Sprintf("%s-%d", w.label, n)
@@ -161,13 +165,13 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 				r := <-reply
 				if r.says(http.StatusBadGateway, maybeDone) || r.says(http.StatusGatewayTimeout, maybeDone) {
 					told++
-				} else if r.err != nil || r.code != http.StatusCreated { // it went over a new connection
-					wrong.add("not told that it "+maybeDone, r)
+				} else if r.err != nil || r.code != http.StatusCreated { // the POST used a new connection
+					wrong.add("a POST failed without the message that it "+maybeDone, r)
 				}
 			}
 			wrong.report(t, nil)
 			if told == 0 {
-				t.Error("no POST met a connection that died")
+				t.Error("no POST was in flight on a connection that died")
 			}
 			w.checkOnce(ctx, s.cluster)
 		})

@@ -13,20 +13,20 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// identityHeader is what the API server must be told about alice, and nothing else that says who somebody is. It adds
-// system:authenticated by itself.
+// identityHeader contains the only headers about alice's identity that the API server may receive.
+// The API server itself adds system:authenticated.
 var identityHeader = http.Header{
 	"Impersonate-User":  {testbed.UsernamePrefix + "alice"},
 	"Impersonate-Group": {testbed.GroupsPrefix + "dev"},
 	"X-Forwarded-For":   {"127.0.0.1"},
 }
 
-// ask is one way to make a request, with further head lines.
+// ask is one kind of request. Tests add further header lines to it.
 type ask struct {
 	name string
-	code int // of an answer without anything forged
+	code int // status code without forged headers
 	do   func(t *testing.T, to cluster.Access, lines ...string) answer
-	// upstream is the whole head that the API server sees, without identity.
+	// upstream are all headers that the API server must receive, except identityHeader.
 	upstream http.Header
 }
 
@@ -36,7 +36,7 @@ func http1(method, uri string, own []string) func(*testing.T, cluster.Access, ..
 	}
 }
 
-// upgraded is what the API server sees of any stream.
+// upgraded returns the headers that the API server receives for any stream.
 func upgraded(subprotocol string) http.Header {
 	return http.Header{
 		"Connection": {"Upgrade"}, "Upgrade": {"SPDY/3.1"}, "Content-Length": {"0"}, "User-Agent": {"test"},
@@ -58,7 +58,7 @@ var asks = []ask{
 	},
 }
 
-// checkHeads compares the only request that reached the API server, all of its head, with what it must be.
+// checkHeads checks that exactly one request reached the API server, and compares all its headers.
 func checkHeads(t *testing.T, name string, heads []network.Head, rest http.Header) {
 	t.Helper()
 	if len(heads) != 1 {
@@ -67,7 +67,7 @@ func checkHeads(t *testing.T, name string, heads []network.Head, rest http.Heade
 	}
 	got := heads[0].Header.Clone()
 	if credential := got.Get("Authorization"); !strings.HasPrefix(credential, "Bearer ") || strings.Contains(credential, tokens["alice"]) {
-		t.Errorf("%s: not edge's own credential upstream", name)
+		t.Errorf("%s: the credential upstream is not edge's own", name)
 	}
 	got.Del("Authorization")
 	want := rest.Clone()

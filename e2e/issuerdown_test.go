@@ -12,11 +12,13 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// outage is as long as edge's longest pause between two looks at an issuer's keys.
+// outage is the duration of the outage: edge's longest interval between two fetches of an issuer's
+// keys.
 const outage = 5 * time.Minute
 
-// TestIssuerDown: nobody who holds a token notices that the issuer is gone, new tokens of its known keys included; readiness
-// tells the operator. An edge that starts meanwhile is not ready, and becomes so by itself.
+// TestIssuerDown checks that requests with a token succeed while the issuer is down, also with new
+// tokens that were signed with a known key. The readiness probe must report the outage. An edge
+// that starts during the outage is not ready until the issuer is back.
 func TestIssuerDown(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), outage+5*time.Minute)
@@ -62,7 +64,7 @@ func TestIssuerDown(t *testing.T) {
 		if code, body, err := c.get(ctx, podsURI, fresh); err != nil || code != http.StatusOK {
 			t.Errorf("a new token of a known key: %d %s, %v", code, body, err)
 		}
-		stranger, err := provider.MintAs("nobody", provider.Claims("bob")) // makes edge look for keys
+		stranger, err := provider.MintAs("nobody", provider.Claims("bob")) // an unknown key id makes edge fetch keys
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +84,7 @@ func TestIssuerDown(t *testing.T) {
 		}
 	}
 	if !told {
-		t.Error("/ready never said that the issuer cannot be reached")
+		t.Error("/ready never reported that the issuer cannot be reached")
 	}
 
 	if err := provider.Start(ctx); err != nil {

@@ -20,13 +20,15 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// trusted is an entry of an AuthenticationConfiguration: whom edge trusts, for which client, and under which prefix.
+// trusted is an entry of an AuthenticationConfiguration: an issuer, the audience of its tokens, and
+// the prefix of its users and groups.
 type trusted struct {
 	issuer           *issuer.Issuer
 	audience, prefix string
 }
 
-// configuration is a file of apiserver.config.k8s.io/v1. JSON is YAML.
+// configuration returns an AuthenticationConfiguration (apiserver.config.k8s.io/v1) as JSON, which
+// is also valid YAML.
 func configuration(t *testing.T, entries ...trusted) []byte {
 	t.Helper()
 	jwt := []any{}
@@ -46,8 +48,8 @@ func configuration(t *testing.T, entries ...trusted) []byte {
 	return text
 }
 
-// startConfiguredEdge starts an edge with a configuration file, and returns the file's path. Groups have the site's prefix in
-// it where they are to have rights.
+// startConfiguredEdge starts an edge with an authentication configuration file and returns the
+// file's path. A user has rights only if the entry's prefix is the site's GroupsPrefix.
 func startConfiguredEdge(t *testing.T, entries ...trusted) (*testbed.Edge, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "authentication.yaml")
@@ -58,7 +60,8 @@ func startConfiguredEdge(t *testing.T, entries ...trusted) (*testbed.Edge, strin
 	return startEdge(t, testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Args: args}), file
 }
 
-// TestTwoIssuers: users of two issuers work at once under names of their own, and no issuer can speak for the other.
+// TestTwoIssuers checks that users of two issuers work at the same time with their own names, and
+// that neither issuer can issue tokens for the other.
 func TestTwoIssuers(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -122,8 +125,8 @@ func TestTwoIssuers(t *testing.T) {
 	}
 }
 
-// TestConfigReload: whom edge trusts changes while requests flow, and no request of those who are trusted before and after
-// fails. A file that cannot be is refused whole.
+// TestConfigReload checks that a change of the configuration during requests does not fail requests
+// of issuers that are in both versions. edge must refuse an invalid file completely.
 func TestConfigReload(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -132,7 +135,7 @@ func TestConfigReload(t *testing.T) {
 	issuers := []*issuer.Issuer{startIssuer(t), startIssuer(t), startIssuer(t)}
 	entries := make([]trusted, len(issuers))
 	for i, from := range issuers {
-		entries[i] = trusted{from, issuer.ClientID, testbed.GroupsPrefix} // so that all may list pods
+		entries[i] = trusted{from, issuer.ClientID, testbed.GroupsPrefix} // with this prefix, all users may list pods
 	}
 	edge, file := startConfiguredEdge(t, entries[0], entries[1])
 	f := startFlow(t, edge)
@@ -159,7 +162,7 @@ func TestConfigReload(t *testing.T) {
 			return err
 		})
 	}
-	write := func(text []byte) { // whole or not at all, as Kubernetes mounts a ConfigMap
+	write := func(text []byte) { // replaces the file atomically, as Kubernetes updates a mounted ConfigMap
 		t.Helper()
 		if err := os.WriteFile(file+".new", text, 0o644); err != nil {
 			t.Fatal(err)
@@ -172,7 +175,7 @@ func TestConfigReload(t *testing.T) {
 	f.add(source(1))
 	f.await(name(0), name(1))
 	becomes(2, http.StatusUnauthorized)
-	issuers[0].Stop() // from now on, its keys are those that edge has
+	issuers[0].Stop() // from now on, edge has only the keys that it fetched before
 
 	write(configuration(t, entries...))
 	becomes(2, http.StatusOK)
@@ -180,7 +183,7 @@ func TestConfigReload(t *testing.T) {
 	f.await(name(0), name(1), name(2))
 
 	for says, text := range map[string][]byte{
-		"Duplicate value": configuration(t, entries[0], entries[0]), // each entry is good, the document is not
+		"Duplicate value": configuration(t, entries[0], entries[0]), // each entry is valid, but the document is not
 		"yaml":            []byte("jwt: ["),
 	} {
 		write(text)
@@ -191,7 +194,7 @@ func TestConfigReload(t *testing.T) {
 			}
 			log, err := edge.Process.Output()
 			if err == nil && !strings.Contains(log, says) {
-				err = errors.New("the log does not")
+				err = errors.New("edge's log does not contain it")
 			}
 			return err
 		})
