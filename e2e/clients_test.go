@@ -146,11 +146,11 @@ func TestPartOfMatrix(t *testing.T) {
 		for _, c := range slices.Concat(at[place{cluster.New, path}], at[place{cluster.Old, path}]) {
 			switch {
 			case c.refused(verb{stream: true}, path):
-				kinds["told why not"] = true
+				kinds["error with advice"] = true
 			case c.paths != nil:
-				kinds["helped"] = true
+				kinds["edge connect"] = true
 			default:
-				kinds["needs no help"] = true
+				kinds["works directly"] = true
 			}
 		}
 		if len(kinds) != 3 {

@@ -29,7 +29,7 @@
 //	connectcontexts_test.go  edge connect has every context of the user's kubeconfig
 //	soak_test.go             2 GiB, stalled clients, five silent minutes; only in `make soak`
 //	badlink_test.go          cp of 1 GiB and of 5,000 files over a bad link; only in `make soak`
-//	goaway_test.go           writes while the API server sends GOAWAY: none fails, none is done twice
+//	goaway_test.go           writes while the API server sends GOAWAY: none fails or is done twice
 //	rolling_test.go          writes while API servers restart: only those in flight fail
 //	deadconnection_test.go   a dead upstream connection delays requests only briefly
 //	silentconnection_test.go a silent connection or a slow answer does not count as dead

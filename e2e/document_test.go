@@ -13,21 +13,21 @@ const documentFile = "../docs/compatibility.md"
 // documentHead is the beginning of docs/compatibility.md, before the tables.
 const documentHead = `# Compatibility
 
-What real clients do through edge. ` + "`make matrix UPDATE=1`" + ` wrote this page; ` + "`make matrix`" + ` fails if it finds anything else, and
-` + "`make test`" + ` likewise, with a part of the matrix.
+What real clients do through edge. ` + "`make matrix UPDATE=1`" + ` writes this page. ` + "`make matrix`" + ` fails if its results differ from this
+page. ` + "`make test`" + ` does the same with a part of the matrix.
 
-Each cell speaks for two clusters: Kubernetes 1.36 as it is, and the same with the feature gates off that came since 1.30, so that
-its API server refuses WebSocket v5 and tunnelled port-forward.
+Each cell applies to two clusters: Kubernetes 1.36 with its defaults, and the same release with the feature gates off that were
+added since 1.30, so that its API server refuses WebSocket v5 and tunnelled port-forward.
 
-- **yes**: it works. The exit code, the output, the size of the terminal and the hash of what was copied were compared.
-- **told why not**: it cannot work, because the client speaks only SPDY and what stands before edge does not carry that. The client
-  ends with an error and shows the message at the end of this page.
-- empty: not tested, or the client has no such thing.
+- **yes**: it works. The test compares the exit code, the output, the size of the terminal and the hash of copied files.
+- **error with advice**: it cannot work, because the client supports only SPDY and the load balancer does not. The client fails and
+  shows the message at the end of this page.
+- empty: not tested, or the client does not have this function.
 
-"` + "`edge connect`" + `" is that command on the user's side, with kubectl below it. "WebSocket" is kubectl with
-` + "`KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true`" + `. The load balancer is HAProxy, set up as an AWS ALB: HTTP/2 and HTTP/1.1 in front, HTTP/1.1
-behind, WebSocket carried, any other Upgrade dropped, 60 s of silence allowed. nginx is set up to carry WebSocket and no other
-Upgrade, with the same 60 s.
+"` + "`edge connect`" + `" means that kubectl runs below this command on the user's machine. "WebSocket" means kubectl with
+` + "`KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true`" + `. The load balancer is HAProxy, configured like an AWS ALB: it accepts HTTP/2 and HTTP/1.1,
+sends HTTP/1.1 to edge, forwards WebSocket, drops any other Upgrade, and closes connections after 60 s of silence. nginx is
+configured to forward WebSocket and no other Upgrade, with the same 60 s.
 `
 
 // checkDocuments compares the results of this run with docs/compatibility.md, and that document

@@ -14,8 +14,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// javaVerbs are OkHttp's with the headers and frames of the official Java client, which Debian does not have: v5 and v4
-// offered whatever it wants, messages of 15 MiB, pings every 60 s.
+// javaVerbs run OkHttp with the headers and frames of the official Java client, which Debian does
+// not package. That client always offers v5 and v4, sends messages of 15 MiB, and pings every 60 s.
 var javaVerbs = []verb{
 	{name: "exec, output, error output, exit code", stream: true, run: okHttpExec},
 	{name: "exec, 40 MB of stdin", stream: true, heavy: true, run: okHttpLarge},
@@ -23,15 +23,15 @@ var javaVerbs = []verb{
 	{name: "port-forward, 1 MB each way, nobody listens", stream: true, run: okHttpForward},
 }
 
-// jdkVerbs are those of the JDK's own WebSocket, which cuts messages into fragments. No client of Kubernetes stands on it
-// here: it is the framing that they prove.
+// jdkVerbs run the JDK's own WebSocket, which splits messages into fragments. They test the framing
+// only: no Kubernetes client here uses it.
 var jdkVerbs = []verb{
 	{name: "exec, output, error output, exit code", stream: true, run: jdkExec},
 	{name: "exec, fragmented text", stream: true, run: jdkText},
 	{name: "exec, fragmented binary", stream: true, run: jdkBinary},
 }
 
-// java runs a program of e2e/java to its end.
+// java runs a program of e2e/java until it ends.
 func java(ctx context.Context, tr *trial, stdin io.Reader, program string, args ...string) clients.Result {
 	cmd, err := bed.Java(ctx, tr.file, program, args...)
 	if err != nil {
@@ -46,7 +46,7 @@ func okHttpExec(ctx context.Context, tr *trial) error {
 	return javaExec(ctx, tr, "OkHttpExec", noTerminal)
 }
 
-// javaExec runs one of the two programs that exec; first is its first argument.
+// javaExec runs one of the two exec programs; first is its first argument.
 func javaExec(ctx context.Context, tr *trial, program, first string) error {
 	script := "cat; echo to stderr >&2; exit 7"
 	r := java(ctx, tr, strings.NewReader("from stdin\n"), program, first, cluster.Namespace, "shell", "sh", "-c", script)
@@ -81,7 +81,8 @@ func jdkExec(ctx context.Context, tr *trial) error {
 	return javaExec(ctx, tr, "JdkExec", "text")
 }
 
-// jdkText sends letters of one, two and three bytes: the client cuts between letters, and what it cuts is bytes to others.
+// jdkText sends characters of one to three bytes. The client splits the text between characters;
+// others see fragments of bytes.
 func jdkText(ctx context.Context, tr *trial) error {
 	text := strings.Repeat("aäö€", 1<<17)
 	return want(java(ctx, tr, strings.NewReader(text), "JdkExec", "text", cluster.Namespace, "shell", "cat"), 0, text)

@@ -17,7 +17,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// jsVerbs are those of the official JavaScript client. It offers v5 to v1 whatever it wants: port-forward has to be v4.
+// jsVerbs run the official JavaScript client. It always offers v5 to v1, so the server must choose
+// v4 for port-forward.
 var jsVerbs = []verb{
 	{name: "get", run: jsGet},
 	{name: "watch", run: jsWatch},
@@ -31,7 +32,7 @@ var jsVerbs = []verb{
 	{name: "port-forward, nobody listens", stream: true, run: jsPortForwardRefused},
 }
 
-// js runs a script of e2e/js to its end, against the demo namespace.
+// js runs a script of e2e/js until it ends.
 func js(ctx context.Context, tr *trial, stdin io.Reader, script string, args ...string) clients.Result {
 	cmd, err := bed.JavaScript(ctx, tr.file, script, args...)
 	if err != nil {
@@ -40,7 +41,7 @@ func js(ctx context.Context, tr *trial, stdin io.Reader, script string, args ...
 	return clients.RunCommand(ctx, cmd, stdin)
 }
 
-// jsLines starts a script whose output is read while it runs.
+// jsLines starts a script whose output the test reads while it runs.
 func jsLines(ctx context.Context, tr *trial, script string, args ...string) (*lines, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd, err := bed.JavaScript(ctx, tr.file, script, args...)
@@ -90,7 +91,7 @@ func jsEcho(ctx context.Context, tr *trial) error {
 	rand.Read(b)
 	r := js(ctx, tr, bytes.NewReader(b), "exec.mjs", cluster.Namespace, "shell", "cat")
 	if !bytes.Equal(r.Stdout, b) {
-		return fmt.Errorf("code %d (%v), %d bytes that are not the %d sent; stderr %.1000q", r.Code, r.Err, len(r.Stdout), len(b), r.Stderr)
+		return fmt.Errorf("code %d (%v), %d bytes of output that differ from the %d bytes sent; stderr %.1000q", r.Code, r.Err, len(r.Stdout), len(b), r.Stderr)
 	}
 	return nil
 }
@@ -152,7 +153,7 @@ func jsCopy(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// jsForward starts to forward a port, and returns where.
+// jsForward starts a port-forward and returns the local address.
 func jsForward(ctx context.Context, tr *trial, port string) (*lines, string, error) {
 	w, err := jsLines(ctx, tr, "portforward.mjs", cluster.Namespace, "shell", port)
 	if err != nil {
@@ -179,7 +180,8 @@ func jsPortForward(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// jsPortForwardRefused: this client learns of it, but leaves the connection open.
+// jsPortForwardRefused checks a port on which no process listens. The client gets the error, but
+// leaves the local connection open.
 func jsPortForwardRefused(ctx context.Context, tr *trial) error {
 	w, addr, err := jsForward(ctx, tr, "9999")
 	if err != nil {

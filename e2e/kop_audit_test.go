@@ -24,7 +24,7 @@ rules:
 - level: RequestResponse
 `
 
-// auditingEdge writes the policy and starts an edge with it.
+// auditingEdge writes an audit policy and starts an edge with it.
 func (k *kop) auditingEdge(args ...string) *testbed.Edge {
 	k.Helper()
 	policy := filepath.Join(k.TempDir(), "policy.yaml")
@@ -34,16 +34,17 @@ func (k *kop) auditingEdge(args ...string) *testbed.Edge {
 	return k.edge(append([]string{"--audit-policy-file=" + policy}, args...)...)
 }
 
-// kopEvent is what kube-oidc-proxy's tests look at.
+// kopEvent contains the fields of an audit event that kube-oidc-proxy's tests check.
 type kopEvent struct {
 	level, stage, verb, user string
 	code                     int
 	message                  string
 }
 
-// checkAudit makes one request that the API server refuses and one that edge refuses, and awaits their events: those of
-// kube-oidc-proxy but for the names' prefixes, and what is kube-apiserver's: the verb, and the message of the second request,
-// which was "Authentication failed, attempted: bearer".
+// checkAudit sends one request that the API server refuses and one that edge refuses, and waits for
+// their audit events. The events must be those of kube-oidc-proxy except for the name prefixes, and
+// except for two fields that follow kube-apiserver: the verb, and the message of the second
+// request, which was "Authentication failed, attempted: bearer".
 func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, error)) {
 	k.Helper()
 	uri := "/api/v1/namespaces/" + k.namespace + "/pods"
@@ -62,7 +63,7 @@ func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, e
 	if a := raw(k.Context(), k.T, e.Access(k.token(nil)), "GET", uri, askJSON); a.code != 403 {
 		k.Fatal(a)
 	}
-	await(2) // a request's last event may come after its answer
+	await(2) // the last event of a request may be written after the response
 	if a := raw(k.Context(), k.T, e.Access("foo"), "GET", uri, askJSON); a.code != 401 {
 		k.Fatal(a)
 	}
@@ -77,7 +78,7 @@ func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, e
 		s := kopEvent{event.Level, event.Stage, event.Verb, event.User.Username, 0, ""}
 		if status := event.ResponseStatus; status != nil {
 			s.code = status.Code
-			if s.code == 401 { // the API server's own words are not kube-oidc-proxy's
+			if s.code == 401 { // only edge's own message is compared, not the API server's
 				s.message = status.Message
 			}
 		}
@@ -111,11 +112,11 @@ func kopAuditWebhook(k *kop) {
 	k.checkAudit(e, w.read)
 }
 
-// auditWebhook keeps the events that are posted to it.
+// auditWebhook stores the events that edge sends to it.
 type auditWebhook struct {
 	mu     sync.Mutex
 	events []cluster.AuditEvent
-	err    error // of what was posted last
+	err    error // error of the last POST
 }
 
 func startAuditWebhook(k *kop) (*auditWebhook, cluster.Access) {
@@ -136,7 +137,7 @@ func startAuditWebhook(k *kop) (*auditWebhook, cluster.Access) {
 	return w, cluster.Access{Server: server.URL, CA: bed.CA.PEM}
 }
 
-// ServeHTTP takes an audit.k8s.io/v1 EventList.
+// ServeHTTP receives an audit.k8s.io/v1 EventList.
 func (w *auditWebhook) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
 	var list struct {
@@ -147,7 +148,7 @@ func (w *auditWebhook) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 		err = json.Unmarshal(body, &list)
 	}
 	if err == nil && list.Kind != "EventList" {
-		err = fmt.Errorf("posted was a %q", list.Kind)
+		err = fmt.Errorf("received kind %q, want EventList", list.Kind)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,7 +10,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// extra is what the API server's audit log has of the case's user, after a request through an edge.
+// extra returns the extra fields of the case's user in the API server's audit log, after a request
+// through e.
 func (k *kop) extra(e *testbed.Edge) map[string][]string {
 	k.Helper()
 	k.mayNot(k.user(e), "pods")

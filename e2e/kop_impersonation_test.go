@@ -13,18 +13,19 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// Whom the case's user may impersonate, once it is granted. Such names come from the request, and so have no prefix.
+// The names that the case's user may impersonate after mayBe. They come from the request, so edge
+// adds no prefix to them.
 const (
 	okUser  = "ok-to-impersonate@nodomain.dev"
 	okGroup = "ok-to-impersonate-group"
 	okExtra = "oktoimpersonateextra"
 )
 
-// edgeItself is edge's account of deploy/edge.yaml.
+// edgeItself is edge's service account in deploy/edge.yaml.
 var edgeItself = rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "edge", Namespace: "edge"}
 
-// mayBe lets a user impersonate those. kube-oidc-proxy asks for uids and extras in another API group than kube-apiserver; edge
-// asks as kube-apiserver does.
+// mayBe allows a user to impersonate okUser, okGroup and okExtra. kube-oidc-proxy reviews uids and
+// extras in another API group than kube-apiserver; edge uses kube-apiserver's.
 func (k *kop) mayBe(user string) {
 	k.Helper()
 	k.grantEverywhere(rbacUser(user),
@@ -57,7 +58,7 @@ func kopImpersonate(k *kop) {
 	if user.Username != okUser || !reflect.DeepEqual(user.Groups, []string{okGroup, "system:authenticated"}) || user.UID != "" {
 		k.Errorf("the API server sees %+v", user)
 	}
-	// Beside what was asked for, only who asked.
+	// In addition to the requested identity, the API server may see only the original user.
 	requestor := user.Extra["originaluser.jetstack.io-groups"]
 	delete(user.Extra, "originaluser.jetstack.io-groups")
 	if err := has(requestor, testbed.GroupsPrefix+"group-1", testbed.GroupsPrefix+"group-2"); err != nil {
@@ -72,7 +73,8 @@ func kopImpersonate(k *kop) {
 	}
 }
 
-// kube-oidc-proxy answers 500; edge, as kube-apiserver, 400 and nothing reaches it.
+// kopImpersonateNobody differs from kube-oidc-proxy, which answers 500. edge answers 400 like
+// kube-apiserver and sends nothing upstream.
 func kopImpersonateNobody(k *kop) {
 	_, token := k.impersonator()
 	for name, as := range map[string]rest.ImpersonationConfig{
@@ -80,7 +82,7 @@ func kopImpersonateNobody(k *kop) {
 		"extra":  {Extra: map[string][]string{"foo": {"k1", "k2", "k3"}, "bar": {"k1", "k2", "k3"}}},
 		"uid":    {UID: "1"},
 	} {
-		// client-go itself refuses to send such a thing, so the request is written by hand.
+		// client-go refuses to send such a request, so the test writes it directly.
 		lines := []string{askJSON}
 		for _, group := range as.Groups {
 			lines = append(lines, "Impersonate-Group: "+group)
@@ -101,7 +103,8 @@ func kopImpersonateNobody(k *kop) {
 	k.nothingArrived()
 }
 
-// nothingArrived asserts that no request for the case's namespace reached the API server through edge.
+// nothingArrived checks that no request for the case's namespace reached the API server through
+// edge.
 func (k *kop) nothingArrived() {
 	k.Helper()
 	events, err := k.s.cluster.Audit(func(e cluster.AuditEvent) bool {
@@ -116,7 +119,8 @@ func kopImpersonateForbidden(k *kop) {
 	name, token := k.impersonator()
 	k.mayBe(name)
 	to := k.s.edge.Access(token)
-	// Of several ways to be allowed (KEP-5284), a refusal is about the one that worked last, as in kube-apiserver: so one works.
+	// With several ways to allow an impersonation (KEP-5284), a refusal names the way that last
+	// succeeded, as in kube-apiserver. So one impersonation must succeed first.
 	allowed := clientAs(k.T, to, rest.ImpersonationConfig{UserName: okUser})
 	eventually(k.Context(), k.T, patience, "impersonate "+okUser, func(ctx context.Context) error {
 		_, err := whoAmI(ctx, allowed)
@@ -128,7 +132,7 @@ func kopImpersonateForbidden(k *kop) {
 	}{
 		{rest.ImpersonationConfig{UserName: "foo@example.com"}, "user 'foo@example.com'"},
 		{rest.ImpersonationConfig{UserName: okUser, Groups: []string{"group-1"}}, "group 'group-1'"},
-		// The key as it is, lower case; kube-oidc-proxy has it as its header is written.
+		// edge reports the key in lower case; kube-oidc-proxy reports it as written in the header.
 		{rest.ImpersonationConfig{UserName: okUser, Extra: map[string][]string{"foo": {"k1", "k2", "k3"}}}, "extra info 'foo'='k1'"},
 	} {
 		want := name + " is not allowed to impersonate " + c.denied

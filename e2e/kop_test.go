@@ -21,8 +21,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// kopCases are the cases of kube-oidc-proxy's own end-to-end tests, which edge takes the place of. Where edge differs on
-// purpose, a comment says how.
+// kopCases are the end-to-end cases of kube-oidc-proxy, which edge replaces. If edge differs on
+// purpose, a comment at the case describes the difference.
 var kopCases = map[string]func(*kop){
 	"token":                             kopToken,
 	"rbac/without":                      kopWithoutRBAC,
@@ -44,7 +44,7 @@ var kopCases = map[string]func(*kop){
 	"passthrough/audiences":             kopPassthroughAudiences,
 }
 
-// TestKubeOIDCProxyCases runs each of them against an edge with the case's flags.
+// TestKubeOIDCProxyCases runs each case of kopCases against an edge with the flags of the case.
 func TestKubeOIDCProxyCases(t *testing.T) {
 	t.Parallel()
 	for name, run := range kopCases {
@@ -60,20 +60,20 @@ func TestKubeOIDCProxyCases(t *testing.T) {
 	}
 }
 
-// kop is one case: a namespace in which nobody has any rights yet.
+// kop is one case. At its start, no user has any right in its namespace.
 type kop struct {
 	*testing.T
 	s         *site
 	namespace string
 }
 
-// The user of each case, as its token has it and as the cluster knows it.
+// The user of the cases: the name in the token and the name in the cluster.
 const (
 	kopName = "user@example.com"
 	kopUser = testbed.UsernamePrefix + kopName
 )
 
-// token is a good one with some claims changed.
+// token returns a valid token in which some claims are changed.
 func (k *kop) token(change map[string]any) string {
 	k.Helper()
 	claims := idp.Claims(kopName)
@@ -86,25 +86,26 @@ func (k *kop) token(change map[string]any) string {
 	return token
 }
 
-// edge starts one with flags of the case.
+// edge starts an edge with the flags of the case.
 func (k *kop) edge(args ...string) *testbed.Edge {
 	k.Helper()
 	return startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: idp, Args: args})
 }
 
-// user is the case's user at an edge.
+// user returns a client of the case's user at an edge.
 func (k *kop) user(e *testbed.Edge) kubernetes.Interface {
 	k.Helper()
 	return clientAs(k.T, e.Access(k.token(nil)), rest.ImpersonationConfig{})
 }
 
-// impersonator is the user of one case alone: what it may be, it may be in the whole cluster.
+// impersonator returns a user of this case only, because its rights to impersonate apply to the
+// whole cluster.
 func (k *kop) impersonator() (name, token string) {
 	name = k.namespace + "@example.com"
 	return testbed.UsernamePrefix + name, k.token(map[string]any{"preferred_username": name})
 }
 
-// list lists the resources of a kind in the case's namespace; nodes are in none.
+// list lists a kind of resource in the case's namespace; nodes have no namespace.
 func (k *kop) list(client kubernetes.Interface, resource string) error {
 	namespace := k.namespace
 	if resource == "nodes" {
@@ -113,7 +114,7 @@ func (k *kop) list(client kubernetes.Interface, resource string) error {
 	return client.CoreV1().RESTClient().Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Do(k.Context()).Error()
 }
 
-// grant lets subjects list a kind of resource in the case's namespace.
+// grant allows subjects to list a kind of resource in the case's namespace.
 func (k *kop) grant(resource string, subjects ...rbacv1.Subject) {
 	k.Helper()
 	rbac := k.s.cluster.Client.RbacV1()
@@ -131,7 +132,7 @@ func (k *kop) grant(resource string, subjects ...rbacv1.Subject) {
 	}
 }
 
-// grantEverywhere lets a subject do what rules say in the whole cluster.
+// grantEverywhere grants a subject the rights in rules in the whole cluster.
 func (k *kop) grantEverywhere(subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
 	k.Helper()
 	rbac := k.s.cluster.Client.RbacV1()
@@ -155,7 +156,8 @@ func rbacGroup(name string) rbacv1.Subject {
 	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: name}
 }
 
-// may asserts that a client can list some kinds of resources, soon: the API server learns of a binding a moment later.
+// may checks that a client can list these resources. It repeats the requests, because the API
+// server sees a new binding only after a moment.
 func (k *kop) may(client kubernetes.Interface, resources ...string) {
 	k.Helper()
 	for _, resource := range resources {
@@ -163,7 +165,7 @@ func (k *kop) may(client kubernetes.Interface, resources ...string) {
 	}
 }
 
-// mayNot asserts that the API server itself refuses the case's user some kinds of resources.
+// mayNot checks that the API server itself refuses the case's user these resources.
 func (k *kop) mayNot(client kubernetes.Interface, resources ...string) {
 	k.Helper()
 	for _, resource := range resources {
@@ -174,7 +176,8 @@ func (k *kop) mayNot(client kubernetes.Interface, resources ...string) {
 	}
 }
 
-// edge answers with a Status and a challenge; who asks for text gets kube-oidc-proxy's word.
+// kopToken differs from kube-oidc-proxy: edge answers with a Status and a challenge, and with
+// kube-oidc-proxy's text if the client accepts text.
 func kopToken(k *kop) {
 	notClaims, err := idp.Sign([]byte("bad token"))
 	if err != nil {
@@ -230,7 +233,8 @@ func kopIssuerDownAtStart(k *kop) {
 	})
 }
 
-// TestIssuerDown does this for minutes.
+// kopIssuerDownLater checks the moment after the issuer has stopped; TestIssuerDown checks several
+// minutes.
 func kopIssuerDownLater(k *kop) {
 	provider := startIssuer(k.T)
 	e := startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: provider})
@@ -247,7 +251,8 @@ func kopIssuerDownLater(k *kop) {
 	}
 }
 
-// kopExec and kopPortForward are kubectl 1.29, which speaks SPDY by itself, at the page that the pod serves.
+// kopExec and kopPortForward use kubectl 1.29, which uses SPDY by default, to get the page that the
+// pod serves.
 func kopExec(k *kop) {
 	r := k.s.kubectl(k.T, direct, "1.29", "alice").Run(k.Context(), "exec", "shell", "--", "wget", "-q", "-O", "-", "http://127.0.0.1:8080")
 	if r.Code != 0 || len(r.Stderr) != 0 || string(r.Stdout) != cluster.Page {
@@ -271,7 +276,7 @@ func kopPortForward(k *kop) {
 	}
 }
 
-// has says what is missing of a list of names.
+// has returns an error if a wanted name is missing in names.
 func has(names []string, wanted ...string) error {
 	for _, name := range wanted {
 		if !slices.Contains(names, name) {

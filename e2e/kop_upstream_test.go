@@ -15,8 +15,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// account makes a ServiceAccount in the case's namespace that may list pods, and returns it with a token for audiences; none:
-// the API server's own.
+// account creates a ServiceAccount that may list pods in the case's namespace. It returns the
+// account's name and a token for audiences; none: the API server's own audience.
 func (k *kop) account(audiences ...string) (name, token string) {
 	k.Helper()
 	accounts := k.s.cluster.Client.CoreV1().ServiceAccounts(k.namespace)
@@ -45,7 +45,7 @@ func (k *kop) grantOptions() {
 	}
 }
 
-// passthrough starts an edge that has the right to review tokens.
+// passthrough starts an edge with --token-passthrough and the right to review tokens.
 func (k *kop) passthrough(args ...string) *testbed.Edge {
 	k.Helper()
 	k.grantOptions()
@@ -80,7 +80,8 @@ func kopPassthroughOn(k *kop) {
 	}
 }
 
-// kube-oidc-proxy does not look at the audiences that a review returns; edge does.
+// kopPassthroughAudiences differs from kube-oidc-proxy, which ignores the audiences in a review's
+// result; edge checks them.
 func kopPassthroughAudiences(k *kop) {
 	_, plain := k.account()
 	_, both := k.account("robots", apiAudience)
@@ -88,29 +89,32 @@ func kopPassthroughAudiences(k *kop) {
 	e := k.passthrough("--token-passthrough-audiences=robots,machines")
 	k.may(k.withToken(e, both), "pods")
 	if err := k.list(k.withToken(e, plain), "pods"); !apierrors.IsUnauthorized(err) {
-		k.Errorf("a token for the API server alone: %v, want 401", err)
+		k.Errorf("a token for the API server only: %v, want 401", err)
 	}
 	if events, err := k.refusedUpstream(); err != nil || len(events) != 0 {
-		k.Errorf("what edge refused reached the API server: %+v, %v", events, err)
+		k.Errorf("requests that edge refused reached the API server: %+v, %v", events, err)
 	}
-	// edge lets this one pass, as told to, and as it is: the API server, whose audience it has not, then refuses it.
+	// edge forwards this token unchanged because of --token-passthrough-audiences. The API server
+	// then refuses it, because its audience is missing.
 	if err := k.list(k.withToken(e, other), "pods"); !apierrors.IsUnauthorized(err) {
-		k.Errorf("a token for robots alone: %v, want the API server's 401", err)
+		k.Errorf("a token for robots only: %v, want the API server's 401", err)
 	}
 	if events, err := k.refusedUpstream(); err != nil || len(events) != 1 {
 		k.Errorf("the API server refused %+v, %v, want one request", events, err)
 	}
 }
 
-// refusedUpstream are the requests for the case's namespace that the API server, not edge, answered with 401.
+// refusedUpstream returns the requests for the case's namespace that the API server answered with
+// 401.
 func (k *kop) refusedUpstream() ([]cluster.AuditEvent, error) {
 	return k.s.cluster.Audit(func(e cluster.AuditEvent) bool {
 		return strings.Contains(e.RequestURI, k.namespace) && e.ResponseStatus != nil && e.ResponseStatus.Code == 401
 	})
 }
 
-// kube-oidc-proxy then goes on as system:anonymous. edge goes on with the caller's own token, so the API server has to know the
-// issuer, and impersonation is between those two.
+// kopImpersonationDisabled differs from kube-oidc-proxy, which continues as system:anonymous. edge
+// forwards the caller's own token, so the API server must trust the issuer, and it handles
+// impersonation itself.
 func kopImpersonationDisabled(k *kop) {
 	upstream, err := k.s.cluster.StartAnotherAPIServer(k.Context(), testbed.IssuerFlags(idp)...)
 	if err != nil {
@@ -139,7 +143,7 @@ func kopImpersonationDisabled(k *kop) {
 	if err != nil || done.ImpersonatedUser == nil || done.ImpersonatedUser.Username != "foo@example.com" || len(done.ImpersonatedUser.Extra) != 0 {
 		k.Errorf("audit event %+v, %v", done, err)
 	}
-	// A token that is nobody's is refused by edge, not by the API server.
+	// edge, not the API server, refuses a token with a wrong audience.
 	if a := raw(k.Context(), k.T, e.Access(k.token(map[string]any{"aud": "wrong-aud"})), "GET", podsURI, askJSON); a.code != 401 {
 		k.Error(a)
 	}

@@ -21,18 +21,18 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// A right is one verb on one kind of resource.
+// right is one verb on one kind of resource.
 type right struct{ group, resource, verb string }
 
 func impersonation(group, resource string) right { return right{group, resource, "impersonate"} }
 
-// What deploy/edge.yaml grants edge.
+// The rights that deploy/edge.yaml grants to edge.
 var (
 	asUsers    = impersonation("", "users")
 	asGroups   = impersonation("", "groups")
 	asAccounts = impersonation("", "serviceaccounts")
 	asUIDs     = impersonation("authentication.k8s.io", "uids")
-	record     = []right{ // of who asked to be somebody else
+	record     = []right{ // for the record of the original user when somebody is impersonated
 		recordOf("user"), recordOf("groups"), recordOf("uid"), recordOf("extra"),
 	}
 	toReview = right{"authorization.k8s.io", "subjectaccessreviews", "create"}
@@ -42,8 +42,9 @@ func recordOf(part string) right {
 	return impersonation("authentication.k8s.io", "userextras/originaluser.jetstack.io-"+part)
 }
 
-// needs are requests, by the Impersonate-* lines that they bring, and the rights of edge's without which they do not work. %d is
-// another number each time, so that no answer is a remembered one.
+// needs maps kinds of requests to the rights without which edge cannot serve them. lines are the
+// Impersonate-* headers; %d is replaced by a new number in each request, so that edge cannot use a
+// cached review.
 var needs = map[string]struct {
 	lines  []string
 	rights []right
@@ -56,8 +57,9 @@ var needs = map[string]struct {
 		append([]right{asUsers, asGroups, toReview}, record...)},
 }
 
-// TestLeastPrivilege takes each right of deploy/edge.yaml away, one at a time: the requests that need it stop working, and all
-// others go on. So the file grants nothing that edge does not use, and nothing is missing.
+// TestLeastPrivilege removes each right of deploy/edge.yaml in turn. The requests that need the
+// right must fail and all others must succeed. So the manifest grants nothing that edge does not
+// use, and nothing is missing.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	l := newLeast(t)
@@ -72,7 +74,7 @@ func TestLeastPrivilege(t *testing.T) {
 			}
 		}
 		if len(stop) == 0 {
-			t.Errorf("%v is granted, and no request of this test needs it", taken)
+			t.Errorf("%v is granted, but no request of this test needs it", taken)
 			continue
 		}
 		l.set(rest)
@@ -80,9 +82,9 @@ func TestLeastPrivilege(t *testing.T) {
 			if a.code == 200 {
 				continue
 			}
-			// Whoever reads the answer, or the log, knows which right is missing.
+			// The response must name the missing right, for the client and for edge's log.
 			if resource := taken.resource; !strings.Contains(string(a.body), resource) {
-				t.Errorf("without %v, %s: %v does not name it", taken, name, a)
+				t.Errorf("without %v, %s: the response %v does not name the missing right", taken, name, a)
 			}
 		}
 		l.set(l.granted)
@@ -90,13 +92,13 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 }
 
-// least is an edge whose account has a role of its own, so that other tests keep theirs.
+// least is an edge whose service account has its own role, so that other tests keep their rights.
 type least struct {
 	*testing.T
 	c       *cluster.Cluster
 	edge    *testbed.Edge
 	token   string
-	granted []right // by deploy/edge.yaml
+	granted []right // the rights that deploy/edge.yaml grants
 	sent    int
 }
 
@@ -112,7 +114,7 @@ func newLeast(t *testing.T) *least {
 		}
 	}
 	ctx := t.Context()
-	_, err := l.c.EdgeToken(ctx) // which makes the namespace
+	_, err := l.c.EdgeToken(ctx) // also creates edge's namespace
 	must(err)
 	accounts := l.c.Client.CoreV1().ServiceAccounts(edgeNamespace)
 	_, err = accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: leastName}}, metav1.CreateOptions{})
@@ -132,7 +134,7 @@ func newLeast(t *testing.T) *least {
 	kubeconfig, err := bed.Kubeconfig(cluster.Access{Server: to.Server, CA: to.CA, Token: answer.Status.Token})
 	must(err)
 
-	// Users with a uid and an extra, so that there is all to say of who asks.
+	// The users have a uid and an extra, so that edge must record all parts of the original user.
 	var config map[string]any
 	must(json.Unmarshal(configuration(t, trusted{idp, issuer.ClientID, "least:"}), &config))
 	mappings := config["jwt"].([]any)[0].(map[string]any)["claimMappings"].(map[string]any)
@@ -155,7 +157,7 @@ func newLeast(t *testing.T) *least {
 	return l
 }
 
-// rights are those of the ClusterRole in deploy/edge.yaml.
+// rights returns the rights of the ClusterRole in deploy/edge.yaml.
 func (l *least) rights() (all []right) {
 	objects, err := cluster.Manifest("edge.yaml")
 	if err != nil {
@@ -171,7 +173,7 @@ func (l *least) rights() (all []right) {
 		}
 		for _, rule := range role.Rules {
 			if len(rule.ResourceNames)+len(rule.NonResourceURLs) > 0 {
-				l.Fatalf("%v: this test knows no such rule", rule)
+				l.Fatalf("%v: this test does not support rules with resourceNames or nonResourceURLs", rule)
 			}
 			for _, group := range rule.APIGroups {
 				for _, resource := range rule.Resources {
@@ -185,10 +187,11 @@ func (l *least) rights() (all []right) {
 	return all
 }
 
-// tenant is the right to say the one extra that users here have, as options.yaml describes it for any.
+// tenant is the right to impersonate with the extra that users of this test have. options.yaml
+// describes such rights.
 var tenant = impersonation("authentication.k8s.io", "userextras/example.com/tenant")
 
-// set gives edge these rights, tenant, and no other.
+// set grants edge exactly these rights and tenant.
 func (l *least) set(rights []right) {
 	l.Helper()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "edge-least"}}
@@ -200,10 +203,11 @@ func (l *least) set(rights []right) {
 	}
 }
 
-// settle sends all requests until just these fail: the API server learns of a role a moment later.
+// settle repeats all requests until exactly these fail, because the API server sees a changed role
+// only after a moment.
 func (l *least) settle(failing []string) (answers map[string]answer) {
 	l.Helper()
-	eventually(l.Context(), l.T, patience, fmt.Sprintf("%q fail, and nothing else", failing), func(context.Context) error {
+	eventually(l.Context(), l.T, patience, fmt.Sprintf("exactly the requests %q fail", failing), func(context.Context) error {
 		answers = make(map[string]answer)
 		for name, request := range needs {
 			l.sent++

@@ -13,17 +13,17 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// lines is a client that runs on and whose output is read while it does.
+// lines is a running client whose output a test reads line by line.
 type lines struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
-	c      chan string // closed when the output ends
+	c      chan string // lines of stdout; closed when the output ends
 	stderr bytes.Buffer
 	seen   []string
 	code   chan int
 }
 
-// startLines starts a client that prepare makes.
+// startLines starts the command that prepare returns.
 func startLines(ctx context.Context, prepare func(context.Context, ...string) *exec.Cmd, args ...string) (*lines, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	return watchLines(prepare(ctx, args...), cancel)
@@ -51,7 +51,7 @@ func watchLines(cmd *exec.Cmd, cancel context.CancelFunc) (*lines, error) {
 	return w, nil
 }
 
-// next waits at most 30 s for a line.
+// next waits for the next line, for at most patience.
 func (w *lines) next(ctx context.Context) (string, error) {
 	select {
 	case line, ok := <-w.c:
@@ -63,11 +63,11 @@ func (w *lines) next(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	case <-time.After(patience):
-		return "", fmt.Errorf("no further line for %v after %q", patience, w.seen)
+		return "", fmt.Errorf("timed out after %v waiting for the next line after %q", patience, w.seen)
 	}
 }
 
-// expect reads on until a line has text in it.
+// expect reads lines until one contains text.
 func (w *lines) expect(ctx context.Context, text string) error {
 	for {
 		line, err := w.next(ctx)
@@ -80,7 +80,7 @@ func (w *lines) expect(ctx context.Context, text string) error {
 	}
 }
 
-// wait returns the exit code once the client has ended by itself; -1: a signal ended it.
+// wait waits until the client has ended and returns its exit code; -1: a signal ended it.
 func (w *lines) wait() int {
 	code := <-w.code
 	w.code <- code
@@ -89,7 +89,7 @@ func (w *lines) wait() int {
 
 func (w *lines) stop() {
 	w.cancel()
-	for range w.c { // so that its last lines do not block it
+	for range w.c { // drains the output, so that the client is not blocked
 	}
 	w.wait()
 }

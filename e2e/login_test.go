@@ -12,8 +12,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// TestLoginAndRefresh: what a login plugin gets by the authorization code and later by its refresh tokens is the same user, and
-// a refresh leaves earlier tokens good until they expire.
+// TestLoginAndRefresh checks that the tokens that a login plugin gets from a login and from later
+// refreshes belong to the same user, and that a refresh does not invalidate earlier tokens.
 func TestLoginAndRefresh(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		first, err := idp.LoginOffline(t.Context(), "alice")
@@ -28,7 +28,7 @@ func TestLoginAndRefresh(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if next.ID == before.ID { // iat and exp are in seconds
+				if next.ID == before.ID { // iat and exp have a resolution of one second
 					before.Refresh = next.Refresh
 					return errors.New("the same token again")
 				}
@@ -49,7 +49,7 @@ func TestLoginAndRefresh(t *testing.T) {
 				}
 			}
 		}
-		// A refresh token is for the provider alone.
+		// edge must not accept a refresh token.
 		if a := raw(t.Context(), t, s.access(direct, first.Refresh), "GET", podsURI, askJSON); a.code != 401 {
 			t.Errorf("a refresh token: %v, want 401", a)
 		}

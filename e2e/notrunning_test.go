@@ -14,7 +14,7 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// halfDone is a pod that runs, with a container that does not any more.
+// halfDone is a running pod in which the container doneContainer has ended.
 const (
 	halfDone      = "half-done"
 	doneContainer = "done"
@@ -58,14 +58,16 @@ func startHalfDone(ctx context.Context, c *cluster.Cluster) error {
 	}
 }
 
-// reasonIn is what kubectl shows. An API server that translates tells a kubelet's 404 after its 101, and as an internal error; edge
-// asks for what the kubelet speaks, and passes on what it says.
+// reasonIn returns the error that kubectl shows, without the prefix of an internal error. An API
+// server that translates reports a kubelet's 404 after its 101, as an internal error. edge uses
+// SPDY to the kubelet and forwards the 404 itself.
 func reasonIn(r clients.Result) string {
 	return strings.TrimSpace(strings.Replace(string(r.Stderr), "Internal error occurred: unable", "unable", 1))
 }
 
-// TestNotRunning: who cannot have a stream reads why, as without edge, behind a load balancer too: kubectl tries again over SPDY
-// whatever its WebSocket was refused for, and the load balancer takes the Upgrade off that.
+// TestNotRunning checks that kubectl shows the same error for an impossible stream as without edge,
+// also behind a load balancer. kubectl retries over SPDY after any refused WebSocket, and the load
+// balancer removes the Upgrade header of that retry.
 func TestNotRunning(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -23,19 +23,20 @@ import (
 	"edge/e2e/testbed/pki"
 )
 
-// A tokenFile is edge's own credential: a file with a token that is bound to a Secret, and void without it.
+// tokenFile is edge's own credential: a file with a token that is bound to a Secret. The token
+// becomes invalid when the Secret is deleted.
 type tokenFile struct {
 	*testing.T
 	cluster *cluster.Cluster
 	path    string
-	current cluster.Access // at the API server, past edge
+	current cluster.Access // access directly to the API server with the current token
 	secret  string
 }
 
-// edgeWithTokenFile starts an edge whose kubeconfig names a file with its token.
+// edgeWithTokenFile starts an edge whose kubeconfig names a token file.
 func edgeWithTokenFile(t *testing.T, c *cluster.Cluster) (*testbed.Edge, *tokenFile) {
 	t.Helper()
-	if _, err := c.EdgeToken(t.Context()); err != nil { // makes the account
+	if _, err := c.EdgeToken(t.Context()); err != nil { // creates the service account
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -54,7 +55,7 @@ func edgeWithTokenFile(t *testing.T, c *cluster.Cluster) (*testbed.Edge, *tokenF
 	return startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: idp, Args: []string{"--kubeconfig=" + kubeconfig}}), f
 }
 
-// replace writes a new token, with a Secret of its own, in place of the one that is there, as a kubelet does.
+// replace writes a new token with its own Secret to the file, atomically, as a kubelet does.
 func (f *tokenFile) replace() {
 	f.Helper()
 	secret, err := f.cluster.Client.CoreV1().Secrets(edgeNamespace).Create(f.Context(),
@@ -78,7 +79,8 @@ func (f *tokenFile) replace() {
 	f.secret, f.current.Token = secret.Name, answer.Status.Token
 }
 
-// end makes the token void. gone tells whether the API server, which remembers tokens for some seconds, has noticed.
+// end makes the token invalid. gone reports whether the API server, which caches tokens for some
+// seconds, refuses it already.
 func (f *tokenFile) end() (gone func() bool) {
 	f.Helper()
 	if err := f.cluster.Client.CoreV1().Secrets(edgeNamespace).Delete(f.Context(), f.secret, metav1.DeleteOptions{}); err != nil {
@@ -90,7 +92,7 @@ func (f *tokenFile) end() (gone func() bool) {
 	}
 }
 
-// exchanges is what alice does while edge's credential changes, and what it is called.
+// exchanges sends requests of several kinds as alice and returns the responses by name.
 func exchanges(t *testing.T, to cluster.Access) map[string]answer {
 	t.Helper()
 	body := `{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}`
@@ -102,7 +104,7 @@ func exchanges(t *testing.T, to cluster.Access) map[string]answer {
 	}
 }
 
-// post sends a body that some may have to send again.
+// post sends a POST. Its body lets a test see whether edge can resend it.
 func post(t *testing.T, to cluster.Access, uri, body string) answer {
 	t.Helper()
 	conn := dial(t.Context(), t, to, "", "http/1.1")
@@ -110,14 +112,15 @@ func post(t *testing.T, to cluster.Access, uri, body string) answer {
 	return exchange(t, conn, to, "POST", uri, askJSON, "Content-Type: application/json", fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))
 }
 
-// TestOwnCredentialExpires: edge's token is replaced on the disk, and void a moment later: nobody notices anything.
+// TestOwnCredentialExpires checks that no request fails when edge's token file is replaced and the
+// old token becomes invalid a moment later.
 func TestOwnCredentialExpires(t *testing.T) {
 	t.Parallel()
 	edge, f := edgeWithTokenFile(t, sites[cluster.New].cluster)
-	gone := f.end() // of the token that edge has read
+	gone := f.end() // ends the token that edge has read
 	f.replace()
 	ended := false
-	for range 2 { // the round in which the API server notices, and one more
+	for range 2 { // until the API server refuses the old token, and once more
 		for !ended {
 			ended = gone()
 			for what, a := range exchanges(t, edge.Access(tokens["alice"])) {
@@ -136,8 +139,9 @@ func TestOwnCredentialExpires(t *testing.T) {
 	}
 }
 
-// TestOwnCredentialRefused: while the API server does not accept what edge has, everybody is told so, and edge is not ready.
-// With another token in the file all goes on.
+// TestOwnCredentialRefused checks that every client gets an explanation, and edge is not ready,
+// while the API server refuses edge's credential. When the file contains a valid token, edge
+// recovers.
 func TestOwnCredentialRefused(t *testing.T) {
 	t.Parallel()
 	edge, f := edgeWithTokenFile(t, sites[cluster.New].cluster)
@@ -145,7 +149,7 @@ func TestOwnCredentialRefused(t *testing.T) {
 	gone := f.end()
 	eventually(t.Context(), t, patience, "the token's end", func(context.Context) error {
 		if !gone() {
-			return errors.New("it is still accepted")
+			return errors.New("the API server still accepts the old token")
 		}
 		return nil
 	})
@@ -163,7 +167,7 @@ func TestOwnCredentialRefused(t *testing.T) {
 			t.Errorf("%s: the API server's Audit-ID is lost: %v", what, a.header)
 		}
 	}
-	refused("a wish", raw(t.Context(), t, to, "GET", podsURI, askJSON, "Impersonate-User: somebody"))
+	refused("an impersonation", raw(t.Context(), t, to, "GET", podsURI, askJSON, "Impersonate-User: somebody"))
 	if code, said, err := edge.Ready(t.Context()); err != nil || code != 503 || !strings.Contains(said, "edge's own credential") {
 		t.Errorf("ready: %d %s %v", code, said, err)
 	}
@@ -181,11 +185,12 @@ func TestOwnCredentialRefused(t *testing.T) {
 	}
 }
 
-// TestForeign401: a kubelet does not know the API server. What it says passes as the API server gives it, and edge stays ready.
+// TestForeign401 checks a kubelet that refuses the API server's certificate. edge must forward the
+// API server's response, and stay ready.
 func TestForeign401(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster
-	stranger, err := bed.CA.Issue("stranger") // of an authority that the kubelet does not know
+	stranger, err := bed.CA.Issue("stranger") // signed by a CA that the kubelet does not trust
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +220,7 @@ func TestForeign401(t *testing.T) {
 			t.Fatalf("%s at the API server itself: %v", what, want)
 		}
 		if got.code != want.code || string(got.body) != string(want.body) || got.header.Get("Content-Type") != want.header.Get("Content-Type") ||
-			(got.header.Get("Audit-Id") == "") != (want.header.Get("Audit-Id") == "") { // an answer to an upgrade has none there, either
+			(got.header.Get("Audit-Id") == "") != (want.header.Get("Audit-Id") == "") { // the response to an upgrade has no Audit-Id at the API server either
 			t.Errorf("%s: %v %v, want %v %v", what, got, got.header, want, want.header)
 		}
 	}
@@ -224,8 +229,9 @@ func TestForeign401(t *testing.T) {
 	}
 }
 
-// TestReadyBesideTerminatingAPIServer: an API server that was asked to end says on /readyz that it is not ready, and serves on
-// until its load balancer has noticed. Edge is ready as long as it is answered, and no longer.
+// TestReadyBesideTerminatingAPIServer checks an API server that shuts down: /readyz reports that it
+// is not ready, but it serves requests until its load balancer has noticed. edge must be ready
+// exactly as long as it gets responses.
 func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster
@@ -243,7 +249,7 @@ func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 		}
 		return nil
 	})
-	const polls = 25 // a second each: longer than edge would take to notice, which is 15 s, and less than the delay
+	const polls = 25 // one per second: longer than the 15 s in which edge would notice, shorter than the delay
 	for range polls {
 		code, said, err := edge.Ready(t.Context())
 		if err != nil || code != 200 {
@@ -258,7 +264,7 @@ func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 	eventually(t.Context(), t, patience, "edge is not ready without an API server", func(ctx context.Context) error {
 		code, _, err := edge.Ready(ctx)
 		if err == nil && code == 200 {
-			err = errors.New("it is")
+			err = errors.New("edge is still ready")
 		}
 		return err
 	})

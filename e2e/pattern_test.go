@@ -9,17 +9,17 @@ import (
 	"sync"
 )
 
-// patternChunk is how much of the pattern is written at once, as client-go does.
+// patternChunk is the number of bytes per write, as in client-go.
 const patternChunk = 32 << 10
 
-// noise is what the pattern is made of; each chunk begins with its own number.
+// noise is the content of each chunk of the pattern, except that a chunk begins with its number.
 var noise = sync.OnceValue(func() []byte {
 	b := make([]byte, patternChunk)
 	rand.NewChaCha8([32]byte{}).Read(b)
 	return b
 })
 
-// copyPattern writes n bytes that do not repeat.
+// copyPattern writes n bytes of a pattern that does not repeat.
 func copyPattern(w io.Writer, n int) error {
 	chunk := append([]byte(nil), noise()...)
 	for i := uint64(0); n > 0; i++ {
@@ -33,7 +33,7 @@ func copyPattern(w io.Writer, n int) error {
 	return nil
 }
 
-var patternHashes sync.Map // by length
+var patternHashes sync.Map // by the number of bytes
 
 func patternHash(n int) string {
 	if sum, ok := patternHashes.Load(n); ok {

@@ -23,15 +23,16 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// What people do all day and what no other test does: through edge, behind the load balancer, it is what it is at the API server
-// itself, by the same kubectl and the same user.
+// The tests of people*_test.go do what people do all day and no other test does. The same kubectl
+// and user must get the same results through edge behind the load balancer as directly at the API
+// server.
 
 const peopleNamespace = "people"
 
-// peopleVersion is the kubectl of people: the newest.
+// peopleVersion is the version of kubectl in these tests: the newest.
 const peopleVersion = "1.36"
 
-// desk is the pod that people work in. Its page "blob" is of deskBytes.
+// desk is the pod of these tests. Its web page "blob" has deskBytes bytes.
 const (
 	desk      = "desk"
 	deskBytes = 4 << 20
@@ -56,7 +57,7 @@ var openOffice = sync.OnceValue(func() error {
 	return c.StartPod(ctx, cluster.PodOptions{Namespace: peopleNamespace, Name: desk, Script: deskScript})
 })
 
-// A person is alice with a kubectl, on one way to the API server.
+// person is alice with a kubectl and one path to the API server.
 type person struct {
 	way  string
 	to   cluster.Access
@@ -64,7 +65,8 @@ type person struct {
 	*clients.Kubectl
 }
 
-// people are alice through edge, and alice at the API server itself, by a certificate.
+// people returns alice through edge, and alice directly at the API server with a client
+// certificate.
 func people(t *testing.T) (edge, itself *person) {
 	t.Helper()
 	if err := openOffice(); err != nil {
@@ -88,7 +90,7 @@ func newPerson(t *testing.T, way string, to cluster.Access) *person {
 	return &person{way, to, file, bed.Kubectl(peopleVersion, file)}
 }
 
-// connected is p with a release of kubectl, and edge connect.
+// connected returns the same person, but with this version of kubectl below edge connect.
 func (p *person) connected(t *testing.T, version string, env ...string) *person {
 	t.Helper()
 	k, err := bed.Kubectl(version, p.file, env...).ThroughConnect(t.Context())
@@ -98,7 +100,7 @@ func (p *person) connected(t *testing.T, version string, env ...string) *person 
 	return &person{p.way + ", by edge connect", p.to, p.file, k}
 }
 
-// peopleContext bounds a test of people.
+// peopleContext returns a context with the timeout of these tests.
 func peopleContext(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
@@ -106,16 +108,17 @@ func peopleContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// untilGo waits in a container for a person's word, then says so and ends with a code. What the terminal echoes is told from what is
-// said by the $((...)).
+// untilGo returns a command that waits for the line "go", prints "got 42" and exits with a code. It
+// uses $((...)), so that the output differs from the terminal's echo.
 func untilGo(code int) []string {
 	return []string{"--", "sh", "-c", fmt.Sprintf(`until read line && [ "$line" = go ]; do :; done; echo got $((40+2)); exit %d`, code)}
 }
 
-// prompt is what kubectl says once it is attached to a terminal.
+// prompt is what kubectl prints when it is attached to a terminal.
 const prompt = "If you don't see a command prompt, try pressing enter."
 
-// sayGo runs a command in a terminal up to kubectl's prompt, says the word, and returns kubectl's exit code and what was shown.
+// sayGo runs a command in a terminal, waits for kubectl's prompt and types "go". It returns
+// kubectl's exit code and the terminal's content.
 func (p *person) sayGo(ctx context.Context, args ...string) (int, string, error) {
 	term, err := p.Terminal(ctx, 24, 200, args...)
 	if err != nil {
@@ -135,18 +138,19 @@ func (p *person) sayGo(ctx context.Context, args ...string) (int, string, error)
 	return code, term.Shown(), ctx.Err()
 }
 
-// TestPeopleRun: each of 20 `kubectl run -it --rm` ends with its container's code after its container's words, and leaves no pod.
+// TestPeopleRun checks that each of 20 `kubectl run -it --rm` shows the container's output, exits
+// with the container's code, and leaves no pod behind.
 func TestPeopleRun(t *testing.T) {
 	t.Parallel()
 	ctx := peopleContext(t)
 	edge, itself := people(t)
 	c := sites[cluster.New].cluster
 	overrides := fmt.Sprintf(`{"spec": {"nodeName": %q, "dnsPolicy": "Default", "automountServiceAccountToken": false, "enableServiceLinks": false, "terminationGracePeriodSeconds": 1}}`, c.Node)
-	seats := make(chan struct{}, 4) // more start no faster
+	seats := make(chan struct{}, 4) // a higher number does not start faster
 	var running sync.WaitGroup
 	for i := range 22 {
 		who := edge
-		if i >= 20 { // to see that it is so there
+		if i >= 20 { // the last two run directly at the API server, for comparison
 			who = itself
 		}
 		seats <- struct{}{}
@@ -162,7 +166,7 @@ func TestPeopleRun(t *testing.T) {
 	}
 	running.Wait()
 	left := []string{"some"}
-	for ctx.Err() == nil && len(left) > 0 { // the kubelet ends a deleted pod
+	for ctx.Err() == nil && len(left) > 0 { // the kubelet removes a deleted pod after a moment
 		pods, err := c.Client.CoreV1().Pods(peopleNamespace).List(ctx, metav1.ListOptions{LabelSelector: "run"})
 		if err != nil {
 			t.Fatal(err)
@@ -178,12 +182,13 @@ func TestPeopleRun(t *testing.T) {
 	}
 }
 
-// TestPeopleDebug: `kubectl debug` puts an ephemeral container beside a running one, and has its terminal.
+// TestPeopleDebug checks that `kubectl debug` adds an ephemeral container to a running pod and
+// attaches to its terminal.
 func TestPeopleDebug(t *testing.T) {
 	t.Parallel()
 	ctx := peopleContext(t)
 	edge, itself := people(t)
-	const pod = "trouble" // others find the desk as it is
+	const pod = "trouble" // a separate pod, because other tests use the desk unchanged
 	if err := sites[cluster.New].cluster.StartPod(ctx, cluster.PodOptions{Namespace: peopleNamespace, Name: pod}); err != nil {
 		t.Fatal(err)
 	}
@@ -209,10 +214,11 @@ func TestPeopleDebug(t *testing.T) {
 	}
 }
 
-// runID is the container runtime's name for one run of a program.
+// runID matches the container runtime's id of one exec.
 var runID = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 
-// TestPeopleAsk: what is answered in one piece is answered in the same words, with the same exit code.
+// TestPeopleAsk checks that commands with a single response print the same text and exit with the
+// same code as directly at the API server.
 func TestPeopleAsk(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
@@ -246,7 +252,7 @@ func TestPeopleAsk(t *testing.T) {
 			if err := json.Unmarshal(r.Stdout, &is[i]); err != nil {
 				t.Fatalf("%s: %v: %v", who.way, err, succeeded(r))
 			}
-			delete(is[i].Status.UserInfo.Extra, "authentication.kubernetes.io/credential-id") // the certificate's
+			delete(is[i].Status.UserInfo.Extra, "authentication.kubernetes.io/credential-id") // only a certificate has it
 			if len(is[i].Status.UserInfo.Extra) == 0 {
 				is[i].Status.UserInfo.Extra = nil
 			}
@@ -257,7 +263,8 @@ func TestPeopleAsk(t *testing.T) {
 	})
 }
 
-// TestPeopleApply: server-side apply makes objects, finds conflicts and takes fields over, and is on record by the same manager.
+// TestPeopleApply checks that server-side apply through edge creates objects, detects conflicts,
+// takes over fields and records the same field managers as directly at the API server.
 func TestPeopleApply(t *testing.T) {
 	t.Parallel()
 	ctx := peopleContext(t)
@@ -288,6 +295,6 @@ func TestPeopleApply(t *testing.T) {
 		t.Errorf("%q\nitself %q", said["edge"], said["itself"])
 	}
 	if all := strings.Join(said["edge"], "\n"); !strings.Contains(all, "serverside-applied") || !strings.Contains(all, "conflict") {
-		t.Errorf("there was no conflict: %s", all)
+		t.Errorf("no apply reported a conflict: %s", all)
 	}
 }

@@ -17,10 +17,11 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// treeFiles is how many files the tree has that people copy, beside its links.
+// treeFiles is the number of files in the tree that TestPeopleCopyTree copies, without its links.
 const treeFiles = 8000
 
-// makeTree makes n files of up to 8 KiB, a hundred in each folder, and returns how many bytes they have.
+// makeTree makes n files of up to 8 KiB, a hundred per folder, and returns their total size in
+// bytes.
 func makeTree(dir string, n int) (total int, err error) {
 	for i := range n {
 		folder := filepath.Join(dir, fmt.Sprintf("folder-%03d", i/100))
@@ -36,7 +37,8 @@ func makeTree(dir string, n int) (total int, err error) {
 	return total, nil
 }
 
-// makeLinks makes in each folder of a tree links of all kinds: hard, to a file, to a folder, to nothing, and out of the tree.
+// makeLinks makes links of all kinds in each folder of a tree: a hard link, and symbolic links to a
+// file, to a folder, to a missing file, and out of the tree.
 func makeLinks(dir string) error {
 	folders, err := filepath.Glob(filepath.Join(dir, "folder-*"))
 	if err != nil {
@@ -59,7 +61,7 @@ func makeLinks(dir string) error {
 	return nil
 }
 
-// listTree lists a tree on this machine: kind, mode, content's hash or link's target.
+// listTree lists a tree on this machine: name, mode, and the content's hash or the link's target.
 func listTree(dir string) ([]string, error) {
 	var list []string
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -83,10 +85,11 @@ func listTree(dir string) ([]string, error) {
 	return list, err
 }
 
-// listInside is listTree's like in a pod.
+// listInside is a shell command that lists a tree in a pod in a similar way.
 const listInside = `cd %s && find . | sort | xargs stat -c '%%n %%F %%a' && find . -type f | sort | xargs sha256sum && find . -type l | sort | while read l; do echo "$l $(readlink $l)"; done`
 
-// TestPeopleCopyTree: `kubectl cp` of a tree with links, up and down, makes what it makes at the API server itself.
+// TestPeopleCopyTree checks that `kubectl cp` of a tree with links, up and down, has the same
+// result as directly at the API server.
 func TestPeopleCopyTree(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
@@ -115,9 +118,9 @@ func TestPeopleCopyTree(t *testing.T) {
 		inside[who.way] = string(list.Stdout)
 	}
 	if n := strings.Count(inside["edge"], "\n"); n < 2*treeFiles || inside["edge"] != inside["itself"] {
-		t.Errorf("up: %d lines, the same as at the API server itself: %t", n, inside["edge"] == inside["itself"])
+		t.Errorf("up: %d lines; equal to the API server's: %t", n, inside["edge"] == inside["itself"])
 	}
-	// Hard links do not go up as such.
+	// kubectl cp does not copy hard links as such, so create some in the pod.
 	links := itself.Run(ctx, "exec", desk, "--", "sh", "-c", `cd /office/edge && for f in folder-*; do set -- $f/file-*; ln $1 $f/harder || exit; done`)
 	if err := succeeded(links); err != nil {
 		t.Fatal(err)
@@ -134,26 +137,27 @@ func TestPeopleCopyTree(t *testing.T) {
 		}
 	}
 	if n := len(outside["edge"]); n < treeFiles || !slices.Equal(outside["edge"], outside["itself"]) {
-		t.Errorf("down: %d entries, the same as at the API server itself: %t", n, slices.Equal(outside["edge"], outside["itself"]))
+		t.Errorf("down: %d entries; equal to the API server's: %t", n, slices.Equal(outside["edge"], outside["itself"]))
 	}
 	if said["edge"] != said["itself"] {
 		t.Errorf("%.2000q\nitself %.2000q", said["edge"], said["itself"])
 	}
 }
 
-// slowLink has a copy of 100 MB take 10 s, so that there is a middle.
+// slowLink makes a copy of 100 MB take 10 s, so that the test can cut it in the middle.
 var slowLink = network.LinkOptions{Rate: 10_000_000}
 
-// cutAfter is how many bytes have arrived when the connection is cut.
+// cutAfter is the number of bytes after whose arrival the test cuts the connection.
 const cutAfter = 1 << 20
 
-// TestPeopleCopyCut: a load balancer that cuts a WebSocket by its age in the middle of a `kubectl cp` makes kubectl fail: no file is
-// short and said to be whole.
+// TestPeopleCopyCut checks that `kubectl cp` fails when a load balancer closes its WebSocket in the
+// middle because of its age. kubectl must not report success for an incomplete file.
 func TestPeopleCopyCut(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
 	s := sites[cluster.New]
-	// The link is the load balancer that cuts, alone or between HAProxy and edge: HAProxy ends connections in its own way.
+	// The link plays the load balancer that cuts, alone or between HAProxy and edge, because
+	// HAProxy ends connections differently.
 	front, err := bed.StartLink(host(edge.to), slowLink)
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +216,7 @@ func TestPeopleCopyCut(t *testing.T) {
 	}
 }
 
-// cutInTheMiddle runs a copy, and cuts what runs through a link when enough has arrived.
+// cutInTheMiddle runs a copy and cuts the connections of a link when enough bytes have arrived.
 func cutInTheMiddle(ctx context.Context, t *testing.T, at *network.Relay, copy *exec.Cmd, arrived func() int64) clients.Result {
 	t.Helper()
 	ended := make(chan clients.Result, 1)

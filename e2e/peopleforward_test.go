@@ -25,8 +25,8 @@ const (
 	downloadsAtOnce  = 30
 )
 
-// TestPeopleDownload: a browser's user who loses patience 50 times has no broken port-forward: 30 downloads at once then bring every
-// byte.
+// TestPeopleDownload checks that a port-forward still works after a client has aborted 50
+// downloads: 30 concurrent downloads must then receive every byte.
 func TestPeopleDownload(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
@@ -35,7 +35,8 @@ func TestPeopleDownload(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash, _, _ := strings.Cut(string(sum.Stdout), " ")
-	// Up to 1.29 kubectl itself stops at the first: it does not reset what nobody reads any more.
+	// Up to 1.29, kubectl itself hangs at the first aborted download, because it does not reset a
+	// stream that is not read any more.
 	const spdy = "KUBECTL_PORT_FORWARD_WEBSOCKETS=false"
 	overSPDY, connected := *itself, edge.connected(t, peopleVersion, spdy)
 	overSPDY.way, overSPDY.Kubectl = "itself, over SPDY", bed.Kubectl(peopleVersion, itself.file, spdy)
@@ -53,7 +54,7 @@ func TestPeopleDownload(t *testing.T) {
 			defer forward.Stop()
 			for i := range abortedDownloads {
 				if err := abortDownload(forward.Addr, i%2 == 0); err != nil {
-					t.Fatalf("download %d, which is to be aborted: %v; kubectl said %s", i, err, forward.Said())
+					t.Fatalf("download %d, which is to be aborted: %v; kubectl output: %s", i, err, forward.Said())
 				}
 			}
 			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -64,13 +65,13 @@ func TestPeopleDownload(t *testing.T) {
 			}
 			running.Wait()
 			if err := errors.Join(errs...); err != nil {
-				t.Errorf("%v; kubectl said %.2000s", err, forward.Said())
+				t.Errorf("%v; kubectl output: %.2000s", err, forward.Said())
 			}
 		})
 	}
 }
 
-// abortDownload reads the begin of the blob, and hangs up or breaks the connection.
+// abortDownload reads the beginning of the blob, then closes or resets the connection.
 func abortDownload(addr string, reset bool) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -91,7 +92,7 @@ func abortDownload(addr string, reset bool) error {
 	return nil
 }
 
-// download gets the whole blob.
+// download gets the whole blob and checks its hash.
 func download(ctx context.Context, client *http.Client, addr, hash string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/blob", nil)
 	if err != nil {
@@ -113,7 +114,8 @@ func download(ctx context.Context, client *http.Client, addr, hash string) error
 	return nil
 }
 
-// TestPeopleProxy: behind `kubectl proxy`, the Python client does through edge what it does at the API server itself.
+// TestPeopleProxy checks that the Python client behind `kubectl proxy` has the same results through
+// edge as directly at the API server.
 func TestPeopleProxy(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
@@ -121,7 +123,7 @@ func TestPeopleProxy(t *testing.T) {
 		t.Run(who.way, func(t *testing.T) {
 			t.Parallel()
 			ctx := peopleContext(t)
-			// Its filter, which is on by default, lets no exec and attach through.
+			// The default filter of kubectl proxy refuses exec and attach.
 			proxy, err := startLines(ctx, who.Command, "proxy", "--port=0", "--disable-filter")
 			if err != nil {
 				t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// python runs e2e/python/exec.py to its end.
+// python runs e2e/python/exec.py until it ends.
 func python(ctx context.Context, tr *trial, stdin io.Reader, command ...string) clients.Result {
 	cmd, err := bed.Python(ctx, tr.file, "exec.py", append([]string{cluster.Namespace, "shell"}, command...)...)
 	if err != nil {
@@ -32,7 +32,8 @@ func pythonExec(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// pythonMegabyte goes through text: this client decodes output as UTF-8. Its dialect cannot end stdin, so head does.
+// pythonMegabyte sends base64 text, because this client decodes output as UTF-8. Its dialect has no
+// half-close, so head ends the command.
 func pythonMegabyte(ctx context.Context, tr *trial) error {
 	b := make([]byte, 1<<20)
 	rand.Read(b)
@@ -41,7 +42,7 @@ func pythonMegabyte(ctx context.Context, tr *trial) error {
 	return want(python(ctx, tr, strings.NewReader(text), "sh", "-c", script), 0, text)
 }
 
-// pythonPortForward: this client's port-forward is WebSocket v4.
+// pythonPortForward runs a port-forward; this client uses WebSocket v4 for it.
 func pythonPortForward(ctx context.Context, tr *trial) error {
 	cmd, err := bed.Python(ctx, tr.file, "portforward.py", cluster.Namespace, "shell", "9000", "1000000")
 	if err != nil {

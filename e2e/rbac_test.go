@@ -13,12 +13,13 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// forbidden is the API server's own refusal.
+// forbidden returns the message with which the API server itself refuses a request.
 func forbidden(user, verb, resource, namespace string) string {
 	return fmt.Sprintf("User %q cannot %s resource %q in API group \"\" in the namespace %q", testbed.UsernamePrefix+user, verb, resource, namespace)
 }
 
-// TestRBACOverREST: two users with different groups see exactly what their groups are granted.
+// TestRBACOverREST checks that two users with different groups see exactly what their groups are
+// granted.
 func TestRBACOverREST(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, c := range []struct {
@@ -48,7 +49,8 @@ func TestRBACOverREST(t *testing.T) {
 	})
 }
 
-// TestRBACOnExec: bob may exec in his namespace and not in alice's, over every dialect, and hears the API server's words.
+// TestRBACOnExec checks that bob may exec in his namespace and not in alice's, in every dialect,
+// and that he gets the API server's message.
 func TestRBACOnExec(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, d := range dialects {
@@ -60,7 +62,7 @@ func TestRBACOnExec(t *testing.T) {
 				r := d.run(t.Context(), t, s, "bob", cluster.Namespace, "echo not mine")
 				refusal := forbidden("bob", "create", "pods/exec", cluster.Namespace)
 				if d.version == "" {
-					refusal = "403 Forbidden" // this client shows no more; TestRefusalBody reads it
+					refusal = "403 Forbidden" // this client shows only that; TestRefusalBody checks the message
 				}
 				if r.Code == 0 || len(r.Stdout) != 0 || !strings.Contains(string(r.Stderr), refusal) {
 					t.Errorf("code %d, stdout %q, stderr %q; want %q", r.Code, r.Stdout, r.Stderr, refusal)
@@ -70,7 +72,8 @@ func TestRBACOnExec(t *testing.T) {
 	})
 }
 
-// TestRefusalBody: a client reads the refusal that the API server has for its WebSocket, also where most clients do not show it.
+// TestRefusalBody checks that a refused WebSocket gets the API server's Status in the response
+// body, although most clients do not show it.
 func TestRefusalBody(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, path := range paths {
@@ -89,7 +92,8 @@ func TestRefusalBody(t *testing.T) {
 	})
 }
 
-// TestRBACOnAttachAndPortForward: the same for the other two, over each dialect that kubectl has for them.
+// TestRBACOnAttachAndPortForward checks the same as TestRBACOnExec for attach and port-forward, in
+// each dialect that kubectl supports.
 func TestRBACOnAttachAndPortForward(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, d := range dialects {
@@ -110,7 +114,7 @@ func TestRBACOnAttachAndPortForward(t *testing.T) {
 					t.Errorf("port-forward: code %d, stderr %q; want %q", r.Code, r.Stderr, refusal)
 				}
 				if d.path == balanced && d.version == "1.29" {
-					return // this kubectl port-forwards over SPDY only
+					return // kubectl 1.29 forwards ports over SPDY only
 				}
 				p, err := k.PortForward(ctx, "pod/shell", 8080, "-n", opsNamespace)
 				if err != nil {
@@ -122,7 +126,8 @@ func TestRBACOnAttachAndPortForward(t *testing.T) {
 	})
 }
 
-// TestAuditLogNamesUser: the API server's audit log has the user, allowed or refused, on every subresource.
+// TestAuditLogNamesUser checks that the API server's audit log contains the user of each exec, in
+// every dialect.
 func TestAuditLogNamesUser(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		marker := "audit-" + string(s.cluster.Kind)
@@ -137,7 +142,7 @@ func TestAuditLogNamesUser(t *testing.T) {
 			}
 			checkAuditEvent(t, e, "alice", "dev")
 		}
-		// Nothing that touches pods was done by edge in its own name.
+		// edge must not have accessed any pod without impersonation.
 		events, err := s.cluster.Audit(func(e cluster.AuditEvent) bool {
 			return e.ObjectRef != nil && e.ObjectRef.Resource == "pods" && strings.HasSuffix(e.User.Username, ":edge") && e.ImpersonatedUser == nil
 		})

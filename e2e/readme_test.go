@@ -8,14 +8,16 @@ import (
 	"strings"
 )
 
-// The README's table is between these lines, and is docs/compatibility.md's in short.
+// The table in the README is between readmeBegin and readmeEnd. It is a summary of
+// docs/compatibility.md.
 const (
 	readmeFile  = "../README.md"
 	readmeBegin = "<!-- compatibility: docs/compatibility.md in short; make test fails if it differs -->\n"
 	readmeEnd   = "<!-- end of compatibility -->\n"
 )
 
-// summary has one line for clients in a row that differ in their release alone.
+// summary returns the README's table. Consecutive clients that differ only in their release share a
+// row.
 func (s *sheet) summary() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| client | %s |\n|%s\n", strings.Join(paths, " | "), strings.Repeat("---|", 1+len(paths)))
@@ -31,7 +33,7 @@ func (s *sheet) summary() string {
 	return b.String()
 }
 
-// line is a client's marks in short, path by path.
+// line returns a client's row: one cell per path.
 func (s *sheet) line(c client) string {
 	var short []string
 	for _, path := range paths {
@@ -63,7 +65,7 @@ func (s *sheet) checkReadme() error {
 	}
 	_, shown, _, err := cutReadme(string(text))
 	if err == nil && shown != s.summary() {
-		err = errors.New("README.md: the table between the compatibility marks is not docs/compatibility.md in short")
+		err = errors.New("README.md: the table between the compatibility marks differs from the summary of docs/compatibility.md")
 	}
 	return err
 }

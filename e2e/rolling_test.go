@@ -16,18 +16,20 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// rolling is how a rolling restart goes.
+// rolling describes a rolling restart.
 type rolling struct {
-	period   time.Duration // from one restart to the next
+	period   time.Duration // time between two restarts
 	restarts int
-	kill     bool // end the API server as a crash does
+	kill     bool // kill the API server, as a crash does; false: SIGTERM
 }
 
-// stopGrace bounds a graceful end; the API server waits for requests for at most a minute.
+// stopGrace is the timeout of a graceful shutdown. The API server waits for requests for at most
+// one minute.
 const stopGrace = 90 * time.Second
 
-// TestRollingAPIServers restarts the two API servers behind a TCP load balancer in turn while people write. What fails are requests that
-// were in flight there, and each is told what that means.
+// TestRollingAPIServers restarts the two API servers behind a TCP load balancer in turn while
+// clients write. Only requests in flight on the stopping server may fail, and each client must
+// learn whether the write may have been done.
 func TestRollingAPIServers(t *testing.T) {
 	t.Parallel()
 	for name, r := range rollings {
@@ -43,7 +45,7 @@ func (r rolling) test(t *testing.T) {
 	defer cancel()
 	var replicas []*cluster.Replica
 	for range 2 {
-		one, err := s.cluster.StartReplica(ctx, "--shutdown-delay-duration=3s") // the load balancer learns of the end meanwhile
+		one, err := s.cluster.StartReplica(ctx, "--shutdown-delay-duration=3s") // time for the load balancer to notice the shutdown
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +77,8 @@ func (r rolling) test(t *testing.T) {
 		if err := one.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
-		// The load balancer has to see it before the other one goes: it would have nobody to turn to.
+		// The load balancer must use the restarted server before the other one stops; otherwise it
+		// would have no backend.
 		eventually(ctx, t, patience, "writes after a restart", func(context.Context) error {
 			if n := w.done.Load() - before; n < enough {
 				return fmt.Errorf("%d so far", n)
@@ -94,22 +97,22 @@ func (r rolling) test(t *testing.T) {
 	w.checkOnce(ctx, s.cluster)
 }
 
-// told counts the requests whose client was told that they failed, and what it was told.
+// told counts the failed requests by what their clients were told.
 type told struct {
 	kill             bool
 	mu               sync.Mutex
-	broken           int // GETs whose answer broke off
-	maybe, maybeDone int // "may have been done", and of those, that were
+	broken           int // GETs whose response broke off
+	maybe, maybeDone int // "may have been done", and how many of those were done
 	not              int // "nothing was done"
-	busy             int // refused by the API server itself, which says when to come again
-	read, unread     int // GETs that were answered, and that were not
+	busy             int // refused by the API server itself with Retry-After
+	read, unread     int // GETs that succeeded, and GETs that failed
 }
 
 func (o *told) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return fmt.Sprintf("told that it may have been done: %d, of which %d were; "+
-		"that nothing was done: %d; by the API server itself: %d; %d GETs, of which %d failed", o.maybe, o.maybeDone, o.not, o.busy, o.read+o.unread, o.unread)
+	return fmt.Sprintf("told \"may have been done\": %d, of which %d were done; "+
+		"told \"nothing was done\": %d; refused by the API server itself: %d; %d GETs, of which %d failed", o.maybe, o.maybeDone, o.not, o.busy, o.read+o.unread, o.unread)
 }
 
 func (o *told) count() int {
@@ -118,7 +121,8 @@ func (o *told) count() int {
 	return o.maybe + o.not
 }
 
-// excuse holds what a client was told of its failed write against what has become of it.
+// excuse returns a check for writers: a write may fail if the client was told what happened and
+// this is true.
 func (o *told) excuse(s *site) func(context.Context, *writers, write, reply) error {
 	return func(ctx context.Context, w *writers, one write, r reply) error {
 		switch {
@@ -129,11 +133,11 @@ func (o *told) excuse(s *site) func(context.Context, *writers, write, reply) err
 			o.busy++
 			o.mu.Unlock()
 			return nil
-		case r.err != nil && r.code != 0: // its answer had begun, and breaks: the client knows that it has not all of it
+		case r.err != nil && r.code != 0: // the response had begun and broke off; the client notices that it is incomplete
 		case r.err != nil:
-			return errors.New("an error that is no answer")
+			return errors.New("an error without a response")
 		default:
-			return fmt.Errorf("%d, which does not tell", r.code)
+			return fmt.Errorf("code %d without a statement whether the write was done", r.code)
 		}
 		done, err := wasDone(ctx, s, one)
 		if err != nil {
@@ -144,7 +148,7 @@ func (o *told) excuse(s *site) func(context.Context, *writers, write, reply) err
 		if r.code == http.StatusServiceUnavailable {
 			o.not++
 			if done {
-				return errors.New("it was told that nothing was done, and it was")
+				return errors.New("the client was told that nothing was done, but the write was done")
 			}
 			return nil
 		}
@@ -156,17 +160,18 @@ func (o *told) excuse(s *site) func(context.Context, *writers, write, reply) err
 	}
 }
 
-// isBusy tells whether the API server itself says that it did nothing, and when to come again: one that ends does.
+// isBusy reports whether the API server itself refused a request with Retry-After, as a server does
+// that shuts down.
 func (r reply) isBusy() bool {
 	return r.err == nil && r.header.Get("Retry-After") != "" && (r.code == http.StatusTooManyRequests || r.code == http.StatusServiceUnavailable) &&
 		r.status().Kind == "Status" && !strings.HasPrefix(r.status().Message, "edge: ")
 }
 
-// wasDone looks, at an API server that is not restarted, whether a write was done.
+// wasDone asks an API server that is not restarted whether a write was done.
 func wasDone(ctx context.Context, s *site, one write) (bool, error) {
 	list, err := s.cluster.Client.CoreV1().ConfigMaps(badNamespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + one.name})
 	if err != nil {
-		return false, fmt.Errorf("what became of it: %w", err)
+		return false, fmt.Errorf("check whether the write was done: %w", err)
 	}
 	if len(list.Items) == 0 {
 		return one.method == http.MethodDelete, nil
@@ -174,7 +179,8 @@ func wasDone(ctx context.Context, s *site, one write) (bool, error) {
 	return one.method != http.MethodDelete && list.Items[0].Data["n"] != one.from, nil
 }
 
-// ask makes GETs, none of which may fail but by the API server's own word: edge can ask again.
+// ask sends GETs. They may fail only with the API server's own refusal, because edge can repeat a
+// GET.
 func (o *told) ask(ctx context.Context, t *testing.T, to cluster.Access) {
 	h := newHand(t, to)
 	for pause(ctx, 20*time.Millisecond) {
@@ -187,7 +193,7 @@ func (o *told) ask(ctx context.Context, t *testing.T, to cluster.Access) {
 			o.read++
 		} else if r.isBusy() {
 			o.busy++
-		} else if o.kill && r.err != nil { // its answer had begun, and ends as a broken one; what has none gets a Status
+		} else if o.kill && r.err != nil { // the response had begun and broke off; otherwise edge sends a Status
 			o.broken++
 		} else if o.unread++; o.unread <= mostFailures {
 			t.Errorf("a GET: %v", r)

@@ -16,14 +16,16 @@ import (
 )
 
 const (
-	// publishedAhead is what edge asks of an issuer: that a key is published so long before a token is signed with it.
+	// publishedAhead is how long an issuer must publish a key before it signs with it, for edge to
+	// have the key in time.
 	publishedAhead = 10 * time.Second
-	// strayPeriod is the pause between two tokens of a key that nobody has.
+	// strayPeriod is the interval of tokens with an unknown key id.
 	strayPeriod = time.Second / 5
 )
 
-// TestRotationWhileRequestsFlow: an issuer changes its key while users work with what they get from it by refresh tokens, and
-// while somebody sends tokens of unknown keys, which make edge ask for keys whenever it may. Not one good token is refused.
+// TestRotationWhileRequestsFlow checks that no valid token is refused while an issuer changes its
+// key. Users send requests with refreshed tokens. Tokens with unknown key ids make edge fetch the
+// keys as often as it allows.
 func TestRotationWhileRequestsFlow(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -69,7 +71,8 @@ func TestRotationWhileRequestsFlow(t *testing.T) {
 	t.Logf("answered: %d with the old key's tokens, %d with the new one's", f.count(oldKey).Load(), f.count(newKey).Load())
 }
 
-// refreshing logs a user in, and then gives what refreshes bring.
+// refreshing returns a function that logs a user in at its first call and refreshes the token at
+// later calls.
 func refreshing(provider *issuer.Issuer, user string) func(context.Context) (signed, error) {
 	var tokens issuer.Tokens
 	return func(ctx context.Context) (signed, error) {
@@ -83,7 +86,7 @@ func refreshing(provider *issuer.Issuer, user string) func(context.Context) (sig
 	}
 }
 
-// sendStrays sends tokens that are the issuer's but for their key.
+// sendStrays sends tokens that are signed by the issuer but name unknown key ids.
 func sendStrays(ctx context.Context, t *testing.T, provider *issuer.Issuer, edge *testbed.Edge) {
 	c := newCaller(t, edge.Access(""))
 	for i := 0; pause(ctx, strayPeriod); i++ {
@@ -99,7 +102,7 @@ func sendStrays(ctx context.Context, t *testing.T, provider *issuer.Issuer, edge
 	}
 }
 
-// keyOf is the name of the key that a token says it is signed with (RFC 7515, section 4.1.4).
+// keyOf returns the key id in a token's header (RFC 7515, section 4.1.4).
 func keyOf(token string) string {
 	encoded, _, _ := strings.Cut(token, ".")
 	var header struct{ Kid string }

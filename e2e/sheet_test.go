@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// sheet is what docs/compatibility.md says: a mark for each client, path and column, the same on both clusters, and the words that
-// clients were shown instead.
+// sheet is the content of docs/compatibility.md: a mark for each client, path and column, equal on
+// both clusters, and the messages that clients show instead of a result.
 type sheet struct {
 	marks    map[cell]string
 	messages []string
@@ -17,21 +17,21 @@ type cell struct{ path, client, column string }
 
 const (
 	markYes     = "yes"
-	markRefused = "told why not"
+	markRefused = "error with advice"
 	markFails   = "**fails**"
-	markDiffers = "**differs**" // from one cluster to the other
+	markDiffers = "**differs**" // the two clusters have different results
 )
 
-// pathTitles are the document's headings.
+// pathTitles are the headings of the paths in the document.
 var pathTitles = map[string]string{
 	direct:   "Directly",
 	balanced: "Through a load balancer",
 	nginx:    "Through nginx",
 }
 
-const messagesTitle = "What \"told why not\" says"
+const messagesTitle = "Messages of \"error with advice\""
 
-// sheet makes one of the rows.
+// sheet returns the sheet of these results.
 func (r *results) sheet() *sheet {
 	s := &sheet{marks: map[cell]string{}}
 	for _, row := range r.rows {
@@ -53,13 +53,13 @@ func (r *results) sheet() *sheet {
 	return s
 }
 
-// column is the part of a verb's name before its details.
+// column returns the part of a verb's name before the comma.
 func column(verb string) string {
 	name, _, _ := strings.Cut(verb, ",")
 	return name
 }
 
-// columns are those of a client.
+// columns returns the columns of a client.
 func (c client) columns() []string {
 	var names []string
 	for _, v := range c.verbs {
@@ -68,7 +68,7 @@ func (c client) columns() []string {
 	return names
 }
 
-// kin splits clients into those that do the same kind of things, which can share a table.
+// kin groups clients that share columns, so that they can share a table.
 func kin(clients []client) [][]client {
 	var groups [][]client
 	for _, c := range clients {
@@ -84,7 +84,7 @@ func kin(clients []client) [][]client {
 	return groups
 }
 
-// columnsOf are the columns of a table of clients, in the order in which they first come up.
+// columnsOf returns the columns of a table of clients, in the order of their first use.
 func columnsOf(clients []client) []string {
 	var names []string
 	for _, c := range clients {
@@ -102,7 +102,7 @@ func add(list []string, item string) []string {
 	return append(list, item)
 }
 
-// markdown is the document's tables.
+// markdown returns the tables and messages of the document.
 func (s *sheet) markdown() string {
 	var b strings.Builder
 	for _, path := range paths {
@@ -127,7 +127,7 @@ func (s *sheet) markdown() string {
 	return b.String()
 }
 
-// readSheet is what markdown wrote.
+// readSheet parses a document that markdown wrote.
 func readSheet(text string) *sheet {
 	s := &sheet{marks: map[cell]string{}}
 	text, messages, _ := strings.Cut(text, "\n## "+messagesTitle+"\n")
@@ -137,7 +137,7 @@ func readSheet(text string) *sheet {
 		}
 	}
 	var path string
-	var names []string // nil: the next table line has them
+	var names []string // columns of the current table; nil: the next table line contains them
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		fields := strings.Split(strings.Trim(line, "|"), "|")

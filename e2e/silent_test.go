@@ -18,10 +18,11 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// silence is more than twice the idle limit of both load balancers.
+// silence is more than twice the idle timeout of both load balancers.
 const silence = 130 * time.Second
 
-// TestSilentExec runs a command that says nothing for long, with clients that ping and clients that never do.
+// TestSilentExec checks an exec whose command prints nothing for a long time, with clients that
+// send pings and clients that never do.
 func TestSilentExec(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
@@ -41,7 +42,7 @@ func TestSilentExec(t *testing.T) {
 					tr.file = s.kubeconfig(tr.t, path, "alice")
 					return js(ctx, tr, nil, "exec.mjs", cluster.Namespace, "shell", "sh", "-c", script)
 				},
-				"OkHttp 3.13": func(ctx context.Context, tr *trial) clients.Result { // gives up on a ping unanswered for 60 s
+				"OkHttp 3.13": func(ctx context.Context, tr *trial) clients.Result { // closes the session if a ping is not answered within 60 s
 					tr.file = s.kubeconfig(tr.t, path, "alice")
 					return java(ctx, tr, nil, "OkHttpExec", noTerminal, cluster.Namespace, "shell", "sh", "-c", script)
 				},
@@ -59,7 +60,7 @@ func TestSilentExec(t *testing.T) {
 	})
 }
 
-// TestSilentPortForward keeps one forwarded connection silent for long.
+// TestSilentPortForward checks a forwarded connection without traffic for a long time.
 func TestSilentPortForward(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
@@ -83,18 +84,18 @@ func TestSilentPortForward(t *testing.T) {
 				time.Sleep(silence)
 			}
 			if _, err := io.WriteString(conn, word); err != nil {
-				t.Fatalf("%s: %v; kubectl said %s", word, err, p.Said())
+				t.Fatalf("%s: %v; kubectl's output: %s", word, err, p.Said())
 			}
 			echo := make([]byte, len(word))
 			if _, err := io.ReadFull(conn, echo); err != nil || string(echo) != word {
-				t.Fatalf("%s: %q, %v; kubectl said %s", word, echo, err, p.Said())
+				t.Fatalf("%s: %q, %v; kubectl's output: %s", word, echo, err, p.Said())
 			}
 		}
 	})
 }
 
-// TestSilentWebSocket keeps WebSockets that edge does not read silent for long: a console in a pod, and a watch. Their clients
-// never ping.
+// TestSilentWebSocket checks WebSockets without traffic for a long time that edge forwards without
+// interpreting: a console in a pod, and a watch. Their clients never ping.
 func TestSilentWebSocket(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
@@ -111,9 +112,9 @@ func TestSilentWebSocket(t *testing.T) {
 				_, events := listen(ctx, t, to, "/api/v1/namespaces/"+cluster.Namespace+"/configmaps?watch=true&fieldSelector=metadata.name%3D"+name)
 				select {
 				case text := <-said:
-					t.Fatalf("the console said %q", text)
+					t.Fatalf("the console sent %q", text)
 				case text := <-events:
-					t.Fatalf("the watch said %q", text)
+					t.Fatalf("the watch sent %q", text)
 				case <-time.After(silence):
 				}
 				if err := console.WriteMessage(websocket.TextMessage, []byte("still here")); err != nil {
@@ -124,17 +125,18 @@ func TestSilentWebSocket(t *testing.T) {
 					t.Fatal(err)
 				}
 				if text := <-said; text != "still here" {
-					t.Errorf("the console said %q", text)
+					t.Errorf("the console sent %q", text)
 				}
 				if text := <-events; !strings.Contains(text, "ADDED") {
-					t.Errorf("the watch said %q", text)
+					t.Errorf("the watch sent %q", text)
 				}
 			})
 		}
 	})
 }
 
-// listen opens a WebSocket and reads it, to an error, which is the last that it says.
+// listen opens a WebSocket and reads it in the background. The channel receives each message, and
+// last the error that ended it.
 func listen(ctx context.Context, t *testing.T, to cluster.Access, uri string) (*websocket.Conn, <-chan string) {
 	t.Helper()
 	c, _, err := rawclient.DialWebSocket(ctx, to, uri)

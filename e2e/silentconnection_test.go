@@ -16,12 +16,13 @@ import (
 )
 
 const (
-	briefSilence = 4 * time.Second         // longer than a PING may take before the connection gets nothing new
-	halfBytes    = 32 << 20                // more than fits into the buffers of the way, or the answer would have come before
-	mostSilence  = 5500 * time.Millisecond // shorter than the connection may be silent
+	briefSilence = 4 * time.Second         // longer than edge waits for a PING before it stops using the connection for new requests
+	halfBytes    = 32 << 20                // larger than all buffers on the path, so that the response cannot arrive before the silence
+	mostSilence  = 5500 * time.Millisecond // shorter than the silence after which edge closes the connection
 )
 
-// TestConnectionComesBack: a connection that was silent for a while, and not for longer than edge waits, has lost nothing.
+// TestConnectionComesBack checks that no request is lost on a connection that was silent for a
+// while, but shorter than edge's timeout.
 func TestConnectionComesBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*deadTime)
 	defer cancel()
@@ -30,7 +31,7 @@ func TestConnectionComesBack(t *testing.T) {
 	seen := d.watch(ctx, d.h, "seen")
 	d.expect(ctx, seen, "seen")
 	quiet := d.watch(ctx, d.h, "quiet")
-	// What a slow machine made longer than it should be proves nothing, and is done again.
+	// A round that took too long because of a slow machine proves nothing and is repeated.
 	for round := 0; ; round++ {
 		half := d.halfAnswer(ctx, halfBytes)
 		var asked, posted []sent
@@ -60,7 +61,7 @@ func TestConnectionComesBack(t *testing.T) {
 		half.Close()
 		if err != nil || rest != halfBytes-halfRead {
 			if wrong++; lasted < mostSilence {
-				d.wrong.add("an answer that had begun", fmt.Sprintf("%d more bytes, %v", rest, err))
+				d.wrong.add("a response that had begun was not completed", fmt.Sprintf("%d more bytes, %v", rest, err))
 			}
 		}
 		d.wrong.report(t, nil)
@@ -69,7 +70,7 @@ func TestConnectionComesBack(t *testing.T) {
 			break
 		}
 		if ctx.Err() != nil {
-			t.Fatal("this machine was too slow to be silent briefly")
+			t.Fatal("this machine was too slow for a short silence")
 		}
 	}
 	d.make(ctx, "quiet")
@@ -79,11 +80,12 @@ func TestConnectionComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if event, ok := seen.next(ctx); !ok || !strings.Contains(event, `"DELETED"`) {
-		t.Errorf("a watch that had begun: %.300s, %v, want that it goes on", event, seen.err)
+		t.Errorf("a watch that had begun: %.300s, %v; want that it continues", event, seen.err)
 	}
 }
 
-// TestDeadConnectionOfReviews: what edge asks of its own accord goes over such connections, too.
+// TestDeadConnectionOfReviews checks that edge's own reviews also recover when their connection to
+// the API server dies.
 func TestDeadConnectionOfReviews(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
@@ -126,13 +128,14 @@ func TestDeadConnectionOfReviews(t *testing.T) {
 	}
 }
 
-// TestSlowAnswerIsNoDeadConnection: what takes long, on a connection that lives, is waited for.
+// TestSlowAnswerIsNoDeadConnection checks that edge waits for a slow response on a connection that
+// works.
 func TestSlowAnswerIsNoDeadConnection(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
 	d := startDeadWay(t, ctx)
-	const after = 15 * time.Second // twice as long as edge would wait for a connection that died
+	const after = 15 * time.Second // twice as long as edge waits on a dead connection
 	before := d.relay.Accepted()
 	replies := make(chan reply)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {

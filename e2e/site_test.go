@@ -15,7 +15,7 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// A site is a cluster, edge in front of it, and two load balancers in front of edge.
+// site is a cluster, an edge in front of it, and two load balancers in front of edge.
 type site struct {
 	cluster *cluster.Cluster
 	edge    *testbed.Edge
@@ -23,19 +23,19 @@ type site struct {
 	nginx   *network.LoadBalancer
 }
 
-// The ways to reach a site's edge. Only the direct one carries SPDY.
+// The paths to a site's edge. Only the direct one supports SPDY.
 const (
 	direct   = "direct"
-	balanced = "load balancer" // the stand-in for an ALB
+	balanced = "load balancer" // HAProxy, configured like an AWS ALB
 	nginx    = "nginx"
 )
 
 var paths = []string{direct, balanced, nginx}
 
-// opsNamespace is where bob works; alice works in cluster.Namespace.
+// opsNamespace is bob's namespace; alice's is cluster.Namespace.
 const opsNamespace = "ops"
 
-// tenantOnly makes edge accept only users of one tenant: not carol.
+// tenantOnly makes edge accept only users of one tenant, so not carol.
 const tenantOnly = "--oidc-required-claim=tenant=one"
 
 func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
@@ -63,7 +63,7 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 			return nil, err
 		}
 	}
-	if err := s.cluster.ReachPods(ctx); err != nil { // or what goes to a pod by a proxy would leave the machine
+	if err := s.cluster.ReachPods(ctx); err != nil { // otherwise proxied requests to a pod would leave the machine
 		return nil, err
 	}
 	if err := s.cluster.StartLostPod(ctx); err != nil {
@@ -72,10 +72,11 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 	return s, grant(ctx, s.cluster)
 }
 
-// shellScript serves a page on port 8080, and what inpod does.
+// shellScript serves a page on port 8080 and runs inpod.
 const shellScript = "httpd -p 8080 -h /www; inpod & trap 'exit 0' TERM; while :; do sleep 1; done"
 
-// grant lets dev work in the demo namespace. ops may work in its own and only look at demo's pods.
+// grant allows the group dev to work in the demo namespace. The group ops may work in its own
+// namespace and only read demo's pods.
 func grant(ctx context.Context, c *cluster.Cluster) error {
 	look := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "pods/log", "configmaps"}, Verbs: []string{"get", "list", "watch"}}
 	enter := rbacv1.PolicyRule{
@@ -99,7 +100,7 @@ func grant(ctx context.Context, c *cluster.Cluster) error {
 	return nil
 }
 
-// grantGroup lets a group of the issuer do what rules say, in one namespace.
+// grantGroup grants a group of the issuer the rights in rules, in one namespace.
 func grantGroup(ctx context.Context, c *cluster.Cluster, namespace, group string, rules []rbacv1.PolicyRule) error {
 	meta := metav1.ObjectMeta{Name: group}
 	role := &rbacv1.Role{ObjectMeta: meta, Rules: rules}
@@ -118,7 +119,7 @@ func grantGroup(ctx context.Context, c *cluster.Cluster, namespace, group string
 	return nil
 }
 
-// access is how the holder of a token reaches the site.
+// access returns the address and credential of a client with this token on a path to the site.
 func (s *site) access(path, token string) cluster.Access {
 	switch path {
 	case balanced:
@@ -130,7 +131,7 @@ func (s *site) access(path, token string) cluster.Access {
 	}
 }
 
-// kubeconfig is a user's file for the site.
+// kubeconfig writes a user's kubeconfig for a path to the site.
 func (s *site) kubeconfig(t *testing.T, path, user string) string {
 	t.Helper()
 	file, err := bed.Kubeconfig(s.access(path, tokens[user]))
@@ -140,13 +141,13 @@ func (s *site) kubeconfig(t *testing.T, path, user string) string {
 	return file
 }
 
-// kubectl is a release of kubectl in the hands of a user of the site.
+// kubectl returns a version of kubectl with a user's kubeconfig for a path to the site.
 func (s *site) kubectl(t *testing.T, path, version, user string, env ...string) *clients.Kubectl {
 	t.Helper()
 	return bed.Kubectl(version, s.kubeconfig(t, path, user), env...)
 }
 
-// forEachSite runs a test against both clusters at the same time.
+// forEachSite runs a test against both clusters in parallel.
 func forEachSite(t *testing.T, test func(t *testing.T, s *site)) {
 	t.Parallel()
 	for kind, s := range sites {
@@ -157,7 +158,7 @@ func forEachSite(t *testing.T, test func(t *testing.T, s *site)) {
 	}
 }
 
-// slug makes a name of any text that a Kubernetes object may have.
+// slug converts a text to a valid name of a Kubernetes object.
 func slug(text string) string {
 	return strings.NewReplacer("/", "-", " ", "-", "_", "-", ".", "", ",", "", "`", "").Replace(strings.ToLower(text))
 }

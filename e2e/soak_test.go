@@ -20,18 +20,18 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// What only `make soak` has time for. It runs the same functions through edge and at the API server itself, in the dialects
-// that stand for the others.
+// These tests run only in `make soak`, because they take long. They run the same functions through
+// edge and directly at the API server, in dialects that represent the others.
 
 const (
 	soakBytes   = 2 << 30
-	soakStall   = 61 * time.Second // client-go gives up on a connection that is silent for 60 s
-	soakSilence = 5 * time.Minute  // five times the load balancer's idle limit
+	soakStall   = 61 * time.Second // client-go closes a connection that is silent for 60 s
+	soakSilence = 5 * time.Minute  // five times the load balancer's idle timeout
 )
 
 func init() { atEnd = printSoak }
 
-// soakTable has a row for each session.
+// soakTable has one row per session.
 var soakTable struct {
 	sync.Mutex
 	rows []soakRow
@@ -39,7 +39,7 @@ var soakTable struct {
 
 type soakRow struct{ cluster, what, dialect, way, result string }
 
-// soak runs one session on a way and notes its result.
+// soak runs one session on a path and records its result.
 func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Context) error) {
 	t.Run(fmt.Sprintf("%s/%s/%s", what, dialect, way), func(t *testing.T) {
 		t.Parallel()
@@ -51,7 +51,7 @@ func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Con
 	})
 }
 
-// note adds a row to the table: how long each run took, or the error.
+// note adds a row to the table: the duration of each run, or the error.
 func note(t *testing.T, s *site, what, dialect, way string, err error, took ...time.Duration) {
 	result := "ok"
 	for _, one := range took {
@@ -66,7 +66,7 @@ func note(t *testing.T, s *site, what, dialect, way string, err error, took ...t
 	soakTable.rows = append(soakTable.rows, soakRow{string(s.cluster.Kind), what, dialect, way, result})
 }
 
-// printSoak prints what was found, when all have ended.
+// printSoak prints the table after all tests.
 func printSoak() {
 	if len(soakTable.rows) == 0 {
 		return
@@ -80,7 +80,8 @@ func printSoak() {
 	}
 }
 
-// ways are how a dialect of a site is tried: at the API server itself, if it speaks it, and through edge.
+// ways returns the accesses with which a dialect is tested: through edge and, if the API server
+// supports it, directly.
 func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]cluster.Access {
 	ways := map[string]cluster.Access{"edge": s.access(direct, tokens["alice"])}
 	if spokenBy(s.cluster.Kind, d).Name == d.Name {
@@ -89,10 +90,10 @@ func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]cluster.Access
 	return ways
 }
 
-// TestSoakStdin sends 2 GiB and has the pod tell their hash.
+// TestSoakStdin sends 2 GiB to stdin of a command that prints their hash.
 func TestSoakStdin(t *testing.T) {
 	t.Parallel()
-	turn := make(chan struct{}, 1) // 2 GiB keep all cores busy
+	turn := make(chan struct{}, 1) // only one at a time, because 2 GiB keep all cores busy
 	forEachSoakSite(t, func(t *testing.T, s *site) {
 		for _, name := range []string{"websocket v5", "spdy v4"} {
 			d := rawclient.ByName(rawclient.Execs, name)
@@ -114,7 +115,7 @@ func TestSoakStdin(t *testing.T) {
 	})
 }
 
-// forEachSoakSite is forEachSite for a test that is parallel already.
+// forEachSoakSite is like forEachSite, for a test that has already called t.Parallel.
 func forEachSoakSite(t *testing.T, test func(t *testing.T, s *site)) {
 	for kind, s := range sites {
 		t.Run(string(kind), func(t *testing.T) {
@@ -124,11 +125,13 @@ func forEachSoakSite(t *testing.T, test func(t *testing.T, s *site)) {
 	}
 }
 
-// stallOutputs are how much a command says, and the client stops in the middle of: little, so that all of it is on the way and
-// the command has ended before the client reads on, and more than the way can hold.
+// stallOutputs are the sizes of output in whose middle the client stops reading. The smaller one
+// fits into the buffers on the path, so that the command ends before the client reads on. The
+// larger one does not fit.
 var stallOutputs = []int64{16 << 20, 256 << 20}
 
-// TestSoakStall stops reading for 61 s in the middle of output, and reads on.
+// TestSoakStall checks clients that stop reading for 61 s in the middle of output and then
+// continue.
 func TestSoakStall(t *testing.T) {
 	t.Parallel()
 	forEachSoakSite(t, func(t *testing.T, s *site) {
@@ -140,8 +143,9 @@ func TestSoakStall(t *testing.T) {
 					soak(t, s, what, name, way, func(ctx context.Context) error { return stalled(ctx, d, to, output, 0) })
 				}
 			}
-			// A client that pings, as client-go's does, can lose the output's end at the API server itself: who has closed by then
-			// answers a ping with a reset, which overtakes what is on the way. What matters is that edge does no worse.
+			// A client that pings, like client-go, can lose the end of the output also at the API
+			// server. A server that has closed answers a ping with a reset, which overtakes the
+			// data in flight. edge must not be worse than that.
 			soak(t, s, what, "spdy v4 that pings", "both", func(ctx context.Context) error {
 				var own, edge error
 				var both sync.WaitGroup
@@ -159,7 +163,8 @@ func TestSoakStall(t *testing.T) {
 		if s.cluster.Kind != cluster.New {
 			return
 		}
-		// client-go's v5 has limits of its own that no server can lift: what matters is that edge does no worse.
+		// client-go's v5 has its own limits, which no server can change. edge must not be worse
+		// than the API server.
 		output := stallOutputs[1]
 		soak(t, s, fmt.Sprintf("61 s stall in %d MiB of output", output>>20), "client-go v5", "both", func(ctx context.Context) error {
 			var own, edge int64
@@ -176,7 +181,8 @@ func TestSoakStall(t *testing.T) {
 	})
 }
 
-// stalled reads a command's output with a pause in the middle, and holds it and the exit code against what they must be.
+// stalled reads a command's output with a pause in the middle, and checks the output's size and the
+// exit code.
 func stalled(ctx context.Context, d rawclient.Dialect, to cluster.Access, output int64, ping time.Duration) error {
 	script := fmt.Sprintf("head -c %d /dev/zero; exit 7", output)
 	o, err := d.Exec(ctx, to, rawclient.Exec{
@@ -188,7 +194,8 @@ func stalled(ctx context.Context, d rawclient.Dialect, to cluster.Access, output
 	return err
 }
 
-// stalledClientGo reads output with client-go's executor and a writer that stalls once.
+// stalledClientGo reads output with client-go's executor and a writer that stalls once. It returns
+// the number of bytes.
 func stalledClientGo(ctx context.Context, to cluster.Access, output int64) (int64, error) {
 	config := &rest.Config{
 		Host: to.Server, BearerToken: to.Token,
@@ -207,7 +214,7 @@ func stalledClientGo(ctx context.Context, to cluster.Access, output int64) (int6
 type stallingWriter struct {
 	n, at   int64
 	stalled bool
-	ctx     context.Context // of the one call that it serves
+	ctx     context.Context // context of the one StreamWithContext call
 }
 
 func (w *stallingWriter) Write(p []byte) (int, error) {
@@ -223,14 +230,15 @@ func (w *stallingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestSoakSilence keeps sessions silent behind the load balancer for five times its idle limit, with clients that never ping.
+// TestSoakSilence checks sessions without traffic for five times the load balancer's idle timeout,
+// with clients that never ping.
 func TestSoakSilence(t *testing.T) {
 	t.Parallel()
 	forEachSoakSite(t, func(t *testing.T, s *site) {
 		to := s.access(balanced, tokens["alice"])
 		for _, d := range rawclient.Execs {
 			if d.SPDY {
-				continue // the load balancer carries none
+				continue // the load balancer does not support SPDY
 			}
 			soak(t, s, "5 silent minutes", "exec, "+d.Name, "load balancer", func(ctx context.Context) error {
 				script := fmt.Sprintf("sleep %d; echo still here", int(soakSilence.Seconds()))

@@ -18,8 +18,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// TestKubectlReadsWhy: whoever holds a good token that a rule refuses reads which, in each kubectl; and who holds another one
-// reads that they must log in, and no more.
+// TestKubectlReadsWhy checks kubectl's error for a token with a valid signature that edge refuses:
+// it must contain the reason. For any other token, it must contain only that the user must log in.
 func TestKubectlReadsWhy(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New, tenantOnly)
@@ -55,7 +55,7 @@ func TestKubectlReadsWhy(t *testing.T) {
 		return bed.Kubectl(version, file)
 	}
 	for _, version := range binaries.KubectlVersions {
-		dir := "--cache-dir=" + cache + "/" + version // what kubectl knows of a cluster, it looks up once
+		dir := "--cache-dir=" + cache + "/" + version // a filled cache: kubectl stores what it has discovered of a cluster
 		if r := kubectl(version, tokens["alice"]).Run(t.Context(), dir, "get", "pods"); r.Code != 0 {
 			t.Fatalf("%s: code %d: %s", version, r.Code, r.Stderr)
 		}
@@ -67,7 +67,7 @@ func TestKubectlReadsWhy(t *testing.T) {
 				}
 			}
 		}
-		for _, args := range [][]string{{"get", "pods"}, {"get", "--raw", "/version"}, {"version"}} { // before it knows anything
+		for _, args := range [][]string{{"get", "pods"}, {"get", "--raw", "/version"}, {"version"}} { // with an empty cache
 			r := kubectl(version, tests["expired"].token).Run(t.Context(), append([]string{"--cache-dir=" + t.TempDir()}, args...)...)
 			if r.Code == 0 || !strings.Contains(string(r.Stderr), "Unauthorized: the token has expired: log in again") {
 				t.Errorf("%s, %v with an empty cache: code %d: %s", version, args, r.Code, r.Stderr)
@@ -76,8 +76,9 @@ func TestKubectlReadsWhy(t *testing.T) {
 	}
 }
 
-// TestUnusableGroups: one group that no header can carry locks its user out, with its name; with --unusable-groups=drop the API
-// server sees the user without it, and what Kubernetes keeps for itself stays refused.
+// TestUnusableGroups checks groups that cannot be sent in a header. By default, edge refuses the
+// user and names the group. With --unusable-groups=drop, the API server sees the user without the
+// group, and system groups are still refused.
 func TestUnusableGroups(t *testing.T) {
 	t.Parallel()
 	deny := attack(t, cluster.New, "--oidc-groups-prefix=")
@@ -118,7 +119,7 @@ func TestUnusableGroups(t *testing.T) {
 				return nil
 			}
 		}
-		return errors.New("no line of the access log has what was dropped")
+		return errors.New("no line of the access log contains the dropped groups")
 	}); err != nil {
 		t.Error(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// badTokens are tokens that are wrong in one thing each. The provider itself made them where it can.
+// badTokens returns tokens that each have one error. The provider itself issued them if it can.
 func badTokens(t *testing.T) map[string]string {
 	t.Helper()
 	ctx := t.Context()
@@ -29,7 +29,7 @@ func badTokens(t *testing.T) map[string]string {
 		c[name] = value
 		return c
 	}
-	stranger, err := bed.StartIssuer(ctx) // a real provider with the same people, that edge does not trust
+	stranger, err := bed.StartIssuer(ctx) // a real provider with the same users, which edge does not trust
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +55,12 @@ func badTokens(t *testing.T) map[string]string {
 	}
 }
 
-// TestUnauthorized: each bad token is refused on every way in, and nothing reaches the API server.
+// TestUnauthorized checks that edge refuses each bad token with every protocol and path, and sends
+// nothing to the API server.
 func TestUnauthorized(t *testing.T) {
 	t.Parallel()
 	bad := badTokens(t)
-	good, err := idp.Mint(idp.Claims("alice")) // the same claims, unspoilt
+	good, err := idp.Mint(idp.Claims("alice")) // the same claims without an error
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestUnauthorized(t *testing.T) {
 		for _, path := range paths {
 			t.Run(way+"/"+path, func(t *testing.T) {
 				t.Parallel()
-				spdyBalanced := path != direct && way == "exec over SPDY" // arrives without its Upgrade
+				spdyBalanced := path != direct && way == "exec over SPDY" // arrives without its Upgrade header
 				if a := ask(t, s.access(path, good), "good=token"); a.code >= 300 && !spdyBalanced {
 					t.Errorf("a good token: %v", a)
 				}
@@ -102,7 +103,7 @@ func TestUnauthorized(t *testing.T) {
 			})
 		}
 	}
-	t.Cleanup(func() { // once the parallel subtests are through
+	t.Cleanup(func() { // runs after the parallel subtests
 		events, err := s.cluster.Audit(func(e cluster.AuditEvent) bool { return strings.Contains(e.RequestURI, "unauthorized=") })
 		if err != nil || len(events) != 0 {
 			t.Errorf("reached the API server: %+v, %v", events, err)
@@ -110,10 +111,12 @@ func TestUnauthorized(t *testing.T) {
 	})
 }
 
-// TestTokenExpires: a token that was good, and remembered, is refused once it has expired.
+// TestTokenExpires checks that edge refuses a token that it has accepted and cached, once the token
+// has expired.
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
-	// dave's tokens live for ten seconds. edge may allow a clock's skew, so give it some time; and he must have been let in.
+	// dave's tokens are valid for ten seconds. edge must first accept the token, and may refuse it
+	// somewhat later because of clock tolerance.
 	s := sites[cluster.New]
 	token, err := idp.Login(t.Context(), "dave")
 	if err != nil {
@@ -131,13 +134,13 @@ func TestTokenExpires(t *testing.T) {
 			t.Fatal(a)
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("still accepted two minutes after it expired")
+			t.Fatal("the token was still accepted long after it expired")
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// TestKubectlUnauthorized: kubectl tells people to log in.
+// TestKubectlUnauthorized checks that kubectl asks the user to log in.
 func TestKubectlUnauthorized(t *testing.T) {
 	t.Parallel()
 	file, err := bed.Kubeconfig(sites[cluster.New].access(balanced, tokens["carol"]))

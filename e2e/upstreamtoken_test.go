@@ -19,12 +19,13 @@ import (
 
 const (
 	edgeNamespace   = "edge"
-	ownAccount      = "own" // whose token edge asks for; it starts as account edge
+	ownAccount      = "own" // the account for which edge requests tokens; edge starts with the account "edge"
 	apiAudience     = "https://kubernetes.default.svc"
 	ownTokenRequest = "/api/v1/namespaces/" + edgeNamespace + "/serviceaccounts/" + ownAccount + "/token"
 )
 
-// startWithOwnToken starts an edge that asks for a token of ownAccount, which may do what account edge may.
+// startWithOwnToken starts an edge that requests tokens of ownAccount. If allowed is true,
+// ownAccount has the rights of account edge, and edge may request its tokens.
 func startWithOwnToken(t *testing.T, c *cluster.Cluster, upstream cluster.Access, allowed bool) (*testbed.Edge, error) {
 	t.Helper()
 	ctx := t.Context()
@@ -64,16 +65,17 @@ func startWithOwnToken(t *testing.T, c *cluster.Cluster, upstream cluster.Access
 	}})
 }
 
-// makeOwnAccount makes ownAccount anew: tokens of an earlier one by that name are void.
+// makeOwnAccount creates ownAccount again, which invalidates the tokens of the earlier account.
 func makeOwnAccount(ctx context.Context, c *cluster.Cluster) error {
 	accounts := c.Client.CoreV1().ServiceAccounts(edgeNamespace)
-	_ = accounts.Delete(ctx, ownAccount, metav1.DeleteOptions{}) // there may be none
+	_ = accounts.Delete(ctx, ownAccount, metav1.DeleteOptions{}) // the account may not exist
 	_, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: ownAccount}}, metav1.CreateOptions{})
 	return err
 }
 
-// TestUpstreamToken: people's requests go upstream with a short-lived token of the named account, for the named audience. When
-// it is no longer good, edge asks for another one and uses that.
+// TestUpstreamToken checks that edge sends clients' requests upstream with a short-lived token of
+// the configured account and audience, and requests a new token when the old one is not valid any
+// more.
 func TestUpstreamToken(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster
@@ -100,7 +102,7 @@ func TestUpstreamToken(t *testing.T) {
 	}
 	bootstrap := credentials(ownTokenRequest)
 	if len(bootstrap) != 1 {
-		t.Fatalf("%d tokens were asked for at start", len(bootstrap))
+		t.Fatalf("edge requested %d tokens at its start, want 1", len(bootstrap))
 	}
 	if a := raw(t.Context(), t, to, "GET", podsURI+"?own=first", askJSON); a.code != 200 {
 		t.Fatal(a)
@@ -110,18 +112,18 @@ func TestUpstreamToken(t *testing.T) {
 	}
 	first := credentials(podsURI)
 	if len(first) != 2 || first[0] != first[1] || first[0] == bootstrap[0] {
-		t.Fatalf("%d requests with %d credentials", len(first), len(slices.Compact(first)))
+		t.Fatalf("%d requests with %d credentials, want 2 requests with the same new credential", len(first), len(slices.Compact(first)))
 	}
 	claims := ownClaims(t, first[0])
 	if claims.Subject != "system:serviceaccount:edge:own" || !slices.Equal(claims.Audiences, []string{apiAudience}) || claims.Expires-claims.Issued != 600 {
-		t.Errorf("the token is of %+v", claims)
+		t.Errorf("the token has claims %+v", claims)
 	}
 	if e := ownEvent(t, c, "own=first"); e.User.Username != claims.Subject || e.ImpersonatedUser == nil ||
 		e.ImpersonatedUser.Username != testbed.UsernamePrefix+"alice" {
 		t.Errorf("the API server saw %+v", e)
 	}
 
-	// The API server remembers tokens for some seconds.
+	// The API server caches tokens for some seconds.
 	if err := makeOwnAccount(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -134,15 +136,15 @@ func TestUpstreamToken(t *testing.T) {
 			next = all[len(all)-1]
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not renewed: %v", a)
+			t.Fatalf("edge did not use a new token: %v", a)
 		}
 	}
 	if again := ownClaims(t, next); again.Subject != claims.Subject || again.ID == claims.ID || again.Of.Account.UID == claims.Of.Account.UID {
-		t.Errorf("the next token is of %+v", again)
+		t.Errorf("the next token has claims %+v", again)
 	}
 	for _, credential := range credentials(ownTokenRequest) {
 		if credential != bootstrap[0] {
-			t.Error("a token was asked for with another credential than edge's first")
+			t.Error("edge requested a token with another credential than its first one")
 		}
 	}
 	if strings.Contains(edge.Process.Tail(), strings.TrimPrefix(first[0], "Bearer ")) {
@@ -150,7 +152,7 @@ func TestUpstreamToken(t *testing.T) {
 	}
 }
 
-// ownEvent is the API server's audit event of a request that contains marker.
+// ownEvent returns the API server's audit event of a request whose URI contains marker.
 func ownEvent(t *testing.T, c *cluster.Cluster, marker string) cluster.AuditEvent {
 	t.Helper()
 	e, err := c.WaitAudit(t.Context(), func(e cluster.AuditEvent) bool { return strings.Contains(e.RequestURI, marker) })
@@ -173,7 +175,8 @@ type accountClaims struct {
 	} `json:"kubernetes.io"`
 }
 
-// ownClaims reads a ServiceAccount's token, which the API server has verified.
+// ownClaims decodes the claims of a ServiceAccount's token. The API server has verified the
+// signature.
 func ownClaims(t *testing.T, authorization string) accountClaims {
 	t.Helper()
 	var claims accountClaims

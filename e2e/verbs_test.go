@@ -23,7 +23,7 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// want compares a finished run with what it should have printed and ended with.
+// want returns an error unless a finished run has this exit code and this stdout.
 func want(r clients.Result, code int, stdout string) error {
 	if r.Err != nil || r.Code != code || string(r.Stdout) != stdout {
 		return fmt.Errorf("code %d (%v), stdout %.200q, stderr %.1000q; want code %d, stdout %.200q", r.Code, r.Err, r.Stdout, r.Stderr, code, stdout)
@@ -35,7 +35,7 @@ func getPods(ctx context.Context, tr *trial) error {
 	return want(tr.k.Run(ctx, "get", "pod", "shell", "-o", "jsonpath={.metadata.name}"), 0, "shell")
 }
 
-// watchConfigMaps sees an object that is made while it watches.
+// watchConfigMaps checks that a watch reports an object that is created later.
 func watchConfigMaps(ctx context.Context, tr *trial) error {
 	w, err := startLines(ctx, tr.k.Command, "get", "configmaps", "--watch", "--output-watch-events", "--no-headers")
 	if err != nil {
@@ -45,9 +45,10 @@ func watchConfigMaps(ctx context.Context, tr *trial) error {
 	return seeConfigMaps(ctx, tr, w)
 }
 
-// seeConfigMaps makes objects that a watch is to tell of.
+// seeConfigMaps creates objects and checks that a running watch reports them.
 func seeConfigMaps(ctx context.Context, tr *trial, w *lines) error {
-	// The watch has begun when it shows what is there already; kube-root-ca.crt needs a controller manager, so make one.
+	// The watch has begun when it has shown the first object. The test creates this object itself,
+	// because kube-root-ca.crt, which usually exists, needs a controller manager.
 	for _, suffix := range []string{"-first", "-second"} {
 		name := tr.name + suffix
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -63,7 +64,7 @@ func seeConfigMaps(ctx context.Context, tr *trial, w *lines) error {
 	return nil
 }
 
-// followLogs sees lines that are written while it follows.
+// followLogs checks that kubectl prints lines that are written while it follows the log.
 func followLogs(ctx context.Context, tr *trial) error {
 	w, err := startLines(ctx, tr.k.Command, "logs", "--follow", "--tail=1", "ticker")
 	if err != nil {
@@ -73,7 +74,7 @@ func followLogs(ctx context.Context, tr *trial) error {
 	return seeTicks(ctx, w)
 }
 
-// seeTicks reads four lines of the pod that writes numbers.
+// seeTicks reads four consecutive lines of the pod "ticker", which writes numbers.
 func seeTicks(ctx context.Context, w *lines) error {
 	var last int
 	for range 4 {
@@ -101,11 +102,12 @@ func execStdin(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// discarded is what client-go before 0.34 may log when it reads before it has made its streams, whoever the server is. It has
-// dropped the empty message that says "it has begun": the output is compared whole.
+// discarded matches a message that client-go before 0.34 may log with any server. It is logged if
+// client-go reads the empty start message before it has created its streams. The output is compared
+// completely.
 var discarded = regexp.MustCompile(`(?m)^E\d{4} .* websocket\.go:\d+\] Unknown stream id 1, discarding message\n`)
 
-// execTerminal sees the terminal's size inside, before and after it changes.
+// execTerminal checks the terminal's size inside the pod before and after a resize.
 func execTerminal(ctx context.Context, tr *trial) error {
 	term, err := tr.k.Terminal(ctx, 30, 100, "exec", "-it", "shell", "--", "sh")
 	if err != nil {
@@ -115,13 +117,14 @@ func execTerminal(ctx context.Context, tr *trial) error {
 	return resizeTerminal(ctx, term)
 }
 
-// resizeTerminal talks to a shell in a terminal until that ends.
+// resizeTerminal resizes the terminal of a running shell, checks the size inside, and ends the
+// shell with code 5.
 func resizeTerminal(ctx context.Context, term *clients.Terminal) error {
 	for _, size := range []struct{ rows, cols int }{{30, 100}, {41, 123}} {
 		if err := term.Resize(size.rows, size.cols); err != nil {
 			return err
 		}
-		// The size travels beside the keys, so ask until it is there.
+		// The size is sent separately from the keys, so the script waits until it has arrived.
 		ask := `until [ "$(stty size)" = "%d %d" ]; do sleep 0.1; done; echo the size is $(stty size)` + "\n"
 		if err := term.Type(fmt.Sprintf(ask, size.rows, size.cols)); err != nil {
 			return err
@@ -139,7 +142,7 @@ func resizeTerminal(ctx context.Context, term *clients.Terminal) error {
 	return nil
 }
 
-// attach talks to a pod's own process until that ends.
+// attach attaches to the pod's own process until that process ends.
 func attach(ctx context.Context, tr *trial) error {
 	pod := tr.name + "-attach"
 	err := tr.site.cluster.StartPod(ctx, cluster.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
@@ -150,12 +153,12 @@ func attach(ctx context.Context, tr *trial) error {
 	return want(tr.k.RunInput(ctx, strings.NewReader("a line\n"), "attach", "-i", pod), 0, "got a line\n")
 }
 
-// blobs are what cp carries, by their size in MB. They do not compress.
+// blobs are the files that cp copies, by their size in MB. They cannot be compressed.
 var blobs = map[int]blob{10: {}, 100: {}}
 
 type blob struct {
 	path string
-	hash string // SHA-256, hexadecimal
+	hash string // SHA-256 in hexadecimal
 }
 
 func makeBlobs() error {
@@ -218,12 +221,13 @@ func portForward(ctx context.Context, tr *trial) error {
 	}
 	defer p.Stop()
 	if err := fetchPages(p.Addr); err != nil {
-		return fmt.Errorf("%w; kubectl said %s", err, p.Said())
+		return fmt.Errorf("%w; kubectl's output: %s", err, p.Said())
 	}
 	return nil
 }
 
-// fetchPages makes 20 requests through a forwarded port, each on a connection of its own, half of them at the same time.
+// fetchPages sends 20 requests through a forwarded port, each on its own connection, the second
+// half of them concurrently.
 func fetchPages(addr string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	request := func() error {

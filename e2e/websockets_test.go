@@ -15,7 +15,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestOtherWebSockets: a WebSocket that is no exec and no port-forward passes as it is, as it does at the API server itself.
+// TestOtherWebSockets checks that WebSockets other than exec and port-forward behave through edge
+// exactly as at the API server.
 func TestOtherWebSockets(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		prepareOthers(t, s)
@@ -34,17 +35,17 @@ func TestOtherWebSockets(t *testing.T) {
 	})
 }
 
-// otherWebSocket is one to open, with what its client says.
+// otherWebSocket is a WebSocket to open, and the messages that its client sends.
 type otherWebSocket struct {
 	name  string
 	uri   string
 	offer []string
-	say   []string // each is sent, text and binary, and answered
-	hear  int      // messages to read when nothing is said; a log's first is empty
-	check string   // in the API server's own transcript
+	say   []string // messages to send, each as text and as binary; each is answered
+	hear  int      // messages to read if say is empty; the first message of a log is empty
+	check string   // text that the API server's own transcript must contain
 }
 
-// big is more than any buffer on the way.
+// big is a message that is larger than any buffer on the path.
 var big = strings.Repeat("0123456789abcdef", 1<<16)
 
 var otherWebSockets = []otherWebSocket{
@@ -61,8 +62,8 @@ const (
 	loggerPod   = "logger"
 )
 
-// prepareOthers makes a service with the pod "shell" behind it, and what is watched and read. There is no controller manager
-// that could tell the service its endpoints.
+// prepareOthers creates a service for the pod "shell", a ConfigMap to watch and a pod with a log.
+// It also creates the service's endpoints, because the cluster has no controller manager.
 func prepareOthers(t *testing.T, s *site) {
 	t.Helper()
 	ctx, core := t.Context(), s.cluster.Client.CoreV1()
@@ -91,7 +92,7 @@ func prepareOthers(t *testing.T, s *site) {
 	}
 }
 
-// transcript is all that a client learns.
+// transcript returns a description of everything that a client observes.
 func (o otherWebSocket) transcript(t *testing.T, to cluster.Access) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -123,7 +124,7 @@ func (o otherWebSocket) transcript(t *testing.T, to cluster.Access) string {
 	for range o.hear {
 		hear()
 	}
-	if len(o.say) > 0 { // the pod answers a Close with its code; the API server's own streams do not wait for one
+	if len(o.say) > 0 { // the pod answers a close frame with the same code; the API server's own streams do not wait for a close frame
 		c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4001, "enough"), time.Now().Add(5*time.Second))
 		_, _, err := c.ReadMessage()
 		fmt.Fprintf(&b, "then %v\n", err)
