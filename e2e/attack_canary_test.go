@@ -15,10 +15,10 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// TestTokenCanary checks that a token that a client sends in any part of a request is in no file
-// that edge or the API server has written, even after a crash of edge with requests in flight. It
-// also checks that edge refuses a token in a URL, because URLs are logged. TestMain searches again
-// for all tokens of the run at its end.
+// TestTokenCanary checks that edge and the API server write no token of a client to a file, in
+// whatever part of a request the client sends it. Even a crash of edge with requests in flight must
+// not write one. The test also checks that edge refuses a token in a URL, because URLs are logged.
+// TestMain searches again for all tokens of the run at its end.
 func TestTokenCanary(t *testing.T) {
 	t.Parallel()
 	a, _ := audited(t, cluster.New, everything)

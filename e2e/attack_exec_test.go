@@ -85,7 +85,7 @@ func TestVerbDrift(t *testing.T) {
 				a := attack(t, s.cluster.Kind, "--upstream-streaming="+mode)
 				ask := func(token, uri string, d rawclient.Dialect) {
 					method, lines := askStream(d)
-					before := len(a.requests()) // the number of requests before this one; the record stays, because edge caches the answers to reviews
+					before := len(a.requests()) // the record stays, because edge caches reviews
 					got := raw(t.Context(), t, a.as(token), method, uri, lines...)
 					if token == getter && got.code != http.StatusForbidden || token != getter && mode == "auto" && got.code != http.StatusSwitchingProtocols {
 						t.Errorf("%s of %.70s: %v", d.Name, uri, got)
@@ -178,7 +178,7 @@ func TestNodesProxyExec(t *testing.T) {
 			lines = askWebSocket("v4.channel.k8s.io")
 		}
 		if got := raw(ctx, t, admin, method, nodeExec, lines...); !strings.Contains(got.status().Message, authorized) {
-			t.Errorf("%s by who may: %v, want the API server's own answer", method, got)
+			t.Errorf("%s by a user with create: %v, want the API server's own answer", method, got)
 		}
 	}
 }

@@ -162,8 +162,8 @@ func TestContinuation(t *testing.T) {
 }
 
 // TestSettings checks floods of frames that each require an answer, from clients that read the
-// answers and from clients that do not, and floods of frames that require none (CVE-2019-9512,
-// CVE-2019-9515).
+// answers and from clients that do not. It also checks floods of frames that require no answer
+// (CVE-2019-9512, CVE-2019-9515).
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}

@@ -83,7 +83,7 @@ func TestReviewFlood(t *testing.T) {
 				b.await(t, 1)
 			}
 			if n := a.recorder.MostReviews(); n > c.most || n == 0 {
-				t.Errorf("%d reviews under way, want at most %d", n, c.most)
+				t.Errorf("%d reviews in flight, want at most %d", n, c.most)
 			}
 			release()
 			<-over
@@ -95,7 +95,7 @@ func TestReviewFlood(t *testing.T) {
 			// Then, the API server answers all reviews at once.
 			eachOf(requests/2, workers/2, func(i int) { ask(requests + i) })
 			if n := a.recorder.MostReviews(); n > c.most {
-				t.Errorf("%d reviews under way at one time, want at most %d", n, c.most)
+				t.Errorf("%d reviews in flight at one time, want at most %d", n, c.most)
 			}
 			// Last, the same request many times: one review for each different question, and one
 			// more when the cached answer has expired.

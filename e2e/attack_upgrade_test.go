@@ -236,9 +236,9 @@ func TestNon101(t *testing.T) {
 	})
 }
 
-// TestCrossSiteWebSocket checks that a page of an origin that is not allowed cannot open a
-// WebSocket with a credential that the browser sends by itself, even if the request also contains a
-// token. If a token has authenticated the request, any Origin is accepted.
+// TestCrossSiteWebSocket checks that a page cannot open a WebSocket with a credential that the
+// browser sends by itself, unless the page's origin is allowed. A token in the same request must
+// not change that. If a token has authenticated the request, any Origin is accepted.
 func TestCrossSiteWebSocket(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New, "--client-ca-file="+sites[cluster.New].cluster.CAFile, "--allowed-origins=https://console.example.com,https://*.apps.example.com")

@@ -116,7 +116,7 @@ func TestConnectContexts(t *testing.T) {
 				t.Error(err)
 			}
 			if !strings.Contains(string(r.Stderr), "Your own kubeconfig is unchanged") {
-				t.Errorf("after use-context connect said %q", r.Stderr)
+				t.Errorf("after use-context, edge connect printed %q", r.Stderr)
 			}
 		})
 	}

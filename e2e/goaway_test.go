@@ -57,7 +57,7 @@ func TestGoaway(t *testing.T) {
 	both.Go(func() { through.run(ctx, goawayWrites/writesOfCycle) })
 	both.Go(func() { beside.run(ctx, goawayWrites/writesOfCycle) })
 	both.Wait()
-	t.Logf("%d writes on each way in %.0f s: through edge, over %d connections, %v; at the API server itself %v", goawayWrites,
+	t.Logf("%d writes each in %.0f s: through edge, over %d connections, %v; at the API server itself %v", goawayWrites,
 		time.Since(start).Seconds(), relay.Accepted()-before, through, beside)
 	if n := through.done.Load(); n != goawayWrites && len(through.failed.kinds()) == 0 {
 		t.Errorf("%d of %d writes", n, goawayWrites)

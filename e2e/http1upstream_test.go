@@ -96,9 +96,9 @@ func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	t.Logf("%d GETs, %d connections; %v", rounds*http1Workers, relay.Accepted()-before, &wrong)
 }
 
-// TestKeptConnectionCloses checks that a request of any method succeeds if its kept connection was
-// closed before the request was written, and that a client's Idempotency-Key does not make edge
-// send a request twice.
+// TestKeptConnectionCloses checks that no request fails, whatever its method, if its kept
+// connection was closed before the request was written. A client's Idempotency-Key must not make
+// edge send a request twice.
 func TestKeptConnectionCloses(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){

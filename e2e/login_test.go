@@ -12,8 +12,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// TestLoginAndRefresh checks that the tokens that a login plugin gets from a login and from later
-// refreshes belong to the same user, and that a refresh does not invalidate earlier tokens.
+// TestLoginAndRefresh checks that a login plugin's first token and its refreshed tokens belong to
+// the same user. A refresh must not invalidate earlier tokens.
 func TestLoginAndRefresh(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		first, err := idp.LoginOffline(t.Context(), "alice")

@@ -233,12 +233,12 @@ func TestPeopleAsk(t *testing.T) {
 			ctx := peopleContext(t)
 			a, b := edge.Run(ctx, strings.Fields(args)...), itself.Run(ctx, strings.Fields(args)...)
 			if a.Err != nil || b.Err != nil || a.Code != b.Code {
-				t.Errorf("code %d (%v), itself %d (%v)", a.Code, a.Err, b.Code, b.Err)
+				t.Errorf("through edge: code %d (%v), directly: code %d (%v)", a.Code, a.Err, b.Code, b.Err)
 			}
 			for what, of := range map[string][2][]byte{"stdout": {a.Stdout, b.Stdout}, "stderr": {a.Stderr, b.Stderr}} {
 				through, directly := sortedLines(runID.ReplaceAll(of[0], nil)), sortedLines(runID.ReplaceAll(of[1], nil))
 				if !slices.Equal(through, directly) {
-					t.Errorf("%s: %q, itself %q", what, through, directly)
+					t.Errorf("%s through edge: %q, directly: %q", what, through, directly)
 				}
 			}
 		})
@@ -258,7 +258,7 @@ func TestPeopleAsk(t *testing.T) {
 			}
 		}
 		if is[0].Status.UserInfo.Username != "oidc:alice" || !reflect.DeepEqual(is[0].Status, is[1].Status) {
-			t.Errorf("%+v, itself %+v", is[0].Status, is[1].Status)
+			t.Errorf("through edge: %+v, directly: %+v", is[0].Status, is[1].Status)
 		}
 	})
 }
@@ -292,7 +292,7 @@ func TestPeopleApply(t *testing.T) {
 		}
 	}
 	if !slices.Equal(said["edge"], said["itself"]) {
-		t.Errorf("%q\nitself %q", said["edge"], said["itself"])
+		t.Errorf("through edge: %q\ndirectly: %q", said["edge"], said["itself"])
 	}
 	if all := strings.Join(said["edge"], "\n"); !strings.Contains(all, "serverside-applied") || !strings.Contains(all, "conflict") {
 		t.Errorf("no apply reported a conflict: %s", all)

@@ -140,7 +140,7 @@ func TestPeopleCopyTree(t *testing.T) {
 		t.Errorf("down: %d entries; equal to the API server's: %t", n, slices.Equal(outside["edge"], outside["itself"]))
 	}
 	if said["edge"] != said["itself"] {
-		t.Errorf("%.2000q\nitself %.2000q", said["edge"], said["itself"])
+		t.Errorf("through edge: %.2000q\ndirectly: %.2000q", said["edge"], said["itself"])
 	}
 }
 

@@ -74,8 +74,8 @@ func makeOwnAccount(ctx context.Context, c *cluster.Cluster) error {
 }
 
 // TestUpstreamToken checks that edge sends clients' requests upstream with a short-lived token of
-// the configured account and audience, and requests a new token when the old one is not valid any
-// more.
+// the configured account and audience. When the token is not valid any more, edge must request a
+// new one and use it.
 func TestUpstreamToken(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster
