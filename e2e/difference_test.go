@@ -50,8 +50,8 @@ var flattened = &difference{"translator's 500", true, func(own, edge rawclient.O
 	return edge, nil
 }}
 
-// unkept is the same difference on the upstream side: over WebSocket, the API server has already
-// answered edge with 101 when it receives the refusal.
+// unkept is the difference that a refusal becomes a 500 when edge uses WebSocket upstream: the API
+// server's translator has already answered edge with 101 when it receives the refusal.
 var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if !strings.HasPrefix(own.Refusal, "404") || edge.Refusal != "" {
 		return own, errors.New("edge kept the code of the refusal")

@@ -106,7 +106,8 @@ func (r attempt) endLines() (n ends) {
 	return n
 }
 
-// awaitGoneLine waits for one more such line and returns true if its cause is "client gone".
+// awaitGoneLine waits for one more line in edge's log about an ended session. It returns true if
+// the line's cause is "client gone".
 func (r attempt) awaitGoneLine(ctx context.Context, before ends) (gone bool, err error) {
 	for {
 		switch now := r.endLines(); {

@@ -42,8 +42,9 @@ type scenario struct {
 
 	// skip returns why a dialect cannot run the scenario; empty: the dialect can.
 	skip func(rawclient.Dialect) string
-	// stdin means that the scenario needs stdin. Such a scenario does not run with WebSocket upstream
-	// on the old cluster: WebSocket v4 has no half-close of stdin, so edge does not offer it there.
+	// stdin means that the scenario needs stdin. Such a scenario does not run with WebSocket
+	// upstream on the old cluster: WebSocket v4 has no half-close of stdin, so edge does not offer
+	// it there.
 	stdin bool
 	heavy bool // keeps a core busy; runs only with a slot of heavy
 

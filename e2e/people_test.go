@@ -90,7 +90,7 @@ func newPerson(t *testing.T, way string, to cluster.Access) *person {
 	return &person{way, to, file, bed.Kubectl(peopleVersion, file)}
 }
 
-// connected returns the same person, but with this version of kubectl below edge connect.
+// connected returns a copy of p that runs this version of kubectl below edge connect.
 func (p *person) connected(t *testing.T, version string, env ...string) *person {
 	t.Helper()
 	k, err := bed.Kubectl(version, p.file, env...).ThroughConnect(t.Context())

@@ -53,13 +53,13 @@ func run(ctx context.Context, once bool) (code int) {
 		return 0
 	}
 	fmt.Printf(`
-It all stays up until Ctrl-C. Try it yourself, as alice, through the load balancer:
+Everything runs until Ctrl-C. Try it as alice, through the load balancer:
 
   export KUBECONFIG=%s
   kubectl get pods
   kubectl exec -it shell -- sh
 
-A kubectl older than 1.31 does not speak what the load balancer carries; here is one that does:
+kubectl before 1.31 uses SPDY, which the load balancer does not support. This kubectl uses WebSocket:
 
   alias kubectl=%s
 `, d.kubeconfig, tb.Bin.Kubectl[kubectlVersion])
