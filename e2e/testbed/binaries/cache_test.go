@@ -90,7 +90,7 @@ func TestCacheKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		if before, seen := keys[key]; seen {
-			t.Errorf("the key after the change %q is the same as after %q", change, before)
+			t.Errorf("the key after the change (%s) is the same as after (%s)", change, before)
 		}
 		keys[key] = change
 	}
