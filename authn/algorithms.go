@@ -5,14 +5,15 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// signingAlgs are the algorithms that a token may be signed with at all: kube-apiserver's list, all of them asymmetric.
+// signingAlgs are all algorithms that may sign a token: kube-apiserver's list. All of them are
+// asymmetric.
 var signingAlgs = []string{
 	oidc.RS256, oidc.RS384, oidc.RS512,
 	oidc.ES256, oidc.ES384, oidc.ES512,
 	oidc.PS256, oidc.PS384, oidc.PS512,
 }
 
-// allSigningAlgs are signingAlgs, as go-jose has them.
+// allSigningAlgs is signingAlgs in the type that go-jose needs.
 var allSigningAlgs = joseAlgs(signingAlgs)
 
 func joseAlgs(names []string) []jose.SignatureAlgorithm {

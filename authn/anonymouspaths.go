@@ -12,12 +12,14 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// AnonymousPaths are where a request without a credential goes on as system:anonymous, as in the anonymous.conditions of an
-// AuthenticationConfiguration, but for GET and HEAD alone. The zero value has none.
+// AnonymousPaths is a set of request paths. A GET or HEAD request to one of them that has no
+// credential continues as system:anonymous. The anonymous.conditions of an
+// AuthenticationConfiguration do the same, but for every method. The zero value contains no path.
 type AnonymousPaths struct{ paths map[string]bool }
 
-// NewAnonymousPaths returns an error for a path that no request could have, that two servers could read in two ways, or that is
-// a resource's: what is in a cluster is for users with a name.
+// NewAnonymousPaths checks a list of paths and returns them as a set. It returns an error for a
+// path that no request can have, that two servers could read in two ways, or that names a resource.
+// Only users with a name may access resources of a cluster.
 func NewAnonymousPaths(list []string) (AnonymousPaths, error) {
 	p := AnonymousPaths{make(map[string]bool, len(list))}
 	for _, text := range list {
@@ -29,8 +31,10 @@ func NewAnonymousPaths(list []string) (AnonymousPaths, error) {
 	return p, nil
 }
 
-// allow matches the path that RequestInfo and the API server read, if it is written without an escape: then all read the same.
-// It looks at the method too, and takes neither an upgrade, which holds a connection for long, nor a body, which may never come.
+// allow reports whether a request is to one of the paths. It compares the path that RequestInfo and
+// the API server read. It refuses a path with percent escapes, so that every server reads the same
+// path. It refuses an upgrade, which holds a connection for long, and a body, which may never
+// arrive.
 func (p AnonymousPaths) allow(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -38,7 +42,7 @@ func (p AnonymousPaths) allow(r *http.Request) bool {
 	return p.paths[r.URL.Path] && r.URL.RawPath == "" && len(r.Header["Upgrade"]) == 0 && r.ContentLength == 0
 }
 
-// apiPaths reads a path as kube-apiserver does.
+// apiPaths parses a request path as kube-apiserver does.
 var apiPaths = request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 
 func checkAnonymousPath(text string) error {
@@ -46,17 +50,18 @@ func checkAnonymousPath(text string) error {
 		return errors.New("it does not begin with /")
 	}
 	if strings.Trim(text, plainPath) != "" {
-		return errors.New("it has a character that is none of a path's letters, digits and -._~/")
+		return errors.New("it has a character other than letters, digits and -._~/")
 	}
 	if clean := path.Clean(text); clean != text && clean+"/" != text {
-		return errors.New("it has an empty or a dot segment")
+		return errors.New(`it has an empty segment, or a segment "." or ".."`)
 	}
 	info, err := apiPaths.NewRequestInfo(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: text}})
 	if err != nil || info.IsResourceRequest {
-		return errors.New("it is a resource's path, which needs a login")
+		return errors.New("it is a resource's path, which is never served without a login")
 	}
 	return nil
 }
 
-// plainPath has what is never escaped in a path (RFC 3986 section 2.3), and its slashes.
+// plainPath contains the slash and all characters that are never percent-encoded in a path (RFC
+// 3986 section 2.3).
 const plainPath = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"

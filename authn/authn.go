@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Authenticator verifies the tokens of all configured issuers. It may be used by many goroutines. Without
-// [Authenticator.Run] it has no keys.
+// Authenticator verifies the tokens of all configured issuers. It is safe for concurrent use. It
+// has no keys before [Authenticator.Run] fetches them.
 type Authenticator struct {
-	options     Options // with its defaults resolved
+	options     Options // with defaults filled in
 	rules       atomic.Pointer[ruleSet]
 	cache       tokenCache
 	schedule    fetchSchedule
@@ -18,7 +18,8 @@ type Authenticator struct {
 	config      *configWatcher
 }
 
-// New returns an Authenticator for a configuration that is valid as a whole. It reads files, and fetches nothing yet.
+// New returns an Authenticator. It returns an error if any part of the configuration is invalid.
+// New reads files, but it does not fetch keys yet.
 func New(o Options) (*Authenticator, error) {
 	o = o.withDefaults()
 	config, err := o.load()
@@ -40,8 +41,9 @@ func New(o Options) (*Authenticator, error) {
 	return a, nil
 }
 
-// Authenticate returns the user of a token. The error is [ErrNotReady] or a [RefusedError]; with any error there is no user.
-// It may wait for new keys, as long as one fetch takes or until ctx ends.
+// Authenticate returns the user of a token. The error is [ErrNotReady] or a [RefusedError]. With
+// any error, the returned Verified is empty. Authenticate may wait for new keys, until one fetch of
+// keys or ctx ends.
 func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verified, error) {
 	if len(token) > MaxTokenBytes {
 		return Verified{}, errTooLarge
@@ -60,12 +62,14 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 	return verified, err
 }
 
-// Anonymous reports whether a request without any credential may go on as system:anonymous, as kube-apiserver's
-// configuration has it: where it is enabled, for the paths that it names, or for all if it names none.
+// Anonymous reports whether a request without any credential may continue as system:anonymous. The
+// anonymous section of the configuration decides this, as in kube-apiserver: it must be enabled,
+// and it must list the path or no path at all.
 func (a *Authenticator) Anonymous(path string) bool { return a.rules.Load().allowsAnonymous(path) }
 
-// Run fetches the keys of every issuer and renews them, and follows the configuration file, until ctx ends. It is called
-// once, and starts nothing that outlives it; afterwards tokens are verified with the last keys.
+// Run fetches the keys of every issuer, renews them, and reloads the configuration file when it
+// changes, until ctx ends. The caller calls Run once. Run stops all goroutines that it started
+// before it returns. After that, tokens are verified with the last keys.
 func (a *Authenticator) Run(ctx context.Context) {
 	k := &keyRefreshers{schedule: a.schedule, log: a.options.Log, running: make(map[*keySource]context.CancelFunc)}
 	defer k.wait()
@@ -83,7 +87,7 @@ func (a *Authenticator) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if rules := a.config.reload(a.rules.Load()); rules != nil {
-			k.start(ctx, rules) // before it is used: who comes with a new issuer's token waits for its keys
+			k.start(ctx, rules) // before rules are in use: a token of a new issuer then waits for its first keys
 			a.rules.Store(rules)
 			a.cache.sweep(func(c *cachedToken) bool { return rules.has(c.issuer) })
 			k.stop(func(s *keySource) bool { return !rules.uses(s) })

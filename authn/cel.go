@@ -12,10 +12,12 @@ import (
 	"k8s.io/apiserver/pkg/cel/lazy"
 )
 
-// What expressions see is what kube-apiserver shows them (k8s.io/apiserver/plugin/pkg/authenticator/token/oidc), which does
-// not export it.
+// Expressions read the same values here as in kube-apiserver. Its package
+// k8s.io/apiserver/plugin/pkg/authenticator/token/oidc does not export the code that makes these
+// values.
 
-// claimsValue is a token's claims as CEL sees them: each is decoded when it is first asked for.
+// claimsValue returns a token's claims as a CEL value. A claim is decoded when an expression first
+// reads it.
 func claimsValue(c claims) *lazy.MapValue {
 	m := lazy.NewMapValue(types.NewObjectType("kubernetes.claims"))
 	for name, raw := range c {
@@ -30,7 +32,7 @@ func claimsValue(c claims) *lazy.MapValue {
 	return m
 }
 
-// userValue is a user as CEL sees it.
+// userValue returns a user as a CEL value.
 func userValue(u user.Info) *lazy.MapValue {
 	m := lazy.NewMapValue(types.NewObjectType("kubernetes.UserInfo"))
 	for name, get := range map[string]func() any{
@@ -44,8 +46,9 @@ func userValue(u user.Info) *lazy.MapValue {
 	return m
 }
 
-// unescaping lets an expression name members of an object that CEL's grammar cannot spell, however deep, as claims themselves
-// can be: a.b is a__dot__b.
+// unescaping wraps a value, so that an expression can name object members that CEL's grammar cannot
+// spell, at any depth. For example, a__dot__b names the member a.b. Top-level claims can be named
+// in the same way.
 func unescaping(value ref.Val) ref.Val {
 	switch v := value.(type) {
 	case traits.Mapper:
@@ -72,7 +75,8 @@ type unescapingList struct{ traits.Lister }
 
 func (l *unescapingList) Get(index ref.Val) ref.Val { return unescaping(l.Lister.Get(index)) }
 
-// stringList makes strings of an expression's value. Null, empty strings and empty lists are nothing.
+// stringList converts the value of an expression to a list of strings. Null, empty strings and
+// empty lists add no element.
 func stringList(value ref.Val) ([]string, error) {
 	switch value.Type().TypeName() {
 	case celgo.NullType.TypeName():

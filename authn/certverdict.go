@@ -8,25 +8,29 @@ import (
 	"time"
 )
 
-// refusedAge bounds how long a certificate's refusal is remembered: it may not have been valid yet. A good one is judged again
-// when the first certificate of its chain expires.
+// refusedAge is how long edge stores the refusal of a client certificate. It is short, because the
+// certificate may only not be valid yet. edge verifies an accepted certificate again when the first
+// certificate of its chain expires.
 const refusedAge = time.Minute
 
-// ConnectionValue finds where one value is kept for as long as a request's connection lasts; nil: nowhere.
+// ConnectionValue returns where one value is stored for as long as a request's connection lasts. If
+// it returns nil, nothing is stored.
 type ConnectionValue func(*http.Request) *atomic.Value
 
-// certVerdict is what a connection's certificate was found to be. Judging a chain costs milliseconds, and requests on
-// an open connection cost their sender a few bytes each.
+// certVerdict is the result of verifying the client certificate of a connection. edge stores it,
+// because verifying a chain takes milliseconds, while a client sends a request on an open
+// connection with a few bytes.
 type certVerdict struct {
-	mu    sync.Mutex     // held while the certificate is judged: the requests that come first together have one judgment
-	roots *x509.CertPool // by which it was; another pool is another generation of the authorities' file
+	mu    sync.Mutex     // held during verification: concurrent first requests of a connection share one verification
+	roots *x509.CertPool // CA pool of the verification; a changed CA file makes another pool
 	until time.Time
 	who   Result
 	ok    bool
 	err   error
 }
 
-// verdictAt returns the verdict that is kept at a place, a new one if there is none.
+// verdictAt returns the verdict that place stores. If place is empty, verdictAt first stores a new,
+// empty verdict there.
 func verdictAt(place *atomic.Value) *certVerdict {
 	if v, ok := place.Load().(*certVerdict); ok {
 		return v
@@ -35,7 +39,8 @@ func verdictAt(place *atomic.Value) *certVerdict {
 	return place.Load().(*certVerdict)
 }
 
-// get returns the verdict by these roots, which judge makes if there is none that still counts.
+// get returns the verdict for these roots. If the stored verdict is for other roots or out of date,
+// get calls judge and stores its result.
 func (v *certVerdict) get(roots *x509.CertPool, clock func() time.Time, judge func() (Result, bool, error)) (Result, bool, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

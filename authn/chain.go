@@ -11,33 +11,36 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// Tokens verifies bearer tokens, and knows where none is needed.
+// Tokens verifies bearer tokens and decides which paths need no credential.
 type Tokens interface {
 	Authenticate(ctx context.Context, token string) (Verified, error)
 	Anonymous(path string) bool
 }
 
-// ChainOptions are the ways to say who one is.
+// ChainOptions configure how a [Chain] authenticates requests.
 type ChainOptions struct {
 	Tokens   Tokens
-	ClientCA *ClientCA // nil: certificates are not looked at
-	// AnonymousPaths are where nothing is needed, beside what Tokens says.
+	ClientCA *ClientCA // nil: client certificates are ignored
+	// AnonymousPaths need no credential. They are in addition to those that Tokens allows.
 	AnonymousPaths AnonymousPaths
-	// Review asks the API server about a token that Tokens does not accept; nil: nobody does.
+	// Review asks the API server for the user of a token that Tokens refuses. Nil: such a token is
+	// refused.
 	Review func(ctx context.Context, token string) (user.Info, error)
 }
 
-// Chain authenticates requests, by the first that accepts one: certificate, token, review, anonymous. That is kube-apiserver's
-// order.
+// Chain authenticates a request by the first method that accepts it: client certificate, bearer
+// token of an issuer, token review, anonymous. kube-apiserver uses the same order.
 type Chain struct{ o ChainOptions }
 
-// NewChain returns a Chain. It may be used by many goroutines.
+// NewChain returns a Chain. It is safe for concurrent use.
 func NewChain(o ChainOptions) *Chain { return &Chain{o} }
 
-// Authenticate tells who sends a request. Whatever comes of it, no credential is left in its header, nor the token in its URL.
+// Authenticate returns the user who sends a request. In any case it removes all credentials from
+// the request's header, and the request's token from its URL.
 //
-// The error is [ErrNoCredential], [ErrNotReady], [ErrNoName], [ErrTokenInURL], a [RefusedError] or an [edge/review.Error];
-// there is no user then. A credential that is not accepted makes nobody anonymous.
+// The error is [ErrNoCredential], [ErrNotReady], [ErrNoName], [ErrTokenInURL], a [RefusedError] or
+// an [edge/review.Error]. With any error, the returned Result is empty. A request whose credential
+// is refused never becomes anonymous.
 func (c *Chain) Authenticate(r *http.Request) (Result, error) {
 	token, sent, unreadable := Credential(r)
 	Strip(r.Header)
@@ -56,7 +59,7 @@ func (c *Chain) Authenticate(r *http.Request) (Result, error) {
 }
 
 func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadable error) (Result, error) {
-	var wrong error // with the certificate
+	var wrong error // why the client certificate was refused
 	if c.o.ClientCA != nil {
 		who, ok, err := c.o.ClientCA.authenticate(r)
 		if ok {
@@ -78,7 +81,8 @@ func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadabl
 	return Result{User: nobody, Kind: Anonymous}, nil
 }
 
-// byToken goes by the token alone; certificate is what was wrong with the other credential, or nil.
+// byToken authenticates a request by its token only. certificate is the error of the request's
+// client certificate, or nil. byToken adds it to its own error.
 func (c *Chain) byToken(ctx context.Context, token string, certificate error) (Result, error) {
 	verified, err := c.o.Tokens.Authenticate(ctx, token)
 	if err == nil {
@@ -104,8 +108,9 @@ func hasName(u user.Info) bool {
 	return u.GetName() != ""
 }
 
-// mostHelpful makes one error of those that are not nil. What nobody knows yet comes before a refusal: the credential may be
-// good. Otherwise the first one's reason stays, with what its holder is told. The others are added to it for the log.
+// mostHelpful combines all errors that are not nil into one. An error that is not a refusal comes
+// first, because the credential may be good. If all are refusals, the first one gives the reason
+// and the message for the client. The other errors are appended for the log.
 func mostHelpful(errs ...error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	first := max(0, slices.IndexFunc(errs, func(err error) bool { return !isRefusal(err) }))

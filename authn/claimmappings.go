@@ -24,7 +24,7 @@ func (v *verification) checkUsername(ctx context.Context) (err error) {
 	}
 	v.user.Name, err = v.evaluateString(ctx, v.issuer.cel.Username, v.issuer.usernameExpression())
 	if err == nil && v.user.Name == "" {
-		return v.issuer.usernameExpression().refuseResult("no name")
+		return v.issuer.usernameExpression().refuseResult("an empty string")
 	}
 	return err
 }
@@ -64,7 +64,8 @@ func (v *verification) checkUID(ctx context.Context) (err error) {
 	return err
 }
 
-// checkExtra starts with the token's jti, for the audit log. A jti of another kind is passed over.
+// checkExtra computes the user's extra values. The first one is the token's jti, for the audit log.
+// A jti that is not a string is ignored.
 func (v *verification) checkExtra(ctx context.Context) error {
 	if v.idToken == nil {
 		return errSkipped
@@ -81,7 +82,7 @@ func (v *verification) checkExtra(ctx context.Context) error {
 		for n, result := range results {
 			mapping, ok := result.ExpressionAccessor.(*cel.ExtraMappingExpression)
 			if !ok {
-				return refused(ReasonClaims, "an extra mapping is none")
+				return refused(ReasonClaims, "an extra mapping has an unexpected type")
 			}
 			values, err := stringList(result.EvalResult)
 			if err != nil {
@@ -104,7 +105,7 @@ func (v *verification) evaluateString(ctx context.Context, mapper cel.ClaimsMapp
 		return "", v.notEvaluated(err, e)
 	}
 	if result.EvalResult.Type() != celgo.StringType {
-		return "", e.refuseResult("no string")
+		return "", e.refuseResult("a value that is not a string")
 	}
 	return result.EvalResult.Value().(string), nil
 }

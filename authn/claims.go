@@ -9,13 +9,15 @@ import (
 	"time"
 )
 
-// notBeforeLeeway is how far ahead nbf may be, for clocks that differ. kube-apiserver's; go-oidc's own is wider.
+// notBeforeLeeway is how far in the future nbf may be, because clocks differ. kube-apiserver uses
+// this value. go-oidc's own value is larger (5 minutes).
 const notBeforeLeeway = time.Minute
 
-// claims is a token's payload, one level deep. JSON null decodes into a zero value, as in kube-apiserver.
+// claims is a token's payload, decoded one level deep. JSON null decodes to a zero value, as in
+// kube-apiserver.
 type claims map[string]json.RawMessage
 
-// text returns a claim that is a string.
+// text returns the value of a claim that must be a string.
 func (c claims) text(name string) (string, error) {
 	raw, ok := c[name]
 	if !ok {
@@ -28,14 +30,17 @@ func (c claims) text(name string) (string, error) {
 	return s, nil
 }
 
-// envelope is what is read before a signature is checked, to tell whose token it is, and what go-oidc checks otherwise.
+// envelope holds two claims that edge reads before it checks the signature: iss, which selects the
+// issuer, and nbf, for which go-oidc allows another leeway.
 type envelope struct {
 	Issuer    string       `json:"iss"`
 	NotBefore *json.Number `json:"nbf"`
 }
 
-// envelope returns the claims that kube-apiserver and go-oidc read as members of a struct: in whatever case they are written,
-// and the last one counts. Where that makes a difference, it is read from the payload like that.
+// envelope returns iss and nbf as kube-apiserver and go-oidc read them. Both decode the payload
+// into a struct, and encoding/json then ignores the case of names and lets the last member win. If
+// the payload spells one of the two names in another case, envelope decodes the payload in that way
+// too.
 func (c claims) envelope(payload []byte) (e envelope, err error) {
 	for name := range c {
 		if isInOtherCase(name, "iss") || isInOtherCase(name, "nbf") {
@@ -51,10 +56,11 @@ func (c claims) envelope(payload []byte) (e envelope, err error) {
 	return e, err
 }
 
-// isInOtherCase tells whether a name is that of a claim, but for upper and lower case.
+// isInOtherCase reports whether name differs from claim only in upper and lower case.
 func isInOtherCase(name, claim string) bool { return name != claim && strings.EqualFold(name, claim) }
 
-// tooEarly must be asked only about a payload that go-oidc has decoded: nbf is then a number, whole or not.
+// tooEarly reports whether nbf is more than notBeforeLeeway ahead of now. nbf may have a fraction.
+// A number that float64 cannot hold is too early; go-oidc refuses such a payload.
 func (e envelope) tooEarly(now time.Time) bool {
 	if e.NotBefore == nil {
 		return false
@@ -81,7 +87,7 @@ func (c claims) username(claim string) (string, error) {
 			return "", refusedOpenly(ReasonClaims, "email_verified is not a boolean")
 		}
 		if !verified {
-			return "", refusedWithMessage(ReasonClaims, "email_verified is false", "email_verified is false: have the issuer verify your address")
+			return "", refusedWithMessage(ReasonClaims, "email_verified is false", "email_verified is false: verify your email address with the issuer")
 		}
 	}
 	return name, nil
@@ -99,9 +105,10 @@ func (c claims) groups(claim string) ([]string, error) {
 	return groups, nil
 }
 
-// refuseDistributed refuses a token whose groups are elsewhere (OpenID Connect Core 1.0, section 5.6.2): to fetch them is to
-// follow a URL out of a token, to do without them is to give a user other rights than the issuer meant. A token that begins
-// to say so and then says nothing is refused as kube-apiserver does.
+// refuseDistributed refuses a token that only refers to its groups (OpenID Connect Core 1.0,
+// section 5.6.2). To fetch the groups, edge would have to follow a URL from a token. Without the
+// groups, the user would have other rights than the issuer meant. A token with malformed
+// _claim_names or without valid _claim_sources is refused, as in kube-apiserver.
 func (c claims) refuseDistributed(groupsClaim string) error {
 	raw, ok := c["_claim_names"]
 	if !ok {
@@ -113,7 +120,7 @@ func (c claims) refuseDistributed(groupsClaim string) error {
 	}
 	if _, ok := names[groupsClaim]; ok {
 		return refusedOpenly(ReasonDistributedGroups,
-			fmt.Sprintf("the token only refers to its %q (too many groups for it?); let the issuer send fewer", groupsClaim))
+			fmt.Sprintf("the token only refers to its %q claim instead of containing it (too many groups?); configure the issuer to send fewer groups", groupsClaim))
 	}
 	var sources map[string]struct {
 		Endpoint    string `json:"endpoint"`
@@ -121,7 +128,7 @@ func (c claims) refuseDistributed(groupsClaim string) error {
 		JWT         string `json:"JWT"`
 	}
 	if json.Unmarshal(c["_claim_sources"], &sources) != nil {
-		return refusedOpenly(ReasonClaims, "_claim_names without good _claim_sources")
+		return refusedOpenly(ReasonClaims, "the token has _claim_names, but no valid _claim_sources")
 	}
 	return nil
 }

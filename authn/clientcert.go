@@ -14,19 +14,22 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// ReasonCertificate: the client certificate is none of --client-ca-file's, or cannot be used.
+// ReasonCertificate: no authority of --client-ca-file signed the client certificate, or the
+// certificate is unusable.
 const ReasonCertificate Reason = "certificate"
 
-// A ClientCA tells who a client certificate is, as kube-apiserver does with --client-ca-file. It may be used by many goroutines.
+// A ClientCA authenticates users by client certificate, as kube-apiserver does with
+// --client-ca-file. It is safe for concurrent use.
 type ClientCA struct {
 	content       *dynamiccertificates.DynamicFileCAContent
 	now           func() time.Time
 	perConnection ConnectionValue
 }
 
-// NewClientCA reads a file of PEM certificates of authorities. Its caller runs [ClientCA.Run].
+// NewClientCA reads a PEM file with the certificates of certificate authorities. The caller runs
+// [ClientCA.Run].
 func NewClientCA(file string) (*ClientCA, error) {
-	if _, err := cert.NewPool(file); err != nil { // what fails below leaves goroutines
+	if _, err := cert.NewPool(file); err != nil { // checked first, because an error of the next call would leak goroutines
 		return nil, err
 	}
 	content, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca-bundle", file)
@@ -36,19 +39,22 @@ func NewClientCA(file string) (*ClientCA, error) {
 	return &ClientCA{content, time.Now, func(*http.Request) *atomic.Value { return nil }}, nil
 }
 
-// CachePerConnection makes the verdict on a connection's certificate last: until the authorities' file changes, and a
-// good one no longer than the certificate and those above it, a refusal no longer than a minute. It is called before
-// the first request. Without it, each request's certificate is judged anew.
+// CachePerConnection makes edge verify the certificate of a connection once and store the verdict.
+// edge verifies the certificate again when the CA file changes. A good verdict also ends when the
+// first certificate of the chain expires, and a refusal after one minute. CachePerConnection must
+// be called before the first request. Without it, edge verifies the certificate for each request.
 func (c *ClientCA) CachePerConnection(value ConnectionValue) { c.perConnection = value }
 
-// Run reads the file again when it changes, until ctx ends. A file that cannot be used leaves the authorities as they are.
+// Run reloads the CA file when it changes, until ctx ends. If the new file is unusable, the
+// previous authorities stay in use.
 func (c *ClientCA) Run(ctx context.Context) { c.content.Run(ctx, 1) }
 
-// Content is for a listener that names the authorities in its handshakes.
+// Content returns the authorities, for a TLS listener that names them in its handshakes.
 func (c *ClientCA) Content() dynamiccertificates.CAContentProvider { return c.content }
 
-// authenticate judges the certificate of the connection: it may expire, and its authority may be taken away, while the
-// connection lasts. Without an error ok is false where there is none, or one without a common name.
+// authenticate verifies the client certificate of the request's connection. While the connection is
+// open, the certificate may expire and its authority may be removed. If there is no error, ok is
+// false if the client has no certificate or the certificate has no common name.
 func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return Result{}, false, nil
@@ -56,7 +62,8 @@ func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error
 	return c.judged(r, func() (Result, bool, error) { return c.judge(r) })
 }
 
-// judged returns the connection's verdict, which judge makes if there is none that counts.
+// judged returns the stored verdict of the request's connection. If none is stored or it is out of
+// date, judged calls judge.
 func (c *ClientCA) judged(r *http.Request, judge func() (Result, bool, error)) (Result, bool, error) {
 	place := c.perConnection(r)
 	if place == nil {
@@ -88,7 +95,7 @@ func (c *ClientCA) options() (x509.VerifyOptions, bool) {
 	return options, ok
 }
 
-// expiryOf is when the first certificate of a chain expires.
+// expiryOf returns when the first certificate of a chain expires.
 func expiryOf(chain []*x509.Certificate) time.Time {
 	first := chain[0].NotAfter
 	for _, c := range chain[1:] {
@@ -99,7 +106,8 @@ func expiryOf(chain []*x509.Certificate) time.Time {
 	return first
 }
 
-// certificateFault says in our words what is wrong: an error's own may repeat what a stranger wrote into a certificate.
+// certificateFault describes in edge's own words why a certificate is refused. It does not repeat
+// err, which may contain text that an unknown client wrote into the certificate.
 func certificateFault(err error) string {
 	var invalid x509.CertificateInvalidError
 	switch {
@@ -110,5 +118,5 @@ func certificateFault(err error) string {
 	case errors.As(err, new(x509.UnknownAuthorityError)):
 		return "no authority of --client-ca-file has signed the client certificate"
 	}
-	return "the client certificate cannot be verified, or its subject is nobody"
+	return "the client certificate cannot be verified, or its subject names no user"
 }

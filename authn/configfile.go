@@ -17,33 +17,35 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver/validation"
 )
 
-// maxConfigBytes bounds the configuration file: it comes out of a ConfigMap or Secret, which is no larger.
+// maxConfigBytes bounds the configuration file, in bytes. The file comes from a ConfigMap or a
+// Secret, which Kubernetes limits to the same size.
 const maxConfigBytes = 1 << 20
 
-// authenticationConfig is an AuthenticationConfiguration, out of a file or made of flags, with what it does not say
-// itself. It is not compiled yet: see [compileRules].
+// authenticationConfig is an AuthenticationConfiguration, read from a file or made from flags,
+// together with settings that this API type lacks. It is not compiled yet: see [compileRules].
 type authenticationConfig struct {
 	api    *apiserver.AuthenticationConfiguration
-	source []byte   // the file's content; nil: flags
-	algs   []string // accepted for all issuers
-	caFile string   // of the one issuer that flags describe; read again at each fetch. Empty: only what config has
+	source []byte   // content of the file; nil: the configuration is made from flags
+	algs   []string // signing algorithms that are accepted from all issuers
+	caFile string   // --oidc-ca-file of the only issuer, read again at each fetch. Empty: use the CA in api
 }
 
-// decoder knows all versions of the group, and refuses fields that are unknown or come twice.
+// decoder decodes all versions of the API group. It refuses unknown and duplicate fields.
 var decoder = sync.OnceValue(func() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDecoder()
 })
 
-// parseConfig decodes a configuration file. Whether what it says makes sense is validate's question.
+// parseConfig decodes a configuration file. It does not check whether the content is valid:
+// validate does.
 func parseConfig(data []byte) (*authenticationConfig, error) {
 	if err := checkOneDocument(data); err != nil {
 		return nil, err
 	}
 	object, err := runtime.Decode(decoder(), data)
 	if runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err) || runtime.IsMissingVersion(err) {
-		return nil, otherKind(data) // the decoder's words are for programmers, and may quote all of the file
+		return nil, otherKind(data) // the decoder's error is written for programmers, and may quote the whole file
 	}
 	if err != nil {
 		return nil, err
@@ -55,20 +57,21 @@ func parseConfig(data []byte) (*authenticationConfig, error) {
 	return &authenticationConfig{api: config, source: data, algs: signingAlgs}, nil
 }
 
-// otherKind says what the file is instead.
+// otherKind returns an error that names the kind and version that the file has.
 func otherKind(data []byte) error {
 	var is struct {
 		APIVersion string `yaml:"apiVersion"`
 		Kind       string `yaml:"kind"`
 	}
-	_ = yaml.Unmarshal(data, &is) // which the decoder has read: what is missing stays empty
+	_ = yaml.Unmarshal(data, &is) // the decoder has parsed data before; a missing field stays empty
 	return fmt.Errorf("kind %s of apiVersion %s is not AuthenticationConfiguration of apiserver.config.k8s.io/v1 or v1beta1", quote(is.Kind), quote(is.APIVersion))
 }
 
-// checkOneDocument refuses what the decoder would pass over in silence: nothing, and a second YAML document.
+// checkOneDocument refuses input that the decoder would accept silently: an empty file, and a
+// second YAML document.
 func checkOneDocument(data []byte) error {
 	if json.Valid(data) {
-		return nil // one value, to the end
+		return nil // JSON: one value, up to the end
 	}
 	documents := yaml.NewDecoder(bytes.NewReader(data))
 	for n := 0; ; {
@@ -90,22 +93,23 @@ func checkOneDocument(data []byte) error {
 	}
 }
 
-// validate returns all that is wrong with the whole configuration.
+// validate checks the whole configuration and returns all errors together.
 func (c *authenticationConfig) validate() error {
 	errs := validation.ValidateAuthenticationConfiguration(compiler(), c.api, nil)
 	for i, jwt := range c.api.JWT {
 		if selector := jwt.Issuer.EgressSelectorType; selector != "" {
 			path := field.NewPath("jwt").Index(i).Child("issuer", "egressSelectorType")
-			errs = append(errs, field.Forbidden(path, "edge has no egress selectors: it reaches issuers directly, or by the proxy in its environment"))
+			errs = append(errs, field.Forbidden(path, "edge has no egress selectors: it connects to issuers directly, or through the proxy in its environment variables"))
 		}
 	}
 	return errs.ToAggregate()
 }
 
-// maxConfigErrorBytes bounds what is said about a configuration file: all its errors, unless it has very many.
+// maxConfigErrorBytes bounds the error text about a configuration file, in bytes. Text beyond it is
+// cut; only very many errors are longer.
 const maxConfigErrorBytes = 4 << 10
 
-// fileError makes one line of what is wrong with a configuration file.
+// fileError returns an error of one line about a configuration file. It hides passwords in URLs.
 func fileError(name string, err error) error {
 	text := userInfo.ReplaceAllString(err.Error(), "//REDACTED@")
 	return errors.New("--authentication-config: " + oneLine(name+": "+text, maxConfigErrorBytes))

@@ -54,7 +54,7 @@ func TestFile(t *testing.T) {
 		{"password", fileWith("https://jane:secret@issuer.example", ""), []string{"must not contain a username or password", "//REDACTED@issuer.example"}},
 		{"issuer twice", good + good[strings.Index(good, "- issuer"):], []string{"jwt[1].issuer.url: Duplicate value"}},
 		{"conditions, and not enabled", good + "anonymous: {enabled: false, conditions: [{path: /livez}]}\n", []string{"anonymous.conditions"}},
-		{"larger than any ConfigMap", good + strings.Repeat("#", maxConfigBytes), []string{"is not a file of at most"}},
+		{"larger than any ConfigMap", good + strings.Repeat("#", maxConfigBytes), []string{"is not a regular file of at most"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -8,25 +8,27 @@ import (
 	"time"
 )
 
-// reloadInterval is how often the configuration file is read. Its content is compared, so that it does not matter how it
-// changes: a mounted ConfigMap changes by a link.
+// reloadInterval is how often edge reads the configuration file. edge compares the content, so that
+// every kind of change is found: a mounted ConfigMap changes through a symbolic link.
 const reloadInterval = 3 * time.Second
 
-// configWatcher reads the configuration file again and again, and knows why it is not in use as it is now.
+// configWatcher reads the configuration file periodically. It stores why the current file is not in
+// use.
 type configWatcher struct {
 	file string
 	log  *slog.Logger
 	now  func() time.Time
 
 	mu      sync.Mutex
-	adopted []byte // the content that is in use
-	refused []byte // the newest content that is not; nil: none, or the file cannot be read
-	problem string // why the file as it is now is not in use; empty: it is
+	adopted []byte // content that is in use
+	refused []byte // newest content that was refused; nil: none, or the file cannot be read
+	problem string // why the current file is not in use; empty: it is in use
 	since   time.Time
 }
 
-// reload reads the file and returns the rules to use from now on, or nil if those in use stay. A file that is wrong
-// anywhere is refused as a whole, once.
+// reload reads the file. It returns the rules to use from now on, or nil if the current rules stay
+// in use. A file with any error is refused as a whole. The same content is refused and logged only
+// once.
 func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -37,7 +39,7 @@ func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 		return nil
 	case bytes.Equal(data, w.adopted):
 		if w.problem != "" {
-			w.log.Info("authentication configuration is again the one that is in use", slog.String("file", w.file))
+			w.log.Info("Authentication configuration file is again the same as the configuration in use", slog.String("file", w.file))
 		}
 		w.adopt(data)
 		return nil
@@ -54,16 +56,17 @@ func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 		return nil
 	}
 	w.adopt(data)
-	w.log.Info("authentication configuration adopted", slog.String("file", w.file), slog.Int("issuers", len(rules.issuers)))
+	w.log.Info("Reloaded the authentication configuration", slog.String("file", w.file), slog.Int("issuers", len(rules.issuers)))
 	return rules
 }
 
-// adopt notes that the file as it is now is in use.
+// adopt records that the current content of the file is in use.
 func (w *configWatcher) adopt(data []byte) {
 	w.adopted, w.refused, w.problem, w.since = data, nil, "", time.Time{}
 }
 
-// refuse notes and logs what is wrong, unless it is what was wrong before.
+// refuse records why the current file is refused. It logs the problem, unless the problem is the
+// same as before.
 func (w *configWatcher) refuse(data []byte, err error) {
 	problem := fileError(w.file, err).Error()
 	w.refused = data
@@ -71,16 +74,17 @@ func (w *configWatcher) refuse(data []byte, err error) {
 		return
 	}
 	w.problem, w.since = problem, w.now()
-	w.log.Error("authentication configuration refused; the last good one stays in use", slog.String("error", problem))
+	w.log.Error("Refused the authentication configuration file; the previous configuration stays in use", slog.String("error", problem))
 }
 
-// warning is a line for an operator; empty: all is well.
+// warning returns a line for the operator. It returns an empty string if the current file is in
+// use.
 func (w *configWatcher) warning() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.problem == "" {
 		return ""
 	}
-	return fmt.Sprintf("since %s the last good configuration is in use, for the file is wrong: %s",
+	return fmt.Sprintf("the configuration file is refused since %s, and the previous configuration stays in use: %s",
 		w.since.UTC().Format(time.RFC3339), oneLine(w.problem, maxErrorBytes))
 }

@@ -117,7 +117,7 @@ func TestReload(t *testing.T) {
 	}
 	adopted := 0
 	for _, line := range log.lines() {
-		if strings.Contains(line, "configuration adopted") {
+		if strings.Contains(line, "Reloaded the authentication configuration") {
 			adopted++
 		}
 	}

@@ -9,21 +9,23 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// MaxTokenBytes is the longest token that is looked at: what a request's whole header may have, here and at kube-apiserver. One of
-// a thousand groups has about 100 KiB.
+// MaxTokenBytes is the length limit of a token. It equals the limit that edge and kube-apiserver
+// have for the whole header of a request. A token with a thousand groups has about 100 KiB.
 const MaxTokenBytes = 1 << 20
 
 const (
 	authorization = "Authorization"
-	// protocols is Sec-WebSocket-Protocol as net/http spells it in a header map.
+	// protocols is Sec-WebSocket-Protocol, as net/http spells it in a header map.
 	protocols = "Sec-Websocket-Protocol"
-	// bearerProtocol begins the subprotocol by which a browser, which cannot set Authorization on a WebSocket, sends a
-	// bearer token: base64url without padding follows.
+	// bearerProtocol is the prefix of a WebSocket subprotocol that carries a bearer token. After it
+	// follows the token in base64url without padding. Browsers send tokens in this way, because
+	// they cannot set Authorization on a WebSocket.
 	bearerProtocol = "base64url.bearer.authorization.k8s.io."
 )
 
-// Credential returns the bearer token that came with a request. ok is false where none came, or only another scheme's
-// credential. A request that says two things, or something that cannot be read, is refused with a [RefusedError].
+// Credential returns the bearer token of a request. ok is false if the request has no credential,
+// or only one of another scheme. The error is a [RefusedError] if the request has several
+// Authorization headers or bearer subprotocols, two different tokens, or an unreadable token.
 func Credential(r *http.Request) (token string, ok bool, err error) {
 	fromHeader, inHeader, err := headerToken(r.Header[authorization])
 	if err != nil {
@@ -45,8 +47,9 @@ func Credential(r *http.Request) (token string, ok bool, err error) {
 	return fromProtocol, true, nil
 }
 
-// Strip removes both kinds of credential from a header, whether they were accepted or not, so that none travels on. The
-// subprotocols that stay are left in one line: the API server reads only the first.
+// Strip removes both kinds of credential from a header, whether they were accepted or not, so that
+// edge forwards neither. It joins the other subprotocols into one line, because the API server
+// reads only the first line.
 func Strip(h http.Header) {
 	h.Del(authorization)
 	lines, ok := h[protocols]
@@ -57,7 +60,8 @@ func Strip(h http.Header) {
 	for _, line := range lines {
 		for protocol := range strings.SplitSeq(line, ",") {
 			protocol = strings.TrimSpace(protocol)
-			// Anywhere and in any case: wider than what is accepted, since what is left goes upstream.
+			// The prefix counts anywhere and in any case. Credential accepts less, but what remains
+			// here is sent to the API server.
 			if protocol != "" && !strings.Contains(strings.ToLower(protocol), bearerProtocol) {
 				kept = append(kept, protocol)
 			}
@@ -70,7 +74,8 @@ func Strip(h http.Header) {
 	h[protocols] = []string{strings.Join(kept, ", ")}
 }
 
-// headerToken reads Authorization as RFC 6750 section 2.1 has it: one line, "Bearer", one space, the token.
+// headerToken reads Authorization as RFC 6750 section 2.1 defines it: one line that contains
+// "Bearer", one space and the token.
 func headerToken(lines []string) (string, bool, error) {
 	switch len(lines) {
 	case 0:
@@ -84,7 +89,7 @@ func headerToken(lines []string) (string, bool, error) {
 		return "", false, nil
 	}
 	if token == "" || strings.ContainsAny(token, " \t") {
-		return "", false, refused(ReasonCredential, "Authorization is not Bearer, one space and a token")
+		return "", false, refused(ReasonCredential, "Authorization must consist of Bearer, one space and a token")
 	}
 	if len(token) > MaxTokenBytes {
 		return "", false, errTooLarge
@@ -92,8 +97,8 @@ func headerToken(lines []string) (string, bool, error) {
 	return token, true, nil
 }
 
-// protocolToken finds the token among the subprotocols. Beside it there must be a real one, because the answer has to
-// name one and may not name the token.
+// protocolToken returns the token among the subprotocols. The client must offer another subprotocol
+// too: edge's answer has to name one, and must not name the token.
 func protocolToken(lines []string) (token string, ok bool, err error) {
 	others := false
 	for _, line := range lines {
@@ -111,19 +116,19 @@ func protocolToken(lines []string) (token string, ok bool, err error) {
 			}
 			raw, err := base64.RawURLEncoding.DecodeString(encoded)
 			if err != nil || len(raw) == 0 || !utf8.Valid(raw) {
-				return "", false, refused(ReasonCredential, "the bearer subprotocol is not base64url without padding of a token")
+				return "", false, refused(ReasonCredential, "the bearer subprotocol does not contain a token in base64url without padding")
 			}
 			token, ok = string(raw), true
 		}
 	}
 	if ok && !others {
-		return "", false, refused(ReasonCredential, "a bearer subprotocol needs a real subprotocol beside it")
+		return "", false, refused(ReasonCredential, "the client offers a bearer subprotocol, but no other subprotocol that the server could select")
 	}
 	return token, ok, nil
 }
 
-// isWebSocketUpgrade reads Connection and Upgrade as lists, as RFC 6455 section 4.2.1 wants. Only there is a subprotocol a
-// credential.
+// isWebSocketUpgrade reads Connection and Upgrade as lists, as RFC 6455 section 4.2.1 requires.
+// Only in a WebSocket upgrade may a subprotocol be a credential.
 func isWebSocketUpgrade(r *http.Request) bool {
 	return httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket") &&
 		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade")

@@ -10,7 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// describe says, after a check has run, what it looked at, so that a reader can see what is wrong.
+// describe returns what a check examined, after the check has run. It shows the reader of an
+// explanation what is wrong.
 func (v *verification) describe(check string) string {
 	switch check {
 	case "form":
@@ -57,7 +58,7 @@ func (v *verification) describeKeys() string {
 			named++
 		}
 	}
-	return fmt.Sprintf("keys in hand: %d; with the token's kid: %d", len(keys), named)
+	return fmt.Sprintf("keys available: %d; with the token's kid: %d", len(keys), named)
 }
 
 func (v *verification) describeIdentity(check string) string {
@@ -88,7 +89,8 @@ func (v *verification) describeIdentity(check string) string {
 	return ""
 }
 
-// takeCause returns once what a library said about the claim that was refused last.
+// takeCause returns the library's error about the claim that was refused last. It returns each
+// error only once.
 func (v *verification) takeCause() string {
 	if v.cause == nil {
 		return ""
@@ -98,7 +100,7 @@ func (v *verification) takeCause() string {
 	return text
 }
 
-// moment says a time in words.
+// moment formats a time, followed by its distance from now.
 func (v *verification) moment(at time.Time) string {
 	text := at.UTC().Format(time.RFC3339)
 	if left := at.Sub(v.now); left >= 0 {
@@ -107,7 +109,7 @@ func (v *verification) moment(at time.Time) string {
 	return text + ", " + duration.HumanDuration(v.now.Sub(at)) + " ago"
 }
 
-// join puts two remarks beside each other, either of which may be empty.
+// join joins two remarks with a semicolon. Either of them may be empty.
 func join(a, b string) string {
 	if a == "" || b == "" {
 		return a + b

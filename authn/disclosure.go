@@ -2,11 +2,12 @@ package authn
 
 import "encoding/json"
 
-// maxClientMessageBytes bounds what the holder of a token reads of the operator's message.
+// maxClientMessageBytes bounds how much of the operator's message the client receives, in bytes.
 const maxClientMessageBytes = 1 << 10
 
-// disclose leaves a refusal its ClientMessage only where the token is no guess: signature, issuer and audience are
-// right. All others read the same, whatever is wrong with them.
+// disclose removes the ClientMessage of a refusal unless signature, issuer and audience of the
+// token are right. So all clients that guess tokens receive the same answer, whatever is wrong with
+// the token.
 func (v *verification) disclose(err error) error {
 	wrong, ok := err.(*RefusedError)
 	if !ok || wrong.ClientMessage == "" {
@@ -18,13 +19,13 @@ func (v *verification) disclose(err error) error {
 	return refused(wrong.Reason, wrong.Detail)
 }
 
-// audienceAccepted reports whether aud has one of the issuer's audiences, also in a token that go-oidc refuses for
-// something else.
+// audienceAccepted reports whether aud contains one of the issuer's audiences. It also works for a
+// token that go-oidc refuses for another reason.
 func (v *verification) audienceAccepted() bool {
 	if v.idToken != nil {
 		return v.issuer.accepts(v.idToken.Audience)
 	}
-	var said struct { // as go-oidc reads it: in whatever case, and the last one counts
+	var said struct { // decoded as by go-oidc: the case of the name is ignored, and the last member wins
 		Audience json.RawMessage `json:"aud"`
 	}
 	if json.Unmarshal(v.jws.payload, &said) != nil {

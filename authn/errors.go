@@ -8,59 +8,66 @@ import (
 )
 
 var (
-	// ErrNoCredential: nothing came that says who it is, and anonymous requests are not allowed there.
+	// ErrNoCredential: the request has no credential, and its path does not allow anonymous
+	// requests.
 	ErrNoCredential = errors.New("authn: no credential")
-	// ErrNoName: something was accepted, and yet there is nobody that a request could be sent for. Nothing may go upstream: a
-	// request without a user would be edge's own (CVE-2023-48312).
-	ErrNoName = errors.New("authn: a user without a name")
-	// ErrNotReady is returned while the keys of a token's issuer are not in hand: the token cannot be accepted, and is not wrong.
-	ErrNotReady = errors.New("authn: the issuer's keys are not in hand")
-	// ErrTokenInURL: the request's own token stands in its URL as well, where every log on the way keeps it (RFC 6750 section 5.3).
-	ErrTokenInURL = errors.New("authn: the bearer token is in the URL, too")
+	// ErrNoName: a credential was accepted, but its user has no name. Such a request must not go
+	// upstream: without a user it would have the rights of edge itself (CVE-2023-48312).
+	ErrNoName = errors.New("authn: the authenticated user has no name")
+	// ErrNotReady is returned while edge has no keys of the token's issuer. edge cannot accept the
+	// token then, but the token may be good.
+	ErrNotReady = errors.New("authn: the issuer's keys are not available yet")
+	// ErrTokenInURL: the request's own bearer token is also in its URL, where every log on the path
+	// would store it (RFC 6750 section 5.3).
+	ErrTokenInURL = errors.New("authn: the bearer token is also in the URL")
 )
 
-// errSkipped is of a check that was asked without what it looks at.
-var errSkipped = errors.New("authn: a check was asked without what it looks at")
+// errSkipped is returned by a check whose input is missing, because an earlier check failed.
+var errSkipped = errors.New("authn: check skipped, because an earlier check failed")
 
-// What is wrong with a claim, or with what an expression gives; a [RefusedError] says of which.
+// Faults of a claim or of an expression's value. The [RefusedError] names the claim or the
+// expression.
 var (
 	errClaimMissing = errors.New("is missing")
 	errClaimKind    = errors.New("is not a string")
 	errNotStrings   = errors.New("neither a string nor a list of strings")
 )
 
-// Why an issuer's keys cannot be had.
+// Reasons why edge cannot get the keys of an issuer.
 var (
 	errDocumentTooLarge = fmt.Errorf("the document is larger than %d bytes", maxDocumentBytes)
 	errNoKeys           = errors.New("the issuer publishes no key that could verify a token")
 )
 
-// A Reason names a kind of refusal. It is one of the short list below, so it can be a metric's label.
+// A Reason is a kind of refusal. There are only the few constants below, so a Reason can be a
+// metric label.
 type Reason string
 
 // The reasons of a [RefusedError], in the order of the checks.
 const (
-	ReasonCredential        Reason = "credential"         // headers that carry no credential that one could read
-	ReasonTooLarge          Reason = "too_large"          // more than MaxTokenBytes
-	ReasonMalformed         Reason = "malformed"          // no signed JWT in compact form
-	ReasonAlgorithm         Reason = "algorithm"          // not one of the allowed ones
-	ReasonIssuer            Reason = "issuer"             // no configured issuer's token
-	ReasonSignature         Reason = "signature"          // no key of the issuer verifies it
-	ReasonExpired           Reason = "expired"            // exp is past, or missing
-	ReasonAudience          Reason = "audience"           // not meant for any configured audience
+	ReasonCredential        Reason = "credential"         // several or unreadable credentials in the headers
+	ReasonTooLarge          Reason = "too_large"          // token longer than MaxTokenBytes, or its header too long
+	ReasonMalformed         Reason = "malformed"          // not a signed JWT in compact form, or not an ID token
+	ReasonAlgorithm         Reason = "algorithm"          // signing algorithm not allowed
+	ReasonIssuer            Reason = "issuer"             // iss is not a configured issuer
+	ReasonSignature         Reason = "signature"          // no key of the issuer verifies the signature
+	ReasonExpired           Reason = "expired"            // exp is in the past or missing
+	ReasonAudience          Reason = "audience"           // aud contains no configured audience
 	ReasonNotYetValid       Reason = "not_yet_valid"      // nbf is more than a minute ahead
-	ReasonDistributedGroups Reason = "distributed_groups" // groups that the token only refers to
-	ReasonClaims            Reason = "claims"             // what a user is made of, or a rule
+	ReasonDistributedGroups Reason = "distributed_groups" // the token only refers to its groups
+	ReasonClaims            Reason = "claims"             // a claim that makes the user is wrong, or a rule refuses
 )
 
-// A RefusedError says why a credential was refused. Its text holds the operator's words and ours, never anything out of the
-// credential, so it is safe to log. It deliberately wraps nothing: what libraries say about a token quotes the token.
+// A RefusedError reports why a credential is refused. Its text is safe to log: it contains only
+// words of the operator and of edge, and nothing from the credential. It deliberately wraps no
+// error, because errors of libraries quote the token.
 type RefusedError struct {
 	Reason Reason
 	Detail string
-	// ClientMessage is what whoever sent the credential may read: why a token is refused whose signature, issuer and
-	// audience are right, in the operator's words and ours, as above. Empty for every other credential: who guesses
-	// learns nothing.
+	// ClientMessage is the part that the client may receive. It is set only if the token's
+	// signature, issuer and audience are right, and then states why the token is refused. Like the
+	// text above, it contains only words of the operator and of edge. It is empty for every other
+	// credential, so that a client that guesses tokens learns nothing.
 	ClientMessage string
 }
 
@@ -72,31 +79,33 @@ func refused(reason Reason, detail string) error {
 	return &RefusedError{Reason: reason, Detail: detail}
 }
 
-// refusedOpenly is a refusal whose words are for the log and for the token's holder alike. They name claims as the
-// operator configured them, and no value.
+// refusedOpenly returns a refusal with the same text for the log and for the client. The text names
+// claims as the operator configured them. It must contain no value of a claim.
 func refusedOpenly(reason Reason, words string) error {
 	return refusedWithMessage(reason, words, words)
 }
 
-// refusedWithMessage is a refusal whose holder reads other words than the log has: of an expression, which is the
-// operator's, only where in the configuration it stands.
+// refusedWithMessage returns a refusal with one text for the log and another for the client.
+// Expressions are private to the operator, so the client's text only gives the place of an
+// expression in the configuration.
 func refusedWithMessage(reason Reason, detail, clientMessage string) error {
 	return &RefusedError{Reason: reason, Detail: detail, ClientMessage: clientMessage}
 }
 
-// Refusals that are the same for every credential.
+// Refusals whose text does not depend on the credential.
 var (
 	errTooLarge       = refused(ReasonTooLarge, fmt.Sprintf("the token is longer than %d bytes", MaxTokenBytes))
 	errHeaderTooLarge = refused(ReasonTooLarge, fmt.Sprintf("the token's header is longer than %d bytes", maxJOSEHeaderBytes))
-	errNotReviewable  = refused(ReasonReview, "not asked: the token has other than visible ASCII characters")
+	errNotReviewable  = refused(ReasonReview, "not sent to the API server: the token has characters other than visible ASCII")
 	errReviewedNo     = refused(ReasonReview, "the API server does not accept the token")
-	errReviewedAway   = refused(ReasonReview, "the API server accepts the token, but for no audience of --token-passthrough-audiences")
+	errReviewedAway   = refused(ReasonReview, "the API server accepts the token, but not for an audience of --token-passthrough-audiences")
 )
 
-// tokenReview is the kind of a [TokenReviewer]'s errors. The question has the token, which no error repeats.
+// tokenReview is the kind of all [edge/review.Error] values of a [TokenReviewer]. Secret is set
+// because a review contains the token, and no error may repeat it.
 var tokenReview = &review.Kind{
 	Room: "authn", Name: "token review", Resource: "tokenreviews", Group: "authentication.k8s.io", Secret: true,
 }
 
-// errReviewsBusy is a 429: as many reviews wait for a turn as may.
-var errReviewsBusy = tokenReview.Busy(errors.New("too many are under way and waiting"))
+// errReviewsBusy is a 429: maxWaitingReviews reviews wait for their turn already.
+var errReviewsBusy = tokenReview.Busy(errors.New("too many token reviews are running and waiting"))

@@ -11,44 +11,48 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// ExplainOptions say how far [Authenticator.Explain] may go.
+// ExplainOptions limit what [Authenticator.Explain] may do.
 type ExplainOptions struct {
-	// Fetch: get the keys from the token's issuer, once, if there are none in hand. Otherwise nothing leaves this process,
-	// and the signature is not checked.
+	// Fetch lets Explain fetch the keys from the token's issuer, once, if edge has none. If Fetch
+	// is false, Explain does not check the signature without keys, and nothing leaves this process
+	// unless [Authenticator.Run] is running.
 	Fetch bool
 }
 
-// An Outcome is that of one step, or of all.
+// An Outcome is the result of one step, or of the whole explanation.
 type Outcome string
 
-// The outcomes. A step is skipped where it cannot be done: for want of keys, or of what was refused before.
+// The outcomes. A step is skipped if it is impossible: keys are missing, or an earlier step was
+// refused.
 const (
 	OutcomeOK      Outcome = "ok"
 	OutcomeRefused Outcome = "refused"
 	OutcomeSkipped Outcome = "skipped"
 )
 
-// Step is one thing that was asked of a token.
+// Step is one check of a token.
 type Step struct {
 	Name    string
 	Outcome Outcome
-	Detail  string // one line in words; it may quote single claims
+	Detail  string // one line of text; it may quote single claims
 }
 
-// Explanation is what becomes of a token and why. It has neither the token nor its signature nor its payload as a whole.
+// Explanation states whether a token is accepted, and why. It contains neither the token nor its
+// signature, and not the whole payload.
 type Explanation struct {
-	Outcome Outcome  // refused if any step is; skipped if none is, but the signature was not checked
-	Reason  Reason   // of the first refusal, which is Authenticate's
-	Issuer  string   // whose token it is; empty: nobody's who is configured
-	Issuers []string // all that are configured, sorted
+	Outcome Outcome  // refused if any step is; skipped if no step is refused, but the signature was not checked
+	Reason  Reason   // of the first refusal, the same that Authenticate returns
+	Issuer  string   // the token's issuer; empty: it is not configured
+	Issuers []string // all configured issuers, sorted
 	Steps   []Step   // in the order of the checks
-	// User is whom the token would make; nil if it makes none. It is no proof of anything unless Outcome is ok.
+	// User is the user that the token would make; nil if it makes none. It is unproven unless
+	// Outcome is ok.
 	User    user.Info
-	Expires time.Time // zero: not known
+	Expires time.Time // zero: unknown
 }
 
-// Explain asks of a token all that [Authenticator.Authenticate] asks, by the same code, and goes on after a refusal as far as
-// it can.
+// Explain runs all checks of [Authenticator.Authenticate] on a token, with the same code. After a
+// refusal it continues with all checks that are still possible.
 func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOptions) Explanation {
 	v := &verification{rules: a.rules.Load(), token: token, now: a.options.Now(), explaining: true}
 	e := Explanation{Outcome: OutcomeOK, Issuers: slices.Sorted(maps.Keys(v.rules.issuers))}
@@ -68,12 +72,12 @@ func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOpti
 			}
 			nobody = nobody || makesUser[check.name]
 		case errors.Is(err, ErrNotReady):
-			step.Outcome, step.Detail = OutcomeSkipped, "no keys of the issuer are in hand: the signature is not checked"
+			step.Outcome, step.Detail = OutcomeSkipped, "no keys of the issuer are available: the signature is not checked"
 			if e.Outcome == OutcomeOK {
 				e.Outcome = OutcomeSkipped
 			}
 		case err != nil:
-			step.Outcome, step.Detail = OutcomeSkipped, "not looked at, because of what is said above"
+			step.Outcome, step.Detail = OutcomeSkipped, "not checked: an earlier check refused the token"
 		}
 		e.Steps = append(e.Steps, step)
 	}
@@ -89,10 +93,10 @@ func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOpti
 	return e
 }
 
-// makesUser are the checks without which there is no user.
+// makesUser contains the checks that compute the user. If one of them refuses, there is no user.
 var makesUser = map[string]bool{"username": true, "groups": true, "uid": true, "extra": true}
 
-// fetchKeys gets the issuer's keys for this verification alone.
+// fetchKeys fetches the issuer's keys for this verification only.
 func (v *verification) fetchKeys(ctx context.Context, now func() time.Time) Step {
 	from := &keyFetcher{keyOrigin: v.issuer.source.keyOrigin}
 	defer from.close()

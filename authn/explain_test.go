@@ -67,7 +67,7 @@ func TestExplain(t *testing.T) {
 		user    string
 	}{
 		{"good", a, ExplainOptions{}, sign(t, rsaKey(), with()), OutcomeOK, fine,
-			[]string{`alg "RS256", kid "rsa"`, `iss "` + i.URL, "keys in hand: 1; with the token's kid: 1", "Z, in ", "claim rules: ok: expressions: 1", `groups: ok: ["dev"]`, `uid: ok: "u-1"`, "JTI=0815"}, "1:jane"},
+			[]string{`alg "RS256", kid "rsa"`, `iss "` + i.URL, "keys available: 1; with the token's kid: 1", "Z, in ", "claim rules: ok: expressions: 1", `groups: ok: ["dev"]`, `uid: ok: "u-1"`, "JTI=0815"}, "1:jane"},
 		{"good, offline", offline, ExplainOptions{}, sign(t, rsaKey(), with()), OutcomeSkipped, fine, []string{"the signature is not checked"}, "1:jane"},
 		{"good, with keys fetched", offline, ExplainOptions{Fetch: true}, sign(t, rsaKey(), with()), OutcomeOK, fine, []string{"keys: ok: 1 fetched from " + i.URL}, "1:jane"},
 		{"forged, offline", offline, ExplainOptions{}, sign(t, otherRSA(), with()), OutcomeSkipped, fine, []string{"the signature is not checked"}, "1:jane"},
@@ -75,7 +75,7 @@ func TestExplain(t *testing.T) {
 			[]string{"with the token's kid: 1"}, "1:jane"},
 		{"all that can be", a, ExplainOptions{}, sign(t, otherRSA(), wrong), OutcomeRefused,
 			[]string{"signature", "expiry", "audience", "not before", "required claims", "claim rules", "user rules"},
-			[]string{"3h ago", `aud ["other"]; accepted are ["edge"]`, `required claim "hd" has another value`, `"claims.flag == true" does not hold: raise the flag`, "no root"}, "1:root"},
+			[]string{"3h ago", `aud ["other"]; accepted are ["edge"]`, `required claim "hd" has another value`, `"claims.flag == true" is not satisfied: raise the flag`, "no root"}, "1:root"},
 		{"another algorithm", a, ExplainOptions{}, unsigned(map[string]any{"alg": "HS256"}, with(), "x"), OutcomeRefused, []string{"algorithm"},
 			[]string{"signature: skipped", "username: skipped", `iss "` + i.URL}, ""},
 		{"another issuer", a, ExplainOptions{}, sign(t, rsaKey(), with("iss", "https://elsewhere.example")), OutcomeRefused, []string{"issuer"},

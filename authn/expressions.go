@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// expression is one of the configuration's.
+// expression is a CEL expression of the configuration, and how errors name it.
 type expression struct {
-	what    string // in the log
-	place   string // in the configuration, as its own errors name it: what the holder of a token reads
+	what    string // its name in the log
+	place   string // its path in the configuration, as the API's validation writes it; the client receives this
 	text    string
-	message string // what the operator wants said where a rule does not hold
+	message string // the operator's message for a rule that is not satisfied
 }
 
 func (i *issuer) usernameExpression() expression {
@@ -32,7 +32,8 @@ func (i *issuer) extraExpressions() (all []expression) {
 	return all
 }
 
-// claimRules are the rules over claims, without those that have a claim and its value.
+// claimRules returns the claimValidationRules that are expressions. The other ones require a claim
+// to have a certain value.
 func (i *issuer) claimRules() (all []expression) {
 	for n, rule := range i.spec.ClaimValidationRules {
 		if rule.Expression != "" {
@@ -49,12 +50,13 @@ func (i *issuer) userRules() (all []expression) {
 	return all
 }
 
-// refuseResult refuses for what an expression makes of the claims. The value itself is not told.
+// refuseResult refuses a token because of the value of an expression. The error does not contain
+// the value.
 func (e expression) refuseResult(what string) error {
-	return refusedWithMessage(ReasonClaims, fmt.Sprintf("%s expression %q gives %s", e.what, e.text, what), e.place+" gives "+what)
+	return refusedWithMessage(ReasonClaims, fmt.Sprintf("%s expression %q returns %s", e.what, e.text, what), e.place+" returns "+what)
 }
 
-// refuseRule refuses for a rule that gives anything but true.
+// refuseRule refuses a token because a rule did not give true.
 func (e expression) refuseRule(fault string) error {
 	detail := fmt.Sprintf("validation rule %q %s", e.text, fault)
 	if e.message != "" {
@@ -63,7 +65,7 @@ func (e expression) refuseRule(fault string) error {
 	return refusedWithMessage(ReasonClaims, detail, e.clientMessage(fault))
 }
 
-// clientMessage is for the holder of a token.
+// clientMessage returns the text for the client.
 func (e expression) clientMessage(fault string) string {
 	words := e.place + " " + fault
 	if e.message != "" {
@@ -72,8 +74,9 @@ func (e expression) clientMessage(fault string) string {
 	return words
 }
 
-// notEvaluated refuses for one of some expressions, which ended with an error. The error may quote claims, so it is kept for
-// Explain alone, and only the expression whose error it is is named.
+// notEvaluated refuses a token because one of several expressions ended with err. err may quote
+// claims, so notEvaluated keeps it only for Explain. The refusal names an expression only if err is
+// about it.
 func (v *verification) notEvaluated(err error, of ...expression) error {
 	v.cause = err
 	const fault = "cannot be evaluated with these claims"

@@ -12,40 +12,44 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// The defaults of flags, as kube-apiserver has them.
+// The defaults of the flags are the same as kube-apiserver's.
 const (
 	defaultUsernameClaim = "sub"
 	defaultSigningAlg    = oidc.RS256
 )
 
-// Flags describe one issuer, as kube-apiserver's --oidc-* flags do. All of them empty, but for the defaults: none.
+// Flags describe one issuer, as kube-apiserver's --oidc-* flags do. If all fields are empty or have
+// their default values, no issuer is configured.
 type Flags struct {
-	// IssuerURL is the issuer: an https URL, compared with a token's iss byte by byte.
+	// IssuerURL is the https URL of the issuer. A token's iss must be equal to it, byte by byte.
 	IssuerURL string
 	// ClientID must be in a token's aud.
 	ClientID string
-	// CAFile is a PEM file with the roots that the issuer's certificate is checked against; it is read again at each
-	// fetch. Empty: the system's roots.
+	// CAFile is a PEM file of root certificates that must have signed the issuer's certificate.
+	// edge reads it again at each fetch. Empty: the system's root certificates.
 	CAFile string
 
-	// UsernameClaim is the claim that holds the user's name. Empty: sub. For email, an email_verified that is there must
-	// be true.
+	// UsernameClaim is the claim that contains the user's name. Empty: sub. If it is email and the
+	// token has email_verified, email_verified must be true.
 	UsernameClaim string
-	// UsernamePrefix stands before each name. Empty: the issuer's URL and "#", or nothing where UsernameClaim is email.
-	// "-": nothing.
+	// UsernamePrefix is put before each user name. Empty: the issuer's URL and "#", or nothing if
+	// UsernameClaim is email. "-": nothing.
 	UsernamePrefix string
-	// GroupsClaim is the claim, a string or a list of strings, that holds the groups. Empty: users have no groups.
+	// GroupsClaim is the claim that contains the groups, as a string or a list of strings. Empty:
+	// users have no groups.
 	GroupsClaim string
-	// GroupsPrefix stands before each group. Empty: nothing.
+	// GroupsPrefix is put before each group. Empty: nothing.
 	GroupsPrefix string
 
-	// SigningAlgs are the JWS algorithms that are accepted. Empty: RS256.
+	// SigningAlgs are the JWS algorithms that edge accepts. Empty: RS256.
 	SigningAlgs []string
-	// RequiredClaims must all be in a token, as strings with exactly these values. Empty: none.
+	// RequiredClaims must all be in a token, as strings with exactly these values. Empty: no claim
+	// is required.
 	RequiredClaims map[string]string
 }
 
-// given names a flag that is not as it is by default; none means that no issuer is described.
+// given returns the first flag that differs from its default. If ok is false, no flag does, and so
+// no issuer is configured.
 func (f Flags) given() (flag string, ok bool) {
 	algs := f.SigningAlgs
 	for _, one := range []struct {
@@ -69,7 +73,7 @@ func (f Flags) given() (flag string, ok bool) {
 	return "", false
 }
 
-// validate returns the first thing that is wrong, with the name of its flag in front.
+// validate returns the first error, with the name of its flag in front.
 func (f Flags) validate() error {
 	if err := validIssuerURL(f.IssuerURL); err != nil {
 		return fmt.Errorf("--oidc-issuer-url: %w", err)
@@ -83,12 +87,12 @@ func (f Flags) validate() error {
 		}
 	}
 	if _, ok := f.RequiredClaims[""]; ok {
-		return errors.New("--oidc-required-claim: a claim without a name; write claim=value")
+		return errors.New("--oidc-required-claim: the name of the claim is empty; write claim=value")
 	}
 	return nil
 }
 
-// validIssuerURL asks what kube-apiserver asks, and a host.
+// validIssuerURL checks the same as kube-apiserver, and also that the URL has a host.
 func validIssuerURL(issuer string) error {
 	if issuer == "" {
 		return errors.New("is required: the https URL of the OpenID Connect issuer")
@@ -110,7 +114,7 @@ func validIssuerURL(issuer string) error {
 	return nil
 }
 
-// config makes of the flags what kube-apiserver makes of them.
+// config converts the flags to a configuration, in the same way as kube-apiserver.
 func (f Flags) config() (*authenticationConfig, error) {
 	if err := f.validate(); err != nil {
 		return nil, err

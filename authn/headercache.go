@@ -8,29 +8,29 @@ import (
 )
 
 const (
-	// maxCachedHeaders bounds the headers that are remembered: an issuer writes the same one into all tokens of one
-	// key.
+	// maxCachedHeaders bounds the number of cached headers. An issuer normally writes the same
+	// header into all tokens of one key.
 	maxCachedHeaders = 64
-	// maxCachedHeaderBytes bounds each of them.
+	// maxCachedHeaderBytes bounds the length of each cached header, in bytes.
 	maxCachedHeaderBytes = 1 << 10
 )
 
-// headerCache remembers how the headers of good tokens were read. Its zero value is ready, and safe for use by many
-// goroutines.
+// headerCache caches the decoded headers of good tokens. Its zero value is ready to use. It is safe
+// for concurrent use.
 type headerCache struct {
 	mu     sync.RWMutex
-	byText map[string]*jose.Signature // by the header as it is encoded
+	byText map[string]*jose.Signature // by the encoded header
 }
 
-// get returns nil for a header that is not remembered.
+// get returns nil for a header that is not cached.
 func (h *headerCache) get(text string) *jose.Signature {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.byText[text]
 }
 
-// put is for a header that a key of an issuer signed. When there are too many, all are forgotten: that comes of an issuer that
-// writes another one into every token.
+// put caches a header that a key of an issuer signed. A full cache is emptied first: only an issuer
+// that writes a different header into every token fills it.
 func (h *headerCache) put(text string, header *jose.Signature) {
 	if len(text) > maxCachedHeaderBytes {
 		return
@@ -43,5 +43,5 @@ func (h *headerCache) put(text string, header *jose.Signature) {
 	if h.byText == nil || len(h.byText) >= maxCachedHeaders {
 		h.byText = make(map[string]*jose.Signature)
 	}
-	h.byText[strings.Clone(text)] = header // text is a part of the token, which nobody keeps
+	h.byText[strings.Clone(text)] = header // text is a part of the token, and the cache must not keep the token in memory
 }

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// maxReadyProblems bounds how many issuers Ready names.
+// maxReadyProblems bounds the number of issuers whose problems Ready lists.
 const maxReadyProblems = 3
 
-// Ready returns nil once any issuer's keys are in hand, and stays so while there are any; and where there is no issuer to
-// wait for. Before, the error is [ErrNotReady] with what the newest fetches ended with behind it.
+// Ready returns nil while edge has keys of at least one issuer, or if no issuer is configured.
+// Otherwise the error is [ErrNotReady], followed by the errors of the newest fetches.
 func (a *Authenticator) Ready() error {
 	rules := a.rules.Load()
 	var problems []string
@@ -36,9 +36,9 @@ func (a *Authenticator) Ready() error {
 	return fmt.Errorf("%w: %s", ErrNotReady, strings.Join(problems, "; "))
 }
 
-// Warnings are what an operator should know although edge is ready: issuers whose keys cannot be renewed, and since
-// when; and a configuration file that was refused, and why. They are sorted lines, at most one per issuer and one for
-// the file.
+// Warnings returns what an operator should know although edge is ready. One line per issuer reports
+// that its keys cannot be renewed, and since when. One line reports that the configuration file was
+// refused, and why. The lines are sorted.
 func (a *Authenticator) Warnings() []string {
 	var warnings []string
 	for _, i := range a.rules.Load().issuers {

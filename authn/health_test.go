@@ -26,7 +26,7 @@ func TestWarnings(t *testing.T) {
 	testkit.WaitFor(t, "the keys of one, and the failure of the other", func() bool { return a.Ready() == nil && len(a.Warnings()) == 1 })
 	since := func(at time.Time) string { return "since " + at.UTC().Format(time.RFC3339) }
 	warnings := a.Warnings()
-	if !strings.Contains(warnings[0], two.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(0 in hand)") || !strings.Contains(warnings[0], "500") {
+	if !strings.Contains(warnings[0], two.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(0 still in use)") || !strings.Contains(warnings[0], "500") {
 		t.Error(warnings)
 	}
 	if _, err := a.Authenticate(context.Background(), sign(t, ecKey(), two.claims(nil))); !errors.Is(err, ErrNotReady) {
@@ -44,7 +44,7 @@ func TestWarnings(t *testing.T) {
 	clock.advance(time.Hour)
 	before := one.discoveries.Load()
 	testkit.WaitFor(t, "more attempts", func() bool { return one.discoveries.Load() > before+3 })
-	if warnings := a.Warnings(); len(warnings) != 1 || !strings.Contains(warnings[0], one.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(1 in hand)") {
+	if warnings := a.Warnings(); len(warnings) != 1 || !strings.Contains(warnings[0], one.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(1 still in use)") {
 		t.Error(warnings)
 	}
 	// None is ready: all are named, up to a few.

@@ -9,14 +9,15 @@ import (
 	"k8s.io/apiserver/pkg/authentication/cel"
 )
 
-// issuer is one entry of the configuration: whose tokens, what they must say, what a user is called. It never changes.
+// issuer is one issuer of the configuration: how its tokens are verified and what user they make.
+// It never changes.
 type issuer struct {
 	spec   apiserver.JWTAuthenticator
-	cel    cel.CELMapper // spec's expressions
+	cel    cel.CELMapper // compiled expressions of spec
 	source *keySource
 }
 
-// compiler is shared by all expressions: the CEL environment is half a megabyte.
+// compiler is shared by all expressions, because its CEL environment takes half a megabyte.
 var compiler = sync.OnceValue(cel.NewDefaultCompiler)
 
 func newIssuer(spec apiserver.JWTAuthenticator) (*issuer, error) {
@@ -27,12 +28,13 @@ func newIssuer(spec apiserver.JWTAuthenticator) (*issuer, error) {
 	return &issuer{spec: spec, cel: mapper}, nil
 }
 
-// accepts is match policy MatchAny, the only one that there is.
+// accepts reports whether audiences contain one of the issuer's audiences. This is the match policy
+// MatchAny, the only one that the API has.
 func (i *issuer) accepts(audiences []string) bool {
 	return slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(i.spec.Issuer.Audiences, a) })
 }
 
-// usesCEL reports whether claims must be made into CEL values.
+// usesCEL reports whether an expression reads claims, so that they must be converted to CEL values.
 func (i *issuer) usesCEL() bool {
 	c := &i.cel
 	return c.Username != nil || c.Groups != nil || c.UID != nil || c.Extra != nil || c.ClaimValidationRules != nil

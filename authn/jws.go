@@ -7,20 +7,23 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// maxJOSEHeaderBytes bounds a token's first part, in base64url: go-jose makes a value of each of its members before a signature is
-// looked at, 77 MiB out of 900 KiB. A real one has less than 1 KiB, with a certificate chain several.
+// maxJOSEHeaderBytes bounds the first part of a token, its header, in bytes of base64url. go-jose
+// decodes every member of a header before the signature is checked: it allocated 77 MiB for a
+// header of 900 KiB. A real header has less than 1 KiB, and several KiB with a certificate chain.
 const maxJOSEHeaderBytes = 64 << 10
 
-// compactJWS is a token's three parts (RFC 7515 section 7.1). Nothing of them is verified.
+// compactJWS is a token split into its three parts (RFC 7515 section 7.1). None of them is
+// verified.
 type compactJWS struct {
 	encodedHeader string
-	header        *jose.Signature // what encodedHeader says, and no signature; may be shared: read it only
+	header        *jose.Signature // decoded encodedHeader, without a signature; requests may share it: read only
 	payload       []byte
 	signature     []byte
 }
 
-// splitJWS decodes payload and signature. ok is false unless there are three parts, and these two are base64url without
-// padding. Decoders are more lenient with line breaks; one spelling is enough.
+// splitJWS splits a token, and decodes its payload and signature. ok is false unless the token has
+// three parts, and payload and signature are base64url without padding. Go's base64 decoder ignores
+// line breaks. splitJWS refuses them, so that a token has only one spelling.
 func splitJWS(token string) (j compactJWS, ok bool) {
 	if strings.Count(token, ".") != 2 || strings.Contains(token, "\r") || strings.Contains(token, "\n") {
 		return compactJWS{}, false
@@ -34,7 +37,7 @@ func splitJWS(token string) (j compactJWS, ok bool) {
 	return j, err == nil && wrong == nil
 }
 
-// readHeader has go-jose read a header, as that of a token without payload and signature.
+// readHeader decodes a header with go-jose, as the header of a token without payload and signature.
 func readHeader(encoded string, algs []jose.SignatureAlgorithm) (*jose.Signature, error) {
 	jws, err := jose.ParseSignedCompact(encoded+"..", algs)
 	if err != nil {
@@ -43,7 +46,7 @@ func readHeader(encoded string, algs []jose.SignatureAlgorithm) (*jose.Signature
 	return &jws.Signatures[0], nil
 }
 
-// verify reports whether a key signed the token.
+// verify reports whether key signed the token.
 func (j *compactJWS) verify(key any) bool {
 	jws := jose.JSONWebSignature{Signatures: []jose.Signature{*j.header}}
 	jws.Signatures[0].Signature = j.signature

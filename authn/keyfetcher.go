@@ -19,42 +19,49 @@ import (
 )
 
 const (
-	// fetchTimeout bounds one fetch, discovery and keys together, and with it how long a request waits for new keys.
+	// fetchTimeout bounds one fetch of the discovery document and the keys together. It also bounds
+	// how long a request waits for new keys.
 	fetchTimeout = 10 * time.Second
-	// maxDocumentBytes bounds each of the issuer's documents; a key is about 1 KiB with its certificate.
+	// maxDocumentBytes bounds each document of the issuer, in bytes. A key with its certificate has
+	// about 1 KiB.
 	maxDocumentBytes = 1 << 20
-	// maxDocumentHeaderBytes bounds the header of each of the issuer's answers.
+	// maxDocumentHeaderBytes bounds the header of each response of the issuer, in bytes.
 	maxDocumentHeaderBytes = 64 << 10
-	// maxKeys bounds the issuer's keys: a token without a key id is tried with each.
+	// maxKeys bounds the number of an issuer's keys, because edge tries all of them for a token
+	// without a key ID.
 	maxKeys = 64
-	// maxRedirects bounds the way to a document.
+	// maxRedirects bounds the number of redirects for one document.
 	maxRedirects = 3
-	// idleTimeout is short, because fetches are minutes apart.
+	// idleTimeout closes idle connections to the issuer. It is short, because fetches are minutes
+	// apart.
 	idleTimeout = 10 * time.Second
 )
 
-// wellKnown is where an issuer's discovery document is, unless the configuration has a URL for it.
+// wellKnown is the path of the discovery document below the issuer's URL. The configuration may
+// give another URL for the document.
 const wellKnown = "/.well-known/openid-configuration"
 
-// keyFetcher fetches one issuer's keys. It is used by one goroutine at a time.
+// keyFetcher fetches the keys of one issuer. Only one goroutine at a time may use it.
 type keyFetcher struct {
 	keyOrigin
 
-	ca     []byte // what client trusts: the CA's content when client was made
+	ca     []byte // PEM of the CA certificates that client trusts, read when client was made
 	client *http.Client
-	jwks   string // where the keys are; empty: discover it first
+	jwks   string // URL of the keys; empty: fetch the discovery document first
 }
 
-// keyOrigin is all that decides where an issuer's keys come from, and who is believed to be the issuer there.
+// keyOrigin contains all settings that decide where an issuer's keys come from, and which server
+// edge trusts as the issuer.
 type keyOrigin struct {
-	issuer    string // its URL
-	discovery string // the discovery document's own URL; empty: the issuer's, and wellKnown
-	ca        string // PEM; empty: the system's roots
-	caFile    string // if not empty, ca's newest content
+	issuer    string // URL of the issuer
+	discovery string // URL of the discovery document; empty: issuer and wellKnown
+	ca        string // PEM of the CA certificates; empty: the system's root certificates
+	caFile    string // file that replaces ca, read again at each fetch; empty: use ca
 }
 
-// fetch returns the issuer's keys, or errNoKeys where it answered and has none. After any error it begins again with
-// discovery, since the keys may have moved.
+// fetch returns the issuer's keys. It returns errNoKeys if the issuer answers, but publishes no
+// usable key. After any error, the next fetch starts again with discovery, because the keys may
+// have moved.
 func (f *keyFetcher) fetch(ctx context.Context) (keys []jose.JSONWebKey, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -80,7 +87,7 @@ func (f *keyFetcher) fetch(ctx context.Context) (keys []jose.JSONWebKey, err err
 	return keys, nil
 }
 
-// trust makes the client, and makes it anew after the CA file has changed.
+// trust creates the HTTP client. It creates a new one if the CA file has changed.
 func (f *keyFetcher) trust() error {
 	pem := []byte(f.keyOrigin.ca)
 	if f.caFile != "" {
@@ -104,9 +111,10 @@ func (f *keyFetcher) trust() error {
 	return nil
 }
 
-// discover returns the URL of the keys (OpenID Connect Discovery 1.0, section 4).
+// discover fetches the discovery document and returns the URL of the keys (OpenID Connect Discovery
+// 1.0, section 4).
 func (f *keyFetcher) discover(ctx context.Context) (string, error) {
-	// A context value is how go-oidc takes its client; it goes no further than this call.
+	// go-oidc takes its HTTP client from the context. Only this call uses that context.
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, f.client), f.issuer)
 	if err != nil {
 		return "", err
@@ -144,8 +152,9 @@ func (f *keyFetcher) fetchKeys(ctx context.Context) ([]jose.JSONWebKey, error) {
 	return parseKeys(body)
 }
 
-// parseKeys returns those keys of a JWK Set that can verify a signature. Keys that are not understood are passed over, as RFC
-// 7517 section 5 asks; so are symmetric and private ones, which nobody should have published.
+// parseKeys returns the keys of a JWK Set that can verify a signature. It ignores keys that it does
+// not understand, as RFC 7517 section 5 recommends. It also ignores symmetric and private keys,
+// which an issuer should never publish.
 func parseKeys(document []byte) ([]jose.JSONWebKey, error) {
 	var set struct {
 		Keys *[]json.RawMessage `json:"keys"`
@@ -175,7 +184,8 @@ func (f *keyFetcher) close() {
 	}
 }
 
-// newIssuerClient makes a client that reads bounded documents and follows few redirects, none away from https.
+// newIssuerClient creates an HTTP client that bounds each document and the number of redirects. It
+// does not follow a redirect to a URL that is not https.
 func newIssuerClient(roots *x509.CertPool, from keyOrigin) *http.Client {
 	return &http.Client{
 		Transport: &issuerTransport{
@@ -193,7 +203,7 @@ func newIssuerClient(roots *x509.CertPool, from keyOrigin) *http.Client {
 				return fmt.Errorf("more than %d redirects", maxRedirects)
 			}
 			if req.URL.Scheme != "https" {
-				return errors.New("a redirect away from https")
+				return errors.New("redirected to a URL that is not https")
 			}
 			return nil
 		},
@@ -201,9 +211,10 @@ func newIssuerClient(roots *x509.CertPool, from keyOrigin) *http.Client {
 	}
 }
 
-// issuerTransport ends each body that is longer than maxDocumentBytes with an error, for go-oidc reads to the end; and
-// it gets the discovery document where the configuration says that it is, for go-oidc asks the issuer. That the
-// document names the issuer is checked by go-oidc all the same.
+// issuerTransport adapts go-oidc's requests. go-oidc reads a body to its end, so issuerTransport
+// ends a body that exceeds maxDocumentBytes with an error. go-oidc requests the discovery document
+// from the issuer, so issuerTransport sends this request to the discovery URL if the configuration
+// has one. go-oidc still checks that the document names the issuer.
 type issuerTransport struct {
 	*http.Transport
 	from keyOrigin

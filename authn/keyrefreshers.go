@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// keyRefreshers are the goroutines that keep keys new, one per key source. They belong to [Authenticator.Run].
+// keyRefreshers are the goroutines that fetch and renew keys, one for each key source.
+// [Authenticator.Run] owns them.
 type keyRefreshers struct {
 	schedule fetchSchedule
 	log      *slog.Logger
@@ -14,7 +15,7 @@ type keyRefreshers struct {
 	wg       sync.WaitGroup
 }
 
-// start begins with those key sources of a rule set that nobody refreshes yet.
+// start starts a goroutine for each key source of a rule set that has none yet.
 func (k *keyRefreshers) start(ctx context.Context, rules *ruleSet) {
 	for _, i := range rules.issuers {
 		s := i.source
@@ -23,7 +24,7 @@ func (k *keyRefreshers) start(ctx context.Context, rules *ruleSet) {
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		k.running[s] = cancel
-		s.ring.begin() // now, not when the goroutine comes to it
+		s.ring.begin() // here and not in the goroutine: a request that comes first must wait for this fetch
 		k.wg.Go(func() { s.run(ctx, k.schedule, k.log) })
 	}
 }
@@ -37,7 +38,7 @@ func (k *keyRefreshers) stop(gone func(*keySource) bool) {
 	}
 }
 
-// wait stops all and returns when they have ended.
+// wait stops all goroutines and returns when they have ended.
 func (k *keyRefreshers) wait() {
 	k.stop(func(*keySource) bool { return true })
 	k.wg.Wait()

@@ -12,20 +12,23 @@ import (
 )
 
 const (
-	// demandInterval is the least time between a fetch's beginning and the next one that a token can cause.
+	// demandInterval is the minimum time between the start of a fetch and the next fetch that a
+	// token can cause.
 	demandInterval = 10 * time.Second
-	// maxWaiting bounds the requests that wait for a fetch; one more is refused with the keys in hand.
+	// maxWaiting bounds the requests that wait for a fetch. A further request does not wait, and is
+	// refused if no current key verifies its token.
 	maxWaiting = 256
 )
 
 // keySet is one generation of an issuer's keys. It never changes.
 type keySet struct {
 	keys   []jose.JSONWebKey
-	prints []string // sorted, one per key: what tells this set from another
+	prints []string // thumbprint and ID of each key, sorted: they identify the set
 }
 
-// verify reports whether one of the keys signed the token. As in go-oidc, a token without a key id may be signed by
-// any of them. Only the key out of the set counts: jwk, jku and x5c in a token's header are not looked at.
+// verify reports whether one of the keys signed the token. As in go-oidc, a token without a key ID
+// is tried with all keys. Only keys of the set count: verify ignores jwk, jku and x5c in the
+// token's header.
 func (s *keySet) verify(token *compactJWS) bool {
 	id := token.header.Header.KeyID
 	for _, key := range s.keys {
@@ -39,19 +42,20 @@ func (s *keySet) verify(token *compactJWS) bool {
 	return false
 }
 
-// keyRing holds one issuer's newest keys and joins those who ask for newer ones. Whoever fetches calls begin and end around
-// each fetch; all else may be called by anybody.
+// keyRing holds the newest keys of one issuer, and lets all requests that need newer keys wait for
+// one fetch. The goroutine that fetches calls begin and end around each fetch. All other methods
+// are safe for concurrent use.
 type keyRing struct {
 	now     func() time.Time
 	current atomic.Pointer[keySet] // never nil
-	wanted  chan struct{}          // one slot: somebody waits for a fetch
+	wanted  chan struct{}          // capacity 1: an element asks the fetching goroutine for a fetch
 
 	mu      sync.Mutex
-	began   time.Time     // when the newest fetch was asked for or began
-	done    chan struct{} // closed when that fetch ends; nil: none is under way
-	waiting int           // how many wait for done
-	fetched bool          // a fetch has ended
-	stopped bool          // nobody will fetch any more
+	began   time.Time     // when the newest fetch was requested or started
+	done    chan struct{} // closed when that fetch ends; nil: no fetch is running
+	waiting int           // number of requests that wait for done
+	fetched bool          // at least one fetch has ended
+	stopped bool          // no fetch will start any more
 }
 
 func newKeyRing(now func() time.Time) *keyRing {
@@ -60,7 +64,8 @@ func newKeyRing(now func() time.Time) *keyRing {
 	return r
 }
 
-// verify tries the keys in hand and, if none fits, newer ones.
+// verify tries the current keys. If none of them signed the token, verify waits for newer keys and
+// tries those.
 func (r *keyRing) verify(ctx context.Context, token *compactJWS) bool {
 	tried := r.current.Load()
 	if tried.verify(token) {
@@ -73,8 +78,8 @@ func (r *keyRing) verify(ctx context.Context, token *compactJWS) bool {
 	return false
 }
 
-// first returns the keys in hand. While the very first ones are being fetched, it waits for them: the issuer of a request
-// may have come with a configuration that is a moment old.
+// first returns the current keys. While the very first fetch is running, it waits for that fetch,
+// because the issuer may come from a configuration that was just loaded.
 func (r *keyRing) first(ctx context.Context) *keySet {
 	if set := r.current.Load(); len(set.keys) > 0 {
 		return set
@@ -88,7 +93,8 @@ func (r *keyRing) first(ctx context.Context) *keySet {
 	return r.current.Load()
 }
 
-// renew returns when a fetch that is under way, or that it could ask for, has ended; at once if it may not ask.
+// renew requests a fetch, or joins the one that is running, and waits until it or ctx ends. It
+// returns at once if no fetch is allowed.
 func (r *keyRing) renew(ctx context.Context) {
 	r.mu.Lock()
 	if r.stopped || r.waiting >= maxWaiting {
@@ -104,13 +110,14 @@ func (r *keyRing) renew(ctx context.Context) {
 		r.startLocked(now)
 		select {
 		case r.wanted <- struct{}{}:
-		default: // somebody asked already
+		default: // a fetch is already requested
 		}
 	}
 	r.waitLocked(ctx)
 }
 
-// waitLocked waits for the fetch that is under way, or until ctx ends. It unlocks mu.
+// waitLocked waits until the running fetch or ctx ends. The caller holds mu, and waitLocked unlocks
+// it.
 func (r *keyRing) waitLocked(ctx context.Context) {
 	done := r.done
 	r.waiting++
@@ -129,7 +136,7 @@ func (r *keyRing) startLocked(now time.Time) {
 	r.began, r.done = now, make(chan struct{})
 }
 
-// begin notes that a fetch is under way, asked for or not.
+// begin records that a fetch starts, whether a request asked for it or not.
 func (r *keyRing) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,12 +144,12 @@ func (r *keyRing) begin() {
 		r.startLocked(r.now())
 	}
 	select {
-	case <-r.wanted: // a fetch for another reason serves those who asked, too
+	case <-r.wanted: // this fetch also serves the requests that asked for one
 	default:
 	}
 }
 
-// end lets everybody go who waited for the fetch.
+// end releases all requests that wait for the fetch.
 func (r *keyRing) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,7 +159,7 @@ func (r *keyRing) end() {
 	}
 }
 
-// stop is end for good: the keys in hand are the last.
+// stop ends the running fetch and allows no further one. The current keys stay in use.
 func (r *keyRing) stop() {
 	r.end()
 	r.mu.Lock()
@@ -160,13 +167,14 @@ func (r *keyRing) stop() {
 	r.mu.Unlock()
 }
 
-// replace makes keys the newest. It begins a new generation only if they differ from those in hand.
+// replace makes keys the current keys. It starts a new generation only if they differ from the
+// current ones.
 func (r *keyRing) replace(keys []jose.JSONWebKey) {
 	prints := make([]string, 0, len(keys))
 	for _, key := range keys {
 		sum, err := key.Thumbprint(crypto.SHA256)
 		if err != nil {
-			continue // not a key that Valid lets pass
+			continue // never happens: Valid accepts only keys that have a thumbprint
 		}
 		prints = append(prints, string(sum)+key.KeyID)
 	}

@@ -12,20 +12,22 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// fetchSchedule says when to fetch next.
+// fetchSchedule decides when keys are fetched again.
 type fetchSchedule struct {
-	renew time.Duration // after a fetch that worked
-	retry wait.Backoff  // after fetches that did not
+	renew time.Duration // after a successful fetch
+	retry wait.Backoff  // after failed fetches
 }
 
 var defaultSchedule = fetchSchedule{5 * time.Minute, doubling(time.Second, 30*time.Second)}
 
-// doubling waits for first, then for twice as long each time, up to most.
+// doubling returns a backoff that waits for first, then twice as long each time, and at most for
+// most.
 func doubling(first, most time.Duration) wait.Backoff {
-	return wait.Backoff{Duration: first, Factor: 2, Cap: most, Steps: math.MaxInt} // Step ends them at Cap
+	return wait.Backoff{Duration: first, Factor: 2, Cap: most, Steps: math.MaxInt} // Step sets Steps to 0 at Cap, and then always returns Cap
 }
 
-// keySource keeps the keys of one issuer new. One goroutine, run, fetches; all else may be called by anybody.
+// keySource keeps the keys of one issuer up to date. Only the goroutine that calls run fetches. All
+// other methods are safe for concurrent use.
 type keySource struct {
 	keyOrigin
 	ring *keyRing
@@ -33,14 +35,15 @@ type keySource struct {
 
 	mu    sync.Mutex
 	err   error     // of the newest fetch
-	since time.Time // when the first of the fetches ended that have failed since one worked
+	since time.Time // when the first fetch failed after the last successful one
 }
 
 func newKeySource(from keyOrigin, now func() time.Time) *keySource {
 	return &keySource{keyOrigin: from, ring: newKeyRing(now), now: now}
 }
 
-// run fetches the keys and renews them until ctx ends; afterwards tokens are verified with the last ones.
+// run fetches the keys and renews them until ctx ends. After that, tokens are verified with the
+// last keys.
 func (s *keySource) run(ctx context.Context, p fetchSchedule, log *slog.Logger) {
 	from := &keyFetcher{keyOrigin: s.keyOrigin}
 	defer from.close()
@@ -72,8 +75,9 @@ func (s *keySource) run(ctx context.Context, p fetchSchedule, log *slog.Logger) 
 	}
 }
 
-// fetch takes what the issuer publishes now. Keys that it no longer publishes are gone at once, even if no key is left; where
-// it cannot be reached or understood, the keys in hand stay.
+// fetch replaces the keys with those that the issuer publishes now. A withdrawn key is dropped at
+// once, even if no key is left. If the issuer is unreachable or its answer is unreadable, the
+// current keys stay in use.
 func (s *keySource) fetch(ctx context.Context, from *keyFetcher) error {
 	s.ring.begin()
 	defer s.ring.end()
@@ -95,7 +99,8 @@ func (s *keySource) ready() bool { return s.keyCount() > 0 }
 
 func (s *keySource) keyCount() int { return len(s.ring.current.Load().keys) }
 
-// problem is what the newest fetch says is wrong, and since when; nothing before the first fetch has ended.
+// problem returns the error of the newest fetch, and since when fetches have failed. text is empty
+// if the newest fetch succeeded or none has ended yet.
 func (s *keySource) problem() (text string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,17 +110,18 @@ func (s *keySource) problem() (text string, since time.Time) {
 	return brief(s.err), s.since
 }
 
-// warning is a line for an operator; empty: all is well.
+// warning returns a line for the operator. It returns an empty string if the newest fetch succeeded
+// or none has ended yet.
 func (s *keySource) warning() string {
 	text, since := s.problem()
 	if text == "" {
 		return ""
 	}
-	return fmt.Sprintf("issuer %s: its keys cannot be renewed since %s (%d in hand): %s",
+	return fmt.Sprintf("issuer %s: its keys could not be renewed since %s (%d still in use): %s",
 		s.issuer, since.UTC().Format(time.RFC3339), s.keyCount(), text)
 }
 
-// fetchState is what was logged last.
+// fetchState is what report logged last.
 type fetchState int
 
 const (
@@ -124,15 +130,15 @@ const (
 	failing
 )
 
-// report logs the first fetch and each change between fetches that work and fetches that do not.
+// report logs the first fetch, and each change between successful and failed fetches.
 func (s *keySource) report(log *slog.Logger, before fetchState, err error) fetchState {
 	count := slog.Int("keys", s.keyCount())
 	switch {
 	case err == nil && before != working:
-		log.Info("OIDC issuer's keys are in hand", count)
+		log.Info("Fetched the OIDC issuer's keys", count)
 		return working
 	case err != nil && before != failing:
-		log.Warn("OIDC issuer's keys cannot be fetched; retrying, with the keys in hand", count, slog.String("error", brief(err)))
+		log.Warn("Failed to fetch the OIDC issuer's keys; edge keeps its current keys and retries", count, slog.String("error", brief(err)))
 		return failing
 	}
 	return before

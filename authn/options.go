@@ -8,23 +8,26 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// Options say whose tokens are accepted and what a user is called: in flags for one issuer, in a file for many, or,
-// where both are empty, nobody's.
+// Options configure whose tokens are accepted and what users they make. Flags describe one issuer,
+// File describes many. If both are empty, no token is accepted.
 type Options struct {
 	// Flags are kube-apiserver's --oidc-* flags.
 	Flags Flags
-	// File is kube-apiserver's --authentication-config, an AuthenticationConfiguration. It excludes Flags, and is read again
-	// while [Authenticator.Run] runs.
+	// File is the path of an AuthenticationConfiguration, as in kube-apiserver's
+	// --authentication-config. It excludes Flags. While [Authenticator.Run] runs, File is read
+	// again periodically.
 	File string
 
-	// Log gets one line whenever an issuer's keys come into hand, whenever fetching them begins to fail, and whenever File
-	// changes. Nil: none.
+	// Log receives a line when edge gets an issuer's keys, when fetching them begins to fail, and
+	// when File changes. Nil: nothing is logged.
 	Log *slog.Logger
-	// Now is the clock that exp and nbf are compared with, and that key fetches are paced by. Nil: time.Now.
+	// Now is the clock for exp and nbf, and for the minimum interval of key fetches that tokens
+	// cause. Nil: time.Now.
 	Now func() time.Time
 }
 
-// load returns the configuration that the options describe, decoded and not validated yet.
+// load returns the configuration that the options describe. It is decoded, but not validated as a
+// whole.
 func (o Options) load() (*authenticationConfig, error) {
 	flag, given := o.Flags.given()
 	switch {

@@ -7,10 +7,11 @@ import (
 	"os"
 )
 
-// maxCAFileBytes bounds what is read of the CA file: a distribution's whole bundle is about 250 KiB.
+// maxCAFileBytes bounds the CA file, in bytes. The whole CA bundle of a Linux distribution has
+// about 250 KiB.
 const maxCAFileBytes = 4 << 20
 
-// readCAFile returns the file's content, in which there is at least one certificate.
+// readCAFile returns the content of a PEM file with at least one certificate.
 func readCAFile(name string) ([]byte, error) {
 	pem, err := readBounded(name, maxCAFileBytes)
 	if err != nil {
@@ -24,11 +25,11 @@ func readCAFile(name string) ([]byte, error) {
 
 // readBounded reads a regular file of at most most bytes.
 func readBounded(name string, most int64) ([]byte, error) {
-	info, err := os.Stat(name) // before it is opened: opening a pipe waits for who writes
+	info, err := os.Stat(name) // before Open: opening a pipe would wait for its writer
 	if err != nil {
 		return nil, err
 	}
-	tooLarge := fmt.Errorf("%s is not a file of at most %d bytes", name, most)
+	tooLarge := fmt.Errorf("%s is not a regular file of at most %d bytes", name, most)
 	if !info.Mode().IsRegular() || info.Size() > most {
 		return nil, tooLarge
 	}

@@ -6,23 +6,25 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// A Kind of credential is what authenticated a request, and not what came along beside it.
+// A Kind is the kind of the credential that authenticated a request. Other credentials of the same
+// request do not count.
 type Kind int
 
 const (
-	Anonymous   Kind = iota // nothing came, and nothing is needed there
-	Certificate             // of the client's side of TLS
-	BearerToken             // in Authorization, or in a WebSocket subprotocol
+	Anonymous   Kind = iota // no credential, on a path that needs none
+	Certificate             // the client certificate of the TLS connection
+	BearerToken             // in Authorization or in a WebSocket subprotocol
 )
 
-// Ambient reports whether a browser adds such a credential by itself, to whatever request a page makes it send.
+// Ambient reports whether a browser adds such a credential by itself to every request that a web
+// page makes it send.
 func (k Kind) Ambient() bool { return k != BearerToken }
 
-// Result is who sends a request. User is shared by requests: read it only.
+// Result is the sender of a request. Requests share User: read it only.
 type Result struct {
 	User     user.Info
 	Kind     Kind
-	Expires  time.Time // of what was accepted; zero: not known
+	Expires  time.Time // when the accepted credential expires; zero: unknown
 	Token    string    // the bearer token, if it was accepted
-	Reviewed bool      // it was accepted by the API server's review, and the request goes on under it
+	Reviewed bool      // the API server's token review accepted Token, which the request carries upstream
 }

@@ -9,18 +9,20 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// ruleSet says whose credentials are good, and who is whom: a valid configuration, compiled. Nothing of it ever changes
-// but headers; a change of the configuration makes another, which shares with it what did not change.
+// ruleSet is a valid configuration, compiled: it decides which tokens are accepted and what users
+// they make. Only the header cache of a ruleSet ever changes. A changed configuration makes a new
+// ruleSet, which shares the unchanged issuers.
 type ruleSet struct {
 	issuers   map[string]*issuer // by URL
 	algs      []jose.SignatureAlgorithm
 	verifier  *oidc.Config
 	anonymous *apiserver.AnonymousAuthConfig
-	headers   *headerCache // all of algorithms in algs
+	headers   *headerCache // cache of headers whose algorithms are all in algs
 }
 
-// compileRules checks the whole configuration and compiles it. Issuers that before has just like this are taken from
-// there, with all that is remembered of them; those whose keys come from the same place keep their keys.
+// compileRules validates the whole configuration and compiles it. It takes unchanged issuers from
+// before, and so keeps their cached tokens. An issuer with other rules keeps its keys if they come
+// from the same place.
 func compileRules(config *authenticationConfig, before *ruleSet, now func() time.Time) (*ruleSet, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -32,7 +34,7 @@ func compileRules(config *authenticationConfig, before *ruleSet, now func() time
 		headers:   new(headerCache),
 		verifier: &oidc.Config{
 			SupportedSigningAlgs: config.algs,
-			SkipClientIDCheck:    true, // checked here: there may be many, and the refusal can be told from others
+			SkipClientIDCheck:    true, // checkAudience does this: an issuer may have many audiences, and needs an own reason
 			Now:                  now,
 		},
 	}
@@ -57,8 +59,8 @@ func compileRules(config *authenticationConfig, before *ruleSet, now func() time
 	return s, nil
 }
 
-// find returns the issuer of a token by its iss, which is compared byte by byte, but for the spelling that Google is known
-// for and that kube-apiserver and go-oidc let pass, too.
+// find returns the issuer of a token by its iss. It compares iss byte by byte. The only exception
+// is Google's short name accounts.google.com, which kube-apiserver and go-oidc accept too.
 func (s *ruleSet) find(iss string) (*issuer, bool) {
 	if iss == "accounts.google.com" {
 		iss = "https://accounts.google.com"
@@ -67,10 +69,10 @@ func (s *ruleSet) find(iss string) (*issuer, bool) {
 	return i, ok
 }
 
-// has reports whether an issuer is configured just like this.
+// has reports whether the rule set contains the same issuer, unchanged.
 func (s *ruleSet) has(i *issuer) bool { return s.issuers[i.spec.Issuer.URL] == i }
 
-// uses reports whether an issuer's keys still come from here.
+// uses reports whether an issuer of the rule set still takes its keys from k.
 func (s *ruleSet) uses(k *keySource) bool {
 	i, ok := s.issuers[k.issuer]
 	return ok && i.source == k

@@ -7,10 +7,10 @@ import (
 	"unicode"
 )
 
-// userInfo is a user name and password in a URL, which is an error that must not quote itself.
+// userInfo matches a user name and password in a URL. An error must not quote them.
 var userInfo = regexp.MustCompile(`//[^\s"]*@`)
 
-// oneLine makes one printable line of at most about most bytes.
+// oneLine turns text into one printable line of about most bytes at most.
 func oneLine(text string, most int) string {
 	if len(text) > most {
 		text = text[:most] + "..."
@@ -18,16 +18,17 @@ func oneLine(text string, most int) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }), " ")
 }
 
-// maxErrorBytes bounds what is said of a failed fetch: its text may hold a page out of a peer.
+// maxErrorBytes bounds the text about a failed fetch, in bytes, because an error may contain a
+// whole page of the issuer's server.
 const maxErrorBytes = 300
 
-// brief makes one short line of an error's text.
+// brief returns the text of an error as one short line.
 func brief(err error) string { return oneLine(err.Error(), maxErrorBytes) }
 
 const (
-	// maxQuotedBytes bounds what an explanation quotes of one claim.
+	// maxQuotedBytes bounds how much an explanation quotes of one claim, in bytes.
 	maxQuotedBytes = 200
-	// maxListed bounds how many of a list's elements it quotes.
+	// maxListed bounds how many elements of a list an explanation quotes.
 	maxListed = 20
 )
 

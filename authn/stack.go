@@ -2,11 +2,12 @@ package authn
 
 import "runtime"
 
-// verificationStack is what the calls of a verification need beside those that lead to it, in bytes.
+// verificationStack is the stack space that the nested calls of a verification need, in bytes.
 const verificationStack = 8 << 10
 
-// growStack makes room for a verification before its calls nest. The goroutine of an HTTP/2 request begins with a small stack,
-// and each doubling deep inside go-jose or math copies, and corrects, all frames above.
+// growStack enlarges the goroutine's stack before the calls of a verification nest. The goroutine
+// of an HTTP/2 request starts with a small stack. Each doubling deep inside go-jose or math would
+// copy and correct all frames above.
 //
 //go:noinline
 func growStack() {

@@ -9,35 +9,38 @@ import (
 )
 
 const (
-	// maxCachedTokens bounds how many verified tokens are remembered: the users of a large cluster at one time.
+	// maxCachedTokens bounds the number of cached tokens: the users of a large cluster at one time.
 	maxCachedTokens = 4096
-	// maxCachedTokenBytes bounds the tokens that are remembered, and with them what their groups occupy: 64 MiB in all.
+	// maxCachedTokenBytes bounds the length of a cached token, and so the memory for its groups: 64
+	// MiB for the whole cache.
 	maxCachedTokenBytes = 16 << 10
 )
 
-// digest stands for a token. Finding another token with the same one is as hard as forging a signature.
+// digest identifies a token. To find another token with the same digest is as hard as to forge a
+// signature.
 type digest = [sha256.Size]byte
 
-// tokenCache remembers verified tokens, the most recently used ones. It is safe for use by many goroutines. A hit
-// allocates nothing.
+// tokenCache caches the most recently used verified tokens. It is safe for concurrent use. A hit
+// allocates no memory.
 type tokenCache struct{ lru *cache.LRUExpireCache }
 
 func newTokenCache() tokenCache { return tokenCache{cache.NewLRUExpireCache(maxCachedTokens)} }
 
-// cachedToken is a verified token. It is good as long as issuer is still configured like this and its keys are still
-// these.
+// cachedToken is a verified token. It is valid as long as the configuration of its issuer and the
+// issuer's keys do not change.
 type cachedToken struct {
 	issuer   *issuer
-	keys     *keySet // in hand when the token was verified
+	keys     *keySet // current keys when the verification started
 	verified Verified
 }
 
-// holds reports whether a token would still be accepted as it was, under these rules.
+// holds reports whether these rules would still accept the token, with the same user.
 func (c *cachedToken) holds(rules *ruleSet, now time.Time) bool {
 	return !c.verified.Expires.Before(now) && rules.has(c.issuer) && c.issuer.source.ring.current.Load() == c.keys
 }
 
-// get returns what is known of a token, if good says that it still holds. What does not is forgotten.
+// get returns the cached result for a token, if good reports that it is still valid. Otherwise get
+// removes the entry.
 func (c tokenCache) get(token digest, good func(*cachedToken) bool) (Verified, bool) {
 	value, ok := c.lru.Get(token)
 	if !ok {
@@ -45,20 +48,22 @@ func (c tokenCache) get(token digest, good func(*cachedToken) bool) (Verified, b
 	}
 	known := value.(*cachedToken)
 	if !good(known) {
-		c.lru.Remove(token) // perhaps a newer one that was put meanwhile: its token is verified once more
+		c.lru.Remove(token) // this may remove a newer entry; its token is then verified once more
 		return Verified{}, false
 	}
 	return known.verified, true
 }
 
-// untilEvicted leaves it to cachedToken.holds, which has the Authenticator's clock, when a token is past.
+// untilEvicted disables the expiry of the LRU cache. cachedToken.holds checks whether a token has
+// expired, with the Authenticator's clock.
 const untilEvicted = time.Duration(math.MaxInt64)
 
 func (c tokenCache) put(token digest, known cachedToken) { c.lru.Add(token, &known, untilEvicted) }
 
-// sweep forgets what good says no longer holds, so that nothing of old rules stays.
+// sweep removes all entries that good reports as no longer valid, so that no result of old rules
+// stays in memory.
 func (c tokenCache) sweep(good func(*cachedToken) bool) {
-	for _, token := range c.lru.Keys() { // the least recently used first: to get them all does not change their order
+	for _, token := range c.lru.Keys() { // least recently used first, so that reading all entries keeps their order
 		if value, ok := c.lru.Get(token); ok && !good(value.(*cachedToken)) {
 			c.lru.Remove(token)
 		}

@@ -17,28 +17,36 @@ import (
 )
 
 const (
-	// reviewTimeout bounds a review with its wait for a turn and its retries; a request waits for it.
+	// reviewTimeout bounds a token review, with its wait for a turn and its retries. The request
+	// waits for the review.
 	reviewTimeout = 10 * time.Second
-	// hitAge is how long a yes is remembered: as long as kube-apiserver itself remembers one (TokenSuccessCacheTTL).
+	// hitAge is how long an accepted token is cached. kube-apiserver itself caches one for the same
+	// time (TokenSuccessCacheTTL).
 	hitAge = 10 * time.Second
-	// missAge is how long a no is remembered. It is shorter, because a no can be wrong soon: a token is used before each API
-	// server has its key, or what the API server asks had a moment's trouble. Whoever repeats a bad token is still one review.
+	// missAge is how long a refused token is cached. It is shorter than hitAge, because a refusal
+	// may soon be wrong: a token can be used before each API server has its key, or a webhook of
+	// the API server had a short outage. A client that repeats a bad token still causes only one
+	// review.
 	missAge = 5 * time.Second
-	// maxHits and maxMisses bound the memory, each for itself: however many bad tokens come, none makes a good one forgotten.
+	// maxHits and maxMisses bound two separate caches, so that bad tokens never evict a good one,
+	// however many come.
 	maxHits   = 4096
 	maxMisses = 4096
-	// maxHitBytes bounds the text of a user that is remembered: 64 MiB in all.
+	// maxHitBytes bounds the text of a cached user, in bytes: 64 MiB for the whole cache.
 	maxHitBytes = 16 << 10
-	// maxReviews bounds the reviews that are under way at once, and so what a flood of different tokens costs the API server.
+	// maxReviews bounds the reviews that run at one time, and so the load that a flood of different
+	// tokens puts on the API server.
 	maxReviews = 32
-	// maxWaitingReviews bounds those that wait for a turn; one more is told to come back later.
+	// maxWaitingReviews bounds the reviews that wait for a turn. A further one is answered with
+	// 429.
 	maxWaitingReviews = 256
 )
 
 // ReasonReview: the API server does not accept the token either.
 const ReasonReview Reason = "review"
 
-// A TokenReviewer asks the API server whose token it is, by TokenReview. It is for many goroutines, and starts none.
+// A TokenReviewer asks the API server for the user of a token, by TokenReview. It is safe for
+// concurrent use and starts no goroutine.
 type TokenReviewer struct {
 	client    authenticationv1client.TokenReviewInterface
 	audiences []string
@@ -46,14 +54,15 @@ type TokenReviewer struct {
 	timeout   time.Duration
 
 	sharing      singleflight.Group
-	hits, misses *cache.LRUExpireCache // user.Info and refusals, by the token's digest
-	turns        chan struct{}         // filled by the reviews that are under way
-	waiting      atomic.Int64          // reviews without a turn
-	failing      atomic.Bool           // what was logged last
+	hits, misses *cache.LRUExpireCache // user.Info and *RefusedError, by the token's digest
+	turns        chan struct{}         // holds one element for each running review
+	waiting      atomic.Int64          // reviews that wait for a turn
+	failing      atomic.Bool           // whether the newest log line reports a failure
 }
 
-// NewTokenReviewer makes a TokenReviewer that asks with edge's own identity, which needs create on tokenreviews. Without
-// audiences the API server's own count. A rate limit in the client counts against a review's time.
+// NewTokenReviewer creates a TokenReviewer that uses edge's own identity. That identity needs the
+// right to create tokenreviews. Without audiences, the API server checks a token for its own
+// audiences. If client has a rate limit, waiting for it counts towards the timeout of a review.
 func NewTokenReviewer(client authenticationv1client.TokenReviewInterface, audiences []string, log *slog.Logger) *TokenReviewer {
 	return &TokenReviewer{
 		client: client, audiences: slices.Clone(audiences), log: log, timeout: reviewTimeout,
@@ -62,11 +71,12 @@ func NewTokenReviewer(client authenticationv1client.TokenReviewInterface, audien
 	}
 }
 
-// Review returns the user that the API server sees in a token; read it only, it is shared. The error is a [RefusedError], or an
-// [edge/review.Error] where nobody knows. It takes 10 s at most.
+// Review returns the user that the API server finds for a token. Requests share the user: read it
+// only. The error is a [RefusedError], or an [edge/review.Error] if the review gave no answer.
+// Review takes at most 10 s.
 //
-// Reviews of one token at the same time are one. It goes on when one who waits for it leaves, for the others' sake: the
-// context's end does not end it.
+// Concurrent reviews of the same token are sent as one. All callers depend on it, so the end of ctx
+// ends neither that review nor Review itself.
 func (r *TokenReviewer) Review(ctx context.Context, token string) (user.Info, error) {
 	switch {
 	case len(token) > MaxTokenBytes:
@@ -93,7 +103,7 @@ func (r *TokenReviewer) Review(ctx context.Context, token string) (user.Info, er
 	return got.(user.Info), nil
 }
 
-// recall returns what is known of a token.
+// recall returns the cached result for a token.
 func (r *TokenReviewer) recall(id string) (u user.Info, known bool, err error) {
 	if hit, ok := r.hits.Get(id); ok {
 		return hit.(user.Info), true, nil
@@ -104,7 +114,8 @@ func (r *TokenReviewer) recall(id string) (u user.Info, known bool, err error) {
 	return nil, false, nil
 }
 
-// remember keeps a yes and a no. What is neither is asked again.
+// remember caches an accepted and a refused token. Other errors are not cached, and the next
+// request asks the API server again.
 func (r *TokenReviewer) remember(id string, u user.Info, err error) {
 	if no, ok := err.(*RefusedError); ok {
 		r.misses.Add(id, no, missAge)
@@ -131,12 +142,14 @@ func (r *TokenReviewer) ask(ctx context.Context, token string) (user.Info, error
 	return r.judge(review.Status)
 }
 
-// judge reads an answer. What it says in words is not repeated: it may quote the token.
+// judge evaluates the API server's answer. It does not repeat the answer's text, which may quote
+// the token.
 func (r *TokenReviewer) judge(status authenticationv1.TokenReviewStatus) (user.Info, error) {
 	if !status.Authenticated || status.Error != "" {
 		return nil, errReviewedNo
 	}
-	// An answer without audiences comes from who did not look at those that were asked for (TokenReviewStatus.audiences).
+	// An answer without audiences comes from an authenticator that did not check the requested ones
+	// (TokenReviewStatus.audiences).
 	asked := func(audience string) bool { return slices.Contains(r.audiences, audience) }
 	if len(r.audiences) > 0 && !slices.ContainsFunc(status.Audiences, asked) {
 		return nil, errReviewedAway
@@ -151,7 +164,8 @@ func (r *TokenReviewer) judge(status authenticationv1.TokenReviewStatus) (user.I
 	return u, nil
 }
 
-// takeTurn waits for one of maxReviews turns, unless as many wait already.
+// takeTurn waits for one of maxReviews turns. It returns false at once if maxWaitingReviews reviews
+// wait already.
 func (r *TokenReviewer) takeTurn(ctx context.Context) bool {
 	select {
 	case r.turns <- struct{}{}:
@@ -170,21 +184,22 @@ func (r *TokenReviewer) takeTurn(ctx context.Context) bool {
 	}
 }
 
-// report logs each change between reviews that work and reviews that do not.
+// report logs each change between successful and failed reviews.
 func (r *TokenReviewer) report(err error) {
 	failing := err != nil
 	if r.failing.Swap(failing) == failing {
 		return
 	}
 	if failing {
-		r.log.Warn("token reviews fail", slog.String("error", brief(err)))
+		r.log.Warn("Token reviews fail", slog.String("error", brief(err)))
 	} else {
-		r.log.Info("token reviews work again")
+		r.log.Info("Token reviews work again")
 	}
 }
 
-// isVisible reports whether a token can stand in Authorization as one word. The API server reviews the first word of what it
-// gets, and JSON has no way to say what is not UTF-8: either would be a review of another token.
+// isVisible reports whether a token can be one word in Authorization. The API server reviews only
+// the first word of a token, and JSON cannot carry bytes that are not UTF-8. In both cases the API
+// server would review another token.
 func isVisible(token string) bool {
 	for i := range len(token) {
 		if token[i] <= ' ' || token[i] > '~' {
@@ -194,7 +209,7 @@ func isVisible(token string) bool {
 	return token != ""
 }
 
-// sizeOf counts the bytes of a user's texts.
+// sizeOf returns the number of bytes of a user's name, UID, groups and extras.
 func sizeOf(u user.Info) int {
 	n := len(u.GetName()) + len(u.GetUID())
 	for _, group := range u.GetGroups() {

@@ -7,16 +7,19 @@ import (
 )
 
 const (
-	// minURLToken is the length, in bytes, below which a token is not looked for: a word that short may be there by chance.
+	// minURLToken is the minimum length of a token that edge looks for in a URL, in bytes. A
+	// shorter word may be there by chance.
 	minURLToken = 16
-	// maxDecodings bounds how often a URL is percent-decoded to find a token: what is encoded more often, nobody decodes.
+	// maxDecodings bounds how often a URL is percent-decoded to find a token. No server is expected
+	// to decode a URL more often.
 	maxDecodings = 4
-	// redacted is what is left of a part of a URL that had a token.
+	// redacted replaces a part of a URL that contained a token.
 	redacted = "REDACTED"
 )
 
-// StripURL takes a request's own token out of its URL, as [Strip] does of its header, and reports whether it was there: in any
-// parameter's name or value, or in the path, however it is percent-encoded. A part that had it is dropped whole.
+// StripURL removes a request's own token from its URL, as [Strip] does for the header. It reports
+// whether the token was in the path, or in the name or value of a query parameter, in any
+// percent-encoding. StripURL replaces the whole path or query that contained the token.
 func StripURL(u *url.URL, token string) bool {
 	if len(token) < minURLToken {
 		return false
@@ -28,16 +31,16 @@ func StripURL(u *url.URL, token string) bool {
 	if contains(u.Path, token) {
 		u.Path, u.RawPath, found = "/"+redacted, "", true
 	}
-	if contains(u.Opaque, token) { // of a request line without a path
+	if contains(u.Opaque, token) { // set for a request line without a path
 		u.Opaque, found = redacted, true
 	}
 	return found
 }
 
-// contains looks for a token in s as it stands, and as it is after each decoding.
+// contains looks for a token in s, and in s after each percent-decoding.
 func contains(s, token string) bool {
 	for range maxDecodings {
-		if len(s) < len(token) { // which no decoding makes longer
+		if len(s) < len(token) { // decoding never makes s longer
 			return false
 		}
 		if strings.Contains(s, token) {
@@ -52,7 +55,8 @@ func contains(s, token string) bool {
 	return strings.Contains(s, token)
 }
 
-// percentDecoded decodes each escape, and leaves what is none: a malformed one hides nothing behind it.
+// percentDecoded decodes each valid escape and keeps malformed ones. So a malformed escape hides
+// nothing that follows it.
 func percentDecoded(s string) string {
 	if !strings.Contains(s, "%") {
 		return s

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/cel"
 )
 
-// checkRequiredClaims checks the rules that have a claim and its value.
+// checkRequiredClaims checks the claimValidationRules that require a claim to have a certain value.
 func (v *verification) checkRequiredClaims(context.Context) error {
 	if v.idToken == nil {
 		return errSkipped
@@ -29,7 +29,7 @@ func (v *verification) checkRequiredClaims(context.Context) error {
 	return nil
 }
 
-// checkClaimRules checks the rules that are expressions over claims.
+// checkClaimRules checks the claimValidationRules that are expressions over the claims.
 func (v *verification) checkClaimRules(ctx context.Context) error {
 	if v.idToken == nil {
 		return errSkipped
@@ -44,7 +44,8 @@ func (v *verification) checkClaimRules(ctx context.Context) error {
 	return refuseUnlessTrue(results, v.issuer.claimRules)
 }
 
-// checkUserRules checks the rules that are expressions over the user whom the claims make.
+// checkUserRules checks the userValidationRules, which are expressions over the user that the
+// claims make.
 func (v *verification) checkUserRules(ctx context.Context) error {
 	if v.idToken == nil {
 		return errSkipped
@@ -59,14 +60,15 @@ func (v *verification) checkUserRules(ctx context.Context) error {
 	return refuseUnlessTrue(results, v.issuer.userRules)
 }
 
-// refuseUnlessTrue takes the results of rules, in their order.
+// refuseUnlessTrue refuses the token at the first result that is not true. results and rules have
+// the same order.
 func refuseUnlessTrue(results []cel.EvaluationResult, rules func() []expression) error {
 	for n, result := range results {
 		if result.EvalResult.Type() != celgo.BoolType {
-			return rules()[n].refuseRule("gives no boolean")
+			return rules()[n].refuseRule("does not return a boolean")
 		}
 		if !result.EvalResult.Value().(bool) {
-			return rules()[n].refuseRule("does not hold")
+			return rules()[n].refuseRule("is not satisfied")
 		}
 	}
 	return nil

@@ -10,37 +10,40 @@ import (
 	"k8s.io/apiserver/pkg/cel/lazy"
 )
 
-// Verified is what a good token says. User is shared by all requests with that token: read it only.
+// Verified is the result for an accepted token. All requests with the token share User: read it
+// only.
 type Verified struct {
 	User    user.Info
-	Expires time.Time // the token is good up to and at this time
-	Issuer  string    // the issuer's URL, as it is configured
+	Expires time.Time // the token is accepted up to this time, inclusive
+	Issuer  string    // the issuer's URL, as configured
 }
 
-// verification is one token on its way through the checks. Each check reads what those before it found, and adds to it.
+// verification is the state of one token while the checks run. Each check reads the results of
+// earlier checks and adds its own.
 type verification struct {
 	rules *ruleSet
 	token string
 	now   time.Time
-	// explaining: go on after a refusal, with claims that may be unsigned or past. Nobody is let in by it.
+	// explaining lets the checks continue after a refusal, with claims that may be unsigned or
+	// expired. The result of such a verification never authenticates a request.
 	explaining bool
 
 	jws           compactJWS
-	payloadClaims claims // what the payload says, whoever signed it
+	payloadClaims claims // the decoded payload, before its signature is verified
 	envelope      envelope
 	issuer        *issuer
-	ring          *keyRing // where the issuer's keys are
-	keys          *keySet  // those that were in hand first
-	signed        bool     // one of them, or a newer one, verified the signature
+	ring          *keyRing // holds the issuer's keys
+	keys          *keySet  // current keys when the verification started
+	signed        bool     // a key of keys or a newer one verified the signature
 	idToken       *oidc.IDToken
-	claims        claims         // payloadClaims, once go-oidc has let them pass
-	celClaims     *lazy.MapValue // claims, as CEL sees them; nil: no expression reads them
+	claims        claims         // payloadClaims, after go-oidc accepted them
+	celClaims     *lazy.MapValue // claims as a CEL value; nil: no expression reads them
 	user          user.DefaultInfo
-	cause         error // what a library said about a refused claim; it may quote the token
+	cause         error // a library's error about a refused claim; it may quote the token
 }
 
-// VerifySignature makes a verification the [oidc.KeySet] of its token: go-oidc asks for the payload, once the signature
-// is verified.
+// VerifySignature implements [oidc.KeySet] for the token of the verification. go-oidc calls it for
+// the payload, after the signature was verified.
 func (v *verification) VerifySignature(context.Context, string) ([]byte, error) {
 	if !v.signed && !v.explaining {
 		return nil, errors.New("the signature is not verified")

@@ -10,14 +10,15 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// A check refuses with a [RefusedError]. It returns errSkipped where what it looks at is not there, which only happens after
-// another check's refusal.
+// A check returns a [RefusedError] if it refuses the token. checkSignature may also return
+// ErrNotReady. A check returns errSkipped if its input is missing, which happens only after another
+// check has failed.
 type check struct {
 	name string
 	run  func(*verification, context.Context) error
 }
 
-// checks are all there is to ask of a token, in the order of kube-apiserver.
+// checks are all checks of a token, in the order of kube-apiserver.
 var checks = []check{
 	{"form", (*verification).checkForm},
 	{"algorithm", (*verification).checkAlgorithm},
@@ -35,14 +36,14 @@ var checks = []check{
 	{"user rules", (*verification).checkUserRules},
 }
 
-// verify is the way of a token that is not remembered.
+// verify runs all checks on a token that is not cached.
 func (v *verification) verify(ctx context.Context) (Verified, error) {
 	for _, check := range checks {
 		if err := check.run(v, ctx); err != nil {
 			return Verified{}, v.disclose(err)
 		}
 	}
-	u := v.user // apart from the verification, which has the token
+	u := v.user // a copy, because v also has the token
 	return Verified{User: &u, Expires: v.idToken.Expiry, Issuer: v.issuer.spec.Issuer.URL}, nil
 }
 
@@ -73,9 +74,9 @@ func (v *verification) checkAlgorithm(context.Context) error {
 	j.header, err = readHeader(j.encodedHeader, v.rules.algs)
 	if wrong := new(jose.ErrUnexpectedSignatureAlgorithm); errors.As(err, &wrong) {
 		if v.explaining {
-			j.header, _ = readHeader(j.encodedHeader, allSigningAlgs) // nil, again, if it is none of them
+			j.header, _ = readHeader(j.encodedHeader, allSigningAlgs) // stays nil for an algorithm that edge never allows
 		}
-		return refused(ReasonAlgorithm, "signed with another algorithm than is allowed")
+		return refused(ReasonAlgorithm, "the signing algorithm is not allowed")
 	}
 	if err != nil {
 		return refused(ReasonMalformed, "not a signed JWT")
@@ -83,8 +84,8 @@ func (v *verification) checkAlgorithm(context.Context) error {
 	return nil
 }
 
-// checkIssuer comes before any key is tried: another issuer's token is no reason to fetch keys. It looks at a payload even if
-// nobody can read the header.
+// checkIssuer runs before any key is tried, so that a token of an unknown issuer does not cause a
+// fetch of keys. It reads the payload even if the header is unreadable.
 func (v *verification) checkIssuer(context.Context) error {
 	if v.jws.payload == nil {
 		return errSkipped
@@ -98,7 +99,7 @@ func (v *verification) checkIssuer(context.Context) error {
 	}
 	i, ok := v.rules.find(v.envelope.Issuer)
 	if !ok {
-		return refused(ReasonIssuer, "iss is no configured issuer")
+		return refused(ReasonIssuer, "iss is not a configured issuer")
 	}
 	v.issuer, v.ring = i, i.source.ring
 	return nil
@@ -108,7 +109,8 @@ func (v *verification) checkSignature(ctx context.Context) error {
 	if v.jws.header == nil || v.issuer == nil {
 		return errSkipped
 	}
-	// The keys from before the verification: should they change meanwhile, what is remembered is void from the start.
+	// Take the keys before the verification. If they change in the meantime, the cached result is
+	// invalid from the start.
 	v.keys = v.ring.first(ctx)
 	if len(v.keys.keys) == 0 {
 		return ErrNotReady
@@ -116,7 +118,7 @@ func (v *verification) checkSignature(ctx context.Context) error {
 	if v.signed = v.ring.verify(ctx, &v.jws); !v.signed {
 		return refused(ReasonSignature, "no key of the issuer verifies the signature")
 	}
-	if !v.explaining { // whose header may be of an algorithm that is not allowed
+	if !v.explaining { // an explained token may have an algorithm that is not allowed
 		v.rules.headers.put(v.jws.encodedHeader, v.jws.header)
 	}
 	return nil
@@ -126,8 +128,8 @@ func (v *verification) checkExpiry(ctx context.Context) error {
 	if v.jws.header == nil || v.issuer == nil {
 		return errSkipped
 	}
-	// Of the text go-oidc looks at the algorithm alone, once more: payload and signature are the key set's, which is
-	// this verification.
+	// go-oidc only checks the algorithm of text, once more. It takes the payload and the result of
+	// the signature check from the key set, which is v itself.
 	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+v.jws.header.Header.Algorithm+`"}`)) + ".."
 	id, err := oidc.NewVerifier(v.issuer.spec.Issuer.URL, v, v.rules.verifier).Verify(ctx, text)
 	if err != nil && v.explaining {
@@ -144,7 +146,7 @@ func (v *verification) checkExpiry(ctx context.Context) error {
 	expired := new(oidc.TokenExpiredError)
 	switch {
 	case errors.As(err, &expired):
-		return refusedWithMessage(ReasonExpired, "exp is past", "the token has expired: log in again")
+		return refusedWithMessage(ReasonExpired, "exp is in the past or missing", "the token has expired: log in again")
 	case err != nil && v.envelope.tooEarly(v.now):
 		return v.checkNotBefore(ctx)
 	case err != nil:

@@ -63,9 +63,9 @@ jwt:
 		"groups elsewhere": {map[string]any{"_claim_names": map[string]any{"roles": "a"}, "_claim_sources": map[string]any{"a": map[string]any{"endpoint": "https://" + canary}}}, 401,
 			"Unauthorized: the token only refers to its \"roles\""},
 		"required claim":        {map[string]any{"name": canary}, 401, `Unauthorized: required claim "name" has another value`},
-		"a rule":                {map[string]any{"team": canary}, 401, "Unauthorized: claimValidationRules[1] does not hold"},
-		"a rule with a message": {map[string]any{"site": canary}, 401, "Unauthorized: claimValidationRules[2] does not hold: your site has no access <yet>"},
-		"a user rule":           {map[string]any{"roles": []string{canary}}, 401, "Unauthorized: userValidationRules[0] does not hold"},
+		"a rule":                {map[string]any{"team": canary}, 401, "Unauthorized: claimValidationRules[1] is not satisfied"},
+		"a rule with a message": {map[string]any{"site": canary}, 401, "Unauthorized: claimValidationRules[2] is not satisfied: your site has no access <yet>"},
+		"a user rule":           {map[string]any{"roles": []string{canary}}, 401, "Unauthorized: userValidationRules[0] is not satisfied"},
 		"a group's name":        {map[string]any{"roles": []string{"dev", "night shift "}}, 403, `group "night shift "`},
 		"no group's name":       {map[string]any{"roles": []string{"dev", ""}}, 403, `group ""`},
 		"a system group":        {map[string]any{"roles": []string{"system:masters"}}, 403, `group "system:masters"`},
@@ -104,7 +104,7 @@ jwt:
 			t.Errorf("the log says %q", not)
 		}
 	}
-	if !strings.Contains(log, `reason="authn: credential refused (expired): exp is past"`) {
+	if !strings.Contains(log, `reason="authn: credential refused (expired): exp is in the past or missing"`) {
 		t.Errorf("the log lacks the reason:\n%s", log)
 	}
 	if seen, _ := b.requests("/api"); len(seen) != 0 {
