@@ -1,143 +1,141 @@
-// Package authn turns the credential of a request into a user: a client certificate, a token of an OpenID Connect issuer, or
-// one that the API server vouches for.
+// Package authn authenticates requests. It turns a client certificate, a token of an OpenID Connect
+// issuer, or a token that the API server accepts into a user.
 //
-//	a, err := authn.New(authn.Options{File: "authentication.yaml"}) // or Flags, for one issuer
-//	go a.Run(ctx)                                                   // discovery, keys, their renewal; the file's changes
+//	a, err := authn.New(authn.Options{File: "authentication.yaml"})
+//	go a.Run(ctx) // fetches keys, reloads the file
 //	ca, err := authn.NewClientCA("clients.crt")
-//	go ca.Run(ctx)                                                  // the file's changes
+//	go ca.Run(ctx) // reloads the file
 //	chain := authn.NewChain(authn.ChainOptions{Tokens: a, ClientCA: ca, Review: reviewer.Review})
 //	...
-//	who, err := chain.Authenticate(r) // who.User, who.Kind, who.Expires; whatever came, it goes no further
+//	who, err := chain.Authenticate(r) // who.User, who.Kind, who.Expires; r has no credential now
 //
-// It is not authorization, and writes no response: an error is the caller's to answer, with 401, with 503 where it is
-// [ErrNotReady], or with the Status of an [edge/review.Error]. It fetches two documents of each issuer, its discovery and its
-// keys, and no URL that comes out of a token. Of the API server it knows the one question that a [TokenReviewer] asks.
+// The package authorizes no request and writes no response. The caller answers an error with 401,
+// with 503 if it is [ErrNotReady], or with the Status of an [edge/review.Error]. From each issuer
+// the package fetches two documents: the discovery document and the keys. It never fetches a URL
+// that a token contains. The only request to the API server is the TokenReview of a
+// [TokenReviewer].
 //
-// # Who says who it is
+// # Credentials
 //
-// A [Chain] asks in kube-apiserver's order, and the first that accepts wins:
+// A [Chain] tries these credentials in kube-apiserver's order, and the first accepted one counts:
 //
-//	a client certificate   of the [ClientCA], judged once per connection, see [ClientCA.CachePerConnection]: the user is its
-//	                       common name, the groups its organizations
-//	a bearer token         in Authorization, or a browser's in a WebSocket subprotocol: an issuer's, by [Authenticator.Authenticate]
-//	the same token         as the API server's, by [TokenReviewer.Review], where the other says no
-//	nothing                anonymous, on the paths where the configuration, or [AnonymousPaths], allows it
+//	client certificate   of the [ClientCA]. The user's name is the common name, the groups are the
+//	                     organizations
+//	bearer token         in Authorization, or in a browser's WebSocket subprotocol; of an issuer, by
+//	                     [Authenticator.Authenticate]
+//	the same token       of the API server, by [TokenReviewer.Review], if no issuer accepts it
+//	none                 anonymous, on a path that the configuration or [AnonymousPaths] allows
 //
-// A credential that is not accepted makes nobody anonymous. The credential is taken off the request in any case ([Strip]). A
-// token that stands in the URL, too, is taken out of it, and the request is refused ([StripURL]).
+// A request whose credential is refused never becomes anonymous. The credential is removed from the
+// request in any case ([Strip]). If the token is also in the URL, it is removed there too, and the
+// request is refused ([StripURL]). [Result].Kind is the kind of the accepted credential: a token
+// beside an accepted certificate is ignored.
 //
-// [Result].Kind is the one that was accepted. A token beside an accepted certificate is not looked at, and does not change it.
+// # Checks of an issuer's token
 //
-// A review's yes is remembered for 10 s, its no for 5 s, 4096 of each; 32 are under way at a time, and 256 wait. A token for none
-// of the audiences that were asked for is a no. Where nobody knows, that is an [edge/review.Error] and not a no.
-//
-// # What is decided of an issuer's token, and by whom
-//
-//	step                                     by                      refused as
-//	size, alphabet, three parts              here                    TooLarge, Malformed
-//	alg is one of those allowed              go-jose                 Algorithm
-//	iss is a configured issuer, before       here, then go-oidc      Issuer
-//	any key is tried
-//	signature, by a key of that issuer       go-jose                 Signature
+//	check                                    made by                 Reason of the refusal
+//	length, alphabet, three parts            authn                   TooLarge, Malformed
+//	alg is allowed                           go-jose                 Algorithm
+//	iss is a configured issuer; made         authn, then go-oidc     Issuer
+//	before any key is tried
+//	signature, with a key of that issuer     go-jose                 Signature
 //	exp                                      go-oidc                 Expired
-//	aud has one of the issuer's audiences    here                    Audience
-//	nbf, at most a minute ahead              here                    NotYetValid
-//	username, email_verified, groups, uid,   here, cel-go            Claims
+//	aud contains an audience of the issuer   authn                   Audience
+//	nbf, at most a minute in the future      authn                   NotYetValid
+//	username, email_verified, groups, uid,   authn, cel-go           Claims
 //	extra; required claims; rules over
 //	claims; rules over the user
-//	groups that are elsewhere                here                    DistributedGroups
+//	the token only refers to its groups      authn                   DistributedGroups
 //
-// These are the checks of one list. [Authenticator.Authenticate] ends at the first refusal, [Authenticator.Explain] goes on
-// and says them all.
+// [Authenticator.Authenticate] stops at the first refusal. [Authenticator.Explain] runs the same
+// list of checks, continues after a refusal and reports all refusals.
 //
-// Whoever holds a token that signature, issuer and audience let pass may read which of the others refuses it, in
-// [RefusedError].ClientMessage: a rule by its place in the configuration and its message, a claim by its name. No expression, no
-// value of a claim and nothing that an expression makes of them is told; and where one of those three is wrong, nothing is.
+// If signature, issuer and audience of a token are right, [RefusedError].ClientMessage states the
+// reason for the client: the place of a rule and its message, or the name of a claim, but never a
+// value.
 //
-// The outcome is kube-apiserver's for the same --oidc-* flags or the same file: the same tokens are accepted, with the same
-// name, uid, groups and extra, and the same files are refused. A test drives both with 10,000 tokens under 200 configurations.
-// The differences, all on the refusing side but the last:
+// With the same --oidc-* flags or the same file, authn and kube-apiserver accept the same tokens,
+// with the same name, UID, groups and extras, and refuse the same files. A test compares both with
+// 10,000 tokens under 200 configurations. These differences are intended; in all but the last,
+// authn refuses more:
 //
-//   - groups that a token only names (_claim_names, Entra ID's "groups overage") are refused, not fetched;
-//   - a token is at most [MaxTokenBytes] long, its header 64 KiB, and there is no white space inside;
-//   - discovery and keys must be small and come from https;
-//   - more than one Authorization line, words after the token, and two different credentials are refused, not read in part;
-//   - a file has one YAML document and is at most 1 MiB long; egress selectors are refused;
-//   - the anonymous section may change while edge runs.
+//   - Groups that a token only refers to (_claim_names, "groups overage" of Entra ID) are refused
+//     and not fetched.
+//   - A token has at most [MaxTokenBytes], its header at most 64 KiB, and it contains no white
+//     space.
+//   - Discovery document and keys have at most 1 MiB each and come from https.
+//   - Several Authorization lines, words after the token, and two different credentials are
+//     refused. kube-apiserver reads a part of them.
+//   - A file has one YAML document of at most 1 MiB, and no egress selectors.
+//   - The anonymous section may change while edge runs.
 //
 // # Configuration
 //
-// [Flags] become one entry of an AuthenticationConfiguration, as in kube-apiserver; a file is one in v1, v1beta1 or v1alpha1,
-// decoded strictly and validated as a whole by the API's own code. With a file all nine asymmetric algorithms are accepted.
+// [Flags] become one entry of an AuthenticationConfiguration, as in kube-apiserver. A file is one
+// in v1, v1beta1 or v1alpha1, decoded strictly and validated as a whole by Kubernetes' own code.
+// Issuers in a file may sign with all nine asymmetric algorithms.
 //
-// The file is read every 3 s. A change is adopted at once: an issuer of which nothing changed keeps its keys and what is
-// remembered of its tokens, one with other rules keeps its keys, one whose keys come from elsewhere (discovery URL, certificate
-// authority) starts without any, and whoever comes with its token waits for them. A file that is wrong anywhere is refused as
-// a whole; the last good one stays in use, and one line of the log and [Authenticator.Warnings] say why.
+// The file is read every 3 s, and a good change is used at once. A file with any error is refused
+// as a whole: the last good configuration stays in use, and the log and [Authenticator.Warnings]
+// report why. An issuer that does not change keeps its keys and its cached tokens.
 //
 // # Keys
 //
-// Each issuer has one goroutine, which [Authenticator.Run] owns, that fetches. A token that no key in hand verifies asks its
-// issuer's for new keys, and waits together with all others that ask; at most one such fetch begins in 10 s, whatever
-// arrives. An issuer that publishes a key 10 s before it signs with it therefore loses no token. Keys are renewed every 5
-// minutes even if nobody asks, so that a withdrawn one is noticed, and the last good ones serve while the issuer is down.
-//
-// # Remembering
-//
-// A verified token is remembered by its SHA-256 until it expires, until its issuer's keys or configuration change in any way,
-// or until 4096 others were used since, of whatever issuer. The token itself is never kept. Headers, which
-// are the same in all tokens of one key, are remembered as go-jose read them, 64 at most: that spares their next reading, and no
-// check.
+// One goroutine per issuer fetches keys; [Authenticator.Run] owns it. It renews them every 5
+// minutes, so that a withdrawn key is noticed. It also fetches when no current key verifies a
+// token, at most once in 10 s: all requests with such tokens wait for the same fetch. So no token
+// is refused wrongly if the issuer publishes a key 10 s before it signs with it. While an issuer is
+// down, its last keys stay in use.
 //
 // # Files
 //
-// What authenticates a request:
+// Authentication of a request:
 //
 //	chain.go            Chain: certificate, token, review, anonymous, in this order
-//	result.go           Result and Kind: who sends a request, and by which credential
-//	credential.go       the token out of Authorization or a WebSocket subprotocol, and how it is stripped
-//	urltoken.go         the token out of a URL
-//	anonymouspaths.go   AnonymousPaths: where nothing is needed
-//	clientcert.go       ClientCA: who a client certificate is
-//	certverdict.go      what a connection's certificate was found to be, for as long as the connection lasts
-//	tokenreview.go      TokenReviewer: the API server is asked whose token it is
-//	errors.go           RefusedError and its reasons, a review without an answer, and all other errors
+//	result.go           Result and Kind: the sender of a request, and the kind of credential
+//	credential.go       finds and removes the token in Authorization or a WebSocket subprotocol
+//	urltoken.go         finds and removes the token in a URL
+//	anonymouspaths.go   AnonymousPaths: paths that need no credential
+//	clientcert.go       ClientCA: makes a user from a client certificate
+//	certverdict.go      the stored verdict on the certificate of a connection
+//	tokenreview.go      TokenReviewer: asks the API server for the user of a token
+//	errors.go           RefusedError, its reasons, and all other errors
 //
-// What verifies an issuer's token:
+// Verification of an issuer's token:
 //
 //	authn.go            Authenticator: New, Run, Authenticate
-//	verify.go           the list of checks, and those of form, algorithm, issuer, signature, times and audience
-//	verification.go     one token on its way through the checks; Verified, which comes of it
+//	verify.go           the list of checks; form, algorithm, issuer, signature, times, audience
+//	verification.go     the state of one token during the checks; Verified, the result
 //	claimmappings.go    the checks that make a user: username, groups, uid, extra
-//	validationrules.go  the checks of required claims and of the rules over claims and user
-//	claims.go           a payload's claims as they are read without CEL
-//	cel.go              claims and users as CEL sees them, and what CEL gives back
-//	expressions.go      the configuration's expressions, as refusals name them
-//	jws.go              a token's three parts
+//	validationrules.go  the checks of required claims and of rules over claims and user
+//	claims.go           reads claims of a payload without CEL
+//	cel.go              converts claims and users to CEL values, and CEL values to strings
+//	expressions.go      the expressions of the configuration, and how refusals name them
+//	jws.go              splits a token into its three parts
 //	algorithms.go       the signing algorithms
-//	disclosure.go       which refusals the client may read
+//	disclosure.go       decides which refusals the client may read
 //	explain.go          Explain: all checks of one token, step by step
-//	describe.go         what a check looked at, in words
-//	tokencache.go       verified tokens that are remembered
-//	headercache.go      headers that are remembered
-//	stack.go            room on the stack before a verification
+//	describe.go         describes for Explain what a check examined
+//	tokencache.go       the cache of verified tokens
+//	headercache.go      the cache of decoded headers
+//	stack.go            enlarges the stack before a verification
 //
-// What an issuer's keys are:
+// Keys of an issuer:
 //
-//	keysondemand.go     the keys in hand, and who waits for newer ones
-//	keysource.go        when keys are fetched: schedule, backoff, what went wrong
-//	keyfetcher.go       how: discovery, the JWK Set, their bounds
-//	keyrefreshers.go    one goroutine for each source of keys
+//	keysondemand.go     the current keys, and the requests that wait for newer ones
+//	keysource.go        when keys are fetched: schedule, backoff, the last error
+//	keyfetcher.go       how keys are fetched: discovery, JWK Set, limits
+//	keyrefreshers.go    starts and stops one goroutine for each source of keys
 //	health.go           Ready and Warnings
 //
-// What is configured:
+// Configuration:
 //
 //	options.go          Options: flags or a file, log, clock
-//	flags.go            Flags: the --oidc-* flags, made into a configuration
-//	configfile.go       the file, decoded strictly and validated: not compiled yet
-//	configwatcher.go    the file's changes, adopted or refused
-//	ruleset.go          the configuration, compiled: issuers and anonymous requests
-//	issuer.go           one issuer of it
-//	readfile.go         files of bounded size
-//	sanitize.go         text of others in one short line of a log
+//	flags.go            Flags: converts the --oidc-* flags to a configuration
+//	configfile.go       decodes and validates the file, but does not compile it
+//	configwatcher.go    adopts or refuses changes of the file
+//	ruleset.go          the compiled configuration: issuers and anonymous requests
+//	issuer.go           one issuer of the configuration
+//	readfile.go         reads files of bounded size
+//	sanitize.go         makes one short line for the log from text of others
 package authn

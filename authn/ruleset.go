@@ -22,7 +22,8 @@ type ruleSet struct {
 
 // compileRules validates the whole configuration and compiles it. It takes unchanged issuers from
 // before, and so keeps their cached tokens. An issuer with other rules keeps its keys if they come
-// from the same place.
+// from the same place (discovery URL, CA). Otherwise it starts without keys, and requests with its
+// tokens wait for the first fetch.
 func compileRules(config *authenticationConfig, before *ruleSet, now func() time.Time) (*ruleSet, error) {
 	if err := config.validate(); err != nil {
 		return nil, err

@@ -20,8 +20,8 @@ const (
 // signature.
 type digest = [sha256.Size]byte
 
-// tokenCache caches the most recently used verified tokens. It is safe for concurrent use. A hit
-// allocates no memory.
+// tokenCache caches the most recently used verified tokens of all issuers, by their SHA-256. It
+// never contains a token itself. It is safe for concurrent use. A hit allocates no memory.
 type tokenCache struct{ lru *cache.LRUExpireCache }
 
 func newTokenCache() tokenCache { return tokenCache{cache.NewLRUExpireCache(maxCachedTokens)} }
