@@ -29,7 +29,8 @@ func TestAnonymousPathsAreChecked(t *testing.T) {
 	}
 }
 
-// TestAnonymousPathsInAChain: nothing makes an anonymous request but a GET or HEAD with no credential, body or upgrade on just that path.
+// TestAnonymousPathsInAChain checks that a request becomes anonymous only if it is a GET or HEAD of
+// exactly a listed path, without bearer token, body and upgrade.
 func TestAnonymousPathsInAChain(t *testing.T) {
 	paths, err := NewAnonymousPaths([]string{"/version", "/openid/v1/jwks"})
 	if err != nil {
@@ -54,7 +55,7 @@ func TestAnonymousPathsInAChain(t *testing.T) {
 		"GET /openid/v1/../v1/jwks":   ErrNoCredential,
 		"GET /openid/v1":              ErrNoCredential,
 		"OPTIONS *":                   ErrNoCredential,
-		"GET version:80":              ErrNoCredential, // no path
+		"GET version:80":              ErrNoCredential, // a request target without a path
 	} {
 		r := readRequest(t, line+" HTTP/1.1\r\nHost: edge\r\n\r\n")
 		who, err := chain.Authenticate(r)
@@ -85,7 +86,8 @@ func readRequest(t *testing.T, text string) *http.Request {
 	return r
 }
 
-// FuzzAnonymousPaths: a path that is taken is one that a request can have, is no resource's, and matches itself, byte by byte.
+// FuzzAnonymousPaths checks that an accepted path is one that a request can have, names no
+// resource, and matches only itself, byte by byte.
 func FuzzAnonymousPaths(f *testing.F) {
 	for _, seed := range [][2]string{{"/version", "/version"}, {"/api/v1", "/api/v1/"}, {"/apis/a/v1/b", "/"}, {"/a//b", "/a/b"}, {"/a", "/%61"}, {"/a/..", "/"}, {"/", "//"}} {
 		f.Add(seed[0], seed[1])
@@ -103,7 +105,7 @@ func FuzzAnonymousPaths(f *testing.F) {
 			t.Errorf("%q is %q to others", listed, clean)
 		}
 		if r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + asked + " HTTP/1.1\r\nHost: e\r\n\r\n"))); err == nil && paths.allow(r) {
-			if _, after, ok := strings.Cut(r.RequestURI, "://"); ok && !strings.HasPrefix(r.RequestURI, "/") { // the absolute form
+			if _, after, ok := strings.Cut(r.RequestURI, "://"); ok && !strings.HasPrefix(r.RequestURI, "/") { // a request target in absolute form
 				_, after, _ = strings.Cut(after, "/")
 				r.RequestURI = "/" + after
 			}

@@ -19,7 +19,8 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// The names are those of the attack corpus; here each attack is made on an Authenticator, elsewhere on a running edge.
+// The tests of this file have the names of the attack corpus. Here each attack runs against an
+// Authenticator. Other tests run it against a running edge.
 
 func TestAlgConfusion(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
@@ -32,7 +33,8 @@ func TestAlgConfusion(t *testing.T) {
 		maps.Copy(h, more)
 		return h
 	}
-	// What an attacker has of the issuer's key, in the forms that libraries once took for an HMAC secret.
+	// The attacker knows the issuer's public key, in the forms that libraries once accepted as an
+	// HMAC secret.
 	public := rsaKey().Key.(*rsa.PrivateKey).Public()
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -118,13 +120,14 @@ func TestIssuerMixup(t *testing.T) {
 			t.Errorf("%s: refused as %q, want %q", name, got, test.want)
 		}
 	}
-	// Its tokens are none of our business: no key is fetched for them.
+	// Tokens of another issuer must not cause a fetch of keys.
 	if n := i.keyFetches.Load(); n != 1 {
 		t.Errorf("%d key fetches, want the first one only", n)
 	}
 }
 
-// Two issuers side by side, whose keys have the same id: each has its own tokens, audiences, names and rules.
+// TestIssuerMixupAmongMany checks that two issuers whose keys have the same ID keep their own
+// tokens, audiences, user names and rules.
 func TestIssuerMixupAmongMany(t *testing.T) {
 	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, otherRSA())
 	first, second := one.accepts("1:"), two.accepts("2:")
@@ -134,7 +137,7 @@ func TestIssuerMixupAmongMany(t *testing.T) {
 	ofTwo := map[string]any{"aud": "two", "hd": "x.example"}
 	for name, test := range map[string]struct {
 		token string
-		want  string // the user, or the reason
+		want  string // the user's name, or the reason of the refusal
 	}{
 		"the first's":                          {sign(t, rsaKey(), one.claims(nil)), "1:jane"},
 		"the second's":                         {sign(t, otherRSA(), two.claims(ofTwo)), "2:jane"},
@@ -148,7 +151,7 @@ func TestIssuerMixupAmongMany(t *testing.T) {
 		"iss twice, signed by the first": {sign(t, rsaKey(), fmt.Appendf(nil, `{"iss":%q,"aud":["edge","two"],"sub":"root","hd":"x.example","exp":%d,"iss":%q}`,
 			one.URL, time.Now().Add(time.Hour).Unix(), two.URL)), "(signature)"},
 	} {
-		for range 2 { // new, and remembered
+		for range 2 { // first verified, then cached
 			if got := nameOf(t, a, test.token); !strings.Contains(got, test.want) {
 				t.Errorf("%s: %s, want %s", name, got, test.want)
 			}
@@ -156,7 +159,8 @@ func TestIssuerMixupAmongMany(t *testing.T) {
 	}
 }
 
-// A token that only refers to its groups is refused, and nobody calls where it points.
+// TestGroupsOverage checks that a token that only refers to its groups is refused, and that edge
+// sends no request to the address in the token.
 func TestGroupsOverage(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	trap := newTestIssuer(t)
@@ -181,7 +185,8 @@ func TestGroupsOverage(t *testing.T) {
 	if got := refusal(t, a, sign(t, rsaKey(), others)); got != "" {
 		t.Errorf("other claims elsewhere: refused as %q", got)
 	}
-	// The same of an issuer in a file; groups by an expression are what the expression says, and ask nobody either.
+	// The same holds for an issuer in a file. If an expression computes the groups, its value
+	// counts, and edge sends no request either.
 	byExpression := newTestIssuer(t, ecKey())
 	expression := byExpression.accepts("")
 	expression.ClaimMappings.Groups = apiserver.PrefixedClaimOrExpression{Expression: "claims.?groups.orValue(['none'])"}
@@ -237,9 +242,9 @@ func TestUnknownKidFlood(t *testing.T) {
 	}
 }
 
-// What is too much is refused before it costs anything.
+// TestTokenBomb checks that an oversized token is refused before it costs much memory.
 func TestTokenBomb(t *testing.T) {
-	const most, each = 4 << 20, 32 // bytes allocated for one token, or for each byte of a long one
+	const most, each = 4 << 20, 32 // bytes allocated for one token, or per byte of a long token
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
 	b64 := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -281,7 +286,8 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
-// The order of the checks is not all that stands before unsigned claims: without a good signature there are none.
+// TestNoClaimsWithoutSignature checks that the order of the checks is not the only protection: if
+// the signature check is left out, the other checks produce no claims.
 func TestNoClaimsWithoutSignature(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))

@@ -13,7 +13,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// refusal returns the reason of a refusal; it fails the test if there is a user all the same.
+// refusal returns the reason of a refusal, or "" if the token is accepted. It fails the test if an
+// error comes together with a user.
 func refusal(t testing.TB, a *Authenticator, token string) Reason {
 	t.Helper()
 	v, err := a.Authenticate(context.Background(), token)
@@ -61,7 +62,7 @@ func TestAuthenticate(t *testing.T) {
 			claims := i.claims(test.claims)
 			for _, key := range []jose.JSONWebKey{rsaKey(), ecKey()} {
 				token := sign(t, key, claims)
-				for range 2 { // fresh, and remembered
+				for range 2 { // first verified, then cached
 					v, err := a.Authenticate(context.Background(), token)
 					if err != nil {
 						t.Fatal(err)
@@ -129,7 +130,7 @@ func TestRefused(t *testing.T) {
 				}
 			}
 			token := sign(t, rsaKey(), claims)
-			for range 2 { // a refusal is not remembered as anything else
+			for range 2 { // a refusal must not be cached as an acceptance
 				if got := refusal(t, test.a, token); got != test.want {
 					t.Errorf("refused as %q, want %q", got, test.want)
 				}
@@ -138,7 +139,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Row Clock of the attack corpus: exp and nbf, at the allowed skew and past it, fresh and remembered.
+// TestClock (row Clock of the attack corpus) checks exp and nbf at the allowed clock skew and
+// beyond it, for new and for cached tokens.
 func TestClock(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	clock := newClock()
@@ -149,7 +151,7 @@ func TestClock(t *testing.T) {
 	token := sign(t, rsaKey(), i.claims(map[string]any{"exp": now + 100, "nbf": now + 160}))
 
 	for _, step := range []struct {
-		at   int64 // seconds after now, and a nanosecond
+		at   int64 // seconds after now; the test adds a nanosecond
 		want Reason
 	}{
 		{99, ReasonNotYetValid}, {100, ReasonExpired},

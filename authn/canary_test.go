@@ -11,7 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// Nothing out of a token is in an error or in the log.
+// TestTokenCanary checks that errors and log contain nothing from a token.
 func TestTokenCanary(t *testing.T) {
 	const canary = "kanarienvogel"
 	log := &logBuffer{}
@@ -44,7 +44,7 @@ func TestTokenCanary(t *testing.T) {
 	for _, token := range tokens {
 		quiet(a, token)
 	}
-	// Errors of expressions quote what they are about.
+	// Errors of expressions quote the values that the expressions read.
 	for _, spoil := range []func(*apiserver.JWTAuthenticator){
 		func(s *apiserver.JWTAuthenticator) {
 			s.ClaimMappings.Username = apiserver.PrefixedClaimOrExpression{Expression: "string(int(claims.sub))"}

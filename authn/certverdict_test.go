@@ -16,7 +16,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// clocked is a ClientCA on a clock of the test's.
+// clocked is a ClientCA whose clock the test sets.
 type clocked struct {
 	*ClientCA
 	mu   sync.Mutex
@@ -34,7 +34,8 @@ func startClocked(t *testing.T, authorities ...*testkit.Authority) (c *clocked, 
 	return c, file
 }
 
-// connection is one with a client's certificate, which remembers.
+// connection is a TLS connection with a client certificate. It stores the verdict on the
+// certificate.
 type connection struct {
 	place atomic.Value
 	state tls.ConnectionState
@@ -48,7 +49,8 @@ func connect(t *testing.T, certificate *tls.Certificate) *connection {
 	return c
 }
 
-// ask makes a request on a connection: who sent it, and how many judgments that took.
+// ask makes a request on a connection. It returns the sender and how many verifications (judgments)
+// the request caused.
 func (c *clocked) ask(on *connection) (who Result, judgments int, err error) {
 	r := &http.Request{Header: http.Header{}, TLS: &on.state}
 	c.CachePerConnection(func(*http.Request) *atomic.Value { return &on.place })
@@ -61,7 +63,8 @@ func (c *clocked) ask(on *connection) (who Result, judgments int, err error) {
 
 func (c *clocked) pass(d time.Duration) { c.time = c.time.Add(d) }
 
-// A connection's certificate is judged once, and again when its chain has expired: then it is refused.
+// TestVerdictLastsAsLongAsTheChain checks that a connection's certificate is verified once. When
+// its chain has expired, it is verified again and refused.
 func TestVerdictLastsAsLongAsTheChain(t *testing.T) {
 	root := testkit.NewAuthority(t, "root")
 	brief := root.Under(t, "brief", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(10 * time.Minute) })
@@ -81,7 +84,8 @@ func TestVerdictLastsAsLongAsTheChain(t *testing.T) {
 	}
 }
 
-// A refusal is remembered for a minute: the certificate may not have been valid yet.
+// TestVerdictOfARefusalIsShort checks that a refusal is stored for a minute, because the
+// certificate may not have been valid yet.
 func TestVerdictOfARefusalIsShort(t *testing.T) {
 	ours := testkit.NewAuthority(t, "ours")
 	ca, _ := startClocked(t, ours)
@@ -98,7 +102,8 @@ func TestVerdictOfARefusalIsShort(t *testing.T) {
 	}
 }
 
-// Another file of authorities makes all verdicts old, good ones and refusals.
+// TestVerdictIsOfOneGeneration checks that a changed CA file makes all stored verdicts invalid,
+// good ones and refusals.
 func TestVerdictIsOfOneGeneration(t *testing.T) {
 	ours, others := testkit.NewAuthority(t, "ours"), testkit.NewAuthority(t, "others")
 	ca, file := startClocked(t, ours)
@@ -115,18 +120,19 @@ func TestVerdictIsOfOneGeneration(t *testing.T) {
 	check("then", true, false, 0)
 	before := ca.Content().CurrentCABundleContent()
 	write(t, file, others)
-	testkit.WaitFor(t, "the file to be read again", func() bool { // by Run alone: each who reads it begins a generation
+	testkit.WaitFor(t, "the file to be read again", func() bool { // the test must not read the file: each reader starts a new generation
 		return !bytes.Equal(ca.Content().CurrentCABundleContent(), before)
 	})
 	check("with another file", false, true, 1)
 	check("then", false, true, 0)
 }
 
-// TestCertificateBomb: a chain of intermediates of one name is judged once per connection, however many requests come at a time.
+// TestCertificateBomb checks that a chain of intermediates with the same name is verified once per
+// connection, however many requests arrive at one time.
 func TestCertificateBomb(t *testing.T) {
 	root := testkit.NewAuthority(t, "root")
 	bomb := testkit.NewAuthority(t, "other").Client(t, pkix.Name{CommonName: "jane"})
-	for i := range 7 { // with the leaf as many as a handshake takes
+	for i := range 7 { // with the leaf, as many certificates as a TLS handshake accepts
 		other := testkit.NewAuthority(t, "other", func(c *x509.Certificate) { c.SubjectKeyId = []byte(fmt.Sprint(i)) })
 		bomb.Certificate = append(bomb.Certificate, other.Cert.Raw)
 	}

@@ -34,7 +34,7 @@ func expired(c *x509.Certificate)    { c.NotAfter = time.Now().Add(-time.Minute)
 func notYet(c *x509.Certificate)     { c.NotBefore = time.Now().Add(time.Minute) }
 func forServers(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 
-// withUIDs adds uids to a subject (KEP-5018).
+// withUIDs adds UIDs to a subject (KEP-5018).
 func withUIDs(subject pkix.Name, uids ...string) pkix.Name {
 	for _, uid := range uids {
 		subject.ExtraNames = append(subject.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.X509UID(), Value: uid})
@@ -42,7 +42,7 @@ func withUIDs(subject pkix.Name, uids ...string) pkix.Name {
 	return subject
 }
 
-// knownTokens is an issuer with one token, jane's, and one path where nobody has to say who one is.
+// knownTokens is an issuer that knows one token, jane's, and allows anonymous requests to one path.
 type knownTokens struct{}
 
 const openPath = "/healthz"
@@ -56,7 +56,7 @@ func (knownTokens) Authenticate(_ context.Context, token string) (Verified, erro
 
 func (knownTokens) Anonymous(path string) bool { return path == openPath }
 
-// knownReviews is an API server with one token, an account's.
+// knownReviews is an API server that knows one token, a service account's.
 var knownReviews = &tokenReviews{decide: func(spec authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
 	if spec.Token != "accounts" {
 		return authenticationv1.TokenReviewStatus{Error: "[invalid bearer token]"}
@@ -64,8 +64,8 @@ var knownReviews = &tokenReviews{decide: func(spec authenticationv1.TokenReviewS
 	return yesTo("system:serviceaccount:ns:n")
 }}
 
-// apiServersChain is what kube-apiserver makes of --client-ca-file, an issuer, a webhook and anonymous access to openPath
-// (pkg/kubeapiserver/authenticator/config.go).
+// apiServersChain returns the authenticators that kube-apiserver creates for --client-ca-file, an
+// issuer, a webhook and anonymous access to openPath (pkg/kubeapiserver/authenticator/config.go).
 func apiServersChain(t testing.TB, ca *ClientCA) authenticator.Request {
 	t.Helper()
 	issuer := authenticator.TokenFunc(func(ctx context.Context, token string) (*authenticator.Response, bool, error) {
@@ -82,7 +82,8 @@ func apiServersChain(t testing.TB, ca *ClientCA) authenticator.Request {
 	)
 }
 
-// A way to send a token. Where it is not read as kube-apiserver reads it, it is refused.
+// tokenWay is one way to send a token. If stricter is set, edge refuses a request that
+// kube-apiserver accepts or reads differently.
 type tokenWay struct {
 	name     string
 	header   http.Header
@@ -126,7 +127,7 @@ func tokenWays() []tokenWay {
 	}
 }
 
-// kindOf is by what each of the test's users is let in.
+// kindOf returns the kind of credential that authenticates a user of these tests.
 func kindOf(name string) Kind {
 	switch name {
 	case "jane", "system:serviceaccount:ns:n":
@@ -137,7 +138,8 @@ func kindOf(name string) Kind {
 	return Certificate
 }
 
-// Each certificate with each token on each path is accepted or refused as by kube-apiserver's own chain, for the same user.
+// TestChainIsKubeAPIServers checks that edge accepts and refuses each combination of certificate,
+// token and path as kube-apiserver's own chain does, for the same user.
 func TestChainIsKubeAPIServers(t *testing.T) {
 	root, strange := testkit.NewAuthority(t, "root"), testkit.NewAuthority(t, "strange")
 	between := root.Under(t, "between")
@@ -157,7 +159,7 @@ func TestChainIsKubeAPIServers(t *testing.T) {
 		"two uids":       root.Client(t, withUIDs(jim, "1", "2")),
 		"empty uid":      root.Client(t, withUIDs(jim, "")),
 	}
-	// Of a chain without its intermediate the key must be the leaf's.
+	// The chain without its intermediate has only the leaf certificate, and needs the leaf's key.
 	leaf := between.Client(t, jim)
 	certificates["no intermediate"] = &tls.Certificate{Certificate: leaf.Certificate[:1], PrivateKey: leaf.PrivateKey}
 
@@ -235,7 +237,7 @@ func TestChainIsKubeAPIServers(t *testing.T) {
 	}
 }
 
-// tokensFunc verifies as it is told. Nobody may be anonymous.
+// tokensFunc implements Tokens with a function. It allows no anonymous request.
 type tokensFunc func(token string) (Verified, error)
 
 func (f tokensFunc) Authenticate(_ context.Context, token string) (Verified, error) { return f(token) }
@@ -248,7 +250,8 @@ func bearerRequest(t testing.TB) *http.Request {
 	return r
 }
 
-// Row EmptyIdentity of the attack corpus: whoever is accepted has a name, or is nobody.
+// TestChainNeedsAName (row EmptyIdentity of the attack corpus) checks that an accepted user without
+// a name is refused.
 func TestChainNeedsAName(t *testing.T) {
 	for name, u := range map[string]user.Info{"nil": nil, "typed nil": (*user.DefaultInfo)(nil), "empty": &user.DefaultInfo{UID: "1", Groups: []string{"g"}}} {
 		for way, o := range map[string]ChainOptions{
@@ -263,17 +266,17 @@ func TestChainNeedsAName(t *testing.T) {
 			}
 		}
 	}
-	// And through the wire: an API server that accepts a token for nobody.
+	// The same over HTTP: the API server accepts a token for a user without a name.
 	nobody := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus { return yesTo("") }}
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, Review: tokenReviewer(t, nobody).Review})
-	for range 2 { // asked, and remembered
+	for range 2 { // first reviewed, then cached
 		if got, err := chain.Authenticate(bearerRequest(t)); !errors.Is(err, ErrNoName) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
 }
 
-// Of several errors the one comes back that helps most.
+// TestChainErrors checks that the most helpful of several errors is returned.
 func TestChainErrors(t *testing.T) {
 	unknown := tokenReview.Unavailable(errors.New("no route"), "try again")
 	late := refused(ReasonExpired, "exp is past")
@@ -315,7 +318,8 @@ func TestChainErrors(t *testing.T) {
 	}
 }
 
-// While the issuer's keys are not in hand, who the API server knows is let in.
+// TestChainReviewsWhileNotReady checks that a token that the API server accepts is accepted while
+// edge has no keys of an issuer.
 func TestChainReviewsWhileNotReady(t *testing.T) {
 	chain := NewChain(ChainOptions{
 		Tokens: tokensFunc(func(string) (Verified, error) { return Verified{}, ErrNotReady }),

@@ -13,7 +13,8 @@ func envelopeOf(payload string) (envelope, error) {
 	return said.envelope([]byte(payload))
 }
 
-// iss and nbf are read as encoding/json reads members of a struct, whichever way is taken.
+// TestEnvelope checks that iss and nbf are read as encoding/json reads members of a struct, on both
+// code paths of envelope.
 func TestEnvelope(t *testing.T) {
 	const issuer, other = "https://a.example", "https://b.example"
 	for payload, want := range map[string]struct{ issuer, notBefore string }{

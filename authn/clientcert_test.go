@@ -22,7 +22,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// write makes a file of authorities' certificates.
+// write writes the certificates of authorities to a file.
 func write(t testing.TB, file string, authorities ...*testkit.Authority) {
 	t.Helper()
 	var certificates []*x509.Certificate
@@ -48,7 +48,8 @@ func startClientCA(t testing.TB, authorities ...*testkit.Authority) (ca *ClientC
 	return ca, file
 }
 
-// serveTLS serves HTTP/1.1 and HTTP/2 and asks for a client's certificate, as edge does.
+// serveTLS starts a server that speaks HTTP/1.1 and HTTP/2 and requests a client certificate, as
+// edge does.
 func serveTLS(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
@@ -63,7 +64,8 @@ func serveTLS(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	return s
 }
 
-// clientOf shows a certificate, whatever the server asks for; nil: none.
+// clientOf returns a client that sends a certificate, whatever authorities the server names. Nil:
+// it sends no certificate.
 func clientOf(t testing.TB, s *httptest.Server, certificate *tls.Certificate, http2 bool) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()
@@ -80,7 +82,7 @@ func clientOf(t testing.TB, s *httptest.Server, certificate *tls.Certificate, ht
 	return &http.Client{Transport: transport}
 }
 
-// ask makes a request and tells whether its connection was an earlier one's.
+// ask makes a request, and reports the status code and whether the connection was used before.
 func ask(t testing.TB, client *http.Client, url string) (code int, reused bool) {
 	t.Helper()
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }}
@@ -97,8 +99,9 @@ func ask(t testing.TB, client *http.Client, url string) (code int, reused bool) 
 	return resp.StatusCode, reused
 }
 
-// A certificate expires on an open connection, and its authority leaves the file and comes back: the next requests on the
-// connection are answered accordingly, whether verdicts are remembered or not.
+// TestCertificateExpiresOnOpenConnection checks requests on an open connection, with and without
+// stored verdicts. They are refused when the certificate expires or its authority leaves the file,
+// and accepted when the authority is in the file again.
 func TestCertificateExpiresOnOpenConnection(t *testing.T) {
 	for _, remembered := range []bool{false, true} {
 		t.Run(fmt.Sprintf("remembered=%v", remembered), func(t *testing.T) {
@@ -108,7 +111,7 @@ func TestCertificateExpiresOnOpenConnection(t *testing.T) {
 	}
 }
 
-// placeKey is where the requests of these tests have their connection's place for one value.
+// placeKey is the context key for the place where a connection of these tests stores one value.
 type placeKey struct{}
 
 func placeOf(r *http.Request) *atomic.Value {
@@ -128,7 +131,7 @@ func testCertificateExpires(t *testing.T, remembered bool) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	})
-	const brief = 5 * time.Second // long enough for its first request
+	const brief = 5 * time.Second // long enough for the first request of each client
 	long := ours.Client(t, pkix.Name{CommonName: "jane"})
 	short := ours.Client(t, pkix.Name{CommonName: "jim"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(brief) })
 	var janes, jims []*http.Client
@@ -160,7 +163,8 @@ func testCertificateExpires(t *testing.T, remembered bool) {
 	until("no expiry", janes, http.StatusOK)
 }
 
-// A file that cannot be used leaves the authorities as they are.
+// TestClientCAKeepsTheLastGoodFile checks that the authorities stay in use when the file becomes
+// unusable.
 func TestClientCAKeepsTheLastGoodFile(t *testing.T) {
 	ours := testkit.NewAuthority(t, "ours")
 	ca, file := startClientCA(t, ours)
@@ -187,7 +191,8 @@ func TestNewClientCARefuses(t *testing.T) {
 	}
 }
 
-// What is wrong with a certificate is said in our words, whatever its maker wrote into it.
+// TestCertificateFaults checks that a refusal describes the fault of a certificate in edge's own
+// words, and repeats no text of the certificate.
 func TestCertificateFaults(t *testing.T) {
 	const forged = "\r\nlevel=INFO user=admin"
 	ours, strange := testkit.NewAuthority(t, "ours"), testkit.NewAuthority(t, forged)
@@ -210,7 +215,8 @@ func TestCertificateFaults(t *testing.T) {
 	}
 }
 
-// The result expires with the first certificate of the chain.
+// TestCertificateExpires checks that a Result expires together with the first certificate of the
+// chain.
 func TestCertificateExpires(t *testing.T) {
 	root := testkit.NewAuthority(t, "root")
 	brief := root.Under(t, "brief", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Minute) })

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
 )
 
-// fileWith is a file with one issuer and more of its fields.
+// fileWith returns a configuration file with one issuer, followed by more YAML.
 func fileWith(url, more string) string {
 	return fmt.Sprintf(`apiVersion: apiserver.config.k8s.io/v1
 kind: AuthenticationConfiguration
@@ -26,7 +26,7 @@ func TestFile(t *testing.T) {
 	good := fileWith("https://issuer.example", "")
 	tests := []struct {
 		name, text string
-		want       []string // what the error says; none: valid
+		want       []string // parts of the error; empty: the file is valid
 	}{
 		{"v1", good, nil},
 		{"v1beta1", strings.Replace(good, "/v1", "/v1beta1", 1), nil},
@@ -95,7 +95,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// The file excludes the flags, and no flag at all is no issuer.
+// TestFileOrFlags checks that a file excludes flags, and that default flags without a file
+// configure no issuer.
 func TestFileOrFlags(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "authentication.yaml")
 	writeFile(t, file, []byte(fileWith("https://issuer.example", "")))
@@ -153,7 +154,7 @@ func TestAnonymous(t *testing.T) {
 			}
 			section := a.rules.Load().anonymous
 			if section == nil || !section.Enabled {
-				continue // kube-apiserver makes no anonymous authenticator
+				continue // kube-apiserver creates no anonymous authenticator then
 			}
 			request := &http.Request{URL: &url.URL{Path: path}}
 			if _, ok, err := anonymous.NewAuthenticator(section.Conditions).AuthenticateRequest(request); err != nil || ok != want {

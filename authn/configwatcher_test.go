@@ -16,14 +16,15 @@ import (
 	"edge/internal/testkit"
 )
 
-// accepts is an entry for this issuer in a file: its users have prefix before their sub.
+// accepts returns an entry for this issuer in a configuration file. The names of its users are
+// their sub with prefix in front.
 func (i *testIssuer) accepts(prefix string) apiserver.JWTAuthenticator {
 	spec := fromFlags(Flags{IssuerURL: i.URL, ClientID: "edge", UsernamePrefix: prefix, GroupsClaim: "groups"})
 	spec.Issuer.CertificateAuthority = string(i.pem())
 	return spec
 }
 
-// replaceFile replaces a file as a ConfigMap's mount does: whole.
+// replaceFile replaces a file as a whole, as a mounted ConfigMap does.
 func replaceFile(t testing.TB, name string, content []byte) {
 	t.Helper()
 	writeFile(t, name+".new", content)
@@ -32,7 +33,8 @@ func replaceFile(t testing.TB, name string, content []byte) {
 	}
 }
 
-// startFile runs an Authenticator with these issuers, which reads its file as often as a test can bear.
+// startFile runs an Authenticator with these issuers, which reads its file every millisecond.
+// change writes other issuers into the file, and waits until they are in use.
 func startFile(t testing.TB, log *logBuffer, p fetchSchedule, issuers ...apiserver.JWTAuthenticator) (a *Authenticator, change func(...apiserver.JWTAuthenticator)) {
 	t.Helper()
 	file := writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: issuers}, "v1")
@@ -51,7 +53,7 @@ func startFile(t testing.TB, log *logBuffer, p fetchSchedule, issuers ...apiserv
 	}
 }
 
-// nameOf returns who a token is, or why it is nobody.
+// nameOf returns the user name of a token, or the error text if the token is refused.
 func nameOf(t testing.TB, a *Authenticator, token string) string {
 	t.Helper()
 	v, err := a.Authenticate(context.Background(), token)
@@ -73,7 +75,8 @@ func TestReload(t *testing.T) {
 		t.Fatalf("an issuer that is not configured: %q", got)
 	}
 
-	// A second issuer comes: its token waits for its keys, and the first issuer keeps its own and what is known of its tokens.
+	// A second issuer is added: its token waits for its keys, and the first issuer keeps its keys
+	// and its cached tokens.
 	known := a.rules.Load().issuers[one.URL]
 	change(one.accepts("1:"), two.accepts("2:"))
 	if got := nameOf(t, a, second); got != "2:jane" {
@@ -82,7 +85,7 @@ func TestReload(t *testing.T) {
 	if a.rules.Load().issuers[one.URL] != known || a.cache.len() != 2 {
 		t.Errorf("%d tokens are remembered: the first issuer is another, though nothing of it changed", a.cache.len())
 	}
-	// Other rules apply at once, to tokens that are remembered, and need no other keys.
+	// Other rules are used at once, also for cached tokens, and cause no fetch of keys.
 	change(one.accepts("one:"), two.accepts("2:"))
 	if got := nameOf(t, a, first); got != "one:jane" {
 		t.Error(got)
@@ -90,7 +93,7 @@ func TestReload(t *testing.T) {
 	if n := one.keyFetches.Load(); n != 1 {
 		t.Errorf("%d key fetches for a change of rules, want none but the first", n-1)
 	}
-	// Where keys come from has changed: those in hand are not trusted.
+	// The keys come from elsewhere now, so the current keys are not trusted.
 	elsewhere := one.accepts("one:")
 	elsewhere.Issuer.CertificateAuthority += "\n"
 	change(elsewhere, two.accepts("2:"))
@@ -100,7 +103,7 @@ func TestReload(t *testing.T) {
 	if n := one.keyFetches.Load(); n != 2 {
 		t.Errorf("%d key fetches, want one more", n)
 	}
-	// An issuer that is gone is gone at once, though its token is remembered.
+	// A removed issuer's token is refused at once, although it is cached.
 	change(two.accepts("2:"))
 	if got := refusal(t, a, first); got != ReasonIssuer {
 		t.Errorf("a removed issuer's token: %q", got)
@@ -126,7 +129,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// The moment that the configuration changes is enough: nothing need be forgotten first.
+// TestRememberedTokenOfARemovedIssuer checks that a cached token is refused as soon as its issuer
+// is removed, even before the cache is swept.
 func TestRememberedTokenOfARemovedIssuer(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
@@ -142,7 +146,7 @@ func TestRememberedTokenOfARemovedIssuer(t *testing.T) {
 	}
 }
 
-// Nobody fetches for an issuer that is gone.
+// TestRemovedIssuerIsLeftAlone checks that edge fetches no keys from a removed issuer.
 func TestRemovedIssuerIsLeftAlone(t *testing.T) {
 	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	_, change := startFile(t, &logBuffer{}, often, one.accepts("1:"), two.accepts("2:"))
@@ -154,7 +158,8 @@ func TestRemovedIssuerIsLeftAlone(t *testing.T) {
 	})
 }
 
-// A file that is wrong changes nothing, and is said to be wrong: once in the log, and in the warnings as long as it is.
+// TestBadFileIsRefused checks that a bad file changes nothing. The log reports it once, and
+// Warnings report it as long as it is bad.
 func TestBadFileIsRefused(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	log := &logBuffer{}
@@ -165,7 +170,7 @@ func TestBadFileIsRefused(t *testing.T) {
 	}
 	rules, token := a.rules.Load(), sign(t, rsaKey(), i.claims(nil))
 	bad := i.accepts("")
-	bad.ClaimMappings.Username.Expression = "claims.nick" // beside a claim
+	bad.ClaimMappings.Username.Expression = "claims.nick" // together with a claim, which is not allowed
 	worse := i.accepts("1:")
 	worse.Issuer.URL = "https://jane:secret@issuer.example"
 	steps := []struct {
@@ -194,7 +199,7 @@ func TestBadFileIsRefused(t *testing.T) {
 		if got := nameOf(t, a, token); got != "1:jane" || a.rules.Load() != rules {
 			t.Errorf("%s: the last good configuration is not in use: %s", step.name, got)
 		}
-		if again, err := os.ReadFile(a.options.File); err == nil && len(again) > 0 { // wrong in the same way, and read
+		if again, err := os.ReadFile(a.options.File); err == nil && len(again) > 0 { // bad for the same reason; wait until it is read
 			again = append(again, '\n')
 			replaceFile(t, a.options.File, again)
 			testkit.WaitFor(t, "another reading", func() bool {
@@ -218,7 +223,8 @@ func TestBadFileIsRefused(t *testing.T) {
 	}
 }
 
-// Requests that come while the configuration changes meet the old one or the new one, never none.
+// TestReloadUnderLoad checks that requests during a reload use the old or the new configuration,
+// and never none.
 func TestReloadUnderLoad(t *testing.T) {
 	const workers, changes = 6, 60
 	one, two := newTestIssuer(t, ecKey()), newTestIssuer(t, rsaKey())
@@ -250,7 +256,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		if n%2 == 1 {
 			entry, want = one.accepts("one:"), "one:jane"
 		}
-		if n%3 == 2 { // its keys are fetched anew
+		if n%3 == 2 { // its keys are fetched again
 			entry.Issuer.CertificateAuthority += strings.Repeat("\n", n)
 		}
 		if n%4 < 2 {

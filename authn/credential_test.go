@@ -20,7 +20,7 @@ func inProtocol(token string) string {
 	return "base64url.bearer.authorization.k8s.io." + base64.RawURLEncoding.EncodeToString([]byte(token))
 }
 
-// upgrade is a browser's WebSocket handshake.
+// upgrade returns the headers of a browser's WebSocket handshake.
 func upgrade(protocols ...string) http.Header {
 	return http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Protocol": protocols}
 }
@@ -35,7 +35,7 @@ func TestCredential(t *testing.T) {
 	tests := []struct {
 		name  string
 		h     http.Header
-		token string // empty: none
+		token string // empty: no token
 		why   Reason // empty: no error
 	}{
 		{"none", http.Header{}, "", ""},
@@ -114,8 +114,8 @@ func TestStrip(t *testing.T) {
 	}
 }
 
-// FuzzCredential: no panic; what is accepted, kube-apiserver's two authenticators read, too; after Strip nothing is left for
-// them.
+// FuzzCredential checks that Credential never panics, that kube-apiserver's two authenticators read
+// every accepted token in the same way, and that neither finds a token after Strip.
 func FuzzCredential(f *testing.F) {
 	f.Add("Bearer t", "", "v5.channel.k8s.io, "+inProtocol("t"), "")
 	f.Add("bearer  t", "Basic x", inProtocol("t"), "v4.channel.k8s.io")

@@ -14,13 +14,15 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// The same configurations, the same tokens, the same outcome as kube-apiserver's own authenticator. Not drawn from: groups
-// that are elsewhere (TestGroupsOverage) and white space in a token (TestAlgConfusion), where we refuse more.
+// TestAuthenticatorDifferential checks that edge gives the same outcome as kube-apiserver's own
+// authenticator, for the same configurations and tokens. The generator leaves out references to
+// groups (TestGroupsOverage) and white space in a token (TestAlgConfusion), because edge
+// deliberately refuses more there.
 func TestAuthenticatorDifferential(t *testing.T) {
 	const (
 		seed    = 20250711
 		configs = 205
-		tokens  = 64 // for each
+		tokens  = 64 // for each configuration
 		cases   = 10_000
 	)
 	w := newWorld(t)
@@ -64,7 +66,8 @@ func TestAuthenticatorDifferential(t *testing.T) {
 	}
 }
 
-// An expression that costs too much ends in the same way. It is not among the cases: it takes long.
+// TestCostlyExpression checks that an expression that exceeds the cost limit is refused as in
+// kube-apiserver. It is slow, and so it is not among the generated cases.
 func TestCostlyExpression(t *testing.T) {
 	w := newWorld(t)
 	e := entry{server: w.servers[0], keys: w.keys[0], spec: fromFlags(Flags{IssuerURL: w.urls[0], ClientID: "edge"})}
@@ -79,7 +82,8 @@ func TestCostlyExpression(t *testing.T) {
 	}
 }
 
-// Tokens that speak of claims elsewhere, but not of the groups, end as with kube-apiserver: none asks anybody.
+// TestOtherDistributedClaims checks that a token that refers to other claims than its groups has
+// the same outcome as in kube-apiserver.
 func TestOtherDistributedClaims(t *testing.T) {
 	i := newTestIssuer(t, ecKey())
 	flags := Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups", SigningAlgs: []string{"ES256"}}
@@ -104,14 +108,14 @@ func TestOtherDistributedClaims(t *testing.T) {
 	}
 }
 
-// tally counts what a differential has met.
+// tally counts the outcomes in a differential test.
 type tally struct {
 	mu                         sync.Mutex
 	accepted, refused, invalid int
 	features                   map[string]int
 }
 
-// differ compares one configuration, and tokens under it.
+// differ compares edge and kube-apiserver for one configuration, and for tokens under it.
 func differ(t *testing.T, c *configCase, r *rand.Rand, tokens int, seen *tally) {
 	a, err := New(c.cfg)
 	var oracle firstOf
@@ -177,7 +181,8 @@ func describeCase(c *configCase) string {
 	return strings.Join(all, "\n")
 }
 
-// FuzzClaims: any payload that the issuer signs has kube-apiserver's outcome.
+// FuzzClaims checks that any payload that the issuer signs has the same outcome as in
+// kube-apiserver.
 func FuzzClaims(f *testing.F) {
 	i := newTestIssuer(f, ecKey())
 	cfg := Options{Flags: Flags{
@@ -205,7 +210,8 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// distributed tells the tokens in which we differ on purpose.
+// distributed reports whether claims refer to other claims. edge deliberately refuses more of these
+// tokens than kube-apiserver.
 func distributed(claims []byte) bool {
 	var c map[string]json.RawMessage
 	return json.Unmarshal(claims, &c) == nil && c["_claim_names"] != nil || bytes.Contains(bytes.ToLower(claims), []byte("_claim_"))

@@ -17,7 +17,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// clientMessageOf returns what the holder of a refused token reads.
+// clientMessageOf returns what the client receives about a refused token.
 func clientMessageOf(t testing.TB, err error) string {
 	t.Helper()
 	wrong := new(RefusedError)
@@ -27,10 +27,11 @@ func clientMessageOf(t testing.TB, err error) string {
 	return wrong.ClientMessage
 }
 
-// canaryValue is in claims, and in nothing that is said about them.
+// canaryValue is a value of claims that no message about them may contain.
 const canaryValue = "kanarienvogel"
 
-// clientMessageCases are tokens with one thing wrong that is none of signature, issuer and audience, and what their holder reads of it.
+// clientMessageCases returns tokens with one fault that is not in signature, issuer or audience,
+// and the text that the client receives about each.
 func clientMessageCases(now time.Time) map[string]struct {
 	claims        map[string]any
 	clientMessage string
@@ -64,7 +65,7 @@ func clientMessageCases(now time.Time) map[string]struct {
 	}
 }
 
-// goodForAll is a token's claims without anything wrong.
+// goodForAll returns the claims of a token without any fault.
 func (i *testIssuer) goodForAll(change map[string]any) map[string]any {
 	claims := i.claims(map[string]any{
 		"email": "jane@x.example", "email_verified": true, "groups": []string{"dev"}, "uid": "u-1", "team": "blue", "hd": "x.example", "mode": "a", "flag": true,
@@ -77,7 +78,8 @@ func (i *testIssuer) goodForAll(change map[string]any) map[string]any {
 	return claims
 }
 
-// withRules has all that a token can be refused by, after signature, issuer and audience.
+// withRules returns an entry for this issuer with everything that can refuse a token after
+// signature, issuer and audience are accepted.
 func (i *testIssuer) withRules() apiserver.JWTAuthenticator {
 	spec := i.accepts("")
 	none := ""
@@ -91,8 +93,9 @@ func (i *testIssuer) withRules() apiserver.JWTAuthenticator {
 	return spec
 }
 
-// Who holds a token whose signature, issuer and audience are right is told why it is refused. Where one of the three is wrong,
-// nobody is told anything, whatever else is wrong.
+// TestHolderIsTold checks that the client receives the reason of a refusal if signature, issuer and
+// audience of its token are right. If one of the three is wrong, the client receives no reason,
+// whatever else is wrong.
 func TestHolderIsTold(t *testing.T) {
 	i, other := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	clock := newClock()
@@ -138,8 +141,9 @@ func TestHolderIsTold(t *testing.T) {
 	}
 }
 
-// What is told outlives the other refusals of the same request: of a certificate, and of the API server's review. It stays
-// untold where nobody knows: that token may be good.
+// TestToldBesideOtherRefusals checks that the client also receives the reason if its certificate is
+// refused or the API server's review refuses the token. If the review has no answer, the client
+// receives no reason, because the token may be good.
 func TestToldBesideOtherRefusals(t *testing.T) {
 	i, other := newTestIssuer(t, rsaKey()), newTestIssuer(t, otherRSA())
 	second := other.accepts("2:")
@@ -179,7 +183,7 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 		t.Errorf("nobody knows: %v", err)
 	}
 
-	// A certificate that nobody takes comes first, and is no reason to say nothing of the token.
+	// A refused certificate comes first. The client must still receive the reason for the token.
 	root, strange := testkit.NewAuthority(t, "root"), testkit.NewAuthority(t, "strange")
 	ca, _ := startClientCA(t, root)
 	var err error
@@ -205,7 +209,7 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 	}
 }
 
-// lastCounts are claims with a good aud before the one that counts.
+// lastCounts returns claims with two aud members. The first one is good, and the last one counts.
 func lastCounts(t testing.TB, claims map[string]any) []byte {
 	t.Helper()
 	text, err := json.Marshal(claims)

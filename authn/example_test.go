@@ -18,7 +18,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// "go a.Run(ctx)" fetches the keys. Here is no issuer to ask, so there are none.
+	// "go a.Run(ctx)" fetches the keys. This example has no issuer, so there are no keys.
 	ctx := context.Background()
 
 	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://edge.example.com/api", nil)

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// text is an explanation as one would print it.
+// text returns an explanation as text, as a program would print it.
 func (e Explanation) text() string {
 	lines := []string{fmt.Sprintf("%s %s issuer %q of %q user %+v expires %v", e.Outcome, e.Reason, e.Issuer, e.Issuers, e.User, e.Expires)}
 	for _, s := range e.Steps {
@@ -31,7 +31,8 @@ func (e Explanation) refused() (names []string) {
 	return names
 }
 
-// All that is wrong is said, not only the first of it.
+// TestExplain checks that an explanation reports everything that is wrong, and not only the first
+// fault.
 func TestExplain(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	clock := newClock()
@@ -114,7 +115,7 @@ func TestExplain(t *testing.T) {
 			if t.Failed() {
 				t.Log(text)
 			}
-			// Whoever is explained is not let in by it.
+			// An explanation authenticates nobody.
 			if v, err := test.a.Authenticate(context.Background(), test.token); (err == nil) != (test.a == a && test.outcome == OutcomeOK) {
 				t.Errorf("Authenticate says %+v, %v", v, err)
 			}
@@ -122,7 +123,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// What is fetched to explain is fetched once, in bounded time, and kept nowhere; without leave nothing is fetched.
+// TestExplainFetches checks that Explain fetches keys once, in bounded time, and does not keep
+// them. Without Fetch it fetches nothing.
 func TestExplainFetches(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a, err := New(i.config(t))

@@ -2,8 +2,9 @@ package authn
 
 import "math/rand/v2"
 
-// expressions are what configurations are made of: those that fit most tokens, those that compile and fail, or give something
-// of the wrong kind, and those that do not validate.
+// expressions are the expressions in generated configurations. Those in good fit most tokens. Those
+// in failing compile, but fail or return a value of the wrong type. Those in invalid do not
+// validate.
 type expressions struct{ good, failing, invalid []string }
 
 func (e expressions) pick(r *rand.Rand) string {
@@ -47,7 +48,7 @@ var uidExpressions = expressions{
 	invalid: notClaims,
 }
 
-// listExpressions are for groups and extra values.
+// listExpressions compute groups and extra values.
 var listExpressions = expressions{
 	good: []string{
 		`claims.groups`, `claims.groups`, `dyn(claims.groups).map(g, 'g:' + g)`, `dyn(claims.groups).filter(g, g.startsWith('d'))`,
@@ -83,7 +84,7 @@ var claimRules = expressions{
 	invalid: []string{`claims.sub`, `'text'`, `claims.sub == user.username`, `1`, `true &&`, `claims.groups.all(g, true)`},
 }
 
-// costly is more than the cost limit allows.
+// costly exceeds the cost limit of CEL.
 const costly = `[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, [1,2,3,4,5,6,7,8,9,10].all(d, ` +
 	`[1,2,3,4,5,6,7,8,9,10].all(e, [1,2,3,4,5,6,7,8,9,10].all(f, a + b + c + d + e + f > 0))))))`
 

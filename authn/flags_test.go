@@ -17,7 +17,7 @@ func TestFlags(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*Flags)
-		want   string // how the error begins; empty: valid
+		want   string // prefix of the error; empty: the flags are valid
 	}{
 		{"the least", func(*Flags) {}, ""},
 		{"everything", func(c *Flags) {

@@ -8,7 +8,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// That a header is known says nothing about the next token that has it.
+// TestKnownHeaderProvesNothing checks that a cached header makes no bad token with the same header
+// acceptable.
 func TestKnownHeaderProvesNothing(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
@@ -37,10 +38,11 @@ func TestKnownHeaderProvesNothing(t *testing.T) {
 	}
 }
 
-// To explain a token of an algorithm that is not allowed, its header is read. That is not to be remembered.
+// TestExplainedHeaderIsNotKnown checks that Explain does not cache the header of a token whose
+// algorithm is not allowed.
 func TestExplainedHeaderIsNotKnown(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
-	a := start(t, i.config(t)) // RS256 alone
+	a := start(t, i.config(t)) // only RS256 is allowed
 	token := sign(t, ecKey(), i.claims(nil))
 	if e := a.Explain(t.Context(), token, ExplainOptions{}); e.Reason != ReasonAlgorithm {
 		t.Fatal(e)
@@ -50,7 +52,8 @@ func TestExplainedHeaderIsNotKnown(t *testing.T) {
 	}
 }
 
-// An issuer whose headers are all different, or large, is served as any; what is remembered of them is bounded.
+// TestHeadersAreBounded checks that tokens with large headers, or with all different headers, are
+// accepted, and that the header cache stays bounded.
 func TestHeadersAreBounded(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))

@@ -14,7 +14,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// One issuer's keys are enough to be ready; that the other's are not in hand, or cannot be renewed, is noted.
+// TestWarnings checks that the keys of one issuer are enough to be ready, and that Warnings report
+// an issuer without keys or whose keys cannot be renewed.
 func TestWarnings(t *testing.T) {
 	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	two.down()
@@ -35,7 +36,8 @@ func TestWarnings(t *testing.T) {
 	if got := nameOf(t, a, sign(t, rsaKey(), one.claims(nil))); got != "1:jane" {
 		t.Error(got)
 	}
-	// The other way round: it is the beginning of the trouble that is told, not the newest attempt.
+	// The other way round: Warnings report when the fetches began to fail, and not the newest
+	// attempt.
 	two.discover(map[string]any{"issuer": two.URL, "jwks_uri": two.URL + "/keys"})
 	two.publish(ecKey())
 	testkit.WaitFor(t, "the warning to go", func() bool { return len(a.Warnings()) == 0 })
@@ -47,7 +49,7 @@ func TestWarnings(t *testing.T) {
 	if warnings := a.Warnings(); len(warnings) != 1 || !strings.Contains(warnings[0], one.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(1 still in use)") {
 		t.Error(warnings)
 	}
-	// None is ready: all are named, up to a few.
+	// If no issuer is ready, the error names the first maxReadyProblems of them.
 	many := &apiserver.AuthenticationConfiguration{}
 	for n := range 6 {
 		many.JWT = append(many.JWT, fromFlags(Flags{IssuerURL: fmt.Sprintf("https://127.0.0.1:1/%d", n), ClientID: "edge"}))
@@ -63,7 +65,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// The discovery document may be elsewhere, and must name the issuer all the same.
+// TestDiscoveryURL checks that the discovery document may be elsewhere, and must still name the
+// issuer.
 func TestDiscoveryURL(t *testing.T) {
 	const name = "https://issuer.example/realm"
 	i := newTestIssuer(t, rsaKey())

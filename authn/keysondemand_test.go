@@ -8,8 +8,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// slowIssuer answers fetches of its keys when release is closed. asked tells of each that begins, left of each whose client
-// did not wait.
+// slowIssuer makes an issuer answer fetches of its keys only after release is closed. asked
+// receives an element for each fetch that begins, and left for each fetch that edge cancels.
 func slowIssuer(i *testIssuer) (asked, left, release chan struct{}) {
 	asked, left, release = make(chan struct{}, 8), make(chan struct{}, 8), make(chan struct{})
 	then := *i.jwks.Load()
@@ -26,7 +26,8 @@ func slowIssuer(i *testIssuer) (asked, left, release chan struct{}) {
 	return asked, left, release
 }
 
-// Requests that wait for a slow issuer are bounded, leave when their client does, and hold up nobody else.
+// TestWaitingIsBounded checks that requests waiting for a slow issuer are bounded, end when their
+// client disconnects, and delay no other request.
 func TestWaitingIsBounded(t *testing.T) {
 	const more = 40
 	i := newTestIssuer(t, rsaKey())
@@ -47,7 +48,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	for range maxWaiting + more {
 		go func() { refusals <- refusal(t, a, unknown) }()
 	}
-	for range more { // these are too many and turn back; the others wait
+	for range more { // these exceed the limit and are refused at once; the others wait
 		if got := <-refusals; got != ReasonSignature {
 			t.Errorf("refused as %q", got)
 		}
@@ -73,7 +74,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	}
 }
 
-// When Run ends nobody waits any longer, and the keys in hand go on to serve.
+// TestRunEnds checks that no request waits after Run has ended, and that the last keys stay in use.
 func TestRunEnds(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	clock := newClock()

@@ -17,10 +17,10 @@ import (
 	"edge/internal/testkit"
 )
 
-// often fetches as often as a test can bear.
+// often is a schedule with the shortest intervals that a test can use.
 var often = fetchSchedule{time.Millisecond, doubling(time.Millisecond, 4*time.Millisecond)}
 
-// onlySource is where the keys of the one issuer come from.
+// onlySource returns where the keys of the only issuer come from.
 func onlySource(a *Authenticator) *keySource {
 	for _, i := range a.rules.Load().issuers {
 		return i.source
@@ -42,7 +42,7 @@ func TestNotReady(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 
-	// The issuer is down when edge starts, and comes up later.
+	// The issuer is down when edge starts, and is up later.
 	i.down()
 	log := &logBuffer{}
 	cfg := i.config(t)
@@ -61,7 +61,7 @@ func TestNotReady(t *testing.T) {
 	if got := refusal(t, a, token); got != "" {
 		t.Errorf("refused as %q", got)
 	}
-	// Down again: the last keys serve, for new tokens as well.
+	// The issuer is down again: the last keys stay in use, for new tokens as well.
 	testkit.WaitFor(t, "a line for the keys", func() bool { return len(log.lines()) == 2 })
 	i.down()
 	before := i.keyFetches.Load() + i.discoveries.Load()
@@ -69,7 +69,7 @@ func TestNotReady(t *testing.T) {
 	if got := refusal(t, a, sign(t, rsaKey(), i.claims(map[string]any{"sub": "joe"}))); got != "" || a.Ready() != nil {
 		t.Errorf("issuer down: refused as %q, Ready says %v", got, a.Ready())
 	}
-	// A line for each change, not for each attempt.
+	// The log has one line for each change, not for each attempt.
 	lines := log.lines()
 	if len(lines) != 3 || !strings.Contains(lines[0], "WARN") || !strings.Contains(lines[1], "INFO") || !strings.Contains(lines[2], "WARN") {
 		t.Errorf("log:\n%s", strings.Join(lines, "\n"))
@@ -87,7 +87,8 @@ func TestKeyRotation(t *testing.T) {
 	if got := refusal(t, a, old); got != "" {
 		t.Fatalf("the first key's token: %q", got)
 	}
-	// Published beside the first one, 10 s later in use: nobody who comes with it is refused.
+	// The second key is published beside the first one, and signs 10 s later: none of its tokens is
+	// refused.
 	i.publish(first, second)
 	clock.advance(demandInterval)
 	before := i.keyFetches.Load()
@@ -107,7 +108,8 @@ func TestKeyRotation(t *testing.T) {
 	if got := refusal(t, a, old); got != "" {
 		t.Errorf("the first key's token, beside the second: %q", got)
 	}
-	// Withdrawn, and noticed with the next fetch, whatever causes it: what was remembered goes, too.
+	// The first key is withdrawn. The next fetch notices this, whatever causes it, and cached
+	// tokens of that key are refused.
 	i.publish(second)
 	clock.advance(demandInterval)
 	if got := refusal(t, a, unsigned(map[string]any{"alg": "RS256", "kid": "?"}, i.claims(nil), "x")); got != ReasonSignature {
@@ -121,7 +123,8 @@ func TestKeyRotation(t *testing.T) {
 	}
 }
 
-// Without a token that asks, a withdrawn key is noticed by the renewal. No key at all is an answer like another.
+// TestKeysAreRenewed checks that the periodic renewal notices a withdrawn key even if no token
+// causes a fetch. An issuer may withdraw all its keys.
 func TestKeysAreRenewed(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
 	a := startPaced(t, i.config(t), often)
@@ -130,7 +133,7 @@ func TestKeysAreRenewed(t *testing.T) {
 	if got := refusal(t, a, token); got != "" {
 		t.Fatalf("refused as %q", got)
 	}
-	// The same keys again change nothing: what is remembered stays.
+	// The same keys again change nothing: cached tokens stay valid.
 	same, before := onlySource(a).ring.current.Load(), i.keyFetches.Load()
 	testkit.WaitFor(t, "renewals", func() bool { return i.keyFetches.Load() > before+3 })
 	if onlySource(a).ring.current.Load() != same {
@@ -150,9 +153,10 @@ func TestKeysAreRenewed(t *testing.T) {
 	}
 }
 
-// Keys that move are found: after an error discovery begins anew.
+// TestKeysMove checks that edge finds keys at a new URL, because it repeats discovery after an
+// error.
 func TestKeysMove(t *testing.T) {
-	i, elsewhere := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey()) // with one certificate: httptest has no other
+	i, elsewhere := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey()) // both with the same certificate: httptest has only one
 	cfg := i.config(t)
 	cfg.Flags.SigningAlgs = []string{"RS256", "ES256"}
 	a := startPaced(t, cfg, often)
@@ -163,7 +167,7 @@ func TestKeysMove(t *testing.T) {
 	testkit.WaitFor(t, "the keys in their new place", func() bool { return refusal(t, a, token) == "" })
 }
 
-// The issuer's certificate is checked, and a CA file that changes is taken up.
+// TestCAFile checks that the issuer's certificate is verified, and that a changed CA file is used.
 func TestCAFile(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	cfg := i.config(t)
@@ -178,7 +182,7 @@ func TestCAFile(t *testing.T) {
 	}
 	writeFile(t, cfg.Flags.CAFile, testkit.PEM(i.Certificate()))
 	testkit.WaitFor(t, "the keys", func() bool { return a.Ready() == nil })
-	// Gone: said, and the keys in hand serve on.
+	// The CA file becomes unusable: this is reported, and the current keys stay in use.
 	writeFile(t, cfg.Flags.CAFile, []byte("no certificate"))
 	testkit.WaitFor(t, "the failure", func() bool { text, _ := onlySource(a).problem(); return text != "" })
 	if err := a.Ready(); err != nil {
@@ -236,7 +240,8 @@ func TestIssuerAnswersBadly(t *testing.T) {
 	}
 }
 
-// A key set with keys of kinds unheard of is as good as its other keys.
+// TestUnknownKeysArePassedOver checks that keys of unknown kinds in a key set do not affect its
+// other keys.
 func TestUnknownKeysArePassedOver(t *testing.T) {
 	i := newTestIssuer(t)
 	good, err := jose.JSONWebKey{Key: rsaKey().Key.(*rsa.PrivateKey).Public(), KeyID: "rsa"}.MarshalJSON()

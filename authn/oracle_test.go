@@ -13,7 +13,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// apiServer is kube-apiserver's own authenticator for one issuer; the error is that of a configuration it refuses.
+// apiServer returns kube-apiserver's own authenticator for one issuer, or the error with which it
+// refuses the configuration.
 func apiServer(t testing.TB, i *testIssuer, spec apiserver.JWTAuthenticator, algs []string) (authenticator.Token, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -26,7 +27,7 @@ func apiServer(t testing.TB, i *testIssuer, spec apiserver.JWTAuthenticator, alg
 	return a, nil
 }
 
-// fromFlags is what kube-apiserver makes of its --oidc-* flags.
+// fromFlags returns what kube-apiserver makes of its --oidc-* flags.
 func fromFlags(f Flags) apiserver.JWTAuthenticator {
 	prefix := f.UsernamePrefix
 	if prefix == "" && f.UsernameClaim != "email" {
@@ -52,7 +53,8 @@ func fromFlags(f Flags) apiserver.JWTAuthenticator {
 	return spec
 }
 
-// firstOf is how kube-apiserver asks many authenticators: the first that knows the token has it.
+// firstOf combines authenticators as kube-apiserver does: the first one that accepts the token
+// counts.
 type firstOf []authenticator.Token
 
 func (u firstOf) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
@@ -69,7 +71,7 @@ func (u firstOf) AuthenticateToken(ctx context.Context, token string) (*authenti
 	return nil, false, last
 }
 
-// outcome is all that the two must agree on.
+// outcome contains everything that edge and kube-apiserver must agree on.
 type outcome struct {
 	accepted bool
 	name     string
@@ -92,7 +94,8 @@ func outcomeOf(u user.Info, accepted bool) outcome {
 	return o
 }
 
-// compare asks us, kube-apiserver and Explain about one token.
+// compare verifies one token with edge, kube-apiserver and Explain, and fails the test if they
+// disagree.
 func compare(t *testing.T, a *Authenticator, oracle authenticator.Token, token string) (Verified, error) {
 	t.Helper()
 	v, err := a.Authenticate(context.Background(), token)
@@ -109,7 +112,7 @@ func compare(t *testing.T, a *Authenticator, oracle authenticator.Token, token s
 	return v, err
 }
 
-// sameExplanation checks that Explain tells what Authenticate did.
+// sameExplanation checks that Explain reports the same as Authenticate.
 func sameExplanation(t *testing.T, a *Authenticator, token string, v Verified, err error) {
 	t.Helper()
 	e := a.Explain(context.Background(), token, ExplainOptions{})

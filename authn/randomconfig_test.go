@@ -16,23 +16,24 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver/install"
 )
 
-// configCase is one configuration, as we take it and as kube-apiserver does.
+// configCase is one configuration, in the forms that edge and kube-apiserver read.
 type configCase struct {
 	cfg     Options
 	algs    []string // nil: kube-apiserver's default
-	rsa     bool     // tokens are RS256, not ES256
+	rsa     bool     // tokens are signed with RS256, not with ES256
 	entries []entry
 }
 
-// entry is one issuer of a configuration, with the server and the keys that it has.
+// entry is one issuer of a configuration, with its server and its keys.
 type entry struct {
 	spec     apiserver.JWTAuthenticator
 	server   *testIssuer
-	keys     []jose.JSONWebKey // an RSA one, an EC one
-	features []string          // what spec makes use of
+	keys     []jose.JSONWebKey // one RSA key and one EC key
+	features []string          // what spec uses
 }
 
-// world is the issuers that configurations are made for. The third is not where its URL says.
+// world contains the issuers for generated configurations. The third one's server is not at its
+// issuer URL.
 type world struct {
 	urls    []string
 	servers []*testIssuer
@@ -51,7 +52,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// flagCases are configurations that together use every flag.
+// flagCases returns configurations that together use every flag.
 func (w *world) flagCases(t testing.TB) (cases []*configCase) {
 	for _, f := range []Flags{
 		{},
@@ -78,7 +79,8 @@ func (w *world) flagCases(t testing.TB) (cases []*configCase) {
 	return cases
 }
 
-// fileCase is a random file with one to three issuers. A few of its expressions do not compile.
+// fileCase returns a random file with one to three issuers. A few of its expressions do not
+// compile.
 func (w *world) fileCase(t testing.TB, r *rand.Rand) *configCase {
 	c := &configCase{algs: signingAlgs}
 	config := &apiserver.AuthenticationConfiguration{}
@@ -102,7 +104,7 @@ func (w *world) fileCase(t testing.TB, r *rand.Rand) *configCase {
 	return c
 }
 
-// writeConfig writes a file in one of the versions that it may have.
+// writeConfig writes a configuration file in the given API version.
 func writeConfig(t testing.TB, config *apiserver.AuthenticationConfiguration, version string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "authentication.yaml")
@@ -124,7 +126,7 @@ func encodeConfig(t testing.TB, config *apiserver.AuthenticationConfiguration, v
 
 func (e *entry) use(feature string) { e.features = append(e.features, feature) }
 
-// random fills an entry: rarely with what does not validate, often with what fails for some tokens.
+// random fills an entry. The content is rarely invalid, and often fails for some tokens.
 func (e *entry) random(r *rand.Rand) {
 	one := func(list []string) string { return list[r.IntN(len(list))] }
 	prefixes := []string{"", "oidc:", "-", "p#"}
@@ -184,12 +186,12 @@ func (e *entry) rules(r *rand.Rand) {
 			return other.Claim == rule.Claim && other.Expression == rule.Expression
 		}
 		if r.IntN(40) > 0 && slices.ContainsFunc(e.spec.ClaimValidationRules, same) {
-			continue // twice does not validate
+			continue // a rule that occurs twice is invalid
 		}
 		e.spec.ClaimValidationRules = append(e.spec.ClaimValidationRules, rule)
 		e.use(feature)
 	}
-	if strings.Contains(e.spec.ClaimMappings.Username.Expression, "claims.email") && r.IntN(10) > 0 { // or it does not validate
+	if strings.Contains(e.spec.ClaimMappings.Username.Expression, "claims.email") && r.IntN(10) > 0 { // without this rule the entry is invalid
 		e.spec.ClaimValidationRules = append(e.spec.ClaimValidationRules,
 			apiserver.ClaimValidationRule{Expression: "claims.?email_verified.orValue(true) == true"})
 		e.use("claim rule")
@@ -201,7 +203,7 @@ func (e *entry) rules(r *rand.Rand) {
 	}
 }
 
-// spoil makes an entry invalid, in a way that only the validation knows.
+// spoil makes an entry invalid in a way that only the validation finds.
 func (e *entry) spoil(r *rand.Rand) {
 	s := &e.spec
 	switch r.IntN(9) {

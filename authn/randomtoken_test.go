@@ -12,10 +12,11 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// raw is a JSON value as it stands in a token.
+// raw is a JSON value as it is written in a token.
 type raw string
 
-// claimValues are what a claim may be: good and bad, of the right kind and of others.
+// claimValues returns the values that a claim may have: good and bad ones, of the right type and of
+// others.
 func claimValues(issuer string) map[string][]raw {
 	now := time.Now().Unix()
 	at := func(offset int64) raw { return raw(fmt.Sprint(now + offset)) }
@@ -44,7 +45,7 @@ func claimValues(issuer string) map[string][]raw {
 		"dotted.key":     {`"d"`, `["d","e"]`},
 		"nested":         {`{"id":"n2"}`, `{"id":7,"list":[],"ok":false}`, `{"id":"","a.b":["c",""],"objects":[{"name":7}]}`, `[{"id":"n"}]`},
 		"blocked":        {`true`, `false`, `""`},
-		"_claim_names":   {`{}`, `null`, `7`}, // what names the groups is a difference on purpose: TestGroupsOverage
+		"_claim_names":   {`{}`, `null`, `7`}, // references to groups are a deliberate difference: TestGroupsOverage
 		"_claim_sources": {`{}`, `null`, `{"src":{"endpoint":7}}`, `[]`},
 		"Iss":            {quoted(issuer), `"https://issuer.example"`},
 	}
@@ -56,7 +57,7 @@ func claimValues(issuer string) map[string][]raw {
 	return values
 }
 
-// payload makes claims of which most are good, so that the few that are not decide.
+// payload returns claims that are mostly good, so that the few bad ones decide the outcome.
 func payload(r *rand.Rand, issuer, audience string, values map[string][]raw) []byte {
 	now := time.Now().Unix()
 	members := []string{
@@ -67,10 +68,10 @@ func payload(r *rand.Rand, issuer, audience string, values map[string][]raw) []b
 	}
 	if r.IntN(6) == 0 {
 		n := r.IntN(len(members))
-		members = append(members[:n], members[n+1:]...) // one that is missing
+		members = append(members[:n], members[n+1:]...) // one claim is missing
 	}
 	names := slices.Sorted(maps.Keys(values))
-	for range max(0, r.IntN(5)-2) { // some that come again, with another value: the last counts
+	for range max(0, r.IntN(5)-2) { // repeat some claims with another value: the last one counts
 		name := names[r.IntN(len(names))]
 		of := values[name]
 		members = append(members, fmt.Sprintf("%q:%s", name, of[r.IntN(len(of))]))
@@ -78,7 +79,8 @@ func payload(r *rand.Rand, issuer, audience string, values map[string][]raw) []b
 	return []byte("{" + strings.Join(members, ",") + "}")
 }
 
-// generateToken makes a token for one of the entries of a configuration: most by its issuer's keys, some not.
+// generateToken returns a token for one of the issuers of a configuration. Most tokens are signed
+// with that issuer's keys, some are not.
 func generateToken(t testing.TB, r *rand.Rand, c *configCase) string {
 	entry := c.entries[r.IntN(len(c.entries))]
 	other := c.entries[r.IntN(len(c.entries))]
@@ -100,7 +102,7 @@ func generateToken(t testing.TB, r *rand.Rand, c *configCase) string {
 	case 5:
 		return odd(r, sign(t, key, claims))
 	case 6:
-		return sign(t, other.keys[1], claims) // by the key of another issuer, perhaps
+		return sign(t, other.keys[1], claims) // perhaps with the key of another issuer
 	case 7:
 		return sign(t, entry.keys[0], claims)
 	default:

@@ -28,11 +28,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Keys are made once: RSA is slow to make.
+// Keys are generated once, because generating an RSA key is slow.
 var (
 	rsaKeys  = sync.OnceValue(func() []jose.JSONWebKey { return []jose.JSONWebKey{rsaKey(), otherRSA(), rsaKeyNamed("rsa")} })
 	rsaKey   = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") })
-	otherRSA = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") }) // another key by the same id
+	otherRSA = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") }) // another key with the same ID
 	ecKey    = sync.OnceValue(func() jose.JSONWebKey { return ecKeyNamed("ec") })
 )
 
@@ -52,7 +52,8 @@ func ecKeyNamed(id string) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key, KeyID: id}
 }
 
-// testIssuer is an OpenID Connect issuer on loopback. Its answers may be replaced while it runs.
+// testIssuer is an OpenID Connect issuer on the loopback interface. A test may replace its answers
+// while it runs.
 type testIssuer struct {
 	*httptest.Server
 	discovery, jwks         atomic.Pointer[http.HandlerFunc]
@@ -72,7 +73,7 @@ func newTestIssuer(t testing.TB, keys ...jose.JSONWebKey) *testIssuer {
 		(*i.jwks.Load())(w, r)
 	})
 	i.Server = httptest.NewUnstartedServer(mux)
-	i.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // certificate errors are wanted in some tests
+	i.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // some tests cause certificate errors on purpose
 	i.StartTLS()
 	t.Cleanup(i.Close)
 	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
@@ -95,7 +96,7 @@ func answer(status int, document any) *http.HandlerFunc {
 
 func (i *testIssuer) discover(document any) { i.discovery.Store(answer(http.StatusOK, document)) }
 
-// publish sets the keys that the issuer shows: the public halves.
+// publish sets the keys that the issuer publishes: their public halves.
 func (i *testIssuer) publish(keys ...jose.JSONWebKey) {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, key := range keys {
@@ -104,14 +105,14 @@ func (i *testIssuer) publish(keys ...jose.JSONWebKey) {
 	i.jwks.Store(answer(http.StatusOK, set))
 }
 
-// down makes the issuer fail whatever it is asked.
+// down makes the issuer answer every request with an error.
 func (i *testIssuer) down() {
 	fail := answer(http.StatusInternalServerError, "down\r\nfor maintenance")
 	i.discovery.Store(fail)
 	i.jwks.Store(fail)
 }
 
-// pem is the issuer's certificate. Those of all test issuers are the same: httptest has no other.
+// pem returns the issuer's certificate. All test issuers have the same one: httptest has only one.
 func (i *testIssuer) pem() []byte {
 	return testkit.PEM(i.Certificate())
 }
@@ -130,12 +131,13 @@ func writeFile(t testing.TB, name string, content []byte) {
 	}
 }
 
-// config accepts this issuer's tokens for "edge".
+// config returns Options that accept this issuer's tokens for the audience "edge".
 func (i *testIssuer) config(t testing.TB) Options {
 	return Options{Flags: Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups"}}
 }
 
-// claims are good ones for an hour, with some of them replaced; nil removes one.
+// claims returns good claims that are valid for an hour. Those in replace are replaced; nil removes
+// a claim.
 func (i *testIssuer) claims(replace map[string]any) map[string]any {
 	now := time.Now().Unix()
 	c := map[string]any{"iss": i.URL, "aud": "edge", "sub": "jane", "iat": now, "exp": now + 3600}
@@ -230,7 +232,7 @@ func waitForAll(t testing.TB, a *Authenticator) {
 	})
 }
 
-// clock is a clock that is set by hand.
+// clock is a clock that the test sets.
 type clock struct{ now atomic.Int64 }
 
 func newClock() *clock {

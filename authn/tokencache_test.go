@@ -12,7 +12,8 @@ import (
 
 func (m tokenCache) len() int { return len(m.lru.Keys()) }
 
-// What is remembered is bounded, and the least recently used goes.
+// TestTokenCacheIsBounded checks that the number of cached tokens is bounded, and that the least
+// recently used token is evicted.
 func TestTokenCacheIsBounded(t *testing.T) {
 	m := newTokenCache()
 	id := func(n int) (d digest) { copy(d[:], fmt.Sprint(n)); return d }
@@ -35,7 +36,8 @@ func TestTokenCacheIsBounded(t *testing.T) {
 	}
 }
 
-// A hit is for the one token, the issuer and the keys that verified it, and its lifetime.
+// TestTokenCacheForgets checks that a cached result counts only for the same token, with the issuer
+// and the keys that verified it, until the token expires.
 func TestTokenCacheForgets(t *testing.T) {
 	now := time.Now()
 	i := &issuer{source: newKeySource(keyOrigin{issuer: "https://issuer.example"}, time.Now)}

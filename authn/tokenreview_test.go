@@ -27,7 +27,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// tokenReviews stands for the API server's end of the wire: what client-go posts is decoded and decided here.
+// tokenReviews replaces the API server: it decodes the TokenReview that client-go sends and answers
+// it with decide.
 type tokenReviews struct {
 	decide func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus
 	asked  atomic.Int64
@@ -36,7 +37,7 @@ type tokenReviews struct {
 func (s *tokenReviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
 	body, err := io.ReadAll(r.Body)
-	var review authenticationv1.TokenReview // in JSON or protobuf, as the client likes
+	var review authenticationv1.TokenReview // in JSON or protobuf, as the client prefers
 	if err == nil {
 		_, _, err = scheme.Codecs.UniversalDeserializer().Decode(body, nil, &review)
 	}
@@ -67,7 +68,7 @@ func tokenReviewer(t testing.TB, h http.Handler, audiences ...string) *TokenRevi
 	return NewTokenReviewer(reviewsClient(t, h).TokenReviews(), audiences, slog.New(slog.DiscardHandler))
 }
 
-// apiServersReview is kube-apiserver's own reader of such answers, for its webhook.
+// apiServersReview returns kube-apiserver's own code that reads such answers from its webhook.
 func apiServersReview(t testing.TB, h http.Handler) authenticator.Token {
 	t.Helper()
 	metrics := webhook.AuthenticatorMetrics{
@@ -87,7 +88,8 @@ func yesTo(name string, audiences ...string) authenticationv1.TokenReviewStatus 
 	}
 }
 
-// Each answer is read as kube-apiserver reads its webhook's.
+// TestTokenReview checks that edge reads each answer as kube-apiserver reads the answer of its
+// webhook.
 func TestTokenReview(t *testing.T) {
 	everything := yesTo("system:serviceaccount:ns:n", "other", "edge")
 	everything.User.UID = "0815"
@@ -99,7 +101,7 @@ func TestTokenReview(t *testing.T) {
 		audiences []string
 		status    authenticationv1.TokenReviewStatus
 		accepted  bool
-		stricter  bool // than kube-apiserver
+		stricter  bool // edge refuses what kube-apiserver accepts
 	}{
 		"accepted":                         {status: yesTo("u"), accepted: true},
 		"accepted, its own audiences":      {status: yesTo("u", "https://kubernetes.default.svc"), accepted: true},
@@ -150,7 +152,8 @@ func TestTokenReview(t *testing.T) {
 	}
 }
 
-// What cannot be a token, or would be another one on the way, is not asked.
+// TestTokenReviewIsNotAsked checks that edge sends no review for text that cannot be a token, or
+// that would arrive as another token.
 func TestTokenReviewIsNotAsked(t *testing.T) {
 	server := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus { return yesTo("u") }}
 	r := tokenReviewer(t, server)
@@ -170,7 +173,8 @@ func TestTokenReviewIsNotAsked(t *testing.T) {
 	}
 }
 
-// A yes and a no are remembered, each for its time and for this token alone.
+// TestTokenReviewRemembers checks that acceptances and refusals are cached, each for its own time
+// and only for the same token.
 func TestTokenReviewRemembers(t *testing.T) {
 	var good atomic.Bool
 	server := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
@@ -206,7 +210,9 @@ func TestTokenReviewRemembers(t *testing.T) {
 	}
 }
 
-// A review that fails is neither a yes nor a no: the next one asks again. Each failure has a Status that says whose it is.
+// TestTokenReviewFails checks that a failed review counts as neither acceptance nor refusal: the
+// next request sends a new review. The Status of the failure shows whether the operator must act or
+// the client should retry.
 func TestTokenReviewFails(t *testing.T) {
 	var code atomic.Int32
 	server := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus { return yesTo("u") }}

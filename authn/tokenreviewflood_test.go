@@ -23,7 +23,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// Reviews of one token at the same time are one, and the one who asked first may leave.
+// TestTokenReviewIsShared checks that concurrent reviews of one token are sent as one, and that the
+// caller that came first may leave.
 func TestTokenReviewIsShared(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	server := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
@@ -53,8 +54,9 @@ func TestTokenReviewIsShared(t *testing.T) {
 	}
 }
 
-// Row ReviewFlood of the attack corpus: different bad tokens by the hundred. The API server sees maxReviews of them at once,
-// maxWaitingReviews wait, the next is told to come back, and who is known is let in meanwhile.
+// TestTokenReviewFlood (row ReviewFlood of the attack corpus) sends hundreds of different bad
+// tokens. The API server receives maxReviews of them at one time, and maxWaitingReviews wait. The
+// next one is answered with 429. A cached token is accepted meanwhile.
 func TestTokenReviewFlood(t *testing.T) {
 	var underWay, most atomic.Int64
 	release := make(chan struct{})
@@ -100,7 +102,8 @@ func TestTokenReviewFlood(t *testing.T) {
 	}
 }
 
-// And by the thousand: what they leave behind is bounded, and nobody good is forgotten for it.
+// TestTokenReviewsAreBounded sends thousands of different bad tokens, and checks that the caches
+// stay bounded and that bad tokens evict no good one.
 func TestTokenReviewsAreBounded(t *testing.T) {
 	server := &tokenReviews{decide: func(spec authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
 		switch kind, _, _ := strings.Cut(spec.Token, "-"); kind {
@@ -111,11 +114,11 @@ func TestTokenReviewsAreBounded(t *testing.T) {
 		}
 		return authenticationv1.TokenReviewStatus{}
 	}}
-	// The clock stands still: what is remembered for minutes is not forgotten because the machine is slow.
+	// In the synctest bubble no time passes, so that no cached entry expires on a slow machine.
 	synctest.Test(t, func(t *testing.T) { reviewsAreBounded(t, server) })
 }
 
-// handled is an http.RoundTripper without a network.
+// handled is an http.RoundTripper that calls a handler without a network.
 type handled struct{ http.Handler }
 
 func (h handled) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -157,7 +160,7 @@ func reviewsAreBounded(t *testing.T, server *tokenReviews) {
 	}
 }
 
-// sizeOf counts all of a user.
+// TestSizeOf checks that sizeOf counts all texts of a user.
 func TestSizeOf(t *testing.T) {
 	u := &user.DefaultInfo{Name: "12", UID: "345", Groups: []string{"6", "78"}, Extra: map[string][]string{"9": {"0", "1"}}}
 	if n := sizeOf(u); n != 11 {

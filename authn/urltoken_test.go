@@ -16,10 +16,10 @@ import (
 	"edge/internal/testkit"
 )
 
-// opaqueToken is no JWT: only who knows it finds it.
+// opaqueToken is not a JWT: only a comparison with the request's own token can find it.
 const opaqueToken = "kanarien+vogel/of~the.API-server_0123456789=="
 
-// escaped has each byte of s percent-encoded.
+// escaped percent-encodes each byte of s.
 func escaped(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -28,8 +28,9 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// TestTokenInURL: a request's own token in its URL is refused, whatever its parameter is called and however it is written, and is
-// not in the URL any more; a part of it, another's, and a word that is too short to be one are not looked at.
+// TestTokenInURL checks that a request with its own token in its URL is refused, whatever the
+// parameter's name and the encoding are, and that the token is removed from the URL. A part of the
+// token, another token, and a word that is too short for a token are ignored.
 func TestTokenInURL(t *testing.T) {
 	for uri, found := range map[string]bool{
 		"/api?continue=" + opaqueToken:                                             true,
@@ -37,7 +38,7 @@ func TestTokenInURL(t *testing.T) {
 		"/api?x=" + escaped(opaqueToken):                                           true,
 		"/api?x=" + url.QueryEscape(escaped(opaqueToken)):                          true,
 		"/api?x=" + strings.Replace(url.QueryEscape(opaqueToken), "%2B", "%2b", 1): true,
-		"/api?x=%zz" + escaped(opaqueToken):                                        true, // what is malformed hides nothing
+		"/api?x=%zz" + escaped(opaqueToken):                                        true, // a malformed escape hides nothing behind it
 		"/api?x=%" + opaqueToken:                                                   true,
 		"/api?" + opaqueToken:                                                      true,
 		"/api?" + opaqueToken + "=":                                                true,
@@ -82,13 +83,14 @@ func TestTokenInURL(t *testing.T) {
 	if _, err := NewChain(ChainOptions{Tokens: knownTokens{}}).Authenticate(r); err != nil {
 		t.Errorf("a short token: %v", err)
 	}
-	r = httptest.NewRequest(http.MethodGet, "/api?x="+opaqueToken, nil) // whose, nobody knows
+	r = httptest.NewRequest(http.MethodGet, "/api?x="+opaqueToken, nil) // edge cannot know that this is a token
 	if _, err := NewChain(ChainOptions{Tokens: knownTokens{}}).Authenticate(r); !errors.Is(err, ErrNoCredential) {
 		t.Errorf("without a credential: %v", err)
 	}
 }
 
-// TestTokenInURLBesideCertificate: that another credential has authenticated the request makes it no better.
+// TestTokenInURLBesideCertificate checks that a request with its token in the URL is refused even
+// if a certificate authenticates it.
 func TestTokenInURLBesideCertificate(t *testing.T) {
 	root := testkit.NewAuthority(t, "root")
 	ca, _ := startClientCA(t, root)
@@ -107,14 +109,14 @@ func TestTokenInURLBesideCertificate(t *testing.T) {
 	}
 }
 
-// upgradeWith is the head of a page's WebSocket with its token.
+// upgradeWith returns the headers of a browser's WebSocket handshake that carries the token.
 func upgradeWith(token string) http.Header {
 	return http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Protocol": {
 		"v4.channel.k8s.io, " + bearerProtocol + base64.RawURLEncoding.EncodeToString([]byte(token)),
 	}}
 }
 
-// accepting knows one token.
+// accepting returns a Chain that accepts one token.
 func accepting(known string) *Chain {
 	return NewChain(ChainOptions{Tokens: tokensFunc(func(token string) (Verified, error) {
 		if token != known {
@@ -131,7 +133,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// FuzzTokenInURL: however each byte is encoded, once or more often, the token is found, and is not left.
+// FuzzTokenInURL checks that the token is found and removed, however often each of its bytes is
+// percent-encoded.
 func FuzzTokenInURL(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3}, "a=b&c=", "&d=%zz")
 	f.Add([]byte{}, "", "")
@@ -148,7 +151,7 @@ func FuzzTokenInURL(f *testing.F) {
 		}
 		u := &url.URL{Path: "/api", RawQuery: before + b.String() + after}
 		if strings.HasSuffix(before, "%") || len(before) > 1 && before[len(before)-2] == '%' {
-			return // they begin an escape that goes on in the token
+			return // before ends with a part of an escape, which continues in the token
 		}
 		if !StripURL(u, opaqueToken) || u.RawQuery != redacted || u.Path != "/api" {
 			t.Errorf("%q in %q", opaqueToken, u)
