@@ -40,8 +40,8 @@ func TestKubectlReadsWhy(t *testing.T) {
 		"expired":        {must(idp.Mint(claims("exp", time.Now().Add(-time.Hour).Unix()))), login("Unauthorized: the token has expired: log in again")},
 		"not yet valid":  {must(idp.Mint(claims("nbf", time.Now().Add(time.Hour).Unix()))), login("Unauthorized: the token is not valid yet: try again later, or compare the issuer's clock with edge's")},
 		"required claim": {tokens["carol"], login(`Unauthorized: required claim "tenant" has another value`)},
-		"odd group":      {must(idp.Mint(claims("groups", []string{"dev", "night shift "}))), `group "` + testbed.GroupsPrefix + `night shift " has a control character, or white space around it; let the issuer send another group`},
-		"odd user":       {must(idp.Mint(claims("preferred_username", "alice "))), `user name "` + testbed.UsernamePrefix + `alice " has a control character, or white space around it; let the issuer send another name`},
+		"odd group":      {must(idp.Mint(claims("groups", []string{"dev", "night shift "}))), `group "` + testbed.GroupsPrefix + `night shift " has a control character, or white space at its beginning or end; configure the issuer to send another group`},
+		"odd user":       {must(idp.Mint(claims("preferred_username", "alice "))), `user name "` + testbed.UsernamePrefix + `alice " has a control character, or white space at its beginning or end; configure the issuer to send another name`},
 		"forged":         {must(idp.Forge(claims("exp", time.Now().Add(-time.Hour).Unix()))), login("Unauthorized")},
 		"wrong audience": {must(idp.LoginFor(t.Context(), "carol", issuer.OtherClientID)), login("Unauthorized")},
 	}

@@ -7,8 +7,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 )
 
-// An Asker asks the API server whether somebody may do something, and says its reason. An error is neither yes nor no.
-// [Reviewer] is one.
+// An Asker asks the API server whether a user may do something, and returns the answer and its
+// reason. If err is not nil, there is no answer. [Reviewer] is an Asker.
 type Asker interface {
 	Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (allowed bool, reason string, err error)
 }
@@ -16,5 +16,5 @@ type Asker interface {
 type noAsker struct{}
 
 func (noAsker) Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
-	return false, "", accessReview.Internal(errors.New("there is no reviewer"), "nobody is there to be asked")
+	return false, "", accessReview.Internal(errors.New("no reviewer is configured"), "edge has no reviewer to send it")
 }

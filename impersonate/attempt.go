@@ -18,22 +18,25 @@ import (
 )
 
 const (
-	// maxParallel bounds the reviews that one request has under way.
+	// maxParallel bounds the reviews that one request runs at the same time.
 	maxParallel = 8
-	// manyValues groups, or extras, are worth one review of "*" before one each, in constrained impersonation.
+	// manyValues is the number of groups or extra values from which one review of "*" comes before
+	// a review of each value. This is for constrained impersonation only.
 	manyValues = 4
 )
 
-// attempt asks in one mode or another whether one requestor may impersonate whom it asks to.
+// attempt asks the API server, in one mode after another, whether one requestor may impersonate the
+// requested user.
 type attempt struct {
 	asker      Asker
 	requestor  Identity
 	request    *impersonationRequest
-	attributes authorizer.Attributes // of the request; nil where constrained impersonation is not offered
+	attributes authorizer.Attributes // of the request; nil: the API server does not offer constrained impersonation
 	stream     bool                  // see Request.Stream
 }
 
-// try asks whether the mode is open for this request at all, and then for each value.
+// try asks whether mode m is allowed for this request at all, and then for each requested value. It
+// returns nil if all answers are yes.
 func (a *attempt) try(ctx context.Context, m int) error {
 	if modes[m].constrained() {
 		for _, verb := range a.verbs() {
@@ -45,8 +48,9 @@ func (a *attempt) try(ctx context.Context, m int) error {
 	return a.values(ctx, m)
 }
 
-// verbs are what the request itself is, and create where it begins a stream: what goes upstream for a WebSocket, which
-// is a GET, is a POST, or was reviewed as one.
+// verbs returns the verb of the request, and also create if the request begins a stream. A
+// WebSocket request is a GET, but edge sends a POST upstream for it, or has reviewed the right to
+// create.
 func (a *attempt) verbs() []string {
 	verbs := []string{a.attributes.GetVerb()}
 	if a.stream && verbs[0] != "create" {
@@ -55,7 +59,7 @@ func (a *attempt) verbs() []string {
 	return verbs
 }
 
-// requestQuestion asks whether the mode is open for what the request is about.
+// requestQuestion asks whether mode m is allowed for what the request itself does.
 func (a *attempt) requestQuestion(m int, verb string) question {
 	spec := a.requestorSpec(m)
 	specOf(&spec, a.attributes)
@@ -68,10 +72,10 @@ func (a *attempt) requestQuestion(m int, verb string) question {
 	return question{spec: spec, what: a.user()}
 }
 
-// values asks for each value that is requested, in the filter's order.
+// values asks for each requested value, in the order of the API server's filter.
 func (a *attempt) values(ctx context.Context, m int) error {
 	name, uid, groups, extras := a.userQuestion(m), a.uidQuestion(m), a.groupQuestions(m), a.extraQuestions(m)
-	if a.attributes == nil { // the older filter
+	if a.attributes == nil { // the order of the filter without constrained impersonation
 		return a.askAll(ctx, slices.Concat(name, groups, extras, uid))
 	}
 	if modes[m].constrained() && len(groups) >= manyValues && a.all(ctx, groups[0], "") {
@@ -83,7 +87,8 @@ func (a *attempt) values(ctx context.Context, m int) error {
 	return a.askAll(ctx, slices.Concat(name, uid, groups, extras))
 }
 
-// all asks for any name of a kind at once. Without a yes, each is asked for.
+// all asks with one review whether every name of a kind is allowed. If the answer is not yes, the
+// caller must ask for each name.
 func (a *attempt) all(ctx context.Context, like question, subresource string) bool {
 	attrs := *like.spec.ResourceAttributes
 	attrs.Name, attrs.Subresource = "*", subresource
@@ -101,7 +106,7 @@ func (a *attempt) userQuestion(m int) []question {
 		attrs.Resource, attrs.Name = "nodes", name
 	}
 	if m == associatedNode {
-		attrs.Name = "*" // an answer counts for every node, as what it is asked with does
+		attrs.Name = "*" // the answer counts for every node: associatedExtra names no node either
 	}
 	q.what = a.user()
 	return []question{q}
@@ -133,7 +138,7 @@ func (a *attempt) groupQuestions(m int) []question {
 	for i, group := range a.request.groups {
 		if i == 0 {
 			questions[i] = a.question(m, a.usersGroup(m), "groups", group)
-		} else { // the asker is the same, and may have as many groups
+		} else { // reuse the requestor's part, which may contain as many groups
 			questions[i] = questions[0].about(group)
 		}
 		questions[i].what = "group '" + shown(group) + "'"
@@ -165,7 +170,8 @@ func (a *attempt) extraQuestions(m int) []question {
 	return questions
 }
 
-// refusedExtra says why constrained impersonation never allows these extras.
+// refusedExtra returns why constrained impersonation never allows these extras. It returns an empty
+// string if a right may allow them.
 func refusedExtra(req *impersonationRequest) string {
 	for _, key := range req.extraKeys {
 		if err := utilvalidation.IsDomainPrefixedPath(field.NewPath("extra", "key"), key).ToAggregate(); err != nil {
@@ -178,7 +184,8 @@ func refusedExtra(req *impersonationRequest) string {
 	return ""
 }
 
-// usersGroup is the API group of users and groups, which constrained impersonation has moved.
+// usersGroup returns the API group of the resources users and groups. Constrained impersonation
+// uses another group than plain impersonation.
 func (a *attempt) usersGroup(m int) string {
 	if modes[m].constrained() {
 		return authenticationv1.SchemeGroupVersion.Group
@@ -190,7 +197,7 @@ func (a *attempt) question(m int, group, resource, name string) question {
 	spec := a.requestorSpec(m)
 	version := "v1"
 	if a.attributes == nil && group == "" {
-		version = "" // the older filter names none
+		version = "" // the filter without constrained impersonation sends no version
 	}
 	spec.ResourceAttributes = &authorizationv1.ResourceAttributes{
 		Verb: modes[m].verb(), Group: group, Version: version, Resource: resource, Name: name,
@@ -198,7 +205,8 @@ func (a *attempt) question(m int, group, resource, name string) question {
 	return question{spec: spec}
 }
 
-// requestorSpec is a review about the requestor, as the API server would see it if it impersonated nobody.
+// requestorSpec returns a review about the requestor, as the API server would see the requestor
+// without an impersonation.
 func (a *attempt) requestorSpec(m int) authorizationv1.SubjectAccessReviewSpec {
 	u := a.requestor.Requestor
 	extra := u.GetExtra()
@@ -217,8 +225,9 @@ func (a *attempt) requestorSpec(m int) authorizationv1.SubjectAccessReviewSpec {
 
 func (a *attempt) user() string { return "user '" + shown(a.request.name) + "'" }
 
-// askAll asks some at a time, in order, and none after a refusal. So the first that is refused is the same whenever the same
-// is allowed, and it is the error.
+// askAll asks questions in their order, maxParallel at the same time, and starts no further one
+// after a refusal. Its error is that of the first refused question in this order. So it is always
+// the same one for the same rights.
 func (a *attempt) askAll(ctx context.Context, questions []question) error {
 	if len(questions) == 1 {
 		return a.ask(ctx, questions[0])
@@ -247,7 +256,7 @@ func (a *attempt) askAll(ctx context.Context, questions []question) error {
 	return nil
 }
 
-// ask returns nil for a yes, and the client's answer for anything else.
+// ask returns nil for a yes, a denial for a no, and the error of the review if there is no answer.
 func (a *attempt) ask(ctx context.Context, q question) error {
 	reason := q.refusal
 	if reason == "" {
@@ -263,7 +272,7 @@ func (a *attempt) ask(ctx context.Context, q question) error {
 	return &denial{what: q.what, words: refusal(q.spec, reason).ErrStatus.Message}
 }
 
-// forbidden makes a denial the client's answer.
+// forbidden converts a denial to the 403 that the client receives. Other errors stay unchanged.
 func (a *attempt) forbidden(err error) error {
 	if d := (*denial)(nil); errors.As(err, &d) {
 		refused := escaper.Replace(shown(a.requestor.Name) + " is not allowed to impersonate " + d.what)

@@ -15,39 +15,40 @@ import (
 )
 
 const (
-	// constrainedAge is how long an answer counts; an API server changes its mind when it is upgraded. failureAge is
-	// how long it is not asked again after it did not tell.
+	// constrainedAge is how long a detected answer counts. The answer changes when the API server
+	// is upgraded. failureAge is how long edge waits after a failed detection before it tries
+	// again.
 	constrainedAge = 10 * time.Minute
 	failureAge     = time.Minute
-	// refusedAge is how long it is not asked again after it did not accept edge's own credential, which may be mended
-	// at once.
+	// refusedAge is how long edge waits before it tries again if the API server refused edge's own
+	// credential. It is short, because the credential may be valid again soon.
 	refusedAge = 5 * time.Second
-	// constrainedTimeout bounds the asking, during which all wait who ask to impersonate.
+	// constrainedTimeout bounds the detection. Meanwhile all requests that impersonate wait for it.
 	constrainedTimeout = 5 * time.Second
-	// maxConstrainedAnswer bounds, in bytes, what is read of the answer.
+	// maxConstrainedAnswer bounds how much of the API server's answer edge reads, in bytes.
 	maxConstrainedAnswer = 64 << 10
 )
 
-// A ConstrainedDetector finds out whether the API server offers constrained impersonation (KEP-5284). It is for many
-// goroutines, and has none.
+// A ConstrainedDetector detects whether the API server offers constrained impersonation (KEP-5284).
+// It is safe for concurrent use and starts no goroutine.
 type ConstrainedDetector struct {
 	config   *rest.Config
 	upstream http.RoundTripper
 	log      *slog.Logger
 	now      func() time.Time
 
-	asking chan struct{}            // one question at a time
-	known  atomic.Pointer[detected] // what was learned last
+	asking chan struct{}            // capacity 1: holds an element while a detection runs
+	known  atomic.Pointer[detected] // the newest result
 }
 
-// detected says what the API server offers, until when that counts.
+// detected is the result of a detection, and until when it counts.
 type detected struct {
 	constrained bool
 	until       time.Time
 }
 
-// NewConstrainedDetector takes where the API server is, and a transport that sends edge's own credential. Nothing is
-// asked before somebody wants to know.
+// NewConstrainedDetector takes the API server's address from cfg. upstream must send edge's own
+// credential. The detector sends nothing before the first call of [ConstrainedDetector.Offered].
 func NewConstrainedDetector(cfg *rest.Config, upstream http.RoundTripper, log *slog.Logger) *ConstrainedDetector {
 	d := &ConstrainedDetector{
 		config: rest.CopyConfig(cfg), upstream: upstream, log: log, now: time.Now, asking: make(chan struct{}, 1),
@@ -56,9 +57,10 @@ func NewConstrainedDetector(cfg *rest.Config, upstream http.RoundTripper, log *s
 	return d
 }
 
-// Offered returns what was learned last, and asks when that was long ago. Who cannot be asked offers what it did before,
-// and at first nothing: then only the plain right to impersonate counts. Whoever waits for another's question may leave, and
-// takes what was learned before it.
+// Offered returns the newest result, and detects again if that is out of date. If a detection
+// fails, the previous result stays. Before the first success the result is false: then only the
+// plain right to impersonate counts. A caller that waits for the detection of another caller may
+// leave: when ctx ends, Offered returns the previous result.
 func (d *ConstrainedDetector) Offered(ctx context.Context) bool {
 	if known := d.known.Load(); d.now().Before(known.until) {
 		return known.constrained
@@ -77,7 +79,8 @@ func (d *ConstrainedDetector) Offered(ctx context.Context) bool {
 	return known.constrained
 }
 
-// learn asks on behalf of all who wait; the end of the first one's context does not stop the question.
+// learn detects on behalf of all callers that wait. The end of the first caller's context does not
+// stop the detection.
 func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *detected {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), constrainedTimeout)
 	defer cancel()
@@ -89,14 +92,15 @@ func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *dete
 			age = refusedAge
 		}
 		constrained = before.constrained
-		d.log.Warn("cannot learn whether the API server offers constrained impersonation", "error", err.Error(), "assumed", constrained)
+		d.log.Warn("Failed to detect whether the API server offers constrained impersonation", "error", err.Error(), "assumed", constrained)
 	}
 	return &detected{constrained, d.now().Add(age)}
 }
 
-// ask sends a group to impersonate without a user, which no API server takes, whatever edge may do. Before any right is
-// looked at, each of its two implementations refuses in words of its own. What it does allow or forbid tells less: a
-// refusal is about the mode that worked last, and that differs from one replica to the next.
+// ask sends a request that impersonates a group, but no user. Every API server refuses it, whatever
+// rights edge has. Both implementations of impersonation refuse it before they check any right, and
+// each with its own message. An answer about rights would be less useful: a refusal is about the
+// mode that worked last, and replicas of the API server differ in that mode.
 func (d *ConstrainedDetector) ask(ctx context.Context) (bool, error) {
 	base, _, err := rest.DefaultServerUrlFor(d.config)
 	if err != nil {
@@ -107,7 +111,7 @@ func (d *ConstrainedDetector) ask(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	r.Header.Set(groupHeader, "edge-asks-what-is-offered")
-	resp, err := d.upstream.RoundTrip(r) // which follows no redirect
+	resp, err := d.upstream.RoundTrip(r) // RoundTrip follows no redirect
 	if err != nil {
 		return false, err
 	}
@@ -125,5 +129,5 @@ func (d *ConstrainedDetector) ask(ctx context.Context) (bool, error) {
 	case resp.StatusCode == http.StatusUnauthorized:
 		return false, errRefused
 	}
-	return false, fmt.Errorf("GET /version with a group to impersonate and no user was answered %s", resp.Status)
+	return false, fmt.Errorf("GET /version with Impersonate-Group and without Impersonate-User returned %s", resp.Status)
 }

@@ -10,27 +10,28 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// A denial is a no of the API server's about a part of an impersonation request.
+// A denial is the API server's refusal of one part of an impersonation request.
 type denial struct {
-	what  string // was not allowed
-	words string // the API server's own
+	what  string // the refused part, for example "user 'bob'"
+	words string // the API server's message
 }
 
 func (d *denial) Error() string { return d.words }
 
-// escaper is the API server's: a refusal must not look like HTML to a browser.
+// escaper is the same as the API server's: a browser must not read a refusal as HTML.
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// maxShown bounds how much of a name stands in a refusal: more than a real one has.
+// maxShown bounds how much of a name is in a refusal, in characters. Real names are shorter.
 const maxShown = 512
 
-// shown is a name for a message: one line, and bounded.
+// shown returns a name for a message: on one line and of bounded length.
 func shown(s string) string {
 	quoted := fmt.Sprintf("%.*q", maxShown, s)
 	return quoted[1 : len(quoted)-1]
 }
 
-// refusal is one in the API server's words, so that a client reads the same from edge and from it.
+// refusal returns a 403 in the API server's words, so that a client receives the same message from
+// edge and from the API server.
 func refusal(spec authorizationv1.SubjectAccessReviewSpec, reason string) *apierrors.StatusError {
 	if path := spec.NonResourceAttributes; path != nil {
 		message := escaper.Replace(fmt.Sprintf("User %.*q cannot %s path %.*q", maxShown, spec.User, path.Verb, maxShown, path.Path))

@@ -8,10 +8,11 @@ import (
 	"slices"
 )
 
-// Digest stands for an identity: for who asked and as whom the request goes upstream, each with uid, groups and extras,
-// and with the token and the Impersonate-* headers that are passed through. Two identities that differ in any of these
-// have two digests; it tells nobody what is in it. What the requests of [EdgeItself] name in their headers is not part
-// of it.
+// Digest identifies an identity. It covers the requestor and the user as whom the request goes
+// upstream, each with UID, groups and extras. It also covers the token and the Impersonate-*
+// headers that are passed through. Identities that differ in any of these have different digests. A
+// digest reveals none of them. It does not cover the Impersonate-* headers of a request as
+// [EdgeItself].
 func (id Identity) Digest() [sha256.Size]byte {
 	d := digest{sha256.New()}
 	d.flag(id.edgeItself)
@@ -30,7 +31,8 @@ func (id Identity) Digest() [sha256.Size]byte {
 	return [sha256.Size]byte(d.to.Sum(nil))
 }
 
-// digest writes each text behind its length and each list behind its count, so that no two identities are the same bytes.
+// digest writes each text after its length, and each list after its count, so that different
+// identities never give the same bytes.
 type digest struct{ to hash.Hash }
 
 func (d digest) number(n int) {

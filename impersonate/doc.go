@@ -1,118 +1,136 @@
-// Package impersonate decides as whom a request goes upstream, and says it there.
+// Package impersonate decides as whom a request goes upstream, and writes that identity into the
+// request's header.
 //
-//	id, err := policy.Identity(ctx, user, impersonate.Request{...}) // the user, or whom the user may impersonate
-//	err = reviewer.Review(ctx, id, attrs)                           // 403, if more is needed than upstream asks for by itself
-//	err = impersonate.Rewrite(out.Header, id)                       // last, on every path alike: REST, WebSocket, SPDY
+//	id, err := policy.Identity(ctx, user, impersonate.Request{...}) // the user or the impersonated one
+//	err = reviewer.Review(ctx, id, attrs)     // only for rights that upstream does not check itself
+//	err = impersonate.Rewrite(out.Header, id) // last, on every path: REST, WebSocket, SPDY
 //
-// It is not authentication: it takes the user as it comes. It keeps no goroutine, and only reviews and a
+// The package does not authenticate the user. It keeps no goroutine, and only reviews and a
 // [ConstrainedDetector] open connections.
 //
-// # What leaves
+// # What goes upstream
 //
-//	of the inbound header                        upstream
-//	Impersonate-*, any case, Impersonate_*       nothing; read or refused before, deleted here
-//	Authorization                                nothing
-//	Connection and what it names, and the        nothing, but "Te: trailers" if the client takes trailers
-//	other hop-by-hop headers
-//	everything else                              unchanged
+//	header of the client                         upstream
+//	Impersonate-*, any case, Impersonate_*       removed; edge reads or refuses them before
+//	Authorization                                removed
+//	Connection, the headers that it names, and   removed; "Te: trailers" stays
+//	the other hop-by-hop headers
+//	all other headers                            unchanged
 //
-//	of the identity
+//	identity                                     upstream
 //	name                                         Impersonate-User
 //	UID, if there is one                         Impersonate-Uid
-//	each group                                   Impersonate-Group, a line each
-//	each extra value                             Impersonate-Extra-<key>, the key percent-encoded once
+//	groups                                       Impersonate-Group, a line for each group
+//	extras                                       Impersonate-Extra-<key>, a line for each value;
+//	                                             the key is percent-encoded once
 //
-// Two kinds of identity are not impersonated. Of [TokenPassthrough] the sender's own token and inbound Impersonate-* pass: the API
-// server decides about both. Of [EdgeItself] nothing is set, and the inbound Impersonate-* pass as they are: such a request has the
-// rights of edge's own credential, which in edge connect is its user's.
+// edge does not impersonate two kinds of identity. A request as [TokenPassthrough] goes upstream
+// with its sender's own token and Impersonate-* headers, and the API server decides about both. A
+// request as [EdgeItself] goes upstream with its Impersonate-* headers and with the rights of
+// edge's own credential, which in edge connect is its user's.
 //
-// The identity is set after Connection was obeyed, so a client cannot remove it by naming its headers there
-// (CVE-2021-31999). Credentials that travel elsewhere, as in a WebSocket subprotocol, are removed by whoever reads them.
+// [Rewrite] sets the identity after it has removed the headers that Connection names. So a client
+// cannot remove the identity with Connection (CVE-2021-31999). A credential in another place, such
+// as a WebSocket subprotocol, is removed by the code that reads it.
 //
-// # Who is refused
+// # Refused users
 //
-// Everybody whose name or groups would not arrive as they are: with a control character, with white space around, with extra
-// keys that the API server decodes to another key; and whoever has a group without a name. Everybody without a name, since an
-// empty Impersonate-User is edge itself.
-// And everybody whose name or group begins with "system:": those are Kubernetes' own, and an issuer may not mint them, unless
-// [PolicyConfig].AllowSystem has the whole name, or the API server vouches for it. All of these are 403, before any review, and
-// name the user or group that is the trouble.
+// These users are refused with 403 before any review. The message names the user or the group.
 //
-// With [PolicyConfig].DropUnusable a user whose groups are the only trouble goes on without those that would not arrive: reviews
-// ask about, and records tell of, those that are left, and [Identity].Dropped has the others. They go last, when all else was
-// looked at with them, " system:masters" among it.
+//   - The user has no name: a request with an empty Impersonate-User has the rights of edge itself.
+//   - A part of the user would not arrive unchanged. It has a control character, or white space at
+//     its beginning or end, or the API server would decode an extra key to another key.
+//   - A group is empty.
+//   - The name or a group begins with "system:". Such names are reserved for Kubernetes, and an
+//     issuer may not produce them. Allowed are the whole names in [PolicyConfig].AllowSystem. A
+//     user whose token the API server accepts is not checked, because the request goes upstream as
+//     [TokenPassthrough].
 //
-// # Who asks to impersonate
+// With [PolicyConfig].DropUnusable, edge removes a user's groups that would not arrive, if nothing
+// else is wrong with the user. Reviews and records then contain only the other groups, and
+// [Identity].Dropped contains the removed ones. Groups are removed after all other checks, so that
+// " system:masters" is still refused.
 //
-// A request may bring Impersonate-User, -Group, -Uid and -Extra-* as kube-apiserver reads them. These are 400, and nothing
-// is asked:
+// # Impersonation by a client
+//
+// A request may have Impersonate-User, -Group, -Uid and -Extra-*, as kube-apiserver reads them.
+// These requests are refused with 400, without a review:
 //
 //	any other header that begins with "impersonate", in any case
 //	two different values of Impersonate-User or of Impersonate-Uid
-//	a group, uid or extra without a user
-//	a value, or an extra key, that would not arrive as it is, or is not UTF-8
+//	a group, UID or extra without a user
+//	a value or an extra key that would not arrive unchanged, or is not UTF-8
 //	more than 4,096 groups and extra values
 //
-// An empty Impersonate-User by itself asks for nobody. For each part of an impersonation request the API server is asked about
-// the requestor, as its own filters do it (k8s.io/apiserver/pkg/endpoints/filters/impersonation):
+// An empty Impersonate-User alone impersonates nobody. For each part of an impersonation, edge asks
+// the API server whether the requestor has the right. The API server's own filters check the same
+// rights (k8s.io/apiserver/pkg/endpoints/filters/impersonation):
 //
-//	part               verb impersonate                                verbs impersonate:<mode>
-//	user               users                                           users in authentication.k8s.io
-//	service account    serviceaccounts in its namespace                serviceaccounts in authentication.k8s.io, in its namespace
-//	node               users                                           nodes in authentication.k8s.io
-//	group              groups                                          groups in authentication.k8s.io; not "" or system:masters
-//	uid                uids in authentication.k8s.io                   the same
-//	extra              userextras/<key> in authentication.k8s.io       the same, if the key is a domain-prefixed path
+//	part               verb impersonate                   verbs impersonate:<mode>
+//	user               users                              users *
+//	service account    serviceaccounts in its namespace   serviceaccounts *, in its namespace
+//	node               users                              nodes *
+//	group              groups                             groups *; never "" or system:masters
+//	UID                uids *                             uids *
+//	extra              userextras/<key> *                 userextras/<key> *, if the key is a
+//	                                                      domain-prefixed path
+//	                   * in the API group authentication.k8s.io
 //
-// The right side is constrained impersonation (KEP-5284), and counts where the API server offers it. First comes the verb
-// impersonate-on:<mode>:<verb> on what the request itself is about, and where it begins a stream the same with create: a WebSocket
-// is a GET, of which kube-apiserver asks get, but edge sends a POST. The modes are tried in this order, the one that worked
-// last for the requestor before all others, and the plain verb is one of them:
+// The right column is constrained impersonation (KEP-5284). It is used if the API server offers it.
+// edge then first checks the verb impersonate-on:<mode>:<verb> for what the request itself does. If
+// the request begins a stream, edge also checks this verb with create: a WebSocket request is a
+// GET, for which kube-apiserver checks get, but edge sends a POST. edge tries the modes in this
+// order, after the mode that last worked for the requestor. The plain verb is one of the modes:
 //
-//	associated-node    a service account is the node that its token is bound to, and nothing beside its name is requested
-//	arbitrary-node     a node, by its name alone
-//	serviceaccount     a service account, by its name alone
-//	user-info          anybody who is neither
-//	                   anybody, by the plain verb
+//	associated-node    the node that the requestor's service account token is bound to
+//	arbitrary-node     a node
+//	serviceaccount     a service account
+//	user-info          any user that is neither a node nor a service account
+//	(no mode)          any user, with the plain verb impersonate
 //
-// At most 8 reviews of a request are under way at a time, 16 about one user and 64 of the process, and a request waits for all
-// of its own 10 s, 20 ms more for each group and extra value, and a minute at most.
-// Who is refused reads the API server's words; who finds no slot within a second, 429.
+// In the first three modes, the client may request only a name, and no group, UID or extra.
 //
-// The identity is then the one that was requested. Whoever asked is told to the API server in the extras
-// originaluser.jetstack.io-user, -groups, -uid and -extra (the extras in JSON), as far as there are such, as kube-oidc-proxy
-// does. A token or a request that has such a key itself is 403. What [PolicyConfig] adds replaces what token or request have
-// of the same key, with and without an impersonation.
+// At the same time at most 8 reviews of one request, 16 about one user and 64 of the process are
+// running. A request waits for all its reviews at most 10 s, plus 20 ms for each group and extra
+// value, and never longer than a minute. A client whose requestor lacks the right receives the API
+// server's message. If a review gets no slot within a second, the client receives a 429.
 //
-// # What is reviewed
+// The requested user becomes the identity. It contains the requestor in the extras
+// originaluser.jetstack.io-user, -groups, -uid and -extra (the extras as JSON), as in
+// kube-oidc-proxy. Parts that the requestor does not have are left out. A token or a request that
+// contains such a key itself is refused with 403. The extras of [PolicyConfig] replace those of the
+// token or the request with the same key, with and without an impersonation.
 //
-// A [Reviewer] asks the API server about the user that it would make of the identity's headers: with system:authenticated, and
-// with an account's own groups. A yes and a no are remembered for 10 s, at most 4,096 of them; equal questions at the same
-// time are one. A review that fails is a [review.Error], and never a yes.
+// # Reviews
+//
+// A [Reviewer] asks the API server about the user that the API server makes of the identity's
+// headers: with system:authenticated, and with the groups of a service account. An answer is cached
+// for 10 s, yes or no, and at most 4,096 answers are. Concurrent equal questions are sent as one
+// review. A review that fails gives a [review.Error] and never counts as a yes.
 //
 // # Files
 //
-//	impersonate.go           Rewrite: the header that goes upstream
-//	hopbyhop.go              the headers that are for the next hop alone
-//	headers.go               the names of Impersonate-* headers, and what such headers can carry
-//	identity.go              Identity: somebody impersonated, a token passed through, or edge itself
-//	system.go                names under "system:", which no issuer may mint
+//	impersonate.go           Rewrite: makes the header that goes upstream
+//	hopbyhop.go              removes the headers that are for the next hop only
+//	headers.go               names of Impersonate-* headers, and which values they can carry
+//	identity.go              Identity: an impersonated user, a passed-through token, or edge itself
+//	system.go                refuses names under "system:"
 //	unusable.go              groups that are of no use upstream (--unusable-groups)
 //	upstream.go              the user that the API server makes of an identity's headers
 //	digest.go                a digest of an identity
-//	record.go                the extras that tell the API server who impersonates
-//	policy.go                Policy: as whom a request goes upstream
-//	request.go               Request: what a Policy decides from
-//	impersonationrequest.go  a client's Impersonate-* headers, read and checked
-//	attempt.go               the questions about an impersonation request, and their order
+//	record.go                the extras that contain the requestor of an impersonation
+//	policy.go                Policy: decides as whom a request goes upstream
+//	request.go               Request: the input of a Policy
+//	impersonationrequest.go  reads and checks a client's Impersonate-* headers
+//	attempt.go               the questions about an impersonation, and their order
 //	mode.go                  the modes of constrained impersonation, and the plain one
 //	question.go              one question
-//	reviewspec.go            a review about what a request does
-//	denial.go                a no, in the API server's words
-//	asker.go                 Asker: whoever asks a Policy's questions
-//	reviewer.go              Reviewer: access reviews in edge's name, shared and remembered
-//	slots.go                 how many of them are under way, of all and about one user
-//	passthroughreviewer.go   PassthroughReviewer: access reviews in the name of a sender whose token is passed through
-//	constrained.go           ConstrainedDetector: whether the API server offers constrained impersonation
+//	reviewspec.go            makes a review about what a request does
+//	denial.go                a refusal in the API server's words
+//	asker.go                 Asker: answers the questions of a Policy
+//	reviewer.go              Reviewer: sends access reviews as edge, shares and caches them
+//	slots.go                 bounds the running reviews, of all users and about one user
+//	passthroughreviewer.go   PassthroughReviewer: sends access reviews with a sender's own token
+//	constrained.go           ConstrainedDetector: whether constrained impersonation is offered
 //	errors.go                refusals, and reviews without an answer
 package impersonate

@@ -9,21 +9,23 @@ import (
 	"edge/review"
 )
 
-// Kinds of refusal: each is a 403.
+// Kinds of refusal. Each one is answered with 403.
 var (
-	// ErrNoName: there is no user name, and without one a request would be edge's own.
+	// ErrNoName: the user has no name. Without a name, a request would have the rights of edge
+	// itself.
 	ErrNoName = errors.New("impersonate: no user name")
-	// ErrSystem: a name or group belongs to Kubernetes itself.
+	// ErrSystem: a name or group is reserved for Kubernetes itself.
 	ErrSystem = errors.New("impersonate: reserved identity")
-	// ErrValue: a part of the identity would arrive changed, or not at all.
+	// ErrValue: a part of the identity would arrive changed, or would not arrive at all.
 	ErrValue = errors.New("impersonate: identity cannot be sent")
-	// ErrRecord: an extra has the key of edge's own record of who asked.
+	// ErrRecord: an extra has a key that is reserved for edge's own record of the requestor.
 	ErrRecord = errors.New("impersonate: reserved extra key")
-	// ErrDenied: the requestor may not impersonate whom it asks to.
+	// ErrDenied: the requestor may not impersonate the requested user.
 	ErrDenied = errors.New("impersonate: impersonation denied")
 )
 
-// A ForbiddenError is a refusal with the words that the client gets to see. It wraps one of the kinds above.
+// A ForbiddenError is a refusal with the message that the client receives. It wraps one of the
+// kinds above.
 type ForbiddenError struct {
 	Kind    error
 	Message string
@@ -33,7 +35,7 @@ func (e *ForbiddenError) Error() string { return e.Kind.Error() + ": " + e.Messa
 
 func (e *ForbiddenError) Unwrap() error { return e.Kind }
 
-// Status is the answer to the client.
+// Status returns the response for the client.
 func (e *ForbiddenError) Status() metav1.Status {
 	return metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
@@ -41,13 +43,14 @@ func (e *ForbiddenError) Status() metav1.Status {
 	}
 }
 
-// accessReview is the kind of all errors of reviews here.
+// accessReview is the kind of all review errors of this package.
 var accessReview = &review.Kind{
 	Room: "impersonate", Name: "access review", Resource: "subjectaccessreviews", Group: "authorization.k8s.io",
 }
 
-// IsUnanswered tells whether an error is an access review without an answer, a [review.Error] of this room: 503 if
-// asking again may help, 429 if there was no room for it, 500 if not, 400 if it cannot be asked.
+// IsUnanswered reports whether err is a [review.Error] of this package: an access review without an
+// answer. Its status code is 503 if a retry may help, 429 if too many reviews are running, 500 if a
+// retry does not help, and 400 if the review cannot be sent.
 func IsUnanswered(err error) bool {
 	failed := (*review.Error)(nil)
 	return errors.As(err, &failed) && failed.Kind == accessReview
@@ -55,20 +58,22 @@ func IsUnanswered(err error) bool {
 
 var (
 	// errBusy is the cause of a 429.
-	errBusy = errors.New("too many access reviews are under way")
-	// errUnasked is what others read if the one who asked for them panicked.
+	errBusy = errors.New("too many access reviews are running")
+	// errUnasked is the error for callers that share a review whose first caller panicked.
 	errUnasked error = accessReview.Internal(errors.New("the review ended without an answer"), "edge did not complete it")
-	// errNotText: the review would be about somebody or something else.
-	errNotText = errors.New("a name in it is not valid UTF-8")
-	// errNotPassthrough: a [PassthroughReviewer] has nobody's token to ask with.
-	errNotPassthrough = errors.New("impersonate: only the sender of a token that is passed through can be asked about itself")
-	// errNoAttributes: a [Request] came without them, and the API server's modes of impersonation need them.
-	errNoAttributes = errors.New("impersonate: nobody says what the request is")
-	// errRefused ends a [ConstrainedDetector]'s question: whom the API server does not know learns nothing of its modes.
+	// errNotText: a name would change in JSON, and the review would be about another user or
+	// object.
+	errNotText = errors.New("a name in the review is not valid UTF-8")
+	// errNotPassthrough: a [PassthroughReviewer] needs a sender's token, and the identity has none.
+	errNotPassthrough = errors.New("impersonate: a PassthroughReviewer reviews only identities made by TokenPassthrough")
+	// errNoAttributes: a [Request] has no Attributes, which constrained impersonation needs.
+	errNoAttributes = errors.New("impersonate: the request has no attributes")
+	// errRefused is the result of a detection if the API server refuses edge's credential: it
+	// authenticates a request before it reads Impersonate-* headers.
 	errRefused = errors.New("the API server does not accept edge's own credential")
 )
 
-// tookTooLong is a review that the time of its request was not enough for.
+// tookTooLong returns the error for a review that did not end within the time of its request.
 func tookTooLong(err error) error {
 	return accessReview.Unavailable(err, "it took too long; try again")
 }

@@ -45,8 +45,8 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// map[Accept:[application/json] Impersonate-Group:[dev ops] Impersonate-User:[jane]]
-	// the request has the header "Impersonate-Something", which is none of Impersonate-User, Impersonate-Group, Impersonate-Uid and Impersonate-Extra-<key>
-	// impersonate: reserved identity: user name "system:admin" begins with "system:", which is reserved for Kubernetes itself; let the issuer send another name or set --oidc-username-prefix
+	// the request has the header "Impersonate-Something", but only these impersonation headers exist: Impersonate-User, Impersonate-Group, Impersonate-Uid and Impersonate-Extra-<key>
+	// impersonate: reserved identity: user name "system:admin" begins with "system:", which is reserved for Kubernetes itself; configure the issuer to send another name or set --oidc-username-prefix
 }
 
 func ExampleReviewer() {

@@ -17,8 +17,8 @@ const (
 	groupHeader = "Impersonate-Group"
 	extraPrefix = "Impersonate-Extra-"
 
-	// reserved begins all headers that are ours to set. Without a dash: "Impersonate_User" is an alias to servers that
-	// take "_" for "-".
+	// reserved is the prefix of all headers that only edge may set. It has no dash, because some
+	// servers read "_" as "-", and "Impersonate_User" is an alias for them.
 	reserved = "impersonate"
 )
 
@@ -26,7 +26,7 @@ func isReserved(name string) bool {
 	return len(name) >= len(reserved) && strings.EqualFold(name[:len(reserved)], reserved)
 }
 
-// impersonateHeaders returns those headers that say whom a client asks to impersonate.
+// impersonateHeaders returns the headers of h that begin with "Impersonate", in any case.
 func impersonateHeaders(h http.Header) http.Header {
 	found := make(http.Header)
 	for name, values := range h {
@@ -37,8 +37,9 @@ func impersonateHeaders(h http.Header) http.Header {
 	return found
 }
 
-// intact reports whether a value arrives as it is: no control character, and no white space around it, which the receiver
-// cuts off: " system:masters" would arrive as another group than the one that was looked at.
+// intact reports whether value arrives unchanged in a header: it has no control character, and no
+// white space at either end. The receiver would cut off the white space, so " system:masters" would
+// arrive as another group than the one that edge checked.
 func intact(value string) bool {
 	return httpguts.ValidHeaderFieldValue(value) && textproto.TrimString(value) == value
 }
@@ -48,11 +49,12 @@ func allIntact(values []string) bool {
 }
 
 func notIntact(what, help string) error {
-	return &ForbiddenError{ErrValue, what + " has a control character, or white space around it; " + help}
+	return &ForbiddenError{ErrValue, what + " has a control character, or white space at its beginning or end; " + help}
 }
 
-// extraHeader returns the header that an extra key travels in, spelled as it stands in a header map. What no header name may
-// contain is percent-encoded, and so is the percent sign: the receiver decodes once.
+// extraHeader returns the name of the header for an extra key, as it is spelled in a header map. It
+// percent-encodes the percent sign and everything that a header name cannot contain. The receiver
+// decodes the name once.
 func extraHeader(key string) string {
 	const hex = "0123456789ABCDEF"
 	name := make([]byte, 0, len(extraPrefix)+len(key)+16)
@@ -67,10 +69,11 @@ func extraHeader(key string) string {
 	return textproto.CanonicalMIMEHeaderKey(string(name))
 }
 
-// arrives reports whether the API server reads an extra key as it is.
+// arrives reports whether the API server reads the same extra key from the header as edge encodes
+// into it.
 func arrives(key string) bool { return key != "" && decodeExtraKey(extraHeader(key)) == key }
 
-// decodeExtraKey returns the key that the API server reads out of a header's name.
+// decodeExtraKey returns the extra key that the API server reads from the name of a header.
 func decodeExtraKey(header string) string {
 	encoded := strings.ToLower(header[len(extraPrefix):])
 	key, err := url.PathUnescape(encoded)
@@ -80,7 +83,7 @@ func decodeExtraKey(header string) string {
 	return key
 }
 
-// maxQuoted bounds how much of a name goes into a message.
+// maxQuoted bounds how much of a name a message quotes, in characters.
 const maxQuoted = 100
 
 func quote(s string) string { return fmt.Sprintf("%.*q", maxQuoted, s) }

@@ -8,14 +8,15 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// hopByHop are the headers that are meant for the next hop, named in Connection or not (RFC 9110 section 7.6.1).
+// hopByHop are the headers that are for the next hop only, even if Connection does not name them
+// (RFC 9110 section 7.6.1).
 var hopByHop = [...]string{
 	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// StripHopByHop removes what was meant for us alone: the headers that Connection names, and those that are always hop by hop.
-// A client that takes trailers may still say so (gRPC needs it).
+// StripHopByHop removes all headers that are for edge only: those that Connection names, and those
+// that are always hop-by-hop. It keeps "Te: trailers" if the client sent it, because gRPC needs it.
 func StripHopByHop(h http.Header) {
 	trailers := httpguts.HeaderValuesContainsToken(h["Te"], "trailers")
 	for _, line := range h["Connection"] {

@@ -8,41 +8,43 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// Identity is whom a request is sent as. It is made by [Policy.Identity], [TokenPassthrough] or [EdgeItself] and, once it is
-// handed on, not changed.
+// Identity is the user as whom a request goes upstream. [Policy.Identity], [TokenPassthrough] and
+// [EdgeItself] make identities. An identity does not change after that.
 type Identity struct {
 	Name   string
 	UID    string
 	Groups []string // without system:authenticated, which the API server adds
 	Extra  map[string][]string
 
-	// Requestor is who authenticated, for the log; nil where nobody did.
+	// Requestor is the authenticated user, for the log. Nil: no user authenticated.
 	Requestor user.Info
-	// Bearer: a bearer token has authenticated the request, which no browser adds by itself. Otherwise the credential
-	// is ambient (a client certificate, a cookie, or none), and a page on another site may have made its visitor's
-	// browser send the request.
+	// Bearer is true if a bearer token authenticated the request. A browser adds no bearer token by
+	// itself. Otherwise the credential is ambient (a client certificate, a cookie, or none), and a
+	// page of another site may have caused its visitor's browser to send the request.
 	Bearer bool
-	// Nested: the requestor impersonates somebody else, as whom the request goes upstream.
+	// Nested is true if the requestor impersonates another user, as whom the request goes upstream.
 	Nested bool
-	// Dropped are the requestor's groups that went nowhere, see [PolicyConfig].DropUnusable. Requestor has them no more.
+	// Dropped are the requestor's groups that edge has removed, see [PolicyConfig].DropUnusable.
+	// Requestor does not contain them any more.
 	Dropped []string
 
 	edgeItself    bool
-	senderToken   string      // the requestor's bearer token, which goes upstream; empty: it does not
-	senderHeaders http.Header // the requestor's Impersonate-*, which go with it
+	senderToken   string      // the requestor's bearer token that goes upstream; empty: none does
+	senderHeaders http.Header // the requestor's Impersonate-* headers that go upstream with the token
 }
 
-// EdgeItself is edge itself, unimpersonated: the request goes upstream with the rights of edge's own credential. It is
-// for edge connect alone, where that credential is its user's; whom the request asks to impersonate is the API server's
-// to allow.
+// EdgeItself returns the identity of edge itself: the request goes upstream without impersonation,
+// with the rights of edge's own credential. Only edge connect may use it, where that credential is
+// its user's. The API server decides whom the request may impersonate.
 func EdgeItself() Identity { return Identity{edgeItself: true} }
 
-// IsEdgeItself tells whether the identity came from [EdgeItself].
+// IsEdgeItself reports whether the identity comes from [EdgeItself].
 func (id Identity) IsEdgeItself() bool { return id.edgeItself }
 
-// TokenPassthrough is the sender of a request, unimpersonated: the request goes upstream with its sender's bearer token
-// in place of edge's credential, and with the Impersonate-* headers that came with it in h. Whom the token stands for,
-// and whom it may impersonate, is the API server's to decide.
+// TokenPassthrough returns the identity of a request's sender, whom edge does not impersonate. The
+// request goes upstream with the sender's bearer token instead of edge's credential, and with the
+// sender's Impersonate-* headers in h. The API server decides whose token it is, and whom its user
+// may impersonate.
 func TokenPassthrough(token string, u user.Info, h http.Header) Identity {
 	return Identity{
 		Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra(), Requestor: u, Bearer: true,
@@ -50,15 +52,16 @@ func TokenPassthrough(token string, u user.Info, h http.Header) Identity {
 	}
 }
 
-// IsTokenPassthrough tells whether the identity came from [TokenPassthrough].
+// IsTokenPassthrough reports whether the identity comes from [TokenPassthrough].
 func (id Identity) IsTokenPassthrough() bool { return id.senderToken != "" }
 
-// identityOf is an authenticated user, not looked at yet, without the credential's id. It shares the user's slices.
+// identityOf returns the identity of an authenticated user, without the credential ID. It is not
+// checked yet, and shares the user's slices.
 func identityOf(u user.Info) Identity {
 	return Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: withoutCredential(u.GetExtra()), Requestor: u}
 }
 
-// check refuses what would not arrive as it is.
+// check returns an error if a part of the identity would not arrive upstream unchanged.
 func (id *Identity) check() error {
 	if n := slices.IndexFunc(id.Groups, func(group string) bool { return !intact(group) }); n >= 0 {
 		return unusableGroup(id.Groups[n])
@@ -71,10 +74,10 @@ func (id *Identity) checkApartFromGroups() error {
 		return &ForbiddenError{ErrNoName, "Username claim not available in OIDC Issuer response"}
 	}
 	if !intact(id.Name) {
-		return notIntact("user name "+quote(id.Name), "let the issuer send another name")
+		return notIntact("user name "+quote(id.Name), "configure the issuer to send another name")
 	}
 	if !intact(id.UID) {
-		return notIntact("uid", "let the issuer send another one")
+		return notIntact("uid", "configure the issuer to send another one")
 	}
 	for key, values := range id.Extra {
 		if !arrives(key) {
@@ -83,15 +86,16 @@ func (id *Identity) checkApartFromGroups() error {
 		}
 		for _, value := range values {
 			if !intact(value) {
-				return notIntact("extra value of key "+quote(key), "let the issuer send another one")
+				return notIntact("extra value of key "+quote(key), "configure the issuer to send another one")
 			}
 		}
 	}
 	return nil
 }
 
-// dropUnusable leaves out the groups that are of no use, also of the requestor, as whom reviews ask and who is on record. The
-// user itself is shared, and stays.
+// dropUnusable removes the unusable groups from the identity and from its requestor, so that
+// reviews and records do not contain them. Requests share the user, so dropUnusable does not change
+// it and makes a copy.
 func (id *Identity) dropUnusable() {
 	all := id.Groups
 	id.Groups = make([]string, 0, len(all))

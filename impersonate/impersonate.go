@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// Rewrite makes a client's header the one that goes upstream. It is the last step before a request leaves, on every
-// path; only the caller's own upstream credential and, for an upgrade, Connection and Upgrade come after it. With an
-// error, which an identity from [Policy.Identity] does not cause, the request must not be sent.
+// Rewrite turns a client's header into the header that goes upstream. It is the last step before a
+// request leaves, on every path. After it, the caller adds only its own upstream credential and,
+// for an upgrade, Connection and Upgrade. If Rewrite returns an error, the request must not be
+// sent. An identity from [Policy.Identity] causes no error.
 func Rewrite(h http.Header, id Identity) error {
 	switch {
 	case id.edgeItself:
-		asked := impersonateHeaders(h) // also what Connection names: without it, the request would go upstream as edge itself
+		asked := impersonateHeaders(h) // before strip, which removes headers that Connection names: without them, the request would go upstream as edge itself
 		strip(h)
 		maps.Copy(h, asked)
 		return nil
@@ -23,7 +24,7 @@ func Rewrite(h http.Header, id Identity) error {
 		return nil
 	}
 	strip(h)
-	// Looked at again, because what is sent without a name is sent as edge itself.
+	// Check the identity again, because a request without a name goes upstream as edge itself.
 	if err := id.check(); err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func Rewrite(h http.Header, id Identity) error {
 		h[uidHeader] = []string{id.UID}
 	}
 	if n := len(id.Groups); n > 0 {
-		h[groupHeader] = id.Groups[:n:n] // shared: whoever adds a line copies it
+		h[groupHeader] = id.Groups[:n:n] // shared by requests: appending a line copies it
 	}
 	for key, values := range id.Extra {
 		if n := len(values); n > 0 {
@@ -42,7 +43,7 @@ func Rewrite(h http.Header, id Identity) error {
 	return nil
 }
 
-// strip removes whatever says who the client is, and what was meant for us alone.
+// strip removes all headers that identify the client, and all headers that are for edge only.
 func strip(h http.Header) {
 	StripHopByHop(h)
 	for name := range h {

@@ -10,21 +10,23 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// maxRequestedValues bounds the groups and extra values of one impersonation request. Each is a review, and so many
-// answers are remembered: the next request of the same command asks for none again.
+// maxRequestedValues bounds the groups and extra values of one impersonation request. Each of them
+// causes a review. edge caches the same number of answers, so that the next request of the same
+// command causes no review.
 const maxRequestedValues = maxAnswers
 
-// An impersonationRequest is whom a request's Impersonate-* headers name, as kube-apiserver reads them.
+// An impersonationRequest is the user that the Impersonate-* headers of a request name, as
+// kube-apiserver reads them.
 type impersonationRequest struct {
 	name, uid string
 	groups    []string
-	extraKeys []string // in the order of their headers' names
+	extraKeys []string // in the order of the headers' names
 	extra     map[string][]string
 }
 
-// readImpersonationRequest returns nil for a request that asks to impersonate nobody. It takes the headers that
-// kube-apiserver reads and refuses all others that begin like them: what one server ignores, the next may take for the
-// real header.
+// readImpersonationRequest returns nil for a request that impersonates nobody. It reads the headers
+// that kube-apiserver reads. It refuses all other headers with the same beginning: one server may
+// ignore a header that the next one takes for the real header.
 func readImpersonationRequest(h http.Header) (*impersonationRequest, error) {
 	var headers []string
 	for name := range h {
@@ -35,7 +37,7 @@ func readImpersonationRequest(h http.Header) (*impersonationRequest, error) {
 	if headers == nil {
 		return nil, nil
 	}
-	slices.Sort(headers) // a map has no order, and messages and reviews need one
+	slices.Sort(headers) // messages and reviews need a fixed order, and a map has none
 	req := new(impersonationRequest)
 	for _, header := range headers {
 		if err := req.read(header, h[header]); err != nil {
@@ -73,13 +75,14 @@ func (req *impersonationRequest) read(header string, lines []string) (err error)
 		}
 		req.extra[key] = append(req.extra[key], lines...)
 	default:
-		return apierrors.NewBadRequest(fmt.Sprintf("the request has the header %s, which is none of Impersonate-User, "+
+		return apierrors.NewBadRequest(fmt.Sprintf("the request has the header %s, but only these impersonation headers exist: Impersonate-User, "+
 			"Impersonate-Group, Impersonate-Uid and Impersonate-Extra-<key>", escaper.Replace(quote(header))))
 	}
 	return err
 }
 
-// only returns the one value of a header. kube-apiserver takes the first line; another server may take the last.
+// only returns the single value of a header. It refuses different values: kube-apiserver uses the
+// first line, but another server may use the last one.
 func only(header string, lines []string) (string, error) {
 	if len(lines) == 0 {
 		return "", nil
@@ -92,12 +95,12 @@ func only(header string, lines []string) (string, error) {
 	return lines[0], nil
 }
 
-// nameOnly tells whether nothing but a user name is requested.
+// nameOnly reports whether the request asks for a user name and nothing else.
 func (req *impersonationRequest) nameOnly() bool {
 	return req.uid == "" && len(req.groups) == 0 && len(req.extra) == 0
 }
 
-// values is how many groups and extra values are requested.
+// values returns the number of requested groups and extra values.
 func (req *impersonationRequest) values() int {
 	count := len(req.groups)
 	for _, values := range req.extra {
@@ -106,10 +109,10 @@ func (req *impersonationRequest) values() int {
 	return count
 }
 
-// check refuses what edge could not send on as it is, or not ask about.
+// check refuses what edge could not send unchanged, or could not review.
 func (req *impersonationRequest) check() error {
 	if count := req.values(); count > maxRequestedValues {
-		return apierrors.NewBadRequest(fmt.Sprintf("edge: the request impersonates %d groups and extra values, and may %d at most, since each is reviewed", count, maxRequestedValues))
+		return apierrors.NewBadRequest(fmt.Sprintf("edge: the request impersonates %d groups and extra values, but the limit is %d, because edge reviews each of them", count, maxRequestedValues))
 	}
 	if err := checkValue("user name", req.name); err != nil {
 		return err
@@ -143,20 +146,21 @@ func checkValue(what, value string) error {
 	if intact(value) && utf8.ValidString(value) {
 		return nil
 	}
-	return apierrors.NewBadRequest(fmt.Sprintf("the impersonated %s %s has a control character, white space around it, or is not valid UTF-8",
+	return apierrors.NewBadRequest(fmt.Sprintf("the impersonated %s %s has a control character, white space at its beginning or end, or is not valid UTF-8",
 		what, escaper.Replace(quote(value))))
 }
 
-// CheckHeaders is an error with a Status if the Impersonate-* headers of a request are none that an API server reads,
-// or would not arrive as they are: for requests that go upstream as [TokenPassthrough], whose impersonation the API
-// server decides.
+// CheckHeaders returns an error with a Status if the API server would not read the Impersonate-*
+// headers of a request, or if they would not arrive unchanged. It is for requests as
+// [TokenPassthrough], whose impersonation the API server decides.
 func CheckHeaders(h http.Header) error {
 	_, err := readImpersonationRequest(h)
 	return err
 }
 
-// ForbidImpersonation is a 403 for a request that came without a credential and asks to impersonate. CheckHeaders'
-// errors come first. Nobody is asked: whoever has not logged in costs the API server no review.
+// ForbidImpersonation returns a 403 if a request without a credential wants to impersonate. Errors
+// of CheckHeaders come first. It sends no review: a client that has not logged in causes no load on
+// the API server.
 func ForbidImpersonation(h http.Header) error {
 	req, err := readImpersonationRequest(h)
 	if err == nil && req != nil {

@@ -10,13 +10,15 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// A mode is a way to be allowed to impersonate (KEP-5284): verbs of its own, for some targets only.
+// A mode is one kind of right to impersonate (KEP-5284). It has its own verbs, and covers some
+// requests only.
 type mode struct {
-	name   string // of the verbs impersonate:<name> and impersonate-on:<name>:<verb>; "" is plain impersonate
+	name   string // in the verbs impersonate:<name> and impersonate-on:<name>:<verb>; "": the plain verb impersonate
 	covers func(req *impersonationRequest, requestor Identity) bool
 }
 
-// modes has the narrowest right first, as kube-apiserver does, and the one that every version has last.
+// modes are in kube-apiserver's order: the narrowest right is first. The plain one, which every
+// version has, is last.
 var modes = [...]mode{
 	{"associated-node", func(req *impersonationRequest, requestor Identity) bool {
 		node, ok := nodeOf(req)
@@ -49,13 +51,15 @@ func (m *mode) verb() string {
 	return "impersonate"
 }
 
-// associatedExtra is what a review in the first mode is told of a requestor's extras: their keys, so that an answer
-// counts for the same account on all nodes. The node itself was compared before.
+// associatedExtra returns the extras for a review in the mode associated-node. They contain only
+// the keys of the requestor's extras, so that one answer counts for the same service account on all
+// nodes. The mode has compared the node itself before.
 func associatedExtra(u user.Info) map[string][]string {
 	return map[string][]string{"authentication.kubernetes.io/associated-node-keys": slices.Sorted(maps.Keys(u.GetExtra()))}
 }
 
-// nodeOf returns the node that is requested, if nothing else is.
+// nodeOf returns the requested node. ok is false if the request asks for anything else or anything
+// more.
 func nodeOf(req *impersonationRequest) (string, bool) {
 	name, ok := nodeName(req.name)
 	return name, ok && req.nameOnly()

@@ -11,24 +11,24 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A PassthroughReviewer asks for identities made by [TokenPassthrough], whom only the API server knows: by
-// SelfSubjectAccessReview with the sender's own token, and with the Impersonate-* headers that came with it. It
-// remembers nothing, and is for many goroutines.
+// A PassthroughReviewer reviews identities made by [TokenPassthrough], whose users only the API
+// server knows. It sends a SelfSubjectAccessReview with the sender's own token and Impersonate-*
+// headers. It caches nothing, and is safe for concurrent use.
 type PassthroughReviewer struct {
 	client  rest.Interface
 	timeout time.Duration
 }
 
-// NewPassthroughReviewer takes from the configuration where the API server is, and no credential.
+// NewPassthroughReviewer takes the API server's address from cfg, but no credential.
 func NewPassthroughReviewer(cfg *rest.Config) (*PassthroughReviewer, error) {
 	anonymous := rest.AnonymousClientConfig(cfg)
-	anonymous.QPS, anonymous.RateLimiter = -1, nil // each question is somebody else's
+	anonymous.QPS, anonymous.RateLimiter = -1, nil // no rate limit, because each review has another sender
 	shared, err := rest.HTTPClientFor(anonymous)
 	if err != nil {
 		return nil, err
 	}
 	straight := *shared
-	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token is for one host
+	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token must reach no other host
 	client, err := authorizationv1client.NewForConfigAndClient(anonymous, &straight)
 	if err != nil {
 		return nil, err
@@ -36,8 +36,9 @@ func NewPassthroughReviewer(cfg *rest.Config) (*PassthroughReviewer, error) {
 	return &PassthroughReviewer{client: client.RESTClient(), timeout: reviewTimeout}, nil
 }
 
-// Review is [Reviewer.Review] for whoever's token is passed through. A refusal of the question itself, as for a token
-// that is no longer good or an impersonation that is not allowed, is the API server's own Status.
+// Review does the same as [Reviewer.Review] for an identity whose token is passed through. If the
+// API server refuses the review itself, the error is the API server's own Status. Examples are an
+// expired token and an impersonation that is not allowed.
 func (r *PassthroughReviewer) Review(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 	if !id.IsTokenPassthrough() {
 		return errNotPassthrough
@@ -67,7 +68,8 @@ func (r *PassthroughReviewer) Review(ctx context.Context, id Identity, attrs aut
 	return refusal(authorizationv1.SubjectAccessReviewSpec{User: name, ResourceAttributes: &attrs}, given.reason)
 }
 
-// ReviewBy returns a review by whoever can ask about an identity.
+// ReviewBy returns a function that reviews an identity with passthrough if its token is passed
+// through, and with edge otherwise.
 func ReviewBy(edge *Reviewer, passthrough *PassthroughReviewer) func(context.Context, Identity, authorizationv1.ResourceAttributes) error {
 	return func(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 		if id.IsTokenPassthrough() {

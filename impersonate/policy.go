@@ -14,44 +14,48 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// clientIPKey is the extra key that a client's address travels in.
+// clientIPKey is the extra key for the client's IP address.
 const clientIPKey = "remote-client-ip"
 
 const (
-	// maxLastModes and lastModeAge bound what is remembered of requestors: which mode to try first. It decides nothing.
+	// maxLastModes and lastModeAge bound the cache of the mode that last worked for a requestor.
+	// edge only tries this mode first; it decides nothing.
 	maxLastModes = 10_000
 	lastModeAge  = time.Hour
 
-	// timeoutPerValue is what each value that is requested adds to the time for all: maxParallel reviews are under way
-	// at a time, and an API server that is far away, or busy, may take 160 ms for each.
+	// timeoutPerValue is added to the timeout of an impersonation request for each requested value.
+	// maxParallel reviews run at the same time, so a distant or busy API server may take 160 ms for
+	// each.
 	timeoutPerValue = 20 * time.Millisecond
-	// maxImpersonationTimeout is kube-apiserver's own bound of a request.
+	// maxImpersonationTimeout is kube-apiserver's own timeout for a request.
 	maxImpersonationTimeout = time.Minute
 )
 
 var hashSeed = maphash.MakeSeed()
 
-// PolicyConfig is what an administrator decides about identities.
+// PolicyConfig is the administrator's configuration of identities.
 type PolicyConfig struct {
-	// Ask is asked whether a requestor may impersonate; nil: nobody can be asked, and so nobody may.
+	// Ask answers whether a requestor may impersonate. Nil: every impersonation fails.
 	Ask Asker
-	// AllowSystem has the user names and groups under "system:" that an authenticator may mint, whole: there are no
-	// wildcards.
+	// AllowSystem contains the user names and groups under "system:" that an authenticator may
+	// produce. They are whole names, without wildcards.
 	AllowSystem []string
-	// Constrained tells whether the API server offers constrained impersonation (KEP-5284); nil: it does not. See
-	// [ConstrainedDetector].
+	// Constrained reports whether the API server offers constrained impersonation (KEP-5284). Nil:
+	// it does not. See [ConstrainedDetector].
 	Constrained func(context.Context) bool
-	// DropUnusable lets a user go on without the groups that are of no use upstream: those that no header can carry,
-	// and the empty one. Otherwise one of them is a refusal. It is about who authenticated, not about whom a client
-	// asks to impersonate.
+	// DropUnusable removes a requestor's groups that are empty or that no header can carry. Without
+	// it, such a group is a refusal. It does not affect the groups that a client asks to
+	// impersonate.
 	DropUnusable bool
-	// Extra is set in every identity, and replaces what it has of the same keys. Keys are lower case.
+	// Extra is set in every identity, and replaces the identity's extras with the same keys. Keys
+	// are lower case.
 	Extra map[string][]string
-	// ClientIP adds the client's address as the extra key remote-client-ip, and lets nobody else set it.
+	// ClientIP adds the client's IP address as the extra key remote-client-ip. Only edge can set
+	// this key then.
 	ClientIP bool
 }
 
-// setsItself tells whether edge itself sets an extra, which Extra must not then.
+// setsItself reports whether edge itself sets an extra key, so that Extra must not contain the key.
 func (c PolicyConfig) setsItself(key string) bool {
 	if key == clientIPKey {
 		return c.ClientIP
@@ -59,18 +63,19 @@ func (c PolicyConfig) setsItself(key string) bool {
 	return isRecord(key) || key == user.CredentialIDKey
 }
 
-// A Policy decides as whom a request goes upstream. It is immutable but for what it remembers, and for many goroutines.
+// A Policy decides as whom a request goes upstream. Only its cache changes. It is safe for
+// concurrent use.
 type Policy struct {
 	ask         Asker
 	system      map[string]bool
-	drop        bool // what is in groups and of no use
+	drop        bool // drop unusable groups
 	constrained func(context.Context) bool
 	extra       map[string][]string
 	clientIP    bool
-	lastModes   *cache.LRUExpireCache // int by the requestor's hash
+	lastModes   *cache.LRUExpireCache // index in modes (int), by hash of the requestor's name
 }
 
-// NewPolicy returns an error that says which part of the configuration cannot be.
+// NewPolicy returns a Policy, or an error that names the invalid part of the configuration.
 func NewPolicy(c PolicyConfig) (*Policy, error) {
 	p := &Policy{
 		ask: c.Ask, system: make(map[string]bool), drop: c.DropUnusable, constrained: c.Constrained, clientIP: c.ClientIP,
@@ -92,17 +97,18 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 		case c.setsItself(key):
 			return nil, fmt.Errorf("extra key %s: edge itself sets it", quote(key))
 		case !allIntact(values):
-			return nil, fmt.Errorf("extra key %s: a value has a control character, or white space around it", quote(key))
+			return nil, fmt.Errorf("extra key %s: a value has a control character, or white space at its beginning or end", quote(key))
 		}
 		p.extra[key] = slices.Clone(values)
 	}
 	return p, nil
 }
 
-// Identity returns whom the request goes upstream as: the requestor, or whom it asks to impersonate and, by the API
-// server's word, may. An error has a Status for the client: 400 for headers that are no impersonation request, 403 for
-// a refusal, 429 if too much is being reviewed, 500 or 503 if nobody knows. It takes 10 s at most, a minute with very
-// many groups, and no time if there is nothing to ask.
+// Identity returns as whom the request goes upstream: the requestor, or the user whom the requestor
+// impersonates if the API server allows it. Errors have a Status for the client: 400 for invalid
+// impersonation headers, 403 for a refusal, 429 if too many reviews are running, 500 or 503 if a
+// review has no answer. Identity takes at most 10 s, and at most a minute with very many groups.
+// Without an impersonation it sends no review.
 func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (Identity, error) {
 	id := identityOf(requestor)
 	if err := id.checkApartFromGroups(); err != nil {
@@ -122,7 +128,7 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 			return Identity{}, recordForged(key)
 		}
 	}
-	if unusable >= 0 { // now that all of them were looked at
+	if unusable >= 0 { // after all groups were checked
 		id.dropUnusable()
 	}
 	req, err := readImpersonationRequest(r.Header)
@@ -139,7 +145,7 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 	return id, nil
 }
 
-// addExtra sets what the administrator wants to be known of every request.
+// addExtra adds the extras that the administrator wants on every request.
 func (p *Policy) addExtra(id *Identity, clientIP string) {
 	if len(p.extra) == 0 && !p.clientIP {
 		return
@@ -156,7 +162,8 @@ func (p *Policy) addExtra(id *Identity, clientIP string) {
 	id.Extra = extra
 }
 
-// grant returns the identity that is requested, if the requestor may have it, with a record of who asked.
+// grant returns the requested identity if the requestor may impersonate it. The identity contains a
+// record of the requestor.
 func (p *Policy) grant(ctx context.Context, requestor Identity, req *impersonationRequest, r Request) (Identity, error) {
 	groups, err := p.review(ctx, requestor, req, r)
 	if err != nil {
@@ -168,13 +175,14 @@ func (p *Policy) grant(ctx context.Context, requestor Identity, req *impersonati
 	if err := addRecord(id.Extra, id.Requestor); err != nil {
 		return Identity{}, err
 	}
-	if err := id.check(); err != nil { // the record is checked too
+	if err := id.check(); err != nil { // this also checks the record
 		return Identity{}, err
 	}
 	return id, nil
 }
 
-// review asks whether the requestor may impersonate whom it asks to, and returns the groups that it then has.
+// review asks whether the requestor may impersonate the requested user. It returns the groups of
+// that user.
 func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonationRequest, r Request) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, impersonationTimeout(req))
 	defer cancel()
@@ -194,16 +202,17 @@ func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonat
 		return nil, a.forbidden(err)
 	}
 	if _, node := nodeOf(req); node && modes[allowed].constrained() {
-		return []string{user.NodesGroup}, nil // edge's own impersonation upstream is the plain one, which adds no group for a node
+		return []string{user.NodesGroup}, nil // edge impersonates upstream with the plain verb, which does not add this group for a node
 	}
 	return req.groups, nil
 }
 
-// anyMode returns the first mode that allows the request; the one that last did for this requestor is tried first. If
-// none does, the first refusal is the one to tell, as the API server does; but of what is not allowed, what the plain
-// right lacks says more than that a narrower mode is closed.
+// anyMode returns the first mode that allows the request. The mode that last allowed one of this
+// requestor is tried first. If no mode allows the request, the error has the message of the first
+// refusal, as in the API server. The refused part in the error is that of the plain mode: it helps
+// more than a narrower mode that is not allowed.
 func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
-	key := maphash.String(hashSeed, a.requestor.Name) // one size for all; a collision changes the order only
+	key := maphash.String(hashSeed, a.requestor.Name) // a hash has one size for all names; a collision changes only the order
 	order := make([]int, 0, len(modes)+1)
 	if last, ok := p.lastModes.Get(key); ok {
 		order = append(order, last.(int))
@@ -233,10 +242,11 @@ func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
 			break
 		}
 	}
-	return 0, first // never nil: the last mode covers everybody
+	return 0, first // never nil: the last mode covers every request
 }
 
-// impersonationTimeout bounds the reviews of one impersonation request, all modes together.
+// impersonationTimeout returns the timeout for all reviews of one impersonation request, in all
+// modes together.
 func impersonationTimeout(req *impersonationRequest) time.Duration {
 	return min(reviewTimeout+time.Duration(req.values())*timeoutPerValue, maxImpersonationTimeout)
 }

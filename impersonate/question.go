@@ -2,14 +2,15 @@ package impersonate
 
 import authorizationv1 "k8s.io/api/authorization/v1"
 
-// A question is one review; or, with a refusal, none: no right would help.
+// A question is one review. If refusal is set, no review is sent, because no right allows this
+// request.
 type question struct {
 	spec    authorizationv1.SubjectAccessReviewSpec
-	what    string // is requested
+	what    string // the requested part, for the error
 	refusal string
 }
 
-// about asks the same about another name.
+// about returns the same question about another name.
 func (q question) about(name string) question {
 	attrs := *q.spec.ResourceAttributes
 	attrs.Name = name

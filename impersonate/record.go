@@ -8,18 +8,19 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// recordPrefix begins the extra keys in which a requestor travels behind the one that it impersonates, for the API server's
-// audit log; kube-oidc-proxy named them.
+// recordPrefix begins the extra keys that contain the requestor of an impersonation, for the API
+// server's audit log. The keys come from kube-oidc-proxy.
 const recordPrefix = "originaluser.jetstack.io-"
 
 func isRecord(key string) bool { return strings.HasPrefix(key, recordPrefix) }
 
 func recordForged(key string) error {
 	return &ForbiddenError{ErrRecord, "extra key " + escaper.Replace(quote(key)) + " begins with \"" + recordPrefix +
-		"\", which is where edge itself says who impersonates"}
+		"\", which is reserved for edge's own record of the requestor"}
 }
 
-// addRecord says in extra who impersonates, with the parts that there are.
+// addRecord adds the requestor's name to extra, and the requestor's groups, UID and extras if there
+// are any.
 func addRecord(extra map[string][]string, requestor user.Info) error {
 	extra[recordPrefix+"user"] = []string{requestor.GetName()}
 	if groups := requestor.GetGroups(); len(groups) > 0 {
@@ -38,8 +39,9 @@ func addRecord(extra map[string][]string, requestor user.Info) error {
 	return nil
 }
 
-// withoutCredential leaves out the credential's id: it is for edge's own audit log, and to impersonate it would need a right
-// that nobody has granted. The map is the user's own where it has none.
+// withoutCredential returns extra without the credential ID. The ID is for edge's own audit log,
+// and nobody has granted the right that edge would need to impersonate it. If extra has no
+// credential ID, withoutCredential returns extra itself and not a copy.
 func withoutCredential(extra map[string][]string) map[string][]string {
 	if _, ok := extra[user.CredentialIDKey]; !ok {
 		return extra

@@ -7,24 +7,27 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// Request is what a decision is made from, beside the requestor.
+// Request is what [Policy.Identity] needs to know about a request, beside its requestor.
 type Request struct {
-	// Header is the client's. It is only read.
+	// Header is the client's header. It is not changed.
 	Header http.Header
-	// Attributes are those of the request as it arrived; their user is not looked at. It is called when they are needed.
+	// Attributes returns the attributes of the request as it arrived. Their user is ignored.
+	// Attributes is called only if they are needed.
 	Attributes func() (authorizer.Attributes, error)
-	// Stream: the request begins an exec, attach or port-forward, for which constrained impersonation is asked for create as well
-	// as for the request's own verb.
+	// Stream is true if the request begins an exec, attach or port-forward. Constrained
+	// impersonation then needs the right to create, and the right for the verb of the request.
 	Stream bool
-	// ClientIP is the client's address, if it is known.
+	// ClientIP is the client's IP address. Empty: it is unknown.
 	ClientIP string
-	// Bearer: the requestor was authenticated by a bearer token, see [Identity].
+	// Bearer is true if a bearer token authenticated the requestor, see [Identity].
 	Bearer bool
-	// Anonymous: nobody authenticated, and the requestor is whom edge's own chain takes for nobody.
+	// Anonymous is true if the request has no credential, and the requestor is the anonymous user
+	// of edge's own chain.
 	Anonymous bool
 }
 
-// isNobody tells whether the names under "system:" are those of who comes without a credential, and not an issuer's.
+// isNobody reports whether u is the anonymous user of edge's own chain, whose names under "system:"
+// come from no issuer.
 func (r *Request) isNobody(u user.Info) bool {
 	groups := u.GetGroups()
 	return r.Anonymous && u.GetName() == user.Anonymous && len(groups) == 1 && groups[0] == user.AllUnauthenticated

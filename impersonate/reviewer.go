@@ -16,31 +16,32 @@ import (
 )
 
 const (
-	// reviewTimeout bounds a review with its retries; a session waits for it.
+	// reviewTimeout bounds a review with its retries. A session waits for the review.
 	reviewTimeout = 10 * time.Second
-	// answerAge is how long an answer is remembered, yes and no alike. An API server remembers its webhook's for 5 min
-	// and 30 s, because it asks for every request. edge asks once per session: 10 s are enough for a burst of them, as
-	// a script or a flood makes, and a right that is taken away or given counts through edge about as soon as it does
-	// without.
+	// answerAge is how long an answer is cached, yes or no. An API server caches its webhook's
+	// answers for 5 min and 30 s, because it needs one for each request. edge needs one for each
+	// session. 10 s are enough for the bursts of a script or a flood. So a right that is granted or
+	// revoked takes effect through edge about as soon as without edge.
 	answerAge = 10 * time.Second
-	// maxAnswers bounds the memory; the answer that was not needed for longest makes room.
+	// maxAnswers bounds the number of cached answers. The least recently used one is evicted.
 	maxAnswers = 4096
 )
 
-// A Reviewer asks the API server whether somebody may do something that the request as it is sent would not be asked
-// for. It is for many goroutines, and for once per session or impersonation, not per frame. It starts no goroutine of
-// its own.
+// A Reviewer asks the API server whether a user may do something that the API server does not check
+// for the request itself. It is meant for one review per session or impersonation, not per frame.
+// It is safe for concurrent use and starts no goroutine of its own.
 type Reviewer struct {
 	client  authorizationv1client.SubjectAccessReviewInterface
 	timeout time.Duration
 	slots   *slots
-	answers *cache.LRUExpireCache // by question
+	answers *cache.LRUExpireCache // answer, by key of the question
 	mu      sync.Mutex
-	calls   map[string]*call // by question: the reviews under way, and those that wait for a slot
+	calls   map[string]*call // running and waiting reviews, by key of the question; guarded by mu
 }
 
-// NewReviewer makes a Reviewer that asks with edge's own identity, which needs create on subjectaccessreviews. A rate limit
-// in the client counts against a review's time.
+// NewReviewer creates a Reviewer that uses edge's own identity. That identity needs the right to
+// create subjectaccessreviews. If client has a rate limit, waiting for it counts towards the
+// timeout of a review.
 func NewReviewer(client authorizationv1client.SubjectAccessReviewInterface) *Reviewer {
 	return &Reviewer{
 		client: client, timeout: reviewTimeout, slots: newSlots(),
@@ -48,26 +49,29 @@ func NewReviewer(client authorizationv1client.SubjectAccessReviewInterface) *Rev
 	}
 }
 
-// answer is what is remembered of a review: little, as there are thousands.
+// answer is the cached part of a review. It is small, because thousands are cached.
 type answer struct {
 	allowed bool
-	reason  string // the authorizer's, if it gave one
+	reason  string // the authorizer's reason; empty: it gave none
 }
 
-// call is a question that somebody asks, for all who want to know at the same time. Until ready, the others wait.
+// call is one review that all concurrent callers with the same question share. All but the first
+// caller wait until ready is closed.
 //
-// It is no singleflight.Group's. Nobody can leave its Do; a question of its DoChan runs in a goroutine of its own,
-// which outlives the request: a client that asks to be somebody else and resets the stream, again and again, would have
-// as many questions under way as it likes, and a panic in one of them would end the process. Here whoever asks first
-// stays until there is an answer, so that the server's bound on a connection's handlers is one on its questions, too.
+// It does not use singleflight.Group. Callers cannot leave its Do. With its DoChan, the review runs
+// in a goroutine of its own, which outlives the request. A client that impersonates and resets the
+// stream, again and again, could have any number of reviews running, and a panic in one of them
+// would end the process. Here the first caller stays until there is an answer. So the server's
+// limit on a connection's handlers also limits its reviews.
 type call struct {
 	ready chan struct{}
 	given answer
 	err   error
 }
 
-// Review returns nil if the identity may do what attrs says. If not, the error is the Status that the API server itself
-// would send; if nobody knows, a [review.Error]. It takes 10 s at most.
+// Review returns nil if the identity may do what attrs describes. If not, the error is the Status
+// that the API server itself would send. If the review has no answer, the error is a
+// [review.Error]. Review takes at most 10 s.
 func (r *Reviewer) Review(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 	spec := authorizationv1.SubjectAccessReviewSpec{
 		ResourceAttributes: &attrs,
@@ -80,11 +84,11 @@ func (r *Reviewer) Review(ctx context.Context, id Identity, attrs authorizationv
 	return err
 }
 
-// Ask returns the answer to one question, and a [review.Error] if there is none. It takes 10 s at most, and no longer
-// than the context's deadline.
+// Ask returns the answer to one question, or a [review.Error] if there is none. It takes at most 10
+// s, and it ends at the deadline of ctx.
 //
-// Equal questions at the same time are one review. It goes on when the one who asked first leaves, for the others' sake: the
-// end of that context by itself does not end it.
+// Concurrent equal questions are sent as one review. The first caller sends it on behalf of all, so
+// cancelling that caller's ctx does not end it. The other callers stop waiting when their ctx ends.
 func (r *Reviewer) Ask(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (allowed bool, reason string, err error) {
 	question, err := questionOf(spec)
 	if err != nil {
@@ -113,7 +117,7 @@ func (r *Reviewer) Ask(ctx context.Context, spec authorizationv1.SubjectAccessRe
 	return shared.given.allowed, shared.given.reason, shared.err
 }
 
-// lead asks for all who share the question.
+// lead sends the review on behalf of all callers that share the question.
 func (r *Reviewer) lead(ctx context.Context, question string, spec authorizationv1.SubjectAccessReviewSpec, shared *call) {
 	shared.err = errUnasked
 	defer func() {
@@ -156,8 +160,9 @@ func answerOf(status authorizationv1.SubjectAccessReviewStatus) (answer, error) 
 	return answer{reason: status.Reason}, nil
 }
 
-// questionOf is the key of everything that is asked, of one size whatever a token says. JSON, in which a webhook is asked at
-// the latest, turns what is not UTF-8 into another character, and so into a question about another name: it is not asked.
+// questionOf returns the key of a review. The key covers the whole review, and has the same size
+// for every token. A review is sent to a webhook as JSON, which replaces bytes that are not UTF-8
+// by another character. The review would be about another name then, and so it is not sent.
 func questionOf(spec authorizationv1.SubjectAccessReviewSpec) (string, error) {
 	text, err := json.Marshal(spec)
 	if err != nil {

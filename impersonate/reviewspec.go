@@ -9,8 +9,9 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// specOf asks in spec about a request's attributes, as the API server asks an authorization webhook: a selector that cannot be
-// expressed is left out, which asks for more and not for less.
+// specOf fills spec with a request's attributes, in the way in which the API server asks an
+// authorization webhook. It leaves out a selector that spec cannot express: the review then asks
+// for more, not for less.
 func specOf(spec *authorizationv1.SubjectAccessReviewSpec, a authorizer.Attributes) {
 	if !a.IsResourceRequest() {
 		spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Path: a.GetPath(), Verb: a.GetVerb()}

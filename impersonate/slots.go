@@ -9,34 +9,37 @@ import (
 )
 
 const (
-	// maxReviews bounds the reviews that are under way at the API server, whoever asks, and slotTimeout the wait for a slot
-	// among them.
+	// maxReviews bounds the reviews that run at the API server at the same time, about all users
+	// together. slotTimeout bounds the wait for one of these slots.
 	maxReviews  = 64
 	slotTimeout = time.Second
-	// maxReviewsEach bounds those about one user: who floods edge with impersonation requests is not to keep others waiting.
+	// maxReviewsEach bounds the reviews about one user. A user who floods edge with impersonation
+	// requests must not block other users.
 	maxReviewsEach = 16
 )
 
-// slots bounds the reviews that are under way. Each takes one of its user's slots and one of all.
+// slots bounds the running reviews. Each review takes one slot of its user, and one of the slots
+// for all users.
 type slots struct {
 	all     *semaphore.Weighted
 	timeout time.Duration
 
 	mu    sync.Mutex
-	users map[string]*userSlots // by name: those who have reviews under way, or waiting for a slot
+	users map[string]*userSlots // by name; a user has an entry while reviews about the user run or wait for a slot
 }
 
-// userSlots are one user's part.
+// userSlots are the slots of one user.
 type userSlots struct {
 	*semaphore.Weighted
-	refs int // who hold it, under the slots' mu
+	refs int // reviews that hold the entry; guarded by slots.mu
 }
 
 func newSlots() *slots {
 	return &slots{all: semaphore.NewWeighted(maxReviews), timeout: slotTimeout, users: make(map[string]*userSlots)}
 }
 
-// do calls ask when there is a slot for it, and releases that after. The error is a 429 if there is none in time.
+// do calls ask when a slot is free, and releases the slot afterwards. The error is a 429 if no slot
+// becomes free in time.
 func (s *slots) do(ctx context.Context, user string, ask func() error) error {
 	mine := s.join(user)
 	defer s.leave(user, mine)
@@ -51,8 +54,8 @@ func (s *slots) do(ctx context.Context, user string, ask func() error) error {
 	return ask()
 }
 
-// acquire waits for a slot, but not for long: who floods edge with questions is not to flood the API server, and is
-// told so soon.
+// acquire waits for a slot, but only for a short time. So a client that floods edge with questions
+// does not flood the API server, and soon receives a 429.
 func (s *slots) acquire(ctx context.Context, from *semaphore.Weighted) error {
 	if from.TryAcquire(1) {
 		return nil

@@ -1,13 +1,13 @@
 package impersonate
 
-// isUnusable reports whether a user's group is of no use upstream: no header carries it as it is, or it is empty, and nobody
-// grants anything to that.
+// isUnusable reports whether a user's group is of no use upstream: no header can carry it
+// unchanged, or it is empty and so nobody grants rights to it.
 func isUnusable(group string) bool { return group == "" || !intact(group) }
 
 func unusableGroup(group string) error {
-	const help = "let the issuer send another group, or edge go on without it (--unusable-groups=drop)"
+	const help = "configure the issuer to send another group, or set --unusable-groups=drop to continue without it"
 	if group == "" {
-		return &ForbiddenError{ErrValue, `group "" has no name; ` + help}
+		return &ForbiddenError{ErrValue, `group "" is empty; ` + help}
 	}
 	return notIntact("group "+quote(group), help)
 }

@@ -126,16 +126,16 @@ func TestRefusedIdentityIsNamed(t *testing.T) {
 		user       *user.DefaultInfo
 		name, help string
 	}{
-		{&user.DefaultInfo{Name: "jane "}, `user name "jane "`, "let the issuer send another name"},
-		{&user.DefaultInfo{Name: "jane\n"}, `user name "jane\n"`, "let the issuer send another name"},
+		{&user.DefaultInfo{Name: "jane "}, `user name "jane "`, "configure the issuer to send another name"},
+		{&user.DefaultInfo{Name: "jane\n"}, `user name "jane\n"`, "configure the issuer to send another name"},
 		{&user.DefaultInfo{Name: "system:jane"}, `user name "system:jane"`, "--oidc-username-prefix"},
-		{&user.DefaultInfo{Name: "jane", UID: "\x00"}, `uid has`, "let the issuer send another one"},
+		{&user.DefaultInfo{Name: "jane", UID: "\x00"}, `uid has`, "configure the issuer to send another one"},
 		{&user.DefaultInfo{Name: "jane", Groups: []string{"dev", "night shift "}}, `group "night shift "`, "--unusable-groups=drop"},
 		{&user.DefaultInfo{Name: "jane", Groups: []string{"dev", ""}}, `group ""`, "--unusable-groups=drop"},
 		{&user.DefaultInfo{Name: "jane", Groups: []string{"dev", "system:masters"}}, `group "system:masters"`, "--oidc-groups-prefix"},
-		{&user.DefaultInfo{Name: "jane", Extra: map[string][]string{"team": {"blue", "red\n"}}}, `extra value of key "team"`, "let the issuer send another one"},
+		{&user.DefaultInfo{Name: "jane", Extra: map[string][]string{"team": {"blue", "red\n"}}}, `extra value of key "team"`, "configure the issuer to send another one"},
 		{&user.DefaultInfo{Name: "jane", Extra: map[string][]string{"Team": {"blue"}}}, `extra key "Team"`, "it must be lower case"},
-		{&user.DefaultInfo{Name: strings.Repeat("\u202e", 1<<16) + "\n"}, `user name "\u202e`, "let the issuer send another name"},
+		{&user.DefaultInfo{Name: strings.Repeat("\u202e", 1<<16) + "\n"}, `user name "\u202e`, "configure the issuer to send another name"},
 		{&user.DefaultInfo{Name: "jane", Groups: []string{strings.Repeat("\U000e0041", 1<<16) + " "}}, `group "\U000e0041`, "--unusable-groups=drop"},
 	} {
 		_, err := p.Identity(t.Context(), test.user, Request{})

@@ -8,8 +8,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// groupsUpstream are the groups of a request that arrives with this identity's headers: the API server's impersonation
-// filter adds those that a header need not name. A review about fewer would refuse what the request itself is allowed.
+// groupsUpstream returns the groups of a request that arrives with this identity's headers. The API
+// server's impersonation filter adds groups that no header needs to name. A review with fewer
+// groups would refuse what the request itself is allowed to do.
 func (id Identity) groupsUpstream() []string {
 	groups := slices.Clip(id.Groups)
 	if namespace, _, err := serviceaccount.SplitUsername(id.Name); err == nil && len(groups) == 0 {
@@ -26,7 +27,7 @@ func (id Identity) groupsUpstream() []string {
 	return append(groups, user.AllAuthenticated)
 }
 
-// Upstream is the user that an API server makes of this identity's headers.
+// Upstream returns the user that an API server makes of this identity's headers.
 func (id Identity) Upstream() *user.DefaultInfo {
 	extra := make(map[string][]string, len(id.Extra))
 	for key, values := range id.Extra {
@@ -37,7 +38,7 @@ func (id Identity) Upstream() *user.DefaultInfo {
 	return &user.DefaultInfo{Name: id.Name, UID: id.UID, Groups: id.groupsUpstream(), Extra: extra}
 }
 
-// extraUpstream leaves out a key without values: there is no header for it.
+// extraUpstream returns the extras without the keys that have no values: no header carries those.
 func (id Identity) extraUpstream() map[string]authorizationv1.ExtraValue {
 	var extra map[string]authorizationv1.ExtraValue
 	for key, values := range id.Extra {
