@@ -24,7 +24,8 @@ import (
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
-// cluster decides reviews by rules and keeps what it was asked, for either side.
+// cluster answers reviews by its rules, and keeps them. Both edge and the API server's filters ask
+// it.
 type cluster struct {
 	authorizationv1client.SubjectAccessReviewExpansion
 	rules []rule
@@ -46,7 +47,7 @@ func (c *cluster) decide(spec authorizationv1.SubjectAccessReviewSpec) bool {
 	return allows(c.rules, &spec)
 }
 
-// Create is the API server's end of a review.
+// Create answers a review that edge sends.
 func (c *cluster) Create(
 	_ context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions,
 ) (*authorizationv1.SubjectAccessReview, error) {
@@ -55,7 +56,8 @@ func (c *cluster) Create(
 	return review, nil
 }
 
-// Authorize is the filters' end. TestSpecOf proves that specOf says what the API server itself would.
+// Authorize answers a filter. TestSpecOf checks that specOf makes the same review as the API server
+// itself.
 func (c *cluster) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	u := a.GetUser()
 	spec := authorizationv1.SubjectAccessReviewSpec{User: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups()}
@@ -83,7 +85,7 @@ var (
 	}
 )
 
-// arrival is one request at an API server, or at edge.
+// arrival is one request that arrives at an API server, or at edge.
 type arrival struct {
 	requestor *user.DefaultInfo
 	header    http.Header
@@ -98,7 +100,8 @@ func (a *arrival) String() string {
 	return fmt.Sprintf("%+v, named %v\n %s %s\n %q", a.requestor, a.named, a.request.Method, a.request.URL, a.header)
 }
 
-// at returns what comes of the request behind a filter: the user, or a Status.
+// at sends the request through a filter. It stores the resulting user in who, or returns the
+// filter's Status.
 func (a *arrival) at(through http.Handler, who *user.Info, requestor user.Info) metav1.Status {
 	*who = nil
 	ctx := request.WithRequestInfo(request.WithUser(context.Background(), requestor), a.info)
@@ -115,12 +118,12 @@ func (a *arrival) at(through http.Handler, who *user.Info, requestor user.Info) 
 	return status
 }
 
-// tell ends a filter: it notes whom the request arrives as.
+// tell is the handler behind a filter: it stores the user of the request that arrives.
 func tell(who *user.Info) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { *who, _ = request.UserFrom(r.Context()) })
 }
 
-// authenticated is the requestor as kube-apiserver's chain passes it on.
+// authenticated returns the requestor as kube-apiserver's authentication passes it on.
 func authenticated(u *user.DefaultInfo) user.Info {
 	chain := group.NewAuthenticatedGroupAdder(authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
 		return &authenticator.Response{User: u}, true, nil
@@ -147,7 +150,7 @@ func (a *arrival) atEdge(p *Policy) (Identity, error) {
 	}
 	return p.Identity(context.Background(), a.requestor, Request{
 		Header: a.header,
-		Attributes: func() (authorizer.Attributes, error) { // with another user, at whom nobody may look
+		Attributes: func() (authorizer.Attributes, error) { // with another user, which must be ignored
 			ctx := request.WithRequestInfo(request.WithUser(context.Background(), &user.DefaultInfo{Name: "edge"}), a.info)
 			return filters.GetAuthorizerAttributes(ctx)
 		},

@@ -20,7 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// offering is an API server with one of the two filters, which counts.
+// offering starts an API server that has one of the two filters and counts requests.
 func offering(t *testing.T, through filter, may authorizer.UnconditionalAuthorizer, asked *atomic.Int64) *httptest.Server {
 	t.Helper()
 	filtered := through(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it went through") }), may)
@@ -47,7 +47,8 @@ func detectorOf(t *testing.T, server *httptest.Server, log *slog.Logger) *Constr
 	return NewConstrainedDetector(cfg, upstream, log)
 }
 
-// Which filter an API server has is learned whatever edge may do there, once in ten minutes.
+// TestConstrainedIsDetected checks that edge detects which filter an API server has, whatever
+// rights edge has, and only once in ten minutes.
 func TestConstrainedIsDetected(t *testing.T) {
 	for name, through := range map[string]filter{"plain": plainFilter, "constrained": constrainedFilter} {
 		for rights, may := range map[string]authorizer.UnconditionalAuthorizer{
@@ -82,7 +83,9 @@ func TestConstrainedIsDetected(t *testing.T) {
 	}
 }
 
-// Who does not tell offers what it did before, and at first nothing; it is asked again a minute later. The token stays here.
+// TestConstrainedDetectionFails checks that the previous result stays after a failed detection,
+// that the first result is false, and that edge tries again after a minute. It also checks that
+// edge's token is sent to no other host.
 func TestConstrainedDetectionFails(t *testing.T) {
 	var elsewhere, asked atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
@@ -129,7 +132,8 @@ func TestConstrainedDetectionFails(t *testing.T) {
 	}
 }
 
-// An API server that does not accept edge's credential is asked again soon after: what it offers counts at once.
+// TestConstrainedDetectionIsRefused checks that edge tries again soon after an API server refused
+// edge's credential.
 func TestConstrainedDetectionIsRefused(t *testing.T) {
 	var asked atomic.Int64
 	good := offering(t, constrainedFilter, authorizerfactory.NewAlwaysDenyAuthorizer(), &asked)
@@ -156,12 +160,13 @@ func TestConstrainedDetectionIsRefused(t *testing.T) {
 	}
 }
 
-// Whoever waits for another's question may leave: a caller whose context ends while the API server hangs is answered at once.
+// TestConstrainedDetectionWaitersMayLeave checks that a caller that waits for another caller's
+// detection returns as soon as its context ends, while the API server hangs.
 func TestConstrainedDetectionWaitersMayLeave(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	var ended atomic.Bool
 	hangs := roundTripper(func(r *http.Request) (*http.Response, error) {
-		close(arrived) // a second question would panic here
+		close(arrived) // a second detection would panic here
 		defer ended.Store(true)
 		select {
 		case <-release:

@@ -27,7 +27,8 @@ type exception struct {
 	is   func(*arrival) bool
 }
 
-// exceptions are the only requests that edge decides otherwise: it refuses them with this code, and asks nothing.
+// exceptions are the only requests that edge decides differently from the API server. edge refuses
+// them with this code and sends no review.
 var exceptions = []exception{
 	{"a requestor under system: whom --allow-system-identities does not name", 403, func(a *arrival) bool {
 		under := func(name string) bool { return strings.HasPrefix(name, "system:") }
@@ -59,7 +60,7 @@ var exceptions = []exception{
 	}},
 }
 
-// specialOf returns which exception a request is, or -1.
+// specialOf returns the index of the exception that a request is, or -1.
 func specialOf(a *arrival) int {
 	return slices.IndexFunc(exceptions, func(e exception) bool { return e.is(a) })
 }
@@ -78,17 +79,20 @@ func overLimit(a *arrival) bool {
 	return n > maxRequestedValues
 }
 
-// TestReviewDifferential: row ReviewDifferential of the attack corpus. edge decides as the API server's two filters, in the
-// same words; where they allow, the API server sees the same user behind edge, and edge asked the same.
+// TestReviewDifferential (row ReviewDifferential of the attack corpus) checks that edge decides as
+// the API server's two filters do, with the same message. If they allow a request, the API server
+// behind edge sees the same user, and edge has sent the same reviews.
 //
-// The same means: in the mode that decided, exactly the same reviews. Of the constrained modes that were refused before it, the
-// filter's reviews are among edge's, which asks some at a time where the filter stops at the first no; but for extras, which
-// the filter takes in the random order of a map. And both asked whether the same modes are open.
+// The same reviews means exactly the same in the mode that decided. For the constrained modes that
+// were refused before, edge must have sent all reviews of the filter. It may have sent more,
+// because it sends several at a time, while the filter stops at the first refusal. Reviews of
+// extras are excepted: the filter sends them in the random order of a map. Both must also have
+// asked whether the same modes are allowed.
 func TestReviewDifferential(t *testing.T) {
 	const cases = 10_000
 	const seed = 2026
 	t.Logf("seed %d", seed)
-	defer klog.CaptureState().Restore() // of selectors that are none
+	defer klog.CaptureState().Restore() // which logs invalid selectors
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	random := generator{rand.New(rand.NewPCG(seed, 5))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
@@ -158,7 +162,8 @@ func TestReviewDifferential(t *testing.T) {
 	}
 }
 
-// checkSameUser sends the identity on, to an API server at which edge has the plain right, and looks at who arrives.
+// checkSameUser sends the identity to an API server at which edge has the plain right, and compares
+// the user who arrives there.
 func checkSameUser(t *testing.T, a *arrival, id Identity, want user.Info) {
 	t.Helper()
 	upstream := arrival{header: http.Header{}, request: a.request, info: a.info}
@@ -178,7 +183,7 @@ func checkSameUser(t *testing.T, a *arrival, id Identity, want user.Info) {
 			extra[key] = values
 		}
 	}
-	// Two headers may be one key: the filters join their values in a map's order.
+	// If two headers have the same key, the filters join their values in the order of a map.
 	ordered := func(extra map[string][]string) map[string][]string {
 		sorted := map[string][]string{}
 		for key, values := range extra {
@@ -196,7 +201,8 @@ func checkSameUser(t *testing.T, a *arrival, id Identity, want user.Info) {
 	}
 }
 
-// modeOf returns a review's mode, and whether it asks if the mode is open.
+// modeOf returns the mode of a review. gate is true if the review asks whether the mode is allowed
+// for the request itself.
 func modeOf(spec authorizationv1.SubjectAccessReviewSpec) (mode string, gate bool) {
 	var verb string
 	if spec.ResourceAttributes != nil {
@@ -211,7 +217,8 @@ func modeOf(spec authorizationv1.SubjectAccessReviewSpec) (mode string, gate boo
 	return strings.TrimPrefix(strings.TrimPrefix(verb, "impersonate"), ":"), false
 }
 
-// checkSameReviews returns the mode that allowed: the last in the order of all modes that was asked about.
+// checkSameReviews compares the reviews and returns the mode that allowed the request: the last
+// reviewed mode in the order of modes.
 func checkSameReviews(t *testing.T, a *arrival, oracle, edge *cluster, allowed bool) string {
 	t.Helper()
 	decided := -1
@@ -245,7 +252,7 @@ func checkSameReviews(t *testing.T, a *arrival, oracle, edge *cluster, allowed b
 	return modes[decided].name
 }
 
-// checkSameWords: where the order of reviews is not left to a map.
+// checkSameWords compares the messages, unless the order of the reviews depends on a map.
 func checkSameWords(t *testing.T, a *arrival, err error, want string) {
 	t.Helper()
 	extras := 0

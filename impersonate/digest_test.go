@@ -7,7 +7,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// TestDigest: identities that differ in anything have different digests, and the same one has the same again.
+// TestDigest checks that identities with any difference have different digests, and that the digest
+// of an identity is always the same.
 func TestDigest(t *testing.T) {
 	asked := func(u *user.DefaultInfo) Identity { return Identity{Name: "jane", Requestor: u} }
 	as := func(header ...string) Identity {

@@ -1,9 +1,12 @@
 // Package impersonate decides as whom a request goes upstream, and writes that identity into the
 // request's header.
 //
-//	id, err := policy.Identity(ctx, user, impersonate.Request{...}) // the user or the impersonated one
-//	err = reviewer.Review(ctx, id, attrs)     // only for rights that upstream does not check itself
-//	err = impersonate.Rewrite(out.Header, id) // last, on every path: REST, WebSocket, SPDY
+//	// the user, or the user whom it impersonates
+//	id, err := policy.Identity(ctx, user, impersonate.Request{...})
+//	// 403, for a right that the API server does not check for the request itself
+//	err = reviewer.Review(ctx, id, attrs)
+//	// last, on every path: REST, WebSocket, SPDY
+//	err = impersonate.Rewrite(out.Header, id)
 //
 // The package does not authenticate the user. It keeps no goroutine, and only reviews and a
 // [ConstrainedDetector] open connections.

@@ -8,7 +8,8 @@ import (
 	"edge/review"
 )
 
-// An access review without an answer is told from one of another room, as a token review, and from a no.
+// TestIsUnanswered checks that an access review without an answer is distinguished from a refusal,
+// and from a review error of another package.
 func TestIsUnanswered(t *testing.T) {
 	cause := errors.New("x")
 	other := *accessReview

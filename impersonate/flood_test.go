@@ -18,11 +18,11 @@ import (
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
-// gauge answers reviews when it is opened, and counts those that wait for it.
+// gauge answers reviews after open is closed, and counts those that wait.
 type gauge struct {
 	authorizationv1client.SubjectAccessReviewExpansion
 	open      chan struct{}
-	full      chan struct{} // closed when as many wait as may
+	full      chan struct{} // closed when most reviews wait
 	most      int64
 	now, peak atomic.Int64
 	all       atomic.Int64
@@ -62,8 +62,9 @@ func (g *gauge) Create(
 
 func never(authorizationv1.SubjectAccessReviewSpec) bool { return false }
 
-// Row ReviewFlood of the attack corpus, as far as it is about impersonation: a thousand different bad requests to
-// impersonate. At most 64 reviews are under way at the API server; who finds no slot is told so, with a time to come back; and when it is over all is as before.
+// TestImpersonationFlood (row ReviewFlood of the attack corpus, for impersonation) sends a thousand
+// different forbidden impersonations. At most 64 reviews run at the API server. A request that gets
+// no slot is answered with 429 and Retry-After. Afterwards no state remains.
 func TestImpersonationFlood(t *testing.T) {
 	const attackers, each = 50, 20
 	g := newGauge(maxReviews, never)
@@ -97,7 +98,7 @@ func TestImpersonationFlood(t *testing.T) {
 		})
 	}
 	<-g.full
-	for turnedAway.Load() == 0 && !t.Failed() { // it is a condition: somebody is told while all slots are taken
+	for turnedAway.Load() == 0 && !t.Failed() { // wait until one request was answered with 429 while all slots are taken
 		time.Sleep(time.Millisecond)
 	}
 	close(g.open)
@@ -122,7 +123,8 @@ func TestImpersonationFlood(t *testing.T) {
 	}
 }
 
-// One user's flood takes 16 of the 64 slots, and leaves the others to others.
+// TestOneUsersFlood checks that a flood of one user takes 16 of the 64 slots and leaves the others
+// to other users.
 func TestOneUsersFlood(t *testing.T) {
 	g := newGauge(maxReviewsEach, never)
 	r := NewReviewer(g)
@@ -140,12 +142,12 @@ func TestOneUsersFlood(t *testing.T) {
 		})
 	}
 	<-g.full
-	for { // the slots that are left are somebody else's to take
+	for { // wait until the flood holds only its own 16 slots, and leaves the others free
 		r.slots.mu.Lock()
 		waiting := r.slots.users[janeUser.Name].refs
 		r.slots.mu.Unlock()
 		if waiting == maxReviewsEach {
-			break // all others were told to come back
+			break // all others were answered with 429
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -160,8 +162,8 @@ func TestOneUsersFlood(t *testing.T) {
 	}
 }
 
-// One impersonation with as many values as may be has 8 reviews under way, and the first that is
-// refused is the one to tell.
+// TestImpersonationIsReviewedInParallel checks that an impersonation with the largest number of
+// values runs 8 reviews at the same time, and that the error is that of the first refused value.
 func TestImpersonationIsReviewedInParallel(t *testing.T) {
 	groups := make([]string, maxRequestedValues)
 	for i := range groups {
@@ -199,7 +201,7 @@ func TestImpersonationIsReviewedInParallel(t *testing.T) {
 	}
 }
 
-// The reviews of one impersonation end together, however many there are.
+// TestImpersonationReviewsEnd checks that all reviews of one impersonation end with its context.
 func TestImpersonationReviewsEnd(t *testing.T) {
 	g := newGauge(1, never) // never opened
 	p := policy(t, PolicyConfig{Ask: NewReviewer(g)})
@@ -212,7 +214,7 @@ func TestImpersonationReviewsEnd(t *testing.T) {
 	}
 }
 
-// What is remembered of requestors is bounded.
+// TestLastModesAreBounded checks that the cache of the modes that last worked is bounded.
 func TestLastModesAreBounded(t *testing.T) {
 	p := policy(t, PolicyConfig{Ask: &asker{allow: true}, Constrained: func(context.Context) bool { return true }})
 	for n := range maxLastModes + 200 {

@@ -13,7 +13,8 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 )
 
-// FuzzRewrite: whatever a client sends, what goes upstream holds our identity, whole, and no other, and no credential.
+// FuzzRewrite checks that the header that goes upstream contains exactly edge's identity headers,
+// and no credential, whatever the client sends.
 func FuzzRewrite(f *testing.F) {
 	f.Add("Accept: */*\nImpersonate-User: root")
 	f.Add("Connection: Impersonate-User, Impersonate-Group\nimpersonate_group: system:masters\nAuthorization: Bearer t")
@@ -58,8 +59,9 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzImpersonation: whatever a client sends is refused, or is no impersonation to the API server either, or goes upstream as whom the API server
-// itself would take it for.
+// FuzzImpersonation checks headers of a client. edge refuses them, or the API server also sees no
+// impersonation in them, or the request goes upstream as the user that the API server itself would
+// read.
 func FuzzImpersonation(f *testing.F) {
 	f.Add("Impersonate-User: bob\nImpersonate-Group: a\nImpersonate-Group:")
 	f.Add("Impersonate-User: system:serviceaccount:ns:sa\nImpersonate-Extra-Example.com%2fteam: blue\nImpersonate-Extra-Example.com%2Fteam: x")

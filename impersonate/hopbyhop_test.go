@@ -43,7 +43,8 @@ func TestStripHopByHop(t *testing.T) {
 	}
 }
 
-// net/http's own reverse proxy removes the same headers.
+// TestStripHopByHopAsReverseProxy checks that StripHopByHop removes the same headers as net/http's
+// own reverse proxy.
 func TestStripHopByHopAsReverseProxy(t *testing.T) {
 	var sent http.Header
 	proxy := httputil.ReverseProxy{
@@ -57,7 +58,7 @@ func TestStripHopByHopAsReverseProxy(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, "http://edge.example/", nil)
 			r.Header = test.in.Clone()
-			r.Header.Set("User-Agent", "test") // the proxy blanks a missing one
+			r.Header.Set("User-Agent", "test") // the proxy adds an empty one if it is missing
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
 			got := test.in.Clone()
 			got.Set("User-Agent", "test")
@@ -73,7 +74,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Row HopByHop of the attack corpus: whatever a client names in Connection, the identity leaves whole.
+// TestHopByHop (row HopByHop of the attack corpus) checks that the identity goes upstream complete,
+// whatever a client names in Connection.
 func TestHopByHop(t *testing.T) {
 	for _, connection := range [][]string{
 		{"Impersonate-User"},

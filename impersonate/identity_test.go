@@ -10,7 +10,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// fromUser is whom a user goes upstream as that impersonates nobody, with nothing configured.
+// fromUser returns the identity of a user without an impersonation, by a Policy without any
+// configuration.
 func fromUser(u user.Info) (Identity, error) {
 	policy, err := NewPolicy(PolicyConfig{})
 	if err != nil {

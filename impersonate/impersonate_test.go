@@ -14,7 +14,7 @@ var jane = Identity{
 	Extra:  map[string][]string{"example.com/team": {"blue", "green"}},
 }
 
-// janeOnly is what stands upstream of jane, and nothing else.
+// janeOnly returns the header that goes upstream for jane, with other headers added.
 func janeOnly(and http.Header) http.Header {
 	h := http.Header{
 		"Impersonate-User":                     {"https://issuer.example#jane"},
@@ -32,7 +32,7 @@ func TestRewrite(t *testing.T) {
 	tests := []struct {
 		name string
 		in   http.Header
-		want http.Header // beside the identity
+		want http.Header // in addition to the identity
 	}{
 		{"nothing", http.Header{}, nil},
 		{"a plain request stays as it is", http.Header{
@@ -96,7 +96,7 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// What is optional in an identity leaves no trace, not even an empty line.
+// TestRewriteNameOnly checks that empty parts of an identity add no header, not even an empty line.
 func TestRewriteNameOnly(t *testing.T) {
 	h := http.Header{"Accept": {"*/*"}}
 	if err := Rewrite(h, Identity{Name: "jane", Extra: map[string][]string{"empty": {}}}); err != nil {
@@ -107,7 +107,8 @@ func TestRewriteNameOnly(t *testing.T) {
 	}
 }
 
-// An identity that no Policy made is an error, and what was forged is gone all the same.
+// TestRewriteRefusesBrokenIdentity checks that an identity that no Policy made is an error, and
+// that forged headers are removed even then.
 func TestRewriteRefusesBrokenIdentity(t *testing.T) {
 	for _, id := range []Identity{
 		{},
@@ -127,7 +128,8 @@ func TestRewriteRefusesBrokenIdentity(t *testing.T) {
 	}
 }
 
-// The identity's slices are shared by all of a user's requests.
+// TestRewriteDoesNotShareGrowth checks that a line added to one request's header does not change
+// the identity's slices, which all requests of a user share.
 func TestRewriteDoesNotShareGrowth(t *testing.T) {
 	groups := append(make([]string, 0, 4), "dev")
 	h := http.Header{}
@@ -165,8 +167,8 @@ func BenchmarkRewrite(b *testing.B) {
 	}
 }
 
-// TestEdgeItself: whoever goes upstream as edge itself may ask to impersonate, and no header takes that away; what names the
-// sender never travels.
+// TestEdgeItself checks that a request as edge itself keeps its Impersonate-* headers, even if
+// Connection names them, and that no header with the client's credential goes upstream.
 func TestEdgeItself(t *testing.T) {
 	h := http.Header{
 		"Authorization": {"Bearer local"}, "Connection": {"Impersonate-User, X-Hop"}, "X-Hop": {"1"}, "Accept": {"*/*"},

@@ -8,7 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// An empty name alone asks for nobody, as to an API server; what is none that it reads is refused.
+// TestCheckHeaders checks that an empty user name alone impersonates nobody, as for an API server,
+// and that headers that an API server does not read are refused.
 func TestCheckHeaders(t *testing.T) {
 	for _, c := range []struct {
 		header http.Header
@@ -28,7 +29,8 @@ func TestCheckHeaders(t *testing.T) {
 	}
 }
 
-// TestForbidImpersonation: without a credential an impersonation is a 403, and what is none stays a 400.
+// TestForbidImpersonation checks that an impersonation without a credential gets a 403, and that
+// invalid headers get a 400.
 func TestForbidImpersonation(t *testing.T) {
 	for _, c := range []struct {
 		header http.Header

@@ -15,7 +15,7 @@ import (
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
-// distant is an API server that is far away, and allows all.
+// distant is a distant API server that allows everything.
 type distant struct {
 	authorizationv1client.SubjectAccessReviewExpansion
 	away time.Duration
@@ -33,8 +33,9 @@ func (d distant) Create(
 	return review, nil
 }
 
-// TestThousandGroups: impersonations with 1,000 groups each, several at a time by one user and one of somebody with 1,000 groups, are
-// reviewed to their end, also where the API server is 100 ms away.
+// TestThousandGroups checks that the reviews of impersonations with 1,000 groups end in time, even
+// if the API server is 100 ms away. Two of them are by one user, and a third one by a user with
+// 1,000 groups.
 func TestThousandGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := policy(t, PolicyConfig{Ask: NewReviewer(distant{away: 100 * time.Millisecond})})

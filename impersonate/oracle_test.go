@@ -21,7 +21,8 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// somebody returns a user that an issuer could think of: ordinary parts and hostile ones in any combination.
+// somebody returns a user that an issuer could produce, with ordinary and hostile parts in any
+// combination.
 func somebody(r *rand.Rand) *user.DefaultInfo {
 	parts := []string{
 		"jane", "dev", "a,b", "https://issuer.example#x", "Käufer", "開発", " ", "\t", "a b", "%", "%41", "%zz", "/", ":", "system:", "\n",
@@ -51,7 +52,8 @@ func somebody(r *rand.Rand) *user.DefaultInfo {
 	return u
 }
 
-// apiServer answers each request with the user that one of the API server's two impersonation filters makes of it.
+// apiServer starts a server that answers each request with the user that one of the API server's
+// two impersonation filters makes of it.
 func apiServer(t *testing.T, filter func(http.Handler) http.Handler) *httptest.Server {
 	t.Helper()
 	tell := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +72,8 @@ func apiServer(t *testing.T, filter func(http.Handler) http.Handler) *httptest.S
 	return server
 }
 
-// What Rewrite sends is what client-go would send, and what the API server decodes is the identity itself.
+// TestRoundTripThroughAPIServer checks that Rewrite sends the same headers as client-go, and that
+// the API server decodes exactly the identity from them.
 func TestRoundTripThroughAPIServer(t *testing.T) {
 	codecs := serializer.NewCodecFactory(runtime.NewScheme())
 	allow := authorizerfactory.NewAlwaysAllowAuthorizer()
@@ -169,7 +172,8 @@ func nilIfEmpty(extra map[string][]string) map[string][]string {
 	return extra
 }
 
-// An extra key is refused if, and only if, client-go and the API server would make another key of it.
+// TestExtraKeyRoundTrip checks that an extra key is refused if and only if it would reach the API
+// server as another key.
 func TestExtraKeyRoundTrip(t *testing.T) {
 	codecs := serializer.NewCodecFactory(runtime.NewScheme())
 	filter := func(h http.Handler) http.Handler {
@@ -196,7 +200,8 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 		if decodeErr != nil {
 			t.Fatal(decodeErr)
 		}
-		// JSON cannot carry \xff; a Policy sees such a key only if it does not come from a token.
+		// JSON cannot carry \xff. A Policy receives such a key only from a source other than a
+		// token.
 		same := reflect.DeepEqual(got.Extra, extra) || key == "\xff"
 		if same != (err == nil) {
 			t.Errorf("key %q: the API server reads %q, a Policy says %v", key, got.Extra, err)

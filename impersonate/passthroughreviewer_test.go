@@ -20,7 +20,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// selfSubjectReviews stands for the API server's end: it notes the header, and answers as told.
+// selfSubjectReviews replaces the API server: it stores the header, and answers with status or
+// broken.
 type selfSubjectReviews struct {
 	status authorizationv1.SubjectAccessReviewStatus
 	broken http.Handler
@@ -52,11 +53,12 @@ func passthroughReviewer(t *testing.T, h http.Handler) *PassthroughReviewer {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	// edge's own credential is in the configuration, and must not be used.
+	// The configuration contains edge's own credential, which must not be used.
 	return must(NewPassthroughReviewer(&rest.Config{Host: server.URL, BearerToken: "edge's own", Impersonate: rest.ImpersonationConfig{UserName: "x"}}))
 }
 
-// It is asked with the sender's token and Impersonate-* and nothing of edge's, and answered as by a Reviewer.
+// TestPassthroughReview checks that the review is sent with the sender's token and Impersonate-*
+// headers and with nothing of edge's, and that the result is the same as that of a Reviewer.
 func TestPassthroughReview(t *testing.T) {
 	header := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}, "Accept": {"text/plain"}}
 	sender := TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, header)
@@ -81,7 +83,7 @@ func TestPassthroughReview(t *testing.T) {
 	if err := r.Review(t.Context(), TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err == nil || !strings.Contains(err.Error(), `User "jane"`) {
 		t.Error(err)
 	}
-	if server.header["Impersonate-User"] != nil { // the configuration's
+	if server.header["Impersonate-User"] != nil { // those of the configuration must not be sent
 		t.Errorf("without Impersonate-* it is asked with %q", server.header)
 	}
 	server.status = authorizationv1.SubjectAccessReviewStatus{EvaluationError: "x"}
@@ -96,7 +98,8 @@ func TestPassthroughReview(t *testing.T) {
 	}
 }
 
-// A token that is no longer good and an impersonation that is not allowed are the client's own trouble; no answer is a review.Error.
+// TestPassthroughReviewFails checks that the API server's Status is returned for an expired token
+// and for a forbidden impersonation, and a review.Error if there is no answer.
 func TestPassthroughReviewFails(t *testing.T) {
 	sender := TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, nil)
 	for code, want := range map[int]int32{400: 400, 401: 401, 403: 403, 404: 500, 500: 503, 503: 503} {
@@ -135,7 +138,8 @@ func TestReviewBy(t *testing.T) {
 	}
 }
 
-// A sender's token is for the API server and for nobody whom that names.
+// TestPassthroughReviewFollowsNoRedirect checks that the sender's token is sent to the API server
+// only, and to no server that its answer names.
 func TestPassthroughReviewFollowsNoRedirect(t *testing.T) {
 	var elsewhere selfSubjectReviews
 	other := httptest.NewServer(&elsewhere)

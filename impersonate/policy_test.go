@@ -16,7 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// asker answers as told, and keeps what it was asked.
+// asker gives the configured answer, and keeps the reviews.
 type asker struct {
 	allow bool
 	err   error
@@ -45,7 +45,8 @@ var janeUser = &user.DefaultInfo{
 	Extra: map[string][]string{"team": {"blue", "<&>"}, user.CredentialIDKey: {"JTI=1"}, "remote-client-ip": {"6.6.6.6"}},
 }
 
-// Without an impersonation a request is its requestor's, with what the administrator adds; and nobody is asked.
+// TestIdentityWithoutImpersonation checks that a request without an impersonation goes upstream as
+// its requestor, with the administrator's extras, and causes no review.
 func TestIdentityWithoutImpersonation(t *testing.T) {
 	ask := new(asker)
 	p := policy(t, PolicyConfig{Ask: ask, Extra: map[string][]string{"site": {"berlin", "east"}, "team": {"theirs"}}, ClientIP: true})
@@ -59,7 +60,7 @@ func TestIdentityWithoutImpersonation(t *testing.T) {
 			t.Errorf("%q: %v\n got %+v\nwant %+v", h, err, got, want)
 		}
 	}
-	delete(want.Extra, "remote-client-ip") // not known, and not to be told by anybody else
+	delete(want.Extra, "remote-client-ip") // the address is unknown, and no other source may set it
 	if got, err := p.Identity(t.Context(), janeUser, Request{}); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v %+v", err, got)
 	}
@@ -68,7 +69,8 @@ func TestIdentityWithoutImpersonation(t *testing.T) {
 	}
 }
 
-// With an impersonation that is allowed it is somebody else's, and says whose it was.
+// TestIdentityWithImpersonation checks that an allowed impersonation goes upstream as the requested
+// user, with a record of the requestor.
 func TestIdentityWithImpersonation(t *testing.T) {
 	ask := &asker{allow: true}
 	p := policy(t, PolicyConfig{Ask: ask, Extra: map[string][]string{"site": {"berlin"}}, ClientIP: true})
@@ -99,8 +101,9 @@ func TestIdentityWithImpersonation(t *testing.T) {
 	}
 }
 
-// Rows SystemIdentity and EmptyIdentity of the attack corpus, as far as they are decided here: with or without an impersonation, before
-// anybody is asked.
+// TestIdentityRefusesRequestor (rows SystemIdentity and EmptyIdentity of the attack corpus, for
+// this package) checks that a bad requestor is refused with and without an impersonation, before
+// any review.
 func TestIdentityRefusesRequestor(t *testing.T) {
 	nobody := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 	type requestor struct {
@@ -136,7 +139,8 @@ func TestIdentityRefusesRequestor(t *testing.T) {
 	}
 }
 
-// Row ImpersonateNames, as far as it is decided here.
+// TestIdentityRefusesHeaders (row ImpersonateNames of the attack corpus, for this package) checks
+// that invalid impersonation headers get a 400 before any review.
 func TestIdentityRefusesHeaders(t *testing.T) {
 	bob := []string{"bob"}
 	for _, test := range []struct {
@@ -180,7 +184,8 @@ func TestIdentityRefusesHeaders(t *testing.T) {
 	}
 }
 
-// What a client reads has both proxies' words, is one line, and bounded, whatever the names are.
+// TestIdentityDenied checks that the message of a refusal contains the words of both proxies, is
+// one line, and is bounded, whatever the names are.
 func TestIdentityDenied(t *testing.T) {
 	says := func(h http.Header) string {
 		_, err := policy(t, PolicyConfig{Ask: new(asker)}).Identity(t.Context(), janeUser, Request{Header: h})
@@ -216,8 +221,9 @@ func TestIdentityDenied(t *testing.T) {
 	}
 }
 
-// Where constrained impersonation is offered, the API server's words are about the mode that it tried first; what a client may not
-// be is said first, and is what the plain right lacks.
+// TestIdentityDeniedWhat checks a refusal while constrained impersonation is offered. The API
+// server's words are about the mode that was tried first. The refused part in front of them is the
+// one that the plain right lacks.
 func TestIdentityDeniedWhat(t *testing.T) {
 	p := policy(t, PolicyConfig{Ask: onlyUsersPlainly{}, Constrained: func(context.Context) bool { return true }})
 	attributes := func() (authorizer.Attributes, error) {
@@ -230,8 +236,9 @@ func TestIdentityDeniedWhat(t *testing.T) {
 	}
 }
 
-// VerbDrift: who may be somebody else on the get of a stream, but not on its create, gets no stream as them: what goes upstream
-// for a WebSocket is a POST. What is no stream, or is a POST itself, asks for its own verb alone.
+// TestVerbDrift checks that a requestor that may impersonate for the get of a stream, but not for
+// its create, gets no stream: edge sends a POST upstream for a WebSocket. A request that begins no
+// stream, or is a POST itself, needs only the right for its own verb.
 func TestVerbDrift(t *testing.T) {
 	const get, create = "impersonate-on:user-info:get", "impersonate-on:user-info:create"
 	for _, test := range []struct {
@@ -269,7 +276,7 @@ func TestVerbDrift(t *testing.T) {
 	}
 }
 
-// verbAsker has some verbs allowed, and keeps which of those on a request were asked for.
+// verbAsker allows some verbs, and keeps the impersonate-on verbs that were reviewed.
 type verbAsker struct{ may, asked []string }
 
 func (a *verbAsker) Ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
@@ -293,7 +300,7 @@ func (onlyUsers) Ask(_ context.Context, spec authorizationv1.SubjectAccessReview
 	return spec.ResourceAttributes.Resource == "users", "", nil
 }
 
-// Nobody knows is not no.
+// TestIdentityNotAnswered checks that a review without an answer is not a refusal.
 func TestIdentityNotAnswered(t *testing.T) {
 	h := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}}
 	for _, constrained := range []bool{false, true} {
@@ -336,7 +343,8 @@ func TestNewPolicyRefuses(t *testing.T) {
 	}
 }
 
-// Without an impersonation and without extras of edge's own, nothing is made anew.
+// TestIdentityAllocations checks that Identity allocates nothing without an impersonation and
+// without extras of edge.
 func TestIdentityAllocations(t *testing.T) {
 	p, u, r := ordinary(t)
 	if n := testing.AllocsPerRun(100, func() {
@@ -358,7 +366,7 @@ func BenchmarkIdentity(b *testing.B) {
 	}
 }
 
-// ordinary is a request as kubectl sends it.
+// ordinary returns a request as kubectl sends it.
 func ordinary(t testing.TB) (*Policy, *user.DefaultInfo, Request) {
 	u := &user.DefaultInfo{
 		Name: "https://issuer.example#jane", Groups: []string{"dev", "ops", "https://issuer.example/groups/1"},

@@ -12,10 +12,11 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// What both sides remember changes no decision, and no word of it: which mode worked last, and for 10 s the answers. 100
-// clusters, each with 50 requests of the same people.
+// TestReviewDifferentialRemembering checks that the caches on both sides change no decision and no
+// message: the mode that last worked, and the answers of the last 10 s. It sends 50 requests of the
+// same users to each of 100 clusters.
 func TestReviewDifferentialRemembering(t *testing.T) {
-	defer klog.CaptureState().Restore() // of selectors that are none
+	defer klog.CaptureState().Restore() // which logs invalid selectors
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	random := generator{rand.New(rand.NewPCG(8, 9))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}

@@ -33,7 +33,8 @@ var execPod = authorizationv1.ResourceAttributes{
 	Namespace: "ns", Verb: "create", Version: "v1", Resource: "pods", Subresource: "exec", Name: "x",
 }
 
-// reviews stands for the API server's end of the wire: what client-go posts is decoded and decided here.
+// reviews replaces the API server: it decodes the review that client-go sends and answers it with
+// decide.
 type reviews struct {
 	decide func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus
 	asked  atomic.Int64
@@ -41,7 +42,7 @@ type reviews struct {
 
 func (s *reviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
-	var review authorizationv1.SubjectAccessReview // in JSON or protobuf, as the client likes
+	var review authorizationv1.SubjectAccessReview // in JSON or protobuf, as the client prefers
 	_, kind, err := scheme.Codecs.UniversalDeserializer().Decode(must(io.ReadAll(r.Body)), nil, &review)
 	if err != nil || *kind != authorizationv1.SchemeGroupVersion.WithKind("SubjectAccessReview") || r.Method != http.MethodPost ||
 		r.URL.Path != "/apis/authorization.k8s.io/v1/subjectaccessreviews" {
@@ -77,7 +78,7 @@ func allow(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAcces
 	return authorizationv1.SubjectAccessReviewStatus{Allowed: true}
 }
 
-// A refusal is, word for word, the API server's own.
+// TestReview checks that a refusal has exactly the API server's own words.
 func TestReview(t *testing.T) {
 	pod := func(change func(*authorizationv1.ResourceAttributes)) authorizationv1.ResourceAttributes {
 		attrs := execPod
@@ -126,7 +127,7 @@ func TestReview(t *testing.T) {
 	}
 }
 
-// broken answers as an API server in trouble.
+// broken returns a handler that answers as an API server that has a problem.
 func broken(code int, body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -135,7 +136,8 @@ func broken(code int, body string) http.Handler {
 	})
 }
 
-// A review without an answer is never a yes, says so, gives no detail away, and is not remembered.
+// TestReviewFails checks that a review without an answer never counts as a yes, is reported without
+// details, and is not cached.
 func TestReviewFails(t *testing.T) {
 	refused := string(must(json.Marshal(apierrors.NewForbidden(authorizationv1.Resource("subjectaccessreviews"), "", errors.New("secret")).ErrStatus)))
 	for name, test := range map[string]struct {
@@ -170,7 +172,7 @@ func TestReviewFails(t *testing.T) {
 					(&reviews{decide: allow}).ServeHTTP(w, r)
 					return
 				}
-				body := must(io.ReadAll(r.Body)) // net/http sees a client go only when it has sent its body
+				body := must(io.ReadAll(r.Body)) // net/http notices that a client disconnects only after it has read the body
 				r.Body = io.NopCloser(bytes.NewReader(body))
 				test.server.ServeHTTP(w, r)
 			}))
@@ -199,7 +201,8 @@ func TestReviewFails(t *testing.T) {
 	}
 }
 
-// A question that JSON would turn into one about somebody else is not asked.
+// TestReviewOfWhatIsNotText checks that a review is not sent if JSON would turn it into a review
+// about another name.
 func TestReviewOfWhatIsNotText(t *testing.T) {
 	server := &reviews{decide: allow}
 	r := reviewer(t, server)
@@ -224,7 +227,7 @@ func TestReviewOfWhatIsNotText(t *testing.T) {
 	}
 }
 
-// clock is a time that stands until it is moved.
+// clock is a clock that the test sets.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -234,7 +237,8 @@ func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now
 
 func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
-// An answer counts for what was asked and for nothing else, and for 10 s.
+// TestReviewRemembers checks that an answer counts for 10 s, and only for exactly the same
+// question.
 func TestReviewRemembers(t *testing.T) {
 	var allowed atomic.Bool
 	server := &reviews{decide: func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
@@ -295,8 +299,8 @@ func TestReviewRemembers(t *testing.T) {
 	}
 }
 
-// Row ReviewFlood of the attack corpus, as far as it is about one question: however many ask it, it is one review. And the
-// one who asked first may leave.
+// TestReviewIsShared (row ReviewFlood of the attack corpus, for one question) checks that any
+// number of callers with the same question cause one review, and that the first caller may leave.
 func TestReviewIsShared(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	server := &reviews{decide: func(spec authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
@@ -308,7 +312,7 @@ func TestReviewIsShared(t *testing.T) {
 	first, leave := context.WithCancel(t.Context())
 	const others = 100
 	answers := make(chan error, 1+others)
-	leave() // at once: nothing tells when a later one has been noticed
+	leave() // before the call, because the test could not see when a later end is noticed
 	go func() { answers <- r.Review(first, Identity{Name: "u"}, execPod) }()
 	select {
 	case <-arrived:
@@ -329,7 +333,8 @@ func TestReviewIsShared(t *testing.T) {
 	}
 }
 
-// Whoever waits for the answer to somebody else's question may leave, and does so at once.
+// TestReviewWaitersMayLeave checks that a caller that waits for another caller's review returns as
+// soon as its own context ends.
 func TestReviewWaitersMayLeave(t *testing.T) {
 	g := newGauge(1, func(authorizationv1.SubjectAccessReviewSpec) bool { return true })
 	r := NewReviewer(g)
@@ -350,7 +355,8 @@ func TestReviewWaitersMayLeave(t *testing.T) {
 	}
 }
 
-// And as far as it is about many: what they leave behind is bounded.
+// TestReviewsAreBounded (row ReviewFlood of the attack corpus, for many questions) checks that the
+// cache of answers is bounded.
 func TestReviewsAreBounded(t *testing.T) {
 	r := NewReviewer(yes{})
 	for n := range maxAnswers + 500 {
@@ -363,7 +369,7 @@ func TestReviewsAreBounded(t *testing.T) {
 	}
 }
 
-// yes is the client without a wire, for thousands of reviews.
+// yes is a client without a network, for thousands of reviews. It allows everything.
 type yes struct {
 	authorizationv1client.SubjectAccessReviewExpansion
 }

@@ -27,9 +27,10 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// A review about a request's attributes is, to the letter, the one that the API server's own webhook authorizer makes of them.
+// TestSpecOf checks that a review about a request's attributes is exactly the one that the API
+// server's own webhook authorizer makes of them.
 func TestSpecOf(t *testing.T) {
-	defer klog.CaptureState().Restore() // of selectors that are none
+	defer klog.CaptureState().Restore() // which logs invalid selectors
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	var asked authorizationv1.SubjectAccessReviewSpec
 	client := must(authorizationv1client.NewForConfig(&rest.Config{QPS: -1, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {

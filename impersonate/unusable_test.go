@@ -12,14 +12,16 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// unusable are groups that would not arrive as they are, or of which no API server knows anything.
+// unusable are groups that would not arrive unchanged, and the empty group, to which no API server
+// grants anything.
 var unusable = []string{"", " ", "\t", " dev", "dev ", "dev\t", "\tdev", "dev\n", "dev\r\nImpersonate-Group: x", "a\x00b", "a\x1bb", "a\x7fb"}
 
-// usable look odd, and arrive.
+// usable are groups that look unusual, but arrive unchanged.
 var usable = []string{"dev", "a b", "a\tb", "a,b", "Käufer", "\u3000dev\u3000", "\u00a0", "\u0085", `"`, "-", "SYSTEM:masters"}
 
-// By default one group that is of no use locks its user out, and is named; where they are dropped, the user goes on without,
-// as anybody who never had them, and what was dropped is told.
+// TestUnusableGroups checks that by default one unusable group refuses its user, and that the
+// message names the group. With DropUnusable the user continues as if the user never had the group,
+// and Dropped contains it.
 func TestUnusableGroups(t *testing.T) {
 	deny, drop := policy(t, PolicyConfig{}), policy(t, PolicyConfig{DropUnusable: true})
 	for _, group := range unusable {
@@ -54,8 +56,8 @@ func TestUnusableGroups(t *testing.T) {
 	}
 }
 
-// A dropped group hides nothing: whoever is refused with it is refused without it, for the same reason and before anybody is
-// asked; and only groups are dropped.
+// TestDroppedGroupHidesNothing checks that a dropped group hides no other fault: a user with such a
+// fault is refused for it, before any review. It also checks that only groups are dropped.
 func TestDroppedGroupHidesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		user *user.DefaultInfo
@@ -86,7 +88,7 @@ func TestDroppedGroupHidesNothing(t *testing.T) {
 			}
 		}
 	}
-	// Whom a client asks to impersonate is not the issuer's, and is never dropped.
+	// Groups that a client asks to impersonate do not come from the issuer, and are never dropped.
 	ask := &asker{allow: true}
 	p := policy(t, PolicyConfig{Ask: ask, DropUnusable: true})
 	if _, err := p.Identity(t.Context(), janeUser, Request{Header: http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"dev "}}}); codeOf(err) != 400 || len(ask.asked) != 0 {
@@ -94,7 +96,8 @@ func TestDroppedGroupHidesNothing(t *testing.T) {
 	}
 }
 
-// Who asks to be somebody else asks as whom the API server would see, and so does the record of it.
+// TestDroppedGroupsOfAnImpersonation checks that reviews and the record of an impersonation contain
+// the requestor without its dropped groups, as the API server would see it.
 func TestDroppedGroupsOfAnImpersonation(t *testing.T) {
 	ask := &asker{allow: true}
 	u := &user.DefaultInfo{Name: "jane", Groups: []string{"dev", "night shift ", "", "ops"}}
@@ -106,7 +109,7 @@ func TestDroppedGroupsOfAnImpersonation(t *testing.T) {
 	if !slices.Equal(id.Dropped, []string{"night shift ", ""}) || !slices.Equal(id.Requestor.GetGroups(), want) || !slices.Equal(id.Extra[recordPrefix+"groups"], want) {
 		t.Errorf("%+v", id)
 	}
-	if !slices.Equal(id.Groups, []string{""}) { // which is the API server's to judge
+	if !slices.Equal(id.Groups, []string{""}) { // the API server decides about it
 		t.Errorf("requested: %q", id.Groups)
 	}
 	if err := Rewrite(http.Header{}, id); err != nil {
@@ -119,7 +122,8 @@ func TestDroppedGroupsOfAnImpersonation(t *testing.T) {
 	}
 }
 
-// Each refusal of an identity names what is the trouble, on one line that is bounded, and says what helps.
+// TestRefusedIdentityIsNamed checks that each refusal of an identity names the bad part and a
+// remedy, on one line of bounded length.
 func TestRefusedIdentityIsNamed(t *testing.T) {
 	p := policy(t, PolicyConfig{})
 	for _, test := range []struct {

@@ -17,7 +17,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/filters/impersonation"
 )
 
-// legacyOnly allows what deploy/edge.yaml grants: impersonation as it was before it could be constrained.
+// legacyOnly allows what deploy/edge.yaml grants: only plain impersonation, and no constrained
+// impersonation.
 var legacyOnly = authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	if a.GetVerb() == "impersonate" {
 		return authorizer.DecisionAllow, "", nil
@@ -25,7 +26,8 @@ var legacyOnly = authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.
 	return authorizer.DecisionNoOpinion, "", nil
 })
 
-// A review is about the user that the API server makes of the same identity's headers, whoever that is.
+// TestReviewIsAboutWhomAPIServerSees checks that a review is about the user that the API server
+// makes of the same identity's headers.
 func TestReviewIsAboutWhomAPIServerSees(t *testing.T) {
 	codecs := serializer.NewCodecFactory(runtime.NewScheme())
 	filters := map[string]func(http.Handler) http.Handler{
@@ -85,7 +87,7 @@ func TestReviewIsAboutWhomAPIServerSees(t *testing.T) {
 
 				asked.Store(nil)
 				attrs := execPod
-				attrs.Name = name + string(rune('a'+n)) // each question is a new one
+				attrs.Name = name + string(rune('a'+n)) // no question is asked twice, so that no answer comes from the cache
 				if err := r.Review(t.Context(), id, attrs); err != nil {
 					t.Fatalf("%+v: %v", id, err)
 				}
@@ -109,7 +111,8 @@ func TestReviewIsAboutWhomAPIServerSees(t *testing.T) {
 	}
 }
 
-// Who asks keeps the identity: its groups are not written to.
+// TestReviewLeavesIdentityAlone checks that a review does not write into the identity's groups,
+// which other requests share.
 func TestReviewLeavesIdentityAlone(t *testing.T) {
 	groups := append(make([]string, 0, 4), "dev")
 	r := reviewer(t, &reviews{decide: allow})
