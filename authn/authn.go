@@ -87,7 +87,8 @@ func (a *Authenticator) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if rules := a.config.reload(a.rules.Load()); rules != nil {
-			k.start(ctx, rules) // before rules are in use: a token of a new issuer then waits for its first keys
+			// Start before rules are in use: a token of a new issuer then waits for its first keys.
+			k.start(ctx, rules)
 			a.rules.Store(rules)
 			a.cache.sweep(func(c *cachedToken) bool { return rules.has(c.issuer) })
 			k.stop(func(s *keySource) bool { return !rules.uses(s) })

@@ -21,7 +21,7 @@ type ConnectionValue func(*http.Request) *atomic.Value
 // because verifying a chain takes milliseconds, while a client sends a request on an open
 // connection with a few bytes.
 type certVerdict struct {
-	mu    sync.Mutex     // held during verification: concurrent first requests of a connection share one verification
+	mu    sync.Mutex     // held during verification, so that concurrent requests share one
 	roots *x509.CertPool // CA pool of the verification; a changed CA file makes another pool
 	until time.Time
 	who   Result

@@ -29,7 +29,8 @@ type ClientCA struct {
 // NewClientCA reads a PEM file with the certificates of certificate authorities. The caller runs
 // [ClientCA.Run].
 func NewClientCA(file string) (*ClientCA, error) {
-	if _, err := cert.NewPool(file); err != nil { // checked first, because an error of the next call would leak goroutines
+	// Check the file first, because an error of the next call would leak goroutines.
+	if _, err := cert.NewPool(file); err != nil {
 		return nil, err
 	}
 	content, err := dynamiccertificates.NewDynamicCAContentFromFile("client-ca-bundle", file)

@@ -27,7 +27,7 @@ type authenticationConfig struct {
 	api    *apiserver.AuthenticationConfiguration
 	source []byte   // content of the file; nil: the configuration is made from flags
 	algs   []string // signing algorithms that are accepted from all issuers
-	caFile string   // --oidc-ca-file of the only issuer, read again at each fetch. Empty: use the CA in api
+	caFile string   // --oidc-ca-file, read again at each fetch of keys; empty: the CA is in api
 }
 
 // decoder decodes all versions of the API group. It refuses unknown and duplicate fields.
@@ -45,7 +45,8 @@ func parseConfig(data []byte) (*authenticationConfig, error) {
 	}
 	object, err := runtime.Decode(decoder(), data)
 	if runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err) || runtime.IsMissingVersion(err) {
-		return nil, otherKind(data) // the decoder's error is written for programmers, and may quote the whole file
+		// The decoder's error is written for programmers, and may quote the whole file.
+		return nil, otherKind(data)
 	}
 	if err != nil {
 		return nil, err

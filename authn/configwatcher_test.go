@@ -199,7 +199,9 @@ func TestBadFileIsRefused(t *testing.T) {
 		if got := nameOf(t, a, token); got != "1:jane" || a.rules.Load() != rules {
 			t.Errorf("%s: the last good configuration is not in use: %s", step.name, got)
 		}
-		if again, err := os.ReadFile(a.options.File); err == nil && len(again) > 0 { // bad for the same reason; wait until it is read
+		// A file that is bad for the same reason again must not be logged again. Wait until it is
+		// read.
+		if again, err := os.ReadFile(a.options.File); err == nil && len(again) > 0 {
 			again = append(again, '\n')
 			replaceFile(t, a.options.File, again)
 			testkit.WaitFor(t, "another reading", func() bool {

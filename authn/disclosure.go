@@ -25,7 +25,8 @@ func (v *verification) audienceAccepted() bool {
 	if v.idToken != nil {
 		return v.issuer.accepts(v.idToken.Audience)
 	}
-	var said struct { // decoded as by go-oidc: the case of the name is ignored, and the last member wins
+	// Decoded as by go-oidc: the case of the name is ignored, and the last member wins.
+	var said struct {
 		Audience json.RawMessage `json:"aud"`
 	}
 	if json.Unmarshal(v.jws.payload, &said) != nil {

@@ -8,7 +8,7 @@ import (
 // expression is a CEL expression of the configuration, and how errors name it.
 type expression struct {
 	what    string // its name in the log
-	place   string // its path in the configuration, as the API's validation writes it; the client receives this
+	place   string // its path in the configuration, as in validation errors; for the client
 	text    string
 	message string // the operator's message for a rule that is not satisfied
 }

@@ -43,5 +43,6 @@ func (h *headerCache) put(text string, header *jose.Signature) {
 	if h.byText == nil || len(h.byText) >= maxCachedHeaders {
 		h.byText = make(map[string]*jose.Signature)
 	}
-	h.byText[strings.Clone(text)] = header // text is a part of the token, and the cache must not keep the token in memory
+	// text is a part of the token. Clone it, so that the cache does not keep the token in memory.
+	h.byText[strings.Clone(text)] = header
 }

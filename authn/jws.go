@@ -16,7 +16,7 @@ const maxJOSEHeaderBytes = 64 << 10
 // verified.
 type compactJWS struct {
 	encodedHeader string
-	header        *jose.Signature // decoded encodedHeader, without a signature; requests may share it: read only
+	header        *jose.Signature // decoded encodedHeader, without signature; shared: read only
 	payload       []byte
 	signature     []byte
 }

@@ -24,7 +24,9 @@ func (k *keyRefreshers) start(ctx context.Context, rules *ruleSet) {
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		k.running[s] = cancel
-		s.ring.begin() // here and not in the goroutine: a request that comes first must wait for this fetch
+		// Call begin here and not in the goroutine, so that a request that comes first waits for
+		// this fetch.
+		s.ring.begin()
 		k.wg.Go(func() { s.run(ctx, k.schedule, k.log) })
 	}
 }

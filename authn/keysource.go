@@ -23,7 +23,8 @@ var defaultSchedule = fetchSchedule{5 * time.Minute, doubling(time.Second, 30*ti
 // doubling returns a backoff that waits for first, then twice as long each time, and at most for
 // most.
 func doubling(first, most time.Duration) wait.Backoff {
-	return wait.Backoff{Duration: first, Factor: 2, Cap: most, Steps: math.MaxInt} // Step sets Steps to 0 at Cap, and then always returns Cap
+	// Step sets Steps to 0 when it reaches Cap, and then always returns Cap.
+	return wait.Backoff{Duration: first, Factor: 2, Cap: most, Steps: math.MaxInt}
 }
 
 // keySource keeps the keys of one issuer up to date. Only the goroutine that calls run fetches. All

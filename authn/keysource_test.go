@@ -35,7 +35,8 @@ func TestNotReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := never.Authenticate(context.Background(), token); err != ErrNotReady { // Run was not called
+	// Run was not called.
+	if _, err := never.Authenticate(context.Background(), token); err != ErrNotReady {
 		t.Errorf("got %v", err)
 	}
 	if err := never.Ready(); !errors.Is(err, ErrNotReady) {
@@ -156,7 +157,8 @@ func TestKeysAreRenewed(t *testing.T) {
 // TestKeysMove checks that edge finds keys at a new URL, because it repeats discovery after an
 // error.
 func TestKeysMove(t *testing.T) {
-	i, elsewhere := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey()) // both with the same certificate: httptest has only one
+	// Both issuers have the same certificate: httptest has only one.
+	i, elsewhere := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	cfg := i.config(t)
 	cfg.Flags.SigningAlgs = []string{"RS256", "ES256"}
 	a := startPaced(t, cfg, often)

@@ -26,5 +26,5 @@ type Result struct {
 	Kind     Kind
 	Expires  time.Time // when the accepted credential expires; zero: unknown
 	Token    string    // the bearer token, if it was accepted
-	Reviewed bool      // the API server's token review accepted Token, which the request carries upstream
+	Reviewed bool      // the API server's review accepted Token, and Token goes upstream
 }

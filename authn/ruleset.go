@@ -35,7 +35,7 @@ func compileRules(config *authenticationConfig, before *ruleSet, now func() time
 		headers:   new(headerCache),
 		verifier: &oidc.Config{
 			SupportedSigningAlgs: config.algs,
-			SkipClientIDCheck:    true, // checkAudience does this: an issuer may have many audiences, and needs an own reason
+			SkipClientIDCheck:    true, // checkAudience checks aud: an issuer may have many
 			Now:                  now,
 		},
 	}

@@ -73,7 +73,8 @@ func newTestIssuer(t testing.TB, keys ...jose.JSONWebKey) *testIssuer {
 		(*i.jwks.Load())(w, r)
 	})
 	i.Server = httptest.NewUnstartedServer(mux)
-	i.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // some tests cause certificate errors on purpose
+	// Some tests cause certificate errors on purpose.
+	i.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	i.StartTLS()
 	t.Cleanup(i.Close)
 	i.discover(map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})

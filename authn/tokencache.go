@@ -63,7 +63,9 @@ func (c tokenCache) put(token digest, known cachedToken) { c.lru.Add(token, &kno
 // sweep removes all entries that good reports as no longer valid, so that no result of old rules
 // stays in memory.
 func (c tokenCache) sweep(good func(*cachedToken) bool) {
-	for _, token := range c.lru.Keys() { // least recently used first, so that reading all entries keeps their order
+	// Keys returns the least recently used token first, so that reading all entries keeps their
+	// order.
+	for _, token := range c.lru.Keys() {
 		if value, ok := c.lru.Get(token); ok && !good(value.(*cachedToken)) {
 			c.lru.Remove(token)
 		}

@@ -74,7 +74,8 @@ func (v *verification) checkAlgorithm(context.Context) error {
 	j.header, err = readHeader(j.encodedHeader, v.rules.algs)
 	if wrong := new(jose.ErrUnexpectedSignatureAlgorithm); errors.As(err, &wrong) {
 		if v.explaining {
-			j.header, _ = readHeader(j.encodedHeader, allSigningAlgs) // stays nil for an algorithm that edge never allows
+			// j.header stays nil for an algorithm that edge never allows.
+			j.header, _ = readHeader(j.encodedHeader, allSigningAlgs)
 		}
 		return refused(ReasonAlgorithm, "the signing algorithm is not allowed")
 	}

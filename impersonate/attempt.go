@@ -31,7 +31,7 @@ type attempt struct {
 	asker      Asker
 	requestor  Identity
 	request    *impersonationRequest
-	attributes authorizer.Attributes // of the request; nil: the API server does not offer constrained impersonation
+	attributes authorizer.Attributes // of the request; nil: only plain impersonation is offered
 	stream     bool                  // see Request.Stream
 }
 

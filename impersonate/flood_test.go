@@ -98,7 +98,8 @@ func TestImpersonationFlood(t *testing.T) {
 		})
 	}
 	<-g.full
-	for turnedAway.Load() == 0 && !t.Failed() { // wait until one request was answered with 429 while all slots are taken
+	// Wait until one request was answered with 429 while all slots are taken.
+	for turnedAway.Load() == 0 && !t.Failed() {
 		time.Sleep(time.Millisecond)
 	}
 	close(g.open)

@@ -13,7 +13,9 @@ import (
 func Rewrite(h http.Header, id Identity) error {
 	switch {
 	case id.edgeItself:
-		asked := impersonateHeaders(h) // before strip, which removes headers that Connection names: without them, the request would go upstream as edge itself
+		// Read them before strip, which removes headers that Connection names. Without them, the
+		// request would go upstream as edge itself.
+		asked := impersonateHeaders(h)
 		strip(h)
 		maps.Copy(h, asked)
 		return nil

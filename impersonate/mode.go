@@ -13,7 +13,7 @@ import (
 // A mode is one kind of right to impersonate (KEP-5284). It has its own verbs, and covers some
 // requests only.
 type mode struct {
-	name   string // in the verbs impersonate:<name> and impersonate-on:<name>:<verb>; "": the plain verb impersonate
+	name   string // in impersonate:<name> and impersonate-on:<name>:<verb>; "": plain
 	covers func(req *impersonationRequest, requestor Identity) bool
 }
 

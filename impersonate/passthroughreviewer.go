@@ -22,13 +22,15 @@ type PassthroughReviewer struct {
 // NewPassthroughReviewer takes the API server's address from cfg, but no credential.
 func NewPassthroughReviewer(cfg *rest.Config) (*PassthroughReviewer, error) {
 	anonymous := rest.AnonymousClientConfig(cfg)
-	anonymous.QPS, anonymous.RateLimiter = -1, nil // no rate limit, because each review has another sender
+	// No rate limit, because each review has another sender.
+	anonymous.QPS, anonymous.RateLimiter = -1, nil
 	shared, err := rest.HTTPClientFor(anonymous)
 	if err != nil {
 		return nil, err
 	}
 	straight := *shared
-	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token must reach no other host
+	// The token must reach no other host.
+	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client, err := authorizationv1client.NewForConfigAndClient(anonymous, &straight)
 	if err != nil {
 		return nil, err

@@ -202,7 +202,8 @@ func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonat
 		return nil, a.forbidden(err)
 	}
 	if _, node := nodeOf(req); node && modes[allowed].constrained() {
-		return []string{user.NodesGroup}, nil // edge impersonates upstream with the plain verb, which does not add this group for a node
+		// edge impersonates upstream with the plain verb, which does not add this group for a node.
+		return []string{user.NodesGroup}, nil
 	}
 	return req.groups, nil
 }
@@ -212,7 +213,8 @@ func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonat
 // refusal, as in the API server. The refused part in the error is that of the plain mode: it helps
 // more than a narrower mode that is not allowed.
 func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
-	key := maphash.String(hashSeed, a.requestor.Name) // a hash has one size for all names; a collision changes only the order
+	// A hash has one size for all names. A collision changes only the order.
+	key := maphash.String(hashSeed, a.requestor.Name)
 	order := make([]int, 0, len(modes)+1)
 	if last, ok := p.lastModes.Get(key); ok {
 		order = append(order, last.(int))

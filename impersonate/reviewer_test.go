@@ -172,7 +172,8 @@ func TestReviewFails(t *testing.T) {
 					(&reviews{decide: allow}).ServeHTTP(w, r)
 					return
 				}
-				body := must(io.ReadAll(r.Body)) // net/http notices that a client disconnects only after it has read the body
+				// net/http notices that a client disconnects only after it has read the body.
+				body := must(io.ReadAll(r.Body))
 				r.Body = io.NopCloser(bytes.NewReader(body))
 				test.server.ServeHTTP(w, r)
 			}))

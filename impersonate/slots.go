@@ -25,7 +25,7 @@ type slots struct {
 	timeout time.Duration
 
 	mu    sync.Mutex
-	users map[string]*userSlots // by name; a user has an entry while reviews about the user run or wait for a slot
+	users map[string]*userSlots // by name; only users with reviews that run or wait for a slot
 }
 
 // userSlots are the slots of one user.

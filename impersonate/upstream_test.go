@@ -87,7 +87,8 @@ func TestReviewIsAboutWhomAPIServerSees(t *testing.T) {
 
 				asked.Store(nil)
 				attrs := execPod
-				attrs.Name = name + string(rune('a'+n)) // no question is asked twice, so that no answer comes from the cache
+				// No question is asked twice, so that no answer comes from the cache.
+				attrs.Name = name + string(rune('a'+n))
 				if err := r.Review(t.Context(), id, attrs); err != nil {
 					t.Fatalf("%+v: %v", id, err)
 				}
