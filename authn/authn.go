@@ -68,7 +68,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 func (a *Authenticator) Anonymous(path string) bool { return a.rules.Load().allowsAnonymous(path) }
 
 // Run fetches the keys of every issuer, renews them, and reloads the configuration file when it
-// changes, until ctx ends. The caller calls Run once. Run stops all goroutines that it started
+// changes, until ctx ends. Run must be called only once. It stops all goroutines that it started
 // before it returns. After that, tokens are verified with the last keys.
 func (a *Authenticator) Run(ctx context.Context) {
 	k := &keyRefreshers{schedule: a.schedule, log: a.options.Log, running: make(map[*keySource]context.CancelFunc)}

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/lazy"
 )
 
-// Expressions read the same values here as in kube-apiserver. Its package
+// Expressions read the same values here as in kube-apiserver. kube-apiserver's package
 // k8s.io/apiserver/plugin/pkg/authenticator/token/oidc does not export the code that makes these
 // values.
 

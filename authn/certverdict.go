@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// refusedAge is how long edge stores the refusal of a client certificate. It is short, because the
-// certificate may only not be valid yet. edge verifies an accepted certificate again when the first
-// certificate of its chain expires.
+// refusedAge is how long edge stores the refusal of a client certificate. It is short, because a
+// certificate that is not valid yet becomes valid later. edge verifies an accepted certificate
+// again when the first certificate of its chain expires.
 const refusedAge = time.Minute
 
 // ConnectionValue returns where one value is stored for as long as a request's connection lasts. If
@@ -18,8 +18,8 @@ const refusedAge = time.Minute
 type ConnectionValue func(*http.Request) *atomic.Value
 
 // certVerdict is the result of verifying the client certificate of a connection. edge stores it,
-// because verifying a chain takes milliseconds, while a client sends a request on an open
-// connection with a few bytes.
+// because verifying a chain takes milliseconds, while a request on an open connection costs the
+// client only a few bytes.
 type certVerdict struct {
 	mu    sync.Mutex     // held during verification, so that concurrent requests share one
 	roots *x509.CertPool // CA pool of the verification; a changed CA file makes another pool

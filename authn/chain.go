@@ -82,7 +82,7 @@ func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadabl
 }
 
 // byToken authenticates a request by its token only. certificate is the error of the request's
-// client certificate, or nil. byToken adds it to its own error.
+// client certificate, or nil. byToken appends that error to its own.
 func (c *Chain) byToken(ctx context.Context, token string, certificate error) (Result, error) {
 	verified, err := c.o.Tokens.Authenticate(ctx, token)
 	if err == nil {

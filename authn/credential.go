@@ -17,9 +17,9 @@ const (
 	authorization = "Authorization"
 	// protocols is Sec-WebSocket-Protocol, as net/http spells it in a header map.
 	protocols = "Sec-Websocket-Protocol"
-	// bearerProtocol is the prefix of a WebSocket subprotocol that carries a bearer token. After it
-	// follows the token in base64url without padding. Browsers send tokens in this way, because
-	// they cannot set Authorization on a WebSocket.
+	// bearerProtocol is the prefix of a WebSocket subprotocol that carries a bearer token. The
+	// token follows the prefix in base64url without padding. Browsers send tokens in this way,
+	// because they cannot set Authorization on a WebSocket.
 	bearerProtocol = "base64url.bearer.authorization.k8s.io."
 )
 

@@ -40,7 +40,7 @@ type Step struct {
 // Explanation states whether a token is accepted, and why. It contains neither the token nor its
 // signature, and not the whole payload.
 type Explanation struct {
-	Outcome Outcome  // refused if any step is; otherwise skipped without a signature check
+	Outcome Outcome  // refused if any step is; else skipped if the signature was not checked
 	Reason  Reason   // of the first refusal, the same that Authenticate returns
 	Issuer  string   // the token's issuer; empty: it is not configured
 	Issuers []string // all configured issuers, sorted

@@ -115,7 +115,7 @@ func TestExplain(t *testing.T) {
 			if t.Failed() {
 				t.Log(text)
 			}
-			// An explanation authenticates nobody.
+			// An explanation does not authenticate a request.
 			if v, err := test.a.Authenticate(context.Background(), test.token); (err == nil) != (test.a == a && test.outcome == OutcomeOK) {
 				t.Errorf("Authenticate says %+v, %v", v, err)
 			}

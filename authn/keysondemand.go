@@ -136,7 +136,7 @@ func (r *keyRing) startLocked(now time.Time) {
 	r.began, r.done = now, make(chan struct{})
 }
 
-// begin records that a fetch starts, whether a request asked for it or not.
+// begin records that a fetch starts, whether or not a request caused it.
 func (r *keyRing) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -99,8 +99,8 @@ func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *dete
 
 // ask sends a request that impersonates a group, but no user. Every API server refuses it, whatever
 // rights edge has. Both implementations of impersonation refuse it before they check any right, and
-// each with its own message. An answer about rights would be less useful: a refusal is about the
-// mode that worked last, and replicas of the API server differ in that mode.
+// each with its own message. edge does not detect by rights: such a refusal is about the mode that
+// worked last, and replicas of the API server differ in that mode.
 func (d *ConstrainedDetector) ask(ctx context.Context) (bool, error) {
 	base, _, err := rest.DefaultServerUrlFor(d.config)
 	if err != nil {

@@ -65,7 +65,7 @@
 //	a value or an extra key that would not arrive unchanged, or is not UTF-8
 //	more than 4,096 groups and extra values
 //
-// An empty Impersonate-User alone impersonates nobody. For each part of an impersonation, edge asks
+// An empty Impersonate-User alone is no impersonation. For each part of an impersonation, edge asks
 // the API server whether the requestor has the right. The API server's own filters check the same
 // rights (k8s.io/apiserver/pkg/endpoints/filters/impersonation):
 //

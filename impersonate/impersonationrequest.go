@@ -24,7 +24,7 @@ type impersonationRequest struct {
 	extra     map[string][]string
 }
 
-// readImpersonationRequest returns nil for a request that impersonates nobody. It reads the headers
+// readImpersonationRequest returns nil for a request without an impersonation. It reads the headers
 // that kube-apiserver reads. It refuses all other headers with the same beginning: one server may
 // ignore a header that the next one takes for the real header.
 func readImpersonationRequest(h http.Header) (*impersonationRequest, error) {

@@ -8,7 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// TestCheckHeaders checks that an empty user name alone impersonates nobody, as for an API server,
+// TestCheckHeaders checks that an empty user name alone is no impersonation, as for an API server,
 // and that headers that an API server does not read are refused.
 func TestCheckHeaders(t *testing.T) {
 	for _, c := range []struct {

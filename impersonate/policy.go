@@ -43,9 +43,9 @@ type PolicyConfig struct {
 	// Constrained reports whether the API server offers constrained impersonation (KEP-5284). Nil:
 	// it does not. See [ConstrainedDetector].
 	Constrained func(context.Context) bool
-	// DropUnusable removes a requestor's groups that are empty or that no header can carry. Without
-	// it, such a group is a refusal. It does not affect the groups that a client asks to
-	// impersonate.
+	// DropUnusable removes a requestor's groups that are empty or that no header can carry. If it
+	// is false, a requestor with such a group is refused. It does not affect the groups that a
+	// client asks to impersonate.
 	DropUnusable bool
 	// Extra is set in every identity, and replaces the identity's extras with the same keys. Keys
 	// are lower case.

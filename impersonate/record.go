@@ -39,9 +39,9 @@ func addRecord(extra map[string][]string, requestor user.Info) error {
 	return nil
 }
 
-// withoutCredential returns extra without the credential ID. The ID is for edge's own audit log,
-// and nobody has granted the right that edge would need to impersonate it. If extra has no
-// credential ID, withoutCredential returns extra itself and not a copy.
+// withoutCredential returns extra without the credential ID. The ID is for edge's own audit log. To
+// impersonate it, edge would need a right that clusters do not grant. If extra has no credential
+// ID, withoutCredential returns extra itself and not a copy.
 func withoutCredential(extra map[string][]string) map[string][]string {
 	if _, ok := extra[user.CredentialIDKey]; !ok {
 		return extra

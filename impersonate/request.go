@@ -7,7 +7,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// Request is what [Policy.Identity] needs to know about a request, beside its requestor.
+// Request is the input of [Policy.Identity], in addition to the requestor.
 type Request struct {
 	// Header is the client's header. It is not changed.
 	Header http.Header

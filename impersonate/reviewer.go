@@ -18,10 +18,10 @@ import (
 const (
 	// reviewTimeout bounds a review with its retries. A session waits for the review.
 	reviewTimeout = 10 * time.Second
-	// answerAge is how long an answer is cached, yes or no. An API server caches its webhook's
-	// answers for 5 min and 30 s, because it needs one for each request. edge needs one for each
-	// session. 10 s are enough for the bursts of a script or a flood. So a right that is granted or
-	// revoked takes effect through edge about as soon as without edge.
+	// answerAge is how long an answer is cached, yes or no. The API server caches its webhook's
+	// answers for 5 min and 30 s, because the API server needs one for each request. edge needs one
+	// for each session. 10 s are enough for the bursts of a script or a flood. So a right that is
+	// granted or revoked takes effect through edge about as soon as without edge.
 	answerAge = 10 * time.Second
 	// maxAnswers bounds the number of cached answers. The least recently used one is evicted.
 	maxAnswers = 4096
@@ -58,11 +58,11 @@ type answer struct {
 // call is one review that all concurrent callers with the same question share. All but the first
 // caller wait until ready is closed.
 //
-// It does not use singleflight.Group. Callers cannot leave its Do. With its DoChan, the review runs
-// in a goroutine of its own, which outlives the request. A client that impersonates and resets the
-// stream, again and again, could have any number of reviews running, and a panic in one of them
-// would end the process. Here the first caller stays until there is an answer. So the server's
-// limit on a connection's handlers also limits its reviews.
+// call replaces singleflight.Group. A caller of Group.Do cannot leave it early. With Group.DoChan,
+// the review runs in a goroutine of its own, which outlives the request. A client that impersonates
+// and resets the stream, again and again, could have any number of reviews running, and a panic in
+// one of them would end the process. With call, the first caller stays until there is an answer. So
+// the server's limit on a connection's handlers also limits its reviews.
 type call struct {
 	ready chan struct{}
 	given answer

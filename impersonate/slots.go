@@ -54,8 +54,8 @@ func (s *slots) do(ctx context.Context, user string, ask func() error) error {
 	return ask()
 }
 
-// acquire waits for a slot, but only for a short time. So a client that floods edge with questions
-// does not flood the API server, and soon receives a 429.
+// acquire waits for a slot, but only for a short time. A client that floods edge with questions
+// does not flood the API server in this way, and soon receives a 429.
 func (s *slots) acquire(ctx context.Context, from *semaphore.Weighted) error {
 	if from.TryAcquire(1) {
 		return nil
