@@ -28,9 +28,9 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// TestTokenInURL checks that a request with its own token in its URL is refused, whatever the
-// parameter's name and the encoding are, and that the token is removed from the URL. A part of the
-// token, another token, and a word that is too short for a token are ignored.
+// TestTokenInURL checks that a request with its own token in its URL is refused, and that the token
+// is removed from the URL. The name of the parameter and the encoding of the token do not matter. A
+// part of the token, another token, and a word that is too short for a token are ignored.
 func TestTokenInURL(t *testing.T) {
 	for uri, found := range map[string]bool{
 		"/api?continue=" + opaqueToken:                                             true,

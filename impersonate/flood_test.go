@@ -164,7 +164,7 @@ func TestOneUsersFlood(t *testing.T) {
 }
 
 // TestImpersonationIsReviewedInParallel checks that an impersonation with the largest number of
-// values runs 8 reviews at the same time, and that the error is that of the first refused value.
+// values runs 8 reviews at the same time. The error is that of the first refused value.
 func TestImpersonationIsReviewedInParallel(t *testing.T) {
 	groups := make([]string, maxRequestedValues)
 	for i := range groups {

@@ -59,9 +59,8 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzImpersonation checks headers of a client. edge refuses them, or the API server also sees no
-// impersonation in them, or the request goes upstream as the user that the API server itself would
-// read.
+// FuzzImpersonation checks any headers of a client. Either edge refuses them, or edge and the API
+// server see no impersonation in them, or both read the same user from them.
 func FuzzImpersonation(f *testing.F) {
 	f.Add("Impersonate-User: bob\nImpersonate-Group: a\nImpersonate-Group:")
 	f.Add("Impersonate-User: system:serviceaccount:ns:sa\nImpersonate-Extra-Example.com%2fteam: blue\nImpersonate-Extra-Example.com%2Fteam: x")

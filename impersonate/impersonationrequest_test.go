@@ -8,8 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// TestCheckHeaders checks that an empty user name alone is no impersonation, as for an API server,
-// and that headers that an API server does not read are refused.
+// TestCheckHeaders checks that an empty user name alone is no impersonation, as for an API server.
+// Headers that an API server does not read are refused.
 func TestCheckHeaders(t *testing.T) {
 	for _, c := range []struct {
 		header http.Header

@@ -29,7 +29,7 @@ func NewPassthroughReviewer(cfg *rest.Config) (*PassthroughReviewer, error) {
 		return nil, err
 	}
 	straight := *shared
-	// The token must reach no other host.
+	// The sender's token must reach no other host than the API server.
 	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client, err := authorizationv1client.NewForConfigAndClient(anonymous, &straight)
 	if err != nil {

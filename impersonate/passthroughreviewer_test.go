@@ -58,7 +58,7 @@ func passthroughReviewer(t *testing.T, h http.Handler) *PassthroughReviewer {
 }
 
 // TestPassthroughReview checks that the review is sent with the sender's token and Impersonate-*
-// headers and with nothing of edge's, and that the result is the same as that of a Reviewer.
+// headers, and with no header of edge's own. The result must be the same as that of a Reviewer.
 func TestPassthroughReview(t *testing.T) {
 	header := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}, "Accept": {"text/plain"}}
 	sender := TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, header)
