@@ -19,7 +19,7 @@ type AnonymousPaths struct{ paths map[string]bool }
 
 // NewAnonymousPaths checks a list of paths and returns them as a set. It returns an error for a
 // path that no request can have, that two servers could read in two ways, or that names a resource.
-// Only users with a name may access resources of a cluster.
+// It opens no resource of a cluster to users without a name.
 func NewAnonymousPaths(list []string) (AnonymousPaths, error) {
 	p := AnonymousPaths{make(map[string]bool, len(list))}
 	for _, text := range list {
@@ -57,7 +57,7 @@ func checkAnonymousPath(text string) error {
 	}
 	info, err := apiPaths.NewRequestInfo(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: text}})
 	if err != nil || info.IsResourceRequest {
-		return errors.New("it is a resource's path, which is never served without a login")
+		return errors.New("it is a resource's path, which needs a login")
 	}
 	return nil
 }
