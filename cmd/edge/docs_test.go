@@ -23,7 +23,10 @@ import (
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
-	for _, name := range []string{"README.md", "docs/identity.md", "docs/security.md", "deploy/edge.yaml", "deploy/options.yaml"} {
+	for _, name := range []string{
+		"README.md", "docs/configuration.md", "docs/connect.md", "docs/identity.md", "docs/limits.md", "docs/migration.md",
+		"docs/security.md", "docs/versions.md", "deploy/edge.yaml", "deploy/options.yaml",
+	} {
 		text, err := os.ReadFile(filepath.Join("../..", name))
 		if err != nil {
 			t.Fatal(err)
