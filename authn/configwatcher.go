@@ -39,7 +39,7 @@ func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 		return nil
 	case bytes.Equal(data, w.adopted):
 		if w.problem != "" {
-			w.log.Info("Authentication configuration file is again the same as the configuration in use", slog.String("file", w.file))
+			w.log.Info("authentication configuration file is again the same as the configuration in use", slog.String("file", w.file))
 		}
 		w.adopt(data)
 		return nil
@@ -56,7 +56,7 @@ func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 		return nil
 	}
 	w.adopt(data)
-	w.log.Info("Reloaded the authentication configuration", slog.String("file", w.file), slog.Int("issuers", len(rules.issuers)))
+	w.log.Info("reloaded the authentication configuration", slog.String("file", w.file), slog.Int("issuers", len(rules.issuers)))
 	return rules
 }
 
@@ -74,7 +74,7 @@ func (w *configWatcher) refuse(data []byte, err error) {
 		return
 	}
 	w.problem, w.since = problem, w.now()
-	w.log.Error("Refused the authentication configuration file; the previous configuration stays in use", slog.String("error", problem))
+	w.log.Error("refused the authentication configuration file; the previous configuration stays in use", slog.String("error", problem))
 }
 
 // warning returns a line for the operator. It returns an empty string if the current file is in

@@ -120,7 +120,7 @@ func TestReload(t *testing.T) {
 	}
 	adopted := 0
 	for _, line := range log.lines() {
-		if strings.Contains(line, "Reloaded the authentication configuration") {
+		if strings.Contains(line, "reloaded the authentication configuration") {
 			adopted++
 		}
 	}

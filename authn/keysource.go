@@ -136,10 +136,10 @@ func (s *keySource) report(log *slog.Logger, before fetchState, err error) fetch
 	count := slog.Int("keys", s.keyCount())
 	switch {
 	case err == nil && before != working:
-		log.Info("Fetched the OIDC issuer's keys", count)
+		log.Info("fetched the OIDC issuer's keys", count)
 		return working
 	case err != nil && before != failing:
-		log.Warn("Failed to fetch the OIDC issuer's keys; edge keeps its current keys and retries", count, slog.String("error", brief(err)))
+		log.Warn("failed to fetch the OIDC issuer's keys; edge keeps its current keys and retries", count, slog.String("error", brief(err)))
 		return failing
 	}
 	return before

@@ -191,9 +191,9 @@ func (r *TokenReviewer) report(err error) {
 		return
 	}
 	if failing {
-		r.log.Warn("Token reviews fail", slog.String("error", brief(err)))
+		r.log.Warn("token reviews fail", slog.String("error", brief(err)))
 	} else {
-		r.log.Info("Token reviews work again")
+		r.log.Info("token reviews work again")
 	}
 }
 

@@ -247,7 +247,7 @@ func TestTokenReviewFails(t *testing.T) {
 		t.Errorf("after failures: %v", err)
 	}
 	lines := logged.lines()
-	if len(lines) != 2 || !strings.Contains(lines[0], "Token reviews fail") || !strings.Contains(lines[1], "work again") {
+	if len(lines) != 2 || !strings.Contains(lines[0], "token reviews fail") || !strings.Contains(lines[1], "work again") {
 		t.Errorf("logged %q", lines)
 	}
 	if strings.Contains(strings.Join(lines, ""), "secret-token") {

@@ -92,7 +92,7 @@ func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *dete
 			age = refusedAge
 		}
 		constrained = before.constrained
-		d.log.Warn("Failed to detect whether the API server offers constrained impersonation", "error", err.Error(), "assumed", constrained)
+		d.log.Warn("failed to detect whether the API server offers constrained impersonation", "error", err.Error(), "assumed", constrained)
 	}
 	return &detected{constrained, d.now().Add(age)}
 }
