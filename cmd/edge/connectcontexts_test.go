@@ -234,7 +234,7 @@ func TestConnectBrokenContext(t *testing.T) {
 		"no-such-user":    `user \"nobody\" is not in your kubeconfig`,
 		"clusterless":     "names no cluster",
 		"addressless":     `cluster \"addressless\" of your kubeconfig has no server`,
-		"plain":           "https only",
+		"plain":           "must begin with https://",
 		"unreadable":      "/no/such/authority",
 		"asking":          "pass --context to edge connect", // the command has the terminal
 	} {

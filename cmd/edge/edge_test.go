@@ -136,7 +136,7 @@ func TestBadConfigurationExits2(t *testing.T) {
 		"missing kubeconfig":   {f.args("--kubeconfig=" + missing), missing},
 		"broken kubeconfig":    {f.args("--kubeconfig=" + garbage), "garbage"},
 		"unknown context":      {f.args("--context=nowhere"), "nowhere"},
-		"kubeconfig with as":   {impersonating.args(), "impersonates"},
+		"kubeconfig with as":   {impersonating.args(), "must not impersonate"},
 		"plain API server":     {plain.args(), "https"},
 		"missing upstream CA":  {f.args("--certificate-authority=" + missing), missing},
 		"request timeout":      {f.args("--request-timeout=soon"), "soon"},
