@@ -54,7 +54,7 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 		done; \
 	done
 
-bench: ## compare edge's hot path with other proxies, measure each pair of dialects, check the performance targets: 40 minutes; BENCHFLAGS="--json FILE --svg DIR": see bench/doc.go
+bench: ## compare edge's hot path with other proxies, measure each pair of dialects, check the performance targets: 45 minutes; BENCHFLAGS="--json FILE --svg DIR": see bench/doc.go
 	$(GO) run ./bench --idle-hold 10m $(BENCHFLAGS)
 
 firstbyte: ## measure the time to the first byte of an exec at a real API server, directly and through edge; FIRSTBYTEFLAGS: see e2e/cmd/firstbyte/doc.go
