@@ -189,6 +189,9 @@ func (a *waitingAnswer) FlushError() error {
 	return http.NewResponseController(a.ResponseWriter).Flush()
 }
 
+// Unwrap lets http.ResponseController set deadlines, and status.NoteReason find its Noter.
+func (a *waitingAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
 // plainStack is the stack size, in bytes, that the calls of a plain request need.
 const plainStack = 4 << 10
 

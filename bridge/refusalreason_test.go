@@ -136,6 +136,7 @@ func TestReasons(t *testing.T) {
 		"no Upgrade":          {ask: []string{"POST " + execPath + " HTTP/1.1", "Host: e", "Content-Length: 0"}, code: 400, reason: "upgrade_required"},
 		"a broken body":       {ask: []string{"POST /api HTTP/1.1", "Host: e", "Transfer-Encoding: chunked"}, body: "3\r\nabc\r\nxyz\r\n", code: 400, reason: "body"},
 		"not reached":         {ask: get, code: 502, reason: "upstream", up: lost},
+		"no watch reached":    {ask: []string{"GET /api/v1/pods?watch=1 HTTP/1.1", "Host: e"}, code: 502, reason: "upstream", up: lost},
 		"no stream reached":   {ask: exec, code: 502, reason: "upstream", up: lost},
 		"not taken":           {ask: get, code: 503, reason: "upstream", up: framesAPI(t, untaking)},
 		"no answer":           {ask: get, code: 502, reason: "upstream", up: framesAPI(t, ending)},

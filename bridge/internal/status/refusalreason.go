@@ -75,9 +75,18 @@ func reasonOf(err error) Reason {
 // A Noter is an http.ResponseWriter that records why edge itself answers.
 type Noter interface{ NoteReason(Reason) }
 
-// NoteReason passes reason to w if w is a Noter.
+// NoteReason passes reason to w, or to the Noter that w wraps. Like http.ResponseController it
+// follows Unwrap.
 func NoteReason(w http.ResponseWriter, reason Reason) {
-	if noter, ok := w.(Noter); ok {
-		noter.NoteReason(reason)
+	for w != nil {
+		switch outer := w.(type) {
+		case Noter:
+			outer.NoteReason(reason)
+			return
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = outer.Unwrap()
+		default:
+			return
+		}
 	}
 }
