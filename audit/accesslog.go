@@ -16,8 +16,8 @@ import (
 	"edge/impersonate"
 )
 
-// The message of an access log line. kube-oidc-proxy's log uses the same two words, and tools
-// search for them.
+// The two messages of an access log line. kube-oidc-proxy's log has the words AuSuccess and AuFail
+// too, and tools search for them.
 const (
 	success = "AuSuccess" // edge authenticated the requestor and accepts the identity; the request may still fail later
 	failure = "AuFail"    // edge did not authenticate the requestor, or refuses the identity
@@ -30,7 +30,8 @@ const (
 	maxMethod = 32
 )
 
-// usualAttrs is the number of attributes to allocate space for; few lines have more.
+// usualAttrs is the number of attributes for which an access log line allocates space; few lines
+// have more.
 const usualAttrs = 15
 
 // accessLog writes one line per request, when the request ends.
@@ -43,8 +44,8 @@ func NewAccessLog(log *slog.Logger) bridge.Observer { return accessLog{log} }
 func (a accessLog) Begin(r *http.Request) bridge.Observation {
 	l := &accessLine{log: a.log, message: failure, attrs: make([]slog.Attr, 0, usualAttrs)}
 	l.add("source", bounded(bridge.ClientIP(r), maxName))
-	// edge has rewritten X-Forwarded-For. A single address in it is the peer's; a list of several
-	// has been confirmed by --trusted-proxies.
+	// edge has rewritten X-Forwarded-For. A single address in it is that of the client's TCP
+	// connection. A list of several addresses was confirmed by --trusted-proxies.
 	if way := r.Header.Get("X-Forwarded-For"); strings.Contains(way, ",") {
 		l.add("xForwardedFor", bounded(way, maxList))
 	}
@@ -104,7 +105,7 @@ func (l *accessLine) addUser(nameKey, groupsKey, uidKey, name string, groups []s
 	}
 }
 
-// Streaming adds nothing: the line is written when the stream ends.
+// Streaming adds nothing to the access log line, which is written when the stream ends.
 func (l *accessLine) Streaming(bridge.Stream) error { return nil }
 
 func (l *accessLine) Started(int) {}
@@ -129,8 +130,8 @@ func (l *accessLine) Ended(end bridge.End) {
 	l.log.LogAttrs(context.Background(), slog.LevelInfo, l.message, l.attrs...)
 }
 
-// addedExtra lists the extras that go upstream and that the requestor's own extras do not have, as
-// key=value, in order of the keys.
+// addedExtra lists the user extras (Impersonate-Extra headers) that go upstream and that are not
+// among the requestor's own extras, as key=value, in order of the keys.
 func addedExtra(id impersonate.Identity) []string {
 	var added []string
 	own := id.Requestor.GetExtra()
@@ -167,7 +168,8 @@ var harmless = func() map[string]bool {
 const maxURI = 2048
 
 // loggedURI returns the URL as the access log shows it: the path as the client sent it, and the
-// harmless parameters. One "..." at the end stands for all other parameters.
+// query parameters that the variable harmless lists. One "..." at the end stands for all other
+// parameters.
 func loggedURI(u *url.URL) text {
 	var b strings.Builder
 	b.WriteString(redactPath(u.EscapedPath()))

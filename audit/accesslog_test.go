@@ -119,7 +119,8 @@ func TestCutText(t *testing.T) {
 	}
 }
 
-// TestLists checks that a group with a comma remains one group in both formats.
+// TestLists checks that both formats, text and JSON, log a group whose name has a comma as one
+// group.
 func TestLists(t *testing.T) {
 	l := newList([]string{"a,system:masters", "b", "", "c d", `e"\`})
 	text, _ := l.MarshalText()
@@ -132,8 +133,8 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// TestExecArguments checks that the access log shows the path of a URI, and only the harmless
-// parameters of its query.
+// TestExecArguments checks that the access log shows the path of a URI, and of its query only the
+// parameters that the variable harmless lists.
 func TestExecArguments(t *testing.T) {
 	for target, want := range map[string]string{
 		"/api/v1/namespaces/a/pods/p/exec?command=sh&command=-c&command=echo%20hunter2&container=c&stdin=true&tty=true": "/api/v1/namespaces/a/pods/p/exec?container=c&stdin=true&tty=true&...",
@@ -157,8 +158,8 @@ func TestExecArguments(t *testing.T) {
 	}
 }
 
-// TestSource checks that source is the client's address, and that the whole chain of addresses is
-// shown only if it was confirmed by a trusted proxy.
+// TestSource checks that the field source of the access log is the client's address, and that the
+// whole chain of addresses is shown only if a trusted proxy confirmed it.
 func TestSource(t *testing.T) {
 	for way, want := range map[string][2]string{
 		"203.0.113.7":                     {"203.0.113.7", ""},
@@ -176,8 +177,8 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreTold checks that a line has the field refusal if edge itself wrote the answer, and
-// only then.
+// TestRefusalsAreTold checks that an access log line has the field refusal if edge itself wrote the
+// answer, and only then.
 func TestRefusalsAreTold(t *testing.T) {
 	var printed bytes.Buffer
 	edge := newEdge(t, newAPI(t, answer), NewAccessLog(slog.New(handlers(&printed)["json"])))

@@ -60,7 +60,7 @@ func policyAttributes(r *http.Request, who user.Info) *authorizer.AttributesReco
 	return a
 }
 
-// newAttributes returns the attributes in info, without the selectors.
+// newAttributes returns the attributes in info, without the label and field selectors.
 func newAttributes(info *request.RequestInfo) *authorizer.AttributesRecord {
 	return &authorizer.AttributesRecord{
 		Verb: info.Verb, Namespace: info.Namespace, APIGroup: info.APIGroup, APIVersion: info.APIVersion,

@@ -17,7 +17,7 @@ import (
 )
 
 // TestRequestInfo checks that a request is parsed as by kube-apiserver's own code, and that no part
-// of it is in the log or in an error.
+// of the request is in the log or in an error.
 func TestRequestInfo(t *testing.T) {
 	var klogged bytes.Buffer
 	for _, path := range []string{
@@ -53,8 +53,8 @@ func TestRequestInfo(t *testing.T) {
 	}
 }
 
-// TestAttributes checks that the authorizer gets the same attributes as from kube-apiserver's own
-// filter, with the selectors and without a user.
+// TestAttributes checks that edge passes the same attributes to an authorizer as kube-apiserver's
+// own filter does, with the selectors and without a user.
 func TestAttributes(t *testing.T) {
 	klog.SetOutput(io.Discard)
 	paths := []string{

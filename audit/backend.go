@@ -14,7 +14,8 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 )
 
-// newLogBackend returns a backend that writes events to the file. The caller closes the file.
+// newLogBackend returns a backend that writes events to the audit log file. The caller closes the
+// file.
 func newLogBackend(ctx context.Context, o LogOptions) (audit.Backend, io.Closer, error) {
 	out, err := openLog(o)
 	if err != nil {
@@ -47,7 +48,7 @@ func (d Delivery) wrap(ctx context.Context, b audit.Backend, width int) audit.Ba
 		if config.ThrottleEnable {
 			p.limiter = flowcontrol.NewTokenBucketRateLimiter(config.ThrottleQPS, config.ThrottleBurst)
 		}
-		config.ThrottleEnable, config.AsyncDelegate = false, false // throttle does both
+		config.ThrottleEnable, config.AsyncDelegate = false, false // edge's type throttle limits the rate and sends concurrently
 		b = buffered.NewBackend(p, config)
 	}
 	if d.TruncateEnabled {
@@ -56,8 +57,8 @@ func (d Delivery) wrap(ctx context.Context, b audit.Backend, width int) audit.Ba
 	return b
 }
 
-// forgiving reports that an event was delivered even if it was not, so that the request proceeds
-// (mode blocking).
+// forgiving is a backend that reports an event as delivered even if it was not, so that the request
+// proceeds (mode blocking).
 type forgiving struct{ audit.Backend }
 
 func (f forgiving) ProcessEvents(events ...*auditinternal.Event) bool {

@@ -29,9 +29,10 @@ func parse(t *testing.T, flags ...string) *Options {
 	return o
 }
 
-// TestFlagsAreKubeAPIServers checks that names, types, defaults, deprecations and help of the flags
-// are kube-apiserver's. The file has what the flags of its AuditOptions (v0.37.2) print; importing
-// their package would link etcd's client.
+// TestFlagsAreKubeAPIServers checks that names, types, defaults, deprecations and help of the audit
+// flags are kube-apiserver's. The expected values come from a file: the flags of kube-apiserver's
+// AuditOptions (v0.37.2), printed once. Importing the package of AuditOptions would link etcd's
+// client.
 func TestFlagsAreKubeAPIServers(t *testing.T) {
 	want, err := os.ReadFile("testdata/kube-apiserver-flags.tsv")
 	if err != nil {
@@ -140,16 +141,16 @@ func event(uri string) *auditinternal.Event {
 	return &auditinternal.Event{Level: auditinternal.LevelMetadata, AuditID: "1", Stage: auditinternal.StageRequestReceived, RequestURI: uri}
 }
 
-// TestDelivery checks the effect of each delivery flag on both backends. Five events are in the
-// buffer before the backend runs.
+// TestDelivery checks the effect of each delivery flag on both backends, file and webhook. Five
+// events are in the buffer before the backend runs.
 func TestDelivery(t *testing.T) {
 	const five = 5
 	for _, backend := range []string{"log", "webhook"} {
 		for _, c := range []struct {
 			name  string
-			flags string // without --audit-log- or --audit-webhook-
-			want  []int  // sizes of the batches that are delivered before the end
-			rest  int    // events delivered at the end, if it is not cut short
+			flags string // flags without their prefix --audit-log- or --audit-webhook-
+			want  []int  // sizes of the batches that are delivered before the shutdown
+			rest  int    // events delivered by the shutdown; 0: the test cuts the shutdown short
 		}{
 			{"blocking", "mode=blocking", []int{1, 1, 1, 1, 1}, 0},
 			{"max-size", "mode=batch batch-throttle-enable=false batch-max-size=2 batch-max-wait=1h", []int{2, 2}, 1},
@@ -203,7 +204,7 @@ func TestTruncate(t *testing.T) {
 	for _, backend := range []string{"log", "webhook"} {
 		for flags, want := range map[string][]int{
 			"truncate-enabled=false truncate-max-event-size=2000":                          {5},
-			"truncate-enabled truncate-max-event-size=2000":                                {4}, // one event is too large
+			"truncate-enabled truncate-max-event-size=2000":                                {4}, // one event is too large and is dropped
 			"truncate-enabled truncate-max-event-size=2000 truncate-max-batch-size=2000":   {2, 2},
 			"truncate-enabled truncate-max-event-size=10000 truncate-max-batch-size=10000": {5},
 		} {

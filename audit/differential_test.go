@@ -37,8 +37,8 @@ import (
 	"edge/impersonate"
 )
 
-// memory is a backend that stores events. If refuse is set, it reports that it could not store
-// them.
+// memory is an audit backend that stores events in memory. If refuse is set, it reports that it
+// could not store them.
 type memory struct {
 	mu     sync.Mutex
 	events []*auditinternal.Event
@@ -58,8 +58,8 @@ func (m *memory) Run(<-chan struct{}) error { return nil }
 func (m *memory) Shutdown()                 {}
 func (m *memory) String() string            { return "memory" }
 
-// take returns the events so far as JSON, one line each, and deletes them. Values that differ
-// between any two requests are removed or replaced.
+// take returns the events stored so far as JSON, one line each, and deletes them. Values that
+// differ between any two requests are removed or replaced.
 func (m *memory) take(t *testing.T) []string {
 	t.Helper()
 	m.mu.Lock()
@@ -214,7 +214,7 @@ func rulesOf(t *testing.T, text string) audit.PolicyRuleEvaluator {
 	return policy.NewPolicyRuleEvaluator(p)
 }
 
-// policies have at least one rule of each kind.
+// policies are audit policies that together have at least one rule of each kind.
 var policies = map[string]string{
 	"everything": `rules: [{level: Metadata}]`,
 	"who": `rules:

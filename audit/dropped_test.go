@@ -27,7 +27,7 @@ func TestDroppedGroups(t *testing.T) {
 	many := append([]string{"", "dev ", "a\"b\n", "x" + canary + " ", strings.Repeat("\u202e", 1<<20) + " "}, make([]string, 1<<16)...)
 	for name, test := range map[string]struct {
 		groups  []string
-		dropped []string // nil: no such field
+		dropped []string // groups in the field droppedGroups; nil: there is no such field
 	}{
 		"none":   {[]string{"dev"}, nil},
 		"some":   {[]string{"night shift ", "dev", ""}, []string{"night shift ", ""}},
@@ -73,7 +73,8 @@ func TestDroppedGroups(t *testing.T) {
 	}
 }
 
-// checkDropped checks that got begins with all of want, and is within the limits.
+// checkDropped checks that the logged groups got begin with all groups in want, and that their
+// number is within the access log's limit.
 func checkDropped(t *testing.T, name string, got, want []string) {
 	t.Helper()
 	if len(got) < len(want) || len(got) > maxItems+1 || want == nil && got != nil || len(want) > 0 && !reflect.DeepEqual(got[:len(want)], want) {

@@ -3,8 +3,8 @@ package audit
 import "errors"
 
 var (
-	// errNoKind replaces the only error of NewRequestInfo, whose text contains the query and so may
-	// contain a token.
+	// errNoKind replaces the only error of NewRequestInfo (k8s.io/apiserver), whose text contains
+	// the query and so may contain a token.
 	errNoKind = errors.New("audit: cannot determine kind and namespace from the request path")
 	// errNotStored is the error for a request whose event no backend accepted. The text is
 	// kube-apiserver's.

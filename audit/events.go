@@ -24,9 +24,9 @@ const flushPeriod = 5 * time.Second
 type Events struct {
 	policy  audit.PolicyRuleEvaluator
 	backend audit.Backend
-	file    io.Closer // nil: the events are not written to a file
+	file    io.Closer // the audit log file; nil: there is none
 	cut     context.CancelFunc
-	flush   time.Duration // flushPeriod; shorter in tests
+	flush   time.Duration // limit of the last delivery: flushPeriod, or shorter in tests
 	log     *slog.Logger
 }
 

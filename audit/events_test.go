@@ -112,7 +112,8 @@ func TestCommandIsInTheEvent(t *testing.T) {
 	}
 }
 
-// TestNoQueryInTheLog checks that the library does not log a query that is not valid ListOptions.
+// TestNoQueryInTheLog checks that package k8s.io/apiserver does not log a query that is not valid
+// ListOptions.
 func TestNoQueryInTheLog(t *testing.T) {
 	var klogged bytes.Buffer
 	klog.SetOutput(&klogged)
@@ -141,7 +142,7 @@ func TestEventsAreBounded(t *testing.T) {
 		seen := e.Begin(r)
 		id, _ := identifyPerson(r)
 		seen.Identified(r, id, nil)
-		const most = 128 << 10 // JSON encodes "&" as six bytes
+		const most = 128 << 10 // bytes of one event; JSON encodes "&" as six bytes
 		for _, line := range events.take(t) {
 			if len(line) > most || !strings.Contains(line, truncated) {
 				t.Errorf("%.30s: %d bytes", target, len(line))
@@ -159,7 +160,7 @@ func TestAuditID(t *testing.T) {
 	for _, chosen := range []string{"", "chosen-1", strings.Repeat("x", maxAuditID+1)} {
 		r := httptest.NewRequest("GET", "/api", nil)
 		r.Header.Set("Authorization", "Bearer alice")
-		r.Header.Set("Connection", "audit-id") // names it as a header for this hop only
+		r.Header.Set("Connection", "audit-id") // declares Audit-ID as a header for this hop only
 		if chosen != "" {
 			r.Header.Set("Audit-ID", chosen)
 		}
@@ -193,8 +194,8 @@ func TestNotStored(t *testing.T) {
 	}
 }
 
-// TestRefusedIdentity checks the events of a requestor that authenticated but may not proceed: they
-// have the requestor and the refusal, as those of an API server's own filters.
+// TestRefusedIdentity checks the events of a requestor that authenticated but may not proceed. They
+// have the requestor and the refusal, as the events of kube-apiserver's own filters do.
 func TestRefusedIdentity(t *testing.T) {
 	var events memory
 	refusal := apierrors.NewForbidden(schema.GroupResource{Resource: "users"}, "root", errors.New("no"))

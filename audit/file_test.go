@@ -16,7 +16,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// see passes one request to the observer from begin to end, and returns the error of Identified.
+// see passes one request to the observer from Begin to the end, and returns the error of the
+// observer's method Identified.
 func see(o bridge.Observer, target string) error {
 	r := httptest.NewRequest("GET", target, nil)
 	r.Header.Set("Authorization", "Bearer alice")
@@ -86,7 +87,8 @@ func TestLogToStandardOutput(t *testing.T) {
 	}
 }
 
-// TestLogBatch checks that a batch is written to the file at the end, if not before.
+// TestLogBatch checks that events of a batch that is not full are written to the file when the
+// backend shuts down.
 func TestLogBatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.log")
 	e, stop := newEvents(t, "--audit-log-path="+path, "--audit-log-mode=batch", "--audit-log-batch-max-size=1000", "--audit-log-batch-max-wait=1h")
@@ -113,13 +115,13 @@ func TestLogFull(t *testing.T) {
 	}
 }
 
-// TestLogRotation checks that old files are deleted by number and by age, and that they are
-// compressed.
+// TestLogRotation checks that rotated audit log files are deleted by number and by age, and that
+// they are compressed.
 func TestLogRotation(t *testing.T) {
 	const name = "audit.log"
-	big := "/" + strings.Repeat("x", 7<<10) // an event takes 14 KiB
+	big := "/" + strings.Repeat("x", 7<<10) // an event with this path takes 14 KiB
 	const enough = 400                      // enough requests for more than two rotations of 1 MiB
-	// other creates a file as a rotation some days ago would have left it.
+	// other creates a file in dir like a log file that was rotated the given number of days ago.
 	other := func(dir string, days int) {
 		stamp := time.Now().UTC().AddDate(0, 0, -days).Format("2006-01-02T15-04-05.000")
 		if err := os.WriteFile(filepath.Join(dir, "audit-"+stamp+".log"), []byte("old\n"), 0o600); err != nil {

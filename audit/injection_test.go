@@ -26,7 +26,7 @@ var sights = []string{
 	strings.Repeat("\xff", 1<<20), strings.Repeat("\u202e", 1<<20), "",
 }
 
-// maxLine limits a whole line, for any input, in bytes.
+// maxLine is the greatest allowed length of an access log line, for any input, in bytes.
 const maxLine = 64 << 10
 
 // TestLogInjection checks the access log with hostile text in a user's name, group, uid or extra,
@@ -93,7 +93,7 @@ func wellFormed(t *testing.T, format, line string) {
 	}
 }
 
-// parseLine parses a line. It returns an error if a key occurs twice.
+// parseLine parses an access log line in text or JSON. It returns an error if a key occurs twice.
 func parseLine(format, line string) (map[string]string, error) {
 	fields := map[string]string{}
 	add := func(key, value string) error {

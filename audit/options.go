@@ -22,9 +22,9 @@ type Options struct {
 // LogOptions configure the events that are written to a file.
 type LogOptions struct {
 	Path       string // "-": standard output
-	MaxAge     int    // days; 0: no limit
+	MaxAge     int    // days for which a rotated file is kept; 0: no limit
 	MaxBackups int
-	MaxSize    int // MiB; 0: no rotation
+	MaxSize    int // MiB at which the file is rotated; 0: no rotation
 	Format     string
 	Compress   bool
 	Delivery   Delivery
@@ -61,8 +61,8 @@ const (
 
 var modes = []string{modeBatch, modeBlocking, modeBlockingStrict}
 
-// NewOptions returns the defaults of kube-apiserver. They have no policy, and therefore make no
-// events.
+// NewOptions returns the defaults of kube-apiserver. By default there is no policy, and therefore
+// edge makes no events.
 func NewOptions() *Options {
 	delivery := Delivery{
 		Truncate: truncate.Config{MaxBatchSize: 10 * 1024 * 1024, MaxEventSize: 100 * 1024},

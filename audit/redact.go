@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// redacted replaces a token.
+	// redacted is written in place of a token.
 	redacted = "REDACTED"
 	// tokenBegins is how every JWT begins: the base64url encoding of `{"`.
 	tokenBegins = "eyJ"
 )
 
-// token matches a JWS in compact form (RFC 7515 section 7.1). It also matches the beginning of a
-// JWE.
+// token matches a JWS (signed token) in compact form (RFC 7515 section 7.1). It also matches the
+// beginning of a JWE (encrypted token).
 var token = regexp.MustCompile(tokenBegins + `[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 
 // accessToken is the query parameter for a bearer token of any kind (RFC 6750 section 2.3). edge
@@ -33,7 +33,8 @@ func redact(s string) string {
 	return token.ReplaceAllLiteralString(s, redacted)
 }
 
-// redactPath replaces each segment of an escaped path that contains a token, escaped or not.
+// redactPath replaces each segment of an escaped path that contains a token, escaped or not, by
+// REDACTED.
 func redactPath(escaped string) string {
 	if !strings.Contains(escaped, tokenBegins) && !strings.Contains(escaped, "%") {
 		return escaped
@@ -47,10 +48,10 @@ func redactPath(escaped string) string {
 	return strings.Join(segments, "/")
 }
 
-// redactQuery replaces the value of each parameter that is or contains a token, and the whole
-// parameter if its name contains one. The order and the encoding of the other parameters do not
-// change. The arguments of a command stay as they are: the audit policy decides whether they are
-// recorded.
+// redactQuery replaces by REDACTED the value of each parameter that is or contains a token, and the
+// whole parameter if its name contains a token. The order and the encoding of the other parameters
+// do not change. The arguments of a command stay as they are: the audit policy decides whether they
+// are recorded.
 func redactQuery(query string) string {
 	if query == "" {
 		return ""
@@ -99,7 +100,7 @@ func eventRequest(r *http.Request) *http.Request {
 		u.RawPath, u.Path = "", cut(u.Path, maxRecordedPath)
 	}
 	header := http.Header{"User-Agent": {redact(r.UserAgent())}}
-	if way, ok := r.Header["X-Forwarded-For"]; ok { // edge has rewritten it
+	if way, ok := r.Header["X-Forwarded-For"]; ok { // edge has already rewritten X-Forwarded-For
 		header["X-Forwarded-For"] = way
 	}
 	return &http.Request{Method: r.Method, URL: u, Header: header, RemoteAddr: r.RemoteAddr}

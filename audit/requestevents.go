@@ -21,11 +21,11 @@ import (
 type requestEvents struct {
 	policy   audit.PolicyRuleEvaluator
 	backend  audit.Backend
-	ctx      context.Context // has only ac as its value
+	ctx      context.Context // the only value in this context is ac
 	ac       *audit.AuditContext
 	received time.Time
 
-	silent      bool // make no further events
+	silent      bool // true: make no further events
 	stranger    bool // authentication failed: the only event is ResponseStarted, with the refusal
 	longRunning bool
 }
@@ -70,7 +70,7 @@ func (e *requestEvents) Identified(r *http.Request, id impersonate.Identity, ref
 	return nil
 }
 
-// Streaming never refuses: Identified has already made the event that the policy requires.
+// Streaming never refuses a stream: Identified has already made the event that the policy requires.
 func (e *requestEvents) Streaming(bridge.Stream) error { return nil }
 
 func (e *requestEvents) Started(code int) {

@@ -34,7 +34,7 @@ func runner(wait <-chan struct{}) http.Handler {
 	})
 }
 
-// printed is a log that can be read while it is being written.
+// printed is a log of a test that can be read while it is being written.
 type printed struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -90,7 +90,7 @@ func TestStreamEvents(t *testing.T) {
 			t.Errorf("edge: %s\nkube: %s", got, want)
 		}
 	}
-	compare(2) // RequestReceived, ResponseStarted
+	compare(2) // expects two events: RequestReceived, ResponseStarted
 	if log.String() != "" {
 		t.Error("a line before the end: ", log.String())
 	}
@@ -103,7 +103,7 @@ func TestStreamEvents(t *testing.T) {
 		}
 		conn.Close()
 	}
-	compare(1) // ResponseComplete
+	compare(1) // expects one event: ResponseComplete
 	for _, part := range []string{"msg=AuSuccess", "status=101", "user=alice", "session=", `cause=completed`, `downstream="websocket v5.channel.k8s.io"`, "stdout=true&..."} {
 		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, part) {
 			t.Errorf("%q is not one line with %s", got, part)

@@ -13,9 +13,9 @@ import (
 // retry.
 const maxInFlight = 16
 
-// throttle passes batches on concurrently, no faster than the limiter allows. The buffered backend
-// could do both, but it would let a slow webhook pile up any number of batches, and a shutdown
-// could not interrupt it.
+// throttle is a backend that passes batches on to another backend concurrently, no faster than the
+// limiter allows. The buffered backend of k8s.io/apiserver could limit the rate too, but it would
+// let a slow webhook pile up any number of batches, and a shutdown could not interrupt it.
 type throttle struct {
 	audit.Backend
 	ctx      context.Context

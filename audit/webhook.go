@@ -42,8 +42,8 @@ func newWebhook(ctx context.Context, kubeconfig string, initialBackoff time.Dura
 	if err != nil {
 		return nil, err
 	}
-	// Use this file only: clientcmd would take an empty file to mean the cluster in which edge
-	// runs.
+	// Read only the webhook's kubeconfig: clientcmd would take an empty file to mean the cluster in
+	// which edge runs.
 	config, err := clientcmd.NewDefaultClientConfig(*file, &clientcmd.ConfigOverrides{}).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", kubeconfig, err)

@@ -22,16 +22,16 @@ import (
 	"edge/internal/testkit"
 )
 
-// receiver is a webhook. If wait is set, the webhook receives from it before each answer. It
-// answers the first fail posts with 500.
+// receiver is a webhook. If the channel wait is set, the webhook receives from wait before each
+// answer. It answers the first fail posts with 500.
 type receiver struct {
 	*httptest.Server
 	wait <-chan struct{}
 
 	mu       sync.Mutex
 	fail     int
-	posts    []int // number of events in each
-	now, max int   // posts being handled
+	posts    []int // number of events in each post so far
+	now, max int   // posts being handled at this moment, and the most at any moment
 	headers  http.Header
 }
 
@@ -104,8 +104,8 @@ func (r *receiver) kubeconfig(t *testing.T) string {
 	return path
 }
 
-// TestWebhook checks that events are sent in batches by default, and that the last batch is sent at
-// the end.
+// TestWebhook checks that events are sent in batches by default, and that the last batch is sent
+// when the backend shuts down.
 func TestWebhook(t *testing.T) {
 	hook := newReceiver(t, 0, nil)
 	e, stop := newEvents(t, "--audit-webhook-config-file="+hook.kubeconfig(t), "--audit-webhook-batch-max-size=7")
@@ -183,7 +183,7 @@ func TestSlowWebhook(t *testing.T) {
 	}
 	close(answer)
 	stop()
-	const held = maxInFlight + 1 + buffer // one more is between the buffer and the posts
+	const held = maxInFlight + 1 + buffer // events in posts, in the buffer, and one between
 	if _, most := hook.underWay(); most != maxInFlight || hook.events() < maxInFlight || hook.events() > held {
 		t.Errorf("%d posts at once, %d events", most, hook.events())
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// refuses checks that the path answers 401 without a credential.
+// refuses checks that edge answers 401 to a request for the path without a credential.
 func (e *instance) refuses(path string) {
 	e.Helper()
 	if resp, body := e.ask("", path); resp.StatusCode != http.StatusUnauthorized {
@@ -14,9 +14,9 @@ func (e *instance) refuses(path string) {
 	}
 }
 
-// TestAnonymousPaths checks that on --anonymous-paths a request without a credential is forwarded
-// as system:anonymous, and gets 401 elsewhere. Impersonation by such a request is refused without
-// an access review.
+// TestAnonymousPaths checks that a request without a credential is forwarded as system:anonymous on
+// --anonymous-paths, and gets 401 on other paths. Impersonation by such a request is refused
+// without an access review.
 func TestAnonymousPaths(t *testing.T) {
 	b := newBed(t)
 	ca, _ := b.clientCertificate("anna")
@@ -89,7 +89,8 @@ func TestAnonymousPathsFlags(t *testing.T) {
 	}
 }
 
-// all returns the requests that the API server received, without edge's own at start.
+// all returns the requests that the test API server received, except those that edge itself sends
+// at start.
 func (b *bed) all() (seen []*http.Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,7 +102,7 @@ func (b *bed) all() (seen []*http.Request) {
 	return seen
 }
 
-// send is ask with a method and a body.
+// send sends a request as ask does, but with the given method and body.
 func (e *instance) send(method, uri, body string, header ...string) (*http.Response, string) {
 	e.Helper()
 	req, err := http.NewRequest(method, e.url+uri, strings.NewReader(body))

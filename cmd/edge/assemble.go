@@ -15,10 +15,10 @@ import (
 // parts are the parts of edge serve between its listeners and the API server.
 type parts struct {
 	gate       *gate
-	upstream   *rest.Config // with edge's own credential
+	upstream   *rest.Config // how to reach the API server, with edge's own credential
 	token      *upstreamToken
 	credential *bridge.Credential
-	needed     bool // requests cannot go upstream without the credential
+	needed     bool // true: no request can go upstream without edge's credential
 	apiServer  *ops.APIServer
 	events     *audit.Events // nil: no audit events
 	handler    *bridge.Handler

@@ -13,8 +13,9 @@ import (
 )
 
 // TestAnEmptyImpersonationKeepsItsSendersToken checks that an Impersonate-User header with an empty
-// value does not count as impersonation. A request with a token of the API server is then forwarded
-// with that token, and not, without a review, with edge's credential.
+// value does not count as impersonation. If a request with such a header has a token of the API
+// server, edge forwards the request with that token. It must not use edge's own credential, because
+// no access review took place.
 func TestAnEmptyImpersonationKeepsItsSendersToken(t *testing.T) {
 	e := newBed(t).serve("--token-passthrough", "--token-passthrough-audiences=elsewhere")
 	got := e.upstreamOf("opaque", "/api", "Impersonate-User", "")
@@ -32,7 +33,7 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasSuffix(r.URL.Path, "/version"): // constrained impersonation is supported
+		case strings.HasSuffix(r.URL.Path, "/version"): // as with constrained impersonation
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, "requested impersonation without impersonating a user name")
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
@@ -43,7 +44,7 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	}
 	e := b.serve()
 	const canary = "canary-6f1d"
-	e.upstreamOf(b.token(nil), "/api/v1/pods", "Impersonate-User", "bob") // the answer is not cached
+	e.upstreamOf(b.token(nil), "/api/v1/pods", "Impersonate-User", "bob") // no review's answer is cached yet
 	resp, body := e.ask(b.token(nil), "/api/v1/pods?limit=none&access_token="+canary, "Impersonate-User", "bob")
 	if resp.StatusCode != http.StatusOK {
 		t.Error(resp.Status, body)
@@ -137,9 +138,9 @@ func TestOnlyPathsAreServed(t *testing.T) {
 	}
 }
 
-// TestOwnTokenInURL checks that a request with its own token in the URL, in any parameter or
-// segment, is refused. The token is neither sent upstream nor logged. Redaction in the log would
-// only find a JWT, not an opaque token.
+// TestOwnTokenInURL checks that a request is refused if its URL contains the token with which it
+// authenticates, in any parameter or segment. The token is neither sent upstream nor logged.
+// Redaction in the log would only find a JWT, not an opaque token.
 func TestOwnTokenInURL(t *testing.T) {
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {

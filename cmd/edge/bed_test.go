@@ -30,11 +30,11 @@ import (
 	"edge/internal/testkit"
 )
 
-// bedPatience limits each wait for a process in these tests.
+// bedPatience is the timeout of each wait for a process in these tests.
 const bedPatience = 30 * time.Second
 
-// bed has what edge serve needs: an issuer, and a fake API server that records requests and allows
-// everything. The tests in e2e use a real API server.
+// bed is a test bed with what edge serve needs: an issuer, and a fake API server that records
+// requests and allows everything. The tests in e2e use a real API server.
 type bed struct {
 	*testing.T
 	dir    string
@@ -194,8 +194,8 @@ func (b *bed) serve(more ...string) *instance {
 	return b.serveOnly(append(append(b.oidc(), b.upstream()...), more...)...)
 }
 
-// serveOnly starts edge with flags, after some flags for its listeners, and waits until edge is
-// ready.
+// serveOnly starts edge with the given flags, and with flags for its listeners before them. It
+// waits until edge is ready.
 func (b *bed) serveOnly(flags ...string) *instance {
 	b.Helper()
 	e := b.start(flags...)
@@ -254,7 +254,8 @@ func (e *instance) wait(what string, ok func() bool) {
 	}
 }
 
-// ask sends a GET with a token, unless it is "", and with header lines in pairs of name and value.
+// ask sends a GET with a token (none if token is empty), and with header lines in pairs of name and
+// value.
 func (e *instance) ask(token, path string, header ...string) (*http.Response, string) {
 	e.Helper()
 	req, err := http.NewRequest(http.MethodGet, e.url+path, nil)
@@ -304,7 +305,8 @@ func (e *instance) certificate(cfg *tls.Config) (*x509.Certificate, error) {
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-// clientCertificate returns a file with a certificate authority, and a client certificate from it.
+// clientCertificate creates a certificate authority and a client certificate that it signed. It
+// returns the path of a file with the authority's certificate, and the client certificate.
 func (b *bed) clientCertificate(name string, groups ...string) (caFile string, pair tls.Certificate) {
 	b.Helper()
 	ca := testkit.NewAuthority(b, "clients")

@@ -10,7 +10,7 @@ import (
 const (
 	exitNotExecutable = 126
 	exitNotFound      = 127
-	exitSignalled     = 128 // plus the signal's number
+	exitSignalled     = 128 // plus the number of the signal that ended the command
 )
 
 func notStarted(err error) error {

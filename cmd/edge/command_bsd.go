@@ -4,5 +4,6 @@ package main
 
 import "syscall"
 
-// bound returns nil: only Linux can end a process when its parent dies.
+// bound returns the process attributes for the command: nil, because only Linux can end a process
+// when its parent dies.
 func bound() *syscall.SysProcAttr { return nil }

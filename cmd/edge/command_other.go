@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// catchSignals keeps Ctrl-C and the closing of the console from ending edge. The receiver of the
-// channel decides when edge ends.
+// catchSignals keeps Ctrl-C and the closing of the console from ending edge. edge ends when the
+// receiver of the returned channel decides so.
 func catchSignals() <-chan os.Signal {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

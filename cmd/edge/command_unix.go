@@ -55,7 +55,7 @@ func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
-	stops := make(chan os.Signal, 1) // never read: edge stops when the command stops, see wait
+	stops := make(chan os.Signal, 1) // never read: Ctrl-Z must not stop edge itself, see wait
 	signal.Notify(stops, syscall.SIGTSTP)
 	defer signal.Stop(stops)
 	select {

@@ -82,7 +82,8 @@ are started elsewhere.`,
 // loginTime limits the login of the current user before the command starts.
 const loginTime = 5 * time.Minute
 
-// connect runs until the command ends, or with --listen until a signal ends it.
+// connect runs the subcommand edge connect until the command argv ends, or with --listen until a
+// signal ends edge.
 func connect(ctx context.Context, o *connectOptions, argv []string) error {
 	if err := o.validate(argv); err != nil {
 		return usageError{err}
@@ -139,7 +140,7 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 	return nil
 }
 
-// loginOr waits for the end of the login. A signal ends the wait.
+// loginOr waits until the current user's login has ended, or until a signal arrives.
 func loginOr(ctx context.Context, proxy *localProxy, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()

@@ -52,7 +52,7 @@ func TestConnectEnds(t *testing.T) {
 		argv   []string
 		code   int
 		signal syscall.Signal
-		says   string // expected on standard error
+		says   string // text expected on standard error
 	}{
 		"success":          {argv: []string{"true"}},
 		"exit code":        {argv: []string{"sh", "-c", "exit 7"}, code: 7},

@@ -93,8 +93,8 @@ func (c contexts) hasRun(t *testing.T) int {
 	return strings.Count(string(b), "\n")
 }
 
-// connected is an edge connect whose command waits for the end of its input. Read stderr only after
-// cmd has ended.
+// connected is a running edge connect whose command waits for the end of its input. Read stderr
+// only after cmd has ended.
 type connected struct {
 	cmd    *exec.Cmd
 	file   string
@@ -105,7 +105,7 @@ type connected struct {
 
 func (c contexts) connect(t *testing.T, args ...string) *connected {
 	t.Helper()
-	// Without a terminal, so that the plugin gets no input.
+	// The command runs without a terminal, so that the credential plugin gets no input.
 	p := &connected{cmd: connectCommand(t, files{kubeconfig: c.file}, t.TempDir(), append(args, "--", "sh", "-c", `echo "$KUBECONFIG"; cat >/dev/null`)...)}
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -236,7 +236,7 @@ func TestConnectBrokenContext(t *testing.T) {
 		"addressless":     `cluster \"addressless\" of your kubeconfig has no server`,
 		"plain":           "must begin with https://",
 		"unreadable":      "/no/such/authority",
-		"asking":          "pass --context to edge connect", // the command has the terminal
+		"asking":          "pass --context to edge connect", // the command has the terminal, not the plugin
 	} {
 		got := ask(t, p.config, clientcmd.ConfigOverrides{CurrentContext: context})
 		if !strings.Contains(got, `"kind":"Status"`) || !strings.Contains(got, want) {
@@ -245,7 +245,7 @@ func TestConnectBrokenContext(t *testing.T) {
 	}
 	p.end(t)
 
-	current := c.connect(t, "--context=plain") // all names exist, so connect starts
+	current := c.connect(t, "--context=plain") // the names in plain exist: connect starts
 	if got := ask(t, current.config, clientcmd.ConfigOverrides{CurrentContext: "one"}); got != "first Bearer of-alice " {
 		t.Errorf("beside a broken current context: %s", got)
 	}
@@ -312,7 +312,7 @@ func TestConnectNoCurrentContext(t *testing.T) {
 		}
 		p.end(t)
 	}
-	p := c.connect(t, "--cluster=second", "--user=alice") // in a context that connect creates
+	p := c.connect(t, "--cluster=second", "--user=alice") // connect creates a context for these names
 	if got := ask(t, p.config, clientcmd.ConfigOverrides{}); got != "second Bearer of-alice " {
 		t.Error(got)
 	}

@@ -56,9 +56,9 @@ func withFiles(n int) func(*instance) {
 	}
 }
 
-// TestSlowloris opens as many idle connections without a login as edge has file descriptors; half
-// of them have sent a part of a header. It checks that new and existing users can still use edge,
-// and that the probe port still answers under the same load.
+// TestSlowloris opens as many idle connections without a login as edge may open files; half of them
+// have sent a part of a header. It checks that new and existing users can still use edge, and that
+// the probe port still answers under the same load.
 func TestSlowloris(t *testing.T) {
 	const files = 512
 	b := newBed(t)
@@ -81,7 +81,7 @@ func TestSlowloris(t *testing.T) {
 					io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: x\r\n")
 				}
 			}
-			e.askOn(e.connection(), token) // while all of its own connections are open
+			e.askOn(e.connection(), token) // while all connections of this attacker are open
 		})
 	}
 	attackers.Wait()

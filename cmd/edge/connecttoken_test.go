@@ -9,7 +9,8 @@ import (
 )
 
 // TestConnectToken checks that the token of edge connect's listener is a bearer token, which any
-// client may send. In a URL it is refused, because the URL goes to the server.
+// client may send. A request with the token in its URL is refused, because edge would forward the
+// URL to the server.
 func TestConnectToken(t *testing.T) {
 	const token = "the-token-of-this-listener"
 	p := &localProxy{users: map[[sha256.Size]byte]string{sha256.Sum256([]byte(token)): "u"}}

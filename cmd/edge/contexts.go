@@ -144,8 +144,8 @@ func (c *caller) restConfig(p pair) (*rest.Config, error) {
 }
 
 // finish prepares a configuration for connect's requests to the server: it removes the
-// impersonation and the timeout, and the terminal from a credential plugin if the command has the
-// terminal.
+// impersonation and the timeout. If the command has the terminal, finish also keeps a credential
+// plugin from using the terminal.
 func (c *caller) finish(cfg *rest.Config, p pair) *rest.Config {
 	cfg.Impersonate, cfg.Timeout = rest.ImpersonationConfig{}, 0
 	if cfg.ExecProvider != nil && c.isTaken(p) {

@@ -31,14 +31,16 @@ import (
 )
 
 // BenchmarkRequest measures one GET through edge's handler, over TLS and HTTP/2 on both sides, in
-// this process. It uses a token that edge has cached, and tokens that edge has not. Beside each it
-// measures the same requests with an identity that is fixed, without authentication: the difference
-// is the cost of authentication and impersonation. The tokens use RS256, as most issuers do.
+// this process. It uses a token that edge has cached, and tokens that edge has not cached. For
+// comparison it measures the same requests without authentication, with a fixed identity: the
+// difference is the cost of authentication and impersonation. The tokens use RS256, as most issuers
+// do.
 func BenchmarkRequest(b *testing.B) {
 	c := newCosts(b)
 	known := impersonate.Identity{Name: "jane", Groups: []string{"dev", "ops", "eu"}}
 	anybody := func(*http.Request) (impersonate.Identity, error) { return known, nil }
-	// More tokens than edge caches, so that each is new again when its turn comes.
+	// There are more tokens than edge caches, so that edge no longer has a token in its cache when
+	// the benchmark sends that token again.
 	tokens := make([]string, 1+rememberedTokens+tokensPerTurn)
 	for n := range tokens {
 		tokens[n] = c.token(n)
@@ -46,16 +48,16 @@ func BenchmarkRequest(b *testing.B) {
 	same, tokens := tokens[:1], tokens[1:]
 	compareCosts(b, [][2]*asker{
 		{c.asker("remembered", c.serve(c.gate.identify), same), c.asker("", c.serve(anybody), same)},
-		{c.asker("new", c.serve(c.gate.identify), tokens), c.asker("", c.serve(anybody), tokens)}, // each request has another header, which costs HTTP/2 something, too
+		{c.asker("new", c.serve(c.gate.identify), tokens), c.asker("", c.serve(anybody), tokens)}, // new tokens here too: a header that changes has a cost
 	})
 }
 
 const (
-	rememberedTokens = 4096 // maxCachedTokens in authn
+	rememberedTokens = 4096 // equals maxCachedTokens in authn
 	tokensPerTurn    = 100  // requests in one turn, each with the next token
-	// atOnce is the number of concurrent requests. With only one, the runtime's idle threads search
-	// for work and go to sleep while a token is verified. Their CPU time would count too: on two
-	// processors, half as much again.
+	// atOnce is the number of concurrent requests. With only one request at a time, idle threads of
+	// Go's runtime search for work and go to sleep while a token is verified. Their CPU time would
+	// count too: on two processors, half as much again.
 	atOnce = 10
 )
 
@@ -110,7 +112,7 @@ func (a *asker) turn(b *testing.B) float64 {
 // other load on the machine affects both. It reports medians over b.N turns.
 func compareCosts(b *testing.B, pairs [][2]*asker) {
 	costs, more := make([][]float64, len(pairs)), make([][]float64, len(pairs))
-	for _, pair := range pairs { // opens connections and fills pools
+	for _, pair := range pairs { // a first turn, not measured: it opens connections and fills pools
 		pair[0].turn(b)
 		pair[1].turn(b)
 	}
@@ -120,7 +122,7 @@ func compareCosts(b *testing.B, pairs [][2]*asker) {
 			costs[i], more[i] = append(costs[i], cost), append(more[i], cost-without)
 		}
 	}
-	b.ReportMetric(0, "ns/op") // b.N counts turns
+	b.ReportMetric(0, "ns/op") // not reported: b.N counts turns, not requests
 	for i, pair := range pairs {
 		b.ReportMetric(median(costs[i]), pair[0].name+"-us")
 		b.ReportMetric(median(more[i]), pair[0].name+"-more-us")
@@ -132,7 +134,8 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// costs has an issuer, an API server and edge's gate, all in this process.
+// costs has an issuer, an API server and edge's gate (authentication and impersonation), all in
+// this process.
 type costs struct {
 	*testing.B
 	issuer   *httptest.Server

@@ -9,14 +9,14 @@ import (
 	"edge/bridge"
 )
 
-// usageError is an error in flags or files. edge exits with code 2.
+// usageError is an error in flags, or in files that flags name. edge exits with code 2.
 type usageError struct{ error }
 
 // commandError reports that the command of edge connect ended without success. edge prints it only
 // if the command did not start: otherwise the command has printed its own message.
 type commandError struct {
 	code   int
-	signal os.Signal // that ended the command; nil: no signal
+	signal os.Signal // the signal that ended the command; nil: none did
 	err    error     // why the command did not start; nil: it started
 }
 

@@ -29,7 +29,8 @@ import (
 	"edge/impersonate"
 )
 
-// explainTimeout limits the whole run. edge fetches at most the discovery document and the keys.
+// explainTimeout limits the whole run of edge explain-token. edge fetches at most the discovery
+// document and the keys.
 const explainTimeout = time.Minute
 
 // explainOptions are the flags of edge explain-token.
@@ -86,10 +87,10 @@ func (o *explainOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.identity.unusableGroups, "unusable-groups", o.identity.unusableGroups, "Same as for edge serve.")
 }
 
-// explanation is the result, in the form in which --output=json prints it.
+// explanation is the result of edge explain-token, in the form in which --output=json prints it.
 type explanation struct {
 	Accepted bool     `json:"accepted"`
-	Reason   string   `json:"reason,omitempty"` // as in the log of edge serve
+	Reason   string   `json:"reason,omitempty"` // the same text as in the log of edge serve
 	Issuer   string   `json:"issuer,omitempty"`
 	Issuers  []string `json:"configuredIssuers"`
 	Steps    []step   `json:"steps"`

@@ -22,7 +22,7 @@ import (
 // effects has one test per flag of edge serve that fails if edge ignores the flag. The audit flags
 // are tested in package audit, see TestAuditFlags.
 var effects = map[string]func(b *bed){
-	// OIDC
+	// Flags of the group OIDC.
 	"oidc-issuer-url": func(b *bed) {
 		e := b.serve()
 		if resp, _ := e.ask(b.token(map[string]any{"iss": "https://other"}), "/api"); resp.StatusCode != 401 {
@@ -37,7 +37,7 @@ var effects = map[string]func(b *bed){
 		}
 		e.upstreamOf(b.token(map[string]any{"aud": "other"}), "/api")
 	},
-	"oidc-ca-file": func(b *bed) { // another authority: edge gets no keys and never becomes ready
+	"oidc-ca-file": func(b *bed) { // a CA that did not sign the issuer's certificate: edge gets no keys
 		e := b.start(append(append(b.oidc(), b.upstream()...), "--oidc-ca-file="+b.strangeAuthority())...)
 		e.wait("a log line", func() bool { return strings.Contains(e.log.String(), "certificate") })
 	},
@@ -79,7 +79,7 @@ jwt:
 		b.expect(e, "Impersonate-User", "cel:jane")
 	},
 
-	// identity
+	// Flags of the group identity.
 	"client-ca-file": func(b *bed) {
 		ca, pair := b.clientCertificate("anna", "dev")
 		e := b.serve("--client-ca-file=" + ca)
@@ -154,7 +154,7 @@ jwt:
 		b.expect(b.serve("--extra-user-header-client-ip"), "Impersonate-Extra-Remote-Client-Ip", "127.0.0.1")
 	},
 
-	// serving
+	// Flags of the group serving.
 	"bind-address": func(b *bed) {
 		e := b.serve("--bind-address=127.0.0.2")
 		if _, err := net.Dial("tcp", strings.Replace(strings.TrimPrefix(e.url, "https://"), "127.0.0.1", "127.0.0.2", 1)); err != nil {
@@ -234,7 +234,7 @@ jwt:
 		e := b.serve("--client-ca-file="+ca, "--allowed-origins=https://console.example.com")
 		client := certified(pair)
 		for origin, want := range map[string]bool{"https://console.example.com": true, "https://evil.example.com": false} {
-			for _, method := range []string{"GET", "POST"} { // a WebSocket, and a write
+			for _, method := range []string{"GET", "POST"} { // GET opens a WebSocket, POST is a write
 				req, err := http.NewRequest(method, e.url+"/api/v1/namespaces/a/pods/b/log", nil)
 				if err != nil {
 					b.Fatal(err)
@@ -276,7 +276,7 @@ jwt:
 		}
 	},
 
-	// API server
+	// Flags of the group API server.
 	"kubeconfig":               inClientFlags,
 	"context":                  inClientFlags,
 	"cluster":                  inClientFlags,
@@ -336,7 +336,7 @@ jwt:
 		b.expectTokenRequest(`"expirationSeconds":1800`, "--upstream-token-request=edge/proxy", "--upstream-token-request-lifetime=30m")
 	},
 
-	// operation
+	// Flags of the group operation.
 	"readiness-probe-port": func(b *bed) { b.serve() }, // all other tests wait for this port
 	"shutdown-delay-duration": func(b *bed) {
 		e := b.serve("--shutdown-delay-duration=2s")

@@ -25,9 +25,9 @@ import (
 	"edge/serving"
 )
 
-// gate connects authn and impersonate for bridge. It authenticates the credential of a request and
-// removes it, and derives the identity from the user. The access log shows the full reason of a
-// refusal; the client gets only what authn and impersonate disclose.
+// gate connects the packages authn and impersonate to bridge. It authenticates the credential of a
+// request and removes it, and derives the identity from the user. The access log shows the full
+// reason of a refusal; the client gets only what authn and impersonate disclose.
 type gate struct {
 	tokens   *authn.Authenticator
 	clientCA *authn.ClientCA // nil: client certificates are ignored
@@ -120,7 +120,8 @@ func (g *gate) authorities() dynamiccertificates.CAContentProvider {
 	return g.clientCA.Content()
 }
 
-// identify is bridge.Config.Identify. If it returns an error, the identity has at most a requestor.
+// identify is the function bridge.Config.Identify. If identify returns an error, the returned
+// identity has at most a requestor.
 func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	got, err := g.chain.Authenticate(r)
 	if err != nil {

@@ -162,7 +162,7 @@ func TestRequestsLeaveNothing(t *testing.T) {
 	}
 }
 
-// forgetful answers as the bed's API server does, but records nothing.
+// forgetful is a handler that answers as the test bed's API server does, but records nothing.
 func forgetful(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/slow":

@@ -15,8 +15,9 @@ import (
 // limitName matches the names of constants that are limits.
 var limitName = regexp.MustCompile(`^(?i:max|most)[A-Z]\w+$`)
 
-// noLimits are constants with such a name that do not limit clients: sizes of what edge itself
-// sends, and limits for answers to edge's own requests or for an administrator's files.
+// noLimits are constants whose name matches limitName, but which do not limit clients. They are
+// sizes of what edge itself sends, and limits for answers to edge's own requests or for an
+// administrator's files.
 var noLimits = strings.Fields(`
 	maxErrorBytes maxConfigBytes maxQuotedBytes maxListed maxReadyProblems maxCAFileBytes maxDocumentBytes maxDocumentHeaderBytes
 	maxKeys maxRedirects maxConfigErrorBytes maxQuoted maxShown maxConstrainedAnswer maxExplained maxVersion maxReplies maxLayers

@@ -34,28 +34,30 @@ import (
 )
 
 const (
-	// maxClusters limits the clusters of a kubeconfig that get an address. Each needs a listener.
+	// maxClusters limits the clusters of a kubeconfig that get a local address from edge connect.
+	// Each address needs a listener.
 	maxClusters = 256
-	// maxWays limits the pairs of a cluster and a user that clients have used. Each keeps
+	// maxWays limits the pairs of a cluster and a user that clients have used. Each pair keeps
 	// connections.
 	maxWays = 256
 )
 
 // localProxy is the local side of edge connect. On the loopback it has an address for each cluster
-// of the caller's kubeconfig, and a token for each user. Behind each pair of them that is used is a
-// handler of package bridge, with the caller's own credential upstream.
+// of the caller's kubeconfig, and a token for each user. For each pair of cluster and user that
+// clients use, it has a handler of package bridge, which sends the caller's own credential
+// upstream.
 type localProxy struct {
 	caller      *caller
 	log         *slog.Logger
 	server      *serving.Server
 	listeners   []net.Listener
-	clusters    map[string]string            // cluster by address, host:port
-	addresses   map[string]string            // URL by cluster
+	clusters    map[string]string            // cluster name for each listener's host:port
+	addresses   map[string]string            // URL of the listener for each cluster name
 	users       map[[sha256.Size]byte]string // user by hash of the token; hashing makes the lookup time independent of the token
 	tokens      map[string]string            // token by user; a client that sends it acts as that user
 	certificate *loopbackCertificate
 	written     []byte      // the kubeconfig for clients, as written
-	lost        atomic.Bool // the latest event was the loss of a stream, no request came after it
+	lost        atomic.Bool // a stream was lost, and no request has arrived since
 	ending      sync.Once
 	failed      chan error // the first error of a listener
 
@@ -140,7 +142,7 @@ func (p *localProxy) way(r *http.Request) (*bridge.Handler, error) {
 		return nil, bridge.TokenInURL()
 	}
 	serving.Of(r).Authenticated()
-	p.lost.Store(false) // the command is still running after the loss of a stream
+	p.lost.Store(false) // a new request shows that the command continues after the loss of a stream
 	at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	of := pair{p.clusters[at.String()], user}
 	p.mu.Lock()
@@ -156,8 +158,8 @@ func (p *localProxy) way(r *http.Request) (*bridge.Handler, error) {
 	return way, nil
 }
 
-// newWay creates a handler. It neither contacts the server nor runs a credential plugin: the first
-// request does.
+// newWay creates the handler for one pair of a cluster and a user. It neither contacts the server
+// nor runs a credential plugin: the first request does.
 func (p *localProxy) newWay(of pair) (*bridge.Handler, error) {
 	if p.ended {
 		return nil, errors.New("the command has ended")
@@ -197,7 +199,8 @@ func identifyCaller(*http.Request) (impersonate.Identity, error) {
 	return id, nil
 }
 
-// mayAnything allows everything: the server knows the caller and decides.
+// mayAnything is the access review of edge connect. It allows everything: the server knows the
+// caller and decides.
 func mayAnything(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error {
 	return nil
 }
@@ -208,16 +211,17 @@ func (p *localProxy) start() {
 			err := p.server.Serve(bridge.Listener(l))
 			select {
 			case p.failed <- err:
-			default: // the first error is enough
+			default: // failed already holds an error, and the first is enough
 			}
 		}()
 	}
 }
 
-// goodbyeTime limits the drain of streams that are still open when the command has ended.
+// goodbyeTime limits how long edge connect drains streams that are still open when the command has
+// ended.
 const goodbyeTime = 2 * time.Second
 
-// close ends streams with a Status, and closes everything else immediately.
+// close ends all open streams with a Status, and closes listeners and connections immediately.
 func (p *localProxy) close() { p.ending.Do(p.end) }
 
 func (p *localProxy) end() {
@@ -335,7 +339,7 @@ func (p *localProxy) changes(file string) string {
 		return ""
 	}
 	is, err := clientcmd.LoadFromFile(file)
-	if err != nil { // it was deleted, or is not a kubeconfig any more
+	if err != nil { // somebody deleted the file, or it is not a kubeconfig any more
 		return ""
 	}
 	if is.CurrentContext != was.CurrentContext {

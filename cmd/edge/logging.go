@@ -32,12 +32,12 @@ func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 // Limits on one value in a log line, in bytes.
 const (
 	maxLogged = 1 << 10
-	maxStack  = 32 << 10 // of a panic
+	maxStack  = 32 << 10 // for the stack of a panic
 )
 
-// harmless limits the length of a string value, which may come from a client. It escapes the
-// characters that slog leaves unescaped in one of its formats or in both: DEL, C1 controls, changes
-// of writing direction.
+// harmless makes a log attribute safe. It limits the length of a string value, which may come from
+// a client. It escapes the characters that slog leaves unescaped in one of its formats or in both:
+// DEL, C1 controls, changes of writing direction.
 func harmless(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() != slog.KindString {
 		return a

@@ -18,7 +18,7 @@ import (
 // Both private keys exist only in this process; the authority's key is not kept.
 type loopbackCertificate struct {
 	serving   tls.Certificate
-	authority []byte // PEM
+	authority []byte // certificate of the authority, PEM
 	pool      *x509.CertPool
 }
 
@@ -36,8 +36,8 @@ func newLoopbackCertificate(address net.IP) (*loopbackCertificate, error) {
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "edge connect"},
 		NotBefore: now.Add(-clockSlack), NotAfter: now.Add(certificateLife),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-		// The leaf refers to this id; without it Python 3.13 refuses the leaf (RFC 5280 section
-		// 4.2.1.1).
+		// The leaf certificate refers to this id; without it Python 3.13 refuses the leaf (RFC 5280
+		// section 4.2.1.1).
 		SubjectKeyId: []byte("edge connect"),
 	}
 	leaf := &x509.Certificate{

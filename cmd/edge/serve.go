@@ -130,7 +130,7 @@ func serve(ctx context.Context, o *options) error {
 	var ending sync.WaitGroup
 	ending.Go(func() { p.handler.Drain(drain) })
 	ending.Go(func() {
-		if public.Shutdown(drain) != nil { // watches do not end by themselves
+		if public.Shutdown(drain) != nil { // drain ended first, as with open watches
 			public.Close()
 		}
 	})
