@@ -19,20 +19,20 @@ import (
 const (
 	// checkInterval is the time between two checks of the API server.
 	checkInterval = 5 * time.Second
-	// keptTimeout is the timeout of a check on the open connection. freshTimeout is the timeout of
-	// a check on a new connection, its TLS handshake included.
+	// keptTimeout is the timeout of a check that reuses an open connection to the API server.
+	// freshTimeout is the timeout of a check on a new connection, its TLS handshake included.
 	keptTimeout  = 2 * time.Second
 	freshTimeout = 4 * time.Second
 	// mostFailures is how many checks in a row must fail before edge is not ready. One lost packet,
 	// or the moment in which an API server is replaced, must not take every edge out of its load
 	// balancer.
 	mostFailures = 3
-	maxAnswer    = 4 << 10 // bytes that are read of an answer's body
-	// checkPath is the path that a check requests. The API server authenticates requests for it
-	// like any other. It answers /livez without etcd, and also while it is overloaded: unlike
-	// /version, the path is exempt from API Priority and Fairness. The check ignores whether /livez
-	// reports failure. /readyz would not fit: an API server that is about to end fails it for its
-	// --shutdown-delay-duration, and still serves.
+	maxAnswer    = 4 << 10 // limit on the bytes that are read of an answer's body
+	// checkPath is the path that a check of the API server requests. The API server authenticates
+	// requests for it like any other. It answers /livez without etcd, and also while it is
+	// overloaded: unlike /version, the path is exempt from API Priority and Fairness. The check
+	// ignores whether /livez reports failure. /readyz would not fit: an API server that is about to
+	// end fails it for its --shutdown-delay-duration, and still serves.
 	checkPath = "/livez"
 )
 
@@ -40,7 +40,7 @@ const (
 type APIServer struct {
 	kept, fresh *http.Client
 	url         string
-	knows       bool // the API server must accept edge's own credential
+	knows       bool // true: a 401 is a failed check
 	log         *slog.Logger
 
 	mu       sync.Mutex
@@ -70,7 +70,7 @@ func NewAPIServer(own *bridge.Credential, needed bool, log *slog.Logger) (*APISe
 	client := func(via http.RoundTripper, timeout time.Duration) *http.Client {
 		return &http.Client{
 			Transport: via, Timeout: timeout,
-			// The credential must reach no other host.
+			// Do not follow redirects: edge's credential must reach no other host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
@@ -81,8 +81,8 @@ func NewAPIServer(own *bridge.Credential, needed bool, log *slog.Logger) (*APISe
 	}, nil
 }
 
-// transports returns two transports: kept reuses its connections, and fresh opens a new connection
-// for each request.
+// transports returns two transports to the API server: kept reuses its connections, and fresh opens
+// a new connection for each request.
 func transports(cfg *rest.Config) (kept, fresh http.RoundTripper, err error) {
 	if kept, err = rest.TransportFor(cfg); err != nil {
 		return nil, nil, err
@@ -100,7 +100,7 @@ func transports(cfg *rest.Config) (kept, fresh http.RoundTripper, err error) {
 		proxy = cfg.Proxy
 	}
 	one := &http.Transport{Proxy: proxy, TLSClientConfig: tlsConfig, TLSHandshakeTimeout: freshTimeout, DisableKeepAlives: true}
-	if tc.DialHolder != nil { // the dialer of the configuration or of a credential plugin
+	if tc.DialHolder != nil { // the configuration or a credential plugin has its own dialer
 		one.DialContext = tc.DialHolder.Dial
 	}
 	fresh, err = rest.HTTPWrappersForConfig(cfg, one)
@@ -159,7 +159,7 @@ func (a *APIServer) note(err error) {
 	}
 }
 
-// ask checks the API server on the open connection and, if that fails, at once on a new connection.
+// ask checks the API server on an open connection and, if that fails, at once on a new connection.
 // The open connection may lead to an API server or a load balancer that no longer serves, while
 // others do.
 func (a *APIServer) ask(ctx context.Context) error {
@@ -171,9 +171,9 @@ func (a *APIServer) ask(ctx context.Context) error {
 	return a.try(ctx, a.fresh)
 }
 
-// try sends one request and returns nil if the API server answers it. Every status counts as an
-// answer except 502, 503, 504 and, if edge needs its credential, 401: neither edge's permissions
-// nor the API server's health matter here.
+// try sends one request through the client via, and returns nil if the API server answers. Every
+// status counts as an answer except 502, 503, 504 and, if edge needs its own credential, 401:
+// neither edge's permissions nor the API server's health matter here.
 func (a *APIServer) try(ctx context.Context, via *http.Client) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url, nil)
 	if err != nil {

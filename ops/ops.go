@@ -15,9 +15,9 @@ const (
 	bodyTime = 4 * time.Second
 )
 
-// NewServer returns the HTTP server of the operator's port. ready returns why edge must receive no
-// traffic, or nil. notes returns the problems that an operator should know of although edge is
-// ready. The caller listens, serves and closes the server.
+// NewServer returns the HTTP server of the operator's port. The function ready returns why edge
+// must receive no traffic, or nil. The function notes returns the problems that an operator should
+// know of although edge is ready. The caller listens, serves and closes the server.
 func NewServer(ready func() error, notes func() []string) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {

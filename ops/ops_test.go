@@ -21,8 +21,8 @@ import (
 	"edge/ops"
 )
 
-// TestReady checks the answers of /ready with and without notes and with a reason not to be ready,
-// of /live, and of an unknown path.
+// TestReady checks the answers to GET /ready, with and without notes and with a reason not to be
+// ready, to GET /live, and to an unknown path.
 func TestReady(t *testing.T) {
 	var reason error
 	var notes []string
@@ -56,7 +56,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// checkOf returns a check of the test server api that sends edge's credential.
+// checkOf returns an APIServer that checks the test server api and sends edge's credential.
 func checkOf(t *testing.T, api *httptest.Server, needed bool, log *slog.Logger) *ops.APIServer {
 	t.Helper()
 	ca := testkit.PEM(api.Certificate())
@@ -72,8 +72,8 @@ func checkOf(t *testing.T, api *httptest.Server, needed bool, log *slog.Logger) 
 	return a
 }
 
-// run runs a until Ready returns what want states, and fails the test after a minute. want is ""
-// for nil, or else a part of the error's text.
+// run runs the check a until its Ready returns an error whose text contains want, or nil if want is
+// "". It fails the test after a minute.
 func run(t *testing.T, a *ops.APIServer, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -120,13 +120,14 @@ func TestAPIServer(t *testing.T) {
 	}
 }
 
-// TestAnotherConnectionIsAsked checks that a failed check is repeated at once on a new connection:
-// the open connection may lead to an API server that is down while another one serves.
+// TestAnotherConnectionIsAsked checks that a failed check of the API server is repeated at once on
+// a new connection: the open connection may lead to an API server that is down while another one
+// serves.
 func TestAnotherConnectionIsAsked(t *testing.T) {
 	var conns, answers sync.Map
 	var kept atomic.Int64
 	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if first, _ := conns.Load(r.RemoteAddr); first == true { // acts as a load balancer that lost its backend
+		if first, _ := conns.Load(r.RemoteAddr); first == true { // as behind a load balancer that lost its backend
 			if _, again := answers.LoadOrStore(r.RemoteAddr, true); again {
 				kept.Add(1)
 				w.WriteHeader(http.StatusBadGateway)
@@ -177,8 +178,8 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	run(t, checkOf(t, api, true, slog.New(slog.DiscardHandler)), "")
 }
 
-// TestRefusalIsToldAtOnce checks that edge is not ready after one 401, because its credential is
-// refused, but only after three checks in a row that end with 502.
+// TestRefusalIsToldAtOnce checks when failed checks make edge not ready: one 401 does, because
+// edge's credential is refused, but only three answers of 502 in a row do.
 func TestRefusalIsToldAtOnce(t *testing.T) {
 	for code, rounds := range map[int32]int32{401: 1, 502: 3} {
 		var answer, asked atomic.Int32

@@ -1,10 +1,10 @@
-// Package review describes a review that the API server did not answer, as an error with a Status
-// for the client.
+// Package review describes, as an error with a Status for the client, a review that the API server
+// did not answer. A review is a question to the API server: a TokenReview or a SubjectAccessReview.
 //
-// Two packages of edge, independent of each other, send reviews to the API server: authn asks
-// which user a token belongs to (TokenReview), and impersonate asks whether a user may do
-// something (SubjectAccessReview). If the API server gives no answer, neither package knows yes
-// or no. Both then return an [Error]. Its Status tells the client who can fix the problem:
+// Two packages of edge, independent of each other, send reviews to the API server: authn asks which
+// user a token belongs to (TokenReview), and impersonate asks whether a user may do something
+// (SubjectAccessReview). If the API server gives no answer, neither package knows yes or no. Both
+// then return an [Error]. Its Status tells the client who can fix the problem:
 //
 //	code                who can fix it, and what is wrong
 //	400                 the client: the API has no review for such a request

@@ -13,13 +13,14 @@ import (
 // try again.
 const retryAfter = 1
 
-// A Kind is a kind of review, such as the token review. Kinds are compared by their address.
+// A Kind is one of the kinds of review that edge sends to the API server, such as the token review.
+// Kinds are compared by their address.
 type Kind struct {
 	// Room is the name of the package that sends the review, and Name is the review's name in
 	// messages. An error's text begins with both.
 	Room, Name string
-	// Resource and Group are the resource and the API group that edge itself must have permission
-	// to create.
+	// Resource and Group are the resource and the API group of the review. edge itself must have
+	// permission to create this resource.
 	Resource, Group string
 	// Secret keeps the text of the API server's answer out of errors. It is set if the review
 	// contains a credential, which the API server, or a proxy in front of it, may quote in its
@@ -27,8 +28,8 @@ type Kind struct {
 	Secret bool
 }
 
-// An Error is a review without an answer. The caller must never treat it as a yes. Its Status is
-// for the client. Err may contain network addresses and is for the log only.
+// An Error reports that the API server did not answer a review. The caller must never treat it as a
+// yes. Its Status is for the client. Err may contain network addresses and is for the log only.
 type Error struct {
 	Kind *Kind
 	Err  error
@@ -42,7 +43,7 @@ func (e *Error) Error() string { return e.Kind.Room + ": " + e.Kind.Name + ": " 
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Status returns the answer for the client. It states that the review failed; it does not state
+// Status returns the answer for the client. It reports that the review failed; it does not claim
 // that the user lacks a permission or that the token is invalid.
 func (e *Error) Status() metav1.Status {
 	status := metav1.Status{
@@ -79,23 +80,23 @@ func (k *Kind) Failed(err error) *Error {
 	return k.Internal(err, "the API server rejected the review request")
 }
 
-// Busy returns a 429: too many reviews are already in progress.
+// Busy returns an Error with status 429: too many reviews are already in progress.
 func (k *Kind) Busy(err error) *Error {
 	return &Error{k, err, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many reviews are in progress; try again"}
 }
 
-// NotAsked returns a 400 with the text of err: edge sent no review, because a review cannot express
-// the client's request (for example, a name that is not UTF-8).
+// NotAsked returns an Error with status 400 and the text of err. edge sent no review, because a
+// review cannot express the client's request (for example, a name that is not UTF-8).
 func (k *Kind) NotAsked(err error) *Error {
 	return &Error{k, err, http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error()}
 }
 
-// Unavailable returns a 503: the client may try again.
+// Unavailable returns an Error with status 503: the client may try again.
 func (k *Kind) Unavailable(err error, message string) *Error {
 	return &Error{k, err, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, message}
 }
 
-// Internal returns a 500: trying again does not help.
+// Internal returns an Error with status 500: trying again does not help.
 func (k *Kind) Internal(err error, message string) *Error {
 	return &Error{k, err, http.StatusInternalServerError, metav1.StatusReasonInternalError, message}
 }

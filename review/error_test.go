@@ -17,8 +17,8 @@ var (
 )
 
 // TestFailed checks which code and message each failure of a review becomes. The client never reads
-// the API server's text. For a secret kind, the error for the log does not contain that text
-// either.
+// the API server's text. For a Kind with Secret set, the error for the log does not contain that
+// text either.
 func TestFailed(t *testing.T) {
 	for code, want := range map[int32]struct {
 		code int32

@@ -15,12 +15,12 @@ type Conn struct {
 	above  httpsConn
 	kept   atomic.Value
 
-	framed   bool         // the connection uses HTTP/2
+	framed   bool         // true: HTTP/2; false: HTTP/1.1
 	known    atomic.Bool  // a request on the connection was authenticated
-	unread   atomic.Bool  // Read counts no headers: the connection is known, hijacked or closed
-	evicted  atomic.Bool  // the connection is to be closed, because the budget is exhausted
-	lingers  atomic.Bool  // the connection was refused, and linger closes it
-	refusals atomic.Int32 // number of 401 answers so far
+	unread   atomic.Bool  // Read counts no headers: the connection is authenticated, hijacked or closed
+	evicted  atomic.Bool  // the connection is to be closed, because the memory budget is exhausted
+	lingers  atomic.Bool  // edge refused a request, and the method linger closes the connection
+	refusals atomic.Int32 // 401 answers on this connection so far
 
 	registered
 	charged
@@ -43,7 +43,7 @@ func (c *Conn) context(ctx context.Context) context.Context {
 
 // Authenticated reports that a request on the connection is authenticated as a user other than
 // system:anonymous. From then on the connection has the long idle timeout, and its headers no
-// longer count against the budget.
+// longer count against the memory budget of unauthenticated connections.
 func (c *Conn) Authenticated() {
 	if c == nil || c.known.Load() || !c.known.CompareAndSwap(false, true) {
 		return
@@ -65,12 +65,12 @@ func (c *Conn) Kept() *atomic.Value {
 // raw returns the connection as the listener accepted it.
 func (c *Conn) raw() net.Conn { return c.below.Conn }
 
-// cut closes the TCP connection at once, without TLS's close_notify: writing that would block if
-// the client reads nothing.
+// cut closes the TCP connection at once, without TLS's close_notify: writing a close_notify would
+// block if the client reads nothing.
 func (c *Conn) cut() { c.raw().Close() }
 
-// count charges the bytes p, read above TLS, against the budget. It reports whether the connection
-// stays open.
+// count charges the bytes p, which were read from the client and decrypted, against the memory
+// budget of unauthenticated connections. It reports whether the connection stays open.
 func (c *Conn) count(p []byte) bool {
 	c.counting.Lock()
 	defer c.counting.Unlock()

@@ -5,20 +5,21 @@ import (
 	"time"
 )
 
-// registered is a connection's position in the registry. The registry's lock guards it.
+// registered is a connection's position in the registry, the list of all connections. The
+// registry's lock guards it.
 type registered struct {
 	in         *list // nil: the connection is not in the registry
 	prev, next *Conn
 	placed     time.Time // when the connection was added to the list
-	atRest     bool      // no request is in progress
+	atRest     bool      // no request is in progress on the connection
 }
 
 // registry holds all connections except hijacked ones. Its lists are in the order in which
 // connections are closed to make room for new ones.
 type registry struct {
 	mu          sync.Mutex
-	most        int           // maximum number of connections; 0: no limit
-	unknownIdle time.Duration // idle timeout of an unauthenticated connection; 0: none
+	most        int           // maximum number of open connections; 0: no limit
+	unknownIdle time.Duration // idle timeout of an unauthenticated connection; 0: no timeout
 	open        int
 	ended       chan struct{} // closed after close was called and the last connection has ended
 	closed      bool
@@ -27,10 +28,11 @@ type registry struct {
 	resting list // authenticated, with no request in progress
 	busy    list
 
-	sweep *time.Timer // runs while waiting has a connection; nil otherwise
+	sweep *time.Timer // timer for unknownIdle; nil: no connection is waiting
 }
 
-// list is a doubly linked list. Its head is the connection that has been in it longest.
+// list is a doubly linked list of connections. Its head is the connection that has been in the list
+// longest.
 type list struct{ head, tail *Conn }
 
 // admit adds a new connection and reports whether it was added. At the limit, admit first closes
@@ -52,16 +54,16 @@ func (r *registry) admit(c *Conn) bool {
 	return true
 }
 
-// makeRoom closes one connection, as admit does at the limit. It is called when the process has no
-// file descriptors left, whatever the limit is.
+// makeRoom closes one connection, the one that admit would close at the limit. It is called when
+// the process has no file descriptors left, whatever the limit of connections is.
 func (r *registry) makeRoom() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.evict()
 }
 
-// evict closes the connection that admit's order puts first, and reports whether it found one. The
-// caller holds the lock.
+// evict closes the connection that is first in the order that admit describes, and reports whether
+// it found one. The caller holds the lock.
 func (r *registry) evict() bool {
 	victim := r.waiting.head
 	if victim == nil {
@@ -108,7 +110,8 @@ func (r *registry) rests(c *Conn) {
 	}
 }
 
-// login records that the connection is authenticated now. Its request is usually still in progress.
+// login records that the connection is authenticated now. The request that authenticated it is
+// usually still in progress.
 func (r *registry) login(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -222,7 +225,8 @@ func (r *registry) remove(c *Conn) {
 }
 
 // sweepWaiting closes the unauthenticated connections that have been idle for longer than
-// unknownIdle. It then sets the timer for the next one: one timer serves all connections.
+// unknownIdle. It then sets the timer for the connection whose timeout ends next: one timer serves
+// all connections.
 func (r *registry) sweepWaiting() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -236,7 +240,7 @@ func (r *registry) sweepWaiting() {
 		following := c.next
 		if wait := c.placed.Add(r.unknownIdle).Sub(now); wait > 0 {
 			next = wait
-		} else if c.atRest { // the answer to a refused request has a timeout of its own
+		} else if c.atRest { // a connection with a refused request in progress has a timeout of its own
 			r.unlink(c)
 			r.open--
 			c.cut()

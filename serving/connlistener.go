@@ -18,7 +18,7 @@ func newConnListener() *connListener {
 	return &connListener{conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
-// hand passes conn to Accept. It returns false after Close.
+// hand passes conn to the next call of Accept. It returns false after Close.
 func (h *connListener) hand(conn net.Conn) bool {
 	select {
 	case h.conns <- conn:

@@ -1,10 +1,10 @@
 package serving
 
-// A counter finds the headers in the bytes that a client sends, and counts what they cost. The
-// bytes may be split anywhere. A counter decodes no header: a header that net/http will refuse
-// counts like any other.
+// A counter finds the headers in the bytes that a client sends, and counts what they cost of the
+// memory budget. The bytes may be split anywhere. A counter decodes no header: a header that
+// net/http will refuse counts like any other.
 type counter interface {
-	// count appends to dst the headers, or parts of headers, in p.
+	// count finds the headers, or parts of headers, in p and appends one entry for each to dst.
 	count(dst []entry, p []byte) []entry
 	// rest reports that the next bytes begin a new request. HTTP/1.1 needs it, because the counter
 	// does not parse where a body ends.
@@ -16,10 +16,10 @@ type counter interface {
 // net/http's map.
 const lineBytes = 256
 
-// line is the number of bytes read so far of one header line, or of one HTTP/2 field.
+// line counts the bytes read so far of one header line, or of one HTTP/2 field.
 type line int
 
-// add counts n more bytes of the line and returns what they cost.
+// add counts n more bytes of the line and returns what they cost of the memory budget.
 func (l *line) add(n int) (cost int64) {
 	before := *l
 	*l += line(n)
@@ -29,7 +29,7 @@ func (l *line) add(n int) (cost int64) {
 	return cost + int64(max(*l-lineBytes, 0)-max(before-lineBytes, 0))
 }
 
-// entry is a header, or a part of one, that was read.
+// entry is a header, or a part of a header, that was read from a client.
 type entry struct {
 	cost int64
 	end  ending

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// block returns the HPACK block of fields. It contains a table size update and every representation
-// of a field.
+// block returns an HPACK block (the encoded header of HTTP/2) of the fields. It contains a table
+// size update and every representation of a field.
 func block(t testing.TB, fields ...hpack.HeaderField) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -37,8 +37,8 @@ func someFields() []hpack.HeaderField {
 	return fields
 }
 
-// counted feeds the block b to a scanner in pieces of sizes from cuts. It returns the number of
-// fields, their cost and the scanner.
+// counted passes the HPACK block b to a scanner in pieces of the sizes that cuts returns. It
+// returns the number of fields, their cost and the scanner.
 func counted(b []byte, cuts func() int) (n int, cost int64, f hpackScanner) {
 	for len(b) > 0 {
 		k := min(cuts(), len(b))
@@ -48,7 +48,7 @@ func counted(b []byte, cuts func() int) (n int, cost int64, f hpackScanner) {
 	return f.n, cost, f
 }
 
-// TestFieldsAtEverySplit checks that a block has the same number of fields and the same cost
+// TestFieldsAtEverySplit checks that an HPACK block has the same number of fields and the same cost
 // wherever it is split.
 func TestFieldsAtEverySplit(t *testing.T) {
 	fields := someFields()
@@ -67,7 +67,7 @@ func TestFieldsAtEverySplit(t *testing.T) {
 	}
 }
 
-// FuzzFields compares the scanner with the HPACK decoder of golang.org/x/net: if that decoder
+// FuzzFields compares hpackScanner with the HPACK decoder of golang.org/x/net: if that decoder
 // accepts a block, both must find the same number of fields.
 func FuzzFields(f *testing.F) {
 	f.Add(block(f, someFields()...), uint64(1))
@@ -90,7 +90,7 @@ func FuzzFields(f *testing.F) {
 	})
 }
 
-// FuzzFrames compares the counter with the framer of golang.org/x/net: both must find the same
+// FuzzFrames compares http2Counter with the framer of golang.org/x/net: both must find the same
 // number of complete headers, wherever the bytes are split.
 func FuzzFrames(f *testing.F) {
 	var b bytes.Buffer
@@ -126,7 +126,7 @@ func FuzzFrames(f *testing.F) {
 			frame, err := reader.ReadFrame()
 			if broken = err != nil; broken {
 				if err != io.EOF {
-					return // the counter need not agree after a protocol error
+					return // after a protocol error the counter and the framer need not agree
 				}
 				break
 			}

@@ -3,19 +3,21 @@ package serving
 import "net/http"
 
 const (
-	// fieldBytes is what HTTP/2 adds to the size of each header field (RFC 9113, section 6.5.2).
+	// fieldBytes is what HTTP/2 adds, in bytes, to the size of each header field (RFC 9113, section
+	// 6.5.2).
 	fieldBytes = 32
 	// fewFields is the number of fields for which net/http allows fieldBytes each on top of
 	// MaxHeaderBytes.
 	fewFields = 10
 )
 
-// serve handles each request before the handler: it ends a connection with too many 401 answers,
-// accounts for the header's budget, and refuses an HTTP/2 header that is too large.
+// serve runs for each request before the handler. It ends a connection with too many 401 answers,
+// charges the header to the memory budget while the handler runs, and refuses an HTTP/2 header that
+// is too large.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c := Of(r)
 	if c.ending() {
-		w.Header().Set("Connection", "close") // package http2 sends GOAWAY for it
+		w.Header().Set("Connection", "close") // over HTTP/2, package http2 then sends GOAWAY
 	}
 	if !c.known.Load() {
 		cost := s.budget.begin(c)

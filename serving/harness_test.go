@@ -41,7 +41,7 @@ var pair = sync.OnceValue(func() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 })
 
-// bed is a Server together with the function by which clients connect to it.
+// bed is a test bed: a Server together with the function by which clients connect to it.
 type bed struct {
 	*testing.T
 	*Server
@@ -107,7 +107,7 @@ func serveOn(t *testing.T, l net.Listener, handler http.HandlerFunc, cfg Config,
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		<-b.conns.close() // wait for connections on which net/http lingers
+		<-b.conns.close() // wait for connections that net/http keeps open for a moment
 	})
 	return b
 }
@@ -201,13 +201,13 @@ func ask(ctx context.Context, to http.RoundTripper, path string, header ...strin
 }
 
 // gate authenticates requests as package main's gate does: it accepts the token "good" and refuses
-// any other token.
+// any other token, but lets requests without a token pass.
 func gate(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Authorization") {
 		case "Bearer good":
 			Of(r).Authenticated()
-		case "": // anonymous requests pass
+		case "": // a request without a token is anonymous
 		default:
 			Of(r).Refused()
 			http.Error(w, "Unauthorized", http.StatusUnauthorized)

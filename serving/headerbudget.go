@@ -7,28 +7,29 @@ import (
 
 const (
 	// headerBudget is the limit, in bytes, for the headers and handshakes of all unauthenticated
-	// connections of a Server together. A small edge can spare 64 MiB. That is enough for 64
-	// requests of the largest allowed size, or 16,000 usual ones.
+	// connections of a Server together. An edge with little memory can spare 64 MiB. That is enough
+	// for 64 requests of the largest allowed size, or 16,000 requests of usual size.
 	headerBudget = 64 << 20
-	// mostAge is the greatest age that victim uses to choose a connection to close. A client with a
-	// real request has been answered by then.
+	// mostAge is the greatest age that the method victim uses when it chooses a connection to
+	// close. A client with a real request has been answered by then.
 	mostAge = 10 * time.Second
-	// leastAge is the least age that victim uses to choose a connection to close. Among connections
-	// that all came just now, the one that holds most bytes is closed first.
+	// leastAge is the least age that the method victim uses when it chooses a connection to close.
+	// Among connections that all came just now, the one that holds most bytes is closed first.
 	leastAge = time.Millisecond
-	// maxWhole limits how many headers of one connection, waiting for their handlers, are charged
-	// separately: four times the number of streams that HTTP/2 has open. Beyond it the oldest is no
-	// longer charged.
+	// maxWhole limits how many complete headers of one connection, whose handlers have not started,
+	// are charged separately: four times the number of streams that HTTP/2 has open. Beyond the
+	// limit the oldest header is no longer charged.
 	maxWhole = 1024
 )
 
-// charged is what one connection holds of the budget. The budget's lock guards it.
+// charged records which part of the memory budget one connection holds. The budget's lock guards
+// it.
 type charged struct {
 	counting sync.Mutex // held while bytes are counted, by one goroutine at a time
 	counter  counter
 
-	held    int64     // all bytes that the connection holds
-	since   time.Time // since when held has not been 0
+	held    int64     // all bytes of the budget that the connection holds
+	since   time.Time // when held became greater than 0
 	reading int64     // part of held: the header that is being read
 	whole   []int64   // part of held: complete headers whose handlers have not started
 	running int       // number of handlers that are running
@@ -36,7 +37,7 @@ type charged struct {
 	free    bool      // the connection is no longer charged
 }
 
-// budget is the memory that all unauthenticated connections share.
+// budget is the memory that all unauthenticated connections share for headers and handshakes.
 type budget struct {
 	mu      sync.Mutex
 	limit   int64
@@ -80,7 +81,7 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 		case victim == c:
 			stays = false
 		case victim.answerable():
-			victim.above.Conn.SetReadDeadline(longAgo) // wakes the connection's reader, which sends the refusal
+			victim.above.Conn.SetReadDeadline(longAgo) // wakes the connection's reader, which then sends the refusal
 		default:
 			victim.cut()
 		}
@@ -107,7 +108,7 @@ func (b *budget) victim() (worst *Conn) {
 	return worst
 }
 
-// hold adds n, which may be negative, to the bytes that c holds.
+// hold adds n, which may be negative, to the bytes of the budget that c holds.
 func (b *budget) hold(c *Conn, n int64) {
 	if c.held == 0 && n > 0 {
 		c.since = time.Now()
@@ -120,20 +121,21 @@ func (b *budget) hold(c *Conn, n int64) {
 	}
 }
 
-// release frees all that c holds. c is not charged again.
+// release frees all bytes of the budget that c holds. c is not charged again.
 func (b *budget) release(c *Conn) {
 	b.hold(c, -c.held)
 	c.reading, c.whole, c.free = 0, nil, true
 }
 
-// forget is release for a connection that is authenticated or closed. It takes the lock.
+// forget calls release for a connection that is authenticated or closed. It takes the lock.
 func (b *budget) forget(c *Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.release(c)
 }
 
-// shaken frees what the TLS handshake held, and sets the counter for the requests that follow.
+// shaken frees the bytes of the budget that the TLS handshake held, and sets the counter for the
+// requests that follow.
 func (b *budget) shaken(c *Conn, requests counter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,8 +143,9 @@ func (b *budget) shaken(c *Conn, requests counter) {
 	c.reading, c.counter = 0, requests
 }
 
-// begin records that a handler started, and returns the cost of its header, for end. The order is
-// right for HTTP/2: net/http starts handlers in the order of their headers.
+// begin records that a handler started, and returns the cost of the request's header. The caller
+// passes this cost to end. Over HTTP/2 the oldest header is the right one: net/http starts handlers
+// in the order of their headers.
 func (b *budget) begin(c *Conn) (cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -157,7 +160,7 @@ func (b *budget) begin(c *Conn) (cost int64) {
 	return cost
 }
 
-// end frees what the header of an ended handler held.
+// end frees the bytes of the budget that a header held, because its handler has ended.
 func (b *budget) end(c *Conn, cost int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -179,8 +182,8 @@ func (b *budget) rest(c *Conn) {
 	b.settle(c)
 }
 
-// settle frees what was held for headers that never got a handler: net/http refused them itself, or
-// their streams were reset before.
+// settle frees the bytes of the budget that were held for headers without a handler: net/http
+// refused them itself, or their streams were reset before a handler started.
 func (b *budget) settle(c *Conn) {
 	if c.running == 0 && c.idle {
 		for _, cost := range c.whole {
@@ -190,7 +193,7 @@ func (b *budget) settle(c *Conn) {
 	}
 }
 
-// mayAnswer is answerable for a caller that does not hold the lock.
+// mayAnswer does the same as answerable, for a caller that does not hold the lock.
 func (b *budget) mayAnswer(c *Conn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -21,7 +21,7 @@ func headersOf(authorization string) []hpack.HeaderField {
 	}
 }
 
-// limited starts a Server whose budget is limit bytes.
+// limited starts a Server whose memory budget for unauthenticated connections is limit bytes.
 func limited(t *testing.T, handler http.HandlerFunc, limit int64) *bed {
 	b := start(t, handler, Config{})
 	b.budget.mu.Lock()
@@ -36,7 +36,7 @@ func (b *bed) used() int64 {
 	return b.budget.used
 }
 
-// await waits until the used bytes of the budget satisfy is.
+// await waits until the function is returns true for the used bytes of the memory budget.
 func (b *bed) await(is func(used int64) bool) {
 	b.Helper()
 	for end := time.Now().Add(time.Minute); !is(b.used()); time.Sleep(time.Millisecond) {
@@ -49,8 +49,8 @@ func (b *bed) await(is func(used int64) bool) {
 func zero(used int64) bool { return used == 0 }
 
 // TestBudgetGoesToNewcomers checks that clients that never finish their headers lose their
-// connections when the budget is exhausted, with a 503 over HTTP/1.1, and that new clients are
-// served.
+// connections when the memory budget is exhausted, over HTTP/1.1 with a 503, and that new clients
+// are served.
 func TestBudgetGoesToNewcomers(t *testing.T) {
 	const limit = 256 << 10
 	b := limited(t, gate(hello), limit)
@@ -78,7 +78,7 @@ func TestBudgetGoesToNewcomers(t *testing.T) {
 			}
 		})
 	}
-	for range 15 { // the budget has room for 5 of the 20
+	for range 15 { // the budget is enough for 5 of the 20 clients
 		if got := <-refused; !strings.HasPrefix(got, `503 true 1 {"kind":"Status"`) || !strings.Contains(got, "64 MiB") {
 			t.Error(got)
 		}
@@ -104,8 +104,8 @@ func TestBudgetOverHTTP2(t *testing.T) {
 	b.await(zero)
 }
 
-// TestBudgetIsGivenBack checks that the budget is empty after requests that end, are refused, are
-// reset, or are refused before the handler, over HTTP/1.1 and HTTP/2.
+// TestBudgetIsGivenBack checks that no bytes of the memory budget remain in use after requests that
+// end, are refused, are reset, or are refused before the handler, over HTTP/1.1 and HTTP/2.
 func TestBudgetIsGivenBack(t *testing.T) {
 	b := limited(t, gate(hello), headerBudget)
 	c := b.client("http/1.1")
@@ -136,7 +136,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	for id := uint32(1); id < 200; id += 8 {
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block(t, headersOf("")...), EndHeaders: true})
 		f.WriteRSTStream(id, http2.ErrCodeCancel)
-		// A header without :path is invalid.
+		// A header without :path is invalid, so no handler starts for it.
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 2, BlockFragment: []byte{0x82}, EndHeaders: true, EndStream: true})
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 4, BlockFragment: block(t, headersOf("")...), EndHeaders: true, EndStream: true})
 	}
@@ -151,7 +151,8 @@ func TestBudgetIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestHandshakesCount checks that an incomplete handshake holds the bytes it has sent.
+// TestHandshakesCount checks that an incomplete handshake counts against the memory budget with the
+// bytes that its client has sent.
 func TestHandshakesCount(t *testing.T) {
 	b := limited(t, hello, headerBudget)
 	conn := b.dial()

@@ -1,14 +1,14 @@
 package serving
 
 // hpackScanner finds where each field of an HPACK block ends (RFC 7541, section 6). The block may
-// be split anywhere. The scanner needs no table and no Huffman code for that.
+// be split anywhere. To find the ends, the scanner needs no table and no Huffman code.
 type hpackScanner struct {
 	line         // number of bytes of the field that is being read
 	part    part // the part of the field that the next byte belongs to
 	named   bool // the field's name is complete
-	update  bool // not a field but a dynamic table size update
+	update  bool // the bytes are a dynamic table size update, not a field
 	broken  bool // the bytes are not HPACK; net/http will close the connection
-	shift   uint // bits to shift the integer's next byte by
+	shift   uint // bits by which the next byte of the integer is shifted
 	number  uint64
 	literal bool // a literal field: a value, and perhaps a name, follow the first integer
 	n       int  // number of complete fields
@@ -27,7 +27,7 @@ const (
 // maxShift is the shift at which the decoder of golang.org/x/net rejects an integer as too long.
 const maxShift = 63
 
-// add takes the next bytes of the block and returns what they cost.
+// add takes the next bytes of the block and returns what they cost of the memory budget.
 func (f *hpackScanner) add(p []byte) (cost int64) {
 	for len(p) > 0 && !f.broken {
 		if f.part == text {
@@ -42,7 +42,7 @@ func (f *hpackScanner) add(p []byte) (cost int64) {
 		}
 		b := p[0]
 		p = p[1:]
-		if f.part == first && b&0xe0 == 0x20 { // section 6.3: resizes the table, takes no memory
+		if f.part == first && b&0xe0 == 0x20 { // RFC 7541 section 6.3: resizes the table, takes no memory
 			f.update = true
 		}
 		if f.update {
@@ -62,19 +62,19 @@ func (f *hpackScanner) step(b byte) {
 		switch {
 		case f.update:
 			f.integer(b, 5, index)
-		case b&0x80 != 0: // section 6.1
+		case b&0x80 != 0: // RFC 7541 section 6.1
 			f.named, f.literal = true, false
 			f.integer(b, 7, index)
-		case b&0x40 != 0: // section 6.2.1
+		case b&0x40 != 0: // RFC 7541 section 6.2.1
 			f.named, f.literal = b&0x3f != 0, true
 			f.integer(b, 6, index)
-		default: // sections 6.2.2, 6.2.3
+		default: // RFC 7541 sections 6.2.2, 6.2.3
 			f.named, f.literal = b&0x0f != 0, true
 			f.integer(b, 4, index)
 		}
 	case length:
 		f.integer(b, 7, lengths)
-	default: // index, lengths: section 5.1
+	default: // index, lengths: RFC 7541 section 5.1
 		f.number += uint64(b&0x7f) << f.shift
 		if f.shift += 7; b&0x80 == 0 {
 			f.counted()
@@ -84,7 +84,7 @@ func (f *hpackScanner) step(b byte) {
 	}
 }
 
-// integer begins an integer whose first bits are the last bits of b.
+// integer begins an integer (RFC 7541, section 5.1). Its first bits are the last bits of b.
 func (f *hpackScanner) integer(b byte, bits uint, rest part) {
 	most := byte(1)<<bits - 1
 	f.number, f.shift, f.part = uint64(b&most), 0, rest

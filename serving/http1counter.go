@@ -38,8 +38,8 @@ func (l *http1Counter) count(dst []entry, p []byte) []entry {
 	return dst
 }
 
-// endsEmpty reports whether the line that an LF ends is empty: no bytes, or only a CR, before the
-// LF. p is the last part of the line, without the LF.
+// endsEmpty reports whether a header line is empty, which means that only a CR, or nothing, comes
+// before its LF. p is the last part of the line, without the LF.
 func (l *http1Counter) endsEmpty(p []byte) bool {
 	if l.line == 0 {
 		return len(p) == 0 || string(p) == "\r"

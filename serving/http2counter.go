@@ -4,9 +4,9 @@ import "encoding/binary"
 
 // Sizes in bytes, frame types and flags of RFC 9113.
 const (
-	prefaceSize  = 24 // section 3.4
-	frameHead    = 9  // section 4.1
-	prioritySize = 5  // section 6.2
+	prefaceSize  = 24 // RFC 9113 section 3.4
+	frameHead    = 9  // RFC 9113 section 4.1
+	prioritySize = 5  // RFC 9113 section 6.2
 
 	frameHeaders      = 0x1
 	frameContinuation = 0x9
@@ -24,12 +24,12 @@ type http2Counter struct {
 	head    [frameHead]byte
 	filled  int  // bytes of head read so far
 	left    int  // bytes of the frame's payload that are still to come
-	front   int  // bytes of left that come before the fields
+	front   int  // bytes of left that come before the header's fields
 	padded  bool // the payload's first byte, still to come, is the length of the padding
 	back    int  // bytes of left that are padding
 	stream  uint32
 	highest uint32 // highest stream id that a header has opened
-	trailer bool   // this is the second header of its stream
+	trailer bool   // the current header is the second of its stream
 }
 
 func (*http2Counter) http2() bool { return true }
@@ -74,7 +74,7 @@ func (f *http2Counter) isHeader() bool {
 	return f.head[3] == frameHeaders || f.head[3] == frameContinuation
 }
 
-// begin parses a frame's header of 9 bytes.
+// begin parses the 9 bytes of a frame's header.
 func (f *http2Counter) begin() {
 	f.left = int(f.head[0])<<16 | int(f.head[1])<<8 | int(f.head[2])
 	f.front, f.back, f.padded = 0, 0, false
@@ -94,7 +94,8 @@ func (f *http2Counter) begin() {
 	}
 }
 
-// payload takes bytes of the frame's payload and returns what the fields in them cost.
+// payload takes bytes of the frame's payload and returns what the fields in them cost of the memory
+// budget.
 func (f *http2Counter) payload(p []byte) int64 {
 	if !f.isHeader() {
 		f.left -= len(p)

@@ -15,7 +15,7 @@ type httpConn struct {
 
 func (a *httpConn) owner() *Conn { return a.c }
 
-// NetConn returns the connection below, which is TLS or the accepted connection.
+// NetConn returns the connection below a: TLS, or the accepted connection if there is no TLS.
 func (a *httpConn) NetConn() net.Conn { return a.Conn }
 
 // CloseWrite half-closes the connection. net/http and package bridge look for this method.
@@ -62,7 +62,8 @@ func (a *httpConn) boundWrite() {
 	}
 }
 
-// Write replaces the plain-text 431 that net/http writes itself, below any handler, with a Status.
+// Write replaces the plain-text 431 that net/http itself writes, without calling a handler, with a
+// Status.
 func (a *httpConn) Write(p []byte) (int, error) {
 	a.boundWrite()
 	if len(p) == len(tooLarge) && string(p) == tooLarge {
@@ -72,8 +73,8 @@ func (a *httpConn) Write(p []byte) (int, error) {
 	return a.Conn.Write(p)
 }
 
-// SetReadDeadline keeps the deadlines that this package set: the one that wakes the reader of a
-// connection to be closed, and the one of a lingering connection.
+// SetReadDeadline ignores net/http's deadline if this package has set its own: to wake the reader
+// of a connection that is to be closed, or to end a lingering connection.
 func (a *httpConn) SetReadDeadline(t time.Time) error {
 	if a.c.lingers.Load() {
 		return nil
@@ -87,7 +88,8 @@ func (a *httpConn) SetReadDeadline(t time.Time) error {
 // longAgo is a deadline that makes a blocked Read return at once.
 var longAgo = time.Unix(1, 0)
 
-// Close does nothing on a lingering connection: linger closes it.
+// Close does nothing on a lingering connection, which stays open for its client to read a refusal:
+// the method linger closes it.
 func (a *httpConn) Close() error {
 	if a.c.lingers.Load() {
 		return nil
@@ -95,7 +97,8 @@ func (a *httpConn) Close() error {
 	return a.Conn.Close()
 }
 
-// httpsConn is an httpConn over TLS. Its method gives net/http the state of the handshake.
+// httpsConn is an httpConn over TLS. Its method ConnectionState gives net/http the state of the
+// handshake.
 type httpsConn struct{ httpConn }
 
 // ConnectionState returns the TLS state from which net/http sets http.Request.TLS.

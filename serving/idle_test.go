@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// TestIdleTimeouts checks that an authenticated connection stays open for IdleTimeout, and any
-// other for UnknownIdleTimeout.
+// TestIdleTimeouts checks that an authenticated connection stays open for IdleTimeout, and an
+// unauthenticated one for UnknownIdleTimeout.
 func TestIdleTimeouts(t *testing.T) {
 	const long, short = 4100 * time.Second, 3 * time.Minute
 	for name, c := range map[string]struct {
@@ -72,7 +72,8 @@ func TestNothingComes(t *testing.T) {
 			io.WriteString(c, http2.ClientPreface)
 			f := http2.NewFramer(c, nil)
 			var working sync.WaitGroup
-			// No goroutine may sleep when the test ends, because the fake clock stops with it.
+			// No goroutine may sleep when the test ends, because synctest's fake clock stops with
+			// the test.
 			b.Cleanup(working.Wait)
 			working.Go(func() { io.Copy(io.Discard, c) })
 			f.WriteSettings()

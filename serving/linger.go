@@ -7,18 +7,19 @@ import (
 )
 
 const (
-	// refusalTime is the timeout for writing a refusal to a client that may not read.
+	// refusalTime is the timeout for writing a refusal (a Status that edge sends without a handler)
+	// to a client that may not read.
 	refusalTime = 5 * time.Second
-	// lingerTime is how long the connection stays open for the client to read the refusal. Closing
-	// it with unread bytes would reset it, and the client could lose the refusal. net/http waits as
-	// long.
+	// lingerTime is how long the connection stays open for the client to read the refusal. If edge
+	// closed the connection with unread bytes, TCP would reset it, and the client could lose the
+	// refusal. net/http waits for the same time.
 	lingerTime = 500 * time.Millisecond
-	// lingerBytes is the most, in bytes, that edge reads and drops in lingerTime.
+	// lingerBytes limits the bytes that edge reads and discards in lingerTime.
 	lingerBytes = 1 << 20
 )
 
-// refuse ends reads from a connection that is to be closed because the budget is exhausted. If the
-// client can still get an answer, refuse first sends it a 503.
+// refuse ends reads from a connection that is to be closed because the memory budget is exhausted.
+// If edge can still send the client an answer, refuse first sends a 503.
 func (c *Conn) refuse() error {
 	if c.lingers.Load() || !c.server.budget.mayAnswer(c) {
 		return errOver
@@ -33,8 +34,8 @@ func (c *Conn) refuse() error {
 	return os.ErrDeadlineExceeded // net/http sends no answer of its own after a timeout
 }
 
-// linger closes the connection when its client has read the refusal. By then net/http has finished
-// with the connection and holds no header of it.
+// linger waits until the client has read the refusal, at most lingerTime, and closes the
+// connection. By then net/http has finished with the connection and holds no header of it.
 func (c *Conn) linger() {
 	conn := c.above.Conn
 	conn.SetReadDeadline(time.Now().Add(lingerTime))

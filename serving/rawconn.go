@@ -5,8 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// rawConn is the connection under TLS. It counts the bytes of a handshake: crypto/tls keeps them
-// until a message is complete, up to 256 KiB for a certificate chain.
+// rawConn is the connection under TLS. It counts the bytes of a handshake against the memory
+// budget, because crypto/tls keeps them until a message is complete, up to 256 KiB for a
+// certificate chain.
 type rawConn struct {
 	net.Conn
 	c       *Conn
@@ -34,5 +35,5 @@ func (b *rawConn) Read(p []byte) (int, error) {
 }
 
 // NetConn returns the connection that was accepted. Package bridge unwraps connections to find the
-// one with the methods it needs.
+// one that has the methods that bridge needs.
 func (b *rawConn) NetConn() net.Conn { return b.Conn }

@@ -30,12 +30,12 @@ func headersTooLarge(most int) refusal {
 		fmt.Sprintf("the request's header is larger than %d KiB", most>>10))
 }
 
-// retrySeconds is the Retry-After of overBudget. A flood of headers ends within seconds, with the
-// connections that carry it.
+// retrySeconds is the Retry-After, in seconds, of the 503 from overBudget. A flood of headers ends
+// within seconds, with the connections that carry it.
 const retrySeconds = 1
 
-// overBudget returns a 503 and not a 431: the request may be valid, but came while the budget was
-// exhausted.
+// overBudget returns a 503 and not a 431: the request may be valid, but it came while the memory
+// budget was exhausted.
 func overBudget(limit int64) refusal {
 	s := refuse(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
 		fmt.Sprintf("the headers of unauthenticated requests use all of the %d MiB reserved for them; try again", limit>>20))
@@ -51,7 +51,8 @@ func (s refusal) body() []byte {
 	return body
 }
 
-// onTheWire returns the complete HTTP/1.1 answer as bytes. The connection is closed after it.
+// onTheWire returns the complete HTTP/1.1 answer as bytes, to be written without a handler. The
+// connection is closed after it.
 func (s refusal) onTheWire() []byte {
 	body, retry := s.body(), ""
 	if s.Details != nil {
@@ -62,7 +63,7 @@ func (s refusal) onTheWire() []byte {
 	return append([]byte(head), body...)
 }
 
-// write writes the answer from a handler.
+// write writes the Status as a handler's answer.
 func (s refusal) write(w http.ResponseWriter) {
 	body := s.body()
 	w.Header().Set("Content-Type", "application/json")

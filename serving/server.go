@@ -23,16 +23,16 @@ const (
 	// http2FrameBytes is SETTINGS_MAX_FRAME_SIZE, the default of HTTP/2. Package http2 allocates a
 	// buffer of the size that a frame's header announces, before the frame's bytes arrive.
 	http2FrameBytes = 16 << 10
-	// streamWindow and connWindow are how many bytes a client may upload before edge acknowledges
-	// them: 4 MiB allow 40 MB/s at a round-trip time of 100 ms. With more than manyConns
-	// connections, each new one has half of both.
+	// streamWindow and connWindow are how many bytes a client may upload on a stream and on a
+	// connection before edge acknowledges them: 4 MiB allow 40 MB/s at a round-trip time of 100 ms.
+	// While more than manyConns connections are open, a new one has half of both.
 	streamWindow = 1 << 20
 	connWindow   = 4 << 20
 	manyConns    = 64
-	// acceptPause is the pause after an accept error that may pass, such as one for lack of file
-	// descriptors.
+	// acceptPause is the pause after an accept error that may be temporary, such as one for lack of
+	// file descriptors.
 	acceptPause = 5 * time.Millisecond
-	// complaintInterval is the least time between two log messages about connections that are not
+	// complaintInterval is the least time between two log messages that connections cannot be
 	// accepted.
 	complaintInterval = time.Minute
 )
@@ -55,19 +55,19 @@ type Server struct {
 	cfg     Config
 	handler http.Handler
 	log     *log.Logger
-	shake   time.Duration // timeout of a handshake
+	shake   time.Duration // timeout of a TLS handshake
 
 	http1         *http.Server
 	http2         *http.Server // settings only: package http2 takes its limits and hooks from it
 	wide, narrow  *http2.Server
 	conns         registry
 	budget        budget
-	ready         *connListener // passes connections to http1
+	ready         *connListener // passes connections to the server http1
 	accepting     sync.Mutex
 	listeners     []net.Listener
 	ending        bool
-	servers       sync.WaitGroup // the goroutine that runs http1.Serve
-	complained    time.Time      // time of the last complaint; accepting guards it
+	servers       sync.WaitGroup // waits for the goroutine that runs http1.Serve
+	complained    time.Time      // when it was last logged that accepting fails; accepting guards it
 	maxHeaderSize int
 }
 
@@ -88,10 +88,10 @@ func New(base *http.Server, cfg Config) *Server {
 	base.ConnContext = func(ctx context.Context, conn net.Conn) context.Context { return ownerOf(conn).context(ctx) }
 	base.ConnState = s.changed
 	anyHeaderValues(base)
-	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // http1 serves no HTTP/2
+	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // http1 must not serve HTTP/2
 	if cfg.HTTP2Streams > 0 {
 		s.http2 = &http.Server{
-			MaxHeaderBytes: 2 * s.maxHeader(), // a header up to twice too large still gets a Status
+			MaxHeaderBytes: 2 * s.maxHeader(), // an answer with a Status is possible for a header up to twice too large
 			ErrorLog:       base.ErrorLog, ConnState: s.changed, IdleTimeout: cfg.IdleTimeout,
 		}
 		anyHeaderValues(s.http2)
@@ -200,7 +200,8 @@ func (s *Server) accept(conn net.Conn) {
 	go s.handshake(c)
 }
 
-// hand passes a connection to http1, which serves it in a new goroutine with a small stack.
+// hand passes a connection to the HTTP/1.1 server http1, which serves it in a new goroutine with a
+// small stack.
 func (s *Server) hand(c *Conn, conn net.Conn) {
 	if !s.ready.hand(conn) {
 		conn.Close()
@@ -281,7 +282,8 @@ func (s *Server) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// left removes a connection that net/http no longer serves: it is closed or hijacked.
+// left removes a connection from the registry and the memory budget, because net/http no longer
+// serves it: it is closed or hijacked.
 func (s *Server) left(c *Conn) {
 	c.unread.Store(true)
 	s.budget.forget(c)
@@ -298,7 +300,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.conns.cutShaking()
 	ended := s.conns.close()
 	if s.http2 != nil {
-		s.http2.Shutdown(ctx) // sends GOAWAY, and does not wait: s.http2 itself has no connections
+		s.http2.Shutdown(ctx) // sends GOAWAY, and returns at once: s.http2 itself has no connections
 	}
 	if err := s.http1.Shutdown(ctx); err != nil {
 		return err

@@ -17,8 +17,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// TestRequestsHaveTheirConnection checks that a request has its Conn, the TLS state and the
-// client's address, over HTTP/1.1 and HTTP/2.
+// TestRequestsHaveTheirConnection checks that from a request the handler gets its Conn, the TLS
+// state and the client's address, over HTTP/1.1 and HTTP/2.
 func TestRequestsHaveTheirConnection(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if Of(r) == nil || r.TLS == nil || !r.TLS.HandshakeComplete || r.RemoteAddr == "" {
@@ -143,7 +143,7 @@ func TestPlainHTTP(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
-	for range 5 { // more connections than the limit of 3: the idle ones are closed
+	for range 5 { // more connections than the limit of 3: idle ones are closed
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -216,8 +216,8 @@ func TestTwoPeopleOnOneConnection(t *testing.T) {
 	}
 }
 
-// TestGoAwayWithoutWindow checks that edge sends the GOAWAY although the client's flow control
-// window allows no refusal's body.
+// TestGoAwayWithoutWindow checks that edge sends the GOAWAY after too many 401 answers even if the
+// client's flow control window allows edge to send no body.
 func TestGoAwayWithoutWindow(t *testing.T) {
 	b := start(t, gate(hello), Config{})
 	c := b.client("h2")
@@ -292,8 +292,8 @@ func TestPeerCertificates(t *testing.T) {
 	}
 }
 
-// TestLongHandshake checks that the handshake ends before crypto/tls parses hundreds of
-// certificates.
+// TestLongHandshake checks that a handshake with hundreds of client certificates ends before
+// crypto/tls parses them.
 func TestLongHandshake(t *testing.T) {
 	b := start(t, hello, Config{TLS: &tls.Config{Certificates: []tls.Certificate{pair()}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}}})
 	chain := make([][]byte, 1+maxHandshake/len(pair().Certificate[0]))
@@ -352,8 +352,8 @@ func statusOf(t *testing.T, body string) (s metav1.Status) {
 	return s
 }
 
-// TestLargeHeader checks that a header above the limit is refused with a Status that names the
-// limit.
+// TestLargeHeader checks that a header above MaxHeaderBytes is refused with a Status that contains
+// the limit.
 func TestLargeHeader(t *testing.T) {
 	b := start(t, hello, Config{})
 	long := func(n int) string { return strings.Repeat("a", n) }

@@ -1,7 +1,7 @@
 package streams
 
-// Batch collects the small frames of a sink, to write them at once. The zero Batch with W set is
-// ready to use. It holds a buffer only while it holds bytes.
+// Batch collects the small frames of a sink (a writer of frames), to write them at once. The zero
+// Batch with W set is ready to use. It holds a buffer only while it holds bytes.
 type Batch struct {
 	W Writer
 
@@ -17,8 +17,8 @@ func (b *Batch) Len() int {
 	return b.end - Headroom
 }
 
-// Grow appends n bytes (at most MaxData) and returns them for the caller to fill. If the buffer has
-// no room for n bytes, Grow first writes the collected bytes.
+// Grow appends n bytes (at most MaxData) to the collected bytes and returns them for the caller to
+// fill. If the buffer has no space for n bytes, Grow first writes the collected bytes.
 func (b *Batch) Grow(n int) ([]byte, error) {
 	if b.buf != nil && b.end+n > len(b.buf) {
 		if err := b.Flush(0); err != nil {

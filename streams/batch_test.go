@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// recorder stores what is written, one entry per write.
+// recorder is a Writer that stores what is written, one entry per write.
 type recorder struct {
 	out [][]byte
 	err error
@@ -80,12 +80,13 @@ func TestBatchFull(t *testing.T) {
 		}
 	}
 	perWrite := MaxNeed / 1000 * 1000
-	if want := len(all)/perWrite + 1; len(w.out) != want { // the two last pieces fit together
+	if want := len(all)/perWrite + 1; len(w.out) != want { // the last two pieces share one write
 		t.Errorf("%d writes, want %d", len(w.out), want)
 	}
 }
 
-// TestBatchExact checks that a batch holds exactly MaxNeed bytes before it writes.
+// TestBatchExact checks that a Batch collects up to MaxNeed bytes, and writes only when it has no
+// space for another byte.
 func TestBatchExact(t *testing.T) {
 	w := &recorder{}
 	b := Batch{W: w}

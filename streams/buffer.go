@@ -8,7 +8,8 @@ const bufferSize = 40 << 10
 
 var buffers = sync.Pool{New: func() any { b := new([bufferSize]byte); return b }}
 
-// Buffer is a pooled buffer of 40 KiB. Sessions keep their payload in Buffers.
+// Buffer is a pooled buffer of 40 KiB. A session keeps the bytes that it reads or collects in
+// Buffers.
 type Buffer = [bufferSize]byte
 
 // Borrow takes a buffer from the pool. The caller returns it with Return.

@@ -8,16 +8,16 @@ package streams
 //   - a *ProtocolError: the peer violated the rules or limits of the dialect
 //   - otherwise the error of the connection
 //
-// A source answers pings and similar control messages itself, through its leg's Replier; Next never
-// returns them. A Source is not safe for concurrent use.
+// A Source answers pings and similar control messages itself, through the Replier of its leg (its
+// connection to the peer); Next never returns them. A Source is not safe for concurrent use.
 type Source interface {
 	Next() (Frame, error)
 }
 
 // A Sink writes frames to a peer, each frame complete and in order.
 //
-// Write may hold small frames back until Flush. A sink drops a frame that its dialect cannot
-// express, where the documentation of the codec's package states so. A sink does not keep f.Buf,
+// Write may hold small frames back until Flush. A Sink drops a frame that its dialect cannot
+// express, where the documentation of the codec's package states so. A Sink does not keep f.Buf,
 // but may overwrite all of it, also the payload: a WebSocket client masks the payload in place. A
 // Sink is not safe for concurrent use.
 type Sink interface {
@@ -25,18 +25,19 @@ type Sink interface {
 	Flush() error
 }
 
-// A Writer is the write side of a leg, below the codec. WriteRoom writes b[off:] in one piece. It
-// may overwrite b[:off], which holds at least the room that the layers above left, and also b[off:]
-// if it masks the bytes. A Writer is safe for concurrent use.
+// A Writer writes bytes to a leg (the connection to one peer), below the codec. WriteRoom writes
+// b[off:] in one piece. It may overwrite b[:off], which holds at least the free bytes that the
+// layers above left for headers, and also b[off:] if it masks the bytes. A Writer is safe for
+// concurrent use.
 type Writer interface {
 	WriteRoom(b []byte, off int) error
 }
 
 // A Replier sends a source's answers to the source's own peer. The answers are already encoded for
-// the wire. A Replier copies b and never blocks: the leg's writer sends b between two frames. Pong
-// stores one answer, and a later one replaces it (RFC 6455 section 5.5.3). Reply is for answers
-// that must not be lost. It returns ErrReplies if the peer causes answers faster than it reads
-// them.
+// the wire. A Replier copies b and never blocks: the writer of the leg (the connection to the peer)
+// sends b between two frames. Pong stores one answer, and a later one replaces it (RFC 6455 section
+// 5.5.3). Reply is for answers that must not be lost. It returns ErrReplies if the peer causes
+// answers faster than it reads them.
 type Replier interface {
 	Pong(b []byte)
 	Reply(b []byte) error

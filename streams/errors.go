@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// ErrReplies means that the peer causes answers faster than it reads them.
+// ErrReplies means that the peer causes answers, such as pongs, faster than it reads them.
 var ErrReplies = errors.New("streams: too many answers are pending, because the peer does not read them")
 
 // ErrWouldBlock is the error of TryRead when Read would have to wait.
 var ErrWouldBlock = errors.New("streams: no bytes are available yet")
 
 // ErrIdle is the error of a source's Next that would have to wait for the next frame to begin. The
-// beforeWait of its Reader returns it; see Between. No bytes are lost: the next call of Next
-// continues.
+// function beforeWait of the source's Reader returns ErrIdle; see Between. No bytes are lost: the
+// next call of Next continues.
 var ErrIdle = errors.New("streams: no frame has begun yet")
 
 // Close codes of RFC 6455 section 7.4.1 that codecs use as a reason.
@@ -29,8 +29,8 @@ const (
 )
 
 // ProtocolError means that the peer violated the rules or limits of its dialect. Code is the
-// matching WebSocket close code; on SPDY legs it only classifies the error. Reason is edge's text,
-// never the peer's.
+// matching WebSocket close code; on a SPDY connection it only classifies the error. Reason is
+// edge's text, never the peer's.
 type ProtocolError struct {
 	Code   int
 	Reason string

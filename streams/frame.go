@@ -1,6 +1,6 @@
 package streams
 
-// Kind is the effect of a frame on its stream or on the session.
+// Kind is the kind of a Frame: its effect on a stream or on the session.
 type Kind uint8
 
 const (
@@ -9,12 +9,13 @@ const (
 	Open Kind = iota + 1
 	// Accept answers an Open. Payload: the SPDY header block as received.
 	Accept
-	// Headers adds a header block to an open stream. Kubernetes ignores it. It shares the zlib
-	// state of Open and Accept, so it must be relayed between two SPDY legs. Other sinks drop it.
+	// Headers adds a header block to an open stream. Kubernetes ignores it. The block shares the
+	// zlib state of Open and Accept, so it must be relayed between two SPDY connections. Other
+	// sinks drop it.
 	Headers
 	// Data carries bytes of a stream. They may be cut anywhere.
 	Data
-	// HalfClose ends one direction of a stream: no more Data follows.
+	// HalfClose ends one direction of a stream: no more Data follows in that direction.
 	HalfClose
 	// Reset ends both directions of a stream at once. Code: the SPDY status.
 	Reset
@@ -37,7 +38,7 @@ const (
 	Stderr
 	Error
 	Terminal // terminal sizes; Kubernetes calls this stream "resize"
-	Port     // a port-forward data or error stream; Stream.ID tells which
+	Port     // a data or error stream of port-forward; see Stream.ID
 )
 
 // Stream names a stream. ID is 0 for the five streams of exec and attach, which exist at most once
@@ -81,7 +82,7 @@ const (
 	MaxStatus = 64 << 10
 	// MaxResize limits a Resize, in bytes.
 	MaxResize = 256
-	// Small is the payload size, in bytes, below which a sink copies frames into a Batch. For small
-	// payloads a TLS record or a system call costs more than the copy.
+	// Small is a payload size in bytes. A sink copies frames with less payload into a Batch: for
+	// small payloads a TLS record or a system call costs more than the copy.
 	Small = 4 << 10
 )

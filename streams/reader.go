@@ -6,47 +6,50 @@ import (
 )
 
 const (
-	// peekSize is the number of bytes with which an idle Reader waits; every frame header fits.
+	// peekSize is the number of bytes with which an idle Reader waits for a frame; every frame
+	// header fits.
 	peekSize = 16
 	// maxEmptyReads limits consecutive reads that return no bytes and no error.
 	maxEmptyReads = 100
 )
 
-// A Trier is an io.Reader that can return the bytes that have already arrived. TryRead is like
-// Read, but returns ErrWouldBlock where Read would wait. If again is false, and the last read took
-// all bytes, TryRead may return ErrWouldBlock without a system call. After a long wait, Read may
-// return ErrWouldBlock too: the Reader then calls beforeWait again, which decides whether the wait
-// goes on.
+// A Trier is an io.Reader that can also return the bytes that have already arrived, without
+// waiting. TryRead is like Read, but returns ErrWouldBlock where Read would wait. If again is
+// false, and the last read took all bytes, TryRead may return ErrWouldBlock without a system call.
+// After a long wait, Read may return ErrWouldBlock too: the Reader then calls its function
+// beforeWait again, which decides whether the wait goes on.
 type Trier interface {
 	io.Reader
 	TryRead(b []byte, again bool) (int, error)
 }
 
 // soonTries is how often a Reader calls TryRead for the rest of a frame before it waits.
-// moby/spdystream writes the pieces of a frame one by one, some microseconds apart. Sleeping in
-// between would cost more than these calls.
+// moby/spdystream writes the pieces of a frame one by one, some microseconds apart. Sleeping
+// between the pieces would cost more than these calls.
 const soonTries = 4
 
-// Reader returns the bytes of one leg to a source, as slices of a borrowed buffer.
+// Reader reads the bytes of one connection for a Source, and returns them as slices of a borrowed
+// buffer.
 //
-// While it has no unread bytes it holds no buffer: it waits with a few bytes of its own. For small
-// needs it reads ahead, so that one read returns many small frames. For large needs it reads
-// exactly n bytes, so that none must be moved.
+// While it has no unread bytes it holds no buffer: it waits with a few bytes of its own. If the
+// Source needs few bytes, the Reader reads ahead, so that one read returns many small frames. If
+// the Source needs n bytes of a large payload, the Reader reads exactly n bytes, so that no byte
+// must be moved.
 type Reader struct {
 	src  io.Reader
-	try  Trier        // src, if src is a Trier and wait is not nil
-	wait func() error // called before a read that may block; nil: no call
+	try  Trier        // src, if src is a Trier and the Reader has a beforeWait; otherwise nil
+	wait func() error // beforeWait of NewReader: called before a read that may block; nil: no call
 
-	buf   *Buffer // nil while idle
+	buf   *Buffer // nil: the Reader has no unread bytes
 	begin int     // buf[begin:end] is unread
 	end   int
 	peek  [peekSize]byte
-	soon  bool // Need is for the rest of a frame
+	soon  bool // the current call asks for the rest of a frame
 }
 
-// NewReader returns a Reader of src. The Reader calls beforeWait, if it is not nil, before each
-// read that may block: there the relay flushes its sink. If src is a Trier, the Reader first takes
-// the bytes that have already arrived. Need returns the error of beforeWait.
+// NewReader returns a Reader of src. If beforeWait is not nil, the Reader calls it before each read
+// that may block: there the relay flushes its sink. If src is a Trier, the Reader first takes the
+// bytes that have already arrived. If beforeWait returns an error, Need returns that error.
 func NewReader(src io.Reader, beforeWait func() error) *Reader {
 	r := &Reader{src: src, wait: beforeWait}
 	if beforeWait != nil {
@@ -76,8 +79,8 @@ func (r *Reader) need(n int, soon bool) ([]byte, error) {
 	return r.buf[r.begin : r.begin+n], nil
 }
 
-// Room returns the n bytes that Need returned and Skip consumed last, with all the room before
-// them: the payload is buf[off:].
+// Room returns the n bytes that Need returned and Skip consumed last, together with the free bytes
+// before them: the n bytes are buf[off:].
 func (r *Reader) Room(n int) (buf []byte, off int) {
 	return r.buf[:r.begin], r.begin - n
 }
@@ -85,22 +88,22 @@ func (r *Reader) Room(n int) (buf []byte, off int) {
 // Skip consumes n bytes that Need returned.
 func (r *Reader) Skip(n int) { r.begin += n }
 
-// Between reports to beforeWait that the Reader waits for a frame to begin. Only then may
-// beforeWait return ErrIdle.
+// Between reports whether the Reader waits for a frame to begin. beforeWait calls it, because only
+// then may beforeWait return ErrIdle.
 func (r *Reader) Between() bool { return r.buf == nil && !r.soon }
 
-// Buffered returns the number of unread bytes.
+// Buffered returns the number of bytes that the Reader holds and that no Skip has consumed.
 func (r *Reader) Buffered() int { return r.end - r.begin }
 
-// Release returns the buffer to the pool if it has no unread bytes. Sources call Release when they
-// start to wait for a frame. At the end of a session they call Close instead.
+// Release returns the Reader's buffer to the pool if it has no unread bytes. Sources call Release
+// when they start to wait for a frame. At the end of a session they call Close instead.
 func (r *Reader) Release() {
 	if r.buf != nil && r.begin == r.end {
 		r.Close()
 	}
 }
 
-// Close returns the buffer to the pool. Unread bytes are lost.
+// Close returns the Reader's buffer to the pool. Unread bytes are lost.
 func (r *Reader) Close() {
 	if r.buf != nil {
 		Return(r.buf)
@@ -140,7 +143,7 @@ func (r *Reader) fill(n int, soon bool) error {
 	return nil
 }
 
-// read returns at least one byte or an error. It waits if necessary.
+// read reads from src into b and returns at least one byte or an error. It waits if necessary.
 func (r *Reader) read(b []byte, soon bool) (int, error) {
 	if r.try != nil {
 		tries := 1
@@ -165,7 +168,7 @@ func (r *Reader) read(b []byte, soon bool) (int, error) {
 		}
 		n, err := r.src.Read(b)
 		if n > 0 {
-			return n, nil // src returns an error that came with bytes again at the next Read
+			return n, nil // the next Read of src returns the error again
 		}
 		if err != nil && !errors.Is(err, ErrWouldBlock) {
 			return 0, err

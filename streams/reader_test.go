@@ -17,7 +17,7 @@ func sequence(n int) []byte {
 	return b
 }
 
-// cut is a reader that returns one piece per Read.
+// cut is an io.Reader that returns one piece of left per Read.
 type cut struct{ left [][]byte }
 
 func (c *cut) Read(b []byte) (int, error) {
@@ -42,8 +42,8 @@ func cuts(b []byte, at ...int) io.Reader {
 	return c
 }
 
-// take reads n bytes with Need and compares them with want. It then skips them, checks Room, and
-// overwrites the bytes and the room before them.
+// take reads n bytes with Need and compares them with want. It then consumes them with Skip, checks
+// the result of Room, and overwrites these bytes and the free bytes before them.
 func take(r *Reader, n int, want []byte) error {
 	got, err := r.Need(n)
 	if err != nil {
@@ -64,8 +64,8 @@ func take(r *Reader, n int, want []byte) error {
 	return nil
 }
 
-// TestReaderSplits checks that Need returns the right bytes, with room before them, wherever the
-// input is cut into two or three pieces.
+// TestReaderSplits checks that Need returns the right bytes, with free bytes before them, wherever
+// the input is cut into two or three pieces.
 func TestReaderSplits(t *testing.T) {
 	all := sequence(90)
 	for _, needs := range [][]int{{90}, {2, 14, 40, 1, 33}, {1, 1, 1, 17, 70}, {45, 45}, {16, 16, 16, 16, 16, 10}} {
@@ -88,8 +88,8 @@ func TestReaderSplits(t *testing.T) {
 	}
 }
 
-// TestReaderLarge checks that no byte changes when the buffer wraps and moves. It mixes needs and
-// reads of small and large sizes.
+// TestReaderLarge checks that no byte changes when the Reader moves bytes to the beginning of its
+// buffer. The test mixes small and large calls of Need with small and large reads.
 func TestReaderLarge(t *testing.T) {
 	needs := []int{8, MaxData, 8, 1, MaxData, 14, Small - 1, 2, Small, 3, MaxNeed, 16, 17, MaxNeed, MaxNeed, 5, 20000, 20000, 1, Small + 1}
 	total := 0
@@ -127,14 +127,14 @@ type atMost struct {
 
 func (a *atMost) Read(b []byte) (int, error) { return a.r.Read(b[:min(len(b), a.n)]) }
 
-// TestReaderReads checks that small needs share a read, and that a large need reads only its own
-// bytes.
+// TestReaderReads checks that several small calls of Need share one read, and that a large call of
+// Need reads only its own bytes.
 func TestReaderReads(t *testing.T) {
 	src := &counting{r: bytes.NewReader(sequence(1 << 20))}
 	r := NewReader(src, nil)
 	defer r.Close()
 	for range 1000 {
-		for _, n := range []int{8, 5} { // a frame's header and its payload
+		for _, n := range []int{8, 5} { // sizes of a frame's header and of its payload
 			if _, err := r.Need(n); err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +175,7 @@ func TestReaderEnd(t *testing.T) {
 				need > n && n > 0 && err != io.ErrUnexpectedEOF:
 				t.Errorf("Need(%d) of %d bytes: %v", need, n, err)
 			}
-			if n > 0 && need > n { // the bytes that came are not lost
+			if n > 0 && need > n { // the bytes that came before the error are not lost
 				if err := take(r, n, all[:n]); err != nil {
 					t.Errorf("after Need(%d) of %d bytes: %v", need, n, err)
 				}
@@ -188,7 +188,7 @@ func TestReaderEnd(t *testing.T) {
 	}
 }
 
-// TestReaderAgain checks that after a failed read Need can be called again, and that no byte is
+// TestReaderAgain checks that Need can be called again after a read failed, and that no byte is
 // lost.
 func TestReaderAgain(t *testing.T) {
 	all := sequence(60)

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// tries is a Trier for tests. left holds the bytes that have arrived and, after an "", the bytes
-// that arrive later. tries records its calls in asked.
+// tries is a Trier for tests. left holds the bytes that have arrived and, after an empty string,
+// the bytes that arrive later. asked records the calls of TryRead and Read.
 type tries struct {
 	left  []string
-	end   error // the error at the end; nil: TryRead returns ErrWouldBlock
+	end   error // error after the last bytes; nil: TryRead returns ErrWouldBlock
 	asked []string
 }
 
@@ -45,14 +45,14 @@ func (s *tries) take(b []byte) int {
 	return n
 }
 
-// TestReaderTries checks that Need returns bytes that have arrived without a wait, and that it
-// tries soonTries times to get the rest of a frame before it waits.
+// TestReaderTries checks that Need returns bytes that have already arrived without waiting. It also
+// checks that NeedSoon tries soonTries times to get the rest of a frame before it waits.
 func TestReaderTries(t *testing.T) {
 	soon := slices.Repeat([]string{"try again"}, soonTries)
 	for _, c := range []struct {
 		name  string
 		src   tries
-		needs []int // negative: the size for NeedSoon
+		needs []int // sizes for Need; negative: for NeedSoon
 		asked []string
 		err   error
 	}{

@@ -1,7 +1,7 @@
 package streams
 
-// Set states which streams an exec or attach has. The error stream always exists. Terminal is the
-// resize stream: it exists if the session has a tty and subprotocol v3 or later.
+// Set states which streams an exec or attach has. The error stream always exists. Terminal stands
+// for the resize stream, which exists if the session has a tty and subprotocol v3 or later.
 type Set struct {
 	Stdin, Stdout, Stderr, Terminal bool
 }

@@ -33,7 +33,7 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasSuffix(r.URL.Path, "/version"): // as with constrained impersonation
+		case strings.HasSuffix(r.URL.Path, "/version"): // answers as if it had constrained impersonation
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, "requested impersonation without impersonating a user name")
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):

@@ -74,8 +74,8 @@ func TestShownYAML(t *testing.T) {
 	}
 }
 
-// notOurs are flags of kubectl, helm, docker, kubelogin, curl and kube-oidc-proxy that the documents mention, and the
-// placeholder --name.
+// notOurs are flags of kubectl, helm, docker, kubelogin, curl and kube-oidc-proxy that the
+// documents mention, and the placeholder --name.
 var notOurs = map[string]bool{
 	"kube-context": true, "as": true, "as-group": true, "as-uid": true, "as-user-extra": true,
 	"clusterrole": true, "group": true, "cert": true, "key": true, "namespace": true, "from-file": true, "watch": true, "raw": true,

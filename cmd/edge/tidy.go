@@ -10,24 +10,25 @@ import (
 
 // After a burst of work, for example after many new sessions, a process holds several times the
 // memory that it uses. If it then has little to do, Go collects the garbage late and returns little
-// of it to the system. tidyUp checks for that every tidyLook.
+// memory to the system. Every tidyLook, tidyUp checks whether edge should collect garbage itself.
 const (
 	tidyLook = 2 * time.Second
-	// edge is quiet if since the last look it has allocated less than 1/quietShare of the used
-	// bytes, or less than quietBytes. 8,000 idle sessions allocate 1 MiB for their keepalives.
+	// edge is quiet if since the last check of tidyUp it has allocated less than 1/quietShare of
+	// the used bytes, or less than quietBytes. 8,000 idle sessions allocate 1 MiB for their
+	// keepalives.
 	quietShare = 32
 	quietBytes = 1 << 20
-	// Another condition for quiet: fewer than quietEnds goroutines have ended, or fewer than
-	// 1/quietShare of them. Goroutines end when sessions become idle, and a collection frees their
-	// stacks only as whole spans of 32 KiB.
+	// edge is quiet only if, in addition, fewer than quietEnds goroutines have ended since the last
+	// check of tidyUp, or fewer than 1/quietShare of them. Goroutines end when sessions become
+	// idle, and a garbage collection frees their stacks only as whole spans of 32 KiB.
 	quietEnds = 64
-	// A collection is worth its cost if it frees at least leastWaste bytes and 1/wasteShare of the
-	// used bytes.
+	// A garbage collection is worth its cost if it frees at least leastWaste bytes and 1/wasteShare
+	// of the used bytes.
 	leastWaste = 4 << 20
 	wasteShare = 16
-	// Two collections are at least tidyInterval apart, because a collection takes 150 ms of CPU
-	// with 8,000 sessions. If 1/muchShare of the used bytes can be freed, edge collects at once;
-	// this is rare in a quiet process.
+	// Two garbage collections by tidyUp are at least tidyInterval apart, because one takes 150 ms
+	// of CPU with 8,000 sessions. If 1/muchShare of the used bytes can be freed, edge collects at
+	// once; this is rare in a quiet process.
 	tidyInterval = 10 * time.Second
 	muchShare    = 4
 )
@@ -38,7 +39,7 @@ const (
 const (
 	manySessions = 512
 	manyPercent  = 50
-	fewPercent   = 100 // Go's default
+	fewPercent   = 100 // GC percent that Go uses by default
 )
 
 func gcPercent(running int) int {
@@ -51,8 +52,8 @@ func gcPercent(running int) int {
 // memory has the memory statistics of the process, in bytes.
 type memory struct {
 	allocated  uint64 // since the process started
-	free       uint64 // neither in use nor returned to the system
-	used       uint64 // objects, including garbage, and stacks
+	free       uint64 // memory that is neither in use nor returned to the system
+	used       uint64 // objects (including garbage) and stacks
 	stacks     uint64 // stacks, including those of ended goroutines
 	goroutines uint64 // number of running goroutines
 }
@@ -74,25 +75,25 @@ func readMemory() memory {
 
 // tidier decides when edge should return memory to the system.
 type tidier struct {
-	seen memory    // at the last look
-	most uint64    // highest number of goroutines at any look since the last collection
-	done uint64    // bytes allocated when the last collection ended
-	last time.Time // when the last collection ended
+	seen memory    // statistics at the last check
+	most uint64    // highest number of goroutines at any check since the last garbage collection
+	done uint64    // bytes allocated since the start, when the last garbage collection ended
+	last time.Time // when the last garbage collection ended
 }
 
 // isDue reports whether edge is quiet and has enough memory to return.
 func (t *tidier) isDue(now time.Time, m memory) bool {
 	quiet := m.allocated-t.seen.allocated < max(quietBytes, m.used/quietShare) &&
-		m.goroutines+max(quietEnds, m.goroutines/quietShare) > t.seen.goroutines // while many goroutines end, a collection is too early
+		m.goroutines+max(quietEnds, m.goroutines/quietShare) > t.seen.goroutines // while many goroutines end, a garbage collection is too early
 	t.seen = m
 	t.most = max(t.most, m.goroutines)
-	waste := m.free + min(m.allocated-t.done, m.used) // an upper bound: not all allocated bytes are garbage by now
+	waste := m.free + min(m.allocated-t.done, m.used) // at most: some of the allocated bytes may still be in use
 	waste += m.stacks / t.most * (t.most - m.goroutines)
 	rested := waste >= m.used/muchShare || now.Sub(t.last) >= tidyInterval
 	return quiet && rested && waste >= max(leastWaste, m.used/wasteShare)
 }
 
-// tidied records that a collection has ended.
+// tidied records that a garbage collection has ended.
 func (t *tidier) tidied(now time.Time, m memory) {
 	t.seen, t.most, t.done, t.last = m, m.goroutines, m.allocated, now
 }

@@ -11,8 +11,8 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 	var tidy tidier
 	for _, look := range []struct {
 		at                    time.Duration
-		allocated, free, used uint64 // MiB
-		stacks, goroutines    uint64 // MiB; thousands, plus one
+		allocated, free, used uint64 // in MiB
+		stacks, goroutines    uint64 // in MiB; in thousands, plus one
 		due                   bool
 		why                   string
 	}{
@@ -47,7 +47,7 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 	}
 }
 
-// TestReadMemory checks that the runtime knows the metrics that readMemory reads.
+// TestReadMemory checks that Go's runtime has the metrics that readMemory reads.
 func TestReadMemory(t *testing.T) {
 	before := readMemory()
 	kept := make([]byte, 8<<20)

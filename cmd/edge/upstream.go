@@ -108,11 +108,11 @@ func (c *clientOptions) restConfig() (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("API server: %w", err)
 	}
-	if strings.Contains(cfg.Host, "@") { // the log would show them
+	if strings.Contains(cfg.Host, "@") { // a password in the URL would be logged
 		return nil, errors.New("API server: its address must not contain a user name or password")
 	}
-	// In a cluster, clientcmd uses only the flags for the server, the token and the certificate
-	// authority.
+	// In a cluster, clientcmd takes from the flags only the server, the token and the certificate
+	// authority, so the timeout is set here.
 	cfg.Timeout = timeout
 	over := &c.overrides
 	if over.ClusterInfo.TLSServerName != "" {

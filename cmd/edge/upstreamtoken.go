@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// minTokenLifetime and maxTokenLifetime are the limits of the API (ValidateTokenRequest).
+	// minTokenLifetime and maxTokenLifetime are the API server's limits for a requested lifetime
+	// (function ValidateTokenRequest of Kubernetes).
 	minTokenLifetime = 10 * time.Minute
 	maxTokenLifetime = (math.MaxUint32 + 1) * time.Second
 	// tokenRequestTimeout limits one request for a token, also while edge starts.
@@ -39,7 +40,7 @@ const (
 // up to 50% at random so that replicas do not retry at the same time.
 var tokenRetry = backoff.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.5, Steps: math.MaxInt32, Cap: time.Minute}
 
-// tokenRequest describes the token that edge requests for itself.
+// tokenRequest describes the ServiceAccount token that edge requests for itself.
 type tokenRequest struct {
 	account  string // the ServiceAccount, as namespace/name
 	audience []string
@@ -66,7 +67,7 @@ type upstreamToken struct {
 	name      string
 	log       *slog.Logger
 
-	current  atomic.Pointer[edgeToken] // nil: there was no token yet
+	current  atomic.Pointer[edgeToken] // nil: edge has not received a token yet
 	failure  atomic.Pointer[error]     // error of the latest request; nil: it succeeded
 	replaced chan struct{}             // signals run that replace has stored a new token
 
@@ -74,7 +75,8 @@ type upstreamToken struct {
 	renewed  time.Time     // when the latest token request ended
 }
 
-// edgeToken is a token with its times on this machine's clock. It is immutable.
+// edgeToken is a token of edge's ServiceAccount, with its times on this machine's clock. It is
+// immutable.
 type edgeToken struct {
 	value          string
 	asked, expires time.Time
@@ -93,7 +95,8 @@ func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenReques
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	// bridge checks this as well, but only after edge would have sent the credential.
+	// Package bridge refuses such a configuration as well, but only after edge would have sent the
+	// bootstrap credential.
 	if bootstrap.Impersonate.UserName != "" {
 		return nil, errors.New("--upstream-token-request: the kubeconfig must not impersonate a user (\"as\")")
 	}
@@ -215,7 +218,7 @@ func (u *upstreamToken) replace(ctx context.Context, refused string) {
 		return
 	}
 	defer u.unlockRenewing()
-	if t := u.usable(); t != nil && refused != bearer+t.value { // another call has replaced it already
+	if t := u.usable(); t != nil && refused != bearer+t.value { // already replaced by another call
 		return
 	}
 	if time.Since(u.renewed) < tokenRequestInterval {
@@ -303,7 +306,7 @@ type tokenTransport struct {
 	next   http.RoundTripper
 }
 
-// RoundTrip fails if there is no usable token: without a credential the request would be anonymous.
+// RoundTrip fails if edge has no usable token: without a credential the request would be anonymous.
 func (t *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["Authorization"]) > 0 {
 		return t.next.RoundTrip(req)

@@ -73,8 +73,8 @@ func TestUpstreamTokenRenewalFails(t *testing.T) {
 		if err := u.ready(); !errors.Is(err, errNoEdgeToken) || !strings.Contains(err.Error(), "serviceaccounts/token") {
 			t.Errorf("after it expired: %v", err)
 		}
-		// In these 12 minutes edge sends up to 6 requests while the wait grows to a minute, then
-		// one every 60 to 90 s.
+		// In these 12 minutes edge sends up to 6 token requests while the wait grows to a minute,
+		// then one every 60 to 90 s.
 		if n := m.requests(); n < 10 || n > 1+6+12 {
 			t.Errorf("asked %d times", n)
 		}
@@ -153,8 +153,8 @@ func TestUpstreamTokenIsRefused(t *testing.T) {
 // midnight is the time at which the clock of synctest starts.
 var midnight = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestUpstreamTokenAtStart checks that edge does not start if an operator has to change something,
-// and that the error states what.
+// TestUpstreamTokenAtStart checks that edge does not start if an operator has to change something
+// before edge can get a token, and that the error states what to change.
 func TestUpstreamTokenAtStart(t *testing.T) {
 	for code, want := range map[int]string{
 		403: "a Role in namespace edge with verb create on resource serviceaccounts/token, resourceNames [front]",
@@ -173,7 +173,7 @@ func TestUpstreamTokenAtStart(t *testing.T) {
 			t.Errorf("%d: %v after %d requests", code, err, m.requests())
 		}
 	}
-	synctest.Test(t, func(t *testing.T) { // an API server that is not up yet
+	synctest.Test(t, func(t *testing.T) { // the API server is not up yet
 		m := &tokenMaker{t: t, code: http.StatusInternalServerError}
 		u, send := startToken(t, m, hourly, silent, ok)
 		if got, err := send(); got != "" || !errors.Is(err, errNoEdgeToken) || u.ready() == nil {
@@ -186,7 +186,7 @@ func TestUpstreamTokenAtStart(t *testing.T) {
 			t.Errorf("then: %q, %v, %v", got, err, u.ready())
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // an API server that does not answer
+	synctest.Test(t, func(t *testing.T) { // the API server does not answer
 		cfg := (&tokenMaker{t: t}).bootstrap()
 		cfg.WrapTransport = func(http.RoundTripper) http.RoundTripper {
 			return roundTripper(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() })
@@ -195,14 +195,14 @@ func TestUpstreamTokenAtStart(t *testing.T) {
 		if u, err := newUpstreamToken(t.Context(), cfg, hourly, silent); err != nil || u.ready() == nil {
 			t.Errorf("%v", err)
 		}
-		if waited := time.Since(before); waited != tokenRequestTimeout { // by the clock of synctest
+		if waited := time.Since(before); waited != tokenRequestTimeout { // exact, by synctest's clock
 			t.Errorf("waited %v", waited)
 		}
 	})
 }
 
 // TestUpstreamTokenWaitersMayLeave checks that a caller that waits for another caller's token
-// request returns when its context ends.
+// request returns when its own context ends.
 func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
 	m := &tokenMaker{t: t}
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -213,7 +213,7 @@ func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
 			if !hangs.Load() {
 				return m.RoundTrip(r)
 			}
-			close(arrived) // a second request would panic here
+			close(arrived) // a second token request would panic here
 			defer ended.Store(true)
 			select {
 			case <-release:
@@ -245,8 +245,8 @@ func TestUpstreamTokenWaitersMayLeave(t *testing.T) {
 	}
 }
 
-// TestUpstreamTokenAnswers checks that an answer without a usable token or expiration counts as a
-// failure.
+// TestUpstreamTokenAnswers checks that an answer to a token request without a usable token or
+// expiration counts as a failure.
 func TestUpstreamTokenAnswers(t *testing.T) {
 	for name, change := range map[string]func(*authenticationv1.TokenRequest){
 		"no token":    func(a *authenticationv1.TokenRequest) { a.Status.Token = "" },
@@ -273,8 +273,8 @@ func TestUpstreamTokenAnswers(t *testing.T) {
 	}
 }
 
-// TestUpstreamTokenConfig checks that the configuration has no credential of the bootstrap, and
-// that the bootstrap's credential is sent only to an https API server.
+// TestUpstreamTokenConfig checks that the configuration for edge's requests does not contain the
+// bootstrap credential, and that the bootstrap credential is sent only to an https API server.
 func TestUpstreamTokenConfig(t *testing.T) {
 	m := &tokenMaker{t: t}
 	cfg := m.bootstrap()

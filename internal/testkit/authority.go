@@ -20,16 +20,16 @@ type Authority struct {
 	chain [][]byte // its own certificate, then its issuers', without the root
 }
 
-// NewAuthority creates a self-signed root certificate. It is valid for one hour; changes may set
-// other fields of it.
+// NewAuthority creates a self-signed root certificate. It is valid for one hour; the functions in
+// changes may set other fields of the certificate.
 func NewAuthority(t testing.TB, name string, changes ...func(*x509.Certificate)) *Authority {
 	t.Helper()
 	key, der := certify(t, authorityOf(name, changes), nil)
 	return &Authority{Cert: Parse(t, der), key: key}
 }
 
-// Under issues the certificate of an intermediate authority below a. It is valid for one hour;
-// changes may set other fields of it.
+// Under issues the certificate of an intermediate authority below a. It is valid for one hour; the
+// functions in changes may set other fields of the certificate.
 func (a *Authority) Under(t testing.TB, name string, changes ...func(*x509.Certificate)) *Authority {
 	t.Helper()
 	key, der := certify(t, authorityOf(name, changes), a)
@@ -44,8 +44,8 @@ func authorityOf(name string, changes []func(*x509.Certificate)) *x509.Certifica
 	return template
 }
 
-// Client issues a client certificate together with its chain. It is valid for one hour; changes may
-// set other fields of it.
+// Client issues a client certificate together with its chain. It is valid for one hour; the
+// functions in changes may set other fields of the certificate.
 func (a *Authority) Client(t testing.TB, subject pkix.Name, changes ...func(*x509.Certificate)) *tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}

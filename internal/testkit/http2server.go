@@ -6,14 +6,14 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// HTTP2Server returns an HTTP/2 server for ServeConn. mostStreams limits the open streams of one
-// connection; 0 means the default of golang.org/x/net. The server is configured, because
-// unconfigured servers share one pool of channels in the whole process: a channel that was made in
-// one synctest bubble must not be used in another.
+// HTTP2Server returns an HTTP/2 server whose method ServeConn serves connections. mostStreams
+// limits the open streams of one connection; 0 means the default of golang.org/x/net. The server is
+// configured, because unconfigured servers share one pool of channels in the whole process: a
+// channel that was made in one synctest bubble must not be used in another.
 func HTTP2Server(mostStreams uint32) *http2.Server {
 	s := &http2.Server{MaxConcurrentStreams: mostStreams}
 	if err := http2.ConfigureServer(new(http.Server), s); err != nil {
-		panic(err) // fails only for the cipher suites of a tls.Config, and this server has none
+		panic(err) // cannot happen: it fails only for the cipher suites of a tls.Config, and this server has none
 	}
 	return s
 }

@@ -15,8 +15,8 @@ type nowhere struct{}
 
 func (nowhere) WriteRoom([]byte, int) error { return nil }
 
-// A way is one direction of a session: a source that reads the same bytes over and over, and the
-// sink of the other leg.
+// A way is one direction of a benchmarked session: a source that reads the same bytes over and
+// over, and the sink that writes its frames to the other side.
 type way struct {
 	name string
 	new  func(payload string) (streams.Source, streams.Sink)
@@ -57,8 +57,8 @@ var ways = []way{
 
 var sizesOfData = []int{100, 4 << 10, 32 << 10}
 
-// BenchmarkRelay moves frames through a source and the sink of the other leg, without a socket or
-// TLS.
+// BenchmarkRelay moves frames from a source to the sink of the other side of the session, without a
+// socket or TLS.
 func BenchmarkRelay(b *testing.B) {
 	for _, w := range ways {
 		for _, size := range sizesOfData {

@@ -8,33 +8,35 @@ import (
 	"slices"
 )
 
-// Limits of one header block after it is inflated. Those of Kubernetes have at most three headers
-// and 100 bytes. The limits also bound the compression ratio: bytes beyond them are never inflated.
+// Limits of one header block after it is inflated (decompressed). The header blocks of Kubernetes
+// have at most three headers and 100 bytes. The limits also bound the compression ratio: bytes
+// beyond them are never inflated.
 const (
-	maxHeaders     = 32       // headers
+	maxHeaders     = 32       // number of headers
 	maxHeaderBytes = 16 << 10 // bytes: names, values and their lengths
-	// maxCarry limits, in bytes, the compressed end of a block that is left for the next block. It
-	// is as long as the bytes that a compressor writes to flush.
+	// maxCarry limits the compressed bytes at the end of a header block that may be left for the
+	// next block. It is as long as the bytes that a compressor writes to flush.
 	maxCarry = 64
 )
 
 // A blockReader inflates the header blocks of one direction, which form one zlib stream. It holds a
 // window of 32 KiB from the first block on.
 type blockReader struct {
-	ports bool // also return the headers of a port-forward
+	ports bool // whether read also returns the headers of a port-forward
 
 	src   bytes.Reader
 	zlib  io.Reader
 	carry []byte // compressed bytes of the last block that are not inflated yet
-	left  uint32 // limit of the bytes that the block may still inflate to
+	left  uint32 // how many bytes the current block may still inflate to
 	some  [256]byte
 }
 
-// headers holds the values of a header block. A value is empty if the header is missing or too
-// long. Only a blockReader with ports set returns port and request.
+// headers holds those values of a header block that edge needs. A value is empty if the header is
+// missing or too long. Only a blockReader with ports set returns port and request.
 type headers struct{ kind, port, request string }
 
-// value returns where to store the value of header name, or nil if the header is not needed.
+// value returns where in the struct headers to store the value of the header with this name, or nil
+// if edge does not need that header.
 func (r *blockReader) value(of *headers, name []byte) *string {
 	switch {
 	case string(name) == "streamtype":
@@ -47,13 +49,13 @@ func (r *blockReader) value(of *headers, name []byte) *string {
 	return nil
 }
 
-// read inflates a block and checks it against the limits.
+// read inflates a header block and checks it against the limits.
 func (r *blockReader) read(block []byte) (h headers, err error) {
 	if len(r.carry) > 0 {
 		block = append(r.carry, block...)
 	}
 	r.src.Reset(block)
-	defer r.src.Reset(nil) // the block belongs to the caller
+	defer r.src.Reset(nil) // do not keep the block, which belongs to the caller
 	if r.zlib == nil {
 		if r.zlib, err = zlib.NewReaderDict(&r.src, dictionary); err != nil {
 			return h, violation("invalid zlib data in a header block")
@@ -105,7 +107,7 @@ func (r *blockReader) headers() (h headers, err error) {
 	return h, nil
 }
 
-// number inflates a count or a length.
+// number inflates a number of the header block: a count or a length.
 func (r *blockReader) number() (uint32, error) {
 	b, err := r.inflate(4)
 	if err != nil {
@@ -114,7 +116,8 @@ func (r *blockReader) number() (uint32, error) {
 	return binary.BigEndian.Uint32(b), nil
 }
 
-// field inflates a name or a value. It inflates a long one too, but returns nil for it.
+// field inflates a name or a value of the header block. If it is too long, field inflates it, but
+// returns nil.
 func (r *blockReader) field() ([]byte, error) {
 	n, err := r.number()
 	if err != nil {
@@ -136,7 +139,7 @@ func (r *blockReader) field() ([]byte, error) {
 	return nil, nil
 }
 
-// inflate inflates and returns the next n bytes, at most len(r.some).
+// inflate decompresses and returns the next n bytes of the header block, at most len(r.some).
 func (r *blockReader) inflate(n uint32) ([]byte, error) {
 	if n > r.left {
 		return nil, errHeaderBytes()

@@ -6,8 +6,8 @@ import "encoding/binary"
 // compression, and a preset dictionary, whose ID follows.
 var zlibHead = [2]byte{0x78, 0x20}
 
-// syncBlock is an empty stored block. A reader may hold inflated bytes back until a block of this
-// kind, or until its window is full.
+// syncBlock is an empty stored block of deflate. A reader may hold inflated bytes back until a
+// block of this kind arrives, or until its window is full.
 var syncBlock = [5]byte{0x00, 0x00, 0x00, 0xff, 0xff}
 
 // A blockWriter writes the header blocks of one direction, which form one zlib stream. It writes
@@ -26,7 +26,7 @@ func (w *blockWriter) append(b []byte, headers ...string) []byte {
 	for _, s := range headers {
 		n += 4 + len(s)
 	}
-	b = append(b, 0x00) // a stored block that is not the last one
+	b = append(b, 0x00) // begins a stored block that is not the last of the zlib stream
 	b = binary.LittleEndian.AppendUint16(b, uint16(n))
 	b = binary.LittleEndian.AppendUint16(b, ^uint16(n))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(headers)/2))
@@ -54,7 +54,7 @@ func (w *blockWriter) appendSynReply(b []byte, id uint32) []byte {
 	return setLength(w.append(b), start)
 }
 
-// setLength sets the length of the frame that begins at start and ends at the end of b.
+// setLength sets the length field of the frame that begins at start and ends at the end of b.
 func setLength(b []byte, start int) []byte {
 	binary.BigEndian.PutUint32(b[start+4:], uint32(len(b)-start-headLen))
 	return b

@@ -106,7 +106,7 @@ func TestSpdyBombs(t *testing.T) {
 	}
 }
 
-// last reads a source to its end and returns its error.
+// last reads a source until it returns an error, and returns that error.
 func last(source streams.Source) error {
 	for {
 		if _, err := source.Next(); err != nil {
@@ -124,7 +124,7 @@ func packed(plain []byte) []byte {
 	return b.Bytes()
 }
 
-// thousands returns more SYN_STREAMs than a session may have streams.
+// thousands returns the bytes of more SYN_STREAMs than MaxStreams.
 func thousands() []byte {
 	frames := make([]moby.Frame, spdy.MaxStreams+1)
 	for i := range frames {

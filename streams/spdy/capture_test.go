@@ -26,9 +26,10 @@ import (
 
 var update = flag.Bool("update", false, "capture the sessions of testdata again, and write down their frames")
 
-// captures are the captured sessions: client-go against the runtime's server, both with
-// moby/spdystream. In testdata each has two files, one per direction, with the bytes after the 101.
-// Beside each is a file with the frames that edge's source returns for it.
+// captures are the captured sessions: client-go against the container runtime's server, both with
+// moby/spdystream. In testdata each session has two files, one per direction, with the bytes after
+// the 101. For each of these files there is another, with the frames that edge's source returns for
+// it.
 var captures = []struct {
 	name   string
 	record func(t *testing.T, u *url.URL)
