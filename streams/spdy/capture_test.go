@@ -122,8 +122,8 @@ func sides(name string, set streams.Set, ports bool) map[string]func(*streams.Re
 	}
 }
 
-// TestCaptures checks that the frames and answers for the captured bytes do not depend on how the
-// bytes are cut. It cuts them at every place and at every two places.
+// TestCaptures checks that the frames and answers for the bytes of the captured sessions do not
+// depend on how the bytes are cut. It cuts them at every place and at every two places.
 func TestCaptures(t *testing.T) {
 	for _, c := range captures {
 		if *update {
@@ -173,7 +173,7 @@ func bytewise(b []byte) (p [][]byte) {
 	return p
 }
 
-// capture runs a session and writes its bytes to testdata.
+// capture runs a session between real implementations and writes its bytes to testdata.
 func capture(t *testing.T, name string, server http.Handler, record func(*testing.T, *url.URL)) {
 	var fromClient, fromServer bytes.Buffer
 	ended := make(chan struct{})
@@ -186,7 +186,7 @@ func capture(t *testing.T, name string, server http.Handler, record func(*testin
 	defer s.Close()
 	t.Run("record "+name, func(t *testing.T) { record(t, must(url.Parse(s.URL))) })
 	<-ended
-	time.Sleep(time.Second) // moby/spdystream still sends frames after the end
+	time.Sleep(time.Second) // moby/spdystream still sends frames after the session has ended
 	for file, b := range map[string]*bytes.Buffer{".client": &fromClient, ".server": &fromServer} {
 		_, stream, _ := bytes.Cut(b.Bytes(), []byte("\r\n\r\n"))
 		if err := os.WriteFile(filepath.Join("testdata", name+file), stream, 0o644); err != nil {

@@ -2,11 +2,12 @@ package spdy
 
 const (
 	// mobyWorkers is the number of goroutines to which moby/spdystream distributes frames (its
-	// FRAME_WORKERS): streams by their IDs, pings in turn. Every container runtime uses it. Each
-	// goroutine handles its frames in order, and a data frame until its reader has taken it.
+	// FRAME_WORKERS): frames of streams by the stream ID, pings in turn. Every container runtime
+	// uses moby/spdystream. Each of the goroutines handles its frames in order, and keeps a data
+	// frame until the reader of the stream has taken it.
 	mobyWorkers = 5
-	// deliveredPing is the ID of the pings of AskDelivered, odd as a client's. The IDs of keepalive
-	// pings count from 1 and do not reach it.
+	// deliveredPing is the ID of the pings that AskDelivered sends, odd because a client sends
+	// them. The IDs of keepalive pings count from 1 and do not reach it.
 	deliveredPing = 1<<31 - 1
 )
 
@@ -15,8 +16,9 @@ const (
 // that its readers have not taken yet. Over WebSocket channels the server handles a Close only
 // after the data before it.
 //
-// The request is one ping for each worker. The caller must write them without another ping in
-// between, because that ping would go to one of the workers.
+// The request is one ping for each goroutine that handles frames in the server (mobyWorkers). The
+// caller must write no other ping among these pings, because one of the goroutines would then get
+// the other ping instead.
 func (s *PortsSink) AskDelivered() error {
 	const one = headLen + pingLen
 	b, err := s.relay.batch.Grow(mobyWorkers * one)
@@ -30,7 +32,8 @@ func (s *PortsSink) AskDelivered() error {
 	return nil
 }
 
-// OnDelivered makes Next call f once, when the server has answered all pings of AskDelivered.
+// OnDelivered makes Next call f once, when the server has answered all pings that AskDelivered
+// sent.
 func (s *PortsSource) OnDelivered(f func()) {
 	answers := 0
 	s.relay.pong = func(id uint32) {

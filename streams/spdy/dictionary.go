@@ -6,8 +6,8 @@ import (
 )
 
 // dictionary is the preset zlib dictionary for header blocks, SPDY/3 draft section 2.6.10.1. It
-// contains words in the format of a header block, each after its length, and a tail without
-// lengths.
+// contains words in the format of a header block, each word after its length, and a last part
+// without lengths.
 var dictionary = func() []byte {
 	var b []byte
 	for _, word := range dictionaryWords {

@@ -28,8 +28,8 @@ func pair(t *testing.T) (a, b net.Conn) {
 	return a, b
 }
 
-// TestEarlyStdin checks that the runtime's server accepts all streams, stdin data and its
-// half-close at once, before its first answer, and loses no byte.
+// TestEarlyStdin checks that the container runtime's server accepts all streams, stdin data and the
+// half-close of stdin at once, before the server's first answer, and loses no byte.
 func TestEarlyStdin(t *testing.T) {
 	set := streams.Set{Stdin: true, Stdout: true}
 	server := httptest.NewServer(runtimeServer(func(in io.Reader, out, _ io.WriteCloser, _ <-chan cri.TerminalSize) error {
@@ -75,7 +75,7 @@ func TestEarlyStdin(t *testing.T) {
 // TestPingInterop checks that moby/spdystream answers edge's pings, and that edge answers those of
 // moby/spdystream, in both roles.
 func TestPingInterop(t *testing.T) {
-	for _, server := range []bool{false, true} { // true: moby/spdystream is the server
+	for _, server := range []bool{false, true} { // whether moby/spdystream is the server
 		ours, theirs := pair(t)
 		moby := must(spdystream.NewConnection(theirs, server))
 		go moby.Serve(spdystream.NoOpStreamHandler)

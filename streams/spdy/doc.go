@@ -2,7 +2,7 @@
 Package spdy implements SPDY/3.1 as Kubernetes uses it after an HTTP upgrade: exec, attach and
 port-forward, for either role. It turns bytes into frames of package streams, and frames into bytes.
 It opens no connection, starts no goroutine, logs nothing, and handles neither the HTTP exchange
-before it nor WebSocket. SPDY that is tunnelled in WebSocket messages uses the same codec over
+before SPDY nor WebSocket. SPDY that is tunnelled in WebSocket messages uses the same codec over
 another reader and writer.
 
 	                 reads the client        reads the server

@@ -22,14 +22,14 @@ func Example() {
 		}
 	}
 
-	var toServer, toClient wrote // each a streams.Writer
+	var toServer, toClient wrote // each is a streams.Writer: the bytes sent to one side
 	client := spdy.NewExecClientSink(&toServer, set)
 	client.Open()
 	client.Write(roomy(streams.Data, streams.Stream{Role: streams.Stdin}, "hello"))
 	client.Write(roomy(streams.HalfClose, streams.Stream{Role: streams.Stdin}, ""))
 	client.Flush()
 
-	answers := new(replies) // a streams.Replier
+	answers := new(replies) // a streams.Replier, which sends the source's answers
 	fromClient := spdy.NewExecServerSource(streams.NewReader(bytes.NewReader(toServer.bytes), nil), answers, set)
 	fmt.Println("the server reads")
 	print(fromClient)

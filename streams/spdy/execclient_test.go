@@ -13,7 +13,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// all is a set without a terminal. Its stream IDs are error 1, stdin 3, stdout 5 and stderr 7.
+// all is the set of an exec without a terminal. Its stream IDs are error 1, stdin 3, stdout 5 and
+// stderr 7.
 var all = streams.Set{Stdin: true, Stdout: true, Stderr: true}
 
 func goAway(last moby.StreamId, status moby.GoAwayStatus) *moby.GoAwayFrame {
@@ -97,7 +98,7 @@ func TestClientSource(t *testing.T) {
 	}
 }
 
-// TestClientSourceSet checks that the stream IDs depend on the set.
+// TestClientSourceSet checks that the stream IDs depend on which streams the set has.
 func TestClientSourceSet(t *testing.T) {
 	set := streams.Set{Stdout: true, Terminal: true}
 	in := mobyBytes(data(1, false, "{}"), data(3, false, "x"), data(5, true, "y"), data(7, true, "z"))

@@ -7,8 +7,8 @@ type ExecClientSink struct {
 	frameWriter
 	set    streams.Set
 	ids    *ids
-	ended  roleSet // roles without further data
-	closed roleSet // roles without any further frame
+	ended  roleSet // roles (streams) without further data
+	closed roleSet // roles (streams) without any further frame
 }
 
 // NewExecClientSink returns a sink that writes to w. The caller owns w.
@@ -16,7 +16,7 @@ func NewExecClientSink(w streams.Writer, set streams.Set) *ExecClientSink {
 	return &ExecClientSink{frameWriter: newFrameWriter(w), set: set, ids: newIDs(set)}
 }
 
-// Open opens all streams of the set in one write. Call it once, before Write.
+// Open opens all streams of the set in one write. The caller calls it once, before Write.
 func (s *ExecClientSink) Open() error {
 	b := make([]byte, streams.Headroom, 512)
 	var blocks blockWriter

@@ -11,15 +11,15 @@ import (
 type ExecClientSource struct {
 	frameReader
 	ids    *ids
-	ended  roleSet // roles with a FIN: no more data from the server
-	closed roleSet // roles with an RST_STREAM, and Error after its Status
+	ended  roleSet // roles (streams) with a FIN: no more data from the server
+	closed roleSet // roles (streams) with an RST_STREAM, and Error after its Status
 
-	opens    roleSet // roles whose SYN_STREAM the server has not answered yet
-	answered func()  // called when the server has answered all of them; may be nil
+	opens    roleSet // roles (streams) whose SYN_STREAM the server has not answered yet
+	answered func()  // called when the server has answered all opens; may be nil
 
-	role   streams.Role // role of the current data frame; 0: dropped
-	status []byte       // room and the bytes of the error stream; nil: no bytes
-	err    error        // Next returns it after the frames before it
+	role   streams.Role // role of the current data frame; 0: its data is dropped
+	status []byte       // free bytes, then the bytes of the error stream; nil: no bytes
+	err    error        // error that Next returns after the remaining frames
 }
 
 // NewExecClientSource returns a source that reads from r the streams that ExecClientSink.Open opens
@@ -35,7 +35,7 @@ func NewExecClientSource(r *streams.Reader, rep streams.Replier, set streams.Set
 }
 
 // OnAnswered makes Next call f once, when the server has accepted or reset every stream of the set.
-// Call OnAnswered before the first Next.
+// The caller calls OnAnswered before the first Next.
 func (s *ExecClientSource) OnAnswered(f func()) { s.answered = f }
 
 // answer records that the server has answered the SYN_STREAM of role r.
@@ -67,8 +67,9 @@ func (s *ExecClientSource) Next() (streams.Frame, error) {
 	}
 }
 
-// end handles err, which ends the source. If status bytes were collected, end returns them as a
-// Status, and the next call of Next returns err. After a *ProtocolError it returns err at once.
+// end handles the error err after which the source has no more frames. If bytes of the error stream
+// were collected, end returns them as a Status, and the next call of Next returns err. If err is a
+// *ProtocolError, end returns err at once.
 func (s *ExecClientSource) end(err error) (streams.Frame, error) {
 	if errors.Is(err, streams.ErrIdle) {
 		return streams.Frame{}, err
@@ -80,7 +81,8 @@ func (s *ExecClientSource) end(err error) (streams.Frame, error) {
 	return streams.Frame{}, err
 }
 
-// step reads one frame, or one piece of a data frame. It may return no frame and no error.
+// step reads one frame from the server, or one piece of a data frame. It may return no frame and no
+// error.
 func (s *ExecClientSource) step() (f streams.Frame, err error) {
 	if s.left > 0 {
 		return s.payload()
@@ -102,7 +104,7 @@ func (s *ExecClientSource) step() (f streams.Frame, err error) {
 		}
 		return f, nil
 	case kindSynReply, kindHeaders:
-		// The header block has no meaning to edge, so it is not inflated.
+		// The header block has no meaning to edge, so edge does not inflate (decompress) it.
 		id, _, err := s.openStream(synReplyLen)
 		if err == nil {
 			err = s.skip(h.length - synReplyLen)
@@ -142,7 +144,7 @@ func (s *ExecClientSource) payload() (f streams.Frame, err error) {
 	return f, s.drop()
 }
 
-// collect appends a piece of the data frame to the status.
+// collect appends a piece of the current data frame to the bytes of the error stream.
 func (s *ExecClientSource) collect() error {
 	if len(s.status)+s.left > streams.Headroom+streams.MaxStatus {
 		return tooBig("a status of more than %d bytes", streams.MaxStatus)
@@ -160,8 +162,8 @@ func (s *ExecClientSource) collect() error {
 	return nil
 }
 
-// outcome returns the collected bytes, possibly none, as a Status. Later frames of the error stream
-// are dropped.
+// outcome returns the collected bytes of the error stream, possibly none, as a Status. Later frames
+// of the error stream are dropped.
 func (s *ExecClientSource) outcome() streams.Frame {
 	s.closed.add(streams.Error)
 	f := s.bare(streams.Status, streams.Stream{Role: streams.Error}, 0)
@@ -171,7 +173,7 @@ func (s *ExecClientSource) outcome() streams.Frame {
 	return f
 }
 
-// finish ends the server's direction of a stream.
+// finish ends the server's direction of the stream with role r.
 func (s *ExecClientSource) finish(r streams.Role) (f streams.Frame) {
 	if r == 0 || (s.ended | s.closed).has(r) {
 		return f
@@ -183,7 +185,8 @@ func (s *ExecClientSource) finish(r streams.Role) (f streams.Frame) {
 	return s.bare(streams.HalfClose, streams.Stream{Role: r}, 0)
 }
 
-// reset ends a stream. moby/spdystream ends the error stream in this way too.
+// reset ends the stream with role r in both directions. moby/spdystream ends the error stream in
+// this way too.
 func (s *ExecClientSource) reset(r streams.Role, code uint32) (f streams.Frame) {
 	if r == 0 || s.closed.has(r) {
 		return f

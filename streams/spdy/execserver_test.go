@@ -11,7 +11,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// opens returns SYN_STREAMs for the streams of the set all, as client-go opens them.
+// opens returns the SYN_STREAMs for all streams of an exec without a terminal, as client-go opens
+// them.
 func opens() []moby.Frame {
 	return []moby.Frame{
 		syn(1, "streamType", "error"), syn(3, "streamType", "stdin"),
@@ -37,7 +38,7 @@ func TestServerSource(t *testing.T) {
 		name    string
 		frames  []moby.Frame
 		want    []string
-		answers []string // nil: not checked
+		answers []string // expected answers of the source; nil: not checked
 	}{
 		{"the set", opens(), opensRead, []string{"reply 1", "reply 3", "reply 5", "reply 7"}},
 		{"another order and other ids", []moby.Frame{
@@ -92,7 +93,8 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestResizes checks that terminal sizes are returned complete, wherever data frames end.
+// TestResizes checks that the source returns each terminal size as one frame, wherever the data
+// frames of the resize stream end.
 func TestResizes(t *testing.T) {
 	set := streams.Set{Terminal: true}
 	open := []moby.Frame{syn(1, "streamType", "error"), syn(3, "streamType", "resize")}
@@ -156,7 +158,7 @@ func TestServerSink(t *testing.T) {
 		roomy(streams.HalfClose, role(streams.Stdout), ""),
 		roomy(streams.HalfClose, role(streams.Stdout), ""),
 		roomy(streams.Data, role(streams.Stdout), "dropped"),
-		roomy(streams.HalfClose, role(streams.Error), ""), // client-go would take this as success
+		roomy(streams.HalfClose, role(streams.Error), ""), // dropped: client-go would take it as success
 		roomy(streams.HalfClose, role(streams.Stdin), ""),
 		roomy(streams.Data, role(streams.Stderr), "err"),
 		roomy(streams.Reset, role(streams.Stderr), ""),

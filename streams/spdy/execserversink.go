@@ -6,13 +6,13 @@ import "edge/streams"
 type ExecServerSink struct {
 	frameWriter
 	ids    *ids
-	ended  roleSet // roles without further data
-	closed roleSet // roles without any further frame
+	ended  roleSet // roles (streams) without further data
+	closed roleSet // roles (streams) without any further frame
 }
 
-// NewExecServerSink returns a sink that writes to w, on the streams that the client opened to
-// source. source may read at the same time. The sink drops a frame for a stream that is not open
-// yet, so wait until source.Whole returns true. The caller owns w.
+// NewExecServerSink returns a sink that writes to w, on the streams that source has accepted from
+// the client. source may read at the same time. The sink drops a frame for a stream that is not
+// open yet, so the caller waits until source.Whole returns true. The caller owns w.
 func NewExecServerSink(w streams.Writer, source *ExecServerSource) *ExecServerSink {
 	return &ExecServerSink{frameWriter: newFrameWriter(w), ids: source.ids}
 }

@@ -6,28 +6,30 @@ import (
 	"edge/streams"
 )
 
-// maxRefused limits how many streams of a session are refused one by one.
+// maxRefused limits how many streams of a session are refused one by one. After that, one more
+// stream that must be refused ends the session.
 const maxRefused = 16
 
 // ExecServerSource reads the frames that the client of an exec or attach sends.
 type ExecServerSource struct {
 	frameReader
 	set    streams.Set
-	ids    *ids    // written by the source, also read by the sink
+	ids    *ids    // stream IDs: written by the source, also read by the sink
 	last   uint32  // the highest ID that the client has used
-	ended  roleSet // roles with a FIN
-	closed roleSet // roles with an RST_STREAM
+	ended  roleSet // roles (streams) with a FIN
+	closed roleSet // roles (streams) with an RST_STREAM
 
-	blocks  *blockReader // nil when every stream of the set is open
+	blocks  *blockReader // nil after every stream of the set has been opened
 	replies blockWriter
 	refused int
 
-	role streams.Role // role of the current data frame; 0: dropped
+	role streams.Role // role of the current data frame; 0: its data is dropped
 	size sizeReader
 }
 
-// NewExecServerSource returns a source that reads from r. It accepts each stream of the set as soon
-// as the client opens it, and only once. The source moves r's position, but the caller owns r.
+// NewExecServerSource returns a source that reads the client's frames from r. The source accepts
+// each stream of the set as soon as the client opens it, and only once. The source moves r's
+// position, but the caller owns r.
 func NewExecServerSource(r *streams.Reader, rep streams.Replier, set streams.Set) *ExecServerSource {
 	return &ExecServerSource{
 		frameReader: frameReader{r: r, rep: rep},
@@ -61,7 +63,8 @@ func (s *ExecServerSource) Next() (streams.Frame, error) {
 	}
 }
 
-// step reads one frame, or one piece of a data frame. It may return no frame and no error.
+// step reads one frame from the client, or one piece of a data frame. It may return no frame and no
+// error.
 func (s *ExecServerSource) step() (f streams.Frame, err error) {
 	if s.left > 0 {
 		return s.payload()
@@ -105,7 +108,7 @@ func (s *ExecServerSource) step() (f streams.Frame, err error) {
 	return f, violation("a SYN_REPLY from the client")
 }
 
-// open accepts or refuses a stream.
+// open accepts or refuses the stream that the client opens with the SYN_STREAM h.
 func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 	id, _, err := s.openStream(synStreamLen)
 	if err != nil {
@@ -130,7 +133,7 @@ func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 	if err := s.rep.Reply(s.replies.appendSynReply(reply[:0], id)); err != nil {
 		return f, err
 	}
-	// After this Store the sink may write on the stream, so the SYN_REPLY is sent first.
+	// The source sends the SYN_REPLY first: after this Store the sink may write on the stream.
 	s.ids[r].Store(id)
 	if s.Whole() {
 		s.blocks = nil
@@ -141,8 +144,8 @@ func (s *ExecServerSource) open(h head) (f streams.Frame, err error) {
 	return s.bare(streams.Open, streams.Stream{Role: r}, 0), nil
 }
 
-// wanted returns the role of the stream type kind if its stream is in the set and not open yet, or
-// else 0.
+// wanted returns the role for the value kind of the header streamtype, if the set has a stream of
+// this role that is not open yet. Otherwise it returns 0.
 func (s *ExecServerSource) wanted(kind string) streams.Role {
 	for _, r := range openOrder {
 		if streamType(r) == kind && s.set.Has(r) && s.ids.id(r) == 0 {
@@ -160,7 +163,8 @@ func (s *ExecServerSource) refuse(id uint32) error {
 	return s.rep.Reply(appendReset(reset[:0], id, resetRefused))
 }
 
-// block reads a header block. It skips the block if every stream of the set is open.
+// block reads the header block of a SYN_STREAM. It skips the block if every stream of the set is
+// open.
 func (s *ExecServerSource) block(n int) (kind string, err error) {
 	if s.blocks == nil {
 		return "", s.skip(n)
@@ -197,7 +201,7 @@ func (s *ExecServerSource) resize() (f streams.Frame, err error) {
 	return f, err
 }
 
-// finish ends the client's direction of a stream.
+// finish ends the client's direction of the stream with role r.
 func (s *ExecServerSource) finish(r streams.Role) (f streams.Frame) {
 	if r == 0 || (s.ended | s.closed).has(r) {
 		return f

@@ -19,8 +19,8 @@ const (
 	flagUnidirectional = 0x02 // in SYN_STREAM; Kubernetes does not use it
 )
 
-// Status codes of RST_STREAM, section 2.6.3. 0 is not a valid code: moby/spdystream closes a
-// connection on which it arrives.
+// Status codes of RST_STREAM, SPDY/3 draft section 2.6.3. 0 is not a valid code: moby/spdystream
+// closes a connection on which 0 arrives.
 const (
 	resetRefused = 3
 	resetCancel  = 5
@@ -33,23 +33,24 @@ const (
 	controlBit = 0x80
 	version    = 3
 
-	synStreamLen = 10 // before the header block: ID, associated ID, priority, slot
-	synReplyLen  = 4  // before the header block, also in HEADERS: ID
-	rstStreamLen = 8  // ID, status
-	goAwayLen    = 8  // last good ID, status
-	pingLen      = 4  // ID
+	synStreamLen = 10 // length before the header block: ID, associated ID, priority, slot
+	synReplyLen  = 4  // length before the header block, also in HEADERS: ID
+	rstStreamLen = 8  // length of ID and status
+	goAwayLen    = 8  // length of last good ID and status
+	pingLen      = 4  // length of the ID
 
-	// maxBlock limits a compressed header block, in bytes. Those of Kubernetes are below 200 bytes.
+	// maxBlock limits a compressed header block, in bytes. The header blocks of Kubernetes are
+	// below 200 bytes.
 	maxBlock = 16 << 10
-	// maxControl limits a control frame that is skipped, in bytes.
+	// maxControl limits the length in bytes of a control frame that the source skips.
 	maxControl = 64 << 10
 )
 
-// A head holds the first 8 bytes of a frame.
+// A head holds the parsed first 8 bytes of a SPDY frame.
 type head struct {
 	kind   uint16
 	flags  byte
-	length int    // bytes of the frame after its first 8
+	length int    // bytes of the frame after the first 8
 	id     uint32 // stream ID, in data frames only
 }
 
@@ -60,8 +61,8 @@ func (h head) bounds(low, high int) error {
 	return nil
 }
 
-// AppendPing appends a PING frame to dst. The IDs of a client are odd, those of a server are even
-// and not 0.
+// AppendPing appends a PING frame to dst. The IDs that a client sends are odd; those that a server
+// sends are even and not 0.
 func AppendPing(dst []byte, id uint32) []byte {
 	return binary.BigEndian.AppendUint32(appendControl(dst, kindPing, pingLen), id)
 }

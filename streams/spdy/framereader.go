@@ -8,24 +8,27 @@ import (
 	"edge/streams"
 )
 
-// A frameReader reads frames. It handles the frames that concern no stream itself.
+// A frameReader reads SPDY frames. It handles frames that belong to no stream, such as pings,
+// itself.
 type frameReader struct {
 	r    *streams.Reader
 	rep  streams.Replier
 	even bool            // the peer is a server: its pings and streams have even IDs
-	pong func(id uint32) // called for each answer to a ping of edge; nil: not called
+	pong func(id uint32) // called for each answer to a ping that edge sent; may be nil
 
-	// left and fin describe the data frame that is being read.
+	// left and fin describe the current data frame: the bytes not read yet, and whether it has a
+	// FIN.
 	left int
 	fin  bool
 
-	// after is a frame that the next call of Next returns; Kind 0: none.
+	// after is a frame that the source's next call of Next returns; Kind 0: there is none.
 	after streams.Frame
 
-	room [streams.Headroom]byte // the room before the empty payload of frames without payload
+	room [streams.Headroom]byte // free bytes before the empty payload of a frame
 }
 
-// next reads the header of the next frame that concerns a stream or the session.
+// next reads frames until one belongs to a stream or to the session, and returns the header of that
+// frame.
 func (r *frameReader) next() (head, error) {
 	for {
 		h, err := r.head()
@@ -84,7 +87,8 @@ func (r *frameReader) head() (h head, err error) {
 	return h, nil
 }
 
-// ping answers a PING of the peer. A PING with edge's parity is an answer to a PING of edge.
+// ping answers a PING of the peer. A PING whose ID has the parity that edge uses (odd from a
+// client, even from a server) is an answer to a PING of edge.
 func (r *frameReader) ping() error {
 	b, err := r.take(pingLen)
 	if err != nil {
@@ -104,7 +108,7 @@ func (r *frameReader) ping() error {
 	return r.rep.Reply(AppendPing(answer[:0], id))
 }
 
-// stream reads the fixed part of a control frame's body, which begins with a stream ID. The
+// stream reads the first fixed bytes of a control frame's body, which begin with a stream ID. The
 // returned rest stays valid until the next read.
 func (r *frameReader) stream(fixed int) (id uint32, rest []byte, err error) {
 	b, err := r.take(fixed)
@@ -114,7 +118,7 @@ func (r *frameReader) stream(fixed int) (id uint32, rest []byte, err error) {
 	return binary.BigEndian.Uint32(b) & idMask, b[4:], nil
 }
 
-// openStream is stream for frames in which ID 0 is an error.
+// openStream does the same as stream, for frames in which stream ID 0 is an error.
 func (r *frameReader) openStream(fixed int) (id uint32, rest []byte, err error) {
 	id, rest, err = r.stream(fixed)
 	if err == nil && id == 0 {
@@ -123,16 +127,17 @@ func (r *frameReader) openStream(fixed int) (id uint32, rest []byte, err error) 
 	return id, rest, err
 }
 
-// peek returns the next n bytes within a frame without consuming them; n is 1 to streams.MaxNeed.
+// peek returns the next n bytes of the current frame without consuming them; n is 1 to
+// streams.MaxNeed.
 func (r *frameReader) peek(n int) ([]byte, error) {
 	b, err := r.r.NeedSoon(n)
-	if err != nil && errors.Is(err, io.EOF) { // err != nil saves a call for each frame
+	if err != nil && errors.Is(err, io.EOF) { // the first comparison saves calls of errors.Is
 		err = io.ErrUnexpectedEOF
 	}
 	return b, err
 }
 
-// take returns and consumes the next n bytes; n may be 0.
+// take returns and consumes the next n bytes of the current frame; n may be 0.
 func (r *frameReader) take(n int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
@@ -144,7 +149,7 @@ func (r *frameReader) take(n int) ([]byte, error) {
 	return b, err
 }
 
-// skip consumes n bytes within a frame; n may be any number.
+// skip consumes n bytes of the current frame; n may be any number.
 func (r *frameReader) skip(n int) error {
 	for n > 0 {
 		piece := min(n, streams.MaxData)
@@ -156,7 +161,8 @@ func (r *frameReader) skip(n int) error {
 	return nil
 }
 
-// begin starts a data frame. The source consumes the left bytes, and then handles fin.
+// begin starts a data frame. The source then consumes r.left bytes, and handles the FIN if r.fin is
+// set.
 func (r *frameReader) begin(h head) { r.left, r.fin = h.length, h.flags&flagFin != 0 }
 
 // drop consumes the rest of the data frame, but does not handle its FIN.
@@ -166,7 +172,8 @@ func (r *frameReader) drop() error {
 	return r.skip(n)
 }
 
-// cut returns the next piece of the data frame. left must be above 0.
+// cut returns the next piece of the current data frame, as a Data frame of stream s. r.left must be
+// above 0.
 func (r *frameReader) cut(s streams.Stream) (streams.Frame, error) {
 	n := min(r.left, streams.MaxData)
 	if _, err := r.take(n); err != nil {
@@ -177,7 +184,7 @@ func (r *frameReader) cut(s streams.Stream) (streams.Frame, error) {
 	return streams.Frame{Kind: streams.Data, Stream: s, Buf: buf, Off: off}, nil
 }
 
-// bare returns a frame without payload.
+// bare returns a frame of stream s without payload.
 func (r *frameReader) bare(k streams.Kind, s streams.Stream, code uint32) streams.Frame {
 	return streams.Frame{Kind: k, Stream: s, Code: code, Buf: r.room[:], Off: len(r.room)}
 }
@@ -191,7 +198,7 @@ func (r *frameReader) goAway() (streams.Frame, error) {
 	return r.bare(streams.Close, streams.Stream{ID: id}, binary.BigEndian.Uint32(rest)), nil
 }
 
-// taken returns after and clears it. It returns false if after is empty.
+// taken returns r.after and clears it. It returns false if r.after is empty.
 func (r *frameReader) taken() (streams.Frame, bool) {
 	f := r.after
 	r.after = streams.Frame{}

@@ -14,11 +14,11 @@ import (
 	"edge/streams/spdy"
 )
 
-// every lists all kinds of sources. Streams 1, 3, 5 and 7 are open, unless the peer is the client
-// that opens them.
+// every lists all kinds of sources. Streams 1, 3, 5 and 7 are open, except in sources that read the
+// client that opens them.
 var every = []struct {
 	name   string
-	server bool // the peer is the server
+	server bool // the source reads a server's frames
 	source func(r *streams.Reader, rep streams.Replier) streams.Source
 }{
 	{"exec, from the server", true, func(r *streams.Reader, rep streams.Replier) streams.Source {
@@ -82,18 +82,18 @@ func (l *loop) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// TestSkipped checks that sources skip frames without a meaning in Kubernetes.
+// TestSkipped checks that sources skip frames that have no meaning in Kubernetes.
 func TestSkipped(t *testing.T) {
 	in := join(
 		mobyBytes(
 			&moby.SettingsFrame{FlagIdValues: []moby.SettingsFlagIdValue{{Id: 4, Value: 100}}},
 			&moby.WindowUpdateFrame{StreamId: 5, DeltaWindowSize: 1 << 30},
 		),
-		unhex("8003000500000000"),             // NOOP, from an older draft
-		unhex("8003000a00000003 010203"),      // CREDENTIAL
-		unhex("80037fff00010000"),             // unknown, of 64 KiB
+		unhex("8003000500000000"),             // a NOOP frame, from an older draft
+		unhex("8003000a00000003 010203"),      // a CREDENTIAL frame
+		unhex("80037fff00010000"),             // an unknown frame of 64 KiB
 		bytes.Repeat([]byte{0xff}, 64<<10),    //
-		mobyBytes(goAway(0, 0), goAway(0, 0)), // GOAWAY may come more than once
+		mobyBytes(goAway(0, 0), goAway(0, 0)), // more than one GOAWAY is allowed
 	)
 	for _, e := range every {
 		t.Run(e.name, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestSkipped(t *testing.T) {
 }
 
 // TestBroken checks that an invalid frame ends each kind of session with a protocol error, before
-// its body is read.
+// the body of the frame is read.
 func TestBroken(t *testing.T) {
 	for _, test := range []struct{ name, in string }{
 		{"version 2", "8002000600000004"},
@@ -168,8 +168,8 @@ func TestTorn(t *testing.T) {
 	}
 }
 
-// TestFlushBeforeWait checks that an error of the reader's beforeWait, which flushes the other
-// sink, ends the source.
+// TestFlushBeforeWait checks that an error of the Reader's beforeWait ends the source. beforeWait
+// is where the relay flushes the sink of the other direction.
 func TestFlushBeforeWait(t *testing.T) {
 	broken := fmt.Errorf("the other side is gone")
 	for _, e := range every {

@@ -6,8 +6,8 @@ import (
 	"edge/streams"
 )
 
-// A frameWriter writes frames. It collects small frames until Flush, and keeps the order of all
-// frames.
+// A frameWriter writes SPDY frames. It collects small frames until Flush, and keeps the order of
+// all frames.
 type frameWriter struct{ batch streams.Batch }
 
 func newFrameWriter(w streams.Writer) frameWriter { return frameWriter{batch: streams.Batch{W: w}} }
@@ -15,7 +15,7 @@ func newFrameWriter(w streams.Writer) frameWriter { return frameWriter{batch: st
 // Flush implements streams.Sink.
 func (w *frameWriter) Flush() error { return w.batch.Flush(0) }
 
-// data writes the frame's payload on the stream, in frames of at most MaxData bytes.
+// data writes the payload of f on the stream, in data frames of at most MaxData bytes.
 func (w *frameWriter) data(id uint32, f streams.Frame) error {
 	n := len(f.Buf) - f.Off
 	if n == 0 {
@@ -35,7 +35,8 @@ func (w *frameWriter) data(id uint32, f streams.Frame) error {
 	}
 	for off := f.Off; off < len(f.Buf); {
 		end := min(off+streams.MaxData, len(f.Buf))
-		// The header goes into the room, or over bytes that are already written.
+		// The header of 8 bytes goes into the free bytes before the payload, or over bytes that are
+		// already written.
 		putData(f.Buf[off-headLen:], id, 0, end-off)
 		if err := w.batch.W.WriteRoom(f.Buf[:end], off-headLen); err != nil {
 			return err
@@ -73,8 +74,8 @@ func (w *frameWriter) goAway(last, status uint32) error {
 	return err
 }
 
-// goAwayStatus maps a WebSocket close code to a GOAWAY status of section 2.6.6. It uses the three
-// that moby/spdystream knows: OK, protocol error, internal error.
+// goAwayStatus maps a WebSocket close code to a GOAWAY status of SPDY/3 draft section 2.6.6. It
+// uses the three statuses that moby/spdystream knows: OK, protocol error, internal error.
 func goAwayStatus(code uint32) uint32 {
 	switch {
 	case code < streams.CloseNormal:

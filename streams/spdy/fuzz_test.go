@@ -90,7 +90,8 @@ func FuzzPortServerSource(f *testing.F) {
 	}.run(f)
 }
 
-// openings is a PortServerSource whose Open frames carry port and kind in Code.
+// openings is a PortServerSource that puts port and kind of each opened stream into the Code of its
+// Open frame.
 type openings struct{ *spdy.PortServerSource }
 
 func (s *openings) Next() (streams.Frame, error) {
@@ -105,7 +106,7 @@ func (s *openings) Next() (streams.Frame, error) {
 	return f, err
 }
 
-// opener writes the frames of openings, without their request IDs.
+// opener is a sink that writes the Open frames of an openings, without their request IDs.
 type opener struct {
 	w      streams.Writer
 	sink   streams.Sink
@@ -156,7 +157,8 @@ func (z fuzzed) run(f *testing.F) {
 	})
 }
 
-// read returns all frames as text, and checks the properties that hold for each frame.
+// read reads the source of z to its end and returns all frames as text. It checks the properties
+// that hold for each frame.
 func (z fuzzed) read(t *testing.T, p ...[]byte) (lines []string) {
 	var total, size int
 	for _, b := range p {
@@ -177,9 +179,9 @@ func (z fuzzed) read(t *testing.T, p ...[]byte) (lines []string) {
 	}
 }
 
-// sayable leaves out the lines that a sink cannot write unchanged: the end, the Open frames of an
-// exec (whose streams are opened together), and Close (an exec's client writes none, its server
-// another one). It also replaces status 0 of a Reset by 5.
+// sayable leaves out the lines that a sink cannot write unchanged: the error at the end; the Open
+// frames of an exec, whose streams are opened together; and Close, which an exec's client does not
+// write and its server writes differently. sayable also replaces status 0 of a Reset by 5.
 func sayable(lines []string) (out []string) {
 	for _, l := range lines {
 		kind, rest, _ := strings.Cut(l, " ")

@@ -21,13 +21,14 @@ import (
 	"edge/streams/spdy"
 )
 
-// A leg is a connection like a leg of the relay. It writes frames and answers one after the other,
-// and an answer before the frames that were written later.
+// A leg is one of the two connections of a relayed session, to the client or to the server. It
+// writes frames and answers one after the other, and an answer before the frames that were written
+// later.
 type leg struct {
 	conn net.Conn
 	in   io.Reader
 
-	mu      sync.Mutex // held while writing
+	mu      sync.Mutex // locked while writing
 	queueMu sync.Mutex
 	queue   []byte
 }
@@ -71,13 +72,13 @@ func (l *leg) Reply(b []byte) error {
 	return nil
 }
 
-// reader returns a reader of the leg, as in the relay: it flushes the sink of the other leg before
-// a read that may block.
+// reader returns a Reader of the leg's bytes. Before a read that may block, it flushes the sink of
+// the other leg, as edge's relay does.
 func (l *leg) reader(sink func() streams.Sink) *streams.Reader {
 	return streams.NewReader(l.in, func() error { return sink().Flush() })
 }
 
-// copyFrames is the loop of a relay.
+// copyFrames copies frames from source to sink until an error, as edge's relay does.
 func copyFrames(sink streams.Sink, source streams.Source) error {
 	for {
 		f, err := source.Next()
@@ -91,7 +92,7 @@ func copyFrames(sink streams.Sink, source streams.Source) error {
 	}
 }
 
-// relayExec relays an exec between two SPDY legs.
+// relayExec relays an exec between a SPDY client (down) and a SPDY server (up).
 func relayExec(down, up *leg, set streams.Set) error {
 	var downSink, upSink streams.Sink
 	downReader := down.reader(func() streams.Sink { return upSink })
@@ -113,7 +114,7 @@ func relayExec(down, up *leg, set streams.Set) error {
 		func() error { return copyFrames(downSink, upSource) })
 }
 
-// relayPorts relays a port-forward between two SPDY legs.
+// relayPorts relays a port-forward between a SPDY client (down) and a SPDY server (up).
 func relayPorts(down, up *leg, table *spdy.Table) error {
 	downSink, upSink := spdy.NewRelaySink(down), spdy.NewRelaySink(up)
 	downReader := down.reader(func() streams.Sink { return upSink })
@@ -123,8 +124,8 @@ func relayPorts(down, up *leg, table *spdy.Table) error {
 		func() error { return copyFrames(downSink, spdy.NewRelaySource(upReader, up, spdy.Server, table)) })
 }
 
-// both runs the two loops of a session until both have ended. If the second loop has not ended 2 s
-// after the first, both closes the connections.
+// both runs the two loops of a session, one for each direction, until both have ended. If one loop
+// has not ended 2 s after the other, both closes the connections.
 func both(down, up *leg, loops ...func() error) error {
 	errc := make(chan error, len(loops))
 	for _, loop := range loops {
@@ -143,8 +144,8 @@ func both(down, up *leg, loops ...func() error) error {
 	return second
 }
 
-// ended checks that a relay ended because a connection ended. TCP resets the connection if a peer
-// closes it with unread bytes.
+// ended checks that the gateway's relay ended because a connection ended: with io.EOF, or with a
+// reset, because TCP resets a connection that its peer closes with unread bytes.
 func ended(t *testing.T, g *gateway) {
 	t.Helper()
 	if err := <-g.ended; err != io.EOF && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
@@ -161,16 +162,16 @@ func halfClose(c net.Conn) {
 	}
 }
 
-// gateway forwards upgrades to upstream. After the 101 it relays the session with edge's codecs on
-// both legs, and stores the bytes of the downstream leg.
+// gateway is an HTTP proxy for upgrades. After the 101 it relays the session with edge's codecs on
+// both sides, and stores the bytes of its connection to the client.
 type gateway struct {
 	t        testing.TB
 	upstream string
-	set      *streams.Set // nil: port-forward
+	set      *streams.Set // streams of the exec; nil: the session is a port-forward
 	table    spdy.Table
 	ended    chan error
 
-	sent, got bytes.Buffer // bytes of the downstream leg after the handshake
+	sent, got bytes.Buffer // bytes to and from the client after the handshake
 }
 
 // newGateway starts a gateway in front of the upstream handler and returns its URL. The gateway
@@ -219,7 +220,7 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	return relayExec(down, up, *g.set)
 }
 
-// recorder stores the bytes that a connection reads and writes.
+// recorder is a connection that stores the bytes that it reads and writes.
 type recorder struct {
 	net.Conn
 	in          io.Reader

@@ -17,8 +17,8 @@ import (
 	"edge/streams"
 )
 
-// TestDictionary checks the Adler-32 of the dictionary, which is its ID (RFC 1950), against
-// SPDY/3's.
+// TestDictionary checks the Adler-32 checksum of the dictionary, which is its ID (RFC 1950),
+// against the known checksum of SPDY/3's dictionary.
 func TestDictionary(t *testing.T) {
 	if len(dictionary) != 1423 || adler32.Checksum(dictionary) != 0xe3c6a7c2 || dictionaryID != 0xe3c6a7c2 {
 		t.Errorf("%d bytes, %08x", len(dictionary), dictionaryID)
@@ -65,7 +65,8 @@ func TestStoredBlocks(t *testing.T) {
 	}
 }
 
-// deflated returns header blocks as a compressor with the dictionary and this level writes them.
+// deflated returns header blocks as a compressor with SPDY's dictionary and the given level writes
+// them.
 func deflated(t testing.TB, level int, blocks ...[]byte) (out [][]byte) {
 	var b bytes.Buffer
 	w, err := zlib.NewWriterLevelDict(&b, level, dictionary)
@@ -81,7 +82,7 @@ func deflated(t testing.TB, level int, blocks ...[]byte) (out [][]byte) {
 	return out
 }
 
-// plain returns a header block before compression.
+// plain returns a header block before it is compressed.
 func plain(headers ...string) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(headers)/2))
 	for _, s := range headers {
@@ -91,8 +92,8 @@ func plain(headers ...string) []byte {
 	return b
 }
 
-// TestReadBlocks checks that blockReader reads compressed blocks. There are so many blocks that the
-// zlib window ends at many places of a block, also directly after one.
+// TestReadBlocks checks that a blockReader reads compressed header blocks. There are so many blocks
+// that the zlib window ends at many places of a block, also directly after a block.
 func TestReadBlocks(t *testing.T) {
 	for level := zlib.HuffmanOnly; level <= zlib.BestCompression; level++ {
 		t.Run(fmt.Sprint("level ", level), func(t *testing.T) {
@@ -112,14 +113,14 @@ func TestReadBlocks(t *testing.T) {
 				if err != nil || h.kind != kinds[i%3] {
 					t.Fatalf("block %d of %d bytes: %q, %v", i, len(block), h.kind, err)
 				}
-				clear(block) // the blockReader must not need it any more
+				clear(block) // the blockReader must not need the bytes of the block any more
 			}
 		})
 	}
 }
 
-// TestWindowEnd checks that a block that ends with the zlib window leaves its flush bytes for the
-// next block, and that the next block is read correctly.
+// TestWindowEnd checks a header block that ends where the zlib window is full: its flush bytes are
+// left for the next block, and the next block is read correctly.
 func TestWindowEnd(t *testing.T) {
 	for _, level := range []int{zlib.NoCompression, zlib.BestSpeed, zlib.BestCompression} {
 		const window = 32 << 10
@@ -168,7 +169,7 @@ func TestBlockBounds(t *testing.T) {
 	tests := []struct {
 		name  string
 		plain []byte
-		code  int // 0: no error
+		code  int // code of the expected ProtocolError; 0: no error
 		kind  string
 	}{
 		{"no header", plain(), 0, ""},
@@ -238,8 +239,8 @@ func codeOf(err error) int {
 	return -1
 }
 
-// TestPortHeaders checks that a blockReader with ports set returns all three values, and refuses
-// duplicates.
+// TestPortHeaders checks that a blockReader with ports set returns the values streamtype, port and
+// request ID, and refuses duplicates.
 func TestPortHeaders(t *testing.T) {
 	r := blockReader{ports: true}
 	blocks := deflated(t, zlib.BestCompression,

@@ -12,7 +12,7 @@ import (
 	"edge/streams"
 )
 
-// pieces is a reader that returns one piece per Read.
+// pieces is an io.Reader that returns one piece per Read.
 type pieces [][]byte
 
 func (p *pieces) Read(b []byte) (int, error) {
@@ -27,8 +27,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// replies is a Replier that stores the answers of a source. Like a leg's writer, it accepts only so
-// many answers while the peer reads nothing.
+// replies is a Replier that stores the answers of a source. Like the Replier of a real session, it
+// accepts only maxReplies answers while the peer reads nothing.
 type replies struct{ said [][]byte }
 
 const maxReplies = 64
@@ -43,8 +43,8 @@ func (r *replies) Reply(b []byte) error {
 	return nil
 }
 
-// wrote is a Writer that stores the bytes of a sink. It overwrites the room before them, as a lower
-// layer may.
+// wrote is a Writer that stores the bytes that a sink writes. It overwrites the free bytes before
+// them, as a layer below the sink may.
 type wrote struct {
 	mu     sync.Mutex
 	bytes  []byte
@@ -80,7 +80,7 @@ var roleNames = map[streams.Role]string{
 	streams.Error: "error", streams.Terminal: "terminal", streams.Port: "port",
 }
 
-// show returns a frame as one line: kind, stream, ID, code, payload.
+// show returns a frame as one line of text: kind, stream, ID, code, payload.
 func show(f streams.Frame) string {
 	s := kinds[f.Kind] + " " + roleNames[f.Stream.Role]
 	if f.Stream.ID != 0 {
@@ -97,8 +97,8 @@ func show(f streams.Frame) string {
 	return s
 }
 
-// drain returns all frames of a source as text, and the error that ends the source. It checks the
-// properties that hold for each frame.
+// drain reads a source to its end, and returns as text all its frames and the error at the end. It
+// checks the properties that hold for each frame.
 func drain(t testing.TB, src streams.Source) []string {
 	t.Helper()
 	var lines []string
@@ -117,11 +117,11 @@ func drain(t testing.TB, src streams.Source) []string {
 			t.Fatalf("a payload of %d bytes", len(f.Payload()))
 		}
 		lines = append(lines, show(f))
-		clear(f.Buf[:f.Off]) // the holder of a frame may overwrite this
+		clear(f.Buf[:f.Off]) // the holder of a frame may overwrite these bytes
 	}
 }
 
-// equal compares the text of frames.
+// equal compares two lists of frames in text form, and fails the test if they differ.
 func equal(t testing.TB, what string, got, want []string) {
 	t.Helper()
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
@@ -129,7 +129,7 @@ func equal(t testing.TB, what string, got, want []string) {
 	}
 }
 
-// roomy returns a frame with room before the payload, like the frames of a source.
+// roomy returns a frame with free bytes before the payload, like the frames of a source.
 func roomy(k streams.Kind, s streams.Stream, payload string) streams.Frame {
 	return streams.Frame{
 		Kind: k, Stream: s,

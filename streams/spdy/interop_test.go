@@ -19,14 +19,14 @@ import (
 	"edge/streams"
 )
 
-// A process is the process that the "container" runs.
+// A process stands for the process that runs in the container.
 type process func(in io.Reader, out, errOut io.WriteCloser, resize <-chan cri.TerminalSize) error
 
 func (p process) ExecInContainer(_ context.Context, _, _, _ string, _ []string, in io.Reader, out, errOut io.WriteCloser, _ bool, resize <-chan cri.TerminalSize, _ time.Duration) error {
 	return p(in, out, errOut, resize)
 }
 
-// exitError is the runtime's error for an exit code.
+// exitError is the error with which the container runtime reports an exit code.
 type exitError int
 
 func (e exitError) Error() string   { return fmt.Sprint("exit ", int(e)) }
@@ -53,8 +53,8 @@ func (s sizes) Next() *remotecommand.TerminalSize {
 	return &size
 }
 
-// TestExecInterop checks that client-go's executor works with the runtime's server when edge's
-// codecs relay between them on both legs.
+// TestExecInterop checks that client-go's executor works with the container runtime's server when
+// edge's codecs relay between them, on both sides.
 func TestExecInterop(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 3<<20/16)
 	all := streams.Set{Stdin: true, Stdout: true, Stderr: true}
@@ -68,7 +68,7 @@ func TestExecInterop(t *testing.T) {
 		stdout    []byte
 		stderr    []byte
 		code      int    // exit code
-		failure   string // part of another error's text
+		failure   string // a part of the text of another error
 	}{
 		{
 			name: "success", set: all, protocols: []string{"v4.channel.k8s.io"},

@@ -50,7 +50,8 @@ func reset(id moby.StreamId) *moby.RstStreamFrame {
 	return &moby.RstStreamFrame{StreamId: id, Status: moby.Cancel}
 }
 
-// opened returns a Table in which a client has opened the streams ids.
+// opened returns a Table (the open streams of a port-forward) in which a client has opened the
+// streams ids.
 func opened(ids ...moby.StreamId) *spdy.Table {
 	var frames []moby.Frame
 	for _, id := range ids {
@@ -59,7 +60,7 @@ func opened(ids ...moby.StreamId) *spdy.Table {
 	return tableOf(mobyBytes(frames...))
 }
 
-// tableOf returns the Table after a port-forward client has sent b.
+// tableOf returns the Table (the open streams) after a port-forward client has sent b.
 func tableOf(b []byte) *spdy.Table {
 	table := new(spdy.Table)
 	if err := last(spdy.NewRelaySource(reader(b), new(replies), spdy.Client, table)); err != io.EOF {

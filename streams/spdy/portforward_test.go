@@ -22,7 +22,7 @@ import (
 	"edge/streams/spdy"
 )
 
-// A service is the process that listens on a port of the "pod".
+// A service stands for the process that listens on a port of the pod.
 type service func(stream io.ReadWriteCloser) error
 
 func (s service) PortForward(_ context.Context, _, _ string, _ int32, stream io.ReadWriteCloser) error {
@@ -41,8 +41,8 @@ func echo(stream io.ReadWriteCloser) error {
 	return err
 }
 
-// forward runs client-go's forwarder until the end of the test. It returns the local address, and a
-// channel with the error with which the forwarder ends.
+// forward runs client-go's port forwarder until the end of the test. It returns the local address,
+// and a channel with the error with which the forwarder ends.
 func forward(t testing.TB, u *url.URL) (addr string, lost <-chan error) {
 	roundTripper, upgrader, err := transport.RoundTripperFor(&rest.Config{Host: u.Host})
 	if err != nil {
@@ -61,7 +61,8 @@ func forward(t testing.TB, u *url.URL) (addr string, lost <-chan error) {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(must(pf.GetPorts())[0].Local))), endedc
 }
 
-// roundTrip sends what to addr, half-closes the connection, and returns the bytes that it reads.
+// roundTrip connects to addr, sends what, half-closes the connection, and returns the bytes that it
+// reads.
 func roundTrip(addr string, what []byte) ([]byte, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -75,8 +76,9 @@ func roundTrip(addr string, what []byte) ([]byte, error) {
 	return io.ReadAll(c)
 }
 
-// TestPortForwardInterop checks that client-go's forwarder works with the runtime's server when
-// edge's codecs relay between them. It opens connections one after the other and at the same time.
+// TestPortForwardInterop checks that client-go's port forwarder works with the container runtime's
+// server when edge's codecs relay between them. It opens connections one after the other and at the
+// same time.
 func TestPortForwardInterop(t *testing.T) {
 	g, u := newGateway(t, portServer(echo), nil)
 	addr, _ := forward(t, u)
@@ -108,8 +110,9 @@ func TestPortForwardInterop(t *testing.T) {
 // stream, and that the forwarder ends, as it does without edge.
 func TestPortForwardRefused(t *testing.T) {
 	g, u := newGateway(t, portServer(func(stream io.ReadWriteCloser) error {
-		// Wait for a byte, so that the refusal does not arrive before the server's SYN_REPLY.
-		// Otherwise client-go would not read the error stream and would keep its connection.
+		// Wait for a byte of the client, so that the refusal does not arrive before the server's
+		// SYN_REPLY. Otherwise client-go would not read the error stream and would keep its
+		// connection.
 		io.ReadFull(stream, make([]byte, 1))
 		return errors.New("connection refused")
 	}), nil)

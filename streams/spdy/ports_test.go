@@ -15,7 +15,8 @@ import (
 // connection returns the data and the error stream of connection n.
 func connection(n int) (data, errors streams.Stream) { return streams.PortStreams(n) }
 
-// openPorts returns the bytes that OpenPorts writes on a new leg, and the leg's table.
+// openPorts returns the bytes that OpenPorts writes on a new connection, and the Table of the
+// opened streams.
 func openPorts(t testing.TB, ports ...uint16) (*wrote, *spdy.Table) {
 	t.Helper()
 	w, table := new(wrote), new(spdy.Table)
@@ -25,8 +26,8 @@ func openPorts(t testing.TB, ports ...uint16) (*wrote, *spdy.Table) {
 	return w, table
 }
 
-// TestOpenPorts checks that moby/spdystream reads from OpenPorts the streams that client-go would
-// open.
+// TestOpenPorts checks that from the bytes of OpenPorts moby/spdystream reads the streams that
+// client-go would open.
 func TestOpenPorts(t *testing.T) {
 	w, table := openPorts(t, 80, 65535, 80)
 	var got []string
@@ -56,7 +57,7 @@ func TestOpenPorts(t *testing.T) {
 	}
 }
 
-// sizedWrites is a wrote that records the length of its longest write.
+// sizedWrites is a Writer like wrote that also records the length of the longest write.
 type sizedWrites struct {
 	wrote
 	most int
@@ -68,7 +69,7 @@ func (w *sizedWrites) WriteRoom(b []byte, off int) error {
 }
 
 // TestOpenPortsBounds checks that OpenPorts opens up to MaxStreams streams in writes of limited
-// length. With one port more it writes nothing.
+// length. If one port more is requested, it writes nothing.
 func TestOpenPortsBounds(t *testing.T) {
 	w, table := new(sizedWrites), new(spdy.Table)
 	ports := slices.Repeat([]uint16{65535}, spdy.MaxStreams/2)
@@ -103,7 +104,7 @@ func TestOpenPortsBounds(t *testing.T) {
 	}
 }
 
-// TestOpenPortsFails checks that OpenPorts returns the error of the leg.
+// TestOpenPortsFails checks that OpenPorts returns the error of the Writer.
 func TestOpenPortsFails(t *testing.T) {
 	for _, n := range []int{1, 1000} {
 		w := &wrote{err: io.ErrClosedPipe}
@@ -113,14 +114,14 @@ func TestOpenPortsFails(t *testing.T) {
 	}
 }
 
-// TestPortsSource checks that PortsSource resets a data stream that the server half-closes. Other
-// streams are returned as by RelaySource.
+// TestPortsSource checks that PortsSource resets a data stream that the server half-closes. For
+// other streams it returns the same frames as RelaySource.
 func TestPortsSource(t *testing.T) {
 	in := mobyBytes(
 		&moby.SynReplyFrame{StreamId: 3, Headers: header()},
-		data(3, false, "x"), data(1, true, ""), data(3, true, "y"), // the end of a connection
+		data(3, false, "x"), data(1, true, ""), data(3, true, "y"), // connection 0 (streams 1 and 3) ends
 		data(3, false, "late"), reset(3),
-		data(5, false, "refused"), reset(7), reset(5), // a failed connection
+		data(5, false, "refused"), reset(7), reset(5), // connection 1 (streams 5 and 7) fails
 		&moby.GoAwayFrame{},
 	)
 	for i := range in {

@@ -12,8 +12,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// serve reads p with a PortServerSource and returns the frames as text, each Open with its
-// PortOpening.
+// serve reads the client's bytes p with a PortServerSource, and returns the frames as text, each
+// Open with its PortOpening.
 func serve(t testing.TB, rep streams.Replier, table *spdy.Table, p ...[]byte) (lines []string) {
 	in := pieces(p)
 	source := spdy.NewPortServerSource(streams.NewReader(&in, nil), rep, table)
@@ -30,8 +30,8 @@ func serve(t testing.TB, rep streams.Replier, table *spdy.Table, p ...[]byte) (l
 	}
 }
 
-// portServerClient are the client's frames in TestPortServerSource; portServerFrames are the frames
-// that the source returns for them.
+// portServerClient are the frames that the client sends in TestPortServerSource; portServerFrames
+// are the frames that the source returns for them.
 var (
 	portServerClient = []moby.Frame{
 		syn(1, "streamtype", "error", "port", "80", "requestid", "7"), data(1, true, ""),
@@ -50,8 +50,9 @@ var (
 	}
 )
 
-// TestPortServerSource checks that a stream is accepted at once, with its port and kind. Streams
-// that a container runtime refuses are refused. Each cut of the bytes gives the same result.
+// TestPortServerSource checks that PortServerSource accepts a stream at once, with its port and
+// kind, and refuses the streams that a container runtime refuses. The result must be the same
+// wherever the bytes are cut.
 func TestPortServerSource(t *testing.T) {
 	in := mobyBytes(portServerClient...)
 	for i := range in {
@@ -72,7 +73,8 @@ func TestPortServerSource(t *testing.T) {
 	}
 }
 
-// TestPortServerCapture checks the openings of client-go in the captured sessions.
+// TestPortServerCapture checks with which headers client-go opened the streams in the captured
+// sessions.
 func TestPortServerCapture(t *testing.T) {
 	b := must(os.ReadFile("testdata/ports.client"))
 	for i := range b {
@@ -85,7 +87,8 @@ func TestPortServerCapture(t *testing.T) {
 	}
 }
 
-// TestPortServerBreach checks the frames that end the session with a protocol error.
+// TestPortServerBreach checks which frames of a client end a port-forward session with a protocol
+// error.
 func TestPortServerBreach(t *testing.T) {
 	for name, frames := range map[string][]moby.Frame{
 		"an id reused": {syn(1, "port", "80"), syn(1, "port", "80")},
@@ -109,7 +112,7 @@ func TestPortServerReplies(t *testing.T) {
 }
 
 // TestPortServerSink checks that the sink writes only on streams that the server may still use, and
-// that a reset ends a stream for source and sink.
+// that after a reset neither source nor sink uses the stream.
 func TestPortServerSink(t *testing.T) {
 	rep, table, w := new(replies), new(spdy.Table), new(wrote)
 	source := spdy.NewPortServerSource(reader(mobyBytes(portServerClient[:5]...)), rep, table)
@@ -126,7 +129,7 @@ func TestPortServerSink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, id := range []uint32{3, 3, 5, 1} { // stream 1 has ended in both directions
+	for _, id := range []uint32{3, 3, 5, 1} { // stream 1 had already ended
 		if err := source.Reset(id); err != nil {
 			t.Fatal(err)
 		}

@@ -6,9 +6,9 @@ import (
 	"edge/streams"
 )
 
-// PortServerSource reads the client's leg of a port-forward whose connections end in edge, each
-// with its own upstream session. It accepts every stream at once, with its own header block, or
-// refuses the stream as the container runtime does.
+// PortServerSource reads the client's side of a port-forward whose connections end in edge, each
+// with its own upstream session. It accepts every stream at once and reads the stream's header
+// block, or refuses the stream as the container runtime does.
 type PortServerSource struct {
 	relay   *RelaySource
 	replies blockWriter
@@ -18,7 +18,7 @@ type PortServerSource struct {
 // A PortOpening holds the headers with which a client opened a stream of a connection. The two
 // streams of a connection have the same Request, if the client sent one.
 type PortOpening struct {
-	Error   bool // the error stream, not the data stream
+	Error   bool // true: the error stream; false: the data stream
 	Port    uint16
 	Request string
 }
@@ -35,7 +35,8 @@ func NewPortServerSource(r *streams.Reader, rep streams.Replier, table *Table) *
 	return s
 }
 
-// Next implements streams.Source. After an Open, Opened returns its headers.
+// Next implements streams.Source. After an Open frame, Opened returns the headers of the opened
+// stream.
 func (s *PortServerSource) Next() (streams.Frame, error) {
 	for {
 		f, err := s.relay.Next()
@@ -61,11 +62,11 @@ func (s *PortServerSource) Next() (streams.Frame, error) {
 	}
 }
 
-// Opened returns the headers of the last Open.
+// Opened returns the headers of the stream for which Next last returned an Open frame.
 func (s *PortServerSource) Opened() PortOpening { return s.opened }
 
-// Reset resets a stream through the Replier, so that it never waits for the client. It is safe for
-// concurrent use.
+// Reset resets a stream. It sends the RST_STREAM through the source's Replier, so that it never
+// waits for the client. It is safe for concurrent use.
 func (s *PortServerSource) Reset(id uint32) error {
 	if !s.relay.table.reset(id) {
 		return nil
@@ -74,7 +75,8 @@ func (s *PortServerSource) Reset(id uint32) error {
 	return s.relay.rep.Reply(appendReset(b[:0], id, resetCancel))
 }
 
-// opening checks the headers by the rules of httpStreamReceived in cri-streaming.
+// opening checks the headers of a stream by the rules of httpStreamReceived in cri-streaming, the
+// code of the container runtimes.
 func (h headers) opening() (o PortOpening, ok bool) {
 	port, err := strconv.ParseUint(h.port, 10, 16)
 	isKnown := h.kind == "error" || h.kind == "data"

@@ -20,14 +20,14 @@ import (
 	"edge/streams/spdy"
 )
 
-// ports handles the connections to each port of the "pod".
+// ports is a test handler for the connections to each port of the pod.
 type ports func(port int32, stream io.ReadWriteCloser) error
 
 func (p ports) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
 	return p(port, stream)
 }
 
-// A portsLeg is the client's end of a session with the runtime's server.
+// A portsLeg is the client's end of a port-forward session with the container runtime's server.
 type portsLeg struct {
 	*leg
 	table  spdy.Table
@@ -35,7 +35,7 @@ type portsLeg struct {
 	sink   *spdy.PortsSink
 }
 
-// newPortsLeg connects to the runtime's server. No stream is open.
+// newPortsLeg connects to the container runtime's server. No stream is open yet.
 func newPortsLeg(t *testing.T, pod ports) *portsLeg {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cri.ServePortForward(w, r, pod, "pod", "uid", nil, time.Minute, 10*time.Second, []string{spdy.PortForwardV1})
@@ -43,7 +43,7 @@ func newPortsLeg(t *testing.T, pod ports) *portsLeg {
 	t.Cleanup(server.Close)
 	conn := must(net.Dial("tcp", server.Listener.Addr().String()))
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(30 * time.Second)) // a server that hangs fails the test
+	conn.SetDeadline(time.Now().Add(30 * time.Second)) // if the server hangs, the test fails
 	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: pod\r\nConnection: Upgrade\r\nUpgrade: %s\r\n%s: %s\r\n\r\n", spdy.Protocol, httpstream.HeaderProtocolVersion, spdy.PortForwardV1)
 	in := bufio.NewReader(conn)
 	if answer := must(http.ReadResponse(in, nil)); answer.StatusCode != http.StatusSwitchingProtocols {
@@ -55,7 +55,7 @@ func newPortsLeg(t *testing.T, pod ports) *portsLeg {
 	return l
 }
 
-// say writes Data on connection n's data stream, in frames of at most MaxData.
+// say writes the bytes b on the data stream of connection n, in frames of at most MaxData.
 func (l *portsLeg) say(n int, b []byte) {
 	data, _ := connection(n)
 	for ; len(b) > 0; b = b[min(len(b), streams.MaxData):] {
@@ -64,14 +64,14 @@ func (l *portsLeg) say(n int, b []byte) {
 	l.sink.Flush()
 }
 
-// A heard records the frames that the server has sent on one connection.
+// A heard records what the server has sent on one port-forward connection.
 type heard struct {
 	accepts      int
 	data, reason string
 	end          [2]streams.Kind // how the data stream and the error stream ended
 }
 
-// hear reads frames until enough returns true.
+// hear reads frames of the server until enough returns true.
 func (l *portsLeg) hear(t *testing.T, heard []heard, enough func() bool) {
 	t.Helper()
 	for !enough() {
@@ -102,16 +102,16 @@ func (l *portsLeg) hear(t *testing.T, heard []heard, enough func() bool) {
 	}
 }
 
-// TestPortsInterop checks that the runtime's server accepts all opens and the first data in one
-// write, and keeps the order of each stream. Connections that the pod refuses end with the reason;
-// the others continue.
+// TestPortsInterop checks that the container runtime's server accepts the opening of all streams
+// and the first data in one write, and keeps the order of each stream. Connections that the pod
+// refuses end with the reason, while the accepted connections continue.
 func TestPortsInterop(t *testing.T) {
 	const most, each = 128, 2000
 	l := newPortsLeg(t, func(port int32, stream io.ReadWriteCloser) error {
 		switch port % 3 {
 		case 0:
 			return errors.New("connection refused")
-		case 1: // ends after reading
+		case 1: // reads, answers and ends
 			b := make([]byte, each)
 			io.ReadFull(stream, b)
 			stream.Write(b)
@@ -179,7 +179,8 @@ func TestPortsInterop(t *testing.T) {
 }
 
 // TestPortsEnded checks that a client that sends on an ended connection does not block other
-// connections. Connections 0 and 5 share one of moby/spdystream's workers.
+// connections. Connections 0 and 5 share one of the goroutines with which moby/spdystream handles
+// frames.
 func TestPortsEnded(t *testing.T) {
 	l := newPortsLeg(t, func(port int32, stream io.ReadWriteCloser) error {
 		if port == 1 {

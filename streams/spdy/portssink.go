@@ -34,10 +34,10 @@ func OpenPorts(w streams.Writer, table *Table, ports []uint16) error {
 	return w.WriteRoom(b, streams.Headroom)
 }
 
-// maxOpen is more, in bytes, than opening one connection takes (about 200).
+// maxOpen is more bytes than the frames that open one connection have (about 200).
 const maxOpen = 512
 
-// appendOpen appends the frames that open connection n.
+// appendOpen appends to b the frames that open connection n to port p.
 func (w *blockWriter) appendOpen(b []byte, n int, p uint16) []byte {
 	data, err := streams.PortStreams(n)
 	port, request := strconv.Itoa(int(p)), strconv.Itoa(n)
@@ -58,22 +58,23 @@ func (t *Table) addPort(n int) error {
 	return t.add(data.ID)
 }
 
-// PortsSink writes one leg of a port-forward with numbered connections. It drops frames for a
+// PortsSink writes one side of a port-forward whose connections have numbers. It drops frames for a
 // connection that has ended.
 type PortsSink struct {
 	relay  *RelaySink
 	table  *Table
-	peer   Peer        // the role of this sink's side
-	blocks blockWriter // the header blocks of Open
+	peer   Peer        // the role that this sink writes for
+	blocks blockWriter // encodes the header blocks for Open
 }
 
-// NewPortsSink returns a sink that writes to w, after OpenPorts. The caller owns w.
+// NewPortsSink returns a sink that writes a client's frames to w, after OpenPorts has opened the
+// connections. The caller owns w.
 func NewPortsSink(w streams.Writer, table *Table) *PortsSink {
 	return &PortsSink{relay: NewRelaySink(w), table: table, peer: Client}
 }
 
-// Open opens connection n as OpenPorts does, on a leg without OpenPorts. n must increase with each
-// call.
+// Open opens connection n to the port as OpenPorts does, in a session without OpenPorts. n must
+// increase with each call.
 func (s *PortsSink) Open(n int, port uint16) error {
 	if err := s.table.addPort(n); err != nil {
 		return err

@@ -2,17 +2,17 @@ package spdy
 
 import "edge/streams"
 
-// PortsSource reads the server's leg of a port-forward that OpenPorts opened, for a client that can
-// neither half-close nor reset a stream. The server half-closes a data stream when the process in
-// the pod has closed its connection. Bytes that arrive there later would block the stream's worker
-// in moby/spdystream. So PortsSource resets the stream, as client-go does. When the table is empty
-// every connection has ended.
+// PortsSource reads the server's side of a port-forward that OpenPorts opened, for a client that
+// can neither half-close nor reset a stream. The server half-closes a data stream when the process
+// in the pod has closed its connection. If bytes arrived at the server after that, they would block
+// the goroutine of moby/spdystream that handles the stream. So PortsSource resets the stream, as
+// client-go does. When the table is empty, every connection has ended.
 type PortsSource struct {
 	relay *RelaySource
 }
 
 // NewPortsSource returns a source that reads the server's frames from r. The source moves r's
-// position, but the caller owns r. The resets go to rep.
+// position, but the caller owns r. The source sends its resets to rep.
 func NewPortsSource(r *streams.Reader, rep streams.Replier, table *Table) *PortsSource {
 	return &PortsSource{NewRelaySource(r, rep, Server, table)}
 }

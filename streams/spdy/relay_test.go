@@ -47,7 +47,7 @@ func TestRelayClient(t *testing.T) {
 	tests := []struct {
 		name   string
 		frames []moby.Frame
-		want   []string // without the header blocks
+		want   []string // the expected frames, without their header blocks
 		open   int
 	}{
 		{"streams", []moby.Frame{syn(1, "port", "80"), data(1, true, ""), syn(3, "port", "80"), data(3, false, "x"), data(3, true, "y")},
@@ -127,7 +127,8 @@ func TestRelayServer(t *testing.T) {
 	}
 }
 
-// TestTable checks that a stream is open until both sides have ended it, or one has reset it.
+// TestTable checks that a Table counts a stream as open until both sides have ended it, or one side
+// has reset it.
 func TestTable(t *testing.T) {
 	table := opened(1, 3, 5, 7)
 	read := func(p spdy.Peer, frames ...moby.Frame) {
@@ -153,7 +154,7 @@ func TestTable(t *testing.T) {
 	open(1)
 }
 
-// TestTableShared checks that the two sources of a session can use the table at the same time.
+// TestTableShared checks that the two sources of a session can use its Table at the same time.
 func TestTableShared(t *testing.T) {
 	var table spdy.Table
 	var client, server []moby.Frame

@@ -6,8 +6,8 @@ import (
 	"edge/streams"
 )
 
-// RelaySink writes one leg of a port-forward: the frames of the other leg's RelaySource, with their
-// stream IDs and header blocks.
+// RelaySink writes one side of a port-forward: the frames that a RelaySource has read from the
+// other side, with their stream IDs and header blocks.
 type RelaySink struct{ frameWriter }
 
 // NewRelaySink returns a sink that writes to w. The caller owns w.
@@ -40,7 +40,8 @@ func (s *RelaySink) Write(f streams.Frame) error {
 	return nil
 }
 
-// block writes a frame with a header block. Priority and associated stream are 0, as in client-go.
+// block writes a frame with a header block. Its priority and associated stream are 0, as in
+// client-go.
 func (s *RelaySink) block(kind uint16, fixed int, f streams.Frame) error {
 	n := fixed + len(f.Payload())
 	b, err := s.batch.Grow(headLen + n)

@@ -6,20 +6,21 @@ import (
 	"edge/streams"
 )
 
-// RelaySource reads one leg of a port-forward. It inflates header blocks only to check them against
-// the limits, and returns them unchanged.
+// RelaySource reads one side of a port-forward. It inflates header blocks only to check them
+// against the limits, and returns them unchanged.
 type RelaySource struct {
 	frameReader
 	peer   Peer
 	table  *Table
 	blocks blockReader
-	last   headers // of the last header block
+	last   headers // values from the last header block
 	id     uint32  // stream ID of the current data frame
 	spoken bool    // whether the current data frame is returned, not dropped
 }
 
-// NewRelaySource returns a source that reads peer's frames from r. The sources of a session's two
-// legs share the table. The source moves r's position, but the caller owns r.
+// NewRelaySource returns a source that reads peer's frames from r. The two sources of a session,
+// for the client and for the server, share the table. The source moves r's position, but the caller
+// owns r.
 func NewRelaySource(r *streams.Reader, rep streams.Replier, peer Peer, table *Table) *RelaySource {
 	return &RelaySource{frameReader: frameReader{r: r, rep: rep, even: peer == Server}, peer: peer, table: table}
 }
@@ -36,7 +37,8 @@ func (s *RelaySource) Next() (streams.Frame, error) {
 	}
 }
 
-// step reads one frame, or one piece of a data frame. It may return no frame and no error.
+// step reads one frame from the peer, or one piece of a data frame. It may return no frame and no
+// error.
 func (s *RelaySource) step() (f streams.Frame, err error) {
 	switch {
 	case s.left > 0 && s.spoken:
@@ -73,7 +75,7 @@ func (s *RelaySource) step() (f streams.Frame, err error) {
 		}
 		return f, err
 	}
-	return s.goAway() // next returns no other kind
+	return s.goAway() // GOAWAY: the method next returns no other kind
 }
 
 func (s *RelaySource) open(h head) (f streams.Frame, err error) {
@@ -101,8 +103,8 @@ func (s *RelaySource) headers(k streams.Kind, h head) (f streams.Frame, err erro
 	return s.block(k, h, id, synReplyLen)
 }
 
-// block returns a header block, even if its stream is not open any more: the receiver needs it to
-// inflate the later blocks.
+// block returns a header block, even if its stream is not open any more: the receiver of the block
+// needs it to inflate the later blocks.
 func (s *RelaySource) block(k streams.Kind, h head, id uint32, fixed int) (f streams.Frame, err error) {
 	n := h.length - fixed
 	b, err := s.take(n)

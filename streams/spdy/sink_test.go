@@ -31,7 +31,7 @@ func TestClientSink(t *testing.T) {
 		roomy(streams.Status, role(streams.Error), "dropped"),
 		roomy(streams.Open, role(streams.Stdin), ""),
 		roomy(streams.Close, none, ""),
-		roomy(streams.HalfClose, role(streams.Stderr), ""), // not in the set
+		roomy(streams.HalfClose, role(streams.Stderr), ""), // dropped: stderr is not in the set
 		roomy(streams.HalfClose, role(streams.Stdin), ""),
 		roomy(streams.HalfClose, role(streams.Stdin), ""),
 		roomy(streams.Data, role(streams.Stdin), "dropped"),
@@ -57,8 +57,8 @@ func TestClientSink(t *testing.T) {
 	})
 }
 
-// TestLargeData checks that a sink writes large data at once, after the frames held back and in
-// pieces of at most MaxData. The data after it must stay unchanged.
+// TestLargeData checks that a sink writes a large payload at once, in pieces of at most MaxData,
+// after the small frames that it has collected. The bytes of the payload must arrive unchanged.
 func TestLargeData(t *testing.T) {
 	w := new(wrote)
 	sink := spdy.NewExecClientSink(w, all)

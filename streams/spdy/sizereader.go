@@ -6,11 +6,11 @@ import "edge/streams"
 // without nesting. A data frame may end anywhere.
 type sizeReader struct {
 	buf [streams.Headroom + streams.MaxResize]byte
-	n   int // bytes of an incomplete object in buf
+	n   int // how many bytes of an incomplete JSON object are in buf
 }
 
-// feed consumes bytes of b up to the end of an object. It returns how many bytes it consumed, and
-// whether the object is complete. Then frame returns the object.
+// feed consumes bytes of b up to the end of a JSON object. It returns how many bytes it consumed,
+// and whether the object is complete. If it is complete, the method frame returns it.
 func (z *sizeReader) feed(b []byte) (taken int, whole bool, err error) {
 	for i, c := range b {
 		switch {
@@ -33,7 +33,7 @@ func (z *sizeReader) feed(b []byte) (taken int, whole bool, err error) {
 // isSpace reports whether JSON allows c between two objects.
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// frame returns the complete object, and starts the next one.
+// frame returns the complete JSON object as a Resize frame, and starts the next object.
 func (z *sizeReader) frame() streams.Frame {
 	f := streams.Frame{
 		Kind:   streams.Resize,

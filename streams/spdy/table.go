@@ -2,12 +2,12 @@ package spdy
 
 import "sync"
 
-// MaxStreams limits the open streams of one port-forward session. Each local connection has two.
-// One more stream ends the session. edge cannot just refuse the stream: its header block would then
-// be missing in the zlib stream that the other leg reads.
+// MaxStreams limits the open streams of one port-forward session. Each local connection has two. If
+// the client opens one stream more, the session ends. edge cannot just refuse the stream: its
+// header block would then be missing in the zlib stream that the server reads.
 const MaxStreams = 4096
 
-// A Peer is the role of the other end of a leg.
+// A Peer is the role of the other end of a connection.
 type Peer uint8
 
 const (
@@ -15,12 +15,13 @@ const (
 	Server                 // opens no streams
 )
 
-// A Table holds the open streams of one port-forward session. Its two sources share it. The zero
-// Table is ready to use. It is safe for concurrent use.
+// A Table holds the open streams of one port-forward session. The session's two sources, for the
+// client and for the server, share it. The zero Table is ready to use. It is safe for concurrent
+// use.
 type Table struct {
 	mu   sync.Mutex
 	last uint32
-	open map[uint32]Peer // the peer that ended its direction; 0: none
+	open map[uint32]Peer // for each open stream, the peer that has ended its direction; 0: none
 }
 
 // Len returns the number of open streams.
