@@ -7,8 +7,8 @@ import (
 )
 
 // PortServerSource reads the client's side of a port-forward whose connections end in edge, each
-// with its own upstream session. It accepts every stream at once and reads the stream's header
-// block, or refuses the stream as the container runtime does.
+// with its own upstream session. It accepts every stream at once, with a SYN_REPLY that it encodes
+// itself, or refuses the stream as the container runtime does.
 type PortServerSource struct {
 	relay   *RelaySource
 	replies blockWriter
