@@ -59,11 +59,11 @@ var rooms = map[string][]string{
 // import.
 const forTests = "internal/testkit"
 
-// elsewhere lists the folders without Go code, which the test skips.
+// elsewhere lists the folders without Go code, which TestRoomsImportOnlyWhatTheyMay skips.
 var elsewhere = []string{"deploy", "docs"}
 
-// TestRoomsImportOnlyWhatTheyMay checks that each Go file of this module imports only the packages
-// of this module that rooms allows for its folder.
+// TestRoomsImportOnlyWhatTheyMay checks the imports of each Go file of this module: from this
+// module it imports only the packages that the table rooms allows for the file's folder.
 func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
@@ -120,8 +120,8 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// roomOf returns the innermost folder at or above folder that has an entry in rooms. The search
-// stops at a folder named internal: each package below it needs an entry of its own.
+// roomOf returns the innermost folder at or above folder that has an entry in the table rooms. The
+// search stops at a folder named internal: each package below internal needs an entry of its own.
 func roomOf(folder string) (room string, known bool) {
 	for room = folder; ; room = path.Dir(room) {
 		if _, known = rooms[room]; known || room == "." || path.Base(room) == "internal" {

@@ -51,7 +51,7 @@ is open, and the readers of a port-forward need it always. An ExecClientSource n
 because it ignores the header blocks of the server's answers.
 
 SPDY in Kubernetes has no flow control: the package skips WINDOW_UPDATE and SETTINGS, as
-moby/spdystream does. A source answers pings with the peer's parity (odd from the client) through
+moby/spdystream does. A source answers pings whose ID has the peer's parity (odd from the client) through
 the Replier and never returns them. Pings with the other parity are answers to edge's pings.
 
 A source's Replier must write an answer before the bytes that a sink writes later: a client drops

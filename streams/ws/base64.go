@@ -1,13 +1,14 @@
 package ws
 
 // base64Decoder decodes the payload of one message, in pieces that may be split anywhere. The
-// encoding is the standard alphabet with padding (RFC 4648, section 4). Like encoding/base64, which
-// wsstream uses, the decoder ignores CR, LF and the excess bits of the last character. The zero
-// value is ready for a message.
+// encoding is the standard alphabet with padding (RFC 4648, section 4): a group of four characters
+// stands for three bytes. Like encoding/base64, which wsstream (the API server's WebSocket package)
+// uses, the decoder ignores CR, LF and the excess bits of the last character. The zero value is
+// ready for a message.
 type base64Decoder struct {
-	bits   uint32 // of the incomplete quantum; the lowest bits are those not yet written as a byte
-	have   int    // characters of the incomplete quantum, 0 to 3
-	padded bool   // padding was read: this quantum, or the one before, is the last
+	bits   uint32 // bits of an incomplete group of four characters; the lowest are not written yet
+	have   int    // characters read of an incomplete group, 0 to 3
+	padded bool   // padding was read: no other group may follow
 }
 
 // decode decodes the next characters of the message in place: it writes the bytes that they
@@ -40,7 +41,8 @@ func (d *base64Decoder) decode(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// end returns an error if the message must not end here, because a quantum is incomplete.
+// end returns an error if the message must not end here, because a group of four characters is not
+// complete.
 func (d *base64Decoder) end() error {
 	if d.have != 0 {
 		return errBase64
@@ -48,9 +50,9 @@ func (d *base64Decoder) end() error {
 	return nil
 }
 
-// decodeQuanta decodes the complete quanta at the beginning of src, up to the first one that is not
-// four characters of the alphabet, and returns their number. dst may begin where src begins, or
-// before it.
+// decodeQuanta decodes groups of four characters (quanta) from the beginning of src, up to the
+// first group that has a character outside the alphabet or is not complete. It returns the number
+// of decoded groups. dst may begin where src begins, or before it.
 func decodeQuanta(dst, src []byte) int {
 	n := 0
 	for len(src) >= 4 {

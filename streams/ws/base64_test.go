@@ -16,20 +16,20 @@ import (
 var base64Inputs = []string{
 	"", "\n", "\r\n\r\n",
 	"QQ==", "QUI=", "QUJD", "QUJDRA==", "QUJDREU=", "QUJDREVG",
-	"QR==", "QUJ=", // excess bits
+	"QR==", "QUJ=", // with excess bits
 	"Q\nQ\r=\n=\n", "\nQUI\n=\r\n", "QUJD\r\nREVG\r\n", "Q\n\n\nU\nJ\nD",
 	"++//", "+/8=", "AAAA", "////",
 	strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz", 2),
 	strings.Repeat("QUJD", 15) + "\nQQ==",
 
-	"Q", "QU", "QUI", "QUJDR", "QUJDRA", "QUJDRA=", "Q\n", "QQ=\n", // incomplete
+	"Q", "QU", "QUI", "QUJDR", "QUJDRA", "QUJDRA=", "Q\n", "QQ=\n", // an incomplete group of four characters
 	"=", "==", "====", "Q=", "Q==", "Q===", "QUI==", "QUJD=", "QQ===", "QQ=\n==", "QQ====", // too much padding
-	"QQ==QUJD", "QQ==Q", "QUI=Q", "QQ=Q", "QQ=Q=", "QUI=\nQ", // characters after the padding
-	"Q QI", "QUJ ", "QUJ-", "QUJ_", "QU\x00D", "\xff\xff\xff\xff", "QUJDREV?", "?", "QUJD?", // characters outside the alphabet
+	"QQ==QUJD", "QQ==Q", "QUI=Q", "QQ=Q", "QQ=Q=", "QUI=\nQ", // with characters after the padding
+	"Q QI", "QUJ ", "QUJ-", "QUJ_", "QU\x00D", "\xff\xff\xff\xff", "QUJDREV?", "?", "QUJD?", // with characters outside the alphabet
 }
 
-// decodePieces decodes the pieces of one message. Each piece is copied to a buffer of its own
-// first.
+// decodePieces decodes the pieces of one message. It first copies each piece to a new buffer,
+// because the decoder overwrites its input.
 func decodePieces(pieces ...[]byte) ([]byte, error) {
 	var d base64Decoder
 	var all []byte
@@ -45,8 +45,8 @@ func decodePieces(pieces ...[]byte) ([]byte, error) {
 }
 
 // TestBase64 checks that a message that is split in two, in three or byte by byte decodes as
-// encoding/base64 decodes the whole. If the message is invalid, the bytes before the error must be
-// the same.
+// encoding/base64 decodes the whole message. If the message is invalid, the bytes before the error
+// must be the same.
 func TestBase64(t *testing.T) {
 	for _, s := range base64Inputs {
 		in := []byte(s)
@@ -83,7 +83,7 @@ func TestBase64Encoded(t *testing.T) {
 	}
 }
 
-// FuzzBase64 compares the decoder with encoding/base64, wherever the input is split.
+// FuzzBase64 compares base64Decoder with encoding/base64, wherever the input is split.
 func FuzzBase64(f *testing.F) {
 	for i, s := range base64Inputs {
 		f.Add([]byte(s), uint8(i), uint8(1+i%5))
@@ -99,7 +99,7 @@ func FuzzBase64(f *testing.F) {
 			f.Fatal(err)
 		}
 		for i, m := range payload.FindAll(b, -1) {
-			f.Add(m[1:], uint8(i), uint8(3)) // without the channel digit
+			f.Add(m[1:], uint8(i), uint8(3)) // a base64 message without its channel digit
 		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte, first, step uint8) {

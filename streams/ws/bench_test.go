@@ -10,7 +10,8 @@ import (
 	"edge/streams/ws"
 )
 
-// endless reads b again and again, at most the size of a TLS record per Read.
+// endless is an io.Reader that returns b again and again, at most the size of a TLS record per
+// Read.
 type endless struct {
 	b []byte
 	i int
@@ -22,12 +23,12 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// nowhere is a leg that discards what is written and costs no time.
+// nowhere is a Writer and a Replier that discards everything and costs no time.
 type nowhere struct{ mute }
 
 func (nowhere) WriteRoom([]byte, int) error { return nil }
 
-// reads returns a step that reads about n bytes of data.
+// reads returns a function that reads about n bytes of data from s.
 func reads(s streams.Source, n int) func() error {
 	got := 0
 	return func() error {
@@ -46,8 +47,8 @@ func writesOf(s streams.Sink, f streams.Frame) func() error {
 	return func() error { return s.Write(f) }
 }
 
-// paths are the ways in which data passes through this package. Each call of a step moves about n
-// bytes: one message or frame.
+// paths are the ways in which data passes through this package. step returns a function that moves
+// about n bytes (one message or frame) on each call.
 var paths = []struct {
 	name string
 	step func(n int) func() error
@@ -148,7 +149,7 @@ var paths = []struct {
 	}},
 }
 
-// TestAllocations checks that data causes no allocation, in either direction.
+// TestAllocations checks that reading and writing data allocates nothing.
 func TestAllocations(t *testing.T) {
 	for _, p := range paths {
 		for _, n := range []int{2, 100, 4 << 10, 32 << 10} {

@@ -13,8 +13,8 @@ import (
 	"edge/streams/ws"
 )
 
-// breaches are violations of RFC 6455 and of this package's limits, each with the code for the
-// Close.
+// breaches are violations of RFC 6455 and of this package's limits, each with the code that the
+// Close must have.
 var breaches = []struct {
 	name string
 	in   []byte
@@ -61,8 +61,8 @@ var breaches = []struct {
 	{"close with a reason that is not UTF-8", frame(fin|opClose, "\x03\xe8\xc3"), 1007},
 }
 
-// TestWebSocketBombs checks that each protocol error is returned at once, before the bytes that
-// follow it are read.
+// TestWebSocketBombs checks that each protocol error of a client is returned at once, before the
+// bytes that follow the violation are read.
 func TestWebSocketBombs(t *testing.T) {
 	for _, c := range breaches {
 		t.Run(c.name, func(t *testing.T) {
@@ -81,8 +81,8 @@ func TestWebSocketBombs(t *testing.T) {
 	}
 }
 
-// TestWebSocketServerBombs checks the same protocol errors from a server. Only masking differs:
-// frames of a server must not be masked.
+// TestWebSocketServerBombs checks that the violations of TestWebSocketBombs are also found in a
+// server's bytes. Only masking differs: a server must not mask its frames.
 func TestWebSocketServerBombs(t *testing.T) {
 	for _, c := range breaches {
 		in := unmasked(c.in)
@@ -119,7 +119,7 @@ func TestBounds(t *testing.T) {
 	if e.err != io.EOF {
 		t.Error(e.err)
 	}
-	// The client side ignores channel 0.
+	// ExecClientSource ignores channel 0.
 	if e = readServer(t, split(unmasked(in)), ws.V5Channel); len(e.lines) != 0 || e.err != io.EOF {
 		t.Errorf("%q, %v", e.lines, e.err)
 	}
@@ -133,12 +133,13 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// flood reads b again and again, n bytes in total, and measures the heap meanwhile.
+// flood is an io.Reader that returns b again and again, n bytes in total. It measures the heap
+// meanwhile.
 type flood struct {
 	b     []byte
 	n     int
-	i     int    // next byte of b
-	since int    // bytes read since the last measurement
+	i     int    // index in b of the next byte
+	since int    // bytes returned since the last measurement
 	base  uint64 // heap in bytes at the first measurement
 	most  uint64 // largest heap in bytes so far
 }
@@ -172,10 +173,11 @@ func (f *flood) look() {
 	f.most = max(f.most, m.HeapAlloc)
 }
 
-// TestMemory checks that memory does not grow, whatever a peer sends without end.
+// TestMemory checks that memory does not grow while a peer sends without end, whatever the peer
+// sends.
 func TestMemory(t *testing.T) {
 	const total = 1 << 20
-	const most = 128 << 10 // four buffers, in bytes
+	const most = 128 << 10 // heap growth allowed, in bytes: four buffers
 	for _, c := range []struct {
 		name   string
 		before []byte

@@ -32,12 +32,12 @@ var update = flag.Bool("update", false, "capture testdata anew from the clients"
 // and the frames expected from them.
 var captures = []struct {
 	file   string
-	record func(t *testing.T, addr string) // a real client connects to a server of this package
-	serve  http.Handler                    // or: a client of this package connects to this real server
-	server bool                            // the bytes are those of a server
+	record func(t *testing.T, addr string) // runs a real client against this package's server
+	serve  http.Handler                    // or: a real server for this package's client
+	server bool                            // the bytes were sent by a server, not by a client
 	d      ws.Dialect
 	want   []string
-	tunnel string // the tunneled bytes, instead of want
+	tunnel string // for a tunnel: the expected bytes in it; want is not used
 }{
 	{
 		file: "gorilla.v5",
@@ -45,7 +45,7 @@ var captures = []struct {
 		record: func(t *testing.T, addr string) {
 			c := dial(t, addr, ws.V5, 16)
 			defer c.Close()
-			w, _ := c.NextWriter(websocket.BinaryMessage) // three fragments
+			w, _ := c.NextWriter(websocket.BinaryMessage) // a message of three fragments
 			io.WriteString(w, "\x00"+strings.Repeat("0123456789", 4))
 			c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{})
 			w.Close()
@@ -103,7 +103,7 @@ var captures = []struct {
 		record: func(t *testing.T, addr string) {
 			c := dial(t, addr, ws.V4Base64, 16)
 			defer c.Close()
-			w, _ := c.NextWriter(websocket.TextMessage) // fragments split within base64 quanta
+			w, _ := c.NextWriter(websocket.TextMessage) // fragments that split groups of base64
 			io.WriteString(w, text("\x00ls -l\nexit\n"))
 			c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{})
 			w.Close()
@@ -160,7 +160,7 @@ var captures = []struct {
 		file: "gorilla-server.v5", server: true, d: ws.V5Channel,
 		serve: gorillaServer(ws.V5, 16, func(c *websocket.Conn) {
 			c.WriteMessage(websocket.BinaryMessage, []byte{1})
-			w, _ := c.NextWriter(websocket.BinaryMessage) // three fragments
+			w, _ := c.NextWriter(websocket.BinaryMessage) // a message of three fragments
 			io.WriteString(w, "\x01"+strings.Repeat("0123456789", 7))
 			c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{})
 			w.Close()
@@ -204,7 +204,8 @@ var (
 		`"reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]}}`)
 )
 
-// gorillaServer returns a server that calls say and then reads until the connection ends.
+// gorillaServer returns a server made with gorilla/websocket that calls say for each connection,
+// and then reads until the connection ends.
 func gorillaServer(subprotocol string, buffer int, say func(*websocket.Conn)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		up := websocket.Upgrader{Subprotocols: []string{subprotocol}, WriteBufferSize: buffer, CheckOrigin: func(*http.Request) bool { return true }}
@@ -218,7 +219,8 @@ func gorillaServer(subprotocol string, buffer int, say func(*websocket.Conn)) ht
 	})
 }
 
-// dial connects a gorilla client. It fragments messages longer than buffer bytes.
+// dial connects a client made with gorilla/websocket. The client fragments messages longer than
+// buffer bytes.
 func dial(t *testing.T, addr, subprotocol string, buffer int) *websocket.Conn {
 	dialer := websocket.Dialer{Subprotocols: []string{subprotocol}, WriteBufferSize: buffer}
 	c, _, err := dialer.Dial("ws://"+addr, nil)
@@ -228,7 +230,7 @@ func dial(t *testing.T, addr, subprotocol string, buffer int) *websocket.Conn {
 	return c
 }
 
-// load returns the bytes of a capture. With -update it captures them first.
+// load returns the bytes of capture i. With -update it first captures them anew.
 func load(t *testing.T, i int) []byte {
 	c := captures[i]
 	path := filepath.Join("testdata", c.file)
@@ -238,7 +240,7 @@ func load(t *testing.T, i int) []byte {
 		if c.tunnel != "" {
 			subprotocol = ws.TunnelPortForward
 		}
-		t.Run("capture "+c.file, func(t *testing.T) { // runs serve's cleanup, which waits for the server
+		t.Run("capture "+c.file, func(t *testing.T) { // the subtest's cleanup waits for the server
 			if !c.server {
 				c.record(t, serve(t, subprotocol, func(conn net.Conn) { io.Copy(&got, conn) }))
 				return

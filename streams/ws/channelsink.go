@@ -2,11 +2,12 @@ package ws
 
 import "edge/streams"
 
-// channelSink writes channel messages. The sinks of both sides embed it.
+// channelSink writes messages of the WebSocket channels of exec and port-forward. The sinks of
+// server and client embed it.
 type channelSink struct {
 	out     messageWriter
-	batch   streams.Batch // small data of one channel, to be written as one message
-	channel byte          // the channel of the data in batch
+	batch   streams.Batch // collected small data of one channel, to be written as one message
+	channel byte          // channel of the data in batch
 	most    int           // maximum number of data bytes in one message
 	closed  bool          // a Close was written; nothing may follow it
 }
@@ -20,8 +21,8 @@ func (s *channelSink) init(w streams.Writer, side side, d Dialect) {
 	}
 }
 
-// data writes the bytes of a stream to a channel. It collects small pieces in the batch, and writes
-// large ones at once.
+// data writes the payload of f to a channel. It collects small payloads in the batch, and writes
+// large payloads at once.
 func (s *channelSink) data(channel byte, f streams.Frame) error {
 	b := f.Payload()
 	if len(b) == 0 {
@@ -38,7 +39,7 @@ func (s *channelSink) data(channel byte, f streams.Frame) error {
 		copy(to, b)
 		return err
 	}
-	for off := f.Off; off < len(f.Buf); { // the piece already written is the room for the next header
+	for off := f.Off; off < len(f.Buf); { // the next header overwrites the piece before
 		end := min(off+s.most, len(f.Buf))
 		if err := s.piece(channel, f.Buf[:end], off, keyAfter(f.Mask, off-f.Off)); err != nil {
 			return err
@@ -57,13 +58,13 @@ func (s *channelSink) Flush() error {
 	return s.batch.Flush(1)
 }
 
-// message writes b[off:] to a channel at once, as one message.
+// message writes the payload b[off:] to a channel at once, as one message.
 func (s *channelSink) message(channel byte, b []byte, off int) error {
 	return s.piece(channel, b, off, 0)
 }
 
-// piece is message for a payload that may still be masked with a client's key. under is that key;
-// 0: not masked.
+// piece writes a message as the method message does, but its payload may still be masked with a
+// client's key. under is that key; 0: the payload is not masked.
 func (s *channelSink) piece(channel byte, b []byte, off int, under uint32) error {
 	if off == 0 {
 		b = append(make([]byte, streams.Headroom, streams.Headroom+len(b)), b...)

@@ -8,43 +8,44 @@ import (
 )
 
 // channelSource reads a peer's channel messages, one piece after another, and answers the peer's
-// control frames. The sources of both sides embed it.
+// pings. The sources of server and client embed it.
 type channelSource struct {
 	r         *streams.Reader
 	rep       streams.Replier
-	text      bool                  // payloads are base64
-	halfClose bool                  // the peer may send [255, channel]
-	channels  [channelCount]meaning // the meaning of a message on each channel, from now on
+	text      bool                  // payloads are base64, in text messages
+	halfClose bool                  // the peer may send [255, channel] to end a channel
+	channels  [channelCount]meaning // meaning of the next message on each channel
 	// ports is the number of port-forward connections. 0: the channels are those of exec.
 	ports     int
 	keepMasks bool // see ExecServerSource.KeepMasks
 
 	in      frameParser
 	tagged  bool          // the channel byte of the current message was read, and means is valid
-	means   meaning       // of the current message
-	decoder base64Decoder // for the current message
-	// whole is room, then the part read so far of a message that is passed on only when complete.
+	means   meaning       // meaning of the current message
+	decoder base64Decoder // decodes the current message
+	// whole is for a message that is passed on only when complete: free bytes, then the part read
+	// so far.
 	whole []byte
 	room  [streams.Headroom]byte
-	err   error // returned by every further call
+	err   error // error that every further call returns
 }
 
 // meaning is what a message on a channel means. A message whose meaning has no kind is ignored.
 type meaning struct {
 	kind streams.Kind
 	role streams.Role
-	id   uint32 // stream id
-	// most is the maximum bytes of a message that is passed on only when complete; 0: the message
-	// is a stream's data, passed on in pieces.
+	id   uint32 // ID of the stream
+	// most is the maximum size in bytes of a message that is passed on only when complete; 0: the
+	// message is a stream's data, passed on in pieces.
 	most int
 	long error // the protocol error for a message longer than most
 }
 
-// halfClose is the meaning of [255, channel]. Its payload is the channel that ends.
+// halfClose is the meaning of a message [255, channel]. Its payload is the channel that ends.
 var halfClose = meaning{kind: streams.HalfClose, most: 1, long: violation("half-close of more than one channel")}
 
-// next returns the next frame of the peer: a piece of a stream, a complete message, or a Close. Its
-// errors are those of a streams.Source.
+// next returns the next frame from the peer: a piece of a stream, a complete message, or a Close.
+// Its errors are those of a streams.Source.
 func (s *channelSource) next() (streams.Frame, error) {
 	for s.err == nil {
 		f, err := s.step()
@@ -58,7 +59,8 @@ func (s *channelSource) next() (streams.Frame, error) {
 	return streams.Frame{}, s.err
 }
 
-// fail stores a protocol error, because nothing can be read after it, and returns err.
+// fail returns err. If err is a protocol error, fail also stores it, because nothing can be read
+// after a protocol error.
 func (s *channelSource) fail(err error) error {
 	if isViolation(err) {
 		s.err = err
@@ -66,8 +68,8 @@ func (s *channelSource) fail(err error) error {
 	return err
 }
 
-// step reads a control frame, or the next piece of a message. It returns a frame of kind 0 if there
-// is nothing to pass on.
+// step reads a control frame, or the next piece of a message, from the peer. It returns a frame of
+// kind 0 if there is nothing to pass on.
 func (s *channelSource) step() (f streams.Frame, err error) {
 	if s.in.left == 0 {
 		if err := s.begin(); err != nil {
@@ -80,7 +82,7 @@ func (s *channelSource) step() (f streams.Frame, err error) {
 	return s.piece()
 }
 
-// begin reads the next frame's header.
+// begin reads the header of the peer's next WebSocket frame.
 func (s *channelSource) begin() error {
 	b, err := s.r.Need(prefixSize)
 	if err != nil {
@@ -100,7 +102,7 @@ func (s *channelSource) begin() error {
 	return s.in.header(b)
 }
 
-// control reads a complete control frame and answers it.
+// control reads a complete control frame (ping, pong or Close) and answers a ping.
 func (s *channelSource) control() (f streams.Frame, err error) {
 	b, off, err := s.take(int(s.in.left))
 	if err != nil {
@@ -125,7 +127,7 @@ func (s *channelSource) piece() (f streams.Frame, err error) {
 		}
 		s.tag(b[off])
 	}
-	if s.tagged && !s.text { // reports a message as too long as soon as its header shows it
+	if s.tagged && !s.text { // a message's header already shows if it is too long
 		if err := s.bound(s.in.left); err != nil {
 			return f, err
 		}
@@ -135,7 +137,7 @@ func (s *channelSource) piece() (f streams.Frame, err error) {
 		return s.masked(n)
 	}
 	b, off, err := s.take(n)
-	if err != nil || !s.tagged { // no channel byte: an empty message or fragment
+	if err != nil || !s.tagged { // without a channel byte: an empty message or fragment
 		return f, err
 	}
 	last := s.in.fin && s.in.left == 0
@@ -166,7 +168,8 @@ func (s *channelSource) piece() (f streams.Frame, err error) {
 	return f, nil
 }
 
-// masked takes n bytes of a stream without unmasking them, and returns them with their mask.
+// masked consumes n bytes of a stream without unmasking them, and returns them with their masking
+// key.
 func (s *channelSource) masked(n int) (f streams.Frame, err error) {
 	if _, err = s.need(n); err != nil {
 		return f, err
@@ -198,7 +201,8 @@ func (s *channelSource) tag(channel byte) {
 	}
 }
 
-// bound returns the protocol error for a complete message that n more bytes would make too long.
+// bound returns an error if n more bytes would make the current message longer than its limit. It
+// returns nil for a message that is passed on in pieces.
 func (s *channelSource) bound(n uint64) error {
 	if s.means.most > 0 && uint64(len(s.whole)-streams.Headroom)+n > uint64(s.means.most) {
 		return s.means.long
@@ -206,7 +210,8 @@ func (s *channelSource) bound(n uint64) error {
 	return nil
 }
 
-// decode decodes the base64 in b[off:], in place.
+// decode decodes the base64 payload b[off:], in place. last reports whether the message ends after
+// it.
 func (s *channelSource) decode(b []byte, off int, last bool) ([]byte, error) {
 	n, err := s.decoder.decode(b[off:])
 	if err == nil && last {
@@ -215,13 +220,13 @@ func (s *channelSource) decode(b []byte, off int, last bool) ([]byte, error) {
 	return b[:off+n], err
 }
 
-// bare returns a frame without payload. Like any other frame it has room before its payload.
+// bare returns a frame without payload. Like any other frame it has free bytes before its payload.
 func (s *channelSource) bare(kind streams.Kind, role streams.Role) streams.Frame {
 	return streams.Frame{Kind: kind, Stream: streams.Stream{Role: role}, Buf: s.room[:], Off: streams.Headroom}
 }
 
 // take consumes n bytes of the current frame's payload. It returns them unmasked, as b[off:], with
-// the room before them.
+// free bytes before them.
 func (s *channelSource) take(n int) (b []byte, off int, err error) {
 	if n == 0 {
 		return s.room[:], streams.Headroom, nil
@@ -235,17 +240,18 @@ func (s *channelSource) take(n int) (b []byte, off int, err error) {
 	return b, off, nil
 }
 
-// need is the Reader's Need within a frame, where the end of the connection is unexpected.
+// need calls the Reader's Need for bytes within a frame, where the end of the connection is an
+// unexpected end.
 func (s *channelSource) need(n int) ([]byte, error) {
 	b, err := s.r.NeedSoon(n)
-	if err != nil && errors.Is(err, io.EOF) { // checks nil first to save a call: need runs for each frame
+	if err != nil && errors.Is(err, io.EOF) { // the first comparison saves calls of errors.Is
 		err = io.ErrUnexpectedEOF
 	}
 	return b, err
 }
 
-// portSays returns what a message on channel means if a client sends it in a port-forward with so
-// many ports.
+// portSays returns the meaning of a client's message on channel in a port-forward with the given
+// number of ports.
 func portSays(channel byte, ports int) meaning {
 	n := int(channel / 2)
 	if n >= ports || channel%2 == channelPortError {

@@ -24,7 +24,7 @@ import (
 	"edge/streams/ws"
 )
 
-// once is a TerminalSizeQueue with one size.
+// once is client-go's TerminalSizeQueue with a single size.
 type once struct{ size *remotecommand.TerminalSize }
 
 func (o *once) Next() *remotecommand.TerminalSize {
@@ -43,7 +43,7 @@ func TestClientGoExec(t *testing.T) {
 				t.Fatal(err)
 			}
 			stdin := random(1 << 20)
-			if d == ws.V4Channel { // v4 cannot express the end of stdin
+			if d == ws.V4Channel { // in v4 a client cannot announce the end of stdin
 				stdin = append(stdin, "exit"...)
 			}
 			var stdout, stderr bytes.Buffer
@@ -111,7 +111,7 @@ func (c *tunnelConn) Write(b []byte) (int, error) {
 }
 
 // TestClientGoTunnel checks that client-go's port-forward dialer can open SPDY streams to
-// spdystream through a Tunnel.
+// moby/spdystream through a Tunnel.
 func TestClientGoTunnel(t *testing.T) {
 	addr := serve(t, ws.TunnelPortForward, func(c net.Conn) {
 		w := &wire{c: c}
@@ -183,14 +183,14 @@ func clientGoHears(t *testing.T, in []byte) (stdout, stderr string, err error) {
 	return out.String(), errOut.String(), err
 }
 
-// TestAsClientGo checks that messages from servers mean here what they mean to client-go, except
-// where the package doc states a difference.
+// TestAsClientGo checks that the messages of a server have the same meaning in this package as in
+// client-go, except where the package doc states a difference.
 func TestAsClientGo(t *testing.T) {
 	end := join(server("\x01probe"), server("\x03"+failure), says(fin|opClose, "\x03\xe8"))
 	for _, c := range []struct {
 		name   string
 		in     []byte
-		unlike bool // differs: client-go ends the session
+		unlike bool // client-go ends the session; this package does not
 	}{
 		{name: "nothing"},
 		{name: "start", in: server("\x01")},

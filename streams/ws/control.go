@@ -7,26 +7,26 @@ import (
 	"edge/streams"
 )
 
-// AppendPing appends a server's ping to dst. It cuts a payload after 125 bytes.
+// AppendPing appends a ping of a server to dst. It cuts a payload after 125 bytes.
 func AppendPing(dst, payload []byte) []byte { return server.appendControl(dst, opPing, payload) }
 
-// AppendPong appends a server's pong to dst. It cuts a payload after 125 bytes.
+// AppendPong appends a pong of a server to dst. It cuts a payload after 125 bytes.
 func AppendPong(dst, payload []byte) []byte { return server.appendControl(dst, opPong, payload) }
 
-// AppendClose appends a server's Close to dst. If the code is 0 or must not be sent (RFC 6455,
+// AppendClose appends a Close of a server to dst. If the code is 0 or must not be sent (RFC 6455,
 // section 7.4), the Close has neither code nor reason. A reason that is too long is cut between two
 // characters. A reason that is not UTF-8 is omitted.
 func AppendClose(dst []byte, code int, reason string) []byte {
 	return server.appendClose(dst, code, reason)
 }
 
-// AppendClientPing is AppendPing for a client.
+// AppendClientPing appends a ping of a client, with a masked payload, to dst. See AppendPing.
 func AppendClientPing(dst, payload []byte) []byte { return client.appendControl(dst, opPing, payload) }
 
-// AppendClientPong is AppendPong for a client.
+// AppendClientPong appends a pong of a client, with a masked payload, to dst. See AppendPong.
 func AppendClientPong(dst, payload []byte) []byte { return client.appendControl(dst, opPong, payload) }
 
-// AppendClientClose is AppendClose for a client.
+// AppendClientClose appends a Close of a client, with a masked payload, to dst. See AppendClose.
 func AppendClientClose(dst []byte, code int, reason string) []byte {
 	return client.appendClose(dst, code, reason)
 }
@@ -59,11 +59,11 @@ func (s side) appendControl(dst []byte, op byte, payload []byte) []byte {
 	return dst
 }
 
-// controlRoom is the size of the longest header, in bytes, of a control frame or of an equally
-// short message.
+// controlRoom is the size in bytes of the longest header of a control frame. Other frames with at
+// most 125 bytes of payload have headers of the same size.
 const controlRoom = prefixSize + keySize
 
-const codeSize = 2 // size of the code at the beginning of a Close's payload, in bytes
+const codeSize = 2 // size in bytes of the code at the beginning of a Close's payload
 
 // validCode reports whether a Close may carry the code, according to RFC 6455 section 7.4 and the
 // IANA registry.
@@ -75,9 +75,9 @@ func validCode(code int) bool {
 	return code >= 3000 && code <= 4999
 }
 
-// answer handles the peer's control frame. b[off:] is its unmasked payload, with controlRoom bytes
-// before it. answer sends the pong for a ping. For a Close it returns closed and the code (0:
-// none).
+// answer handles a control frame from the peer. b[off:] is its unmasked payload, with controlRoom
+// bytes before it. answer sends the pong for a ping. For a Close it returns closed and the code (0:
+// the Close has none).
 func (in *frameParser) answer(rep streams.Replier, b []byte, off int) (closed bool, code int, err error) {
 	switch in.op {
 	case opPing:

@@ -10,7 +10,7 @@ import (
 	"edge/streams/ws"
 )
 
-// appends are the functions that append each side's control frames.
+// appends are the functions that append the control frames of a server and of a client.
 var appends = []struct {
 	side       string
 	ping, pong func(dst, payload []byte) []byte
@@ -20,7 +20,8 @@ var appends = []struct {
 	{"client", ws.AppendClientPing, ws.AppendClientPong, ws.AppendClientClose},
 }
 
-// TestAppendControl checks the bytes of the pings, pongs and Closes that are appended.
+// TestAppendControl checks the bytes of the pings, pongs and Closes that the Append functions
+// append.
 func TestAppendControl(t *testing.T) {
 	dst := []byte("before ")
 	for _, s := range appends {
@@ -60,8 +61,8 @@ func TestAppendControl(t *testing.T) {
 	}
 }
 
-// TestCloseCodes checks that the same codes are accepted as in gorilla, and sent in the same form.
-// gorilla does not know the newer code 1014.
+// TestCloseCodes checks that the same Close codes are accepted as in gorilla/websocket, and sent in
+// the same form. gorilla does not know the newer code 1014.
 func TestCloseCodes(t *testing.T) {
 	for code := range 5100 {
 		payload := string([]byte{byte(code >> 8), byte(code)})

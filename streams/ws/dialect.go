@@ -12,11 +12,11 @@ const (
 	TunnelPortForward = "SPDY/3.1+portforward.k8s.io"
 )
 
-// Dialect is a channel protocol of exec and attach.
+// Dialect is one of the WebSocket channel protocols of exec, attach and port-forward.
 type Dialect int
 
 const (
-	V1Channel Dialect = iota // also if the handshake chose no subprotocol
+	V1Channel Dialect = iota // channel.k8s.io, also if the handshake chose no subprotocol
 	V1Base64Channel
 	V4Channel
 	V4Base64Channel
@@ -24,7 +24,7 @@ const (
 )
 
 // dialects describes how the channel protocols differ for a codec. The error channel carries text
-// in v1 and a Status in JSON from v4 on, but the codecs treat both alike.
+// in v1 and a Status in JSON from v4 on, but the codecs treat text and Status alike.
 var dialects = [...]struct {
 	subprotocol string
 	text        bool // messages are text: a digit for the channel, then base64
@@ -40,7 +40,7 @@ var dialects = [...]struct {
 // String returns the dialect's subprotocol.
 func (d Dialect) String() string { return dialects[d].subprotocol }
 
-// Channels. The channel is the first byte of every message of exec and attach.
+// Channels of exec and attach. The channel is the first byte of every message.
 const (
 	channelStdin  = remotecommand.StreamStdIn
 	channelStdout = remotecommand.StreamStdOut

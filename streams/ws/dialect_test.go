@@ -14,7 +14,7 @@ var dialects = []ws.Dialect{ws.V1Channel, ws.V1Base64Channel, ws.V4Channel, ws.V
 
 func isBase64(d ws.Dialect) bool { return d == ws.V1Base64Channel || d == ws.V4Base64Channel }
 
-// text converts a binary message to the message with the same meaning in a base64 dialect.
+// text converts a binary message to the text message with the same meaning in a base64 dialect.
 func text(message string) string {
 	if message == "" {
 		return ""
@@ -22,7 +22,8 @@ func text(message string) string {
 	return string('0'+message[0]) + base64.StdEncoding.EncodeToString([]byte(message[1:]))
 }
 
-// messageIn returns a message in dialect d. saidIn returns a message's channel and payload.
+// messageIn returns a message with a channel and a payload in dialect d. saidIn returns the channel
+// and the payload of a message in dialect d.
 func messageIn(d ws.Dialect, channel byte, payload string) []byte {
 	m := string([]byte{channel}) + payload
 	if isBase64(d) {
@@ -44,7 +45,7 @@ func saidIn(t *testing.T, d ws.Dialect, m []byte) (channel byte, payload []byte)
 }
 
 // inDialect converts frames of a client or server from the binary dialects to dialect d. Each
-// message keeps its number of fragments, but they are split elsewhere.
+// message keeps its number of fragments, but is split at other places.
 func inDialect(in []byte, d ws.Dialect) []byte {
 	if !isBase64(d) {
 		return in
@@ -55,7 +56,7 @@ func inDialect(in []byte, d ws.Dialect) []byte {
 		masked  bool
 	}
 	var parts []part
-	var open []int // indexes of the message's fragments
+	var open []int // indexes in parts of the current message's fragments
 	say := func() {
 		whole := ""
 		for _, i := range open {
@@ -125,7 +126,7 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-// TestBase64Messages checks messages that only the base64 dialects have.
+// TestBase64Messages checks messages that are possible only in the base64 dialects.
 func TestBase64Messages(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -159,8 +160,8 @@ func TestBase64Messages(t *testing.T) {
 			t.Run(c.name+" "+d.String(), func(t *testing.T) {
 				everySplit(t, c.in, func(src io.Reader) {
 					e := read(t, src, d)
-					// The data of an invalid piece may or may not be returned, depending on the
-					// split.
+					// If a piece of the message is invalid, the data of this piece may or may not
+					// be returned, depending on the split.
 					if got := stdinOf(e.lines); got != c.want && (c.code == 0 || !strings.HasPrefix(c.want, got)) {
 						t.Errorf("stdin %q, want %q", got, c.want)
 					}

@@ -9,7 +9,7 @@ import (
 	"edge/streams/ws"
 )
 
-// peer prints what is sent to it, as the writer and replier of a leg.
+// peer stands for the peer of a connection: as Writer and Replier it prints what is sent to it.
 type peer struct{}
 
 func (peer) WriteRoom(b []byte, off int) error { fmt.Printf("sent %q\n", b[off:]); return nil }
@@ -18,9 +18,9 @@ func (peer) Reply(b []byte) error              { fmt.Printf("sent %q\n", b); ret
 
 func ExampleExecServerSource() {
 	client := strings.NewReader("" +
-		"\x82\x84\x00\x00\x00\x00\x00ls\n" + // stdin; the masking key is 0
+		"\x82\x84\x00\x00\x00\x00\x00ls\n" + // stdin, with masking key 0
 		"\x89\x80\x00\x00\x00\x00" + // ping
-		"\x82\x82\x00\x00\x00\x00\xff\x00" + // stdin ends
+		"\x82\x82\x00\x00\x00\x00\xff\x00" + // the end of stdin
 		"\x88\x82\x00\x00\x00\x00\x03\xe8") // Close 1000
 	r := streams.NewReader(client, nil)
 	defer r.Close()
@@ -93,7 +93,7 @@ func ExampleExecClientSource() {
 	// close 1000
 }
 
-// masked prints what a client sends, unmasked.
+// masked is a peer that unmasks what a client sends before it prints it.
 type masked struct{ peer }
 
 func (m masked) WriteRoom(b []byte, off int) error { return m.peer.WriteRoom(unmasked(b[off:]), 0) }

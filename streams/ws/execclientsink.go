@@ -2,17 +2,17 @@ package ws
 
 import "edge/streams"
 
-// ExecClientSink writes the client's side of an exec or attach to the server: stdin and its end,
-// terminal sizes, and the Close. It writes every message in one write of its own, masked. Masking
-// overwrites the payload of a large frame. In a binary dialect ExecClientSink accepts frames with a
-// Mask.
+// ExecClientSink writes the frames that the client of an exec or attach sends to the server: stdin
+// and its end, terminal sizes, and the Close. Each message is masked, and is written in one write
+// of its own. Masking overwrites the payload of a large frame. In a binary dialect ExecClientSink
+// accepts frames with a Mask.
 type ExecClientSink struct {
 	channelSink
-	halfClose bool // the dialect can express the end of stdin, and it was not sent yet
+	halfClose bool // the dialect can express the end of stdin, and the sink has not sent it yet
 }
 
-// NewExecClientSink returns a sink that writes a client's frames to w. The handshake is already
-// done.
+// NewExecClientSink returns a sink that writes a client's frames to w, after the WebSocket
+// handshake.
 func NewExecClientSink(w streams.Writer, d Dialect) *ExecClientSink {
 	s := &ExecClientSink{halfClose: dialects[d].halfClose}
 	s.init(w, client, d)
@@ -20,7 +20,7 @@ func NewExecClientSink(w streams.Writer, d Dialect) *ExecClientSink {
 }
 
 // Write implements streams.Sink. It drops frames that a WebSocket client cannot express, and all
-// frames after a Close.
+// frames after a Close frame.
 func (s *ExecClientSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"edge/streams/ws"
 )
 
-// openMasks unmasks what a client wrote, one frame per write, and fails the test if a frame is not
-// masked.
+// openMasks unmasks the frames that a client wrote, one frame per write, and fails the test if a
+// frame is not masked.
 func openMasks(t *testing.T, out []string) []string {
 	t.Helper()
 	var all []string
@@ -27,7 +27,7 @@ func openMasks(t *testing.T, out []string) []string {
 	return all
 }
 
-// TestExecClientSink checks the messages that the sink writes for frames.
+// TestExecClientSink checks the messages that ExecClientSink writes for frames.
 func TestExecClientSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	most := strings.Repeat("m", streams.MaxData)
@@ -35,7 +35,7 @@ func TestExecClientSink(t *testing.T) {
 		name string
 		in   []streams.Frame
 		want []string
-		v5   []string // nil: the same as want
+		v5   []string // expected messages in v5; nil: the same as want
 	}{
 		{name: "nothing", in: []streams.Frame{flush}},
 		{name: "input waits for Flush", in: []streams.Frame{stdin("a")}},
@@ -116,7 +116,8 @@ func TestMaskingKeys(t *testing.T) {
 	}
 }
 
-// TestExecClientSinkError checks that a write error is returned by whichever call writes.
+// TestExecClientSinkError checks that Write and Flush each return the error of the write that they
+// cause.
 func TestExecClientSinkError(t *testing.T) {
 	broken := errors.New("broken")
 	for name, call := range map[string]func(*ws.ExecClientSink) error{
@@ -135,8 +136,9 @@ func TestExecClientSinkError(t *testing.T) {
 	}
 }
 
-// TestBase64Sinks checks that each message of a base64 dialect is text that decodes on its own, is
-// one frame, and carries at most as much data as a Data frame.
+// TestBase64Sinks checks the messages that sinks write in a base64 dialect. Each message is text
+// that decodes on its own, is one WebSocket frame, and carries at most as much data as a Data
+// frame.
 func TestBase64Sinks(t *testing.T) {
 	all := string(random(2*streams.MaxData + 17))
 	status := strings.Repeat("s", streams.MaxStatus)

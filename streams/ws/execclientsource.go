@@ -3,12 +3,12 @@ package ws
 import "edge/streams"
 
 // ExecClientSource reads what the server of an exec or attach sends: output, the Status and the
-// Close. The package doc lists the messages that it ignores.
+// Close. It ignores some messages, which the package doc lists.
 type ExecClientSource struct {
 	channelSource
 }
 
-// serverSays is the meaning of a message on each channel if a server sends it.
+// serverSays is the meaning of a server's message on each channel of exec.
 var serverSays = [channelCount]meaning{
 	channelStdout: {kind: streams.Data, role: streams.Stdout},
 	channelStderr: {kind: streams.Data, role: streams.Stderr},
@@ -18,8 +18,8 @@ var serverSays = [channelCount]meaning{
 	},
 }
 
-// NewExecClientSource returns a source that reads a server's frames from r. The handshake is
-// already done. The source sends answers to pings to rep. The caller closes r.
+// NewExecClientSource returns a source that reads a server's frames from r, after the WebSocket
+// handshake. The source sends answers to pings to rep. The caller closes r.
 func NewExecClientSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecClientSource {
 	return &ExecClientSource{channelSource{
 		r: r, rep: rep, text: dialects[d].text,
@@ -27,15 +27,15 @@ func NewExecClientSource(r *streams.Reader, rep streams.Replier, d Dialect) *Exe
 	}}
 }
 
-// Next implements streams.Source. Its errors are those of ExecServerSource. It returns at most one
-// Status.
+// Next implements streams.Source. It returns the same errors as the Next of ExecServerSource. It
+// returns at most one Status.
 func (s *ExecClientSource) Next() (streams.Frame, error) {
 	for {
 		f, err := s.next()
 		if err != nil || f.Kind != streams.Status {
 			return f, err
 		}
-		if len(f.Payload()) > 0 { // an empty message is the start signal
+		if len(f.Payload()) > 0 { // an empty message on this channel is the start signal
 			s.channels[channelError] = meaning{}
 			return f, nil
 		}

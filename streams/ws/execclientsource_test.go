@@ -11,7 +11,7 @@ import (
 	"edge/streams/ws"
 )
 
-// says returns a frame of a server, and server a complete binary message of a server.
+// says returns a server's frame, and server returns a server's complete binary message.
 func says(first byte, payload string) []byte { return unmasked(frame(first, payload)) }
 func server(payload string) []byte           { return says(fin|opBinary, payload) }
 
@@ -21,7 +21,7 @@ var clientSourceCases = []struct {
 	name string
 	in   []byte
 	want []string
-	code int // code of the protocol error that ends it; 0: EOF
+	code int // code of the protocol error at the end; 0: the end is io.EOF
 }{
 	{name: "nothing"},
 	{name: "output", in: join(server("\x01a"), server("\x02b"), server("\x01c")), want: []string{`data stdout "a"`, `data stderr "b"`, `data stdout "c"`}},
@@ -70,8 +70,8 @@ var clientSourceCases = []struct {
 	{name: "masked Close", in: frame(fin|opClose, "\x03\xe8"), code: streams.CloseProtocol},
 }
 
-// TestExecClientSource checks the frames that a server's messages yield, in every dialect and
-// wherever the bytes are split.
+// TestExecClientSource checks which frames ExecClientSource returns for a server's messages, in
+// every dialect and wherever the bytes are split.
 func TestExecClientSource(t *testing.T) {
 	for _, c := range clientSourceCases {
 		for _, d := range dialects {
@@ -88,8 +88,8 @@ func TestExecClientSource(t *testing.T) {
 	}
 }
 
-// TestExecClientSourceStatus checks that the longest Status is returned whole, and that one byte
-// more is a protocol error before the whole Status has arrived.
+// TestExecClientSourceStatus checks that the longest Status is returned whole, and that a Status
+// with one byte more is a protocol error before all of it has arrived.
 func TestExecClientSourceStatus(t *testing.T) {
 	long := strings.Repeat("s", streams.MaxStatus)
 	for name, in := range map[string]func(string) []byte{
@@ -129,7 +129,8 @@ func TestExecClientSourceStreams(t *testing.T) {
 	}
 }
 
-// TestExecClientSourceAgain checks that a deadline loses nothing, wherever it passes.
+// TestExecClientSourceAgain checks that no byte is lost when a read deadline passes, after any
+// number of bytes, and Next is called again.
 func TestExecClientSourceAgain(t *testing.T) {
 	whole := join(server("\x01abc"), says(fin|opPing, "p"), says(opBinary, "\x03stat"), says(fin|opContinuation, "us"), says(fin|opClose, "\x03\xe8"))
 	for _, d := range dialects {
@@ -146,7 +147,7 @@ func TestExecClientSourceAgain(t *testing.T) {
 }
 
 // TestExecClientSourceEnd checks that the end of the connection is io.EOF between two messages, and
-// io.ErrUnexpectedEOF anywhere else.
+// io.ErrUnexpectedEOF within a message.
 func TestExecClientSourceEnd(t *testing.T) {
 	parts := [][]byte{server("\x01a"), says(fin|opPing, "b"), server("\x03" + success), says(opBinary, "\x01c"), says(fin|opContinuation, "d")}
 	in := join(parts...)
@@ -154,7 +155,7 @@ func TestExecClientSourceEnd(t *testing.T) {
 	end := 0
 	for i, p := range parts {
 		end += len(p)
-		between[end] = i != 3 // not after the first fragment
+		between[end] = i != 3 // part 3 is a first fragment: its message is not complete
 	}
 	for n := range len(in) + 1 {
 		want := io.ErrUnexpectedEOF

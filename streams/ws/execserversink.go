@@ -2,37 +2,38 @@ package ws
 
 import "edge/streams"
 
-// ExecServerSink writes the server's side of an exec or attach to the client: output, the Status
-// and the Close. It writes every message in one write of its own.
+// ExecServerSink writes the frames that the server of an exec or attach sends to the client:
+// output, the Status and the Close. Each message is written in one write of its own.
 type ExecServerSink struct {
 	channelSink
 }
 
-// channelOf is the channel of each role that a server writes.
+// channelOf is the channel for each role (stream) that a server writes.
 var channelOf = [...]byte{
 	streams.Stdout: channelStdout,
 	streams.Stderr: channelStderr,
 	streams.Error:  channelError,
 }
 
-// NewExecServerSink returns a sink that writes a server's frames to w. The handshake is already
-// done.
+// NewExecServerSink returns a sink that writes a server's frames to w, after the WebSocket
+// handshake.
 func NewExecServerSink(w streams.Writer, d Dialect) *ExecServerSink {
 	s := &ExecServerSink{}
 	s.init(w, server, d)
 	return s
 }
 
-// Start sends the start signal to the client: a message without payload on r, the first of stdout,
-// stderr and error that the session has. The caller calls it once, before any Write.
+// Start sends the start signal to the client: a message without payload on the channel of role r,
+// the first of stdout, stderr and error that the session has. The caller calls Start once, before
+// any Write.
 func (s *ExecServerSink) Start(r streams.Role) error {
 	var b [streams.Headroom]byte
 	return s.message(channelOf[r], b[:], streams.Headroom)
 }
 
 // Write implements streams.Sink. It drops frames that a WebSocket server cannot express, and all
-// frames after a Close. It writes a Status unchanged, but an empty Status not at all: in v1 that
-// means success.
+// frames after a Close frame. It writes a Status unchanged, except an empty Status, for which it
+// writes nothing: in v1 that means success.
 func (s *ExecServerSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"edge/streams/ws"
 )
 
-// say returns a frame as a source yields it, with room before its payload.
+// say returns a frame as a source returns it, with free bytes before its payload.
 func say(kind streams.Kind, role streams.Role, payload string) streams.Frame {
 	return streams.Frame{
 		Kind:   kind,
@@ -27,9 +27,9 @@ func stderr(payload string) streams.Frame { return say(streams.Data, streams.Std
 
 func closing(code uint32) streams.Frame { return streams.Frame{Kind: streams.Close, Code: code} }
 
-var flush = streams.Frame{} // in a list of frames: a call of Flush
+var flush = streams.Frame{} // stands for a call of Flush in a list of frames
 
-// written returns what a sink writes for frames, one element per write.
+// written returns what a sink writes for the frames in, one element per write.
 func written(t *testing.T, in []streams.Frame, open func(streams.Writer) streams.Sink) []string {
 	w := &writes{}
 	s := open(w)
@@ -52,7 +52,7 @@ func written(t *testing.T, in []streams.Frame, open func(streams.Writer) streams
 	return got
 }
 
-// TestExecServerSink checks the messages that the sink writes for frames.
+// TestExecServerSink checks the messages that ExecServerSink writes for frames.
 func TestExecServerSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	most := strings.Repeat("m", streams.MaxData)
@@ -164,8 +164,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestSinksCopyNothing checks that a payload of at least Small bytes is written from its own
-// buffer.
+// TestSinksCopyNothing checks that sinks write a payload of at least Small bytes from the frame's
+// own buffer, without a copy.
 func TestSinksCopyNothing(t *testing.T) {
 	f := stdout(strings.Repeat("b", streams.Small))
 	w := &where{}
@@ -197,7 +197,8 @@ func (w *where) WriteRoom(b []byte, off int) error {
 	return nil
 }
 
-// TestExecServerSinkError checks that a write error is returned by whichever call writes.
+// TestExecServerSinkError checks that Write and Flush each return the error of the write that they
+// cause.
 func TestExecServerSinkError(t *testing.T) {
 	broken := errors.New("broken")
 	for name, call := range map[string]func(*ws.ExecServerSink) error{

@@ -7,12 +7,12 @@ import (
 )
 
 // ExecServerSource reads what the client of an exec or attach sends: stdin, terminal sizes,
-// half-closes and the Close. The package doc lists the messages that it ignores.
+// half-closes and the Close. It ignores some messages, which the package doc lists.
 type ExecServerSource struct {
 	channelSource
 }
 
-// clientSays is the meaning of a message on each channel if a client sends it.
+// clientSays is the meaning of a client's message on each channel of exec.
 var clientSays = [channelCount]meaning{
 	channelStdin: {kind: streams.Data, role: streams.Stdin},
 	channelResize: {
@@ -21,8 +21,8 @@ var clientSays = [channelCount]meaning{
 	},
 }
 
-// NewExecServerSource returns a source that reads a client's frames from r. The handshake is
-// already done. The source sends answers to pings to rep. The caller closes r.
+// NewExecServerSource returns a source that reads a client's frames from r, after the WebSocket
+// handshake. The source sends answers to pings to rep. The caller closes r.
 func NewExecServerSource(r *streams.Reader, rep streams.Replier, d Dialect) *ExecServerSource {
 	return &ExecServerSource{channelSource{
 		r: r, rep: rep, text: dialects[d].text, halfClose: dialects[d].halfClose,
@@ -30,10 +30,10 @@ func NewExecServerSource(r *streams.Reader, rep streams.Replier, d Dialect) *Exe
 	}}
 }
 
-// KeepMasks makes Next leave large pieces of stdin masked, with the key in Frame.Mask. It is for a
-// sink that masks them anyway: an [ExecClientSink] of a binary dialect then changes the mask in one
-// pass instead of two. Code between source and sink must not read these payloads. Base64 is always
-// unmasked.
+// KeepMasks makes Next leave large pieces of stdin masked, with the key in Frame.Mask. This is for
+// a sink that masks its output, an [ExecClientSink] of a binary dialect: it then changes the mask
+// in one pass instead of two. Code between source and sink must not read these payloads. Base64 is
+// always unmasked.
 func (s *ExecServerSource) KeepMasks() { s.keepMasks = !s.text }
 
 // Next implements streams.Source. It returns io.EOF after a Close. After a *streams.ProtocolError
@@ -67,8 +67,8 @@ func (s *ExecServerSource) Next() (streams.Frame, error) {
 	}
 }
 
-// end ends a channel, once, and returns the role that it had. The channels that only the server
-// writes have role 0 here: a client cannot end them.
+// end ends the channel in b, once, and returns its role. The channels that only the server writes
+// have role 0 here: a client cannot end them.
 func (s *ExecServerSource) end(b []byte) (streams.Role, error) {
 	if len(b) == 0 {
 		return 0, violation("half-close without a channel")

@@ -13,16 +13,16 @@ import (
 
 const size = `{"Width":80,"Height":24}` + "\n"
 
-// TestExecServerSource checks the frames that a client's messages yield, in every dialect and
-// wherever the bytes are split.
+// TestExecServerSource checks which frames ExecServerSource returns for a client's messages, in
+// every dialect and wherever the bytes are split.
 func TestExecServerSource(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		in   []byte
 		v4   []string
-		v5   []string // nil: the same as v4
-		code int      // code of the protocol error that ends it; 0: EOF
-		only string   // "v5": a protocol error on v5 only
+		v5   []string // expected frames in v5; nil: the same as in v4
+		code int      // code of the protocol error at the end; 0: the end is io.EOF
+		only string   // "v5": the messages are a protocol error on v5 only
 	}{
 		{name: "nothing"},
 		{name: "stdin", in: message("\x00ls\n"), v4: []string{`data stdin "ls\n"`}},
@@ -177,7 +177,7 @@ func TestExecServerSourceStreams(t *testing.T) {
 }
 
 // TestExecServerSourceEnd checks that the end of the connection is io.EOF between two messages, and
-// io.ErrUnexpectedEOF anywhere else.
+// io.ErrUnexpectedEOF within a message.
 func TestExecServerSourceEnd(t *testing.T) {
 	parts := [][]byte{message("\x00a"), frame(fin|opPing, "b"), message("\x04" + size), frame(opBinary, "\x00c"), frame(fin|opContinuation, "d")}
 	in := join(parts...)
@@ -185,7 +185,7 @@ func TestExecServerSourceEnd(t *testing.T) {
 	end := 0
 	for i, p := range parts {
 		end += len(p)
-		between[end] = i != 3 // not after the first fragment
+		between[end] = i != 3 // part 3 is a first fragment: its message is not complete
 	}
 	for n := range len(in) + 1 {
 		want := io.ErrUnexpectedEOF
@@ -198,7 +198,8 @@ func TestExecServerSourceEnd(t *testing.T) {
 	}
 }
 
-// TestExecServerSourceAgain checks that a deadline loses nothing, wherever it passes.
+// TestExecServerSourceAgain checks that no byte is lost when a read deadline passes, after any
+// number of bytes, and Next is called again.
 func TestExecServerSourceAgain(t *testing.T) {
 	in := join(message("\x00abc"), frame(fin|opPing, "p"), message("\x04"+size), frame(opBinary, "\x00"), frame(fin|opContinuation, "d"),
 		message("\xff\x00"), frame(fin|opClose, "\x03\xe8"))

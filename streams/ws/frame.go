@@ -6,16 +6,16 @@ import (
 	"edge/streams"
 )
 
-// The frame header, RFC 6455 section 5.2.
+// Bits and sizes of a WebSocket frame's header, RFC 6455 section 5.2.
 const (
-	finBit  = 0x80 // in the first byte
+	finBit  = 0x80 // in the header's first byte
 	rsvBits = 0x70
 	opBits  = 0x0f
 
-	maskBit    = 0x80 // in the second byte
+	maskBit    = 0x80 // in the header's second byte
 	lengthBits = 0x7f
-	length16   = 126 // the length is in the next 2 bytes
-	length64   = 127 // the length is in the next 8 bytes
+	length16   = 126 // value that announces a length in the next 2 bytes
+	length64   = 127 // value that announces a length in the next 8 bytes
 
 	opContinuation = 0x0
 	opText         = 0x1
@@ -25,14 +25,14 @@ const (
 	opPong         = 0xa
 	controlBit     = 0x8 // set in the opcode of every control frame
 
-	prefixSize = 2   // the two bytes that determine the size of the header
-	keySize    = 4   // the masking key, at the end of a client's header; a server's header has none
-	maxHeader  = 14  // size of the longest client's header
+	prefixSize = 2   // size of the first two bytes, which determine the size of the header
+	keySize    = 4   // size of the masking key at the end of a client's header
+	maxHeader  = 14  // size of the longest header, a client's
 	maxControl = 125 // maximum payload of a control frame, in bytes
 )
 
-// side is which end of the connection edge is. A client masks every frame, and a server masks none
-// (RFC 6455, section 5.1).
+// side is the end of a connection on which edge is: client or server. A client masks every frame,
+// and a server masks none (RFC 6455, section 5.1).
 type side uint8
 
 const (
@@ -40,14 +40,14 @@ const (
 	client
 )
 
-// write writes b[off:] as one complete frame, with the header in the room before it.
+// write writes b[off:] to w as one complete frame, with the header in the bytes before b[off:].
 func (s side) write(w streams.Writer, op byte, b []byte, off int) error {
 	b, off = s.room(b, off)
 	return w.WriteRoom(b, s.seal(op, b, off))
 }
 
-// room returns b with room for a frame header before b[off:]. If the room before off is too small,
-// it copies the payload.
+// room returns b and off such that the free bytes before the payload b[off:] are enough for a frame
+// header. If they are not, it copies the payload.
 func (s side) room(b []byte, off int) ([]byte, int) {
 	if n := len(b) - off; off < s.headerSize(n) {
 		return append(make([]byte, maxHeader, maxHeader+n), b[off:]...), maxHeader
@@ -65,8 +65,8 @@ func (s side) seal(op byte, b []byte, off int) int {
 	return begin
 }
 
-// head is seal without masking the payload. On the client side it returns the key that it put into
-// the header.
+// head does the same as seal, without masking the payload. On the client side it returns the key
+// that it put into the header.
 func (s side) head(op byte, b []byte, off int) (begin int, key uint32) {
 	n := len(b) - off
 	off -= s.headerSize(n)
@@ -87,7 +87,7 @@ func (s side) headerSize(n int) int {
 	return headerSize(n)
 }
 
-// headerSize returns the size of a header without a key before n bytes of payload.
+// headerSize returns the size of a frame header, without a masking key, before n bytes of payload.
 func headerSize(n int) int {
 	switch {
 	case n < length16:
@@ -98,7 +98,7 @@ func headerSize(n int) int {
 	return prefixSize + 8
 }
 
-// putHeader writes a header without a key to b, which has headerSize(n) bytes.
+// putHeader writes a frame header without a masking key to b, which has headerSize(n) bytes.
 func putHeader(b []byte, op byte, n int) {
 	b[0] = finBit | op
 	switch len(b) {

@@ -2,26 +2,26 @@ package ws
 
 import "encoding/binary"
 
-// maxEmptyFragments limits the fragments without payload that may follow one another within a
+// maxEmptyFragments limits how many fragments without payload may follow one another within a
 // message. Complete empty messages have no limit: some clients send them as a heartbeat, and they
 // cost no more than a ping.
 const maxEmptyFragments = 64
 
 // frameParser holds the state of parsing the peer's frames.
 type frameParser struct {
-	side  side   // edge's side; the peer is the other
-	op    byte   // the frame's opcode; for a continuation frame the opcode of its message
-	fin   bool   // the frame is the last of its message
-	left  uint64 // bytes of the frame's payload that are still to come
+	side  side   // edge's side of the connection; the peer has the other
+	op    byte   // opcode of the current frame; for a continuation frame that of its message
+	fin   bool   // the current frame is the last of its message
+	left  uint64 // bytes of the current frame's payload that are still to come
 	key   uint32 // masks the next four bytes of payload, lowest byte first
 	open  byte   // opcode of a fragmented message that is not complete; 0: none
-	empty int    // number of consecutive fragments without payload
+	empty int    // number of fragments without payload in a row
 }
 
 func (in *frameParser) control() bool { return in.op&controlBit != 0 }
 
-// prefix checks the first two bytes of a frame and returns the size of its header in bytes. It does
-// not change the parser, so it may be called again with the same bytes.
+// prefix checks the first two bytes of a frame and returns the size of the frame's header in bytes.
+// It does not change the parser, so it may be called again with the same bytes.
 func (in *frameParser) prefix(b []byte) (int, error) {
 	length := b[1] & lengthBits
 	if b[0]&rsvBits != 0 {
@@ -42,7 +42,7 @@ func (in *frameParser) prefix(b []byte) (int, error) {
 		if in.open != 0 {
 			return 0, violation("new message before the last fragment of the previous one")
 		}
-	case opClose, opPing, opPong: // section 5.5
+	case opClose, opPing, opPong: // control frames: RFC 6455 section 5.5
 		if b[0]&finBit == 0 {
 			return 0, violation("fragmented control frame")
 		}
@@ -65,7 +65,8 @@ func (in *frameParser) prefix(b []byte) (int, error) {
 	return n, nil
 }
 
-// header parses a complete header, whose first two bytes prefix has checked, and begins the frame.
+// header parses a complete frame header, whose first two bytes prefix has already checked, and
+// begins the frame.
 func (in *frameParser) header(b []byte) error {
 	n := uint64(b[1] & lengthBits)
 	switch n {
@@ -112,7 +113,8 @@ func (in *frameParser) fragment() error {
 	return nil
 }
 
-// unmask consumes the next bytes of the frame's payload. It unmasks a client's bytes in place.
+// unmask consumes the next bytes b of the frame's payload. If a client sent them, it unmasks them
+// in place.
 func (in *frameParser) unmask(b []byte) {
 	if in.side == server {
 		in.key = mask(b, in.key)

@@ -19,7 +19,7 @@ import (
 	"edge/streams/ws"
 )
 
-// seed calls add with bytes that clients sent or, with server set, that servers sent.
+// seed calls add with captured bytes that clients sent or, with server set, that servers sent.
 func seed(f *testing.F, server bool, add func([]byte)) {
 	own := func(b []byte) {
 		if server {
@@ -59,15 +59,15 @@ var base64Frames = [][]byte{
 	frame(fin|opText, "0YWJj?"), frame(fin|opText, "3YQ="), frame(fin|opText, "4YQ=="),
 }
 
-// FuzzExecServerSource compares ExecServerSource with itself when the bytes come one by one, and
-// with gorilla's server and the channel protocol on top of it. With and without KeepMasks the
-// result must be the same.
+// FuzzExecServerSource compares the frames that ExecServerSource returns with its frames when the
+// bytes come one by one. It also compares them with what gorilla/websocket's server reads,
+// interpreted as the channel protocol. With and without KeepMasks the result must be the same.
 func FuzzExecServerSource(f *testing.F) {
 	fuzzExec(f, false, readTwice, gorilla)
 }
 
-// FuzzExecClientSource compares ExecClientSource with itself and with gorilla's client in the same
-// way.
+// FuzzExecClientSource compares ExecClientSource with itself and with gorilla/websocket's client,
+// as FuzzExecServerSource does for the other side.
 func FuzzExecClientSource(f *testing.F) {
 	fuzzExec(f, true, readServer, gorillaClient)
 }
@@ -105,7 +105,8 @@ func fuzzExec(f *testing.F, server bool, read func(testing.TB, io.Reader, ws.Dia
 	})
 }
 
-// FuzzTunnel compares the Tunnels of both sides with themselves and with gorilla in the same way.
+// FuzzTunnel compares the Tunnels of both sides with themselves and with gorilla/websocket, as
+// FuzzExecServerSource does for an exec.
 func FuzzTunnel(f *testing.F) {
 	for _, server := range []bool{false, true} {
 		seed(f, server, func(b []byte) {
@@ -136,7 +137,7 @@ func FuzzTunnel(f *testing.F) {
 
 // said is what a peer sent, independent of how the bytes were split.
 type said struct {
-	data    map[string]string // by stream
+	data    map[string]string // data of each stream
 	others  []string          // resizes, half-closes, a status
 	answers []string
 	closed  string
@@ -159,8 +160,8 @@ func (h *heard) common() said {
 	return s
 }
 
-// exec interprets the messages as the channel protocol of dialect d, sent by a server or by a
-// client.
+// exec interprets the messages that gorilla read as the channel protocol of dialect d, sent by a
+// server or by a client.
 func (h *heard) exec(d ws.Dialect, server bool) said {
 	s := h.common()
 	ended := map[byte]bool{}
@@ -234,15 +235,16 @@ func (h *heard) tunnel() said {
 	return s
 }
 
-// stricter are parts of the errors for which this package refuses what gorilla accepts.
+// stricter are parts of the texts of errors that this package returns where gorilla/websocket
+// accepts the input.
 var stricter = []string{"shortest form", "empty fragments", "payload of one byte", "terminal size", "status of more", "half-close", "base64", "text message"}
 
-// compare compares what this package made of a peer's bytes, and how that ended, with gorilla's
-// result. Before a protocol error or a cut, this package may return less: it returns a Data frame
-// only if it is complete.
+// compare compares what this package read from a peer's bytes, and the error at the end, with what
+// gorilla/websocket read. Before a protocol error or the end of the bytes, this package may return
+// less: it returns a Data frame only if the frame is complete.
 func compare(t *testing.T, got, want said, err error, h *heard) {
 	t.Helper()
-	var closed *websocket.CloseError // gorilla also returns it at the end of the connection
+	var closed *websocket.CloseError // gorilla returns this error also at the end of the connection
 	theirBreach := !errors.As(h.err, &closed)
 	if strings.HasSuffix(got.closed, " 1014") { // gorilla does not know the newer code 1014
 		want.closed, theirBreach = got.closed, false
@@ -250,7 +252,7 @@ func compare(t *testing.T, got, want said, err error, h *heard) {
 	breach := closeCode(err) != 0
 	switch {
 	// gorilla returns ErrReadLimit for a length of 2^63, and for a sum of lengths that overflows.
-	// This package does not add lengths.
+	// This package adds no lengths, so it may accept the bytes.
 	case h.err == websocket.ErrReadLimit:
 	case breach && !theirBreach:
 		if !slices.ContainsFunc(stricter, func(s string) bool { return strings.Contains(err.Error(), s) }) {

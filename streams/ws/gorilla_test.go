@@ -15,11 +15,11 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// heard is what gorilla reads from its peer's bytes.
+// heard is what gorilla/websocket reads from its peer's bytes.
 type heard struct {
 	messages []heardMessage
 	pings    []string
-	closed   int // code of the Close; 1005: without a code; -1: no Close
+	closed   int // code of the Close; 1005: the Close had no code; -1: there was no Close
 	err      error
 }
 
@@ -29,7 +29,7 @@ type heardMessage struct {
 	whole bool
 }
 
-// gorilla returns what gorilla's server reads from in.
+// gorilla returns what a server made with gorilla/websocket reads from in.
 func gorilla(in []byte) *heard {
 	c, err := (&websocket.Upgrader{}).Upgrade(&upgrade{in: bytes.NewReader(in)}, &http.Request{
 		Method: http.MethodGet,
@@ -46,7 +46,7 @@ func gorilla(in []byte) *heard {
 	return hear(c)
 }
 
-// gorillaClient returns what gorilla's client reads from in.
+// gorillaClient returns what a client made with gorilla/websocket reads from in.
 func gorillaClient(in []byte) *heard {
 	c, _, err := websocket.NewClient(&answered{upgrade: upgrade{in: bytes.NewReader(in)}}, &url.URL{Scheme: "ws", Host: "localhost"}, nil, 0, 0)
 	if err != nil {
@@ -55,7 +55,7 @@ func gorillaClient(in []byte) *heard {
 	return hear(c)
 }
 
-// answered is a connection that accepts the client's handshake.
+// answered is a connection that answers the client's handshake.
 type answered struct{ upgrade }
 
 func (a *answered) Write(b []byte) (int, error) {
@@ -86,10 +86,10 @@ func hear(c *websocket.Conn) *heard {
 	}
 }
 
-// upgrade is a ResponseWriter and the connection below it. It reads in and discards what is
-// written.
+// upgrade is a ResponseWriter and the connection below it, for a server under test. The connection
+// returns the bytes of in, and discards what is written.
 type upgrade struct {
-	net.Conn // nil: its other methods are not called
+	net.Conn // nil: the test calls none of its other methods
 	in       io.Reader
 }
 

@@ -26,7 +26,7 @@ const (
 	opPong         = 0xa
 )
 
-// frame returns a client's frame. Its masking key is neither zero nor symmetric.
+// frame returns a client's WebSocket frame. Its masking key is neither zero nor symmetric.
 func frame(first byte, payload string) []byte {
 	b := []byte{first}
 	switch n := len(payload); {
@@ -45,7 +45,7 @@ func frame(first byte, payload string) []byte {
 	return b
 }
 
-// header returns a client's frame header, with the length in the given form.
+// header returns the header of a client's WebSocket frame, with the length in the given form.
 func header(first, form byte, n uint64) []byte {
 	b := []byte{first, 0x80 | form}
 	if form == 126 {
@@ -56,8 +56,8 @@ func header(first, form byte, n uint64) []byte {
 	return append(b, "key!"...)
 }
 
-// unmasked converts a client's frames to those of a server with the same content. The frames may be
-// incomplete or invalid.
+// unmasked converts the bytes of a client's frames to the bytes of a server's frames with the same
+// content. The frames may be incomplete or invalid.
 func unmasked(b []byte) []byte {
 	var out []byte
 	for len(b) >= 2 {
@@ -88,7 +88,7 @@ func message(payload string) []byte { return frame(fin|opBinary, payload) }
 
 func join(parts ...[]byte) []byte { return slices.Concat(parts...) }
 
-// pieces returns one piece per Read, as TCP might deliver them.
+// pieces is an io.Reader that returns one piece per Read, as TCP might deliver them.
 type pieces struct{ left [][]byte }
 
 func split(b []byte, at ...int) *pieces {
@@ -120,7 +120,8 @@ func everySplit(t *testing.T, in []byte, try func(src io.Reader)) {
 	splits(t, in, 80, try)
 }
 
-// splits is everySplit that splits in three if in has at most few bytes.
+// splits does the same as everySplit, but splits the bytes in three only if in has at most few
+// bytes.
 func splits(t *testing.T, in []byte, few int, try func(src io.Reader)) {
 	t.Helper()
 	at := func(cuts ...int) {
@@ -139,7 +140,7 @@ func splits(t *testing.T, in []byte, few int, try func(src io.Reader)) {
 	try(iotest.OneByteReader(split(in)))
 }
 
-// stall returns an error once, as if a deadline had passed, and then io.EOF.
+// stall is an io.Reader that returns an error once, as if a deadline had passed, and then io.EOF.
 type stall struct{ done bool }
 
 var errStall = errors.New("stalled")
@@ -177,7 +178,7 @@ func (e *events) open(b []byte) []byte {
 	return b
 }
 
-// read reads an ExecServerSource until its error.
+// read reads an ExecServerSource until it returns an error, and returns what the source returned.
 func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
@@ -186,7 +187,8 @@ func read(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	return e
 }
 
-// readServer reads an ExecClientSource until its error.
+// readServer reads an ExecClientSource until it returns an error, and returns what the source
+// returned.
 func readServer(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	e := &events{client: true}
 	r := streams.NewReader(src, nil)
@@ -246,8 +248,9 @@ func describe(t testing.TB, f streams.Frame) string {
 	return ""
 }
 
-// gist makes lines independent of how the bytes were split. The answers come first, because their
-// place among the data may vary. The data lines of a stream that follow one another are joined.
+// gist returns lines, the text of a source's frames and answers, in a form that does not depend on
+// how the bytes were split. Answers come last, because their place among the data may vary. Data
+// lines of one stream that follow one another are joined.
 func gist(lines []string) []string {
 	var answers, rest []string
 	for _, l := range lines {
@@ -264,7 +267,7 @@ func gist(lines []string) []string {
 	return append(answers, rest...)
 }
 
-// stdinOf returns all data of stdin in lines.
+// stdinOf returns all data of stdin in lines, the text of a source's frames.
 func stdinOf(lines []string) string {
 	var all strings.Builder
 	for _, l := range lines {
@@ -276,8 +279,7 @@ func stdinOf(lines []string) string {
 	return all.String()
 }
 
-// dataStream returns the part of a data line before its payload, and whether the line is a data
-// line.
+// dataStream returns the part of a line before its payload, if the line describes a Data frame.
 func dataStream(line string) (string, bool) {
 	if !strings.HasPrefix(line, "data ") {
 		return "", false
@@ -285,12 +287,12 @@ func dataStream(line string) (string, bool) {
 	return line[:strings.IndexByte(line, '"')], true
 }
 
-// tunnel reads a server's Tunnel until its error, with reads of at most size bytes.
+// tunnel reads a server's Tunnel until it returns an error, with reads of at most size bytes.
 func tunnel(src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
 	return tunnelled(ws.NewTunnel, src, size, false)
 }
 
-// clientTunnel reads a client's Tunnel in the same way.
+// clientTunnel reads a client's Tunnel until it returns an error, with reads of at most size bytes.
 func clientTunnel(src io.Reader, size int) (*ws.Tunnel, []byte, *events) {
 	return tunnelled(ws.NewClientTunnel, src, size, true)
 }
@@ -314,7 +316,7 @@ func tunnelled(open func(io.Reader, streams.Replier, streams.Writer) *ws.Tunnel,
 	}
 }
 
-// closeCode returns the code of a protocol error, and 0 for any other error.
+// closeCode returns the Close code of a protocol error, and 0 for any other error.
 func closeCode(err error) int {
 	var e *streams.ProtocolError
 	if errors.As(err, &e) {
@@ -330,8 +332,8 @@ func equal(t *testing.T, got, want []string) {
 	}
 }
 
-// writes records what a sink writes, one element per write. It overwrites the room, as a layer
-// below may.
+// writes is a Writer that records what a sink writes, one element per write. It overwrites the free
+// bytes before it, as a layer below the sink may.
 type writes struct {
 	out [][]byte
 	err error

@@ -21,7 +21,7 @@ import (
 
 const failure = `{"metadata":{},"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]},"code":500}`
 
-// wire is the write side of a connection in its simplest form.
+// wire is a Writer and a Replier that writes directly to a connection.
 type wire struct {
 	mu sync.Mutex
 	c  net.Conn
@@ -37,8 +37,8 @@ func (w *wire) WriteRoom(b []byte, off int) error {
 func (w *wire) Pong(b []byte)        { w.WriteRoom(b, 0) }
 func (w *wire) Reply(b []byte) error { return w.WriteRoom(b, 0) }
 
-// serve starts a server that runs handle for each upgraded connection, and returns its address. The
-// test's cleanup waits for the handlers and then closes the server.
+// serve starts a server that runs handle for each upgraded connection, and returns its address. At
+// the end of the test it waits for the handlers and then closes the server.
 func serve(t *testing.T, subprotocol string, handle func(net.Conn)) string {
 	var handlers sync.WaitGroup
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -115,10 +115,10 @@ func random(n int) []byte {
 	return b
 }
 
-// TestGorillaClient checks exec sessions with gorilla's client in every dialect.
+// TestGorillaClient checks exec sessions of a client made with gorilla/websocket, in every dialect.
 func TestGorillaClient(t *testing.T) {
 	for _, d := range dialects {
-		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments longer messages
+		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments messages longer than buffer
 			t.Run(fmt.Sprint(d, " ", buffer), func(t *testing.T) {
 				dialer := websocket.Dialer{Subprotocols: []string{d.String()}, WriteBufferSize: buffer}
 				c, _, err := dialer.Dial("ws://"+serve(t, d.String(), echo(t, d)), nil)
@@ -189,7 +189,7 @@ func TestGorillaClient(t *testing.T) {
 	}
 }
 
-// TestXnetClient checks exec sessions with x/net's client.
+// TestXnetClient checks exec sessions of a client made with golang.org/x/net/websocket.
 func TestXnetClient(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d.String(), func(t *testing.T) {

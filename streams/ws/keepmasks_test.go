@@ -13,8 +13,8 @@ import (
 	"edge/streams/ws"
 )
 
-// unmasking is a source that unmasks the frames of another source, as RFC 6455 section 5.3 defines
-// it.
+// unmasking is a source that returns the frames of another source unmasked, as RFC 6455 section 5.3
+// defines it.
 type unmasking struct {
 	streams.Source
 	t     testing.TB
@@ -35,14 +35,15 @@ func (u *unmasking) Next() (streams.Frame, error) {
 	return f, err
 }
 
-// toggle masks or unmasks the payload of f with f.Mask, byte by byte.
+// toggle masks or unmasks the payload of f with the key f.Mask, byte by byte.
 func toggle(f streams.Frame) {
 	for i := range f.Payload() {
 		f.Payload()[i] ^= byte(f.Mask >> (8 * (i % 4)))
 	}
 }
 
-// readKept is read with KeepMasks. It also returns the number of frames that were left masked.
+// readKept reads an ExecServerSource as read does, but with KeepMasks. It also returns the number
+// of frames that were left masked.
 func readKept(t testing.TB, src io.Reader, d ws.Dialect) (e *events, masks int) {
 	e = &events{}
 	r := streams.NewReader(src, nil)
@@ -54,7 +55,7 @@ func readKept(t testing.TB, src io.Reader, d ws.Dialect) (e *events, masks int) 
 	return e, u.masks
 }
 
-// readTwice is read, and checks that readKept returns the same.
+// readTwice returns the same as read, and checks that readKept returns the same too.
 func readTwice(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	in, err := io.ReadAll(src)
 	if err != nil {
@@ -77,8 +78,8 @@ func numbers(n int) string {
 	return b.String()[:n]
 }
 
-// keptFrames returns stdin in messages and fragments of all sizes that take different code paths,
-// with pings and terminal sizes between them.
+// keptFrames returns a client's messages and fragments of stdin in all sizes that take different
+// code paths, with pings and terminal sizes between them. It also returns the stdin in them.
 func keptFrames() (in []byte, stdin string) {
 	data := numbers(2 << 20)
 	next := func(n int) string {
@@ -98,8 +99,8 @@ func keptFrames() (in []byte, stdin string) {
 	return in, stdin
 }
 
-// TestKeepMasks checks that stdin that is left masked arrives intact through a client's sink, with
-// the sink's own keys.
+// TestKeepMasks checks that stdin that KeepMasks leaves masked arrives unchanged through a client's
+// sink, and that the sink masks it with keys of its own.
 func TestKeepMasks(t *testing.T) {
 	in, want := keptFrames()
 	for _, src := range []io.Reader{bytes.NewReader(in), iotest.HalfReader(bytes.NewReader(in)), &pieces{left: slices.Collect(slices.Chunk(in, 16<<10))}} {
@@ -124,7 +125,7 @@ func TestKeepMasks(t *testing.T) {
 			}
 			kept++
 			if key := w.out[len(w.out)-1][4:8]; bytes.HasPrefix(key, frame(fin|opBinary, "")[2:5]) {
-				handedOn++ // equal by chance once in 2^24
+				handedOn++ // the client's key was used again, or is equal by chance (once in 2^24)
 			}
 		}
 		sink.Flush()
@@ -138,8 +139,8 @@ func TestKeepMasks(t *testing.T) {
 	}
 }
 
-// TestExecClientSinkMasked checks that the sink writes a masked frame correctly, with any amount of
-// room before its payload and if it splits the frame.
+// TestExecClientSinkMasked checks that ExecClientSink writes a masked frame correctly, with any
+// amount of free bytes before its payload and also if the sink splits the frame.
 func TestExecClientSinkMasked(t *testing.T) {
 	want := numbers(2*streams.MaxData + 3)
 	for off := range streams.Headroom + 1 {
@@ -152,7 +153,8 @@ func TestExecClientSinkMasked(t *testing.T) {
 	}
 }
 
-// TestKeepMasksBase64 checks that base64 messages are always unmasked.
+// TestKeepMasksBase64 checks that KeepMasks does not apply to base64 messages: they are always
+// unmasked.
 func TestKeepMasksBase64(t *testing.T) {
 	in := frame(fin|opText, text("\x00"+numbers(3*streams.Small)))
 	e, masks := readKept(t, bytes.NewReader(in), ws.V4Base64Channel)

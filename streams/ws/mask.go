@@ -8,7 +8,7 @@ import (
 )
 
 // newKey returns a masking key that the author of the payload cannot predict, as RFC 6455 section
-// 5.3 requires. The generator is ChaCha8, seeded by the operating system. Each thread has its own
+// 5.3 requires. Go's generator is ChaCha8, seeded by the operating system. Each thread has its own
 // generator, so newKey takes no lock; it allocates nothing.
 func newKey() uint32 { return rand.Uint32() }
 
@@ -42,7 +42,7 @@ func mask(b []byte, key uint32) uint32 {
 	return key
 }
 
-// keyAfter returns the key for the byte that is n bytes later.
+// keyAfter returns the masking key as it must be rotated for the byte n bytes later.
 func keyAfter(key uint32, n int) uint32 { return bits.RotateLeft32(key, -8*(n%4)) }
 
 // maskBlocks masks the complete blocks at the beginning of b with the widest XOR of the processor.

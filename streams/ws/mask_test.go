@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestMask checks every length, alignment, key position and split against RFC 6455 section 5.3:
-// byte i is masked with key byte i modulo 4.
+// TestMask checks the function mask with every length, alignment, key position and split against
+// RFC 6455 section 5.3: byte i is masked with key byte i modulo 4.
 func TestMask(t *testing.T) {
 	key := [4]byte{0x01, 0x80, 0x3c, 0xff}
 	plain := make([]byte, 120)
@@ -35,7 +35,7 @@ func TestMask(t *testing.T) {
 func TestMaskLarge(t *testing.T) {
 	key := [4]byte{0x01, 0x80, 0x3c, 0xff}
 	for n := 2*maskBlock - 9; n < 4*maskBlock+9; n++ {
-		b := make([]byte, n+1)[1:] // an odd address
+		b := make([]byte, n+1)[1:] // begins at an odd address
 		rest := mask(b, binary.LittleEndian.Uint32(key[:]))
 		for i := range b {
 			if b[i] != key[i%4] {

@@ -6,16 +6,16 @@ import (
 	"edge/streams"
 )
 
-// messageWriter writes each piece that it receives as one message. It is the Writer below a sink
-// and the sink's batch, and writes to the leg.
+// messageWriter writes each piece that a sink writes as one message. It is the Writer below the
+// sink and the sink's batch, and writes to the Writer of the connection.
 type messageWriter struct {
 	w    streams.Writer
 	side side
-	text bool // messages are text: the first byte, a channel, is written as a digit, the rest as base64
+	text bool // text messages: the first byte, a channel, becomes a digit, the rest base64
 }
 
-// WriteRoom implements streams.Writer. For a binary message it puts the header in the room before
-// b[off:] and does not copy the payload. A client's payload is masked in place.
+// WriteRoom implements streams.Writer. For a binary message it puts the header in the free bytes
+// before b[off:] and does not copy the payload. On the client side it masks the payload in place.
 func (w *messageWriter) WriteRoom(b []byte, off int) error {
 	if w.text {
 		return w.encode(b[off], b[off+1:])
@@ -23,8 +23,9 @@ func (w *messageWriter) WriteRoom(b []byte, off int) error {
 	return w.side.write(w.w, opBinary, b, off)
 }
 
-// writeMasked is WriteRoom for a client's binary message whose bytes after the first are still
-// masked with the key under. It changes the mask from that key to the message's own in one pass.
+// writeMasked does the same as WriteRoom for a client's binary message whose bytes after the first
+// are still masked with the key under. It changes the mask from that key to the message's own in
+// one pass.
 func (w *messageWriter) writeMasked(b []byte, off int, under uint32) error {
 	b, off = client.room(b, off)
 	begin, key := client.head(opBinary, b, off)
@@ -36,8 +37,8 @@ func (w *messageWriter) writeMasked(b []byte, off int, under uint32) error {
 // multiple of three, so that base64 needs no padding.
 const maxText = (streams.MaxNeed - 1) / 4 * 3
 
-// encode writes a text message. Only a Status may be longer than maxText. A session has at most one
-// Status; encode allocates a buffer for one that long.
+// encode writes a text message for a channel. Only a Status may be longer than maxText. A session
+// has at most one Status; encode allocates a buffer for such a long one.
 func (w *messageWriter) encode(channel byte, payload []byte) error {
 	n := streams.Headroom + 1 + base64.StdEncoding.EncodedLen(len(payload))
 	var b []byte

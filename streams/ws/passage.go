@@ -3,9 +3,9 @@ package ws
 import "encoding/binary"
 
 // A Passage follows one peer's frames on a WebSocket whose bytes pass through without a codec. It
-// lets edge send its own pings between frames, and remove the pongs that answer them. A Passage
-// does not check the protocol: every other byte passes unchanged, reserved bits, masks and protocol
-// errors included. It never holds a frame's payload.
+// lets edge send its own pings between frames, and remove the pongs that answer these pings. A
+// Passage does not check the protocol: every other byte passes unchanged, reserved bits, masks and
+// protocol errors included. It never holds a frame's payload.
 //
 // A Passage parses only the length of each frame, so invalid frames cannot confuse it. The zero
 // Passage, with Own set, is before the first frame.
@@ -13,24 +13,24 @@ type Passage struct {
 	// Own is the payload of the pings that edge sends itself.
 	Own [OwnSize]byte
 
-	left uint64 // bytes of the current frame that are still to pass
+	left uint64 // bytes of the current frame that have not passed yet
 	seen Seen
 }
 
 // OwnSize is the size, in bytes, of the payload that distinguishes edge's own pings from others.
 const OwnSize = 8
 
-// MaxHeld is an upper limit, in bytes, of what Scan leaves undecided: the size of a masked pong for
+// MaxHeld is an upper limit for the bytes that Scan leaves undecided: the size of a masked pong for
 // edge's own ping, or of the longest header.
 const MaxHeld = prefixSize + keySize + OwnSize
 
 // Seen states which control frames have passed.
 type Seen struct {
-	Ping  bool // a ping passed: the next pong may answer only this ping, not earlier ones
+	Ping  bool // a ping passed: the next pong may answer this ping, but not an earlier one
 	Close bool // a Close passed: it is the peer's last frame
 }
 
-// Scan examines the peer's next bytes. The caller passes on b[:pass] and drops b[pass:pass+drop],
+// Scan examines the peer's next bytes b. The caller passes on b[:pass] and drops b[pass:pass+drop],
 // which is a pong for edge's own ping or empty. If drop is 0, the rest of b is at most MaxHeld
 // bytes of an undecided frame. The caller puts that rest at the beginning of the next b.
 func (p *Passage) Scan(b []byte) (pass, drop int) {
@@ -52,17 +52,17 @@ func (p *Passage) Scan(b []byte) (pass, drop int) {
 	return pass, 0
 }
 
-// Between reports whether the bytes passed so far end between two frames.
+// Between reports whether the bytes that Scan has let pass end between two frames.
 func (p *Passage) Between() bool { return p.left == 0 }
 
-// Seen returns which control frames have passed since its last call.
+// Seen returns which control frames have passed since the last call of Seen.
 func (p *Passage) Seen() (s Seen) {
 	s, p.seen = p.seen, Seen{}
 	return s
 }
 
-// begin parses a frame's header. ok is false if b has too few bytes of the frame. own is the size
-// of the frame if it is a pong for edge's own ping, and 0 otherwise.
+// begin parses the header of the frame at the beginning of b. ok is false if b has too few bytes of
+// the frame. own is the size of the frame if it is a pong for edge's own ping, and 0 otherwise.
 func (p *Passage) begin(b []byte) (own int, ok bool) {
 	if len(b) < prefixSize {
 		return 0, false
@@ -108,7 +108,7 @@ func (p *Passage) begin(b []byte) (own int, ok bool) {
 		p.seen.Close = true
 	}
 	p.left = uint64(header)
-	if p.left += n; p.left < n { // the sum overflows: longer than any peer can send
+	if p.left += n; p.left < n { // overflow: the frame is longer than any peer can send
 		p.left = 1<<64 - 1
 	}
 	return 0, true

@@ -11,11 +11,11 @@ import (
 	"edge/streams/ws"
 )
 
-// own is the payload of the pings that these tests send between the frames.
+// own is the payload of edge's own pings, which these tests send between the frames of a peer.
 var own = [ws.OwnSize]byte{'e', 'd', 'g', 'e', 0, 0xff, '\r', '\n'}
 
-// passed returns what a Passage passes on if the bytes come in pieces of the given size. It also
-// returns the output with a ping of edge's own wherever one is allowed.
+// passed returns the bytes that a Passage passes on if it gets in as pieces of the given size. It also
+// returns these bytes with a ping of edge's own wherever a ping is allowed.
 func passed(in []byte, piece int, pings []byte) (out, pinged []byte, pingCount int) {
 	p := ws.Passage{Own: own}
 	var held []byte
@@ -46,7 +46,8 @@ func passed(in []byte, piece int, pings []byte) (out, pinged []byte, pingCount i
 	return append(out, held...), append(pinged, held...), pingCount
 }
 
-// passages are bytes of peers and the bytes that pass: all but the pongs for edge's own pings.
+// passages are bytes of a peer, and the bytes that a Passage passes on: all but the pongs for
+// edge's own pings.
 var passages = []struct{ name, in, out string }{
 	{"nothing", "", ""},
 	{"own pong", "\x8a\x08" + string(own[:]), ""},
@@ -79,8 +80,8 @@ func under(key, s string) string {
 	return string(b)
 }
 
-// TestPassage checks that everything passes except the pongs for edge's own pings, wherever the
-// bytes are split.
+// TestPassage checks that a Passage passes on everything except the pongs for edge's own pings,
+// wherever the bytes are split.
 func TestPassage(t *testing.T) {
 	for _, test := range passages {
 		for piece := 1; piece <= len(test.in)+1; piece += max(1, piece/20) {
@@ -91,8 +92,8 @@ func TestPassage(t *testing.T) {
 	}
 }
 
-// TestPassageSeen checks that Seen reports each passing ping and Close once, and does not report
-// bytes in a payload.
+// TestPassageSeen checks that Seen reports each ping and Close that passes once, and reports
+// nothing for bytes that look like a ping or a Close in a payload.
 func TestPassageSeen(t *testing.T) {
 	p := ws.Passage{Own: own}
 	for _, step := range []struct {
@@ -108,7 +109,7 @@ func TestPassageSeen(t *testing.T) {
 	}
 }
 
-// TestPassageAllocations checks that frames cause no allocation.
+// TestPassageAllocations checks that a Passage allocates nothing for frames.
 func TestPassageAllocations(t *testing.T) {
 	p := ws.Passage{Own: own}
 	in := []byte(strings.Repeat("\x82\x83abcdxyz\x8a\x88abcdsomebody\x89\x00\x8a\x08"+string(own[:]), 100))
@@ -122,8 +123,9 @@ func TestPassageAllocations(t *testing.T) {
 	}
 }
 
-// FuzzPassage compares a Passage with itself when the bytes come in pieces of any size. It also
-// checks that gorilla reads the same with and without edge's pings between the frames.
+// FuzzPassage compares the bytes that a Passage passes on with those that it passes on when the
+// input comes in pieces of any size. It also checks that gorilla/websocket reads the same with and
+// without edge's pings between the frames.
 func FuzzPassage(f *testing.F) {
 	for _, test := range passages {
 		f.Add([]byte(test.in), uint16(3), false)

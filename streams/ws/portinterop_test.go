@@ -35,7 +35,7 @@ var portCaptures = []struct {
 		record: func(t *testing.T, addr string) {
 			c := dial(t, addr, ws.V4, 16)
 			defer c.Close()
-			w, _ := c.NextWriter(websocket.BinaryMessage) // three fragments
+			w, _ := c.NextWriter(websocket.BinaryMessage) // a message of three fragments
 			io.WriteString(w, "\x02"+strings.Repeat("0123456789", 4))
 			c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{})
 			w.Close()
@@ -83,15 +83,15 @@ var portCaptures = []struct {
 
 const capturedPorts = 3
 
-// TestPortSplits checks that the captured bytes yield the same frames wherever they are split, in
-// two or in three.
+// TestPortSplits checks that a PortSource returns the same frames for the captured bytes wherever
+// they are split, in two or in three.
 func TestPortSplits(t *testing.T) {
 	for _, c := range portCaptures {
 		t.Run(c.file, func(t *testing.T) {
 			path := filepath.Join("testdata", c.file)
 			if *update {
 				var got bytes.Buffer
-				t.Run("capture", func(t *testing.T) { // runs serve's cleanup, which waits for the server
+				t.Run("capture", func(t *testing.T) { // the subtest's cleanup waits for the server
 					c.record(t, serve(t, c.d.String(), func(conn net.Conn) { io.Copy(&got, conn) }))
 				})
 				if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
@@ -115,8 +115,8 @@ func TestPortSplits(t *testing.T) {
 	}
 }
 
-// echoPorts sends back on each connection what it receives there, and the number of bytes on the
-// error channel.
+// echoPorts returns a server of port-forward. On each connection it sends back what it receives
+// there, and it sends the number of bytes on the error channel.
 func echoPorts(t *testing.T, ports []uint16, d ws.Dialect) func(net.Conn) {
 	return func(c net.Conn) {
 		w := &wire{c: c}
@@ -147,15 +147,15 @@ func echoPorts(t *testing.T, ports []uint16, d ws.Dialect) func(net.Conn) {
 	}
 }
 
-// A portPeer is a client of another implementation.
+// A portPeer is a port-forward client made with another WebSocket package.
 type portPeer struct {
 	send  func(channel byte, payload []byte) error
 	read  func() (channel byte, payload []byte, err error)
-	close func() (code int) // code of the server's Close; -1: not available
+	close func() (code int) // closes the session; code of the server's Close, -1: not available
 }
 
 func gorillaPeer(t *testing.T, addr string, d ws.Dialect) portPeer {
-	c := dial(t, addr, d.String(), 4096) // gorilla fragments longer messages
+	c := dial(t, addr, d.String(), 4096) // gorilla fragments messages longer than 4096 bytes
 	t.Cleanup(func() { c.Close() })
 	kind := websocket.BinaryMessage
 	if d == ws.V4Base64Channel {
@@ -223,8 +223,8 @@ func decoded(d ws.Dialect, b []byte, err error) (byte, []byte, error) {
 	return b[0], b[1:], nil
 }
 
-// TestPortInterop checks that the clients of gorilla and x/net can use several ports at once, with
-// messages of every size, and receive what they sent.
+// TestPortInterop checks that clients made with gorilla/websocket and golang.org/x/net/websocket
+// can use several ports at once, with messages of every size, and receive what they sent.
 func TestPortInterop(t *testing.T) {
 	ports := []uint16{80, 443, 80, 65535}
 	for name, peer := range map[string]func(*testing.T, string, ws.Dialect) portPeer{"gorilla": gorillaPeer, "xnet": xnetPeer} {
@@ -292,8 +292,8 @@ func TestPortInterop(t *testing.T) {
 	}
 }
 
-// FuzzPortSource compares PortSource with itself when the bytes come one by one, and with gorilla's
-// server and the channel protocol on top of it.
+// FuzzPortSource compares the frames that PortSource returns with its frames when the bytes come
+// one by one, and with what gorilla/websocket's server reads, interpreted as the channel protocol.
 func FuzzPortSource(f *testing.F) {
 	add := func(b []byte) {
 		f.Add(b, byte(capturedPorts), false)
@@ -359,7 +359,8 @@ func each(n int, b string) string {
 	return string(s)
 }
 
-// ports interprets the messages as port-forward with n ports in the binary dialects.
+// ports interprets the messages that gorilla read as port-forward with n ports in the binary
+// dialects.
 func (h *heard) ports(n int) said {
 	s := h.common()
 	for _, m := range h.messages {
@@ -370,8 +371,8 @@ func (h *heard) ports(n int) said {
 	return s
 }
 
-// ports64 interprets the messages as port-forward with n ports in base64, up to the first invalid
-// message. Of an incomplete message it returns the bytes that can be decoded.
+// ports64 interprets the messages that gorilla read as port-forward with n ports in base64, up to
+// the first invalid message. For an incomplete message it returns the bytes that can be decoded.
 func (h *heard) ports64(n int) (said string) {
 	for _, m := range h.messages {
 		if len(m.b) == 0 {
@@ -398,7 +399,8 @@ func (h *heard) ports64(n int) (said string) {
 	return said
 }
 
-// portPaths are the ways in which data passes through a port-forward; see paths.
+// portPaths are the ways in which data passes through this package in a port-forward; paths has
+// those of exec.
 var portPaths = []struct {
 	name string
 	step func(n int) func() error
@@ -423,7 +425,7 @@ var portPaths = []struct {
 	{"PortSink base64", func(n int) func() error { return toPorts(n, ws.V4Base64Channel) }},
 }
 
-// toPorts returns a step that writes data of two connections alternately.
+// toPorts returns a function that writes data of two connections alternately.
 func toPorts(n int, d ws.Dialect) func() error {
 	s := ws.NewPortSink(nowhere{}, []uint16{80, 443}, d)
 	a, b := onData(0, strings.Repeat("a", n)), onData(1, strings.Repeat("b", n))
@@ -433,7 +435,7 @@ func toPorts(n int, d ws.Dialect) func() error {
 	}
 }
 
-// TestPortAllocations checks that data causes no allocation, in either direction.
+// TestPortAllocations checks that reading and writing a port-forward's data allocates nothing.
 func TestPortAllocations(t *testing.T) {
 	for _, p := range portPaths {
 		for _, n := range []int{1, 100, 4 << 10, 32 << 10} {

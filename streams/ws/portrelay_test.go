@@ -21,8 +21,8 @@ import (
 	"edge/streams/ws"
 )
 
-// relayedPorts starts a WebSocket server made of this package in front of the runtime's SPDY
-// server. A client must not be able to tell it from runtimePorts.
+// relayedPorts starts a WebSocket server made of this package in front of the container runtime's
+// SPDY server. For a client, it must behave in the same way as runtimePorts.
 func relayedPorts(t testing.TB, p pod) (addr string) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		cri.ServePortForward(w, r, p, "pod", "uid", &cri.V4Options{}, time.Minute, time.Minute, cri.SupportedProtocols)
@@ -100,7 +100,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		end()
 	}
 	loops.Go(func() {
-		defer hear() // the upstream sends nothing more
+		defer hear() // after Next has failed, the upstream delivers nothing more
 		for {
 			f, err := upSource.Next()
 			if err != nil {
@@ -120,7 +120,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 			if err != nil || f.Kind == streams.Close {
 				upSink.AskDelivered()
 				upSink.Flush()
-				<-heard // when the session ends, the runtime drops what its reader has not read
+				<-heard // the runtime drops unread data at a session's end
 				upSink.Write(closing(0))
 				upSink.Flush()
 				goodbye()
@@ -139,7 +139,8 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 }
 
 // TestPortsAlone checks that the connections of one session work and end independently, and that
-// the session ends with the last. It runs with the runtime's server and through relayedPorts.
+// the session ends with the last connection. It runs with the container runtime's server and with
+// relayedPorts.
 func TestPortsAlone(t *testing.T) {
 	for name, server := range portServers {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +167,7 @@ func TestPortsAlone(t *testing.T) {
 			go func() {
 				for at := 0; at < 100_000; at += 10_000 {
 					for n := range count {
-						payload := "late" // data for a connection that the pod refused
+						payload := "late" // also sent to the connections that the pod refused
 						if n%2 == 0 {
 							payload = string(want[n][at : at+10_000])
 						}
@@ -204,7 +205,8 @@ func TestPortsAlone(t *testing.T) {
 	}
 }
 
-// portServers are the runtime's server and relayedPorts. Both must pass the same tests.
+// portServers are the container runtime's server and relayedPorts, which relays to it. Both must
+// pass the same tests.
 var portServers = map[string]func(testing.TB, pod) string{"runtime": runtimePorts, "edge": relayedPorts}
 
 // readMessage reads a server's message and returns its channel and payload, or reports a Close.

@@ -17,15 +17,15 @@ const (
 	MaxPortsBase64 = 40
 )
 
-// Connection n has the channels 2n+channelPortData and 2n+channelPortError.
+// Connection n of a port-forward has the channels 2n+channelPortData and 2n+channelPortError.
 const (
 	channelPortData  = 0
 	channelPortError = 1
 )
 
 // ParsePorts parses the values of the query parameter "ports", each a comma-separated list.
-// Connection n is to the n-th port; a port may occur more than once. An error is the client's
-// fault. Its text does not quote the client's value.
+// Connection n of the session goes to the n-th port; a port may occur more than once. An error is
+// the client's fault. Its text does not quote the client's value.
 func ParsePorts(values []string, d Dialect) ([]uint16, error) {
 	most := MaxPorts
 	if dialects[d].text {

@@ -24,15 +24,15 @@ import (
 	"edge/streams/ws"
 )
 
-// pod is the function that serves a connection to a port of the pod.
+// pod is the function that serves a connection to a port of the test's pod.
 type pod func(port int32, stream io.ReadWriteCloser) error
 
 func (p pod) PortForward(_ context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
 	return p(port, stream)
 }
 
-// requested parses the query as the API server and the kubelet do: the API server reads "ports" and
-// sends them to the kubelet as "port".
+// requested parses the query of a request as the API server and the kubelet do together: the API
+// server reads "ports" and sends the values to the kubelet as "port".
 func requested(r *http.Request) (*cri.V4Options, error) {
 	var ports []int32
 	values := r.URL.Query()["ports"]
@@ -70,7 +70,8 @@ type rawClient struct {
 
 func (c *rawClient) Read(b []byte) (int, error) { return c.r.Read(b) }
 
-// handshake requests a subprotocol ("": none) and returns the connection and the server's answer.
+// handshake does a WebSocket handshake with a subprotocol ("": none) and returns the connection and
+// the server's answer.
 func handshake(t testing.TB, addr, query, subprotocol string) (*rawClient, *http.Response) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -100,7 +101,7 @@ func portsOf(ports []uint16) string {
 	return url.Values{"ports": {strings.Join(list, ",")}}.Encode()
 }
 
-// next reads a frame of the server and returns it as text.
+// next reads the server's next frame and returns it as text.
 func (c *rawClient) next(t testing.TB) string {
 	t.Helper()
 	b := make([]byte, 2)
@@ -117,8 +118,8 @@ func (c *rawClient) next(t testing.TB) string {
 	return fmt.Sprintf("%x %q", b[0], payload)
 }
 
-// TestPortSubprotocols checks which subprotocols the runtime's server accepts for port-forward. It
-// chooses the first of the client's that it supports.
+// TestPortSubprotocols checks which subprotocols the container runtime's server accepts for
+// port-forward. The server chooses the first of the client's subprotocols that it supports.
 func TestPortSubprotocols(t *testing.T) {
 	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
 	for offered, chosen := range map[string]string{
@@ -140,15 +141,15 @@ func TestPortSubprotocols(t *testing.T) {
 	}
 }
 
-// TestParsePorts checks that ParsePorts accepts the same queries as Kubernetes, except for too many
-// ports.
+// TestParsePorts checks that ParsePorts accepts the same queries as Kubernetes does, but refuses
+// too many ports.
 func TestParsePorts(t *testing.T) {
 	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
 	most := strings.Repeat("80,", ws.MaxPorts-1) + "80"
 	most64 := strings.Repeat("80,", ws.MaxPortsBase64-1) + "80"
 	for _, c := range []struct {
 		query string
-		want  []uint16 // nil: refused
+		want  []uint16 // expected ports; nil: the query is refused
 	}{
 		{"ports=80", []uint16{80}},
 		{"ports=80&ports=443", []uint16{80, 443}},
@@ -199,7 +200,7 @@ func TestParsePorts(t *testing.T) {
 	}
 }
 
-// FuzzPorts compares ParsePorts with the parser of Kubernetes.
+// FuzzPorts checks that ParsePorts and the parser of Kubernetes return the same ports for a query.
 func FuzzPorts(f *testing.F) {
 	for _, seed := range []string{"80", "80,443", "80;443", "0", "65536", "", ",", "80,;,80", "+1", "1_000"} {
 		f.Add(seed)
@@ -227,10 +228,10 @@ func FuzzPorts(f *testing.F) {
 	})
 }
 
-// portSession returns the bytes of one session as the runtime's server and as PortSink write them.
-// The ports send their data one after the other.
+// portSession returns the bytes of the same session as the container runtime's server writes them
+// and as PortSink writes them. The ports send their data one after the other.
 func portSession(t *testing.T, ports []uint16, subprotocol string, d ws.Dialect) (theirs, ours []byte) {
-	text := func(n int) string { // at least Small bytes, which are written at once, in one piece
+	text := func(n int) string { // at least Small bytes: PortSink writes them at once, in one piece
 		return strings.Repeat(fmt.Sprintf("%d.", n), 2500)[:streams.Small+n]
 	}
 	refusal := func(p uint16) string {
@@ -289,9 +290,9 @@ func portSession(t *testing.T, ports []uint16, subprotocol string, d ws.Dialect)
 	return append(theirs, rest...), ours
 }
 
-// TestPortSinkAsRuntime checks that PortSink writes the same bytes as the runtime's server. No
-// message announces the end of a single connection; when all have ended, the server sends Close
-// 1000.
+// TestPortSinkAsRuntime checks that PortSink writes the same bytes as the container runtime's
+// server. No message announces the end of a single connection; when all connections have ended, the
+// server sends Close 1000.
 func TestPortSinkAsRuntime(t *testing.T) {
 	for _, c := range []struct {
 		subprotocol string
@@ -319,8 +320,8 @@ func TestPortSinkAsRuntime(t *testing.T) {
 	}
 }
 
-// TestPortsBase64Most checks why MaxPortsBase64 is not larger: on channel 80 wsstream writes two
-// bytes, and would read the first as channel 146.
+// TestPortsBase64Most checks why MaxPortsBase64 is not larger: for channel 80 wsstream (the
+// WebSocket package of Kubernetes) writes two bytes, and would read the first byte as channel 146.
 func TestPortsBase64Most(t *testing.T) {
 	addr := runtimePorts(t, func(int32, io.ReadWriteCloser) error { return nil })
 	ports := make([]uint16, ws.MaxPortsBase64+1)
@@ -336,8 +337,8 @@ func TestPortsBase64Most(t *testing.T) {
 	}
 }
 
-// TestPortEnds checks what a client receives when a connection ends and when the client closes,
-// from the runtime's server and from relayedPorts.
+// TestPortEnds checks what a client receives from the container runtime's server and from
+// relayedPorts when a connection ends, and when the client closes.
 func TestPortEnds(t *testing.T) {
 	for name, server := range portServers {
 		t.Run(name, func(t *testing.T) { testPortEnds(t, server) })
@@ -370,7 +371,7 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 		for range 7 {
 			got = append(got, c.next(t))
 		}
-		<-begun // over SPDY, an earlier Close would prevent the connection from starting
+		<-begun // over SPDY, a Close before this would prevent the start of the connection
 		slices.Sort(got)
 		equal(t, got, []string{
 			`82 "\x00\x01\x00"`, `82 "\x01\x01\x00"`, `82 "\x02\x02\x00"`,
@@ -395,7 +396,7 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 	}
 	release <- true
 
-	// A connection that ends without a Close has the same result.
+	// If the client ends the connection without a Close, the result is the same.
 	c = start()
 	c.Conn.(*net.TCPConn).CloseWrite()
 	equal(t, []string{c.next(t), c.next(t)}, []string{`88 "\x03\xe8"`, "EOF"})
@@ -403,8 +404,9 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 	release <- true
 }
 
-// TestPortSourceAsRuntime checks that messages mean here what they mean to the runtime's server, as
-// the package doc states. A probe message follows each input.
+// TestPortSourceAsRuntime checks that a client's messages have the same meaning for PortSource as
+// for the container runtime's server, as the package doc states. The client sends a probe message
+// after each input.
 func TestPortSourceAsRuntime(t *testing.T) {
 	for _, d := range portDialects[1:] {
 		for name, in := range map[string][]byte{
@@ -434,7 +436,7 @@ func TestPortSourceAsRuntime(t *testing.T) {
 				return err
 			})
 			c, _ := handshake(t, addr, "ports=1,2", d.String())
-			for range 4 { // the first four messages: before them the server could miss input
+			for range 4 { // reads the first four messages: input before them could be lost
 				c.next(t)
 			}
 			c.Write(in)

@@ -6,22 +6,24 @@ import (
 	"edge/streams"
 )
 
-// PortSink writes the server's side of a port-forward to the client: the data of its connections,
-// the text why a connection failed, and the Close. It writes every message in one write of its own.
+// PortSink writes the frames that the server of a port-forward sends to the client: the data of its
+// connections, the text why a connection failed, and the Close. Each message is written in one
+// write of its own.
 type PortSink struct {
 	channelSink
 	ports []uint16
 }
 
 // NewPortSink returns a sink that writes a server's frames to w, for connections to the given
-// ports. The handshake is already done. The sink keeps ports.
+// ports, after the WebSocket handshake. The sink keeps the slice ports.
 func NewPortSink(w streams.Writer, ports []uint16, d Dialect) *PortSink {
 	s := &PortSink{ports: ports}
 	s.init(w, server, d)
 	return s
 }
 
-// Start sends the port of each channel to the client. The caller calls it once, before any Write.
+// Start sends the number of the port on each channel to the client. The caller calls Start once,
+// before any Write.
 func (s *PortSink) Start() error {
 	for n, port := range s.ports {
 		for _, kind := range [...]byte{channelPortData, channelPortError} {
@@ -36,7 +38,7 @@ func (s *PortSink) Start() error {
 }
 
 // Write implements streams.Sink. It drops frames that a WebSocket server cannot express, and all
-// frames after a Close.
+// frames after a Close frame.
 func (s *PortSink) Write(f streams.Frame) error {
 	if s.closed {
 		return nil

@@ -12,7 +12,8 @@ import (
 	"edge/streams/ws"
 )
 
-// onData and onError return a frame for connection n as a source yields it.
+// onData and onError return a frame for the data or the error stream of connection n, as a source
+// returns it.
 func onData(n int, payload string) streams.Frame {
 	f := say(streams.Data, streams.Port, payload)
 	f.Stream, _ = streams.PortStreams(n)
@@ -25,7 +26,7 @@ func onError(n int, payload string) streams.Frame {
 	return f
 }
 
-// TestPortSink checks the messages that the sink writes for frames.
+// TestPortSink checks the messages that PortSink writes for frames.
 func TestPortSink(t *testing.T) {
 	big := strings.Repeat("b", streams.Small)
 	unsaid := func(kind streams.Kind) streams.Frame {
@@ -95,7 +96,7 @@ func TestPortSink(t *testing.T) {
 	}
 }
 
-// serverFrame returns a message of a server in one frame of less than 64 KiB.
+// serverFrame returns a server's message in one frame of less than 64 KiB.
 func serverFrame(d ws.Dialect, channel byte, payload string) []byte {
 	first, b := byte(fin|opBinary), string([]byte{channel})+payload
 	if d == ws.V4Base64Channel {
@@ -107,8 +108,8 @@ func serverFrame(d ws.Dialect, channel byte, payload string) []byte {
 	return append([]byte{first, 126, byte(len(b) >> 8), byte(len(b))}, b...)
 }
 
-// TestPortStart checks that the first message on each channel is its port, low byte first, in one
-// write of its own.
+// TestPortStart checks that the first message on each channel is the number of its port, low byte
+// first, in one write of its own.
 func TestPortStart(t *testing.T) {
 	ports := make([]uint16, ws.MaxPorts)
 	for n := range ports {
@@ -127,7 +128,7 @@ func TestPortStart(t *testing.T) {
 	}
 }
 
-// TestPortSinkError checks that a write error is returned by whichever call writes.
+// TestPortSinkError checks that Write and Flush each return the error of the write that they cause.
 func TestPortSinkError(t *testing.T) {
 	broken := errors.New("broken")
 	for name, call := range map[string]func(*ws.PortSink) error{

@@ -26,7 +26,7 @@ func onPort(d ws.Dialect, channel byte, payload string) []byte {
 	return message(string([]byte{channel}) + payload)
 }
 
-// readPorts reads a PortSource until its error, as read does with an ExecServerSource.
+// readPorts reads a PortSource until it returns an error, as read does with an ExecServerSource.
 func readPorts(t testing.TB, src io.Reader, ports int, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)
@@ -48,7 +48,7 @@ func readPorts(t testing.TB, src io.Reader, ports int, d ws.Dialect) *events {
 	return e
 }
 
-// TestPortSource checks the frames that a client's messages yield, in every dialect.
+// TestPortSource checks which frames PortSource returns for a client's messages, in every dialect.
 func TestPortSource(t *testing.T) {
 	const ports = 3
 	for _, c := range []struct {
@@ -86,8 +86,8 @@ func TestPortSource(t *testing.T) {
 	}
 }
 
-// TestPortSourceFragments checks that fragments are read as one message, and that their data is
-// returned before the message is complete.
+// TestPortSourceFragments checks that PortSource reads the fragments of a message as one message,
+// and returns their data before the message is complete.
 func TestPortSourceFragments(t *testing.T) {
 	in := join(frame(opBinary, ""), frame(opContinuation, "\x02"), frame(fin|opPing, ""), frame(opContinuation, "\x00a"),
 		frame(opContinuation, "\x04b"), frame(fin|opContinuation, ""))
@@ -101,9 +101,9 @@ func TestPortSourceFragments(t *testing.T) {
 	}
 }
 
-// TestPortSourceBase64 checks that invalid base64 is a protocol error, but ignored on channels that
-// are ignored. wsstream ignores the whole message instead; here a part of it may already have been
-// passed on.
+// TestPortSourceBase64 checks that invalid base64 is a protocol error, except on channels that
+// PortSource ignores. The API server's wsstream ignores the whole message instead; PortSource
+// cannot do that, because it may have returned a part of the message before.
 func TestPortSourceBase64(t *testing.T) {
 	for in, code := range map[string]int{
 		"0YQ==": 0, "0YWI=": 0, "0Y\r\nQ==": 0,
@@ -117,7 +117,7 @@ func TestPortSourceBase64(t *testing.T) {
 	}
 }
 
-// TestPortSourceStreams checks that a large message is returned in pieces, in every dialect.
+// TestPortSourceStreams checks that PortSource returns a large message in pieces, in every dialect.
 func TestPortSourceStreams(t *testing.T) {
 	payload := strings.Repeat("0123456789abcdef", 20*streams.MaxData/16)
 	for _, d := range portDialects {
@@ -148,7 +148,8 @@ func TestPortSourceStreams(t *testing.T) {
 	}
 }
 
-// TestPortSourceAgain checks that a deadline loses nothing, wherever it passes.
+// TestPortSourceAgain checks that no byte is lost when a read deadline passes, after any number of
+// bytes, and Next is called again.
 func TestPortSourceAgain(t *testing.T) {
 	for _, d := range portDialects {
 		in := join(onPort(d, 0, "abc"), frame(fin|opPing, "p"), onPort(d, 3, "d"), onPort(d, 2, "e"), frame(fin|opClose, "\x03\xe8"))
@@ -172,7 +173,8 @@ func TestPortBombs(t *testing.T) {
 	}
 }
 
-// TestPortMemory checks that memory does not grow, whatever a client sends without end.
+// TestPortMemory checks that memory does not grow while a client of a port-forward sends without
+// end, whatever the client sends.
 func TestPortMemory(t *testing.T) {
 	const total, most = 4 << 20, 128 << 10
 	for _, c := range []struct {

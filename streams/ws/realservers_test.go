@@ -24,9 +24,10 @@ import (
 	"edge/streams/ws"
 )
 
-// container is a process in a container. It writes its first terminal size to stdout if it has a
-// tty, and copies stdin to stdout. It ends after "exit" or at the end of stdin, with the value as
-// its exit code. If that is not 0 and there is no tty, it writes "failed" to stderr.
+// container is a process in a container; its value is the exit code. The process writes its first
+// terminal size to stdout if it has a tty, and copies stdin to stdout. It ends after "exit" or at
+// the end of stdin. If the exit code is not 0 and there is no tty, the process writes "failed" to
+// stderr.
 type container int
 
 func (c container) ExecInContainer(_ context.Context, _, _, _ string, _ []string, in io.Reader, out, errOut io.WriteCloser, tty bool, resize <-chan cri.TerminalSize, _ time.Duration) error {
@@ -53,7 +54,7 @@ func (c container) ExecInContainer(_ context.Context, _, _, _ string, _ []string
 	return exitError(c)
 }
 
-// serve returns the container runtime's exec server.
+// serve returns the exec server of the container runtime, which runs the process c.
 func (c container) serve(tty bool) http.Handler {
 	opts := &cri.Options{Stdin: true, Stdout: true, Stderr: !tty, TTY: tty}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +62,7 @@ func (c container) serve(tty bool) http.Handler {
 	})
 }
 
-// exitError is the error that the runtime returns for an exit code.
+// exitError is the error with which the container runtime reports an exit code.
 type exitError int
 
 func (e exitError) Error() string   { return fmt.Sprint("exit ", int(e)) }
@@ -70,7 +71,8 @@ func (e exitError) Exited() bool    { return true }
 func (e exitError) ExitStatus() int { return int(e) }
 
 // TestRealServers checks exec sessions between this package's client side and real servers: the
-// container runtime's in every dialect, and the API server's v5 in front of the runtime.
+// container runtime's server in every dialect, and the API server's v5 server in front of the
+// runtime's.
 func TestRealServers(t *testing.T) {
 	for _, tty := range []bool{false, true} {
 		for _, code := range []container{0, 7} {
@@ -121,8 +123,8 @@ func TestRealServers(t *testing.T) {
 	}
 }
 
-// TestTunnelServer checks that a client's Tunnel works with the tunnel of client-go and the API
-// server, with spdystream inside it on both sides.
+// TestTunnelServer checks that a client's Tunnel works with the tunnel server of client-go and the
+// API server. Inside the tunnel, both sides use moby/spdystream.
 func TestTunnelServer(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		up := websocket.Upgrader{Subprotocols: []string{ws.TunnelPortForward}, CheckOrigin: func(*http.Request) bool { return true }}

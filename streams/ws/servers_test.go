@@ -18,8 +18,8 @@ import (
 	"edge/streams/ws"
 )
 
-// shake does a client's handshake with a server. It returns the connection and the reader for what
-// the server sends.
+// shake does a client's WebSocket handshake with a server. It returns the connection and the reader
+// for what the server sends.
 func shake(t *testing.T, addr, subprotocol string) (net.Conn, io.Reader) {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -42,15 +42,15 @@ func shake(t *testing.T, addr, subprotocol string) (net.Conn, io.Reader) {
 	return c, r
 }
 
-// session is what a client received, by stream.
+// session is what a client received in a session, by stream.
 type session struct {
 	stdout, stderr bytes.Buffer
 	status         string
-	code           int // code of the Close; -1: no Close
+	code           int // code of the server's Close; -1: there was no Close
 }
 
-// run is a client that sends stdin, a terminal size and the end of stdin, as far as the dialect can
-// express it. It then reads until the session ends.
+// run acts as a client that sends stdin, a terminal size and the end of stdin, as far as the
+// dialect can express them. It then reads until the session ends.
 func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *session {
 	t.Helper()
 	c, from := shake(t, addr, subprotocol)
@@ -68,8 +68,8 @@ func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *
 				}
 			}
 			frames = append(frames, say(streams.HalfClose, streams.Stdin, ""))
-			// Send a ping before each frame, and none after the last: a server that closes may not
-			// read it.
+			// The client sends a ping before each frame, and none after the last frame: a server
+			// that closes may not read it.
 			for _, f := range frames {
 				if err := w.WriteRoom(ws.AppendClientPing(nil, []byte("ping")), 0); err != nil {
 					return err
@@ -131,14 +131,15 @@ func (s *session) check(t *testing.T, stdout []byte, stderr, status string) {
 	}
 }
 
-// messageServer is the server side of gorilla's or x/net's message API.
+// messageServer is the server side of the message API of gorilla/websocket or
+// golang.org/x/net/websocket.
 type messageServer struct {
 	receive func() ([]byte, error)
 	send    func([]byte) error
 	ping    func()
 }
 
-// echo copies stdin to stdout and sizes to stderr, and ends when stdin ends.
+// echo copies stdin to stdout and terminal sizes to stderr, and ends when stdin ends.
 func (s *messageServer) echo(t *testing.T, d ws.Dialect) {
 	say := func(channel byte, m []byte) {
 		s.ping()
@@ -173,12 +174,12 @@ func (s *messageServer) echo(t *testing.T, d ws.Dialect) {
 	}
 }
 
-// TestMessageServers checks that the servers of gorilla and x/net understand this package's client
-// side, and the reverse.
+// TestMessageServers checks that servers made with gorilla/websocket and golang.org/x/net/websocket
+// understand what this package's client side sends, and the reverse.
 func TestMessageServers(t *testing.T) {
 	for _, d := range dialects {
 		stdin, all := script(d)
-		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments longer messages
+		for _, buffer := range []int{16, 1000, 40000} { // gorilla fragments messages longer than buffer
 			t.Run(fmt.Sprint("gorilla ", d, " ", buffer), func(t *testing.T) {
 				srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					up := websocket.Upgrader{Subprotocols: []string{d.String()}, WriteBufferSize: buffer, CheckOrigin: func(*http.Request) bool { return true }}
@@ -213,7 +214,7 @@ func TestMessageServers(t *testing.T) {
 						ping: func() { c.WriteControl(websocket.PingMessage, []byte("ping"), time.Time{}) },
 					}).echo(t, d)
 					c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
-					for err = nil; err == nil; { // until the client has closed
+					for err = nil; err == nil; { // reads until the client has closed
 						_, _, err = c.ReadMessage()
 					}
 				}))

@@ -7,36 +7,38 @@ import (
 	"edge/streams"
 )
 
-// Tunnel carries the bytes of another protocol in binary messages, whose boundaries have no
-// meaning. It is an io.Reader for the bytes received and a streams.Writer for the bytes to send.
+// Tunnel carries the bytes of another protocol (SPDY) in binary WebSocket messages, whose
+// boundaries have no meaning. It is an io.Reader for the bytes received and a streams.Writer for
+// the bytes to send.
 type Tunnel struct {
 	conn io.Reader
-	try  streams.Trier // conn, if it implements Trier
+	try  streams.Trier // conn, if conn implements Trier
 	rep  streams.Replier
 	out  messageWriter
 
 	trying bool // the current Read is a TryRead
-	again  bool // the argument again of that TryRead
+	again  bool // the argument again of the current TryRead
 
 	in   frameParser
-	err  error // returned by every further Read
+	err  error // error that every further Read returns
 	code int   // code of the peer's Close
-	done bool  // the peer sent a Close
+	done bool  // the peer has sent a Close
 
-	// small holds a frame header, or a control frame's payload with room before it for the header
-	// of the answer.
+	// small holds the bytes of a frame header, or the payload of a control frame after free bytes
+	// for the header of the answer.
 	small [controlRoom + maxControl]byte
-	have  int // number of bytes of small that are filled
+	have  int // how many bytes of small are filled
 }
 
-// NewTunnel returns the server side of a tunnel. It reads a client's frames from conn and writes to
-// w; the handshake is already done. conn should be buffered, as a tls.Conn is. The tunnel sends
+// NewTunnel returns the server side of a tunnel, after the WebSocket handshake. It reads a client's
+// frames from conn and writes to w. conn should be buffered, as a tls.Conn is. The tunnel sends
 // answers to pings to rep.
 func NewTunnel(conn io.Reader, rep streams.Replier, w streams.Writer) *Tunnel {
 	return newTunnel(conn, rep, w, server)
 }
 
-// NewClientTunnel returns the client side of a tunnel: it reads a server's frames. See NewTunnel.
+// NewClientTunnel returns the client side of a tunnel, which reads a server's frames. See
+// NewTunnel.
 func NewClientTunnel(conn io.Reader, rep streams.Replier, w streams.Writer) *Tunnel {
 	return newTunnel(conn, rep, w, client)
 }
@@ -48,10 +50,10 @@ func newTunnel(conn io.Reader, rep streams.Replier, w streams.Writer, s side) *T
 }
 
 // Read returns tunneled bytes, which it reads directly into p. It returns io.EOF after the peer's
-// Close, whatever its code (see Closed). It returns io.ErrUnexpectedEOF if the connection ended
-// without a Close, and a *streams.ProtocolError if the peer violated the protocol. After any other
-// error of the connection, Read may be called again. Like conn it may return 0, nil. Not safe for
-// concurrent use.
+// Close, whatever the Close's code (see Closed). It returns io.ErrUnexpectedEOF if the connection
+// ended without a Close, and a *streams.ProtocolError if the peer violated the protocol. After any
+// other error of the connection, Read may be called again. Like the reader conn, Read may return 0,
+// nil. Not safe for concurrent use.
 func (t *Tunnel) Read(p []byte) (int, error) {
 	if t.err != nil {
 		return 0, t.err
@@ -69,7 +71,7 @@ func (t *Tunnel) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TryRead implements streams.Trier. If conn does not implement it, TryRead returns
+// TryRead implements streams.Trier. If the tunnel's reader conn is not a Trier, TryRead returns
 // streams.ErrWouldBlock.
 func (t *Tunnel) TryRead(p []byte, again bool) (int, error) {
 	if t.try == nil {
@@ -81,7 +83,7 @@ func (t *Tunnel) TryRead(p []byte, again bool) (int, error) {
 	return n, err
 }
 
-// below reads from conn. During a TryRead it does not wait.
+// below reads from the connection under the tunnel into b. During a TryRead it does not wait.
 func (t *Tunnel) below(b []byte) (int, error) {
 	if t.trying {
 		return t.try.TryRead(b, t.again)
@@ -93,8 +95,8 @@ func (t *Tunnel) below(b []byte) (int, error) {
 func (t *Tunnel) Closed() (code int, ok bool) { return t.code, t.done }
 
 // WriteRoom implements streams.Writer. It writes b[off:] as one binary message, with the header in
-// the room before it. The client side masks b[off:] in place. WriteRoom writes nothing if b[off:]
-// is empty.
+// the free bytes before b[off:]. The client side masks b[off:] in place. WriteRoom writes nothing
+// if b[off:] is empty.
 func (t *Tunnel) WriteRoom(b []byte, off int) error {
 	if len(b) == off {
 		return nil
@@ -102,7 +104,7 @@ func (t *Tunnel) WriteRoom(b []byte, off int) error {
 	return t.out.WriteRoom(b, off)
 }
 
-// WriteClose sends a Close. The caller must not write after it.
+// WriteClose sends a Close with the code. The caller must not write after it.
 func (t *Tunnel) WriteClose(code int) error {
 	return t.out.w.WriteRoom(t.out.side.appendClose(nil, code, ""), 0)
 }
@@ -126,14 +128,14 @@ func (t *Tunnel) read(p []byte) (int, error) {
 		n, err := t.below(p[:min(uint64(len(p)), t.in.left)])
 		t.in.unmask(p[:n])
 		if n > 0 {
-			err = nil // the next Read returns the error again
+			err = nil // the connection returns the error again at the next Read
 		}
 		return n, err
 	}
 	return 0, nil
 }
 
-// begin reads the next frame's header, and not one byte more.
+// begin reads the header of the peer's next WebSocket frame, and not one byte more.
 func (t *Tunnel) begin() (ok bool, err error) {
 	if ok, err := t.fill(prefixSize); !ok {
 		return false, err
@@ -155,7 +157,7 @@ func (t *Tunnel) begin() (ok bool, err error) {
 	return true, nil
 }
 
-// control reads a complete control frame and answers it.
+// control reads a complete control frame (ping, pong or Close) and answers a ping.
 func (t *Tunnel) control() (ok bool, err error) {
 	end := controlRoom + int(t.in.left)
 	if t.have == 0 {
@@ -173,8 +175,8 @@ func (t *Tunnel) control() (ok bool, err error) {
 	return err == nil, err
 }
 
-// fill reads until small holds n bytes, and reports whether it does. If ok is false and err is nil,
-// conn returned no bytes.
+// fill reads from conn until the buffer small holds n bytes. ok is false if the read fails or
+// returns no bytes; in the second case err is nil.
 func (t *Tunnel) fill(n int) (ok bool, err error) {
 	for t.have < n {
 		got, err := t.below(t.small[t.have:n])

@@ -19,7 +19,7 @@ func TestTunnelRead(t *testing.T) {
 		in      []byte
 		want    string
 		answers []string
-		err     error // nil: a protocol error with code
+		err     error // expected error; nil: a protocol error with code
 		code    int
 		closed  bool
 	}{
@@ -63,8 +63,9 @@ func TestTunnelRead(t *testing.T) {
 	}
 }
 
-// everyTunnel reads a client's frames through a server's tunnel, and the same frames of a server
-// through a client's. It splits them at every place and uses reads of several sizes.
+// everyTunnel reads a client's frames through a server's tunnel, and the same content as a server's
+// frames through a client's tunnel. It splits the bytes at every place and uses reads of several
+// sizes.
 func everyTunnel(t *testing.T, in []byte, check func(*ws.Tunnel, []byte, *events)) {
 	t.Helper()
 	size := 0
@@ -97,7 +98,7 @@ func TestTunnelIsReader(t *testing.T) {
 	}
 }
 
-// dawdle returns 0, nil on every second Read.
+// dawdle is an io.Reader that returns 0, nil on every second Read.
 type dawdle struct {
 	r io.Reader
 	n int
@@ -110,7 +111,7 @@ func (d *dawdle) Read(b []byte) (int, error) {
 	return d.r.Read(b)
 }
 
-// TestTunnelReadsExactly checks that a Tunnel never reads beyond the current frame, and reads
+// TestTunnelReadsExactly checks that a Tunnel never reads beyond the current frame, and reads the
 // payload directly into the caller's buffer.
 func TestTunnelReadsExactly(t *testing.T) {
 	src := &asked{r: split(join(message("0123456789"), message(strings.Repeat("a", 300))))}
@@ -140,7 +141,8 @@ func (a *asked) Read(b []byte) (int, error) {
 	return a.r.Read(b)
 }
 
-// TestTunnelAgain checks that a deadline loses nothing, wherever it passes.
+// TestTunnelAgain checks that no byte is lost when a read deadline passes, after any number of
+// bytes, and Read is called again.
 func TestTunnelAgain(t *testing.T) {
 	in := join(message("ab"), frame(fin|opPing, "p"), frame(opBinary, ""), frame(fin|opContinuation, strings.Repeat("c", 200)), frame(fin|opClose, "\x03\xe8"))
 	_, want, _ := tunnel(split(in), 7)
@@ -159,7 +161,7 @@ func TestTunnelAgain(t *testing.T) {
 	}
 }
 
-// TestTunnelWrite checks the frames that a Tunnel writes.
+// TestTunnelWrite checks the WebSocket frames that a Tunnel writes.
 func TestTunnelWrite(t *testing.T) {
 	for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
 		for _, room := range []int{0, 1, 3, streams.Headroom} {
@@ -195,8 +197,8 @@ func TestTunnelWrite(t *testing.T) {
 	}
 }
 
-// TestTunnelReplier checks that each answer of the inner protocol becomes one message among the
-// leg's replies.
+// TestTunnelReplier checks that each answer of the protocol inside a tunnel becomes one message
+// among the replies of the connection.
 func TestTunnelReplier(t *testing.T) {
 	want := []string{`reply "\x82\x04pong"`, `reply "\x82\x05reply"`, fmt.Sprintf("reply %q", "\x82\x7d"+strings.Repeat("l", 125))}
 	for _, client := range []bool{false, true} {

@@ -2,11 +2,12 @@ package ws
 
 import "edge/streams"
 
-// TunnelReplier returns the replier for the protocol inside a server's tunnel. It wraps each
-// answer, at most 125 bytes, in a message and gives it to the leg's own replier.
+// TunnelReplier returns the Replier for the protocol inside a server's tunnel. It wraps each
+// answer, at most 125 bytes, in a message and passes it to the connection's own Replier, leg.
 func TunnelReplier(leg streams.Replier) streams.Replier { return tunnelReplier{leg, server} }
 
-// ClientTunnelReplier is TunnelReplier for a client's tunnel.
+// ClientTunnelReplier returns the Replier for the protocol inside a client's tunnel. See
+// TunnelReplier.
 func ClientTunnelReplier(leg streams.Replier) streams.Replier { return tunnelReplier{leg, client} }
 
 type tunnelReplier struct {
@@ -14,8 +15,8 @@ type tunnelReplier struct {
 	side side
 }
 
-// Pong implements streams.Replier. The leg has one slot for a pong, which the tunnel's own pongs
-// need. A pong of the inner protocol is therefore a reply.
+// Pong implements streams.Replier. The connection can store only one pong, which must be the
+// WebSocket's own. A pong of the protocol inside the tunnel is therefore sent as a reply.
 func (t tunnelReplier) Pong(b []byte) { t.Reply(b) }
 
 // Reply implements streams.Replier.
@@ -27,7 +28,8 @@ func (t tunnelReplier) Reply(b []byte) error {
 	return t.leg.Reply(t.side.appendTunnelled(message[:0], b))
 }
 
-// AppendClientTunnelled appends b, at most 125 bytes, as one message of a client's tunnel.
+// AppendClientTunnelled appends the bytes b of the protocol inside a tunnel, at most 125 bytes, to
+// dst as one message of a client.
 func AppendClientTunnelled(dst, b []byte) []byte { return client.appendTunnelled(dst, b) }
 
 func (s side) appendTunnelled(dst, b []byte) []byte {

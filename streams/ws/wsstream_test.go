@@ -47,7 +47,7 @@ func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string)
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if !<-open { // waits, because an earlier input could make wsstream miss that the session opened
+	if !<-open { // waits: with early input wsstream could miss that the session opened
 		return
 	}
 	if _, err := client.NetConn().Write(in); err != nil {
@@ -57,9 +57,10 @@ func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string)
 	return got.stdin, got.resize
 }
 
-// TestAsWsstream checks that messages mean here what they mean to the API server, as the package
-// doc states. Probe messages follow each input: which of them arrive shows whether a channel, or
-// the session, was ended.
+// TestAsWsstream checks that a client's messages have the same meaning for ExecServerSource as for
+// wsstream, the API server's WebSocket package, as the package doc states. The client sends probe
+// messages after each input: which of them arrive shows whether a channel, or the session, was
+// ended.
 func TestAsWsstream(t *testing.T) {
 	probes := join(message("\x00probe"), message("\x04"+size), frame(fin|opClose, "\x03\xe8"))
 	for _, c := range []struct {
@@ -134,8 +135,8 @@ func asWsstream(t *testing.T, name string, in []byte, d ws.Dialect) {
 	}
 }
 
-// TestUnlikeWsstream checks that invalid base64 is a protocol error here, while wsstream drops the
-// message.
+// TestUnlikeWsstream checks that invalid base64 is a protocol error for ExecServerSource, while
+// wsstream, the API server's WebSocket package, drops the message.
 func TestUnlikeWsstream(t *testing.T) {
 	d := ws.V4Base64Channel
 	in := join(message("0YQ=="), message("0YWJj?"), message("0Yg=="), frame(fin|opClose, "\x03\xe8"))
