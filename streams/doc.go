@@ -27,8 +27,8 @@
 // # Keepalive
 //
 // A session has two legs: its connection to the client and its connection to the API server. Pings
-// belong to one leg and are never frames. A source passes the answer to a ping to its [Replier], and
-// the leg's writer sends the answer between two frames.
+// belong to one leg and are never frames. A source passes the answer to a ping to its [Replier],
+// and the leg's writer sends the answer between two frames.
 //
 //	file       content
 //	frame.go   frames, their kinds, streams and roles, and the size limits of a frame

@@ -51,8 +51,9 @@ is open, and the readers of a port-forward need it always. An ExecClientSource n
 because it ignores the header blocks of the server's answers.
 
 SPDY in Kubernetes has no flow control: the package skips WINDOW_UPDATE and SETTINGS, as
-moby/spdystream does. A source answers pings whose ID has the peer's parity (odd from the client) through
-the Replier and never returns them. Pings with the other parity are answers to edge's pings.
+moby/spdystream does. A source answers pings whose ID has the peer's parity (odd from the client)
+through its [streams.Replier] and never returns them. Pings with the other parity are answers to
+edge's pings.
 
 A source's Replier must write an answer before the bytes that a sink writes later: a client drops
 data on a stream whose SYN_REPLY it has not received.
