@@ -13,7 +13,7 @@ import (
 )
 
 // rooms maps each folder to the folders of this module that its Go files, tests included, may
-// import. A subfolder without an entry of its own follows its parent's entry. In the lists,
+// import. A subfolder without an entry of its own uses the entry of its parent. In the lists,
 // "bridge/" with a trailing slash means the folder bridge and all folders below it, and "*" means
 // every folder.
 var rooms = map[string][]string{

@@ -58,8 +58,8 @@ func (a accessLog) Begin(r *http.Request) bridge.Observation {
 	return l
 }
 
-// accessLine is the access log line of one request, until it is written. It keeps no reference to
-// the request, because a stream may last for days.
+// accessLine is the access log line of one request, until it is written. accessLine keeps no
+// reference to the request, because a stream may last for days.
 type accessLine struct {
 	log     *slog.Logger
 	message string
@@ -77,7 +77,7 @@ func (l *accessLine) Identified(r *http.Request, id impersonate.Identity, refuse
 		l.add("droppedGroups", newList(id.Dropped))
 	}
 	if refused != nil {
-		// If the URL had a token, authentication has found and removed it by now.
+		// If the URL had a token, authentication has found the token and removed it by now.
 		l.attrs[l.uri] = slog.Any("uri", loggedURI(r.URL))
 		l.add("reason", bounded(refused.Error(), maxReason))
 		return nil
@@ -178,7 +178,7 @@ func loggedURI(u *url.URL) text {
 		key, _, _ := strings.Cut(pair, "=")
 		switch {
 		case pair == "":
-		case b.Len() > maxURI || !harmless[key]: // the key is compared as sent: clients do not percent-encode these names
+		case b.Len() > maxURI || !harmless[key]: // the key as the client sent it: clients do not percent-encode these names
 			more = true
 		default:
 			b.WriteByte(separator)

@@ -51,8 +51,9 @@ func Attributes(r *http.Request) (authorizer.Attributes, error) {
 }
 
 // policyAttributes returns the attributes on which the audit policy is evaluated. If kube-apiserver
-// cannot parse a path, it answers 500 and makes no event; edge makes an event of the part that it
-// could parse. The selectors are left out, because no audit policy uses them.
+// cannot parse a path, it answers 500 and makes no event; edge makes an event of the part of the
+// path that it could parse. The label and field selectors are left out, because no audit policy
+// uses them.
 func policyAttributes(r *http.Request, who user.Info) *authorizer.AttributesRecord {
 	info, _ := requestInfo(r)
 	a := newAttributes(info)
@@ -70,7 +71,7 @@ func newAttributes(info *request.RequestInfo) *authorizer.AttributesRecord {
 }
 
 // requestInfo parses a request as kube-apiserver does, but logs nothing. NewRequestInfo alone logs
-// the whole query if it cannot decode it as ListOptions, including any token in it.
+// the whole query, including any token in it, if the query cannot be decoded as ListOptions.
 func requestInfo(r *http.Request) (*request.RequestInfo, error) {
 	read := func(method, query string) (*request.RequestInfo, error) {
 		info, err := requestInfos.NewRequestInfo(&http.Request{Method: method, URL: &url.URL{Path: r.URL.Path, RawQuery: query}})

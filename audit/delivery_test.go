@@ -49,8 +49,8 @@ func TestFlagsAreKubeAPIServers(t *testing.T) {
 	}
 }
 
-// TestEachFlagIsAnOption checks that every flag changes an option that no other flag changes. The
-// tests below check what the options do.
+// TestEachFlagIsAnOption checks that every audit flag changes an option that no other flag changes.
+// The other tests of this file check what the options do.
 func TestEachFlagIsAnOption(t *testing.T) {
 	values := map[string]string{"string": "x", "int": "77", "int64": "77", "duration": "77s", "float32": "77"}
 	seen := map[string]string{}
@@ -245,8 +245,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// newEvents returns Events with a policy that records every request, and runs them until the test
-// calls the returned function.
+// newEvents returns an Events (the Observer that makes audit events) with a policy that records
+// every request. It runs until the test calls the returned function.
 func newEvents(t *testing.T, flags ...string) (*Events, func()) {
 	t.Helper()
 	o := parse(t, append([]string{"--audit-policy-file=testdata/policy.yaml"}, flags...)...)

@@ -118,8 +118,8 @@ func kubeChain(next http.Handler, sink audit.Sink, rules audit.PolicyRuleEvaluat
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
 	codecs := serializer.NewCodecFactory(scheme)
-	// A copy of BasicLongRunningRequestCheck with kube-apiserver's settings: importing its package
-	// would link etcd's client.
+	// A copy of BasicLongRunningRequestCheck with kube-apiserver's settings: importing the package
+	// of this function would link etcd's client.
 	longRunning := func(r *http.Request, info *request.RequestInfo) bool {
 		return sets.NewString("watch", "proxy").Has(info.Verb) ||
 			info.IsResourceRequest && sets.NewString("attach", "exec", "proxy", "log", "portforward").Has(info.Subresource) ||

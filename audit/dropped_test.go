@@ -18,7 +18,7 @@ import (
 )
 
 // TestDroppedGroups checks that the groups that were removed from a user are in the access log line
-// and in each event, quoted and limited. If no group was removed, both have no such field.
+// and in each event, quoted and limited. If no group was removed, neither has a field for them.
 func TestDroppedGroups(t *testing.T) {
 	policy, err := impersonate.NewPolicy(impersonate.PolicyConfig{DropUnusable: true})
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 	"edge/impersonate"
 )
 
-// canary has the form of a JWT; its signature is not valid.
+// canary stands for a secret token: it has the form of a JWT, but its signature is not valid.
 const canary = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl-_"
 
 // TestTokenInMessage checks that a token in the message of a Status is not recorded: the message
@@ -178,8 +178,8 @@ func TestAuditID(t *testing.T) {
 	}
 }
 
-// TestNotStored checks that a request is refused if the backend cannot store its event, and that no
-// further event is made.
+// TestNotStored checks that edge refuses a request if the backend cannot store its event, and that
+// edge makes no further event for the request.
 func TestNotStored(t *testing.T) {
 	events := memory{refuse: true}
 	edge := newEdge(t, newAPI(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -238,8 +238,8 @@ func TestOddPathsAreOnRecord(t *testing.T) {
 	}
 }
 
-// TestPanicIsOnRecord checks that the events of a request that ends in a panic are those of an API
-// server.
+// TestPanicIsOnRecord checks that a request that ends in a panic has the same events as in
+// kube-apiserver.
 func TestPanicIsOnRecord(t *testing.T) {
 	var ours, theirs memory
 	rules := rulesOf(t, policies["everything"])

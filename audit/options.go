@@ -54,8 +54,8 @@ const (
 	// modeBlocking makes a request wait for the delivery of its event. The request proceeds even if
 	// the delivery fails.
 	modeBlocking = "blocking"
-	// modeBlockingStrict is modeBlocking, but refuses a request if its first event cannot be
-	// delivered.
+	// modeBlockingStrict is like modeBlocking, but edge refuses a request if its first event cannot
+	// be delivered.
 	modeBlockingStrict = "blocking-strict"
 )
 

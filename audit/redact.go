@@ -70,7 +70,8 @@ func redactQuery(query string) string {
 	return strings.Join(pairs, "&")
 }
 
-// unescaped decodes s with unescape. It returns s unchanged if s is not validly encoded.
+// unescaped decodes s with the function unescape. It returns s unchanged if unescape returns an
+// error.
 func unescaped(s string, unescape func(string) (string, error)) string {
 	if plain, err := unescape(s); err == nil {
 		return plain

@@ -62,7 +62,7 @@ func (e *requestEvents) Identified(r *http.Request, id impersonate.Identity, ref
 	}
 	if answer := apierrors.APIStatus(nil); errors.As(refused, &answer) {
 		status := answer.Status()
-		// The message may quote what the client sent, for example the user that it asks to
+		// The message may quote what the client sent, for example the user that the client asks to
 		// impersonate.
 		status.Message = cut(redact(status.Message), maxRecordedName)
 		e.ac.LogResponseObject(&status, nil)

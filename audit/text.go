@@ -11,10 +11,10 @@ import (
 // ellipsis marks a value that was cut.
 const ellipsis = "..."
 
-// text is a value that a client or an issuer chose. It is limited in length, contains no token, and
-// is escaped so that it can neither control a terminal nor look like another field. slog's text
-// handler quotes such values; slog's JSON handler escapes only the control characters of ASCII, so
-// text escapes the others itself.
+// text is a value that a client or an issuer chose, prepared for the access log. It is limited in
+// length, contains no token, and is escaped so that it can neither control a terminal nor look like
+// another field. slog's text handler quotes such values; slog's JSON handler escapes only the
+// control characters of ASCII, so text escapes all other control characters itself.
 type text string
 
 // bounded returns s without tokens. If the result is longer than most bytes, it is cut at the end

@@ -9,8 +9,8 @@ import (
 	"edge/impersonate"
 )
 
-// originalUser is the prefix of the extra keys that name the requestor of a nested impersonation.
-// An event has the requestor as its user instead.
+// originalUser is the prefix of the extra keys with which edge sends the requestor upstream when
+// the requestor impersonates another user. An event has the requestor as its user instead.
 const originalUser = "originaluser.jetstack.io-"
 
 // requestorOf returns the requestor as an API server would record it after authenticating the

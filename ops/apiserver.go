@@ -50,8 +50,9 @@ type APIServer struct {
 
 var errNotAsked = errors.New("the API server has not been checked yet")
 
-// NewAPIServer returns a check that uses edge's own credential. If needed is false, edge needs no
-// credential of its own (it does not impersonate), and a 401 counts as an answer too.
+// NewAPIServer returns an APIServer that checks the API server with edge's own credential. If
+// needed is false, edge needs no credential of its own (it does not impersonate), and a 401 counts
+// as an answer too.
 func NewAPIServer(own *bridge.Credential, needed bool, log *slog.Logger) (*APIServer, error) {
 	cfg := own.Config()
 	kept, fresh, err := transports(cfg)
@@ -134,8 +135,8 @@ func (a *APIServer) Ready() error {
 	return a.last
 }
 
-// note stores the result of a check. It logs when the API server becomes usable or unusable, and
-// when the reason changes while it is unusable.
+// note stores the result of a check of the API server. It logs when the API server becomes usable
+// or unusable, and when the reason changes while the API server is unusable.
 func (a *APIServer) note(err error) {
 	a.mu.Lock()
 	was := a.failures < mostFailures

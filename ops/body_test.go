@@ -13,8 +13,8 @@ import (
 	"edge/ops"
 )
 
-// TestBodyThatNeverComes checks that a request to the operator's port is answered at once, although
-// the body that it announces never comes, and that its connection is then closed.
+// TestBodyThatNeverComes checks that a request to the operator's port is answered at once even if
+// the body that the request announces never comes, and that the connection is then closed.
 func TestBodyThatNeverComes(t *testing.T) {
 	server := ops.NewServer(func() error { return nil }, func() []string { return nil })
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -166,8 +166,8 @@ func TestAnotherConnectionIsAsked(t *testing.T) {
 	<-ended
 }
 
-// TestARedirectIsNotFollowed checks that a check does not follow redirects: edge's credential goes
-// to the API server and to no other host.
+// TestARedirectIsNotFollowed checks that a check of the API server does not follow redirects:
+// edge's credential goes to the API server and to no other host.
 func TestARedirectIsNotFollowed(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Error("asked elsewhere, with", r.Header["Authorization"])
@@ -202,7 +202,7 @@ func TestRefusalIsToldAtOnce(t *testing.T) {
 		await(true)
 		answer.Store(code)
 		await(false)
-		// Each check sends one request on the open connection and one on a new connection.
+		// Each check sends one request on an open connection and one on a new connection.
 		if n := asked.Load(); n != 2*rounds || ctx.Err() != nil {
 			t.Errorf("%d: asked %d times, %v", code, n, ctx.Err())
 		}

@@ -23,8 +23,8 @@ type Kind struct {
 	// permission to create this resource.
 	Resource, Group string
 	// Secret keeps the text of the API server's answer out of errors. It is set if the review
-	// contains a credential, which the API server, or a proxy in front of it, may quote in its
-	// answer.
+	// contains a credential: the API server, or a proxy in front of it, may quote the credential in
+	// its answer.
 	Secret bool
 }
 

@@ -14,14 +14,14 @@ type registered struct {
 	atRest     bool      // no request is in progress on the connection
 }
 
-// registry holds all connections except hijacked ones. Its lists are in the order in which
-// connections are closed to make room for new ones.
+// registry holds all connections of a Server except hijacked ones. Its lists are in the order in
+// which connections are closed to make room for new connections.
 type registry struct {
 	mu          sync.Mutex
 	most        int           // maximum number of open connections; 0: no limit
 	unknownIdle time.Duration // idle timeout of an unauthenticated connection; 0: no timeout
 	open        int
-	ended       chan struct{} // closed after close was called and the last connection has ended
+	ended       chan struct{} // closed when, after a call of the method close, no connection is left
 	closed      bool
 
 	waiting list // unauthenticated: in a handshake, between requests, or with only refused requests in progress
@@ -36,8 +36,9 @@ type registry struct {
 type list struct{ head, tail *Conn }
 
 // admit adds a new connection and reports whether it was added. At the limit, admit first closes
-// the connection that has been unauthenticated and waiting longest, or else the authenticated one
-// that has been idle longest. If every connection is busy, or after close, admit returns false.
+// the unauthenticated connection that has been waiting longest, or else the authenticated
+// connection that has been idle longest. If every connection is busy, or after close, admit returns
+// false.
 func (r *registry) admit(c *Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,7 +85,7 @@ func (r *registry) many(n int) bool {
 	return r.open > n
 }
 
-// works records that a request began on the connection.
+// works records that a request began on the connection c.
 func (r *registry) works(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,7 +96,7 @@ func (r *registry) works(c *Conn) {
 	}
 }
 
-// rests records that no request is in progress on the connection any more.
+// rests records that no request is in progress on the connection c any more.
 func (r *registry) rests(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +118,7 @@ func (r *registry) login(c *Conn) {
 	defer r.mu.Unlock()
 	switch {
 	case c.in == nil:
-	case c.atRest: // the client has already canceled the request
+	case c.atRest: // c.atRest is true if the client has already canceled the request
 		r.put(c, &r.resting)
 	default:
 		r.put(c, &r.busy)
@@ -134,7 +135,7 @@ func (r *registry) refused(c *Conn) {
 	}
 }
 
-// gone removes a connection that is closed or hijacked.
+// gone removes a connection that is closed or hijacked from the registry.
 func (r *registry) gone(c *Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -180,7 +181,7 @@ func (r *registry) cutShaking() {
 	}
 }
 
-// put moves c to the end of list l. The caller holds the lock.
+// put moves the connection c to the end of list l. The caller holds the lock.
 func (r *registry) put(c *Conn, l *list) {
 	r.unlink(c)
 	c.in, c.placed, c.prev, c.next = l, time.Now(), l.tail, nil

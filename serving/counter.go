@@ -6,8 +6,8 @@ package serving
 type counter interface {
 	// count finds the headers, or parts of headers, in p and appends one entry for each to dst.
 	count(dst []entry, p []byte) []entry
-	// rest reports that the next bytes begin a new request. HTTP/1.1 needs it, because the counter
-	// does not parse where a body ends.
+	// rest tells the counter that the next bytes begin a new request. HTTP/1.1 needs this call,
+	// because the counter does not parse where a body ends.
 	rest()
 	http2() bool
 }
@@ -38,7 +38,7 @@ type entry struct {
 type ending uint8
 
 const (
-	more    ending = iota // the header is not complete
+	more    ending = iota // this part does not complete the header
 	whole                 // the header is complete, and a handler will start for it
 	dropped               // the header is complete, but no handler starts for it: trailers
 )

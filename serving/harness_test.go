@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pair is a self-signed certificate with its key.
+// pair returns a self-signed certificate with its key.
 var pair = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -165,7 +165,7 @@ func (c *client) answer() (*http.Response, string) {
 	return resp, string(body)
 }
 
-// ended waits until the connection ends.
+// ended waits until the server has ended the connection, and returns true.
 func (c *client) ended() bool {
 	_, err := io.Copy(io.Discard, c.read)
 	_ = err // the connection may end with a close or a reset

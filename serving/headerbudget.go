@@ -45,10 +45,10 @@ type budget struct {
 	holders map[*Conn]struct{}
 }
 
-// charge adds the entries to the bytes that c holds of the budget, and reports whether c stays
-// open. While the budget is exceeded, charge closes the connection for which bytes held times age
-// is largest. A client that sends a header and is authenticated a moment later is therefore not
-// closed.
+// charge adds the costs of the entries to the bytes that c holds of the memory budget, and reports
+// whether c stays open. While the budget is exceeded, charge closes the connection for which bytes
+// held times age is largest. So a client that sends a header and is authenticated a moment later is
+// not disconnected.
 func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 	b.mu.Lock()
 	if c.free {
@@ -95,8 +95,8 @@ func (b *budget) charge(c *Conn, entries ...entry) (stays bool) {
 // that handler may write an answer.
 func (c *Conn) answerable() bool { return c.counter != nil && !c.counter.http2() && c.running == 0 }
 
-// victim returns the connection to close when the budget is exceeded: the one for which bytes held
-// times age is largest.
+// victim returns the connection to close when the memory budget is exceeded: the connection for
+// which bytes held times age is largest.
 func (b *budget) victim() (worst *Conn) {
 	var most int64
 	now := time.Now()
@@ -171,7 +171,7 @@ func (b *budget) end(c *Conn, cost int64) {
 	}
 }
 
-// rest records that no request is in progress on the connection.
+// rest records that no request is in progress on the connection c.
 func (b *budget) rest(c *Conn) {
 	c.counting.Lock()
 	c.counter.rest()

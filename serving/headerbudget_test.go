@@ -55,7 +55,7 @@ func TestBudgetGoesToNewcomers(t *testing.T) {
 	const limit = 256 << 10
 	b := limited(t, gate(hello), limit)
 	var dripping []*client
-	drip := strings.Repeat("X: y\r\n", 200) // costs 50 KiB, lineBytes for each line
+	drip := strings.Repeat("X: y\r\n", 200) // costs 50 KiB of the budget: lineBytes for each line
 	for range 20 {
 		c := b.client("http/1.1")
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n"+drip)
@@ -141,7 +141,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: id + 4, BlockFragment: block(t, headersOf("")...), EndHeaders: true, EndStream: true})
 	}
 	f.WritePing(false, [8]byte{1})
-	<-answered // the server has read all frames before the PING
+	<-answered // the server has answered a PING, so it has read all frames before it
 	b.await(zero)
 	known := b.client("http/1.1")
 	known.get("/", good)

@@ -4,5 +4,5 @@ package serving
 
 import "net/http"
 
-// anyHeaderValues does nothing before Go 1.27, which has no limit on the number of header values.
+// anyHeaderValues does nothing: before Go 1.27 there is no limit on the number of header values.
 func anyHeaderValues(*http.Server) {}

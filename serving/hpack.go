@@ -18,7 +18,7 @@ type part uint8
 
 const (
 	first   part = iota // the first byte of a field
-	index               // further bytes of the integer in the first byte
+	index               // further bytes of the integer that the first byte of the field begins
 	length              // the first byte of a string's length
 	lengths             // further bytes of a string's length
 	text                // the bytes of a string
@@ -52,7 +52,7 @@ func (f *hpackScanner) add(p []byte) (cost int64) {
 		}
 		f.step(b)
 	}
-	return cost + int64(len(p)) // the bytes after an error cost one each
+	return cost + int64(len(p)) // after an error, each byte costs one byte
 }
 
 // step takes one byte that is not part of a string.
@@ -93,7 +93,7 @@ func (f *hpackScanner) integer(b byte, bits uint, rest part) {
 	}
 }
 
-// counted runs after the last byte of an integer.
+// counted runs after the last byte of an integer (RFC 7541, section 5.1) was read.
 func (f *hpackScanner) counted() {
 	switch {
 	case f.part == lengths && f.number > 0:
@@ -107,7 +107,7 @@ func (f *hpackScanner) counted() {
 	}
 }
 
-// ended runs after the last byte of a string.
+// ended runs after the last byte of a string was read.
 func (f *hpackScanner) ended() {
 	if f.named {
 		f.fieldEnded()
@@ -116,7 +116,7 @@ func (f *hpackScanner) ended() {
 	f.named, f.part = true, length
 }
 
-// fieldEnded runs after the last byte of a field or of a table size update.
+// fieldEnded runs after the last byte of a field or of a table size update was read.
 func (f *hpackScanner) fieldEnded() {
 	if !f.update {
 		f.n++

@@ -2,11 +2,11 @@ package serving
 
 import "bytes"
 
-// http1Counter counts the headers of HTTP/1.1: lines up to an empty line. The bytes after it are a
-// body, until rest is called.
+// http1Counter counts the headers of HTTP/1.1: lines up to an empty line. It treats the bytes after
+// the empty line as a body, until the method rest is called.
 type http1Counter struct {
 	line
-	cr   bool // the line so far is a single CR
+	cr   bool // the line read so far is a single CR
 	body bool
 }
 

@@ -22,7 +22,7 @@ type http2Counter struct {
 	hpackScanner
 	preface int // bytes of the preface read so far
 	head    [frameHead]byte
-	filled  int  // bytes of head read so far
+	filled  int  // bytes of the frame's header read so far
 	left    int  // bytes of the frame's payload that are still to come
 	front   int  // bytes of left that come before the header's fields
 	padded  bool // the payload's first byte, still to come, is the length of the padding

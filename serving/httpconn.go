@@ -18,7 +18,8 @@ func (a *httpConn) owner() *Conn { return a.c }
 // NetConn returns the connection below a: TLS, or the accepted connection if there is no TLS.
 func (a *httpConn) NetConn() net.Conn { return a.Conn }
 
-// CloseWrite half-closes the connection. net/http and package bridge look for this method.
+// CloseWrite half-closes the connection. net/http and package bridge look for a method of this
+// name.
 func (a *httpConn) CloseWrite() error {
 	if half, ok := a.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -43,13 +44,13 @@ func (a *httpConn) Read(p []byte) (int, error) {
 }
 
 // unknownWriteTime is the timeout of one write to an unauthenticated HTTP/2 client. Such a client
-// may read nothing and keep sending frames, so that edge never sends the PING that would detect it.
+// may read nothing and keep sending frames; then edge never sends the PING that would detect this.
 // Without the timeout edge could never write the reset of a stream whose refusal the client does
 // not read.
 const unknownWriteTime = time.Minute
 
-// boundWrite sets the deadline of the next write, for HTTP/2 only. HTTP/2 has one write at a time;
-// over HTTP/1.1 a refusal has a deadline of its own.
+// boundWrite sets the deadline of the next write to an unauthenticated client, for HTTP/2 only.
+// HTTP/2 has one write at a time; over HTTP/1.1 a refusal has a deadline of its own.
 func (a *httpConn) boundWrite() {
 	switch {
 	case !a.c.framed:

@@ -92,7 +92,7 @@ func TestNothingComes(t *testing.T) {
 				began := time.Now()
 				conn := begin(b)
 				defer conn.Close()
-				synctest.Wait() // until the connection is accepted
+				synctest.Wait() // waits until edge has accepted the connection
 				if n := b.openNow(); n != 1 {
 					t.Fatalf("%d connections at first", n)
 				}

@@ -14,7 +14,7 @@ import (
 const tooLarge = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
 	"431 Request Header Fields Too Large"
 
-// refusal is a Status that edge sends for a request that no handler sees.
+// refusal is a Status with which edge answers a request that no handler sees.
 type refusal struct{ metav1.Status }
 
 func refuse(code int, reason metav1.StatusReason, message string) refusal {
@@ -24,7 +24,7 @@ func refuse(code int, reason metav1.StatusReason, message string) refusal {
 	}}
 }
 
-// headersTooLarge returns a 431 as kube-apiserver sends it, with the limit in its message.
+// headersTooLarge returns a 431 as kube-apiserver sends it, with the limit most in its message.
 func headersTooLarge(most int) refusal {
 	return refuse(http.StatusRequestHeaderFieldsTooLarge, metav1.StatusReasonRequestEntityTooLarge,
 		fmt.Sprintf("the request's header is larger than %d KiB", most>>10))

@@ -17,7 +17,7 @@ import (
 
 const (
 	// http2ReadIdle is how long an HTTP/2 client may be silent before edge sends a PING.
-	// http2PingTimeout is how long the client may take to answer it.
+	// http2PingTimeout is how long the client may take to answer the PING.
 	http2ReadIdle    = 30 * time.Second
 	http2PingTimeout = 15 * time.Second
 	// http2FrameBytes is SETTINGS_MAX_FRAME_SIZE, the default of HTTP/2. Package http2 allocates a
@@ -45,8 +45,8 @@ type Config struct {
 	HTTP2Streams uint32
 	// MaxConnections limits the open connections, without hijacked ones. 0: no limit.
 	MaxConnections int
-	// IdleTimeout is the idle timeout of an authenticated connection, UnknownIdleTimeout that of an
-	// unauthenticated one. 0: no timeout.
+	// IdleTimeout is the idle timeout of an authenticated connection, UnknownIdleTimeout is that of
+	// an unauthenticated connection. 0: no timeout.
 	IdleTimeout, UnknownIdleTimeout time.Duration
 }
 
@@ -58,7 +58,7 @@ type Server struct {
 	shake   time.Duration // timeout of a TLS handshake
 
 	http1         *http.Server
-	http2         *http.Server // settings only: package http2 takes its limits and hooks from it
+	http2         *http.Server // not serving: package http2 takes its limits and hooks from it
 	wide, narrow  *http2.Server
 	conns         registry
 	budget        budget
@@ -71,8 +71,8 @@ type Server struct {
 	maxHeaderSize int
 }
 
-// New returns a Server with base's handler, timeouts, MaxHeaderBytes and log. The Server owns base
-// from then on.
+// New returns a Server with the handler, timeouts, MaxHeaderBytes and log of base. The Server owns
+// base from then on.
 func New(base *http.Server, cfg Config) *Server {
 	s := &Server{
 		cfg: cfg, handler: base.Handler, log: base.ErrorLog, shake: base.ReadHeaderTimeout,
@@ -240,8 +240,8 @@ func (s *Server) handshake(c *Conn) {
 	s.left(c)
 }
 
-// unshaken ends a connection whose handshake failed. A client that sent plain HTTP gets the answer
-// that net/http gives for that.
+// unshaken ends a connection whose TLS handshake failed. If the client sent plain HTTP instead, it
+// gets the answer that net/http gives in this case.
 func (s *Server) unshaken(c *Conn, err error) {
 	var other tls.RecordHeaderError
 	if errors.As(err, &other) && other.Conn != nil && looksLikeHTTP(other.RecordHeader) {

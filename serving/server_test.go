@@ -89,8 +89,8 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-// TestHijackedConnectionIsNoMore checks that a hijacked connection is not in the registry, and that
-// its TCP connection can be found by NetConn.
+// TestHijackedConnectionIsNoMore checks that a hijacked connection is not in the registry (the list
+// of open connections), and that NetConn finds its TCP connection.
 func TestHijackedConnectionIsNoMore(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		c := Of(r)
@@ -178,8 +178,8 @@ func TestRefusedConnectionEnds(t *testing.T) {
 }
 
 // TestTwoPeopleOnOneConnection checks a connection that two users share, as behind a load balancer.
-// After one user's bad tokens the connection gets a GOAWAY and takes no new requests, but the other
-// user's watch goes on to its end.
+// After one user has sent bad tokens, the connection gets a GOAWAY and takes no new requests, but
+// the other user's watch goes on to its end.
 func TestTwoPeopleOnOneConnection(t *testing.T) {
 	next, watching := make(chan string), make(chan struct{})
 	b := start(t, gate(func(w http.ResponseWriter, r *http.Request) {

@@ -33,11 +33,11 @@ func (b *Batch) Grow(n int) ([]byte, error) {
 }
 
 // Head returns the n bytes directly before the collected bytes. They are for a header that is known
-// only when the batch is complete; see Flush.
+// only when the Batch is complete; see Flush.
 func (b *Batch) Head(n int) []byte { return b.buf[Headroom-n : Headroom] }
 
 // Flush writes the collected bytes, preceded by a header of head bytes (see Head), and returns the
-// buffer to the pool. Without collected bytes it does nothing.
+// Batch's buffer to the pool. If the Batch has no collected bytes, Flush does nothing.
 func (b *Batch) Flush(head int) error {
 	if b.buf == nil {
 		return nil
@@ -48,7 +48,7 @@ func (b *Batch) Flush(head int) error {
 	return err
 }
 
-// Drop discards the collected bytes and returns the buffer to the pool.
+// Drop discards the collected bytes and returns the Batch's buffer to the pool.
 func (b *Batch) Drop() {
 	if b.buf != nil {
 		Return(b.buf)

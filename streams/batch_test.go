@@ -59,7 +59,8 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// TestBatchFull checks that Grow writes the collected bytes, in order, when the buffer is full.
+// TestBatchFull checks that Grow writes the collected bytes, in order, when the Batch's buffer is
+// full.
 func TestBatchFull(t *testing.T) {
 	w := &recorder{}
 	b := Batch{W: w}

@@ -2,8 +2,8 @@ package streams
 
 import "sync"
 
-// bufferSize holds Headroom, MaxData and the headers around the payload, in bytes. Above 32 KiB, Go
-// rounds allocations up to a multiple of 8 KiB.
+// bufferSize is enough for Headroom, MaxData and the headers around the payload, in bytes. Above 32
+// KiB, Go rounds allocations up to a multiple of 8 KiB.
 const bufferSize = 40 << 10
 
 var buffers = sync.Pool{New: func() any { b := new([bufferSize]byte); return b }}

@@ -4,28 +4,28 @@ package streams
 type Kind uint8
 
 const (
-	// Open requests a new stream. Payload: the SPDY header block as received (compressed). Only
-	// port-forward relays Open frames.
+	// Open requests a new stream. Its payload is the SPDY header block as received (compressed).
+	// Only port-forward relays Open frames.
 	Open Kind = iota + 1
-	// Accept answers an Open. Payload: the SPDY header block as received.
+	// Accept answers an Open. Its payload is the SPDY header block as received (compressed).
 	Accept
 	// Headers adds a header block to an open stream. Kubernetes ignores it. The block shares the
 	// zlib state of Open and Accept, so it must be relayed between two SPDY connections. Other
 	// sinks drop it.
 	Headers
-	// Data carries bytes of a stream. They may be cut anywhere.
+	// Data carries bytes of a stream. The bytes may be cut anywhere.
 	Data
 	// HalfClose ends one direction of a stream: no more Data follows in that direction.
 	HalfClose
-	// Reset ends both directions of a stream at once. Code: the SPDY status.
+	// Reset ends both directions of a stream at once. Its Code is the SPDY status.
 	Reset
 	// Resize carries one complete terminal size, the JSON {"Width":w,"Height":h}.
 	Resize
 	// Status carries the complete result of an exec or attach: a metav1.Status as JSON in
 	// subprotocol v4 and later, plain text before v4 (empty: success).
 	Status
-	// Close announces the end of the session: a WebSocket close frame or a SPDY GOAWAY. Code: the
-	// close code (0: none was sent) or the GOAWAY status.
+	// Close announces the end of the session: a WebSocket close frame or a SPDY GOAWAY. Its Code is
+	// the close code (0: none was sent) or the GOAWAY status.
 	Close
 )
 
@@ -67,18 +67,18 @@ type Frame struct {
 	Off    int
 }
 
-// Payload returns the frame's bytes without the room before them.
+// Payload returns the frame's bytes without the free bytes before them.
 func (f *Frame) Payload() []byte { return f.Buf[f.Off:] }
 
 const (
-	// Headroom is the room, in bytes, before every payload. A SPDY data header (8) in a masked
-	// WebSocket message (14) fits, with the channel byte.
+	// Headroom is the number of free bytes before every payload. A SPDY data header (8 bytes) in a
+	// masked WebSocket message (header of 14 bytes) fits, with the channel byte.
 	Headroom = 24
 	// MaxData limits the payload, in bytes, of one Data frame from a source, and of one frame or
 	// message that a sink writes. io.Copy writes 32 KiB at a time too. The limit is small enough
 	// that a pong or close is not delayed for long.
 	MaxData = 32 << 10
-	// MaxStatus limits a Status, in bytes; a longer one is a protocol error.
+	// MaxStatus limits a Status, in bytes; a longer Status is a protocol error.
 	MaxStatus = 64 << 10
 	// MaxResize limits a Resize, in bytes.
 	MaxResize = 256

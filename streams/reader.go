@@ -41,7 +41,7 @@ type Reader struct {
 	wait func() error // beforeWait of NewReader: called before a read that may block; nil: no call
 
 	buf   *Buffer // nil: the Reader has no unread bytes
-	begin int     // buf[begin:end] is unread
+	begin int     // bytes buf[begin:end] are unread
 	end   int
 	peek  [peekSize]byte
 	soon  bool // the current call asks for the rest of a frame
@@ -66,7 +66,7 @@ const MaxNeed = bufferSize - Headroom
 // no byte came, and io.ErrUnexpectedEOF if fewer than n bytes came.
 func (r *Reader) Need(n int) ([]byte, error) { return r.need(n, false) }
 
-// NeedSoon is like Need, for the rest of a frame, which should arrive soon.
+// NeedSoon is like Need. The Source calls it for the rest of a frame, which should arrive soon.
 func (r *Reader) NeedSoon(n int) ([]byte, error) { return r.need(n, true) }
 
 func (r *Reader) need(n int, soon bool) ([]byte, error) {

@@ -6,8 +6,8 @@ type Set struct {
 	Stdin, Stdout, Stderr, Terminal bool
 }
 
-// Has reports whether the exec or attach has a stream of role r. It is false for all other roles,
-// e.g. Port.
+// Has reports whether the exec or attach has a stream of role r. Roles that are not of exec or
+// attach, such as Port, are never in a Set.
 func (s Set) Has(r Role) bool {
 	switch r {
 	case Stdin:

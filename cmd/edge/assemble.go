@@ -12,7 +12,7 @@ import (
 	"edge/ops"
 )
 
-// parts are the parts of edge serve between its listeners and the API server.
+// parts are the components of edge serve between its listeners and the API server.
 type parts struct {
 	gate       *gate
 	upstream   *rest.Config // how to reach the API server, with edge's own credential

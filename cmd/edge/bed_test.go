@@ -108,7 +108,7 @@ func (b *bed) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// asJSON returns an API object as JSON; client-go sends it as protobuf.
+// asJSON returns the API object in body as JSON: client-go sends API objects as protobuf.
 func asJSON(body []byte) string {
 	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
 	if err != nil {
@@ -130,7 +130,7 @@ func (b *bed) requests(path string) (seen []*http.Request, bodies []string) {
 	return seen, bodies
 }
 
-// file writes a file and returns its path.
+// file writes a file into the test's folder and returns its path.
 func (b *bed) file(name, text string) string {
 	name = filepath.Join(b.dir, name)
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -176,19 +176,19 @@ type instance struct {
 	log        *testkit.Buffer
 }
 
-// oidc returns the flags that make edge use the bed's issuer.
+// oidc returns the flags that make edge use the test bed's issuer.
 func (b *bed) oidc() []string {
 	return []string{"--oidc-issuer-url=" + b.issuer.URL, "--oidc-client-id=edge", "--oidc-signing-algs=ES256",
 		"--oidc-ca-file=" + b.authority("issuer.crt", b.issuer), "--oidc-username-prefix=-", "--oidc-groups-claim=groups"}
 }
 
-// upstream returns the flags that make edge use the bed's API server.
+// upstream returns the flags that make edge use the test bed's API server.
 func (b *bed) upstream() []string {
 	return []string{"--server=" + b.api.URL, "--certificate-authority=" + b.authority("api.crt", b.api), "--token=of-edge"}
 }
 
-// serve starts edge with the bed's flags, followed by more, which override them. It waits until
-// edge is ready.
+// serve starts edge with the flags for the test bed, followed by the flags in more, which override
+// them. It waits until edge is ready.
 func (b *bed) serve(more ...string) *instance {
 	b.Helper()
 	return b.serveOnly(append(append(b.oidc(), b.upstream()...), more...)...)
@@ -271,7 +271,7 @@ func (e *instance) ask(token, path string, header ...string) (*http.Response, st
 	return e.do(req)
 }
 
-// do returns the response to a request, and its body.
+// do sends a request to edge and returns the response and its body.
 func (e *instance) do(req *http.Request) (*http.Response, string) {
 	e.Helper()
 	resp, err := insecureClient.Do(req)

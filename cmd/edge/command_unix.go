@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ending are the signals that would end edge. When edge receives one of them, it sends it to the
-// command. The terminal sends some of them to every process in the foreground, see fromTerminal.
+// ending are the signals that would end edge. When edge receives one of these signals, it sends the
+// signal to the command. The terminal sends some of them to every process in the foreground, see
+// fromTerminal.
 var ending = []os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
 }
@@ -55,7 +56,7 @@ func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
-	stops := make(chan os.Signal, 1) // never read: Ctrl-Z must not stop edge itself, see wait
+	stops := make(chan os.Signal, 1) // never read: keeps Ctrl-Z from stopping edge; wait stops it
 	signal.Notify(stops, syscall.SIGTSTP)
 	defer signal.Stop(stops)
 	select {
@@ -64,7 +65,7 @@ func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	default:
 	}
 	process, err := os.StartProcess(program, argv, &os.ProcAttr{
-		Env:   (&exec.Cmd{Env: env}).Environ(), // of equal names, the last one counts
+		Env:   (&exec.Cmd{Env: env}).Environ(), // if a name occurs twice, the last value counts
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Sys:   bound(),
 	})
@@ -91,8 +92,9 @@ func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	return wait(process.Pid)
 }
 
-// wait waits for the command and returns how it ended. When the command stops (Ctrl-Z), edge stops
-// itself too, so that the shell sees a stopped job. The shell's SIGCONT reaches both.
+// wait waits for the command and returns how the command ended. When the command stops (Ctrl-Z),
+// edge stops itself too, so that the shell sees a stopped job. The SIGCONT of the shell reaches
+// both edge and the command.
 func wait(pid int) error {
 	for {
 		var status syscall.WaitStatus

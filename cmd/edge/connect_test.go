@@ -89,7 +89,7 @@ func TestConnectEnds(t *testing.T) {
 }
 
 // TestConnectPasses checks that the command gets the caller's streams and environment. It also
-// checks that its kubeconfig can be read only by its owner, and has the caller's context and
+// checks the command's kubeconfig: only its owner can read it, and it has the caller's context and
 // impersonation.
 func TestConnectPasses(t *testing.T) {
 	f := newFiles(t)
@@ -230,7 +230,7 @@ func TestConnectUsage(t *testing.T) {
 
 // TestConnectCertificate checks that the leaf certificate names the key that signed it, and the
 // loopback address. Clients that check strictly (OpenSSL's X509_STRICT, the default in Python 3.13)
-// require that.
+// require both.
 func TestConnectCertificate(t *testing.T) {
 	for _, address := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 		c, err := newLoopbackCertificate(net.ParseIP(address))

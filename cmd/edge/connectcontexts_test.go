@@ -23,8 +23,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// contexts has two clusters, and a kubeconfig with contexts for them and with contexts that cannot
-// be used.
+// contexts is the setup of a test: two clusters, and a kubeconfig with contexts for the clusters
+// and with contexts that cannot be used.
 type contexts struct {
 	dir    string
 	file   string
@@ -167,9 +167,9 @@ func ask(t *testing.T, config *clientcmdapi.Config, overrides clientcmd.ConfigOv
 	return string(b)
 }
 
-// TestConnectContexts checks that the command's kubeconfig has every context of the caller's, with
-// the same name, namespace, cluster and user. Each context works through connect with its own
-// credential. A plugin runs when its context is first used.
+// TestConnectContexts checks that the command's kubeconfig has every context of the caller's
+// kubeconfig, with the same name, namespace, cluster and user. Each context works through connect
+// with its own credential. A credential plugin runs when its context is first used.
 func TestConnectContexts(t *testing.T) {
 	c := newContexts(t)
 	p := c.connect(t)
@@ -224,8 +224,9 @@ func TestConnectContexts(t *testing.T) {
 	}
 }
 
-// TestConnectBrokenContext checks that a context that cannot be used returns the reason to a client
-// that uses it, and has no effect before. The same holds for the current context.
+// TestConnectBrokenContext checks that a client that uses a context that cannot be used gets the
+// reason, and that such a context has no effect on other contexts. The same holds for the current
+// context.
 func TestConnectBrokenContext(t *testing.T) {
 	c := newContexts(t)
 	p := c.connect(t)
@@ -319,8 +320,8 @@ func TestConnectNoCurrentContext(t *testing.T) {
 	p.end(t)
 }
 
-// TestConnectManyClusters checks that maxClusters clusters get an address, including the current
-// one, and that connect reports that there are more.
+// TestConnectManyClusters checks that edge connect opens an address for maxClusters clusters,
+// including the current cluster, and reports that the kubeconfig has more clusters.
 func TestConnectManyClusters(t *testing.T) {
 	c := newContexts(t)
 	config, err := clientcmd.LoadFromFile(c.file)
@@ -328,7 +329,7 @@ func TestConnectManyClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range maxClusters {
-		name := fmt.Sprintf("another-%03d", i) // sorts before all other names
+		name := fmt.Sprintf("another-%03d", i) // this name sorts before all other names
 		config.Clusters[name] = &clientcmdapi.Cluster{Server: "https://127.0.0.1:1"}
 		config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: "alice"}
 	}

@@ -48,7 +48,7 @@ func (e *instance) askOn(conn *tls.Conn, token string) {
 	}
 }
 
-// withFiles returns a change that starts edge with a limit of n open files.
+// withFiles returns a function for bed.change that starts edge with a limit of n open files.
 func withFiles(n int) func(*instance) {
 	return func(e *instance) {
 		e.cmd.Path = "/bin/sh"

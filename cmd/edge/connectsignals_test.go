@@ -52,8 +52,8 @@ func TestConnectEarlySignal(t *testing.T) {
 }
 
 // TestConnectIgnoredSignal checks that the command ignores the signals that edge was started to
-// ignore, for example in the background of a script. The Go runtime reports only these two signals
-// as ignored.
+// ignore, for example in the background of a script. Go's runtime reports only SIGHUP and SIGINT as
+// ignored.
 func TestConnectIgnoredSignal(t *testing.T) {
 	f := newFiles(t)
 	cmd := connectCommand(t, f, t.TempDir(), "--", "sh", "-c", "kill -INT $$; kill -HUP $$; echo alive")
@@ -90,7 +90,7 @@ func TestConnectListenEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Authorization", "Bearer "+c.AuthInfos["u"].Token)
-		for range 2 { // each request writes a log line, because the server does not exist
+		for range 2 { // each request causes a log line, because the API server does not exist
 			resp, err := insecureClient.Do(req)
 			if err != nil {
 				t.Fatal(err)

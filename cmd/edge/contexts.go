@@ -12,8 +12,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// caller is the user of edge connect: their kubeconfig, as it was when connect started, with the
-// changes that connect's flags make.
+// caller is the user of edge connect: the user's kubeconfig, as it was when connect started, with
+// the changes that connect's flags make.
 type caller struct {
 	config    *clientcmdapi.Config
 	access    clientcmd.ConfigAccess // where an auth-provider stores its new tokens
@@ -97,7 +97,8 @@ func (c *caller) addOwnContext(loaded clientcmd.ClientConfig) error {
 	return nil
 }
 
-// current returns the pair of the current context; the zero pair if there is no current context.
+// current returns the cluster and the user of the current context; two empty names if there is no
+// current context.
 func (c *caller) current() pair {
 	if context := c.config.Contexts[c.config.CurrentContext]; context != nil {
 		return pair{context.Cluster, context.AuthInfo}
@@ -160,7 +161,8 @@ func (c *caller) finish(cfg *rest.Config, p pair) *rest.Config {
 // current user logs in before the command starts.
 func (c *caller) isTaken(p pair) bool { return !c.terminal && p != c.current() }
 
-// clusters returns the names of all clusters that contexts use or could use: the current one first.
+// clusters returns the names of all clusters that contexts use or could use, and begins with the
+// cluster of the current context.
 func (c *caller) clusters() []string {
 	names := slices.Collect(maps.Keys(c.config.Clusters))
 	for _, context := range c.config.Contexts {
@@ -183,7 +185,7 @@ func (c *caller) users() []string {
 	return unique(names)
 }
 
-// unique removes all but the first of equal names.
+// unique keeps the first of equal names and removes the others.
 func unique(names []string) []string {
 	seen := make(map[string]bool, len(names))
 	return slices.DeleteFunc(names, func(name string) bool {
@@ -193,9 +195,9 @@ func unique(names []string) []string {
 	})
 }
 
-// clientConfig returns the kubeconfig for clients. It has the names of the caller's own kubeconfig,
-// so that prompts and scripts show the same names, but addresses of this process, and tokens for
-// them. Contexts whose cluster has no address are left out.
+// clientConfig returns the kubeconfig for clients of edge connect. It has the names of the caller's
+// own kubeconfig, so that prompts and scripts show the same names. Its addresses are those of this
+// process, and its tokens are valid only there. Contexts whose cluster has no address are left out.
 func (c *caller) clientConfig(addresses, tokens map[string]string, authority []byte) *clientcmdapi.Config {
 	config := clientcmdapi.NewConfig()
 	config.CurrentContext = c.config.CurrentContext

@@ -61,7 +61,7 @@ const (
 	atOnce = 10
 )
 
-// asker sends requests to one server.
+// asker sends the benchmark's requests to one server.
 type asker struct {
 	name   string
 	tokens []string
@@ -108,8 +108,8 @@ func (a *asker) turn(b *testing.B) float64 {
 	return float64((cpuTime() - before).Nanoseconds()) / 1e3 / tokensPerTurn
 }
 
-// compareCosts gives each asker its turn directly after the asker that it is compared with, so that
-// other load on the machine affects both. It reports medians over b.N turns.
+// compareCosts lets the two askers of each pair send their requests directly one after the other,
+// so that other load on the machine affects both. It reports medians over b.N turns.
 func compareCosts(b *testing.B, pairs [][2]*asker) {
 	costs, more := make([][]float64, len(pairs)), make([][]float64, len(pairs))
 	for _, pair := range pairs { // a first turn, not measured: it opens connections and fills pools
@@ -196,7 +196,7 @@ func newCosts(b *testing.B) *costs {
 	return c
 }
 
-// token returns the n-th token; each is different.
+// token returns the n-th token of the benchmark; each n has a different token.
 func (c *costs) token(n int) string {
 	payload := fmt.Sprintf(`{"iss":%q,"aud":"edge","exp":%d,"sub":"jane","groups":["dev","ops","eu"],"jti":"%d"}`, c.issuer.URL, time.Now().Add(time.Hour).Unix(), n)
 	signed, err := c.signer.Sign([]byte(payload))

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} { // a shell may ignore them for a background job, and edge would inherit that
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP} { // a background job may have been started with these signals ignored, and edge would inherit that
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
@@ -60,7 +60,7 @@ func runEdge(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// files are the files of a working configuration.
+// files are the paths of the files of a working configuration.
 type files struct{ dir, kubeconfig, cert, key string }
 
 func newFiles(t *testing.T) files {

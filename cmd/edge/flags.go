@@ -59,8 +59,8 @@ func (o *options) addOperation(fs *pflag.FlagSet) {
 	fs.StringVar(&o.logFormat, "log-format", o.logFormat, "Format of the log on standard error: text or json.")
 }
 
-// accepted returns the flags that the operator set and that have no effect. They exist for
-// compatibility only.
+// accepted returns the flags that the operator set and that have no effect. edge accepts these
+// flags for compatibility only.
 func (o *options) accepted() (flags []string) {
 	if o.serving.addressSharing {
 		flags = append(flags, "--permit-address-sharing")
@@ -71,7 +71,8 @@ func (o *options) accepted() (flags []string) {
 	return flags
 }
 
-// validate checks the flags that no other package checks.
+// validate checks the flags that no other package checks, and returns an error for the first
+// mistake.
 func (o *options) validate() error {
 	if o.logFormat != formatText && o.logFormat != formatJSON {
 		return fmt.Errorf("--log-format: %q is neither text nor json", o.logFormat)

@@ -55,7 +55,7 @@ var effects = map[string]func(b *bed){
 	},
 	"oidc-signing-algs": func(b *bed) {
 		flags := slices.DeleteFunc(append(b.oidc(), b.upstream()...), func(flag string) bool { return strings.HasPrefix(flag, "--oidc-signing-algs") })
-		if resp, _ := b.serveOnly(flags...).ask(b.token(nil), "/api"); resp.StatusCode != 401 { // ES256 is not accepted by default
+		if resp, _ := b.serveOnly(flags...).ask(b.token(nil), "/api"); resp.StatusCode != 401 { // edge does not accept ES256 by default
 			b.Error(resp.Status)
 		}
 		b.serve().upstreamOf(b.token(nil), "/api")
@@ -160,7 +160,7 @@ jwt:
 		if _, err := net.Dial("tcp", strings.Replace(strings.TrimPrefix(e.url, "https://"), "127.0.0.1", "127.0.0.2", 1)); err != nil {
 			b.Error(err)
 		}
-		if !strings.Contains(e.log.String(), "address=127.0.0.2:") { // edge listens on no other address; whether another process has the port there is unknown
+		if !strings.Contains(e.log.String(), "address=127.0.0.2:") { // in the log: a dial to 127.0.0.1 could reach another process
 			b.Error(e.log)
 		}
 	},
@@ -311,7 +311,7 @@ jwt:
 			b.Error(got)
 		}
 	},
-	"kube-client-qps": func(b *bed) { // the second review has to wait longer than a review may take
+	"kube-client-qps": func(b *bed) { // the rate limit makes the second review wait longer than a review may take
 		e := b.serve("--kube-client-qps=0.01", "--kube-client-burst=1", "--token-passthrough")
 		e.upstreamOf("one", "/api")
 		if resp, _ := e.ask("two", "/api"); resp.StatusCode == 200 {

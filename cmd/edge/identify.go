@@ -34,7 +34,7 @@ type gate struct {
 	chain    *authn.Chain
 	policy   *impersonate.Policy
 	review   func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
-	paths    bool // --anonymous-paths is set
+	paths    bool // whether --anonymous-paths is set
 	// passAllTokens sends every request upstream with the client's own token
 	// (--disable-impersonation).
 	passAllTokens bool
@@ -57,8 +57,8 @@ func newGate(o *identityOptions, log *slog.Logger) (*gate, error) {
 	return g, nil
 }
 
-// connect prepares the gate's own requests to the API server. credential authenticates them,
-// upstream limits their rate.
+// connect prepares the gate's own requests to the API server. credential authenticates these
+// requests, upstream limits their rate.
 func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstream *rest.Config, log *slog.Logger) error {
 	asEdge, err := edgeClient(credential)
 	if err != nil {
@@ -101,7 +101,7 @@ func (g *gate) connect(o *identityOptions, credential *bridge.Credential, upstre
 	return nil
 }
 
-// run fetches keys and reloads files until ctx ends.
+// run fetches the issuers' keys and reloads files until ctx ends.
 func (g *gate) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()

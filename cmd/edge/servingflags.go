@@ -107,7 +107,7 @@ func (o *servingOptions) trusted() ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--trusted-proxies: %q is neither a network such as 10.0.0.0/8 nor an address", text)
 		}
-		if network.Addr().Is4In6() { // client addresses are compared as IPv4
+		if network.Addr().Is4In6() { // later comparisons use IPv4 addresses
 			if network.Bits() < 96 {
 				return nil, fmt.Errorf("--trusted-proxies: %q contains more than IPv4 addresses: its prefix length must be at least 96", text)
 			}

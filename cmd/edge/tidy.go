@@ -49,17 +49,17 @@ func gcPercent(running int) int {
 	return fewPercent
 }
 
-// memory has the memory statistics of the process, in bytes.
+// memory holds statistics about the memory of the process, in bytes.
 type memory struct {
-	allocated  uint64 // since the process started
+	allocated  uint64 // bytes allocated since the process started
 	free       uint64 // memory that is neither in use nor returned to the system
 	used       uint64 // objects (including garbage) and stacks
 	stacks     uint64 // stacks, including those of ended goroutines
 	goroutines uint64 // number of running goroutines
 }
 
-// readMemory reads the statistics from the runtime. It takes some microseconds and does not stop
-// the process.
+// readMemory reads the memory statistics from Go's runtime. It takes some microseconds and does not
+// stop the process.
 func readMemory() memory {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/allocs:bytes"},

@@ -25,8 +25,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// tokenMaker is an API server that grants tokens. It needs no network, so that synctest controls
-// the time. Its clock is three hours ahead of edge's.
+// tokenMaker is a fake API server that grants tokens. It needs no network, so that synctest
+// controls the time. Its clock is three hours ahead of edge's.
 type tokenMaker struct {
 	t       *testing.T
 	longest time.Duration // maximum lifetime of its tokens; 0: as requested
@@ -108,8 +108,8 @@ func (m *tokenMaker) bootstrap() *rest.Config {
 
 var hourly = tokenRequest{account: "edge/front", audience: []string{"api"}, lifetime: time.Hour}
 
-// startToken creates an upstreamToken and runs it until the test ends. send sends a request with it
-// to upstream, and returns the credential that the request had.
+// startToken creates an upstreamToken and runs it until the test ends. The returned function send
+// sends a request to upstream that uses the token, and returns the credential that the request had.
 func startToken(t *testing.T, m *tokenMaker, o tokenRequest, log *slog.Logger, upstream func(*http.Request) int) (u *upstreamToken, send func() (string, error)) {
 	t.Helper()
 	u, err := newUpstreamToken(t.Context(), m.bootstrap(), o, log)

@@ -79,8 +79,8 @@ func (c *clientOptions) validate() error {
 	return nil
 }
 
-// limited returns the configuration for edge's own requests. A client waits for each of them, so
-// without --kube-client-qps only the API server limits their rate.
+// limited returns the configuration for edge's own requests to the API server. A client waits for
+// each of these requests, so without --kube-client-qps only the API server limits their rate.
 func (c *clientOptions) limited(cfg *rest.Config) *rest.Config {
 	own := rest.CopyConfig(cfg)
 	own.QPS, own.Burst = c.qps, c.burst

@@ -10,8 +10,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// TestClientFlagsHaveAnEffect sets each flag of the API server group, and checks that it is in the
-// configuration with which edge connects.
+// TestClientFlagsHaveAnEffect sets each flag of the group API server, and checks that its value is
+// in the configuration with which edge connects.
 func TestClientFlagsHaveAnEffect(t *testing.T) {
 	f := newFiles(t)
 	two := `apiVersion: v1

@@ -69,9 +69,9 @@ type upstreamToken struct {
 
 	current  atomic.Pointer[edgeToken] // nil: edge has not received a token yet
 	failure  atomic.Pointer[error]     // error of the latest request; nil: it succeeded
-	replaced chan struct{}             // signals run that replace has stored a new token
+	replaced chan struct{}             // replace signals the method run that there is a new token
 
-	renewing chan struct{} // holds one value while a token is requested; guards the fields below
+	renewing chan struct{} // holds one value while a token is requested; guards renewed
 	renewed  time.Time     // when the latest token request ended
 }
 
@@ -146,8 +146,8 @@ func (u *upstreamToken) fault(err error) string {
 	return ""
 }
 
-// config returns a configuration for the same API server as bootstrap, with the token instead of
-// the credential of bootstrap.
+// config returns a configuration for the same API server as bootstrap, with the requested token
+// instead of the credential of bootstrap.
 func (u *upstreamToken) config() *rest.Config {
 	cfg := rest.AnonymousClientConfig(u.bootstrap)
 	cfg.WrapTransport = func(next http.RoundTripper) http.RoundTripper { return &tokenTransport{u, next} }
@@ -300,7 +300,7 @@ func (u *upstreamToken) request(ctx context.Context) (*edgeToken, error) {
 
 const bearer = "Bearer "
 
-// tokenTransport adds the token to requests that have no credential yet.
+// tokenTransport adds the current ServiceAccount token to requests that have no credential yet.
 type tokenTransport struct {
 	source *upstreamToken
 	next   http.RoundTripper

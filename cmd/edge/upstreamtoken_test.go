@@ -132,7 +132,7 @@ func TestUpstreamTokenIsRefused(t *testing.T) {
 			t.Errorf("%d tokens in %d s", n, seconds)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // a 401 from another server does not concern edge's token
+	synctest.Test(t, func(t *testing.T) { // edge's token is not concerned by a 401 from another server
 		m := &tokenMaker{t: t}
 		_, send := startToken(t, m, hourly, silent, func(r *http.Request) int {
 			if strings.HasSuffix(r.URL.Path, "/selfsubjectreviews") {

@@ -17,7 +17,7 @@ import (
 type Authority struct {
 	Cert  *x509.Certificate
 	key   *ecdsa.PrivateKey
-	chain [][]byte // its own certificate, then its issuers', without the root
+	chain [][]byte // certificate of this authority, then of its issuers, without the root
 }
 
 // NewAuthority creates a self-signed root certificate. It is valid for one hour; the functions in

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Buffer is a bytes.Buffer with a lock: one goroutine, such as edge's logger, may write it while
-// another reads it.
+// Buffer is a bytes.Buffer with a lock: one goroutine, such as edge's logger, may write to it while
+// another goroutine reads it.
 type Buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

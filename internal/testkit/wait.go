@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// patience is the timeout of WaitFor. It is so long that it ends only a test that has failed; it
+// patience is the timeout of WaitFor. It is so long that only a test that has failed reaches it; it
 // does not check how fast anything is.
 const patience = time.Minute
 

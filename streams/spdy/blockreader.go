@@ -19,14 +19,14 @@ const (
 	maxCarry = 64
 )
 
-// A blockReader inflates the header blocks of one direction, which form one zlib stream. It holds a
-// window of 32 KiB from the first block on.
+// A blockReader inflates (decompresses) the header blocks of one direction, which form one zlib
+// stream. It holds a window of 32 KiB from the first block on.
 type blockReader struct {
 	ports bool // whether read also returns the headers of a port-forward
 
 	src   bytes.Reader
 	zlib  io.Reader
-	carry []byte // compressed bytes of the last block that are not inflated yet
+	carry []byte // compressed bytes of the previous block that are not inflated yet
 	left  uint32 // how many bytes the current block may still inflate to
 	some  [256]byte
 }

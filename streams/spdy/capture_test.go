@@ -99,7 +99,8 @@ func execute(t *testing.T, u *url.URL, opts remotecommand.StreamOptions) {
 	}
 }
 
-// sides returns, for each direction of a capture, its file and edge's source.
+// sides returns, for each direction of a captured session, its file and the source with which edge
+// reads the file.
 func sides(name string, set streams.Set, ports bool) map[string]func(*streams.Reader, streams.Replier) streams.Source {
 	if ports {
 		opens := mobyBytes(syn(1), syn(3), syn(5), syn(7))

@@ -72,8 +72,8 @@ func TestEarlyStdin(t *testing.T) {
 	}
 }
 
-// TestPingInterop checks that moby/spdystream answers edge's pings, and that edge answers those of
-// moby/spdystream, in both roles.
+// TestPingInterop checks that moby/spdystream answers edge's pings, and that edge answers the pings
+// of moby/spdystream, in both roles.
 func TestPingInterop(t *testing.T) {
 	for _, server := range []bool{false, true} { // whether moby/spdystream is the server
 		ours, theirs := pair(t)

@@ -81,7 +81,8 @@ func TestServerSource(t *testing.T) {
 	}
 }
 
-// TestWhole checks that Whole becomes true with the last stream of the set, and stays true.
+// TestWhole checks that the method Whole returns true from the moment the last stream of the set is
+// open.
 func TestWhole(t *testing.T) {
 	frames := append(opens(), reset(1), goAway(0, 0))
 	source := spdy.NewExecServerSource(reader(mobyBytes(frames...)), new(replies), all)

@@ -16,7 +16,7 @@ const (
 
 const (
 	flagFin            = 0x01
-	flagUnidirectional = 0x02 // in SYN_STREAM; Kubernetes does not use it
+	flagUnidirectional = 0x02 // flag of SYN_STREAM that Kubernetes does not use
 )
 
 // Status codes of RST_STREAM, SPDY/3 draft section 2.6.3. 0 is not a valid code: moby/spdystream

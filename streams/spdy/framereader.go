@@ -165,7 +165,7 @@ func (r *frameReader) skip(n int) error {
 // set.
 func (r *frameReader) begin(h head) { r.left, r.fin = h.length, h.flags&flagFin != 0 }
 
-// drop consumes the rest of the data frame, but does not handle its FIN.
+// drop consumes the rest of the current data frame, but does not handle its FIN.
 func (r *frameReader) drop() error {
 	n := r.left
 	r.left = 0

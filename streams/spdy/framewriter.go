@@ -55,7 +55,8 @@ func (w *frameWriter) fin(id uint32) error {
 	return err
 }
 
-// reset resets the stream. Status 0 is not valid on the wire, so it becomes CANCEL.
+// reset resets the stream with the given status. Status 0 is not valid on the wire, so it becomes
+// CANCEL.
 func (w *frameWriter) reset(id, status uint32) error {
 	b, err := w.batch.Grow(headLen + rstStreamLen)
 	if err == nil {

@@ -106,8 +106,8 @@ func TestPortForwardInterop(t *testing.T) {
 	}
 }
 
-// TestPortForwardRefused checks that a refused connection reaches client-go as text on the error
-// stream, and that the forwarder ends, as it does without edge.
+// TestPortForwardRefused checks that client-go gets a refused connection as text on the error
+// stream, and that the forwarder then ends, as it does without edge.
 func TestPortForwardRefused(t *testing.T) {
 	g, u := newGateway(t, portServer(func(stream io.ReadWriteCloser) error {
 		// Wait for a byte of the client, so that the refusal does not arrive before the server's

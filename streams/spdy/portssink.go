@@ -9,8 +9,8 @@ import (
 
 // OpenPorts opens both streams of connection n to ports[n], for every n, with the stream IDs of
 // streams.PortStreams. It half-closes the error streams, as client-go does for each connection. It
-// writes at most streams.MaxData bytes at a time, so it usually needs one write. Call it once, on a
-// new leg with a new table.
+// writes at most streams.MaxData bytes at a time, so it usually needs one write. The caller calls
+// OpenPorts once, on a new connection to the server and with a new table.
 func OpenPorts(w streams.Writer, table *Table, ports []uint16) error {
 	for n := range ports {
 		if err := table.addPort(n); err != nil {

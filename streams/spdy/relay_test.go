@@ -15,8 +15,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// TestRelayUnchanged checks that a relay of the captured port-forward sessions writes the bytes
-// that it has read.
+// TestRelayUnchanged checks that a relay of the captured port-forward sessions writes the same
+// bytes that it reads.
 func TestRelayUnchanged(t *testing.T) {
 	for _, c := range captures {
 		if !c.ports {

@@ -13,8 +13,8 @@ type RelaySink struct{ frameWriter }
 // NewRelaySink returns a sink that writes to w. The caller owns w.
 func NewRelaySink(w streams.Writer) *RelaySink { return &RelaySink{frameWriter: newFrameWriter(w)} }
 
-// Write implements streams.Sink. It drops Resize, Status, and frames of streams that are not Port
-// streams.
+// Write implements streams.Sink. It drops Resize, Status, and frames of streams whose role is not
+// Port.
 func (s *RelaySink) Write(f streams.Frame) error {
 	id := f.Stream.ID
 	if f.Kind == streams.Close {

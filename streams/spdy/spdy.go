@@ -36,7 +36,7 @@ func streamType(r streams.Role) string {
 const roles = int(streams.Terminal) + 1
 
 // ids holds the stream ID of each stream of an exec, by role; 0: the stream is not open. One
-// goroutine writes ids, any goroutine may read it.
+// goroutine writes ids, and any goroutine may read them.
 type ids [roles]atomic.Uint32
 
 // newIDs returns the stream IDs that a client gives to the streams of set.

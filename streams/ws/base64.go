@@ -11,8 +11,8 @@ type base64Decoder struct {
 	padded bool   // padding was read: no other group may follow
 }
 
-// decode decodes the next characters of the message in place: it writes the bytes that they
-// complete to b[:n]. A character completes at most one byte, so the bytes fit.
+// decode decodes the next characters b of the message in place: it writes to b[:n] the bytes that
+// the characters complete. A character completes at most one byte, so the bytes fit.
 func (d *base64Decoder) decode(b []byte) (n int, err error) {
 	for i := 0; i < len(b); i++ {
 		if d.have == 0 && !d.padded {
@@ -70,7 +70,7 @@ func decodeQuanta(dst, src []byte) int {
 
 const notBase64 = 0x80 // larger than every value in the alphabet
 
-// base64Values maps each character to its value.
+// base64Values maps each base64 character to its value; notBase64: not in the alphabet.
 var base64Values = func() (values [256]byte) {
 	for i := range values {
 		values[i] = notBase64

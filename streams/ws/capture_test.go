@@ -274,8 +274,8 @@ func load(t *testing.T, i int) []byte {
 	return b
 }
 
-// TestSplits checks that the captured bytes yield the same frames wherever they are split, in two
-// or in three.
+// TestSplits checks that a source returns the same frames for the captured bytes wherever they are
+// split, in two or in three.
 func TestSplits(t *testing.T) {
 	for i, c := range captures {
 		t.Run(c.file, func(t *testing.T) {

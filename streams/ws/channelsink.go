@@ -9,7 +9,7 @@ type channelSink struct {
 	batch   streams.Batch // collected small data of one channel, to be written as one message
 	channel byte          // channel of the data in batch
 	most    int           // maximum number of data bytes in one message
-	closed  bool          // a Close was written; nothing may follow it
+	closed  bool          // a Close was written, and nothing may follow it
 }
 
 func (s *channelSink) init(w streams.Writer, side side, d Dialect) {

@@ -15,7 +15,7 @@ type channelSource struct {
 	text      bool                  // payloads are base64, in text messages
 	halfClose bool                  // the peer may send [255, channel] to end a channel
 	channels  [channelCount]meaning // meaning of the next message on each channel
-	// ports is the number of port-forward connections. 0: the channels are those of exec.
+	// ports is the number of ports of a port-forward; 0: the channels are those of exec.
 	ports     int
 	keepMasks bool // see ExecServerSource.KeepMasks
 
@@ -182,7 +182,7 @@ func (s *channelSource) masked(n int) (f streams.Frame, err error) {
 	return f, nil
 }
 
-// tag begins a message: it looks up what the message's channel byte means.
+// tag begins a message: it looks up the meaning of the message's channel byte.
 func (s *channelSource) tag(channel byte) {
 	if s.text {
 		channel -= '0'

@@ -166,7 +166,7 @@ func TestClientGoTunnel(t *testing.T) {
 }
 
 // clientGoHears returns what client-go's v5 client reads from a server's bytes, and the error with
-// which it ends.
+// which the client ends.
 func clientGoHears(t *testing.T, in []byte) (stdout, stderr string, err error) {
 	addr := serve(t, ws.V5, func(c net.Conn) {
 		c.Write(in)

@@ -99,7 +99,7 @@ func inDialect(in []byte, d ws.Dialect) []byte {
 	return out
 }
 
-// payload returns the offset of a frame's payload and its size.
+// payload returns, for the frame at the beginning of b, where the payload begins and its size.
 func payload(b []byte) (head, n int) {
 	head, n = 2, int(b[1]&0x7f)
 	switch n {

@@ -56,7 +56,7 @@ func (s side) room(b []byte, off int) ([]byte, int) {
 }
 
 // seal writes the header of a complete frame right before its payload b[off:]. On the client side
-// it also masks the payload. It returns the offset at which the frame begins.
+// seal also masks the payload. It returns the offset at which the frame begins.
 func (s side) seal(op byte, b []byte, off int) int {
 	begin, key := s.head(op, b, off)
 	if s == client {

@@ -122,8 +122,8 @@ func (in *frameParser) unmask(b []byte) {
 	in.left -= uint64(len(b))
 }
 
-// pass consumes the next n bytes of a client's payload without unmasking them. It returns the key
-// that masks them.
+// pass consumes the next n bytes of a client's payload without unmasking them. It returns the
+// masking key for the first of these bytes.
 func (in *frameParser) pass(n int) (key uint32) {
 	key = in.key
 	in.key = keyAfter(key, n)

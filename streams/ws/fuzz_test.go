@@ -199,7 +199,7 @@ func (h *heard) exec(d ws.Dialect, server bool) said {
 	return s
 }
 
-// decodeMost decodes base64. If b is invalid, it returns the bytes before the error.
+// decodeMost decodes base64. If b is invalid, it returns the bytes before the error, and false.
 func decodeMost(b []byte) ([]byte, bool) {
 	if all, err := base64.StdEncoding.DecodeString(string(b)); err == nil {
 		return all, true

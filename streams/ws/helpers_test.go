@@ -153,7 +153,8 @@ func (s *stall) Read([]byte) (int, error) {
 	return 0, errStall
 }
 
-// events records the frames of a source as text, and the answers that it gave to its Replier.
+// events records the frames that a source returned, as text, and the answers that the source gave
+// to its Replier.
 type events struct {
 	client bool // the source is a client's: its answers are masked, and events unmasks them
 	lines  []string

@@ -16,8 +16,8 @@ func newKey() uint32 { return rand.Uint32() }
 // last complete block are masked in smaller steps.
 const maskBlock = 512
 
-// mask masks or unmasks b with key (RFC 6455, section 5.3), in place. It returns the key for the
-// byte after b. The key's lowest byte belongs to b[0].
+// mask masks or unmasks b with key (RFC 6455, section 5.3), in place. The lowest byte of key
+// belongs to b[0]. mask returns the key for the byte after b.
 func mask(b []byte, key uint32) uint32 {
 	if len(b) >= 2*maskBlock {
 		b = maskBlocks(b, key)

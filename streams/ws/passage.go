@@ -17,7 +17,8 @@ type Passage struct {
 	seen Seen
 }
 
-// OwnSize is the size, in bytes, of the payload that distinguishes edge's own pings from others.
+// OwnSize is the size in bytes of the payload of edge's own pings. The payload distinguishes them
+// from other pings.
 const OwnSize = 8
 
 // MaxHeld is an upper limit for the bytes that Scan leaves undecided: the size of a masked pong for

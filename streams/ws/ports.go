@@ -12,8 +12,9 @@ const (
 	// byte.
 	MaxPorts = 128
 	// MaxPortsBase64 limits the ports in a base64 dialect, where the channel is the character
-	// '0'+channel of a text message. From channel 80 on that character is not ASCII: wsstream
-	// writes two bytes for it, which wsstream itself does not read as that channel.
+	// '0'+channel of a text message. From channel 80 on that character is not ASCII: wsstream, the
+	// WebSocket package of Kubernetes, writes two bytes for the character, and does not itself read
+	// them as that channel.
 	MaxPortsBase64 = 40
 )
 

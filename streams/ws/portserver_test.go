@@ -46,8 +46,8 @@ func requested(r *http.Request) (*cri.V4Options, error) {
 	return cri.NewV4Options(&http.Request{Header: r.Header, URL: &url.URL{RawQuery: query}})
 }
 
-// runtimePorts starts the container runtime's port-forward server, which parses the query with
-// requested. It runs until the end of the test.
+// runtimePorts starts the container runtime's port-forward server, which parses the query with the
+// function requested. The server runs until the end of the test.
 func runtimePorts(t testing.TB, p pod) (addr string) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		options, err := requested(r)
@@ -61,8 +61,8 @@ func runtimePorts(t testing.TB, p pod) (addr string) {
 	return srv.Listener.Addr().String()
 }
 
-// A rawClient is a connection after the WebSocket handshake. The test writes and reads its frames
-// itself.
+// A rawClient is a connection to a server after the WebSocket handshake. The test itself writes and
+// reads WebSocket frames on it.
 type rawClient struct {
 	net.Conn
 	r *bufio.Reader

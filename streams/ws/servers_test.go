@@ -109,8 +109,8 @@ func run(t *testing.T, addr, subprotocol string, d ws.Dialect, stdin [][]byte) *
 	return s
 }
 
-// script returns the stdin messages for a process that ends when stdin ends, and all their bytes.
-// In a dialect without an end of stdin, the last message is "exit".
+// script returns the stdin messages for a process that ends when stdin ends, and the bytes of all
+// messages. In a dialect that cannot announce the end of stdin, the last message is "exit".
 func script(d ws.Dialect) (stdin [][]byte, all []byte) {
 	for _, n := range inputs {
 		stdin = append(stdin, random(n))
