@@ -217,7 +217,7 @@ func TestRefusedIdentity(t *testing.T) {
 	}
 }
 
-// TestOddPathsAreOnRecord checks that requests which edge or an API server cannot parse have
+// TestOddPathsAreOnRecord checks that requests that edge or an API server cannot parse have audit
 // events.
 func TestOddPathsAreOnRecord(t *testing.T) {
 	var events memory

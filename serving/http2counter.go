@@ -53,7 +53,7 @@ func (f *http2Counter) count(dst []entry, p []byte) []entry {
 			cost += f.payload(p[:n])
 			p = p[n:]
 		}
-		if f.filled == frameHead && f.left == 0 { // true at once for an empty frame
+		if f.filled == frameHead && f.left == 0 { // an empty frame ends with its header
 			if f.isHeader() && f.head[4]&flagEndHeaders != 0 {
 				end := whole
 				if f.trailer {

@@ -246,7 +246,7 @@ func TestConnectBrokenContext(t *testing.T) {
 	}
 	p.end(t)
 
-	current := c.connect(t, "--context=plain") // the names in plain exist: connect starts
+	current := c.connect(t, "--context=plain") // context plain cannot be used, but connect starts
 	if got := ask(t, current.config, clientcmd.ConfigOverrides{CurrentContext: "one"}); got != "first Bearer of-alice " {
 		t.Errorf("beside a broken current context: %s", got)
 	}

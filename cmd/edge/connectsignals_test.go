@@ -30,7 +30,7 @@ func awaitFile(t *testing.T, pattern string) string {
 }
 
 // TestConnectEarlySignal checks that a signal is not lost if it arrives before the command runs, or
-// while it starts.
+// while the command starts.
 func TestConnectEarlySignal(t *testing.T) {
 	f := newFiles(t)
 	for range 10 {

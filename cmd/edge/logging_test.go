@@ -10,7 +10,7 @@ import (
 )
 
 // TestLogIsHarmless checks that a logged value is limited in length and cannot control a terminal,
-// in both formats.
+// in both log formats, text and JSON.
 func TestLogIsHarmless(t *testing.T) {
 	for _, format := range []string{formatText, formatJSON} {
 		var b bytes.Buffer

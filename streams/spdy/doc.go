@@ -94,8 +94,7 @@ ends a connection like this:
 After the FIN on the data stream the runtime does not read the stream any more, and moby/spdystream
 waits for a reader. Further data therefore blocks one of five workers, with every connection whose
 stream IDs belong to it, and later also the end of the session. So PortsSource answers that FIN with
-RST_STREAM, as client-go does. After a GOAWAY, connections do not start that were opened just before
-it.
+RST_STREAM, as client-go does. Connections that a client opened just before a GOAWAY do not start.
 
 # Half-close and reset
 
@@ -106,9 +105,9 @@ also dropped for streams that do not exist and for the wrong direction.
 	wire                              exec                        port-forward
 	SYN_STREAM from the client        Open, accepted at once      Open with the block
 	  a role twice, or not in the set   refused (RST_STREAM 3)
-	  the 17th such                     protocol error
+	  the 17th refused                  protocol error
 	  even, reused or falling ID        protocol error            protocol error
-	  the 4097th that is open                                     protocol error
+	  the 4097th open stream                                      protocol error
 	SYN_STREAM from the server        protocol error              protocol error
 	SYN_REPLY from the client         protocol error              protocol error
 	SYN_REPLY, HEADERS                nothing                     Accept, Headers with the block

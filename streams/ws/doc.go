@@ -85,8 +85,8 @@
 //
 // A resize message is one terminal size; its JSON is passed on unchanged. Stdin does not wait until
 // its message is complete: a Data frame has at most [streams.MaxData] bytes. A client that sends
-// 15 MiB in one message therefore costs no more memory than others. Of base64 the source holds only
-// the bits of an incomplete quantum (4 characters), wherever a fragment ends.
+// 15 MiB in one message therefore costs no more memory than others. For base64 the source holds
+// only the bits of an incomplete group of four characters, wherever a fragment ends.
 //
 // # Messages from servers
 //
