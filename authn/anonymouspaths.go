@@ -12,14 +12,15 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// AnonymousPaths is a set of request paths. A GET or HEAD request to one of them that has no
-// credential continues as system:anonymous. The anonymous.conditions of an
-// AuthenticationConfiguration do the same, but for every method. The zero value contains no path.
+// AnonymousPaths is a set of request paths that need no credential. A GET or HEAD request to one of
+// these paths that has no credential continues as system:anonymous. The field anonymous.conditions
+// of an AuthenticationConfiguration allows paths too, but for every method. The zero value contains
+// no path.
 type AnonymousPaths struct{ paths map[string]bool }
 
 // NewAnonymousPaths checks a list of paths and returns them as a set. It returns an error for a
 // path that no request can have, that two servers could read in two ways, or that names a resource.
-// It opens no resource of a cluster to users without a name.
+// So no anonymous user gets access to a resource of a cluster.
 func NewAnonymousPaths(list []string) (AnonymousPaths, error) {
 	p := AnonymousPaths{make(map[string]bool, len(list))}
 	for _, text := range list {
@@ -31,10 +32,11 @@ func NewAnonymousPaths(list []string) (AnonymousPaths, error) {
 	return p, nil
 }
 
-// allow reports whether a request is to one of the paths. It compares the path that RequestInfo and
-// the API server read. It refuses a path with percent escapes, so that every server reads the same
-// path. It refuses an upgrade, which holds a connection for long, and a body, which may never
-// arrive.
+// allow reports whether a request without a credential may continue as anonymous: it is a GET or
+// HEAD of one of the paths in p. allow compares the path that Kubernetes' RequestInfo and the API
+// server read. It refuses a path with percent escapes, so that every server reads the same path. It
+// refuses an upgrade, because an upgraded connection stays open for long. It refuses a request with
+// a body, because the body may never arrive.
 func (p AnonymousPaths) allow(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false

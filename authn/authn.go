@@ -10,7 +10,7 @@ import (
 // Authenticator verifies the tokens of all configured issuers. It is safe for concurrent use. It
 // has no keys before [Authenticator.Run] fetches them.
 type Authenticator struct {
-	options     Options // with defaults filled in
+	options     Options // as the caller passed them to New, with defaults filled in
 	rules       atomic.Pointer[ruleSet]
 	cache       tokenCache
 	schedule    fetchSchedule
@@ -68,8 +68,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (Verifie
 func (a *Authenticator) Anonymous(path string) bool { return a.rules.Load().allowsAnonymous(path) }
 
 // Run fetches the keys of every issuer, renews them, and reloads the configuration file when it
-// changes, until ctx ends. Run must be called only once. It stops all goroutines that it started
-// before it returns. After that, tokens are verified with the last keys.
+// changes, until ctx ends. Run must be called only once. Before Run returns, it stops all
+// goroutines that it started. After that, edge verifies tokens with the keys that it fetched last.
 func (a *Authenticator) Run(ctx context.Context) {
 	k := &keyRefreshers{schedule: a.schedule, log: a.options.Log, running: make(map[*keySource]context.CancelFunc)}
 	defer k.wait()
@@ -87,7 +87,8 @@ func (a *Authenticator) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if rules := a.config.reload(a.rules.Load()); rules != nil {
-			// Start before rules are in use: a token of a new issuer then waits for its first keys.
+			// Start fetching keys before the new rules are in use, so that a token of a new issuer
+			// waits for the issuer's first keys.
 			k.start(ctx, rules)
 			a.rules.Store(rules)
 			a.cache.sweep(func(c *cachedToken) bool { return rules.has(c.issuer) })

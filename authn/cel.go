@@ -12,12 +12,12 @@ import (
 	"k8s.io/apiserver/pkg/cel/lazy"
 )
 
-// Expressions read the same values here as in kube-apiserver. kube-apiserver's package
+// In edge, CEL expressions read the same values as in kube-apiserver. kube-apiserver's package
 // k8s.io/apiserver/plugin/pkg/authenticator/token/oidc does not export the code that makes these
-// values.
+// values, so edge has its own.
 
-// claimsValue returns a token's claims as a CEL value. A claim is decoded when an expression first
-// reads it.
+// claimsValue returns a token's claims as a CEL value. A claim is decoded only when an expression
+// reads it for the first time.
 func claimsValue(c claims) *lazy.MapValue {
 	m := lazy.NewMapValue(types.NewObjectType("kubernetes.claims"))
 	for name, raw := range c {
@@ -46,9 +46,9 @@ func userValue(u user.Info) *lazy.MapValue {
 	return m
 }
 
-// unescaping wraps a value, so that an expression can name object members that CEL's grammar cannot
-// spell, at any depth. For example, a__dot__b names the member a.b. Top-level claims can be named
-// in the same way.
+// unescaping wraps a value, so that an expression can name object members at any depth whose names
+// are not valid in CEL's grammar. For example, a__dot__b names the member a.b. Expressions can name
+// top-level claims in the same way, without unescaping.
 func unescaping(value ref.Val) ref.Val {
 	switch v := value.(type) {
 	case traits.Mapper:

@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// refusedAge is how long edge stores the refusal of a client certificate. It is short, because a
-// certificate that is not valid yet becomes valid later. edge verifies an accepted certificate
-// again when the first certificate of its chain expires.
+// refusedAge is how long edge stores the refusal of a client certificate. The time is short,
+// because a certificate that is not valid yet becomes valid later. edge stores the acceptance of a
+// certificate until any certificate of its chain expires.
 const refusedAge = time.Minute
 
-// ConnectionValue returns where one value is stored for as long as a request's connection lasts. If
-// it returns nil, nothing is stored.
+// ConnectionValue returns the place where edge stores one value for a request's connection, for as
+// long as the connection lasts. nil: edge stores nothing for this connection.
 type ConnectionValue func(*http.Request) *atomic.Value
 
-// certVerdict is the result of verifying the client certificate of a connection. edge stores it,
-// because verifying a chain takes milliseconds, while a request on an open connection costs the
-// client only a few bytes.
+// certVerdict is the stored result of verifying the client certificate of a connection. edge stores
+// the result, because verifying a chain takes milliseconds, while a request on an open connection
+// costs the client only a few bytes.
 type certVerdict struct {
-	mu    sync.Mutex     // held during verification, so that concurrent requests share one
-	roots *x509.CertPool // CA pool of the verification; a changed CA file makes another pool
+	mu    sync.Mutex     // held during verification, so that concurrent requests on one connection share one verification
+	roots *x509.CertPool // CA certificates that the verification used; a changed CA file makes another pool
 	until time.Time
 	who   Result
 	ok    bool
 	err   error
 }
 
-// verdictAt returns the verdict that place stores. If place is empty, verdictAt first stores a new,
-// empty verdict there.
+// verdictAt returns the verdict on a client certificate that is stored at place. If place is empty,
+// verdictAt first stores a new, empty verdict there.
 func verdictAt(place *atomic.Value) *certVerdict {
 	if v, ok := place.Load().(*certVerdict); ok {
 		return v
@@ -39,8 +39,9 @@ func verdictAt(place *atomic.Value) *certVerdict {
 	return place.Load().(*certVerdict)
 }
 
-// get returns the verdict for these roots. If the stored verdict is for other roots or out of date,
-// get calls judge and stores its result.
+// get returns the verdict on the client certificate, made with the CA certificates in roots. If the
+// stored verdict was made with other roots or is out of date, get calls judge and stores its
+// result.
 func (v *certVerdict) get(roots *x509.CertPool, clock func() time.Time, judge func() (Result, bool, error)) (Result, bool, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -21,10 +21,11 @@ type Tokens interface {
 type ChainOptions struct {
 	Tokens   Tokens
 	ClientCA *ClientCA // nil: client certificates are ignored
-	// AnonymousPaths need no credential. They are in addition to those that Tokens allows.
+	// AnonymousPaths are paths that need no credential, in addition to the paths that Tokens
+	// allows.
 	AnonymousPaths AnonymousPaths
-	// Review asks the API server for the user of a token that Tokens refuses. Nil: such a token is
-	// refused.
+	// Review asks the API server for the user of a token that Tokens refuses. Nil: edge refuses
+	// such a token.
 	Review func(ctx context.Context, token string) (user.Info, error)
 }
 
@@ -32,7 +33,7 @@ type ChainOptions struct {
 // token of an issuer, token review, anonymous. kube-apiserver uses the same order.
 type Chain struct{ o ChainOptions }
 
-// NewChain returns a Chain. It is safe for concurrent use.
+// NewChain returns a Chain, which authenticates requests and is safe for concurrent use.
 func NewChain(o ChainOptions) *Chain { return &Chain{o} }
 
 // Authenticate returns the user who sends a request. In any case it removes all credentials from
@@ -59,7 +60,7 @@ func (c *Chain) Authenticate(r *http.Request) (Result, error) {
 }
 
 func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadable error) (Result, error) {
-	var wrong error // why the client certificate was refused
+	var wrong error // why the client certificate was refused; nil: it was not refused
 	if c.o.ClientCA != nil {
 		who, ok, err := c.o.ClientCA.authenticate(r)
 		if ok {
@@ -82,7 +83,7 @@ func (c *Chain) authenticate(r *http.Request, token string, sent bool, unreadabl
 }
 
 // byToken authenticates a request by its token only. certificate is the error of the request's
-// client certificate, or nil. byToken appends that error to its own.
+// client certificate, or nil. If byToken fails, its error also contains certificate.
 func (c *Chain) byToken(ctx context.Context, token string, certificate error) (Result, error) {
 	verified, err := c.o.Tokens.Authenticate(ctx, token)
 	if err == nil {
@@ -108,9 +109,10 @@ func hasName(u user.Info) bool {
 	return u.GetName() != ""
 }
 
-// mostHelpful combines all errors that are not nil into one. An error that is not a refusal comes
-// first, because the credential may be good. If all are refusals, the first one gives the reason
-// and the message for the client. The other errors are appended for the log.
+// mostHelpful combines several errors about one request's credentials into one error; it ignores
+// nil. The first error that is not a refusal decides the result, because the credential may be
+// good. If all errors are refusals, the first refusal gives the reason and the message for the
+// client. The text of the other errors is appended for the log.
 func mostHelpful(errs ...error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	first := max(0, slices.IndexFunc(errs, func(err error) bool { return !isRefusal(err) }))

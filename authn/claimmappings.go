@@ -64,8 +64,8 @@ func (v *verification) checkUID(ctx context.Context) (err error) {
 	return err
 }
 
-// checkExtra computes the user's extra values. The first one is the token's jti, for the audit log.
-// A jti that is not a string is ignored.
+// checkExtra computes the user's extra values. The first value is the token's jti (its ID), for the
+// audit log. A jti that is not a string is ignored.
 func (v *verification) checkExtra(ctx context.Context) error {
 	if v.idToken == nil {
 		return errSkipped

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// notBeforeLeeway is how far in the future nbf may be, because clocks differ. kube-apiserver uses
-// this value. go-oidc's own value is larger (5 minutes).
+// notBeforeLeeway is how far in the future a token's nbf ("not before") may be, because clocks
+// differ. kube-apiserver uses the same minute. go-oidc itself allows 5 minutes.
 const notBeforeLeeway = time.Minute
 
-// claims is a token's payload, decoded one level deep. JSON null decodes to a zero value, as in
-// kube-apiserver.
+// claims is a token's payload, decoded one level deep: the value of each claim is still JSON. JSON
+// null decodes to a zero value, as in kube-apiserver.
 type claims map[string]json.RawMessage
 
 // text returns the value of a claim that must be a string.
@@ -30,17 +30,18 @@ func (c claims) text(name string) (string, error) {
 	return s, nil
 }
 
-// envelope holds two claims that edge reads before it checks the signature: iss, which selects the
-// issuer, and nbf, for which go-oidc allows another leeway.
+// envelope contains the two claims that edge reads before it checks the signature: iss, which
+// selects the issuer, and nbf, for which go-oidc allows 5 minutes of clock difference instead of
+// one.
 type envelope struct {
 	Issuer    string       `json:"iss"`
 	NotBefore *json.Number `json:"nbf"`
 }
 
-// envelope returns iss and nbf as kube-apiserver and go-oidc read them. Both decode the payload
-// into a struct, and encoding/json then ignores the case of names and lets the last member win. If
-// the payload spells one of the two names in another case, envelope decodes the payload in that way
-// too.
+// envelope returns the claims iss and nbf as kube-apiserver and go-oidc read them. Both decode the
+// payload into a struct: encoding/json then ignores the case of names, and the last of several
+// equal names counts. If the payload contains iss or nbf in another case, such as "ISS", envelope
+// decodes the payload into a struct too.
 func (c claims) envelope(payload []byte) (e envelope, err error) {
 	for name := range c {
 		if isInOtherCase(name, "iss") || isInOtherCase(name, "nbf") {
@@ -59,8 +60,9 @@ func (c claims) envelope(payload []byte) (e envelope, err error) {
 // isInOtherCase reports whether name differs from claim only in upper and lower case.
 func isInOtherCase(name, claim string) bool { return name != claim && strings.EqualFold(name, claim) }
 
-// tooEarly reports whether nbf is more than notBeforeLeeway ahead of now. nbf may have a fraction.
-// A number that float64 cannot hold is too early; go-oidc refuses such a payload.
+// tooEarly reports whether the claim nbf is more than notBeforeLeeway later than now. nbf may have
+// a fraction. If nbf is a number that float64 cannot hold, the token is too early; go-oidc refuses
+// such a payload.
 func (e envelope) tooEarly(now time.Time) bool {
 	if e.NotBefore == nil {
 		return false
@@ -105,10 +107,10 @@ func (c claims) groups(claim string) ([]string, error) {
 	return groups, nil
 }
 
-// refuseDistributed refuses a token that only refers to its groups (OpenID Connect Core 1.0,
-// section 5.6.2). To fetch the groups, edge would have to follow a URL from a token. Without the
-// groups, the user would have other rights than the issuer meant. A token with malformed
-// _claim_names or without valid _claim_sources is refused, as in kube-apiserver.
+// refuseDistributed refuses a token that contains only a reference to its groups and not the groups
+// (OpenID Connect Core 1.0, section 5.6.2). To fetch the groups, edge would have to follow a URL
+// from a token. Without the groups, the user would have other rights than the issuer meant. A token
+// with malformed _claim_names or without valid _claim_sources is refused, as in kube-apiserver.
 func (c claims) refuseDistributed(groupsClaim string) error {
 	raw, ok := c["_claim_names"]
 	if !ok {

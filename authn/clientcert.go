@@ -14,8 +14,8 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// ReasonCertificate: no authority of --client-ca-file signed the client certificate, or the
-// certificate is unusable.
+// ReasonCertificate is the reason of a refusal if no authority of --client-ca-file signed the
+// client certificate, or if the certificate is unusable.
 const ReasonCertificate Reason = "certificate"
 
 // A ClientCA authenticates users by client certificate, as kube-apiserver does with
@@ -26,10 +26,10 @@ type ClientCA struct {
 	perConnection ConnectionValue
 }
 
-// NewClientCA reads a PEM file with the certificates of certificate authorities. The caller runs
-// [ClientCA.Run].
+// NewClientCA reads a PEM file with the certificates of certificate authorities. The caller must
+// call [ClientCA.Run] to reload the file when it changes.
 func NewClientCA(file string) (*ClientCA, error) {
-	// Check the file first, because an error of the next call would leak goroutines.
+	// Check the file first: if it is invalid, NewDynamicCAContentFromFile would leak goroutines.
 	if _, err := cert.NewPool(file); err != nil {
 		return nil, err
 	}
@@ -40,22 +40,25 @@ func NewClientCA(file string) (*ClientCA, error) {
 	return &ClientCA{content, time.Now, func(*http.Request) *atomic.Value { return nil }}, nil
 }
 
-// CachePerConnection makes edge verify the certificate of a connection once and store the verdict.
-// edge verifies the certificate again when the CA file changes. A good verdict also ends when the
-// first certificate of the chain expires, and a refusal after one minute. CachePerConnection must
-// be called before the first request. Without it, edge verifies the certificate for each request.
+// CachePerConnection makes edge verify the client certificate of a connection once and store the
+// result. edge verifies the certificate again when the CA file changes. It also does so when any
+// certificate of an accepted chain has expired, and one minute after a refusal. CachePerConnection
+// must be called before the first request. Without CachePerConnection, edge verifies the
+// certificate for each request.
 func (c *ClientCA) CachePerConnection(value ConnectionValue) { c.perConnection = value }
 
 // Run reloads the CA file when it changes, until ctx ends. If the new file is unusable, the
 // previous authorities stay in use.
 func (c *ClientCA) Run(ctx context.Context) { c.content.Run(ctx, 1) }
 
-// Content returns the authorities, for a TLS listener that names them in its handshakes.
+// Content returns the CA certificates for a TLS listener, which names these authorities in its
+// handshakes.
 func (c *ClientCA) Content() dynamiccertificates.CAContentProvider { return c.content }
 
-// authenticate verifies the client certificate of the request's connection. While the connection is
-// open, the certificate may expire and its authority may be removed. If there is no error, ok is
-// false if the client has no certificate or the certificate has no common name.
+// authenticate verifies the client certificate of the request's connection. edge verifies it for
+// requests and not only in the TLS handshake: while the connection is open, the certificate may
+// expire and its authority may be removed from the CA file. If err is nil and ok is false, the
+// client has no certificate or the certificate has no common name.
 func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return Result{}, false, nil
@@ -63,8 +66,9 @@ func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error
 	return c.judged(r, func() (Result, bool, error) { return c.judge(r) })
 }
 
-// judged returns the stored verdict of the request's connection. If none is stored or it is out of
-// date, judged calls judge.
+// judged returns the result of verifying the client certificate that is stored for the request's
+// connection. If no result is stored or it is out of date, judged calls judge, which verifies the
+// certificate.
 func (c *ClientCA) judged(r *http.Request, judge func() (Result, bool, error)) (Result, bool, error) {
 	place := c.perConnection(r)
 	if place == nil {
@@ -96,7 +100,7 @@ func (c *ClientCA) options() (x509.VerifyOptions, bool) {
 	return options, ok
 }
 
-// expiryOf returns when the first certificate of a chain expires.
+// expiryOf returns when a certificate chain expires: the earliest expiry of all its certificates.
 func expiryOf(chain []*x509.Certificate) time.Time {
 	first := chain[0].NotAfter
 	for _, c := range chain[1:] {

@@ -22,30 +22,33 @@ import (
 const maxConfigBytes = 1 << 20
 
 // authenticationConfig is an AuthenticationConfiguration, read from a file or made from flags,
-// together with settings that this API type lacks. It is not compiled yet: see [compileRules].
+// together with settings that this API type lacks. Its expressions are not compiled yet:
+// [compileRules] compiles them.
 type authenticationConfig struct {
 	api    *apiserver.AuthenticationConfiguration
 	source []byte   // content of the file; nil: the configuration is made from flags
 	algs   []string // signing algorithms that are accepted from all issuers
-	caFile string   // --oidc-ca-file, read again at each fetch of keys; empty: the CA is in api
+	caFile string   // path in --oidc-ca-file, read again at each fetch of keys; empty: the CA certificates are in api
 }
 
-// decoder decodes all versions of the API group. It refuses unknown and duplicate fields.
+// decoder decodes all versions of the API group apiserver.config.k8s.io. It refuses unknown and
+// duplicate fields.
 var decoder = sync.OnceValue(func() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDecoder()
 })
 
-// parseConfig decodes a configuration file. It does not check whether the content is valid:
-// validate does.
+// parseConfig decodes a configuration file. It does not check whether the content is valid;
+// authenticationConfig.validate does.
 func parseConfig(data []byte) (*authenticationConfig, error) {
 	if err := checkOneDocument(data); err != nil {
 		return nil, err
 	}
 	object, err := runtime.Decode(decoder(), data)
 	if runtime.IsNotRegisteredError(err) || runtime.IsMissingKind(err) || runtime.IsMissingVersion(err) {
-		// The decoder's error is written for programmers, and may quote the whole file.
+		// Do not return the decoder's error: it is written for programmers, and may quote the whole
+		// file.
 		return nil, otherKind(data)
 	}
 	if err != nil {
@@ -58,13 +61,14 @@ func parseConfig(data []byte) (*authenticationConfig, error) {
 	return &authenticationConfig{api: config, source: data, algs: signingAlgs}, nil
 }
 
-// otherKind returns an error that names the kind and version that the file has.
+// otherKind returns an error that names the kind and apiVersion in a file that is no
+// AuthenticationConfiguration.
 func otherKind(data []byte) error {
 	var is struct {
 		APIVersion string `yaml:"apiVersion"`
 		Kind       string `yaml:"kind"`
 	}
-	_ = yaml.Unmarshal(data, &is) // the decoder has parsed data before; a missing field stays empty
+	_ = yaml.Unmarshal(data, &is) // ignore the error: the decoder has parsed data before; a field that is missing in data stays empty
 	return fmt.Errorf("kind %s of apiVersion %s is not AuthenticationConfiguration of apiserver.config.k8s.io/v1 or v1beta1", quote(is.Kind), quote(is.APIVersion))
 }
 
@@ -72,7 +76,7 @@ func otherKind(data []byte) error {
 // second YAML document.
 func checkOneDocument(data []byte) error {
 	if json.Valid(data) {
-		return nil // JSON: one value, up to the end
+		return nil // the input is JSON; the decoder accepts only one JSON value, up to the end of the input
 	}
 	documents := yaml.NewDecoder(bytes.NewReader(data))
 	for n := 0; ; {
@@ -94,7 +98,7 @@ func checkOneDocument(data []byte) error {
 	}
 }
 
-// validate checks the whole configuration and returns all errors together.
+// validate checks the whole authentication configuration and returns all errors together.
 func (c *authenticationConfig) validate() error {
 	errs := validation.ValidateAuthenticationConfiguration(compiler(), c.api, nil)
 	for i, jwt := range c.api.JWT {
@@ -106,11 +110,12 @@ func (c *authenticationConfig) validate() error {
 	return errs.ToAggregate()
 }
 
-// maxConfigErrorBytes bounds the error text about a configuration file, in bytes. Text beyond it is
-// cut; only very many errors are longer.
+// maxConfigErrorBytes bounds the error text about a configuration file, in bytes. Longer text is
+// cut; only a file with very many errors has one.
 const maxConfigErrorBytes = 4 << 10
 
-// fileError returns an error of one line about a configuration file. It hides passwords in URLs.
+// fileError returns an error of one line about the configuration file. It hides passwords in URLs
+// that err quotes.
 func fileError(name string, err error) error {
 	text := userInfo.ReplaceAllString(err.Error(), "//REDACTED@")
 	return errors.New("--authentication-config: " + oneLine(name+": "+text, maxConfigErrorBytes))

@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// reloadInterval is how often edge reads the configuration file. edge compares the content, so that
-// every kind of change is found: a mounted ConfigMap changes through a symbolic link.
+// reloadInterval is how often edge reads the configuration file. edge compares the content and not
+// the time of the last change: a mounted ConfigMap changes through a symbolic link.
 const reloadInterval = 3 * time.Second
 
-// configWatcher reads the configuration file periodically. It stores why the current file is not in
-// use.
+// configWatcher reads the configuration file periodically. If the current file is refused,
+// configWatcher stores why.
 type configWatcher struct {
 	file string
 	log  *slog.Logger
 	now  func() time.Time
 
 	mu      sync.Mutex
-	adopted []byte // content that is in use
-	refused []byte // newest content that was refused; nil: none, or the file cannot be read
+	adopted []byte // content of the file that is in use
+	refused []byte // newest content of the file that was refused; nil: none was refused, or the file cannot be read
 	problem string // why the current file is not in use; empty: it is in use
 	since   time.Time
 }
 
-// reload reads the file. It returns the rules to use from now on, or nil if the current rules stay
-// in use. A file with any error is refused as a whole. The same content is refused and logged only
-// once.
+// reload reads the configuration file. It returns the rules to use from now on, or nil if the
+// current rules stay in use. A file with any error is refused as a whole. The same content is
+// refused and logged only once.
 func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -60,13 +60,13 @@ func (w *configWatcher) reload(inUse *ruleSet) *ruleSet {
 	return rules
 }
 
-// adopt records that the current content of the file is in use.
+// adopt records that the current content of the configuration file is in use.
 func (w *configWatcher) adopt(data []byte) {
 	w.adopted, w.refused, w.problem, w.since = data, nil, "", time.Time{}
 }
 
-// refuse records why the current file is refused. It logs the problem, unless the problem is the
-// same as before.
+// refuse records why the current configuration file is refused. It logs the problem, unless the
+// problem is the same as before.
 func (w *configWatcher) refuse(data []byte, err error) {
 	problem := fileError(w.file, err).Error()
 	w.refused = data
@@ -77,8 +77,8 @@ func (w *configWatcher) refuse(data []byte, err error) {
 	w.log.Error("refused the authentication configuration file; the previous configuration stays in use", slog.String("error", problem))
 }
 
-// warning returns a line for the operator. It returns an empty string if the current file is in
-// use.
+// warning returns a line for the operator that states why the configuration file is refused. It
+// returns an empty string if the current file is in use.
 func (w *configWatcher) warning() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// MaxTokenBytes is the length limit of a token. It equals the limit that edge and kube-apiserver
-// have for the whole header of a request. A token with a thousand groups has about 100 KiB.
+// MaxTokenBytes is the length limit of a token. edge and kube-apiserver limit the whole header of a
+// request to the same size. A token with a thousand groups has about 100 KiB.
 const MaxTokenBytes = 1 << 20
 
 const (
 	authorization = "Authorization"
-	// protocols is Sec-WebSocket-Protocol, as net/http spells it in a header map.
+	// protocols is the header name Sec-WebSocket-Protocol, as net/http spells it in a header map.
 	protocols = "Sec-Websocket-Protocol"
 	// bearerProtocol is the prefix of a WebSocket subprotocol that carries a bearer token. The
 	// token follows the prefix in base64url without padding. Browsers send tokens in this way,
@@ -47,9 +47,10 @@ func Credential(r *http.Request) (token string, ok bool, err error) {
 	return fromProtocol, true, nil
 }
 
-// Strip removes both kinds of credential from a header, whether they were accepted or not, so that
-// edge forwards neither. It joins the other subprotocols into one line, because the API server
-// reads only the first line.
+// Strip removes both kinds of bearer credential from a header: Authorization and the subprotocol
+// with a token. It removes them whether they were accepted or not, so that edge forwards neither.
+// Strip joins the other subprotocols into one line, because the API server reads only the first
+// line.
 func Strip(h http.Header) {
 	h.Del(authorization)
 	lines, ok := h[protocols]
@@ -60,8 +61,9 @@ func Strip(h http.Header) {
 	for _, line := range lines {
 		for protocol := range strings.SplitSeq(line, ",") {
 			protocol = strings.TrimSpace(protocol)
-			// The prefix counts anywhere and in any case. Credential accepts less, but what remains
-			// here is sent to the API server.
+			// Remove a subprotocol that contains the prefix of a bearer token anywhere and in any
+			// case. Credential accepts less, but everything that Strip keeps is sent to the API
+			// server.
 			if protocol != "" && !strings.Contains(strings.ToLower(protocol), bearerProtocol) {
 				kept = append(kept, protocol)
 			}
@@ -74,8 +76,8 @@ func Strip(h http.Header) {
 	h[protocols] = []string{strings.Join(kept, ", ")}
 }
 
-// headerToken reads Authorization as RFC 6750 section 2.1 defines it: one line that contains
-// "Bearer", one space and the token.
+// headerToken returns the token in Authorization as RFC 6750 section 2.1 defines it: one line that
+// contains "Bearer", one space and the token.
 func headerToken(lines []string) (string, bool, error) {
 	switch len(lines) {
 	case 0:
@@ -97,8 +99,8 @@ func headerToken(lines []string) (string, bool, error) {
 	return token, true, nil
 }
 
-// protocolToken returns the token among the subprotocols. The client must offer another subprotocol
-// too: edge's answer has to name one, and must not name the token.
+// protocolToken returns the bearer token among the WebSocket subprotocols. The client must offer
+// another subprotocol too: edge's response has to name one of them, and must not name the token.
 func protocolToken(lines []string) (token string, ok bool, err error) {
 	others := false
 	for _, line := range lines {
@@ -127,8 +129,8 @@ func protocolToken(lines []string) (token string, ok bool, err error) {
 	return token, ok, nil
 }
 
-// isWebSocketUpgrade reads Connection and Upgrade as lists, as RFC 6455 section 4.2.1 requires.
-// Only in a WebSocket upgrade may a subprotocol be a credential.
+// isWebSocketUpgrade reports whether r is a WebSocket upgrade. Only then may a subprotocol be a
+// credential. It reads Connection and Upgrade as lists, as RFC 6455 section 4.2.1 requires.
 func isWebSocketUpgrade(r *http.Request) bool {
 	return httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket") &&
 		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade")

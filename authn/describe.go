@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 )
 
-// describe returns what a check examined, after the check has run. It shows the reader of an
-// explanation what is wrong.
+// describe returns what a check examined, after the check has run, for example the claim's value.
+// Explain prints it, so that its reader sees what is wrong with the token.
 func (v *verification) describe(check string) string {
 	switch check {
 	case "form":
@@ -89,8 +89,8 @@ func (v *verification) describeIdentity(check string) string {
 	return ""
 }
 
-// takeCause returns the library's error about the claim that was refused last. It returns each
-// error only once.
+// takeCause returns the library's error about the claim that was refused last, and forgets it, so
+// that only one step of an explanation reports it.
 func (v *verification) takeCause() string {
 	if v.cause == nil {
 		return ""
@@ -100,7 +100,7 @@ func (v *verification) takeCause() string {
 	return text
 }
 
-// moment formats a time, followed by its distance from now.
+// moment formats a time, followed by how far it is from now.
 func (v *verification) moment(at time.Time) string {
 	text := at.UTC().Format(time.RFC3339)
 	if left := at.Sub(v.now); left >= 0 {
@@ -109,7 +109,7 @@ func (v *verification) moment(at time.Time) string {
 	return text + ", " + duration.HumanDuration(v.now.Sub(at)) + " ago"
 }
 
-// join joins two remarks with a semicolon. Either of them may be empty.
+// join joins two remarks about a check with a semicolon. Either of them may be empty.
 func join(a, b string) string {
 	if a == "" || b == "" {
 		return a + b

@@ -2,12 +2,13 @@ package authn
 
 import "encoding/json"
 
-// maxClientMessageBytes bounds how much of the operator's message the client receives, in bytes.
+// maxClientMessageBytes bounds how much of the operator's message for a rule the client receives,
+// in bytes.
 const maxClientMessageBytes = 1 << 10
 
-// disclose removes the ClientMessage of a refusal unless signature, issuer and audience of the
-// token are right. So all clients that guess tokens receive the same answer, whatever is wrong with
-// the token.
+// disclose removes the ClientMessage of a refusal unless the token's signature, issuer and audience
+// are right. So all clients that guess tokens receive the same response, whatever is wrong with the
+// token.
 func (v *verification) disclose(err error) error {
 	wrong, ok := err.(*RefusedError)
 	if !ok || wrong.ClientMessage == "" {
@@ -19,13 +20,14 @@ func (v *verification) disclose(err error) error {
 	return refused(wrong.Reason, wrong.Detail)
 }
 
-// audienceAccepted reports whether aud contains one of the issuer's audiences. It also works for a
-// token that go-oidc refuses for another reason.
+// audienceAccepted reports whether the token's aud contains one of the issuer's audiences. It also
+// works if go-oidc refused the token for a reason other than the audience.
 func (v *verification) audienceAccepted() bool {
 	if v.idToken != nil {
 		return v.issuer.accepts(v.idToken.Audience)
 	}
-	// Decoded as by go-oidc: the case of the name is ignored, and the last member wins.
+	// Decode aud as go-oidc does: encoding/json ignores the case of the name, and the last of
+	// several aud members counts.
 	var said struct {
 		Audience json.RawMessage `json:"aud"`
 	}

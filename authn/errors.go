@@ -8,25 +8,26 @@ import (
 )
 
 var (
-	// ErrNoCredential: the request has no credential, and its path does not allow anonymous
-	// requests.
+	// ErrNoCredential is returned if the request has no credential, and its path does not allow
+	// anonymous requests.
 	ErrNoCredential = errors.New("authn: no credential")
-	// ErrNoName: a credential was accepted, but its user has no name. Such a request must not go
-	// upstream: without a user it would have the rights of edge itself (CVE-2023-48312).
+	// ErrNoName is returned if a credential is accepted, but its user has no name. Such a request
+	// must not go upstream: without a user it would have the rights of edge itself
+	// (CVE-2023-48312).
 	ErrNoName = errors.New("authn: the authenticated user has no name")
 	// ErrNotReady is returned while edge has no keys of the token's issuer. edge cannot accept the
 	// token then, but the token may be good.
 	ErrNotReady = errors.New("authn: the issuer's keys are not available yet")
-	// ErrTokenInURL: the request's own bearer token is also in its URL, where every log on the path
-	// would store it (RFC 6750 section 5.3).
+	// ErrTokenInURL is returned if the request's own bearer token is also in its URL. Logs of every
+	// server on the way to the API server would store it (RFC 6750 section 5.3).
 	ErrTokenInURL = errors.New("authn: the bearer token is also in the URL")
 )
 
 // errSkipped is returned by a check whose input is missing, because an earlier check failed.
 var errSkipped = errors.New("authn: check skipped, because an earlier check failed")
 
-// Faults of a claim or of an expression's value. The [RefusedError] names the claim or the
-// expression.
+// Errors about a wrong claim, or about an expression with a wrong value. The [RefusedError] for the
+// token names the claim or the expression.
 var (
 	errClaimMissing = errors.New("is missing")
 	errClaimKind    = errors.New("is not a string")
@@ -39,14 +40,14 @@ var (
 	errNoKeys           = errors.New("the issuer publishes no key that could verify a token")
 )
 
-// A Reason is a kind of refusal. There are only the few constants below, so a Reason can be a
-// metric label.
+// A Reason is the kind of a refused credential's fault. There are only the few constants below, so
+// a Reason can be a metric label.
 type Reason string
 
 // The reasons of a [RefusedError], in the order of the checks.
 const (
 	ReasonCredential        Reason = "credential"         // several or unreadable credentials in the headers
-	ReasonTooLarge          Reason = "too_large"          // token longer than MaxTokenBytes, or its header too long
+	ReasonTooLarge          Reason = "too_large"          // the token is longer than MaxTokenBytes, or its JOSE header is too long
 	ReasonMalformed         Reason = "malformed"          // not a signed JWT in compact form, or not an ID token
 	ReasonAlgorithm         Reason = "algorithm"          // signing algorithm not allowed
 	ReasonIssuer            Reason = "issuer"             // iss is not a configured issuer
@@ -54,8 +55,8 @@ const (
 	ReasonExpired           Reason = "expired"            // exp is in the past or missing
 	ReasonAudience          Reason = "audience"           // aud contains no configured audience
 	ReasonNotYetValid       Reason = "not_yet_valid"      // nbf is more than a minute ahead
-	ReasonDistributedGroups Reason = "distributed_groups" // the token only refers to its groups
-	ReasonClaims            Reason = "claims"             // a claim that makes the user is wrong, or a rule refuses
+	ReasonDistributedGroups Reason = "distributed_groups" // the token contains only a reference to its groups
+	ReasonClaims            Reason = "claims"             // a claim that is needed for the user is wrong, or a rule refuses the token
 )
 
 // A RefusedError reports why a credential is refused. Its text is safe to log: it contains only
@@ -64,10 +65,10 @@ const (
 type RefusedError struct {
 	Reason Reason
 	Detail string
-	// ClientMessage is the part that the client may receive. It is set only if the token's
-	// signature, issuer and audience are right, and then states why the token is refused. Like the
-	// text above, it contains only words of the operator and of edge. It is empty for every other
-	// credential, so that a client that guesses tokens learns nothing.
+	// ClientMessage is the text that the client may receive. It is set only if the token's
+	// signature, issuer and audience are right, and then states why the token is refused. Like
+	// Detail, ClientMessage contains only words of the operator and of edge. It is empty for every
+	// other credential, so that a client that guesses tokens learns nothing.
 	ClientMessage string
 }
 
@@ -79,15 +80,15 @@ func refused(reason Reason, detail string) error {
 	return &RefusedError{Reason: reason, Detail: detail}
 }
 
-// refusedOpenly returns a refusal with the same text for the log and for the client. The text names
-// claims as the operator configured them. It must contain no value of a claim.
+// refusedOpenly returns a RefusedError with the same text for the log and for the client. The text
+// names claims as the operator configured them. It must contain no value of a claim.
 func refusedOpenly(reason Reason, words string) error {
 	return refusedWithMessage(reason, words, words)
 }
 
-// refusedWithMessage returns a refusal with one text for the log and another for the client.
-// Expressions are private to the operator, so the client's text only gives the place of an
-// expression in the configuration.
+// refusedWithMessage returns a RefusedError with one text for the log and another text for the
+// client. Expressions are private to the operator, so the client's text contains only the place of
+// an expression in the configuration.
 func refusedWithMessage(reason Reason, detail, clientMessage string) error {
 	return &RefusedError{Reason: reason, Detail: detail, ClientMessage: clientMessage}
 }
@@ -101,11 +102,12 @@ var (
 	errReviewedAway   = refused(ReasonReview, "the API server accepts the token, but not for an audience of --token-passthrough-audiences")
 )
 
-// tokenReview is the kind of all [edge/review.Error] values of a [TokenReviewer]. Secret is set
-// because a review contains the token, and no error may repeat it.
+// tokenReview is the kind of all [edge/review.Error] values that a [TokenReviewer] returns. Secret
+// is set because a review contains the token, and no error may repeat the token.
 var tokenReview = &review.Kind{
 	Room: "authn", Name: "token review", Resource: "tokenreviews", Group: "authentication.k8s.io", Secret: true,
 }
 
-// errReviewsBusy is a 429: maxWaitingReviews reviews wait for their turn already.
+// errReviewsBusy is the 429 that a client receives if already maxWaitingReviews token reviews wait
+// for their turn.
 var errReviewsBusy = tokenReview.Busy(errors.New("too many token reviews are running and waiting"))

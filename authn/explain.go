@@ -13,42 +13,42 @@ import (
 
 // ExplainOptions limit what [Authenticator.Explain] may do.
 type ExplainOptions struct {
-	// Fetch lets Explain fetch the keys from the token's issuer, once, if edge has none. If Fetch
-	// is false, Explain does not check the signature without keys, and nothing leaves this process
-	// unless [Authenticator.Run] is running.
+	// Fetch lets Explain fetch the keys of the token's issuer, once, if edge has no keys of that
+	// issuer. If Fetch is false and there are no keys, Explain does not check the signature.
+	// Explain then causes no network request unless [Authenticator.Run] is running.
 	Fetch bool
 }
 
-// An Outcome is the result of one step, or of the whole explanation.
+// An Outcome is the result of one check of an explained token, or of the whole explanation.
 type Outcome string
 
-// The outcomes. A step is skipped if it is impossible: keys are missing, or an earlier step was
-// refused.
+// The outcomes of a check. A check is skipped if it is impossible, because keys are missing or an
+// earlier check refused the token.
 const (
 	OutcomeOK      Outcome = "ok"
 	OutcomeRefused Outcome = "refused"
 	OutcomeSkipped Outcome = "skipped"
 )
 
-// Step is one check of a token.
+// Step is one check of a token in an [Explanation], with its result.
 type Step struct {
 	Name    string
 	Outcome Outcome
-	Detail  string // one line of text; it may quote single claims
+	Detail  string // what the check examined, in one line; it may quote single claims
 }
 
 // Explanation states whether a token is accepted, and why. It contains neither the token nor its
 // signature, and not the whole payload.
 type Explanation struct {
-	Outcome Outcome  // refused if any step is; else skipped if the signature was not checked
-	Reason  Reason   // of the first refusal, the same that Authenticate returns
-	Issuer  string   // the token's issuer; empty: it is not configured
+	Outcome Outcome  // refused if any step refused the token; else skipped if the signature was not checked
+	Reason  Reason   // reason of the first refusal, the same that Authenticate returns
+	Issuer  string   // URL of the token's issuer; empty: this issuer is not configured
 	Issuers []string // all configured issuers, sorted
-	Steps   []Step   // in the order of the checks
-	// User is the user that the token would make; nil if it makes none. It is unproven unless
-	// Outcome is ok.
+	Steps   []Step   // the checks in the order in which they ran
+	// User is the user that the token's claims describe; nil if they describe none. The token
+	// proves this user only if Outcome is ok.
 	User    user.Info
-	Expires time.Time // zero: unknown
+	Expires time.Time // when the token expires; zero: unknown
 }
 
 // Explain runs all checks of [Authenticator.Authenticate] on a token, with the same code. After a
@@ -93,10 +93,12 @@ func (a *Authenticator) Explain(ctx context.Context, token string, o ExplainOpti
 	return e
 }
 
-// makesUser contains the checks that compute the user. If one of them refuses, there is no user.
+// makesUser contains the names of the checks that compute the user. If one of these checks refuses
+// the token, there is no user.
 var makesUser = map[string]bool{"username": true, "groups": true, "uid": true, "extra": true}
 
-// fetchKeys fetches the issuer's keys for this verification only.
+// fetchKeys fetches the issuer's keys for the explanation of this one token. Other tokens are not
+// verified with these keys.
 func (v *verification) fetchKeys(ctx context.Context, now func() time.Time) Step {
 	from := &keyFetcher{keyOrigin: v.issuer.source.keyOrigin}
 	defer from.close()

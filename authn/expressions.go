@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// expression is a CEL expression of the configuration, and how errors name it.
+// expression is a CEL expression of the configuration, together with the names that errors use for
+// it.
 type expression struct {
-	what    string // its name in the log
-	place   string // its path in the configuration, as in validation errors; for the client
+	what    string // the expression's name in the log
+	place   string // the expression's path in the configuration, as in validation errors; the client receives it
 	text    string
-	message string // the operator's message for a rule that is not satisfied
+	message string // the operator's message that the client receives if the rule is not satisfied
 }
 
 func (i *issuer) usernameExpression() expression {
@@ -32,8 +33,8 @@ func (i *issuer) extraExpressions() (all []expression) {
 	return all
 }
 
-// claimRules returns the claimValidationRules that are expressions. The other ones require a claim
-// to have a certain value.
+// claimRules returns the claimValidationRules that are CEL expressions. A claimValidationRule
+// without an expression requires a claim to have a certain value.
 func (i *issuer) claimRules() (all []expression) {
 	for n, rule := range i.spec.ClaimValidationRules {
 		if rule.Expression != "" {
@@ -56,7 +57,7 @@ func (e expression) refuseResult(what string) error {
 	return refusedWithMessage(ReasonClaims, fmt.Sprintf("%s expression %q returns %s", e.what, e.text, what), e.place+" returns "+what)
 }
 
-// refuseRule refuses a token because a rule did not give true.
+// refuseRule refuses a token because the expression of a validation rule did not evaluate to true.
 func (e expression) refuseRule(fault string) error {
 	detail := fmt.Sprintf("validation rule %q %s", e.text, fault)
 	if e.message != "" {
@@ -65,7 +66,7 @@ func (e expression) refuseRule(fault string) error {
 	return refusedWithMessage(ReasonClaims, detail, e.clientMessage(fault))
 }
 
-// clientMessage returns the text for the client.
+// clientMessage returns the text about a refusal by this expression that the client receives.
 func (e expression) clientMessage(fault string) string {
 	words := e.place + " " + fault
 	if e.message != "" {
@@ -74,9 +75,9 @@ func (e expression) clientMessage(fault string) string {
 	return words
 }
 
-// notEvaluated refuses a token because one of several expressions ended with err. err may quote
-// claims, so notEvaluated keeps it only for Explain. The refusal names an expression only if err is
-// about it.
+// notEvaluated refuses a token because the evaluation of one of several expressions failed with
+// err. err may quote claims, so notEvaluated keeps it only for Explain. The refusal names an
+// expression only if err is about that expression.
 func (v *verification) notEvaluated(err error, of ...expression) error {
 	v.cause = err
 	const fault = "cannot be evaluated with these claims"

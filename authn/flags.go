@@ -48,8 +48,8 @@ type Flags struct {
 	RequiredClaims map[string]string
 }
 
-// given returns the first flag that differs from its default. If ok is false, no flag does, and so
-// no issuer is configured.
+// given returns the name of the first flag that differs from its default. If ok is false, no flag
+// differs, and so the flags configure no issuer.
 func (f Flags) given() (flag string, ok bool) {
 	algs := f.SigningAlgs
 	for _, one := range []struct {
@@ -73,7 +73,7 @@ func (f Flags) given() (flag string, ok bool) {
 	return "", false
 }
 
-// validate returns the first error, with the name of its flag in front.
+// validate returns the first error in the flags. The error begins with the name of the flag.
 func (f Flags) validate() error {
 	if err := validIssuerURL(f.IssuerURL); err != nil {
 		return fmt.Errorf("--oidc-issuer-url: %w", err)
@@ -92,7 +92,7 @@ func (f Flags) validate() error {
 	return nil
 }
 
-// validIssuerURL checks the same as kube-apiserver, and also that the URL has a host.
+// validIssuerURL checks the issuer's URL as kube-apiserver does, and also that the URL has a host.
 func validIssuerURL(issuer string) error {
 	if issuer == "" {
 		return errors.New("is required: the https URL of the OpenID Connect issuer")
@@ -114,7 +114,7 @@ func validIssuerURL(issuer string) error {
 	return nil
 }
 
-// config converts the flags to a configuration, in the same way as kube-apiserver.
+// config converts the flags to an AuthenticationConfiguration, in the same way as kube-apiserver.
 func (f Flags) config() (*authenticationConfig, error) {
 	if err := f.validate(); err != nil {
 		return nil, err

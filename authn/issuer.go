@@ -10,14 +10,15 @@ import (
 )
 
 // issuer is one issuer of the configuration: how its tokens are verified and what user they make.
-// It never changes.
+// An issuer value never changes.
 type issuer struct {
 	spec   apiserver.JWTAuthenticator
-	cel    cel.CELMapper // compiled expressions of spec
+	cel    cel.CELMapper // the expressions in spec, compiled
 	source *keySource
 }
 
-// compiler is shared by all expressions, because its CEL environment takes half a megabyte.
+// compiler compiles the CEL expressions of all issuers, because one CEL environment takes half a
+// megabyte.
 var compiler = sync.OnceValue(cel.NewDefaultCompiler)
 
 func newIssuer(spec apiserver.JWTAuthenticator) (*issuer, error) {
@@ -28,13 +29,14 @@ func newIssuer(spec apiserver.JWTAuthenticator) (*issuer, error) {
 	return &issuer{spec: spec, cel: mapper}, nil
 }
 
-// accepts reports whether audiences contain one of the issuer's audiences. This is the match policy
-// MatchAny, the only one that the API has.
+// accepts reports whether audiences, from a token's aud, contain one of the issuer's audiences.
+// This is the match policy MatchAny, the only one that the API has.
 func (i *issuer) accepts(audiences []string) bool {
 	return slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(i.spec.Issuer.Audiences, a) })
 }
 
-// usesCEL reports whether an expression reads claims, so that they must be converted to CEL values.
+// usesCEL reports whether an expression of this issuer reads claims. Only then must claims be
+// converted to CEL values.
 func (i *issuer) usesCEL() bool {
 	c := &i.cel
 	return c.Username != nil || c.Groups != nil || c.UID != nil || c.Extra != nil || c.ClaimValidationRules != nil

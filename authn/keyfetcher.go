@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// fetchTimeout bounds one fetch of the discovery document and the keys together. It also bounds
-	// how long a request waits for new keys.
+	// fetchTimeout bounds one fetch of an issuer's discovery document and keys together. It also
+	// bounds how long a request waits for new keys.
 	fetchTimeout = 10 * time.Second
 	// maxDocumentBytes bounds each document of the issuer, in bytes. A key with its certificate has
 	// about 1 KiB.
@@ -30,10 +30,11 @@ const (
 	// maxKeys bounds the number of an issuer's keys, because edge tries all of them for a token
 	// without a key ID.
 	maxKeys = 64
-	// maxRedirects bounds the number of redirects for one document.
+	// maxRedirects bounds the number of redirects that edge follows to fetch one document of an
+	// issuer.
 	maxRedirects = 3
-	// idleTimeout closes idle connections to the issuer. It is short, because fetches are minutes
-	// apart.
+	// idleTimeout is how long a connection to the issuer may be idle before edge closes it. It is
+	// short, because fetches are minutes apart.
 	idleTimeout = 10 * time.Second
 )
 
@@ -45,23 +46,23 @@ const wellKnown = "/.well-known/openid-configuration"
 type keyFetcher struct {
 	keyOrigin
 
-	ca     []byte // PEM of the CA certificates that client trusts, read when client was made
+	ca     []byte // PEM of the CA certificates that client trusts, read when client was created
 	client *http.Client
 	jwks   string // URL of the keys; empty: fetch the discovery document first
 }
 
-// keyOrigin contains all settings that decide where an issuer's keys come from, and which server
-// edge trusts as the issuer.
+// keyOrigin contains the settings that decide from where an issuer's keys are fetched, and which
+// server edge trusts as the issuer.
 type keyOrigin struct {
 	issuer    string // URL of the issuer
-	discovery string // URL of the discovery document; empty: issuer and wellKnown
+	discovery string // URL of the discovery document; empty: issuer followed by wellKnown
 	ca        string // PEM of the CA certificates; empty: the system's root certificates
-	caFile    string // file that replaces ca, read again at each fetch; empty: use ca
+	caFile    string // file with CA certificates that replaces ca, read again at each fetch; empty: use ca
 }
 
-// fetch returns the issuer's keys. It returns errNoKeys if the issuer answers, but publishes no
-// usable key. After any error, the next fetch starts again with discovery, because the keys may
-// have moved.
+// fetch returns the issuer's keys. It returns errNoKeys if the issuer's answer contains no usable
+// key. After any error, the next fetch reads the discovery document again, because the URL of the
+// keys may have changed.
 func (f *keyFetcher) fetch(ctx context.Context) (keys []jose.JSONWebKey, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -87,7 +88,8 @@ func (f *keyFetcher) fetch(ctx context.Context) (keys []jose.JSONWebKey, err err
 	return keys, nil
 }
 
-// trust creates the HTTP client. It creates a new one if the CA file has changed.
+// trust creates the HTTP client that trusts the configured CA certificates. If the CA file has
+// changed, trust replaces the client by a new one.
 func (f *keyFetcher) trust() error {
 	pem := []byte(f.keyOrigin.ca)
 	if f.caFile != "" {
@@ -114,7 +116,7 @@ func (f *keyFetcher) trust() error {
 // discover fetches the discovery document and returns the URL of the keys (OpenID Connect Discovery
 // 1.0, section 4).
 func (f *keyFetcher) discover(ctx context.Context) (string, error) {
-	// go-oidc takes its HTTP client from the context. Only this call uses that context.
+	// go-oidc takes its HTTP client from the context of this call.
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, f.client), f.issuer)
 	if err != nil {
 		return "", err

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// keyRefreshers are the goroutines that fetch and renew keys, one for each key source.
-// [Authenticator.Run] owns them.
+// keyRefreshers are the goroutines that fetch and renew issuers' keys, one goroutine for each
+// issuer's keySource. [Authenticator.Run] owns them.
 type keyRefreshers struct {
 	schedule fetchSchedule
 	log      *slog.Logger
@@ -15,7 +15,8 @@ type keyRefreshers struct {
 	wg       sync.WaitGroup
 }
 
-// start starts a goroutine for each key source of a rule set that has none yet.
+// start starts a goroutine that fetches keys for each issuer of rules, unless that issuer's
+// goroutine is already running.
 func (k *keyRefreshers) start(ctx context.Context, rules *ruleSet) {
 	for _, i := range rules.issuers {
 		s := i.source
@@ -24,8 +25,8 @@ func (k *keyRefreshers) start(ctx context.Context, rules *ruleSet) {
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		k.running[s] = cancel
-		// Call begin here and not in the goroutine, so that a request that comes first waits for
-		// this fetch.
+		// Call begin here and not in the goroutine, so that a request waits for this fetch also if
+		// it arrives before the goroutine runs.
 		s.ring.begin()
 		k.wg.Go(func() { s.run(ctx, k.schedule, k.log) })
 	}
@@ -40,7 +41,7 @@ func (k *keyRefreshers) stop(gone func(*keySource) bool) {
 	}
 }
 
-// wait stops all goroutines and returns when they have ended.
+// wait stops all goroutines that fetch keys, and returns when they have ended.
 func (k *keyRefreshers) wait() {
 	k.stop(func(*keySource) bool { return true })
 	k.wg.Wait()

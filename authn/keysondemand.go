@@ -12,23 +12,23 @@ import (
 )
 
 const (
-	// demandInterval is the minimum time between the start of a fetch and the next fetch that a
-	// token can cause.
+	// demandInterval is the minimum time from the start of a fetch of an issuer's keys to the next
+	// fetch that a token can cause.
 	demandInterval = 10 * time.Second
-	// maxWaiting bounds the requests that wait for a fetch. A further request does not wait, and is
-	// refused if no current key verifies its token.
+	// maxWaiting bounds the requests that wait for a fetch of one issuer's keys. Further requests
+	// do not wait: edge refuses them if no current key verifies their token.
 	maxWaiting = 256
 )
 
-// keySet is one generation of an issuer's keys. It never changes.
+// keySet is one version of an issuer's keys. It never changes: new keys make a new keySet.
 type keySet struct {
 	keys   []jose.JSONWebKey
-	prints []string // thumbprint and ID of each key, sorted: they identify the set
+	prints []string // thumbprint and ID of each key, sorted; two sets with equal prints have the same keys
 }
 
-// verify reports whether one of the keys signed the token. As in go-oidc, a token without a key ID
-// is tried with all keys. Only keys of the set count: verify ignores jwk, jku and x5c in the
-// token's header.
+// verify reports whether one of the keys in the set signed the token. As in go-oidc, a token
+// without a key ID is tried with all keys. Only keys of the set count: verify ignores jwk, jku and
+// x5c in the token's header.
 func (s *keySet) verify(token *compactJWS) bool {
 	id := token.header.Header.KeyID
 	for _, key := range s.keys {
@@ -42,20 +42,20 @@ func (s *keySet) verify(token *compactJWS) bool {
 	return false
 }
 
-// keyRing holds the newest keys of one issuer, and lets all requests that need newer keys wait for
-// one fetch. The goroutine that fetches calls begin and end around each fetch. All other methods
-// are safe for concurrent use.
+// keyRing holds the newest keys of one issuer. All requests that need newer keys wait for the same
+// fetch. The goroutine that fetches calls begin and end around each fetch. All other methods are
+// safe for concurrent use.
 type keyRing struct {
 	now     func() time.Time
-	current atomic.Pointer[keySet] // never nil
+	current atomic.Pointer[keySet] // newest keys; never nil, but the set may be empty
 	wanted  chan struct{}          // capacity 1: an element asks the fetching goroutine for a fetch
 
 	mu      sync.Mutex
-	began   time.Time     // when the newest fetch was requested or started
-	done    chan struct{} // closed when that fetch ends; nil: no fetch is running
-	waiting int           // number of requests that wait for done
-	fetched bool          // at least one fetch has ended
-	stopped bool          // no fetch will start any more
+	began   time.Time     // when the newest fetch of keys was requested or started
+	done    chan struct{} // closed when the running fetch of keys ends; nil: no fetch is running
+	waiting int           // number of requests that wait until done is closed
+	fetched bool          // at least one fetch of keys has ended
+	stopped bool          // no fetch of keys will start any more
 }
 
 func newKeyRing(now func() time.Time) *keyRing {
@@ -64,8 +64,8 @@ func newKeyRing(now func() time.Time) *keyRing {
 	return r
 }
 
-// verify tries the current keys. If none of them signed the token, verify waits for newer keys and
-// tries those.
+// verify reports whether a key of the issuer signed the token. If none of the current keys did,
+// verify waits for newer keys and tries those.
 func (r *keyRing) verify(ctx context.Context, token *compactJWS) bool {
 	tried := r.current.Load()
 	if tried.verify(token) {
@@ -78,8 +78,8 @@ func (r *keyRing) verify(ctx context.Context, token *compactJWS) bool {
 	return false
 }
 
-// first returns the current keys. While the very first fetch is running, it waits for that fetch,
-// because the issuer may come from a configuration that was just loaded.
+// first returns the current keys of the issuer. Until the issuer's very first fetch has ended,
+// first waits for it, because the issuer may come from a configuration that was just loaded.
 func (r *keyRing) first(ctx context.Context) *keySet {
 	if set := r.current.Load(); len(set.keys) > 0 {
 		return set
@@ -93,8 +93,9 @@ func (r *keyRing) first(ctx context.Context) *keySet {
 	return r.current.Load()
 }
 
-// renew requests a fetch, or joins the one that is running, and waits until it or ctx ends. It
-// returns at once if no fetch is allowed.
+// renew requests a fetch of the issuer's keys, or joins the fetch that is running, and waits until
+// the fetch or ctx ends. It returns at once if no fetch is allowed, for example because the last
+// one was too recent.
 func (r *keyRing) renew(ctx context.Context) {
 	r.mu.Lock()
 	if r.stopped || r.waiting >= maxWaiting {
@@ -110,14 +111,14 @@ func (r *keyRing) renew(ctx context.Context) {
 		r.startLocked(now)
 		select {
 		case r.wanted <- struct{}{}:
-		default: // a fetch is already requested
+		default: // wanted has an element: a fetch is already requested
 		}
 	}
 	r.waitLocked(ctx)
 }
 
-// waitLocked waits until the running fetch or ctx ends. The caller holds mu, and waitLocked unlocks
-// it.
+// waitLocked waits until the running fetch of keys ends or ctx ends. The caller holds mu, and
+// waitLocked unlocks it.
 func (r *keyRing) waitLocked(ctx context.Context) {
 	done := r.done
 	r.waiting++
@@ -136,7 +137,7 @@ func (r *keyRing) startLocked(now time.Time) {
 	r.began, r.done = now, make(chan struct{})
 }
 
-// begin records that a fetch starts, whether or not a request caused it.
+// begin records that a fetch of keys starts, whether or not a request caused it.
 func (r *keyRing) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,12 +145,12 @@ func (r *keyRing) begin() {
 		r.startLocked(r.now())
 	}
 	select {
-	case <-r.wanted: // this fetch also serves the requests that asked for one
+	case <-r.wanted: // a request asked for a fetch: this fetch serves that request too, so no other fetch is needed
 	default:
 	}
 }
 
-// end releases all requests that wait for the fetch.
+// end records that the fetch of keys ended, and releases all requests that wait for it.
 func (r *keyRing) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -159,7 +160,8 @@ func (r *keyRing) end() {
 	}
 }
 
-// stop ends the running fetch and allows no further one. The current keys stay in use.
+// stop releases the requests that wait for a fetch of keys, and allows no further fetch. The
+// current keys stay in use.
 func (r *keyRing) stop() {
 	r.end()
 	r.mu.Lock()
@@ -167,14 +169,14 @@ func (r *keyRing) stop() {
 	r.mu.Unlock()
 }
 
-// replace makes keys the current keys. It starts a new generation only if they differ from the
-// current ones.
+// replace makes keys the issuer's current keys. It creates a new keySet only if the keys differ
+// from the current ones, because cached tokens are valid only for one keySet.
 func (r *keyRing) replace(keys []jose.JSONWebKey) {
 	prints := make([]string, 0, len(keys))
 	for _, key := range keys {
 		sum, err := key.Thumbprint(crypto.SHA256)
 		if err != nil {
-			continue // never happens: Valid accepts only keys that have a thumbprint
+			continue // never happens: go-jose's Valid accepts only keys that have a thumbprint
 		}
 		prints = append(prints, string(sum)+key.KeyID)
 	}

@@ -12,39 +12,39 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// fetchSchedule decides when keys are fetched again.
+// fetchSchedule contains the intervals at which an issuer's keys are fetched.
 type fetchSchedule struct {
-	renew time.Duration // after a successful fetch
-	retry wait.Backoff  // after failed fetches
+	renew time.Duration // time from a successful fetch of keys to the next fetch
+	retry wait.Backoff  // times from a failed fetch of keys to the next fetch
 }
 
 var defaultSchedule = fetchSchedule{5 * time.Minute, doubling(time.Second, 30*time.Second)}
 
-// doubling returns a backoff that waits for first, then twice as long each time, and at most for
-// most.
+// doubling returns a backoff: the first wait takes the time first, each further wait takes twice as
+// long, up to the time most.
 func doubling(first, most time.Duration) wait.Backoff {
-	// Step sets Steps to 0 when it reaches Cap, and then always returns Cap.
+	// wait.Backoff.Step sets Steps to 0 when the time reaches Cap, and then always returns Cap.
 	return wait.Backoff{Duration: first, Factor: 2, Cap: most, Steps: math.MaxInt}
 }
 
-// keySource keeps the keys of one issuer up to date. Only the goroutine that calls run fetches. All
-// other methods are safe for concurrent use.
+// keySource keeps the keys of one issuer up to date. Only the goroutine that calls run fetches
+// keys. All other methods are safe for concurrent use.
 type keySource struct {
 	keyOrigin
 	ring *keyRing
 	now  func() time.Time
 
 	mu    sync.Mutex
-	err   error     // of the newest fetch
-	since time.Time // when the first fetch failed after the last successful one
+	err   error     // error of the newest fetch of keys; nil: it succeeded
+	since time.Time // when fetching of keys began to fail; meaningless while err is nil
 }
 
 func newKeySource(from keyOrigin, now func() time.Time) *keySource {
 	return &keySource{keyOrigin: from, ring: newKeyRing(now), now: now}
 }
 
-// run fetches the keys and renews them until ctx ends. After that, tokens are verified with the
-// last keys.
+// run fetches the issuer's keys and renews them until ctx ends. After that, edge verifies tokens
+// with the keys that it fetched last.
 func (s *keySource) run(ctx context.Context, p fetchSchedule, log *slog.Logger) {
 	from := &keyFetcher{keyOrigin: s.keyOrigin}
 	defer from.close()
@@ -76,9 +76,9 @@ func (s *keySource) run(ctx context.Context, p fetchSchedule, log *slog.Logger) 
 	}
 }
 
-// fetch replaces the keys with those that the issuer publishes now. A withdrawn key is dropped at
-// once, even if no key is left. If the issuer is unreachable or its answer is unreadable, the
-// current keys stay in use.
+// fetch replaces the current keys with those that the issuer publishes now. A key that the issuer
+// no longer publishes is dropped at once, even if no key is left. If the issuer is unreachable or
+// its answer is unreadable, the current keys stay in use.
 func (s *keySource) fetch(ctx context.Context, from *keyFetcher) error {
 	s.ring.begin()
 	defer s.ring.end()
@@ -95,13 +95,13 @@ func (s *keySource) fetch(ctx context.Context, from *keyFetcher) error {
 	return err
 }
 
-// ready reports whether there are keys.
+// ready reports whether edge has keys of the issuer.
 func (s *keySource) ready() bool { return s.keyCount() > 0 }
 
 func (s *keySource) keyCount() int { return len(s.ring.current.Load().keys) }
 
-// problem returns the error of the newest fetch, and since when fetches have failed. text is empty
-// if the newest fetch succeeded or none has ended yet.
+// problem returns the error of the newest fetch of keys, and since when fetches have failed. text
+// is empty if the newest fetch succeeded or no fetch has ended yet.
 func (s *keySource) problem() (text string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +111,8 @@ func (s *keySource) problem() (text string, since time.Time) {
 	return brief(s.err), s.since
 }
 
-// warning returns a line for the operator. It returns an empty string if the newest fetch succeeded
-// or none has ended yet.
+// warning returns a line for the operator that states why the issuer's keys cannot be renewed. It
+// returns an empty string if the newest fetch succeeded or no fetch has ended yet.
 func (s *keySource) warning() string {
 	text, since := s.problem()
 	if text == "" {
@@ -122,7 +122,7 @@ func (s *keySource) warning() string {
 		s.issuer, since.UTC().Format(time.RFC3339), s.keyCount(), text)
 }
 
-// fetchState is what report logged last.
+// fetchState is whether fetching an issuer's keys worked or failed when report last logged it.
 type fetchState int
 
 const (
@@ -131,7 +131,8 @@ const (
 	failing
 )
 
-// report logs the first fetch, and each change between successful and failed fetches.
+// report logs the result of the first fetch of keys, and each change from success to failure or
+// back.
 func (s *keySource) report(log *slog.Logger, before fetchState, err error) fetchState {
 	count := slog.Int("keys", s.keyCount())
 	switch {

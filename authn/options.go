@@ -8,14 +8,14 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// Options configure whose tokens are accepted and what users they make. Flags describe one issuer,
-// File describes many. If both are empty, no token is accepted.
+// Options configure which issuers' tokens are accepted and what users they make. Flags describe one
+// issuer, File describes any number of issuers. If both are empty, no token is accepted.
 type Options struct {
 	// Flags are kube-apiserver's --oidc-* flags.
 	Flags Flags
 	// File is the path of an AuthenticationConfiguration, as in kube-apiserver's
-	// --authentication-config. It excludes Flags. While [Authenticator.Run] runs, File is read
-	// again periodically.
+	// --authentication-config. File and Flags exclude each other. While [Authenticator.Run] runs,
+	// edge reads File again periodically.
 	File string
 
 	// Log receives a line when edge gets an issuer's keys, when fetching them begins to fail, and
@@ -26,8 +26,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// load returns the configuration that the options describe. It is decoded, but not validated as a
-// whole.
+// load returns the configuration that the options describe. The configuration is decoded, but not
+// validated as a whole.
 func (o Options) load() (*authenticationConfig, error) {
 	flag, given := o.Flags.given()
 	switch {

@@ -23,9 +23,10 @@ func readCAFile(name string) ([]byte, error) {
 	return pem, nil
 }
 
-// readBounded reads a regular file of at most most bytes.
+// readBounded reads a regular file that has at most most bytes. It returns an error for a larger
+// file.
 func readBounded(name string, most int64) ([]byte, error) {
-	info, err := os.Stat(name) // before Open: opening a pipe would wait for its writer
+	info, err := os.Stat(name) // Stat before Open: opening a named pipe would wait for a process that writes to it
 	if err != nil {
 		return nil, err
 	}

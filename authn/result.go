@@ -11,20 +11,20 @@ import (
 type Kind int
 
 const (
-	Anonymous   Kind = iota // no credential, on a path that needs none
-	Certificate             // the client certificate of the TLS connection
-	BearerToken             // in Authorization or in a WebSocket subprotocol
+	Anonymous   Kind = iota // the request has no credential, and its path needs none
+	Certificate             // the client certificate of the request's TLS connection
+	BearerToken             // the bearer token in Authorization or in a WebSocket subprotocol
 )
 
-// Ambient reports whether a browser adds such a credential by itself to every request that a web
-// page makes it send.
+// Ambient reports whether a browser adds a credential of kind k by itself to every request that a
+// web page makes the browser send.
 func (k Kind) Ambient() bool { return k != BearerToken }
 
-// Result is the sender of a request. Requests share User: read it only.
+// Result is the authenticated sender of a request. Several requests share User: read it only.
 type Result struct {
 	User     user.Info
 	Kind     Kind
 	Expires  time.Time // when the accepted credential expires; zero: unknown
 	Token    string    // the bearer token, if it was accepted
-	Reviewed bool      // the API server's review accepted Token, and Token goes upstream
+	Reviewed bool      // the API server accepted Token in a TokenReview; edge sends Token upstream
 }

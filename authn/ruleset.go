@@ -9,21 +9,21 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// ruleSet is a valid configuration, compiled: it decides which tokens are accepted and what users
-// they make. Only the header cache of a ruleSet ever changes. A changed configuration makes a new
-// ruleSet, which shares the unchanged issuers.
+// ruleSet is a valid authentication configuration, compiled: it decides which tokens are accepted
+// and what users they make. Only the header cache of a ruleSet ever changes. A changed
+// configuration makes a new ruleSet, which shares the unchanged issuers.
 type ruleSet struct {
-	issuers   map[string]*issuer // by URL
+	issuers   map[string]*issuer // key: the issuer's URL
 	algs      []jose.SignatureAlgorithm
 	verifier  *oidc.Config
 	anonymous *apiserver.AnonymousAuthConfig
-	headers   *headerCache // cache of headers whose algorithms are all in algs
+	headers   *headerCache // decoded token headers whose signing algorithms are all in algs
 }
 
-// compileRules validates the whole configuration and compiles it. It takes unchanged issuers from
-// before, and so keeps their cached tokens. An issuer with other rules keeps its keys if they come
-// from the same place (discovery URL, CA). Otherwise it starts without keys, and requests with its
-// tokens wait for the first fetch.
+// compileRules validates the whole configuration and compiles it into a ruleSet. It takes unchanged
+// issuers from the ruleSet before, and so keeps their cached tokens. An issuer whose rules changed
+// keeps its keys if they come from the same place (discovery URL, CA). Otherwise the issuer starts
+// without keys, and requests with its tokens wait for the first fetch.
 func compileRules(config *authenticationConfig, before *ruleSet, now func() time.Time) (*ruleSet, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func compileRules(config *authenticationConfig, before *ruleSet, now func() time
 		headers:   new(headerCache),
 		verifier: &oidc.Config{
 			SupportedSigningAlgs: config.algs,
-			SkipClientIDCheck:    true, // checkAudience checks aud: an issuer may have many
+			SkipClientIDCheck:    true, // go-oidc must not check aud: checkAudience does, because an issuer may have many audiences
 			Now:                  now,
 		},
 	}
@@ -70,10 +70,10 @@ func (s *ruleSet) find(iss string) (*issuer, bool) {
 	return i, ok
 }
 
-// has reports whether the rule set contains the same issuer, unchanged.
+// has reports whether the rule set contains the issuer i, unchanged.
 func (s *ruleSet) has(i *issuer) bool { return s.issuers[i.spec.Issuer.URL] == i }
 
-// uses reports whether an issuer of the rule set still takes its keys from k.
+// uses reports whether any issuer of the rule set takes its keys from k.
 func (s *ruleSet) uses(k *keySource) bool {
 	i, ok := s.issuers[k.issuer]
 	return ok && i.source == k

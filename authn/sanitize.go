@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// userInfo matches a user name and password in a URL. An error must not quote them.
+// userInfo matches the user name and password in a URL, which an error must not quote.
 var userInfo = regexp.MustCompile(`//[^\s"]*@`)
 
 // oneLine turns text into one printable line of about most bytes at most.
@@ -18,8 +18,8 @@ func oneLine(text string, most int) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }), " ")
 }
 
-// maxErrorBytes bounds the text about a failed fetch, in bytes, because an error may contain a
-// whole page of the issuer's server.
+// maxErrorBytes bounds the text about a failed fetch of keys, in bytes, because an error may
+// contain a whole page of the issuer's server.
 const maxErrorBytes = 300
 
 // brief returns the text of an error as one short line.

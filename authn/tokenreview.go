@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	// reviewTimeout bounds a token review, with its wait for a turn and its retries. The request
-	// waits for the review.
+	// reviewTimeout bounds a token review, together with its wait for a turn and its retries. The
+	// client's request waits for the review.
 	reviewTimeout = 10 * time.Second
-	// hitAge is how long an accepted token is cached. kube-apiserver itself caches one for the same
-	// time (TokenSuccessCacheTTL).
+	// hitAge is how long edge caches an accepted token. kube-apiserver caches an accepted token for
+	// the same time (TokenSuccessCacheTTL).
 	hitAge = 10 * time.Second
-	// missAge is how long a refused token is cached. It is shorter than hitAge, because a refusal
-	// may soon be wrong: a token can be used before each API server has its key, or a webhook of
-	// the API server had a short outage. A client that repeats a bad token still causes only one
-	// review.
+	// missAge is how long edge caches a refused token. It is shorter than hitAge, because a refusal
+	// may soon be wrong: the client may use a token before each API server has the token's key, or
+	// a webhook of the API server had a short outage. Within missAge, a client that repeats a bad
+	// token causes only one review.
 	missAge = 5 * time.Second
-	// maxHits and maxMisses bound two separate caches, so that bad tokens never evict a good one,
-	// however many come.
+	// maxHits and maxMisses bound the cache of accepted tokens and the cache of refused tokens. The
+	// caches are separate, so that bad tokens never evict a good one, however many bad ones come.
 	maxHits   = 4096
 	maxMisses = 4096
 	// maxHitBytes bounds the text of a cached user, in bytes: 64 MiB for the whole cache.
@@ -37,15 +37,16 @@ const (
 	// maxReviews bounds the reviews that run at one time, and so the load that a flood of different
 	// tokens puts on the API server.
 	maxReviews = 32
-	// maxWaitingReviews bounds the reviews that wait for a turn. A further one is answered with
-	// 429.
+	// maxWaitingReviews bounds the reviews that wait for one of maxReviews turns. edge answers a
+	// request that needs one more review with 429.
 	maxWaitingReviews = 256
 )
 
-// ReasonReview: the API server does not accept the token either.
+// ReasonReview is the reason of a refusal if no configured issuer and also not the API server
+// accepts the token.
 const ReasonReview Reason = "review"
 
-// A TokenReviewer asks the API server for the user of a token, by TokenReview. It is safe for
+// A TokenReviewer asks the API server for the user of a token, with a TokenReview. It is safe for
 // concurrent use and starts no goroutine.
 type TokenReviewer struct {
 	client    authenticationv1client.TokenReviewInterface
@@ -54,15 +55,16 @@ type TokenReviewer struct {
 	timeout   time.Duration
 
 	sharing      singleflight.Group
-	hits, misses *cache.LRUExpireCache // user.Info and *RefusedError, by the token's digest
-	turns        chan struct{}         // holds one element for each running review
-	waiting      atomic.Int64          // reviews that wait for a turn
-	failing      atomic.Bool           // whether the newest log line reports a failure
+	hits, misses *cache.LRUExpireCache // caches of accepted tokens (user.Info) and refused tokens (*RefusedError); key: the token's digest
+	turns        chan struct{}         // contains one element for each running review
+	waiting      atomic.Int64          // number of reviews that wait for a turn, because maxReviews are running
+	failing      atomic.Bool           // whether the newest log line about reviews reports a failure
 }
 
-// NewTokenReviewer creates a TokenReviewer that uses edge's own identity. That identity needs the
-// right to create tokenreviews. Without audiences, the API server checks a token for its own
-// audiences. If client has a rate limit, waiting for it counts towards the timeout of a review.
+// NewTokenReviewer creates a TokenReviewer that uses edge's own identity. edge's identity needs the
+// right to create tokenreviews. If audiences is empty, the API server checks a token for the API
+// server's own audiences. If client has a rate limit, waiting for the rate limit counts towards the
+// timeout of a review.
 func NewTokenReviewer(client authenticationv1client.TokenReviewInterface, audiences []string, log *slog.Logger) *TokenReviewer {
 	return &TokenReviewer{
 		client: client, audiences: slices.Clone(audiences), log: log, timeout: reviewTimeout,
@@ -71,12 +73,12 @@ func NewTokenReviewer(client authenticationv1client.TokenReviewInterface, audien
 	}
 }
 
-// Review returns the user that the API server finds for a token. Requests share the user: read it
-// only. The error is a [RefusedError], or an [edge/review.Error] if the review gave no answer.
-// Review takes at most 10 s.
+// Review returns the user that the API server finds for a token. Several requests share the user:
+// read it only. The error is a [RefusedError], or an [edge/review.Error] if the review gave no
+// answer. Review takes at most 10 s.
 //
-// Concurrent reviews of the same token are sent as one. All callers depend on it, so the end of ctx
-// ends neither that review nor Review itself.
+// Concurrent reviews of the same token are sent as one. All callers depend on that review, so the
+// end of one caller's ctx ends neither the review nor Review itself.
 func (r *TokenReviewer) Review(ctx context.Context, token string) (user.Info, error) {
 	switch {
 	case len(token) > MaxTokenBytes:
@@ -103,7 +105,7 @@ func (r *TokenReviewer) Review(ctx context.Context, token string) (user.Info, er
 	return got.(user.Info), nil
 }
 
-// recall returns the cached result for a token.
+// recall returns the result of an earlier token review, if it is in one of the caches.
 func (r *TokenReviewer) recall(id string) (u user.Info, known bool, err error) {
 	if hit, ok := r.hits.Get(id); ok {
 		return hit.(user.Info), true, nil
@@ -114,8 +116,8 @@ func (r *TokenReviewer) recall(id string) (u user.Info, known bool, err error) {
 	return nil, false, nil
 }
 
-// remember caches an accepted and a refused token. Other errors are not cached, and the next
-// request asks the API server again.
+// remember caches the result of a token review: an accepted or a refused token. If err is another
+// error, remember caches nothing, and the next request asks the API server again.
 func (r *TokenReviewer) remember(id string, u user.Info, err error) {
 	if no, ok := err.(*RefusedError); ok {
 		r.misses.Add(id, no, missAge)
@@ -142,14 +144,14 @@ func (r *TokenReviewer) ask(ctx context.Context, token string) (user.Info, error
 	return r.judge(review.Status)
 }
 
-// judge evaluates the API server's answer. It does not repeat the answer's text, which may quote
-// the token.
+// judge returns the user of the API server's answer to a token review, or an error. The error does
+// not repeat the answer's text, which may quote the token.
 func (r *TokenReviewer) judge(status authenticationv1.TokenReviewStatus) (user.Info, error) {
 	if !status.Authenticated || status.Error != "" {
 		return nil, errReviewedNo
 	}
-	// An answer without audiences comes from an authenticator that did not check the requested ones
-	// (TokenReviewStatus.audiences).
+	// If the answer contains no audiences, an authenticator made it that does not check the
+	// requested audiences (see TokenReviewStatus.audiences).
 	asked := func(audience string) bool { return slices.Contains(r.audiences, audience) }
 	if len(r.audiences) > 0 && !slices.ContainsFunc(status.Audiences, asked) {
 		return nil, errReviewedAway
@@ -184,7 +186,7 @@ func (r *TokenReviewer) takeTurn(ctx context.Context) bool {
 	}
 }
 
-// report logs each change between successful and failed reviews.
+// report logs a line when token reviews begin to fail, and when they succeed again.
 func (r *TokenReviewer) report(err error) {
 	failing := err != nil
 	if r.failing.Swap(failing) == failing {
@@ -197,9 +199,9 @@ func (r *TokenReviewer) report(err error) {
 	}
 }
 
-// isVisible reports whether a token can be one word in Authorization. The API server reviews only
-// the first word of a token, and JSON cannot carry bytes that are not UTF-8. In both cases the API
-// server would review another token.
+// isVisible reports whether a token has only visible ASCII characters, so that it can be one word
+// in Authorization. The API server reviews only the first word of a token, and JSON cannot carry
+// bytes that are not UTF-8. In both cases the API server would review another token.
 func isVisible(token string) bool {
 	for i := range len(token) {
 		if token[i] <= ' ' || token[i] > '~' {

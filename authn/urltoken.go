@@ -7,13 +7,14 @@ import (
 )
 
 const (
-	// minURLToken is the minimum length of a token that edge looks for in a URL, in bytes. A
-	// shorter word may be there by chance.
+	// minURLToken is the minimum length, in bytes, of a bearer token that edge searches for in its
+	// request's URL. A shorter token, such as "web", may be equal to a part of the URL by chance,
+	// and the request would be refused.
 	minURLToken = 16
-	// maxDecodings bounds how often a URL is percent-decoded to find a token. No server is expected
-	// to decode a URL more often.
+	// maxDecodings bounds how often edge percent-decodes a URL to find a token in it. No server is
+	// expected to decode a URL more often.
 	maxDecodings = 4
-	// redacted replaces a part of a URL that contained a token.
+	// redacted replaces the part of a URL that contained the request's token.
 	redacted = "REDACTED"
 )
 
@@ -31,16 +32,17 @@ func StripURL(u *url.URL, token string) bool {
 	if contains(u.Path, token) {
 		u.Path, u.RawPath, found = "/"+redacted, "", true
 	}
-	if contains(u.Opaque, token) { // set for a request line without a path
+	if contains(u.Opaque, token) { // Opaque is set if the request line has no path
 		u.Opaque, found = redacted, true
 	}
 	return found
 }
 
-// contains looks for a token in s, and in s after each percent-decoding.
+// contains reports whether s contains the token, as it is or after up to maxDecodings
+// percent-decodings.
 func contains(s, token string) bool {
 	for range maxDecodings {
-		if len(s) < len(token) { // decoding never makes s longer
+		if len(s) < len(token) { // s is too short for the token, and decoding never makes s longer
 			return false
 		}
 		if strings.Contains(s, token) {
@@ -55,8 +57,8 @@ func contains(s, token string) bool {
 	return strings.Contains(s, token)
 }
 
-// percentDecoded decodes each valid escape and keeps malformed ones. So a malformed escape hides
-// nothing that follows it.
+// percentDecoded decodes each valid percent escape in s and keeps malformed ones. It continues
+// after a malformed escape, so that a client cannot hide a token behind one.
 func percentDecoded(s string) string {
 	if !strings.Contains(s, "%") {
 		return s

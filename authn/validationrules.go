@@ -9,7 +9,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/cel"
 )
 
-// checkRequiredClaims checks the claimValidationRules that require a claim to have a certain value.
+// checkRequiredClaims checks the claimValidationRules without an expression, which require a claim
+// to have a certain value.
 func (v *verification) checkRequiredClaims(context.Context) error {
 	if v.idToken == nil {
 		return errSkipped
@@ -29,7 +30,7 @@ func (v *verification) checkRequiredClaims(context.Context) error {
 	return nil
 }
 
-// checkClaimRules checks the claimValidationRules that are expressions over the claims.
+// checkClaimRules checks the claimValidationRules that are CEL expressions over the claims.
 func (v *verification) checkClaimRules(ctx context.Context) error {
 	if v.idToken == nil {
 		return errSkipped
@@ -44,7 +45,7 @@ func (v *verification) checkClaimRules(ctx context.Context) error {
 	return refuseUnlessTrue(results, v.issuer.claimRules)
 }
 
-// checkUserRules checks the userValidationRules, which are expressions over the user that the
+// checkUserRules checks the userValidationRules, which are CEL expressions over the user that the
 // claims make.
 func (v *verification) checkUserRules(ctx context.Context) error {
 	if v.idToken == nil {
@@ -60,8 +61,8 @@ func (v *verification) checkUserRules(ctx context.Context) error {
 	return refuseUnlessTrue(results, v.issuer.userRules)
 }
 
-// refuseUnlessTrue refuses the token at the first result that is not true. results and rules have
-// the same order.
+// refuseUnlessTrue refuses the token if the result of any rule is not true, and names the first
+// such rule. results and rules have the same order.
 func refuseUnlessTrue(results []cel.EvaluationResult, rules func() []expression) error {
 	for n, result := range results {
 		if result.EvalResult.Type() != celgo.BoolType {

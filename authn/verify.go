@@ -10,15 +10,15 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// A check returns a [RefusedError] if it refuses the token. checkSignature may also return
-// ErrNotReady. A check returns errSkipped if its input is missing, which happens only after another
-// check has failed.
+// A check is one test of a token, such as its signature or its audience. A check returns a
+// [RefusedError] if it refuses the token. checkSignature may also return ErrNotReady. A check
+// returns errSkipped if its input is missing, which happens only after another check has failed.
 type check struct {
 	name string
 	run  func(*verification, context.Context) error
 }
 
-// checks are all checks of a token, in the order of kube-apiserver.
+// checks are all checks of a token, in the order in which kube-apiserver makes them.
 var checks = []check{
 	{"form", (*verification).checkForm},
 	{"algorithm", (*verification).checkAlgorithm},
@@ -43,7 +43,7 @@ func (v *verification) verify(ctx context.Context) (Verified, error) {
 			return Verified{}, v.disclose(err)
 		}
 	}
-	u := v.user // a copy, because v also has the token
+	u := v.user // a pointer to v.user would keep all of v, and so the token, in memory
 	return Verified{User: &u, Expires: v.idToken.Expiry, Issuer: v.issuer.spec.Issuer.URL}, nil
 }
 
@@ -74,7 +74,7 @@ func (v *verification) checkAlgorithm(context.Context) error {
 	j.header, err = readHeader(j.encodedHeader, v.rules.algs)
 	if wrong := new(jose.ErrUnexpectedSignatureAlgorithm); errors.As(err, &wrong) {
 		if v.explaining {
-			// j.header stays nil for an algorithm that edge never allows.
+			// For an algorithm that edge never allows, readHeader fails and j.header stays nil.
 			j.header, _ = readHeader(j.encodedHeader, allSigningAlgs)
 		}
 		return refused(ReasonAlgorithm, "the signing algorithm is not allowed")
@@ -85,8 +85,9 @@ func (v *verification) checkAlgorithm(context.Context) error {
 	return nil
 }
 
-// checkIssuer runs before any key is tried, so that a token of an unknown issuer does not cause a
-// fetch of keys. It reads the payload even if the header is unreadable.
+// checkIssuer checks that a configured issuer made the token. It runs before any key is tried, so
+// that a token of an unknown issuer does not cause a fetch of keys. checkIssuer reads the payload
+// even if the header is unreadable.
 func (v *verification) checkIssuer(context.Context) error {
 	if v.jws.payload == nil {
 		return errSkipped
@@ -110,8 +111,8 @@ func (v *verification) checkSignature(ctx context.Context) error {
 	if v.jws.header == nil || v.issuer == nil {
 		return errSkipped
 	}
-	// Take the keys before the verification. If they change in the meantime, the cached result is
-	// invalid from the start.
+	// Store the current keys before the verification. If they change in the meantime, the cached
+	// result is invalid from the start.
 	v.keys = v.ring.first(ctx)
 	if len(v.keys.keys) == 0 {
 		return ErrNotReady
@@ -119,7 +120,7 @@ func (v *verification) checkSignature(ctx context.Context) error {
 	if v.signed = v.ring.verify(ctx, &v.jws); !v.signed {
 		return refused(ReasonSignature, "no key of the issuer verifies the signature")
 	}
-	if !v.explaining { // an explained token may have an algorithm that is not allowed
+	if !v.explaining { // do not cache the header if Explain runs: its token may have an algorithm that is not allowed
 		v.rules.headers.put(v.jws.encodedHeader, v.jws.header)
 	}
 	return nil
@@ -129,8 +130,9 @@ func (v *verification) checkExpiry(ctx context.Context) error {
 	if v.jws.header == nil || v.issuer == nil {
 		return errSkipped
 	}
-	// go-oidc only checks the algorithm of text, once more. It takes the payload and the result of
-	// the signature check from the key set, which is v itself.
+	// text has the algorithm of the token, but no payload and no signature: go-oidc only checks the
+	// algorithm once more. go-oidc takes the payload and the result of the signature check from the
+	// key set, which is v itself.
 	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+v.jws.header.Header.Algorithm+`"}`)) + ".."
 	id, err := oidc.NewVerifier(v.issuer.spec.Issuer.URL, v, v.rules.verifier).Verify(ctx, text)
 	if err != nil && v.explaining {
