@@ -55,7 +55,7 @@ func TestAnonymousPathsInAChain(t *testing.T) {
 		"GET /openid/v1/../v1/jwks":   ErrNoCredential,
 		"GET /openid/v1":              ErrNoCredential,
 		"OPTIONS *":                   ErrNoCredential,
-		"GET version:80":              ErrNoCredential, // a request target without a path
+		"GET version:80":              ErrNoCredential, // "version:80" is a request target without a path
 	} {
 		r := readRequest(t, line+" HTTP/1.1\r\nHost: edge\r\n\r\n")
 		who, err := chain.Authenticate(r)
@@ -86,8 +86,8 @@ func readRequest(t *testing.T, text string) *http.Request {
 	return r
 }
 
-// FuzzAnonymousPaths checks that an accepted path is one that a request can have, names no
-// resource, and matches only itself, byte by byte.
+// FuzzAnonymousPaths checks that each path that NewAnonymousPaths accepts is one that a request can
+// have, names no resource, and matches only itself, byte by byte.
 func FuzzAnonymousPaths(f *testing.F) {
 	for _, seed := range [][2]string{{"/version", "/version"}, {"/api/v1", "/api/v1/"}, {"/apis/a/v1/b", "/"}, {"/a//b", "/a/b"}, {"/a", "/%61"}, {"/a/..", "/"}, {"/", "//"}} {
 		f.Add(seed[0], seed[1])
@@ -105,7 +105,7 @@ func FuzzAnonymousPaths(f *testing.F) {
 			t.Errorf("%q is %q to others", listed, clean)
 		}
 		if r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + asked + " HTTP/1.1\r\nHost: e\r\n\r\n"))); err == nil && paths.allow(r) {
-			if _, after, ok := strings.Cut(r.RequestURI, "://"); ok && !strings.HasPrefix(r.RequestURI, "/") { // a request target in absolute form
+			if _, after, ok := strings.Cut(r.RequestURI, "://"); ok && !strings.HasPrefix(r.RequestURI, "/") { // the fuzzed path became a request target in absolute form, with scheme and host
 				_, after, _ = strings.Cut(after, "/")
 				r.RequestURI = "/" + after
 			}

@@ -19,8 +19,9 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// The tests of this file have the names of the attack corpus. Here each attack runs against an
-// Authenticator. Other tests run it against a running edge.
+// The tests of this file are named after the rows of the attack corpus in docs/security.md. Here
+// each attack is made on an Authenticator. Tests with the same names in other packages make the
+// attack on a running edge.
 
 func TestAlgConfusion(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
@@ -33,8 +34,8 @@ func TestAlgConfusion(t *testing.T) {
 		maps.Copy(h, more)
 		return h
 	}
-	// The attacker knows the issuer's public key, in the forms that libraries once accepted as an
-	// HMAC secret.
+	// The attacker knows the issuer's public key. Each form of it below was once accepted by a
+	// library as an HMAC secret.
 	public := rsaKey().Key.(*rsa.PrivateKey).Public()
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -151,7 +152,7 @@ func TestIssuerMixupAmongMany(t *testing.T) {
 		"iss twice, signed by the first": {sign(t, rsaKey(), fmt.Appendf(nil, `{"iss":%q,"aud":["edge","two"],"sub":"root","hd":"x.example","exp":%d,"iss":%q}`,
 			one.URL, time.Now().Add(time.Hour).Unix(), two.URL)), "(signature)"},
 	} {
-		for range 2 { // first verified, then cached
+		for range 2 { // first the token is verified, then found in the cache
 			if got := nameOf(t, a, test.token); !strings.Contains(got, test.want) {
 				t.Errorf("%s: %s, want %s", name, got, test.want)
 			}
@@ -185,8 +186,8 @@ func TestGroupsOverage(t *testing.T) {
 	if got := refusal(t, a, sign(t, rsaKey(), others)); got != "" {
 		t.Errorf("other claims elsewhere: refused as %q", got)
 	}
-	// The same holds for an issuer in a file. If an expression computes the groups, its value
-	// counts, and edge sends no request either.
+	// A reference to groups is also refused for an issuer that a file configures. If an expression
+	// computes the groups, the value of the expression counts, and edge sends no request either.
 	byExpression := newTestIssuer(t, ecKey())
 	expression := byExpression.accepts("")
 	expression.ClaimMappings.Groups = apiserver.PrefixedClaimOrExpression{Expression: "claims.?groups.orValue(['none'])"}
@@ -244,7 +245,7 @@ func TestUnknownKidFlood(t *testing.T) {
 
 // TestTokenBomb checks that an oversized token is refused before it costs much memory.
 func TestTokenBomb(t *testing.T) {
-	const most, each = 4 << 20, 32 // bytes allocated for one token, or per byte of a long token
+	const most, each = 4 << 20, 32 // limits of the memory for one token, in bytes: at least most, and each for every byte of a long token
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
 	b64 := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -286,8 +287,8 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
-// TestNoClaimsWithoutSignature checks that the order of the checks is not the only protection: if
-// the signature check is left out, the other checks produce no claims.
+// TestNoClaimsWithoutSignature checks that a token without a verified signature gives no claims,
+// even if the signature check is left out. So the order of the checks is not the only protection.
 func TestNoClaimsWithoutSignature(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))

@@ -13,8 +13,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// refusal returns the reason of a refusal, or "" if the token is accepted. It fails the test if an
-// error comes together with a user.
+// refusal verifies a token and returns the reason if it is refused, or "" if it is accepted. It
+// fails the test if Authenticate returns both an error and a user.
 func refusal(t testing.TB, a *Authenticator, token string) Reason {
 	t.Helper()
 	v, err := a.Authenticate(context.Background(), token)
@@ -62,7 +62,7 @@ func TestAuthenticate(t *testing.T) {
 			claims := i.claims(test.claims)
 			for _, key := range []jose.JSONWebKey{rsaKey(), ecKey()} {
 				token := sign(t, key, claims)
-				for range 2 { // first verified, then cached
+				for range 2 { // first the token is verified, then found in the cache
 					v, err := a.Authenticate(context.Background(), token)
 					if err != nil {
 						t.Fatal(err)
@@ -130,7 +130,7 @@ func TestRefused(t *testing.T) {
 				}
 			}
 			token := sign(t, rsaKey(), claims)
-			for range 2 { // a refusal must not be cached as an acceptance
+			for range 2 { // twice: a refused token must not be cached as an accepted one
 				if got := refusal(t, test.a, token); got != test.want {
 					t.Errorf("refused as %q, want %q", got, test.want)
 				}
@@ -139,8 +139,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestClock (row Clock of the attack corpus) checks exp and nbf at the allowed clock skew and
-// beyond it, for new and for cached tokens.
+// TestClock (row Clock of the attack corpus in docs/security.md) checks exp and nbf at the allowed
+// clock difference and beyond it, for new and for cached tokens.
 func TestClock(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	clock := newClock()
@@ -151,7 +151,7 @@ func TestClock(t *testing.T) {
 	token := sign(t, rsaKey(), i.claims(map[string]any{"exp": now + 100, "nbf": now + 160}))
 
 	for _, step := range []struct {
-		at   int64 // seconds after now; the test adds a nanosecond
+		at   int64 // time of the verification, in seconds after now; the test adds a nanosecond
 		want Reason
 	}{
 		{99, ReasonNotYetValid}, {100, ReasonExpired},

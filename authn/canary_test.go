@@ -11,7 +11,8 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// TestTokenCanary checks that errors and log contain nothing from a token.
+// TestTokenCanary checks that errors and log contain no text from a token: each token contains a
+// marker, for which the test searches.
 func TestTokenCanary(t *testing.T) {
 	const canary = "kanarienvogel"
 	log := &logBuffer{}
@@ -44,7 +45,7 @@ func TestTokenCanary(t *testing.T) {
 	for _, token := range tokens {
 		quiet(a, token)
 	}
-	// Errors of expressions quote the values that the expressions read.
+	// CEL's errors about an expression quote the values that the expression reads.
 	for _, spoil := range []func(*apiserver.JWTAuthenticator){
 		func(s *apiserver.JWTAuthenticator) {
 			s.ClaimMappings.Username = apiserver.PrefixedClaimOrExpression{Expression: "string(int(claims.sub))"}

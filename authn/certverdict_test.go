@@ -34,7 +34,7 @@ func startClocked(t *testing.T, authorities ...*testkit.Authority) (c *clocked, 
 	return c, file
 }
 
-// connection is a TLS connection with a client certificate. It stores the verdict on the
+// connection is a TLS connection with a client certificate. place stores edge's verdict on the
 // certificate.
 type connection struct {
 	place atomic.Value
@@ -49,8 +49,8 @@ func connect(t *testing.T, certificate *tls.Certificate) *connection {
 	return c
 }
 
-// ask makes a request on a connection. It returns the sender and how many verifications (judgments)
-// the request caused.
+// ask makes a request on a connection. It returns the request's sender, and how often the request
+// caused edge to verify the certificate (judgments).
 func (c *clocked) ask(on *connection) (who Result, judgments int, err error) {
 	r := &http.Request{Header: http.Header{}, TLS: &on.state}
 	c.CachePerConnection(func(*http.Request) *atomic.Value { return &on.place })
@@ -63,8 +63,9 @@ func (c *clocked) ask(on *connection) (who Result, judgments int, err error) {
 
 func (c *clocked) pass(d time.Duration) { c.time = c.time.Add(d) }
 
-// TestVerdictLastsAsLongAsTheChain checks that a connection's certificate is verified once. When
-// its chain has expired, it is verified again and refused.
+// TestVerdictLastsAsLongAsTheChain checks that the client certificate of a connection is verified
+// once. When a certificate of the chain has expired, the client certificate is verified again and
+// refused.
 func TestVerdictLastsAsLongAsTheChain(t *testing.T) {
 	root := testkit.NewAuthority(t, "root")
 	brief := root.Under(t, "brief", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(10 * time.Minute) })
@@ -84,8 +85,8 @@ func TestVerdictLastsAsLongAsTheChain(t *testing.T) {
 	}
 }
 
-// TestVerdictOfARefusalIsShort checks that a refusal is stored for a minute, because the
-// certificate may not have been valid yet.
+// TestVerdictOfARefusalIsShort checks that the refusal of a client certificate is stored for a
+// minute only, because a certificate that is not valid yet becomes valid later.
 func TestVerdictOfARefusalIsShort(t *testing.T) {
 	ours := testkit.NewAuthority(t, "ours")
 	ca, _ := startClocked(t, ours)
@@ -102,8 +103,8 @@ func TestVerdictOfARefusalIsShort(t *testing.T) {
 	}
 }
 
-// TestVerdictIsOfOneGeneration checks that a changed CA file makes all stored verdicts invalid,
-// good ones and refusals.
+// TestVerdictIsOfOneGeneration checks that a change of the CA file invalidates all stored verdicts
+// on client certificates, acceptances and refusals.
 func TestVerdictIsOfOneGeneration(t *testing.T) {
 	ours, others := testkit.NewAuthority(t, "ours"), testkit.NewAuthority(t, "others")
 	ca, file := startClocked(t, ours)
@@ -120,19 +121,19 @@ func TestVerdictIsOfOneGeneration(t *testing.T) {
 	check("then", true, false, 0)
 	before := ca.Content().CurrentCABundleContent()
 	write(t, file, others)
-	testkit.WaitFor(t, "the file to be read again", func() bool { // the test must not read the file: each reader starts a new generation
+	testkit.WaitFor(t, "the file to be read again", func() bool { // do not read the file with ca itself: each reading creates another CA pool, which invalidates the stored verdicts
 		return !bytes.Equal(ca.Content().CurrentCABundleContent(), before)
 	})
 	check("with another file", false, true, 1)
 	check("then", false, true, 0)
 }
 
-// TestCertificateBomb checks that a chain of intermediates with the same name is verified once per
-// connection, however many requests arrive at one time.
+// TestCertificateBomb checks that a costly certificate chain, of intermediates that all have the
+// same name, is verified once per connection, however many requests arrive at one time.
 func TestCertificateBomb(t *testing.T) {
 	root := testkit.NewAuthority(t, "root")
 	bomb := testkit.NewAuthority(t, "other").Client(t, pkix.Name{CommonName: "jane"})
-	for i := range 7 { // with the leaf, as many certificates as a TLS handshake accepts
+	for i := range 7 { // 7 and the leaf are as many certificates as a TLS handshake accepts
 		other := testkit.NewAuthority(t, "other", func(c *x509.Certificate) { c.SubjectKeyId = []byte(fmt.Sprint(i)) })
 		bomb.Certificate = append(bomb.Certificate, other.Cert.Raw)
 	}

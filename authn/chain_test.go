@@ -34,7 +34,7 @@ func expired(c *x509.Certificate)    { c.NotAfter = time.Now().Add(-time.Minute)
 func notYet(c *x509.Certificate)     { c.NotBefore = time.Now().Add(time.Minute) }
 func forServers(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 
-// withUIDs adds UIDs to a subject (KEP-5018).
+// withUIDs adds UIDs to a certificate's subject (KEP-5018).
 func withUIDs(subject pkix.Name, uids ...string) pkix.Name {
 	for _, uid := range uids {
 		subject.ExtraNames = append(subject.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.X509UID(), Value: uid})
@@ -42,7 +42,8 @@ func withUIDs(subject pkix.Name, uids ...string) pkix.Name {
 	return subject
 }
 
-// knownTokens is an issuer that knows one token, jane's, and allows anonymous requests to one path.
+// knownTokens replaces the Authenticator. It accepts one token, "janes", and allows anonymous
+// requests to one path.
 type knownTokens struct{}
 
 const openPath = "/healthz"
@@ -56,7 +57,8 @@ func (knownTokens) Authenticate(_ context.Context, token string) (Verified, erro
 
 func (knownTokens) Anonymous(path string) bool { return path == openPath }
 
-// knownReviews is an API server that knows one token, a service account's.
+// knownReviews replaces the API server's token review. It accepts one token, "accounts", for a
+// service account.
 var knownReviews = &tokenReviews{decide: func(spec authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
 	if spec.Token != "accounts" {
 		return authenticationv1.TokenReviewStatus{Error: "[invalid bearer token]"}
@@ -64,8 +66,9 @@ var knownReviews = &tokenReviews{decide: func(spec authenticationv1.TokenReviewS
 	return yesTo("system:serviceaccount:ns:n")
 }}
 
-// apiServersChain returns the authenticators that kube-apiserver creates for --client-ca-file, an
-// issuer, a webhook and anonymous access to openPath (pkg/kubeapiserver/authenticator/config.go).
+// apiServersChain returns the same authenticators that kube-apiserver creates for --client-ca-file,
+// an issuer, a webhook and anonymous access to openPath
+// (pkg/kubeapiserver/authenticator/config.go).
 func apiServersChain(t testing.TB, ca *ClientCA) authenticator.Request {
 	t.Helper()
 	issuer := authenticator.TokenFunc(func(ctx context.Context, token string) (*authenticator.Response, bool, error) {
@@ -82,8 +85,8 @@ func apiServersChain(t testing.TB, ca *ClientCA) authenticator.Request {
 	)
 }
 
-// tokenWay is one way to send a token. If stricter is set, edge refuses a request that
-// kube-apiserver accepts or reads differently.
+// tokenWay is one way to send a token, such as a WebSocket subprotocol. If stricter is set, edge
+// refuses a request that kube-apiserver accepts or reads differently.
 type tokenWay struct {
 	name     string
 	header   http.Header
@@ -127,7 +130,7 @@ func tokenWays() []tokenWay {
 	}
 }
 
-// kindOf returns the kind of credential that authenticates a user of these tests.
+// kindOf returns the kind of credential with which the named user of these tests authenticates.
 func kindOf(name string) Kind {
 	switch name {
 	case "jane", "system:serviceaccount:ns:n":
@@ -139,7 +142,7 @@ func kindOf(name string) Kind {
 }
 
 // TestChainIsKubeAPIServers checks that edge accepts and refuses each combination of certificate,
-// token and path as kube-apiserver's own chain does, for the same user.
+// token and path as kube-apiserver's own authenticators do, for the same user.
 func TestChainIsKubeAPIServers(t *testing.T) {
 	root, strange := testkit.NewAuthority(t, "root"), testkit.NewAuthority(t, "strange")
 	between := root.Under(t, "between")
@@ -159,7 +162,8 @@ func TestChainIsKubeAPIServers(t *testing.T) {
 		"two uids":       root.Client(t, withUIDs(jim, "1", "2")),
 		"empty uid":      root.Client(t, withUIDs(jim, "")),
 	}
-	// The chain without its intermediate has only the leaf certificate, and needs the leaf's key.
+	// This client sends only its leaf certificate, without the intermediate certificate that signed
+	// it.
 	leaf := between.Client(t, jim)
 	certificates["no intermediate"] = &tls.Certificate{Certificate: leaf.Certificate[:1], PrivateKey: leaf.PrivateKey}
 
@@ -237,7 +241,7 @@ func TestChainIsKubeAPIServers(t *testing.T) {
 	}
 }
 
-// tokensFunc implements Tokens with a function. It allows no anonymous request.
+// tokensFunc implements the interface Tokens with a function. It allows no anonymous request.
 type tokensFunc func(token string) (Verified, error)
 
 func (f tokensFunc) Authenticate(_ context.Context, token string) (Verified, error) { return f(token) }
@@ -250,8 +254,8 @@ func bearerRequest(t testing.TB) *http.Request {
 	return r
 }
 
-// TestChainNeedsAName (row EmptyIdentity of the attack corpus) checks that an accepted user without
-// a name is refused.
+// TestChainNeedsAName (row EmptyIdentity of the attack corpus in docs/security.md) checks that a
+// request is refused if its credential is accepted for a user without a name.
 func TestChainNeedsAName(t *testing.T) {
 	for name, u := range map[string]user.Info{"nil": nil, "typed nil": (*user.DefaultInfo)(nil), "empty": &user.DefaultInfo{UID: "1", Groups: []string{"g"}}} {
 		for way, o := range map[string]ChainOptions{
@@ -266,17 +270,18 @@ func TestChainNeedsAName(t *testing.T) {
 			}
 		}
 	}
-	// The same over HTTP: the API server accepts a token for a user without a name.
+	// The same with a token review: the API server accepts a token for a user without a name.
 	nobody := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus { return yesTo("") }}
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, Review: tokenReviewer(t, nobody).Review})
-	for range 2 { // first reviewed, then cached
+	for range 2 { // first the API server reviews the token, then the result is cached
 		if got, err := chain.Authenticate(bearerRequest(t)); !errors.Is(err, ErrNoName) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
 }
 
-// TestChainErrors checks that the most helpful of several errors is returned.
+// TestChainErrors checks which of several errors about one request's credentials is returned: the
+// one that helps the client most.
 func TestChainErrors(t *testing.T) {
 	unknown := tokenReview.Unavailable(errors.New("no route"), "try again")
 	late := refused(ReasonExpired, "exp is past")
@@ -318,8 +323,8 @@ func TestChainErrors(t *testing.T) {
 	}
 }
 
-// TestChainReviewsWhileNotReady checks that a token that the API server accepts is accepted while
-// edge has no keys of an issuer.
+// TestChainReviewsWhileNotReady checks that a token that the API server accepts in a review is
+// accepted while edge has no keys of an issuer.
 func TestChainReviewsWhileNotReady(t *testing.T) {
 	chain := NewChain(ChainOptions{
 		Tokens: tokensFunc(func(string) (Verified, error) { return Verified{}, ErrNotReady }),

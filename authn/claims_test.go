@@ -13,8 +13,8 @@ func envelopeOf(payload string) (envelope, error) {
 	return said.envelope([]byte(payload))
 }
 
-// TestEnvelope checks that iss and nbf are read as encoding/json reads members of a struct, on both
-// code paths of envelope.
+// TestEnvelope checks that the claims iss and nbf are read as encoding/json reads members of a
+// struct. It covers both code paths of claims.envelope.
 func TestEnvelope(t *testing.T) {
 	const issuer, other = "https://a.example", "https://b.example"
 	for payload, want := range map[string]struct{ issuer, notBefore string }{

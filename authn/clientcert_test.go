@@ -22,7 +22,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// write writes the certificates of authorities to a file.
+// write writes the certificates of certificate authorities to a file.
 func write(t testing.TB, file string, authorities ...*testkit.Authority) {
 	t.Helper()
 	var certificates []*x509.Certificate
@@ -32,7 +32,7 @@ func write(t testing.TB, file string, authorities ...*testkit.Authority) {
 	writeFile(t, file, testkit.PEM(certificates...))
 }
 
-// startClientCA runs a ClientCA until the test ends.
+// startClientCA runs a ClientCA with these authorities until the test ends.
 func startClientCA(t testing.TB, authorities ...*testkit.Authority) (ca *ClientCA, file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "clients.pem")
@@ -64,8 +64,8 @@ func serveTLS(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	return s
 }
 
-// clientOf returns a client that sends a certificate, whatever authorities the server names. Nil:
-// it sends no certificate.
+// clientOf returns an HTTP client that sends the certificate, also if the server does not name its
+// authority. Nil: the client sends no certificate.
 func clientOf(t testing.TB, s *httptest.Server, certificate *tls.Certificate, http2 bool) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()
@@ -82,7 +82,8 @@ func clientOf(t testing.TB, s *httptest.Server, certificate *tls.Certificate, ht
 	return &http.Client{Transport: transport}
 }
 
-// ask makes a request, and reports the status code and whether the connection was used before.
+// ask makes a request, and returns its status code and whether the request reused an open
+// connection.
 func ask(t testing.TB, client *http.Client, url string) (code int, reused bool) {
 	t.Helper()
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }}
@@ -100,8 +101,9 @@ func ask(t testing.TB, client *http.Client, url string) (code int, reused bool) 
 }
 
 // TestCertificateExpiresOnOpenConnection checks requests on an open connection, with and without
-// stored verdicts. They are refused when the certificate expires or its authority leaves the file,
-// and accepted when the authority is in the file again.
+// stored verdicts on the client certificate. The requests are refused when the certificate expires
+// or its authority is removed from the CA file, and accepted when the authority is in the file
+// again.
 func TestCertificateExpiresOnOpenConnection(t *testing.T) {
 	for _, remembered := range []bool{false, true} {
 		t.Run(fmt.Sprintf("remembered=%v", remembered), func(t *testing.T) {
@@ -163,8 +165,8 @@ func testCertificateExpires(t *testing.T, remembered bool) {
 	until("no expiry", janes, http.StatusOK)
 }
 
-// TestClientCAKeepsTheLastGoodFile checks that the authorities stay in use when the file becomes
-// unusable.
+// TestClientCAKeepsTheLastGoodFile checks that the authorities of the last usable CA file stay in
+// use when the file becomes unusable.
 func TestClientCAKeepsTheLastGoodFile(t *testing.T) {
 	ours := testkit.NewAuthority(t, "ours")
 	ca, file := startClientCA(t, ours)
@@ -215,8 +217,8 @@ func TestCertificateFaults(t *testing.T) {
 	}
 }
 
-// TestCertificateExpires checks that a Result expires together with the first certificate of the
-// chain.
+// TestCertificateExpires checks that the Result of a client certificate expires when the first of
+// the chain's certificates expires, the leaf or an authority.
 func TestCertificateExpires(t *testing.T) {
 	root := testkit.NewAuthority(t, "root")
 	brief := root.Under(t, "brief", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Minute) })

@@ -12,7 +12,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/anonymous"
 )
 
-// fileWith returns a configuration file with one issuer, followed by more YAML.
+// fileWith returns an authentication configuration file with one issuer, followed by the YAML in
+// more.
 func fileWith(url, more string) string {
 	return fmt.Sprintf(`apiVersion: apiserver.config.k8s.io/v1
 kind: AuthenticationConfiguration
@@ -154,7 +155,7 @@ func TestAnonymous(t *testing.T) {
 			}
 			section := a.rules.Load().anonymous
 			if section == nil || !section.Enabled {
-				continue // kube-apiserver creates no anonymous authenticator then
+				continue // kube-apiserver creates no anonymous authenticator for such a section
 			}
 			request := &http.Request{URL: &url.URL{Path: path}}
 			if _, ok, err := anonymous.NewAuthenticator(section.Conditions).AuthenticateRequest(request); err != nil || ok != want {

@@ -16,15 +16,16 @@ import (
 	"edge/internal/testkit"
 )
 
-// accepts returns an entry for this issuer in a configuration file. The names of its users are
-// their sub with prefix in front.
+// accepts returns a configuration entry that accepts this issuer's tokens. The user's name is the
+// token's sub with prefix in front.
 func (i *testIssuer) accepts(prefix string) apiserver.JWTAuthenticator {
 	spec := fromFlags(Flags{IssuerURL: i.URL, ClientID: "edge", UsernamePrefix: prefix, GroupsClaim: "groups"})
 	spec.Issuer.CertificateAuthority = string(i.pem())
 	return spec
 }
 
-// replaceFile replaces a file as a whole, as a mounted ConfigMap does.
+// replaceFile replaces a file as a whole by another file, as Kubernetes does with a mounted
+// ConfigMap.
 func replaceFile(t testing.TB, name string, content []byte) {
 	t.Helper()
 	writeFile(t, name+".new", content)
@@ -33,8 +34,9 @@ func replaceFile(t testing.TB, name string, content []byte) {
 	}
 }
 
-// startFile runs an Authenticator with these issuers, which reads its file every millisecond.
-// change writes other issuers into the file, and waits until they are in use.
+// startFile runs an Authenticator with a configuration file that contains these issuers. The
+// Authenticator reads the file every millisecond. change writes other issuers into the file, and
+// waits until they are in use.
 func startFile(t testing.TB, log *logBuffer, p fetchSchedule, issuers ...apiserver.JWTAuthenticator) (a *Authenticator, change func(...apiserver.JWTAuthenticator)) {
 	t.Helper()
 	file := writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: issuers}, "v1")
@@ -85,7 +87,8 @@ func TestReload(t *testing.T) {
 	if a.rules.Load().issuers[one.URL] != known || a.cache.len() != 2 {
 		t.Errorf("%d tokens are remembered: the first issuer is another, though nothing of it changed", a.cache.len())
 	}
-	// Other rules are used at once, also for cached tokens, and cause no fetch of keys.
+	// Changed rules of an issuer are used at once, also for cached tokens, and cause no fetch of
+	// keys.
 	change(one.accepts("one:"), two.accepts("2:"))
 	if got := nameOf(t, a, first); got != "one:jane" {
 		t.Error(got)
@@ -93,7 +96,8 @@ func TestReload(t *testing.T) {
 	if n := one.keyFetches.Load(); n != 1 {
 		t.Errorf("%d key fetches for a change of rules, want none but the first", n-1)
 	}
-	// The keys come from elsewhere now, so the current keys are not trusted.
+	// The first issuer now has another CA, so edge must fetch its keys again and not trust the
+	// current keys.
 	elsewhere := one.accepts("one:")
 	elsewhere.Issuer.CertificateAuthority += "\n"
 	change(elsewhere, two.accepts("2:"))
@@ -103,7 +107,7 @@ func TestReload(t *testing.T) {
 	if n := one.keyFetches.Load(); n != 2 {
 		t.Errorf("%d key fetches, want one more", n)
 	}
-	// A removed issuer's token is refused at once, although it is cached.
+	// A token of a removed issuer is refused at once, although the token is cached.
 	change(two.accepts("2:"))
 	if got := refusal(t, a, first); got != ReasonIssuer {
 		t.Errorf("a removed issuer's token: %q", got)
@@ -146,7 +150,8 @@ func TestRememberedTokenOfARemovedIssuer(t *testing.T) {
 	}
 }
 
-// TestRemovedIssuerIsLeftAlone checks that edge fetches no keys from a removed issuer.
+// TestRemovedIssuerIsLeftAlone checks that edge stops fetching the keys of an issuer that is
+// removed from the configuration.
 func TestRemovedIssuerIsLeftAlone(t *testing.T) {
 	one, two := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	_, change := startFile(t, &logBuffer{}, often, one.accepts("1:"), two.accepts("2:"))
@@ -158,8 +163,8 @@ func TestRemovedIssuerIsLeftAlone(t *testing.T) {
 	})
 }
 
-// TestBadFileIsRefused checks that a bad file changes nothing. The log reports it once, and
-// Warnings report it as long as it is bad.
+// TestBadFileIsRefused checks that a bad configuration file changes nothing. The log reports the
+// bad file once, and Warnings report it as long as it is bad.
 func TestBadFileIsRefused(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	log := &logBuffer{}
@@ -170,7 +175,7 @@ func TestBadFileIsRefused(t *testing.T) {
 	}
 	rules, token := a.rules.Load(), sign(t, rsaKey(), i.claims(nil))
 	bad := i.accepts("")
-	bad.ClaimMappings.Username.Expression = "claims.nick" // together with a claim, which is not allowed
+	bad.ClaimMappings.Username.Expression = "claims.nick" // a username expression together with a username claim is not allowed
 	worse := i.accepts("1:")
 	worse.Issuer.URL = "https://jane:secret@issuer.example"
 	steps := []struct {
@@ -199,8 +204,8 @@ func TestBadFileIsRefused(t *testing.T) {
 		if got := nameOf(t, a, token); got != "1:jane" || a.rules.Load() != rules {
 			t.Errorf("%s: the last good configuration is not in use: %s", step.name, got)
 		}
-		// A file that is bad for the same reason again must not be logged again. Wait until it is
-		// read.
+		// Change the bad file, but not its fault, and wait until edge has read it. edge must not
+		// log the same fault again.
 		if again, err := os.ReadFile(a.options.File); err == nil && len(again) > 0 {
 			again = append(again, '\n')
 			replaceFile(t, a.options.File, again)
@@ -226,7 +231,7 @@ func TestBadFileIsRefused(t *testing.T) {
 }
 
 // TestReloadUnderLoad checks that requests during a reload use the old or the new configuration,
-// and never none.
+// and are never left without one.
 func TestReloadUnderLoad(t *testing.T) {
 	const workers, changes = 6, 60
 	one, two := newTestIssuer(t, ecKey()), newTestIssuer(t, rsaKey())
@@ -258,7 +263,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		if n%2 == 1 {
 			entry, want = one.accepts("one:"), "one:jane"
 		}
-		if n%3 == 2 { // its keys are fetched again
+		if n%3 == 2 { // change the CA, so that edge fetches the issuer's keys again
 			entry.Issuer.CertificateAuthority += strings.Repeat("\n", n)
 		}
 		if n%4 < 2 {

@@ -36,7 +36,7 @@ func TestCredential(t *testing.T) {
 		name  string
 		h     http.Header
 		token string // empty: no token
-		why   Reason // empty: no error
+		why   Reason // reason of the error; empty: no error
 	}{
 		{"none", http.Header{}, "", ""},
 		{"bearer", http.Header{"Authorization": {"Bearer t"}}, "t", ""},
@@ -114,8 +114,9 @@ func TestStrip(t *testing.T) {
 	}
 }
 
-// FuzzCredential checks that Credential never panics, that kube-apiserver's two authenticators read
-// every accepted token in the same way, and that neither finds a token after Strip.
+// FuzzCredential checks that Credential never panics. kube-apiserver's two authenticators must read
+// each token that Credential accepts in the same way. After Strip, neither they nor Credential may
+// find a token.
 func FuzzCredential(f *testing.F) {
 	f.Add("Bearer t", "", "v5.channel.k8s.io, "+inProtocol("t"), "")
 	f.Add("bearer  t", "Basic x", inProtocol("t"), "v4.channel.k8s.io")
@@ -154,7 +155,7 @@ func FuzzCredential(f *testing.F) {
 	})
 }
 
-// apiServerReads returns the token that kube-apiserver would authenticate.
+// apiServerReads returns the token in a request that kube-apiserver would authenticate.
 func apiServerReads(r *http.Request) (token string) {
 	r = r.Clone(context.Background())
 	see := authenticator.TokenFunc(func(_ context.Context, seen string) (*authenticator.Response, bool, error) {

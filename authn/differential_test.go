@@ -14,15 +14,15 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// TestAuthenticatorDifferential checks that edge gives the same outcome as kube-apiserver's own
-// authenticator, for the same configurations and tokens. The generator leaves out references to
-// groups (TestGroupsOverage) and white space in a token (TestAlgConfusion), because edge
-// deliberately refuses more there.
+// TestAuthenticatorDifferential checks that edge accepts and refuses the same tokens as
+// kube-apiserver's own authenticator, with random configurations and tokens. The generator makes no
+// references to groups (see TestGroupsOverage) and no white space in a token (see
+// TestAlgConfusion): edge deliberately refuses more of these tokens.
 func TestAuthenticatorDifferential(t *testing.T) {
 	const (
 		seed    = 20250711
 		configs = 205
-		tokens  = 64 // for each configuration
+		tokens  = 64 // number of tokens for each configuration
 		cases   = 10_000
 	)
 	w := newWorld(t)
@@ -66,8 +66,8 @@ func TestAuthenticatorDifferential(t *testing.T) {
 	}
 }
 
-// TestCostlyExpression checks that an expression that exceeds the cost limit is refused as in
-// kube-apiserver. It is slow, and so it is not among the generated cases.
+// TestCostlyExpression checks that edge refuses an expression that exceeds CEL's cost limit, as
+// kube-apiserver does. Evaluating it is slow, so it is not among the generated expressions.
 func TestCostlyExpression(t *testing.T) {
 	w := newWorld(t)
 	e := entry{server: w.servers[0], keys: w.keys[0], spec: fromFlags(Flags{IssuerURL: w.urls[0], ClientID: "edge"})}
@@ -82,8 +82,8 @@ func TestCostlyExpression(t *testing.T) {
 	}
 }
 
-// TestOtherDistributedClaims checks that a token that refers to other claims than its groups has
-// the same outcome as in kube-apiserver.
+// TestOtherDistributedClaims checks tokens that contain only a reference to claims other than the
+// groups: edge and kube-apiserver must decide in the same way.
 func TestOtherDistributedClaims(t *testing.T) {
 	i := newTestIssuer(t, ecKey())
 	flags := Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups", SigningAlgs: []string{"ES256"}}
@@ -108,14 +108,15 @@ func TestOtherDistributedClaims(t *testing.T) {
 	}
 }
 
-// tally counts the outcomes in a differential test.
+// tally counts the accepted and refused tokens of a differential test.
 type tally struct {
 	mu                         sync.Mutex
 	accepted, refused, invalid int
 	features                   map[string]int
 }
 
-// differ compares edge and kube-apiserver for one configuration, and for tokens under it.
+// differ compares the decisions of edge and kube-apiserver about random tokens, under one
+// configuration.
 func differ(t *testing.T, c *configCase, r *rand.Rand, tokens int, seen *tally) {
 	a, err := New(c.cfg)
 	var oracle firstOf
@@ -181,8 +182,8 @@ func describeCase(c *configCase) string {
 	return strings.Join(all, "\n")
 }
 
-// FuzzClaims checks that any payload that the issuer signs has the same outcome as in
-// kube-apiserver.
+// FuzzClaims checks that edge and kube-apiserver decide in the same way about a signed token with
+// any payload.
 func FuzzClaims(f *testing.F) {
 	i := newTestIssuer(f, ecKey())
 	cfg := Options{Flags: Flags{
@@ -210,8 +211,8 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// distributed reports whether claims refer to other claims. edge deliberately refuses more of these
-// tokens than kube-apiserver.
+// distributed reports whether a payload contains references to claims instead of the claims. edge
+// deliberately refuses more of these tokens than kube-apiserver.
 func distributed(claims []byte) bool {
 	var c map[string]json.RawMessage
 	return json.Unmarshal(claims, &c) == nil && c["_claim_names"] != nil || bytes.Contains(bytes.ToLower(claims), []byte("_claim_"))

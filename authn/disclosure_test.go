@@ -17,7 +17,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// clientMessageOf returns what the client receives about a refused token.
+// clientMessageOf returns the text about a refused token that the client receives.
 func clientMessageOf(t testing.TB, err error) string {
 	t.Helper()
 	wrong := new(RefusedError)
@@ -27,11 +27,11 @@ func clientMessageOf(t testing.TB, err error) string {
 	return wrong.ClientMessage
 }
 
-// canaryValue is a value of claims that no message about them may contain.
+// canaryValue is the value of claims in these tests. No message about a token may contain it.
 const canaryValue = "kanarienvogel"
 
-// clientMessageCases returns tokens with one fault that is not in signature, issuer or audience,
-// and the text that the client receives about each.
+// clientMessageCases returns tokens that each have one fault, but not in signature, issuer or
+// audience. With each token it returns the text about the fault that the client receives.
 func clientMessageCases(now time.Time) map[string]struct {
 	claims        map[string]any
 	clientMessage string
@@ -65,7 +65,7 @@ func clientMessageCases(now time.Time) map[string]struct {
 	}
 }
 
-// goodForAll returns the claims of a token without any fault.
+// goodForAll returns the claims of a token without any fault, changed by change.
 func (i *testIssuer) goodForAll(change map[string]any) map[string]any {
 	claims := i.claims(map[string]any{
 		"email": "jane@x.example", "email_verified": true, "groups": []string{"dev"}, "uid": "u-1", "team": "blue", "hd": "x.example", "mode": "a", "flag": true,
@@ -78,8 +78,8 @@ func (i *testIssuer) goodForAll(change map[string]any) map[string]any {
 	return claims
 }
 
-// withRules returns an entry for this issuer with everything that can refuse a token after
-// signature, issuer and audience are accepted.
+// withRules returns a configuration entry for this issuer with all kinds of rules that can refuse a
+// token after its signature, issuer and audience are accepted.
 func (i *testIssuer) withRules() apiserver.JWTAuthenticator {
 	spec := i.accepts("")
 	none := ""
@@ -141,9 +141,9 @@ func TestHolderIsTold(t *testing.T) {
 	}
 }
 
-// TestToldBesideOtherRefusals checks that the client also receives the reason if its certificate is
-// refused or the API server's review refuses the token. If the review has no answer, the client
-// receives no reason, because the token may be good.
+// TestToldBesideOtherRefusals checks that the client also receives the reason for its token if its
+// certificate is refused too, or if the API server's review refuses the token too. If the review
+// has no answer, the client receives no reason, because the token may be good.
 func TestToldBesideOtherRefusals(t *testing.T) {
 	i, other := newTestIssuer(t, rsaKey()), newTestIssuer(t, otherRSA())
 	second := other.accepts("2:")
@@ -183,7 +183,8 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 		t.Errorf("nobody knows: %v", err)
 	}
 
-	// A refused certificate comes first. The client must still receive the reason for the token.
+	// The error about a refused certificate comes first. The client must still receive the reason
+	// for its refused token.
 	root, strange := testkit.NewAuthority(t, "root"), testkit.NewAuthority(t, "strange")
 	ca, _ := startClientCA(t, root)
 	var err error
@@ -209,7 +210,8 @@ func TestToldBesideOtherRefusals(t *testing.T) {
 	}
 }
 
-// lastCounts returns claims with two aud members. The first one is good, and the last one counts.
+// lastCounts returns a payload with two aud members. The first aud is good, but the last one
+// counts.
 func lastCounts(t testing.TB, claims map[string]any) []byte {
 	t.Helper()
 	text, err := json.Marshal(claims)

@@ -18,7 +18,8 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// "go a.Run(ctx)" fetches the keys. This example has no issuer, so there are no keys.
+	// "go a.Run(ctx)" would fetch the keys. This example has no issuer, so there are no keys to
+	// fetch.
 	ctx := context.Background()
 
 	r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://edge.example.com/api", nil)

@@ -31,7 +31,7 @@ func (e Explanation) refused() (names []string) {
 	return names
 }
 
-// TestExplain checks that an explanation reports everything that is wrong, and not only the first
+// TestExplain checks that an explanation reports all faults of a token, and not only the first
 // fault.
 func TestExplain(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
@@ -115,7 +115,7 @@ func TestExplain(t *testing.T) {
 			if t.Failed() {
 				t.Log(text)
 			}
-			// An explanation does not authenticate a request.
+			// Only a token that Explain calls ok may authenticate a request.
 			if v, err := test.a.Authenticate(context.Background(), test.token); (err == nil) != (test.a == a && test.outcome == OutcomeOK) {
 				t.Errorf("Authenticate says %+v, %v", v, err)
 			}
@@ -123,8 +123,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestExplainFetches checks that Explain fetches keys once, in bounded time, and does not keep
-// them. Without Fetch it fetches nothing.
+// TestExplainFetches checks that Explain fetches an issuer's keys once, in bounded time, and does
+// not keep them. Without the option Fetch it fetches nothing.
 func TestExplainFetches(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a, err := New(i.config(t))

@@ -2,9 +2,9 @@ package authn
 
 import "math/rand/v2"
 
-// expressions are the expressions in generated configurations. Those in good fit most tokens. Those
-// in failing compile, but fail or return a value of the wrong type. Those in invalid do not
-// validate.
+// expressions are the CEL expressions in generated configurations. The expressions in good are
+// right for most tokens. The ones in failing compile, but their evaluation fails or gives a value
+// of the wrong type. The ones in invalid make the configuration invalid.
 type expressions struct{ good, failing, invalid []string }
 
 func (e expressions) pick(r *rand.Rand) string {
@@ -48,7 +48,7 @@ var uidExpressions = expressions{
 	invalid: notClaims,
 }
 
-// listExpressions compute groups and extra values.
+// listExpressions are CEL expressions that compute groups and extra values.
 var listExpressions = expressions{
 	good: []string{
 		`claims.groups`, `claims.groups`, `dyn(claims.groups).map(g, 'g:' + g)`, `dyn(claims.groups).filter(g, g.startsWith('d'))`,
@@ -84,7 +84,7 @@ var claimRules = expressions{
 	invalid: []string{`claims.sub`, `'text'`, `claims.sub == user.username`, `1`, `true &&`, `claims.groups.all(g, true)`},
 }
 
-// costly exceeds the cost limit of CEL.
+// costly is an expression that exceeds CEL's cost limit.
 const costly = `[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, [1,2,3,4,5,6,7,8,9,10].all(d, ` +
 	`[1,2,3,4,5,6,7,8,9,10].all(e, [1,2,3,4,5,6,7,8,9,10].all(f, a + b + c + d + e + f > 0))))))`
 

@@ -8,8 +8,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// TestKnownHeaderProvesNothing checks that a cached header makes no bad token with the same header
-// acceptable.
+// TestKnownHeaderProvesNothing checks that a bad token is refused although another token's equal
+// header is cached.
 func TestKnownHeaderProvesNothing(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
@@ -42,7 +42,7 @@ func TestKnownHeaderProvesNothing(t *testing.T) {
 // algorithm is not allowed.
 func TestExplainedHeaderIsNotKnown(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
-	a := start(t, i.config(t)) // only RS256 is allowed
+	a := start(t, i.config(t)) // the configuration allows only RS256
 	token := sign(t, ecKey(), i.claims(nil))
 	if e := a.Explain(t.Context(), token, ExplainOptions{}); e.Reason != ReasonAlgorithm {
 		t.Fatal(e)

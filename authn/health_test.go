@@ -36,8 +36,8 @@ func TestWarnings(t *testing.T) {
 	if got := nameOf(t, a, sign(t, rsaKey(), one.claims(nil))); got != "1:jane" {
 		t.Error(got)
 	}
-	// The other way round: Warnings report when the fetches began to fail, and not the newest
-	// attempt.
+	// Now the second issuer has keys and the first issuer's server fails. Warnings report when the
+	// fetches began to fail, and not the time of the newest fetch.
 	two.discover(map[string]any{"issuer": two.URL, "jwks_uri": two.URL + "/keys"})
 	two.publish(ecKey())
 	testkit.WaitFor(t, "the warning to go", func() bool { return len(a.Warnings()) == 0 })
@@ -49,7 +49,7 @@ func TestWarnings(t *testing.T) {
 	if warnings := a.Warnings(); len(warnings) != 1 || !strings.Contains(warnings[0], one.URL) || !strings.Contains(warnings[0], since(began)) || !strings.Contains(warnings[0], "(1 still in use)") {
 		t.Error(warnings)
 	}
-	// If no issuer is ready, the error names the first maxReadyProblems of them.
+	// If edge has keys of no issuer, the error names the first maxReadyProblems issuers.
 	many := &apiserver.AuthenticationConfiguration{}
 	for n := range 6 {
 		many.JWT = append(many.JWT, fromFlags(Flags{IssuerURL: fmt.Sprintf("https://127.0.0.1:1/%d", n), ClientID: "edge"}))
@@ -65,8 +65,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestDiscoveryURL checks that the discovery document may be elsewhere, and must still name the
-// issuer.
+// TestDiscoveryURL checks that the configuration may give another URL for the discovery document,
+// and that the document must still name the issuer.
 func TestDiscoveryURL(t *testing.T) {
 	const name = "https://issuer.example/realm"
 	i := newTestIssuer(t, rsaKey())

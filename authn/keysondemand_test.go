@@ -8,8 +8,9 @@ import (
 	"edge/internal/testkit"
 )
 
-// slowIssuer makes an issuer answer fetches of its keys only after release is closed. asked
-// receives an element for each fetch that begins, and left for each fetch that edge cancels.
+// slowIssuer makes an issuer answer requests for its keys only after release is closed. The channel
+// asked receives an element for each request for the keys that begins, and left receives one for
+// each that edge cancels.
 func slowIssuer(i *testIssuer) (asked, left, release chan struct{}) {
 	asked, left, release = make(chan struct{}, 8), make(chan struct{}, 8), make(chan struct{})
 	then := *i.jwks.Load()
@@ -48,7 +49,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	for range maxWaiting + more {
 		go func() { refusals <- refusal(t, a, unknown) }()
 	}
-	for range more { // these exceed the limit and are refused at once; the others wait
+	for range more { // more requests than maxWaiting were sent; the surplus is refused at once, without waiting for keys
 		if got := <-refusals; got != ReasonSignature {
 			t.Errorf("refused as %q", got)
 		}

@@ -17,10 +17,10 @@ import (
 	"edge/internal/testkit"
 )
 
-// often is a schedule with the shortest intervals that a test can use.
+// often is a schedule of key fetches with the shortest intervals that a test can use.
 var often = fetchSchedule{time.Millisecond, doubling(time.Millisecond, 4*time.Millisecond)}
 
-// onlySource returns where the keys of the only issuer come from.
+// onlySource returns the keySource of the only issuer in the configuration.
 func onlySource(a *Authenticator) *keySource {
 	for _, i := range a.rules.Load().issuers {
 		return i.source
@@ -35,7 +35,7 @@ func TestNotReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Run was not called.
+	// This Authenticator has no keys, because Run was not called.
 	if _, err := never.Authenticate(context.Background(), token); err != ErrNotReady {
 		t.Errorf("got %v", err)
 	}
@@ -88,8 +88,8 @@ func TestKeyRotation(t *testing.T) {
 	if got := refusal(t, a, old); got != "" {
 		t.Fatalf("the first key's token: %q", got)
 	}
-	// The second key is published beside the first one, and signs 10 s later: none of its tokens is
-	// refused.
+	// The issuer publishes the second key beside the first one, and signs with it 10 s later: edge
+	// must refuse none of these tokens.
 	i.publish(first, second)
 	clock.advance(demandInterval)
 	before := i.keyFetches.Load()
@@ -109,8 +109,8 @@ func TestKeyRotation(t *testing.T) {
 	if got := refusal(t, a, old); got != "" {
 		t.Errorf("the first key's token, beside the second: %q", got)
 	}
-	// The first key is withdrawn. The next fetch notices this, whatever causes it, and cached
-	// tokens of that key are refused.
+	// The issuer withdraws the first key. edge notices this at the next fetch, whatever causes the
+	// fetch, and refuses cached tokens of that key.
 	i.publish(second)
 	clock.advance(demandInterval)
 	if got := refusal(t, a, unsigned(map[string]any{"alg": "RS256", "kid": "?"}, i.claims(nil), "x")); got != ReasonSignature {
@@ -124,8 +124,8 @@ func TestKeyRotation(t *testing.T) {
 	}
 }
 
-// TestKeysAreRenewed checks that the periodic renewal notices a withdrawn key even if no token
-// causes a fetch. An issuer may withdraw all its keys.
+// TestKeysAreRenewed checks that edge notices a withdrawn key at the periodic fetch, even if no
+// token causes a fetch. An issuer may also withdraw all its keys.
 func TestKeysAreRenewed(t *testing.T) {
 	i := newTestIssuer(t, rsaKey(), ecKey())
 	a := startPaced(t, i.config(t), often)
@@ -134,7 +134,7 @@ func TestKeysAreRenewed(t *testing.T) {
 	if got := refusal(t, a, token); got != "" {
 		t.Fatalf("refused as %q", got)
 	}
-	// The same keys again change nothing: cached tokens stay valid.
+	// If the issuer publishes the same keys as before, cached tokens stay valid.
 	same, before := onlySource(a).ring.current.Load(), i.keyFetches.Load()
 	testkit.WaitFor(t, "renewals", func() bool { return i.keyFetches.Load() > before+3 })
 	if onlySource(a).ring.current.Load() != same {
@@ -154,10 +154,10 @@ func TestKeysAreRenewed(t *testing.T) {
 	}
 }
 
-// TestKeysMove checks that edge finds keys at a new URL, because it repeats discovery after an
-// error.
+// TestKeysMove checks that edge finds the keys at a new URL if the old URL fails, because edge
+// reads the discovery document again after an error.
 func TestKeysMove(t *testing.T) {
-	// Both issuers have the same certificate: httptest has only one.
+	// Both issuers have the same TLS certificate, because httptest has only one.
 	i, elsewhere := newTestIssuer(t, rsaKey()), newTestIssuer(t, ecKey())
 	cfg := i.config(t)
 	cfg.Flags.SigningAlgs = []string{"RS256", "ES256"}
@@ -169,7 +169,8 @@ func TestKeysMove(t *testing.T) {
 	testkit.WaitFor(t, "the keys in their new place", func() bool { return refusal(t, a, token) == "" })
 }
 
-// TestCAFile checks that the issuer's certificate is verified, and that a changed CA file is used.
+// TestCAFile checks that edge verifies the issuer's TLS certificate with the CA file, and that edge
+// uses the file again when it changes.
 func TestCAFile(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	cfg := i.config(t)
@@ -184,7 +185,7 @@ func TestCAFile(t *testing.T) {
 	}
 	writeFile(t, cfg.Flags.CAFile, testkit.PEM(i.Certificate()))
 	testkit.WaitFor(t, "the keys", func() bool { return a.Ready() == nil })
-	// The CA file becomes unusable: this is reported, and the current keys stay in use.
+	// The CA file becomes unusable: edge reports this, and the current keys stay in use.
 	writeFile(t, cfg.Flags.CAFile, []byte("no certificate"))
 	testkit.WaitFor(t, "the failure", func() bool { text, _ := onlySource(a).problem(); return text != "" })
 	if err := a.Ready(); err != nil {
@@ -242,8 +243,8 @@ func TestIssuerAnswersBadly(t *testing.T) {
 	}
 }
 
-// TestUnknownKeysArePassedOver checks that keys of unknown kinds in a key set do not affect its
-// other keys.
+// TestUnknownKeysArePassedOver checks that edge ignores keys of unknown kinds and uses the other
+// keys of the issuer.
 func TestUnknownKeysArePassedOver(t *testing.T) {
 	i := newTestIssuer(t)
 	good, err := jose.JSONWebKey{Key: rsaKey().Key.(*rsa.PrivateKey).Public(), KeyID: "rsa"}.MarshalJSON()

@@ -27,7 +27,7 @@ func apiServer(t testing.TB, i *testIssuer, spec apiserver.JWTAuthenticator, alg
 	return a, nil
 }
 
-// fromFlags returns what kube-apiserver makes of its --oidc-* flags.
+// fromFlags returns the configuration entry that kube-apiserver makes from its --oidc-* flags.
 func fromFlags(f Flags) apiserver.JWTAuthenticator {
 	prefix := f.UsernamePrefix
 	if prefix == "" && f.UsernameClaim != "email" {
@@ -38,7 +38,7 @@ func fromFlags(f Flags) apiserver.JWTAuthenticator {
 	}
 	claim := f.UsernameClaim
 	if claim == "" {
-		claim = "sub" // the flag's default
+		claim = "sub" // the default of --oidc-username-claim
 	}
 	spec := apiserver.JWTAuthenticator{
 		Issuer:        apiserver.Issuer{URL: f.IssuerURL, Audiences: []string{f.ClientID}},
@@ -53,8 +53,8 @@ func fromFlags(f Flags) apiserver.JWTAuthenticator {
 	return spec
 }
 
-// firstOf combines authenticators as kube-apiserver does: the first one that accepts the token
-// counts.
+// firstOf combines kube-apiserver's authenticators of several issuers as kube-apiserver does: the
+// first authenticator that accepts the token counts.
 type firstOf []authenticator.Token
 
 func (u firstOf) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
@@ -71,7 +71,8 @@ func (u firstOf) AuthenticateToken(ctx context.Context, token string) (*authenti
 	return nil, false, last
 }
 
-// outcome contains everything that edge and kube-apiserver must agree on.
+// outcome is the part of a token's verification in which edge and kube-apiserver must agree: the
+// user, or that the token is refused.
 type outcome struct {
 	accepted bool
 	name     string
@@ -94,8 +95,8 @@ func outcomeOf(u user.Info, accepted bool) outcome {
 	return o
 }
 
-// compare verifies one token with edge, kube-apiserver and Explain, and fails the test if they
-// disagree.
+// compare verifies one token with edge, with kube-apiserver's authenticator (the oracle) and with
+// Explain, and fails the test if they disagree.
 func compare(t *testing.T, a *Authenticator, oracle authenticator.Token, token string) (Verified, error) {
 	t.Helper()
 	v, err := a.Authenticate(context.Background(), token)
@@ -112,7 +113,7 @@ func compare(t *testing.T, a *Authenticator, oracle authenticator.Token, token s
 	return v, err
 }
 
-// sameExplanation checks that Explain reports the same as Authenticate.
+// sameExplanation checks that Explain reports the same user or refusal as Authenticate returned.
 func sameExplanation(t *testing.T, a *Authenticator, token string, v Verified, err error) {
 	t.Helper()
 	e := a.Explain(context.Background(), token, ExplainOptions{})

@@ -16,24 +16,24 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver/install"
 )
 
-// configCase is one configuration, in the forms that edge and kube-apiserver read.
+// configCase is one random configuration, in the forms that edge and kube-apiserver read.
 type configCase struct {
 	cfg     Options
-	algs    []string // nil: kube-apiserver's default
-	rsa     bool     // tokens are signed with RS256, not with ES256
+	algs    []string // signing algorithms; nil: kube-apiserver's default
+	rsa     bool     // the issuers sign tokens with RS256; false: with ES256
 	entries []entry
 }
 
-// entry is one issuer of a configuration, with its server and its keys.
+// entry is one issuer of a random configuration, with its server and its keys.
 type entry struct {
 	spec     apiserver.JWTAuthenticator
 	server   *testIssuer
 	keys     []jose.JSONWebKey // one RSA key and one EC key
-	features []string          // what spec uses
+	features []string          // kinds of rules and mappings that spec uses, for the statistics of the test
 }
 
-// world contains the issuers for generated configurations. The third one's server is not at its
-// issuer URL.
+// world contains the issuers for random configurations. The server of the third issuer is not at
+// its issuer URL.
 type world struct {
 	urls    []string
 	servers []*testIssuer
@@ -52,7 +52,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// flagCases returns configurations that together use every flag.
+// flagCases returns configurations that are made from flags. Together they use every flag.
 func (w *world) flagCases(t testing.TB) (cases []*configCase) {
 	for _, f := range []Flags{
 		{},
@@ -79,8 +79,8 @@ func (w *world) flagCases(t testing.TB) (cases []*configCase) {
 	return cases
 }
 
-// fileCase returns a random file with one to three issuers. A few of its expressions do not
-// compile.
+// fileCase returns a random configuration file with one to three issuers. A few of its expressions
+// do not compile.
 func (w *world) fileCase(t testing.TB, r *rand.Rand) *configCase {
 	c := &configCase{algs: signingAlgs}
 	config := &apiserver.AuthenticationConfiguration{}
@@ -104,7 +104,8 @@ func (w *world) fileCase(t testing.TB, r *rand.Rand) *configCase {
 	return c
 }
 
-// writeConfig writes a configuration file in the given API version.
+// writeConfig writes a configuration to a file in the given API version, and returns the file's
+// name.
 func writeConfig(t testing.TB, config *apiserver.AuthenticationConfiguration, version string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "authentication.yaml")
@@ -126,7 +127,8 @@ func encodeConfig(t testing.TB, config *apiserver.AuthenticationConfiguration, v
 
 func (e *entry) use(feature string) { e.features = append(e.features, feature) }
 
-// random fills an entry. The content is rarely invalid, and often fails for some tokens.
+// random fills a configuration entry with random rules. The entry is rarely invalid, but its rules
+// often refuse a token.
 func (e *entry) random(r *rand.Rand) {
 	one := func(list []string) string { return list[r.IntN(len(list))] }
 	prefixes := []string{"", "oidc:", "-", "p#"}
@@ -186,12 +188,12 @@ func (e *entry) rules(r *rand.Rand) {
 			return other.Claim == rule.Claim && other.Expression == rule.Expression
 		}
 		if r.IntN(40) > 0 && slices.ContainsFunc(e.spec.ClaimValidationRules, same) {
-			continue // a rule that occurs twice is invalid
+			continue // usually leave out a second equal rule, because it makes the configuration invalid
 		}
 		e.spec.ClaimValidationRules = append(e.spec.ClaimValidationRules, rule)
 		e.use(feature)
 	}
-	if strings.Contains(e.spec.ClaimMappings.Username.Expression, "claims.email") && r.IntN(10) > 0 { // without this rule the entry is invalid
+	if strings.Contains(e.spec.ClaimMappings.Username.Expression, "claims.email") && r.IntN(10) > 0 { // usually add the rule about email_verified that such an expression requires
 		e.spec.ClaimValidationRules = append(e.spec.ClaimValidationRules,
 			apiserver.ClaimValidationRule{Expression: "claims.?email_verified.orValue(true) == true"})
 		e.use("claim rule")
@@ -203,7 +205,7 @@ func (e *entry) rules(r *rand.Rand) {
 	}
 }
 
-// spoil makes an entry invalid in a way that only the validation finds.
+// spoil makes a configuration entry invalid: it can be decoded, but not validated.
 func (e *entry) spoil(r *rand.Rand) {
 	s := &e.spec
 	switch r.IntN(9) {
@@ -220,7 +222,7 @@ func (e *entry) spoil(r *rand.Rand) {
 	case 5:
 		s.Issuer.CertificateAuthority = "no PEM"
 	case 6:
-		s.ClaimMappings.Username = apiserver.PrefixedClaimOrExpression{Claim: "sub"} // without a prefix
+		s.ClaimMappings.Username = apiserver.PrefixedClaimOrExpression{Claim: "sub"} // set a username claim without the prefix that a claim requires
 	case 7:
 		s.ClaimMappings.Username = apiserver.PrefixedClaimOrExpression{Claim: "sub", Prefix: new(""), Expression: "claims.sub"}
 	case 8:

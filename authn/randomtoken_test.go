@@ -12,11 +12,11 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// raw is a JSON value as it is written in a token.
+// raw is JSON text, exactly as a token contains it.
 type raw string
 
-// claimValues returns the values that a claim may have: good and bad ones, of the right type and of
-// others.
+// claimValues returns the values for each claim of a random token: good and bad ones, of the right
+// type and of other types.
 func claimValues(issuer string) map[string][]raw {
 	now := time.Now().Unix()
 	at := func(offset int64) raw { return raw(fmt.Sprint(now + offset)) }
@@ -45,7 +45,7 @@ func claimValues(issuer string) map[string][]raw {
 		"dotted.key":     {`"d"`, `["d","e"]`},
 		"nested":         {`{"id":"n2"}`, `{"id":7,"list":[],"ok":false}`, `{"id":"","a.b":["c",""],"objects":[{"name":7}]}`, `[{"id":"n"}]`},
 		"blocked":        {`true`, `false`, `""`},
-		"_claim_names":   {`{}`, `null`, `7`}, // references to groups are a deliberate difference: TestGroupsOverage
+		"_claim_names":   {`{}`, `null`, `7`}, // only values without a reference to groups, which edge deliberately treats differently: see TestGroupsOverage
 		"_claim_sources": {`{}`, `null`, `{"src":{"endpoint":7}}`, `[]`},
 		"Iss":            {quoted(issuer), `"https://issuer.example"`},
 	}
@@ -57,7 +57,8 @@ func claimValues(issuer string) map[string][]raw {
 	return values
 }
 
-// payload returns claims that are mostly good, so that the few bad ones decide the outcome.
+// payload returns the claims of a random token. Most values are good, so that the few bad ones
+// decide whether the token is accepted.
 func payload(r *rand.Rand, issuer, audience string, values map[string][]raw) []byte {
 	now := time.Now().Unix()
 	members := []string{
@@ -68,10 +69,10 @@ func payload(r *rand.Rand, issuer, audience string, values map[string][]raw) []b
 	}
 	if r.IntN(6) == 0 {
 		n := r.IntN(len(members))
-		members = append(members[:n], members[n+1:]...) // one claim is missing
+		members = append(members[:n], members[n+1:]...) // remove one claim
 	}
 	names := slices.Sorted(maps.Keys(values))
-	for range max(0, r.IntN(5)-2) { // repeat some claims with another value: the last one counts
+	for range max(0, r.IntN(5)-2) { // repeat some claims with another value: the last value counts
 		name := names[r.IntN(len(names))]
 		of := values[name]
 		members = append(members, fmt.Sprintf("%q:%s", name, of[r.IntN(len(of))]))
@@ -79,8 +80,8 @@ func payload(r *rand.Rand, issuer, audience string, values map[string][]raw) []b
 	return []byte("{" + strings.Join(members, ",") + "}")
 }
 
-// generateToken returns a token for one of the issuers of a configuration. Most tokens are signed
-// with that issuer's keys, some are not.
+// generateToken returns a random token of one of the configured issuers. Most tokens are signed
+// with that issuer's keys, some with another key.
 func generateToken(t testing.TB, r *rand.Rand, c *configCase) string {
 	entry := c.entries[r.IntN(len(c.entries))]
 	other := c.entries[r.IntN(len(c.entries))]
@@ -94,7 +95,7 @@ func generateToken(t testing.TB, r *rand.Rand, c *configCase) string {
 	case 1:
 		return sign(t, nameless, claims)
 	case 2:
-		return sign(t, jose.JSONWebKey{Key: rsaKeys()[2].Key, KeyID: "rsa"}, claims) // forged
+		return sign(t, jose.JSONWebKey{Key: rsaKeys()[2].Key, KeyID: "rsa"}, claims) // forged: the key has the right ID, but is not the issuer's key
 	case 3:
 		return sign(t, jose.JSONWebKey{Key: key.Key, KeyID: "unknown"}, claims)
 	case 4:
@@ -102,7 +103,7 @@ func generateToken(t testing.TB, r *rand.Rand, c *configCase) string {
 	case 5:
 		return odd(r, sign(t, key, claims))
 	case 6:
-		return sign(t, other.keys[1], claims) // perhaps with the key of another issuer
+		return sign(t, other.keys[1], claims) // perhaps the key of another issuer than the one in iss
 	case 7:
 		return sign(t, entry.keys[0], claims)
 	default:
@@ -110,7 +111,7 @@ func generateToken(t testing.TB, r *rand.Rand, c *configCase) string {
 	}
 }
 
-// odd damages a token.
+// odd returns a token with random damage, such as a missing part.
 func odd(r *rand.Rand, token string) string {
 	parts := strings.Split(token, ".")
 	switch r.IntN(6) {

@@ -28,11 +28,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Keys are generated once, because generating an RSA key is slow.
+// The keys of the test issuers. They are generated once, because generating an RSA key is slow.
 var (
 	rsaKeys  = sync.OnceValue(func() []jose.JSONWebKey { return []jose.JSONWebKey{rsaKey(), otherRSA(), rsaKeyNamed("rsa")} })
 	rsaKey   = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") })
-	otherRSA = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") }) // another key with the same ID
+	otherRSA = sync.OnceValue(func() jose.JSONWebKey { return rsaKeyNamed("rsa") }) // another key than rsaKey with the same key ID
 	ecKey    = sync.OnceValue(func() jose.JSONWebKey { return ecKeyNamed("ec") })
 )
 
@@ -52,8 +52,8 @@ func ecKeyNamed(id string) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key, KeyID: id}
 }
 
-// testIssuer is an OpenID Connect issuer on the loopback interface. A test may replace its answers
-// while it runs.
+// testIssuer is an OpenID Connect issuer on the loopback interface. A test may replace the
+// responses of its server while it runs.
 type testIssuer struct {
 	*httptest.Server
 	discovery, jwks         atomic.Pointer[http.HandlerFunc]
@@ -73,7 +73,7 @@ func newTestIssuer(t testing.TB, keys ...jose.JSONWebKey) *testIssuer {
 		(*i.jwks.Load())(w, r)
 	})
 	i.Server = httptest.NewUnstartedServer(mux)
-	// Some tests cause certificate errors on purpose.
+	// Do not log TLS errors, because some tests cause certificate errors on purpose.
 	i.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	i.StartTLS()
 	t.Cleanup(i.Close)
@@ -97,7 +97,7 @@ func answer(status int, document any) *http.HandlerFunc {
 
 func (i *testIssuer) discover(document any) { i.discovery.Store(answer(http.StatusOK, document)) }
 
-// publish sets the keys that the issuer publishes: their public halves.
+// publish sets the keys that the issuer publishes. Only their public parts are published.
 func (i *testIssuer) publish(keys ...jose.JSONWebKey) {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for _, key := range keys {
@@ -113,7 +113,8 @@ func (i *testIssuer) down() {
 	i.jwks.Store(fail)
 }
 
-// pem returns the issuer's certificate. All test issuers have the same one: httptest has only one.
+// pem returns the issuer's TLS certificate as PEM. All test issuers have the same certificate,
+// because httptest has only one.
 func (i *testIssuer) pem() []byte {
 	return testkit.PEM(i.Certificate())
 }
@@ -137,8 +138,8 @@ func (i *testIssuer) config(t testing.TB) Options {
 	return Options{Flags: Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups"}}
 }
 
-// claims returns good claims that are valid for an hour. Those in replace are replaced; nil removes
-// a claim.
+// claims returns good claims that are valid for an hour. The claims in replace replace them; the
+// value nil removes a claim.
 func (i *testIssuer) claims(replace map[string]any) map[string]any {
 	now := time.Now().Unix()
 	c := map[string]any{"iss": i.URL, "aud": "edge", "sub": "jane", "iat": now, "exp": now + 3600}
@@ -147,7 +148,7 @@ func (i *testIssuer) claims(replace map[string]any) map[string]any {
 	return c
 }
 
-// sign makes a token, with the algorithm that fits the key.
+// sign makes a token with these claims, with the signing algorithm that fits the key.
 func sign(t testing.TB, key jose.JSONWebKey, claims any) string {
 	t.Helper()
 	alg := jose.RS256
@@ -181,7 +182,7 @@ func signWith(t testing.TB, alg jose.SignatureAlgorithm, key jose.JSONWebKey, cl
 	return token
 }
 
-// unsigned makes a token from any header, claims and signature.
+// unsigned makes a token with any header, claims and signature, without signing it.
 func unsigned(header, claims any, signature string) string {
 	part := func(v any) string {
 		b, err := json.Marshal(v)
@@ -193,7 +194,7 @@ func unsigned(header, claims any, signature string) string {
 	return part(header) + "." + part(claims) + "." + base64.RawURLEncoding.EncodeToString([]byte(signature))
 }
 
-// start runs an Authenticator until the test ends, and waits for its keys.
+// start runs an Authenticator until the test ends, and waits until it has the issuers' keys.
 func start(t testing.TB, cfg Options) *Authenticator {
 	t.Helper()
 	a := startPaced(t, cfg, defaultSchedule)
@@ -220,7 +221,7 @@ func run(t testing.TB, a *Authenticator) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
-// waitForAll waits for the keys of all issuers.
+// waitForAll waits until an Authenticator has the keys of all its issuers.
 func waitForAll(t testing.TB, a *Authenticator) {
 	t.Helper()
 	testkit.WaitFor(t, "all issuers' keys", func() bool {

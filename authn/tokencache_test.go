@@ -36,8 +36,8 @@ func TestTokenCacheIsBounded(t *testing.T) {
 	}
 }
 
-// TestTokenCacheForgets checks that a cached result counts only for the same token, with the issuer
-// and the keys that verified it, until the token expires.
+// TestTokenCacheForgets checks that a cached result counts only for the same token, only with the
+// issuer's configuration and keys that verified the token, and only until the token expires.
 func TestTokenCacheForgets(t *testing.T) {
 	now := time.Now()
 	i := &issuer{source: newKeySource(keyOrigin{issuer: "https://issuer.example"}, time.Now)}

@@ -37,7 +37,7 @@ type tokenReviews struct {
 func (s *tokenReviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
 	body, err := io.ReadAll(r.Body)
-	var review authenticationv1.TokenReview // in JSON or protobuf, as the client prefers
+	var review authenticationv1.TokenReview // client-go sends the review in JSON or protobuf
 	if err == nil {
 		_, _, err = scheme.Codecs.UniversalDeserializer().Decode(body, nil, &review)
 	}
@@ -68,7 +68,8 @@ func tokenReviewer(t testing.TB, h http.Handler, audiences ...string) *TokenRevi
 	return NewTokenReviewer(reviewsClient(t, h).TokenReviews(), audiences, slog.New(slog.DiscardHandler))
 }
 
-// apiServersReview returns kube-apiserver's own code that reads such answers from its webhook.
+// apiServersReview returns kube-apiserver's own authenticator that sends TokenReviews to a webhook.
+// h is the webhook.
 func apiServersReview(t testing.TB, h http.Handler) authenticator.Token {
 	t.Helper()
 	metrics := webhook.AuthenticatorMetrics{
@@ -88,8 +89,8 @@ func yesTo(name string, audiences ...string) authenticationv1.TokenReviewStatus 
 	}
 }
 
-// TestTokenReview checks that edge reads each answer as kube-apiserver reads the answer of its
-// webhook.
+// TestTokenReview checks that edge accepts and refuses the same answers to a token review as
+// kube-apiserver does if its webhook sends them.
 func TestTokenReview(t *testing.T) {
 	everything := yesTo("system:serviceaccount:ns:n", "other", "edge")
 	everything.User.UID = "0815"
@@ -101,7 +102,7 @@ func TestTokenReview(t *testing.T) {
 		audiences []string
 		status    authenticationv1.TokenReviewStatus
 		accepted  bool
-		stricter  bool // edge refuses what kube-apiserver accepts
+		stricter  bool // edge refuses this answer, and kube-apiserver accepts it
 	}{
 		"accepted":                         {status: yesTo("u"), accepted: true},
 		"accepted, its own audiences":      {status: yesTo("u", "https://kubernetes.default.svc"), accepted: true},
@@ -152,8 +153,8 @@ func TestTokenReview(t *testing.T) {
 	}
 }
 
-// TestTokenReviewIsNotAsked checks that edge sends no review for text that cannot be a token, or
-// that would arrive as another token.
+// TestTokenReviewIsNotAsked checks that edge sends no token review for text that cannot be a token,
+// or that would arrive at the API server as another token.
 func TestTokenReviewIsNotAsked(t *testing.T) {
 	server := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus { return yesTo("u") }}
 	r := tokenReviewer(t, server)
@@ -173,8 +174,8 @@ func TestTokenReviewIsNotAsked(t *testing.T) {
 	}
 }
 
-// TestTokenReviewRemembers checks that acceptances and refusals are cached, each for its own time
-// and only for the same token.
+// TestTokenReviewRemembers checks that accepted and refused tokens are cached, each for its own
+// time (hitAge, missAge) and only for the same token.
 func TestTokenReviewRemembers(t *testing.T) {
 	var good atomic.Bool
 	server := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
@@ -210,7 +211,7 @@ func TestTokenReviewRemembers(t *testing.T) {
 	}
 }
 
-// TestTokenReviewFails checks that a failed review counts as neither acceptance nor refusal: the
+// TestTokenReviewFails checks that a failed token review neither accepts nor refuses the token: the
 // next request sends a new review. The Status of the failure shows whether the operator must act or
 // the client should retry.
 func TestTokenReviewFails(t *testing.T) {

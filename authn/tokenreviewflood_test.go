@@ -23,12 +23,12 @@ import (
 	"edge/internal/testkit"
 )
 
-// TestTokenReviewIsShared checks that concurrent reviews of one token are sent as one, and that the
-// caller that came first may leave.
+// TestTokenReviewIsShared checks that concurrent reviews of one token are sent as one, and that
+// this review continues after its first caller has left.
 func TestTokenReviewIsShared(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	server := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus {
-		close(arrived) // a second review would panic here
+		close(arrived) // panics if a second review arrives
 		<-release
 		return yesTo("u")
 	}}
@@ -54,9 +54,10 @@ func TestTokenReviewIsShared(t *testing.T) {
 	}
 }
 
-// TestTokenReviewFlood (row ReviewFlood of the attack corpus) sends hundreds of different bad
-// tokens. The API server receives maxReviews of them at one time, and maxWaitingReviews wait. The
-// next one is answered with 429. A cached token is accepted meanwhile.
+// TestTokenReviewFlood (row ReviewFlood of the attack corpus in docs/security.md) sends hundreds of
+// different bad tokens. The API server receives maxReviews reviews at one time, and
+// maxWaitingReviews reviews wait. A request that needs a further review is answered with 429. A
+// cached token is accepted meanwhile.
 func TestTokenReviewFlood(t *testing.T) {
 	var underWay, most atomic.Int64
 	release := make(chan struct{})
@@ -114,11 +115,11 @@ func TestTokenReviewsAreBounded(t *testing.T) {
 		}
 		return authenticationv1.TokenReviewStatus{}
 	}}
-	// In the synctest bubble no time passes, so that no cached entry expires on a slow machine.
+	// Inside synctest no time passes, so that no cached entry expires on a slow machine.
 	synctest.Test(t, func(t *testing.T) { reviewsAreBounded(t, server) })
 }
 
-// handled is an http.RoundTripper that calls a handler without a network.
+// handled is an http.RoundTripper that calls an http.Handler directly, without a network.
 type handled struct{ http.Handler }
 
 func (h handled) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -160,7 +161,7 @@ func reviewsAreBounded(t *testing.T, server *tokenReviews) {
 	}
 }
 
-// TestSizeOf checks that sizeOf counts all texts of a user.
+// TestSizeOf checks that sizeOf counts all texts of a user: name, UID, groups and extras.
 func TestSizeOf(t *testing.T) {
 	u := &user.DefaultInfo{Name: "12", UID: "345", Groups: []string{"6", "78"}, Extra: map[string][]string{"9": {"0", "1"}}}
 	if n := sizeOf(u); n != 11 {

@@ -16,7 +16,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// opaqueToken is not a JWT: only a comparison with the request's own token can find it.
+// opaqueToken is a token that is not a JWT: edge can find it in a URL only by comparison with the
+// token in the request's header.
 const opaqueToken = "kanarien+vogel/of~the.API-server_0123456789=="
 
 // escaped percent-encodes each byte of s.
@@ -29,8 +30,9 @@ func escaped(s string) string {
 }
 
 // TestTokenInURL checks that a request with its own token in its URL is refused, and that the token
-// is removed from the URL. The name of the parameter and the encoding of the token do not matter. A
-// part of the token, another token, and a word that is too short for a token are ignored.
+// is removed from the URL. The name of the query parameter and the encoding of the token do not
+// matter. A part of the token, another token, and a token that is too short to search for are
+// ignored.
 func TestTokenInURL(t *testing.T) {
 	for uri, found := range map[string]bool{
 		"/api?continue=" + opaqueToken:                                             true,
@@ -38,7 +40,7 @@ func TestTokenInURL(t *testing.T) {
 		"/api?x=" + escaped(opaqueToken):                                           true,
 		"/api?x=" + url.QueryEscape(escaped(opaqueToken)):                          true,
 		"/api?x=" + strings.Replace(url.QueryEscape(opaqueToken), "%2B", "%2b", 1): true,
-		"/api?x=%zz" + escaped(opaqueToken):                                        true, // a malformed escape hides nothing behind it
+		"/api?x=%zz" + escaped(opaqueToken):                                        true, // the token after a malformed escape must still be found
 		"/api?x=%" + opaqueToken:                                                   true,
 		"/api?" + opaqueToken:                                                      true,
 		"/api?" + opaqueToken + "=":                                                true,
@@ -50,7 +52,7 @@ func TestTokenInURL(t *testing.T) {
 		"/api/v1/namespaces/a/services/s/proxy/?id=" + opaqueToken:                 true,
 		"/api/" + url.PathEscape(opaqueToken) + "/x":                               true,
 		"/api/" + escaped(opaqueToken):                                             true,
-		"/api/%25" + strings.ReplaceAll(escaped(opaqueToken)[1:], "%", "%25"):      true, // encoded twice
+		"/api/%25" + strings.ReplaceAll(escaped(opaqueToken)[1:], "%", "%25"):      true, // the token is percent-encoded twice
 		"/api?x=" + opaqueToken[1:]:                                                false,
 		"/api?x=" + strings.ToUpper(opaqueToken):                                   false,
 		"/api?x=another&y=%zz":                                                     false,
@@ -83,7 +85,7 @@ func TestTokenInURL(t *testing.T) {
 	if _, err := NewChain(ChainOptions{Tokens: knownTokens{}}).Authenticate(r); err != nil {
 		t.Errorf("a short token: %v", err)
 	}
-	r = httptest.NewRequest(http.MethodGet, "/api?x="+opaqueToken, nil) // edge cannot know that this is a token
+	r = httptest.NewRequest(http.MethodGet, "/api?x="+opaqueToken, nil) // the request has no token in its header, so edge does not search for one in the URL
 	if _, err := NewChain(ChainOptions{Tokens: knownTokens{}}).Authenticate(r); !errors.Is(err, ErrNoCredential) {
 		t.Errorf("without a credential: %v", err)
 	}
@@ -116,7 +118,7 @@ func upgradeWith(token string) http.Header {
 	}}
 }
 
-// accepting returns a Chain that accepts one token.
+// accepting returns a Chain that accepts only the token known.
 func accepting(known string) *Chain {
 	return NewChain(ChainOptions{Tokens: tokensFunc(func(token string) (Verified, error) {
 		if token != known {
@@ -151,7 +153,7 @@ func FuzzTokenInURL(f *testing.F) {
 		}
 		u := &url.URL{Path: "/api", RawQuery: before + b.String() + after}
 		if strings.HasSuffix(before, "%") || len(before) > 1 && before[len(before)-2] == '%' {
-			return // before ends with a part of an escape, which continues in the token
+			return // skip: the text before the token ends with an incomplete escape, and the token's first bytes complete it
 		}
 		if !StripURL(u, opaqueToken) || u.RawQuery != redacted || u.Path != "/api" {
 			t.Errorf("%q in %q", opaqueToken, u)

@@ -24,8 +24,8 @@ import (
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
-// cluster answers reviews by its rules, and keeps them. Both edge and the API server's filters ask
-// it.
+// cluster replaces an API server's authorizer: it answers reviews by its rules, and stores the
+// reviews. Both edge and the API server's impersonation filters ask it.
 type cluster struct {
 	authorizationv1client.SubjectAccessReviewExpansion
 	rules []rule
@@ -56,8 +56,8 @@ func (c *cluster) Create(
 	return review, nil
 }
 
-// Authorize answers a filter. TestSpecOf checks that specOf makes the same review as the API server
-// itself.
+// Authorize answers an impersonation filter of the API server. It makes a review of the attributes
+// with specOf; TestSpecOf checks that the API server makes the same one.
 func (c *cluster) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	u := a.GetUser()
 	spec := authorizationv1.SubjectAccessReviewSpec{User: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups()}
@@ -85,7 +85,7 @@ var (
 	}
 )
 
-// arrival is one request that arrives at an API server, or at edge.
+// arrival is one request of a requestor that arrives at an API server, or at edge.
 type arrival struct {
 	requestor *user.DefaultInfo
 	header    http.Header
@@ -100,8 +100,8 @@ func (a *arrival) String() string {
 	return fmt.Sprintf("%+v, named %v\n %s %s\n %q", a.requestor, a.named, a.request.Method, a.request.URL, a.header)
 }
 
-// at sends the request through a filter. It stores the resulting user in who, or returns the
-// filter's Status.
+// at sends the request through an impersonation filter of the API server. It stores the resulting
+// user in who, or returns the filter's Status.
 func (a *arrival) at(through http.Handler, who *user.Info, requestor user.Info) metav1.Status {
 	*who = nil
 	ctx := request.WithRequestInfo(request.WithUser(context.Background(), requestor), a.info)
@@ -118,7 +118,8 @@ func (a *arrival) at(through http.Handler, who *user.Info, requestor user.Info) 
 	return status
 }
 
-// tell is the handler behind a filter: it stores the user of the request that arrives.
+// tell is the handler behind an impersonation filter: it stores the user of the request that the
+// filter lets through.
 func tell(who *user.Info) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { *who, _ = request.UserFrom(r.Context()) })
 }
@@ -150,7 +151,7 @@ func (a *arrival) atEdge(p *Policy) (Identity, error) {
 	}
 	return p.Identity(context.Background(), a.requestor, Request{
 		Header: a.header,
-		Attributes: func() (authorizer.Attributes, error) { // with another user, which must be ignored
+		Attributes: func() (authorizer.Attributes, error) { // another user than the requestor, which edge must ignore
 			ctx := request.WithRequestInfo(request.WithUser(context.Background(), &user.DefaultInfo{Name: "edge"}), a.info)
 			return filters.GetAuthorizerAttributes(ctx)
 		},

@@ -7,8 +7,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 )
 
-// An Asker asks the API server whether a user may do something, and returns the answer and its
-// reason. If err is not nil, there is no answer. [Reviewer] is an Asker.
+// An Asker asks the API server whether a user may do something, and returns the answer and the
+// reason for it. If err is not nil, there is no answer. [Reviewer] is an Asker.
 type Asker interface {
 	Ask(context.Context, authorizationv1.SubjectAccessReviewSpec) (allowed bool, reason string, err error)
 }

@@ -18,25 +18,26 @@ import (
 )
 
 const (
-	// maxParallel bounds the reviews that one request runs at the same time.
+	// maxParallel bounds the access reviews that one request runs at the same time.
 	maxParallel = 8
-	// manyValues is the number of groups or extra values from which one review of "*" comes before
-	// a review of each value. This is for constrained impersonation only.
+	// manyValues is the number of groups or extra values from which edge first sends one review of
+	// the name "*", and a review of each value only if that fails. This is for constrained
+	// impersonation only.
 	manyValues = 4
 )
 
-// attempt asks the API server, in one mode after another, whether one requestor may impersonate the
-// requested user.
+// attempt asks the API server whether one requestor may impersonate the requested user, in one mode
+// (kind of right to impersonate) after another.
 type attempt struct {
 	asker      Asker
 	requestor  Identity
 	request    *impersonationRequest
-	attributes authorizer.Attributes // of the request; nil: only plain impersonation is offered
-	stream     bool                  // see Request.Stream
+	attributes authorizer.Attributes // attributes of the request; nil: the API server offers only plain impersonation
+	stream     bool                  // the request begins a stream, see Request.Stream
 }
 
-// try asks whether mode m is allowed for this request at all, and then for each requested value. It
-// returns nil if all answers are yes.
+// try asks whether the mode with index m is allowed for this request at all, and then for each
+// requested value. It returns nil if all answers are yes.
 func (a *attempt) try(ctx context.Context, m int) error {
 	if modes[m].constrained() {
 		for _, verb := range a.verbs() {
@@ -48,9 +49,9 @@ func (a *attempt) try(ctx context.Context, m int) error {
 	return a.values(ctx, m)
 }
 
-// verbs returns the verb of the request, and also create if the request begins a stream. A
-// WebSocket request is a GET, but edge sends a POST upstream for it, or has reviewed the right to
-// create.
+// verbs returns the verbs that the requestor must be allowed: the request's own verb, and also
+// create if the request begins a stream. A WebSocket request is a GET, but edge sends a POST
+// upstream for it, or has reviewed the right to create.
 func (a *attempt) verbs() []string {
 	verbs := []string{a.attributes.GetVerb()}
 	if a.stream && verbs[0] != "create" {
@@ -59,7 +60,8 @@ func (a *attempt) verbs() []string {
 	return verbs
 }
 
-// requestQuestion asks whether mode m is allowed for what the request itself does.
+// requestQuestion returns the question whether the mode with index m is allowed for what the
+// request itself does.
 func (a *attempt) requestQuestion(m int, verb string) question {
 	spec := a.requestorSpec(m)
 	specOf(&spec, a.attributes)
@@ -72,10 +74,11 @@ func (a *attempt) requestQuestion(m int, verb string) question {
 	return question{spec: spec, what: a.user()}
 }
 
-// values asks for each requested value, in the order of the API server's filter.
+// values asks for each requested value (user name, UID, groups, extras), in the order of the API
+// server's impersonation filter.
 func (a *attempt) values(ctx context.Context, m int) error {
 	name, uid, groups, extras := a.userQuestion(m), a.uidQuestion(m), a.groupQuestions(m), a.extraQuestions(m)
-	if a.attributes == nil { // the order of the filter without constrained impersonation
+	if a.attributes == nil { // the API server's filter for plain impersonation asks in this order
 		return a.askAll(ctx, slices.Concat(name, groups, extras, uid))
 	}
 	if modes[m].constrained() && len(groups) >= manyValues && a.all(ctx, groups[0], "") {
@@ -87,7 +90,7 @@ func (a *attempt) values(ctx context.Context, m int) error {
 	return a.askAll(ctx, slices.Concat(name, uid, groups, extras))
 }
 
-// all asks with one review whether every name of a kind is allowed. If the answer is not yes, the
+// all asks with one review whether every name of a resource is allowed. If all returns false, the
 // caller must ask for each name.
 func (a *attempt) all(ctx context.Context, like question, subresource string) bool {
 	attrs := *like.spec.ResourceAttributes
@@ -106,7 +109,7 @@ func (a *attempt) userQuestion(m int) []question {
 		attrs.Resource, attrs.Name = "nodes", name
 	}
 	if m == associatedNode {
-		attrs.Name = "*" // the answer counts for every node: associatedExtra names no node either
+		attrs.Name = "*" // "*": the answer counts for every node, so edge asks once; the extras of the review name no node either
 	}
 	q.what = a.user()
 	return []question{q}
@@ -138,7 +141,7 @@ func (a *attempt) groupQuestions(m int) []question {
 	for i, group := range a.request.groups {
 		if i == 0 {
 			questions[i] = a.question(m, a.usersGroup(m), "groups", group)
-		} else { // reuse the requestor's part, which may contain as many groups
+		} else { // reuse the requestor's part of the first question: the requestor may have as many groups as are requested
 			questions[i] = questions[0].about(group)
 		}
 		questions[i].what = "group '" + shown(group) + "'"
@@ -170,8 +173,8 @@ func (a *attempt) extraQuestions(m int) []question {
 	return questions
 }
 
-// refusedExtra returns why constrained impersonation never allows these extras. It returns an empty
-// string if a right may allow them.
+// refusedExtra returns why constrained impersonation never allows the requested extras. It returns
+// an empty string if a right may allow them.
 func refusedExtra(req *impersonationRequest) string {
 	for _, key := range req.extraKeys {
 		if err := utilvalidation.IsDomainPrefixedPath(field.NewPath("extra", "key"), key).ToAggregate(); err != nil {
@@ -184,8 +187,8 @@ func refusedExtra(req *impersonationRequest) string {
 	return ""
 }
 
-// usersGroup returns the API group of the resources users and groups. Constrained impersonation
-// uses another group than plain impersonation.
+// usersGroup returns the API group of the resources users and groups for the mode with index m.
+// Constrained impersonation uses another API group than plain impersonation.
 func (a *attempt) usersGroup(m int) string {
 	if modes[m].constrained() {
 		return authenticationv1.SchemeGroupVersion.Group
@@ -197,7 +200,7 @@ func (a *attempt) question(m int, group, resource, name string) question {
 	spec := a.requestorSpec(m)
 	version := "v1"
 	if a.attributes == nil && group == "" {
-		version = "" // the filter without constrained impersonation sends no version
+		version = "" // the API server's filter for plain impersonation sends no version
 	}
 	spec.ResourceAttributes = &authorizationv1.ResourceAttributes{
 		Verb: modes[m].verb(), Group: group, Version: version, Resource: resource, Name: name,
@@ -205,8 +208,8 @@ func (a *attempt) question(m int, group, resource, name string) question {
 	return question{spec: spec}
 }
 
-// requestorSpec returns a review about the requestor, as the API server would see the requestor
-// without an impersonation.
+// requestorSpec returns a review about the requestor, without its resource: the requestor as the
+// API server sees it without an impersonation.
 func (a *attempt) requestorSpec(m int) authorizationv1.SubjectAccessReviewSpec {
 	u := a.requestor.Requestor
 	extra := u.GetExtra()
@@ -225,9 +228,9 @@ func (a *attempt) requestorSpec(m int) authorizationv1.SubjectAccessReviewSpec {
 
 func (a *attempt) user() string { return "user '" + shown(a.request.name) + "'" }
 
-// askAll asks questions in their order, maxParallel at the same time, and starts no further one
-// after a refusal. Its error is that of the first refused question in this order. So it is always
-// the same one for the same rights.
+// askAll asks questions in their order, maxParallel at the same time, and starts no further
+// question after a refusal. If several questions are refused, the error is about the first of them
+// in this order. So the same rights always give the same error.
 func (a *attempt) askAll(ctx context.Context, questions []question) error {
 	if len(questions) == 1 {
 		return a.ask(ctx, questions[0])
@@ -256,7 +259,8 @@ func (a *attempt) askAll(ctx context.Context, questions []question) error {
 	return nil
 }
 
-// ask returns nil for a yes, a denial for a no, and the error of the review if there is no answer.
+// ask sends one question. It returns nil for a yes, a denial for a no, and the error of the review
+// if there is no answer.
 func (a *attempt) ask(ctx context.Context, q question) error {
 	reason := q.refusal
 	if reason == "" {

@@ -15,17 +15,20 @@ import (
 )
 
 const (
-	// constrainedAge is how long a detected answer counts. The answer changes when the API server
-	// is upgraded. failureAge is how long edge waits after a failed detection before it tries
-	// again.
+	// constrainedAge is how long edge uses the detected answer whether the API server offers
+	// constrained impersonation. The answer changes when the API server is upgraded. failureAge is
+	// how long edge waits after a failed detection before it tries again.
 	constrainedAge = 10 * time.Minute
 	failureAge     = time.Minute
-	// refusedAge is how long edge waits before it tries again if the API server refused edge's own
-	// credential. It is short, because the credential may be valid again soon.
+	// refusedAge is how long edge waits before it tries to detect constrained impersonation again,
+	// if the API server refused edge's own credential. It is short, because the credential may be
+	// valid again soon.
 	refusedAge = 5 * time.Second
-	// constrainedTimeout bounds the detection. Meanwhile all requests that impersonate wait for it.
+	// constrainedTimeout bounds the detection whether the API server offers constrained
+	// impersonation. All requests that impersonate wait for the detection.
 	constrainedTimeout = 5 * time.Second
-	// maxConstrainedAnswer bounds how much of the API server's answer edge reads, in bytes.
+	// maxConstrainedAnswer bounds how much of the API server's response to the detection edge
+	// reads, in bytes.
 	maxConstrainedAnswer = 64 << 10
 )
 
@@ -37,11 +40,12 @@ type ConstrainedDetector struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	asking chan struct{}            // capacity 1: holds an element while a detection runs
-	known  atomic.Pointer[detected] // the newest result
+	asking chan struct{}            // capacity 1: contains an element while a detection runs
+	known  atomic.Pointer[detected] // result of the newest detection
 }
 
-// detected is the result of a detection, and until when it counts.
+// detected is the answer whether the API server offers constrained impersonation, and until when
+// the answer counts.
 type detected struct {
 	constrained bool
 	until       time.Time
@@ -57,10 +61,11 @@ func NewConstrainedDetector(cfg *rest.Config, upstream http.RoundTripper, log *s
 	return d
 }
 
-// Offered returns the newest result, and detects again if that is out of date. If a detection
-// fails, the previous result stays. Before the first success the result is false: then only the
-// plain right to impersonate counts. A caller that waits for the detection of another caller may
-// leave: when ctx ends, Offered returns the previous result.
+// Offered reports whether the API server offers constrained impersonation, as last detected. It
+// detects again if that result is out of date. If a detection fails, the previous result stays.
+// Before the first successful detection the result is false: then only the plain right to
+// impersonate counts. If ctx ends while Offered waits for the detection of another caller, Offered
+// returns the previous result.
 func (d *ConstrainedDetector) Offered(ctx context.Context) bool {
 	if known := d.known.Load(); d.now().Before(known.until) {
 		return known.constrained
@@ -79,8 +84,8 @@ func (d *ConstrainedDetector) Offered(ctx context.Context) bool {
 	return known.constrained
 }
 
-// learn detects on behalf of all callers that wait. The end of the first caller's context does not
-// stop the detection.
+// learn detects whether the API server offers constrained impersonation, on behalf of all callers
+// that wait. The end of the first caller's context does not stop the detection.
 func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *detected {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), constrainedTimeout)
 	defer cancel()
@@ -97,10 +102,11 @@ func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *dete
 	return &detected{constrained, d.now().Add(age)}
 }
 
-// ask sends a request that impersonates a group, but no user. Every API server refuses it, whatever
-// rights edge has. Both implementations of impersonation refuse it before they check any right, and
-// each with its own message. edge does not detect by rights: such a refusal is about the mode that
-// worked last, and replicas of the API server differ in that mode.
+// ask detects constrained impersonation: it sends a request that impersonates a group, but no user.
+// Every API server refuses this request, whatever rights edge has. Plain and constrained
+// impersonation both refuse it before they check any right, and each with its own message. edge
+// does not detect by a request that needs a right: the message of such a refusal is about the mode
+// that worked last, and replicas of the API server differ in that mode.
 func (d *ConstrainedDetector) ask(ctx context.Context) (bool, error) {
 	base, _, err := rest.DefaultServerUrlFor(d.config)
 	if err != nil {

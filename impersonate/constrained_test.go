@@ -20,7 +20,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// offering starts an API server that has one of the two filters and counts requests.
+// offering starts an API server that has one of the two impersonation filters, plain or
+// constrained, and counts requests.
 func offering(t *testing.T, through filter, may authorizer.UnconditionalAuthorizer, asked *atomic.Int64) *httptest.Server {
 	t.Helper()
 	filtered := through(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it went through") }), may)
@@ -47,8 +48,8 @@ func detectorOf(t *testing.T, server *httptest.Server, log *slog.Logger) *Constr
 	return NewConstrainedDetector(cfg, upstream, log)
 }
 
-// TestConstrainedIsDetected checks that edge detects which filter an API server has, whatever
-// rights edge has, and only once in ten minutes.
+// TestConstrainedIsDetected checks that edge detects which impersonation filter an API server has,
+// plain or constrained. edge must detect this without any rights, and only once in ten minutes.
 func TestConstrainedIsDetected(t *testing.T) {
 	for name, through := range map[string]filter{"plain": plainFilter, "constrained": constrainedFilter} {
 		for rights, may := range map[string]authorizer.UnconditionalAuthorizer{
@@ -83,9 +84,9 @@ func TestConstrainedIsDetected(t *testing.T) {
 	}
 }
 
-// TestConstrainedDetectionFails checks that the previous result stays after a failed detection,
-// that the first result is false, and that edge tries again after a minute. It also checks that
-// edge's token is sent to no other host.
+// TestConstrainedDetectionFails checks failed detections of constrained impersonation: the previous
+// result stays, the result is false at first, and edge tries again after a minute. It also checks
+// that edge sends its token to no other host.
 func TestConstrainedDetectionFails(t *testing.T) {
 	var elsewhere, asked atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
@@ -132,8 +133,8 @@ func TestConstrainedDetectionFails(t *testing.T) {
 	}
 }
 
-// TestConstrainedDetectionIsRefused checks that edge tries again soon after an API server refused
-// edge's credential.
+// TestConstrainedDetectionIsRefused checks that edge tries again to detect constrained
+// impersonation after 5 s if an API server refused edge's credential.
 func TestConstrainedDetectionIsRefused(t *testing.T) {
 	var asked atomic.Int64
 	good := offering(t, constrainedFilter, authorizerfactory.NewAlwaysDenyAuthorizer(), &asked)
@@ -160,13 +161,14 @@ func TestConstrainedDetectionIsRefused(t *testing.T) {
 	}
 }
 
-// TestConstrainedDetectionWaitersMayLeave checks that a caller that waits for another caller's
-// detection returns as soon as its context ends, while the API server hangs.
+// TestConstrainedDetectionWaitersMayLeave checks callers that wait for another caller's detection
+// of constrained impersonation while the API server hangs: each returns as soon as its context
+// ends.
 func TestConstrainedDetectionWaitersMayLeave(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	var ended atomic.Bool
 	hangs := roundTripper(func(r *http.Request) (*http.Response, error) {
-		close(arrived) // a second detection would panic here
+		close(arrived) // panics if a second detection request arrives
 		defer ended.Store(true)
 		select {
 		case <-release:

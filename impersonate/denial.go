@@ -12,19 +12,20 @@ import (
 
 // A denial is the API server's refusal of one part of an impersonation request.
 type denial struct {
-	what  string // the refused part, for example "user 'bob'"
+	what  string // the refused part of the request, for example "user 'bob'"
 	words string // the API server's message
 }
 
 func (d *denial) Error() string { return d.words }
 
-// escaper is the same as the API server's: a browser must not read a refusal as HTML.
+// escaper escapes the same characters as the API server does in its refusals, so that a browser
+// does not read a refusal as HTML.
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// maxShown bounds how much of a name is in a refusal, in characters. Real names are shorter.
+// maxShown bounds how much of a name a refusal contains, in characters. Real names are shorter.
 const maxShown = 512
 
-// shown returns a name for a message: on one line and of bounded length.
+// shown returns a name as a message contains it: on one line and of bounded length.
 func shown(s string) string {
 	quoted := fmt.Sprintf("%.*q", maxShown, s)
 	return quoted[1 : len(quoted)-1]

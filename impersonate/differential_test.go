@@ -27,8 +27,8 @@ type exception struct {
 	is   func(*arrival) bool
 }
 
-// exceptions are the only requests that edge decides differently from the API server. edge refuses
-// them with this code and sends no review.
+// exceptions are the only kinds of requests that edge decides differently from the API server. edge
+// refuses them with the given code and sends no review.
 var exceptions = []exception{
 	{"a requestor under system: whom --allow-system-identities does not name", 403, func(a *arrival) bool {
 		under := func(name string) bool { return strings.HasPrefix(name, "system:") }
@@ -60,7 +60,8 @@ var exceptions = []exception{
 	}},
 }
 
-// specialOf returns the index of the exception that a request is, or -1.
+// specialOf returns the index of the exception that the request in a belongs to, or -1. An
+// exception is a kind of request that edge deliberately refuses.
 func specialOf(a *arrival) int {
 	return slices.IndexFunc(exceptions, func(e exception) bool { return e.is(a) })
 }
@@ -92,7 +93,7 @@ func TestReviewDifferential(t *testing.T) {
 	const cases = 10_000
 	const seed = 2026
 	t.Logf("seed %d", seed)
-	defer klog.CaptureState().Restore() // which logs invalid selectors
+	defer klog.CaptureState().Restore() // the API server's code logs invalid selectors with klog
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	random := generator{rand.New(rand.NewPCG(seed, 5))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
@@ -162,8 +163,8 @@ func TestReviewDifferential(t *testing.T) {
 	}
 }
 
-// checkSameUser sends the identity to an API server at which edge has the plain right, and compares
-// the user who arrives there.
+// checkSameUser sends the identity to an API server on which edge has the right to impersonate with
+// the plain verb, and compares the user who arrives there.
 func checkSameUser(t *testing.T, a *arrival, id Identity, want user.Info) {
 	t.Helper()
 	upstream := arrival{header: http.Header{}, request: a.request, info: a.info}
@@ -183,7 +184,8 @@ func checkSameUser(t *testing.T, a *arrival, id Identity, want user.Info) {
 			extra[key] = values
 		}
 	}
-	// If two headers have the same key, the filters join their values in the order of a map.
+	// If two headers give the same extra key, the API server's filters join the values in the order
+	// of a map, which is random.
 	ordered := func(extra map[string][]string) map[string][]string {
 		sorted := map[string][]string{}
 		for key, values := range extra {
@@ -201,8 +203,8 @@ func checkSameUser(t *testing.T, a *arrival, id Identity, want user.Info) {
 	}
 }
 
-// modeOf returns the mode of a review. gate is true if the review asks whether the mode is allowed
-// for the request itself.
+// modeOf returns the mode (the kind of right to impersonate) that a review asks for. gate is true
+// if the review asks whether the mode is allowed for the request itself.
 func modeOf(spec authorizationv1.SubjectAccessReviewSpec) (mode string, gate bool) {
 	var verb string
 	if spec.ResourceAttributes != nil {
@@ -217,8 +219,9 @@ func modeOf(spec authorizationv1.SubjectAccessReviewSpec) (mode string, gate boo
 	return strings.TrimPrefix(strings.TrimPrefix(verb, "impersonate"), ":"), false
 }
 
-// checkSameReviews compares the reviews and returns the mode that allowed the request: the last
-// reviewed mode in the order of modes.
+// checkSameReviews compares the reviews that edge and the API server sent. It returns the mode (the
+// kind of right to impersonate) that allowed the request: the last reviewed one in the order of
+// modes.
 func checkSameReviews(t *testing.T, a *arrival, oracle, edge *cluster, allowed bool) string {
 	t.Helper()
 	decided := -1
@@ -252,7 +255,8 @@ func checkSameReviews(t *testing.T, a *arrival, oracle, edge *cluster, allowed b
 	return modes[decided].name
 }
 
-// checkSameWords compares the messages, unless the order of the reviews depends on a map.
+// checkSameWords compares edge's message with the API server's message, unless the message depends
+// on the random order of a map.
 func checkSameWords(t *testing.T, a *arrival, err error, want string) {
 	t.Helper()
 	extras := 0

@@ -8,11 +8,11 @@ import (
 	"slices"
 )
 
-// Digest identifies an identity. It covers the requestor and the user as whom the request goes
-// upstream, each with UID, groups and extras. It also covers the token and the Impersonate-*
-// headers that are passed through. Identities that differ in any of these have different digests. A
-// digest reveals none of them. It does not cover the Impersonate-* headers of a request as
-// [EdgeItself].
+// Digest returns a hash that identifies an identity. The hash covers the requestor and the user
+// whom edge impersonates upstream, each with UID, groups and extras. The hash also covers the token
+// and the Impersonate-* headers that are passed through. Identities that differ in any of these
+// have different digests. A digest reveals none of them. For a request as [EdgeItself], Digest does
+// not cover the Impersonate-* headers.
 func (id Identity) Digest() [sha256.Size]byte {
 	d := digest{sha256.New()}
 	d.flag(id.edgeItself)
@@ -31,8 +31,8 @@ func (id Identity) Digest() [sha256.Size]byte {
 	return [sha256.Size]byte(d.to.Sum(nil))
 }
 
-// digest writes each text after its length, and each list after its count, so that different
-// identities never give the same bytes.
+// digest hashes texts and lists. It writes each text after its length, and each list after its
+// count, so that different identities never give the same bytes.
 type digest struct{ to hash.Hash }
 
 func (d digest) number(n int) {

@@ -1,7 +1,7 @@
-// Package impersonate decides as whom a request goes upstream, and writes that identity into the
-// request's header.
+// Package impersonate decides for which user edge sends a request to the API server, and writes
+// that user into the request's Impersonate-* headers.
 //
-//	// the user, or the user whom it impersonates
+//	// the authenticated user, or the user whom that user's request impersonates
 //	id, err := policy.Identity(ctx, user, impersonate.Request{...})
 //	// 403, for a right that the API server does not check for the request itself
 //	err = reviewer.Review(ctx, id, attrs)
@@ -27,10 +27,11 @@
 //	extras                                       Impersonate-Extra-<key>, a line for each value;
 //	                                             the key is percent-encoded once
 //
-// edge does not impersonate two kinds of identity. A request as [TokenPassthrough] goes upstream
-// with its sender's own token and Impersonate-* headers, and the API server decides about both. A
-// request as [EdgeItself] goes upstream with its Impersonate-* headers and with the rights of
-// edge's own credential, which in edge connect is its user's.
+// edge does not impersonate two kinds of identity. A request with the identity [TokenPassthrough]
+// goes upstream with its sender's own token and Impersonate-* headers, and the API server decides
+// about both. A request with the identity [EdgeItself] goes upstream with its Impersonate-* headers
+// and with the rights of edge's own credential. Only edge connect uses it: there the credential
+// belongs to edge's user.
 //
 // [Rewrite] sets the identity after it has removed the headers that Connection names. So a client
 // cannot remove the identity with Connection (CVE-2021-31999). A credential in another place, such
@@ -79,8 +80,8 @@
 //	                                                      domain-prefixed path
 //	                   * in the API group authentication.k8s.io
 //
-// The right column is constrained impersonation (KEP-5284). It is used if the API server offers it.
-// edge then first checks the verb impersonate-on:<mode>:<verb> for what the request itself does. If
+// The right column is constrained impersonation (KEP-5284). edge uses it if the API server offers
+// it. edge then first checks the verb impersonate-on:<mode>:<verb> for what the request itself does. If
 // the request begins a stream, edge also checks this verb with create: a WebSocket request is a
 // GET, for which kube-apiserver checks get, but edge sends a POST. edge tries the modes in this
 // order, after the mode that last worked for the requestor. The plain verb is one of the modes:
@@ -122,12 +123,12 @@
 //	upstream.go              the user that the API server makes of an identity's headers
 //	digest.go                a digest of an identity
 //	record.go                the extras that contain the requestor of an impersonation
-//	policy.go                Policy: decides as whom a request goes upstream
+//	policy.go                Policy: decides for which user a request goes upstream
 //	request.go               Request: the input of a Policy
 //	impersonationrequest.go  reads and checks a client's Impersonate-* headers
-//	attempt.go               the questions about an impersonation, and their order
+//	attempt.go               the reviews that an impersonation needs, and their order
 //	mode.go                  the modes of constrained impersonation, and the plain one
-//	question.go              one question
+//	question.go              question: one review that an impersonation needs
 //	reviewspec.go            makes a review about what a request does
 //	denial.go                a refusal in the API server's words
 //	asker.go                 Asker: answers the questions of a Policy

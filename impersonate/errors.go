@@ -9,23 +9,25 @@ import (
 	"edge/review"
 )
 
-// Kinds of refusal. Each one is answered with 403.
+// The kinds of refusal. edge answers each of them with 403.
 var (
-	// ErrNoName: the user has no name. Without a name, a request would have the rights of edge
-	// itself.
+	// ErrNoName is returned if the user has no name. Without a name, a request would have the
+	// rights of edge itself.
 	ErrNoName = errors.New("impersonate: no user name")
-	// ErrSystem: a name or group is reserved for Kubernetes itself.
+	// ErrSystem is returned if the user's name or group is reserved for Kubernetes itself.
 	ErrSystem = errors.New("impersonate: reserved identity")
-	// ErrValue: a part of the identity would arrive changed, or would not arrive at all.
+	// ErrValue is returned if a part of the identity would arrive at the API server changed, or
+	// would not arrive at all.
 	ErrValue = errors.New("impersonate: identity cannot be sent")
-	// ErrRecord: an extra has a key that is reserved for edge's own record of the requestor.
+	// ErrRecord is returned if the user has an extra with a key that is reserved for edge's own
+	// record of the requestor.
 	ErrRecord = errors.New("impersonate: reserved extra key")
-	// ErrDenied: the requestor may not impersonate the requested user.
+	// ErrDenied is returned if the requestor may not impersonate the requested user.
 	ErrDenied = errors.New("impersonate: impersonation denied")
 )
 
 // A ForbiddenError is a refusal with the message that the client receives. It wraps one of the
-// kinds above.
+// errors ErrNoName, ErrSystem, ErrValue, ErrRecord and ErrDenied.
 type ForbiddenError struct {
 	Kind    error
 	Message string
@@ -35,7 +37,7 @@ func (e *ForbiddenError) Error() string { return e.Kind.Error() + ": " + e.Messa
 
 func (e *ForbiddenError) Unwrap() error { return e.Kind }
 
-// Status returns the response for the client.
+// Status returns the 403 response for the client.
 func (e *ForbiddenError) Status() metav1.Status {
 	return metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
@@ -43,7 +45,7 @@ func (e *ForbiddenError) Status() metav1.Status {
 	}
 }
 
-// accessReview is the kind of all review errors of this package.
+// accessReview is the kind of all errors about an access review that this package returns.
 var accessReview = &review.Kind{
 	Room: "impersonate", Name: "access review", Resource: "subjectaccessreviews", Group: "authorization.k8s.io",
 }
@@ -57,23 +59,27 @@ func IsUnanswered(err error) bool {
 }
 
 var (
-	// errBusy is the cause of a 429.
+	// errBusy is the cause of the 429 that a client receives if too many reviews are running.
 	errBusy = errors.New("too many access reviews are running")
-	// errUnasked is the error for callers that share a review whose first caller panicked.
+	// errUnasked is returned to callers that wait for a shared review if the goroutine that sends
+	// it panicked.
 	errUnasked error = accessReview.Internal(errors.New("the review ended without an answer"), "edge did not complete it")
-	// errNotText: a name would change in JSON, and the review would be about another user or
-	// object.
+	// errNotText is returned for a review with a name that JSON cannot carry: the API server would
+	// review another user or object.
 	errNotText = errors.New("a name in the review is not valid UTF-8")
-	// errNotPassthrough: a [PassthroughReviewer] needs a sender's token, and the identity has none.
+	// errNotPassthrough is returned by a [PassthroughReviewer] for an identity without a sender's
+	// token.
 	errNotPassthrough = errors.New("impersonate: a PassthroughReviewer reviews only identities made by TokenPassthrough")
-	// errNoAttributes: a [Request] has no Attributes, which constrained impersonation needs.
+	// errNoAttributes is returned if a [Request] has no Attributes, which constrained impersonation
+	// needs.
 	errNoAttributes = errors.New("impersonate: the request has no attributes")
-	// errRefused is the result of a detection if the API server refuses edge's credential: it
-	// authenticates a request before it reads Impersonate-* headers.
+	// errRefused is returned if edge cannot detect constrained impersonation, because the API
+	// server refuses edge's own credential. The API server checks the credential before it reads
+	// the Impersonate-* headers of edge's detection request.
 	errRefused = errors.New("the API server does not accept edge's own credential")
 )
 
-// tookTooLong returns the error for a review that did not end within the time of its request.
+// tookTooLong returns the error for a review that did not end within the timeout of its request.
 func tookTooLong(err error) error {
 	return accessReview.Unavailable(err, "it took too long; try again")
 }

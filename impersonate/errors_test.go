@@ -8,8 +8,8 @@ import (
 	"edge/review"
 )
 
-// TestIsUnanswered checks that an access review without an answer is distinguished from a refusal,
-// and from a review error of another package.
+// TestIsUnanswered checks that IsUnanswered distinguishes an access review without an answer from a
+// refusal, and from a review error of another package.
 func TestIsUnanswered(t *testing.T) {
 	cause := errors.New("x")
 	other := *accessReview

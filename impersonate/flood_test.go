@@ -18,11 +18,12 @@ import (
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
-// gauge answers reviews after open is closed, and counts those that wait.
+// gauge replaces the API server. It answers reviews only after open is closed, and counts the
+// reviews that wait.
 type gauge struct {
 	authorizationv1client.SubjectAccessReviewExpansion
 	open      chan struct{}
-	full      chan struct{} // closed when most reviews wait
+	full      chan struct{} // closed when as many reviews wait as the test expects
 	most      int64
 	now, peak atomic.Int64
 	all       atomic.Int64
@@ -62,9 +63,10 @@ func (g *gauge) Create(
 
 func never(authorizationv1.SubjectAccessReviewSpec) bool { return false }
 
-// TestImpersonationFlood (row ReviewFlood of the attack corpus, for impersonation) sends a thousand
-// different forbidden impersonations. At most 64 reviews run at the API server. A request that gets
-// no slot is answered with 429 and Retry-After. Afterwards no state remains.
+// TestImpersonationFlood (row ReviewFlood of the attack corpus in docs/security.md, for
+// impersonation) sends a thousand different forbidden impersonations. At most 64 reviews run at the
+// API server. A request that cannot start its review is answered with 429 and Retry-After. At the
+// end edge stores no state about these requests.
 func TestImpersonationFlood(t *testing.T) {
 	const attackers, each = 50, 20
 	g := newGauge(maxReviews, never)
@@ -98,7 +100,7 @@ func TestImpersonationFlood(t *testing.T) {
 		})
 	}
 	<-g.full
-	// Wait until one request was answered with 429 while all slots are taken.
+	// Wait until one request was answered with 429 while 64 reviews, the maximum, are running.
 	for turnedAway.Load() == 0 && !t.Failed() {
 		time.Sleep(time.Millisecond)
 	}
@@ -124,8 +126,8 @@ func TestImpersonationFlood(t *testing.T) {
 	}
 }
 
-// TestOneUsersFlood checks that a flood of one user takes 16 of the 64 slots and leaves the others
-// to other users.
+// TestOneUsersFlood checks that a flood of one user's requests runs at most 16 of the 64 reviews
+// that may run at one time. The other reviews remain for other users.
 func TestOneUsersFlood(t *testing.T) {
 	g := newGauge(maxReviewsEach, never)
 	r := NewReviewer(g)
@@ -143,12 +145,12 @@ func TestOneUsersFlood(t *testing.T) {
 		})
 	}
 	<-g.full
-	for { // wait until the flood holds only its own 16 slots, and leaves the others free
+	for { // wait until only the flood's own 16 reviews are running, and all further requests of this user were answered
 		r.slots.mu.Lock()
 		waiting := r.slots.users[janeUser.Name].refs
 		r.slots.mu.Unlock()
 		if waiting == maxReviewsEach {
-			break // all others were answered with 429
+			break // all further requests of this user were answered with 429
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -164,7 +166,8 @@ func TestOneUsersFlood(t *testing.T) {
 }
 
 // TestImpersonationIsReviewedInParallel checks that an impersonation with the largest number of
-// values runs 8 reviews at the same time. The error is that of the first refused value.
+// values runs 8 reviews at the same time. The error is about the first value that is refused, in
+// the order of the request.
 func TestImpersonationIsReviewedInParallel(t *testing.T) {
 	groups := make([]string, maxRequestedValues)
 	for i := range groups {
@@ -202,9 +205,10 @@ func TestImpersonationIsReviewedInParallel(t *testing.T) {
 	}
 }
 
-// TestImpersonationReviewsEnd checks that all reviews of one impersonation end with its context.
+// TestImpersonationReviewsEnd checks that all reviews of one impersonation end when the request's
+// context ends.
 func TestImpersonationReviewsEnd(t *testing.T) {
-	g := newGauge(1, never) // never opened
+	g := newGauge(1, never) // never is never closed, so no review gets an answer
 	p := policy(t, PolicyConfig{Ask: NewReviewer(g)})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -215,7 +219,8 @@ func TestImpersonationReviewsEnd(t *testing.T) {
 	}
 }
 
-// TestLastModesAreBounded checks that the cache of the modes that last worked is bounded.
+// TestLastModesAreBounded checks that the cache of the modes that last worked for each requestor is
+// bounded. A mode is a kind of right to impersonate.
 func TestLastModesAreBounded(t *testing.T) {
 	p := policy(t, PolicyConfig{Ask: &asker{allow: true}, Constrained: func(context.Context) bool { return true }})
 	for n := range maxLastModes + 200 {

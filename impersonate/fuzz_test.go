@@ -13,8 +13,8 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 )
 
-// FuzzRewrite checks that the header that goes upstream contains exactly edge's identity headers,
-// and no credential, whatever the client sends.
+// FuzzRewrite checks that the header that edge sends upstream contains exactly edge's identity
+// headers, and no credential, whatever header the client sends.
 func FuzzRewrite(f *testing.F) {
 	f.Add("Accept: */*\nImpersonate-User: root")
 	f.Add("Connection: Impersonate-User, Impersonate-Group\nimpersonate_group: system:masters\nAuthorization: Bearer t")
@@ -26,7 +26,7 @@ func FuzzRewrite(f *testing.F) {
 		for line := range strings.SplitSeq(lines, "\n") {
 			name, value, _ := strings.Cut(line, ":")
 			if len(name)%2 == 0 {
-				name = textproto.CanonicalMIMEHeaderKey(name) // as net/http does; the others stay raw
+				name = textproto.CanonicalMIMEHeaderKey(name) // canonical, as net/http makes it; the other names stay as the fuzzer made them
 			}
 			h[name] = append(h[name], strings.TrimSpace(value))
 		}
@@ -59,8 +59,9 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzImpersonation checks any headers of a client. Either edge refuses them, or edge and the API
-// server see no impersonation in them, or both read the same user from them.
+// FuzzImpersonation checks any Impersonate-* headers of a client. Either edge refuses the headers,
+// or neither edge nor the API server sees an impersonation in them, or both read the same user from
+// them.
 func FuzzImpersonation(f *testing.F) {
 	f.Add("Impersonate-User: bob\nImpersonate-Group: a\nImpersonate-Group:")
 	f.Add("Impersonate-User: system:serviceaccount:ns:sa\nImpersonate-Extra-Example.com%2fteam: blue\nImpersonate-Extra-Example.com%2Fteam: x")

@@ -13,8 +13,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// generator makes random impersonation requests and random rights. Both use few names, so that they
-// often match.
+// generator makes random impersonation requests and random rights. Both use few names, so that
+// rights often match requests.
 type generator struct{ *rand.Rand }
 
 func pick[T any](r generator, from ...T) T { return from[r.IntN(len(from))] }
@@ -23,7 +23,7 @@ func (r generator) one(in int) bool { return r.IntN(in) == 0 }
 
 func (r generator) requestor() *user.DefaultInfo {
 	switch r.IntN(8) {
-	case 0, 1, 2, 3: // a service account, as the API server's own authenticator returns it
+	case 0, 1, 2, 3: // a service account, as the API server's own authenticator would return it
 		u := &user.DefaultInfo{
 			Name: "system:serviceaccount:ns:agent", UID: "7", Groups: []string{"system:serviceaccounts", "system:serviceaccounts:ns"},
 			Extra: map[string][]string{"authentication.kubernetes.io/pod-name": {"web"}},
@@ -64,15 +64,15 @@ var (
 	requestedKeysEvil = []string{"", "%41b", "%ff", "originaluser.jetstack.io-user", "originaluser.jetstack.io%2duser"}
 )
 
-// header returns what the HTTP parser makes of the lines of an impersonation: good ones, unusual
-// ones, and rarely malicious ones.
+// header returns the Impersonate-* headers of a random request, as the HTTP parser returns them:
+// good headers, unusual ones, and rarely malicious ones.
 func (r generator) header() http.Header {
 	var lines []string
 	add := func(name, value string) { lines = append(lines, name+": "+value) }
 	spell := func(name string) string {
 		return pick(r, name, name, strings.ToLower(name), strings.ToUpper(name))
 	}
-	simple := r.one(3) // only one name, as the modes for nodes and service accounts require
+	simple := r.one(3) // only a name, and no group or extra, as the modes for nodes and service accounts require
 	if !r.one(12) {
 		name := pick(r, requestedUsers...)
 		if r.one(3) {
@@ -142,8 +142,8 @@ func (r generator) request() *http.Request {
 	return must(http.NewRequest(method, "https://edge.example"+path+"?"+query.Encode(), nil))
 }
 
-// A rule allows a review if the review matches each part that the rule names, as an RBAC rule does.
-// An empty part matches everything.
+// A rule is a right in these tests. A rule allows a review if the review matches each part that the
+// rule names, as an RBAC rule does. An empty part matches everything.
 type rule struct{ user, verb, resource, name, namespace string }
 
 func (r generator) rules() []rule {
@@ -154,7 +154,7 @@ func (r generator) rules() []rule {
 		return rule{verb: "impersonate-on" + mode + ":" + pick(r, "*", "*", "*", "*", "get", "create"), resource: pick(r, "", "", "", "", "pods")}
 	}
 	var rules []rule
-	for range 1 + r.IntN(4) { // all verbs of a mode, sometimes for one name only
+	for range 1 + r.IntN(4) { // all verbs of a mode of constrained impersonation, sometimes for one name only
 		m := mode()
 		rules = append(rules, rule{verb: "impersonate" + m}, open(m))
 		if r.one(3) {

@@ -17,8 +17,9 @@ const (
 	groupHeader = "Impersonate-Group"
 	extraPrefix = "Impersonate-Extra-"
 
-	// reserved is the prefix of all headers that only edge may set. It has no dash, because some
-	// servers read "_" as "-", and "Impersonate_User" is an alias for them.
+	// reserved is the prefix of all headers that only edge may set. The prefix ends without a dash,
+	// because some servers read "_" as "-", so that "Impersonate_User" is the same header for them
+	// as "Impersonate-User".
 	reserved = "impersonate"
 )
 
@@ -38,8 +39,8 @@ func impersonateHeaders(h http.Header) http.Header {
 }
 
 // intact reports whether value arrives unchanged in a header: it has no control character, and no
-// white space at either end. The receiver would cut off the white space, so " system:masters" would
-// arrive as another group than the one that edge checked.
+// white space at its beginning or end. The receiver would cut off the white space, so "
+// system:masters" would arrive as another group than the one that edge checked.
 func intact(value string) bool {
 	return httpguts.ValidHeaderFieldValue(value) && textproto.TrimString(value) == value
 }
@@ -52,9 +53,9 @@ func notIntact(what, help string) error {
 	return &ForbiddenError{ErrValue, what + " has a control character, or white space at its beginning or end; " + help}
 }
 
-// extraHeader returns the name of the header for an extra key, as it is spelled in a header map. It
-// percent-encodes the percent sign and everything that a header name cannot contain. The receiver
-// decodes the name once.
+// extraHeader returns the name of the header for an extra key, as net/http spells it in a header
+// map. The name contains the key, in which the percent sign and everything that a header name
+// cannot contain are percent-encoded. The receiver decodes the name once.
 func extraHeader(key string) string {
 	const hex = "0123456789ABCDEF"
 	name := make([]byte, 0, len(extraPrefix)+len(key)+16)
@@ -69,8 +70,8 @@ func extraHeader(key string) string {
 	return textproto.CanonicalMIMEHeaderKey(string(name))
 }
 
-// arrives reports whether the API server reads the same extra key from the header as edge encodes
-// into it.
+// arrives reports whether the API server decodes the same extra key from the header's name as edge
+// encodes into it.
 func arrives(key string) bool { return key != "" && decodeExtraKey(extraHeader(key)) == key }
 
 // decodeExtraKey returns the extra key that the API server reads from the name of a header.

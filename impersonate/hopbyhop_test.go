@@ -58,7 +58,7 @@ func TestStripHopByHopAsReverseProxy(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, "http://edge.example/", nil)
 			r.Header = test.in.Clone()
-			r.Header.Set("User-Agent", "test") // the proxy adds an empty one if it is missing
+			r.Header.Set("User-Agent", "test") // ReverseProxy adds an empty User-Agent if it is missing
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
 			got := test.in.Clone()
 			got.Set("User-Agent", "test")
@@ -74,8 +74,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestHopByHop (row HopByHop of the attack corpus) checks that the identity goes upstream complete,
-// whatever a client names in Connection.
+// TestHopByHop (row HopByHop of the attack corpus in docs/security.md) checks that edge's identity
+// headers are complete upstream, whatever headers a client names in Connection.
 func TestHopByHop(t *testing.T) {
 	for _, connection := range [][]string{
 		{"Impersonate-User"},

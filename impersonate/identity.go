@@ -8,12 +8,12 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// Identity is the user as whom a request goes upstream. [Policy.Identity], [TokenPassthrough] and
-// [EdgeItself] make identities. An identity does not change after that.
+// Identity is the user for whom edge sends a request to the API server. [Policy.Identity],
+// [TokenPassthrough] and [EdgeItself] make identities. After that, an identity does not change.
 type Identity struct {
 	Name   string
 	UID    string
-	Groups []string // without system:authenticated, which the API server adds
+	Groups []string // does not contain system:authenticated, which the API server adds
 	Extra  map[string][]string
 
 	// Requestor is the authenticated user, for the log. Nil: no user authenticated.
@@ -22,29 +22,31 @@ type Identity struct {
 	// itself. Otherwise the credential is ambient (a client certificate, a cookie, or none), and a
 	// page of another site may have caused its visitor's browser to send the request.
 	Bearer bool
-	// Nested is true if the requestor impersonates another user, as whom the request goes upstream.
+	// Nested is true if the client's request impersonates: the requestor is another user than the
+	// one for whom edge sends the request.
 	Nested bool
-	// Dropped are the requestor's groups that edge has removed, see [PolicyConfig].DropUnusable.
-	// Requestor does not contain them any more.
+	// Dropped are the requestor's groups that edge has removed, because they are unusable: see
+	// [PolicyConfig].DropUnusable. Requestor does not contain them any more.
 	Dropped []string
 
 	edgeItself    bool
-	senderToken   string      // the requestor's bearer token that goes upstream; empty: none does
-	senderHeaders http.Header // the requestor's Impersonate-* headers that go upstream with the token
+	senderToken   string      // the requestor's bearer token that edge sends upstream; empty: edge impersonates
+	senderHeaders http.Header // the requestor's Impersonate-* headers that edge sends upstream with senderToken
 }
 
-// EdgeItself returns the identity of edge itself: the request goes upstream without impersonation,
-// with the rights of edge's own credential. Only edge connect may use it, where that credential is
-// its user's. The API server decides whom the request may impersonate.
+// EdgeItself returns the identity of edge itself: edge sends the request upstream without
+// impersonating anyone, with the rights of edge's own credential. Only edge connect may use
+// EdgeItself, because there the credential belongs to edge's user. The API server decides whom the
+// request may impersonate.
 func EdgeItself() Identity { return Identity{edgeItself: true} }
 
 // IsEdgeItself reports whether the identity comes from [EdgeItself].
 func (id Identity) IsEdgeItself() bool { return id.edgeItself }
 
-// TokenPassthrough returns the identity of a request's sender, whom edge does not impersonate. The
-// request goes upstream with the sender's bearer token instead of edge's credential, and with the
-// sender's Impersonate-* headers in h. The API server decides whose token it is, and whom its user
-// may impersonate.
+// TokenPassthrough returns the identity of a request's sender, whom edge does not impersonate. edge
+// sends the request upstream with the sender's bearer token instead of edge's credential, and with
+// the sender's Impersonate-* headers in h. The API server decides whose token it is, and whom its
+// user may impersonate.
 func TokenPassthrough(token string, u user.Info, h http.Header) Identity {
 	return Identity{
 		Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra(), Requestor: u, Bearer: true,
@@ -55,8 +57,8 @@ func TokenPassthrough(token string, u user.Info, h http.Header) Identity {
 // IsTokenPassthrough reports whether the identity comes from [TokenPassthrough].
 func (id Identity) IsTokenPassthrough() bool { return id.senderToken != "" }
 
-// identityOf returns the identity of an authenticated user, without the credential ID. It is not
-// checked yet, and shares the user's slices.
+// identityOf returns the identity of an authenticated user. It leaves out the credential ID, an
+// extra for edge's own audit log. The identity is not checked yet, and shares the user's slices.
 func identityOf(u user.Info) Identity {
 	return Identity{Name: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: withoutCredential(u.GetExtra()), Requestor: u}
 }
@@ -94,8 +96,8 @@ func (id *Identity) checkApartFromGroups() error {
 }
 
 // dropUnusable removes the unusable groups from the identity and from its requestor, so that
-// reviews and records do not contain them. Requests share the user, so dropUnusable does not change
-// it and makes a copy.
+// reviews and records do not contain them. Several requests share the requestor, so dropUnusable
+// does not change the user.Info and makes a copy.
 func (id *Identity) dropUnusable() {
 	all := id.Groups
 	id.Groups = make([]string, 0, len(all))

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// fromUser returns the identity of a user without an impersonation, by a Policy without any
-// configuration.
+// fromUser returns the identity of a user whose request does not impersonate, as a Policy without
+// any configuration makes it.
 func fromUser(u user.Info) (Identity, error) {
 	policy, err := NewPolicy(PolicyConfig{})
 	if err != nil {

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Rewrite turns a client's header into the header that goes upstream. It is the last step before a
-// request leaves, on every path. After it, the caller adds only its own upstream credential and,
-// for an upgrade, Connection and Upgrade. If Rewrite returns an error, the request must not be
-// sent. An identity from [Policy.Identity] causes no error.
+// Rewrite turns a client's header into the header that edge sends upstream. It is the last step
+// before edge sends a request, for REST, WebSocket and SPDY. After Rewrite, the caller adds only
+// its own upstream credential and, for an upgrade, Connection and Upgrade. If Rewrite returns an
+// error, the request must not be sent. An identity from [Policy.Identity] causes no error.
 func Rewrite(h http.Header, id Identity) error {
 	switch {
 	case id.edgeItself:
-		// Read them before strip, which removes headers that Connection names. Without them, the
-		// request would go upstream as edge itself.
+		// Read the client's Impersonate-* headers before strip, which removes the headers that
+		// Connection names. Without them, the request would have the rights of edge itself.
 		asked := impersonateHeaders(h)
 		strip(h)
 		maps.Copy(h, asked)
@@ -26,7 +26,8 @@ func Rewrite(h http.Header, id Identity) error {
 		return nil
 	}
 	strip(h)
-	// Check the identity again, because a request without a name goes upstream as edge itself.
+	// Check the identity again, because the API server gives a request without a user name the
+	// rights of edge itself.
 	if err := id.check(); err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func Rewrite(h http.Header, id Identity) error {
 		h[uidHeader] = []string{id.UID}
 	}
 	if n := len(id.Groups); n > 0 {
-		h[groupHeader] = id.Groups[:n:n] // shared by requests: appending a line copies it
+		h[groupHeader] = id.Groups[:n:n] // other requests share this slice; its capacity is limited, so that append copies it
 	}
 	for key, values := range id.Extra {
 		if n := len(values); n > 0 {
@@ -45,7 +46,7 @@ func Rewrite(h http.Header, id Identity) error {
 	return nil
 }
 
-// strip removes all headers that identify the client, and all headers that are for edge only.
+// strip removes all headers that identify the client, and all hop-by-hop headers.
 func strip(h http.Header) {
 	StripHopByHop(h)
 	for name := range h {

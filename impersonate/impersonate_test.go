@@ -14,7 +14,7 @@ var jane = Identity{
 	Extra:  map[string][]string{"example.com/team": {"blue", "green"}},
 }
 
-// janeOnly returns the header that goes upstream for jane, with other headers added.
+// janeOnly returns the header that edge sends upstream for the user jane, with other headers added.
 func janeOnly(and http.Header) http.Header {
 	h := http.Header{
 		"Impersonate-User":                     {"https://issuer.example#jane"},
@@ -32,7 +32,7 @@ func TestRewrite(t *testing.T) {
 	tests := []struct {
 		name string
 		in   http.Header
-		want http.Header // in addition to the identity
+		want http.Header // headers upstream in addition to the identity's
 	}{
 		{"nothing", http.Header{}, nil},
 		{"a plain request stays as it is", http.Header{
@@ -107,8 +107,8 @@ func TestRewriteNameOnly(t *testing.T) {
 	}
 }
 
-// TestRewriteRefusesBrokenIdentity checks that an identity that no Policy made is an error, and
-// that forged headers are removed even then.
+// TestRewriteRefusesBrokenIdentity checks that Rewrite returns an error for an identity that no
+// Policy made, and removes forged headers even then.
 func TestRewriteRefusesBrokenIdentity(t *testing.T) {
 	for _, id := range []Identity{
 		{},
@@ -129,7 +129,7 @@ func TestRewriteRefusesBrokenIdentity(t *testing.T) {
 }
 
 // TestRewriteDoesNotShareGrowth checks that a line added to one request's header does not change
-// the identity's slices, which all requests of a user share.
+// the slices of the identity, which all requests of a user share.
 func TestRewriteDoesNotShareGrowth(t *testing.T) {
 	groups := append(make([]string, 0, 4), "dev")
 	h := http.Header{}
@@ -167,8 +167,9 @@ func BenchmarkRewrite(b *testing.B) {
 	}
 }
 
-// TestEdgeItself checks that a request as edge itself keeps its Impersonate-* headers, even if
-// Connection names them, and that no header with the client's credential goes upstream.
+// TestEdgeItself checks that a request with the identity EdgeItself keeps its Impersonate-*
+// headers, even if Connection names them. No header with the client's credential may be sent
+// upstream.
 func TestEdgeItself(t *testing.T) {
 	h := http.Header{
 		"Authorization": {"Bearer local"}, "Connection": {"Impersonate-User, X-Hop"}, "X-Hop": {"1"}, "Accept": {"*/*"},

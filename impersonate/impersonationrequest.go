@@ -10,23 +10,24 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// maxRequestedValues bounds the groups and extra values of one impersonation request. Each of them
+// maxRequestedValues bounds the groups and extra values of one impersonation request. Each value
 // causes a review. edge caches the same number of answers, so that the next request of the same
 // command causes no review.
 const maxRequestedValues = maxAnswers
 
-// An impersonationRequest is the user that the Impersonate-* headers of a request name, as
-// kube-apiserver reads them.
+// An impersonationRequest is the user whom a client asks to impersonate with Impersonate-* headers,
+// as kube-apiserver reads these headers.
 type impersonationRequest struct {
 	name, uid string
 	groups    []string
-	extraKeys []string // in the order of the headers' names
+	extraKeys []string // keys of extra, in the order of the headers' names
 	extra     map[string][]string
 }
 
-// readImpersonationRequest returns nil for a request without an impersonation. It reads the headers
-// that kube-apiserver reads. It refuses all other headers with the same beginning: one server may
-// ignore a header that the next one takes for the real header.
+// readImpersonationRequest reads the Impersonate-* headers that kube-apiserver reads. It returns
+// nil for a request without an impersonation. It refuses all other headers whose names begin with
+// "Impersonate": one server may ignore such a header, and the next server may read it as
+// Impersonate-User.
 func readImpersonationRequest(h http.Header) (*impersonationRequest, error) {
 	var headers []string
 	for name := range h {
@@ -37,7 +38,7 @@ func readImpersonationRequest(h http.Header) (*impersonationRequest, error) {
 	if headers == nil {
 		return nil, nil
 	}
-	slices.Sort(headers) // messages and reviews need a fixed order, and a map has none
+	slices.Sort(headers) // messages and reviews need a fixed order, and the order of a map is random
 	req := new(impersonationRequest)
 	for _, header := range headers {
 		if err := req.read(header, h[header]); err != nil {
@@ -81,8 +82,8 @@ func (req *impersonationRequest) read(header string, lines []string) (err error)
 	return err
 }
 
-// only returns the single value of a header. It refuses different values: kube-apiserver uses the
-// first line, but another server may use the last one.
+// only returns the single value of a header. It refuses a header with different values:
+// kube-apiserver uses the first line, but another server may use the last line.
 func only(header string, lines []string) (string, error) {
 	if len(lines) == 0 {
 		return "", nil
@@ -95,7 +96,7 @@ func only(header string, lines []string) (string, error) {
 	return lines[0], nil
 }
 
-// nameOnly reports whether the request asks for a user name and nothing else.
+// nameOnly reports whether the request asks for a user name, and for no group, UID or extra.
 func (req *impersonationRequest) nameOnly() bool {
 	return req.uid == "" && len(req.groups) == 0 && len(req.extra) == 0
 }
@@ -109,7 +110,8 @@ func (req *impersonationRequest) values() int {
 	return count
 }
 
-// check refuses what edge could not send unchanged, or could not review.
+// check refuses an impersonation request with a value that edge could not send unchanged, or could
+// not review.
 func (req *impersonationRequest) check() error {
 	if count := req.values(); count > maxRequestedValues {
 		return apierrors.NewBadRequest(fmt.Sprintf("edge: the request impersonates %d groups and extra values, but the limit is %d, because edge reviews each of them", count, maxRequestedValues))
@@ -151,16 +153,16 @@ func checkValue(what, value string) error {
 }
 
 // CheckHeaders returns an error with a Status if the API server would not read the Impersonate-*
-// headers of a request, or if they would not arrive unchanged. It is for requests as
+// headers of a request, or if they would not arrive unchanged. It is for requests with the identity
 // [TokenPassthrough], whose impersonation the API server decides.
 func CheckHeaders(h http.Header) error {
 	_, err := readImpersonationRequest(h)
 	return err
 }
 
-// ForbidImpersonation returns a 403 if a request without a credential wants to impersonate. Errors
-// of CheckHeaders come first. It sends no review: a client that has not logged in causes no load on
-// the API server.
+// ForbidImpersonation returns a 403 if a request without a credential asks to impersonate a user.
+// If the headers are invalid, it returns the error of CheckHeaders instead. It sends no review: a
+// client that has not logged in causes no load on the API server.
 func ForbidImpersonation(h http.Header) error {
 	req, err := readImpersonationRequest(h)
 	if err == nil && req != nil {

@@ -8,8 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// TestCheckHeaders checks that an empty user name alone is no impersonation, as for an API server.
-// Headers that an API server does not read are refused.
+// TestCheckHeaders checks which Impersonate-* headers are refused: all that an API server does not
+// read. An empty user name alone is no impersonation, as for an API server.
 func TestCheckHeaders(t *testing.T) {
 	for _, c := range []struct {
 		header http.Header
@@ -29,8 +29,8 @@ func TestCheckHeaders(t *testing.T) {
 	}
 }
 
-// TestForbidImpersonation checks that an impersonation without a credential gets a 403, and that
-// invalid headers get a 400.
+// TestForbidImpersonation checks that a request without a credential is answered with 403 if it
+// asks to impersonate, and with 400 if its Impersonate-* headers are invalid.
 func TestForbidImpersonation(t *testing.T) {
 	for _, c := range []struct {
 		header http.Header

@@ -15,7 +15,7 @@ import (
 	authorizationv1client "k8s.io/client-go/kubernetes/typed/authorization/v1"
 )
 
-// distant is a distant API server that allows everything.
+// distant replaces an API server that is far away (it answers late) and allows everything.
 type distant struct {
 	authorizationv1client.SubjectAccessReviewExpansion
 	away time.Duration
@@ -33,9 +33,9 @@ func (d distant) Create(
 	return review, nil
 }
 
-// TestThousandGroups checks that the reviews of impersonations with 1,000 groups end in time, even
-// if the API server is 100 ms away. Two of them are by one user, and a third one by a user with
-// 1,000 groups.
+// TestThousandGroups checks that the reviews of impersonations with 1,000 groups end within their
+// timeout, even if the API server is 100 ms away. Two of the impersonations are by one user, and a
+// third one is by a user with 1,000 groups.
 func TestThousandGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := policy(t, PolicyConfig{Ask: NewReviewer(distant{away: 100 * time.Millisecond})})

@@ -10,15 +10,15 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// A mode is one kind of right to impersonate (KEP-5284). It has its own verbs, and covers some
-// requests only.
+// A mode is one kind of right to impersonate (KEP-5284). Each mode has its own verbs, and covers
+// some requests only.
 type mode struct {
-	name   string // in impersonate:<name> and impersonate-on:<name>:<verb>; "": plain
+	name   string // as in the verbs impersonate:<name> and impersonate-on:<name>:<verb>; empty: plain impersonation
 	covers func(req *impersonationRequest, requestor Identity) bool
 }
 
-// modes are in kube-apiserver's order: the narrowest right is first. The plain one, which every
-// version has, is last.
+// modes are all kinds of right to impersonate, in kube-apiserver's order: the narrowest right is
+// first. Plain impersonation, which every version of the API server has, is last.
 var modes = [...]mode{
 	{"associated-node", func(req *impersonationRequest, requestor Identity) bool {
 		node, ok := nodeOf(req)
@@ -51,15 +51,16 @@ func (m *mode) verb() string {
 	return "impersonate"
 }
 
-// associatedExtra returns the extras for a review in the mode associated-node. They contain only
-// the keys of the requestor's extras, so that one answer counts for the same service account on all
-// nodes. The mode has compared the node itself before.
+// associatedExtra returns the extras for a review in the mode associated-node, which allows the
+// node of the requestor's own service account token. The extras contain only the keys of the
+// requestor's extras, so that one answer counts for the same service account on all nodes. The
+// mode's covers has compared the node itself before.
 func associatedExtra(u user.Info) map[string][]string {
 	return map[string][]string{"authentication.kubernetes.io/associated-node-keys": slices.Sorted(maps.Keys(u.GetExtra()))}
 }
 
-// nodeOf returns the requested node. ok is false if the request asks for anything else or anything
-// more.
+// nodeOf returns the node whose user name a client asks to impersonate. ok is false if the client
+// asks for another kind of user, or also for a group, UID or extra.
 func nodeOf(req *impersonationRequest) (string, bool) {
 	name, ok := nodeName(req.name)
 	return name, ok && req.nameOnly()

@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// somebody returns a user that an issuer could produce, with ordinary and hostile parts in any
-// combination.
+// somebody returns a random user that an issuer could produce, with ordinary and hostile parts in
+// any combination.
 func somebody(r *rand.Rand) *user.DefaultInfo {
 	parts := []string{
 		"jane", "dev", "a,b", "https://issuer.example#x", "Käufer", "開発", " ", "\t", "a b", "%", "%41", "%zz", "/", ":", "system:", "\n",
@@ -52,8 +52,8 @@ func somebody(r *rand.Rand) *user.DefaultInfo {
 	return u
 }
 
-// apiServer starts a server that answers each request with the user that one of the API server's
-// two impersonation filters makes of it.
+// apiServer starts a server with one of the API server's two impersonation filters. It answers each
+// request with the user that the filter finds in the request's headers.
 func apiServer(t *testing.T, filter func(http.Handler) http.Handler) *httptest.Server {
 	t.Helper()
 	tell := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -200,8 +200,8 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 		if decodeErr != nil {
 			t.Fatal(decodeErr)
 		}
-		// JSON cannot carry \xff. A Policy receives such a key only from a source other than a
-		// token.
+		// A review is JSON, which cannot carry \xff. A Policy receives such a key only from a
+		// source other than a token.
 		same := reflect.DeepEqual(got.Extra, extra) || key == "\xff"
 		if same != (err == nil) {
 			t.Errorf("key %q: the API server reads %q, a Policy says %v", key, got.Extra, err)

@@ -11,9 +11,9 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A PassthroughReviewer reviews identities made by [TokenPassthrough], whose users only the API
-// server knows. It sends a SelfSubjectAccessReview with the sender's own token and Impersonate-*
-// headers. It caches nothing, and is safe for concurrent use.
+// A PassthroughReviewer reviews the rights of users that only the API server knows: identities made
+// by [TokenPassthrough]. It sends a SelfSubjectAccessReview with the sender's own token and
+// Impersonate-* headers. It caches nothing, and is safe for concurrent use.
 type PassthroughReviewer struct {
 	client  rest.Interface
 	timeout time.Duration
@@ -22,14 +22,14 @@ type PassthroughReviewer struct {
 // NewPassthroughReviewer takes the API server's address from cfg, but no credential.
 func NewPassthroughReviewer(cfg *rest.Config) (*PassthroughReviewer, error) {
 	anonymous := rest.AnonymousClientConfig(cfg)
-	// No rate limit, because each review has another sender.
+	// Set no rate limit, because each review has another sender and none must wait for others.
 	anonymous.QPS, anonymous.RateLimiter = -1, nil
 	shared, err := rest.HTTPClientFor(anonymous)
 	if err != nil {
 		return nil, err
 	}
 	straight := *shared
-	// The sender's token must reach no other host than the API server.
+	// Follow no redirect: edge must send the sender's token to no other host than the API server.
 	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client, err := authorizationv1client.NewForConfigAndClient(anonymous, &straight)
 	if err != nil {
@@ -38,9 +38,9 @@ func NewPassthroughReviewer(cfg *rest.Config) (*PassthroughReviewer, error) {
 	return &PassthroughReviewer{client: client.RESTClient(), timeout: reviewTimeout}, nil
 }
 
-// Review does the same as [Reviewer.Review] for an identity whose token is passed through. If the
-// API server refuses the review itself, the error is the API server's own Status. Examples are an
-// expired token and an impersonation that is not allowed.
+// Review does the same as [Reviewer.Review], for an identity whose token edge passes through. If
+// the API server refuses the review request itself, the error is the API server's own Status. This
+// happens if the token has expired or the impersonation is not allowed.
 func (r *PassthroughReviewer) Review(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 	if !id.IsTokenPassthrough() {
 		return errNotPassthrough
@@ -70,8 +70,8 @@ func (r *PassthroughReviewer) Review(ctx context.Context, id Identity, attrs aut
 	return refusal(authorizationv1.SubjectAccessReviewSpec{User: name, ResourceAttributes: &attrs}, given.reason)
 }
 
-// ReviewBy returns a function that reviews an identity with passthrough if its token is passed
-// through, and with edge otherwise.
+// ReviewBy returns a function that reviews what an identity may do. The function uses passthrough
+// if the identity's token is passed through, and the Reviewer edge otherwise.
 func ReviewBy(edge *Reviewer, passthrough *PassthroughReviewer) func(context.Context, Identity, authorizationv1.ResourceAttributes) error {
 	return func(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 		if id.IsTokenPassthrough() {

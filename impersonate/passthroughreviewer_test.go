@@ -20,8 +20,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// selfSubjectReviews replaces the API server: it stores the header, and answers with status or
-// broken.
+// selfSubjectReviews replaces the API server: it stores the header of a review request, and answers
+// with status, or with broken if that is set.
 type selfSubjectReviews struct {
 	status authorizationv1.SubjectAccessReviewStatus
 	broken http.Handler
@@ -53,12 +53,12 @@ func passthroughReviewer(t *testing.T, h http.Handler) *PassthroughReviewer {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	// The configuration contains edge's own credential, which must not be used.
+	// The rest.Config contains edge's own credential, which a PassthroughReviewer must not use.
 	return must(NewPassthroughReviewer(&rest.Config{Host: server.URL, BearerToken: "edge's own", Impersonate: rest.ImpersonationConfig{UserName: "x"}}))
 }
 
-// TestPassthroughReview checks that the review is sent with the sender's token and Impersonate-*
-// headers, and with no header of edge's own. The result must be the same as that of a Reviewer.
+// TestPassthroughReview checks that edge sends the review with the sender's token and Impersonate-*
+// headers, and with no credential of its own. The result must be the same as that of a Reviewer.
 func TestPassthroughReview(t *testing.T) {
 	header := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}, "Accept": {"text/plain"}}
 	sender := TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, header)
@@ -83,7 +83,7 @@ func TestPassthroughReview(t *testing.T) {
 	if err := r.Review(t.Context(), TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, nil), execPod); err == nil || !strings.Contains(err.Error(), `User "jane"`) {
 		t.Error(err)
 	}
-	if server.header["Impersonate-User"] != nil { // those of the configuration must not be sent
+	if server.header["Impersonate-User"] != nil { // edge must not send the Impersonate-* headers of its own configuration
 		t.Errorf("without Impersonate-* it is asked with %q", server.header)
 	}
 	server.status = authorizationv1.SubjectAccessReviewStatus{EvaluationError: "x"}
@@ -98,8 +98,8 @@ func TestPassthroughReview(t *testing.T) {
 	}
 }
 
-// TestPassthroughReviewFails checks that the API server's Status is returned for an expired token
-// and for a forbidden impersonation, and a review.Error if there is no answer.
+// TestPassthroughReviewFails checks the errors of a PassthroughReviewer: for an expired token and
+// for a forbidden impersonation, the API server's Status; if there is no answer, a review.Error.
 func TestPassthroughReviewFails(t *testing.T) {
 	sender := TokenPassthrough("theirs", &user.DefaultInfo{Name: "jane"}, nil)
 	for code, want := range map[int]int32{400: 400, 401: 401, 403: 403, 404: 500, 500: 503, 503: 503} {
@@ -138,8 +138,8 @@ func TestReviewBy(t *testing.T) {
 	}
 }
 
-// TestPassthroughReviewFollowsNoRedirect checks that the sender's token is sent to the API server
-// only, and to no server that its answer names.
+// TestPassthroughReviewFollowsNoRedirect checks that edge sends the sender's token to the API
+// server only, and follows no redirect of its response.
 func TestPassthroughReviewFollowsNoRedirect(t *testing.T) {
 	var elsewhere selfSubjectReviews
 	other := httptest.NewServer(&elsewhere)

@@ -14,18 +14,19 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// clientIPKey is the extra key for the client's IP address.
+// clientIPKey is the extra key under which edge sends the client's IP address to the API server.
 const clientIPKey = "remote-client-ip"
 
 const (
-	// maxLastModes and lastModeAge bound the cache of the mode that last worked for a requestor.
-	// edge only tries this mode first; it decides nothing.
+	// maxLastModes and lastModeAge bound the cache of the mode (the kind of right to impersonate)
+	// that last worked for each requestor. edge only tries this mode first; the cache decides
+	// nothing.
 	maxLastModes = 10_000
 	lastModeAge  = time.Hour
 
 	// timeoutPerValue is added to the timeout of an impersonation request for each requested value.
 	// maxParallel reviews run at the same time, so a distant or busy API server may take 160 ms for
-	// each.
+	// each review.
 	timeoutPerValue = 20 * time.Millisecond
 	// maxImpersonationTimeout is kube-apiserver's own timeout for a request.
 	maxImpersonationTimeout = time.Minute
@@ -35,7 +36,7 @@ var hashSeed = maphash.MakeSeed()
 
 // PolicyConfig is the administrator's configuration of identities.
 type PolicyConfig struct {
-	// Ask answers whether a requestor may impersonate. Nil: every impersonation fails.
+	// Ask answers whether a requestor may impersonate a user. Nil: every impersonation fails.
 	Ask Asker
 	// AllowSystem contains the user names and groups under "system:" that an authenticator may
 	// produce. They are whole names, without wildcards.
@@ -44,18 +45,19 @@ type PolicyConfig struct {
 	// it does not. See [ConstrainedDetector].
 	Constrained func(context.Context) bool
 	// DropUnusable removes a requestor's groups that are empty or that no header can carry. If it
-	// is false, a requestor with such a group is refused. It does not affect the groups that a
-	// client asks to impersonate.
+	// is false, edge refuses a requestor with such a group. DropUnusable does not affect the groups
+	// that a client asks to impersonate.
 	DropUnusable bool
 	// Extra is set in every identity, and replaces the identity's extras with the same keys. Keys
 	// are lower case.
 	Extra map[string][]string
-	// ClientIP adds the client's IP address as the extra key remote-client-ip. Only edge can set
-	// this key then.
+	// ClientIP makes edge send the client's IP address as the extra remote-client-ip. Then no token
+	// or request may set this key.
 	ClientIP bool
 }
 
-// setsItself reports whether edge itself sets an extra key, so that Extra must not contain the key.
+// setsItself reports whether edge itself sets an extra key, so that PolicyConfig.Extra must not
+// contain the key.
 func (c PolicyConfig) setsItself(key string) bool {
 	if key == clientIPKey {
 		return c.ClientIP
@@ -63,16 +65,17 @@ func (c PolicyConfig) setsItself(key string) bool {
 	return isRecord(key) || key == user.CredentialIDKey
 }
 
-// A Policy decides as whom a request goes upstream. Only its cache changes. It is safe for
-// concurrent use.
+// A Policy decides for which user edge sends a request to the API server: the requestor, or the
+// user whom the requestor impersonates. Only the Policy's cache changes. It is safe for concurrent
+// use.
 type Policy struct {
 	ask         Asker
 	system      map[string]bool
-	drop        bool // drop unusable groups
+	drop        bool // remove unusable groups, see PolicyConfig.DropUnusable
 	constrained func(context.Context) bool
 	extra       map[string][]string
 	clientIP    bool
-	lastModes   *cache.LRUExpireCache // index in modes (int), by hash of the requestor's name
+	lastModes   *cache.LRUExpireCache // index in modes (int) of the mode that last worked; key: hash of the requestor's name
 }
 
 // NewPolicy returns a Policy, or an error that names the invalid part of the configuration.
@@ -104,11 +107,11 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 	return p, nil
 }
 
-// Identity returns as whom the request goes upstream: the requestor, or the user whom the requestor
-// impersonates if the API server allows it. Errors have a Status for the client: 400 for invalid
-// impersonation headers, 403 for a refusal, 429 if too many reviews are running, 500 or 503 if a
-// review has no answer. Identity takes at most 10 s, and at most a minute with very many groups.
-// Without an impersonation it sends no review.
+// Identity returns the user for whom edge sends the request upstream: the requestor, or the user
+// whom the requestor impersonates if the API server allows it. Errors have a Status for the client:
+// 400 for invalid impersonation headers, 403 for a refusal, 429 if too many reviews are running,
+// 500 or 503 if a review has no answer. Identity takes at most 10 s, and at most a minute with very
+// many groups. Without an impersonation it sends no review.
 func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (Identity, error) {
 	id := identityOf(requestor)
 	if err := id.checkApartFromGroups(); err != nil {
@@ -128,7 +131,7 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 			return Identity{}, recordForged(key)
 		}
 	}
-	if unusable >= 0 { // after all groups were checked
+	if unusable >= 0 { // only after all groups were checked, so that a dropped group cannot hide a forbidden one
 		id.dropUnusable()
 	}
 	req, err := readImpersonationRequest(r.Header)
@@ -162,8 +165,8 @@ func (p *Policy) addExtra(id *Identity, clientIP string) {
 	id.Extra = extra
 }
 
-// grant returns the requested identity if the requestor may impersonate it. The identity contains a
-// record of the requestor.
+// grant returns the identity that the client asks to impersonate, if the requestor may impersonate
+// it. The identity contains a record of the requestor.
 func (p *Policy) grant(ctx context.Context, requestor Identity, req *impersonationRequest, r Request) (Identity, error) {
 	groups, err := p.review(ctx, requestor, req, r)
 	if err != nil {
@@ -175,14 +178,14 @@ func (p *Policy) grant(ctx context.Context, requestor Identity, req *impersonati
 	if err := addRecord(id.Extra, id.Requestor); err != nil {
 		return Identity{}, err
 	}
-	if err := id.check(); err != nil { // this also checks the record
+	if err := id.check(); err != nil { // also checks the record of the requestor in id.Extra
 		return Identity{}, err
 	}
 	return id, nil
 }
 
-// review asks whether the requestor may impersonate the requested user. It returns the groups of
-// that user.
+// review asks the API server whether the requestor may impersonate the requested user. It returns
+// the groups of the requested user.
 func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonationRequest, r Request) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, impersonationTimeout(req))
 	defer cancel()
@@ -202,18 +205,21 @@ func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonat
 		return nil, a.forbidden(err)
 	}
 	if _, node := nodeOf(req); node && modes[allowed].constrained() {
-		// edge impersonates upstream with the plain verb, which does not add this group for a node.
+		// A node needs the group system:nodes. edge impersonates upstream with the plain verb, for
+		// which the API server does not add this group.
 		return []string{user.NodesGroup}, nil
 	}
 	return req.groups, nil
 }
 
-// anyMode returns the first mode that allows the request. The mode that last allowed one of this
-// requestor is tried first. If no mode allows the request, the error has the message of the first
-// refusal, as in the API server. The refused part in the error is that of the plain mode: it helps
-// more than a narrower mode that is not allowed.
+// anyMode returns the index of the first mode that allows the request. A mode is a kind of right to
+// impersonate. anyMode first tries the mode that last allowed a request of this requestor. If no
+// mode allows the request, the error has the message of the first refusal, as in the API server.
+// The refused part in the error is that of the plain mode, because it helps the user more than a
+// narrower mode that is not allowed.
 func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
-	// A hash has one size for all names. A collision changes only the order.
+	// Use a hash as the key, because it has the same size for all names. A collision changes only
+	// the order in which the modes are tried.
 	key := maphash.String(hashSeed, a.requestor.Name)
 	order := make([]int, 0, len(modes)+1)
 	if last, ok := p.lastModes.Get(key); ok {
@@ -244,7 +250,7 @@ func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
 			break
 		}
 	}
-	return 0, first // never nil: the last mode covers every request
+	return 0, first // first is never nil: the last mode, plain impersonation, covers every request
 }
 
 // impersonationTimeout returns the timeout for all reviews of one impersonation request, in all

@@ -16,7 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// asker gives the configured answer, and keeps the reviews.
+// asker gives the configured answer to every question, and stores the reviews.
 type asker struct {
 	allow bool
 	err   error
@@ -45,8 +45,8 @@ var janeUser = &user.DefaultInfo{
 	Extra: map[string][]string{"team": {"blue", "<&>"}, user.CredentialIDKey: {"JTI=1"}, "remote-client-ip": {"6.6.6.6"}},
 }
 
-// TestIdentityWithoutImpersonation checks that a request without an impersonation goes upstream as
-// its requestor, with the administrator's extras, and causes no review.
+// TestIdentityWithoutImpersonation checks that edge sends a request without an impersonation
+// upstream for its requestor, with the administrator's extras, and without a review.
 func TestIdentityWithoutImpersonation(t *testing.T) {
 	ask := new(asker)
 	p := policy(t, PolicyConfig{Ask: ask, Extra: map[string][]string{"site": {"berlin", "east"}, "team": {"theirs"}}, ClientIP: true})
@@ -60,7 +60,7 @@ func TestIdentityWithoutImpersonation(t *testing.T) {
 			t.Errorf("%q: %v\n got %+v\nwant %+v", h, err, got, want)
 		}
 	}
-	delete(want.Extra, "remote-client-ip") // the address is unknown, and no other source may set it
+	delete(want.Extra, "remote-client-ip") // the client's address is unknown, and no other source may set this extra
 	if got, err := p.Identity(t.Context(), janeUser, Request{}); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v %+v", err, got)
 	}
@@ -69,8 +69,8 @@ func TestIdentityWithoutImpersonation(t *testing.T) {
 	}
 }
 
-// TestIdentityWithImpersonation checks that an allowed impersonation goes upstream as the requested
-// user, with a record of the requestor.
+// TestIdentityWithImpersonation checks that edge sends an allowed impersonation upstream for the
+// requested user, with a record of the requestor.
 func TestIdentityWithImpersonation(t *testing.T) {
 	ask := &asker{allow: true}
 	p := policy(t, PolicyConfig{Ask: ask, Extra: map[string][]string{"site": {"berlin"}}, ClientIP: true})
@@ -101,9 +101,9 @@ func TestIdentityWithImpersonation(t *testing.T) {
 	}
 }
 
-// TestIdentityRefusesRequestor (rows SystemIdentity and EmptyIdentity of the attack corpus, for
-// this package) checks that a bad requestor is refused with and without an impersonation, before
-// any review.
+// TestIdentityRefusesRequestor (rows SystemIdentity and EmptyIdentity of the attack corpus in
+// docs/security.md, for this package) checks that a requestor without a name or with a reserved
+// name is refused before any review, with and without an impersonation.
 func TestIdentityRefusesRequestor(t *testing.T) {
 	nobody := &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 	type requestor struct {
@@ -139,8 +139,8 @@ func TestIdentityRefusesRequestor(t *testing.T) {
 	}
 }
 
-// TestIdentityRefusesHeaders (row ImpersonateNames of the attack corpus, for this package) checks
-// that invalid impersonation headers get a 400 before any review.
+// TestIdentityRefusesHeaders (row ImpersonateNames of the attack corpus in docs/security.md, for
+// this package) checks that invalid impersonation headers are answered with 400 before any review.
 func TestIdentityRefusesHeaders(t *testing.T) {
 	bob := []string{"bob"}
 	for _, test := range []struct {
@@ -184,8 +184,8 @@ func TestIdentityRefusesHeaders(t *testing.T) {
 	}
 }
 
-// TestIdentityDenied checks that the message of a refusal contains the words of both proxies, is
-// one line, and is bounded, whatever the names are.
+// TestIdentityDenied checks the message of a refused impersonation: it contains the words of the
+// API server and of kube-oidc-proxy, is one line, and is bounded, whatever the names are.
 func TestIdentityDenied(t *testing.T) {
 	says := func(h http.Header) string {
 		_, err := policy(t, PolicyConfig{Ask: new(asker)}).Identity(t.Context(), janeUser, Request{Header: h})
@@ -236,9 +236,9 @@ func TestIdentityDeniedWhat(t *testing.T) {
 	}
 }
 
-// TestVerbDrift checks that a requestor that may impersonate for the get of a stream, but not for
-// its create, gets no stream: edge sends a POST upstream for a WebSocket. A request that begins no
-// stream, or is a POST itself, needs only the right for its own verb.
+// TestVerbDrift checks that a requestor gets no stream if it may impersonate for the stream's get,
+// but not for its create: edge sends a POST upstream for a WebSocket. If a request begins no
+// stream, or is a POST itself, the right for its own verb is enough.
 func TestVerbDrift(t *testing.T) {
 	const get, create = "impersonate-on:user-info:get", "impersonate-on:user-info:create"
 	for _, test := range []struct {
@@ -276,7 +276,8 @@ func TestVerbDrift(t *testing.T) {
 	}
 }
 
-// verbAsker allows some verbs, and keeps the impersonate-on verbs that were reviewed.
+// verbAsker is an Asker that allows some verbs, and stores the impersonate-on verbs for which it
+// was asked.
 type verbAsker struct{ may, asked []string }
 
 func (a *verbAsker) Ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, string, error) {
@@ -300,7 +301,8 @@ func (onlyUsers) Ask(_ context.Context, spec authorizationv1.SubjectAccessReview
 	return spec.ResourceAttributes.Resource == "users", "", nil
 }
 
-// TestIdentityNotAnswered checks that a review without an answer is not a refusal.
+// TestIdentityNotAnswered checks that a review without an answer is reported as such, and not as a
+// refusal.
 func TestIdentityNotAnswered(t *testing.T) {
 	h := http.Header{"Impersonate-User": {"bob"}, "Impersonate-Group": {"a", "b"}}
 	for _, constrained := range []bool{false, true} {
@@ -343,8 +345,8 @@ func TestNewPolicyRefuses(t *testing.T) {
 	}
 }
 
-// TestIdentityAllocations checks that Identity allocates nothing without an impersonation and
-// without extras of edge.
+// TestIdentityAllocations checks that Policy.Identity allocates no memory if the request does not
+// impersonate and edge adds no extras.
 func TestIdentityAllocations(t *testing.T) {
 	p, u, r := ordinary(t)
 	if n := testing.AllocsPerRun(100, func() {

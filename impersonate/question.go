@@ -2,15 +2,15 @@ package impersonate
 
 import authorizationv1 "k8s.io/api/authorization/v1"
 
-// A question is one review. If refusal is set, no review is sent, because no right allows this
-// request.
+// A question is one access review that a Policy needs. If refusal is set, edge sends no review,
+// because no right allows the request.
 type question struct {
 	spec    authorizationv1.SubjectAccessReviewSpec
-	what    string // the requested part, for the error
+	what    string // the part of the request that is in question, for the error
 	refusal string
 }
 
-// about returns the same question about another name.
+// about returns the same question about the object called name.
 func (q question) about(name string) question {
 	attrs := *q.spec.ResourceAttributes
 	attrs.Name = name

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// recordPrefix begins the extra keys that contain the requestor of an impersonation, for the API
-// server's audit log. The keys come from kube-oidc-proxy.
+// recordPrefix is the beginning of the extra keys that contain the requestor of an impersonation,
+// for the API server's audit log. kube-oidc-proxy uses the same keys.
 const recordPrefix = "originaluser.jetstack.io-"
 
 func isRecord(key string) bool { return strings.HasPrefix(key, recordPrefix) }
@@ -19,8 +19,8 @@ func recordForged(key string) error {
 		"\", which is reserved for edge's own record of the requestor"}
 }
 
-// addRecord adds the requestor's name to extra, and the requestor's groups, UID and extras if there
-// are any.
+// addRecord adds the requestor's name to the extras of the impersonated user, and the requestor's
+// groups, UID and extras if there are any.
 func addRecord(extra map[string][]string, requestor user.Info) error {
 	extra[recordPrefix+"user"] = []string{requestor.GetName()}
 	if groups := requestor.GetGroups(); len(groups) > 0 {
@@ -39,9 +39,9 @@ func addRecord(extra map[string][]string, requestor user.Info) error {
 	return nil
 }
 
-// withoutCredential returns extra without the credential ID. The ID is for edge's own audit log. To
-// impersonate it, edge would need a right that clusters do not grant. If extra has no credential
-// ID, withoutCredential returns extra itself and not a copy.
+// withoutCredential returns a user's extras without the credential ID. The ID is for edge's own
+// audit log. To send it upstream, edge would need a right that clusters do not grant. If extra has
+// no credential ID, withoutCredential returns extra itself and not a copy.
 func withoutCredential(extra map[string][]string) map[string][]string {
 	if _, ok := extra[user.CredentialIDKey]; !ok {
 		return extra

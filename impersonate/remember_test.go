@@ -12,11 +12,11 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// TestReviewDifferentialRemembering checks that the caches on both sides change no decision and no
-// message: the mode that last worked, and the answers of the last 10 s. It sends 50 requests of the
-// same users to each of 100 clusters.
+// TestReviewDifferentialRemembering checks that caches change no decision and no message: edge and
+// the API server both cache the mode that last worked and the answers of the last 10 s. The test
+// sends 50 requests of the same users to each of 100 clusters.
 func TestReviewDifferentialRemembering(t *testing.T) {
-	defer klog.CaptureState().Restore() // which logs invalid selectors
+	defer klog.CaptureState().Restore() // the API server's code logs invalid selectors with klog
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	random := generator{rand.New(rand.NewPCG(8, 9))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}

@@ -16,32 +16,33 @@ import (
 )
 
 const (
-	// reviewTimeout bounds a review with its retries. A session waits for the review.
+	// reviewTimeout bounds an access review with its retries. A new session waits for the review.
 	reviewTimeout = 10 * time.Second
-	// answerAge is how long an answer is cached, yes or no. The API server caches its webhook's
-	// answers for 5 min and 30 s, because the API server needs one for each request. edge needs one
-	// for each session. 10 s are enough for the bursts of a script or a flood. So a right that is
-	// granted or revoked takes effect through edge about as soon as without edge.
+	// answerAge is how long edge caches the answer to an access review, yes or no. The API server
+	// caches its webhook's answers for 5 min and 30 s, because it needs one for each request. edge
+	// needs one for each session. 10 s are enough for the bursts of a script or a flood. So a right
+	// that is granted or revoked takes effect through edge about as soon as without edge.
 	answerAge = 10 * time.Second
-	// maxAnswers bounds the number of cached answers. The least recently used one is evicted.
+	// maxAnswers bounds the number of cached answers to access reviews. The least recently used
+	// answer is evicted.
 	maxAnswers = 4096
 )
 
 // A Reviewer asks the API server whether a user may do something that the API server does not check
-// for the request itself. It is meant for one review per session or impersonation, not per frame.
-// It is safe for concurrent use and starts no goroutine of its own.
+// for the request itself. It is meant for one review per session or impersonation, not per frame of
+// a stream. It is safe for concurrent use and starts no goroutine of its own.
 type Reviewer struct {
 	client  authorizationv1client.SubjectAccessReviewInterface
 	timeout time.Duration
 	slots   *slots
-	answers *cache.LRUExpireCache // answer, by key of the question
+	answers *cache.LRUExpireCache // cached answers; key: see questionOf
 	mu      sync.Mutex
-	calls   map[string]*call // running and waiting reviews, by key of the question; guarded by mu
+	calls   map[string]*call // running and waiting reviews; key: see questionOf; guarded by mu
 }
 
-// NewReviewer creates a Reviewer that uses edge's own identity. That identity needs the right to
-// create subjectaccessreviews. If client has a rate limit, waiting for it counts towards the
-// timeout of a review.
+// NewReviewer creates a Reviewer that uses edge's own identity. edge's identity needs the right to
+// create subjectaccessreviews. If client has a rate limit, waiting for the rate limit counts
+// towards the timeout of a review.
 func NewReviewer(client authorizationv1client.SubjectAccessReviewInterface) *Reviewer {
 	return &Reviewer{
 		client: client, timeout: reviewTimeout, slots: newSlots(),
@@ -49,29 +50,30 @@ func NewReviewer(client authorizationv1client.SubjectAccessReviewInterface) *Rev
 	}
 }
 
-// answer is the cached part of a review. It is small, because thousands are cached.
+// answer is the part of an access review that edge caches. It is small, because edge caches
+// thousands.
 type answer struct {
 	allowed bool
-	reason  string // the authorizer's reason; empty: it gave none
+	reason  string // the authorizer's reason for the answer; empty: it gave none
 }
 
-// call is one review that all concurrent callers with the same question share. All but the first
-// caller wait until ready is closed.
+// call is one review that all concurrent callers with the same question share. The first caller
+// sends it; all other callers wait until ready is closed.
 //
 // call replaces singleflight.Group. A caller of Group.Do cannot leave it early. With Group.DoChan,
 // the review runs in a goroutine of its own, which outlives the request. A client that impersonates
 // and resets the stream, again and again, could have any number of reviews running, and a panic in
 // one of them would end the process. With call, the first caller stays until there is an answer. So
-// the server's limit on a connection's handlers also limits its reviews.
+// the server's limit on a connection's handlers also limits the reviews that the connection causes.
 type call struct {
 	ready chan struct{}
 	given answer
 	err   error
 }
 
-// Review returns nil if the identity may do what attrs describes. If not, the error is the Status
-// that the API server itself would send. If the review has no answer, the error is a
-// [review.Error]. Review takes at most 10 s.
+// Review returns nil if the identity may do what attrs describes. If the identity may not, the
+// error is the Status that the API server itself would send. If the review has no answer, the error
+// is a [review.Error]. Review takes at most 10 s.
 func (r *Reviewer) Review(ctx context.Context, id Identity, attrs authorizationv1.ResourceAttributes) error {
 	spec := authorizationv1.SubjectAccessReviewSpec{
 		ResourceAttributes: &attrs,
@@ -117,7 +119,8 @@ func (r *Reviewer) Ask(ctx context.Context, spec authorizationv1.SubjectAccessRe
 	return shared.given.allowed, shared.given.reason, shared.err
 }
 
-// lead sends the review on behalf of all callers that share the question.
+// lead sends the review on behalf of all callers that share the question, and gives them the
+// answer.
 func (r *Reviewer) lead(ctx context.Context, question string, spec authorizationv1.SubjectAccessReviewSpec, shared *call) {
 	shared.err = errUnasked
 	defer func() {
@@ -153,16 +156,17 @@ func answerOf(status authorizationv1.SubjectAccessReviewStatus) (answer, error) 
 	if status.Allowed && !status.Denied {
 		return answer{allowed: true}, nil
 	}
-	if status.EvaluationError != "" { // the API server would answer the request itself with a 500
+	if status.EvaluationError != "" { // for such an error the API server would answer the request itself with 500
 		err := errors.New("evaluation error: " + status.EvaluationError)
 		return answer{}, accessReview.Internal(err, "the API server could not evaluate it")
 	}
 	return answer{reason: status.Reason}, nil
 }
 
-// questionOf returns the key of a review. The key covers the whole review, and has the same size
-// for every token. A review is sent to a webhook as JSON, which replaces bytes that are not UTF-8
-// by another character. The review would be about another name then, and so it is not sent.
+// questionOf returns the key of a review in the caches: a hash of the whole review, so that all
+// keys have the same size. It returns an error for a name that is not UTF-8. A review is sent to a
+// webhook as JSON, which replaces such bytes by another character. The review would be about
+// another name then.
 func questionOf(spec authorizationv1.SubjectAccessReviewSpec) (string, error) {
 	text, err := json.Marshal(spec)
 	if err != nil {

@@ -34,7 +34,7 @@ var execPod = authorizationv1.ResourceAttributes{
 }
 
 // reviews replaces the API server: it decodes the review that client-go sends and answers it with
-// decide.
+// the result of decide.
 type reviews struct {
 	decide func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus
 	asked  atomic.Int64
@@ -42,7 +42,7 @@ type reviews struct {
 
 func (s *reviews) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked.Add(1)
-	var review authorizationv1.SubjectAccessReview // in JSON or protobuf, as the client prefers
+	var review authorizationv1.SubjectAccessReview // client-go sends the review in JSON or protobuf
 	_, kind, err := scheme.Codecs.UniversalDeserializer().Decode(must(io.ReadAll(r.Body)), nil, &review)
 	if err != nil || *kind != authorizationv1.SchemeGroupVersion.WithKind("SubjectAccessReview") || r.Method != http.MethodPost ||
 		r.URL.Path != "/apis/authorization.k8s.io/v1/subjectaccessreviews" {
@@ -78,7 +78,7 @@ func allow(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAcces
 	return authorizationv1.SubjectAccessReviewStatus{Allowed: true}
 }
 
-// TestReview checks that a refusal has exactly the API server's own words.
+// TestReview checks that the error about a refused review has exactly the API server's own words.
 func TestReview(t *testing.T) {
 	pod := func(change func(*authorizationv1.ResourceAttributes)) authorizationv1.ResourceAttributes {
 		attrs := execPod
@@ -127,7 +127,8 @@ func TestReview(t *testing.T) {
 	}
 }
 
-// broken returns a handler that answers as an API server that has a problem.
+// broken returns a handler that answers a review with an error, as an API server that has a
+// problem.
 func broken(code int, body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -136,8 +137,8 @@ func broken(code int, body string) http.Handler {
 	})
 }
 
-// TestReviewFails checks that a review without an answer never counts as a yes, is reported without
-// details, and is not cached.
+// TestReviewFails checks that a review without an answer never counts as a yes, is reported to the
+// client without details, and is not cached.
 func TestReviewFails(t *testing.T) {
 	refused := string(must(json.Marshal(apierrors.NewForbidden(authorizationv1.Resource("subjectaccessreviews"), "", errors.New("secret")).ErrStatus)))
 	for name, test := range map[string]struct {
@@ -172,7 +173,8 @@ func TestReviewFails(t *testing.T) {
 					(&reviews{decide: allow}).ServeHTTP(w, r)
 					return
 				}
-				// net/http notices that a client disconnects only after it has read the body.
+				// Read the body, because net/http notices only after that when a client
+				// disconnects.
 				body := must(io.ReadAll(r.Body))
 				r.Body = io.NopCloser(bytes.NewReader(body))
 				test.server.ServeHTTP(w, r)
@@ -202,8 +204,8 @@ func TestReviewFails(t *testing.T) {
 	}
 }
 
-// TestReviewOfWhatIsNotText checks that a review is not sent if JSON would turn it into a review
-// about another name.
+// TestReviewOfWhatIsNotText checks that edge does not send a review with a name that JSON would
+// change into another name.
 func TestReviewOfWhatIsNotText(t *testing.T) {
 	server := &reviews{decide: allow}
 	r := reviewer(t, server)
@@ -238,8 +240,8 @@ func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now
 
 func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
-// TestReviewRemembers checks that an answer counts for 10 s, and only for exactly the same
-// question.
+// TestReviewRemembers checks that the answer to a review is cached for 10 s, and counts only for
+// exactly the same question.
 func TestReviewRemembers(t *testing.T) {
 	var allowed atomic.Bool
 	server := &reviews{decide: func(authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
@@ -300,12 +302,13 @@ func TestReviewRemembers(t *testing.T) {
 	}
 }
 
-// TestReviewIsShared (row ReviewFlood of the attack corpus, for one question) checks that any
-// number of callers with the same question cause one review, and that the first caller may leave.
+// TestReviewIsShared (row ReviewFlood of the attack corpus in docs/security.md, for one question)
+// checks that any number of callers with the same question cause one review, and that the review
+// continues if its first caller leaves.
 func TestReviewIsShared(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	server := &reviews{decide: func(spec authorizationv1.SubjectAccessReviewSpec) authorizationv1.SubjectAccessReviewStatus {
-		close(arrived) // a second review would panic here
+		close(arrived) // panics if a second review arrives
 		<-release
 		return allow(spec)
 	}}
@@ -313,7 +316,7 @@ func TestReviewIsShared(t *testing.T) {
 	first, leave := context.WithCancel(t.Context())
 	const others = 100
 	answers := make(chan error, 1+others)
-	leave() // before the call, because the test could not see when a later end is noticed
+	leave() // cancel before the call: the test could not see when Review notices a later cancellation
 	go func() { answers <- r.Review(first, Identity{Name: "u"}, execPod) }()
 	select {
 	case <-arrived:
@@ -356,8 +359,8 @@ func TestReviewWaitersMayLeave(t *testing.T) {
 	}
 }
 
-// TestReviewsAreBounded (row ReviewFlood of the attack corpus, for many questions) checks that the
-// cache of answers is bounded.
+// TestReviewsAreBounded (row ReviewFlood of the attack corpus in docs/security.md, for many
+// questions) checks that the cache of answers to reviews is bounded.
 func TestReviewsAreBounded(t *testing.T) {
 	r := NewReviewer(yes{})
 	for n := range maxAnswers + 500 {
@@ -370,7 +373,8 @@ func TestReviewsAreBounded(t *testing.T) {
 	}
 }
 
-// yes is a client without a network, for thousands of reviews. It allows everything.
+// yes is a client for reviews that allows everything. It works without a network, for thousands of
+// reviews.
 type yes struct {
 	authorizationv1client.SubjectAccessReviewExpansion
 }

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
-// specOf fills spec with a request's attributes, in the way in which the API server asks an
-// authorization webhook. It leaves out a selector that spec cannot express: the review then asks
-// for more, not for less.
+// specOf fills spec with a request's attributes, in the same way as the API server asks an
+// authorization webhook. If spec cannot express a selector of the request, specOf leaves it out:
+// the review then asks for more rights, not for fewer.
 func specOf(spec *authorizationv1.SubjectAccessReviewSpec, a authorizer.Attributes) {
 	if !a.IsResourceRequest() {
 		spec.NonResourceAttributes = &authorizationv1.NonResourceAttributes{Path: a.GetPath(), Verb: a.GetVerb()}

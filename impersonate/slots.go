@@ -9,37 +9,37 @@ import (
 )
 
 const (
-	// maxReviews bounds the reviews that run at the API server at the same time, about all users
-	// together. slotTimeout bounds the wait for one of these slots.
+	// maxReviews bounds the access reviews that run at the API server at the same time, about all
+	// users together. slotTimeout bounds the time that a review waits until it may start.
 	maxReviews  = 64
 	slotTimeout = time.Second
-	// maxReviewsEach bounds the reviews about one user. A user who floods edge with impersonation
-	// requests must not block other users.
+	// maxReviewsEach bounds the access reviews about one user that run at the same time. A user who
+	// floods edge with impersonation requests must not block other users.
 	maxReviewsEach = 16
 )
 
-// slots bounds the running reviews. Each review takes one slot of its user, and one of the slots
-// for all users.
+// slots bounds the running access reviews. Each review takes one of its user's maxReviewsEach
+// slots, and one of the maxReviews slots for all users.
 type slots struct {
 	all     *semaphore.Weighted
 	timeout time.Duration
 
 	mu    sync.Mutex
-	users map[string]*userSlots // by name; only users with reviews that run or wait for a slot
+	users map[string]*userSlots // key: user name; contains only users with reviews that run or wait for a slot
 }
 
-// userSlots are the slots of one user.
+// userSlots are the slots for access reviews about one user.
 type userSlots struct {
 	*semaphore.Weighted
-	refs int // reviews that hold the entry; guarded by slots.mu
+	refs int // number of reviews that use this entry; guarded by slots.mu
 }
 
 func newSlots() *slots {
 	return &slots{all: semaphore.NewWeighted(maxReviews), timeout: slotTimeout, users: make(map[string]*userSlots)}
 }
 
-// do calls ask when a slot is free, and releases the slot afterwards. The error is a 429 if no slot
-// becomes free in time.
+// do waits for a slot for a review about user, calls ask, which sends the review, and releases the
+// slot afterwards. The error is a 429 if no slot becomes free in time.
 func (s *slots) do(ctx context.Context, user string, ask func() error) error {
 	mine := s.join(user)
 	defer s.leave(user, mine)
@@ -54,8 +54,8 @@ func (s *slots) do(ctx context.Context, user string, ask func() error) error {
 	return ask()
 }
 
-// acquire waits for a slot, but only for a short time. A client that floods edge with questions
-// does not flood the API server in this way, and soon receives a 429.
+// acquire waits for a slot, but only for slotTimeout. So a client that floods edge with questions
+// does not flood the API server, and soon receives a 429.
 func (s *slots) acquire(ctx context.Context, from *semaphore.Weighted) error {
 	if from.TryAcquire(1) {
 		return nil

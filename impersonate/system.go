@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// systemPrefix begins the user names and groups that are reserved for Kubernetes.
+// systemPrefix is the beginning of the user names and groups that are reserved for Kubernetes.
 const systemPrefix = "system:"
 
-// checkSystem refuses names and groups that an issuer may not produce, except those in allowed.
-// Groups that no header can carry are still in id. For them it ignores the control characters and
+// checkSystem refuses an identity with a name or group that begins with "system:", which an issuer
+// may not produce, unless allowed contains that name or group. The identity may still contain
+// groups that no header can carry. In such a group, checkSystem ignores control characters and
 // white space in front, which a receiver would cut off.
 func checkSystem(id Identity, allowed map[string]bool) error {
 	if strings.HasPrefix(id.Name, systemPrefix) && !allowed[id.Name] {
@@ -25,6 +26,6 @@ func checkSystem(id Identity, allowed map[string]bool) error {
 	return nil
 }
 
-// isControlOrSpace reports whether r is a control character or a space, which makes a group
-// unusable if it is in front of the group's name.
+// isControlOrSpace reports whether r is a control character or a space. Such a character in front
+// of a group's name makes the group unusable.
 func isControlOrSpace(r rune) bool { return r <= ' ' || r == '\x7f' }

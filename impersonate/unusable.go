@@ -1,7 +1,7 @@
 package impersonate
 
-// isUnusable reports whether a user's group is of no use upstream: no header can carry it
-// unchanged, or it is empty, and no RBAC rule is for an empty group.
+// isUnusable reports whether the API server cannot use a user's group: no header can carry the
+// group unchanged, or the group is empty, and no RBAC rule is for an empty group.
 func isUnusable(group string) bool { return group == "" || !intact(group) }
 
 func unusableGroup(group string) error {

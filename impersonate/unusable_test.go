@@ -12,16 +12,16 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// unusable are groups that would not arrive unchanged, and the empty group, to which no API server
-// grants anything.
+// unusable are groups that would not arrive unchanged at the API server, and the empty group, to
+// which no API server grants anything.
 var unusable = []string{"", " ", "\t", " dev", "dev ", "dev\t", "\tdev", "dev\n", "dev\r\nImpersonate-Group: x", "a\x00b", "a\x1bb", "a\x7fb"}
 
-// usable are groups that look unusual, but arrive unchanged.
+// usable are groups that look unusual, but arrive unchanged at the API server.
 var usable = []string{"dev", "a b", "a\tb", "a,b", "Käufer", "\u3000dev\u3000", "\u00a0", "\u0085", `"`, "-", "SYSTEM:masters"}
 
-// TestUnusableGroups checks that by default one unusable group refuses its user, and that the
-// message names the group. With DropUnusable the user continues as if the user never had the group,
-// and Dropped contains it.
+// TestUnusableGroups checks that by default a user with one unusable group is refused, and that the
+// message names the group. With DropUnusable, edge continues as if the user did not have the group,
+// and Identity.Dropped contains the group.
 func TestUnusableGroups(t *testing.T) {
 	deny, drop := policy(t, PolicyConfig{}), policy(t, PolicyConfig{DropUnusable: true})
 	for _, group := range unusable {
@@ -56,8 +56,8 @@ func TestUnusableGroups(t *testing.T) {
 	}
 }
 
-// TestDroppedGroupHidesNothing checks that a dropped group hides no other fault: a user with such a
-// fault is refused for it, before any review. It also checks that only groups are dropped.
+// TestDroppedGroupHidesNothing checks that edge refuses a user for any other fault, although it
+// drops the user's unusable groups. It also checks that edge drops nothing but groups.
 func TestDroppedGroupHidesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		user *user.DefaultInfo
@@ -97,7 +97,7 @@ func TestDroppedGroupHidesNothing(t *testing.T) {
 }
 
 // TestDroppedGroupsOfAnImpersonation checks that reviews and the record of an impersonation contain
-// the requestor without its dropped groups, as the API server would see it.
+// the requestor without the dropped groups, as the API server would see the requestor.
 func TestDroppedGroupsOfAnImpersonation(t *testing.T) {
 	ask := &asker{allow: true}
 	u := &user.DefaultInfo{Name: "jane", Groups: []string{"dev", "night shift ", "", "ops"}}
@@ -109,7 +109,7 @@ func TestDroppedGroupsOfAnImpersonation(t *testing.T) {
 	if !slices.Equal(id.Dropped, []string{"night shift ", ""}) || !slices.Equal(id.Requestor.GetGroups(), want) || !slices.Equal(id.Extra[recordPrefix+"groups"], want) {
 		t.Errorf("%+v", id)
 	}
-	if !slices.Equal(id.Groups, []string{""}) { // the API server decides about it
+	if !slices.Equal(id.Groups, []string{""}) { // edge passes the empty group on: the API server decides about it
 		t.Errorf("requested: %q", id.Groups)
 	}
 	if err := Rewrite(http.Header{}, id); err != nil {
@@ -122,8 +122,8 @@ func TestDroppedGroupsOfAnImpersonation(t *testing.T) {
 	}
 }
 
-// TestRefusedIdentityIsNamed checks that each refusal of an identity names the bad part and a
-// remedy, on one line of bounded length.
+// TestRefusedIdentityIsNamed checks that the message about each refused identity names the bad part
+// and a remedy, on one line of bounded length.
 func TestRefusedIdentityIsNamed(t *testing.T) {
 	p := policy(t, PolicyConfig{})
 	for _, test := range []struct {

@@ -8,9 +8,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// groupsUpstream returns the groups of a request that arrives with this identity's headers. The API
-// server's impersonation filter adds groups that no header needs to name. A review with fewer
-// groups would refuse what the request itself is allowed to do.
+// groupsUpstream returns the groups that the API server sees for a request with this identity's
+// headers. They include groups that the API server's impersonation filter adds and that no header
+// names. A review with fewer groups would refuse what the request itself is allowed to do.
 func (id Identity) groupsUpstream() []string {
 	groups := slices.Clip(id.Groups)
 	if namespace, _, err := serviceaccount.SplitUsername(id.Name); err == nil && len(groups) == 0 {
@@ -38,7 +38,8 @@ func (id Identity) Upstream() *user.DefaultInfo {
 	return &user.DefaultInfo{Name: id.Name, UID: id.UID, Groups: id.groupsUpstream(), Extra: extra}
 }
 
-// extraUpstream returns the extras without the keys that have no values: no header carries those.
+// extraUpstream returns the identity's extras without the keys that have no values, because no
+// header carries such a key.
 func (id Identity) extraUpstream() map[string]authorizationv1.ExtraValue {
 	var extra map[string]authorizationv1.ExtraValue
 	for key, values := range id.Extra {

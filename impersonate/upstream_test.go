@@ -17,8 +17,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/filters/impersonation"
 )
 
-// legacyOnly allows what deploy/edge.yaml grants: only plain impersonation, and no constrained
-// impersonation.
+// legacyOnly is an authorizer that grants edge what deploy/edge.yaml grants: plain impersonation,
+// and no constrained impersonation.
 var legacyOnly = authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	if a.GetVerb() == "impersonate" {
 		return authorizer.DecisionAllow, "", nil
@@ -26,8 +26,8 @@ var legacyOnly = authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.
 	return authorizer.DecisionNoOpinion, "", nil
 })
 
-// TestReviewIsAboutWhomAPIServerSees checks that a review is about the user that the API server
-// makes of the same identity's headers.
+// TestReviewIsAboutWhomAPIServerSees checks that a review is about the same user that the API
+// server sees for a request with the identity's headers.
 func TestReviewIsAboutWhomAPIServerSees(t *testing.T) {
 	codecs := serializer.NewCodecFactory(runtime.NewScheme())
 	filters := map[string]func(http.Handler) http.Handler{
@@ -87,7 +87,7 @@ func TestReviewIsAboutWhomAPIServerSees(t *testing.T) {
 
 				asked.Store(nil)
 				attrs := execPod
-				// No question is asked twice, so that no answer comes from the cache.
+				// Ask about another name each time, so that no answer comes from the cache.
 				attrs.Name = name + string(rune('a'+n))
 				if err := r.Review(t.Context(), id, attrs); err != nil {
 					t.Fatalf("%+v: %v", id, err)
