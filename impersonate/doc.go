@@ -81,10 +81,11 @@
 //	                   * in the API group authentication.k8s.io
 //
 // The right column is constrained impersonation (KEP-5284). edge uses it if the API server offers
-// it. edge then first checks the verb impersonate-on:<mode>:<verb> for what the request itself does. If
-// the request begins a stream, edge also checks this verb with create: a WebSocket request is a
-// GET, for which kube-apiserver checks get, but edge sends a POST. edge tries the modes in this
-// order, after the mode that last worked for the requestor. The plain verb is one of the modes:
+// it. edge then first checks the verb impersonate-on:<mode>:<verb> for what the request itself
+// does. If the request begins a stream, edge also checks this verb with create: a WebSocket request
+// is a GET, for which kube-apiserver checks get, but edge sends a POST. A mode is one kind of right
+// to impersonate. edge tries the modes in this order, after the mode that last worked for the
+// requestor. The plain verb is one of the modes:
 //
 //	associated-node    the node that the requestor's service account token is bound to
 //	arbitrary-node     a node

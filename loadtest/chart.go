@@ -6,7 +6,8 @@ import (
 	"os"
 )
 
-// picture returns the report as SVG, with one chart for each quantity that changes over time.
+// picture returns the report as an SVG document, with one chart for each quantity that changes over
+// time.
 func (rep *report) picture() string {
 	x := make([]float64, len(rep.Series))
 	columns := map[string][]float64{}

@@ -15,8 +15,8 @@ import (
 	"k8s.io/component-base/term"
 )
 
-// execute runs the command with args and returns the exit code. It writes the report to stdout, and
-// progress and errors to stderr.
+// execute runs the loadtest command with args and returns the exit code. It writes the report to
+// stdout, and progress and errors to stderr.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd := newCommand(stderr)
 	cmd.SetArgs(args)
@@ -59,7 +59,7 @@ the report and exits with 1.`,
       --watch-pid=4711 --max-p99=200ms --max-rss-growth=5 --report-json=load.json --report-svg=load.svg`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				// The error does not show args, because one of them can be a misplaced token.
+				// Do not quote args in the error, because one of them can be a misplaced token.
 				return errors.New("unexpected arguments; loadtest takes only flags, written as --name=value")
 			}
 			return nil
@@ -69,7 +69,7 @@ the report and exits with 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends the process at once
+			context.AfterFunc(ctx, stop) // after the first signal restore the default: a second signal ends the process at once
 			return runLoad(ctx, o, cmd.OutOrStdout(), progress)
 		},
 	}
@@ -80,7 +80,7 @@ the report and exits with 1.`,
 	}
 	cmd.Flags().SortFlags = false
 	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		width, _, _ := term.TerminalSize(cmd.OutOrStdout()) // 0: no terminal, do not wrap
+		width, _, _ := term.TerminalSize(cmd.OutOrStdout()) // width 0: stdout is no terminal, do not wrap the help
 		out := cmd.OutOrStdout()
 		fmt.Fprintf(out, "%s\n\nUsage:\n  %s\n\nExamples:\n%s\n", cmd.Long, cmd.UseLine(), cmd.Example)
 		cliflag.PrintSections(out, sets, width)
@@ -130,7 +130,7 @@ func runLoad(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// Exit codes.
+// Exit codes of loadtest.
 const (
 	exitOK     = 0
 	exitMissed = 1 // A threshold was missed, or loadtest could not write a report.

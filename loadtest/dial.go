@@ -9,14 +9,14 @@ import (
 	"net/url"
 )
 
-// dialer opens TLS connections to the server of a run.
+// dialer opens TLS connections to the server that a load test loads.
 type dialer struct {
-	address string // host:port
+	address string // address of the server as host:port
 	config  *tls.Config
 	net     net.Dialer
 }
 
-// dial connects to the server and completes the TLS handshake, unless ctx ends first.
+// dial connects to the server under test and completes the TLS handshake, unless ctx ends first.
 func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
 	raw, err := d.net.DialContext(ctx, "tcp", d.address)
 	if err != nil {
@@ -40,7 +40,7 @@ func (d *dialer) dial(ctx context.Context) (*tls.Conn, error) {
 	return conn, nil
 }
 
-// hostPort returns the address of the server of u, with port 443 if u has no port.
+// hostPort returns the address of the server in the URL u, with port 443 if u has no port.
 func hostPort(u *url.URL) string {
 	if u.Port() != "" {
 		return u.Host

@@ -17,13 +17,15 @@ import (
 
 const (
 	userAgent = "loadtest"
-	// readIdle and pingTimeout detect a dead connection of watches: loadtest sends an HTTP/2 ping
-	// after readIdle without data, and closes the connection if no answer comes within pingTimeout.
+	// readIdle and pingTimeout detect a dead connection that carries watches: after readIdle
+	// without data, loadtest sends an HTTP/2 ping. If no answer comes within pingTimeout, loadtest
+	// closes the connection.
 	readIdle    = 20 * time.Second
 	pingTimeout = 15 * time.Second
 )
 
-// endpoint is the server of a run and the credential. Its two round trippers share no connection.
+// endpoint is the server that a load test loads, with the credential for it. The two round
+// trippers, upgrade and plain, share no connection.
 type endpoint struct {
 	base    *url.URL
 	upgrade http.RoundTripper // for exec and port-forward, one connection for each session
@@ -31,7 +33,7 @@ type endpoint struct {
 	close   func()
 }
 
-// restConfig merges the flags and the kubeconfig into a client configuration.
+// restConfig merges the flags and the kubeconfig into a client-go configuration.
 func restConfig(o *options) (*rest.Config, error) {
 	config := &rest.Config{}
 	if o.kubeconfig != "" || o.context != "" || o.url == "" {

@@ -6,15 +6,17 @@ import (
 )
 
 var (
-	// errHopeless ends a run in which the first sessions could not be opened.
+	// errHopeless ends a load test in which the first giveUpAfter sessions could not be opened.
 	errHopeless = fmt.Errorf("the first %d sessions could not be opened, so the others were not tried", giveUpAfter)
-	// errNoneLeft ends a run in which no session is open any more.
+	// errNoneLeft ends a load test in which all sessions have failed, so that no session is open
+	// any more.
 	errNoneLeft = errors.New("all sessions have failed")
-	// errInterrupted ends a run after a signal.
+	// errInterrupted ends a load test after a signal.
 	errInterrupted = errors.New("interrupted")
-	// errMissed is the error of a run that missed a threshold. The report shows which one.
+	// errMissed is the error of a load test that missed a threshold. The report shows which
+	// threshold.
 	errMissed = errors.New("a threshold was missed")
 )
 
-// failed wraps the error of a run that was started. All other errors are usage errors.
+// failed wraps the error of a load test that was started. An error without it is a usage error.
 type failed struct{ error }

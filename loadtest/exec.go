@@ -15,12 +15,12 @@ import (
 // execSet is the set of streams that every exec requests. stderr shows why a command fails.
 var execSet = streams.Set{Stdin: true, Stdout: true, Stderr: true}
 
-// execLink is the link of an exec session whose command copies its input to its output.
+// execLink is the client's end of an exec session whose command copies its input to its output.
 type execLink struct {
 	reader *streams.Reader
 	source streams.Source
 	sink   streams.Sink
-	closes bool // WebSocket: only a close frame ends the session, not the end of the connection
+	closes bool // true for WebSocket: only a close frame ends the session; for SPDY the end of the connection does too
 	ended  bool // the server has sent a Status of success
 }
 
@@ -48,14 +48,15 @@ func (l *execLink) finish() error {
 	return writeNow(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: streams.Stream{Role: streams.Stdin}})
 }
 
-// bye answers the server's close frame. On SPDY it sends nothing.
+// bye answers the server's WebSocket close frame. On SPDY it sends nothing.
 func (l *execLink) bye() {
 	_ = writeNow(l.sink, streams.Frame{Kind: streams.Close, Code: streams.CloseNormal})
 }
 
 func (l *execLink) release() { l.reader.Close() }
 
-// receive returns output, or io.EOF after a Status of success and the end of the session.
+// receive returns output of the command, or io.EOF after a Status of success and the end of the
+// session.
 func (l *execLink) receive() ([]byte, error) {
 	for {
 		f, err := l.source.Next()
@@ -85,8 +86,9 @@ func (l *execLink) receive() ([]byte, error) {
 	}
 }
 
-// closed judges the code with which the server closed the session. On SPDY it is the status of the
-// GOAWAY frame, which is less than all WebSocket close codes.
+// closed decides from the server's close code whether the session ended as it should: then it
+// returns io.EOF. On SPDY the code is the status in the GOAWAY frame, which is less than all
+// WebSocket close codes.
 func (l *execLink) closed(code uint32) error {
 	switch {
 	case code > streams.CloseNormal:

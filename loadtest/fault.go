@@ -13,8 +13,8 @@ import (
 	"edge/streams"
 )
 
-// Classes of session failures. faultf callers build the classes "http <code>" and "close <code>"
-// where they read the code.
+// Classes of session failures. There are also the classes "http <code>" and "close <code>", which
+// the code builds where it reads the status code or the close code.
 const (
 	classDial       = "dial"
 	classTLS        = "tls"
@@ -30,12 +30,12 @@ const (
 	classForward    = "port-forward" // the error stream of a port-forward contained text
 	classStderr     = "stderr"       // the command wrote to stderr
 	classEarly      = "ended early"  // the session ended without an error, but too early
-	classEvent      = "watch event"  // an event is not JSON, is too large, or has type ERROR
-	classCredential = "credential"   // no credential from a kubeconfig plugin or file; unused
+	classEvent      = "watch event"  // an event of a watch is not JSON, is too large, or has type ERROR
+	classCredential = "credential"   // a kubeconfig plugin or file gave no credential; not used at present
 	classOther      = "other"
 )
 
-// fault is the reason why a session failed, with its class.
+// fault is the reason why a session failed, together with the class of the failure.
 type fault struct {
 	class string
 	err   error
@@ -44,14 +44,16 @@ type fault struct {
 func (f *fault) Error() string { return f.class + ": " + f.err.Error() }
 func (f *fault) Unwrap() error { return f.err }
 
-// closeClass returns the class of a session that a WebSocket close frame with this code ended.
+// closeClass returns the failure class of a session that a WebSocket close frame with this code
+// ended.
 func closeClass(code uint32) string { return fmt.Sprintf("close %d", code) }
 
 func faultf(class, format string, args ...any) error {
 	return &fault{class, fmt.Errorf(format, args...)}
 }
 
-// classify returns err as a fault. An error that has no class yet gets one by its type.
+// classify returns err as a fault (a failure with its class). If err has no class yet, its Go type
+// decides the class.
 func classify(err error) *fault {
 	var known *fault
 	if errors.As(err, &known) {

@@ -10,7 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// flip echoes its input, but changes one bit of byte 20.
+// flip is an echo server with a fault: it changes one bit of byte 20.
 func flip(in io.Reader, out io.Writer) error {
 	buf := make([]byte, 1)
 	for n := 0; ; n++ {
@@ -26,7 +26,7 @@ func flip(in io.Reader, out io.Writer) error {
 	}
 }
 
-// double echoes its input, but writes byte 31 twice.
+// double is an echo server with a fault: it writes byte 31 twice.
 func double(in io.Reader, out io.Writer) error {
 	buf := make([]byte, 1)
 	for n := 0; ; n++ {
@@ -42,27 +42,29 @@ func double(in io.Reader, out io.Writer) error {
 	}
 }
 
-// swallow echoes only the first bytes, reads the rest and reports success.
+// swallow is an echo server with a fault: it echoes only the first bytes, reads the rest and
+// reports success.
 func swallow(in io.Reader, out io.Writer) error {
 	_, err := io.Copy(out, io.LimitReader(in, fewBytes+3))
 	io.Copy(io.Discard, in)
 	return err
 }
 
-// leave echoes the first 16 bytes and ends.
+// leave is an echo server with a fault: it echoes the first 16 bytes and ends.
 func leave(in io.Reader, out io.Writer) error {
 	_, err := io.CopyN(out, in, fewBytes)
 	return err
 }
 
-// stall reads its input until the client disconnects, and writes nothing.
+// stall is an echo server with a fault: it reads its input until the client disconnects, and writes
+// nothing.
 func stall(in io.Reader, _ io.Writer) error {
 	io.Copy(io.Discard, in)
 	return nil
 }
 
-// TestFaults checks that each failure has its class, that the report counts it for every session,
-// and that the run fails.
+// TestFaults checks that each fault of a server gives the right failure class, that the report
+// counts the failure for every session, and that loadtest fails.
 func TestFaults(t *testing.T) {
 	echoes := "exec,exec-spdy,port-forward,port-forward-spdy"
 	for _, test := range []struct {
@@ -107,8 +109,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// answers refuses the request with a status code. The body repeats the credential, which loadtest
-// must not show.
+// answers returns a handler that refuses the request with a status code. The body of its response
+// repeats the credential, which loadtest must not show.
 func answers(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "/elsewhere")
@@ -117,7 +119,8 @@ func answers(code int) http.HandlerFunc {
 	}
 }
 
-// closes accepts an exec and closes it with a WebSocket close code, without a Status.
+// closes returns a handler that accepts an exec and closes it with a WebSocket close code, without
+// a Status.
 func closes(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		u := websocket.Upgrader{Subprotocols: []string{"v5.channel.k8s.io"}}
@@ -128,7 +131,7 @@ func closes(code int) http.HandlerFunc {
 	}
 }
 
-// chooses agrees to a subprotocol that the client did not offer.
+// chooses returns a handler that agrees to a subprotocol that the client did not offer.
 func chooses(subprotocol string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		u := websocket.Upgrader{}
@@ -139,7 +142,7 @@ func chooses(subprotocol string) http.HandlerFunc {
 	}
 }
 
-// TestServerDies checks that a run counts every session as failed if the server dies.
+// TestServerDies checks that loadtest counts every session as failed if the server dies.
 func TestServerDies(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -163,8 +166,8 @@ func TestServerDies(t *testing.T) {
 	}
 }
 
-// TestHopeless checks that a run ends early if no session can be opened, without trying all
-// sessions.
+// TestHopeless checks that loadtest ends early, without trying all sessions, if none of the first
+// ones can be opened.
 func TestHopeless(t *testing.T) {
 	s := newServer(t)
 	for _, test := range []struct{ class, url string }{{classDial, "https://127.0.0.1:1"}, {classTLS, "https://" + s.plain}} {

@@ -8,10 +8,10 @@ import (
 	"edge/streams/ws"
 )
 
-// forwardLink is the link of a port-forward session with one connection to an echo server in the
-// pod.
+// forwardLink is the client's end of a port-forward session with one connection to an echo server
+// in the pod.
 type forwardLink struct {
-	tunnel *ws.Tunnel // nil: SPDY directly on the connection, without WebSocket
+	tunnel *ws.Tunnel // the tunnel that carries SPDY in WebSocket; nil: SPDY directly on the connection
 	reader *streams.Reader
 	source streams.Source
 	sink   streams.Sink
@@ -49,7 +49,7 @@ func (l *forwardLink) finish() error {
 	return writeNow(l.sink, streams.Frame{Kind: streams.HalfClose, Stream: l.data})
 }
 
-// bye closes the session as client-go does after the end of its last connection.
+// bye closes a port-forward session as client-go does after the end of its last connection.
 func (l *forwardLink) bye() {
 	_ = writeNow(l.sink, streams.Frame{Kind: streams.Close})
 	if l.tunnel != nil {
@@ -59,8 +59,8 @@ func (l *forwardLink) bye() {
 
 func (l *forwardLink) release() { l.reader.Close() }
 
-// receive returns bytes from the port, or io.EOF when both streams have ended and the error stream
-// was empty.
+// receive returns bytes from the pod's port. It returns io.EOF when the data stream and the error
+// stream have ended and the error stream was empty.
 func (l *forwardLink) receive() ([]byte, error) {
 	for {
 		f, err := l.source.Next()
@@ -88,8 +88,8 @@ func (l *forwardLink) receive() ([]byte, error) {
 	}
 }
 
-// why explains a read error: whether the server closed the tunnel with a close frame, or the
-// connection ended.
+// why returns a better error for a failed read: whether the server closed the tunnel with a
+// WebSocket close frame, or the connection ended.
 func (l *forwardLink) why(err error) error {
 	if l.tunnel != nil {
 		if code, closed := l.tunnel.Closed(); closed {

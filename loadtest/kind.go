@@ -5,12 +5,12 @@ import (
 	"edge/streams/ws"
 )
 
-// kind is a kind of session. A kind without attach is a watch.
+// kind is a kind of session, such as exec over WebSocket. A kind without attach is a watch.
 type kind struct {
 	name        string
 	subresource string
 	protocol    string // value of the Upgrade header
-	offer       string // the subprotocol that the request offers
+	offer       string // the subprotocol that the upgrade request offers
 	attach      func(w *wire, port uint16) (link, error)
 }
 

@@ -5,7 +5,8 @@ package main
 import "syscall"
 
 // maxDescriptors returns the number of file descriptors that this process may open, but at most
-// enough. When a Go program starts, the runtime raises the soft limit to the hard limit.
+// enough. It reads the soft limit, which Go's runtime raises to the hard limit when a program
+// starts.
 func maxDescriptors(enough int) int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > uint64(enough) {

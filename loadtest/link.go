@@ -7,23 +7,25 @@ import (
 	"edge/streams"
 )
 
-// link is the client's end of an echo session, above a codec. One goroutine calls receive. The
-// other methods are called by one goroutine at a time.
+// link is the client's end of an echo session (exec or port-forward). It encodes and decodes the
+// session's protocol. One goroutine calls receive. The other methods are called by one goroutine at
+// a time.
 type link interface {
-	// send sends b[off:], and may overwrite all of b.
+	// send sends b[off:] as data of the session, and may overwrite all of b.
 	send(b []byte, off int) error
-	// receive returns bytes that came back, valid until the next call. The error is io.EOF itself
-	// if the session ended as it should.
+	// receive returns bytes that the server echoed. They are valid until the next call. The error
+	// is io.EOF itself if the session ended as it should.
 	receive() ([]byte, error)
-	// finish half-closes: the client sends no more data after it.
+	// finish half-closes the session: the client sends no more data after that.
 	finish() error
-	// bye sends the client's close after the server has ended the session. Errors are ignored.
+	// bye sends the client's part of the close after the server has ended the session. It ignores
+	// errors.
 	bye()
-	// release frees the buffers, after the last receive.
+	// release frees the link's buffers. It is called after the last receive.
 	release()
 }
 
-// writeNow writes a frame and flushes it.
+// writeNow writes a frame to the sink and flushes it, so that the frame is sent at once.
 func writeNow(sink streams.Sink, f streams.Frame) error {
 	if f.Buf == nil {
 		f.Buf, f.Off = make([]byte, streams.Headroom), streams.Headroom
@@ -34,8 +36,8 @@ func writeNow(sink streams.Sink, f streams.Frame) error {
 	return sink.Flush()
 }
 
-// unexpected replaces io.EOF of the connection by another error, because io.EOF stands for the
-// regular end of a session.
+// unexpected replaces io.EOF by another error if the connection ended too early, because io.EOF
+// from a link stands for the regular end of a session.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return faultf(classEOF, "the server closed the connection before the session ended")

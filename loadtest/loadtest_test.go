@@ -15,7 +15,7 @@ import (
 
 const allKinds = "exec,exec-spdy,port-forward,port-forward-spdy,watch"
 
-// readReport reads the file of --report-json and checks that it does not contain the token.
+// readReport reads the JSON report of a load test and checks that it does not contain the token.
 func readReport(t *testing.T, file string) (rep report) {
 	t.Helper()
 	text := must(os.ReadFile(file))
@@ -73,8 +73,8 @@ func TestAllKinds(t *testing.T) {
 	checkXML(t, must(os.ReadFile(picture)), "polyline", 8)
 }
 
-// watched returns how many bytes the watches have read: all whole events, and at most a part of one
-// more for each watch.
+// watched returns how many bytes the watches must have read: all whole events of the report, and at
+// most a part of one more event for each watch.
 func watched(s *server, rep report) int64 {
 	whole := rep.Events * int64(len(s.event))
 	if rest := rep.DownBytes - rep.UpBytes - whole; rest >= 0 && rest <= 10*int64(len(s.event)) {
@@ -83,8 +83,8 @@ func watched(s *server, rep report) int64 {
 	return whole
 }
 
-// checkXML checks that text is well-formed XML with the wanted number of an element, and without
-// NaN or Inf.
+// checkXML checks that text is well-formed XML, contains the element want times, and does not
+// contain NaN or Inf.
 func checkXML(t *testing.T, text []byte, element string, want int) {
 	t.Helper()
 	found := 0
@@ -117,8 +117,8 @@ func TestManySessions(t *testing.T) {
 	}
 }
 
-// TestInterrupted checks that an interrupted run ends every session in order, writes its report,
-// and fails.
+// TestInterrupted checks that an interrupted load test ends every session with a half-close and a
+// Status, writes its report, and fails.
 func TestInterrupted(t *testing.T) {
 	s := newServer(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain runs the tests and checks that no goroutine is left after them.
+// TestMain runs the tests and checks that no goroutine of a test is left after them.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
@@ -21,10 +21,11 @@ func TestMain(m *testing.M) {
 // leakPatience is how long goroutines may take to end after the tests, on a busy machine.
 const leakPatience = time.Minute
 
-// leaks waits until no goroutine of a test is left. It ignores goroutines of the servers in these
-// tests (spdystream, the API server's translator and the container runtime): they wait for 30 s or
-// for ever if a client disconnected before its streams were accepted. The runtime's timeout stays
-// at 30 s, because hundreds of sessions that open at once on a busy machine need more than 5 s.
+// leaks waits until no goroutine of a test is left. It ignores some goroutines of the servers in
+// these tests (spdystream, the API server's translator and the container runtime): if a client
+// disconnected before its streams were accepted, they wait for 30 s or for ever. The container
+// runtime's timeout is not less than 30 s, because hundreds of sessions that open at once on a busy
+// machine need more than 5 s.
 func leaks() int {
 	var err error
 	for end := time.Now().Add(leakPatience); time.Now().Before(end); {

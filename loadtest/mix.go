@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// mix is the parsed --mix: the weight of each kind among all sessions.
+// mix is the parsed --mix: the weight of each kind of session among all sessions.
 type mix []share
 
 type share struct {
@@ -15,7 +15,7 @@ type share struct {
 	weight int
 }
 
-// maxWeight limits the weight of one kind.
+// maxWeight limits the weight of one kind of session in --mix.
 const maxWeight = 1_000_000
 
 // parseMix parses a --mix, for example "exec=60,port-forward=20,watch=20". A kind without a weight
@@ -51,8 +51,8 @@ func kindNames() string {
 	return strings.Join(names, ", ")
 }
 
-// spread returns the kinds of n sessions in an order in which each part of the list has about the
-// weights of m.
+// spread returns the kinds of n sessions, in the order in which the sessions open. In each part of
+// this list, the kinds have about the weights of m.
 func (m mix) spread(n int) []*kind {
 	total := 0
 	for _, s := range m {

@@ -16,8 +16,8 @@ import (
 
 const (
 	maxSessions  = 100_000
-	maxWriteSize = streams.MaxData // bytes: the most that every dialect carries in one frame
-	maxInFlight  = 16 << 20        // bytes
+	maxWriteSize = streams.MaxData // maximum bytes of one write; every protocol of a session can carry them in one frame
+	maxInFlight  = 16 << 20        // maximum of --in-flight, in bytes
 	// spareDescriptors is the number of file descriptors that are reserved for other uses than
 	// sessions.
 	spareDescriptors = 64
@@ -38,7 +38,7 @@ type options struct {
 
 	sessions, busy, bulk int
 	mixText              string
-	mix                  mix // mixText parsed, set by validate
+	mix                  mix // the kinds of sessions and their weights: mixText parsed, set by validate
 	keystrokes, bulks    pace
 	inFlight             int
 
@@ -61,7 +61,7 @@ func newOptions() *options {
 	}
 }
 
-// flagSets returns the flags in the groups that --help shows.
+// flagSets returns loadtest's flags in the groups that --help shows.
 func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 	fs := sets.FlagSet("server")
 	fs.StringVar(&o.url, "url", o.url, "URL of the server, https://HOST[:PORT]. Overrides the server of the kubeconfig.")
@@ -104,8 +104,8 @@ func (o *options) flagSets() (sets cliflag.NamedFlagSets) {
 	return sets
 }
 
-// validate parses --mix and returns an error for the first flag that cannot be used. The error
-// states which values are valid.
+// validate parses --mix and checks all flags. The error is about the first flag with an invalid
+// value, and states which values are valid.
 func (o *options) validate() (err error) {
 	if o.mix, err = parseMix(o.mixText); err != nil {
 		return err
@@ -158,8 +158,8 @@ func (o *options) validate() (err error) {
 	return o.thresholds.validate(o.busy+o.bulk > 0, len(o.watchPIDs) > 0, o.duration)
 }
 
-// validateFiles checks before the run that loadtest can read all input files and that the folders
-// of the reports exist.
+// validateFiles checks, before any session opens, that loadtest can read all input files and that
+// the folders of the reports exist.
 func (o *options) validateFiles() error {
 	for _, f := range [...]struct{ flag, name string }{
 		{"--token-file", o.tokenFile}, {"--client-certificate", o.clientCertificate}, {"--client-key", o.clientKey},

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestUsage checks that invalid flags and files cause exit code 2, no report, and an error of one
+// TestUsage checks that an invalid flag or file causes exit code 2, no report, and an error of one
 // line that names the flag and shows no secrets.
 func TestUsage(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
@@ -71,8 +71,9 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestPlan checks that the kinds have their weights in the whole list and in its first 100
-// sessions, and that busy and bulk sessions are spread over the kinds in proportion.
+// TestPlan checks that the kinds of sessions have their weights of --mix in the whole list of
+// sessions and in its first 100. It also checks that busy and bulk sessions are spread over the
+// kinds in proportion.
 func TestPlan(t *testing.T) {
 	o := newOptions()
 	o.mix = must(parseMix("exec=60,port-forward=20,watch=20"))

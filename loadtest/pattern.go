@@ -2,9 +2,10 @@ package main
 
 import "encoding/binary"
 
-// pattern is the seed of an endless sequence of bytes that can be computed from any offset. The
-// sequence consists of 8-byte words; word n is the n-th output of splitmix64. So bytes that are
-// lost, duplicated or out of order differ from the expected ones.
+// pattern is the seed of an endless sequence of bytes that a session sends. loadtest can compute
+// each part of the sequence from its offset. The sequence consists of 8-byte words; word n is the
+// n-th output of splitmix64. So bytes that are lost, duplicated or out of order differ from the
+// expected bytes.
 type pattern uint64
 
 const (
@@ -19,7 +20,7 @@ func (p pattern) word(n uint64) uint64 {
 	return z ^ z>>31
 }
 
-// fill writes the bytes of the sequence from offset on to b.
+// fill writes a part of the session's byte sequence into b. The part begins at offset.
 func (p pattern) fill(b []byte, offset uint64) {
 	for len(b) > 0 {
 		var word [wordSize]byte
@@ -29,8 +30,8 @@ func (p pattern) fill(b []byte, offset uint64) {
 	}
 }
 
-// differs returns the index of the first byte in b that is not the sequence's byte at offset plus
-// that index, or -1.
+// differs compares b with the part of the session's byte sequence that begins at offset. It returns
+// the index of the first wrong byte in b, or -1.
 func (p pattern) differs(b []byte, offset uint64) int {
 	for at := 0; at < len(b); {
 		var word [wordSize]byte

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestPattern checks that each part of a sequence is the same as that part of the whole, and that
-// differs finds a changed or a lost byte, and another session's bytes.
+// TestPattern checks that each part of a session's byte sequence is equal to that part of the whole
+// sequence. It also checks that differs finds a changed byte, a lost byte, and bytes of another
+// session.
 func TestPattern(t *testing.T) {
 	const n = 100
 	p := pattern(7)

@@ -1,6 +1,6 @@
 package main
 
-// phase is the current part of a run: ramp, hold or ending.
+// phase is the current part of a load test: ramp (sessions open), hold, or ending.
 type phase int32
 
 const (

@@ -2,13 +2,13 @@ package main
 
 import "fmt"
 
-// chosen reports whether item i (counted from 0) of n items is one of the k items that are chosen
-// at even distances.
+// chosen chooses k of n items at even distances. It reports whether item i (counted from 0) is
+// chosen.
 func chosen(i, n, k int) bool { return (i+1)*k/n > i*k/n }
 
-// planSessions returns the kind and the pace of each session of a run. The pace of an idle session
-// is nil. Busy and bulk sessions are spread evenly over all kinds except watch, in proportion to
-// --mix.
+// planSessions returns the kind and the pace (size and rate of writes) of each session of a load
+// test. The pace of an idle session is nil. Busy and bulk sessions are spread evenly over all kinds
+// except watch, in proportion to --mix.
 func planSessions(o *options) (kinds []*kind, paces []*pace, err error) {
 	kinds = o.mix.spread(o.sessions)
 	paces = make([]*pace, o.sessions)

@@ -10,9 +10,9 @@ import (
 
 // usage is the memory, CPU time and number of file descriptors of a process.
 type usage struct {
-	RSS         int64         // bytes
+	RSS         int64         // resident memory, in bytes
 	CPU         time.Duration // user and system time since the process began
-	Descriptors int           // 0: unknown
+	Descriptors int           // open file descriptors; 0: unknown
 }
 
 func readUsage(pid int) (u usage, err error) {
@@ -27,7 +27,8 @@ func readUsage(pid int) (u usage, err error) {
 	return u, nil
 }
 
-// process is a process whose usage is recorded. loadtest itself is the first one.
+// process is a process whose usage (memory, CPU time) is recorded. In the list of processes,
+// loadtest itself is the first one.
 type process struct {
 	pid  int
 	name string

@@ -13,18 +13,18 @@ const (
 	// lineGap is the interval between two progress lines if stderr is not a terminal.
 	lineGap  = 5 * time.Second
 	barWidth = 20
-	// eraseLine moves the cursor to the begin of the line and clears the line.
+	// eraseLine moves the terminal's cursor to the beginning of the line and clears the line.
 	eraseLine = "\r\x1b[K"
 )
 
-// progress shows the state of a run while it goes on.
+// progress shows the state of a load test on stderr while it runs.
 type progress struct {
 	out      io.Writer
 	run      *run
-	names    []string // names of the processes in samples, in the same order
+	names    []string // names of the watched processes, in the same order as in each sample
 	terminal bool
-	shown    float64 // time of the last line, in seconds
-	phase    string  // phase of the last line
+	shown    float64 // time of the newest progress line, in seconds since the start
+	phase    string  // phase of the newest progress line
 }
 
 func newProgress(out io.Writer, sm *sampler) *progress {
@@ -36,8 +36,8 @@ func newProgress(out io.Writer, sm *sampler) *progress {
 	return p
 }
 
-// show prints a sample. On a terminal it overwrites the same line. Otherwise it prints a line when
-// the phase changes or lineGap has passed.
+// show prints a sample (the state of the load test at one time). On a terminal it overwrites the
+// same line. Otherwise it prints a line when the phase changes or lineGap has passed.
 func (p *progress) show(s *sample) {
 	line := p.line(s)
 	if p.terminal {
@@ -50,7 +50,7 @@ func (p *progress) show(s *sample) {
 	}
 }
 
-// done ends the progress line of a terminal.
+// done ends the progress line on a terminal, so that further output begins on a new line.
 func (p *progress) done() {
 	if p.terminal {
 		fmt.Fprintln(p.out)
@@ -73,7 +73,7 @@ func (p *progress) line(s *sample) string {
 	fmt.Fprintf(&b, "  up %s/s down %s/s", bytesText(s.UpRate), bytesText(s.DownRate))
 	for i, process := range s.Processes {
 		isOwn := i == 0
-		if isOwn && len(s.Processes) > 1 { // processes of --watch-pid are shown instead of loadtest
+		if isOwn && len(s.Processes) > 1 { // show the processes of --watch-pid, if there are any, instead of loadtest
 			continue
 		}
 		if process.RSS > 0 {

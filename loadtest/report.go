@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// report is the result of a run. Its JSON is the output of --report-json.
+// report is the result of a load test. Its JSON is the output of --report-json.
 type report struct {
 	Began      time.Time       `json:"began"`
 	Server     string          `json:"server"`
@@ -25,7 +25,8 @@ type report struct {
 	Series     []sample        `json:"series"`
 }
 
-// settings has the flags that must be equal if two runs are compared.
+// settings are the values of flags that influence the result. Two reports can be compared only if
+// their settings are equal.
 type settings struct {
 	Sessions      int     `json:"sessions"`
 	Mix           string  `json:"mix"`
@@ -39,14 +40,14 @@ type settings struct {
 	Duration      string  `json:"duration"`
 }
 
-// kindReport is the result for the sessions of one kind.
+// kindReport is the result of all sessions of one kind, such as exec.
 type kindReport struct {
 	Name string `json:"name"`
 	counts
 	Times []times `json:"times"`
 }
 
-// times is the distribution of a figure, in milliseconds.
+// times is the distribution of a measured duration, in milliseconds.
 type times struct {
 	Figure string  `json:"figure"`
 	Count  int64   `json:"count"`
@@ -57,15 +58,15 @@ type times struct {
 	Max    float64 `json:"max"`
 }
 
-// processReport is the usage of one process. Growth is nil if there are too few samples or if the
-// process exited.
+// processReport is the memory and CPU time of one process during the load test. Growth is nil if
+// there are too few samples or if the process exited.
 type processReport struct {
 	Name   string   `json:"name"`
-	First  int64    `json:"firstRssBytes"` // in the first sample, before the sessions open
-	Hold   int64    `json:"holdRssBytes"`  // median of the hold phase
+	First  int64    `json:"firstRssBytes"` // memory in the first sample, before any session opens
+	Hold   int64    `json:"holdRssBytes"`  // median of the memory in the hold phase
 	Peak   int64    `json:"peakRssBytes"`
-	Growth *float64 `json:"growthPercent"`  // in the hold phase, after --rss-settle
-	CPU    float64  `json:"holdCpuPercent"` // mean of the hold phase, percent of one core
+	Growth *float64 `json:"growthPercent"`  // how far memory grew in the hold phase after --rss-settle; nil: unknown
+	CPU    float64  `json:"holdCpuPercent"` // mean of the CPU usage in the hold phase, in percent of one core
 }
 
 func newReport(r *run, sm *sampler, broken error) *report {
@@ -132,12 +133,12 @@ func newProcessReport(name string, series []sample, i int, settle time.Duration)
 	return p
 }
 
-// missed reports whether the run missed a threshold.
+// missed reports whether the load test missed any threshold.
 func (rep *report) missed() bool {
 	return slices.ContainsFunc(rep.Thresholds, func(v verdict) bool { return !v.Met })
 }
 
-// writeJSON writes the report to a file.
+// writeJSON writes the report as JSON to a file.
 func (rep *report) writeJSON(name string) error {
 	text, err := json.MarshalIndent(rep, "", " ")
 	if err != nil {

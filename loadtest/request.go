@@ -8,8 +8,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// newRequest builds the request that opens a session of kind k. The server ends a watch after the
-// given seconds; other kinds ignore them.
+// newRequest builds the HTTP request that opens a session of kind k. seconds is for watches only:
+// the server ends a watch after this time.
 func newRequest(k *kind, o *options, base *url.URL, seconds int) (*http.Request, error) {
 	path := base.JoinPath("api", "v1", "namespaces", o.namespace, "pods")
 	query := url.Values{}

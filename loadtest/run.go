@@ -14,12 +14,13 @@ const (
 	openers = 64
 	// enders is the maximum number of sessions that end at the same time.
 	enders = 64
-	// giveUpAfter is the number of failures after which a run ends if no session could be opened.
+	// giveUpAfter is the number of failures after which a load test ends if it could open no
+	// session.
 	giveUpAfter = 20
-	// holdLook is the interval at which the hold phase checks that a session is still open.
+	// holdLook is the interval at which the hold phase checks whether any session is still open.
 	holdLook = time.Second
-	// endSlack is added to the planned duration of a watch, so that the server does not end it
-	// early.
+	// endSlack is added to the planned duration of a watch in its request, so that the server does
+	// not end the watch before loadtest does.
 	endSlack = 10 * time.Minute
 )
 
@@ -28,16 +29,16 @@ type run struct {
 	options  *options
 	endpoint *endpoint
 	tally    *tally
-	kinds    []*kind // kind of each session
-	paces    []*pace // pace of each session; nil: idle
+	kinds    []*kind // kind of each session, by its number
+	paces    []*pace // size and rate of each session's writes, by its number; nil: the session is idle
 	watchdog watchdog
 	phase    atomic.Int32
 
-	writing  chan struct{} // closed when the hold phase ends: busy sessions stop writing
+	writing  chan struct{} // closed when the hold phase ends, so that busy sessions stop writing
 	writers  sync.WaitGroup
 	watches  sync.WaitGroup
 	mu       sync.Mutex // guards sessions
-	sessions []*session // echo sessions that were opened
+	sessions []*session // echo sessions (exec and port-forward) that were opened
 }
 
 func newRun(o *options, e *endpoint) (*run, error) {
@@ -51,8 +52,8 @@ func newRun(o *options, e *endpoint) (*run, error) {
 	}, nil
 }
 
-// load opens all sessions, holds them and ends them. If ctx ends early, load ends all open sessions
-// in order and returns the cause of ctx.
+// load opens all sessions, holds them and ends them. If ctx ends early, load still ends each open
+// session with a half-close, and returns the cause of ctx.
 func (r *run) load(ctx context.Context) error {
 	watching, endWatches := context.WithCancel(context.Background())
 	stop := make(chan struct{})
@@ -78,7 +79,8 @@ func (r *run) load(ctx context.Context) error {
 	return err
 }
 
-// hold waits for the duration of the hold phase, or until ctx ends or no session is open.
+// hold waits until the time of the hold phase has passed, ctx has ended, or no session is open any
+// more.
 func (r *run) hold(ctx context.Context) error {
 	for end := time.Now().Add(r.options.duration); ; {
 		left := time.Until(end)
@@ -94,8 +96,8 @@ func (r *run) hold(ctx context.Context) error {
 	}
 }
 
-// ramp opens each session at its planned time, or later if openers sessions are being opened
-// already.
+// ramp opens each session at its planned time. If already openers sessions are opening, the session
+// opens later.
 func (r *run) ramp(ctx, watching context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -128,7 +130,8 @@ func (r *run) ramp(ctx, watching context.Context) error {
 	return err
 }
 
-// open opens session i and counts a failure. A session that is cancelled with ctx is not counted.
+// open opens session number i and counts it as failed if that is impossible. If ctx ends before the
+// session is open, it is not counted.
 func (r *run) open(ctx, watching context.Context, i int) {
 	k := r.kinds[i]
 	held := r.options.ramp + r.options.duration + endSlack
@@ -143,7 +146,8 @@ func (r *run) open(ctx, watching context.Context, i int) {
 	}
 }
 
-// echo opens an exec or port-forward session and starts its reader and, if it is busy, its writer.
+// echo opens exec or port-forward session number i. It starts the goroutine that reads the session
+// and, if the session is busy, the one that writes.
 func (r *run) echo(ctx context.Context, i int, request *http.Request) error {
 	k := r.kinds[i]
 	asking, cancel := context.WithTimeout(ctx, r.options.openTimeout)
@@ -178,7 +182,7 @@ func (r *run) echo(ctx context.Context, i int, request *http.Request) error {
 	return nil
 }
 
-// watch opens a watch and reads it until the context watching ends.
+// watch opens a watch and reads its events until the context watching ends.
 func (r *run) watch(ctx, watching context.Context, k *kind, request *http.Request) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -194,8 +198,8 @@ func (r *run) watch(ctx, watching context.Context, k *kind, request *http.Reques
 	return nil
 }
 
-// end finishes every echo session and waits until it has ended. The watchdog cuts sessions that do
-// not end in time.
+// end half-closes every echo session and waits until all have ended. The watchdog cuts sessions
+// that do not end in time.
 func (r *run) end() {
 	turns := make(chan *session)
 	var workers sync.WaitGroup

@@ -8,7 +8,7 @@ import (
 	"edge/internal/proc"
 )
 
-// sampler records the time series of a run.
+// sampler records the samples of a load test: its state at regular intervals.
 type sampler struct {
 	run       *run
 	processes []process
@@ -32,14 +32,14 @@ func newSampler(r *run) *sampler {
 	return sm
 }
 
-// gap returns the interval between two samples.
+// gap returns the interval between two samples of the load test's state.
 func (sm *sampler) gap() time.Duration {
 	o := sm.run.options
 	return max(sampleGap, (o.ramp+o.duration)/maxSamples)
 }
 
-// keep takes a sample at once and then every gap until stop is closed. It passes each sample to
-// show.
+// keep takes a sample at once, and then one after each interval of length gap, until stop is
+// closed. It passes each sample to show.
 func (sm *sampler) keep(stop <-chan struct{}, show func(*sample)) {
 	ticker := time.NewTicker(sm.gap())
 	defer ticker.Stop()
@@ -47,7 +47,7 @@ func (sm *sampler) keep(stop <-chan struct{}, show func(*sample)) {
 	for {
 		select {
 		case <-stop:
-			if time.Since(sm.last) >= sampleGap/2 { // rates over a shorter time would be inaccurate
+			if time.Since(sm.last) >= sampleGap/2 { // not if the newest sample is too recent: rates over a short time would be inaccurate
 				show(sm.take())
 			}
 			return
@@ -77,14 +77,15 @@ func (sm *sampler) take() *sample {
 		s.Processes = append(s.Processes, ps)
 	}
 	sm.last, sm.up, sm.down, sm.trips = now, up, down, trips
-	// The limit applies only if the ending of a run takes very long.
+	// Limit the number of samples. The limit is reached only if the ending of a load test takes
+	// very long.
 	if len(sm.series) < 2*maxSamples {
 		sm.series = append(sm.series, s)
 	}
 	return &s
 }
 
-// watchedProcesses returns this process and those of --watch-pid, without duplicates.
+// watchedProcesses returns this process and the processes of --watch-pid, without duplicates.
 func watchedProcesses(pids []int) []process {
 	all := []process{{os.Getpid(), "loadtest"}}
 	for _, pid := range pids {

@@ -35,15 +35,15 @@ const testToken = "not-to-be-seen"
 // handlers, with the container runtime's own streaming server behind them. It also serves watches
 // of pods.
 type server struct {
-	echo    func(in io.Reader, out io.Writer) error // for exec and port-forward
-	refuse  http.HandlerFunc                        // answers all requests instead; nil: none
-	event   string                                  // what a watch sends every 50 ms
+	echo    func(in io.Reader, out io.Writer) error // what the command or the pod's port does with the data of an exec or port-forward
+	refuse  http.HandlerFunc                        // handler that answers all requests instead of the API server's handlers; nil: none
+	event   string                                  // the event that a watch sends every 50 ms
 	runtime streaming.Server
 	front   *httptest.Server
-	plain   string // host:port of a listener without TLS
+	plain   string // address of a listener without TLS, as host:port
 	conns   *connections
 	watches atomic.Int32
-	http2   atomic.Int32  // watches that came over HTTP/2
+	http2   atomic.Int32  // number of watches that came over HTTP/2
 	watched func(n int32) // called with n when the n-th watch begins; may be nil
 }
 
@@ -69,7 +69,7 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
-// connections is a listener that records all connections that it accepted.
+// connections is a net.Listener that records all connections that it accepted.
 type connections struct {
 	net.Listener
 	mu  sync.Mutex
@@ -158,7 +158,7 @@ func (s *server) serveWatch(w http.ResponseWriter, r *http.Request) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		// Each event is sent in two pieces; the client must read it as one event.
+		// Send each event in two pieces. loadtest must read them as one event.
 		io.WriteString(w, s.event[:len(s.event)/2])
 		w.(http.Flusher).Flush()
 		io.WriteString(w, s.event[len(s.event)/2:])
@@ -180,8 +180,8 @@ func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {
 // Exec implements streaming.Runtime.
 func (s *server) Exec(_ context.Context, _ string, cmd []string, in io.Reader, out, errs io.WriteCloser, _ bool, _ <-chan cri.TerminalSize) error {
 	if fmt.Sprint(cmd) != "[cat]" {
-		// Read what the session sends first: TCP resets a connection that is closed with unread bytes,
-		// and the reset may overtake the Status.
+		// Read what the session sends before closing: if a TCP connection is closed with unread
+		// bytes, TCP resets it, and the client may see the reset before it reads the Status.
 		in.Read(make([]byte, 1<<10))
 		return fmt.Errorf("no such command: %q", cmd)
 	}
@@ -201,7 +201,7 @@ func (s *server) PortForward(_ context.Context, _ string, port int32, conn io.Re
 	return s.echo(conn, conn)
 }
 
-// args returns the flags for a short run against s, followed by more.
+// args returns the flags for a short load test of the server s, followed by more.
 func (s *server) args(t *testing.T, more ...string) []string {
 	dir := t.TempDir()
 	ca, token := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "token")
@@ -216,13 +216,13 @@ func (s *server) args(t *testing.T, more ...string) []string {
 		"--ramp", "100ms", "--duration", "500ms", "--timeout", "30s"}, more...)
 }
 
-// outcome is the exit code and the output of a run.
+// outcome is the exit code and the output of one call of loadtest.
 type outcome struct {
 	code           int
 	stdout, stderr bytes.Buffer
 }
 
-// drive runs loadtest against s and checks that its output does not contain the token.
+// drive runs loadtest against the server s and checks that its output does not contain the token.
 func (s *server) drive(t *testing.T, more ...string) *outcome {
 	t.Helper()
 	var o outcome

@@ -15,22 +15,22 @@ import (
 const (
 	// fewBytes is the number of bytes that a session sends when it begins and again when it ends.
 	fewBytes = 16
-	// maxMarks limits the number of writes of one session that have not come back.
+	// maxMarks limits the number of writes of one session that the server has not echoed yet.
 	maxMarks = 64
 	// lastWords is how long loadtest still reads a session after a write has failed, to find the
-	// reason. It also limits the write of the client's close.
+	// reason. It is also the timeout for writing the client's part of the close.
 	lastWords = 2 * time.Second
 )
 
-// mark describes a write that has not come back completely.
+// mark describes a write that the server has not echoed completely.
 type mark struct {
-	end  uint64    // offset of the byte after the write, in the session's sequence
-	time time.Time // when loadtest wrote it
-	kind figure    // figure that counts the round trip of this write; 0: none
+	end  uint64    // offset of the first byte after the write, in the session's byte sequence
+	time time.Time // when loadtest sent the write
+	kind figure    // the measured duration to which this write's round trip is added; 0: none
 }
 
-// session is an echo session: an exec or a port-forward. A goroutine of its own reads it until it
-// ends. One other goroutine at a time writes.
+// session is an echo session: an exec or a port-forward whose other end sends all bytes back. One
+// goroutine reads the session until it ends. One other goroutine at a time writes.
 type session struct {
 	kind  *kind
 	wire  *wire
@@ -38,34 +38,35 @@ type session struct {
 	bytes pattern
 	tally *tally
 	asked time.Time     // when the upgrade request was sent
-	done  chan struct{} // closed when the session has ended; fault is final then
+	done  chan struct{} // closed when the session has ended; fault does not change after that
 	fault *fault        // why the session failed; nil: it ended as it should
 
-	// waiting is the time, in Unix nanoseconds, since which the session waits for data or for its
-	// end. 0: it waits for nothing. The watchdog reads waiting.
+	// waiting is when the session began to wait for an echo or for its end, in Unix nanoseconds. 0:
+	// the session waits for nothing. The watchdog goroutine reads it and cuts sessions that wait
+	// too long.
 	waiting atomic.Int64
 
-	talk sync.Mutex // held while the link writes
+	talk sync.Mutex // held while the link writes to the connection
 
 	mu       sync.Mutex    // guards marks, sent, received, said, ending and cause
-	marks    []mark        // at most maxMarks
+	marks    []mark        // writes that the server has not echoed completely, at most maxMarks
 	sent     uint64        // bytes sent
-	received uint64        // bytes that came back
-	said     bool          // set after the last bytes, before the half-close
+	received uint64        // bytes that the server echoed
+	said     bool          // the session has sent its last bytes; its half-close follows
 	ending   time.Time     // when the half-close was sent
 	cause    error         // why loadtest cut the session or could not write to it
-	room     chan struct{} // receives a value when data came back; nil: not a busy session
+	room     chan struct{} // receives a value when the server echoed data; nil: not a busy session
 }
 
-// begin starts the reader of an open session and sends the first bytes.
+// begin starts the goroutine that reads an open session, and sends the first bytes.
 func (s *session) begin() {
 	s.done = make(chan struct{})
 	go s.read()
 	s.say(fewBytes, 0)
 }
 
-// read checks what comes back until the session ends. Then it records the result and closes the
-// connection.
+// read checks the bytes that the server echoes until the session ends. Then it records the result
+// and closes the connection.
 func (s *session) read() {
 	defer close(s.done)
 	err := s.take()
@@ -77,7 +78,7 @@ func (s *session) read() {
 	said, missing := s.said, s.sent-s.received
 	s.mu.Unlock()
 	switch {
-	case err != io.EOF: // compared with !=, because a fault can wrap io.EOF: see link.receive
+	case err != io.EOF: // compared with !=, because a fault can wrap io.EOF, and only io.EOF itself is the regular end
 		s.fault = classify(err)
 	case missing > 0:
 		s.fault = classify(faultf(classMissing, "%d of %d bytes did not come back", missing, s.sent))
@@ -86,7 +87,7 @@ func (s *session) read() {
 	default:
 		s.tally.took(s.kind, ended, time.Since(s.ending))
 		_ = s.wire.conn.SetWriteDeadline(time.Now().Add(lastWords))
-		s.talk.Lock() // finish may still be in link.finish
+		s.talk.Lock() // wait, because the goroutine of session.finish may still be in link.finish
 		s.link.bye()
 		s.talk.Unlock()
 	}
@@ -111,7 +112,7 @@ func (s *session) take() error {
 	}
 }
 
-// check compares bytes that came back with the bytes that the session sent.
+// check compares echoed bytes with the bytes that the session sent.
 func (s *session) check(b []byte, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,8 +145,9 @@ func (s *session) check(b []byte, now time.Time) error {
 	return nil
 }
 
-// await sets waiting: to the time of the oldest write that has not come back, to now if the session
-// has half-closed, otherwise to 0. The caller holds mu.
+// await sets s.waiting to the time of the oldest write that the server has not echoed. If there is
+// none, await sets it to now if the session has half-closed, and otherwise to 0. The caller holds
+// mu.
 func (s *session) await(now time.Time) {
 	switch {
 	case len(s.marks) > 0:
@@ -157,16 +159,16 @@ func (s *session) await(now time.Time) {
 	}
 }
 
-// fits reports whether the session may send n more bytes now: at most inFlight bytes and at most
-// maxMarks writes may be without an echo.
+// fits reports whether the session may send n more bytes now. The server may owe the echo of at
+// most inFlight bytes and at most maxMarks writes.
 func (s *session) fits(n, inFlight int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.marks) < maxMarks && s.sent-s.received+uint64(n) <= uint64(inFlight)
 }
 
-// say sends the next n bytes of the session's sequence, at most maxWriteSize. Their round trip is
-// counted as kind.
+// say sends the next n bytes of the session's byte sequence, at most maxWriteSize. Their round trip
+// is counted for the figure kind (0: not counted).
 func (s *session) say(n int, kind figure) {
 	buf := streams.Borrow()
 	defer streams.Return(buf)
@@ -187,7 +189,8 @@ func (s *session) say(n int, kind figure) {
 	s.tally.up.Add(int64(n))
 }
 
-// finish sends the last bytes and half-closes. The session ends when the server has answered.
+// finish sends the session's last bytes and half-closes. The session ends when the server has
+// answered.
 func (s *session) finish() {
 	s.say(fewBytes, 0)
 	s.mu.Lock()
@@ -203,8 +206,8 @@ func (s *session) finish() {
 	}
 }
 
-// unwritable records why a write failed. It lets the reader continue for lastWords, because the
-// server may have sent a better reason.
+// unwritable records why a write to the session failed. It lets the session's reader continue for
+// lastWords, because the server may have sent a better reason.
 func (s *session) unwritable(err error) {
 	s.mu.Lock()
 	if s.cause == nil {
@@ -214,7 +217,7 @@ func (s *session) unwritable(err error) {
 	_ = s.wire.conn.SetReadDeadline(time.Now().Add(lastWords))
 }
 
-// cut ends the session at once and records why.
+// cut closes the session's connection at once and records why.
 func (s *session) cut(why error) {
 	s.mu.Lock()
 	if s.cause == nil {
@@ -224,7 +227,7 @@ func (s *session) cut(why error) {
 	s.wire.cut()
 }
 
-// overdue returns the error of a session that waited longer than timeout.
+// overdue returns the error of a session that waited for the server longer than timeout.
 func (s *session) overdue(timeout time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

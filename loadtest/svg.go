@@ -6,19 +6,20 @@ import (
 	"strings"
 )
 
-// chart is a set of lines with a common time axis.
+// chart is a set of lines with a common time axis, for an SVG picture.
 type chart struct {
 	title, unit string
 	lines       []line
 }
 
-// line is a named series with one value for each time.
+// line is one line of a chart: a name, and one value for each time.
 type line struct {
 	name   string
 	values []float64
 }
 
-// Sizes in units of the SVG's viewBox, which are pixels if the picture is not scaled.
+// Sizes in the charts, in units of the SVG's viewBox. A unit is a pixel if the picture is not
+// scaled.
 const (
 	pictureWidth = 860
 	chartHeight  = 150
@@ -30,8 +31,8 @@ const (
 	xTicks       = 8
 )
 
-// style is readable on light and dark backgrounds. The classes c0 to c3 and t0 to t3 are the
-// colours of a chart's lines, in the order of the lines.
+// style is the CSS of the charts, which are readable on light and dark backgrounds. The classes c0
+// to c3 and t0 to t3 are the colours of a chart's lines, in the order of the lines.
 const style = `<style>
 text{font:12px sans-serif;fill:#333}.h{font-weight:bold}.g{stroke:#ccc}.l{fill:none;stroke-width:1.5}
 .c0{stroke:#0072b2}.c1{stroke:#d55e00}.c2{stroke:#009e73}.c3{stroke:#cc79a7}
@@ -42,7 +43,8 @@ text{font:12px sans-serif;fill:#333}.h{font-weight:bold}.g{stroke:#ccc}.l{fill:n
 
 const colours = 4
 
-// drawSVG draws the charts one below the other. x has the times of all values, in seconds.
+// drawSVG draws the charts, each below the previous one. x contains the times of all values, in
+// seconds.
 func drawSVG(title string, x []float64, charts []chart) string {
 	var b strings.Builder
 	height := topMargin + len(charts)*(chartHeight+chartGap)

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// writeTable writes the report as text.
+// writeTable writes the report as text with tables.
 func (rep *report) writeTable(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s, %d sessions, %.0f s\n\n", rep.Server, rep.Settings.Sessions, rep.Seconds)

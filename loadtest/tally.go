@@ -8,7 +8,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// figure is a duration that loadtest measures.
+// figure is one kind of duration that loadtest measures, such as the round trip.
 type figure int
 
 const (
@@ -25,7 +25,8 @@ var figureNames = [figures]string{
 	connect: "connect", opened: "open", firstByte: "first byte", roundTrip: "round trip", lateBy: "late", ended: "end",
 }
 
-// Histograms count microseconds, from 1 us to an hour, with three significant digits.
+// Bounds of the histograms: they count microseconds, from 1 us to an hour, with three significant
+// digits.
 const (
 	leastTime  = 1
 	mostTime   = int64(time.Hour / time.Microsecond)
@@ -35,32 +36,32 @@ const (
 	maxClasses = 64
 )
 
-// tally counts what all sessions of a run do. It is safe for concurrent use.
+// tally counts what all sessions of a load test do. It is safe for concurrent use.
 type tally struct {
-	up, down atomic.Int64 // bytes that echo sessions sent; bytes that all sessions received
-	alive    atomic.Int64 // open sessions
-	events   atomic.Int64 // events of watches
+	up, down atomic.Int64 // up: bytes that echo sessions sent; down: bytes that all sessions received
+	alive    atomic.Int64 // number of open sessions
+	events   atomic.Int64 // number of events that watches received
 	failures atomic.Int64
 	opens    atomic.Int64
-	trips    atomic.Int64 // round trips, in the ramp phase too
-	holding  atomic.Bool  // hold phase: roundTrip and lateBy are recorded in times
+	trips    atomic.Int64 // number of round trips, in the ramp phase too
+	holding  atomic.Bool  // the hold phase is on: roundTrip and lateBy are recorded in times
 
 	mu     sync.Mutex // guards the fields below
 	times  map[*kind]*[figures]*hdrhistogram.Histogram
 	counts map[*kind]*counts
 	errors map[string]*failure
-	window *hdrhistogram.Histogram // round trips since the last sample
+	window *hdrhistogram.Histogram // round trips since the previous sample
 }
 
-// counts has the numbers of sessions of one kind.
+// counts are the numbers of opened, failed and ended sessions of one kind.
 type counts struct {
 	Planned int `json:"planned"`
 	Opened  int `json:"opened"`
-	Ended   int `json:"ended"` // ended without a failure
+	Ended   int `json:"ended"` // sessions that ended without a failure
 	Failed  int `json:"failed"`
 }
 
-// failure counts the failures of one class.
+// failure is the number of session failures of one class, with an example.
 type failure struct {
 	Class   string `json:"class"`
 	Count   int    `json:"count"`
@@ -85,15 +86,15 @@ func newTally(plan []*kind) *tally {
 	return t
 }
 
-// took records the duration d for the figure what of kind k. In the ramp and at the end it does not
-// record roundTrip and lateBy, except round trips in window.
+// took records the duration d for the figure what of sessions of kind k. Outside the hold phase it
+// does not record roundTrip and lateBy, except that round trips always go into window.
 func (t *tally) took(k *kind, what figure, d time.Duration) {
 	us := min(max(d.Microseconds(), leastTime), mostTime)
 	steady := what == roundTrip || what == lateBy
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if what == roundTrip {
-		_ = t.window.RecordValue(us) // no error: us is within the histogram's bounds
+		_ = t.window.RecordValue(us) // ignore the error: there is none, because us is within the histogram's bounds
 		t.trips.Add(1)
 	}
 	if steady && !t.holding.Load() {
@@ -106,7 +107,7 @@ func (t *tally) took(k *kind, what figure, d time.Duration) {
 	_ = times[what].RecordValue(us)
 }
 
-// began counts a session that was opened. finished must be called once for it.
+// began counts a session that was opened. The caller must call finished once for the session.
 func (t *tally) began(k *kind) {
 	t.alive.Add(1)
 	t.opens.Add(1)
@@ -127,7 +128,7 @@ func (t *tally) finished(k *kind, f *fault) {
 	t.counts[k].Ended++
 }
 
-// failed counts a failed session, opened or not.
+// failed counts a failed session, whether it was opened or not.
 func (t *tally) failed(k *kind, f *fault) {
 	t.failures.Add(1)
 	t.mu.Lock()
@@ -143,7 +144,7 @@ func (t *tally) failed(k *kind, f *fault) {
 	t.errors[class].Count++
 }
 
-// all returns the histogram of a figure, merged over all kinds.
+// all returns the histogram of a figure (one kind of duration), merged over all kinds of sessions.
 func (t *tally) all(what figure) *hdrhistogram.Histogram {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -8,13 +8,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// thresholds are the limits that a run must not exceed. 0 means no threshold, except for errors,
-// where 0 means that no session may fail.
+// thresholds are the limits that a load test must not exceed. 0 means no threshold, except for
+// errors, where 0 means that no session may fail.
 type thresholds struct {
 	errors                      int
 	p50, p99, openP99, firstP99 time.Duration
-	rssGrowth                   float64       // percent; applies to each process of --watch-pid
-	settle                      time.Duration // start of the hold phase that rssGrowth ignores
+	rssGrowth                   float64       // maximum growth of memory, in percent; applies to each process of --watch-pid
+	settle                      time.Duration // time at the start of the hold phase that rssGrowth ignores
 }
 
 func newThresholds() thresholds { return thresholds{settle: time.Minute} }

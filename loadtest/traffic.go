@@ -2,9 +2,9 @@ package main
 
 import "time"
 
-// keepWriting writes at pace p until stop is closed or the session ends. If the server delays a
-// session by more than one interval, keepWriting counts the delay as late and does not send a burst
-// to catch up.
+// keepWriting writes to a session at pace p until stop is closed or the session ends. If the
+// session delays a write by more than one interval of the pace, keepWriting records the delay and
+// continues at the pace. It sends no burst to catch up.
 func keepWriting(s *session, p *pace, inFlight int, stop <-chan struct{}) {
 	window := inFlight
 	var gap time.Duration

@@ -22,23 +22,24 @@ import (
 )
 
 const (
-	// maxAnswer limits the head of a response, in bytes.
+	// maxAnswer limits the status line and header of a response, in bytes.
 	maxAnswer = 64 << 10
-	// headBuffer is the size of the buffers that read the head of a response, in bytes. Sessions
-	// share the buffers while they open; an open session has none.
+	// headBuffer is the size of the buffers for reading the status line and header of a response,
+	// in bytes. Sessions share the buffers while they open; an open session has no such buffer.
 	headBuffer = 4 << 10
-	// maxRefusal limits how much loadtest reads of the body of a refusal, in bytes.
+	// maxRefusal limits how much loadtest reads of the body of a response that refuses an upgrade,
+	// in bytes.
 	maxRefusal = 4 << 10
 )
 
 var heads = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
 
 // upgrader is an http.RoundTripper that sends each upgrade request on a new connection. client-go's
-// wrappers around it add the credential. The body of a 101 response is a *switched, which contains
-// the wire.
+// wrappers around the upgrader add the credential. The body of a 101 response is a *switched, which
+// contains the connection.
 type upgrader struct{ dialer *dialer }
 
-// connected is the context key of a *time.Time. upgrader sets that time when the TLS handshake is
+// connected is the context key of a *time.Time. upgrader sets this time when the TLS handshake is
 // complete.
 type connected struct{}
 
@@ -67,8 +68,9 @@ func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// ask sends the request and reads the response. The body of a 101 response is the connection. For
-// another status ask reads up to maxRefusal bytes of the body and closes the connection.
+// ask sends an upgrade request and reads the response. The body of a 101 response is the
+// connection. For another status, ask reads up to maxRefusal bytes of the body and closes the
+// connection.
 func ask(conn *tls.Conn, r *http.Request) (*http.Response, error) {
 	if err := r.Write(conn); err != nil {
 		return nil, err
@@ -94,7 +96,7 @@ func ask(conn *tls.Conn, r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// switched is the body of a 101 response.
+// switched is the body of a 101 response: the connection after the upgrade.
 type switched struct{ wire }
 
 // Close implements io.Closer.
@@ -103,7 +105,8 @@ func (s *switched) Close() error {
 	return nil
 }
 
-// redact replaces the credential of the request in a response body, in case the server repeats it.
+// redact replaces the request's credential in a response body, in case the server repeats the
+// credential.
 func redact(body []byte, r *http.Request) string {
 	text := string(body)
 	if _, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && token != "" {
@@ -112,8 +115,8 @@ func redact(body []byte, r *http.Request) string {
 	return text
 }
 
-// upgrade sends the request r for a session of kind k and returns its connection. rt is an
-// upgrader, possibly inside client-go's wrappers.
+// upgrade sends the upgrade request r for a session of kind k and returns the session's connection.
+// rt is an upgrader, possibly inside client-go's wrappers.
 func (k *kind) upgrade(rt http.RoundTripper, r *http.Request) (*wire, error) {
 	var key string
 	r.Header.Set("Connection", "Upgrade")

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// verdict compares one measured value with its threshold.
+// verdict compares one measured value of a load test with its threshold.
 type verdict struct {
 	Name string `json:"name"`
 	Bar  string `json:"bar"`
@@ -13,7 +13,8 @@ type verdict struct {
 	Met  bool   `json:"met"`
 }
 
-// judge compares the run with the thresholds. broken is the reason why the run ended early, or nil.
+// judge compares the results of a load test with the thresholds in b. broken is the reason why the
+// load test ended early, or nil.
 func judge(b *thresholds, t *tally, s *sampler, broken error) (all []verdict) {
 	whole := verdict{Name: "run", Bar: "complete", Got: "complete", Met: broken == nil}
 	if broken != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestThresholdsMissed checks that a run fails if it misses a threshold, and that the report names
-// that threshold only.
+// TestThresholdsMissed checks that a load test fails if it misses a threshold, and that the report
+// names only that threshold.
 func TestThresholdsMissed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -37,8 +37,8 @@ func lineOf(text, word string) string {
 	return ""
 }
 
-// TestErrorsAllowed checks that a run succeeds with as many failures as --max-errors permits, and
-// fails with one more.
+// TestErrorsAllowed checks that a load test succeeds with as many failed sessions as --max-errors
+// permits, and fails with one more.
 func TestErrorsAllowed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -80,7 +80,7 @@ func TestGrowth(t *testing.T) {
 	}{
 		{held(100, 100, 100, 100, 100, 100, 100, 100), 0, 0, true},
 		{held(100, 100, 105, 110, 115, 120, 120, 120), 0, 20, true},
-		{held(10, 10, 100, 100, 100, 100, 100, 100, 100, 150, 150, 150), 2 * time.Second, 50, true}, // ignores 2 s
+		{held(10, 10, 100, 100, 100, 100, 100, 100, 100, 150, 150, 150), 2 * time.Second, 50, true}, // growth with the first 2 s ignored
 		{held(120, 120, 120, 120, 60, 60, 60, 60), 0, -50, true},
 		{held(100, 100, 100), 0, 0, false},                     // too few samples
 		{held(100, 100, 100, 100, 0, 0, 0, 0), 0, 0, false},    // the process exited

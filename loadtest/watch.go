@@ -11,11 +11,12 @@ import (
 )
 
 const (
-	// maxEvent limits the size of one event, in bytes. An object in etcd has at most 1.5 MiB.
+	// maxEvent limits the size of one event of a watch, in bytes. An object in etcd has at most 1.5
+	// MiB.
 	maxEvent = 4 << 20
 	// keptEvent is the largest buffer that a watch keeps between two events, in bytes.
 	keptEvent = 4 << 10
-	// watchPiece is the size of each read, in bytes.
+	// watchPiece is the size of each read from a watch, in bytes.
 	watchPiece = 512
 )
 
@@ -24,13 +25,13 @@ const (
 type watch struct {
 	tally *tally
 	kind  *kind
-	asked time.Time // when the request was sent
-	seen  int       // number of events
-	line  []byte    // the received part of an incomplete event
+	asked time.Time // when the watch request was sent
+	seen  int       // number of events that the watch received
+	line  []byte    // the received part of an event that is not complete yet
 }
 
-// openWatch sends the request and returns the stream of events. The stream ends when ctx ends.
-// timeout limits only the wait for the response.
+// openWatch sends the watch request and returns the stream of events. The stream ends when ctx
+// ends. timeout limits only the wait for the response.
 func (e *endpoint) openWatch(ctx context.Context, r *http.Request, timeout time.Duration) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	late := time.AfterFunc(timeout, func() { cancel(faultf(classTimeout, "no response within %s", timeout)) })
@@ -61,7 +62,7 @@ func (c *cancelled) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// read reads events until ctx ends. If the watch fails before that, read returns why.
+// read reads the watch's events until ctx ends. If the watch fails before that, read returns why.
 func (w *watch) read(ctx context.Context, body io.ReadCloser) *fault {
 	defer body.Close()
 	var piece [watchPiece]byte
@@ -83,7 +84,7 @@ func (w *watch) read(ctx context.Context, body io.ReadCloser) *fault {
 	}
 }
 
-// take splits the received bytes into lines. Each line is an event.
+// take splits received bytes of a watch into lines. Each line is an event.
 func (w *watch) take(b []byte) error {
 	for len(b) > 0 {
 		before, after, whole := bytes.Cut(b, []byte("\n"))

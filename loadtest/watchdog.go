@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// watchdogGap is the interval between two checks of all sessions.
+// watchdogGap is the interval at which the watchdog checks all sessions.
 const watchdogGap = time.Second
 
 // watchdog cuts sessions that have waited longer than timeout for data or for their end. It is one
-// goroutine for all sessions, so that a session needs no timer.
-// has no timer.
+// goroutine for all sessions, so that a session needs no timer of its own.
 type watchdog struct {
 	timeout time.Duration
 
 	mu       sync.Mutex
-	sessions []*session // open sessions, guarded by mu
+	sessions []*session // open sessions (exec and port-forward); guarded by mu
 }
 
 func (d *watchdog) add(s *session) {
@@ -24,7 +23,8 @@ func (d *watchdog) add(s *session) {
 	d.sessions = append(d.sessions, s)
 }
 
-// run checks all sessions every watchdogGap until stop is closed.
+// run checks at each interval of watchdogGap whether a session has waited too long. It ends when
+// stop is closed.
 func (d *watchdog) run(stop <-chan struct{}) {
 	ticker := time.NewTicker(watchdogGap)
 	defer ticker.Stop()
@@ -38,7 +38,7 @@ func (d *watchdog) run(stop <-chan struct{}) {
 	}
 }
 
-// look removes sessions that have ended and cuts sessions that have waited too long.
+// look removes sessions that have ended from the list, and cuts sessions that have waited too long.
 func (d *watchdog) look(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

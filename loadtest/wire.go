@@ -7,20 +7,21 @@ import (
 	"edge/streams"
 )
 
-// maxReplies limits the answers to pings that the peer has not read yet, in bytes.
+// maxReplies limits the answers to pings that loadtest has not sent yet, because the server does
+// not read, in bytes.
 const maxReplies = 512
 
-// wire is the connection of a session, below its codec. It sends answers to pings between two
-// frames, so that the reader does not wait for a write.
+// wire is the connection of a session, below the code that encodes frames. It sends answers to
+// pings between two frames, so that the session's reader does not wait for a write.
 type wire struct {
 	conn  net.Conn
-	ahead []byte // bytes that arrived with the 101 response; Read returns them first
+	ahead []byte // bytes of the session that arrived together with the 101 response; Read returns them first
 
-	mu sync.Mutex // held while a frame is written; close and cut do not take it
+	mu sync.Mutex // held while a frame is written; the methods close and cut do not take it
 
-	state   sync.Mutex // guards replies, running and closed; not held during I/O
+	state   sync.Mutex // guards replies, running and closed; not held while reading or writing
 	replies []byte     // answers to pings that are not written yet
-	running bool       // a goroutine has started that will write replies
+	running bool       // a goroutine was started that will write replies
 	closed  bool
 	done    sync.WaitGroup // counts the goroutines that write replies
 }
@@ -48,7 +49,7 @@ func (w *wire) WriteRoom(b []byte, off int) error {
 	return err
 }
 
-// writeReplies writes the pending answers to pings. The caller holds mu.
+// writeReplies writes the answers to pings that are not written yet. The caller holds mu.
 func (w *wire) writeReplies() error {
 	w.state.Lock()
 	b := w.replies
@@ -61,8 +62,8 @@ func (w *wire) writeReplies() error {
 	return err
 }
 
-// Pong implements streams.Replier. Pong treats a pong like any other reply, because servers do not
-// flood loadtest with pings.
+// Pong implements streams.Replier. loadtest treats a pong like any other reply, because servers do
+// not flood it with pings.
 func (w *wire) Pong(b []byte) { _ = w.Reply(b) }
 
 // Reply implements streams.Replier.
@@ -81,9 +82,9 @@ func (w *wire) Reply(b []byte) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.state.Lock()
-		w.running = false // A reply that comes later starts a new goroutine.
+		w.running = false // A reply that comes after this starts a new goroutine.
 		w.state.Unlock()
-		_ = w.writeReplies() // if the connection is broken, the session's reader gets an error too
+		_ = w.writeReplies() // ignore the error: if the connection is broken, the session's reader gets an error too
 	})
 	return nil
 }
