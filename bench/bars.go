@@ -8,17 +8,17 @@ import (
 	"text/tabwriter"
 )
 
-// bar is a limit that a figure of edge should meet. bench only reports whether edge meets it,
-// because figures vary from run to run.
+// bar is a limit that one of edge's measured figures should meet. bench only reports whether edge
+// meets it, because figures vary from run to run.
 type bar struct {
 	measure
-	pair    string   // pair whose ratio is compared; empty: the figure of the proxy edge
-	against []string // divisors: the cheapest of these proxies, for a pair the relay; empty: none
+	pair    string   // pair (client dialect and upstream protocol) whose ratio is compared; empty: the figure of the proxy edge
+	against []string // proxies by whose figure edge's is divided: the cheapest of them, or for a pair the relay; empty: none
 	limit   float64
-	atLeast bool // limit is the least allowed value, not the greatest
+	atLeast bool // limit is the least allowed figure; false: the greatest
 }
 
-// opaque are the proxies that carry a stream without parsing it.
+// opaque are the names of the proxies that carry a stream without parsing it.
 var opaque = []string{"relay", "nginx", "haproxy"}
 
 var (
@@ -26,7 +26,7 @@ var (
 	relay      = []string{"relay"}
 )
 
-// bars are all bars that bench can measure, in the order of the table.
+// bars are all limits for edge's figures that bench can check, in the order of the table.
 var bars = []bar{
 	{measure: transferMeasure("down", maxWrite), against: opaque, limit: 1},
 	{measure: transferMeasure("up", maxWrite), against: opaque, limit: 1},
@@ -49,21 +49,22 @@ var bars = []bar{
 	{measure: idleWatch, against: relay, limit: 1},
 }
 
-// barResult compares a measured figure with its bar. The figure is the median of its rounds.
+// barResult compares a measured figure with its bar (the limit that edge should meet). The figure
+// is the median of its rounds.
 type barResult struct {
 	measure
-	Of      string  `json:"of"`                // proxy or pair whose figure it is
-	Against string  `json:"against,omitempty"` // the divisor; empty: Figure is in Unit
+	Of      string  `json:"of"`                // name of the proxy or pair whose figure it is
+	Against string  `json:"against,omitempty"` // name of the proxy by whose figure Figure is divided; empty: Figure is in Unit
 	Figure  summary `json:"figure"`
 	Limit   float64 `json:"limit"`
 	AtLeast bool    `json:"atLeast,omitempty"`
 	Met     bool    `json:"met"`
-	// Before is the same figure for the binary of --before; nil: not measured.
+	// Before is the same figure for edge's second binary, of --before; nil: not measured.
 	Before *summary `json:"before,omitempty"`
 }
 
-// finishBars compares the measured figures with the bars. It omits a bar if its figure or its
-// divisor was not measured.
+// finishBars compares the measured figures with their bars (the limits that edge should meet). It
+// omits a bar if its figure, or the figure that divides it, was not measured.
 func (r *report) finishBars() {
 	for _, b := range bars {
 		of, against := "edge", ""
@@ -94,9 +95,10 @@ func (r *report) pairRatio(pair string, m measure) *summary {
 	return nil
 }
 
-// figureOf returns the figure of proxy for the bar b. If b has divisors, the figure is the ratio to
-// the cheapest of them, whose name is returned too. All divisors must have been measured; otherwise
-// the cheapest of some would be reported as the cheapest of all.
+// figureOf returns the figure of proxy that is compared with the limit in b. If b names proxies to
+// divide by, the figure is the ratio to the cheapest of them, whose name is returned too. There is
+// no figure unless all these proxies were measured; otherwise the cheapest of some would be
+// reported as the cheapest of all.
 func (r *report) figureOf(proxy string, b bar) (cheapest string, figure *summary) {
 	measured := r.find(b.measure)
 	if measured == nil {
@@ -120,13 +122,13 @@ func (r *report) figureOf(proxy string, b bar) (cheapest string, figure *summary
 		}
 	}
 	divided, ok := edge.Ratios[least.Proxy]
-	if !ok { // no round had a divisor greater than 0
+	if !ok { // in no round was the cheapest proxy's figure greater than 0, so nothing can be divided by it
 		return "", nil
 	}
 	return least.Proxy, &divided
 }
 
-// writeBars prints one line for each bar that was measured.
+// writeBars prints one line for each measured figure and its bar (the limit that edge should meet).
 func writeBars(w io.Writer, results []*barResult) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	compared := slices.ContainsFunc(results, func(b *barResult) bool { return b.Before != nil })

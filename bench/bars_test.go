@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// rounds adds one value for each round of a proxy.
+// rounds adds one figure for each round to a proxy's figures in the report.
 func (r *report) rounds(proxy string, m measure, values ...float64) {
 	for _, v := range values {
 		r.add(proxy, []reading{{m, v}})
@@ -19,11 +19,11 @@ func TestBarsAreHeldAgainstTheCheapestInTheSameRound(t *testing.T) {
 	r := &report{}
 	r.rounds("edge", down, 1, 2, 3)
 	r.rounds("relay", down, 2, 2, 2)
-	r.rounds("nginx", down, 1, 1, 4) // the cheapest by its median; edge's ratios are 1, 2 and 0.75
+	r.rounds("nginx", down, 1, 1, 4) // cheapest by its median; in the three rounds, edge divided by nginx is 1, 2 and 0.75
 	r.rounds("haproxy", down, 3, 3, 3)
 	r.rounds("edge", up, 1)
 	r.rounds("relay", up, 2)
-	r.rounds("nginx", up, 2) // haproxy is missing, so the cheapest of the three is unknown
+	r.rounds("nginx", up, 2) // haproxy is missing, so the cheapest of relay, nginx and haproxy is unknown
 	r.rounds("translator", up, 5)
 	r.rounds("relay", keystrokeCPU, 1)
 	r.rounds("edge", idleEach, 40)
@@ -49,8 +49,9 @@ idle session RSS KiB   edge        40.0    40.0 - 40.0   RSS KiB       at most 3
 	}
 }
 
-// TestBarsBesideThoseOfBefore checks that the tables have the figures of the binary of --before: in
-// columns of the bars, and as the divisor "x before".
+// TestBarsBesideThoseOfBefore checks that the tables contain the figures of edge's second binary,
+// of --before. The table of bars has columns for them, and the table of proxies has the ratios "x
+// before".
 func TestBarsBesideThoseOfBefore(t *testing.T) {
 	down := transferMeasure("down", maxWrite)
 	r := &report{}
@@ -95,7 +96,8 @@ func TestBarMayBeAFloor(t *testing.T) {
 	}
 }
 
-// squeeze replaces runs of spaces by one space, because text/tabwriter aligns the columns.
+// squeeze replaces each sequence of spaces by one space, because the number of spaces depends on
+// the widths of the table's columns.
 func squeeze(text string) string {
 	var out []byte
 	for line := range bytes.Lines([]byte(text)) {

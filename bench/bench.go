@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// Exit codes of the program.
+// Exit codes of bench.
 const (
 	exitOK    = 0
 	exitError = 1
@@ -28,8 +28,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run runs the program with args and returns its exit code. It prints the tables to stdout, and
-// progress and errors to stderr.
+// run runs bench with args and returns its exit code. It prints the tables to stdout, and progress
+// and errors to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	s, err := parseSettings(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	r, err := measureAll(ctx, s, stderr)
-	if r != nil { // If a long run ends with an error, report the figures that it has.
+	if r != nil { // If a long measurement ends with an error, report the figures that it has.
 		err = errors.Join(err, writeReport(stdout, s, r))
 	}
 	if err != nil {
@@ -57,8 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// writeReport prints the tables and writes the files. It prints the tables even if it cannot write
-// a file.
+// writeReport prints the tables and writes the files of --json and --svg. It prints the tables even
+// if it cannot write a file.
 func writeReport(stdout io.Writer, s settings, r *report) error {
 	err := writeTable(stdout, r)
 	if s.JSON != "" {

@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets this test binary also run as the children that a run of bench starts. It checks for
-// goroutine leaks.
+// TestMain lets this test binary also run as the child processes (proxies, upstream) that bench
+// starts. It checks that the tests leave no goroutine.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == roleCommand {
 		os.Exit(runRole(os.Args[2], os.Stdin, os.Stdout, os.Stderr))
@@ -27,11 +27,11 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// builtIn is the folder of builtEdge's binary; empty if it was not built.
+// builtIn is the folder with the edge binary that the tests share; empty if it was not built.
 var builtIn string
 
-// builtEdge returns the path of edge's binary. It is built once for all tests that do not build
-// their own.
+// builtEdge returns the path of edge's binary. The binary is built once, for all tests that do not
+// build their own.
 var builtEdge = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "bench-test-")
 	if err != nil {
@@ -43,7 +43,7 @@ var builtEdge = sync.OnceValues(func() (string, error) {
 	return l.edge, err
 })
 
-// smallArgs returns the flags of a short run, followed by more.
+// smallArgs returns the flags of bench for a short measurement, followed by more.
 func smallArgs(more ...string) []string {
 	return append([]string{
 		"--proxies", "translator,relay,nginx,haproxy", "--pairs", "", "--rounds", "2", "--idle-rounds", "1",
@@ -82,8 +82,8 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 	for _, m := range r.Measures {
 		for _, p := range m.Proxies {
 			rounds[fmt.Sprintf("%s %s %s", m.Name, m.Unit, p.Proxy)] = len(p.Samples)
-			// With 20 sessions the memory of a process may not grow; all other figures must be
-			// greater than 0.
+			// With only 20 sessions, the measured memory of a process can stay the same or fall, so
+			// figures of memory can be 0 or less. All other figures must be greater than 0.
 			if p.Median <= 0 && m.measure != idleEach && m.measure != idleSpoken && m.measure != idleGrowth {
 				t.Errorf("%s %s of %s is %v", m.Name, m.Unit, p.Proxy, p.Median)
 			}
@@ -127,7 +127,8 @@ func TestRunReportsEveryMeasureOfEveryPeer(t *testing.T) {
 	}
 }
 
-// cancelOnWrite is a writer for progress that cancels the run at its first line.
+// cancelOnWrite is a writer for bench's progress. It cancels the measurement when it receives the
+// first line.
 type cancelOnWrite struct {
 	bytes.Buffer
 	cancel context.CancelFunc
@@ -167,8 +168,8 @@ func TestEdgeThatDoesNotStartIsNamedAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// expectNothingLeft checks at the end of the test that no child process and no file of a lab is
-// left.
+// expectNothingLeft checks at the end of the test that bench has left no child process and no
+// temporary file.
 func expectNothingLeft(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
@@ -192,7 +193,7 @@ func checkNothingLeft(t *testing.T, dir string) {
 
 func TestBadArgumentsAreOneLine(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // if bench accepts invalid arguments, the run must end at once
+	cancel() // cancel before the start: if bench accepts the invalid arguments, it must measure nothing
 	for _, args := range [][]string{
 		{"--no-such-flag"}, {"word"}, {"--proxies", "squid"}, {"--proxies", "relay,relay"},
 		{"--proxies", "", "--pairs", ""}, {"--pairs", "exec/v6/spdy"}, {"--pairs", "exec/v5/spdy,exec/v5/spdy"},

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// writeCharts writes the charts into the folder dir: one file for each first word of a measure's
-// name, for example down.svg, and one with the ratios of the pairs for each of these words, for
-// example pairs-down.svg.
+// writeCharts writes the charts into the folder dir. It writes one file for each first word of a
+// measure's name, for example down.svg. For each of these words it writes another file with the
+// ratios of the pairs, for example pairs-down.svg.
 func writeCharts(dir string, r *report) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("bench: create the folder for charts: %w", err)
@@ -22,7 +22,8 @@ func writeCharts(dir string, r *report) error {
 	return nil
 }
 
-// charts returns the panels of each file, by the file's name without extension.
+// charts returns the panels (one measure each) of each chart file. The key is the file's name
+// without extension.
 func (r *report) charts() map[string][]panel {
 	all := map[string][]panel{}
 	for _, m := range r.Measures {
@@ -48,7 +49,7 @@ func (r *report) charts() map[string][]panel {
 	return all
 }
 
-// chart returns the name of the file that shows the measure, without extension.
+// chart returns the name, without extension, of the chart file that shows the measure.
 func (m measure) chart() string {
 	first, _, _ := strings.Cut(m.Name, " ")
 	return strings.TrimSuffix(first, ",")

@@ -1,5 +1,6 @@
-// Command bench measures the cost of carrying a stream: edge compared with other proxies, and edge
-// in each pair of dialects, in one run.
+// Command bench measures the CPU time and memory that edge and other proxies need to carry streams,
+// such as exec and port-forward. It also measures edge in each pair, which is a combination of the
+// client's dialect and edge's upstream protocol.
 //
 // Each proxy is a separate process between the same client and the same upstream, with TLS on both
 // sides. So the kernel's accounting for that process is the cost of the proxy and of nothing else:
@@ -53,8 +54,8 @@
 // # Before and after
 //
 // With --before a second binary of edge takes turns with the first one: as the proxy "before", and
-// in each pair. The table of bars then has its figures in columns of their own. The column "x
-// before" is edge's figure divided by that of the second binary, within each round.
+// in each pair. The table of bars then has columns with the figures of the second binary. The
+// column "x before" is edge's figure divided by that of the second binary, within each round.
 //
 //	$ git worktree add ../before HEAD~1 && (cd ../before && go build -o /tmp/before ./cmd/edge)
 //	$ go run ./bench --before /tmp/before --only pairs,streams
@@ -130,10 +131,11 @@
 //
 // # Bars
 //
-// The last table compares the measured figures with bars.go: the figures that edge should reach. If
-// a bar is a ratio to several proxies, the divisor is the proxy with the lowest median. Such a bar
-// is omitted unless all these proxies were measured. A missed bar is marked in the table, and does
-// not change the exit code.
+// A bar is a limit that one of edge's figures should meet. bars.go contains all bars, and the last
+// table compares the measured figures with them. If a bar is a ratio to several proxies, edge's
+// figure is divided by that of the proxy with the lowest median. Such a bar is omitted unless all
+// these proxies were measured. A missed bar is marked in the table, and does not change the exit
+// code.
 //
 // # Hold
 //

@@ -23,7 +23,7 @@ const edgePackage = "edge/cmd/edge"
 // readyPoll is the interval at which bench polls a readiness probe.
 const readyPoll = 50 * time.Millisecond
 
-// findEdge builds edge's binary once, unless --edge names one.
+// findEdge builds edge's binary once, unless the flag --edge names a binary.
 func (l *lab) findEdge(ctx context.Context) error {
 	if l.edge != "" {
 		return nil
@@ -37,9 +37,9 @@ func (l *lab) findEdge(ctx context.Context) error {
 	return nil
 }
 
-// startEdge runs edge serve as in production: edge verifies the client's token and impersonates the
-// user upstream. mode is the value for --upstream-streaming. If other is true, it runs the binary
-// of --before.
+// startEdge returns a function that runs edge serve as in production: edge verifies the client's
+// token and impersonates the user upstream. mode is the value for --upstream-streaming. If other is
+// true, it runs edge's second binary, of --before.
 func startEdge(mode string, other bool) starter {
 	return func(ctx context.Context, l *lab) (*process, string, error) {
 		if err := l.findEdge(ctx); err != nil {
@@ -84,8 +84,8 @@ func startEdge(mode string, other bool) starter {
 // flagStreaming is edge's flag that sets the upstream protocol of streams.
 const flagStreaming = "--upstream-streaming"
 
-// streamingFlag returns the arguments that make binary use mode. A binary that has no such flag,
-// which --edge and --before may name, always uses SPDY.
+// streamingFlag returns the arguments with which the edge binary uses mode upstream. A binary of
+// --edge or --before can be too old to have the flag; such a binary always uses SPDY.
 func streamingFlag(ctx context.Context, binary, mode string) ([]string, error) {
 	help, err := exec.CommandContext(ctx, binary, "serve", "--help").CombinedOutput()
 	if err != nil {
@@ -100,7 +100,7 @@ func streamingFlag(ctx context.Context, binary, mode string) ([]string, error) {
 	return nil, fmt.Errorf("bench: this edge binary has no flag %s, so it cannot use %s upstream", flagStreaming, mode)
 }
 
-// awaitReady polls the URL probe until the response is 200, or until the process exits or
+// awaitReady sends GET requests to the URL probe until the response is 200, the process exits or
 // startTimeout has passed.
 func (l *lab) awaitReady(ctx context.Context, p *process, probe string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -128,8 +128,8 @@ func (l *lab) awaitReady(ctx context.Context, p *process, probe string) error {
 	}
 }
 
-// writeKubeconfig writes a kubeconfig for edge with upstream as the cluster, as JSON, which is
-// valid YAML. Upstream ignores the credential.
+// writeKubeconfig writes a kubeconfig for edge, with bench's upstream server as the cluster. It
+// writes JSON, which is valid YAML. Upstream ignores the credential.
 func (l *lab) writeKubeconfig() error {
 	l.kubeconfig = filepath.Join(l.dir, "kubeconfig")
 	type object = map[string]any

@@ -11,23 +11,26 @@ import (
 )
 
 const (
-	// turnTimeout ends a turn that takes too long, unless the experiment has a limit of its own.
+	// turnTimeout is the timeout of a turn (one proxy runs one experiment once), unless the
+	// experiment has a limit of its own.
 	turnTimeout = 3 * time.Minute
-	// warmKeystrokes is the number of keystrokes that a session sends before the measured ones. If
-	// fewer keystrokes are measured, only that number is sent before them.
+	// warmKeystrokes is the number of keystrokes (round trips of one byte) that a session sends
+	// before the measured ones. If a turn measures fewer keystrokes, it sends only as many before
+	// them.
 	warmKeystrokes = 500
 	gigabyte       = 1e9
 )
 
-// experiment is what one proxy does in one turn. run returns one reading for each measure of the
-// experiment.
+// experiment is a measurement that one proxy runs once in each round. run returns one reading (a
+// value) for each measure of the experiment.
 type experiment struct {
 	name  string
 	run   func(context.Context, *proxy) ([]reading, error)
-	limit time.Duration // timeout of a turn; 0: turnTimeout
+	limit time.Duration // timeout of one run of the experiment; 0: turnTimeout
 }
 
-// cpuExperiments returns the experiments that run on long-lived proxies.
+// cpuExperiments returns the experiments on streams (down, up, keystrokes). They use proxies that
+// run during the whole measurement.
 func cpuExperiments(s settings) []experiment {
 	var all []experiment
 	for _, size := range s.Down {
@@ -42,8 +45,8 @@ func cpuExperiments(s settings) []experiment {
 	return all
 }
 
-// turn runs the experiment once, within its time limit. An error includes the last output of the
-// proxy.
+// turn runs the experiment once on one proxy, within its time limit. An error includes the last
+// output of the proxy.
 func (e experiment) turn(ctx context.Context, p *proxy) ([]reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.limit, turnTimeout))
 	defer cancel()
@@ -102,8 +105,8 @@ func upExperiment(volume int64, size int) experiment {
 	}}
 }
 
-// keystrokeExperiment waits for each echo before it sends the next byte, so that no proxy can batch
-// them.
+// keystrokeExperiment returns an experiment that sends single bytes and waits for each echo before
+// it sends the next byte, so that no proxy can combine them.
 func keystrokeExperiment(count int) experiment {
 	return experiment{name: keystrokeCPU.Name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		s, err := p.open(ctx, work{command: []string{"echo"}, tty: true})
@@ -149,7 +152,7 @@ func keystrokeExperiment(count int) experiment {
 	}}
 }
 
-// cpuOf returns the CPU time that the proxy spent during work.
+// cpuOf calls work and returns the CPU time that the proxy spent meanwhile.
 func (p *proxy) cpuOf(work func() error) (time.Duration, error) {
 	before, err := p.cpu()
 	if err != nil {

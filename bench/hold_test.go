@@ -16,8 +16,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestHeldEdgeServesWhoReadsItsVariables checks that a program that reads the variables of --hold
-// can use edge: exec of cat, and a watch. It also checks that edge exits with bench.
+// TestHeldEdgeServesWhoReadsItsVariables checks that a program that reads the variables that bench
+// --hold prints can use edge: for an exec of cat, and for a watch. It also checks that edge exits
+// when bench does.
 func TestHeldEdgeServesWhoReadsItsVariables(t *testing.T) {
 	expectNothingLeft(t)
 	ctx, release := context.WithCancel(t.Context())
@@ -92,7 +93,8 @@ func readLongLine(r io.Reader) (string, error) {
 	}
 }
 
-// checkCat checks that cat echoes until stdin ends, and then ends with a success.
+// checkCat checks an exec of cat through edge: cat echoes until stdin ends, and then ends with a
+// success.
 func checkCat(t *testing.T, held target) {
 	t.Helper()
 	conn, err := execV5.dial(t.Context(), held, work{command: []string{"cat"}})
@@ -118,7 +120,7 @@ func checkCat(t *testing.T, held target) {
 	}
 }
 
-// checkWatch checks that a watch sends its first event at once and a second one later.
+// checkWatch checks a watch through edge: the first event comes at once and a second one later.
 func checkWatch(t *testing.T, held target) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: held.pool}}

@@ -12,26 +12,27 @@ import (
 )
 
 const (
-	// openers is the number of sessions that open at the same time. With more of them, garbage of
-	// the handshakes would be measured too.
+	// openers is the number of sessions that open at the same time. If more opened at one time, the
+	// garbage of their handshakes would count as memory of the sessions.
 	openers = 8
-	// warmSessions is the number of sessions that are opened and closed before the baseline is
-	// read, so that code and pools are in memory.
+	// warmSessions is the number of sessions that are opened and closed before bench first reads
+	// the proxy's memory, so that the proxy's code and buffer pools are in memory.
 	warmSessions = 8
-	// idleKeystrokes is the number of keystrokes of each session before it is idle again: enough
-	// for edge to treat the session as busy.
+	// idleKeystrokes is the number of keystrokes that bench sends in each idle session. They are
+	// enough for edge to treat the session as busy. After that, the session is idle again.
 	idleKeystrokes = 20
-	// idleTimeout limits a turn. Thousands of sessions open in a turn, each with two TLS
-	// handshakes.
+	// idleTimeout limits one run of the experiment with idle sessions. Thousands of sessions open
+	// in it, each with two TLS handshakes.
 	idleTimeout = 10 * time.Minute
-	// holdEvery is the interval between two readings of memory while sessions are held.
+	// holdEvery is the interval at which bench reads the proxy's memory while it holds idle
+	// sessions.
 	holdEvery = 30 * time.Second
 )
 
-// idleExperiment measures idle sessions in a new process. Its sessions are silent at first. Then
-// each of them echoes idleKeystrokes bytes, as a real session has echoed some, and is silent again.
-// If hold is not 0, the sessions are then held for hold, and the growth of memory is a further
-// measure.
+// idleExperiment measures the memory of idle sessions in a new process. At first the sessions send
+// and receive nothing. Then each session echoes idleKeystrokes bytes, as a real session has echoed
+// some, and is idle again. If hold is not 0, bench then holds the sessions for this time and also
+// measures how far memory grows.
 func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 	return experiment{name: idleEach.Name, limit: idleTimeout + hold, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		before, err := p.residentWarm(ctx, settle, func() error {
@@ -40,7 +41,7 @@ func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 		if err != nil {
 			return nil, err
 		}
-		var resident []int64 // KiB: silent sessions, after the keystrokes, then every holdEvery
+		var resident []int64 // memory in KiB: before the keystrokes, after them, then at each interval of holdEvery
 		err = withIdle(ctx, p, sessions, func(ctx context.Context, idle []*session) (err error) {
 			resident, err = residentIdle(ctx, p, idle, settle, hold)
 			return err
@@ -61,8 +62,8 @@ func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 	}}
 }
 
-// residentWarm returns the proxy's resident memory in KiB after warm has opened and closed sessions
-// and settle has passed. It is the baseline for the memory of further sessions.
+// residentWarm calls warm, which opens and closes sessions, waits for settle, and returns the
+// proxy's resident memory in KiB. The memory of further sessions is the difference to this value.
 func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm func() error) (int64, error) {
 	if err := warm(); err != nil {
 		return 0, err
@@ -70,8 +71,8 @@ func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm fun
 	return p.residentAfter(ctx, settle)
 }
 
-// withIdle opens n sessions with a terminal that send and receive nothing, calls use, and closes
-// the sessions.
+// withIdle opens n sessions with a terminal that send and receive nothing, calls use with them, and
+// closes them.
 func withIdle(ctx context.Context, p *proxy, n int, use func(context.Context, []*session) error) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end() // closes the sessions
@@ -95,8 +96,8 @@ func withIdle(ctx context.Context, p *proxy, n int, use func(context.Context, []
 	return use(ctx, idle)
 }
 
-// keystrokeEach lets each session echo idleKeystrokes bytes, one at a time, and all sessions at
-// once, which takes the most memory. The sessions stay open.
+// keystrokeEach lets each session echo idleKeystrokes bytes, one byte at a time. All sessions do
+// this at the same time, because that takes the most memory. The sessions stay open.
 func keystrokeEach(sessions []*session) error {
 	var all errgroup.Group
 	for _, s := range sessions {
@@ -113,9 +114,9 @@ func keystrokeEach(sessions []*session) error {
 	return all.Wait()
 }
 
-// residentIdle returns the proxy's resident memory in KiB: first after the sessions have been
-// silent for settle, then after keystrokes and another settle, then every holdEvery for hold. It
-// returns an error if a session ends by itself.
+// residentIdle reads the proxy's resident memory, in KiB, several times: after the sessions have
+// been silent for settle, again after keystrokes and another settle, then at each interval of
+// holdEvery for the time hold. It returns an error if a session ends by itself.
 func residentIdle(ctx context.Context, p *proxy, idle []*session, settle, hold time.Duration) ([]int64, error) {
 	first, err := p.residentAfter(ctx, settle)
 	if err != nil {
@@ -151,7 +152,7 @@ func residentIdle(ctx context.Context, p *proxy, idle []*session, settle, hold t
 	return readings, nil
 }
 
-// residentAfter waits and then returns the proxy's resident memory in KiB.
+// residentAfter waits for the given time and then returns the proxy's resident memory in KiB.
 func (p *proxy) residentAfter(ctx context.Context, wait time.Duration) (int64, error) {
 	if err := pause(ctx, wait); err != nil {
 		return 0, err

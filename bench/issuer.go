@@ -15,7 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Values in the tokens of the issuer. edge's flags must accept them.
+// Values in the tokens of bench's OIDC issuer. bench starts edge with flags that accept them.
 const (
 	clientID      = "bench"
 	subject       = "bench"
@@ -24,14 +24,14 @@ const (
 	tokenLifetime = 12 * time.Hour
 )
 
-// issuer is a minimal OpenID provider for edge: a discovery document and one signing key.
+// issuer is a minimal OpenID provider for edge. It serves a discovery document and one signing key.
 type issuer struct {
 	url    string
 	key    jose.JSONWebKey
 	server *http.Server
 }
 
-// startIssuer serves the issuer in the driver's process, on loopback, until close.
+// startIssuer serves the OIDC issuer in bench's own process, on loopback, until close is called.
 func startIssuer(p *pki) (*issuer, error) {
 	private, err := rsa.GenerateKey(rand.Reader, signingBits)
 	if err != nil {
@@ -70,7 +70,7 @@ func (i *issuer) serve(l net.Listener) {
 	go func() { _ = i.server.Serve(l) }()
 }
 
-// token returns an ID token that is valid longer than any run.
+// token returns an ID token that is valid longer than any measurement takes.
 func (i *issuer) token() (string, error) { return i.tokenOf(subject) }
 
 // tokens returns ID tokens of n different users.

@@ -17,20 +17,22 @@ import (
 // startTimeout limits how long a process may take to start until it serves.
 const startTimeout = 30 * time.Second
 
-// peer describes a kind of proxy.
+// peer describes one kind of proxy that bench can measure, such as nginx.
 type peer struct {
 	name     string
-	client   dialect // dialect of the client
+	client   dialect // dialect that the client of this proxy uses
 	start    starter
-	plain    starter // starter for requests without an upgrade; nil: not supported
-	program  string  // name of the Debian package and its program; empty: Go code
+	plain    starter // starts the proxy for requests without an upgrade; nil: not supported
+	program  string  // name of the Debian package and of its program; empty: the proxy is Go code
 	sessions int     // maximum number of idle sessions; 0: no limit
 }
 
-// starter starts a process of the lab and returns its address as host:port.
+// starter starts a process of the lab (the environment of a measurement) and returns the process
+// and its address as host:port.
 type starter func(context.Context, *lab) (*process, string, error)
 
-// peers are all proxies that can be measured, in the default order of their turns.
+// peers are all kinds of proxies that can be measured, in the default order in which they take
+// turns.
 var peers = []peer{
 	{name: "edge", client: execV5, start: startEdge(modeSPDY, false), plain: startEdge(modeSPDY, false)},
 	{name: "translator", client: execV5, start: startRole("translator"), sessions: maxTranslated},
@@ -39,17 +41,17 @@ var peers = []peer{
 	{name: "haproxy", client: execV4, start: startHAProxy, plain: startHAProxy, program: "haproxy"},
 }
 
-// labelBefore is the name of the proxy before in reports.
+// labelBefore is the name in reports of edge's second binary, of --before.
 const labelBefore = "before"
 
-// before is the second binary of edge. It is measured if --before is set.
+// before is edge's second binary as a kind of proxy. It is measured if --before is set.
 var before = peer{name: labelBefore, client: execV5, start: startEdge(modeSPDY, true), plain: startEdge(modeSPDY, true)}
 
 // maxTranslated is the maximum number of idle sessions of the API server's translator. A session
 // needs about 700 KiB there, so that more sessions would not fit into the memory of small machines.
 const maxTranslated = 1000
 
-// idleSessions returns the number of idle sessions for this peer in one turn.
+// idleSessions returns how many idle sessions bench opens at one time through a proxy of this kind.
 func (p peer) idleSessions(s settings) int {
 	if p.sessions > 0 {
 		return min(p.sessions, s.Sessions)
@@ -76,8 +78,8 @@ func peerNamed(name string) (peer, bool) {
 	return peers[i], true
 }
 
-// lab is the environment of a run: certificates, the issuer and upstream. It owns all processes
-// that the run starts; close ends them.
+// lab is the environment of a measurement: certificates, the OIDC issuer and the upstream server.
+// It owns all processes that bench starts; its method close ends them.
 type lab struct {
 	dir        string
 	pki        *pki
@@ -85,22 +87,23 @@ type lab struct {
 	token      string
 	edge       string            // path of edge's binary; empty: not built yet
 	before     string            // path of the binary of --before; empty: not set
-	upstream   string            // host:port
+	upstream   string            // address of the upstream server as host:port
 	kubeconfig string            // path of the kubeconfig for edge
-	server     *process          // the process of upstream
-	programs   map[string]string // paths of Debian's programs, by name
+	server     *process          // the process of the upstream server
+	programs   map[string]string // paths of the programs that are Debian packages, by name
 	processes  []*process
 }
 
-// proxy is a running proxy in front of upstream, with the dialect and the target of its client.
+// proxy is a running proxy in front of the upstream server. It includes the dialect that its client
+// uses, and its address.
 type proxy struct {
 	*process
-	label  string // name in reports
+	label  string // the proxy's name in reports
 	client dialect
 	target target
 }
 
-// open starts a command through the proxy.
+// open starts a command of the workload through the proxy, in a new session.
 func (p *proxy) open(ctx context.Context, w work) (*session, error) {
 	return p.client.open(ctx, p.target, w)
 }
@@ -130,7 +133,7 @@ func openLab(ctx context.Context, s settings) (_ *lab, err error) {
 	return l, nil
 }
 
-// close ends all processes of the lab and removes its files.
+// close ends all processes that bench started and removes its temporary files.
 func (l *lab) close() {
 	for _, p := range slices.Backward(l.processes) {
 		p.stop()
@@ -141,8 +144,8 @@ func (l *lab) close() {
 	_ = os.RemoveAll(l.dir)
 }
 
-// startProxy starts a new process of a peer. The process ends by its stop method, or when the lab
-// is closed.
+// startProxy starts a new proxy process of kind p. The process ends when its stop method or the
+// method close of the lab is called.
 func (l *lab) startProxy(ctx context.Context, p peer) (*proxy, error) {
 	process, address, err := p.start(ctx, l)
 	if err != nil {
@@ -155,7 +158,7 @@ func (l *lab) target(address string) target {
 	return target{address: address, token: l.token, pool: l.pki.pool}
 }
 
-// run starts cmd as a process of the lab.
+// run starts cmd as a child process, which the lab's method close ends.
 func (l *lab) run(name string, cmd *exec.Cmd) (*process, error) {
 	p, err := startProcess(name, cmd)
 	if err != nil {
@@ -165,8 +168,8 @@ func (l *lab) run(name string, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// startRole runs this program again as a child with the named role, and waits until the child
-// prints its address.
+// startRole returns a function that runs this program again as a child process with the named role
+// (for example a proxy), and waits until the child prints its address.
 func startRole(name string) starter {
 	return func(ctx context.Context, l *lab) (*process, string, error) {
 		config := roleConfig{CAFile: l.pki.caFile, CertFile: l.pki.certFile, KeyFile: l.pki.keyFile}
@@ -189,7 +192,7 @@ func startRole(name string) starter {
 		defer printed.Close()
 		cmd.Stdout = stdout
 		p, err := l.run(name, cmd)
-		_ = stdout.Close() // the pipe's only writer is now the child, so it ends with the child
+		_ = stdout.Close() // close bench's copy of the pipe's write end, so that reading ends when the child ends
 		if err != nil {
 			return nil, "", err
 		}
@@ -201,8 +204,8 @@ func startRole(name string) starter {
 	}
 }
 
-// configureRole sends the configuration to the child and reads its address. It leaves stdin open,
-// because the child exits when stdin ends.
+// configureRole sends the configuration to a child process of bench and reads the child's address.
+// It leaves the child's stdin open, because the child exits when stdin ends.
 func configureRole(ctx context.Context, c roleConfig, stdin io.Writer, printed *os.File) (string, error) {
 	if err := printed.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
 		return "", err

@@ -8,21 +8,24 @@ import (
 	"time"
 )
 
-// labelDirect is the name in reports of requests to upstream without a proxy.
+// labelDirect is the name in reports of requests that the client sends to the upstream server
+// without a proxy.
 const labelDirect = "direct"
 
-// direct returns upstream as a proxy without cost: the client sends its requests to upstream
-// itself. Its CPU time is not measured.
+// direct returns the upstream server itself as a proxy, for comparison: the client sends its
+// requests to it without a proxy. Its CPU time is not measured.
 func (l *lab) direct() *proxy {
 	return &proxy{process: l.server, label: labelDirect, client: execV4, target: l.target(l.upstream)}
 }
 
-// errand is one action of a client. It returns how long the client waited.
+// errand is one action of a client whose duration bench measures, such as a request. It returns how
+// long the client waited.
 type errand func(context.Context) (time.Duration, error)
 
-// addLatencies runs the errand of each proxy n times, one at a time. The proxies take turns, so
-// that a short disturbance of the machine affects all of them. The first proxy is direct; the added
-// times of the others are relative to it.
+// addLatencies measures each proxy n times: it runs the proxy's errand (one action of a client) and
+// records how long the client waited. The proxies take turns, so that a short disturbance of the
+// machine affects all of them. The first proxy must be the direct one, which is no proxy. For all
+// others, addLatencies also computes how much longer the client waited.
 func addLatencies(ctx context.Context, name string, proxies []*proxy, errands []errand, n int, add func(*proxy, []reading)) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(errands))*turnTimeout)
 	defer cancel()
@@ -47,8 +50,8 @@ func addLatencies(ctx context.Context, name string, proxies []*proxy, errands []
 	return nil
 }
 
-// waited returns percentiles of took, which is sorted. If alone is not nil, it has the sorted times
-// without a proxy, and waited returns the differences to them, too.
+// waited returns percentiles of the durations took, which are sorted. If alone is not nil, it
+// contains the sorted durations without a proxy, and waited also returns the differences to them.
 func waited(name string, took, alone []time.Duration) []reading {
 	var all []reading
 	for _, p := range []float64{50, 99} {

@@ -9,14 +9,14 @@ import (
 	"edge/internal/proc"
 )
 
-// machine describes the machine and the Go version of a run.
+// machine describes the machine and the Go version of a measurement.
 type machine struct {
 	Cores      int    `json:"cores"`
 	GOMAXPROCS int    `json:"gomaxprocs"`
 	Model      string `json:"model"`
 	MemoryKiB  int64  `json:"memoryKiB"`
 	Kernel     string `json:"kernel"`
-	HugePages  string `json:"transparentHugePages"` // "always" rounds up a Go heap's resident size
+	HugePages  string `json:"transparentHugePages"` // setting of transparent huge pages; "always" makes the resident memory of a Go process larger
 	Go         string `json:"go"`
 }
 

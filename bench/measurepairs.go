@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// measurePairs measures each pair in turns. The relay that a pair is divided by has its turn
-// shortly before.
+// measurePairs measures each pair (client dialect and upstream protocol). The pairs take turns. The
+// relay by whose cost a pair is divided has its turn shortly before the pair.
 func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	lanes, err := l.startLanes(ctx, s)
 	for _, lane := range lanes {
@@ -33,7 +33,7 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 				if err != nil {
 					return err
 				}
-				cost := readings[0] // not reported: latencies, because they include upstream
+				cost := readings[0] // CPU time only; latencies are not reported for pairs, because they include the upstream server's
 				r.addPair(lane, cost)
 				printProgress(progress, round, s.Rounds, lane.label, []reading{cost})
 			}
@@ -42,9 +42,11 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 	return nil
 }
 
-// startLanes starts the processes that the pairs need, one of each kind, and warms up each lane. If
-// a lane cannot be measured, the run ends here. The lanes of pairs follow their relay, and a peer
-// follows its pair. The caller stops the lanes, also after an error.
+// startLanes starts the processes that the measurement of pairs needs, one of each kind. A lane is
+// one proxy with one client dialect; startLanes sends some traffic through each lane. If that
+// fails, the whole measurement ends. In the list, the lanes of pairs follow their relay, and a
+// proxy that is measured beside edge follows edge's lane. The caller stops the lanes, also after an
+// error.
 func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err error) {
 	running := map[string]proxy{}
 	start := func(kind string, start starter, client dialect, label, relay string) error {
@@ -99,8 +101,9 @@ func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err err
 	return lanes, nil
 }
 
-// checkSpoken checks with upstream that the last stream was requested in the protocol of p. edge
-// can choose another protocol than its flag sets, and then the figures would have the wrong name.
+// checkSpoken asks the upstream server in which protocol the last stream was requested, and returns
+// an error if it is not the protocol of p. edge can choose another protocol than its flag sets, and
+// then the figures would have the wrong name.
 func (l *lab) checkSpoken(ctx context.Context, p pair) error {
 	client := &http.Client{Timeout: handshakeTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: l.pki.pool}}}

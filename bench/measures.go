@@ -1,6 +1,6 @@
 package main
 
-// Measures of streams, by their names in tables, charts and bars.
+// What bench measures about streams. The names are those in tables, charts and bars.go.
 var (
 	keystrokeCPU = measure{Name: "keystroke", Unit: "CPU us"}
 	keystrokeP50 = measure{Name: "keystroke", Unit: "p50 us"}
@@ -12,11 +12,12 @@ var (
 	idleGrowth   = measure{Name: "idle growth", Unit: "% of RSS"}
 )
 
-// perCPU is the unit of figures that are counted per second of the proxy's CPU time. More is
+// perCPU is the unit of figures that are a number per second of the proxy's CPU time. More is
 // better.
 const perCPU = "per CPU s"
 
-// transferMeasure returns the measure of a direction, "down" or "up", with writes of size bytes.
+// transferMeasure returns the measure of a transfer in one direction, "down" or "up", with writes
+// of size bytes.
 func transferMeasure(direction string, size int) measure {
 	return measure{Name: direction + ", " + sizeName(size), Unit: "CPU s/GB"}
 }

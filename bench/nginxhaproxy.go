@@ -14,7 +14,7 @@ import (
 	"text/template"
 )
 
-// Configuration templates of the proxies that are Debian programs.
+// Templates of the configuration files of nginx and HAProxy.
 var (
 	//go:embed nginx.conf
 	nginxConf string
@@ -22,32 +22,33 @@ var (
 	haproxyCfg string
 )
 
-// programConfig has the values for the configuration templates.
+// programConfig contains the values for a configuration template of nginx or HAProxy.
 type programConfig struct {
-	Port          int    // to listen on at 127.0.0.1
-	Upstream      string // host:port
-	UpstreamName  string // name in upstream's certificate
+	Port          int    // port on 127.0.0.1 on which the proxy listens
+	Upstream      string // address of the upstream server as host:port
+	UpstreamName  string // DNS name in the upstream server's certificate
 	CA            string // paths of PEM files
 	Cert          string
 	Key           string
-	Bundle        string // path of a file with Cert and Key
+	Bundle        string // path of a PEM file that contains the content of Cert and of Key
 	Sessions      int    // maximum number of sessions at the same time
-	Descriptors   int    // file descriptors for that many sessions
+	Descriptors   int    // maximum number of file descriptors, enough for Sessions
 	Threads       int
 	SilentSeconds int // seconds without data after which the proxy may end a session
 }
 
 const (
-	// otherDescriptors is the number of file descriptors of a proxy that are not sockets of
+	// otherDescriptors is how many file descriptors a proxy needs in addition to the sockets of
 	// sessions.
 	otherDescriptors = 400
-	// silentSeconds is longer than any measure holds an idle session.
+	// silentSeconds is after how many seconds without data nginx and HAProxy may end a session. It
+	// is longer than bench holds any idle session.
 	silentSeconds = 3600
 )
 
-// startNginx runs nginx without a master process, so that the CPU time of one process is the whole
-// cost. A second worker process would have its own sessions and would not speed up those of the
-// first.
+// startNginx runs nginx as one process without a master process, so that the CPU time of one
+// process is the whole cost. A second worker process would have its own sessions and would not
+// speed up the sessions of the first.
 func startNginx(ctx context.Context, l *lab) (*process, string, error) {
 	return l.startProgram(ctx, "nginx", nginxConf, func(dir, file string) []string {
 		return []string{"-e", "stderr", "-p", dir, "-c", file}
@@ -60,8 +61,8 @@ func startHAProxy(ctx context.Context, l *lab) (*process, string, error) {
 	return l.startProgram(ctx, "haproxy", haproxyCfg, func(_, file string) []string { return []string{"-db", "-f", file} })
 }
 
-// startProgram runs a program in a folder of its own, and waits until GET /version through it
-// succeeds.
+// startProgram runs nginx or HAProxy in a folder of its own, and waits until GET /version through
+// it succeeds.
 func (l *lab) startProgram(ctx context.Context, name, config string, args func(dir, file string) []string) (*process, string, error) {
 	path, ok := l.programs[name]
 	if !ok {

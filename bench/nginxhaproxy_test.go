@@ -20,7 +20,7 @@ func newProgramLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.close) // runs before expectNothingLeft checks
+	t.Cleanup(l.close) // registered after expectNothingLeft, so that it runs before expectNothingLeft checks
 	if err := l.findPrograms(t.Context(), []string{"nginx", "haproxy"}, t.Output()); err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func newProgramLab(t *testing.T) *lab {
 }
 
 // TestProgramsAgreeOnTheSameTLS checks that all proxies negotiate the same TLS version and cipher
-// suite, because another one would have another CPU cost.
+// suite, because another cipher suite would have another CPU cost.
 func TestProgramsAgreeOnTheSameTLS(t *testing.T) {
 	l := newProgramLab(t)
 	agreed := map[string]string{}
@@ -52,7 +52,7 @@ func TestProgramsAgreeOnTheSameTLS(t *testing.T) {
 }
 
 // TestProgramsAreOneProcess checks that nginx and HAProxy have no child processes, so that the CPU
-// time and memory of the started process are those of the whole proxy.
+// time and memory of one process are those of the whole proxy.
 func TestProgramsAreOneProcess(t *testing.T) {
 	l := newProgramLab(t)
 	for _, name := range []string{"nginx", "haproxy"} {
@@ -97,7 +97,7 @@ func TestProgramsVerifyUpstream(t *testing.T) {
 }
 
 func TestMissingProgramsAreNamedWithTheCommand(t *testing.T) {
-	t.Setenv("PATH", "") // so that apt-get is not found
+	t.Setenv("PATH", "") // empty, so that bench does not find apt-get
 	err := install(t.Context(), []string{"nginx", "haproxy"}, io.Discard)
 	const want = "apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends nginx haproxy; or omit them with --proxies"
 	if err == nil || !strings.Contains(err.Error(), want) {

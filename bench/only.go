@@ -1,9 +1,11 @@
 package main
 
-// partNames are the parts of a run that --only can name, in the order of the report.
+// partNames are the names that --only accepts, each for one part of the measurement, in the order
+// of the report.
 var partNames = []string{"pairs", "streams", "plain", "starts", "idle", "watches"}
 
-// keepOnly disables all parts of a run except the named ones. It keeps all parts if none is named.
+// keepOnly disables all parts of the measurement except those in names, from --only. If names is
+// empty, it keeps all parts.
 func (s *settings) keepOnly(names []string) error {
 	if err := checkNames("--only", names, partNames); err != nil || len(names) == 0 {
 		return err
@@ -33,7 +35,7 @@ func (s *settings) keepOnly(names []string) error {
 	return nil
 }
 
-// needsProxies reports whether the run measures any part other than pairs.
+// needsProxies reports whether bench measures any part other than pairs.
 func (s settings) needsProxies() bool {
 	return len(cpuExperiments(s)) > 0 || s.Requests > 0 || s.Starts > 0 || s.IdleRounds > 0 || s.WatchRounds > 0
 }

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// findPrograms finds the programs of the named proxies. It installs missing ones if it runs as root
-// on Debian.
+// findPrograms finds the programs nginx and haproxy if proxies names them. It installs a missing
+// program if bench runs as root on Debian.
 func (l *lab) findPrograms(ctx context.Context, proxies []string, progress io.Writer) error {
 	found, missing := lookup(proxies)
 	if len(missing) > 0 {
@@ -28,8 +28,8 @@ func (l *lab) findPrograms(ctx context.Context, proxies []string, progress io.Wr
 	return nil
 }
 
-// lookup returns the paths of the named proxies that are Debian programs, and the names of those
-// that are missing.
+// lookup returns the paths of those of the named proxies that are Debian programs, and the names of
+// those whose program is missing.
 func lookup(proxies []string) (found map[string]string, missing []string) {
 	found = map[string]string{}
 	for _, name := range proxies {
@@ -58,7 +58,7 @@ func locate(program string) string {
 }
 
 func install(ctx context.Context, packages []string, progress io.Writer) error {
-	const wait = "DPkg::Lock::Timeout=300" // wait up to 300 s for another run that installs
+	const wait = "DPkg::Lock::Timeout=300" // apt-get waits up to 300 s if another apt-get is installing packages
 	command := append([]string{"apt-get", "-o", wait, "install", "-y", "--no-install-recommends"}, packages...)
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
 		return fmt.Errorf("bench: programs are missing; as root on Debian run: %s; or omit them with --proxies", strings.Join(command, " "))
@@ -79,12 +79,12 @@ func install(ctx context.Context, packages []string, progress io.Writer) error {
 	return nil
 }
 
-// denyServices prevents packages from starting their services during the installation. allow undoes
-// that.
+// denyServices prevents apt-get from starting the services of packages (nginx, HAProxy) that it
+// installs. The function allow permits it again.
 func denyServices() (allow func(), err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	f, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if errors.Is(err, os.ErrExist) { // the machine has its own policy; keep it
+	if errors.Is(err, os.ErrExist) { // the machine has its own policy about starting services; keep it
 		return func() {}, nil
 	}
 	if err != nil {

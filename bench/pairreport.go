@@ -7,17 +7,19 @@ import (
 	"text/tabwriter"
 )
 
-// pairResult has the figures of one measure for one pair, or for a relay that pairs are divided by.
+// pairResult contains the figures of one measure for one pair (client dialect and upstream
+// protocol), or for a relay by whose figures pairs are divided.
 type pairResult struct {
 	Pair string `json:"pair"`
 	measure
-	Samples []float64 `json:"samples"` // one for each round, in the order of the rounds
+	Samples []float64 `json:"samples"` // one figure for each round, in the order of the rounds
 	summary
-	Relay string   `json:"relay,omitempty"` // divisor of Ratio: another result of the same measure
-	Ratio *summary `json:"ratio,omitempty"` // nil for a relay
+	Relay string   `json:"relay,omitempty"` // name of the relay by whose figure this one is divided; empty for a relay
+	Ratio *summary `json:"ratio,omitempty"` // figure divided by the relay's figure; nil for a relay
 }
 
-// addPair adds the cost of one turn of a lane to the report.
+// addPair adds a figure to the report: the CPU cost that one proxy of the measurement of pairs (a
+// lane) had in one turn.
 func (r *report) addPair(l lane, cost reading) {
 	p := r.pairResult(l.label, cost.measure)
 	if p == nil {
@@ -35,7 +37,7 @@ func (r *report) pairResult(name string, m measure) *pairResult {
 	return r.Pairs[i]
 }
 
-// finishPairs computes summaries and ratios after the last sample.
+// finishPairs computes medians and ratios of pairs after all rounds were measured.
 func (r *report) finishPairs() {
 	for _, p := range r.Pairs {
 		p.summary = summarize(p.Samples)
@@ -46,8 +48,8 @@ func (r *report) finishPairs() {
 	}
 }
 
-// writePairs prints one line for each measure and pair. The lines of a pair follow those of its
-// relay.
+// writePairs prints one line for each measure and each pair (client dialect and upstream protocol).
+// The lines of a pair follow those of its relay.
 func writePairs(w io.Writer, pairs []*pairResult) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "pair\tmeasure\tunit\tmedian\tspread\tx relay")

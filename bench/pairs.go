@@ -1,6 +1,7 @@
 package main
 
-// All dialects of clients. WebSocket dialects are named by their subprotocol.
+// All dialects of clients: protocols that a client can use for exec or port-forward. WebSocket
+// dialects are named by their subprotocol.
 var (
 	execV1       = execOver("exec/channel", subprotocolV1, false, false)
 	execBase64   = execOver("exec/base64", subprotocolBase64, true, false)
@@ -20,16 +21,16 @@ const (
 	modeWebSocket = "websocket"
 )
 
-// pair is a client's dialect and the protocol that edge uses upstream.
+// pair is a combination of a client's dialect and the protocol that edge uses upstream.
 type pair struct {
 	client dialect
 	spoken string  // protocol that edge uses upstream
-	relay  dialect // dialect that the relay carries without translation, for comparison
-	peer   string  // role that does the same as edge in this pair and is measured too; empty: none
+	relay  dialect // dialect in which the relay carries the same workload for comparison; no proxy translates it
+	peer   string  // role of another proxy that does the same as edge in this pair and is measured beside it; empty: none
 }
 
-// pairs are all pairs that can be measured, in the order of their turns. Pairs with the same relay
-// are adjacent.
+// pairs are all combinations of client dialect and upstream protocol that can be measured, in the
+// order of their turns. Pairs with the same relay dialect are adjacent.
 var pairs = []pair{
 	{client: execV5, spoken: spokenSPDY, relay: execV4},
 	{client: execV4, spoken: spokenSPDY, relay: execV4},
@@ -58,10 +59,12 @@ var pairs = []pair{
 
 func (p pair) name() string { return p.client.name + "/" + p.spoken }
 
-// beforeName is the name of the pair with the binary of --before, in reports.
+// beforeName returns the name of the pair in reports if edge's second binary, of --before, is
+// measured.
 func (p pair) beforeName() string { return labelBefore + " " + p.name() }
 
-// peerName is the name of the pair with its peer instead of edge, in reports.
+// peerName returns the name of the pair in reports if another proxy is measured in the place of
+// edge.
 func (p pair) peerName() string { return p.peer + " " + p.name() }
 
 // mode returns the value of edge's --upstream-streaming for this pair.
@@ -72,7 +75,7 @@ func (p pair) mode() string {
 	return modeWebSocket
 }
 
-// relayName returns the name of the relay with dialect d, in the report of pairs.
+// relayName returns the name of the relay in the report of pairs, if its client uses dialect d.
 func relayName(d dialect) string { return "relay " + d.name }
 
 func pairNames() []string {
@@ -83,9 +86,9 @@ func pairNames() []string {
 	return all
 }
 
-// lane is a proxy that takes turns in the measurement of pairs: edge in a pair, its peer, or the
-// relay that both are divided by.
+// lane is one proxy in the measurement of pairs: edge in a pair, another proxy beside it, or the
+// relay by whose cost both are divided.
 type lane struct {
 	*proxy
-	relay string // name of the relay's lane; empty for the relay itself
+	relay string // name of the relay by whose cost this lane's cost is divided; empty for the relay itself
 }

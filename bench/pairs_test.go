@@ -11,13 +11,14 @@ import (
 	"testing"
 )
 
-// tinyExperiments returns small versions of the experiments that measure pairs.
+// tinyExperiments returns the experiments with which bench measures pairs, with very little data.
 func tinyExperiments() []experiment {
 	return []experiment{downExperiment(1<<20, maxWrite), upExperiment(1<<20, maxWrite), keystrokeExperiment(20)}
 }
 
-// TestClientsSpeakWhatUpstreamSpeaks checks that every dialect of the client works with the real
-// implementations in upstream, without edge, and that upstream reports the dialect.
+// TestClientsSpeakWhatUpstreamSpeaks checks every dialect of bench's client against the real
+// implementations in the upstream server, without edge. The upstream server must report the dialect
+// that the client used.
 func TestClientsSpeakWhatUpstreamSpeaks(t *testing.T) {
 	expectNothingLeft(t)
 	l, err := openLab(t.Context(), settings{})
@@ -55,8 +56,8 @@ func TestClientsSpeakWhatUpstreamSpeaks(t *testing.T) {
 	}
 }
 
-// checkFailures checks that the client detects wrong amounts of data and failed commands. Otherwise
-// a broken proxy would look fast.
+// checkFailures checks that bench's client detects a wrong number of bytes and a failed command.
+// Otherwise a broken proxy would look fast.
 func checkFailures(t *testing.T, p *proxy) {
 	t.Helper()
 	if _, err := p.open(t.Context(), work{command: []string{"sh"}}); err == nil || !strings.Contains(err.Error(), errCommand.Error()) {
@@ -95,7 +96,7 @@ func TestEveryPairIsReported(t *testing.T) {
 	}
 	expectNothingLeft(t)
 	var names []string
-	want := map[string]string{} // relay by pair; empty for a relay
+	want := map[string]string{} // expected name of the relay for each pair; empty for a relay
 	for _, p := range pairs {
 		names = append(names, p.name())
 		want[p.name()] = relayName(p.relay)
@@ -153,9 +154,9 @@ func TestPairThatEdgeCannotBeToldIsNamed(t *testing.T) {
 	}
 }
 
-// TestPairsAreEveryClientTimesEveryUpstream checks that pairs has every combination of a client
-// dialect and an upstream protocol, with a relay of the same subresource, and that pairs with the
-// same relay are adjacent.
+// TestPairsAreEveryClientTimesEveryUpstream checks that pairs contains every combination of a
+// client dialect and an upstream protocol. Each must have a relay of the same subresource (exec or
+// port-forward), and pairs with the same relay must be adjacent.
 func TestPairsAreEveryClientTimesEveryUpstream(t *testing.T) {
 	spoken := map[bool][]string{false: {spokenSPDY, spokenV5}, true: {spokenSPDY, spokenTunnel}}
 	clients := []dialect{execV1, execBase64, execV4, execV4Base64, execV5, execSPDY, forwardV4, forwardSPDY, forwardTunnel}

@@ -11,13 +11,13 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// unlimited is the API server's default for MaxBytesPerSec, without
-// PerConnectionBandwidthLimitBytesPerSec.
+// unlimited is the value for "no limit" of MaxBytesPerSec, the API server's default if
+// PerConnectionBandwidthLimitBytesPerSec is not set.
 const unlimited = 0
 
-// newTranslator serves exec and port-forward as kube-apiserver does if a kubelet does not support
-// WebSocket. It creates handlers for each request. It translates WebSocket v5, unpacks a tunnel,
-// and passes other upgrades through.
+// newTranslator returns a proxy that serves exec and port-forward as kube-apiserver does if a
+// kubelet does not support WebSocket. It creates handlers for each request. It translates WebSocket
+// v5 to SPDY, unpacks SPDY that is tunneled in WebSocket, and passes other upgrades through.
 func newTranslator(c roleConfig) (http.Handler, error) {
 	upstream, transport, err := c.upstreamTransport()
 	if err != nil {
@@ -52,8 +52,8 @@ func newRelay(c roleConfig) (http.Handler, error) {
 	}, nil
 }
 
-// newPlainRelay returns a proxy that uses HTTP/2 upstream, as edge does. It cannot upgrade
-// connections, so newRelay does not use HTTP/2.
+// newPlainRelay returns a proxy for requests without an upgrade. It uses HTTP/2 upstream, as edge
+// does. It cannot upgrade connections; newRelay can, but only with HTTP/1.1 upstream.
 func newPlainRelay(c roleConfig) (http.Handler, error) {
 	upstream, transport, err := c.upstreamTransport()
 	if err != nil {
@@ -66,7 +66,7 @@ func newPlainRelay(c roleConfig) (http.Handler, error) {
 	}, nil
 }
 
-// responder sends errors that occur before an upgrade to the client.
+// responder reports to the client an error that occurs before an upgrade.
 type responder struct{}
 
 func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {

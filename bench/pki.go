@@ -16,14 +16,15 @@ import (
 	"time"
 )
 
-// pkiLifetime is longer than any run.
+// pkiLifetime is the lifetime of certificates. It is longer than any measurement takes.
 const pkiLifetime = 24 * time.Hour
 
-// certificateName is the DNS name in the certificate. nginx verifies this name, because it cannot
-// verify an IP address.
+// certificateName is the DNS name in the certificate of bench's servers. nginx verifies this name,
+// because it cannot verify an IP address.
 const certificateName = "localhost"
 
-// pki is a CA and one certificate for 127.0.0.1, which all servers of a run use.
+// pki is a certificate authority and one certificate for 127.0.0.1, which all servers of a
+// measurement use.
 type pki struct {
 	caFile, certFile, keyFile string
 	bundleFile                string // certificate and key in one file, for HAProxy
@@ -31,7 +32,8 @@ type pki struct {
 	certificate               tls.Certificate
 }
 
-// newPKI creates the CA and the certificate and writes them into dir.
+// newPKI creates the certificate authority and the certificate and writes them as PEM files into
+// dir.
 func newPKI(dir string) (*pki, error) {
 	now := time.Now()
 	ca := &x509.Certificate{

@@ -7,18 +7,19 @@ import (
 )
 
 const (
-	// plainWorkers is the number of requests at the same time. They use plainUsers connections,
-	// each with another user's token.
+	// plainWorkers is the number of requests on the plain path (without an upgrade) that bench
+	// sends at the same time. They use plainUsers connections, each with another user's token.
 	plainWorkers = 16
 	plainUsers   = 4
-	// quietShare divides a turn's requests: one of quietShare is sent alone, to measure latency.
+	// quietShare is the divisor for the number of requests that bench sends one at a time, to
+	// measure latency: the requests of a turn divided by quietShare.
 	quietShare = 5
-	// warmRequests is the number of requests of each kind that go through a proxy before it is
-	// measured, but not more than a turn has.
+	// warmRequests is the number of requests of each kind that bench sends through a proxy before
+	// it measures the proxy. If a turn has fewer requests, bench sends only as many.
 	warmRequests = 2_000
 )
 
-// plainRequest is a kind of request on the plain path.
+// plainRequest is a kind of request on the plain path (without an upgrade), such as a LIST.
 type plainRequest struct {
 	name, path string
 	size       int // size of the response body, in bytes
@@ -29,8 +30,8 @@ var plainRequests = []plainRequest{
 	{"plain, LIST " + sizeName(len(list)&^(1<<10-1)), listPath, len(list)},
 }
 
-// plainPeers returns the proxies of the run that serve the plain path, with their starter for it.
-// Clients use HTTP/2 with them.
+// plainPeers returns the kinds of proxies that serve requests without an upgrade, with the function
+// that starts them for such requests. Clients use HTTP/2 with these proxies.
 func plainPeers(s settings) []peer {
 	var all []peer
 	for _, name := range s.Proxies {
@@ -42,9 +43,9 @@ func plainPeers(s settings) []peer {
 	return all
 }
 
-// measurePlain measures each kind of request on each proxy in turns: first plainWorkers requests at
-// a time, for the CPU cost, then one at a time together with the same requests without a proxy, for
-// the latency.
+// measurePlain measures each kind of request without an upgrade. The proxies take turns. For the
+// CPU cost, bench sends plainWorkers requests at a time. For the latency, it sends one request at a
+// time, and the same requests without a proxy for comparison.
 func measurePlain(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	if s.Requests == 0 {
 		return nil
@@ -89,7 +90,8 @@ func measurePlain(ctx context.Context, l *lab, s settings, r *report, progress i
 	return nil
 }
 
-// load returns the experiment that sends n requests, plainWorkers at a time.
+// load returns the experiment that sends n requests of kind q, plainWorkers at a time, and measures
+// the CPU cost.
 func (q plainRequest) load(n int, tokens []string) experiment {
 	m := measure{Name: q.name, Unit: perCPU}
 	return experiment{name: q.name, run: func(ctx context.Context, p *proxy) ([]reading, error) {
@@ -110,7 +112,8 @@ func (q plainRequest) load(n int, tokens []string) experiment {
 	}}
 }
 
-// measureWait sends n requests through each proxy, one at a time, and adds their latencies.
+// measureWait sends n requests of kind q through each proxy, one at a time, and adds their
+// latencies to the report.
 func (q plainRequest) measureWait(ctx context.Context, proxies []*proxy, n int, tokens []string, add func(*proxy, []reading)) error {
 	var errands []errand
 	for _, p := range proxies {

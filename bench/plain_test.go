@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// readReport runs bench and returns its report, and the samples by proxy, measure and unit.
+// readReport runs bench with args and returns its report, and the samples by proxy, measure and
+// unit.
 func readReport(t *testing.T, args ...string) (r report, samples map[string][]float64) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
@@ -36,8 +37,8 @@ func readReport(t *testing.T, args ...string) (r report, samples map[string][]fl
 	return r, samples
 }
 
-// expectSamples checks that each measure has the wanted number of samples. Costs must be greater
-// than 0; a difference of two times can be less.
+// expectSamples checks that each measure has the wanted number of samples. Samples must be greater
+// than 0, except differences of two times, which can be less.
 func expectSamples(t *testing.T, samples map[string][]float64, want map[string]int) {
 	t.Helper()
 	for m, n := range want {
@@ -99,8 +100,8 @@ func TestStartsAreReported(t *testing.T) {
 	expectSamples(t, samples, want)
 }
 
-// TestPlainClientExpectsItsAnswer checks that the client reports an unexpected response as an
-// error. Otherwise a broken proxy would look fast.
+// TestPlainClientExpectsItsAnswer checks that bench's HTTP client reports an unexpected response as
+// an error. Otherwise a broken proxy would look fast.
 func TestPlainClientExpectsItsAnswer(t *testing.T) {
 	expectNothingLeft(t)
 	l, err := openLab(t.Context(), settings{})

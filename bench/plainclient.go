@@ -12,13 +12,13 @@ import (
 )
 
 // plainClient sends the requests of one user to a proxy over HTTP/2. It uses one connection, unless
-// the proxy closes it.
+// the proxy closes that connection.
 type plainClient struct {
 	target
 	transport *http.Transport
 
 	mu    sync.Mutex
-	conns []net.Conn // all connections; close closes them; guarded by mu
+	conns []net.Conn // all connections that the client opened; the method close closes them; guarded by mu
 }
 
 func newPlainClient(t target) *plainClient {
@@ -40,8 +40,8 @@ func (c *plainClient) dial(ctx context.Context, network, address string) (net.Co
 	return conn, nil
 }
 
-// close closes all connections. The transport alone would keep a connection whose last request is
-// just ending.
+// close closes all connections of the client. The http.Transport alone would keep a connection
+// whose last request is just ending.
 func (c *plainClient) close() {
 	c.transport.CloseIdleConnections()
 	c.mu.Lock()
@@ -73,7 +73,7 @@ func (c *plainClient) open(ctx context.Context, path string) (io.ReadCloser, err
 	return nil, fmt.Errorf("bench: GET %s: %s %s: %s", path, response.Proto, response.Status, text)
 }
 
-// get sends a GET request and reads the body, which must have size bytes.
+// get sends a GET request and reads the body of the response, which must have size bytes.
 func (c *plainClient) get(ctx context.Context, path string, size int) error {
 	body, err := c.open(ctx, path)
 	if err != nil {
@@ -87,8 +87,8 @@ func (c *plainClient) get(ctx context.Context, path string, size int) error {
 	return err
 }
 
-// inParallel calls do with each i below n in the given number of goroutines. After the first error
-// it makes no more calls and returns that error.
+// inParallel calls do with each i from 0 to n-1, in the given number of goroutines. After the first
+// error it makes no more calls and returns that error.
 func inParallel(ctx context.Context, n, workers int, do func(ctx context.Context, i int) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -108,8 +108,8 @@ func inParallel(ctx context.Context, n, workers int, do func(ctx context.Context
 	return context.Cause(ctx)
 }
 
-// plainClients returns one client for each token. Each client has sent a request, so that its
-// connection is open. The caller closes the clients with closeAll.
+// plainClients returns one HTTP client for each token. Each client has sent a request before, so
+// that its connection is open. The caller closes the clients with closeAll.
 func plainClients(ctx context.Context, t target, tokens []string) (clients []*plainClient, closeAll func(), err error) {
 	closeAll = func() {
 		for _, c := range clients {

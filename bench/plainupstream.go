@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// URL paths of the requests on the plain path, in addition to versionPath.
+// URL paths of the requests without an upgrade, in addition to versionPath.
 const (
 	versionPath = "/version"
 	listPath    = "/api/v1/namespaces/default/configmaps"
 	watchPath   = listPath + "?watch=1"
 )
 
-// listItems is the number of items in a LIST. With about 256 bytes each, the response has about 20
-// KiB.
+// listItems is the number of items in the response to a LIST. Each item has about 256 bytes, so the
+// response has about 20 KiB.
 const listItems = 84
 
-// list is the response to a LIST. watchEvent is the first event of a watch, with the first item of
-// the list.
+// list is the response to a LIST. watchEvent is the first event of a watch. It contains the first
+// item of list.
 var list, watchEvent = makeList()
 
 func makeList() (list, event []byte) {
@@ -49,8 +49,8 @@ func mustMarshal(v any) []byte {
 	return text
 }
 
-// answer sends a response as the API server sends an object: in one write, with the usual headers.
-// It sets no Content-Length; net/http adds one if the response is small.
+// answer returns a handler that sends a response as the API server sends an object: in one write,
+// with the usual headers. It sets no Content-Length; net/http adds one if the response is small.
 func answer(code int, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		apiHeader(w.Header())

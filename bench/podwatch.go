@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// watchEvery is the interval between two events of a watch.
+// watchEvery is the interval at which the upstream server sends an event of a watch.
 const watchEvery = 5 * time.Second
 
 // podWatch answers GET .../pods?watch=1 like an API server on which no pod changes. It sends a

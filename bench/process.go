@@ -14,10 +14,10 @@ import (
 // stopGrace is the time that a process has to exit after SIGTERM, before SIGKILL.
 const stopGrace = 5 * time.Second
 
-// maxTail limits how much output of a process is kept for an error message, in bytes.
+// maxTail limits how much of a process's output bench keeps for an error message, in bytes.
 const maxTail = 4 << 10
 
-// process is a child process of the driver. The caller of startProcess must call stop.
+// process is a child process of bench, such as a proxy. The caller of startProcess must call stop.
 type process struct {
 	name   string
 	cmd    *exec.Cmd
@@ -25,8 +25,8 @@ type process struct {
 	done   chan struct{} // closed when the process has exited and was waited for
 }
 
-// startProcess starts cmd. It keeps the end of the child's stderr, and of its stdout unless
-// cmd.Stdout is set.
+// startProcess starts cmd as a child process. It keeps the last output of the child's stderr, and
+// also of its stdout unless cmd.Stdout is set.
 func startProcess(name string, cmd *exec.Cmd) (*process, error) {
 	p := &process{name: name, cmd: cmd, output: &tail{}, done: make(chan struct{})}
 	cmd.SysProcAttr = childAttributes()
@@ -39,12 +39,12 @@ func startProcess(name string, cmd *exec.Cmd) (*process, error) {
 	}
 	go func() {
 		defer close(p.done)
-		_ = cmd.Wait() // failure reports how the process exited
+		_ = cmd.Wait() // ignore the error: the method failure reports how the process exited
 	}()
 	return p, nil
 }
 
-// stop ends the process and waits until it has exited. It may be called again.
+// stop ends the process and waits until it has exited. Calling stop again does nothing.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -68,7 +68,7 @@ func (p *process) failure(err error) error {
 func (p *process) cpu() (time.Duration, error) { return proc.CPUTime(p.cmd.Process.Pid) }
 func (p *process) residentKiB() (int64, error) { return proc.ResidentKiB(p.cmd.Process.Pid) }
 
-// tail is an io.Writer that keeps the last maxTail bytes.
+// tail is an io.Writer that keeps the last maxTail bytes that were written to it.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte

@@ -10,32 +10,33 @@ import (
 	"time"
 )
 
-// baselines are the proxies that other proxies' figures are divided by. Each has a column in the
-// table.
+// baselines are the proxies by whose figures those of other proxies are divided. Each baseline has
+// a column in the table.
 var baselines = []string{labelBefore, "relay", "nginx", "haproxy", "translator", labelDirect}
 
-// measure is the name and the unit of a figure in reports.
+// measure is what is measured: the name and the unit of a figure in reports, such as "down, 32 KiB"
+// in "CPU s/GB".
 type measure struct {
 	Name string `json:"name"`
 	Unit string `json:"unit"`
 }
 
-// reading is the value of one measure in one turn of one proxy.
+// reading is the value of one measure that a proxy had in one turn (one run of an experiment).
 type reading struct {
 	measure
 	value float64
 }
 
-// report is the result of a run: the machine, the settings and all figures.
+// report is the result of a call of bench: the machine, the settings and all figures.
 type report struct {
 	Started  time.Time        `json:"started"`
-	Seconds  float64          `json:"seconds"`            // duration of the run
-	CutShort bool             `json:"cutShort,omitempty"` // by an error or a signal; rounds may be missing
+	Seconds  float64          `json:"seconds"`            // duration of the whole measurement
+	CutShort bool             `json:"cutShort,omitempty"` // an error or a signal ended the measurement early; rounds may be missing
 	Machine  machine          `json:"machine"`
 	Settings settings         `json:"settings"`
 	Measures []*measureResult `json:"measures"` // in the order of their first reading
-	Pairs    []*pairResult    `json:"pairs"`    // by measure, then in the order of the lanes
-	Bars     []*barResult     `json:"bars"`     // bars that were measured
+	Pairs    []*pairResult    `json:"pairs"`    // sorted by measure, then in the order in which the proxies took turns
+	Bars     []*barResult     `json:"bars"`     // results for those limits whose figures were measured
 }
 
 type measureResult struct {
@@ -45,12 +46,12 @@ type measureResult struct {
 
 type proxyResult struct {
 	Proxy   string    `json:"proxy"`
-	Samples []float64 `json:"samples"` // one for each round, in the order of the rounds
+	Samples []float64 `json:"samples"` // one value for each round, in the order of the rounds
 	summary
-	Ratios map[string]summary `json:"ratios,omitempty"` // by name of the baseline
+	Ratios map[string]summary `json:"ratios,omitempty"` // figure divided by that of a baseline; key: name of the baseline (a proxy)
 }
 
-// add adds the readings of one turn of a proxy to the report.
+// add adds the readings (measured values) of one turn of a proxy to the report.
 func (r *report) add(proxy string, readings []reading) {
 	for _, reading := range readings {
 		m := r.result(reading.measure)
@@ -63,7 +64,8 @@ func (r *report) add(proxy string, readings []reading) {
 	}
 }
 
-// finish computes summaries, ratios and bars after the last sample.
+// finish computes medians, ratios and the comparison with the limits in bars.go, after all rounds
+// were measured.
 func (r *report) finish(now time.Time) {
 	r.Seconds = now.Sub(r.Started).Seconds()
 	for _, m := range r.Measures {
@@ -83,7 +85,7 @@ func (r *report) finish(now time.Time) {
 	r.finishBars()
 }
 
-// result returns the result of a measure, and creates it if necessary.
+// result returns the report's entry for a measure, and creates it if necessary.
 func (r *report) result(m measure) *measureResult {
 	if found := r.find(m); found != nil {
 		return found
@@ -109,7 +111,8 @@ func (m *measureResult) proxy(name string) *proxyResult {
 	return m.Proxies[i]
 }
 
-// writeTable prints the machine and the settings, and then the tables of proxies, pairs and bars.
+// writeTable prints the machine and the settings, and then the tables of proxies, of pairs and of
+// bars (the limits that edge should meet).
 func writeTable(w io.Writer, r *report) error {
 	fmt.Fprintf(w, "%s\n", r.Machine)
 	cut := ""
@@ -166,7 +169,7 @@ func writeProxies(w io.Writer, measures []*measureResult) error {
 
 func (s summary) spread() string { return digits(s.Min) + " - " + digits(s.Max) }
 
-// ratio formats the median, or a dash if there is no divisor.
+// ratio formats the median of a ratio, or a dash if s is nil.
 func ratio(s *summary) string {
 	if s == nil {
 		return "-"

@@ -13,23 +13,24 @@ import (
 	"time"
 )
 
-// roleCommand as the first argument makes this program a child of another run of bench. The second
-// argument is the name of a role. The child reads its roleConfig from stdin, prints its address as
-// one line, and serves until stdin ends. So a child ends with the driver.
+// roleCommand as the first argument makes this program a child process of another bench. The second
+// argument is the name of a role (upstream or a proxy). The child reads its roleConfig from stdin,
+// prints its address as one line, and serves until stdin ends. So a child ends when bench does.
 const roleCommand = "role"
 
-// headerTimeout limits how long a server of bench waits for the head of a request.
+// headerTimeout limits how long a server of bench waits for the header of a request.
 const headerTimeout = 30 * time.Second
 
-// roleConfig is the configuration of a role.
+// roleConfig is the configuration that bench sends to a child process with a role (upstream or a
+// proxy).
 type roleConfig struct {
-	CAFile   string // path of the CA that signed upstream's certificate
-	CertFile string // path of the role's own certificate
+	CAFile   string // path of the certificate of the authority that signed the upstream server's certificate
+	CertFile string // path of the certificate with which the child process serves
 	KeyFile  string
-	Upstream string // base URL of upstream; not used by the role upstream
+	Upstream string // base URL of the upstream server; not used by the role upstream
 }
 
-// roles maps the name of each role to the function that builds its handler.
+// roles maps the name of each role (upstream or a proxy) to the function that builds its handler.
 var roles = map[string]func(roleConfig) (http.Handler, error){
 	"upstream":   newUpstream,
 	"translator": newTranslator,
@@ -37,7 +38,7 @@ var roles = map[string]func(roleConfig) (http.Handler, error){
 	"plainrelay": newPlainRelay,
 }
 
-// runRole runs this program as the named role and returns the exit code.
+// runRole runs this program as the child process with the named role, and returns the exit code.
 func runRole(name string, stdin io.Reader, stdout, stderr io.Writer) int {
 	build, ok := roles[name]
 	if !ok {
@@ -82,8 +83,8 @@ func serveRole(build func(roleConfig) (http.Handler, error), stdin io.Reader, st
 	}
 }
 
-// upstreamTransport returns the URL of upstream and a transport for it with Go's default settings,
-// which users of these proxies have too.
+// upstreamTransport returns the URL of the upstream server and an http.Transport for it. The
+// transport has Go's default settings, which users of these proxies have too.
 func (c roleConfig) upstreamTransport() (*url.URL, *http.Transport, error) {
 	location, err := url.Parse(c.Upstream)
 	if err != nil {

@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// warmVolume limits how many bytes go through a long-lived proxy in each direction before it is
-// measured. They fill the proxy's buffer pools.
+// warmVolume limits how many bytes bench sends through a proxy in each direction before it measures
+// streams. They fill the proxy's buffer pools.
 const warmVolume = 16 << 20
 
-// measureAll measures every part of the run, and ends all processes before it returns. If a part
-// fails, the report has the figures of the parts before it. The report is nil if there are none.
+// measureAll measures every part that the settings select, and ends all processes before it
+// returns. If a part fails, the report contains the figures of the parts before. The report is nil
+// if there are none.
 func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, error) {
 	l, err := openLab(ctx, s)
 	if err != nil {
@@ -38,8 +39,9 @@ func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, e
 	return r, err
 }
 
-// parts are the parts of a run, in their order. Pairs come first, so that a run with a pair that
-// edge does not support ends early.
+// parts are the functions that measure the parts of the report, in their order. The pairs (client
+// dialect and upstream protocol) come first, so that bench fails early if edge does not support
+// one.
 var parts = []func(context.Context, *lab, settings, *report, io.Writer) error{
 	measurePairs,
 	measureCPU,

@@ -15,52 +15,53 @@ import (
 )
 
 const (
-	// bufferSize is kubectl's read buffer (k8s.io/client-go/transport/websocket): 32 KiB and space
-	// for the channel byte.
+	// bufferSize is the size of kubectl's read buffer (k8s.io/client-go/transport/websocket): 32
+	// KiB and space for the channel byte.
 	bufferSize       = 33 << 10
 	handshakeTimeout = 30 * time.Second
 	closeTimeout     = 5 * time.Second
 	maxStatus        = 64 << 10
 )
 
-// forwardPort is the port in port-forward requests. Upstream runs the workload on every port except
-// echoPort.
+// forwardPort is the port in port-forward requests. The upstream server runs commands of the
+// workload on every port except echoPort.
 const forwardPort = "8080"
 
-// target is the address of a proxy, with the client's credential and its CA pool.
+// target is the address of a proxy, with the client's credential and the CA certificates for the
+// proxy.
 type target struct {
-	address string // host:port
+	address string // address as host:port
 	token   string
 	pool    *x509.CertPool
 }
 
-// work is a command of the workload and its options.
+// work is a command that the upstream server runs in a session, and its options.
 type work struct {
 	command []string
-	tty     bool // exec only
+	tty     bool // with a terminal; for exec only
 }
 
 // dialect is a protocol that a client uses for one subresource of a pod.
 type dialect struct {
-	name    string // part of a pair's name
-	forward bool   // port-forward; otherwise exec
+	name    string // the dialect's part of a pair's name, such as exec/v5
+	forward bool   // true: port-forward; false: exec
 	dial    func(context.Context, target, work) (io.ReadWriteCloser, error)
 }
 
 // session is the client's end of one exec or of one forwarded connection. One goroutine uses it at
 // a time; any goroutine may call close.
 type session struct {
-	// conn carries the bytes of the workload. Its Read returns io.EOF itself only after a success;
-	// an error that wraps io.EOF is a failure. Each Write sends one message or frame.
+	// conn carries the bytes of the session's command. Its Read returns io.EOF itself only after a
+	// success; an error that wraps io.EOF is a failure. Each Write sends one message or frame.
 	conn      io.ReadWriteCloser
 	forward   bool
-	buf       []byte // buffer for one read
-	payload   []byte // message that send sends
+	buf       []byte // buffer of the reads from conn
+	payload   []byte // content of each message that the method send writes
 	disengage func() bool
 }
 
-// open starts a command and returns when upstream has reported that it runs. The session ends when
-// ctx ends.
+// open starts a command in a new session and returns when the upstream server has reported that the
+// command runs. The session ends when ctx ends.
 func (d dialect) open(ctx context.Context, t target, w work) (*session, error) {
 	conn, err := d.dial(ctx, t, w)
 	if err != nil {
@@ -81,13 +82,13 @@ func (d dialect) open(ctx context.Context, t target, w work) (*session, error) {
 	return s, nil
 }
 
-// begin tells the command to start its work.
+// begin sends the byte that makes the session's command start its work.
 func (s *session) begin() error {
 	_, err := s.conn.Write([]byte{goByte})
 	return err
 }
 
-// sending sets the size of the messages that send sends, in bytes, at most maxWrite.
+// sending sets the size in bytes of the messages that the method send writes; at most maxWrite.
 func (s *session) sending(size int) { s.payload = make([]byte, size) }
 
 func (s *session) send() error {
@@ -95,7 +96,7 @@ func (s *session) send() error {
 	return err
 }
 
-// receive reads exactly n bytes of output, in messages of any size.
+// receive reads exactly n bytes of the command's output, in messages of any size.
 func (s *session) receive(n int64) error {
 	for n > 0 {
 		read, err := s.conn.Read(s.buf)
@@ -113,8 +114,9 @@ func (s *session) receive(n int64) error {
 	return nil
 }
 
-// finish waits for the end of an exec, which must be a success, and closes the session. It closes a
-// forwarded connection at once, because WebSocket v4 has no message for its end.
+// finish waits for the end of the session's command, which must be a success, and closes the
+// session. It closes a port-forward at once, because WebSocket v4 has no message for the end of a
+// forwarded connection.
 func (s *session) finish() error {
 	defer s.close()
 	if s.forward {
@@ -133,7 +135,7 @@ func (s *session) finish() error {
 	}
 }
 
-// hold reads until the session ends and returns the reason.
+// hold reads until the session ends and returns the reason of its end.
 func (s *session) hold() error {
 	for {
 		if _, err := s.conn.Read(s.buf); err != nil {
@@ -142,7 +144,7 @@ func (s *session) hold() error {
 	}
 }
 
-// close ends the session in any state.
+// close ends the session, whatever its state is.
 func (s *session) close() {
 	s.disengage()
 	_ = s.conn.Close()
@@ -190,7 +192,8 @@ func checkStatus(r io.Reader) error {
 	return nil
 }
 
-// checkSilent reads an error stream that is empty after a success. Text on it is a failure.
+// checkSilent reads an error stream, which is empty after a success. It returns the text of a
+// failure as an error.
 func checkSilent(r io.Reader) error {
 	text, err := io.ReadAll(io.LimitReader(r, maxStatus))
 	if err == nil && len(text) > 0 {
@@ -199,7 +202,8 @@ func checkSilent(r io.Reader) error {
 	return err
 }
 
-// refusal adds the status and the body of the response that refused an upgrade to err.
+// refusal adds to err the status and the body of the response with which the server refused an
+// upgrade.
 func refusal(err error, response *http.Response) error {
 	if response == nil {
 		return err

@@ -15,14 +15,14 @@ const success = "\x03" + `{"metadata":{},"status":"Success"}`
 
 var echoWork = work{command: []string{"echo"}, tty: true}
 
-// TestSessionAgainstAScript checks that a session distinguishes each wrong end from a correct one.
-// Otherwise a broken proxy would look fast.
+// TestSessionAgainstAScript checks that bench's session distinguishes each wrong end from a correct
+// one. Otherwise a broken proxy would look fast.
 func TestSessionAgainstAScript(t *testing.T) {
 	for _, test := range []struct {
 		name     string
-		messages []string // sent by the server after readyByte
-		err      error    // expected of receive(4) and finish
-		text     string   // expected in the text of another error
+		messages []string // messages that the server sends after readyByte
+		err      error    // error that receive(4) and finish must return
+		text     string   // text that the error must contain, if err is nil
 	}{
 		{name: "whole", messages: []string{"\x01abcd", success}},
 		{name: "in parts", messages: []string{"\x01", "\x01a", "\x01bc", "\x01d", success}},
@@ -81,8 +81,8 @@ func TestRefusalIsReported(t *testing.T) {
 	}
 }
 
-// scripted returns a server with one session, which sends readyByte and then messages, and ends
-// without a close frame.
+// scripted returns a server with one session. The session sends readyByte and then messages, and
+// ends without a close frame.
 func scripted(t *testing.T, subprotocol string, messages []string) target {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrader := websocket.Upgrader{Subprotocols: []string{subprotocol}}

@@ -13,43 +13,44 @@ import (
 	"time"
 )
 
-// maxWrite is the maximum size of a write, in bytes. kubectl sends no larger messages. The client's
-// write buffer must hold a whole message, because gorilla/websocket would otherwise split it into
-// fragments, and golang.org/x/net/websocket on the server takes the first byte of a continuation
-// frame for a channel.
+// maxWrite is the maximum size of a write in a session, in bytes. kubectl sends no larger messages.
+// The client's write buffer must hold a whole message, because gorilla/websocket would otherwise
+// split the message into fragments, and golang.org/x/net/websocket on the server takes the first
+// byte of a continuation frame for a channel.
 const maxWrite = 32 << 10
 
-// maxSessions keeps a proxy below a limit of 20,000 file descriptors, because each session needs
-// two sockets.
+// maxSessions limits the idle sessions, because each session needs two sockets and a proxy must
+// stay below a limit of 20,000 file descriptors.
 const maxSessions = 9500
 
-// maxIdleHold is less than silentSeconds and less than the lifetimes of token and certificates.
+// maxIdleHold limits the flag --idle-hold. It is less than silentSeconds and less than the
+// lifetimes of token and certificates.
 const maxIdleHold = 30 * time.Minute
 
-// settings are the flags of a run. The report contains them.
+// settings are the values of bench's flags. The report contains them.
 type settings struct {
-	Proxies     []string      `json:"proxies"`     // names of peers, in the order of their turns
-	Pairs       []string      `json:"pairs"`       // names of pairs
-	Rounds      int           `json:"rounds"`      // turns of each proxy and pair, except idle ones
-	Volume      int64         `json:"volume"`      // bytes of one transfer
-	Writes      int64         `json:"writes"`      // maximum number of writes of one transfer
-	Down        []int         `json:"down"`        // write sizes to the client, in bytes
-	Up          []int         `json:"up"`          // write sizes from the client, in bytes
-	Keystrokes  int           `json:"keystrokes"`  // round trips in one turn of a proxy; 0: not measured
-	PairKeys    int           `json:"pairKeys"`    // round trips in one turn of a pair; 0: not measured
+	Proxies     []string      `json:"proxies"`     // names of proxies, in the order of their turns
+	Pairs       []string      `json:"pairs"`       // names of pairs (client dialect and upstream protocol)
+	Rounds      int           `json:"rounds"`      // how often each proxy and pair is measured; not for idle sessions and watches
+	Volume      int64         `json:"volume"`      // bytes of one measured transfer
+	Writes      int64         `json:"writes"`      // maximum number of writes in one measured transfer
+	Down        []int         `json:"down"`        // sizes of the writes to the client, in bytes
+	Up          []int         `json:"up"`          // sizes of the writes from the client, in bytes
+	Keystrokes  int           `json:"keystrokes"`  // measured keystrokes in one turn of a proxy; 0: not measured
+	PairKeys    int           `json:"pairKeys"`    // measured keystrokes in one turn of a pair; 0: not measured
 	Requests    int           `json:"requests"`    // requests of each kind in one turn; 0: not measured
 	Starts      int           `json:"starts"`      // sessions started in one turn; 0: not measured
-	IdleRounds  int           `json:"idleRounds"`  // turns of each proxy with idle sessions; 0: not measured
-	Sessions    int           `json:"sessions"`    // idle sessions in one turn; a peer can have a lower limit
-	WatchRounds int           `json:"watchRounds"` // turns of each proxy with idle watches; 0: not measured
+	IdleRounds  int           `json:"idleRounds"`  // how often idle sessions are measured on each proxy; 0: never
+	Sessions    int           `json:"sessions"`    // idle sessions in one turn; a kind of proxy can have a lower limit
+	WatchRounds int           `json:"watchRounds"` // how often idle watches are measured on each proxy; 0: never
 	Watches     int           `json:"watches"`     // idle watches in one turn
-	Settle      time.Duration `json:"settle"`      // wait before memory is read; nanoseconds in JSON
-	IdleHold    time.Duration `json:"idleHold"`    // how long edge's idle sessions are held; 0: not held
+	Settle      time.Duration `json:"settle"`      // wait before bench reads a proxy's memory; nanoseconds in JSON
+	IdleHold    time.Duration `json:"idleHold"`    // how long bench holds edge's idle sessions to see memory grow; 0: not held
 	Edge        string        `json:"-"`           // path of edge's binary; empty: build ./cmd/edge
 	Before      string        `json:"-"`           // path of a second binary of edge; empty: none
-	JSON        string        `json:"-"`           // path of the report; empty: not written
-	SVG         string        `json:"-"`           // folder for charts; empty: not written
-	Hold        bool          `json:"-"`           // measure nothing, see holdEdge
+	JSON        string        `json:"-"`           // path of the JSON report; empty: not written
+	SVG         string        `json:"-"`           // folder for SVG charts; empty: not written
+	Hold        bool          `json:"-"`           // measure nothing, only start edge: see holdEdge
 }
 
 func defaultSettings() settings {
@@ -76,7 +77,7 @@ func defaultSettings() settings {
 func parseSettings(args []string, usage io.Writer) (settings, error) {
 	s := defaultSettings()
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // the caller prints the error, which is one line
+	fs.SetOutput(io.Discard) // discard flag's own output: the caller prints the error, which is one line
 	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order of their turns; empty: none")
 	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge, for example exec/v5/spdy; empty: none")
 	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair for each measure, except idle sessions and idle watches")
@@ -150,7 +151,7 @@ func (s settings) validate() error {
 			return fmt.Errorf("bench: --before: %w", err)
 		}
 	}
-	if s.JSON != "" { // report an unusable path before the run
+	if s.JSON != "" { // report an unusable path before the measurement
 		if _, err := os.Stat(filepath.Dir(s.JSON)); err != nil {
 			return fmt.Errorf("bench: --json: %w", err)
 		}
@@ -199,13 +200,13 @@ func checkNames(flag string, names, known []string) error {
 	return nil
 }
 
-// transferSize returns the volume of a transfer in bytes: a multiple of size that neither Volume
-// nor Writes exceeds.
+// transferSize returns how many bytes a transfer with writes of size bytes has: a multiple of size
+// that neither Volume nor Writes exceeds.
 func (s settings) transferSize(size int) int64 {
 	return min(s.Volume/int64(size), s.Writes) * int64(size)
 }
 
-// names and sizes are flags with a comma-separated list of words or numbers.
+// names and sizes are types of flags whose value is a comma-separated list of words or numbers.
 type (
 	names []string
 	sizes []int

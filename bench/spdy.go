@@ -60,8 +60,8 @@ func forwardOverTunnel(name string) dialect {
 	}}
 }
 
-// dialSPDY opens a connection and upgrades it to SPDY. It does not use k8s.io/streaming's round
-// tripper, because that waits for a response without a timeout.
+// dialSPDY opens a connection and upgrades it to SPDY. It does not use the round tripper of
+// k8s.io/streaming, which waits for a response without a timeout.
 func dialSPDY(ctx context.Context, t target, location *url.URL, subprotocol string) (_ net.Conn, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, location.String(), nil)
 	if err != nil {
@@ -87,8 +87,8 @@ func dialSPDY(ctx context.Context, t target, location *url.URL, subprotocol stri
 	if err := request.Write(conn); err != nil {
 		return nil, err
 	}
-	// Bytes that bufio reads after the response head would be lost. A server sends none before the
-	// client's first frame.
+	// A bufio.Reader can read more than the response's header. These bytes would be lost, but a
+	// server sends none before the client's first frame.
 	response, err := http.ReadResponse(bufio.NewReader(conn), request)
 	if err != nil {
 		return nil, err
@@ -107,11 +107,11 @@ type streamConn struct {
 	conn           net.Conn
 	spdy           httpstream.Connection
 	in, out, fault httpstream.Stream
-	status         bool // fault always ends with a Status; false: text, only after a failure
+	status         bool // the stream fault ends with a Status in any case; false: it has text, and only after a failure
 }
 
-// quietConn is a connection whose Close never returns an error, also when it is called twice.
-// spdystream keeps an error of Close for a second, in case a caller reads it.
+// quietConn is a connection whose Close never returns an error, also when it is called twice. If
+// Close returned one, spdystream would keep it for a second in case a caller reads it.
 type quietConn struct{ net.Conn }
 
 func (c quietConn) Close() error {
@@ -119,8 +119,8 @@ func (c quietConn) Close() error {
 	return nil
 }
 
-// overSPDY starts an SPDY session on conn and opens its streams. It owns conn, and closes it after
-// an error.
+// overSPDY starts SPDY on conn and opens the session's streams with open. It owns conn, and closes
+// conn after an error.
 func overSPDY(ctx context.Context, conn net.Conn, open func(*streamConn) error) (io.ReadWriteCloser, error) {
 	conn = quietConn{conn}
 	session, err := spdy.NewClientConnection(conn)
@@ -137,7 +137,7 @@ func overSPDY(ctx context.Context, conn net.Conn, open func(*streamConn) error) 
 	return c, nil
 }
 
-// openExec opens the streams that the query of the exec request names. The server starts the
+// openExec opens the SPDY streams that the query of the exec request names. The server starts the
 // command when it has all of them.
 func (c *streamConn) openExec(w work) (err error) {
 	c.status = true
@@ -156,7 +156,7 @@ func (c *streamConn) openExec(w work) (err error) {
 	return nil
 }
 
-// openForward opens the error stream and the data stream of one forwarded connection.
+// openForward opens the error stream and the data stream of one forwarded connection, in SPDY.
 func (c *streamConn) openForward() (err error) {
 	header := http.Header{}
 	header.Set(headerPort, forwardPort)
@@ -165,7 +165,7 @@ func (c *streamConn) openForward() (err error) {
 	if c.fault, err = c.spdy.CreateStream(header); err != nil {
 		return fmt.Errorf("bench: open an error stream: %w", err)
 	}
-	if err := c.fault.Close(); err != nil { // only upstream writes to the error stream
+	if err := c.fault.Close(); err != nil { // half-close the error stream, on which only the upstream server writes
 		return fmt.Errorf("bench: half-close an error stream: %w", err)
 	}
 	header = header.Clone()
@@ -195,8 +195,8 @@ func (c *streamConn) Read(b []byte) (int, error) {
 	return n, io.EOF
 }
 
-// Close closes the connection without a GOAWAY, because sending one can block. After that, writes
-// of spdystream fail at once.
+// Close closes the session's connection without a GOAWAY, because sending a GOAWAY can block. After
+// that, writes of spdystream fail at once.
 func (c *streamConn) Close() error {
 	err := c.conn.Close()
 	_ = c.spdy.Close()

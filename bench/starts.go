@@ -11,15 +11,16 @@ const (
 	// startWorkers is the number of sessions that start at the same time while their CPU cost is
 	// measured.
 	startWorkers = 8
-	// startsAlone divides the number of sessions of a turn: one of startsAlone starts alone, to
-	// measure how long its client waits.
+	// startsAlone is the divisor for the number of sessions that start one at a time, to measure
+	// how long the client waits: the sessions of a turn divided by startsAlone.
 	startsAlone = 2
-	// warmStarts is the number of sessions that start before the measured ones.
+	// warmStarts is the number of sessions that bench starts through a proxy before it measures the
+	// start of sessions.
 	warmStarts = 50
 )
 
-// measureStarts measures short sessions on each proxy in turns. The sessions end as soon as they
-// have begun, and the proxies carry no other traffic.
+// measureStarts measures the start of sessions. The proxies take turns. The sessions end as soon as
+// they have begun, and the proxies carry no other traffic.
 func measureStarts(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	if s.Starts == 0 {
 		return nil
@@ -56,8 +57,8 @@ func measureStarts(ctx context.Context, l *lab, s settings, r *report, progress 
 	return nil
 }
 
-// measureFirstByte starts n sessions through each proxy, one at a time, and adds the times until
-// their first byte.
+// measureFirstByte starts n sessions through each proxy, one at a time, and adds to the report how
+// long each took until its first byte.
 func measureFirstByte(ctx context.Context, proxies []*proxy, n int, add func(*proxy, []reading)) error {
 	var errands []errand
 	for _, p := range proxies {
@@ -66,8 +67,8 @@ func measureFirstByte(ctx context.Context, proxies []*proxy, n int, add func(*pr
 	return addLatencies(ctx, "start, first byte", proxies, errands, n, add)
 }
 
-// firstByte runs a command that writes one byte and ends. It returns the time from before the dial
-// until that byte arrives. The session has ended when firstByte returns.
+// firstByte opens a session with a command that writes one byte and ends. It returns the time from
+// before the dial until that byte arrives. The session has ended when firstByte returns.
 func (p *proxy) firstByte(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	s, err := p.open(ctx, work{command: []string{helloCommand}})

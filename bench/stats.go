@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// summary describes a few samples by their median and extremes. With so few samples, extremes are
-// more useful than a standard deviation.
+// summary describes a few values by their median, smallest and largest value. With so few values,
+// these two are more useful than a standard deviation.
 type summary struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
 	Max    float64 `json:"max"`
 }
 
-// summarize computes the summary of samples. Without samples it is zero.
+// summarize computes the median and the extremes of samples. Without samples all are zero.
 func summarize(samples []float64) summary {
 	if len(samples) == 0 {
 		return summary{}
@@ -24,9 +24,10 @@ func summarize(samples []float64) summary {
 	return summary{Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Min: sorted[0], Max: sorted[n-1]}
 }
 
-// pairedRatios divides the samples of each round, so that a disturbance of a whole round does not
-// change the ratio. It leaves out rounds that only one side has, and rounds whose divisor is not
-// greater than 0, because a divisor can be a difference of two times.
+// pairedRatios divides each round's value in samples by the same round's value in base. So a
+// disturbance of a whole round does not change the ratio. It leaves out rounds that only one of the
+// two has, and rounds whose value in base is not greater than 0, because such a value can be a
+// difference of two times.
 func pairedRatios(samples, base []float64) []float64 {
 	var ratios []float64
 	for i := range min(len(samples), len(base)) {

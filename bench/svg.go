@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Sizes of a chart, in pixels. Labels are at the left, bars grow to the right, and values are at
+// Sizes in a chart, in pixels. Labels are at the left, bars grow to the right, and values are at
 // the right.
 const (
 	chartWidth  = 720
@@ -16,29 +16,30 @@ const (
 	titleHeight = 30
 	rowHeight   = 22
 	barHeight   = 12
-	capHeight   = 8 // height of a whisker's end lines
+	capHeight   = 8 // height of the short lines at both ends of a whisker
 	panelGap    = 14
 )
 
-// chartStyle is readable on light and dark backgrounds; it follows the reader's
-// prefers-color-scheme.
+// chartStyle is the CSS of the charts. They are readable on light and dark backgrounds, by the
+// reader's prefers-color-scheme.
 const chartStyle = `text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600}.unit,.spread{fill:#59636e}` +
 	`.bar{fill:#afb8c1}.edge{fill:#0969da}.line{stroke:#1f2328;fill:none}.mark{stroke:#cf222e;stroke-dasharray:3 3}` +
 	`@media(prefers-color-scheme:dark){text{fill:#e6edf3}.unit,.spread{fill:#9198a1}.bar{fill:#57606a}.edge{fill:#4493f8}` +
 	`.line{stroke:#e6edf3}.mark{stroke:#f85149}}`
 
-// panel is one measure in a chart, with one bar for each row. All bars of a panel have the same
-// scale, which begins at 0.
+// panel is the part of a chart that shows one measure, with one bar for each row. All bars of a
+// panel have the same scale, which begins at 0.
 type panel struct {
 	title, unit string
-	mark        float64 // value of a vertical line; 0: none
+	mark        float64 // value at which a vertical line is drawn; 0: no line
 	rows        []row
 }
 
-// row is one bar. It has a whisker from the smallest to the largest sample.
+// row is one bar of a panel. It has a whisker (a thin line) from the smallest to the largest
+// sample.
 type row struct {
 	label string
-	ours  bool // drawn in the colour of edge
+	ours  bool // draw the bar in the colour of edge
 	summary
 }
 
@@ -56,7 +57,8 @@ func drawChart(name string, panels []panel) []byte {
 	return out.Bytes()
 }
 
-// draw draws the panel below y and returns the y of its lower end.
+// draw draws the panel. y is the vertical position of its upper end; draw returns that of its lower
+// end.
 func (p panel) draw(w *bytes.Buffer, y int) int {
 	fmt.Fprintf(w, `<text class="title" x="0" y="%d">%s <tspan class="unit" font-weight="400">%s</tspan></text>`+"\n",
 		y+titleHeight-10, html.EscapeString(p.title), html.EscapeString(p.unit))

@@ -17,7 +17,7 @@ func TestChartsAreWellFormedAndHaveEachFigure(t *testing.T) {
 	down := transferMeasure("down", maxWrite)
 	r.rounds("edge", down, 1, 2, 4)
 	r.rounds("<relay>", down, 8)
-	r.rounds("edge", keystrokeP50, 0) // scale 0
+	r.rounds("edge", keystrokeP50, 0) // all values are 0, so the scale of the panel is 0 too
 	r.addPair(lane{proxy: &proxy{label: "relay exec/v5"}}, reading{down, 2})
 	r.addPair(lane{proxy: &proxy{label: "exec/v5/v5"}, relay: "relay exec/v5"}, reading{down, 3})
 	r.finish(time.Now())
@@ -48,7 +48,7 @@ func TestChartsAreWellFormedAndHaveEachFigure(t *testing.T) {
 	}
 }
 
-// characters returns the text between the tags of a document, which must be well-formed.
+// characters returns the text between the tags of an SVG document, which must be well-formed.
 func characters(t *testing.T, document []byte) string {
 	t.Helper()
 	var all strings.Builder

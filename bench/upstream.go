@@ -16,15 +16,15 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// podPattern is the path of a pod's subresources at the API server. Clients use POST for SPDY and
-// GET for WebSocket.
+// podPattern is the URL path of a pod's subresources at the API server. Clients use POST for SPDY
+// and GET for WebSocket.
 const podPattern = "/api/v1/namespaces/{namespace}/pods/{pod}/"
 
-// spokenPath is the path at which the driver reads in which protocol the last stream was requested:
+// spokenPath is the URL path at which bench reads in which protocol the last stream was requested:
 // spokenSPDY, spokenV5, spokenTunnel or spokenOther.
 const spokenPath = "/bench/spoken"
 
-// Protocols in which a stream can be requested from upstream.
+// Protocols in which a proxy or client can request a stream from the upstream server.
 const (
 	spokenSPDY   = "spdy"
 	spokenV5     = "v5"
@@ -32,20 +32,19 @@ const (
 	spokenOther  = "another websocket"
 )
 
-// Responses of the API server that upstream simulates: its version is 1.36, and it allows edge
-// everything.
+// Responses of the simulated API server: its version is 1.36, and it allows edge everything.
 const (
 	version  = `{"major":"1","minor":"36","gitVersion":"v1.36.0"}`
 	accessOK = `{"kind":"SubjectAccessReview","apiVersion":"authorization.k8s.io/v1","spec":{},"status":{"allowed":true}}`
 )
 
-// upstream serves the paths of an API server, with the streaming server of container runtimes
-// behind them. WebSocket v5 and tunnel requests go to the API server's own handlers, which need a
-// connection to the streaming server. upstream passes SPDY and all other WebSocket requests to the
-// streaming server in the same process.
+// upstream is the server behind all proxies. It serves the paths of an API server, and has the
+// streaming server of container runtimes behind them. WebSocket v5 and tunnel requests go to the
+// API server's own handlers, which need a connection to the streaming server. upstream passes SPDY
+// and all other WebSocket requests to the streaming server in the same process.
 type upstream struct {
 	runtime streaming.Server
-	spoken  atomic.Value // string: protocol of the last stream, for spokenPath
+	spoken  atomic.Value // a string: protocol of the last stream, which GET spokenPath returns
 }
 
 func newUpstream(roleConfig) (http.Handler, error) {
@@ -61,7 +60,7 @@ func newUpstream(roleConfig) (http.Handler, error) {
 		return nil, err
 	}
 	server := &http.Server{Handler: runtime, ReadHeaderTimeout: headerTimeout}
-	go func() { _ = server.Serve(l) }() // ends with the process, which has no other purpose
+	go func() { _ = server.Serve(l) }() // serves until the process ends, which has no other purpose
 	u := &upstream{runtime: runtime}
 	u.spoken.Store("")
 	mux := http.NewServeMux()
@@ -97,7 +96,7 @@ func (u *upstream) exec(w http.ResponseWriter, r *http.Request) {
 
 func (u *upstream) portForward(w http.ResponseWriter, r *http.Request) {
 	request := &runtimeapi.PortForwardRequest{PodSandboxId: r.PathValue("pod")}
-	for _, text := range r.URL.Query()["ports"] { // WebSocket's; SPDY has them in stream headers
+	for _, text := range r.URL.Query()["ports"] { // ports of a WebSocket request; SPDY sends them in the headers of its streams
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -120,7 +119,8 @@ func (u *upstream) portForward(w http.ResponseWriter, r *http.Request) {
 	u.raw(w, r, location)
 }
 
-// raw passes the request to the streaming server, with the URL that the server created for it.
+// raw passes an upgrade request to the container runtime's streaming server, with the URL that the
+// streaming server created for it.
 func (u *upstream) raw(w http.ResponseWriter, r *http.Request, location *url.URL) {
 	u.spoken.Store(spokenSPDY)
 	if wsstream.IsWebSocketRequest(r) {
@@ -131,7 +131,7 @@ func (u *upstream) raw(w http.ResponseWriter, r *http.Request, location *url.URL
 	u.runtime.ServeHTTP(w, served)
 }
 
-// mustParse parses a URL that the streaming server created.
+// mustParse parses a URL that the container runtime's streaming server created.
 func mustParse(text string) *url.URL {
 	location, err := url.Parse(text)
 	if err != nil {

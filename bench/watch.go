@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	// watchesPerConn is the number of watches of a client on one connection. All proxies allow that
-	// many streams: nginx 128, net/http 250.
+	// watchesPerConn is the number of watches that bench opens on one HTTP/2 connection. All
+	// proxies allow that many streams on a connection: nginx 128, net/http 250.
 	watchesPerConn = 100
-	// warmWatches is the number of watches that are opened and closed before the baseline is read.
+	// warmWatches is the number of watches that bench opens and closes before it first reads the
+	// proxy's memory.
 	warmWatches = 200
 )
 
-// measureWatches measures idle watches on each proxy that serves the plain path, in turns, each in
-// a new process.
+// measureWatches measures the memory of idle watches on each proxy that serves requests without an
+// upgrade. The proxies take turns, and each measurement uses a new process.
 func measureWatches(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	if s.WatchRounds == 0 {
 		return nil
@@ -47,7 +48,8 @@ func measureWatches(ctx context.Context, l *lab, s settings, r *report, progress
 	return nil
 }
 
-// watchExperiment measures n idle watches in a new process.
+// watchExperiment returns an experiment that measures the memory of n idle watches in a new
+// process.
 func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
 	return experiment{name: idleWatch.Name, limit: idleTimeout, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		before, err := p.residentWarm(ctx, settle, func() error {
@@ -65,8 +67,8 @@ func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
 	}}
 }
 
-// residentWatching returns the proxy's resident memory in KiB after n watches have been idle for
-// settle, and closes the watches. If a watch ends by itself before that, it returns an error.
+// residentWatching opens n watches, waits for settle, and returns the proxy's resident memory in
+// KiB. Then it closes the watches. If a watch ends by itself before that, it returns an error.
 func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration, tokens []string) (int64, error) {
 	users := make([]string, (n+watchesPerConn-1)/watchesPerConn)
 	for i := range users {
@@ -80,7 +82,7 @@ func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration
 	var watches sync.WaitGroup
 	defer closeAll()
 	defer watches.Wait()
-	defer fail(nil) // ends the watches
+	defer fail(nil) // ends all watches
 	err = inParallel(ctx, n, openers, func(_ context.Context, i int) error {
 		body, err := clients[i/watchesPerConn].watch(ctx)
 		if err != nil {
@@ -99,7 +101,7 @@ func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration
 	return p.residentAfter(ctx, settle)
 }
 
-// watch opens a watch and reads its first event, which is the only one.
+// watch opens a watch and reads its first event. The upstream server sends no other event.
 func (c *plainClient) watch(ctx context.Context) (io.ReadCloser, error) {
 	body, err := c.open(ctx, watchPath)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestIdleWatchThatEndsIsAnError checks that a watch that ends during the measurement is an error.
-// Otherwise its proxy would appear to need less memory.
+// TestIdleWatchThatEndsIsAnError checks that bench fails if a watch ends during the measurement of
+// its memory. Otherwise its proxy would appear to need less memory.
 func TestIdleWatchThatEndsIsAnError(t *testing.T) {
 	var watches atomic.Int64
 	mux := http.NewServeMux()

@@ -24,13 +24,13 @@ const (
 	subprotocolV5       = "v5.channel.k8s.io"
 )
 
-// channels describes how a WebSocket dialect uses channels and messages.
+// channels describes how a WebSocket dialect of exec or port-forward uses channels and messages.
 type channels struct {
 	subprotocol    string
 	in, out, fault byte
-	text           bool // text messages: the channel as a digit, then base64
-	status         bool // fault always ends with a Status; false: text, only after a failure
-	ports          bool // the first message on each channel is the port number
+	text           bool // text messages are used: each is the channel as a digit, then base64
+	status         bool // the channel fault ends with a Status in any case; false: it has text, and only after a failure
+	ports          bool // the first message on each channel contains the port number
 }
 
 func execOver(name, subprotocol string, text, status bool) dialect {
@@ -48,8 +48,8 @@ func forwardOver(name, subprotocol string) dialect {
 }
 
 // dialWebSocket opens a WebSocket connection with a write buffer of the given size. The buffer must
-// hold a whole message, because gorilla/websocket would otherwise split it into fragments, and
-// golang.org/x/net/websocket on the server takes the first byte of a continuation frame for a
+// hold a whole message, because gorilla/websocket would otherwise split the message into fragments,
+// and golang.org/x/net/websocket on the server takes the first byte of a continuation frame for a
 // channel.
 func dialWebSocket(ctx context.Context, t target, location *url.URL, subprotocol string, buffer int) (*websocket.Conn, error) {
 	dialer := websocket.Dialer{
@@ -86,14 +86,14 @@ func (c channels) dial(ctx context.Context, t target, location *url.URL) (io.Rea
 type channelConn struct {
 	channels
 	conn    *websocket.Conn
-	output  io.Reader // rest of the message that is being read; nil between two messages
-	message []byte    // buffer for writing text messages
-	named   [2]bool   // channels whose port message has been read
+	output  io.Reader // unread rest of the current message; nil between two messages
+	message []byte    // buffer for encoding text messages
+	named   [2]bool   // for each channel: its message with the port number was read
 }
 
 func (c *channelConn) Close() error { return c.conn.Close() }
 
-// Write sends b as one message.
+// Write sends b as one WebSocket message.
 func (c *channelConn) Write(b []byte) (int, error) {
 	if c.text {
 		c.message = base64.StdEncoding.AppendEncode(append(c.message[:0], '0'+c.in), b)
@@ -128,8 +128,9 @@ func (c *channelConn) Read(b []byte) (int, error) {
 	}
 }
 
-// next reads the head of the next message. After output, c.output has the payload, which can be
-// empty. next returns io.EOF after a success.
+// next reads the beginning of the next WebSocket message. If the message has output of the command,
+// c.output then reads the output, which can be empty. When the command has succeeded, next returns
+// io.EOF.
 func (c *channelConn) next() error {
 	kind, r, err := c.conn.NextReader()
 	switch {
@@ -173,8 +174,8 @@ func (c *channelConn) next() error {
 	}
 }
 
-// ended waits after a success until the proxy closes the connection, so that the proxy has finished
-// its work for the session. It returns io.EOF, or err if err is not nil.
+// ended is called after a success. It waits until the proxy closes the connection, so that the
+// proxy has finished its work for the session. It returns io.EOF, or err if err is not nil.
 func (c *channelConn) ended(err error) error {
 	if err != nil {
 		return err

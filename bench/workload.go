@@ -13,17 +13,18 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 )
 
-// Bytes that upstream and the client exchange before and after the measured part of a workload.
+// Bytes that upstream and the client exchange before and after the measured part of a command.
 const (
 	readyByte = 'r' // sent by upstream: the session is open from end to end
 	goByte    = 'g' // sent by the client: begin
-	doneByte  = 'd' // sent by upstream: the last byte of an upload has arrived
+	doneByte  = 'd' // sent by upstream: all bytes of an upload have arrived
 )
 
-// readSize is the size of the buffer for reads of stdin, the same as in io.Copy.
+// readSize is the size of the buffer with which commands read stdin, the same as in io.Copy.
 const readSize = 32 << 10
 
-// maxLine limits the length of the command line on a forwarded connection, in bytes.
+// maxLine limits the length of the command line that a client sends on a forwarded connection, in
+// bytes.
 const maxLine = 64
 
 // workloadRuntime is the container runtime behind upstream. It runs these commands:
@@ -40,7 +41,7 @@ type workloadRuntime struct{}
 
 const (
 	catCommand = "cat"
-	echoPort   = 7 // echo service, RFC 862
+	echoPort   = 7 // port of the echo service, RFC 862
 )
 
 func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Reader, out, _ io.WriteCloser, _ bool,
@@ -54,11 +55,11 @@ func (workloadRuntime) Exec(_ context.Context, _ string, cmd []string, in io.Rea
 	return runCommand(cmd, in, out)
 }
 
-// helloCommand is the command for sessions of which only the start is measured.
+// helloCommand is the command of sessions of which only the start is measured.
 const helloCommand = "hello"
 
-// runCommand runs a command. All commands except hello write readyByte and wait for the client's
-// first byte before they begin.
+// runCommand runs a command of the workload. All commands except hello write readyByte and wait for
+// a byte from the client before they begin.
 func runCommand(cmd []string, in io.Reader, out io.Writer) error {
 	if slices.Equal(cmd, []string{helloCommand}) {
 		_, err := out.Write([]byte{readyByte})
@@ -83,8 +84,8 @@ func (workloadRuntime) Attach(context.Context, string, io.Reader, io.WriteCloser
 	return errors.ErrUnsupported
 }
 
-// PortForward echoes on echoPort. On other ports it reads a command line from the connection and
-// runs the command on the connection.
+// PortForward serves a forwarded connection. On echoPort it echoes. On other ports it reads a
+// command line from the connection and runs this command with the connection as stdin and stdout.
 func (workloadRuntime) PortForward(_ context.Context, _ string, port int32, conn io.ReadWriteCloser) error {
 	if port == echoPort {
 		return echo(conn, conn)
@@ -96,7 +97,7 @@ func (workloadRuntime) PortForward(_ context.Context, _ string, port int32, conn
 	return runCommand(strings.Fields(line), conn, conn)
 }
 
-// readLine reads a line without its end. It reads no byte after the end of the line.
+// readLine reads a line and returns it without its newline. It reads no byte after the newline.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	var next [1]byte
@@ -165,8 +166,8 @@ func upload(in io.Reader, out io.Writer, n int64) error {
 	return err
 }
 
-// echo writes the bytes of each read at once. io.Copy could let the reader or the writer batch
-// them.
+// echo writes the bytes of each read at once. io.Copy could let the reader or the writer combine
+// several reads.
 func echo(in io.Reader, out io.Writer) error {
 	buf := make([]byte, readSize)
 	for {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// recorder records each write separately.
+// recorder is an io.Writer that records each write separately.
 type recorder struct{ writes []string }
 
 func (r *recorder) Write(b []byte) (int, error) {

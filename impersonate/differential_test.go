@@ -80,15 +80,17 @@ func overLimit(a *arrival) bool {
 	return n > maxRequestedValues
 }
 
-// TestReviewDifferential (row ReviewDifferential of the attack corpus) checks that edge decides as
-// the API server's two filters do, with the same message. If they allow a request, the API server
-// behind edge sees the same user, and edge has sent the same reviews.
+// TestReviewDifferential (row ReviewDifferential of the attack corpus in docs/security.md) checks
+// that edge decides as the API server's two impersonation filters do, plain and constrained, with
+// the same message. If they allow a request, the API server behind edge sees the same user, and
+// edge has sent the same reviews.
 //
-// The same reviews means exactly the same in the mode that decided. For the constrained modes that
-// were refused before, edge must have sent all reviews of the filter. It may have sent more,
-// because it sends several at a time, while the filter stops at the first refusal. Reviews of
-// extras are excepted: the filter sends them in the random order of a map. Both must also have
-// asked whether the same modes are allowed.
+// A mode is one kind of right to impersonate. If a mode allowed the request, edge's reviews in that
+// mode must be exactly the same. In the constrained modes that were refused before, edge must have
+// sent all reviews of the filter. It may have sent more, because it sends several at a time, while
+// the filter stops at the first refusal. Reviews of extras in refused modes are not compared,
+// because the filter sends them in the random order of a map. Both must also have asked whether the
+// same modes are allowed.
 func TestReviewDifferential(t *testing.T) {
 	const cases = 10_000
 	const seed = 2026
