@@ -105,7 +105,8 @@ func FuzzAnonymousPaths(f *testing.F) {
 			t.Errorf("%q is %q to others", listed, clean)
 		}
 		if r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + asked + " HTTP/1.1\r\nHost: e\r\n\r\n"))); err == nil && paths.allow(r) {
-			if _, after, ok := strings.Cut(r.RequestURI, "://"); ok && !strings.HasPrefix(r.RequestURI, "/") { // the fuzzed path became a request target in absolute form, with scheme and host
+			// The fuzzed path can become a request target in absolute form, with scheme and host.
+			if _, after, ok := strings.Cut(r.RequestURI, "://"); ok && !strings.HasPrefix(r.RequestURI, "/") {
 				_, after, _ = strings.Cut(after, "/")
 				r.RequestURI = "/" + after
 			}

@@ -46,9 +46,9 @@ func userValue(u user.Info) *lazy.MapValue {
 	return m
 }
 
-// unescaping wraps a value, so that an expression can name object members at any depth whose names
-// are not valid in CEL's grammar. For example, a__dot__b names the member a.b. Expressions can name
-// top-level claims in the same way, without unescaping.
+// unescaping wraps a value for CEL expressions. Object members at any depth may have names that
+// CEL's grammar does not allow. With unescaping, an expression can name them: a__dot__b names the
+// member a.b. For top-level claims CEL expressions can do the same without unescaping.
 func unescaping(value ref.Val) ref.Val {
 	switch v := value.(type) {
 	case traits.Mapper:

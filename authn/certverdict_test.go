@@ -16,7 +16,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// clocked is a ClientCA whose clock the test sets.
+// clocked is a ClientCA with a clock for tests: its time changes only when the test sets it.
 type clocked struct {
 	*ClientCA
 	mu   sync.Mutex
@@ -121,7 +121,9 @@ func TestVerdictIsOfOneGeneration(t *testing.T) {
 	check("then", true, false, 0)
 	before := ca.Content().CurrentCABundleContent()
 	write(t, file, others)
-	testkit.WaitFor(t, "the file to be read again", func() bool { // do not read the file with ca itself: each reading creates another CA pool, which invalidates the stored verdicts
+	// Do not read the file with ca itself: each reading creates another CA pool, which invalidates
+	// the stored verdicts.
+	testkit.WaitFor(t, "the file to be read again", func() bool {
 		return !bytes.Equal(ca.Content().CurrentCABundleContent(), before)
 	})
 	check("with another file", false, true, 1)

@@ -11,7 +11,8 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// Tokens verifies bearer tokens and decides which paths need no credential.
+// Tokens verifies bearer tokens and decides which paths need no credential. An [Authenticator] does
+// both.
 type Tokens interface {
 	Authenticate(ctx context.Context, token string) (Verified, error)
 	Anonymous(path string) bool

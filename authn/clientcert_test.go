@@ -113,7 +113,8 @@ func TestCertificateExpiresOnOpenConnection(t *testing.T) {
 	}
 }
 
-// placeKey is the context key for the place where a connection of these tests stores one value.
+// placeKey is the key of a value in a request's context. The value is the place where edge stores
+// the verdict on the client certificate of the request's connection.
 type placeKey struct{}
 
 func placeOf(r *http.Request) *atomic.Value {

@@ -46,15 +46,15 @@ type Reason string
 
 // The reasons of a [RefusedError], in the order of the checks.
 const (
-	ReasonCredential        Reason = "credential"         // several or unreadable credentials in the headers
+	ReasonCredential        Reason = "credential"         // the request has several credentials, or an unreadable one
 	ReasonTooLarge          Reason = "too_large"          // the token is longer than MaxTokenBytes, or its JOSE header is too long
-	ReasonMalformed         Reason = "malformed"          // not a signed JWT in compact form, or not an ID token
-	ReasonAlgorithm         Reason = "algorithm"          // signing algorithm not allowed
-	ReasonIssuer            Reason = "issuer"             // iss is not a configured issuer
+	ReasonMalformed         Reason = "malformed"          // the token is not a signed JWT in compact form, or not an ID token
+	ReasonAlgorithm         Reason = "algorithm"          // the token's signing algorithm is not allowed
+	ReasonIssuer            Reason = "issuer"             // the token's iss is not the URL of a configured issuer
 	ReasonSignature         Reason = "signature"          // no key of the issuer verifies the signature
-	ReasonExpired           Reason = "expired"            // exp is in the past or missing
-	ReasonAudience          Reason = "audience"           // aud contains no configured audience
-	ReasonNotYetValid       Reason = "not_yet_valid"      // nbf is more than a minute ahead
+	ReasonExpired           Reason = "expired"            // the token's exp is in the past or missing
+	ReasonAudience          Reason = "audience"           // the token's aud contains no configured audience
+	ReasonNotYetValid       Reason = "not_yet_valid"      // the token's nbf is more than a minute in the future
 	ReasonDistributedGroups Reason = "distributed_groups" // the token contains only a reference to its groups
 	ReasonClaims            Reason = "claims"             // a claim that is needed for the user is wrong, or a rule refuses the token
 )

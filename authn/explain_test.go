@@ -13,7 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver"
 )
 
-// text returns an explanation as text, as a program would print it.
+// text returns an explanation of a token as text, as a program would print it.
 func (e Explanation) text() string {
 	lines := []string{fmt.Sprintf("%s %s issuer %q of %q user %+v expires %v", e.Outcome, e.Reason, e.Issuer, e.Issuers, e.User, e.Expires)}
 	for _, s := range e.Steps {

@@ -22,8 +22,8 @@ const (
 	// fetchTimeout bounds one fetch of an issuer's discovery document and keys together. It also
 	// bounds how long a request waits for new keys.
 	fetchTimeout = 10 * time.Second
-	// maxDocumentBytes bounds each document of the issuer, in bytes. A key with its certificate has
-	// about 1 KiB.
+	// maxDocumentBytes bounds the size of each document that edge fetches from an issuer (discovery
+	// document, keys), in bytes. A key with its certificate has about 1 KiB.
 	maxDocumentBytes = 1 << 20
 	// maxDocumentHeaderBytes bounds the header of each response of the issuer, in bytes.
 	maxDocumentHeaderBytes = 64 << 10
@@ -186,8 +186,8 @@ func (f *keyFetcher) close() {
 	}
 }
 
-// newIssuerClient creates an HTTP client that bounds each document and the number of redirects. It
-// does not follow a redirect to a URL that is not https.
+// newIssuerClient creates the HTTP client for one issuer. The client bounds the size of each
+// document and the number of redirects. It does not follow a redirect to a URL that is not https.
 func newIssuerClient(roots *x509.CertPool, from keyOrigin) *http.Client {
 	return &http.Client{
 		Transport: &issuerTransport{

@@ -193,7 +193,8 @@ func (e *entry) rules(r *rand.Rand) {
 		e.spec.ClaimValidationRules = append(e.spec.ClaimValidationRules, rule)
 		e.use(feature)
 	}
-	if strings.Contains(e.spec.ClaimMappings.Username.Expression, "claims.email") && r.IntN(10) > 0 { // usually add the rule about email_verified that such an expression requires
+	// Usually add the rule about email_verified that an expression with claims.email requires.
+	if strings.Contains(e.spec.ClaimMappings.Username.Expression, "claims.email") && r.IntN(10) > 0 {
 		e.spec.ClaimValidationRules = append(e.spec.ClaimValidationRules,
 			apiserver.ClaimValidationRule{Expression: "claims.?email_verified.orValue(true) == true"})
 		e.use("claim rule")

@@ -45,7 +45,9 @@ func claimValues(issuer string) map[string][]raw {
 		"dotted.key":     {`"d"`, `["d","e"]`},
 		"nested":         {`{"id":"n2"}`, `{"id":7,"list":[],"ok":false}`, `{"id":"","a.b":["c",""],"objects":[{"name":7}]}`, `[{"id":"n"}]`},
 		"blocked":        {`true`, `false`, `""`},
-		"_claim_names":   {`{}`, `null`, `7`}, // only values without a reference to groups, which edge deliberately treats differently: see TestGroupsOverage
+		// Use only values without a reference to groups, which edge deliberately treats
+		// differently: see TestGroupsOverage.
+		"_claim_names":   {`{}`, `null`, `7`},
 		"_claim_sources": {`{}`, `null`, `{"src":{"endpoint":7}}`, `[]`},
 		"Iss":            {quoted(issuer), `"https://issuer.example"`},
 	}

@@ -23,8 +23,7 @@ func readCAFile(name string) ([]byte, error) {
 	return pem, nil
 }
 
-// readBounded reads a regular file that has at most most bytes. It returns an error for a larger
-// file.
+// readBounded reads a regular file. It returns an error if the file has more than most bytes.
 func readBounded(name string, most int64) ([]byte, error) {
 	info, err := os.Stat(name) // Stat before Open: opening a named pipe would wait for a process that writes to it
 	if err != nil {

@@ -234,7 +234,7 @@ func waitForAll(t testing.TB, a *Authenticator) {
 	})
 }
 
-// clock is a clock that the test sets.
+// clock is a clock for tests: its time changes only when the test sets it.
 type clock struct{ now atomic.Int64 }
 
 func newClock() *clock {

@@ -85,7 +85,8 @@ func TestTokenInURL(t *testing.T) {
 	if _, err := NewChain(ChainOptions{Tokens: knownTokens{}}).Authenticate(r); err != nil {
 		t.Errorf("a short token: %v", err)
 	}
-	r = httptest.NewRequest(http.MethodGet, "/api?x="+opaqueToken, nil) // the request has no token in its header, so edge does not search for one in the URL
+	// The request has no token in its header, so edge does not search for one in the URL.
+	r = httptest.NewRequest(http.MethodGet, "/api?x="+opaqueToken, nil)
 	if _, err := NewChain(ChainOptions{Tokens: knownTokens{}}).Authenticate(r); !errors.Is(err, ErrNoCredential) {
 		t.Errorf("without a credential: %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 type bar struct {
 	measure
 	pair    string   // pair (client dialect and upstream protocol) whose ratio is compared; empty: the figure of the proxy edge
-	against []string // proxies by whose figure edge's is divided: the cheapest of them, or for a pair the relay; empty: none
+	against []string // proxies with which edge is compared: the cheapest of them, for a pair the relay; empty: none
 	limit   float64
 	atLeast bool // limit is the least allowed figure; false: the greatest
 }
@@ -95,9 +95,9 @@ func (r *report) pairRatio(pair string, m measure) *summary {
 	return nil
 }
 
-// figureOf returns the figure of proxy that is compared with the limit in b. If b names proxies to
-// divide by, the figure is the ratio to the cheapest of them, whose name is returned too. There is
-// no figure unless all these proxies were measured; otherwise the cheapest of some would be
+// figureOf returns the figure of proxy that is compared with the limit in b. If b names other
+// proxies in against, the figure is the ratio to the cheapest of them, whose name is returned too.
+// There is no figure unless all of them were measured; otherwise the cheapest of some would be
 // reported as the cheapest of all.
 func (r *report) figureOf(proxy string, b bar) (cheapest string, figure *summary) {
 	measured := r.find(b.measure)

@@ -16,9 +16,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestHeldEdgeServesWhoReadsItsVariables checks that a program that reads the variables that bench
-// --hold prints can use edge: for an exec of cat, and for a watch. It also checks that edge exits
-// when bench does.
+// TestHeldEdgeServesWhoReadsItsVariables checks that another program can use edge with the
+// variables that bench --hold prints: for an exec of cat, and for a watch. It also checks that edge
+// exits when bench does.
 func TestHeldEdgeServesWhoReadsItsVariables(t *testing.T) {
 	expectNothingLeft(t)
 	ctx, release := context.WithCancel(t.Context())

@@ -75,7 +75,7 @@ func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm fun
 // closes them.
 func withIdle(ctx context.Context, p *proxy, n int, use func(context.Context, []*session) error) error {
 	ctx, end := context.WithCancel(ctx)
-	defer end() // closes the sessions
+	defer end() // closes all sessions that were opened
 	idle := make([]*session, n)
 	err := inParallel(ctx, n, openers, func(_ context.Context, i int) (err error) {
 		if idle[i], err = p.open(ctx, work{command: []string{"echo"}, tty: true}); err != nil {
@@ -160,7 +160,7 @@ func (p *proxy) residentAfter(ctx context.Context, wait time.Duration) (int64, e
 	return p.residentKiB()
 }
 
-// pause waits for d or until ctx ends. It returns the cause of ctx, or nil.
+// pause waits for the duration d. If ctx ends earlier, pause returns the cause of ctx.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

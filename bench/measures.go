@@ -1,6 +1,6 @@
 package main
 
-// What bench measures about streams. The names are those in tables, charts and bars.go.
+// The measures of streams. Tables, charts and bars.go use these names.
 var (
 	keystrokeCPU = measure{Name: "keystroke", Unit: "CPU us"}
 	keystrokeP50 = measure{Name: "keystroke", Unit: "p50 us"}

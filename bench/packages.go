@@ -28,8 +28,8 @@ func (l *lab) findPrograms(ctx context.Context, proxies []string, progress io.Wr
 	return nil
 }
 
-// lookup returns the paths of those of the named proxies that are Debian programs, and the names of
-// those whose program is missing.
+// lookup finds the programs of the named proxies that are Debian packages. found contains the path
+// of each program by name; missing contains the names whose program is not installed.
 func lookup(proxies []string) (found map[string]string, missing []string) {
 	found = map[string]string{}
 	for _, name := range proxies {

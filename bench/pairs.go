@@ -75,7 +75,7 @@ func (p pair) mode() string {
 	return modeWebSocket
 }
 
-// relayName returns the name of the relay in the report of pairs, if its client uses dialect d.
+// relayName returns the name of a relay in the report of pairs. The relay's client uses dialect d.
 func relayName(d dialect) string { return "relay " + d.name }
 
 func pairNames() []string {
@@ -86,8 +86,8 @@ func pairNames() []string {
 	return all
 }
 
-// lane is one proxy in the measurement of pairs: edge in a pair, another proxy beside it, or the
-// relay by whose cost both are divided.
+// lane is one proxy in the measurement of pairs: edge in a pair, another proxy that does the same,
+// or the relay with which both are compared.
 type lane struct {
 	*proxy
 	relay string // name of the relay by whose cost this lane's cost is divided; empty for the relay itself

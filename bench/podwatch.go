@@ -12,7 +12,7 @@ import (
 const watchEvery = 5 * time.Second
 
 // podWatch answers GET .../pods?watch=1 like an API server on which no pod changes. It sends a
-// bookmark every watchEvery until the client disconnects.
+// bookmark event at each interval of watchEvery until the client disconnects.
 func podWatch(w http.ResponseWriter, r *http.Request) {
 	if watch, err := strconv.ParseBool(r.URL.Query().Get("watch")); err != nil || !watch {
 		http.Error(w, "bench: only watch requests are supported", http.StatusBadRequest)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// baselines are the proxies by whose figures those of other proxies are divided. Each baseline has
-// a column in the table.
+// baselines are the proxies with which other proxies are compared. Each baseline has a column in
+// the table, with the figures of other proxies divided by the baseline's.
 var baselines = []string{labelBefore, "relay", "nginx", "haproxy", "translator", labelDirect}
 
 // measure is what is measured: the name and the unit of a figure in reports, such as "down, 32 KiB"
@@ -36,7 +36,7 @@ type report struct {
 	Settings settings         `json:"settings"`
 	Measures []*measureResult `json:"measures"` // in the order of their first reading
 	Pairs    []*pairResult    `json:"pairs"`    // sorted by measure, then in the order in which the proxies took turns
-	Bars     []*barResult     `json:"bars"`     // results for those limits whose figures were measured
+	Bars     []*barResult     `json:"bars"`     // comparisons of edge's measured figures with the limits in bars.go
 }
 
 type measureResult struct {

@@ -41,9 +41,9 @@ type settings struct {
 	Requests    int           `json:"requests"`    // requests of each kind in one turn; 0: not measured
 	Starts      int           `json:"starts"`      // sessions started in one turn; 0: not measured
 	IdleRounds  int           `json:"idleRounds"`  // how often idle sessions are measured on each proxy; 0: never
-	Sessions    int           `json:"sessions"`    // idle sessions in one turn; a kind of proxy can have a lower limit
+	Sessions    int           `json:"sessions"`    // idle sessions on one proxy at one time; a kind of proxy can have a lower limit
 	WatchRounds int           `json:"watchRounds"` // how often idle watches are measured on each proxy; 0: never
-	Watches     int           `json:"watches"`     // idle watches in one turn
+	Watches     int           `json:"watches"`     // idle watches on one proxy at one time
 	Settle      time.Duration `json:"settle"`      // wait before bench reads a proxy's memory; nanoseconds in JSON
 	IdleHold    time.Duration `json:"idleHold"`    // how long bench holds edge's idle sessions to see memory grow; 0: not held
 	Edge        string        `json:"-"`           // path of edge's binary; empty: build ./cmd/edge

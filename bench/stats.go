@@ -7,7 +7,7 @@ import (
 )
 
 // summary describes a few values by their median, smallest and largest value. With so few values,
-// these two are more useful than a standard deviation.
+// the smallest and the largest are more useful than a standard deviation.
 type summary struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`

@@ -16,7 +16,7 @@ import (
 // Bytes that upstream and the client exchange before and after the measured part of a command.
 const (
 	readyByte = 'r' // sent by upstream: the session is open from end to end
-	goByte    = 'g' // sent by the client: begin
+	goByte    = 'g' // sent by the client: the command may begin its work
 	doneByte  = 'd' // sent by upstream: all bytes of an upload have arrived
 )
 

@@ -70,7 +70,7 @@ func TestCommandNeedsStdinAndStdout(t *testing.T) {
 	}
 }
 
-// pipe is a forwarded connection whose client sends the content of Reader.
+// pipe is a forwarded connection in tests: what its client sends is the content of Reader.
 type pipe struct {
 	io.Reader
 	recorder

@@ -13,7 +13,7 @@ import (
 // A denial is the API server's refusal of one part of an impersonation request.
 type denial struct {
 	what  string // the refused part of the request, for example "user 'bob'"
-	words string // the API server's message
+	words string // the API server's message about the refusal
 }
 
 func (d *denial) Error() string { return d.words }

@@ -95,7 +95,7 @@ func TestReviewDifferential(t *testing.T) {
 	const cases = 10_000
 	const seed = 2026
 	t.Logf("seed %d", seed)
-	defer klog.CaptureState().Restore() // the API server's code logs invalid selectors with klog
+	defer klog.CaptureState().Restore() // restores klog, with which the API server's code logs invalid selectors
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	random := generator{rand.New(rand.NewPCG(seed, 5))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}

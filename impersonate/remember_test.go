@@ -16,7 +16,7 @@ import (
 // the API server both cache the mode that last worked and the answers of the last 10 s. The test
 // sends 50 requests of the same users to each of 100 clusters.
 func TestReviewDifferentialRemembering(t *testing.T) {
-	defer klog.CaptureState().Restore() // the API server's code logs invalid selectors with klog
+	defer klog.CaptureState().Restore() // restores klog, with which the API server's code logs invalid selectors
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	random := generator{rand.New(rand.NewPCG(8, 9))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}

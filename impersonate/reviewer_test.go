@@ -230,7 +230,7 @@ func TestReviewOfWhatIsNotText(t *testing.T) {
 	}
 }
 
-// clock is a clock that the test sets.
+// clock is a clock for tests: its time changes only when the test sets it.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time

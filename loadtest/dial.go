@@ -9,7 +9,7 @@ import (
 	"net/url"
 )
 
-// dialer opens TLS connections to the server that a load test loads.
+// dialer opens TLS connections to the server under test.
 type dialer struct {
 	address string // address of the server as host:port
 	config  *tls.Config

@@ -24,8 +24,8 @@ const (
 	pingTimeout = 15 * time.Second
 )
 
-// endpoint is the server that a load test loads, with the credential for it. The two round
-// trippers, upgrade and plain, share no connection.
+// endpoint is the server under test, with the credential for it. The two round trippers, upgrade
+// and plain, share no connection.
 type endpoint struct {
 	base    *url.URL
 	upgrade http.RoundTripper // for exec and port-forward, one connection for each session

@@ -9,7 +9,7 @@ import (
 type kind struct {
 	name        string
 	subresource string
-	protocol    string // value of the Upgrade header
+	protocol    string // value of the request's Upgrade header
 	offer       string // the subprotocol that the upgrade request offers
 	attach      func(w *wire, port uint16) (link, error)
 }

@@ -37,7 +37,7 @@ type run struct {
 	writing  chan struct{} // closed when the hold phase ends, so that busy sessions stop writing
 	writers  sync.WaitGroup
 	watches  sync.WaitGroup
-	mu       sync.Mutex // guards sessions
+	mu       sync.Mutex // guards the field sessions
 	sessions []*session // echo sessions (exec and port-forward) that were opened
 }
 
@@ -222,7 +222,7 @@ func (r *run) end() {
 	workers.Wait()
 }
 
-// pause waits for d or until ctx ends. It returns the cause of ctx, or nil.
+// pause waits for the duration d. If ctx ends earlier, pause returns the cause of ctx.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)

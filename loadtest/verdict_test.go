@@ -82,9 +82,9 @@ func TestGrowth(t *testing.T) {
 		{held(100, 100, 105, 110, 115, 120, 120, 120), 0, 20, true},
 		{held(10, 10, 100, 100, 100, 100, 100, 100, 100, 150, 150, 150), 2 * time.Second, 50, true}, // growth with the first 2 s ignored
 		{held(120, 120, 120, 120, 60, 60, 60, 60), 0, -50, true},
-		{held(100, 100, 100), 0, 0, false},                     // too few samples
-		{held(100, 100, 100, 100, 0, 0, 0, 0), 0, 0, false},    // the process exited
-		{held(100, 100, 100, 100, 100), time.Minute, 0, false}, // shorter than settle
+		{held(100, 100, 100), 0, 0, false},                     // the growth is unknown: too few samples
+		{held(100, 100, 100, 100, 0, 0, 0, 0), 0, 0, false},    // the growth is unknown: the process exited
+		{held(100, 100, 100, 100, 100), time.Minute, 0, false}, // the growth is unknown: the hold phase is shorter than settle
 		{nil, 0, 0, false},
 	} {
 		got, ok := growth(test.series, 0, test.settle)

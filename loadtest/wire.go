@@ -7,8 +7,8 @@ import (
 	"edge/streams"
 )
 
-// maxReplies limits the answers to pings that loadtest has not sent yet, because the server does
-// not read, in bytes.
+// maxReplies limits, in bytes, the answers to pings that loadtest stores while the server does not
+// read them.
 const maxReplies = 512
 
 // wire is the connection of a session, below the code that encodes frames. It sends answers to
@@ -21,7 +21,7 @@ type wire struct {
 
 	state   sync.Mutex // guards replies, running and closed; not held while reading or writing
 	replies []byte     // answers to pings that are not written yet
-	running bool       // a goroutine was started that will write replies
+	running bool       // a goroutine that will write replies was started
 	closed  bool
 	done    sync.WaitGroup // counts the goroutines that write replies
 }
