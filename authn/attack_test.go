@@ -34,8 +34,8 @@ func TestAlgConfusion(t *testing.T) {
 		maps.Copy(h, more)
 		return h
 	}
-	// The attacker knows the issuer's public key. Each form of it below was once accepted by a
-	// library as an HMAC secret.
+	// The attacker knows the issuer's public key. Libraries once accepted each form of the key
+	// below as an HMAC secret.
 	public := rsaKey().Key.(*rsa.PrivateKey).Public()
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {

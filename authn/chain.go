@@ -111,9 +111,9 @@ func hasName(u user.Info) bool {
 }
 
 // mostHelpful combines several errors about one request's credentials into one error; it ignores
-// nil. The first error that is not a refusal decides the result, because the credential may be
-// good. If all errors are refusals, the first refusal gives the reason and the message for the
-// client. The text of the other errors is appended for the log.
+// nil. The first error that is not a refusal is the main one, because the credential may be good.
+// If all errors are refusals, the first refusal gives the reason and the message for the client.
+// The text of the other errors is appended for the log.
 func mostHelpful(errs ...error) error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 	first := max(0, slices.IndexFunc(errs, func(err error) bool { return !isRefusal(err) }))

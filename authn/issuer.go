@@ -17,8 +17,8 @@ type issuer struct {
 	source *keySource
 }
 
-// compiler compiles the CEL expressions of all issuers, because one CEL environment takes half a
-// megabyte.
+// compiler compiles the CEL expressions. All issuers share it, because its CEL environment takes
+// half a megabyte.
 var compiler = sync.OnceValue(cel.NewDefaultCompiler)
 
 func newIssuer(spec apiserver.JWTAuthenticator) (*issuer, error) {

@@ -64,7 +64,8 @@ type barResult struct {
 }
 
 // finishBars compares the measured figures with their bars (the limits that edge should meet). It
-// omits a bar if its figure, or the figure that divides it, was not measured.
+// omits a bar if edge's figure, or the figure of a proxy with which the bar compares edge, was not
+// measured.
 func (r *report) finishBars() {
 	for _, b := range bars {
 		of, against := "edge", ""

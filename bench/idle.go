@@ -21,8 +21,8 @@ const (
 	// idleKeystrokes is the number of keystrokes that bench sends in each idle session. They are
 	// enough for edge to treat the session as busy. After that, the session is idle again.
 	idleKeystrokes = 20
-	// idleTimeout limits one run of the experiment with idle sessions. Thousands of sessions open
-	// in it, each with two TLS handshakes.
+	// idleTimeout limits one run of the experiment with idle sessions. In one run thousands of
+	// sessions open, each with two TLS handshakes.
 	idleTimeout = 10 * time.Minute
 	// holdEvery is the interval at which bench reads the proxy's memory while it holds idle
 	// sessions.

@@ -18,8 +18,8 @@ type pairResult struct {
 	Ratio *summary `json:"ratio,omitempty"` // figure divided by the relay's figure; nil for a relay
 }
 
-// addPair adds a figure to the report: the CPU cost that one proxy of the measurement of pairs (a
-// lane) had in one turn.
+// addPair adds a figure to the report: the CPU cost of one proxy of the measurement of pairs (a
+// lane) in one run of an experiment.
 func (r *report) addPair(l lane, cost reading) {
 	p := r.pairResult(l.label, cost.measure)
 	if p == nil {

@@ -11,8 +11,8 @@ const (
 	// sends at the same time. They use plainUsers connections, each with another user's token.
 	plainWorkers = 16
 	plainUsers   = 4
-	// quietShare is the divisor for the number of requests that bench sends one at a time, to
-	// measure latency: the requests of a turn divided by quietShare.
+	// quietShare determines how many requests bench sends one at a time, to measure latency:
+	// Requests divided by quietShare, in each round.
 	quietShare = 5
 	// warmRequests is the number of requests of each kind that bench sends through a proxy before
 	// it measures the proxy. If a turn has fewer requests, bench sends only as many.

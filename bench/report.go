@@ -51,7 +51,7 @@ type proxyResult struct {
 	Ratios map[string]summary `json:"ratios,omitempty"` // figure divided by that of a baseline; key: name of the baseline (a proxy)
 }
 
-// add adds the readings (measured values) of one turn of a proxy to the report.
+// add adds the readings (measured values) of one run of an experiment on a proxy to the report.
 func (r *report) add(proxy string, readings []reading) {
 	for _, reading := range readings {
 		m := r.result(reading.measure)

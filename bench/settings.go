@@ -36,10 +36,10 @@ type settings struct {
 	Writes      int64         `json:"writes"`      // maximum number of writes in one measured transfer
 	Down        []int         `json:"down"`        // sizes of the writes to the client, in bytes
 	Up          []int         `json:"up"`          // sizes of the writes from the client, in bytes
-	Keystrokes  int           `json:"keystrokes"`  // measured keystrokes in one turn of a proxy; 0: not measured
-	PairKeys    int           `json:"pairKeys"`    // measured keystrokes in one turn of a pair; 0: not measured
-	Requests    int           `json:"requests"`    // requests of each kind in one turn; 0: not measured
-	Starts      int           `json:"starts"`      // sessions started in one turn; 0: not measured
+	Keystrokes  int           `json:"keystrokes"`  // keystrokes in each measurement of a proxy; 0: not measured
+	PairKeys    int           `json:"pairKeys"`    // keystrokes in each measurement of a pair; 0: not measured
+	Requests    int           `json:"requests"`    // requests of each kind in each measurement of a proxy; 0: not measured
+	Starts      int           `json:"starts"`      // sessions that start in each measurement of a proxy; 0: not measured
 	IdleRounds  int           `json:"idleRounds"`  // how often idle sessions are measured on each proxy; 0: never
 	Sessions    int           `json:"sessions"`    // idle sessions on one proxy at one time; a kind of proxy can have a lower limit
 	WatchRounds int           `json:"watchRounds"` // how often idle watches are measured on each proxy; 0: never

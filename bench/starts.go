@@ -11,8 +11,8 @@ const (
 	// startWorkers is the number of sessions that start at the same time while their CPU cost is
 	// measured.
 	startWorkers = 8
-	// startsAlone is the divisor for the number of sessions that start one at a time, to measure
-	// how long the client waits: the sessions of a turn divided by startsAlone.
+	// startsAlone determines how many sessions start one at a time, to measure how long the client
+	// waits: Starts divided by startsAlone, in each round.
 	startsAlone = 2
 	// warmStarts is the number of sessions that bench starts through a proxy before it measures the
 	// start of sessions.

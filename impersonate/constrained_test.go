@@ -49,7 +49,8 @@ func detectorOf(t *testing.T, server *httptest.Server, log *slog.Logger) *Constr
 }
 
 // TestConstrainedIsDetected checks that edge detects which impersonation filter an API server has,
-// plain or constrained. edge must detect this without any rights, and only once in ten minutes.
+// plain or constrained. The result must not depend on edge's rights, and edge must detect only once
+// in ten minutes.
 func TestConstrainedIsDetected(t *testing.T) {
 	for name, through := range map[string]filter{"plain": plainFilter, "constrained": constrainedFilter} {
 		for rights, may := range map[string]authorizer.UnconditionalAuthorizer{
