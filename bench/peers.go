@@ -66,8 +66,8 @@ func newPlainRelay(c roleConfig) (http.Handler, error) {
 	}, nil
 }
 
-// responder is the API server's interface for errors: it reports to the client an error that occurs
-// before an upgrade.
+// responder implements the interface of the API server's handlers for errors: it reports to the
+// client an error that occurs before an upgrade.
 type responder struct{}
 
 func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {
