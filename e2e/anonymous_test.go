@@ -13,13 +13,13 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// openPaths are the paths in --anonymous-paths. For the last one, RBAC still requires a service
-// account.
+// openPaths are the paths in --anonymous-paths. For the last path, /openid/v1/jwks, RBAC still
+// requires a service account.
 var openPaths = []string{"/version", "/healthz", "/livez", "/readyz", "/api", "/apis", "/openapi/v3", "/.well-known/openid-configuration", "/openid/v1/jwks"}
 
 // TestAnonymousPathsAgainstAPIServer checks that edge with --anonymous-paths answers like an API
 // server with the same paths in anonymous.conditions, directly and through the load balancer. The
-// requests with a code in the table are those for which edge requires a login and the API server
+// table sets the field code for the requests for which edge requires a login and the API server
 // does not.
 func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	t.Parallel()
@@ -36,7 +36,7 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	type request struct {
 		method, uri string
 		header      []string
-		code        int // expected code at edge; 0: the same as at the API server
+		code        int // expected status code of edge's response; 0: the same as the API server's
 	}
 	requests := []request{
 		{"GET", "/version?timeout=32s", nil, 0},
@@ -57,8 +57,9 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 		{"GET", "/api/v1/namespaces", nil, 0},
 		{"GET", "/openapi/v3/version", nil, 0},
 		{"GET", "/livez/ping", nil, 0},
-		// edge is stricter: it requires a login for other methods, for requests that hold a
-		// connection, and for other spellings of a path.
+		// For the following requests edge is stricter than the API server. edge requires a login
+		// for other methods than GET and HEAD, for an Upgrade, for a request with a body, and for
+		// other spellings of a path.
 		{"POST", "/version", []string{"Content-Length: 0"}, 401},
 		{"DELETE", "/api", nil, 401},
 		{"OPTIONS", "/version", nil, 401},
@@ -74,7 +75,8 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 		want := raw(t.Context(), t, upstream, c.method, c.uri, c.header...)
 		ways := map[string]cluster.Access{direct: edge.Access(""), balanced: alb.Access("")}
 		if strings.HasPrefix(strings.Join(c.header, ""), "Connection") || strings.Contains(c.uri, "%") {
-			delete(ways, balanced) // the load balancer rewrites these headers and paths
+			// the load balancer rewrites the Connection header and escaped paths
+			delete(ways, balanced)
 		}
 		for way, to := range ways {
 			got := raw(t.Context(), t, to, c.method, c.uri, c.header...)
@@ -101,8 +103,8 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	}
 }
 
-// anonymousConfiguration returns the path of an authentication configuration with the issuer and
-// anonymous access to openPaths.
+// anonymousConfiguration writes an authentication configuration with the issuer of the tests and
+// anonymous access to openPaths, and returns the file's path.
 func anonymousConfiguration(t *testing.T) string {
 	t.Helper()
 	var config map[string]any

@@ -15,10 +15,10 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// TestTokenCanary checks that edge and the API server write no token of a client to a file, in
-// whatever part of a request the client sends it. Even a crash of edge with requests in flight must
-// not write one. The test also checks that edge refuses a token in a URL, because URLs are logged.
-// TestMain searches again for all tokens of the run at its end.
+// TestTokenCanary checks that neither edge nor the API server writes a client's token to a file, in
+// whatever part of a request the client sends the token. Even a crash of edge while requests are in
+// flight must not write a token. The test also checks that edge refuses a token in a URL, because
+// servers log URLs. At the end of the run, TestMain searches again for all tokens.
 func TestTokenCanary(t *testing.T) {
 	t.Parallel()
 	a, _ := audited(t, cluster.New, everything)
@@ -36,9 +36,10 @@ func TestTokenCanary(t *testing.T) {
 	protocol := func(token string) string { return "base64url.bearer.authorization.k8s.io." + base64url(token) }
 	for name, canary := range canaries {
 		to, nobody := a.as(canary), a.as("")
-		for _, ask := range []ask{asks[0], asks[2]} { // REST and a stream
+		for _, ask := range []ask{asks[0], asks[2]} { // a REST request, and an exec over WebSocket
 			ask.do(t, to)
-			ask.do(t, to, "Authorization: Bearer "+canary) // a second Authorization line
+			// a second Authorization line, with the same token
+			ask.do(t, to, "Authorization: Bearer "+canary)
 			ask.do(t, nobody, "Proxy-Authorization: Bearer "+canary)
 			ask.do(t, nobody, "Authorization: Basic "+canary)
 			ask.do(t, nobody, "Authorization: Bearer  "+canary+" "+canary)
@@ -76,15 +77,16 @@ func TestTokenCanary(t *testing.T) {
 		}
 		a.nothing(t, name+", in a URL")
 	}
-	// A request that has its own token in the URL is refused, whatever the parameter is called and
-	// however the token is encoded.
+	// edge must refuse a request that contains its own token in the URL too, whatever the query
+	// parameter is called and however the token is encoded.
 	for name, canary := range canaries {
 		want := http.StatusUnauthorized
 		if name == "good" || name == "without rights" {
 			want = http.StatusBadRequest
 		}
 		if name == "without a name" || name == "of system" || name == "groups elsewhere" {
-			want = 0 // refused without the URL too, with another code
+			// edge refuses these three tokens also without the URL, with another status code
+			want = 0
 		}
 		encoded := strings.NewReplacer(".", "%2e", "e", "%65", "J", "%4A").Replace(canary)
 		for _, uri := range []string{
@@ -99,8 +101,8 @@ func TestTokenCanary(t *testing.T) {
 		}
 		a.nothing(t, name+", its own, in a URL")
 	}
-	// A client may send any token in a URL to an application behind a proxy. edge forwards it but
-	// must not write it to a file.
+	// An application behind edge, such as a pod behind the API server's proxy, may expect its own
+	// token in the URL. edge forwards such a URL, but must not write the token to a file.
 	app := minted(t, idp, map[string]any{"aud": "an application"})
 	issuer.SentOn(app)
 	for _, uri := range []string{podsURI + "/shell/proxy/" + app, podsURI + "/shell/proxy/?token=" + app} {
@@ -118,7 +120,8 @@ func TestTokenCanary(t *testing.T) {
 		}
 	}
 
-	// A crash with SIGQUIT writes all goroutines with their arguments to the log.
+	// crash sends SIGQUIT to edge. A Go program then writes the stacks of all goroutines, with
+	// their arguments, to its log.
 	crash(t, a.Edge, a.as(canaries["good"]))
 	leaks, err := bed.Leaks()
 	if err != nil || len(leaks) > 0 {

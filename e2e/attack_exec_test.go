@@ -15,7 +15,8 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// askStream returns the method and header lines with which a client requests a stream in a dialect.
+// askStream returns the method and the header lines of a client's request for a stream in the
+// dialect d.
 func askStream(d rawclient.Dialect) (method string, lines []string) {
 	if d.SPDY && !d.Tunnel {
 		lines = append(lines, "Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0")
@@ -45,7 +46,8 @@ func accessReview(head network.Head) (authorizationv1.SubjectAccessReviewSpec, b
 	return review.Spec, true
 }
 
-// reviewed returns true if edge sent an access review for this verb, resource and subresource.
+// reviewed returns true if edge sent the API server an access review for this verb, resource and
+// subresource.
 func (a attacked) reviewed(verb, resource, subresource string) bool {
 	for _, head := range a.recorder.Heads() {
 		review, ok := accessReview(head)
@@ -85,7 +87,9 @@ func TestVerbDrift(t *testing.T) {
 				a := attack(t, s.cluster.Kind, "--upstream-streaming="+mode)
 				ask := func(token, uri string, d rawclient.Dialect) {
 					method, lines := askStream(d)
-					before := len(a.requests()) // the record stays, because edge caches reviews
+					// do not remove the requests that the recorder has stored: edge caches reviews,
+					// so an earlier review may count
+					before := len(a.requests())
 					got := raw(t.Context(), t, a.as(token), method, uri, lines...)
 					if token == getter && got.code != http.StatusForbidden || token != getter && mode == "auto" && got.code != http.StatusSwitchingProtocols {
 						t.Errorf("%s of %.70s: %v", d.Name, uri, got)
@@ -126,8 +130,8 @@ func TestNodesProxyExec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The API server's proxy does not connect to the loopback address of the testbed's node. It
-	// reports this error after the authorization.
+	// authorized is a part of the API server's error after it has authorized the request: its proxy
+	// does not connect to the loopback address, which is the address of the testbed's node.
 	const authorized = "address not allowed"
 	if got := raw(ctx, t, own, "GET", nodeExec, askWebSocket("v4.channel.k8s.io")...); !strings.Contains(got.status().Message, authorized) {
 		t.Fatalf("the API server itself: %v, want the error that follows a successful authorization; otherwise this test proves nothing", got)
@@ -155,7 +159,9 @@ func TestNodesProxyExec(t *testing.T) {
 			t.Errorf("%s: no review for create %s/proxy", uri, resource)
 		}
 		a.nothing(t, uri)
-		for _, method := range []string{"POST", "GET"} { // the API server authorizes a GET as get here too
+		// Also over SPDY, the API server requires only the verb get if the request is a GET. edge
+		// must require create.
+		for _, method := range []string{"POST", "GET"} {
 			got := raw(ctx, t, peeker, method, uri, askSPDY...)
 			if got.code != http.StatusForbidden || !strings.Contains(got.status().Message, "cannot create resource") {
 				t.Errorf("%s over SPDY: %v, want 403", uri, got)
@@ -163,7 +169,8 @@ func TestNodesProxyExec(t *testing.T) {
 			a.nothing(t, uri)
 		}
 	}
-	for _, odd := range []string{ // the API server would normalize these paths before it sends them to the kubelet
+	// the API server would normalize each of these paths before it sends the request to the kubelet
+	for _, odd := range []string{
 		strings.Replace(nodeExec, "/exec/", "//exec/", 1), strings.Replace(nodeExec, "/exec/", "/%65xec/", 1), strings.Replace(nodeExec, "/exec/", "/x%2f..%2fexec/", 1),
 		strings.Replace(nodeExec, "/exec/", "/./exec/", 1), strings.Replace(nodeExec, "/exec/", "/pods/../exec/", 1), strings.Replace(nodeExec, "/exec/", "/exec%2f", 1),
 	} {

@@ -17,8 +17,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// almighty starts an edge with cluster-admin rights, so that its own rights do not limit which
-// extra keys it may impersonate.
+// almighty starts an edge with cluster-admin rights. Then RBAC does not limit which extra keys edge
+// may impersonate.
 func almighty(t *testing.T, s *site, args ...string) attacked {
 	t.Helper()
 	ctx, name := t.Context(), "almighty-edge"
@@ -51,9 +51,9 @@ func almighty(t *testing.T, s *site, args ...string) attacked {
 	return attacked{edge, recorder}
 }
 
-// TestExtraKeyRoundTrip checks that the extra key in edge's access review is the key that the API
-// server reads from the forwarded request, and from the same request without edge. Otherwise edge
-// must refuse the request.
+// TestExtraKeyRoundTrip checks the key of an Impersonate-Extra-* header in every spelling. The key
+// in edge's access review must be the key that the API server reads from the request that edge
+// forwards, and from the same request without edge. Otherwise edge must refuse the request.
 func TestExtraKeyRoundTrip(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		a := almighty(t, s)
@@ -73,7 +73,8 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 			"authentication.kubernetes.io%2fcredential-id", "authentication.kubernetes.io%2fpod-name",
 		} {
 			uri := fmt.Sprintf("%s?limit=1&extrakey=%s-%d", podsURI, s.cluster.Kind, i)
-			// Each request has its own value, because edge caches the answers to reviews.
+			// Each request has another value of the header, because edge caches the results of
+			// access reviews.
 			lines := []string{"Impersonate-User: " + testbed.UsernamePrefix + "alice", fmt.Sprintf("Impersonate-Extra-%s: v%d", written, i)}
 			a.recorder.Forget()
 			got := raw(t.Context(), t, to, "GET", uri+"&by=edge", lines...)
@@ -104,8 +105,8 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 	})
 }
 
-// keysRead returns the extra keys of the impersonated user in a request's audit event, except those
-// with which edge records the original user.
+// keysRead returns the extra keys of the impersonated user in the API server's audit event for uri,
+// without the keys in which edge records the original user.
 func (s *site) keysRead(t *testing.T, uri string) []string {
 	t.Helper()
 	e, err := s.cluster.WaitAudit(t.Context(), func(e cluster.AuditEvent) bool { return e.RequestURI == uri && e.Stage == "ResponseComplete" })

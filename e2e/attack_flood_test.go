@@ -19,10 +19,10 @@ import (
 )
 
 const (
-	// mostGrowth is how much edge's resident memory may grow under an attack, in bytes.
+	// mostGrowth is the number of bytes by which edge's resident memory may grow under an attack.
 	mostGrowth = 16 << 20
-	// headerBudget is how much memory the headers of clients that have not logged in may use in
-	// addition; see package serving.
+	// headerBudget is the number of bytes, in addition to mostGrowth, that edge may use for the
+	// headers of clients that have not logged in; see package serving.
 	headerBudget = 64 << 20
 )
 
@@ -41,16 +41,17 @@ func resident(t *testing.T, e *testbed.Edge) int {
 	return kib << 10
 }
 
-// clientOf returns a new HTTP/2 client with its own connections.
+// clientOf returns a new HTTP/2 client for the server of `to`. The client shares no connection with
+// other clients.
 func clientOf(t *testing.T, to cluster.Access) *http.Client {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots(to)}, ForceAttemptHTTP2: true, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
 }
 
-// strangerOf returns an HTTP/1.1 client whose requests edge refuses. edge closes a connection after
-// a few refusals. Over HTTP/2, many concurrent requests would fail with each closed connection,
-// more often than Go's client retries.
+// strangerOf returns an HTTP/1.1 client for requests that edge refuses. The client does not use
+// HTTP/2, because edge closes a connection after a few refusals: over HTTP/2, all concurrent
+// requests on that connection would fail, more often than Go's client retries.
 func strangerOf(t *testing.T, config *tls.Config) *http.Client {
 	config = config.Clone()
 	config.NextProtos = []string{"http/1.1"}
@@ -59,7 +60,7 @@ func strangerOf(t *testing.T, config *tls.Config) *http.Client {
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// codeOf sends a GET and returns the response's status code. It reads the body.
+// codeOf sends a GET, reads the whole response, and returns its status code.
 func codeOf(ctx context.Context, client *http.Client, to cluster.Access, uri string, header http.Header) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.Server+uri, nil)
 	if err != nil {
@@ -80,13 +81,15 @@ func codeOf(ctx context.Context, client *http.Client, to cluster.Access, uri str
 	return resp.StatusCode, err
 }
 
-// bystander is a user who sends valid requests, one after the other, during an attack.
+// bystander is a client of a valid user. It sends one valid request after the other during an
+// attack on edge.
 type bystander struct {
 	served, failed atomic.Int64
 	stop           func()
 }
 
-// stand starts a bystander. It runs until stop is called or the test ends.
+// stand starts a bystander: a client that sends valid requests during an attack. The bystander runs
+// until its stop is called or the test ends.
 func stand(t *testing.T, to cluster.Access) *bystander {
 	ctx, cancel := context.WithCancel(t.Context())
 	b, client := &bystander{}, clientOf(t, to)
@@ -113,8 +116,8 @@ func stand(t *testing.T, to cluster.Access) *bystander {
 	return b
 }
 
-// await waits until n more requests of the bystander have succeeded. Tests use it before, during
-// and after an attack.
+// await waits until n more requests of the bystander, the client with valid requests, have
+// succeeded. Tests call it before, during and after an attack.
 func (b *bystander) await(t *testing.T, n int64) {
 	t.Helper()
 	for want := b.served.Load() + n; b.served.Load() < want; runtime.Gosched() {
@@ -125,8 +128,8 @@ func (b *bystander) await(t *testing.T, n int64) {
 	}
 }
 
-// settled returns the maximum of edge's resident memory while a bystander sends requests that fill
-// edge's caches and buffers.
+// settled returns the maximum of edge's resident memory, in bytes, while the bystander b sends
+// requests that fill edge's caches and buffers.
 func settled(t *testing.T, e *testbed.Edge, b *bystander) int {
 	t.Helper()
 	most := 0
@@ -153,13 +156,16 @@ func eachOf(n, workers int, work func(int)) {
 }
 
 // TestUnknownKidFlood checks that 10,000 tokens with unknown key ids make edge fetch the issuer's
-// keys at most every ten seconds. Meanwhile edge must accept valid tokens, also new ones.
+// keys at most once in ten seconds. During the flood, edge must accept valid tokens, also tokens
+// that edge has not seen before.
 func TestUnknownKidFlood(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
 	const tokensInAll, workers = 10_000, 32
-	const demandInterval = 10 * time.Second // authn/keysondemand.go
+	// the same value as in authn/keysondemand.go: the shortest interval between two fetches of keys
+	// because of an unknown key id
+	const demandInterval = 10 * time.Second
 	own, err := bed.StartIssuer(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +198,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	flood := func(round int) {
 		eachOf(tokensInAll/2, workers, func(i int) {
 			unknown(fmt.Sprintf("flood-%d-%d", round, i))
-			if i%500 == 0 { // a new token, whose signature edge must verify
+			if i%500 == 0 { // send a new valid token, whose signature edge must verify
 				fresh := good
 				fresh.Token = minted(t, own, map[string]any{"jti": fmt.Sprint(round, i)})
 				if got, err := codeOf(t.Context(), client, fresh, podsURI, nil); err != nil || got != http.StatusOK {
@@ -202,7 +208,8 @@ func TestUnknownKidFlood(t *testing.T) {
 		})
 	}
 	flood(0)
-	// Between the two floods, wait until an unknown key id may cause a fetch again.
+	// Between the two floods, wait until demandInterval has passed, so that an unknown key id makes
+	// edge fetch the keys again.
 	for i := 0; fetches() == before && t.Context().Err() == nil && time.Since(began) < 3*demandInterval; i++ {
 		unknown(fmt.Sprintf("one-%d", i))
 		time.Sleep(50 * time.Millisecond)
@@ -210,7 +217,8 @@ func TestUnknownKidFlood(t *testing.T) {
 	flood(1)
 	b.await(t, 1)
 	b.stop()
-	most := 1 + int(time.Since(began)/demandInterval) + 1 // and one fetch that edge makes by itself every few minutes
+	// + 1 for the fetch that edge makes every few minutes without an unknown key id
+	most := 1 + int(time.Since(began)/demandInterval) + 1
 	if n := fetches() - before; n > most || n == 0 {
 		t.Errorf("%d key fetches in %v, want 1 to %d", n, time.Since(began), most)
 	}
@@ -218,7 +226,7 @@ func TestUnknownKidFlood(t *testing.T) {
 }
 
 // TestTokenBomb checks that edge refuses tokens that are too long or too deeply nested, and uses
-// little memory for them.
+// little memory to check such tokens.
 func TestTokenBomb(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -243,7 +251,8 @@ func TestTokenBomb(t *testing.T) {
 	}
 	for name, token := range bombs {
 		want := map[int]bool{http.StatusUnauthorized: true}
-		if len(token) >= 1<<20 { // longer than the limit for all headers
+		// the token alone is longer than the limit for all headers of a request
+		if len(token) >= 1<<20 {
 			want[http.StatusRequestHeaderFieldsTooLarge] = true
 		}
 		client := clientOf(t, a.as(""))
@@ -273,8 +282,8 @@ func TestTokenBomb(t *testing.T) {
 	}
 }
 
-// rawOrClosed sends a request that the server may answer by closing the connection before it is
-// sent completely; then the code is 0.
+// rawOrClosed sends a request and returns the response's status code. It returns 0 if the server
+// closed the connection, perhaps before the client had sent the whole request.
 func rawOrClosed(t *testing.T, to cluster.Access, method, uri string, header ...string) int {
 	conn := dial(t.Context(), t, to, "", "http/1.1")
 	defer conn.Close()

@@ -12,14 +12,14 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// configMapsURI is a path to which a page might write. The visitor has no right to write there, so
-// the API server answers 403 to each request that reaches it.
+// configMapsURI is a path to which the pages in these tests try to write. The user of the browser
+// has no right to write there, so the API server answers 403 to each request that reaches it.
 const configMapsURI = "/api/v1/namespaces/" + cluster.Namespace + "/configmaps"
 
-// TestForeignPageWrites checks that a page of an origin that is not allowed cannot write with the
-// client certificate that the visitor's browser presents. edge's own pages, allowed origins,
-// programs, and requests with a token can. The second part uses a real browser, which tells edge
-// the page's origin.
+// TestForeignPageWrites checks that a web page of an origin that is not allowed cannot write with
+// the client certificate that the user's browser presents. edge's own pages, pages of allowed
+// origins, programs without a browser, and requests with a token can write. The second part of the
+// test uses a real browser, which sends the page's origin to edge.
 func TestForeignPageWrites(t *testing.T) {
 	t.Parallel()
 	on := sites[cluster.New].cluster
@@ -79,7 +79,8 @@ func TestForeignPageWrites(t *testing.T) {
 			}
 		}
 		slices.Sort(arrived)
-		arrived = slices.Compact(arrived) // browser.mjs repeats a visit that Chromium interrupted
+		// remove repeated entries: browser.mjs repeats a visit that Chromium interrupted
+		arrived = slices.Compact(arrived)
 		var want []string
 		if c.writes {
 			want = []string{whoAmIURI + "?from=page&by=fetch", whoAmIURI + "?from=page&by=form"}
@@ -90,9 +91,10 @@ func TestForeignPageWrites(t *testing.T) {
 	}
 }
 
-// TestForeignPageWritesSandbox belongs to the same row of the attack corpus. A page that a pod
-// serves through a proxy has edge's own origin. The test checks that its scripts do not run if the
-// visitor uses a certificate.
+// TestForeignPageWritesSandbox checks a page that a pod serves through the API server's proxy, and
+// which therefore has edge's own origin. The page's scripts must not run if the user's browser
+// presents a client certificate. The test belongs to row ForeignPageWrites of the attack corpus in
+// docs/security.md.
 func TestForeignPageWritesSandbox(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]

@@ -10,9 +10,10 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// TestForgedForwardedFor checks which X-Forwarded-For edge sends upstream. It keeps the entries of
-// trusted proxies up to the first hop that is not trusted. It ignores forwarding headers from all
-// other clients, in every spelling and on every path.
+// TestForgedForwardedFor checks which X-Forwarded-For edge sends upstream. From the last entry
+// backwards, edge keeps the entries of trusted proxies and the first entry that is not a trusted
+// proxy's. edge ignores the forwarding headers of all clients that are not trusted proxies, in
+// every spelling and on every path.
 func TestForgedForwardedFor(t *testing.T) {
 	t.Parallel()
 	const balancer, client = "127.0.0.8", "127.0.0.9"
@@ -20,7 +21,7 @@ func TestForgedForwardedFor(t *testing.T) {
 		trusted string
 		source  string
 		lines   []string
-		want    string // X-Forwarded-For at the API server
+		want    string // X-Forwarded-For that the API server receives
 	}{
 		"nobody is trusted":            {"", balancer, []string{"X-Forwarded-For: 6.6.6.6"}, balancer},
 		"a client":                     {balancer, client, []string{"X-Forwarded-For: 6.6.6.6"}, client},
@@ -53,7 +54,8 @@ func TestForgedForwardedFor(t *testing.T) {
 				{"GET", podsURI, []string{askJSON}, 200},
 				{"POST", execURI, askSPDY, 101},
 				{"GET", execURI, askWebSocket("v5.channel.k8s.io"), 101},
-				{"GET", podsURI + "/shell/proxy/", askWebSocket("chat"), 0}, // any code: the response comes from the pod's httpd
+				// 0: any status code, because the pod's httpd answers
+				{"GET", podsURI + "/shell/proxy/", askWebSocket("chat"), 0},
 			} {
 				conn := dial(t.Context(), t, to, c.source, "http/1.1")
 				resp, err := tryExchange(conn, to, r.method, r.uri, slices.Concat(r.lines, c.lines)...)
@@ -74,8 +76,8 @@ func TestForgedForwardedFor(t *testing.T) {
 	}
 }
 
-// checkNoClaims checks that X-Forwarded-For is the only header upstream that claims where a request
-// comes from or who sent it.
+// checkNoClaims checks that X-Forwarded-For is the only header in an upstream request that states
+// from which address or user the request comes.
 func checkNoClaims(t *testing.T, head network.Head) {
 	t.Helper()
 	for name := range head.Header {

@@ -7,9 +7,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestHopByHop checks that a client cannot remove edge's own headers by naming them in Connection,
-// which makes them hop-by-hop (RFC 9110, section 7.6.1). The API server must receive the same
-// headers on every path.
+// TestHopByHop checks that a client cannot remove the headers that edge adds. The client names
+// these headers in Connection, which makes them hop-by-hop headers that a proxy removes (RFC 9110,
+// section 7.6.1). The API server must receive the same headers on every path.
 func TestHopByHop(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -23,19 +23,22 @@ func TestHopByHop(t *testing.T) {
 		"and close":     {"Connection: close, Impersonate-User, Impersonate-Group"},
 		"other lists":   {"Proxy-Connection: Impersonate-User", "Keep-Alive: Impersonate-User", "Te: trailers, Impersonate-User", "Trailer: Impersonate-User"},
 	}
-	for _, ask := range asks { // sequentially, because the recorder does not know to which client request an upstream request belongs
+	// one request at a time, because the recorder does not know which client request caused an
+	// upstream request
+	for _, ask := range asks {
 		t.Run(ask.name, func(t *testing.T) {
 			for name, lines := range connections {
 				a.recorder.Forget()
-				// Except for "nothing", these lines are in addition to an upgrade's own Connection
-				// line.
+				// An upgrade has its own Connection line; the lines in `lines` are sent in addition
+				// to it.
 				if got := ask.do(t, to, lines...); got.code != ask.code {
 					t.Errorf("Connection names %s: %v, want %d", name, got, ask.code)
 					continue
 				}
 				want := ask.upstream.Clone()
 				if name == "other lists" {
-					want.Set("Te", "trailers") // gRPC needs this value
+					// edge forwards "trailers", the value that gRPC needs, and removes the rest
+					want.Set("Te", "trailers")
 				}
 				checkHeads(t, name, a.requests(), want)
 			}
@@ -57,6 +60,7 @@ func TestHopByHop(t *testing.T) {
 			}
 			c.Close()
 		}
-		a.nothing(t, "a field that HTTP/2 has not") // HTTP/2 does not allow these fields (RFC 9113, section 8.2.2)
+		// HTTP/2 forbids the header fields in the list above (RFC 9113, section 8.2.2)
+		a.nothing(t, "a field that HTTP/2 has not")
 	})
 }

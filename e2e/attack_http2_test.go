@@ -20,15 +20,16 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The size of an attack: the number of concurrent connections, and the most frames on each.
+// The size of a flood of HTTP/2 frames: the number of concurrent connections, and the maximum
+// number of frames on each connection.
 const (
 	floodConnections = 8
 	floodFrames      = 400_000
-	floodTime        = 25 * time.Second // timeout of a flood, not an expected duration
+	floodTime        = 25 * time.Second // timeout of a flood; a flood normally ends earlier
 )
 
-// flooded is an edge that a test attacks with floods of frames. Its bystander must be served, and
-// its memory must not grow.
+// flooded is an edge that a test attacks with floods of HTTP/2 frames. During an attack, edge must
+// serve the bystander, a client with valid requests, and edge's memory must not grow.
 type flooded struct {
 	attacked
 	bystander *bystander
@@ -42,9 +43,9 @@ func startFlooded(t *testing.T) flooded {
 	return flooded{a, b, settled(t, a.Edge, b)}
 }
 
-// flood writes frames on several connections until edge closes them or all frames are written. If
-// listens is false, the client does not read edge's answers. flood returns how many connections
-// edge closed.
+// flood writes HTTP/2 frames on several connections until edge has closed the connections or all
+// frames are written. If listens is false, the client does not read what edge sends. flood returns
+// how many connections edge closed.
 func (f flooded) flood(t *testing.T, name string, listens bool, pump func(c *framed, i int) error) (ended int) {
 	t.Helper()
 	var cut, written atomic.Int64
@@ -71,7 +72,8 @@ func (f flooded) flood(t *testing.T, name string, listens bool, pump func(c *fra
 				err = pump(c, i)
 				written.Add(1)
 			}
-			if err == nil && !listens { // all frames are written: check whether edge closes the connection
+			// the client has written all frames: check whether edge closes the connection
+			if err == nil && !listens {
 				err = c.ended()
 			}
 			if err != nil {
@@ -116,7 +118,8 @@ func (c *framed) ended() error {
 	return cmp.Or(err, io.EOF)
 }
 
-// end stops the bystander and checks that only its requests have reached the API server.
+// end stops the bystander, the client with valid requests, and checks that the API server received
+// only the bystander's requests.
 func (f flooded) end(t *testing.T) {
 	t.Helper()
 	f.bystander.stop()
@@ -128,7 +131,7 @@ func (f flooded) end(t *testing.T) {
 }
 
 // TestContinuation checks that edge closes a connection whose header block does not end, and keeps
-// nothing of that block in memory (CVE-2023-45288).
+// no part of the header block in memory (CVE-2023-45288).
 func TestContinuation(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -161,9 +164,9 @@ func TestContinuation(t *testing.T) {
 	f.end(t)
 }
 
-// TestSettings checks floods of frames that each require an answer, from clients that read the
-// answers and from clients that do not. It also checks floods of frames that require no answer
-// (CVE-2019-9512, CVE-2019-9515).
+// TestSettings checks floods of SETTINGS and PING frames, which edge must answer: from clients that
+// read the answers, and from clients that do not. It also checks a flood of WINDOW_UPDATE frames,
+// which edge need not answer (CVE-2019-9512, CVE-2019-9515).
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -178,8 +181,8 @@ func TestSettings(t *testing.T) {
 	for name, pump := range frames {
 		f.flood(t, name, true, pump)
 	}
-	// One acknowledgement can answer many SETTINGS frames. Each PING needs its own answer, so
-	// answers queue up for a client that reads none.
+	// A server may answer many SETTINGS frames with one acknowledgement, but must answer each PING.
+	// So the answers to PING queue up in edge for a client that does not read.
 	if ended := f.flood(t, "PING, not listening", false, frames["PING"]); ended != floodConnections {
 		t.Errorf("edge ended %d connections of %d, whose clients take no answer", ended, floodConnections)
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // TestEmptyIdentity checks that edge sends no request upstream for a valid token without a
-// username. The API server would take a request without impersonation headers as edge's own.
+// username. Without a username, edge could send no impersonation headers, and the API server would
+// process the request with edge's own rights.
 func TestEmptyIdentity(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New, "--oidc-username-prefix=-")
@@ -67,7 +68,8 @@ func TestSystemIdentity(t *testing.T) {
 			checkForbidden(t, a, "group "+group+", "+name, minted(t, idp, map[string]any{"groups": list}))
 		}
 	}
-	// Some servers would remove this white space from the header, which would leave a system name.
+	// Some servers remove white space around a header's value. The rest of each of these group
+	// names would be a system group.
 	for _, name := range []string{" system:masters", "system:masters ", "\tsystem:masters"} {
 		checkForbidden(t, a, "user "+name, minted(t, idp, map[string]any{"preferred_username": name}))
 		checkForbidden(t, a, "group "+name, minted(t, idp, map[string]any{"groups": []string{name}}))
@@ -81,7 +83,7 @@ func TestSystemIdentity(t *testing.T) {
 	}
 }
 
-// checkForbidden checks that edge authenticates the user of token but answers 403 and sends nothing
+// checkForbidden checks that edge accepts token as valid, but answers 403 and sends nothing
 // upstream, on every path.
 func checkForbidden(t *testing.T, a attacked, name, token string) {
 	t.Helper()
@@ -94,8 +96,8 @@ func checkForbidden(t *testing.T, a attacked, name, token string) {
 	a.nothing(t, name)
 }
 
-// TestDelimiterGroup checks that a group name with delimiters stays one group, or that the request
-// is refused.
+// TestDelimiterGroup checks a group name that contains delimiters, such as a comma. The API server
+// must receive it as one group, or edge must refuse the request.
 func TestDelimiterGroup(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -136,7 +138,8 @@ func TestUnverifiedEmail(t *testing.T) {
 		}
 		a.nothing(t, name)
 	}
-	for name, verified := range map[string]any{"true": true, "not said": nil} { // as in kube-apiserver
+	// edge accepts an address without the claim email_verified, as kube-apiserver does
+	for name, verified := range map[string]any{"true": true, "not said": nil} {
 		if got := raw(t.Context(), t, a.as(address(verified)), "GET", podsURI); got.code != http.StatusOK {
 			t.Errorf("%s: %v", name, got)
 		}

@@ -16,24 +16,27 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The largest allowed sizes of a line in edge's log and of an audit event, in bytes. An audit event
-// truncates what a request contains, but never the user's name. A token of 1 MiB may contain a name
-// of which every byte takes six bytes in JSON.
+// The largest allowed sizes of a line in edge's log and of an audit event, in bytes. edge truncates
+// the parts of a request in an audit event, but never the user's name. A token of 1 MiB may contain
+// a username in which every byte becomes six bytes in JSON.
 const (
 	mostLine  = 16 << 10
 	mostEvent = 64<<10 + 6<<20
 )
 
-// textLine matches a line of slog's text handler: key=value pairs, quoted if necessary.
+// textLine matches a line of the text handler of Go's package slog: key=value pairs, quoted if
+// necessary.
 var textLine = regexp.MustCompile(`^time=\S+ level=[A-Z]+ msg=("(\\.|[^"\\])*"|[^\s"=]+)( [^\s="]+=("(\\.|[^"\\])*"|[^\s"]*))*$`)
 
 // everything is an audit policy that records all requests.
 const everything = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 
-// audited starts an edge with an audit log and this policy. file is the path of the audit log.
+// audited starts an edge that writes an audit log with this audit policy. file is the path of the
+// audit log.
 func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a attacked, file string) {
 	t.Helper()
-	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-") // a folder that Leaks searches for tokens
+	// a folder that Leaks, the search for tokens in files, includes
+	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,9 +47,9 @@ func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a 
 	return attack(t, kind, append(args, "--audit-policy-file="+filepath.Join(dir, "policy.yaml"), "--audit-log-path="+file, "--audit-log-mode=blocking")...), file
 }
 
-// TestLogInjection checks that whatever clients send, each request is one well-formed line of the
-// log, with limited length and without control characters. Each audit event must be one line of
-// limited length, in JSON as kube-apiserver writes it.
+// TestLogInjection checks edge's log, whatever clients send. Each request must be one well-formed
+// line of limited length without control characters. Each audit event must be one line of limited
+// length, in the JSON that kube-apiserver writes.
 func TestLogInjection(t *testing.T) {
 	t.Parallel()
 	evil := map[string]string{
@@ -60,7 +63,8 @@ func TestLogInjection(t *testing.T) {
 			a, audit := audited(t, cluster.New, everything, "--log-format="+format)
 			requests := 0
 			send := func(to cluster.Access, method, uri string, lines ...string) {
-				if code := rawOrClosed(t, to, method, uri, lines...); code != 0 && code != 400 && code != 431 { // net/http answered these before edge's handler ran
+				// with 0, 400 and 431, net/http ended the request before edge's handler ran
+				if code := rawOrClosed(t, to, method, uri, lines...); code != 0 && code != 400 && code != 431 {
 					requests++
 				}
 			}
@@ -119,7 +123,7 @@ func TestLogInjection(t *testing.T) {
 	}
 }
 
-// accessLines returns the lines of the access log.
+// accessLines returns the lines of edge's access log.
 func accessLines(t *testing.T, e *testbed.Edge) (lines []string) {
 	t.Helper()
 	log, err := os.ReadFile(e.Process.Log)
@@ -153,8 +157,8 @@ func checkLine(t *testing.T, format, line string) {
 	}
 }
 
-// checkPrintable checks that a line contains no character that a terminal or a log viewer would
-// interpret.
+// checkPrintable checks that a line of the log contains no control character that a terminal or a
+// log viewer would interpret.
 func checkPrintable(t *testing.T, line string) {
 	t.Helper()
 	for _, r := range strings.TrimSuffix(line, "\n") {
@@ -165,8 +169,8 @@ func checkPrintable(t *testing.T, line string) {
 	}
 }
 
-// settling repeats try until it succeeds, at most for the time patience, and returns its last
-// error.
+// settling repeats try until it returns nil, for at most the time patience. It returns the last
+// error of try.
 func settling(t *testing.T, try func() error) error {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -179,8 +183,9 @@ func settling(t *testing.T, try func() error) error {
 	}
 }
 
-// TestExecArguments checks that the arguments of a command are only in audit events, if the policy
-// records the request, and not in the access log or the session's log lines.
+// TestExecArguments checks where edge writes the arguments of a command that exec runs. Audit
+// events contain them if the audit policy records the request. The access log and the log lines
+// about the session do not contain them.
 func TestExecArguments(t *testing.T) {
 	t.Parallel()
 	const secret = "my-password-in-an-argument"

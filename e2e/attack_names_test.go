@@ -13,7 +13,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// everywhere creates a ClusterRole with these rules and binds it to a group of the issuer.
+// everywhere creates a ClusterRole with these rules and binds the role to a group of the issuer, in
+// the whole cluster.
 func everywhere(t *testing.T, c *cluster.Cluster, group string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	meta, rbac := metav1.ObjectMeta{Name: group}, c.Client.RbacV1()
@@ -29,8 +30,8 @@ func everywhere(t *testing.T, c *cluster.Cluster, group string, rules ...rbacv1.
 	}
 }
 
-// TestImpersonateNames checks that edge either reviews a header whose name starts with
-// "impersonate", or refuses the request.
+// TestImpersonateNames checks header names that start with "impersonate". edge must send an access
+// review for such a header, or refuse the request.
 func TestImpersonateNames(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		a := attack(t, s.cluster.Kind)
@@ -70,8 +71,8 @@ func TestImpersonateNames(t *testing.T) {
 				}
 			}
 		}
-		// An allowed impersonation reaches the API server with only bob's identity and the record
-		// of the original user.
+		// If the impersonation is allowed, the API server receives only bob's identity and edge's
+		// record of the original user.
 		want := http.Header{
 			"Impersonate-User": {testbed.UsernamePrefix + "bob"},
 			"Impersonate-Extra-Originaluser.jetstack.io-User":   {testbed.UsernamePrefix + "deputy"},
@@ -123,7 +124,7 @@ func TestUnderscoreAlias(t *testing.T) {
 		checkHeads(t, ask.name, a.requests(), ask.upstream)
 		a.recorder.Forget()
 	}
-	// Header names with "_" also do not carry credentials.
+	// edge must not accept credentials in headers whose names contain "_" instead of "-".
 	nobody := a.as("")
 	for _, alias := range []string{"Authorization_: Bearer ", "HTTP_AUTHORIZATION: Bearer ", "Proxy-Authorization: Bearer ", "X_Authorization: Bearer "} {
 		if got := raw(t.Context(), t, nobody, "GET", podsURI, alias+tokens["alice"]); got.code != http.StatusUnauthorized {

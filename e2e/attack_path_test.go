@@ -9,8 +9,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestPathMismatch checks that edge refuses a path that two servers might interpret differently, or
-// forwards it unchanged.
+// TestPathMismatch checks paths that two servers might interpret differently. edge must refuse such
+// a path or forward it unchanged.
 func TestPathMismatch(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -49,20 +49,21 @@ func TestPathMismatch(t *testing.T) {
 		a.recorder.Forget()
 		want := uri
 		if u, err := url.ParseRequestURI(uri); err == nil {
-			want = u.RequestURI() // Go escapes a backslash
+			want = u.RequestURI() // Go's URL type escapes a backslash
 		}
 		switch {
 		case refused && (got.code != http.StatusBadRequest || len(heads) != 0):
 			t.Errorf("%s: %v, and %d requests upstream; want 400", uri, got, len(heads))
-		case !refused && got.code == http.StatusBadRequest && len(heads) == 0: // net/http refused it
+		// accepted: net/http refused the request before edge's handler ran
+		case !refused && got.code == http.StatusBadRequest && len(heads) == 0:
 		case !refused && (len(heads) != 1 || heads[0].URI != want):
 			t.Errorf("%s went upstream as %v", uri, heads)
 		case strings.Contains(uri, "secrets") && !strings.Contains(uri, "?") && got.code == http.StatusOK:
 			t.Errorf("%s: %v", uri, got)
 		}
 	}
-	// If the request line names a server, edge ignores that name and forwards the request to its
-	// own upstream.
+	// If the request line names another server (absolute form), edge ignores that name and forwards
+	// the request to the configured upstream.
 	elsewhere, called := trap(t)
 	for uri, want := range map[string]string{
 		a.URL + pods + "?limit=1":                                                  pods + "?limit=1",

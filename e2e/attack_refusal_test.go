@@ -24,8 +24,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestUntakenRefusal checks that clients that accept no response (flow-control window 0) cannot
-// make edge hold memory with thousands of requests that have thousands of tiny headers each.
+// TestUntakenRefusal checks clients whose HTTP/2 flow-control window is 0, so that edge cannot send
+// them the body of a response. Such clients must not make edge hold memory with thousands of
+// requests that each have thousands of tiny headers.
 func TestUntakenRefusal(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -41,7 +42,8 @@ func TestUntakenRefusal(t *testing.T) {
 			headers = append(headers, [2]string{fmt.Sprintf("a%d", i), ""})
 		}
 		err := c.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-		for i := 0; i < each && err == nil; i++ { // edge may close the connection
+		// err is not nil if edge has closed the connection, which is allowed
+		for i := 0; i < each && err == nil; i++ {
 			err = writeHead(c, uint32(2*i+1), c.head("GET", podsURI, headers...))
 		}
 		f.bystander.await(t, 1)
@@ -56,7 +58,7 @@ func TestUntakenRefusal(t *testing.T) {
 	f.end(t)
 }
 
-// writeHead writes a header block in as many frames as necessary.
+// writeHead writes an HTTP/2 header block in as many frames as necessary.
 func writeHead(c *framed, stream uint32, block []byte) error {
 	const most = 16 << 10
 	n := min(len(block), most)
@@ -68,8 +70,8 @@ func writeHead(c *framed, stream uint32, block []byte) error {
 	return err
 }
 
-// TestBodyThatNeverComes checks that edge answers requests that announce a body but send none,
-// closes their connections, and keeps nothing of their 25,000 header lines in memory.
+// TestBodyThatNeverComes checks requests that announce a body but send none. edge must refuse each
+// request at once, close its connection, and keep none of its 25,000 header lines in memory.
 func TestBodyThatNeverComes(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -109,9 +111,9 @@ func TestBodyThatNeverComes(t *testing.T) {
 	f.end(t)
 }
 
-// TestCertificateBomb checks that edge refuses a chain of hundreds of certificates in the
-// handshake. It also checks that a chain of the maximum length is verified only once per
-// connection, however many requests arrive on it.
+// TestCertificateBomb checks that edge refuses a chain of hundreds of client certificates in the
+// TLS handshake. It also checks a chain of the longest allowed length: edge must verify it only
+// once per connection, however many requests arrive on the connection.
 func TestCertificateBomb(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -120,10 +122,11 @@ func TestCertificateBomb(t *testing.T) {
 	a := attack(t, cluster.New, "--client-ca-file="+on.CAFile)
 	b := stand(t, a.as(tokens["alice"]))
 	before := settled(t, a.Edge, b)
-	const most = 8 // the longest chain that a handshake accepts
+	const most = 8 // number of certificates in the longest chain that edge accepts in a handshake
 
-	// Go's client would not send a certificate whose issuer is not among the CAs that edge names,
-	// so this callback returns it always.
+	// showing returns a configuration with a callback that always sends the chain. Without the
+	// callback, Go's client sends only a certificate that an authority in edge's list of CAs has
+	// issued.
 	showing := func(n int) *tls.Config {
 		shown := bomb(t, n)
 		return &tls.Config{RootCAs: roots(a.as("")), GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -131,8 +134,9 @@ func TestCertificateBomb(t *testing.T) {
 		}}
 	}
 	config := showing(400)
-	config.MaxVersion = tls.VersionTLS12 // with TLS 1.2, a client notices the failure in the handshake
-	for range 50 {                       // each handshake sends 400 certificates
+	// with TLS 1.3, the client would notice edge's refusal only after its handshake
+	config.MaxVersion = tls.VersionTLS12
+	for range 50 { // 50 handshakes with 400 certificates each
 		conn, err := tls.Dial("tcp", host(a.as("")), config)
 		if err == nil {
 			conn.Close()
@@ -153,8 +157,8 @@ func TestCertificateBomb(t *testing.T) {
 	b.stop()
 }
 
-// bomb returns a chain of n certificates: a leaf and CA certificates with the same name, each of
-// which might be the issuer of the others.
+// bomb returns a chain of n certificates: a leaf, and CA certificates that all have the same name.
+// So edge must consider each CA certificate as the issuer of each other one.
 func bomb(t *testing.T, n int) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

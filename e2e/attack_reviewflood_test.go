@@ -12,18 +12,22 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The limits of edge's reviews at the API server.
+// The limits of the TokenReviews and SubjectAccessReviews that edge sends to the API server.
 const (
-	mostTokenReviews  = 32  // maxReviews in authn/tokenreview.go: in flight at one time
-	waitingReviews    = 256 // maxWaitingReviews in authn/tokenreview.go: waiting to be sent
-	mostAccessReviews = 64  // maxReviews in impersonate/review.go: in flight at one time
-	mostOfOne         = 16  // maxReviewsEach in impersonate/review.go: in flight for one user
+	// maxReviews in authn/tokenreview.go: token reviews in flight at one time
+	mostTokenReviews = 32
+	// maxWaitingReviews in authn/tokenreview.go: token reviews that wait until edge may send them
+	waitingReviews = 256
+	// maxReviews in impersonate/review.go: access reviews in flight at one time
+	mostAccessReviews = 64
+	// maxReviewsEach in impersonate/review.go: access reviews in flight for one user
+	mostOfOne = 16
 )
 
-// TestReviewFlood checks that thousands of bad tokens or bad impersonations do not overload the API
-// server, even while it does not answer reviews. Few reviews are in flight at one time, further
-// requests are told to retry later, and equal reviews are sent once. Requests that need no review
-// must be served all the time.
+// TestReviewFlood checks that thousands of requests with bad tokens or bad impersonations do not
+// overload the API server, even while it does not answer reviews. Few reviews may be in flight at
+// one time. edge must tell the clients of further requests to retry later, and must send equal
+// reviews only once. edge must always serve requests that need no review.
 func TestReviewFlood(t *testing.T) {
 	t.Parallel()
 	if err := sites[cluster.Old].cluster.GrantOptions(t.Context()); err != nil {
@@ -34,10 +38,12 @@ func TestReviewFlood(t *testing.T) {
 		many[i] = minted(t, idp, map[string]any{"preferred_username": fmt.Sprintf("many-%d", i)})
 	}
 	for name, c := range map[string]struct {
-		most   int
-		accept int // how many requests wait while no review is answered; edge turns away the others
+		most int
+		// number of requests that edge keeps waiting while the API server answers no review; edge
+		// refuses all further requests
+		accept int
 		ask    func(a attacked, i int) (cluster.Access, http.Header)
-		bad    int // status code after the review
+		bad    int // status code that the client gets after the API server's review
 	}{
 		"tokens": {mostTokenReviews, mostTokenReviews + waitingReviews, func(a attacked, i int) (cluster.Access, http.Header) {
 			return a.as(fmt.Sprintf("bad-token-%d", i)), nil
@@ -54,8 +60,8 @@ func TestReviewFlood(t *testing.T) {
 			heavy <- struct{}{}
 			defer func() { <-heavy }()
 			const requests, workers = 1000, 500
-			// Without ConstrainedImpersonation, as in the old cluster, each impersonation begins
-			// with a review of its own.
+			// Without the feature ConstrainedImpersonation, as in the old cluster, edge sends an
+			// access review for each impersonation.
 			a := attack(t, cluster.Old, "--token-passthrough")
 			b := stand(t, a.as(tokens["alice"]))
 			client := strangerOf(t, &tls.Config{RootCAs: roots(a.as(""))})
@@ -72,7 +78,7 @@ func TestReviewFlood(t *testing.T) {
 				}
 			}
 
-			// First, the API server answers no review.
+			// First part: the API server answers no review.
 			release := a.recorder.HoldReviews()
 			over := make(chan struct{})
 			go func() {
@@ -92,19 +98,20 @@ func TestReviewFlood(t *testing.T) {
 			}
 			t.Logf("held: %d denied, %d turned away, %d reviews in all", denied.Load(), turnedAway.Load(), reviews(a))
 
-			// Then, the API server answers all reviews at once.
+			// Second part: the API server answers all waiting reviews at once.
 			eachOf(requests/2, workers/2, func(i int) { ask(requests + i) })
 			if n := a.recorder.MostReviews(); n > c.most {
 				t.Errorf("%d reviews in flight at one time, want at most %d", n, c.most)
 			}
-			// Last, the same request many times: one review for each different question, and one
-			// more when the cached answer has expired.
+			// Last part: the same request many times. edge may send each of its reviews once, and
+			// again when the cached result has expired.
 			a.recorder.Forget()
 			began := time.Now()
 			ask(3 * requests)
 			each := reviews(a)
 			eachOf(requests, workers/2, func(int) { ask(3 * requests) })
-			if n, most := reviews(a), each*(2+int(time.Since(began)/(5*time.Second))); n > most || each == 0 { // missAge, the shorter of the two cache lifetimes
+			// 5 s: missAge in authn/tokenreview.go, the shortest lifetime of a cached review
+			if n, most := reviews(a), each*(2+int(time.Since(began)/(5*time.Second))); n > most || each == 0 {
 				t.Errorf("%d reviews of one question in %v, want at most %d", n, time.Since(began), most)
 			}
 			b.await(t, 10)

@@ -14,7 +14,7 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The size of the attack by clients without a login: more connections than edge has file
+// The size of the attack: clients without a login open more connections than edge has file
 // descriptors.
 const (
 	slowFiles       = 2048
@@ -22,9 +22,10 @@ const (
 	slowWorkers     = 16
 )
 
-// TestSlowloris checks that idle TLS connections, slow handshakes, slow headers and slow HTTP/2
-// headers, each more than edge has file descriptors, do not keep users out: neither a user who is
-// connected nor a new one.
+// TestSlowloris checks that slow clients do not exhaust edge's file descriptors. There are four
+// kinds of slow clients: idle TLS connections, slow handshakes, slow HTTP/1 headers and slow HTTP/2
+// headers. The clients of each kind open more connections than edge has file descriptors. Meanwhile
+// edge must serve both a user who is already connected and a user who connects.
 func TestSlowloris(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -62,7 +63,7 @@ func TestSlowloris(t *testing.T) {
 			if err == nil {
 				conns <- conn
 			}
-			if i%100 == 0 { // a new user
+			if i%100 == 0 { // now and then, a new user connects
 				if got, err := codeOf(t.Context(), clientOf(t, alice), alice, podsURI+"?limit=1", nil); err != nil || got != http.StatusOK {
 					t.Errorf("%s: a new user after %d connections: %d, %v", name, i, got, err)
 				}

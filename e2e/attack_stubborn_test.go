@@ -17,20 +17,20 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// stubborn is an upstream that never switches protocols correctly. After its response it reads on,
-// as a server would that takes a client's next bytes for another request. It answers all requests
-// without Upgrade with an empty 200.
+// stubborn is an upstream server that never switches protocols correctly. After its response to an
+// upgrade, it continues to read, as a server does that takes the client's next bytes for another
+// request. It answers all requests without Upgrade with an empty 200.
 type stubborn struct {
 	access cluster.Access
 
-	running sync.WaitGroup // upgraded connections that are still read
+	running sync.WaitGroup // connections of upgrade requests that the server still reads
 
 	mu    sync.Mutex
 	asked int
-	rest  bytes.Buffer // everything received after an upgrade's head
+	rest  bytes.Buffer // everything that the server received after the head of an upgrade request
 }
 
-// Limits for reading after a response, in bytes and in time.
+// Limits for reading on a connection after the response to an upgrade, in bytes and in time.
 const (
 	mostRest = 1 << 20
 	restTime = time.Second
@@ -87,8 +87,8 @@ func (s *stubborn) upgrades() int {
 	return s.asked
 }
 
-// smuggled waits until nothing more can arrive and returns everything received that was not the
-// head of an upgrade.
+// smuggled waits until no more bytes can arrive. It returns everything that the server received
+// after the head of an upgrade request.
 func (s *stubborn) smuggled() string {
 	s.running.Wait()
 	s.mu.Lock()

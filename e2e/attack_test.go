@@ -13,16 +13,19 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// The tests in attack_*_test.go are the rows of the attack corpus in docs/security.md, by name.
-// Each test attacks its own edge and checks which requests reach the API server.
+// The tests in attack_*_test.go are the rows of the attack corpus in docs/security.md; each test
+// has the name of its row. Each test attacks its own edge and checks which requests reach the API
+// server.
 
-// attacked is an edge under attack and the recorder between it and the API server.
+// attacked is an edge under attack, with a recorder: a proxy between edge and the API server that
+// records each request.
 type attacked struct {
 	*testbed.Edge
 	recorder *network.Recorder
 }
 
-// attack starts an edge and a recorder in front of a cluster, for the duration of the test.
+// attack starts an edge, and a proxy that records edge's requests, in front of a cluster, for the
+// duration of the test.
 func attack(t *testing.T, kind cluster.Kind, args ...string) attacked {
 	t.Helper()
 	cluster := sites[kind].cluster
@@ -38,11 +41,11 @@ func attack(t *testing.T, kind cluster.Kind, args ...string) attacked {
 	return attacked{edge, recorder}
 }
 
-// as returns the access of a client with this token.
+// as returns the address of the attacked edge, with this token as the client's credential.
 func (a attacked) as(token string) cluster.Access { return a.Access(token) }
 
-// asCertified returns the access of a client without a token, but with a certificate for an
-// issuer's user and groups.
+// asCertified returns the address of the attacked edge for a client without a token. The client's
+// credential is a certificate for user and groups, with the name prefixes of the issuer's users.
 func (a attacked) asCertified(t *testing.T, user string, groups ...string) cluster.Access {
 	t.Helper()
 	for i := range groups {
@@ -57,20 +60,20 @@ func (a attacked) asCertified(t *testing.T, user string, groups ...string) clust
 	return to
 }
 
-// requests returns the clients' requests that reached the API server, without reviews and other
-// requests that edge sends by itself.
+// requests returns the clients' requests that reached the API server, without the reviews and the
+// other requests that edge sends on its own.
 func (a attacked) requests() []network.Head {
 	return slices.DeleteFunc(a.recorder.Heads(), func(head network.Head) bool { return head.IsReview() || isOffer(head) })
 }
 
 // isOffer reports whether a request is edge's probe for the kinds of impersonation that the API
-// server supports. The API server always refuses it.
+// server supports. The API server always refuses the probe.
 func isOffer(head network.Head) bool {
 	return head.Method == "GET" && head.URI == "/version" && head.Header.Get("Impersonate-Group") == "edge-asks-what-is-offered"
 }
 
-// nothing fails the test if a client's request reached the API server. Recorded reviews stay,
-// because edge caches their answers.
+// nothing fails the test if a client's request reached the API server. It keeps the recorded
+// reviews, because edge caches their results and will not send the same reviews again.
 func (a attacked) nothing(t *testing.T, name string) {
 	t.Helper()
 	reached := a.requests()
@@ -82,7 +85,8 @@ func (a attacked) nothing(t *testing.T, name string) {
 	}
 }
 
-// minted returns a token with alice's claims and these changes; nil removes a claim.
+// minted returns a token of issuer i with alice's claims, changed as in change; nil removes a
+// claim.
 func minted(t *testing.T, i *issuer.Issuer, change map[string]any) string {
 	t.Helper()
 	token, err := i.Mint(claimed(i, change))
@@ -102,7 +106,8 @@ func claimed(i *issuer.Issuer, change map[string]any) map[string]any {
 	return claims
 }
 
-// base64url returns a text, or the JSON of any other value, in the encoding of a token's parts.
+// base64url returns a part of a token, encoded in base64url: a text as it is, any other value as
+// JSON.
 func base64url(part any) string {
 	text, ok := part.(string)
 	if !ok {

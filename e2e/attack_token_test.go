@@ -20,8 +20,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// trap returns the URL of a server that edge must not call, for use in tokens, and the number of
-// calls.
+// trap starts a server that edge must not call. It returns the URL, which tests put into tokens,
+// and the number of calls.
 func trap(t *testing.T) (url string, called *atomic.Int32) {
 	called = new(atomic.Int32)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called.Add(1) }))
@@ -29,7 +29,7 @@ func trap(t *testing.T) (url string, called *atomic.Int32) {
 	return server.URL, called
 }
 
-// jwsOf returns a token with any header, signed by the function sign.
+// jwsOf returns a token (JWS) with any header, signed by the function sign.
 func jwsOf(header map[string]any, claims any, sign func(signed []byte) []byte) string {
 	signed := base64url(header) + "." + base64url(claims)
 	return signed + "." + base64.RawURLEncoding.EncodeToString(sign([]byte(signed)))
@@ -56,8 +56,8 @@ func rs256(t *testing.T, key *rsa.PrivateKey) func([]byte) []byte {
 	}
 }
 
-// checkUnauthorized checks that edge refuses each token over HTTP/1.1, over HTTP/2 and in a
-// subprotocol, and sends nothing upstream.
+// checkUnauthorized checks that edge refuses each of the tokens in bad over HTTP/1.1, over HTTP/2
+// and in a WebSocket subprotocol, and sends nothing upstream.
 func checkUnauthorized(t *testing.T, a attacked, bad map[string]string) {
 	t.Helper()
 	for name, token := range bad {
@@ -75,8 +75,8 @@ func checkUnauthorized(t *testing.T, a attacked, bad map[string]string) {
 	}
 }
 
-// checkAccepted checks that edge accepts a valid token, so that a test does not pass because edge
-// refuses everything.
+// checkAccepted checks that edge accepts a valid token. Otherwise a test of bad tokens would also
+// pass with an edge that refuses all tokens.
 func checkAccepted(t *testing.T, a attacked, name, token string) {
 	t.Helper()
 	if got := raw(t.Context(), t, a.as(token), "GET", podsURI); got.code != http.StatusOK {
@@ -85,8 +85,8 @@ func checkAccepted(t *testing.T, a attacked, name, token string) {
 	a.recorder.Forget()
 }
 
-// TestAlgConfusion checks that edge accepts only signatures of the issuer's keys with the
-// configured algorithm, whatever the token's header contains.
+// TestAlgConfusion checks that edge accepts only signatures that were made with the issuer's keys
+// and the configured algorithm, whatever the token's header contains.
 func TestAlgConfusion(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -150,8 +150,8 @@ func TestAlgConfusion(t *testing.T) {
 	}
 }
 
-// TestIssuerMixup checks that edge refuses tokens that another issuer signed, and tokens of its own
-// issuer for another audience.
+// TestIssuerMixup checks that edge refuses a token that another issuer signed, and a token of the
+// configured issuer for another audience.
 func TestIssuerMixup(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -196,8 +196,8 @@ func TestIssuerMixup(t *testing.T) {
 	checkAccepted(t, a, "one audience of many", minted(t, idp, map[string]any{"aud": []string{issuer.OtherClientID, issuer.ClientID}}))
 }
 
-// TestClock checks kube-apiserver's rules: a token is valid from nbf, with one minute of tolerance,
-// until exp, without tolerance; iat is ignored.
+// TestClock checks that edge applies kube-apiserver's rules to a token's times. A token is valid
+// from nbf, minus one minute of tolerance, until exp, without tolerance. iat is ignored.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -228,8 +228,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestGroupsOverage checks that edge does not fetch groups from another server, and refuses a token
-// that only refers to them.
+// TestGroupsOverage checks a token that contains no groups but refers to another server for them.
+// edge must refuse the token and must not send a request to that server.
 func TestGroupsOverage(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)

@@ -13,12 +13,12 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// smuggled is what a client sends after an upgrade request: another request with forged
+// smuggled is what a client sends directly after an upgrade request: another request with forged
 // impersonation headers.
 const smuggled = "GET /api/v1/secrets?smuggled HTTP/1.1\r\nHost: e\r\nImpersonate-User: admin\r\nImpersonate-Group: system:masters\r\n\r\n"
 
-// TestUpgradeKinds checks that edge answers 400 to an upgrade on a streaming path that is neither a
-// valid WebSocket nor a valid SPDY upgrade, and opens no tunnel.
+// TestUpgradeKinds checks upgrade requests on a streaming path that are neither a valid WebSocket
+// nor a valid SPDY upgrade. edge must answer 400 and must not open a tunnel.
 func TestUpgradeKinds(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)
@@ -68,7 +68,7 @@ func TestUpgradeKinds(t *testing.T) {
 	}
 }
 
-// clusterURI is an exec in another cluster, through an aggregated API.
+// clusterURI is the path of an exec in another cluster, which an aggregated API (karmada) forwards.
 const clusterURI = "/apis/cluster.karmada.io/v1alpha1/clusters/m1/proxy" + execURI
 
 // TestUpgradeIgnored checks that edge treats a request with a meaningless Upgrade as a plain
@@ -119,8 +119,8 @@ func TestUpgradeIgnored(t *testing.T) {
 	}
 }
 
-// TestChallengeKeys checks that edge accepts and refuses WebSocket keys of unusual length as the
-// API server does.
+// TestChallengeKeys checks Sec-WebSocket-Key headers of unusual length. edge must accept and refuse
+// the same keys as the API server.
 func TestChallengeKeys(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		a := attack(t, s.cluster.Kind)
@@ -131,7 +131,7 @@ func TestChallengeKeys(t *testing.T) {
 			{podsURI + "?watch=true", "chat"},
 		} {
 			if s.cluster.Kind == cluster.Old && (strings.HasPrefix(d.offer, "v5") || strings.HasPrefix(d.offer, "SPDY")) {
-				continue // the old cluster does not support these dialects
+				continue // the old cluster supports neither WebSocket v5 nor tunnelled SPDY
 			}
 			for _, key := range []string{"dGhl", "x", "dGhlIHNhbXBsZSBub25jZSB0aGF0IGlzIGxvbmc=", ""} {
 				lines := slices.Clone(askWebSocket(d.offer))
@@ -151,8 +151,8 @@ func TestChallengeKeys(t *testing.T) {
 	})
 }
 
-// wrongAnswers are responses to an upgrade by which an upstream, or a proxy in front of it, does
-// not switch protocols.
+// wrongAnswers are responses of an upstream, or of a proxy in front of the upstream, that do not
+// correctly switch protocols.
 var wrongAnswers = map[string]string{
 	"200": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "204": "HTTP/1.1 204 No Content\r\n\r\n",
 	"302":                   "HTTP/1.1 302 Found\r\nLocation: LOCATION\r\nContent-Length: 0\r\n\r\n",
@@ -169,9 +169,9 @@ var wrongAnswers = map[string]string{
 	"no HTTP":               "hello\r\n\r\n",
 }
 
-// TestNon101 checks an upstream that does not switch protocols as requested. Nothing that the
-// client sent after its request may reach the upstream, the client must not get a 101, and edge
-// must not follow a redirect.
+// TestNon101 checks upgrades to an upstream that does not switch protocols as requested. The
+// upstream must receive nothing that the client sent after its request. The client must not get a
+// 101. edge must not follow a redirect.
 func TestNon101(t *testing.T) {
 	t.Parallel()
 	elsewhere, followed := trap(t)
@@ -211,13 +211,15 @@ func TestNon101(t *testing.T) {
 					t.Errorf("%s: %v", c.name, err)
 				}
 				conn.Close()
-				// Repeat it with the request and the following bytes in one write.
+				// Send the request again, with the smuggled bytes in the same write.
 				conn = dial(t.Context(), t, to, "", "http/1.1")
 				if resp, err := tryExchange(conn, to, c.method, c.uri, lines...); err == nil && resp.StatusCode < 200 {
 					t.Errorf("%s, in one write: %s", c.name, resp.Status)
 				}
 				conn.Close()
-				if !strings.Contains(strings.Join(c.lines, "\n"), "h2c") { // edge sends this one upstream as a plain request
+				// edge does not send "Upgrade: h2c" upstream, so the upstream does not count that
+				// request
+				if !strings.Contains(strings.Join(c.lines, "\n"), "h2c") {
 					asked += 2
 				}
 			}
@@ -236,9 +238,10 @@ func TestNon101(t *testing.T) {
 	})
 }
 
-// TestCrossSiteWebSocket checks that a page cannot open a WebSocket with a credential that the
-// browser sends by itself, unless the page's origin is allowed. A token in the same request must
-// not change that. If a token has authenticated the request, any Origin is accepted.
+// TestCrossSiteWebSocket checks that a web page cannot open a WebSocket with a credential that the
+// browser sends by itself, such as a client certificate, unless the page's origin is allowed. A
+// token in addition to the client certificate must not change that. If the client has authenticated
+// with a token alone, edge accepts any Origin.
 func TestCrossSiteWebSocket(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New, "--client-ca-file="+sites[cluster.New].cluster.CAFile, "--allowed-origins=https://console.example.com,https://*.apps.example.com")
@@ -286,7 +289,9 @@ func TestCrossSiteWebSocket(t *testing.T) {
 		good := [][]string{nil, {a.URL}, {"https://console.example.com"}, {"https://CONSOLE.example.com:443"}, {"https://a.apps.example.com"}}
 		if credential == "token" {
 			good = append(good, foreign...)
-			good = append(good, []string{"http://localhost"}) // Kubernetes' own end-to-end tests send this origin
+			// edge accepts http://localhost too, because Kubernetes' own end-to-end tests send this
+			// origin
+			good = append(good, []string{"http://localhost"})
 		}
 		for _, origins := range good {
 			if got := raw(t.Context(), t, to, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), from(origins)...)...); got.code != http.StatusSwitchingProtocols {
