@@ -19,15 +19,15 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The tests about an API server's bad days share this file: a namespace in which the group dev may
-// write, clients with their own connections, and phrases of edge's Status messages.
+// This file contains what the tests of an unreliable API server share: a namespace in which the
+// group dev may write, clients with their own connections, and phrases from edge's Status messages.
 
 const badNamespace = "bad-days"
 
 const badMaps = "/api/v1/namespaces/" + badNamespace + "/configmaps"
 
-// Phrases in edge's Status for a request without a response from the API server. A client must
-// learn which of the two cases it is.
+// Phrases from the Status that edge sends if it received no response from the API server. The
+// phrase must tell the client whether the API server may have done what the client requested.
 const (
 	maybeDone = "may have been done"
 	notDone   = "nothing was done"
@@ -45,8 +45,8 @@ var grantBadDays = sync.OnceValue(func() error {
 	})
 })
 
-// badDays returns the site for these tests after it has granted alice the right to write in
-// badNamespace.
+// badDays returns the site (a cluster with edge in front of it) for tests of an unreliable API
+// server, after it has granted alice the right to write in badNamespace.
 func badDays(t *testing.T) *site {
 	t.Helper()
 	if err := grantBadDays(); err != nil {
@@ -55,11 +55,12 @@ func badDays(t *testing.T) *site {
 	return sites[cluster.New]
 }
 
-// hand is a client with its own connections, which it keeps open.
+// hand is an HTTP client that keeps its connections open and shares them with no other client.
 type hand struct {
 	to        cluster.Access
 	transport *http.Transport
-	repeats   bool // the transport may resend a request with a body by itself, as most clients do
+	// the transport may send a request with a body again on its own, as most clients do
+	repeats bool
 }
 
 func newHand(t *testing.T, to cluster.Access) *hand {
@@ -77,14 +78,14 @@ func newHand(t *testing.T, to cluster.Access) *hand {
 	return h
 }
 
-// overHTTP1 makes h use HTTP/1.1 only.
+// overHTTP1 makes the client h use HTTP/1.1 only, and returns h.
 func (h *hand) overHTTP1() *hand {
 	h.transport.Protocols = new(http.Protocols)
 	h.transport.Protocols.SetHTTP1(true)
 	return h
 }
 
-// reply is the response to a request, or the error instead of a response.
+// reply is a client's result of one request: the response, or the error instead of a response.
 type reply struct {
 	answer
 	err  error
@@ -98,13 +99,14 @@ func (r reply) String() string {
 	return fmt.Sprintf("%v after %v", r.answer, r.took.Round(time.Millisecond))
 }
 
-// says reports whether r is edge's own refusal with this code and this phrase in its message.
+// says reports whether r is a refusal by edge itself, with this status code, and whether its
+// message contains the phrase what.
 func (r reply) says(code int, what string) bool {
 	s := r.status()
 	return r.err == nil && r.code == code && s.Code == int32(code) && strings.HasPrefix(s.Message, "edge: ") && strings.Contains(s.Message, what)
 }
 
-// mostAnswer is the largest number of bytes that is read of a response's body.
+// mostAnswer is the largest number of bytes that the test's client reads of a response's body.
 const mostAnswer = 4 << 20
 
 func (h *hand) do(ctx context.Context, method, uri string, body []byte, header ...string) reply {
@@ -120,8 +122,8 @@ func (h *hand) do(ctx context.Context, method, uri string, body []byte, header .
 	return r
 }
 
-// begin sends a request and returns the response before its body is read. header has lines of the
-// form "Name: value".
+// begin sends a request and returns the response as soon as its header has arrived. The caller
+// reads and closes the body. Each element of header has the form "Name: value".
 func (h *hand) begin(ctx context.Context, method, uri string, body []byte, header ...string) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
@@ -147,15 +149,18 @@ func (h *hand) begin(ctx context.Context, method, uri string, body []byte, heade
 	return h.transport.RoundTrip(req)
 }
 
-// follow is a request with an endless response, such as a watch. It delivers the events and the
-// reason for the end.
+// follow is a request with an endless response, such as a watch. The test receives the response's
+// events, and the reason for its end.
 type follow struct {
-	began chan error  // receives nil when the response's head has arrived, or the error instead
-	lines chan string // events; closed at the end of the response
-	err   error       // valid after lines is closed; io.EOF: the response ended normally
+	// receives nil when the response's header has arrived, or the error instead of a response
+	began chan error
+	lines chan string // the events of the response; closed when the response has ended
+	// why the response ended; valid after lines is closed; io.EOF: it ended normally
+	err error
 }
 
-// mostLines is how many received events may be unread.
+// mostLines is the number of events that a follow, a request with an endless response, stores until
+// the test reads them.
 const mostLines = 100
 
 func (h *hand) follow(ctx context.Context, uri string) *follow {
@@ -184,8 +189,8 @@ func (h *hand) follow(ctx context.Context, uri string) *follow {
 	return f
 }
 
-// next waits for the next event. It returns false if the response has ended; f.err is then the
-// reason.
+// next waits for the next event of the response. It returns false if the response has ended; then
+// f.err is the reason.
 func (f *follow) next(ctx context.Context) (string, bool) {
 	select {
 	case line, ok := <-f.lines:
@@ -199,7 +204,8 @@ func watchOf(name string) string {
 	return badMaps + "?watch=true&fieldSelector=metadata.name%3D" + name
 }
 
-// object returns a ConfigMap as JSON, with spaces in front so that it has size bytes.
+// object returns a ConfigMap as JSON of at least size bytes. Spaces before the JSON fill it up to
+// that size.
 func object(name, data string, size int, resourceVersion string) []byte {
 	m := map[string]any{"name": name, "labels": map[string]string{"bad": "day"}}
 	if resourceVersion != "" {
@@ -208,7 +214,8 @@ func object(name, data string, size int, resourceVersion string) []byte {
 	return padded(size, map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": m, "data": map[string]string{"n": data}})
 }
 
-// padded returns JSON of at least size bytes. The API server ignores the spaces in front.
+// padded returns the JSON of a value, with spaces in front so that the result has at least size
+// bytes. The API server ignores the spaces.
 func padded(size int, of any) []byte {
 	b, err := json.Marshal(of)
 	if err != nil {
@@ -220,13 +227,13 @@ func padded(size int, of any) []byte {
 	return b
 }
 
-// stored is the part of a ConfigMap that the tests read.
+// stored contains the fields of a ConfigMap that the tests read.
 type stored struct {
 	Metadata metav1.ObjectMeta
 	Data     struct{ N string }
 }
 
 func (r reply) stored() (s stored) {
-	json.Unmarshal(r.body, &s) // on an error, s stays empty
+	json.Unmarshal(r.body, &s) // if the body is not a ConfigMap, s stays empty
 	return s
 }

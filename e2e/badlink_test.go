@@ -21,11 +21,12 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// badLink is the link between the client and the load balancer: 100 ms round trip, 20 MB/s, and
-// small writes.
+// badLink describes the slow network link between the client and the load balancer: 100 ms round
+// trip, 20 MB/s, and small writes.
 var badLink = network.LinkOptions{Latency: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Rate: 20_000_000, Slice: 3000}
 
-// The amount of data that is copied. The flags are for the development of this test.
+// Flags for the amount of data that the test copies. Smaller values are for the development of the
+// test.
 var (
 	badLinkBytes = flag.Int("badlink-bytes", 1<<30, "size of the file that TestSoakBadLink copies")
 	badLinkFiles = flag.Int("badlink-files", 5000, "number of files in the tree that TestSoakBadLink copies")
@@ -33,23 +34,26 @@ var (
 
 const (
 	badLinkRuns = 3
-	badLinkTime = 10 * time.Minute // timeout of one copy; the link alone needs 54 s for 1 GiB
+	badLinkTime = 10 * time.Minute // timeout of one copy; for 1 GiB, the link alone needs 54 s
 )
 
-// copier is a client behind the bad link. It checks the result in the pod with a second client that
-// uses a good connection.
+// copier is a client that copies files to and from a pod over a bad link. A second client with a
+// good connection checks the results in the pod.
 type copier struct {
-	client  client
-	site    *site
-	bad     *clients.Kubectl
-	good    *clients.Kubectl
-	inside  string // folder in the pod; after the check, "up" becomes "down", which is copied back
-	outside string // folder on this machine
+	client client
+	site   *site
+	bad    *clients.Kubectl
+	good   *clients.Kubectl
+	// folder in the pod; up copies to "up" in it, checks the copy and renames it to "down", which
+	// down copies back
+	inside  string
+	outside string // folder on this machine that receives the copies from the pod
 }
 
-// TestSoakBadLink copies a file and a tree to a pod and back over a bad link, three times each, and
-// compares the hashes. The clients run at the same time. Nothing else runs then, because otherwise
-// the CPU and not the link would be the limit.
+// TestSoakBadLink checks `kubectl cp` over a bad link. It copies a file and a tree of files to a
+// pod and back, three times each, and compares the hashes. Both clients of the test run at the same
+// time. No other test runs then, because otherwise the CPU could limit the rate instead of the
+// link.
 func TestSoakBadLink(t *testing.T) {
 	s := sites[cluster.New]
 	file, fileHash := filepath.Join(bed.Dir, "badlink-file"), patternHash(*badLinkBytes)
@@ -80,7 +84,7 @@ func TestSoakBadLink(t *testing.T) {
 	}
 }
 
-// setUp starts the link and makes the two folders.
+// setUp starts the bad link and makes the folder in the pod and the folder on this machine.
 func (c *copier) setUp(t *testing.T, s *site) {
 	to := s.access(balanced, tokens["alice"])
 	link, err := bed.StartLink(host(to), badLink)
@@ -109,8 +113,8 @@ func (c *copier) setUp(t *testing.T, s *site) {
 	})
 }
 
-// run makes the runs of one copy and records their durations. A copy that is faster than the link's
-// rate did not use the link, which is an error.
+// run calls copy badLinkRuns times and records the durations. A run that is shorter than the link's
+// rate allows is an error, because that copy did not use the link.
 func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Context) error) {
 	least := time.Duration(bytes) * time.Second / time.Duration(badLink.Rate)
 	t.Run(what, func(t *testing.T) {
@@ -131,8 +135,8 @@ func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Con
 	})
 }
 
-// up copies a file or a tree to the pod. list is the shell command whose output must have this
-// hash.
+// up copies a file or a tree from this machine to the pod. Then it runs the shell command list in
+// the pod; the SHA-256 of the command's output must be hash.
 func (c *copier) up(ctx context.Context, from, hash, list string) error {
 	if r := c.bad.Run(ctx, "cp", from, "shell:"+c.inside+"/up"); r.Code != 0 {
 		return fmt.Errorf("code %d, %v: %s", r.Code, r.Err, r.Stderr)
@@ -141,7 +145,8 @@ func (c *copier) up(ctx context.Context, from, hash, list string) error {
 	return want(c.good.Run(ctx, "exec", "shell", "--", "sh", "-c", script), 0, hash+"  -\n")
 }
 
-// down copies what the last up copied back from the pod, and compares the hash.
+// down copies the file or tree that the last call of up copied to the pod back to this machine, and
+// compares its hash.
 func (c *copier) down(ctx context.Context, hash string, hashOf func(path string) (string, error)) error {
 	to := filepath.Join(c.outside, "down")
 	defer os.RemoveAll(to)
@@ -164,7 +169,8 @@ func writePattern(path string, n int) error {
 	return errors.Join(copyPattern(f, n), f.Close())
 }
 
-// hashTree returns the hash of sha256sum's output for all files, sorted by name.
+// hashTree returns the SHA-256 of a list of the files in dir, sorted by name, in the format of
+// sha256sum's output.
 func hashTree(dir string) (string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
 	if err != nil {

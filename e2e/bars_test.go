@@ -4,17 +4,17 @@ package e2e
 
 import "time"
 
-// These are smaller values than those of `make soak` in bars_soak_test.go.
+// Values for a quick test run. `make soak` uses the larger values in bars_soak_test.go.
 
-// slack is the factor by which a duration may exceed its limit, because the machine also runs other
-// tests.
+// slack is the factor by which a duration may exceed its limit, because the machine runs other
+// tests at the same time.
 const slack = 4
 
-// goawayWrites is the number of writes that TestGoaway makes on each path, a quarter for each
-// method.
+// goawayWrites is the number of writes that TestGoaway sends through edge, and again directly to
+// the API server: a quarter each of POST, PUT, PATCH and DELETE.
 const goawayWrites = 2_000
 
-// rollings are the cases of TestRollingAPIServers.
+// rollings are the cases of TestRollingAPIServers: how often and how it restarts API servers.
 var rollings = map[string]rolling{
 	"asked to end": {period: time.Second, restarts: 2},
 	"killed":       {period: time.Second, restarts: 2, kill: true},

@@ -16,8 +16,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestClientBrokenBody checks that edge answers 400 to a request whose body is malformed, and that
-// edge's log has no warning about the API server.
+// TestClientBrokenBody checks a request whose body is malformed. edge must answer 400, and its log
+// must not contain a warning about the API server.
 func TestClientBrokenBody(t *testing.T) {
 	t.Parallel()
 	s := badDays(t)
@@ -56,7 +56,8 @@ func TestClientBrokenBody(t *testing.T) {
 	}
 }
 
-// brokenChunk sends a POST whose chunked body has these bytes and no end.
+// brokenChunk returns a function that sends a POST with a chunked body. The body consists of these
+// bytes and does not end.
 func brokenChunk(body string) func(*testing.T, cluster.Access) answer {
 	return func(t *testing.T, to cluster.Access) answer {
 		conn := dial(t.Context(), t, to, "", "http/1.1")
@@ -76,7 +77,8 @@ func brokenChunk(body string) func(*testing.T, cluster.Access) answer {
 	}
 }
 
-// brokenData sends a POST over HTTP/2 with a Content-Length that is larger than the body.
+// brokenData returns a function that sends a POST over HTTP/2. Its Content-Length is larger than
+// its body.
 func brokenData(announced, frame, frames int) func(*testing.T, cluster.Access) answer {
 	return func(t *testing.T, to cluster.Access) answer {
 		conn := dial(t.Context(), t, to, "", "h2")
@@ -109,7 +111,7 @@ func brokenData(announced, frame, frames int) func(*testing.T, cluster.Access) a
 	}
 }
 
-// readHTTP2 reads the response on stream 1.
+// readHTTP2 reads the response to the request on HTTP/2 stream 1.
 func readHTTP2(t *testing.T, framer *http2.Framer) (a answer) {
 	t.Helper()
 	a.header = http.Header{}

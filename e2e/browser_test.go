@@ -25,26 +25,30 @@ var browserVerbs = []verb{
 	{name: "port-forward, 1 MB each way", run: browserPortForward},
 }
 
-// seen is what a page observed of a WebSocket.
+// seen is what a web page in the browser observed of a WebSocket.
 type seen struct {
 	Opened   bool
 	Protocol string // subprotocol that the server chose
-	Close    int    // close code; 1006: no close frame was received
+	Close    int    // close code that the page received; 1006: the server sent no close frame
 
-	Stdout, Stderr, Status string // output and Status of a command
-	Sent, Echoed           string // SHA-256 in hexadecimal
+	// what a command printed, and the Status at the end of the session
+	Stdout, Stderr, Status string
+	// SHA-256, in hexadecimal, of what the page sent and what it received back
+	Sent, Echoed string
 }
 
-// Subprotocols that a page offers in addition to the one with its token.
+// WebSocket subprotocols that a page offers, in addition to the subprotocol that contains its
+// token.
 const (
 	channelsV5     = "v5.channel.k8s.io"
 	channelsV4     = "v4.channel.k8s.io"
-	channelsBase64 = "base64.channel.k8s.io" // its error channel has no Status
-	binaryBase64   = "base64.binary.k8s.io"  // for logs and watches
+	channelsBase64 = "base64.channel.k8s.io" // without a Status: its error channel carries text
+	// for logs and watches, whose messages the server then sends in base64
+	binaryBase64 = "base64.binary.k8s.io"
 )
 
-// webSocketArgs returns the arguments of every WebSocket verb in page.js, and the arguments in
-// more.
+// webSocketArgs returns the arguments that every verb (an operation) in page.js needs, and adds the
+// arguments in more.
 func webSocketArgs(to cluster.Access, uri, subprotocol string, more map[string]any) map[string]any {
 	args := map[string]any{"url": "wss://" + host(to) + uri, "token": to.Token, "subprotocol": subprotocol}
 	for name, value := range more {
@@ -53,7 +57,8 @@ func webSocketArgs(to cluster.Access, uri, subprotocol string, more map[string]a
 	return args
 }
 
-// visit runs a verb on the console's page.
+// visit makes the browser open the console's page and run a verb of page.js (an operation on a
+// WebSocket) there.
 func (tr *trial) visit(ctx context.Context, verb, uri, subprotocol string, more map[string]any) (seen, error) {
 	var s seen
 	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)
@@ -63,8 +68,8 @@ func (tr *trial) visit(ctx context.Context, verb, uri, subprotocol string, more 
 	return s, err
 }
 
-// execQuery returns the URI of an exec that runs a shell script. The parameters in more are set to
-// true.
+// execQuery returns the URI of an exec that runs a shell script in the pod "shell". It sets each
+// query parameter named in more to true.
 func execQuery(script string, more ...string) string {
 	query := url.Values{"command": {"sh", "-c", script}, "stdout": {"true"}}
 	for _, name := range more {
@@ -73,8 +78,8 @@ func execQuery(script string, more ...string) string {
 	return podsURI + "/shell/exec?" + query.Encode()
 }
 
-// ended returns an error unless the command ended with this code and this output, and the server
-// closed with 1000 after the Status.
+// ended returns an error unless the command ended with this exit code and this output, and the
+// server closed the WebSocket with close code 1000 after the Status.
 func (s seen) ended(code int, stdout, stderr string) error {
 	var status metav1.Status
 	err := json.Unmarshal([]byte(s.Status), &status)
@@ -108,8 +113,8 @@ func browserExec(ctx context.Context, tr *trial) error {
 	return s.ended(7, "got from a page\n", "to stderr\n")
 }
 
-// browserBase64 runs an exec in a dialect whose error channel carries a sentence instead of a
-// Status.
+// browserBase64 checks an exec with the oldest subprotocol, whose error channel carries a sentence
+// instead of a Status.
 func browserBase64(ctx context.Context, tr *trial) error {
 	uri := execQuery("read line; echo got $line; exit 7", "stdin")
 	s, err := tr.visit(ctx, "talk", uri, channelsBase64, map[string]any{"stdin": "from a page\n"})
@@ -119,7 +124,8 @@ func browserBase64(ctx context.Context, tr *trial) error {
 	return err
 }
 
-// browserHalfClose checks that a half-close ends cat's stdin, after cat has returned all bytes.
+// browserHalfClose checks that the command cat ends when the page half-closes its stdin, after cat
+// has returned all bytes.
 func browserHalfClose(ctx context.Context, tr *trial) error {
 	uri := execQuery("cat; echo the end >&2; exit 3", "stdin", "stderr")
 	s, err := tr.visit(ctx, "halfClose", uri, channelsV5, map[string]any{"size": 1 << 20})
@@ -132,7 +138,8 @@ func browserHalfClose(ctx context.Context, tr *trial) error {
 	return s.ended(3, "", "the end\n")
 }
 
-// browserTerminal checks the terminal's size inside the pod before and after a resize.
+// browserTerminal checks the terminal's size inside the pod before and after the page resizes the
+// terminal.
 func browserTerminal(ctx context.Context, tr *trial) error {
 	sizes := []map[string]int{{"Width": 100, "Height": 30}, {"Width": 123, "Height": 41}}
 	s, err := tr.visit(ctx, "terminal", execQuery("exec sh", "stdin", "tty"), channelsV5, map[string]any{"sizes": sizes})
@@ -147,7 +154,7 @@ func browserTerminal(ctx context.Context, tr *trial) error {
 	return s.ended(5, s.Stdout, "")
 }
 
-// browserAttach attaches to the pod's own process until that process ends.
+// browserAttach checks an attach to the main process of a pod, until that process ends.
 func browserAttach(ctx context.Context, tr *trial) error {
 	pod := tr.name + "-attach"
 	err := tr.site.cluster.StartPod(ctx, cluster.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
@@ -162,14 +169,14 @@ func browserAttach(ctx context.Context, tr *trial) error {
 	return s.ended(0, "got a line\n", "")
 }
 
-// browserPortForward uses three connections in one WebSocket. The port on which no process listens
-// must not end the other connections.
+// browserPortForward checks three forwarded connections in one WebSocket. No process listens on the
+// port of the third; its failure must not end the other two.
 func browserPortForward(ctx context.Context, tr *trial) error {
 	var s struct {
 		seen
-		Ports []int    // port in the first message of each channel
-		Page  string   // the HTTP response
-		Said  []string // messages on the error channels
+		Ports []int    // port number that the server sends in the first message of each channel
+		Page  string   // the HTTP response that the page received from the pod
+		Said  []string // messages that the page received on the error channels
 	}
 	args := webSocketArgs(tr.access(), portForwardURI+"?ports=8080&ports=9000&ports=9999", channelsV4, map[string]any{
 		"size": 1 << 20, "page": cluster.Page,
@@ -193,7 +200,8 @@ func browserLogs(ctx context.Context, tr *trial) error {
 	const lines = 4
 	var s struct {
 		Protocol, Text string
-		Close          int // close code; 0: the WebSocket was still open
+		// close code; 0: the WebSocket was still open when the test had read all lines
+		Close int
 	}
 	args := webSocketArgs(tr.access(), podsURI+"/ticker/log?follow=true&tailLines=1", binaryBase64, map[string]any{"lines": lines})
 	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: "follow", Args: args}, &s)

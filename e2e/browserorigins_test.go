@@ -12,8 +12,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// console and stranger are the web pages that the browser visits. edge allows console's origin to
-// use a visitor's client certificate; it does not allow stranger's.
+// console and stranger serve the two web pages that the browser opens. edge allows pages of
+// console's origin to use the client certificate of the browser's user, but not pages of stranger's
+// origin.
 var console, stranger *httptest.Server
 
 func startPages() (stop func()) {
@@ -25,10 +26,10 @@ func startPages() (stop func()) {
 	}
 }
 
-// TestBrowserOrigins checks from which origins a page may use edge. With a token, any page may.
-// With a client certificate, which the browser presents by itself, only edge's own pages and
-// allowed origins may, even if the page also sends a token. The browser sends the page's origin;
-// edge decides.
+// TestBrowserOrigins checks from which origins a web page may use edge. With a token, any page may.
+// With a client certificate, which the browser presents by itself, only edge's own pages and pages
+// of allowed origins may, even if the page also sends a token. A real browser sends the page's
+// origin, and edge decides.
 func TestBrowserOrigins(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, path := range paths {
@@ -36,10 +37,12 @@ func TestBrowserOrigins(t *testing.T) {
 			nobody := to
 			nobody.Token = ""
 			for _, c := range []struct {
-				name    string
-				page    string
-				to      cluster.Access
-				refused string // Chromium's console message for edge's response; empty: the exec must succeed
+				name string
+				page string
+				to   cluster.Access
+				// part of Chromium's console message if edge must refuse the exec; empty: the exec
+				// must succeed
+				refused string
 			}{
 				{"console", console.URL, to, ""},
 				{"edge's own host", to.Server + "/version", to, ""},
@@ -89,8 +92,8 @@ func TestBrowserOrigins(t *testing.T) {
 	})
 }
 
-// knock tries an exec from a page. refused is Chromium's console message if the handshake must
-// fail; empty: it must succeed.
+// knock makes a web page run an exec. If refused is not empty, the WebSocket handshake must fail
+// with a message in Chromium's console that contains refused. Otherwise the exec must succeed.
 func knock(ctx context.Context, page string, to cluster.Access, refused string) error {
 	var s seen
 	visit := clients.Visit{Page: page, Verb: "talk", Args: webSocketArgs(to, execQuery("echo in"), channelsV5, nil)}

@@ -16,7 +16,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// caller sends many requests over connections that it keeps open, like a long-running program.
+// caller is an HTTP client that sends many requests over connections that it keeps open, like a
+// long-running program.
 type caller struct {
 	server string
 	client *http.Client
@@ -44,8 +45,8 @@ func (c *caller) get(ctx context.Context, uri, token string) (int, string, error
 	return resp.StatusCode, string(body), err
 }
 
-// clientAs returns a client-go client with this access, which impersonates `as` if that is not
-// empty.
+// clientAs returns a client-go client for the server and the credential in `to`. The client
+// impersonates the user in `as`, unless `as` is empty.
 func clientAs(t *testing.T, to cluster.Access, as rest.ImpersonationConfig) kubernetes.Interface {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(&rest.Config{
@@ -58,7 +59,7 @@ func clientAs(t *testing.T, to cluster.Access, as rest.ImpersonationConfig) kube
 	return client
 }
 
-// whoAmI returns the user as which the API server sees the client.
+// whoAmI returns the user name, groups and extras under which the API server sees the client.
 func whoAmI(ctx context.Context, client kubernetes.Interface) (authenticationv1.UserInfo, error) {
 	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
@@ -67,7 +68,8 @@ func whoAmI(ctx context.Context, client kubernetes.Interface) (authenticationv1.
 	return review.Status.UserInfo, nil
 }
 
-// eventually calls try every 100 ms until it succeeds. It fails the test after limit.
+// eventually calls try every 100 ms until it returns nil. If that takes longer than limit,
+// eventually fails the test. what names the awaited event in the failure.
 func eventually(ctx context.Context, t *testing.T, limit time.Duration, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, limit)

@@ -8,19 +8,26 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// client is one release of a client program, with the verbs that the matrix runs.
+// client is one release of a client program, such as kubectl 1.29, with the verbs (operations such
+// as exec) that the compatibility matrix runs.
 type client struct {
-	family  string // "kubectl"
-	release string // "1.29"; empty: the version that the machine has
-	how     string // special setup that makes it work; empty: none
+	family string // name of the program, such as "kubectl"
+	// release of the program, such as "1.29"; empty: the release that the machine has
+	release string
+	how     string // special setup that the client needs, such as `edge connect`; empty: none
 	verbs   []verb
-	spdy    func(verb) bool                     // whether the client supports only SPDY for a verb; nil: never
-	paths   []string                            // paths on which the client runs; nil: all
-	prepare func(context.Context, *trial) error // prepares a trial; nil: the kubeconfig is enough
+	// returns true for a verb (an operation such as exec) for which the client supports only SPDY;
+	// nil: for none
+	spdy func(verb) bool
+	// paths (direct, or a load balancer) on which the client runs; nil: all paths
+	paths []string
+	// prepares the client for a trial (one client on a path to a cluster); nil: the trial's
+	// kubeconfig is enough
+	prepare func(context.Context, *trial) error
 }
 
-// matrixClients are the rows of docs/compatibility.md in their order. Two of them copy 100 MB, the
-// others 10 MB.
+// matrixClients are the rows of docs/compatibility.md in their order. Two clients copy 100 MB in
+// the cp test, the others 10 MB.
 var matrixClients = []client{
 	spdyKubectl("1.20", 10), spdyKubectl("1.24", 10), spdyKubectl("1.28", 10), spdyKubectl("1.29", 10),
 	connectedKubectl("1.20", 10), connectedKubectl("1.24", 100), connectedKubectl("1.28", 10), connectedKubectl("1.29", 10),
@@ -34,7 +41,8 @@ var matrixClients = []client{
 	{family: "helm", release: "4.1", verbs: helmVerbs},
 }
 
-// kubectl returns a release that supports WebSocket: 1.31 or later.
+// kubectl returns a kubectl that supports WebSocket: release 1.31 or later. It copies this many MB
+// in the cp test.
 func kubectl(release string, megabytes int) client {
 	return client{family: "kubectl", release: release, verbs: kubectlVerbs(megabytes), prepare: func(_ context.Context, tr *trial) error {
 		tr.k = bed.Kubectl(release, tr.file)
@@ -42,15 +50,16 @@ func kubectl(release string, megabytes int) client {
 	}}
 }
 
-// spdyKubectl returns a release that supports only SPDY: up to 1.29.
+// spdyKubectl returns a kubectl that supports only SPDY: release 1.29 or earlier. It copies this
+// many MB in the cp test.
 func spdyKubectl(release string, megabytes int) client {
 	c := kubectl(release, megabytes)
 	c.spdy = func(v verb) bool { return v.stream }
 	return c
 }
 
-// halfwayKubectl returns release 1.29 with its WebSocket support on, which covers exec, attach and
-// cp but not port-forward.
+// halfwayKubectl returns kubectl 1.29 with its WebSocket support switched on. It uses WebSocket for
+// exec, attach and cp, but SPDY for port-forward.
 func halfwayKubectl(release string, megabytes int) client {
 	c := kubectl(release, megabytes)
 	c.how = "WebSocket"
@@ -62,8 +71,8 @@ func halfwayKubectl(release string, megabytes int) client {
 	return c
 }
 
-// connectedKubectl returns a release that supports only SPDY and runs below `edge connect` in front
-// of a load balancer.
+// connectedKubectl returns a kubectl that supports only SPDY and is run by `edge connect`, which
+// uses WebSocket to pass a load balancer.
 func connectedKubectl(release string, megabytes int) client {
 	c := kubectl(release, megabytes)
 	c.how = "`edge connect`"
@@ -86,29 +95,32 @@ func (c client) name() string {
 	return name
 }
 
-// refused returns true if a verb cannot work on a path, so that edge must explain the reason to the
-// client.
+// refused returns true if a verb (an operation such as exec) cannot work on a path, because the
+// client supports only SPDY for it and a load balancer is on the path. edge must then send the
+// client an explanation.
 func (c client) refused(v verb, path string) bool {
 	return path != direct && c.spdy != nil && c.spdy(v)
 }
 
 func (c client) takes(path string) bool { return c.paths == nil || slices.Contains(c.paths, path) }
 
-// place is a cluster and a path on which the matrix runs a client.
+// place is where the matrix runs a client: a cluster, and a path (direct, or a load balancer) to
+// it.
 type place struct {
 	cluster cluster.Kind
 	path    string
 }
 
-// places are ordered so that neighbours differ in cluster and path.
+// places are the pairs of cluster and path of the matrix. Two consecutive places differ in both.
 var places = []place{
 	{cluster.New, direct}, {cluster.Old, balanced}, {cluster.New, nginx},
 	{cluster.Old, direct}, {cluster.New, balanced}, {cluster.Old, nginx},
 }
 
-// clientsAt returns the clients of each place. In the whole matrix, every client runs at all its
-// places. For `make test`, each client has two places: the first possible one, starting at the
-// client's own number, and the next one with another cluster and another path.
+// clientsAt returns the clients that run at each place (a cluster and a path to it). If whole is
+// true, every client runs at all places that are possible for it. Otherwise, for `make test`, each
+// client runs at two places: the first possible one, counted from the client's own number, and the
+// next one with another cluster and another path.
 func clientsAt(whole bool) map[place][]client {
 	at := map[place][]client{}
 	for i, c := range matrixClients {
@@ -125,9 +137,9 @@ func clientsAt(whole bool) map[place][]client {
 	return at
 }
 
-// TestPartOfMatrix checks that `make test` runs each client on both clusters and on two paths.
-// Behind each load balancer, it must run clients that get an explanation, clients that use `edge
-// connect`, and clients that work directly.
+// TestPartOfMatrix checks the part of the matrix that `make test` runs. Each client must run on
+// both clusters and on two paths. Behind each load balancer there must be clients that get edge's
+// explanation, clients that use `edge connect`, and clients that work directly.
 func TestPartOfMatrix(t *testing.T) {
 	at := clientsAt(false)
 	for _, c := range matrixClients {

@@ -18,11 +18,12 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// connectVersion is a version of kubectl that supports only SPDY.
+// connectVersion is the version of kubectl in the tests of `edge connect`. It supports only SPDY.
 const connectVersion = "1.24"
 
-// connectShell starts a shell in a terminal. Its variable $kubectl runs an old kubectl: directly
-// against edge, or through edge connect and the load balancer.
+// connectShell starts an interactive shell in a terminal. The shell's variable $kubectl runs an old
+// kubectl: directly against edge or, if connect is true, with `edge connect` through the load
+// balancer.
 func connectShell(ctx context.Context, t *testing.T, s *site, connect bool) *clients.Terminal {
 	t.Helper()
 	edge, err := bed.BuildEdge(ctx)
@@ -42,7 +43,8 @@ func connectShell(ctx context.Context, t *testing.T, s *site, connect bool) *cli
 	return shell
 }
 
-// say types a text into a terminal and waits for an expected output, for each step.
+// say carries out steps in a terminal. In each step, it types the first text and waits until the
+// terminal shows the second.
 func say(ctx context.Context, t *testing.T, terminal *clients.Terminal, steps ...[2]string) {
 	t.Helper()
 	for _, step := range steps {
@@ -55,16 +57,16 @@ func say(ctx context.Context, t *testing.T, terminal *clients.Terminal, steps ..
 	}
 }
 
-// Control characters of keys.
+// The characters that a terminal sends for Ctrl-C, Ctrl-D and Ctrl-Z.
 const (
 	ctrlC = "\x03"
 	ctrlD = "\x04"
 	ctrlZ = "\x1a"
 )
 
-// TestConnectJobControl checks that Ctrl-C, Ctrl-Z, fg, bg and the end of input work the same with
-// edge connect as without it. The steps use $((...)), so that the shell's output differs from the
-// echo of the input.
+// TestConnectJobControl checks that Ctrl-C, Ctrl-Z, fg, bg and the end of input work with `edge
+// connect` as without it. The typed commands contain $((...)), so that their output differs from
+// the terminal's echo of the typed text.
 func TestConnectJobControl(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for name, steps := range map[string][][2]string{
@@ -72,10 +74,10 @@ func TestConnectJobControl(t *testing.T) {
 				{"$kubectl exec shell -- sh -c 'echo started $((40+2)); sleep 60'\n", "started 42"},
 				{ctrlC, "ready> "}, {"echo code $? is $((100+30))\n", "code 130 is 130"},
 			},
-			"Ctrl-C in a terminal": { // the remote shell handles it
+			"Ctrl-C in a terminal": { // the shell in the pod handles the Ctrl-C
 				{"$kubectl exec -it shell -- sh -c 'trap \"echo caught $((40+2))\" INT; echo started $((40+3)); while :; do sleep 0.1; done'\n", "started 43"},
 				{ctrlC, "caught 42"},
-				{"\x1c", "ready> "}, // Ctrl-\ ends the exec
+				{"\x1c", "ready> "}, // Ctrl-\ ends the exec, and the local shell shows its prompt
 			},
 			"Ctrl-Z, fg": {
 				{"$kubectl exec shell -- sh -c 'echo started $((40+2)); i=0; while [ $i -lt 30 ]; do i=$((i+1)); sleep 0.1; done; echo ended $((50+2)); exit 9'\n", "started 42"},
@@ -114,8 +116,8 @@ func TestConnectJobControl(t *testing.T) {
 	})
 }
 
-// TestConnectLost checks that a kubectl below edge connect fails when the connection to the server
-// is lost.
+// TestConnectLost checks that a kubectl run by `edge connect` fails when the connection to the
+// server is lost.
 func TestConnectLost(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp})
@@ -160,9 +162,9 @@ func TestConnectLost(t *testing.T) {
 	})
 }
 
-// TestConnectNowhere checks edge connect with an API server that supports no WebSocket, behind a
-// load balancer that supports no SPDY. Requests without an upgrade must work, and an exec must fail
-// with an error that names both reasons.
+// TestConnectNowhere checks `edge connect` if neither WebSocket nor SPDY can work: the API server
+// supports no WebSocket, and the load balancer in front of it no SPDY. Requests without an upgrade
+// must work. An exec must fail with an error that names both reasons.
 func TestConnectNowhere(t *testing.T) {
 	s := sites[cluster.Old]
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -171,7 +173,9 @@ func TestConnectNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := s.cluster.EdgeToken(ctx) // has the right to impersonate, which the command uses with --as
+	// edge's own token, because its account may impersonate users, as the option --as of the
+	// command below requires
+	token, err := s.cluster.EdgeToken(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,14 +197,15 @@ func TestConnectNowhere(t *testing.T) {
 	}
 }
 
-// TestConnectLeavesNothing runs edge connect many times and checks that no file, process or
+// TestConnectLeavesNothing runs `edge connect` many times and checks that no file, process or
 // listener is left behind.
 func TestConnectLeavesNothing(t *testing.T) {
 	t.Parallel()
 	leavesNothing(t, sites[cluster.New], 25)
 }
 
-// leavesNothing runs commands that succeed, fail or are killed, in turn.
+// leavesNothing runs `edge connect` with commands that succeed, fail or are killed, in turn, and
+// checks that no file, process or listener is left behind.
 func leavesNothing(t *testing.T, s *site, runs int) {
 	t.Helper()
 	runtimeDir, kubeconfig := t.TempDir(), s.kubeconfig(t, balanced, "alice")
@@ -209,7 +214,7 @@ func leavesNothing(t *testing.T, s *site, runs int) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		argv := []string{"--", bed.Bin.Kubectl[connectVersion], "exec", "shell", "--", "sh", "-c", fmt.Sprintf("exit %d", i%2)}
 		code := i % 2
-		if i%3 == 2 { // the child is killed during an exec
+		if i%3 == 2 { // kill the command that `edge connect` runs, during an exec
 			argv = []string{"--", "sh", "-c", `"$0" exec shell -- sleep 60 & sleep 0.3; kill -9 $! $$`, bed.Bin.Kubectl[connectVersion]}
 			code = -1
 		}
@@ -232,8 +237,8 @@ func leavesNothing(t *testing.T, s *site, runs int) {
 	}
 }
 
-// gone returns an error if a process group still has members. The group includes every process that
-// may listen.
+// gone returns an error if a process group still has members. `edge connect`, its command and every
+// process that might still listen belong to the group.
 func gone(group int) error {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -242,9 +247,10 @@ func gone(group int) error {
 	for _, path := range stats {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			continue // the process has ended
+			continue // the process has ended since the folder /proc was read
 		}
-		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])) // state, parent, group
+		// fields of /proc/<pid>/stat after the name: state, parent, process group
+		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 		if fields[2] == strconv.Itoa(group) && fields[0] != "Z" {
 			return fmt.Errorf("process %s is still running", filepath.Dir(path))
 		}
@@ -252,8 +258,9 @@ func gone(group int) error {
 	return nil
 }
 
-// TestConnectListen checks edge connect --listen: the address serves clients with the written
-// kubeconfig and refuses others. At the end, the file and the listener must be gone.
+// TestConnectListen checks `edge connect --listen`. The address that it listens on must serve
+// clients that use the kubeconfig that it wrote, and refuse all others. After the end of `edge
+// connect`, the kubeconfig and the listener must be gone.
 func TestConnectListen(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

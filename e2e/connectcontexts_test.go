@@ -21,8 +21,9 @@ import (
 
 const contextsNamespace = "contexts"
 
-// manyContexts writes a kubeconfig with both clusters, two users, and contexts with a missing
-// cluster or user. The ConfigMap "here" in contextsNamespace contains the kind of its cluster.
+// manyContexts writes a kubeconfig with both clusters, two users, and also contexts whose cluster
+// or user is missing. In each cluster, the ConfigMap "here" in contextsNamespace contains the
+// cluster's kind.
 func manyContexts(ctx context.Context, t *testing.T) string {
 	t.Helper()
 	config := clientcmdapi.NewConfig()
@@ -56,8 +57,8 @@ func manyContexts(ctx context.Context, t *testing.T) string {
 	return file
 }
 
-// TestConnectContexts checks that --context, --kube-context and kubectl config work the same with
-// edge connect as without it: for two versions of kubectl and helm, in two clusters, as two users.
+// TestConnectContexts checks that --context, --kube-context and `kubectl config` work with `edge
+// connect` as without it. It uses two versions of kubectl, and helm, in two clusters, as two users.
 func TestConnectContexts(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
@@ -80,7 +81,9 @@ func TestConnectContexts(t *testing.T) {
 			kubectl, plain := bed.Bin.Kubectl[version], bed.Kubectl(version, file)
 			for _, command := range []string{"get-contexts", "current-context", "get-users"} {
 				directly := plain.Run(ctx, "config", command)
-				if command == "get-users" { // edge connect adds an entry for the missing user, in order to report that it is missing
+				// edge connect adds an entry for a user that the kubeconfig lacks, so that its
+				// error can name that user
+				if command == "get-users" {
 					directly.Stdout = append(directly.Stdout, "gone\n"...)
 				}
 				r := run(t, "", kubectl, "config", command)
@@ -103,7 +106,7 @@ func TestConnectContexts(t *testing.T) {
 			}
 			for context, says := range map[string]string{
 				"no-cluster": `cluster "gone" is not in your kubeconfig`, "no-user": `user "gone" is not in your kubeconfig`,
-				"no-context": "no-context", // kubectl's own message
+				"no-context": "no-context", // part of kubectl's own error message
 			} {
 				r := run(t, "", kubectl, "--context="+context, "get", "pods")
 				if said := strings.ReplaceAll(string(r.Stderr), `\"`, `"`); r.Code == 0 || !strings.Contains(said, says) {
@@ -153,7 +156,8 @@ func TestConnectContexts(t *testing.T) {
 	}
 }
 
-// sortedLines returns the lines sorted, for output without a defined order.
+// sortedLines returns the lines of b in sorted order. Tests use it for output without a defined
+// order.
 func sortedLines(b []byte) []string {
 	return slices.Sorted(strings.Lines(string(b)))
 }

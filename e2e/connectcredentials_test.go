@@ -20,8 +20,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestConnectCredentials checks that edge connect supports what kubectl supports in a kubeconfig:
-// credential plugins, token files, certificates, impersonation, proxies and server names.
+// TestConnectCredentials checks that edge connect supports everything that kubectl supports in a
+// kubeconfig: credential plugins, token files, certificates, impersonation, proxies and server
+// names.
 func TestConnectCredentials(t *testing.T) {
 	s := sites[cluster.New]
 	token := tokens["alice"]
@@ -73,7 +74,7 @@ func TestConnectCredentials(t *testing.T) {
 			if err := want(r, 7, "a line\n"); err != nil {
 				t.Error(err)
 			}
-			// Checks the user: the group dev may not list secrets, an administrator may.
+			// The result shows the user: the group dev may not list secrets, an administrator may.
 			if r = k.Run(ctx, "get", "secrets"); !strings.Contains(string(r.Stderr), `User "oidc:alice" cannot list resource "secrets"`) {
 				t.Errorf("secrets: code %d, %s", r.Code, r.Stderr)
 			}
@@ -84,7 +85,8 @@ func TestConnectCredentials(t *testing.T) {
 	}
 }
 
-// changed writes a kubeconfig with a change.
+// changed writes a kubeconfig for access, after the function change has changed its cluster and
+// user, and returns the file's path.
 func changed(t *testing.T, access cluster.Access, change func(*testing.T, *clientcmdapi.Cluster, *clientcmdapi.AuthInfo)) string {
 	t.Helper()
 	file, err := bed.Kubeconfig(access)
@@ -106,7 +108,7 @@ func changed(t *testing.T, access cluster.Access, change func(*testing.T, *clien
 	return file
 }
 
-// plugin returns the configuration of a credential plugin that returns this token.
+// plugin returns the kubeconfig entry of a credential plugin, a program that prints this token.
 func plugin(t *testing.T, token string) *clientcmdapi.ExecConfig {
 	t.Helper()
 	const credential = `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":%q}}`
@@ -119,7 +121,8 @@ func plugin(t *testing.T, token string) *clientcmdapi.ExecConfig {
 	}
 }
 
-// tunnelProxy is an HTTP proxy that supports only CONNECT to loopback addresses.
+// tunnelProxy is an HTTP proxy that supports only the method CONNECT, and only to loopback
+// addresses.
 type tunnelProxy struct{ tunnels atomic.Int32 }
 
 func (p *tunnelProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {

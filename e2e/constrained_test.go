@@ -17,9 +17,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestConstrainedImpersonation checks that rights under KEP-5284 have the same effect through edge
-// as at the API server itself. Only the new cluster supports them. If the impersonation is not
-// allowed, edge's error must end with the API server's message.
+// TestConstrainedImpersonation checks constrained impersonation (KEP-5284), which only the new
+// cluster supports. A right to impersonate must have the same effect through edge as at the API
+// server. If the impersonation is not allowed, edge's error must end with the API server's message.
 func TestConstrainedImpersonation(t *testing.T) {
 	const erin, target, node = "erin", "target", "system:node:n1"
 	forEachSite(t, func(t *testing.T, s *site) {
@@ -51,7 +51,7 @@ func TestConstrainedImpersonation(t *testing.T) {
 			t.Fatal(err)
 		}
 		onNew := s.cluster.Kind == cluster.New
-		if onNew { // the API server sees new RBAC rules only after a moment
+		if onNew { // repeat: the API server applies new RBAC rules only after a moment
 			eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error {
 				return list(k.namespace)(ctx, clientAs(t, itself, rest.ImpersonationConfig{UserName: target}))
 			})
@@ -93,10 +93,10 @@ func TestConstrainedImpersonation(t *testing.T) {
 	})
 }
 
-// TestConstrainedVerbDrift belongs to row VerbDrift of the attack corpus. It checks that a user who
-// may impersonate somebody only for get of a stream gets no stream. kube-apiserver treats a
-// WebSocket as get, but edge sends a POST for it. A user who may also impersonate for create gets
-// the stream.
+// TestConstrainedVerbDrift checks a user who may impersonate another user only for the verb get of
+// a stream. That user must get no stream through edge: kube-apiserver authorizes a WebSocket as
+// get, but edge sends a POST upstream for it. A user who may also impersonate for create must get
+// the stream. The test belongs to row VerbDrift of the attack corpus in docs/security.md.
 func TestConstrainedVerbDrift(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -116,7 +116,8 @@ func TestConstrainedVerbDrift(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error { // the API server sees new RBAC rules only after a moment
+	// repeat: the API server applies new RBAC rules only after a moment
+	eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error {
 		if got := raw(ctx, t, own, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), as)...); got.code != http.StatusSwitchingProtocols {
 			return fmt.Errorf("the API server itself: %v, want 101; otherwise this test proves nothing", got)
 		}

@@ -16,11 +16,11 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// asked is the part of a response that a page can read. If Error is set, the other fields are
-// empty.
+// asked is what a web page can read of the response to its request. If Error is not empty, the
+// other fields are empty.
 type asked struct {
 	Status int
-	Audit  string // value of the header Audit-Id
+	Audit  string // the response's header Audit-Id
 	Body   string
 	Error  string
 }
@@ -30,8 +30,8 @@ const whoAmIURI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 const whoAmIBody = `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`
 
-// pageRequests are the requests of a console and the responses that the page must read. want is a
-// part of the response's body.
+// pageRequests are requests that a web page sends through edge, and the responses that the page
+// must be able to read. want is a part of the response's body.
 var pageRequests = []struct {
 	method, path, body, credentials string
 	status                          int
@@ -41,12 +41,15 @@ var pageRequests = []struct {
 	{"POST", whoAmIURI, whoAmIBody, "omit", 201, testbed.UsernamePrefix + "alice"},
 	{"DELETE", podsURI + "/nothing", "", "omit", 403, "cannot delete resource"},
 	{"GET", podsURI + "/shell/log?limitBytes=1&follow=false&tailLines=0", "", "omit", 200, ""},
-	{"GET", podsURI, "", "include", 0, ""}, // a page never reads a response to a request with the browser's own credentials
+	// 0: with the browser's own credentials (include), a page must never be able to read the
+	// response
+	{"GET", podsURI, "", "include", 0, ""},
 }
 
-// TestBrowserCORS checks that a page of an allowed origin reads the responses to requests with its
-// token, also refusals, from edge and through the load balancer. A page of another origin reads
-// nothing. It can open a WebSocket with its token, because CORS does not apply to WebSockets.
+// TestBrowserCORS checks a web page that sends requests with its own token. A page of an allowed
+// origin must be able to read the responses, also refusals, directly from edge and through the load
+// balancer. A page of another origin must not. That page can still open a WebSocket with its token,
+// because CORS does not apply to WebSockets.
 func TestBrowserCORS(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -93,13 +96,15 @@ func TestBrowserCORS(t *testing.T) {
 			t.Errorf("%s, a WebSocket: %v", name, err)
 		}
 	}
-	// The flag --allowed-origins alone must not let a page read responses.
+	// Without --cors-allowed-origins, the flag --allowed-origins must not allow a page to read
+	// responses.
 	if seen, said := fetchFrom(t.Context(), t, console.URL, s.access(direct, tokens["alice"])); seen[0].Error == "" {
 		t.Errorf("without --cors-allowed-origins: %+v, %q", seen, said)
 	}
 }
 
-// fetchFrom makes a page send pageRequests.
+// fetchFrom makes the browser open page, which sends pageRequests. seen are the responses, and said
+// the messages in the browser's console.
 func fetchFrom(ctx context.Context, t *testing.T, page string, to cluster.Access) (seen []asked, said []string) {
 	t.Helper()
 	var requests []map[string]string
@@ -115,9 +120,9 @@ func fetchFrom(ctx context.Context, t *testing.T, page string, to cluster.Access
 }
 
 // TestCORSAgainstAPIServer compares edge with a kube-apiserver that has the same
-// --cors-allowed-origins. edge must allow the same origins and differ only as bridge/cors.go
-// states. The API server behind edge allows one more origin; edge must not forward its CORS
-// headers.
+// --cors-allowed-origins. edge must allow the same origins; bridge/cors.go lists the only
+// differences. The API server behind edge allows one more origin, but edge must not forward that
+// API server's CORS headers.
 func TestCORSAgainstAPIServer(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]
@@ -136,7 +141,8 @@ func TestCORSAgainstAPIServer(t *testing.T) {
 		for _, c := range []struct {
 			name, method, uri, token string
 			header                   []string
-			code                     int // expected code at edge; 0: the same as at the API server
+			// expected status code of edge's response; 0: the same as the API server's
+			code int
 		}{
 			{"preflight", "OPTIONS", podsURI, "", preflight, 0},
 			{"preflight of a path that is none", "OPTIONS", "/nothing", "", preflight, 0},
@@ -160,7 +166,8 @@ func TestCORSAgainstAPIServer(t *testing.T) {
 	}
 }
 
-// compareCORS reports each unexpected difference between edge's response and the API server's.
+// compareCORS reports each unexpected difference between edge's response (got) and the API server's
+// (want).
 func compareCORS(t *testing.T, name string, theirs bool, code int, want, got answer) {
 	t.Helper()
 	allowed := want.header.Get("Access-Control-Allow-Origin")
@@ -204,16 +211,17 @@ func compareCORS(t *testing.T, name string, theirs bool, code int, want, got ans
 	}
 }
 
-// TestCORSPatternsAgainstAPIServer checks that edge accepts the regular expressions that
-// kube-apiserver accepts.
+// TestCORSPatternsAgainstAPIServer checks that edge accepts exactly the regular expressions for
+// origins that kube-apiserver accepts.
 func TestCORSPatternsAgainstAPIServer(t *testing.T) {
 	t.Parallel()
 	program, err := bed.BuildEdge(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Both programs exit at once, because other required flags are missing. Only their error about
-	// this flag matters.
+	// says runs edge or kube-apiserver with a flag and reports whether its output contains words.
+	// Both programs exit at once, because other required flags are missing; the test needs only
+	// their error about this flag.
 	says := func(flag string, words string, argv ...string) bool {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

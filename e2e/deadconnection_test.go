@@ -12,24 +12,28 @@ import (
 	"time"
 )
 
-// The limits for a connection to the API server that dies without FIN or RST. Tests that run with
-// others multiply them by slack.
+// Limits for a test in which edge's connection to the API server dies without FIN or RST. If other
+// tests run at the same time, the test multiplies the limits by slack.
 const (
-	inFlightBar = 8 * time.Second // a GET that was in flight on the dead connection is answered within this time
-	newBar      = 4 * time.Second // after this time, new requests are answered at once
+	// edge must answer a GET that was in flight on the dead connection within this time
+	inFlightBar = 8 * time.Second
+	newBar      = 4 * time.Second // after this time, edge must answer new requests at once
 )
 
 const (
-	deadMany    = 20                     // requests of each kind that are in flight when the connection dies
-	reviewsMany = 10                     // reviews in flight for one user; edge allows 16
-	probePeriod = 250 * time.Millisecond // interval between two new requests
-	probeQuick  = time.Second            // the most that "at once" may take
-	endless     = 64 << 30               // bytes of a response that is never read to its end
-	deadTime    = 3 * time.Minute        // timeout of the whole test
+	// number of requests of each kind that are in flight when the connection dies
+	deadMany = 20
+	// number of edge's reviews in flight for one user when the connection dies; edge allows 16
+	reviewsMany = 10
+	probePeriod = 250 * time.Millisecond // interval between two new requests that probe sends
+	probeQuick  = time.Second            // longest duration of a response that counts as "at once"
+	// size in bytes of a response that the test never reads to its end
+	endless  = 64 << 30
+	deadTime = 3 * time.Minute // timeout of the whole test
 )
 
-// TestDeadConnection checks what happens when edge's connection to the API server dies without FIN
-// or RST, while new connections work.
+// TestDeadConnection checks what the clients' requests get when edge's connection to the API server
+// dies without FIN or RST, while new connections to the API server work.
 func TestDeadConnection(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
@@ -39,7 +43,8 @@ func TestDeadConnection(t *testing.T) {
 	for _, f := range seen {
 		d.expect(ctx, f, "seen")
 	}
-	quiet := d.watch(ctx, d.h, "quiet") // the response's head has arrived, but no event
+	// a watch whose response has begun, but whose first event has not arrived
+	quiet := d.watch(ctx, d.h, "quiet")
 	half := d.halfAnswer(ctx, endless)
 	defer half.Close()
 
@@ -56,13 +61,15 @@ func TestDeadConnection(t *testing.T) {
 		name := fmt.Sprintf("posted-%d", i)
 		posted = append(posted, d.send(ctx, http.MethodPost, name, object(d.object(name), "0", i*10_000, ""), header...))
 	}
-	long := make(chan reply, 1) // the body is larger than all buffers on the path
+	// 64 MiB, more than the buffers between client and API server can hold
+	long := make(chan reply, 1)
 	go func() { long <- d.h.do(ctx, http.MethodPost, bytesURI, make([]byte, 64<<20)) }()
 	later := d.h.follow(ctx, watchOf(d.object("later")))
 	recovered := d.probe(ctx, start)
 
 	slowest := d.answered(asked)
-	if r := <-head.reply; r.code != http.StatusMethodNotAllowed { // the API server answers 405 to a HEAD of an object
+	// 405 is the API server's own answer to a HEAD of an object
+	if r := <-head.reply; r.code != http.StatusMethodNotAllowed {
 		d.wrong.add("a HEAD did not get the API server's own answer", r)
 	}
 	d.toldOrDone(ctx, posted)
@@ -90,7 +97,8 @@ func TestDeadConnection(t *testing.T) {
 	}
 }
 
-// answered waits for the GETs that were in flight and returns the duration of the slowest.
+// answered waits for the responses to the GETs that were in flight when the connection died, and
+// returns the duration of the slowest.
 func (d *deadWay) answered(asked []sent) (slowest time.Duration) {
 	for _, one := range asked {
 		r := <-one.reply
@@ -102,8 +110,9 @@ func (d *deadWay) answered(asked []sent) (slowest time.Duration) {
 	return slowest
 }
 
-// toldOrDone waits for the POSTs that were in flight. Each must succeed, or get edge's 504 and not
-// have arrived.
+// toldOrDone waits for the responses to the POSTs that were in flight when the connection died.
+// Each POST must succeed. Otherwise the client must get edge's 504, and the API server must not
+// have created the object.
 func (d *deadWay) toldOrDone(ctx context.Context, posted []sent) {
 	d.Helper()
 	for i, one := range posted {
@@ -116,15 +125,15 @@ func (d *deadWay) toldOrDone(ctx context.Context, posted []sent) {
 	}
 }
 
-// probe sends new requests until several in a row are answered at once. It returns when the first
-// of those was sent, relative to start.
+// probe sends new requests until edge has answered several in a row at once. It returns the time
+// from start until the first of these was sent.
 func (d *deadWay) probe(ctx context.Context, start time.Time) time.Duration {
 	d.Helper()
 	const row = 8
 	var mu sync.Mutex
 	var all []*struct {
 		at   time.Duration
-		took time.Duration // 0: not answered yet
+		took time.Duration // 0: edge has not answered yet
 	}
 	var probes sync.WaitGroup
 	defer probes.Wait()

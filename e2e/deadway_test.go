@@ -15,7 +15,8 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// deadWay is an edge whose connections to the API server can die without FIN or RST.
+// deadWay is an edge with a relay in front of the API server. The relay can make edge's connections
+// appear dead: no byte passes, and no FIN or RST arrives.
 type deadWay struct {
 	*testing.T
 	s     *site
@@ -23,7 +24,7 @@ type deadWay struct {
 	edge  *testbed.Edge
 	h     *hand
 	wrong faults
-	name  string // prefix of the names of the test's objects
+	name  string // prefix of the names of all objects that the test creates
 }
 
 func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
@@ -33,11 +34,13 @@ func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(relay.Cut) // runs before edge's cleanup, so that the kept bytes never arrive
+	// Cut runs before the cleanup that stops edge, so that the bytes that the relay has kept never
+	// arrive
+	t.Cleanup(relay.Cut)
 	d.relay = relay
 	d.edge = startEdge(t, testbed.EdgeOptions{Cluster: d.s.cluster, Issuer: idp, Upstream: relay.Through(d.s.cluster.AdminAccess())})
 	d.h = newHand(t, d.edge.Access(tokens["alice"]))
-	for i := range 3 { // makes sure that a connection to the API server is open and in use
+	for i := range 3 { // make sure that a connection to the API server is open and in use
 		d.make(ctx, fmt.Sprintf("warm-%d", i))
 		if r := d.h.do(ctx, http.MethodGet, badMaps+"/"+d.object(fmt.Sprintf("warm-%d", i)), nil); r.err != nil || r.code != 200 {
 			t.Fatal(r)
@@ -48,7 +51,7 @@ func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
 
 func (d *deadWay) object(suffix string) string { return d.name + "-" + suffix }
 
-// make creates an object directly at the API server.
+// make creates the ConfigMap with this name suffix directly at the API server, not through edge.
 func (d *deadWay) make(ctx context.Context, suffix string) {
 	d.Helper()
 	meta := metav1.ObjectMeta{Name: d.object(suffix), Labels: map[string]string{"bad": "day"}}
@@ -58,7 +61,8 @@ func (d *deadWay) make(ctx context.Context, suffix string) {
 	}
 }
 
-// exists asks the API server directly whether an object exists.
+// exists asks the API server directly, not through edge, whether the ConfigMap with this name
+// suffix exists.
 func (d *deadWay) exists(ctx context.Context, suffix string) bool {
 	d.Helper()
 	list, err := d.s.cluster.Client.CoreV1().ConfigMaps(badNamespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + d.object(suffix)})
@@ -68,7 +72,8 @@ func (d *deadWay) exists(ctx context.Context, suffix string) bool {
 	return len(list.Items) > 0
 }
 
-// watch starts a watch of one object and waits for the head of its response.
+// watch starts a watch of the ConfigMap with this name suffix, and waits until the header of the
+// response has arrived.
 func (d *deadWay) watch(ctx context.Context, h *hand, suffix string) *follow {
 	d.Helper()
 	f := h.follow(ctx, watchOf(d.object(suffix)))
@@ -76,7 +81,7 @@ func (d *deadWay) watch(ctx context.Context, h *hand, suffix string) *follow {
 	return f
 }
 
-// begins waits for the head of a watch's response.
+// begins waits until the header of a watch's response has arrived.
 func (d *deadWay) begins(ctx context.Context, f *follow, suffix string) {
 	d.Helper()
 	select {
@@ -89,8 +94,8 @@ func (d *deadWay) begins(ctx context.Context, f *follow, suffix string) {
 	}
 }
 
-// halfAnswer requests a response with this many bytes and returns the rest of its body after
-// halfRead bytes.
+// halfAnswer requests a response with a body of this many bytes, reads the first halfRead bytes,
+// and returns the rest of the body.
 func (d *deadWay) halfAnswer(ctx context.Context, bytes int64) io.ReadCloser {
 	d.Helper()
 	resp, err := d.h.begin(ctx, http.MethodGet, fmt.Sprintf("%s?bytes=%d", bytesURI, bytes), nil)
@@ -103,9 +108,9 @@ func (d *deadWay) halfAnswer(ctx context.Context, bytes int64) io.ReadCloser {
 	return resp.Body
 }
 
-const halfRead = 1 << 20 // bytes
+const halfRead = 1 << 20 // number of bytes that halfAnswer reads of a response
 
-// expect waits for the event that an object was added.
+// expect waits for the watch event that the ConfigMap with this name suffix was added.
 func (d *deadWay) expect(ctx context.Context, f *follow, suffix string) {
 	d.Helper()
 	if event, ok := f.next(ctx); !ok || !strings.Contains(event, `"ADDED"`) || !strings.Contains(event, d.object(suffix)) {
@@ -113,8 +118,8 @@ func (d *deadWay) expect(ctx context.Context, f *follow, suffix string) {
 	}
 }
 
-// ended waits for the end of a watch. It fails the test if the end looks like a normal end by the
-// server.
+// ended waits for the end of a watch. It fails the test if the response ends as if the API server
+// had ended it normally.
 func (d *deadWay) ended(ctx context.Context, f *follow, what string) {
 	d.Helper()
 	if event, ok := f.next(ctx); ok {
@@ -126,7 +131,7 @@ func (d *deadWay) ended(ctx context.Context, f *follow, what string) {
 	}
 }
 
-// sent is a request in flight; its reply arrives in the channel.
+// sent is a request in flight. The channel receives the response, or the error instead.
 type sent struct {
 	what  string
 	reply chan reply

@@ -8,8 +8,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestDeployManifest checks that both clusters accept the manifests in deploy/ unchanged. The
-// namespace, account and roles exist already.
+// TestDeployManifest checks that both clusters accept the manifests in deploy/ unchanged. The API
+// server validates the objects but stores none of them (dry run); the namespace, the account and
+// the roles exist already.
 func TestDeployManifest(t *testing.T) {
 	var objects []*unstructured.Unstructured
 	for _, name := range []string{"edge.yaml", "options.yaml"} {

@@ -8,15 +8,17 @@ import (
 	"edge/e2e/testbed/clients"
 )
 
-// dialect is a client with one exec dialect, and a path that supports this dialect.
+// dialect is a client that uses one exec dialect (a protocol and subprotocol), and a path to edge
+// that supports this dialect.
 type dialect struct {
 	name    string
 	path    string
-	version string // version of kubectl; empty: the Python client
+	version string // kubectl's version; empty: the client is the Python client
 	env     []string
 }
 
-// dialects are the clients for all exec dialects of edge: SPDY, WebSocket v5 and WebSocket v4.
+// dialects are clients that together cover all exec dialects of edge: SPDY, WebSocket v5 and
+// WebSocket v4.
 var dialects = []dialect{
 	{name: "spdy, kubectl 1.29", path: direct, version: "1.29"},
 	{name: "spdy, kubectl 1.35", path: direct, version: "1.35", env: []string{"KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false"}},
@@ -28,7 +30,8 @@ var dialects = []dialect{
 	{name: "v4 balanced, python 22.6", path: balanced},
 }
 
-// exec prepares an exec that runs a shell script in the pod "shell" of a namespace.
+// exec returns a command, not yet started, that runs a shell script in the pod "shell" of a
+// namespace.
 func (d dialect) exec(ctx context.Context, t *testing.T, s *site, user, namespace, script string) *exec.Cmd {
 	t.Helper()
 	access := s.access(d.path, tokens[user])
@@ -47,7 +50,7 @@ func (d dialect) exec(ctx context.Context, t *testing.T, s *site, user, namespac
 	return cmd
 }
 
-// run runs the exec until it ends.
+// run runs a shell script in the pod "shell" of a namespace, until the client ends.
 func (d dialect) run(ctx context.Context, t *testing.T, s *site, user, namespace, script string) clients.Result {
 	t.Helper()
 	return clients.RunCommand(ctx, d.exec(ctx, t, s, user, namespace, script), nil)

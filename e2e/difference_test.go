@@ -12,18 +12,20 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// difference is an expected difference between edge and the API server in a scenario. The scenario
-// fails if the difference does not occur.
+// difference is a difference between what a client observes through edge and what it observes at
+// the API server. The test of a scenario fails if an expected difference does not occur.
 type difference struct {
-	name   string
-	agreed bool // true: accepted; false: a known bug, which makes the scenario fail
-	// apply returns the observation that edge must produce, given the API server's own.
+	name string
+	// true: the difference is accepted; false: it is a known bug, and the scenario fails
+	agreed bool
+	// apply changes own, the observation at the API server, into the observation that is expected
+	// through edge. It returns an error if the difference does not occur.
 	apply func(own, edge rawclient.Observation) (rawclient.Observation, error)
 }
 
-// unknowing is the difference when the upstream disappears. The API server ends the session without
-// a result, and in dialects where an empty result is a success, clients report a success. edge
-// reports that it does not know the result.
+// unknowing is the accepted difference if the connection to the upstream is lost. The API server
+// then ends the session without a result, and in dialects where an empty result means success,
+// clients report a success. edge reports that it does not know the result.
 var unknowing = &difference{"success without knowing", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.Status != nil || own.Text != "" || own.Close != 1006 {
 		return own, errors.New("the API server itself sent a result")
@@ -38,8 +40,9 @@ var unknowing = &difference{"success without knowing", true, func(own, edge rawc
 	return own, nil
 }}
 
-// flattened is the difference that the API server's translator turns a refusal into a 500, because
-// it has already answered 101 when it receives the refusal.
+// flattened is an accepted difference if the kubelet refuses a request. The API server's translator
+// from WebSocket to SPDY reports the refusal as a 500, because it has already answered 101. edge
+// keeps the refusal's status code.
 var flattened = &difference{"translator's 500", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.Status == nil || own.Status.Code != 500 {
 		return own, errors.New("the API server itself did not answer with code 500")
@@ -50,8 +53,9 @@ var flattened = &difference{"translator's 500", true, func(own, edge rawclient.O
 	return edge, nil
 }}
 
-// unkept is the difference that a refusal becomes a 500 when edge uses WebSocket upstream: the API
-// server's translator has already answered edge with 101 when it receives the refusal.
+// unkept is an accepted difference if the kubelet refuses a request and edge uses WebSocket
+// upstream. edge then receives a 500 instead of the refusal's code, because the API server's
+// translator from WebSocket to SPDY has already answered 101.
 var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if !strings.HasPrefix(own.Refusal, "404") || edge.Refusal != "" {
 		return own, errors.New("edge kept the code of the refusal")
@@ -62,7 +66,7 @@ var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawc
 	return edge, nil
 }}
 
-// refusedByNode returns the expected difference when the kubelet refuses a request.
+// refusedByNode returns the expected difference for a request that the kubelet refuses.
 func refusedByNode(p pair) *difference {
 	own := p.site.cluster.Kind == cluster.New && p.d.Name == v5
 	edge := p.site.cluster.Kind == cluster.New && p.upstream == overWebSocket
@@ -75,9 +79,9 @@ func refusedByNode(p pair) *difference {
 	return nil
 }
 
-// reworded is the difference in a result's message when edge uses WebSocket upstream. The API
-// server's translator then replaces the container runtime's message. Everything except the message
-// must be the same.
+// reworded is an accepted difference in the message of a result if edge uses WebSocket upstream.
+// The API server's translator from WebSocket to SPDY then replaces the container runtime's message.
+// All other parts of the observation must be equal.
 var reworded = &difference{"translator's words", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.String() == edge.String() {
 		return own, errors.New("there is no difference")
@@ -91,7 +95,8 @@ var reworded = &difference{"translator's words", true, func(own, edge rawclient.
 	return own, nil
 }}
 
-// withoutWords returns only what programs read of a Status: status, code, reason and exit code.
+// withoutWords returns a Status without its message for people: only status, code, reason and exit
+// code, which programs read.
 func withoutWords(s *metav1.Status) *metav1.Status {
 	kept := &metav1.Status{Status: s.Status, Reason: s.Reason, Code: s.Code}
 	if s.Details != nil {
@@ -104,8 +109,8 @@ func withoutWords(s *metav1.Status) *metav1.Status {
 	return kept
 }
 
-// translated returns reworded if edge's session passes the API server's translator but the direct
-// session does not.
+// translated returns the expected difference of a command that fails: reworded, if the API server
+// translates edge's session from WebSocket to SPDY, but not the direct one.
 func translated(p pair) *difference {
 	if p.site.cluster.Kind == cluster.New && p.upstream == overWebSocket && p.d.Name != v5 {
 		return reworded

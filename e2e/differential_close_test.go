@@ -11,19 +11,19 @@ import (
 	"edge/e2e/rawclient"
 )
 
-// closing are the ways in which a WebSocket client ends a session while its command runs.
-// Half-closed and broken connections are in differential_gone_test.go, because their result depends
-// on which event the server receives first.
+// closing are the ways in which a WebSocket client closes a session while its command runs.
+// Half-closed and broken connections are tested elsewhere, in differential_gone_test.go, because
+// their result depends on which event the server receives first.
 var closing = []struct {
 	name string
 	end  func(*rawclient.Session) error
-	code int // the close code with which the API server itself must answer
+	code int // close code with which the API server itself must answer
 }{
 	{"Close", (*rawclient.Session).Close, 1000},
 }
 
-// closeScenarios are scenarios in which the client ends the session, for each dialect. The command
-// reads its stdin or does not, with and without a terminal.
+// closeScenarios returns scenarios in which the client ends the session while the command runs. In
+// some, the command reads its stdin; in others it sleeps. In some, it has a terminal.
 func closeScenarios() []scenario {
 	all := []scenario{{
 		name: "client half-closes its connection", stdin: true, skip: onlySPDY, run: halfCloseConnection,
@@ -43,7 +43,9 @@ func closeScenarios() []scenario {
 					},
 					check: func(d rawclient.Dialect, o rawclient.Observation) error {
 						code := c.code
-						if d.SPDY && code == 1000 { // SPDY replaces a WebSocket dialect that the server does not support; see inDialect
+						// the API server does not support the WebSocket dialect, so an SPDY session
+						// replaces it; see inDialect
+						if d.SPDY && code == 1000 {
 							code = 0
 						}
 						if o.Close != code || o.Status != nil || o.Text != "" || o.Hung {
@@ -72,8 +74,8 @@ func onlySPDY(d rawclient.Dialect) string {
 	return ""
 }
 
-// closes ends a session while its command runs, reads the remaining output, and checks whether the
-// process in the pod ended.
+// closes runs a session that the client ends, with the function end, while the command runs. It
+// reads the remaining output, and checks whether the process in the pod has ended.
 func closes(ctx context.Context, r attempt, command string, tty bool, end func(*rawclient.Session) error) (rawclient.Observation, error) {
 	file := "/tmp/" + r.name
 	script := "echo $$ >" + file + "; echo ready; " + map[string]string{"reads": "cat >/dev/null", "sleeps": "exec sleep 600"}[command]
@@ -89,13 +91,13 @@ func closes(ctx context.Context, r attempt, command string, tty bool, end func(*
 	if err != nil || o.Refusal != "" {
 		return o, err
 	}
-	// A command that reads ends with its stdin. At the API server this sometimes happens before the
-	// server answers the close frame, so a success is ignored.
+	// A command that reads stdin succeeds when its stdin ends. At the API server, the command
+	// sometimes ends before the server answers the close frame. So a success is ignored.
 	if command == "reads" && !tty && o.Status != nil && o.Status.Status == metav1.StatusSuccess {
 		o.Status = nil
 	}
-	// If the command does not read or has a terminal, it is not defined whether the container
-	// runtime ends it. Then the process is only killed.
+	// It is not defined whether the container runtime ends a process that does not read stdin or
+	// that has a terminal. So the script only kills such a process and does not check it.
 	look := "kill -9 $(cat %[1]s); rm %[1]s; true"
 	if command == "reads" && !tty {
 		look = "p=$(cat %[1]s); rm %[1]s; i=0; while kill -0 $p && [ $i != 600 ]; do sleep 0.1; i=$((i+1)); done; " +
@@ -108,7 +110,8 @@ func closes(ctx context.Context, r attempt, command string, tty bool, end func(*
 	return o, err
 }
 
-// halfCloseConnection half-closes the TCP connection, which ends stdin, and continues to read.
+// halfCloseConnection half-closes the client's TCP connection, which ends the command's stdin, and
+// reads the rest of the session.
 func halfCloseConnection(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
 		Pod: "shell", Stdin: true, Command: []string{"sh", "-c", "echo ready; n=$(wc -c); sleep 2; echo after $n; exit 3"},
@@ -124,8 +127,9 @@ func halfCloseConnection(ctx context.Context, r attempt) (rawclient.Observation,
 	})
 }
 
-// hearsOn is the difference for an SPDY client that half-closes its connection. The API server
-// drops the client; edge treats the half-close as the end of stdin.
+// hearsOn is an accepted difference for an SPDY client that half-closes its TCP connection. The API
+// server ends the session; edge treats the half-close as the end of stdin and continues to send
+// output.
 var hearsOn = &difference{"half-closed SPDY", true, func(own, edge rawclient.Observation) (rawclient.Observation, error) {
 	if own.Status != nil || own.Text != "" || strings.Contains(own.Stdout.Head, "after") {
 		return own, errors.New("the API server itself sent more output or a result")

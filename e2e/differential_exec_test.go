@@ -14,8 +14,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestExecDialects checks that a client that runs exec through edge observes the same as at the API
-// server, in every dialect.
+// TestExecDialects checks exec in every dialect (protocol and subprotocol): a client must observe
+// the same through edge as directly at the API server.
 func TestExecDialects(t *testing.T) {
 	forEachPair(t, rawclient.Execs, func(t *testing.T, p pair) {
 		for _, sc := range slices.Concat(execScenarios, closeScenarios()) {
@@ -45,11 +45,11 @@ var execScenarios = []scenario{
 	{name: "killed by a signal", run: shell("kill -9 $$"), differs: translated, check: wantFailure},
 }
 
-// hundredThousand is a script that prints 500 lines on stdout, then 500 on stderr, and so on:
-// 50,000 lines on each stream.
+// hundredThousand is a shell script that prints 100,000 lines: 500 lines on stdout, then 500 on
+// stderr, and so on.
 const hundredThousand = `i=0; while [ $i -lt 50000 ]; do seq $((i + 1)) $((i + 500)); seq $((i + 1)) $((i + 500)) >&2; i=$((i + 500)); done`
 
-// shell runs a shell script without stdin.
+// shell returns the run function of a scenario: an exec of a shell script without stdin.
 func shell(script string) func(context.Context, attempt) (rawclient.Observation, error) {
 	return command("sh", "-c", script)
 }
@@ -72,7 +72,7 @@ func exits(code int) scenario {
 	}
 }
 
-// failureOf returns the expected difference for a command that ends with this exit code.
+// failureOf returns the expected difference of a command that ends with this exit code; nil: none.
 func failureOf(code int) func(pair) *difference {
 	if code == 0 {
 		return nil
@@ -82,19 +82,20 @@ func failureOf(code int) func(pair) *difference {
 
 func size(n int) func(rawclient.Dialect) int { return func(rawclient.Dialect) int { return n } }
 
-// bulk returns 200 MB, or 20 MB for dialects that send stdin in the same frames as a dialect with
-// 200 MB: SPDY and WebSocket before v4. It also returns 20 MB for base64, which would cost the
-// test's client too much CPU.
+// bulk returns how many bytes a scenario sends to stdin in a dialect: 200 MB, or 20 MB to save
+// time. The dialects with 20 MB are base64, which would cost the test's client too much CPU, and
+// dialects that send stdin in the same frames as a dialect with 200 MB.
 func bulk(d rawclient.Dialect) int {
 	switch d.Name {
-	case "websocket v4", "websocket v5", "spdy v4", "spdy v5": // spdy v5 is compared with spdy v4
+	// spdy v5 too, because it is compared with spdy v4
+	case "websocket v4", "websocket v5", "spdy v4", "spdy v5":
 		return 200_000_000
 	}
 	return 20_000_000
 }
 
-// sends sends bytes to stdin, and the command prints their hash. If the dialect has no half-close,
-// the command reads a fixed number of bytes.
+// sends returns a scenario in which the client sends bytes to stdin and the command prints their
+// hash. If the dialect has no half-close, the command reads a fixed number of bytes.
 func sends(title string, size func(rawclient.Dialect) int) scenario {
 	return scenario{
 		name: "stdin of " + title, stdin: true, heavy: title == "200 MB",
@@ -152,14 +153,15 @@ func halfClose(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	})
 }
 
-// fiftyResizes waits after each resize until the command sees the new size, so that each resize is
-// checked.
+// fiftyResizes changes the terminal's size 50 times. After each change it waits until the command
+// sees the new size, so that no change is skipped.
 func fiftyResizes(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	const script = `echo ready; i=1; while [ $i -le 50 ]; do
 		until [ "$(stty size 2>/dev/null)" = "$((100 + i)) $((200 + i))" ]; do sleep 0.01; done; echo size $i.; i=$((i + 1))
 	done; echo resized 50 times`
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
-		// Without stdin, the container runtime closes the terminal of a WebSocket client at once.
+		// stdin is open, because without stdin the container runtime closes the terminal of a
+		// WebSocket client at once
 		Pod: "shell", Command: []string{"sh", "-c", script}, Stdin: true, TTY: true,
 		Do: func(s *rawclient.Session) error {
 			if err := s.Expect("ready"); err != nil {
@@ -229,7 +231,7 @@ func wantLines(_ rawclient.Dialect, o rawclient.Observation) error {
 	return nil
 }
 
-// lostPod runs exec in a pod that its node does not know.
+// lostPod runs exec in a pod that exists at the API server but is unknown to its node's kubelet.
 func lostPod(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	return r.d.Exec(ctx, r.to, rawclient.Exec{Pod: cluster.LostPod, Command: []string{"true"}})
 }

@@ -13,12 +13,14 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestForwardDialects checks that a client that forwards ports through edge observes the same as at
-// the API server, in every dialect.
+// TestForwardDialects checks port-forward in every dialect (protocol and subprotocol): a client
+// must observe the same through edge as directly at the API server.
 func TestForwardDialects(t *testing.T) {
 	forEachPair(t, rawclient.Forwards, func(t *testing.T, p pair) {
 		if p.upstream == overWebSocket && p.site.cluster.Kind == cluster.Old {
-			return // the old cluster has no tunnelled port-forward, and its WebSocket dialect cannot replace it
+			// the old cluster does not support port-forward that is tunnelled in WebSocket, and its
+			// other WebSocket dialect cannot replace it
+			return
 		}
 		for _, sc := range forwardScenarios {
 			if sc.skip != nil && sc.skip(p.d) != "" {
@@ -29,11 +31,11 @@ func TestForwardDialects(t *testing.T) {
 	})
 }
 
-// Ports of the pod "shell"; cmd/inpod listens on echoPort and resetPort.
+// Ports of the pod "shell". The program cmd/inpod listens on echoPort and resetPort.
 const (
 	echoPort  = 9000
 	resetPort = 9001
-	freePort  = 9999 // no process listens
+	freePort  = 9999 // a port on which no process listens
 )
 
 var forwardScenarios = []scenario{
@@ -81,8 +83,8 @@ func repeat(port, n int) []int {
 	return ports
 }
 
-// echoMegabyte sends 1 MiB, waits until all of it has come back, and half-closes the connection if
-// the dialect can.
+// echoMegabyte sends 1 MiB on a forwarded connection, waits until the pod has sent back all of it,
+// and half-closes the connection if the dialect can.
 func echoMegabyte(_ int, c *rawclient.Connection) error {
 	if err := copyPattern(c, 1<<20); err != nil {
 		return err
@@ -102,8 +104,9 @@ func endBothWays(c *rawclient.Connection) error {
 	return c.AwaitEnd()
 }
 
-// endThenRead half-closes before the echo can have arrived. The container runtime does not pass the
-// half-close to the pod, but still sends the pod's output for one second.
+// endThenRead sends data and half-closes the connection before the pod's echo can have arrived. The
+// container runtime does not forward the half-close to the pod, but forwards the pod's output for
+// one more second.
 func endThenRead(_ int, c *rawclient.Connection) error {
 	if err := copyPattern(c, 64<<10); err != nil {
 		return err
@@ -120,8 +123,8 @@ func echoUnlessFree(i int, c *rawclient.Connection) error {
 	return echoMegabyte(i, c)
 }
 
-// awaitReset makes the pod reset the connection, and waits for its end if the dialect can express
-// that.
+// awaitReset makes the process in the pod reset its connection. Then it waits for the end of the
+// forwarded connection, if the dialect can signal that.
 func awaitReset(_ int, c *rawclient.Connection) error {
 	if _, err := c.Write([]byte("reset me")); err != nil {
 		return err
@@ -132,7 +135,8 @@ func awaitReset(_ int, c *rawclient.Connection) error {
 	return c.AwaitError()
 }
 
-// resetOne resets the first connection in the middle; the second one must continue.
+// resetOne resets the first forwarded connection while data is in flight. The second connection
+// must continue to work.
 func resetOne(i int, c *rawclient.Connection) error {
 	if i == 1 {
 		return echoMegabyte(i, c)

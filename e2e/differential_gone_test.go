@@ -15,20 +15,20 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// mostStillborn limits the repetitions when a session ends before its client disconnects, which
-// happens often on a busy node.
+// mostStillborn is how often clientGone repeats a session that ends before its client disconnects,
+// which is frequent on a busy node.
 const mostStillborn = 50
 
-// clientGone cuts the client's connection and checks that the process in the pod ends. It may end
-// by the end of its stdin or by a signal of the container runtime; which one comes first is not
-// defined.
+// clientGone cuts the client's connection during an exec and checks that the process in the pod
+// ends. The process may end because its stdin ends or because the container runtime sends a signal;
+// the order of the two is not defined.
 func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	file := "/tmp/" + r.name
 	var o rawclient.Observation
 	var err error
 	cut := false
-	// On a busy node, a process sometimes has no stdin from the start, also without edge, and ends
-	// before the client disconnects.
+	// On a busy node, also without edge, a process sometimes has no stdin and ends at once, before
+	// the client disconnects. Then repeat the session.
 	for range mostStillborn {
 		before := r.endLines()
 		if o, err = r.cutClient(ctx, file); err != nil || o.Refusal != "" {
@@ -56,8 +56,8 @@ func clientGone(ctx context.Context, r attempt) (rawclient.Observation, error) {
 	return o, err
 }
 
-// cutClient starts a process that writes its id to a file and reads stdin, then cuts the
-// connection.
+// cutClient starts an exec of a process that writes its process id to a file and reads stdin. Then
+// it cuts the client's connection.
 func (r attempt) cutClient(ctx context.Context, file string) (rawclient.Observation, error) {
 	return r.d.Exec(ctx, r.to, rawclient.Exec{
 		Pod: "shell", Stdin: true, Command: []string{"sh", "-c", "echo $$ >" + file + "; echo ready; cat >/dev/null"},
@@ -78,11 +78,12 @@ func wantAfter(_ rawclient.Dialect, o rawclient.Observation) error {
 	return nil
 }
 
-// ends counts the log lines of edge about ended sessions: those with cause "client gone", and
-// others.
+// ends counts edge's log lines "session ended": gone those whose cause is "client disconnected",
+// other all the others.
 type ends struct{ gone, other int }
 
-// endLines counts the lines in edge's log about ended sessions in the protocol of r.d.
+// endLines counts the log lines "session ended" that edge has written about sessions in the
+// protocol (SPDY or WebSocket) of r.d.
 func (r attempt) endLines() (n ends) {
 	if r.edge == nil {
 		return n
@@ -106,8 +107,8 @@ func (r attempt) endLines() (n ends) {
 	return n
 }
 
-// awaitGoneLine waits for one more line in edge's log about an ended session. It returns true if
-// the line's cause is "client gone".
+// awaitGoneLine waits until edge's log has one more line "session ended" than before. It returns
+// true if the line's cause is "client disconnected".
 func (r attempt) awaitGoneLine(ctx context.Context, before ends) (gone bool, err error) {
 	for {
 		switch now := r.endLines(); {
@@ -124,8 +125,8 @@ func (r attempt) awaitGoneLine(ctx context.Context, before ends) (gone bool, err
 	}
 }
 
-// TestExecUpstreamGone checks what a client observes, in each dialect, when the connection to the
-// API server is cut during a session.
+// TestExecUpstreamGone checks what a client observes when the connection to the API server is cut
+// during its exec, in each dialect.
 func TestExecUpstreamGone(t *testing.T) {
 	sc := scenario{
 		name: "upstream gone", differs: func(pair) *difference { return unknowing },
@@ -147,7 +148,8 @@ func TestExecUpstreamGone(t *testing.T) {
 	}
 	forEachSite(t, func(t *testing.T, s *site) {
 		sc := sc
-		sc.run = func(ctx context.Context, r attempt) (rawclient.Observation, error) { // directly at the API server
+		// this session does not use edge: the relay is between the client and the API server
+		sc.run = func(ctx context.Context, r attempt) (rawclient.Observation, error) {
 			relay, err := bed.StartRelay(s.cluster)
 			if err != nil {
 				return rawclient.Observation{}, err
@@ -160,8 +162,8 @@ func TestExecUpstreamGone(t *testing.T) {
 	})
 }
 
-// cutAll starts a session of each dialect through an edge, cuts edge's connection to the API
-// server, and judges the observations.
+// cutAll starts a session in each dialect through one edge, cuts edge's connection to the API
+// server, and compares each observation with the one at the API server itself.
 func cutAll(t *testing.T, s *site, upstream string, sc scenario,
 	session func(context.Context, rawclient.Dialect, cluster.Access, func()) (rawclient.Observation, error),
 ) {
@@ -176,7 +178,8 @@ func cutAll(t *testing.T, s *site, upstream string, sc scenario,
 		ready.Add(1)
 		done.Go(func() {
 			once := sync.OnceFunc(ready.Done)
-			defer once() // also if the session was refused
+			// also if the server refused the session, so that the other sessions need not wait
+			defer once()
 			ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
 			defer cancel()
 			got[i], errs[i] = session(ctx, d, edge.Access(tokens["alice"]), once)

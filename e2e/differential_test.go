@@ -18,7 +18,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// pair is a client's dialect to edge and edge's protocol to the API server.
+// pair is what one differential test runs: a client's dialect (protocol and subprotocol) to edge,
+// and the protocol that edge uses to the API server.
 type pair struct {
 	site     *site
 	upstream string
@@ -26,50 +27,52 @@ type pair struct {
 	edge     *testbed.Edge
 }
 
-// v5 is the dialect that API servers translate to SPDY themselves.
+// v5 is the name of the WebSocket dialect that API servers themselves translate to SPDY.
 const v5 = "websocket v5"
 
-// Values of --upstream-streaming that select one protocol.
+// Values of the flag --upstream-streaming that make edge use only one protocol to the API server.
 const (
 	overSPDY      = "spdy"
 	overWebSocket = "websocket"
 )
 
-// scenario is the behaviour of a client. The same function runs it through edge and directly at the
-// API server.
+// scenario is what a client does in a session. The same function runs it through edge and directly
+// at the API server, so that the test can compare the two observations.
 type scenario struct {
 	name string
 
-	// skip returns why a dialect cannot run the scenario; empty: the dialect can.
+	// skip returns the reason why a dialect cannot run the scenario; empty: it can.
 	skip func(rawclient.Dialect) string
-	// stdin means that the scenario needs stdin. Such a scenario does not run with WebSocket
-	// upstream on the old cluster: WebSocket v4 has no half-close of stdin, so edge does not offer
-	// it there.
+	// stdin is true if the scenario needs stdin. On the old cluster, such a scenario does not run
+	// with edge using WebSocket upstream: WebSocket v4 has no half-close of stdin, so edge does not
+	// use it there.
 	stdin bool
-	heavy bool // keeps a core busy; runs only with a slot of heavy
+	heavy bool // the scenario keeps a core busy, so it waits for a slot of the channel heavy
 
 	run func(ctx context.Context, r attempt) (rawclient.Observation, error)
 
-	// check checks the API server's own observation, so that edge is not compared with a broken
-	// session.
+	// check returns an error if the observation at the API server itself is not the expected one.
+	// So a test never compares edge with a broken session.
 	check func(rawclient.Dialect, rawclient.Observation) error
 
-	// differs returns the difference that must occur; nil: none is allowed.
+	// differs returns the difference that must occur between edge and the API server; nil: they
+	// must be equal.
 	differs func(pair) *difference
 }
 
-// attempt is one run of a scenario.
+// attempt is one run of a scenario (what a client does in a session), either through edge or
+// directly at the API server.
 type attempt struct {
 	d     rawclient.Dialect
 	site  *site
 	to    cluster.Access
-	other cluster.Access // as to, but for a user without the right
-	name  string         // unique, and valid as a file name
-	edge  *testbed.Edge  // nil: the attempt is directly at the API server
+	other cluster.Access // the same address as to, but for a user without the right to exec
+	name  string         // unique among all attempts, and valid as a file name
+	edge  *testbed.Edge  // nil: the session does not use edge
 }
 
-// ownAccess returns the access of a user directly at the API server, with the user and group names
-// that edge sends.
+// ownAccess returns the address of the API server itself and a credential of a user. The credential
+// has the user and group names under which edge impersonates that user.
 func (s *site) ownAccess(t *testing.T, user, group string) cluster.Access {
 	t.Helper()
 	access, err := s.cluster.UserAccess(testbed.UsernamePrefix+user, testbed.GroupsPrefix+group)
@@ -79,7 +82,8 @@ func (s *site) ownAccess(t *testing.T, user, group string) cluster.Access {
 	return access
 }
 
-// forEachPair runs a test for each upstream protocol and each dialect on both clusters.
+// forEachPair runs a test on both clusters, for each protocol that edge can use upstream and each
+// dialect in list.
 func forEachPair(t *testing.T, list []rawclient.Dialect, test func(t *testing.T, p pair)) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, upstream := range []string{overSPDY, overWebSocket} {
@@ -108,23 +112,25 @@ func startStreamingEdge(t *testing.T, s *site, upstream string, to cluster.Acces
 	return edge
 }
 
-// spokenBy returns the dialect for the direct run. It differs from d if the API server does not
-// support d.
+// spokenBy returns the dialect in which a client runs the scenario directly at the API server. That
+// is d, or a similar dialect if the API server does not support d.
 func spokenBy(kind cluster.Kind, d rawclient.Dialect) rawclient.Dialect {
 	switch {
 	case d.Name == "spdy v5":
-		return rawclient.ByName(rawclient.Execs, "spdy v4") // no API server agrees to v5 only
+		// no API server accepts a client that offers only v5
+		return rawclient.ByName(rawclient.Execs, "spdy v4")
 	case kind == cluster.New:
 	case d.Name == v5:
-		return rawclient.ByName(rawclient.Execs, "spdy v4") // WebSocket v4 has no half-close
+		// not WebSocket v4, because it has no half-close
+		return rawclient.ByName(rawclient.Execs, "spdy v4")
 	case d.Tunnel:
 		return rawclient.ByName(rawclient.Forwards, "spdy")
 	}
 	return d
 }
 
-// oracles runs each scenario once per dialect and cluster directly at the API server and stores the
-// observation.
+// oracles stores what a client observes in a scenario directly at the API server. Each scenario
+// runs once per dialect and cluster.
 type oracles struct {
 	mu   sync.Mutex
 	runs map[string]func() (rawclient.Observation, error)
@@ -143,17 +149,18 @@ func (o *oracles) observe(key string, run func() (rawclient.Observation, error))
 	return once()
 }
 
-// slots limits how many scenarios run at a time.
+// slots limits the number of scenarios that run at the same time.
 var slots = make(chan struct{}, 6)
 
 // mostScenario is the timeout of one run of a scenario.
 const mostScenario = 5 * time.Minute
 
-// mostOwn is the number of direct attempts. On a busy machine, the API server sometimes fails with
-// an old dialect.
+// mostOwn is how often a scenario is tried directly at the API server, which sometimes fails with
+// an old dialect on a busy machine.
 const mostOwn = 2
 
-// compare runs a scenario directly and through edge and compares the observations.
+// compare runs a scenario directly at the API server and through edge, and compares the two
+// observations.
 func (p pair) compare(t *testing.T, verb string, sc scenario) {
 	t.Helper()
 	slots <- struct{}{}
@@ -174,7 +181,7 @@ func (p pair) compare(t *testing.T, verb string, sc scenario) {
 	p.judge(t, sc, own, got)
 }
 
-// own returns the observation of the pair's client directly at the API server.
+// own returns what the client observes in a scenario directly at the API server.
 func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation {
 	t.Helper()
 	d := spokenBy(p.site.cluster.Kind, p.d)
@@ -182,7 +189,8 @@ func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation 
 	to, other := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
 	o, err := oracle.observe(strings.Join([]string{verb, kind, d.Name, sc.name}, " "), func() (o rawclient.Observation, err error) {
 		for try := range mostOwn {
-			ctx, cancel := context.WithTimeout(context.Background(), mostScenario) // not the test's context, because other pairs use the result too
+			// independent of this test's context, because other tests use the stored result too
+			ctx, cancel := context.WithTimeout(context.Background(), mostScenario)
 			o, err = sc.run(ctx, attempt{
 				d: d, site: p.site, to: to, other: other, name: slug(fmt.Sprint(kind, " ", d.Name, " ", sc.name, " ", try)),
 			})
@@ -202,7 +210,7 @@ func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation 
 	return inDialect(o, d, p.d)
 }
 
-// throughEdge returns the observation of the pair's client through edge.
+// throughEdge runs a scenario through edge and returns what the client observes.
 func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
 	defer cancel()
@@ -213,7 +221,8 @@ func (p pair) throughEdge(t *testing.T, sc scenario) (rawclient.Observation, err
 	})
 }
 
-// judge compares the observations and checks that an expected difference occurs.
+// judge compares own, the observation at the API server, with edge, the observation through edge.
+// If a difference is expected, it must occur.
 func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) {
 	t.Helper()
 	want := own
@@ -234,10 +243,11 @@ func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) 
 	}
 }
 
-// inDialect converts an observation in one dialect to what it would be in another dialect of the
-// same API server. The agreed subprotocol, the start message and the close code belong to
-// WebSocket, whose request is a GET. The message of a v5 Status comes from the API server's
-// translator.
+// inDialect converts the observation of a session in the dialect from: it returns what the same API
+// server would send in the dialect to. It changes the agreed subprotocol, the start message and the
+// close code, which only WebSocket has, and the verb in a refusal, because a WebSocket request is a
+// GET. In v5, it changes the message of a Status, which comes from the API server's translator to
+// SPDY.
 func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Observation {
 	if isGet := func(d rawclient.Dialect) bool { return !d.SPDY || d.Tunnel }; isGet(to) && !isGet(from) {
 		o.Refusal = strings.Replace(o.Refusal, "cannot create resource", "cannot get resource", 1)
@@ -248,7 +258,7 @@ func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Ob
 	o.Subprotocol = to.Offer[0]
 	switch {
 	case to.Tunnel:
-		o.Close = 1000 // the server's answer to the client's close frame
+		o.Close = 1000 // the close code with which the server answers the client's close frame
 	case !to.SPDY:
 		o.Start = 1
 		if o.Close == 0 {
@@ -261,8 +271,8 @@ func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Ob
 	return o
 }
 
-// inTranslatorsWords returns the Status that the API server's translator makes of a container
-// runtime's failure.
+// inTranslatorsWords returns the Status that the API server's translator from WebSocket to SPDY
+// sends instead of the container runtime's failure s.
 func inTranslatorsWords(s *metav1.Status) *metav1.Status {
 	if s.Reason != remotecommand.NonZeroExitCodeReason {
 		return &apierrors.NewInternalError(errors.New(s.Message)).ErrStatus

@@ -9,23 +9,28 @@ import (
 	"time"
 )
 
-// These values are for `make distance`, while nothing else runs.
+// Values for `make distance`, during which no other test runs.
 var (
 	distanceRuns = flag.Int("distance-runs", 5, "downloads of each kind in TestDistanceTable; the result is their median")
 	uploadRuns   = flag.Int("distance-upload-runs", 3, "uploads of each kind in TestDistanceTable; the result is their median")
 )
 
 const (
-	downloadBytes  = 64 << 20
-	uploadBytes    = 100 << 20
-	distanceBar    = 0.8  // required ratio of the rate through edge to the direct rate
-	uploadBar      = 0.95 // required ratio for uploads with a distant API server: not slower, within the measurement error
-	uploadNearBar  = 2    // required ratio for uploads with a distant client
+	downloadBytes = 64 << 20
+	uploadBytes   = 100 << 20
+	// smallest accepted ratio of the download rate: through edge divided by direct
+	distanceBar = 0.8
+	// smallest accepted ratio of upload rates if the API server is distant: edge must not be slower
+	// than direct, within the measurement error
+	uploadBar = 0.95
+	// smallest accepted ratio of upload rates if the client is distant: edge must be twice as fast
+	// as direct
+	uploadNearBar  = 2
 	distantWatches = 200
 )
 
-// TestDistanceTable measures downloads and uploads over lines with a round trip of 20, 50 and 100
-// ms.
+// TestDistanceTable measures the rates of downloads and uploads over connections with a round trip
+// of 20, 50 and 100 ms.
 func TestDistanceTable(t *testing.T) {
 	var rows []string
 	held := func(t *testing.T, what string, d *distance, through, own, bar float64) {

@@ -13,17 +13,18 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// lineRate is the rate of the line in bytes per second: 40 MB/s.
+// lineRate is the rate of a line, a relay that simulates a distant network: 40 MB/s.
 const lineRate = 40_000_000
 
-// The two places of the long line. Direct requests to the API server always use such a line.
+// The two possible places of the distant network connection. Direct requests to the API server
+// always use such a connection.
 const (
 	farAPIServer = "between edge and the API server"
 	farClient    = "between client and edge"
 )
 
-// distance holds two clients of a pod behind an API server, one of them through edge. Both use
-// lines of the same round trip.
+// distance holds two clients that exchange data with a pod through the API server's proxy:
+// `through` uses edge, `own` does not. The network connections of both have the same round trip.
 type distance struct {
 	*testing.T
 	roundTrip    time.Duration
@@ -31,8 +32,8 @@ type distance struct {
 	own, through *hand
 }
 
-// bytesURI is the pod's port that sends and receives bytes, through the API server's proxy, which
-// does not limit the size of a body.
+// bytesURI is the path of a port of the pod that sends and receives bytes. It leads through the API
+// server's proxy for pods, which does not limit the size of a body.
 const bytesURI = podsURI + "/http:shell:8082/proxy/"
 
 func startDistance(t *testing.T, where string, roundTrip time.Duration) *distance {
@@ -67,7 +68,7 @@ func startDistance(t *testing.T, where string, roundTrip time.Duration) *distanc
 	return d
 }
 
-// download returns the rate in bytes per second.
+// download downloads size bytes from the pod and returns the rate in bytes per second.
 func (d *distance) download(ctx context.Context, h *hand, size int64) (float64, error) {
 	start := time.Now()
 	resp, err := h.begin(ctx, http.MethodGet, fmt.Sprintf("%s?bytes=%d", bytesURI, size), nil)
@@ -82,7 +83,7 @@ func (d *distance) download(ctx context.Context, h *hand, size int64) (float64, 
 	return float64(n) / time.Since(start).Seconds(), err
 }
 
-// upload returns the rate in bytes per second.
+// upload uploads size bytes to the pod and returns the rate in bytes per second.
 func (d *distance) upload(ctx context.Context, h *hand, size int64) (float64, error) {
 	start := time.Now()
 	r := h.do(ctx, http.MethodPost, bytesURI, make([]byte, size), "Content-Type: application/octet-stream")
@@ -92,8 +93,8 @@ func (d *distance) upload(ctx context.Context, h *hand, size int64) (float64, er
 	return float64(size) / time.Since(start).Seconds(), r.err
 }
 
-// compare transfers size bytes several times, alternately through edge and directly, and returns
-// the medians in MB/s.
+// compare transfers size bytes several times, alternately through edge and directly. It returns the
+// median rates in MB/s.
 func (d *distance) compare(what string, carry func(context.Context, *hand, int64) (float64, error), size int64, runs int) (through, own float64) {
 	d.Helper()
 	ctx, cancel := context.WithTimeout(d.Context(), time.Duration(runs)*patience)
@@ -118,7 +119,7 @@ func median(of []float64) float64 {
 	return (of[(len(of)-1)/2] + of[len(of)/2]) / 2
 }
 
-// openWatches opens n watches through edge. At most 100 of them share a connection to edge.
+// openWatches opens n watches through edge, at most 100 on each of the client's connections.
 func (d *distance) openWatches(n int) {
 	d.Helper()
 	var h *hand
@@ -138,9 +139,9 @@ func (d *distance) openWatches(n int) {
 	}
 }
 
-// TestDistance checks that edge over a line with a round trip of 50 ms is at least half as fast as
-// the API server itself at the same time. A flow-control window that is too small fails this
-// clearly. `make distance` measures exactly.
+// TestDistance checks edge over a connection with a round trip of 50 ms. edge must be at least half
+// as fast as the API server itself at the same time; with a flow-control window that is too small,
+// it is much slower. `make distance` measures precisely.
 func TestDistance(t *testing.T) {
 	const half = 0.5
 	t.Run(farAPIServer, func(t *testing.T) {

@@ -30,9 +30,9 @@ sends HTTP/1.1 to edge, forwards WebSocket, drops any other Upgrade, and closes 
 configured to forward WebSocket and no other Upgrade, with the same 60 s.
 `
 
-// checkDocuments compares the results of this run with docs/compatibility.md, and that document
-// with the README. With -update, after a successful run of the whole matrix, it writes both
-// instead.
+// checkDocuments compares the results of this run with docs/compatibility.md, and
+// docs/compatibility.md with the README. With the flag -update, after a successful run of the whole
+// matrix, it writes both files instead.
 func (r *results) checkDocuments(passed bool) error {
 	found := r.sheet()
 	if *updateDocs {
@@ -46,7 +46,9 @@ func (r *results) checkDocuments(passed bool) error {
 		return err
 	}
 	written := readSheet(string(text))
-	tables := written // after a part of the matrix, the document must at least have the form that the matrix writes
+	// if only a part of the matrix ran, check that the document has the form that the whole matrix
+	// would write
+	tables := written
 	if r.whole() {
 		tables = found
 	}
@@ -71,7 +73,7 @@ func (r *results) whole() bool {
 	return len(r.rows) == cells
 }
 
-// check compares the cells of s, which may be a part of the matrix, with the document.
+// check compares the results in s, perhaps of a part of the matrix, with those in the document.
 func (s *sheet) check(written *sheet) error {
 	var errs []error
 	for key, mark := range s.marks {
@@ -87,7 +89,8 @@ func (s *sheet) check(written *sheet) error {
 	return errors.Join(errs...)
 }
 
-// TestSheet checks that a document is read as it was written, and that each difference is reported.
+// TestSheet checks that readSheet reads a document as markdown wrote it, and that check reports
+// each difference.
 func TestSheet(t *testing.T) {
 	var r results
 	for p, there := range clientsAt(true) {

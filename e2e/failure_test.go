@@ -11,8 +11,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// startSleeper starts an exec of a process that only sleeps, in a dialect, and returns the process
-// id inside the pod.
+// startSleeper starts, in a dialect, an exec of a process that only sleeps. It returns the running
+// client and the process id inside the pod.
 func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines, string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
@@ -28,7 +28,8 @@ func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines
 	return w, strings.TrimSpace(pid)
 }
 
-// waitCode returns the client's exit code, or -1 if the client does not end within patience.
+// waitCode returns the client's exit code, or -1 if the client does not end within the time
+// patience.
 func waitCode(w *lines) int {
 	timer := time.AfterFunc(patience, w.cancel)
 	defer timer.Stop()
@@ -37,15 +38,15 @@ func waitCode(w *lines) int {
 	return w.wait()
 }
 
-// TestProcessKilled checks the client's exit code after the process in the pod was killed: it must
-// be 137, as in a shell.
+// TestProcessKilled checks the exit code of a client whose process in the pod is killed. The code
+// must be 137, as a shell returns it.
 func TestProcessKilled(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		file, err := bed.Kubeconfig(s.cluster.AdminAccess())
 		if err != nil {
 			t.Fatal(err)
 		}
-		admin := bed.Kubectl("1.35", file) // directly at the API server
+		admin := bed.Kubectl("1.35", file) // directly at the API server, not through edge
 		for _, d := range dialects {
 			t.Run(d.name, func(t *testing.T) {
 				t.Parallel()
@@ -61,8 +62,8 @@ func TestProcessKilled(t *testing.T) {
 	})
 }
 
-// TestAPIServerKilled checks that no client in any dialect reports success when the API server is
-// killed during its session. The test uses its own cluster.
+// TestAPIServerKilled checks clients in all dialects when the API server is killed during their
+// sessions. No client may report success. The test uses its own cluster.
 func TestAPIServerKilled(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -85,7 +86,7 @@ func TestAPIServerKilled(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// edge must still run: when the API server is back, edge serves requests.
+	// edge itself must still run: when the API server is back, edge must serve requests again.
 	if err := s.cluster.RestartAPIServer(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,8 @@ func TestAPIServerKilled(t *testing.T) {
 }
 
 // TestRefusedStreamsHarmNobody checks that edge does not reuse a connection that the API server
-// closes after a refusal. The next request would fail as if the API server were down.
+// closes after it has refused an upgrade. Otherwise the next request would fail as if the API
+// server were down.
 func TestRefusedStreamsHarmNobody(t *testing.T) {
 	t.Parallel()
 	edge, err := bed.StartEdge(t.Context(), testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Issuer: idp})
@@ -103,9 +105,9 @@ func TestRefusedStreamsHarmNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := edge.Access(tokens["alice"])
-	const rounds = 300 // without protection, about 1 request in 80 fails
+	const rounds = 300 // without edge's protection, about 1 request in 80 would fail
 	for range rounds {
-		// The API server refuses an upgrade that accepts only JSON with 406, and closes the
+		// The API server answers 406 to an upgrade that accepts only JSON, and closes the
 		// connection a moment later.
 		if a := raw(t.Context(), t, to, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), askJSON)...); a.code != 406 {
 			t.Fatalf("%v, want the API server's own 406", a)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// faults counts failures by kind and keeps the first of each kind, because a load test may fail
-// many times for the same reason. The zero value is ready to use.
+// faults counts failures by their kind. It keeps the first failure of each kind only, because a
+// load test may fail many times for the same reason. The zero value is ready to use.
 type faults struct {
 	mu    sync.Mutex
 	n     map[string]int
@@ -36,7 +36,8 @@ func (f *faults) kinds() []string {
 	return slices.SortedFunc(maps.Keys(f.n), func(a, b string) int { return cmp.Or(f.n[b]-f.n[a], strings.Compare(a, b)) })
 }
 
-// report fails the test with each kind of failure that does not occur in excused.
+// report fails the test with each kind of failure in f that does not also occur in excused; nil
+// excuses none.
 func (f *faults) report(t *testing.T, excused *faults) {
 	t.Helper()
 	for _, kind := range f.kinds() {

@@ -12,8 +12,8 @@ import (
 	"edge/e2e/testbed"
 )
 
-// flow sends requests of several users without pause, while their tokens change all the time. No
-// request may fail.
+// flow sends requests of several users without pause, while the users' tokens change. No request
+// may fail.
 type flow struct {
 	t    *testing.T
 	edge *testbed.Edge
@@ -22,23 +22,26 @@ type flow struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	answered sync.Map // by signed.by: *atomic.Int64, the number of requests answered with 200
-	excused  sync.Map // by signed.by: requests that may fail from now on
+	// by the name in signed.by: *atomic.Int64, the number of requests that edge answered with 200
+	answered sync.Map
+	excused  sync.Map // keys are names in signed.by: requests counted under such a name may fail
 	failed   atomic.Int64
 }
 
-// signed is a token and the user or key for which its requests are counted.
+// signed is a token, and the name (of a user or a key) under which its requests are counted.
 type signed struct{ token, by string }
 
 const (
-	flowWorkers  = 4           // goroutines per user
-	enough       = 200         // minimum number of requests in each phase of a test
-	renewPeriod  = time.Second // interval of new tokens; tokens issued in the same second are equal
-	mostFailures = 5           // the flow stops after this many failures
-	phaseLimit   = patience    // timeout of a phase, which normally takes seconds
+	flowWorkers = 4   // goroutines per user
+	enough      = 200 // number of successful requests for which each phase of a test waits
+	// how often a user gets a new token; tokens that are issued in the same second are equal
+	renewPeriod  = time.Second
+	mostFailures = 5        // the requests stop after this many failures
+	phaseLimit   = patience // timeout of one phase of a test, which normally takes seconds
 )
 
-// startFlow returns a flow without users. The flow ends with the test at the latest.
+// startFlow returns a flow, a sender of continuous requests, that has no users yet. The flow ends
+// with the test at the latest.
 func startFlow(t *testing.T, edge *testbed.Edge) *flow {
 	f := &flow{t: t, edge: edge}
 	f.ctx, f.cancel = context.WithCancel(t.Context())
@@ -46,13 +49,13 @@ func startFlow(t *testing.T, edge *testbed.Edge) *flow {
 	return f
 }
 
-// stop ends the flow and returns when no request is in flight.
+// stop ends the requests of all users and returns when no request is in flight.
 func (f *flow) stop() {
 	f.cancel()
 	f.running.Wait()
 }
 
-// add adds the requests of one more user. renew returns the user's next token.
+// add starts the requests of one more user. renew returns the user's next token.
 func (f *flow) add(renew func(context.Context) (signed, error)) {
 	f.t.Helper()
 	var newest atomic.Pointer[signed]
@@ -98,10 +101,11 @@ func (f *flow) ask(c *caller, s signed) {
 	}
 }
 
-// excuse allows requests counted for `by` to fail from now on.
+// excuse allows all later requests that are counted under the name `by` to fail.
 func (f *flow) excuse(by string) { f.excused.Store(by, nil) }
 
-// await returns when enough further requests have been answered with 200 for each of these names.
+// await returns when, for each of these names, edge has answered `enough` further requests with
+// 200.
 func (f *flow) await(by ...string) {
 	f.t.Helper()
 	for _, by := range by {
@@ -123,7 +127,7 @@ func (f *flow) count(by string) *atomic.Int64 {
 	return n.(*atomic.Int64)
 }
 
-// pause waits for d. It returns false if ctx has ended.
+// pause waits for the time d. It returns false if ctx ended before.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

@@ -12,8 +12,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// framed is an HTTP/2 client that can write any frames (RFC 9113). It reads only when a test calls
-// ReadFrame or answer.
+// framed is an HTTP/2 client that can write any frame, also invalid ones (RFC 9113). It reads from
+// its connection only when a test calls ReadFrame or answer.
 type framed struct {
 	*tls.Conn
 	*http2.Framer
@@ -38,7 +38,7 @@ func dialFrames(t *testing.T, to cluster.Access) *framed {
 	return c
 }
 
-// head returns the header block of a request.
+// head returns the header block of a request, encoded with HPACK.
 func (c *framed) head(method, uri string, more ...[2]string) []byte {
 	c.block.Reset()
 	fields := [][2]string{{":method", method}, {":scheme", "https"}, {":authority", host(c.to)}, {":path", uri}}
@@ -62,10 +62,11 @@ func (c *framed) request(t *testing.T, stream uint32, end bool, method, uri stri
 	}
 }
 
-// mostFrames is how many frames are read for one response.
+// mostFrames is how many HTTP/2 frames the method answer reads at most for one response.
 const mostFrames = 100
 
-// answer returns the status of a response, or how the server ended the stream or the connection.
+// answer returns the status code of the response on a stream, or how the server ended the stream or
+// the connection.
 func (c *framed) answer(t *testing.T, stream uint32) string {
 	t.Helper()
 	for range mostFrames {
