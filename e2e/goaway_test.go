@@ -18,16 +18,20 @@ import (
 
 const (
 	goawayWorkers = 20
-	goawayBody    = 300_000 // size of the largest body, in bytes
-	longBody      = 1 << 20 // the largest body that edge keeps in order to resend it, in bytes
-	longestBody   = 2 << 20 // the largest body of this test, in bytes; below the API server's limit
-	longWrites    = 400
-	goawayTime    = 10 * time.Minute
+	// size in bytes of the largest body of an ordinary write, which edge can keep and send again
+	goawayBody = 300_000
+	// size in bytes above which edge does not keep a body in order to send it again
+	longBody = 1 << 20
+	// size in bytes of the largest body in this test; it is below the API server's limit
+	longestBody = 2 << 20
+	longWrites  = 400
+	goawayTime  = 10 * time.Minute
 )
 
-// TestGoaway writes through edge while the API server sends GOAWAY at random, as it does to
-// distribute its clients. The same writes run directly at the API server. A write may fail through
-// edge only if such writes also fail there, and no write may be done twice.
+// TestGoaway checks writes (POST, PUT, PATCH and DELETE) through edge while the API server sends
+// GOAWAY at random, as it does to distribute its clients over its replicas. Other clients send the
+// same writes directly to the API server. A kind of failure may occur through edge only if it also
+// occurs there, and no write may be done twice.
 func TestGoaway(t *testing.T) {
 	t.Parallel()
 	s := badDays(t)
@@ -52,7 +56,7 @@ func TestGoaway(t *testing.T) {
 	start := time.Now()
 	before := relay.Accepted()
 	through, beside := newWriters(t, "edge", edge.Access(tokens["alice"])), newWriters(t, "own", own)
-	beside.repeats = true // after a GOAWAY, a direct client must resend
+	beside.repeats = true // a client without edge must itself send a request again after a GOAWAY
 	var both sync.WaitGroup
 	both.Go(func() { through.run(ctx, goawayWrites/writesOfCycle) })
 	both.Go(func() { beside.run(ctx, goawayWrites/writesOfCycle) })
@@ -65,8 +69,8 @@ func TestGoaway(t *testing.T) {
 	through.failed.report(t, &beside.failed)
 	through.checkOnce(ctx, s.cluster)
 
-	// edge does not keep longer bodies. It may fail these writes if it reports that nothing was
-	// done, and if that is true.
+	// edge does not keep a body longer than longBody, so it cannot send such a write again. The
+	// write may fail if edge tells the client that nothing was done, and if that is true.
 	told := &told{}
 	long := newWriters(t, "long", through.to)
 	long.least, long.most, long.excuse = longBody, longestBody, told.excuse(s)
@@ -76,37 +80,38 @@ func TestGoaway(t *testing.T) {
 	long.checkOnce(ctx, s.cluster)
 }
 
-// writers are workers that each create, change and delete objects one after the other, over their
-// own connection.
+// writers are clients that each create, change and delete ConfigMaps one after the other, over a
+// connection of their own.
 type writers struct {
 	t       *testing.T
 	label   string
 	to      cluster.Access
-	repeats bool // see hand.repeats
+	repeats bool // the clients themselves may send a request again; see hand.repeats
 
-	least, most int // size of a body, in bytes
+	least, most int // smallest and largest size of a request's body, in bytes
 
-	// excuse returns nil if a write may fail with this reply, otherwise what went wrong; nil: no
-	// write may fail.
+	// excuse decides whether a write may fail with this reply. It returns nil if so, otherwise an
+	// error that describes what is wrong. A nil excuse allows no write to fail.
 	excuse func(context.Context, *writers, write, reply) error
 
-	done   atomic.Int64 // number of successful writes
+	done   atomic.Int64 // number of writes that succeeded
 	failed faults
 }
 
-var labels atomic.Int64 // number of labels that have been used
+var labels atomic.Int64 // counter that makes the label of each call of newWriters unique
 
-// newWriters returns writers whose objects have names that begin with label and are unique in this
-// run.
+// newWriters returns writers (clients that create, change and delete ConfigMaps). The names of
+// their ConfigMaps begin with label and are unique in this run.
 func newWriters(t *testing.T, label string, to cluster.Access) *writers {
 	label = fmt.Sprintf("%s-%d", label, labels.Add(1))
 	return &writers{t: t, label: label, to: to, most: goawayBody}
 }
 
-// writesOfCycle is the number of writes in a cycle: POST, PUT, PATCH and DELETE of one object.
+// writesOfCycle is the number of writes of one ConfigMap's life: POST, PUT, PATCH and DELETE.
 const writesOfCycle = 4
 
-// run runs this many cycles with goawayWorkers workers.
+// run creates, changes and deletes this many ConfigMaps, with goawayWorkers clients at the same
+// time.
 func (w *writers) run(ctx context.Context, cycles int) {
 	var next atomic.Int64
 	w.work(func(h *hand) {
@@ -126,22 +131,25 @@ func (w *writers) work(worker func(*hand)) {
 	workers.Wait()
 }
 
-// write is one request of a cycle. Each request has a condition that allows it only once: the API
-// server refuses a second one with 404, 409 or 422.
+// write is one POST, PUT, PATCH or DELETE of a ConfigMap. Its condition (the name, the
+// resourceVersion, or a test in the patch) holds only once. If the API server receives the write
+// twice, it refuses the second one with 404, 409 or 422.
 type write struct {
 	method, uri string
 	body        []byte
 	header      []string
-	code        int // status code of success
+	code        int // status code with which the write succeeds
 
 	name string
-	from string // the object's data before the write; PUT and PATCH increment it
+	from string // the number in the ConfigMap's data before the write; PUT and PATCH add 1 to it
 }
 
-// cycle creates an object, changes it twice and deletes it.
+// cycle sends the writes of one ConfigMap's life: it creates the ConfigMap, changes it twice and
+// deletes it.
 func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 	name := fmt.Sprintf("%s-%d", w.label, n)
-	size := w.least + n*7919%(w.most-w.least) // sizes in a mixed order; 7919 is prime
+	// 7919 is prime, so that consecutive ConfigMaps have very different sizes
+	size := w.least + n*7919%(w.most-w.least)
 	var header []string
 	if n%2 == 0 {
 		header = []string{"Idempotency-Key: " + name}
@@ -167,13 +175,14 @@ func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 		return
 	}
 	last := write{method: http.MethodDelete, uri: badMaps + "/" + name, name: name, from: "2", code: http.StatusOK}
-	if n%3 > 0 { // the other DELETEs have no body
+	if n%3 > 0 { // every third DELETE has no body
 		last.body = padded(size, metav1.DeleteOptions{Preconditions: metav1.NewRVDeletionPrecondition(changed.Metadata.ResourceVersion).Preconditions})
 	}
 	w.write(ctx, h, last)
 }
 
-// write sends one request. It returns false if the cycle must stop.
+// write sends one write. It returns the ConfigMap in the response, and false if the remaining
+// writes of this ConfigMap cannot succeed.
 func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) {
 	r := h.do(ctx, one.method, one.uri, one.body, one.header...)
 	if r.err == nil && r.code == one.code {
@@ -200,8 +209,7 @@ func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) 
 
 func (w *writers) String() string { return fmt.Sprintf("%d done, %v", w.done.Load(), &w.failed) }
 
-// checkOnce checks in the API servers' audit logs that no request of these writers has arrived
-// twice.
+// checkOnce checks the API servers' audit logs: no write of these writers may have arrived twice.
 func (w *writers) checkOnce(ctx context.Context, c *cluster.Cluster) {
 	w.t.Helper()
 	twice := map[string]int{}

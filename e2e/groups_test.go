@@ -16,8 +16,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestThousandGroups checks that edge serves a user with 1,000 groups, and a user who impersonates
-// with 1,000 groups, each of which edge reviews. The API server must see all groups.
+// TestThousandGroups checks a user with 1,000 groups, and a user who impersonates another user with
+// 1,000 groups, for each of which edge needs an access review. edge must serve both requests, and
+// the API server must see all groups.
 func TestThousandGroups(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -35,7 +36,7 @@ func TestThousandGroups(t *testing.T) {
 
 	seen := func(as rest.ImpersonationConfig, want []string) {
 		t.Helper()
-		// The API server sees a new binding only after a moment.
+		// Repeat, because the API server applies a new role binding only after a moment.
 		eventually(t.Context(), t, patience, "who has "+as.UserName, func(ctx context.Context) error {
 			user, err := whoAmI(ctx, clientAs(t, to, as))
 			if want := append(slices.Clone(want), "system:authenticated"); err == nil && !slices.Equal(user.Groups, want) {
@@ -51,8 +52,8 @@ func TestThousandGroups(t *testing.T) {
 	seen(rest.ImpersonationConfig{UserName: "somebody", Groups: groups}, groups)
 }
 
-// allowToImpersonate allows a user to impersonate all users and groups, for the duration of the
-// test.
+// allowToImpersonate grants a user the right to impersonate all users and groups, until the test
+// ends.
 func allowToImpersonate(t *testing.T, client kubernetes.Interface, name, user string) {
 	t.Helper()
 	meta := metav1.ObjectMeta{Name: name}

@@ -22,16 +22,18 @@ var helmVerbs = []verb{
 	{name: "test, its logs, a test that fails", run: helmTest},
 }
 
-// release is a release of testdata/chart. alice installs it in its own namespace.
+// release is a helm release: an installation of the chart in testdata/chart. The user alice
+// installs it in a namespace of its own.
 type release struct {
 	tr        *trial
 	namespace string
-	file      string // kubeconfig
+	file      string // path of the kubeconfig for helm
 }
 
 const releaseName = "greeter"
 
-// newRelease makes the namespace and grants the rights to alice's group.
+// newRelease makes the namespace for a helm release and grants alice's group the rights that the
+// installation needs.
 func newRelease(ctx context.Context, tr *trial, suffix string) (*release, error) {
 	r := &release{tr: tr, namespace: tr.name + "-" + suffix}
 	if err := tr.site.cluster.EnsureNamespace(ctx, r.namespace); err != nil {
@@ -51,8 +53,8 @@ func newRelease(ctx context.Context, tr *trial, suffix string) (*release, error)
 	return r, err
 }
 
-// helm runs a helm command on the release. For install and upgrade it adds the chart and its
-// values.
+// helm runs a helm command on the release. For install and upgrade it adds the chart's path and the
+// values in args.
 func (r *release) helm(ctx context.Context, command string, args ...string) clients.Result {
 	argv := []string{command, releaseName}
 	if command == "install" || command == "upgrade" {
@@ -65,8 +67,8 @@ func (r *release) helm(ctx context.Context, command string, args ...string) clie
 	return bed.Helm(ctx, r.file, slices.Concat(argv, []string{"--timeout=80s"}, args)...)
 }
 
-// deployed checks the release in the cluster: the pod is ready, the greeting is this one, and helm
-// keeps this number of revisions.
+// deployed checks the installation in the cluster: the pod must be ready, the ConfigMap must
+// contain this greeting, and helm must have stored this number of revisions.
 func (r *release) deployed(ctx context.Context, greeting string, revisions int) error {
 	core := r.tr.site.cluster.Client.CoreV1()
 	pod, err := core.Pods(r.namespace).Get(ctx, releaseName, metav1.GetOptions{})
@@ -90,7 +92,7 @@ func (r *release) deployed(ctx context.Context, greeting string, revisions int) 
 	return nil
 }
 
-// gone checks that nothing of the release is left in the cluster.
+// gone checks that the cluster contains nothing of the installation any more.
 func (r *release) gone(ctx context.Context) error {
 	core, all := r.tr.site.cluster.Client.CoreV1(), metav1.ListOptions{}
 	pods, err := core.Pods(r.namespace).List(ctx, all)
@@ -108,7 +110,7 @@ func (r *release) gone(ctx context.Context) error {
 	return err
 }
 
-// succeeded returns nil if the run exited with 0.
+// succeeded returns an error unless the client exited with 0.
 func succeeded(r clients.Result) error {
 	if r.Err != nil || r.Code != 0 {
 		return fmt.Errorf("code %d (%v), stdout %.500q, stderr %.1000q", r.Code, r.Err, r.Stdout, r.Stderr)
@@ -138,8 +140,8 @@ func helmInstall(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// helmTest checks that helm test prints the log of the test's pod, for a test that succeeds and for
-// one that fails.
+// helmTest checks `helm test`, which runs the chart's test pod and prints the pod's log: once with
+// a pod that succeeds and once with a pod that fails.
 func helmTest(ctx context.Context, tr *trial) error {
 	r, err := newRelease(ctx, tr, "test")
 	if err != nil {

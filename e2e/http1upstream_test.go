@@ -17,13 +17,13 @@ import (
 const (
 	http1Workers = 20
 	http1GETs    = 1000
-	// http1Most is how many connections http1GETs may open: one per worker, and some for requests
-	// that edge sends by itself.
+	// http1Most is the largest accepted number of connections for http1GETs requests: one per
+	// worker, and some for requests that edge sends on its own.
 	http1Most = http1Workers + 10
 )
 
-// startHTTP1 starts an edge with a load balancer without HTTP/2 in front of the API server, and a
-// relay between edge and the balancer that counts connections.
+// startHTTP1 starts a load balancer without HTTP/2 in front of the API server, an edge that uses
+// the load balancer as its upstream, and a relay between the two that counts edge's connections.
 func startHTTP1(t *testing.T, idle time.Duration) (*site, *network.SilentRelay, *testbed.Edge) {
 	t.Helper()
 	s := badDays(t)
@@ -38,7 +38,8 @@ func startHTTP1(t *testing.T, idle time.Duration) (*site, *network.SilentRelay, 
 	return s, relay, startEdge(t, testbed.EdgeOptions{Cluster: s.cluster, Issuer: idp, Upstream: relay.Through(upstream)})
 }
 
-// TestHTTP1Upstream checks that edge reuses its connections to a load balancer without HTTP/2.
+// TestHTTP1Upstream checks that edge reuses its connections if its upstream is a load balancer
+// without HTTP/2.
 func TestHTTP1Upstream(t *testing.T) {
 	t.Parallel()
 	_, relay, edge := startHTTP1(t, time.Minute)
@@ -68,8 +69,9 @@ func TestHTTP1Upstream(t *testing.T) {
 	}
 }
 
-// TestHTTP1UpstreamClosesIdle checks that no GET fails when the load balancer closes idle
-// connections, whenever the GET arrives.
+// TestHTTP1UpstreamClosesIdle checks GETs while the load balancer in front of the API server closes
+// idle connections. No GET may fail, also if it arrives at the moment when its connection is
+// closed.
 func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	t.Parallel()
 	const idle = 200 * time.Millisecond
@@ -83,7 +85,8 @@ func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	for range http1Workers {
 		h := newHand(t, edge.Access(tokens["alice"]))
 		workers.Go(func() {
-			for round := range rounds { // each pause is a little longer than the one before
+			// the pauses grow from 80% to 120% of the load balancer's idle timeout
+			for round := range rounds {
 				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
 					wrong.add("a GET failed", r)
 				}
@@ -96,9 +99,9 @@ func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	t.Logf("%d GETs, %d connections; %v", rounds*http1Workers, relay.Accepted()-before, &wrong)
 }
 
-// TestKeptConnectionCloses checks that no request fails, whatever its method, if its kept
-// connection was closed before the request was written. A client's Idempotency-Key must not make
-// edge send a request twice.
+// TestKeptConnectionCloses checks requests of every method if the upstream has closed the
+// connection that edge kept for them. No request may fail, because edge has written none on that
+// connection. A client's Idempotency-Key must not make edge send a request twice.
 func TestKeptConnectionCloses(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){
@@ -126,9 +129,9 @@ func TestKeptConnectionCloses(t *testing.T) {
 	}
 }
 
-// TestIdempotencyKeyRepeatsNothing checks a connection that dies after a POST was written. edge
-// must not send the POST again because of the client's Idempotency-Key: the API server does not
-// support such keys.
+// TestIdempotencyKeyRepeatsNothing checks a POST whose upstream connection dies after edge has
+// written the POST. edge must not send the POST again, even with an Idempotency-Key from the
+// client, because the API server does not support such keys.
 func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(*testing.T) (*site, *network.SilentRelay, *testbed.Edge){
@@ -146,7 +149,8 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 			h := newHand(t, w.to)
 			told, wrong := 0, faults{}
 			for n := range 10 {
-				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 { // opens a connection that edge keeps
+				// make edge open a connection that it keeps for the POST
+				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
 					t.Fatal(r)
 				}
 				name := fmt.Sprintf("%s-%d", w.label, n)
@@ -165,7 +169,7 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 				r := <-reply
 				if r.says(http.StatusBadGateway, maybeDone) || r.says(http.StatusGatewayTimeout, maybeDone) {
 					told++
-				} else if r.err != nil || r.code != http.StatusCreated { // the POST used a new connection
+				} else if r.err != nil || r.code != http.StatusCreated { // 201: edge sent the POST on another connection, which did not die
 					wrong.add("a POST failed without the message that it "+maybeDone, r)
 				}
 			}

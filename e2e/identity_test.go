@@ -13,20 +13,21 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// identityHeader contains the only headers about alice's identity that the API server may receive.
-// The API server itself adds system:authenticated.
+// identityHeader contains the only headers about the user alice that the API server may receive
+// from edge. The API server itself adds the group system:authenticated.
 var identityHeader = http.Header{
 	"Impersonate-User":  {testbed.UsernamePrefix + "alice"},
 	"Impersonate-Group": {testbed.GroupsPrefix + "dev"},
 	"X-Forwarded-For":   {"127.0.0.1"},
 }
 
-// ask is one kind of request. Tests add further header lines to it.
+// ask is one kind of request, such as an exec over SPDY. Tests send it with further header lines.
 type ask struct {
 	name string
-	code int // status code without forged headers
+	code int // status code of the response to the request without forged headers
 	do   func(t *testing.T, to cluster.Access, lines ...string) answer
-	// upstream are all headers that the API server must receive, except identityHeader.
+	// upstream contains all headers that the API server must receive for the request, except those
+	// in identityHeader.
 	upstream http.Header
 }
 
@@ -36,7 +37,8 @@ func http1(method, uri string, own []string) func(*testing.T, cluster.Access, ..
 	}
 }
 
-// upgraded returns the headers that the API server receives for any stream.
+// upgraded returns the headers that the API server must receive for an exec, attach or port-forward
+// with this subprotocol.
 func upgraded(subprotocol string) http.Header {
 	return http.Header{
 		"Connection": {"Upgrade"}, "Upgrade": {"SPDY/3.1"}, "Content-Length": {"0"}, "User-Agent": {"test"},
@@ -58,7 +60,8 @@ var asks = []ask{
 	},
 }
 
-// checkHeads checks that exactly one request reached the API server, and compares all its headers.
+// checkHeads checks that exactly one request reached the API server. Its headers must be rest,
+// identityHeader and edge's own credential, and no others.
 func checkHeads(t *testing.T, name string, heads []network.Head, rest http.Header) {
 	t.Helper()
 	if len(heads) != 1 {

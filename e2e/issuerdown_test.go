@@ -12,13 +12,13 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// outage is the duration of the outage: edge's longest interval between two fetches of an issuer's
-// keys.
+// outage is how long the issuer is down in the test: as long as edge's longest interval between two
+// fetches of an issuer's keys.
 const outage = 5 * time.Minute
 
-// TestIssuerDown checks that requests with a token succeed while the issuer is down, also with new
-// tokens that were signed with a known key. The readiness probe must report the outage. An edge
-// that starts during the outage is not ready until the issuer is back.
+// TestIssuerDown checks requests with tokens while the issuer is down. They must succeed, also with
+// new tokens, if edge already has the key. The readiness probe must report the outage. An edge that
+// starts during the outage must not be ready until the issuer is back.
 func TestIssuerDown(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), outage+5*time.Minute)
@@ -64,7 +64,8 @@ func TestIssuerDown(t *testing.T) {
 		if code, body, err := c.get(ctx, podsURI, fresh); err != nil || code != http.StatusOK {
 			t.Errorf("a new token of a known key: %d %s, %v", code, body, err)
 		}
-		stranger, err := provider.MintAs("nobody", provider.Claims("bob")) // an unknown key id makes edge fetch keys
+		// a token with an unknown key id, which makes edge try to fetch the issuer's keys
+		stranger, err := provider.MintAs("nobody", provider.Claims("bob"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,15 +20,15 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// trusted is an entry of an AuthenticationConfiguration: an issuer, the audience of its tokens, and
-// the prefix of its users and groups.
+// trusted describes an entry of an AuthenticationConfiguration: an issuer, the audience of its
+// tokens, and the prefix for the names of its users and groups.
 type trusted struct {
 	issuer           *issuer.Issuer
 	audience, prefix string
 }
 
-// configuration returns an AuthenticationConfiguration (apiserver.config.k8s.io/v1) as JSON, which
-// is also valid YAML.
+// configuration returns an AuthenticationConfiguration (apiserver.config.k8s.io/v1) with these
+// entries, as JSON, which is also valid YAML.
 func configuration(t *testing.T, entries ...trusted) []byte {
 	t.Helper()
 	jwt := []any{}
@@ -48,8 +48,9 @@ func configuration(t *testing.T, entries ...trusted) []byte {
 	return text
 }
 
-// startConfiguredEdge starts an edge with an authentication configuration file and returns the
-// file's path. A user has rights only if the entry's prefix is the site's GroupsPrefix.
+// startConfiguredEdge starts an edge with an authentication configuration file, and returns the
+// edge and the file's path. RBAC gives rights only to users of entries whose prefix is
+// testbed.GroupsPrefix.
 func startConfiguredEdge(t *testing.T, entries ...trusted) (*testbed.Edge, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "authentication.yaml")
@@ -60,8 +61,9 @@ func startConfiguredEdge(t *testing.T, entries ...trusted) (*testbed.Edge, strin
 	return startEdge(t, testbed.EdgeOptions{Cluster: sites[cluster.New].cluster, Args: args}), file
 }
 
-// TestTwoIssuers checks that users of two issuers work at the same time with their own names, and
-// that neither issuer can issue tokens for the other.
+// TestTwoIssuers checks that users of two issuers can send requests at the same time, each under
+// the name that belongs to the issuer. Neither issuer must be able to issue tokens for the other's
+// users.
 func TestTwoIssuers(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -125,8 +127,9 @@ func TestTwoIssuers(t *testing.T) {
 	}
 }
 
-// TestConfigReload checks that a change of the configuration during requests does not fail requests
-// of issuers that are in both versions. edge must refuse an invalid file completely.
+// TestConfigReload checks a change of the authentication configuration while users send requests.
+// No request of a user may fail whose issuer is in the old and the new configuration. edge must
+// refuse an invalid file as a whole.
 func TestConfigReload(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -135,7 +138,8 @@ func TestConfigReload(t *testing.T) {
 	issuers := []*issuer.Issuer{startIssuer(t), startIssuer(t), startIssuer(t)}
 	entries := make([]trusted, len(issuers))
 	for i, from := range issuers {
-		entries[i] = trusted{from, issuer.ClientID, testbed.GroupsPrefix} // with this prefix, all users may list pods
+		// RBAC allows the groups with this prefix to list pods
+		entries[i] = trusted{from, issuer.ClientID, testbed.GroupsPrefix}
 	}
 	edge, file := startConfiguredEdge(t, entries[0], entries[1])
 	f := startFlow(t, edge)
@@ -162,7 +166,8 @@ func TestConfigReload(t *testing.T) {
 			return err
 		})
 	}
-	write := func(text []byte) { // replaces the file atomically, as Kubernetes updates a mounted ConfigMap
+	// write replaces the file atomically, as Kubernetes updates a mounted ConfigMap
+	write := func(text []byte) {
 		t.Helper()
 		if err := os.WriteFile(file+".new", text, 0o644); err != nil {
 			t.Fatal(err)
@@ -175,7 +180,8 @@ func TestConfigReload(t *testing.T) {
 	f.add(source(1))
 	f.await(name(0), name(1))
 	becomes(2, http.StatusUnauthorized)
-	issuers[0].Stop() // from now on, edge has only the keys that it fetched before
+	// edge cannot fetch this issuer's keys any more and must use those that it has
+	issuers[0].Stop()
 
 	write(configuration(t, entries...))
 	becomes(2, http.StatusOK)
@@ -183,7 +189,8 @@ func TestConfigReload(t *testing.T) {
 	f.await(name(0), name(1), name(2))
 
 	for says, text := range map[string][]byte{
-		"Duplicate value": configuration(t, entries[0], entries[0]), // each entry is valid, but the document is not
+		// each entry is valid alone, but two entries with the same issuer are not
+		"Duplicate value": configuration(t, entries[0], entries[0]),
 		"yaml":            []byte("jwt: ["),
 	} {
 		write(text)

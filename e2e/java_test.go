@@ -14,8 +14,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// javaVerbs run OkHttp with the headers and frames of the official Java client, which Debian does
-// not package. That client always offers v5 and v4, sends messages of 15 MiB, and pings every 60 s.
+// javaVerbs are operations of the HTTP library OkHttp. It sends the headers and frames of the
+// official Kubernetes client for Java, which Debian does not package. The official client always
+// offers v5 and v4, sends messages of 15 MiB, and sends a ping every 60 s.
 var javaVerbs = []verb{
 	{name: "exec, output, error output, exit code", stream: true, run: okHttpExec},
 	{name: "exec, 40 MB of stdin", stream: true, heavy: true, run: okHttpLarge},
@@ -23,15 +24,16 @@ var javaVerbs = []verb{
 	{name: "port-forward, 1 MB each way, nobody listens", stream: true, run: okHttpForward},
 }
 
-// jdkVerbs run the JDK's own WebSocket, which splits messages into fragments. They test the framing
-// only: no Kubernetes client here uses it.
+// jdkVerbs are operations of the WebSocket client in Java's standard library (JDK), which splits
+// messages into fragments. They test only how edge handles fragments: no Kubernetes client in these
+// tests uses that WebSocket client.
 var jdkVerbs = []verb{
 	{name: "exec, output, error output, exit code", stream: true, run: jdkExec},
 	{name: "exec, fragmented text", stream: true, run: jdkText},
 	{name: "exec, fragmented binary", stream: true, run: jdkBinary},
 }
 
-// java runs a program of e2e/java until it ends.
+// java runs one of the programs in e2e/java until it ends.
 func java(ctx context.Context, tr *trial, stdin io.Reader, program string, args ...string) clients.Result {
 	cmd, err := bed.Java(ctx, tr.file, program, args...)
 	if err != nil {
@@ -46,7 +48,8 @@ func okHttpExec(ctx context.Context, tr *trial) error {
 	return javaExec(ctx, tr, "OkHttpExec", noTerminal)
 }
 
-// javaExec runs one of the two exec programs; first is its first argument.
+// javaExec runs one of the programs in e2e/java that send an exec request. first is the program's
+// first argument.
 func javaExec(ctx context.Context, tr *trial, program, first string) error {
 	script := "cat; echo to stderr >&2; exit 7"
 	r := java(ctx, tr, strings.NewReader("from stdin\n"), program, first, cluster.Namespace, "shell", "sh", "-c", script)
@@ -81,8 +84,8 @@ func jdkExec(ctx context.Context, tr *trial) error {
 	return javaExec(ctx, tr, "JdkExec", "text")
 }
 
-// jdkText sends characters of one to three bytes. The client splits the text between characters;
-// others see fragments of bytes.
+// jdkText sends text whose characters have one to three bytes in UTF-8. The Java client splits the
+// text only between characters; edge and the API server receive fragments of bytes.
 func jdkText(ctx context.Context, tr *trial) error {
 	text := strings.Repeat("aäö€", 1<<17)
 	return want(java(ctx, tr, strings.NewReader(text), "JdkExec", "text", cluster.Namespace, "shell", "cat"), 0, text)

@@ -17,8 +17,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// jsVerbs run the official JavaScript client. It always offers v5 to v1, so the server must choose
-// v4 for port-forward.
+// jsVerbs are operations of the official Kubernetes client for JavaScript. The client always offers
+// the subprotocols v5 to v1, so the server must choose v4 for port-forward.
 var jsVerbs = []verb{
 	{name: "get", run: jsGet},
 	{name: "watch", run: jsWatch},
@@ -32,7 +32,7 @@ var jsVerbs = []verb{
 	{name: "port-forward, nobody listens", stream: true, run: jsPortForwardRefused},
 }
 
-// js runs a script of e2e/js until it ends.
+// js runs one of the scripts in e2e/js until it ends.
 func js(ctx context.Context, tr *trial, stdin io.Reader, script string, args ...string) clients.Result {
 	cmd, err := bed.JavaScript(ctx, tr.file, script, args...)
 	if err != nil {
@@ -41,7 +41,8 @@ func js(ctx context.Context, tr *trial, stdin io.Reader, script string, args ...
 	return clients.RunCommand(ctx, cmd, stdin)
 }
 
-// jsLines starts a script whose output the test reads while it runs.
+// jsLines starts one of the scripts in e2e/js. The test reads the script's output while the script
+// runs.
 func jsLines(ctx context.Context, tr *trial, script string, args ...string) (*lines, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd, err := bed.JavaScript(ctx, tr.file, script, args...)
@@ -153,7 +154,7 @@ func jsCopy(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// jsForward starts a port-forward and returns the local address.
+// jsForward starts a script that forwards a local port to the pod, and returns the local address.
 func jsForward(ctx context.Context, tr *trial, port string) (*lines, string, error) {
 	w, err := jsLines(ctx, tr, "portforward.mjs", cluster.Namespace, "shell", port)
 	if err != nil {
@@ -180,8 +181,8 @@ func jsPortForward(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// jsPortForwardRefused checks a port on which no process listens. The client gets the error, but
-// leaves the local connection open.
+// jsPortForwardRefused checks a port-forward to a port on which no process listens. The JavaScript
+// client must receive the error; it leaves the local connection open.
 func jsPortForwardRefused(ctx context.Context, tr *trial) error {
 	w, addr, err := jsForward(ctx, tr, "9999")
 	if err != nil {

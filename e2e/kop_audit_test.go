@@ -24,7 +24,7 @@ rules:
 - level: RequestResponse
 `
 
-// auditingEdge writes an audit policy and starts an edge with it.
+// auditingEdge starts an edge with an audit policy that records all requests, and these flags.
 func (k *kop) auditingEdge(args ...string) *testbed.Edge {
 	k.Helper()
 	policy := filepath.Join(k.TempDir(), "policy.yaml")
@@ -34,17 +34,17 @@ func (k *kop) auditingEdge(args ...string) *testbed.Edge {
 	return k.edge(append([]string{"--audit-policy-file=" + policy}, args...)...)
 }
 
-// kopEvent contains the fields of an audit event that kube-oidc-proxy's tests check.
+// kopEvent contains the fields of an audit event that the tests of kube-oidc-proxy check.
 type kopEvent struct {
 	level, stage, verb, user string
 	code                     int
 	message                  string
 }
 
-// checkAudit sends one request that the API server refuses and one that edge refuses, and waits for
-// their audit events. The events must be those of kube-oidc-proxy except for the name prefixes, and
-// except for two fields that follow kube-apiserver: the verb, and the message of the second
-// request, which was "Authentication failed, attempted: bearer".
+// checkAudit sends a request that the API server refuses and a request that edge refuses, and waits
+// for their audit events. The events must equal kube-oidc-proxy's, except for the name prefixes and
+// for two fields that follow kube-apiserver. These are the verb, and the message of the second
+// request; kube-oidc-proxy's message was "Authentication failed, attempted: bearer".
 func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, error)) {
 	k.Helper()
 	uri := "/api/v1/namespaces/" + k.namespace + "/pods"
@@ -63,7 +63,8 @@ func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, e
 	if a := raw(k.Context(), k.T, e.Access(k.token(nil)), "GET", uri, askJSON); a.code != 403 {
 		k.Fatal(a)
 	}
-	await(2) // the last event of a request may be written after the response
+	// wait for both events before the next request: edge may write the last one after the response
+	await(2)
 	if a := raw(k.Context(), k.T, e.Access("foo"), "GET", uri, askJSON); a.code != 401 {
 		k.Fatal(a)
 	}
@@ -78,7 +79,9 @@ func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, e
 		s := kopEvent{event.Level, event.Stage, event.Verb, event.User.Username, 0, ""}
 		if status := event.ResponseStatus; status != nil {
 			s.code = status.Code
-			if s.code == 401 { // only edge's own message is compared, not the API server's
+			// a 401 comes from edge, so compare its message; the API server's own messages are not
+			// compared
+			if s.code == 401 {
 				s.message = status.Message
 			}
 		}
@@ -112,11 +115,11 @@ func kopAuditWebhook(k *kop) {
 	k.checkAudit(e, w.read)
 }
 
-// auditWebhook stores the events that edge sends to it.
+// auditWebhook is an HTTP server that stores the audit events that edge sends to it.
 type auditWebhook struct {
 	mu     sync.Mutex
 	events []cluster.AuditEvent
-	err    error // error of the last POST
+	err    error // error in the last request of edge to the server; nil: none
 }
 
 func startAuditWebhook(k *kop) (*auditWebhook, cluster.Access) {
@@ -137,7 +140,7 @@ func startAuditWebhook(k *kop) (*auditWebhook, cluster.Access) {
 	return w, cluster.Access{Server: server.URL, CA: bed.CA.PEM}
 }
 
-// ServeHTTP receives an audit.k8s.io/v1 EventList.
+// ServeHTTP receives audit events as an EventList (audit.k8s.io/v1) and stores them.
 func (w *auditWebhook) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 16<<20))
 	var list struct {

@@ -13,19 +13,20 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The names that the case's user may impersonate after mayBe. They come from the request, so edge
-// adds no prefix to them.
+// The names that the user of a test case may impersonate after a call of mayBe. The client sends
+// these names itself, so edge adds no prefix to them.
 const (
 	okUser  = "ok-to-impersonate@nodomain.dev"
 	okGroup = "ok-to-impersonate-group"
 	okExtra = "oktoimpersonateextra"
 )
 
-// edgeItself is edge's service account in deploy/edge.yaml.
+// edgeItself is the service account under which edge sends requests, as in deploy/edge.yaml.
 var edgeItself = rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Name: "edge", Namespace: "edge"}
 
-// mayBe allows a user to impersonate okUser, okGroup and okExtra. kube-oidc-proxy reviews uids and
-// extras in another API group than kube-apiserver; edge uses kube-apiserver's.
+// mayBe grants a user the right to impersonate okUser, okGroup and okExtra. For uids and extras,
+// kube-oidc-proxy checks rights in another API group than kube-apiserver; edge checks those that
+// kube-apiserver checks.
 func (k *kop) mayBe(user string) {
 	k.Helper()
 	k.grantEverywhere(rbacUser(user),
@@ -58,7 +59,8 @@ func kopImpersonate(k *kop) {
 	if user.Username != okUser || !reflect.DeepEqual(user.Groups, []string{okGroup, "system:authenticated"}) || user.UID != "" {
 		k.Errorf("the API server sees %+v", user)
 	}
-	// In addition to the requested identity, the API server may see only the original user.
+	// Besides the identity that the client requested, the extra fields may contain only edge's
+	// record of the original user.
 	requestor := user.Extra["originaluser.jetstack.io-groups"]
 	delete(user.Extra, "originaluser.jetstack.io-groups")
 	if err := has(requestor, testbed.GroupsPrefix+"group-1", testbed.GroupsPrefix+"group-2"); err != nil {
@@ -73,8 +75,9 @@ func kopImpersonate(k *kop) {
 	}
 }
 
-// kopImpersonateNobody differs from kube-oidc-proxy, which answers 500. edge answers 400 like
-// kube-apiserver and sends nothing upstream.
+// kopImpersonateNobody checks requests that impersonate groups, extras or a uid without a user.
+// edge answers 400, as kube-apiserver does, and sends nothing upstream; kube-oidc-proxy answers
+// 500.
 func kopImpersonateNobody(k *kop) {
 	_, token := k.impersonator()
 	for name, as := range map[string]rest.ImpersonationConfig{
@@ -82,7 +85,8 @@ func kopImpersonateNobody(k *kop) {
 		"extra":  {Extra: map[string][]string{"foo": {"k1", "k2", "k3"}, "bar": {"k1", "k2", "k3"}}},
 		"uid":    {UID: "1"},
 	} {
-		// client-go refuses to send such a request, so the test writes it directly.
+		// client-go refuses to send a request without a user to impersonate, so the test writes the
+		// header lines itself.
 		lines := []string{askJSON}
 		for _, group := range as.Groups {
 			lines = append(lines, "Impersonate-Group: "+group)
@@ -103,8 +107,8 @@ func kopImpersonateNobody(k *kop) {
 	k.nothingArrived()
 }
 
-// nothingArrived checks that no request for the case's namespace reached the API server through
-// edge.
+// nothingArrived checks that edge has sent no request for the test case's namespace to the API
+// server.
 func (k *kop) nothingArrived() {
 	k.Helper()
 	events, err := k.s.cluster.Audit(func(e cluster.AuditEvent) bool {
@@ -119,8 +123,9 @@ func kopImpersonateForbidden(k *kop) {
 	name, token := k.impersonator()
 	k.mayBe(name)
 	to := k.s.edge.Access(token)
-	// With several ways to allow an impersonation (KEP-5284), a refusal names the way that last
-	// succeeded, as in kube-apiserver. So one impersonation must succeed first.
+	// With KEP-5284 there are several kinds of rights that allow an impersonation. The error of a
+	// refusal depends on the kind that last succeeded, as in kube-apiserver. So the test first
+	// makes an impersonation that succeeds.
 	allowed := clientAs(k.T, to, rest.ImpersonationConfig{UserName: okUser})
 	eventually(k.Context(), k.T, patience, "impersonate "+okUser, func(ctx context.Context) error {
 		_, err := whoAmI(ctx, allowed)
@@ -132,7 +137,8 @@ func kopImpersonateForbidden(k *kop) {
 	}{
 		{rest.ImpersonationConfig{UserName: "foo@example.com"}, "user 'foo@example.com'"},
 		{rest.ImpersonationConfig{UserName: okUser, Groups: []string{"group-1"}}, "group 'group-1'"},
-		// edge reports the key in lower case; kube-oidc-proxy reports it as written in the header.
+		// edge's error contains the extra's key in lower case; kube-oidc-proxy's contains it as in
+		// the header
 		{rest.ImpersonationConfig{UserName: okUser, Extra: map[string][]string{"foo": {"k1", "k2", "k3"}}}, "extra info 'foo'='k1'"},
 	} {
 		want := name + " is not allowed to impersonate " + c.denied

@@ -21,8 +21,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// kopCases are the end-to-end cases of kube-oidc-proxy, which edge replaces. If edge differs on
-// purpose, a comment at the case describes the difference.
+// kopCases are the end-to-end tests of kube-oidc-proxy, which edge replaces, each as a function. If
+// edge behaves differently on purpose, a comment at the function describes the difference.
 var kopCases = map[string]func(*kop){
 	"token":                             kopToken,
 	"rbac/without":                      kopWithoutRBAC,
@@ -44,7 +44,8 @@ var kopCases = map[string]func(*kop){
 	"passthrough/audiences":             kopPassthroughAudiences,
 }
 
-// TestKubeOIDCProxyCases runs each case of kopCases against an edge with the flags of the case.
+// TestKubeOIDCProxyCases runs the tests of kube-oidc-proxy (kopCases), each against an edge with
+// the flags that the test needs.
 func TestKubeOIDCProxyCases(t *testing.T) {
 	t.Parallel()
 	for name, run := range kopCases {
@@ -60,20 +61,23 @@ func TestKubeOIDCProxyCases(t *testing.T) {
 	}
 }
 
-// kop is one case. At its start, no user has any right in its namespace.
+// kop is one test of kube-oidc-proxy while it runs against edge. It has its own namespace, in which
+// no user has rights at the start.
 type kop struct {
 	*testing.T
 	s         *site
 	namespace string
 }
 
-// The user of the cases: the name in the token and the name in the cluster.
+// The user of the kube-oidc-proxy tests: the name in the user's token, and the name with edge's
+// prefix.
 const (
 	kopName = "user@example.com"
 	kopUser = testbed.UsernamePrefix + kopName
 )
 
-// token returns a valid token in which some claims are changed.
+// token returns a valid token of the test case's user, in which the claims in change replace
+// others.
 func (k *kop) token(change map[string]any) string {
 	k.Helper()
 	claims := idp.Claims(kopName)
@@ -86,26 +90,26 @@ func (k *kop) token(change map[string]any) string {
 	return token
 }
 
-// edge starts an edge with the flags of the case.
+// edge starts an edge with these flags for the test case.
 func (k *kop) edge(args ...string) *testbed.Edge {
 	k.Helper()
 	return startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: idp, Args: args})
 }
 
-// user returns a client of the case's user at an edge.
+// user returns a client that sends requests of the test case's user to the edge e.
 func (k *kop) user(e *testbed.Edge) kubernetes.Interface {
 	k.Helper()
 	return clientAs(k.T, e.Access(k.token(nil)), rest.ImpersonationConfig{})
 }
 
-// impersonator returns a user of this case only, because its rights to impersonate apply to the
-// whole cluster.
+// impersonator returns the name and the token of a user that no other test case uses. The test
+// cases grant it rights to impersonate, which apply to the whole cluster.
 func (k *kop) impersonator() (name, token string) {
 	name = k.namespace + "@example.com"
 	return testbed.UsernamePrefix + name, k.token(map[string]any{"preferred_username": name})
 }
 
-// list lists a kind of resource in the case's namespace; nodes have no namespace.
+// list lists a kind of resource in the test case's namespace, or in the whole cluster for nodes.
 func (k *kop) list(client kubernetes.Interface, resource string) error {
 	namespace := k.namespace
 	if resource == "nodes" {
@@ -114,7 +118,8 @@ func (k *kop) list(client kubernetes.Interface, resource string) error {
 	return client.CoreV1().RESTClient().Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Do(k.Context()).Error()
 }
 
-// grant allows subjects to list a kind of resource in the case's namespace.
+// grant allows the subjects (users or groups) to list a kind of resource in the test case's
+// namespace.
 func (k *kop) grant(resource string, subjects ...rbacv1.Subject) {
 	k.Helper()
 	rbac := k.s.cluster.Client.RbacV1()
@@ -132,7 +137,7 @@ func (k *kop) grant(resource string, subjects ...rbacv1.Subject) {
 	}
 }
 
-// grantEverywhere grants a subject the rights in rules in the whole cluster.
+// grantEverywhere grants a subject (a user or group) the rights in rules in the whole cluster.
 func (k *kop) grantEverywhere(subject rbacv1.Subject, rules ...rbacv1.PolicyRule) {
 	k.Helper()
 	rbac := k.s.cluster.Client.RbacV1()
@@ -156,8 +161,8 @@ func rbacGroup(name string) rbacv1.Subject {
 	return rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: name}
 }
 
-// may checks that a client can list these resources. It repeats the requests, because the API
-// server sees a new binding only after a moment.
+// may checks that the client can list these kinds of resources. It repeats each request, because
+// the API server applies a new role binding only after a moment.
 func (k *kop) may(client kubernetes.Interface, resources ...string) {
 	k.Helper()
 	for _, resource := range resources {
@@ -165,7 +170,8 @@ func (k *kop) may(client kubernetes.Interface, resources ...string) {
 	}
 }
 
-// mayNot checks that the API server itself refuses the case's user these resources.
+// mayNot checks that the API server itself, not edge, refuses to list these kinds of resources for
+// the test case's user.
 func (k *kop) mayNot(client kubernetes.Interface, resources ...string) {
 	k.Helper()
 	for _, resource := range resources {
@@ -176,8 +182,8 @@ func (k *kop) mayNot(client kubernetes.Interface, resources ...string) {
 	}
 }
 
-// kopToken differs from kube-oidc-proxy: edge answers with a Status and a challenge, and with
-// kube-oidc-proxy's text if the client accepts text.
+// kopToken checks bad tokens. edge answers 401 with a Status and a WWW-Authenticate challenge. If
+// the client accepts text, edge answers with the text that kube-oidc-proxy sends to all clients.
 func kopToken(k *kop) {
 	notClaims, err := idp.Sign([]byte("bad token"))
 	if err != nil {
@@ -233,8 +239,8 @@ func kopIssuerDownAtStart(k *kop) {
 	})
 }
 
-// kopIssuerDownLater checks the moment after the issuer has stopped; TestIssuerDown checks several
-// minutes.
+// kopIssuerDownLater checks requests just after the issuer has stopped. TestIssuerDown checks
+// several minutes of an outage.
 func kopIssuerDownLater(k *kop) {
 	provider := startIssuer(k.T)
 	e := startEdge(k.T, testbed.EdgeOptions{Cluster: k.s.cluster, Issuer: provider})
@@ -251,8 +257,8 @@ func kopIssuerDownLater(k *kop) {
 	}
 }
 
-// kopExec and kopPortForward use kubectl 1.29, which uses SPDY by default, to get the page that the
-// pod serves.
+// kopExec and kopPortForward get a web page from a process in the pod. They use kubectl 1.29, which
+// uses SPDY by default.
 func kopExec(k *kop) {
 	r := k.s.kubectl(k.T, direct, "1.29", "alice").Run(k.Context(), "exec", "shell", "--", "wget", "-q", "-O", "-", "http://127.0.0.1:8080")
 	if r.Code != 0 || len(r.Stderr) != 0 || string(r.Stdout) != cluster.Page {

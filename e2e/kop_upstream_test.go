@@ -15,8 +15,9 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// account creates a ServiceAccount that may list pods in the case's namespace. It returns the
-// account's name and a token for audiences; none: the API server's own audience.
+// account creates a ServiceAccount that may list pods in the test case's namespace. It returns the
+// account's name and a token for these audiences; without audiences, the token is for the API
+// server itself.
 func (k *kop) account(audiences ...string) (name, token string) {
 	k.Helper()
 	accounts := k.s.cluster.Client.CoreV1().ServiceAccounts(k.namespace)
@@ -45,7 +46,8 @@ func (k *kop) grantOptions() {
 	}
 }
 
-// passthrough starts an edge with --token-passthrough and the right to review tokens.
+// passthrough starts an edge with --token-passthrough, which forwards tokens of the API server
+// unchanged, and grants edge the right to review tokens.
 func (k *kop) passthrough(args ...string) *testbed.Edge {
 	k.Helper()
 	k.grantOptions()
@@ -80,8 +82,8 @@ func kopPassthroughOn(k *kop) {
 	}
 }
 
-// kopPassthroughAudiences differs from kube-oidc-proxy, which ignores the audiences in a review's
-// result; edge checks them.
+// kopPassthroughAudiences checks tokens for other audiences. edge checks the audiences in the
+// result of a token review; kube-oidc-proxy ignores them.
 func kopPassthroughAudiences(k *kop) {
 	_, plain := k.account()
 	_, both := k.account("robots", apiAudience)
@@ -94,8 +96,8 @@ func kopPassthroughAudiences(k *kop) {
 	if events, err := k.refusedUpstream(); err != nil || len(events) != 0 {
 		k.Errorf("requests that edge refused reached the API server: %+v, %v", events, err)
 	}
-	// edge forwards this token unchanged because of --token-passthrough-audiences. The API server
-	// then refuses it, because its audience is missing.
+	// Because of --token-passthrough-audiences, edge forwards this token unchanged. The API server
+	// then refuses it, because the token is not for the API server's audience.
 	if err := k.list(k.withToken(e, other), "pods"); !apierrors.IsUnauthorized(err) {
 		k.Errorf("a token for robots only: %v, want the API server's 401", err)
 	}
@@ -104,17 +106,17 @@ func kopPassthroughAudiences(k *kop) {
 	}
 }
 
-// refusedUpstream returns the requests for the case's namespace that the API server answered with
-// 401.
+// refusedUpstream returns the audit events of requests for the test case's namespace to which the
+// API server answered 401.
 func (k *kop) refusedUpstream() ([]cluster.AuditEvent, error) {
 	return k.s.cluster.Audit(func(e cluster.AuditEvent) bool {
 		return strings.Contains(e.RequestURI, k.namespace) && e.ResponseStatus != nil && e.ResponseStatus.Code == 401
 	})
 }
 
-// kopImpersonationDisabled differs from kube-oidc-proxy, which continues as system:anonymous. edge
-// forwards the caller's own token, so the API server must trust the issuer, and it handles
-// impersonation itself.
+// kopImpersonationDisabled checks an edge that does not impersonate: it forwards the client's own
+// token, so the API server must trust the issuer and handles impersonation itself. kube-oidc-proxy
+// instead sends requests as system:anonymous.
 func kopImpersonationDisabled(k *kop) {
 	upstream, err := k.s.cluster.StartAnotherAPIServer(k.Context(), testbed.IssuerFlags(idp)...)
 	if err != nil {
@@ -143,7 +145,7 @@ func kopImpersonationDisabled(k *kop) {
 	if err != nil || done.ImpersonatedUser == nil || done.ImpersonatedUser.Username != "foo@example.com" || len(done.ImpersonatedUser.Extra) != 0 {
 		k.Errorf("audit event %+v, %v", done, err)
 	}
-	// edge, not the API server, refuses a token with a wrong audience.
+	// edge itself, not the API server, must refuse a token for a wrong audience.
 	if a := raw(k.Context(), k.T, e.Access(k.token(map[string]any{"aud": "wrong-aud"})), "GET", podsURI, askJSON); a.code != 401 {
 		k.Error(a)
 	}

@@ -12,15 +12,15 @@ import (
 
 var serving = regexp.MustCompile(`Starting to serve on (127\.0\.0\.1:\d+)`)
 
-// TestPythonBehindKubectlProxy checks WebSockets of a client behind `kubectl proxy`. The client
-// sends an Origin and another Host than edge's; `kubectl proxy` adds the token.
+// TestPythonBehindKubectlProxy checks WebSockets of the Python client behind `kubectl proxy`, which
+// adds the token. The client sends an Origin, and a Host that is not edge's.
 func TestPythonBehindKubectlProxy(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, path := range paths {
 			t.Run(path, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				// The filter of kubectl proxy would refuse exec.
+				// By default, kubectl proxy itself refuses exec, so switch its filter off.
 				cmd := s.kubectl(t, path, "1.36", "alice").Command(ctx, "proxy", "--port=0", "--disable-filter=true")
 				out, err := cmd.StdoutPipe()
 				if err == nil {

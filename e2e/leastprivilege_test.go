@@ -21,18 +21,19 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// right is one verb on one kind of resource.
+// right is the permission to use one verb on one kind of resource, as in an RBAC rule.
 type right struct{ group, resource, verb string }
 
 func impersonation(group, resource string) right { return right{group, resource, "impersonate"} }
 
-// The rights that deploy/edge.yaml grants to edge.
+// The rights of edge's own account that deploy/edge.yaml grants.
 var (
 	asUsers    = impersonation("", "users")
 	asGroups   = impersonation("", "groups")
 	asAccounts = impersonation("", "serviceaccounts")
 	asUIDs     = impersonation("authentication.k8s.io", "uids")
-	record     = []right{ // for the record of the original user when somebody is impersonated
+	// edge records the original user of an impersonation in extras with these names
+	record = []right{
 		recordOf("user"), recordOf("groups"), recordOf("uid"), recordOf("extra"),
 	}
 	toReview = right{"authorization.k8s.io", "subjectaccessreviews", "create"}
@@ -42,9 +43,9 @@ func recordOf(part string) right {
 	return impersonation("authentication.k8s.io", "userextras/originaluser.jetstack.io-"+part)
 }
 
-// needs maps kinds of requests to the rights without which edge cannot serve them. lines are the
-// Impersonate-* headers; %d is replaced by a new number in each request, so that edge cannot use a
-// cached review.
+// needs maps kinds of requests to the rights that edge needs to serve them. lines are the request's
+// Impersonate-* headers. In each request, %d is replaced by a new number, so that edge cannot use
+// the cached result of an earlier review.
 var needs = map[string]struct {
 	lines  []string
 	rights []right
@@ -57,9 +58,9 @@ var needs = map[string]struct {
 		append([]right{asUsers, asGroups, toReview}, record...)},
 }
 
-// TestLeastPrivilege removes each right of deploy/edge.yaml in turn. The requests that need the
-// right must fail and all others must succeed. So the manifest grants nothing that edge does not
-// use, and nothing is missing.
+// TestLeastPrivilege takes each right that deploy/edge.yaml grants away from edge, one at a time.
+// The requests that need the right must fail, and all others must succeed. So the manifest grants
+// no right that edge does not use, and edge lacks none.
 func TestLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	l := newLeast(t)
@@ -82,7 +83,8 @@ func TestLeastPrivilege(t *testing.T) {
 			if a.code == 200 {
 				continue
 			}
-			// The response must name the missing right, for the client and for edge's log.
+			// The response must name the missing right, so that the client and the reader of edge's
+			// log can see the reason.
 			if resource := taken.resource; !strings.Contains(string(a.body), resource) {
 				t.Errorf("without %v, %s: the response %v does not name the missing right", taken, name, a)
 			}
@@ -92,7 +94,8 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 }
 
-// least is an edge whose service account has its own role, so that other tests keep their rights.
+// least is an edge whose rights the test changes. Its service account has a role of its own, so
+// that the edges of other tests keep their rights.
 type least struct {
 	*testing.T
 	c       *cluster.Cluster
@@ -114,7 +117,7 @@ func newLeast(t *testing.T) *least {
 		}
 	}
 	ctx := t.Context()
-	_, err := l.c.EdgeToken(ctx) // also creates edge's namespace
+	_, err := l.c.EdgeToken(ctx) // also creates the namespace of edge's account
 	must(err)
 	accounts := l.c.Client.CoreV1().ServiceAccounts(edgeNamespace)
 	_, err = accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: leastName}}, metav1.CreateOptions{})
@@ -134,7 +137,8 @@ func newLeast(t *testing.T) *least {
 	kubeconfig, err := bed.Kubeconfig(cluster.Access{Server: to.Server, CA: to.CA, Token: answer.Status.Token})
 	must(err)
 
-	// The users have a uid and an extra, so that edge must record all parts of the original user.
+	// In this configuration, users have a uid and an extra. So edge needs the rights to record each
+	// part of the original user.
 	var config map[string]any
 	must(json.Unmarshal(configuration(t, trusted{idp, issuer.ClientID, "least:"}), &config))
 	mappings := config["jwt"].([]any)[0].(map[string]any)["claimMappings"].(map[string]any)
@@ -187,11 +191,11 @@ func (l *least) rights() (all []right) {
 	return all
 }
 
-// tenant is the right to impersonate with the extra that users of this test have. options.yaml
-// describes such rights.
+// tenant is the right to impersonate the extra example.com/tenant, which the users of this test
+// have. deploy/options.yaml explains such rights.
 var tenant = impersonation("authentication.k8s.io", "userextras/example.com/tenant")
 
-// set grants edge exactly these rights and tenant.
+// set replaces the rights of edge's account by `rights` and tenant.
 func (l *least) set(rights []right) {
 	l.Helper()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "edge-least"}}
@@ -203,8 +207,8 @@ func (l *least) set(rights []right) {
 	}
 }
 
-// settle repeats all requests until exactly these fail, because the API server sees a changed role
-// only after a moment.
+// settle sends all kinds of requests, until exactly those in failing fail and all others succeed.
+// It repeats them, because the API server applies a changed role only after a moment.
 func (l *least) settle(failing []string) (answers map[string]answer) {
 	l.Helper()
 	eventually(l.Context(), l.T, patience, fmt.Sprintf("exactly the requests %q fail", failing), func(context.Context) error {

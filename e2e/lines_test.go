@@ -13,17 +13,17 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// lines is a running client whose output a test reads line by line.
+// lines is a running client program whose output a test reads line by line.
 type lines struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
-	c      chan string // lines of stdout; closed when the output ends
+	c      chan string // the lines of the program's stdout; closed when the output ends
 	stderr bytes.Buffer
 	seen   []string
 	code   chan int
 }
 
-// startLines starts the command that prepare returns.
+// startLines starts the client program that prepare(ctx, args...) returns.
 func startLines(ctx context.Context, prepare func(context.Context, ...string) *exec.Cmd, args ...string) (*lines, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	return watchLines(prepare(ctx, args...), cancel)
@@ -51,7 +51,7 @@ func watchLines(cmd *exec.Cmd, cancel context.CancelFunc) (*lines, error) {
 	return w, nil
 }
 
-// next waits for the next line, for at most patience.
+// next waits for the next line of the program's output, for at most the time patience.
 func (w *lines) next(ctx context.Context) (string, error) {
 	select {
 	case line, ok := <-w.c:
@@ -67,7 +67,7 @@ func (w *lines) next(ctx context.Context) (string, error) {
 	}
 }
 
-// expect reads lines until one contains text.
+// expect reads lines of the program's output until one of them contains text.
 func (w *lines) expect(ctx context.Context, text string) error {
 	for {
 		line, err := w.next(ctx)
@@ -80,7 +80,7 @@ func (w *lines) expect(ctx context.Context, text string) error {
 	}
 }
 
-// wait waits until the client has ended and returns its exit code; -1: a signal ended it.
+// wait waits until the client program has ended and returns its exit code; -1: a signal ended it.
 func (w *lines) wait() int {
 	code := <-w.code
 	w.code <- code
@@ -89,7 +89,8 @@ func (w *lines) wait() int {
 
 func (w *lines) stop() {
 	w.cancel()
-	for range w.c { // drains the output, so that the client is not blocked
+	// read the remaining lines, because the program cannot end while its output is full
+	for range w.c {
 	}
 	w.wait()
 }

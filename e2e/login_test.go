@@ -12,8 +12,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// TestLoginAndRefresh checks that a login plugin's first token and its refreshed tokens belong to
-// the same user. A refresh must not invalidate earlier tokens.
+// TestLoginAndRefresh checks the tokens of a login plugin. The token from the login and the
+// refreshed tokens must belong to the same user. A refresh must not invalidate the earlier tokens.
 func TestLoginAndRefresh(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		first, err := idp.LoginOffline(t.Context(), "alice")
@@ -28,7 +28,9 @@ func TestLoginAndRefresh(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if next.ID == before.ID { // iat and exp have a resolution of one second
+				// refresh again: two tokens of the same second are equal, because iat and exp count
+				// seconds
+				if next.ID == before.ID {
 					before.Refresh = next.Refresh
 					return errors.New("the same token again")
 				}
@@ -49,7 +51,7 @@ func TestLoginAndRefresh(t *testing.T) {
 				}
 			}
 		}
-		// edge must not accept a refresh token.
+		// edge must not accept a refresh token, which is only for the issuer.
 		if a := raw(t.Context(), t, s.access(direct, first.Refresh), "GET", podsURI, askJSON); a.code != 401 {
 			t.Errorf("a refresh token: %v, want 401", a)
 		}

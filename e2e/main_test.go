@@ -17,29 +17,30 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// These variables are shared by all tests. setUp sets them before the first test; afterwards they
-// do not change.
+// These variables are shared by all tests. setUp sets them before the first test starts; after that
+// they do not change.
 var (
 	bed     *testbed.Testbed
 	idp     *issuer.Issuer
 	browser *clients.Browser
 	sites   = map[cluster.Kind]*site{}
-	tokens  = map[string]string{} // ID tokens by user name
+	tokens  = map[string]string{} // each user's ID token, by user name
 )
 
-// atEnd is called after the last test.
+// atEnd is called when all tests have ended. `make soak` prints its table here.
 var atEnd = func() {}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// Most tests mainly wait, so many run in parallel. Tests that need much CPU wait for a place in
-	// heavy.
+	// Most tests mainly wait, so up to 32 run in parallel. Tests that need much CPU also wait for a
+	// slot in the channel heavy.
 	flag.Set("test.parallel", "32")
 	os.Exit(runTests(m))
 }
 
 func runTests(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Minute) // includes the time for building the testbed's programs
+	// includes the time for building the programs that the testbed runs
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Minute)
 	defer cancel()
 	var err error
 	if bed, err = testbed.Open(ctx, os.Stderr, binaries.Clients); err != nil {
@@ -70,7 +71,8 @@ func runTests(m *testing.M) int {
 	return code
 }
 
-// setUp starts the issuer, the browser and both sites, and logs all users in.
+// setUp starts the issuer, the browser and both sites (each a cluster with edge and load
+// balancers), and logs all users in.
 func setUp(ctx context.Context) error {
 	var err error
 	if idp, err = bed.StartIssuer(ctx); err != nil {
@@ -103,10 +105,10 @@ func setUp(ctx context.Context) error {
 	return nil
 }
 
-// patience is the timeout of every wait for something that must happen. It allows for a busy
+// patience is the timeout for everything that a test waits for. It is long enough for a busy
 // machine.
 const patience = 3 * time.Minute
 
-// heavy has a slot for each test that may keep a core busy at a time, so that a small machine is
-// not overloaded.
+// heavy has one slot for each test that may keep a core busy at the same time. A test sends a value
+// to take a slot and receives one to release it.
 var heavy = make(chan struct{}, 2)

@@ -19,26 +19,33 @@ var (
 	updateDocs  = flag.Bool("update", false, "with -matrix: write the results to docs/compatibility.md and the README")
 )
 
-// trial is one client on one path to one cluster, while it runs a verb.
+// trial is one cell of the compatibility matrix: a client runs a verb (an operation such as exec)
+// on a path to a cluster.
 type trial struct {
 	t    *testing.T
 	site *site
 	path string
-	name string // unique, and valid as the name of a Kubernetes object
+	name string // unique among all trials, and valid as the name of a Kubernetes object
 	k    *clients.Kubectl
-	file string // kubeconfig, for clients other than kubectl
+	file string // path of the kubeconfig, for clients other than kubectl
 }
 
-// access returns the address and token for clients that do not use the trial's kubeconfig.
+// access returns the address and the token for this trial (a client on a path to a cluster).
+// Clients that cannot read a kubeconfig use it.
 func (tr *trial) access() cluster.Access { return tr.site.access(tr.path, tokens["alice"]) }
 
-// verb is one operation of a client. The error of run contains the client's whole output.
+// verb is one operation of a client, such as exec, that the compatibility matrix tests. The error
+// that run returns contains the client's whole output.
 type verb struct {
-	name    string // column in the document; after a comma, details
-	stream  bool   // exec, attach, cp or port-forward
-	forward bool   // port-forward, which got WebSocket support in kubectl later than exec
-	heavy   bool   // keeps a core busy; runs only with a slot of heavy
-	run     func(context.Context, *trial) error
+	// title of the operation's column in docs/compatibility.md; the text after a comma is only in
+	// test names
+	name   string
+	stream bool // true for exec, attach, cp and port-forward
+	// true for port-forward, for which kubectl got WebSocket support later than for exec
+	forward bool
+	// true if the operation keeps a core busy; it then waits for a slot of the channel heavy
+	heavy bool
+	run   func(context.Context, *trial) error
 }
 
 func kubectlVerbs(megabytes int) []verb {
@@ -60,9 +67,9 @@ var pythonVerbs = []verb{
 	{name: "port-forward, 1 MB each way", stream: true, run: pythonPortForward},
 }
 
-// TestMatrix checks that every verb works for every client, on every path, on every cluster. The
-// only exception is a client that supports only SPDY behind a load balancer: it must get an
-// explanation.
+// TestMatrix checks that every verb (an operation such as exec) works for every client, on every
+// path, on every cluster. There is one exception: a client that supports only SPDY, behind a load
+// balancer, must get edge's explanation.
 func TestMatrix(t *testing.T) {
 	at := clientsAt(*wholeMatrix)
 	forEachSite(t, func(t *testing.T, s *site) {
@@ -81,11 +88,12 @@ func TestMatrix(t *testing.T) {
 	})
 }
 
-// clientsAtOnce is the number of clients per cluster that run at the same time. A higher number is
-// not faster, and pods would start too late.
+// clientsAtOnce is the number of clients per cluster that run at the same time. With more clients
+// the matrix is not faster, but pods start too late.
 const clientsAtOnce = 4
 
-// runVerbs runs the verbs of a client one after the other.
+// runVerbs runs the verbs (operations such as exec) of a client one after the other and stores the
+// results.
 func runVerbs(t *testing.T, s *site, path string, c client) {
 	t.Run(path+"/"+c.name(), func(t *testing.T) {
 		for _, v := range c.verbs {
@@ -102,7 +110,8 @@ func runVerbs(t *testing.T, s *site, path string, c client) {
 				result, message := judge(err, c.refused(v, path))
 				table.add(row{
 					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name, Result: result,
-					Message: strings.ReplaceAll(message, name, "NAME"), // makes the message the same for all trials
+					// without the trial's name, so that equal messages are equal
+					Message: strings.ReplaceAll(message, name, "NAME"),
 					Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
 				})
 				if result != resultOK && result != resultExplained {
@@ -122,8 +131,9 @@ func (c client) try(ctx context.Context, v verb, tr *trial) error {
 	return v.run(ctx, tr)
 }
 
-// judge returns the result of a cell, and edge's explanation if the client printed it. If explained
-// is true, the verb must fail with a message that tells the user what to do.
+// judge returns the result of one cell of the matrix from the client's error, and edge's
+// explanation if the client printed it. If explained is true, the verb (an operation such as exec)
+// must fail with a message that tells the user what to do.
 func judge(err error, explained bool) (result, message string) {
 	switch {
 	case !explained && err == nil:
@@ -140,9 +150,10 @@ func judge(err error, explained bool) (result, message string) {
 	return resultExplained, message
 }
 
-// explanation matches edge's message to a client whose Upgrade header was lost: the reason, the
-// command that works, and which clients do not need it.
+// explanation matches the message that edge sends to a client whose Upgrade header was lost on the
+// path. The message contains the reason, a command that works, and which clients do not need the
+// command.
 var explanation = regexp.MustCompile(`edge: this [^\n]*\n\n +edge connect -- [^\n]*\n\n[^\n]*`)
 
-// plainLines converts a terminal's line ends and quoted line ends to \n.
+// plainLines replaces the line ends of a terminal, and line ends in quoted text, by \n.
 var plainLines = strings.NewReplacer("\r\n", "\n", `\r\n`, "\n", `\n`, "\n")

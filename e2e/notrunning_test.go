@@ -14,7 +14,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// halfDone is a running pod in which the container doneContainer has ended.
+// halfDone is the name of a running pod with two containers, of which doneContainer has already
+// ended.
 const (
 	halfDone      = "half-done"
 	doneContainer = "done"
@@ -58,16 +59,18 @@ func startHalfDone(ctx context.Context, c *cluster.Cluster) error {
 	}
 }
 
-// reasonIn returns the error that kubectl shows, without the prefix of an internal error. An API
-// server that translates reports a kubelet's 404 after its 101, as an internal error. edge uses
-// SPDY to the kubelet and forwards the 404 itself.
+// reasonIn returns the error that kubectl printed, without the prefix that marks an internal error.
+// An API server that translates WebSocket to SPDY has already answered 101 when the kubelet's 404
+// arrives, so it reports the 404 as an internal error. edge uses SPDY upstream and forwards the 404
+// itself.
 func reasonIn(r clients.Result) string {
 	return strings.TrimSpace(strings.Replace(string(r.Stderr), "Internal error occurred: unable", "unable", 1))
 }
 
-// TestNotRunning checks that kubectl shows the same error for an impossible stream as without edge,
-// also behind a load balancer. kubectl retries over SPDY after any refused WebSocket, and the load
-// balancer removes the Upgrade header of that retry.
+// TestNotRunning checks exec and attach where they cannot work, such as in a container that has
+// ended. kubectl must print the same error as without edge, also behind a load balancer. kubectl
+// retries over SPDY when a WebSocket is refused, and the load balancer removes the Upgrade header
+// of that retry.
 func TestNotRunning(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

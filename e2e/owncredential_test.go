@@ -23,20 +23,20 @@ import (
 	"edge/e2e/testbed/pki"
 )
 
-// tokenFile is edge's own credential: a file with a token that is bound to a Secret. The token
-// becomes invalid when the Secret is deleted.
+// tokenFile is a file that contains edge's own credential, a token that is bound to a Secret. When
+// the test deletes the Secret, the token becomes invalid.
 type tokenFile struct {
 	*testing.T
 	cluster *cluster.Cluster
 	path    string
-	current cluster.Access // access directly to the API server with the current token
+	current cluster.Access // the API server's address, with the token that is now in the file
 	secret  string
 }
 
-// edgeWithTokenFile starts an edge whose kubeconfig names a token file.
+// edgeWithTokenFile starts an edge whose kubeconfig contains the path of a token file.
 func edgeWithTokenFile(t *testing.T, c *cluster.Cluster) (*testbed.Edge, *tokenFile) {
 	t.Helper()
-	if _, err := c.EdgeToken(t.Context()); err != nil { // creates the service account
+	if _, err := c.EdgeToken(t.Context()); err != nil { // creates the service account of the tokens
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -55,7 +55,8 @@ func edgeWithTokenFile(t *testing.T, c *cluster.Cluster) (*testbed.Edge, *tokenF
 	return startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: idp, Args: []string{"--kubeconfig=" + kubeconfig}}), f
 }
 
-// replace writes a new token with its own Secret to the file, atomically, as a kubelet does.
+// replace makes a new Secret and a token that is bound to it. It replaces the file atomically, as a
+// kubelet does.
 func (f *tokenFile) replace() {
 	f.Helper()
 	secret, err := f.cluster.Client.CoreV1().Secrets(edgeNamespace).Create(f.Context(),
@@ -79,8 +80,8 @@ func (f *tokenFile) replace() {
 	f.secret, f.current.Token = secret.Name, answer.Status.Token
 }
 
-// end makes the token invalid. gone reports whether the API server, which caches tokens for some
-// seconds, refuses it already.
+// end deletes the Secret, which makes the token in the file invalid. gone reports whether the API
+// server, which caches tokens for some seconds, already refuses the token.
 func (f *tokenFile) end() (gone func() bool) {
 	f.Helper()
 	if err := f.cluster.Client.CoreV1().Secrets(edgeNamespace).Delete(f.Context(), f.secret, metav1.DeleteOptions{}); err != nil {
@@ -92,7 +93,7 @@ func (f *tokenFile) end() (gone func() bool) {
 	}
 }
 
-// exchanges sends requests of several kinds as alice and returns the responses by name.
+// exchanges sends several kinds of requests as alice and returns the response to each kind.
 func exchanges(t *testing.T, to cluster.Access) map[string]answer {
 	t.Helper()
 	body := `{"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview","spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}`
@@ -104,7 +105,8 @@ func exchanges(t *testing.T, to cluster.Access) map[string]answer {
 	}
 }
 
-// post sends a POST. Its body lets a test see whether edge can resend it.
+// post sends a POST with a body. With it, a test sees whether edge can send a request with a body
+// again.
 func post(t *testing.T, to cluster.Access, uri, body string) answer {
 	t.Helper()
 	conn := dial(t.Context(), t, to, "", "http/1.1")
@@ -112,15 +114,15 @@ func post(t *testing.T, to cluster.Access, uri, body string) answer {
 	return exchange(t, conn, to, "POST", uri, askJSON, "Content-Type: application/json", fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))
 }
 
-// TestOwnCredentialExpires checks that no request fails when edge's token file is replaced and the
-// old token becomes invalid a moment later.
+// TestOwnCredentialExpires checks edge's own credential. No client's request may fail when the
+// token file is replaced and the old token becomes invalid a moment later.
 func TestOwnCredentialExpires(t *testing.T) {
 	t.Parallel()
 	edge, f := edgeWithTokenFile(t, sites[cluster.New].cluster)
-	gone := f.end() // ends the token that edge has read
+	gone := f.end() // make the token invalid that edge has read from the file
 	f.replace()
 	ended := false
-	for range 2 { // until the API server refuses the old token, and once more
+	for range 2 { // send requests until the API server refuses the old token, and then once more
 		for !ended {
 			ended = gone()
 			for what, a := range exchanges(t, edge.Access(tokens["alice"])) {
@@ -139,9 +141,9 @@ func TestOwnCredentialExpires(t *testing.T) {
 	}
 }
 
-// TestOwnCredentialRefused checks that every client gets an explanation, and edge is not ready,
-// while the API server refuses edge's credential. When the file contains a valid token, edge
-// recovers.
+// TestOwnCredentialRefused checks what happens while the API server refuses edge's own credential.
+// edge must explain this to every client and must not be ready. When the token file contains a
+// valid token again, edge must recover.
 func TestOwnCredentialRefused(t *testing.T) {
 	t.Parallel()
 	edge, f := edgeWithTokenFile(t, sites[cluster.New].cluster)
@@ -185,12 +187,13 @@ func TestOwnCredentialRefused(t *testing.T) {
 	}
 }
 
-// TestForeign401 checks a kubelet that refuses the API server's certificate. edge must forward the
-// API server's response, and stay ready.
+// TestForeign401 checks a 401 that is not about edge's credential: a kubelet refuses the API
+// server's certificate. edge must forward the API server's response and stay ready.
 func TestForeign401(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster
-	stranger, err := bed.CA.Issue("stranger") // signed by a CA that the kubelet does not trust
+	// a certificate of a CA that the kubelet does not trust
+	stranger, err := bed.CA.Issue("stranger")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +223,8 @@ func TestForeign401(t *testing.T) {
 			t.Fatalf("%s at the API server itself: %v", what, want)
 		}
 		if got.code != want.code || string(got.body) != string(want.body) || got.header.Get("Content-Type") != want.header.Get("Content-Type") ||
-			(got.header.Get("Audit-Id") == "") != (want.header.Get("Audit-Id") == "") { // the response to an upgrade has no Audit-Id at the API server either
+			// compare with want, because the API server's response to an upgrade has no Audit-Id
+			(got.header.Get("Audit-Id") == "") != (want.header.Get("Audit-Id") == "") {
 			t.Errorf("%s: %v %v, want %v %v", what, got, got.header, want, want.header)
 		}
 	}
@@ -229,9 +233,9 @@ func TestForeign401(t *testing.T) {
 	}
 }
 
-// TestReadyBesideTerminatingAPIServer checks an API server that shuts down: /readyz reports that it
-// is not ready, but it serves requests until its load balancer has noticed. edge must be ready
-// exactly as long as it gets responses.
+// TestReadyBesideTerminatingAPIServer checks an API server that shuts down. Its /readyz reports
+// that it is not ready, but it serves requests until its load balancer has noticed. edge must be
+// ready as long as the API server answers its requests, and no longer.
 func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster
@@ -249,7 +253,9 @@ func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 		}
 		return nil
 	})
-	const polls = 25 // one per second: longer than the 15 s in which edge would notice, shorter than the delay
+	// one poll per second: longer than the 15 s after which edge would notice, shorter than the API
+	// server's shutdown delay
+	const polls = 25
 	for range polls {
 		code, said, err := edge.Ready(t.Context())
 		if err != nil || code != 200 {

@@ -9,17 +9,19 @@ import (
 	"sync"
 )
 
-// patternChunk is the number of bytes per write, as in client-go.
+// patternChunk is the number of bytes in one write of copyPattern; client-go writes as many.
 const patternChunk = 32 << 10
 
-// noise is the content of each chunk of the pattern, except that a chunk begins with its number.
+// noise returns the random bytes of which the test pattern consists. In each repetition of noise,
+// its number replaces the first 8 bytes.
 var noise = sync.OnceValue(func() []byte {
 	b := make([]byte, patternChunk)
 	rand.NewChaCha8([32]byte{}).Read(b)
 	return b
 })
 
-// copyPattern writes n bytes of a pattern that does not repeat.
+// copyPattern writes n bytes of a test pattern that never repeats, so that lost or exchanged parts
+// change its hash.
 func copyPattern(w io.Writer, n int) error {
 	chunk := append([]byte(nil), noise()...)
 	for i := uint64(0); n > 0; i++ {
@@ -33,7 +35,7 @@ func copyPattern(w io.Writer, n int) error {
 	return nil
 }
 
-var patternHashes sync.Map // by the number of bytes
+var patternHashes sync.Map // hash of the pattern, by its number of bytes
 
 func patternHash(n int) string {
 	if sum, ok := patternHashes.Load(n); ok {

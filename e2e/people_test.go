@@ -23,16 +23,17 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The tests of people*_test.go do what people do all day and no other test does. The same kubectl
-// and user must get the same results through edge behind the load balancer as directly at the API
-// server.
+// The tests in people*_test.go run everyday commands of kubectl users that no other test runs. The
+// same kubectl and user must get the same results through edge behind the load balancer as directly
+// at the API server.
 
 const peopleNamespace = "people"
 
-// peopleVersion is the version of kubectl in these tests: the newest.
+// peopleVersion is the version of kubectl in the tests of everyday commands: the newest.
 const peopleVersion = "1.36"
 
-// desk is the pod of these tests. Its web page "blob" has deskBytes bytes.
+// desk is the name of the pod in the tests of everyday commands. It serves a web page "blob" of
+// deskBytes bytes.
 const (
 	desk      = "desk"
 	deskBytes = 4 << 20
@@ -57,16 +58,17 @@ var openOffice = sync.OnceValue(func() error {
 	return c.StartPod(ctx, cluster.PodOptions{Namespace: peopleNamespace, Name: desk, Script: deskScript})
 })
 
-// person is alice with a kubectl and one path to the API server.
+// person is the user alice with a kubectl, and either the path through edge or the path directly to
+// the API server.
 type person struct {
 	way  string
 	to   cluster.Access
-	file string // kubeconfig
+	file string // path of the kubeconfig
 	*clients.Kubectl
 }
 
-// people returns alice through edge, and alice directly at the API server with a client
-// certificate.
+// people returns the user alice twice: on the path through edge, and directly at the API server
+// with a client certificate.
 func people(t *testing.T) (edge, itself *person) {
 	t.Helper()
 	if err := openOffice(); err != nil {
@@ -90,7 +92,7 @@ func newPerson(t *testing.T, way string, to cluster.Access) *person {
 	return &person{way, to, file, bed.Kubectl(peopleVersion, file)}
 }
 
-// connected returns a copy of p that runs this version of kubectl below edge connect.
+// connected returns a copy of p whose kubectl, of this version, is run by `edge connect`.
 func (p *person) connected(t *testing.T, version string, env ...string) *person {
 	t.Helper()
 	k, err := bed.Kubectl(version, p.file, env...).ThroughConnect(t.Context())
@@ -100,7 +102,7 @@ func (p *person) connected(t *testing.T, version string, env ...string) *person 
 	return &person{p.way + ", by edge connect", p.to, p.file, k}
 }
 
-// peopleContext returns a context with the timeout of these tests.
+// peopleContext returns a context with a timeout for one test of everyday commands.
 func peopleContext(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
@@ -108,17 +110,18 @@ func peopleContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// untilGo returns a command that waits for the line "go", prints "got 42" and exits with a code. It
-// uses $((...)), so that the output differs from the terminal's echo.
+// untilGo returns a command that waits for the input line "go", prints "got 42" and exits with a
+// code. The command contains $((...)), so that "got 42" is not in the terminal's echo of the
+// command.
 func untilGo(code int) []string {
 	return []string{"--", "sh", "-c", fmt.Sprintf(`until read line && [ "$line" = go ]; do :; done; echo got $((40+2)); exit %d`, code)}
 }
 
-// prompt is what kubectl prints when it is attached to a terminal.
+// prompt is the line that kubectl prints when its terminal is attached to a container.
 const prompt = "If you don't see a command prompt, try pressing enter."
 
-// sayGo runs a command in a terminal, waits for kubectl's prompt and types "go". It returns
-// kubectl's exit code and the terminal's content.
+// sayGo runs kubectl in a terminal with a command from untilGo. It waits for kubectl's prompt and
+// types "go". It returns kubectl's exit code and everything that the terminal has shown.
 func (p *person) sayGo(ctx context.Context, args ...string) (int, string, error) {
 	term, err := p.Terminal(ctx, 24, 200, args...)
 	if err != nil {
@@ -138,19 +141,20 @@ func (p *person) sayGo(ctx context.Context, args ...string) (int, string, error)
 	return code, term.Shown(), ctx.Err()
 }
 
-// TestPeopleRun checks that each of 20 `kubectl run -it --rm` shows the container's output, exits
-// with the container's code, and leaves no pod behind.
+// TestPeopleRun checks 20 concurrent `kubectl run -it --rm`. Each must show the container's output,
+// exit with the container's exit code, and leave no pod behind.
 func TestPeopleRun(t *testing.T) {
 	t.Parallel()
 	ctx := peopleContext(t)
 	edge, itself := people(t)
 	c := sites[cluster.New].cluster
 	overrides := fmt.Sprintf(`{"spec": {"nodeName": %q, "dnsPolicy": "Default", "automountServiceAccountToken": false, "enableServiceLinks": false, "terminationGracePeriodSeconds": 1}}`, c.Node)
-	seats := make(chan struct{}, 4) // a higher number does not start faster
+	// four pods start at the same time; a higher number would not be faster
+	seats := make(chan struct{}, 4)
 	var running sync.WaitGroup
 	for i := range 22 {
 		who := edge
-		if i >= 20 { // the last two run directly at the API server, for comparison
+		if i >= 20 { // the runs from number 20 on use the API server directly, for comparison
 			who = itself
 		}
 		seats <- struct{}{}
@@ -166,7 +170,8 @@ func TestPeopleRun(t *testing.T) {
 	}
 	running.Wait()
 	left := []string{"some"}
-	for ctx.Err() == nil && len(left) > 0 { // the kubelet removes a deleted pod after a moment
+	// repeat, because the kubelet removes a deleted pod only after a moment
+	for ctx.Err() == nil && len(left) > 0 {
 		pods, err := c.Client.CoreV1().Pods(peopleNamespace).List(ctx, metav1.ListOptions{LabelSelector: "run"})
 		if err != nil {
 			t.Fatal(err)
@@ -182,13 +187,14 @@ func TestPeopleRun(t *testing.T) {
 	}
 }
 
-// TestPeopleDebug checks that `kubectl debug` adds an ephemeral container to a running pod and
-// attaches to its terminal.
+// TestPeopleDebug checks `kubectl debug`, which adds an ephemeral container to a running pod and
+// attaches a terminal to it.
 func TestPeopleDebug(t *testing.T) {
 	t.Parallel()
 	ctx := peopleContext(t)
 	edge, itself := people(t)
-	const pod = "trouble" // a separate pod, because other tests use the desk unchanged
+	// a pod for this test only, because other tests need the pod desk unchanged
+	const pod = "trouble"
 	if err := sites[cluster.New].cluster.StartPod(ctx, cluster.PodOptions{Namespace: peopleNamespace, Name: pod}); err != nil {
 		t.Fatal(err)
 	}
@@ -214,11 +220,11 @@ func TestPeopleDebug(t *testing.T) {
 	}
 }
 
-// runID matches the container runtime's id of one exec.
+// runID matches the id that the container runtime gives to one exec. The id differs in each run.
 var runID = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 
-// TestPeopleAsk checks that commands with a single response print the same text and exit with the
-// same code as directly at the API server.
+// TestPeopleAsk checks commands that send one request and print the response. They must print the
+// same text and exit with the same code as directly at the API server.
 func TestPeopleAsk(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
@@ -252,7 +258,8 @@ func TestPeopleAsk(t *testing.T) {
 			if err := json.Unmarshal(r.Stdout, &is[i]); err != nil {
 				t.Fatalf("%s: %v: %v", who.way, err, succeeded(r))
 			}
-			delete(is[i].Status.UserInfo.Extra, "authentication.kubernetes.io/credential-id") // only a certificate has it
+			// remove an extra that only a user with a certificate has
+			delete(is[i].Status.UserInfo.Extra, "authentication.kubernetes.io/credential-id")
 			if len(is[i].Status.UserInfo.Extra) == 0 {
 				is[i].Status.UserInfo.Extra = nil
 			}
@@ -263,8 +270,8 @@ func TestPeopleAsk(t *testing.T) {
 	})
 }
 
-// TestPeopleApply checks that server-side apply through edge creates objects, detects conflicts,
-// takes over fields and records the same field managers as directly at the API server.
+// TestPeopleApply checks server-side apply (`kubectl apply --server-side`). It must create objects,
+// detect conflicts, take over fields and record field managers as directly at the API server.
 func TestPeopleApply(t *testing.T) {
 	t.Parallel()
 	ctx := peopleContext(t)

@@ -17,11 +17,12 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// treeFiles is the number of files in the tree that TestPeopleCopyTree copies, without its links.
+// treeFiles is the number of regular files in the tree that TestPeopleCopyTree copies. The tree
+// also contains links.
 const treeFiles = 8000
 
-// makeTree makes n files of up to 8 KiB, a hundred per folder, and returns their total size in
-// bytes.
+// makeTree makes n files of up to 8 KiB in folders of a hundred files. It returns the total size of
+// the files in bytes.
 func makeTree(dir string, n int) (total int, err error) {
 	for i := range n {
 		folder := filepath.Join(dir, fmt.Sprintf("folder-%03d", i/100))
@@ -37,8 +38,8 @@ func makeTree(dir string, n int) (total int, err error) {
 	return total, nil
 }
 
-// makeLinks makes links of all kinds in each folder of a tree: a hard link, and symbolic links to a
-// file, to a folder, to a missing file, and out of the tree.
+// makeLinks adds links to each folder of a tree: a hard link, and symbolic links to a file, to a
+// folder, to a missing file, and to a file outside the tree.
 func makeLinks(dir string) error {
 	folders, err := filepath.Glob(filepath.Join(dir, "folder-*"))
 	if err != nil {
@@ -61,7 +62,8 @@ func makeLinks(dir string) error {
 	return nil
 }
 
-// listTree lists a tree on this machine: name, mode, and the content's hash or the link's target.
+// listTree lists the files of a tree on this machine, one line each: name, mode, and either the
+// content's hash or the link's target.
 func listTree(dir string) ([]string, error) {
 	var list []string
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -85,11 +87,12 @@ func listTree(dir string) ([]string, error) {
 	return list, err
 }
 
-// listInside is a shell command that lists a tree in a pod in a similar way.
+// listInside is a shell command that lists the files of a tree in a pod, similar to listTree. %s is
+// the folder.
 const listInside = `cd %s && find . | sort | xargs stat -c '%%n %%F %%a' && find . -type f | sort | xargs sha256sum && find . -type l | sort | while read l; do echo "$l $(readlink $l)"; done`
 
-// TestPeopleCopyTree checks that `kubectl cp` of a tree with links, up and down, has the same
-// result as directly at the API server.
+// TestPeopleCopyTree checks `kubectl cp` of a tree with links, to a pod and back. The result must
+// be the same as directly at the API server.
 func TestPeopleCopyTree(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
@@ -120,7 +123,8 @@ func TestPeopleCopyTree(t *testing.T) {
 	if n := strings.Count(inside["edge"], "\n"); n < 2*treeFiles || inside["edge"] != inside["itself"] {
 		t.Errorf("up: %d lines; equal to the API server's: %t", n, inside["edge"] == inside["itself"])
 	}
-	// kubectl cp does not copy hard links as such, so create some in the pod.
+	// kubectl cp copies a hard link as a separate file. So make hard links in the pod, for the copy
+	// back.
 	links := itself.Run(ctx, "exec", desk, "--", "sh", "-c", `cd /office/edge && for f in folder-*; do set -- $f/file-*; ln $1 $f/harder || exit; done`)
 	if err := succeeded(links); err != nil {
 		t.Fatal(err)
@@ -144,20 +148,23 @@ func TestPeopleCopyTree(t *testing.T) {
 	}
 }
 
-// slowLink makes a copy of 100 MB take 10 s, so that the test can cut it in the middle.
+// slowLink is a network link on which a copy of 100 MB takes 10 s, so that the test can cut the
+// link during the copy.
 var slowLink = network.LinkOptions{Rate: 10_000_000}
 
-// cutAfter is the number of bytes after whose arrival the test cuts the connection.
+// cutAfter is the number of copied bytes after which the test cuts the connection.
 const cutAfter = 1 << 20
 
-// TestPeopleCopyCut checks that `kubectl cp` fails when a load balancer closes its WebSocket in the
-// middle because of its age. kubectl must not report success for an incomplete file.
+// TestPeopleCopyCut checks `kubectl cp` if a load balancer closes its WebSocket during the copy,
+// for example because of a maximum age. kubectl must fail, and not report success for an incomplete
+// file.
 func TestPeopleCopyCut(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
 	s := sites[cluster.New]
-	// The link plays the load balancer that cuts, alone or between HAProxy and edge, because
-	// HAProxy ends connections differently.
+	// The links cut connections, as some load balancers do. One link is in front of HAProxy, the
+	// other between HAProxy and edge, because HAProxy then ends the client's connection in another
+	// way.
 	front, err := bed.StartLink(host(edge.to), slowLink)
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +223,8 @@ func TestPeopleCopyCut(t *testing.T) {
 	}
 }
 
-// cutInTheMiddle runs a copy and cuts the connections of a link when enough bytes have arrived.
+// cutInTheMiddle runs the command copy. When arrived returns at least cutAfter bytes, it cuts all
+// connections of the relay.
 func cutInTheMiddle(ctx context.Context, t *testing.T, at *network.Relay, copy *exec.Cmd, arrived func() int64) clients.Result {
 	t.Helper()
 	ended := make(chan clients.Result, 1)

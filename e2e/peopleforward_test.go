@@ -18,15 +18,15 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// What TestPeopleDownload does over one port-forward.
+// The numbers of downloads in TestPeopleDownload, all over one port-forward.
 const (
 	abortedDownloads = 50
-	abortAfter       = 64 << 10 // bytes
+	abortAfter       = 64 << 10 // bytes after which the client aborts a download
 	downloadsAtOnce  = 30
 )
 
-// TestPeopleDownload checks that a port-forward still works after a client has aborted 50
-// downloads: 30 concurrent downloads must then receive every byte.
+// TestPeopleDownload checks a port-forward after a client has aborted 50 downloads over it. Then 30
+// concurrent downloads must receive every byte.
 func TestPeopleDownload(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
@@ -35,8 +35,8 @@ func TestPeopleDownload(t *testing.T) {
 		t.Fatal(err)
 	}
 	hash, _, _ := strings.Cut(string(sum.Stdout), " ")
-	// Up to 1.29, kubectl itself hangs at the first aborted download, because it does not reset a
-	// stream that is not read any more.
+	// The rows with SPDY need a kubectl newer than 1.29. Up to 1.29, kubectl itself hangs at the
+	// first aborted download, because it does not reset a stream that is no longer read.
 	const spdy = "KUBECTL_PORT_FORWARD_WEBSOCKETS=false"
 	overSPDY, connected := *itself, edge.connected(t, peopleVersion, spdy)
 	overSPDY.way, overSPDY.Kubectl = "itself, over SPDY", bed.Kubectl(peopleVersion, itself.file, spdy)
@@ -71,7 +71,7 @@ func TestPeopleDownload(t *testing.T) {
 	}
 }
 
-// abortDownload reads the beginning of the blob, then closes or resets the connection.
+// abortDownload reads the first bytes of the web page "blob", then closes or resets the connection.
 func abortDownload(addr string, reset bool) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -92,7 +92,7 @@ func abortDownload(addr string, reset bool) error {
 	return nil
 }
 
-// download gets the whole blob and checks its hash.
+// download gets the whole web page "blob" and checks its SHA-256.
 func download(ctx context.Context, client *http.Client, addr, hash string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/blob", nil)
 	if err != nil {
@@ -114,8 +114,8 @@ func download(ctx context.Context, client *http.Client, addr, hash string) error
 	return nil
 }
 
-// TestPeopleProxy checks that the Python client behind `kubectl proxy` has the same results through
-// edge as directly at the API server.
+// TestPeopleProxy checks the Python client behind `kubectl proxy`. The results through edge must be
+// the same as directly at the API server.
 func TestPeopleProxy(t *testing.T) {
 	t.Parallel()
 	edge, itself := people(t)
@@ -123,7 +123,7 @@ func TestPeopleProxy(t *testing.T) {
 		t.Run(who.way, func(t *testing.T) {
 			t.Parallel()
 			ctx := peopleContext(t)
-			// The default filter of kubectl proxy refuses exec and attach.
+			// By default, kubectl proxy itself refuses exec and attach, so switch its filter off.
 			proxy, err := startLines(ctx, who.Command, "proxy", "--port=0", "--disable-filter")
 			if err != nil {
 				t.Fatal(err)
