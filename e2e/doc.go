@@ -1,14 +1,14 @@
 // Package e2e contains the tests of edge against real Kubernetes clusters and real clients. The
-// packages below testbed start these; cmd/demo shows them to a person. The tests run the edge
-// binary and import nothing of edge's module.
+// packages below e2e/testbed start the clusters and the clients; the command e2e/cmd/demo shows
+// them to a person. The tests run the edge binary and import no package of edge's Go module.
 //
 //	cd e2e && go test -count=1 -timeout=60m -v ./...
 //
-// ends with a table that has one row per cluster, path, client and verb. The table is a part of the
-// compatibility matrix, which clients_test.go selects; `make matrix` runs the whole matrix. Without
-// -count=1, go may print a cached result, because go does not know that the tests depend on edge's
-// sources. The first run builds Kubernetes, which takes longer than go's default timeout of 10
-// minutes.
+// The command above runs the tests and prints a table with one row per cluster, path, client and
+// verb (an operation such as exec). The table is a part of the compatibility matrix, which
+// clients_test.go selects; `make matrix` runs the whole matrix. Without -count=1, go may print a
+// cached result, because go does not know that the tests depend on edge's sources. The first run
+// builds Kubernetes, which takes longer than go's default timeout of 10 minutes.
 //
 //	EDGE_E2E_RESULTS    folder for the table, as compatibility.md and compatibility.json
 //	EDGE_TESTBED_LOGS   folder for the logs of all programs, also of edge
@@ -20,9 +20,9 @@
 //	failure_test.go          a broken session never looks like a success
 //	rbac_test.go             users can do what RBAC allows; the audit log contains their names
 //	differential_*           a client observes the same through edge as at the API server
-//	difference_test.go       the agreed exceptions from that
+//	difference_test.go       the accepted differences between edge and the API server
 //	browser_test.go          a web page in Chromium can do what kubectl does
-//	browserorigins_test.go   only pages of allowed origins can do that
+//	browserorigins_test.go   only pages of allowed origins can use a client certificate
 //	helm_test.go             helm installs, upgrades, tests and uninstalls a release
 //	websockets_test.go       other WebSockets: proxies to services and pods, watch, log
 //	people*                  kubectl run, debug, apply, cp, port-forward work as at the API server

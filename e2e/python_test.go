@@ -12,7 +12,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// python runs e2e/python/exec.py until it ends.
+// python runs the script e2e/python/exec.py until it ends. The script runs a command in the pod
+// "shell".
 func python(ctx context.Context, tr *trial, stdin io.Reader, command ...string) clients.Result {
 	cmd, err := bed.Python(ctx, tr.file, "exec.py", append([]string{cluster.Namespace, "shell"}, command...)...)
 	if err != nil {
@@ -32,8 +33,9 @@ func pythonExec(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// pythonMegabyte sends base64 text, because this client decodes output as UTF-8. Its dialect has no
-// half-close, so head ends the command.
+// pythonMegabyte sends 1 MiB to a command and reads it back, with the Python client. The data is
+// base64 text, because the client decodes output as UTF-8. The client cannot half-close stdin, so
+// the command reads a fixed number of bytes.
 func pythonMegabyte(ctx context.Context, tr *trial) error {
 	b := make([]byte, 1<<20)
 	rand.Read(b)
@@ -42,7 +44,7 @@ func pythonMegabyte(ctx context.Context, tr *trial) error {
 	return want(python(ctx, tr, strings.NewReader(text), "sh", "-c", script), 0, text)
 }
 
-// pythonPortForward runs a port-forward; this client uses WebSocket v4 for it.
+// pythonPortForward checks port-forward with the Python client, which uses WebSocket v4 for it.
 func pythonPortForward(ctx context.Context, tr *trial) error {
 	cmd, err := bed.Python(ctx, tr.file, "portforward.py", cluster.Namespace, "shell", "9000", "1000000")
 	if err != nil {

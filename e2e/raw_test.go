@@ -19,14 +19,15 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// answer is the response to one request.
+// answer is the response to one HTTP request.
 type answer struct {
 	code   int
 	header http.Header
-	body   []byte // nil after 101
+	body   []byte // nil after status code 101
 }
 
-// status returns the body as a metav1.Status; the zero value if the body is not a Status.
+// status returns the response's body as a metav1.Status, or the zero value if the body is not a
+// Status.
 func (a answer) status() metav1.Status {
 	var s metav1.Status
 	if json.Unmarshal(a.body, &s) != nil || s.Kind != "Status" {
@@ -37,9 +38,9 @@ func (a answer) status() metav1.Status {
 
 func (a answer) String() string { return fmt.Sprintf("%d %.500s", a.code, a.body) }
 
-// raw writes a request over HTTP/1.1 exactly as given and closes the connection after the response.
-// After 101 it reads only the head. No library changes the header lines: they keep their case,
-// order and number.
+// raw sends a request over HTTP/1.1 on its own connection. No library changes the header lines:
+// their case, order and number stay as given. raw closes the connection after the response; after
+// status code 101 it reads only the header.
 func raw(ctx context.Context, t *testing.T, to cluster.Access, method, uri string, header ...string) answer {
 	t.Helper()
 	conn := dial(ctx, t, to, "", "http/1.1")
@@ -47,7 +48,8 @@ func raw(ctx context.Context, t *testing.T, to cluster.Access, method, uri strin
 	return exchange(t, conn, to, method, uri, header...)
 }
 
-// exchange is like raw, but uses the caller's connection and leaves it open.
+// exchange sends a request over HTTP/1.1, as raw does, but on the caller's connection, and leaves
+// the connection open.
 func exchange(t *testing.T, conn net.Conn, to cluster.Access, method, uri string, header ...string) answer {
 	t.Helper()
 	resp, err := tryExchange(conn, to, method, uri, header...)
@@ -68,8 +70,8 @@ func tryExchange(conn net.Conn, to cluster.Access, method, uri string, header ..
 	return http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 }
 
-// dial opens a TLS connection for one application protocol (ALPN) from a source IP address ("":
-// any). The caller closes the connection.
+// dial opens a TLS connection for one application protocol (ALPN), such as "h2", from the IP
+// address source; empty: any address of this machine. The caller closes the connection.
 func dial(ctx context.Context, t *testing.T, to cluster.Access, source, protocol string) *tls.Conn {
 	t.Helper()
 	config := &tls.Config{RootCAs: roots(to), NextProtos: []string{protocol}}
@@ -136,7 +138,7 @@ func roots(to cluster.Access) *x509.CertPool {
 	return pool
 }
 
-// Header lines of requests for JSON and for an SPDY upgrade.
+// Header lines that ask for a JSON response, and header lines of an SPDY upgrade.
 var (
 	askJSON = "Accept: application/json"
 	askSPDY = []string{"Connection: Upgrade", "Upgrade: SPDY/3.1", "X-Stream-Protocol-Version: v4.channel.k8s.io", "Content-Length: 0"}
@@ -149,7 +151,7 @@ func askWebSocket(subprotocol string) []string {
 	}
 }
 
-// Paths of the requests that tests send with these headers.
+// Paths to which the tests send requests.
 const (
 	podsURI        = "/api/v1/namespaces/" + cluster.Namespace + "/pods"
 	execURI        = podsURI + "/shell/exec?command=true&stdout=true"

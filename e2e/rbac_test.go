@@ -13,13 +13,14 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// forbidden returns the message with which the API server itself refuses a request.
+// forbidden returns the message of the API server's own 403 for this user, verb, resource and
+// namespace.
 func forbidden(user, verb, resource, namespace string) string {
 	return fmt.Sprintf("User %q cannot %s resource %q in API group \"\" in the namespace %q", testbed.UsernamePrefix+user, verb, resource, namespace)
 }
 
-// TestRBACOverREST checks that two users with different groups see exactly what their groups are
-// granted.
+// TestRBACOverREST checks GETs of two users with different groups. Each user must see exactly what
+// RBAC grants to that user's groups.
 func TestRBACOverREST(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, c := range []struct {
@@ -49,8 +50,8 @@ func TestRBACOverREST(t *testing.T) {
 	})
 }
 
-// TestRBACOnExec checks that bob may exec in his namespace and not in alice's, in every dialect,
-// and that he gets the API server's message.
+// TestRBACOnExec checks exec as bob in every dialect. bob may exec in his own namespace. In alice's
+// namespace he must be refused with the API server's message.
 func TestRBACOnExec(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, d := range dialects {
@@ -62,7 +63,9 @@ func TestRBACOnExec(t *testing.T) {
 				r := d.run(t.Context(), t, s, "bob", cluster.Namespace, "echo not mine")
 				refusal := forbidden("bob", "create", "pods/exec", cluster.Namespace)
 				if d.version == "" {
-					refusal = "403 Forbidden" // this client shows only that; TestRefusalBody checks the message
+					// the Python client shows only the status code; TestRefusalBody checks the
+					// message
+					refusal = "403 Forbidden"
 				}
 				if r.Code == 0 || len(r.Stdout) != 0 || !strings.Contains(string(r.Stderr), refusal) {
 					t.Errorf("code %d, stdout %q, stderr %q; want %q", r.Code, r.Stdout, r.Stderr, refusal)
@@ -72,8 +75,8 @@ func TestRBACOnExec(t *testing.T) {
 	})
 }
 
-// TestRefusalBody checks that a refused WebSocket gets the API server's Status in the response
-// body, although most clients do not show it.
+// TestRefusalBody checks that the response to a refused WebSocket handshake contains the API
+// server's Status in its body, although most clients do not show the body.
 func TestRefusalBody(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, path := range paths {
@@ -92,8 +95,9 @@ func TestRefusalBody(t *testing.T) {
 	})
 }
 
-// TestRBACOnAttachAndPortForward checks the same as TestRBACOnExec for attach and port-forward, in
-// each dialect that kubectl supports.
+// TestRBACOnAttachAndPortForward checks attach and port-forward as bob, in each dialect that
+// kubectl supports. bob may use them in his own namespace. In alice's namespace he must be refused
+// with the API server's message.
 func TestRBACOnAttachAndPortForward(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		for _, d := range dialects {
@@ -114,7 +118,9 @@ func TestRBACOnAttachAndPortForward(t *testing.T) {
 					t.Errorf("port-forward: code %d, stderr %q; want %q", r.Code, r.Stderr, refusal)
 				}
 				if d.path == balanced && d.version == "1.29" {
-					return // kubectl 1.29 forwards ports over SPDY only
+					// kubectl 1.29 forwards ports only over SPDY, which the load balancer does not
+					// support
+					return
 				}
 				p, err := k.PortForward(ctx, "pod/shell", 8080, "-n", opsNamespace)
 				if err != nil {
@@ -126,8 +132,8 @@ func TestRBACOnAttachAndPortForward(t *testing.T) {
 	})
 }
 
-// TestAuditLogNamesUser checks that the API server's audit log contains the user of each exec, in
-// every dialect.
+// TestAuditLogNamesUser checks the API server's audit log after an exec in every dialect: it must
+// contain the name of the exec's user.
 func TestAuditLogNamesUser(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		marker := "audit-" + string(s.cluster.Kind)
@@ -142,7 +148,7 @@ func TestAuditLogNamesUser(t *testing.T) {
 			}
 			checkAuditEvent(t, e, "alice", "dev")
 		}
-		// edge must not have accessed any pod without impersonation.
+		// edge must have sent no request for a pod under its own name, without impersonation.
 		events, err := s.cluster.Audit(func(e cluster.AuditEvent) bool {
 			return e.ObjectRef != nil && e.ObjectRef.Resource == "pods" && strings.HasSuffix(e.User.Username, ":edge") && e.ImpersonatedUser == nil
 		})

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// The table in the README is between readmeBegin and readmeEnd. It is a summary of
-// docs/compatibility.md.
+// The README's compatibility table, a summary of docs/compatibility.md, is between the lines
+// readmeBegin and readmeEnd.
 const (
 	readmeFile  = "../README.md"
 	readmeBegin = "<!-- compatibility: docs/compatibility.md in short; make test fails if it differs -->\n"
 	readmeEnd   = "<!-- end of compatibility -->\n"
 )
 
-// summary returns the README's table. Consecutive clients that differ only in their release share a
-// row.
+// summary returns the README's compatibility table. Consecutive clients that differ only in their
+// release share a row.
 func (s *sheet) summary() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| client | %s |\n|%s\n", strings.Join(paths, " | "), strings.Repeat("---|", 1+len(paths)))
@@ -33,7 +33,7 @@ func (s *sheet) summary() string {
 	return b.String()
 }
 
-// line returns a client's row: one cell per path.
+// line returns the row of a client in the README's compatibility table, with one cell per path.
 func (s *sheet) line(c client) string {
 	var short []string
 	for _, path := range paths {

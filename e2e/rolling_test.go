@@ -16,20 +16,20 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// rolling describes a rolling restart.
+// rolling describes one rolling restart of the API servers in TestRollingAPIServers.
 type rolling struct {
-	period   time.Duration // time between two restarts
+	period   time.Duration // time between the restarts of two API servers
 	restarts int
-	kill     bool // kill the API server, as a crash does; false: SIGTERM
+	kill     bool // true: kill the API server, as in a crash; false: send SIGTERM
 }
 
-// stopGrace is the timeout of a graceful shutdown. The API server waits for requests for at most
-// one minute.
+// stopGrace is how long the test waits for the graceful shutdown of an API server, which itself
+// waits for its requests for at most one minute.
 const stopGrace = 90 * time.Second
 
-// TestRollingAPIServers restarts the two API servers behind a TCP load balancer in turn while
-// clients write. Only requests in flight on the stopping server may fail, and each client must
-// learn whether the write may have been done.
+// TestRollingAPIServers restarts the two API servers behind a TCP load balancer one after the
+// other, while clients write. Only writes that are in flight on the stopping API server may fail.
+// The response must tell the client whether the write may have been done.
 func TestRollingAPIServers(t *testing.T) {
 	t.Parallel()
 	for name, r := range rollings {
@@ -45,7 +45,8 @@ func (r rolling) test(t *testing.T) {
 	defer cancel()
 	var replicas []*cluster.Replica
 	for range 2 {
-		one, err := s.cluster.StartReplica(ctx, "--shutdown-delay-duration=3s") // time for the load balancer to notice the shutdown
+		// so that the load balancer notices the shutdown before the API server stops
+		one, err := s.cluster.StartReplica(ctx, "--shutdown-delay-duration=3s")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,8 +78,8 @@ func (r rolling) test(t *testing.T) {
 		if err := one.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
-		// The load balancer must use the restarted server before the other one stops; otherwise it
-		// would have no backend.
+		// The load balancer must use the restarted API server before the other one stops. Otherwise
+		// it would have no backend for a moment.
 		eventually(ctx, t, patience, "writes after a restart", func(context.Context) error {
 			if n := w.done.Load() - before; n < enough {
 				return fmt.Errorf("%d so far", n)
@@ -97,15 +98,17 @@ func (r rolling) test(t *testing.T) {
 	w.checkOnce(ctx, s.cluster)
 }
 
-// told counts the failed requests by what their clients were told.
+// told counts requests by what their clients were told about them. Its requests go through edge
+// while API servers stop.
 type told struct {
-	kill             bool
-	mu               sync.Mutex
-	broken           int // GETs whose response broke off
-	maybe, maybeDone int // "may have been done", and how many of those were done
-	not              int // "nothing was done"
-	busy             int // refused by the API server itself with Retry-After
-	read, unread     int // GETs that succeeded, and GETs that failed
+	kill   bool
+	mu     sync.Mutex
+	broken int // number of GETs whose response ended before it was complete
+	// writes whose client was told that they may have been done, and how many of them were done
+	maybe, maybeDone int
+	not              int // writes whose client was told that nothing was done
+	busy             int // requests that the API server itself refused with Retry-After
+	read, unread     int // number of GETs that succeeded, and of GETs that failed
 }
 
 func (o *told) String() string {
@@ -121,8 +124,8 @@ func (o *told) count() int {
 	return o.maybe + o.not
 }
 
-// excuse returns a check for writers: a write may fail if the client was told what happened and
-// this is true.
+// excuse returns a function for writers.excuse: a write may fail if the response tells the client
+// whether the write may have been done, and if that is true.
 func (o *told) excuse(s *site) func(context.Context, *writers, write, reply) error {
 	return func(ctx context.Context, w *writers, one write, r reply) error {
 		switch {
@@ -133,7 +136,8 @@ func (o *told) excuse(s *site) func(context.Context, *writers, write, reply) err
 			o.busy++
 			o.mu.Unlock()
 			return nil
-		case r.err != nil && r.code != 0: // the response had begun and broke off; the client notices that it is incomplete
+		// the response began but ended before it was complete, which the client notices
+		case r.err != nil && r.code != 0:
 		case r.err != nil:
 			return errors.New("an error without a response")
 		default:
@@ -160,14 +164,14 @@ func (o *told) excuse(s *site) func(context.Context, *writers, write, reply) err
 	}
 }
 
-// isBusy reports whether the API server itself refused a request with Retry-After, as a server does
-// that shuts down.
+// isBusy reports whether the API server itself refused the request with Retry-After, as a server
+// does while it shuts down.
 func (r reply) isBusy() bool {
 	return r.err == nil && r.header.Get("Retry-After") != "" && (r.code == http.StatusTooManyRequests || r.code == http.StatusServiceUnavailable) &&
 		r.status().Kind == "Status" && !strings.HasPrefix(r.status().Message, "edge: ")
 }
 
-// wasDone asks an API server that is not restarted whether a write was done.
+// wasDone checks whether a write was done. It uses an API server that the test does not restart.
 func wasDone(ctx context.Context, s *site, one write) (bool, error) {
 	list, err := s.cluster.Client.CoreV1().ConfigMaps(badNamespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + one.name})
 	if err != nil {
@@ -179,8 +183,8 @@ func wasDone(ctx context.Context, s *site, one write) (bool, error) {
 	return one.method != http.MethodDelete && list.Items[0].Data["n"] != one.from, nil
 }
 
-// ask sends GETs. They may fail only with the API server's own refusal, because edge can repeat a
-// GET.
+// ask sends GETs until ctx ends. A GET may fail only with the API server's own refusal, because
+// edge can send a GET again.
 func (o *told) ask(ctx context.Context, t *testing.T, to cluster.Access) {
 	h := newHand(t, to)
 	for pause(ctx, 20*time.Millisecond) {
@@ -193,7 +197,7 @@ func (o *told) ask(ctx context.Context, t *testing.T, to cluster.Access) {
 			o.read++
 		} else if r.isBusy() {
 			o.busy++
-		} else if o.kill && r.err != nil { // the response had begun and broke off; otherwise edge sends a Status
+		} else if o.kill && r.err != nil { // the response began but ended before it was complete; if it had not begun, edge would have sent a Status
 			o.broken++
 		} else if o.unread++; o.unread <= mostFailures {
 			t.Errorf("a GET: %v", r)

@@ -16,16 +16,16 @@ import (
 )
 
 const (
-	// publishedAhead is how long an issuer must publish a key before it signs with it, for edge to
-	// have the key in time.
+	// publishedAhead is how long the issuer publishes a new key before it signs with the key, so
+	// that edge has fetched the key by then.
 	publishedAhead = 10 * time.Second
-	// strayPeriod is the interval of tokens with an unknown key id.
+	// strayPeriod is the interval at which the test sends tokens with an unknown key id.
 	strayPeriod = time.Second / 5
 )
 
-// TestRotationWhileRequestsFlow checks that no valid token is refused while an issuer changes its
-// key. Users send requests with refreshed tokens. Tokens with unknown key ids make edge fetch the
-// keys as often as it allows.
+// TestRotationWhileRequestsFlow checks a change of the issuer's key while users send requests with
+// refreshed tokens. edge must refuse no valid token. At the same time, tokens with unknown key ids
+// make edge fetch the issuer's keys as often as edge allows.
 func TestRotationWhileRequestsFlow(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
@@ -71,8 +71,8 @@ func TestRotationWhileRequestsFlow(t *testing.T) {
 	t.Logf("answered: %d with the old key's tokens, %d with the new one's", f.count(oldKey).Load(), f.count(newKey).Load())
 }
 
-// refreshing returns a function that logs a user in at its first call and refreshes the token at
-// later calls.
+// refreshing returns a function that returns a new token of the user: at its first call from a
+// login, later from a refresh.
 func refreshing(provider *issuer.Issuer, user string) func(context.Context) (signed, error) {
 	var tokens issuer.Tokens
 	return func(ctx context.Context) (signed, error) {
@@ -86,7 +86,8 @@ func refreshing(provider *issuer.Issuer, user string) func(context.Context) (sig
 	}
 }
 
-// sendStrays sends tokens that are signed by the issuer but name unknown key ids.
+// sendStrays sends tokens with valid signatures but unknown key ids, one every strayPeriod. edge
+// must refuse each of them.
 func sendStrays(ctx context.Context, t *testing.T, provider *issuer.Issuer, edge *testbed.Edge) {
 	c := newCaller(t, edge.Access(""))
 	for i := 0; pause(ctx, strayPeriod); i++ {

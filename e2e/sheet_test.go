@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// sheet is the content of docs/compatibility.md: a mark for each client, path and column, equal on
-// both clusters, and the messages that clients show instead of a result.
+// sheet is the content of docs/compatibility.md. It has a mark (yes, fails, ...) for each client,
+// path and column, which stands for both clusters. It also has the messages that clients show where
+// a verb cannot work.
 type sheet struct {
 	marks    map[cell]string
 	messages []string
@@ -19,10 +20,10 @@ const (
 	markYes     = "yes"
 	markRefused = "error with advice"
 	markFails   = "**fails**"
-	markDiffers = "**differs**" // the two clusters have different results
+	markDiffers = "**differs**" // the result on one cluster differs from that on the other
 )
 
-// pathTitles are the headings of the paths in the document.
+// pathTitles are the headings in docs/compatibility.md for the paths of the matrix.
 var pathTitles = map[string]string{
 	direct:   "Directly",
 	balanced: "Through a load balancer",
@@ -31,7 +32,7 @@ var pathTitles = map[string]string{
 
 const messagesTitle = "Messages of \"error with advice\""
 
-// sheet returns the sheet of these results.
+// sheet converts the results of a run into the content of docs/compatibility.md.
 func (r *results) sheet() *sheet {
 	s := &sheet{marks: map[cell]string{}}
 	for _, row := range r.rows {
@@ -53,13 +54,15 @@ func (r *results) sheet() *sheet {
 	return s
 }
 
-// column returns the part of a verb's name before the comma.
+// column returns the title of the column for a verb (an operation such as exec): the part of its
+// name before the comma.
 func column(verb string) string {
 	name, _, _ := strings.Cut(verb, ",")
 	return name
 }
 
-// columns returns the columns of a client.
+// columns returns the titles of the columns in docs/compatibility.md that a client's operations
+// need.
 func (c client) columns() []string {
 	var names []string
 	for _, v := range c.verbs {
@@ -68,7 +71,8 @@ func (c client) columns() []string {
 	return names
 }
 
-// kin groups clients that share columns, so that they can share a table.
+// kin groups clients that have columns in common. Each group gets one table in
+// docs/compatibility.md.
 func kin(clients []client) [][]client {
 	var groups [][]client
 	for _, c := range clients {
@@ -84,7 +88,8 @@ func kin(clients []client) [][]client {
 	return groups
 }
 
-// columnsOf returns the columns of a table of clients, in the order of their first use.
+// columnsOf returns the titles of the columns in a table of these clients, in the order of their
+// first use.
 func columnsOf(clients []client) []string {
 	var names []string
 	for _, c := range clients {
@@ -102,7 +107,7 @@ func add(list []string, item string) []string {
 	return append(list, item)
 }
 
-// markdown returns the tables and messages of the document.
+// markdown returns the tables and the messages of docs/compatibility.md.
 func (s *sheet) markdown() string {
 	var b strings.Builder
 	for _, path := range paths {
@@ -127,7 +132,7 @@ func (s *sheet) markdown() string {
 	return b.String()
 }
 
-// readSheet parses a document that markdown wrote.
+// readSheet parses the text of docs/compatibility.md that the method markdown has written.
 func readSheet(text string) *sheet {
 	s := &sheet{marks: map[cell]string{}}
 	text, messages, _ := strings.Cut(text, "\n## "+messagesTitle+"\n")
@@ -137,7 +142,8 @@ func readSheet(text string) *sheet {
 		}
 	}
 	var path string
-	var names []string // columns of the current table; nil: the next table line contains them
+	// columns of the current table; nil: the next table line is a heading that contains them
+	var names []string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		fields := strings.Split(strings.Trim(line, "|"), "|")

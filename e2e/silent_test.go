@@ -18,11 +18,12 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// silence is more than twice the idle timeout of both load balancers.
+// silence is how long the tests send no traffic: more than twice the idle timeout of both load
+// balancers.
 const silence = 130 * time.Second
 
-// TestSilentExec checks an exec whose command prints nothing for a long time, with clients that
-// send pings and clients that never do.
+// TestSilentExec checks an exec through the load balancers whose command prints nothing for more
+// than their idle timeout. Some of the clients send pings, others never do.
 func TestSilentExec(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
@@ -42,7 +43,8 @@ func TestSilentExec(t *testing.T) {
 					tr.file = s.kubeconfig(tr.t, path, "alice")
 					return js(ctx, tr, nil, "exec.mjs", cluster.Namespace, "shell", "sh", "-c", script)
 				},
-				"OkHttp 3.13": func(ctx context.Context, tr *trial) clients.Result { // closes the session if a ping is not answered within 60 s
+				// OkHttp closes the session if a ping is not answered within 60 s
+				"OkHttp 3.13": func(ctx context.Context, tr *trial) clients.Result {
 					tr.file = s.kubeconfig(tr.t, path, "alice")
 					return java(ctx, tr, nil, "OkHttpExec", noTerminal, cluster.Namespace, "shell", "sh", "-c", script)
 				},
@@ -60,7 +62,8 @@ func TestSilentExec(t *testing.T) {
 	})
 }
 
-// TestSilentPortForward checks a forwarded connection without traffic for a long time.
+// TestSilentPortForward checks a forwarded connection through the load balancers that has no
+// traffic for more than their idle timeout.
 func TestSilentPortForward(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
@@ -94,8 +97,9 @@ func TestSilentPortForward(t *testing.T) {
 	})
 }
 
-// TestSilentWebSocket checks WebSockets without traffic for a long time that edge forwards without
-// interpreting: a console in a pod, and a watch. Their clients never ping.
+// TestSilentWebSocket checks WebSockets that edge forwards without interpreting them, such as a
+// console in a pod and a watch. They have no traffic for more than the load balancers' idle
+// timeout, and their clients never send pings.
 func TestSilentWebSocket(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes more than two minutes")
@@ -135,8 +139,8 @@ func TestSilentWebSocket(t *testing.T) {
 	})
 }
 
-// listen opens a WebSocket and reads it in the background. The channel receives each message, and
-// last the error that ended it.
+// listen opens a WebSocket and reads it in the background. The channel receives each message and,
+// last, the error that ended the WebSocket.
 func listen(ctx context.Context, t *testing.T, to cluster.Access, uri string) (*websocket.Conn, <-chan string) {
 	t.Helper()
 	c, _, err := rawclient.DialWebSocket(ctx, to, uri)

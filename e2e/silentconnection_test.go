@@ -16,13 +16,18 @@ import (
 )
 
 const (
-	briefSilence = 4 * time.Second         // longer than edge waits for a PING before it stops using the connection for new requests
-	halfBytes    = 32 << 20                // larger than all buffers on the path, so that the response cannot arrive before the silence
-	mostSilence  = 5500 * time.Millisecond // shorter than the silence after which edge closes the connection
+	// longer than edge waits for the answer to a PING before it opens another connection for new
+	// requests
+	briefSilence = 4 * time.Second
+	// more bytes than the buffers on the path hold, so that a part of the response must arrive
+	// after the silence
+	halfBytes = 32 << 20
+	// shorter than the silence after which edge closes a connection
+	mostSilence = 5500 * time.Millisecond
 )
 
-// TestConnectionComesBack checks that no request is lost on a connection that was silent for a
-// while, but shorter than edge's timeout.
+// TestConnectionComesBack checks requests on an upstream connection that is silent for a while, for
+// less time than edge's timeout. No request may be lost.
 func TestConnectionComesBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*deadTime)
 	defer cancel()
@@ -31,7 +36,8 @@ func TestConnectionComesBack(t *testing.T) {
 	seen := d.watch(ctx, d.h, "seen")
 	d.expect(ctx, seen, "seen")
 	quiet := d.watch(ctx, d.h, "quiet")
-	// A round that took too long because of a slow machine proves nothing and is repeated.
+	// Repeat a round in which the silence was too long because the machine was slow: such a round
+	// proves nothing.
 	for round := 0; ; round++ {
 		half := d.halfAnswer(ctx, halfBytes)
 		var asked, posted []sent
@@ -84,8 +90,8 @@ func TestConnectionComesBack(t *testing.T) {
 	}
 }
 
-// TestDeadConnectionOfReviews checks that edge's own reviews also recover when their connection to
-// the API server dies.
+// TestDeadConnectionOfReviews checks the access reviews that edge sends on its own. They must also
+// succeed soon after their connection to the API server has died.
 func TestDeadConnectionOfReviews(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
@@ -128,14 +134,15 @@ func TestDeadConnectionOfReviews(t *testing.T) {
 	}
 }
 
-// TestSlowAnswerIsNoDeadConnection checks that edge waits for a slow response on a connection that
-// works.
+// TestSlowAnswerIsNoDeadConnection checks a slow response on a connection that works: edge must
+// wait for it and not treat the connection as dead.
 func TestSlowAnswerIsNoDeadConnection(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
 	d := startDeadWay(t, ctx)
-	const after = 15 * time.Second // twice as long as edge waits on a dead connection
+	// twice as long as edge waits for a response on a dead connection
+	const after = 15 * time.Second
 	before := d.relay.Accepted()
 	replies := make(chan reply)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {

@@ -15,7 +15,7 @@ import (
 	"edge/e2e/testbed/network"
 )
 
-// site is a cluster, an edge in front of it, and two load balancers in front of edge.
+// site is one cluster with an edge in front of it, and two load balancers in front of edge.
 type site struct {
 	cluster *cluster.Cluster
 	edge    *testbed.Edge
@@ -23,19 +23,20 @@ type site struct {
 	nginx   *network.LoadBalancer
 }
 
-// The paths to a site's edge. Only the direct one supports SPDY.
+// The paths from a client to edge. Only the direct path supports SPDY.
 const (
 	direct   = "direct"
-	balanced = "load balancer" // HAProxy, configured like an AWS ALB
+	balanced = "load balancer" // the path through HAProxy, which is configured like an AWS ALB
 	nginx    = "nginx"
 )
 
 var paths = []string{direct, balanced, nginx}
 
-// opsNamespace is bob's namespace; alice's is cluster.Namespace.
+// opsNamespace is the namespace of the user bob. The user alice has cluster.Namespace.
 const opsNamespace = "ops"
 
-// tenantOnly makes edge accept only users of one tenant, so not carol.
+// tenantOnly is a flag with which edge accepts only users of the tenant "one". So it refuses the
+// user carol.
 const tenantOnly = "--oidc-required-claim=tenant=one"
 
 func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
@@ -63,7 +64,9 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 			return nil, err
 		}
 	}
-	if err := s.cluster.ReachPods(ctx); err != nil { // otherwise proxied requests to a pod would leave the machine
+	// without this address of the machine, the API server's requests to a pod would leave the
+	// machine
+	if err := s.cluster.ReachPods(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.cluster.StartLostPod(ctx); err != nil {
@@ -72,11 +75,12 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 	return s, grant(ctx, s.cluster)
 }
 
-// shellScript serves a page on port 8080 and runs inpod.
+// shellScript is the script of the pod "shell". It serves a web page on port 8080 and runs the test
+// server inpod.
 const shellScript = "httpd -p 8080 -h /www; inpod & trap 'exit 0' TERM; while :; do sleep 1; done"
 
-// grant allows the group dev to work in the demo namespace. The group ops may work in its own
-// namespace and only read demo's pods.
+// grant gives the group dev rights in the namespace demo. The group ops gets the same rights in its
+// own namespace, and may read demo's pods.
 func grant(ctx context.Context, c *cluster.Cluster) error {
 	look := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods", "pods/log", "configmaps"}, Verbs: []string{"get", "list", "watch"}}
 	enter := rbacv1.PolicyRule{
@@ -100,7 +104,7 @@ func grant(ctx context.Context, c *cluster.Cluster) error {
 	return nil
 }
 
-// grantGroup grants a group of the issuer the rights in rules, in one namespace.
+// grantGroup grants a group of the issuer the rights in rules in one namespace.
 func grantGroup(ctx context.Context, c *cluster.Cluster, namespace, group string, rules []rbacv1.PolicyRule) error {
 	meta := metav1.ObjectMeta{Name: group}
 	role := &rbacv1.Role{ObjectMeta: meta, Rules: rules}
@@ -119,7 +123,8 @@ func grantGroup(ctx context.Context, c *cluster.Cluster, namespace, group string
 	return nil
 }
 
-// access returns the address and credential of a client with this token on a path to the site.
+// access returns the address and credential of a client that has this token and uses this path
+// (direct, or a load balancer).
 func (s *site) access(path, token string) cluster.Access {
 	switch path {
 	case balanced:
@@ -131,7 +136,8 @@ func (s *site) access(path, token string) cluster.Access {
 	}
 }
 
-// kubeconfig writes a user's kubeconfig for a path to the site.
+// kubeconfig writes a kubeconfig for a user and a path (direct, or a load balancer), and returns
+// the file's path.
 func (s *site) kubeconfig(t *testing.T, path, user string) string {
 	t.Helper()
 	file, err := bed.Kubeconfig(s.access(path, tokens[user]))
@@ -141,13 +147,15 @@ func (s *site) kubeconfig(t *testing.T, path, user string) string {
 	return file
 }
 
-// kubectl returns a version of kubectl with a user's kubeconfig for a path to the site.
+// kubectl returns a kubectl of this version, with a kubeconfig for a user and a path (direct, or a
+// load balancer).
 func (s *site) kubectl(t *testing.T, path, version, user string, env ...string) *clients.Kubectl {
 	t.Helper()
 	return bed.Kubectl(version, s.kubeconfig(t, path, user), env...)
 }
 
-// forEachSite runs a test against both clusters in parallel.
+// forEachSite runs a test in parallel against both sites: the new and the old cluster, each with an
+// edge.
 func forEachSite(t *testing.T, test func(t *testing.T, s *site)) {
 	t.Parallel()
 	for kind, s := range sites {

@@ -20,18 +20,19 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// These tests run only in `make soak`, because they take long. They run the same functions through
-// edge and directly at the API server, in dialects that represent the others.
+// These tests take long, so they run only in `make soak`. They run sessions through edge and
+// directly at the API server, in a few dialects that represent the others.
 
 const (
-	soakBytes   = 2 << 30
-	soakStall   = 61 * time.Second // client-go closes a connection that is silent for 60 s
-	soakSilence = 5 * time.Minute  // five times the load balancer's idle timeout
+	soakBytes = 2 << 30
+	// just longer than the silence of 60 s after which client-go closes a connection
+	soakStall   = 61 * time.Second
+	soakSilence = 5 * time.Minute // five times the load balancer's idle timeout
 )
 
 func init() { atEnd = printSoak }
 
-// soakTable has one row per session.
+// soakTable collects the results of the long tests. It has one row per session.
 var soakTable struct {
 	sync.Mutex
 	rows []soakRow
@@ -39,7 +40,7 @@ var soakTable struct {
 
 type soakRow struct{ cluster, what, dialect, way, result string }
 
-// soak runs one session on a path and records its result.
+// soak runs one session (run) as a subtest and adds its result to soakTable.
 func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Context) error) {
 	t.Run(fmt.Sprintf("%s/%s/%s", what, dialect, way), func(t *testing.T) {
 		t.Parallel()
@@ -51,7 +52,7 @@ func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Con
 	})
 }
 
-// note adds a row to the table: the duration of each run, or the error.
+// note adds a row to soakTable: the duration of each run, or the error.
 func note(t *testing.T, s *site, what, dialect, way string, err error, took ...time.Duration) {
 	result := "ok"
 	for _, one := range took {
@@ -66,7 +67,7 @@ func note(t *testing.T, s *site, what, dialect, way string, err error, took ...t
 	soakTable.rows = append(soakTable.rows, soakRow{string(s.cluster.Kind), what, dialect, way, result})
 }
 
-// printSoak prints the table after all tests.
+// printSoak prints soakTable after all tests.
 func printSoak() {
 	if len(soakTable.rows) == 0 {
 		return
@@ -80,8 +81,8 @@ func printSoak() {
 	}
 }
 
-// ways returns the accesses with which a dialect is tested: through edge and, if the API server
-// supports it, directly.
+// ways returns the servers and credentials with which a dialect is tested: edge and, if the API
+// server supports the dialect, the API server itself.
 func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]cluster.Access {
 	ways := map[string]cluster.Access{"edge": s.access(direct, tokens["alice"])}
 	if spokenBy(s.cluster.Kind, d).Name == d.Name {
@@ -90,10 +91,12 @@ func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]cluster.Access
 	return ways
 }
 
-// TestSoakStdin sends 2 GiB to stdin of a command that prints their hash.
+// TestSoakStdin checks an exec through edge whose client sends 2 GiB to stdin. The command prints
+// the hash of what it receives.
 func TestSoakStdin(t *testing.T) {
 	t.Parallel()
-	turn := make(chan struct{}, 1) // only one at a time, because 2 GiB keep all cores busy
+	// taken by one session at a time, because sending 2 GiB keeps all cores busy
+	turn := make(chan struct{}, 1)
 	forEachSoakSite(t, func(t *testing.T, s *site) {
 		for _, name := range []string{"websocket v5", "spdy v4"} {
 			d := rawclient.ByName(rawclient.Execs, name)
@@ -115,7 +118,8 @@ func TestSoakStdin(t *testing.T) {
 	})
 }
 
-// forEachSoakSite is like forEachSite, for a test that has already called t.Parallel.
+// forEachSoakSite runs a test against both clusters, like forEachSite. The test must have called
+// t.Parallel itself.
 func forEachSoakSite(t *testing.T, test func(t *testing.T, s *site)) {
 	for kind, s := range sites {
 		t.Run(string(kind), func(t *testing.T) {
@@ -125,13 +129,13 @@ func forEachSoakSite(t *testing.T, test func(t *testing.T, s *site)) {
 	}
 }
 
-// stallOutputs are the sizes of output in whose middle the client stops reading. The smaller one
-// fits into the buffers on the path, so that the command ends before the client reads on. The
-// larger one does not fit.
+// stallOutputs are sizes of the output of a command. In its middle, the client stops reading for a
+// while. The smaller output fits into the buffers on the path, so the command ends before the
+// client reads on. The larger output does not fit.
 var stallOutputs = []int64{16 << 20, 256 << 20}
 
-// TestSoakStall checks clients that stop reading for 61 s in the middle of output and then
-// continue.
+// TestSoakStall checks clients that stop reading for 61 s in the middle of a command's output and
+// then read the rest.
 func TestSoakStall(t *testing.T) {
 	t.Parallel()
 	forEachSoakSite(t, func(t *testing.T, s *site) {
@@ -143,9 +147,9 @@ func TestSoakStall(t *testing.T) {
 					soak(t, s, what, name, way, func(ctx context.Context) error { return stalled(ctx, d, to, output, 0) })
 				}
 			}
-			// A client that pings, like client-go, can lose the end of the output also at the API
-			// server. A server that has closed answers a ping with a reset, which overtakes the
-			// data in flight. edge must not be worse than that.
+			// A client that sends pings, such as client-go, can lose the end of the output, also at
+			// the API server. A server that has closed the connection answers a ping with a reset,
+			// which overtakes the data in flight. edge must not be worse than the API server.
 			soak(t, s, what, "spdy v4 that pings", "both", func(ctx context.Context) error {
 				var own, edge error
 				var both sync.WaitGroup
@@ -163,8 +167,8 @@ func TestSoakStall(t *testing.T) {
 		if s.cluster.Kind != cluster.New {
 			return
 		}
-		// client-go's v5 has its own limits, which no server can change. edge must not be worse
-		// than the API server.
+		// client-go with WebSocket v5 can lose output for reasons of its own, which no server can
+		// change. edge must not be worse than the API server.
 		output := stallOutputs[1]
 		soak(t, s, fmt.Sprintf("61 s stall in %d MiB of output", output>>20), "client-go v5", "both", func(ctx context.Context) error {
 			var own, edge int64
@@ -181,8 +185,8 @@ func TestSoakStall(t *testing.T) {
 	})
 }
 
-// stalled reads a command's output with a pause in the middle, and checks the output's size and the
-// exit code.
+// stalled runs a command and stops reading for 61 s in the middle of its output. It checks the
+// output's size and the exit code.
 func stalled(ctx context.Context, d rawclient.Dialect, to cluster.Access, output int64, ping time.Duration) error {
 	script := fmt.Sprintf("head -c %d /dev/zero; exit 7", output)
 	o, err := d.Exec(ctx, to, rawclient.Exec{
@@ -194,8 +198,8 @@ func stalled(ctx context.Context, d rawclient.Dialect, to cluster.Access, output
 	return err
 }
 
-// stalledClientGo reads output with client-go's executor and a writer that stalls once. It returns
-// the number of bytes.
+// stalledClientGo reads a command's output with client-go, whose writer stops once for 61 s. It
+// returns the number of bytes that it received.
 func stalledClientGo(ctx context.Context, to cluster.Access, output int64) (int64, error) {
 	config := &rest.Config{
 		Host: to.Server, BearerToken: to.Token,
@@ -214,7 +218,8 @@ func stalledClientGo(ctx context.Context, to cluster.Access, output int64) (int6
 type stallingWriter struct {
 	n, at   int64
 	stalled bool
-	ctx     context.Context // context of the one StreamWithContext call
+	// ends the pause early; it is the context of the only StreamWithContext call
+	ctx context.Context
 }
 
 func (w *stallingWriter) Write(p []byte) (int, error) {
@@ -230,8 +235,8 @@ func (w *stallingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestSoakSilence checks sessions without traffic for five times the load balancer's idle timeout,
-// with clients that never ping.
+// TestSoakSilence checks sessions without traffic for five times the load balancer's idle timeout.
+// The clients never send pings.
 func TestSoakSilence(t *testing.T) {
 	t.Parallel()
 	forEachSoakSite(t, func(t *testing.T, s *site) {

@@ -8,8 +8,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// These helpers stop what they start at the end of the test, so that a run's memory use does not
-// grow with its tests.
+// The functions in this file start a program for one test and stop it when the test ends. Otherwise
+// the memory use of a run would grow with the number of its tests.
 
 func startIssuer(t *testing.T) *issuer.Issuer {
 	t.Helper()

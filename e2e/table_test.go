@@ -12,14 +12,16 @@ import (
 	"sync"
 )
 
-// row is one cell of the compatibility matrix with its result.
+// row is the result of one cell of the compatibility matrix: of one client's operation on one path
+// to one cluster.
 type row struct {
-	Cluster string  `json:"cluster"`
-	Path    string  `json:"path"`
-	Client  string  `json:"client"`
-	Verb    string  `json:"verb"`
-	Result  string  `json:"result"`            // resultOK, resultExplained or an error message
-	Message string  `json:"message,omitempty"` // edge's explanation
+	Cluster string `json:"cluster"`
+	Path    string `json:"path"`
+	Client  string `json:"client"`
+	Verb    string `json:"verb"`
+	Result  string `json:"result"` // resultOK, resultExplained, or an error message
+	// message with which edge explained why the operation cannot work; empty: none
+	Message string  `json:"message,omitempty"`
 	Seconds float64 `json:"seconds"`
 }
 
@@ -28,7 +30,7 @@ const (
 	resultExplained = "no: edge explains why, and what to do"
 )
 
-// results collects the rows while tests run.
+// results collects the rows (results of the compatibility matrix) while the tests run.
 type results struct {
 	mu   sync.Mutex
 	rows []row
@@ -42,15 +44,15 @@ func (r *results) add(row row) {
 	r.rows = append(r.rows, row)
 }
 
-// publish prints the table and, if dir is not empty, writes it to that folder. If tests failed,
-// publish prints only the failed rows.
+// publish prints a table of the results; if tests failed, it prints only the failed rows. If dir is
+// not empty, publish also writes the whole table to files in that folder.
 func (r *results) publish(w io.Writer, dir string, passed bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.rows) == 0 {
 		return nil
 	}
-	// A stable sort keeps the verbs of a client in the order in which they ran.
+	// The sort is stable, so that the operations of a client stay in the order in which they ran.
 	slices.SortStableFunc(r.rows, func(a, b row) int {
 		return strings.Compare(a.Cluster+"\x00"+a.Path+"\x00"+a.Client, b.Cluster+"\x00"+b.Path+"\x00"+b.Client)
 	})

@@ -18,8 +18,9 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// TestKubectlReadsWhy checks kubectl's error for a token with a valid signature that edge refuses:
-// it must contain the reason. For any other token, it must contain only that the user must log in.
+// TestKubectlReadsWhy checks the error that kubectl prints for a token that edge refuses. If the
+// token's signature is valid, the error must contain the reason. Otherwise it must contain only
+// that the user must log in.
 func TestKubectlReadsWhy(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New, tenantOnly)
@@ -55,7 +56,9 @@ func TestKubectlReadsWhy(t *testing.T) {
 		return bed.Kubectl(version, file)
 	}
 	for _, version := range binaries.KubectlVersions {
-		dir := "--cache-dir=" + cache + "/" + version // a filled cache: kubectl stores what it has discovered of a cluster
+		// in this folder, kubectl stores what it has found out about a cluster; with the first
+		// command below it is no longer empty
+		dir := "--cache-dir=" + cache + "/" + version
 		if r := kubectl(version, tokens["alice"]).Run(t.Context(), dir, "get", "pods"); r.Code != 0 {
 			t.Fatalf("%s: code %d: %s", version, r.Code, r.Stderr)
 		}
@@ -67,7 +70,8 @@ func TestKubectlReadsWhy(t *testing.T) {
 				}
 			}
 		}
-		for _, args := range [][]string{{"get", "pods"}, {"get", "--raw", "/version"}, {"version"}} { // with an empty cache
+		// commands that kubectl runs with an empty cache
+		for _, args := range [][]string{{"get", "pods"}, {"get", "--raw", "/version"}, {"version"}} {
 			r := kubectl(version, tests["expired"].token).Run(t.Context(), append([]string{"--cache-dir=" + t.TempDir()}, args...)...)
 			if r.Code == 0 || !strings.Contains(string(r.Stderr), "Unauthorized: the token has expired: log in again") {
 				t.Errorf("%s, %v with an empty cache: code %d: %s", version, args, r.Code, r.Stderr)
@@ -76,9 +80,9 @@ func TestKubectlReadsWhy(t *testing.T) {
 	}
 }
 
-// TestUnusableGroups checks groups that cannot be sent in a header. By default, edge refuses the
-// user and names the group. With --unusable-groups=drop, the API server sees the user without the
-// group, and system groups are still refused.
+// TestUnusableGroups checks users with a group name that a header cannot carry. By default, edge
+// refuses the user and names the group. With --unusable-groups=drop, edge sends the request without
+// that group; it still refuses users with system groups.
 func TestUnusableGroups(t *testing.T) {
 	t.Parallel()
 	deny := attack(t, cluster.New, "--oidc-groups-prefix=")

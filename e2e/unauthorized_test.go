@@ -13,7 +13,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// badTokens returns tokens that each have one error. The provider itself issued them if it can.
+// badTokens returns tokens that each have one error. If possible, the provider itself issued the
+// token; otherwise the test signed it.
 func badTokens(t *testing.T) map[string]string {
 	t.Helper()
 	ctx := t.Context()
@@ -29,7 +30,8 @@ func badTokens(t *testing.T) map[string]string {
 		c[name] = value
 		return c
 	}
-	stranger, err := bed.StartIssuer(ctx) // a real provider with the same users, which edge does not trust
+	// a real provider with the same users; edge is not configured to trust it
+	stranger, err := bed.StartIssuer(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,12 +57,12 @@ func badTokens(t *testing.T) map[string]string {
 	}
 }
 
-// TestUnauthorized checks that edge refuses each bad token with every protocol and path, and sends
-// nothing to the API server.
+// TestUnauthorized checks tokens with an error, with every protocol and on every path. edge must
+// refuse each of them and send nothing to the API server.
 func TestUnauthorized(t *testing.T) {
 	t.Parallel()
 	bad := badTokens(t)
-	good, err := idp.Mint(idp.Claims("alice")) // the same claims without an error
+	good, err := idp.Mint(idp.Claims("alice")) // a token like the bad ones, but without an error
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +88,9 @@ func TestUnauthorized(t *testing.T) {
 		for _, path := range paths {
 			t.Run(way+"/"+path, func(t *testing.T) {
 				t.Parallel()
-				spdyBalanced := path != direct && way == "exec over SPDY" // arrives without its Upgrade header
+				// behind a load balancer, the SPDY request arrives at edge without its Upgrade
+				// header
+				spdyBalanced := path != direct && way == "exec over SPDY"
 				if a := ask(t, s.access(path, good), "good=token"); a.code >= 300 && !spdyBalanced {
 					t.Errorf("a good token: %v", a)
 				}
@@ -103,7 +107,7 @@ func TestUnauthorized(t *testing.T) {
 			})
 		}
 	}
-	t.Cleanup(func() { // runs after the parallel subtests
+	t.Cleanup(func() { // Cleanup runs this check when the parallel subtests have ended
 		events, err := s.cluster.Audit(func(e cluster.AuditEvent) bool { return strings.Contains(e.RequestURI, "unauthorized=") })
 		if err != nil || len(events) != 0 {
 			t.Errorf("reached the API server: %+v, %v", events, err)
@@ -111,12 +115,12 @@ func TestUnauthorized(t *testing.T) {
 	})
 }
 
-// TestTokenExpires checks that edge refuses a token that it has accepted and cached, once the token
+// TestTokenExpires checks a token that edge has accepted and cached: edge must refuse it once it
 // has expired.
 func TestTokenExpires(t *testing.T) {
 	t.Parallel()
-	// dave's tokens are valid for ten seconds. edge must first accept the token, and may refuse it
-	// somewhat later because of clock tolerance.
+	// The tokens of the user dave are valid for ten seconds. edge must accept the token at first.
+	// It may refuse the token somewhat after the ten seconds, because of a tolerance for clocks.
 	s := sites[cluster.New]
 	token, err := idp.Login(t.Context(), "dave")
 	if err != nil {
@@ -140,7 +144,7 @@ func TestTokenExpires(t *testing.T) {
 	}
 }
 
-// TestKubectlUnauthorized checks that kubectl asks the user to log in.
+// TestKubectlUnauthorized checks that kubectl asks the user to log in if edge answers 401.
 func TestKubectlUnauthorized(t *testing.T) {
 	t.Parallel()
 	file, err := bed.Kubeconfig(sites[cluster.New].access(balanced, tokens["carol"]))

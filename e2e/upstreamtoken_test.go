@@ -18,14 +18,16 @@ import (
 )
 
 const (
-	edgeNamespace   = "edge"
-	ownAccount      = "own" // the account for which edge requests tokens; edge starts with the account "edge"
+	edgeNamespace = "edge"
+	// service account whose tokens edge requests for its upstream requests; edge starts with a
+	// token of the account "edge"
+	ownAccount      = "own"
 	apiAudience     = "https://kubernetes.default.svc"
 	ownTokenRequest = "/api/v1/namespaces/" + edgeNamespace + "/serviceaccounts/" + ownAccount + "/token"
 )
 
-// startWithOwnToken starts an edge that requests tokens of ownAccount. If allowed is true,
-// ownAccount has the rights of account edge, and edge may request its tokens.
+// startWithOwnToken starts an edge that requests tokens of the service account ownAccount and uses
+// them upstream. If allowed is true, ownAccount has edge's rights, and edge may request its tokens.
 func startWithOwnToken(t *testing.T, c *cluster.Cluster, upstream cluster.Access, allowed bool) (*testbed.Edge, error) {
 	t.Helper()
 	ctx := t.Context()
@@ -65,17 +67,19 @@ func startWithOwnToken(t *testing.T, c *cluster.Cluster, upstream cluster.Access
 	}})
 }
 
-// makeOwnAccount creates ownAccount again, which invalidates the tokens of the earlier account.
+// makeOwnAccount deletes and creates the service account ownAccount. This invalidates the tokens of
+// the deleted account.
 func makeOwnAccount(ctx context.Context, c *cluster.Cluster) error {
 	accounts := c.Client.CoreV1().ServiceAccounts(edgeNamespace)
-	_ = accounts.Delete(ctx, ownAccount, metav1.DeleteOptions{}) // the account may not exist
+	// ignore the error, because the account may not exist yet
+	_ = accounts.Delete(ctx, ownAccount, metav1.DeleteOptions{})
 	_, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: ownAccount}}, metav1.CreateOptions{})
 	return err
 }
 
-// TestUpstreamToken checks that edge sends clients' requests upstream with a short-lived token of
-// the configured account and audience. When the token is not valid any more, edge must request a
-// new one and use it.
+// TestUpstreamToken checks the flags --upstream-token-request*. edge must send clients' requests
+// upstream with a short-lived token of the configured service account and audience. When the API
+// server no longer accepts the token, edge must request a new one and use it.
 func TestUpstreamToken(t *testing.T) {
 	t.Parallel()
 	c := sites[cluster.New].cluster
@@ -123,7 +127,8 @@ func TestUpstreamToken(t *testing.T) {
 		t.Errorf("the API server saw %+v", e)
 	}
 
-	// The API server caches tokens for some seconds.
+	// Create the account again, which invalidates edge's token. The API server notices it only
+	// after some seconds, because it caches tokens.
 	if err := makeOwnAccount(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +157,7 @@ func TestUpstreamToken(t *testing.T) {
 	}
 }
 
-// ownEvent returns the API server's audit event of a request whose URI contains marker.
+// ownEvent returns the API server's audit event for the request whose URI contains marker.
 func ownEvent(t *testing.T, c *cluster.Cluster, marker string) cluster.AuditEvent {
 	t.Helper()
 	e, err := c.WaitAudit(t.Context(), func(e cluster.AuditEvent) bool { return strings.Contains(e.RequestURI, marker) })
@@ -175,8 +180,8 @@ type accountClaims struct {
 	} `json:"kubernetes.io"`
 }
 
-// ownClaims decodes the claims of a ServiceAccount's token. The API server has verified the
-// signature.
+// ownClaims decodes the claims of the ServiceAccount token in an Authorization header. It does not
+// check the signature, which the API server has already verified.
 func ownClaims(t *testing.T, authorization string) accountClaims {
 	t.Helper()
 	var claims accountClaims

@@ -23,7 +23,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// want returns an error unless a finished run has this exit code and this stdout.
+// want returns an error unless the client's run r ended with this exit code and printed this on
+// stdout.
 func want(r clients.Result, code int, stdout string) error {
 	if r.Err != nil || r.Code != code || string(r.Stdout) != stdout {
 		return fmt.Errorf("code %d (%v), stdout %.200q, stderr %.1000q; want code %d, stdout %.200q", r.Code, r.Err, r.Stdout, r.Stderr, code, stdout)
@@ -35,7 +36,8 @@ func getPods(ctx context.Context, tr *trial) error {
 	return want(tr.k.Run(ctx, "get", "pod", "shell", "-o", "jsonpath={.metadata.name}"), 0, "shell")
 }
 
-// watchConfigMaps checks that a watch reports an object that is created later.
+// watchConfigMaps checks that `kubectl get --watch` reports ConfigMaps that are created while it
+// runs.
 func watchConfigMaps(ctx context.Context, tr *trial) error {
 	w, err := startLines(ctx, tr.k.Command, "get", "configmaps", "--watch", "--output-watch-events", "--no-headers")
 	if err != nil {
@@ -45,10 +47,12 @@ func watchConfigMaps(ctx context.Context, tr *trial) error {
 	return seeConfigMaps(ctx, tr, w)
 }
 
-// seeConfigMaps creates objects and checks that a running watch reports them.
+// seeConfigMaps creates ConfigMaps and checks that a running watch, whose output is w, reports
+// them.
 func seeConfigMaps(ctx context.Context, tr *trial, w *lines) error {
-	// The watch has begun when it has shown the first object. The test creates this object itself,
-	// because kube-root-ca.crt, which usually exists, needs a controller manager.
+	// The watch has begun when it has reported the first ConfigMap. The test creates that ConfigMap
+	// itself, because the ConfigMap kube-root-ca.crt exists only in clusters with a controller
+	// manager.
 	for _, suffix := range []string{"-first", "-second"} {
 		name := tr.name + suffix
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -64,7 +68,7 @@ func seeConfigMaps(ctx context.Context, tr *trial, w *lines) error {
 	return nil
 }
 
-// followLogs checks that kubectl prints lines that are written while it follows the log.
+// followLogs checks that `kubectl logs --follow` prints lines that are written while it runs.
 func followLogs(ctx context.Context, tr *trial) error {
 	w, err := startLines(ctx, tr.k.Command, "logs", "--follow", "--tail=1", "ticker")
 	if err != nil {
@@ -74,7 +78,8 @@ func followLogs(ctx context.Context, tr *trial) error {
 	return seeTicks(ctx, w)
 }
 
-// seeTicks reads four consecutive lines of the pod "ticker", which writes numbers.
+// seeTicks checks that a client prints four consecutive lines of the log of the pod "ticker", which
+// writes numbers.
 func seeTicks(ctx context.Context, w *lines) error {
 	var last int
 	for range 4 {
@@ -102,12 +107,12 @@ func execStdin(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// discarded matches a message that client-go before 0.34 may log with any server. It is logged if
-// client-go reads the empty start message before it has created its streams. The output is compared
-// completely.
+// discarded matches a line that client-go before 0.34 may log with any server, if it reads the
+// empty start message before it has created its streams. The test removes the line from stderr.
 var discarded = regexp.MustCompile(`(?m)^E\d{4} .* websocket\.go:\d+\] Unknown stream id 1, discarding message\n`)
 
-// execTerminal checks the terminal's size inside the pod before and after a resize.
+// execTerminal checks `kubectl exec -it`: the terminal's size inside the pod, before and after a
+// resize.
 func execTerminal(ctx context.Context, tr *trial) error {
 	term, err := tr.k.Terminal(ctx, 30, 100, "exec", "-it", "shell", "--", "sh")
 	if err != nil {
@@ -117,14 +122,14 @@ func execTerminal(ctx context.Context, tr *trial) error {
 	return resizeTerminal(ctx, term)
 }
 
-// resizeTerminal resizes the terminal of a running shell, checks the size inside, and ends the
-// shell with code 5.
+// resizeTerminal types into a running shell: it checks the terminal's size inside the pod before
+// and after a resize, and ends the shell with exit code 5.
 func resizeTerminal(ctx context.Context, term *clients.Terminal) error {
 	for _, size := range []struct{ rows, cols int }{{30, 100}, {41, 123}} {
 		if err := term.Resize(size.rows, size.cols); err != nil {
 			return err
 		}
-		// The size is sent separately from the keys, so the script waits until it has arrived.
+		// The new size and the typed keys arrive separately, so the script waits for the size.
 		ask := `until [ "$(stty size)" = "%d %d" ]; do sleep 0.1; done; echo the size is $(stty size)` + "\n"
 		if err := term.Type(fmt.Sprintf(ask, size.rows, size.cols)); err != nil {
 			return err
@@ -142,7 +147,7 @@ func resizeTerminal(ctx context.Context, term *clients.Terminal) error {
 	return nil
 }
 
-// attach attaches to the pod's own process until that process ends.
+// attach checks `kubectl attach` to the main process of a pod, until that process ends.
 func attach(ctx context.Context, tr *trial) error {
 	pod := tr.name + "-attach"
 	err := tr.site.cluster.StartPod(ctx, cluster.PodOptions{Name: pod, Stdin: true, Script: "read line; echo got $line; sleep 1"})
@@ -153,12 +158,13 @@ func attach(ctx context.Context, tr *trial) error {
 	return want(tr.k.RunInput(ctx, strings.NewReader("a line\n"), "attach", "-i", pod), 0, "got a line\n")
 }
 
-// blobs are the files that cp copies, by their size in MB. They cannot be compressed.
+// blobs are files for the cp tests, by their size in MB. Their content is random, so that it cannot
+// be compressed.
 var blobs = map[int]blob{10: {}, 100: {}}
 
 type blob struct {
 	path string
-	hash string // SHA-256 in hexadecimal
+	hash string // SHA-256 of the file in hexadecimal
 }
 
 func makeBlobs() error {
@@ -226,8 +232,8 @@ func portForward(ctx context.Context, tr *trial) error {
 	return nil
 }
 
-// fetchPages sends 20 requests through a forwarded port, each on its own connection, the second
-// half of them concurrently.
+// fetchPages sends 20 requests to a forwarded port, each on a connection of its own: ten one after
+// the other, then ten at the same time.
 func fetchPages(addr string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	request := func() error {

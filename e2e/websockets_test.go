@@ -15,8 +15,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// TestOtherWebSockets checks that WebSockets other than exec and port-forward behave through edge
-// exactly as at the API server.
+// TestOtherWebSockets checks WebSockets other than exec, attach and port-forward, such as a watch:
+// a client must observe the same through edge as at the API server.
 func TestOtherWebSockets(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		prepareOthers(t, s)
@@ -35,17 +35,18 @@ func TestOtherWebSockets(t *testing.T) {
 	})
 }
 
-// otherWebSocket is a WebSocket to open, and the messages that its client sends.
+// otherWebSocket describes a WebSocket that a client opens, and the messages that the client sends.
 type otherWebSocket struct {
 	name  string
 	uri   string
 	offer []string
-	say   []string // messages to send, each as text and as binary; each is answered
-	hear  int      // messages to read if say is empty; the first message of a log is empty
-	check string   // text that the API server's own transcript must contain
+	// messages that the client sends, each once as text and once as binary; the server answers each
+	say   []string
+	hear  int    // number of messages that the client reads if say is empty
+	check string // text that must be in the transcript of the API server itself
 }
 
-// big is a message that is larger than any buffer on the path.
+// big is a message of 1 MiB, larger than any buffer between the client and the pod.
 var big = strings.Repeat("0123456789abcdef", 1<<16)
 
 var otherWebSockets = []otherWebSocket{
@@ -62,8 +63,9 @@ const (
 	loggerPod   = "logger"
 )
 
-// prepareOthers creates a service for the pod "shell", a ConfigMap to watch and a pod with a log.
-// It also creates the service's endpoints, because the cluster has no controller manager.
+// prepareOthers creates a service for the pod "shell", a ConfigMap to watch, and a pod with a log.
+// It also creates the service's Endpoints object, because the cluster has no controller manager
+// that would do so.
 func prepareOthers(t *testing.T, s *site) {
 	t.Helper()
 	ctx, core := t.Context(), s.cluster.Client.CoreV1()
@@ -92,7 +94,8 @@ func prepareOthers(t *testing.T, s *site) {
 	}
 }
 
-// transcript returns a description of everything that a client observes.
+// transcript runs the WebSocket against a server and returns a description of everything that the
+// client observes.
 func (o otherWebSocket) transcript(t *testing.T, to cluster.Access) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -124,7 +127,9 @@ func (o otherWebSocket) transcript(t *testing.T, to cluster.Access) string {
 	for range o.hear {
 		hear()
 	}
-	if len(o.say) > 0 { // the pod answers a close frame with the same code; the API server's own streams do not wait for a close frame
+	// only if a pod answers, with the same close code; the API server's own streams do not wait for
+	// a close frame
+	if len(o.say) > 0 {
 		c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4001, "enough"), time.Now().Add(5*time.Second))
 		_, _, err := c.ReadMessage()
 		fmt.Fprintf(&b, "then %v\n", err)

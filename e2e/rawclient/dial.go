@@ -22,14 +22,15 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// refused is a response other than 101, as the text that an Observation contains.
+// refused is the error for a response other than 101. answer is the text of the response that an
+// Observation contains.
 type refused struct{ answer string }
 
 func (r *refused) Error() string { return "rawclient: refused: " + r.answer }
 
 // dialTLS opens a TLS connection to the server of `to`. It offers only HTTP/1.1, because HTTP/2 has
-// no Upgrade header. It calls TLSHandshakeDone of a trace in ctx; the code that reads the response
-// calls GotFirstResponseByte.
+// no Upgrade header. If ctx contains an httptrace, dialTLS calls its TLSHandshakeDone; the code
+// that reads the response calls GotFirstResponseByte.
 func dialTLS(ctx context.Context, to cluster.Access) (*tls.Conn, error) {
 	server, err := url.Parse(to.Server)
 	if err != nil {
@@ -63,11 +64,11 @@ func header(to cluster.Access) http.Header {
 	return h
 }
 
-// mostRefusal is how many bytes of a refusal's body are read. gorilla's dialer reads the same
-// number.
+// mostRefusal is how many bytes the client reads of the body of a response other than 101. The
+// WebSocket dialer of the library gorilla reads as many.
 const mostRefusal = 1024
 
-// readRefusal returns the code, content type and body of a response other than 101.
+// readRefusal returns an error with the code, content type and body of a response other than 101.
 func readRefusal(resp *http.Response) *refused {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, mostRefusal))
 	said := fmt.Sprintf("%q", body)
@@ -79,20 +80,23 @@ func readRefusal(resp *http.Response) *refused {
 	return &refused{normal(fmt.Sprintf("%d, %q, %s", resp.StatusCode, resp.Header.Get("Content-Type"), said))}
 }
 
-// DialWebSocket opens a WebSocket and returns the response's header. For a response other than 101
-// it returns a *refused.
+// DialWebSocket opens a WebSocket, offers these subprotocols, and returns the response's header. If
+// the response is not a 101, the error is a *refused.
 func DialWebSocket(ctx context.Context, to cluster.Access, uri string, offer ...string) (*websocket.Conn, http.Header, error) {
 	dialer := websocket.Dialer{
 		Subprotocols:     offer,
 		HandshakeTimeout: time.Minute,
 		ReadBufferSize:   32 << 10,
-		WriteBufferSize:  64 << 10, // large enough that each message is one frame, because the Kubernetes protocols do not expect fragments
+		// large enough that each message is one WebSocket frame; Kubernetes does not expect
+		// fragmented messages
+		WriteBufferSize: 64 << 10,
 		NetDialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialTLS(ctx, to)
 		},
 	}
 	h := header(to)
-	h.Set("Origin", to.Server) // like a page of the server itself; the API server refuses a watch without Origin
+	// the server's own origin; without an Origin, the API server refuses a watch
+	h.Set("Origin", to.Server)
 	c, resp, err := dialer.DialContext(ctx, "wss"+strings.TrimPrefix(to.Server, "https")+uri, h)
 	if errors.Is(err, websocket.ErrBadHandshake) {
 		return nil, nil, readRefusal(resp)
@@ -102,8 +106,9 @@ func DialWebSocket(ctx context.Context, to cluster.Access, uri string, offer ...
 	return c, resp.Header, nil
 }
 
-// dialSPDY upgrades to SPDY/3.1. It returns the connection, a reader that contains the bytes
-// received after the response's header, and the subprotocol that the server chose.
+// dialSPDY opens a connection and upgrades it to SPDY/3.1. It returns the connection, a reader that
+// starts with the bytes received after the response's header, and the subprotocol that the server
+// chose.
 func dialSPDY(ctx context.Context, to cluster.Access, uri string, offer []string) (net.Conn, *bufio.Reader, string, error) {
 	conn, err := dialTLS(ctx, to)
 	if err != nil {
@@ -116,7 +121,8 @@ func dialSPDY(ctx context.Context, to cluster.Access, uri string, offer []string
 	req.Header = header(to)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "SPDY/3.1")
-	req.Header["X-Stream-Protocol-Version"] = offer // one header line for each subprotocol
+	// each subprotocol on a header line of its own, as client-go sends them
+	req.Header["X-Stream-Protocol-Version"] = offer
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	reader := bufio.NewReaderSize(conn, 32<<10)
 	err = req.Write(conn)

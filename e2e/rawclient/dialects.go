@@ -1,17 +1,22 @@
 package rawclient
 
-// Dialect is one protocol and subprotocol for exec or port-forward.
+// Dialect is a protocol (SPDY or WebSocket) with a subprotocol, which a client uses for exec,
+// attach or port-forward.
 type Dialect struct {
-	Name  string
-	Offer []string // subprotocols in the client's order; empty: the client does not send the header
+	Name string
+	// subprotocols that the client offers, in this order; empty: the client does not send the
+	// header
+	Offer []string
 
-	SPDY   bool // SPDY/3.1, directly or in a tunnel; false: WebSocket channels
-	Tunnel bool // SPDY tunnelled in WebSocket
-	Base64 bool // messages are text: the channel's digit, then base64
+	SPDY   bool // true: SPDY/3.1, directly or tunnelled in WebSocket; false: WebSocket channels
+	Tunnel bool // true: SPDY that is tunnelled in WebSocket
+	// true: each message is text: the channel number as a digit, then the payload in base64
+	Base64 bool
 
-	HalfClose bool // can half-close stdin, or the client's side of a connection
+	HalfClose bool // true: the client can half-close stdin, or its side of a forwarded connection
 	Resize    bool
-	Status    bool // the result is a metav1.Status; false: it is text, empty for success
+	// true: the result of a command is a metav1.Status; false: it is text, empty for success
+	Status bool
 }
 
 // Execs are the dialects of exec and attach.
@@ -28,7 +33,8 @@ var Execs = []Dialect{
 	{Name: "spdy v4", SPDY: true, Offer: []string{"v4.channel.k8s.io"}, HalfClose: true, Resize: true, Status: true},
 	{Name: "spdy v5", SPDY: true, Offer: []string{"v5.channel.k8s.io"}, HalfClose: true, Resize: true, Status: true},
 	{
-		Name: "spdy v5 to v1", SPDY: true, HalfClose: true, Resize: true, Status: true, // the list that client-go offers
+		// the list of subprotocols that client-go offers over SPDY
+		Name: "spdy v5 to v1", SPDY: true, HalfClose: true, Resize: true, Status: true,
 		Offer: []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"},
 	},
 }
@@ -41,7 +47,7 @@ var Forwards = []Dialect{
 	{Name: "websocket v4.base64", Offer: []string{"v4.base64.channel.k8s.io"}, Base64: true},
 }
 
-// ByName returns the dialect of a list with this name. It panics if none has it.
+// ByName returns the dialect with this name in list. It panics if there is none.
 func ByName(list []Dialect, name string) Dialect {
 	for _, d := range list {
 		if d.Name == name {

@@ -17,67 +17,71 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// Exec is an exec request, and what the client does during the session.
+// Exec describes an exec request, and what the client does while the command runs.
 type Exec struct {
-	Namespace string // empty: cluster.Namespace
+	Namespace string // namespace of the pod; empty: cluster.Namespace
 	Pod       string
-	Container string // empty: the pod's only container
+	Container string // container in the pod; empty: the pod's only container
 	Command   []string
 	Stdin     bool
 	TTY       bool
 
-	// StallAfter is the number of output bytes (stdout and stderr) after which the client once
-	// stops reading for the time Stall; 0: never.
+	// StallAfter is the number of output bytes (stdout and stderr together) after which the client
+	// stops reading once, for the duration Stall. 0: the client never stops reading.
 	StallAfter int64
 	Stall      time.Duration
 
-	// Ping is the interval of the client's pings, which client-go sends every 5 s; 0: never.
+	// Ping is the interval at which the client sends pings; 0: never. client-go sends a ping every
+	// 5 s.
 	Ping time.Duration
 
-	// Do runs while the client reads; nil: nothing. Exec returns its error.
+	// Do runs while the client reads the session; nil: nothing runs. If Do returns an error, Exec
+	// returns that error.
 	Do func(*Session) error
 }
 
-// Session is a running exec. Exec.Do calls its methods.
+// Session is an exec whose command is running. The function Exec.Do calls its methods.
 type Session struct {
 	d       Dialect
 	w       wire
 	gaveUp  <-chan struct{}
-	out     [2]*recorder // stdout and stderr
+	out     [2]*recorder // what the client has received on stdout and stderr
 	outcome bytes.Buffer
 }
 
-// Write sends p as stdin.
+// Write sends the bytes in p to the command's stdin.
 func (s *Session) Write(p []byte) (int, error) { return len(p), s.w.write(stdin, p) }
 
-// End half-closes stdin. It returns ErrCannotSay if the dialect has no half-close.
+// End half-closes the command's stdin. It returns ErrCannotSay if the dialect has no half-close.
 func (s *Session) End() error { return s.w.end(stdin) }
 
-// Resize sends the size of the terminal.
+// Resize tells the server the new size of the client's terminal.
 func (s *Session) Resize(columns, rows int) error {
 	return s.w.write(resize, fmt.Appendf(nil, "{\"Width\":%d,\"Height\":%d}\n", columns, rows))
 }
 
-// Expect waits until the first mostHead bytes of stdout contain text.
+// Expect waits until stdout contains text within its first mostHead bytes.
 func (s *Session) Expect(text string) error { return s.out[0].waitText(s.gaveUp, text) }
 
-// Cut closes the TCP connection without a TLS or WebSocket close, as a crash of the client does.
+// Cut closes the client's TCP connection without closing TLS or WebSocket first, as happens when
+// the client crashes.
 func (s *Session) Cut() { cut(s.w.conn()) }
 
-// Close sends the close frame or GOAWAY of the protocol. The client continues to read.
+// Close sends a close frame (WebSocket) or GOAWAY (SPDY). The client continues to read.
 func (s *Session) Close() error {
 	s.w.bye()
 	return nil
 }
 
-// CloseWrite half-closes the connection. The client continues to read.
+// CloseWrite half-closes the client's TCP connection. The client continues to read.
 func (s *Session) CloseWrite() error {
 	halfClose(s.w.conn())
 	return nil
 }
 
-// Exec runs e until the session ends. It returns an error if the client itself could not do what it
-// should. A refusal by the server is not an error but part of the Observation.
+// Exec runs the exec e until the session ends, and returns what the client observed. An error means
+// that the client itself could not do what e describes. A refusal by the server is not an error but
+// a part of the Observation.
 func (d Dialect) Exec(ctx context.Context, to cluster.Access, e Exec) (Observation, error) {
 	s := &Session{d: d, gaveUp: ctx.Done(), out: [2]*recorder{newRecorder(), newRecorder()}}
 	o := Observation{Start: -1, Close: abnormal}
@@ -107,7 +111,8 @@ func (d Dialect) Exec(ctx context.Context, to cluster.Access, e Exec) (Observati
 	return o, err
 }
 
-// refusal returns the Observation for a response other than 101. It returns other errors unchanged.
+// refusal converts the error for a response other than 101 into an Observation. It returns any
+// other error unchanged.
 func refusal(err error) (Observation, error) {
 	var answer *refused
 	if errors.As(err, &answer) {
@@ -116,7 +121,8 @@ func refusal(err error) (Observation, error) {
 	return Observation{}, err
 }
 
-// dial connects and upgrades. It returns the wire of a new session and the agreed subprotocol.
+// dial connects to the server and upgrades the connection. It returns the wire (the connection of
+// the new session) and the subprotocol that the server chose.
 func (d Dialect) dial(ctx context.Context, to cluster.Access, uri string) (wire, string, error) {
 	if d.SPDY && !d.Tunnel {
 		conn, r, subprotocol, err := dialSPDY(ctx, to, uri, d.Offer)
@@ -139,7 +145,7 @@ func (d Dialect) dial(ctx context.Context, to cluster.Access, uri string) (wire,
 	return w, c.Subprotocol(), err
 }
 
-// URI returns the path and query of the exec request.
+// URI returns the path and the query of the exec request.
 func (e Exec) URI() string {
 	query := url.Values{"command": e.Command, "stdout": {"true"}}
 	query.Set("stdin", strconv.FormatBool(e.Stdin))
@@ -158,8 +164,8 @@ func podURI(namespace, pod, verb string) string {
 	return "/api/v1/namespaces/" + namespace + "/pods/" + pod + "/" + verb
 }
 
-// openExec opens the streams of the request in client-go's order and waits until the server has
-// accepted them.
+// openExec opens the SPDY streams of an exec in the same order as client-go, and waits until the
+// server has accepted them.
 func (w *frames) openExec(e Exec, canResize bool) error {
 	n := 0
 	for _, s := range []struct {
@@ -181,7 +187,7 @@ func (w *frames) openExec(e Exec, canResize bool) error {
 	return w.awaitReplies(n)
 }
 
-// read reads the session until its end.
+// read reads everything that the server sends, until the session ends, and stores the result in o.
 func (s *Session) read(e Exec, o *Observation) {
 	first := true
 	var seen int64
@@ -210,7 +216,7 @@ func (s *Session) read(e Exec, o *Observation) {
 	}
 }
 
-// fill stores what the client received in o.
+// fill stores in o what the client has received on stdout and stderr.
 func (s *Session) fill(o *Observation) {
 	o.Stdout, o.Stderr = s.out[0].output(), s.out[1].output()
 	if said := s.w.breach(); said != "" {

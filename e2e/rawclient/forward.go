@@ -14,25 +14,28 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// Forward is a port-forward session and what the client does in it.
+// Forward describes a port-forward session, and what the client does while the session is open.
 type Forward struct {
-	Namespace string // empty: cluster.Namespace
+	Namespace string // namespace of the pod; empty: cluster.Namespace
 	Pod       string
-	Ports     []int // the client opens one connection for each
+	Ports     []int // ports of the pod; the client opens one connection for each
 
-	// Do runs concurrently for each connection; i is its index in Ports. When all calls have
-	// returned, the client closes the session. Dialect.Forward returns their first error.
+	// Do runs once for each forwarded connection, all at the same time; i is the connection's index
+	// in Ports. When all calls have returned, the client closes the session. Dialect.Forward
+	// returns the first error of these calls.
 	Do func(i int, c *Connection) error
 }
 
-// Connection is one forwarded connection.
+// Connection is one forwarded connection of a port-forward session.
 type Connection struct {
 	w      wire
 	n      int
 	gaveUp <-chan struct{}
 	data   *recorder
-	said   *recorder // received on the error stream
-	prefix [2]int    // WebSocket only: bytes of the port message still expected on the data and the error channel
+	said   *recorder // what the client has received on the error stream
+	// WebSocket: the number of bytes of the port number that the client still expects at the start
+	// of the data channel and of the error channel
+	prefix [2]int
 	port   int
 
 	mu     sync.Mutex
@@ -40,23 +43,25 @@ type Connection struct {
 	ended  bool
 }
 
-// Write sends p as data of the connection.
+// Write sends the bytes in p on the forwarded connection.
 func (c *Connection) Write(p []byte) (int, error) { return len(p), c.w.write(2*c.n, p) }
 
-// End half-closes the connection. WebSocket returns ErrCannotSay.
+// End half-closes the forwarded connection. It returns ErrCannotSay with WebSocket channels, which
+// cannot express that.
 func (c *Connection) End() error { return c.w.end(2 * c.n) }
 
-// Reset resets the connection's data stream. WebSocket returns ErrCannotSay.
+// Reset resets the data stream of the forwarded connection. It returns ErrCannotSay with WebSocket
+// channels, which cannot express that.
 func (c *Connection) Reset() error { return c.w.reset(2 * c.n) }
 
-// Await waits until at least n bytes of data have arrived.
+// Await waits until the client has received at least n bytes on the forwarded connection.
 func (c *Connection) Await(n int64) error { return c.data.waitBytes(c.gaveUp, n) }
 
-// AwaitError waits until at least one byte has arrived on the error stream.
+// AwaitError waits until the client has received at least one byte on the error stream.
 func (c *Connection) AwaitError() error { return c.said.waitBytes(c.gaveUp, 1) }
 
-// AwaitEnd waits until the server has ended its side of the connection. WebSocket returns
-// ErrCannotSay.
+// AwaitEnd waits until the server has ended its side of the forwarded connection. It returns
+// ErrCannotSay with WebSocket channels, which cannot express that.
 func (c *Connection) AwaitEnd() error {
 	if _, ok := c.w.(*frames); !ok {
 		return ErrCannotSay
@@ -70,8 +75,8 @@ func (c *Connection) AwaitEnd() error {
 	return err
 }
 
-// Forward runs f until the session ends. It returns an error if the client itself could not do what
-// it should.
+// Forward runs the port-forward f until the session ends, and returns what the client observed. An
+// error means that the client itself could not do what f describes.
 func (d Dialect) Forward(ctx context.Context, to cluster.Access, f Forward) (Observation, error) {
 	o := Observation{Start: -1, Close: abnormal}
 	query := url.Values{}
@@ -105,7 +110,8 @@ func (d Dialect) Forward(ctx context.Context, to cluster.Access, f Forward) (Obs
 	err = runConnections(f, w, conns)
 	w.bye()
 	if d.SPDY && !d.Tunnel {
-		halfClose(w.conn()) // a client of SPDY does not wait for an answer to GOAWAY
+		// after GOAWAY, close the client's side: an SPDY server does not answer GOAWAY
+		halfClose(w.conn())
 	}
 	select {
 	case <-done:
@@ -148,8 +154,8 @@ func runConnections(f Forward, w wire, conns []*Connection) error {
 	return nil
 }
 
-// openForward opens the two streams of a connection. As client-go does, it half-closes the error
-// stream at once.
+// openForward opens the data stream and the error stream of a forwarded connection. It half-closes
+// the error stream at once, as client-go does.
 func (w *frames) openForward(c *Connection) error {
 	header := http.Header{"Port": {strconv.Itoa(c.port)}, "Requestid": {strconv.Itoa(c.n)}, "Streamtype": {"error"}}
 	if err := w.open(2*c.n+1, header); err != nil {
@@ -169,7 +175,8 @@ func (w *frames) openForward(c *Connection) error {
 	return w.awaitReplies(1)
 }
 
-// event handles an event of stream `which`: 0 for data, 1 for error. The session's reader calls it.
+// event handles what arrived on a stream of the connection; which is 0 for the data stream and 1
+// for the error stream. The goroutine that reads the session calls it.
 func (c *Connection) event(which int, p []byte, kind eventKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,7 +189,7 @@ func (c *Connection) event(which int, p []byte, kind eventKind) {
 		}
 		return
 	}
-	if c.prefix[which] > 0 { // the port is a message of its own
+	if c.prefix[which] > 0 { // the server sends the port number in a message of its own
 		c.prefix[which] = 0
 		if want := binary.LittleEndian.AppendUint16(nil, uint16(c.port)); !bytes.Equal(p, want) {
 			c.broken = fmt.Sprintf("the first message of a channel is % x, not port %d", p, c.port)

@@ -15,51 +15,57 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Observation is everything that a client can observe of a session.
+// Observation is everything that a client can observe of one session.
 type Observation struct {
-	Refusal     string // a response other than 101: code, content type and body; empty: 101
-	Subprotocol string // the agreed subprotocol
+	// code, content type and body of a response other than 101; empty: the response was a 101
+	Refusal     string
+	Subprotocol string // the subprotocol that the server chose
 
 	Stdout, Stderr Output
-	Start          int  // WebSocket: the channel of the first message, which is empty and reports the start of the session; -1: none
-	Late           bool // output arrived after the result
+	// WebSocket: the channel of the first, empty message, with which the server reports the start
+	// of the session; -1: no such message
+	Start int
+	Late  bool // the server sent output after the result
 
-	Status *metav1.Status // the result in v4 and later
-	Text   string         // the result before v4; empty for success
+	Status *metav1.Status // the result of the command, in dialects v4 and later
+	Text   string         // the result of the command, in dialects before v4; empty: success
 
-	Conns []Conn // port-forward: each connection
+	Conns []Conn // port-forward: what the client observed of each forwarded connection
 
-	After string // the state of the pod after the session, if the scenario checks it
+	After string // what the scenario found in the pod after the session; empty: it did not check
 
-	Close  int    // WebSocket: the server's close code, 1006 without one. SPDY: 0 after GOAWAY from either side, otherwise 1006
-	Hung   bool   // the server did not close the connection in time
-	Breach string // the first thing that the server sent against the protocol
+	// WebSocket: the server's close code, or 1006 if it sent none. SPDY: 0 if either side sent
+	// GOAWAY, otherwise 1006
+	Close  int
+	Hung   bool   // the server did not close the connection within the client's time limit
+	Breach string // the first violation of the protocol by the server; empty: none
 }
 
 // Conn is what the client observed of one forwarded connection.
 type Conn struct {
 	Output
-	Error string // bytes from the error stream
-	Ended bool   // the server ended this connection alone, which WebSocket cannot express
+	Error string // what the client received on the connection's error stream
+	// SPDY: the server ended this connection but not the session; WebSocket cannot express that
+	Ended bool
 }
 
-// Output is the content of one stream.
+// Output is what the client received on one stream.
 type Output struct {
 	Bytes  int64
 	SHA256 string
-	Head   string // the first bytes, at most mostHead
+	Head   string // the first bytes of the stream, at most mostHead
 }
 
-// mostHead is the number of bytes that a recorder keeps of a stream.
+// mostHead is how many bytes of a stream's beginning the client stores.
 const mostHead = 4096
 
-// OK reports whether the client received a success.
+// OK reports whether the result that the client received is a success.
 func (o Observation) OK() bool {
 	return o.Refusal == "" && (o.Status != nil && o.Status.Status == metav1.StatusSuccess || o.Status == nil && o.Text == "")
 }
 
-// String returns a description with one line per property. Two observations are equal if their
-// strings are equal.
+// String returns a description with one line per property. Tests compare observations by these
+// strings.
 func (o Observation) String() string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -100,8 +106,8 @@ func (o Output) String() string {
 	return fmt.Sprintf("%d bytes, SHA-256 %s", o.Bytes, o.SHA256)
 }
 
-// execID and nearEnd match what differs between two equal sessions: the id of an exec, and the
-// source address of a connection inside the pod.
+// execID and nearEnd match text that differs between equal sessions: the id that the container
+// runtime gives to an exec, and the source address of a connection inside the pod.
 var (
 	execID  = regexp.MustCompile(`[0-9a-f]{64}`)
 	nearEnd = regexp.MustCompile(`127\.0\.0\.1:[0-9]+->`)
@@ -111,13 +117,15 @@ func normal(text string) string {
 	return nearEnd.ReplaceAllString(execID.ReplaceAllString(text, "<id>"), "<near>->")
 }
 
-// recorder collects the Output of a stream. Callers can wait for text or a number of bytes in it.
+// recorder collects what arrives on one stream. Callers can wait until a text or a number of bytes
+// has arrived.
 type recorder struct {
 	mu    sync.Mutex
 	bytes int64
 	hash  hash.Hash
 	head  []byte
-	grown chan struct{} // closed and replaced when bytes arrive or the stream ends
+	// closed when bytes arrive or the stream ends; a new channel then replaces it
+	grown chan struct{}
 	ended bool
 }
 
@@ -153,8 +161,8 @@ func (r *recorder) output() Output {
 	return Output{Bytes: r.bytes, SHA256: hex.EncodeToString(r.hash.Sum(nil)), Head: string(r.head)}
 }
 
-// wait returns nil when done returns true. It returns an error when the stream has ended or gaveUp
-// is closed.
+// wait waits until done returns true. It returns an error if the stream ends or gaveUp is closed
+// before that.
 func (r *recorder) wait(gaveUp <-chan struct{}, done func(bytes int64, head []byte) bool) error {
 	for {
 		r.mu.Lock()

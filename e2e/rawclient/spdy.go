@@ -15,20 +15,23 @@ import (
 	"github.com/moby/spdystream/spdy"
 )
 
-// frames is a wire with SPDY streams. The client opens streams with the ids 1, 3, 5 and so on.
+// frames is a wire (the connection of a session) on which each stream is an SPDY stream. The client
+// opens streams with the ids 1, 3, 5 and so on.
 type frames struct {
-	under  net.Conn
-	tunnel *tunnel // WebSocket that carries the frames; nil: the frames are sent on the connection itself
+	under net.Conn
+	// WebSocket inside which the SPDY frames are sent; nil: they are sent on the connection itself
+	tunnel *tunnel
 	framer *spdy.Framer
 
-	mu      sync.Mutex // held while writing; guards byID and byNum
-	out     *bufio.Writer
-	byID    map[spdy.StreamId]int
-	byNum   map[int]spdy.StreamId
-	replies chan struct{} // receives one value for each stream that the server accepted
+	mu    sync.Mutex // held while a frame is written; also guards byID and byNum
+	out   *bufio.Writer
+	byID  map[spdy.StreamId]int
+	byNum map[int]spdy.StreamId
+	// receives one value for each stream of the client that the server has accepted
+	replies chan struct{}
 
 	broken string
-	left   atomic.Bool // the client has sent GOAWAY
+	left   atomic.Bool // true after the client has sent GOAWAY
 }
 
 func newFrames(conn net.Conn, r io.Reader, w io.Writer) (*frames, error) {
@@ -41,10 +44,11 @@ func newFrames(conn net.Conn, r io.Reader, w io.Writer) (*frames, error) {
 	return f, err
 }
 
-// mostStreams is the largest number of streams per session.
+// mostStreams is the largest number of streams that the client opens in one session.
 const mostStreams = 512
 
-// open sends SYN_STREAM for a new stream. awaitReplies waits for the server's answer.
+// open sends SYN_STREAM for a new stream. It does not wait for the server's answer; awaitReplies
+// does.
 func (w *frames) open(stream int, header http.Header) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -56,8 +60,8 @@ func (w *frames) open(stream int, header http.Header) error {
 	return w.out.Flush()
 }
 
-// awaitReplies waits until the server has accepted n streams. The server silently drops DATA that
-// arrives before that.
+// awaitReplies waits until the server has accepted n streams. The client must not send DATA before
+// that, because the server would drop it.
 func (w *frames) awaitReplies(n int) error {
 	for range n {
 		select {
@@ -107,7 +111,7 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 			if w.tunnel != nil {
 				return w.tunnel.code
 			}
-			if w.left.Load() { // the runtime sends no GOAWAY if the client has sent its own first
+			if w.left.Load() { // the server sends no GOAWAY if the client has sent one before
 				return 0
 			}
 			return abnormal
@@ -129,13 +133,14 @@ func (w *frames) read(event func(int, []byte, eventKind)) int {
 				w.breaks("more replies than streams")
 			}
 		case *spdy.PingFrame:
-			if f.Id%2 == 0 { // a ping of the server; odd ids are answers to the client's pings
+			// an even id is the server's own ping; an odd id is the answer to a ping of the client
+			if f.Id%2 == 0 {
 				w.send(f)
 			}
 		case *spdy.GoAwayFrame:
 			if w.tunnel == nil {
 				return 0
-			} // a tunnel ends with a WebSocket close frame
+			} // ignore GOAWAY in a tunnel, which ends with a WebSocket close frame
 		case *spdy.SynStreamFrame:
 			w.breaks("the server opened stream %d", f.StreamId)
 		}
@@ -173,12 +178,12 @@ func (w *frames) bye() {
 
 func (w *frames) conn() net.Conn { return w.under }
 
-// tunnel carries the bytes of SPDY in binary WebSocket messages. The boundaries of messages have no
-// meaning.
+// tunnel carries the bytes of an SPDY connection in binary WebSocket messages. The messages'
+// boundaries have no meaning.
 type tunnel struct {
 	c       *websocket.Conn
 	message io.Reader
-	code    int // the server's close code; valid after Read has returned an error
+	code    int // close code that the server sent; valid after Read has returned an error
 }
 
 func (t *tunnel) Read(p []byte) (int, error) {

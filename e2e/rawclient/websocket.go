@@ -12,14 +12,15 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// channels is a wire of WebSocket messages. A binary message is the channel's number in one byte,
-// then the payload. In a base64 dialect, a text message is the channel's digit, then the payload in
+// channels is a wire (the connection of a session) on which each stream is a channel in WebSocket
+// messages. A binary message consists of one byte, the channel's number, and the payload. In a
+// base64 dialect, a text message consists of one digit, the channel's number, and the payload in
 // base64.
 type channels struct {
 	c *websocket.Conn
 	d Dialect
 
-	mu  sync.Mutex // held while writing; guards buf
+	mu  sync.Mutex // held while a message is written; also guards buf
 	buf []byte
 
 	broken string
@@ -74,7 +75,7 @@ func (w *channels) read(event func(int, []byte, eventKind)) int {
 		for first := true; err == nil; first = false {
 			var n int
 			n, err = r.Read(buf)
-			if n > 0 || first && errors.Is(err, io.EOF) { // an empty payload is also reported
+			if n > 0 || first && errors.Is(err, io.EOF) { // report an empty payload too
 				event(stream, buf[:n], isData)
 			}
 		}
