@@ -15,53 +15,57 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// EdgeOptions configures StartEdge: which cluster and issuer edge uses, and its other arguments.
+// EdgeOptions configures StartEdge: the cluster and the issuer that edge uses, and edge's other
+// arguments.
 type EdgeOptions struct {
 	Cluster *cluster.Cluster
 
-	// Issuer is the issuer whose users edge accepts; StartEdge passes it in the --oidc-* flags. If
-	// Issuer is nil, StartEdge sets no --oidc-* flag, and Args may configure issuers.
+	// Issuer is the issuer whose users edge accepts. StartEdge configures it with the --oidc-*
+	// flags. If Issuer is nil, StartEdge sets no --oidc-* flag, and Args may configure issuers in
+	// another way.
 	Issuer *issuer.Issuer
 
-	// Upstream is the server that edge uses as its API server. Only its fields Server and CA are
-	// used. If Server is empty, edge connects to Cluster itself.
+	// Upstream is the server that edge uses as its API server, such as a proxy in front of it.
+	// StartEdge uses only the fields Server and CA. If Server is empty, edge connects to Cluster
+	// directly.
 	Upstream cluster.Access
 
-	// Args are appended to the arguments of `edge serve`, so they override the earlier ones.
+	// Args are appended to the arguments of `edge serve` that StartEdge sets, so they override
+	// those.
 	Args []string
 
-	// Env is added to edge's environment, as name=value.
+	// Env contains variables for edge's environment, each as name=value.
 	Env []string
 
-	// Files is edge's limit of open file descriptors (ulimit -n); 0: edge inherits the limit of
-	// this process.
+	// Files is the limit for edge's open file descriptors (ulimit -n). 0: edge inherits the limit
+	// of this process.
 	Files int
 
-	// NoWait makes StartEdge return as soon as edge's process runs. Use it for an edge that will
-	// not become ready.
+	// NoWait makes StartEdge return as soon as edge's process runs, without waiting until edge is
+	// ready. Tests use it for an edge that cannot become ready.
 	NoWait bool
 }
 
 // Edge is a running `edge serve`.
 type Edge struct {
 	URL  string
-	Addr string // host and port of URL
-	CA   []byte // PEM certificates that a client trusts for URL
+	Addr string // host:port of URL
+	CA   []byte // PEM certificates of the authorities that a client must trust for URL
 
 	Process *run.Process
 
-	probes string // URL of edge's operator port, which serves /ready
+	probes string // URL of edge's port for operators, which serves /ready
 }
 
-// UsernamePrefix and GroupsPrefix are the prefixes that IssuerFlags makes edge put before the names
-// of users and groups.
+// UsernamePrefix and GroupsPrefix are the prefixes that edge puts before the names of users and
+// groups if it has the flags of IssuerFlags.
 const (
 	UsernamePrefix = "oidc:"
 	GroupsPrefix   = "oidc:"
 )
 
-// StartEdge builds edge once per run, starts it, and returns when edge is ready or, with NoWait, at
-// once.
+// StartEdge starts edge, which it builds once per run. It returns when edge is ready or, with
+// NoWait, as soon as the process runs.
 func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) {
 	program, err := tb.BuildEdge(ctx)
 	if err != nil {
@@ -120,8 +124,8 @@ func (tb *Testbed) StartEdge(ctx context.Context, o EdgeOptions) (*Edge, error) 
 	return e, e.WaitReady(ctx)
 }
 
-// IssuerFlags returns the --oidc-* flags with which edge or an API server accepts the users of an
-// issuer.
+// IssuerFlags returns --oidc-* flags for edge or an API server. With these flags, the server
+// accepts the users of issuer i.
 func IssuerFlags(i *issuer.Issuer) []string {
 	return []string{
 		"--oidc-issuer-url=" + i.URL, "--oidc-client-id=" + issuer.ClientID, "--oidc-ca-file=" + i.CAFile,
@@ -130,7 +134,7 @@ func IssuerFlags(i *issuer.Issuer) []string {
 	}
 }
 
-// WaitReady waits until edge's readiness probe answers 200.
+// WaitReady waits until edge's readiness probe /ready answers 200.
 func (e *Edge) WaitReady(ctx context.Context) error {
 	return run.Until(ctx, run.StartupTime, "edge", func(ctx context.Context) error {
 		code, said, err := e.Ready(ctx)
@@ -141,8 +145,8 @@ func (e *Edge) WaitReady(ctx context.Context) error {
 	}, e.Process)
 }
 
-// Ready queries edge's readiness probe once. The body states why edge is not ready; if edge is
-// ready, the body may contain a warning for the operator.
+// Ready sends one request to edge's readiness probe /ready. The body states why edge is not ready.
+// If edge is ready, the body may contain a warning for the operator.
 func (e *Edge) Ready(ctx context.Context) (code int, body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.probes+"/ready", nil)
 	if err != nil {
@@ -160,8 +164,8 @@ func (e *Edge) Ready(ctx context.Context) (code int, body string, err error) {
 	return resp.StatusCode, string(said), nil
 }
 
-// Access returns the address and credential with which a client with this token connects to edge
-// directly.
+// Access returns edge's address and a credential, for a client that connects to edge directly with
+// this token.
 func (e *Edge) Access(token string) cluster.Access {
 	return cluster.Access{Server: e.URL, CA: e.CA, Token: token}
 }

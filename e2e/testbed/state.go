@@ -14,15 +14,16 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// statePrefix begins the name of a state folder, <temp>/edge-testbed-<id>. The process that makes
-// the folder holds a lock on its file "owner". That file contains the process's id, for people to
-// read.
+// statePrefix is the beginning of the name of a state folder, <temp>/edge-testbed-<id>. The process
+// that makes the folder holds a lock on the file "owner" in it. The file contains the process's id,
+// for people who look at it.
 const statePrefix = "edge-testbed-"
 
 func makeState() (dir, id string, unown func(), err error) {
 	id = run.RandomHex(4)
 	dir = filepath.Join(os.TempDir(), statePrefix+id)
-	fresh := dir + ".new" // the pattern of Clean does not match this name; the folder gets its final name after it is locked
+	// Clean ignores a folder with this name; the folder gets its final name after it is locked
+	fresh := dir + ".new"
 	if err := os.Mkdir(fresh, 0o755); err != nil {
 		return "", "", nil, err
 	}
@@ -42,8 +43,8 @@ func makeState() (dir, id string, unown func(), err error) {
 	return dir, id, func() { lock.Close() }, nil
 }
 
-// Clean removes what earlier runs left behind when they were killed. It does not touch runs whose
-// process lives.
+// Clean removes the state folders, mounts, bridges and cgroups of earlier runs that were killed. It
+// does not touch the runs of processes that still exist.
 func Clean() error {
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), statePrefix+"????????"))
 	if err != nil {
@@ -53,12 +54,12 @@ func Clean() error {
 	for _, dir := range dirs {
 		lock, err := os.OpenFile(filepath.Join(dir, "owner"), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) && time.Since(modTime(dir)) < time.Minute {
-			continue // its owner is removing it
+			continue // the process that owns the folder is removing it now
 		}
 		if err == nil {
 			if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 				lock.Close()
-				continue // the owner still runs
+				continue // the process that owns the folder still runs
 			}
 		}
 		errs = append(errs, removeState(dir, strings.TrimPrefix(filepath.Base(dir), statePrefix)))
@@ -69,8 +70,8 @@ func Clean() error {
 	return errors.Join(errs...)
 }
 
-// removeState removes the state folder and everything else that can outlive a run's processes:
-// mounts, bridges, cgroups.
+// removeState removes the state folder of a run, and the mounts, bridges and cgroups that can
+// outlive the run's processes.
 func removeState(dir, id string) error {
 	return errors.Join(cluster.RemoveRemains(id), os.RemoveAll(dir))
 }

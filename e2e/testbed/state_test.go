@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestClean checks that Clean removes a state folder whose lock is free, and keeps a locked one and
-// other folders.
+// TestClean checks that Clean removes a state folder whose lock is free, but no folder whose lock
+// is held, and no other folder.
 func TestClean(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	owned, _, unown, err := makeState()
@@ -18,7 +18,7 @@ func TestClean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	die() // frees the lock, as the kernel does when the owner's process ends
+	die() // release the lock, as the kernel does when the process that owns the folder ends
 	stranger := filepath.Join(os.TempDir(), "edge-something")
 	if err := os.Mkdir(stranger, 0o755); err != nil {
 		t.Fatal(err)

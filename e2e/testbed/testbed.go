@@ -20,7 +20,8 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Testbed is one run of the testbed. The methods of its embedded fields start what a test needs.
+// Testbed is one run of the testbed. The methods of the embedded types start the clusters, issuers,
+// proxies and clients that a test needs.
 type Testbed struct {
 	*run.Run
 	cluster.Clusters
@@ -31,8 +32,8 @@ type Testbed struct {
 	unown func() // releases the lock on the state folder
 }
 
-// Open finds or builds the wanted programs and makes a state folder. It writes the progress of long
-// work to log. The caller must call Close.
+// Open starts a run of the testbed: it finds or builds the wanted programs and makes a state
+// folder. It prints the progress of long work to log. The caller must call Close.
 func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("testbed: must run as root, because a cluster's node needs it")
@@ -65,9 +66,9 @@ func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed,
 	return tb, nil
 }
 
-// Close ends everything that the run started, in reverse order, and removes the state folder. If
-// $EDGE_TESTBED_LOGS is set, Close first copies the programs' logs to that folder. A second call
-// does nothing.
+// Close ends everything that the run has started, the last one first, and removes the state folder.
+// If $EDGE_TESTBED_LOGS is set, Close first copies the logs of all programs to that folder. A
+// second call does nothing.
 func (tb *Testbed) Close() error {
 	if !tb.End() {
 		return nil
@@ -77,7 +78,7 @@ func (tb *Testbed) Close() error {
 	return err
 }
 
-// keepLogs copies the output of every program to the folder `to`; it does nothing if `to` is empty.
+// keepLogs copies the logs of all programs to the folder `to`. If `to` is empty, it does nothing.
 func (tb *Testbed) keepLogs(to string) error {
 	if to == "" {
 		return nil
@@ -92,8 +93,8 @@ func (tb *Testbed) keepLogs(to string) error {
 	return err
 }
 
-// CloseOnSignal closes tb and exits with code 130 when the process receives SIGINT or SIGTERM. stop
-// ends the watch.
+// CloseOnSignal makes this process close tb and exit with code 130 when it receives SIGINT or
+// SIGTERM. After a call of stop, the signals have their normal effect again.
 func (tb *Testbed) CloseOnSignal() (stop func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
@@ -113,7 +114,7 @@ func (tb *Testbed) CloseOnSignal() (stop func()) {
 	}
 }
 
-// lineWriter serializes the writes of several goroutines to one writer.
+// lineWriter lets several goroutines write to one writer: it lets only one of them write at a time.
 type lineWriter struct {
 	mu sync.Mutex
 	w  io.Writer

@@ -1,6 +1,7 @@
-// Command demo shows what edge is for. It starts an older Kubernetes cluster, an identity provider,
-// edge, and a load balancer that does not support SPDY, all of them real and on this machine. Then
-// a user logs in and uses kubectl through the load balancer.
+// Command demo shows what edge is for: kubectl exec and port-forward through a load balancer that
+// does not support SPDY. It starts an older Kubernetes cluster, an identity provider, edge, and
+// such a load balancer, all of them real and on this machine. Then a user logs in and uses kubectl
+// through the load balancer.
 //
 //	make demo           # runs until Ctrl-C
 //	make demo ONCE=1    # exits after the last step

@@ -16,7 +16,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
-		stop() // a second Ctrl-C kills the demo at once
+		stop() // so that a second Ctrl-C kills the demo at once
 	}()
 	os.Exit(run(ctx, os.Getenv("ONCE") != ""))
 }

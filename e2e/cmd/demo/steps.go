@@ -26,18 +26,18 @@ import (
 const (
 	kubectlVersion = "1.35"
 	user           = "alice"
-	group          = "dev" // alice is a member
+	group          = "dev" // group of the user alice, with rights in the demo's namespace
 	pod            = "shell"
 	megabytes      = 100
 )
 
-// step is one line of the demo's output: what, followed by the text that run returns.
+// step is one line of the demo's output: the text what, then the text that run returns.
 type step struct {
 	what string
 	run  func(context.Context) (said string, err error)
 }
 
-// demo holds the values that one step leaves for later steps.
+// demo holds the values that a step of the demo creates and later steps use.
 type demo struct {
 	tb         *testbed.Testbed
 	cluster    *cluster.Cluster
@@ -46,7 +46,7 @@ type demo struct {
 	alb        *network.LoadBalancer
 	kubeconfig string
 	kubectl    *clients.Kubectl
-	file, hash string // the file that cp copies, and its SHA-256
+	file, hash string // path of the file that the demo copies with kubectl cp, and its SHA-256
 }
 
 func (d *demo) steps() []step {
@@ -192,8 +192,8 @@ func (d *demo) portForward(ctx context.Context) (string, error) {
 	return ": " + strings.TrimSpace(string(page)), err
 }
 
-// succeed returns the client's stdout in the form of a step's text, or an error unless the client
-// exited with 0.
+// succeed returns the client's stdout as the text of a step's output line. It returns an error if
+// the client did not exit with 0.
 func succeed(r clients.Result) (string, error) {
 	if r.Err != nil || r.Code != 0 {
 		return "", errors.Join(fmt.Errorf("code %d: %s", r.Code, r.Stderr), r.Err)

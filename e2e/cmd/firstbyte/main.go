@@ -31,7 +31,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
-		stop() // a second Ctrl-C kills the command at once
+		stop() // so that a second Ctrl-C kills the command at once
 	}()
 	if err := run(ctx, o, *file); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -39,13 +39,14 @@ func main() {
 	}
 }
 
-// settings configure how much is measured. The exported fields are part of the JSON report.
+// settings configure how many sessions the command measures. The exported fields are part of the
+// JSON report.
 type settings struct {
 	Rounds   int `json:"rounds"`
 	Sessions int `json:"sessions"`
 	Kubectls int `json:"kubectls"`
 
-	edge []string // additional flags for edge serve
+	edge []string // additional flags for `edge serve`
 }
 
 func run(ctx context.Context, o settings, file string) (err error) {

@@ -18,11 +18,12 @@ const (
 	kubectlVersion = "1.36"
 )
 
-// kind is a kind of session that is measured.
+// kind is a kind of exec session that the command measures: a dialect (protocol and subprotocol),
+// with or without stdin.
 type kind struct {
 	name    string
 	dialect string
-	stdin   bool // run cat and send it a byte; otherwise run echo
+	stdin   bool // true: run cat in the pod and send it one byte; false: run echo
 }
 
 var kinds = []kind{
@@ -32,8 +33,8 @@ var kinds = []kind{
 	{"SPDY v4, cat", "spdy v4", true},
 }
 
-// times are the times of one session, measured from the dial: the end of the TLS handshake, the
-// first byte of the 101 response, the first byte of stdout.
+// times are three times of one session, measured from the start of the dial: the end of the TLS
+// handshake, the first byte of the 101 response, and the first byte of stdout.
 type times struct{ connected, switched, stdout time.Duration }
 
 func (k kind) session(ctx context.Context, to cluster.Access) (t times, err error) {
@@ -73,8 +74,8 @@ func (k kind) session(ctx context.Context, to cluster.Access) (t times, err erro
 	return t, err
 }
 
-// measure runs all rounds. In each round, the first session of each kind, direct and through edge,
-// is not counted.
+// measure runs all rounds. In each round, it does not count the first direct session and the first
+// session through edge of each kind.
 func (s *stage) measure(ctx context.Context, o settings) (*report, error) {
 	r := newReport(o)
 	for round := range o.Rounds {
@@ -106,14 +107,15 @@ func (s *stage) measure(ctx context.Context, o settings) (*report, error) {
 
 func (s *stage) ways() [2]cluster.Access { return [2]cluster.Access{s.direct, s.over} }
 
-// sample is what the sessions of one round took, either direct or through edge.
+// sample contains the measured values of one round's sessions of one kind, either direct or through
+// edge.
 type sample struct {
 	times     []times
-	edge, api time.Duration // CPU time of edge and of the API server
+	edge, api time.Duration // CPU time that edge and the API server used for these sessions
 }
 
-// round alternates between direct sessions and sessions through edge, so that both run under the
-// same conditions.
+// round measures the sessions of one kind in one round. Direct sessions and sessions through edge
+// alternate, so that both run under the same conditions.
 func (s *stage) round(ctx context.Context, k kind, sessions int) (both [2]sample, err error) {
 	for range sessions {
 		for way, to := range s.ways() {
@@ -145,7 +147,7 @@ func (s *stage) cpu() (edge, api time.Duration, err error) {
 	return edge, api, err
 }
 
-// kubectl returns the duration of one whole run of kubectl exec.
+// kubectl returns how long one whole run of `kubectl exec` takes, from its start to its end.
 func (s *stage) kubectl(ctx context.Context, to cluster.Access) (time.Duration, error) {
 	config, err := s.tb.Kubeconfig(to)
 	if err != nil {

@@ -9,36 +9,39 @@ import (
 	"time"
 )
 
-// bar is the largest accepted ratio of the times to the first byte of stdout: through edge divided
+// bar is the largest accepted ratio of two times to the first byte of stdout: through edge, divided
 // by direct.
 const bar = 1.25
 
-// report is the result of all rounds. Times are in milliseconds. Each list has one value per round.
+// report is the result of all rounds. Times are in milliseconds, and each list has one value per
+// round.
 type report struct {
 	Settings settings      `json:"settings"`
 	Bar      float64       `json:"bar"`
 	Kinds    []*kindResult `json:"kinds"`
-	Kubectl  [2]wholeRuns  `json:"kubectl"` // durations of kubectl: direct, through edge
+	// durations of whole runs of kubectl: index 0 direct, index 1 through edge
+	Kubectl [2]wholeRuns `json:"kubectl"`
 }
 
-// kindResult is the result of one kind of session, direct and through edge.
+// kindResult is the result of all rounds for one kind of session, both direct and through edge.
 type kindResult struct {
 	Kind      string    `json:"kind"`
 	Dial      interval  `json:"dialToStdout"`
 	Request   interval  `json:"requestToStdout"`
 	Switch    interval  `json:"dialTo101"`
-	EdgeCPU   []float64 `json:"edgeCPU"`         // CPU time of edge per session
+	EdgeCPU   []float64 `json:"edgeCPU"`         // CPU time of edge per session through edge
 	DirectCPU []float64 `json:"apiServerDirect"` // CPU time of the API server per direct session
 	APICPU    []float64 `json:"apiServerBehindEdge"`
 }
 
-// interval is the time between two events of a session.
+// interval contains statistics of the time between two events of a session, one value per round.
 type interval struct {
 	DirectP50 []float64 `json:"directP50"`
 	DirectP99 []float64 `json:"directP99"`
 	EdgeP50   []float64 `json:"edgeP50"`
 	EdgeP99   []float64 `json:"edgeP99"`
-	Ratios    []float64 `json:"ratios"` // EdgeP50 / DirectP50
+	// median through edge (EdgeP50) divided by direct median (DirectP50)
+	Ratios []float64 `json:"ratios"`
 }
 
 type wholeRuns []float64
@@ -53,7 +56,7 @@ func newReport(o settings) *report {
 	return r
 }
 
-// add adds the samples of one round: direct and through edge.
+// add adds the values measured in one round: both[0] direct, both[1] through edge.
 func (k *kindResult) add(both [2]sample) {
 	k.Dial.add(both, func(t times) time.Duration { return t.stdout })
 	k.Request.add(both, func(t times) time.Duration { return t.stdout - t.connected })
@@ -81,7 +84,7 @@ func (i *interval) add(both [2]sample, of func(times) time.Duration) {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// percentile returns the nearest-rank percentile p of sorted values.
+// percentile returns percentile p (0 to 100) of sorted values, by the nearest-rank method.
 func percentile(sorted []float64, p float64) float64 {
 	return sorted[max(int(math.Ceil(p/100*float64(len(sorted)))), 1)-1]
 }
@@ -91,7 +94,7 @@ func median(values []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// latest describes the result of the last round.
+// latest describes the result of the last round in one line for the progress output.
 func (k *kindResult) latest() string {
 	last := len(k.Dial.Ratios) - 1
 	return fmt.Sprintf("%.1f ms direct, %.1f ms through edge, ratio %.2f", k.Dial.DirectP50[last], k.Dial.EdgeP50[last], k.Dial.Ratios[last])

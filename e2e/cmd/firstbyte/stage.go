@@ -16,12 +16,12 @@ import (
 
 const (
 	pod     = "shell"
-	user    = "alice" // the user of the sessions through edge
+	user    = "alice" // user whose token the sessions through edge use
 	account = "direct"
 )
 
-// stage holds the testbed, the running programs and the two addresses of the same pod: direct, and
-// over edge.
+// stage holds the running programs, and two ways to reach the same pod: direct, at the API server,
+// and over, through edge.
 type stage struct {
 	tb           *testbed.Testbed
 	cluster      *cluster.Cluster
@@ -58,8 +58,9 @@ func newStage(ctx context.Context, tb *testbed.Testbed, o settings) (*stage, err
 	return s, s.grant(ctx)
 }
 
-// accountToken creates a ServiceAccount for the direct client and returns a token. The API server
-// caches the check of a token, so it costs a new client less than a certificate.
+// accountToken creates a ServiceAccount for the direct client and returns its token. The API server
+// caches the result of checking a token, so for each new connection a token costs less than a
+// certificate.
 func (s *stage) accountToken(ctx context.Context) (string, error) {
 	accounts := s.cluster.Client.CoreV1().ServiceAccounts(cluster.Namespace)
 	if _, err := accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{}); err != nil {
@@ -72,8 +73,8 @@ func (s *stage) accountToken(ctx context.Context) (string, error) {
 	return answer.Status.Token, nil
 }
 
-// grant allows exec to both clients. A direct WebSocket is a GET, for which the API server also
-// checks the verb get.
+// grant allows both clients, the direct one and the one through edge, to exec. A direct WebSocket
+// is a GET, so the API server also checks the verb get.
 func (s *stage) grant(ctx context.Context) error {
 	meta := metav1.ObjectMeta{Name: "exec"}
 	rbac := s.cluster.Client.RbacV1()

@@ -1,5 +1,5 @@
-// Inpod is a server that tests use inside a pod, because busybox's nc resets connections that it
-// should close.
+// Inpod is a server that the end-to-end tests run inside a pod. busybox's nc cannot replace it,
+// because nc resets connections that it should close.
 //
 //	:8081  a WebSocket that echoes messages, at every path
 //	:8082  HTTP: GET /?bytes=n returns n bytes; POST / returns the size of its body;
@@ -56,8 +56,8 @@ func reset(c *net.TCPConn) {
 	c.SetLinger(0)
 }
 
-// echoMessages echoes WebSocket messages. gorilla answers a client's close frame with the same
-// code.
+// echoMessages sends each WebSocket message back. The library gorilla answers a client's close
+// frame with the same close code.
 func echoMessages(w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{
 		Subprotocols: []string{"echo"},
@@ -65,7 +65,7 @@ func echoMessages(w http.ResponseWriter, r *http.Request) {
 	}
 	c, err := upgrader.Upgrade(w, r, http.Header{"X-Path": {r.URL.Path}})
 	if err != nil {
-		return // Upgrade has written the response
+		return // no error response, because Upgrade has already sent one
 	}
 	defer c.Close()
 	for {
@@ -76,8 +76,8 @@ func echoMessages(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// carryBytes sends zeros, or counts the bytes that it receives. Tests measure the connection to the
-// pod with it.
+// carryBytes answers a GET with zeros and a POST with the number of bytes in its body. Tests
+// measure the rate of the connection to the pod with it.
 func carryBytes(w http.ResponseWriter, r *http.Request) {
 	if after, err := time.ParseDuration(r.URL.Query().Get("after")); err == nil {
 		time.Sleep(after)

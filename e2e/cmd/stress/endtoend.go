@@ -2,17 +2,18 @@ package main
 
 import "strings"
 
-// endToEndPackage is the package of which stress runs only the tests in timedTests.
+// endToEndPackage is the package with the end-to-end tests. stress runs only those in timedTests.
 const endToEndPackage = "edge/e2e"
 
-// timed is an end-to-end test whose result depends on time or on the order of concurrent events.
+// timed is an end-to-end test whose result depends on time or on the order of concurrent events,
+// with the reason.
 type timed struct {
 	test string
 	why  string
 }
 
-// timedTests are the end-to-end tests that depend on time or on the order of events. All other
-// end-to-end tests are sequential.
+// timedTests are the end-to-end tests whose result depends on time or on the order of concurrent
+// events. stress does not repeat the other end-to-end tests, which are sequential.
 var timedTests = []timed{
 	{"TestAPIServerKilled", "an API server crashes while streams are open"},
 	{"TestBodyThatNeverComes", "an upload that is refused; another user must still be served"},
@@ -47,7 +48,8 @@ var timedTests = []timed{
 	{"TestUpstreamToken", "edge's own credential is renewed"},
 }
 
-// timedPattern returns the pattern of timedTests for -test.run.
+// timedPattern returns a regular expression for -test.run that matches exactly the tests in
+// timedTests.
 func timedPattern() string {
 	names := make([]string, 0, len(timedTests))
 	for _, t := range timedTests {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// kept is the stored result of all runs of a suite with one digest.
+// kept is the stored result of all runs of one test binary. The digest identifies the binary.
 type kept struct {
 	Package string `json:"package"`
 	Digest  string `json:"digest"`
@@ -19,16 +19,19 @@ type kept struct {
 	file string
 }
 
-// ran is the result of one completed run of a test binary.
+// ran is the result of one completed run of a package's test binary.
 type ran struct {
 	CPU     int       `json:"cpu,omitempty"`
 	Began   time.Time `json:"began"`
 	Seconds float64   `json:"seconds"`
-	Failed  []string  `json:"failed,omitempty"` // names of failed tests, or another failure
-	Output  string    `json:"output,omitempty"` // path of the output file; only for a failed run
+	// names of the tests that failed, or a description of another failure
+	Failed []string `json:"failed,omitempty"`
+	// path of the file with the run's output; empty if the run succeeded
+	Output string `json:"output,omitempty"`
 }
 
-// load reads the stored runs of the suite's digest from dir. A new digest has no runs.
+// load reads the stored results of the test binary with the suite's digest from dir. For a new
+// digest it returns no runs.
 func load(dir string, s suite) (*kept, error) {
 	k := &kept{Package: s.name, Digest: s.digest, file: filepath.Join(dir, fileName(s.name), s.digest+".json")}
 	b, err := os.ReadFile(k.file)
@@ -44,7 +47,7 @@ func load(dir string, s suite) (*kept, error) {
 	return k, nil
 }
 
-// add appends r and rewrites the file atomically.
+// add appends the result of a run and replaces the stored file atomically.
 func (k *kept) add(r ran) error {
 	k.Runs = append(k.Runs, r)
 	b, err := json.MarshalIndent(k, "", "\t")
@@ -60,7 +63,7 @@ func (k *kept) add(r ran) error {
 	return os.Rename(k.file+".new", k.file)
 }
 
-// count returns the number of runs at one value of -cpu.
+// count returns the number of completed runs with this value of -cpu.
 func (k *kept) count(cpu int) (n int) {
 	for _, r := range k.Runs {
 		if r.CPU == cpu {
@@ -70,7 +73,8 @@ func (k *kept) count(cpu int) (n int) {
 	return n
 }
 
-// rounds returns the number of complete rounds: how often the digest ran at every value in cpus.
+// rounds returns the number of complete rounds: the smallest number of runs with any of the values
+// of -cpu in cpus.
 func (k *kept) rounds(cpus []int) int {
 	least := k.count(cpus[0])
 	for _, cpu := range cpus {
@@ -79,7 +83,7 @@ func (k *kept) rounds(cpus []int) int {
 	return least
 }
 
-// failures returns the failed runs.
+// failures returns the results of the runs that failed.
 func (k *kept) failures() (failed []ran) {
 	for _, r := range k.Runs {
 		if len(r.Failed) > 0 {
@@ -89,7 +93,7 @@ func (k *kept) failures() (failed []ran) {
 	return failed
 }
 
-// seconds returns the total duration of all runs, in seconds.
+// seconds returns the total duration of all completed runs, in seconds.
 func (k *kept) seconds() (sum float64) {
 	for _, r := range k.Runs {
 		sum += r.Seconds
@@ -97,7 +101,8 @@ func (k *kept) seconds() (sum float64) {
 	return sum
 }
 
-// slowest returns the duration of the longest run, in seconds. The plan starts long suites first.
+// slowest returns the duration of the longest completed run, in seconds. With it, the plan starts
+// slow suites first.
 func (k *kept) slowest() (most float64) {
 	for _, r := range k.Runs {
 		most = max(most, r.Seconds)

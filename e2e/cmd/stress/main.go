@@ -54,7 +54,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-ctx.Done()
-		stop() // a second Ctrl-C kills the command at once
+		stop() // so that a second Ctrl-C kills the command at once
 	}()
 	passed, err := stress(ctx, o)
 	if err != nil {
@@ -65,7 +65,8 @@ func main() {
 	}
 }
 
-// stress builds the tests, runs them unless --list is set, and prints the report.
+// stress builds the test binaries, runs them unless the flag --list is set, and prints the results.
+// passed is true if no run failed.
 func stress(ctx context.Context, o settings) (passed bool, err error) {
 	dir, err := binaries.CacheDir()
 	if err != nil {
@@ -107,7 +108,7 @@ func stress(ctx context.Context, o settings) (passed bool, err error) {
 	return report(os.Stdout, suites, keep), err
 }
 
-// buildAll builds the test binaries of the selected packages and prints its progress.
+// buildAll builds the test binaries of the selected packages into dir and prints its progress.
 func buildAll(ctx context.Context, o settings, dir string) ([]suite, error) {
 	root, err := filepath.Abs(o.root)
 	if err != nil {
@@ -142,7 +143,8 @@ func buildAll(ctx context.Context, o settings, dir string) ([]suite, error) {
 	return suites, nil
 }
 
-// lock makes sure that only one stress command uses the folder at a time.
+// lock locks the folder with the stored results, so that only one stress command uses it at a time.
+// It does not wait for another command but returns an error.
 func lock(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err

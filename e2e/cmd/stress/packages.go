@@ -13,20 +13,20 @@ import (
 	"strings"
 )
 
-// suite is a package with tests and its test binary.
+// suite is a package that has tests, with its test binary.
 type suite struct {
-	name   string // import path
-	dir    string // working directory of the tests
-	digest string // hash of the test binary; for the end-to-end tests also of edge's binary
+	name   string // import path of the package
+	dir    string // working directory of the tests: the package's folder
+	digest string // hash of the test binary; for the end-to-end tests, of edge's binary too
 	binary string
 	args   []string
-	cpus   []int // values of -cpu of the runs of a round; 0: the default
+	cpus   []int // values of -cpu with which a round runs the tests; 0: go's default
 }
 
-// cpus are the values of -cpu of each round.
+// cpus are the values of the flag -cpu with which each round runs the tests of a package.
 var cpus = []int{1, 2, 4}
 
-// findSuites lists the packages of a module that have tests.
+// findSuites lists the packages that have tests in a Go module.
 func findSuites(ctx context.Context, module string) ([]suite, error) {
 	list, err := goCommand(ctx, module, "list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}\t{{.Dir}}{{end}}", "./...")
 	if err != nil {
@@ -41,8 +41,8 @@ func findSuites(ctx context.Context, module string) ([]suite, error) {
 	return suites, nil
 }
 
-// build builds the suite's test binary in dir and sets the digest. The same source gives the same
-// bytes in every folder.
+// build builds the package's test binary into the folder dir and sets s.digest. The same source
+// gives the same binary in every folder, so the digest depends only on the source.
 func (s *suite) build(ctx context.Context, dir string) error {
 	s.binary = filepath.Join(dir, fileName(s.name)+".test")
 	if s.name != endToEndPackage {
@@ -53,7 +53,8 @@ func (s *suite) build(ctx context.Context, dir string) error {
 		s.digest, err = digest(s.binary)
 		return err
 	}
-	// The end-to-end tests run clients and edge as users do, without the race detector.
+	// The end-to-end tests run real clients and a normal build of edge, so their binary is built
+	// without the race detector.
 	s.cpus, s.args = []int{0}, []string{"-test.run=" + timedPattern()}
 	if _, err := goCommand(ctx, s.dir, "test", "-c", "-vet=off", "-trimpath", "-buildvcs=false", "-o", s.binary, "."); err != nil {
 		return err
@@ -67,7 +68,7 @@ func (s *suite) build(ctx context.Context, dir string) error {
 	return err
 }
 
-// goCommand runs the go tool in dir and returns its stdout.
+// goCommand runs the go tool in the folder dir and returns what it prints on stdout.
 func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
@@ -80,7 +81,7 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 	return string(out), nil
 }
 
-// digest returns 16 hexadecimal digits of a hash over the files.
+// digest returns a hash over the files' contents, as 16 hexadecimal digits.
 func digest(files ...string) (string, error) {
 	h := sha256.New()
 	for _, name := range files {
@@ -98,5 +99,5 @@ func digest(files ...string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 
-// fileName returns a package's import path in a form that is valid as a file name.
+// fileName converts a package's import path to a valid file name.
 func fileName(pkg string) string { return strings.ReplaceAll(pkg, "/", "_") }

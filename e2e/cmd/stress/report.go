@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// report prints the stored results of the suites. It returns true if no run failed.
+// report prints a table of the suites' stored results. passed is true if no run failed.
 func report(w io.Writer, suites []suite, keep []*kept) (passed bool) {
 	passed = true
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

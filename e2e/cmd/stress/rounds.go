@@ -12,18 +12,19 @@ import (
 	"time"
 )
 
-// busyLoops is the default number of busy loops that run at the same time as the tests.
+// busyLoops is the default for the flag --busy: how many loops that only use CPU run at the same
+// time as the tests.
 const busyLoops = 2
 
-// stillRunning is the interval at which the plan reports a run that is still running.
+// stillRunning is the interval at which stress reports that a test binary is still running.
 const stillRunning = time.Minute
 
-// job is a suite at one value of -cpu.
+// job is one package's test binary with one value of -cpu. A plan runs it once per round.
 type job struct {
 	suite *suite
 	kept  *kept
 	cpu   int
-	runs  int // finished and running runs
+	runs  int // number of runs, completed and running ones together
 	now   bool
 }
 
@@ -34,17 +35,17 @@ func (j *job) String() string {
 	return fmt.Sprintf("%s -cpu %d", j.suite.name, j.cpu)
 }
 
-// plan decides which job runs next, until all jobs have had their rounds or the deadline has
-// passed.
+// plan decides which job (a test binary with one value of -cpu) runs next, until all jobs have run
+// in every round or the deadline has passed.
 type plan struct {
 	rounds   int
 	deadline time.Time
-	dir      string // folder for the output of failed runs
+	dir      string // folder for files with the output of failed runs
 	say      io.Writer
 
 	mu     sync.Mutex
 	jobs   []*job
-	failed error // error of stress itself, not of a test
+	failed error // error in stress itself; a failed test is not one
 }
 
 func newPlan(suites []suite, keep []*kept, rounds int, budget time.Duration, dir string, say io.Writer) *plan {
@@ -57,9 +58,10 @@ func newPlan(suites []suite, keep []*kept, rounds int, budget time.Duration, dir
 	return p
 }
 
-// next returns the job with the fewest runs; among several, the slowest one. It returns nil if all
-// rounds are done, the deadline has passed, ctx has ended, or no job can start now. The end-to-end
-// tests never run twice at the same time, because two runs would share the machine's networks.
+// next returns the job (a test binary with one value of -cpu) that has the fewest runs; among
+// several, the slowest one. It returns nil if all rounds are done, the deadline has passed, ctx has
+// ended, or no job can start now. The end-to-end tests never run twice at the same time, because
+// both runs would use the machine's networks.
 func (p *plan) next(ctx context.Context) *job {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,7 +84,7 @@ func (p *plan) next(ctx context.Context) *job {
 	return best
 }
 
-// done stores the result of a job's run and reports it.
+// done stores the result of one run of a job and prints it. err is an error in stress itself.
 func (p *plan) done(j *job, r ran, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,14 +109,16 @@ func (p *plan) done(j *job, r ran, err error) {
 	fmt.Fprintln(p.say)
 }
 
-// run executes the plan: atOnce jobs at a time, together with the busy loops.
+// run runs the jobs in the order of the plan, atOnce of them at a time. At the same time it runs
+// this many loops that only use CPU.
 func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	busy, quiet := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer quiet()
 	before := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(before + loops) // so that the loops do not slow down the other goroutines of this process
+	// add threads for the loops, so that they do not slow down the other goroutines of this process
+	runtime.GOMAXPROCS(before + loops)
 	defer runtime.GOMAXPROCS(before)
 	for range loops {
 		all.Go(func() { keepBusy(busy) })
@@ -122,8 +126,8 @@ func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	var slots sync.WaitGroup
 	for slot := range atOnce {
 		slots.Go(func() {
-			// The kernel kills a process when the thread that started it ends; see Pdeathsig in
-			// prctl(2).
+			// This goroutine keeps its thread, because the kernel kills a process when the thread
+			// that started it ends; see Pdeathsig in prctl(2).
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			for {
@@ -143,7 +147,7 @@ func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	return p.failed
 }
 
-// nameLong reports every minute that the job still runs, until the caller calls stop.
+// nameLong prints every minute that the job is still running, until stop is called.
 func (p *plan) nameLong(j *job) (stop func()) {
 	end, began := make(chan struct{}), time.Now()
 	go func() {
@@ -163,7 +167,7 @@ func (p *plan) nameLong(j *job) (stop func()) {
 	return func() { close(end) }
 }
 
-// keepBusy uses one core until ctx ends.
+// keepBusy keeps one core busy until ctx ends.
 func keepBusy(ctx context.Context) {
 	for x := uint64(1); ctx.Err() == nil; {
 		for range 1 << 20 {

@@ -19,29 +19,31 @@ import (
 )
 
 const (
-	// runTime is the timeout of one run of a package. The tests normally end in a few minutes; with
-	// many packages at a time on two cores package bridge has taken more than 20.
+	// runTime is the timeout of one run of a package's tests. They normally end in a few minutes.
+	// If many packages run at a time on two cores, the tests of package bridge have taken more than
+	// 20 minutes.
 	runTime = 60 * time.Minute
-	// endToEndTime is the timeout of one run of the end-to-end tests, including the build of the
-	// testbed's programs.
+	// endToEndTime is the timeout of one run of the end-to-end tests. It includes the time for
+	// building the programs that the tests start.
 	endToEndTime = 60 * time.Minute
-	// endGrace is the time for a test binary to clean up after SIGTERM or its -test.timeout: a
-	// testbed stops its clusters.
+	// endGrace is how long a test binary may take to clean up after SIGTERM or after its
+	// -test.timeout, for example to stop clusters.
 	endGrace = time.Minute
-	// leftGrace is the time for processes that a test has killed to end.
+	// leftGrace is how long processes that a test has killed may take to end.
 	leftGrace = 5 * time.Second
-	// mostFailed limits the stored names of failed tests per run.
+	// mostFailed is the largest number of names of failed tests that are stored per run.
 	mostFailed = 20
 )
 
-// errEnded is the error of a run that was stopped because stress ends.
+// errEnded is the error of a run that stress stopped because stress itself ends. Its result is not
+// stored.
 var errEnded = errors.New("stress: ended")
 
 // failedTest matches the line that the testing package prints for a failed test.
 var failedTest = regexp.MustCompile(`^\s*--- FAIL: (\S+)`)
 
-// run runs the suite's binary once and writes its output to the file output. A failed test is not
-// an error.
+// run runs the package's test binary once and writes its output to a file. A failed test is part of
+// the result and not an error.
 func (s *suite) run(ctx context.Context, cpu int, output string) (ran, error) {
 	limit := runTime
 	if s.name == endToEndPackage {
@@ -60,9 +62,9 @@ func (s *suite) run(ctx context.Context, cpu int, output string) (ran, error) {
 	defer cancel()
 	cmd := exec.CommandContext(bounded, s.binary, append(args, s.args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, out, out
-	// A process group of its own, so that Ctrl-C reaches the test only through Cancel, and
-	// leftBehind finds the processes that the test leaves. The parent-death signal is for the case
-	// that stress is killed.
+	// The test binary gets its own process group. So Ctrl-C does not reach it directly but only
+	// through cmd.Cancel, and leftBehind finds the processes that the tests leave. The parent-death
+	// signal ends the tests if stress itself is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = endGrace
@@ -94,8 +96,8 @@ func (s *suite) run(ctx context.Context, cpu int, output string) (ran, error) {
 	return r, os.Remove(output)
 }
 
-// failedTests returns the names of the failed tests from the output of a failed run. If the output
-// names none, for example after a panic, it returns the output's last line.
+// failedTests reads the output of a failed run and returns the names of the failed tests. If the
+// output contains no name, for example after a panic, it returns the output's last line.
 func failedTests(output string) ([]string, error) {
 	f, err := os.Open(output)
 	if err != nil {
@@ -125,8 +127,8 @@ func failedTests(output string) ([]string, error) {
 	return failed, nil
 }
 
-// leftBehind returns the processes that are still in the group: at once or, with wait, after at
-// most leftGrace.
+// leftBehind returns the names of the processes that are still in the process group. If wait is
+// true, it waits for at most leftGrace until there are none.
 func leftBehind(group int, wait bool) (names []string) {
 	for end := time.Now().Add(leftGrace); ; time.Sleep(50 * time.Millisecond) {
 		names = names[:0]
@@ -134,9 +136,9 @@ func leftBehind(group int, wait bool) (names []string) {
 		for _, file := range stats {
 			b, err := os.ReadFile(file)
 			if err != nil {
-				continue // the process has ended
+				continue // the process has ended since Glob listed it
 			}
-			// pid (name) state ppid pgrp ...: see proc_pid_stat(5)
+			// The file contains: pid (name) state ppid pgrp ...; see proc_pid_stat(5).
 			at := bytes.LastIndexByte(b, ')')
 			if rest := strings.Fields(string(b[at+1:])); at > 0 && len(rest) > 2 && rest[0] != "Z" && rest[2] == strconv.Itoa(group) {
 				names = append(names, string(b[:at+1]))

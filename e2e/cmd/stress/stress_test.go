@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// scripted returns a suite whose test binary is a shell script. runs returns the number of its
-// runs.
+// scripted returns a suite whose test binary is a shell script, and a function that returns how
+// often the script has run.
 func scripted(t *testing.T, name, digest, script string) (s suite, runs func() int) {
 	dir := t.TempDir()
 	s = suite{name: name, dir: dir, digest: digest, binary: filepath.Join(dir, "script"), cpus: cpus}
@@ -27,7 +27,8 @@ func scripted(t *testing.T, name, digest, script string) (s suite, runs func() i
 	}
 }
 
-// rounds runs the suites until each has n rounds in all, and returns the report.
+// rounds runs the suites until each has n completed rounds or the budget is used up. It returns
+// stress's report.
 func rounds(ctx context.Context, t *testing.T, dir string, n int, budget time.Duration, suites ...suite) (passed bool, said string) {
 	t.Helper()
 	var keep []*kept
@@ -59,7 +60,7 @@ func TestRoundsGoOnWhereTheyWere(t *testing.T) {
 			t.Errorf("%d runs at -cpu %d: %s", n, cpu, args)
 		}
 	}
-	b.digest = "b2" // another binary
+	b.digest = "b2" // a new digest, as for a new test binary
 	passed, said := rounds(t.Context(), t, dir, 3, time.Hour, a, b)
 	if !passed || ranA() != 9 || ranB() != 6+9 {
 		t.Errorf("%d and %d runs, want 9 and 15: %s", ranA(), ranB(), said)
@@ -74,9 +75,9 @@ func TestRoundsGoOnWhereTheyWere(t *testing.T) {
 
 func TestFailureIsReportedAndKept(t *testing.T) {
 	dir := t.TempDir()
-	// The script fails at -cpu 2.
+	// The script fails when it runs with -cpu 2.
 	bad, ran := scripted(t, "edge/bad", "x", `case "$*" in *cpu=2*) echo '    --- FAIL: TestPorts/one (0.1s)'; echo why; exit 1;; esac`)
-	for range 2 { // the second time no test runs
+	for range 2 { // in the second iteration nothing runs, because all rounds are stored
 		passed, said := rounds(t.Context(), t, dir, 1, time.Hour, bad)
 		if passed || !strings.Contains(said, "TestPorts/one") {
 			t.Errorf("passed %t: %s", passed, said)
@@ -133,8 +134,8 @@ func TestInterruptedRunIsNotKept(t *testing.T) {
 	}
 }
 
-// TestOrderAndBudget checks that no run starts after the budget, and that the job with the fewest
-// runs goes first.
+// TestOrderAndBudget checks the order in which a plan starts jobs: the job with the fewest runs
+// first, and none after the budget.
 func TestOrderAndBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		suites := []suite{{name: "short", cpus: []int{1, 2}}, {name: "long", cpus: []int{1}}, {name: endToEndPackage, cpus: []int{0}}}
@@ -144,7 +145,8 @@ func TestOrderAndBudget(t *testing.T) {
 		for range 7 {
 			got = append(got, p.next(t.Context()).String())
 		}
-		// The end-to-end tests appear once, because their first run is still running.
+		// edge/e2e, the end-to-end tests, is only once in the list, because its first run has not
+		// ended.
 		want := []string{"short -cpu 1", "short -cpu 2", "edge/e2e", "long -cpu 1", "short -cpu 1", "short -cpu 2", "long -cpu 1"}
 		if strings.Join(got, ", ") != strings.Join(want, ", ") {
 			t.Errorf("%q, want %q", got, want)

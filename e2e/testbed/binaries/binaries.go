@@ -8,63 +8,67 @@ import (
 	"slices"
 )
 
-// Set contains the path of each program. All paths are absolute.
+// Set contains the paths of the programs that the testbed starts. All paths are absolute.
 type Set struct {
 	Etcd       string
 	APIServer  string
 	Kubelet    string
-	Containerd string // the folder also contains its runc shim
+	Containerd string // containerd-shim-runc-v2, which containerd starts, is in the same folder
 	Ctr        string
 
-	// Kubectl maps each version in KubectlVersions to the program.
+	// Kubectl contains the path of each version of kubectl. The keys are the elements of
+	// KubectlVersions.
 	Kubectl map[string]string
 	Helm    string
 
-	// NodeModules is the node_modules folder with the npm package oidc-provider and its
-	// dependencies.
+	// NodeModules is the folder node_modules that contains the npm package oidc-provider and the
+	// packages that it needs.
 	NodeModules string
 
-	// ClientNode is the node_modules folder with the npm package @kubernetes/client-node and its
-	// dependencies.
+	// ClientNode is the folder node_modules that contains the npm package @kubernetes/client-node
+	// and the packages that it needs.
 	ClientNode string
 
 	Runc    string
-	CNI     string // folder of the CNI plugins
-	Busybox string // statically linked
+	CNI     string // folder of the CNI plugins, which set up the pods' network
+	Busybox string // statically linked, so that it also runs inside pods
 	HAProxy string
 	Nginx   string
 	Node    string
-	Python  string // python3 that can import the package kubernetes
-	Javac   string // supports JavaRelease
-	Java    string // of the same JDK as Javac
-	OkHttp  string // OkHttp's jar, whose manifest names the jars that it needs
-	IP      string // ip from iproute2
-	Unshare string // unshare from util-linux
+	Python  string // a python3 that can import the package kubernetes, the official client
+	Javac   string // a Java compiler that supports JavaRelease
+	Java    string // from the same JDK as Javac
+	// path of OkHttp's jar, whose manifest contains the names of the jars that it needs
+	OkHttp  string
+	IP      string // the program ip of the package iproute2
+	Unshare string // the program unshare of the package util-linux
 
-	Chromium   string
-	Certutil   string // adds the testbed's CA to the certificates that Chromium trusts
-	Playwright string // node_modules folder with the npm package playwright-core, which drives Chromium
+	Chromium string
+	Certutil string // program with which the testbed adds its CA to those that Chromium trusts
+	// folder node_modules that contains the npm package playwright-core, which controls Chromium
+	Playwright string
 }
 
-// KubectlVersions are the minor versions of kubectl in a Set, the oldest first. The newest is built
-// from source.
+// KubectlVersions are the minor versions of kubectl that the testbed has, the oldest first. It
+// builds the newest version from source.
 var KubectlVersions = append(slices.Clone(npmKubectls), builtKubectl)
 
 var npmKubectls = []string{"1.20", "1.24", "1.28", "1.29", "1.31", "1.33", "1.35"}
 
 const builtKubectl = "1.36"
 
-// Extent selects which programs Ensure provides.
+// Extent selects which programs Ensure provides: Clusters, or all with Clients.
 type Extent int
 
 const (
-	Clusters Extent = iota // clusters, load balancers, the identity provider and kubectl
-	Clients                // Clusters, and all clients of the compatibility matrix
+	// the programs for clusters, load balancers, the identity provider and kubectl
+	Clusters Extent = iota
+	Clients         // the programs of Clusters, and all clients of the compatibility matrix
 )
 
 // Ensure builds or finds the wanted programs and returns their paths. The first call on a machine
-// takes minutes and writes its progress to progress; later calls return at once. The paths of
-// programs outside the wanted Extent are not valid.
+// takes minutes and reports what it does on progress; later calls return at once. The paths of
+// programs that are not in the wanted Extent are not valid.
 func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error) {
 	root, err := RepoRoot()
 	if err != nil {
@@ -81,7 +85,8 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	}
 	javac := found["javac"]
 	if wanted >= Clients {
-		if javac, err = filepath.EvalSymlinks(javac); err != nil { // Debian's javac is a link; java is next to the real file
+		// Debian's javac is a symbolic link; the program java is next to the link's target
+		if javac, err = filepath.EvalSymlinks(javac); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +132,8 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	}, nil
 }
 
-// parts returns the parts of the cache, the ones that are quick to make first.
+// parts returns the entries of the cache, such as etcd and kubectl. Those that are built quickly
+// come first.
 func parts(recipes, npm string) []part {
 	const kubernetes = "1.36.3"
 	version := "-X k8s.io/component-base/version."
@@ -157,7 +163,8 @@ func parts(recipes, npm string) []part {
 			name: "etcd", title: "etcd 3.6.8",
 			recipe: filepath.Join(recipes, "etcd"),
 			args: []string{
-				"-ldflags", "-s -w", "-o", "etcd", // go build would name it "server" after its package
+				// without -o, go build would name the program "server", like its package
+				"-ldflags", "-s -w", "-o", "etcd",
 				"go.etcd.io/etcd/server/v3",
 			},
 		}), goPart(part{

@@ -15,26 +15,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// part is one entry of the cache.
+// part is one entry of the cache of programs, such as etcd, with the way to make it.
 type part struct {
-	extent Extent   // the part is made only if this Extent is wanted
-	name   string   // begins the name of the part's folder
-	title  string   // for progress messages
-	recipe string   // folder with the files that define how the part is made
-	args   []string // arguments of the build; hashed with the recipe's files to the part's key
+	extent Extent // the part is made only if Ensure is called with this Extent or a larger one
+	name   string // first part of the name of the cache entry's folder, before the key
+	title  string // name of the part in progress messages
+	recipe string // folder with the files that define how the part is made, such as go.mod
+	// arguments of the build; the part's key is a hash of these and of the files in the recipe
+	args []string
 
-	// make builds the part into the folder out, which exists and is empty.
+	// make makes the part in the folder out, which exists and is empty when make is called.
 	make func(ctx context.Context, p part, out string, t *ticker) error
 }
 
-// cache is the folder that contains the finished parts.
+// cache is the folder that contains all finished parts (programs that the testbed has built or
+// downloaded).
 type cache struct {
 	dir      string
 	progress io.Writer
 }
 
-// CacheDir returns the cache folder: EDGE_TESTBED_CACHE or, if that is empty, edge-testbed in the
-// user's cache folder.
+// CacheDir returns the folder of the cache: $EDGE_TESTBED_CACHE or, if that is empty, edge-testbed
+// in the user's cache folder.
 func CacheDir() (string, error) {
 	dir := os.Getenv("EDGE_TESTBED_CACHE")
 	if dir == "" {
@@ -55,7 +57,8 @@ func openCache(progress io.Writer) (*cache, error) {
 	return &cache{dir: dir, progress: progress}, os.MkdirAll(dir, 0o755)
 }
 
-// ensure returns the folder of part p. It makes the part if the folder does not exist.
+// ensure returns the folder of part p in the cache. If the folder does not exist yet, ensure makes
+// the part.
 func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 	key, err := p.key()
 	if err != nil {
@@ -70,7 +73,8 @@ func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if _, err := os.Stat(dir); err == nil { // another run made it while this one waited for the lock
+	// another run has made the part while this run waited for the lock
+	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
 	tmp, err := os.MkdirTemp(c.dir, "."+p.name+"-")
@@ -90,11 +94,11 @@ func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 	return dir, os.Rename(tmp, dir)
 }
 
-// key returns 16 hexadecimal digits of a hash over everything that determines the part's content.
+// key returns a hash over everything that determines the part's content, as 16 hexadecimal digits.
 func (p part) key() (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s/%s %s\n%q\n", runtime.GOOS, runtime.GOARCH, runtime.Version(), p.args)
-	entries, err := os.ReadDir(p.recipe) // sorted
+	entries, err := os.ReadDir(p.recipe) // in the order of the file names
 	if err != nil {
 		return "", err
 	}
@@ -112,8 +116,8 @@ func (p part) key() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 
-// lock locks the whole cache, so that only one part is built at a time, also when several runs
-// build.
+// lock locks the whole cache with a file lock, so that all runs on this machine together make only
+// one part at a time.
 func (c *cache) lock(ctx context.Context) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

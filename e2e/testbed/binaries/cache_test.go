@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// testPart returns a part whose make counts its calls in made and returns fail.
+// testPart returns a part (an entry of the cache) whose make counts its calls in made and returns
+// the error fail.
 func testPart(t *testing.T, made *atomic.Int32, fail error) part {
 	t.Helper()
 	recipe := t.TempDir()
@@ -24,7 +25,8 @@ func testPart(t *testing.T, made *atomic.Int32, fail error) part {
 	}}
 }
 
-// openTwice opens the same cache twice, as two runs do. Each cache opens the lock file separately.
+// openTwice opens the same cache twice, as two processes do. Each of the two caches opens the lock
+// file on its own.
 func openTwice(t *testing.T) (a, b *cache) {
 	t.Helper()
 	t.Setenv("EDGE_TESTBED_CACHE", t.TempDir())
@@ -65,7 +67,7 @@ func TestCacheKeepsNothingOfAFailure(t *testing.T) {
 	var made atomic.Int32
 	broken := errors.New("broken")
 	p := testPart(t, &made, broken)
-	for range 2 { // the second call tries again
+	for range 2 { // after a failure, the second call must try again
 		if _, err := c.ensure(t.Context(), p); !errors.Is(err, broken) {
 			t.Errorf("%v, want broken", err)
 		}

@@ -12,17 +12,21 @@ import (
 	"strings"
 )
 
-// JavaRelease is the Java language version of the programs in e2e/java.
+// JavaRelease is the version of the Java language in which the programs in e2e/java are written.
 const JavaRelease = "17"
 
-// needs are the programs that the testbed takes from the machine's Debian packages.
+// needs are the programs that the testbed does not build but takes from Debian packages on this
+// machine.
 var needs = []struct {
 	program string
-	pkg     string   // Debian package that contains it
-	dirs    []string // the only folders to search; nil: PATH and the sbin folders
-	check   []string // arguments with which the program must exit with 0; nil: it need only exist
-	data    bool     // the file is not a program and need not be executable
-	extent  Extent   // the program is needed only if this Extent is wanted
+	pkg     string // name of the Debian package that contains the program
+	// the only folders in which the program is searched; nil: PATH and the sbin folders
+	dirs []string
+	// the program must exit with 0 when run with these arguments; nil: it is not run
+	check []string
+	data  bool // true: a data file such as a jar, which need not be executable
+	// the program is needed only if Ensure is called with this Extent or a larger one
+	extent Extent
 }{
 	{program: "runc", pkg: "runc"},
 	{program: "bridge", pkg: "containernetworking-plugins", dirs: []string{"/usr/lib/cni", "/opt/cni/bin"}},
@@ -40,14 +44,15 @@ var needs = []struct {
 	{program: "certutil", pkg: "libnss3-tools", extent: Clients},
 }
 
-// ensureDebian finds each needed program. It installs the missing ones if the process runs as root
-// on Debian.
+// ensureDebian finds the path of each program in needs. If programs are missing, and the process
+// runs as root on Debian, it installs their packages.
 func ensureDebian(ctx context.Context, progress io.Writer, wanted Extent) (map[string]string, error) {
 	found, missing := lookup(ctx, wanted)
 	if len(missing) == 0 {
 		return found, nil
 	}
-	const wait = "DPkg::Lock::Timeout=300" // seconds to wait for another apt-get
+	// apt-get waits for at most 300 s until another apt-get has ended
+	const wait = "DPkg::Lock::Timeout=300"
 	install := append([]string{"apt-get", "-o", wait, "install", "-y", "--no-install-recommends"}, missing...)
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
 		return nil, fmt.Errorf("binaries: programs are missing, to install them run as root on Debian: %s", strings.Join(install, " "))
@@ -90,9 +95,10 @@ func lookup(ctx context.Context, wanted Extent) (found map[string]string, missin
 	return found, missing
 }
 
-// locate searches dirs for a program or, if dirs is nil, PATH and the sbin folders, which a user's
-// PATH often lacks. A program has dirs if PATH may find the wrong file: a python3 that does not see
-// Debian's modules, or iproute2's "bridge".
+// locate returns the path of a program, or "" if it does not find the program. It searches dirs or,
+// if dirs is nil, PATH and the sbin folders, which a user's PATH often lacks. A program has dirs if
+// PATH might lead to a wrong file: to a python3 that cannot import Debian's modules, or to
+// iproute2's "bridge".
 func locate(program string, dirs []string, data bool) string {
 	if dirs == nil {
 		dirs = slices.Concat(filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin", "/sbin"})
@@ -106,12 +112,12 @@ func locate(program string, dirs []string, data bool) string {
 	return ""
 }
 
-// denyServices prevents packages from starting their services during the installation
-// (policy-rc.d). allow removes this.
+// denyServices makes Debian packages start no services when they are installed, with a policy-rc.d
+// file. allow removes the file.
 func denyServices() (allow func(), err error) {
 	const policy = "/usr/sbin/policy-rc.d"
 	f, err := os.OpenFile(policy, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if errors.Is(err, os.ErrExist) { // the machine has its own policy, which stays in force
+	if errors.Is(err, os.ErrExist) { // this machine already has a policy-rc.d, which stays as it is
 		return func() {}, nil
 	}
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package binaries provides the testbed's programs. It builds, downloads or finds each program
-// once; every later run uses the same copy.
+// Package binaries provides the programs that the testbed starts, such as kube-apiserver and
+// kubectl. It builds, downloads or finds each program once; every later run uses the same copy.
 //
 //	part          from                                           where it ends up
 //	etcd          recipes/etcd, a Go module                      cache

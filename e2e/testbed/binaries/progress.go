@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// ticker reports the progress of a long build every 15 s.
+// ticker prints the progress of a long build every 15 s.
 type ticker struct {
 	w     io.Writer
 	title string
 	start time.Time
 	done  chan struct{}
 	wg    sync.WaitGroup
-	what  atomic.Pointer[string] // latest progress, for example "812 packages compiled"
+	// what the build has done so far, for example "812 packages compiled"
+	what atomic.Pointer[string]
 }
 
 func startTicker(w io.Writer, title string) *ticker {

@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 )
 
-// RepoRoot returns the root folder of module edge. It searches the working directory and the
-// folders above it; `go test` and `make` run inside that module.
+// RepoRoot returns the root folder of edge's source tree: the folder with the go.mod of module
+// edge. It searches the working directory and the folders above it, because `go test` and `make`
+// run inside the source tree.
 func RepoRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

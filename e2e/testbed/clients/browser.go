@@ -18,14 +18,14 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Browser is a running Chromium that trusts the testbed's CA. The program e2e/browser/browser.mjs
-// drives it.
+// Browser is a running Chromium that trusts the testbed's CA. The Node program
+// e2e/browser/browser.mjs controls it.
 type Browser struct {
-	url     string // address of browser.mjs's HTTP server
+	url     string // address of the HTTP server in browser.mjs, which receives the jobs
 	process *run.Process
 }
 
-// StartBrowser starts Chromium and returns when it is ready.
+// StartBrowser starts Chromium, with the program that controls it, and returns when both are ready.
 func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 	root, err := binaries.RepoRoot()
 	if err != nil {
@@ -42,22 +42,23 @@ func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 	b := &Browser{url: "http://" + run.Loopback(port)}
 	driver := filepath.Join(root, "e2e", "browser", "browser.mjs")
 	b.process, err = run.Spawn(home, "browser", []string{c.Bin.Node, driver, strconv.Itoa(port)},
-		"HOME="+home, "TMPDIR="+home, // Chromium puts its profile into TMPDIR
+		"HOME="+home, "TMPDIR="+home, // Chromium stores its profile below TMPDIR
 		"CHROMIUM="+c.Bin.Chromium, "NODE_PATH="+c.Bin.Playwright)
 	if err != nil {
 		return nil, err
 	}
 	c.OnClose(func() { b.process.Stop(5 * time.Second) })
 	return b, run.Until(ctx, run.StartupTime, "browser", func(ctx context.Context) error {
-		_, err := b.post(ctx, nil) // an empty job: browser.mjs answers with an error
+		// an empty job, to which browser.mjs answers with an error as soon as it is ready
+		_, err := b.post(ctx, nil)
 		return err
 	}, b.process)
 }
 
-// trustAuthority makes a home folder with a certificate store in which Chromium finds the testbed's
-// CA.
+// trustAuthority makes a home folder for Chromium. Its certificate store contains the testbed's CA.
 func (c *Clients) trustAuthority(ctx context.Context, home string) error {
-	store := filepath.Join(home, ".pki", "nssdb") // Chromium's certificate store on Linux
+	// where Chromium on Linux expects its certificate store
+	store := filepath.Join(home, ".pki", "nssdb")
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		return err
 	}
@@ -67,7 +68,8 @@ func (c *Clients) trustAuthority(ctx context.Context, home string) error {
 	}
 	for _, args := range [][]string{
 		{"-N", "--empty-password"},
-		{"-A", "-n", "testbed", "-t", "C,,", "-i", ca}, // C: trusted CA for server certificates
+		// C: Chromium trusts this CA for server certificates
+		{"-A", "-n", "testbed", "-t", "C,,", "-i", ca},
 	} {
 		cmd := exec.CommandContext(ctx, c.Bin.Certutil, append([]string{"-d", "sql:" + store}, args...)...)
 		if said, err := cmd.CombinedOutput(); err != nil {
@@ -77,9 +79,10 @@ func (c *Clients) trustAuthority(ctx context.Context, home string) error {
 	return nil
 }
 
-// Visit is a job for the browser: the page that it opens and what the page does there.
+// Visit is a job for the browser: the web page that it opens, and the verb (a function of page.js)
+// that it runs there.
 type Visit struct {
-	Page string `json:"page"` // URL of the page
+	Page string `json:"page"` // URL of the web page
 	Verb string `json:"verb"`
 	Args any    `json:"args"`
 
@@ -88,22 +91,24 @@ type Visit struct {
 	As *ClientCertificate `json:"certificate,omitempty"`
 }
 
-// ClientCertificate is a client certificate of the browser with its key, both PEM.
+// ClientCertificate is a client certificate that the browser presents to one server. Certificate
+// and key are PEM.
 type ClientCertificate struct {
 	Origin string `json:"origin"`
 	Cert   string `json:"cert"`
 	Key    string `json:"key"`
 }
 
-// CertificateOf returns the client certificate of an Access in the form that the browser driver
-// expects.
+// CertificateOf converts the client certificate of an Access (a server's address with a credential)
+// to the form that browser.mjs expects.
 func CertificateOf(a cluster.Access) *ClientCertificate {
 	return &ClientCertificate{Origin: a.Server, Cert: string(a.Client.Cert), Key: string(a.Client.Key)}
 }
 
-// Visit opens the page v.Page and runs the verb v.Verb of e2e/browser/page.js there. The verb's
-// result is stored in seen. said are the messages that Chromium wrote to the page's console. They
-// may explain why a WebSocket failed, which the page itself cannot find out.
+// Visit opens the web page v.Page in the browser and runs the verb v.Verb, a function of
+// e2e/browser/page.js, there. It stores the verb's result in seen. said are the messages in the
+// page's console. They may contain the reason for a failed WebSocket, which the page itself cannot
+// find out.
 func (b *Browser) Visit(ctx context.Context, v Visit, seen any) (said []string, err error) {
 	job, err := json.Marshal(v)
 	if err != nil {
@@ -118,12 +123,14 @@ func (b *Browser) Visit(ctx context.Context, v Visit, seen any) (said []string, 
 		Said *[]string
 	}{seen, &said}
 	if err := json.Unmarshal(resp, &outcome); err != nil {
-		return nil, fmt.Errorf("testbed: browser: %.2000s", resp) // the body is browser.mjs's error message
+		// browser.mjs sends its error message instead of a result
+		return nil, fmt.Errorf("testbed: browser: %.2000s", resp)
 	}
 	return said, nil
 }
 
-// post sends job to browser.mjs and returns the body of its response, whatever the status code is.
+// post sends a job to browser.mjs and returns the body of the response, whatever its status code
+// is.
 func (b *Browser) post(ctx context.Context, job []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url, bytes.NewReader(job))
 	if err != nil {

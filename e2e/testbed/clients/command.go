@@ -15,20 +15,22 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Result is the result of a client's run.
+// Result is what a client program printed, and how it ended.
 type Result struct {
 	Stdout []byte
 	Stderr []byte
-	Code   int   // exit code; -1: a signal ended the client, or it did not start
-	Err    error // the client did not start, or was killed when ctx ended; nil: it exited by itself
+	Code   int // exit code; -1: a signal ended the client, or the client did not start
+	// not nil if the client did not start, or was killed when ctx ended; nil: the client exited
+	Err error
 }
 
-// command prepares a client's command. The client is killed when ctx ends, and when the testbed's
-// own process ends.
+// command returns a client's command that is ready to start. The client is killed when ctx ends,
+// and also when the testbed's own process ends.
 func (c *Clients) command(ctx context.Context, env []string, argv ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = c.Dir
-	// Clients write their discovery cache below HOME. The machine's HTTP proxy must not be used.
+	// Clients store their discovery cache below HOME. They must not use the HTTP proxy of this
+	// machine.
 	cmd.Env = append(withoutProxies(os.Environ()), "HOME="+filepath.Join(c.Dir, "home"))
 	cmd.Env = append(cmd.Env, env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -37,7 +39,8 @@ func (c *Clients) command(ctx context.Context, env []string, argv ...string) *ex
 	return cmd
 }
 
-// RunCommand runs a prepared client until it ends. The client reads stdin; nil: its input is empty.
+// RunCommand starts a client's command and waits until the client ends. stdin is the client's
+// input; nil: the input is empty.
 func RunCommand(ctx context.Context, cmd *exec.Cmd, stdin io.Reader) Result {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr

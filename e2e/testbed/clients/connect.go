@@ -5,8 +5,8 @@ import (
 	"os/exec"
 )
 
-// Connect prepares `edge connect` with a kubeconfig that Kubeconfig wrote. args are its flags and,
-// after "--", the command that it runs.
+// Connect returns a command that runs `edge connect` with a kubeconfig from the method Kubeconfig.
+// args are the flags of `edge connect` and, after "--", the command that it runs.
 func (c *Clients) Connect(ctx context.Context, kubeconfig string, env []string, args ...string) (*exec.Cmd, error) {
 	program, err := c.BuildEdge(ctx)
 	if err != nil {

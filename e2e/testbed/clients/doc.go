@@ -1,4 +1,5 @@
-// Package clients runs real clients of Kubernetes, each with a kubeconfig that Kubeconfig wrote.
+// Package clients runs real clients of Kubernetes, such as kubectl. Each client uses a kubeconfig
+// that the method Kubeconfig has written.
 //
 //	kubectl.go, helm.go, connect.go    programs; connect.go: `edge connect`
 //	java.go, javascript.go, python.go  programs of e2e/java, e2e/js and e2e/python
@@ -6,6 +7,7 @@
 //	command.go                         runs a client, returns its output and exit code
 //	terminal.go                        runs a client in a real terminal
 //
-// Each run has its own home folder for the clients, and no HTTP proxy of the machine is used. The
-// package does not depend on whether the server is edge, a load balancer or an API server.
+// The clients have a home folder of their own for each run, and do not use this machine's HTTP
+// proxy. The package does not depend on whether the server is edge, a load balancer or an API
+// server.
 package clients

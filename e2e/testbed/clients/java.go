@@ -12,8 +12,8 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// Java prepares a program of e2e/java. The program gets the server, the CA and the token of a
-// kubeconfig that Kubeconfig wrote.
+// Java returns a command that runs one of the programs in e2e/java. The program uses the server,
+// the CA and the token in a kubeconfig from the method Kubeconfig.
 func (c *Clients) Java(ctx context.Context, kubeconfig, program string, args ...string) (*exec.Cmd, error) {
 	access, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -24,13 +24,14 @@ func (c *Clients) Java(ctx context.Context, kubeconfig, program string, args ...
 		return nil, err
 	}
 	env := []string{"SERVER=" + access.Host, "CA=" + string(access.CAData), "TOKEN=" + access.BearerToken}
-	// A run is short, so these options make the start quick at the cost of slower code.
+	// The programs run only briefly. These options make Java start faster, but run slower later.
 	argv := append([]string{c.Bin.Java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xmx512m",
 		"-cp", classes + ":" + c.Bin.OkHttp, program}, args...)
 	return c.command(ctx, env, argv...), nil
 }
 
-// compileJava compiles e2e/java once per run and returns the folder of the classes.
+// compileJava compiles the programs in e2e/java, once per run of the testbed, and returns the
+// folder of the compiled classes.
 func (c *Clients) compileJava(ctx context.Context) (string, error) {
 	const name = "java"
 	return c.MakeOnce(name, func(classes string) error {

@@ -9,8 +9,8 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// JavaScript prepares a script of e2e/js, which uses the official Kubernetes client, with a
-// kubeconfig that Kubeconfig wrote.
+// JavaScript returns a command that runs one of the scripts in e2e/js, which use the official
+// Kubernetes client. The kubeconfig is one from the method Kubeconfig.
 func (c *Clients) JavaScript(ctx context.Context, kubeconfig, script string, args ...string) (*exec.Cmd, error) {
 	dir, err := c.placeScripts()
 	if err != nil {
@@ -20,8 +20,8 @@ func (c *Clients) JavaScript(ctx context.Context, kubeconfig, script string, arg
 	return c.command(ctx, []string{"KUBECONFIG=" + kubeconfig}, argv...), nil
 }
 
-// placeScripts copies the scripts once per run and links their packages next to them, because node
-// searches packages only there.
+// placeScripts copies the scripts in e2e/js, once per run of the testbed, and links the folder
+// node_modules next to the copies. Node searches packages only there.
 func (c *Clients) placeScripts() (string, error) {
 	const name = "js"
 	return c.MakeOnce(name, func(dir string) error {

@@ -10,7 +10,8 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Kubeconfig writes a kubeconfig with server, CA and credential of a, and returns its path.
+// Kubeconfig writes a kubeconfig file for an Access (a server's address with a credential) and
+// returns the file's path.
 func (c *Clients) Kubeconfig(a cluster.Access) (string, error) {
 	if a.Namespace == "" {
 		a.Namespace = cluster.Namespace

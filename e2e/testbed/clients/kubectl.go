@@ -15,24 +15,26 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Kubectl runs one version of kubectl as one user against one server.
+// Kubectl is one version of kubectl with a kubeconfig: for one user and one server.
 type Kubectl struct {
-	Env []string // added to the environment, for example KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true
+	// variables for kubectl's environment, such as KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true
+	Env []string
 
 	clients    *Clients
 	program    string
 	kubeconfig string
-	connect    string // path of edge's program: run kubectl below `edge connect`; empty: run kubectl directly
+	// path of the edge program if `edge connect` runs kubectl; empty: kubectl runs directly
+	connect string
 }
 
-// Kubectl returns a kubectl of a version in binaries.KubectlVersions, with a kubeconfig that
-// Kubeconfig wrote.
+// Kubectl returns a kubectl of a version in binaries.KubectlVersions, with a kubeconfig from the
+// method Kubeconfig. env is added to its environment.
 func (c *Clients) Kubectl(version, kubeconfig string, env ...string) *Kubectl {
 	return &Kubectl{Env: env, clients: c, program: c.Bin.Kubectl[version], kubeconfig: kubeconfig}
 }
 
-// ThroughConnect returns the same kubectl, but run by `edge connect`, which provides its
-// kubeconfig.
+// ThroughConnect returns the same kubectl, but run by `edge connect`, which gives kubectl a
+// kubeconfig with its own address.
 func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
 	edge, err := k.clients.BuildEdge(ctx)
 	through := *k
@@ -40,7 +42,7 @@ func (k *Kubectl) ThroughConnect(ctx context.Context) (*Kubectl, error) {
 	return &through, err
 }
 
-// Command prepares a run of kubectl. The caller starts it with run.Start.
+// Command returns a command that runs kubectl with args. The caller starts it with run.Start.
 func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
 	if k.connect != "" {
 		argv := append([]string{k.connect, "connect", "--kubeconfig=" + k.kubeconfig, "--", k.program}, args...)
@@ -49,19 +51,19 @@ func (k *Kubectl) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return k.clients.command(ctx, k.Env, append([]string{k.program, "--kubeconfig=" + k.kubeconfig}, args...)...)
 }
 
-// Run runs kubectl without input until it ends.
+// Run runs kubectl with empty stdin until it ends.
 func (k *Kubectl) Run(ctx context.Context, args ...string) Result {
 	return k.RunInput(ctx, nil, args...)
 }
 
-// RunInput runs kubectl until it ends.
+// RunInput runs kubectl with this stdin until it ends.
 func (k *Kubectl) RunInput(ctx context.Context, stdin io.Reader, args ...string) Result {
 	return RunCommand(ctx, k.Command(ctx, args...), stdin)
 }
 
 // PortForward is a running `kubectl port-forward`.
 type PortForward struct {
-	Addr string // local address on which kubectl listens, host:port
+	Addr string // local host:port on which kubectl listens
 
 	cancel context.CancelFunc
 	cmd    *exec.Cmd
@@ -73,8 +75,8 @@ type PortForward struct {
 
 var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+) `)
 
-// PortForward forwards a free local port to port of target. It returns when kubectl listens there.
-// args are appended to kubectl's arguments.
+// PortForward runs `kubectl port-forward` from a free local port to this port of target. It returns
+// when kubectl listens on the local port. args are appended to kubectl's arguments.
 func (k *Kubectl) PortForward(ctx context.Context, target string, port int, args ...string) (*PortForward, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &PortForward{cancel: cancel, ended: make(chan struct{})}
@@ -123,7 +125,7 @@ func (p *PortForward) read(r io.Reader, ready chan<- string) {
 	}
 }
 
-// Said returns what kubectl printed so far on stdout and stderr.
+// Said returns what kubectl has printed on stdout and stderr so far.
 func (p *PortForward) Said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -133,7 +135,8 @@ func (p *PortForward) Said() string {
 // Ended returns a channel that is closed when kubectl has ended, by itself or because of Stop.
 func (p *PortForward) Ended() <-chan struct{} { return p.ended }
 
-// Code returns kubectl's exit code after it has ended; -1: a signal ended it.
+// Code returns kubectl's exit code; -1: a signal ended kubectl. Call it only after kubectl has
+// ended.
 func (p *PortForward) Code() int { return p.cmd.ProcessState.ExitCode() }
 
 // Stop kills kubectl and waits until it has ended.

@@ -8,8 +8,8 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// Python prepares a script of e2e/python. The interpreter has the official Kubernetes client; the
-// kubeconfig is one that Kubeconfig wrote.
+// Python returns a command that runs one of the scripts in e2e/python, which use the official
+// Kubernetes client. The kubeconfig is one from the method Kubeconfig.
 func (c *Clients) Python(ctx context.Context, kubeconfig, script string, args ...string) (*exec.Cmd, error) {
 	root, err := binaries.RepoRoot()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Terminal is a program that runs in a real terminal (a pty). The caller must close it.
+// Terminal is a program that runs in a real terminal (a pty). The caller must call Close.
 type Terminal struct {
 	master *os.File
 	cmd    *exec.Cmd
@@ -23,16 +23,16 @@ type Terminal struct {
 	ended  chan struct{}
 
 	mu     sync.Mutex
-	output []byte // everything that the program wrote to the terminal
+	output []byte // everything that the program has written to the terminal so far
 	grew   chan struct{}
 }
 
-// Terminal starts kubectl in a terminal of the given size, in rows and columns.
+// Terminal starts kubectl in a terminal with this many rows and columns.
 func (k *Kubectl) Terminal(ctx context.Context, rows, cols int, args ...string) (*Terminal, error) {
 	return StartTerminal(ctx, rows, cols, func(ctx context.Context) (*exec.Cmd, error) { return k.Command(ctx, args...), nil })
 }
 
-// Shell starts an interactive bash in a terminal. env is added to its environment.
+// Shell starts an interactive bash in a terminal. env is added to bash's environment.
 func (c *Clients) Shell(ctx context.Context, env ...string) (*Terminal, error) {
 	return StartTerminal(ctx, 24, 200, func(ctx context.Context) (*exec.Cmd, error) {
 		env := append([]string{"PS1=ready> ", "TERM=dumb"}, env...)
@@ -40,8 +40,8 @@ func (c *Clients) Shell(ctx context.Context, env ...string) (*Terminal, error) {
 	})
 }
 
-// StartTerminal starts the command that prepare returns in a terminal of the given size, in rows
-// and columns.
+// StartTerminal starts the command that prepare returns in a terminal with this many rows and
+// columns.
 func StartTerminal(ctx context.Context, rows, cols int, prepare func(context.Context) (*exec.Cmd, error)) (*Terminal, error) {
 	master, tty, err := pty.Open()
 	if err != nil {
@@ -73,7 +73,8 @@ func StartTerminal(ctx context.Context, rows, cols int, prepare func(context.Con
 func (t *Terminal) read() {
 	buf := make([]byte, 4096)
 	for {
-		n, err := t.master.Read(buf) // Read returns EIO when no process has the terminal open
+		// Read returns the error EIO when no process has the terminal open any more
+		n, err := t.master.Read(buf)
 		t.mu.Lock()
 		t.output = append(t.output, buf[:n]...)
 		close(t.grew)
@@ -87,18 +88,18 @@ func (t *Terminal) read() {
 	close(t.ended)
 }
 
-// Type writes keys to the program's input.
+// Type sends keys to the program, as if a user had typed them.
 func (t *Terminal) Type(keys string) error {
 	_, err := t.master.WriteString(keys)
 	return err
 }
 
-// Resize changes the size of the terminal. The program receives SIGWINCH.
+// Resize changes the size of the terminal. The kernel then sends SIGWINCH to the program.
 func (t *Terminal) Resize(rows, cols int) error {
 	return pty.Setsize(t.master, &pty.Winsize{Rows: uint16(rows), Cols: uint16(cols)})
 }
 
-// Expect waits until the terminal has shown text, for at most two minutes.
+// Expect waits for at most two minutes until the program has written text to the terminal.
 func (t *Terminal) Expect(ctx context.Context, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -122,22 +123,22 @@ func (t *Terminal) Expect(ctx context.Context, text string) error {
 	}
 }
 
-// Shown returns everything that the terminal has shown.
+// Shown returns everything that the program has written to the terminal so far.
 func (t *Terminal) Shown() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.output)
 }
 
-// Close kills the program if it still runs and closes the terminal.
+// Close kills the program if it still runs, and closes the terminal.
 func (t *Terminal) Close() {
 	t.cancel()
 	<-t.ended
 	t.master.Close()
 }
 
-// Wait waits until the program ends and returns its exit code; -1: a signal or the end of ctx ended
-// it. The caller must still call Close.
+// Wait waits until the program has ended and returns its exit code; -1: a signal or the end of ctx
+// ended it. The caller must still call Close.
 func (t *Terminal) Wait(ctx context.Context) int {
 	select {
 	case <-t.ended:

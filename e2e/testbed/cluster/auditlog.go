@@ -20,8 +20,8 @@ rules:
 - level: Metadata
 `
 
-// AuditEvent contains the fields that tests read of an audit event (audit.k8s.io/v1) of an API
-// server or of edge.
+// AuditEvent contains those fields of an audit event (audit.k8s.io/v1) that the tests use. The
+// event may come from an API server or from edge.
 type AuditEvent struct {
 	Level      string
 	Stage      string
@@ -52,7 +52,8 @@ type AuditEvent struct {
 	Annotations map[string]string
 }
 
-// Audit returns the matching events that all API servers of the cluster have written so far.
+// Audit returns the audit events that all API servers of the cluster have written so far and for
+// which match returns true.
 func (c *Cluster) Audit(match func(AuditEvent) bool) ([]AuditEvent, error) {
 	logs, err := filepath.Glob(c.path("audit*.log"))
 	var events []AuditEvent
@@ -63,7 +64,7 @@ func (c *Cluster) Audit(match func(AuditEvent) bool) ([]AuditEvent, error) {
 	return events, err
 }
 
-// ReadAudit returns the matching events of one audit log file.
+// ReadAudit returns the audit events in one audit log file for which match returns true.
 func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
 	f, err := os.Open(log)
 	if err != nil {
@@ -76,7 +77,7 @@ func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
 	for lines.Scan() {
 		var e AuditEvent
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			break // the last line is incomplete: it is still being written
+			break // the last line is incomplete, because the server is still writing it
 		}
 		if match(e) {
 			events = append(events, e)
@@ -85,8 +86,8 @@ func ReadAudit(log string, match func(AuditEvent) bool) ([]AuditEvent, error) {
 	return events, lines.Err()
 }
 
-// WaitAudit waits for at most two minutes until an event matches and returns it. Some events are
-// written long after the response to the request.
+// WaitAudit waits for at most two minutes until the cluster's audit logs contain an event for which
+// match returns true, and returns it. The API server writes some events long after the response.
 func (c *Cluster) WaitAudit(ctx context.Context, match func(AuditEvent) bool) (AuditEvent, error) {
 	var found AuditEvent
 	err := run.Until(ctx, 2*time.Minute, "audit log", func(context.Context) error {

@@ -11,24 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The pods of a node together get ten times the CPU share of one process outside. With the default
-// shares, all pods together would get as much as one test process. The container runtime would then
-// lose output that a pod writes more than one second after its client's half-close.
+// CPU shares of the cgroup that contains all pods of a node: ten times those of one process
+// outside. With the default shares, all pods together would get only as much CPU as one test
+// process. The container runtime would then lose output that a pod writes more than one second
+// after the client has half-closed its stdin.
 const (
-	podShares = "10240" // cpu.shares of cgroup version 1; a process outside has 1024
-	podWeight = "1000"  // cpu.weight of cgroup version 2; a process outside has 100
+	podShares = "10240" // value for cpu.shares (cgroup version 1); a process outside has 1024
+	podWeight = "1000"  // value for cpu.weight (cgroup version 2); a process outside has 100
 )
 
-// cgroupMounts are glob patterns of the cgroup hierarchies: first of version 2, then of version 1.
+// cgroupMounts are glob patterns for the folders of the cgroup hierarchies: first of version 2,
+// then of version 1.
 var cgroupMounts = []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"}
 
 func cgroupName(id string) string { return "edge-testbed-" + id }
 
-// nodeCgroup returns the name of a cluster's cgroup below cgroupName.
+// nodeCgroup returns the name of the cgroup of a cluster's node. Its parent is the cgroup
+// cgroupName of the run.
 func nodeCgroup(cluster int) string { return strconv.Itoa(cluster) }
 
-// makeCgroup makes the cgroup that contains all pods of a node, in every hierarchy of the first
-// cgroup version that it finds.
+// makeCgroup makes the cgroup for the pods of a cluster's node: in the hierarchy of cgroup version
+// 2 or, if there is none, in all hierarchies of version 1.
 func makeCgroup(id string, cluster int) error {
 	found := 0
 	for _, pattern := range cgroupMounts {
@@ -53,18 +56,19 @@ func makeCgroup(id string, cluster int) error {
 	return errors.New("testbed: no cgroup hierarchy in /sys/fs/cgroup: containers need one")
 }
 
-// setExisting writes value to a file of a cgroup. It does nothing if the hierarchy does not have
-// this file.
+// setExisting writes value to the file name of a cgroup. It does nothing if the cgroup has no such
+// file.
 func setExisting(dir, name, value string) error {
 	err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) { // cgroup file systems do not allow new files
+	// the file does not exist; in a cgroup file system, nobody can make new files
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
 		return nil
 	}
 	return err
 }
 
-// removeCgroups removes edge-testbed-<id> in every hierarchy. It waits for at most 10 s until the
-// processes in it have ended.
+// removeCgroups removes the cgroup edge-testbed-<id> in every hierarchy. For at most 10 s it waits
+// until the processes in the cgroup have ended.
 func removeCgroups(id string) error {
 	var roots []string
 	for _, pattern := range cgroupMounts {
@@ -84,8 +88,8 @@ func removeCgroups(id string) error {
 	}
 }
 
-// removeCgroup removes a cgroup and those below it. os.RemoveAll cannot do that, because a cgroup's
-// files cannot be removed.
+// removeCgroup removes a cgroup and the cgroups below it. os.RemoveAll cannot do that, because the
+// files of a cgroup cannot be removed.
 func removeCgroup(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {

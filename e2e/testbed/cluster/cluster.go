@@ -13,19 +13,21 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Kind selects the Kubernetes releases that a cluster behaves like.
+// Kind is the kind of a cluster: New, or Old, which behaves like an older Kubernetes release.
 type Kind string
 
 const (
-	// New is the current release with its defaults: it supports WebSocket for exec, attach and
-	// port-forward.
+	// New is the current Kubernetes release with its defaults. It supports WebSocket for exec,
+	// attach and port-forward.
 	New Kind = "new"
-	// Old handles WebSocket as releases before 1.30 do: it passes v4 unchanged to the container
-	// runtime, refuses v5, and does not support port-forward that is tunnelled in WebSocket.
+	// Old is the current Kubernetes release with features off, so that it handles WebSocket like
+	// releases before 1.30. It passes v4 unchanged to the container runtime, refuses v5, and does
+	// not support port-forward tunnelled in WebSocket.
 	Old Kind = "old"
 )
 
-// gates returns the feature gates with which the current release behaves like the kind.
+// gates returns the feature gates for the flags of the API server and of the kubelet in a cluster
+// of this kind.
 func (k Kind) gates() (apiserver, kubelet string) {
 	if k != Old {
 		return "", ""
@@ -42,18 +44,19 @@ func (k Kind) gates() (apiserver, kubelet string) {
 
 // Cluster is a running Kubernetes cluster with one node.
 type Cluster struct {
-	Kind   Kind
-	URL    string               // of the API server
-	CAFile string               // path of the CA certificate that signed the API server's certificate
-	Admin  *rest.Config         // has all rights
-	Client kubernetes.Interface // uses Admin
-	Node   string               // the node's name
-	CA     *pki.Authority       // signs the cluster's certificates
+	Kind Kind
+	URL  string // address of the API server
+	// path of the certificate of the CA that signed the API server's certificate
+	CAFile string
+	Admin  *rest.Config         // configuration of a client with all rights
+	Client kubernetes.Interface // client with the configuration Admin
+	Node   string               // name of the cluster's only node
+	CA     *pki.Authority       // CA that signs the cluster's certificates
 
 	run    *run.Run
-	dir    string       // folder in the run's state folder
-	number int          // number among the clusters of the run, from 0
-	subnet netip.Prefix // addresses of pods
+	dir    string       // folder of the cluster in the run's state folder
+	number int          // the cluster's number in this run, from 0
+	subnet netip.Prefix // subnet from which pods get their addresses
 
 	mu        sync.Mutex
 	apiserver *run.Process
@@ -62,7 +65,7 @@ type Cluster struct {
 	node      *run.Process
 }
 
-// path returns a path in the cluster's folder.
+// path joins the names in elem to a path in the cluster's folder.
 func (c *Cluster) path(elem ...string) string {
 	return filepath.Join(append([]string{c.dir}, elem...)...)
 }

@@ -42,8 +42,8 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	return c.prepareAPIServer(clientURL)
 }
 
-// prepareAPIServer writes the API server's files and sets its arguments once, so that a restarted
-// API server has the same ones.
+// prepareAPIServer writes the API server's files and stores its arguments in c.apiArgs, so that a
+// restarted API server gets the same arguments.
 func (c *Cluster) prepareAPIServer(etcdURL string) error {
 	port, err := run.FreePort()
 	if err != nil {
@@ -76,9 +76,11 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 		"--service-account-key-file=" + c.path("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.path("service-accounts.key"),
 		"--service-cluster-ip-range=10.96.0.0/24",
-		"--endpoint-reconciler-type=none", // the API server must not publish its loopback address
+		// so that the API server does not publish its loopback address as an endpoint
+		"--endpoint-reconciler-type=none",
 		"--authorization-mode=Node,RBAC",
-		"--disable-admission-plugins=ServiceAccount", // this plugin needs the service accounts and tokens of a controller manager
+		// because the plugin needs the accounts and tokens that a controller manager makes
+		"--disable-admission-plugins=ServiceAccount",
 		"--allow-privileged",
 		"--audit-policy-file=" + c.path("audit-policy.yaml"), "--audit-log-path=" + c.path("audit.log"), "--audit-log-mode=blocking",
 		"--profiling=false",
@@ -89,7 +91,8 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 	return c.prepareAdmin()
 }
 
-// prepareAdmin makes the client with which the testbed and the tests manage the cluster.
+// prepareAdmin makes the client with all rights, with which the testbed and the tests manage the
+// cluster.
 func (c *Cluster) prepareAdmin() error {
 	pair, err := c.CA.Issue("admin", "system:masters")
 	if err != nil {
@@ -97,7 +100,7 @@ func (c *Cluster) prepareAdmin() error {
 	}
 	c.Admin = &rest.Config{
 		Host:            c.URL,
-		QPS:             -1, // no limit
+		QPS:             -1, // no limit on the client's rate of requests
 		TLSClientConfig: rest.TLSClientConfig{CAData: c.CA.PEM, CertData: pair.Cert, KeyData: pair.Key},
 	}
 	c.Client, err = kubernetes.NewForConfig(c.Admin)
@@ -116,7 +119,8 @@ func (c *Cluster) startAPIServer(context.Context) error {
 	return nil
 }
 
-// waitControlPlane waits until the API server is ready, which includes its default roles.
+// waitControlPlane waits until the API server reports that it is ready, which includes that its
+// default roles exist.
 func (c *Cluster) waitControlPlane(ctx context.Context) error {
 	return run.Until(ctx, run.StartupTime, "API server", func(ctx context.Context) error {
 		return c.Client.CoreV1().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
@@ -129,13 +133,15 @@ func (c *Cluster) currentAPIServer() *run.Process {
 	return c.apiserver
 }
 
-// APIServer returns the process of the cluster's first API server, also after KillAPIServer.
+// APIServer returns the process of the cluster's first API server. The process may have ended, for
+// example after KillAPIServer.
 func (c *Cluster) APIServer() *run.Process { return c.currentAPIServer() }
 
-// KillAPIServer kills the API server, as a crash does.
+// KillAPIServer kills the cluster's first API server, as in a crash.
 func (c *Cluster) KillAPIServer() { c.currentAPIServer().Kill() }
 
-// RestartAPIServer starts the API server again after KillAPIServer and waits until it is ready.
+// RestartAPIServer starts the cluster's first API server again after KillAPIServer, and returns
+// when it is ready.
 func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 	if err := c.startAPIServer(ctx); err != nil {
 		return err
@@ -143,16 +149,16 @@ func (c *Cluster) RestartAPIServer(ctx context.Context) error {
 	return c.waitControlPlane(ctx)
 }
 
-// StartAnotherAPIServer starts one more API server of the cluster and returns when it is ready.
-// args are appended to the arguments of the first API server and override them. upstream is its
-// address, for EdgeOptions.Upstream.
+// StartAnotherAPIServer starts an additional API server in the cluster and returns when it is
+// ready. It has the arguments of the first API server, then args, which override them. upstream is
+// the new API server's address, for EdgeOptions.Upstream.
 func (c *Cluster) StartAnotherAPIServer(ctx context.Context, args ...string) (upstream Access, err error) {
 	upstream, _, err = c.StartAPIServerProcess(ctx, args...)
 	return upstream, err
 }
 
-// StartAPIServerProcess is like StartAnotherAPIServer, but also returns the process, so that a test
-// can stop it.
+// StartAPIServerProcess starts an additional API server, like StartAnotherAPIServer. It also
+// returns the process, so that a test can stop it.
 func (c *Cluster) StartAPIServerProcess(ctx context.Context, args ...string) (upstream Access, p *run.Process, err error) {
 	port, err := run.FreePort()
 	if err != nil {

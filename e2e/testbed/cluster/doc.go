@@ -1,4 +1,5 @@
-// Package cluster runs real Kubernetes clusters: etcd, kube-apiserver and one node each.
+// Package cluster runs real Kubernetes clusters. Each cluster consists of etcd, kube-apiserver and
+// one node.
 //
 //	access.go        address and credential of a client
 //	start.go         the steps in which a cluster starts
@@ -14,6 +15,6 @@
 //	remains.go       removes what outlives a cluster's processes
 //
 // A node runs in its own PID namespace and mount namespace. When the first process of the node
-// ends, the kernel kills all other processes in it; its mounts and network namespaces go too. The
-// bridge of the pods has no address, so packets of the pods do not leave the machine.
+// ends, the kernel kills the node's other processes and removes its mounts and network namespaces.
+// The bridge of the pods has no address, so packets of the pods do not leave the machine.
 package cluster

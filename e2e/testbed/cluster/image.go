@@ -14,18 +14,21 @@ import (
 	"time"
 )
 
-// The images that a node has. There is no registry: writeImages builds them from busybox and inpod.
+// The container images that a node has. There is no image registry: writeImages builds the images
+// from busybox and inpod.
 const (
-	// Image is a small Linux with all commands of busybox, e2e/cmd/inpod, /tmp, and a page in /www.
+	// Image is the container image of the tests' pods: a small Linux with all commands of busybox,
+	// the test server e2e/cmd/inpod, /tmp, and a web page in /www.
 	Image = "localhost/busybox:1"
-	// pauseImage runs a process that keeps a pod's namespaces open. It has the same files as Image
-	// but another command.
+	// pauseImage is the image of the container that keeps a pod's namespaces open. It contains the
+	// same files as Image but starts another command.
 	pauseImage = "localhost/pause:1"
-	// Page is the content of /www/index.html in Image.
+	// Page is the content of the web page /www/index.html in Image.
 	Page = "a page from inside the pod\n"
 )
 
-// writeImages writes an image archive in Docker's format, which `ctr image import` reads.
+// writeImages writes both container images to one archive in Docker's format, for `ctr image
+// import`.
 func writeImages(to, busybox, inpod string) error {
 	layer, err := busyboxLayer(busybox, inpod)
 	if err != nil {
@@ -97,8 +100,8 @@ func busyboxLayer(busybox, inpod string) ([]byte, error) {
 	return t.bytes()
 }
 
-// tarball is a tar archive in memory. After the first error, the other methods do nothing and bytes
-// returns the error.
+// tarball is a tar archive in memory. After a method has failed, the other methods do nothing, and
+// bytes returns the first error.
 type tarball struct {
 	buf bytes.Buffer
 	w   *tar.Writer

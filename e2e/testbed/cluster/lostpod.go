@@ -8,12 +8,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// LostPod is the name of the pod that StartLostPod creates in Namespace.
+// LostPod is the name of the pod that StartLostPod creates in Namespace: a pod that the node's
+// kubelet does not know.
 const LostPod = "lost"
 
-// StartLostPod creates a pod that the node's kubelet does not know, so the kubelet answers 404 for
-// it. The pod is assigned to a second Node object, which has the address of the real node and has
-// not declared any feature.
+// StartLostPod creates a pod that the node's kubelet does not know, so that the kubelet answers 404
+// for it. The pod is assigned to a second Node object, which has the address of the real node and
+// declares no features.
 func (c *Cluster) StartLostPod(ctx context.Context) error {
 	real, err := c.Client.CoreV1().Nodes().Get(ctx, c.Node, metav1.GetOptions{})
 	if err != nil {

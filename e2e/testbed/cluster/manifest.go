@@ -20,18 +20,18 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Names of the objects in deploy/edge.yaml that give edge its identity.
+// Names in deploy/edge.yaml of the objects that give edge its identity.
 const (
 	edgeNamespace = "edge"
 	edgeAccount   = "edge"
 )
 
-// identityKinds are the kinds of objects that give edge its identity and rights. The other objects
-// in the manifest run edge.
+// identityKinds are the kinds of objects in deploy/edge.yaml that give edge its identity and
+// rights. Objects of other kinds, such as the Deployment, run edge.
 var identityKinds = map[string]bool{"Namespace": true, "ServiceAccount": true, "ClusterRole": true, "ClusterRoleBinding": true}
 
-// resources maps the kinds in the manifests to their resources. The cluster's discovery could
-// provide them too, but a kind that is not listed here needs a review.
+// resources maps each kind of object in deploy/ to its API resource. The cluster's discovery could
+// provide this too, but the test must fail if a manifest contains a kind that nobody has reviewed.
 var resources = map[string]struct {
 	name       string
 	namespaced bool
@@ -50,7 +50,7 @@ var resources = map[string]struct {
 	"NetworkPolicy":       {"networkpolicies", true},
 }
 
-// Manifest reads the objects of a file in deploy/.
+// Manifest returns the objects in a file of the folder deploy/.
 func Manifest(name string) ([]*unstructured.Unstructured, error) {
 	root, err := binaries.RepoRoot()
 	if err != nil {
@@ -75,8 +75,8 @@ func Manifest(name string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// Apply applies objects with server-side apply. With dryRun, the API server validates and admits
-// the objects but does not store them.
+// Apply applies the objects with server-side apply. If dryRun is true, the API server validates the
+// objects but does not store them.
 func (c *Cluster) Apply(ctx context.Context, dryRun bool, objects ...*unstructured.Unstructured) error {
 	client, err := dynamic.NewForConfig(c.Admin)
 	if err != nil {
@@ -105,8 +105,8 @@ func (c *Cluster) Apply(ctx context.Context, dryRun bool, objects ...*unstructur
 	return nil
 }
 
-// GrantOptions applies deploy/options.yaml: the rights that edge needs for flags that are off by
-// default.
+// GrantOptions applies deploy/options.yaml, which gives edge the rights that it needs for flags
+// that are off by default.
 func (c *Cluster) GrantOptions(ctx context.Context) error {
 	objects, err := Manifest("options.yaml")
 	if err != nil {
@@ -115,8 +115,8 @@ func (c *Cluster) GrantOptions(ctx context.Context) error {
 	return c.Apply(ctx, false, objects...)
 }
 
-// EdgeToken applies the identity and the rights of deploy/edge.yaml, nothing more, and returns a
-// token of edge's service account.
+// EdgeToken applies the objects in deploy/edge.yaml that give edge its identity and rights, but not
+// those that run edge. It returns a token of edge's service account.
 func (c *Cluster) EdgeToken(ctx context.Context) (string, error) {
 	objects, err := Manifest("edge.yaml")
 	if err != nil {

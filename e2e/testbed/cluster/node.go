@@ -30,7 +30,8 @@ var (
 	cniConfig string
 )
 
-// prepareNode writes the configuration files and images of the node and makes its cgroup.
+// prepareNode writes the node's configuration files and container images, and makes the cgroup for
+// its pods.
 func (c *Cluster) prepareNode(ctx context.Context) error {
 	port, err := run.FreePort()
 	if err != nil {
@@ -97,7 +98,8 @@ func (c *Cluster) startNode(context.Context) error {
 		c.run.Bin.Kubelet,
 		"--config=" + c.path("kubelet.yaml"), "--kubeconfig=" + c.path("kubelet.kubeconfig"),
 		"--root-dir=" + c.path("kubelet"), "--hostname-override=" + c.Node,
-		"--cloud-provider=external", // otherwise the kubelet searches for an address other than 127.0.0.1
+		// because the kubelet would otherwise search for an address other than 127.0.0.1
+		"--cloud-provider=external",
 	}, "PATH=/usr/sbin:/usr/bin:/sbin:/bin:"+filepath.Dir(c.run.Bin.Containerd))
 	if err != nil {
 		return err
@@ -106,8 +108,8 @@ func (c *Cluster) startNode(context.Context) error {
 	return nil
 }
 
-// waitNode starts the kubelet and waits until its node is ready. Instead of a cloud provider, it
-// gives the node its address.
+// waitNode tells the node's script to start the kubelet and waits until the node is ready. The
+// cluster has no cloud provider, so waitNode itself sets the node's address and removes its taint.
 func (c *Cluster) waitNode(ctx context.Context) error {
 	if err := os.WriteFile(c.path("apiserver-is-ready"), nil, 0o644); err != nil {
 		return err
@@ -150,7 +152,7 @@ func (c *Cluster) waitNode(ctx context.Context) error {
 	return c.withNodeLogs(err)
 }
 
-// withNodeLogs adds the end of the logs of containerd and the kubelet to err. It does not if err is
+// withNodeLogs adds the last lines of the logs of containerd and the kubelet to err, unless err is
 // nil or context.Canceled.
 func (c *Cluster) withNodeLogs(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {

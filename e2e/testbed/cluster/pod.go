@@ -10,23 +10,28 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Namespace is the namespace of StartPod's pods unless PodOptions names another one.
+// Namespace is the namespace of the pods that StartPod creates, unless PodOptions contains another
+// one.
 const Namespace = "demo"
 
-// PodOptions describes a pod with one container.
+// PodOptions describes a pod with one container for StartPod.
 type PodOptions struct {
-	Namespace string // empty: Namespace; StartPod creates the namespace if it does not exist
+	// namespace, which StartPod creates if it does not exist; empty: the constant Namespace
+	Namespace string
 	Name      string
-	Script    string // script for /bin/sh; empty: serve /www on port 8080 until the pod ends
-	Stdin     bool   // keep stdin open for one attach; the end of its input ends the script's stdin
-	TTY       bool
+	Script    string // script that /bin/sh runs in the pod; empty: a server for /www on port 8080
+	// true: the script's stdin is open for one attached client, and ends when that client's input
+	// ends
+	Stdin bool
+	TTY   bool
 }
 
-// serveForever is a shell script that ends at once on SIGTERM. A shell in `wait` handles signals,
-// also as process 1.
+// serveForever is a shell script that serves /www and ends at once on SIGTERM. It ends with `wait`,
+// because a shell handles a signal at once only while it waits there; this also holds for process
+// id 1.
 const serveForever = `trap 'exit 0' TERM; httpd -p 8080 -h /www; sleep 2147483647 & wait`
 
-// StartPod creates a pod and returns when it is ready.
+// StartPod creates a pod and returns when the pod is ready.
 func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 	if o.Namespace == "" {
 		o.Namespace = Namespace
@@ -42,7 +47,8 @@ func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 	_, err := pods.Create(ctx, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: o.Name, Labels: map[string]string{"app": o.Name}},
 		Spec: corev1.PodSpec{
-			NodeName:                     c.Node, // the cluster has no scheduler
+			// StartPod assigns the pod to the node itself, because the cluster has no scheduler
+			NodeName:                     c.Node,
 			DNSPolicy:                    corev1.DNSDefault,
 			RestartPolicy:                corev1.RestartPolicyNever,
 			AutomountServiceAccountToken: &no,
@@ -53,8 +59,10 @@ func (c *Cluster) StartPod(ctx context.Context, o PodOptions) error {
 				ImagePullPolicy: corev1.PullNever,
 				Command:         []string{"/bin/sh", "-c", o.Script},
 				Stdin:           o.Stdin,
-				StdinOnce:       o.Stdin, // otherwise the runtime drops the output for an attached client when that client's input ends
-				TTY:             o.TTY,
+				// otherwise the container runtime would drop the script's output when the attached
+				// client's input ends
+				StdinOnce: o.Stdin,
+				TTY:       o.TTY,
 			}},
 		},
 	}, metav1.CreateOptions{})

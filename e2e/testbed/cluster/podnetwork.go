@@ -12,10 +12,10 @@ import (
 )
 
 // podNetworks is the number of /24 subnets in 198.18.0.0/15, a range for tests that no router
-// forwards (RFC 2544). Each cluster uses one of them for its pods.
+// forwards (RFC 2544). Each cluster's pods use one subnet.
 const podNetworks = 512
 
-// freeSubnet picks a random subnet that does not overlap with an address of this machine.
+// freeSubnet returns a random subnet for pods that overlaps with no address of this machine.
 func freeSubnet() (netip.Prefix, error) {
 	taken, err := net.InterfaceAddrs()
 	if err != nil {
@@ -36,15 +36,17 @@ func freeSubnet() (netip.Prefix, error) {
 	return netip.Prefix{}, errors.New("testbed: no free subnet for pods")
 }
 
-// bridgeName returns the name of a cluster's bridge, at most 15 bytes as Linux requires.
+// bridgeName returns the name of the network bridge for a cluster's pods, at most 15 bytes, as
+// Linux requires.
 func bridgeName(id string, cluster int) string { return "etb" + id + strconv.Itoa(cluster) }
 
 // ReachPods lets the API server connect to pods by their addresses, as services/proxy and
-// pods/proxy do. It gives the machine an address on the pods' bridge. The bridge exists once a pod
-// has started; the address is removed with it. Without the address, such a request would leave the
-// machine.
+// pods/proxy do. Without it, such a connection would leave the machine. ReachPods gives this
+// machine an address on the bridge of the pods, which exists once a pod has started. Removing the
+// bridge removes the address.
 func (c *Cluster) ReachPods(ctx context.Context) error {
-	own := netip.PrefixFrom(c.subnet.Addr().Next(), c.subnet.Bits()) // the first address, which the IPAM plugin reserves for a gateway
+	// the subnet's first address; the IPAM plugin keeps it free for a gateway
+	own := netip.PrefixFrom(c.subnet.Addr().Next(), c.subnet.Bits())
 	said, err := exec.CommandContext(ctx, "ip", "address", "add", own.String(), "dev", bridgeName(c.run.ID, c.number)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("testbed: reach pods: %w: %s", err, said)

@@ -10,9 +10,11 @@ import (
 	"time"
 )
 
-// RemoveRemains removes what can outlive the processes of a run's clusters: bridges and cgroups.
+// RemoveRemains removes the bridges and cgroups of a run. They can outlive the processes of the
+// run's clusters.
 func RemoveRemains(id string) error {
-	err := removeCgroups(id) // first, because it waits until the processes in the cgroups have ended
+	// cgroups first, because removeCgroups waits until the processes in them have ended
+	err := removeCgroups(id)
 	for i := range maxClusters {
 		bridge := bridgeName(id, i)
 		if _, err := os.Stat(filepath.Join("/sys/class/net", bridge)); err == nil {

@@ -14,11 +14,11 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Replica is one more API server of a cluster. It can be stopped and started again at the same
-// address.
+// Replica is an additional API server of a cluster. A test can stop it and start it again at the
+// same address.
 type Replica struct {
-	Access Access // only Server and CA are set
-	Addr   string // host and port of Access.Server
+	Access Access // the API server's address; only the fields Server and CA are set
+	Addr   string // host:port in Access.Server
 
 	cluster *Cluster
 	name    string
@@ -26,11 +26,11 @@ type Replica struct {
 	client  kubernetes.Interface
 
 	mu      sync.Mutex
-	process *run.Process // nil: the replica is stopped
+	process *run.Process // the running API server; nil: it is stopped
 }
 
-// StartReplica starts one more API server, as StartAnotherAPIServer does, that a test can stop and
-// start again.
+// StartReplica starts an additional API server with args, like StartAnotherAPIServer. A test can
+// stop it and start it again.
 func (c *Cluster) StartReplica(ctx context.Context, args ...string) (*Replica, error) {
 	port, err := run.FreePort()
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *Cluster) StartReplica(ctx context.Context, args ...string) (*Replica, e
 	return r, r.Start(ctx)
 }
 
-// Start starts the replica and returns when it is ready.
+// Start starts the API server and returns when it is ready.
 func (r *Replica) Start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,15 +64,15 @@ func (r *Replica) Start(ctx context.Context) error {
 	}, p)
 }
 
-// Stop sends SIGTERM, as a rolling update does, and returns when the replica has ended. After grace
-// it kills the replica.
+// Stop sends SIGTERM to the API server, as a rolling update does, and returns when it has ended. If
+// it has not ended after the time grace, Stop kills it.
 func (r *Replica) Stop(grace time.Duration) {
 	if p := r.forget(); p != nil {
 		p.Stop(grace)
 	}
 }
 
-// Kill kills the replica, as a crash does.
+// Kill kills the API server, as in a crash.
 func (r *Replica) Kill() {
 	if p := r.forget(); p != nil {
 		p.Kill()

@@ -12,11 +12,11 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// maxClusters limits the clusters of one run, because the name of a bridge has one digit for the
-// cluster's number.
+// maxClusters limits the number of clusters in one run of the testbed, because the name of a bridge
+// has only one digit for the cluster's number.
 const maxClusters = 10
 
-// Clusters starts the clusters of one run.
+// Clusters starts Kubernetes clusters for one run of the testbed.
 type Clusters struct {
 	*run.Run
 
@@ -24,8 +24,8 @@ type Clusters struct {
 	started int
 }
 
-// StartCluster starts a cluster and returns when its node is ready for pods. It may be called
-// concurrently.
+// StartCluster starts a cluster and returns when its node can run pods. Several goroutines may call
+// it at the same time.
 func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, error) {
 	number, err := cs.nextCluster()
 	if err != nil {
@@ -48,7 +48,8 @@ func (cs *Clusters) StartCluster(ctx context.Context, kind Kind) (*Cluster, erro
 	}
 	start := time.Now()
 	for _, step := range []func(context.Context) error{
-		c.prepareNode, // writes files only; containerd starts while the control plane starts
+		// only writes files; startNode starts containerd, so it starts while the control plane does
+		c.prepareNode,
 		c.startEtcd,
 		c.startAPIServer,
 		c.startNode,

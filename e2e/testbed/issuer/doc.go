@@ -1,5 +1,5 @@
-// Package issuer runs a real OpenID Connect provider, oidc-provider under Node, and makes the
-// tokens that tests need.
+// Package issuer runs a real OpenID Connect provider, the npm package oidc-provider under Node, and
+// makes the tokens that tests need.
 //
 //	issuer.go  the provider and its users
 //	start.go   starts and stops the provider

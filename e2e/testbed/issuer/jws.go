@@ -9,7 +9,8 @@ import (
 	"encoding/json"
 )
 
-// sign returns a compact JWS (RFC 7515, section 7.1) that is signed with RS256.
+// sign returns a token: payload as a compact JWS (RFC 7515, section 7.1), signed with RS256. id is
+// the key id in its header.
 func sign(key *rsa.PrivateKey, id string, payload []byte) (string, error) {
 	return signUnder(map[string]any{"alg": "RS256", "typ": "JWT", "kid": id}, key, payload)
 }

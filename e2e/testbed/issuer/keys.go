@@ -21,11 +21,12 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// A test rotates an issuer's key with PublishKey, SignWithNewKey and WithdrawOldKeys, with some
-// time between the calls. Each method returns when the provider publishes the changed keys.
+// A test changes an issuer's signing key with PublishKey, SignWithNewKey and WithdrawOldKeys, with
+// some time between the calls. Each of these methods returns when the provider publishes the
+// changed keys.
 
-// PublishKey makes a new key and publishes it with the others. The provider does not sign with it
-// yet.
+// PublishKey makes a new key and publishes it in addition to the others. The provider does not sign
+// tokens with it yet.
 func (i *Issuer) PublishKey(ctx context.Context) error {
 	if err := i.addKey(); err != nil {
 		return err
@@ -33,7 +34,7 @@ func (i *Issuer) PublishKey(ctx context.Context) error {
 	return i.publish(ctx)
 }
 
-// SignWithNewKey makes the newest key the one with which the provider and Mint sign tokens.
+// SignWithNewKey makes the provider, and the method Mint, sign tokens with the newest key.
 func (i *Issuer) SignWithNewKey(ctx context.Context) error {
 	i.mu.Lock()
 	newest := len(i.keys) - 1
@@ -42,7 +43,7 @@ func (i *Issuer) SignWithNewKey(ctx context.Context) error {
 	return i.publish(ctx)
 }
 
-// WithdrawOldKeys removes all keys except the one with which the provider signs tokens.
+// WithdrawOldKeys stops publishing all keys except the one with which the provider signs tokens.
 func (i *Issuer) WithdrawOldKeys(ctx context.Context) error {
 	i.mu.Lock()
 	i.keys = i.keys[:1:1]
@@ -72,8 +73,8 @@ func (i *Issuer) addKey() error {
 
 func (i *Issuer) keysFile() string { return filepath.Join(i.dir, "keys.json") }
 
-// writeKeysLocked writes the file of keys, which the provider reads when it starts and when it
-// receives SIGHUP. The caller holds i.mu.
+// writeKeysLocked writes the provider's keys to the file that the provider reads when it starts and
+// when it receives SIGHUP. The caller holds i.mu.
 func (i *Issuer) writeKeysLocked() error {
 	set := []map[string]string{}
 	for _, k := range i.keys {
@@ -86,8 +87,8 @@ func (i *Issuer) writeKeysLocked() error {
 	return os.WriteFile(i.keysFile(), text, 0o600)
 }
 
-// publish writes the keys, sends SIGHUP to the provider and waits until it publishes exactly these
-// keys in this order.
+// publish writes the provider's keys to their file, sends SIGHUP to the provider, and waits until
+// the provider publishes exactly these keys in this order.
 func (i *Issuer) publish(ctx context.Context) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -95,7 +96,7 @@ func (i *Issuer) publish(ctx context.Context) error {
 		return err
 	}
 	if i.process == nil {
-		return nil // the provider reads the file when it starts
+		return nil // the provider is stopped and will read the file when it starts
 	}
 	var want []string
 	for _, k := range i.keys {
@@ -113,7 +114,7 @@ func (i *Issuer) publish(ctx context.Context) error {
 	}, i.process)
 }
 
-// published returns the ids of the keys that the provider publishes.
+// published requests the ids of the keys that the provider publishes now.
 func (i *Issuer) published(ctx context.Context) ([]string, error) {
 	resp, body, err := get(ctx, i.client, i.URL+"/jwks", nil)
 	if err != nil {
@@ -135,7 +136,7 @@ func (i *Issuer) published(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// privateJWK returns key as a private JWK (RFC 7518, section 6.3.2).
+// privateJWK returns key in JSON form, as a private JWK (RFC 7518, section 6.3.2).
 func privateJWK(key *rsa.PrivateKey, id string) map[string]string {
 	number := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
 	return map[string]string{
@@ -146,14 +147,14 @@ func privateJWK(key *rsa.PrivateKey, id string) map[string]string {
 	}
 }
 
-// PublicKeyPEM returns the public part of the signing key. Tests use it as an HMAC secret, as an
-// attacker would.
+// PublicKeyPEM returns the public part of the provider's signing key. Tests use it as an HMAC
+// secret to forge a token, as an attacker would.
 func (i *Issuer) PublicKeyPEM() ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(i.signingKey().key.Public())
 	return pki.EncodePEM("PUBLIC KEY", der), err
 }
 
-// KeyFetches returns how many requests for its keys the provider has received.
+// KeyFetches returns how many requests for its published keys the provider has received.
 func (i *Issuer) KeyFetches() (int, error) {
 	log, err := os.ReadFile(filepath.Join(i.dir, "issuer.log"))
 	if err != nil {

@@ -17,42 +17,46 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Tokens are the tokens that a user gets from a login.
+// Tokens are the tokens that the provider issues when a user logs in.
 type Tokens struct {
-	ID      string // the ID token, which clients send to edge
-	Refresh string // for the method Refresh; empty unless the scope contains offline_access
+	ID string // ID token, which clients send to edge
+	// refresh token, for the method Refresh; empty unless the login's scope contains offline_access
+	Refresh string
 }
 
-// The scopes (OpenID Connect Core 1.0, sections 3.1.2.1 and 11) that a login requests.
+// The scopes that a login requests from the provider (OpenID Connect Core 1.0, sections 3.1.2.1 and
+// 11).
 const (
 	scopeOnline  = "openid"
 	scopeOffline = "openid offline_access"
 )
 
-// Login logs a user in and returns the ID token for edge.
+// Login logs a user in and returns the ID token, which is for edge.
 func (i *Issuer) Login(ctx context.Context, user string) (string, error) {
 	return i.LoginFor(ctx, user, ClientID)
 }
 
-// LoginFor logs a user in at an OpenID Connect client and returns the ID token for that client.
+// LoginFor logs a user in at the OpenID Connect client clientID and returns the ID token, which is
+// for that client.
 func (i *Issuer) LoginFor(ctx context.Context, user, clientID string) (string, error) {
 	tokens, err := i.authorize(ctx, user, clientID, scopeOnline)
 	return tokens.ID, err
 }
 
-// LoginOffline logs a user in and also returns a refresh token.
+// LoginOffline logs a user in and returns the ID token and a refresh token.
 func (i *Issuer) LoginOffline(ctx context.Context, user string) (Tokens, error) {
 	return i.authorize(ctx, user, ClientID, scopeOffline)
 }
 
 // Refresh exchanges a refresh token for new tokens (RFC 6749, section 6). The new refresh token
-// replaces the old one.
+// replaces refreshToken.
 func (i *Issuer) Refresh(ctx context.Context, refreshToken string) (Tokens, error) {
 	return i.redeem(ctx, url.Values{"grant_type": {"refresh_token"}, "client_id": {ClientID}, "refresh_token": {refreshToken}})
 }
 
-// authorize does what a browser and the client's backend do: the authorization code flow with PKCE
-// (RFC 6749, section 4.1, and RFC 7636), through the provider's login and consent pages.
+// authorize logs a user in: it does what a browser and the client's backend do in the authorization
+// code flow with PKCE (RFC 6749, section 4.1, and RFC 7636). It fills in the provider's login and
+// consent pages.
 func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (Tokens, error) {
 	verifier := run.RandomHex(32)
 	challenge := sha256.Sum256([]byte(verifier))
@@ -68,7 +72,8 @@ func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (T
 		"code_challenge_method": {"S256"},
 	}
 	if scope == scopeOffline {
-		query.Set("prompt", "consent") // the provider grants offline_access only with this prompt
+		// only with this prompt does the provider grant offline_access
+		query.Set("prompt", "consent")
 	}
 	back, err := i.browse(ctx, i.URL+"/auth?"+query.Encode(), user)
 	if err != nil {
@@ -86,12 +91,12 @@ func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (T
 	})
 }
 
-// form matches the form in a page of the provider: its target URL, and the name of its prompt
-// ("login" or "consent").
+// form matches the HTML form in a page of the provider. It captures the URL to which the form is
+// sent, and the name of the prompt ("login" or "consent").
 var form = regexp.MustCompile(`(?s)<form[^>]* action="([^"]+)" method="post">.*?name="prompt" value="(\w+)"`)
 
-// browse follows the provider's pages until the provider redirects to the client. It returns the
-// query of that redirect.
+// browse follows the provider's pages and redirects, until the provider redirects to the client. It
+// returns the query of that last redirect.
 func (i *Issuer) browse(ctx context.Context, address, user string) (url.Values, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -100,7 +105,7 @@ func (i *Issuer) browse(ctx context.Context, address, user string) (url.Values, 
 	browser := *i.client
 	browser.Jar = jar
 	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	var fields url.Values // form fields for the next request; nil: send a GET
+	var fields url.Values // form fields of the next request, a POST; nil: the next request is a GET
 	for range 12 {
 		resp, page, err := get(ctx, &browser, address, fields)
 		if err != nil {
@@ -132,7 +137,7 @@ func (i *Issuer) browse(ctx context.Context, address, user string) (url.Values, 
 	return nil, errors.New("the provider did not redirect to the client within 12 requests")
 }
 
-// redeem exchanges a grant for tokens.
+// redeem exchanges a grant (an authorization code or a refresh token) for tokens.
 func (i *Issuer) redeem(ctx context.Context, fields url.Values) (Tokens, error) {
 	resp, body, err := get(ctx, i.client, i.URL+"/token", fields)
 	if err != nil {
@@ -148,8 +153,8 @@ func (i *Issuer) redeem(ctx context.Context, fields url.Values) (Tokens, error) 
 	return Tokens{ID: issued(answer.IDToken), Refresh: answer.RefreshToken}, nil
 }
 
-// get sends a POST with fields or, if fields is nil, a GET. It returns the response and its whole
-// body.
+// get sends a POST with the form fields or, if fields is nil, a GET. It returns the response and
+// the whole body.
 func get(ctx context.Context, client *http.Client, address string, fields url.Values) (*http.Response, []byte, error) {
 	method, body := http.MethodGet, io.Reader(nil)
 	if fields != nil {

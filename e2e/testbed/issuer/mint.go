@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Claims returns the claims of a token that edge would accept from this issuer for user. Tests
-// change one claim and call Mint.
+// Claims returns the claims of a token that edge accepts from this issuer, for a user. Tests change
+// a claim and call Mint.
 func (i *Issuer) Claims(user string) map[string]any {
 	now := time.Now().Unix()
 	return map[string]any{
@@ -18,26 +18,27 @@ func (i *Issuer) Claims(user string) map[string]any {
 }
 
 // Mint returns a token with these claims, signed with the issuer's own key. Tests use it for tokens
-// that the provider would not issue, or to avoid a login.
+// that the provider itself would not issue, or to avoid a login.
 func (i *Issuer) Mint(claims map[string]any) (string, error) {
 	k := i.signingKey()
 	return mint(k.key, k.id, claims)
 }
 
-// MintAs returns a token that is signed with the issuer's own key, but names another key id in its
-// header.
+// MintAs returns a token that is signed with the issuer's own key, but whose header contains the
+// key id keyID.
 func (i *Issuer) MintAs(keyID string, claims map[string]any) (string, error) {
 	return mint(i.signingKey().key, keyID, claims)
 }
 
-// Sign signs any payload with the issuer's own key. The payload need not be JSON claims.
+// Sign returns a JWS of any payload, signed with the issuer's own key. The payload need not be
+// claims in JSON.
 func (i *Issuer) Sign(payload []byte) (string, error) {
 	k := i.signingKey()
 	return sign(k.key, k.id, payload)
 }
 
-// Forge signs claims with a key that is not the issuer's. The header contains the id of the
-// issuer's key.
+// Forge returns a token with these claims that is signed with a key that is not the issuer's. Its
+// header contains the id of the issuer's own key.
 func (i *Issuer) Forge(claims map[string]any) (string, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -54,8 +55,8 @@ func mint(key *rsa.PrivateKey, id string, claims map[string]any) (string, error)
 	return sign(key, id, payload)
 }
 
-// SignWith signs claims with the issuer's own key and puts the given header into the token, as a
-// careless issuer might.
+// SignWith returns a token with these claims and this header, signed with the issuer's own key.
+// Tests use it for headers that only a careless issuer would write.
 func (i *Issuer) SignWith(header, claims map[string]any) (string, error) {
 	payload, err := json.Marshal(claims)
 	if err != nil {

@@ -19,10 +19,11 @@ import (
 //go:embed idp.mjs
 var idpProgram []byte
 
-// Issuers starts the identity providers of one run.
+// Issuers starts identity providers for one run of the testbed.
 type Issuers struct{ *run.Run }
 
-// StartIssuer starts a provider with the accounts Users and more, and returns when it answers.
+// StartIssuer starts an identity provider that has the accounts in Users and in more. It returns
+// when the provider answers requests.
 func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, error) {
 	port, err := run.FreePort()
 	if err != nil {
@@ -33,16 +34,18 @@ func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 		return nil, err
 	}
 	i := &Issuer{
-		URL:         "https://" + run.Loopback(port),
-		CA:          is.CA.PEM,
-		CAFile:      filepath.Join(dir, "ca.crt"),
-		dir:         dir,
-		argv:        []string{is.Bin.Node, "idp.mjs", "config.json"},
-		redirectURI: "http://localhost:8000", // redirect URI of kubectl's login plugins; no server listens there, authorize only reads its query
+		URL:    "https://" + run.Loopback(port),
+		CA:     is.CA.PEM,
+		CAFile: filepath.Join(dir, "ca.crt"),
+		dir:    dir,
+		argv:   []string{is.Bin.Node, "idp.mjs", "config.json"},
+		// redirect URI of kubectl's login plugins; no server listens there, because authorize only
+		// reads the URI's query
+		redirectURI: "http://localhost:8000",
 		client: &http.Client{
 			Timeout: 30 * time.Second,
-			// Node closes idle connections after 5 s, and Go does not resend a POST whose
-			// connection was closed. So each request gets its own connection.
+			// Each request gets its own connection. Node closes idle connections after 5 s, and Go
+			// does not send a POST again whose connection was closed.
 			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: is.CA.Pool()}, DisableKeepAlives: true},
 		},
 	}
@@ -79,7 +82,7 @@ func (is *Issuers) StartIssuer(ctx context.Context, more ...User) (*Issuer, erro
 }
 
 // Start starts the provider again after Stop, with the same address and keys. It returns when the
-// provider answers.
+// provider answers requests.
 func (i *Issuer) Start(ctx context.Context) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -94,7 +97,7 @@ func (i *Issuer) Start(ctx context.Context) error {
 	return run.Until(ctx, run.StartupTime, "issuer", i.probe, process)
 }
 
-// Stop kills the provider, as a crash does.
+// Stop kills the provider, as in a crash.
 func (i *Issuer) Stop() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -117,7 +120,7 @@ func (i *Issuer) probe(ctx context.Context) error {
 	return nil
 }
 
-// accounts returns users in the form that idp.mjs reads.
+// accounts returns the users in the form that the provider's script idp.mjs reads.
 func accounts(users []User) map[string]any {
 	all := map[string]any{}
 	for _, u := range users {

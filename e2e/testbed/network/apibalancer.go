@@ -14,7 +14,7 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// This file starts load balancers between edge and API servers.
+// The functions in this file start load balancers between edge and API servers.
 
 //go:embed haproxy-tcp.cfg
 var haproxyTCPConfig string
@@ -22,8 +22,8 @@ var haproxyTCPConfig string
 //go:embed haproxy-http1.cfg
 var haproxyHTTP1Config string
 
-// StartTCPBalancer starts HAProxy as a TCP load balancer in front of replicas of one cluster, and
-// returns its address.
+// StartTCPBalancer starts HAProxy as a TCP load balancer in front of several API servers of one
+// cluster. It returns the load balancer's address.
 func (n *Network) StartTCPBalancer(ctx context.Context, replicas ...*cluster.Replica) (cluster.Access, error) {
 	var backends []string
 	for _, r := range replicas {
@@ -35,9 +35,9 @@ func (n *Network) StartTCPBalancer(ctx context.Context, replicas ...*cluster.Rep
 	return to, err
 }
 
-// StartHTTP1Balancer starts HAProxy as a load balancer in front of a cluster's API server. It
-// terminates TLS, supports only HTTP/1.1, and closes a connection that has been idle for the
-// duration idle.
+// StartHTTP1Balancer starts HAProxy as a load balancer in front of a cluster's API server. The load
+// balancer terminates TLS and supports only HTTP/1.1. It closes a connection that has been idle for
+// the time idle.
 func (n *Network) StartHTTP1Balancer(ctx context.Context, c *cluster.Cluster, idle time.Duration) (cluster.Access, error) {
 	dir, err := os.MkdirTemp(n.Dir, "http1-balancer-")
 	if err != nil {
@@ -57,8 +57,8 @@ func (n *Network) StartHTTP1Balancer(ctx context.Context, c *cluster.Cluster, id
 	return cluster.Access{Server: server, CA: n.CA.PEM}, err
 }
 
-// startAPIBalancer starts HAProxy with a configuration template. It returns the URL when HAProxy
-// accepts connections.
+// startAPIBalancer starts HAProxy with the configuration template config. It returns HAProxy's URL
+// when HAProxy accepts connections.
 func (n *Network) startAPIBalancer(ctx context.Context, name, config string, values map[string]any) (string, error) {
 	port, err := run.FreePort()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package network runs the proxies between clients, edge and API servers. It uses the programs that
-// do this in production, or relays of its own.
+// Package network runs proxies between clients and edge, and between edge and API servers. Some are
+// programs that production networks use, such as HAProxy; the others are relays of this package.
 //
 //	loadbalancer.go  in front of edge: HAProxy like an AWS ALB, nginx like an ingress
 //	apibalancer.go   in front of API servers: HAProxy for TCP only, or with TLS and HTTP/1.1

@@ -8,20 +8,24 @@ import (
 	"time"
 )
 
-// LineOptions sets the delay and the rate of a line.
+// LineOptions sets the delay and the rate of a line: a TCP relay that simulates a distant network.
 type LineOptions struct {
-	RoundTrip time.Duration // delay to the target and back
-	Rate      int           // bytes per second in each direction, for all connections together; 0: no limit
+	// delay from the client to the target and back; each direction has half of it
+	RoundTrip time.Duration
+	Rate      int // bytes per second in each direction, for all connections together; 0: no limit
 }
 
 const (
-	linePiece = 64 << 10              // bytes per read
-	lineQueue = 20 * time.Millisecond // how long data may wait for its turn at Rate, like a router's queue
+	linePiece = 64 << 10 // largest number of bytes in one read
+	// how long data may wait until it is sent at Rate; a router's queue limits this in a real
+	// network
+	lineQueue = 20 * time.Millisecond
 )
 
-// StartLine starts a TCP relay in front of target, a host:port. Each byte arrives half of RoundTrip
-// after its turn at Rate. Rate and the delay limit the data in flight, not the relay's buffers;
-// StartLink, however, buffers up to 1,024 pieces. The testbed stops the relay.
+// StartLine starts a TCP relay in front of target, a host:port, that simulates a distant network.
+// Each byte arrives half of RoundTrip after it was sent at Rate. Only Rate and the delay limit the
+// data in flight; the relay of StartLink, in contrast, buffers up to 1,024 pieces. The testbed
+// stops the relay.
 func (n *Network) StartLine(target string, o LineOptions) (*Relay, error) {
 	l := &line{delay: o.RoundTrip / 2, up: &wire{rate: o.Rate}, down: &wire{rate: o.Rate}}
 	return n.startRelay(target, l.carry)
@@ -39,8 +43,8 @@ func (l *line) carry(client, server net.Conn) {
 	ways.Wait()
 }
 
-// way forwards one direction until its end. It ends the other direction only if the connection
-// broke.
+// way forwards one direction of a connection until its end. It closes the other direction too only
+// if the connection broke.
 func (l *line) way(to, from net.Conn, w *wire) {
 	q := newLineQueue()
 	var reading sync.WaitGroup
@@ -66,7 +70,9 @@ func (l *line) way(to, from net.Conn, w *wire) {
 			return
 		case p.err != nil || werr != nil:
 			to.Close()
-			from.Close() // ends the reader; its remaining parts are dropped
+			// makes the goroutine that reads return; data that it has read but not forwarded is
+			// dropped
+			from.Close()
 			return
 		}
 	}
@@ -74,16 +80,17 @@ func (l *line) way(to, from net.Conn, w *wire) {
 
 var linePieces = sync.Pool{New: func() any { return new([linePiece]byte) }}
 
-// wire limits the rate of one direction, which all connections share.
+// wire limits the rate in one direction. All connections of a line (a relay with a given rate)
+// share it.
 type wire struct {
 	rate int
 
 	mu   sync.Mutex
-	free time.Time // time at which the next byte may be sent
+	free time.Time // time at which the next byte can be sent
 }
 
-// turn returns the time at which n bytes have been sent at the wire's rate. If more than lineQueue
-// of data waits, turn first sleeps.
+// turn returns the time at which n more bytes have been sent at the wire's rate. If the data that
+// waits needs more time than lineQueue, turn first sleeps.
 func (w *wire) turn(n int) time.Time {
 	if w.rate == 0 {
 		return time.Now()
@@ -100,7 +107,7 @@ func (w *wire) turn(n int) time.Time {
 	return out
 }
 
-// linePart is the result of one read: n bytes of b, then err.
+// linePart is the result of one read from a connection: n bytes of b, and the error err after them.
 type linePart struct {
 	b   *[linePiece]byte
 	n   int
@@ -108,8 +115,8 @@ type linePart struct {
 	err error
 }
 
-// partQueue holds the data in flight. The wire's rate and the delay limit its length; without a
-// rate, the peers' TCP windows do.
+// partQueue contains the data in flight in one direction of a connection. The rate and the delay of
+// the relay limit the queue's length or, without a rate, the TCP windows of client and server.
 type partQueue struct {
 	mu    sync.Mutex
 	some  sync.Cond

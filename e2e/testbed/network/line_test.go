@@ -11,8 +11,8 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// TestLine checks that a line is not faster than its delay and rate, loses no data, and that the
-// end of one direction does not end the other.
+// TestLine checks the TCP relay of StartLine. It must not be faster than its delay and rate, and
+// must lose no data. The end of one direction must not end the other direction.
 func TestLine(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,17 +13,20 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// LinkOptions sets how slow and uneven a link is, for each direction and connection. The zero value
-// changes nothing.
+// LinkOptions sets how slow and irregular a link is: a TCP relay that simulates a bad network. The
+// values apply to each direction of each connection. With the zero value, the relay changes
+// nothing.
 type LinkOptions struct {
 	Latency time.Duration
-	Jitter  time.Duration // the most by which the latency of a piece differs from Latency; pieces stay in order
-	Rate    int           // bytes per second, rounded down to kilobytes; 0: no limit
-	Slice   int           // average size of a write in bytes; 0: writes are not split
+	// largest difference of one piece's latency from Latency; pieces arrive in order
+	Jitter time.Duration
+	Rate   int // bytes per second, rounded down to a multiple of 1,000; 0: no limit
+	// average number of bytes in one write; 0: the relay does not split writes
+	Slice int
 }
 
-// StartLink starts a TCP relay in front of target, a host:port, that behaves like a slow network.
-// The testbed stops the relay.
+// StartLink starts a TCP relay in front of target, a host:port, that simulates a slow network. The
+// testbed stops the relay.
 func (n *Network) StartLink(target string, o LinkOptions) (*Relay, error) {
 	l := &link{server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())}
 	l.toxics = toxiproxy.NewProxy(l.server, "link", "", target).Toxics
@@ -48,9 +51,10 @@ type toxic struct {
 	Attributes map[string]int `json:"attributes"`
 }
 
-// toxics returns o as toxiproxy's toxics. The bandwidth toxic comes before the latency toxic, whose
-// buffer of 1024 pieces would otherwise fill up first. The slicer is last, because another toxic
-// after it would join the slices again.
+// toxics converts o to toxics, the effects on a connection that the library toxiproxy implements.
+// The bandwidth toxic is before the latency toxic, because otherwise the latency toxic's buffer of
+// 1,024 pieces would fill up. The slicer is last, because a toxic after it would join the slices
+// again.
 func (o LinkOptions) toxics() []toxic {
 	var all []toxic
 	if o.Rate > 0 {
@@ -67,9 +71,9 @@ func (o LinkOptions) toxics() []toxic {
 	return all
 }
 
-// link applies toxiproxy's toxics to connections that it handles itself. Toxiproxy's own proxy
-// closes both directions when one has ended. A client's ping would then get a reset, which does not
-// happen in a real network.
+// link is a TCP relay that applies toxiproxy's toxics (effects such as latency) but handles the
+// connections itself. Toxiproxy's own proxy closes both directions when one has ended. A client's
+// ping would then get a reset, which does not happen in a real network.
 type link struct {
 	server *toxiproxy.ApiServer
 	toxics *toxiproxy.ToxicCollection
@@ -84,15 +88,15 @@ func (l *link) carry(client, server net.Conn) {
 	ways.Wait()
 }
 
-// farEnd is the connection to which one direction is forwarded. Close, which is called once, ends
-// only that direction.
+// farEnd is the connection to which a link forwards one direction. Its method Close, which is
+// called once, ends only that direction.
 type farEnd struct {
 	to, from net.Conn
 	ended    func()
 }
 
-// Write always returns success, so that data in flight to a broken connection is dropped. On an
-// error it closes both connections.
+// Write forwards p. If that fails, it closes both connections. It always returns success, so that
+// data in flight to a broken connection is dropped.
 func (e *farEnd) Write(p []byte) (int, error) {
 	if _, err := e.to.Write(p); err != nil {
 		e.to.Close()

@@ -11,8 +11,8 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// TestLink checks that a link is not faster than its latency and rate, loses no data, and that the
-// end of one direction does not end the other.
+// TestLink checks the TCP relay of StartLink. It must not be faster than its latency and rate, and
+// must lose no data. The end of one direction must not end the other direction.
 func TestLink(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -20,25 +20,26 @@ var haproxyConfig string
 //go:embed nginx.conf
 var nginxConfig string
 
-// LoadBalancer is a reverse proxy that forwards WebSocket but not SPDY.
+// LoadBalancer is a running reverse proxy in front of a server. It forwards WebSocket but not SPDY.
 type LoadBalancer struct {
 	URL string
-	CA  []byte // PEM certificates that a client trusts for URL
+	CA  []byte // PEM certificates of the authorities that a client must trust for URL
 }
 
-// Access returns the address and credential with which a client with this token connects through
-// the load balancer.
+// Access returns the load balancer's address and a credential, for a client that connects to the
+// load balancer with this token.
 func (b *LoadBalancer) Access(token string) cluster.Access {
 	return cluster.Access{Server: b.URL, CA: b.CA, Token: token}
 }
 
-// StartALB starts HAProxy, configured like an AWS Application Load Balancer, in front of backend.
-// backend is a host:port with TLS and a certificate of the testbed's CA.
+// StartALB starts HAProxy, configured like an AWS Application Load Balancer, in front of a server.
+// backend is the server's host:port; the server must support TLS and have a certificate of the
+// testbed's CA.
 func (n *Network) StartALB(ctx context.Context, backend string) (*LoadBalancer, error) {
 	return n.startALB(ctx, backend, n.CA.PEM)
 }
 
-// StartClusterALB starts the same load balancer as StartALB in front of a cluster's API server,
+// StartClusterALB starts a load balancer like StartALB's, but in front of a cluster's API server,
 // without edge.
 func (n *Network) StartClusterALB(ctx context.Context, c *cluster.Cluster) (*LoadBalancer, error) {
 	return n.startALB(ctx, strings.TrimPrefix(c.URL, "https://"), c.CA.PEM)
@@ -50,8 +51,8 @@ func (n *Network) startALB(ctx context.Context, backend string, backendCA []byte
 	})
 }
 
-// StartNginx starts nginx, configured like an ingress, in front of backend, which is as for
-// StartALB.
+// StartNginx starts nginx, configured like a Kubernetes ingress, in front of a server. backend is
+// the server's host:port; the server must support TLS and have a certificate of the testbed's CA.
 func (n *Network) StartNginx(ctx context.Context, backend string) (*LoadBalancer, error) {
 	return n.startLoadBalancer(ctx, backend, n.CA.PEM, "nginx", nginxConfig, func(config string) []string {
 		return []string{n.Bin.Nginx, "-p", filepath.Dir(config), "-e", "stderr", "-c", config}

@@ -22,48 +22,53 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// Recorder is a proxy between edge and a real API server. It records the head of each request. It
-// forwards bodies, upgraded connections and HTTP/2.
+// Recorder is an HTTP proxy between edge and a real API server. It records the head (method, URI
+// and headers) of each request. It forwards bodies and upgraded connections unchanged, and supports
+// HTTP/2.
 type Recorder struct {
 	URL    string
-	CA     []byte // PEM
+	CA     []byte // PEM certificate of the authority that signed the recorder's certificate
 	CAFile string
 
 	mu    sync.Mutex
 	heads []Head
-	held  chan struct{} // closed when reviews may continue; nil: reviews are not held
+	// while not nil, the recorder holds reviews back until the channel is closed
+	held chan struct{}
 
-	reviews, mostReviews int // reviews in flight now, and the maximum so far
+	reviews, mostReviews int // number of reviews in flight now, and the largest number so far
 }
 
-// Head is a recorded request without its body, except for a review's body.
+// Head is one recorded request: method, URI and headers. It contains the body only if the request
+// is an access review or token review.
 type Head struct {
 	Proto  string // "HTTP/1.1" or "HTTP/2.0"
 	Method string
 	URI    string
 	Host   string
-	Header http.Header // all headers, also hop-by-hop ones
-	Review []byte      // the body, if the request is an access review or token review
+	Header http.Header // all headers that edge sent, including hop-by-hop headers
+	Review []byte      // body of the request, if the request is an access review or token review
 }
 
-// String describes the request without its credential.
+// String describes the request without the credential in its Authorization header.
 func (h Head) String() string {
 	header := h.Header.Clone()
 	header.Del("Authorization")
 	return fmt.Sprintf("%s %s %s %v", h.Method, h.URI, h.Proto, header)
 }
 
-// readiness is the path that edge requests every few seconds for its readiness check. The recorder
-// does not record it.
+// readiness is the path that edge requests every few seconds to check whether the API server is
+// ready. The recorder does not record these requests.
 const readiness = "/livez"
 
-// mostReview is the largest part of a review's body that is read, in bytes.
+// mostReview is the largest number of bytes that the recorder reads of a review's body.
 const mostReview = 256 << 10
 
-// mostHeads limits the recorded heads. A test with more requests calls Forget in between.
+// mostHeads is the largest number of requests that the recorder stores. A test with more requests
+// calls Forget now and then.
 const mostHeads = 10000
 
-// StartRecorder starts a recorder in front of cluster's API server. The testbed stops it.
+// StartRecorder starts a proxy that records requests, in front of the cluster's API server. The
+// testbed stops the proxy.
 func (n *Network) StartRecorder(ctx context.Context, cluster *cluster.Cluster) (*Recorder, error) {
 	pair, err := n.CA.Issue("recorder")
 	if err != nil {
@@ -99,8 +104,9 @@ func (n *Network) StartRecorder(ctx context.Context, cluster *cluster.Cluster) (
 		ErrorLog:      quiet,
 	}
 	upgrade := &httputil.ReverseProxy{
-		Rewrite:   plain.Rewrite,
-		Transport: newTransport(cluster.CA.Pool(), "http/1.1"), // HTTP/2 has no Upgrade header
+		Rewrite: plain.Rewrite,
+		// HTTP/1.1 only, because HTTP/2 has no Upgrade header
+		Transport: newTransport(cluster.CA.Pool(), "http/1.1"),
 		ErrorLog:  quiet,
 	}
 	server := &http.Server{
@@ -164,7 +170,8 @@ func (r *Recorder) keep(req *http.Request) bool {
 	return true
 }
 
-// HoldReviews delays the reviews: the recorder forwards none of them until release is called.
+// HoldReviews makes the recorder hold back edge's access reviews and token reviews: it forwards
+// none of them until release is called.
 func (r *Recorder) HoldReviews() (release func()) {
 	held := make(chan struct{})
 	r.mu.Lock()
@@ -180,14 +187,16 @@ func (r *Recorder) HoldReviews() (release func()) {
 	}
 }
 
-// MostReviews returns the largest number of reviews that were in flight at one time.
+// MostReviews returns the largest number of access reviews and token reviews that were in flight at
+// the same time.
 func (r *Recorder) MostReviews() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.mostReviews
 }
 
-// reviewing counts the reviews in flight and makes them wait while they are held.
+// reviewing returns a RoundTripper that counts the access reviews and token reviews in flight. It
+// holds them back while HoldReviews requires that.
 func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		if !isReview(req.URL.Path) {
@@ -204,7 +213,7 @@ func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
 			case <-req.Context().Done():
 			}
 		}
-		defer func() { // before the response is forwarded
+		defer func() { // runs before the response is forwarded to edge
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.reviews--
@@ -217,21 +226,23 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// IsReview reports whether the request is one of edge's access reviews or token reviews.
+// IsReview reports whether the request is an access review or a token review, which edge sends on
+// its own.
 func (h Head) IsReview() bool { return isReview(h.URI) }
 
 func isReview(uri string) bool {
 	return strings.HasPrefix(uri, "/apis/authorization.k8s.io/") || strings.HasPrefix(uri, "/apis/authentication.k8s.io/")
 }
 
-// Heads returns the requests since the last Forget, in order of arrival, but at most mostHeads.
+// Heads returns the requests that the recorder has received since the last call of Forget, in the
+// order of arrival, but at most mostHeads.
 func (r *Recorder) Heads() []Head {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Head(nil), r.heads...)
 }
 
-// Forget removes all recorded heads.
+// Forget removes all recorded requests.
 func (r *Recorder) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,18 +9,19 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// Relay forwards TCP connections to a server until Cut closes them.
+// Relay forwards TCP connections to a server. A test can close all of them with Cut.
 type Relay struct {
 	listener net.Listener
-	target   string                        // host:port
-	carry    func(client, server net.Conn) // forwards one connection and returns when it has ended
-	wg       sync.WaitGroup
+	target   string // host:port of the server
+	// forwards one connection in both directions, and returns when it has ended
+	carry func(client, server net.Conn)
+	wg    sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 }
 
-// StartRelay starts a TCP relay in front of cluster's API server. The testbed stops it.
+// StartRelay starts a TCP relay in front of the cluster's API server. The testbed stops the relay.
 func (n *Network) StartRelay(cluster *cluster.Cluster) (*Relay, error) {
 	target, err := url.Parse(cluster.URL)
 	if err != nil {
@@ -44,15 +45,15 @@ func (n *Network) startRelay(target string, carry func(client, server net.Conn))
 	return r, nil
 }
 
-// Through returns `to` with the relay's address as server. The testbed's certificates are valid on
-// any port.
+// Through returns a copy of `to` with the relay's address as the server's. A client can still
+// verify the server's certificate, because the testbed's certificates are valid on any port.
 func (r *Relay) Through(to cluster.Access) cluster.Access {
 	to.Server = "https://" + r.listener.Addr().String()
 	return to
 }
 
-// Cut closes all open connections in both directions at once, as the crash of the server's host
-// does.
+// Cut closes all open connections of the relay in both directions at once, as when the server's
+// host crashes.
 func (r *Relay) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,7 +82,8 @@ func (r *Relay) accept() {
 	}
 }
 
-// carryPlainly forwards both directions. The end of one direction closes the whole connection.
+// carryPlainly forwards both directions of a connection. The end of one direction closes the whole
+// connection.
 func carryPlainly(client, server net.Conn) {
 	var ways sync.WaitGroup
 	carry := func(to, from net.Conn) {

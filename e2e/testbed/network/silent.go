@@ -10,37 +10,42 @@ import (
 )
 
 // SilentRelay is a TCP relay that can stop forwarding on its open connections without closing them.
-// A network does the same if the peer has disappeared or a NAT has dropped its entry. New
-// connections work.
+// A network behaves like this if the peer has disappeared or a NAT device has forgotten the
+// connection. New connections work meanwhile.
 type SilentRelay struct {
 	*Relay
 
 	mu       sync.Mutex
 	accepted int
-	lines    map[*silentLine]bool // the open connections
+	lines    map[*silentLine]bool // the connections that are open
 }
 
-// StartSilentRelay starts a relay in front of target, a host:port. The testbed stops it.
+// StartSilentRelay starts a TCP relay in front of target, a host:port. The relay can stop
+// forwarding without closing connections. The testbed stops the relay.
 func (n *Network) StartSilentRelay(target string) (*SilentRelay, error) {
 	r := &SilentRelay{lines: map[*silentLine]bool{}}
 	var err error
 	if r.Relay, err = n.startRelay(target, r.carry); err != nil {
 		return nil, err
 	}
-	n.OnClose(r.Cut) // must run before startRelay's OnClose, which waits for the connections
+	// the testbed calls this Cut before it calls startRelay's function, which waits until all
+	// connections have ended
+	n.OnClose(r.Cut)
 	return r, nil
 }
 
-// silentLine is one connection of a SilentRelay.
+// silentLine is one open connection of a SilentRelay.
 type silentLine struct {
 	client net.Conn
 	ended  chan struct{}
 
-	mu    sync.Mutex
-	gates [2]chan struct{} // one per direction, closed when bytes may pass; nil: bytes may pass
+	mu sync.Mutex
+	// for each direction, a channel that is closed when bytes may pass again; nil: bytes may pass
+	// now
+	gates [2]chan struct{}
 }
 
-// The directions of a silentLine, as indexes of gates.
+// The two directions of a connection, as indexes of silentLine.gates.
 const (
 	toServer = iota
 	toClient
@@ -64,14 +69,17 @@ func (r *SilentRelay) carry(client, server net.Conn) {
 	ways.Wait()
 }
 
-// way forwards one direction until its end. It ends the other direction only if the connection
-// broke. While the line is silent, the end of a direction is held back like its bytes.
+// way forwards one direction of a connection until its end. It closes the other direction too only
+// if the connection broke. While the connection is silent, way holds back the direction's end too,
+// like its bytes.
 func (l *silentLine) way(which int, to, from net.Conn) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
 		if err != nil && which == toServer {
-			l.open() // the client has closed: held bytes have no receiver any more
+			// the client has closed the connection, so nobody would receive the bytes that are held
+			// back
+			l.open()
 		}
 		l.pass(which)
 		if n > 0 {
@@ -88,7 +96,7 @@ func (l *silentLine) way(which int, to, from net.Conn) {
 	}
 }
 
-// pass waits while a direction is silent.
+// pass waits until bytes may pass in a direction of the connection.
 func (l *silentLine) pass(which int) {
 	l.mu.Lock()
 	gate := l.gates[which]
@@ -127,8 +135,8 @@ func (r *SilentRelay) running() []*silentLine {
 	return all
 }
 
-// Silence stops forwarding on the open connections in both directions, and returns their number.
-// The relay keeps the bytes until Resume.
+// Silence stops forwarding on all open connections, in both directions, and returns their number.
+// The relay keeps the received bytes until Resume is called.
 func (r *SilentRelay) Silence() int {
 	all := r.running()
 	for _, l := range all {
@@ -138,36 +146,37 @@ func (r *SilentRelay) Silence() int {
 	return len(all)
 }
 
-// HoldAnswers stops forwarding from the server to the client on the open connections. Bytes from
-// the client still pass.
+// HoldAnswers stops forwarding from the server to the client on all open connections. The relay
+// still forwards bytes from the client to the server.
 func (r *SilentRelay) HoldAnswers() {
 	for _, l := range r.running() {
 		l.shut(toClient)
 	}
 }
 
-// Resume forwards the kept bytes and everything after them.
+// Resume ends the effect of Silence and HoldAnswers: the relay forwards the bytes that it has kept,
+// and all later ones.
 func (r *SilentRelay) Resume() {
 	for _, l := range r.running() {
 		l.open()
 	}
 }
 
-// Cut closes all connections, also the silent ones.
+// Cut closes all connections of the relay, including those on which it has stopped forwarding.
 func (r *SilentRelay) Cut() {
 	r.Relay.Cut()
 	r.Resume()
 }
 
-// Accepted returns the number of connections that the relay has accepted so far.
+// Accepted returns the number of connections that the relay has accepted since its start.
 func (r *SilentRelay) Accepted() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.accepted
 }
 
-// HangUp closes the server's side of the open connections, as a load balancer does after its idle
-// timeout. It returns when all clients have noticed this and closed their side.
+// HangUp closes the server's side of all open connections, as a load balancer does after its idle
+// timeout. It returns when all clients have noticed this and have closed their side.
 func (r *SilentRelay) HangUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, run.StartupTime)
 	defer cancel()

@@ -10,16 +10,17 @@ import (
 	"edge/e2e/testbed/run"
 )
 
-// TestSilentRelay checks the states of a SilentRelay. A silent connection forwards nothing and does
-// not end, while a new connection works. Resume forwards the kept bytes. A connection whose client
-// has closed it delivers no more answers. HangUp returns when the clients have closed.
+// TestSilentRelay checks a SilentRelay in each of its states. A silent connection must forward
+// nothing and not end, while a new connection works. Resume must forward the bytes that the relay
+// has kept. After a client has closed its connection, the relay must send it no more answers.
+// HangUp must return when the clients have closed their connections.
 func TestSilentRelay(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	heard := make(chan string, 16) // lines that the server received
+	heard := make(chan string, 16) // lines that the test's server has received, in order
 	go func() {
 		for {
 			c, err := listener.Accept()
@@ -79,7 +80,8 @@ func TestSilentRelay(t *testing.T) {
 	say(lost, "lost")
 	fresh, fromFresh := dial()
 	say(fresh, "meanwhile")
-	hear(fromFresh, "meanwhile") // receives this line first: neither "kept" nor "lost" arrived before it
+	// "meanwhile" must be the first line that arrives: "kept" and "lost" are held back
+	hear(fromFresh, "meanwhile")
 	silent.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if line, err := fromSilent.ReadString('\n'); err == nil || err == io.EOF {
 		t.Errorf("a silent connection delivered %q, %v", line, err)

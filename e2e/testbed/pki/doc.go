@@ -1,6 +1,6 @@
-// Package pki makes the certificates of a run: a certificate authority, and certificates that are
-// valid both for servers at 127.0.0.1 and for clients that Kubernetes identifies by user and
-// groups.
+// Package pki makes the certificates of one run of the testbed: a certificate authority, and
+// certificates that it signs. Each certificate is valid both for a server at 127.0.0.1 and for a
+// client that Kubernetes identifies by user and groups.
 //
 //	ca, err := pki.NewAuthority("kubernetes")
 //	pair, err := ca.Issue("alice", "dev")                      // both PEM

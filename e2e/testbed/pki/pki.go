@@ -16,15 +16,15 @@ import (
 	"time"
 )
 
-// Authority is the certificate authority of one run.
+// Authority is a certificate authority (CA) that lives as long as one run of the testbed.
 type Authority struct {
-	PEM []byte // the authority's certificate
+	PEM []byte // the CA's own certificate
 
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// KeyPair is a certificate and its private key, both in PEM.
+// KeyPair is a certificate with its private key, both in PEM.
 type KeyPair struct {
 	Cert, Key []byte
 }
@@ -54,8 +54,8 @@ func NewAuthority(name string) (*Authority, error) {
 	return &Authority{PEM: EncodePEM("CERTIFICATE", der), cert: cert, key: key}, nil
 }
 
-// Issue makes a certificate that is valid for a server at 127.0.0.1 or localhost, and for a client
-// that Kubernetes identifies as user with groups.
+// Issue signs a new certificate. It is valid for a server at 127.0.0.1 or localhost, and for a
+// client that Kubernetes identifies as this user with these groups.
 func (a *Authority) Issue(user string, groups ...string) (KeyPair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -86,15 +86,15 @@ func (a *Authority) Issue(user string, groups ...string) (KeyPair, error) {
 	return KeyPair{Cert: EncodePEM("CERTIFICATE", der), Key: EncodePEM("PRIVATE KEY", pkcs8)}, nil
 }
 
-// Pool returns a pool that contains the authority's certificate.
+// Pool returns a certificate pool that contains the CA's certificate, for tls.Config.RootCAs.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return pool
 }
 
-// IssueFiles issues a certificate like Issue and writes it to <dir>/<name>.crt and its key to
-// <dir>/<name>.key.
+// IssueFiles signs a new certificate, as Issue does. It writes the certificate to <dir>/<name>.crt
+// and the key to <dir>/<name>.key, and returns both paths.
 func (a *Authority) IssueFiles(dir, name, user string, groups ...string) (cert, key string, err error) {
 	pair, err := a.Issue(user, groups...)
 	if err != nil {
@@ -107,7 +107,7 @@ func (a *Authority) IssueFiles(dir, name, user string, groups ...string) (cert, 
 	return cert, key, os.WriteFile(key, pair.Key, 0o600)
 }
 
-// TLS returns the pair in the form that crypto/tls uses.
+// TLS returns the certificate and its key in the form that crypto/tls uses.
 func (p KeyPair) TLS() (tls.Certificate, error) {
 	c, err := tls.X509KeyPair(p.Cert, p.Key)
 	if err != nil {

@@ -10,18 +10,20 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// BuildEdge compiles cmd/edge of this source tree, once per run, and returns the program's path.
+// BuildEdge compiles edge (cmd/edge of this source tree) once per run of the testbed and returns
+// the program's path.
 func (r *Run) BuildEdge(ctx context.Context) (string, error) {
 	return r.compile(ctx, "edge", ".")
 }
 
-// BuildInpod compiles cmd/inpod, the program that tests run inside pods, and returns its path.
+// BuildInpod compiles inpod (e2e/cmd/inpod), the server that tests run inside pods, once per run of
+// the testbed, and returns the program's path.
 func (r *Run) BuildInpod(ctx context.Context) (string, error) {
 	return r.compile(ctx, "inpod", "e2e")
 }
 
-// compile compiles cmd/<name> of a module of this source tree, once per run, and returns the
-// program's path.
+// compile compiles cmd/<name> of a Go module of this source tree, once per run of the testbed, and
+// returns the program's path.
 func (r *Run) compile(ctx context.Context, name, module string) (string, error) {
 	return r.MakeOnce(name, func(program string) error {
 		root, err := binaries.RepoRoot()
@@ -38,8 +40,8 @@ func (r *Run) compile(ctx context.Context, name, module string) (string, error) 
 	})
 }
 
-// MakeOnce returns the path <state folder>/<name>. On the first call for a name it calls build,
-// which makes the file or folder.
+// MakeOnce returns the path <state folder>/<name>. The first call for a name first calls build,
+// which makes the file or folder at this path.
 func (r *Run) MakeOnce(name string, build func(path string) error) (string, error) {
 	r.build.Lock()
 	defer r.build.Unlock()

@@ -6,9 +6,9 @@
 //	r.OnClose(process.Kill)
 //	err = run.Until(ctx, run.StartupTime, "etcd", probe, process)
 //
-// Several runs can exist at once: each picks free ports, puts its id into the names of bridges and
-// cgroups, and keeps everything else in its state folder.
+// Several runs can exist at the same time. Each run picks free ports, puts its id into the names of
+// bridges and cgroups, and keeps everything else in its state folder.
 //
 // The package also records the tokens that tests use. Run.Leaks searches the run's files for these
-// tokens. The package starts nothing by itself and does not depend on what the programs are for.
+// tokens. The package starts nothing on its own and does not depend on what the programs are for.
 package run

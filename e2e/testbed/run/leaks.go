@@ -13,30 +13,30 @@ import (
 	"strings"
 )
 
-// holders are the files and folders in the state folder that may contain tokens. Leaks searches all
-// others.
+// holders are patterns for the files and folders in the state folder that may contain tokens. Leaks
+// searches all other files for tokens.
 var holders = []string{
-	"kubeconfig-*",           // credentials of the users and of edge
-	"issuer-*",               // the identity provider's state
-	"cluster-*/etcd",         // the API server's storage
-	"cluster-*/containerd",   // containers' file systems
-	"cluster-*/kubelet",      // the pods' volumes
-	"cluster-*/*.kubeconfig", // the kubelet's credential
-	"browser-*",              // a browser's profile; pages receive tokens
-	"owner",                  // the lock of the state folder
+	"kubeconfig-*",           // credentials of users, and edge's own credential
+	"issuer-*",               // state of the identity provider, with its keys
+	"cluster-*/etcd",         // storage of the API server
+	"cluster-*/containerd",   // file systems of the containers
+	"cluster-*/kubelet",      // volumes of the pods
+	"cluster-*/*.kubeconfig", // credential of the kubelet
+	"browser-*",              // profile of the browser, whose pages get tokens
+	"owner",                  // lock of the state folder
 }
 
-// Leaks returns the files of the run that contain a token that an issuer issued, or a token of
-// edge's own. It searches for the token's signature, and for the token's base64url form, which
-// clients send in a WebSocket subprotocol. It searches all files except holders and executables:
-// also edge's logs, audit files, temporary files and crash dumps, and the API servers' logs and
-// audit logs. The result contains no token.
+// Leaks searches the files of the run for tokens and returns the files that contain one: a token
+// that an issuer issued, or a token of edge's own. It searches for the signature of each token and
+// for the token in base64url, as clients send it in a WebSocket subprotocol. It searches all files
+// except holders and executables: also edge's logs, audit files, temporary files and crash dumps,
+// and the API servers' logs and audit logs. The result contains no token.
 func (r *Run) Leaks() ([]string, error) {
 	prints := fingerprints()
 	var found []string
 	err := filepath.WalkDir(r.Dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a temporary file that has been removed
+			return nil // a temporary file that was removed during the search
 		}
 		if err != nil {
 			return err
@@ -52,7 +52,7 @@ func (r *Run) Leaks() ([]string, error) {
 			return nil
 		}
 		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 != 0 { // executables are not searched
+		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 != 0 { // skip executables
 			return nil
 		}
 		text, err := os.ReadFile(path)
@@ -75,14 +75,14 @@ func isHolder(name string) bool {
 	})
 }
 
-// prints maps fingerprints, which are short pieces of tokens, to the kind of token. A piece is
-// unique to its token, so Leaks need not search for whole tokens.
+// prints maps fingerprints to the kind of a token. A fingerprint is a short piece of a token that
+// no other token contains, so Leaks need not search for whole tokens.
 type prints map[[printSize]byte]string
 
-const printSize = 16 // characters, 96 bits
+const printSize = 16 // number of characters, which carry 96 bits
 
-// SentOn is the kind of a token that a test lets edge forward in a URL, which the API server may
-// log.
+// SentOn is the kind of a token that edge forwards in a URL during a test. The API server may log
+// the URL.
 const SentOn = "a token that a test lets edge forward"
 
 func fingerprints() prints {
@@ -92,7 +92,8 @@ func fingerprints() prints {
 		encoded := base64.RawURLEncoding.EncodeToString([]byte(token))
 		all.add(signature, 0, kind)
 		all.add(signature, len(signature)/2, kind)
-		all.add(encoded, len(encoded)*3/4, kind+", in base64url") // lies in the encoded signature; the header is the same in many tokens
+		// a piece of the encoded signature, because many tokens have equal headers
+		all.add(encoded, len(encoded)*3/4, kind+", in base64url")
 		all.add(encoded, len(encoded)-2*printSize, kind+", in base64url")
 	}
 	return all
@@ -106,8 +107,8 @@ func (p prints) add(text string, at int, what string) {
 
 var base64URLRun = regexp.MustCompile(fmt.Sprintf(`[A-Za-z0-9_-]{%d,}`, printSize))
 
-// in returns the kinds of the tokens that text contains. If the file is not edge's (ours is false),
-// it ignores SentOn tokens.
+// in returns the kinds of the tokens that a file's text contains. It ignores tokens of kind SentOn
+// if the file is not edge's own (ours is false).
 func (p prints) in(text []byte, ours bool) []string {
 	found := map[string]bool{}
 	for _, run := range base64URLRun.FindAll(text, -1) {

@@ -13,8 +13,9 @@ var ports struct {
 	given map[int]bool
 }
 
-// FreePort picks a TCP port of 127.0.0.1 on which no process listens. The port is below the
-// kernel's range for outgoing connections. FreePort returns each port only once per process.
+// FreePort returns a TCP port of 127.0.0.1 on which no process listens. The port is below the range
+// from which the kernel takes ports for outgoing connections. Within a process, FreePort returns
+// each port only once.
 func FreePort() (int, error) {
 	ports.Lock()
 	defer ports.Unlock()
@@ -22,7 +23,9 @@ func FreePort() (int, error) {
 		ports.given = map[int]bool{}
 	}
 	for range 1000 {
-		port := 10081 + mrand.IntN(20000) // browsers refuse port 10080 and several below it (net::ERR_UNSAFE_PORT)
+		// above 10080, because browsers refuse 10080 and several ports below it
+		// (net::ERR_UNSAFE_PORT)
+		port := 10081 + mrand.IntN(20000)
 		if ports.given[port] {
 			continue
 		}

@@ -13,25 +13,26 @@ import (
 	"time"
 )
 
-// StartupTime is the timeout of each wait while programs start, on a machine that also runs tests.
-// It must be longer than two minutes: a kubelet that was slow to register its node waits that long
-// before it tries again to become ready.
+// StartupTime is the timeout for each wait while the testbed's programs start, also on a machine
+// that runs tests at the same time. It must be longer than two minutes: a kubelet that was slow to
+// register its node waits that long before it again tries to become ready.
 const StartupTime = 5 * time.Minute
 
-// Process is a program that Spawn started. The kernel kills it when the testbed's own process ends
-// for any reason.
+// Process is a running program that Spawn started. The kernel kills it when the testbed's own
+// process ends, for whatever reason.
 type Process struct {
 	Name string
-	Log  string // path of the file with the program's output
+	Log  string // path of the file that receives the program's output
 
-	cmd    *exec.Cmd
-	done   chan struct{} // closed when the process has ended
-	err    error         // result of cmd.Wait; read it only after done is closed
-	killed sync.Once     // prevents a second kill: by then the process id may belong to another process
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the program has ended
+	err  error         // result of cmd.Wait; valid after done is closed
+	// allows only one kill, because later the process id may belong to another process
+	killed sync.Once
 }
 
-// Spawn starts a program in its own process group. The program's output is appended to
-// <dir>/<name>.log.
+// Spawn starts a program in a process group of its own. The program's output is appended to the
+// file <dir>/<name>.log.
 func Spawn(dir, name string, argv []string, env ...string) (*Process, error) {
 	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -54,40 +55,40 @@ func Spawn(dir, name string, argv []string, env ...string) (*Process, error) {
 	return p, nil
 }
 
-// Done returns a channel that is closed when the process has ended.
+// Done returns a channel that is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Pid returns the process id.
+// Pid returns the process id of the program.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Kill sends SIGKILL to the process group and waits until the process has ended. Kill and Stop may
-// be called again.
+// Kill sends SIGKILL to the program's process group and waits until the program has ended. After
+// Kill or Stop, both may be called again.
 func (p *Process) Kill() {
 	p.killed.Do(func() { syscall.Kill(-p.Pid(), syscall.SIGKILL) })
 	<-p.done
 }
 
-// Stop sends SIGTERM to the process, waits for it to end for at most grace, and then kills the
-// process group.
+// Stop sends SIGTERM to the program and waits for at most grace until it has ended. Then it kills
+// the process group.
 func (p *Process) Stop(grace time.Duration) {
 	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(grace):
 	}
-	p.Kill() // also kills the process's children in the group
+	p.Kill() // also kills child processes that are still in the process group
 }
 
-// Signal sends s to the process only, not to its group.
+// Signal sends the signal s to the program only, not to its process group.
 func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
 
-// Output returns the content of the log file: everything that the process wrote so far.
+// Output returns everything that the program has written to its log file so far.
 func (p *Process) Output() (string, error) {
 	b, err := os.ReadFile(p.Log)
 	return string(b), err
 }
 
-// Tail returns the end of the process's output, at most 4 KiB.
+// Tail returns the last lines of the program's output, at most 4 KiB.
 func (p *Process) Tail() string {
 	b, err := os.ReadFile(p.Log)
 	if err != nil {
@@ -101,9 +102,9 @@ func (p *Process) Tail() string {
 	return string(b)
 }
 
-// Until calls try every 50 ms until it returns nil. Until fails when ctx ends, after timeout, or
-// when one of the processes in `on` has ended. The error then contains the end of that process's
-// output.
+// Until calls try every 50 ms until try returns nil. It fails when ctx ends, when the timeout has
+// passed, or when one of the processes in `on` has ended. The error then contains the last lines of
+// that process's output. what names the awaited event in errors.
 func Until(ctx context.Context, timeout time.Duration, what string, try func(context.Context) error, on ...*Process) error {
 	whole := ctx
 	ctx, cancel := context.WithTimeout(whole, timeout)
@@ -138,9 +139,10 @@ func Until(ctx context.Context, timeout time.Duration, what string, try func(con
 	}
 }
 
-// starter returns the channel of functions that one permanent thread calls. All processes are
-// started on this thread. The kernel sends a parent-death signal when the thread that started a
-// process ends, not only when the whole parent process ends (golang/go#27505).
+// starter returns a channel. A thread that never ends calls each function that is sent to the
+// channel, and the testbed starts all processes on this thread. Otherwise the kernel would kill a
+// process when the thread that started it ends, and not only when the whole parent process ends
+// (golang/go#27505).
 var starter = sync.OnceValue(func() chan<- func() {
 	c := make(chan func())
 	go func() {
@@ -152,7 +154,8 @@ var starter = sync.OnceValue(func() chan<- func() {
 	return c
 })
 
-// Start starts a prepared command on starter's thread, so that the command ends with this process.
+// Start starts the command cmd on the permanent thread of starter, so that the kernel kills the
+// command when this process ends.
 func Start(cmd *exec.Cmd) error {
 	errc := make(chan error)
 	starter() <- func() { errc <- cmd.Start() }

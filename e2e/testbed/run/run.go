@@ -8,24 +8,26 @@ import (
 	"edge/e2e/testbed/pki"
 )
 
-// Run owns a state folder and everything that was started through it.
+// Run is one run of the testbed. It owns a state folder and everything that was started through it.
 type Run struct {
 	Bin *binaries.Set
-	CA  *pki.Authority // signs the certificates of edge, the issuer and the load balancer
-	Dir string         // state folder
-	ID  string         // 8 hexadecimal digits, part of the name of everything outside the state folder
-	Log io.Writer      // receives progress messages of long work; safe for use by several goroutines
+	CA  *pki.Authority // CA that signs the certificates of edge, the issuer and the load balancers
+	Dir string         // path of the state folder
+	// id of the run, 8 hexadecimal digits; part of the name of everything outside the state folder
+	ID string
+	// receives progress messages of long work; several goroutines may write to it
+	Log io.Writer
 
 	mu    sync.Mutex
-	undo  []func() // End calls them in reverse order
+	undo  []func() // functions that OnClose registered; End calls the last one first
 	ended bool
 
-	build sync.Mutex      // held during MakeOnce; guards built
+	build sync.Mutex      // held while MakeOnce runs; also guards built
 	built map[string]bool // names for which MakeOnce has succeeded
 }
 
-// End undoes everything that was started, in reverse order. Only the first call does so and returns
-// true.
+// End ends the run: it calls the functions that OnClose registered, the last one first. Only the
+// first call of End does so and returns true.
 func (r *Run) End() bool {
 	r.mu.Lock()
 	if r.ended {
@@ -42,8 +44,9 @@ func (r *Run) End() bool {
 	return true
 }
 
-// OnClose registers f, which End calls. If the run has ended already, OnClose calls f at once. So a
-// program that starts while an interrupt ends the run is stopped too.
+// OnClose registers a function that End calls, for example to stop a program. If the run has
+// already ended, OnClose calls f at once, so that a program is also stopped if it starts while an
+// interrupt ends the run.
 func (r *Run) OnClose(f func()) {
 	r.mu.Lock()
 	if r.ended {

@@ -5,14 +5,16 @@ import (
 	"sync"
 )
 
-// handedOut records the tokens that the issuers of this process issued, and edge's own tokens.
-// Run.Leaks checks that neither edge nor an API server writes them to a file.
+// handedOut records the tokens that the issuers in this process have issued, and edge's own tokens.
+// Run.Leaks searches files for them, because neither edge nor an API server may write a token to a
+// file.
 var handedOut struct {
 	sync.Mutex
-	kind map[string]string // by token
+	kind map[string]string // kind of each token, by token
 }
 
-// NoteToken records token and its kind for Run.Leaks, and returns token.
+// NoteToken records a token and its kind, so that Run.Leaks searches for the token, and returns the
+// token.
 func NoteToken(token, kind string) string {
 	handedOut.Lock()
 	defer handedOut.Unlock()

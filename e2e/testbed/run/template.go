@@ -7,8 +7,8 @@ import (
 	"text/template"
 )
 
-// Render executes the template text with values and writes the result to the file `to`. A key that
-// is missing in values is an error.
+// Render executes the Go template text with values and writes the result to the file `to`. It
+// returns an error if the template uses a key that values does not contain.
 func Render(to, text string, values any) error {
 	t, err := template.New(filepath.Base(to)).Option("missingkey=error").Parse(text)
 	if err != nil {
