@@ -61,9 +61,9 @@ func (a attacked) reviewed(verb, resource, subresource string) bool {
 	return false
 }
 
-// TestVerbDrift checks that a user with the verb get but not create on pods/exec, pods/attach and
-// pods/portforward gets no stream: in every dialect, with every upstream protocol, and also where
-// the API server itself would require only get for a WebSocket.
+// TestVerbDrift checks exec, attach and port-forward for a user who has only the verb get on them,
+// not create. edge must open no stream for that user, in any dialect and with any upstream
+// protocol. This also holds where the API server itself would require only get for a WebSocket.
 func TestVerbDrift(t *testing.T) {
 	forEachSite(t, func(t *testing.T, s *site) {
 		rules := []rbacv1.PolicyRule{{
@@ -87,8 +87,9 @@ func TestVerbDrift(t *testing.T) {
 				a := attack(t, s.cluster.Kind, "--upstream-streaming="+mode)
 				ask := func(token, uri string, d rawclient.Dialect) {
 					method, lines := askStream(d)
-					// do not remove the requests that the recorder has stored: edge caches reviews,
-					// so an earlier review may count
+					// Count the requests instead of removing them with Forget, which would also
+					// remove the reviews. edge caches reviews, so it does not send the same review
+					// again.
 					before := len(a.requests())
 					got := raw(t.Context(), t, a.as(token), method, uri, lines...)
 					if token == getter && got.code != http.StatusForbidden || token != getter && mode == "auto" && got.code != http.StatusSwitchingProtocols {
@@ -115,8 +116,9 @@ func TestVerbDrift(t *testing.T) {
 	})
 }
 
-// TestNodesProxyExec checks that an exec through a node or pod proxy requires create, as every exec
-// does, although an API server requires only get for it.
+// TestNodesProxyExec checks an exec that a client sends to the kubelet through the API server's
+// proxy for nodes or pods. edge must require the verb create for it, as for every exec, although an
+// API server requires only get.
 func TestNodesProxyExec(t *testing.T) {
 	t.Parallel()
 	s := sites[cluster.New]

@@ -208,8 +208,8 @@ func TestUnknownKidFlood(t *testing.T) {
 		})
 	}
 	flood(0)
-	// Between the two floods, wait until demandInterval has passed, so that an unknown key id makes
-	// edge fetch the keys again.
+	// Between the two floods, send tokens with unknown key ids until edge fetches the issuer's keys
+	// for one of them.
 	for i := 0; fetches() == before && t.Context().Err() == nil && time.Since(began) < 3*demandInterval; i++ {
 		unknown(fmt.Sprintf("one-%d", i))
 		time.Sleep(50 * time.Millisecond)

@@ -60,7 +60,7 @@ func TestHopByHop(t *testing.T) {
 			}
 			c.Close()
 		}
-		// HTTP/2 forbids the header fields in the list above (RFC 9113, section 8.2.2)
+		// HTTP/2 forbids header fields such as Connection and Upgrade (RFC 9113, section 8.2.2)
 		a.nothing(t, "a field that HTTP/2 has not")
 	})
 }

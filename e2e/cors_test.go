@@ -25,7 +25,8 @@ type asked struct {
 	Error  string
 }
 
-// whoAmIURI is a path at which a POST returns the user as which the API server sees the client.
+// whoAmIURI is a path to which a client sends a POST. The response contains the user that the API
+// server has identified.
 const whoAmIURI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 const whoAmIBody = `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`

@@ -152,7 +152,7 @@ func (o *oracles) observe(key string, run func() (rawclient.Observation, error))
 // slots limits the number of scenarios that run at the same time.
 var slots = make(chan struct{}, 6)
 
-// mostScenario is the timeout of one run of a scenario.
+// mostScenario is the timeout of one run of a scenario (what a client does in a session).
 const mostScenario = 5 * time.Minute
 
 // mostOwn is how often a scenario is tried directly at the API server, which sometimes fails with

@@ -62,7 +62,8 @@ func (r *results) checkDocuments(passed bool) error {
 	return nil
 }
 
-// whole reports whether the results contain every cell of the matrix.
+// whole reports whether the results contain every cell of the compatibility matrix, so that no
+// operation was left out.
 func (r *results) whole() bool {
 	cells := 0
 	for _, there := range clientsAt(true) {

@@ -104,8 +104,8 @@ func (f *flow) ask(c *caller, s signed) {
 // excuse allows all later requests that are counted under the name `by` to fail.
 func (f *flow) excuse(by string) { f.excused.Store(by, nil) }
 
-// await returns when, for each of these names, edge has answered `enough` further requests with
-// 200.
+// await returns when edge has answered `enough` more requests with 200 for each name in `by` (a
+// user or a key).
 func (f *flow) await(by ...string) {
 	f.t.Helper()
 	for _, by := range by {

@@ -64,7 +64,7 @@ func TestIssuerDown(t *testing.T) {
 		if code, body, err := c.get(ctx, podsURI, fresh); err != nil || code != http.StatusOK {
 			t.Errorf("a new token of a known key: %d %s, %v", code, body, err)
 		}
-		// a token with an unknown key id, which makes edge try to fetch the issuer's keys
+		// a token whose key id edge does not know, so that edge tries to fetch the issuer's keys
 		stranger, err := provider.MintAs("nobody", provider.Claims("bob"))
 		if err != nil {
 			t.Fatal(err)

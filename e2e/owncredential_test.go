@@ -55,8 +55,8 @@ func edgeWithTokenFile(t *testing.T, c *cluster.Cluster) (*testbed.Edge, *tokenF
 	return startEdge(t, testbed.EdgeOptions{Cluster: c, Issuer: idp, Args: []string{"--kubeconfig=" + kubeconfig}}), f
 }
 
-// replace makes a new Secret and a token that is bound to it. It replaces the file atomically, as a
-// kubelet does.
+// replace makes a new Secret and a token that is bound to it. It replaces the content of the token
+// file atomically, as a kubelet does.
 func (f *tokenFile) replace() {
 	f.Helper()
 	secret, err := f.cluster.Client.CoreV1().Secrets(edgeNamespace).Create(f.Context(),
@@ -253,8 +253,8 @@ func TestReadyBesideTerminatingAPIServer(t *testing.T) {
 		}
 		return nil
 	})
-	// one poll per second: longer than the 15 s after which edge would notice, shorter than the API
-	// server's shutdown delay
+	// number of polls, one per second: longer than the 15 s after which edge would notice, shorter
+	// than the API server's shutdown delay
 	const polls = 25
 	for range polls {
 		code, said, err := edge.Ready(t.Context())

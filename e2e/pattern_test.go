@@ -35,7 +35,7 @@ func copyPattern(w io.Writer, n int) error {
 	return nil
 }
 
-var patternHashes sync.Map // hash of the pattern, by its number of bytes
+var patternHashes sync.Map // maps a number of bytes to the SHA-256 of a pattern of that length
 
 func patternHash(n int) string {
 	if sum, ok := patternHashes.Load(n); ok {

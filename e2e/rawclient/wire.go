@@ -17,7 +17,8 @@ type wire interface {
 	// end half-closes the client's side of a stream. It returns ErrCannotSay if the dialect has no
 	// half-close.
 	end(stream int) error
-	// reset ends both directions of a stream. It returns ErrCannotSay if the dialect has no reset.
+	// reset ends both directions of a stream at once. It returns ErrCannotSay if the dialect has no
+	// message for that.
 	reset(stream int) error
 	// read calls event for everything that arrives, until the server closes the session or the
 	// connection ends. It returns the close code.

@@ -25,12 +25,13 @@ type report struct {
 
 // kindResult is the result of all rounds for one kind of session, both direct and through edge.
 type kindResult struct {
-	Kind      string    `json:"kind"`
-	Dial      interval  `json:"dialToStdout"`
-	Request   interval  `json:"requestToStdout"`
-	Switch    interval  `json:"dialTo101"`
-	EdgeCPU   []float64 `json:"edgeCPU"`         // CPU time of edge per session through edge
-	DirectCPU []float64 `json:"apiServerDirect"` // CPU time of the API server per direct session
+	Kind    string    `json:"kind"`
+	Dial    interval  `json:"dialToStdout"`
+	Request interval  `json:"requestToStdout"`
+	Switch  interval  `json:"dialTo101"`
+	EdgeCPU []float64 `json:"edgeCPU"` // CPU time of edge per session through edge
+	// CPU time of the API server per direct session, without edge
+	DirectCPU []float64 `json:"apiServerDirect"`
 	APICPU    []float64 `json:"apiServerBehindEdge"`
 }
 

@@ -19,7 +19,7 @@ import (
 	"edge/e2e/testbed/binaries"
 )
 
-// settings are the values of the command's flags.
+// settings are the values of the flags of the command stress.
 type settings struct {
 	root   string // the repository's root folder
 	budget time.Duration

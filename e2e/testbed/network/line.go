@@ -12,7 +12,8 @@ import (
 type LineOptions struct {
 	// delay from the client to the target and back; each direction has half of it
 	RoundTrip time.Duration
-	Rate      int // bytes per second in each direction, for all connections together; 0: no limit
+	// bytes per second in each direction, shared by all connections of the line; 0: no limit
+	Rate int
 }
 
 const (
