@@ -53,8 +53,8 @@ func newRelease(ctx context.Context, tr *trial, suffix string) (*release, error)
 	return r, err
 }
 
-// helm runs a helm command on the release. For install and upgrade it adds the chart's path and the
-// values in args.
+// helm runs a helm command on the release. For install and upgrade it adds the chart's path, and
+// the chart's values for the node and the image.
 func (r *release) helm(ctx context.Context, command string, args ...string) clients.Result {
 	argv := []string{command, releaseName}
 	if command == "install" || command == "upgrade" {

@@ -169,7 +169,7 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 				r := <-reply
 				if r.says(http.StatusBadGateway, maybeDone) || r.says(http.StatusGatewayTimeout, maybeDone) {
 					told++
-				} else if r.err != nil || r.code != http.StatusCreated { // 201: edge sent the POST on another connection
+				} else if r.err != nil || r.code != http.StatusCreated { // edge used another connection
 					wrong.add("a POST failed without the message that it "+maybeDone, r)
 				}
 			}

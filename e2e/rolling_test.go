@@ -197,7 +197,7 @@ func (o *told) ask(ctx context.Context, t *testing.T, to cluster.Access) {
 			o.read++
 		} else if r.isBusy() {
 			o.busy++
-		} else if o.kill && r.err != nil { // the response began but ended before it was complete; if it had not begun, edge would have sent a Status
+		} else if o.kill && r.err != nil { // the response began but broke off; otherwise edge sends a Status
 			o.broken++
 		} else if o.unread++; o.unread <= mostFailures {
 			t.Errorf("a GET: %v", r)
