@@ -62,7 +62,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if t := negotiate.ParseTarget(r.URL); t.IsStream() {
 		route = h.explainLostUpgrade(route, t, refusalKeyOf(id, r.URL))
-	} else if mayWait(r.URL) {
+	} else if negotiate.IsEndless(r) {
 		route, w = waitUnbuffered(route, w)
 	}
 	route.ServeHTTP(w, r)

@@ -2,13 +2,12 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -82,12 +81,6 @@ type bufferPool struct{}
 func (bufferPool) Get() []byte  { return streams.Borrow()[:] }
 func (bufferPool) Put(b []byte) { streams.Return((*streams.Buffer)(b)) }
 
-// mayWait reports whether the answer may spend most of its time waiting for data, as a watch or a
-// followed log does.
-func mayWait(u *url.URL) bool {
-	return strings.Contains(u.RawQuery, "watch=") || strings.Contains(u.RawQuery, "follow=") || strings.Contains(u.Path, "/watch/")
-}
-
 // waitUnbuffered returns a copy of route, and a writer for it, with which an answer does not hold
 // one of the relay's buffers while it waits for data.
 func waitUnbuffered(route *httputil.ReverseProxy, w http.ResponseWriter) (*httputil.ReverseProxy, http.ResponseWriter) {
@@ -139,12 +132,15 @@ type waitingAnswer struct {
 func (a *waitingAnswer) Read([]byte) (int, error) {
 	for last := mediumWait; ; { // the first read uses a large buffer, since data comes soon
 		n, err := a.passOn(last)
+		if n > 0 && err != io.EOF {
+			// Bytes can come together with an error, after which ReverseProxy panics: net/http then
+			// drops bytes that are not flushed. A failed flush is ignored, as in ReverseProxy: if
+			// the client has disconnected, the next Write fails.
+			_ = a.FlushError()
+		}
 		if err != nil {
 			return 0, err
 		}
-		// ReverseProxy ignores this error too: if the client has disconnected, the next Write
-		// fails.
-		_ = a.FlushError()
 		last = n
 	}
 }
@@ -165,12 +161,19 @@ func (a *waitingAnswer) passOn(last int) (int, error) {
 	}
 }
 
+// passThrough reads once with buf and writes the bytes. A failed write is never io.EOF, which
+// would be the end of the body.
 func (a *waitingAnswer) passThrough(buf []byte) (int, error) {
 	n, err := a.ReadCloser.Read(buf)
-	if n > 0 {
-		if _, failed := a.Write(buf[:n]); failed != nil {
-			return n, failed
-		}
+	if n == 0 {
+		return 0, err
+	}
+	written, failed := a.Write(buf[:n])
+	if failed == nil && written < n {
+		failed = io.ErrShortWrite
+	}
+	if failed != nil {
+		return n, fmt.Errorf("write to the client: %w", failed)
 	}
 	return n, err
 }
