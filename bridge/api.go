@@ -13,12 +13,13 @@ import (
 	"edge/bridge/internal/upstream"
 )
 
-// The names below are defined in internal packages and re-exported here for other packages.
+// This file re-exports types and functions of the internal packages below bridge, so that packages
+// outside bridge can use them.
 
 type (
 	// Reason states why edge itself, and not the API server, answered a request.
 	Reason = status.Reason
-	// Cause states why a stream ended.
+	// Cause states why a stream (an exec, attach, port-forward or other upgrade) ended.
 	Cause = session.Cause
 	// Streaming selects the protocol between edge and the API server for exec, attach and
 	// port-forward.
@@ -67,14 +68,15 @@ const (
 )
 
 var (
-	// ErrNoCredential is returned by a transport that has no credential to send.
+	// ErrNoCredential is the error of a request of edge's own if edge has no credential to send to
+	// the API server.
 	ErrNoCredential = upstream.ErrNoCredential
 	// ErrRefused is returned by [Credential.Ready] if the API server does not accept the
 	// credential.
 	ErrRefused = upstream.ErrRefused
 )
 
-// NewCredential reads the credential that cfg names.
+// NewCredential reads edge's own credential for the API server from the sources in cfg.
 func NewCredential(cfg CredentialConfig) (*Credential, error) { return upstream.NewCredential(cfg) }
 
 // NewTransport returns a transport for edge's own requests. Such requests take the same route to
@@ -83,12 +85,14 @@ func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err err
 	return upstream.NewTransport(cfg)
 }
 
-// Listener returns l with connections from which the relay can read without waiting. Place it below
-// TLS. edge works without it, but then small messages cost more.
+// Listener wraps l. The relay moves bytes between clients and the API server; with Listener it can
+// read what has arrived on a connection without waiting for more. Pass the result to
+// tls.NewListener, so that it is below TLS. edge works without Listener, but then small messages
+// cost more CPU.
 func Listener(l net.Listener) net.Listener { return leg.Listener(l) }
 
-// Refuse answers a request that does not reach a Handler, in the same form as a Handler does. The
-// answer is err if err is an APIStatus, and a 500 otherwise.
+// Refuse answers a request that does not reach a Handler, in the form in which a Handler answers: a
+// metav1.Status, or plain text. The answer is err if err is an APIStatus, and a 500 otherwise.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) { status.Refuse(w, r, err) }
 
 // BeginsStream reports whether r is an upgrade to an exec, attach or port-forward, also through a

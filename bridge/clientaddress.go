@@ -11,8 +11,8 @@ import (
 // forwardedFor is the canonical key of X-Forwarded-For in an http.Header.
 const forwardedFor = "X-Forwarded-For"
 
-// maxHops bounds the addresses of X-Forwarded-For that edge reads, counted from the nearest one.
-// The peer's own address is included.
+// maxHops is the maximum number of addresses in X-Forwarded-For that edge reads, counted from the
+// proxy nearest to edge. It includes the address at the other end of edge's TCP connection.
 const maxHops = 32
 
 // trustedProxies are the networks of the proxies whose X-Forwarded-For edge trusts.
@@ -20,7 +20,7 @@ type trustedProxies []netip.Prefix
 
 // setForwardedFor deletes every header in which the client states who or where it is. It then sets
 // X-Forwarded-For to the client's address, followed by the addresses of the trusted proxies, the
-// nearest last. From then on edge vouches for the value of X-Forwarded-For.
+// nearest last. Afterwards X-Forwarded-For contains only addresses that edge has checked.
 func (t trustedProxies) setForwardedFor(r *http.Request) {
 	said := r.Header[forwardedFor]
 	for name := range r.Header {
@@ -35,9 +35,10 @@ func (t trustedProxies) setForwardedFor(r *http.Request) {
 	r.Header[forwardedFor] = []string{t.forwardedPath(host, said)}
 }
 
-// forwardedPath returns the addresses from the client to the peer. The client is the rightmost
-// address that does not belong to a trusted proxy. Addresses to the left of it are dropped, because
-// no trusted proxy vouches for them.
+// forwardedPath returns the addresses on the way from the client to peer, the other end of edge's
+// TCP connection. said contains the lines of X-Forwarded-For. The client is the rightmost address
+// that does not belong to a trusted proxy. Addresses further left are dropped, because no trusted
+// proxy vouches for them.
 func (t trustedProxies) forwardedPath(peer string, said []string) string {
 	address, err := netip.ParseAddr(peer)
 	if err != nil || !t.contains(address) || len(said) == 0 {
@@ -77,18 +78,18 @@ func hopAddress(hop string) (netip.Addr, error) {
 	return netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(hop, "["), "]"))
 }
 
-// ClientIP returns the address of the client, as far as edge can know it: the peer's address, or
-// the address that trusted proxies report. Call it after ServeHTTP has begun. It returns "" if the
-// server does not know the peer's address.
+// ClientIP returns the address of the client, as far as edge can know it: the other end of the TCP
+// connection, or the address that trusted proxies report. Call it after ServeHTTP has begun. It
+// returns "" if the HTTP server does not know the other end's address.
 func ClientIP(r *http.Request) string {
 	first, _, _ := strings.Cut(r.Header.Get(forwardedFor), ",")
 	return first
 }
 
-// isProxyHeader reports whether the header name states who or where a client is. The API server
-// might take such a header for one that a front proxy has set. X-Remote-User and similar headers
-// would set the requestor; X-Real-Ip and X-Forwarded-For would set an address in the audit log.
-// Some servers treat "_" in a name as "-", so "_" is treated as "-" here too.
+// isProxyHeader reports whether name is a header in which proxies state who or where a client is.
+// The API server might take such a header for one that a front proxy has set. X-Remote-User and
+// similar headers would set the requestor; X-Real-Ip and X-Forwarded-For would set an address in
+// the audit log. Some servers treat "_" in a name as "-", so "_" is treated as "-" here too.
 func isProxyHeader(name string) bool {
 	switch {
 	case len(name) < len("Forwarded"):

@@ -13,8 +13,8 @@ import (
 )
 
 // crossOrigin lists the origins whose web pages may read edge's answers with fetch. It works like
-// kube-apiserver's --cors-allowed-origins; the comments below name each difference. WebSockets are
-// not subject to CORS: origins decides about them.
+// kube-apiserver's --cors-allowed-origins; the comments in cors.go name each difference. CORS does
+// not apply to WebSockets: the type origins states which pages may open them.
 //
 // edge does not use kube-apiserver's own handler. The package of that handler imports 144 other
 // packages, and the handler sends Access-Control-Allow-Credentials. edge never sends that header: a
@@ -22,27 +22,30 @@ import (
 // as a client certificate. Such a page must send a token that it holds itself.
 type crossOrigin []*regexp.Regexp
 
-// maxOriginBytes bounds the length of the Origin header that is matched, because this happens
-// before the client is authenticated. A scheme, a host of 253 bytes and a port are shorter. A
-// longer Origin is not allowed.
+// maxOriginBytes is the maximum length of an Origin header that edge compares with the allowed
+// origins. A limit is needed because edge does this before it authenticates the client. A scheme, a
+// host of 253 bytes and a port are shorter. A longer Origin is not allowed.
 const maxOriginBytes = 1 << 10
 
-// preflightMaxAge is how long a browser may cache the answer to a preflight. An origin that is
-// removed from the list cannot read any answer from that moment on, because each answer names the
-// origin that may read it.
+// preflightMaxAge is how long a browser may cache the answer to a CORS preflight. If an operator
+// removes an origin from the list, its pages cannot read any later answer, in spite of the cached
+// preflight: each answer names the origin that may read it.
 const preflightMaxAge = 10 * time.Minute
 
 const (
-	// corsMethods is the same list as kube-apiserver's.
+	// corsMethods are the methods that edge allows in the answer to a CORS preflight, the same as
+	// kube-apiserver's.
 	corsMethods = "POST, GET, OPTIONS, PUT, DELETE, PATCH"
-	// corsHeaders begins with kube-apiserver's list. The second line adds:
+	// corsHeaders are the request headers that edge allows in the answer to a CORS preflight. The
+	// list begins with kube-apiserver's. edge adds:
 	//
 	//	Accept         a list of types can be longer than the 128 bytes that need no permission
 	//	If-None-Match  discovery and OpenAPI answers have an ETag
-	//	Impersonate-*  for consoles with "view as"; edge reviews each impersonation
+	//	Impersonate-*  for consoles that show another user's view; edge reviews each
 	corsHeaders = "Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, Authorization, X-Requested-With, If-Modified-Since, " +
 		"Accept, If-None-Match, Impersonate-User, Impersonate-Group, Impersonate-Uid"
-	// corsExposed contains Date, as kube-apiserver's list does, and adds:
+	// corsExposed are the answer headers that a web page of an allowed origin may read: Date, as in
+	// kube-apiserver's list, and
 	//
 	//	Audit-Id     to report a failure with
 	//	Warning      for deprecations
@@ -51,7 +54,7 @@ const (
 	corsExposed = "Date, Audit-Id, Warning, Retry-After, Etag"
 )
 
-// parseCrossOrigin compiles the expressions of list. It applies kube-apiserver's rule: an
+// parseCrossOrigin compiles the regular expressions in list. It applies kube-apiserver's rule: an
 // expression must be pinned to the start and the end of the host, see CVE-2022-1996.
 // kube-apiserver's own function (validateCorsAllowedOriginList) is not used because its package
 // imports etcd.
@@ -76,7 +79,7 @@ func parseCrossOrigin(list []string) (crossOrigin, error) {
 	return all, nil
 }
 
-// allows reports whether a page of the given origin may read an answer.
+// allows reports whether a web page of the given origin may read edge's answers.
 func (all crossOrigin) allows(origin string) bool {
 	return origin != "" && len(origin) <= maxOriginBytes &&
 		slices.ContainsFunc(all, func(e *regexp.Regexp) bool { return e.MatchString(origin) })
@@ -156,7 +159,8 @@ func (w *corsWriter) FlushError() error {
 }
 
 // mark sets the CORS headers of the answer. It adds "Vary: Origin" to every answer, also if the
-// request has no Origin: a cache must not serve such an answer to a web page.
+// request has no Origin: a cache must not send the answer to a request without Origin to a web
+// page.
 func (w *corsWriter) mark() {
 	h := w.Header()
 	for name := range h {

@@ -18,7 +18,7 @@ import (
 	"edge/impersonate"
 )
 
-// Config configures a Handler. New validates it.
+// Config configures a Handler, which forwards requests to one API server. New validates the Config.
 type Config struct {
 	// Upstream is the API server, with edge's own credential. Upstream.Timeout bounds the wait for
 	// the header of a response; 0 means no bound (for upgrades: 60 s).
@@ -31,8 +31,9 @@ type Config struct {
 	// credential from the request. If it returns an APIStatus error, that is the response; any
 	// other error becomes a 500.
 	Identify func(*http.Request) (impersonate.Identity, error)
-	// Review is required. It returns nil if the identity has the permission in the attributes. edge
-	// reviews the verb create where it sends a stream upstream as a GET. See impersonate.Reviewer.
+	// Review is required. It checks whether the identity has the permission that the attributes
+	// describe, and returns nil if so. edge calls it for the verb create before it requests a
+	// stream from the API server by GET. See impersonate.Reviewer.
 	Review func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
 	// Streaming selects the protocol between edge and the API server for streams; "" means auto.
 	Streaming upstream.Streaming
@@ -48,10 +49,10 @@ type Config struct {
 	// TrustedProxies are the networks of the load balancers in front of edge. edge trusts the
 	// X-Forwarded-For header that they send.
 	TrustedProxies []netip.Prefix
-	// Observe is called for each request; nil means no observer.
+	// Observe is notified of each request; nil means no observer.
 	Observe Observer
-	// OnLost, if set, is called after a stream has ended because upstream was lost: its connection
-	// broke, it did not answer keepalives, or it ended without a valid Status.
+	// OnLost, if set, is called after a stream has ended because the API server's side failed: its
+	// connection broke, it did not answer keepalives, or it ended without a valid Status.
 	OnLost func()
 	// MaxSessions limits the streams that are open at the same time; 0 means DefaultMaxSessions.
 	MaxSessions int
@@ -70,8 +71,9 @@ type Handler struct {
 	identify      func(*http.Request) (impersonate.Identity, error)
 	cluster       *upstream.Cluster
 	impersonating *httputil.ReverseProxy // for requests with edge's own credential
-	// sandboxed is like impersonating, for clients that sent no other credential than one that a
-	// browser adds by itself.
+	// sandboxed works like impersonating, and tells the browser to give the answer's page no origin
+	// (see sandboxing). It serves clients whose only credential is one that a browser adds by
+	// itself.
 	sandboxed   *httputil.ReverseProxy
 	passthrough *httputil.ReverseProxy // for requests with the client's own token
 	sessions    *session.Registry
@@ -138,14 +140,15 @@ func New(cfg Config) (*Handler, error) {
 }
 
 // Drain refuses new streams and ends the open streams with a Status that gives the reason. It waits
-// until all streams have ended or ctx is done. In the latter case it cuts the remaining streams.
+// until all streams have ended or ctx is done. If ctx is done first, Drain cuts the remaining
+// streams.
 func (h *Handler) Drain(ctx context.Context) { h.sessions.Drain(ctx) }
 
 // Sessions returns the number of open streams.
 func (h *Handler) Sessions() int { return h.sessions.Len() }
 
-// Close closes the idle connections to the API server and keeps no spare ones from then on. Open
-// streams continue; Drain ends them.
+// Close closes the idle connections to the API server, and from then on keeps no spare connections.
+// Open streams continue; Drain ends them.
 func (h *Handler) Close() {
 	h.cluster.Close()
 	h.sessions.Close()

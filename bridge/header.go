@@ -14,16 +14,19 @@ import (
 // states who or where it is. It sets edge's identity for the request last. Every request that goes
 // upstream passes through rewriteHeader.
 func rewriteHeader(h http.Header, id impersonate.Identity) error {
-	// The value was set by edge, see setForwardedFor. It is saved here because a Connection header
-	// that names X-Forwarded-For must not remove it.
+	// edge has set X-Forwarded-For, see setForwardedFor. Save the value: impersonate.Rewrite
+	// removes each header that the client's Connection header names, and that must not affect
+	// X-Forwarded-For.
 	forwarded, ok := h[forwardedFor]
-	// An Observer may have set the Audit-ID. The API server should record the request under the
-	// same ID.
+	// An Observer, such as package audit, may have set the Audit-ID. The API server should record
+	// the request under the same ID.
 	record, onRecord := h[status.HeaderAuditID]
 	if err := impersonate.Rewrite(h, id); err != nil {
 		return status.New(status.ReasonIdentity, http.StatusForbidden, metav1.StatusReasonForbidden, err.Error())
 	}
-	if id.IsEdgeItself() { // the API server sees the address of this client itself
+	// Only edge connect uses edge's own identity. It runs on the user's machine, so the API server
+	// sees that machine's address itself.
+	if id.IsEdgeItself() {
 		delete(h, forwardedFor)
 	} else if ok {
 		h[forwardedFor] = forwarded

@@ -2,16 +2,18 @@ package leg
 
 import "edge/streams"
 
-// coalesced is the leg as its relay loop writes to it. The frames that the loop writes between two
-// waits for its source are kept back, up to writeBufferSize bytes, and leave in one write. The loop
-// calls Flush on the leg before it waits.
+// coalesced is a leg (one of a session's two connections) as the relay loop writes to it. The loop
+// reads frames from the other leg. What it writes between two waits for more frames is kept back,
+// up to writeBufferSize bytes, and leaves in one write. The loop calls Flush on the leg before it
+// waits.
 //
-// Other goroutines' writes leave at once, after the bytes that were kept back. A small write that
-// would begin a batch also leaves at once: sinks collect small frames themselves, so no further
-// frame follows it.
+// Writes of other goroutines leave at once, after the bytes that were kept back. A small write also
+// leaves at once if nothing is kept back: the loop's sink (its frame encoder) collects small frames
+// itself, so no further frame follows.
 type coalesced struct{ *Leg }
 
-// Coalesced returns the leg as a writer for its relay loop.
+// Coalesced returns the leg as the writer of its relay loop, whose frames are kept back and leave
+// together.
 func (l *Leg) Coalesced() streams.Writer { return coalesced{l} }
 
 // WriteRoom implements streams.Writer.

@@ -4,13 +4,13 @@ import "time"
 
 const (
 	longWait       = time.Second
-	manyShortWaits = 8 // consecutive short waits after which bytes are considered frequent
-	// idleTime is how long, at least, a busy leg is silent before its waiting Read is interrupted.
-	// At most it is twice that.
+	manyShortWaits = 8 // short waits in a row after which the leg expects its next bytes soon
+	// idleTime is the minimum time without bytes after which edge interrupts the waiting Read of a
+	// busy leg. The maximum is twice idleTime.
 	idleTime = longWait
 )
 
-// noteWait records a wait of duration d.
+// noteWait records that the leg's reader waited for bytes for the duration d.
 func (l *Leg) noteWait(d time.Duration) {
 	switch {
 	case d >= longWait:
@@ -20,22 +20,25 @@ func (l *Leg) noteWait(d time.Duration) {
 	}
 }
 
-// ExpectsIdle reports whether the next bytes are likely to take long to arrive.
+// ExpectsIdle reports whether the peer's next bytes are likely to take long to arrive.
 func (l *Leg) ExpectsIdle() bool { return l.pollable != nil && l.shortWaits < manyShortWaits }
 
-// AwaitReadable returns when Read would return bytes, the end or an error. It needs little stack.
+// AwaitReadable waits until Read would return at once, with bytes, the end or an error. It needs
+// less stack than a wait inside Read.
 func (l *Leg) AwaitReadable() {
 	l.beginWait()
 	err := l.pollable.await()
 	l.Unpark()
-	// Read returns the error. Until then ExpectsIdle must return false.
+	// The next Read returns the error. Until then ExpectsIdle must return false, so that the loop
+	// calls Read.
 	if err != nil {
 		l.shortWaits = manyShortWaits
 	}
 }
 
-// Park waits in p instead of in a goroutine. p calls wake when Read would return bytes, the end or
-// an error. wake must call Unpark first. If Park returns false, wake is never called.
+// Park lets the IdlePoller p wait for bytes, so that no goroutine has to wait. p calls wake when
+// Read would return bytes, the end or an error. wake must call Unpark first. If Park returns false,
+// wake is never called.
 func (l *Leg) Park(p *IdlePoller, wake func()) bool {
 	l.beginWait() // first, because wake may run before park returns
 	if l.pollable.park(p, wake) {
@@ -45,7 +48,7 @@ func (l *Leg) Park(p *IdlePoller, wake func()) bool {
 	return false
 }
 
-// beginWait records that the leg's reader waits without a Read.
+// beginWait records that the leg's reader begins to wait outside Read, in AwaitReadable or Park.
 func (l *Leg) beginWait() {
 	l.waitingSince = time.Now()
 	l.reading.Store(true)
@@ -58,11 +61,12 @@ func (l *Leg) Unpark() {
 	l.pollable.resetDrained()
 }
 
-// AllowInterrupts sets whether the leg's loop can handle an interrupted Read. Only the leg's reader
-// calls it.
+// AllowInterrupts sets whether the leg's relay loop can handle a Read that the idle timer has
+// interrupted. Only the leg's reader calls it.
 func (l *Leg) AllowInterrupts(can bool) { l.idle.allowed = can }
 
-// startIdleTimer starts the idle timer if the leg is busy. Read calls it first.
+// startIdleTimer starts the timer that detects when the leg has become idle, if the leg is busy
+// now. Read calls it first.
 func (l *Leg) startIdleTimer() {
 	if !l.idle.allowed || l.shortWaits < manyShortWaits || l.idle.running.Load() {
 		return
@@ -81,7 +85,8 @@ func (l *Leg) startIdleTimer() {
 	l.idle.running.Store(true)
 }
 
-// idleTimerFired interrupts the leg's Read if it has waited since the timer last fired.
+// idleTimerFired interrupts the leg's Read if it has waited since the timer was started or last
+// fired.
 func (l *Leg) idleTimerFired() {
 	l.idle.mu.Lock()
 	defer l.idle.mu.Unlock()

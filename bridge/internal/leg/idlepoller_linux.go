@@ -11,34 +11,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxEvents is the maximum number of events that one epoll_wait returns. The next call returns the
-// others.
+// maxEvents is the maximum number of readable connections that one call of epoll_wait returns. The
+// next call returns the remaining ones.
 const maxEvents = 128
 
-// IdlePoller waits for the connections of all idle sessions of a handler, in one goroutine. A
-// waiting goroutine for each connection would need a stack of 2 KiB, or of 4 to 8 KiB if Go has
-// found that stacks are deep and starts new goroutines with larger ones.
+// IdlePoller waits until bytes arrive on the connection of an idle session. One goroutine does this
+// for all idle sessions of a handler. A waiting goroutine for each connection would need a stack of
+// 2 KiB, or of 4 to 8 KiB if Go has found that stacks are deep and starts new goroutines with
+// larger ones.
 //
-// It is an epoll instance that the epoll instance of the Go runtime watches. The zero value is
-// ready to use; the first connection creates the instance.
+// An IdlePoller has an epoll instance of its own, which contains the connections. The goroutine
+// waits for events of that instance as it would wait for a socket: the Go runtime watches the
+// instance's file descriptor. The zero value is ready to use; the first connection creates the
+// instance.
 type IdlePoller struct {
 	mu     sync.Mutex
 	epoll  *os.File
-	raw    syscall.RawConn // epoll as a RawConn
+	raw    syscall.RawConn // for waiting on epoll's file descriptor
 	parked map[uint64]*parkState
-	// last is the newest key in parked. Keys are not file descriptors, because the kernel reuses
-	// those.
+	// last is the newest key in the map parked. File descriptors are not used as keys, because the
+	// kernel reuses their numbers.
 	last   uint64
 	closed bool
 	done   sync.WaitGroup // waits for the goroutine run
 }
 
-// parkState is the state of one connection in an IdlePoller.
+// parkState records whether one connection is parked: whether an IdlePoller waits for its bytes.
 type parkState struct {
 	mu     sync.Mutex
 	poller *IdlePoller // nil: the connection was never parked
 	key    uint64
-	wake   func() // nil: nothing waits
+	wake   func() // called when bytes arrive; nil: the connection is not parked
 	closed bool
 }
 
@@ -71,7 +74,7 @@ func (c *parkState) park(p *IdlePoller, conn syscall.RawConn, wake func()) bool 
 	return true
 }
 
-// unpark calls wake if the connection is parked.
+// unpark calls the function wake if the connection is parked.
 func (c *parkState) unpark() {
 	c.mu.Lock()
 	wake := c.wake
@@ -82,8 +85,8 @@ func (c *parkState) unpark() {
 	}
 }
 
-// close calls wake if the connection is parked, and prevents later parking. The kernel removes a
-// closed connection from the epoll instance by itself.
+// close calls the function wake if the connection is parked, and prevents later parking. The kernel
+// removes a closed connection from the epoll instance by itself.
 func (c *parkState) close() {
 	c.mu.Lock()
 	c.closed = true
@@ -94,7 +97,7 @@ func (c *parkState) close() {
 	c.unpark()
 }
 
-// enter assigns a key to c. It creates the epoll instance if there is none.
+// enter stores c in p.parked under a new key. It creates the epoll instance if there is none.
 func (p *IdlePoller) enter(c *parkState) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,7 +119,7 @@ func (p *IdlePoller) open() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // so that the Go runtime waits for it
+	if err := unix.SetNonblock(fd, true); err != nil { // so that the Go runtime can wait for it
 		unix.Close(fd)
 		return err
 	}
@@ -137,11 +140,11 @@ func (p *IdlePoller) leave(key uint64) {
 	delete(p.parked, key)
 }
 
-// watch requests one event of conn from the kernel.
+// watch requests that the kernel reports once that conn is readable, with the given key.
 func (p *IdlePoller) watch(op int, conn syscall.RawConn, key uint64) error {
 	event := unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT,
-		Fd:     int32(uint32(key)), // the kernel returns these 64 bits unchanged
+		Fd:     int32(uint32(key)), // Fd and Pad hold the key; the kernel returns them unchanged
 		Pad:    int32(uint32(key >> 32)),
 	}
 	var failed error
@@ -157,7 +160,8 @@ func (p *IdlePoller) watch(op int, conn syscall.RawConn, key uint64) error {
 	return failed
 }
 
-// run wakes the connections that become readable. When the instance is closed, it wakes all.
+// run calls wake for each connection that becomes readable. When the epoll instance is closed, it
+// calls wake for all parked connections.
 func (p *IdlePoller) run() {
 	defer p.end()
 	var events [maxEvents]unix.EpollEvent
@@ -178,14 +182,14 @@ func (p *IdlePoller) run() {
 			p.mu.Lock()
 			c := p.parked[uint64(uint32(event.Fd))|uint64(uint32(event.Pad))<<32]
 			p.mu.Unlock()
-			if c != nil { // not closed in the meantime
+			if c != nil { // else the connection was closed in the meantime
 				c.unpark()
 			}
 		}
 	}
 }
 
-// end wakes all connections.
+// end calls wake for all parked connections.
 func (p *IdlePoller) end() {
 	p.mu.Lock()
 	p.closed = true
@@ -197,7 +201,7 @@ func (p *IdlePoller) end() {
 	}
 }
 
-// Close wakes all parked connections and prevents later parking.
+// Close calls wake for all parked connections and prevents later parking.
 func (p *IdlePoller) Close() {
 	p.mu.Lock()
 	p.closed = true

@@ -4,8 +4,8 @@ package leg
 
 import "syscall"
 
-// IdlePoller does nothing on this system. Only Linux has it; elsewhere a goroutine waits for each
-// connection.
+// IdlePoller does nothing, because this system has no epoll, which only Linux has. A goroutine
+// waits for each idle connection instead.
 type IdlePoller struct{}
 
 func (*IdlePoller) Close() {}

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// interrupts can end one waiting Read. To do so it sets the connection's read deadline to a time in
-// the past. It stores the deadline that the user has set, and restores it.
+// interrupts can end one waiting Read of a connection. To do so it sets the connection's read
+// deadline to a time in the past. It stores the deadline that the connection's user has set, and
+// restores it.
 type interrupts struct {
 	conn *net.TCPConn
 

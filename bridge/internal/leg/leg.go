@@ -11,21 +11,23 @@ import (
 )
 
 const (
-	// maxReplies limits, in bytes, the replies that wait until one leg's peer reads: about forty
-	// SPDY pings.
+	// maxReplies limits the bytes of replies, such as pongs, that wait until one leg's peer reads:
+	// about forty SPDY pings.
 	maxReplies = 512
-	// ResetReply is the size, in bytes, of a reply that resets one stream, also inside a tunnel.
+	// ResetReply is the size, in bytes, of a reply that resets one SPDY stream, also in a tunnel
+	// (SPDY inside WebSocket).
 	ResetReply = 24
 )
 
-// Leg is one of a session's two connections. Several goroutines may write to it. It holds replies
-// until the gap between two frames, and records what is known about its peer.
+// Leg is one of a session's two connections. Several goroutines may write to it. It writes replies,
+// such as pongs, only between two frames, and records what is known about its peer.
 //
 // The lock mu is held during writes. Close and Cut do not wait for mu, because closing the
 // connection is what ends a blocked write.
 type Leg struct {
 	Conn net.Conn
-	// appendKeepalive appends a keepalive in the leg's dialect. nil: the leg has no keepalives.
+	// appendKeepalive appends a keepalive, such as a ping, in the protocol of the leg's peer. nil:
+	// the leg has no keepalives.
 	appendKeepalive func(dst []byte, paused bool) []byte
 	// onLost, if set, is called when a reply or a keepalive cannot be written.
 	onLost func()
@@ -40,26 +42,27 @@ type Leg struct {
 	state   sync.Mutex // guards the fields below; never held during I/O
 	pong    []byte     // the pong to send; a newer one replaces it
 	replies []byte     // replies to send, at most maxReplies+extraReplies bytes
-	// extraReplies is the additional limit, in bytes, for replies that are limited elsewhere. It is
-	// set before the leg is used.
+	// extraReplies is added to maxReplies, in bytes, for replies whose number other code limits. It
+	// is set before the leg is used.
 	extraReplies int
-	spare        []byte // the second buffer for replies
+	spare        []byte // the second buffer for replies, used while the first is being written
 	// writing is true while a goroutine of the leg is about to write the replies.
 	writing bool
 	closed  bool
 	done    sync.WaitGroup // waits for the goroutine that writes replies
-	// writeReplyLoop is the function of that goroutine. It is allocated once, because each
-	// keepalive starts the goroutine.
+	// writeReplyLoop is the function of the goroutine that writes replies. It is allocated once,
+	// because each keepalive starts the goroutine.
 	writeReplyLoop func()
 
-	// pollable is the pollConn at the bottom of Conn; nil if Conn cannot be read without waiting.
+	// pollable is the pollConn below TLS and other layers of Conn; nil if Conn cannot be read
+	// without waiting.
 	pollable  pollable
 	moderator readModerator // used by the leg's reader only
 	// shortWaits counts consecutive waits shorter than longWait, up to manyShortWaits.
 	shortWaits int
 	// idle detects that a busy leg has become idle.
 	idle idleTimer
-	// waitingSince is when the leg's reader began to wait without a Read, see beginWait.
+	// waitingSince is when the leg's reader began to wait outside Read, see beginWait.
 	waitingSince time.Time
 	reading      atomic.Bool // the leg's reader waits for bytes, or is parked
 	in, out      atomic.Int64
@@ -70,8 +73,8 @@ type Leg struct {
 
 // pollable lists the methods of pollConn that a Leg uses.
 type pollable interface {
-	// setNonBlocking(true, _) makes Reads return at once. again: a Read queries the kernel even if
-	// the last Read drained the socket.
+	// setNonBlocking(true, _) makes Reads return without waiting. If again is true, a Read queries
+	// the kernel even if the last Read drained the socket.
 	setNonBlocking(try, again bool)
 	readWaitCount() int // number of Reads so far that may have waited
 	resetDrained()      // makes the next non-blocking Read query the kernel
@@ -94,7 +97,7 @@ func New(conn net.Conn, beat func([]byte, bool) []byte, lost func()) *Leg {
 	return l
 }
 
-// pollableOf returns the pollConn at the bottom of conn, or nil if there is none.
+// pollableOf returns the pollConn below TLS and other layers of conn, or nil if there is none.
 func pollableOf(conn net.Conn) (p pollable) {
 	find(conn, func(conn net.Conn) (ok bool) {
 		p, ok = conn.(pollable)
@@ -103,11 +106,11 @@ func pollableOf(conn net.Conn) (p pollable) {
 	return p
 }
 
-// CanTry reports whether conn can be read without waiting.
+// CanTry reports whether TryRead can read conn without waiting.
 func CanTry(conn net.Conn) bool { return pollableOf(conn) != nil }
 
 // TryRead reads the bytes that have arrived, without waiting. CanTry(conn) must be true. all is
-// true if these are all bytes for now, and the connection has neither ended nor failed.
+// true if no more bytes have arrived, and the connection has neither ended nor failed.
 func TryRead(conn net.Conn, b []byte) (n int, all bool) {
 	poll := pollableOf(conn)
 	poll.setNonBlocking(true, true)
@@ -127,8 +130,8 @@ func (l *Leg) IsReading() bool { return l.reading.Load() }
 func (l *Leg) BytesRead() int64    { return l.in.Load() }
 func (l *Leg) BytesWritten() int64 { return l.out.Load() }
 
-// AllowReplies raises the limit of waiting replies, for replies that are limited elsewhere. Call it
-// before the leg is used.
+// AllowReplies raises the limit of waiting replies by the given bytes, for replies whose number
+// other code limits. Call it before the leg is used.
 func (l *Leg) AllowReplies(bytes int) { l.extraReplies = bytes }
 
 // CloseWrite half-closes the connection: the peer reads the end.
@@ -146,7 +149,7 @@ func (l *Leg) CloseWrite() {
 // package serving above and below TLS, TLS, and TCP.
 const maxLayers = 6
 
-// find calls is for conn and then for each connection below it, until is returns true.
+// find calls the function is for conn and then for each connection below it, until is returns true.
 func find(conn net.Conn, is func(net.Conn) bool) {
 	for range maxLayers {
 		if is(conn) {
@@ -160,15 +163,16 @@ func find(conn net.Conn, is func(net.Conn) bool) {
 	}
 }
 
-// Close closes the leg and waits for its goroutine. It may be called more than once.
+// Close closes the leg and waits for the goroutine that writes its replies. It may be called more
+// than once.
 func (l *Leg) Close() {
 	l.markClosed()
 	l.idle.stop()
 	if l.mu.TryLock() {
 		l.mu.Unlock()
 	} else {
-		// A write is blocked in the writeBuffer. TLS would wait for it, so cut the connection below
-		// TLS.
+		// A write is blocked in the writeBuffer. Closing TLS would wait for that write, so cut the
+		// connection below TLS.
 		l.Cut()
 	}
 	l.Conn.Close()

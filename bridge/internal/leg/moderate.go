@@ -17,8 +17,8 @@ type readModerator struct {
 
 const (
 	shortWait  = time.Millisecond
-	manyShort  = 16                     // consecutive short waits
-	moderation = 200 * time.Microsecond // the kernel may extend it to 1 ms
+	manyShort  = 16                     // short waits in a row after which reads are delayed
+	moderation = 200 * time.Microsecond // delay of a read; the kernel may extend it to 1 ms
 )
 
 // noteWait records a wait of duration d that returned n bytes. said is the number of bytes written

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollConn is a TCP connection that can be read without waiting. With it, package streams sends
-// small frames on together for as long as more of them have arrived. It is placed below TLS.
-// crypto/tls treats a temporary error of its connection as a pause, not as the end.
+// pollConn is a TCP connection that can be read without waiting. Package streams uses this to
+// collect small frames: it forwards them together when no more have arrived. pollConn is placed
+// below TLS. crypto/tls treats a temporary error of its connection as a pause, not as the end.
 //
 // The fields from nonBlocking on belong to the one goroutine that reads.
 type pollConn struct {
@@ -112,7 +112,8 @@ func (c *pollConn) park(p *IdlePoller, wake func()) bool {
 	if c.hasDeadline() || !c.parkState.park(p, c.raw, wake) {
 		return false
 	}
-	// A deadline was set in between. A deadline that is set from now on calls wake by itself.
+	// Another goroutine set a deadline before the connection was parked. A deadline that is set
+	// later calls wake by itself.
 	if c.hasDeadline() {
 		c.unpark()
 	}
@@ -122,8 +123,8 @@ func (c *pollConn) park(p *IdlePoller, wake func()) bool {
 // Write implements net.Conn. It writes through the writeBuffer.
 func (c *pollConn) Write(b []byte) (int, error) { return c.writeBuffer.Write(b) }
 
-// readOnce reads the bytes that have arrived. It returns true so that Go's poller does not wait for
-// more.
+// readOnce reads the bytes that have arrived on fd. It always returns true, so that Go's poller
+// does not wait for more.
 func (c *pollConn) readOnce(fd uintptr) bool {
 	c.n, c.err = syscall.Read(int(fd), c.buf)
 	return true
@@ -138,8 +139,8 @@ func (c *pollConn) await() error {
 	return err
 }
 
-// isReadable queries the kernel. Go's poller is edge-triggered: it does not report bytes that
-// arrived before the wait.
+// isReadable asks the kernel whether bytes, the end or an error have arrived on fd. This is needed
+// because Go's poller is edge-triggered: it does not report bytes that arrived before the wait.
 func isReadable(fd uintptr) bool {
 	ask := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(ask[:], 0)
@@ -162,8 +163,8 @@ func (c *pollConn) unsent() (n int) {
 // the end and hasEnded is false, the peer has sent a close_notify.
 func (c *pollConn) hasEnded() bool { return c.ended }
 
-// setNonBlocking selects whether Reads wait. With again, a non-blocking Read queries the kernel
-// even if the last Read emptied the socket.
+// setNonBlocking selects whether Reads wait. If again is true, a non-blocking Read queries the
+// kernel even if the last Read emptied the socket.
 func (c *pollConn) setNonBlocking(try, again bool) { c.nonBlocking, c.askKernel = try, again }
 
 // resetDrained makes the next non-blocking Read query the kernel even if the last Read emptied the
@@ -192,8 +193,10 @@ func (c *pollConn) lowWater(n int) {
 
 type pollListener struct{ net.Listener }
 
-// Listener returns l with connections from which the relay can read without waiting. Place it below
-// TLS. edge works without it, but then small messages cost more.
+// Listener wraps l. The relay moves bytes between clients and the API server; with Listener it can
+// read what has arrived on a connection without waiting for more. Pass the result to
+// tls.NewListener, so that it is below TLS. edge works without Listener, but then small messages
+// cost more CPU.
 func Listener(l net.Listener) net.Listener { return pollListener{l} }
 
 func (l pollListener) Accept() (net.Conn, error) {

@@ -25,7 +25,8 @@ func (l *Leg) Read(b []byte) (int, error) {
 	begin := time.Now()
 	n, err := l.Conn.Read(b)
 	l.reading.Store(false)
-	// A Read that TLS served from its own buffer did not wait.
+	// If the count has not changed, TLS served this Read from its own buffer, and the Read did not
+	// wait.
 	if l.pollable != nil && l.pollable.readWaitCount() != waits {
 		d := time.Since(begin)
 		l.noteWait(d)

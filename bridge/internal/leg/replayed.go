@@ -5,7 +5,8 @@ import (
 	"net"
 )
 
-// Replayed is a connection whose first Reads return bytes that were read before, as after a 101.
+// Replayed is a connection whose first Reads return bytes that an earlier reader took from it, such
+// as an HTTP reader that read more than the 101.
 type Replayed struct {
 	net.Conn
 	read io.Reader
@@ -17,5 +18,5 @@ func NewReplayed(conn net.Conn, read io.Reader) *Replayed { return &Replayed{con
 
 func (c *Replayed) Read(b []byte) (int, error) { return c.read.Read(b) }
 
-// NetConn returns the connection below, as the method of *tls.Conn does.
+// NetConn returns the wrapped connection, as the method of *tls.Conn does.
 func (c *Replayed) NetConn() net.Conn { return c.Conn }

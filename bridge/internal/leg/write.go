@@ -2,8 +2,8 @@ package leg
 
 import "edge/streams"
 
-// hold writes b and lets the writeBuffer keep back what fits. The caller holds l.mu, and l.pollable
-// is not nil.
+// hold writes b to the connection, whose writeBuffer keeps back what fits. The caller holds l.mu,
+// and l.pollable is not nil.
 func (l *Leg) hold(b []byte) error {
 	if l.lastWritten {
 		return nil
@@ -54,8 +54,9 @@ func (l *Leg) write(b []byte) error {
 	return err
 }
 
-// writesAtOnce reports whether a write of n bytes should not be kept back: it fits in one or two
-// TLS records, and no kept back bytes could leave together with it. The caller holds l.mu.
+// writesAtOnce reports whether a write of n bytes should skip the writeBuffer: the bytes fit in one
+// or two TLS records, and no bytes are kept back that could leave together with them. The caller
+// holds l.mu.
 func (l *Leg) writesAtOnce(n int) bool {
 	if l.pollable == nil {
 		return true
@@ -111,7 +112,8 @@ func (l *Leg) WriteLast(b []byte) error {
 	return l.write(b)
 }
 
-// writeReplies writes the waiting replies. Inside a frame it does nothing. The caller holds l.mu.
+// writeReplies writes the waiting replies, such as pongs. If the last write ended inside a frame,
+// it does nothing. The caller holds l.mu.
 func (l *Leg) writeReplies() error {
 	if l.midFrame {
 		return nil
@@ -178,9 +180,9 @@ func (l *Leg) Probe() error {
 	return l.write(b)
 }
 
-// startWriter starts a goroutine that writes the waiting replies, unless one is about to. The
-// goroutine is short-lived, and each leg has at most one. Because of it, no reader ever waits for a
-// write. The caller holds l.state.
+// startWriter starts a goroutine that writes the waiting replies, unless such a goroutine is about
+// to write. The goroutine is short-lived, and each leg has at most one. Because of it, no reader
+// ever waits for a write. The caller holds l.state.
 func (l *Leg) startWriter() {
 	if l.writing || l.closed {
 		return

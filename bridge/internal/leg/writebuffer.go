@@ -11,9 +11,9 @@ const writeBufferSize = 68 << 10
 
 var writeBuffers = sync.Pool{New: func() any { return new([writeBufferSize]byte) }}
 
-// A writeBuffer coalesces the writes to a connection into one. It is placed below TLS, which writes
-// each of its records of at most 16 KiB separately. Each write costs a packet and often wakes the
-// peer. A writeBuffer has a buffer only while it keeps bytes back.
+// A writeBuffer combines several writes to a connection into one. It is placed below TLS, which
+// writes each of its records of at most 16 KiB separately. Each write costs a packet and often
+// wakes the peer. A writeBuffer has a buffer only while it keeps bytes back.
 //
 // The lock mu is held during writes, because TLS records must leave in order. Close does not take
 // mu, so it can end a blocked write.
@@ -56,15 +56,15 @@ func (c *writeBuffer) Write(b []byte) (int, error) {
 	return len(b), c.err
 }
 
-// hold keeps back later writes. Whenever writeBufferSize bytes have come together, they are
-// written.
+// hold makes later writes wait in the buffer. Each time writeBufferSize bytes have come together,
+// they are written to the connection.
 func (c *writeBuffer) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.holding = true
 }
 
-// flush writes the bytes that were kept back. Later writes are not kept back.
+// flush writes the bytes that were kept back to the connection. Later writes are not kept back.
 func (c *writeBuffer) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,7 +73,8 @@ func (c *writeBuffer) flush() error {
 	return c.err
 }
 
-// empty writes the bytes in buf and returns buf to the pool. The caller holds mu.
+// empty writes the bytes in buf to the connection, and returns buf to the pool of buffers. The
+// caller holds mu.
 func (c *writeBuffer) empty() {
 	if c.buf == nil {
 		return
