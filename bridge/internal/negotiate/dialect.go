@@ -19,7 +19,7 @@ import (
 	"edge/streams/ws"
 )
 
-// Kind is a family of client dialects that edge relays in the same way.
+// Kind is a group of client dialects (protocols of a stream) that edge relays in the same way.
 type Kind int
 
 const (
@@ -31,21 +31,22 @@ const (
 	SPDYPorts                  // port-forward over SPDY
 )
 
-// Dialect describes the protocol of a client. Choose derives it from the client's request.
+// Dialect describes the protocol that a client uses for a stream. Choose derives it from the
+// client's request.
 type Dialect struct {
 	Kind    Kind
 	Target  Target
-	Streams streams.Set // set for exec and attach
-	Version ws.Dialect  // set for WebSocketExec and WebSocketPorts
-	Ports   []uint16    // set for WebSocketPorts
-	// Subprotocol is the subprotocol in edge's 101. It is "" for opaque dialects, and if the client
-	// offered none.
+	Streams streams.Set // stdin, stdout and so on, as the request states; only for exec and attach
+	Version ws.Dialect  // channel subprotocol; only for WebSocketExec and WebSocketPorts
+	Ports   []uint16    // ports that the query names; only for WebSocketPorts
+	// Subprotocol is the subprotocol that edge's 101 names. It is "" for opaque dialects, and if
+	// the client offered none.
 	Subprotocol string
-	Passed      string // opaque dialects: the Upgrade token
-	Own         Offer  // opaque dialects: the client's own offer
+	Passed      string // only for Opaque: the client's Upgrade token
+	Own         Offer  // only for Opaque: the client's own offer
 	Name        string // for the log
-	// Accepted is set if the client offers no subprotocol that edge supports. It lists the
-	// supported subprotocols for the answer.
+	// Accepted lists the subprotocols that edge supports, for the answer to a client that offers
+	// none of them. It is nil for other clients.
 	Accepted []string
 }
 
@@ -137,8 +138,9 @@ func (d Dialect) chooseWebSocket(r *http.Request) (Dialect, error) {
 	return d, err
 }
 
-// passSPDY passes on an SPDY upgrade that may lead to a stream which edge does not serve itself.
-// The method stays, and the server behind the path chooses the stream protocol.
+// passSPDY makes d an SPDY upgrade that edge passes on without parsing it, because its path may
+// lead to a stream that edge does not serve itself. The method stays, and the server behind the
+// path chooses the stream protocol.
 func (d Dialect) passSPDY(r *http.Request) (Dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
 		return d, status.BadRequest(status.ReasonDialect, "invalid SPDY upgrade request: the method must be POST or GET")
@@ -149,11 +151,13 @@ func (d Dialect) passSPDY(r *http.Request) (Dialect, error) {
 	return d, nil
 }
 
-// chooseChannels sets the channel subprotocol of d. It prefers best if the client offers it, and
-// otherwise uses the first subprotocol in the client's list that is in known.
+// chooseChannels sets the channel subprotocol of d. It prefers the subprotocol best if the client
+// offers it, and otherwise uses the first subprotocol in the client's list that the map known
+// contains.
 func (d *Dialect) chooseChannels(r *http.Request, known map[string]ws.Dialect, best string, version ws.Dialect) error {
 	offered := subprotocols(r)
-	// As wsstream does, use the first of its protocols and name none in the answer.
+	// A client that offers no subprotocol gets the default one, and the 101 names none, as in
+	// Kubernetes' package wsstream.
 	if len(offered) == 0 {
 		d.Version = unnamedDialects[d.Kind]
 		return nil
@@ -176,7 +180,7 @@ func (d *Dialect) chooseChannels(r *http.Request, known map[string]ws.Dialect, b
 		fmt.Sprintf("edge: none of the offered WebSocket subprotocols is supported for %s: edge supports %s", d.Target.Verb, strings.Join(d.Accepted, ", ")))
 }
 
-// unnamedDialects are the dialects of clients that offer no subprotocol.
+// unnamedDialects are the subprotocols of clients that offer none.
 var unnamedDialects = map[Kind]ws.Dialect{WebSocketExec: ws.V1Channel, WebSocketPorts: ws.V4Channel}
 
 func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
@@ -210,7 +214,7 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 	return d, nil
 }
 
-// Accept sends the 101 to the client and takes over its connection.
+// Accept sends the 101 to the client and takes over the client's connection from net/http.
 func (d Dialect) Accept(w http.ResponseWriter, r *http.Request, resp *http.Response) (net.Conn, error) {
 	h := w.Header()
 	switch d.Kind {

@@ -27,8 +27,8 @@ func listHeader(lines []string) []string {
 	return all
 }
 
-// hasToken reports whether the header lines contain token. It replaces the function of httpguts,
-// which does not find tokens that contain a slash, such as SPDY/3.1.
+// hasToken reports whether the header lines contain token. edge does not use the function of
+// httpguts for this, because it does not find tokens that contain a slash, such as SPDY/3.1.
 func hasToken(lines []string, token string) bool {
 	return slices.ContainsFunc(listHeader(lines), func(item string) bool { return strings.EqualFold(item, token) })
 }
@@ -49,8 +49,8 @@ func AcceptKey(key string) string {
 
 const WebSocket = "websocket"
 
-// dropWebSocket removes the headers of a WebSocket handshake. One of them may carry a credential: a
-// client can send its token as a subprotocol.
+// dropWebSocket removes the headers of a WebSocket handshake. Sec-WebSocket-Protocol may carry a
+// credential: a client can send its token as a subprotocol.
 func dropWebSocket(h http.Header) {
 	for name := range h {
 		if strings.HasPrefix(name, "Sec-Websocket-") {

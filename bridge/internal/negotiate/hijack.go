@@ -10,8 +10,8 @@ import (
 	"edge/bridge/internal/leg"
 )
 
-// Hijack writes a 101 and takes over the client's connection. Reads from the returned connection
-// begin with the bytes that the client sent before the 101.
+// Hijack writes a 101 and takes over the client's connection from net/http. Reads from the returned
+// connection begin with the bytes that the client sent before the 101.
 func Hijack(w http.ResponseWriter) (net.Conn, error) {
 	w.WriteHeader(http.StatusSwitchingProtocols)
 	conn, rw, err := http.NewResponseController(w).Hijack()

@@ -50,8 +50,8 @@ func OfferWebSocket(t Target, stdin bool) Offer {
 	return u
 }
 
-// offerOwn returns the client's own upgrade as an offer, for a stream that edge does not parse. The
-// client's method and subprotocols stay.
+// offerOwn returns the client's own upgrade as an offer, for a stream that edge does not parse.
+// edge keeps the client's method and subprotocols.
 func offerOwn(r *http.Request, protocol string) Offer {
 	if protocol == spdy.Protocol {
 		return Offer{Method: r.Method, Protocol: spdy.Protocol, Opaque: true, Subprotocols: listHeader(r.Header.Values(httpstream.HeaderProtocolVersion))}
@@ -76,7 +76,7 @@ func (u Offer) Name() string {
 	return u.Protocol + " " + u.Chosen
 }
 
-// SetHeader adds the upgrade to the header of a request that goes upstream.
+// SetHeader adds the headers of the upgrade to header, the header of a request to the API server.
 func (u Offer) SetHeader(header http.Header) {
 	header["Connection"] = []string{"Upgrade"}
 	header["Upgrade"] = []string{u.Protocol}

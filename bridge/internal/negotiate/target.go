@@ -24,11 +24,11 @@ type Target struct {
 	Namespace string
 	Pod       string
 
-	// Proxied is "nodes" or "pods" if the path leads through that resource's proxy to a kubelet,
-	// and "" otherwise.
+	// Proxied is "nodes" or "pods" if the path leads to a kubelet through the API server's proxy
+	// for a node or a pod, and "" otherwise.
 	Proxied        string
 	proxy          string // the proxy's name as in the path: name, name:port or scheme:name:port
-	proxyNamespace string // namespace of the pod whose proxy it is
+	proxyNamespace string // namespace of the pod that the proxy leads to; "" for a node
 }
 
 const (
@@ -47,7 +47,7 @@ func (t Target) isTerminal() bool {
 	return t.IsStream() && (t.Verb == VerbExec || t.Verb == VerbAttach)
 }
 
-// Via names the proxy through which the target is reached, for the log; "" if there is none.
+// Via names the API server's proxy that leads to the target, for the log; "" if there is none.
 func (t Target) Via() string {
 	if t.Proxied == "" {
 		return ""
@@ -56,8 +56,9 @@ func (t Target) Via() string {
 }
 
 // Attributes returns the attributes that the API server's authorizer checks for the target and
-// verb. edge uses them to review the verb create. For a WebSocket, which is a GET, API servers
-// check only get; on a proxy subresource, all releases do.
+// verb. edge uses them to review the verb create. That is needed for a WebSocket, which is a GET:
+// API servers before 1.35 check only get for it, and on a proxy subresource all releases check only
+// get.
 func (t Target) Attributes(verb string) authorizationv1.ResourceAttributes {
 	if t.Proxied != "" {
 		return authorizationv1.ResourceAttributes{
@@ -113,8 +114,8 @@ func targetOf(escaped string) Target {
 	return readTarget(escaped)
 }
 
-// readTarget parses a decoded path. A percent sign in it is part of a name. It cannot mislead the
-// kubelet, which finds a pod by its name and accepts any uid in the path.
+// readTarget parses a decoded path. A percent sign in the decoded path is part of a name. It cannot
+// mislead the kubelet, which finds a pod by its name and accepts any uid in the path.
 func readTarget(decoded string) Target {
 	rest, ok := strings.CutPrefix(decoded, "/api/v1/")
 	if !ok {

@@ -23,7 +23,7 @@ func (u *Offer) Check(answer http.Header) error {
 			return ErrBegun
 		}
 		if chosen = answer["Sec-Websocket-Protocol"]; u.Opaque && strings.Join(chosen, "") == "" {
-			return nil // x/net writes an empty line if the client offered nothing
+			return nil // without an offer, x/net writes an empty Sec-WebSocket-Protocol
 		}
 	}
 	switch {

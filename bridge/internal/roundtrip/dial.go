@@ -20,7 +20,7 @@ import (
 const (
 	// dialTime is the timeout for each step of a new connection: TCP, the proxy's answer, TLS.
 	dialTime = 10 * time.Second
-	// proxyAnswer limits the header of a proxy's answer, in bytes.
+	// proxyAnswer limits the header, in bytes, with which an HTTP proxy answers CONNECT.
 	proxyAnswer = 64 << 10
 	http1       = "http/1.1"
 )
@@ -64,7 +64,7 @@ func (t *Transport) dial(ctx context.Context, network, address string) (net.Conn
 	return t.cfg.Dial(ctx, network, address)
 }
 
-// dialFunc adapts a function to proxy.ContextDialer.
+// dialFunc makes a function a proxy.ContextDialer.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 func (f dialFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -110,7 +110,8 @@ func (t *Transport) reachBy(ctx context.Context, via *url.URL) (net.Conn, error)
 	return conn, nil
 }
 
-// tunnel sends CONNECT to an HTTP proxy and waits for its answer: a connection to address.
+// tunnel sends CONNECT to an HTTP proxy and reads the answer. After a 200, conn is a connection to
+// address.
 func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
@@ -150,7 +151,8 @@ func handshake(ctx context.Context, conn net.Conn, config *tls.Config) (*tls.Con
 	return c, nil
 }
 
-// isFinal reports whether another attempt to connect would fail with the same error.
+// isFinal reports whether another attempt to connect to the API server would fail with the same
+// error.
 func isFinal(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	return errors.As(err, &certificate) || isTimeout(err) || errors.Is(err, errProxyRefused) || errors.Is(err, errFull) || errors.Is(err, errClosed)

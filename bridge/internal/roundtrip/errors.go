@@ -21,7 +21,7 @@ var (
 	ErrNotKept = errors.New("upstream: cannot send the request again: its body is not stored")
 )
 
-// The reasons why no connection is opened.
+// Reasons why edge opens no connection to the API server.
 var (
 	errClosed       = errors.New("upstream: the transport is closed")
 	errFull         = fmt.Errorf("%w: too many connections", ErrNothingDone)

@@ -10,20 +10,20 @@ import (
 const (
 	// answerWait is how long a request waits on a silent connection before edge sends a PING.
 	answerWait = time.Second
-	// silenceWait is how long a connection may be silent before edge sends a PING in the other
-	// cases: no request waits, or the peer has already answered a PING during the wait.
+	// silenceWait is how long a connection may be silent before edge sends a PING if no request
+	// waits, or if the peer has already answered a PING during the wait.
 	silenceWait = 20 * time.Second
-	// pongLate is the time without an answer to a PING after which the connection is suspect: new
-	// requests use other connections.
+	// pongLate is how long a PING may stay without an answer before the connection is suspect: new
+	// requests then use other connections.
 	pongLate = 2 * time.Second
-	// pongLost is the time without an answer to a PING after which edge closes the connection.
+	// pongLost is how long a PING may stay without an answer before edge closes the connection.
 	pongLost = 6 * time.Second
 	// tick is the longest interval between two checks of a connection with waiting requests.
 	tick = 250 * time.Millisecond
 )
 
-// health detects that one connection is dead, by PINGs. Any byte that is read shows that the peer
-// lives.
+// health finds out by PINGs whether the peer of one connection is dead. Any byte that is read shows
+// that the peer lives.
 type health struct {
 	link *link
 	ping func(context.Context) error
@@ -34,10 +34,10 @@ type health struct {
 	since   atomic.Int64 // when the first request after the last read began; unit as link.lastRead
 	ponged  atomic.Int64 // link.lastRead when the newest PONG arrived
 	silent  atomic.Bool  // the connection was closed because the peer was silent
-	soon    atomic.Bool  // the timer is set for a waiting request
+	soon    atomic.Bool  // the timer is set to at most tick, because a request waits
 
 	mu    sync.Mutex
-	timer *time.Timer // calls look
+	timer *time.Timer // calls the method look
 	over  bool
 	asked bool          // a PING waits for its PONG
 	at    time.Duration // when that PING was sent
@@ -62,7 +62,7 @@ func (h *health) stop() {
 	}
 }
 
-// begin records that a request starts to wait for its answer.
+// begin records that one more request waits for its answer.
 func (h *health) begin() {
 	if h.since.Load() <= h.link.lastRead.Load() {
 		h.since.Store(int64(h.link.now()))
@@ -78,10 +78,11 @@ func (h *health) begin() {
 	}
 }
 
-// end records that a request does not wait any more.
+// end records that one request no longer waits for its answer.
 func (h *health) end() { h.waiting.Add(-1) }
 
-// look runs when the timer fires: it sends a PING or handles a late one, and sets the timer again.
+// look runs when the timer fires. It sends a PING or handles one that was not answered in time, and
+// sets the timer again.
 func (h *health) look() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,7 +101,7 @@ func (h *health) look() {
 	switch {
 	case due <= 0:
 		h.ask(now, read)
-	case waits: // another request may begin to wait
+	case waits: // check again after tick: another request may begin to wait
 		h.soon.Store(true)
 		h.timer.Reset(min(due, tick))
 	default:
@@ -122,8 +123,7 @@ func (h *health) ask(now time.Duration, read int64) {
 	h.asked, h.at, h.read = true, now, read
 	h.timer.Reset(pongLate)
 	go func() {
-		// The write of the PING may block while the peer does not read. The timer goes on
-		// meanwhile.
+		// The write of the PING blocks if the peer does not read. h.timer runs all the same.
 		ctx, cancel := context.WithTimeout(context.Background(), pongLost)
 		defer cancel()
 		if h.ping(ctx) == nil {
@@ -133,7 +133,7 @@ func (h *health) ask(now time.Duration, read int64) {
 	}()
 }
 
-// late handles a PING that was sent silence ago and has no answer yet.
+// late handles a PING that has no answer yet. silence is the time since it was sent.
 func (h *health) late(silence time.Duration) {
 	switch {
 	case silence >= pongLost:
@@ -154,7 +154,7 @@ func (h *health) late(silence time.Duration) {
 }
 
 // A Doubt records that the network to the API server may be broken. All connections to that API
-// server share it, because usually not one connection dies but the network path of all.
+// server share a Doubt, because usually not one connection fails but the network path of all.
 //
 // When a PING is late on one connection, the connections that were silent for as long get no new
 // requests until a byte arrives on them. Otherwise a request would wait for one dead connection

@@ -13,8 +13,8 @@ import (
 )
 
 // An http1Conn is an HTTP/1.1 connection, which carries one request after the other. net/http's
-// ClientConn sends each request once, whatever GetBody and Idempotency-Key state: only Transport
-// sends requests again.
+// ClientConn sends each request once, even if GetBody or Idempotency-Key would permit more: only
+// Transport sends requests again.
 type http1Conn struct {
 	pool *singles
 	link *countedConn
@@ -24,7 +24,8 @@ type http1Conn struct {
 	timer  *time.Timer // closes the connection after idleTime; guarded by pool.mu
 }
 
-// singles are the connections without HTTP/2. They have no receive windows, so one pool is enough.
+// singles is the pool of the connections without HTTP/2. They have no receive windows, so one pool
+// is enough.
 type singles struct {
 	t    *Transport
 	only atomic.Bool // the newest connection did not negotiate HTTP/2
@@ -66,8 +67,8 @@ func (c *countedConn) count() int64 {
 	return c.written
 }
 
-// seal forbids further writes. It reports whether nothing was written since count returned before;
-// during a write it returns false and does not forbid anything.
+// seal forbids further writes. It reports whether nothing was written since the method count
+// returned the value before. During a write, seal returns false and does not forbid anything.
 func (c *countedConn) seal(before int64) bool {
 	if !c.mu.TryLock() { // another goroutine writes
 		return false
@@ -106,7 +107,7 @@ func (p *singles) open(c *tls.Conn) (*http1Conn, error) {
 	return h, nil
 }
 
-// roundTrip sends req. The caller has reserved the connection.
+// roundTrip sends req on h, which the caller has reserved.
 func (h *http1Conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
 	out := *req
 	out.Body, out.GetBody = body, nil

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// keptBody limits the stored part of one request's body, in bytes. It is enough for most
+	// keptBody limits how many bytes of one request's body edge stores. 1 MiB is enough for most
 	// objects, also for a large ConfigMap.
 	keptBody = 1 << 20
 	// keptBodies limits the stored bodies of all requests together, in bytes: 64 requests of
@@ -23,8 +23,8 @@ const (
 // of the body was not stored. The RoundTripper closes the new body too, as every RoundTripper does.
 //
 // Memory is allocated as bytes arrive, and released when the answer's header has arrived. A body
-// longer than keptBody passes through and is not stored; so does a body that arrives while
-// keptBodies are in use.
+// longer than keptBody passes through and is not stored. The same holds for a body that arrives
+// while stored bodies already use keptBodies bytes.
 type Keeper struct {
 	next http.RoundTripper
 	used atomic.Int64 // stored bytes of all requests, at most keptBodies
@@ -64,12 +64,12 @@ type keptSource struct {
 	data    []byte    // all bytes read so far, from the beginning
 	lost    bool      // data is not complete: bytes were dropped
 	err     error     // the error of src, also io.EOF
-	reading bool      // a goroutine is inside src.Read
+	reading bool      // a goroutine reads from src
 	current *keptReader
 	over    bool // RoundTrip has returned: no more bytes are stored
 }
 
-// A keptReader is the request body of one attempt.
+// A keptReader is the request body of one attempt to send the request.
 type keptReader struct {
 	b      *keptSource
 	at     int // offset in b.data
@@ -82,7 +82,7 @@ func (b *keptSource) reader() *keptReader {
 	return r
 }
 
-// again implements GetBody of the request.
+// again is the request's GetBody: it returns a reader that begins at the start of the body.
 func (b *keptSource) again() (io.ReadCloser, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,7 +122,7 @@ func (r *keptReader) Read(p []byte) (int, error) {
 	}
 }
 
-// fetch reads more bytes from src. The caller holds b.mu; fetch releases it during the Read.
+// fetch reads more bytes from src. The caller holds b.mu; fetch unlocks it during the Read.
 func (b *keptSource) fetch(r *keptReader, p []byte) (int, error) {
 	b.reading = true
 	b.mu.Unlock()
@@ -141,7 +141,8 @@ func (b *keptSource) fetch(r *keptReader, p []byte) (int, error) {
 	return n, err
 }
 
-// keep stores p, if the limits keptBody and keptBodies allow it; otherwise it drops the whole body.
+// keep stores p, if the limits keptBody and keptBodies allow it. Otherwise it drops all stored
+// bytes of the body.
 func (b *keptSource) keep(p []byte) {
 	if b.lost || len(p) == 0 {
 		return

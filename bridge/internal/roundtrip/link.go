@@ -115,7 +115,7 @@ func (l *link) Write(b []byte) (int, error) {
 	n, err := result.n, result.err
 	for rest := b[:n]; l.out.next(&rest); {
 		switch {
-		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load(): // else trailers
+		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load(): // else a trailer
 			l.opened.Store(l.out.stream)
 		case l.out.kind == http2.FrameSettings && l.out.flags.Has(http2.FlagSettingsAck):
 			l.settle.Do(func() { close(l.settled) })
@@ -167,7 +167,8 @@ type frames struct {
 	got  int // bytes in buf
 }
 
-// next consumes b up to the end of the next frame header. It returns false if b ends before that.
+// next removes from b all bytes up to the end of the next frame header. It returns false if b ends
+// before that.
 func (f *frames) next(b *[]byte) bool {
 	for len(*b) > 0 {
 		if f.skip > 0 {
@@ -192,9 +193,10 @@ func (f *frames) next(b *[]byte) bool {
 	return false
 }
 
-// need returns how many bytes of the current frame buf must hold.
+// need is the number of bytes of the current frame that buf must hold.
 func (f *frames) need() int {
-	short := f.buf[0] == 0 && f.buf[1] == 0 && f.buf[2] < goAwayFixed // x/net reports this error
+	// A GOAWAY of this length is invalid; x/net reports that.
+	short := f.buf[0] == 0 && f.buf[1] == 0 && f.buf[2] < goAwayFixed
 	if f.got < frameHead || http2.FrameType(f.buf[3]) != http2.FrameGoAway || short {
 		return frameHead
 	}

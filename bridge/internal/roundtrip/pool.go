@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// mostConnections limits the connections of one Transport, also those that drain. Without
-	// HTTP/2 each request has its own connection. The process often has fewer file descriptors than
-	// this. Above the limit, a request fails with ErrNothingDone.
+	// mostConnections limits the connections of one Transport, including those that only finish
+	// their requests. Without HTTP/2 each request has its own connection. The process often has
+	// fewer file descriptors than this. Above the limit, a request fails with ErrNothingDone.
 	mostConnections = 1 << 15
 	// mostWaiters limits the requests that wait for one new connection; for one more request edge
 	// opens another connection. 100 is the number of streams that x/net allows before the peer's
@@ -40,22 +40,22 @@ type pool struct {
 // A pendingConn is a connection that is being opened. Only one request may use it before the peer's
 // SETTINGS arrive, because they state how many streams the peer allows.
 type pendingConn struct {
-	made    chan struct{} // closed when opening it has succeeded or failed; before done
+	made    chan struct{} // closed, before done, when the connection is open or has failed
 	done    chan struct{} // closed when the peer's SETTINGS have arrived or dialTime is over
 	err     error         // valid after made is closed
 	waiters int           // number of requests that wait
 }
 
-// A sender is a connection on which one request is reserved. roundTrip sends the request once, with
-// body.
+// A sender is a connection that has capacity reserved for one request. roundTrip sends the request
+// once, with body.
 type sender interface {
 	roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error)
 }
 
 // get reserves capacity for one request on a connection. Several requests may wait for one new
-// connection, and each stops waiting when its ctx ends. lost states that the connection of the
-// previous attempt broke. Then, without HTTP/2, the request gets a new connection, because the idle
-// ones may be broken too.
+// connection, and each stops waiting when its ctx ends. lost is true if the connection of the
+// request's previous attempt broke. Then, without HTTP/2, the request gets a new connection,
+// because the idle connections may be broken too.
 func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 	for {
 		if !lost {
@@ -83,7 +83,8 @@ func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 	}
 }
 
-// await waits for d. It returns nil, nil if d has no capacity left, so that the caller tries again.
+// await waits until the connection d is open. It returns nil, nil if d has no capacity left, so
+// that the caller tries again.
 func (p *pool) await(ctx context.Context, d *pendingConn) (sender, error) {
 	for _, stage := range []chan struct{}{d.made, d.done} {
 		select {
@@ -101,7 +102,7 @@ func (p *pool) await(ctx context.Context, d *pendingConn) (sender, error) {
 	return nil, nil
 }
 
-// place reserves a request on an open connection. It returns nil if none has capacity.
+// place reserves a request on an open connection. It returns nil if no connection has capacity.
 func (p *pool) place() *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,8 +119,8 @@ func (p *pool) placeLocked() *conn {
 	return nil
 }
 
-// isOpen reports whether c may get a request: any number after the peer's SETTINGS, only one
-// before. The caller holds pool.mu.
+// isOpen reports whether c may get a request. Before the peer's SETTINGS arrive, c may get only
+// one. The caller holds pool.mu.
 func (c *conn) isOpen() bool {
 	select {
 	case <-c.link.settled:
@@ -132,7 +133,7 @@ func (c *conn) isOpen() bool {
 }
 
 // reserve returns an open connection with a reserved request, or else a pendingConn to wait for. It
-// returns neither if the API server or a load balancer before it does not offer HTTP/2.
+// returns nil for both if the API server or a load balancer before it does not offer HTTP/2.
 func (p *pool) reserve() (*conn, *pendingConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,8 +155,8 @@ func (p *pool) reserve() (*conn, *pendingConn, error) {
 	return nil, d, nil
 }
 
-// make opens the connection of d, on a goroutine of d. It continues when all waiting requests have
-// ended, because later requests can use the connection.
+// make opens the connection d, on a goroutine of its own. It continues when all waiting requests
+// have ended, because later requests can use the connection.
 func (p *pool) make(d *pendingConn) {
 	c, h, err := p.open()
 	if h != nil {
@@ -168,7 +169,7 @@ func (p *pool) make(d *pendingConn) {
 		defer timer.Stop()
 		select {
 		case <-c.link.settled:
-		case <-timer.C: // health closes the connection if it stays silent
+		case <-timer.C: // no SETTINGS yet: health closes the connection if it stays silent
 		case <-p.t.ctx.Done():
 		}
 	}
@@ -274,7 +275,7 @@ func (c *conn) lost() {
 	c.cc.Close()
 }
 
-// drop removes c from the list, so that c gets no new requests.
+// drop removes c from the pool's list of connections, so that c gets no new requests.
 func (p *pool) drop(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -283,8 +284,8 @@ func (p *pool) drop(c *conn) {
 	}
 }
 
-// closeIdle closes the connections without requests. The others get no new requests, and are closed
-// after their last one.
+// closeIdle closes the connections without requests. The other connections get no new requests, and
+// are closed after their last request.
 func (p *pool) closeIdle() {
 	p.mu.Lock()
 	conns := p.conns
@@ -298,7 +299,8 @@ func (p *pool) closeIdle() {
 	}
 }
 
-// An attempt is one attempt to send a request on an HTTP/2 connection.
+// An attempt is one attempt to send a request on an HTTP/2 connection. Its stream is set when x/net
+// writes the request.
 type attempt struct {
 	trace  httptrace.ClientTrace
 	link   *link

@@ -11,8 +11,8 @@ import (
 
 const (
 	// mostTries limits the attempts to send a request that the API server certainly did not
-	// process. They take about 14 s. Where connections are closed after a few requests, many
-	// concurrent requests may fail repeatedly.
+	// process. All of them together take about 14 s. Where connections are closed after a few
+	// requests, many concurrent requests may fail repeatedly.
 	mostTries = 32
 	// mostLosses limits how often the connection of a read-only request may break before the
 	// request fails.
@@ -25,7 +25,7 @@ const (
 	dialPatience = 3 * time.Second
 )
 
-// A verdict is the result of one attempt.
+// A verdict is the result of one attempt to send a request.
 type verdict int
 
 const (
@@ -79,7 +79,7 @@ func (t *Transport) send(p *pool, req *http.Request) (*http.Response, error) {
 	}
 }
 
-// again returns the body for another attempt.
+// again returns the request's body for another attempt.
 func again(req *http.Request, cause error) (io.ReadCloser, error) {
 	switch {
 	case req.Body == nil, req.Body == http.NoBody:
@@ -94,7 +94,7 @@ func again(req *http.Request, cause error) (io.ReadCloser, error) {
 	return body, nil
 }
 
-// pause waits before the next attempt. It returns false if no attempt may follow.
+// pause waits before the next attempt to send a request. It returns false if no attempt may follow.
 func pause(ctx context.Context, try int) bool {
 	if try >= mostTries || ctx.Err() != nil {
 		return false

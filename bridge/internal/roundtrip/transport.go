@@ -22,7 +22,7 @@ const (
 	continueTime    = time.Second      // how long a body with Expect: 100-continue waits for a 100
 )
 
-// Config configures a Transport.
+// Config configures a Transport, which sends requests to one API server.
 type Config struct {
 	Base *url.URL // the URL of the API server
 	// Dial opens the connection below TLS.
@@ -33,12 +33,14 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// AnswerTimeout is the timeout for an answer's header; 0: no timeout.
 	AnswerTimeout time.Duration
-	// Doubt is shared by all connections to the same API server.
+	// Doubt records that the network to the API server may be broken. All Transports to the same
+	// API server share it.
 	Doubt *Doubt
-	// Windows is shared by several Transports; nil: all answers have narrow windows.
+	// Windows counts the memory of large HTTP/2 receive windows, for several Transports together;
+	// nil: all answers have narrow windows.
 	Windows *Windows
 	// Endless reports whether the answer to a request has no known end, e.g. a watch. Such an
-	// answer always has a narrow window.
+	// answer always has a narrow receive window.
 	Endless func(*http.Request) bool
 	// Asks states that no request changes anything, whatever its method (e.g. access reviews). Each
 	// request may then be sent again when its connection breaks.
@@ -50,11 +52,13 @@ type Config struct {
 //
 // A request that the API server has certainly not processed is sent again, if it has no body or
 // GetBody returns the body. edge is certain in three cases: the request was not written completely,
-// its stream number is above the last one of a GOAWAY, or its stream was refused.
+// its stream number is above the last one that a GOAWAY names, or the API server refused its
+// stream.
 //
 // A request that may have been processed is sent again only when its connection breaks. It must
-// also be a GET, HEAD or OPTIONS without a body, or Config.Asks must be set. The errors
-// ErrNothingDone and ErrLost state which of the two cases it was.
+// also be a GET, HEAD or OPTIONS without a body, or Config.Asks must be set. If the request is not
+// sent again, the error states whether it may have been processed (ErrLost) or not
+// (ErrNothingDone).
 type Transport struct {
 	cfg           Config
 	base          *url.URL
@@ -63,7 +67,7 @@ type Transport struct {
 	singles       singles
 	count         atomic.Int64 // number of connections, including those being opened
 
-	ctx    context.Context // context of the connections being opened
+	ctx    context.Context // canceled by Close, which ends the opening of connections
 	cancel context.CancelFunc
 	work   sync.WaitGroup // the goroutines that open connections
 	mu     sync.Mutex
@@ -125,8 +129,8 @@ func (t *Transport) Close() {
 	t.CloseIdleConnections()
 }
 
-// start runs f, which opens a connection, on a goroutine. It fails if the Transport is closed or
-// has mostConnections connections.
+// start runs f, which opens a connection, on a goroutine. It returns an error if the Transport is
+// closed or has mostConnections connections.
 func (t *Transport) start(f func()) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -166,8 +170,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// OnlyReads reports whether method changes nothing (RFC 9110 section 9.2.1; TRACE never gets here).
-// The method "" is GET, as in net/http.
+// OnlyReads reports whether requests with the method change nothing (RFC 9110 section 9.2.1; TRACE
+// never gets here). The method "" is GET, as in net/http.
 func OnlyReads(method string) bool {
 	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions:

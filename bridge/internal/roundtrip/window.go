@@ -7,18 +7,19 @@ import (
 )
 
 const (
-	// narrowWindow is the memory, in bytes, that one answer may use while its client does not read.
-	// Any number of answers may have it.
+	// narrowWindow is the usual HTTP/2 receive window of an answer: the memory, in bytes, that edge
+	// may use for the answer while the client does not read. Any number of answers may have it.
 	narrowWindow = 256 << 10
-	// wideWindow is the memory, in bytes, for an answer that has an end: 40 MB/s at a round-trip
-	// time of 100 ms.
+	// wideWindow is the HTTP/2 receive window, in bytes, of an answer that has an end: 40 MB/s at a
+	// round-trip time of 100 ms.
 	wideWindow = 4 << 20
-	// wideWindows limits the memory of all wide windows together, in bytes. Further answers get
-	// narrow windows.
+	// wideWindows limits the memory of all wide windows together, in bytes. If it is in use,
+	// further answers get narrow windows.
 	wideWindows = 256 << 20
 )
 
-// Windows counts the memory of all wide windows. The zero value is ready to use.
+// Windows counts the memory of all wide windows (HTTP/2 receive windows of wideWindow bytes). The
+// zero value is ready to use.
 type Windows struct{ used atomic.Int64 }
 
 func (w *Windows) take() bool {

@@ -21,15 +21,15 @@ type channels struct {
 	// has read the data.
 	hasSpoken bool
 
-	unanswered int // number of streams that upstream has not accepted yet
+	unanswered int // streams that upstream has not accepted yet
 	answered   chan struct{}
-	answer     func() // closes answered; may be called more than once
+	answer     func() // closes the channel answered; may be called more than once
 
-	ask func() error // requests a notice from upstream when the pod has read everything
+	ask func() error // asks upstream to report when the pod has read everything
 	// heard is closed when the pod has read everything that the client sent, or when nothing more
 	// comes from upstream.
 	heard chan struct{}
-	hear  func() // closes heard; may be called more than once
+	hear  func() // closes the channel heard; may be called more than once
 }
 
 func newChannels(connections int, table *spdy.Table) *channels {
@@ -39,13 +39,13 @@ func newChannels(connections int, table *spdy.Table) *channels {
 	return c
 }
 
-// awaitOpen waits, after a client has left, until upstream has accepted every stream, but no longer
-// than most. If the client disconnects while its streams are opened, a container runtime never ends
-// some of their goroutines (cri-streaming's httpStreamReceived).
+// awaitOpen waits, after a client has disconnected, until upstream has accepted every stream, for
+// at most the duration most. If the client disconnects while its streams are opened, a container
+// runtime never ends some of their goroutines (cri-streaming's httpStreamReceived).
 func (c *channels) awaitOpen(most time.Duration) { await(c.answered, most) }
 
-// settle waits, after a client has left, until the pod has read the client's last data. A container
-// runtime that speaks WebSocket itself does the same.
+// settle waits, after a client has disconnected, until the pod has read the client's last data. A
+// container runtime that speaks WebSocket itself does the same.
 func (c *channels) settle(t *twoWay) {
 	c.awaitOpen(t.Linger)
 	if t.fromClient.writeErr == nil {
@@ -60,7 +60,7 @@ func (c *channels) settle(t *twoWay) {
 func (c *channels) answersLate() bool { return c.hasSpoken }
 
 func (c *channels) outputEnded() {
-	c.answer() // no more accepts will come
+	c.answer() // upstream accepts no more streams
 	c.hear()
 }
 
@@ -73,7 +73,8 @@ func await(done <-chan struct{}, most time.Duration) {
 	}
 }
 
-// fromClient does not forward the client's Close, but records it.
+// fromClient handles each frame of the client. It records the client's Close and does not forward
+// it.
 func (c *channels) fromClient(f *streams.Frame) (forward bool, err error) {
 	switch f.Kind {
 	case streams.Close:
@@ -85,7 +86,8 @@ func (c *channels) fromClient(f *streams.Frame) (forward bool, err error) {
 	return true, nil
 }
 
-// toClient counts the accepts of the opened streams, and detects the end of the last connection.
+// toClient handles each frame of upstream. It counts the accepts of the opened streams, and detects
+// the end of the last connection.
 func (c *channels) toClient(f *streams.Frame) (forward bool, err error) {
 	switch f.Kind {
 	case streams.Accept:
@@ -102,5 +104,5 @@ func (c *channels) toClient(f *streams.Frame) (forward bool, err error) {
 	return false, nil
 }
 
-// Closed implements closeReceiver.
+// Closed implements closeReceiver: it returns the code of the client's Close, if there was one.
 func (c *channels) Closed() (code int, ok bool) { return int(c.code), c.closed }

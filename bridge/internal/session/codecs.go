@@ -14,7 +14,8 @@ import (
 	"edge/streams/ws"
 )
 
-// codecs holds the dialects of a session's two legs and creates their sources and sinks.
+// codecs holds the dialects (protocols) of a session's two legs. It creates the sources, which
+// decode frames, and the sinks, which encode them.
 type codecs struct {
 	negotiate.Dialect
 	up negotiate.Offer
@@ -55,7 +56,7 @@ func (p codecs) upstreamKeepalive() func([]byte, bool) []byte {
 }
 
 // run connects the session's legs by sources and sinks, and relays. It returns true if the session
-// continues in other goroutines; the last of them calls over.
+// continues in other goroutines; the last of these calls over.
 func (p codecs) run(s *session, over func()) (left bool) {
 	switch p.Kind {
 	case negotiate.WebSocketExec, negotiate.SPDYExec:
@@ -110,15 +111,15 @@ func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() er
 	return sink.Open
 }
 
-// execClient sets the source and sink of an exec towards the client, and its dialect's rules for
-// the end. It returns a function that informs the client that the session has begun.
+// execClient sets the source and sink of an exec towards the client, and how the exec ends in the
+// client's dialect. It returns a function that informs the client that the session has begun.
 func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() error) {
 	if p.Kind == negotiate.WebSocketExec {
 		src, sink := ws.NewExecServerSource(r, e.down, p.Version), ws.NewExecServerSink(e.down.Coalesced(), p.Version)
 		e.input.src, e.output.sink = src, sink
 		if p.up.Protocol == negotiate.WebSocket {
-			// execUpstream has set a sink that accepts masked data, and inputLoop does not read
-			// stdin's bytes.
+			// Keep stdin as masked as the client sent it: the sink that execUpstream has set
+			// accepts masked data, and inputLoop does not read stdin's bytes.
 			src.KeepMasks()
 		}
 		e.client.closeCodes = true
@@ -170,7 +171,8 @@ func (p codecs) relayPorts(s *session) {
 	var portsSource *spdy.PortsSource
 	var portsSink *spdy.PortsSink
 	if p.Kind == negotiate.WebSocketPorts {
-		// PortsSource resets each stream once, and all connections may end at the same time.
+		// Allow one reset for each connection: PortsSource resets each stream once, and all
+		// connections may end at the same time.
 		s.up.AllowReplies(leg.ResetReply * len(p.Ports))
 		portsSource, portsSink = spdy.NewPortsSource(upReader, up.replier, &table), spdy.NewPortsSink(up.out, &table)
 		forward.toClient.src, forward.fromClient.sink = portsSource, portsSink
@@ -204,8 +206,9 @@ func (p codecs) relayPorts(s *session) {
 	upReader.Close()
 }
 
-// relayFanout relays a port-forward with one upstream session per connection. The upstream session
-// that exists already is the sentinel.
+// relayFanout relays a port-forward in which each connection gets an upstream session of its own.
+// The upstream session that was opened before the 101 carries no connection: it is the sentinel,
+// whose end ends the client's session.
 func (p codecs) relayFanout(s *session) {
 	var none spdy.Table // for the sentinel, which has no connections
 	forward := twoWay{session: s}
@@ -237,8 +240,8 @@ func (p codecs) relayOpaque(s *session) {
 	toClient.close()
 }
 
-// relayPassed does the same as relayOpaque for a WebSocket, and sends keepalives between its
-// frames.
+// relayPassed relays a WebSocket that edge does not parse. Unlike relayOpaque, it sends keepalives
+// between the frames.
 func (p codecs) relayPassed(s *session) {
 	fromClient, toClient := &unreadSource{rawSource: rawSource{r: s.down}}, &unreadSource{rawSource: rawSource{r: s.up}}
 	fromClient.passage.Own, toClient.passage.Own = p.unread.down.own, p.unread.up.own

@@ -7,13 +7,13 @@ import (
 	"edge/streams"
 )
 
-// Cause states why a stream ended. The values below are the only ones and do not change, so logs
-// can be searched for them and a metric may have them as a label.
+// Cause states why a stream ended. The constants in endcause.go are the only values and do not
+// change, so logs can be searched for them and a metric may have them as a label.
 type Cause string
 
 const (
-	// CauseCompleted: the outcome is known. Upstream sent a Status, or each connection of a
-	// port-forward has ended.
+	// CauseCompleted: the outcome of the stream is known. Upstream sent a Status, or each
+	// connection of a port-forward has ended.
 	CauseCompleted Cause = "completed"
 	// CauseClientClosed: the client sent a WebSocket Close or an SPDY GOAWAY.
 	CauseClientClosed Cause = "client_closed"

@@ -29,7 +29,8 @@ var (
 	errShutdown     error = &stopError{CauseShutdown, "edge is shutting down"}
 )
 
-// A stopError is a reason for which edge ends a session. The client receives its text.
+// A stopError is a reason for which edge itself ends a session. The client receives the text of the
+// error.
 type stopError struct {
 	cause Cause
 	text  string
@@ -41,7 +42,8 @@ func (e *stopError) Cause() Cause  { return e.cause }
 // isStop reports whether err means that edge itself ends the session.
 func isStop(err error) bool { return errors.As(err, new(*stopError)) }
 
-// closedError means that the client sent a Close, which edge answers with the same code (0: none).
+// closedError means that the client sent a WebSocket Close with this code (0: without a code). edge
+// answers with the same code.
 type closedError struct{ code uint32 }
 
 func (e *closedError) Error() string { return "client closed the session" }

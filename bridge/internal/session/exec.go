@@ -6,8 +6,8 @@ import (
 	"edge/streams"
 )
 
-// execSession is an exec or attach: five streams and one final Status. Its end must never look like
-// success to the client by mistake.
+// execSession is an exec or attach: five streams and one final Status. A failed or incomplete exec
+// must never look like success to the client.
 type execSession struct {
 	*session
 	set    streams.Set
@@ -27,10 +27,10 @@ type execSession struct {
 	readDeadline atomic.Int64
 }
 
-// execClient describes the rules of the client's dialect.
+// execClient describes how an exec works in the client's dialect.
 type execClient struct {
-	// allOpened is closed when the client has opened every stream of the set. It is nil for
-	// WebSocket, where the client opens no streams.
+	// allOpened is closed when the client has opened every stream that its request names. It is nil
+	// for WebSocket, where the client opens no streams.
 	allOpened <-chan struct{}
 	// opened is called on the input loop for each stream that the client opens.
 	opened func()
@@ -46,11 +46,11 @@ type execClient struct {
 	closeCodes bool
 }
 
-// execUpstream describes the rules of the upstream dialect.
+// execUpstream describes how an exec works in the dialect of the API server's side.
 type execUpstream struct {
 	// accepted is closed by the output loop when upstream has accepted all streams. It is nil for
 	// WebSocket, where edge opens no streams.
 	accepted <-chan struct{}
-	// closesLast is true if nothing follows upstream's Close.
+	// closesLast is true if upstream sends nothing after its Close, as over WebSocket.
 	closesLast bool
 }

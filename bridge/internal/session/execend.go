@@ -10,7 +10,8 @@ import (
 	"edge/streams"
 )
 
-// finishOutput ends the session. It runs on the session's last goroutine.
+// finishOutput sends the outcome to the client and ends the session. It runs on the session's last
+// goroutine.
 func (e *execSession) finishOutput(status []byte) {
 	close(e.outputDone)
 	e.writeOutcome(status)
@@ -25,7 +26,7 @@ func (e *execSession) endInput(err error, closed bool) {
 	case closed && e.isClosed():
 		e.endUpstream()
 		e.awaitClientEnd()
-	case e.cause() != nil: // the final Status is sent, or about to be
+	case e.cause() != nil: // the client receives the final Status, or has received it
 	case errors.As(err, &protocol), errors.Is(err, streams.ErrReplies):
 		e.setCause(&breachError{err})
 		e.awaitAccepted()
@@ -58,7 +59,8 @@ func (e *execSession) clientGone() {
 }
 
 // endUpstream ends the upstream side after the client has ended the session. The client's last data
-// still reaches the process: endUpstream half-closes upstream and gives it Linger to end too.
+// still reaches the process: endUpstream half-closes upstream, and then waits up to Linger for
+// upstream to end too.
 func (e *execSession) endUpstream() {
 	e.awaitAccepted()
 	deadline := time.Now().Add(e.Linger)
@@ -68,7 +70,7 @@ func (e *execSession) endUpstream() {
 }
 
 // endOutput ends the output streams, sets the session's cause and returns the final Status. It
-// returns nil if upstream sent no Status or an incomplete one.
+// returns nil if upstream sent an incomplete Status or none.
 func (e *execSession) endOutput(err error, status []byte, ended map[streams.Role]bool) []byte {
 	for _, role := range []streams.Role{streams.Stdout, streams.Stderr} {
 		if !ended[role] {
@@ -89,9 +91,9 @@ func (e *execSession) endOutput(err error, status []byte, ended map[streams.Role
 	return nil
 }
 
-// writeOutcome sends the client the outcome, with the Status last, and half-closes the leg. Then
-// the input loop waits up to Linger for the client to close. A slow client loses nothing as long as
-// it reads.
+// writeOutcome sends the client the outcome, with the Status last, and half-closes the client's
+// leg. Then the input loop waits up to Linger for the client to close. A slow client loses nothing
+// as long as it reads.
 func (e *execSession) writeOutcome(status []byte) {
 	e.up.Cut()
 	cause := e.cause()

@@ -2,9 +2,9 @@ package session
 
 import "time"
 
-// awaitStreams waits until the SPDY client has opened all its streams. client-go does not read a
-// Status before all streams are accepted, so a shutdown also waits for them. It returns false if
-// the streams are not open in time.
+// awaitStreams waits until the SPDY client has opened all its streams, and returns false if it has
+// not in time. client-go does not read a Status before all streams are accepted, so a shutdown also
+// waits for them.
 func (e *execSession) awaitStreams() bool {
 	late := time.NewTimer(e.Times.Open)
 	defer late.Stop()
@@ -41,9 +41,10 @@ func (e *execSession) hasAllStreams() bool {
 const openTime = 5 * time.Second
 
 // awaitAccepted waits until upstream has accepted the streams, so that the session does not end
-// earlier. The container runtime sends the accepts from a queue. If the connection is closed
-// before, github.com/moby/spdystream waits for them forever, in the first write of the container's
-// output. An attach that ended too early would then stop the container's output for all clients.
+// earlier. The container runtime sends the accepts from a queue. If the connection is closed before
+// they are sent, github.com/moby/spdystream waits for them forever, in the first write of the
+// container's output. An attach that ended too early would then stop the container's output for all
+// clients.
 func (e *execSession) awaitAccepted() {
 	late := time.NewTimer(time.Until(e.acceptedBy()))
 	defer late.Stop()
@@ -62,8 +63,8 @@ func (e *execSession) acceptedBy() time.Time {
 	return time.Now().Add(e.Linger)
 }
 
-// readAccepts does the same as awaitAccepted on the output loop. It is used if the client
-// disconnects before the relay has begun.
+// readAccepts waits, on the output loop, until upstream has accepted the streams, for the reason
+// given at awaitAccepted. It is used if the client disconnects before the relay has begun.
 func (e *execSession) readAccepts() {
 	e.up.Conn.SetReadDeadline(e.acceptedBy())
 	for {

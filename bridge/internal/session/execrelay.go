@@ -7,8 +7,8 @@ import (
 	"edge/streams"
 )
 
-// run relays until the outcome is known or a leg ends. It returns true if the session continues in
-// other goroutines; the last of them calls over.
+// run relays an exec until the outcome is known or a leg ends. It returns true if the session
+// continues in other goroutines; the last of these calls over.
 func (e *execSession) run(over func()) (left bool) {
 	e.inputDone, e.outputDone, e.closeReceived = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	input := e.inputLoop(func() { close(e.inputDone) })
@@ -71,7 +71,8 @@ func (e *execSession) outputLoop(over func()) *loop {
 			forward = true
 		case streams.Status:
 			status = bytes.Clone(f.Payload())
-		// On WebSocket nothing follows the Close. On SPDY other frames may follow, in any order.
+		// On WebSocket upstream sends nothing after its Close. On SPDY other frames may follow the
+		// GOAWAY, in any order.
 		case streams.Close:
 			if e.upstream.closesLast && status != nil {
 				return false, errCompleted
@@ -90,14 +91,14 @@ func (e *execSession) outputLoop(over func()) *loop {
 		}
 		if forward {
 			e.output.write(*f)
-			// Flush before the deadline below is set, so that a slow client does not use up
+			// Flush before the deadline for upstream is set, so that a slow client does not use up
 			// upstream's time.
 			e.output.flush()
 		}
 		if open == 0 {
 			return false, errCompleted
 		}
-		// The outcome is known. Upstream should close at once; otherwise edge does after Linger.
+		// The outcome is known. Upstream should close at once; otherwise edge closes after Linger.
 		e.up.Conn.SetReadDeadline(time.Now().Add(e.Linger))
 		return false, nil
 	}

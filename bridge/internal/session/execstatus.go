@@ -14,15 +14,16 @@ import (
 	"edge/streams"
 )
 
-// statusFrame returns a frame with a Status behind the headroom that a sink needs.
+// statusFrame returns a frame with a Status. In front of the Status it leaves the headroom: free
+// bytes into which a sink writes its frame header.
 func statusFrame(status []byte) streams.Frame {
 	buf := make([]byte, streams.Headroom+len(status))
 	copy(buf[streams.Headroom:], status)
 	return streams.Frame{Kind: streams.Status, Stream: streams.Stream{Role: streams.Error}, Buf: buf, Off: streams.Headroom}
 }
 
-// isOutcome reports whether status is a complete Status. It is not if upstream broke off in the
-// middle, or sent plain text, which a v4 client cannot parse.
+// isOutcome reports whether status is a complete Status. It is not complete if upstream broke off
+// in the middle, or sent plain text, which a v4 client cannot parse.
 func isOutcome(status []byte) bool {
 	var s metav1.Status
 	if json.Unmarshal(status, &s) != nil {

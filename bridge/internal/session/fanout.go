@@ -28,16 +28,16 @@ type fanout struct {
 	symmetric
 	*session
 	again       func(context.Context) (upstream.Answer, error) // opens one more upstream session
-	keepaliveOf func() func([]byte, bool) []byte               // creates the keepalives of one
-	client      spdyTransport                                  // transport of the client's leg
+	keepaliveOf func() func([]byte, bool) []byte               // creates the keepalives of one upstream session
+	client      spdyTransport                                  // how SPDY is carried on the client's leg
 	source      *spdy.PortServerSource
 	table       spdy.Table // streams of the client
 
 	ctx    context.Context // context of all dials of upstream sessions
 	cancel func()
 
-	// mu guards the fields below, and those of other types that name it. It is never held during
-	// I/O.
+	// mu guards the fields from conns to stopped, and fields of other types whose comments name
+	// fanout.mu. It is never held during I/O.
 	mu       sync.Mutex
 	conns    map[uint32]*forwardConn  // by the ids of both their streams
 	halves   map[string]*forwardConn  // connections with one open stream so far, by request id
@@ -81,7 +81,7 @@ func (f *fanout) fromClient(frame *streams.Frame) (forward bool, err error) {
 	}
 	c := f.dataConn(id)
 	if c == nil {
-		// The connection is over, or this is an error stream, on which clients send nothing.
+		// The connection has ended, or id is that of an error stream, on which clients send nothing.
 		return false, nil
 	}
 	switch frame.Kind {
@@ -105,7 +105,8 @@ func (f *fanout) dataConn(id uint32) *forwardConn {
 	return nil
 }
 
-// open records a stream that the client has opened. A connection begins when it has both streams.
+// open records a stream that the client has opened. A connection begins when both of its streams
+// are open.
 func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 	request := o.Request
 	// For old clients without a request id, derive it as cri-streaming's requestID does.
@@ -142,8 +143,8 @@ func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 
 // enqueue adds data of a connection to its queue. If the queue is full, edge stops reading from the
 // client for up to HoldBack, and then resets this connection only. A connection that is the only
-// one holds up no other. It may wait without limit, as at the API server, for example during a
-// database import that waits for a lock.
+// one of the client holds up no other. Its data may wait without limit, as at the API server, for
+// example during a database import that waits for a lock.
 func (f *fanout) enqueue(c *forwardConn, b []byte) {
 	if c.queue.put(b) {
 		return
@@ -174,7 +175,7 @@ func (f *fanout) enqueue(c *forwardConn, b []byte) {
 	}
 }
 
-// isAlone reports whether c is the only connection.
+// isAlone reports whether c is the client's only connection.
 func (f *fanout) isAlone(c *forwardConn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,8 +187,8 @@ func (f *fanout) isAlone(c *forwardConn) bool {
 	return true
 }
 
-// clientReset forwards a client's reset. The pod gets up to Linger to end its side, because
-// client-go waits for the end of the error stream.
+// clientReset forwards a client's reset of a stream. The pod gets up to Linger to end its side,
+// because client-go waits for the end of the error stream.
 func (f *fanout) clientReset(c *forwardConn) {
 	f.mu.Lock()
 	c.dataEnded, c.unclean = true, true
@@ -265,16 +266,17 @@ func (f *fanout) settle(*twoWay) {
 	})
 }
 
-// live returns the upstream sessions whose read goroutine runs.
+// live returns the upstream sessions whose read goroutine still runs.
 func (f *fanout) live() []*forwardSession {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Collect(maps.Keys(f.readers))
 }
 
-// stop ends the upstream sessions that are still open after the sentinel has ended. If the client
-// has left, they were closed in order and stop waits for their end; otherwise it cuts them. After
-// stop, only the sentinel's loop writes to the client.
+// stop ends the upstream sessions that are still open after the sentinel, the one that carries no
+// connection, has ended. If the client has disconnected, they were closed in order, and stop waits
+// for their end; otherwise stop cuts them. After stop, only the sentinel's loop writes to the
+// client.
 func (f *fanout) stop() {
 	cause := f.cause()
 	closed := (*closedError)(nil)
@@ -305,7 +307,8 @@ func (f *fanout) stop() {
 	f.upstreams = f.used
 }
 
-// keepalive sends a keepalive on every upstream session except the sentinel.
+// keepalive sends a keepalive on every upstream session except the sentinel, which carries no
+// connection and has its own.
 func (f *fanout) keepalive() {
 	for _, l := range f.live() {
 		if l.leg.IsReading() { // for the reason see session.keepalives

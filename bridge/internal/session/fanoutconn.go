@@ -8,8 +8,9 @@ import (
 	"edge/streams/spdy"
 )
 
-// A forwardConn is one connection of a fanout. It has two streams of the client, a queue of the
-// client's data that upstream has not read yet, and the upstream session that carries it.
+// A forwardConn is one connection of a fanout (a port-forward with one upstream session per
+// connection). It has two streams of the client, a queue of the client's data that upstream has not
+// read yet, and the upstream session that carries it.
 type forwardConn struct {
 	f       *fanout
 	request string
@@ -42,8 +43,8 @@ func newForwardConn(f *fanout, request string) *forwardConn {
 	}
 }
 
-// add records one of the two streams. It returns false if that stream is already open. The caller
-// holds fanout.mu.
+// add records one of the connection's two streams. It returns false if that stream is already open.
+// The caller holds fanout.mu.
 func (c *forwardConn) add(id uint32, o spdy.PortOpening) bool {
 	stream := &c.data
 	if o.Error {
@@ -58,8 +59,8 @@ func (c *forwardConn) add(id uint32, o spdy.PortOpening) bool {
 	return true
 }
 
-// pump sends the client's data upstream, from the time when both streams are open until the
-// connection is over.
+// pump sends the client's data upstream, from the time when both streams of the connection are open
+// until the connection is over.
 func (c *forwardConn) pump() {
 	f := c.f
 	defer f.pumps.Done()
@@ -86,7 +87,7 @@ func (c *forwardConn) pump() {
 			err = carrier.write(streams.Frame{Kind: streams.HalfClose, Stream: c.upData()})
 			c.finSent.Store(err == nil)
 		case queueReset:
-			carrier.flush() // sends the opens
+			carrier.flush() // sends the frames that open the two streams upstream
 			if !c.awaitAccepted() {
 				return
 			}
@@ -110,7 +111,7 @@ func (c *forwardConn) upData() streams.Stream {
 	return data
 }
 
-// noteAccept counts the accepts of upstream for the two streams.
+// noteAccept records that upstream has accepted one of the connection's two streams.
 func (c *forwardConn) noteAccept() {
 	if c.answers++; c.answers == 2 {
 		close(c.accepted)

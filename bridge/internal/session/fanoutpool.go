@@ -7,7 +7,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// This file selects the upstream session of a fanout that carries a connection.
+// This file selects the upstream session that carries a connection of a fanout (a port-forward with
+// one upstream session per connection).
 
 const (
 	// maxForwardSessions is the maximum number of upstream sessions of one client's session,
@@ -15,9 +16,10 @@ const (
 	maxForwardSessions = 32
 )
 
-// assign selects the upstream session for a connection, and waits until it is ready. It prefers one
-// without connections, for example one that was dialed for a connection that has ended meanwhile.
-// Then it dials a new one. At the maximum number of sessions it uses the one with the least load.
+// assign selects the upstream session for a connection, and waits until it is ready. It prefers a
+// session without connections, for example one that was dialed for a connection that has ended
+// meanwhile. If there is none, it dials a new one. At the maximum number of sessions it uses the
+// session with the least load.
 func (f *fanout) assign(c *forwardConn) (*forwardSession, error) {
 	f.mu.Lock()
 	if c.ended || f.stopped {

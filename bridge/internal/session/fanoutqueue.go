@@ -6,7 +6,8 @@ import (
 	"edge/streams"
 )
 
-// maxQueued is the maximum number of bytes that wait for one connection of a port-forward.
+// maxQueued is the maximum number of bytes of one connection of a port-forward that wait for
+// upstream.
 const maxQueued = 256 << 10
 
 // A connQueue holds, in borrowed buffers, the client's data on one connection that upstream has not
@@ -14,7 +15,7 @@ const maxQueued = 256 << 10
 type connQueue struct {
 	mu       sync.Mutex
 	pieces   []queuedChunk
-	bytes    int        // with the bytes that take returned and giveBack has not
+	bytes    int        // in the queue, or taken and not given back
 	fin      bool       // the client has ended its data
 	finTaken bool       // take has returned queueFin
 	end      queueEvent // queueClientGone, queueReset or queueDropped; 0: none yet
@@ -31,7 +32,7 @@ type queuedChunk struct {
 	end int
 }
 
-// queueEvent is the kind of a result of take.
+// queueEvent is what take returns: data, or how the client's data ended.
 type queueEvent int
 
 const (
@@ -80,7 +81,7 @@ func (q *connQueue) put(b []byte) bool {
 	return true
 }
 
-// take returns the next chunk or event. Before it waits, it calls flush.
+// take returns the next chunk of data or event. If it must wait, it calls flush first.
 func (q *connQueue) take(flush func()) (queuedChunk, queueEvent) {
 	for {
 		if p, what := q.next(); what != 0 {
@@ -150,7 +151,7 @@ func (q *connQueue) isPending() bool {
 	return q.bytes > 0
 }
 
-// giveBack returns a chunk that take has returned.
+// giveBack takes back a chunk that take has returned, when its data has been sent.
 func (q *connQueue) giveBack(p queuedChunk) {
 	q.mu.Lock()
 	q.bytes -= p.end - streams.Headroom

@@ -12,8 +12,9 @@ import (
 	"edge/streams/ws"
 )
 
-// A forwardSession is one upstream session of a fanout. The first connection that needs it dials
-// it. It has its own read goroutine.
+// A forwardSession is one upstream session of a fanout (a port-forward with one upstream session
+// per connection). The first connection that needs the session dials it. Each session has its own
+// read goroutine.
 type forwardSession struct {
 	f     *fanout
 	ready chan struct{} // closed when the dial has ended
@@ -68,12 +69,12 @@ func (l *forwardSession) dial() {
 	f.readers[l] = true
 	f.reading.Add(1)
 	go l.read()
-	if l.users == 0 { // the connection that needed it is over
+	if l.users == 0 { // the connection for which l was dialed has ended
 		l.startIdle()
 	}
 }
 
-// attach creates the leg, source and sinks for the connection of a.
+// attach creates the leg, source and sinks for the upstream connection in the answer a.
 func (l *forwardSession) attach(a upstream.Answer) {
 	l.leg = leg.New(a.Conn, l.f.keepaliveOf(), nil)
 	t := upTransport(l.leg, a.Offer.Protocol == negotiate.WebSocket)
@@ -142,9 +143,9 @@ func (l *forwardSession) read() {
 	l.leg.Close()
 }
 
-// relayFrame writes each frame to the client itself, so it always returns false. It retires a
-// connection before the client can read the connection's last frame. So the client's next
-// connection finds the session free.
+// relayFrame handles each frame of upstream and writes it to the client itself, so it always
+// returns false. It retires a connection before the client can read the connection's last frame. So
+// the client's next connection finds the session free.
 func (l *forwardSession) relayFrame(frame *streams.Frame) (forward bool, err error) {
 	if frame.Kind == streams.Close {
 		return false, errUpstreamGoaway

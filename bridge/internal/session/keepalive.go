@@ -43,6 +43,6 @@ func keepaliveSPDY(first uint32) func([]byte, bool) []byte {
 	}
 }
 
-// mostSilent is the number of consecutive keepalives that may remain without a byte in return, if
+// mostSilent is how many keepalives in a row may stay without any byte from upstream, if
 // answersPings is set: 80 s. client-go waits 61 s.
 const mostSilent = 4

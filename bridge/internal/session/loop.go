@@ -6,10 +6,10 @@ import (
 	"edge/streams"
 )
 
-// loop runs a direction that gives up its goroutine while no bytes arrive, and later continues in
-// another one. A goroutine that has relayed has a stack of 8 KiB, and a wait deep inside TLS keeps
-// it. Instead, the handler's IdlePoller waits for all such loops. Without an IdlePoller, a new
-// goroutine with a stack of 2 KiB waits.
+// loop runs one direction of a session's relay. It gives up its goroutine while no bytes arrive,
+// and later continues in another one. A goroutine that has relayed has a stack of 8 KiB, and a wait
+// deep inside TLS keeps it. Instead, the handler's IdlePoller waits for all such loops. Without an
+// IdlePoller, a new goroutine with a stack of 2 KiB waits.
 //
 // A loop has at most one goroutine at a time.
 type loop struct {
@@ -20,8 +20,8 @@ type loop struct {
 	atEnd   func()       // called last, also after a panic
 
 	// Functions for new goroutines. They are allocated once, because each wait starts a goroutine.
-	resume          func() // continues
-	awaitThenResume func() // waits, then continues
+	resume          func() // continues the relay
+	awaitThenResume func() // waits for bytes, then continues the relay
 }
 
 // run relays. It returns true if the loop will continue in another goroutine.
@@ -33,7 +33,7 @@ func (l *loop) run() (left bool) {
 		l.wait()
 		return true
 	}
-	// From here on, this goroutine reads everything that remains.
+	// From here on, this goroutine reads everything that remains, and does not give up.
 	l.mayIdle = false
 	l.fromLeg.AllowInterrupts(false)
 	l.end(err)
@@ -60,8 +60,8 @@ func (l *loop) wait() {
 	}
 }
 
-// runThen runs work on a goroutine of the session. It calls over at the end, unless work returns
-// true because another goroutine continues.
+// runThen runs work on a goroutine of the session. When work returns, runThen calls over, unless
+// work has returned true because another goroutine continues and calls over.
 func (s *session) runThen(work func() (left bool), over func()) {
 	left := false
 	defer func() {

@@ -30,7 +30,7 @@ func (s *rawSource) Next() (streams.Frame, error) {
 	return streams.Frame{Kind: streams.Data, Buf: b, Off: streams.Headroom}, nil
 }
 
-// fill reads bytes behind a copy of held. b contains both, behind the headroom; n is the number of
+// fill reads bytes into a buffer, after a copy of held. b is the buffer: headroom, held and the n
 // new bytes.
 func (s *rawSource) fill(held []byte) (b []byte, n int, err error) {
 	b = s.some[:]
@@ -48,7 +48,7 @@ func (s *rawSource) fill(held []byte) (b []byte, n int, err error) {
 	return b[:off+n], n, err
 }
 
-// close returns the borrowed buffer.
+// close returns the borrowed buffer to its pool.
 func (s *rawSource) close() {
 	if s.buf != nil {
 		streams.Return(s.buf)
@@ -56,8 +56,9 @@ func (s *rawSource) close() {
 	}
 }
 
-// stall is the timeout for one write of a protocol that edge does not parse, and for the final
-// Status of an exec. Nothing else would detect a client that stays connected but does not read.
+// stall is the timeout for one write of a protocol that edge does not parse, and of the final
+// Status of an exec. Without it, edge would not detect a client that stays connected but does not
+// read.
 const stall = 10 * time.Minute
 
 // A rawSink writes the bytes of a rawSource at once.

@@ -13,7 +13,7 @@ import (
 	"edge/bridge/internal/status"
 )
 
-// Registry stores every session by its ID, from its admission to its end.
+// Registry stores every session by its ID, from its admission (Admit) to its end.
 type Registry struct {
 	max        int
 	idlePoller leg.IdlePoller // waits for the connections of idle sessions
@@ -60,7 +60,7 @@ func (g *Registry) Release() {
 	}
 }
 
-// add stores a session that has its two legs. remove deletes it.
+// add stores a session whose two legs exist. remove deletes it.
 func (g *Registry) add(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -98,8 +98,8 @@ func (g *Registry) End(id string, cause Cause, why string) bool {
 	return true
 }
 
-// Drain refuses new streams, ends the running ones, and waits for them until ctx is done. Then it
-// cuts the remaining ones.
+// Drain refuses new streams, ends the running sessions, and waits for them until ctx is done. Then
+// it cuts the remaining sessions.
 func (g *Registry) Drain(ctx context.Context) {
 	g.mu.Lock()
 	if !g.draining {

@@ -12,8 +12,8 @@ import (
 type direction struct {
 	src  streams.Source
 	sink streams.Sink
-	// coalescing is the leg that sink writes to, if its writes are coalesced; nil if sink writes at
-	// once.
+	// coalescing is the leg that sink writes to, if that leg collects writes until flushLeg; nil if
+	// sink writes at once.
 	coalescing *leg.Leg
 	writeErr   error // first error of the sink; later frames are read and dropped
 
@@ -38,8 +38,8 @@ func (d *direction) beforeWait() error {
 
 // run relays until the source ends, and returns the source's error. For each frame it calls see
 // first, which may keep the frame (false) or stop the loop (an error). A failure of the sink does
-// not stop the loop: the source of the sink's own leg will report it, and a peer from which edge
-// does not read could not send its Close or GOAWAY.
+// not stop the loop. The loop that reads from the sink's leg will report that failure. Also, a peer
+// from which edge does not read could not send its Close or GOAWAY.
 func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -62,7 +62,8 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 		if forward {
 			d.write(*f)
 		}
-		// The frame's payload is in a buffer that is returned to the pool while the source is idle.
+		// Clear the frame: its payload is in a buffer that is returned to the pool while the source
+		// is idle.
 		*f = streams.Frame{}
 	}
 }
@@ -74,8 +75,8 @@ func (d *direction) write(f streams.Frame) {
 	}
 }
 
-// flush writes what the sink and the leg keep back. The source's reader calls it before it waits.
-// It always returns nil.
+// flush writes the bytes that the sink and its leg keep back. The source's reader calls it before
+// it waits. It always returns nil.
 func (d *direction) flush() error {
 	if d.writeErr == nil {
 		d.writeErr = d.sink.Flush()

@@ -10,7 +10,7 @@ import (
 	"edge/bridge/internal/upstream"
 )
 
-// Params are the parameters of a session.
+// Params are the parameters of a session, which relays one stream.
 type Params struct {
 	Description
 	Dialect      negotiate.Dialect // the client's dialect
@@ -20,7 +20,7 @@ type Params struct {
 	// Again requests one more upstream session for a port-forward with one session per connection.
 	// nil: the connections share one session.
 	Again        func(context.Context) (upstream.Answer, error)
-	AnswersPings bool // upstream answers pings; without answers it counts as lost
+	AnswersPings bool // upstream answers pings: if it does not, it counts as lost
 	Times        Times
 	Log          *slog.Logger
 	OnLost       func()        // called at the end if upstream was lost; may be nil

@@ -57,9 +57,9 @@ type Summary struct {
 	Panic    any // value of the panic that ended the stream, a bug in edge
 }
 
-// session is one exec, attach, port-forward or opaque upgrade, from upstream's 101 until both
-// connections are closed. It has two loops, one per direction. The registry stores it until both
-// have ended.
+// session is one exec, attach, port-forward or opaque upgrade (one that edge does not parse), from
+// upstream's 101 until both connections are closed. It has two loops, one per direction. The
+// registry stores it until both loops have ended.
 type session struct {
 	Description
 	log *slog.Logger
@@ -80,7 +80,7 @@ type session struct {
 		sync.Mutex
 		timer *time.Timer
 		done  bool
-		also  func() // keepalives for legs that come and go; may be nil
+		also  func() // sends the keepalives of legs that come and go; may be nil
 	}
 
 	end struct {
@@ -219,8 +219,8 @@ func (s *session) keepalives() {
 	})
 }
 
-// alsoKeepAlive registers a function that the session's timer calls too. It sends the keepalives of
-// legs that come and go.
+// alsoKeepAlive registers a function that the session's keepalive timer calls too. The function
+// sends the keepalives of legs that come and go.
 func (s *session) alsoKeepAlive(also func()) {
 	s.tick.Lock()
 	defer s.tick.Unlock()

@@ -8,8 +8,9 @@ import (
 	"edge/streams/ws"
 )
 
-// A spdyTransport is the transport below a port-forward's SPDY codecs: a leg, or a tunnel on a leg.
-// Writes to out are coalesced, including the tunnel's Close: see direction.
+// A spdyTransport carries the SPDY frames of a port-forward: directly on a leg, or in a tunnel
+// (SPDY inside WebSocket) on a leg. Writes to out are coalesced, including the tunnel's Close: see
+// direction.
 type spdyTransport struct {
 	in      io.Reader
 	out     streams.Writer

@@ -22,9 +22,11 @@ type twoWay struct {
 	inputDone chan struct{} // closed when the loop from the client has ended
 }
 
-// A twoWayKind contains what differs between symmetric, channels and fanout.
+// twoWayKind contains what differs between the three kinds of a twoWay: symmetric, channels and
+// fanout.
 type twoWayKind interface {
-	// fromClient and toClient are called with each frame before it is relayed.
+	// fromClient is called with each frame of the client before it is relayed, toClient with each
+	// frame of upstream.
 	fromClient(*streams.Frame) (forward bool, err error)
 	toClient(*streams.Frame) (forward bool, err error)
 	// isGoingAway reports whether the client has announced its end. Upstream may then end first.
@@ -34,16 +36,17 @@ type twoWayKind interface {
 	answersLate() bool
 	// awaitOpen waits, after the client has violated its protocol, until upstream can be cut.
 	awaitOpen(most time.Duration)
-	// settle waits, after the client's last frame, until upstream has the client's data.
+	// settle waits, after the client's last frame, until upstream has received the client's data.
 	settle(*twoWay)
 	inputEnded()  // called when no more frames come from the client
 	outputEnded() // called when no more frames come from upstream
-	// stop ends everything except the two legs. After it, only the loop to the client writes there.
+	// stop ends everything except the two legs. Afterwards, only the loop to the client writes to
+	// the client.
 	stop()
 }
 
-// symmetric is the kind for two sides with the same protocol: SPDY on both, or bytes that edge does
-// not parse. It changes nothing.
+// symmetric is the twoWayKind for two sides with the same protocol: SPDY on both, or bytes that
+// edge does not parse. It changes no frames.
 type symmetric struct{ goneAway atomic.Bool }
 
 func (k *symmetric) fromClient(f *streams.Frame) (forward bool, err error) {
@@ -62,8 +65,8 @@ func (k *symmetric) inputEnded()                                       {}
 func (k *symmetric) outputEnded()                                      {}
 func (k *symmetric) stop()                                             {}
 
-// A closeReceiver is the source of a WebSocket client. Closed returns the code of the client's
-// Close, if it sent one. It is called when no goroutine reads from the source any more.
+// A closeReceiver is the source of a WebSocket client's frames. Closed returns the code of the
+// client's Close, if it sent one. It is called when no goroutine reads from the source any more.
 type closeReceiver interface {
 	Closed() (code int, ok bool)
 }
@@ -110,14 +113,14 @@ func (t *twoWay) runFromClient() {
 		return
 	}
 	t.setLinger(t.up.Conn, t.down.Conn)
-	// for the client's last data
+	// Limit the time for writing the client's last data.
 	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger))
 	t.fromClient.flush()
 	t.kind.settle(t)
 	if answersLate {
 		t.writeClose(uint32(t.closeCode()))
 	}
-	// for edge's final frame
+	// Limit the time for writing edge's final frame.
 	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger))
 	if t.fromClient.writeErr == nil && t.upTunnel != nil {
 		t.upTunnel.WriteClose(streams.CloseNormal) // finish releases the tunnel
@@ -145,7 +148,8 @@ func (t *twoWay) runToClient() {
 	t.toClient.flush()
 	t.setLinger(t.down.Conn, t.up.Conn)
 	if t.toClient.writeErr == nil && t.clientClose != nil {
-		// WriteLast, because the other loop may be answering the client's Close at the same time.
+		// Use WriteLast, because the other loop may be answering the client's Close at the same
+		// time.
 		t.toClient.writeErr = t.down.WriteLast(ws.AppendClose(nil, t.closeCode(), ""))
 		breach := (*breachError)(nil) // the other loop does not wait after a violation
 		if t.toClient.writeErr == nil && !errors.As(t.cause(), &breach) {

@@ -12,7 +12,7 @@ import (
 )
 
 // unreadWebSocket is the common state of the two legs of a WebSocket that edge does not parse. edge
-// sends its own keepalives between the frames until one side sends a Close.
+// sends its own keepalives between the WebSocket's frames until one side sends a Close.
 type unreadWebSocket struct {
 	down, up unreadKeepalive
 	closed   atomic.Bool // one side has sent a Close
@@ -31,7 +31,7 @@ func newUnreadWebSocket() *unreadWebSocket {
 // unreadKeepalive creates the keepalives of one leg.
 type unreadKeepalive struct {
 	own    [ws.OwnSize]byte // payload of edge's pings, which identifies the pongs to them
-	client bool             // the leg to upstream, on which frames are masked
+	client bool             // whether the leg leads upstream, where frames are masked
 	closed *atomic.Bool
 	// pinged is true if a ping of the other side has passed since the last keepalive. That ping
 	// served as a keepalive. edge's own ping could replace it: a peer may answer the last ping only
@@ -55,7 +55,7 @@ type unreadSource struct {
 	rawSource
 	passage ws.Passage
 	b       []byte // bytes of a buffer that were read and not scanned yet
-	off     int    // offset in b where these bytes begin
+	off     int    // offset in b of the first byte that was not scanned
 	held    [ws.MaxHeld]byte
 	holds   int // number of bytes in held
 	err     error
@@ -83,7 +83,7 @@ func (s *unreadSource) Next() (streams.Frame, error) {
 	}
 }
 
-// scan returns the next bytes to pass on, behind the headroom.
+// scan returns the next bytes to pass on. In front of them it leaves the headroom for a sink.
 func (s *unreadSource) scan() (b []byte, off int) {
 	for s.off < len(s.b) {
 		off = s.off
