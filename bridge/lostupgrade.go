@@ -47,8 +47,9 @@ func (h *Handler) explainLostUpgrade(route *httputil.ReverseProxy, t negotiate.T
 	return &s
 }
 
-// lostUpgradeMessage explains why the stream did not begin, and shows a command that works. record
-// is the Audit-ID of the request, or "".
+// lostUpgradeMessage returns the message for a client whose request has lost its Upgrade header. It
+// explains why the stream did not begin, and shows a command that works. record is the Audit-ID of
+// the request, or "".
 func lostUpgradeMessage(t negotiate.Target, r *http.Request, record string) string {
 	begin := fmt.Sprintf("edge: this %s request arrived without its Upgrade header: a load balancer or proxy between you and edge does not forward SPDY", t.Verb)
 	command := "Run\n\n    " + connectCommand(t, r) + "\n\ninstead, where edge is the edge program on your machine; put a --kubeconfig flag before the --."
@@ -71,8 +72,7 @@ func lostUpgradeMessage(t negotiate.Target, r *http.Request, record string) stri
 		"Or the client supports only SPDY and needs edge connect. %s The operator of edge finds the requests in the access log%s", begin, since, command, record)
 }
 
-// firstWebSocket returns the first minor release of kubectl that uses WebSocket for the target by
-// default.
+// firstWebSocket returns y of the first kubectl 1.y that uses WebSocket for the target by default.
 func firstWebSocket(t negotiate.Target) int {
 	if t.Verb == negotiate.VerbPortForward {
 		return 31
@@ -80,7 +80,7 @@ func firstWebSocket(t negotiate.Target) int {
 	return 30
 }
 
-// kubectlMinor returns y from the v1.y.z in kubectl's user agent.
+// kubectlMinor returns the y of the version v1.y.z in the user agent of kubectl.
 func kubectlMinor(agent string) (minor int, ok bool) {
 	if !strings.HasPrefix(agent, "kubectl") { // kubectl/, or kubectl.exe/ on Windows
 		return 0, false
@@ -91,10 +91,11 @@ func kubectlMinor(agent string) (minor int, ok bool) {
 	return minor, err == nil
 }
 
-// maxShown is the maximum length, in bytes, of a command that is shown whole.
+// maxShown is the maximum length, in bytes, of a command that edge shows whole in its message.
 const maxShown = 300
 
-// connectCommand returns the command that the user should run instead of the one that failed.
+// connectCommand returns the command, with edge connect, that the user should run instead of the
+// kubectl command that failed.
 func connectCommand(t negotiate.Target, r *http.Request) string {
 	const connect = "edge connect -- "
 	if !strings.HasPrefix(r.UserAgent(), "kubectl") { // kubectl/, or kubectl.exe/ on Windows
@@ -109,8 +110,8 @@ func connectCommand(t negotiate.Target, r *http.Request) string {
 
 // kubectlCommand reconstructs the user's command line from a request. verb is the value of the
 // Kubectl-Command header, which kubectl sends since 1.22. The request does not contain the files of
-// a "kubectl cp", which is an exec of tar, or the ports of a port-forward; placeholders stand for
-// them.
+// a "kubectl cp", which is an exec of tar, or the ports of a port-forward. Placeholders stand for
+// these.
 func kubectlCommand(t negotiate.Target, verb string, query url.Values) string {
 	namespace, pod := " -n "+shellWord(t.Namespace), shellWord(t.Pod)
 	flags := namespace
@@ -137,7 +138,7 @@ func kubectlCommand(t negotiate.Target, verb string, query url.Values) string {
 	return command
 }
 
-// shellWord quotes s for a POSIX shell if s contains other than plain characters.
+// shellWord quotes s for a POSIX shell if s contains characters that the shell might interpret.
 func shellWord(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r)

@@ -19,19 +19,19 @@ import (
 )
 
 const (
-	// refusalAge is how long edge remembers the refusal of a WebSocket. kubectl tries again over
-	// SPDY at once; ten seconds leave time for slow connections.
+	// refusalAge is how long edge remembers the refusal of a client's WebSocket. kubectl tries
+	// again over SPDY at once; ten seconds leave time for slow connections.
 	refusalAge = 10 * time.Second
-	// maxRefusals and maxRefusalBytes limit how many refusals are remembered, and their total size
-	// in bytes. If a limit is reached, the oldest refusals are dropped.
+	// maxRefusals and maxRefusalBytes limit how many refusals of WebSockets edge remembers, and
+	// their total size in bytes. If a limit is reached, the oldest refusals are dropped.
 	maxRefusals     = 1024
 	maxRefusalBytes = 1 << 20
-	// maxRefusalBody and maxRefusalHeader limit the size, in bytes, of one remembered answer. A
-	// longer answer is not remembered. A Status has a few hundred bytes.
+	// maxRefusalBody and maxRefusalHeader limit the size, in bytes, of one refusal that edge
+	// remembers. A longer refusal is not remembered. A Status has a few hundred bytes.
 	maxRefusalBody   = 16 << 10
 	maxRefusalHeader = 4 << 10
-	// refusalOverhead is the approximate memory, in bytes, that one refusal needs beside its
-	// content.
+	// refusalOverhead is the approximate memory, in bytes, that one remembered refusal needs beside
+	// its content.
 	refusalOverhead = 512
 )
 
@@ -50,26 +50,29 @@ func newRefusalCache() *refusalCache {
 	return &refusalCache{byKey: make(map[refusalKey]*list.Element), order: list.New()}
 }
 
-// refusalKey is a digest of the requestor, the target identity, the path and the query.
+// refusalKey identifies the request that was refused. It is a digest of the requestor, the target
+// identity, the path and the query.
 type refusalKey [sha256.Size]byte
 
-// refusalKeyOf returns nil if the refusal must not be remembered. This is the case for the owner of
-// edge connect, because no load balancer is between that client and edge.
+// refusalKeyOf returns the key under which edge remembers the refusal of a request. It returns nil
+// if edge must not remember it: that is the case in edge connect, because no load balancer is
+// between that client and edge.
 func refusalKeyOf(id impersonate.Identity, u *url.URL) *refusalKey {
 	if id.IsEdgeItself() {
 		return nil
 	}
 	who, path := id.Digest(), u.EscapedPath()
-	// The length of the path makes the encoding unique: no other path and query give the same
-	// bytes.
+	// The length of the path makes the encoding unique: no other pair of path and query gives the
+	// same bytes.
 	text := binary.AppendUvarint(who[:], uint64(len(path)))
 	text = append(append(text, path...), u.RawQuery...)
 	key := refusalKey(sha256.Sum256(text))
 	return &key
 }
 
-// A cachedRefusal is an answer of edge's own or of upstream. It is immutable. It is an error so
-// that ModifyResponse can return it in place of the upstream answer.
+// A cachedRefusal is a refusal of a WebSocket that edge remembers: an answer of edge's own or of
+// upstream. It is immutable. It is an error so that ModifyResponse can return it in place of the
+// upstream answer.
 type cachedRefusal struct {
 	key    refusalKey
 	code   int
@@ -83,12 +86,12 @@ func (a *cachedRefusal) Error() string { return "repeated refusal of a WebSocket
 
 func (a *cachedRefusal) isExpired() bool { return !time.Now().Before(a.until) }
 
-// repeatedHeaders are the headers that describe a refusal. Other headers belong to one connection
-// or to one request.
+// repeatedHeaders are the headers of a remembered refusal that edge sends again, because they
+// describe the refusal. Other headers belong to one connection or to one request.
 var repeatedHeaders = []string{"Content-Type", "Warning", "Retry-After", httpstream.HeaderAcceptedProtocolVersions, status.HeaderAuditID}
 
-// remember stores an answer if it is a refusal, is not too long and is not compressed. It keeps
-// body without copying it.
+// remember stores an answer to a WebSocket request if it is a refusal, is not too long and is not
+// compressed. It keeps body without copying it.
 func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, body []byte) {
 	if key == nil || code < http.StatusBadRequest || len(header["Content-Encoding"]) > 0 {
 		return
@@ -117,13 +120,13 @@ func (m *refusalCache) remember(key *refusalKey, code int, header http.Header, b
 	m.bytes += a.size
 }
 
-// mustDrop reports whether the oldest refusal has expired, or must make room for a new one of size
-// bytes. The caller holds the lock.
+// mustDrop reports whether the oldest refusal has expired, or must be dropped so that a new one of
+// size bytes fits. The caller holds the lock.
 func (m *refusalCache) mustDrop(oldest *list.Element, size int) bool {
 	return oldest.Value.(*cachedRefusal).isExpired() || m.order.Len() >= maxRefusals || m.bytes+size > maxRefusalBytes
 }
 
-// recall returns the remembered refusal for key, or nil if the cache has none or it has expired.
+// recall returns the remembered refusal for key, or nil if there is none or it has expired.
 func (m *refusalCache) recall(key *refusalKey) *cachedRefusal {
 	if key == nil {
 		return nil
@@ -141,7 +144,7 @@ func (m *refusalCache) recall(key *refusalKey) *cachedRefusal {
 	return e.Value.(*cachedRefusal)
 }
 
-// forget removes the refusal for key, because the WebSocket was not refused this time.
+// forget removes the refusal for key, because the same WebSocket request was accepted now.
 func (m *refusalCache) forget(key *refusalKey) {
 	if key == nil {
 		return
@@ -151,7 +154,7 @@ func (m *refusalCache) forget(key *refusalKey) {
 	m.drop(m.byKey[*key])
 }
 
-// drop removes e from the cache. e may be nil. The caller holds the lock.
+// drop removes the refusal in e from the cache. e may be nil. The caller holds the lock.
 func (m *refusalCache) drop(e *list.Element) {
 	if e == nil {
 		return
@@ -161,7 +164,7 @@ func (m *refusalCache) drop(e *list.Element) {
 	m.bytes -= a.size
 }
 
-// rememberOwn stores a refusal that edge itself writes with this header.
+// rememberOwn stores the refusal err, which edge itself sends to the client with this header.
 func (m *refusalCache) rememberOwn(key *refusalKey, header http.Header, err error) {
 	if key == nil {
 		return
@@ -174,8 +177,8 @@ func (m *refusalCache) rememberOwn(key *refusalKey, header http.Header, err erro
 	m.remember(key, int(s.Code), header, body)
 }
 
-// rememberUpstreams stores an upstream refusal while its body is copied to the client. The refusal
-// is stored before the client has received the end of the body.
+// rememberUpstreams stores upstream's refusal of a WebSocket while its body is copied to the
+// client. The refusal is stored before the client has received the end of the body.
 func (m *refusalCache) rememberUpstreams(key *refusalKey, resp *http.Response) {
 	switch {
 	case key == nil:
@@ -192,8 +195,8 @@ func (m *refusalCache) rememberUpstreams(key *refusalKey, resp *http.Response) {
 type keptBody struct {
 	io.ReadCloser
 	read      []byte
-	announced int64             // length of the body; negative: the body ends with io.EOF
-	whole     func(body []byte) // called once with the whole body; nil: already called, or too long
+	announced int64             // length that the header states; negative: ends with io.EOF
+	whole     func(body []byte) // called once with the whole body; nil: called, or body too long
 }
 
 func (k *keptBody) Read(b []byte) (int, error) {
@@ -222,7 +225,7 @@ func (k *keptBody) isWhole(err error) bool {
 	return int64(len(k.read)) == k.announced
 }
 
-// write sends the remembered answer once more. It clears the header and the URL of r.
+// write answers r with the remembered refusal. It clears the header and the URL of r.
 func (a *cachedRefusal) write(w http.ResponseWriter, r *http.Request) {
 	status.NoteReason(w, status.ReasonUpgradeRequired)
 	h := w.Header()

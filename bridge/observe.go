@@ -13,8 +13,8 @@ import (
 )
 
 // An Observer is notified of each request, except a CORS preflight that edge answers itself (see
-// crossOrigin). It cannot change a request. It can only refuse one, if it cannot record it. Package
-// audit implements an Observer.
+// crossOrigin). An Observer cannot change a request. It can only refuse a request that it cannot
+// record. Package audit implements an Observer.
 type Observer interface {
 	// Begin is called when a request has arrived. The header of r is the client's, except for
 	// X-Forwarded-For, which edge has set. The header still contains credentials; the Observation
@@ -22,18 +22,18 @@ type Observer interface {
 	Begin(r *http.Request) Observation
 }
 
-// An Observation follows one request. Its methods are called one at a time, in the order in which
-// they are listed here, each at most once. No method is called after Ended.
+// An Observation is an Observer's record of one request. Its methods are called one at a time, in
+// the order in which they are listed here, each at most once. No method is called after Ended.
 type Observation interface {
 	// Identified reports the identity under which the request goes upstream, or in refused the
 	// reason why edge refuses it. If refused is set, only the Requestor of id may be set. If
 	// Identified returns an error, edge refuses the request: an APIStatus error is the answer, any
 	// other becomes a 500. r is the request that was passed to Begin, without its credential.
 	Identified(r *http.Request, id impersonate.Identity, refused error) error
-	// Streaming reports that the request is about to become the stream described by its argument.
+	// Streaming reports that the request is about to become the stream that the argument describes.
 	// Stream.Upstream is not known yet. An error refuses the request, as in Identified.
 	Streaming(Stream) error
-	// Started reports that the answer begins, with this status code: 101 for a stream.
+	// Started reports that the answer begins. code is its status code: 101 for a stream.
 	Started(code int)
 	// Ended reports that the request is over: the answer is written, or the stream is closed.
 	Ended(End)
@@ -42,8 +42,8 @@ type Observation interface {
 // End describes how a request ended.
 type End struct {
 	Code int // status code of the answer; 0 if no answer was begun
-	// In and Out count the bytes from and to the client: of the bodies, or of a stream's
-	// connection.
+	// In and Out count the bytes from and to the client: of the bodies, or of the connection if the
+	// request became a stream.
 	In, Out  int64
 	Duration time.Duration // since the request arrived
 	// Refusal is the reason why edge itself answered the request; "" if the API server answered.
@@ -63,7 +63,7 @@ type Stream struct {
 	Verb       string // exec, attach or portforward; "" for other upgrades
 	Namespace  string // the namespace of Pod
 	Pod        string
-	Downstream string // dialect on the client's side, then on the API server's
+	Downstream string // dialects on the client's side, and on the API server's side
 	Upstream   string
 	Cause      session.Cause // "": the stream has not ended
 	Detail     string        // the log's text for Cause; it may contain network addresses
@@ -98,8 +98,8 @@ func (all observers) Begin(r *http.Request) Observation {
 
 type observations []Observation
 
-// Identified calls every observation. The request is refused if at least one of them returns an
-// error.
+// Identified calls Identified of every observation. The request is refused if at least one of them
+// returns an error.
 func (all observations) Identified(r *http.Request, id impersonate.Identity, refused error) error {
 	var vetoes []error
 	for _, o := range all {
@@ -108,8 +108,8 @@ func (all observations) Identified(r *http.Request, id impersonate.Identity, ref
 	return errors.Join(vetoes...)
 }
 
-// Streaming calls every observation. The stream is refused if at least one of them returns an
-// error.
+// Streaming calls Streaming of every observation. The stream is refused if at least one of them
+// returns an error.
 func (all observations) Streaming(s Stream) error {
 	var vetoes []error
 	for _, o := range all {
@@ -140,7 +140,7 @@ type observed struct {
 	handedOver bool // the session reports the end, not the handler
 }
 
-// begin notifies observe of a request. It returns nil if observe is nil.
+// begin notifies the Observer observe of a request. It returns nil if observe is nil.
 func begin(observe Observer, r *http.Request) *observed {
 	if observe == nil {
 		return nil
@@ -175,8 +175,8 @@ func (s *observed) recordAnswer(w http.ResponseWriter) http.ResponseWriter {
 	return s.answer
 }
 
-// handlerReturned reports the end of the request. The handler defers it. A handler panics to cut an
-// answer short; handlerReturned passes the panic on.
+// handlerReturned reports the end of the request to the Observer. ServeHTTP defers it. Code that
+// handles a request panics to cut an answer short; handlerReturned passes the panic on.
 func (s *observed) handlerReturned(r *http.Request) {
 	if s == nil || s.handedOver {
 		return
@@ -199,17 +199,17 @@ func (s *observed) handlerReturned(r *http.Request) {
 	}
 }
 
-// switchingProtocols reports that edge writes the 101 next.
+// switchingProtocols reports to the Observer that edge writes the 101 next.
 func (s *observed) switchingProtocols() {
 	if s != nil {
 		s.answer.begin(http.StatusSwitchingProtocols)
 	}
 }
 
-// handOver transfers the duty to report the end to a session, which may last for days. It returns
-// the function that the session must call at its end, or nil without an Observer. handOver drops
-// answer and body: they would keep net/http's connection, that is the request and 10 KiB of
-// buffers, in memory.
+// handOver transfers the duty to report the end of the stream from the HTTP handler to a session,
+// which may last for days. It returns the function that the session must call at its end, or nil
+// without an Observer. handOver drops answer and body: they would keep net/http's connection, that
+// is the request and 10 KiB of buffers, in memory.
 func (s *observed) handOver() func(session.Summary) {
 	if s == nil {
 		return nil
@@ -219,7 +219,8 @@ func (s *observed) handOver() func(session.Summary) {
 	return s.ended
 }
 
-// ended reports the end of a stream. The session calls it. The status code is always 101.
+// ended reports the end of a stream to the Observer. The session calls it. The status code is
+// always 101.
 func (s *observed) ended(end session.Summary) {
 	stream := streamOf(end.Description)
 	stream.Cause, stream.Detail = end.Cause, end.Detail
@@ -259,7 +260,8 @@ func (w *answerRecorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// NoteReason is called by code that answers on behalf of edge itself.
+// NoteReason is called by code that answers on behalf of edge itself. It stores the Reason for the
+// Observer.
 func (w *answerRecorder) NoteReason(reason status.Reason) { w.refusal = reason }
 
 // Unwrap lets http.ResponseController find the underlying writer.
@@ -277,5 +279,5 @@ func (c *countedBody) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Uncounted returns the original body, for code that discards a body nothing was done with.
+// Uncounted returns the client's body, for code that discards the body of a refused request.
 func (c *countedBody) Uncounted() io.ReadCloser { return c.ReadCloser }

@@ -22,8 +22,9 @@ import (
 // origins lists the origins whose pages may open WebSockets or send writes with a credential that
 // the browser adds by itself. A browser sends the visitor's certificate or cookie with the requests
 // of any page, and asks neither the visitor nor edge first. Only the Origin header, which a page
-// cannot forge, tells the pages apart (RFC 6455 section 10.2). A page of edge's own host needs no
-// entry and is always allowed, because edge or the owner of its host name has published that page.
+// cannot forge, shows which page sent a request (RFC 6455 section 10.2). A page of edge's own host
+// needs no entry and is always allowed, because edge or the owner of its host name has published
+// that page.
 type origins []origin
 
 // origin is a web origin (RFC 6454 section 4), in lower case and with a numeric port.
@@ -61,9 +62,9 @@ func parseOrigins(list []string) (origins, error) {
 	return all, nil
 }
 
-// check refuses upgrades and methods that may change something if a page of another origin sends
-// them. It allows every request that was authenticated by a bearer token, because only a page that
-// holds the token can send it.
+// check refuses upgrades, and methods that may change something, if a page of an origin that is not
+// allowed sends them. It allows every request that was authenticated by a bearer token, because
+// only a page that holds the token can send it.
 func (all origins) check(r *http.Request, id impersonate.Identity) error {
 	if id.Bearer || all.allows(r) || isRead(r) {
 		return nil
@@ -76,9 +77,9 @@ func (all origins) check(r *http.Request, id impersonate.Identity) error {
 // isRead reports whether r changes nothing and opens no stream.
 func isRead(r *http.Request) bool { return roundtrip.OnlyReads(r.Method) && !negotiate.IsUpgrade(r) }
 
-// allows reports whether r comes from a page that may send it, or not from a browser at all. A
-// request without an Origin header does not come from a browser, unless Sec-Fetch-Site states
-// another site: a browser may omit Origin but then reports the page's site there. The origin
+// allows reports whether a web page that may do so sent r, or r does not come from a browser at
+// all. A request without an Origin header does not come from a browser, unless Sec-Fetch-Site
+// states another site: a browser may omit Origin but then reports the page's site there. The origin
 // "null", which sandboxed and local pages send, is never allowed.
 func (all origins) allows(r *http.Request) bool {
 	lines, ok := r.Header["Origin"]
@@ -154,15 +155,15 @@ func parseOrigin(text string) (origin, error) {
 	return origin{u.Scheme, host, port}, nil
 }
 
-// isAddress reports whether host is an IPv6 address that was written in brackets. An IPv4 address
-// does not need this check, because isDomain accepts it.
+// isAddress reports whether host is an IPv6 address, which was written in brackets in an origin. An
+// IPv4 address does not need this check, because isDomain accepts it.
 func isAddress(written, host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Is6() && a.Zone() == "" && strings.HasPrefix(written, "[")
 }
 
-// isDomain reports whether host consists of labels of lower-case letters, digits, hyphens and
-// underscores.
+// isDomain reports whether host consists of labels (the parts between dots) of lower-case letters,
+// digits, hyphens and underscores.
 func isDomain(host string) bool {
 	for label := range strings.SplitSeq(host, ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {

@@ -18,14 +18,14 @@ import (
 	"edge/streams"
 )
 
-// flushInterval is how long the first bytes of a body may wait for the rest, so that a small answer
-// leaves in one write. It applies to bodies with a declared length. ReverseProxy flushes all other
-// bodies at once, and watches and logs have no declared length.
+// flushInterval is how long the first bytes of an answer's body may wait for the rest, so that a
+// small answer leaves in one write. It applies to bodies with a declared length. ReverseProxy
+// flushes all other bodies at once, and watches and logs have no declared length.
 const flushInterval = 10 * time.Millisecond
 
-// newPlain returns the reverse proxy that serves REST, watch and logs over HTTP/2. If the client
-// cancels a request, the proxy cancels it upstream. rewriteHeader has already rewritten the request
-// header for upstream.
+// newPlain returns the reverse proxy that serves plain requests (REST, watch and logs) over HTTP/2.
+// If the client cancels a request, the proxy cancels it upstream. rewriteHeader has already
+// rewritten the request header for upstream.
 func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompression bool, log *slog.Logger) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport:     roundtrip.NewKeeper(transport),
@@ -35,11 +35,11 @@ func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompress
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			pr.Out.URL = up.URL(pr.In.URL)
 			pr.Out.Host = ""
-			// Trailers are announced by the client. Some server might treat a trailer as the header
-			// of the same name.
+			// The client announced these trailers. Some server might treat a trailer as the header
+			// of the same name, such as Impersonate-User.
 			pr.Out.Trailer = nil
 			// ReverseProxy has removed X-Forwarded-For, as it does with all such headers of a
-			// client. This one was set by edge.
+			// client. edge itself has set this header, so restore it.
 			if v, ok := pr.In.Header["X-Forwarded-For"]; ok {
 				pr.Out.Header["X-Forwarded-For"] = v
 			}
@@ -48,8 +48,7 @@ func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompress
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			// edge did not request an upgrade here. ReverseProxy would turn the connection into a
-			// tunnel.
+			// edge requested no upgrade, and ReverseProxy would turn the connection into a tunnel.
 			if resp.StatusCode == http.StatusSwitchingProtocols {
 				return negotiate.ErrNotSwitched
 			}
@@ -75,7 +74,7 @@ func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompress
 	}
 }
 
-// bufferPool lends the relay's buffers to ReverseProxy.
+// bufferPool lends ReverseProxy the buffers that the relay of streams uses.
 type bufferPool struct{}
 
 func (bufferPool) Get() []byte  { return streams.Borrow()[:] }
@@ -96,8 +95,8 @@ func waitUnbuffered(route *httputil.ReverseProxy, w http.ResponseWriter) (*httpu
 	return &u, a
 }
 
-// noBuffers is the buffer pool for a waitingAnswer, which has its own buffers. ReverseProxy would
-// allocate a large buffer if Get returned an empty one, so Get returns one byte.
+// noBuffers is a buffer pool that has no buffers, because a waitingAnswer has its own. ReverseProxy
+// would allocate a large buffer if Get returned an empty one, so Get returns one byte.
 type noBuffers struct{}
 
 func (noBuffers) Get() []byte { return make([]byte, 1) }
@@ -110,14 +109,14 @@ const (
 
 var mediumBuffers = sync.Pool{New: func() any { return new([mediumWait]byte) }}
 
-// waitingAnswer copies a body to the client without holding a large buffer while it waits. It
-// replaces the response's body: the first Read of ReverseProxy copies the whole body. It is also
-// the writer to the client.
+// waitingAnswer copies the body of an answer to the client, and holds no large buffer while it
+// waits for data. It replaces the response's body: the first Read of ReverseProxy copies the whole
+// body. It is also the writer to the client.
 //
-// Each wait uses a buffer that is large enough for the bytes that came last. A relay buffer has 40
-// KiB, which all stay resident once a list has passed through it, and watches are many. If a burst
-// begins that is larger than the last read, its beginning is written alone, because waitingAnswer
-// cannot know whether more bytes are ready.
+// Each wait uses a buffer that is large enough for the bytes that came last. A buffer of the relay
+// has 40 KiB, which all stay resident once a list has passed through it, and edge may serve many
+// watches. If more bytes come than last time, the first of them are written alone, because
+// waitingAnswer cannot know whether more bytes are ready.
 type waitingAnswer struct {
 	io.ReadCloser // the upstream response's body
 	small         [smallWait]byte
@@ -145,7 +144,8 @@ func (a *waitingAnswer) Read([]byte) (int, error) {
 	}
 }
 
-// passOn reads once and writes the bytes. Its buffer has room for more than last bytes.
+// passOn reads from the upstream body once and writes the bytes to the client. Its buffer has room
+// for more than last bytes.
 func (a *waitingAnswer) passOn(last int) (int, error) {
 	switch {
 	case last < smallWait:

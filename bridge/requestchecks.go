@@ -14,13 +14,14 @@ import (
 	"edge/impersonate"
 )
 
-// notIdentified adds a Reason to an error of Config.Identify.
+// notIdentified adds a Reason, for the log, to an error of Config.Identify.
 func notIdentified(r *http.Request, err error) error {
 	var answer apierrors.APIStatus
 	switch {
 	case err == nil:
 		return nil
-	// A browser sends no credential with a preflight, so the cause is the page's origin.
+	// A browser sends no credential with a CORS preflight. So the cause is that the page's origin
+	// is not allowed.
 	case isPreflight(r):
 		return status.Because(status.ReasonOrigin, explainPreflight(err))
 	case status.IsAnswer(err):
@@ -33,7 +34,7 @@ func notIdentified(r *http.Request, err error) error {
 		return status.Because(status.ReasonInternal, err)
 	}
 	switch answer.Status().Code {
-	// Identify parses only the Impersonate-* headers, so a 400 is about them.
+	// Identify parses only the Impersonate-* headers, so a 400 is about these headers.
 	case http.StatusBadRequest:
 		return status.Because(status.ReasonImpersonation, err)
 	case http.StatusForbidden:
@@ -86,8 +87,8 @@ func carriesToken(u *url.URL) bool {
 	return false
 }
 
-// isTokenParameter reports whether name is a query parameter in which clients send tokens: the one
-// of RFC 6750, or one that clients use by mistake.
+// isTokenParameter reports whether name is a query parameter in which clients send tokens:
+// access_token, which RFC 6750 defines, or one that clients use by mistake.
 func isTokenParameter(name string) bool {
 	switch strings.ToLower(name) {
 	case "access_token", "id_token", "token", "authorization", "bearer":
@@ -96,7 +97,8 @@ func isTokenParameter(name string) bool {
 	return false
 }
 
-// unescaped unescapes a part of a query. If s is malformed, it returns s unchanged.
+// unescaped returns a part of a query without its percent escapes. If s is malformed, it returns s
+// unchanged.
 func unescaped(s string) string {
 	if clear, err := url.QueryUnescape(s); err == nil {
 		return clear

@@ -8,9 +8,9 @@ import (
 // sandboxing adds "Content-Security-Policy: sandbox" to answers from below a proxy subresource.
 // With this policy a browser gives the page no origin (Content Security Policy 3, section 6.3.2).
 // Such a page is written by the owner of a pod, but has edge's own host. Without the policy, a
-// script in it could read, and as a page of the same origin also write, everything that the
-// visitor's certificate or cookie permits. If an answer has several policies, a browser enforces
-// all of them, so an upstream policy cannot loosen this one.
+// script in the page could read everything that the visitor's certificate or cookie permits. It
+// could also write, as a page of edge's own origin. If an answer has several policies, a browser
+// enforces all of them, so an upstream policy cannot loosen this one.
 //
 // sandboxing is a transport below ReverseProxy. A header that is set above ReverseProxy would be
 // lost if a 1xx answer came first.
@@ -24,6 +24,7 @@ func (s sandboxing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// isBelowProxy reports whether path may lead to a proxy subresource. It accepts more paths than
-// really do, also paths of aggregated APIs. The policy has no effect on answers that are not pages.
+// isBelowProxy reports whether path may lead to a proxy subresource. It also accepts some paths
+// that do not, such as paths of aggregated APIs. That does no harm: the policy of sandboxing has no
+// effect on answers that are not pages.
 func isBelowProxy(path string) bool { return strings.Contains(path+"/", "/proxy/") }

@@ -80,7 +80,8 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	impersonate.StripHopByHop(up.Response.Header)
 	seen.switchingProtocols()
 	client, err := d.Accept(w, r, up.Response)
-	if err != nil { // the response is already written, or the client has disconnected
+	if err != nil {
+		// An error response is already written, or the client has disconnected.
 		up.Conn.Close()
 		h.log.Debug("client disconnected during the upgrade", "verb", d.Target.Verb, "error", err.Error())
 		return
@@ -103,7 +104,8 @@ func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impers
 	})
 }
 
-// upgradeError maps an error of the upstream upgrade to the answer for the client, and logs it.
+// upgradeError returns the answer for the client after an upgrade request to the API server failed
+// with err, and logs err.
 func (h *Handler) upgradeError(d negotiate.Dialect, err error) error {
 	if known := apierrors.APIStatus(nil); errors.As(err, &known) {
 		if known.Status().Code >= http.StatusInternalServerError {
@@ -128,8 +130,8 @@ func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 		header[name] = values
 	}
 	u := status.BoundWrites(w, r, status.DiscardBody(w, r))
-	// net/http writes the last chunk after passOn has returned, so the write deadline must stay set
-	// and the connection cannot be reused.
+	// net/http writes the end of a chunked body after passOn has returned. So the write deadline
+	// must stay set, and the connection cannot be reused.
 	if resp.ContentLength < 0 && u.HTTP1 {
 		header.Set("Connection", "close")
 	}
@@ -142,7 +144,7 @@ func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	}
 }
 
-// flushing flushes each write at once, and extends the write deadline before it.
+// flushing is a writer that flushes each write at once, and extends the write deadline before it.
 type flushing struct {
 	io.Writer
 	untaken status.BoundedWrite

@@ -28,8 +28,8 @@ type fanout struct {
 	symmetric
 	*session
 	again       func(context.Context) (upstream.Answer, error) // opens one more upstream session
-	keepaliveOf func() func([]byte, bool) []byte               // creates the keepalives of one upstream session
-	client      spdyTransport                                  // how SPDY is carried on the client's leg
+	keepaliveOf func() func([]byte, bool) []byte               // keepalives of one upstream session
+	client      spdyTransport                                  // the client's leg
 	source      *spdy.PortServerSource
 	table       spdy.Table // streams of the client
 
@@ -81,7 +81,7 @@ func (f *fanout) fromClient(frame *streams.Frame) (forward bool, err error) {
 	}
 	c := f.dataConn(id)
 	if c == nil {
-		// The connection has ended, or id is that of an error stream, on which clients send nothing.
+		// The connection has ended, or id is an error stream's, on which clients send nothing.
 		return false, nil
 	}
 	switch frame.Kind {

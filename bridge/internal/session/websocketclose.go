@@ -50,8 +50,8 @@ func (s *session) closeCode() int {
 	return streams.CloseGoingAway
 }
 
-// setLinger sets deadlines after the connection to has sent its last data: for reading the last data
-// of the other connection, from, and for writing that data to the connection to.
+// setLinger sets deadlines after one side of a session has ended: for reading the other side's last
+// data (from), and for writing it to the side that has ended (to).
 func (s *session) setLinger(from, to net.Conn) {
 	deadline := time.Now().Add(s.Linger)
 	from.SetReadDeadline(deadline)

@@ -6,7 +6,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// An Error is an answer that edge itself writes.
+// An Error is an answer that edge itself writes: the Status for the client, and the Reason for the
+// log.
 type Error struct {
 	*apierrors.StatusError
 	reason Reason
@@ -17,7 +18,7 @@ type Error struct {
 
 func (e *Error) refusal() Reason { return e.reason }
 
-// IsAnswer reports whether err already is an answer of edge's own.
+// IsAnswer reports whether err is an Error, and so already is an answer of edge's own.
 func IsAnswer(err error) bool { return errors.As(err, new(*Error)) }
 
 // A reasonedError is an error of another package together with the Reason of the answer to it.

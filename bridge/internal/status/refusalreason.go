@@ -5,14 +5,14 @@ import (
 	"net/http"
 )
 
-// A Reason states why edge itself, and not the API server, answered a request. The values below are
-// the only ones and do not change, so logs can be searched for them and a metric may have them as a
-// label.
+// A Reason states why edge itself, and not the API server, answered a request. The constants in
+// refusalreason.go are the only values and do not change, so logs can be searched for them and a
+// metric may have them as a label.
 type Reason string
 
-// The Reasons, each with the status codes of its answers.
+// The comment of each Reason lists the HTTP status codes of the answers that have the Reason.
 const (
-	// Reasons about the client's identity.
+	// The following Reasons are about the client's identity.
 
 	// ReasonCredential: 401, the credential is missing or not accepted; 429, 500 or 503, edge could
 	// not check it.
@@ -27,7 +27,7 @@ const (
 	// that sent it is not allowed.
 	ReasonOrigin Reason = "origin"
 
-	// Reasons about the request.
+	// The following Reasons are about the request.
 
 	// ReasonMethod: 405, the method is CONNECT or TRACE.
 	ReasonMethod Reason = "method"
@@ -39,11 +39,12 @@ const (
 	ReasonBody Reason = "body"
 	// ReasonDialect: 400 or 403, an upgrade to a protocol that edge does not support there.
 	ReasonDialect Reason = "dialect"
-	// ReasonUpgradeRequired: a stream request has no Upgrade header. The answer is a 400, or the
-	// refusal of the client's WebSocket that edge remembers.
+	// ReasonUpgradeRequired: a request for an exec, attach or port-forward has no Upgrade header.
+	// The answer is a 400, or, if edge has recently refused or passed on the refusal of the
+	// client's WebSocket for it, that refusal again.
 	ReasonUpgradeRequired Reason = "upgrade_required"
 
-	// Reasons about edge.
+	// The following Reasons are about edge itself.
 
 	// ReasonLimit: 429, the maximum number of streams is open.
 	ReasonLimit Reason = "limit"
@@ -54,7 +55,7 @@ const (
 	// ReasonInternal: 500, an error in edge.
 	ReasonInternal Reason = "internal"
 
-	// Reasons about the API server.
+	// The following Reasons are about the API server.
 
 	// ReasonUpstream: 502, 503 or 504, the API server is unreachable or does not answer correctly.
 	ReasonUpstream Reason = "upstream"
@@ -72,7 +73,7 @@ func reasonOf(err error) Reason {
 	return ReasonInternal
 }
 
-// A Noter is an http.ResponseWriter that records why edge itself answers.
+// A Noter is an http.ResponseWriter that records the Reason why edge itself answers.
 type Noter interface{ NoteReason(Reason) }
 
 // NoteReason passes reason to w, or to the Noter that w wraps. Like http.ResponseController it

@@ -13,8 +13,8 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// New returns an answer of edge's own. why is the reason for the log; code, reason and message are
-// the fields of the Status for the client.
+// New returns an Error, an answer of edge's own. why is the Reason for the log; code, reason and
+// message are the fields of the Status for the client.
 func New(why Reason, code int, reason metav1.StatusReason, message string) *Error {
 	return &Error{StatusError: &apierrors.StatusError{ErrStatus: Failure(code, reason, message)}, reason: why}
 }
@@ -51,9 +51,9 @@ func Of(err error) metav1.Status {
 // unauthorized is the beginning of the message of each 401.
 const unauthorized = "Unauthorized"
 
-// text returns the body and content type of a Status for r. Clients that do not parse a Status get
-// its message as plain text. If a client accepts only text and the message is "Unauthorized: why",
-// it gets only "Unauthorized", as from kube-oidc-proxy.
+// text returns the body and content type of the answer to r that shows s. Clients that do not parse
+// a Status get its message as plain text. If a client accepts only text and the message is
+// "Unauthorized: why", it gets only "Unauthorized", as from kube-oidc-proxy.
 func text(s metav1.Status, r *http.Request) (body []byte, contentType string) {
 	accept := r.Header.Get("Accept")
 	switch {

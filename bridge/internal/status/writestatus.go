@@ -18,28 +18,29 @@ const (
 	// bodyTime limits how long net/http reads the body of a refused request. After that, net/http
 	// gives the client half a second to read the answer, so the connection is closed within 5 s.
 	bodyTime = 4 * time.Second
-	// bodyPatience is how long DiscardBody waits for a small body. A body that arrived together
-	// with the header, as kubectl's does, needs no wait.
+	// bodyPatience is how long DiscardBody waits for the small body of a refused request. A body
+	// that arrived together with the header, as kubectl's does, needs no wait.
 	bodyPatience = 20 * time.Millisecond
-	// maxDiscarded is the maximum length, in bytes, of a body that edge reads in order to keep the
-	// connection. net/http has the same limit, and therefore kube-apiserver too.
+	// maxDiscarded is the maximum length, in bytes, of a refused request's body that edge reads in
+	// order to keep the connection. net/http has the same limit, and therefore kube-apiserver too.
 	maxDiscarded = 256 << 10
 )
 
-// Refuse answers a request with a Status. The caller must not have read the body, and must not use
-// the request's header afterwards.
+// Refuse answers a request with the Status for err. The caller must not have read the body, and
+// must not use the request's header afterwards.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, r, err, DiscardBody(w, r))
 }
 
-// Write answers a request with a Status while other code may still read the request's body.
+// Write answers a request with the Status for err, while other code may still read the request's
+// body.
 func Write(w http.ResponseWriter, r *http.Request, err error) {
 	answer(w, r, err, !HasBody(r))
 }
 
-// answer writes a Status to the client. A client that does not read cannot block it for longer than
-// refusalTime. read is true if the body of r has been read to its end. answer clears the header and
-// the URL of r.
+// answer writes the Status for err to the client. A client that does not read cannot block it for
+// longer than refusalTime. read is true if the body of r has been read to its end. answer clears
+// the header and the URL of r.
 func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
 	NoteReason(w, reasonOf(err))
 	s := Of(err)
@@ -55,7 +56,7 @@ func answer(w http.ResponseWriter, r *http.Request, err error, read bool) {
 	u.Done()
 }
 
-// BoundedWrite is a refusal that is being written to the client.
+// BoundedWrite is a refusal that is being written to the client, with a deadline.
 type BoundedWrite struct {
 	Controller *http.ResponseController
 	HTTP1      bool
@@ -71,7 +72,7 @@ func BoundWrites(w http.ResponseWriter, r *http.Request, read bool) BoundedWrite
 	case u.HTTP1:
 		w.Header().Set("Connection", "close")
 		u.Controller.SetReadDeadline(time.Now().Add(bodyTime))
-	default: // HTTP/2: drop the bytes that have arrived and those that follow
+	default: // HTTP/2: drop the body's bytes, also those still to come
 		r.Body.Close()
 	}
 	forget(r)
@@ -79,7 +80,7 @@ func BoundWrites(w http.ResponseWriter, r *http.Request, read bool) BoundedWrite
 	return u
 }
 
-// Extend sets the deadline of the next write.
+// Extend sets the deadline for the next write of the refusal.
 func (u BoundedWrite) Extend() { u.Controller.SetWriteDeadline(time.Now().Add(refusalTime)) }
 
 // Done flushes the refusal. On HTTP/1.1 it removes the write deadline, which would also apply to
@@ -91,8 +92,8 @@ func (u BoundedWrite) Done() {
 	}
 }
 
-// forget drops the parts of a request whose size the client chose. The method, the body and the
-// context stay.
+// forget clears the parts of a request whose size the client chose, to free their memory. The
+// method, the body and the context stay.
 func forget(r *http.Request) {
 	clear(r.Trailer) // the HTTP/2 stream refers to the same map
 	r.Header, r.Trailer, r.URL = make(http.Header), nil, new(url.URL)
@@ -101,8 +102,8 @@ func forget(r *http.Request) {
 	r.Method, r.Proto = strings.Clone(r.Method), strings.Clone(r.Proto)
 }
 
-// CountedBody is a request body that counts the bytes read from it. Uncounted returns the original
-// body.
+// CountedBody is a request body that counts the bytes read from it. Uncounted returns the body
+// below, whose reads are not counted.
 type CountedBody interface{ Uncounted() io.ReadCloser }
 
 func HasBody(r *http.Request) bool {

@@ -21,12 +21,13 @@ import (
 	"edge/impersonate"
 )
 
-// Cluster is one API server. It has two routes, which share no connection. It also has the
-// streaming configuration, and what edge has found out about the protocols that work.
+// Cluster is one API server and how edge reaches it. It has two routes, which share no connection.
+// It also has the streaming configuration, and what edge has found out about the protocols that
+// work.
 type Cluster struct {
 	base          *url.URL
-	Impersonating route // sends edge's own credential
-	Passthrough   route // sends no credential: for requests that carry the client's own
+	Impersonating route // for requests with edge's own credential, which it sends
+	Passthrough   route // for requests that carry the client's own credential
 
 	streaming Streaming
 	review    reviewFunc
@@ -37,7 +38,7 @@ type Cluster struct {
 // reviewFunc checks whether an identity may perform an action; nil means that it may.
 type reviewFunc = func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
 
-// Config configures a Cluster.
+// Config configures a Cluster: one API server and how edge reaches it.
 type Config struct {
 	Upstream   *rest.Config
 	Credential *Credential // replaces Upstream; nil: Upstream is used
@@ -133,7 +134,7 @@ func (up *Cluster) version(ctx context.Context) (*version.Version, error) {
 	return version.ParseGeneric(info.GitVersion)
 }
 
-// SpareConns returns the number of spare connections.
+// SpareConns returns the number of spare connections, which are open and carry no request yet.
 func (up *Cluster) SpareConns() (n int) {
 	for _, r := range []route{up.Impersonating, up.Passthrough} {
 		if r.spares != nil {
@@ -154,8 +155,9 @@ func (up *Cluster) SetSpareAge(age time.Duration) {
 	}
 }
 
-// judges wraps the transports of r with c.Wrap. An upgrade never reuses a connection, so that its
-// retire function does nothing.
+// judges wraps the two transports of r with c.Wrap, so that c finds out whether a 401 is about
+// edge's own credential. The function that the upgrade transport gets to retire its connections
+// does nothing, because an upgrade never reuses a connection.
 func (c *Credential) judges(r *route) (err error) {
 	if r.Plain, err = c.Wrap(r.Plain, r.direct.CloseIdleConnections); err == nil {
 		r.upgrade, err = c.Wrap(r.upgrade, func() {})

@@ -8,8 +8,8 @@ import (
 )
 
 // mayCreate checks whether an identity may create a stream. edge needs this check when it requests
-// the stream by GET: then the API server checks only get before 1.35, in later releases with the
-// feature gate off, and for proxied streams in every release.
+// the stream by GET, because the API server may then check only get. That holds for releases before
+// 1.35, for later releases with the feature gate off, and for proxied streams in every release.
 func (up *Cluster) mayCreate(ctx context.Context, id impersonate.Identity, t negotiate.Target) error {
 	return up.review(ctx, id, t.Attributes("create"))
 }

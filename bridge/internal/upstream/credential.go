@@ -18,18 +18,19 @@ import (
 )
 
 const (
-	// verdictAge is how long edge stores whether the API server accepts a credential. This limits
-	// the reviews that edge sends when pods or kubelets answer 401. It also limits how late edge
-	// notices that a refused credential was fixed.
+	// verdictAge is how long edge stores a verdict: whether the API server accepts a credential.
+	// This limits the reviews that edge sends when pods or kubelets answer 401. It also limits how
+	// late edge notices that a refused credential was fixed.
 	verdictAge = 5 * time.Second
-	// maxVerdicts limits the stored verdicts: edge has one credential at a time and few transports.
+	// maxVerdicts limits how many verdicts (whether the API server accepts a credential) edge
+	// stores. It has one credential at a time and few transports.
 	maxVerdicts = 16
 	// questionTimeout is the timeout of one SelfSubjectReview. learnTimeout is the timeout of all
 	// steps after a 401: reviews and a new token.
 	questionTimeout = 4 * time.Second
 	learnTimeout    = 15 * time.Second
-	// maxQuestionAnswer limits, in bytes, how much of an answer edge reads and discards, so that
-	// the connection can be used again.
+	// maxQuestionAnswer limits, in bytes, how much of the answer to a SelfSubjectReview edge reads
+	// and discards, so that the connection can be used again.
 	maxQuestionAnswer = 4 << 10
 	// refusedRetryAfter is the client's Retry-After, in seconds, while edge's own credential is
 	// refused.
@@ -50,8 +51,8 @@ type CredentialConfig struct {
 }
 
 // A Credential is edge's own credential for the API server. It finds out whether a 401 is about
-// this credential, or comes from a kubelet or an aggregated API server. It reads the credential
-// again when the API server refuses it. It is safe for concurrent use.
+// this credential, or comes from a kubelet or an aggregated API server. When the API server refuses
+// it, edge reads the file or runs the plugin again. It is safe for concurrent use.
 type Credential struct {
 	config *rest.Config
 	files  transport.ResettableTokenSource // nil: the credential is not a token file
@@ -63,19 +64,22 @@ type Credential struct {
 	asking   singleflight.Group
 	mu       sync.Mutex
 	verdicts map[holder]verdict
-	own      http.RoundTripper // the result of Transport; nil: not called yet
+	own      http.RoundTripper // the transport that Transport returns; nil: not called yet
 	close    func()
 	doubt    roundtrip.Doubt // shared by all transports with this credential
 
-	refused atomic.Pointer[refusal] // nil: no refusal is known
+	refused atomic.Pointer[refusal] // set while the API server refuses the credential; else nil
 }
 
 // A refusal is a period in which the API server refuses the credential.
 type refusal struct{ err error }
 
-// A sender sends the credential, and can check with the API server whether it is valid.
+// A sender is a transport that sends the credential, and can check with the API server whether it
+// is valid.
 type sender interface {
-	// ask checks the Authorization header sent; "" checks the credential that is sent now.
+	// ask checks with the API server whether a credential is valid: the one with the Authorization
+	// header sent, or, if sent is "", the one that is sent now. known is false if the API server
+	// did not answer.
 	ask(ctx context.Context, sent string) (holds, known bool)
 	// generation returns how often retireConnections was called.
 	generation() uint32
@@ -83,9 +87,10 @@ type sender interface {
 	retireConnections()
 }
 
-// A holder identifies a credential by the digest of the Authorization header. A client certificate
-// belongs to the connections on which it was sent. A holder then also has the transport and its
-// generation, which changes when the transport's connections are retired.
+// A holder is a key under which edge stores whether the API server accepts a credential. It
+// contains the digest of the Authorization header. A client certificate belongs to the connections
+// on which it was sent. For such a credential, a holder also has the transport and its generation,
+// which changes when the transport's connections are retired.
 type holder struct {
 	sum [sha256.Size]byte
 	via sender // nil: no client certificate, so the connection does not matter
@@ -100,7 +105,7 @@ type verdict struct {
 	until    time.Time
 }
 
-// NewCredential reads the credential that cfg names.
+// NewCredential reads edge's own credential for the API server from the sources in cfg.
 func NewCredential(cfg CredentialConfig) (*Credential, error) {
 	c := &Credential{
 		config: rest.CopyConfig(cfg.Upstream), renew: cfg.Renew, log: cfg.Log, verdicts: make(map[holder]verdict),
@@ -146,7 +151,8 @@ func (c *Credential) refuse() {
 	}
 }
 
-// accepted records that the API server answered a request that was sent during the refusal since.
+// accepted ends the refusal since: the API server answered a request that was sent after since
+// began.
 func (c *Credential) accepted(since *refusal) {
 	if since != nil && c.refused.CompareAndSwap(since, nil) {
 		c.log.Info("the API server accepts edge's own credential again")
@@ -161,15 +167,15 @@ func (c *Credential) holderOf(sent string, via sender, age uint32) holder {
 	return h
 }
 
-// verdictOn finds out whether the API server accepts a credential that got a 401. Concurrent calls
-// for the same credential share one review, which continues when a caller's ctx ends. age is the
-// generation of via when the credential was sent.
+// verdictOn finds out whether the API server accepts a credential that got a 401. via is the
+// transport that sent the credential, and age is the generation of via at that time. Concurrent
+// calls for the same credential share one review, which continues when a caller's ctx ends.
 func (c *Credential) verdictOn(ctx context.Context, via sender, sent string, age uint32) (verdict, error) {
 	h := c.holderOf(sent, via, age)
 	if v, ok := c.recall(h); ok {
 		return v, nil
 	}
-	if c.cert && age != via.generation() { // retired, as its certificate was refused
+	if c.cert && age != via.generation() { // the certificate was refused meanwhile
 		return verdict{replaced: true}, nil
 	}
 	got := c.asking.DoChan(fmt.Sprintf("%x %p %d", h.sum, h.via, h.age), func() (any, error) {

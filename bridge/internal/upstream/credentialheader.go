@@ -7,14 +7,15 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// unauthorizedByCredential replaces the code 401 in an answer, from the sentRecorder up to
-// credentialed. The wrappers between the two would react to a 401: client-go runs the credential
-// plugin, and all other requests wait meanwhile. Any pod behind pods/proxy could cause that by
-// answering 401.
+// unauthorizedByCredential replaces the code 401 of an answer while the answer passes client-go's
+// wrappers. sentRecorder, below the wrappers, sets it, and credentialed, above them, restores the
+// 401. The wrappers would react to a 401: client-go runs the credential plugin, and all other
+// requests wait meanwhile. Any pod behind pods/proxy could cause that by answering 401.
 const unauthorizedByCredential = -http.StatusUnauthorized
 
-// A sentRecorder is the innermost wrapper: it sees the request as it is sent, and stores it in the
-// answer to a 401. credentialed restores the code of that answer.
+// A sentRecorder is the innermost wrapper of a transport, below those of client-go. It sees the
+// request as it is sent, and stores it in the answer to a 401. credentialed restores the code of
+// that answer.
 type sentRecorder struct{ next http.RoundTripper }
 
 func newSentRecorder(next http.RoundTripper) http.RoundTripper { return sentRecorder{next} }
@@ -26,7 +27,7 @@ func (w sentRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
 		resp.Request = req
-		if len(req.Header["Impersonate-User"]) > 0 { // else the API server refuses edge itself
+		if len(req.Header["Impersonate-User"]) > 0 { // else the 401 is about edge's own credential
 			resp.StatusCode = unauthorizedByCredential
 		}
 	}

@@ -52,7 +52,7 @@ func (c *Credential) Transport() (http.RoundTripper, error) {
 	return c.own, nil
 }
 
-// Close closes the transport that Transport returned.
+// Close closes the transport that c.Transport returned.
 func (c *Credential) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,12 +61,13 @@ func (c *Credential) Close() {
 	}
 }
 
-// credentialed is the transport that Wrap returns.
+// credentialed is the transport that Wrap returns. It finds out whether a 401 is about edge's own
+// credential.
 type credentialed struct {
 	own      *Credential
 	next     http.RoundTripper
 	retire   func()
-	age      atomic.Uint32 // how often retire was called
+	age      atomic.Uint32 // generation: how often retireConnections was called
 	question string        // URL of the SelfSubjectReview
 }
 
@@ -76,7 +77,7 @@ func (t *credentialed) CloseIdleConnections() { utilnet.CloseIdleConnectionsFor(
 // WrappedRoundTripper lets client-go find the transports below its wrappers.
 func (t *credentialed) WrappedRoundTripper() http.RoundTripper { return t.next }
 
-// RoundTrip sends req at most twice.
+// RoundTrip sends req, and sends it once more if edge's credential was refused and replaced.
 func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["Authorization"]) > 0 {
 		return t.next.RoundTrip(req)
@@ -93,7 +94,7 @@ func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !mayRepeat(req) {
 		return notRepeated(req, resp, err)
 	}
-	closeBody(resp) // first: until then the transport may read the request's body
+	closeBody(resp) // first, because the transport may read the request's body until then
 	again, bodyErr := repeated(req)
 	if bodyErr != nil {
 		return notRepeated(req, resp, err)
@@ -105,10 +106,11 @@ func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if v, done, doneErr = t.judged(req, resp, err, age); v.holds || !v.replaced {
 		return done, doneErr
 	}
-	return notRepeated(req, resp, err) // the credential was refused and replaced twice
+	return notRepeated(req, resp, err) // the replaced credential was refused and replaced too
 }
 
-// judged returns the final answer or error of req, unless its credential was replaced.
+// judged returns the final answer or error of req. If the credential that req sent was refused and
+// replaced, it returns that verdict instead, and req can be sent again.
 func (t *credentialed) judged(req *http.Request, resp *http.Response, err error, age uint32) (verdict, *http.Response, error) {
 	v, left := t.own.verdictOn(req.Context(), t, sentBy(resp), age)
 	switch {
@@ -123,7 +125,8 @@ func (t *credentialed) judged(req *http.Request, resp *http.Response, err error,
 	return v, resp, err
 }
 
-// send sends req once. It records when the credential is accepted again.
+// send sends req once. If the API server accepts edge's credential again after a refusal, send
+// records that.
 func (t *credentialed) send(req *http.Request) (*http.Response, error) {
 	since := t.own.refused.Load()
 	resp, err := t.next.RoundTrip(req)
@@ -167,7 +170,8 @@ func mayRepeat(req *http.Request) bool {
 	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }
 
-// repeated returns req for the second attempt, without the Authorization header of the first.
+// repeated returns a copy of req for the second attempt, without the Authorization header of the
+// first.
 func repeated(req *http.Request) (*http.Request, error) {
 	again := req.WithContext(req.Context())
 	again.Header = req.Header.Clone()
@@ -180,13 +184,14 @@ func repeated(req *http.Request) (*http.Request, error) {
 	return again, err
 }
 
-// notAccepted ends a request while the API server refuses the credential.
+// notAccepted returns the answer or error for req while the API server refuses edge's credential.
 func notAccepted(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
 	return ended(req, resp, err, refusedRetryAfter, "edge: the API server does not accept edge's own credential. "+
 		"Your own credential is not the cause, and nothing was done: the operator of edge has to fix this")
 }
 
-// notRepeated ends a request whose body can not be sent again with the new credential.
+// notRepeated returns the answer or error for req if its body cannot be sent again with the new
+// credential.
 func notRepeated(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
 	return ended(req, resp, err, 1, "edge: the API server no longer accepted edge's own credential, and edge has another one now. "+
 		"Nothing was done: try again")
@@ -205,13 +210,15 @@ func ended(req *http.Request, resp *http.Response, err error, retryAfter int32, 
 	return nil, refused
 }
 
-// question is a SelfSubjectReview, which every authenticated user may create.
+// question is a SelfSubjectReview, by which edge finds out whether its credential is valid: every
+// authenticated user may create one.
 var question = []byte(`{"apiVersion":"` + authenticationv1.SchemeGroupVersion.String() + `","kind":"SelfSubjectReview"}`)
 
 const questionPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
-// ask sends the review with sent as the Authorization header, or, if sent is "", with the current
-// credential. known is false if the API server did not answer.
+// ask sends a SelfSubjectReview with sent as the Authorization header, or, if sent is "", with the
+// current credential. holds states whether the API server accepts the credential. known is false if
+// the API server did not answer.
 func (t *credentialed) ask(ctx context.Context, sent string) (holds, known bool) {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()

@@ -23,7 +23,7 @@ const http1 = "http/1.1"
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// A dialer opens connections to the API server.
+// A dialer opens connections to the API server, for plain requests and for upgrades.
 type dialer struct {
 	tcp     dialFunc
 	address string      // HOST:PORT of the API server

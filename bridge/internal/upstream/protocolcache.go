@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// learnedFor is how long edge stores which protocols work on the path to the API server, and
-	// the API server's release.
+	// learnedFor is how long edge stores what it has found out about the API server: its release,
+	// and which protocols work on the path to it.
 	learnedFor = 10 * time.Minute
-	// retryVersionAfter is how long edge waits before it requests the release again after a
-	// failure.
+	// retryVersionAfter is how long edge waits before it requests the API server's release again
+	// after a failure.
 	retryVersionAfter = 10 * time.Second
 	versionWait       = 5 * time.Second
 	maxVersion        = 64 << 10 // bytes of the answer to /version
@@ -40,8 +40,8 @@ func kindOf(t negotiate.Target) streamKind {
 	return remoteCommand
 }
 
-// enoughCuts is the number of consecutive upgrades without an answer after which edge assumes that
-// SPDY is refused. A single one may be caused by a restart of the API server.
+// enoughCuts is the number of SPDY upgrades in a row that end without an answer after which edge
+// assumes that the path refuses SPDY. A single one may be caused by a restart of the API server.
 const enoughCuts = 2
 
 // protocolCache stores what edge found out about the API server and the path to it. Each entry
@@ -51,7 +51,7 @@ type protocolCache struct {
 	refused [streamKinds]time.Time // until this time edge assumes that SPDY is refused
 	cuts    [streamKinds]int       // consecutive upgrades that were closed without an answer
 
-	asking  chan struct{} // held by the request for the release; guards the fields below
+	asking  chan struct{} // held while a goroutine requests the release; guards release and until
 	release *version.Version
 	until   time.Time // when to request the release again
 }
@@ -64,15 +64,16 @@ func (l *protocolCache) spdyRefused(f streamKind) bool {
 	return time.Now().Before(l.refused[f])
 }
 
-// reset makes edge use SPDY for f again, because SPDY works or may work again.
+// reset makes edge use SPDY again for streams of kind f, because SPDY works or may work again.
 func (l *protocolCache) reset(f streamKind) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused[f], l.cuts[f] = time.Time{}, 0
 }
 
-// noteSPDYFailure records that SPDY failed where WebSocket works. cut means that the connection was
-// closed without an answer. noteSPDYFailure reports whether edge now stops using SPDY for f.
+// noteSPDYFailure records that SPDY failed for a stream of kind f and WebSocket worked. cut means
+// that the connection was closed without an answer. noteSPDYFailure reports whether edge now stops
+// using SPDY for f.
 func (l *protocolCache) noteSPDYFailure(f streamKind, cut bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,7 +17,8 @@ import (
 	"edge/impersonate"
 )
 
-// A Request is a client's stream, as edge requests it upstream in any protocol.
+// A Request is the client's request for a stream, from which edge makes a request upstream in any
+// protocol.
 type Request struct {
 	URL      *url.URL    // the client's URL
 	Header   http.Header // the upstream header; each attempt sends a copy
@@ -67,9 +68,9 @@ func (up *Cluster) choose(ctx context.Context, d Request) (Answer, error) {
 	return up.auto(ctx, d)
 }
 
-// webSocketFirst requests the stream over WebSocket, which more load balancers support. If that is
-// refused, it uses SPDY: every release supports SPDY, and RBAC needs only create for it. A refusal
-// has started nothing.
+// webSocketFirst requests the stream over WebSocket, which more load balancers support. If
+// WebSocket is refused, it uses SPDY: every release supports SPDY, and RBAC needs only create for
+// it. This is safe because a refusal has started nothing.
 func (up *Cluster) webSocketFirst(ctx context.Context, d Request) (Answer, error) {
 	a, err := up.try(ctx, d, negotiate.OfferWebSocket(d.Target, d.Streams.Stdin))
 	denied := err == nil && isForbidden(a, nil)
@@ -78,7 +79,7 @@ func (up *Cluster) webSocketFirst(ctx context.Context, d Request) (Answer, error
 		return a, err
 	}
 	b, spdyErr := up.try(ctx, d, negotiate.OfferSPDY(d.Target))
-	if !d.mayFallBack(b, spdyErr) { // the API server answered, so b is better than a
+	if !d.mayFallBack(b, spdyErr) { // the API server answered: b is better than a
 		a.close()
 		return b, spdyErr
 	}
@@ -96,8 +97,8 @@ func (up *Cluster) webSocketFirst(ctx context.Context, d Request) (Answer, error
 
 // auto requests the stream over SPDY. If a load balancer or proxy on the path refuses SPDY, auto
 // uses WebSocket. A refusal before the 101 has started nothing, so a second request is safe. auto
-// stores the result. Only answers that no API server or kubelet gives to a stream request count as
-// such a refusal, see isProxyRefusal. Every other answer is final.
+// stores which protocol works. Only answers that no API server or kubelet gives to a stream request
+// count as a refusal of SPDY, see isProxyRefusal. Every other answer is final.
 //
 // auto uses WebSocket only for API servers of 1.35 and later, because they check create on the
 // WebSocket GET.
@@ -151,9 +152,10 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 	return a, err
 }
 
-// mayFallBack reports whether another protocol may work after this answer: nothing has started, and
-// neither the API server nor the kubelet has decided. A connection without an answer may have been
-// cut after the 101. A command must not run twice, so exec does not fall back then.
+// mayFallBack reports whether edge may request the stream again in another protocol after the
+// answer a or the error err: nothing has started, and neither the API server nor the kubelet has
+// decided. A connection without an answer may have been cut after the 101. A command must not run
+// twice, so exec does not fall back then.
 func (d Request) mayFallBack(a Answer, err error) bool {
 	if err == nil {
 		return a.Conn == nil && isProxyRefusal(a.Response)
@@ -164,8 +166,8 @@ func (d Request) mayFallBack(a Answer, err error) bool {
 }
 
 // askWebSocket requests the stream over WebSocket, after a review for create. The review is needed
-// because an API server before 1.35, or a later one with the feature gate off, checks only get for
-// this GET.
+// because the WebSocket request is a GET: an API server before 1.35, or a later one with the
+// feature gate off, checks only get for it.
 func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) {
 	if err := up.mayCreate(ctx, d.Identity, d.Target); err != nil {
 		return Answer{}, err
@@ -180,7 +182,7 @@ func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) 
 			"set --upstream-streaming=auto or spdy", strings.Join(negotiate.OfferWebSocket(d.Target, d.Streams.Stdin).Subprotocols, " or ")))
 }
 
-// try sends one upgrade request and checks the answer.
+// try sends one upgrade request, with the offer in link, and checks the answer.
 func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (Answer, error) {
 	header := d.Header.Clone()
 	link.SetHeader(header)
@@ -236,8 +238,8 @@ func (up *Cluster) speaksWebSocket(ctx context.Context) bool {
 		return false
 	}
 	if time.Now().After(l.until) {
-		// The first caller requests the release for all callers; the request continues when its ctx
-		// ends.
+		// The first caller requests the release for all callers, and the request continues when
+		// that caller's ctx ends.
 		release, err := up.version(context.WithoutCancel(ctx))
 		if err != nil {
 			up.log.Warn("cannot get the version of the API server", "error", err.Error())

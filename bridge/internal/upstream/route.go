@@ -15,12 +15,13 @@ import (
 	"edge/bridge/internal/roundtrip"
 )
 
-// route is a pair of transports with the same credential. Two are needed: an upgrade is possible
-// only over HTTP/1.1, but Go offers HTTP/2 in ALPN for every upgrade except websocket.
+// route is a pair of transports to the API server that send the same credential. Two are needed: an
+// upgrade is possible only over HTTP/1.1, but Go offers HTTP/2 in ALPN for every upgrade except
+// websocket.
 type route struct {
 	Plain   http.RoundTripper    // HTTP/2, or HTTP/1.1 if the API server does not offer HTTP/2
 	upgrade http.RoundTripper    // HTTP/1.1 only, a new connection for each request
-	spares  *sparePool           // spare connections of upgrade; nil: no spares
+	spares  *sparePool           // spare connections for upgrades; nil: none are kept
 	direct  *roundtrip.Transport // the transport below Plain
 }
 

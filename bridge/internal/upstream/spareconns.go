@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// MaxSpares is the number of spare connections for each credential: as many streams can start
-	// at once without a handshake of their own.
+	// MaxSpares is the number of spare connections that edge keeps for each credential. As many
+	// streams can start at once without a TLS handshake of their own.
 	MaxSpares = 2
 	// spareAge is how long edge keeps a spare connection. kube-apiserver closes a connection
 	// without a request header after 32 s, edge after 30 s. For the same time, new streams may use
@@ -33,7 +33,7 @@ type sparePool struct {
 	dialer *dialer
 	doubt  *roundtrip.Doubt
 	age    time.Duration
-	ctx    context.Context // ends the dialing of spares
+	ctx    context.Context // canceled by close, which ends the dialing of spares
 	cancel context.CancelFunc
 	keeper sync.WaitGroup // the goroutine of keep
 	more   chan struct{}  // wakes up keep
@@ -46,7 +46,7 @@ type sparePool struct {
 	closed     bool
 }
 
-// A spareConn is a connection for an upgrade: a spare, or one that a stream uses.
+// A spareConn is a connection for an upgrade: a spare connection, or one that a stream uses.
 type spareConn struct {
 	*tls.Conn
 	since time.Time // when it was opened; zero: it was opened for a stream
@@ -58,7 +58,7 @@ func newSparePool(d *dialer, doubt *roundtrip.Doubt) *sparePool {
 	return s
 }
 
-// dialTLS returns a spare connection if a usable one exists. Otherwise it opens a connection.
+// dialTLS returns a connection for an upgrade: a usable spare connection, or else a new one.
 func (s *sparePool) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	if address == s.dialer.address {
 		for c, ok := s.take(); ok; c, ok = s.take() {
@@ -75,7 +75,7 @@ func (s *sparePool) dialTLS(ctx context.Context, network, address string) (net.C
 	return spareConn{Conn: conn.(*tls.Conn)}, nil
 }
 
-// take removes and returns the newest spare.
+// take removes the newest spare connection from the pool and returns it.
 func (s *sparePool) take() (c spareConn, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,10 +96,11 @@ func (c spareConn) isUsable() bool {
 	return n == 0 && quiet
 }
 
-// fill is called when a stream has started over c. It makes keep open spares. This does not happen
-// earlier, so that the stream does not share the CPU with the handshakes of spares.
+// fill is called when a stream has started over the connection c. It makes keep open spare
+// connections. This does not happen earlier, so that the stream does not share the CPU with the
+// handshakes of spares.
 func (s *sparePool) fill(c spareConn) {
-	if !leg.CanTry(c.Conn) { // isUsable would not work
+	if !leg.CanTry(c.Conn) { // without it, isUsable would not work
 		return
 	}
 	s.mu.Lock()
@@ -121,8 +122,8 @@ func (s *sparePool) fill(c spareConn) {
 	s.keeper.Go(s.keep)
 }
 
-// keep opens spares while they are wanted, and closes those older than s.age. It ends when no spare
-// is left.
+// keep opens spare connections while they are wanted, and closes those older than s.age. It ends
+// when none is left.
 func (s *sparePool) keep() {
 	for {
 		wait, missing := s.tidy()
@@ -143,7 +144,8 @@ func (s *sparePool) keep() {
 	}
 }
 
-// tidy closes old spares. It returns the time until the next call, or that a spare is missing.
+// tidy closes old spare connections. It returns the time until the next call, or that a spare is
+// missing.
 func (s *sparePool) tidy() (wait time.Duration, missing bool) {
 	for _, c := range s.takeExpired() {
 		c.Close()
@@ -160,7 +162,8 @@ func (s *sparePool) tidy() (wait time.Duration, missing bool) {
 	return max(time.Until(s.ready[0].since.Add(s.age)), time.Millisecond), false
 }
 
-// takeExpired removes and returns the spares older than s.age, or all after close.
+// takeExpired removes and returns the spare connections older than s.age, or all of them after
+// close.
 func (s *sparePool) takeExpired() []spareConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +176,8 @@ func (s *sparePool) takeExpired() []spareConn {
 	return old
 }
 
-// dialOne opens one spare. If that fails, keep opens no more until the next stream starts.
+// dialOne opens one spare connection. If that fails, keep opens no more until the next stream
+// starts.
 func (s *sparePool) dialOne() {
 	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout+handshakeTimeout)
 	defer cancel()
@@ -187,7 +191,8 @@ func (s *sparePool) dialOne() {
 	s.ready = append(s.ready, spareConn{conn.(*tls.Conn), time.Now()})
 }
 
-// close closes all spares and waits until keep has ended. Afterwards the pool stays empty.
+// close closes all spare connections and waits until keep has ended. Afterwards the pool stays
+// empty.
 func (s *sparePool) close() {
 	s.mu.Lock()
 	s.closed = true

@@ -20,7 +20,7 @@ const (
 	resumableSessions = 4                // cached TLS sessions, one for each server name
 )
 
-// A connectionMaker makes the transports that connect to the API server.
+// A connectionMaker makes the transports that edge uses for one API server.
 type connectionMaker struct {
 	dialer *dialer
 	tls    *tls.Config
@@ -45,7 +45,8 @@ func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, erro
 	}
 	w := &connectionMaker{dialer: newDialer(cfg, base, tlsConfig), tls: tlsConfig, proxy: http.ProxyFromEnvironment}
 	w.plain = w.dialer.dial
-	if tc.DialHolder != nil && cfg.Dial == nil { // it closes connections of a replaced certificate
+	// DialHolder closes the connections of a client certificate that was replaced.
+	if tc.DialHolder != nil && cfg.Dial == nil {
 		w.plain = tc.DialHolder.Dial
 	}
 	if cfg.Proxy != nil {
@@ -89,9 +90,9 @@ func (w *connectionMaker) upgrade(cfg *rest.Config) *http.Transport {
 }
 
 // NewTransport returns a transport for edge's own requests, such as access reviews and token
-// requests. A request that the API server certainly did not process is sent again. Silent
-// connections are not used any more. A request is also sent again when its connection breaks,
-// because each may be done twice. The caller calls close at the end.
+// requests. A request is sent again if the API server certainly did not process it, and also if its
+// connection breaks, because each of these requests may be done twice. A connection on which the
+// API server is silent gets no new requests. The caller calls close at the end.
 func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
 	return newTransport(cfg, new(roundtrip.Doubt))
 }

@@ -52,7 +52,7 @@ func isForbidden(a Answer, err error) bool {
 	return a.Conn == nil && a.Response != nil && a.Response.StatusCode == http.StatusForbidden && !hasNoBody(a.Response)
 }
 
-// describeAnswer returns a short description of a failed attempt.
+// describeAnswer returns a short description of a failed attempt to get an upgrade.
 func describeAnswer(a Answer, err error) string {
 	switch {
 	case isCut(err):
@@ -63,8 +63,8 @@ func describeAnswer(a Answer, err error) string {
 	return fmt.Sprintf("%d %s", a.Response.StatusCode, http.StatusText(a.Response.StatusCode))
 }
 
-// isCut reports whether a connection was opened and ended without an answer. Some load balancers
-// refuse an unknown upgrade in this way.
+// isCut reports whether err means that the connection of an upgrade request was opened, and ended
+// without an answer. Some load balancers refuse an unknown upgrade in this way.
 func isCut(err error) bool {
 	if !errors.As(err, new(*unansweredError)) {
 		return false
@@ -89,7 +89,8 @@ func isProxyRefusal(resp *http.Response) bool {
 	}
 }
 
-// The messages of API servers and kubelets in answer to a stream request without Upgrade.
+// The messages with which API servers and kubelets answer a stream request that has no Upgrade
+// header.
 const (
 	upgradeRequired = "Upgrade request required"
 	missingUpgrade  = "unable to upgrade: missing upgrade headers"
@@ -109,8 +110,8 @@ func IsUpgradeRequired(resp *http.Response) bool {
 	return s.Message == upgradeRequired || strings.HasPrefix(s.Message, missingUpgrade)
 }
 
-// isSubprotocolRefusal reports whether wsstream refused the upgrade because it supports none of the
-// subprotocols.
+// isSubprotocolRefusal reports whether Kubernetes' package wsstream refused the upgrade, because it
+// supports none of the subprotocols that edge offered.
 func isSubprotocolRefusal(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusForbidden && hasNoBody(resp)
 }
@@ -123,8 +124,8 @@ func hasNoBody(resp *http.Response) bool {
 }
 
 const (
-	maxExplained = 4 << 10         // bytes of a refusal that edge reads
-	peekWait     = 5 * time.Second // timeout for reading them
+	maxExplained = 4 << 10         // bytes of a refusal's body that edge reads
+	peekWait     = 5 * time.Second // timeout for reading a refusal's body
 )
 
 // peekBody reads the beginning of a body and puts it back. After peekWait it closes the body.
@@ -144,7 +145,7 @@ func peekBody(resp *http.Response, most int64) []byte {
 	return begin
 }
 
-// brokenBody stands for the rest of a body that failed with err.
+// brokenBody is the rest of a body whose reading failed with err.
 type brokenBody struct{ err error }
 
 func (f brokenBody) Read([]byte) (int, error) { return 0, f.err }
