@@ -10,7 +10,7 @@ import (
 
 // TestCutBeforeAccepted checks that an attach does not block the container's later output if its
 // client disconnects right after the 101. The container runtime must keep nothing of such a session
-// that delays the process.
+// that would delay the container's process.
 func TestCutBeforeAccepted(t *testing.T) {
 	for _, dial := range []struct {
 		name string

@@ -23,7 +23,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// process describes what runs in the container, as the test's run function sees it.
+// process describes a process in the container: what the test's function in apiServer.run gets.
 type process struct {
 	ctx      context.Context
 	args     []string
@@ -41,14 +41,14 @@ func (e exitError) String() string  { return e.Error() }
 func (e exitError) Exited() bool    { return true }
 func (e exitError) ExitStatus() int { return int(e) }
 
-// apiServer answers exec, attach and port-forward for every pod as a real API server does: it puts
-// the API server's own proxies in front of the container runtime's own streaming server. SPDY v1 to
-// v4 and WebSocket v1 and v4 pass untranslated, WebSocket v5 is translated, and tunnels are
-// unwrapped.
+// apiServer is an API server for tests. It answers exec, attach and port-forward for every pod as a
+// real API server does: it puts the API server's own proxies in front of the container runtime's
+// own streaming server. SPDY v1 to v4 and WebSocket v1 and v4 pass untranslated, WebSocket v5 is
+// translated, and tunnels (SPDY inside WebSocket) are unwrapped.
 type apiServer struct {
-	run      func(*process) error                    // exec and attach
+	run      func(*process) error                    // the process of an exec or attach
 	forward  func(port int32, c io.ReadWriter) error // serves one connection of a port-forward
-	rest     http.HandlerFunc                        // serves all other paths
+	rest     http.HandlerFunc                        // answers requests for all other paths
 	refuse   http.HandlerFunc                        // if set, answers every request for a stream
 	bare     bool                                    // true: requests go to the runtime directly, without the API server's proxies
 	old      bool                                    // true: behave like an API server before 1.30, without WebSocket v5 and the tunnel
@@ -75,8 +75,7 @@ func (a *apiServer) start(t testing.TB) *apiServer {
 	return a
 }
 
-// version answers GET /version that edge sends with its own identity. Such requests are not in
-// seen.
+// version answers edge's own request GET /version. Such requests are not stored in seen.
 func (a *apiServer) version(w http.ResponseWriter) {
 	if a.release == "" {
 		writeJSON(w, http.StatusForbidden, "{}")
@@ -151,7 +150,7 @@ func (a *apiServer) pass(proxy http.Handler, w http.ResponseWriter, r *http.Requ
 	proxy.ServeHTTP(w, r)
 }
 
-// asked reads a boolean of the query exactly as the API server reads it.
+// asked returns a boolean of the query exactly as the API server reads it.
 func asked(q url.Values, key string) (yes bool) {
 	values := q[key]
 	if err := runtime.Convert_Slice_string_To_bool(&values, &yes, nil); err != nil {
@@ -163,7 +162,7 @@ func asked(q url.Values, key string) (yes bool) {
 // upgradeRequired is the API server's answer to a stream request without the Upgrade header.
 const upgradeRequired = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Upgrade request required","reason":"BadRequest","code":400}`
 
-// locate requests from the runtime the URL at which it serves the stream.
+// locate requests from the container runtime the URL at which the runtime serves the stream.
 func (a *apiServer) locate(verb string, q url.Values, set translate.Options) (*url.URL, error) {
 	var location string
 	switch verb {

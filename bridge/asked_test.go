@@ -36,8 +36,8 @@ var ignored = map[string][]string{
 	"WebSocket, chunked": {"PUT /api/v1/namespaces/default/pods/web HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked"},
 }
 
-// bodyOf returns the body of a plain request with these header lines, as bytes on the wire and
-// decoded.
+// bodyOf returns the body of a plain request that has the header lines ask: as bytes on the wire,
+// and decoded.
 func bodyOf(ask []string) (onWire, body string) {
 	switch {
 	case slices.Contains(ask, "Content-Length: 5"):
@@ -114,7 +114,7 @@ func TestUnasked101(t *testing.T) {
 			b, _ := io.ReadAll(early)
 			behind <- string(b)
 		}))
-		api.StartTLS() // HTTP/1.1, which a proxy in front of an API server might use
+		api.StartTLS() // HTTP/1.1, as a proxy before an API server might use
 		defer api.Close()
 		w := &world{T: t, api: api, log: new(syncBuffer)}
 		w.front(configFor(api))
@@ -134,8 +134,8 @@ func TestUnasked101(t *testing.T) {
 }
 
 // spdyPaths are paths on which edge relays SPDY without reading it. The value is the resource for
-// which edge reviews the verb create first; "" means that edge leaves the decision to the API
-// server.
+// which edge reviews the verb create before it relays. "" means that edge leaves the decision to
+// the API server.
 var spdyPaths = map[string]string{
 	proxyPath: "",
 	"/api/v1/nodes/n1/proxy/exec/d/p/c?command=true":                                           "nodes n1",
@@ -217,7 +217,8 @@ func TestPassedSPDYNot101(t *testing.T) {
 	} {
 		behind := make(chan string, 1)
 		w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/api/v1/secrets" { // after a refusal, edge reads the bytes as the client's next request
+			// After a refusal, edge reads the following bytes as the client's next request.
+			if r.URL.Path == "/api/v1/secrets" {
 				if user := r.Header.Get("Impersonate-User"); user != jane.Name {
 					t.Errorf("%s: a request from %q", name, user)
 				}
@@ -242,8 +243,8 @@ func TestPassedSPDYNot101(t *testing.T) {
 	}
 }
 
-// TestChallengeKeys checks that edge accepts any Sec-WebSocket-Key for exec and port-forward over
-// channels. API servers do so too for what their wsstream package serves.
+// TestChallengeKeys checks that edge accepts any Sec-WebSocket-Key for exec and for port-forward
+// over WebSocket channels, as API servers do for streams that their wsstream package serves.
 func TestChallengeKeys(t *testing.T) {
 	api := &apiServer{run: func(*process) error { return nil }, forward: channelPorts, rest: echo}
 	w := newWorld(t, api.start(t))

@@ -14,7 +14,8 @@ import (
 	"edge/impersonate"
 )
 
-// lines returns the fields of each log line that has the given message, without time and msg.
+// lines returns the fields of each line in edge's log that has the given message, without time and
+// msg.
 func (w *world) lines(message string) (all []map[string]string) {
 	for line := range strings.Lines(w.log.String()) {
 		if !strings.Contains(line, fmt.Sprintf("msg=%q", message)) {

@@ -19,9 +19,9 @@ import (
 	clientexec "k8s.io/client-go/util/exec"
 )
 
-// bombLimit is how many bytes one attacking session may allocate, summed over its whole life, so it
-// also bounds the memory in use at any moment. The test's client and API server run in the same
-// process, so their allocations count too.
+// bombLimit is how many bytes one attacking session may allocate. The bytes are summed over the
+// session's whole life, so bombLimit also bounds the memory in use at any moment. The test's client
+// and API server run in the same process, so their allocations count too.
 const bombLimit = 1 << 20
 
 // bombFirst is the id of the stream that a client opens before it attacks.
@@ -33,8 +33,8 @@ const bombSessions = 2
 const (
 	bombTunnelProtocol = "SPDY/3.1+portforward.k8s.io"
 	// bombHollow is a path for which the test's API server reads everything and sends nothing,
-	// except SYN_REPLY for the streams of an exec. A real container runtime in this process would
-	// allocate more for those streams than bombLimit allows.
+	// except SYN_REPLY for the streams of an exec. A real container runtime in the test's process
+	// would allocate more for those streams than bombLimit allows.
 	bombHollow = forwardPath + "?hollow=true"
 	bombExec   = execPath + "&hollow=true"
 )
@@ -42,16 +42,18 @@ const (
 // bombAccepts holds the SYN_REPLY frames, without headers, for the four streams of an exec.
 var bombAccepts = bombControl(2, bombNumber(1)) + bombControl(2, bombNumber(3)) + bombControl(2, bombNumber(5)) + bombControl(2, bombNumber(7))
 
-// bombBystander is a session on the same edge as the attacks. The attacks must not disturb it.
+// bombBystander is a session on the same edge as the attacks. It carries an exec that the attacks
+// must not disturb.
 type bombBystander struct {
 	w     *world
 	stdin *io.PipeWriter
-	heard chan string // lines that its process has read
+	heard chan string // lines that the bystander's process has read
 	ended chan outcome
 	said  string
 }
 
-// bombWorld starts edge with a container runtime behind it and a bystander session on it.
+// bombWorld starts edge with a container runtime behind it, and a bystander session that the
+// attacks must not disturb.
 func bombWorld(t *testing.T, c execClient) *bombBystander {
 	t.Helper()
 	heard := make(chan string)
@@ -96,7 +98,7 @@ func bombWorld(t *testing.T, c execClient) *bombBystander {
 	return b
 }
 
-// alive sends a word to the bystander's process and checks that the process reads it.
+// alive sends a word to the process of the bystander session and checks that the process reads it.
 func (b *bombBystander) alive(t *testing.T, word string) {
 	t.Helper()
 	b.said += word + "\n"
@@ -115,8 +117,8 @@ func (b *bombBystander) alive(t *testing.T, word string) {
 	}
 }
 
-// finish ends the bystander's stdin and checks that all its input came back and that it exits with
-// 7.
+// finish ends the stdin of the bystander session. It checks that all its input came back and that
+// its process exits with 7.
 func (b *bombBystander) finish(t *testing.T) {
 	t.Helper()
 	b.stdin.Close()
@@ -152,12 +154,12 @@ func (p *bombPacker) pack(plain string) string {
 	return p.buf.String()
 }
 
-// syn returns a SYN_STREAM frame whose header block, before compression, is plain.
+// syn returns a SYN_STREAM frame. plain is its header block before compression.
 func (p *bombPacker) syn(id uint32, plain string) string {
 	return bombControl(1, bombNumber(id)+"\x00\x00\x00\x00\x00\x00"+p.pack(plain))
 }
 
-// headers returns a HEADERS frame whose header block, before compression, is plain.
+// headers returns a HEADERS frame. plain is its header block before compression.
 func (p *bombPacker) headers(id uint32, plain string) string {
 	return bombControl(8, bombNumber(id)+p.pack(plain))
 }
@@ -179,10 +181,13 @@ func bombBlock(pairs ...string) string {
 
 // spdyBomb describes an attack: what a client sends after it has opened stream bombFirst.
 type spdyBomb struct {
-	name   string
-	say    func(*bombPacker) string
-	only   string // the only dialect of this attack; "": all
-	hollow bool   // use bombHollow for port-forward: a real container runtime never ends the stream that this attack leaves
+	name string
+	say  func(*bombPacker) string
+	// only is the only dialect of this attack; "": all dialects.
+	only string
+	// hollow selects the path bombHollow for port-forward: a real container runtime never ends the
+	// stream that this attack leaves.
+	hollow bool
 }
 
 // bombPair returns a header block with the headers that a port-forward stream needs.
@@ -221,7 +226,8 @@ var spdyBombs = []spdyBomb{
 	{name: "streams by the thousand", only: "exec", say: func(p *bombPacker) string { return bombSyns(p, bombFirst, 2000) }},
 }
 
-// bombSyns opens the streams with index from to to-1; each has a small header block.
+// bombSyns opens the streams with the index from up to, but not including, the index to. Each has a
+// small header block.
 func bombSyns(p *bombPacker, from, to int) string {
 	var all strings.Builder
 	for i := from; i < to; i++ {
@@ -230,7 +236,7 @@ func bombSyns(p *bombPacker, from, to int) string {
 	return all.String()
 }
 
-// bombDialect is one of the dialects in which a client sends SPDY to edge.
+// bombDialect is a protocol in which a client sends SPDY to edge.
 type bombDialect struct {
 	name, path, protocol string
 	tunnel               bool
@@ -243,7 +249,7 @@ var bombDialects = []bombDialect{
 	{name: "tunnel", path: forwardPath, protocol: bombTunnelProtocol, tunnel: true, first: bombPair(0)},
 }
 
-// dial begins a session in this dialect.
+// dial begins a session in the dialect d.
 func (d bombDialect) dial(t *testing.T, w *world, path string) *rawConn {
 	if d.tunnel {
 		return w.rawWebSocket(t, path, d.protocol)
@@ -251,8 +257,8 @@ func (d bombDialect) dial(t *testing.T, w *world, path string) *rawConn {
 	return w.rawSPDY(t, path, d.protocol)
 }
 
-// wrap packs SPDY bytes as the dialect carries them: a WebSocket message in a tunnel, else
-// unchanged.
+// wrap packs SPDY bytes as the dialect d carries them: in a WebSocket message if d is a tunnel,
+// else unchanged.
 func (d bombDialect) wrap(said string) string {
 	if d.tunnel {
 		return message(said)
@@ -260,9 +266,9 @@ func (d bombDialect) wrap(said string) string {
 	return said
 }
 
-// TestSpdyBombs is a row of the attack corpus. A client sends wrong counts, lengths and stream ids,
-// or header blocks that expand a lot. Each such attack must end its session without a success
-// Status, stay below bombLimit, and not disturb other sessions.
+// TestSpdyBombs is a row of the attack corpus in docs/security.md. A client sends wrong counts,
+// lengths and stream ids, or header blocks that expand a lot. Each such attack must end its own
+// session without a success Status, allocate less than bombLimit, and not disturb other sessions.
 func TestSpdyBombs(t *testing.T) {
 	b := bombWorld(t, clientNamed("websocket v5"))
 	ended := 0
@@ -331,8 +337,8 @@ func TestSpdyBombs(t *testing.T) {
 	b.finish(t)
 }
 
-// accepted waits for the answer to the client's first stream. If the connection ended earlier, the
-// container runtime would leave a goroutine behind.
+// accepted waits for the answer to the stream that the client has opened. If the connection ended
+// earlier, the container runtime would leave a goroutine behind.
 func (d bombDialect) accepted(t *testing.T, c *rawConn) {
 	var said io.Reader = c
 	if d.tunnel {
@@ -349,8 +355,8 @@ func (d bombDialect) accepted(t *testing.T, c *rawConn) {
 }
 
 // thousands opens 4,000 streams on a port-forward, nearly as many as edge allows, and checks that
-// they hold little memory. Then it opens 200 more, which exceeds the limit and must end the
-// session.
+// these streams hold little memory. Then it opens 200 more, which exceeds the limit and must end
+// the session.
 func (d bombDialect) thousands(t *testing.T, w *world, ended int) {
 	const held, most = 4000, 4200
 	p := &bombPacker{level: zlib.BestSpeed}
@@ -365,7 +371,8 @@ func (d bombDialect) thousands(t *testing.T, w *world, ended int) {
 		if _, err := c.Write(hold); err != nil {
 			t.Fatal(err)
 		}
-		pong := make([]byte, 12) // edge answers this ping after it has read all opens
+		// edge answers this ping after it has read all streams' SYN_STREAM.
+		pong := make([]byte, 12)
 		if d.tunnel {
 			f, err := readFrame(c)
 			if err != nil {
@@ -398,8 +405,8 @@ func (d bombDialect) thousands(t *testing.T, w *world, ended int) {
 	}
 }
 
-// judge checks everything that the attacking client received: no success, and the end that fits its
-// dialect.
+// judge checks what the attacking client has received: no success, and the error with which its
+// dialect ends a session.
 func (d bombDialect) judge(t *testing.T, got []byte) {
 	t.Helper()
 	if bytes.Contains(got, []byte("Success")) {
@@ -422,12 +429,13 @@ func (d bombDialect) judge(t *testing.T, got []byte) {
 	}
 }
 
-// webSocketBomb is an attack: what a client sends, and the close code with which edge must answer.
+// webSocketBomb is an attack: bytes that a client sends, and the close code with which edge must
+// answer.
 type webSocketBomb struct {
 	name string
 	say  string
 	code int
-	only string // the only kind of dialect for this attack; "": all
+	only string // the only kind of dialect that the attack uses; "": all
 }
 
 // bombHead returns the header of a masked client frame that announces n bytes in the 64-bit length
@@ -494,14 +502,15 @@ var bombWebSockets = []struct{ name, kind, path, protocol string }{
 	{"tunnel", "tunnel", bombHollow, bombTunnelProtocol},
 }
 
-// TestWebSocketBombs is a row of the attack corpus. edge must answer each frame that RFC 6455
-// forbids with the close code for it, even though the client offered deflate. Other sessions must
-// continue.
+// TestWebSocketBombs is a row of the attack corpus in docs/security.md. edge must answer each frame
+// that RFC 6455 forbids with the close code for it, even though the client offered deflate. Other
+// sessions must continue.
 func TestWebSocketBombs(t *testing.T) {
 	b := bombWorld(t, clientNamed("spdy v4"))
 	ended := 0
 	for _, d := range bombWebSockets {
-		if strings.HasSuffix(d.kind, "ports") { // the hollow API server never answers the opens; edge waits for the answers
+		// The hollow API server never accepts the ports' streams, and edge waits for that.
+		if strings.HasSuffix(d.kind, "ports") {
 			b.w.handler.SetTimes(time.Minute, 100*time.Millisecond, time.Minute)
 		}
 		for _, bomb := range webSocketBombs() {

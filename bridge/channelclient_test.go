@@ -77,7 +77,7 @@ func (c *channelClient) receive() (channel byte, b []byte, err error) {
 	return channel - '0', b, err
 }
 
-// doChannels does what execClient.doUntil does, with a channelClient.
+// doChannels runs a command as execClient.doUntil does, but with a channelClient.
 func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, query string, cmd command) outcome {
 	conn, err := dialChannels(ctx, s, verb, query, c.protocol)
 	if err != nil {
@@ -125,8 +125,8 @@ func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, qu
 	}
 }
 
-// end converts the content of the error channel and the way the connection ended into the client's
-// error.
+// end returns the error that the client of a command sees: from the content of the error channel,
+// and from the way in which the connection ended.
 func (c execClient) end(failed []byte, err error) error {
 	if !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
 		return err

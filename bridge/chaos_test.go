@@ -59,7 +59,8 @@ func chaos(t *testing.T, streaming bridge.Streaming, sessions int) {
 	w.eventually("the end of all sessions", func() bool { return w.handler.Running() == 0 })
 }
 
-// wild reads, writes and waits at random for a while, and then ends the connection in a random way.
+// wild is a client or API server that reads, writes and waits at random for a while, and then ends
+// the connection in a random way.
 func wild(r *rand.Rand, c net.Conn, in *bufio.Reader, dialect string) {
 	for range r.IntN(10) {
 		switch r.IntN(3) {
@@ -102,7 +103,7 @@ var success = func() string {
 	return b.String()
 }()
 
-// wildClient is a client that performs a few random actions and then disconnects.
+// wildClient runs a client that performs a few random actions and then disconnects.
 func wildClient(t *testing.T, w *world, dialect string, seed int) {
 	r := rand.New(rand.NewPCG(uint64(seed), 2))
 	c := dialRaw(t, w.edge)
@@ -124,7 +125,7 @@ func wildClient(t *testing.T, w *world, dialect string, seed int) {
 	wild(r, c.Conn, c.br, dialect)
 }
 
-// wildWords returns frames of the dialect; most of them are valid.
+// wildWords returns random frames of the dialect; most of them are valid.
 func wildWords(r *rand.Rand, dialect string) string {
 	payload := strings.Repeat("x", r.IntN(40_000))
 	if strings.HasPrefix(dialect, "spdy") {

@@ -21,12 +21,12 @@ import (
 	"edge/impersonate"
 )
 
-// speaking sets the protocol that edge speaks to the API server.
+// speaking sets the protocol (Config.Streaming) that edge uses to the API server.
 func speaking(s bridge.Streaming) func(*bridge.Config) {
 	return func(cfg *bridge.Config) { cfg.Streaming = s }
 }
 
-// reviews is a Review that records the questions it gets and answers all of them with deny.
+// reviews is a Review that records which permissions it is asked for, and denies all of them.
 type reviews struct {
 	mu    sync.Mutex
 	asked []string
@@ -40,7 +40,7 @@ func (v *reviews) review(_ context.Context, id impersonate.Identity, a authoriza
 	return v.deny
 }
 
-// take returns the questions since the last call of take.
+// take returns the permissions that were asked for since the last call of take.
 func (v *reviews) take() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -51,10 +51,11 @@ func (v *reviews) take() string {
 
 func (v *reviews) use(cfg *bridge.Config) { cfg.Review = v.review }
 
-// forbidden is the error with which a review denies.
+// forbidden is the error with which reviews denies a permission.
 var forbidden = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web", errors.New("says the review"))
 
-// carriers are proxies between edge and the API server, by what they do to an upgrade.
+// carriers are proxies between edge and the API server. The key states what the proxy does to an
+// upgrade.
 var carriers = map[string]func(http.Handler) http.Handler{
 	"everything": func(api http.Handler) http.Handler { return api },
 	"takes SPDY off": withoutSPDY(func(w http.ResponseWriter, r *http.Request, api http.Handler) {
@@ -117,8 +118,8 @@ func exit7(p *process) error {
 	return exitError(7)
 }
 
-// TestUpstreamStreaming checks which protocol edge speaks to which API server, and which review it
-// requests first. After the first session, edge must not repeat an attempt that failed.
+// TestUpstreamStreaming checks which protocol edge uses to which API server, and which access
+// review it requests first. After the first session, edge must not repeat an attempt that failed.
 func TestUpstreamStreaming(t *testing.T) {
 	const (
 		spdyV4    = `upstream="SPDY/3.1 v4.channel.k8s.io"`
@@ -132,10 +133,10 @@ func TestUpstreamStreaming(t *testing.T) {
 		release   string
 		carrier   string
 		stdin     string // "": the client has no stdin
-		upstream  string // expected in the log; "": edge refuses the stream
+		upstream  string // upstream dialect in the log; "": edge refuses the stream
 		review    string
 		refusal   string
-		first     int // number of stream requests upstream for the first session
+		first     int // stream requests that reach the API server in the first session
 	}{
 		"auto, as ever":              {carrier: "everything", release: "v1.36.3", stdin: "x", upstream: spdyV4, first: 1},
 		"auto, old":                  {carrier: "everything", old: true, stdin: "x", upstream: spdyV4, first: 1},
@@ -245,8 +246,8 @@ func TestAutoForgets(t *testing.T) {
 	}
 }
 
-// TestOwnWordIsFinal checks that edge does not retry a request which the API server itself has
-// refused, and that the client receives the refusal unchanged.
+// TestOwnWordIsFinal checks that edge does not retry a request that the API server itself has
+// refused, and that the client receives that refusal unchanged.
 func TestOwnWordIsFinal(t *testing.T) {
 	for name, answer := range map[string]struct {
 		code int
@@ -280,10 +281,10 @@ func TestOwnWordIsFinal(t *testing.T) {
 	}
 }
 
-// TestForbiddenGet checks who answers if a client lacks permission for a stream. The API server
-// checks get first for a WebSocket and names get in its 403. If the client may not get either, edge
-// must answer a WebSocket client with the same refusal, although edge itself checks create. SPDY is
-// a POST, for which no get is checked.
+// TestForbiddenGet checks which refusal a client gets if it lacks permission for a stream. The API
+// server checks get first for a WebSocket and names get in its 403. If the client may not get
+// either, edge must answer a WebSocket client with the same refusal, although edge itself checks
+// create. SPDY is a POST, for which no get is checked.
 func TestForbiddenGet(t *testing.T) {
 	cannotCreate := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"cannot create","reason":"Forbidden","code":403}`
 	api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 403, cannotCreate) }}
@@ -317,8 +318,9 @@ func TestForbiddenGet(t *testing.T) {
 	}
 }
 
-// TestVerbDrift is a row of the attack corpus. edge sends a stream upstream as a POST, for which
-// the API server checks create. If edge sends a GET instead, it must have reviewed create before.
+// TestVerbDrift is a row of the attack corpus in docs/security.md. edge sends a stream upstream as
+// a POST, for which the API server checks create. If edge sends a GET instead, it must have
+// reviewed create before.
 func TestVerbDrift(t *testing.T) {
 	for name, ask := range upgrades {
 		if name == "opaque" {
@@ -450,7 +452,7 @@ func TestWebSocketFirst(t *testing.T) {
 		old      bool
 		carrier  string
 		stdin    string
-		upstream string // expected in the log; "": edge refuses the stream
+		upstream string // upstream dialect in the log; "": edge refuses the stream
 		requests int
 		says     string // part of the refusal's message
 	}{
@@ -497,8 +499,8 @@ func TestWebSocketFirst(t *testing.T) {
 	}
 }
 
-// TestBegunIsFinal checks a 101 without the subprotocol, as when a proxy has removed it. The server
-// that sent the 101 already runs the command, so edge must not send the request again.
+// TestBegunIsFinal checks a 101 that names no subprotocol, as when a proxy has removed it. The
+// server that sent the 101 already runs the command, so edge must not send the request again.
 func TestBegunIsFinal(t *testing.T) {
 	for _, streaming := range []bridge.Streaming{bridge.StreamingWebSocketFirst, bridge.StreamingWebSocket} {
 		var count requestCounter

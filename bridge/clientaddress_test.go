@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestForwardedFor checks that edge ignores every address left of the rightmost hop which is not a
-// trusted proxy.
+// TestForwardedFor checks that edge takes the rightmost address in X-Forwarded-For which is not a
+// trusted proxy for the client, and ignores every address left of it.
 func TestForwardedFor(t *testing.T) {
 	trusted := trustedProxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, c := range []struct {
@@ -44,8 +44,8 @@ func TestForwardedFor(t *testing.T) {
 	}
 }
 
-// TestForwardedForIsBounded checks that edge reads at most maxHops hops, however long the header
-// is.
+// TestForwardedForIsBounded checks that edge reads at most maxHops addresses of X-Forwarded-For,
+// however long the header is.
 func TestForwardedForIsBounded(t *testing.T) {
 	said := make([]string, 100_000)
 	for i := range said {

@@ -63,7 +63,7 @@ func (c execClient) executor(s *httptest.Server, verb, query string) remotecomma
 	return must(remotecommand.NewSPDYExecutorForProtocols(transport, upgrader, "POST", u, c.protocol))
 }
 
-// command is what a client requests.
+// command is what a client requests: an exec or attach, and its stdin.
 type command struct {
 	verb  string    // "" means exec
 	stdin io.Reader // nil: no stdin
@@ -77,7 +77,7 @@ type outcome struct {
 	err            error
 }
 
-// do runs a command on a server to its end, for at most patience.
+// do runs a command on the server s to its end, for at most patience.
 func (c execClient) do(t testing.TB, s *httptest.Server, cmd command) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -62,7 +62,9 @@ func TestSPDYCut(t *testing.T) {
 			io.Copy(io.Discard, p.in)
 			return nil
 		}}).start(t), speaking(upstream))
-		w.handler.SetAnswerTime(time.Hour) // so long that a wait for the answer to a Close would fail the test
+		// The answer time is so long that the test would fail if edge waited for the answer to a
+		// Close.
+		w.handler.SetAnswerTime(time.Hour)
 		c := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 		f := c.framer()
 		open(t, f, "error", "stdin", "stdout", "stderr")

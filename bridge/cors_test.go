@@ -112,7 +112,7 @@ func corsWorld(t *testing.T, patterns ...string) (*world, *nobodyWithout, *notes
 	return w, who, seen
 }
 
-// fetch sends a request as a browser does. header is a list of names and values in turn.
+// fetch sends a request to edge as a browser does. header contains names and values in turn.
 func (w *world) fetch(http2 bool, method, path string, header ...string) *http.Response {
 	w.Helper()
 	req := must(http.NewRequest(method, w.edge.URL+path, nil))
@@ -124,10 +124,10 @@ func (w *world) fetch(http2 bool, method, path string, header ...string) *http.R
 	return resp
 }
 
-// TestPreflight checks that edge answers the preflight of an allowed origin before authentication,
-// with no body and without Access-Control-Allow-Credentials, and does not report it to the
-// Observer. edge refuses every other preflight as the unauthenticated request that it is, and the
-// log names the reason.
+// TestPreflight checks CORS preflights. edge must answer that of an allowed origin before
+// authentication, with no body and without Access-Control-Allow-Credentials, and not report it to
+// the Observer. edge refuses every other preflight as the unauthenticated request that it is, and
+// the log names the reason.
 func TestPreflight(t *testing.T) {
 	ask := []string{"Access-Control-Request-Method", "DELETE", "Access-Control-Request-Headers", "authorization"}
 	bothVersions(t, func(t *testing.T, http2 bool) {
@@ -185,9 +185,8 @@ func TestPreflightOff(t *testing.T) {
 	}
 }
 
-// TestCORSAnswers checks that each answer has only edge's own CORS headers. The answers come from
-// the API server, also in pieces and after early hints, from edge as a refusal, and from a refused
-// upgrade.
+// TestCORSAnswers checks that each answer has only edge's own CORS headers. It covers answers of
+// the API server, also in pieces and after early hints, refusals by edge, and refused upgrades.
 func TestCORSAnswers(t *testing.T) {
 	w, _, _ := corsWorld(t, `^http://other$`, pagesRE)
 	token, spdyUpgrade := []string{"Authorization", "Bearer x"}, []string{"Connection", "Upgrade", "Upgrade", "SPDY/3.1"}

@@ -25,10 +25,10 @@ import (
 
 const reviewPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
-// guarded is an API server that accepts one credential. It counts edge's questions about its own
-// credential.
+// guarded is an API server that accepts one credential. It counts the SelfSubjectReviews by which
+// edge checks its own credential.
 type guarded struct {
-	accepts   atomic.Value // string
+	accepts   atomic.Value // the token that guarded accepts, a string
 	questions atomic.Int32
 	processed atomic.Int32
 	behind    http.HandlerFunc
@@ -126,7 +126,8 @@ func TestOwnCredentialIsReadAgain(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if n := g.questions.Swap(0); n != 2 { // one question about the old token and one about the new token
+			// One SelfSubjectReview is about the old token, and one about the new token.
+			if n := g.questions.Swap(0); n != 2 {
 				t.Errorf("%d questions", n)
 			}
 		}
@@ -185,8 +186,8 @@ func TestOwnCredentialIsRefused(t *testing.T) {
 }
 
 // TestSomebodyElses401 checks that the 401 of a kubelet, a pod or an aggregated API server passes
-// unchanged. For 20 such answers at once, edge must ask the API server only once about its own
-// credential.
+// unchanged. For 20 such answers at the same time, edge must check its own credential with the API
+// server only once.
 func TestSomebodyElses401(t *testing.T) {
 	g := &guarded{behind: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Audit-Id", "1")
@@ -220,8 +221,8 @@ func TestSomebodyElses401(t *testing.T) {
 	}
 }
 
-// TestBodyThatIsGone checks a request that edge cannot send again because its body is no longer
-// buffered. edge must not send half of it, and must answer that nothing was done.
+// TestBodyThatIsGone checks a request that edge cannot send again, because its body is no longer
+// buffered. edge must not send half of the body, and must answer that nothing was done.
 func TestBodyThatIsGone(t *testing.T) {
 	g := &guarded{behind: echoBody}
 	w, own, replace := tokenWorld(t, g)
@@ -255,7 +256,8 @@ func answered(r *http.Request, code int) *http.Response {
 	return &http.Response{StatusCode: code, Status: http.StatusText(code), Header: http.Header{}, Body: http.NoBody, Request: r}
 }
 
-// wrapped returns a transport that adds edge's credential to requests for the API server api.
+// wrapped returns a transport that sends edge's credential, and whose API server is the function
+// api.
 func wrapped(change func(*bridge.CredentialConfig), api fake) (*bridge.Credential, http.RoundTripper) {
 	cfg := bridge.CredentialConfig{Upstream: &rest.Config{Host: "https://api.example/prefix", BearerToken: "own"}}
 	if change != nil {
@@ -277,11 +279,13 @@ func isQuestion(r *http.Request) bool { return r.URL.Path == "/prefix"+reviewPat
 // accepts a credential, and only for that credential.
 func TestVerdictIsRemembered(t *testing.T) {
 	for name, c := range map[string]struct{ question, before, after int }{
-		"holds":         {201, 1, 2},
-		"may not ask":   {403, 1, 2},
-		"cannot ask":    {404, 1, 2},
-		"refused":       {401, 2, 4},
-		"not known":     {503, 2, 3}, // no answer about the credential: edge asks again for each request
+		"holds":       {201, 1, 2},
+		"may not ask": {403, 1, 2},
+		"cannot ask":  {404, 1, 2},
+		"refused":     {401, 2, 4},
+		// The API server does not answer whether it accepts the credential: edge asks again for
+		// each request.
+		"not known":     {503, 2, 3},
 		"an old server": {405, 1, 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -312,8 +316,9 @@ func TestVerdictIsRemembered(t *testing.T) {
 	}
 }
 
-// TestQuestionOutlivesItsFirst checks a question about the credential for which several requests
-// wait. It must continue if the request that started it is canceled, and it must end after 4 s.
+// TestQuestionOutlivesItsFirst checks the SelfSubjectReview about edge's credential, for which
+// several requests wait. The review must continue if the request that started it is canceled, and
+// must end after 4 s.
 func TestQuestionOutlivesItsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		questions := 0
@@ -337,7 +342,9 @@ func TestQuestionOutlivesItsFirst(t *testing.T) {
 			all.Go(func() {
 				began := time.Now()
 				resp, err := via.RoundTrip(impersonating(t.Context()))
-				if err != nil || resp.StatusCode != 401 || time.Since(began) != 4*time.Second { // a question without an answer does not count as a refusal
+				// A SelfSubjectReview without an answer does not count as a refusal of the
+				// credential.
+				if err != nil || resp.StatusCode != 401 || time.Since(began) != 4*time.Second {
 					t.Errorf("%v, %v after %v", resp, err, time.Since(began))
 				}
 			})
@@ -351,8 +358,8 @@ func TestQuestionOutlivesItsFirst(t *testing.T) {
 	})
 }
 
-// TestLateAnswerIsNoRecovery checks that edge stays not ready if a request that was sent before the
-// refusal succeeds afterwards.
+// TestLateAnswerIsNoRecovery checks that edge does not become ready if a request succeeds that was
+// sent before the API server refused edge's credential.
 func TestLateAnswerIsNoRecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

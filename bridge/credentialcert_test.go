@@ -22,7 +22,8 @@ import (
 	"edge/bridge"
 )
 
-// certAPI accepts one client certificate, which it checks on each request as the API server does.
+// certAPI is an API server that accepts one client certificate. It checks the certificate on each
+// request, as a real API server does.
 type certAPI struct {
 	*httptest.Server
 	accepts   atomic.Pointer[x509.Certificate]
@@ -54,7 +55,7 @@ func newCertAPI(t *testing.T) *certAPI {
 	return a
 }
 
-// issue creates a new certificate, from now on the only one that the API server accepts.
+// issue creates a new client certificate. From then on the API server accepts only this one.
 func (a *certAPI) issue(t *testing.T) (crt, key []byte) {
 	t.Helper()
 	crt, key, err := cert.GenerateSelfSignedCertKey("user", nil, nil)
@@ -136,7 +137,8 @@ func TestOwnCertificateIsReadAgain(t *testing.T) {
 				t.Errorf("a pod's 401 is %d, ready %v", code, own.Ready())
 			}
 			api.accepts.Store(nil)
-			w.eventually("the refusal of all", func() bool { return get("/api") == 503 }) // until then, edge still uses the remembered positive answer
+			// Until then, edge uses the stored verdict that the API server accepts the certificate.
+			w.eventually("the refusal of all", func() bool { return get("/api") == 503 })
 			api.questions.Store(0)
 			for range 10 {
 				if code := get("/api"); code != 503 {
@@ -193,7 +195,7 @@ func TestPluginIsNotRunForOthers(t *testing.T) {
 	if n := count(); n != 1 {
 		t.Errorf("%d runs", n)
 	}
-	get = start(t) // a new handler, which remembers nothing
+	get = start(t) // a new handler, which has stored no verdict
 	get("/api")
 	before := count()
 	set("second")

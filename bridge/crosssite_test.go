@@ -10,11 +10,11 @@ import (
 	"edge/bridge"
 )
 
-// TestCrossSiteWebSocket is a row of the attack corpus. The browser here adds the credential by
-// itself, such as a client certificate. A page of an origin that is not allowed must then not open
-// a WebSocket in any dialect, and nothing may reach the API server. The origin "null" is never
-// allowed. Only the credential that authenticated the request counts: an additional token changes
-// nothing. If a bearer token authenticated the request, any Origin is allowed.
+// TestCrossSiteWebSocket is a row of the attack corpus in docs/security.md. The browser here adds
+// the credential by itself, such as a client certificate. A page of an origin that is not allowed
+// must then not open a WebSocket in any dialect, and nothing may reach the API server. The origin
+// "null" is never allowed. Only the credential that authenticated the request counts: an additional
+// token changes nothing. If a bearer token authenticated the request, any Origin is allowed.
 func TestCrossSiteWebSocket(t *testing.T) {
 	api := &apiServer{run: exit7, forward: channelPorts, rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
 	var credential credentialKind
@@ -93,8 +93,8 @@ func TestCrossSiteWebSocket(t *testing.T) {
 	}
 }
 
-// TestBeginsStream checks for which requests edge requires the permission create, for any method
-// and protocol.
+// TestBeginsStream checks which requests edge treats as the begin of a stream, which requires the
+// permission create, for any method and protocol.
 func TestBeginsStream(t *testing.T) {
 	exec, nodes := askWebSocket(execPath), askWebSocket("/api/v1/nodes/n1/proxy/exec/default/web/c")
 	for name, test := range map[string]struct {
@@ -121,9 +121,10 @@ func TestBeginsStream(t *testing.T) {
 	}
 }
 
-// TestNodesProxyExec is a row of the attack corpus. An exec through the API server's proxy to a
-// kubelet or a pod is a GET, for which the API server only checks get. edge must treat it as an
-// exec: it reviews create first, for any method and protocol, and logs the pod's name.
+// TestNodesProxyExec is a row of the attack corpus in docs/security.md. An exec through the API
+// server's proxy to a kubelet or a pod is a GET, for which the API server only checks get. edge
+// must treat it as an exec: it reviews create first, for any method and protocol, and logs the
+// pod's name.
 func TestNodesProxyExec(t *testing.T) {
 	for path, asks := range map[string]string{
 		"/api/v1/nodes/n1/proxy/exec/default/web/c?command=sh":                             "jane: create nodes/proxy /n1",
@@ -175,7 +176,8 @@ func TestNodesProxyExec(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{ // other spellings of the path, which the API server would clean
+	// The API server would clean these other spellings of the path.
+	for _, path := range []string{
 		"/api/v1/nodes/n1/proxy//exec/default/web/c", "/api/v1/nodes/n1/proxy/%65xec/default/web/c", "/api/v1/nodes/n1/proxy/x%2f..%2fexec/default/web/c",
 		"/api/v1/nodes/n1/proxy/./exec/default/web/c",
 	} {

@@ -15,9 +15,11 @@ import (
 
 // TestLastWordsOfStdin checks a client that sends stdin and disconnects immediately. The API server
 // must receive all of the stdin, and then the end of the connection. (A container runtime may still
-// drop it.)
+// drop the stdin.)
 func TestLastWordsOfStdin(t *testing.T) {
-	for round := range 10 { // in parallel: the API server here accepts no stream, and each session waits for that
+	// The rounds run in parallel: the API server here accepts no stream, and each session waits for
+	// that.
+	for round := range 10 {
 		t.Run(strconv.Itoa(round), func(t *testing.T) {
 			t.Parallel()
 			lastWordsOfStdin(t)
@@ -59,8 +61,8 @@ func lastWordsOfStdin(t *testing.T) {
 	c.Close()
 }
 
-// TestSPDYClientResets checks that edge relays a client's resets and half-closes on the same
-// stream. It relays GOAWAY for a port-forward, but not for an exec.
+// TestSPDYClientResets checks that edge relays a client's resets and half-closes on the stream on
+// which the client sent them. edge relays a GOAWAY for a port-forward, but not for an exec.
 func TestSPDYClientResets(t *testing.T) {
 	stories := make(chan spdyStory, 1)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +119,9 @@ func TestOutputAfterStatus(t *testing.T) {
 		u.streams["stderr"].Close()
 		io.Copy(io.Discard, u.streams["stdin"]) // until edge closes the connection
 	}))
-	w.handler.SetTimes(time.Minute, 2*time.Second, time.Minute) // the second value must be longer than the pauses of the API server on a busy machine
+	// The linger time, the second value, must be longer than the pauses of the API server on a busy
+	// machine.
+	w.handler.SetTimes(time.Minute, 2*time.Second, time.Minute)
 	for _, version := range webSocketVersions {
 		c := w.webSocket(t, execPath, version)
 		for begun := false; !begun; {
@@ -135,9 +139,9 @@ func TestOutputAfterStatus(t *testing.T) {
 	}
 }
 
-// TestGoodbyeDuringAFlood checks a client that still sends when the command has ended. It must
-// receive the rest of the output and then the Status. edge keeps reading for a while, because a
-// close with unread bytes makes TCP send a reset, which drops the data that the client has not
+// TestGoodbyeDuringAFlood checks a client that still sends when the command has ended. The client
+// must receive the rest of the output and then the Status. edge keeps reading for a while, because
+// a close with unread bytes makes TCP send a reset, which drops the data that the client has not
 // received.
 func TestGoodbyeDuringAFlood(t *testing.T) {
 	w := newWorld(t, played(4, func(u *upstreamSession) {

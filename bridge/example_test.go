@@ -16,8 +16,8 @@ import (
 	"edge/impersonate"
 )
 
-// ExampleNew starts an API server with edge in front of it, and sends a request of a user whom edge
-// authenticates.
+// ExampleNew starts an API server with edge in front of it. edge authenticates each request as the
+// user jane.
 func ExampleNew() {
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s as %s", r.URL.Path, r.Header.Get("Impersonate-User"))

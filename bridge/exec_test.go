@@ -17,7 +17,7 @@ import (
 	"edge/bridge"
 )
 
-// script is a process and the result that its client must see.
+// script is a process for an exec, and the result that its client must see.
 type script struct {
 	name   string
 	run    func(*process) error
@@ -26,7 +26,7 @@ type script struct {
 	stderr string
 	code   int    // exit code
 	fails  string // part of the error's text, in addition to code
-	ending bool   // the process waits for the end of stdin
+	ending bool   // the process ends only when stdin has ended
 }
 
 func withStdin(s string) func() command {
@@ -132,7 +132,7 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// compare runs a script through edge and directly, and compares the results.
+// compare runs a script through edge and directly on the API server, and compares the results.
 func (s script) compare(t *testing.T, w *world, c execClient, streaming bridge.Streaming) {
 	cmd := func() command {
 		if s.cmd == nil {
@@ -182,8 +182,8 @@ func (s script) check(t *testing.T, c execClient, got outcome) {
 	}
 }
 
-// TestTerminal checks that a terminal has no stderr and that its sizes arrive complete and in
-// order.
+// TestTerminal checks that an exec with a terminal has no stderr, and that the terminal's sizes
+// arrive complete and in order.
 func TestTerminal(t *testing.T) {
 	api := (&apiServer{run: func(p *process) error {
 		typed := make(chan string, 1)

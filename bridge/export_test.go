@@ -17,8 +17,9 @@ func (h *Handler) SetTimes(keepalive, linger, open time.Duration) {
 // SetAnswerTime changes how long edge waits for a WebSocket client's answer to a Close.
 func (h *Handler) SetAnswerTime(answer time.Duration) { h.times.Answer = answer }
 
-// SetForwardTimes changes the hold-back and idle timeouts of port-forwards whose connections have
-// their own upstream sessions.
+// SetForwardTimes changes two timeouts of a port-forward with one upstream session per connection:
+// the hold-back time of a connection that blocks others, and the idle time of a session without
+// connections.
 func (h *Handler) SetForwardTimes(holdBack, idle time.Duration) {
 	h.times.HoldBack, h.times.Idle = holdBack, idle
 }
@@ -26,7 +27,7 @@ func (h *Handler) SetForwardTimes(holdBack, idle time.Duration) {
 // Draining reports whether Drain has begun and has notified the sessions.
 func (h *Handler) Draining() bool { return h.sessions.Drained() }
 
-// Running returns the number of sessions.
+// Running returns the number of running sessions.
 func (h *Handler) Running() int { return h.sessions.Len() }
 
 // Streams describes all current sessions.
@@ -52,7 +53,7 @@ const MaxSpares = upstream.MaxSpares
 // stream.
 func (h *Handler) SetSpareAge(age time.Duration) { h.cluster.SetSpareAge(age) }
 
-// PassOn relays the API server's refusal of an upgrade to the client.
+// PassOn copies the API server's refusal of an upgrade to the client.
 func PassOn(w http.ResponseWriter, r *http.Request, resp *http.Response) { passOn(w, r, resp) }
 
 // AcceptKey returns the Sec-WebSocket-Accept value for a Sec-WebSocket-Key (RFC 6455 section

@@ -15,9 +15,9 @@ import (
 )
 
 // TestKubeletRefusalIsFinal checks an exec that the kubelet refuses in plain text because the
-// container does not run. The refusal says nothing about which protocols the connection carries:
-// the client must receive it, and edge must use the same protocol for other sessions. (The API
-// server's translator would have answered 101 before it received the refusal.)
+// container does not run. Such a refusal does not mean that the path to the API server lacks a
+// protocol. The client must receive the refusal, and edge must use the same protocol for other
+// sessions. (The API server's translator would have answered 101 before it received the refusal.)
 func TestKubeletRefusalIsFinal(t *testing.T) {
 	kubelet := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -75,10 +75,10 @@ func TestWhoAsksFirstMayLeave(t *testing.T) {
 	}
 }
 
-// TestAutoForgetsWhenCut checks that edge finds a protocol that works after upgrades were cut:
-// after two cuts with SPDY, or after one cut with WebSocket, which edge uses only after SPDY has
-// failed. The commands themselves are lost: edge does not send them again, because they may be
-// running.
+// TestAutoForgetsWhenCut checks that edge finds a protocol that works after connections of upgrades
+// were cut. It must do so after two cuts with SPDY, or after one cut with WebSocket, which edge
+// uses only after SPDY has failed. The commands themselves are lost: edge does not send them again,
+// because they may be running.
 func TestAutoForgetsWhenCut(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	var carriesSPDY atomic.Bool

@@ -23,8 +23,8 @@ const (
 	portAlive = 85 // echoes until its connection ends
 )
 
-// fanoutPorts adds two ports to ports: portAlive echoes, and portDeaf reads nothing until hold is
-// closed.
+// fanoutPorts serves the ports of the function ports and two more: portAlive echoes, and portDeaf
+// reads nothing until hold is closed.
 func fanoutPorts(hold <-chan struct{}) func(int32, io.ReadWriter) error {
 	return func(port int32, c io.ReadWriter) error {
 		switch port {
@@ -40,8 +40,8 @@ func fanoutPorts(hold <-chan struct{}) func(int32, io.ReadWriter) error {
 	}
 }
 
-// fanoutWorld is edge as edge connect configures it, and an API server that counts the upstream
-// sessions of port-forwards.
+// fanoutWorld is edge as edge connect configures it, where each connection of a port-forward has
+// its own upstream session. Its API server counts these upstream sessions.
 type fanoutWorld struct {
 	*world
 	asked  requestCounter
@@ -67,7 +67,7 @@ func newFanoutWorld(t *testing.T, old bool) *fanoutWorld {
 	return w
 }
 
-// lastHijack stores the connection that was hijacked last.
+// lastHijack is a ResponseWriter that stores the connection that was hijacked last.
 type lastHijack struct {
 	http.ResponseWriter
 	last *atomic.Pointer[hijackedConn]
@@ -94,7 +94,8 @@ func dialForward(t testing.TB, dialer httpstream.Dialer) httpstream.Connection {
 	return conn
 }
 
-// eachFanout runs a test for both client dialects and both upstream protocols.
+// eachFanout runs a test of port-forwards in edge connect for both client dialects and both
+// upstream protocols.
 func eachFanout(t *testing.T, test func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer)) {
 	for name, old := range map[string]bool{"tunnel": false, "SPDY": true} {
 		for _, dialect := range []string{"tunnel", "spdy"} {
@@ -106,7 +107,7 @@ func eachFanout(t *testing.T, test func(t *testing.T, w *fanoutWorld, dialer htt
 	}
 }
 
-// alive opens a connection to the port that echoes, and checks one echo.
+// alive opens a connection to the port that echoes, and checks that it echoes once.
 func alive(t *testing.T, conn httpstream.Connection, id int) forwarded {
 	t.Helper()
 	f, err := forward(conn, portAlive, id)
@@ -139,10 +140,10 @@ func finish(t *testing.T, f forwarded) {
 	}
 }
 
-// TestFanout opens 200 connections: some are refused, some reset, and one sends data that its pod
-// never reads. All others must end with every byte delivered. edge must reset the blocked one after
-// the hold-back time, with an empty error stream, and the session must continue. The memory held
-// for it must stay bounded.
+// TestFanout opens 200 connections on one port-forward: some are refused, some reset, and one sends
+// data that its pod never reads. All others must end with every byte delivered. edge must reset the
+// blocked connection after the hold-back time, with an empty error stream, and the session must
+// continue. The memory held for the blocked connection must stay bounded.
 func TestFanout(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		w.handler.SetForwardTimes(2*time.Second, time.Minute)
@@ -160,7 +161,8 @@ func TestFanout(t *testing.T) {
 			}
 		}()
 		var all sync.WaitGroup
-		slots := make(chan struct{}, 20) // more connections than maxForwardSessions, so some share an upstream session
+		// There are more connections than maxForwardSessions, so some share an upstream session.
+		slots := make(chan struct{}, 20)
 		for i := 1; i < 200; i++ {
 			slots <- struct{}{}
 			all.Go(func() {
@@ -188,8 +190,8 @@ func TestFanout(t *testing.T) {
 	})
 }
 
-// TestFanoutFresh checks that edge does not reuse an upstream session after a connection on it has
-// ended, in whatever way it ended.
+// TestFanoutFresh checks that edge, in a port-forward with one upstream session per connection,
+// does not reuse an upstream session whose connection has ended, in whatever way it ended.
 func TestFanoutFresh(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
@@ -210,8 +212,8 @@ func TestFanoutFresh(t *testing.T) {
 	})
 }
 
-// TestFanoutAlone checks that a connection which blocks no other connection may stall longer than
-// the hold-back time.
+// TestFanoutAlone checks that a connection of a port-forward which blocks no other connection may
+// stall longer than the hold-back time.
 func TestFanoutAlone(t *testing.T) {
 	hold := make(chan struct{})
 	api := (&apiServer{patience: patience, forward: func(_ int32, c io.ReadWriter) error {
@@ -241,8 +243,8 @@ func TestFanoutAlone(t *testing.T) {
 	}
 }
 
-// TestFanoutIdle checks that edge ends upstream sessions without a connection after the idle
-// timeout, but keeps the sentinel.
+// TestFanoutIdle checks that edge ends upstream sessions that have no connection after the idle
+// timeout. It must keep the sentinel, the upstream session that never has a connection.
 func TestFanoutIdle(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		w.handler.SetForwardTimes(time.Minute, 20*time.Millisecond)
@@ -261,8 +263,8 @@ func TestFanoutIdle(t *testing.T) {
 	})
 }
 
-// TestFanoutMany opens more connections at once than edge may have upstream sessions; all must
-// work.
+// TestFanoutMany opens more connections at once than a port-forward may have upstream sessions; all
+// must work.
 func TestFanoutMany(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		const most, connections = 32, 80
@@ -288,8 +290,9 @@ func TestFanoutMany(t *testing.T) {
 	})
 }
 
-// TestFanoutRefused checks a connection whose upstream session the API server refuses. edge must
-// reset it with an empty error stream and log the reason, and the client's session must continue.
+// TestFanoutRefused checks a port-forward in which the API server refuses the upstream session of
+// one connection. edge must reset that connection with an empty error stream and log the reason,
+// and the client's session must continue.
 func TestFanoutRefused(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
@@ -312,8 +315,8 @@ func TestFanoutRefused(t *testing.T) {
 	})
 }
 
-// TestFanoutSentinel checks that the end of the sentinel's upstream session ends the client's
-// session, while another connection works.
+// TestFanoutSentinel checks that a client's port-forward ends when its sentinel ends (the upstream
+// session that carries no connection), although another connection still works.
 func TestFanoutSentinel(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
@@ -333,7 +336,7 @@ func TestFanoutSentinel(t *testing.T) {
 	})
 }
 
-// TestFanoutDrain checks that a stalled connection does not delay Drain.
+// TestFanoutDrain checks that a stalled connection of a port-forward does not delay Drain.
 func TestFanoutDrain(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
@@ -424,9 +427,9 @@ func TestFanoutLeavesNothing(t *testing.T) {
 	})
 }
 
-// TestFanoutPairs checks how edge pairs the error and data streams of a connection. They may arrive
-// in any order, and without a requestID, as old clients send them. If the second stream does not
-// arrive in time, edge must reset the first.
+// TestFanoutPairs checks how edge pairs the error stream and the data stream of a connection. The
+// two may arrive in any order, and without a requestID, as old clients send them. If the second
+// stream does not arrive in time, edge must reset the first.
 func TestFanoutPairs(t *testing.T) {
 	w := newFanoutWorld(t, false)
 	w.handler.SetTimes(time.Minute, patience, patience)
@@ -478,11 +481,12 @@ func TestFanoutPairs(t *testing.T) {
 	c.Close()
 	w.ended(1)
 
-	w.handler.SetTimes(time.Minute, patience, 50*time.Millisecond) // a session in which the second stream never arrives
+	// In this session the second stream of a connection never arrives.
+	w.handler.SetTimes(time.Minute, patience, 50*time.Millisecond)
 	c = w.rawSPDY(t, forwardPath, "portforward.k8s.io")
 	f = c.framer()
 	syn(1, "data", "alone")
-	syn(3, "data", "alone") // the same request a second time
+	syn(3, "data", "alone") // the same request id a second time
 	check("RST", map[moby.StreamId]string{1: "", 3: ""})
 	c.Close()
 	w.ended(2)

@@ -10,8 +10,8 @@ import (
 	"edge/bridge"
 )
 
-// foreignPages are headers that browsers add to the requests of pages which must not act for their
-// visitor.
+// foreignPages are headers that browsers add to requests of web pages whose origin is not allowed.
+// Such pages must not act for their visitor.
 var foreignPages = map[string]http.Header{
 	"another site":                    {"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"cross-site"}},
 	"another site, no fetch metadata": {"Origin": {"https://evil.example"}},
@@ -36,10 +36,10 @@ var goodSenders = map[string]http.Header{
 	"an allowed console":           {"Origin": {"https://console.example.com"}, "Sec-Fetch-Site": {"cross-site"}},
 }
 
-// TestForeignPageWrites is a row of the attack corpus. The browser here adds the credential by
-// itself. A page of an origin that is not allowed must then not change anything, neither by a form
-// nor by fetch. Its requests must not reach the API server. Reads, programs, allowed pages and
-// requests with a bearer token must pass.
+// TestForeignPageWrites is a row of the attack corpus in docs/security.md. The browser here adds
+// the credential by itself. A page of an origin that is not allowed must then not change anything,
+// neither by a form nor by fetch. Its requests must not reach the API server. Reads, programs,
+// allowed pages and requests with a bearer token must pass.
 func TestForeignPageWrites(t *testing.T) {
 	api := &apiServer{rest: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }}
 	var credential credentialKind
@@ -94,7 +94,7 @@ func TestForeignPageWrites(t *testing.T) {
 	}
 }
 
-// TestForeignPageWritesSandbox belongs to the same row of the attack corpus as
+// TestForeignPageWritesSandbox belongs to the same row of the attack corpus in docs/security.md as
 // TestForeignPageWrites. A page that a pod, a service or a node serves through the API server's
 // proxy has edge's own origin in the browser. edge must add a sandbox policy, whatever policy the
 // pod sends, unless the client authenticated with a bearer token.

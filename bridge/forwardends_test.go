@@ -29,8 +29,8 @@ func TestDrainForward(t *testing.T) {
 	w.ended(2)
 }
 
-// TestForwardToAStalledUpstream checks that a session ends when its client disconnects, although
-// the API server no longer reads.
+// TestForwardToAStalledUpstream checks that a port-forward ends when its client disconnects,
+// although the API server no longer reads.
 func TestForwardToAStalledUpstream(t *testing.T) {
 	api, hold := stalledUpstream(t, "portforward.k8s.io")
 	w := newWorld(t, api)
@@ -74,8 +74,8 @@ func (w tunnelWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestTunnelBreach checks that a client which violates the protocol receives the right close code,
-// although the API server sends nothing.
+// TestTunnelBreach checks that a tunnel client (SPDY inside WebSocket) that violates the protocol
+// receives the right close code, although the API server sends nothing.
 func TestTunnelBreach(t *testing.T) {
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	for name, test := range map[string]struct {
@@ -97,9 +97,10 @@ func TestTunnelBreach(t *testing.T) {
 	}
 }
 
-// TestForwardGoodbye checks the end of a tunnel whose client sends SPDY's GOAWAY and then Close
-// 1000. An API server that ends its connection after the GOAWAY has not failed. The client must
-// receive Close 1000, also if edge sees the API server's end before the client's Close.
+// TestForwardGoodbye checks the end of a tunnel (SPDY inside WebSocket) whose client sends SPDY's
+// GOAWAY and then Close 1000. An API server that ends its connection after the GOAWAY has not
+// failed. The client must receive Close 1000, also if edge sees the API server's end before the
+// client's Close.
 func TestForwardGoodbye(t *testing.T) {
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, early := take(t, w)

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Opcodes of RFC 6455 section 5.2.
+// Opcodes of WebSocket frames (RFC 6455 section 5.2).
 const (
 	opContinuation = 0
 	opText         = 1
@@ -16,7 +16,7 @@ const (
 	opPong         = 10
 )
 
-// masked returns a client's WebSocket frame. fin marks the last frame of a message.
+// masked returns a WebSocket frame as a client sends it. fin marks the last frame of a message.
 func masked(fin bool, op byte, payload string) string {
 	b := []byte{op, 0x80}
 	if fin {
@@ -42,7 +42,7 @@ func masked(fin bool, op byte, payload string) string {
 	return string(b)
 }
 
-// message returns a client's complete binary message in one frame.
+// message returns a complete binary WebSocket message in one frame, as a client sends it.
 func message(payload string) string { return masked(true, opBinary, payload) }
 
 // wsFrame is a WebSocket frame that a server sends.
@@ -52,7 +52,7 @@ type wsFrame struct {
 	payload     string
 }
 
-// readFrame reads one frame of a server.
+// readFrame reads one WebSocket frame that a server has sent.
 func readFrame(r io.Reader) (wsFrame, error) {
 	if c, ok := r.(interface{ begin() error }); ok {
 		if err := c.begin(); err != nil {
@@ -79,8 +79,8 @@ func readFrame(r io.Reader) (wsFrame, error) {
 	return f, err
 }
 
-// readFrames reads a server's frames to the end. It leaves out pings and pongs unless controls is
-// true.
+// readFrames reads the WebSocket frames that a server sends, to the end. It leaves out pings and
+// pongs unless controls is true.
 func readFrames(r io.Reader, controls bool) (all []wsFrame, err error) {
 	for {
 		f, err := readFrame(r)

@@ -35,7 +35,7 @@ var jane = impersonate.Identity{
 	Extra:  map[string][]string{"example.com/team": {"blue"}},
 }
 
-// world is edge with an API server behind it.
+// world is edge with an API server behind it, for one test.
 type world struct {
 	*testing.T
 	api     *httptest.Server
@@ -60,8 +60,8 @@ func newWorld(t *testing.T, api http.Handler, change ...func(*bridge.Config)) *w
 	return w
 }
 
-// versioned is an API server that reports its release at /version, although it is wrapped in
-// another handler.
+// versioned marks an API server that reports its release at /version although another handler wraps
+// it.
 type versioned struct{ http.Handler }
 
 // versionless returns an API server that does not report its release: /version answers 404.
@@ -75,7 +75,7 @@ func versionless(api http.Handler) http.Handler {
 	})
 }
 
-// front starts edge with this client configuration for the API server.
+// front starts edge with upstream as its configuration for the API server.
 func (w *world) front(upstream *rest.Config, change ...func(*bridge.Config)) {
 	w.Helper()
 	cfg := bridge.Config{
@@ -133,9 +133,9 @@ func tlsFor(s *httptest.Server, protocols ...string) *tls.Config {
 	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", NextProtos: protocols}
 }
 
-// credentialKind selects what authenticates all clients: a bearer token, or a credential that the
-// browser adds.
-type credentialKind struct{ bearer atomic.Bool } // false: the browser adds the credential by itself
+// credentialKind selects what authenticates the requests of all clients: a bearer token, or a
+// credential that the browser adds by itself.
+type credentialKind struct{ bearer atomic.Bool } // false: a credential that the browser adds
 
 func (k *credentialKind) use(cfg *bridge.Config) {
 	cfg.Identify = func(*http.Request) (impersonate.Identity, error) {
@@ -168,7 +168,7 @@ func (l *syncBuffer) String() string {
 	return l.buf.String()
 }
 
-// ended waits for the log line of the n-th session that ends, and returns that line.
+// ended waits until the n-th session has ended, and returns that session's last log line.
 func (w *world) ended(n int) string {
 	w.Helper()
 	var line string
@@ -188,8 +188,8 @@ func (w *world) ended(n int) string {
 	return line
 }
 
-// patience bounds every wait for an expected event. It is long enough for a busy machine, and
-// shorter than the minute that tests give edge for timeouts which must not expire.
+// patience is the timeout of every wait for an event that must happen. It is long enough for a busy
+// machine, and shorter than the minute that tests give edge for timeouts which must not expire.
 const patience = 45 * time.Second
 
 func (w *world) eventually(what string, ok func() bool) {

@@ -33,7 +33,7 @@ func janes(more http.Header) http.Header {
 	return h
 }
 
-// connections are Connection headers that name other headers as hop-by-hop.
+// connections are values of the header Connection that name other headers as hop-by-hop.
 var connections = map[string][]string{
 	"one":              {"Impersonate-User"},
 	"a list, any case": {"impersonate-user,IMPERSONATE-GROUP , Impersonate-Uid"},
@@ -45,9 +45,9 @@ var connections = map[string][]string{
 	"the stream's own": {"X-Stream-Protocol-Version, Upgrade, User-Agentx"},
 }
 
-// TestHopByHop is a row of the attack corpus. A client names identity headers in Connection and
-// sends false claims about itself. The API server must still receive edge's headers for the
-// client's identity, and all other headers unchanged.
+// TestHopByHop is a row of the attack corpus in docs/security.md. A client names identity headers
+// in Connection, and sends headers with a false user name, address and so on. The API server must
+// still receive edge's headers for the client's identity, and all other headers unchanged.
 func TestHopByHop(t *testing.T) {
 	answer := func(http.ResponseWriter, *http.Request) {} // answers 200, also to requests for streams
 	api := &apiServer{refuse: answer, rest: answer}

@@ -19,15 +19,16 @@ const (
 	// maxIdleKiB bounds the memory that edge keeps for an idle session, in KiB. We measured 19,
 	// also with the race detector: 14 for two TLS connections, the rest for the session.
 	maxIdleKiB = 24
-	// fewGoroutines bounds the goroutines of the rest of the process, such as those of spare
-	// connections to the API server.
+	// fewGoroutines is how many goroutines the process may have beside those of sessions, such as
+	// those of spare connections to the API server.
 	fewGoroutines = 20
 )
 
 // TestIdleSession checks how much heap and stack an idle session keeps, and that it has no
 // goroutine. Each session has carried one byte in each direction before. The client and the API
-// server run in the same process, so the test subtracts what they keep when connected directly. The
-// difference is edge, with its end of two connections.
+// server run in the same process, so the test subtracts what the two keep when they are connected
+// without edge. The difference is the memory of edge, with its ends of the session's two
+// connections.
 func TestIdleSession(t *testing.T) {
 	api := new(silent)
 	w := newWorld(t, api, speaking(bridge.StreamingSPDY), func(c *bridge.Config) { c.Observe = new(witness) })
@@ -54,7 +55,8 @@ func TestIdleSession(t *testing.T) {
 
 type kept struct{ heap, stacks, goroutines int }
 
-// holding returns what the process keeps while idleSessions clients are connected.
+// holding returns the memory and the goroutines of the process while idleSessions clients are
+// connected.
 func holding(t *testing.T, dial func(*testing.T) *rawConn, w *world, api *silent) (k kept) {
 	clients := make([]*rawConn, idleSessions)
 	for i := range clients {
@@ -72,7 +74,7 @@ func holding(t *testing.T, dial func(*testing.T) *rawConn, w *world, api *silent
 	return k
 }
 
-// measure returns the live heap, the stacks and the number of goroutines.
+// measure returns the process's live heap, stacks and number of goroutines.
 func measure() kept {
 	var m runtime.MemStats
 	runtime.GC()
@@ -111,8 +113,8 @@ func awaitBytes(t testing.TB, r io.Reader, awaited string) {
 	}
 }
 
-// silent is an API server whose process sends one byte of stdout and nothing more. It needs no
-// goroutine per session, and does not read, so it uses no memory.
+// silent is an API server for execs whose process sends one byte of stdout and nothing more. It
+// needs no goroutine per session, and does not read, so it uses no memory.
 type silent struct {
 	mu    sync.Mutex
 	conns []net.Conn
@@ -130,7 +132,7 @@ func (s *silent) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	for id := byte(1); id <= 7; id += 2 { // the client ignores the empty header block of this SYN_REPLY
 		answer = append(answer, 0x80, 3, 0, 2, 0, 0, 0, 4, 0, 0, 0, id)
 	}
-	conn.Write(append(answer, 0, 0, 0, 5, 0, 0, 0, 1, 'x')) // stdout
+	conn.Write(append(answer, 0, 0, 0, 5, 0, 0, 0, 1, 'x')) // the process's byte of stdout
 }
 
 func (s *silent) close() {
@@ -142,7 +144,7 @@ func (s *silent) close() {
 	s.conns = nil
 }
 
-// TestTypingThenSilence checks that a session which was busy has no goroutine again once it is
+// TestTypingThenSilence checks that an exec on which a user typed has no goroutine again once it is
 // idle.
 func TestTypingThenSilence(t *testing.T) {
 	w, c := echoing(t)
@@ -167,13 +169,13 @@ func TestCloseBesideSilence(t *testing.T) {
 	}
 }
 
-// resting reports whether no session has a goroutine that reads from a leg or relays.
+// resting reports whether no session has a goroutine that reads from a connection or relays.
 func resting() bool {
 	waiting := sessionGoroutines()
 	return !strings.Contains(waiting, "leg.(*Leg).Read(") && !strings.Contains(waiting, "session.(*direction).run(")
 }
 
-// echoing starts an exec of cat and returns its client.
+// echoing starts an exec of cat, which echoes stdin, and returns its client.
 func echoing(t *testing.T) (*world, *channelClient) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		_, err := io.Copy(p.out, p.in)

@@ -21,7 +21,8 @@ type ending struct {
 	client func(ctx context.Context, t *testing.T, w *world, c execClient)
 }
 
-// endings are the outcomes that TestNothingIsLeft runs. The API server runs endingProcess for them.
+// endings are the ways for a session to end that TestNothingIsLeft runs. The API server runs
+// endingProcess for them.
 var endings = []ending{
 	{"success", func(ctx context.Context, _ *testing.T, w *world, c execClient) {
 		c.doUntil(ctx, w.edge, command{verb: "exec", stdin: strings.NewReader("success")})
@@ -30,7 +31,7 @@ var endings = []ending{
 		c.doUntil(ctx, w.edge, command{stdin: strings.NewReader("failure")})
 	}},
 	{"client gone", func(ctx context.Context, t *testing.T, w *world, c execClient) {
-		if !c.websocket { // if client-go is canceled while it opens streams, its own end takes 30 s
+		if !c.websocket { // client-go waits 30 s if it is canceled while it opens streams
 			conn := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 			open(t, conn.framer(), "error", "stdin", "stdout", "stderr")
 			conn.Close()
@@ -82,7 +83,7 @@ var endings = []ending{
 	}},
 }
 
-// endingProcess exits with success or failure, as its stdin requests.
+// endingProcess is a process that exits with success or failure, as its stdin requests.
 func endingProcess(p *process) error {
 	b := make([]byte, len("success"))
 	if _, err := io.ReadFull(p.in, b); err != nil {
@@ -96,7 +97,7 @@ func endingProcess(p *process) error {
 }
 
 // TestNothingIsLeft checks that edge keeps no goroutine and no file descriptor after a thousand
-// sessions with various outcomes on every pair of dialects. The test starts no process.
+// sessions that end in various ways, on every pair of dialects. The test starts no process.
 func TestNothingIsLeft(t *testing.T) {
 	const sessions, atOnce = 1000, 16
 	api := (&apiServer{run: endingProcess, forward: channelPorts}).start(t)
@@ -155,11 +156,11 @@ func edgeSockets(t *testing.T, w *world) (open int) {
 	return open
 }
 
-// ours matches a stack frame of edge's relay, as runtime.Stack prints it.
+// ours matches a stack frame of edge's code for sessions, as runtime.Stack prints it.
 var ours = regexp.MustCompile(`edge/bridge/internal/session\.|edge/bridge/internal/leg\.\(\*Leg\)|edge/bridge\.\(\*Handler\)`)
 
-// TestSessionGoroutines checks that sessionGoroutines and resting recognize the goroutines of a
-// session that carries bytes. Otherwise the tests that wait until no goroutine is left would pass
+// TestSessionGoroutines checks that sessionGoroutines and resting find the goroutines of a session
+// that carries bytes. If they did not, the tests that wait until no goroutine is left would pass
 // without a check.
 func TestSessionGoroutines(t *testing.T) {
 	w, c := echoing(t)
@@ -167,7 +168,7 @@ func TestSessionGoroutines(t *testing.T) {
 	w.eventually("a session at work", func() bool { keystroke(t, c); return !resting() })
 }
 
-// sessionGoroutines returns the stacks of all goroutines that have a frame which ours matches.
+// sessionGoroutines returns the stacks of all goroutines that run edge's code for sessions.
 func sessionGoroutines() string {
 	buf := make([]byte, 4<<20)
 	var left []string

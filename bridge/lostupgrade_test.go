@@ -11,15 +11,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestUpgradeRequired checks that edge replaces an answer by its own explanation only if the API
-// server reports a missing Upgrade on the path of a stream.
+// TestUpgradeRequired checks which answers of the API server edge replaces by its own explanation:
+// only those that report a missing Upgrade header, and only on the path of a stream.
 func TestUpgradeRequired(t *testing.T) {
 	const other = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"you must specify at least 1 of stdin, stdout, stderr","reason":"BadRequest","code":400}`
 	for name, c := range map[string]struct {
-		path      string
-		code      int
-		body      string
-		explained string // expected in the explanation, beside its fixed parts; "": the answer stays unchanged
+		path string
+		code int
+		body string
+		// explained is expected in the explanation, beside its fixed parts; "": edge must not
+		// change the answer.
+		explained string
 	}{
 		"exec":           {"exec?stdout=1", 400, upgradeRequired, "1.30"},
 		"attach":         {"attach?stdout=1", 400, upgradeRequired, "1.30"},
@@ -58,8 +60,8 @@ func TestUpgradeRequired(t *testing.T) {
 	}
 }
 
-// TestStrandedCommand checks that the explanation names the command to type if the request lost its
-// Upgrade.
+// TestStrandedCommand checks that the explanation for a request that lost its Upgrade header
+// contains the command to type instead.
 func TestStrandedCommand(t *testing.T) {
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 400, upgradeRequired) }))
 	kubectl := http.Header{"User-Agent": {"kubectl/v1.24.0 (linux/amd64) kubernetes/4ce5a89"}}

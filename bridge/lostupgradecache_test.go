@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// numbered returns a cache key that is unique for n.
+// numbered returns a key of the refusal cache that is unique for n.
 func numbered(n int) *refusalKey {
 	var key refusalKey
 	binary.BigEndian.PutUint64(key[:], uint64(n))
 	return &key
 }
 
-// TestRefusalAges checks that the cache keeps a refusal for 10 s, however often it is read.
+// TestRefusalAges checks that the refusal cache keeps a refusal for 10 s, however often it is read.
 func TestRefusalAges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newRefusalCache()
@@ -44,8 +44,8 @@ func TestRefusalAges(t *testing.T) {
 	})
 }
 
-// TestRefusalsAreBounded checks that the cache bounds the number and the size of its entries. It
-// removes expired entries first, then the oldest.
+// TestRefusalsAreBounded checks that the refusal cache bounds the number and the size of its
+// entries. It removes expired entries first, then the oldest.
 func TestRefusalsAreBounded(t *testing.T) {
 	counted := func(m *refusalCache) (n, bytes int) {
 		for e := m.order.Front(); e != nil; e = e.Next() {
@@ -92,8 +92,8 @@ func TestRefusalsAreBounded(t *testing.T) {
 	})
 }
 
-// TestRefusalsTakeRefusalsOnly checks what the cache stores: only refusals that are short and not
-// compressed, and only those of their headers that describe the refusal.
+// TestRefusalsTakeRefusalsOnly checks what the refusal cache stores: only refusals that are short
+// and not compressed, and of their headers only those that describe the refusal.
 func TestRefusalsTakeRefusalsOnly(t *testing.T) {
 	m := newRefusalCache()
 	for code := 100; code < 400; code++ {
@@ -113,8 +113,8 @@ func TestRefusalsTakeRefusalsOnly(t *testing.T) {
 	}
 }
 
-// TestKeptBody checks that a body is in the cache before the reader has its last byte. The cache
-// must store a body completely or not at all.
+// TestKeptBody checks that a refusal is in the cache before the client has the last byte of its
+// body. The cache must store a body completely or not at all.
 func TestKeptBody(t *testing.T) {
 	for name, test := range map[string]struct {
 		announced int64
@@ -154,7 +154,7 @@ func TestKeptBody(t *testing.T) {
 	}
 }
 
-// broken is a reader that fails with err, as the rest of an interrupted body.
+// broken is a body whose Read fails with err, as the rest of an interrupted body.
 type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.err }

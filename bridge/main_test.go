@@ -31,19 +31,20 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leakPatience bounds the wait for the last goroutines to end. The API server's translator has some
-// that wait 30 s for a client that left early.
+// leakPatience is the timeout for the last goroutines of the tests to end. Some goroutines of the
+// API server's translator wait 30 s for a client that disconnected early.
 const leakPatience = time.Minute
 
-// leaks waits until no goroutine is left, including those of the container runtime.
+// leaks waits until no goroutine of a session is left, including those of the container runtime.
 func leaks() int {
 	var err error
 	for end := time.Now().Add(leakPatience); time.Now().Before(end); {
-		// Some peers in this process wait forever. spdystream does so if a stream is left with
-		// unread data. A container runtime's spdystream does so if the connection ends before its
-		// SYN_REPLY is sent. All goroutines of such a connection stay. client-go's WebSocket reader
-		// leaves its streams open if its connection is closed before the reader sets its first
-		// deadline. This exception would also hide a WebSocket that edge leaves open.
+		// goleak must ignore goroutines of peers in this process that wait forever. spdystream does
+		// so if a stream is left with unread data. A container runtime's spdystream does so if the
+		// connection ends before its SYN_REPLY is sent. All goroutines of such a connection stay.
+		// client-go's WebSocket reader leaves its streams open if its connection is closed before
+		// the reader sets its first deadline. To ignore that reader would also hide a WebSocket
+		// that edge leaves open.
 		if err = goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Stream).waitWriteReply"),
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).Serve"),

@@ -12,8 +12,8 @@ import (
 const most = 128
 
 // TestManyEndsAtOnce checks a port-forward over WebSocket channels of which all connections but one
-// end at the same time. edge resets the stream of each, as client-go does. The remaining one must
-// continue.
+// end at the same time. edge must reset the upstream streams of each ended connection, as client-go
+// does. The remaining connection must continue.
 func TestManyEndsAtOnce(t *testing.T) {
 	for _, streaming := range upstreams {
 		t.Run(string(streaming), func(t *testing.T) {
@@ -32,7 +32,8 @@ func TestManyEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestManyEndsInABurst is like TestManyEndsAtOnce, but the API server sends all ends in one write.
+// TestManyEndsInABurst checks the same as TestManyEndsAtOnce, with an API server that sends the
+// ends of all connections in one write.
 func TestManyEndsInABurst(t *testing.T) {
 	frame := func(connection int, flags byte, said string) []byte {
 		b := binary.BigEndian.AppendUint32(nil, uint32(4*connection+3))
@@ -57,8 +58,8 @@ func TestManyEndsInABurst(t *testing.T) {
 	outlives(t, w, func() { close(die) })
 }
 
-// outlives waits until all connections are up, calls end to end all but the last, and waits for the
-// last one's data.
+// outlives waits until all connections of a port-forward are up, and calls end, which ends all but
+// the last. It then waits for the last connection's data.
 func outlives(t *testing.T, w *world, end func()) {
 	t.Helper()
 	c, err := dialChannels(t.Context(), w.edge, "portforward", strings.Repeat("ports=80&", most-1)+"ports=81", "v4.channel.k8s.io")

@@ -13,8 +13,9 @@ import (
 	"edge/bridge"
 )
 
-// TestManyPorts opens 200 connections over one session. Some are refused, some reset, and one never
-// sends or receives anything. The others must complete, on every pair of dialects and without edge.
+// TestManyPorts opens 200 connections over one port-forward session. Some are refused, some reset,
+// and one never sends or receives anything. The others must complete, on every pair of dialects and
+// without edge.
 //
 // The test has no connection that receives data which it does not read. In that case
 // moby/spdystream, in client-go and in the container runtime, stops answering a fifth of the

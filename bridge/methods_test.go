@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestMethods checks that edge does not forward CONNECT and TRACE, which do not act on their path.
+// TestMethods checks that edge refuses CONNECT and TRACE, which do not act on the resource in the
+// path, and does not forward them.
 func TestMethods(t *testing.T) {
 	api := &apiServer{rest: func(http.ResponseWriter, *http.Request) {}}
 	w := newWorld(t, api.start(t))

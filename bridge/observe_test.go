@@ -17,7 +17,7 @@ import (
 	"edge/impersonate"
 )
 
-// witness is an Observer that records its calls.
+// witness is an Observer that records how it is called.
 type witness struct {
 	mu           sync.Mutex
 	seen         []*testimony
@@ -59,7 +59,8 @@ func (o *testimony) Ended(e bridge.End) {
 	o.say("ended %d in %d cut %v", e.Code, e.In, e.Cut)
 }
 
-// account waits for the end of the n-th request and returns what was recorded for it.
+// account waits for the end of the n-th request, and returns the calls that the Observer recorded
+// for it.
 func (w *witness) account(world *world, n int) (said string, end bridge.End) {
 	world.Helper()
 	world.eventually("an end", func() bool {
@@ -209,7 +210,7 @@ func TestObserveStream(t *testing.T) {
 }
 
 // TestOwnCredential checks a client whose credential the API server itself accepts. On every path,
-// edge must send that credential upstream and not its own.
+// edge must send that credential upstream and not edge's own.
 func TestOwnCredential(t *testing.T) {
 	api := (&apiServer{run: func(*process) error { return nil }, rest: func(http.ResponseWriter, *http.Request) {}}).start(t)
 	w := newWorld(t, api, func(c *bridge.Config) {

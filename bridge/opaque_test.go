@@ -89,7 +89,8 @@ func TestOpaqueSubprotocols(t *testing.T) {
 }
 
 // TestOpaqueEmptySubprotocol checks an API server whose WebSocket library (x/net) answers an empty
-// Sec-WebSocket-Protocol to a client that offered none. edge must take it for no subprotocol.
+// Sec-WebSocket-Protocol to a client that offered none. edge must treat the empty header as no
+// subprotocol.
 func TestOpaqueEmptySubprotocol(t *testing.T) {
 	server := xwebsocket.Server{
 		Handler: func(*xwebsocket.Conn) {},
@@ -108,8 +109,8 @@ func TestOpaqueEmptySubprotocol(t *testing.T) {
 	w.ended(1)
 }
 
-// TestOpaqueEnds checks that the last data of either side arrives, and that the end of one side's
-// connection ends the other's.
+// TestOpaqueEnds checks an upgrade that edge does not parse: the last data of either side must
+// arrive, and the end of one side's connection must end the other side's.
 func TestOpaqueEnds(t *testing.T) {
 	serverGone := make(chan error, 1)
 	last := strings.Repeat("last words ", 100_000)

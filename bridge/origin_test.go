@@ -57,9 +57,9 @@ func TestParseOriginsRefuses(t *testing.T) {
 	}
 }
 
-// TestOriginsAllow checks which Origin values may use edge, without a list of allowed origins and
-// with one. It is the table behind row CrossSiteWebSocket of the attack corpus. edge's own host, as
-// the client sends it in Host, is edge.example.
+// TestOriginsAllow checks web pages of which origins may use edge, without a list of allowed
+// origins and with one. It is the table behind row CrossSiteWebSocket of the attack corpus in
+// docs/security.md. edge's own host, as the client sends it in Host, is edge.example.
 func TestOriginsAllow(t *testing.T) {
 	listed := []string{
 		"https://console.example", "HTTPS://Upper.Example:8443", "http://localhost:3000", "https://*.apps.example", "https://[2001:db8::1]",
@@ -68,7 +68,7 @@ func TestOriginsAllow(t *testing.T) {
 	for _, test := range []struct {
 		origin  []string
 		own     bool // allowed if the operator has configured no list
-		allowed bool // allowed with the list above
+		allowed bool // allowed if the operator has configured the list listed
 	}{
 		{nil, true, true}, // no Origin: the client is no browser
 
@@ -128,7 +128,8 @@ func TestOriginsAllow(t *testing.T) {
 	} {
 		for _, host := range []string{"edge.example", "Edge.Example", "edge.example:443"} {
 			if host == "edge.example:443" && test.origin != nil && len(test.origin) == 1 && strings.HasPrefix(test.origin[0], "http:") {
-				continue // the default port of http is 80, so a Host with port 443 is a different host
+				// The default port of http is 80, so a Host with port 443 is a different host.
+				continue
 			}
 			r := httptest.NewRequest(http.MethodGet, "https://edge.example/", nil)
 			r.Host = host

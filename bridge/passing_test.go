@@ -14,7 +14,8 @@ import (
 	xwebsocket "golang.org/x/net/websocket"
 )
 
-// rawEnds opens an opaque WebSocket and returns both ends as raw connections.
+// rawEnds opens a WebSocket that edge relays without parsing it, and returns both ends as raw
+// connections.
 func rawEnds(t *testing.T) (w *world, client, server *rawConn) {
 	t.Helper()
 	servers := make(chan *rawConn, 1)
@@ -35,7 +36,7 @@ func rawEnds(t *testing.T) (w *world, client, server *rawConn) {
 	return w, client, server
 }
 
-// heard reads one frame, which a client or a server has sent.
+// heard reads one WebSocket frame, which a client or a server has sent.
 func heard(c *rawConn) (wsFrame, error) {
 	head, err := c.br.Peek(2)
 	if err != nil || head[1]&0x80 == 0 {
@@ -54,7 +55,7 @@ func heard(c *rawConn) (wsFrame, error) {
 	return wsFrame{fin: b[0]&0x80 != 0, masked: true, op: b[0] & 0x7f, payload: string(b[6:])}, nil
 }
 
-// pingOf waits for one of edge's own pings.
+// pingOf waits until c receives one of edge's own pings.
 func pingOf(t *testing.T, c *rawConn, masked bool) wsFrame {
 	t.Helper()
 	f, err := heard(c)
@@ -64,7 +65,7 @@ func pingOf(t *testing.T, c *rawConn, masked bool) wsFrame {
 	return f
 }
 
-// nextOf returns the next frame that is not one of edge's own pings.
+// nextOf returns the next frame that c receives and that is not one of edge's own pings.
 func nextOf(t *testing.T, c *rawConn, ping wsFrame) wsFrame {
 	t.Helper()
 	for {
@@ -78,8 +79,8 @@ func nextOf(t *testing.T, c *rawConn, ping wsFrame) wsFrame {
 	}
 }
 
-// TestPassedPings checks edge's pings on an opaque WebSocket. Both ends must receive them. edge
-// must discard the pongs that answer them, and relay every other ping and pong.
+// TestPassedPings checks edge's pings on a WebSocket that edge does not parse. Both ends must
+// receive them. edge must discard the pongs that answer them, and relay every other ping and pong.
 func TestPassedPings(t *testing.T) {
 	w, client, server := rawEnds(t)
 	down, up := pingOf(t, client, false), pingOf(t, server, true)
@@ -102,8 +103,9 @@ func TestPassedPings(t *testing.T) {
 	w.ended(1)
 }
 
-// TestPassedPingsWithinAFrame checks that edge sends no ping inside a frame, however long the frame
-// takes. Between the fragments of a message it may send one.
+// TestPassedPingsWithinAFrame checks a WebSocket that edge does not parse: edge must send no ping
+// inside a frame, however long the frame takes. Between the fragments of a message edge may send
+// one.
 func TestPassedPingsWithinAFrame(t *testing.T) {
 	w, client, server := rawEnds(t)
 	up := pingOf(t, server, true)
@@ -127,7 +129,8 @@ func TestPassedPingsWithinAFrame(t *testing.T) {
 	w.ended(1)
 }
 
-// TestPassedNoPingAfterClose checks that edge sends no ping after it has relayed a Close.
+// TestPassedNoPingAfterClose checks that edge sends no ping on a WebSocket after it has relayed a
+// Close.
 func TestPassedNoPingAfterClose(t *testing.T) {
 	w, client, server := rawEnds(t)
 	up, down := pingOf(t, server, true), pingOf(t, client, false)
@@ -148,9 +151,9 @@ func TestPassedNoPingAfterClose(t *testing.T) {
 	w.ended(1)
 }
 
-// TestPassedLibraries checks edge's pings against the libraries that serve WebSockets in
-// Kubernetes. They must answer pings between the messages, with compression too, and their
-// applications must not see the pings.
+// TestPassedLibraries checks edge's pings against the WebSocket libraries of servers in Kubernetes.
+// They must answer pings between the messages, with compression too, and their applications must
+// not see the pings.
 func TestPassedLibraries(t *testing.T) {
 	var pings sync.Map
 	for name, server := range map[string]http.HandlerFunc{

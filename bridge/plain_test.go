@@ -98,8 +98,8 @@ func sameHeader(a, b http.Header) bool {
 	return string(must(json.Marshal(a))) == string(must(json.Marshal(b)))
 }
 
-// TestDisableCompression checks that edge removes Accept-Encoding if Config.DisableCompression is
-// set.
+// TestDisableCompression checks that edge requests no compression from the API server if
+// Config.DisableCompression is set: it removes Accept-Encoding.
 func TestDisableCompression(t *testing.T) {
 	api := plainAPI(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["Accept-Encoding"]) })
 	for disabled, want := range map[bool]string{false: "[gzip]", true: "[]"} {
@@ -207,7 +207,7 @@ func TestIdleWatchMemory(t *testing.T) {
 		watch()
 	}
 	grown := (liveHeap() - before) / watches
-	// The memory of the API server and of the client is on the same heap.
+	// The memory of the API server and of the client is on the same heap as edge's.
 	if grown > 40<<10 {
 		t.Errorf("an idle watch takes %d KiB", grown>>10)
 	}
@@ -290,8 +290,7 @@ func TestClientCancel(t *testing.T) {
 	})
 }
 
-// TestCutResponse checks that a response which breaks off upstream ends with an error for the
-// client.
+// TestCutResponse checks that the client gets an error if the API server's response breaks off.
 func TestCutResponse(t *testing.T) {
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "half")
@@ -436,7 +435,7 @@ func TestUnauthorizedAsText(t *testing.T) {
 	}
 }
 
-// warned collects the warnings that client-go reads from answers.
+// warned is the list of warnings that client-go reads from answers.
 type warned []string
 
 func (w *warned) HandleWarningHeader(_ int, _, text string) { *w = append(*w, text) }
@@ -490,7 +489,7 @@ func TestSlowPlainReaders(t *testing.T) {
 		defer resp.Body.Close()
 	}
 	time.Sleep(500 * time.Millisecond) // gives edge time to buffer more
-	// The receive windows of the API server and the client are on the same heap.
+	// The receive windows of the API server and the client are on the same heap as edge's.
 	if grown := liveHeap() - before; grown > streams*each {
 		t.Errorf("%d responses that nobody reads take %d KiB each", streams, grown/streams>>10)
 	}

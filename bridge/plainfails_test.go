@@ -53,7 +53,7 @@ func TestClientsBrokenBody(t *testing.T) {
 	}
 }
 
-// shortOverHTTP2 declares a body of 10 bytes and sends 3.
+// shortOverHTTP2 sends a request that declares a body of 10 bytes and sends 3 of them.
 func shortOverHTTP2(t *testing.T, w *world) (code int, body []byte) {
 	conn := must(tls.Dial("tcp", w.edge.Listener.Addr().String(), tlsFor(w.edge, "h2")))
 	defer conn.Close()
@@ -84,8 +84,8 @@ func shortOverHTTP2(t *testing.T, w *world) (code int, body []byte) {
 }
 
 // framesAPI starts an API server that reads the header of each request and then calls does, which
-// writes frames itself. It closes the connection if does returns false. The certificate is that of
-// a server which serveTLS has started.
+// writes HTTP/2 frames itself. The server closes the connection if does returns false. Its
+// certificate is that of a server which serveTLS has started.
 func framesAPI(t *testing.T, does func(f *http2.Framer, stream uint32) (goOn bool)) *rest.Config {
 	borrowed := serveTLS(t, http.NotFoundHandler())
 	l := must(tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: borrowed.TLS.Certificates, NextProtos: []string{"h2"}}))
@@ -125,8 +125,8 @@ func framesAPI(t *testing.T, does func(f *http2.Framer, stream uint32) (goOn boo
 	return cfg
 }
 
-// TestWhatBecameOfIt checks that edge's answer to a request without an answer from upstream states
-// whether the API server may have executed it.
+// TestWhatBecameOfIt checks requests that the API server does not answer. edge's answer must state
+// whether the API server may have executed the request.
 func TestWhatBecameOfIt(t *testing.T) {
 	refuses := func(f *http2.Framer, stream uint32) bool {
 		f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)

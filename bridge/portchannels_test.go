@@ -18,8 +18,8 @@ import (
 	"edge/bridge"
 )
 
-// portStory is everything that a client of port-forward over channels received, by channel: the
-// port, the data after it, and the end of the connection.
+// portStory is everything that a client of port-forward over WebSocket channels has received, by
+// channel: the port, the data after it, and the end of the connection.
 type portStory struct {
 	ports map[byte]int
 	said  map[byte]string
@@ -90,9 +90,9 @@ func channelPorts(port int32, c io.ReadWriter) error {
 
 var portProtocols = []string{"v4.channel.k8s.io", "v4.base64.channel.k8s.io", ""}
 
-// TestPortChannels checks that a client of port-forward over WebSocket channels sees the same with
-// edge, over either upstream protocol, as without edge: the ports, the data of each connection, why
-// a connection was refused, and a Close after all have ended.
+// TestPortChannels checks that a client of port-forward over WebSocket channels receives the same
+// with edge, over either upstream protocol, as without edge: the ports, the data of each
+// connection, why a connection was refused, and a Close after all connections have ended.
 func TestPortChannels(t *testing.T) {
 	api := (&apiServer{forward: channelPorts}).start(t)
 	spdy, tunnelled := newWorld(t, api, speaking(bridge.StreamingSPDY)), newWorld(t, api, speaking(bridge.StreamingWebSocket))

@@ -23,7 +23,8 @@ import (
 	"edge/bridge"
 )
 
-// forwardDialers returns the two dialers that client-go has for port-forward: tunnel and SPDY.
+// forwardDialers returns the two dialers that client-go has for port-forward: tunnel (SPDY inside
+// WebSocket) and SPDY.
 func forwardDialers(t testing.TB, s *httptest.Server) map[string]httpstream.Dialer {
 	cfg, u := configFor(s), podURL(s, "portforward", "")
 	tunnel, err := portforward.NewSPDYOverWebsocketDialerForStreaming(u, cfg)
@@ -40,7 +41,7 @@ func forwardDialers(t testing.TB, s *httptest.Server) map[string]httpstream.Dial
 	}
 }
 
-// forwarded is one connection of a port-forward.
+// forwarded is one connection of a port-forward, on the client's side.
 type forwarded struct {
 	data  httpstream.Stream
 	fails <-chan string // receives the complete content of the error stream
@@ -88,9 +89,9 @@ func ports(port int32, c io.ReadWriter) error {
 	return fmt.Errorf("nothing on port %d", port)
 }
 
-// TestPortForward checks that client-go sees the same of a port-forward with edge, over SPDY and in
-// a tunnel, as without edge: connections at the same time, their data and half-closes, and a
-// refused connection that reports the reason and does not end the others.
+// TestPortForward checks that client-go receives the same of a port-forward with edge, over SPDY
+// and in a tunnel, as without edge. The connections work at the same time, with data and
+// half-closes. A refused connection reports the reason and does not end the others.
 func TestPortForward(t *testing.T) {
 	api := (&apiServer{forward: ports}).start(t)
 	w, tunnelled := newWorld(t, api, speaking(bridge.StreamingSPDY)), newWorld(t, api, speaking(bridge.StreamingWebSocket))
@@ -139,7 +140,7 @@ func checkEcho(t *testing.T, conn httpstream.Connection, id int) {
 
 func checkRefused(t *testing.T, conn httpstream.Connection, id int) {
 	f, err := forward(conn, 81, id)
-	if err == nil { // the stream has not been reset yet
+	if err == nil { // the reset of the stream has not arrived yet
 		if got, _ := io.ReadAll(f.data); len(got) > 0 {
 			t.Errorf("data from nowhere: %q", got)
 		}
@@ -235,7 +236,8 @@ func TestKubectlPortForward(t *testing.T) {
 	w.ended(2)
 }
 
-// TestTunnelClose checks that a Close of a tunnel's client, with any code, ends the session.
+// TestTunnelClose checks that a tunnel (SPDY inside WebSocket) ends when its client sends a Close,
+// with any code.
 func TestTunnelClose(t *testing.T) {
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	for i, code := range []int{websocket.CloseNormalClosure, websocket.CloseGoingAway, 4000} {
@@ -250,8 +252,8 @@ func TestTunnelClose(t *testing.T) {
 	}
 }
 
-// TestTunnelBoundaries checks that the message boundaries of a tunnel have no meaning: a client may
-// split the SPDY bytes anywhere.
+// TestTunnelBoundaries checks that the message boundaries of a tunnel (SPDY inside WebSocket) have
+// no meaning: a client may split the SPDY bytes anywhere.
 func TestTunnelBoundaries(t *testing.T) {
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	var story strings.Builder

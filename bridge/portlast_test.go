@@ -9,8 +9,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// lateReader is how long the pod waits before it reads. If it were too short, the test would only
-// find fewer errors.
+// lateReader is how long the pod waits before it reads. A shorter wait could only make the test
+// miss an error.
 const lateReader = 200 * time.Millisecond
 
 // TestPortChannelsLastWord checks a client that closes immediately after it has sent data. edge

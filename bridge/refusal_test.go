@@ -80,14 +80,14 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// TestNon101 is a row of the attack corpus. The API server answers an upgrade with something other
-// than the requested 101. The bytes that the client sent after its request must then not reach the
-// API server, except as a new request with the client's own identity.
+// TestNon101 is a row of the attack corpus in docs/security.md. The API server answers an upgrade
+// with something other than the requested 101. The bytes that the client sent after its request
+// must then not reach the API server, except as a new request with the client's own identity.
 func TestNon101(t *testing.T) {
 	const switching = "HTTP/1.1 101 Switching Protocols\r\n"
 	answers := map[string]struct {
 		answer string
-		only   string // the kind of dialect for which this answer is wrong; "": all
+		only   string // the only kind of dialect in the test of this answer; "": all
 	}{
 		"200":                               {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", ""},
 		"200, no length":                    {"HTTP/1.1 200 OK\r\n\r\nok", ""},
@@ -157,8 +157,8 @@ func TestNon101(t *testing.T) {
 	}
 }
 
-// TestNoHijack checks a connection that edge cannot hijack. edge must free the session's slot and
-// close its upstream connection.
+// TestNoHijack checks a client connection that edge cannot take over from net/http. edge must free
+// the session's slot and close its upstream connection.
 func TestNoHijack(t *testing.T) {
 	ended := make(chan error, 1)
 	w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -173,7 +173,7 @@ func TestNoHijack(t *testing.T) {
 	}), func(c *bridge.Config) { c.MaxSessions = 1 })
 	for dialect, ask := range upgrades {
 		if dialect == "opaque" {
-			continue // here the API server's answer is not that of a WebSocket server
+			continue // this answer is not that of a WebSocket server
 		}
 		r := must(http.ReadRequest(bufio.NewReader(strings.NewReader(strings.Join(ask, "\r\n") + "\r\n\r\n"))))
 		r.RemoteAddr = "127.0.0.1:1"

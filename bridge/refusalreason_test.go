@@ -25,7 +25,8 @@ import (
 	"edge/impersonate"
 )
 
-// asker gives the same answer to every access review.
+// asker is the API server's authorizer in these tests: it gives the same answer to every access
+// review.
 type asker struct {
 	allowed bool
 	err     error
@@ -88,7 +89,7 @@ func TestReasons(t *testing.T) {
 		reason bridge.Reason
 		change func(*bridge.Config)
 		api    http.Handler // nil: an API server that answers everything
-		up     *rest.Config // used instead of api if not nil
+		up     *rest.Config // the API server's address, if it is not api
 		before func(*world)
 	}{
 		"nobody":              {ask: get, code: 401, reason: "credential", change: failing(apierrors.NewUnauthorized("Unauthorized"))},
@@ -264,7 +265,7 @@ func TestUnwatched(t *testing.T) {
 	}
 }
 
-// answerers are the functions that begin an answer, and the author of that answer.
+// answerers are the functions that begin an answer. The value states whose answer it is.
 var answerers = map[string]string{
 	"answer":                     "edge, with a Reason",
 	"cachedRefusal.write":        "the author of the cached refusal, with a Reason",
@@ -277,7 +278,7 @@ var answerers = map[string]string{
 	"corsWriter.FlushError":      "its caller",
 }
 
-// statuses are the functions that create a Status, and where the Status goes.
+// statuses are the functions that create a Status. The value states where the Status goes.
 var statuses = map[string]string{
 	"Failure": "to New, which requires a Reason; to a stream; to callers in edge",
 }

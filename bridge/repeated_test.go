@@ -15,8 +15,8 @@ import (
 	"edge/impersonate"
 )
 
-// kubelets is an API server whose kubelet refuses each stream. The API server itself refuses a
-// request without an Upgrade.
+// kubelets returns an API server whose kubelet refuses each stream. The API server itself refuses a
+// stream request without an Upgrade header.
 func kubelets(refuse http.HandlerFunc) *apiServer {
 	return &apiServer{rest: refuse, refuse: func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") == "" {
@@ -36,7 +36,7 @@ func notRunning(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "container not running (123)")
 }
 
-// refused requests a WebSocket and returns the answer, which must not be a 101.
+// refused requests a WebSocket and returns edge's answer, which must not be a 101.
 func (w *world) refused(t *testing.T, lines ...string) (code int, body string) {
 	t.Helper()
 	c := dialRaw(t, w.edge)
@@ -63,9 +63,9 @@ func (w *world) retried(t *testing.T, http2 bool, path string, header http.Heade
 	return resp, string(must(io.ReadAll(resp.Body)))
 }
 
-// TestRefusalIsRepeated checks a client whose WebSocket request is refused and whose next request,
-// over SPDY, has lost its Upgrade. edge must repeat the first refusal, whether it came from the API
-// server, a kubelet or edge.
+// TestRefusalIsRepeated checks a client whose WebSocket request is refused, and whose next request,
+// over SPDY, has lost its Upgrade header. edge must send the refusal of the WebSocket again,
+// whether it came from the API server, a kubelet or edge.
 func TestRefusalIsRepeated(t *testing.T) {
 	v5 := "Sec-WebSocket-Protocol: v5.channel.k8s.io"
 	status := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"container web is not valid for pod web","reason":"BadRequest","code":400}`
@@ -142,7 +142,7 @@ func TestRefusalIsRepeated(t *testing.T) {
 	}
 }
 
-// byHeader makes edge authenticate each request as the identity in its X-Test- headers.
+// byHeader makes edge authenticate each request as the identity that its X-Test- headers state.
 func byHeader(c *bridge.Config) {
 	c.Identify = func(r *http.Request) (impersonate.Identity, error) {
 		say := func(name string) string { return r.Header.Get("X-Test-" + name) }
@@ -220,9 +220,9 @@ func TestRefusalIsNobodyElses(t *testing.T) {
 	}
 }
 
-// TestRefusalIsNotRemembered checks which answers edge does not repeat: those to other requests
-// than a WebSocket's for a stream, answers that are no refusal, and refusals that are too long or
-// incomplete.
+// TestRefusalIsNotRemembered checks which answers edge does not repeat: those to requests other
+// than a WebSocket request for a stream, answers that are no refusal, and refusals that are too
+// long or incomplete.
 func TestRefusalIsNotRemembered(t *testing.T) {
 	v5 := askWebSocket(execPath, "Sec-WebSocket-Protocol: v5.channel.k8s.io")
 	for name, test := range map[string]struct {
@@ -262,15 +262,15 @@ func TestRefusalIsNotRemembered(t *testing.T) {
 			})
 			c := dialRaw(t, w.edge)
 			c.ask("", test.ask...)
-			io.ReadAll(c.answer().Body) // the body may be cut
+			io.ReadAll(c.answer().Body) // the body may break off
 			if resp, body := w.retried(t, true, execPath, nil); resp.StatusCode != 400 || !strings.Contains(body, "arrived without its Upgrade") {
 				t.Errorf("%s %.200s", resp.Status, body)
 			}
 		})
 	}
 
-	// A stream that begins removes the cached refusal. If the API server refuses the retry itself,
-	// for another reason, the client must receive that refusal.
+	// When a stream begins, edge forgets the refusal of that stream. If the API server refuses the
+	// retry itself, for another reason, the client must receive that refusal.
 	var refusing atomic.Bool
 	refusing.Store(true)
 	api := &apiServer{run: func(*process) error { return nil }}
@@ -301,8 +301,9 @@ func TestRefusalIsNotRemembered(t *testing.T) {
 }
 
 // TestStrandedNamesBoth checks the explanation for a client that may have requested the stream over
-// WebSocket before, at another replica. It must mention that refusal and the Audit-ID. For a client
-// that certainly has not, it must not.
+// WebSocket before, at another replica of edge. The explanation must mention that the WebSocket may
+// have been refused, and the Audit-ID. For a client that certainly made no such request, it must
+// not.
 func TestStrandedNamesBoth(t *testing.T) {
 	w := newWorld(t, kubelets(notRunning).start(t))
 	for _, test := range []struct {

@@ -25,17 +25,17 @@ import (
 const (
 	slowLimit = 1 << 20  // bytes of additional memory for each stalled session
 	slowOut   = 32 << 20 // bytes that a process writes
-	slowIn    = 24 << 20 // bytes that a process is sent
+	slowIn    = 24 << 20 // bytes of stdin that a process is sent
 	// slowPiece is the size of a frame of stdin, in bytes. The container runtime, which runs in the
 	// same process as edge here, queues 50 frames for each session.
 	slowPiece = 4 << 10
-	// slowPatience bounds the transfer.
+	// slowPatience is the timeout of a test's whole transfer.
 	slowPatience = 3 * patience
 
 	slowPath = "/api/v1/namespaces/default/pods/web/exec?command=slow&stdin=true&stdout=true&stderr=true"
 )
 
-// slowClient is the client of an exec. It reads only when the test calls read.
+// slowClient is the client of an exec. It reads from its connection only when the test calls read.
 type slowClient struct {
 	*rawConn
 	name   string
@@ -46,7 +46,7 @@ type slowClient struct {
 // slowVersions are the WebSocket dialects of the slow clients.
 var slowVersions = []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io"}
 
-// slowClients begins one session in each dialect and returns their clients.
+// slowClients begins one exec in each dialect and returns the clients.
 func slowClients(t *testing.T, w *world) []slowClient {
 	t.Helper()
 	clients := []slowClient{{name: "spdy v4", rawConn: w.rawSPDY(t, slowPath, "v4.channel.k8s.io")}}
@@ -103,7 +103,7 @@ func (c slowClient) read(stdout io.Writer) (status string, err error) {
 	}
 }
 
-// piece returns a frame with slowPiece bytes of stdin.
+// piece returns a frame, in the client's dialect, with slowPiece bytes of stdin.
 func (c slowClient) piece() string {
 	payload := strings.Repeat("stdin...", slowPiece/8)
 	if c.spdy != nil {
@@ -124,9 +124,9 @@ func slowHeap() uint64 {
 	return m.HeapAlloc
 }
 
-// slowHolds checks how much memory the sessions hold beyond before, the size of the heap without
-// them. Sessions that still transfer data leave garbage, so it repeats the check until the value is
-// low.
+// slowHolds checks how much memory the sessions hold. before is the size of the heap without them.
+// Sessions that still transfer data leave garbage, so slowHolds repeats the check until the value
+// is low.
 func slowHolds(t *testing.T, before uint64, sessions int) {
 	t.Helper()
 	var took int64
@@ -164,7 +164,7 @@ func slowOther(p *process) error {
 	return exitError(7)
 }
 
-// slowEnd reads a client to its end, which must be exit code 3.
+// slowEnd reads what a client receives to its end, which must be exit code 3.
 func slowEnd(t *testing.T, c slowClient, stdout io.Writer) {
 	status, err := c.read(stdout)
 	want := `"reason":"ExitCode","message":"3"`
@@ -177,9 +177,9 @@ func slowEnd(t *testing.T, c slowClient, stdout io.Writer) {
 	c.Close()
 }
 
-// TestSlowReader is a row of the attack corpus. A client that does not read must make the process
-// wait, without using memory, and must lose nothing when it reads again. The same must hold for a
-// process that does not read its stdin.
+// TestSlowReader is a row of the attack corpus in docs/security.md. A client that does not read
+// must make the process wait, without using memory, and must lose nothing when it reads again. The
+// same must hold for a process that does not read its stdin.
 func TestSlowReader(t *testing.T) {
 	for _, streaming := range upstreams {
 		t.Run("stdout, "+string(streaming), func(t *testing.T) { testSlowStdout(t, streaming) })
@@ -191,7 +191,7 @@ func testSlowStdout(t *testing.T, streaming bridge.Streaming) {
 	start := make(chan struct{})
 	begun := make(chan struct{}, 1+len(slowVersions))
 	out := new(counter)
-	// source returns the output of a process, always from the beginning.
+	// source returns the output of a process, from its beginning at each call.
 	source := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{2}), slowOut) }
 	api := (&apiServer{run: func(p *process) error {
 		if p.args[0] != "slow" {
@@ -259,7 +259,7 @@ func slowTranslator(api http.Handler, run func(stdout io.Writer)) http.Handler {
 	})
 }
 
-// channelWriter writes to stdout as a server of WebSocket v5.
+// channelWriter writes to a client's stdout channel as a server of WebSocket v5 does.
 type channelWriter struct{ *websocket.Conn }
 
 func (w channelWriter) Write(b []byte) (int, error) {

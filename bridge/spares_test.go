@@ -20,7 +20,7 @@ import (
 	"edge/bridge"
 )
 
-// accepts records the connections of an API server and their states.
+// accepts records the connections that an API server has accepted, and their states.
 type accepts struct {
 	mu    sync.Mutex
 	state map[net.Conn]http.ConnState
@@ -145,7 +145,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // TestSpareIsGone checks that edge does not use a spare connection that the API server has closed,
-// or on which it has sent something. No client may notice.
+// or on which the API server has sent something. No client may get an error.
 func TestSpareIsGone(t *testing.T) {
 	for name, end := range map[string]func(*tls.Conn) error{
 		"closed": func(c *tls.Conn) error { return c.Close() },
@@ -210,7 +210,7 @@ func TestSpareGrowsOld(t *testing.T) {
 	api := &apiServer{run: exit7}
 	w, seen := sparing(t, api, nil)
 	w.handler.SetSpareAge(300 * time.Millisecond)
-	for seen.all() <= 2 { // on a slow machine, two execs may be too far apart
+	for seen.all() <= 2 { // on a slow machine, two execs may be too far apart for a spare
 		w.exec(api)
 	}
 	w.eventually("no spare", func() bool { return w.handler.Spares() == 0 && len(seen.fresh()) == 0 })

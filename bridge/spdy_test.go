@@ -22,7 +22,7 @@ type spdyStory struct {
 	err    error
 }
 
-// readStory reads SPDY frames until the connection ends.
+// readStory reads SPDY frames until the connection ends, and returns them as a spdyStory.
 func readStory(f *moby.Framer) spdyStory {
 	s := spdyStory{data: map[int]string{}}
 	for {
@@ -54,7 +54,7 @@ func readStory(f *moby.Framer) spdyStory {
 	}
 }
 
-// add appends a step. It merges consecutive data frames of one stream.
+// add appends a step to the story. It merges consecutive data frames of one stream.
 func (s *spdyStory) add(id moby.StreamId, what string) {
 	step := fmt.Sprintf("%d:%s", id, what)
 	if what != "data" || !slices.Contains(s.frames[max(0, len(s.frames)-1):], step) {
@@ -107,8 +107,8 @@ func TestSPDYWire(t *testing.T) {
 	}
 }
 
-// TestSPDYSuccess checks how edge reports success: v4 with a Status, older dialects with an empty
-// error stream.
+// TestSPDYSuccess checks how edge reports the success of an exec over SPDY: v4 with a Status, older
+// versions with an empty error stream.
 func TestSPDYSuccess(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }}).start(t))
 	for version, want := range map[string]string{
@@ -124,8 +124,8 @@ func TestSPDYSuccess(t *testing.T) {
 	}
 }
 
-// TestSPDYAcceptsAtOnce checks that edge accepts each stream immediately, because client-go opens
-// the next stream only after that.
+// TestSPDYAcceptsAtOnce checks that edge accepts each SPDY stream immediately, because client-go
+// opens the next stream only after that.
 func TestSPDYAcceptsAtOnce(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		_, err := io.Copy(p.out, p.in)
@@ -147,8 +147,8 @@ func TestSPDYAcceptsAtOnce(t *testing.T) {
 	}
 }
 
-// TestSPDYNotWhole checks that a client which does not open all its streams in time receives a
-// failure on its error stream.
+// TestSPDYNotWhole checks that an SPDY client which does not open all its streams in time receives
+// a failure on its error stream.
 func TestSPDYNotWhole(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: untilGone}).start(t))
 	w.handler.SetTimes(time.Minute, 100*time.Millisecond, 100*time.Millisecond)

@@ -9,9 +9,9 @@ import (
 	"edge/bridge"
 )
 
-// TestUpstreamStatuses checks what edge takes for a command's outcome at the end of WebSocket v5:
+// TestUpstreamStatuses checks what edge accepts as a command's outcome at the end of WebSocket v5:
 // only a complete Status in one message before the Close. If the API server sends several, the
-// first counts.
+// first one sent counts.
 func TestUpstreamStatuses(t *testing.T) {
 	ok, bad := "\x03{\"status\":\"Success\"}", "\x03{\"status\":\"Failure\",\"message\":\"m\"}"
 	frame := func(b0 byte, s string) string { return string([]byte{b0, byte(len(s))}) + s }

@@ -11,8 +11,8 @@ import (
 	"edge/bridge"
 )
 
-// stuckUpstream begins a session whose API server accepts the streams and then reads nothing.
-// edge's keepalives alone fill the connection to it, as the client sends no stdin.
+// stuckUpstream begins a session whose API server accepts the streams and then reads nothing. The
+// client sends no stdin, so only edge's keepalives fill the connection to the API server.
 func stuckUpstream(t *testing.T) (*world, *rawConn) {
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })

@@ -35,7 +35,7 @@ const (
 	goneTime    = 5 * time.Second
 )
 
-// stern is a Handler that refuses every request and records it.
+// stern is a Handler that refuses every request and keeps a record of the requests.
 type stern struct {
 	*bridge.Handler
 	mu   sync.Mutex
@@ -92,7 +92,7 @@ func serveHTTP1(t *testing.T, h http.Handler) (dial func() net.Conn) {
 	}
 }
 
-// framed is an HTTP/2 client that writes and reads single frames.
+// framed is an HTTP/2 client that writes and reads single frames, as the test requests.
 type framed struct {
 	*http2.Framer
 	fields *hpack.Encoder
@@ -101,7 +101,8 @@ type framed struct {
 	got    []string // what the server sent, one line for each frame
 }
 
-// serveHTTP2 serves h on one connection, whose client begins with these settings.
+// serveHTTP2 serves h on one HTTP/2 connection. The client begins the connection with the given
+// settings.
 func serveHTTP2(t *testing.T, h http.Handler, settings ...http2.Setting) *framed {
 	client, server := net.Pipe()
 	served := make(chan struct{})
@@ -165,7 +166,8 @@ func (c *framed) said() string {
 	return said
 }
 
-// ask sends a request with tiny short headers. body is true if a request body follows.
+// ask sends a request. tiny is the number of its short headers. body is true if a request body
+// follows.
 func (c *framed) ask(t *testing.T, stream uint32, method string, tiny int, body bool) {
 	t.Helper()
 	c.block.Reset()
@@ -189,8 +191,8 @@ func (c *framed) ask(t *testing.T, stream uint32, method string, tiny int, body 
 }
 
 // TestUntakenRefusalHTTP2 checks a client that does not read a refusal because its HTTP/2 window is
-// zero. edge must hold the request for 10 s at most, and nothing of its header. The other streams
-// of the connection must continue.
+// zero. edge must hold the request for 10 s at most, and must not keep its header at all. The other
+// streams of the connection must continue.
 func TestUntakenRefusalHTTP2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newStern(t)
@@ -227,8 +229,8 @@ func TestUntakenRefusalHTTP2(t *testing.T) {
 }
 
 // TestUntakenRefusalBody checks that edge keeps nothing of a refused request's body while the
-// client has not read the answer. The deadline must not hit a client that sends the whole body
-// before it reads the answer.
+// client has not read the answer. The deadline for that answer must not affect a client that sends
+// the whole body before it reads the answer.
 func TestUntakenRefusalBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newStern(t)
@@ -255,8 +257,8 @@ func TestUntakenRefusalBody(t *testing.T) {
 }
 
 // TestUntakenRefusalHTTP1 checks that a client which does not read a refusal loses its connection
-// after 10 s. A client that reads keeps its connection, and the deadline does not apply to later
-// answers.
+// after 10 s. A client that reads the refusal keeps its connection, and the deadline does not apply
+// to later answers.
 func TestUntakenRefusalHTTP1(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dial := serveHTTP1(t, newStern(t))
@@ -280,9 +282,9 @@ func TestUntakenRefusalHTTP1(t *testing.T) {
 	})
 }
 
-// TestBodyThatNeverComes checks that edge answers a refused request at once, whatever body it
-// declares, and closes the connection within 5 s if the body does not arrive. A small body that has
-// arrived must not cost the connection; kube-apiserver does the same.
+// TestBodyThatNeverComes checks refused requests that declare a body. edge must answer at once,
+// whatever body the request declares, and close the connection within 5 s if the body does not
+// arrive. If a small body has arrived, the connection must stay open, as at kube-apiserver.
 func TestBodyThatNeverComes(t *testing.T) {
 	const head = "POST /api HTTP/1.1\r\nHost: edge\r\n"
 	for name, test := range map[string]struct {

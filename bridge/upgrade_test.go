@@ -12,7 +12,7 @@ import (
 // proxyPath is the path of a WebSocket that edge relays without reading it.
 const proxyPath = "/api/v1/namespaces/default/services/web:80/proxy/console"
 
-// upgrades are upgrade requests in each downstream dialect.
+// upgrades are the header lines of an upgrade request in each client dialect.
 var upgrades = map[string][]string{
 	"websocket base64": askWebSocket(execPath, "Sec-WebSocket-Protocol: v4.base64.channel.k8s.io"),
 	"ports":            askWebSocket(forwardPath+"?ports=80", "Sec-WebSocket-Protocol: v4.channel.k8s.io"),
@@ -59,9 +59,9 @@ func TestWebSocketHandshake(t *testing.T) {
 	}
 }
 
-// TestUpgradeKinds is a row of the attack corpus. It sends upgrades that are invalid on paths where
-// an upgrade is possible. edge must answer 400 or 403 and forward nothing. TestUpgradeIgnored
-// covers the paths where no upgrade is possible.
+// TestUpgradeKinds is a row of the attack corpus in docs/security.md. It sends upgrades that are
+// invalid on paths where an upgrade is possible. edge must answer 400 or 403 and forward nothing.
+// TestUpgradeIgnored covers the paths where no upgrade is possible.
 func TestUpgradeKinds(t *testing.T) {
 	api := &apiServer{run: func(*process) error { return nil }}
 	w := newWorld(t, api.start(t))

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestConnectionClose checks that a client which sends both Connection: close and an upgrade gets
-// the upgrade.
+// TestConnectionClose checks that a client which sends both "Connection: close" and an upgrade
+// request gets the upgrade.
 func TestConnectionClose(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(*process) error { return nil }, rest: echo}).start(t))
 	for dialect, ask := range upgrades {

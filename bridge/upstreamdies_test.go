@@ -20,13 +20,13 @@ import (
 	"edge/bridge"
 )
 
-// upstreamSession is the upstream end of a stream, in an API server that the test plays.
+// upstreamSession is the API server's end of a stream, which the test controls.
 type upstreamSession struct {
 	conn    net.Conn // TLS
 	streams map[string]httpstream.Stream
 }
 
-// say writes text on a stream.
+// say writes text on a stream of the session.
 func (u *upstreamSession) say(stream, text string) { io.WriteString(u.streams[stream], text) }
 
 // cut ends the TCP connection with FIN, or with a reset.
@@ -38,7 +38,7 @@ func (u *upstreamSession) cut(reset bool) {
 	tcp.Close()
 }
 
-// hijackSpy stores the connection that a library hijacks.
+// hijackSpy is a ResponseWriter that stores the connection that a library takes over.
 type hijackSpy struct {
 	http.ResponseWriter
 	conn net.Conn
@@ -50,8 +50,8 @@ func (h *hijackSpy) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// played accepts SPDY streams as the API server does, and runs the script as soon as the first n
-// streams are open.
+// played returns an API server that accepts SPDY streams as a real one does, and runs the test's
+// script as soon as the first n streams are open.
 func played(n int, script func(*upstreamSession)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if _, err := httpstream.Handshake(r, w, r.Header["X-Stream-Protocol-Version"]); err != nil {
@@ -76,7 +76,8 @@ func played(n int, script func(*upstreamSession)) http.HandlerFunc {
 	}
 }
 
-// deaths are ways in which an API server that speaks SPDY ends an exec without an outcome.
+// deaths are ways in which an API server that speaks SPDY ends an exec without an outcome (a valid
+// Status).
 var deaths = map[string]func(*upstreamSession){
 	"FIN at once":            func(u *upstreamSession) { u.cut(false) },
 	"RST at once":            func(u *upstreamSession) { u.cut(true) },
@@ -126,8 +127,8 @@ var deaths = map[string]func(*upstreamSession){
 	},
 }
 
-// playedWebSocket accepts the given WebSocket subprotocol as the API server does, sends the start
-// signal and then runs the script.
+// playedWebSocket returns an API server that accepts the given WebSocket subprotocol as a real one
+// does, sends the start signal and then runs the test's script.
 func playedWebSocket(version string, script func(*websocket.Conn)) http.HandlerFunc {
 	upgrader := websocket.Upgrader{Subprotocols: []string{version}}
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -142,7 +143,7 @@ func playedWebSocket(version string, script func(*websocket.Conn)) http.HandlerF
 }
 
 // channelDeaths are ways in which an API server that speaks WebSocket ends an exec without an
-// outcome.
+// outcome (a valid Status).
 var channelDeaths = map[string]func(*websocket.Conn){
 	"FIN at once": func(c *websocket.Conn) { tcpOf(c.NetConn()).Close() },
 	"RST at once": func(c *websocket.Conn) {
@@ -176,8 +177,8 @@ func sayClose(c *websocket.Conn, code int) {
 	c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(patience))
 }
 
-// TestUpstreamDies is a row of the attack corpus. The API server ends an exec in the middle, on
-// every pair of dialects. The client must never see success.
+// TestUpstreamDies is a row of the attack corpus in docs/security.md. The API server ends an exec
+// before its outcome is known, on every pair of dialects. The client must never see success.
 func TestUpstreamDies(t *testing.T) {
 	for name, death := range channelDeaths {
 		t.Run("websocket, "+name, func(t *testing.T) {
@@ -247,8 +248,8 @@ func TestUpstreamDiesWithOutput(t *testing.T) {
 	}
 }
 
-// TestUpstreamDiesForward checks that a port-forward whose API server dies ends, but not with a
-// normal close.
+// TestUpstreamDiesForward checks a port-forward whose API server disconnects. The port-forward must
+// end, but not with a normal close.
 func TestUpstreamDiesForward(t *testing.T) {
 	for name, death := range map[string]func(*upstreamSession){
 		"FIN at once": func(u *upstreamSession) { u.cut(false) },
@@ -267,7 +268,7 @@ func TestUpstreamDiesForward(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, kind := range []string{"error", "data"} {
-					// An error is acceptable: the API server may already be dead.
+					// Ignore an error here: the API server may have disconnected already.
 					conn.CreateStream(http.Header{"Streamtype": {kind}, "Port": {"80"}, "Requestid": {"0"}})
 				}
 				select {

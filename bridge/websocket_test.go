@@ -14,9 +14,9 @@ import (
 // webSocketVersions are the WebSocket subprotocols of exec and attach that are in common use.
 var webSocketVersions = []string{"v5.channel.k8s.io", "v4.channel.k8s.io"}
 
-// TestWebSocketWire checks the exact messages of a session: the start signal, the output, the
-// Status after all output, and Close 1000. Each must be an unmasked, binary, unfragmented message,
-// and no two may begin in the same TLS record.
+// TestWebSocketWire checks the exact messages that a client of an exec over WebSocket receives: the
+// start signal, the output, the Status after all output, and Close 1000. Each must be an unmasked,
+// binary, unfragmented message, and no two may begin in the same TLS record.
 func TestWebSocketWire(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		for i := range 50 {
@@ -70,12 +70,12 @@ func TestWebSocketWire(t *testing.T) {
 // returns bytes of one record only.
 type recordReader struct {
 	r             io.Reader
-	buf           []byte // rest of the current record
-	begun         int    // number of frames that begin in the current record
+	buf           []byte // rest of the current TLS record
+	begun         int    // number of frames that begin in the current TLS record
 	count, shared int
 }
 
-// begin records that a frame begins at the next byte.
+// begin records that a WebSocket frame begins at the next byte.
 func (r *recordReader) begin() error {
 	if err := r.load(); err != nil {
 		return err
@@ -106,7 +106,8 @@ func (r *recordReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestStartSignal checks that a session begins with an empty message on its first output channel.
+// TestStartSignal checks that an exec over WebSocket begins with an empty message on its first
+// output channel.
 func TestStartSignal(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error { return nil }}).start(t))
 	for query, want := range map[string]string{
@@ -123,7 +124,7 @@ func TestStartSignal(t *testing.T) {
 	}
 }
 
-// TestWebSocketStdin checks all forms in which a client may send stdin.
+// TestWebSocketStdin checks all forms in which a WebSocket client may send stdin.
 func TestWebSocketStdin(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		b := make([]byte, len("hello, world"))
@@ -167,7 +168,7 @@ func TestWebSocketStdin(t *testing.T) {
 	}
 }
 
-// TestMessageSize checks a message of 15 MiB, which is what the Java client sends.
+// TestMessageSize checks a WebSocket message of 15 MiB, which is what the Java client sends.
 func TestMessageSize(t *testing.T) {
 	const size = 15 << 20
 	big := noise(size)

@@ -88,7 +88,8 @@ func TestCloseToAStuckUpstream(t *testing.T) {
 	for path, api := range map[string]string{execPath: "v4.channel.k8s.io", forwardPath + "?ports=80": "portforward.k8s.io"} {
 		up, hold := stalledUpstream(t, api)
 		w := newWorld(t, up)
-		w.handler.SetTimes(time.Minute, time.Minute, time.Minute) // so long that only the Close can end the session
+		// The times are so long that only the Close can end the session.
+		w.handler.SetTimes(time.Minute, time.Minute, time.Minute)
 		for _, version := range []string{"v4.channel.k8s.io", "v5.channel.k8s.io", "SPDY/3.1+portforward.k8s.io"} {
 			if strings.HasPrefix(version, "SPDY") != (path != execPath) && version != "v4.channel.k8s.io" {
 				continue
@@ -201,8 +202,8 @@ func TestHeartbeat(t *testing.T) {
 	}
 }
 
-// TestClientGoneWhileStalled checks that edge notices a disconnected client even while it does not
-// read from it, because the API server accepts no more stdin.
+// TestClientGoneWhileStalled checks that edge notices a disconnected client even while edge does
+// not read from the client, because the API server accepts no more stdin.
 func TestClientGoneWhileStalled(t *testing.T) {
 	api, hold := stalledUpstream(t, "v4.channel.k8s.io")
 	w := newWorld(t, api)

@@ -19,7 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// rawConn is a client that writes its bytes itself.
+// rawConn is a client connection on which the test writes the bytes itself.
 type rawConn struct {
 	*tls.Conn
 	t  testing.TB
@@ -39,10 +39,10 @@ func dialRaw(t testing.TB, s *httptest.Server) *rawConn {
 	return &rawConn{Conn: conn, t: t, br: bufio.NewReader(conn)}
 }
 
-// Read returns first what answer has buffered.
+// Read returns first the bytes that the method answer has buffered.
 func (c *rawConn) Read(b []byte) (int, error) { return c.br.Read(b) }
 
-// ask sends a request with these header lines, and the bytes early right behind it.
+// ask sends a request with the given header lines, and right after it the bytes in early.
 func (c *rawConn) ask(early string, lines ...string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.Conn, strings.Join(lines, "\r\n")+"\r\n\r\n"+early); err != nil {
@@ -50,7 +50,7 @@ func (c *rawConn) ask(early string, lines ...string) {
 	}
 }
 
-// answer reads the header of a response. After a 101, the body is the connection.
+// answer reads the header of a response. After a 101, the response's body is the connection.
 func (c *rawConn) answer() *http.Response {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.br, nil)
@@ -60,7 +60,7 @@ func (c *rawConn) answer() *http.Response {
 	return resp
 }
 
-// rest reads everything until the connection ends, and returns how it ended.
+// rest reads everything that still arrives until the connection ends, and returns how it ended.
 func (c *rawConn) rest() ([]byte, error) { return io.ReadAll(c.br) }
 
 const (
@@ -107,7 +107,7 @@ func (w *world) rawSPDY(t testing.TB, path, protocol string) *rawConn {
 	return c
 }
 
-// framer reads and writes SPDY frames as moby/spdystream does.
+// framer returns a Framer that reads and writes SPDY frames on c as moby/spdystream does.
 func (c *rawConn) framer() *moby.Framer {
 	f, err := moby.NewFramer(c.Conn, c.br)
 	if err != nil {
@@ -141,9 +141,10 @@ func (w *world) webSocket(t testing.TB, path string, protocols ...string) *webso
 	return c
 }
 
-// transcript is everything that arrived on a WebSocket. channel joins the payloads of each channel.
+// transcript is everything that arrived on a WebSocket. The method channel joins the payloads of
+// one channel.
 type transcript struct {
-	messages []string // each with its channel byte
+	messages []string // messages in order, each with its channel byte
 	channel  [5]string
 	code     int   // the code of the Close; -1: no Close
 	err      error // the error that ended reading
@@ -180,8 +181,8 @@ func transcribe(t testing.TB, c *websocket.Conn) transcript {
 	}
 }
 
-// take hijacks a request's connection. The reader also returns the bytes that the client sent
-// early.
+// take takes over a request's connection from net/http. The returned reader also returns the bytes
+// that the client sent early.
 func take(t testing.TB, w http.ResponseWriter) (net.Conn, *bufio.Reader) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -194,7 +195,7 @@ func take(t testing.TB, w http.ResponseWriter) (net.Conn, *bufio.Reader) {
 // tcpOf returns the TCP connection below a TLS connection.
 func tcpOf(c net.Conn) *net.TCPConn { return c.(*tls.Conn).NetConn().(*net.TCPConn) }
 
-// accepted returns the 101 that accepts an SPDY upgrade.
+// accepted returns the header of the 101 that accepts an SPDY upgrade.
 func accepted(protocol string) string {
 	return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: " + protocol + "\r\n\r\n"
 }
@@ -207,7 +208,7 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// stalled reports whether something was written, but nothing in the last 150 ms.
+// stalled reports whether bytes were written to the counter, but none in the last 150 ms.
 func (c *counter) stalled() bool {
 	now := time.Now().UnixMilli()
 	if n := c.n.Load(); n != c.seen.Swap(n) || n == 0 {

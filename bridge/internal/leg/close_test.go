@@ -10,15 +10,17 @@ import (
 	"edge/streams"
 )
 
-// TestCloseWhileStuck checks that closing a leg ends a blocked write and does not wait for it.
-// crypto/tls does not know of that write, because the write buffer below it makes it.
+// TestCloseWhileStuck checks that closing a leg, one connection of a session, ends a blocked write
+// and does not wait for it. crypto/tls does not know of that write, because the write buffer below
+// crypto/tls makes it.
 func TestCloseWhileStuck(t *testing.T) {
 	s := httptest.NewUnstartedServer(nil)
 	s.StartTLS()
 	cert := s.TLS.Certificates
 	s.Close()
 	conn, peer := loopback(t)
-	client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true}) // reads the handshake and nothing after it
+	// The client reads the handshake and nothing after it.
+	client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
 	noted := &deadlineConn{pollConn: conn}
 	server := tls.Server(noted, &tls.Config{Certificates: cert})
 	go client.Handshake()
@@ -43,8 +45,9 @@ func TestCloseWhileStuck(t *testing.T) {
 	}
 }
 
-// deadlineConn records whether crypto/tls has set a write deadline while the connection was open.
-// It does so before it sends its close_notify, for which it allows 5 s.
+// deadlineConn is a connection that records whether crypto/tls has set a write deadline while the
+// connection was open. crypto/tls does so before it sends its close_notify, for which it allows 5
+// s.
 type deadlineConn struct {
 	*pollConn
 	waits atomic.Bool

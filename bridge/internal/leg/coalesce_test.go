@@ -9,7 +9,7 @@ import (
 	"edge/streams"
 )
 
-// burstLeg returns a leg and a record of its writes.
+// burstLeg returns a leg, one connection of a session, and a record of the writes on it.
 func burstLeg(t *testing.T) (*Leg, *writes) {
 	c, _ := loopback(t)
 	w := new(writes)
@@ -17,9 +17,9 @@ func burstLeg(t *testing.T) (*Leg, *writes) {
 	return New(c, nil, nil), w
 }
 
-// TestBurst checks when the writes of a relay loop leave: at the latest when the loop flushes the
-// leg, and before anything that another goroutine writes. A small write is held only after a large
-// one.
+// TestBurst checks when bytes leave that a relay loop writes: at the latest when the loop flushes
+// the leg, and before anything that another goroutine writes. A small write is held only after a
+// large one.
 func TestBurst(t *testing.T) {
 	l, w := burstLeg(t)
 	say := func(to streams.Writer, what byte, size int) {

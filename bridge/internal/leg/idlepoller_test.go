@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestParking checks what wakes a parked connection, and that it wakes only once.
+// TestParking checks which events call wake for a connection that is parked in an IdlePoller, and
+// that wake is called only once.
 func TestParking(t *testing.T) {
 	for _, wakes := range []struct {
 		name string
@@ -47,8 +48,8 @@ func TestParking(t *testing.T) {
 	}
 }
 
-// TestParkingBesideADeadline checks that a connection with a read deadline is not parked: an
-// IdlePoller would not notice that the deadline passes.
+// TestParkingBesideADeadline checks that a connection with a read deadline is not parked in an
+// IdlePoller, which would not notice that the deadline passes.
 func TestParkingBesideADeadline(t *testing.T) {
 	var p IdlePoller
 	defer p.Close()
@@ -63,8 +64,9 @@ func TestParkingBesideADeadline(t *testing.T) {
 	}
 }
 
-// TestParkingMany checks that parked connections wake for their own bytes, each time, although
-// connections open and close and file descriptors are reused.
+// TestParkingMany checks many connections that are parked in an IdlePoller. wake must be called
+// each time for the connection that has bytes, although connections open and close and the kernel
+// reuses file descriptors.
 func TestParkingMany(t *testing.T) {
 	const connections, times, rounds = 2 * maxEvents, 4, 3
 	var p IdlePoller

@@ -70,7 +70,8 @@ func TestRouse(t *testing.T) {
 	}
 }
 
-// inTwo splits the next write: it sends the first bytes, and the rest when goOn is closed.
+// inTwo is a connection that splits the next write: it sends the first bytes at once, and the rest
+// when goOn is closed.
 type inTwo struct {
 	net.Conn
 	first int
@@ -91,7 +92,7 @@ func (c *inTwo) Write(b []byte) (int, error) {
 	return n + m, err
 }
 
-// countedPoll counts the bytes that were read.
+// countedPoll is a pollConn that counts the bytes that were read.
 type countedPoll struct {
 	*pollConn
 	read atomic.Int64
@@ -103,8 +104,8 @@ func (c *countedPoll) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestRouseLeavesDeadlines checks that interrupt does not change a deadline, whether it was set
-// before or after.
+// TestRouseLeavesDeadlines checks that interrupt does not change a read deadline that is set before
+// it or after it.
 func TestRouseLeavesDeadlines(t *testing.T) {
 	c, peer := loopback(t)
 	b := make([]byte, 10)

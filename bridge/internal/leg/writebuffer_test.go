@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// loopback returns the two ends of a TCP connection; c has a write buffer.
+// loopback returns the two ends of a TCP connection. c, one of them, has a write buffer.
 func loopback(tb testing.TB) (c *pollConn, peer *net.TCPConn) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -34,11 +34,11 @@ func loopback(tb testing.TB) (c *pollConn, peer *net.TCPConn) {
 	return Pollable(conn).(*pollConn), accepted.(*net.TCPConn)
 }
 
-// writes records each Write separately.
+// writes is a connection that records each Write separately.
 type writes struct {
-	net.Conn // nil
+	net.Conn // nil: writes has no real connection
 	said     []string
-	most     int   // number of bytes that it accepts in total; 0: any number
+	most     int   // bytes that all Writes together may have; 0: any number
 	err      error // returned for a Write that exceeds most
 }
 
@@ -58,8 +58,8 @@ func (w *writes) lengths() (n []int) {
 	return n
 }
 
-// TestCork checks that held bytes leave in as few writes as possible, complete and in order, and
-// that the writeBuffer releases its buffer.
+// TestCork checks that bytes that a writeBuffer holds back leave in as few writes as possible,
+// complete and in order, and that the writeBuffer then releases its buffer.
 func TestCork(t *testing.T) {
 	const record = 16<<10 + 22
 	for _, c := range []struct {
@@ -105,7 +105,8 @@ func TestCork(t *testing.T) {
 	}
 }
 
-// TestCorkPulled checks that a writeBuffer holds nothing before hold and nothing after flush.
+// TestCorkPulled checks that a writeBuffer holds nothing back before a call of hold and nothing
+// after a call of flush.
 func TestCorkPulled(t *testing.T) {
 	var w writes
 	k := writeBuffer{conn: &w}
@@ -122,8 +123,8 @@ func TestCorkPulled(t *testing.T) {
 	}
 }
 
-// TestCorkBroken checks that nothing more is written after a failed write, which may have ended in
-// the middle of a TLS record. All later calls must return the same error.
+// TestCorkBroken checks that a writeBuffer writes nothing more after a failed write, which may have
+// ended in the middle of a TLS record. All later calls must return the same error.
 func TestCorkBroken(t *testing.T) {
 	broken := errors.New("broken")
 	for name, say := range map[string]func(*writeBuffer) error{
@@ -157,8 +158,8 @@ func TestCorkBroken(t *testing.T) {
 	}
 }
 
-// TestCorkStuck checks that a write to a peer that does not read blocks until the deadline or
-// Close.
+// TestCorkStuck checks that a write through a writeBuffer to a peer that does not read blocks until
+// the deadline or Close.
 func TestCorkStuck(t *testing.T) {
 	for name, end := range map[string]func(*pollConn){
 		"deadline": func(c *pollConn) { c.SetWriteDeadline(time.Now().Add(-time.Second)) },
@@ -193,8 +194,8 @@ func TestCorkStuck(t *testing.T) {
 	}
 }
 
-// TestCorkShared checks that several goroutines may write: each Write arrives in one piece,
-// whichever goroutine flushes.
+// TestCorkShared checks that several goroutines may write through one writeBuffer: each Write
+// arrives in one piece, whichever goroutine flushes.
 func TestCorkShared(t *testing.T) {
 	const writers, lines = 4, 2000
 	c, peer := loopback(t)

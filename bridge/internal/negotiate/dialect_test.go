@@ -8,9 +8,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// TestWebSocketStreamsAreRead checks that edge reads every WebSocket for exec, attach or
-// port-forward. If edge relayed such a request unread, it would stay a GET, for which an API server
-// before 1.35 does not check the permission create.
+// TestWebSocketStreamsAreRead checks that edge parses every WebSocket for exec, attach or
+// port-forward. If edge relayed such a request without parsing it, the request would stay a GET,
+// for which an API server before 1.35 does not check the permission create.
 func TestWebSocketStreamsAreRead(t *testing.T) {
 	for path, c := range map[string]struct {
 		protocols string

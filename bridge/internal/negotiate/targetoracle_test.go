@@ -14,8 +14,8 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// kubelet has the routes and the router of a kubelet's server. It records the target of the last
-// request.
+// kubelet has the routes and the router of a kubelet's server. It records the target (pod and verb)
+// of the last request.
 type kubelet struct {
 	*restful.Container
 	asked Target
@@ -41,9 +41,10 @@ func newKubelet() *kubelet {
 	return k
 }
 
-// through returns the target that a kubelet behind an API server's proxy receives, and the
-// attributes that the API server checks first. Both come from the original Kubernetes code. The
-// step in between is a short version of ConnectResource and the proxy's handler.
+// through returns the target (pod and verb) that a kubelet behind an API server's proxy receives
+// for u, and the attributes that the API server checks first. Both come from the original
+// Kubernetes code. Only the step from the API server to the kubelet is a short version of
+// ConnectResource and the proxy's handler.
 func (k *kubelet) through(t *testing.T, u *url.URL) (Target, authorizationv1.ResourceAttributes) {
 	factory := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	info, err := factory.NewRequestInfo(&http.Request{Method: http.MethodPost, URL: u})

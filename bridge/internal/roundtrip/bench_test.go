@@ -13,7 +13,7 @@ import (
 )
 
 // BenchmarkGET measures a small GET on an open connection, including the server. It compares edge's
-// Transport with the transport of net/http that uses HTTP/2 of x/net.
+// Transport with net/http's transport, which uses HTTP/2 of x/net.
 func BenchmarkGET(b *testing.B) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "{}") }))
 	s.EnableHTTP2 = true

@@ -10,7 +10,7 @@ const (
 	KeptBodies = keptBodies
 )
 
-// Used returns how many bytes of request bodies the Keeper holds.
+// Used returns how many bytes of request bodies the Keeper stores.
 func (k *Keeper) Used() int64 { return k.used.Load() }
 
 // SetNext changes the RoundTripper behind the Keeper.
@@ -23,13 +23,13 @@ const (
 	WideWindows = wideWindows
 )
 
-// Used returns how many bytes of wide windows are in use.
+// Used returns how many bytes all wide windows (large HTTP/2 receive windows) have together.
 func (w *Windows) Used() int64 { return w.used.Load() }
 
 // Connections returns the number of open connections.
 func (t *Transport) Connections() int64 { return t.count.Load() }
 
-// Health is the health check of a connection on which no data is read.
+// Health lets a test call the health check of a connection on which no data is read.
 type Health struct{ h *health }
 
 func NewHealth(ping func(context.Context) error, lost func()) Health {

@@ -30,8 +30,8 @@ var certificate = func() tls.Certificate {
 	return s.TLS.Certificates[0]
 }()
 
-// network is what a Transport dials into. Each connection is a pipe, and serve is called with its
-// other end.
+// network is the network in which a Transport under test opens connections. Each connection is a
+// pipe, and serve is called with the server's end.
 type network struct {
 	t      testing.TB
 	serve  func(n int, c *tls.Conn) // called for the n-th connection; n counts from 1
@@ -101,14 +101,15 @@ func newTransport(t testing.TB, base string, change ...func(*roundtrip.Config)) 
 	return tr
 }
 
-// real serves a connection with Go's own HTTP/2 server.
+// real serves HTTP/2 on a connection with Go's own server.
 func real(h http.HandlerFunc) func(int, *tls.Conn) {
 	return func(_ int, c *tls.Conn) {
 		testkit.HTTP2Server(0).ServeConn(c, &http2.ServeConnOpts{Handler: h})
 	}
 }
 
-// mortal is a connection that can become silent and wake up again.
+// mortal is the client's end of a connection to a server. It can become silent, as if the server's
+// machine had died, and wake up again.
 type mortal struct {
 	net.Conn
 	once   sync.Once
@@ -152,8 +153,8 @@ func (m *mortal) Read(b []byte) (int, error) {
 	}
 }
 
-// Write stores what is written while the connection is silent, and sends it when the connection
-// wakes up.
+// Write stores what the client writes while the connection is silent, and sends it when the
+// connection wakes up.
 func (m *mortal) Write(b []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -173,7 +174,7 @@ func (m *mortal) Close() error {
 	return m.Conn.Close()
 }
 
-// played is a server that writes frames of its own choice.
+// played is an HTTP/2 server whose frames the test chooses.
 type played struct {
 	*http2.Framer
 	c      *tls.Conn
@@ -181,8 +182,8 @@ type played struct {
 	body   []byte
 }
 
-// play reads the requests of one connection and calls answer after each complete one. It stops when
-// answer returns false.
+// play reads the requests on one connection and calls answer after each complete request. It stops
+// when answer returns false.
 func play(c *tls.Conn, answer func(p *played, nth int) bool) {
 	p := &played{Framer: http2.NewFramer(c, c), c: c}
 	if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
@@ -231,7 +232,7 @@ func (p *played) ok() bool {
 	return true
 }
 
-// linger reads until the client ends the connection.
+// linger reads from the client until the client ends the connection.
 func (p *played) linger() bool {
 	io.Copy(io.Discard, p.c)
 	return false
@@ -241,7 +242,7 @@ func get(path string) *http.Request {
 	return must(http.NewRequest("GET", "https://api.test"+path, nil))
 }
 
-// read reads an answer to its end and closes it.
+// read returns the body of an answer, and closes it.
 func read(resp *http.Response) string {
 	defer resp.Body.Close()
 	return string(must(io.ReadAll(resp.Body)))

@@ -32,8 +32,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// TestBodyIsSentAgain checks that the second try sends the whole body, wherever the first stopped
-// reading.
+// TestBodyIsSentAgain checks that the second attempt of a request sends the whole body, wherever
+// the first attempt stopped reading it.
 func TestBodyIsSentAgain(t *testing.T) {
 	const body = "a body of some length"
 	for stop := range len(body) + 1 {
@@ -51,8 +51,8 @@ func TestBodyIsSentAgain(t *testing.T) {
 	}
 }
 
-// TestLongBodyIsNotKept checks that a body longer than keptBody passes completely, but cannot be
-// sent again.
+// TestLongBodyIsNotKept checks that a request body longer than keptBody passes completely, but
+// cannot be sent again.
 func TestLongBodyIsNotKept(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), roundtrip.KeptBody+1)
 	k := roundtrip.NewKeeper(nil)
@@ -71,8 +71,8 @@ func TestLongBodyIsNotKept(t *testing.T) {
 	must(k.RoundTrip(post(bytes.NewReader(body))))
 }
 
-// TestKeptBodiesAreBounded checks that a body passes without being kept while the budget is in use,
-// and that the budget is free again at the end.
+// TestKeptBodiesAreBounded checks that a request body passes without being stored while stored
+// bodies already use keptBodies bytes, and that these bytes are free again at the end.
 func TestKeptBodiesAreBounded(t *testing.T) {
 	k := roundtrip.NewKeeper(nil)
 	body := bytes.Repeat([]byte("x"), roundtrip.KeptBody)
@@ -107,8 +107,8 @@ func TestKeptBodiesAreBounded(t *testing.T) {
 	}
 }
 
-// TestMemoryIsTakenAsItArrives checks that a declared length uses no budget, only the bytes that
-// arrive.
+// TestMemoryIsTakenAsItArrives checks that storing a request body uses memory only for bytes that
+// have arrived, and none for the length that the client declares.
 func TestMemoryIsTakenAsItArrives(t *testing.T) {
 	k := roundtrip.NewKeeper(nil)
 	k.SetNext(roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -129,8 +129,8 @@ func TestMemoryIsTakenAsItArrives(t *testing.T) {
 	}
 }
 
-// TestBrokenBodyIsTheClients checks that an error while reading the client's body differs from an
-// upstream error.
+// TestBrokenBodyIsTheClients checks that an error while reading the client's body is a BodyError,
+// which differs from an upstream error.
 func TestBrokenBodyIsTheClients(t *testing.T) {
 	broken := errors.New("bad chunk")
 	k := roundtrip.NewKeeper(roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -155,8 +155,8 @@ type errReader struct{ error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.error }
 
-// TestSecondTryWaitsForTheFirstsRead checks that a Read of the first try that still waits does not
-// take bytes from the second try.
+// TestSecondTryWaitsForTheFirstsRead checks the second attempt of a request while a Read of the
+// body by the first attempt still waits. That Read must not take bytes from the second attempt.
 func TestSecondTryWaitsForTheFirstsRead(t *testing.T) {
 	source, client := io.Pipe()
 	entered := make(chan struct{}, 10)
@@ -185,7 +185,7 @@ func TestSecondTryWaitsForTheFirstsRead(t *testing.T) {
 	must(k.RoundTrip(post(tellingReader{source, entered})))
 }
 
-// tellingReader signals each Read before it waits.
+// tellingReader is a request body that signals each Read before the Read waits.
 type tellingReader struct {
 	io.Reader
 	entered chan<- struct{}
@@ -196,7 +196,8 @@ func (r tellingReader) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
-// TestClientsBodyIsClosed checks that the client's body is closed once, after the last try.
+// TestClientsBodyIsClosed checks that the client's body is closed once, after the last attempt to
+// send the request.
 func TestClientsBodyIsClosed(t *testing.T) {
 	for name, fails := range map[string]bool{"answered": false, "failed": true} {
 		src := &countedClose{Reader: strings.NewReader("body")}

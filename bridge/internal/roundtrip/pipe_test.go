@@ -15,7 +15,7 @@ func newPipe() (net.Conn, net.Conn) {
 	return &pipeEnd{in: a, out: b}, &pipeEnd{in: b, out: a}
 }
 
-// half is one direction of a pipe.
+// half is one direction of a pipe that newPipe returns.
 type half struct {
 	mu     sync.Mutex
 	change sync.Cond

@@ -23,7 +23,7 @@ import (
 )
 
 // TestMaxConcurrentStreams checks that the Transport opens more connections if a server limits the
-// streams of each, and that no request fails.
+// streams of each connection, and that no request fails.
 func TestMaxConcurrentStreams(t *testing.T) {
 	const most, requests = 10, 35
 	release := make(chan struct{})
@@ -59,8 +59,8 @@ func TestMaxConcurrentStreams(t *testing.T) {
 	}
 }
 
-// TestOneDialForAll checks that requests share a new connection, and that the request which started
-// the dial may be canceled.
+// TestOneDialForAll checks that requests share a new connection, and that it is opened even if the
+// request that started the dial is canceled.
 func TestOneDialForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
@@ -93,9 +93,10 @@ func TestOneDialForAll(t *testing.T) {
 	})
 }
 
-// TestWindows checks the receive windows. Answers that end have wide windows while the budget
-// lasts. Watches, which do not end, have narrow windows and use no budget. A body's end returns its
-// share of the budget, in whatever way it ends.
+// TestWindows checks the HTTP/2 receive windows of answers. Answers that end have wide windows, as
+// long as all wide windows together have at most wideWindows bytes. Watches, which do not end, have
+// narrow windows and do not count. When a body ends, in whatever way, its wide window no longer
+// counts.
 func TestWindows(t *testing.T) {
 	windows := new(roundtrip.Windows)
 	var mu sync.Mutex
@@ -172,8 +173,8 @@ func (s *settingsReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestProxies checks HTTP proxies with and without TLS and a password, with HTTP/1.1 and HTTP/2 to
-// the server.
+// TestProxies checks the way to the API server through HTTP proxies with and without TLS and a
+// password, with HTTP/1.1 and HTTP/2 to the API server.
 func TestProxies(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, h2 := range []bool{false, true} {

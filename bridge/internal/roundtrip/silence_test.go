@@ -20,7 +20,7 @@ import (
 	"edge/internal/testkit"
 )
 
-// served answers requests immediately, except those for /watch, /slow and /upload.
+// served is a server that answers requests immediately, except those for /watch, /slow and /upload.
 func served(sent *atomic.Int32) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		sent.Add(1)
@@ -37,8 +37,8 @@ func served(sent *atomic.Int32) http.HandlerFunc {
 	}
 }
 
-// onDead runs f with a fake clock and a Transport whose first connection has carried one request
-// and then becomes silent.
+// onDead runs the test f with a fake clock and a Transport. The Transport's first connection has
+// carried one request and then becomes silent.
 func onDead(t *testing.T, f func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32)) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := new(atomic.Int32)
@@ -50,7 +50,8 @@ func onDead(t *testing.T, f func(t *testing.T, n *network, tr *roundtrip.Transpo
 	})
 }
 
-// within checks how much time of the fake clock has passed since began.
+// within checks that the time that has passed on the fake clock since began is between least and
+// most.
 func within(t *testing.T, began time.Time, least, most time.Duration) {
 	t.Helper()
 	if took := time.Since(began); took < least || took > most {
@@ -87,8 +88,8 @@ func TestDeadConnection(t *testing.T) {
 	})
 }
 
-// TestDeadConnectionManyRequests checks that new requests on a silent connection do not delay its
-// PING.
+// TestDeadConnectionManyRequests checks that new requests on a silent connection do not delay the
+// PING that finds out whether the server is dead.
 func TestDeadConnectionManyRequests(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		began := time.Now()
@@ -157,8 +158,8 @@ func TestDeadConnections(t *testing.T) {
 	})
 }
 
-// TestDeadWay checks that Transports with the same Doubt share what they find. If a connection of
-// one is dead, the other sends no new request on a silent connection.
+// TestDeadWay checks two Transports that share a Doubt, the record of a broken network. If a
+// connection of one Transport is dead, the other must send no new request on a silent connection.
 func TestDeadWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		way := new(roundtrip.Doubt)
@@ -243,7 +244,8 @@ func TestSilentWatch(t *testing.T) {
 	})
 }
 
-// TestSlowAnswer checks that an answer may take long if the connection answers PINGs.
+// TestSlowAnswer checks that a request may wait long for its answer if the server answers PINGs on
+// the connection.
 func TestSlowAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := new(atomic.Int32)
@@ -320,8 +322,8 @@ func TestDialsAreBounded(t *testing.T) {
 	}
 }
 
-// TestPINGThatIsNotWritten checks that a connection is closed even if a blocked write keeps the
-// PING from being sent.
+// TestPINGThatIsNotWritten checks that a connection is closed if the server is silent, even if a
+// blocked write keeps edge from sending the PING.
 func TestPINGThatIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

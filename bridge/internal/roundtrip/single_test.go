@@ -40,9 +40,9 @@ func without(t *testing.T, alpn bool, h http.HandlerFunc) (*httptest.Server, *at
 	return s, opened
 }
 
-// TestWithoutHTTP2 checks that 20 workers open at most 40 connections, for any number of requests
-// and any window size: each worker has one connection in use and at most one that is not back in
-// the pool yet.
+// TestWithoutHTTP2 checks that 20 workers, each with one request at a time, open at most 40
+// connections to a server without HTTP/2. This holds for any number of requests and any window
+// size: each worker has one connection in use and at most one that is not back in the pool yet.
 func TestWithoutHTTP2(t *testing.T) {
 	for _, alpn := range []bool{true, false} {
 		s, opened := without(t, alpn, func(w http.ResponseWriter, r *http.Request) {
@@ -81,8 +81,8 @@ func TestWithoutHTTP2(t *testing.T) {
 	}
 }
 
-// lastLeft serves connections. On the first one it answers this many requests, reads one more and
-// closes the connection.
+// lastLeft returns a function that serves connections. On the first connection it answers the given
+// number of requests, reads one more and closes the connection.
 func lastLeft(answers int, sent *atomic.Int32) func(int, *tls.Conn) {
 	return func(n int, c *tls.Conn) {
 		in := bufio.NewReader(c)
@@ -101,9 +101,9 @@ func lastLeft(answers int, sent *atomic.Int32) func(int, *tls.Conn) {
 	}
 }
 
-// TestWithoutHTTP2IsSentOnce checks that a request which may have been executed is not sent again,
-// whatever its headers are and however many requests the connection has served. A GET without a
-// body is sent again.
+// TestWithoutHTTP2IsSentOnce checks requests over HTTP/1.1 whose connection breaks. A request that
+// may have been executed must not be sent again, whatever its headers are and however many requests
+// the connection has served. A GET without a body must be sent again.
 func TestWithoutHTTP2IsSentOnce(t *testing.T) {
 	for _, nth := range []int{0, 1} {
 		for name, test := range map[string]struct {
@@ -138,8 +138,8 @@ func TestWithoutHTTP2IsSentOnce(t *testing.T) {
 	}
 }
 
-// TestKeptConnectionCloses checks that a POST is not sent on a kept connection that the server has
-// closed.
+// TestKeptConnectionCloses checks that a POST is not sent on an idle HTTP/1.1 connection that the
+// server has closed.
 func TestKeptConnectionCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
@@ -164,9 +164,9 @@ func TestKeptConnectionCloses(t *testing.T) {
 	})
 }
 
-// TestManyKeptConnectionsClose checks what happens if the server closes all kept connections just
-// as they are used again. A GET that fails on one of them must be sent again on a new connection,
-// not on another kept one.
+// TestManyKeptConnectionsClose checks what happens if the server closes all idle HTTP/1.1
+// connections just as they are used again. A GET that fails on one of them must be sent again on a
+// new connection, not on another idle one.
 func TestManyKeptConnectionsClose(t *testing.T) {
 	const kept = 8
 	synctest.Test(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestManyKeptConnectionsClose(t *testing.T) {
 	})
 }
 
-// TestIdleWithoutHTTP2 checks that a connection without requests is closed after 90 s.
+// TestIdleWithoutHTTP2 checks that an HTTP/1.1 connection without requests is closed after 90 s.
 func TestIdleWithoutHTTP2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32

@@ -19,8 +19,8 @@ import (
 )
 
 // TestVerdicts checks a server that refuses, resets or drops the first or second request of its
-// first connection. The table states which requests are sent again, and which error the others
-// return.
+// first connection. The table states which requests edge sends again, and with which error the
+// other requests fail.
 func TestVerdicts(t *testing.T) {
 	const last = 1<<31 - 1
 	reset := func(code http2.ErrCode) func(*played) bool {
@@ -102,8 +102,8 @@ func TestVerdicts(t *testing.T) {
 }
 
 // TestTriesAreBounded checks that a request is sent at most mostTries times to a server that
-// refuses it, and that the error states that nothing was done. If the body is not available again,
-// the request is sent once.
+// refuses it, and that the error states that nothing was done. If the request's body is not
+// available again, the request is sent once.
 func TestTriesAreBounded(t *testing.T) {
 	for name, test := range map[string]struct {
 		again func() (io.ReadCloser, error)

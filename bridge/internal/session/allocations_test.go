@@ -9,8 +9,8 @@ import (
 	"edge/streams"
 )
 
-// sameFrame is a source that returns the same frame left times, and a sink that accepts every
-// frame.
+// sameFrame is a source that returns the same frame several times (left counts down), and a sink
+// that accepts every frame.
 type sameFrame struct {
 	frame streams.Frame
 	left  int

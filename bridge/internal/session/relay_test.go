@@ -13,7 +13,8 @@ import (
 	"edge/streams/ws"
 )
 
-// waits is a source that waits at each frame without Kind. It calls look before each frame.
+// waits is a source of frames that waits instead of returning a frame that has no Kind. It calls
+// look before each frame.
 type waits struct {
 	frames []streams.Frame
 	look   func(waits bool)
@@ -30,8 +31,8 @@ func (s *waits) Next() (f streams.Frame, err error) {
 	return f, nil
 }
 
-// TestLoopKeepsBack checks that a relay loop combines what it writes between two waits. It must
-// hold nothing while it waits, when the peer sends a Close, and when the loop ends.
+// TestLoopKeepsBack checks that a relay loop combines what it writes between two waits for frames.
+// It must hold nothing back while it waits, when the peer sends a Close, and when the loop ends.
 func TestLoopKeepsBack(t *testing.T) {
 	conn, peer := connected(t)
 	arrived := func(n int) {
@@ -45,7 +46,8 @@ func TestLoopKeepsBack(t *testing.T) {
 		return streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdout}, Buf: make([]byte, streams.Headroom+size), Off: streams.Headroom}
 	}
 	const large, small = streams.MaxData, 1
-	const of32K, of1 = 1 + 4 + large, 1 + 2 // sizes on the wire: the channel byte, a server's frame header and, in of32K, the data
+	// of32K and of1 are sizes on the wire: the channel byte, a server's frame header, and the data.
+	const of32K, of1 = 1 + 4 + large, 1 + 2
 	l := leg.New(conn, nil, nil)
 	d := direction{sink: ws.NewExecServerSink(l.Coalesced(), ws.V5Channel), coalescing: l}
 	said := 0
@@ -80,7 +82,7 @@ func TestLoopKeepsBack(t *testing.T) {
 	arrived(said)
 }
 
-// unread returns how many received bytes have not been read.
+// unread returns how many received bytes of conn have not been read.
 func unread(t *testing.T, conn *net.TCPConn) (n int) {
 	t.Helper()
 	raw, err := conn.SyscallConn()
