@@ -68,7 +68,7 @@ var carriers = map[string]func(http.Handler) http.Handler{
 		api.ServeHTTP(w, r)
 	}),
 	"refuses SPDY": withoutSPDY(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
-		w.WriteHeader(http.StatusForbidden) // as Envoy does
+		w.WriteHeader(http.StatusForbidden) // Envoy refuses upgrades in this way
 	}),
 	"answers a page": withoutSPDY(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		io.WriteString(w, "<html>hello")

@@ -117,7 +117,7 @@ func TestOutputAfterStatus(t *testing.T) {
 		}
 		u.streams["stdout"].Close()
 		u.streams["stderr"].Close()
-		io.Copy(io.Discard, u.streams["stdin"]) // until edge closes the connection
+		io.Copy(io.Discard, u.streams["stdin"]) // reads until edge closes the connection
 	}))
 	// The linger time, the second value, must be longer than the pauses of the API server on a busy
 	// machine.

@@ -17,7 +17,7 @@ import (
 	"edge/bridge"
 )
 
-// These ports exist only in fanoutPorts, in addition to those of the function ports.
+// fanoutPorts serves these two ports, in addition to those of the function ports.
 const (
 	portDeaf  = 84 // does not read until the end of the test
 	portAlive = 85 // echoes until its connection ends

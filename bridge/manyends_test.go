@@ -22,7 +22,7 @@ func TestManyEndsAtOnce(t *testing.T) {
 				io.WriteString(c, "up")
 				<-die
 				if port == 81 {
-					time.Sleep(300 * time.Millisecond) // until the other connections have ended
+					time.Sleep(300 * time.Millisecond) // the other connections end meanwhile
 					io.WriteString(c, "alive")
 				}
 				return nil

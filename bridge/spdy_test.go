@@ -117,7 +117,7 @@ func TestSPDYSuccess(t *testing.T) {
 	} {
 		c := w.rawSPDY(t, execPath, version)
 		f := c.framer()
-		open(t, f, "stderr", "error", "stdout", "stdin") // in any order
+		open(t, f, "stderr", "error", "stdout", "stdin") // clients may use any order
 		if s := readStory(f); s.err != io.EOF || s.data[3] != want || !slices.Contains(s.frames, "3:fin") {
 			t.Errorf("%s: %v %v %v", version, s.data, s.frames, s.err)
 		}

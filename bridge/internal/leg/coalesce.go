@@ -16,7 +16,8 @@ type coalesced struct{ *Leg }
 // together.
 func (l *Leg) Coalesced() streams.Writer { return coalesced{l} }
 
-// WriteRoom implements streams.Writer.
+// WriteRoom implements streams.Writer. It writes p[off:] or keeps it back, after the replies that
+// wait.
 func (b coalesced) WriteRoom(p []byte, off int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -27,7 +27,7 @@ const maxEvents = 128
 type IdlePoller struct {
 	mu     sync.Mutex
 	epoll  *os.File
-	raw    syscall.RawConn // for waiting on epoll's file descriptor
+	raw    syscall.RawConn // epoll, as an interface to wait for its file descriptor
 	parked map[uint64]*parkState
 	// last is the newest key in the map parked. File descriptors are not used as keys, because the
 	// kernel reuses their numbers.
@@ -119,7 +119,8 @@ func (p *IdlePoller) open() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // so that the Go runtime can wait for it
+	// os.NewFile lets the Go runtime wait for a file descriptor only if it is non-blocking.
+	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return err
 	}

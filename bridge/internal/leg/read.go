@@ -2,8 +2,8 @@ package leg
 
 import "time"
 
-// Silent returns how many consecutive calls of Silent have found the leg's reader waiting and no
-// new bytes. Only one goroutine may call it.
+// Silent returns how many calls of Silent in a row have found that the leg's reader waits and that
+// no new bytes have arrived. Only one goroutine may call it.
 func (l *Leg) Silent() int {
 	in := l.in.Load()
 	if in != l.lastRead || !l.reading.Load() {
@@ -40,7 +40,7 @@ func (l *Leg) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TryRead implements streams.Trier.
+// TryRead implements streams.Trier: it reads the bytes that have arrived, without waiting for more.
 func (l *Leg) TryRead(b []byte, again bool) (int, error) {
 	if l.pollable == nil {
 		return 0, errWouldBlock

@@ -133,7 +133,8 @@ func (l *Leg) writeReplies() error {
 	return err
 }
 
-// Pong implements streams.Replier.
+// Pong implements streams.Replier. b is an encoded pong, which replaces an older one that was not
+// sent yet.
 func (l *Leg) Pong(b []byte) {
 	l.state.Lock()
 	defer l.state.Unlock()
@@ -141,7 +142,8 @@ func (l *Leg) Pong(b []byte) {
 	l.startWriter()
 }
 
-// Reply implements streams.Replier.
+// Reply implements streams.Replier. b is an encoded reply, which is sent between two frames. If too
+// many bytes of replies wait, Reply returns streams.ErrReplies.
 func (l *Leg) Reply(b []byte) error {
 	l.state.Lock()
 	defer l.state.Unlock()
@@ -168,7 +170,8 @@ func (l *Leg) Keepalive() {
 	}
 }
 
-// Probe writes a keepalive at once, unless another goroutine is writing.
+// Probe writes a keepalive at once, to find out whether the peer is still connected. It writes
+// nothing while another goroutine is writing.
 func (l *Leg) Probe() error {
 	if !l.mu.TryLock() {
 		return nil

@@ -44,7 +44,7 @@ type Dialect struct {
 	Subprotocol string
 	Passed      string // only for Opaque: the client's Upgrade token
 	Own         Offer  // only for Opaque: the client's own offer
-	Name        string // for the log
+	Name        string // name of the dialect in the log
 	// Accepted lists the subprotocols that edge supports, for the answer to a client that offers
 	// none of them. It is nil for other clients.
 	Accepted []string

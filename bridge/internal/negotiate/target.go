@@ -17,10 +17,10 @@ import (
 // pod, or it reaches the kubelet through a proxy subresource. The zero Target stands for any other
 // request.
 //
-// edge passes a proxied target on without parsing the stream. Its Verb is the kubelet's word: exec,
-// attach, portForward or run.
+// If the request goes through a proxy subresource, edge does not parse the stream. The Verb is then
+// the one in the kubelet's path: exec, attach, portForward or run.
 type Target struct {
-	Verb      string // exec, attach or portforward; the kubelet's word if Proxied is set
+	Verb      string // exec, attach or portforward; that of the kubelet's path if Proxied is set
 	Namespace string
 	Pod       string
 

@@ -31,8 +31,8 @@ type link struct {
 	last     atomic.Int64 // the last stream that the peer will process; -1: no GOAWAY has arrived
 	in       frames
 
-	toWrite chan []byte      // from Write to writeLoop
-	written chan writeResult // from writeLoop to Write
+	toWrite chan []byte      // bytes that Write passes to writeLoop
+	written chan writeResult // results that writeLoop passes to Write
 	closing chan struct{}    // closed by Close
 
 	settled chan struct{} // closed when edge has acknowledged the peer's SETTINGS, or at Close

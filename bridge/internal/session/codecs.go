@@ -210,7 +210,7 @@ func (p codecs) relayPorts(s *session) {
 // The upstream session that was opened before the 101 carries no connection: it is the sentinel,
 // whose end ends the client's session.
 func (p codecs) relayFanout(s *session) {
-	var none spdy.Table // for the sentinel, which has no connections
+	var none spdy.Table // streams of the sentinel, which has no connections
 	forward := twoWay{session: s}
 	up, down := upTransport(s.up, p.up.Protocol == negotiate.WebSocket), downTransport(s.down, p.Kind == negotiate.Tunnel)
 	forward.upTunnel = up.tunnel

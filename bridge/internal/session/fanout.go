@@ -39,7 +39,7 @@ type fanout struct {
 	// mu guards the fields from conns to stopped, and fields of other types whose comments name
 	// fanout.mu. It is never held during I/O.
 	mu       sync.Mutex
-	conns    map[uint32]*forwardConn  // by the ids of both their streams
+	conns    map[uint32]*forwardConn  // the connections, by the ids of their two streams
 	halves   map[string]*forwardConn  // connections with one open stream so far, by request id
 	sessions []*forwardSession        // upstream sessions that can take a connection
 	readers  map[*forwardSession]bool // upstream sessions with a running read goroutine
@@ -311,7 +311,7 @@ func (f *fanout) stop() {
 // connection and has its own.
 func (f *fanout) keepalive() {
 	for _, l := range f.live() {
-		if l.leg.IsReading() { // for the reason see session.keepalives
+		if l.leg.IsReading() { // else no keepalive: see session.keepalives
 			l.leg.Keepalive()
 		}
 	}

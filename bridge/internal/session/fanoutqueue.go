@@ -15,7 +15,7 @@ const maxQueued = 256 << 10
 type connQueue struct {
 	mu       sync.Mutex
 	pieces   []queuedChunk
-	bytes    int        // in the queue, or taken and not given back
+	bytes    int        // bytes in the queue, or taken and not given back
 	fin      bool       // the client has ended its data
 	finTaken bool       // take has returned queueFin
 	end      queueEvent // queueClientGone, queueReset or queueDropped; 0: none yet

@@ -31,7 +31,7 @@ func newUnreadWebSocket() *unreadWebSocket {
 // unreadKeepalive creates the keepalives of one leg.
 type unreadKeepalive struct {
 	own    [ws.OwnSize]byte // payload of edge's pings, which identifies the pongs to them
-	client bool             // whether the leg leads upstream, where frames are masked
+	client bool             // true: the leg to upstream, where frames are masked
 	closed *atomic.Bool
 	// pinged is true if a ping of the other side has passed since the last keepalive. That ping
 	// served as a keepalive. edge's own ping could replace it: a peer may answer the last ping only

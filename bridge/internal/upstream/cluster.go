@@ -26,8 +26,8 @@ import (
 // work.
 type Cluster struct {
 	base          *url.URL
-	Impersonating route // for requests with edge's own credential, which it sends
-	Passthrough   route // for requests that carry the client's own credential
+	Impersonating route // transports that send edge's own credential
+	Passthrough   route // transports for requests with the client's own credential
 
 	streaming Streaming
 	review    reviewFunc

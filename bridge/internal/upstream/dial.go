@@ -27,7 +27,7 @@ type dialFunc = func(ctx context.Context, network, address string) (net.Conn, er
 type dialer struct {
 	tcp     dialFunc
 	address string      // HOST:PORT of the API server
-	config  *tls.Config // for upgrade connections to the API server
+	config  *tls.Config // TLS configuration of connections for upgrades
 }
 
 func newDialer(cfg *rest.Config, base *url.URL, config *tls.Config) *dialer {

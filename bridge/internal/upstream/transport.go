@@ -25,7 +25,7 @@ type connectionMaker struct {
 	dialer *dialer
 	tls    *tls.Config
 	proxy  func(*http.Request) (*url.URL, error)
-	plain  dialFunc // for plain requests
+	plain  dialFunc // opens connections for plain requests
 }
 
 func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, error) {
