@@ -72,8 +72,9 @@ func TestSessionBegins(t *testing.T) {
 	}
 }
 
-// TestEachBeginningEnds checks that a session of any dialect has one log line at its beginning and
-// one at its end, and that both have the same values. A refused request must have neither.
+// TestEachBeginningEnds checks that each session, whatever the client's protocol, has one log line
+// at its beginning and one at its end, and that both have the same values. A refused request must
+// have neither.
 func TestEachBeginningEnds(t *testing.T) {
 	api, _ := running(t)
 	api.rest = echo

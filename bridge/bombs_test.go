@@ -249,7 +249,7 @@ var bombDialects = []bombDialect{
 	{name: "tunnel", path: forwardPath, protocol: bombTunnelProtocol, tunnel: true, first: bombPair(0)},
 }
 
-// dial begins a session in the dialect d.
+// dial begins a session in the protocol d.
 func (d bombDialect) dial(t *testing.T, w *world, path string) *rawConn {
 	if d.tunnel {
 		return w.rawWebSocket(t, path, d.protocol)
@@ -257,7 +257,7 @@ func (d bombDialect) dial(t *testing.T, w *world, path string) *rawConn {
 	return w.rawSPDY(t, path, d.protocol)
 }
 
-// wrap packs SPDY bytes as the dialect d carries them: in a WebSocket message if d is a tunnel,
+// wrap packs SPDY bytes as the protocol d carries them: in a WebSocket message if d is a tunnel,
 // else unchanged.
 func (d bombDialect) wrap(said string) string {
 	if d.tunnel {
@@ -490,7 +490,7 @@ func webSocketBombs() []webSocketBomb {
 	return bombs
 }
 
-// bombWebSockets are the WebSocket dialects whose frames edge reads.
+// bombWebSockets are the WebSocket subprotocols whose frames edge parses.
 var bombWebSockets = []struct{ name, kind, path, protocol string }{
 	{"v5", "exec", bombExec, "v5.channel.k8s.io"},
 	{"v4", "exec", bombExec, "v4.channel.k8s.io"},

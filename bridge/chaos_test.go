@@ -18,9 +18,10 @@ import (
 	"edge/bridge"
 )
 
-// TestChaos runs clients and API servers of every dialect that write, read, stall, violate the
-// protocol, disconnect and end at random. After the clients have disconnected, every session must
-// have ended; the package's leak check proves the same for every goroutine.
+// TestChaos runs clients and API servers of every dialect (protocol and subprotocol) that write,
+// read, stall, violate the protocol, disconnect and end at random. After the clients have
+// disconnected, every session must have ended. The package's leak check proves the same for every
+// goroutine.
 func TestChaos(t *testing.T) {
 	const sessions = 180
 	for _, streaming := range upstreams {
@@ -78,7 +79,7 @@ func wild(r *rand.Rand, c net.Conn, in *bufio.Reader, dialect string) {
 	}
 	switch r.IntN(4) {
 	case 0:
-		tcpOf(c).SetLinger(0) // a reset
+		tcpOf(c).SetLinger(0) // the close becomes a reset
 		tcpOf(c).Close()
 	case 1:
 		c.(*tls.Conn).CloseWrite()

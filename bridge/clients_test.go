@@ -25,7 +25,7 @@ func clientNamed(name string) execClient {
 	panic("no client " + name)
 }
 
-// execClient is a client of one exec dialect.
+// execClient is a client of exec in one dialect (protocol and subprotocol).
 type execClient struct {
 	name      string
 	websocket bool
@@ -35,8 +35,8 @@ type execClient struct {
 	codes     bool // the dialect carries exit codes
 }
 
-// execClients are the exec dialects that edge translates, except SPDY v1: with v1, the end of
-// client-go's own stream is a race. TestSPDYWire covers v1.
+// execClients are clients in all exec dialects that edge translates, except SPDY v1: with v1, the
+// end of client-go's own stream is a race. TestSPDYWire covers v1.
 var execClients = []execClient{
 	{name: "websocket v5", websocket: true, protocol: "v5.channel.k8s.io", stdinEnds: true, codes: true},
 	{name: "websocket v4", websocket: true, protocol: "v4.channel.k8s.io", codes: true},

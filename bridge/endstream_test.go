@@ -8,9 +8,9 @@ import (
 	"edge/bridge"
 )
 
-// TestEndStream checks that EndStream ends one session of several by its ID, in every dialect. The
-// client must receive the reason, and that the command's outcome is unknown. The session's end must
-// have the given cause. The other sessions must continue.
+// TestEndStream checks that EndStream ends one session of several by its ID, in every dialect
+// (protocol and subprotocol). The client must receive the reason, and that the command's outcome is
+// unknown. The session's end must have the given cause. The other sessions must continue.
 func TestEndStream(t *testing.T) {
 	seen := new(witness)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {

@@ -112,8 +112,8 @@ func scripts() []script {
 	}
 }
 
-// TestExec checks that client-go sees the same result of a command through edge, in every dialect,
-// as without edge.
+// TestExec checks that client-go sees the same result of a command through edge as without edge, in
+// every dialect (protocol and subprotocol).
 func TestExec(t *testing.T) {
 	for _, s := range scripts() {
 		t.Run(s.name, func(t *testing.T) {

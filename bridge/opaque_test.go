@@ -94,7 +94,7 @@ func TestOpaqueSubprotocols(t *testing.T) {
 func TestOpaqueEmptySubprotocol(t *testing.T) {
 	server := xwebsocket.Server{
 		Handler: func(*xwebsocket.Conn) {},
-		Handshake: func(c *xwebsocket.Config, _ *http.Request) error { // wsstream in Kubernetes does the same
+		Handshake: func(c *xwebsocket.Config, _ *http.Request) error { // as Kubernetes itself does
 			c.Protocol = []string{""}
 			return nil
 		},

@@ -43,10 +43,10 @@ type slowClient struct {
 	base64 bool
 }
 
-// slowVersions are the WebSocket dialects of the slow clients.
+// slowVersions are the WebSocket subprotocols of the slow clients.
 var slowVersions = []string{"v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io"}
 
-// slowClients begins one exec in each dialect and returns the clients.
+// slowClients begins one exec in each dialect (protocol and subprotocol) and returns the clients.
 func slowClients(t *testing.T, w *world) []slowClient {
 	t.Helper()
 	clients := []slowClient{{name: "spdy v4", rawConn: w.rawSPDY(t, slowPath, "v4.channel.k8s.io")}}
@@ -103,7 +103,7 @@ func (c slowClient) read(stdout io.Writer) (status string, err error) {
 	}
 }
 
-// piece returns a frame, in the client's dialect, with slowPiece bytes of stdin.
+// piece returns a frame, in the client's protocol, with slowPiece bytes of stdin.
 func (c slowClient) piece() string {
 	payload := strings.Repeat("stdin...", slowPiece/8)
 	if c.spdy != nil {

@@ -20,8 +20,9 @@ import (
 	"edge/impersonate"
 )
 
-// serveUpgrade serves a stream. It chooses the client's dialect and requests an upgrade from
-// upstream. It answers the client with a 101 only after a valid 101 from upstream.
+// serveUpgrade serves a stream. It chooses the client's dialect (protocol and subprotocol) and
+// requests an upgrade from upstream. It answers the client with a 101 only after a valid 101 from
+// upstream.
 func (h *Handler) serveUpgrade(w http.ResponseWriter, r *http.Request, id impersonate.Identity, seen *observed) {
 	d, err := negotiate.Choose(r)
 	var key *refusalKey // nil: the refusal of this request is not remembered

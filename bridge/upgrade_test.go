@@ -12,7 +12,8 @@ import (
 // proxyPath is the path of a WebSocket that edge relays without reading it.
 const proxyPath = "/api/v1/namespaces/default/services/web:80/proxy/console"
 
-// upgrades are the header lines of an upgrade request in each client dialect.
+// upgrades are the header lines of an upgrade request in each client dialect (protocol and
+// subprotocol).
 var upgrades = map[string][]string{
 	"websocket base64": askWebSocket(execPath, "Sec-WebSocket-Protocol: v4.base64.channel.k8s.io"),
 	"ports":            askWebSocket(forwardPath+"?ports=80", "Sec-WebSocket-Protocol: v4.channel.k8s.io"),

@@ -219,8 +219,8 @@ func TestClientGoneWhileStalled(t *testing.T) {
 	}
 }
 
-// TestCloseOfAStalledReader checks a v5 client that sends Close, but neither reads nor disconnects.
-// Its session must end after edge's linger time.
+// TestCloseOfAStalledReader checks a client of v5.channel.k8s.io that sends Close, but neither
+// reads nor disconnects. Its session must end after edge's linger time.
 func TestCloseOfAStalledReader(t *testing.T) {
 	out := new(counter)
 	w := newWorld(t, (&apiServer{run: func(p *process) error {

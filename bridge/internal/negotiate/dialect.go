@@ -56,9 +56,9 @@ var spdyVersions = []string{
 	remotecommand.StreamProtocolV4Name, remotecommand.StreamProtocolV3Name, remotecommand.StreamProtocolV2Name, remotecommand.StreamProtocolV1Name,
 }
 
-// channelVersions are the channel subprotocols of exec and attach over WebSocket. As in wsstream,
-// the first supported one in the client's list is used. A client that offers none gets v1 without a
-// name in the answer.
+// channelVersions are the channel subprotocols of exec and attach over WebSocket. edge uses the
+// first one in the client's list, as Kubernetes' package wsstream does. A client that offers none
+// gets v1, and the answer does not name it.
 var channelVersions = map[string]ws.Dialect{
 	ws.V1: ws.V1Channel, ws.V1Base64: ws.V1Base64Channel, ws.V4: ws.V4Channel, ws.V4Base64: ws.V4Base64Channel,
 }
@@ -139,8 +139,8 @@ func (d Dialect) chooseWebSocket(r *http.Request) (Dialect, error) {
 }
 
 // passSPDY makes d an SPDY upgrade that edge passes on without parsing it, because its path may
-// lead to a stream that edge does not serve itself. The method stays, and the server behind the
-// path chooses the stream protocol.
+// lead to a stream that edge does not serve itself. The request keeps its method, and the server
+// behind the path chooses the stream protocol.
 func (d Dialect) passSPDY(r *http.Request) (Dialect, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
 		return d, status.BadRequest(status.ReasonDialect, "invalid SPDY upgrade request: the method must be POST or GET")
@@ -193,7 +193,7 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 		d.Kind, known = SPDYPorts, []string{spdy.PortForwardV1}
 	}
 	offered := listHeader(r.Header.Values(httpstream.HeaderProtocolVersion))
-	for _, version := range offered { // the first supported one in the client's list is used
+	for _, version := range offered { // use the first supported one in the client's list
 		if slices.Contains(known, version) {
 			d.Subprotocol = version
 			break

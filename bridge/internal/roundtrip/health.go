@@ -109,7 +109,8 @@ func (h *health) look() {
 	}
 }
 
-// due returns when the next PING must be sent, as the time since link.born.
+// due returns when the next PING must be sent, as the time since the connection was opened
+// (link.born).
 func (h *health) due(waits bool, read int64) time.Duration {
 	since := h.since.Load()
 	hasPonged := since <= read && read == h.ponged.Load() // a PONG was the last read

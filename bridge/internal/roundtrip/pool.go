@@ -235,7 +235,7 @@ func (p *pool) open() (*conn, *http1Conn, error) {
 	return shared, nil, err
 }
 
-// A conn is an HTTP/2 connection.
+// A conn is an HTTP/2 connection of a pool.
 type conn struct {
 	pool *pool
 	link *link
@@ -317,7 +317,7 @@ func (a *attempt) wrote() {
 	}
 }
 
-// roundTrip sends req. The caller has reserved the request on c.
+// roundTrip sends req on c. The caller has reserved capacity for it.
 func (c *conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response, verdict, error) {
 	a := &attempt{link: c.link}
 	a.trace.WroteHeaders = a.wrote

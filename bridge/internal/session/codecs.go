@@ -14,8 +14,8 @@ import (
 	"edge/streams/ws"
 )
 
-// codecs holds the dialects (protocols) of a session's two legs. It creates the sources, which
-// decode frames, and the sinks, which encode them.
+// codecs holds the dialects (protocols) of a session's two connections. It creates the sources,
+// which decode frames, and the sinks, which encode them.
 type codecs struct {
 	negotiate.Dialect
 	up negotiate.Offer
@@ -26,8 +26,8 @@ type codecs struct {
 	unread *unreadWebSocket
 }
 
-// clientKeepalive returns the function that appends a keepalive for the client's leg, or nil.
-// upstreamKeepalive does the same for the API server's leg.
+// clientKeepalive returns the function that appends a keepalive for the connection to the client,
+// or nil. upstreamKeepalive does the same for the connection to the API server.
 func (p codecs) clientKeepalive() func([]byte, bool) []byte {
 	switch p.Kind {
 	case negotiate.WebSocketExec, negotiate.WebSocketPorts, negotiate.Tunnel:
@@ -55,8 +55,9 @@ func (p codecs) upstreamKeepalive() func([]byte, bool) []byte {
 	return keepaliveSPDY(1)
 }
 
-// run connects the session's legs by sources and sinks, and relays. It returns true if the session
-// continues in other goroutines; the last of these calls over.
+// run creates the decoders (sources) and encoders (sinks) for the session's two connections, and
+// relays. It returns true if the session continues in other goroutines; the last of these calls
+// over.
 func (p codecs) run(s *session, over func()) (left bool) {
 	switch p.Kind {
 	case negotiate.WebSocketExec, negotiate.SPDYExec:
@@ -91,8 +92,8 @@ func (p codecs) relayExec(s *session, over func()) (left bool) {
 	return e.run(over)
 }
 
-// execUpstream sets the source and sink of an exec towards the API server. It returns a function
-// that opens the streams there.
+// execUpstream sets the decoder (source) and encoder (sink) of an exec for the connection to the
+// API server. It returns a function that opens the streams there.
 func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() error) {
 	if p.up.Protocol == negotiate.WebSocket {
 		version := ws.V5Channel
@@ -111,8 +112,9 @@ func (p codecs) execUpstream(e *execSession, r *streams.Reader) (begin func() er
 	return sink.Open
 }
 
-// execClient sets the source and sink of an exec towards the client, and how the exec ends in the
-// client's dialect. It returns a function that informs the client that the session has begun.
+// execClient sets the decoder (source) and encoder (sink) of an exec for the connection to the
+// client, and how the exec ends in the client's dialect. It returns a function that informs the
+// client that the session has begun.
 func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() error) {
 	if p.Kind == negotiate.WebSocketExec {
 		src, sink := ws.NewExecServerSource(r, e.down, p.Version), ws.NewExecServerSink(e.down.Coalesced(), p.Version)

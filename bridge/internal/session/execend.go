@@ -92,8 +92,8 @@ func (e *execSession) endOutput(err error, status []byte, ended map[streams.Role
 }
 
 // writeOutcome sends the client the outcome, with the Status last, and half-closes the client's
-// leg. Then the input loop waits up to Linger for the client to close. A slow client loses nothing
-// as long as it reads.
+// connection. Then the input loop waits up to Linger for the client to close. A slow client loses
+// nothing as long as it reads.
 func (e *execSession) writeOutcome(status []byte) {
 	e.up.Cut()
 	cause := e.cause()

@@ -7,8 +7,8 @@ import (
 	"edge/streams"
 )
 
-// run relays an exec until the outcome is known or a leg ends. It returns true if the session
-// continues in other goroutines; the last of these calls over.
+// run relays an exec until the outcome is known or one of the session's connections ends. It
+// returns true if the session continues in other goroutines; the last of these calls over.
 func (e *execSession) run(over func()) (left bool) {
 	e.inputDone, e.outputDone, e.closeReceived = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	input := e.inputLoop(func() { close(e.inputDone) })

@@ -43,8 +43,8 @@ func unknownOutcome(cause error) metav1.Status {
 		fmt.Sprintf("edge: the session ended before the command's outcome was known: %s", why))
 }
 
-// plainStatus returns the text that dialects before v4 use for a Status: nothing for success, and
-// otherwise the message.
+// plainStatus returns the text that subprotocols before v4 use for a Status: nothing for success,
+// and otherwise the message.
 func plainStatus(status []byte) []byte {
 	var s metav1.Status
 	if err := json.Unmarshal(status, &s); err != nil {

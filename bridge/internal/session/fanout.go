@@ -29,7 +29,7 @@ type fanout struct {
 	*session
 	again       func(context.Context) (upstream.Answer, error) // opens one more upstream session
 	keepaliveOf func() func([]byte, bool) []byte               // keepalives of one upstream session
-	client      spdyTransport                                  // the client's leg
+	client      spdyTransport                                  // SPDY to the client
 	source      *spdy.PortServerSource
 	table       spdy.Table // streams of the client
 
@@ -168,7 +168,7 @@ func (f *fanout) enqueue(c *forwardConn, b []byte) {
 			f.mu.Unlock()
 			f.reset(c)
 			if cut {
-				carrier.leg.Cut() // its read goroutine resets its other connections
+				carrier.leg.Cut() // the session's read goroutine resets its other connections
 			}
 			return
 		}
@@ -218,7 +218,7 @@ func (f *fanout) reset(c *forwardConn) {
 	}
 }
 
-// retire removes a connection from the fanout and from its upstream session.
+// retire removes a connection that has ended from the port-forward and from its upstream session.
 func (f *fanout) retire(c *forwardConn) {
 	c.queue.close(queueDropped)
 	f.mu.Lock()
@@ -244,7 +244,7 @@ func (f *fanout) retire(c *forwardConn) {
 func (f *fanout) inputEnded() { f.hasSettled() }
 
 // settle runs after the client's last frame. It waits until upstream has the client's data and has
-// accepted all streams, at most for Linger.
+// accepted all streams, for at most Linger.
 func (f *fanout) settle(*twoWay) {
 	f.settleOnce.Do(func() {
 		defer f.hasSettled()

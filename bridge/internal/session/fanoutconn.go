@@ -102,7 +102,7 @@ func (c *forwardConn) pump() {
 			return
 		}
 	}
-	carrier.leg.Cut() // the read goroutine then resets the connections
+	carrier.leg.Cut() // the session's read goroutine then resets its connections
 }
 
 // upData returns the upstream data stream. It is valid after forwardSession.open.

@@ -11,8 +11,9 @@ import (
 // one upstream session per connection).
 
 const (
-	// maxForwardSessions is the maximum number of upstream sessions of one client's session,
-	// including the sentinel. Sessions that are closing, which takes up to Linger, do not count.
+	// maxForwardSessions is the maximum number of upstream sessions of one client's port-forward,
+	// including the sentinel, which carries no connection. Sessions that are closing, which takes
+	// up to Linger, do not count.
 	maxForwardSessions = 32
 )
 
@@ -54,9 +55,9 @@ func (f *fanout) pick() (l *forwardSession, isNew bool) {
 	return slices.MinFunc(f.sessions, func(a, b *forwardSession) int { return a.load() - b.load() }), false
 }
 
-// load orders sessions: the one with the least gets the next connection. A session that does not
-// read its data, or that may contain unread data, has a much higher load. The caller holds
-// fanout.mu.
+// load orders the upstream sessions of a port-forward: the session with the least load gets the
+// next connection. A session that does not read its data, or that may contain unread data, has a
+// much higher load. The caller holds fanout.mu.
 func (l *forwardSession) load() int {
 	n := l.users
 	if l.unclean {
@@ -94,8 +95,8 @@ func (l *forwardSession) detach(c *forwardConn) {
 	}
 }
 
-// startIdle closes the session after Times.Idle, unless it gets a connection. The session has
-// carried none so far. The caller holds fanout.mu.
+// startIdle closes the upstream session after Times.Idle, unless it gets a connection. The session
+// has carried no connection so far. The caller holds fanout.mu.
 func (l *forwardSession) startIdle() {
 	l.idleCount++
 	rest := l.idleCount
@@ -108,15 +109,15 @@ func (l *forwardSession) startIdle() {
 	})
 }
 
-// stopIdle stops the idle timer. The caller holds fanout.mu.
+// stopIdle stops the timer of startIdle. The caller holds fanout.mu.
 func (l *forwardSession) stopIdle() {
 	if l.idle != nil {
 		l.idle.Stop()
 	}
 }
 
-// closeSoon closes a session in order. Its read goroutine ends within Linger. The caller holds
-// fanout.mu.
+// closeSoon closes an upstream session in order. Its read goroutine ends within Linger. The caller
+// holds fanout.mu.
 func (l *forwardSession) closeSoon() {
 	l.f.remove(l)
 	l.leg.Conn.SetDeadline(time.Now().Add(l.f.Times.Linger))

@@ -26,7 +26,7 @@ type connQueue struct {
 	room chan struct{}
 }
 
-// A queuedChunk holds the bytes buf[streams.Headroom:end] of a queue.
+// A queuedChunk is a piece of data in a connQueue: the bytes buf[streams.Headroom:end].
 type queuedChunk struct {
 	buf *streams.Buffer
 	end int

@@ -74,7 +74,8 @@ func (l *forwardSession) dial() {
 	}
 }
 
-// attach creates the leg, source and sinks for the upstream connection in the answer a.
+// attach creates the leg (a connection of a session), the source and the sinks for the upstream
+// connection in the answer a.
 func (l *forwardSession) attach(a upstream.Answer) {
 	l.leg = leg.New(a.Conn, l.f.keepaliveOf(), nil)
 	t := upTransport(l.leg, a.Offer.Protocol == negotiate.WebSocket)
@@ -175,8 +176,8 @@ func (l *forwardSession) relayFrame(frame *streams.Frame) (forward bool, err err
 	return false, nil
 }
 
-// sayGoaway ends the session's output in order: it flushes, sends the tunnel's Close frame, and
-// half-closes the leg.
+// sayGoaway ends an upstream session's output in order: it flushes, sends the tunnel's Close frame,
+// and half-closes the connection.
 func (l *forwardSession) sayGoaway() {
 	l.writing.Lock()
 	defer l.writing.Unlock()

@@ -7,8 +7,8 @@ import (
 	"edge/streams/ws"
 )
 
-// keepaliveInterval is how often edge sends a keepalive on each leg. Load balancers close a
-// connection after 60 s without a byte.
+// keepaliveInterval is how often edge sends a keepalive on each connection of a session. Load
+// balancers close a connection after 60 s without a byte.
 const keepaliveInterval = 20 * time.Second
 
 // keepaliveWebSocket appends a ping. While edge does not read from the peer (paused), it also
@@ -22,8 +22,9 @@ func keepaliveWebSocket(dst []byte, paused bool) []byte {
 	return dst
 }
 
-// keepaliveTunnel appends a ping to the API server and, inside the tunnel, one to the container
-// runtime. The container runtime ends a session that is without any frame for some hours.
+// keepaliveTunnel returns a function that appends a ping to the API server and, inside the tunnel
+// (SPDY inside WebSocket), one to the container runtime. The container runtime ends a session on
+// which no frame arrives for some hours.
 func keepaliveTunnel() func([]byte, bool) []byte {
 	inner := keepaliveSPDY(1)
 	return func(dst []byte, paused bool) []byte {

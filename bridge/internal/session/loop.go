@@ -15,8 +15,8 @@ import (
 type loop struct {
 	*direction
 	session *session
-	relay   func() error // relays until the source ends, or returns streams.ErrIdle
-	end     func(error)  // called after the source has ended
+	relay   func() error // relays until its input ends, or returns streams.ErrIdle
+	end     func(error)  // called after the input has ended
 	atEnd   func()       // called last, also after a panic
 
 	// Functions for new goroutines. They are allocated once, because each wait starts a goroutine.

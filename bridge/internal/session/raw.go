@@ -21,7 +21,7 @@ type rawSource struct {
 	large bool // the last read filled the small buffer, so the next may too
 }
 
-// Next implements streams.Source.
+// Next implements streams.Source: it returns the next bytes as a frame.
 func (s *rawSource) Next() (streams.Frame, error) {
 	b, n, err := s.fill(nil)
 	if n == 0 && err != nil {
@@ -30,8 +30,8 @@ func (s *rawSource) Next() (streams.Frame, error) {
 	return streams.Frame{Kind: streams.Data, Buf: b, Off: streams.Headroom}, nil
 }
 
-// fill reads bytes into a buffer, after a copy of held. b is the buffer: headroom, held and the n
-// new bytes.
+// fill reads bytes into a buffer, after a copy of held. b is the buffer: headroom (free bytes for a
+// frame header), held and the n new bytes.
 func (s *rawSource) fill(held []byte) (b []byte, n int, err error) {
 	b = s.some[:]
 	if s.large {
@@ -64,7 +64,7 @@ const stall = 10 * time.Minute
 // A rawSink writes the bytes of a rawSource at once.
 type rawSink struct{ leg *leg.Leg }
 
-// Write implements streams.Sink.
+// Write implements streams.Sink: it writes the bytes of the frame.
 func (s rawSink) Write(f streams.Frame) error {
 	if len(f.Payload()) == 0 {
 		return nil
@@ -73,5 +73,5 @@ func (s rawSink) Write(f streams.Frame) error {
 	return s.leg.WriteRoom(f.Buf, f.Off)
 }
 
-// Flush implements streams.Sink.
+// Flush implements streams.Sink. It does nothing, because Write keeps nothing back.
 func (rawSink) Flush() error { return nil }

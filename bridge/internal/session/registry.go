@@ -60,7 +60,7 @@ func (g *Registry) Release() {
 	}
 }
 
-// add stores a session whose two legs exist. remove deletes it.
+// add stores a session when its two connections exist. remove deletes it.
 func (g *Registry) add(s *session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

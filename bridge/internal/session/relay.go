@@ -7,18 +7,19 @@ import (
 	"edge/streams"
 )
 
-// direction is one of the relay's two loops. It moves frames from one leg's source to the other
-// leg's sink, and is independent of the dialects.
+// direction is one of the relay's two loops. It moves frames from the source, which decodes them
+// from one connection, to the sink, which encodes them for the other connection. It is independent
+// of the dialects.
 type direction struct {
 	src  streams.Source
 	sink streams.Sink
-	// coalescing is the leg that sink writes to, if that leg collects writes until flushLeg; nil if
-	// sink writes at once.
+	// coalescing is the connection that sink writes to, if it collects writes until flushLeg is
+	// called; nil if sink writes at once.
 	coalescing *leg.Leg
 	writeErr   error // first error of the sink; later frames are read and dropped
 
 	reader  *streams.Reader // the reader of src
-	fromLeg *leg.Leg        // the leg that src reads
+	fromLeg *leg.Leg        // the connection that src reads
 	// mayIdle permits src to return streams.ErrIdle when fromLeg is idle, see loop.
 	mayIdle bool
 
@@ -37,9 +38,10 @@ func (d *direction) beforeWait() error {
 }
 
 // run relays until the source ends, and returns the source's error. For each frame it calls see
-// first, which may keep the frame (false) or stop the loop (an error). A failure of the sink does
-// not stop the loop. The loop that reads from the sink's leg will report that failure. Also, a peer
-// from which edge does not read could not send its Close or GOAWAY.
+// first, which may keep the frame (false) or stop the loop (an error). If a write to the sink
+// fails, the loop continues and drops the frames. The loop that reads from the sink's connection
+// will report that failure. Also, a peer from which edge does not read could not send its Close or
+// GOAWAY.
 func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -62,21 +64,21 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 		if forward {
 			d.write(*f)
 		}
-		// Clear the frame: its payload is in a buffer that is returned to the pool while the source
-		// is idle.
+		// Clear the frame, whose payload is in a buffer: the source returns the buffer to a pool
+		// while no bytes arrive.
 		*f = streams.Frame{}
 	}
 }
 
-// write writes a frame unless the sink has failed.
+// write writes a frame to the sink, unless an earlier write has failed.
 func (d *direction) write(f streams.Frame) {
 	if d.writeErr == nil {
 		d.writeErr = d.sink.Write(f)
 	}
 }
 
-// flush writes the bytes that the sink and its leg keep back. The source's reader calls it before
-// it waits. It always returns nil.
+// flush writes the bytes that the sink and its connection keep back. The source's reader calls it
+// before it waits. It always returns nil.
 func (d *direction) flush() error {
 	if d.writeErr == nil {
 		d.writeErr = d.sink.Flush()
@@ -85,14 +87,15 @@ func (d *direction) flush() error {
 	return nil
 }
 
-// flushLeg writes the bytes that the leg has kept back.
+// flushLeg writes the bytes that the sink's connection has kept back.
 func (d *direction) flushLeg() {
 	if d.coalescing != nil && d.writeErr == nil {
 		d.writeErr = d.coalescing.Flush()
 	}
 }
 
-// closeWrite flushes, and half-closes the leg to. If the sink has failed, it cuts the leg instead.
+// closeWrite flushes, and half-closes the connection to. If a write to the sink has failed, it cuts
+// that connection instead.
 func (d *direction) closeWrite(to *leg.Leg) {
 	d.flush()
 	if d.writeErr != nil {

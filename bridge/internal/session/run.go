@@ -39,7 +39,7 @@ func (g *Registry) Run(p Params) {
 	go g.relay(s, codecs{Dialect: p.Dialect, up: p.Offer, again: p.Again}, p.ClientConn, p.UpstreamConn)
 }
 
-// relay creates the session's legs and runs the session to its end.
+// relay prepares the session's two connections, client and server, and runs the session to its end.
 func (g *Registry) relay(s *session, p codecs, client, server net.Conn) {
 	if p.Passed == negotiate.WebSocket {
 		p.unread = newUnreadWebSocket()

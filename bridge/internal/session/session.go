@@ -12,10 +12,11 @@ import (
 
 // Times are the timeouts and intervals of a session. Only tests change them.
 type Times struct {
-	// Keepalive is how often edge sends a keepalive on each leg. Load balancers close a connection
-	// after 60 s without a byte.
+	// Keepalive is how often edge sends a keepalive on each connection of a session. Load balancers
+	// close a connection after 60 s without a byte.
 	Keepalive time.Duration
-	// Linger is how long an ended session waits for its peers to close.
+	// Linger is how long edge waits, after a session has ended, until the client and the API server
+	// close their sides.
 	Linger time.Duration
 	// Answer is how long edge waits for the client's Close in answer to its own. RFC 6455 section
 	// 5.5.1 requires that Close, and it arrives within one round trip.
@@ -26,7 +27,7 @@ type Times struct {
 	// HoldBack is how long one connection of a port-forward may hold up the others. It applies if
 	// the connection has its own upstream session and that session reads no bytes.
 	HoldBack time.Duration
-	// Idle is how long an upstream session is kept that has no connection yet.
+	// Idle is how long edge keeps an upstream session of a port-forward that has no connection yet.
 	Idle time.Duration
 }
 
@@ -66,7 +67,8 @@ type session struct {
 	Times
 
 	down, up *leg.Leg
-	// idlePoller waits for legs whose loops have given up their goroutine. nil: a goroutine waits.
+	// idlePoller waits for bytes on connections whose relay loops have given up their goroutine.
+	// nil: a goroutine waits.
 	idlePoller *leg.IdlePoller
 	// upstreams is the number of upstream sessions that a port-forward used; 0: it used one.
 	upstreams int
@@ -80,7 +82,7 @@ type session struct {
 		sync.Mutex
 		timer *time.Timer
 		done  bool
-		also  func() // sends the keepalives of legs that come and go; may be nil
+		also  func() // keepalives of further upstream sessions; may be nil
 	}
 
 	end struct {
@@ -114,7 +116,7 @@ func (s *session) clientLost() {
 	}
 }
 
-// abort closes both legs at once.
+// abort closes both connections of the session at once.
 func (s *session) abort(cause error) {
 	s.setCause(cause)
 	s.up.Cut()
@@ -142,7 +144,7 @@ func (s *session) describe() []any {
 // logBegin logs the begin of a session. If edge is killed later, at least this line exists.
 func (s *session) logBegin() { s.log.Info("session began", s.describe()...) }
 
-// finish closes both legs, waits for their goroutines and logs the end.
+// finish closes both connections of the session, waits for their goroutines and logs the end.
 func (s *session) finish() {
 	s.tick.Lock()
 	s.tick.done = true
@@ -220,7 +222,7 @@ func (s *session) keepalives() {
 }
 
 // alsoKeepAlive registers a function that the session's keepalive timer calls too. The function
-// sends the keepalives of legs that come and go.
+// sends keepalives on the further upstream sessions of a port-forward.
 func (s *session) alsoKeepAlive(also func()) {
 	s.tick.Lock()
 	defer s.tick.Unlock()

@@ -8,9 +8,9 @@ import (
 	"edge/streams/ws"
 )
 
-// A spdyTransport carries the SPDY frames of a port-forward: directly on a leg, or in a tunnel
-// (SPDY inside WebSocket) on a leg. Writes to out are coalesced, including the tunnel's Close: see
-// direction.
+// A spdyTransport carries the SPDY frames of a port-forward: directly on a connection, or in a
+// tunnel (SPDY inside WebSocket). Writes to out are collected and leave together, including the
+// tunnel's Close: see direction.
 type spdyTransport struct {
 	in      io.Reader
 	out     streams.Writer

@@ -32,7 +32,7 @@ type twoWayKind interface {
 	// isGoingAway reports whether the client has announced its end. Upstream may then end first.
 	isGoingAway() bool
 	// answersLate reports whether edge answers the client's Close only after upstream has read all
-	// earlier data.
+	// data that the client sent before it.
 	answersLate() bool
 	// awaitOpen waits, after the client has violated its protocol, until upstream can be cut.
 	awaitOpen(most time.Duration)
@@ -40,8 +40,8 @@ type twoWayKind interface {
 	settle(*twoWay)
 	inputEnded()  // called when no more frames come from the client
 	outputEnded() // called when no more frames come from upstream
-	// stop ends everything except the two legs. Afterwards, only the loop to the client writes to
-	// the client.
+	// stop ends everything except the session's two connections. Afterwards, only the loop to the
+	// client writes to the client.
 	stop()
 }
 
@@ -71,11 +71,12 @@ type closeReceiver interface {
 	Closed() (code int, ok bool)
 }
 
-// run returns when both directions have ended.
+// run relays, and returns when both directions have ended.
 //
-// The first source that ends also ends the session. Its loop flushes, sends the final frame to the
-// other leg and half-closes that leg. The other source then has up to Linger to end too. So no data
-// is lost that was sent before the end.
+// The side that ends first, the client or upstream, also ends the session. The loop that reads from
+// this side flushes, sends the final frame to the other side and half-closes the other side's
+// connection. The other side then has up to Linger to end too. So no data is lost that was sent
+// before the end.
 func (t *twoWay) run() {
 	t.inputDone = make(chan struct{})
 	go func() {

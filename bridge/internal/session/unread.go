@@ -11,8 +11,8 @@ import (
 	"edge/streams/ws"
 )
 
-// unreadWebSocket is the common state of the two legs of a WebSocket that edge does not parse. edge
-// sends its own keepalives between the WebSocket's frames until one side sends a Close.
+// unreadWebSocket is the common state of the two connections of a WebSocket that edge does not
+// parse. edge sends its own keepalives between the WebSocket's frames until one side sends a Close.
 type unreadWebSocket struct {
 	down, up unreadKeepalive
 	closed   atomic.Bool // one side has sent a Close
@@ -28,10 +28,11 @@ func newUnreadWebSocket() *unreadWebSocket {
 	return p
 }
 
-// unreadKeepalive creates the keepalives of one leg.
+// unreadKeepalive creates edge's keepalives on one connection of a WebSocket that edge does not
+// parse.
 type unreadKeepalive struct {
 	own    [ws.OwnSize]byte // payload of edge's pings, which identifies the pongs to them
-	client bool             // true: the leg to upstream, where frames are masked
+	client bool             // true: the connection to upstream, where frames are masked
 	closed *atomic.Bool
 	// pinged is true if a ping of the other side has passed since the last keepalive. That ping
 	// served as a keepalive. edge's own ping could replace it: a peer may answer the last ping only
@@ -61,7 +62,8 @@ type unreadSource struct {
 	err     error
 }
 
-// Next implements streams.Source. At the end it returns the bytes that it still holds.
+// Next implements streams.Source: it returns bytes of the WebSocket as a frame. At the end it
+// returns the bytes that it still holds.
 func (s *unreadSource) Next() (streams.Frame, error) {
 	for {
 		if b, off := s.scan(); len(b) > off {
@@ -83,7 +85,8 @@ func (s *unreadSource) Next() (streams.Frame, error) {
 	}
 }
 
-// scan returns the next bytes to pass on. In front of them it leaves the headroom for a sink.
+// scan returns the next bytes to pass on. In front of them it leaves headroom: free bytes for a
+// frame header of the sink.
 func (s *unreadSource) scan() (b []byte, off int) {
 	for s.off < len(s.b) {
 		off = s.off
@@ -104,12 +107,12 @@ func (s *unreadSource) scan() (b []byte, off int) {
 // between reports whether the last frame that Next returned ends between two WebSocket frames.
 func (s *unreadSource) between() bool { return s.err == nil && s.passage.Between() }
 
-// unreadSink writes the frames of an unreadSource. It allows keepalives on the leg only between two
-// WebSocket frames, and none after a Close.
+// unreadSink writes the frames that an unreadSource has read. It allows keepalives on the
+// connection only between two WebSocket frames, and none after a Close.
 type unreadSink struct {
 	leg       *leg.Leg
 	src       *unreadSource
-	keepalive *unreadKeepalive // keepalives of leg
+	keepalive *unreadKeepalive // keepalives on the connection leg
 }
 
 // Write implements streams.Sink.
@@ -125,5 +128,5 @@ func (s unreadSink) Write(f streams.Frame) error {
 	return s.leg.WritePart(f.Payload(), s.src.between(), seen.Close)
 }
 
-// Flush implements streams.Sink.
+// Flush implements streams.Sink. It does nothing, because Write keeps nothing back.
 func (unreadSink) Flush() error { return nil }

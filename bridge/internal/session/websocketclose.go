@@ -20,8 +20,8 @@ func (s *session) answerClose(code uint32) {
 	}
 }
 
-// writeClose writes edge's Close and half-closes the leg. Nothing is written after it, not even
-// another Close.
+// writeClose writes edge's Close to the client and half-closes the client's connection. Nothing is
+// written to the client after it, not even another Close.
 func (s *session) writeClose(code uint32) {
 	// The write has a deadline because the client may not read any more.
 	s.down.Conn.SetWriteDeadline(time.Now().Add(s.Linger))

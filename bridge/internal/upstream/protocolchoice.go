@@ -205,8 +205,8 @@ func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (An
 
 // Again returns the function by which a port-forward requests one more upstream session, in the
 // protocol of link. In edge connect (websocket-first) each forwarded connection has its own
-// upstream session, see fanout. In edge serve the connections share one session, as in the API
-// server, and Again returns nil.
+// upstream session. In edge serve the connections share one session, as in the API server, and
+// Again returns nil.
 func (up *Cluster) Again(d Request, link negotiate.Offer) func(context.Context) (Answer, error) {
 	isPortForward := d.Kind == negotiate.SPDYPorts || d.Kind == negotiate.Tunnel
 	if !isPortForward || up.streaming != StreamingWebSocketFirst {
