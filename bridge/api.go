@@ -26,7 +26,7 @@ type (
 	Streaming = upstream.Streaming
 	// Credential is the credential that edge itself uses at the API server.
 	Credential = upstream.Credential
-	// CredentialConfig names the sources of a [Credential].
+	// CredentialConfig names the sources of edge's own credential, see [Credential].
 	CredentialConfig = upstream.CredentialConfig
 )
 
@@ -71,7 +71,7 @@ var (
 	// ErrNoCredential is the error of a request of edge's own if edge has no credential to send to
 	// the API server.
 	ErrNoCredential = upstream.ErrNoCredential
-	// ErrRefused is returned by [Credential.Ready] if the API server does not accept the
+	// ErrRefused is returned by [Credential.Ready] while the API server does not accept edge's own
 	// credential.
 	ErrRefused = upstream.ErrRefused
 )
@@ -80,7 +80,7 @@ var (
 func NewCredential(cfg CredentialConfig) (*Credential, error) { return upstream.NewCredential(cfg) }
 
 // NewTransport returns a transport for edge's own requests. Such requests take the same route to
-// the API server as the requests of clients. close closes the transport.
+// the API server as the requests of clients. The returned function close closes the transport.
 func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err error) {
 	return upstream.NewTransport(cfg)
 }

@@ -120,8 +120,8 @@ func isPreflight(r *http.Request) bool {
 		len(r.Header["Origin"]) > 0 && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// explainPreflight adds to the error, for the log, that the refused request is a preflight. Without
-// this, a reader of "no credential" would search for a missing credential.
+// explainPreflight adds to the error refused, for the log, that the request is a CORS preflight.
+// Without this, a reader of "no credential" would search for a missing credential.
 func explainPreflight(refused error) error {
 	return fmt.Errorf("a browser's preflight from an origin that --cors-allowed-origins does not allow: %w", refused)
 }
@@ -150,7 +150,8 @@ func (w *corsWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// FlushError sends the header as Write does, and then flushes. http.ResponseController calls it.
+// FlushError sends the answer's header as Write does, and then flushes. http.ResponseController
+// calls it.
 func (w *corsWriter) FlushError() error {
 	if !w.begun {
 		w.WriteHeader(http.StatusOK)
@@ -159,8 +160,8 @@ func (w *corsWriter) FlushError() error {
 }
 
 // mark sets the CORS headers of the answer. It adds "Vary: Origin" to every answer, also if the
-// request has no Origin: a cache must not send the answer to a request without Origin to a web
-// page.
+// request has no Origin. Without it, a cache could store the answer to such a request and send it
+// to a web page.
 func (w *corsWriter) mark() {
 	h := w.Header()
 	for name := range h {

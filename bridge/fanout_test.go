@@ -17,7 +17,8 @@ import (
 	"edge/bridge"
 )
 
-// fanoutPorts serves these two ports, in addition to those of the function ports.
+// portDeaf and portAlive are ports that fanoutPorts serves, in addition to those of the function
+// ports.
 const (
 	portDeaf  = 84 // does not read until the end of the test
 	portAlive = 85 // echoes until its connection ends

@@ -11,7 +11,8 @@ import (
 	moby "github.com/moby/spdystream/spdy"
 )
 
-// TestDrainForward checks that a port-forward that edge drains does not end with a normal close.
+// TestDrainForward checks that a port-forward does not end with a normal Close (code 1000) when
+// Drain ends it.
 func TestDrainForward(t *testing.T) {
 	w := newWorld(t, (&apiServer{forward: ports}).start(t))
 	c := w.webSocket(t, forwardPath, "SPDY/3.1+portforward.k8s.io")

@@ -89,7 +89,7 @@ func TestReasons(t *testing.T) {
 		reason bridge.Reason
 		change func(*bridge.Config)
 		api    http.Handler // nil: an API server that answers everything
-		up     *rest.Config // the API server's address, if it is not api
+		up     *rest.Config // configuration for another API server; nil: api
 		before func(*world)
 	}{
 		"nobody":              {ask: get, code: 401, reason: "credential", change: failing(apierrors.NewUnauthorized("Unauthorized"))},

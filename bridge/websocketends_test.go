@@ -168,9 +168,9 @@ func flood(c io.Writer, piece string) {
 	}
 }
 
-// TestHeartbeat checks edge's keepalives for a client. If stdin stalls, edge does not read the
-// client's pings behind it and cannot answer them, so it sends pongs without a ping. Otherwise it
-// sends only pings.
+// TestHeartbeat checks edge's keepalives for a client. While the API server does not read stdin,
+// edge does not read the client's pings, which come after the stdin, and cannot answer them. So
+// edge must also send pongs that answer no ping. Otherwise edge must send only pings.
 func TestHeartbeat(t *testing.T) {
 	api, hold := stalledUpstream(t, "v4.channel.k8s.io")
 	w := newWorld(t, api)

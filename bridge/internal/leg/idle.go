@@ -54,7 +54,7 @@ func (l *Leg) beginWait() {
 	l.reading.Store(true)
 }
 
-// Unpark ends a wait that AwaitReadable or Park began. It is called before the next Read.
+// Unpark ends a wait for bytes that AwaitReadable or Park began. It is called before the next Read.
 func (l *Leg) Unpark() {
 	l.reading.Store(false)
 	l.noteWait(time.Since(l.waitingSince))

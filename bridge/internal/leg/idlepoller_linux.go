@@ -39,15 +39,15 @@ type IdlePoller struct {
 // parkState records whether one connection is parked: whether an IdlePoller waits for its bytes.
 type parkState struct {
 	mu     sync.Mutex
-	poller *IdlePoller // nil: the connection was never parked
+	poller *IdlePoller // where the connection was parked; nil: nowhere yet
 	key    uint64
 	wake   func() // called when bytes arrive; nil: the connection is not parked
 	closed bool
 }
 
-// park calls wake once, in its own goroutine, when conn becomes readable, when its deadline
-// changes, when conn is closed, or when the poller is closed. If there is no poller or the kernel
-// fails, park returns false and never calls wake.
+// park calls the function wake once, on a goroutine of its own, when conn becomes readable, when
+// its deadline changes, when conn is closed, or when the IdlePoller is closed. If there is no
+// IdlePoller or the kernel fails, park returns false and never calls wake.
 func (c *parkState) park(p *IdlePoller, conn syscall.RawConn, wake func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 // a busy leg waits deep inside TLS, which keeps 8 KiB of stack in use. If nothing has arrived for a
 // while, the timer interrupts that wait, and the leg waits without that stack.
 type idleTimer struct {
-	// allowed is true if the leg's loop can handle an interrupted Read. Only the leg's reader uses
-	// it.
+	// allowed is true if the leg's loop can handle a Read that the timer interrupts. Only the leg's
+	// reader uses it.
 	allowed bool
 	running atomic.Bool // whether the timer runs
 

@@ -25,7 +25,7 @@ type interrupts struct {
 var longAgo = time.Unix(1, 0)
 
 // interrupt makes the waiting Read, or the next one, return errWouldBlock. It does nothing if a
-// deadline is set, because the Read ends at the deadline anyway.
+// read deadline is set, because the Read ends at that deadline anyway.
 func (r *interrupts) interrupt() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -35,8 +35,8 @@ func (r *interrupts) interrupt() {
 	}
 }
 
-// wasInterrupted reports whether err was caused by interrupt. The reader calls it, and may then
-// read again.
+// wasInterrupted reports whether interrupt caused err, the error of a Read. The reader calls it,
+// and may then read again.
 func (r *interrupts) wasInterrupted(err error) bool {
 	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false

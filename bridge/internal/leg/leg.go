@@ -29,7 +29,7 @@ type Leg struct {
 	// appendKeepalive appends a keepalive, such as a ping, in the protocol of the leg's peer. nil:
 	// the leg has no keepalives.
 	appendKeepalive func(dst []byte, paused bool) []byte
-	// onLost, if set, is called when a reply or a keepalive cannot be written.
+	// onLost, if not nil, is called when a reply or a keepalive cannot be written.
 	onLost func()
 
 	mu sync.Mutex // held while a frame is written
@@ -40,8 +40,8 @@ type Leg struct {
 	midFrame bool // the last write ended inside a frame, see WritePart
 
 	state   sync.Mutex // guards the fields below; never held during I/O
-	pong    []byte     // the pong to send; a newer one replaces it
-	replies []byte     // replies to send, at most maxReplies+extraReplies bytes
+	pong    []byte     // the encoded pong to send; a newer pong replaces it
+	replies []byte     // encoded replies to send, at most maxReplies+extraReplies bytes
 	// extraReplies is added to maxReplies, in bytes, for replies whose number other code limits. It
 	// is set before the leg is used.
 	extraReplies int
@@ -60,7 +60,7 @@ type Leg struct {
 	moderator readModerator // used by the leg's reader only
 	// shortWaits counts consecutive waits shorter than longWait, up to manyShortWaits.
 	shortWaits int
-	// idle detects that a busy leg has become idle.
+	// idle detects that the leg, after bytes have arrived often, has become idle.
 	idle idleTimer
 	// waitingSince is when the leg's reader began to wait outside Read, see beginWait.
 	waitingSince time.Time
@@ -79,7 +79,8 @@ type pollable interface {
 	readWaitCount() int // number of Reads so far that may have waited
 	resetDrained()      // makes the next non-blocking Read query the kernel
 	await() error       // returns when a Read would not wait
-	// park calls wake once when a Read would not wait. If park returns false, wake is never called.
+	// park lets p call the function wake once when a Read would not wait. If park returns false,
+	// wake is never called.
 	park(p *IdlePoller, wake func()) bool
 	interrupt()              // makes the waiting Read, or the next one, return errWouldBlock
 	gatherFor(time.Duration) // sleeps so that small segments arrive together
@@ -89,8 +90,9 @@ type pollable interface {
 	flush() error            // writes what hold kept back
 }
 
-// New returns a leg for conn. beat appends a keepalive; without it the leg has no keepalives. lost,
-// if not nil, is called when a reply or a keepalive cannot be written.
+// New returns a leg for conn, one connection of a session. beat appends a keepalive; if it is nil,
+// the leg has no keepalives. lost, if not nil, is called when a reply or a keepalive cannot be
+// written.
 func New(conn net.Conn, beat func([]byte, bool) []byte, lost func()) *Leg {
 	l := &Leg{Conn: conn, appendKeepalive: beat, onLost: lost}
 	l.pollable = pollableOf(conn)

@@ -7,9 +7,9 @@ import (
 )
 
 // readModerator delays reads when many small segments arrive, like the interrupt moderation of
-// network cards. Otherwise each segment of a peer that sends many small pieces would cost a
-// wake-up. It counts consecutive waits that returned few bytes while nothing was written to the
-// peer. A peer that waits for an answer is therefore never delayed.
+// network cards. Without a delay, each segment of a peer that sends many small pieces would wake a
+// goroutine. readModerator counts waits in a row that returned few bytes while nothing was written
+// to the peer. A peer that waits for an answer is therefore never delayed.
 type readModerator struct {
 	inRow   int
 	written int64 // Leg.out at the last counted wait

@@ -106,8 +106,9 @@ func (c *pollConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// park calls wake once when a Read would return bytes, the end or an error. IdlePoller does not
-// support deadlines. If a deadline is set, park returns false and the reader waits by itself.
+// park lets the IdlePoller p call the function wake once when a Read would return bytes, the end or
+// an error. An IdlePoller does not support deadlines. If a deadline is set, park returns false and
+// the reader waits by itself.
 func (c *pollConn) park(p *IdlePoller, wake func()) bool {
 	if c.hasDeadline() || !c.parkState.park(p, c.raw, wake) {
 		return false
@@ -174,9 +175,9 @@ func (c *pollConn) resetDrained() { c.drained = false }
 // lowWaterMark, in bytes, ends the delay of gatherFor early: about the size of one TLS record.
 const lowWaterMark = 16 << 10
 
-// gatherFor sleeps for d so that small segments arrive together. Meanwhile the kernel does not
-// report fewer bytes than lowWaterMark: otherwise every segment would wake Go's poller. The kernel
-// always reports the peer's end.
+// gatherFor sleeps for d so that small segments arrive together. Meanwhile the kernel reports
+// readable bytes only if they are at least lowWaterMark: otherwise every segment would wake Go's
+// poller. The kernel always reports the peer's end.
 func (c *pollConn) gatherFor(d time.Duration) {
 	c.lowWater(lowWaterMark)
 	time.Sleep(d)
@@ -184,7 +185,8 @@ func (c *pollConn) gatherFor(d time.Duration) {
 	c.drained = false
 }
 
-// lowWater sets SO_RCVLOWAT to n bytes. If this fails, gatherFor only saves fewer wake-ups.
+// lowWater sets SO_RCVLOWAT to n bytes, see lowWaterMark. If that fails, gatherFor still works, but
+// saves fewer wake-ups.
 func (c *pollConn) lowWater(n int) {
 	c.raw.Control(func(fd uintptr) {
 		syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, n)

@@ -14,7 +14,7 @@ func (l *Leg) Silent() int {
 	return l.silentChecks
 }
 
-// Read reads from the peer. Only the relay loop of the leg calls it.
+// Read reads bytes that the peer has sent. Only the relay loop of the leg calls it.
 func (l *Leg) Read(b []byte) (int, error) {
 	var waits int
 	if l.pollable != nil {

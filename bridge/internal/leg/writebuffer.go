@@ -24,8 +24,8 @@ type writeBuffer struct {
 	holding bool // writes are kept back
 	buf     *[writeBufferSize]byte
 	n       int // number of bytes in buf
-	// err is the first error of a write. Later bytes are not written, because the peer could not
-	// parse them.
+	// err is the first error of a write to the connection. Later bytes are not written, because the
+	// peer could not parse them.
 	err error
 }
 

@@ -218,7 +218,8 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 func (d Dialect) Accept(w http.ResponseWriter, r *http.Request, resp *http.Response) (net.Conn, error) {
 	h := w.Header()
 	switch d.Kind {
-	// No WebSocket library writes this 101, because none accepts every key that API servers accept.
+	// edge writes this 101 itself: no WebSocket library accepts every Sec-WebSocket-Key that API
+	// servers accept.
 	case WebSocketExec, WebSocketPorts, Tunnel:
 		h.Set("Upgrade", WebSocket)
 		h["Sec-WebSocket-Accept"] = []string{AcceptKey(r.Header.Get("Sec-Websocket-Key"))}

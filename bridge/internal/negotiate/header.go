@@ -34,8 +34,9 @@ func hasToken(lines []string, token string) bool {
 }
 
 // isChallengeKey reports whether key is a Sec-WebSocket-Key as RFC 6455 section 4.1 requires. API
-// servers check this only for the tunnel, which they serve with gorilla/websocket. The library
-// below wsstream, x/net, accepts any key.
+// servers check this only for the tunnel (SPDY inside WebSocket), which they serve with
+// gorilla/websocket. For other WebSockets they use Kubernetes' package wsstream, whose library
+// (x/net) accepts any key.
 func isChallengeKey(key string) bool {
 	raw, err := base64.StdEncoding.DecodeString(key)
 	return err == nil && len(raw) == 16

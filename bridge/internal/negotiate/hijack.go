@@ -26,7 +26,7 @@ func Hijack(w http.ResponseWriter) (net.Conn, error) {
 	if n == 0 {
 		return conn, nil
 	}
-	early := make([]byte, n) // at most the size of net/http's buffer
+	early := make([]byte, n) // n is at most the size of net/http's buffer
 	if _, err := io.ReadFull(rw.Reader, early); err != nil {
 		conn.Close()
 		return nil, err

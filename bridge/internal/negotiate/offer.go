@@ -36,9 +36,9 @@ func OfferSPDY(t Target) Offer {
 	return u
 }
 
-// OfferWebSocket returns an offer of v5 channels for t, or of the tunnel for a port-forward. v4
-// cannot signal the end of stdin, so it is offered only if there is no stdin. A server that knows
-// v5 prefers v5.
+// OfferWebSocket returns an offer of v5.channel.k8s.io for t, or of the tunnel (SPDY inside
+// WebSocket) for a port-forward. v4 cannot signal the end of stdin, so it is offered only if there
+// is no stdin. A server that knows v5 prefers v5.
 func OfferWebSocket(t Target, stdin bool) Offer {
 	u := Offer{Method: http.MethodGet, Protocol: WebSocket, Subprotocols: []string{ws.V5}, key: newKey()}
 	switch {
@@ -68,7 +68,7 @@ func newKey() string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-// Name returns the name of the dialect for the log.
+// Name returns the name of the offered protocol for the log.
 func (u Offer) Name() string {
 	if u.Opaque {
 		return "opaque"
@@ -85,7 +85,7 @@ func (u Offer) SetHeader(header http.Header) {
 	}
 	if !u.Opaque {
 		delete(header, httpstream.HeaderProtocolVersion)
-		delete(header, "Origin") // edge has checked it; the API server's client is edge
+		delete(header, "Origin") // edge has checked the client's Origin; edge itself is no browser
 	}
 	if u.key == "" {
 		if len(u.Subprotocols) > 0 {

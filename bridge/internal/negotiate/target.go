@@ -78,9 +78,9 @@ func (t Target) Attributes(verb string) authorizationv1.ResourceAttributes {
 //	/api/v1/namespaces/{ns}/pods/{pod}/proxy/{a path of the kubelet}
 func ParseTarget(u *url.URL) Target { return targetOf(u.EscapedPath()) }
 
-// isDisguised reports whether the path of u is no target as written, but becomes one when a server
-// decodes or cleans it. An API server does so before it forwards a path to a kubelet. edge refuses
-// upgrades on such paths, because two servers must not interpret a path differently.
+// isDisguised reports whether the path of u is not the path of a stream as written, but becomes one
+// when a server decodes or cleans it. An API server does so before it forwards a path to a kubelet.
+// edge refuses upgrades on such paths, because two servers must not interpret a path differently.
 func isDisguised(u *url.URL) bool {
 	return ParseTarget(u) == Target{} && readTarget(path.Clean(u.Path)) != Target{}
 }
@@ -136,7 +136,8 @@ func readTarget(decoded string) Target {
 		return Target{}
 	}
 	switch verb := part[4]; {
-	// A pod in the host network has the kubelet's address, so its proxy leads to the kubelet too.
+	// A pod in the host network has the kubelet's IP address, so the API server's proxy for this
+	// pod leads to the kubelet too.
 	case len(part) > 5 && verb == "proxy":
 		t := kubeletTarget(part[5:])
 		if t.Verb != "" {
@@ -186,9 +187,9 @@ func streamSet(q url.Values) streams.Set {
 	}
 }
 
-// IsEndless reports whether the answer may have no end: watches and followed logs, on any path.
-// Such answers get a narrow HTTP/2 receive window. IsEndless may also report true for other
-// requests; their answers are then no faster than a watch.
+// IsEndless reports whether the answer to r may have no end, as that of a watch or a followed log,
+// on any path. Such answers get a narrow HTTP/2 receive window. IsEndless may also report true for
+// other requests; their answers are then no faster than a watch.
 func IsEndless(r *http.Request) bool {
 	path, raw := r.URL.Path, r.URL.RawQuery
 	// Paths of watches: /api/v1/watch/..., /apis/GROUP/VERSION/watch/...

@@ -64,7 +64,7 @@ func (t *Transport) dial(ctx context.Context, network, address string) (net.Conn
 	return t.cfg.Dial(ctx, network, address)
 }
 
-// dialFunc makes a function a proxy.ContextDialer.
+// dialFunc turns a function into a proxy.ContextDialer.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 func (f dialFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -125,8 +125,8 @@ func tunnel(ctx context.Context, conn net.Conn, via *url.URL, address string) er
 		if err := req.Write(conn); err != nil {
 			return nil, err
 		}
-		// The bytes after the answer are TLS. The TLS client sends first, so that the bufio.Reader
-		// holds no byte of it.
+		// The bytes that follow the proxy's answer are TLS. The TLS client sends first, so the
+		// bufio.Reader has read none of them.
 		return http.ReadResponse(bufio.NewReader(io.LimitReader(conn, proxyAnswer)), req)
 	}()
 	switch {

@@ -9,7 +9,7 @@ var (
 	// ErrNothingDone means that the API server has certainly not processed the request, and that
 	// the request could not be sent again.
 	ErrNothingDone = errors.New("upstream: the API server did not process the request")
-	// ErrUnreached means that edge could not get a connection for the request.
+	// ErrUnreached means that edge could not get a connection to the API server for the request.
 	ErrUnreached = errors.New("upstream: no connection to the API server")
 	// ErrLost means that the connection broke while the request waited for its answer. The API
 	// server may have processed the request.

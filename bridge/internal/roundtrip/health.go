@@ -30,7 +30,7 @@ type health struct {
 	lost func() // closes the connection
 	slow func() // called when a PING is late
 
-	waiting atomic.Int32 // requests without an answer's header
+	waiting atomic.Int32 // requests that wait for their answer's header
 	since   atomic.Int64 // when the first request after the last read began; unit as link.lastRead
 	ponged  atomic.Int64 // link.lastRead when the newest PONG arrived
 	silent  atomic.Bool  // the connection was closed because the peer was silent
@@ -39,7 +39,7 @@ type health struct {
 	mu    sync.Mutex
 	timer *time.Timer // calls the method look
 	over  bool
-	asked bool          // a PING waits for its PONG
+	asked bool          // a PING was sent and has no PONG yet
 	at    time.Duration // when that PING was sent
 	read  int64         // link.lastRead when that PING was sent
 }
@@ -113,7 +113,7 @@ func (h *health) look() {
 // (link.born).
 func (h *health) due(waits bool, read int64) time.Duration {
 	since := h.since.Load()
-	hasPonged := since <= read && read == h.ponged.Load() // a PONG was the last read
+	hasPonged := since <= read && read == h.ponged.Load() // the last bytes read were a PONG
 	if waits && !hasPonged {
 		return time.Duration(max(since, read)) + answerWait
 	}
@@ -145,7 +145,7 @@ func (h *health) late(silence time.Duration) {
 		if !h.link.suspect.Swap(true) {
 			h.slow()
 		}
-		if h.link.lastRead.Load() != h.read { // a byte arrived in between
+		if h.link.lastRead.Load() != h.read { // a byte has arrived: the peer lives
 			h.link.suspect.Store(false)
 		}
 		h.timer.Reset(pongLost - silence)
@@ -165,8 +165,8 @@ type Doubt struct{ at atomic.Int64 } // when a PING was last late, in Unix ns; 0
 
 func (d *Doubt) late() { d.at.Store(time.Now().UnixNano()) }
 
-// Since returns the time after which a connection must have received a byte to get new requests. It
-// is the zero time if no PING was late.
+// Since returns a time for new requests: only a connection that has received a byte after it may
+// get them. It is the zero time if no PING was late.
 func (d *Doubt) Since() time.Time {
 	at := d.at.Load()
 	if at == 0 {

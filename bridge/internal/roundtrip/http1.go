@@ -28,13 +28,14 @@ type http1Conn struct {
 // is enough.
 type singles struct {
 	t    *Transport
-	only atomic.Bool // the newest connection did not negotiate HTTP/2
+	only atomic.Bool // the newest connection negotiated HTTP/1.1
 
 	mu   sync.Mutex
 	idle []*http1Conn // the last element is the most recently used connection
 }
 
-// countedConn counts the bytes written, to find out whether any byte of a request was written.
+// countedConn is a connection that counts the bytes written, to find out whether any byte of a
+// request was written.
 type countedConn struct {
 	*tls.Conn
 	closed func()

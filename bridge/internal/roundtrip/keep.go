@@ -95,7 +95,8 @@ func (b *keptSource) again() (io.ReadCloser, error) {
 	return b.reader(), nil
 }
 
-// Read returns the stored bytes first, then the bytes that it reads from src.
+// Read returns the stored bytes of the body first, then the bytes that it reads from src, the
+// client's body.
 func (r *keptReader) Read(p []byte) (int, error) {
 	b := r.b
 	b.mu.Lock()
@@ -134,7 +135,7 @@ func (b *keptSource) fetch(r *keptReader, p []byte) (int, error) {
 	}
 	b.keep(p[:n])
 	b.turn.Broadcast()
-	if r.closed || r != b.current { // the next reader gets these bytes from data
+	if r.closed || r != b.current { // the next attempt's reader gets these bytes from data
 		return 0, http.ErrBodyReadAfterClose
 	}
 	r.at += n
@@ -188,9 +189,8 @@ func (r *keptReader) Close() error {
 	return nil
 }
 
-// done is called when RoundTrip has returned. It releases the stored bytes, unless the transport
-// still has to read some of them for a second attempt. It returns the error of reading src, or nil
-// at io.EOF.
+// done is called when RoundTrip has returned. It releases the stored bytes, unless a second attempt
+// still has to read some of them. It returns the error of reading src, or nil at io.EOF.
 func (b *keptSource) done(failed bool) error {
 	b.mu.Lock()
 	b.over = true

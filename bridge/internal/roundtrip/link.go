@@ -39,7 +39,7 @@ type link struct {
 	settle  sync.Once
 	opened  atomic.Uint32 // the newest stream whose HEADERS were written
 	out     frames
-	claimed uint32 // the newest stream that belongs to an attempt; guarded by x/net's write lock
+	claimed uint32 // the newest stream that an attempt has claimed; guarded by x/net's write lock
 }
 
 type writeResult struct {

@@ -23,7 +23,7 @@ const (
 	mostConnections = 1 << 15
 	// mostWaiters limits the requests that wait for one new connection; for one more request edge
 	// opens another connection. 100 is the number of streams that x/net allows before the peer's
-	// SETTINGS.
+	// SETTINGS arrive.
 	mostWaiters = 100
 )
 
@@ -69,7 +69,7 @@ func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 			return nil, err
 		case c != nil:
 			return c, nil
-		case d == nil: // without HTTP/2: each request gets its own connection
+		case d == nil: // the server has no HTTP/2: each request gets a connection
 			s, err := p.alone(ctx)
 			if s != nil || err != nil {
 				return s, err
@@ -181,8 +181,8 @@ func (p *pool) make(d *pendingConn) {
 	close(d.done)
 }
 
-// alone opens a connection for one request. If ctx ends first, the connection becomes idle for
-// other requests. alone returns nil, nil if the API server now offers HTTP/2.
+// alone opens an HTTP/1.1 connection for one request. If ctx ends first, the connection becomes
+// idle for other requests. alone returns nil, nil if the API server now offers HTTP/2.
 func (p *pool) alone(ctx context.Context) (sender, error) {
 	type made struct {
 		h   *http1Conn
@@ -269,7 +269,7 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 	return c, nil
 }
 
-// lost closes a connection whose peer is silent.
+// lost closes the connection c, whose peer is silent.
 func (c *conn) lost() {
 	c.link.cut()
 	c.cc.Close()

@@ -17,8 +17,8 @@ const (
 	// mostLosses limits how often the connection of a read-only request may break before the
 	// request fails.
 	mostLosses = 2
-	// firstPause is the pause before the third attempt. Each later pause is twice as long, up to
-	// longestPause, plus up to 10 percent.
+	// firstPause is the pause before the third attempt to send a request. Each later pause is twice
+	// as long, up to longestPause, plus up to 10 percent.
 	firstPause   = 50 * time.Millisecond
 	longestPause = 500 * time.Millisecond
 	// dialPatience is how long, after a request began, edge tries to connect again after a failure.

@@ -27,7 +27,8 @@ type Config struct {
 	Base *url.URL // the URL of the API server
 	// Dial opens the connection below TLS.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is the configuration of every connection. Transport replaces its NextProtos.
+	// TLS is the configuration of every connection. Transport replaces its NextProtos, the
+	// protocols that ALPN offers.
 	TLS *tls.Config
 	// Proxy selects a proxy, as in http.Transport; nil: no proxy.
 	Proxy func(*http.Request) (*url.URL, error)
@@ -42,8 +43,8 @@ type Config struct {
 	// Endless reports whether the answer to a request has no known end, e.g. a watch. Such an
 	// answer always has a narrow receive window.
 	Endless func(*http.Request) bool
-	// Asks states that no request changes anything, whatever its method (e.g. access reviews). Each
-	// request may then be sent again when its connection breaks.
+	// Asks states that no request of this Transport changes anything, whatever its method (e.g.
+	// access reviews). Each request may then be sent again when its connection breaks.
 	Asks bool
 }
 

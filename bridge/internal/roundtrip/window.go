@@ -32,7 +32,8 @@ func (w *Windows) take() bool {
 
 func (w *Windows) give() { w.used.Add(-wideWindow) }
 
-// wideBody is an answer's body that releases its wide window when the body ends or is closed.
+// wideBody is the body of an answer with a wide window (a large HTTP/2 receive window). It releases
+// the window's memory when the body ends or is closed.
 type wideBody struct {
 	io.ReadCloser
 	windows *Windows
@@ -58,7 +59,8 @@ func (b *wideBody) give() {
 	}
 }
 
-// hold releases the wide window when the answer's body ends.
+// hold arranges that the wide window (a large HTTP/2 receive window) of resp is released when the
+// answer's body ends.
 func (w *Windows) hold(resp *http.Response) {
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength == 0 {
 		w.give()

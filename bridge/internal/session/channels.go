@@ -8,17 +8,17 @@ import (
 	"edge/streams/spdy"
 )
 
-// channels is a port-forward over WebSocket channels. All its connections exist from the start, the
-// client cannot end a single one, and the session ends when all have ended. channels also records
-// the client's Close.
+// channels is a port-forward over WebSocket channels, one pair of channels for each port. All its
+// connections exist from the start, the client cannot end a single one, and the session ends when
+// all have ended. channels also records the client's Close.
 type channels struct {
 	symmetric
 	table *spdy.Table // streams of the session's connections
 
 	closed bool // the client has sent its Close
 	code   uint32
-	// hasSpoken is true if the client has sent data. Its Close is then answered only after the pod
-	// has read the data.
+	// hasSpoken is true if the client has sent data. edge then answers the client's Close only
+	// after the pod has read the data.
 	hasSpoken bool
 
 	unanswered int // streams that upstream has not accepted yet

@@ -132,7 +132,7 @@ func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() erro
 	set := p.Streams
 	switch p.Subprotocol {
 	case remotecommand.StreamProtocolV1Name, remotecommand.StreamProtocolV2Name:
-		set.Terminal = false // resize events exist since v3
+		set.Terminal = false // terminal sizes exist since v3
 	}
 	src := spdy.NewExecServerSource(r, e.down, set)
 	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down.Coalesced(), src)
@@ -162,8 +162,9 @@ func (p codecs) firstOutput() streams.Role {
 	return streams.Error
 }
 
-// relayPorts relays the connections of a port-forward. Each of the two SPDY sides may run inside a
-// tunnel. WebSocket channels have ids like SPDY streams.
+// relayPorts relays the connections of a port-forward. SPDY may run inside a tunnel (a WebSocket)
+// on the client's side, on upstream's side, or on both. WebSocket channels get ids like those of
+// SPDY streams.
 func (p codecs) relayPorts(s *session) {
 	var table spdy.Table
 	forward := twoWay{session: s, kind: new(symmetric)}

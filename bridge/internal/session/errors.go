@@ -73,7 +73,7 @@ func (e *brokenError) Unwrap() error { return e.err }
 func (e *brokenError) Cause() Cause  { return CauseUpstreamLost }
 
 // panicError is a bug in edge that ends one session but not the process, as net/http does for
-// requests. A loop returns it as its error, so that the client receives a Status.
+// requests. A relay loop returns panicError, so that the client receives a Status.
 // session.recoverPanic handles a panic outside the loops.
 type panicError struct {
 	value any

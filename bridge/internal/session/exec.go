@@ -37,9 +37,9 @@ type execClient struct {
 	// plainStatus is true if the error stream carries plain text, as in SPDY before v4. No text
 	// then means success.
 	plainStatus bool
-	// reword is true if the client's dialect is one that only API servers and edge speak, and
-	// upstream sends a container runtime's Status. An API server would have changed the message of
-	// that Status.
+	// reword is true if upstream's Status comes from a container runtime, although the client uses
+	// a dialect that only API servers and edge support. An API server would have changed the
+	// message of that Status.
 	reword bool
 	// closeCodes is true for WebSocket: a Close ends the session, and its code can report a
 	// protocol violation.

@@ -84,7 +84,7 @@ func (e *execSession) endOutput(err error, status []byte, ended map[streams.Role
 	case len(status) > 0:
 		e.setCause(errBadStatus)
 	case errors.Is(err, errCompleted):
-		e.setCause(errNoStatus) // upstream sent an empty Status, which v4 never does
+		e.setCause(errNoStatus) // upstream sent an empty Status, which is invalid in v4
 	default:
 		e.setCause(upstreamError(err))
 	}

@@ -35,9 +35,9 @@ func (e *execSession) hasAllStreams() bool {
 	}
 }
 
-// openTime is the minimum duration of a session with a WebSocket upstream. The API server opens the
-// container runtime's streams after its 101 and does not report when they are open. On a busy
-// machine this took more than a second.
+// openTime is the minimum duration of a session whose upstream side is WebSocket. The API server
+// opens the container runtime's streams after its 101 and does not report when they are open. On a
+// busy machine this took more than a second.
 const openTime = 5 * time.Second
 
 // awaitAccepted waits until upstream has accepted the streams, so that the session does not end

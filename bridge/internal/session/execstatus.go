@@ -59,9 +59,9 @@ func plainStatus(status []byte) []byte {
 	return []byte(s.Message)
 }
 
-// apiWords gives a container runtime's Status the message that an API server would have given it
-// when translating. Code, reason and exit code stay, even where the API server would change the
-// code to 500.
+// apiWords returns a container runtime's Status with the message that an API server would have
+// given it when translating. Code, reason and exit code stay, even where the API server would
+// change the code to 500.
 func apiWords(said []byte) []byte {
 	var s metav1.Status
 	if json.Unmarshal(said, &s) != nil || s.Status != metav1.StatusFailure {

@@ -14,11 +14,11 @@ import (
 	"edge/streams/spdy"
 )
 
-// A fanout is a client's port-forward whose connections each have an upstream session of their own.
+// A fanout is a client's port-forward in which each connection has an upstream session of its own.
 // If the pod does not read from one connection, the others continue.
 //
-// The upstream session that was opened before the 101 is the sentinel. It carries no connection.
-// When it ends, the client's session ends.
+// The upstream session that was opened before the 101 is called the sentinel. It carries no
+// connection. When it ends, the client's session ends.
 //
 // One goroutine reads the client's frames. It never waits for upstream, except in enqueue. Each
 // connection has a goroutine that sends the client's data upstream (forwardConn.pump). Each
@@ -43,7 +43,7 @@ type fanout struct {
 	halves   map[string]*forwardConn  // connections with one open stream so far, by request id
 	sessions []*forwardSession        // upstream sessions that can take a connection
 	readers  map[*forwardSession]bool // upstream sessions with a running read goroutine
-	used     int                      // number of upstream sessions so far, with the sentinel
+	used     int                      // number of upstream sessions so far, including the sentinel
 	// closeDeadline is the deadline for sending the client's last data upstream; zero while the
 	// client is connected.
 	closeDeadline time.Time

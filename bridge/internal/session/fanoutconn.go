@@ -17,12 +17,14 @@ type forwardConn struct {
 	queue   *connQueue
 
 	accepted chan struct{} // closed when upstream has accepted both streams
-	// answers counts the accepts so far. Only the read goroutine of the upstream session uses it.
+	// answers counts for how many of the connection's two streams upstream has sent an accept. Only
+	// the read goroutine of the upstream session uses it.
 	answers int
 	retired chan struct{} // closed when the connection is over
 	finSent atomic.Bool   // edge has sent upstream the end of the client's data
 
-	// The fields below are guarded by fanout.mu. The stream ids do not change once both are set.
+	// The fields from data to unclean are guarded by fanout.mu. The stream ids do not change once
+	// both are set.
 	data, failure uint32 // ids of the client's data and error streams; 0: not open yet
 	port          uint16
 	// timeout resets the connection if its second stream is not opened in time, or if the
@@ -50,7 +52,7 @@ func (c *forwardConn) add(id uint32, o spdy.PortOpening) bool {
 	if o.Error {
 		stream = &c.failure
 	} else {
-		c.port = o.Port // as the container runtime does, use the data stream's port
+		c.port = o.Port // the port of the data stream counts, as in the container runtime
 	}
 	if *stream != 0 {
 		return false

@@ -39,7 +39,8 @@ func (f *fanout) assign(c *forwardConn) (*forwardSession, error) {
 	return l, l.err
 }
 
-// pick selects a session, or creates one that must be dialed. The caller holds mu.
+// pick selects an upstream session for a new connection, or creates one that must be dialed. The
+// caller holds f.mu.
 func (f *fanout) pick() (l *forwardSession, isNew bool) {
 	for _, l := range f.sessions {
 		if l.users == 0 {
@@ -71,7 +72,7 @@ func (l *forwardSession) load() int {
 	return n
 }
 
-// remove prevents further connections on l. The caller holds mu.
+// remove makes sure that the upstream session l gets no further connections. The caller holds f.mu.
 func (f *fanout) remove(l *forwardSession) {
 	f.sessions = slices.DeleteFunc(f.sessions, func(other *forwardSession) bool { return other == l })
 }

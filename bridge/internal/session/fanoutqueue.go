@@ -11,7 +11,7 @@ import (
 const maxQueued = 256 << 10
 
 // A connQueue holds, in borrowed buffers, the client's data on one connection that upstream has not
-// read yet. One goroutine puts, one takes, and any may close it.
+// read yet. One goroutine calls put, another take, and any goroutine may call close.
 type connQueue struct {
 	mu       sync.Mutex
 	pieces   []queuedChunk
@@ -20,9 +20,10 @@ type connQueue struct {
 	finTaken bool       // take has returned queueFin
 	end      queueEvent // queueClientGone, queueReset or queueDropped; 0: none yet
 
-	// more has one slot. It is full if there is something to take.
+	// more is a signal with one slot. The slot is full if take can return something.
 	more chan struct{}
-	// room has one slot. It is full if bytes were given back, or if the queue was closed.
+	// room is a signal with one slot. The slot is full if giveBack has made room for more data, or
+	// if the queue was closed.
 	room chan struct{}
 }
 
@@ -117,8 +118,8 @@ func (q *connQueue) finish() {
 	signal(q.more)
 }
 
-// close ends the queue: queueClientGone takes effect when all data was taken, queueReset and
-// queueDropped at once. A second call has an effect only if its event is a later constant.
+// close ends the queue. The event queueClientGone takes effect when all data was taken, queueReset
+// and queueDropped at once. A second call has an effect only if its event is a later constant.
 func (q *connQueue) close(end queueEvent) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -20,30 +20,31 @@ type forwardSession struct {
 	ready chan struct{} // closed when the dial has ended
 	err   error         // error of the dial
 
-	// The fields below are set when ready is closed.
+	// The fields from leg to tunnel are set when ready is closed.
 	leg    *leg.Leg
 	reader *streams.Reader
 	down   direction  // direction from upstream to the client
 	tunnel *ws.Tunnel // nil: no tunnel
 	table  spdy.Table
 
-	// writing guards the fields below. It is held during writes. Code that cuts the session does
-	// not take it.
+	// writing guards the fields up to goawaySaid. It is held during writes. Code that cuts the
+	// session does not take it.
 	writing    sync.Mutex
 	sink       *spdy.PortsSink
 	goawaySaid bool // sayGoaway was called
 
-	// The fields below are guarded by fanout.mu.
+	// The fields from conns on are guarded by fanout.mu.
 	conns     map[int]*forwardConn // connections on this session, by number
 	next      int                  // number of the next connection
 	users     int                  // number of connections on this session or waiting for it
 	unclean   bool                 // unread data of a connection that has ended may be left
 	gone      bool                 // the read goroutine has ended
-	idle      *time.Timer          // closes the session; nil: it always had a connection
+	idle      *time.Timer          // closes the session while it has no connection; may be nil
 	idleCount int                  // how often startIdle was called
 }
 
-// dial opens the upstream session, with the same request as the client's.
+// dial opens the upstream session. Its request is the one by which the client requested the
+// port-forward.
 func (l *forwardSession) dial() {
 	defer close(l.ready)
 	f := l.f
@@ -113,7 +114,7 @@ func (l *forwardSession) write(f streams.Frame) error {
 func (l *forwardSession) flush() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	l.sink.Flush() // the next write returns the error
+	l.sink.Flush() // ignore the error: the next write returns it
 	l.leg.Flush()
 }
 

@@ -19,7 +19,8 @@ type loop struct {
 	end     func(error)  // called after the input has ended
 	atEnd   func()       // called last, also after a panic
 
-	// Functions for new goroutines. They are allocated once, because each wait starts a goroutine.
+	// resume and awaitThenResume are functions for new goroutines. They are allocated once, because
+	// each wait starts a goroutine.
 	resume          func() // continues the relay
 	awaitThenResume func() // waits for bytes, then continues the relay
 }

@@ -8,8 +8,8 @@ import (
 	"edge/streams"
 )
 
-// rawWait is the size, in bytes, of the buffer with which a rawSource waits. Most of the output of
-// an idle console fits.
+// rawWait is the size, in bytes, of the small buffer of a rawSource, into which it reads while few
+// bytes arrive. Most of the output of an idle console fits.
 const rawWait = 512
 
 // A rawSource reads the bytes of a protocol that edge does not parse. It borrows a large buffer

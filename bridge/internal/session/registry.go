@@ -29,7 +29,8 @@ func NewRegistry(max int) *Registry {
 	return &Registry{max: max, running: map[string]*session{}, none: make(chan struct{})}
 }
 
-// retryAfter is the Retry-After value, in seconds, for a refused client.
+// retryAfter is the value of Retry-After, in seconds, for a client whose stream edge refuses to
+// admit.
 const retryAfter = 5
 
 // Admit reserves a slot for a stream, or returns an error with status 503 or 429. Release frees the
@@ -85,8 +86,8 @@ func (g *Registry) List() []Description {
 	return all
 }
 
-// End ends the session with the given ID, and sends why to its client. It returns false if there is
-// no such session.
+// End ends the session with the given ID, and sends the text why to its client. It returns false if
+// there is no such session.
 func (g *Registry) End(id string, cause Cause, why string) bool {
 	g.mu.Lock()
 	s := g.running[id]
@@ -111,7 +112,7 @@ func (g *Registry) Drain(ctx context.Context) {
 	g.mu.Unlock()
 
 	for _, s := range g.sessions() {
-		go s.stop(errShutdown) // each may need time to close its upstream side
+		go s.stop(errShutdown) // each session may need time to end
 	}
 	select {
 	case <-g.none:
@@ -142,7 +143,7 @@ func (g *Registry) Drained() bool {
 	return g.draining
 }
 
-// Close closes the poller of idle sessions. The sessions continue.
+// Close closes the IdlePoller, which waits for bytes of idle sessions. The sessions continue.
 func (g *Registry) Close() { g.idlePoller.Close() }
 
 func (g *Registry) sessions() []*session {

@@ -20,7 +20,8 @@ type direction struct {
 
 	reader  *streams.Reader // the reader of src
 	fromLeg *leg.Leg        // the connection that src reads
-	// mayIdle permits src to return streams.ErrIdle when fromLeg is idle, see loop.
+	// mayIdle permits src to return streams.ErrIdle when no bytes arrive, so that the loop can give
+	// up its goroutine.
 	mayIdle bool
 
 	// frame is the current frame. It is a field because a local variable would escape to the heap
@@ -28,7 +29,8 @@ type direction struct {
 	frame streams.Frame
 }
 
-// beforeWait is called by the reader of a direction that has a loop, before it waits.
+// beforeWait is called by the source's reader before it waits for bytes, if the direction has a
+// loop that can give up its goroutine.
 func (d *direction) beforeWait() error {
 	d.flush()
 	if d.mayIdle && d.fromLeg.ExpectsIdle() && d.reader.Between() {

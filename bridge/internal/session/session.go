@@ -18,14 +18,15 @@ type Times struct {
 	// Linger is how long edge waits, after a session has ended, until the client and the API server
 	// close their sides.
 	Linger time.Duration
-	// Answer is how long edge waits for the client's Close in answer to its own. RFC 6455 section
-	// 5.5.1 requires that Close, and it arrives within one round trip.
+	// Answer is how long edge waits for the client to answer edge's WebSocket Close with its own.
+	// RFC 6455 section 5.5.1 requires that answer, and it arrives within one round trip.
 	Answer time.Duration
 	// Open is how long an SPDY client may take to open its streams. The container runtime has the
 	// same timeout.
 	Open time.Duration
-	// HoldBack is how long one connection of a port-forward may hold up the others. It applies if
-	// the connection has its own upstream session and that session reads no bytes.
+	// HoldBack is how long one connection of a port-forward may hold up the client's other
+	// connections. It applies if each connection has its own upstream session, and upstream reads
+	// no bytes of this one.
 	HoldBack time.Duration
 	// Idle is how long edge keeps an upstream session of a port-forward that has no connection yet.
 	Idle time.Duration
@@ -39,7 +40,7 @@ var DefaultTimes = Times{Keepalive: keepaliveInterval, Linger: 5 * time.Second, 
 type Description struct {
 	ID         string // the session's ID in the log
 	User       string // user name under which the stream goes upstream
-	Requestor  string // user that acts as User; "": User itself
+	Requestor  string // authenticated user, if it acts as User; "": it is User
 	Target     negotiate.Target
 	Downstream string // dialect on the client's side
 	Upstream   string // dialect on the API server's side; "" before upstream has answered
@@ -108,8 +109,8 @@ func (s *session) cause() error {
 	return s.end.cause
 }
 
-// clientLost ends a session whose client does not read any more. No other code might detect this:
-// while upstream does not read stdin, edge does not read from the client.
+// clientLost ends a session whose client does not read any more. Without it, edge might never
+// notice: while upstream does not read stdin, edge does not read from the client.
 func (s *session) clientLost() {
 	if s.cause() == nil {
 		s.abort(errClientGone)
@@ -193,7 +194,7 @@ func (s *session) stop(cause error) {
 	s.up.Cut()
 }
 
-// keepalives starts the session's only timer.
+// keepalives starts the timer that sends the session's keepalives. It is the session's only timer.
 func (s *session) keepalives() {
 	s.tick.Lock()
 	defer s.tick.Unlock()

@@ -9,8 +9,8 @@ import (
 	"edge/streams/ws"
 )
 
-// twoWay relays a port-forward or an opaque upgrade. Its two directions work alike, and no Status
-// reports how it ended.
+// twoWay relays a port-forward or an opaque upgrade (one that edge does not parse). The two
+// directions work alike, and no Status reports how the stream ended.
 type twoWay struct {
 	*session
 	kind                 twoWayKind
@@ -34,7 +34,8 @@ type twoWayKind interface {
 	// answersLate reports whether edge answers the client's Close only after upstream has read all
 	// data that the client sent before it.
 	answersLate() bool
-	// awaitOpen waits, after the client has violated its protocol, until upstream can be cut.
+	// awaitOpen waits, after the client has violated its protocol, until upstream can be cut, for
+	// at most the duration most.
 	awaitOpen(most time.Duration)
 	// settle waits, after the client's last frame, until upstream has received the client's data.
 	settle(*twoWay)
@@ -152,7 +153,7 @@ func (t *twoWay) runToClient() {
 		// Use WriteLast, because the other loop may be answering the client's Close at the same
 		// time.
 		t.toClient.writeErr = t.down.WriteLast(ws.AppendClose(nil, t.closeCode(), ""))
-		breach := (*breachError)(nil) // the other loop does not wait after a violation
+		breach := (*breachError)(nil) // no wait if the client violated its protocol
 		if t.toClient.writeErr == nil && !errors.As(t.cause(), &breach) {
 			t.awaitCloseAnswer(t.inputDone, nil)
 		}

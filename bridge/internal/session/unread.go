@@ -31,12 +31,12 @@ func newUnreadWebSocket() *unreadWebSocket {
 // unreadKeepalive creates edge's keepalives on one connection of a WebSocket that edge does not
 // parse.
 type unreadKeepalive struct {
-	own    [ws.OwnSize]byte // payload of edge's pings, which identifies the pongs to them
+	own    [ws.OwnSize]byte // payload of edge's own pings; pongs with it answer them
 	client bool             // true: the connection to upstream, where frames are masked
 	closed *atomic.Bool
-	// pinged is true if a ping of the other side has passed since the last keepalive. That ping
-	// served as a keepalive. edge's own ping could replace it: a peer may answer the last ping only
-	// (RFC 6455 section 5.5.3).
+	// pinged is true if a ping of the other side has passed since edge's last keepalive. That ping
+	// served as a keepalive, and edge sends none of its own: a peer may answer only the last of
+	// several pings (RFC 6455 section 5.5.3).
 	pinged atomic.Bool
 }
 
@@ -74,7 +74,7 @@ func (s *unreadSource) Next() (streams.Frame, error) {
 		}
 		b, n, err := s.fill(s.held[:s.holds])
 		switch {
-		case n > 0: // an error is returned again by the next fill
+		case n > 0: // ignore an error: the next fill returns it again
 			s.b, s.off = b, streams.Headroom
 		case err != nil && s.holds > 0:
 			s.err, s.holds = err, 0

@@ -23,19 +23,19 @@ func (s *session) answerClose(code uint32) {
 // writeClose writes edge's Close to the client and half-closes the client's connection. Nothing is
 // written to the client after it, not even another Close.
 func (s *session) writeClose(code uint32) {
-	// The write has a deadline because the client may not read any more.
+	// Set a deadline for the write, because the client may not read any more.
 	s.down.Conn.SetWriteDeadline(time.Now().Add(s.Linger))
 	s.down.WriteLast(ws.AppendClose(nil, int(code), ""))
 	s.down.CloseWrite()
 }
 
-// isClosed reports whether the client's Close ended the session.
+// isClosed reports whether the session ended because the client sent a WebSocket Close.
 func (s *session) isClosed() bool {
 	var closed *closedError
 	return errors.As(s.cause(), &closed)
 }
 
-// closeCode returns the code for the Close that ends the session.
+// closeCode returns the code of the WebSocket Close by which edge ends the session.
 func (s *session) closeCode() int {
 	var closed *closedError
 	var breach *breachError

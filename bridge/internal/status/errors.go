@@ -21,7 +21,8 @@ func (e *Error) refusal() Reason { return e.reason }
 // IsAnswer reports whether err is an Error, and so already is an answer of edge's own.
 func IsAnswer(err error) bool { return errors.As(err, new(*Error)) }
 
-// A reasonedError is an error of another package together with the Reason of the answer to it.
+// A reasonedError is an error of another package, together with the Reason of the answer that edge
+// writes for this error.
 type reasonedError struct {
 	err    error
 	reason Reason

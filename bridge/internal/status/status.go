@@ -79,8 +79,8 @@ func takesRaw(r *http.Request) bool {
 	return strings.Contains(accept, "g=apidiscovery.k8s.io")
 }
 
-// warnRaw adds the message as a Warning (RFC 7234 section 5.5) to a 401 whose message client-go
-// would not show otherwise. client-go shows warnings to the user.
+// warnRaw adds the message of s as a Warning (RFC 7234 section 5.5) to a 401 whose message
+// client-go would not show otherwise. client-go shows warnings to the user.
 func warnRaw(h http.Header, s metav1.Status, r *http.Request) {
 	if s.Code != http.StatusUnauthorized || s.Message == unauthorized || !takesRaw(r) {
 		return

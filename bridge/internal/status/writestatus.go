@@ -98,7 +98,8 @@ func forget(r *http.Request) {
 	clear(r.Trailer) // the HTTP/2 stream refers to the same map
 	r.Header, r.Trailer, r.URL = make(http.Header), nil, new(url.URL)
 	r.Host, r.RequestURI = "", ""
-	// Both are substrings of the HTTP/1.1 request line, and would keep the URL in memory.
+	// Both strings are parts of the HTTP/1.1 request line, and would keep the whole line, with the
+	// URL, in memory.
 	r.Method, r.Proto = strings.Clone(r.Method), strings.Clone(r.Proto)
 }
 
@@ -125,7 +126,7 @@ func DiscardBody(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	body := r.Body
-	if counted, ok := body.(CountedBody); ok { // dropped bytes are not counted
+	if counted, ok := body.(CountedBody); ok { // bytes that edge drops are not counted
 		body = counted.Uncounted()
 	}
 	_, err := io.CopyN(io.Discard, body, maxDiscarded+1)

@@ -41,8 +41,8 @@ type reviewFunc = func(context.Context, impersonate.Identity, authorizationv1.Re
 // Config configures a Cluster: one API server and how edge reaches it.
 type Config struct {
 	Upstream   *rest.Config
-	Credential *Credential // replaces Upstream; nil: Upstream is used
-	Streaming  Streaming   // "": auto
+	Credential *Credential // replaces the credential in Upstream; nil: that one is used
+	Streaming  Streaming   // "" means auto
 	Review     reviewFunc
 	Log        *slog.Logger
 }
@@ -112,7 +112,7 @@ func (up *Cluster) URL(u *url.URL) *url.URL {
 // prefix returns the path of the API server's URL, without a slash at the end.
 func (up *Cluster) prefix() *url.URL { return &url.URL{Path: strings.TrimSuffix(up.base.Path, "/")} }
 
-// version requests the release of the API server, with edge's own credential.
+// version requests the Kubernetes release of the API server, with edge's own credential.
 func (up *Cluster) version(ctx context.Context) (*version.Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionWait)
 	defer cancel()

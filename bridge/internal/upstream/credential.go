@@ -32,18 +32,18 @@ const (
 	// maxQuestionAnswer limits, in bytes, how much of the answer to a SelfSubjectReview edge reads
 	// and discards, so that the connection can be used again.
 	maxQuestionAnswer = 4 << 10
-	// refusedRetryAfter is the client's Retry-After, in seconds, while edge's own credential is
-	// refused.
+	// refusedRetryAfter is the Retry-After, in seconds, in edge's answers while the API server
+	// refuses edge's own credential.
 	refusedRetryAfter = 5
 )
 
-// CredentialConfig configures edge's own credential.
+// CredentialConfig configures a Credential, edge's own credential for the API server.
 type CredentialConfig struct {
 	// Upstream is the API server's address, with edge's credential.
 	Upstream *rest.Config
-	// Renew, if not nil, replaces a credential that the API server refused. refused is the value of
-	// its Authorization header, or "" if none was sent. Renew is not needed for files, certificates
-	// and credential plugins.
+	// Renew, if not nil, replaces a credential that the API server refused. The argument refused is
+	// the value of that credential's Authorization header, or "" if none was sent. Renew is not
+	// needed for files, certificates and credential plugins.
 	Renew func(ctx context.Context, refused string)
 	// Log receives a line when the credential is refused and when it is accepted again. nil:
 	// slog.Default.
@@ -100,7 +100,8 @@ type holder struct {
 // A verdict states whether the API server accepts a credential.
 type verdict struct {
 	holds bool
-	// replaced means that the API server accepts another credential, which replaces a refused one.
+	// replaced means that the API server refuses the credential, and accepts a newer one that has
+	// replaced it.
 	replaced bool
 	until    time.Time
 }
@@ -117,8 +118,8 @@ func NewCredential(cfg CredentialConfig) (*Credential, error) {
 	}
 	wrappers := []transport.WrapperFunc{newSentRecorder, c.config.WrapTransport}
 	if file := c.config.BearerTokenFile; file != "" {
-		// client-go's own wrapper for a token file reads it once a minute and cannot be made to
-		// read it now.
+		// Do not use client-go's wrapper for a token file: it reads the file once a minute, and
+		// cannot be made to read the file now.
 		source := transport.NewCachedFileTokenSource(file)
 		if _, err := source.Token(); err != nil {
 			return nil, fmt.Errorf("bridge: API server credential: %w", err)
@@ -186,7 +187,7 @@ func (c *Credential) verdictOn(ctx context.Context, via sender, sent string, age
 		if known {
 			c.remember(h, v)
 		}
-		if !v.holds && !v.replaced { // the credential that is sent from now on is refused too
+		if !v.holds && !v.replaced { // edge has no credential that the API server accepts
 			c.remember(c.holderOf(sent, via, via.generation()), v)
 		}
 		return v, nil

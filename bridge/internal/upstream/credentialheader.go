@@ -43,8 +43,8 @@ type fileTransport struct {
 	next   http.RoundTripper
 }
 
-// RoundTrip adds the token. If the file cannot be read it returns ErrNoCredential, because a
-// request without a credential would be anonymous.
+// RoundTrip adds the token of the file. If it cannot read the file, it returns ErrNoCredential,
+// because a request without a credential would be anonymous.
 func (t fileTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(req.Header["Authorization"]) > 0 {
 		return t.next.RoundTrip(req)

@@ -163,7 +163,7 @@ func closeBody(resp *http.Response) {
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, maxQuestionAnswer) // lets the connection be used again
 	resp.Body.Close()
-	resp.Body = http.NoBody // edge's own callers may still get resp
+	resp.Body = http.NoBody // the caller may still get resp, without its body
 }
 
 func mayRepeat(req *http.Request) bool {

@@ -18,7 +18,7 @@ const (
 	tcpKeepAlive     = 15 * time.Second
 )
 
-// http1 is HTTP/1.1 in ALPN. An upgrade is possible only over HTTP/1.1.
+// http1 is the name of HTTP/1.1 in ALPN. An upgrade is possible only over HTTP/1.1.
 const http1 = "http/1.1"
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
@@ -59,7 +59,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 // dialTLS opens a TLS connection for an upgrade.
 func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	config := d.config
-	if address != d.address { // address is an HTTPS proxy
+	if address != d.address { // address is that of an HTTPS proxy
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err

@@ -14,7 +14,7 @@ import (
 )
 
 // unprocessedRetry is the Retry-After, in seconds, for a request that the API server did not
-// process and edge could not send again. By then edge has a new connection.
+// process and edge could not send again. After that time edge has a new connection.
 const unprocessedRetry = 1
 
 // GatewayError maps err to the client's error: the client's request body failed, or the API server

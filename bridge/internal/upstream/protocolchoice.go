@@ -108,7 +108,7 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 	if noSPDY {
 		a, err := up.askWebSocket(ctx, d)
 		if !d.mayFallBack(a, err) {
-			if isCut(err) { // let the next stream try SPDY
+			if isCut(err) { // the next stream tries SPDY again
 				up.protocols.reset(family)
 			}
 			return a, err
@@ -220,15 +220,17 @@ func (up *Cluster) Again(d Request, link negotiate.Offer) func(context.Context) 
 	}
 }
 
-// AnswersPings reports whether upstream answers the pings of a stream as long as it is alive. An
-// API server need not answer: while it sends to a process that does not read, it may be silent for
-// long. For edge connect (websocket-first), the server between it and the API server answers.
+// AnswersPings reports whether upstream answers the pings of a stream as long as upstream is alive.
+// An API server need not answer: while it sends to a process that does not read, it may be silent
+// for long. In edge connect (websocket-first), another server, such as edge serve, is between edge
+// and the API server, and it answers.
 func (up *Cluster) AnswersPings(link negotiate.Offer) bool {
 	return up.streaming == StreamingWebSocketFirst && link.Protocol == negotiate.WebSocket && !link.Opaque
 }
 
-// speaksWebSocket reports whether edge may use WebSocket for the API server's release. If the API
-// server does not answer, the stored release stays valid.
+// speaksWebSocket reports whether edge may use WebSocket with this API server, which depends on the
+// API server's release. If the API server does not answer the request for its release, the stored
+// release stays valid.
 func (up *Cluster) speaksWebSocket(ctx context.Context) bool {
 	l := up.protocols
 	select {

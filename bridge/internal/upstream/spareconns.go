@@ -17,8 +17,8 @@ const (
 	// streams can start at once without a TLS handshake of their own.
 	MaxSpares = 2
 	// spareAge is how long edge keeps a spare connection. kube-apiserver closes a connection
-	// without a request header after 32 s, edge after 30 s. For the same time, new streams may use
-	// the connection of an API server whose machine has failed.
+	// without a request header after 32 s, edge after 30 s. If an API server's machine has failed,
+	// new streams may use a connection to it for up to spareAge.
 	spareAge = 10 * time.Second
 )
 
@@ -41,7 +41,7 @@ type sparePool struct {
 	mu         sync.Mutex
 	ready      []spareConn // oldest first, at most MaxSpares
 	lastStream time.Time   // when the last stream started
-	wanted     bool        // keep shall fill ready up to MaxSpares
+	wanted     bool        // the goroutine of keep fills ready up to MaxSpares
 	keeping    bool        // the goroutine of keep runs
 	closed     bool
 }
@@ -92,7 +92,7 @@ func (s *sparePool) take() (c spareConn, ok bool) {
 // reads TLS records such as session tickets.
 func (c spareConn) isUsable() bool {
 	var b [1]byte
-	n, quiet := leg.TryRead(c.Conn, b[:]) // fill has checked CanTry
+	n, quiet := leg.TryRead(c.Conn, b[:]) // fill keeps only connections for which CanTry is true
 	return n == 0 && quiet
 }
 

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	maxAnswerHeader   = 10 << 20         // limit of an answer's header in bytes, as in client-go
-	upgradeAnswer     = 60 * time.Second // before the 101 a container may have to start
+	maxAnswerHeader   = 10 << 20         // bytes of an answer's header, as in client-go
+	upgradeAnswer     = 60 * time.Second // for a 101: a container may have to start first
 	resumableSessions = 4                // cached TLS sessions, one for each server name
 )
 
@@ -75,14 +75,14 @@ func (w *connectionMaker) upgrade(cfg *rest.Config) *http.Transport {
 		ExpectContinueTimeout:  time.Second,
 		DisableCompression:     true, // bodies pass unchanged
 		ResponseHeaderTimeout:  cfg.Timeout,
-		// An upgrade must not use a connection that the API server is about to close, as it does
-		// after some refusals: a POST is not sent twice.
+		// Keep no idle connections. The API server closes a connection after some refusals, and
+		// edge could not repeat an upgrade that it sent on such a connection.
 		MaxIdleConnsPerHost: -1,
 		ReadBufferSize:      4 << 10,
 		WriteBufferSize:     1 << 10,
-		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{}, // no HTTP/2
+		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{}, // not HTTP/2
 	}
-	t.TLSClientConfig.NextProtos = []string{http1} // for an HTTPS proxy
+	t.TLSClientConfig.NextProtos = []string{http1} // also offered to an HTTPS proxy
 	if t.ResponseHeaderTimeout == 0 {
 		t.ResponseHeaderTimeout = upgradeAnswer
 	}
@@ -106,7 +106,7 @@ func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTrippe
 	if err != nil {
 		return nil, nil, err
 	}
-	direct, err := w.direct(cfg, base, doubt, nil, true) // the answers are small
+	direct, err := w.direct(cfg, base, doubt, nil, true) // no wide windows for small answers
 	if err != nil {
 		return nil, nil, err
 	}

@@ -43,7 +43,8 @@ func (a Answer) close() {
 	}
 }
 
-// isForbidden reports whether an authorizer refused the request or a review.
+// isForbidden reports whether an authorizer refused the upgrade request, or edge's access review
+// for it.
 func isForbidden(a Answer, err error) bool {
 	var status apierrors.APIStatus
 	if err != nil {
@@ -74,8 +75,8 @@ func isCut(err error) bool {
 
 // isProxyRefusal reports whether a proxy between edge and the API server refused the upgrade.
 // Proxies remove the Upgrade header, answer the request as a plain one, or send a 403 without a
-// body. Envoy sends such a 403, and so does wsstream for an unknown subprotocol. An API server
-// refuses with a Status, a kubelet with text.
+// body. Envoy sends such a 403. So does Kubernetes' package wsstream for an unknown subprotocol. An
+// API server refuses with a Status, a kubelet with text.
 func isProxyRefusal(resp *http.Response) bool {
 	switch code := resp.StatusCode; code {
 	case http.StatusBadRequest:
@@ -96,8 +97,9 @@ const (
 	missingUpgrade  = "unable to upgrade: missing upgrade headers"
 )
 
-// IsUpgradeRequired reports whether resp is the 400 to a stream request without Upgrade: the API
-// server's, or the kubelet's if "Connection: Upgrade" was not removed.
+// IsUpgradeRequired reports whether resp is the 400 for a stream request that has no Upgrade
+// header. It is the API server's answer. It may also be the kubelet's, if "Connection: Upgrade" was
+// not removed.
 func IsUpgradeRequired(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusBadRequest {
 		return false
@@ -128,7 +130,8 @@ const (
 	peekWait     = 5 * time.Second // timeout for reading a refusal's body
 )
 
-// peekBody reads the beginning of a body and puts it back. After peekWait it closes the body.
+// peekBody returns the first bytes of a response's body, at most most, and makes the body readable
+// from its beginning again. After peekWait it closes the body.
 func peekBody(resp *http.Response, most int64) []byte {
 	rest := resp.Body
 	late := time.AfterFunc(peekWait, func() { rest.Close() })
