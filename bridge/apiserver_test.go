@@ -61,7 +61,8 @@ type apiServer struct {
 	seen []*http.Request
 }
 
-// start starts the container runtime's streaming server, which runs until the test ends.
+// start starts the container runtime's streaming server behind the API server. It runs until the
+// test ends.
 func (a *apiServer) start(t testing.TB) *apiServer {
 	lazy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.runtime.ServeHTTP(w, r) }))
 	t.Cleanup(func() {
@@ -84,7 +85,7 @@ func (a *apiServer) version(w http.ResponseWriter) {
 	writeJSON(w, http.StatusOK, fmt.Sprintf(`{"major":"1","gitVersion":%q}`, a.release))
 }
 
-// requests returns the requests that arrived so far, without their bodies.
+// requests returns the requests that have reached the API server so far, without their bodies.
 func (a *apiServer) requests() []*http.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -141,7 +142,7 @@ func (a *apiServer) stream(w http.ResponseWriter, r *http.Request, verb string) 
 	}
 }
 
-// pass forwards a stream to the runtime untranslated.
+// pass forwards a stream to the container runtime without translating it.
 func (a *apiServer) pass(proxy http.Handler, w http.ResponseWriter, r *http.Request) {
 	if !httpstream.IsUpgradeRequest(r) {
 		writeJSON(w, http.StatusBadRequest, upgradeRequired)
@@ -196,7 +197,7 @@ func (a *apiServer) locate(verb string, q url.Values, set translate.Options) (*u
 	return url.Parse(location)
 }
 
-// responder reports an error that happens before an upgrade, as 502 with the error's text.
+// responder answers a request whose upgrade has failed: with 502 and the error's text.
 type responder struct{}
 
 func (responder) Error(w http.ResponseWriter, _ *http.Request, err error) {

@@ -98,7 +98,7 @@ func TestUpgradeIgnored(t *testing.T) {
 }
 
 // TestUnasked101 checks that edge opens no tunnel if the API server answers a plain request with
-// 101. The request's Upgrade header and the protocol that the 101 names must not matter.
+// 101. This must hold for any Upgrade header of the request and any protocol that the 101 names.
 func TestUnasked101(t *testing.T) {
 	for _, protocol := range []string{"", "Upgrade: h2c\r\n", "Upgrade: SPDY/3.1\r\n", "Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"} {
 		behind := make(chan string, len(ignored)+1)
@@ -149,8 +149,8 @@ var spdyPaths = map[string]string{
 }
 
 // TestPassedSPDY checks SPDY requests that go through an API server proxy or to an aggregated API.
-// edge relays their bytes unread after the API server's own 101. The client's method and all
-// protocols that it offers must reach the API server.
+// After the API server's own 101, edge relays their bytes without parsing them. The client's method
+// and all protocols that it offers must reach the API server.
 func TestPassedSPDY(t *testing.T) {
 	for path, reviewed := range spdyPaths {
 		for _, method := range []string{"POST", "GET"} {
@@ -202,8 +202,8 @@ func TestPassedSPDY(t *testing.T) {
 	}
 }
 
-// TestPassedSPDYNot101 checks that bytes which a client sends after its SPDY request do not reach
-// an API server that does not switch to SPDY. edge must also not follow a redirect.
+// TestPassedSPDYNot101 checks an API server that does not switch to SPDY. Bytes which a client
+// sends after its SPDY request must not reach it, and edge must not follow a redirect.
 func TestPassedSPDYNot101(t *testing.T) {
 	for name, answer := range map[string]string{
 		"200":            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",

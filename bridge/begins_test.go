@@ -34,8 +34,8 @@ func (w *world) lines(message string) (all []map[string]string) {
 
 var logField = regexp.MustCompile(`(\w+)=("[^"]*"|\S*)`)
 
-// TestSessionBegins checks that edge logs a session when it begins, not only at its end. The line
-// must name the user, the pod and the protocols on both sides.
+// TestSessionBegins checks that edge logs a session when it begins, not only at its end. The log
+// line must name the user, the pod and the protocols on both sides.
 func TestSessionBegins(t *testing.T) {
 	api, began := running(t)
 	ann := jane

@@ -24,7 +24,7 @@ import (
 // and API server run in the same process, so their allocations count too.
 const bombLimit = 1 << 20
 
-// bombFirst is the id of the stream that a client opens before it attacks.
+// bombFirst is the id of the SPDY stream that a client opens before it attacks.
 const bombFirst = 5
 
 // bombSessions is the number of sessions that attack at the same time.
@@ -136,8 +136,8 @@ func bombAllocated() uint64 {
 	return m.TotalAlloc
 }
 
-// bombPacker compresses the header blocks of one connection. Its zlib stream does not use SPDY's
-// dictionary; a compressor is free to do so.
+// bombPacker compresses the header blocks of one SPDY connection. It does not use SPDY's zlib
+// dictionary, which a client may do.
 type bombPacker struct {
 	level int
 	buf   bytes.Buffer
@@ -179,7 +179,7 @@ func bombBlock(pairs ...string) string {
 	return b
 }
 
-// spdyBomb describes an attack: what a client sends after it has opened stream bombFirst.
+// spdyBomb describes an attack: what a client sends after it has opened the stream bombFirst.
 type spdyBomb struct {
 	name string
 	say  func(*bombPacker) string
@@ -438,8 +438,8 @@ type webSocketBomb struct {
 	only string // the only kind of dialect that the attack uses; "": all
 }
 
-// bombHead returns the header of a masked client frame that announces n bytes in the 64-bit length
-// form.
+// bombHead returns the header of a WebSocket frame as a client sends it. It announces n bytes in
+// the 64-bit length form.
 func bombHead(first byte, n uint64) string {
 	return string(binary.BigEndian.AppendUint64([]byte{first, 0x80 | 127}, n)) + "key!"
 }

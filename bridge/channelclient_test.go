@@ -54,7 +54,7 @@ func (c *channelClient) send(channel byte, b []byte) error {
 	return c.WriteMessage(websocket.BinaryMessage, append([]byte{channel}, b...))
 }
 
-// receive reads the next message.
+// receive reads the next message and returns its channel and its data.
 func (c *channelClient) receive() (channel byte, b []byte, err error) {
 	kind, b, err := c.ReadMessage()
 	if err != nil {
@@ -87,7 +87,7 @@ func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, qu
 	if deadline, ok := ctx.Deadline(); ok {
 		conn.SetReadDeadline(deadline)
 	}
-	go func() { // returns when the connection or stdin ends
+	go func() { // this goroutine ends when the connection or stdin ends
 		for cmd.sizes != nil {
 			size := cmd.sizes.Next()
 			if size == nil {

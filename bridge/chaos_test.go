@@ -96,7 +96,7 @@ func wild(r *rand.Rand, c net.Conn, in *bufio.Reader, dialect string) {
 	}
 }
 
-// success is a DATA frame on stream 1 with a success Status and FIN.
+// success is an SPDY DATA frame on stream 1 with a success Status and FIN.
 var success = func() string {
 	var b strings.Builder
 	f := must(moby.NewFramer(&b, nil))

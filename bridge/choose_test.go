@@ -109,7 +109,7 @@ func withoutSPDY(instead func(http.ResponseWriter, *http.Request, http.Handler))
 }
 
 // exit7 is a process that writes "out" and exits with 7. It reads some of its stdin first: if a
-// process leaves stdin unread, the runtime may lose the process's output.
+// process leaves stdin unread, the container runtime may lose the process's output.
 func exit7(p *process) error {
 	if p.in != nil {
 		p.in.Read(make([]byte, 1))
@@ -219,8 +219,8 @@ func (c *requestCounter) take() int {
 	return n
 }
 
-// TestAutoForgets checks that edge notices by itself when SPDY works again and WebSocket no longer
-// does. No client's request may fail because of that.
+// TestAutoForgets checks that edge notices by itself when the path to the API server supports SPDY
+// again and no longer supports WebSocket. No client's request may fail because of that.
 func TestAutoForgets(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	var carriesSPDY atomic.Bool
@@ -365,9 +365,9 @@ func TestVerbDrift(t *testing.T) {
 	}
 }
 
-// TestCut checks what edge does if an upgrade is cut without an answer. An exec may be running
-// already, so edge must not send it again. A port-forward can be repeated, so edge sends it again.
-// After two cuts in a row, edge tries WebSocket first.
+// TestCut checks what edge does if the connection of an upgrade request is cut before an answer. An
+// exec may be running already, so edge must not send it again. A port-forward can be repeated, so
+// edge sends it again. After two cuts in a row, edge tries WebSocket first.
 func TestCut(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.40.0", forward: ports}).start(t)
 	var count requestCounter
@@ -396,9 +396,9 @@ func TestCut(t *testing.T) {
 // gives up.
 const manyPings = 20
 
-// TestSilentUpstream checks that edge connect ends a session whose server answers no ping, as a
-// client of that server would. edge serve must not: a process that does not read its stdin can keep
-// the API server from answering.
+// TestSilentUpstream checks that edge connect ends a session whose server answers no ping. edge
+// serve must not end it: a process that does not read its stdin can keep the API server from
+// answering.
 func TestSilentUpstream(t *testing.T) {
 	for streaming, gives := range map[bridge.Streaming]bool{bridge.StreamingWebSocketFirst: true, bridge.StreamingWebSocket: false} {
 		end := make(chan struct{})
@@ -444,9 +444,9 @@ func TestSilentUpstream(t *testing.T) {
 	}
 }
 
-// TestWebSocketFirst checks StreamingWebSocketFirst, for which the caller brings their own
-// credential. edge uses WebSocket if the API server accepts it, otherwise SPDY, and makes no
-// review. If both fail, the error must name what is missing.
+// TestWebSocketFirst checks StreamingWebSocketFirst, the mode of edge connect, in which the client
+// brings its own credential. edge must use WebSocket if the API server accepts it, otherwise SPDY,
+// and make no review. If both fail, the error must name what is missing.
 func TestWebSocketFirst(t *testing.T) {
 	for name, test := range map[string]struct {
 		old      bool

@@ -12,7 +12,7 @@ import (
 	"edge/bridge"
 )
 
-// upstreams are the protocols in which edge speaks to the API server.
+// upstreams are the protocols that edge can use to the API server.
 var upstreams = []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket}
 
 // clientNamed returns the execClient with this name.
@@ -71,7 +71,7 @@ type command struct {
 	sizes remotecommand.TerminalSizeQueue
 }
 
-// outcome is everything that a client sees of a command.
+// outcome is everything that a client receives when it runs a command.
 type outcome struct {
 	stdout, stderr string
 	err            error
@@ -109,7 +109,7 @@ func (c execClient) doUntil(ctx context.Context, s *httptest.Server, cmd command
 	return outcome{stdout: stdout.String(), stderr: stderr.String(), err: err}
 }
 
-// sizes is a terminal that reports the sizes in the channel one after another.
+// sizes is a terminal for client-go. It reports the sizes in the channel one after another.
 type sizes chan remotecommand.TerminalSize
 
 // Next implements remotecommand.TerminalSizeQueue.

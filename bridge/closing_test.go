@@ -12,7 +12,7 @@ import (
 	"edge/bridge"
 )
 
-// TestSPDYHalfClose checks that a half-close of an SPDY client's connection only ends its stdin:
+// TestSPDYHalfClose checks a half-close of an SPDY client's connection, which only ends its stdin:
 // the client must still receive the output and the exit code.
 func TestSPDYHalfClose(t *testing.T) {
 	for _, upstream := range []bridge.Streaming{bridge.StreamingSPDY, bridge.StreamingWebSocket} {

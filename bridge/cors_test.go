@@ -49,7 +49,8 @@ const (
 	unreadable = "Vary="
 )
 
-// nobodyWithout authenticates every request that has a token, and counts its calls.
+// nobodyWithout is a Config.Identify that authenticates every request that has a token and refuses
+// all others. It counts its calls.
 type nobodyWithout struct {
 	mu    sync.Mutex
 	asked int
@@ -223,7 +224,7 @@ func TestCORSAnswers(t *testing.T) {
 }
 
 // TestCORSPatterns checks that edge accepts and rejects the same origin patterns as kube-apiserver.
-// TestCORSAgainstAPIServer compares both end to end.
+// TestCORSAgainstAPIServer compares the patterns in edge and in a real API server.
 func TestCORSPatterns(t *testing.T) {
 	for pattern, good := range map[string]bool{
 		`^https://a\.example$`: true, `//a\.example(:|$)`: true, `^https://([a-z]+\.)?a\.example(:|$)`: true, `^null$`: true,

@@ -54,8 +54,8 @@ func (g *guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.behind(w, r)
 }
 
-// tokenWorld starts edge with a credential that it reads from a file. replace writes a new token to
-// that file.
+// tokenWorld starts edge with an own credential that it reads from a file. replace writes a new
+// token to that file.
 func tokenWorld(t *testing.T, g *guarded) (w *world, own *bridge.Credential, replace func(string)) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
@@ -84,7 +84,7 @@ func echoBody(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s as %s: %s", r.Method, r.Header.Get("Impersonate-User"), body)
 }
 
-// statusOf reads a Status that edge itself has produced.
+// statusOf reads an answer that must be a Status of edge's own.
 func statusOf(t *testing.T, resp *http.Response) metav1.Status {
 	t.Helper()
 	defer resp.Body.Close()
@@ -275,8 +275,8 @@ func impersonating(ctx context.Context) *http.Request {
 
 func isQuestion(r *http.Request) bool { return r.URL.Path == "/prefix"+reviewPath }
 
-// TestVerdictIsRemembered checks that edge remembers for five seconds whether the API server
-// accepts a credential, and only for that credential.
+// TestVerdictIsRemembered checks that edge stores for five seconds whether the API server accepts a
+// credential, and that this does not affect another credential.
 func TestVerdictIsRemembered(t *testing.T) {
 	for name, c := range map[string]struct{ question, before, after int }{
 		"holds":       {201, 1, 2},
@@ -386,7 +386,7 @@ func TestLateAnswerIsNoRecovery(t *testing.T) {
 	})
 }
 
-// TestOwnQuestionsGetThe401 checks the 401 to a request of edge's own, which impersonates no user.
+// TestOwnQuestionsGetThe401 checks a 401 for a request of edge's own, which impersonates no user.
 // The code that sent the request must receive the 401 and decides what it means.
 func TestOwnQuestionsGetThe401(t *testing.T) {
 	own, via := wrapped(nil, func(r *http.Request) (*http.Response, error) { return answered(r, 401), nil })

@@ -90,8 +90,8 @@ func TestDrainCuts(t *testing.T) {
 	}
 }
 
-// TestTooManyStreams checks that edge answers 429 with Retry-After to a stream above the limit, and
-// accepts a stream again after another one has ended.
+// TestTooManyStreams checks that edge answers 429 with Retry-After to a stream above the limit
+// (MaxSessions), and accepts a stream again after another one has ended.
 func TestTooManyStreams(t *testing.T) {
 	api, began := running(t)
 	w := newWorld(t, api, func(c *bridge.Config) { c.MaxSessions = 1 })
@@ -120,7 +120,7 @@ func newStdin(t *testing.T) (io.Reader, io.Writer) {
 	return r, w
 }
 
-// dialUpgrade requests a WebSocket v5 exec with stdin. conn is nil if edge refuses.
+// dialUpgrade requests a WebSocket v5 exec with stdin from edge. conn is nil if edge refuses it.
 func dialUpgrade(t *testing.T, w *world) (*websocket.Conn, *http.Response) {
 	t.Helper()
 	d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), Subprotocols: []string{"v5.channel.k8s.io"}, HandshakeTimeout: patience}

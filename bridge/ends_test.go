@@ -104,8 +104,8 @@ func TestSPDYClientResets(t *testing.T) {
 	}
 }
 
-// TestOutputAfterStatus checks a runtime that sends the Status before the last output. A slow
-// client must still receive all of the output.
+// TestOutputAfterStatus checks a container runtime that sends the Status before the last output. A
+// slow client must still receive all of the output.
 func TestOutputAfterStatus(t *testing.T) {
 	const size = 10 << 20
 	w := newWorld(t, played(4, func(u *upstreamSession) {

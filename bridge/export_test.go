@@ -24,7 +24,7 @@ func (h *Handler) SetForwardTimes(holdBack, idle time.Duration) {
 	h.times.HoldBack, h.times.Idle = holdBack, idle
 }
 
-// Draining reports whether Drain has begun and has notified the sessions.
+// Draining reports whether Drain has begun and has told all sessions to end.
 func (h *Handler) Draining() bool { return h.sessions.Drained() }
 
 // Running returns the number of running sessions.
@@ -46,7 +46,7 @@ func (h *Handler) EndStream(id string, cause Cause, why string) bool {
 // Spares returns the number of idle upstream connections that are ready for use.
 func (h *Handler) Spares() (n int) { return h.cluster.SpareConns() }
 
-// MaxSpares is the most idle upstream connections that edge keeps ready.
+// MaxSpares is the maximum number of idle upstream connections that edge keeps ready.
 const MaxSpares = upstream.MaxSpares
 
 // SetSpareAge changes how long edge keeps an idle upstream connection. Call it before the first

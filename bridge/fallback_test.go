@@ -50,8 +50,9 @@ func TestKubeletRefusalIsFinal(t *testing.T) {
 	}
 }
 
-// TestWhoAsksFirstMayLeave checks that a client which disconnects while edge queries the API
-// server's release does not cancel the query for other clients.
+// TestWhoAsksFirstMayLeave checks edge's query for the API server's release, for which several
+// clients wait. If the client whose request started the query disconnects, the query must continue
+// for the others.
 func TestWhoAsksFirstMayLeave(t *testing.T) {
 	api := (&apiServer{run: exit7, release: "v1.36.0"}).start(t)
 	asked := make(chan struct{}, 10)
@@ -103,8 +104,8 @@ func TestAutoForgetsWhenCut(t *testing.T) {
 	}
 }
 
-// TestRefusalInYAML checks that edge takes a Status in YAML for the API server's own refusal, as in
-// any other encoding.
+// TestRefusalInYAML checks that edge recognizes a Status in YAML as the API server's own refusal,
+// as in any other encoding.
 func TestRefusalInYAML(t *testing.T) {
 	var count requestCounter
 	v := &reviews{}
@@ -123,8 +124,8 @@ func TestRefusalInYAML(t *testing.T) {
 	c.Close()
 }
 
-// TestRefusalWithoutEnd checks that edge relays a refusal as it arrives, even if its body never
-// ends.
+// TestRefusalWithoutEnd checks that edge sends an upstream refusal to the client as it arrives,
+// even if its body never ends.
 func TestRefusalWithoutEnd(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)

@@ -50,8 +50,8 @@ type fanoutWorld struct {
 	last   atomic.Pointer[hijackedConn] // connection of the newest upstream session
 }
 
-// newFanoutWorld starts a fanoutWorld. If old is true, the API server refuses the tunnel, so edge
-// speaks SPDY to it.
+// newFanoutWorld starts edge as edge connect configures it, and an API server. If old is true, the
+// API server refuses the tunnel (SPDY inside WebSocket), so edge uses SPDY.
 func newFanoutWorld(t *testing.T, old bool) *fanoutWorld {
 	hold := make(chan struct{})
 	t.Cleanup(func() { close(hold) })
@@ -129,7 +129,8 @@ func echoes(t *testing.T, f forwarded) {
 	}
 }
 
-// finish half-closes a connection and checks that it ends without an error and without more data.
+// finish half-closes a connection of a port-forward. It checks that the connection ends without an
+// error and without more data.
 func finish(t *testing.T, f forwarded) {
 	t.Helper()
 	f.data.Close()

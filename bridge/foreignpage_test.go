@@ -27,7 +27,7 @@ var foreignPages = map[string]http.Header{
 	"no word":                         {"Sec-Fetch-Site": {""}},
 }
 
-// goodSenders are headers of requests that edge must accept.
+// goodSenders are headers of requests that edge must accept, although they may come from a browser.
 var goodSenders = map[string]http.Header{
 	"a program":                    {},
 	"edge's own host":              {"Origin": {"https://edge.example"}, "Sec-Fetch-Site": {"same-origin"}},

@@ -65,7 +65,8 @@ func TestForwardToAStalledUpstream(t *testing.T) {
 	}
 }
 
-// tunnelWriter sends each write as one WebSocket message.
+// tunnelWriter sends each write as one WebSocket message, as a client of a tunnel (SPDY inside
+// WebSocket) does.
 type tunnelWriter struct{ *rawConn }
 
 func (w tunnelWriter) Write(b []byte) (int, error) {

@@ -145,7 +145,7 @@ func (k *credentialKind) use(cfg *bridge.Config) {
 	}
 }
 
-// podURL returns the URL of a subresource of pod default/web on a server.
+// podURL returns the URL of a subresource of the pod default/web, on the server s.
 func podURL(s *httptest.Server, verb, query string) *url.URL {
 	return must(url.Parse(s.URL + "/api/v1/namespaces/default/pods/web/" + verb + "?" + query))
 }

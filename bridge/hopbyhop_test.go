@@ -101,7 +101,8 @@ func TestHopByHop(t *testing.T) {
 }
 
 // TestHopByHopHTTP2 checks a Connection header in HTTP/2, which makes the request malformed (RFC
-// 9113 section 8.2.2). If edge forwards the request, its identity headers must be complete.
+// 9113 section 8.2.2). If edge forwards such a request, the identity headers that edge adds must be
+// complete.
 func TestHopByHopHTTP2(t *testing.T) {
 	api := &apiServer{rest: func(http.ResponseWriter, *http.Request) {}}
 	w := newWorld(t, api.start(t))

@@ -16,8 +16,9 @@ import (
 
 const (
 	idleSessions = 200
-	// maxIdleKiB bounds the memory that edge keeps for an idle session, in KiB. We measured 19,
-	// also with the race detector: 14 for two TLS connections, the rest for the session.
+	// maxIdleKiB is the maximum memory, in KiB, that edge may keep for an idle session. The
+	// measured value is 19, also with the race detector: 14 for two TLS connections, the rest for
+	// the session.
 	maxIdleKiB = 24
 	// fewGoroutines is how many goroutines the process may have beside those of sessions, such as
 	// those of spare connections to the API server.
@@ -157,7 +158,7 @@ func TestTypingThenSilence(t *testing.T) {
 	}
 }
 
-// TestCloseBesideSilence checks that Handler.Close does not end streams, including idle ones.
+// TestCloseBesideSilence checks that Handler.Close ends no streams, not even idle ones.
 func TestCloseBesideSilence(t *testing.T) {
 	w, c := echoing(t)
 	keystroke(t, c)
@@ -186,7 +187,7 @@ func echoing(t *testing.T) (*world, *channelClient) {
 	return w, c
 }
 
-// keystroke sends one byte and waits for its echo.
+// keystroke sends one byte of stdin and waits for its echo.
 func keystroke(t *testing.T, c *channelClient) {
 	t.Helper()
 	if err := c.send(0, []byte("x")); err != nil {

@@ -131,9 +131,9 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// edgeSockets counts edge's own ends of connections to clients and to the API server. The clients
-// and the API server run in the same process, and some of them keep their ends: a container runtime
-// whose client has disconnected may wait forever.
+// edgeSockets counts edge's own ends of the connections to clients and to the API server. The
+// clients and the API server run in the same process, and some of them do not close their ends: a
+// container runtime whose client has disconnected may wait forever.
 func edgeSockets(t *testing.T, w *world) (open int) {
 	t.Helper()
 	table, err := os.ReadFile("/proc/self/net/tcp")

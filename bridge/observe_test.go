@@ -137,8 +137,8 @@ func TestObserverRefuses(t *testing.T) {
 	}
 }
 
-// TestObservers checks that Observers returns nil for no Observer. With several, each is called for
-// a request, and the refusal of one is enough to refuse it.
+// TestObservers checks that Observers returns nil if there is no Observer. If there are several,
+// edge must call each for a request, and refuse the request if one of them refuses it.
 func TestObservers(t *testing.T) {
 	if bridge.Observers() != nil {
 		t.Error("Observers() without an Observer is not nil")
@@ -154,8 +154,8 @@ func TestObservers(t *testing.T) {
 	}
 }
 
-// TestObserverRefusesStream checks that edge requests no stream upstream that an Observer refuses:
-// the API server would start the command.
+// TestObserverRefusesStream checks a stream that an Observer refuses: edge must not request it from
+// the API server, which would start the command.
 func TestObserverRefusesStream(t *testing.T) {
 	denied := apierrors.NewForbidden(schema.GroupResource{}, "", errors.New("not now"))
 	witness := witness{refuseStream: denied}
@@ -171,8 +171,8 @@ func TestObserverRefusesStream(t *testing.T) {
 	}
 }
 
-// TestObservePanic checks that the Observer can distinguish a panic in edge from an answer that was
-// cut.
+// TestObservePanic checks that an Observer can distinguish a panic in edge from an answer that was
+// cut short.
 func TestObservePanic(t *testing.T) {
 	var witness witness
 	w := newWorld(t, plainAPI(func(http.ResponseWriter, *http.Request) {}), func(c *bridge.Config) {
@@ -188,8 +188,8 @@ func TestObservePanic(t *testing.T) {
 	}
 }
 
-// TestObserveStream checks that the Observer sees a stream start with its 101 and end with the
-// session.
+// TestObserveStream checks that the Observer is notified of a stream's start with the 101 and of
+// its end with the session's end.
 func TestObserveStream(t *testing.T) {
 	var witness witness
 	api := (&apiServer{run: func(p *process) error {

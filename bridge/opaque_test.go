@@ -33,8 +33,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 }
 
 // TestOpaqueWebSocket checks a WebSocket that is no exec, attach or port-forward. After the API
-// server's own 101, edge must relay it unchanged: subprotocol, extensions, text, fragments, pings
-// and the Close.
+// server's own 101, edge must relay the WebSocket unchanged: subprotocol, extensions, text,
+// fragments, pings and the Close.
 func TestOpaqueWebSocket(t *testing.T) {
 	api := &apiServer{rest: echo}
 	w := newWorld(t, api.start(t))

@@ -42,7 +42,7 @@ func TestParseOriginsRefuses(t *testing.T) {
 		"https://example..com":      "host",
 		"https://example.com.":      "host",
 		"https://bücher.example":    "punycode",
-		"https://\u212aube.example": "punycode", // the Kelvin sign folds to k
+		"https://\u212aube.example": "punycode", // the Kelvin sign becomes k in lower case
 		" https://example.com":      "",
 		"https://example.com ":      "",
 		"https://a.com,https://b":   "",
@@ -149,8 +149,8 @@ func TestOriginsAllow(t *testing.T) {
 	}
 }
 
-// TestOriginOfAnotherPort checks that an Origin equals a Host with an explicit port only if both
-// have the same port.
+// TestOriginOfAnotherPort checks a request whose Host has an explicit port: a page counts as one of
+// edge's own host only if its Origin has the same port.
 func TestOriginOfAnotherPort(t *testing.T) {
 	for _, test := range []struct {
 		host, origin string

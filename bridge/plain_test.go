@@ -32,7 +32,7 @@ import (
 // plainAPI returns an API server that serves no streams.
 func plainAPI(f http.HandlerFunc) *apiServer { return &apiServer{rest: f} }
 
-// bothVersions runs a test with a client of HTTP/1.1 and one of HTTP/2.
+// bothVersions runs a test twice: with a client of HTTP/1.1 and with one of HTTP/2.
 func bothVersions(t *testing.T, test func(t *testing.T, http2 bool)) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[http2], func(t *testing.T) { test(t, http2) })
@@ -179,7 +179,8 @@ func TestWatchEventsOfAnySize(t *testing.T) {
 	})
 }
 
-// TestIdleWatchMemory checks that an idle watch keeps no buffer for earlier events.
+// TestIdleWatchMemory checks that edge keeps no buffer for an idle watch, whatever events it has
+// carried before.
 func TestIdleWatchMemory(t *testing.T) {
 	const watches = 200
 	list, bookmark := make([]byte, 100<<10), []byte("a bookmark")
@@ -228,7 +229,8 @@ func TestDeclaredBodyIsNotHeldBack(t *testing.T) {
 	bothVersions(t, func(t *testing.T, http2 bool) {
 		parts := make(chan string)
 		next = parts
-		resp := must(w.client(t, http2).Get(w.edge.URL + "/api/v1/pods")) // the header has arrived, and no body
+		// Get returns when the header has arrived, although no byte of the body has.
+		resp := must(w.client(t, http2).Get(w.edge.URL + "/api/v1/pods"))
 		defer resp.Body.Close()
 		for _, part := range []string{"one", "two", "six"} {
 			parts <- part

@@ -21,8 +21,8 @@ import (
 	"edge/bridge"
 )
 
-// TestClientsBrokenBody checks that edge answers 400, and logs no warning, if a request body
-// violates HTTP or breaks off: both are the client's fault.
+// TestClientsBrokenBody checks a request body that violates HTTP or breaks off, which is the
+// client's fault: edge must answer 400 and log no warning.
 func TestClientsBrokenBody(t *testing.T) {
 	api := plainAPI(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	over1 := func(request string) func(*testing.T, *world) (int, []byte) {

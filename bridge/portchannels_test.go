@@ -27,8 +27,8 @@ type portStory struct {
 	err   error
 }
 
-// tellPorts requests the ports, sends say to each connection, and reads until enough returns true
-// or the connection ends.
+// tellPorts starts a port-forward over WebSocket channels to the given ports and sends say to each
+// connection. It reads until enough returns true or the connection ends.
 func tellPorts(t testing.TB, s *httptest.Server, protocol string, ports []int, say string, enough func(portStory) bool) portStory {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -208,8 +208,8 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestReasonOwnCredential checks that the Reason of a failure of edge's own credential is
-// ReasonOwnCredential, on every path.
+// TestReasonOwnCredential checks that edge reports ReasonOwnCredential, on every path, if the API
+// server refuses edge's own credential.
 func TestReasonOwnCredential(t *testing.T) {
 	g := &guarded{behind: echoBody}
 	w, own, _ := tokenWorld(t, g)
@@ -226,8 +226,8 @@ func TestReasonOwnCredential(t *testing.T) {
 	}
 }
 
-// TestUpstreamsReasons checks that an answer of the API server, with any code, has no Reason of
-// edge's, and that a stream has none either.
+// TestUpstreamsReasons checks that edge reports no Reason for an answer of the API server, whatever
+// its code, and none for a stream.
 func TestUpstreamsReasons(t *testing.T) {
 	for _, code := range []int{200, 302, 400, 401, 403, 404, 429, 500, 503} {
 		answer := func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, code, `{"kind":"Status","code":400}`) }
@@ -283,8 +283,8 @@ var statuses = map[string]string{
 	"Failure": "to New, which requires a Reason; to a stream; to callers in edge",
 }
 
-// TestAnswerers checks that only the functions in answerers begin an answer, and only those in
-// statuses create a Status.
+// TestAnswerers checks edge's source code: only the functions in the map answerers may begin an
+// answer, and only those in the map statuses may create a Status.
 func TestAnswerers(t *testing.T) {
 	files := token.NewFileSet()
 	begins, makes := map[string]bool{}, map[string]bool{}

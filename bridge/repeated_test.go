@@ -28,7 +28,7 @@ func kubelets(refuse http.HandlerFunc) *apiServer {
 	}}
 }
 
-// notRunning is a kubelet's refusal: the container does not run.
+// notRunning answers as a kubelet that refuses a stream because the container does not run.
 func notRunning(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Audit-Id", "of-the-websocket")
 	w.Header().Set("Set-Cookie", "c=1")
@@ -158,8 +158,8 @@ func byHeader(c *bridge.Config) {
 	}
 }
 
-// TestRefusalIsNobodyElses checks that edge repeats a refusal only to the same identity and for the
-// same request: any difference in the identity or in the path must prevent it.
+// TestRefusalIsNobodyElses checks that edge repeats the refusal of a WebSocket only to the same
+// identity and for the same request: any difference in the identity or in the path must prevent it.
 func TestRefusalIsNobodyElses(t *testing.T) {
 	w := newWorld(t, kubelets(notRunning).start(t), byHeader)
 	same := http.Header{"X-Test-Name": {"jane"}, "X-Test-Uid": {"1"}, "X-Test-Group": {"a", "b"}, "X-Test-Extra": {"x"}, "X-Test-Requestor": {"ann"},

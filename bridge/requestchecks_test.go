@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestTokenInURL checks that edge refuses a request with a token in its URL, where logs would store
-// it, and does not forward it. A value that only resembles a token, or a token for an application
-// behind the API server's proxy, must pass.
+// TestTokenInURL checks that edge refuses a request with a token in its URL, because logs would
+// store the token, and does not forward the request. A value that only resembles a token, or a
+// token for an application behind the API server's proxy, must pass.
 func TestTokenInURL(t *testing.T) {
 	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
 	for uri, refused := range map[string]bool{
@@ -21,13 +21,13 @@ func TestTokenInURL(t *testing.T) {
 		"/version?BEARER=" + jwt:                                                    true,
 		"/version?acc%65ss_token=%65yJ" + jwt[3:]:                                   true,
 		"/version?a=1;token=" + jwt:                                                 true,
-		"/version?token=" + strings.TrimSuffix(jwt, "c2lnbmF0dXJl"):                 true, // without a signature
+		"/version?token=" + strings.TrimSuffix(jwt, "c2lnbmF0dXJl"):                 true, // no signature
 		"/version?token=" + jwt + ".YQ.YQ":                                          true, // an encrypted token (JWE)
 		"/api/v1/namespaces/default/pods/" + jwt:                                    true,
 		execPath + "&token=" + jwt:                                                  true,
 		"/version?token=abc.def.ghi":                                                false,
 		"/version?token=eyJhbGciOiJSUzI1NiJ9":                                       false,
-		"/version?continue=" + jwt:                                                  false, // the API server's own parameter, in lists
+		"/version?continue=" + jwt:                                                  false, // the API server's parameter for the rest of a list
 		"/version?q=%zz":                                                            false,
 		"/api/v1/namespaces/default/services/web:80/proxy/callback?id_token=" + jwt: false,
 		"/api/v1/namespaces/default/pods/web/proxy/" + jwt:                          false,

@@ -62,7 +62,7 @@ func slowClients(t *testing.T, w *world) []slowClient {
 	return clients
 }
 
-// read reads a session to its end and returns its Status.
+// read reads what the client receives until its session ends, and returns the final Status.
 func (c slowClient) read(stdout io.Writer) (status string, err error) {
 	for {
 		if c.spdy != nil {
@@ -154,7 +154,7 @@ func slowStalled(t *testing.T, w *world, before uint64, sessions int) {
 	}
 }
 
-// slowOther is the process of a session that the stalled sessions must not disturb.
+// slowOther is the process of an exec that the stalled sessions must not disturb.
 func slowOther(p *process) error {
 	b := make([]byte, 5)
 	if _, err := io.ReadFull(p.in, b); err != nil {
@@ -239,8 +239,8 @@ func testSlowStdout(t *testing.T, streaming bridge.Streaming) {
 	all.Wait()
 }
 
-// slowTranslator is the API server, except for the slow process on WebSocket v5, which it runs
-// itself. The API server's translator uses client-go, which would queue 50 frames for each session
+// slowTranslator is an API server that runs the slow process itself for WebSocket v5, and otherwise
+// is api. The API server's translator uses client-go, which would queue 50 frames for each session
 // in the memory of this process.
 func slowTranslator(api http.Handler, run func(stdout io.Writer)) http.Handler {
 	played := playedWebSocket("v5.channel.k8s.io", func(c *websocket.Conn) {

@@ -44,7 +44,7 @@ func (c *accepts) fresh() (fresh []net.Conn) {
 	return fresh
 }
 
-// all returns the number of connections that were ever opened.
+// all returns the number of connections that edge has ever opened to the API server.
 func (c *accepts) all() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,7 +73,7 @@ func sparing(t *testing.T, api *apiServer, change func(*rest.Config)) (*world, *
 	return w, seen
 }
 
-// exec runs a command once and returns the request that the API server received for it.
+// exec runs one exec through edge and returns the request that the API server received for it.
 func (w *world) exec(api *apiServer) *http.Request {
 	w.Helper()
 	before := len(api.requests())
@@ -184,8 +184,8 @@ func TestSpareIsGone(t *testing.T) {
 	}
 }
 
-// TestSpareIsCut checks that edge does not send a request again if the API server has read it on a
-// spare connection and then cut the connection.
+// TestSpareIsCut checks an API server that reads a request on a spare connection and then cuts the
+// connection: edge must not send the request again.
 func TestSpareIsCut(t *testing.T) {
 	var cut atomic.Bool
 	api := &apiServer{run: exit7}

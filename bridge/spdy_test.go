@@ -14,8 +14,8 @@ import (
 	moby "github.com/moby/spdystream/spdy"
 )
 
-// spdyStory is what an SPDY peer has received, in wire order. Each step is the stream id and what
-// came, such as "2:ping".
+// spdyStory is what an SPDY peer has received, in the order on the wire. Each step is the stream id
+// and the frame, such as "2:ping".
 type spdyStory struct {
 	frames []string
 	data   map[int]string

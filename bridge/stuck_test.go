@@ -40,9 +40,8 @@ func stuckUpstream(t *testing.T) (*world, *rawConn) {
 	return w, c
 }
 
-// TestStuckKeepalive checks the client of an API server that no longer reads, not even keepalives.
-// edge must answer the client's pings, and the session must end when the client closes or
-// half-closes.
+// TestStuckKeepalive checks a client whose API server no longer reads, not even keepalives. edge
+// must answer the client's pings, and the session must end when the client closes or half-closes.
 func TestStuckKeepalive(t *testing.T) {
 	for _, end := range []struct {
 		name string

@@ -78,7 +78,7 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// serveHTTP1 serves h until the test ends. dial opens a connection.
+// serveHTTP1 serves h over HTTP/1.1 until the test ends. dial opens a client's connection.
 func serveHTTP1(t *testing.T, h http.Handler) (dial func() net.Conn) {
 	l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 	s := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
@@ -98,7 +98,7 @@ type framed struct {
 	fields *hpack.Encoder
 	block  bytes.Buffer
 	mu     sync.Mutex
-	got    []string // what the server sent, one line for each frame
+	got    []string // frames that the server has sent, one line for each
 }
 
 // serveHTTP2 serves h on one HTTP/2 connection. The client begins the connection with the given
@@ -156,7 +156,7 @@ func (c *framed) listen() {
 	}
 }
 
-// said returns the frames that have arrived since the last call of said.
+// said returns the frames that have arrived from the server since the last call of said.
 func (c *framed) said() string {
 	synctest.Wait()
 	c.mu.Lock()

@@ -22,14 +22,14 @@ import (
 
 // upstreamSession is the API server's end of a stream, which the test controls.
 type upstreamSession struct {
-	conn    net.Conn // TLS
+	conn    net.Conn // the TLS connection to edge
 	streams map[string]httpstream.Stream
 }
 
 // say writes text on a stream of the session.
 func (u *upstreamSession) say(stream, text string) { io.WriteString(u.streams[stream], text) }
 
-// cut ends the TCP connection with FIN, or with a reset.
+// cut ends the TCP connection to edge with FIN, or with a reset.
 func (u *upstreamSession) cut(reset bool) {
 	tcp := tcpOf(u.conn)
 	if reset {

@@ -63,8 +63,8 @@ func TestCloseIsAnswered(t *testing.T) {
 	}
 }
 
-// TestCloseDuringAFlood checks that edge answers a Close although the process sends output without
-// a pause, and that nothing follows the answer.
+// TestCloseDuringAFlood checks that edge answers a client's Close although the process sends output
+// without a pause, and that nothing follows the answer.
 func TestCloseDuringAFlood(t *testing.T) {
 	w := newWorld(t, (&apiServer{run: func(p *process) error {
 		flood(p.out, strings.Repeat("x", 30_000))
@@ -82,8 +82,8 @@ func TestCloseDuringAFlood(t *testing.T) {
 	}
 }
 
-// TestCloseToAStuckUpstream checks that edge answers a Close although the API server does not end
-// its side.
+// TestCloseToAStuckUpstream checks that edge answers a client's Close although the API server does
+// not end its side.
 func TestCloseToAStuckUpstream(t *testing.T) {
 	for path, api := range map[string]string{execPath: "v4.channel.k8s.io", forwardPath + "?ports=80": "portforward.k8s.io"} {
 		up, hold := stalledUpstream(t, api)
@@ -159,7 +159,7 @@ func stalledUpstream(t *testing.T, protocol string) (h http.HandlerFunc, hold ch
 	}, hold
 }
 
-// flood writes piece repeatedly until a write fails.
+// flood writes piece to c again and again until a write fails.
 func flood(c io.Writer, piece string) {
 	for {
 		if _, err := io.WriteString(c, piece); err != nil {
@@ -290,10 +290,10 @@ func TestNoPingToAnUpstreamThatWaits(t *testing.T) {
 	}
 }
 
-// TestCloseIsAnsweredBeforeTheEnd checks that edge half-closes an ended stream only after the
-// client's Close, as RFC 6455 section 7.1.1 requires. A load balancer may turn the first half-close
-// of a connection into a reset. edge must not wait longer than the answer time for a client that
-// sends no Close.
+// TestCloseIsAnsweredBeforeTheEnd checks that edge half-closes the client's connection at the end
+// of a stream only after the client's Close, as RFC 6455 section 7.1.1 requires. A load balancer
+// may turn the first half-close of a connection into a reset. edge must not wait longer than the
+// answer time for a client that sends no Close.
 func TestCloseIsAnsweredBeforeTheEnd(t *testing.T) {
 	w := newWorld(t, (&apiServer{
 		run:     func(*process) error { return nil },

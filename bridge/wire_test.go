@@ -116,7 +116,7 @@ func (c *rawConn) framer() *moby.Framer {
 	return f
 }
 
-// open opens streams of the given types with the ids 1, 3, 5 and so on.
+// open opens SPDY streams of the given types, with the ids 1, 3, 5 and so on.
 func open(t testing.TB, f *moby.Framer, types ...string) {
 	t.Helper()
 	for i, kind := range types {
@@ -127,8 +127,8 @@ func open(t testing.TB, f *moby.Framer, types ...string) {
 	}
 }
 
-// webSocket returns a client of the gorilla library. It behaves like the Python client: it sends no
-// pings and whole messages.
+// webSocket returns a WebSocket client of the gorilla library. It behaves like the Python client:
+// it sends no pings and whole messages.
 func (w *world) webSocket(t testing.TB, path string, protocols ...string) *websocket.Conn {
 	t.Helper()
 	d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), Subprotocols: protocols, HandshakeTimeout: patience}
@@ -160,7 +160,7 @@ func (tr transcript) status(t testing.TB) metav1.Status {
 	return s
 }
 
-// transcribe reads a WebSocket until it ends.
+// transcribe reads a WebSocket until it ends, and returns everything that arrived.
 func transcribe(t testing.TB, c *websocket.Conn) transcript {
 	t.Helper()
 	tr := transcript{code: -1}

@@ -27,7 +27,8 @@ func TestBurst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reply := func() { l.replies = append(l.replies, "reply"...) } // like Reply, but without waking the writer
+	// The method Reply would also start a goroutine that writes the reply.
+	reply := func() { l.replies = append(l.replies, "reply"...) }
 	release := func() {
 		for range 2 {
 			if err := l.Flush(); err != nil {

@@ -15,8 +15,8 @@ import (
 	"edge/streams"
 )
 
-// TestRouse checks that interrupt makes a waiting Read return once, and that no bytes are lost
-// before or after it, also inside a TLS record.
+// TestRouse checks that the method interrupt makes a waiting Read return once, and that no bytes
+// are lost before or after that, also inside a TLS record.
 func TestRouse(t *testing.T) {
 	for _, layer := range []struct {
 		name  string
@@ -29,7 +29,8 @@ func TestRouse(t *testing.T) {
 		t.Run(layer.name, func(t *testing.T) {
 			c, peer := loopback(t)
 			cut := &inTwo{Conn: peer, goOn: make(chan struct{})}
-			client := tls.Client(cut, &tls.Config{InsecureSkipVerify: true}) // httptest's certificate has no name that fits
+			// The client does not verify httptest's certificate, which has no matching name.
+			client := tls.Client(cut, &tls.Config{InsecureSkipVerify: true})
 			s := httptest.NewUnstartedServer(nil)
 			s.StartTLS()
 			defer s.Close()

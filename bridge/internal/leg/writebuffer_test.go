@@ -39,7 +39,7 @@ type writes struct {
 	net.Conn // nil: writes has no real connection
 	said     []string
 	most     int   // bytes that all Writes together may have; 0: any number
-	err      error // returned for a Write that exceeds most
+	err      error // error of a Write that exceeds most
 }
 
 func (w *writes) Write(b []byte) (int, error) {

@@ -73,7 +73,7 @@ func (k *kubelet) through(t *testing.T, u *url.URL) (Target, authorizationv1.Res
 }
 
 // FuzzProxiedTarget checks that ParseTarget recognises exactly the paths on which a kubelet would
-// begin a stream. Other spellings of such a path must be refused as disguised.
+// begin a stream. edge must refuse other spellings of such a path (isDisguised).
 func FuzzProxiedTarget(f *testing.F) {
 	for _, prefix := range []string{"/api/v1/nodes/n/proxy", "/api/v1/namespaces/h/pods/https:k:10250/proxy", "//api/v1/nodes/n%3A1/proxy/"} {
 		for _, rest := range []string{

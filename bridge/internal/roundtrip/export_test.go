@@ -13,7 +13,7 @@ const (
 // Used returns how many bytes of request bodies the Keeper stores.
 func (k *Keeper) Used() int64 { return k.used.Load() }
 
-// SetNext changes the RoundTripper behind the Keeper.
+// SetNext changes the RoundTripper to which the Keeper passes its requests.
 func (k *Keeper) SetNext(next http.RoundTripper) { k.next = next }
 
 const (
@@ -38,5 +38,5 @@ func NewHealth(ping func(context.Context) error, lost func()) Health {
 	return Health{h}
 }
 
-// Begin records that a request waits for its answer.
+// Begin records that one more request waits for its answer.
 func (h Health) Begin() { h.h.begin() }

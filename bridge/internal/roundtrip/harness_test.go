@@ -116,7 +116,7 @@ type mortal struct {
 	closed chan struct{}
 
 	mu      sync.Mutex
-	silence chan struct{} // closed while the connection is not silent
+	silence chan struct{} // open while the connection is silent, else closed
 	kept    []byte
 }
 

@@ -59,8 +59,8 @@ func within(t *testing.T, began time.Time, least, most time.Duration) {
 	}
 }
 
-// TestDeadConnection checks a connection that becomes silent. A GET in flight must be sent again
-// after 7 s. Later requests must use another connection after 3 s at the latest.
+// TestDeadConnection checks a connection whose server becomes silent. A GET in flight must be sent
+// again after 7 s. Later requests must use another connection after 3 s at the latest.
 func TestDeadConnection(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		began := time.Now()
@@ -122,7 +122,8 @@ func TestDeadConnections(t *testing.T) {
 				<-hold
 			}
 		})
-		n, tr := newNetwork(t, func(_ int, c *tls.Conn) { // one stream per connection, so that each request opens a connection
+		// The server allows one stream per connection, so that each request opens a connection.
+		n, tr := newNetwork(t, func(_ int, c *tls.Conn) {
 			testkit.HTTP2Server(1).ServeConn(c, &http2.ServeConnOpts{Handler: handler})
 		})
 		var held sync.WaitGroup
@@ -279,7 +280,8 @@ func TestIdleDeath(t *testing.T) {
 	})
 }
 
-// TestDeadUpload checks that a request whose body is being sent on a dead connection fails.
+// TestDeadUpload checks that a request fails if the server becomes silent while the request's body
+// is being sent.
 func TestDeadUpload(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		began := time.Now()

@@ -19,8 +19,8 @@ import (
 	"edge/bridge/internal/roundtrip"
 )
 
-// without starts a server without HTTP/2, with http/1.1 in ALPN or without ALPN. It counts
-// connections.
+// without starts a server that has no HTTP/2, with http/1.1 in ALPN or without ALPN. It also
+// returns the number of connections that the server has accepted.
 func without(t *testing.T, alpn bool, h http.HandlerFunc) (*httptest.Server, *atomic.Int32) {
 	s := httptest.NewUnstartedServer(h)
 	opened := new(atomic.Int32)
