@@ -160,7 +160,8 @@ func asked(q url.Values, key string) (yes bool) {
 	return yes
 }
 
-// upgradeRequired is the API server's answer to a stream request without the Upgrade header.
+// upgradeRequired is the body of the API server's answer to a stream request without the Upgrade
+// header.
 const upgradeRequired = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Upgrade request required","reason":"BadRequest","code":400}`
 
 // locate requests from the container runtime the URL at which the runtime serves the stream.

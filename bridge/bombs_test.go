@@ -136,8 +136,8 @@ func bombAllocated() uint64 {
 	return m.TotalAlloc
 }
 
-// bombPacker compresses the header blocks of one SPDY connection. It does not use SPDY's zlib
-// dictionary, which a client may do.
+// bombPacker compresses the header blocks of one SPDY connection. A client need not use SPDY's zlib
+// dictionary, and bombPacker does not.
 type bombPacker struct {
 	level int
 	buf   bytes.Buffer

@@ -57,9 +57,9 @@ func TestParseOriginsRefuses(t *testing.T) {
 	}
 }
 
-// TestOriginsAllow checks web pages of which origins may use edge, without a list of allowed
-// origins and with one. It is the table behind row CrossSiteWebSocket of the attack corpus in
-// docs/security.md. edge's own host, as the client sends it in Host, is edge.example.
+// TestOriginsAllow checks whether edge allows a web page of a given origin, without a list of
+// allowed origins and with one. It is the table behind row CrossSiteWebSocket of the attack corpus
+// in docs/security.md. edge's own host, as the client sends it in Host, is edge.example.
 func TestOriginsAllow(t *testing.T) {
 	listed := []string{
 		"https://console.example", "HTTPS://Upper.Example:8443", "http://localhost:3000", "https://*.apps.example", "https://[2001:db8::1]",

@@ -195,7 +195,8 @@ func (a *waitingAnswer) FlushError() error {
 // Unwrap lets http.ResponseController set deadlines, and status.NoteReason find its Noter.
 func (a *waitingAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// plainStack is the stack size, in bytes, that the calls of a plain request need.
+// plainStack is the stack size, in bytes, that a goroutine needs for the function calls of a plain
+// request.
 const plainStack = 4 << 10
 
 // growStack grows the goroutine's stack before the calls of a request nest. The goroutine of an

@@ -14,8 +14,9 @@ import (
 )
 
 // pollConn is a TCP connection that can be read without waiting. Package streams uses this to
-// collect small frames: it forwards them together when no more have arrived. pollConn is placed
-// below TLS. crypto/tls treats a temporary error of its connection as a pause, not as the end.
+// collect small frames: it reads as long as bytes have arrived, and then forwards the frames
+// together. pollConn is placed below TLS. crypto/tls treats a temporary error of its connection as
+// a pause, not as the end.
 //
 // The fields from nonBlocking on belong to the one goroutine that reads.
 type pollConn struct {
@@ -26,7 +27,7 @@ type pollConn struct {
 	parkState
 
 	nonBlocking  bool // Read must not wait
-	askKernel    bool // a non-blocking Read queries the kernel even if drained
+	askKernel    bool // a non-blocking Read queries the kernel even if drained is true
 	readWaits    int  // number of Reads that may have waited
 	drained      bool // the last Read emptied the socket, so do not query the kernel
 	ended        bool // a Read has returned the end
@@ -172,7 +173,8 @@ func (c *pollConn) setNonBlocking(try, again bool) { c.nonBlocking, c.askKernel 
 // socket.
 func (c *pollConn) resetDrained() { c.drained = false }
 
-// lowWaterMark, in bytes, ends the delay of gatherFor early: about the size of one TLS record.
+// lowWaterMark is the number of bytes, about one TLS record, whose arrival ends the sleep of
+// gatherFor early.
 const lowWaterMark = 16 << 10
 
 // gatherFor sleeps for d so that small segments arrive together. Meanwhile the kernel reports

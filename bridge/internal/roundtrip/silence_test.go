@@ -88,8 +88,8 @@ func TestDeadConnection(t *testing.T) {
 	})
 }
 
-// TestDeadConnectionManyRequests checks that new requests on a silent connection do not delay the
-// PING that finds out whether the server is dead.
+// TestDeadConnectionManyRequests checks that new requests on a connection whose server is silent do
+// not delay the PING. The PING finds out whether the server is dead.
 func TestDeadConnectionManyRequests(t *testing.T) {
 	onDead(t, func(t *testing.T, n *network, tr *roundtrip.Transport, sent *atomic.Int32) {
 		began := time.Now()

@@ -16,8 +16,8 @@ type twoWay struct {
 	kind                 twoWayKind
 	fromClient, toClient direction
 
-	clientClose closeReceiver // nil: the client's side is SPDY or opaque
-	upTunnel    *ws.Tunnel    // nil: upstream's side is SPDY or opaque
+	clientClose closeReceiver // nil: the client's side is SPDY, or not parsed
+	upTunnel    *ws.Tunnel    // nil: upstream's side is SPDY, or not parsed
 
 	inputDone chan struct{} // closed when the loop from the client has ended
 }

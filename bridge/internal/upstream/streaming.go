@@ -8,8 +8,8 @@ const (
 	// least. If the path to the API server does not support SPDY, it is WebSocket. See
 	// Cluster.auto.
 	StreamingAuto Streaming = "auto"
-	// StreamingWebSocket is WebSocket only: v5.channel.k8s.io and the SPDY tunnel, with a review
-	// for create.
+	// StreamingWebSocket is WebSocket only: v5.channel.k8s.io, and for port-forward SPDY inside
+	// WebSocket. edge makes an access review for create first.
 	StreamingWebSocket Streaming = "websocket"
 	// StreamingSPDY is SPDY only.
 	StreamingSPDY Streaming = "spdy"
