@@ -20,8 +20,8 @@ type fetchSchedule struct {
 
 var defaultSchedule = fetchSchedule{5 * time.Minute, doubling(time.Second, 30*time.Second)}
 
-// doubling returns a backoff: the first wait takes the time first, each further wait takes twice as
-// long, up to the time most.
+// doubling returns a backoff: the first wait takes as long as the parameter first. Each further
+// wait takes twice as long, but never longer than the parameter most.
 func doubling(first, most time.Duration) wait.Backoff {
 	// wait.Backoff.Step sets Steps to 0 when the time reaches Cap, and then always returns Cap.
 	return wait.Backoff{Duration: first, Factor: 2, Cap: most, Steps: math.MaxInt}

@@ -42,7 +42,7 @@ type settings struct {
 	Starts      int           `json:"starts"`      // sessions that start in each measurement of a proxy; 0: not measured
 	IdleRounds  int           `json:"idleRounds"`  // how often idle sessions are measured on each proxy; 0: never
 	Sessions    int           `json:"sessions"`    // idle sessions on one proxy at one time; a kind of proxy can have a lower limit
-	WatchRounds int           `json:"watchRounds"` // how often idle watches are measured on each proxy; 0: never
+	WatchRounds int           `json:"watchRounds"` // number of times that idle watches are measured on each proxy; 0: never
 	Watches     int           `json:"watches"`     // idle watches on one proxy at one time
 	Settle      time.Duration `json:"settle"`      // wait before bench reads a proxy's memory; nanoseconds in JSON
 	IdleHold    time.Duration `json:"idleHold"`    // how long bench holds edge's idle sessions to see memory grow; 0: not held

@@ -43,7 +43,8 @@ type Config struct {
 	TLS *tls.Config
 	// HTTP2Streams limits the concurrent requests of one HTTP/2 connection. 0: HTTP/1.1 only.
 	HTTP2Streams uint32
-	// MaxConnections limits the open connections, without hijacked ones. 0: no limit.
+	// MaxConnections limits the open connections. Hijacked connections, those of streams, do not
+	// count. 0: no limit.
 	MaxConnections int
 	// IdleTimeout is the idle timeout of an authenticated connection, UnknownIdleTimeout is that of
 	// an unauthenticated connection. 0: no timeout.

@@ -33,11 +33,11 @@ type Writer interface {
 	WriteRoom(b []byte, off int) error
 }
 
-// A Replier sends a source's answers to the source's own peer. The answers are already encoded for
-// the wire. A Replier copies b and never blocks: the writer of the leg (the connection to the peer)
-// sends b between two frames. Pong stores one answer, and a later one replaces it (RFC 6455 section
-// 5.5.3). Reply is for answers that must not be lost. It returns ErrReplies if the peer causes
-// answers faster than it reads them.
+// A Replier sends answers, such as a pong, back to the peer from which a source (the decoder of a
+// connection's bytes) has read a request. Pong and Reply copy the encoded answer b and never block:
+// the goroutine that writes to this peer sends the copy between two frames. Pong keeps only the
+// newest answer (RFC 6455 section 5.5.3). Reply is for answers that must not be lost. It returns
+// ErrReplies if the peer causes answers faster than it reads them.
 type Replier interface {
 	Pong(b []byte)
 	Reply(b []byte) error

@@ -120,8 +120,8 @@ func everySplit(t *testing.T, in []byte, try func(src io.Reader)) {
 	splits(t, in, 80, try)
 }
 
-// splits does the same as everySplit, but splits the bytes in three only if in has at most few
-// bytes.
+// splits does the same as everySplit, but splits the bytes in three only if the parameter in has
+// at most `few` bytes.
 func splits(t *testing.T, in []byte, few int, try func(src io.Reader)) {
 	t.Helper()
 	at := func(cuts ...int) {

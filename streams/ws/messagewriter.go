@@ -23,9 +23,10 @@ func (w *messageWriter) WriteRoom(b []byte, off int) error {
 	return w.side.write(w.w, opBinary, b, off)
 }
 
-// writeMasked does the same as WriteRoom for a client's binary message whose bytes after the first
-// are still masked with the key under. It changes the mask from that key to the message's own in
-// one pass.
+// writeMasked writes a binary message that edge sends as a client: b[off:], with the header in the
+// free bytes before it. The payload's bytes after the first are still masked (RFC 6455 section 5.3)
+// with another message's key, the parameter under. writeMasked replaces that mask by the new
+// message's in one pass.
 func (w *messageWriter) writeMasked(b []byte, off int, under uint32) error {
 	b, off = client.room(b, off)
 	begin, key := client.head(opBinary, b, off)

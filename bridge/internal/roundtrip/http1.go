@@ -69,7 +69,7 @@ func (c *countedConn) count() int64 {
 }
 
 // seal forbids further writes. It reports whether nothing was written since the method count
-// returned the value before. During a write, seal returns false and does not forbid anything.
+// returned the number that is now passed in the parameter before. During a write, seal returns false and does not forbid anything.
 func (c *countedConn) seal(before int64) bool {
 	if !c.mu.TryLock() { // another goroutine writes
 		return false

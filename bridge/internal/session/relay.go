@@ -96,7 +96,7 @@ func (d *direction) flushLeg() {
 	}
 }
 
-// closeWrite flushes, and half-closes the connection to. If a write to the sink has failed, it cuts
+// closeWrite flushes, and half-closes the connection in the parameter to. If a write to the sink has failed, it cuts
 // that connection instead.
 func (d *direction) closeWrite(to *leg.Leg) {
 	d.flush()

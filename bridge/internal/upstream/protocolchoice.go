@@ -182,7 +182,8 @@ func (up *Cluster) askWebSocket(ctx context.Context, d Request) (Answer, error) 
 			"set --upstream-streaming=auto or spdy", strings.Join(negotiate.OfferWebSocket(d.Target, d.Streams.Stdin).Subprotocols, " or ")))
 }
 
-// try sends one upgrade request, with the offer in link, and checks the answer.
+// try sends one upgrade request, which offers the API server the protocols in the parameter link,
+// and checks the answer.
 func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (Answer, error) {
 	header := d.Header.Clone()
 	link.SetHeader(header)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// MaxSpares is the number of spare connections that edge keeps for each credential. As many
-	// streams can start at once without a TLS handshake of their own.
+	// MaxSpares is the number of spare connections to the API server that edge keeps for each
+	// credential. A stream that starts on a spare connection does not wait for a TLS handshake.
 	MaxSpares = 2
 	// spareAge is how long edge keeps a spare connection. kube-apiserver closes a connection
 	// without a request header after 32 s, edge after 30 s. If an API server's machine has failed,
