@@ -31,7 +31,7 @@ const maxIdleHold = 30 * time.Minute
 type settings struct {
 	Proxies     []string      `json:"proxies"`     // names of proxies, in the order of their turns
 	Pairs       []string      `json:"pairs"`       // names of pairs (client dialect and upstream protocol)
-	Rounds      int           `json:"rounds"`      // how often each proxy and pair is measured; not for idle sessions and watches
+	Rounds      int           `json:"rounds"`      // number of times that each proxy and pair is measured; not for idle sessions and watches
 	Volume      int64         `json:"volume"`      // bytes of one measured transfer
 	Writes      int64         `json:"writes"`      // maximum number of writes in one measured transfer
 	Down        []int         `json:"down"`        // sizes of the writes to the client, in bytes
@@ -40,7 +40,7 @@ type settings struct {
 	PairKeys    int           `json:"pairKeys"`    // keystrokes in each measurement of a pair; 0: not measured
 	Requests    int           `json:"requests"`    // requests of each kind in each measurement of a proxy; 0: not measured
 	Starts      int           `json:"starts"`      // sessions that start in each measurement of a proxy; 0: not measured
-	IdleRounds  int           `json:"idleRounds"`  // how often idle sessions are measured on each proxy; 0: never
+	IdleRounds  int           `json:"idleRounds"`  // number of times that idle sessions are measured on each proxy; 0: never
 	Sessions    int           `json:"sessions"`    // idle sessions on one proxy at one time; a kind of proxy can have a lower limit
 	WatchRounds int           `json:"watchRounds"` // number of times that idle watches are measured on each proxy; 0: never
 	Watches     int           `json:"watches"`     // idle watches on one proxy at one time
