@@ -152,7 +152,7 @@ func TestIssuerMixupAmongMany(t *testing.T) {
 		"iss twice, signed by the first": {sign(t, rsaKey(), fmt.Appendf(nil, `{"iss":%q,"aud":["edge","two"],"sub":"root","hd":"x.example","exp":%d,"iss":%q}`,
 			one.URL, time.Now().Add(time.Hour).Unix(), two.URL)), "(signature)"},
 	} {
-		for range 2 { // first the token is verified, then found in the cache
+		for range 2 { // the first pass verifies the token, the second pass finds it in the cache
 			if got := nameOf(t, a, test.token); !strings.Contains(got, test.want) {
 				t.Errorf("%s: %s, want %s", name, got, test.want)
 			}
@@ -245,7 +245,7 @@ func TestUnknownKidFlood(t *testing.T) {
 
 // TestTokenBomb checks that an oversized token is refused before it costs much memory.
 func TestTokenBomb(t *testing.T) {
-	const most, each = 4 << 20, 32 // limits of the memory for one token, in bytes: at least most, and each for every byte of a long token
+	const most, each = 4 << 20, 32 // limit of the memory that edge may allocate for one token: 4 MiB, or 32 bytes for each byte of the token if that is more
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))
 	b64 := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

@@ -62,7 +62,7 @@ func TestAuthenticate(t *testing.T) {
 			claims := i.claims(test.claims)
 			for _, key := range []jose.JSONWebKey{rsaKey(), ecKey()} {
 				token := sign(t, key, claims)
-				for range 2 { // first the token is verified, then found in the cache
+				for range 2 { // the first pass verifies the token, the second pass finds it in the cache
 					v, err := a.Authenticate(context.Background(), token)
 					if err != nil {
 						t.Fatal(err)
@@ -151,7 +151,7 @@ func TestClock(t *testing.T) {
 	token := sign(t, rsaKey(), i.claims(map[string]any{"exp": now + 100, "nbf": now + 160}))
 
 	for _, step := range []struct {
-		at   int64 // time of the verification, in seconds after now; the test adds a nanosecond
+		at   int64 // when the test verifies the token: so many seconds, and one nanosecond, after the variable now
 		want Reason
 	}{
 		{99, ReasonNotYetValid}, {100, ReasonExpired},

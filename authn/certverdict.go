@@ -29,8 +29,8 @@ type certVerdict struct {
 	err   error
 }
 
-// verdictAt returns the verdict on a client certificate that is stored at place. If place is empty,
-// verdictAt first stores a new, empty verdict there.
+// verdictAt returns the verdict on a client certificate that is stored in the parameter place. If
+// place is empty, verdictAt first stores a new, empty verdict there.
 func verdictAt(place *atomic.Value) *certVerdict {
 	if v, ok := place.Load().(*certVerdict); ok {
 		return v
@@ -39,9 +39,9 @@ func verdictAt(place *atomic.Value) *certVerdict {
 	return place.Load().(*certVerdict)
 }
 
-// get returns the verdict on the client certificate, made with the CA certificates in roots. If the
-// stored verdict was made with other roots or is out of date, get calls judge and stores its
-// result.
+// get returns the verdict on the client certificate, made with the CA certificates in the parameter
+// roots. If the stored verdict was made with other CA certificates or is out of date, get calls the
+// function judge, which verifies the certificate, and stores its result.
 func (v *certVerdict) get(roots *x509.CertPool, clock func() time.Time, judge func() (Result, bool, error)) (Result, bool, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -34,8 +34,8 @@ func startClocked(t *testing.T, authorities ...*testkit.Authority) (c *clocked, 
 	return c, file
 }
 
-// connection is a TLS connection with a client certificate. place stores edge's verdict on the
-// certificate.
+// connection is a TLS connection with a client certificate. Its field place stores edge's verdict
+// on the certificate.
 type connection struct {
 	place atomic.Value
 	state tls.ConnectionState
@@ -121,8 +121,8 @@ func TestVerdictIsOfOneGeneration(t *testing.T) {
 	check("then", true, false, 0)
 	before := ca.Content().CurrentCABundleContent()
 	write(t, file, others)
-	// Do not read the file with ca itself: each reading creates another CA pool, which invalidates
-	// the stored verdicts.
+	// Do not make the ClientCA ca read its file here: each reading creates another CA pool, which
+	// invalidates the stored verdicts.
 	testkit.WaitFor(t, "the file to be read again", func() bool {
 		return !bytes.Equal(ca.Content().CurrentCABundleContent(), before)
 	})
@@ -135,7 +135,7 @@ func TestVerdictIsOfOneGeneration(t *testing.T) {
 func TestCertificateBomb(t *testing.T) {
 	root := testkit.NewAuthority(t, "root")
 	bomb := testkit.NewAuthority(t, "other").Client(t, pkix.Name{CommonName: "jane"})
-	for i := range 7 { // 7 and the leaf are as many certificates as a TLS handshake accepts
+	for i := range 7 { // 7 intermediate certificates and the leaf certificate are as many as a TLS handshake accepts
 		other := testkit.NewAuthority(t, "other", func(c *x509.Certificate) { c.SubjectKeyId = []byte(fmt.Sprint(i)) })
 		bomb.Certificate = append(bomb.Certificate, other.Cert.Raw)
 	}

@@ -270,10 +270,11 @@ func TestChainNeedsAName(t *testing.T) {
 			}
 		}
 	}
-	// The same with a token review: the API server accepts a token for a user without a name.
+	// A token review must have the same result as a token of an issuer: the API server accepts a
+	// token for a user without a name.
 	nobody := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus { return yesTo("") }}
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, Review: tokenReviewer(t, nobody).Review})
-	for range 2 { // first the API server reviews the token, then the result is cached
+	for range 2 { // in the first pass the API server reviews the token, in the second pass the cache has the result
 		if got, err := chain.Authenticate(bearerRequest(t)); !errors.Is(err, ErrNoName) {
 			t.Errorf("%+v, %v", got, err)
 		}

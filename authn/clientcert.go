@@ -67,8 +67,8 @@ func (c *ClientCA) authenticate(r *http.Request) (who Result, ok bool, err error
 }
 
 // judged returns the result of verifying the client certificate that is stored for the request's
-// connection. If no result is stored or it is out of date, judged calls judge, which verifies the
-// certificate.
+// connection. If no result is stored or it is out of date, judged calls the function judge, which
+// verifies the certificate.
 func (c *ClientCA) judged(r *http.Request, judge func() (Result, bool, error)) (Result, bool, error) {
 	place := c.perConnection(r)
 	if place == nil {

@@ -134,7 +134,7 @@ func testCertificateExpires(t *testing.T, remembered bool) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	})
-	const brief = 5 * time.Second // long enough for the first request of each client
+	const brief = 5 * time.Second // lifetime of jim's certificate: long enough for the first request of each client
 	long := ours.Client(t, pkix.Name{CommonName: "jane"})
 	short := ours.Client(t, pkix.Name{CommonName: "jim"}, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(brief) })
 	var janes, jims []*http.Client

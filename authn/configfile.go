@@ -26,9 +26,9 @@ const maxConfigBytes = 1 << 20
 // [compileRules] compiles them.
 type authenticationConfig struct {
 	api    *apiserver.AuthenticationConfiguration
-	source []byte   // content of the file; nil: the configuration is made from flags
+	source []byte   // content of the configuration file; nil: the configuration is made from flags
 	algs   []string // signing algorithms that are accepted from all issuers
-	caFile string   // path in --oidc-ca-file, read again at each fetch of keys; empty: the CA certificates are in api
+	caFile string   // path in --oidc-ca-file, read again at each fetch of keys; empty: the CA certificates are in the field api
 }
 
 // decoder decodes all versions of the API group apiserver.config.k8s.io. It refuses unknown and

@@ -13,7 +13,7 @@ import (
 )
 
 // fileWith returns an authentication configuration file with one issuer, followed by the YAML in
-// more.
+// the parameter more.
 func fileWith(url, more string) string {
 	return fmt.Sprintf(`apiVersion: apiserver.config.k8s.io/v1
 kind: AuthenticationConfiguration

@@ -20,9 +20,9 @@ type configWatcher struct {
 	now  func() time.Time
 
 	mu      sync.Mutex
-	adopted []byte // content of the file that is in use
-	refused []byte // newest content of the file that was refused; nil: none was refused, or the file cannot be read
-	problem string // why the current file is not in use; empty: it is in use
+	adopted []byte // content of the configuration file that is in use
+	refused []byte // newest content of the configuration file that edge refused; nil: edge refused none, or cannot read the file
+	problem string // why the current configuration file is not in use; empty: it is in use
 	since   time.Time
 }
 

@@ -35,8 +35,8 @@ func replaceFile(t testing.TB, name string, content []byte) {
 }
 
 // startFile runs an Authenticator with a configuration file that contains these issuers. The
-// Authenticator reads the file every millisecond. change writes other issuers into the file, and
-// waits until they are in use.
+// Authenticator reads the file every millisecond. The returned function change writes other issuers
+// into the file, and waits until the Authenticator uses them.
 func startFile(t testing.TB, log *logBuffer, p fetchSchedule, issuers ...apiserver.JWTAuthenticator) (a *Authenticator, change func(...apiserver.JWTAuthenticator)) {
 	t.Helper()
 	file := writeConfig(t, &apiserver.AuthenticationConfiguration{JWT: issuers}, "v1")

@@ -65,7 +65,8 @@ func clientMessageCases(now time.Time) map[string]struct {
 	}
 }
 
-// goodForAll returns the claims of a token without any fault, changed by change.
+// goodForAll returns the claims of a token without any fault, with the changes in the parameter
+// change.
 func (i *testIssuer) goodForAll(change map[string]any) map[string]any {
 	claims := i.claims(map[string]any{
 		"email": "jane@x.example", "email_verified": true, "groups": []string{"dev"}, "uid": "u-1", "team": "blue", "hd": "x.example", "mode": "a", "flag": true,

@@ -13,7 +13,7 @@ import (
 // An issuer value never changes.
 type issuer struct {
 	spec   apiserver.JWTAuthenticator
-	cel    cel.CELMapper // the expressions in spec, compiled
+	cel    cel.CELMapper // the expressions in the field spec, compiled
 	source *keySource
 }
 

@@ -17,7 +17,7 @@ const maxJOSEHeaderBytes = 64 << 10
 // 7.1). None of them is verified.
 type compactJWS struct {
 	encodedHeader string
-	header        *jose.Signature // encodedHeader decoded, without signature; several tokens share it: read only
+	header        *jose.Signature // the field encodedHeader decoded, without signature; several tokens share the value: read only
 	payload       []byte
 	signature     []byte
 }

@@ -46,7 +46,7 @@ const wellKnown = "/.well-known/openid-configuration"
 type keyFetcher struct {
 	keyOrigin
 
-	ca     []byte // PEM of the CA certificates that client trusts, read when client was created
+	ca     []byte // PEM of the CA certificates that the field client trusts, read when the client was created
 	client *http.Client
 	jwks   string // URL of the keys; empty: fetch the discovery document first
 }
@@ -55,9 +55,9 @@ type keyFetcher struct {
 // server edge trusts as the issuer.
 type keyOrigin struct {
 	issuer    string // URL of the issuer
-	discovery string // URL of the discovery document; empty: issuer followed by wellKnown
+	discovery string // URL of the discovery document; empty: the field issuer followed by the constant wellKnown
 	ca        string // PEM of the CA certificates; empty: the system's root certificates
-	caFile    string // file with CA certificates that replaces ca, read again at each fetch; empty: use ca
+	caFile    string // file with CA certificates that replaces the field ca, read at each fetch of keys; empty: use the field ca
 }
 
 // fetch returns the issuer's keys. It returns errNoKeys if the issuer's answer contains no usable

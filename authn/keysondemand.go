@@ -48,12 +48,12 @@ func (s *keySet) verify(token *compactJWS) bool {
 type keyRing struct {
 	now     func() time.Time
 	current atomic.Pointer[keySet] // newest keys; never nil, but the set may be empty
-	wanted  chan struct{}          // capacity 1: an element asks the fetching goroutine for a fetch
+	wanted  chan struct{}          // capacity 1: an element makes the goroutine that fetches keys start a fetch
 
 	mu      sync.Mutex
 	began   time.Time     // when the newest fetch of keys was requested or started
 	done    chan struct{} // closed when the running fetch of keys ends; nil: no fetch is running
-	waiting int           // number of requests that wait until done is closed
+	waiting int           // number of requests that wait until the channel done is closed
 	fetched bool          // at least one fetch of keys has ended
 	stopped bool          // no fetch of keys will start any more
 }
@@ -78,8 +78,9 @@ func (r *keyRing) verify(ctx context.Context, token *compactJWS) bool {
 	return false
 }
 
-// first returns the current keys of the issuer. Until the issuer's very first fetch has ended,
-// first waits for it, because the issuer may come from a configuration that was just loaded.
+// first is the method that returns the current keys of the issuer. If the issuer's very first fetch
+// of keys has not ended yet, first waits until that fetch ends, because the issuer may come from a
+// configuration that was just loaded.
 func (r *keyRing) first(ctx context.Context) *keySet {
 	if set := r.current.Load(); len(set.keys) > 0 {
 		return set
@@ -111,7 +112,7 @@ func (r *keyRing) renew(ctx context.Context) {
 		r.startLocked(now)
 		select {
 		case r.wanted <- struct{}{}:
-		default: // wanted has an element: a fetch is already requested
+		default: // the channel wanted has an element: a fetch of keys is already requested
 		}
 	}
 	r.waitLocked(ctx)
@@ -145,7 +146,7 @@ func (r *keyRing) begin() {
 		r.startLocked(r.now())
 	}
 	select {
-	case <-r.wanted: // a request asked for a fetch: this fetch serves that request too, so no other fetch is needed
+	case <-r.wanted: // a request has asked for a fetch of keys: the fetch that begins now serves that request too
 	default:
 	}
 }

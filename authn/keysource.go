@@ -36,7 +36,7 @@ type keySource struct {
 
 	mu    sync.Mutex
 	err   error     // error of the newest fetch of keys; nil: it succeeded
-	since time.Time // when fetching of keys began to fail; meaningless while err is nil
+	since time.Time // when fetching of keys began to fail; meaningless while the field err is nil
 }
 
 func newKeySource(from keyOrigin, now func() time.Time) *keySource {

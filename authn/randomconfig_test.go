@@ -29,7 +29,7 @@ type entry struct {
 	spec     apiserver.JWTAuthenticator
 	server   *testIssuer
 	keys     []jose.JSONWebKey // one RSA key and one EC key
-	features []string          // kinds of rules and mappings that spec uses, for the statistics of the test
+	features []string          // kinds of rules and mappings that the field spec uses, for the statistics of the test
 }
 
 // world contains the issuers for random configurations. The server of the third issuer is not at

@@ -23,7 +23,8 @@ func readCAFile(name string) ([]byte, error) {
 	return pem, nil
 }
 
-// readBounded reads a regular file. It returns an error if the file has more than most bytes.
+// readBounded reads a regular file. It returns an error if the file has more bytes than the
+// parameter most.
 func readBounded(name string, most int64) ([]byte, error) {
 	info, err := os.Stat(name) // Stat before Open: opening a named pipe would wait for a process that writes to it
 	if err != nil {

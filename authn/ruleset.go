@@ -17,13 +17,14 @@ type ruleSet struct {
 	algs      []jose.SignatureAlgorithm
 	verifier  *oidc.Config
 	anonymous *apiserver.AnonymousAuthConfig
-	headers   *headerCache // decoded token headers whose signing algorithms are all in algs
+	headers   *headerCache // decoded token headers whose signing algorithms are all in the field algs
 }
 
 // compileRules validates the whole configuration and compiles it into a ruleSet. It takes unchanged
-// issuers from the ruleSet before, and so keeps their cached tokens. An issuer whose rules changed
-// keeps its keys if they come from the same place (discovery URL, CA). Otherwise the issuer starts
-// without keys, and requests with its tokens wait for the first fetch.
+// issuers from the parameter before (the ruleSet that is in use), and so keeps their cached tokens.
+// An issuer whose rules changed keeps its keys if they come from the same place (discovery URL,
+// CA). Otherwise the issuer starts without keys, and requests with its tokens wait for the first
+// fetch.
 func compileRules(config *authenticationConfig, before *ruleSet, now func() time.Time) (*ruleSet, error) {
 	if err := config.validate(); err != nil {
 		return nil, err

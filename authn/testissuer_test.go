@@ -138,8 +138,8 @@ func (i *testIssuer) config(t testing.TB) Options {
 	return Options{Flags: Flags{IssuerURL: i.URL, ClientID: "edge", CAFile: i.caFile(t), GroupsClaim: "groups"}}
 }
 
-// claims returns good claims that are valid for an hour. The claims in replace replace them; the
-// value nil removes a claim.
+// claims returns good claims that are valid for an hour. A claim in the parameter replace takes the
+// place of the good claim with the same name; the value nil removes that claim.
 func (i *testIssuer) claims(replace map[string]any) map[string]any {
 	now := time.Now().Unix()
 	c := map[string]any{"iss": i.URL, "aud": "edge", "sub": "jane", "iat": now, "exp": now + 3600}

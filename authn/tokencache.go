@@ -42,8 +42,8 @@ func (c *cachedToken) holds(rules *ruleSet, now time.Time) bool {
 	return !c.verified.Expires.Before(now) && rules.has(c.issuer) && c.issuer.source.ring.current.Load() == c.keys
 }
 
-// get returns the cached result for a token if good reports that the result is still valid. If it
-// is not valid, get removes it from the cache.
+// get returns the cached result for a token if the function good reports that the result is still
+// valid. If it is not valid, get removes it from the cache.
 func (c tokenCache) get(token digest, good func(*cachedToken) bool) (Verified, bool) {
 	value, ok := c.lru.Get(token)
 	if !ok {
@@ -63,8 +63,8 @@ const untilEvicted = time.Duration(math.MaxInt64)
 
 func (c tokenCache) put(token digest, known cachedToken) { c.lru.Add(token, &known, untilEvicted) }
 
-// sweep removes all cached tokens for which good returns false, so that no result of an old
-// configuration stays in memory.
+// sweep removes all cached tokens for which the function good returns false, so that no result of
+// an old configuration stays in memory.
 func (c tokenCache) sweep(good func(*cachedToken) bool) {
 	// lru.Keys returns the least recently used token first. Reading all entries in this order keeps
 	// the order in which they will be evicted.

@@ -56,8 +56,8 @@ type TokenReviewer struct {
 
 	sharing      singleflight.Group
 	hits, misses *cache.LRUExpireCache // caches of accepted tokens (user.Info) and refused tokens (*RefusedError); key: the token's digest
-	turns        chan struct{}         // contains one element for each running review
-	waiting      atomic.Int64          // number of reviews that wait for a turn, because maxReviews are running
+	turns        chan struct{}         // contains one element for each running token review; capacity maxReviews
+	waiting      atomic.Int64          // number of token reviews that wait, because maxReviews reviews are running
 	failing      atomic.Bool           // whether the newest log line about reviews reports a failure
 }
 
@@ -166,8 +166,8 @@ func (r *TokenReviewer) judge(status authenticationv1.TokenReviewStatus) (user.I
 	return u, nil
 }
 
-// takeTurn waits for one of maxReviews turns. It returns false at once if maxWaitingReviews reviews
-// wait already.
+// takeTurn waits for one of maxReviews turns. A turn is the permission to send one token review.
+// takeTurn returns false at once if maxWaitingReviews reviews wait already.
 func (r *TokenReviewer) takeTurn(ctx context.Context) bool {
 	select {
 	case r.turns <- struct{}{}:

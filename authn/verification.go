@@ -35,10 +35,10 @@ type verification struct {
 	issuer        *issuer
 	ring          *keyRing // holds the current keys of the token's issuer
 	keys          *keySet  // the issuer's keys at the time when the verification started
-	signed        bool     // a key of the issuer, in keys or fetched later, verified the signature
+	signed        bool     // a key of the issuer, from the field keys or fetched later, verified the signature
 	idToken       *oidc.IDToken
-	claims        claims         // payloadClaims, after go-oidc accepted them
-	celClaims     *lazy.MapValue // claims as a CEL value; nil: no expression reads them
+	claims        claims         // the field payloadClaims, after go-oidc accepted these claims
+	celClaims     *lazy.MapValue // the field claims as a CEL value; nil: no expression reads the claims
 	user          user.DefaultInfo
 	cause         error // a library's error about a refused claim; it may quote the token
 }

@@ -13,9 +13,9 @@ import (
 type bar struct {
 	measure
 	pair    string   // pair (client dialect and upstream protocol) whose ratio is compared; empty: the figure of the proxy edge
-	against []string // proxies with which edge is compared: the cheapest of them, for a pair the relay; empty: none
+	against []string // proxies; bench divides edge's figure by that of the cheapest of them, and for a pair by that of its relay; empty: edge's figure is not divided
 	limit   float64
-	atLeast bool // limit is the least allowed figure; false: the greatest
+	atLeast bool // true: the field limit is the least allowed figure; false: it is the greatest allowed figure
 }
 
 // opaque are the names of the proxies that carry a stream without parsing it.
@@ -53,13 +53,14 @@ var bars = []bar{
 // is the median of its rounds.
 type barResult struct {
 	measure
-	Of      string  `json:"of"`                // name of the proxy or pair whose figure it is
+	Of      string  `json:"of"`                // name of the proxy or pair whose figure the field Figure is
 	Against string  `json:"against,omitempty"` // name of the proxy by whose figure Figure is divided; empty: Figure is in Unit
 	Figure  summary `json:"figure"`
 	Limit   float64 `json:"limit"`
 	AtLeast bool    `json:"atLeast,omitempty"`
 	Met     bool    `json:"met"`
-	// Before is the same figure for edge's second binary, of --before; nil: not measured.
+	// Before is the same figure for the second edge binary, which the flag --before names (usually
+	// edge before a change). Nil: not measured.
 	Before *summary `json:"before,omitempty"`
 }
 
@@ -96,10 +97,10 @@ func (r *report) pairRatio(pair string, m measure) *summary {
 	return nil
 }
 
-// figureOf returns the figure of proxy that is compared with the limit in b. If b names other
-// proxies in against, the figure is the ratio to the cheapest of them, whose name is returned too.
-// There is no figure unless all of them were measured; otherwise the cheapest of some would be
-// reported as the cheapest of all.
+// figureOf returns the figure of the parameter proxy that is compared with the limit in the bar b.
+// If b names other proxies in its field against, the figure is the ratio to the cheapest of them,
+// whose name is returned too. There is no figure unless all of them were measured; otherwise the
+// cheapest of some would be reported as the cheapest of all.
 func (r *report) figureOf(proxy string, b bar) (cheapest string, figure *summary) {
 	measured := r.find(b.measure)
 	if measured == nil {
@@ -123,7 +124,7 @@ func (r *report) figureOf(proxy string, b bar) (cheapest string, figure *summary
 		}
 	}
 	divided, ok := edge.Ratios[least.Proxy]
-	if !ok { // in no round was the cheapest proxy's figure greater than 0, so nothing can be divided by it
+	if !ok { // the cheapest proxy's figure is 0 or less in all rounds, so edge's figure cannot be divided by it
 		return "", nil
 	}
 	return least.Proxy, &divided

@@ -19,7 +19,7 @@ func TestBarsAreHeldAgainstTheCheapestInTheSameRound(t *testing.T) {
 	r := &report{}
 	r.rounds("edge", down, 1, 2, 3)
 	r.rounds("relay", down, 2, 2, 2)
-	r.rounds("nginx", down, 1, 1, 4) // cheapest by its median; in the three rounds, edge divided by nginx is 1, 2 and 0.75
+	r.rounds("nginx", down, 1, 1, 4) // nginx is the cheapest proxy by its median; in the three rounds, edge divided by nginx is 1, 2 and 0.75
 	r.rounds("haproxy", down, 3, 3, 3)
 	r.rounds("edge", up, 1)
 	r.rounds("relay", up, 2)
@@ -49,9 +49,9 @@ idle session RSS KiB   edge        40.0    40.0 - 40.0   RSS KiB       at most 3
 	}
 }
 
-// TestBarsBesideThoseOfBefore checks that the tables contain the figures of edge's second binary,
-// of --before. The table of bars has columns for them, and the table of proxies has the ratios "x
-// before".
+// TestBarsBesideThoseOfBefore checks that the tables contain the figures of the second edge binary,
+// which the flag --before names. The table of bars (limits for edge's figures) has columns for
+// them, and the table of proxies has the ratios "x before".
 func TestBarsBesideThoseOfBefore(t *testing.T) {
 	down := transferMeasure("down", maxWrite)
 	r := &report{}

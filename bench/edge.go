@@ -38,8 +38,9 @@ func (l *lab) findEdge(ctx context.Context) error {
 }
 
 // startEdge returns a function that runs edge serve as in production: edge verifies the client's
-// token and impersonates the user upstream. mode is the value for --upstream-streaming. If other is
-// true, it runs edge's second binary, of --before.
+// token and impersonates the user upstream. mode is the value for --upstream-streaming. If the
+// parameter other is true, it runs the second edge binary, which the flag --before names (usually
+// edge before a change).
 func startEdge(mode string, other bool) starter {
 	return func(ctx context.Context, l *lab) (*process, string, error) {
 		if err := l.findEdge(ctx); err != nil {
@@ -100,8 +101,8 @@ func streamingFlag(ctx context.Context, binary, mode string) ([]string, error) {
 	return nil, fmt.Errorf("bench: this edge binary has no flag %s, so it cannot use %s upstream", flagStreaming, mode)
 }
 
-// awaitReady sends GET requests to the URL probe until the response is 200, the process exits or
-// startTimeout has passed.
+// awaitReady sends GET requests to the URL in the parameter probe until the response is 200, the
+// process exits or startTimeout has passed.
 func (l *lab) awaitReady(ctx context.Context, p *process, probe string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -9,8 +9,8 @@ import (
 )
 
 // holdEdge starts edge and its upstream server as for a measurement, so that another program can
-// load them. It prints edge's address, files and process ID as shell variables and waits until ctx
-// ends. workloadRuntime and podWatch describe which requests the upstream server answers.
+// send load to them. It prints edge's address, files and process ID as shell variables and waits
+// until ctx ends. workloadRuntime and podWatch describe which requests the upstream server answers.
 func holdEdge(ctx context.Context, s settings, stdout io.Writer) error {
 	l, err := openLab(ctx, s)
 	if err != nil {

@@ -31,8 +31,8 @@ const (
 
 // idleExperiment measures the memory of idle sessions in a new process. At first the sessions send
 // and receive nothing. Then each session echoes idleKeystrokes bytes, as a real session has echoed
-// some, and is idle again. If hold is not 0, bench then holds the sessions for this time and also
-// measures how far memory grows.
+// some, and is idle again. If the parameter hold is not 0, bench then keeps the sessions open for
+// this time and also measures how far memory grows.
 func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 	return experiment{name: idleEach.Name, limit: idleTimeout + hold, run: func(ctx context.Context, p *proxy) ([]reading, error) {
 		before, err := p.residentWarm(ctx, settle, func() error {
@@ -62,8 +62,9 @@ func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 	}}
 }
 
-// residentWarm calls warm, which opens and closes sessions, waits for settle, and returns the
-// proxy's resident memory in KiB. The memory of further sessions is the difference to this value.
+// residentWarm calls the function warm, which opens and closes sessions, waits for the duration
+// settle, and returns the proxy's resident memory in KiB. The memory of further sessions is the
+// difference to this value.
 func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm func() error) (int64, error) {
 	if err := warm(); err != nil {
 		return 0, err
@@ -71,8 +72,8 @@ func (p *proxy) residentWarm(ctx context.Context, settle time.Duration, warm fun
 	return p.residentAfter(ctx, settle)
 }
 
-// withIdle opens n sessions with a terminal that send and receive nothing, calls use with them, and
-// closes them.
+// withIdle opens n sessions with a terminal that send and receive nothing, calls the function use
+// with them, and closes them.
 func withIdle(ctx context.Context, p *proxy, n int, use func(context.Context, []*session) error) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end() // closes all sessions that were opened
@@ -114,9 +115,10 @@ func keystrokeEach(sessions []*session) error {
 	return all.Wait()
 }
 
-// residentIdle reads the proxy's resident memory, in KiB, several times: after the sessions have
-// been silent for settle, again after keystrokes and another settle, then at each interval of
-// holdEvery for the time hold. It returns an error if a session ends by itself.
+// residentIdle reads the proxy's resident memory, in KiB, several times: first after the sessions
+// have been silent for the duration settle, then after keystrokes and another wait of that
+// duration, then at each interval of holdEvery for the duration hold. It returns an error if a
+// session ends by itself.
 func residentIdle(ctx context.Context, p *proxy, idle []*session, settle, hold time.Duration) ([]int64, error) {
 	first, err := p.residentAfter(ctx, settle)
 	if err != nil {

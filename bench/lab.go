@@ -41,10 +41,11 @@ var peers = []peer{
 	{name: "haproxy", client: execV4, start: startHAProxy, plain: startHAProxy, program: "haproxy"},
 }
 
-// labelBefore is the name in reports of edge's second binary, of --before.
+// labelBefore is the name in reports of the second edge binary, which the flag --before names.
 const labelBefore = "before"
 
-// before is edge's second binary as a kind of proxy. It is measured if --before is set.
+// before is the kind of proxy that runs the second edge binary, which the flag --before names. This
+// is usually edge before a change; bench then compares edge with it.
 var before = peer{name: labelBefore, client: execV5, start: startEdge(modeSPDY, true), plain: startEdge(modeSPDY, true)}
 
 // maxTranslated is the maximum number of idle sessions of the API server's translator. A session
@@ -86,7 +87,7 @@ type lab struct {
 	issuer     *issuer
 	token      string
 	edge       string            // path of edge's binary; empty: not built yet
-	before     string            // path of the binary of --before; empty: not set
+	before     string            // path of the second edge binary, from the flag --before; empty: not set
 	upstream   string            // address of the upstream server as host:port
 	kubeconfig string            // path of the kubeconfig for edge
 	server     *process          // the process of the upstream server

@@ -50,8 +50,9 @@ func addLatencies(ctx context.Context, name string, proxies []*proxy, errands []
 	return nil
 }
 
-// waited returns percentiles of the durations took, which are sorted. If alone is not nil, it
-// contains the sorted durations without a proxy, and waited also returns the differences to them.
+// waited returns percentiles of the sorted durations in the parameter took. If the parameter alone
+// is not nil, it contains the sorted durations of the same requests without a proxy, and waited
+// also returns the differences to them.
 func waited(name string, took, alone []time.Duration) []reading {
 	var all []reading
 	for _, p := range []float64{50, 99} {

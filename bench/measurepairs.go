@@ -9,8 +9,9 @@ import (
 	"slices"
 )
 
-// measurePairs measures each pair (client dialect and upstream protocol). The pairs take turns. The
-// relay by whose cost a pair is divided has its turn shortly before the pair.
+// measurePairs measures each pair (client dialect and upstream protocol). The pairs take turns.
+// bench divides the cost of each pair by the cost of a relay (a proxy that copies bytes), which has
+// its turn shortly before the pair.
 func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress io.Writer) error {
 	lanes, err := l.startLanes(ctx, s)
 	for _, lane := range lanes {
@@ -33,7 +34,7 @@ func measurePairs(ctx context.Context, l *lab, s settings, r *report, progress i
 				if err != nil {
 					return err
 				}
-				cost := readings[0] // CPU time only; latencies are not reported for pairs, because they include the upstream server's
+				cost := readings[0] // CPU time only; latencies are not reported for pairs, because they include the time that the upstream server takes
 				r.addPair(lane, cost)
 				printProgress(progress, round, s.Rounds, lane.label, []reading{cost})
 			}
@@ -102,8 +103,8 @@ func (l *lab) startLanes(ctx context.Context, s settings) (lanes []lane, err err
 }
 
 // checkSpoken asks the upstream server in which protocol the last stream was requested, and returns
-// an error if it is not the protocol of p. edge can choose another protocol than its flag sets, and
-// then the figures would have the wrong name.
+// an error if it is not the protocol of the pair p. edge can choose another protocol than its flag
+// sets, and then the figures would have the wrong name.
 func (l *lab) checkSpoken(ctx context.Context, p pair) error {
 	client := &http.Client{Timeout: handshakeTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: l.pki.pool}}}

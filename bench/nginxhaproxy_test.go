@@ -20,7 +20,7 @@ func newProgramLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.close) // registered after expectNothingLeft, so that it runs before expectNothingLeft checks
+	t.Cleanup(l.close) // cleanups run in reverse order: the lab is closed before expectNothingLeft checks that no process is left
 	if err := l.findPrograms(t.Context(), []string{"nginx", "haproxy"}, t.Output()); err != nil {
 		t.Fatal(err)
 	}

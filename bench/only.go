@@ -4,8 +4,8 @@ package main
 // of the report.
 var partNames = []string{"pairs", "streams", "plain", "starts", "idle", "watches"}
 
-// keepOnly disables all parts of the measurement except those in names, from --only. If names is
-// empty, it keeps all parts.
+// keepOnly disables all parts of the measurement except those in the parameter names, the value of
+// the flag --only. If names is empty, it keeps all parts.
 func (s *settings) keepOnly(names []string) error {
 	if err := checkNames("--only", names, partNames); err != nil || len(names) == 0 {
 		return err

@@ -8,14 +8,15 @@ import (
 )
 
 // pairResult contains the figures of one measure for one pair (client dialect and upstream
-// protocol), or for a relay by whose figures pairs are divided.
+// protocol), or for a relay (a proxy that copies bytes) by whose figures bench divides those of
+// pairs.
 type pairResult struct {
 	Pair string `json:"pair"`
 	measure
 	Samples []float64 `json:"samples"` // one figure for each round, in the order of the rounds
 	summary
-	Relay string   `json:"relay,omitempty"` // name of the relay by whose figure this one is divided; empty for a relay
-	Ratio *summary `json:"ratio,omitempty"` // figure divided by the relay's figure; nil for a relay
+	Relay string   `json:"relay,omitempty"` // name of the relay by whose figures bench divides the figures of this pair; empty: the figures are a relay's
+	Ratio *summary `json:"ratio,omitempty"` // figure of the pair divided by the relay's figure; nil: the figures are a relay's
 }
 
 // addPair adds a figure to the report: the CPU cost of one proxy of the measurement of pairs (a

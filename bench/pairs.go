@@ -25,8 +25,8 @@ const (
 type pair struct {
 	client dialect
 	spoken string  // protocol that edge uses upstream
-	relay  dialect // dialect in which the relay carries the same workload for comparison; no proxy translates it
-	peer   string  // role of another proxy that does the same as edge in this pair and is measured beside it; empty: none
+	relay  dialect // dialect in which the relay, a proxy that copies bytes, carries the same workload for comparison
+	peer   string  // role of another proxy that carries the same two protocols as edge in this pair and is measured too; empty: none
 }
 
 // pairs are all combinations of client dialect and upstream protocol that can be measured, in the
@@ -59,8 +59,8 @@ var pairs = []pair{
 
 func (p pair) name() string { return p.client.name + "/" + p.spoken }
 
-// beforeName returns the name of the pair in reports if edge's second binary, of --before, is
-// measured.
+// beforeName returns the name that the pair has in reports when bench measures it with the second
+// edge binary, which the flag --before names.
 func (p pair) beforeName() string { return labelBefore + " " + p.name() }
 
 // peerName returns the name of the pair in reports if another proxy is measured in the place of
@@ -90,5 +90,5 @@ func pairNames() []string {
 // or the relay with which both are compared.
 type lane struct {
 	*proxy
-	relay string // name of the relay by whose cost this lane's cost is divided; empty for the relay itself
+	relay string // name of the relay by whose cost bench divides the cost of this proxy; empty: this proxy is a relay
 }

@@ -34,14 +34,14 @@ type report struct {
 	CutShort bool             `json:"cutShort,omitempty"` // an error or a signal ended the measurement early; rounds may be missing
 	Machine  machine          `json:"machine"`
 	Settings settings         `json:"settings"`
-	Measures []*measureResult `json:"measures"` // in the order of their first reading
+	Measures []*measureResult `json:"measures"` // in the order in which bench first measured them
 	Pairs    []*pairResult    `json:"pairs"`    // sorted by measure, then in the order in which the proxies took turns
 	Bars     []*barResult     `json:"bars"`     // comparisons of edge's measured figures with the limits in bars.go
 }
 
 type measureResult struct {
 	measure
-	Proxies []*proxyResult `json:"proxies"` // in the order of their first reading
+	Proxies []*proxyResult `json:"proxies"` // in the order in which bench first measured them
 }
 
 type proxyResult struct {

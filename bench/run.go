@@ -12,8 +12,8 @@ import (
 const warmVolume = 16 << 20
 
 // measureAll measures every part that the settings select, and ends all processes before it
-// returns. If a part fails, the report contains the figures of the parts before. The report is nil
-// if there are none.
+// returns. If a part fails, the report contains the figures of the parts that were measured before
+// it. The report is nil if there are none.
 func measureAll(ctx context.Context, s settings, progress io.Writer) (*report, error) {
 	l, err := openLab(ctx, s)
 	if err != nil {

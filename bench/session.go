@@ -38,7 +38,7 @@ type target struct {
 // work is a command that the upstream server runs in a session, and its options.
 type work struct {
 	command []string
-	tty     bool // with a terminal; for exec only
+	tty     bool // true: the command has a terminal; for exec only
 }
 
 // dialect is a protocol that a client uses for one subresource of a pod.
@@ -55,7 +55,7 @@ type session struct {
 	// success; an error that wraps io.EOF is a failure. Each Write sends one message or frame.
 	conn      io.ReadWriteCloser
 	forward   bool
-	buf       []byte // buffer of the reads from conn
+	buf       []byte // buffer into which the session reads from the field conn
 	payload   []byte // content of each message that the method send writes
 	disengage func() bool
 }

@@ -22,7 +22,7 @@ func TestSessionAgainstAScript(t *testing.T) {
 		name     string
 		messages []string // messages that the server sends after readyByte
 		err      error    // error that receive(4) and finish must return
-		text     string   // text that the error must contain, if err is nil
+		text     string   // text that the error must contain, if the field err is nil
 	}{
 		{name: "whole", messages: []string{"\x01abcd", success}},
 		{name: "in parts", messages: []string{"\x01", "\x01a", "\x01bc", "\x01d", success}},

@@ -44,7 +44,7 @@ type settings struct {
 	Sessions    int           `json:"sessions"`    // idle sessions on one proxy at one time; a kind of proxy can have a lower limit
 	WatchRounds int           `json:"watchRounds"` // number of times that idle watches are measured on each proxy; 0: never
 	Watches     int           `json:"watches"`     // idle watches on one proxy at one time
-	Settle      time.Duration `json:"settle"`      // wait before bench reads a proxy's memory; nanoseconds in JSON
+	Settle      time.Duration `json:"settle"`      // time that bench waits before it reads a proxy's memory; nanoseconds in JSON
 	IdleHold    time.Duration `json:"idleHold"`    // how long bench holds edge's idle sessions to see memory grow; 0: not held
 	Edge        string        `json:"-"`           // path of edge's binary; empty: build ./cmd/edge
 	Before      string        `json:"-"`           // path of a second binary of edge; empty: none
@@ -77,7 +77,7 @@ func defaultSettings() settings {
 func parseSettings(args []string, usage io.Writer) (settings, error) {
 	s := defaultSettings()
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // discard flag's own output: the caller prints the error, which is one line
+	fs.SetOutput(io.Discard) // discard the output of the package flag: the caller prints the error, which is one line
 	fs.Var((*names)(&s.Proxies), "proxies", "proxies to measure, in the order of their turns; empty: none")
 	fs.Var((*names)(&s.Pairs), "pairs", "pairs of dialects to measure on edge, for example exec/v5/spdy; empty: none")
 	fs.IntVar(&s.Rounds, "rounds", s.Rounds, "turns of each proxy and pair for each measure, except idle sessions and idle watches")
@@ -200,8 +200,9 @@ func checkNames(flag string, names, known []string) error {
 	return nil
 }
 
-// transferSize returns how many bytes a transfer with writes of size bytes has: a multiple of size
-// that neither Volume nor Writes exceeds.
+// transferSize returns how many bytes bench sends in one transfer whose writes have size bytes
+// each. The result is the greatest multiple of size that exceeds neither Volume bytes nor Writes
+// writes.
 func (s settings) transferSize(size int) int64 {
 	return min(s.Volume/int64(size), s.Writes) * int64(size)
 }

@@ -107,7 +107,7 @@ type streamConn struct {
 	conn           net.Conn
 	spdy           httpstream.Connection
 	in, out, fault httpstream.Stream
-	status         bool // the stream fault ends with a Status in any case; false: it has text, and only after a failure
+	status         bool // true: the error stream (the field fault) always contains a Status; false: it contains text, and only after a failure
 }
 
 // quietConn is a connection whose Close never returns an error, also when it is called twice. If

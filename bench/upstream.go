@@ -60,7 +60,7 @@ func newUpstream(roleConfig) (http.Handler, error) {
 		return nil, err
 	}
 	server := &http.Server{Handler: runtime, ReadHeaderTimeout: headerTimeout}
-	go func() { _ = server.Serve(l) }() // serves until the process ends, which has no other purpose
+	go func() { _ = server.Serve(l) }() // serves until the process ends, because this process has no other purpose
 	u := &upstream{runtime: runtime}
 	u.spoken.Store("")
 	mux := http.NewServeMux()

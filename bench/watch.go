@@ -67,8 +67,9 @@ func watchExperiment(n int, settle time.Duration, tokens []string) experiment {
 	}}
 }
 
-// residentWatching opens n watches, waits for settle, and returns the proxy's resident memory in
-// KiB. Then it closes the watches. If a watch ends by itself before that, it returns an error.
+// residentWatching opens n watches, waits for the duration settle, and returns the proxy's resident
+// memory in KiB. Then it closes the watches. If a watch ends by itself before that, it returns an
+// error.
 func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration, tokens []string) (int64, error) {
 	users := make([]string, (n+watchesPerConn-1)/watchesPerConn)
 	for i := range users {

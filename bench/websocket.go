@@ -28,8 +28,8 @@ const (
 type channels struct {
 	subprotocol    string
 	in, out, fault byte
-	text           bool // text messages are used: each is the channel as a digit, then base64
-	status         bool // the channel fault ends with a Status in any case; false: it has text, and only after a failure
+	text           bool // true: the dialect uses text messages; each message is the channel as a digit, then data in base64
+	status         bool // true: the error channel (the field fault) always contains a Status; false: it contains text, and only after a failure
 	ports          bool // the first message on each channel contains the port number
 }
 

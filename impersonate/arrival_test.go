@@ -100,8 +100,8 @@ func (a *arrival) String() string {
 	return fmt.Sprintf("%+v, named %v\n %s %s\n %q", a.requestor, a.named, a.request.Method, a.request.URL, a.header)
 }
 
-// at sends the request through an impersonation filter of the API server. It stores the resulting
-// user in who, or returns the filter's Status.
+// at is the method that sends the request through an impersonation filter of the API server. It
+// stores the resulting user in who, or returns the filter's Status.
 func (a *arrival) at(through http.Handler, who *user.Info, requestor user.Info) metav1.Status {
 	*who = nil
 	ctx := request.WithRequestInfo(request.WithUser(context.Background(), requestor), a.info)

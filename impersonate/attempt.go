@@ -36,8 +36,8 @@ type attempt struct {
 	stream     bool                  // the request begins a stream, see Request.Stream
 }
 
-// try asks whether the mode with index m is allowed for this request at all, and then for each
-// requested value. It returns nil if all answers are yes.
+// try is the method that asks whether the mode with index m is allowed for this request at all, and
+// then for each requested value. It returns nil if all answers are yes.
 func (a *attempt) try(ctx context.Context, m int) error {
 	if modes[m].constrained() {
 		for _, verb := range a.verbs() {
@@ -90,8 +90,8 @@ func (a *attempt) values(ctx context.Context, m int) error {
 	return a.askAll(ctx, slices.Concat(name, uid, groups, extras))
 }
 
-// all asks with one review whether every name of a resource is allowed. If all returns false, the
-// caller must ask for each name.
+// all is the method that asks with one review whether every name of a resource is allowed. If it
+// returns false, the caller must ask for each name.
 func (a *attempt) all(ctx context.Context, like question, subresource string) bool {
 	attrs := *like.spec.ResourceAttributes
 	attrs.Name, attrs.Subresource = "*", subresource
@@ -141,7 +141,7 @@ func (a *attempt) groupQuestions(m int) []question {
 	for i, group := range a.request.groups {
 		if i == 0 {
 			questions[i] = a.question(m, a.usersGroup(m), "groups", group)
-		} else { // reuse the requestor's part of the first question: the requestor may have as many groups as are requested
+		} else { // reuse the first question, with another name: to build the description of the requestor, who can have many groups, is costly
 			questions[i] = questions[0].about(group)
 		}
 		questions[i].what = "group '" + shown(group) + "'"

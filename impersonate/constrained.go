@@ -40,8 +40,8 @@ type ConstrainedDetector struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	asking chan struct{}            // capacity 1: contains an element while a detection runs
-	known  atomic.Pointer[detected] // result of the newest detection
+	asking chan struct{}            // capacity 1: contains an element while a detection of constrained impersonation runs
+	known  atomic.Pointer[detected] // result of the newest detection of constrained impersonation
 }
 
 // detected is the answer whether the API server offers constrained impersonation, and until when

@@ -32,7 +32,7 @@ func TestRewrite(t *testing.T) {
 	tests := []struct {
 		name string
 		in   http.Header
-		want http.Header // headers upstream in addition to the identity's
+		want http.Header // expected headers upstream, in addition to the headers of the identity
 	}{
 		{"nothing", http.Header{}, nil},
 		{"a plain request stays as it is", http.Header{

@@ -82,8 +82,8 @@ func (req *impersonationRequest) read(header string, lines []string) (err error)
 	return err
 }
 
-// only returns the single value of a header. It refuses a header with different values:
-// kube-apiserver uses the first line, but another server may use the last line.
+// only is the function that returns the single value of a header. It refuses a header with
+// different values: kube-apiserver uses the first line, but another server may use the last line.
 func only(header string, lines []string) (string, error) {
 	if len(lines) == 0 {
 		return "", nil

@@ -38,8 +38,9 @@ func newSlots() *slots {
 	return &slots{all: semaphore.NewWeighted(maxReviews), timeout: slotTimeout, users: make(map[string]*userSlots)}
 }
 
-// do waits for a slot for a review about user, calls ask, which sends the review, and releases the
-// slot afterwards. The error is a 429 if no slot becomes free in time.
+// do is the method that waits for a slot for a review about the parameter user, calls the function
+// ask, which sends the review, and releases the slot afterwards. The error is a 429 if no slot
+// becomes free in time.
 func (s *slots) do(ctx context.Context, user string, ask func() error) error {
 	mine := s.join(user)
 	defer s.leave(user, mine)

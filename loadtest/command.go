@@ -69,7 +69,7 @@ the report and exits with 1.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			context.AfterFunc(ctx, stop) // restores the default after the first signal: a second one ends the process at once
+			context.AfterFunc(ctx, stop) // restores Go's default handling of signals after the first signal, so that a second signal ends the process at once
 			return runLoad(ctx, o, cmd.OutOrStdout(), progress)
 		},
 	}

@@ -88,8 +88,8 @@ func (l *forwardLink) receive() ([]byte, error) {
 	}
 }
 
-// why returns a better error for a failed read: whether the server closed the tunnel with a
-// WebSocket close frame, or the connection ended.
+// why is the method that returns a better error for a failed read: whether the server closed the
+// tunnel with a WebSocket close frame, or the connection ended.
 func (l *forwardLink) why(err error) error {
 	if l.tunnel != nil {
 		if code, closed := l.tunnel.Closed(); closed {

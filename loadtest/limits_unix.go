@@ -4,9 +4,9 @@ package main
 
 import "syscall"
 
-// maxDescriptors returns the number of file descriptors that this process may open, but at most
-// enough. It reads the soft limit, which Go's runtime raises to the hard limit when a program
-// starts.
+// maxDescriptors returns the number of file descriptors that this process may open, or the
+// parameter enough if that is less. It reads the soft limit, which Go's runtime raises to the hard
+// limit when a program starts.
 func maxDescriptors(enough int) int {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil || uint64(limit.Cur) > uint64(enough) {

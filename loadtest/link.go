@@ -25,7 +25,8 @@ type link interface {
 	release()
 }
 
-// writeNow writes a frame to the sink and flushes it, so that the frame is sent at once.
+// writeNow writes a frame to the sink (the encoder of the connection) and flushes the sink, so that
+// the frame is sent at once.
 func writeNow(sink streams.Sink, f streams.Frame) error {
 	if f.Buf == nil {
 		f.Buf, f.Off = make([]byte, streams.Headroom), streams.Headroom

@@ -47,7 +47,7 @@ func (sm *sampler) keep(stop <-chan struct{}, show func(*sample)) {
 	for {
 		select {
 		case <-stop:
-			if time.Since(sm.last) >= sampleGap/2 { // not if the newest sample is too recent: rates over a short time would be inaccurate
+			if time.Since(sm.last) >= sampleGap/2 { // take no last sample if the newest one is too recent: rates over a short time would be inaccurate
 				show(sm.take())
 			}
 			return

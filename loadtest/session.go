@@ -46,15 +46,15 @@ type session struct {
 	// too long.
 	waiting atomic.Int64
 
-	talk sync.Mutex // held while the link writes to the connection
+	talk sync.Mutex // held while the field link writes to the connection
 
-	mu       sync.Mutex    // guards marks, sent, received, said, ending and cause
+	mu       sync.Mutex    // guards the fields marks, sent, received, said, ending and cause
 	marks    []mark        // writes that the server has not echoed completely, at most maxMarks
-	sent     uint64        // bytes sent
-	received uint64        // bytes that the server echoed
+	sent     uint64        // number of bytes that the session has sent
+	received uint64        // number of bytes that the server has echoed
 	said     bool          // the session has sent its last bytes; its half-close follows
 	ending   time.Time     // when the half-close was sent
-	cause    error         // why loadtest cut the session or could not write to it
+	cause    error         // why loadtest closed the session's connection or could not write to it
 	room     chan struct{} // receives a value when the server echoed data; nil: not a busy session
 }
 
@@ -167,8 +167,8 @@ func (s *session) fits(n, inFlight int) bool {
 	return len(s.marks) < maxMarks && s.sent-s.received+uint64(n) <= uint64(inFlight)
 }
 
-// say sends the next n bytes of the session's byte sequence, at most maxWriteSize. Their round trip
-// is counted for the figure kind (0: not counted).
+// say is the method that sends the next n bytes of the session's byte sequence, at most
+// maxWriteSize. Their round trip is counted for the figure kind (0: not counted).
 func (s *session) say(n int, kind figure) {
 	buf := streams.Borrow()
 	defer streams.Return(buf)

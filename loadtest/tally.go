@@ -44,7 +44,7 @@ type tally struct {
 	failures atomic.Int64
 	opens    atomic.Int64
 	trips    atomic.Int64 // number of round trips, in the ramp phase too
-	holding  atomic.Bool  // the hold phase is on: roundTrip and lateBy are recorded in times
+	holding  atomic.Bool  // true in the hold phase: only then are durations of roundTrip and lateBy recorded in the field times
 
 	mu     sync.Mutex // guards the fields below
 	times  map[*kind]*[figures]*hdrhistogram.Histogram
@@ -86,8 +86,9 @@ func newTally(plan []*kind) *tally {
 	return t
 }
 
-// took records the duration d for the figure what of sessions of kind k. Outside the hold phase it
-// does not record roundTrip and lateBy, except that round trips always go into window.
+// took records the duration d for sessions of kind k. The parameter what is the figure, such as
+// roundTrip. Outside the hold phase took does not record roundTrip and lateBy, but it always adds
+// round trips to the field window.
 func (t *tally) took(k *kind, what figure, d time.Duration) {
 	us := min(max(d.Microseconds(), leastTime), mostTime)
 	steady := what == roundTrip || what == lateBy

@@ -14,7 +14,7 @@ type thresholds struct {
 	errors                      int
 	p50, p99, openP99, firstP99 time.Duration
 	rssGrowth                   float64       // maximum growth of memory, in percent; applies to each process of --watch-pid
-	settle                      time.Duration // time at the start of the hold phase that rssGrowth ignores
+	settle                      time.Duration // time at the start of the hold phase that the threshold rssGrowth ignores
 }
 
 func newThresholds() thresholds { return thresholds{settle: time.Minute} }

@@ -13,8 +13,8 @@ type verdict struct {
 	Met  bool   `json:"met"`
 }
 
-// judge compares the results of a load test with the thresholds in b. broken is the reason why the
-// load test ended early, or nil.
+// judge compares the results of a load test with the thresholds in the parameter b. The parameter
+// broken is the reason why the load test ended early, or nil.
 func judge(b *thresholds, t *tally, s *sampler, broken error) (all []verdict) {
 	whole := verdict{Name: "run", Bar: "complete", Got: "complete", Met: broken == nil}
 	if broken != nil {

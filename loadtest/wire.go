@@ -17,16 +17,17 @@ type wire struct {
 	conn  net.Conn
 	ahead []byte // bytes of the session that arrived together with the 101 response; Read returns them first
 
-	mu sync.Mutex // held while a frame is written; the methods close and cut do not take it
+	mu sync.Mutex // held while a frame is written; the methods close and cut do not lock it
 
-	state   sync.Mutex // guards replies, running and closed; not held while reading or writing
+	state   sync.Mutex // guards the fields replies, running and closed; not held while reading or writing
 	replies []byte     // answers to pings that are not written yet
 	running bool       // a goroutine that will write replies was started
 	closed  bool
 	done    sync.WaitGroup // counts the goroutines that write replies
 }
 
-// Read implements io.Reader.
+// Read implements io.Reader: it returns the bytes in the field ahead first, then bytes of the
+// connection.
 func (w *wire) Read(b []byte) (int, error) {
 	if len(w.ahead) > 0 {
 		n := copy(b, w.ahead)
@@ -38,7 +39,8 @@ func (w *wire) Read(b []byte) (int, error) {
 	return w.conn.Read(b)
 }
 
-// WriteRoom implements streams.Writer.
+// WriteRoom implements streams.Writer: it writes b[off:] to the connection, after the answers to
+// pings that wait.
 func (w *wire) WriteRoom(b []byte, off int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -82,7 +84,7 @@ func (w *wire) Reply(b []byte) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.state.Lock()
-		w.running = false // A reply that comes after this starts a new goroutine.
+		w.running = false // A reply that comes after this assignment starts a new goroutine.
 		w.state.Unlock()
 		_ = w.writeReplies() // ignore the error: if the connection is broken, the session's reader gets an error too
 	})
