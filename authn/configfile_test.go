@@ -27,7 +27,7 @@ func TestFile(t *testing.T) {
 	good := fileWith("https://issuer.example", "")
 	tests := []struct {
 		name, text string
-		want       []string // parts of the error; empty: the file is valid
+		want       []string // texts that the error must contain; empty: the file is valid
 	}{
 		{"v1", good, nil},
 		{"v1beta1", strings.Replace(good, "/v1", "/v1beta1", 1), nil},
@@ -155,7 +155,7 @@ func TestAnonymous(t *testing.T) {
 			}
 			section := a.rules.Load().anonymous
 			if section == nil || !section.Enabled {
-				continue // kube-apiserver creates no anonymous authenticator for such a section
+				continue // kube-apiserver creates no anonymous authenticator if the anonymous section is missing or not enabled
 			}
 			request := &http.Request{URL: &url.URL{Path: path}}
 			if _, ok, err := anonymous.NewAuthenticator(section.Conditions).AuthenticateRequest(request); err != nil || ok != want {

@@ -17,7 +17,7 @@ func TestFlags(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*Flags)
-		want   string // beginning of the error; empty: the flags are valid
+		want   string // expected beginning of the error; empty: the flags are valid
 	}{
 		{"the least", func(*Flags) {}, ""},
 		{"everything", func(c *Flags) {

@@ -25,8 +25,8 @@ func (k *keyRefreshers) start(ctx context.Context, rules *ruleSet) {
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		k.running[s] = cancel
-		// Call begin here and not in the goroutine, so that a request waits for this fetch also if
-		// it arrives before the goroutine runs.
+		// Call begin here and not in the goroutine, so that a request waits for this fetch of keys
+		// even if the request arrives before the goroutine runs.
 		s.ring.begin()
 		k.wg.Go(func() { s.run(ctx, k.schedule, k.log) })
 	}

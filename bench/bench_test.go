@@ -43,7 +43,8 @@ var builtEdge = sync.OnceValues(func() (string, error) {
 	return l.edge, err
 })
 
-// smallArgs returns the flags of bench for a short measurement, followed by more.
+// smallArgs returns the flags of bench for a short measurement, followed by the flags in the
+// parameter more.
 func smallArgs(more ...string) []string {
 	return append([]string{
 		"--proxies", "translator,relay,nginx,haproxy", "--pairs", "", "--rounds", "2", "--idle-rounds", "1",

@@ -75,22 +75,23 @@
 //	forward/spdy/spdy, /tunnel    SPDY, the tunnel       SPDY             cri-streaming
 //	forward/tunnel/spdy, /tunnel  SPDY, the tunnel       the tunnel       API server's tunneler
 //
-// The translator also has a tunneling handler, so it is measured beside forward/tunnel/spdy with
-// the same client.
+// The translator (the code of kube-apiserver that translates streams) also has a tunneling handler.
+// So bench measures the translator in addition to edge in the pair forward/tunnel/spdy, with the
+// same client.
 //
 // The column "x relay" is the pair's cost divided by the cost of the relay's line above the pair.
 // The relay carries the same workload of the same client process without reading it. It does so in
 // the dialect that is nearest to the client's and that needs no translation by a proxy. This cost
-// is the least that a proxy can spend on this traffic. Both have their turns within the same
-// seconds of each round.
+// is the least that a proxy can spend on this traffic. The pair and its relay have their turns
+// within the same seconds of each round.
 //
 // The comparison is fair if the relay receives as many frames as edge, in as many pieces (an SPDY
 // library writes each frame in three pieces), and if the relay's upstream answers as late as
 // edge's. That is why the relay has the API server's translator behind it where edge has. The
 // comparison is to the disadvantage of edge if the relay's upstream has a simpler dialect: for a
-// WebSocket client and an SPDY upstream, edge reads three pieces where the relay reads one. The
-// base64 dialects are divided by the binary relay, so their ratio includes one third more bytes,
-// and the encoding.
+// WebSocket client and an SPDY upstream, edge reads three pieces where the relay reads one. bench
+// divides the cost of the base64 dialects by the cost of the relay that carries binary messages, so
+// their ratio includes one third more bytes, and the encoding.
 //
 // Upstream has no code for edge: it answers edge's requests for its version and for access reviews
 // like an API server of version 1.36. For the driver it records in which protocol the last stream
@@ -146,8 +147,8 @@
 //	EDGE_PID=4711
 //
 // With --hold bench measures nothing. It starts edge and upstream as for a measurement, so that
-// another program can load them, and waits for SIGINT or SIGTERM. Any pod supports exec of cat,
-// which echoes stdin until stdin ends, and an echo server on port 7. GET
+// another program can send load to them, and waits for SIGINT or SIGTERM. Any pod supports exec of
+// cat, which echoes stdin until stdin ends, and an echo server on port 7. GET
 // /api/v1/namespaces/<any>/pods?watch=1 sends a bookmark every 5 s.
 //
 // # What bench does not do

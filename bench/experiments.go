@@ -152,7 +152,7 @@ func keystrokeExperiment(count int) experiment {
 	}}
 }
 
-// cpuOf calls work and returns the CPU time that the proxy spent meanwhile.
+// cpuOf calls the function work and returns the CPU time that the proxy spent during the call.
 func (p *proxy) cpuOf(work func() error) (time.Duration, error) {
 	before, err := p.cpu()
 	if err != nil {

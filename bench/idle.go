@@ -41,7 +41,7 @@ func idleExperiment(sessions int, settle, hold time.Duration) experiment {
 		if err != nil {
 			return nil, err
 		}
-		var resident []int64 // memory in KiB: before the keystrokes, after them, then at each interval of holdEvery
+		var resident []int64 // resident memory of the proxy in KiB: before the keystrokes, after them, then at each interval of holdEvery
 		err = withIdle(ctx, p, sessions, func(ctx context.Context, idle []*session) (err error) {
 			resident, err = residentIdle(ctx, p, idle, settle, hold)
 			return err

@@ -27,7 +27,7 @@ const certificateName = "localhost"
 // measurement use.
 type pki struct {
 	caFile, certFile, keyFile string
-	bundleFile                string // certificate and key in one file, for HAProxy
+	bundleFile                string // path of the file that contains certificate and key, for HAProxy
 	pool                      *x509.CertPool
 	certificate               tls.Certificate
 }

@@ -87,8 +87,8 @@ func (c *plainClient) get(ctx context.Context, path string, size int) error {
 	return err
 }
 
-// inParallel calls do with each i from 0 to n-1, in the given number of goroutines. After the first
-// error it makes no more calls and returns that error.
+// inParallel calls the function do with each i from 0 to n-1, in the given number of goroutines.
+// After the first error it makes no more calls and returns that error.
 func inParallel(ctx context.Context, n, workers int, do func(ctx context.Context, i int) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

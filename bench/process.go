@@ -22,7 +22,7 @@ type process struct {
 	name   string
 	cmd    *exec.Cmd
 	output *tail
-	done   chan struct{} // closed when the process has exited and was waited for
+	done   chan struct{} // closed when the process has exited and cmd.Wait has returned
 }
 
 // startProcess starts cmd as a child process. It keeps the last output of the child's stderr, and

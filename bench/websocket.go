@@ -86,7 +86,7 @@ func (c channels) dial(ctx context.Context, t target, location *url.URL) (io.Rea
 type channelConn struct {
 	channels
 	conn    *websocket.Conn
-	output  io.Reader // unread rest of the current message; nil between two messages
+	output  io.Reader // the part of the current message that was not read yet; nil: between two messages
 	message []byte    // buffer for encoding text messages
 	named   [2]bool   // for each channel: its message with the port number was read
 }

@@ -14,7 +14,7 @@
 // # What goes upstream
 //
 //	header of the client                         upstream
-//	Impersonate-*, any case, Impersonate_*       removed; edge reads or refuses them before
+//	Impersonate-*, any case, Impersonate_*       removed; edge has read or refused them
 //	Authorization                                removed
 //	Connection, the headers that it names, and   removed; "Te: trailers" stays
 //	the other hop-by-hop headers

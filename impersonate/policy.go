@@ -131,7 +131,7 @@ func (p *Policy) Identity(ctx context.Context, requestor user.Info, r Request) (
 			return Identity{}, recordForged(key)
 		}
 	}
-	if unusable >= 0 { // only after all groups were checked, so that a dropped group cannot hide a forbidden one
+	if unusable >= 0 { // remove unusable groups only after all groups were checked, so that a removed group cannot hide a forbidden one
 		id.dropUnusable()
 	}
 	req, err := readImpersonationRequest(r.Header)

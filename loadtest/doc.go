@@ -18,13 +18,13 @@
 //
 // # What a session does
 //
-// During the ramp loadtest opens the sessions one after the other, at equal distances. A new
-// session sends 16 bytes and expects them back. After that an idle session waits. A session that is
-// counted in --busy or --bulk writes at its rate until the hold phase ends, with at most
-// --in-flight bytes that have not come back. At the end each session sends 16 more bytes and
-// half-closes. An exec must then receive the 16 bytes and a Status of success. A port-forward must
-// receive them and the end of the connection, with nothing on its error stream. A watch must stay
-// open, and each of its events must be one JSON object.
+// During the ramp loadtest opens the sessions one after the other, at equal intervals. A new
+// session sends 16 bytes and expects them back. After that an idle session sends nothing until the
+// hold phase ends. A session that is counted in --busy or --bulk writes at its rate until the hold
+// phase ends, with at most --in-flight bytes that have not come back. At the end each session sends
+// 16 more bytes and half-closes. An exec must then receive the 16 bytes and a Status of success. A
+// port-forward must receive them and the end of the connection, with nothing on its error stream. A
+// watch must stay open, and each of its events must be one JSON object.
 //
 // The bytes that a session sends are a sequence that is computed from the session's number. So
 // loadtest detects each byte that is lost, duplicated, changed or from another session when that

@@ -5,7 +5,8 @@ import (
 	"edge/streams/ws"
 )
 
-// kind is a kind of session, such as exec over WebSocket. A kind without attach is a watch.
+// kind is a kind of session, such as exec over WebSocket. A kind whose field attach is nil is a
+// watch.
 type kind struct {
 	name        string
 	subresource string

@@ -38,7 +38,7 @@ func writeNow(sink streams.Sink, f streams.Frame) error {
 }
 
 // unexpected replaces io.EOF by another error if the connection ended too early, because io.EOF
-// from a link stands for the regular end of a session.
+// from a link (the client's end of a session) stands for the regular end of the session.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return faultf(classEOF, "the server closed the connection before the session ended")

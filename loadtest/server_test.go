@@ -201,7 +201,8 @@ func (s *server) PortForward(_ context.Context, _ string, port int32, conn io.Re
 	return s.echo(conn, conn)
 }
 
-// args returns the flags for a short load test of the server s, followed by more.
+// args returns the flags for a short load test of the server s, followed by the flags in the
+// parameter more.
 func (s *server) args(t *testing.T, more ...string) []string {
 	dir := t.TempDir()
 	ca, token := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "token")

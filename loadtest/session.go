@@ -38,7 +38,7 @@ type session struct {
 	bytes pattern
 	tally *tally
 	asked time.Time     // when the upgrade request was sent
-	done  chan struct{} // closed when the session has ended; fault does not change after that
+	done  chan struct{} // closed when the session has ended; the field fault does not change after that
 	fault *fault        // why the session failed; nil: it ended as it should
 
 	// waiting is when the session began to wait for an echo or for its end, in Unix nanoseconds. 0:

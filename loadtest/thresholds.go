@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// thresholds are the limits that a load test must not exceed. 0 means no threshold, except for
-// errors, where 0 means that no session may fail.
+// thresholds are the limits that a load test must not exceed. 0 means no threshold, except in the
+// field errors, where 0 means that no session may fail.
 type thresholds struct {
 	errors                      int
 	p50, p99, openP99, firstP99 time.Duration

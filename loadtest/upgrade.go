@@ -57,7 +57,7 @@ func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	interrupt := context.AfterFunc(ctx, func() { _ = conn.NetConn().Close() })
 	resp, err := ask(conn, r)
-	if !interrupt() { // AfterFunc has closed the connection, so ctx is the reason of any error
+	if !interrupt() { // AfterFunc has closed the connection because ctx ended, so the end of ctx is the reason of any error
 		err = ctx.Err()
 	}
 	if err != nil {
