@@ -64,7 +64,7 @@ type accessLine struct {
 	log     *slog.Logger
 	message string
 	attrs   []slog.Attr
-	uri     int // index of the URI in attrs
+	uri     int // index of the URI in the field attrs
 }
 
 func (l *accessLine) add(key string, value any) { l.attrs = append(l.attrs, slog.Any(key, value)) }

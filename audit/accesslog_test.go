@@ -32,7 +32,7 @@ func handlers(w io.Writer) map[string]slog.Handler {
 	return map[string]slog.Handler{"text": slog.NewTextHandler(w, o), "json": slog.NewJSONHandler(w, o)}
 }
 
-// arrived returns a request as bridge passes it to an Observer. way is the value of
+// arrived returns a request as bridge passes it to an Observer. The parameter way is the value of
 // X-Forwarded-For.
 func arrived(method, target string, way string) *http.Request {
 	r := httptest.NewRequest(method, target, nil)

@@ -37,8 +37,8 @@ import (
 	"edge/impersonate"
 )
 
-// memory is an audit backend that stores events in memory. If refuse is set, it reports that it
-// could not store them.
+// memory is an audit backend that stores events in memory. If the field refuse is set, it reports
+// that it could not store them.
 type memory struct {
 	mu     sync.Mutex
 	events []*auditinternal.Event

@@ -26,7 +26,7 @@ type Events struct {
 	backend audit.Backend
 	file    io.Closer // the audit log file; nil: there is none
 	cut     context.CancelFunc
-	flush   time.Duration // limit of the last delivery: flushPeriod, or shorter in tests
+	flush   time.Duration // timeout for delivering the last events when Run ends: flushPeriod, or shorter in tests
 	log     *slog.Logger
 }
 

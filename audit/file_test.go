@@ -57,7 +57,7 @@ func TestLogFormats(t *testing.T) {
 		if err := see(e, "/api"); err != nil {
 			t.Error(err)
 		}
-		got := lines(t, path) // already written: the default mode is blocking
+		got := lines(t, path) // the event is already in the file: in the default mode, blocking, a request waits for that
 		if len(got) != 2 || !isOne(got[0]) || !isOne(got[1]) {
 			t.Errorf("%s: %q", format, got)
 		}

@@ -21,12 +21,12 @@ import (
 type requestEvents struct {
 	policy   audit.PolicyRuleEvaluator
 	backend  audit.Backend
-	ctx      context.Context // the only value in this context is ac
+	ctx      context.Context // the only value in this context is the field ac
 	ac       *audit.AuditContext
 	received time.Time
 
 	silent      bool // true: make no further events
-	stranger    bool // authentication failed: the only event is ResponseStarted, with the refusal
+	stranger    bool // true: authentication failed; the only event of the request is ResponseStarted, with the refusal
 	longRunning bool
 }
 

@@ -16,8 +16,8 @@ import (
 	"edge/internal/testkit"
 )
 
-// runner is an API server that accepts any WebSocket as an exec: it sends "hello" on stdout, waits,
-// sends Success and closes.
+// runner is an API server that accepts any WebSocket as an exec: it sends "hello" on stdout,
+// receives from the channel wait, sends the Status Success and closes the connection.
 func runner(wait <-chan struct{}) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		upgrader := websocket.Upgrader{Subprotocols: []string{"v5.channel.k8s.io"}}

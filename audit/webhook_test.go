@@ -23,7 +23,8 @@ import (
 )
 
 // receiver is a webhook. If the channel wait is set, the webhook receives from wait before each
-// answer. It answers the first fail posts with 500.
+// answer. The field fail is the number of posts, from the first on, that the webhook answers with
+// 500.
 type receiver struct {
 	*httptest.Server
 	wait <-chan struct{}
@@ -183,7 +184,7 @@ func TestSlowWebhook(t *testing.T) {
 	}
 	close(answer)
 	stop()
-	const held = maxInFlight + 1 + buffer // events in posts, in the buffer, and one between
+	const held = maxInFlight + 1 + buffer // most events that edge holds: in posts to the webhook, in the buffer, and one between the two
 	if _, most := hook.underWay(); most != maxInFlight || hook.events() < maxInFlight || hook.events() > held {
 		t.Errorf("%d posts at once, %d events", most, hook.events())
 	}

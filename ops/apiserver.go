@@ -172,9 +172,9 @@ func (a *APIServer) ask(ctx context.Context) error {
 	return a.try(ctx, a.fresh)
 }
 
-// try sends one request through the client via, and returns nil if the API server answers. Every
-// status counts as an answer except 502, 503, 504 and, if edge needs its own credential, 401:
-// neither edge's permissions nor the API server's health matter here.
+// try sends one request through the HTTP client in the parameter via, and returns nil if the API
+// server answers. Every status counts as an answer except 502, 503, 504 and, if edge needs its own
+// credential, 401: neither edge's permissions nor the API server's health matter here.
 func (a *APIServer) try(ctx context.Context, via *http.Client) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url, nil)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"edge/ops"
 )
 
-// TestReady checks the answers to GET /ready, with and without notes and with a reason not to be
-// ready, to GET /live, and to an unknown path.
+// TestReady checks the answers to GET /ready, with and without notes and with an error of the
+// function ready, to GET /live, and to an unknown path.
 func TestReady(t *testing.T) {
 	var reason error
 	var notes []string
@@ -127,7 +127,7 @@ func TestAnotherConnectionIsAsked(t *testing.T) {
 	var conns, answers sync.Map
 	var kept atomic.Int64
 	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if first, _ := conns.Load(r.RemoteAddr); first == true { // as behind a load balancer that lost its backend
+		if first, _ := conns.Load(r.RemoteAddr); first == true { // from its second request on, the first connection gets 502
 			if _, again := answers.LoadOrStore(r.RemoteAddr, true); again {
 				kept.Add(1)
 				w.WriteHeader(http.StatusBadGateway)

@@ -16,10 +16,10 @@ type Conn struct {
 	kept   atomic.Value
 
 	framed   bool         // true: HTTP/2; false: HTTP/1.1
-	known    atomic.Bool  // a request on the connection was authenticated
-	unread   atomic.Bool  // Read counts no headers: the connection is authenticated, hijacked or closed
-	evicted  atomic.Bool  // the connection is to be closed, because the memory budget is exhausted
-	lingers  atomic.Bool  // edge refused a request, and the method linger closes the connection
+	known    atomic.Bool  // true: a request on the connection was authenticated
+	unread   atomic.Bool  // true: Read counts no headers, because the connection is authenticated, hijacked or closed
+	evicted  atomic.Bool  // true: the connection is to be closed, because the memory budget is exhausted
+	lingers  atomic.Bool  // true: edge refused a request, and the method linger will close the connection
 	refusals atomic.Int32 // 401 answers on this connection so far
 
 	registered

@@ -63,8 +63,8 @@ func (r *registry) makeRoom() {
 	r.evict()
 }
 
-// evict closes the connection that is first in the order that admit describes, and reports whether
-// it found one. The caller holds the lock.
+// evict closes the connection that is first in the order that the comment of admit describes, and
+// reports whether it found one. The caller holds the lock of the registry.
 func (r *registry) evict() bool {
 	victim := r.waiting.head
 	if victim == nil {
@@ -181,7 +181,7 @@ func (r *registry) cutShaking() {
 	}
 }
 
-// put moves the connection c to the end of list l. The caller holds the lock.
+// put moves the connection c to the end of list l. The caller holds the lock of the registry.
 func (r *registry) put(c *Conn, l *list) {
 	r.unlink(c)
 	c.in, c.placed, c.prev, c.next = l, time.Now(), l.tail, nil

@@ -29,12 +29,12 @@ type charged struct {
 	counter  counter
 
 	held    int64     // all bytes of the budget that the connection holds
-	since   time.Time // when held became greater than 0
-	reading int64     // part of held: the header that is being read
-	whole   []int64   // part of held: complete headers whose handlers have not started
+	since   time.Time // when the field held became greater than 0
+	reading int64     // part of the field held: bytes of the header that is being read
+	whole   []int64   // part of the field held: bytes of each complete header whose handler has not started
 	running int       // number of handlers that are running
-	idle    bool      // net/http reported that no request is in progress
-	free    bool      // the connection is no longer charged
+	idle    bool      // true: net/http reported that no request is in progress
+	free    bool      // true: the connection no longer counts against the memory budget
 }
 
 // budget is the memory that all unauthenticated connections share for headers and handshakes.
@@ -127,7 +127,8 @@ func (b *budget) release(c *Conn) {
 	c.reading, c.whole, c.free = 0, nil, true
 }
 
-// forget calls release for a connection that is authenticated or closed. It takes the lock.
+// forget calls the method release for a connection that is authenticated or closed. It takes the
+// lock of the budget.
 func (b *budget) forget(c *Conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,7 +194,8 @@ func (b *budget) settle(c *Conn) {
 	}
 }
 
-// mayAnswer does the same as answerable, for a caller that does not hold the lock.
+// mayAnswer does the same as the method answerable, for a caller that does not hold the lock of the
+// budget.
 func (b *budget) mayAnswer(c *Conn) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

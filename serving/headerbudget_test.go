@@ -36,7 +36,8 @@ func (b *bed) used() int64 {
 	return b.budget.used
 }
 
-// await waits until the function is returns true for the used bytes of the memory budget.
+// await waits until the function in the parameter "is" returns true for the used bytes of the
+// memory budget.
 func (b *bed) await(is func(used int64) bool) {
 	b.Helper()
 	for end := time.Now().Add(time.Minute); !is(b.used()); time.Sleep(time.Millisecond) {

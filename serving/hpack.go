@@ -6,11 +6,11 @@ type hpackScanner struct {
 	line         // number of bytes of the field that is being read
 	part    part // the part of the field that the next byte belongs to
 	named   bool // the field's name is complete
-	update  bool // the bytes are a dynamic table size update, not a field
-	broken  bool // the bytes are not HPACK; net/http will close the connection
+	update  bool // true: the bytes are a dynamic table size update, not a field
+	broken  bool // true: the bytes are not HPACK; net/http will close the connection
 	shift   uint // bits by which the next byte of the integer is shifted
 	number  uint64
-	literal bool // a literal field: a value, and perhaps a name, follow the first integer
+	literal bool // true: the field is literal: a value, and perhaps a name, follow its first integer
 	n       int  // number of complete fields
 }
 
@@ -84,7 +84,8 @@ func (f *hpackScanner) step(b byte) {
 	}
 }
 
-// integer begins an integer (RFC 7541, section 5.1). Its first bits are the last bits of b.
+// integer begins an integer (RFC 7541, section 5.1). The first bits of the integer are the last
+// bits of the byte b.
 func (f *hpackScanner) integer(b byte, bits uint, rest part) {
 	most := byte(1)<<bits - 1
 	f.number, f.shift, f.part = uint64(b&most), 0, rest

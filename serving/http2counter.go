@@ -4,9 +4,9 @@ import "encoding/binary"
 
 // Sizes in bytes, frame types and flags of RFC 9113.
 const (
-	prefaceSize  = 24 // RFC 9113 section 3.4
-	frameHead    = 9  // RFC 9113 section 4.1
-	prioritySize = 5  // RFC 9113 section 6.2
+	prefaceSize  = 24 // bytes of the connection preface, RFC 9113 section 3.4
+	frameHead    = 9  // bytes of a frame's header, RFC 9113 section 4.1
+	prioritySize = 5  // bytes of the priority fields in HEADERS, RFC 9113 section 6.2
 
 	frameHeaders      = 0x1
 	frameContinuation = 0x9
@@ -24,12 +24,12 @@ type http2Counter struct {
 	head    [frameHead]byte
 	filled  int  // bytes of the frame's header read so far
 	left    int  // bytes of the frame's payload that are still to come
-	front   int  // bytes of left that come before the header's fields
-	padded  bool // the payload's first byte, still to come, is the length of the padding
-	back    int  // bytes of left that are padding
+	front   int  // part of the field left: bytes before the header's fields
+	padded  bool // true: the payload's first byte, still to come, is the length of the padding
+	back    int  // part of the field left: bytes of padding at the end
 	stream  uint32
 	highest uint32 // highest stream id that a header has opened
-	trailer bool   // the current header is the second of its stream
+	trailer bool   // true: the current header is the second of its stream
 }
 
 func (*http2Counter) http2() bool { return true }

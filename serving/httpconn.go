@@ -10,12 +10,13 @@ import (
 type httpConn struct {
 	net.Conn
 	c       *Conn
-	bounded bool // boundWrite has set a write deadline
+	bounded bool // true: the method boundWrite has set a write deadline
 }
 
 func (a *httpConn) owner() *Conn { return a.c }
 
-// NetConn returns the connection below a: TLS, or the accepted connection if there is no TLS.
+// NetConn returns the connection below this one: TLS, or the accepted connection if there is no
+// TLS.
 func (a *httpConn) NetConn() net.Conn { return a.Conn }
 
 // CloseWrite half-closes the connection. net/http and package bridge look for a method of this

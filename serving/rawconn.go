@@ -11,7 +11,7 @@ import (
 type rawConn struct {
 	net.Conn
 	c       *Conn
-	shaking atomic.Bool // the handshake is in progress
+	shaking atomic.Bool // true: the handshake is in progress
 	shaken  int         // bytes of the handshake read so far; only one goroutine reads
 }
 

@@ -59,7 +59,7 @@ type Server struct {
 	shake   time.Duration // timeout of a TLS handshake
 
 	http1         *http.Server
-	http2         *http.Server // not serving: package http2 takes its limits and hooks from it
+	http2         *http.Server // accepts no connections: package http2 takes limits and hooks from this server
 	wide, narrow  *http2.Server
 	conns         registry
 	budget        budget
@@ -68,7 +68,7 @@ type Server struct {
 	listeners     []net.Listener
 	ending        bool
 	servers       sync.WaitGroup // waits for the goroutine that runs http1.Serve
-	complained    time.Time      // when it was last logged that accepting fails; accepting guards it
+	complained    time.Time      // time of the last log message that accepting fails; the lock accepting guards this field
 	maxHeaderSize int
 }
 
@@ -89,7 +89,7 @@ func New(base *http.Server, cfg Config) *Server {
 	base.ConnContext = func(ctx context.Context, conn net.Conn) context.Context { return ownerOf(conn).context(ctx) }
 	base.ConnState = s.changed
 	anyHeaderValues(base)
-	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // http1 must not serve HTTP/2
+	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // the server http1 must not serve HTTP/2
 	if cfg.HTTP2Streams > 0 {
 		s.http2 = &http.Server{
 			MaxHeaderBytes: 2 * s.maxHeader(), // an answer with a Status is possible for a header up to twice too large

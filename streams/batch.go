@@ -1,7 +1,7 @@
 package streams
 
-// Batch collects the small frames of a sink (a writer of frames), to write them at once. The zero
-// Batch with W set is ready to use. It holds a buffer only while it holds bytes.
+// Batch collects the small frames of a sink (a writer of frames), to write them in one write. The
+// zero Batch with its field W set is ready to use. It holds a buffer only while it holds bytes.
 type Batch struct {
 	W Writer
 

@@ -14,10 +14,10 @@ const (
 )
 
 // A Trier is an io.Reader that can also return the bytes that have already arrived, without
-// waiting. TryRead is like Read, but returns ErrWouldBlock where Read would wait. If again is
-// false, and the last read took all bytes, TryRead may return ErrWouldBlock without a system call.
-// After a long wait, Read may return ErrWouldBlock too: the Reader then calls its function
-// beforeWait again, which decides whether the wait goes on.
+// waiting. TryRead is like Read, but returns ErrWouldBlock where Read would wait. If the parameter
+// again is false, and the last read took all bytes, TryRead may return ErrWouldBlock without a
+// system call. After a long wait, Read may return ErrWouldBlock too: the Reader then calls its
+// function beforeWait again, which decides whether the wait goes on.
 type Trier interface {
 	io.Reader
 	TryRead(b []byte, again bool) (int, error)
@@ -37,19 +37,20 @@ const soonTries = 4
 // must be moved.
 type Reader struct {
 	src  io.Reader
-	try  Trier        // src, if src is a Trier and the Reader has a beforeWait; otherwise nil
-	wait func() error // beforeWait of NewReader: called before a read that may block; nil: no call
+	try  Trier        // the field src, if src is a Trier and the field wait is set; otherwise nil
+	wait func() error // the parameter beforeWait of NewReader: called before a read that may block; nil: no call
 
 	buf   *Buffer // nil: the Reader has no unread bytes
 	begin int     // bytes buf[begin:end] are unread
 	end   int
 	peek  [peekSize]byte
-	soon  bool // the current call asks for the rest of a frame
+	soon  bool // true: the current call is for the rest of a frame
 }
 
 // NewReader returns a Reader of src. If beforeWait is not nil, the Reader calls it before each read
-// that may block: there the relay flushes its sink. If src is a Trier, the Reader first takes the
-// bytes that have already arrived. If beforeWait returns an error, Need returns that error.
+// that may block: there the relay flushes its sink, which writes to the other side. If src is a
+// Trier, the Reader first takes the bytes that have already arrived. If beforeWait returns an
+// error, Need returns that error.
 func NewReader(src io.Reader, beforeWait func() error) *Reader {
 	r := &Reader{src: src, wait: beforeWait}
 	if beforeWait != nil {

@@ -17,7 +17,7 @@ func sequence(n int) []byte {
 	return b
 }
 
-// cut is an io.Reader that returns one piece of left per Read.
+// cut is an io.Reader that returns one piece of the field left per Read.
 type cut struct{ left [][]byte }
 
 func (c *cut) Read(b []byte) (int, error) {

@@ -102,7 +102,7 @@ func (b *bed) all() (seen []*http.Request) {
 	return seen
 }
 
-// send sends a request as ask does, but with the given method and body.
+// send is like the method ask, which sends a GET to edge, but sends the given method and body.
 func (e *instance) send(method, uri, body string, header ...string) (*http.Response, string) {
 	e.Helper()
 	req, err := http.NewRequest(method, e.url+uri, strings.NewReader(body))

@@ -25,8 +25,8 @@ type parts struct {
 	certs      *certificates
 }
 
-// assemble creates the parts from the flags. It fails only if the flags, or the files that they
-// name, cannot be used.
+// assemble creates the components of edge serve from the flags. It fails only if the flags, or the
+// files that they name, cannot be used.
 func assemble(ctx context.Context, o *options, log *slog.Logger) (*parts, error) {
 	p := new(parts)
 	var err error
@@ -97,7 +97,7 @@ func (p *parts) edgeCredential(ctx context.Context, o *options, log *slog.Logger
 	return nil
 }
 
-// run runs the background work of all parts until ctx ends.
+// run runs the background work of all components of edge serve until ctx ends.
 func (p *parts) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()

@@ -187,8 +187,8 @@ func (b *bed) upstream() []string {
 	return []string{"--server=" + b.api.URL, "--certificate-authority=" + b.authority("api.crt", b.api), "--token=of-edge"}
 }
 
-// serve starts edge with the flags for the test bed, followed by the flags in more, which override
-// them. It waits until edge is ready.
+// serve starts edge with the flags for the test bed, followed by the flags in the parameter more,
+// which override them. It waits until edge is ready.
 func (b *bed) serve(more ...string) *instance {
 	b.Helper()
 	return b.serveOnly(append(append(b.oidc(), b.upstream()...), more...)...)
@@ -210,7 +210,7 @@ func (b *bed) serveOnly(flags ...string) *instance {
 	return e
 }
 
-// start starts edge and does not wait.
+// start starts edge and does not wait until edge is ready.
 func (b *bed) start(flags ...string) *instance {
 	b.Helper()
 	secure, probe := freePort(b.T), freePort(b.T)
@@ -283,7 +283,8 @@ func (e *instance) do(req *http.Request) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// upstreamOf sends a request as ask does, and returns the header that the API server received.
+// upstreamOf sends a GET to edge with the method ask, and returns the header that the API server
+// received.
 func (e *instance) upstreamOf(token, path string, header ...string) http.Header {
 	e.Helper()
 	resp, body := e.ask(token, path, header...)

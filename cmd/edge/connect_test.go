@@ -168,7 +168,7 @@ func TestConnectSignals(t *testing.T) {
 			if err := cmd.Process.Signal(test.signal); err != nil {
 				t.Fatal(err)
 			}
-			rest, err := io.ReadAll(lines) // until the command closes the pipe
+			rest, err := io.ReadAll(lines) // reads until the command closes the pipe
 			if err != nil {
 				t.Fatal(err)
 			}

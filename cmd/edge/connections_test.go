@@ -81,7 +81,7 @@ func TestSlowloris(t *testing.T) {
 					io.WriteString(conn, "GET /api HTTP/1.1\r\nHost: x\r\n")
 				}
 			}
-			e.askOn(e.connection(), token) // while all connections of this attacker are open
+			e.askOn(e.connection(), token) // a user gets an answer while all connections of this attacker are open
 		})
 	}
 	attackers.Wait()

@@ -48,7 +48,7 @@ func BenchmarkRequest(b *testing.B) {
 	same, tokens := tokens[:1], tokens[1:]
 	compareCosts(b, [][2]*asker{
 		{c.asker("remembered", c.serve(c.gate.identify), same), c.asker("", c.serve(anybody), same)},
-		{c.asker("new", c.serve(c.gate.identify), tokens), c.asker("", c.serve(anybody), tokens)}, // new tokens here too: a header that changes has a cost
+		{c.asker("new", c.serve(c.gate.identify), tokens), c.asker("", c.serve(anybody), tokens)}, // the server without authentication gets new tokens too: a header that changes takes CPU time
 	})
 }
 
@@ -57,7 +57,7 @@ const (
 	tokensPerTurn    = 100  // requests in one turn, each with the next token
 	// atOnce is the number of concurrent requests. With only one request at a time, idle threads of
 	// Go's runtime search for work and go to sleep while a token is verified. Their CPU time would
-	// count too: on two processors, half as much again.
+	// count too: on two processors, it adds 50%.
 	atOnce = 10
 )
 
@@ -108,8 +108,9 @@ func (a *asker) turn(b *testing.B) float64 {
 	return float64((cpuTime() - before).Nanoseconds()) / 1e3 / tokensPerTurn
 }
 
-// compareCosts lets the two askers of each pair send their requests directly one after the other,
-// so that other load on the machine affects both. It reports medians over b.N turns.
+// compareCosts lets the two askers (senders of requests) of each pair send their requests directly
+// one after the other, so that other load on the machine affects both. It reports medians over b.N
+// turns.
 func compareCosts(b *testing.B, pairs [][2]*asker) {
 	costs, more := make([][]float64, len(pairs)), make([][]float64, len(pairs))
 	for _, pair := range pairs { // a first turn, not measured: it opens connections and fills pools

@@ -57,7 +57,7 @@ type localProxy struct {
 	tokens      map[string]string            // token by user; a client that sends it acts as that user
 	certificate *loopbackCertificate
 	written     []byte      // the kubeconfig for clients, as written
-	lost        atomic.Bool // a stream was lost, and no request has arrived since
+	lost        atomic.Bool // true: a stream to the server was lost, and no request of a client has arrived since
 	ending      sync.Once
 	failed      chan error // the first error of a listener
 
@@ -190,8 +190,8 @@ func unusable(why error) error {
 	}}
 }
 
-// identifyCaller returns the identity of requests that way has accepted. edge acts as the caller
-// here: the credential that goes upstream is the caller's, and the server decides about
+// identifyCaller returns the identity of requests that the method way has accepted. edge acts as
+// the caller here: the credential that goes upstream is the caller's, and the server decides about
 // impersonation.
 func identifyCaller(*http.Request) (impersonate.Identity, error) {
 	id := impersonate.EdgeItself()

@@ -19,8 +19,8 @@ import (
 )
 
 // drainPeriod limits the shutdown. At its beginning edge tells all streams to end; at its end edge
-// closes the requests and streams that are still open. Kubernetes kills a pod 30 s after it asks it
-// to end.
+// closes the requests and streams that are still open. Kubernetes kills a pod 30 s after it has
+// sent SIGTERM to the pod.
 const drainPeriod = 20 * time.Second
 
 func newServeCommand() *cobra.Command {
@@ -130,7 +130,7 @@ func serve(ctx context.Context, o *options) error {
 	var ending sync.WaitGroup
 	ending.Go(func() { p.handler.Drain(drain) })
 	ending.Go(func() {
-		if public.Shutdown(drain) != nil { // drain ended first, as with open watches
+		if public.Shutdown(drain) != nil { // the context drain ended before all requests did, for example because of open watches
 			public.Close()
 		}
 	})

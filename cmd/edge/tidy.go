@@ -87,7 +87,7 @@ func (t *tidier) isDue(now time.Time, m memory) bool {
 		m.goroutines+max(quietEnds, m.goroutines/quietShare) > t.seen.goroutines // while many goroutines end, a garbage collection is too early
 	t.seen = m
 	t.most = max(t.most, m.goroutines)
-	waste := m.free + min(m.allocated-t.done, m.used) // at most: some of the allocated bytes may still be in use
+	waste := m.free + min(m.allocated-t.done, m.used) // an upper limit: some of the allocated bytes may still be in use
 	waste += m.stacks / t.most * (t.most - m.goroutines)
 	rested := waste >= m.used/muchShare || now.Sub(t.last) >= tidyInterval
 	return quiet && rested && waste >= max(leastWaste, m.used/wasteShare)

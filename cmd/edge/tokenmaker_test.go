@@ -29,7 +29,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // controls the time. Its clock is three hours ahead of edge's.
 type tokenMaker struct {
 	t       *testing.T
-	longest time.Duration // maximum lifetime of its tokens; 0: as requested
+	longest time.Duration // maximum lifetime of the granted tokens; 0: the requested lifetime is granted
 
 	mu    sync.Mutex
 	code  int // status code of its answers; 0: it grants tokens

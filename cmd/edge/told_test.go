@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// refusalOf sends a request as ask does, and returns the Status in the response.
+// refusalOf sends a GET to edge with the method ask, and returns the Status in the response.
 func (e *instance) refusalOf(token, path string, header ...string) metav1.Status {
 	e.Helper()
 	resp, body := e.ask(token, path, header...)

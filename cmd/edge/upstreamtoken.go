@@ -69,9 +69,9 @@ type upstreamToken struct {
 
 	current  atomic.Pointer[edgeToken] // nil: edge has not received a token yet
 	failure  atomic.Pointer[error]     // error of the latest request; nil: it succeeded
-	replaced chan struct{}             // replace signals the method run that there is a new token
+	replaced chan struct{}             // the method replace signals the method run that there is a new token
 
-	renewing chan struct{} // holds one value while a token is requested; guards renewed
+	renewing chan struct{} // holds one value while a token is requested; guards the field renewed
 	renewed  time.Time     // when the latest token request ended
 }
 
@@ -89,8 +89,8 @@ func (t *edgeToken) renewAt() time.Time {
 }
 
 // newUpstreamToken requests the first token with the credential in bootstrap. It returns an error
-// if the API server refuses. If the API server cannot be reached, run retries, and ready returns an
-// error until it succeeds.
+// if the API server refuses. If the API server cannot be reached, the method run repeats the
+// request, and the method ready returns an error until a token is granted.
 func newUpstreamToken(ctx context.Context, bootstrap *rest.Config, o tokenRequest, log *slog.Logger) (*upstreamToken, error) {
 	if err := o.validate(); err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ const (
 // A blockReader inflates (decompresses) the header blocks of one direction, which form one zlib
 // stream. It holds a window of 32 KiB from the first block on.
 type blockReader struct {
-	ports bool // whether read also returns the headers of a port-forward
+	ports bool // true: the method read also returns the headers of a port-forward
 
 	src   bytes.Reader
 	zlib  io.Reader

@@ -7,8 +7,8 @@ type ExecClientSink struct {
 	frameWriter
 	set    streams.Set
 	ids    *ids
-	ended  roleSet // roles (streams) without further data
-	closed roleSet // roles (streams) without any further frame
+	ended  roleSet // roles of the streams on which the sink writes no more data
+	closed roleSet // roles of the streams on which the sink writes no more frames
 }
 
 // NewExecClientSink returns a sink that writes to w. The caller owns w.

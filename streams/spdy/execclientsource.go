@@ -11,11 +11,11 @@ import (
 type ExecClientSource struct {
 	frameReader
 	ids    *ids
-	ended  roleSet // roles (streams) with a FIN: no more data from the server
-	closed roleSet // roles (streams) with an RST_STREAM, and Error after its Status
+	ended  roleSet // roles of the streams with a FIN from the server: no more data comes on them
+	closed roleSet // roles of the streams with an RST_STREAM from the server, and Error after its Status
 
-	opens    roleSet // roles (streams) whose SYN_STREAM the server has not answered yet
-	answered func()  // called when the server has answered all opens; may be nil
+	opens    roleSet // roles of the streams whose SYN_STREAM the server has not answered yet
+	answered func()  // called when the server has answered every SYN_STREAM; may be nil
 
 	role   streams.Role // role of the current data frame; 0: its data is dropped
 	status []byte       // free bytes, then the bytes of the error stream; nil: no bytes

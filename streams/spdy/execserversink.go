@@ -6,8 +6,8 @@ import "edge/streams"
 type ExecServerSink struct {
 	frameWriter
 	ids    *ids
-	ended  roleSet // roles (streams) without further data
-	closed roleSet // roles (streams) without any further frame
+	ended  roleSet // roles of the streams on which the sink writes no more data
+	closed roleSet // roles of the streams on which the sink writes no more frames
 }
 
 // NewExecServerSink returns a sink that writes to w, on the streams that source has accepted from

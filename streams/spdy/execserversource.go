@@ -16,8 +16,8 @@ type ExecServerSource struct {
 	set    streams.Set
 	ids    *ids    // stream IDs: written by the source, also read by the sink
 	last   uint32  // the highest ID that the client has used
-	ended  roleSet // roles (streams) with a FIN
-	closed roleSet // roles (streams) with an RST_STREAM
+	ended  roleSet // roles of the streams on which the client has sent a FIN
+	closed roleSet // roles of the streams that the client has reset with an RST_STREAM
 
 	blocks  *blockReader // nil after every stream of the set has been opened
 	replies blockWriter

@@ -108,8 +108,9 @@ func (r *frameReader) ping() error {
 	return r.rep.Reply(AppendPing(answer[:0], id))
 }
 
-// stream reads the first fixed bytes of a control frame's body, which begin with a stream ID. The
-// returned rest stays valid until the next read.
+// stream reads the beginning of a control frame's body, which starts with a stream ID. The
+// parameter fixed is the number of bytes to read. The returned rest stays valid until the next
+// read.
 func (r *frameReader) stream(fixed int) (id uint32, rest []byte, err error) {
 	b, err := r.take(fixed)
 	if err != nil {
@@ -118,7 +119,7 @@ func (r *frameReader) stream(fixed int) (id uint32, rest []byte, err error) {
 	return binary.BigEndian.Uint32(b) & idMask, b[4:], nil
 }
 
-// openStream does the same as stream, for frames in which stream ID 0 is an error.
+// openStream does the same as the method stream, for frames in which stream ID 0 is an error.
 func (r *frameReader) openStream(fixed int) (id uint32, rest []byte, err error) {
 	id, rest, err = r.stream(fixed)
 	if err == nil && id == 0 {

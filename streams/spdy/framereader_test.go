@@ -14,8 +14,8 @@ import (
 	"edge/streams/spdy"
 )
 
-// every lists all kinds of sources. Streams 1, 3, 5 and 7 are open, except in sources that read the
-// client that opens them.
+// every lists all kinds of sources. Streams 1, 3, 5 and 7 are open, except in sources for the
+// client's side, where the bytes of a test open them.
 var every = []struct {
 	name   string
 	server bool // the source reads a server's frames

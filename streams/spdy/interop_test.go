@@ -68,7 +68,7 @@ func TestExecInterop(t *testing.T) {
 		stdout    []byte
 		stderr    []byte
 		code      int    // exit code
-		failure   string // a part of the text of another error
+		failure   string // expected part of the text of an error that is not an exit code; "": no such error
 	}{
 		{
 			name: "success", set: all, protocols: []string{"v4.channel.k8s.io"},

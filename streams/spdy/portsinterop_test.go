@@ -71,7 +71,7 @@ type heard struct {
 	end          [2]streams.Kind // how the data stream and the error stream ended
 }
 
-// hear reads frames of the server until enough returns true.
+// hear reads frames of the server until the function enough returns true.
 func (l *portsLeg) hear(t *testing.T, heard []heard, enough func() bool) {
 	t.Helper()
 	for !enough() {

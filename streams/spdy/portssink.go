@@ -63,7 +63,7 @@ func (t *Table) addPort(n int) error {
 type PortsSink struct {
 	relay  *RelaySink
 	table  *Table
-	peer   Peer        // the role that this sink writes for
+	peer   Peer        // the role in which edge writes here: Client or Server
 	blocks blockWriter // encodes the header blocks for Open
 }
 

@@ -15,12 +15,12 @@ type RelaySource struct {
 	blocks blockReader
 	last   headers // values from the last header block
 	id     uint32  // stream ID of the current data frame
-	spoken bool    // whether the current data frame is returned, not dropped
+	spoken bool    // true: the current data frame is returned; false: it is dropped
 }
 
-// NewRelaySource returns a source that reads peer's frames from r. The two sources of a session,
-// for the client and for the server, share the table. The source moves r's position, but the caller
-// owns r.
+// NewRelaySource returns a source that reads from r the frames of a client or server; the parameter
+// peer states which. The two sources of a session, for the client and for the server, share the
+// table. The source moves r's position, but the caller owns r.
 func NewRelaySource(r *streams.Reader, rep streams.Replier, peer Peer, table *Table) *RelaySource {
 	return &RelaySource{frameReader: frameReader{r: r, rep: rep, even: peer == Server}, peer: peer, table: table}
 }

@@ -138,7 +138,7 @@ func TestBounds(t *testing.T) {
 type flood struct {
 	b     []byte
 	n     int
-	i     int    // index in b of the next byte
+	i     int    // index in the field b of the next byte
 	since int    // bytes returned since the last measurement
 	base  uint64 // heap in bytes at the first measurement
 	most  uint64 // largest heap in bytes so far

@@ -37,7 +37,7 @@ var captures = []struct {
 	server bool                            // the bytes were sent by a server, not by a client
 	d      ws.Dialect
 	want   []string
-	tunnel string // for a tunnel: the expected bytes in it; want is not used
+	tunnel string // for a tunnel: the expected bytes in the tunnel; the field want is not used
 }{
 	{
 		file: "gorilla.v5",
@@ -204,8 +204,8 @@ var (
 		`"reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]}}`)
 )
 
-// gorillaServer returns a server made with gorilla/websocket that calls say for each connection,
-// and then reads until the connection ends.
+// gorillaServer returns a server made with gorilla/websocket that calls the function say for each
+// connection, and then reads until the connection ends.
 func gorillaServer(subprotocol string, buffer int, say func(*websocket.Conn)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		up := websocket.Upgrader{Subprotocols: []string{subprotocol}, WriteBufferSize: buffer, CheckOrigin: func(*http.Request) bool { return true }}
@@ -240,7 +240,7 @@ func load(t *testing.T, i int) []byte {
 		if c.tunnel != "" {
 			subprotocol = ws.TunnelPortForward
 		}
-		t.Run("capture "+c.file, func(t *testing.T) { // the subtest's cleanup waits for the server
+		t.Run("capture "+c.file, func(t *testing.T) { // the subtest's cleanup waits until the server has ended
 			if !c.server {
 				c.record(t, serve(t, subprotocol, func(conn net.Conn) { io.Copy(&got, conn) }))
 				return

@@ -39,7 +39,7 @@ func (s *channelSink) data(channel byte, f streams.Frame) error {
 		copy(to, b)
 		return err
 	}
-	for off := f.Off; off < len(f.Buf); { // the next header overwrites the piece before
+	for off := f.Off; off < len(f.Buf); { // the header of each further message overwrites the end of the piece that was written before
 		end := min(off+s.most, len(f.Buf))
 		if err := s.piece(channel, f.Buf[:end], off, keyAfter(f.Mask, off-f.Off)); err != nil {
 			return err
@@ -64,7 +64,7 @@ func (s *channelSink) message(channel byte, b []byte, off int) error {
 }
 
 // piece writes a message as the method message does, but its payload may still be masked with a
-// client's key. under is that key; 0: the payload is not masked.
+// client's key. The parameter under is that key; 0: the payload is not masked.
 func (s *channelSink) piece(channel byte, b []byte, off int, under uint32) error {
 	if off == 0 {
 		b = append(make([]byte, streams.Headroom, streams.Headroom+len(b)), b...)

@@ -12,7 +12,7 @@ import (
 type channelSource struct {
 	r         *streams.Reader
 	rep       streams.Replier
-	text      bool                  // payloads are base64, in text messages
+	text      bool                  // true: payloads are base64, in text messages
 	halfClose bool                  // the peer may send [255, channel] to end a channel
 	channels  [channelCount]meaning // meaning of the next message on each channel
 	// ports is the number of ports of a port-forward; 0: the channels are those of exec.
@@ -20,7 +20,7 @@ type channelSource struct {
 	keepMasks bool // see ExecServerSource.KeepMasks
 
 	in      frameParser
-	tagged  bool          // the channel byte of the current message was read, and means is valid
+	tagged  bool          // true: the channel byte of the current message was read, and the field means is valid
 	means   meaning       // meaning of the current message
 	decoder base64Decoder // decodes the current message
 	// whole is for a message that is passed on only when complete: free bytes, then the part read
@@ -38,7 +38,7 @@ type meaning struct {
 	// most is the maximum size in bytes of a message that is passed on only when complete; 0: the
 	// message is a stream's data, passed on in pieces.
 	most int
-	long error // the protocol error for a message longer than most
+	long error // the protocol error for a message longer than the field most
 }
 
 // halfClose is the meaning of a message [255, channel]. Its payload is the channel that ends.
@@ -210,8 +210,8 @@ func (s *channelSource) bound(n uint64) error {
 	return nil
 }
 
-// decode decodes the base64 payload b[off:], in place. last reports whether the message ends after
-// it.
+// decode decodes the base64 payload b[off:], in place. The parameter last is true if the message
+// ends after this payload.
 func (s *channelSource) decode(b []byte, off int, last bool) ([]byte, error) {
 	n, err := s.decoder.decode(b[off:])
 	if err == nil && last {

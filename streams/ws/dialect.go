@@ -27,8 +27,8 @@ const (
 // in v1 and a Status in JSON from v4 on, but the codecs treat text and Status alike.
 var dialects = [...]struct {
 	subprotocol string
-	text        bool // messages are text: a digit for the channel, then base64
-	halfClose   bool // [255, channel] ends a channel
+	text        bool // true: messages are text: a digit for the channel, then base64
+	halfClose   bool // true: the message [255, channel] ends a channel
 }{
 	V1Channel:       {subprotocol: V1},
 	V1Base64Channel: {subprotocol: V1Base64, text: true},
@@ -47,7 +47,7 @@ const (
 	channelStderr = remotecommand.StreamStdErr
 	channelError  = remotecommand.StreamErr
 	channelResize = remotecommand.StreamResize
-	channelClose  = remotecommand.StreamClose // [255, channel] ends a channel, from v5 on
+	channelClose  = remotecommand.StreamClose // the message [255, channel] ends a channel, from v5 on
 
 	channelCount = 5
 )

@@ -35,7 +35,7 @@ func TestExecClientSink(t *testing.T) {
 		name string
 		in   []streams.Frame
 		want []string
-		v5   []string // expected messages in v5; nil: the same as want
+		v5   []string // expected messages in v5; nil: the same as in the field want
 	}{
 		{name: "nothing", in: []streams.Frame{flush}},
 		{name: "input waits for Flush", in: []streams.Frame{stdin("a")}},

@@ -29,7 +29,7 @@ func closing(code uint32) streams.Frame { return streams.Frame{Kind: streams.Clo
 
 var flush = streams.Frame{} // stands for a call of Flush in a list of frames
 
-// written returns what a sink writes for the frames in, one element per write.
+// written returns what a sink writes for the frames in the parameter in, one element per write.
 func written(t *testing.T, in []streams.Frame, open func(streams.Writer) streams.Sink) []string {
 	w := &writes{}
 	s := open(w)

@@ -67,8 +67,8 @@ func (s *ExecServerSource) Next() (streams.Frame, error) {
 	}
 }
 
-// end ends the channel in b, once, and returns its role. The channels that only the server writes
-// have role 0 here: a client cannot end them.
+// end ends the channel whose number is b[0], once, and returns its role. The channels that only the
+// server writes have role 0 here: a client cannot end them.
 func (s *ExecServerSource) end(b []byte) (streams.Role, error) {
 	if len(b) == 0 {
 		return 0, violation("half-close without a channel")

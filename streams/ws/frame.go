@@ -65,8 +65,8 @@ func (s side) seal(op byte, b []byte, off int) int {
 	return begin
 }
 
-// head does the same as seal, without masking the payload. On the client side it returns the key
-// that it put into the header.
+// head does the same as the method seal, without masking the payload. On the client side it returns
+// the key that it put into the header.
 func (s side) head(op byte, b []byte, off int) (begin int, key uint32) {
 	n := len(b) - off
 	off -= s.headerSize(n)

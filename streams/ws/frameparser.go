@@ -65,8 +65,8 @@ func (in *frameParser) prefix(b []byte) (int, error) {
 	return n, nil
 }
 
-// header parses a complete frame header, whose first two bytes prefix has already checked, and
-// begins the frame.
+// header parses a complete frame header, whose first two bytes the method prefix has already
+// checked, and begins the frame.
 func (in *frameParser) header(b []byte) error {
 	n := uint64(b[1] & lengthBits)
 	switch n {

@@ -29,7 +29,8 @@ type heardMessage struct {
 	whole bool
 }
 
-// gorilla returns what a server made with gorilla/websocket reads from in.
+// gorilla returns what a server made with gorilla/websocket reads from the bytes of the parameter
+// in.
 func gorilla(in []byte) *heard {
 	c, err := (&websocket.Upgrader{}).Upgrade(&upgrade{in: bytes.NewReader(in)}, &http.Request{
 		Method: http.MethodGet,
@@ -46,7 +47,8 @@ func gorilla(in []byte) *heard {
 	return hear(c)
 }
 
-// gorillaClient returns what a client made with gorilla/websocket reads from in.
+// gorillaClient returns what a client made with gorilla/websocket reads from the bytes of the
+// parameter in.
 func gorillaClient(in []byte) *heard {
 	c, _, err := websocket.NewClient(&answered{upgrade: upgrade{in: bytes.NewReader(in)}}, &url.URL{Scheme: "ws", Host: "localhost"}, nil, 0, 0)
 	if err != nil {
@@ -87,7 +89,7 @@ func hear(c *websocket.Conn) *heard {
 }
 
 // upgrade is a ResponseWriter and the connection below it, for a server under test. The connection
-// returns the bytes of in, and discards what is written.
+// returns the bytes of the field in, and discards what is written.
 type upgrade struct {
 	net.Conn // nil: the test calls none of its other methods
 	in       io.Reader

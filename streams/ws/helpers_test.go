@@ -113,8 +113,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// everySplit calls try with the bytes split in two at every place, in three if in is short, and
-// once byte by byte.
+// everySplit calls try with the bytes split in two at every place, in three if the parameter in is
+// short, and once byte by byte.
 func everySplit(t *testing.T, in []byte, try func(src io.Reader)) {
 	t.Helper()
 	splits(t, in, 80, try)

@@ -14,8 +14,8 @@ import (
 // own is the payload of edge's own pings, which these tests send between the frames of a peer.
 var own = [ws.OwnSize]byte{'e', 'd', 'g', 'e', 0, 0xff, '\r', '\n'}
 
-// passed returns the bytes that a Passage passes on if it gets in as pieces of the given size. It
-// also returns these bytes with a ping of edge's own wherever a ping is allowed.
+// passed returns the bytes that a Passage passes on if it gets the parameter in as pieces of the
+// given size. It also returns these bytes with a ping of edge's own wherever a ping is allowed.
 func passed(in []byte, piece int, pings []byte) (out, pinged []byte, pingCount int) {
 	p := ws.Passage{Own: own}
 	var held []byte

@@ -91,7 +91,7 @@ func TestPortSplits(t *testing.T) {
 			path := filepath.Join("testdata", c.file)
 			if *update {
 				var got bytes.Buffer
-				t.Run("capture", func(t *testing.T) { // the subtest's cleanup waits for the server
+				t.Run("capture", func(t *testing.T) { // the subtest's cleanup waits until the server has ended
 					c.record(t, serve(t, c.d.String(), func(conn net.Conn) { io.Copy(&got, conn) }))
 				})
 				if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {

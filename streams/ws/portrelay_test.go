@@ -77,7 +77,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 	if err := downSink.Start(); err != nil {
 		return err
 	}
-	var saying sync.Mutex // guards downSink
+	var saying sync.Mutex // guards the sink downSink, which writes to the client
 	upReader := streams.NewReader(upIn, func() error {
 		saying.Lock()
 		defer saying.Unlock()
@@ -100,7 +100,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		end()
 	}
 	loops.Go(func() {
-		defer hear() // after Next has failed, the upstream delivers nothing more
+		defer hear() // the method Next has failed: the container runtime delivers nothing more
 		for {
 			f, err := upSource.Next()
 			if err != nil {

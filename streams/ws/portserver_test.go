@@ -371,7 +371,7 @@ func testPortEnds(t *testing.T, server func(testing.TB, pod) string) {
 		for range 7 {
 			got = append(got, c.next(t))
 		}
-		<-begun // over SPDY, a Close before this would prevent the start of the connection
+		<-begun // waits until the pod has accepted the connection: over SPDY, an earlier Close would prevent that
 		slices.Sort(got)
 		equal(t, got, []string{
 			`82 "\x00\x01\x00"`, `82 "\x01\x01\x00"`, `82 "\x02\x02\x00"`,

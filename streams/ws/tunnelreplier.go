@@ -3,7 +3,8 @@ package ws
 import "edge/streams"
 
 // TunnelReplier returns the Replier for the protocol inside a server's tunnel. It wraps each
-// answer, at most 125 bytes, in a message and passes it to the connection's own Replier, leg.
+// answer, at most 125 bytes, in a message and passes it to the connection's own Replier, the
+// parameter leg.
 func TunnelReplier(leg streams.Replier) streams.Replier { return tunnelReplier{leg, server} }
 
 // ClientTunnelReplier returns the Replier for the protocol inside a client's tunnel. See

@@ -47,7 +47,7 @@ func wsstreamHears(t *testing.T, d ws.Dialect, in []byte) (stdin, resize string)
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if !<-open { // waits: with early input wsstream could miss that the session opened
+	if !<-open { // waits until wsstream has opened the session: it could miss that if input came earlier
 		return
 	}
 	if _, err := client.NetConn().Write(in); err != nil {
