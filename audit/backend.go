@@ -22,7 +22,7 @@ func newLogBackend(ctx context.Context, o LogOptions) (audit.Backend, io.Closer,
 		return nil, nil, fmt.Errorf("--audit-log-path: %w", err)
 	}
 	backend := pluginlog.NewBackend(out, o.Format, auditv1.SchemeGroupVersion)
-	return o.Delivery.wrap(ctx, backend, 1), out, nil // one batch at a time: concurrent writers of one file would only wait for each other
+	return o.Delivery.wrap(ctx, backend, 1), out, nil // one batch at a time: concurrent writers would only wait for each other
 }
 
 // newWebhookBackend returns a backend that posts events to the webhook. It stops posting and

@@ -73,8 +73,8 @@ func TestDroppedGroups(t *testing.T) {
 	}
 }
 
-// checkDropped checks that the logged groups got begin with all groups in want, and that their
-// number is within the access log's limit.
+// checkDropped checks that the logged groups, the parameter got, begin with all groups in the
+// parameter want, and that their number is within the access log's limit.
 func checkDropped(t *testing.T, name string, got, want []string) {
 	t.Helper()
 	if len(got) < len(want) || len(got) > maxItems+1 || want == nil && got != nil || len(want) > 0 && !reflect.DeepEqual(got[:len(want)], want) {

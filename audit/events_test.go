@@ -142,7 +142,7 @@ func TestEventsAreBounded(t *testing.T) {
 		seen := e.Begin(r)
 		id, _ := identifyPerson(r)
 		seen.Identified(r, id, nil)
-		const most = 128 << 10 // bytes of one event; JSON encodes "&" as six bytes
+		const most = 128 << 10 // maximum size of one event in bytes; JSON encodes "&" as six bytes
 		for _, line := range events.take(t) {
 			if len(line) > most || !strings.Contains(line, truncated) {
 				t.Errorf("%.30s: %d bytes", target, len(line))

@@ -117,8 +117,9 @@ func eventAttributes(a *authorizer.AttributesRecord) *authorizer.AttributesRecor
 	return &c
 }
 
-// cut returns a copy of s. If s is longer than most bytes, the copy has the first most bytes and
-// the mark truncated. The copy does not keep the memory of the request alive.
+// cut returns a copy of s. The parameter most is the maximum length in bytes. If s is longer, the
+// copy is cut after that many bytes and ends in the mark truncated. The copy does not keep the
+// memory of the request alive.
 func cut(s string, most int) string {
 	if len(s) <= most {
 		return strings.Clone(s)

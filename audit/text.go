@@ -17,8 +17,8 @@ const ellipsis = "..."
 // control characters of ASCII, so text escapes all other control characters itself.
 type text string
 
-// bounded returns s without tokens. If the result is longer than most bytes, it is cut at the end
-// of a rune and ends in "...".
+// bounded returns s without tokens. If the result is longer than the parameter most, in bytes, it
+// is cut at the end of a rune and ends in "...".
 func bounded(s string, most int) text {
 	s = redact(s)
 	if len(s) <= most {

@@ -72,8 +72,8 @@ func checkOf(t *testing.T, api *httptest.Server, needed bool, log *slog.Logger) 
 	return a
 }
 
-// run runs the check a until its Ready returns an error whose text contains want, or nil if want is
-// "". It fails the test after a minute.
+// run runs the check a until its Ready returns an error whose text contains the parameter want, or
+// nil if that is "". It fails the test after a minute.
 func run(t *testing.T, a *ops.APIServer, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

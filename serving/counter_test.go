@@ -37,8 +37,8 @@ func someFields() []hpack.HeaderField {
 	return fields
 }
 
-// counted passes the HPACK block b to a scanner in pieces of the sizes that cuts returns. It
-// returns the number of fields, their cost and the scanner.
+// counted passes the HPACK block b to a scanner in pieces of the sizes that the function cuts
+// returns. It returns the number of fields, their cost and the scanner.
 func counted(b []byte, cuts func() int) (n int, cost int64, f hpackScanner) {
 	for len(b) > 0 {
 		k := min(cuts(), len(b))

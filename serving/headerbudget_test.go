@@ -21,7 +21,8 @@ func headersOf(authorization string) []hpack.HeaderField {
 	}
 }
 
-// limited starts a Server whose memory budget for unauthenticated connections is limit bytes.
+// limited starts a Server whose memory budget for unauthenticated connections is the parameter
+// limit, in bytes.
 func limited(t *testing.T, handler http.HandlerFunc, limit int64) *bed {
 	b := start(t, handler, Config{})
 	b.budget.mu.Lock()

@@ -5,7 +5,7 @@ package serving
 type hpackScanner struct {
 	line         // number of bytes of the field that is being read
 	part    part // the part of the field that the next byte belongs to
-	named   bool // the field's name is complete
+	named   bool // true: the field's name is complete
 	update  bool // true: the bytes are a dynamic table size update, not a field
 	broken  bool // true: the bytes are not HPACK; net/http will close the connection
 	shift   uint // bits by which the next byte of the integer is shifted

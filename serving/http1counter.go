@@ -6,7 +6,7 @@ import "bytes"
 // the empty line as a body, until the method rest is called.
 type http1Counter struct {
 	line
-	cr   bool // the line read so far is a single CR
+	cr   bool // true: the line read so far is a single CR
 	body bool
 }
 

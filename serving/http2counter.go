@@ -28,7 +28,7 @@ type http2Counter struct {
 	padded  bool // true: the payload's first byte, still to come, is the length of the padding
 	back    int  // part of the field left: bytes of padding at the end
 	stream  uint32
-	highest uint32 // highest stream id that a header has opened
+	highest uint32 // highest ID of a stream that a header has opened
 	trailer bool   // true: the current header is the second of its stream
 }
 

@@ -24,7 +24,8 @@ func refuse(code int, reason metav1.StatusReason, message string) refusal {
 	}}
 }
 
-// headersTooLarge returns a 431 as kube-apiserver sends it, with the limit most in its message.
+// headersTooLarge returns a 431 as kube-apiserver sends it, with the limit, the parameter most, in
+// its message.
 func headersTooLarge(most int) refusal {
 	return refuse(http.StatusRequestHeaderFieldsTooLarge, metav1.StatusReasonRequestEntityTooLarge,
 		fmt.Sprintf("the request's header is larger than %d KiB", most>>10))

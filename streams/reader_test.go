@@ -42,8 +42,8 @@ func cuts(b []byte, at ...int) io.Reader {
 	return c
 }
 
-// take reads n bytes with Need and compares them with want. It then consumes them with Skip, checks
-// the result of Room, and overwrites these bytes and the free bytes before them.
+// take reads n bytes with Need and compares them with the parameter want. It then consumes them
+// with Skip, checks the result of Room, and overwrites these bytes and the free bytes before them.
 func take(r *Reader, n int, want []byte) error {
 	got, err := r.Need(n)
 	if err != nil {

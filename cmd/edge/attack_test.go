@@ -33,7 +33,7 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasSuffix(r.URL.Path, "/version"): // answers as if it had constrained impersonation
+		case strings.HasSuffix(r.URL.Path, "/version"): // the API server answers as one that has constrained impersonation
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, "requested impersonation without impersonating a user name")
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
@@ -44,7 +44,7 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	}
 	e := b.serve()
 	const canary = "canary-6f1d"
-	e.upstreamOf(b.token(nil), "/api/v1/pods", "Impersonate-User", "bob") // no review's answer is cached yet
+	e.upstreamOf(b.token(nil), "/api/v1/pods", "Impersonate-User", "bob") // edge has not cached the answer of an access review yet
 	resp, body := e.ask(b.token(nil), "/api/v1/pods?limit=none&access_token="+canary, "Impersonate-User", "bob")
 	if resp.StatusCode != http.StatusOK {
 		t.Error(resp.Status, body)

@@ -144,7 +144,7 @@ func (b *bed) authority(name string, s *httptest.Server) string {
 	return b.file(name, string(testkit.PEM(s.Certificate())))
 }
 
-// token returns a valid token for jane, changed by claims.
+// token returns a valid token for jane, in which the parameter claims replaces or adds claims.
 func (b *bed) token(claims map[string]any) string {
 	b.Helper()
 	all := map[string]any{

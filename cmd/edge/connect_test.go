@@ -152,7 +152,7 @@ func TestConnectSignals(t *testing.T) {
 			dir := t.TempDir()
 			const script = `trap 'echo int; exit 40' INT; trap 'echo term; exit 41' TERM; trap 'exit 42' HUP; trap 'exit 43' USR1; echo $$; while :; do sleep 0.05; done`
 			cmd := connectCommand(t, f, dir, "--", "sh", "-c", script)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // no terminal
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the command has no terminal
 			stdout, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)

@@ -237,7 +237,7 @@ func TestConnectBrokenContext(t *testing.T) {
 		"addressless":     `cluster \"addressless\" of your kubeconfig has no server`,
 		"plain":           "must begin with https://",
 		"unreadable":      "/no/such/authority",
-		"asking":          "pass --context to edge connect", // the command has the terminal, not the plugin
+		"asking":          "pass --context to edge connect", // the command has the terminal, so the credential plugin cannot prompt there
 	} {
 		got := ask(t, p.config, clientcmd.ConfigOverrides{CurrentContext: context})
 		if !strings.Contains(got, `"kind":"Status"`) || !strings.Contains(got, want) {
@@ -246,7 +246,7 @@ func TestConnectBrokenContext(t *testing.T) {
 	}
 	p.end(t)
 
-	current := c.connect(t, "--context=plain") // context plain cannot be used, but connect starts
+	current := c.connect(t, "--context=plain") // the context plain cannot be used, but edge connect starts
 	if got := ask(t, current.config, clientcmd.ConfigOverrides{CurrentContext: "one"}); got != "first Bearer of-alice " {
 		t.Errorf("beside a broken current context: %s", got)
 	}

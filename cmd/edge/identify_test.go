@@ -71,7 +71,7 @@ func TestQueryOfAnImpersonationIsNotLogged(t *testing.T) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
 			w.Write([]byte(`{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","status":{"allowed":true}}`))
-		case r.URL.Path == "/version": // the answer makes edge review what is requested, too
+		case r.URL.Path == "/version": // the answer means that the API server has constrained impersonation
 			w.WriteHeader(http.StatusBadRequest)
 			w.Write([]byte("requested nobody without impersonating a user name"))
 		}

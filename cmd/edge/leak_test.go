@@ -129,9 +129,9 @@ func TestRequestsLeaveNothing(t *testing.T) {
 			senders.Wait()
 		}
 	}
-	// left waits until at most most goroutines run and their number no longer changes. The
-	// goroutines of a connection end with a delay, and a connection is idle only when its last
-	// request has ended on both sides.
+	// left waits until the number of goroutines is at most the parameter most and no longer
+	// changes. The goroutines of a connection end with a delay, and a connection is idle only when
+	// its last request has ended on both sides.
 	left := func(most int) (goroutines int, heap uint64) {
 		same := 0
 		for end := time.Now().Add(bedPatience); time.Now().Before(end) && (goroutines > most || same < settled); time.Sleep(10 * time.Millisecond) {

@@ -211,7 +211,7 @@ func (p *localProxy) start() {
 			err := p.server.Serve(bridge.Listener(l))
 			select {
 			case p.failed <- err:
-			default: // failed already holds an error, and the first is enough
+			default: // the channel failed already holds an error, and the first error is enough
 			}
 		}()
 	}
@@ -263,9 +263,9 @@ func (p *localProxy) login(ctx context.Context) error {
 // kubeconfigMode is the mode of a file that contains tokens.
 const kubeconfigMode = 0o600
 
-// writeKubeconfig writes the kubeconfig for clients and returns its path. If file is empty, it
-// writes to a new folder that only its owner can read; otherwise file must not exist yet. remove
-// deletes what was written.
+// writeKubeconfig writes the kubeconfig for clients and returns its path. If the parameter file is
+// empty, it writes to a new folder that only its owner can read; otherwise the file must not exist
+// yet. The function remove deletes what was written.
 func (p *localProxy) writeKubeconfig(file string) (path string, remove func(), err error) {
 	if p.written, err = clientcmd.Write(*p.caller.clientConfig(p.addresses, p.tokens, p.certificate.authority)); err != nil {
 		return "", nil, fmt.Errorf("kubeconfig for clients: %w", err)

@@ -32,7 +32,7 @@ func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 // Limits on one value in a log line, in bytes.
 const (
 	maxLogged = 1 << 10
-	maxStack  = 32 << 10 // for the stack of a panic
+	maxStack  = 32 << 10 // bytes of the stack of a panic
 )
 
 // harmless makes a log attribute safe. It limits the length of a string value, which may come from

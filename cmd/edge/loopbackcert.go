@@ -27,9 +27,9 @@ const (
 	clockSlack      = time.Hour
 )
 
-// newLoopbackCertificate creates an authority and a leaf certificate for address. It does not use
-// one certificate for both, because some clients do not accept an authority's certificate as a
-// server's.
+// newLoopbackCertificate creates an authority and a leaf certificate for the IP address. It does
+// not use one certificate for both, because some clients do not accept an authority's certificate
+// as a server's.
 func newLoopbackCertificate(address net.IP) (*loopbackCertificate, error) {
 	now := time.Now()
 	authority := &x509.Certificate{

@@ -104,8 +104,8 @@ func (c *certificates) tlsConfig() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: c.controller.GetConfigForClient}
 }
 
-// selfSigned creates a self-signed certificate in dir, or returns the files of the certificate that
-// already exists there.
+// selfSigned creates a self-signed certificate in the folder dir, or returns the files of the
+// certificate that already exists there.
 func selfSigned(dir string, bind net.IP) (certFile, keyFile string, err error) {
 	certFile, keyFile = filepath.Join(dir, "edge.crt"), filepath.Join(dir, "edge.key")
 	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil {

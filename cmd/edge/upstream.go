@@ -146,8 +146,8 @@ func edgeClient(credential *bridge.Credential) (*http.Client, error) {
 	}, nil
 }
 
-// loadingRules returns kubectl's rules for finding a kubeconfig. If file is not empty, only this
-// file is used, and it must exist.
+// loadingRules returns kubectl's rules for finding a kubeconfig. If the parameter file is not
+// empty, only this file is used, and it must exist.
 func loadingRules(file string) (*clientcmd.ClientConfigLoadingRules, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	if file != "" {

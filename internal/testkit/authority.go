@@ -28,8 +28,8 @@ func NewAuthority(t testing.TB, name string, changes ...func(*x509.Certificate))
 	return &Authority{Cert: Parse(t, der), key: key}
 }
 
-// Under issues the certificate of an intermediate authority below a. It is valid for one hour; the
-// functions in changes may set other fields of the certificate.
+// Under issues the certificate of an intermediate authority below the authority a. It is valid for
+// one hour; the functions in changes may set other fields of the certificate.
 func (a *Authority) Under(t testing.TB, name string, changes ...func(*x509.Certificate)) *Authority {
 	t.Helper()
 	key, der := certify(t, authorityOf(name, changes), a)

@@ -13,7 +13,7 @@ import (
 type frameReader struct {
 	r    *streams.Reader
 	rep  streams.Replier
-	even bool            // the peer is a server: its pings and streams have even IDs
+	even bool            // true: the peer is a server, whose pings and streams have even IDs
 	pong func(id uint32) // called for each answer to a ping that edge sent; may be nil
 
 	// left and fin describe the current data frame: the bytes not read yet, and whether it has a

@@ -61,8 +61,8 @@ func forward(t testing.TB, u *url.URL) (addr string, lost <-chan error) {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(must(pf.GetPorts())[0].Local))), endedc
 }
 
-// roundTrip connects to addr, sends what, half-closes the connection, and returns the bytes that it
-// reads.
+// roundTrip connects to addr, sends the bytes of the parameter what, half-closes the connection,
+// and returns the bytes that it reads.
 func roundTrip(addr string, what []byte) ([]byte, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {

@@ -73,8 +73,8 @@ func NewPortsSink(w streams.Writer, table *Table) *PortsSink {
 	return &PortsSink{relay: NewRelaySink(w), table: table, peer: Client}
 }
 
-// Open opens connection n to the port as OpenPorts does, in a session without OpenPorts. n must
-// increase with each call.
+// Open opens connection n to the port with the same frames as OpenPorts, in a session for which
+// OpenPorts was not called. n must increase with each call.
 func (s *PortsSink) Open(n int, port uint16) error {
 	if err := s.table.addPort(n); err != nil {
 		return err

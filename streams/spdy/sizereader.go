@@ -6,7 +6,7 @@ import "edge/streams"
 // without nesting. A data frame may end anywhere.
 type sizeReader struct {
 	buf [streams.Headroom + streams.MaxResize]byte
-	n   int // how many bytes of an incomplete JSON object are in buf
+	n   int // number of bytes of an incomplete JSON object in the field buf
 }
 
 // feed consumes bytes of b up to the end of a JSON object. It returns how many bytes it consumed,

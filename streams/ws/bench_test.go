@@ -10,8 +10,8 @@ import (
 	"edge/streams/ws"
 )
 
-// endless is an io.Reader that returns b again and again, at most the size of a TLS record per
-// Read.
+// endless is an io.Reader that returns the field b again and again, at most the size of a TLS
+// record per Read.
 type endless struct {
 	b []byte
 	i int

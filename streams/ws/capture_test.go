@@ -33,8 +33,8 @@ var update = flag.Bool("update", false, "capture testdata anew from the clients"
 var captures = []struct {
 	file   string
 	record func(t *testing.T, addr string) // runs a real client against this package's server
-	serve  http.Handler                    // or: a real server for this package's client
-	server bool                            // the bytes were sent by a server, not by a client
+	serve  http.Handler                    // if the field record is nil: a real server for this package's client
+	server bool                            // true: the bytes were sent by a server, not by a client
 	d      ws.Dialect
 	want   []string
 	tunnel string // for a tunnel: the expected bytes in the tunnel; the field want is not used

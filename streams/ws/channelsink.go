@@ -39,7 +39,7 @@ func (s *channelSink) data(channel byte, f streams.Frame) error {
 		copy(to, b)
 		return err
 	}
-	for off := f.Off; off < len(f.Buf); { // the header of each further message overwrites the end of the piece that was written before
+	for off := f.Off; off < len(f.Buf); { // each further header overwrites the end of the piece written before
 		end := min(off+s.most, len(f.Buf))
 		if err := s.piece(channel, f.Buf[:end], off, keyAfter(f.Mask, off-f.Off)); err != nil {
 			return err

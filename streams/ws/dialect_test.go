@@ -56,7 +56,7 @@ func inDialect(in []byte, d ws.Dialect) []byte {
 		masked  bool
 	}
 	var parts []part
-	var open []int // indexes in parts of the current message's fragments
+	var open []int // indexes in the variable parts: the fragments of the current message
 	say := func() {
 		whole := ""
 		for _, i := range open {

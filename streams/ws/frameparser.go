@@ -11,7 +11,7 @@ const maxEmptyFragments = 64
 type frameParser struct {
 	side  side   // edge's side of the connection; the peer has the other
 	op    byte   // opcode of the current frame; for a continuation frame that of its message
-	fin   bool   // the current frame is the last of its message
+	fin   bool   // true: the current frame is the last of its message
 	left  uint64 // bytes of the current frame's payload that are still to come
 	key   uint32 // masks the next four bytes of payload, lowest byte first
 	open  byte   // opcode of a fragmented message that is not complete; 0: none

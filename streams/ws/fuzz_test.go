@@ -19,7 +19,8 @@ import (
 	"edge/streams/ws"
 )
 
-// seed calls add with captured bytes that clients sent or, with server set, that servers sent.
+// seed calls the function add with captured bytes that clients sent or, with server set, that
+// servers sent.
 func seed(f *testing.F, server bool, add func([]byte)) {
 	own := func(b []byte) {
 		if server {
@@ -66,8 +67,8 @@ func FuzzExecServerSource(f *testing.F) {
 	fuzzExec(f, false, readTwice, gorilla)
 }
 
-// FuzzExecClientSource compares ExecClientSource with itself and with gorilla/websocket's client,
-// as FuzzExecServerSource does for the other side.
+// FuzzExecClientSource compares the frames that ExecClientSource returns with its frames when the
+// bytes come one by one, and with what gorilla/websocket's client reads.
 func FuzzExecClientSource(f *testing.F) {
 	fuzzExec(f, true, readServer, gorillaClient)
 }
@@ -105,8 +106,8 @@ func fuzzExec(f *testing.F, server bool, read func(testing.TB, io.Reader, ws.Dia
 	})
 }
 
-// FuzzTunnel compares the Tunnels of both sides with themselves and with gorilla/websocket, as
-// FuzzExecServerSource does for an exec.
+// FuzzTunnel compares the bytes that a Tunnel of each side returns with the bytes that it returns
+// when its input comes byte by byte, and with what gorilla/websocket reads.
 func FuzzTunnel(f *testing.F) {
 	for _, server := range []bool{false, true} {
 		seed(f, server, func(b []byte) {

@@ -113,15 +113,15 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// everySplit calls try with the bytes split in two at every place, in three if the parameter in is
-// short, and once byte by byte.
+// everySplit calls the function try with the bytes split in two at every place, in three if the
+// parameter in is short, and once byte by byte.
 func everySplit(t *testing.T, in []byte, try func(src io.Reader)) {
 	t.Helper()
 	splits(t, in, 80, try)
 }
 
-// splits does the same as everySplit, but splits the bytes in three only if the parameter in has
-// at most `few` bytes.
+// splits does the same as the function everySplit, but splits the bytes in three only if the
+// parameter in has at most `few` bytes.
 func splits(t *testing.T, in []byte, few int, try func(src io.Reader)) {
 	t.Helper()
 	at := func(cuts ...int) {
@@ -198,8 +198,8 @@ func readServer(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	return e
 }
 
-// drain records the frames of s as the text that describe returns. It overwrites every frame, as a
-// sink may, and checks the guarantees that hold for each frame.
+// drain records the frames of s as the text that the function describe returns. It overwrites every
+// frame, as a sink may, and checks the guarantees that hold for each frame.
 func (e *events) drain(t testing.TB, s streams.Source, describe func(testing.TB, streams.Frame) string) {
 	for {
 		f, err := s.Next()

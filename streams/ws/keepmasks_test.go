@@ -42,8 +42,8 @@ func toggle(f streams.Frame) {
 	}
 }
 
-// readKept reads an ExecServerSource as read does, but with KeepMasks. It also returns the number
-// of frames that were left masked.
+// readKept is like the function read, which reads an ExecServerSource until it returns an error,
+// but sets KeepMasks. It also returns the number of frames that were left masked.
 func readKept(t testing.TB, src io.Reader, d ws.Dialect) (e *events, masks int) {
 	e = &events{}
 	r := streams.NewReader(src, nil)
@@ -55,7 +55,7 @@ func readKept(t testing.TB, src io.Reader, d ws.Dialect) (e *events, masks int) 
 	return e, u.masks
 }
 
-// readTwice returns the same as read, and checks that readKept returns the same too.
+// readTwice returns the same as the function read, and checks that readKept returns the same too.
 func readTwice(t testing.TB, src io.Reader, d ws.Dialect) *events {
 	in, err := io.ReadAll(src)
 	if err != nil {

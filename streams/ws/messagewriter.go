@@ -11,7 +11,7 @@ import (
 type messageWriter struct {
 	w    streams.Writer
 	side side
-	text bool // text messages: the first byte, a channel, becomes a digit, the rest base64
+	text bool // true: text messages, whose first byte, a channel, becomes a digit, and the rest base64
 }
 
 // WriteRoom implements streams.Writer. For a binary message it puts the header in the free bytes

@@ -100,7 +100,7 @@ func relayPorts(c net.Conn, upstream string, ports []uint16) error {
 		end()
 	}
 	loops.Go(func() {
-		defer hear() // the method Next has failed: the container runtime delivers nothing more
+		defer hear() // Next has failed, so the container runtime delivers nothing more
 		for {
 			f, err := upSource.Next()
 			if err != nil {

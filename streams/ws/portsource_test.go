@@ -26,7 +26,7 @@ func onPort(d ws.Dialect, channel byte, payload string) []byte {
 	return message(string([]byte{channel}) + payload)
 }
 
-// readPorts reads a PortSource until it returns an error, as read does with an ExecServerSource.
+// readPorts reads a PortSource until it returns an error, and returns what the source returned.
 func readPorts(t testing.TB, src io.Reader, ports int, d ws.Dialect) *events {
 	e := &events{}
 	r := streams.NewReader(src, nil)

@@ -16,7 +16,7 @@ type Tunnel struct {
 	rep  streams.Replier
 	out  messageWriter
 
-	trying bool // the current Read is a TryRead
+	trying bool // true: the current Read is a TryRead
 	again  bool // the argument again of the current TryRead
 
 	in   frameParser
