@@ -85,9 +85,9 @@ func requestInfo(r *http.Request) (*request.RequestInfo, error) {
 	if !reads || isListOptions(query) {
 		return read(r.Method, r.URL.RawQuery)
 	}
-	// kube-apiserver reads only watch and the selectors from a query that is not valid ListOptions.
-	// For the DELETE of a collection, NewRequestInfo reads the selectors without decoding the rest
-	// of the query.
+	// kube-apiserver reads only the parameter watch and the selectors from a query that is not
+	// valid ListOptions. For the DELETE of a collection, NewRequestInfo reads the selectors without
+	// decoding the rest of the query.
 	watch := ""
 	if said := query["watch"]; len(said) > 0 && said[0] != "0" && !strings.EqualFold(said[0], "false") {
 		watch = "watch=true"

@@ -55,8 +55,8 @@ func (r *registry) admit(c *Conn) bool {
 	return true
 }
 
-// makeRoom closes one connection, the one that admit would close at the limit. It is called when
-// the process has no file descriptors left, whatever the limit of connections is.
+// makeRoom closes one connection, the one that admit would close at the limit. The Server calls
+// makeRoom when the process has no file descriptors left, also below the limit of connections.
 func (r *registry) makeRoom() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -35,7 +35,8 @@ func (c *Conn) refuse() error {
 }
 
 // linger waits until the client has read the refusal, at most lingerTime, and closes the
-// connection. By then net/http has finished with the connection and holds no header of it.
+// connection. When linger runs, net/http has finished with the connection and holds no header of
+// its requests.
 func (c *Conn) linger() {
 	conn := c.above.Conn
 	conn.SetReadDeadline(time.Now().Add(lingerTime))

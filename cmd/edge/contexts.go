@@ -157,8 +157,9 @@ func (c *caller) finish(cfg *rest.Config, p pair) *rest.Config {
 	return cfg
 }
 
-// isTaken reports whether the command has the terminal when a user logs in for the first time. The
-// current user logs in before the command starts.
+// isTaken reports whether the command has the terminal when a user logs in for the first time. If
+// connect runs a command, this holds for every user but the current one, who logs in before the
+// command starts.
 func (c *caller) isTaken(p pair) bool { return !c.terminal && p != c.current() }
 
 // clusters returns the names of all clusters that contexts use or could use, and begins with the

@@ -27,8 +27,9 @@ func (e *instance) refusalOf(token, path string, header ...string) metav1.Status
 }
 
 // TestHolderReadsWhy checks that the holder of a token with a valid signature, issuer and audience
-// gets the reason of a refusal in the Status, for plain requests and for exec. If one of the three
-// is not valid, the Status is the same for every reason. The log does not have these messages.
+// gets the reason of a refusal in the Status, for plain requests and for exec. If the signature,
+// the issuer or the audience is not valid, the Status is the same for every reason. The log does
+// not have these messages.
 func TestHolderReadsWhy(t *testing.T) {
 	const canary = "kanarienvogel"
 	b := newBed(t)

@@ -16,7 +16,7 @@ type nowhere struct{}
 func (nowhere) WriteRoom([]byte, int) error { return nil }
 
 // A way is one direction of a benchmarked session: a source that reads the same bytes over and
-// over, and the sink that writes its frames to the other side.
+// over, and the sink that writes the source's frames to the other side.
 type way struct {
 	name string
 	new  func(payload string) (streams.Source, streams.Sink)

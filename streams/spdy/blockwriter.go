@@ -14,8 +14,8 @@ var syncBlock = [5]byte{0x00, 0x00, 0x00, 0xff, 0xff}
 // stored blocks (RFC 1951 section 3.2.4), so that it needs no memory of earlier blocks.
 type blockWriter struct{ begun bool }
 
-// append appends a header block to b. headers are pairs of a lower-case name and a value, together
-// less than 64 KiB.
+// append appends a header block to b. The parameter headers has pairs of a lower-case name and a
+// value, together less than 64 KiB.
 func (w *blockWriter) append(b []byte, headers ...string) []byte {
 	if !w.begun {
 		w.begun = true
@@ -42,7 +42,7 @@ func (w *blockWriter) appendSynStream(b []byte, id uint32, headers ...string) []
 	start := len(b)
 	b = appendControl(b, kindSynStream, 0)
 	b = binary.BigEndian.AppendUint32(b, id)
-	b = append(b, 0, 0, 0, 0, 0, 0) // no associated stream, priority 0, slot 0
+	b = append(b, 0, 0, 0, 0, 0, 0) // fields of SYN_STREAM: no associated stream, priority 0, slot 0
 	return setLength(w.append(b, headers...), start)
 }
 

@@ -75,7 +75,7 @@ func TestEarlyStdin(t *testing.T) {
 // TestPingInterop checks that moby/spdystream answers edge's pings, and that edge answers the pings
 // of moby/spdystream, in both roles.
 func TestPingInterop(t *testing.T) {
-	for _, server := range []bool{false, true} { // whether moby/spdystream is the server
+	for _, server := range []bool{false, true} { // true: moby/spdystream is the server
 		ours, theirs := pair(t)
 		moby := must(spdystream.NewConnection(theirs, server))
 		go moby.Serve(spdystream.NoOpStreamHandler)

@@ -18,7 +18,7 @@ import (
 // client's side, where the bytes of a test open them.
 var every = []struct {
 	name   string
-	server bool // the source reads a server's frames
+	server bool // true: the source reads a server's frames
 	source func(r *streams.Reader, rep streams.Replier) streams.Source
 }{
 	{"exec, from the server", true, func(r *streams.Reader, rep streams.Replier) streams.Source {

@@ -129,7 +129,7 @@ func TestPortServerSink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, id := range []uint32{3, 3, 5, 1} { // stream 1 had already ended
+	for _, id := range []uint32{3, 3, 5, 1} { // stream 1 had already ended, stream 3 is reset twice
 		if err := source.Reset(id); err != nil {
 			t.Fatal(err)
 		}

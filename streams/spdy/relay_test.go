@@ -90,8 +90,8 @@ func numbered(n int) (headers []string) {
 	return headers
 }
 
-// blockless removes from the text of frames the words port and session, and the payload of header
-// blocks.
+// blockless shortens the text of frames, for comparison: it removes the words "port" and "session",
+// and the payload of header blocks.
 func blockless(lines []string) (out []string) {
 	for _, l := range lines {
 		l = strings.Replace(strings.Replace(l, " port", "", 1), " session", "", 1)

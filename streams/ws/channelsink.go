@@ -6,10 +6,10 @@ import "edge/streams"
 // server and client embed it.
 type channelSink struct {
 	out     messageWriter
-	batch   streams.Batch // collected small data of one channel, to be written as one message
-	channel byte          // channel of the data in batch
+	batch   streams.Batch // small data of one channel, collected to be written as one message
+	channel byte          // channel of the data in the field batch
 	most    int           // maximum number of data bytes in one message
-	closed  bool          // a Close was written, and nothing may follow it
+	closed  bool          // true: a Close was written, and the sink writes nothing more
 }
 
 func (s *channelSink) init(w streams.Writer, side side, d Dialect) {

@@ -190,7 +190,7 @@ func TestAsClientGo(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		in     []byte
-		unlike bool // client-go ends the session; this package does not
+		unlike bool // true: client-go ends the session; this package does not
 	}{
 		{name: "nothing"},
 		{name: "start", in: server("\x01")},

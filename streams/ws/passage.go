@@ -27,8 +27,8 @@ const MaxHeld = prefixSize + keySize + OwnSize
 
 // Seen states which control frames have passed.
 type Seen struct {
-	Ping  bool // a ping passed: the next pong may answer this ping, but not an earlier one
-	Close bool // a Close passed: it is the peer's last frame
+	Ping  bool // true: a ping passed; the next pong may answer this ping and no earlier one
+	Close bool // true: a Close passed, which is the peer's last frame
 }
 
 // Scan examines the peer's next bytes b. The caller passes on b[:pass] and drops b[pass:pass+drop],

@@ -25,8 +25,9 @@ const (
 )
 
 // ParsePorts parses the values of the query parameter "ports", each a comma-separated list.
-// Connection n of the session goes to the n-th port; a port may occur more than once. An error is
-// the client's fault. Its text does not quote the client's value.
+// Connection n of the session goes to the n-th port; a port may occur more than once. ParsePorts
+// returns an error only for an invalid query of the client, and the error's text does not quote the
+// query.
 func ParsePorts(values []string, d Dialect) ([]uint16, error) {
 	most := MaxPorts
 	if dialects[d].text {

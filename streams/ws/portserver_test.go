@@ -231,7 +231,7 @@ func FuzzPorts(f *testing.F) {
 // portSession returns the bytes of the same session as the container runtime's server writes them
 // and as PortSink writes them. The ports send their data one after the other.
 func portSession(t *testing.T, ports []uint16, subprotocol string, d ws.Dialect) (theirs, ours []byte) {
-	text := func(n int) string { // at least Small bytes: PortSink writes them at once, in one piece
+	text := func(n int) string { // returns at least streams.Small bytes, which PortSink writes at once, in one piece
 		return strings.Repeat(fmt.Sprintf("%d.", n), 2500)[:streams.Small+n]
 	}
 	refusal := func(p uint16) string {

@@ -12,7 +12,7 @@ import (
 // the bytes to send.
 type Tunnel struct {
 	conn io.Reader
-	try  streams.Trier // conn, if conn implements Trier
+	try  streams.Trier // the field conn, if it implements Trier; otherwise nil
 	rep  streams.Replier
 	out  messageWriter
 
@@ -20,14 +20,14 @@ type Tunnel struct {
 	again  bool // the argument again of the current TryRead
 
 	in   frameParser
-	err  error // error that every further Read returns
+	err  error // error that every further call of Read returns
 	code int   // code of the peer's Close
 	done bool  // the peer has sent a Close
 
 	// small holds the bytes of a frame header, or the payload of a control frame after free bytes
 	// for the header of the answer.
 	small [controlRoom + maxControl]byte
-	have  int // how many bytes of small are filled
+	have  int // number of bytes in the field small that are filled
 }
 
 // NewTunnel returns the server side of a tunnel, after the WebSocket handshake. It reads a client's
