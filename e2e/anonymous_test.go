@@ -13,8 +13,8 @@ import (
 	"edge/e2e/testbed/issuer"
 )
 
-// openPaths are the paths in --anonymous-paths. For the last path, /openid/v1/jwks, RBAC still
-// requires a service account.
+// openPaths are the paths in --anonymous-paths. RBAC allows the last path, /openid/v1/jwks, only to
+// service accounts.
 var openPaths = []string{"/version", "/healthz", "/livez", "/readyz", "/api", "/apis", "/openapi/v3", "/.well-known/openid-configuration", "/openid/v1/jwks"}
 
 // TestAnonymousPathsAgainstAPIServer checks that edge with --anonymous-paths answers like an API
@@ -75,7 +75,8 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 		want := raw(t.Context(), t, upstream, c.method, c.uri, c.header...)
 		ways := map[string]cluster.Access{direct: edge.Access(""), balanced: alb.Access("")}
 		if strings.HasPrefix(strings.Join(c.header, ""), "Connection") || strings.Contains(c.uri, "%") {
-			// the load balancer rewrites the Connection header and escaped paths
+			// do not send these requests through the load balancer, because it rewrites the
+			// Connection header and escaped paths
 			delete(ways, balanced)
 		}
 		for way, to := range ways {

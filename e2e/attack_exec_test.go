@@ -87,9 +87,9 @@ func TestVerbDrift(t *testing.T) {
 				a := attack(t, s.cluster.Kind, "--upstream-streaming="+mode)
 				ask := func(token, uri string, d rawclient.Dialect) {
 					method, lines := askStream(d)
-					// Count the requests instead of removing them with Forget, which would also
-					// remove the reviews. edge caches reviews, so it does not send the same review
-					// again.
+					// Count the recorded requests. The recorder's method Forget, which removes
+					// them, would also remove the reviews. edge caches reviews, so it does not send
+					// the same review again.
 					before := len(a.requests())
 					got := raw(t.Context(), t, a.as(token), method, uri, lines...)
 					if token == getter && got.code != http.StatusForbidden || token != getter && mode == "auto" && got.code != http.StatusSwitchingProtocols {

@@ -29,15 +29,16 @@ func TestHopByHop(t *testing.T) {
 		t.Run(ask.name, func(t *testing.T) {
 			for name, lines := range connections {
 				a.recorder.Forget()
-				// An upgrade has its own Connection line; the lines in `lines` are sent in addition
-				// to it.
+				// The request for an upgrade has its own Connection line; the client sends the
+				// header lines in the variable lines in addition to that line.
 				if got := ask.do(t, to, lines...); got.code != ask.code {
 					t.Errorf("Connection names %s: %v, want %d", name, got, ask.code)
 					continue
 				}
 				want := ask.upstream.Clone()
 				if name == "other lists" {
-					// edge forwards "trailers", the value that gRPC needs, and removes the rest
+					// in the header Te, edge forwards the value "trailers", which gRPC needs, and
+					// removes all other values
 					want.Set("Te", "trailers")
 				}
 				checkHeads(t, name, a.requests(), want)

@@ -63,7 +63,8 @@ func TestLogInjection(t *testing.T) {
 			a, audit := audited(t, cluster.New, everything, "--log-format="+format)
 			requests := 0
 			send := func(to cluster.Access, method, uri string, lines ...string) {
-				// with 0, 400 and 431, net/http ended the request before edge's handler ran
+				// if the status code is 0 (connection closed), 400 or 431, net/http ended the
+				// request before edge's handler ran
 				if code := rawOrClosed(t, to, method, uri, lines...); code != 0 && code != 400 && code != 431 {
 					requests++
 				}
@@ -169,8 +170,8 @@ func checkPrintable(t *testing.T, line string) {
 	}
 }
 
-// settling repeats try until it returns nil, for at most the time patience. It returns the last
-// error of try.
+// settling calls the function try again and again until try returns nil, for at most three minutes
+// (the constant patience). It returns the last error of try.
 func settling(t *testing.T, try func() error) error {
 	t.Helper()
 	deadline := time.Now().Add(patience)

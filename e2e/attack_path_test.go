@@ -54,7 +54,7 @@ func TestPathMismatch(t *testing.T) {
 		switch {
 		case refused && (got.code != http.StatusBadRequest || len(heads) != 0):
 			t.Errorf("%s: %v, and %d requests upstream; want 400", uri, got, len(heads))
-		// accepted: net/http refused the request before edge's handler ran
+		// the test accepts this result: net/http refused the request before edge's handler ran
 		case !refused && got.code == http.StatusBadRequest && len(heads) == 0:
 		case !refused && (len(heads) != 1 || heads[0].URI != want):
 			t.Errorf("%s went upstream as %v", uri, heads)

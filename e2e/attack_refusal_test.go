@@ -124,9 +124,9 @@ func TestCertificateBomb(t *testing.T) {
 	before := settled(t, a.Edge, b)
 	const most = 8 // number of certificates in the longest chain that edge accepts in a handshake
 
-	// showing returns a configuration with a callback that always sends the chain. Without the
-	// callback, Go's client sends only a certificate that an authority in edge's list of CAs has
-	// issued.
+	// showing returns a TLS configuration for a client with a callback that always sends a chain of
+	// n client certificates. Without the callback, Go's client sends only a certificate that an
+	// authority in edge's list of CAs has issued.
 	showing := func(n int) *tls.Config {
 		shown := bomb(t, n)
 		return &tls.Config{RootCAs: roots(a.as("")), GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -85,8 +85,8 @@ func (a attacked) nothing(t *testing.T, name string) {
 	}
 }
 
-// minted returns a token of issuer i with alice's claims, changed as in change; nil removes a
-// claim.
+// minted returns a token of issuer i with alice's claims. The claims in the parameter change
+// replace hers; the value nil removes a claim.
 func minted(t *testing.T, i *issuer.Issuer, change map[string]any) string {
 	t.Helper()
 	token, err := i.Mint(claimed(i, change))

@@ -211,7 +211,8 @@ func TestNon101(t *testing.T) {
 					t.Errorf("%s: %v", c.name, err)
 				}
 				conn.Close()
-				// Send the request again, with the smuggled bytes in the same write.
+				// Send the upgrade request once more, on a new connection, and the forged request
+				// (the constant smuggled) in the same write.
 				conn = dial(t.Context(), t, to, "", "http/1.1")
 				if resp, err := tryExchange(conn, to, c.method, c.uri, lines...); err == nil && resp.StatusCode < 200 {
 					t.Errorf("%s, in one write: %s", c.name, resp.Status)

@@ -59,7 +59,8 @@ func badDays(t *testing.T) *site {
 type hand struct {
 	to        cluster.Access
 	transport *http.Transport
-	// the transport may send a request with a body again on its own, as most clients do
+	// true: the client's transport itself may send a request with a body a second time, as the
+	// transports of most clients do
 	repeats bool
 }
 
@@ -100,7 +101,7 @@ func (r reply) String() string {
 }
 
 // says reports whether r is a refusal by edge itself, with this status code, and whether its
-// message contains the phrase what.
+// message contains the phrase in the parameter what.
 func (r reply) says(code int, what string) bool {
 	s := r.status()
 	return r.err == nil && r.code == code && s.Code == int32(code) && strings.HasPrefix(s.Message, "edge: ") && strings.Contains(s.Message, what)

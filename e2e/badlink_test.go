@@ -44,16 +44,16 @@ type copier struct {
 	site   *site
 	bad    *clients.Kubectl
 	good   *clients.Kubectl
-	// folder in the pod; up copies to "up" in it, checks the copy and renames it to "down", which
-	// down copies back
+	// folder in the pod; the method up copies to "up" in this folder, checks the copy and renames
+	// it to "down"; the method down copies "down" back to this machine
 	inside  string
 	outside string // folder on this machine that receives the copies from the pod
 }
 
 // TestSoakBadLink checks `kubectl cp` over a bad link. It copies a file and a tree of files to a
-// pod and back, three times each, and compares the hashes. Both clients of the test run at the same
-// time. No other test runs then, because otherwise the CPU could limit the rate instead of the
-// link.
+// pod and back, three times each, and compares the hashes. The two clients, kubectl 1.35 and
+// kubectl 1.24 with `edge connect`, run at the same time. No other test runs then, because
+// otherwise the CPU could limit the rate instead of the link.
 func TestSoakBadLink(t *testing.T) {
 	s := sites[cluster.New]
 	file, fileHash := filepath.Join(bed.Dir, "badlink-file"), patternHash(*badLinkBytes)
@@ -113,8 +113,8 @@ func (c *copier) setUp(t *testing.T, s *site) {
 	})
 }
 
-// run calls copy badLinkRuns times and records the durations. A run that is shorter than the link's
-// rate allows is an error, because that copy did not use the link.
+// run calls the function copy badLinkRuns times and records the durations. A run that is shorter
+// than the link's rate allows is an error, because that copy did not use the link.
 func (c *copier) run(t *testing.T, what string, bytes int, copy func(context.Context) error) {
 	least := time.Duration(bytes) * time.Second / time.Duration(badLink.Rate)
 	t.Run(what, func(t *testing.T) {

@@ -57,8 +57,8 @@ func webSocketArgs(to cluster.Access, uri, subprotocol string, more map[string]a
 	return args
 }
 
-// visit makes the browser open the console's page and run a verb of page.js (an operation on a
-// WebSocket) there.
+// visit makes the browser open the page of the test server console and run a verb of page.js (an
+// operation on a WebSocket) there.
 func (tr *trial) visit(ctx context.Context, verb, uri, subprotocol string, more map[string]any) (seen, error) {
 	var s seen
 	said, err := browser.Visit(ctx, clients.Visit{Page: console.URL, Verb: verb, Args: webSocketArgs(tr.access(), uri, subprotocol, more)}, &s)

@@ -68,8 +68,9 @@ func whoAmI(ctx context.Context, client kubernetes.Interface) (authenticationv1.
 	return review.Status.UserInfo, nil
 }
 
-// eventually calls try every 100 ms until it returns nil. If that takes longer than limit,
-// eventually fails the test. what names the awaited event in the failure.
+// eventually calls the function try every 100 ms until try returns nil. If that takes longer than
+// the parameter limit, eventually fails the test. The parameter what names the awaited event in the
+// failure message.
 func eventually(ctx context.Context, t *testing.T, limit time.Duration, what string, try func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, limit)

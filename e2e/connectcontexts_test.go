@@ -106,7 +106,8 @@ func TestConnectContexts(t *testing.T) {
 			}
 			for context, says := range map[string]string{
 				"no-cluster": `cluster "gone" is not in your kubeconfig`, "no-user": `user "gone" is not in your kubeconfig`,
-				"no-context": "no-context", // part of kubectl's own error message
+				// kubectl's own error for a missing context contains the context's name
+				"no-context": "no-context",
 			} {
 				r := run(t, "", kubectl, "--context="+context, "get", "pods")
 				if said := strings.ReplaceAll(string(r.Stderr), `\"`, `"`); r.Code == 0 || !strings.Contains(said, says) {

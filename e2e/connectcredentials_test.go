@@ -85,8 +85,8 @@ func TestConnectCredentials(t *testing.T) {
 	}
 }
 
-// changed writes a kubeconfig for access, after the function change has changed its cluster and
-// user, and returns the file's path.
+// changed writes a kubeconfig for the address and credential in the parameter access, after the
+// function change has changed the kubeconfig's cluster and user. It returns the file's path.
 func changed(t *testing.T, access cluster.Access, change func(*testing.T, *clientcmdapi.Cluster, *clientcmdapi.AuthInfo)) string {
 	t.Helper()
 	file, err := bed.Kubeconfig(access)

@@ -51,7 +51,9 @@ func TestConstrainedImpersonation(t *testing.T) {
 			t.Fatal(err)
 		}
 		onNew := s.cluster.Kind == cluster.New
-		if onNew { // repeat: the API server applies new RBAC rules only after a moment
+		// repeat the request until it succeeds, because the API server applies new RBAC rules only
+		// after a moment
+		if onNew {
 			eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error {
 				return list(k.namespace)(ctx, clientAs(t, itself, rest.ImpersonationConfig{UserName: target}))
 			})
@@ -116,7 +118,8 @@ func TestConstrainedVerbDrift(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// repeat: the API server applies new RBAC rules only after a moment
+	// repeat the request until it succeeds, because the API server applies new RBAC rules only
+	// after a moment
 	eventually(t.Context(), t, patience, "rights", func(ctx context.Context) error {
 		if got := raw(ctx, t, own, "GET", execURI, append(askWebSocket("v5.channel.k8s.io"), as)...); got.code != http.StatusSwitchingProtocols {
 			return fmt.Errorf("the API server itself: %v, want 101; otherwise this test proves nothing", got)

@@ -42,8 +42,8 @@ var pageRequests = []struct {
 	{"POST", whoAmIURI, whoAmIBody, "omit", 201, testbed.UsernamePrefix + "alice"},
 	{"DELETE", podsURI + "/nothing", "", "omit", 403, "cannot delete resource"},
 	{"GET", podsURI + "/shell/log?limitBytes=1&follow=false&tailLines=0", "", "omit", 200, ""},
-	// 0: with the browser's own credentials (include), a page must never be able to read the
-	// response
+	// status code 0: if the request carries the browser's own credentials ("include"), a page must
+	// never be able to read the response
 	{"GET", podsURI, "", "include", 0, ""},
 }
 
@@ -220,9 +220,9 @@ func TestCORSPatternsAgainstAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// says runs edge or kube-apiserver with a flag and reports whether its output contains words.
-	// Both programs exit at once, because other required flags are missing; the test needs only
-	// their error about this flag.
+	// says runs edge or kube-apiserver with a flag and reports whether the program's output
+	// contains the text in the parameter words. Both programs exit at once, because other required
+	// flags are missing; the test needs only their error about this flag.
 	says := func(flag string, words string, argv ...string) bool {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

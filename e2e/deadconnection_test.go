@@ -17,7 +17,8 @@ import (
 const (
 	// edge must answer a GET that was in flight on the dead connection within this time
 	inFlightBar = 8 * time.Second
-	newBar      = 4 * time.Second // after this time, edge must answer new requests at once
+	// edge must answer new requests at once when this time has passed since the connection died
+	newBar = 4 * time.Second
 )
 
 const (
@@ -61,7 +62,7 @@ func TestDeadConnection(t *testing.T) {
 		name := fmt.Sprintf("posted-%d", i)
 		posted = append(posted, d.send(ctx, http.MethodPost, name, object(d.object(name), "0", i*10_000, ""), header...))
 	}
-	// 64 MiB, more than the buffers between client and API server can hold
+	// a response of 64 MiB, which is more than the buffers between client and API server can hold
 	long := make(chan reply, 1)
 	go func() { long <- d.h.do(ctx, http.MethodPost, bytesURI, make([]byte, 64<<20)) }()
 	later := d.h.follow(ctx, watchOf(d.object("later")))
@@ -126,14 +127,14 @@ func (d *deadWay) toldOrDone(ctx context.Context, posted []sent) {
 }
 
 // probe sends new requests until edge has answered several in a row at once. It returns the time
-// from start until the first of these was sent.
+// from the parameter start until the first of these requests was sent.
 func (d *deadWay) probe(ctx context.Context, start time.Time) time.Duration {
 	d.Helper()
 	const row = 8
 	var mu sync.Mutex
 	var all []*struct {
 		at   time.Duration
-		took time.Duration // 0: edge has not answered yet
+		took time.Duration // time until edge answered the request; 0: not answered yet
 	}
 	var probes sync.WaitGroup
 	defer probes.Wait()

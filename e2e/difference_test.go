@@ -109,8 +109,9 @@ func withoutWords(s *metav1.Status) *metav1.Status {
 	return kept
 }
 
-// translated returns the expected difference of a command that fails: reworded, if the API server
-// translates edge's session from WebSocket to SPDY, but not the direct one.
+// translated returns the expected difference of a command that fails. The difference is reworded
+// (another message) if the API server translates edge's session from WebSocket to SPDY but does not
+// translate the direct session; otherwise it is nil.
 func translated(p pair) *difference {
 	if p.site.cluster.Kind == cluster.New && p.upstream == overWebSocket && p.d.Name != v5 {
 		return reworded

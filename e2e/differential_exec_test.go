@@ -87,7 +87,8 @@ func size(n int) func(rawclient.Dialect) int { return func(rawclient.Dialect) in
 // dialects that send stdin in the same frames as a dialect with 200 MB.
 func bulk(d rawclient.Dialect) int {
 	switch d.Name {
-	// spdy v5 too, because it is compared with spdy v4
+	// 200 MB in these dialects; in spdy v5 too, so that its result can be compared with that of
+	// spdy v4
 	case "websocket v4", "websocket v5", "spdy v4", "spdy v5":
 		return 200_000_000
 	}

@@ -178,7 +178,8 @@ func cutAll(t *testing.T, s *site, upstream string, sc scenario,
 		ready.Add(1)
 		done.Go(func() {
 			once := sync.OnceFunc(ready.Done)
-			// also if the server refused the session, so that the other sessions need not wait
+			// call once, which reports that this session is ready, also if the server refused the
+			// session; otherwise the other sessions would wait for this one
 			defer once()
 			ctx, cancel := context.WithTimeout(t.Context(), mostScenario)
 			defer cancel()

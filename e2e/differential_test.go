@@ -66,7 +66,7 @@ type attempt struct {
 	d     rawclient.Dialect
 	site  *site
 	to    cluster.Access
-	other cluster.Access // the same address as to, but for a user without the right to exec
+	other cluster.Access // the address in the field to, for a user without the right to exec
 	name  string         // unique among all attempts, and valid as a file name
 	edge  *testbed.Edge  // nil: the session does not use edge
 }
@@ -113,7 +113,7 @@ func startStreamingEdge(t *testing.T, s *site, upstream string, to cluster.Acces
 }
 
 // spokenBy returns the dialect in which a client runs the scenario directly at the API server. That
-// is d, or a similar dialect if the API server does not support d.
+// is the dialect d itself, or a similar dialect if the API server does not support d.
 func spokenBy(kind cluster.Kind, d rawclient.Dialect) rawclient.Dialect {
 	switch {
 	case d.Name == "spdy v5":
@@ -155,8 +155,8 @@ var slots = make(chan struct{}, 6)
 // mostScenario is the timeout of one run of a scenario (what a client does in a session).
 const mostScenario = 5 * time.Minute
 
-// mostOwn is how often a scenario is tried directly at the API server, which sometimes fails with
-// an old dialect on a busy machine.
+// mostOwn is how often a scenario is tried directly at the API server, because a session with an
+// old dialect sometimes fails on a busy machine.
 const mostOwn = 2
 
 // compare runs a scenario directly at the API server and through edge, and compares the two
@@ -243,11 +243,11 @@ func (p pair) judge(t *testing.T, sc scenario, own, edge rawclient.Observation) 
 	}
 }
 
-// inDialect converts the observation of a session in the dialect from: it returns what the same API
-// server would send in the dialect to. It changes the agreed subprotocol, the start message and the
-// close code, which only WebSocket has, and the verb in a refusal, because a WebSocket request is a
-// GET. In v5, it changes the message of a Status, which comes from the API server's translator to
-// SPDY.
+// inDialect converts the observation of a session from one dialect (the parameter from) to another
+// (the parameter to): it returns what the same API server would send in the other dialect. It
+// changes the agreed subprotocol, the start message and the close code, which only WebSocket has,
+// and the verb in a refusal, because a WebSocket request is a GET. In v5, it changes the message of
+// a Status, which comes from the API server's translator to SPDY.
 func inDialect(o rawclient.Observation, from, to rawclient.Dialect) rawclient.Observation {
 	if isGet := func(d rawclient.Dialect) bool { return !d.SPDY || d.Tunnel }; isGet(to) && !isGet(from) {
 		o.Refusal = strings.Replace(o.Refusal, "cannot create resource", "cannot get resource", 1)

@@ -28,8 +28,8 @@ func startSleeper(ctx context.Context, t *testing.T, s *site, d dialect) (*lines
 	return w, strings.TrimSpace(pid)
 }
 
-// waitCode returns the client's exit code, or -1 if the client does not end within the time
-// patience.
+// waitCode returns the client's exit code, or -1 if the client does not end within three minutes
+// (the constant patience).
 func waitCode(w *lines) int {
 	timer := time.AfterFunc(patience, w.cancel)
 	defer timer.Stop()
@@ -105,7 +105,7 @@ func TestRefusedStreamsHarmNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := edge.Access(tokens["alice"])
-	const rounds = 300 // without edge's protection, about 1 request in 80 would fail
+	const rounds = 300 // if edge reused such connections, about 1 request in 80 would fail
 	for range rounds {
 		// The API server answers 406 to an upgrade that accepts only JSON, and closes the
 		// connection a moment later.

@@ -22,10 +22,12 @@ type flow struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	// by the name in signed.by: *atomic.Int64, the number of requests that edge answered with 200
+	// maps each name in the field by of signed to an *atomic.Int64: the number of requests that
+	// edge answered with 200
 	answered sync.Map
-	excused  sync.Map // keys are names in signed.by: requests counted under such a name may fail
-	failed   atomic.Int64
+	// keys: names in the field by of signed; requests that are counted under such a name may fail
+	excused sync.Map
+	failed  atomic.Int64
 }
 
 // signed is a token, and the name (of a user or a key) under which its requests are counted.
@@ -55,7 +57,7 @@ func (f *flow) stop() {
 	f.running.Wait()
 }
 
-// add starts the requests of one more user. renew returns the user's next token.
+// add starts the requests of one more user. The function renew returns the user's next token.
 func (f *flow) add(renew func(context.Context) (signed, error)) {
 	f.t.Helper()
 	var newest atomic.Pointer[signed]
@@ -101,11 +103,11 @@ func (f *flow) ask(c *caller, s signed) {
 	}
 }
 
-// excuse allows all later requests that are counted under the name `by` to fail.
+// excuse allows all later requests that are counted under the name in the parameter by to fail.
 func (f *flow) excuse(by string) { f.excused.Store(by, nil) }
 
-// await returns when edge has answered `enough` more requests with 200 for each name in `by` (a
-// user or a key).
+// await returns when edge has answered 200 more requests (the constant enough) with status code 200
+// for each name in the parameter by (a user or a key).
 func (f *flow) await(by ...string) {
 	f.t.Helper()
 	for _, by := range by {

@@ -31,7 +31,7 @@ const (
 // TestGoaway checks writes (POST, PUT, PATCH and DELETE) through edge while the API server sends
 // GOAWAY at random, as it does to distribute its clients over its replicas. Other clients send the
 // same writes directly to the API server. A kind of failure may occur through edge only if it also
-// occurs there, and no write may be done twice.
+// occurs in the direct writes, and the API server may execute no write twice.
 func TestGoaway(t *testing.T) {
 	t.Parallel()
 	s := badDays(t)
@@ -86,7 +86,7 @@ type writers struct {
 	t       *testing.T
 	label   string
 	to      cluster.Access
-	repeats bool // the clients themselves may send a request again; see hand.repeats
+	repeats bool // the clients may themselves send a request again; see hand.repeats
 
 	least, most int // smallest and largest size of a request's body, in bytes
 
@@ -181,8 +181,8 @@ func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 	w.write(ctx, h, last)
 }
 
-// write sends one write. It returns the ConfigMap in the response, and false if the remaining
-// writes of this ConfigMap cannot succeed.
+// write sends one POST, PUT, PATCH or DELETE of a ConfigMap. It returns the ConfigMap in the
+// response, and false if the remaining writes of this ConfigMap cannot succeed.
 func (w *writers) write(ctx context.Context, h *hand, one write) (stored, bool) {
 	r := h.do(ctx, one.method, one.uri, one.body, one.header...)
 	if r.err == nil && r.code == one.code {

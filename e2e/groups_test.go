@@ -36,7 +36,8 @@ func TestThousandGroups(t *testing.T) {
 
 	seen := func(as rest.ImpersonationConfig, want []string) {
 		t.Helper()
-		// Repeat, because the API server applies a new role binding only after a moment.
+		// Repeat the requests until they succeed, because the API server applies a new role binding
+		// only after a moment.
 		eventually(t.Context(), t, patience, "who has "+as.UserName, func(ctx context.Context) error {
 			user, err := whoAmI(ctx, clientAs(t, to, as))
 			if want := append(slices.Clone(want), "system:authenticated"); err == nil && !slices.Equal(user.Groups, want) {

@@ -60,8 +60,8 @@ var asks = []ask{
 	},
 }
 
-// checkHeads checks that exactly one request reached the API server. Its headers must be rest,
-// identityHeader and edge's own credential, and no others.
+// checkHeads checks that exactly one request reached the API server. The request's headers must be
+// those in the parameter rest, those in identityHeader and edge's own credential, and no others.
 func checkHeads(t *testing.T, name string, heads []network.Head, rest http.Header) {
 	t.Helper()
 	if len(heads) != 1 {

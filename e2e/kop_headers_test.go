@@ -10,8 +10,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// extra sends a request of the test case's user through e. It returns the user's extra fields in
-// the API server's audit log.
+// extra sends a request of the test case's user through the edge e. It returns the user's extra
+// fields in the API server's audit log.
 func (k *kop) extra(e *testbed.Edge) map[string][]string {
 	k.Helper()
 	k.mayNot(k.user(e), "pods")

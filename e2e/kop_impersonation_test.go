@@ -13,8 +13,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The names that the user of a test case may impersonate after a call of mayBe. The client sends
-// these names itself, so edge adds no prefix to them.
+// The names that the user of a test case may impersonate after a call of the method mayBe. The
+// client sends these names itself, so edge adds no prefix to them.
 const (
 	okUser  = "ok-to-impersonate@nodomain.dev"
 	okGroup = "ok-to-impersonate-group"

@@ -195,7 +195,8 @@ func (l *least) rights() (all []right) {
 // have. deploy/options.yaml explains such rights.
 var tenant = impersonation("authentication.k8s.io", "userextras/example.com/tenant")
 
-// set replaces the rights of edge's account by `rights` and tenant.
+// set replaces the rights of edge's account by those in the parameter rights and by the right
+// tenant.
 func (l *least) set(rights []right) {
 	l.Helper()
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "edge-least"}}
@@ -207,8 +208,9 @@ func (l *least) set(rights []right) {
 	}
 }
 
-// settle sends all kinds of requests, until exactly those in failing fail and all others succeed.
-// It repeats them, because the API server applies a changed role only after a moment.
+// settle sends all kinds of requests until exactly the kinds in the parameter failing fail and all
+// others succeed. It repeats them, because the API server applies a changed role only after a
+// moment.
 func (l *least) settle(failing []string) (answers map[string]answer) {
 	l.Helper()
 	eventually(l.Context(), l.T, patience, fmt.Sprintf("exactly the requests %q fail", failing), func(context.Context) error {

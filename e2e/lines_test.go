@@ -51,7 +51,8 @@ func watchLines(cmd *exec.Cmd, cancel context.CancelFunc) (*lines, error) {
 	return w, nil
 }
 
-// next waits for the next line of the program's output, for at most the time patience.
+// next waits for the next line of the program's output, for at most three minutes (the constant
+// patience).
 func (w *lines) next(ctx context.Context) (string, error) {
 	select {
 	case line, ok := <-w.c:

@@ -110,7 +110,8 @@ func runVerbs(t *testing.T, s *site, path string, c client) {
 				result, message := judge(err, c.refused(v, path))
 				table.add(row{
 					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name, Result: result,
-					// without the trial's name, so that equal messages are equal
+					// replace the name, which is different in each cell of the matrix, so that two
+					// cells with the same message can be recognized
 					Message: strings.ReplaceAll(message, name, "NAME"),
 					Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
 				})

@@ -80,8 +80,9 @@ func (f *tokenFile) replace() {
 	f.secret, f.current.Token = secret.Name, answer.Status.Token
 }
 
-// end deletes the Secret, which makes the token in the file invalid. gone reports whether the API
-// server, which caches tokens for some seconds, already refuses the token.
+// end deletes the Secret, which makes the token in the file invalid. The function gone, which end
+// returns, reports whether the API server already refuses the token; the API server caches tokens
+// for some seconds.
 func (f *tokenFile) end() (gone func() bool) {
 	f.Helper()
 	if err := f.cluster.Client.CoreV1().Secrets(edgeNamespace).Delete(f.Context(), f.secret, metav1.DeleteOptions{}); err != nil {
@@ -223,7 +224,8 @@ func TestForeign401(t *testing.T) {
 			t.Fatalf("%s at the API server itself: %v", what, want)
 		}
 		if got.code != want.code || string(got.body) != string(want.body) || got.header.Get("Content-Type") != want.header.Get("Content-Type") ||
-			// compare with want, because the API server's response to an upgrade has no Audit-Id
+			// compare edge's response with the API server's own (want), which has no Audit-Id if
+			// the request is an upgrade
 			(got.header.Get("Audit-Id") == "") != (want.header.Get("Audit-Id") == "") {
 			t.Errorf("%s: %v %v, want %v %v", what, got, got.header, want, want.header)
 		}

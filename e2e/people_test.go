@@ -171,7 +171,8 @@ func TestPeopleRun(t *testing.T) {
 	}
 	running.Wait()
 	left := []string{"some"}
-	// repeat, because the kubelet removes a deleted pod only after a moment
+	// list the pods until none is left, because the kubelet removes a deleted pod only after a
+	// moment
 	for ctx.Err() == nil && len(left) > 0 {
 		pods, err := c.Client.CoreV1().Pods(peopleNamespace).List(ctx, metav1.ListOptions{LabelSelector: "run"})
 		if err != nil {

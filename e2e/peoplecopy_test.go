@@ -223,8 +223,8 @@ func TestPeopleCopyCut(t *testing.T) {
 	}
 }
 
-// cutInTheMiddle runs the command copy. When arrived returns at least cutAfter bytes, it cuts all
-// connections of the relay.
+// cutInTheMiddle runs the command in the parameter copy. When the function arrived returns at least
+// cutAfter bytes, it cuts all connections of the relay.
 func cutInTheMiddle(ctx context.Context, t *testing.T, at *network.Relay, copy *exec.Cmd, arrived func() int64) clients.Result {
 	t.Helper()
 	ended := make(chan clients.Result, 1)

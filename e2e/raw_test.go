@@ -48,8 +48,8 @@ func raw(ctx context.Context, t *testing.T, to cluster.Access, method, uri strin
 	return exchange(t, conn, to, method, uri, header...)
 }
 
-// exchange sends a request over HTTP/1.1, as raw does, but on the caller's connection, and leaves
-// the connection open.
+// exchange sends a request over HTTP/1.1 like the function raw, but on the caller's connection, and
+// leaves the connection open.
 func exchange(t *testing.T, conn net.Conn, to cluster.Access, method, uri string, header ...string) answer {
 	t.Helper()
 	resp, err := tryExchange(conn, to, method, uri, header...)
@@ -71,7 +71,8 @@ func tryExchange(conn net.Conn, to cluster.Access, method, uri string, header ..
 }
 
 // dial opens a TLS connection for one application protocol (ALPN), such as "h2", from the IP
-// address source; empty: any address of this machine. The caller closes the connection.
+// address in the parameter source; empty: any address of this machine. The caller closes the
+// connection.
 func dial(ctx context.Context, t *testing.T, to cluster.Access, source, protocol string) *tls.Conn {
 	t.Helper()
 	config := &tls.Config{RootCAs: roots(to), NextProtos: []string{protocol}}

@@ -64,8 +64,8 @@ func startSite(ctx context.Context, kind cluster.Kind) (*site, error) {
 			return nil, err
 		}
 	}
-	// without this address of the machine, the API server's requests to a pod would leave the
-	// machine
+	// give this machine an address in the pods' network; without that address, the API server's
+	// requests to a pod would leave the machine
 	if err := s.cluster.ReachPods(ctx); err != nil {
 		return nil, err
 	}

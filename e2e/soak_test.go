@@ -25,7 +25,8 @@ import (
 
 const (
 	soakBytes = 2 << 30
-	// just longer than the silence of 60 s after which client-go closes a connection
+	// how long a client stops reading: just longer than the silence of 60 s after which client-go
+	// closes a connection
 	soakStall   = 61 * time.Second
 	soakSilence = 5 * time.Minute // five times the load balancer's idle timeout
 )
@@ -40,7 +41,7 @@ var soakTable struct {
 
 type soakRow struct{ cluster, what, dialect, way, result string }
 
-// soak runs one session (run) as a subtest and adds its result to soakTable.
+// soak runs one session (the function run) as a subtest and adds its result to soakTable.
 func soak(t *testing.T, s *site, what, dialect, way string, run func(context.Context) error) {
 	t.Run(fmt.Sprintf("%s/%s/%s", what, dialect, way), func(t *testing.T) {
 		t.Parallel()

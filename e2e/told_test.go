@@ -56,8 +56,8 @@ func TestKubectlReadsWhy(t *testing.T) {
 		return bed.Kubectl(version, file)
 	}
 	for _, version := range binaries.KubectlVersions {
-		// in this folder, kubectl stores what it has found out about a cluster; with the first
-		// command below it is no longer empty
+		// kubectl stores in this folder what it has found out about a cluster; the first command
+		// below fills the folder
 		dir := "--cache-dir=" + cache + "/" + version
 		if r := kubectl(version, tokens["alice"]).Run(t.Context(), dir, "get", "pods"); r.Code != 0 {
 			t.Fatalf("%s: code %d: %s", version, r.Code, r.Stderr)

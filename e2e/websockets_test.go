@@ -42,7 +42,7 @@ type otherWebSocket struct {
 	offer []string
 	// messages that the client sends, each once as text and once as binary; the server answers each
 	say   []string
-	hear  int    // number of messages that the client reads if say is empty
+	hear  int    // number of messages that the client reads if the field say is empty
 	check string // text that must be in the transcript of the API server itself
 }
 
@@ -127,8 +127,8 @@ func (o otherWebSocket) transcript(t *testing.T, to cluster.Access) string {
 	for range o.hear {
 		hear()
 	}
-	// only if a pod answers, with the same close code; the API server's own streams do not wait for
-	// a close frame
+	// send a close frame only if a pod answers, which sends the same close code back; the API
+	// server's own streams, such as a watch, do not wait for a close frame
 	if len(o.say) > 0 {
 		c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4001, "enough"), time.Now().Add(5*time.Second))
 		_, _, err := c.ReadMessage()

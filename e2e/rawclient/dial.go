@@ -22,8 +22,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// refused is the error for a response other than 101. answer is the text of the response that an
-// Observation contains.
+// refused is the error for a response other than 101. The field answer is the description of the
+// response that an Observation contains.
 type refused struct{ answer string }
 
 func (r *refused) Error() string { return "rawclient: refused: " + r.answer }

@@ -175,8 +175,8 @@ func (w *frames) openForward(c *Connection) error {
 	return w.awaitReplies(1)
 }
 
-// event handles what arrived on a stream of the connection; which is 0 for the data stream and 1
-// for the error stream. The goroutine that reads the session calls it.
+// event handles what arrived on a stream of the forwarded connection. The parameter which is 0 for
+// the data stream and 1 for the error stream. The goroutine that reads the session calls it.
 func (c *Connection) event(which int, p []byte, kind eventKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

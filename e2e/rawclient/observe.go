@@ -25,14 +25,14 @@ type Observation struct {
 	// WebSocket: the channel of the first, empty message, with which the server reports the start
 	// of the session; -1: no such message
 	Start int
-	Late  bool // the server sent output after the result
+	Late  bool // true: the server sent output after the command's result
 
 	Status *metav1.Status // the result of the command, in dialects v4 and later
 	Text   string         // the result of the command, in dialects before v4; empty: success
 
 	Conns []Conn // port-forward: what the client observed of each forwarded connection
 
-	After string // what the scenario found in the pod after the session; empty: it did not check
+	After string // what the test found in the pod after the session; empty: the test did not check
 
 	// WebSocket: the server's close code, or 1006 if it sent none. SPDY: 0 if either side sent
 	// GOAWAY, otherwise 1006
@@ -45,7 +45,8 @@ type Observation struct {
 type Conn struct {
 	Output
 	Error string // what the client received on the connection's error stream
-	// SPDY: the server ended this connection but not the session; WebSocket cannot express that
+	// true (only with SPDY): the server ended this connection but not the session; WebSocket cannot
+	// express that
 	Ended bool
 }
 
@@ -161,8 +162,8 @@ func (r *recorder) output() Output {
 	return Output{Bytes: r.bytes, SHA256: hex.EncodeToString(r.hash.Sum(nil)), Head: string(r.head)}
 }
 
-// wait waits until done returns true. It returns an error if the stream ends or gaveUp is closed
-// before that.
+// wait waits until done returns true. It returns an error if the stream ends or the channel gaveUp
+// is closed before that.
 func (r *recorder) wait(gaveUp <-chan struct{}, done func(bytes int64, head []byte) bool) error {
 	for {
 		r.mu.Lock()

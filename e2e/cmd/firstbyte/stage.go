@@ -20,8 +20,8 @@ const (
 	account = "direct"
 )
 
-// stage holds the running programs, and two ways to reach the same pod: direct, at the API server,
-// and over, through edge.
+// stage holds the running programs, and two addresses through which clients reach the same pod: the
+// API server's (the field direct) and edge's (the field over).
 type stage struct {
 	tb           *testbed.Testbed
 	cluster      *cluster.Cluster

@@ -147,7 +147,8 @@ func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	return p.failed
 }
 
-// nameLong prints every minute that the job is still running, until stop is called.
+// nameLong prints every minute that the job is still running, until the caller calls the function
+// stop, which nameLong returns.
 func (p *plan) nameLong(j *job) (stop func()) {
 	end, began := make(chan struct{}), time.Now()
 	go func() {

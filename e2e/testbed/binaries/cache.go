@@ -24,7 +24,8 @@ type part struct {
 	// arguments of the build; the part's key is a hash of these and of the files in the recipe
 	args []string
 
-	// make makes the part in the folder out, which exists and is empty when make is called.
+	// The function make makes the part in the folder out, which exists and is empty when make is
+	// called.
 	make func(ctx context.Context, p part, out string, t *ticker) error
 }
 

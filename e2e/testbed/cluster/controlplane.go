@@ -79,7 +79,8 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 		// so that the API server does not publish its loopback address as an endpoint
 		"--endpoint-reconciler-type=none",
 		"--authorization-mode=Node,RBAC",
-		// because the plugin needs the accounts and tokens that a controller manager makes
+		// this admission plugin needs the accounts and tokens that a controller manager makes, and
+		// the testbed runs no controller manager
 		"--disable-admission-plugins=ServiceAccount",
 		"--allow-privileged",
 		"--audit-policy-file=" + c.path("audit-policy.yaml"), "--audit-log-path=" + c.path("audit.log"), "--audit-log-mode=blocking",

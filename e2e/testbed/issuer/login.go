@@ -72,7 +72,7 @@ func (i *Issuer) authorize(ctx context.Context, user, clientID, scope string) (T
 		"code_challenge_method": {"S256"},
 	}
 	if scope == scopeOffline {
-		// only with this prompt does the provider grant offline_access
+		// the provider grants the scope offline_access only if the request contains this prompt
 		query.Set("prompt", "consent")
 	}
 	back, err := i.browse(ctx, i.URL+"/auth?"+query.Encode(), user)

@@ -71,8 +71,8 @@ func (l *line) way(to, from net.Conn, w *wire) {
 			return
 		case p.err != nil || werr != nil:
 			to.Close()
-			// makes the goroutine that reads return; data that it has read but not forwarded is
-			// dropped
+			// the goroutine that reads from this connection then returns; data that it has read but
+			// not forwarded is lost
 			from.Close()
 			return
 		}
@@ -108,7 +108,8 @@ func (w *wire) turn(n int) time.Time {
 	return out
 }
 
-// linePart is the result of one read from a connection: n bytes of b, and the error err after them.
+// linePart is the result of one read from a connection: the first n bytes of the field b, and then
+// the error err.
 type linePart struct {
 	b   *[linePiece]byte
 	n   int

@@ -102,9 +102,10 @@ func (p *Process) Tail() string {
 	return string(b)
 }
 
-// Until calls try every 50 ms until try returns nil. It fails when ctx ends, when the timeout has
-// passed, or when one of the processes in `on` has ended. The error then contains the last lines of
-// that process's output. what names the awaited event in errors.
+// Until calls the function try every 50 ms until try returns nil. Until returns an error when ctx
+// ends, when the timeout has passed, or when one of the processes in the parameter on has ended. In
+// that last case, the error contains the last lines of the process's output. The parameter what
+// names the awaited event in errors.
 func Until(ctx context.Context, timeout time.Duration, what string, try func(context.Context) error, on ...*Process) error {
 	whole := ctx
 	ctx, cancel := context.WithTimeout(whole, timeout)
