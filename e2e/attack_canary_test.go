@@ -86,7 +86,7 @@ func TestTokenCanary(t *testing.T) {
 		}
 		if name == "without a name" || name == "of system" || name == "groups elsewhere" {
 			// edge refuses a request with one of these three tokens even if the URL contains no
-			// token, with another status code; 0: the test accepts any status code
+			// token, with another status code; 0: the test accepts any status code of 400 or more
 			want = 0
 		}
 		encoded := strings.NewReplacer(".", "%2e", "e", "%65", "J", "%4A").Replace(canary)
@@ -130,7 +130,7 @@ func TestTokenCanary(t *testing.T) {
 	}
 }
 
-// crash ends edge with SIGQUIT while it serves a watch and an exec, so that edge writes its
+// crash ends edge with SIGQUIT while edge serves a watch and an exec, so that edge writes its
 // goroutines' stacks to its log.
 func crash(t *testing.T, e *testbed.Edge, to cluster.Access) {
 	t.Helper()

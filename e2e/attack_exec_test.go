@@ -161,8 +161,8 @@ func TestNodesProxyExec(t *testing.T) {
 			t.Errorf("%s: no review for create %s/proxy", uri, resource)
 		}
 		a.nothing(t, uri)
-		// Also over SPDY, the API server requires only the verb get if the request is a GET. edge
-		// must require create.
+		// For a GET, the API server requires only the verb get, also over SPDY. edge must require
+		// the verb create.
 		for _, method := range []string{"POST", "GET"} {
 			got := raw(ctx, t, peeker, method, uri, askSPDY...)
 			if got.code != http.StatusForbidden || !strings.Contains(got.status().Message, "cannot create resource") {

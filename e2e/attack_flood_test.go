@@ -51,7 +51,7 @@ func clientOf(t *testing.T, to cluster.Access) *http.Client {
 
 // strangerOf returns an HTTP/1.1 client for requests that edge refuses. The client does not use
 // HTTP/2, because edge closes a connection after a few refusals: over HTTP/2, all concurrent
-// requests on that connection would fail, more often than Go's client retries.
+// requests on that connection would then fail, and Go's client would not retry them often enough.
 func strangerOf(t *testing.T, config *tls.Config) *http.Client {
 	config = config.Clone()
 	config.NextProtos = []string{"http/1.1"}
@@ -217,7 +217,7 @@ func TestUnknownKidFlood(t *testing.T) {
 	flood(1)
 	b.await(t, 1)
 	b.stop()
-	// + 1 for the fetch that edge makes every few minutes without an unknown key id
+	// 1 is added because edge also fetches the keys every few minutes, without an unknown key id
 	most := 1 + int(time.Since(began)/demandInterval) + 1
 	if n := fetches() - before; n > most || n == 0 {
 		t.Errorf("%d key fetches in %v, want 1 to %d", n, time.Since(began), most)

@@ -35,7 +35,7 @@ const everything = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: M
 // audit log.
 func audited(t *testing.T, kind cluster.Kind, policy string, args ...string) (a attacked, file string) {
 	t.Helper()
-	// a folder that Leaks, the search for tokens in files, includes
+	// use a folder whose files Leaks also searches for tokens
 	dir, err := os.MkdirTemp(bed.Dir, "edge-audit-")
 	if err != nil {
 		t.Fatal(err)

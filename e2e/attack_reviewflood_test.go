@@ -103,8 +103,8 @@ func TestReviewFlood(t *testing.T) {
 			if n := a.recorder.MostReviews(); n > c.most {
 				t.Errorf("%d reviews in flight at one time, want at most %d", n, c.most)
 			}
-			// Last part: the same request many times. edge may send each of its reviews once, and
-			// again when the cached result has expired.
+			// Last part: the clients send the same request many times. edge may send each review of
+			// this request once, and once more whenever the cached result has expired.
 			a.recorder.Forget()
 			began := time.Now()
 			ask(3 * requests)

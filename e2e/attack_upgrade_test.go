@@ -71,9 +71,9 @@ func TestUpgradeKinds(t *testing.T) {
 // clusterURI is the path of an exec in another cluster, which an aggregated API (karmada) forwards.
 const clusterURI = "/apis/cluster.karmada.io/v1alpha1/clusters/m1/proxy" + execURI
 
-// TestUpgradeIgnored checks that edge treats a request with a meaningless Upgrade as a plain
-// request. The response is the API server's own, the next request on the connection works, nothing
-// is tunnelled, and no Upgrade header reaches the API server.
+// TestUpgradeIgnored checks that edge treats a request as a plain request if its Upgrade header has
+// no effect. The response is the API server's own, the next request on the connection works,
+// nothing is tunnelled, and no Upgrade header reaches the API server.
 func TestUpgradeIgnored(t *testing.T) {
 	t.Parallel()
 	a := attack(t, cluster.New)

@@ -40,10 +40,11 @@ type seen struct {
 // WebSocket subprotocols that a page offers, in addition to the subprotocol that contains its
 // token.
 const (
-	channelsV5     = "v5.channel.k8s.io"
-	channelsV4     = "v4.channel.k8s.io"
-	channelsBase64 = "base64.channel.k8s.io" // without a Status: its error channel carries text
-	// for logs and watches, whose messages the server then sends in base64
+	channelsV5 = "v5.channel.k8s.io"
+	channelsV4 = "v4.channel.k8s.io"
+	// subprotocol without a Status: the error channel carries text
+	channelsBase64 = "base64.channel.k8s.io"
+	// subprotocol for logs and watches: the server sends their messages in base64
 	binaryBase64 = "base64.binary.k8s.io"
 )
 

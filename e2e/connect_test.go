@@ -173,8 +173,8 @@ func TestConnectNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// edge's own token, because its account may impersonate users, as the option --as of the
-	// command below requires
+	// use the token of edge's own service account, which may impersonate users: the command below
+	// contains the option --as
 	token, err := s.cluster.EdgeToken(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -34,8 +34,8 @@ func startDeadWay(t *testing.T, ctx context.Context) *deadWay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Cut runs before the cleanup that stops edge, so that the bytes that the relay has kept never
-	// arrive
+	// close the relay's connections before another cleanup stops edge, so that the bytes that the
+	// relay has kept never arrive
 	t.Cleanup(relay.Cut)
 	d.relay = relay
 	d.edge = startEdge(t, testbed.EdgeOptions{Cluster: d.s.cluster, Issuer: idp, Upstream: relay.Through(d.s.cluster.AdminAccess())})

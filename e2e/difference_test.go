@@ -66,7 +66,7 @@ var unkept = &difference{"translator's 500, upstream", true, func(own, edge rawc
 	return edge, nil
 }}
 
-// refusedByNode returns the expected difference for a request that the kubelet refuses.
+// refusedByNode returns the expected difference for a request that the kubelet refuses; nil: none.
 func refusedByNode(p pair) *difference {
 	own := p.site.cluster.Kind == cluster.New && p.d.Name == v5
 	edge := p.site.cluster.Kind == cluster.New && p.upstream == overWebSocket

@@ -117,11 +117,11 @@ func startStreamingEdge(t *testing.T, s *site, upstream string, to cluster.Acces
 func spokenBy(kind cluster.Kind, d rawclient.Dialect) rawclient.Dialect {
 	switch {
 	case d.Name == "spdy v5":
-		// no API server accepts a client that offers only v5
+		// no API server accepts an SPDY client that offers only v5
 		return rawclient.ByName(rawclient.Execs, "spdy v4")
 	case kind == cluster.New:
 	case d.Name == v5:
-		// not WebSocket v4, because it has no half-close
+		// do not replace WebSocket v5 by WebSocket v4, because WebSocket v4 has no half-close
 		return rawclient.ByName(rawclient.Execs, "spdy v4")
 	case d.Tunnel:
 		return rawclient.ByName(rawclient.Forwards, "spdy")
@@ -189,7 +189,8 @@ func (p pair) own(t *testing.T, verb string, sc scenario) rawclient.Observation 
 	to, other := p.site.ownAccess(t, "alice", "dev"), p.site.ownAccess(t, "bob", "ops")
 	o, err := oracle.observe(strings.Join([]string{verb, kind, d.Name, sc.name}, " "), func() (o rawclient.Observation, err error) {
 		for try := range mostOwn {
-			// independent of this test's context, because other tests use the stored result too
+			// this context does not depend on the test's context, because other tests use the
+			// stored result too
 			ctx, cancel := context.WithTimeout(context.Background(), mostScenario)
 			o, err = sc.run(ctx, attempt{
 				d: d, site: p.site, to: to, other: other, name: slug(fmt.Sprint(kind, " ", d.Name, " ", sc.name, " ", try)),

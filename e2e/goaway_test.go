@@ -148,7 +148,7 @@ type write struct {
 // deletes it.
 func (w *writers) cycle(ctx context.Context, h *hand, n int) {
 	name := fmt.Sprintf("%s-%d", w.label, n)
-	// 7919 is prime, so that consecutive ConfigMaps have very different sizes
+	// 7919 is prime, so consecutive ConfigMaps have very different sizes
 	size := w.least + n*7919%(w.most-w.least)
 	var header []string
 	if n%2 == 0 {

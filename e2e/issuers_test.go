@@ -138,7 +138,7 @@ func TestConfigReload(t *testing.T) {
 	issuers := []*issuer.Issuer{startIssuer(t), startIssuer(t), startIssuer(t)}
 	entries := make([]trusted, len(issuers))
 	for i, from := range issuers {
-		// RBAC allows the groups with this prefix to list pods
+		// RBAC allows groups whose names begin with testbed.GroupsPrefix to list pods
 		entries[i] = trusted{from, issuer.ClientID, testbed.GroupsPrefix}
 	}
 	edge, file := startConfiguredEdge(t, entries[0], entries[1])
@@ -189,7 +189,8 @@ func TestConfigReload(t *testing.T) {
 	f.await(name(0), name(1), name(2))
 
 	for says, text := range map[string][]byte{
-		// each entry is valid alone, but two entries with the same issuer are not
+		// an entry is valid alone, but a configuration with two entries for the same issuer is
+		// invalid
 		"Duplicate value": configuration(t, entries[0], entries[0]),
 		"yaml":            []byte("jwt: ["),
 	} {

@@ -79,8 +79,8 @@ func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, e
 		s := kopEvent{event.Level, event.Stage, event.Verb, event.User.Username, 0, ""}
 		if status := event.ResponseStatus; status != nil {
 			s.code = status.Code
-			// a 401 comes from edge, so compare its message; the API server's own messages are not
-			// compared
+			// edge itself sends the 401, so compare the message; the test does not compare the API
+			// server's own messages
 			if s.code == 401 {
 				s.message = status.Message
 			}

@@ -28,8 +28,8 @@ func TestLoginAndRefresh(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// refresh again: two tokens of the same second are equal, because iat and exp count
-				// seconds
+				// refresh the token again if the new token is equal: the provider issued both in
+				// the same second, and iat and exp count seconds
 				if next.ID == before.ID {
 					before.Refresh = next.Refresh
 					return errors.New("the same token again")

@@ -110,8 +110,8 @@ func runVerbs(t *testing.T, s *site, path string, c client) {
 				result, message := judge(err, c.refused(v, path))
 				table.add(row{
 					Cluster: string(s.cluster.Kind), Path: path, Client: c.name(), Verb: v.name, Result: result,
-					// replace the name, which is different in each cell of the matrix, so that two
-					// cells with the same message can be recognized
+					// replace the name, which is different in each cell of the matrix, so that the
+					// messages of two cells are equal if only the name differs
 					Message: strings.ReplaceAll(message, name, "NAME"),
 					Seconds: time.Since(start).Round(10 * time.Millisecond).Seconds(),
 				})

@@ -149,7 +149,7 @@ func TestPeopleRun(t *testing.T) {
 	edge, itself := people(t)
 	c := sites[cluster.New].cluster
 	overrides := fmt.Sprintf(`{"spec": {"nodeName": %q, "dnsPolicy": "Default", "automountServiceAccountToken": false, "enableServiceLinks": false, "terminationGracePeriodSeconds": 1}}`, c.Node)
-	// four pods start at the same time; a higher number would not be faster
+	// at most four pods start at the same time; with a higher number, the test would not be faster
 	seats := make(chan struct{}, 4)
 	var running sync.WaitGroup
 	for i := range 22 {

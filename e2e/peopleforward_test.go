@@ -21,7 +21,7 @@ import (
 // The numbers of downloads in TestPeopleDownload, all over one port-forward.
 const (
 	abortedDownloads = 50
-	abortAfter       = 64 << 10 // bytes after which the client aborts a download
+	abortAfter       = 64 << 10 // number of bytes after which the client aborts a download
 	downloadsAtOnce  = 30
 )
 

@@ -45,7 +45,8 @@ func (r rolling) test(t *testing.T) {
 	defer cancel()
 	var replicas []*cluster.Replica
 	for range 2 {
-		// so that the load balancer notices the shutdown before the API server stops
+		// the API server waits three seconds before it stops, so that the load balancer notices the
+		// shutdown in time
 		one, err := s.cluster.StartReplica(ctx, "--shutdown-delay-duration=3s")
 		if err != nil {
 			t.Fatal(err)

@@ -142,7 +142,7 @@ func TestSlowAnswerIsNoDeadConnection(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadTime)
 	defer cancel()
 	d := startDeadWay(t, ctx)
-	// twice as long as edge waits for a response on a dead connection
+	// delay of the response: twice as long as edge waits for a response on a dead connection
 	const after = 15 * time.Second
 	before := d.relay.Accepted()
 	replies := make(chan reply)

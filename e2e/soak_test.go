@@ -96,7 +96,8 @@ func (s *site) ways(t *testing.T, d rawclient.Dialect) map[string]cluster.Access
 // the hash of what it receives.
 func TestSoakStdin(t *testing.T) {
 	t.Parallel()
-	// taken by one session at a time, because sending 2 GiB keeps all cores busy
+	// only one session at a time holds the slot of this channel, because sending 2 GiB keeps all
+	// cores busy
 	turn := make(chan struct{}, 1)
 	forEachSoakSite(t, func(t *testing.T, s *site) {
 		for _, name := range []string{"websocket v5", "spdy v4"} {
@@ -219,7 +220,7 @@ func stalledClientGo(ctx context.Context, to cluster.Access, output int64) (int6
 type stallingWriter struct {
 	n, at   int64
 	stalled bool
-	// ends the pause early; it is the context of the only StreamWithContext call
+	// the context of the StreamWithContext call; when it ends, the writer stops its pause
 	ctx context.Context
 }
 

@@ -30,7 +30,8 @@ func badTokens(t *testing.T) map[string]string {
 		c[name] = value
 		return c
 	}
-	// a real provider with the same users; edge is not configured to trust it
+	// stranger is a real identity provider with the same users, which edge is not configured to
+	// trust
 	stranger, err := bed.StartIssuer(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -129,7 +129,8 @@ func resizeTerminal(ctx context.Context, term *clients.Terminal) error {
 		if err := term.Resize(size.rows, size.cols); err != nil {
 			return err
 		}
-		// The new size and the typed keys arrive separately, so the script waits for the size.
+		// The new terminal size and the typed keys reach the pod separately, so the script waits
+		// until the size has arrived.
 		ask := `until [ "$(stty size)" = "%d %d" ]; do sleep 0.1; done; echo the size is $(stty size)` + "\n"
 		if err := term.Type(fmt.Sprintf(ask, size.rows, size.cols)); err != nil {
 			return err

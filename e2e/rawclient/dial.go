@@ -87,15 +87,15 @@ func DialWebSocket(ctx context.Context, to cluster.Access, uri string, offer ...
 		Subprotocols:     offer,
 		HandshakeTimeout: time.Minute,
 		ReadBufferSize:   32 << 10,
-		// large enough that each message is one WebSocket frame; Kubernetes does not expect
-		// fragmented messages
+		// the buffer is so large that each message is one WebSocket frame; Kubernetes does not
+		// expect fragmented messages
 		WriteBufferSize: 64 << 10,
 		NetDialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialTLS(ctx, to)
 		},
 	}
 	h := header(to)
-	// the server's own origin; without an Origin, the API server refuses a watch
+	// send the server's own origin; the API server refuses a watch without the header Origin
 	h.Set("Origin", to.Server)
 	c, resp, err := dialer.DialContext(ctx, "wss"+strings.TrimPrefix(to.Server, "https")+uri, h)
 	if errors.Is(err, websocket.ErrBadHandshake) {

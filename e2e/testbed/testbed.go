@@ -66,7 +66,7 @@ func Open(ctx context.Context, log io.Writer, wanted binaries.Extent) (*Testbed,
 	return tb, nil
 }
 
-// Close ends everything that the run has started, the last one first, and removes the state folder.
+// Close ends everything that the run has started, in reverse order, and removes the state folder.
 // If $EDGE_TESTBED_LOGS is set, Close first copies the logs of all programs to that folder. A
 // second call does nothing.
 func (tb *Testbed) Close() error {

@@ -101,8 +101,8 @@ func (k *kept) seconds() (sum float64) {
 	return sum
 }
 
-// slowest returns the duration of the longest completed run, in seconds. With it, the plan starts
-// slow suites first.
+// slowest returns the duration of the longest completed run, in seconds. With this duration, stress
+// decides which test binaries it starts first: the slow ones.
 func (k *kept) slowest() (most float64) {
 	for _, r := range k.Runs {
 		most = max(most, r.Seconds)

@@ -117,7 +117,8 @@ func (p *plan) run(ctx context.Context, atOnce, loops int) error {
 	defer all.Wait()
 	defer quiet()
 	before := runtime.GOMAXPROCS(0)
-	// add threads for the loops, so that they do not slow down the other goroutines of this process
+	// allow one more thread for each busy loop, so that the loops do not slow down the other
+	// goroutines of this process
 	runtime.GOMAXPROCS(before + loops)
 	defer runtime.GOMAXPROCS(before)
 	for range loops {

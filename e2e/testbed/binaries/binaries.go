@@ -132,8 +132,8 @@ func Ensure(ctx context.Context, progress io.Writer, wanted Extent) (*Set, error
 	}, nil
 }
 
-// parts returns the entries of the cache, such as etcd and kubectl. Those that are built quickly
-// come first.
+// parts returns the entries of the cache, such as etcd and kubectl. The entries that are built
+// quickly come first.
 func parts(recipes, npm string) []part {
 	const kubernetes = "1.36.3"
 	version := "-X k8s.io/component-base/version."

@@ -74,7 +74,7 @@ func (c *cache) ensure(ctx context.Context, p part) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	// another run has made the part while this run waited for the lock
+	// another run of the testbed has made the part while this run waited for the lock
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}

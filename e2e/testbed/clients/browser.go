@@ -57,7 +57,7 @@ func (c *Clients) StartBrowser(ctx context.Context) (*Browser, error) {
 
 // trustAuthority makes a home folder for Chromium. Its certificate store contains the testbed's CA.
 func (c *Clients) trustAuthority(ctx context.Context, home string) error {
-	// where Chromium on Linux expects its certificate store
+	// the folder in which Chromium on Linux expects its certificate store
 	store := filepath.Join(home, ".pki", "nssdb")
 	if err := os.MkdirAll(store, 0o755); err != nil {
 		return err

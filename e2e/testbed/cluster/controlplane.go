@@ -76,7 +76,7 @@ func (c *Cluster) prepareAPIServer(etcdURL string) error {
 		"--service-account-key-file=" + c.path("service-accounts.key"),
 		"--service-account-signing-key-file=" + c.path("service-accounts.key"),
 		"--service-cluster-ip-range=10.96.0.0/24",
-		// so that the API server does not publish its loopback address as an endpoint
+		// with this flag, the API server does not publish its loopback address as an endpoint
 		"--endpoint-reconciler-type=none",
 		"--authorization-mode=Node,RBAC",
 		// this admission plugin needs the accounts and tokens that a controller manager makes, and

@@ -98,7 +98,7 @@ func (c *Cluster) startNode(context.Context) error {
 		c.run.Bin.Kubelet,
 		"--config=" + c.path("kubelet.yaml"), "--kubeconfig=" + c.path("kubelet.kubeconfig"),
 		"--root-dir=" + c.path("kubelet"), "--hostname-override=" + c.Node,
-		// because the kubelet would otherwise search for an address other than 127.0.0.1
+		// without this flag, the kubelet would search for an address other than 127.0.0.1
 		"--cloud-provider=external",
 	}, "PATH=/usr/sbin:/usr/bin:/sbin:/bin:"+filepath.Dir(c.run.Bin.Containerd))
 	if err != nil {

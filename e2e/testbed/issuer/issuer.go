@@ -47,7 +47,7 @@ type Issuer struct {
 
 	mu      sync.Mutex
 	process *run.Process // process of the provider; nil: the provider is stopped
-	// the keys that the provider publishes, in this order; it signs with the first key
+	// the keys that the provider publishes, in this order; the provider signs with the first key
 	keys []signingKey
 }
 

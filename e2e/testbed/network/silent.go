@@ -28,8 +28,8 @@ func (n *Network) StartSilentRelay(target string) (*SilentRelay, error) {
 	if r.Relay, err = n.startRelay(target, r.carry); err != nil {
 		return nil, err
 	}
-	// the testbed calls this Cut before it calls startRelay's function, which waits until all
-	// connections have ended
+	// at its end, the testbed calls Cut before it calls the function that startRelay registered,
+	// which waits until all connections have ended
 	n.OnClose(r.Cut)
 	return r, nil
 }
@@ -77,8 +77,8 @@ func (l *silentLine) way(which int, to, from net.Conn) {
 	for {
 		n, err := from.Read(b)
 		if err != nil && which == toServer {
-			// the client has closed the connection, so nobody would receive the bytes that are held
-			// back
+			// the client has closed the connection, so it would not receive the bytes that the
+			// relay holds back
 			l.open()
 		}
 		l.pass(which)

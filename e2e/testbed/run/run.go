@@ -19,15 +19,15 @@ type Run struct {
 	Log io.Writer
 
 	mu    sync.Mutex
-	undo  []func() // functions that OnClose registered; End calls the last one first
+	undo  []func() // functions that OnClose registered; End calls the last registered one first
 	ended bool
 
 	build sync.Mutex      // held while MakeOnce runs; also guards built
 	built map[string]bool // names for which MakeOnce has succeeded
 }
 
-// End ends the run: it calls the functions that OnClose registered, the last one first. Only the
-// first call of End does so and returns true.
+// End ends the run: it calls the functions that OnClose registered, the last registered one first.
+// Only the first call of End does so and returns true.
 func (r *Run) End() bool {
 	r.mu.Lock()
 	if r.ended {
