@@ -36,7 +36,8 @@ func TestAnonymousPathsAgainstAPIServer(t *testing.T) {
 	type request struct {
 		method, uri string
 		header      []string
-		code        int // expected status code of edge's response; 0: the same as the API server's
+		// expected status code of edge's response; 0: the code of the API server's response
+		code int
 	}
 	requests := []request{
 		{"GET", "/version?timeout=32s", nil, 0},

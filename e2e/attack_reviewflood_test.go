@@ -14,13 +14,17 @@ import (
 
 // The limits of the TokenReviews and SubjectAccessReviews that edge sends to the API server.
 const (
-	// maxReviews in authn/tokenreview.go: token reviews in flight at one time
+	// same value as maxReviews in authn/tokenreview.go: largest number of token reviews in flight
+	// at one time
 	mostTokenReviews = 32
-	// maxWaitingReviews in authn/tokenreview.go: token reviews that wait until edge may send them
+	// same value as maxWaitingReviews in authn/tokenreview.go: largest number of token reviews that
+	// wait until edge may send them
 	waitingReviews = 256
-	// maxReviews in impersonate/review.go: access reviews in flight at one time
+	// same value as maxReviews in impersonate/review.go: largest number of access reviews in flight
+	// at one time
 	mostAccessReviews = 64
-	// maxReviewsEach in impersonate/review.go: access reviews in flight for one user
+	// same value as maxReviewsEach in impersonate/review.go: largest number of access reviews in
+	// flight for one user
 	mostOfOne = 16
 )
 
@@ -110,7 +114,8 @@ func TestReviewFlood(t *testing.T) {
 			ask(3 * requests)
 			each := reviews(a)
 			eachOf(requests, workers/2, func(int) { ask(3 * requests) })
-			// 5 s: missAge in authn/tokenreview.go, the shortest lifetime of a cached review
+			// 5 s is the value of missAge in authn/tokenreview.go, the shortest time for which edge
+			// caches the result of a review
 			if n, most := reviews(a), each*(2+int(time.Since(began)/(5*time.Second))); n > most || each == 0 {
 				t.Errorf("%d reviews of one question in %v, want at most %d", n, time.Since(began), most)
 			}

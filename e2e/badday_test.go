@@ -153,10 +153,12 @@ func (h *hand) begin(ctx context.Context, method, uri string, body []byte, heade
 // follow is a request with an endless response, such as a watch. The test receives the response's
 // events, and the reason for its end.
 type follow struct {
-	// receives nil when the response's header has arrived, or the error instead of a response
+	// this channel receives nil when the response's header has arrived, or the error if no response
+	// arrives
 	began chan error
 	lines chan string // the events of the response; closed when the response has ended
-	// why the response ended; valid after lines is closed; io.EOF: it ended normally
+	// why the response ended; valid after the channel lines is closed; io.EOF: the response ended
+	// normally
 	err error
 }
 

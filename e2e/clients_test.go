@@ -16,13 +16,13 @@ type client struct {
 	release string
 	how     string // special setup that the client needs, such as `edge connect`; empty: none
 	verbs   []verb
-	// returns true for a verb (an operation such as exec) for which the client supports only SPDY;
-	// nil: for none
+	// a function that returns true for a verb (an operation such as exec) for which the client
+	// supports only SPDY; nil: there is no such verb
 	spdy func(verb) bool
 	// paths (direct, or a load balancer) on which the client runs; nil: all paths
 	paths []string
-	// prepares the client for a trial (one client on a path to a cluster); nil: the trial's
-	// kubeconfig is enough
+	// a function that prepares the client for a trial (one client on a path to a cluster); nil: the
+	// client needs only the trial's kubeconfig
 	prepare func(context.Context, *trial) error
 }
 

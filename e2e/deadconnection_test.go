@@ -24,10 +24,12 @@ const (
 const (
 	// number of requests of each kind that are in flight when the connection dies
 	deadMany = 20
-	// number of edge's reviews in flight for one user when the connection dies; edge allows 16
+	// number of edge's access reviews in flight for one user when the connection dies; edge sends
+	// at most 16 at one time
 	reviewsMany = 10
 	probePeriod = 250 * time.Millisecond // interval between two new requests that probe sends
-	probeQuick  = time.Second            // longest duration of a response that counts as "at once"
+	// edge has answered "at once" if its response took at most this time
+	probeQuick = time.Second
 	// size in bytes of a response that the test never reads to its end
 	endless  = 64 << 30
 	deadTime = 3 * time.Minute // timeout of the whole test

@@ -61,8 +61,8 @@ func (d *deadWay) make(ctx context.Context, suffix string) {
 	}
 }
 
-// exists asks the API server directly, not through edge, whether the ConfigMap with this name
-// suffix exists.
+// exists returns true if the ConfigMap with this name suffix exists. It sends the request directly
+// to the API server, not through edge.
 func (d *deadWay) exists(ctx context.Context, suffix string) bool {
 	d.Helper()
 	list, err := d.s.cluster.Client.CoreV1().ConfigMaps(badNamespace).List(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + d.object(suffix)})

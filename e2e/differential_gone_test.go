@@ -78,8 +78,8 @@ func wantAfter(_ rawclient.Dialect, o rawclient.Observation) error {
 	return nil
 }
 
-// ends counts edge's log lines "session ended": gone those whose cause is "client disconnected",
-// other all the others.
+// ends counts edge's log lines "session ended". The field gone counts the lines whose cause is
+// "client disconnected", the field other all other lines.
 type ends struct{ gone, other int }
 
 // endLines counts the log lines "session ended" that edge has written about sessions in the

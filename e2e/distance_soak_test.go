@@ -18,7 +18,7 @@ var (
 const (
 	downloadBytes = 64 << 20
 	uploadBytes   = 100 << 20
-	// smallest accepted ratio of the download rate: through edge divided by direct
+	// smallest accepted ratio of two download rates: through edge, divided by direct
 	distanceBar = 0.8
 	// smallest accepted ratio of upload rates if the API server is distant: edge must not be slower
 	// than direct, within the measurement error

@@ -46,8 +46,8 @@ func (r *results) checkDocuments(passed bool) error {
 		return err
 	}
 	written := readSheet(string(text))
-	// if only a part of the matrix ran, check that the document has the form that the whole matrix
-	// would write
+	// if only a part of the matrix ran, check that docs/compatibility.md has the form that a run of
+	// the whole matrix would write
 	tables := written
 	if r.whole() {
 		tables = found
@@ -74,7 +74,8 @@ func (r *results) whole() bool {
 	return len(r.rows) == cells
 }
 
-// check compares the results in s, perhaps of a part of the matrix, with those in the document.
+// check compares the results in s, perhaps of only a part of the matrix, with the results in
+// docs/compatibility.md (the parameter written).
 func (s *sheet) check(written *sheet) error {
 	var errs []error
 	for key, mark := range s.marks {

@@ -36,8 +36,8 @@ func (f *faults) kinds() []string {
 	return slices.SortedFunc(maps.Keys(f.n), func(a, b string) int { return cmp.Or(f.n[b]-f.n[a], strings.Compare(a, b)) })
 }
 
-// report fails the test with each kind of failure in f that does not also occur in excused; nil
-// excuses none.
+// report fails the test with each kind of failure in f that does not also occur in the parameter
+// excused; nil excuses no failure.
 func (f *faults) report(t *testing.T, excused *faults) {
 	t.Helper()
 	for _, kind := range f.kinds() {

@@ -23,7 +23,7 @@ type flow struct {
 	running sync.WaitGroup
 
 	// maps each name in the field by of signed to an *atomic.Int64: the number of requests that
-	// edge answered with 200
+	// edge answered with status code 200
 	answered sync.Map
 	// keys: names in the field by of signed; requests that are counted under such a name may fail
 	excused sync.Map
@@ -38,7 +38,7 @@ const (
 	enough      = 200 // number of successful requests for which each phase of a test waits
 	// how often a user gets a new token; tokens that are issued in the same second are equal
 	renewPeriod  = time.Second
-	mostFailures = 5        // the requests stop after this many failures
+	mostFailures = 5        // the test stops all requests after this number of failed requests
 	phaseLimit   = patience // timeout of one phase of a test, which normally takes seconds
 )
 

@@ -51,7 +51,8 @@ func (c *framed) head(method, uri string, more ...[2]string) []byte {
 	return c.block.Bytes()
 }
 
-// request opens a stream with HEADERS. If end is false, the header block continues in later frames.
+// request opens a stream with HEADERS. If the parameter end is false, the header block continues in
+// later frames.
 func (c *framed) request(t *testing.T, stream uint32, end bool, method, uri string, more ...[2]string) {
 	t.Helper()
 	err := c.WriteHeaders(http2.HeadersFrameParam{

@@ -110,8 +110,8 @@ func newWriters(t *testing.T, label string, to cluster.Access) *writers {
 // writesOfCycle is the number of writes of one ConfigMap's life: POST, PUT, PATCH and DELETE.
 const writesOfCycle = 4
 
-// run creates, changes and deletes this many ConfigMaps, with goawayWorkers clients at the same
-// time.
+// run creates, changes and deletes ConfigMaps; the parameter cycles is their number. goawayWorkers
+// clients do this at the same time.
 func (w *writers) run(ctx context.Context, cycles int) {
 	var next atomic.Int64
 	w.work(func(h *hand) {

@@ -85,7 +85,7 @@ func TestHTTP1UpstreamClosesIdle(t *testing.T) {
 	for range http1Workers {
 		h := newHand(t, edge.Access(tokens["alice"]))
 		workers.Go(func() {
-			// the pauses grow from 80% to 120% of the load balancer's idle timeout
+			// the pauses between requests grow from 80% to 120% of the load balancer's idle timeout
 			for round := range rounds {
 				if r := h.do(ctx, http.MethodGet, badMaps+"?limit=1", nil); r.err != nil || r.code != 200 {
 					wrong.add("a GET failed", r)
@@ -169,7 +169,8 @@ func TestIdempotencyKeyRepeatsNothing(t *testing.T) {
 				r := <-reply
 				if r.says(http.StatusBadGateway, maybeDone) || r.says(http.StatusGatewayTimeout, maybeDone) {
 					told++
-				} else if r.err != nil || r.code != http.StatusCreated { // edge used another connection
+				} else if r.err != nil || r.code != http.StatusCreated {
+					// edge sent the POST on another connection, so it must succeed
 					wrong.add("a POST failed without the message that it "+maybeDone, r)
 				}
 			}

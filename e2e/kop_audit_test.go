@@ -63,7 +63,8 @@ func (k *kop) checkAudit(e *testbed.Edge, events func() ([]cluster.AuditEvent, e
 	if a := raw(k.Context(), k.T, e.Access(k.token(nil)), "GET", uri, askJSON); a.code != 403 {
 		k.Fatal(a)
 	}
-	// wait for both events before the next request: edge may write the last one after the response
+	// wait for both events of this request before the next request, because edge may write the
+	// second event after the response
 	await(2)
 	if a := raw(k.Context(), k.T, e.Access("foo"), "GET", uri, askJSON); a.code != 401 {
 		k.Fatal(a)
@@ -119,7 +120,7 @@ func kopAuditWebhook(k *kop) {
 type auditWebhook struct {
 	mu     sync.Mutex
 	events []cluster.AuditEvent
-	err    error // error in the last request of edge to the server; nil: none
+	err    error // error in edge's last request to this server; nil: no error
 }
 
 func startAuditWebhook(k *kop) (*auditWebhook, cluster.Access) {

@@ -32,7 +32,8 @@ var (
 	asGroups   = impersonation("", "groups")
 	asAccounts = impersonation("", "serviceaccounts")
 	asUIDs     = impersonation("authentication.k8s.io", "uids")
-	// edge records the original user of an impersonation in extras with these names
+	// the rights to impersonate the extras in which edge records the original user of an
+	// impersonation
 	record = []right{
 		recordOf("user"), recordOf("groups"), recordOf("uid"), recordOf("extra"),
 	}
@@ -117,7 +118,7 @@ func newLeast(t *testing.T) *least {
 		}
 	}
 	ctx := t.Context()
-	_, err := l.c.EdgeToken(ctx) // also creates the namespace of edge's account
+	_, err := l.c.EdgeToken(ctx) // EdgeToken also creates the namespace of edge's account
 	must(err)
 	accounts := l.c.Client.CoreV1().ServiceAccounts(edgeNamespace)
 	_, err = accounts.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: leastName}}, metav1.CreateOptions{})

@@ -40,8 +40,9 @@ type verb struct {
 	// title of the operation's column in docs/compatibility.md; the text after a comma is only in
 	// test names
 	name   string
-	stream bool // true for exec, attach, cp and port-forward
-	// true for port-forward, for which kubectl got WebSocket support later than for exec
+	stream bool // true if the operation is exec, attach, cp or port-forward
+	// true if the operation is port-forward, for which kubectl got WebSocket support later than for
+	// exec
 	forward bool
 	// true if the operation keeps a core busy; it then waits for a slot of the channel heavy
 	heavy bool

@@ -36,7 +36,8 @@ type tokenFile struct {
 // edgeWithTokenFile starts an edge whose kubeconfig contains the path of a token file.
 func edgeWithTokenFile(t *testing.T, c *cluster.Cluster) (*testbed.Edge, *tokenFile) {
 	t.Helper()
-	if _, err := c.EdgeToken(t.Context()); err != nil { // creates the service account of the tokens
+	// EdgeToken also creates the service account of the tokens
+	if _, err := c.EdgeToken(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()

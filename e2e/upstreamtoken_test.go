@@ -19,8 +19,8 @@ import (
 
 const (
 	edgeNamespace = "edge"
-	// service account whose tokens edge requests for its upstream requests; edge starts with a
-	// token of the account "edge"
+	// service account for which edge requests tokens, which it sends with upstream requests; edge
+	// starts with a token of the account "edge"
 	ownAccount      = "own"
 	apiAudience     = "https://kubernetes.default.svc"
 	ownTokenRequest = "/api/v1/namespaces/" + edgeNamespace + "/serviceaccounts/" + ownAccount + "/token"

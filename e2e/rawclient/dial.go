@@ -121,7 +121,7 @@ func dialSPDY(ctx context.Context, to cluster.Access, uri string, offer []string
 	req.Header = header(to)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "SPDY/3.1")
-	// each subprotocol on a header line of its own, as client-go sends them
+	// send each subprotocol on a header line of its own, as client-go does
 	req.Header["X-Stream-Protocol-Version"] = offer
 	conn.SetDeadline(time.Now().Add(time.Minute))
 	reader := bufio.NewReaderSize(conn, 32<<10)

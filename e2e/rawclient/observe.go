@@ -37,7 +37,7 @@ type Observation struct {
 	// WebSocket: the server's close code, or 1006 if it sent none. SPDY: 0 if either side sent
 	// GOAWAY, otherwise 1006
 	Close  int
-	Hung   bool   // the server did not close the connection within the client's time limit
+	Hung   bool   // true: the server did not close the connection within the client's time limit
 	Breach string // the first violation of the protocol by the server; empty: none
 }
 

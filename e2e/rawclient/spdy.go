@@ -23,7 +23,7 @@ type frames struct {
 	tunnel *tunnel
 	framer *spdy.Framer
 
-	mu    sync.Mutex // held while a frame is written; also guards byID and byNum
+	mu    sync.Mutex // held while a frame is written; also guards the maps byID and byNum
 	out   *bufio.Writer
 	byID  map[spdy.StreamId]int
 	byNum map[int]spdy.StreamId
@@ -183,7 +183,8 @@ func (w *frames) conn() net.Conn { return w.under }
 type tunnel struct {
 	c       *websocket.Conn
 	message io.Reader
-	code    int // close code that the server sent; valid after Read has returned an error
+	// close code that the server sent; valid after the method Read has returned an error
+	code int
 }
 
 func (t *tunnel) Read(p []byte) (int, error) {

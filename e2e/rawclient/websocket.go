@@ -20,7 +20,7 @@ type channels struct {
 	c *websocket.Conn
 	d Dialect
 
-	mu  sync.Mutex // held while a message is written; also guards buf
+	mu  sync.Mutex // held while a message is written; also guards the field buf
 	buf []byte
 
 	broken string

@@ -49,8 +49,8 @@ type EdgeOptions struct {
 // Edge is a running `edge serve`.
 type Edge struct {
 	URL  string
-	Addr string // host:port of URL
-	CA   []byte // PEM certificates of the authorities that a client must trust for URL
+	Addr string // host:port of the address in the field URL
+	CA   []byte // PEM certificates of the authorities that a client of edge must trust
 
 	Process *run.Process
 

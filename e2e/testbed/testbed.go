@@ -29,7 +29,7 @@ type Testbed struct {
 	network.Network
 	clients.Clients
 
-	unown func() // releases the lock on the state folder
+	unown func() // a function that releases the lock on the state folder
 }
 
 // Open starts a run of the testbed: it finds or builds the wanted programs and makes a state

@@ -20,7 +20,7 @@ type suite struct {
 	digest string // hash of the test binary; for the end-to-end tests, of edge's binary too
 	binary string
 	args   []string
-	cpus   []int // values of -cpu with which a round runs the tests; 0: go's default
+	cpus   []int // values of the test flag -cpu with which a round runs the tests; 0: without -cpu
 }
 
 // cpus are the values of the flag -cpu with which each round runs the tests of a package.

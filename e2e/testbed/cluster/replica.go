@@ -18,7 +18,7 @@ import (
 // same address.
 type Replica struct {
 	Access Access // the API server's address; only the fields Server and CA are set
-	Addr   string // host:port in Access.Server
+	Addr   string // host:port of the URL in Access.Server
 
 	cluster *Cluster
 	name    string

@@ -18,8 +18,8 @@ type LineOptions struct {
 
 const (
 	linePiece = 64 << 10 // largest number of bytes in one read
-	// how long data may wait until it is sent at Rate; a router's queue limits this in a real
-	// network
+	// longest time that data may wait until the relay sends it at the line's rate; in a real
+	// network, a router's queue limits this time
 	lineQueue = 20 * time.Millisecond
 )
 
@@ -87,7 +87,7 @@ type wire struct {
 	rate int
 
 	mu   sync.Mutex
-	free time.Time // time at which the next byte can be sent
+	free time.Time // time at which the relay can send the next byte
 }
 
 // turn returns the time at which n more bytes have been sent at the wire's rate. If the data that

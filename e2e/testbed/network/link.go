@@ -18,7 +18,8 @@ import (
 // nothing.
 type LinkOptions struct {
 	Latency time.Duration
-	// largest difference of one piece's latency from Latency; pieces arrive in order
+	// largest difference between the latency of one piece of data and the field Latency; the pieces
+	// arrive in order
 	Jitter time.Duration
 	Rate   int // bytes per second, rounded down to a multiple of 1,000; 0: no limit
 	// average number of bytes in one write; 0: the relay does not split writes

@@ -23,7 +23,7 @@ var nginxConfig string
 // LoadBalancer is a running reverse proxy in front of a server. It forwards WebSocket but not SPDY.
 type LoadBalancer struct {
 	URL string
-	CA  []byte // PEM certificates of the authorities that a client must trust for URL
+	CA  []byte // PEM certificates of the authorities that a client of the load balancer must trust
 }
 
 // Access returns the load balancer's address and a credential, for a client that connects to the

@@ -32,7 +32,7 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	heads []Head
-	// while not nil, the recorder holds reviews back until the channel is closed
+	// while this channel is not nil, the recorder forwards no review until the channel is closed
 	held chan struct{}
 
 	reviews, mostReviews int // number of reviews in flight now, and the largest number so far
@@ -105,7 +105,7 @@ func (n *Network) StartRecorder(ctx context.Context, cluster *cluster.Cluster) (
 	}
 	upgrade := &httputil.ReverseProxy{
 		Rewrite: plain.Rewrite,
-		// HTTP/1.1 only, because HTTP/2 has no Upgrade header
+		// the recorder uses only HTTP/1.1 to the API server, because HTTP/2 has no Upgrade header
 		Transport: newTransport(cluster.CA.Pool(), "http/1.1"),
 		ErrorLog:  quiet,
 	}
@@ -213,7 +213,7 @@ func (r *Recorder) reviewing(next http.RoundTripper) http.RoundTripper {
 			case <-req.Context().Done():
 			}
 		}
-		defer func() { // runs before the response is forwarded to edge
+		defer func() { // this function runs before the recorder forwards the response to edge
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.reviews--

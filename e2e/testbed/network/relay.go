@@ -13,7 +13,8 @@ import (
 type Relay struct {
 	listener net.Listener
 	target   string // host:port of the server
-	// forwards one connection in both directions, and returns when it has ended
+	// a function that forwards one connection in both directions and returns when the connection
+	// has ended
 	carry func(client, server net.Conn)
 	wg    sync.WaitGroup
 

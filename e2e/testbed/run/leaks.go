@@ -36,7 +36,7 @@ func (r *Run) Leaks() ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(r.Dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a temporary file that was removed during the search
+			return nil // ignore a temporary file that was removed during the search
 		}
 		if err != nil {
 			return err
@@ -79,7 +79,8 @@ func isHolder(name string) bool {
 // no other token contains, so Leaks need not search for whole tokens.
 type prints map[[printSize]byte]string
 
-const printSize = 16 // number of characters, which carry 96 bits
+// number of a token's characters in a fingerprint; 16 characters in base64url carry 96 bits
+const printSize = 16
 
 // SentOn is the kind of a token that edge forwards in a URL during a test. The API server may log
 // the URL.
@@ -92,7 +93,8 @@ func fingerprints() prints {
 		encoded := base64.RawURLEncoding.EncodeToString([]byte(token))
 		all.add(signature, 0, kind)
 		all.add(signature, len(signature)/2, kind)
-		// a piece of the encoded signature, because many tokens have equal headers
+		// take a piece of the encoded signature as fingerprint, because many tokens have equal
+		// headers
 		all.add(encoded, len(encoded)*3/4, kind+", in base64url")
 		all.add(encoded, len(encoded)-2*printSize, kind+", in base64url")
 	}

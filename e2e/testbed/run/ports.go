@@ -23,7 +23,7 @@ func FreePort() (int, error) {
 		ports.given = map[int]bool{}
 	}
 	for range 1000 {
-		// above 10080, because browsers refuse 10080 and several ports below it
+		// the port is above 10080, because browsers refuse 10080 and several ports below it
 		// (net::ERR_UNSAFE_PORT)
 		port := 10081 + mrand.IntN(20000)
 		if ports.given[port] {

@@ -26,8 +26,8 @@ type Process struct {
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the program has ended
-	err  error         // result of cmd.Wait; valid after done is closed
-	// allows only one kill, because later the process id may belong to another process
+	err  error         // result of cmd.Wait; valid after the channel done is closed
+	// the program is killed only once, because the process id may later belong to another process
 	killed sync.Once
 }
 

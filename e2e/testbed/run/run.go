@@ -22,8 +22,8 @@ type Run struct {
 	undo  []func() // functions that OnClose registered; End calls the last registered one first
 	ended bool
 
-	build sync.Mutex      // held while MakeOnce runs; also guards built
-	built map[string]bool // names for which MakeOnce has succeeded
+	build sync.Mutex      // held while the method MakeOnce runs; also guards the map built
+	built map[string]bool // names for which the method MakeOnce has succeeded
 }
 
 // End ends the run: it calls the functions that OnClose registered, the last registered one first.

@@ -10,7 +10,7 @@ import (
 // file.
 var handedOut struct {
 	sync.Mutex
-	kind map[string]string // kind of each token, by token
+	kind map[string]string // maps each token to the kind of the token
 }
 
 // NoteToken records a token and its kind, so that Run.Leaks searches for the token, and returns the
