@@ -23,7 +23,8 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// process describes a process in the container: what the test's function in apiServer.run gets.
+// process describes a process in the container. It is the argument of the function apiServer.run,
+// with which a test plays the process.
 type process struct {
 	ctx      context.Context
 	args     []string
@@ -50,9 +51,9 @@ type apiServer struct {
 	forward  func(port int32, c io.ReadWriter) error // serves one connection of a port-forward
 	rest     http.HandlerFunc                        // answers requests for all other paths
 	refuse   http.HandlerFunc                        // if set, answers every request for a stream
-	bare     bool                                    // true: requests go to the runtime directly, without the API server's proxies
+	bare     bool                                    // true: no API server's proxy is in front of the container runtime
 	old      bool                                    // true: behave like an API server before 1.30, without WebSocket v5 and the tunnel
-	patience time.Duration                           // how long the runtime waits for a client's streams; at least runtimePatience
+	patience time.Duration                           // how long the runtime waits until a client has opened its streams; at least runtimePatience
 	release  string                                  // the release that /version reports; "": /version answers 403
 
 	runtime streaming.Server
@@ -76,7 +77,7 @@ func (a *apiServer) start(t testing.TB) *apiServer {
 	return a
 }
 
-// version answers edge's own request GET /version. Such requests are not stored in seen.
+// version answers edge's own request GET /version. Such requests are not stored in the field seen.
 func (a *apiServer) version(w http.ResponseWriter) {
 	if a.release == "" {
 		writeJSON(w, http.StatusForbidden, "{}")
@@ -151,7 +152,8 @@ func (a *apiServer) pass(proxy http.Handler, w http.ResponseWriter, r *http.Requ
 	proxy.ServeHTTP(w, r)
 }
 
-// asked returns a boolean of the query exactly as the API server reads it.
+// asked returns the boolean value of the query parameter key, for example stdin. It parses the
+// value exactly as the API server does.
 func asked(q url.Values, key string) (yes bool) {
 	values := q[key]
 	if err := runtime.Convert_Slice_string_To_bool(&values, &yes, nil); err != nil {

@@ -47,7 +47,7 @@ var bombAccepts = bombControl(2, bombNumber(1)) + bombControl(2, bombNumber(3)) 
 type bombBystander struct {
 	w     *world
 	stdin *io.PipeWriter
-	heard chan string // lines that the bystander's process has read
+	heard chan string // lines that the process of the bystander session has read
 	ended chan outcome
 	said  string
 }
@@ -183,7 +183,7 @@ func bombBlock(pairs ...string) string {
 type spdyBomb struct {
 	name string
 	say  func(*bombPacker) string
-	// only is the only dialect of this attack; "": all dialects.
+	// only names the one client dialect (protocol) in which the test runs this attack; "": all.
 	only string
 	// hollow selects the path bombHollow for port-forward: a real container runtime never ends the
 	// stream that this attack leaves.
@@ -226,8 +226,8 @@ var spdyBombs = []spdyBomb{
 	{name: "streams by the thousand", only: "exec", say: func(p *bombPacker) string { return bombSyns(p, bombFirst, 2000) }},
 }
 
-// bombSyns opens the streams with the index from up to, but not including, the index to. Each has a
-// small header block.
+// bombSyns returns the SYN_STREAM frames that open several streams. Their indexes begin with the
+// parameter from and end before the parameter to. Each frame has a small header block.
 func bombSyns(p *bombPacker, from, to int) string {
 	var all strings.Builder
 	for i := from; i < to; i++ {
@@ -249,7 +249,7 @@ var bombDialects = []bombDialect{
 	{name: "tunnel", path: forwardPath, protocol: bombTunnelProtocol, tunnel: true, first: bombPair(0)},
 }
 
-// dial begins a session in the protocol d.
+// dial begins a session in the dialect (protocol) d.
 func (d bombDialect) dial(t *testing.T, w *world, path string) *rawConn {
 	if d.tunnel {
 		return w.rawWebSocket(t, path, d.protocol)
@@ -257,8 +257,8 @@ func (d bombDialect) dial(t *testing.T, w *world, path string) *rawConn {
 	return w.rawSPDY(t, path, d.protocol)
 }
 
-// wrap packs SPDY bytes as the protocol d carries them: in a WebSocket message if d is a tunnel,
-// else unchanged.
+// wrap packs SPDY bytes as the dialect (protocol) d carries them: in a WebSocket message if d is a
+// tunnel, else unchanged.
 func (d bombDialect) wrap(said string) string {
 	if d.tunnel {
 		return message(said)
@@ -435,7 +435,7 @@ type webSocketBomb struct {
 	name string
 	say  string
 	code int
-	only string // the only kind of dialect that the attack uses; "": all
+	only string // the one kind of client dialect in which this attack runs; "": all
 }
 
 // bombHead returns the header of a WebSocket frame as a client sends it. It announces n bytes in
@@ -509,7 +509,9 @@ func TestWebSocketBombs(t *testing.T) {
 	b := bombWorld(t, clientNamed("spdy v4"))
 	ended := 0
 	for _, d := range bombWebSockets {
-		// The hollow API server never accepts the ports' streams, and edge waits for that.
+		// The API server at the path bombHollow never accepts the streams of a port-forward. At the
+		// end of each session edge waits for the accepts until the linger time is over, so make it
+		// short.
 		if strings.HasSuffix(d.kind, "ports") {
 			b.w.handler.SetTimes(time.Minute, 100*time.Millisecond, time.Minute)
 		}

@@ -454,7 +454,7 @@ func TestWebSocketFirst(t *testing.T) {
 		stdin    string
 		upstream string // upstream dialect in the log; "": edge refuses the stream
 		requests int
-		says     string // part of the refusal's message
+		says     string // part of the message with which edge refuses the stream
 	}{
 		"as ever":                     {carrier: "everything", stdin: "x", upstream: "websocket v5.channel.k8s.io", requests: 1},
 		"no SPDY":                     {carrier: "takes SPDY off", stdin: "x", upstream: "websocket v5.channel.k8s.io", requests: 1},

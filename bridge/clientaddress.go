@@ -36,9 +36,9 @@ func (t trustedProxies) setForwardedFor(r *http.Request) {
 }
 
 // forwardedPath returns the addresses on the way from the client to peer, the other end of edge's
-// TCP connection. said contains the lines of X-Forwarded-For. The client is the rightmost address
-// that does not belong to a trusted proxy. Addresses further left are dropped, because no trusted
-// proxy vouches for them.
+// TCP connection. The parameter said contains the lines of X-Forwarded-For. The client is the
+// rightmost address that does not belong to a trusted proxy. Addresses further left are dropped,
+// because no trusted proxy vouches for them.
 func (t trustedProxies) forwardedPath(peer string, said []string) string {
 	address, err := netip.ParseAddr(peer)
 	if err != nil || !t.contains(address) || len(said) == 0 {

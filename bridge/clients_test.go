@@ -29,7 +29,7 @@ func clientNamed(name string) execClient {
 type execClient struct {
 	name      string
 	websocket bool
-	channels  bool // uses a channelClient instead of client-go
+	channels  bool // true: the client is a channelClient, not client-go
 	protocol  string
 	stdinEnds bool // the dialect can signal the end of stdin
 	codes     bool // the dialect carries exit codes
@@ -77,7 +77,7 @@ type outcome struct {
 	err            error
 }
 
-// do runs a command on the server s to its end, for at most patience.
+// do runs a command on the server s to its end, for at most the duration of the constant patience.
 func (c execClient) do(t testing.TB, s *httptest.Server, cmd command) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

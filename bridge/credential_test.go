@@ -283,8 +283,8 @@ func TestVerdictIsRemembered(t *testing.T) {
 		"may not ask": {403, 1, 2},
 		"cannot ask":  {404, 1, 2},
 		"refused":     {401, 2, 4},
-		// The API server does not answer whether it accepts the credential: edge asks again for
-		// each request.
+		// The API server does not answer whether it accepts the credential: edge sends another
+		// SelfSubjectReview for each request.
 		"not known":     {503, 2, 3},
 		"an old server": {405, 1, 2},
 	} {

@@ -126,7 +126,7 @@ func TestOwnCertificateIsReadAgain(t *testing.T) {
 				t.Fatal(code)
 			}
 			renew()
-			w.eventually("the next certificate", func() bool { // client-go reads the files again after one second
+			w.eventually("the next certificate", func() bool { // client-go reads the certificate files again after one second
 				code := get("/api")
 				if code != 200 && code != 503 {
 					t.Errorf("answered %d", code)
@@ -137,7 +137,8 @@ func TestOwnCertificateIsReadAgain(t *testing.T) {
 				t.Errorf("a pod's 401 is %d, ready %v", code, own.Ready())
 			}
 			api.accepts.Store(nil)
-			// Until then, edge uses the stored verdict that the API server accepts the certificate.
+			// Wait until edge refuses the requests. At first edge still uses its stored result of
+			// an earlier check: that the API server accepts the certificate.
 			w.eventually("the refusal of all", func() bool { return get("/api") == 503 })
 			api.questions.Store(0)
 			for range 10 {
@@ -195,7 +196,7 @@ func TestPluginIsNotRunForOthers(t *testing.T) {
 	if n := count(); n != 1 {
 		t.Errorf("%d runs", n)
 	}
-	get = start(t) // a new handler, which has stored no verdict
+	get = start(t) // a new Handler has not checked edge's credential yet
 	get("/api")
 	before := count()
 	set("second")

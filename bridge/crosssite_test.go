@@ -176,7 +176,8 @@ func TestNodesProxyExec(t *testing.T) {
 			}
 		})
 	}
-	// The API server would clean these other spellings of the path.
+	// edge must refuse these spellings of a kubelet's exec path: the API server would decode or
+	// clean each of them to that path.
 	for _, path := range []string{
 		"/api/v1/nodes/n1/proxy//exec/default/web/c", "/api/v1/nodes/n1/proxy/%65xec/default/web/c", "/api/v1/nodes/n1/proxy/x%2f..%2fexec/default/web/c",
 		"/api/v1/nodes/n1/proxy/./exec/default/web/c",

@@ -17,8 +17,8 @@ import (
 // must receive all of the stdin, and then the end of the connection. (A container runtime may still
 // drop the stdin.)
 func TestLastWordsOfStdin(t *testing.T) {
-	// The rounds run in parallel: the API server here accepts no stream, and each session waits for
-	// that.
+	// Run the rounds in parallel, because each takes long: this API server accepts no stream, and
+	// at its end each session of edge waits for that until a timeout.
 	for round := range 10 {
 		t.Run(strconv.Itoa(round), func(t *testing.T) {
 			t.Parallel()

@@ -25,7 +25,7 @@ type script struct {
 	stdout string
 	stderr string
 	code   int    // exit code
-	fails  string // part of the error's text, in addition to code
+	fails  string // part of the error that the client must get; "": code alone decides
 	ending bool   // the process ends only when stdin has ended
 }
 
@@ -150,7 +150,7 @@ func (s script) compare(t *testing.T, w *world, c execClient, streaming bridge.S
 	direct := reference.do(t, w.api, cmd())
 	s.check(t, reference, direct)
 	if streaming == bridge.StreamingWebSocket && c.name != "websocket v5" {
-		return // the text comes from the API server's translator and may differ
+		return // the error's text is that of the API server's translator and may differ
 	}
 	if a, b := fmt.Sprint(got.err), fmt.Sprint(direct.err); a != b {
 		t.Errorf("ended with %s, and without edge with %s", a, b)

@@ -43,7 +43,8 @@ func (h *Handler) EndStream(id string, cause Cause, why string) bool {
 	return h.sessions.End(id, cause, why)
 }
 
-// Spares returns the number of idle upstream connections that are ready for use.
+// Spares returns the number of spare connections: connections to the API server that edge has
+// opened and that carry no request yet.
 func (h *Handler) Spares() (n int) { return h.cluster.SpareConns() }
 
 // MaxSpares is the maximum number of idle upstream connections that edge keeps ready.

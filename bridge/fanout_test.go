@@ -20,8 +20,8 @@ import (
 // portDeaf and portAlive are ports that fanoutPorts serves, in addition to those of the function
 // ports.
 const (
-	portDeaf  = 84 // does not read until the end of the test
-	portAlive = 85 // echoes until its connection ends
+	portDeaf  = 84 // a port whose pod reads nothing until the end of the test
+	portAlive = 85 // a port whose pod echoes until the connection ends
 )
 
 // fanoutPorts serves the ports of the function ports and two more: portAlive echoes, and portDeaf
@@ -31,7 +31,7 @@ func fanoutPorts(hold <-chan struct{}) func(int32, io.ReadWriter) error {
 		switch port {
 		case portDeaf:
 			<-hold
-			io.Copy(io.Discard, c) // a runtime that holds unread data never ends the connection
+			io.Copy(io.Discard, c) // read the rest: a runtime with unread data never ends the connection
 			return nil
 		case portAlive:
 			io.Copy(c, c)
@@ -68,7 +68,8 @@ func newFanoutWorld(t *testing.T, old bool) *fanoutWorld {
 	return w
 }
 
-// lastHijack is a ResponseWriter that stores the connection that was hijacked last.
+// lastHijack is a ResponseWriter that stores the connection that the API server's handler has taken
+// over (hijacked) last.
 type lastHijack struct {
 	http.ResponseWriter
 	last *atomic.Pointer[hijackedConn]

@@ -71,9 +71,9 @@ type Handler struct {
 	identify      func(*http.Request) (impersonate.Identity, error)
 	cluster       *upstream.Cluster
 	impersonating *httputil.ReverseProxy // proxy for requests with edge's own credential
-	// sandboxed works like impersonating, and tells the browser to give the answer's page no origin
-	// (see sandboxing). It serves clients whose only credential is one that a browser adds by
-	// itself.
+	// sandboxed works like the field impersonating, and also tells the browser to give the answer's
+	// page no origin (see sandboxing). It serves clients whose only credential is one that a
+	// browser adds by itself.
 	sandboxed   *httputil.ReverseProxy
 	passthrough *httputil.ReverseProxy // proxy for requests with the client's own token
 	sessions    *session.Registry

@@ -75,7 +75,7 @@ func versionless(api http.Handler) http.Handler {
 	})
 }
 
-// front starts edge with upstream as its configuration for the API server.
+// front starts edge. The parameter upstream is edge's configuration for the API server.
 func (w *world) front(upstream *rest.Config, change ...func(*bridge.Config)) {
 	w.Helper()
 	cfg := bridge.Config{

@@ -16,9 +16,9 @@ import (
 	"edge/bridge/internal/upstream"
 )
 
-// explainLostUpgrade returns a copy of route for a stream request that has no Upgrade header. It
-// replaces one answer of the API server: the 400 that complains about the missing header. All other
-// answers, such as a 403 or 404, pass unchanged.
+// explainLostUpgrade returns a copy of the reverse proxy route for a stream request that has no
+// Upgrade header. It replaces one answer of the API server: the 400 that complains about the
+// missing header. All other answers, such as a 403 or 404, pass unchanged.
 //
 // If the API server or edge refuses a WebSocket for any reason, kubectl tries again over SPDY, and
 // a load balancer may remove the Upgrade header of that second request. If edge remembers the
@@ -48,8 +48,8 @@ func (h *Handler) explainLostUpgrade(route *httputil.ReverseProxy, t negotiate.T
 }
 
 // lostUpgradeMessage returns the message for a client whose request has lost its Upgrade header. It
-// explains why the stream did not begin, and shows a command that works. record is the Audit-ID of
-// the request, or "".
+// explains why the stream did not begin, and shows a command that works. The parameter record is
+// the Audit-ID of the request, or "".
 func lostUpgradeMessage(t negotiate.Target, r *http.Request, record string) string {
 	begin := fmt.Sprintf("edge: this %s request arrived without its Upgrade header: a load balancer or proxy between you and edge does not forward SPDY", t.Verb)
 	command := "Run\n\n    " + connectCommand(t, r) + "\n\ninstead, where edge is the edge program on your machine; put a --kubeconfig flag before the --."

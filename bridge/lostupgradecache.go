@@ -196,7 +196,7 @@ type keptBody struct {
 	io.ReadCloser
 	read      []byte
 	announced int64             // length that the header states; negative: ends with io.EOF
-	whole     func(body []byte) // called once with the whole body; nil: called, or body too long
+	whole     func(body []byte) // called once with the whole body; nil: was called, or body is too long
 }
 
 func (k *keptBody) Read(b []byte) (int, error) {

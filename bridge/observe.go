@@ -137,7 +137,7 @@ type observed struct {
 	began      time.Time
 	answer     *answerRecorder
 	body       *countedBody
-	handedOver bool // the session reports the end, not the handler
+	handedOver bool // the session, not the HTTP handler, reports the end of the request
 }
 
 // begin notifies the Observer observe of a request. It returns nil if observe is nil.
@@ -186,7 +186,8 @@ func (s *observed) handlerReturned(r *http.Request) {
 		Code: s.answer.code, Out: s.answer.written, Duration: time.Since(s.began), Refusal: s.answer.refusal,
 		Cut: p != nil || r.Context().Err() != nil,
 	}
-	// net/http compares with == too, so an error that wraps ErrAbortHandler counts as a panic.
+	// Compare with ==, as net/http does: a panic with an error that wraps ErrAbortHandler counts as
+	// a bug.
 	if p != http.ErrAbortHandler {
 		end.Panic = p
 	}
@@ -208,8 +209,8 @@ func (s *observed) switchingProtocols() {
 
 // handOver transfers the duty to report the end of the stream from the HTTP handler to a session,
 // which may last for days. It returns the function that the session must call at its end, or nil
-// without an Observer. handOver drops answer and body: they would keep net/http's connection, that
-// is the request and 10 KiB of buffers, in memory.
+// without an Observer. handOver drops the fields answer and body: they would keep net/http's
+// connection, that is the request and 10 KiB of buffers, in memory.
 func (s *observed) handOver() func(session.Summary) {
 	if s == nil {
 		return nil

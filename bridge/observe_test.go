@@ -21,8 +21,8 @@ import (
 type witness struct {
 	mu           sync.Mutex
 	seen         []*testimony
-	refuse       error // the error that it returns for each request; nil: none
-	refuseStream error // the error that it returns for each stream; nil: none
+	refuse       error // the error that the Observer returns for each request; nil: none
+	refuseStream error // the error that the Observer returns for each stream; nil: none
 }
 
 type testimony struct {

@@ -77,10 +77,10 @@ func (all origins) check(r *http.Request, id impersonate.Identity) error {
 // isRead reports whether r changes nothing and opens no stream.
 func isRead(r *http.Request) bool { return roundtrip.OnlyReads(r.Method) && !negotiate.IsUpgrade(r) }
 
-// allows reports whether a web page that may do so sent r, or r does not come from a browser at
-// all. A request without an Origin header does not come from a browser, unless Sec-Fetch-Site
-// states another site: a browser may omit Origin but then reports the page's site there. The origin
-// "null", which sandboxed and local pages send, is never allowed.
+// allows reports whether edge may serve r: an allowed web page sent r, or r does not come from a
+// browser at all. A request without an Origin header does not come from a browser, unless
+// Sec-Fetch-Site states another site: a browser may omit Origin but then reports the page's site
+// there. The origin "null", which sandboxed and local pages send, is never allowed.
 func (all origins) allows(r *http.Request) bool {
 	lines, ok := r.Header["Origin"]
 	if !ok {

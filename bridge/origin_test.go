@@ -67,8 +67,8 @@ func TestOriginsAllow(t *testing.T) {
 	}
 	for _, test := range []struct {
 		origin  []string
-		own     bool // allowed if the operator has configured no list
-		allowed bool // allowed if the operator has configured the list listed
+		own     bool // true: edge allows the origin if the operator has configured no list
+		allowed bool // true: edge allows the origin if the list is the variable listed
 	}{
 		{nil, true, true}, // no Origin: the client is no browser
 

@@ -57,7 +57,7 @@ func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompress
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			var broken *roundtrip.BodyError
 			switch {
-			case errors.As(err, &broken): // the client may have disconnected, or may still read
+			case errors.As(err, &broken): // reading the request's body failed; the client may still read
 				log.Debug("client did not send its whole request body", "method", r.Method, "error", err.Error())
 			case r.Context().Err() != nil:
 				log.Debug("client canceled the request before the API server answered", "method", r.Method)

@@ -474,7 +474,7 @@ func TestSlowPlainReaders(t *testing.T) {
 	const streams, each = 40, 1 << 20
 	chunk := make([]byte, 64<<10)
 	w := newWorld(t, plainAPI(func(w http.ResponseWriter, r *http.Request) {
-		for range 256 { // 16 MiB
+		for range 256 { // 256 writes are 16 MiB in all
 			if _, err := w.Write(chunk); err != nil {
 				return
 			}

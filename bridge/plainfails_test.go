@@ -83,9 +83,9 @@ func shortOverHTTP2(t *testing.T, w *world) (code int, body []byte) {
 	}
 }
 
-// framesAPI starts an API server that reads the header of each request and then calls does, which
-// writes HTTP/2 frames itself. The server closes the connection if does returns false. Its
-// certificate is that of a server which serveTLS has started.
+// framesAPI starts an API server that reads the header of each request and then calls the function
+// does, which writes HTTP/2 frames itself. If that function returns false, the server closes the
+// connection. Its certificate is that of a server which serveTLS has started.
 func framesAPI(t *testing.T, does func(f *http2.Framer, stream uint32) (goOn bool)) *rest.Config {
 	borrowed := serveTLS(t, http.NotFoundHandler())
 	l := must(tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: borrowed.TLS.Certificates, NextProtos: []string{"h2"}}))

@@ -27,8 +27,9 @@ type portStory struct {
 	err   error
 }
 
-// tellPorts starts a port-forward over WebSocket channels to the given ports and sends say to each
-// connection. It reads until enough returns true or the connection ends.
+// tellPorts starts a port-forward over WebSocket channels to the given ports and sends the text in
+// the parameter say to each connection. It reads until the function enough returns true or the
+// connection ends.
 func tellPorts(t testing.TB, s *httptest.Server, protocol string, ports []int, say string, enough func(portStory) bool) portStory {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -74,14 +75,14 @@ func tellPorts(t testing.TB, s *httptest.Server, protocol string, ports []int, s
 // port that waits for the end of its input would wait forever.
 func channelPorts(port int32, c io.ReadWriter) error {
 	switch port {
-	case 80: // echoes five bytes and ends
+	case 80: // port 80 echoes five bytes and ends the connection
 		b := make([]byte, 5)
 		if _, err := io.ReadFull(c, b); err != nil {
 			return err
 		}
 		_, err := c.Write(b)
 		return err
-	case 85: // echoes until the connection ends
+	case 85: // port 85 echoes until the connection ends
 		_, err := io.Copy(c, c)
 		return err
 	}

@@ -71,16 +71,16 @@ func forward(conn httpstream.Connection, port, id int) (f forwarded, err error) 
 // ports are the ports that the pod of these tests listens on.
 func ports(port int32, c io.ReadWriter) error {
 	switch port {
-	case 80: // echoes, and sends the number of bytes at the end
+	case 80: // port 80 echoes, and at the end sends the number of bytes
 		n, err := io.Copy(c, c)
 		fmt.Fprintf(c, "%d bytes", n)
 		return err
 	case 81:
 		return errors.New("connection refused")
-	case 82: // sends 1,000,000 bytes and ends
+	case 82: // port 82 sends 1,000,000 bytes and ends the connection
 		_, err := io.WriteString(c, strings.Repeat("0123456789", 100_000))
 		return err
-	case 83: // sends the SHA-256 of its input
+	case 83: // port 83 sends the SHA-256 of the bytes that it received
 		hash := sha256.New()
 		_, err := io.Copy(hash, c)
 		fmt.Fprintf(c, "%x", hash.Sum(nil))

@@ -68,7 +68,7 @@ func TestCertificateRotation(t *testing.T) {
 		t.Fatalf("the first certificate: %d", code)
 	}
 	issue()
-	get() // this refusal makes client-go run the plugin again
+	get() // the refusal of this request makes client-go run the credential plugin
 	if code := get(); code != http.StatusOK {
 		t.Errorf("the second certificate: %d", code)
 	}

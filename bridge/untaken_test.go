@@ -166,8 +166,8 @@ func (c *framed) said() string {
 	return said
 }
 
-// ask sends a request. tiny is the number of its short headers. body is true if a request body
-// follows.
+// ask sends a request. The parameter tiny is the number of the request's short headers. The
+// parameter body is true if a request body follows.
 func (c *framed) ask(t *testing.T, stream uint32, method string, tiny int, body bool) {
 	t.Helper()
 	c.block.Reset()

@@ -159,7 +159,7 @@ func stalledUpstream(t *testing.T, protocol string) (h http.HandlerFunc, hold ch
 	}, hold
 }
 
-// flood writes piece to c again and again until a write fails.
+// flood writes the bytes in the parameter piece to c many times, until a write fails.
 func flood(c io.Writer, piece string) {
 	for {
 		if _, err := io.WriteString(c, piece); err != nil {

@@ -16,8 +16,8 @@ type coalesced struct{ *Leg }
 // together.
 func (l *Leg) Coalesced() streams.Writer { return coalesced{l} }
 
-// WriteRoom implements streams.Writer. It writes p[off:] or keeps it back, after the replies that
-// wait.
+// WriteRoom implements streams.Writer. It first writes the replies (such as pongs) that wait to be
+// sent. Then it writes p[off:] or keeps it back.
 func (b coalesced) WriteRoom(p []byte, off int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

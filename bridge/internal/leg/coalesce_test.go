@@ -27,7 +27,8 @@ func TestBurst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The method Reply would also start a goroutine that writes the reply.
+	// Append the reply here instead of calling the method Reply, which would also start a goroutine
+	// that writes the reply.
 	reply := func() { l.replies = append(l.replies, "reply"...) }
 	release := func() {
 		for range 2 {

@@ -4,7 +4,7 @@ import "time"
 
 const (
 	longWait       = time.Second
-	manyShortWaits = 8 // short waits in a row after which the leg expects its next bytes soon
+	manyShortWaits = 8 // after so many short waits in a row, a leg expects bytes soon
 	// idleTime is the minimum time without bytes after which edge interrupts the waiting Read of a
 	// busy leg. The maximum is twice idleTime.
 	idleTime = longWait
@@ -29,18 +29,18 @@ func (l *Leg) AwaitReadable() {
 	l.beginWait()
 	err := l.pollable.await()
 	l.Unpark()
-	// The next Read returns the error. Until then ExpectsIdle must return false, so that the loop
-	// calls Read.
+	// Waiting has failed with an error, which the next Read returns too. ExpectsIdle must return
+	// false now, so that the relay loop calls that Read and does not wait again.
 	if err != nil {
 		l.shortWaits = manyShortWaits
 	}
 }
 
-// Park lets the IdlePoller p wait for bytes, so that no goroutine has to wait. p calls wake when
-// Read would return bytes, the end or an error. wake must call Unpark first. If Park returns false,
-// wake is never called.
+// Park lets the IdlePoller p wait for bytes, so that no goroutine has to wait. p calls the function
+// wake when Read would return bytes, the end or an error. The function wake must call Unpark first.
+// If Park returns false, wake is never called.
 func (l *Leg) Park(p *IdlePoller, wake func()) bool {
-	l.beginWait() // first, because wake may run before park returns
+	l.beginWait() // first, because the function wake may run before park returns
 	if l.pollable.park(p, wake) {
 		return true
 	}
@@ -85,8 +85,8 @@ func (l *Leg) startIdleTimer() {
 	l.idle.running.Store(true)
 }
 
-// idleTimerFired interrupts the leg's Read if it has waited since the timer was started or last
-// fired.
+// idleTimerFired interrupts the leg's Read if that Read has waited since the timer was started or
+// last fired.
 func (l *Leg) idleTimerFired() {
 	l.idle.mu.Lock()
 	defer l.idle.mu.Unlock()

@@ -27,26 +27,26 @@ const maxEvents = 128
 type IdlePoller struct {
 	mu     sync.Mutex
 	epoll  *os.File
-	raw    syscall.RawConn // epoll, as an interface to wait for its file descriptor
+	raw    syscall.RawConn // the field epoll, with a Read that waits for its events
 	parked map[uint64]*parkState
-	// last is the newest key in the map parked. File descriptors are not used as keys, because the
-	// kernel reuses their numbers.
+	// last is the newest key in the map of the field parked. File descriptors are not used as keys,
+	// because the kernel reuses their numbers.
 	last   uint64
 	closed bool
-	done   sync.WaitGroup // waits for the goroutine run
+	done   sync.WaitGroup // used to wait until the goroutine of the method run has ended
 }
 
 // parkState records whether one connection is parked: whether an IdlePoller waits for its bytes.
 type parkState struct {
 	mu     sync.Mutex
-	poller *IdlePoller // where the connection was parked; nil: nowhere yet
+	poller *IdlePoller // the IdlePoller that last waited for bytes; nil: none yet
 	key    uint64
 	wake   func() // called when bytes arrive; nil: the connection is not parked
 	closed bool
 }
 
 // park calls the function wake once, on a goroutine of its own, when conn becomes readable, when
-// its deadline changes, when conn is closed, or when the IdlePoller is closed. If there is no
+// conn's deadline changes, when conn is closed, or when the IdlePoller is closed. If there is no
 // IdlePoller or the kernel fails, park returns false and never calls wake.
 func (c *parkState) park(p *IdlePoller, conn syscall.RawConn, wake func()) bool {
 	c.mu.Lock()
@@ -62,7 +62,7 @@ func (c *parkState) park(p *IdlePoller, conn syscall.RawConn, wake func()) bool 
 			return false
 		}
 	}
-	c.wake = wake // before the kernel call: an event may arrive at once
+	c.wake = wake // set before the system call, because an event may arrive at once
 	if p.watch(op, conn, c.key) != nil {
 		c.wake = nil
 		if c.poller == nil {

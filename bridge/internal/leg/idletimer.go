@@ -13,11 +13,11 @@ type idleTimer struct {
 	// allowed is true if the leg's loop can handle a Read that the timer interrupts. Only the leg's
 	// reader uses it.
 	allowed bool
-	running atomic.Bool // whether the timer runs
+	running atomic.Bool // true: the timer runs
 
 	mu     sync.Mutex
 	timer  *time.Timer // nil: the leg was never busy
-	read   int64       // value of Leg.in when the timer last fired
+	read   int64       // number of bytes that the leg had read when the timer last fired
 	closed bool
 }
 

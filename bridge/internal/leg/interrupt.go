@@ -18,7 +18,7 @@ type interrupts struct {
 
 	mu          sync.Mutex
 	deadline    time.Time
-	interrupted bool // the connection's deadline is longAgo, not deadline
+	interrupted bool // the connection's read deadline is longAgo, not the field deadline
 }
 
 // longAgo is a deadline that is always in the past.

@@ -72,7 +72,7 @@ func TestRouse(t *testing.T) {
 }
 
 // inTwo is a connection that splits the next write: it sends the first bytes at once, and the rest
-// when goOn is closed.
+// when the channel in the field goOn is closed.
 type inTwo struct {
 	net.Conn
 	first int

@@ -45,11 +45,11 @@ type Leg struct {
 	// extraReplies is added to maxReplies, in bytes, for replies whose number other code limits. It
 	// is set before the leg is used.
 	extraReplies int
-	spare        []byte // the second buffer for replies, used while the first is being written
-	// writing is true while a goroutine of the leg is about to write the replies.
+	spare        []byte // second buffer for replies, used while the field replies is written
+	// writing is true while a goroutine of the leg is about to write the replies that wait.
 	writing bool
 	closed  bool
-	done    sync.WaitGroup // waits for the goroutine that writes replies
+	done    sync.WaitGroup // used to wait until the goroutine that writes replies has ended
 	// writeReplyLoop is the function of the goroutine that writes replies. It is allocated once,
 	// because each keepalive starts the goroutine.
 	writeReplyLoop func()
@@ -64,35 +64,35 @@ type Leg struct {
 	idle idleTimer
 	// waitingSince is when the leg's reader began to wait outside Read, see beginWait.
 	waitingSince time.Time
-	reading      atomic.Bool // the leg's reader waits for bytes, or is parked
+	reading      atomic.Bool // the leg's reader waits for bytes, or an IdlePoller does for it
 	in, out      atomic.Int64
 
-	lastRead     int64 // value of in at the last call of Silent
-	silentChecks int   // consecutive calls of Silent without new bytes
+	lastRead     int64 // number of bytes read up to the last call of Silent
+	silentChecks int   // number of calls of Silent in a row that found no new bytes
 }
 
 // pollable lists the methods of pollConn that a Leg uses.
 type pollable interface {
-	// setNonBlocking(true, _) makes Reads return without waiting. If again is true, a Read queries
-	// the kernel even if the last Read drained the socket.
+	// setNonBlocking(true, _) makes Reads return without waiting for bytes. If the parameter again
+	// is true, a Read queries the kernel even if the last Read drained the socket.
 	setNonBlocking(try, again bool)
-	readWaitCount() int // number of Reads so far that may have waited
+	readWaitCount() int // number of Reads so far that may have waited for bytes
 	resetDrained()      // makes the next non-blocking Read query the kernel
-	await() error       // returns when a Read would not wait
-	// park lets p call the function wake once when a Read would not wait. If park returns false,
-	// wake is never called.
+	await() error       // waits until a Read would return bytes, the end or an error
+	// park lets the IdlePoller p call the function wake once, when a Read would return without
+	// waiting. If park returns false, wake is never called.
 	park(p *IdlePoller, wake func()) bool
 	interrupt()              // makes the waiting Read, or the next one, return errWouldBlock
 	gatherFor(time.Duration) // sleeps so that small segments arrive together
 	unsent() int             // bytes in the kernel that the peer has not acknowledged
 	hasEnded() bool          // whether a Read has returned the end
-	hold()                   // keeps back later writes
-	flush() error            // writes what hold kept back
+	hold()                   // keeps back the bytes of later writes until flush is called
+	flush() error            // writes the bytes that were kept back since hold was called
 }
 
-// New returns a leg for conn, one connection of a session. beat appends a keepalive; if it is nil,
-// the leg has no keepalives. lost, if not nil, is called when a reply or a keepalive cannot be
-// written.
+// New returns a leg for conn, one connection of a session. The function beat appends a keepalive;
+// if beat is nil, the leg has no keepalives. The function lost, if not nil, is called when a reply
+// or a keepalive cannot be written.
 func New(conn net.Conn, beat func([]byte, bool) []byte, lost func()) *Leg {
 	l := &Leg{Conn: conn, appendKeepalive: beat, onLost: lost}
 	l.pollable = pollableOf(conn)
@@ -111,8 +111,8 @@ func pollableOf(conn net.Conn) (p pollable) {
 // CanTry reports whether TryRead can read conn without waiting.
 func CanTry(conn net.Conn) bool { return pollableOf(conn) != nil }
 
-// TryRead reads the bytes that have arrived, without waiting. CanTry(conn) must be true. all is
-// true if no more bytes have arrived, and the connection has neither ended nor failed.
+// TryRead reads the bytes that have arrived, without waiting. CanTry(conn) must be true. The result
+// all is true if no more bytes have arrived, and the connection has neither ended nor failed.
 func TryRead(conn net.Conn, b []byte) (n int, all bool) {
 	poll := pollableOf(conn)
 	poll.setNonBlocking(true, true)
@@ -132,11 +132,11 @@ func (l *Leg) IsReading() bool { return l.reading.Load() }
 func (l *Leg) BytesRead() int64    { return l.in.Load() }
 func (l *Leg) BytesWritten() int64 { return l.out.Load() }
 
-// AllowReplies raises the limit of waiting replies by the given bytes, for replies whose number
-// other code limits. Call it before the leg is used.
+// AllowReplies raises the limit of the replies that wait to be sent by the given number of bytes,
+// for replies whose number other code limits. Call it before the leg is used.
 func (l *Leg) AllowReplies(bytes int) { l.extraReplies = bytes }
 
-// CloseWrite half-closes the connection: the peer reads the end.
+// CloseWrite half-closes the connection: the peer reads the end of the data.
 func (l *Leg) CloseWrite() {
 	find(l.Conn, func(conn net.Conn) bool {
 		c, ok := conn.(interface{ CloseWrite() error })
@@ -151,7 +151,8 @@ func (l *Leg) CloseWrite() {
 // package serving above and below TLS, TLS, and TCP.
 const maxLayers = 6
 
-// find calls the function is for conn and then for each connection below it, until is returns true.
+// find calls the function in the parameter is, first with conn and then with each connection that
+// conn wraps, until the function returns true.
 func find(conn net.Conn, is func(net.Conn) bool) {
 	for range maxLayers {
 		if is(conn) {
@@ -165,8 +166,8 @@ func find(conn net.Conn, is func(net.Conn) bool) {
 	}
 }
 
-// Close closes the leg and waits for the goroutine that writes its replies. It may be called more
-// than once.
+// Close closes the leg and waits until the goroutine that writes its replies has ended. It may be
+// called more than once.
 func (l *Leg) Close() {
 	l.markClosed()
 	l.idle.stop()

@@ -12,17 +12,17 @@ import (
 // to the peer. A peer that waits for an answer is therefore never delayed.
 type readModerator struct {
 	inRow   int
-	written int64 // Leg.out at the last counted wait
+	written int64 // number of bytes written to the peer (Leg.out) at the last counted wait
 }
 
 const (
 	shortWait  = time.Millisecond
-	manyShort  = 16                     // short waits in a row after which reads are delayed
+	manyShort  = 16                     // after so many short waits for bytes in a row, reads are delayed
 	moderation = 200 * time.Microsecond // delay of a read; the kernel may extend it to 1 ms
 )
 
-// noteWait records a wait of duration d that returned n bytes. said is the number of bytes written
-// to the peer so far. noteWait returns true if the next read should be delayed.
+// noteWait records a wait of duration d that returned n bytes. The parameter said is the number of
+// bytes written to the peer so far. noteWait returns true if the next read should be delayed.
 func (h *readModerator) noteWait(d time.Duration, n int, said int64) bool {
 	switch {
 	case n >= streams.Small || said != h.written:

@@ -26,9 +26,9 @@ type pollConn struct {
 	interrupts
 	parkState
 
-	nonBlocking  bool // Read must not wait
-	askKernel    bool // a non-blocking Read queries the kernel even if drained is true
-	readWaits    int  // number of Reads that may have waited
+	nonBlocking  bool // Read must not wait for bytes
+	askKernel    bool // a non-blocking Read queries the kernel even if the field drained is true
+	readWaits    int  // number of Reads that may have waited for bytes
 	drained      bool // the last Read emptied the socket, so do not query the kernel
 	ended        bool // a Read has returned the end
 	buf          []byte
@@ -114,8 +114,8 @@ func (c *pollConn) park(p *IdlePoller, wake func()) bool {
 	if c.hasDeadline() || !c.parkState.park(p, c.raw, wake) {
 		return false
 	}
-	// Another goroutine set a deadline before the connection was parked. A deadline that is set
-	// later calls wake by itself.
+	// Another goroutine set a deadline before the connection was parked. If a deadline is set after
+	// that, the function SetReadDeadline calls wake.
 	if c.hasDeadline() {
 		c.unpark()
 	}
@@ -149,7 +149,7 @@ func isReadable(fd uintptr) bool {
 	return n > 0 || err != nil
 }
 
-// readWaitCount returns the number of Reads that may have waited.
+// readWaitCount returns the number of Reads that may have waited for bytes.
 func (c *pollConn) readWaitCount() int { return c.readWaits }
 
 // unsent returns the number of bytes that the kernel still holds for the peer. It returns 0 if the
@@ -165,8 +165,8 @@ func (c *pollConn) unsent() (n int) {
 // the end and hasEnded is false, the peer has sent a close_notify.
 func (c *pollConn) hasEnded() bool { return c.ended }
 
-// setNonBlocking selects whether Reads wait. If again is true, a non-blocking Read queries the
-// kernel even if the last Read emptied the socket.
+// setNonBlocking selects whether Reads wait for bytes. If the parameter again is true, a
+// non-blocking Read queries the kernel even if the last Read emptied the socket.
 func (c *pollConn) setNonBlocking(try, again bool) { c.nonBlocking, c.askKernel = try, again }
 
 // resetDrained makes the next non-blocking Read query the kernel even if the last Read emptied the

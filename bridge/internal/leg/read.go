@@ -25,8 +25,8 @@ func (l *Leg) Read(b []byte) (int, error) {
 	begin := time.Now()
 	n, err := l.Conn.Read(b)
 	l.reading.Store(false)
-	// If the count has not changed, TLS served this Read from its own buffer, and the Read did not
-	// wait.
+	// If the number of Reads on the TCP connection has not changed, TLS served this Read from its
+	// own buffer, and this Read did not wait for bytes.
 	if l.pollable != nil && l.pollable.readWaitCount() != waits {
 		d := time.Since(begin)
 		l.noteWait(d)

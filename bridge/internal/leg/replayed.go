@@ -12,8 +12,8 @@ type Replayed struct {
 	read io.Reader
 }
 
-// NewReplayed returns a Replayed for conn. Reading from read must return the bytes that were read
-// before, and then those that conn receives.
+// NewReplayed returns a Replayed for conn. The reader in the parameter read must return the bytes
+// that were read before, and then the bytes that conn receives.
 func NewReplayed(conn net.Conn, read io.Reader) *Replayed { return &Replayed{conn, read} }
 
 func (c *Replayed) Read(b []byte) (int, error) { return c.read.Read(b) }

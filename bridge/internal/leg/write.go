@@ -64,8 +64,9 @@ func (l *Leg) writesAtOnce(n int) bool {
 	return n < streams.Small && !l.holding.Load()
 }
 
-// WriteRoom implements streams.Writer. It writes the waiting replies and then b[off:]. The order
-// matters: the accept of a stream is a reply and must precede the stream's data.
+// WriteRoom implements streams.Writer. It writes the replies (such as pongs) that wait to be sent,
+// and then b[off:]. The order matters: the accept of a stream is a reply and must precede the
+// stream's data.
 func (l *Leg) WriteRoom(b []byte, off int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,9 +76,9 @@ func (l *Leg) WriteRoom(b []byte, off int) error {
 	return l.write(b[off:])
 }
 
-// WritePart writes b, which may be a part of a frame. If between is false, b ends inside a frame:
-// replies and keepalives then wait for the rest. last marks the final write: waiting replies are
-// dropped after it.
+// WritePart writes b, which may be a part of a frame. If the parameter between is false, b ends
+// inside a frame: replies and keepalives are then sent after the rest of the frame. The parameter
+// last marks the final write: replies that still wait are dropped after it.
 func (l *Leg) WritePart(b []byte, between, last bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,8 +98,8 @@ func (l *Leg) WritePart(b []byte, between, last bool) error {
 	return l.writeReplies()
 }
 
-// WriteLast writes the waiting replies and then b. Later writes are dropped, also those of
-// WriteLast.
+// WriteLast writes the replies (such as pongs) that wait to be sent, and then b. Later writes are
+// dropped, also those of WriteLast.
 func (l *Leg) WriteLast(b []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

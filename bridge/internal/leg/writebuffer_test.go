@@ -36,10 +36,10 @@ func loopback(tb testing.TB) (c *pollConn, peer *net.TCPConn) {
 
 // writes is a connection that records each Write separately.
 type writes struct {
-	net.Conn // nil: writes has no real connection
+	net.Conn // nil: there is no real connection behind this type
 	said     []string
-	most     int   // bytes that all Writes together may have; 0: any number
-	err      error // error of a Write that exceeds most
+	most     int   // number of bytes that all Writes together may write; 0: no limit
+	err      error // the error that a Write returns if it exceeds the field most
 }
 
 func (w *writes) Write(b []byte) (int, error) {
@@ -147,7 +147,7 @@ func TestCorkBroken(t *testing.T) {
 		if err := say(&k); err != broken {
 			t.Errorf("%s: %v", name, err)
 		}
-		w.most = 0 // a write would succeed from now on
+		w.most = 0 // remove the limit: the connection would accept a write from now on
 		k.hold()
 		if n, err := k.Write([]byte("g")); n != 0 || err != broken {
 			t.Errorf("%s: Write after it: %d, %v", name, n, err)

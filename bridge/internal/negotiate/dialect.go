@@ -42,8 +42,8 @@ type Dialect struct {
 	// Subprotocol is the subprotocol that edge's 101 names. It is "" for opaque dialects, and if
 	// the client offered none.
 	Subprotocol string
-	Passed      string // only for Opaque: the client's Upgrade token
-	Own         Offer  // only for Opaque: the client's own offer
+	Passed      string // only for Opaque: the value of the client's Upgrade header
+	Own         Offer  // only for Opaque: the client's upgrade request, to be passed on
 	Name        string // name of the dialect in the log
 	// Accepted lists the subprotocols that edge supports, for the answer to a client that offers
 	// none of them. It is nil for other clients.
@@ -151,9 +151,9 @@ func (d Dialect) passSPDY(r *http.Request) (Dialect, error) {
 	return d, nil
 }
 
-// chooseChannels sets the channel subprotocol of d. It prefers the subprotocol best if the client
-// offers it, and otherwise uses the first subprotocol in the client's list that the map known
-// contains.
+// chooseChannels sets the channel subprotocol of d. It prefers the subprotocol in the parameter
+// best if the client offers it, and otherwise uses the first subprotocol in the client's list that
+// the map known contains.
 func (d *Dialect) chooseChannels(r *http.Request, known map[string]ws.Dialect, best string, version ws.Dialect) error {
 	offered := subprotocols(r)
 	// A client that offers no subprotocol gets the default one, and the 101 names none, as in
@@ -193,7 +193,7 @@ func (d Dialect) chooseSPDY(r *http.Request) (Dialect, error) {
 		d.Kind, known = SPDYPorts, []string{spdy.PortForwardV1}
 	}
 	offered := listHeader(r.Header.Values(httpstream.HeaderProtocolVersion))
-	for _, version := range offered { // use the first supported one in the client's list
+	for _, version := range offered { // use the first subprotocol in the client's list that edge supports
 		if slices.Contains(known, version) {
 			d.Subprotocol = version
 			break

@@ -15,7 +15,7 @@ func TestWebSocketStreamsAreRead(t *testing.T) {
 	for path, c := range map[string]struct {
 		protocols string
 		Kind      Kind
-		code      int // 0: the request is not refused
+		code      int // HTTP status of the refusal; 0: the request is not refused
 	}{
 		"/api/v1/namespaces/ns/pods/p/exec?a":              {"v5.channel.k8s.io", WebSocketExec, 0},
 		"/api/v1/namespaces/ns/pods/p/exec?b":              {"x, v4.channel.k8s.io", WebSocketExec, 0},

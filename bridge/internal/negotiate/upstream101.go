@@ -16,14 +16,14 @@ func (u *Offer) Check(answer http.Header) error {
 	}
 	chosen := answer[httpstream.HeaderProtocolVersion]
 	if u.Opaque && u.key == "" && len(chosen) == 0 {
-		return nil // some servers do not name the protocol
+		return nil // some SPDY servers name no subprotocol in their 101
 	}
 	if u.key != "" {
 		if answer.Get("Sec-Websocket-Accept") != AcceptKey(u.key) {
 			return ErrBegun
 		}
 		if chosen = answer["Sec-Websocket-Protocol"]; u.Opaque && strings.Join(chosen, "") == "" {
-			return nil // without an offer, x/net writes an empty Sec-WebSocket-Protocol
+			return nil // if none was offered, x/net's 101 has an empty Sec-WebSocket-Protocol
 		}
 	}
 	switch {

@@ -28,20 +28,20 @@ type health struct {
 	link *link
 	ping func(context.Context) error
 	lost func() // closes the connection
-	slow func() // called when a PING is late
+	slow func() // called when a PING has had no answer for the duration pongLate
 
 	waiting atomic.Int32 // requests that wait for their answer's header
-	since   atomic.Int64 // when the first request after the last read began; unit as link.lastRead
-	ponged  atomic.Int64 // link.lastRead when the newest PONG arrived
+	since   atomic.Int64 // when the first request after the last read began; ns since link.born
+	ponged  atomic.Int64 // when the newest PONG arrived; ns since link.born
 	silent  atomic.Bool  // the connection was closed because the peer was silent
-	soon    atomic.Bool  // the timer is set to at most tick, because a request waits
+	soon    atomic.Bool  // the timer fires within the duration tick, because a request waits
 
 	mu    sync.Mutex
 	timer *time.Timer // calls the method look
 	over  bool
 	asked bool          // a PING was sent and has no PONG yet
-	at    time.Duration // when that PING was sent
-	read  int64         // link.lastRead when that PING was sent
+	at    time.Duration // when the newest PING was sent, since the connection was opened
+	read  int64         // value of link.lastRead when the newest PING was sent
 }
 
 func (h *health) start() {
@@ -101,7 +101,7 @@ func (h *health) look() {
 	switch {
 	case due <= 0:
 		h.ask(now, read)
-	case waits: // check again after tick: another request may begin to wait
+	case waits: // check again after the duration tick: another request may begin to wait
 		h.soon.Store(true)
 		h.timer.Reset(min(due, tick))
 	default:
@@ -165,8 +165,8 @@ type Doubt struct{ at atomic.Int64 } // when a PING was last late, in Unix ns; 0
 
 func (d *Doubt) late() { d.at.Store(time.Now().UnixNano()) }
 
-// Since returns a time for new requests: only a connection that has received a byte after it may
-// get them. It is the zero time if no PING was late.
+// Since returns a time for new requests: only a connection that has received a byte after that time
+// may get them. The result is the zero time if no PING was late.
 func (d *Doubt) Since() time.Time {
 	at := d.at.Load()
 	if at == 0 {

@@ -69,7 +69,8 @@ func (c *countedConn) count() int64 {
 }
 
 // seal forbids further writes. It reports whether nothing was written since the method count
-// returned the number that is now passed in the parameter before. During a write, seal returns false and does not forbid anything.
+// returned the number that is now passed in the parameter before. During a write, seal returns
+// false and does not forbid anything.
 func (c *countedConn) seal(before int64) bool {
 	if !c.mu.TryLock() { // another goroutine writes
 		return false
@@ -159,7 +160,7 @@ func (p *singles) take() *http1Conn {
 		h := p.idle[len(p.idle)-1]
 		p.unlistLocked(h)
 		p.mu.Unlock()
-		if h.cc.Reserve() == nil { // else h is closed, or in use and listed again later
+		if h.cc.Reserve() == nil { // else h is closed, or is in use and becomes idle later
 			return h
 		}
 	}

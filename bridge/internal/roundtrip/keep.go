@@ -60,11 +60,11 @@ type keptSource struct {
 	src    io.ReadCloser
 
 	mu      sync.Mutex
-	turn    sync.Cond // signals that a Read of src has returned
+	turn    sync.Cond // signals that a Read of the field src has returned
 	data    []byte    // all bytes read so far, from the beginning
-	lost    bool      // data is not complete: bytes were dropped
-	err     error     // the error of src, also io.EOF
-	reading bool      // a goroutine reads from src
+	lost    bool      // the field data is not complete, because bytes were dropped
+	err     error     // the error that a Read of the field src has returned, also io.EOF
+	reading bool      // a goroutine is in a Read of the field src
 	current *keptReader
 	over    bool // RoundTrip has returned: no more bytes are stored
 }
@@ -72,7 +72,7 @@ type keptSource struct {
 // A keptReader is the request body of one attempt to send the request.
 type keptReader struct {
 	b      *keptSource
-	at     int // offset in b.data
+	at     int // offset in the stored body (b.data) of the next byte to read
 	closed bool
 }
 
@@ -135,7 +135,7 @@ func (b *keptSource) fetch(r *keptReader, p []byte) (int, error) {
 	}
 	b.keep(p[:n])
 	b.turn.Broadcast()
-	if r.closed || r != b.current { // the next attempt's reader gets these bytes from data
+	if r.closed || r != b.current { // the reader of the next attempt gets these bytes from b.data
 		return 0, http.ErrBodyReadAfterClose
 	}
 	r.at += n

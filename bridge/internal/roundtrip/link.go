@@ -24,7 +24,7 @@ type link struct {
 	closed func() // called once, by the first Close
 	once   sync.Once
 
-	lastRead atomic.Int64 // ns since born; no two reads have the same value
+	lastRead atomic.Int64 // when bytes were last read, in ns since the field born; unique
 	suspect  atomic.Bool  // a PING is late; any byte read clears it
 	broken   atomic.Bool  // a read or a write failed, or Close was called
 	away     func()       // called for each GOAWAY of the peer
@@ -39,7 +39,7 @@ type link struct {
 	settle  sync.Once
 	opened  atomic.Uint32 // the newest stream whose HEADERS were written
 	out     frames
-	claimed uint32 // the newest stream that an attempt has claimed; guarded by x/net's write lock
+	claimed uint32 // newest stream that belongs to an attempt; under x/net's write lock
 }
 
 type writeResult struct {
@@ -115,7 +115,7 @@ func (l *link) Write(b []byte) (int, error) {
 	n, err := result.n, result.err
 	for rest := b[:n]; l.out.next(&rest); {
 		switch {
-		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load(): // else a trailer
+		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load(): // HEADERS of an older stream are a trailer
 			l.opened.Store(l.out.stream)
 		case l.out.kind == http2.FrameSettings && l.out.flags.Has(http2.FlagSettingsAck):
 			l.settle.Do(func() { close(l.settled) })
@@ -162,9 +162,9 @@ type frames struct {
 	flags  http2.Flags
 	stream uint32
 
-	skip int // bytes of the current payload still to skip
+	skip int // number of bytes of the current frame's payload still to skip
 	buf  [frameHead + goAwayFixed]byte
-	got  int // bytes in buf
+	got  int // number of bytes in the field buf
 }
 
 // next removes from b all bytes up to the end of the next frame header. It returns false if b ends
@@ -193,9 +193,9 @@ func (f *frames) next(b *[]byte) bool {
 	return false
 }
 
-// need is the number of bytes of the current frame that buf must hold.
+// need is the number of bytes of the current frame that the field buf must hold.
 func (f *frames) need() int {
-	// A GOAWAY of this length is invalid; x/net reports that.
+	// A GOAWAY whose payload is shorter than goAwayFixed is invalid; x/net reports that.
 	short := f.buf[0] == 0 && f.buf[1] == 0 && f.buf[2] < goAwayFixed
 	if f.got < frameHead || http2.FrameType(f.buf[3]) != http2.FrameGoAway || short {
 		return frameHead

@@ -35,7 +35,7 @@ func (h *half) read(b []byte) (int, error) {
 	for h.data.Len() == 0 && !h.closed {
 		h.change.Wait()
 	}
-	return h.data.Read(b) // io.EOF if it is empty
+	return h.data.Read(b) // io.EOF if no data is left
 }
 
 func (h *half) write(b []byte) (int, error) {

@@ -40,10 +40,10 @@ type pool struct {
 // A pendingConn is a connection that is being opened. Only one request may use it before the peer's
 // SETTINGS arrive, because they state how many streams the peer allows.
 type pendingConn struct {
-	made    chan struct{} // closed, before done, when the connection is open or has failed
+	made    chan struct{} // closed, before the field done, when the connection is open or failed
 	done    chan struct{} // closed when the peer's SETTINGS have arrived or dialTime is over
-	err     error         // valid after made is closed
-	waiters int           // number of requests that wait
+	err     error         // why the connection failed; valid after the field made is closed
+	waiters int           // number of requests that wait for this connection
 }
 
 // A sender is a connection that has capacity reserved for one request. roundTrip sends the request
@@ -53,9 +53,9 @@ type sender interface {
 }
 
 // get reserves capacity for one request on a connection. Several requests may wait for one new
-// connection, and each stops waiting when its ctx ends. lost is true if the connection of the
-// request's previous attempt broke. Then, without HTTP/2, the request gets a new connection,
-// because the idle connections may be broken too.
+// connection, and each stops waiting when its ctx ends. The parameter lost is true if the
+// connection of the request's previous attempt broke. Then, without HTTP/2, the request gets a new
+// connection, because the idle connections may be broken too.
 func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 	for {
 		if !lost {
@@ -69,7 +69,7 @@ func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 			return nil, err
 		case c != nil:
 			return c, nil
-		case d == nil: // the server has no HTTP/2: each request gets a connection
+		case d == nil: // no HTTP/2: each request has a connection to itself
 			s, err := p.alone(ctx)
 			if s != nil || err != nil {
 				return s, err
@@ -83,8 +83,8 @@ func (p *pool) get(ctx context.Context, lost bool) (sender, error) {
 	}
 }
 
-// await waits until the connection d is open. It returns nil, nil if d has no capacity left, so
-// that the caller tries again.
+// await waits until the connection d is open. It returns nil, nil if d has no capacity left. The
+// caller then looks for another connection.
 func (p *pool) await(ctx context.Context, d *pendingConn) (sender, error) {
 	for _, stage := range []chan struct{}{d.made, d.done} {
 		select {
@@ -169,7 +169,7 @@ func (p *pool) make(d *pendingConn) {
 		defer timer.Stop()
 		select {
 		case <-c.link.settled:
-		case <-timer.C: // no SETTINGS yet: health closes the connection if it stays silent
+		case <-timer.C: // no SETTINGS arrived: the health check closes a silent connection
 		case <-p.t.ctx.Done():
 		}
 	}
@@ -330,7 +330,7 @@ func (c *conn) roundTrip(req *http.Request, body io.ReadCloser) (*http.Response,
 		return resp, answered, nil
 	}
 	id, last := a.stream.Load(), c.link.last.Load()
-	goaway := last >= 0 // the API server processes no stream above last
+	goaway := last >= 0 // a GOAWAY arrived: no stream above the number last is processed
 	if id == 0 {
 		if goaway || c.link.broken.Load() || !c.cc.CanTakeNewRequest() {
 			return nil, untaken, err

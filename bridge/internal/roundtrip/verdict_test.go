@@ -32,7 +32,7 @@ func TestVerdicts(t *testing.T) {
 	below := func(stream uint32) uint32 { return max(stream, 2) - 2 }
 	for name, test := range map[string]struct {
 		does func(*played) bool
-		post error // nil: the request is sent again
+		post error // the error of a POST; nil: edge sends the POST again
 		get  error
 	}{
 		"GOAWAY below it":               {does: goAway(below, http2.ErrCodeNo)},

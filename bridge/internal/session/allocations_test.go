@@ -9,8 +9,8 @@ import (
 	"edge/streams"
 )
 
-// sameFrame is a source that returns the same frame several times (left counts down), and a sink
-// that accepts every frame.
+// sameFrame returns the same frame several times, as the source of a relay loop. The field left is
+// the number of times that remain. It is also a sink, which accepts every frame and drops it.
 type sameFrame struct {
 	frame streams.Frame
 	left  int

@@ -21,15 +21,15 @@ type channels struct {
 	// after the pod has read the data.
 	hasSpoken bool
 
-	unanswered int // streams that upstream has not accepted yet
+	unanswered int // number of streams that upstream has not accepted yet
 	answered   chan struct{}
-	answer     func() // closes the channel answered; may be called more than once
+	answer     func() // closes the Go channel answered; may be called more than once
 
-	ask func() error // asks upstream to report when the pod has read everything
+	ask func() error // sends upstream a request to report when the pod has read everything
 	// heard is closed when the pod has read everything that the client sent, or when nothing more
 	// comes from upstream.
 	heard chan struct{}
-	hear  func() // closes the channel heard; may be called more than once
+	hear  func() // closes the Go channel heard; may be called more than once
 }
 
 func newChannels(connections int, table *spdy.Table) *channels {

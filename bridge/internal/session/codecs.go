@@ -120,8 +120,8 @@ func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() erro
 		src, sink := ws.NewExecServerSource(r, e.down, p.Version), ws.NewExecServerSink(e.down.Coalesced(), p.Version)
 		e.input.src, e.output.sink = src, sink
 		if p.up.Protocol == negotiate.WebSocket {
-			// Keep stdin as masked as the client sent it: the sink that execUpstream has set
-			// accepts masked data, and inputLoop does not read stdin's bytes.
+			// Keep the WebSocket masks with which the client sent stdin: the sink (encoder) that
+			// execUpstream has set accepts masked data, and inputLoop does not read stdin's bytes.
 			src.KeepMasks()
 		}
 		e.client.closeCodes = true
@@ -213,7 +213,7 @@ func (p codecs) relayPorts(s *session) {
 // The upstream session that was opened before the 101 carries no connection: it is the sentinel,
 // whose end ends the client's session.
 func (p codecs) relayFanout(s *session) {
-	var none spdy.Table // streams of the sentinel, which has no connections
+	var none spdy.Table // streams of the sentinel, the upstream session without connections
 	forward := twoWay{session: s}
 	up, down := upTransport(s.up, p.up.Protocol == negotiate.WebSocket), downTransport(s.down, p.Kind == negotiate.Tunnel)
 	forward.upTunnel = up.tunnel

@@ -70,7 +70,7 @@ func clientError(err error) error {
 	if errors.As(err, &protocol) || errors.Is(err, streams.ErrReplies) {
 		return &breachError{err}
 	}
-	if known := interface{ Cause() Cause }(nil); errors.As(err, &known) { // a GOAWAY, or a panic
+	if known := interface{ Cause() Cause }(nil); errors.As(err, &known) { // err has a Cause: a GOAWAY or a panic
 		return err
 	}
 	return errClientGone

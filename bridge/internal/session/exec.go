@@ -21,7 +21,7 @@ type execSession struct {
 	goingAway bool
 
 	inputDone     chan struct{} // closed when the input loop has ended
-	outputDone    chan struct{} // closed when the output loop stops reading
+	outputDone    chan struct{} // closed when the output loop reads no more frames from upstream
 	closeReceived chan struct{} // closed by the input loop when a WebSocket client sends its Close
 	// readDeadline is the deadline, in Unix ns, for the client to read the final Status.
 	readDeadline atomic.Int64

@@ -169,8 +169,8 @@ func (e *execSession) stillReads() bool {
 	return true
 }
 
-// finalStatus returns what the client reads on its error stream. said is the Status that upstream
-// sent; if it is empty, the result is a Failure that gives cause as the reason.
+// finalStatus returns what the client reads on its error stream. The parameter said is the Status
+// that upstream sent; if it is empty, the result is a Failure that gives cause as the reason.
 func (c execClient) finalStatus(said []byte, cause error) []byte {
 	switch {
 	case len(said) == 0:

@@ -55,7 +55,7 @@ func (e *execSession) awaitAccepted() {
 	}
 }
 
-// acceptedBy returns the time until which awaitAccepted waits.
+// acceptedBy returns the time until which awaitAccepted waits for upstream to accept the streams.
 func (e *execSession) acceptedBy() time.Time {
 	if e.upstream.accepted == nil {
 		return e.Started.Add(min(openTime, e.Linger))

@@ -28,10 +28,10 @@ type fanout struct {
 	symmetric
 	*session
 	again       func(context.Context) (upstream.Answer, error) // opens one more upstream session
-	keepaliveOf func() func([]byte, bool) []byte               // keepalives of one upstream session
+	keepaliveOf func() func([]byte, bool) []byte               // returns the keepalives of one upstream session
 	client      spdyTransport                                  // SPDY to the client
 	source      *spdy.PortServerSource
-	table       spdy.Table // streams of the client
+	table       spdy.Table // the streams that the client has opened
 
 	ctx    context.Context // context of all dials of upstream sessions
 	cancel func()
@@ -168,7 +168,7 @@ func (f *fanout) enqueue(c *forwardConn, b []byte) {
 			f.mu.Unlock()
 			f.reset(c)
 			if cut {
-				carrier.leg.Cut() // the session's read goroutine resets its other connections
+				carrier.leg.Cut() // the read goroutine of this upstream session resets its connections
 			}
 			return
 		}

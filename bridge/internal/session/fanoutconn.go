@@ -104,7 +104,7 @@ func (c *forwardConn) pump() {
 			return
 		}
 	}
-	carrier.leg.Cut() // the session's read goroutine then resets its connections
+	carrier.leg.Cut() // the read goroutine of this upstream session resets its connections
 }
 
 // upData returns the upstream data stream. It is valid after forwardSession.open.

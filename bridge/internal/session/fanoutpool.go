@@ -35,7 +35,7 @@ func (f *fanout) assign(c *forwardConn) (*forwardSession, error) {
 	if isNew {
 		l.dial()
 	}
-	<-l.ready // closed by the goroutine that dials
+	<-l.ready // closed by the goroutine that dials the upstream session
 	return l, l.err
 }
 

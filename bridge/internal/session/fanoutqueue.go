@@ -15,15 +15,16 @@ const maxQueued = 256 << 10
 type connQueue struct {
 	mu       sync.Mutex
 	pieces   []queuedChunk
-	bytes    int        // bytes in the queue, or taken and not given back
+	bytes    int        // number of bytes that were put and not given back yet
 	fin      bool       // the client has ended its data
 	finTaken bool       // take has returned queueFin
-	end      queueEvent // queueClientGone, queueReset or queueDropped; 0: none yet
+	end      queueEvent // how the queue ended (queueClientGone to queueDropped); 0: open
 
-	// more is a signal with one slot. The slot is full if take can return something.
+	// more is a Go channel with one slot, used as a signal: the slot is full if the method take can
+	// return data or an event.
 	more chan struct{}
-	// room is a signal with one slot. The slot is full if giveBack has made room for more data, or
-	// if the queue was closed.
+	// room is a Go channel with one slot, used as a signal: the slot is full if giveBack has made
+	// the queue shorter, so that put may succeed, or if the queue was closed.
 	room chan struct{}
 }
 
@@ -41,7 +42,7 @@ const (
 	queueFin                   // the client ended its data; returned once
 	queueClientGone            // the client has disconnected, and all its data was taken
 	queueReset                 // the client reset the connection
-	queueDropped               // the connection is over
+	queueDropped               // the connection is over, and its data is dropped
 )
 
 func newConnQueue() *connQueue {
@@ -82,7 +83,8 @@ func (q *connQueue) put(b []byte) bool {
 	return true
 }
 
-// take returns the next chunk of data or event. If it must wait, it calls flush first.
+// take returns the next chunk of data or event. If the queue is empty, take calls the function
+// flush before it waits.
 func (q *connQueue) take(flush func()) (queuedChunk, queueEvent) {
 	for {
 		if p, what := q.next(); what != 0 {
@@ -119,7 +121,8 @@ func (q *connQueue) finish() {
 }
 
 // close ends the queue. The event queueClientGone takes effect when all data was taken, queueReset
-// and queueDropped at once. A second call has an effect only if its event is a later constant.
+// and queueDropped at once. A second call has an effect only if its event is a later constant of
+// the type queueEvent.
 func (q *connQueue) close(end queueEvent) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

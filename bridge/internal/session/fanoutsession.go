@@ -114,7 +114,7 @@ func (l *forwardSession) write(f streams.Frame) error {
 func (l *forwardSession) flush() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	l.sink.Flush() // ignore the error: the next write returns it
+	l.sink.Flush() // ignore the error: the next write returns it too
 	l.leg.Flush()
 }
 

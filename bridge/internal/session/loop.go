@@ -16,7 +16,7 @@ type loop struct {
 	*direction
 	session *session
 	relay   func() error // relays until its input ends, or returns streams.ErrIdle
-	end     func(error)  // called after the input has ended
+	end     func(error)  // called with the error after which the loop reads no more frames
 	atEnd   func()       // called last, also after a panic
 
 	// resume and awaitThenResume are functions for new goroutines. They are allocated once, because
@@ -34,7 +34,8 @@ func (l *loop) run() (left bool) {
 		l.wait()
 		return true
 	}
-	// From here on, this goroutine reads everything that remains, and does not give up.
+	// From here on, this goroutine reads all frames that remain, and the loop does not give up the
+	// goroutine.
 	l.mayIdle = false
 	l.fromLeg.AllowInterrupts(false)
 	l.end(err)

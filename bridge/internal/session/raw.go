@@ -30,8 +30,8 @@ func (s *rawSource) Next() (streams.Frame, error) {
 	return streams.Frame{Kind: streams.Data, Buf: b, Off: streams.Headroom}, nil
 }
 
-// fill reads bytes into a buffer, after a copy of held. b is the buffer: headroom (free bytes for a
-// frame header), held and the n new bytes.
+// fill reads bytes into a buffer, behind a copy of the parameter held. The result b is the buffer:
+// headroom (free bytes for a frame header), the bytes of held, and the n new bytes.
 func (s *rawSource) fill(held []byte) (b []byte, n int, err error) {
 	b = s.some[:]
 	if s.large {

@@ -16,13 +16,13 @@ import (
 // Registry stores every session by its ID, from its admission (Admit) to its end.
 type Registry struct {
 	max        int
-	idlePoller leg.IdlePoller // waits for the connections of idle sessions
+	idlePoller leg.IdlePoller // waits until bytes arrive on a connection of an idle session
 
 	mu       sync.Mutex
 	draining bool
 	admitted int
 	running  map[string]*session
-	none     chan struct{} // closed when draining is set and admitted is 0
+	none     chan struct{} // closed when a drain has begun and no admitted stream is left
 }
 
 func NewRegistry(max int) *Registry {

@@ -13,19 +13,19 @@ import (
 type direction struct {
 	src  streams.Source
 	sink streams.Sink
-	// coalescing is the connection that sink writes to, if it collects writes until flushLeg is
-	// called; nil if sink writes at once.
+	// coalescing is the connection that the sink writes to, if that connection collects writes
+	// until flushLeg is called. It is nil if the sink's writes leave at once.
 	coalescing *leg.Leg
-	writeErr   error // first error of the sink; later frames are read and dropped
+	writeErr   error // first error of a write to the sink; later frames are dropped
 
-	reader  *streams.Reader // the reader of src
-	fromLeg *leg.Leg        // the connection that src reads
+	reader  *streams.Reader // the reader through which the field src reads
+	fromLeg *leg.Leg        // the connection from which the field src reads
 	// mayIdle permits src to return streams.ErrIdle when no bytes arrive, so that the loop can give
 	// up its goroutine.
 	mayIdle bool
 
 	// frame is the current frame. It is a field because a local variable would escape to the heap
-	// when its address is passed to see.
+	// when its address is passed to the function see.
 	frame streams.Frame
 }
 
@@ -39,11 +39,11 @@ func (d *direction) beforeWait() error {
 	return nil
 }
 
-// run relays until the source ends, and returns the source's error. For each frame it calls see
-// first, which may keep the frame (false) or stop the loop (an error). If a write to the sink
-// fails, the loop continues and drops the frames. The loop that reads from the sink's connection
-// will report that failure. Also, a peer from which edge does not read could not send its Close or
-// GOAWAY.
+// run relays until the source ends, and returns the source's error. For each frame it first calls
+// the function see, which may keep the frame (false) or stop the loop (an error). If a write to the
+// sink fails, the loop continues and drops the frames. The loop that reads from the sink's
+// connection will report that failure. Also, a peer from which edge does not read could not send
+// its Close or GOAWAY.
 func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -96,8 +96,8 @@ func (d *direction) flushLeg() {
 	}
 }
 
-// closeWrite flushes, and half-closes the connection in the parameter to. If a write to the sink has failed, it cuts
-// that connection instead.
+// closeWrite flushes the sink, and half-closes the connection in the parameter to. If a write to
+// the sink has failed, it cuts that connection instead.
 func (d *direction) closeWrite(to *leg.Leg) {
 	d.flush()
 	if d.writeErr != nil {

@@ -13,8 +13,8 @@ import (
 	"edge/streams/ws"
 )
 
-// waits is a source of frames that waits instead of returning a frame that has no Kind. It calls
-// look before each frame.
+// waits is a source of frames for a test. A frame without a Kind stands for a wait: Next does not
+// return it. Before each frame, Next calls the function look, whose argument is true for a wait.
 type waits struct {
 	frames []streams.Frame
 	look   func(waits bool)

@@ -52,7 +52,7 @@ type Summary struct {
 	Description
 	Cause    Cause
 	Detail   string // the log's text for the cause; it may contain network addresses
-	In, Out  int64  // bytes from and to the client
+	In, Out  int64  // number of bytes from and to the client
 	Duration time.Duration
 	// Sessions is the number of upstream sessions that a port-forward used; 0: it used one.
 	Sessions int
@@ -74,7 +74,7 @@ type session struct {
 	// upstreams is the number of upstream sessions that a port-forward used; 0: it used one.
 	upstreams int
 
-	answersPings bool // see Params.AnswersPings
+	answersPings bool // true: upstream counts as lost if it does not answer pings
 	// onLost is called at the end if upstream was lost; may be nil.
 	onLost func()
 	onEnd  func(Summary) // called last; may be nil
@@ -83,14 +83,14 @@ type session struct {
 		sync.Mutex
 		timer *time.Timer
 		done  bool
-		also  func() // keepalives of further upstream sessions; may be nil
+		also  func() // sends keepalives on a port-forward's further upstream sessions, or nil
 	}
 
 	end struct {
 		sync.Mutex
 		cause error // the first reason for the end
 	}
-	done chan struct{} // closed when end.cause is set
+	done chan struct{} // closed when the cause of the session's end is set
 }
 
 // setCause records why the session ends. Only the first cause is kept.

@@ -16,7 +16,7 @@ type twoWay struct {
 	kind                 twoWayKind
 	fromClient, toClient direction
 
-	clientClose closeReceiver // nil: the client's side is SPDY, or not parsed
+	clientClose closeReceiver // has the client's Close; nil: the client's side is SPDY or not parsed
 	upTunnel    *ws.Tunnel    // nil: upstream's side is SPDY, or not parsed
 
 	inputDone chan struct{} // closed when the loop from the client has ended
@@ -110,7 +110,7 @@ func (t *twoWay) runFromClient() {
 	t.setCause(err)
 	if breach := (*breachError)(nil); errors.As(err, &breach) {
 		t.kind.awaitOpen(t.Linger)
-		t.up.Cut() // the other loop then sends the final frame to the client
+		t.up.Cut() // the loop that reads from upstream then sends the client the final frame
 		t.awaitClientEnd()
 		return
 	}
@@ -153,7 +153,7 @@ func (t *twoWay) runToClient() {
 		// Use WriteLast, because the other loop may be answering the client's Close at the same
 		// time.
 		t.toClient.writeErr = t.down.WriteLast(ws.AppendClose(nil, t.closeCode(), ""))
-		breach := (*breachError)(nil) // no wait if the client violated its protocol
+		breach := (*breachError)(nil) // after a protocol violation edge does not wait for the client's Close
 		if t.toClient.writeErr == nil && !errors.As(t.cause(), &breach) {
 			t.awaitCloseAnswer(t.inputDone, nil)
 		}

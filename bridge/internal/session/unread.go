@@ -31,7 +31,7 @@ func newUnreadWebSocket() *unreadWebSocket {
 // unreadKeepalive creates edge's keepalives on one connection of a WebSocket that edge does not
 // parse.
 type unreadKeepalive struct {
-	own    [ws.OwnSize]byte // payload of edge's own pings; pongs with it answer them
+	own    [ws.OwnSize]byte // payload of edge's own pings, and of the pongs that answer them
 	client bool             // true: the connection to upstream, where frames are masked
 	closed *atomic.Bool
 	// pinged is true if a ping of the other side has passed since edge's last keepalive. That ping
@@ -58,7 +58,7 @@ type unreadSource struct {
 	b       []byte // bytes of a buffer that were read and not scanned yet
 	off     int    // offset in b of the first byte that was not scanned
 	held    [ws.MaxHeld]byte
-	holds   int // number of bytes in held
+	holds   int // number of bytes in the field held
 	err     error
 }
 
@@ -74,7 +74,7 @@ func (s *unreadSource) Next() (streams.Frame, error) {
 		}
 		b, n, err := s.fill(s.held[:s.holds])
 		switch {
-		case n > 0: // ignore an error: the next fill returns it again
+		case n > 0: // ignore an error: the next call of the function fill returns it again
 			s.b, s.off = b, streams.Headroom
 		case err != nil && s.holds > 0:
 			s.err, s.holds = err, 0

@@ -50,8 +50,9 @@ func (s *session) closeCode() int {
 	return streams.CloseGoingAway
 }
 
-// setLinger sets deadlines after one side of a session has ended: for reading the other side's last
-// data (from), and for writing it to the side that has ended (to).
+// setLinger sets deadlines after one side of a session has ended: for reading the last data of the
+// other side (the parameter from), and for writing that data to the side that has ended (the
+// parameter to).
 func (s *session) setLinger(from, to net.Conn) {
 	deadline := time.Now().Add(s.Linger)
 	from.SetReadDeadline(deadline)

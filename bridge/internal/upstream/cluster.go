@@ -41,7 +41,7 @@ type reviewFunc = func(context.Context, impersonate.Identity, authorizationv1.Re
 // Config configures a Cluster: one API server and how edge reaches it.
 type Config struct {
 	Upstream   *rest.Config
-	Credential *Credential // replaces the credential in Upstream; nil: that one is used
+	Credential *Credential // replaces the credential in the field Upstream; nil: no replacement
 	Streaming  Streaming   // "" means auto
 	Review     reviewFunc
 	Log        *slog.Logger

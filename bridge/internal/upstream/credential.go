@@ -64,7 +64,7 @@ type Credential struct {
 	asking   singleflight.Group
 	mu       sync.Mutex
 	verdicts map[holder]verdict
-	own      http.RoundTripper // the transport that Transport returns; nil: not called yet
+	own      http.RoundTripper // what the method Transport returns; nil before its first call
 	close    func()
 	doubt    roundtrip.Doubt // shared by all transports with this credential
 
@@ -77,9 +77,9 @@ type refusal struct{ err error }
 // A sender is a transport that sends the credential, and can check with the API server whether it
 // is valid.
 type sender interface {
-	// ask checks with the API server whether a credential is valid: the one with the Authorization
-	// header sent, or, if sent is "", the one that is sent now. known is false if the API server
-	// did not answer.
+	// ask checks with the API server whether a credential is valid: the one in the Authorization
+	// header that the parameter sent contains, or, if sent is "", edge's current credential. The
+	// result known is false if the API server did not answer.
 	ask(ctx context.Context, sent string) (holds, known bool)
 	// generation returns how often retireConnections was called.
 	generation() uint32
@@ -93,7 +93,7 @@ type sender interface {
 // which changes when the transport's connections are retired.
 type holder struct {
 	sum [sha256.Size]byte
-	via sender // nil: no client certificate, so the connection does not matter
+	via sender // the transport that sent the credential; nil: no client certificate
 	age uint32
 }
 
@@ -152,8 +152,8 @@ func (c *Credential) refuse() {
 	}
 }
 
-// accepted ends the refusal since: the API server answered a request that was sent after since
-// began.
+// accepted ends the refusal (see the type refusal) in the parameter since, because the API server
+// answered a request that was sent after that refusal began.
 func (c *Credential) accepted(since *refusal) {
 	if since != nil && c.refused.CompareAndSwap(since, nil) {
 		c.log.Info("the API server accepts edge's own credential again")

@@ -23,8 +23,8 @@ import (
 // request cannot be repeated, a request that impersonates gets an error with a 503 Status. A
 // request that does not impersonate is edge's own; it gets the 401, and its sender handles it.
 //
-// A request that already has an Authorization header passes unchanged. retire is called to make
-// later requests use new connections.
+// A request that already has an Authorization header passes unchanged. The function retire is
+// called to make later requests use new connections.
 func (c *Credential) Wrap(next http.RoundTripper, retire func()) (http.RoundTripper, error) {
 	base, _, err := rest.DefaultServerUrlFor(c.config)
 	if err != nil {
@@ -216,9 +216,9 @@ var question = []byte(`{"apiVersion":"` + authenticationv1.SchemeGroupVersion.St
 
 const questionPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
-// ask sends a SelfSubjectReview with sent as the Authorization header, or, if sent is "", with the
-// current credential. holds states whether the API server accepts the credential. known is false if
-// the API server did not answer.
+// ask sends a SelfSubjectReview with the parameter sent as the Authorization header, or, if it is
+// "", with edge's current credential. The result holds states whether the API server accepts the
+// credential. known is false if the API server did not answer.
 func (t *credentialed) ask(ctx context.Context, sent string) (holds, known bool) {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()

@@ -49,11 +49,11 @@ const enoughCuts = 2
 type protocolCache struct {
 	mu      sync.Mutex
 	refused [streamKinds]time.Time // until this time edge assumes that SPDY is refused
-	cuts    [streamKinds]int       // consecutive upgrades that were closed without an answer
+	cuts    [streamKinds]int       // number of SPDY upgrades in a row that were closed without an answer
 
-	asking  chan struct{} // held while a goroutine requests the release; guards release and until
+	asking  chan struct{} // a lock, held while edge requests the release; guards release and until
 	release *version.Version
-	until   time.Time // when to request the release again
+	until   time.Time // when edge requests the API server's release again
 }
 
 func newProtocolCache() *protocolCache { return &protocolCache{asking: make(chan struct{}, 1)} }

@@ -79,7 +79,7 @@ func (up *Cluster) webSocketFirst(ctx context.Context, d Request) (Answer, error
 		return a, err
 	}
 	b, spdyErr := up.try(ctx, d, negotiate.OfferSPDY(d.Target))
-	if !d.mayFallBack(b, spdyErr) { // the API server answered: b is better than a
+	if !d.mayFallBack(b, spdyErr) { // over SPDY the API server itself answered: return that answer
 		a.close()
 		return b, spdyErr
 	}
@@ -205,9 +205,9 @@ func (up *Cluster) try(ctx context.Context, d Request, link negotiate.Offer) (An
 }
 
 // Again returns the function by which a port-forward requests one more upstream session, in the
-// protocol of link. In edge connect (websocket-first) each forwarded connection has its own
-// upstream session. In edge serve the connections share one session, as in the API server, and
-// Again returns nil.
+// protocol of the parameter link. In edge connect (websocket-first) each forwarded connection has
+// its own upstream session. In edge serve the connections share one session, as in the API server,
+// and Again returns nil.
 func (up *Cluster) Again(d Request, link negotiate.Offer) func(context.Context) (Answer, error) {
 	isPortForward := d.Kind == negotiate.SPDYPorts || d.Kind == negotiate.Tunnel
 	if !isPortForward || up.streaming != StreamingWebSocketFirst {

@@ -22,7 +22,7 @@ type route struct {
 	Plain   http.RoundTripper    // HTTP/2, or HTTP/1.1 if the API server does not offer HTTP/2
 	upgrade http.RoundTripper    // HTTP/1.1 only, a new connection for each request
 	spares  *sparePool           // spare connections for upgrades; nil: none are kept
-	direct  *roundtrip.Transport // the transport below Plain
+	direct  *roundtrip.Transport // the transport that the field Plain wraps
 }
 
 func (r route) close() {

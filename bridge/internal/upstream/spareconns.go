@@ -35,21 +35,21 @@ type sparePool struct {
 	age    time.Duration
 	ctx    context.Context // canceled by close, which ends the dialing of spares
 	cancel context.CancelFunc
-	keeper sync.WaitGroup // the goroutine of keep
-	more   chan struct{}  // wakes up keep
+	keeper sync.WaitGroup // used to wait until the goroutine of the method keep has ended
+	more   chan struct{}  // wakes up the goroutine of the method keep
 
 	mu         sync.Mutex
-	ready      []spareConn // oldest first, at most MaxSpares
+	ready      []spareConn // the spare connections, oldest first; at most MaxSpares
 	lastStream time.Time   // when the last stream started
-	wanted     bool        // the goroutine of keep fills ready up to MaxSpares
-	keeping    bool        // the goroutine of keep runs
+	wanted     bool        // the method keep opens spare connections, up to MaxSpares
+	keeping    bool        // the goroutine of the method keep runs
 	closed     bool
 }
 
 // A spareConn is a connection for an upgrade: a spare connection, or one that a stream uses.
 type spareConn struct {
 	*tls.Conn
-	since time.Time // when it was opened; zero: it was opened for a stream
+	since time.Time // when this spare was opened; zero: opened for a stream, not as a spare
 }
 
 func newSparePool(d *dialer, doubt *roundtrip.Doubt) *sparePool {
@@ -144,8 +144,8 @@ func (s *sparePool) keep() {
 	}
 }
 
-// tidy closes old spare connections. It returns the time until the next call, or that a spare is
-// missing.
+// tidy closes old spare connections. It returns how long keep must wait before it calls tidy again,
+// or that a spare is missing.
 func (s *sparePool) tidy() (wait time.Duration, missing bool) {
 	for _, c := range s.takeExpired() {
 		c.Close()

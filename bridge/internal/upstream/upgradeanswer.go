@@ -130,8 +130,8 @@ const (
 	peekWait     = 5 * time.Second // timeout for reading a refusal's body
 )
 
-// peekBody returns the first bytes of a response's body, at most most, and makes the body readable
-// from its beginning again. After peekWait it closes the body.
+// peekBody returns the first bytes of a response's body, at most as many as the parameter most, and
+// makes the body readable from its beginning again. After peekWait it closes the body.
 func peekBody(resp *http.Response, most int64) []byte {
 	rest := resp.Body
 	late := time.AfterFunc(peekWait, func() { rest.Close() })
