@@ -114,7 +114,7 @@ func TestUnasked101(t *testing.T) {
 			b, _ := io.ReadAll(early)
 			behind <- string(b)
 		}))
-		api.StartTLS() // HTTP/1.1, as a proxy before an API server might use
+		api.StartTLS() // with HTTP/1.1 only, as a proxy before an API server might have
 		defer api.Close()
 		w := &world{T: t, api: api, log: new(syncBuffer)}
 		w.front(configFor(api))

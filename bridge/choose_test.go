@@ -136,7 +136,7 @@ func TestUpstreamStreaming(t *testing.T) {
 		upstream  string // upstream dialect in the log; "": edge refuses the stream
 		review    string
 		refusal   string
-		first     int // stream requests that reach the API server in the first session
+		first     int // number of stream requests to the API server in the first session
 	}{
 		"auto, as ever":              {carrier: "everything", release: "v1.36.3", stdin: "x", upstream: spdyV4, first: 1},
 		"auto, old":                  {carrier: "everything", old: true, stdin: "x", upstream: spdyV4, first: 1},

@@ -31,8 +31,8 @@ type execClient struct {
 	websocket bool
 	channels  bool // true: the client is a channelClient, not client-go
 	protocol  string
-	stdinEnds bool // the dialect can signal the end of stdin
-	codes     bool // the dialect carries exit codes
+	stdinEnds bool // true: the dialect can signal the end of stdin
+	codes     bool // true: the dialect carries exit codes
 }
 
 // execClients are clients in all exec dialects that edge translates, except SPDY v1: with v1, the

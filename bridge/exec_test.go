@@ -24,9 +24,9 @@ type script struct {
 	cmd    func() command
 	stdout string
 	stderr string
-	code   int    // exit code
+	code   int    // exit code of the process, which the client must get
 	fails  string // part of the error that the client must get; "": code alone decides
-	ending bool   // the process ends only when stdin has ended
+	ending bool   // true: the process ends only after its stdin has ended
 }
 
 func withStdin(s string) func() command {

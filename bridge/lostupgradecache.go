@@ -43,7 +43,7 @@ type refusalCache struct {
 	mu    sync.Mutex
 	byKey map[refusalKey]*list.Element
 	order *list.List // elements are *cachedRefusal, the oldest in front
-	bytes int        // total size of all refusals
+	bytes int        // total size in bytes of all refusals
 }
 
 func newRefusalCache() *refusalCache {
@@ -195,7 +195,7 @@ func (m *refusalCache) rememberUpstreams(key *refusalKey, resp *http.Response) {
 type keptBody struct {
 	io.ReadCloser
 	read      []byte
-	announced int64             // length that the header states; negative: ends with io.EOF
+	announced int64             // body length from the header; negative: unknown, io.EOF ends the body
 	whole     func(body []byte) // called once with the whole body; nil: was called, or body is too long
 }
 

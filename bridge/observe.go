@@ -45,7 +45,7 @@ type End struct {
 	// In and Out count the bytes from and to the client: of the bodies, or of the connection if the
 	// request became a stream.
 	In, Out  int64
-	Duration time.Duration // since the request arrived
+	Duration time.Duration // time from the arrival of the request to its end
 	// Refusal is the reason why edge itself answered the request; "" if the API server answered.
 	Refusal status.Reason
 	// Cut is true if the answer or the stream ended early.
@@ -271,7 +271,7 @@ func (w *answerRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 // countedBody counts the bytes that are read from a request's body.
 type countedBody struct {
 	io.ReadCloser
-	read atomic.Int64 // atomic: the transport may read on after the handler has returned
+	read atomic.Int64 // bytes read; the transport may read after the handler has returned
 }
 
 func (c *countedBody) Read(b []byte) (int, error) {

@@ -112,7 +112,7 @@ func TestPassedPingsWithinAFrame(t *testing.T) {
 	frame := masked(false, opText, strings.Repeat("x", 100))
 	for cut := range []int{1, 2, 5, 6, 50, len(frame) - 1} {
 		io.WriteString(client.Conn, frame[:cut])
-		for range 5 { // long enough for several keepalives
+		for range 5 { // wait as long as edge needs for five keepalives to the client
 			pingOf(t, client, false)
 		}
 		io.WriteString(client.Conn, frame[cut:])

@@ -490,7 +490,7 @@ func TestSlowPlainReaders(t *testing.T) {
 		resp := must(client.Get(w.edge.URL + "/api/v1/pods?watch=1"))
 		defer resp.Body.Close()
 	}
-	time.Sleep(500 * time.Millisecond) // gives edge time to buffer more
+	time.Sleep(500 * time.Millisecond) // gives edge time to buffer more than it may
 	// The receive windows of the API server and the client are on the same heap as edge's.
 	if grown := liveHeap() - before; grown > streams*each {
 		t.Errorf("%d responses that nobody reads take %d KiB each", streams, grown/streams>>10)

@@ -128,7 +128,7 @@ func TestPortChannels(t *testing.T) {
 func TestPortChannelsClose(t *testing.T) {
 	ended := make(chan error, 2)
 	api := (&apiServer{forward: func(_ int32, c io.ReadWriter) error {
-		io.WriteString(c, "up") // a client that disconnects earlier may leave before the pod's connection exists
+		io.WriteString(c, "up") // the client must not disconnect before the pod's connection exists
 		_, err := io.Copy(io.Discard, c)
 		ended <- err
 		return err

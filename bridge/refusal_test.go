@@ -173,7 +173,7 @@ func TestNoHijack(t *testing.T) {
 	}), func(c *bridge.Config) { c.MaxSessions = 1 })
 	for dialect, ask := range upgrades {
 		if dialect == "opaque" {
-			continue // this answer is not that of a WebSocket server
+			continue // skip: this API server does not answer as a WebSocket server does
 		}
 		r := must(http.ReadRequest(bufio.NewReader(strings.NewReader(strings.Join(ask, "\r\n") + "\r\n\r\n"))))
 		r.RemoteAddr = "127.0.0.1:1"

@@ -21,13 +21,13 @@ func TestTokenInURL(t *testing.T) {
 		"/version?BEARER=" + jwt:                                                    true,
 		"/version?acc%65ss_token=%65yJ" + jwt[3:]:                                   true,
 		"/version?a=1;token=" + jwt:                                                 true,
-		"/version?token=" + strings.TrimSuffix(jwt, "c2lnbmF0dXJl"):                 true, // no signature
+		"/version?token=" + strings.TrimSuffix(jwt, "c2lnbmF0dXJl"):                 true, // a JWT without its signature
 		"/version?token=" + jwt + ".YQ.YQ":                                          true, // an encrypted token (JWE)
 		"/api/v1/namespaces/default/pods/" + jwt:                                    true,
 		execPath + "&token=" + jwt:                                                  true,
 		"/version?token=abc.def.ghi":                                                false,
 		"/version?token=eyJhbGciOiJSUzI1NiJ9":                                       false,
-		"/version?continue=" + jwt:                                                  false, // the API server's parameter for the rest of a list
+		"/version?continue=" + jwt:                                                  false, // continue is not a token: a client sends it to get the rest of a list
 		"/version?q=%zz":                                                            false,
 		"/api/v1/namespaces/default/services/web:80/proxy/callback?id_token=" + jwt: false,
 		"/api/v1/namespaces/default/pods/web/proxy/" + jwt:                          false,

@@ -119,7 +119,7 @@ func (c slowClient) piece() string {
 func slowHeap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // the second collection empties each sync.Pool
+	runtime.GC() // a second collection, because only that empties each sync.Pool
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }

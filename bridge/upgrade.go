@@ -138,7 +138,7 @@ func passOn(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	}
 	w.WriteHeader(resp.StatusCode)
 	if _, err := io.Copy(flushing{w, u}, resp.Body); err != nil {
-		panic(http.ErrAbortHandler) // a partial body must not look complete
+		panic(http.ErrAbortHandler) // cut the connection: a partial body must not look complete
 	}
 	if resp.ContentLength >= 0 {
 		u.Done()

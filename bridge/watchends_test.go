@@ -15,7 +15,7 @@ import (
 type brokenWriter struct {
 	http.ResponseWriter
 	err   error
-	short bool // Write returns half of the length, and no error
+	short bool // true: Write returns half of the length, and no error
 }
 
 func (w *brokenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -71,7 +71,7 @@ func TestWebSocketWire(t *testing.T) {
 type recordReader struct {
 	r             io.Reader
 	buf           []byte // rest of the current TLS record
-	begun         int    // number of frames that begin in the current TLS record
+	begun         int    // number of WebSocket frames that begin in the current TLS record
 	count, shared int
 }
 

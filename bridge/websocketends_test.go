@@ -46,7 +46,7 @@ func TestCloseIsAnswered(t *testing.T) {
 					if last := frames[len(frames)-1]; err != io.EOF || last.op != opClose || last.payload != code[:min(2, len(code))] {
 						t.Errorf("a Close %q is answered by %+v, %v", code, last, err)
 					}
-					if len(frames) > 2 { // the start signal and the Close
+					if len(frames) > 2 { // only the start signal and the Close may arrive
 						t.Errorf("%+v", frames)
 					}
 					c.Close()

@@ -147,7 +147,7 @@ type transcript struct {
 	messages []string // messages in order, each with its channel byte
 	channel  [5]string
 	code     int   // the code of the Close; -1: no Close
-	err      error // the error that ended reading
+	err      error // the error after which the WebSocket could not be read any more
 }
 
 // status returns the Status on the error channel.

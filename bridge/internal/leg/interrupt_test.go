@@ -20,7 +20,7 @@ import (
 func TestRouse(t *testing.T) {
 	for _, layer := range []struct {
 		name  string
-		first int // bytes that the peer sends before the interrupt
+		first int // number of bytes that the peer sends before the interrupt
 	}{
 		{"within a record's header", 2},
 		{"within a record", 20},

@@ -32,14 +32,14 @@ type Leg struct {
 	// onLost, if not nil, is called when a reply or a keepalive cannot be written.
 	onLost func()
 
-	mu sync.Mutex // held while a frame is written
+	mu sync.Mutex // held while a frame or a reply is written to the connection
 	// lastWritten is set by WriteLast: later writes are dropped. Guarded by mu.
 	lastWritten bool
 	// holding is true while the leg's writeBuffer keeps bytes back. Changed under mu.
 	holding  atomic.Bool
-	midFrame bool // the last write ended inside a frame, see WritePart
+	midFrame bool // true: the last write ended inside a frame, see WritePart
 
-	state   sync.Mutex // guards the fields below; never held during I/O
+	state   sync.Mutex // guards the fields from pong to closed; never held during I/O
 	pong    []byte     // the encoded pong to send; a newer pong replaces it
 	replies []byte     // encoded replies to send, at most maxReplies+extraReplies bytes
 	// extraReplies is added to maxReplies, in bytes, for replies whose number other code limits. It

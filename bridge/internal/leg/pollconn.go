@@ -26,11 +26,11 @@ type pollConn struct {
 	interrupts
 	parkState
 
-	nonBlocking  bool // Read must not wait for bytes
+	nonBlocking  bool // true: Read must not wait for bytes
 	askKernel    bool // a non-blocking Read queries the kernel even if the field drained is true
 	readWaits    int  // number of Reads that may have waited for bytes
-	drained      bool // the last Read emptied the socket, so do not query the kernel
-	ended        bool // a Read has returned the end
+	drained      bool // true: the last Read emptied the socket, so do not query the kernel
+	ended        bool // true: a Read has returned the end of the TCP connection
 	buf          []byte
 	n            int
 	err          error

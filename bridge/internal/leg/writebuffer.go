@@ -21,9 +21,9 @@ type writeBuffer struct {
 	conn net.Conn
 
 	mu      sync.Mutex
-	holding bool // writes are kept back
+	holding bool // true: the bytes of writes are kept back until flush is called
 	buf     *[writeBufferSize]byte
-	n       int // number of bytes in buf
+	n       int // number of bytes in the field buf
 	// err is the first error of a write to the connection. Later bytes are not written, because the
 	// peer could not parse them.
 	err error

@@ -58,7 +58,7 @@ func mayLeadToStream(path string) bool {
 	if !ok {
 		return false
 	}
-	part := strings.Split(rest, "/") // group, version, resource, name, subresource
+	part := strings.Split(rest, "/") // the parts of a path: group, version, resource, name, subresource
 	subresource := 4
 	if part[min(2, len(part)-1)] == "namespaces" {
 		subresource = 6

@@ -30,16 +30,16 @@ type health struct {
 	lost func() // closes the connection
 	slow func() // called when a PING has had no answer for the duration pongLate
 
-	waiting atomic.Int32 // requests that wait for their answer's header
+	waiting atomic.Int32 // number of requests that wait for the header of their answer
 	since   atomic.Int64 // when the first request after the last read began; ns since link.born
 	ponged  atomic.Int64 // when the newest PONG arrived; ns since link.born
-	silent  atomic.Bool  // the connection was closed because the peer was silent
-	soon    atomic.Bool  // the timer fires within the duration tick, because a request waits
+	silent  atomic.Bool  // true: the connection was closed because the peer was silent
+	soon    atomic.Bool  // true: the timer fires within the duration tick, as a request waits
 
 	mu    sync.Mutex
 	timer *time.Timer // calls the method look
 	over  bool
-	asked bool          // a PING was sent and has no PONG yet
+	asked bool          // true: a PING was sent and has no PONG yet
 	at    time.Duration // when the newest PING was sent, since the connection was opened
 	read  int64         // value of link.lastRead when the newest PING was sent
 }

@@ -20,7 +20,7 @@ type http1Conn struct {
 	link *countedConn
 	cc   *http.ClientConn
 
-	listed bool        // this connection is in pool.idle; guarded by pool.mu
+	listed bool        // true: this connection is in pool.idle; guarded by pool.mu
 	timer  *time.Timer // closes the connection after idleTime; guarded by pool.mu
 }
 
@@ -28,7 +28,7 @@ type http1Conn struct {
 // is enough.
 type singles struct {
 	t    *Transport
-	only atomic.Bool // the newest connection negotiated HTTP/1.1
+	only atomic.Bool // true: the newest connection negotiated HTTP/1.1
 
 	mu   sync.Mutex
 	idle []*http1Conn // the last element is the most recently used connection
@@ -72,7 +72,7 @@ func (c *countedConn) count() int64 {
 // returned the number that is now passed in the parameter before. During a write, seal returns
 // false and does not forbid anything.
 func (c *countedConn) seal(before int64) bool {
-	if !c.mu.TryLock() { // another goroutine writes
+	if !c.mu.TryLock() { // another goroutine is writing to the connection now
 		return false
 	}
 	defer c.mu.Unlock()
@@ -141,7 +141,7 @@ func (p *singles) put(h *http1Conn) {
 		h.timer.Reset(idleTime)
 	}
 	p.mu.Unlock()
-	if h.cc.Err() != nil { // the connection broke meanwhile
+	if h.cc.Err() != nil { // the connection broke before h was put into the list
 		p.unlist(h)
 	}
 	if p.t.ctx.Err() != nil {

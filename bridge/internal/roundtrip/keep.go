@@ -27,7 +27,7 @@ const (
 // while stored bodies already use keptBodies bytes.
 type Keeper struct {
 	next http.RoundTripper
-	used atomic.Int64 // stored bytes of all requests, at most keptBodies
+	used atomic.Int64 // number of stored bytes of all requests, at most keptBodies
 }
 
 // NewKeeper returns a Keeper that passes its requests to next.
@@ -62,11 +62,11 @@ type keptSource struct {
 	mu      sync.Mutex
 	turn    sync.Cond // signals that a Read of the field src has returned
 	data    []byte    // all bytes read so far, from the beginning
-	lost    bool      // the field data is not complete, because bytes were dropped
+	lost    bool      // true: the field data is not complete, because bytes were dropped
 	err     error     // the error that a Read of the field src has returned, also io.EOF
-	reading bool      // a goroutine is in a Read of the field src
+	reading bool      // true: a goroutine is in a Read of the field src
 	current *keptReader
-	over    bool // RoundTrip has returned: no more bytes are stored
+	over    bool // true: RoundTrip has returned, and no more bytes are stored
 }
 
 // A keptReader is the request body of one attempt to send the request.

@@ -25,15 +25,15 @@ type link struct {
 	once   sync.Once
 
 	lastRead atomic.Int64 // when bytes were last read, in ns since the field born; unique
-	suspect  atomic.Bool  // a PING is late; any byte read clears it
-	broken   atomic.Bool  // a read or a write failed, or Close was called
+	suspect  atomic.Bool  // true: a PING has no answer yet and is late; false after any read
+	broken   atomic.Bool  // true: a read or a write failed, or Close was called
 	away     func()       // called for each GOAWAY of the peer
-	last     atomic.Int64 // the last stream that the peer will process; -1: no GOAWAY has arrived
+	last     atomic.Int64 // last stream that the peer's GOAWAY names; -1: no GOAWAY arrived
 	in       frames
 
 	toWrite chan []byte      // bytes that Write passes to writeLoop
 	written chan writeResult // results that writeLoop passes to Write
-	closing chan struct{}    // closed by Close
+	closing chan struct{}    // the method Close closes this Go channel
 
 	settled chan struct{} // closed when edge has acknowledged the peer's SETTINGS, or at Close
 	settle  sync.Once

@@ -241,7 +241,7 @@ type conn struct {
 	link *link
 	cc   *http2.ClientConn
 	health
-	early bool // a request was sent before the peer's SETTINGS; guarded by pool.mu
+	early bool // true: a request was sent before the peer's SETTINGS; under pool.mu
 }
 
 func (p *pool) adopt(t *tls.Conn) (*conn, error) {
@@ -263,7 +263,7 @@ func (p *pool) adopt(t *tls.Conn) (*conn, error) {
 	c.start()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.link.last.Load() < 0 && !c.link.broken.Load() { // the connection may have ended meanwhile
+	if c.link.last.Load() < 0 && !c.link.broken.Load() { // no GOAWAY and no error so far: c may get requests
 		p.conns = append(p.conns, c)
 	}
 	return c, nil

@@ -72,7 +72,7 @@ func TestDeadConnection(t *testing.T) {
 			}
 			flight <- err
 		}()
-		time.Sleep(3*time.Second + 300*time.Millisecond) // the health check runs every 250 ms
+		time.Sleep(3*time.Second + 300*time.Millisecond) // 3 s, and one interval of the health check (250 ms)
 		read(must(tr.RoundTrip(get("/"))))
 		within(t, began, 0, 4*time.Second)
 		if err := <-flight; err != nil {

@@ -70,7 +70,7 @@ type Transport struct {
 
 	ctx    context.Context // canceled by Close, which ends the opening of connections
 	cancel context.CancelFunc
-	work   sync.WaitGroup // the goroutines that open connections
+	work   sync.WaitGroup // used to wait until the goroutines that open connections have ended
 	mu     sync.Mutex
 	closed bool
 }

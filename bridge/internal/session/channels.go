@@ -15,7 +15,7 @@ type channels struct {
 	symmetric
 	table *spdy.Table // streams of the session's connections
 
-	closed bool // the client has sent its Close
+	closed bool // true: the client has sent its Close
 	code   uint32
 	// hasSpoken is true if the client has sent data. edge then answers the client's Close only
 	// after the pod has read the data.
@@ -60,7 +60,7 @@ func (c *channels) settle(t *twoWay) {
 func (c *channels) answersLate() bool { return c.hasSpoken }
 
 func (c *channels) outputEnded() {
-	c.answer() // upstream accepts no more streams
+	c.answer() // stop waiting: upstream accepts no more streams
 	c.hear()
 }
 

@@ -16,7 +16,7 @@ func (e *execSession) finishOutput(status []byte) {
 	close(e.outputDone)
 	e.writeOutcome(status)
 	<-e.inputDone
-	e.input.reader.Close() // not reached after a panic, when a loop may still read
+	e.input.reader.Close() // not called after a panic, because a loop may still read then
 	e.output.reader.Close()
 }
 

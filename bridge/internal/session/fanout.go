@@ -129,7 +129,7 @@ func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 		f.halves[request] = c
 	}
 	if !c.add(id, o) {
-		return f.source.Reset(id) // does not block
+		return f.source.Reset(id) // Reset only queues a reply, and does not block
 	}
 	f.conns[id] = c
 	if c.data != 0 && c.failure != 0 {
@@ -213,7 +213,7 @@ func (f *fanout) reset(c *forwardConn) {
 	f.retire(c)
 	for _, id := range []uint32{data, failure} {
 		if id != 0 && f.source.Reset(id) != nil {
-			f.clientLost() // the client does not even read replies
+			f.clientLost() // so many replies wait that the client must have stopped reading
 		}
 	}
 }
@@ -311,7 +311,7 @@ func (f *fanout) stop() {
 // connection and has its own.
 func (f *fanout) keepalive() {
 	for _, l := range f.live() {
-		if l.leg.IsReading() { // else no keepalive: see session.keepalives
+		if l.leg.IsReading() { // send no keepalive while edge does not read, see session.keepalives
 			l.leg.Keepalive()
 		}
 	}

@@ -21,7 +21,7 @@ type forwardConn struct {
 	// the read goroutine of the upstream session uses it.
 	answers int
 	retired chan struct{} // closed when the connection is over
-	finSent atomic.Bool   // edge has sent upstream the end of the client's data
+	finSent atomic.Bool   // true: edge has sent upstream the end of the client's data
 
 	// The fields from data to unclean are guarded by fanout.mu. The stream ids do not change once
 	// both are set.
@@ -32,9 +32,9 @@ type forwardConn struct {
 	timeout      *time.Timer
 	upstream     *forwardSession // nil: none yet, or the connection is over
 	number       int             // number of the connection in its upstream session; -1: none
-	dataEnded    bool            // the pod ended the data stream, or a side reset it
-	failureEnded bool            // the pod ended the error stream
-	unclean      bool            // the connection may have left unread data upstream
+	dataEnded    bool            // true: the pod ended the data stream, or a side reset it
+	failureEnded bool            // true: the pod ended the error stream
+	unclean      bool            // true: the connection may have left unread data upstream
 	ended        bool
 }
 
@@ -76,7 +76,7 @@ func (c *forwardConn) pump() {
 		return
 	}
 	if c.queue.isDropped() {
-		f.reset(c) // the connection ended before any data went upstream
+		f.reset(c) // the port-forward's connection ended before edge sent any data upstream
 		return
 	}
 	for err = carrier.open(c); err == nil; {

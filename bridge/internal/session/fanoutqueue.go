@@ -16,8 +16,8 @@ type connQueue struct {
 	mu       sync.Mutex
 	pieces   []queuedChunk
 	bytes    int        // number of bytes that were put and not given back yet
-	fin      bool       // the client has ended its data
-	finTaken bool       // take has returned queueFin
+	fin      bool       // true: the client has ended its data
+	finTaken bool       // true: the method take has returned queueFin
 	end      queueEvent // how the queue ended (queueClientGone to queueDropped); 0: open
 
 	// more is a Go channel with one slot, used as a signal: the slot is full if the method take can
@@ -61,7 +61,7 @@ func (q *connQueue) put(b []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.fin || q.end != 0 {
-		return true // the data is not needed any more
+		return true // data that is put after the end is dropped
 	}
 	if q.bytes+len(b) > maxQueued {
 		return false

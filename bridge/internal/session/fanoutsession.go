@@ -18,7 +18,7 @@ import (
 type forwardSession struct {
 	f     *fanout
 	ready chan struct{} // closed when the dial has ended
-	err   error         // error of the dial
+	err   error         // why the upstream session could not be opened; nil: it could
 
 	// The fields from leg to tunnel are set when ready is closed.
 	leg    *leg.Leg
@@ -31,16 +31,16 @@ type forwardSession struct {
 	// session does not take it.
 	writing    sync.Mutex
 	sink       *spdy.PortsSink
-	goawaySaid bool // sayGoaway was called
+	goawaySaid bool // true: the method sayGoaway was called
 
 	// The fields from conns on are guarded by fanout.mu.
 	conns     map[int]*forwardConn // connections on this session, by number
 	next      int                  // number of the next connection
 	users     int                  // number of connections on this session or waiting for it
-	unclean   bool                 // unread data of a connection that has ended may be left
-	gone      bool                 // the read goroutine has ended
+	unclean   bool                 // true: unread data of a connection that has ended may be left
+	gone      bool                 // true: the read goroutine has ended
 	idle      *time.Timer          // closes the session while it has no connection; may be nil
-	idleCount int                  // how often startIdle was called
+	idleCount int                  // how many times the method startIdle was called
 }
 
 // dial opens the upstream session. Its request is the one by which the client requested the

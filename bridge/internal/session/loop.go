@@ -15,14 +15,14 @@ import (
 type loop struct {
 	*direction
 	session *session
-	relay   func() error // relays until its input ends, or returns streams.ErrIdle
+	relay   func() error // relays frames until the input ends, or returns streams.ErrIdle
 	end     func(error)  // called with the error after which the loop reads no more frames
 	atEnd   func()       // called last, also after a panic
 
 	// resume and awaitThenResume are functions for new goroutines. They are allocated once, because
 	// each wait starts a goroutine.
-	resume          func() // continues the relay
-	awaitThenResume func() // waits for bytes, then continues the relay
+	resume          func() // runs the loop again
+	awaitThenResume func() // waits until bytes arrive, then runs the loop again
 }
 
 // run relays. It returns true if the loop will continue in another goroutine.

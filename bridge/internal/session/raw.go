@@ -18,7 +18,7 @@ type rawSource struct {
 	r     io.Reader
 	some  [streams.Headroom + rawWait]byte
 	buf   *streams.Buffer
-	large bool // the last read filled the small buffer, so the next may too
+	large bool // true: the last read filled the small buffer, so the next one may too
 }
 
 // Next implements streams.Source: it returns the next bytes as a frame.

@@ -112,7 +112,7 @@ func (g *Registry) Drain(ctx context.Context) {
 	g.mu.Unlock()
 
 	for _, s := range g.sessions() {
-		go s.stop(errShutdown) // each session may need time to end
+		go s.stop(errShutdown) // in parallel, because each session may need time to end
 	}
 	select {
 	case <-g.none:

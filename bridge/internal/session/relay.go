@@ -57,7 +57,7 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 			return err
 		}
 		if f.Kind == streams.Close {
-			d.flushLeg() // the session may end with this frame
+			d.flushLeg() // write it now, because the session may end with this frame
 		}
 		forward, err := see(f)
 		if err != nil {

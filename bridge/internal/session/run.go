@@ -20,7 +20,7 @@ type Params struct {
 	// Again requests one more upstream session for a port-forward with one session per connection.
 	// nil: the connections share one session.
 	Again        func(context.Context) (upstream.Answer, error)
-	AnswersPings bool // upstream answers pings: if it does not, it counts as lost
+	AnswersPings bool // true: upstream counts as lost if it does not answer pings
 	Times        Times
 	Log          *slog.Logger
 	OnLost       func()        // called at the end if upstream was lost; may be nil

@@ -88,7 +88,7 @@ type session struct {
 
 	end struct {
 		sync.Mutex
-		cause error // the first reason for the end
+		cause error // the first reason why the session ends; nil: it has not ended
 	}
 	done chan struct{} // closed when the cause of the session's end is set
 }

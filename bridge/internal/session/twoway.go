@@ -51,7 +51,7 @@ type twoWayKind interface {
 type symmetric struct{ goneAway atomic.Bool }
 
 func (k *symmetric) fromClient(f *streams.Frame) (forward bool, err error) {
-	if f.Kind == streams.Close { // an SPDY GOAWAY
+	if f.Kind == streams.Close { // the frame is an SPDY GOAWAY, by which the client announces its end
 		k.goneAway.Store(true)
 	}
 	return true, nil
@@ -125,7 +125,7 @@ func (t *twoWay) runFromClient() {
 	// Limit the time for writing edge's final frame.
 	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger))
 	if t.fromClient.writeErr == nil && t.upTunnel != nil {
-		t.upTunnel.WriteClose(streams.CloseNormal) // finish releases the tunnel
+		t.upTunnel.WriteClose(streams.CloseNormal) // the session's method finish releases the tunnel's memory
 	}
 	t.fromClient.closeWrite(t.up)
 	if waits {

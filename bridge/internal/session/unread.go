@@ -15,7 +15,7 @@ import (
 // parse. edge sends its own keepalives between the WebSocket's frames until one side sends a Close.
 type unreadWebSocket struct {
 	down, up unreadKeepalive
-	closed   atomic.Bool // one side has sent a Close
+	closed   atomic.Bool // true: the client or upstream has sent a Close
 }
 
 func newUnreadWebSocket() *unreadWebSocket {

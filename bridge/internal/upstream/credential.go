@@ -56,8 +56,8 @@ type CredentialConfig struct {
 type Credential struct {
 	config *rest.Config
 	files  transport.ResettableTokenSource // nil: the credential is not a token file
-	cert   bool                            // the credential includes a client certificate
-	plugin bool                            // a credential plugin; client-go reruns it after a 401
+	cert   bool                            // true: the credential includes a client certificate
+	plugin bool                            // true: from a credential plugin, which client-go reruns after a 401
 	renew  func(context.Context, string)
 	log    *slog.Logger
 
@@ -205,7 +205,7 @@ func (c *Credential) verdictOn(ctx context.Context, via sender, sent string, age
 // accepted: an old API server may not support the review, or edge may lack permission for it.
 // Without an answer, known is false and the verdict is not stored.
 func (c *Credential) investigate(via sender, sent string) (v verdict, known bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), learnTimeout) // not one caller's ctx
+	ctx, cancel := context.WithTimeout(context.Background(), learnTimeout) // not the ctx of a caller, because several callers wait for the verdict
 	defer cancel()
 	holds, known := via.ask(ctx, sent)
 	if holds {

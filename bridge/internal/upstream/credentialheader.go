@@ -27,7 +27,7 @@ func (w sentRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
 		resp.Request = req
-		if len(req.Header["Impersonate-User"]) > 0 { // else the 401 is about edge's own credential
+		if len(req.Header["Impersonate-User"]) > 0 { // without this header, a 401 can only be about edge's own credential
 			resp.StatusCode = unauthorizedByCredential
 		}
 	}

@@ -106,7 +106,7 @@ func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if v, done, doneErr = t.judged(req, resp, err, age); v.holds || !v.replaced {
 		return done, doneErr
 	}
-	return notRepeated(req, resp, err) // the replaced credential was refused and replaced too
+	return notRepeated(req, resp, err) // the credential of this second attempt was refused and replaced too
 }
 
 // judged returns the final answer or error of req. If the credential that req sent was refused and

@@ -59,7 +59,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 // dialTLS opens a TLS connection for an upgrade.
 func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	config := d.config
-	if address != d.address { // address is that of an HTTPS proxy
+	if address != d.address { // the parameter address is that of an HTTPS proxy, not the API server's
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err

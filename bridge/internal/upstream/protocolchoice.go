@@ -108,7 +108,7 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 	if noSPDY {
 		a, err := up.askWebSocket(ctx, d)
 		if !d.mayFallBack(a, err) {
-			if isCut(err) { // the next stream tries SPDY again
+			if isCut(err) { // forget that SPDY was refused: the next stream tries SPDY again
 				up.protocols.reset(family)
 			}
 			return a, err
@@ -124,7 +124,7 @@ func (up *Cluster) auto(ctx context.Context, d Request) (Answer, error) {
 		return a, err
 	}
 	if !d.mayFallBack(a, err) {
-		if isCut(err) && up.speaksWebSocket(ctx) { // the next stream may use WebSocket
+		if isCut(err) && up.speaksWebSocket(ctx) { // count the cut connection: the next stream may use WebSocket
 			up.protocols.noteSPDYFailure(family, true)
 		}
 		return a, err

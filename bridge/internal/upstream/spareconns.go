@@ -41,8 +41,8 @@ type sparePool struct {
 	mu         sync.Mutex
 	ready      []spareConn // the spare connections, oldest first; at most MaxSpares
 	lastStream time.Time   // when the last stream started
-	wanted     bool        // the method keep opens spare connections, up to MaxSpares
-	keeping    bool        // the goroutine of the method keep runs
+	wanted     bool        // true: the method keep opens spare connections, up to MaxSpares
+	keeping    bool        // true: the goroutine of the method keep runs
 	closed     bool
 }
 
@@ -100,7 +100,7 @@ func (c spareConn) isUsable() bool {
 // connections. This does not happen earlier, so that the stream does not share the CPU with the
 // handshakes of spares.
 func (s *sparePool) fill(c spareConn) {
-	if !leg.CanTry(c.Conn) { // without it, isUsable would not work
+	if !leg.CanTry(c.Conn) { // c cannot be read without waiting, which isUsable needs
 		return
 	}
 	s.mu.Lock()
