@@ -47,7 +47,7 @@ func (e exitError) ExitStatus() int { return int(e) }
 // own streaming server. SPDY v1 to v4 and WebSocket v1 and v4 pass untranslated, WebSocket v5 is
 // translated, and tunnels (SPDY inside WebSocket) are unwrapped.
 type apiServer struct {
-	run      func(*process) error                    // the process of an exec or attach
+	run      func(*process) error                    // plays the process of an exec or attach
 	forward  func(port int32, c io.ReadWriter) error // serves one connection of a port-forward
 	rest     http.HandlerFunc                        // answers requests for all other paths
 	refuse   http.HandlerFunc                        // if set, answers every request for a stream

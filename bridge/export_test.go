@@ -47,11 +47,12 @@ func (h *Handler) EndStream(id string, cause Cause, why string) bool {
 // opened and that carry no request yet.
 func (h *Handler) Spares() (n int) { return h.cluster.SpareConns() }
 
-// MaxSpares is the maximum number of idle upstream connections that edge keeps ready.
+// MaxSpares is the maximum number of spare connections to the API server that edge keeps open for
+// later streams.
 const MaxSpares = upstream.MaxSpares
 
-// SetSpareAge changes how long edge keeps an idle upstream connection. Call it before the first
-// stream.
+// SetSpareAge changes how long edge keeps a spare connection to the API server. Call it before the
+// first stream.
 func (h *Handler) SetSpareAge(age time.Duration) { h.cluster.SetSpareAge(age) }
 
 // PassOn copies the API server's refusal of an upgrade to the client.

@@ -147,8 +147,8 @@ func (h *Handler) Drain(ctx context.Context) { h.sessions.Drain(ctx) }
 // Sessions returns the number of open streams.
 func (h *Handler) Sessions() int { return h.sessions.Len() }
 
-// Close closes the idle connections to the API server, and from then on keeps no spare connections.
-// Open streams continue; Drain ends them.
+// Close closes the idle connections to the API server, and from then on keeps no spare connections
+// (open ones without a request). Open streams continue; Drain ends them.
 func (h *Handler) Close() {
 	h.cluster.Close()
 	h.sessions.Close()

@@ -145,7 +145,7 @@ func edgeSockets(t *testing.T, w *world) (open int) {
 	}
 	const listening = "0A"
 	for line := range strings.Lines(string(table)) {
-		f := strings.Fields(line) // proc(5): 1 local, 2 remote, 3 state, 9 inode; inode 0: the socket is not open in any process
+		f := strings.Fields(line) // columns as in proc(5): 1 local address, 2 remote address, 3 state, 9 inode; inode 0: no process has the socket open
 		if len(f) < 10 || f[3] == listening || f[9] == "0" {
 			continue
 		}

@@ -22,7 +22,7 @@ func TestManyEndsAtOnce(t *testing.T) {
 				io.WriteString(c, "up")
 				<-die
 				if port == 81 {
-					time.Sleep(300 * time.Millisecond) // the other connections end meanwhile
+					time.Sleep(300 * time.Millisecond) // meanwhile all other connections of the port-forward end
 					io.WriteString(c, "alive")
 				}
 				return nil

@@ -85,8 +85,8 @@ func (c *parkState) unpark() {
 	}
 }
 
-// close calls the function wake if the connection is parked, and prevents later parking. The kernel
-// removes a closed connection from the epoll instance by itself.
+// close calls the function wake if the connection is parked. Later calls of park return false. The
+// kernel removes a closed connection from the epoll instance by itself.
 func (c *parkState) close() {
 	c.mu.Lock()
 	c.closed = true
@@ -161,8 +161,8 @@ func (p *IdlePoller) watch(op int, conn syscall.RawConn, key uint64) error {
 	return failed
 }
 
-// run calls wake for each connection that becomes readable. When the epoll instance is closed, it
-// calls wake for all parked connections.
+// run calls the function wake of each parked connection that becomes readable. When the epoll
+// instance is closed, it calls the function wake of all parked connections.
 func (p *IdlePoller) run() {
 	defer p.end()
 	var events [maxEvents]unix.EpollEvent
@@ -190,7 +190,7 @@ func (p *IdlePoller) run() {
 	}
 }
 
-// end calls wake for all parked connections.
+// end calls the function wake of all parked connections (those whose bytes p waits for).
 func (p *IdlePoller) end() {
 	p.mu.Lock()
 	p.closed = true
@@ -202,7 +202,8 @@ func (p *IdlePoller) end() {
 	}
 }
 
-// Close calls wake for all parked connections and prevents later parking.
+// Close calls the function wake of all parked connections (those whose bytes p waits for). Later
+// calls of park return false.
 func (p *IdlePoller) Close() {
 	p.mu.Lock()
 	p.closed = true

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestParking checks which events call wake for a connection that is parked in an IdlePoller, and
-// that wake is called only once.
+// TestParking checks after which events an IdlePoller calls the function wake of a parked
+// connection, and that it calls wake only once.
 func TestParking(t *testing.T) {
 	for _, wakes := range []struct {
 		name string

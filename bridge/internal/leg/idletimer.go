@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// An idleTimer detects that a busy leg, on which bytes arrived often, has become idle. The loop of
-// a busy leg waits deep inside TLS, which keeps 8 KiB of stack in use. If nothing has arrived for a
-// while, the timer interrupts that wait, and the leg waits without that stack.
+// An idleTimer detects that a busy leg, on which bytes arrived often, has become idle. The relay
+// loop of a busy leg waits for bytes deep inside TLS, which keeps 8 KiB of stack in use. If nothing
+// has arrived for a while, the timer interrupts that wait, and the leg waits without that stack.
 type idleTimer struct {
 	// allowed is true if the leg's loop can handle a Read that the timer interrupts. Only the leg's
 	// reader uses it.

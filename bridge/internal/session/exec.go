@@ -32,7 +32,8 @@ type execClient struct {
 	// allOpened is closed when the client has opened every stream that its request names. It is nil
 	// for WebSocket, where the client opens no streams.
 	allOpened <-chan struct{}
-	// opened is called on the input loop for each stream that the client opens.
+	// opened is called for each stream that the client opens, by the loop that reads the client's
+	// frames (the input loop).
 	opened func()
 	// plainStatus is true if the error stream carries plain text, as in SPDY before v4. No text
 	// then means success.

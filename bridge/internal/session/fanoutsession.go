@@ -36,7 +36,7 @@ type forwardSession struct {
 	// The fields from conns on are guarded by fanout.mu.
 	conns     map[int]*forwardConn // connections on this session, by number
 	next      int                  // number of the next connection
-	users     int                  // number of connections on this session or waiting for it
+	users     int                  // number of connections that use this session or wait for it
 	unclean   bool                 // true: unread data of a connection that has ended may be left
 	gone      bool                 // true: the read goroutine has ended
 	idle      *time.Timer          // closes the session while it has no connection; may be nil

@@ -17,7 +17,7 @@ type loop struct {
 	session *session
 	relay   func() error // relays frames until the input ends, or returns streams.ErrIdle
 	end     func(error)  // called with the error after which the loop reads no more frames
-	atEnd   func()       // called last, also after a panic
+	atEnd   func()       // called when the loop has ended and does not continue, also after a panic
 
 	// resume and awaitThenResume are functions for new goroutines. They are allocated once, because
 	// each wait starts a goroutine.

@@ -131,7 +131,8 @@ func (g *Registry) Len() int {
 	return len(g.running)
 }
 
-// Drained reports whether Drain was called and every running session has been given a cause.
+// Drained reports whether Drain was called and every running session has been told to end: its
+// cause is set.
 func (g *Registry) Drained() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

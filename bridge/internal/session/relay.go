@@ -29,8 +29,8 @@ type direction struct {
 	frame streams.Frame
 }
 
-// beforeWait is called by the source's reader before it waits for bytes, if the direction has a
-// loop that can give up its goroutine.
+// beforeWait is called by the source's reader before the reader waits for bytes, if the direction's
+// loop can give up its goroutine.
 func (d *direction) beforeWait() error {
 	d.flush()
 	if d.mayIdle && d.fromLeg.ExpectsIdle() && d.reader.Between() {

@@ -67,7 +67,8 @@ func (k *symmetric) outputEnded()                                      {}
 func (k *symmetric) stop()                                             {}
 
 // A closeReceiver is the source of a WebSocket client's frames. Closed returns the code of the
-// client's Close, if it sent one. It is called when no goroutine reads from the source any more.
+// client's Close, if it sent one. Closed is called when no goroutine reads from the source any
+// more.
 type closeReceiver interface {
 	Closed() (code int, ok bool)
 }

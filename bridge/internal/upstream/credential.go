@@ -176,7 +176,7 @@ func (c *Credential) verdictOn(ctx context.Context, via sender, sent string, age
 	if v, ok := c.recall(h); ok {
 		return v, nil
 	}
-	if c.cert && age != via.generation() { // the certificate was refused meanwhile
+	if c.cert && age != via.generation() { // another call has found meanwhile that the certificate is refused
 		return verdict{replaced: true}, nil
 	}
 	got := c.asking.DoChan(fmt.Sprintf("%x %p %d", h.sum, h.via, h.age), func() (any, error) {
@@ -222,7 +222,7 @@ func (c *Credential) investigate(via sender, sent string) (v verdict, known bool
 	}
 	replaced, _ := via.ask(ctx, "")
 	if !replaced && c.plugin {
-		replaced, _ = via.ask(ctx, "") // after the 401 to the last review client-go ran the plugin
+		replaced, _ = via.ask(ctx, "") // the last review got a 401, so client-go ran the plugin: check the new credential
 	}
 	if !replaced {
 		c.refuse()

@@ -106,7 +106,7 @@ func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTrippe
 	if err != nil {
 		return nil, nil, err
 	}
-	direct, err := w.direct(cfg, base, doubt, nil, true) // no wide windows for small answers
+	direct, err := w.direct(cfg, base, doubt, nil, true) // nil: no wide receive windows, because the answers are small
 	if err != nil {
 		return nil, nil, err
 	}
