@@ -49,17 +49,17 @@ var apiPaths = request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "ap
 
 func checkAnonymousPath(text string) error {
 	if !strings.HasPrefix(text, "/") {
-		return errors.New("it does not begin with /")
+		return errors.New("the path does not begin with /")
 	}
 	if strings.Trim(text, plainPath) != "" {
-		return errors.New("it has a character other than letters, digits and -._~/")
+		return errors.New("the path has a character other than letters, digits and -._~/")
 	}
 	if clean := path.Clean(text); clean != text && clean+"/" != text {
-		return errors.New(`it has an empty segment, or a segment "." or ".."`)
+		return errors.New(`the path has an empty segment, or a segment "." or ".."`)
 	}
 	info, err := apiPaths.NewRequestInfo(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: text}})
 	if err != nil || info.IsResourceRequest {
-		return errors.New("it is a resource's path, which needs a login")
+		return errors.New("this is a resource's path, which needs a login")
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 var (
 	errCommand   = errors.New("bench: invalid workload command")
 	errSurplus   = errors.New("bench: received more bytes than expected")
-	errEarlyEnd  = errors.New("bench: ended before the work was done")
+	errEarlyEnd  = errors.New("bench: the session ended before all bytes were transferred")
 	errNoStatus  = errors.New("bench: no status received")
 	errNoChannel = errors.New("bench: WebSocket message without a channel byte")
 	errWatch     = errors.New("bench: an idle watch ended or sent another event")

@@ -126,31 +126,31 @@ var defaultPorts = map[string]string{"http": "80", "https": "443"}
 // make two different names look the same.
 func parseOrigin(text string) (origin, error) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return origin{}, errors.New("it contains non-ASCII characters; write the host in punycode, as browsers do")
+		return origin{}, errors.New("the origin contains non-ASCII characters; write the host in punycode, as browsers do")
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return origin{}, errors.New("it is not a valid URL")
+		return origin{}, errors.New("the origin is not a valid URL")
 	}
 	port, known := defaultPorts[u.Scheme]
 	if !known {
-		return origin{}, errors.New("its scheme must be https or http")
+		return origin{}, errors.New("the scheme must be https or http")
 	}
 	if !strings.EqualFold(text, u.Scheme+"://"+u.Host) {
-		return origin{}, errors.New("it contains more than a scheme, a host and a port")
+		return origin{}, errors.New("the origin contains more than a scheme, a host and a port")
 	}
 	host := strings.ToLower(u.Hostname())
 	if !isDomain(host) && !isAddress(u.Host, host) {
-		return origin{}, errors.New("its host is missing or invalid")
+		return origin{}, errors.New("the host is missing or invalid")
 	}
 	if named := u.Port(); named != "" {
 		n, err := strconv.ParseUint(named, 10, 16)
 		if err != nil || n == 0 {
-			return origin{}, errors.New("its port is not a number from 1 to 65535")
+			return origin{}, errors.New("the port is not a number from 1 to 65535")
 		}
 		port = strconv.FormatUint(n, 10)
 	} else if strings.HasSuffix(u.Host, ":") {
-		return origin{}, errors.New("its port is missing after the colon")
+		return origin{}, errors.New("the port is missing after the colon")
 	}
 	return origin{u.Scheme, host, port}, nil
 }

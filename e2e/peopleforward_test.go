@@ -18,7 +18,8 @@ import (
 	"edge/e2e/testbed/cluster"
 )
 
-// The numbers of downloads in TestPeopleDownload, all over one port-forward.
+// TestPeopleDownload makes these downloads over one port-forward: first those that the client aborts,
+// one after the other, then those that run at the same time.
 const (
 	abortedDownloads = 50
 	abortAfter       = 64 << 10 // number of bytes after which the client aborts a download

@@ -35,8 +35,9 @@ func (w *frameWriter) data(id uint32, f streams.Frame) error {
 	}
 	for off := f.Off; off < len(f.Buf); {
 		end := min(off+streams.MaxData, len(f.Buf))
-		// The header of 8 bytes goes into the free bytes before the payload, or over bytes that are
-		// already written.
+		// A payload longer than MaxData becomes several frames. The first frame's header of 8 bytes
+		// goes into the free bytes before the payload. Each later header overwrites the end of the
+		// frame before, which the connection has already sent.
 		putData(f.Buf[off-headLen:], id, 0, end-off)
 		if err := w.batch.W.WriteRoom(f.Buf[:end], off-headLen); err != nil {
 			return err
