@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,12 +59,20 @@ func TestSlowloris(t *testing.T) {
 		},
 	} {
 		conns := make(chan net.Conn, slowConnections)
+		// While a user connects, the attackers open nothing: edge closes the connection that has
+		// waited longest without a login, which would be the user's if hundreds of others came
+		// before the user's first request.
+		var attack sync.RWMutex
 		eachOf(slowConnections, slowWorkers, func(i int) {
+			attack.RLock()
 			conn, err := begin()
+			attack.RUnlock()
 			if err == nil {
 				conns <- conn
 			}
 			if i%100 == 0 { // now and then, a new user connects
+				attack.Lock()
+				defer attack.Unlock()
 				if got, err := codeOf(t.Context(), clientOf(t, alice), alice, podsURI+"?limit=1", nil); err != nil || got != http.StatusOK {
 					t.Errorf("%s: a new user after %d connections: %d, %v", name, i, got, err)
 				}
