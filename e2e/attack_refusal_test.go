@@ -76,9 +76,9 @@ func TestBodyThatNeverComes(t *testing.T) {
 	t.Parallel()
 	heavy <- struct{}{}
 	defer func() { <-heavy }()
-	// 4 workers send at a time what counts as 24 MiB of headers, 256 bytes for each line: less than
+	// 8 workers send at a time what counts as 24 MiB of headers, 256 bytes for each line: less than
 	// the memory budget of 64 MiB, past which edge answers 503 or closes a connection.
-	const connections, workers, lines = 400, 4, 25_000
+	const connections, workers, lines = 200, 8, 12_000
 	f := startFlooded(t)
 	var mu sync.Mutex
 	most := 0
