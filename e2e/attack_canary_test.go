@@ -85,8 +85,8 @@ func TestTokenCanary(t *testing.T) {
 			want = http.StatusBadRequest
 		}
 		if name == "without a name" || name == "of system" || name == "groups elsewhere" {
-			// edge refuses a request with one of these three tokens even if the URL contains no
-			// token, with another status code; 0: the test accepts any status code of 400 or more
+			// edge refuses these three tokens in any request, with another status code than that for
+			// a token in a URL. If want is 0, the test accepts any status code of 400 or more.
 			want = 0
 		}
 		encoded := strings.NewReplacer(".", "%2e", "e", "%65", "J", "%4A").Replace(canary)

@@ -13,7 +13,7 @@ import (
 const patternChunk = 32 << 10
 
 // noise returns the random bytes of which the test pattern consists. In each repetition of noise,
-// its number replaces the first 8 bytes.
+// the number of the repetition replaces the first 8 bytes.
 var noise = sync.OnceValue(func() []byte {
 	b := make([]byte, patternChunk)
 	rand.NewChaCha8([32]byte{}).Read(b)
