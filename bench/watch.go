@@ -96,6 +96,9 @@ func residentWatching(ctx context.Context, p *proxy, n int, settle time.Duration
 		})
 		return nil
 	})
+	if cause := context.Cause(ctx); cause != nil {
+		return 0, cause // a watch that ended also ends the requests that are still opening others
+	}
 	if err != nil {
 		return 0, err
 	}
