@@ -23,8 +23,8 @@ import (
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// process describes a process in the container. It is the argument of the function apiServer.run,
-// with which a test plays the process.
+// process describes a process in the container. The test's function apiServer.run gets it as its
+// argument, and reads stdin and writes output in place of a real process.
 type process struct {
 	ctx      context.Context
 	args     []string
@@ -47,13 +47,13 @@ func (e exitError) ExitStatus() int { return int(e) }
 // own streaming server. SPDY v1 to v4 and WebSocket v1 and v4 pass untranslated, WebSocket v5 is
 // translated, and tunnels (SPDY inside WebSocket) are unwrapped.
 type apiServer struct {
-	run      func(*process) error                    // plays the process of an exec or attach
+	run      func(*process) error                    // runs in place of the process of an exec or attach
 	forward  func(port int32, c io.ReadWriter) error // serves one connection of a port-forward
 	rest     http.HandlerFunc                        // answers requests for all other paths
 	refuse   http.HandlerFunc                        // if set, answers every request for a stream
 	bare     bool                                    // true: no API server's proxy is in front of the container runtime
 	old      bool                                    // true: behave like an API server before 1.30, without WebSocket v5 and the tunnel
-	patience time.Duration                           // how long the runtime waits until a client has opened its streams; at least runtimePatience
+	patience time.Duration                           // how long the runtime waits for a client to open its streams; a value below runtimePatience has no effect
 	release  string                                  // the release that /version reports; "": /version answers 403
 
 	runtime streaming.Server

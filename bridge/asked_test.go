@@ -36,8 +36,8 @@ var ignored = map[string][]string{
 	"WebSocket, chunked": {"PUT /api/v1/namespaces/default/pods/web HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket", "Transfer-Encoding: chunked"},
 }
 
-// bodyOf returns the body of a plain request that has the header lines ask: as bytes on the wire,
-// and decoded.
+// bodyOf returns the body that a plain request with the header lines in ask must have: onWire as it
+// is sent, for example in chunks, and body as a server decodes it.
 func bodyOf(ask []string) (onWire, body string) {
 	switch {
 	case slices.Contains(ask, "Content-Length: 5"):
@@ -97,8 +97,9 @@ func TestUpgradeIgnored(t *testing.T) {
 	}
 }
 
-// TestUnasked101 checks that edge opens no tunnel if the API server answers a plain request with
-// 101. This must hold for any Upgrade header of the request and any protocol that the 101 names.
+// TestUnasked101 checks an API server that answers a plain request with 101. edge must answer 502,
+// and must not relay later bytes of the client to that connection. This must hold for any Upgrade
+// header of the request and any protocol that the 101 names.
 func TestUnasked101(t *testing.T) {
 	for _, protocol := range []string{"", "Upgrade: h2c\r\n", "Upgrade: SPDY/3.1\r\n", "Upgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"} {
 		behind := make(chan string, len(ignored)+1)
@@ -133,9 +134,9 @@ func TestUnasked101(t *testing.T) {
 	}
 }
 
-// spdyPaths are paths on which edge relays SPDY without reading it. The value is the resource for
-// which edge reviews the verb create before it relays. "" means that edge leaves the decision to
-// the API server.
+// spdyPaths are paths on which edge relays SPDY without parsing it. Before it relays, edge requests
+// an access review of the verb create for the resource in the value. "" means that edge requests no
+// review and leaves the decision to the API server.
 var spdyPaths = map[string]string{
 	proxyPath: "",
 	"/api/v1/nodes/n1/proxy/exec/d/p/c?command=true":                                           "nodes n1",
@@ -202,8 +203,9 @@ func TestPassedSPDY(t *testing.T) {
 	}
 }
 
-// TestPassedSPDYNot101 checks an API server that does not switch to SPDY. Bytes which a client
-// sends after its SPDY request must not reach it, and edge must not follow a redirect.
+// TestPassedSPDYNot101 checks an API server that does not switch to SPDY. Bytes that a client sends
+// after its SPDY request must not reach the API server as they are: they could be a second request
+// with a false identity. edge must not follow a redirect either.
 func TestPassedSPDYNot101(t *testing.T) {
 	for name, answer := range map[string]string{
 		"200":            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
@@ -217,7 +219,8 @@ func TestPassedSPDYNot101(t *testing.T) {
 	} {
 		behind := make(chan string, 1)
 		w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// After a refusal, edge reads the following bytes as the client's next request.
+			// After a refusal, edge parses the bytes in smuggled as the client's next request. It must
+			// send that request upstream with jane's identity, not with the Impersonate-User in it.
 			if r.URL.Path == "/api/v1/secrets" {
 				if user := r.Header.Get("Impersonate-User"); user != jane.Name {
 					t.Errorf("%s: a request from %q", name, user)

@@ -185,8 +185,8 @@ type spdyBomb struct {
 	say  func(*bombPacker) string
 	// only names the one client dialect (protocol) in which the test runs this attack; "": all.
 	only string
-	// hollow selects the path bombHollow for port-forward: a real container runtime never ends the
-	// stream that this attack leaves.
+	// hollow selects the path bombHollow for port-forward. Behind another path, the real container
+	// runtime would never end the stream that this attack leaves open.
 	hollow bool
 }
 

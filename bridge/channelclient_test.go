@@ -125,8 +125,8 @@ func (c execClient) doChannels(ctx context.Context, s *httptest.Server, verb, qu
 	}
 }
 
-// end returns the error that the client of a command sees: from the content of the error channel,
-// and from the way in which the connection ended.
+// end returns the error of a command as its client sees it; nil means success. The parameter failed
+// is the content of the error channel, and err is the error that ended the connection.
 func (c execClient) end(failed []byte, err error) error {
 	if !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
 		return err

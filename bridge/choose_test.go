@@ -281,10 +281,11 @@ func TestOwnWordIsFinal(t *testing.T) {
 	}
 }
 
-// TestForbiddenGet checks which refusal a client gets if it lacks permission for a stream. The API
-// server checks get first for a WebSocket and names get in its 403. If the client may not get
-// either, edge must answer a WebSocket client with the same refusal, although edge itself checks
-// create. SPDY is a POST, for which no get is checked.
+// TestForbiddenGet checks the 403 for a client that has neither of the permissions create and get
+// for a stream. For a WebSocket, the API server checks get first, so its 403 names get. Therefore
+// edge must answer a WebSocket client with a 403 that names get, although edge checks create first.
+// An SPDY request is a POST, for which nobody checks get, so the 403 for it names create. In the
+// mode StreamingWebSocketFirst, the client must always receive the API server's own 403.
 func TestForbiddenGet(t *testing.T) {
 	cannotCreate := `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"cannot create","reason":"Forbidden","code":403}`
 	api := &apiServer{release: "v1.36.0", refuse: func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 403, cannotCreate) }}
@@ -319,8 +320,9 @@ func TestForbiddenGet(t *testing.T) {
 }
 
 // TestVerbDrift is a row of the attack corpus in docs/security.md. edge sends a stream upstream as
-// a POST, for which the API server checks create. If edge sends a GET instead, it must have
-// reviewed create before.
+// a POST, for which the API server checks the permission create. Before edge sends a GET instead,
+// it must request an access review of create. All reviews here are denied, so no GET may go
+// upstream.
 func TestVerbDrift(t *testing.T) {
 	for name, ask := range upgrades {
 		if name == "opaque" {

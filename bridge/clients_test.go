@@ -35,8 +35,9 @@ type execClient struct {
 	codes     bool // true: the dialect carries exit codes
 }
 
-// execClients are clients in all exec dialects that edge translates, except SPDY v1: with v1, the
-// end of client-go's own stream is a race. TestSPDYWire covers v1.
+// execClients are clients in all exec dialects that edge translates, except SPDY v1: with v1,
+// client-go may return before it has read the error stream, and report a failed command as a
+// success. TestSPDYWire covers v1.
 var execClients = []execClient{
 	{name: "websocket v5", websocket: true, protocol: "v5.channel.k8s.io", stdinEnds: true, codes: true},
 	{name: "websocket v4", websocket: true, protocol: "v4.channel.k8s.io", codes: true},

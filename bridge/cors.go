@@ -39,9 +39,10 @@ const (
 	// corsHeaders are the request headers that edge allows in the answer to a CORS preflight. The
 	// list begins with kube-apiserver's. edge adds:
 	//
-	//	Accept         a list of types can be longer than the 128 bytes that need no permission
+	//	Accept         a value of more than 128 bytes is not CORS-safelisted (Fetch section 2.2.2)
 	//	If-None-Match  discovery and OpenAPI answers have an ETag
-	//	Impersonate-*  for consoles that show another user's view; edge reviews each
+	//	Impersonate-*  for consoles that show another user's view; edge requests an access review
+	//	               of each impersonated value
 	corsHeaders = "Content-Type, Content-Length, Accept-Encoding, X-CSRF-Token, Authorization, X-Requested-With, If-Modified-Since, " +
 		"Accept, If-None-Match, Impersonate-User, Impersonate-Group, Impersonate-Uid"
 	// corsExposed are the answer headers that a web page of an allowed origin may read: Date, as in

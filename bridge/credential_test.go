@@ -221,8 +221,9 @@ func TestSomebodyElses401(t *testing.T) {
 	}
 }
 
-// TestBodyThatIsGone checks a request that edge cannot send again, because its body is no longer
-// buffered. edge must not send half of the body, and must answer that nothing was done.
+// TestBodyThatIsGone checks a request that the API server refuses with 401 because of edge's own
+// credential, and that edge cannot send again, because edge no longer has the whole body. edge must
+// not send half of the body. It must answer 503 with a message that nothing was done.
 func TestBodyThatIsGone(t *testing.T) {
 	g := &guarded{behind: echoBody}
 	w, own, replace := tokenWorld(t, g)
@@ -414,7 +415,7 @@ func TestNoCredentialAtAll(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // after the first 401, edge has no credential left to send
+	for range 2 { // the first request gets a 401; for the second, edge has no credential to send
 		_, err := via.RoundTrip(impersonating(t.Context()))
 		if err == nil || !strings.Contains(err.Error(), "edge's own credential") || errors.Is(err, bridge.ErrNoCredential) || own.Ready() == nil {
 			t.Errorf("%v, %v", err, own.Ready())

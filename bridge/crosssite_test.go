@@ -93,8 +93,8 @@ func TestCrossSiteWebSocket(t *testing.T) {
 	}
 }
 
-// TestBeginsStream checks which requests edge treats as the begin of a stream, which requires the
-// permission create, for any method and protocol.
+// TestBeginsStream checks which requests edge treats as the beginning of a stream. Such a request
+// requires the permission create, whatever its method and protocol.
 func TestBeginsStream(t *testing.T) {
 	exec, nodes := askWebSocket(execPath), askWebSocket("/api/v1/nodes/n1/proxy/exec/default/web/c")
 	for name, test := range map[string]struct {
@@ -123,8 +123,8 @@ func TestBeginsStream(t *testing.T) {
 
 // TestNodesProxyExec is a row of the attack corpus in docs/security.md. An exec through the API
 // server's proxy to a kubelet or a pod is a GET, for which the API server only checks get. edge
-// must treat it as an exec: it reviews create first, for any method and protocol, and logs the
-// pod's name.
+// must treat it as an exec: it requests an access review of create first, for any method and
+// protocol, and logs the pod's name.
 func TestNodesProxyExec(t *testing.T) {
 	for path, asks := range map[string]string{
 		"/api/v1/nodes/n1/proxy/exec/default/web/c?command=sh":                             "jane: create nodes/proxy /n1",

@@ -37,7 +37,7 @@
 //	requestchecks.go     requests that edge refuses from every client
 //	origin.go            which web pages may open a WebSocket or send a write
 //	cors.go              which web pages may read an answer
-//	sandbox.go           pages from below a proxy subresource get no origin of their own
+//	sandbox.go           pages from below a proxy subresource get an opaque origin
 //	plain.go             plain requests: the reverse proxy; failures become a Status
 //	upgrade.go           upgrades: passes on a refusal unchanged, or starts a session
 //	lostupgrade.go       the answer to a stream request whose Upgrade header was lost
@@ -75,8 +75,8 @@
 //	client ends stdin            [255,0]                not possible           FIN
 //	client resets stdin          not possible           not possible           RST
 //	client closes                edge answers at once with the same code, and  GOAWAY: no effect
-//	                             sends nothing after it; upstream gets the     yet
-//	                             client's data, and its side ends in order
+//	                             sends nothing after it; upstream gets the     before the client's
+//	                             client's data, and its side ends in order     connection ends
 //	client half-closes (TLS)     as if the connection ended                    FIN of stdin if the
 //	                                                                           client still reads;
 //	                                                                           output continues
@@ -159,8 +159,8 @@
 //	breaks
 //	client sends GOAWAY                 Close 1000, or end of the     the client's data; then its
 //	                                    connection                    side ends in order
-//	the sentinel ends                   as above, if upstream's       end of the connections
-//	                                    connection ends
+//	the sentinel ends                   tunnel: Close 1001; SPDY:     end of the connections
+//	                                    end of the connection
 //
 // When a session ends, edge half-closes the connection to which it writes last. It continues to
 // read from it for at most 5 s: unread bytes would cause a reset, which could overtake the last

@@ -17,15 +17,15 @@ import (
 	"edge/bridge"
 )
 
-// portDeaf and portAlive are ports that fanoutPorts serves, in addition to those of the function
-// ports.
+// portDeaf and portAlive are the ports that fanoutPorts serves and that the function named ports
+// does not serve.
 const (
 	portDeaf  = 84 // a port whose pod reads nothing until the end of the test
 	portAlive = 85 // a port whose pod echoes until the connection ends
 )
 
-// fanoutPorts serves the ports of the function ports and two more: portAlive echoes, and portDeaf
-// reads nothing until hold is closed.
+// fanoutPorts serves portAlive, which echoes, portDeaf, which reads nothing until hold is closed,
+// and all ports that the function named ports serves.
 func fanoutPorts(hold <-chan struct{}) func(int32, io.ReadWriter) error {
 	return func(port int32, c io.ReadWriter) error {
 		switch port {
@@ -198,7 +198,7 @@ func TestFanout(t *testing.T) {
 func TestFanoutFresh(t *testing.T) {
 	eachFanout(t, func(t *testing.T, w *fanoutWorld, dialer httpstream.Dialer) {
 		conn := dialForward(t, dialer)
-		w.asked.take() // an old API server gets two requests: the refused tunnel and SPDY
+		w.asked.take() // do not count the requests so far: one, or two if the API server refused a tunnel before SPDY
 		for i := range 5 {
 			finish(t, alive(t, conn, i))
 		}
@@ -489,7 +489,7 @@ func TestFanoutPairs(t *testing.T) {
 	c = w.rawSPDY(t, forwardPath, "portforward.k8s.io")
 	f = c.framer()
 	syn(1, "data", "alone")
-	syn(3, "data", "alone") // the same request id a second time
+	syn(3, "data", "alone") // a second data stream with this request id, where an error stream is expected
 	check("RST", map[moby.StreamId]string{1: "", 3: ""})
 	c.Close()
 	w.ended(2)

@@ -35,7 +35,8 @@ type Config struct {
 	// describe, and returns nil if so. edge calls it for the verb create before it requests a
 	// stream from the API server by GET. See impersonate.Reviewer.
 	Review func(context.Context, impersonate.Identity, authorizationv1.ResourceAttributes) error
-	// Streaming selects the protocol between edge and the API server for streams; "" means auto.
+	// Streaming selects the protocol between edge and the API server for streams; "" means
+	// StreamingAuto.
 	Streaming upstream.Streaming
 	// AllowedOrigins lists web origins such as https://console.example.com or
 	// https://*.example.com. Pages of these origins may open WebSockets and send writes even if
@@ -71,9 +72,9 @@ type Handler struct {
 	identify      func(*http.Request) (impersonate.Identity, error)
 	cluster       *upstream.Cluster
 	impersonating *httputil.ReverseProxy // proxy for requests with edge's own credential
-	// sandboxed works like the field impersonating, and also tells the browser to give the answer's
-	// page no origin (see sandboxing). It serves clients whose only credential is one that a
-	// browser adds by itself.
+	// sandboxed works like the field impersonating, and also tells the browser to give the page in
+	// the answer an opaque origin, so that it does not count as a page of edge (see sandboxing). It
+	// serves clients whose only credential is one that a browser adds by itself.
 	sandboxed   *httputil.ReverseProxy
 	passthrough *httputil.ReverseProxy // proxy for requests with the client's own token
 	sessions    *session.Registry

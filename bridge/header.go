@@ -11,8 +11,8 @@ import (
 
 // rewriteHeader turns the header of a client's request into the header that goes upstream. It
 // removes the hop-by-hop headers, the client's credential, and all headers in which the client
-// states who or where it is. It sets edge's identity for the request last. Every request that goes
-// upstream passes through rewriteHeader.
+// states who or where it is. Last, it adds the headers that state the identity id, under which the
+// request goes upstream. Every request that goes upstream passes through rewriteHeader.
 func rewriteHeader(h http.Header, id impersonate.Identity) error {
 	// edge has set X-Forwarded-For, see setForwardedFor. Save the value: impersonate.Rewrite
 	// removes each header that the client's Connection header names, and that must not affect

@@ -31,7 +31,7 @@ var endings = []ending{
 		c.doUntil(ctx, w.edge, command{stdin: strings.NewReader("failure")})
 	}},
 	{"client gone", func(ctx context.Context, t *testing.T, w *world, c execClient) {
-		if !c.websocket { // client-go waits 30 s if it is canceled while it opens streams
+		if !c.websocket { // use a raw client: client-go's waits 30 s if it is canceled while it opens streams
 			conn := w.rawSPDY(t, execPath, "v4.channel.k8s.io")
 			open(t, conn.framer(), "error", "stdin", "stdout", "stderr")
 			conn.Close()

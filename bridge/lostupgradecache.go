@@ -196,7 +196,7 @@ type keptBody struct {
 	io.ReadCloser
 	read      []byte
 	announced int64             // body length from the header; negative: unknown, io.EOF ends the body
-	whole     func(body []byte) // called once with the whole body; nil: was called, or body is too long
+	whole     func(body []byte) // called once, with the whole body, and then set to nil; also nil if the body is too long
 }
 
 func (k *keptBody) Read(b []byte) (int, error) {

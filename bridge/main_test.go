@@ -39,12 +39,13 @@ const leakPatience = time.Minute
 func leaks() int {
 	var err error
 	for end := time.Now().Add(leakPatience); time.Now().Before(end); {
-		// goleak must ignore goroutines of peers in this process that wait forever. spdystream does
-		// so if a stream is left with unread data. A container runtime's spdystream does so if the
-		// connection ends before its SYN_REPLY is sent. All goroutines of such a connection stay.
+		// goleak must ignore goroutines of edge's peers in this process that wait forever. All
+		// goroutines of an spdystream connection do so if a stream is left with unread data. In a
+		// container runtime they also do so if the connection ends before a SYN_REPLY is sent.
 		// client-go's WebSocket reader leaves its streams open if its connection is closed before
-		// the reader sets its first deadline. To ignore that reader would also hide a WebSocket
-		// that edge leaves open.
+		// the reader sets its first deadline. goleak ignores the goroutines that read these
+		// streams. It does not ignore the reader: that would also hide a WebSocket that edge
+		// leaves open.
 		if err = goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Stream).waitWriteReply"),
 			goleak.IgnoreAnyFunction("github.com/moby/spdystream.(*Connection).Serve"),

@@ -209,8 +209,8 @@ func TestObserveStream(t *testing.T) {
 	}
 }
 
-// TestOwnCredential checks a client whose credential the API server itself accepts. On every path,
-// edge must send that credential upstream and not edge's own.
+// TestOwnCredential checks a client whose credential the API server itself accepts. For plain
+// requests and for streams, edge must send that credential upstream and not edge's own.
 func TestOwnCredential(t *testing.T) {
 	api := (&apiServer{run: func(*process) error { return nil }, rest: func(http.ResponseWriter, *http.Request) {}}).start(t)
 	w := newWorld(t, api, func(c *bridge.Config) {

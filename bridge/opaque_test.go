@@ -94,7 +94,7 @@ func TestOpaqueSubprotocols(t *testing.T) {
 func TestOpaqueEmptySubprotocol(t *testing.T) {
 	server := xwebsocket.Server{
 		Handler: func(*xwebsocket.Conn) {},
-		Handshake: func(c *xwebsocket.Config, _ *http.Request) error { // as Kubernetes itself does
+		Handshake: func(c *xwebsocket.Config, _ *http.Request) error { // Kubernetes' package wsstream also sets an empty subprotocol
 			c.Protocol = []string{""}
 			return nil
 		},

@@ -11,7 +11,7 @@ import (
 
 func TestParseOriginsRefuses(t *testing.T) {
 	for text, says := range map[string]string{
-		"*":                         "https://*.example.com", // the error suggests this spelling
+		"*":                         "https://*.example.com", // the error message shows this example instead of *
 		"":                          "",
 		"null":                      "scheme",
 		"example.com":               "scheme",

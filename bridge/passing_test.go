@@ -204,7 +204,7 @@ func TestPassedLibraries(t *testing.T) {
 					t.Fatal(err)
 				}
 				var got strings.Builder
-				for got.Len() < len(say) { // x/net answers each fragment with its own message
+				for got.Len() < len(say) { // this x/net server sends each fragment back as a separate message
 					_, b, err := c.ReadMessage()
 					if err != nil {
 						t.Fatal(err)

@@ -57,7 +57,7 @@ func newPlain(up *upstream.Cluster, transport http.RoundTripper, disableCompress
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			var broken *roundtrip.BodyError
 			switch {
-			case errors.As(err, &broken): // reading the request's body failed; the client may still read
+			case errors.As(err, &broken): // the request's body could not be read; the client may still read an answer
 				log.Debug("client did not send its whole request body", "method", r.Method, "error", err.Error())
 			case r.Context().Err() != nil:
 				log.Debug("client canceled the request before the API server answered", "method", r.Method)
@@ -103,8 +103,8 @@ func (noBuffers) Get() []byte { return make([]byte, 1) }
 func (noBuffers) Put([]byte)  {}
 
 const (
-	smallWait  = 512     // bytes: enough for a bookmark or a log line
-	mediumWait = 8 << 10 // bytes: enough for a change of most objects
+	smallWait  = 512     // bytes: enough for a watch's bookmark event or a log line
+	mediumWait = 8 << 10 // bytes: enough for a watch event about most objects
 )
 
 var mediumBuffers = sync.Pool{New: func() any { return new([mediumWait]byte) }}
@@ -161,8 +161,8 @@ func (a *waitingAnswer) passOn(last int) (int, error) {
 	}
 }
 
-// passThrough reads once with buf and writes the bytes. A failed write is never io.EOF, which
-// would be the end of the body.
+// passThrough reads the upstream body once, into buf, and writes the bytes to the client. Its error
+// after a failed write is never io.EOF itself, because io.EOF means that the body is complete.
 func (a *waitingAnswer) passThrough(buf []byte) (int, error) {
 	n, err := a.ReadCloser.Read(buf)
 	if n == 0 {

@@ -208,8 +208,8 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestReasonOwnCredential checks that edge reports ReasonOwnCredential, on every path, if the API
-// server refuses edge's own credential.
+// TestReasonOwnCredential checks that edge reports ReasonOwnCredential, for a plain request and for
+// upgrades, if the API server refuses edge's own credential.
 func TestReasonOwnCredential(t *testing.T) {
 	g := &guarded{behind: echoBody}
 	w, own, _ := tokenWorld(t, g)

@@ -302,8 +302,8 @@ func TestRefusalIsNotRemembered(t *testing.T) {
 
 // TestStrandedNamesBoth checks the explanation for a client that may have requested the stream over
 // WebSocket before, at another replica of edge. The explanation must mention that the WebSocket may
-// have been refused, and the Audit-ID. For a client that certainly made no such request, it must
-// not.
+// have been refused, and the Audit-ID. For a kubectl that by its version uses only SPDY for such a
+// stream, the explanation must mention neither.
 func TestStrandedNamesBoth(t *testing.T) {
 	w := newWorld(t, kubelets(notRunning).start(t))
 	for _, test := range []struct {

@@ -64,8 +64,8 @@ func checkURLToken(u *url.URL) error {
 	return TokenInURL()
 }
 
-// TokenInURL returns the answer to a request with a token in its URL. Config.Identify uses it too,
-// because it knows the token of the request.
+// TokenInURL returns the answer to a request with a token in its URL. Functions for Config.Identify
+// return it too: they read the token from the header, and can find the same token in the URL.
 func TokenInURL() error {
 	return status.BadRequest(status.ReasonURLToken, "a token in a URL ends up in logs: send it in the Authorization header")
 }

@@ -6,7 +6,8 @@ import (
 )
 
 // sandboxing adds "Content-Security-Policy: sandbox" to answers from below a proxy subresource.
-// With this policy a browser gives the page no origin (Content Security Policy 3, section 6.3.2).
+// With this policy a browser gives the page an opaque origin, which differs from edge's origin
+// (Content Security Policy 3, section 6.3.2).
 // Such a page is written by the owner of a pod, but has edge's own host. Without the policy, a
 // script in the page could read everything that the visitor's certificate or cookie permits. It
 // could also write, as a page of edge's own origin. If an answer has several policies, a browser

@@ -29,8 +29,8 @@ func TestConnectionClose(t *testing.T) {
 	}
 }
 
-// TestUnaskedSwitch checks that edge opens no tunnel if the API server answers a plain request with
-// 101.
+// TestUnaskedSwitch checks an API server that answers a plain request with 101. edge must answer
+// 502, and must not relay later bytes of the client to that connection.
 func TestUnaskedSwitch(t *testing.T) {
 	for name, answer := range map[string]string{
 		"of nothing":   "HTTP/1.1 101 Switching Protocols\r\n\r\n",

@@ -27,9 +27,9 @@ func (w *brokenWriter) Write(b []byte) (int, error) {
 	return 0, w.err
 }
 
-// TestWatchLastBytes checks that the events which arrive together with the end of a broken
-// connection reach the client of a watch, and that the client notices the break. An API server
-// without HTTP/2 can cut a connection that way.
+// TestWatchLastBytes checks a watch that the API server answers over HTTP/1.1, and whose chunked
+// body breaks off or becomes malformed right after an event. The client must receive that event and
+// then an error.
 func TestWatchLastBytes(t *testing.T) {
 	for name, tail := range map[string]string{
 		"malformed chunk": "3\r\nabcxyz\r\n", "incomplete chunk": "64\r\nhalf a line", "malformed length": "zz\r\n",

@@ -26,8 +26,8 @@ type rawConn struct {
 	br *bufio.Reader
 }
 
-// dialRaw connects to a server with HTTP/1.1. The deadline for all its reads and writes is patience
-// from now.
+// dialRaw connects to a server with HTTP/1.1. The deadline of all reads and writes on the
+// connection is the constant patience after the dial.
 func dialRaw(t testing.TB, s *httptest.Server) *rawConn {
 	t.Helper()
 	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), tlsFor(s, "http/1.1"))
@@ -127,8 +127,8 @@ func open(t testing.TB, f *moby.Framer, types ...string) {
 	}
 }
 
-// webSocket returns a WebSocket client of the gorilla library. It behaves like the Python client:
-// it sends no pings and whole messages.
+// webSocket returns a WebSocket client of the gorilla library. Like the Python client, it sends no
+// pings, and does not fragment messages of up to 4 KiB.
 func (w *world) webSocket(t testing.TB, path string, protocols ...string) *websocket.Conn {
 	t.Helper()
 	d := websocket.Dialer{TLSClientConfig: tlsFor(w.edge), Subprotocols: protocols, HandshakeTimeout: patience}

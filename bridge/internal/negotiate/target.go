@@ -20,7 +20,7 @@ import (
 // If the request goes through a proxy subresource, edge does not parse the stream. The Verb is then
 // the one in the kubelet's path: exec, attach, portForward or run.
 type Target struct {
-	Verb      string // exec, attach or portforward; that of the kubelet's path if Proxied is set
+	Verb      string // exec, attach or portforward; if Proxied is set: exec, attach, portForward or run
 	Namespace string
 	Pod       string
 
@@ -189,7 +189,7 @@ func streamSet(q url.Values) streams.Set {
 
 // IsEndless reports whether the answer to r may have no end, as that of a watch or a followed log,
 // on any path. Such answers get a narrow HTTP/2 receive window. IsEndless may also report true for
-// other requests; their answers are then no faster than a watch.
+// requests whose answer does end: because of the narrow window, such an answer arrives more slowly.
 func IsEndless(r *http.Request) bool {
 	path, raw := r.URL.Path, r.URL.RawQuery
 	// Paths of watches: /api/v1/watch/..., /apis/GROUP/VERSION/watch/...

@@ -119,8 +119,8 @@ func FuzzProxiedTarget(f *testing.F) {
 	})
 }
 
-// TestAttributes checks that edge's review for a pod's stream has the attributes that the API
-// server checks for a POST to the same path.
+// TestAttributes checks that edge's access review for a pod's stream has the attributes that the
+// API server checks for a POST to the same path.
 func TestAttributes(t *testing.T) {
 	factory := request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
 	for _, path := range []string{

@@ -17,11 +17,13 @@ const (
 	// ReasonCredential: 401, the credential is missing or not accepted; 429, 500 or 503, edge could
 	// not check it.
 	ReasonCredential Reason = "credential"
-	// ReasonIdentity: 403, a name, group or extra must not or cannot go upstream.
+	// ReasonIdentity: 403, the client has no user name; or its user name, a group or an extra value
+	// must not go upstream (for example a reserved system identity), or cannot be sent in a header.
 	ReasonIdentity Reason = "identity"
 	// ReasonImpersonation: 400 or 403, about the identity that the request asks to impersonate.
 	ReasonImpersonation Reason = "impersonation"
-	// ReasonReview: 403, an access review denied the request; 429, 500 or 503, it had no answer.
+	// ReasonReview: 403, an access review denied the request; 429, 500 or 503, the access review
+	// got no answer; 400, the access review cannot be sent.
 	ReasonReview Reason = "review"
 	// ReasonOrigin: 403 for a WebSocket or a write, 401 for a preflight. The origin of the web page
 	// that sent it is not allowed.
@@ -37,11 +39,12 @@ const (
 	ReasonURLToken Reason = "url_token"
 	// ReasonBody: 400, the client did not send the whole body, or violated HTTP in it.
 	ReasonBody Reason = "body"
-	// ReasonDialect: 400 or 403, an upgrade to a protocol that edge does not support there.
+	// ReasonDialect: 400 or 403, the upgrade request is invalid, or names a protocol that edge does
+	// not support on the request's path.
 	ReasonDialect Reason = "dialect"
 	// ReasonUpgradeRequired: a request for an exec, attach or port-forward has no Upgrade header.
-	// The answer is a 400, or, if edge has recently refused or passed on the refusal of the
-	// client's WebSocket for it, that refusal again.
+	// The answer is a 400. But if edge or the API server has refused the client's WebSocket for the
+	// same stream in the last seconds, the answer is that refusal again.
 	ReasonUpgradeRequired Reason = "upgrade_required"
 
 	// The following Reasons are about edge itself.

@@ -62,8 +62,9 @@ type BoundedWrite struct {
 	HTTP1      bool
 }
 
-// BoundWrites sets a deadline for the write of a refusal, and releases the memory of the request
-// for that time. read is true if the body of r has been read to its end.
+// BoundWrites sets a deadline for the write of a refusal. It also clears the header and the URL of
+// r, so that they use no memory while the client does not read the refusal. read is true if the
+// body of r has been read to its end.
 func BoundWrites(w http.ResponseWriter, r *http.Request, read bool) BoundedWrite {
 	u := BoundedWrite{http.NewResponseController(w), r.ProtoMajor == 1}
 	switch {
@@ -131,9 +132,9 @@ func DiscardBody(w http.ResponseWriter, r *http.Request) bool {
 	}
 	_, err := io.CopyN(io.Discard, body, maxDiscarded+1)
 	at.SetReadDeadline(time.Time{})
-	// If the deadline has passed, DiscardBody must return false: at the body's end net/http begins
-	// to read the connection for the next request, and the expired deadline would have canceled the
-	// contexts of all later requests. The end of a body is io.EOF itself: an error that wraps
-	// io.EOF means that the body broke off.
+	// If the deadline has passed, return false, so that the connection is closed. At the body's
+	// end, net/http has begun to read the connection for the next request. If the expired deadline
+	// made that read fail, net/http cancels the contexts of all later requests on the connection.
+	// Compare with ==: an error that only wraps io.EOF means that the body broke off.
 	return err == io.EOF && time.Now().Before(deadline)
 }
