@@ -219,8 +219,8 @@ func TestPassedSPDYNot101(t *testing.T) {
 	} {
 		behind := make(chan string, 1)
 		w := newWorld(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// After a refusal, edge parses the bytes in smuggled as the client's next request. It must
-			// send that request upstream with jane's identity, not with the Impersonate-User in it.
+			// After a refusal, edge parses the bytes in smuggled as the client's next request. It
+			// must send that request upstream with jane's identity, without its Impersonate-User.
 			if r.URL.Path == "/api/v1/secrets" {
 				if user := r.Header.Get("Impersonate-User"); user != jane.Name {
 					t.Errorf("%s: a request from %q", name, user)
