@@ -17,9 +17,9 @@ func burstLeg(t *testing.T) (*Leg, *writes) {
 	return New(c, nil, nil), w
 }
 
-// TestBurst checks when bytes leave that a relay loop writes: at the latest when the loop flushes
-// the leg, and before anything that another goroutine writes. A small write is held only after a
-// large one.
+// TestBurst checks when the bytes leave that a relay loop writes to a leg: at the latest when the
+// loop flushes the leg, and before the bytes that another goroutine writes later. A small write is
+// kept back only after a large one.
 func TestBurst(t *testing.T) {
 	l, w := burstLeg(t)
 	say := func(to streams.Writer, what byte, size int) {

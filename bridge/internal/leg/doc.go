@@ -7,8 +7,8 @@
 //	writebuffer.go           the buffer below TLS that collects these writes
 //	pollconn*.go             a TCP connection that can be read without waiting; Listener
 //	moderate.go              delays reads of many small segments, like interrupt moderation
-//	idle.go, idletimer.go    an idle leg waits without a stack, also after it was busy
-//	interrupt.go             ends a waiting Read so that the leg can wait without a stack
+//	idle.go, idletimer.go    how an idle leg waits without a goroutine's stack
+//	interrupt.go             ends a waiting Read so that its goroutine's stack is freed
 //	idlepoller_*.go          one goroutine that waits for all idle legs
 //	replayed.go              a connection from which some bytes were read already
 //	wouldblock.go            the error that crypto/tls treats as a pause

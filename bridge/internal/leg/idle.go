@@ -4,7 +4,7 @@ import "time"
 
 const (
 	longWait       = time.Second
-	manyShortWaits = 8 // after so many short waits in a row, a leg expects bytes soon
+	manyShortWaits = 8 // after this number of short waits in a row, a leg expects bytes soon
 	// idleTime is the minimum time without bytes after which edge interrupts the waiting Read of a
 	// busy leg. The maximum is twice idleTime.
 	idleTime = longWait
@@ -40,7 +40,7 @@ func (l *Leg) AwaitReadable() {
 // wake when Read would return bytes, the end or an error. The function wake must call Unpark first.
 // If Park returns false, wake is never called.
 func (l *Leg) Park(p *IdlePoller, wake func()) bool {
-	l.beginWait() // first, because the function wake may run before park returns
+	l.beginWait() // call it before park, because the function wake may run before park returns
 	if l.pollable.park(p, wake) {
 		return true
 	}

@@ -17,8 +17,8 @@ const maxEvents = 128
 
 // IdlePoller waits until bytes arrive on the connection of an idle session. One goroutine does this
 // for all idle sessions of a handler. A waiting goroutine for each connection would need a stack of
-// 2 KiB, or of 4 to 8 KiB if Go has found that stacks are deep and starts new goroutines with
-// larger ones.
+// 2 KiB. If many goroutines of the process use deep stacks, the Go runtime starts even new
+// goroutines with stacks of 4 to 8 KiB.
 //
 // An IdlePoller has an epoll instance of its own, which contains the connections. The goroutine
 // waits for events of that instance as it would wait for a socket: the Go runtime watches the
@@ -27,7 +27,7 @@ const maxEvents = 128
 type IdlePoller struct {
 	mu     sync.Mutex
 	epoll  *os.File
-	raw    syscall.RawConn // the field epoll, with a Read that waits for its events
+	raw    syscall.RawConn // gives access to the file epoll; raw.Read waits for its events
 	parked map[uint64]*parkState
 	// last is the newest key in the map of the field parked. File descriptors are not used as keys,
 	// because the kernel reuses their numbers.

@@ -17,7 +17,7 @@ type idleTimer struct {
 
 	mu     sync.Mutex
 	timer  *time.Timer // nil: the leg was never busy
-	read   int64       // number of bytes that the leg had read when the timer last fired
+	read   int64       // bytes that the leg had read when the timer was started or last fired
 	closed bool
 }
 

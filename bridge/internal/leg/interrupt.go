@@ -18,7 +18,7 @@ type interrupts struct {
 
 	mu          sync.Mutex
 	deadline    time.Time
-	interrupted bool // the connection's read deadline is longAgo, not the field deadline
+	interrupted bool // true: the connection's read deadline is longAgo instead of the field deadline
 }
 
 // longAgo is a deadline that is always in the past.

@@ -35,15 +35,17 @@ type Leg struct {
 	mu sync.Mutex // held while a frame or a reply is written to the connection
 	// lastWritten is set by WriteLast: later writes are dropped. Guarded by mu.
 	lastWritten bool
-	// holding is true while the leg's writeBuffer keeps bytes back. Changed under mu.
+	// holding is true while the leg's writeBuffer keeps bytes back. It is changed only by a
+	// goroutine that holds mu.
 	holding  atomic.Bool
 	midFrame bool // true: the last write ended inside a frame, see WritePart
 
 	state   sync.Mutex // guards the fields from pong to closed; never held during I/O
 	pong    []byte     // the encoded pong to send; a newer pong replaces it
 	replies []byte     // encoded replies to send, at most maxReplies+extraReplies bytes
-	// extraReplies is added to maxReplies, in bytes, for replies whose number other code limits. It
-	// is set before the leg is used.
+	// extraReplies is the number of bytes of replies that may wait in addition to maxReplies. It
+	// makes room for replies whose number the protocol limits, such as one reset for each stream.
+	// It is set before the leg is used.
 	extraReplies int
 	spare        []byte // second buffer for replies, used while the field replies is written
 	// writing is true while a goroutine of the leg is about to write the replies that wait.
@@ -64,7 +66,7 @@ type Leg struct {
 	idle idleTimer
 	// waitingSince is when the leg's reader began to wait outside Read, see beginWait.
 	waitingSince time.Time
-	reading      atomic.Bool // the leg's reader waits for bytes, or an IdlePoller does for it
+	reading      atomic.Bool // true: the leg's reader waits for bytes, or an IdlePoller waits for it
 	in, out      atomic.Int64
 
 	lastRead     int64 // number of bytes read up to the last call of Silent
@@ -132,8 +134,9 @@ func (l *Leg) IsReading() bool { return l.reading.Load() }
 func (l *Leg) BytesRead() int64    { return l.in.Load() }
 func (l *Leg) BytesWritten() int64 { return l.out.Load() }
 
-// AllowReplies raises the limit of the replies that wait to be sent by the given number of bytes,
-// for replies whose number other code limits. Call it before the leg is used.
+// AllowReplies raises the limit of the replies that wait to be sent by the given number of bytes.
+// It makes room for replies whose number the protocol limits, such as one reset for each stream.
+// Call it before the leg is used.
 func (l *Leg) AllowReplies(bytes int) { l.extraReplies = bytes }
 
 // CloseWrite half-closes the connection: the peer reads the end of the data.

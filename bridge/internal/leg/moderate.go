@@ -17,7 +17,7 @@ type readModerator struct {
 
 const (
 	shortWait  = time.Millisecond
-	manyShort  = 16                     // after so many short waits for bytes in a row, reads are delayed
+	manyShort  = 16                     // after so many short waits for bytes, reads are delayed
 	moderation = 200 * time.Microsecond // delay of a read; the kernel may extend it to 1 ms
 )
 

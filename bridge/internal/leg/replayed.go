@@ -5,8 +5,8 @@ import (
 	"net"
 )
 
-// Replayed is a connection whose first Reads return bytes that an earlier reader took from it, such
-// as an HTTP reader that read more than the 101.
+// Replayed is a connection whose first Reads return bytes that an earlier reader took from it. Such
+// a reader is an HTTP client that parsed the 101 response and has also read some bytes behind it.
 type Replayed struct {
 	net.Conn
 	read io.Reader

@@ -54,9 +54,9 @@ func (l *Leg) write(b []byte) error {
 	return err
 }
 
-// writesAtOnce reports whether a write of n bytes should skip the writeBuffer: the bytes fit in one
-// or two TLS records, and no bytes are kept back that could leave together with them. The caller
-// holds l.mu.
+// writesAtOnce reports whether a write of n bytes should skip the writeBuffer: the bytes fit in few
+// TLS records, and no bytes are kept back that could leave together with them. The caller holds
+// l.mu.
 func (l *Leg) writesAtOnce(n int) bool {
 	if l.pollable == nil {
 		return true
@@ -165,7 +165,8 @@ func (l *Leg) Keepalive() {
 	}
 	l.state.Lock()
 	defer l.state.Unlock()
-	if len(l.replies) < maxReplies/2 { // a peer that does not read needs no more pings
+	// If more replies wait, the peer does not read, and gets no more pings.
+	if len(l.replies) < maxReplies/2 {
 		l.replies = l.appendKeepalive(l.replies, !l.reading.Load())
 		l.startWriter()
 	}
@@ -185,8 +186,8 @@ func (l *Leg) Probe() error {
 }
 
 // startWriter starts a goroutine that writes the waiting replies, unless such a goroutine is about
-// to write. The goroutine is short-lived, and each leg has at most one. Because of it, no reader
-// ever waits for a write. The caller holds l.state.
+// to write. The goroutine is short-lived, and each leg has at most one. A relay loop that queues a
+// reply, such as a pong, therefore never waits for a write. The caller holds l.state.
 func (l *Leg) startWriter() {
 	if l.writing || l.closed {
 		return

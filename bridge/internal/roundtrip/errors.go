@@ -25,7 +25,7 @@ var (
 var (
 	errClosed       = errors.New("upstream: the transport is closed")
 	errFull         = fmt.Errorf("%w: too many connections", ErrNothingDone)
-	errProxyRefused = errors.New("CONNECT was refused with status")
+	errProxyRefused = errors.New("the proxy refused CONNECT with status")
 )
 
 // A BodyError means that reading the client's request body failed: the body ended early or was

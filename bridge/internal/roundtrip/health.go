@@ -31,10 +31,10 @@ type health struct {
 	slow func() // called when a PING has had no answer for the duration pongLate
 
 	waiting atomic.Int32 // number of requests that wait for the header of their answer
-	since   atomic.Int64 // when the first request after the last read began; ns since link.born
+	since   atomic.Int64 // begin of the first request since the last read; ns since link.born
 	ponged  atomic.Int64 // when the newest PONG arrived; ns since link.born
 	silent  atomic.Bool  // true: the connection was closed because the peer was silent
-	soon    atomic.Bool  // true: the timer fires within the duration tick, as a request waits
+	soon    atomic.Bool  // true: a request waits, and the timer fires soon because of it
 
 	mu    sync.Mutex
 	timer *time.Timer // calls the method look
@@ -113,7 +113,8 @@ func (h *health) look() {
 // (link.born).
 func (h *health) due(waits bool, read int64) time.Duration {
 	since := h.since.Load()
-	hasPonged := since <= read && read == h.ponged.Load() // the last bytes read were a PONG
+	// true: the last bytes read were a PONG, and no request has begun since
+	hasPonged := since <= read && read == h.ponged.Load()
 	if waits && !hasPonged {
 		return time.Duration(max(since, read)) + answerWait
 	}
@@ -124,7 +125,8 @@ func (h *health) ask(now time.Duration, read int64) {
 	h.asked, h.at, h.read = true, now, read
 	h.timer.Reset(pongLate)
 	go func() {
-		// The write of the PING blocks if the peer does not read. h.timer runs all the same.
+		// This goroutine waits if the peer does not read, because then the write of the PING
+		// blocks. h.timer fires nevertheless, and closes the connection.
 		ctx, cancel := context.WithTimeout(context.Background(), pongLost)
 		defer cancel()
 		if h.ping(ctx) == nil {
@@ -158,9 +160,9 @@ func (h *health) late(silence time.Duration) {
 // server share a Doubt, because usually not one connection fails but the network path of all.
 //
 // When a PING is late on one connection, the connections that were silent for as long get no new
-// requests until a byte arrives on them. Otherwise a request would wait for one dead connection
-// after the other. A request that needs an access review first would wait for a dead connection
-// each time. The zero value is ready to use.
+// requests until a byte arrives on them. Otherwise a request could wait for several dead
+// connections, one after the other: first for the connection of its access review, and then for its
+// own. The zero value is ready to use.
 type Doubt struct{ at atomic.Int64 } // when a PING was last late, in Unix ns; 0: never
 
 func (d *Doubt) late() { d.at.Store(time.Now().UnixNano()) }

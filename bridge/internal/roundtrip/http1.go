@@ -68,9 +68,9 @@ func (c *countedConn) count() int64 {
 	return c.written
 }
 
-// seal forbids further writes. It reports whether nothing was written since the method count
-// returned the number that is now passed in the parameter before. During a write, seal returns
-// false and does not forbid anything.
+// seal finds out whether a request was not sent. The parameter before is the result of the method
+// count before the request. seal forbids further writes and reports whether nothing was written
+// since then. While another goroutine is writing, seal returns false and does not forbid anything.
 func (c *countedConn) seal(before int64) bool {
 	if !c.mu.TryLock() { // another goroutine is writing to the connection now
 		return false
@@ -160,7 +160,8 @@ func (p *singles) take() *http1Conn {
 		h := p.idle[len(p.idle)-1]
 		p.unlistLocked(h)
 		p.mu.Unlock()
-		if h.cc.Reserve() == nil { // else h is closed, or is in use and becomes idle later
+		// On an error, h is closed, or is still in use and returns to the idle list later.
+		if h.cc.Reserve() == nil {
 			return h
 		}
 	}

@@ -39,7 +39,7 @@ type link struct {
 	settle  sync.Once
 	opened  atomic.Uint32 // the newest stream whose HEADERS were written
 	out     frames
-	claimed uint32 // newest stream that belongs to an attempt; under x/net's write lock
+	claimed uint32 // newest stream that belongs to an attempt; guarded by x/net's write lock
 }
 
 type writeResult struct {
@@ -115,7 +115,8 @@ func (l *link) Write(b []byte) (int, error) {
 	n, err := result.n, result.err
 	for rest := b[:n]; l.out.next(&rest); {
 		switch {
-		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load(): // HEADERS of an older stream are a trailer
+		case l.out.kind == http2.FrameHeaders && l.out.stream > l.opened.Load():
+			// HEADERS with the number of an older stream are a trailer.
 			l.opened.Store(l.out.stream)
 		case l.out.kind == http2.FrameSettings && l.out.flags.Has(http2.FlagSettingsAck):
 			l.settle.Do(func() { close(l.settled) })

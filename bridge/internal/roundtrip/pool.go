@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// mostConnections limits the connections of one Transport, including those that only finish
-	// their requests. Without HTTP/2 each request has its own connection. The process often has
-	// fewer file descriptors than this. Above the limit, a request fails with ErrNothingDone.
+	// mostConnections limits the connections of one Transport, including those that get no new
+	// requests and only finish their current ones. Without HTTP/2 each request has its own
+	// connection. The process often has fewer file descriptors than this. Above the limit, a
+	// request fails with ErrNothingDone.
 	mostConnections = 1 << 15
 	// mostWaiters limits the requests that wait for one new connection; for one more request edge
 	// opens another connection. 100 is the number of streams that x/net allows before the peer's
@@ -102,7 +103,8 @@ func (p *pool) await(ctx context.Context, d *pendingConn) (sender, error) {
 	return nil, nil
 }
 
-// place reserves a request on an open connection. It returns nil if no connection has capacity.
+// place returns an open connection on which it has reserved capacity for one request. It returns
+// nil if no connection has capacity.
 func (p *pool) place() *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,8 +134,9 @@ func (c *conn) isOpen() bool {
 	return first
 }
 
-// reserve returns an open connection with a reserved request, or else a pendingConn to wait for. It
-// returns nil for both if the API server or a load balancer before it does not offer HTTP/2.
+// reserve returns an open connection on which it has reserved capacity for one request, or else a
+// pendingConn to wait for. It returns nil for both if the API server or a load balancer before it
+// does not offer HTTP/2.
 func (p *pool) reserve() (*conn, *pendingConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,8 +158,8 @@ func (p *pool) reserve() (*conn, *pendingConn, error) {
 	return nil, d, nil
 }
 
-// make opens the connection d, on a goroutine of its own. It continues when all waiting requests
-// have ended, because later requests can use the connection.
+// make opens the connection d, on a goroutine of its own. It does not stop when the requests that
+// wait for d have ended, because later requests can use the connection.
 func (p *pool) make(d *pendingConn) {
 	c, h, err := p.open()
 	if h != nil {
@@ -241,7 +244,7 @@ type conn struct {
 	link *link
 	cc   *http2.ClientConn
 	health
-	early bool // true: a request was sent before the peer's SETTINGS; under pool.mu
+	early bool // true: a request was sent before the peer's SETTINGS arrived; guarded by pool.mu
 }
 
 func (p *pool) adopt(t *tls.Conn) (*conn, error) {
@@ -304,7 +307,7 @@ func (p *pool) closeIdle() {
 type attempt struct {
 	trace  httptrace.ClientTrace
 	link   *link
-	stream atomic.Uint32 // 0: no byte of the request was written
+	stream atomic.Uint32 // id of the request's stream; 0: no byte of the request was written
 }
 
 // wrote is x/net's callback WroteHeaders: the request's HEADERS were written, or writing them

@@ -173,7 +173,7 @@ func (s *settingsReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestProxies checks the way to the API server through HTTP proxies with and without TLS and a
+// TestProxies checks connections to the API server through HTTP proxies with and without TLS and a
 // password, with HTTP/1.1 and HTTP/2 to the API server.
 func TestProxies(t *testing.T) {
 	for _, secure := range []bool{false, true} {

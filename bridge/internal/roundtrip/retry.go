@@ -11,8 +11,8 @@ import (
 
 const (
 	// mostTries limits the attempts to send a request that the API server certainly did not
-	// process. All of them together take about 14 s. Where connections are closed after a few
-	// requests, many concurrent requests may fail repeatedly.
+	// process. All of them together take about 14 s. So many are allowed because a server may close
+	// each connection after a few requests: many concurrent requests then fail several times.
 	mostTries = 32
 	// mostLosses limits how often the connection of a read-only request may break before the
 	// request fails.
@@ -21,7 +21,8 @@ const (
 	// as long, up to longestPause, plus up to 10 percent.
 	firstPause   = 50 * time.Millisecond
 	longestPause = 500 * time.Millisecond
-	// dialPatience is how long, after a request began, edge tries to connect again after a failure.
+	// dialPatience is the time since the begin of a request after which edge no longer repeats a
+	// failed attempt to connect for that request.
 	dialPatience = 3 * time.Second
 )
 

@@ -72,7 +72,8 @@ func TestDeadConnection(t *testing.T) {
 			}
 			flight <- err
 		}()
-		time.Sleep(3*time.Second + 300*time.Millisecond) // 3 s, and one interval of the health check (250 ms)
+		// The PING is late after 3 s. The health check notices that within 250 ms.
+		time.Sleep(3*time.Second + 300*time.Millisecond)
 		read(must(tr.RoundTrip(get("/"))))
 		within(t, began, 0, 4*time.Second)
 		if err := <-flight; err != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxAnswerHeader = 10 << 20         // bytes of an answer's header: the limit of client-go
+	maxAnswerHeader = 10 << 20         // maximum bytes of an answer's header, as in client-go
 	idleTime        = 90 * time.Second // a connection without requests is closed after this time
 	continueTime    = time.Second      // how long a body with Expect: 100-continue waits for a 100
 )
@@ -107,7 +107,7 @@ func (t *Transport) newPool(window int) (*pool, error) {
 		HTTP2:                  &http.HTTP2Config{MaxReceiveBufferPerStream: window},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("upstream: HTTP/2: %w", err)
+		return nil, fmt.Errorf("upstream: cannot set up HTTP/2: %w", err)
 	}
 	return &pool{t: t, h2: h2}, nil
 }

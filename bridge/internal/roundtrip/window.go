@@ -10,11 +10,11 @@ const (
 	// narrowWindow is the usual HTTP/2 receive window of an answer: the memory, in bytes, that edge
 	// may use for the answer while the client does not read. Any number of answers may have it.
 	narrowWindow = 256 << 10
-	// wideWindow is the HTTP/2 receive window, in bytes, of an answer that has an end: 40 MB/s at a
-	// round-trip time of 100 ms.
+	// wideWindow is the HTTP/2 receive window, in bytes, of an answer that has an end (unlike a
+	// watch). It permits 40 MB/s at a round-trip time of 100 ms.
 	wideWindow = 4 << 20
-	// wideWindows limits the memory of all wide windows together, in bytes. If it is in use,
-	// further answers get narrow windows.
+	// wideWindows limits the memory of all wide windows together, in bytes. While all of this memory
+	// is in use, further answers get narrow windows.
 	wideWindows = 256 << 20
 )
 

@@ -132,7 +132,7 @@ func (p codecs) execClient(e *execSession, r *streams.Reader) (greet func() erro
 	set := p.Streams
 	switch p.Subprotocol {
 	case remotecommand.StreamProtocolV1Name, remotecommand.StreamProtocolV2Name:
-		set.Terminal = false // terminal sizes exist since v3
+		set.Terminal = false // protocol v1 and v2 have no stream for terminal sizes
 	}
 	src := spdy.NewExecServerSource(r, e.down, set)
 	e.input.src, e.output.sink = src, spdy.NewExecServerSink(e.down.Coalesced(), src)
@@ -243,8 +243,8 @@ func (p codecs) relayOpaque(s *session) {
 	toClient.close()
 }
 
-// relayPassed relays a WebSocket that edge does not parse. Unlike relayOpaque, it sends keepalives
-// between the frames.
+// relayPassed relays a WebSocket that edge does not parse. It finds the borders of the WebSocket's
+// frames, so that edge can send keepalives between the frames.
 func (p codecs) relayPassed(s *session) {
 	fromClient, toClient := &unreadSource{rawSource: rawSource{r: s.down}}, &unreadSource{rawSource: rawSource{r: s.up}}
 	fromClient.passage.Own, toClient.passage.Own = p.unread.down.own, p.unread.up.own

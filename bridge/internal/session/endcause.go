@@ -46,8 +46,8 @@ func causeOf(err error) Cause {
 	return CauseInternal
 }
 
-// isLost reports whether cause means that upstream ended and the outcome of the stream is not
-// known.
+// isLost reports whether err, the cause of a session's end, means that upstream ended and the
+// outcome of the stream is not known.
 func isLost(err error) bool {
 	switch causeOf(err) {
 	case CauseNoStatus, CauseBadStatus, CauseUpstreamSilent, CauseUpstreamLost:

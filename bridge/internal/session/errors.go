@@ -19,8 +19,8 @@ func (e *endError) Cause() Cause  { return e.cause }
 var (
 	errCompleted  error = &endError{CauseCompleted, "completed"}
 	errClientGone error = &endError{CauseClientGone, "client disconnected"}
-	// errClientGoaway means that the client sent a GOAWAY. Later frames of that client have no
-	// meaning, but the client may wait for the end.
+	// errClientGoaway means that the client sent a GOAWAY. edge drops later frames of that client,
+	// and then waits until the client closes the connection.
 	errClientGoaway error = &endError{CauseClientClosed, "client sent GOAWAY"}
 	errNotOpened    error = &endError{CauseClientNotOpened, "client did not open its streams in time"}
 	errNoStatus     error = &endError{CauseNoStatus, "the API server ended the session without a Status"}

@@ -39,8 +39,8 @@ type execClient struct {
 	// then means success.
 	plainStatus bool
 	// reword is true if upstream's Status comes from a container runtime, although the client uses
-	// a dialect that only API servers and edge support. An API server would have changed the
-	// message of that Status.
+	// a dialect that only API servers and edge support. edge then changes the message of the
+	// Status, as an API server would.
 	reword bool
 	// closeCodes is true for WebSocket: a Close ends the session, and its code can report a
 	// protocol violation.

@@ -43,9 +43,10 @@ func (e *execSession) endInput(err error, closed bool) {
 	}
 }
 
-// isStillReading reports whether the deadline for the client's end has passed while the client was
-// still reading its final Status. edge then keeps the connection open: after a close, the kernel
-// would answer any byte of the client, such as a ping, with a reset that drops the rest.
+// isStillReading reports whether err is a read timeout, and the client has not acknowledged all
+// bytes of the final Status but has time left for them. edge then keeps the connection open. If
+// edge closed it, the kernel would answer any byte of the client, such as a ping, with a reset, and
+// the client would lose the rest of the Status.
 func (e *execSession) isStillReading(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout() && e.down.Unsent() > 0 && time.Now().UnixNano() < e.readDeadline.Load()

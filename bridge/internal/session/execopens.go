@@ -2,9 +2,10 @@ package session
 
 import "time"
 
-// awaitStreams waits until the SPDY client has opened all its streams, and returns false if it has
-// not in time. client-go does not read a Status before all streams are accepted, so a shutdown also
-// waits for them.
+// awaitStreams waits until the SPDY client has opened all its streams. It returns false if the
+// client has not done so in time, or when the session ends. If edge itself ends the session (a
+// shutdown), awaitStreams still waits up to Linger, because client-go does not read a Status before
+// all its streams are accepted.
 func (e *execSession) awaitStreams() bool {
 	late := time.NewTimer(e.Times.Open)
 	defer late.Stop()
@@ -41,10 +42,10 @@ func (e *execSession) hasAllStreams() bool {
 const openTime = 5 * time.Second
 
 // awaitAccepted waits until upstream has accepted the streams, so that the session does not end
-// earlier. The container runtime sends the accepts from a queue. If the connection is closed before
-// they are sent, github.com/moby/spdystream waits for them forever, in the first write of the
-// container's output. An attach that ended too early would then stop the container's output for all
-// clients.
+// earlier. The container runtime sends the accepts from a queue. If edge closes the connection
+// before they are sent, github.com/moby/spdystream, which the container runtime uses, waits for
+// them forever, in the first write of the container's output. An attach that ended too early would
+// then stop the container's output for all clients.
 func (e *execSession) awaitAccepted() {
 	late := time.NewTimer(time.Until(e.acceptedBy()))
 	defer late.Stop()
@@ -63,8 +64,9 @@ func (e *execSession) acceptedBy() time.Time {
 	return time.Now().Add(e.Linger)
 }
 
-// readAccepts waits, on the output loop, until upstream has accepted the streams, for the reason
-// given at awaitAccepted. It is used if the client disconnects before the relay has begun.
+// readAccepts reads from upstream until upstream has accepted the streams. If edge closed the
+// connection earlier, the container runtime would wait for the accepts forever, see awaitAccepted.
+// readAccepts is used if the session ends before the client has opened its streams.
 func (e *execSession) readAccepts() {
 	e.up.Conn.SetReadDeadline(e.acceptedBy())
 	for {

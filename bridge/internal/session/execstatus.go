@@ -59,9 +59,9 @@ func plainStatus(status []byte) []byte {
 	return []byte(s.Message)
 }
 
-// apiWords returns a container runtime's Status with the message that an API server would have
-// given it when translating. Code, reason and exit code stay, even where the API server would
-// change the code to 500.
+// apiWords changes a container runtime's Status as an API server does when it translates WebSocket
+// to SPDY: for a non-zero exit code and for an internal error it sets the API server's message. It
+// does not change a Status with another code, which the API server would make a 500.
 func apiWords(said []byte) []byte {
 	var s metav1.Status
 	if json.Unmarshal(said, &s) != nil || s.Status != metav1.StatusFailure {

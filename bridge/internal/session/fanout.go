@@ -142,9 +142,9 @@ func (f *fanout) open(id uint32, o spdy.PortOpening) error {
 }
 
 // enqueue adds data of a connection to its queue. If the queue is full, edge stops reading from the
-// client for up to HoldBack, and then resets this connection only. A connection that is the only
-// one of the client holds up no other. Its data may wait without limit, as at the API server, for
-// example during a database import that waits for a lock.
+// client for up to HoldBack, and then resets this connection only. If the client has no other
+// connection, the data may wait without limit, as it may at the API server, for example during a
+// database import that waits for a lock.
 func (f *fanout) enqueue(c *forwardConn, b []byte) {
 	if c.queue.put(b) {
 		return
@@ -168,7 +168,8 @@ func (f *fanout) enqueue(c *forwardConn, b []byte) {
 			f.mu.Unlock()
 			f.reset(c)
 			if cut {
-				carrier.leg.Cut() // the read goroutine of this upstream session resets its connections
+				// forwardSession.read then fails, and resets all connections of this upstream session.
+				carrier.leg.Cut()
 			}
 			return
 		}
@@ -273,10 +274,10 @@ func (f *fanout) live() []*forwardSession {
 	return slices.Collect(maps.Keys(f.readers))
 }
 
-// stop ends the upstream sessions that are still open after the sentinel, the one that carries no
-// connection, has ended. If the client has disconnected, they were closed in order, and stop waits
-// for their end; otherwise stop cuts them. After stop, only the sentinel's loop writes to the
-// client.
+// stop runs after the sentinel, the upstream session that carries no connection, has ended. It ends
+// the other upstream sessions. If the client has disconnected, settle has already half-closed them,
+// and stop waits for their end; otherwise stop cuts them. After stop, only the sentinel's loop
+// writes to the client.
 func (f *fanout) stop() {
 	cause := f.cause()
 	closed := (*closedError)(nil)
@@ -311,7 +312,9 @@ func (f *fanout) stop() {
 // connection and has its own.
 func (f *fanout) keepalive() {
 	for _, l := range f.live() {
-		if l.leg.IsReading() { // send no keepalive while edge does not read, see session.keepalives
+		// Send no keepalive while edge does not read from this session: if upstream has already
+		// closed it, a keepalive would cause a reset, which drops upstream's last data.
+		if l.leg.IsReading() {
 			l.leg.Keepalive()
 		}
 	}

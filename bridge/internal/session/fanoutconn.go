@@ -52,7 +52,7 @@ func (c *forwardConn) add(id uint32, o spdy.PortOpening) bool {
 	if o.Error {
 		stream = &c.failure
 	} else {
-		c.port = o.Port // the port of the data stream counts, as in the container runtime
+		c.port = o.Port // ignore an error stream's port, as the container runtime does
 	}
 	if *stream != 0 {
 		return false
@@ -104,7 +104,8 @@ func (c *forwardConn) pump() {
 			return
 		}
 	}
-	carrier.leg.Cut() // the read goroutine of this upstream session resets its connections
+	// forwardSession.read then fails, and resets all connections of this upstream session.
+	carrier.leg.Cut()
 }
 
 // upData returns the upstream data stream. It is valid after forwardSession.open.
@@ -120,9 +121,9 @@ func (c *forwardConn) noteAccept() {
 	}
 }
 
-// awaitAccepted waits until upstream has accepted both streams. If a client resets a stream or
-// disconnects earlier, a container runtime never ends some goroutines. It returns false if the
-// connection ends first.
+// awaitAccepted waits until upstream has accepted both streams. If edge resets a stream or closes
+// the session before upstream has accepted it, some goroutines of the container runtime never end.
+// awaitAccepted returns false if the connection ends first.
 func (c *forwardConn) awaitAccepted() bool {
 	select {
 	case <-c.accepted:

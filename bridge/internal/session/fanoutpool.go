@@ -56,9 +56,9 @@ func (f *fanout) pick() (l *forwardSession, isNew bool) {
 	return slices.MinFunc(f.sessions, func(a, b *forwardSession) int { return a.load() - b.load() }), false
 }
 
-// load orders the upstream sessions of a port-forward: the session with the least load gets the
-// next connection. A session that does not read its data, or that may contain unread data, has a
-// much higher load. The caller holds fanout.mu.
+// load returns how busy an upstream session is: the session with the least load gets the next
+// connection. A session that does not read its data, or that may contain unread data of an ended
+// connection, has a much higher load. The caller holds fanout.mu.
 func (l *forwardSession) load() int {
 	n := l.users
 	if l.unclean {
@@ -79,8 +79,8 @@ func (f *fanout) remove(l *forwardSession) {
 
 // detach removes a connection from its upstream session. The caller holds fanout.mu. A session that
 // has carried a connection is not reused after its last connection has ended: the container
-// runtime's SPDY has five workers, unread bytes of a pod block one of them, and a new connection
-// might get that worker.
+// runtime's SPDY has five workers, bytes that the pod has not read block one of them, and a new
+// connection might get that worker.
 func (l *forwardSession) detach(c *forwardConn) {
 	if c.number >= 0 {
 		delete(l.conns, c.number)
@@ -117,8 +117,8 @@ func (l *forwardSession) stopIdle() {
 	}
 }
 
-// closeSoon closes an upstream session in order. Its read goroutine ends within Linger. The caller
-// holds fanout.mu.
+// closeSoon closes an upstream session gracefully: it half-closes the connection, and the session's
+// read goroutine ends within Linger. The caller holds fanout.mu.
 func (l *forwardSession) closeSoon() {
 	l.f.remove(l)
 	l.leg.Conn.SetDeadline(time.Now().Add(l.f.Times.Linger))

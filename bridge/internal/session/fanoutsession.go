@@ -18,9 +18,9 @@ import (
 type forwardSession struct {
 	f     *fanout
 	ready chan struct{} // closed when the dial has ended
-	err   error         // why the upstream session could not be opened; nil: it could
+	err   error         // why the upstream session could not be opened; nil: it was opened
 
-	// The fields from leg to tunnel are set when ready is closed.
+	// The fields from leg to tunnel are valid after ready is closed, if err is nil.
 	leg    *leg.Leg
 	reader *streams.Reader
 	down   direction  // direction from upstream to the client
@@ -28,7 +28,7 @@ type forwardSession struct {
 	table  spdy.Table
 
 	// writing guards the fields up to goawaySaid. It is held during writes. Code that cuts the
-	// session does not take it.
+	// session does not lock it, because the cut must end a blocked write.
 	writing    sync.Mutex
 	sink       *spdy.PortsSink
 	goawaySaid bool // true: the method sayGoaway was called
@@ -177,8 +177,8 @@ func (l *forwardSession) relayFrame(frame *streams.Frame) (forward bool, err err
 	return false, nil
 }
 
-// sayGoaway ends an upstream session's output in order: it flushes, sends the tunnel's Close frame,
-// and half-closes the connection.
+// sayGoaway ends an upstream session's output gracefully: it flushes, sends the tunnel's Close
+// frame if there is a tunnel, and half-closes the connection.
 func (l *forwardSession) sayGoaway() {
 	l.writing.Lock()
 	defer l.writing.Unlock()

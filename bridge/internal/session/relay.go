@@ -29,8 +29,9 @@ type direction struct {
 	frame streams.Frame
 }
 
-// beforeWait is called by the source's reader before the reader waits for bytes, if the direction's
-// loop can give up its goroutine.
+// beforeWait is called by the source's reader before the reader waits for bytes. It writes what is
+// kept back. It returns streams.ErrIdle if the loop should give up its goroutine instead of
+// waiting.
 func (d *direction) beforeWait() error {
 	d.flush()
 	if d.mayIdle && d.fromLeg.ExpectsIdle() && d.reader.Between() {
@@ -40,10 +41,11 @@ func (d *direction) beforeWait() error {
 }
 
 // run relays until the source ends, and returns the source's error. For each frame it first calls
-// the function see, which may keep the frame (false) or stop the loop (an error). If a write to the
-// sink fails, the loop continues and drops the frames. The loop that reads from the sink's
-// connection will report that failure. Also, a peer from which edge does not read could not send
-// its Close or GOAWAY.
+// the function see, which may keep the frame (false) or stop the loop (an error).
+//
+// If a write to the sink fails, run continues and drops the frames, because the source's peer may
+// still send a Close or GOAWAY. The other direction's loop, which reads from the sink's connection,
+// notices that this connection has failed.
 func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -57,7 +59,7 @@ func (d *direction) run(see func(*streams.Frame) (forward bool, err error)) (err
 			return err
 		}
 		if f.Kind == streams.Close {
-			d.flushLeg() // write it now, because the session may end with this frame
+			d.flushLeg() // write the earlier frames now, because the session may end with this Close
 		}
 		forward, err := see(f)
 		if err != nil {
@@ -80,7 +82,7 @@ func (d *direction) write(f streams.Frame) {
 }
 
 // flush writes the bytes that the sink and its connection keep back. The source's reader calls it
-// before it waits. It always returns nil.
+// before it waits. It always returns nil, and stores an error in the field writeErr.
 func (d *direction) flush() error {
 	if d.writeErr == nil {
 		d.writeErr = d.sink.Flush()

@@ -46,7 +46,9 @@ func TestLoopKeepsBack(t *testing.T) {
 		return streams.Frame{Kind: streams.Data, Stream: streams.Stream{Role: streams.Stdout}, Buf: make([]byte, streams.Headroom+size), Off: streams.Headroom}
 	}
 	const large, small = streams.MaxData, 1
-	// of32K and of1 are sizes on the wire: the channel byte, a server's frame header, and the data.
+	// of32K is the size on the wire of a frame with 32 KiB of data: the channel byte, the WebSocket
+	// header (4 bytes) and the data. of1 is the size without data of a frame with 1 byte of data:
+	// the channel byte and the WebSocket header (2 bytes).
 	const of32K, of1 = 1 + 4 + large, 1 + 2
 	l := leg.New(conn, nil, nil)
 	d := direction{sink: ws.NewExecServerSink(l.Coalesced(), ws.V5Channel), coalescing: l}

@@ -23,8 +23,8 @@ type Params struct {
 	AnswersPings bool // true: upstream counts as lost if it does not answer pings
 	Times        Times
 	Log          *slog.Logger
-	OnLost       func()        // called at the end if upstream was lost; may be nil
-	OnEnd        func(Summary) // called last; may be nil
+	OnLost       func()        // called after the session if upstream was lost; may be nil
+	OnEnd        func(Summary) // called after the session; may be nil
 }
 
 // Run starts an admitted session and returns. The session runs in its own goroutine, for which the

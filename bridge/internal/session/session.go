@@ -75,9 +75,9 @@ type session struct {
 	upstreams int
 
 	answersPings bool // true: upstream counts as lost if it does not answer pings
-	// onLost is called at the end if upstream was lost; may be nil.
+	// onLost is called after the session if upstream was lost; may be nil.
 	onLost func()
-	onEnd  func(Summary) // called last; may be nil
+	onEnd  func(Summary) // called after the session; may be nil
 
 	tick struct {
 		sync.Mutex
@@ -109,8 +109,8 @@ func (s *session) cause() error {
 	return s.end.cause
 }
 
-// clientLost ends a session whose client does not read any more. Without it, edge might never
-// notice: while upstream does not read stdin, edge does not read from the client.
+// clientLost ends a session whose client no longer reads. Without clientLost, edge might never
+// notice this: while upstream does not read stdin, edge does not read from the client.
 func (s *session) clientLost() {
 	if s.cause() == nil {
 		s.abort(errClientGone)

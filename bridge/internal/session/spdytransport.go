@@ -9,8 +9,8 @@ import (
 )
 
 // A spdyTransport carries the SPDY frames of a port-forward: directly on a connection, or in a
-// tunnel (SPDY inside WebSocket). Writes to out are collected and leave together, including the
-// tunnel's Close: see direction.
+// tunnel (SPDY inside WebSocket). The connection keeps back what is written to the field out, and
+// the tunnel's Close, until the relay loop flushes. So several frames leave in one write.
 type spdyTransport struct {
 	in      io.Reader
 	out     streams.Writer

@@ -29,7 +29,8 @@ type twoWayKind interface {
 	// frame of upstream.
 	fromClient(*streams.Frame) (forward bool, err error)
 	toClient(*streams.Frame) (forward bool, err error)
-	// isGoingAway reports whether the client has announced its end. Upstream may then end first.
+	// isGoingAway reports whether the client has announced its end by a GOAWAY. If upstream then
+	// ends before the client does, this is not an error.
 	isGoingAway() bool
 	// answersLate reports whether edge answers the client's Close only after upstream has read all
 	// data that the client sent before it.
@@ -126,7 +127,7 @@ func (t *twoWay) runFromClient() {
 	// Limit the time for writing edge's final frame.
 	t.up.Conn.SetWriteDeadline(time.Now().Add(t.Linger))
 	if t.fromClient.writeErr == nil && t.upTunnel != nil {
-		t.upTunnel.WriteClose(streams.CloseNormal) // the session's method finish releases the tunnel's memory
+		t.upTunnel.WriteClose(streams.CloseNormal) // ignore an error: the session ends anyway
 	}
 	t.fromClient.closeWrite(t.up)
 	if waits {
@@ -151,8 +152,8 @@ func (t *twoWay) runToClient() {
 	t.toClient.flush()
 	t.setLinger(t.down.Conn, t.up.Conn)
 	if t.toClient.writeErr == nil && t.clientClose != nil {
-		// Use WriteLast, because the other loop may be answering the client's Close at the same
-		// time.
+		// Use WriteLast, which drops a second Close: the loop that reads from the client may be
+		// answering the client's Close at the same time.
 		t.toClient.writeErr = t.down.WriteLast(ws.AppendClose(nil, t.closeCode(), ""))
 		breach := (*breachError)(nil) // after a protocol violation edge does not wait for the client's Close
 		if t.toClient.writeErr == nil && !errors.As(t.cause(), &breach) {

@@ -59,9 +59,9 @@ func (s *session) setLinger(from, to net.Conn) {
 	to.SetWriteDeadline(deadline)
 }
 
-// awaitClientEnd reads and drops the input of a client that violated its protocol, until the client
-// closes. If edge left these bytes unread, the close would become a reset, and the client could
-// lose edge's Close or Status.
+// awaitClientEnd reads and drops the input of a client that must send nothing more, until the
+// client closes. If edge left these bytes unread, closing the connection would send a TCP reset,
+// and the client could lose edge's Close or Status.
 func (s *session) awaitClientEnd() {
 	s.down.Conn.SetReadDeadline(time.Now().Add(s.Linger))
 	s.discardInput()

@@ -21,9 +21,9 @@ import (
 	"edge/impersonate"
 )
 
-// Cluster is one API server and how edge reaches it. It has two routes, which share no connection.
-// It also has the streaming configuration, and what edge has found out about the protocols that
-// work.
+// Cluster is one API server and how edge reaches it. It has two routes (pairs of transports), one
+// for each kind of credential; they share no connection. It also has the streaming configuration,
+// and what edge has found out about which protocols work.
 type Cluster struct {
 	base          *url.URL
 	Impersonating route // transports that send edge's own credential
@@ -74,7 +74,7 @@ func New(c Config) (*Cluster, error) {
 	}
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("bridge: API server address: %w", err)
+		return nil, fmt.Errorf("bridge: invalid API server address: %w", err)
 	}
 	if base.Scheme != "https" {
 		return nil, fmt.Errorf("bridge: API server address %q must begin with https://, because edge sends its credential there", base.Redacted())

@@ -23,7 +23,7 @@ const (
 	// late edge notices that a refused credential was fixed.
 	verdictAge = 5 * time.Second
 	// maxVerdicts limits how many verdicts (whether the API server accepts a credential) edge
-	// stores. It has one credential at a time and few transports.
+	// stores. A few are enough, because edge has one credential at a time and few transports.
 	maxVerdicts = 16
 	// questionTimeout is the timeout of one SelfSubjectReview. learnTimeout is the timeout of all
 	// steps after a 401: reviews and a new token.
@@ -52,7 +52,8 @@ type CredentialConfig struct {
 
 // A Credential is edge's own credential for the API server. It finds out whether a 401 is about
 // this credential, or comes from a kubelet or an aggregated API server. When the API server refuses
-// it, edge reads the file or runs the plugin again. It is safe for concurrent use.
+// the credential, edge reads its file or runs its plugin again. A Credential is safe for concurrent
+// use.
 type Credential struct {
 	config *rest.Config
 	files  transport.ResettableTokenSource // nil: the credential is not a token file
@@ -79,7 +80,7 @@ type refusal struct{ err error }
 type sender interface {
 	// ask checks with the API server whether a credential is valid: the one in the Authorization
 	// header that the parameter sent contains, or, if sent is "", edge's current credential. The
-	// result known is false if the API server did not answer.
+	// result known is false if the API server did not answer, or answered with a 5xx.
 	ask(ctx context.Context, sent string) (holds, known bool)
 	// generation returns how often retireConnections was called.
 	generation() uint32
@@ -122,7 +123,7 @@ func NewCredential(cfg CredentialConfig) (*Credential, error) {
 		// cannot be made to read the file now.
 		source := transport.NewCachedFileTokenSource(file)
 		if _, err := source.Token(); err != nil {
-			return nil, fmt.Errorf("bridge: API server credential: %w", err)
+			return nil, fmt.Errorf("bridge: cannot use the credential for the API server: %w", err)
 		}
 		c.files = source
 		c.config.BearerToken, c.config.BearerTokenFile = "", ""
@@ -132,13 +133,13 @@ func NewCredential(cfg CredentialConfig) (*Credential, error) {
 	return c, nil
 }
 
-// Config returns the API server's address with the credential. A transport that is made from it and
-// impersonates must be wrapped with Wrap: below Wrap, the code of a 401 is
-// unauthorizedByCredential.
+// Config returns the API server's address with the credential. If a transport that is made from it
+// sends requests that impersonate, wrap the transport with Wrap. Without Wrap, the code of a 401 is
+// unauthorizedByCredential, which only Wrap changes back to 401.
 func (c *Credential) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
 // Ready returns [ErrRefused] while the API server refuses the credential. The refusal ends when the
-// API server answers a request that was sent after the refusal began.
+// API server answers a request that was sent after the refusal began, with neither a 401 nor a 5xx.
 func (c *Credential) Ready() error {
 	if r := c.refused.Load(); r != nil {
 		return r.err
@@ -153,7 +154,7 @@ func (c *Credential) refuse() {
 }
 
 // accepted ends the refusal (see the type refusal) in the parameter since, because the API server
-// answered a request that was sent after that refusal began.
+// has accepted the credential of a request that was sent after that refusal began.
 func (c *Credential) accepted(since *refusal) {
 	if since != nil && c.refused.CompareAndSwap(since, nil) {
 		c.log.Info("the API server accepts edge's own credential again")
@@ -202,8 +203,9 @@ func (c *Credential) verdictOn(ctx context.Context, via sender, sent string, age
 
 // investigate checks a credential that was sent. If the API server refuses it, investigate gets a
 // new credential and checks that one. Every answer except 401 means that the credential is
-// accepted: an old API server may not support the review, or edge may lack permission for it.
-// Without an answer, known is false and the verdict is not stored.
+// accepted: an old API server may not support the review, or edge may lack permission for it. If
+// there is no answer, or a 5xx, the credential counts as accepted too, but known is false and the
+// verdict is not stored.
 func (c *Credential) investigate(via sender, sent string) (v verdict, known bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), learnTimeout) // not the ctx of a caller, because several callers wait for the verdict
 	defer cancel()

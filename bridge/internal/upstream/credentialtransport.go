@@ -28,7 +28,7 @@ import (
 func (c *Credential) Wrap(next http.RoundTripper, retire func()) (http.RoundTripper, error) {
 	base, _, err := rest.DefaultServerUrlFor(c.config)
 	if err != nil {
-		return nil, fmt.Errorf("bridge: API server address: %w", err)
+		return nil, fmt.Errorf("bridge: invalid API server address: %w", err)
 	}
 	return &credentialed{own: c, next: next, retire: retire, question: base.JoinPath(questionPath).String()}, nil
 }
@@ -94,7 +94,7 @@ func (t *credentialed) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !mayRepeat(req) {
 		return notRepeated(req, resp, err)
 	}
-	closeBody(resp) // first, because the transport may read the request's body until then
+	closeBody(resp) // before GetBody is called: until then the transport may read the request's body
 	again, bodyErr := repeated(req)
 	if bodyErr != nil {
 		return notRepeated(req, resp, err)
@@ -161,7 +161,7 @@ func closeBody(resp *http.Response) {
 	if resp == nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, maxQuestionAnswer) // lets the connection be used again
+	_, _ = io.CopyN(io.Discard, resp.Body, maxQuestionAnswer) // so that the connection can be used again
 	resp.Body.Close()
 	resp.Body = http.NoBody // the caller may still get resp, without its body
 }
@@ -216,9 +216,10 @@ var question = []byte(`{"apiVersion":"` + authenticationv1.SchemeGroupVersion.St
 
 const questionPath = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
-// ask sends a SelfSubjectReview with the parameter sent as the Authorization header, or, if it is
+// ask sends a SelfSubjectReview with the parameter sent as the Authorization header, or, if sent is
 // "", with edge's current credential. The result holds states whether the API server accepts the
-// credential. known is false if the API server did not answer.
+// credential. If the API server does not answer, or answers with a 5xx, holds is true and known is
+// false.
 func (t *credentialed) ask(ctx context.Context, sent string) (holds, known bool) {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()

@@ -17,7 +17,7 @@ const (
 	// after a failure.
 	retryVersionAfter = 10 * time.Second
 	versionWait       = 5 * time.Second
-	maxVersion        = 64 << 10 // bytes of the answer to /version
+	maxVersion        = 64 << 10 // maximum bytes of the answer to /version
 )
 
 // asksCreate is the first Kubernetes release that checks the verb create on a WebSocket GET

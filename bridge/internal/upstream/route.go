@@ -41,15 +41,17 @@ func newRoute(cfg *rest.Config, base *url.URL, doubt *roundtrip.Doubt, windows *
 		return r, err
 	}
 	upgrade := w.upgrade(cfg)
-	if w.tls.GetClientCertificate == nil { // a spare connection would keep an old certificate
+	// With a client certificate, keep no spare connections: after the certificate is replaced, they
+	// would still use the old one.
+	if w.tls.GetClientCertificate == nil {
 		r.spares = newSparePool(w.dialer, doubt)
 		upgrade.DialTLSContext = r.spares.dialTLS
 	}
 	if r.Plain, err = rest.HTTPWrappersForConfig(cfg, r.direct); err != nil {
-		return r, fmt.Errorf("bridge: API server credential: %w", err)
+		return r, fmt.Errorf("bridge: cannot use the credential for the API server: %w", err)
 	}
 	if r.upgrade, err = rest.HTTPWrappersForConfig(cfg, upgrade); err != nil {
-		return r, fmt.Errorf("bridge: API server credential: %w", err)
+		return r, fmt.Errorf("bridge: cannot use the credential for the API server: %w", err)
 	}
 	return r, nil
 }

@@ -92,7 +92,7 @@ func (s *sparePool) take() (c spareConn, ok bool) {
 // reads TLS records such as session tickets.
 func (c spareConn) isUsable() bool {
 	var b [1]byte
-	n, quiet := leg.TryRead(c.Conn, b[:]) // fill keeps only connections for which CanTry is true
+	n, quiet := leg.TryRead(c.Conn, b[:]) // possible: fill keeps no spare connections if CanTry is false
 	return n == 0 && quiet
 }
 

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	maxAnswerHeader   = 10 << 20         // bytes of an answer's header, as in client-go
-	upgradeAnswer     = 60 * time.Second // for a 101: a container may have to start first
+	maxAnswerHeader   = 10 << 20         // maximum bytes of an answer's header, as in client-go
+	upgradeAnswer     = 60 * time.Second // timeout for a 101: a container may have to start first
 	resumableSessions = 4                // cached TLS sessions, one for each server name
 )
 
@@ -31,16 +31,18 @@ type connectionMaker struct {
 func newConnectionMaker(cfg *rest.Config, base *url.URL) (*connectionMaker, error) {
 	tc, err := cfg.TransportConfig()
 	if err != nil {
-		return nil, fmt.Errorf("bridge: API server credential: %w", err)
+		return nil, fmt.Errorf("bridge: cannot use the credential for the API server: %w", err)
 	}
 	tlsConfig, err := transport.TLSConfigFor(tc)
 	if err != nil {
-		return nil, fmt.Errorf("bridge: API server TLS: %w", err)
+		return nil, fmt.Errorf("bridge: invalid TLS configuration for the API server: %w", err)
 	}
 	if tlsConfig == nil {
 		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	if tlsConfig.GetClientCertificate == nil { // a resumed session would keep an old certificate
+	// With a client certificate, do not resume TLS sessions: after the certificate is replaced, a
+	// resumed session would still use the old one.
+	if tlsConfig.GetClientCertificate == nil {
 		tlsConfig.ClientSessionCache = tls.NewLRUClientSessionCache(resumableSessions)
 	}
 	w := &connectionMaker{dialer: newDialer(cfg, base, tlsConfig), tls: tlsConfig, proxy: http.ProxyFromEnvironment}
@@ -82,7 +84,8 @@ func (w *connectionMaker) upgrade(cfg *rest.Config) *http.Transport {
 		WriteBufferSize:     1 << 10,
 		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{}, // not HTTP/2
 	}
-	t.TLSClientConfig.NextProtos = []string{http1} // also offered to an HTTPS proxy
+	// net/http uses this for an API server behind a proxy, and DialTLSContext in the other cases.
+	t.TLSClientConfig.NextProtos = []string{http1}
 	if t.ResponseHeaderTimeout == 0 {
 		t.ResponseHeaderTimeout = upgradeAnswer
 	}
@@ -100,7 +103,7 @@ func NewTransport(cfg *rest.Config) (rt http.RoundTripper, close func(), err err
 func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTripper, close func(), err error) {
 	base, _, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("bridge: API server address: %w", err)
+		return nil, nil, fmt.Errorf("bridge: invalid API server address: %w", err)
 	}
 	w, err := newConnectionMaker(cfg, base)
 	if err != nil {
@@ -111,7 +114,7 @@ func newTransport(cfg *rest.Config, doubt *roundtrip.Doubt) (rt http.RoundTrippe
 		return nil, nil, err
 	}
 	if rt, err = rest.HTTPWrappersForConfig(cfg, direct); err != nil {
-		return nil, nil, fmt.Errorf("bridge: API server credential: %w", err)
+		return nil, nil, fmt.Errorf("bridge: cannot use the credential for the API server: %w", err)
 	}
 	return rt, direct.Close, nil
 }

@@ -73,10 +73,11 @@ func isCut(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// isProxyRefusal reports whether a proxy between edge and the API server refused the upgrade.
-// Proxies remove the Upgrade header, answer the request as a plain one, or send a 403 without a
-// body. Envoy sends such a 403. So does Kubernetes' package wsstream for an unknown subprotocol. An
-// API server refuses with a Status, a kubelet with text.
+// isProxyRefusal reports whether a proxy between edge and the API server refused the upgrade. A
+// proxy may remove the Upgrade header, so that the API server answers with a 400. It may answer the
+// request as a plain one, or with a 426, a 501 or a 403 without a body. Envoy sends such a 403. So
+// does Kubernetes' package wsstream, for an unknown subprotocol. All other refusals come from an
+// API server, with a Status, or from a kubelet, with text.
 func isProxyRefusal(resp *http.Response) bool {
 	switch code := resp.StatusCode; code {
 	case http.StatusBadRequest:
@@ -98,8 +99,8 @@ const (
 )
 
 // IsUpgradeRequired reports whether resp is the 400 for a stream request that has no Upgrade
-// header. It is the API server's answer. It may also be the kubelet's, if "Connection: Upgrade" was
-// not removed.
+// header. The API server sends this 400. If a proxy has removed the Upgrade header but not
+// "Connection: Upgrade", the kubelet may send it instead.
 func IsUpgradeRequired(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusBadRequest {
 		return false
