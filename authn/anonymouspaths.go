@@ -19,8 +19,9 @@ import (
 type AnonymousPaths struct{ paths map[string]bool }
 
 // NewAnonymousPaths checks a list of paths and returns them as a set. It returns an error for a
-// path that no request can have, that two servers could read in two ways, or that names a resource.
-// So no anonymous user gets access to a resource of a cluster.
+// path that no request can have, that two servers could read differently (for example, one with
+// percent escapes), or that names a Kubernetes resource. So an AnonymousPaths never gives anonymous
+// users access to a resource of a cluster.
 func NewAnonymousPaths(list []string) (AnonymousPaths, error) {
 	p := AnonymousPaths{make(map[string]bool, len(list))}
 	for _, text := range list {
@@ -32,11 +33,11 @@ func NewAnonymousPaths(list []string) (AnonymousPaths, error) {
 	return p, nil
 }
 
-// allow reports whether a request without a credential may continue as anonymous: it is a GET or
-// HEAD of one of the paths in p. allow compares the path that Kubernetes' RequestInfo and the API
-// server read. It refuses a path with percent escapes, so that every server reads the same path. It
-// refuses an upgrade, because an upgraded connection stays open for long. It refuses a request with
-// a body, because the body may never arrive.
+// allow reports whether a request without a credential may continue as anonymous: it must be a GET
+// or HEAD, and its path must be one of the paths in p. allow returns false for a path with percent
+// escapes, because two servers could decode such a path differently; for an upgrade, because an
+// upgraded connection stays open for long; and for a request with a body, because the body may
+// never arrive.
 func (p AnonymousPaths) allow(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -59,7 +60,7 @@ func checkAnonymousPath(text string) error {
 	}
 	info, err := apiPaths.NewRequestInfo(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: text}})
 	if err != nil || info.IsResourceRequest {
-		return errors.New("this is a resource's path, which needs a login")
+		return errors.New("the path names a Kubernetes resource, and a resource needs a credential")
 	}
 	return nil
 }

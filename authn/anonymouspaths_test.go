@@ -55,7 +55,7 @@ func TestAnonymousPathsInAChain(t *testing.T) {
 		"GET /openid/v1/../v1/jwks":   ErrNoCredential,
 		"GET /openid/v1":              ErrNoCredential,
 		"OPTIONS *":                   ErrNoCredential,
-		"GET version:80":              ErrNoCredential, // "version:80" is a request target without a path
+		"GET version:80":              ErrNoCredential, // Go parses "version:80" as a URL without a path
 	} {
 		r := readRequest(t, line+" HTTP/1.1\r\nHost: edge\r\n\r\n")
 		who, err := chain.Authenticate(r)

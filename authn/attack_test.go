@@ -34,8 +34,8 @@ func TestAlgConfusion(t *testing.T) {
 		maps.Copy(h, more)
 		return h
 	}
-	// The attacker knows the issuer's public key. Libraries once accepted each form of the key
-	// below as an HMAC secret.
+	// The attacker knows the issuer's public key, and signs the token with HMAC. The secret is the
+	// public key in each of the forms below. Some JWT libraries once accepted such tokens.
 	public := rsaKey().Key.(*rsa.PrivateKey).Public()
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -160,8 +160,8 @@ func TestIssuerMixupAmongMany(t *testing.T) {
 	}
 }
 
-// TestGroupsOverage checks that a token that only refers to its groups is refused, and that edge
-// sends no request to the address in the token.
+// TestGroupsOverage checks that edge refuses a token that contains a reference to its groups
+// instead of the groups, and sends no request to the address in the token.
 func TestGroupsOverage(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	trap := newTestIssuer(t)
@@ -186,8 +186,9 @@ func TestGroupsOverage(t *testing.T) {
 	if got := refusal(t, a, sign(t, rsaKey(), others)); got != "" {
 		t.Errorf("other claims elsewhere: refused as %q", got)
 	}
-	// A reference to groups is also refused for an issuer that a file configures. If an expression
-	// computes the groups, the value of the expression counts, and edge sends no request either.
+	// A token with a reference to its groups is refused too if the issuer comes from a
+	// configuration file. If a CEL expression computes the groups, the token is accepted with the
+	// groups that the expression returns, and edge sends no request to the address in the token.
 	byExpression := newTestIssuer(t, ecKey())
 	expression := byExpression.accepts("")
 	expression.ClaimMappings.Groups = apiserver.PrefixedClaimOrExpression{Expression: "claims.?groups.orValue(['none'])"}

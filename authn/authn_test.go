@@ -130,7 +130,7 @@ func TestRefused(t *testing.T) {
 				}
 			}
 			token := sign(t, rsaKey(), claims)
-			for range 2 { // twice: a refused token must not be cached as an accepted one
+			for range 2 { // verify the token twice, because the first refusal must not be cached as an acceptance
 				if got := refusal(t, test.a, token); got != test.want {
 					t.Errorf("refused as %q, want %q", got, test.want)
 				}
@@ -151,7 +151,7 @@ func TestClock(t *testing.T) {
 	token := sign(t, rsaKey(), i.claims(map[string]any{"exp": now + 100, "nbf": now + 160}))
 
 	for _, step := range []struct {
-		at   int64 // when the test verifies the token: so many seconds, and one nanosecond, after the variable now
+		at   int64 // the test verifies the token this number of seconds, plus one nanosecond, after the variable now
 		want Reason
 	}{
 		{99, ReasonNotYetValid}, {100, ReasonExpired},

@@ -45,7 +45,8 @@ func TestTokenCanary(t *testing.T) {
 	for _, token := range tokens {
 		quiet(a, token)
 	}
-	// CEL's errors about an expression quote the values that the expression reads.
+	// An error of CEL quotes the values that the expression reads. Neither edge's error nor its log
+	// may contain such a value of the token.
 	for _, spoil := range []func(*apiserver.JWTAuthenticator){
 		func(s *apiserver.JWTAuthenticator) {
 			s.ClaimMappings.Username = apiserver.PrefixedClaimOrExpression{Expression: "string(int(claims.sub))"}

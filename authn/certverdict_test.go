@@ -121,8 +121,9 @@ func TestVerdictIsOfOneGeneration(t *testing.T) {
 	check("then", true, false, 0)
 	before := ca.Content().CurrentCABundleContent()
 	write(t, file, others)
-	// Do not make the ClientCA ca read its file here: each reading creates another CA pool, which
-	// invalidates the stored verdicts.
+	// Only wait here until the ClientCA ca has read the new file by itself. If the test made ca
+	// read it once more, ca would create another CA pool, and stored verdicts would be invalid
+	// again.
 	testkit.WaitFor(t, "the file to be read again", func() bool {
 		return !bytes.Equal(ca.Content().CurrentCABundleContent(), before)
 	})

@@ -22,11 +22,11 @@ type Tokens interface {
 type ChainOptions struct {
 	Tokens   Tokens
 	ClientCA *ClientCA // nil: client certificates are ignored
-	// AnonymousPaths are paths that need no credential, in addition to the paths that Tokens
-	// allows.
+	// AnonymousPaths are paths that need no credential, in addition to the paths that the field
+	// Tokens allows.
 	AnonymousPaths AnonymousPaths
-	// Review asks the API server for the user of a token that Tokens refuses. Nil: edge refuses
-	// such a token.
+	// Review asks the API server for the user of a token that the field Tokens refuses. Nil: edge
+	// refuses such a token.
 	Review func(ctx context.Context, token string) (user.Info, error)
 }
 

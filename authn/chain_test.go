@@ -85,8 +85,8 @@ func apiServersChain(t testing.TB, ca *ClientCA) authenticator.Request {
 	)
 }
 
-// tokenWay is one way to send a token, such as a WebSocket subprotocol. If stricter is set, edge
-// refuses a request that kube-apiserver accepts or reads differently.
+// tokenWay is one way to send a token, such as a WebSocket subprotocol. If stricter is true, edge
+// refuses a request that kube-apiserver accepts, or from which kube-apiserver reads another token.
 type tokenWay struct {
 	name     string
 	header   http.Header
@@ -163,7 +163,7 @@ func TestChainIsKubeAPIServers(t *testing.T) {
 		"empty uid":      root.Client(t, withUIDs(jim, "")),
 	}
 	// This client sends only its leaf certificate, without the intermediate certificate that signed
-	// it.
+	// it. A server that trusts only the root certificate cannot verify the leaf.
 	leaf := between.Client(t, jim)
 	certificates["no intermediate"] = &tls.Certificate{Certificate: leaf.Certificate[:1], PrivateKey: leaf.PrivateKey}
 
@@ -270,8 +270,8 @@ func TestChainNeedsAName(t *testing.T) {
 			}
 		}
 	}
-	// A token review must have the same result as a token of an issuer: the API server accepts a
-	// token for a user without a name.
+	// edge must refuse a user without a name even if the user comes from a TokenReview: here the
+	// API server accepts the token and returns an empty user name.
 	nobody := &tokenReviews{decide: func(authenticationv1.TokenReviewSpec) authenticationv1.TokenReviewStatus { return yesTo("") }}
 	chain := NewChain(ChainOptions{Tokens: knownTokens{}, Review: tokenReviewer(t, nobody).Review})
 	for range 2 { // in the first pass the API server reviews the token, in the second pass the cache has the result

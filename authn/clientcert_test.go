@@ -64,8 +64,9 @@ func serveTLS(t testing.TB, h http.HandlerFunc) *httptest.Server {
 	return s
 }
 
-// clientOf returns an HTTP client that sends the certificate, also if the server does not name its
-// authority. Nil: the client sends no certificate.
+// clientOf returns an HTTP client that sends the certificate. It sends the certificate even if the
+// TLS handshake of the server does not name the authority that signed it. If certificate is nil,
+// the client sends none.
 func clientOf(t testing.TB, s *httptest.Server, certificate *tls.Certificate, http2 bool) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()

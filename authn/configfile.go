@@ -68,7 +68,7 @@ func otherKind(data []byte) error {
 		APIVersion string `yaml:"apiVersion"`
 		Kind       string `yaml:"kind"`
 	}
-	_ = yaml.Unmarshal(data, &is) // ignore the error: the decoder has parsed data before; a field that is missing in data stays empty
+	_ = yaml.Unmarshal(data, &is) // ignore the error, because the decoder has parsed data before; a field that data lacks stays empty
 	return fmt.Errorf("kind %s of apiVersion %s is not AuthenticationConfiguration of apiserver.config.k8s.io/v1 or v1beta1", quote(is.Kind), quote(is.APIVersion))
 }
 
@@ -110,8 +110,8 @@ func (c *authenticationConfig) validate() error {
 	return errs.ToAggregate()
 }
 
-// maxConfigErrorBytes bounds the error text about a configuration file, in bytes. Longer text is
-// cut; only a file with very many errors has one.
+// maxConfigErrorBytes bounds the error text about a configuration file, in bytes. The error text is
+// longer, and then cut, only for a file with very many errors.
 const maxConfigErrorBytes = 4 << 10
 
 // fileError returns an error of one line about the configuration file. It hides passwords in URLs

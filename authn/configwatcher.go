@@ -21,7 +21,7 @@ type configWatcher struct {
 
 	mu      sync.Mutex
 	adopted []byte // content of the configuration file that is in use
-	refused []byte // newest content of the configuration file that edge refused; nil: edge refused none, or cannot read the file
+	refused []byte // content of the configuration file that edge refused; nil: the current file is in use, or edge cannot read it
 	problem string // why the current configuration file is not in use; empty: it is in use
 	since   time.Time
 }

@@ -77,8 +77,8 @@ func TestReload(t *testing.T) {
 		t.Fatalf("an issuer that is not configured: %q", got)
 	}
 
-	// A second issuer is added: its token waits for its keys, and the first issuer keeps its keys
-	// and its cached tokens.
+	// A second issuer is added. A request with its token waits until edge has the second issuer's
+	// keys. The first issuer keeps its keys and its cached tokens.
 	known := a.rules.Load().issuers[one.URL]
 	change(one.accepts("1:"), two.accepts("2:"))
 	if got := nameOf(t, a, second); got != "2:jane" {
@@ -96,8 +96,8 @@ func TestReload(t *testing.T) {
 	if n := one.keyFetches.Load(); n != 1 {
 		t.Errorf("%d key fetches for a change of rules, want none but the first", n-1)
 	}
-	// The first issuer now has another CA, so edge must fetch its keys again and not trust the
-	// current keys.
+	// The configuration now has another CA for the first issuer. So edge must fetch that issuer's
+	// keys again, and not use the keys that it fetched with the old CA.
 	elsewhere := one.accepts("one:")
 	elsewhere.Issuer.CertificateAuthority += "\n"
 	change(elsewhere, two.accepts("2:"))

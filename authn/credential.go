@@ -24,8 +24,9 @@ const (
 )
 
 // Credential returns the bearer token of a request. ok is false if the request has no credential,
-// or only one of another scheme. The error is a [RefusedError] if the request has several
-// Authorization headers or bearer subprotocols, two different tokens, or an unreadable token.
+// or only an Authorization of another scheme, such as Basic. The error is a [RefusedError] if the
+// request has several Authorization headers or bearer subprotocols, two different tokens, or an
+// unreadable token.
 func Credential(r *http.Request) (token string, ok bool, err error) {
 	fromHeader, inHeader, err := headerToken(r.Header[authorization])
 	if err != nil {
@@ -61,9 +62,10 @@ func Strip(h http.Header) {
 	for _, line := range lines {
 		for protocol := range strings.SplitSeq(line, ",") {
 			protocol = strings.TrimSpace(protocol)
-			// Remove a subprotocol that contains the prefix of a bearer token anywhere and in any
-			// case. Credential accepts less, but everything that Strip keeps is sent to the API
-			// server.
+			// Remove every subprotocol that contains the prefix of a bearer token anywhere, in
+			// upper or lower case. The function Credential reads a token only behind the exact
+			// prefix. Another server may be less strict, and everything that Strip keeps is sent
+			// upstream.
 			if protocol != "" && !strings.Contains(strings.ToLower(protocol), bearerProtocol) {
 				kept = append(kept, protocol)
 			}

@@ -114,9 +114,9 @@ func TestStrip(t *testing.T) {
 	}
 }
 
-// FuzzCredential checks that Credential never panics. kube-apiserver's two authenticators must read
-// each token that Credential accepts in the same way. After Strip, neither they nor Credential may
-// find a token.
+// FuzzCredential checks that Credential never panics. If Credential accepts a token,
+// kube-apiserver's authenticators for Authorization and for WebSocket subprotocols must read the
+// same token. After Strip, neither Credential nor kube-apiserver may find a token.
 func FuzzCredential(f *testing.F) {
 	f.Add("Bearer t", "", "v5.channel.k8s.io, "+inProtocol("t"), "")
 	f.Add("bearer  t", "Basic x", inProtocol("t"), "v4.channel.k8s.io")

@@ -89,8 +89,8 @@ func (v *verification) describeIdentity(check string) string {
 	return ""
 }
 
-// takeCause returns the library's error about the claim that was refused last, and forgets it, so
-// that only one step of an explanation reports it.
+// takeCause returns the text of v.cause, the error of a CEL expression that could not be evaluated.
+// It then clears v.cause, so that only one step of an explanation reports the error.
 func (v *verification) takeCause() string {
 	if v.cause == nil {
 		return ""

@@ -105,11 +105,11 @@ func validIssuerURL(issuer string) error {
 	case u.Scheme != "https" || u.Host == "":
 		return fmt.Errorf("must be an https URL, not %q", u.Redacted())
 	case u.User != nil:
-		return errors.New("must not contain a user name or password")
+		return errors.New("the URL must not contain a user name or password")
 	case u.RawQuery != "":
-		return fmt.Errorf("must not contain a query: %q", issuer)
+		return fmt.Errorf("the URL must not contain a query: %q", issuer)
 	case u.Fragment != "":
-		return fmt.Errorf("must not contain a fragment: %q", issuer)
+		return fmt.Errorf("the URL must not contain a fragment: %q", issuer)
 	}
 	return nil
 }

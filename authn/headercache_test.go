@@ -52,8 +52,8 @@ func TestExplainedHeaderIsNotKnown(t *testing.T) {
 	}
 }
 
-// TestHeadersAreBounded checks that tokens with large headers, or with all different headers, are
-// accepted, and that the header cache stays bounded.
+// TestHeadersAreBounded checks that edge accepts tokens with large headers, and many tokens that
+// all have different headers, and that the header cache stays bounded.
 func TestHeadersAreBounded(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	a := start(t, i.config(t))

@@ -36,9 +36,9 @@ func (a *Authenticator) Ready() error {
 	return fmt.Errorf("%w: %s", ErrNotReady, strings.Join(problems, "; "))
 }
 
-// Warnings returns what an operator should know although edge is ready. Warnings contain one line
-// for each issuer whose keys cannot be renewed, with the time since when. If the configuration file
-// was refused, one more line states why. The lines are sorted.
+// Warnings returns what an operator should know although edge is ready. For each issuer whose keys
+// cannot be renewed, one line states why, and since when. If the configuration file was refused,
+// one more line states why. The lines are sorted.
 func (a *Authenticator) Warnings() []string {
 	var warnings []string
 	for _, i := range a.rules.Load().issuers {

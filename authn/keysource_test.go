@@ -70,7 +70,8 @@ func TestNotReady(t *testing.T) {
 	if got := refusal(t, a, sign(t, rsaKey(), i.claims(map[string]any{"sub": "joe"}))); got != "" || a.Ready() != nil {
 		t.Errorf("issuer down: refused as %q, Ready says %v", got, a.Ready())
 	}
-	// The log has one line for each change, not for each attempt.
+	// The log has one line for each change between success and failure, and not for each failed
+	// fetch.
 	lines := log.lines()
 	if len(lines) != 3 || !strings.Contains(lines[0], "WARN") || !strings.Contains(lines[1], "INFO") || !strings.Contains(lines[2], "WARN") {
 		t.Errorf("log:\n%s", strings.Join(lines, "\n"))
@@ -170,7 +171,7 @@ func TestKeysMove(t *testing.T) {
 }
 
 // TestCAFile checks that edge verifies the issuer's TLS certificate with the CA file, and that edge
-// uses the file again when it changes.
+// reads the CA file again after the file has changed.
 func TestCAFile(t *testing.T) {
 	i := newTestIssuer(t, rsaKey())
 	cfg := i.config(t)

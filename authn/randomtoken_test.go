@@ -105,7 +105,7 @@ func generateToken(t testing.TB, r *rand.Rand, c *configCase) string {
 	case 5:
 		return odd(r, sign(t, key, claims))
 	case 6:
-		return sign(t, other.keys[1], claims) // perhaps the key of another issuer than the one in iss
+		return sign(t, other.keys[1], claims) // other is a random issuer, so the key often belongs to another issuer than iss names
 	case 7:
 		return sign(t, entry.keys[0], claims)
 	default:

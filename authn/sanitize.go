@@ -10,8 +10,8 @@ import (
 // userInfo matches the user name and password in a URL, which an error must not quote.
 var userInfo = regexp.MustCompile(`//[^\s"]*@`)
 
-// oneLine turns text into one printable line. It cuts the text after as many bytes as the parameter
-// most states, and adds "...".
+// oneLine turns text into one printable line. If text has more bytes than the parameter most,
+// oneLine cuts off the rest and appends "...".
 func oneLine(text string, most int) string {
 	if len(text) > most {
 		text = text[:most] + "..."

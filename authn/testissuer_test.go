@@ -53,7 +53,7 @@ func ecKeyNamed(id string) jose.JSONWebKey {
 }
 
 // testIssuer is an OpenID Connect issuer on the loopback interface. A test may replace the
-// responses of its server while it runs.
+// responses of its HTTP server while the server runs.
 type testIssuer struct {
 	*httptest.Server
 	discovery, jwks         atomic.Pointer[http.HandlerFunc]

@@ -51,7 +51,9 @@ func (c tokenCache) get(token digest, good func(*cachedToken) bool) (Verified, b
 	}
 	known := value.(*cachedToken)
 	if !good(known) {
-		c.lru.Remove(token) // another request may have cached a newer result meanwhile; edge then verifies that token once more
+		// Another request may have cached a newer result since Get. Remove then removes the newer
+		// result. This only costs time: edge verifies the token once more.
+		c.lru.Remove(token)
 		return Verified{}, false
 	}
 	return known.verified, true

@@ -24,7 +24,7 @@ const (
 	// the same time (TokenSuccessCacheTTL).
 	hitAge = 10 * time.Second
 	// missAge is how long edge caches a refused token. It is shorter than hitAge, because a refusal
-	// may soon be wrong: the client may use a token before each API server has the token's key, or
+	// may soon be wrong: the client may use a token before every API server has the token's key, or
 	// a webhook of the API server had a short outage. Within missAge, a client that repeats a bad
 	// token causes only one review.
 	missAge = 5 * time.Second
@@ -150,8 +150,9 @@ func (r *TokenReviewer) judge(status authenticationv1.TokenReviewStatus) (user.I
 	if !status.Authenticated || status.Error != "" {
 		return nil, errReviewedNo
 	}
-	// If the answer contains no audiences, an authenticator made it that does not check the
-	// requested audiences (see TokenReviewStatus.audiences).
+	// The API server must confirm one of the requested audiences in its answer. If the answer
+	// contains none of them, the API server has not checked the token for these audiences (see
+	// TokenReviewStatus.audiences).
 	asked := func(audience string) bool { return slices.Contains(r.audiences, audience) }
 	if len(r.audiences) > 0 && !slices.ContainsFunc(status.Audiences, asked) {
 		return nil, errReviewedAway

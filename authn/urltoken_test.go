@@ -119,7 +119,7 @@ func upgradeWith(token string) http.Header {
 	}}
 }
 
-// accepting returns a Chain that accepts only the token known.
+// accepting returns a Chain that accepts only one token: the one in the parameter known.
 func accepting(known string) *Chain {
 	return NewChain(ChainOptions{Tokens: tokensFunc(func(token string) (Verified, error) {
 		if token != known {

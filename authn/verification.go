@@ -40,7 +40,7 @@ type verification struct {
 	claims        claims         // the field payloadClaims, after go-oidc accepted these claims
 	celClaims     *lazy.MapValue // the field claims as a CEL value; nil: no expression reads the claims
 	user          user.DefaultInfo
-	cause         error // a library's error about a refused claim; it may quote the token
+	cause         error // CEL's error, if an expression could not be evaluated; it may quote the token
 }
 
 // VerifySignature implements [oidc.KeySet] for the token of this verification. go-oidc calls
