@@ -118,13 +118,14 @@ func (a *arrival) at(through http.Handler, who *user.Info, requestor user.Info) 
 	return status
 }
 
-// tell is the handler behind an impersonation filter: it stores the user of the request that the
-// filter lets through.
+// tell returns the handler behind an impersonation filter. For a request that the filter lets
+// through, the handler stores the request's user in who.
 func tell(who *user.Info) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { *who, _ = request.UserFrom(r.Context()) })
 }
 
-// authenticated returns the requestor as kube-apiserver's authentication passes it on.
+// authenticated returns the requestor after kube-apiserver's authentication, which adds the group
+// system:authenticated.
 func authenticated(u *user.DefaultInfo) user.Info {
 	chain := group.NewAuthenticatedGroupAdder(authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
 		return &authenticator.Response{User: u}, true, nil
@@ -151,7 +152,8 @@ func (a *arrival) atEdge(p *Policy) (Identity, error) {
 	}
 	return p.Identity(context.Background(), a.requestor, Request{
 		Header: a.header,
-		Attributes: func() (authorizer.Attributes, error) { // another user than the requestor, which edge must ignore
+		// The attributes contain the user "edge" instead of the requestor. edge must ignore this user.
+		Attributes: func() (authorizer.Attributes, error) {
 			ctx := request.WithRequestInfo(request.WithUser(context.Background(), &user.DefaultInfo{Name: "edge"}), a.info)
 			return filters.GetAuthorizerAttributes(ctx)
 		},

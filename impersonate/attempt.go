@@ -20,9 +20,9 @@ import (
 const (
 	// maxParallel bounds the access reviews that one request runs at the same time.
 	maxParallel = 8
-	// manyValues is the number of groups or extra values from which edge first sends one review of
-	// the name "*", and a review of each value only if that fails. This is for constrained
-	// impersonation only.
+	// manyValues is the number of requested groups, or of extra values, from which on edge first
+	// sends one review of the name "*", for all of them. Only if the API server answers no does
+	// edge send a review of each value. This is for constrained impersonation only.
 	manyValues = 4
 )
 
@@ -36,8 +36,9 @@ type attempt struct {
 	stream     bool                  // the request begins a stream, see Request.Stream
 }
 
-// try is the method that asks whether the mode with index m is allowed for this request at all, and
-// then for each requested value. It returns nil if all answers are yes.
+// try is the method that asks whether the requestor may impersonate in the mode with index m (a
+// mode is a kind of right to impersonate): first whether the mode is allowed for what the request
+// does, then whether it is allowed for each requested value. It returns nil if all answers are yes.
 func (a *attempt) try(ctx context.Context, m int) error {
 	if modes[m].constrained() {
 		for _, verb := range a.verbs() {
@@ -49,9 +50,10 @@ func (a *attempt) try(ctx context.Context, m int) error {
 	return a.values(ctx, m)
 }
 
-// verbs returns the verbs that the requestor must be allowed: the request's own verb, and also
-// create if the request begins a stream. A WebSocket request is a GET, but edge sends a POST
-// upstream for it, or has reviewed the right to create.
+// verbs returns the verbs for which the requestor must be allowed to impersonate: the verb of the
+// request, and also create if the request begins a stream, such as an exec. A WebSocket request is
+// a GET (verb get), but the same stream can be begun with a POST (verb create). So the right for
+// get alone must not be enough.
 func (a *attempt) verbs() []string {
 	verbs := []string{a.attributes.GetVerb()}
 	if a.stream && verbs[0] != "create" {
@@ -60,8 +62,9 @@ func (a *attempt) verbs() []string {
 	return verbs
 }
 
-// requestQuestion returns the question whether the mode with index m is allowed for what the
-// request itself does.
+// requestQuestion returns the question whether the requestor may use the mode with index m (a kind
+// of right to impersonate) for the verb and the resource or path of the request: the right
+// impersonate-on:<mode>:<verb>.
 func (a *attempt) requestQuestion(m int, verb string) question {
 	spec := a.requestorSpec(m)
 	specOf(&spec, a.attributes)
@@ -109,7 +112,10 @@ func (a *attempt) userQuestion(m int) []question {
 		attrs.Resource, attrs.Name = "nodes", name
 	}
 	if m == associatedNode {
-		attrs.Name = "*" // "*": the answer counts for every node, so edge asks once; the extras of the review name no node either
+		// Ask about every node, as the API server does, so that one cached answer counts for this
+		// service account on all nodes. The mode's function covers has already checked that the
+		// request is for the requestor's own node.
+		attrs.Name = "*"
 	}
 	q.what = a.user()
 	return []question{q}
@@ -141,7 +147,7 @@ func (a *attempt) groupQuestions(m int) []question {
 	for i, group := range a.request.groups {
 		if i == 0 {
 			questions[i] = a.question(m, a.usersGroup(m), "groups", group)
-		} else { // reuse the first question, with another name: to build the description of the requestor, who can have many groups, is costly
+		} else { // copy the first question and change the name: building the requestor's many groups again would be costly
 			questions[i] = questions[0].about(group)
 		}
 		questions[i].what = "group '" + shown(group) + "'"
@@ -187,8 +193,9 @@ func refusedExtra(req *impersonationRequest) string {
 	return ""
 }
 
-// usersGroup returns the API group of the resources users and groups for the mode with index m.
-// Constrained impersonation uses another API group than plain impersonation.
+// usersGroup returns the API group of the resources users and groups in a review, for the mode with
+// index m (a kind of right to impersonate). Reviews for constrained impersonation use another API
+// group than reviews for plain impersonation.
 func (a *attempt) usersGroup(m int) string {
 	if modes[m].constrained() {
 		return authenticationv1.SchemeGroupVersion.Group
@@ -208,8 +215,8 @@ func (a *attempt) question(m int, group, resource, name string) question {
 	return question{spec: spec}
 }
 
-// requestorSpec returns a review about the requestor, without its resource: the requestor as the
-// API server sees it without an impersonation.
+// requestorSpec returns a review about the requestor that does not name a resource yet. The review
+// contains the groups that the API server would see if the requestor did not impersonate.
 func (a *attempt) requestorSpec(m int) authorizationv1.SubjectAccessReviewSpec {
 	u := a.requestor.Requestor
 	extra := u.GetExtra()

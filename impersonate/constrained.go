@@ -103,10 +103,11 @@ func (d *ConstrainedDetector) learn(ctx context.Context, before *detected) *dete
 }
 
 // ask detects constrained impersonation: it sends a request that impersonates a group, but no user.
-// Every API server refuses this request, whatever rights edge has. Plain and constrained
-// impersonation both refuse it before they check any right, and each with its own message. edge
-// does not detect by a request that needs a right: the message of such a refusal is about the mode
-// that worked last, and replicas of the API server differ in that mode.
+// Every API server refuses this request before it checks any right. So the result does not depend
+// on edge's rights. The message of the refusal shows whether the API server offers constrained or
+// only plain impersonation. A request that is refused for a missing right would not show this
+// reliably: its message is about the mode (the kind of right to impersonate) that last worked for
+// edge, and each replica of the API server may have stored another mode.
 func (d *ConstrainedDetector) ask(ctx context.Context) (bool, error) {
 	base, _, err := rest.DefaultServerUrlFor(d.config)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// offering starts an API server that has one of the two impersonation filters, plain or
-// constrained, and counts requests.
+// offering starts an API server with the impersonation filter in the parameter through, which is
+// the plain or the constrained one. It counts the requests in asked.
 func offering(t *testing.T, through filter, may authorizer.UnconditionalAuthorizer, asked *atomic.Int64) *httptest.Server {
 	t.Helper()
 	filtered := through(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it went through") }), may)

@@ -95,7 +95,7 @@ func TestReviewDifferential(t *testing.T) {
 	const cases = 10_000
 	const seed = 2026
 	t.Logf("seed %d", seed)
-	defer klog.CaptureState().Restore() // restores klog, with which the API server's code logs invalid selectors
+	defer klog.CaptureState().Restore() // the next line silences klog, because the API server's code logs every invalid selector
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	random := generator{rand.New(rand.NewPCG(seed, 5))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
@@ -165,8 +165,8 @@ func TestReviewDifferential(t *testing.T) {
 	}
 }
 
-// checkSameUser sends the identity to an API server on which edge has the right to impersonate with
-// the plain verb, and compares the user who arrives there.
+// checkSameUser sends the identity to an API server on which edge has the right to impersonate
+// everyone (the plain verb impersonate). It compares the user whom that API server sees with want.
 func checkSameUser(t *testing.T, a *arrival, id Identity, want user.Info) {
 	t.Helper()
 	upstream := arrival{header: http.Header{}, request: a.request, info: a.info}
@@ -206,7 +206,8 @@ func checkSameUser(t *testing.T, a *arrival, id Identity, want user.Info) {
 }
 
 // modeOf returns the mode (the kind of right to impersonate) that a review asks for. gate is true
-// if the review asks whether the mode is allowed for the request itself.
+// for the verb impersonate-on:<mode>:<verb>, which asks whether the requestor may use the mode for
+// what the request does.
 func modeOf(spec authorizationv1.SubjectAccessReviewSpec) (mode string, gate bool) {
 	var verb string
 	if spec.ResourceAttributes != nil {

@@ -26,7 +26,7 @@ func FuzzRewrite(f *testing.F) {
 		for line := range strings.SplitSeq(lines, "\n") {
 			name, value, _ := strings.Cut(line, ":")
 			if len(name)%2 == 0 {
-				name = textproto.CanonicalMIMEHeaderKey(name) // canonical, as net/http makes it; the other names stay as the fuzzer made them
+				name = textproto.CanonicalMIMEHeaderKey(name) // as net/http does; names of odd length stay as the fuzzer wrote them
 			}
 			h[name] = append(h[name], strings.TrimSpace(value))
 		}

@@ -154,7 +154,9 @@ func (r generator) rules() []rule {
 		return rule{verb: "impersonate-on" + mode + ":" + pick(r, "*", "*", "*", "*", "get", "create"), resource: pick(r, "", "", "", "", "pods")}
 	}
 	var rules []rule
-	for range 1 + r.IntN(4) { // all verbs of a mode of constrained impersonation, sometimes for one name only
+	// Grant both verbs of a mode (a kind of right to impersonate): impersonate:<mode> and
+	// impersonate-on:<mode>. The right impersonate:<mode> is sometimes for one name only.
+	for range 1 + r.IntN(4) {
 		m := mode()
 		rules = append(rules, rule{verb: "impersonate" + m}, open(m))
 		if r.one(3) {

@@ -35,9 +35,9 @@ type Identity struct {
 }
 
 // EdgeItself returns the identity of edge itself: edge sends the request upstream without
-// impersonating anyone, with the rights of edge's own credential. Only edge connect may use
-// EdgeItself, because there the credential belongs to edge's user. The API server decides whom the
-// request may impersonate.
+// impersonating anyone, with the rights of edge's own credential. Only the command "edge connect"
+// may use EdgeItself: it runs on a user's machine, and its own credential is that user's. The API
+// server decides whom the request may impersonate.
 func EdgeItself() Identity { return Identity{edgeItself: true} }
 
 // IsEdgeItself reports whether the identity comes from [EdgeItself].

@@ -53,8 +53,9 @@ func (m *mode) verb() string {
 
 // associatedExtra returns the extras for a review in the mode associated-node, which allows the
 // node of the requestor's own service account token. The extras contain only the keys of the
-// requestor's extras, so that one answer counts for the same service account on all nodes. edge
-// compares the node itself before, in the mode's function covers.
+// requestor's extras, so that one answer counts for the same service account on all nodes. No
+// review needs the node's name: the mode's function covers has already compared the requested node
+// with the requestor's node.
 func associatedExtra(u user.Info) map[string][]string {
 	return map[string][]string{"authentication.kubernetes.io/associated-node-keys": slices.Sorted(maps.Keys(u.GetExtra()))}
 }

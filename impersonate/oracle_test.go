@@ -52,8 +52,9 @@ func somebody(r *rand.Rand) *user.DefaultInfo {
 	return u
 }
 
-// apiServer starts a server with one of the API server's two impersonation filters. It answers each
-// request with the user that the filter finds in the request's headers.
+// apiServer starts a server with one of the API server's two impersonation filters, plain or
+// constrained. It answers each request with the user that the filter finds in the request's
+// headers.
 func apiServer(t *testing.T, filter func(http.Handler) http.Handler) *httptest.Server {
 	t.Helper()
 	tell := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -200,8 +201,8 @@ func TestExtraKeyRoundTrip(t *testing.T) {
 		if decodeErr != nil {
 			t.Fatal(decodeErr)
 		}
-		// A review is JSON, which cannot carry \xff. A Policy receives such a key only from a
-		// source other than a token.
+		// The test server answers in JSON, which cannot carry \xff. So the comparison fails for
+		// this key, although the API server's filter reads the key unchanged.
 		same := reflect.DeepEqual(got.Extra, extra) || key == "\xff"
 		if same != (err == nil) {
 			t.Errorf("key %q: the API server reads %q, a Policy says %v", key, got.Extra, err)

@@ -18,9 +18,9 @@ import (
 const clientIPKey = "remote-client-ip"
 
 const (
-	// maxLastModes and lastModeAge bound the cache of the mode (the kind of right to impersonate)
-	// that last worked for each requestor. edge only tries this mode first; the cache decides
-	// nothing.
+	// maxLastModes and lastModeAge bound a cache: for each requestor, it contains the mode (the
+	// kind of right to impersonate) that last worked. The cache only changes which mode edge tries
+	// first. It never changes whether a request is allowed.
 	maxLastModes = 10_000
 	lastModeAge  = time.Hour
 
@@ -214,9 +214,10 @@ func (p *Policy) review(ctx context.Context, requestor Identity, req *impersonat
 
 // anyMode returns the index of the first mode that allows the request. A mode is a kind of right to
 // impersonate. anyMode first tries the mode that last allowed a request of this requestor. If no
-// mode allows the request, the error has the message of the first refusal, as in the API server.
-// The refused part in the error is that of the plain mode, because it helps the user more than a
-// narrower mode that is not allowed.
+// mode allows the request, the error combines two refusals. It has the API server's message from
+// the mode that was tried first, as the API server itself would send it. It names the part of the
+// request, such as a group, that the plain mode refuses: this helps a user more than a narrower
+// mode that is not allowed at all.
 func (p *Policy) anyMode(ctx context.Context, a *attempt) (int, error) {
 	// Use a hash as the key, because it has the same size for all names. A collision changes only
 	// the order in which the modes are tried.

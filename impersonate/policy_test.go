@@ -221,9 +221,10 @@ func TestIdentityDenied(t *testing.T) {
 	}
 }
 
-// TestIdentityDeniedWhat checks a refusal while constrained impersonation is offered. The API
-// server's words are about the mode that was tried first. The refused part in front of them is the
-// one that the plain right lacks.
+// TestIdentityDeniedWhat checks the message of a refusal while the API server offers constrained
+// impersonation. The message begins with what plain impersonation does not allow (here a group). It
+// ends with the API server's words about the mode (the kind of right to impersonate) that was tried
+// first.
 func TestIdentityDeniedWhat(t *testing.T) {
 	p := policy(t, PolicyConfig{Ask: onlyUsersPlainly{}, Constrained: func(context.Context) bool { return true }})
 	attributes := func() (authorizer.Attributes, error) {
@@ -236,9 +237,10 @@ func TestIdentityDeniedWhat(t *testing.T) {
 	}
 }
 
-// TestVerbDrift checks that a requestor gets no stream if it may impersonate for the stream's get,
-// but not for its create: edge sends a POST upstream for a WebSocket. If a request begins no
-// stream, or is a POST itself, the right for its own verb is enough.
+// TestVerbDrift checks which right impersonate-on a requestor needs for a stream. A stream that
+// begins with a GET needs the right for get and the right for create, because edge may begin it
+// with a POST upstream. For a request that begins no stream, or that is a POST, the right for its
+// own verb is enough.
 func TestVerbDrift(t *testing.T) {
 	const get, create = "impersonate-on:user-info:get", "impersonate-on:user-info:create"
 	for _, test := range []struct {

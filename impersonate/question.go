@@ -6,7 +6,7 @@ import authorizationv1 "k8s.io/api/authorization/v1"
 // because no right allows the request.
 type question struct {
 	spec    authorizationv1.SubjectAccessReviewSpec
-	what    string // the part of the request that is in question, for the error
+	what    string // the part of the request that the review is about, for example "user 'bob'"; the error names it
 	refusal string
 }
 

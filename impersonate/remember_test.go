@@ -12,11 +12,12 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// TestReviewDifferentialRemembering checks that caches change no decision and no message: edge and
-// the API server both cache the mode that last worked and the answers of the last 10 s. The test
-// sends 50 requests of the same users to each of 100 clusters.
+// TestReviewDifferentialRemembering checks that caches change no decision and no message. edge and
+// the API server both cache the answers of the last 10 s, and for each requestor the mode (the kind
+// of right to impersonate) that last worked. The test sends 50 requests of the same users to each
+// of 100 clusters.
 func TestReviewDifferentialRemembering(t *testing.T) {
-	defer klog.CaptureState().Restore() // restores klog, with which the API server's code logs invalid selectors
+	defer klog.CaptureState().Restore() // the next line silences klog, because the API server's code logs every invalid selector
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	random := generator{rand.New(rand.NewPCG(8, 9))}
 	infos := &request.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}

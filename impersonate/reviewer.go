@@ -19,9 +19,10 @@ const (
 	// reviewTimeout bounds an access review with its retries. A new session waits for the review.
 	reviewTimeout = 10 * time.Second
 	// answerAge is how long edge caches the answer to an access review, yes or no. The API server
-	// caches its webhook's answers for 5 min and 30 s, because it needs one for each request. edge
-	// needs one for each session. 10 s are enough for the bursts of a script or a flood. So a right
-	// that is granted or revoked takes effect through edge about as soon as without edge.
+	// itself caches a webhook's yes for 5 min and a no for 30 s, because it needs an answer for
+	// each request. edge needs an answer only for each session, so 10 s are enough for the bursts
+	// of a script or a flood. With this short time, a right that is granted or revoked takes effect
+	// through edge about as soon as without edge.
 	answerAge = 10 * time.Second
 	// maxAnswers bounds the number of cached answers to access reviews. The least recently used
 	// answer is evicted.

@@ -30,7 +30,7 @@ import (
 // TestSpecOf checks that a review about a request's attributes is exactly the one that the API
 // server's own webhook authorizer makes of them.
 func TestSpecOf(t *testing.T) {
-	defer klog.CaptureState().Restore() // restores klog, with which the API server's code logs invalid selectors
+	defer klog.CaptureState().Restore() // the next line silences klog, because the API server's code logs every invalid selector
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	var asked authorizationv1.SubjectAccessReviewSpec
 	client := must(authorizationv1client.NewForConfig(&rest.Config{QPS: -1, Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
