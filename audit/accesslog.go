@@ -44,8 +44,8 @@ func NewAccessLog(log *slog.Logger) bridge.Observer { return accessLog{log} }
 func (a accessLog) Begin(r *http.Request) bridge.Observation {
 	l := &accessLine{log: a.log, message: failure, attrs: make([]slog.Attr, 0, usualAttrs)}
 	l.add("source", bounded(bridge.ClientIP(r), maxName))
-	// edge has rewritten X-Forwarded-For. A single address in it is that of the client's TCP
-	// connection. A list of several addresses was confirmed by --trusted-proxies.
+	// Package bridge has already rewritten X-Forwarded-For. It has several addresses only if
+	// --trusted-proxies confirmed them. A single address is the one that the field source shows.
 	if way := r.Header.Get("X-Forwarded-For"); strings.Contains(way, ",") {
 		l.add("xForwardedFor", bounded(way, maxList))
 	}
@@ -77,7 +77,7 @@ func (l *accessLine) Identified(r *http.Request, id impersonate.Identity, refuse
 		l.add("droppedGroups", newList(id.Dropped))
 	}
 	if refused != nil {
-		// If the URL had a token, authentication has found the token and removed it by now.
+		// Log the URL as it is after authentication, which removes the request's token from the URL.
 		l.attrs[l.uri] = slog.Any("uri", loggedURI(r.URL))
 		l.add("reason", bounded(refused.Error(), maxReason))
 		return nil
@@ -178,7 +178,7 @@ func loggedURI(u *url.URL) text {
 		key, _, _ := strings.Cut(pair, "=")
 		switch {
 		case pair == "":
-		case b.Len() > maxURI || !harmless[key]: // the key as the client sent it: clients do not percent-encode these names
+		case b.Len() > maxURI || !harmless[key]: // the key needs no decoding: clients do not percent-encode the names in harmless
 			more = true
 		default:
 			b.WriteByte(separator)

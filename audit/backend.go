@@ -48,7 +48,7 @@ func (d Delivery) wrap(ctx context.Context, b audit.Backend, width int) audit.Ba
 		if config.ThrottleEnable {
 			p.limiter = flowcontrol.NewTokenBucketRateLimiter(config.ThrottleQPS, config.ThrottleBurst)
 		}
-		config.ThrottleEnable, config.AsyncDelegate = false, false // edge's type throttle limits the rate and sends concurrently
+		config.ThrottleEnable, config.AsyncDelegate = false, false // off, because edge's type throttle limits the rate and sends batches concurrently
 		b = buffered.NewBackend(p, config)
 	}
 	if d.TruncateEnabled {

@@ -150,7 +150,7 @@ func TestDelivery(t *testing.T) {
 			name  string
 			flags string // flags without their prefix --audit-log- or --audit-webhook-
 			want  []int  // sizes of the batches that are delivered before the shutdown
-			rest  int    // events delivered by the shutdown; 0: the test cuts the shutdown short
+			rest  int    // number of events that the shutdown delivers; 0: the test cancels the context before the shutdown
 		}{
 			{"blocking", "mode=blocking", []int{1, 1, 1, 1, 1}, 0},
 			{"max-size", "mode=batch batch-throttle-enable=false batch-max-size=2 batch-max-wait=1h", []int{2, 2}, 1},

@@ -126,7 +126,8 @@ func kubeChain(next http.Handler, sink audit.Sink, rules audit.PolicyRuleEvaluat
 			!info.IsResourceRequest && strings.HasPrefix(info.Path, "/debug/pprof/")
 	}
 
-	// Use the permissions from before KEP-5284: an event would show the constraints of that KEP.
+	// Grant only the permission from before KEP-5284, the verb impersonate. With the permissions of
+	// that KEP, an event also records the constraint of the impersonation, which edge never records.
 	mayImpersonate := authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 		if a.GetVerb() == "impersonate" {
 			return authorizer.DecisionAllow, "", nil
@@ -150,7 +151,8 @@ func kubeChain(next http.Handler, sink audit.Sink, rules audit.PolicyRuleEvaluat
 	return filters.WithAuditInit(h)
 }
 
-// identifyPerson does what authn and impersonate do in a real edge.
+// identifyPerson returns the identity for the token and the impersonation headers of a request. It
+// stands in for the packages authn and impersonate, which a real edge uses.
 func identifyPerson(r *http.Request) (impersonate.Identity, error) {
 	u, ok := whoSent(r)
 	r.Header.Del("Authorization")

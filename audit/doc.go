@@ -4,7 +4,7 @@
 //
 //	events, err := audit.New(options, log) // nil without a policy or a backend
 //	go events.Run(ctx)                     // until ctx ends; end ctx after the last request
-//	observe := bridge.Observers(audit.NewAccessLog(log), events) // without events if it is nil
+//	observe := bridge.Observers(audit.NewAccessLog(log), events) // leave events out if it is nil
 //	bridge.Config{Observe: observe, ...}
 //
 // # Access log

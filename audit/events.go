@@ -31,7 +31,8 @@ type Events struct {
 }
 
 // New reads the policy and opens the backends. Without a policy or a backend there are no audit
-// events, and New returns nil. Run accepts a nil *Events; do not pass one to bridge.Observers.
+// events, and New returns nil. Run accepts a nil *Events. bridge.Observers does not: its caller
+// leaves a nil *Events out.
 func New(o *Options, log *slog.Logger) (*Events, error) {
 	if o.Log.Path == "" && o.Webhook.ConfigFile == "" {
 		if o.PolicyFile != "" {

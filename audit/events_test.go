@@ -160,7 +160,7 @@ func TestAuditID(t *testing.T) {
 	for _, chosen := range []string{"", "chosen-1", strings.Repeat("x", maxAuditID+1)} {
 		r := httptest.NewRequest("GET", "/api", nil)
 		r.Header.Set("Authorization", "Bearer alice")
-		r.Header.Set("Connection", "audit-id") // declares Audit-ID as a header for this hop only
+		r.Header.Set("Connection", "audit-id") // makes Audit-ID a hop-by-hop header; edge must send its Audit-ID upstream even so
 		if chosen != "" {
 			r.Header.Set("Audit-ID", chosen)
 		}
@@ -225,7 +225,7 @@ func TestOddPathsAreOnRecord(t *testing.T) {
 	for target, want := range map[string]string{
 		"/api/v1/../secrets":              `"code":400`,
 		"/api/v1/namespaces/%2e%2e/pods":  `"code":400`,
-		"/api/v1/watch":                   `"code":200`, // an API server answers 500 and makes no event
+		"/api/v1/watch":                   `"code":200`, // kube-apiserver would answer 500 and make no event; the test's server answers 200
 		"http://elsewhere.example/api/v1": `"requestURI":"/api/v1"`,
 		"/x?":                             `"requestURI":"/x?"`,
 	} {

@@ -32,7 +32,7 @@ func generate(random *rand.Rand) func() *http.Request {
 	if random.IntN(4) == 0 {
 		header.Set("Audit-ID", fmt.Sprint("chosen-", random.IntN(100)))
 	}
-	if random.IntN(4) == 0 { // a quarter of the requests have the header that a trusted proxy sets
+	if random.IntN(4) == 0 { // a quarter of the requests have X-Forwarded-For, as from a proxy
 		header.Set("X-Forwarded-For", pick(random, "203.0.113.7", "2001:db8::1", "192.0.2.9"))
 	}
 	if random.IntN(5) == 0 {

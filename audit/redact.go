@@ -101,7 +101,7 @@ func eventRequest(r *http.Request) *http.Request {
 		u.RawPath, u.Path = "", cut(u.Path, maxRecordedPath)
 	}
 	header := http.Header{"User-Agent": {redact(r.UserAgent())}}
-	if way, ok := r.Header["X-Forwarded-For"]; ok { // edge has already rewritten X-Forwarded-For
+	if way, ok := r.Header["X-Forwarded-For"]; ok { // package bridge has removed all addresses that edge could not check
 		header["X-Forwarded-For"] = way
 	}
 	return &http.Request{Method: r.Method, URL: u, Header: header, RemoteAddr: r.RemoteAddr}

@@ -21,7 +21,7 @@ import (
 type requestEvents struct {
 	policy   audit.PolicyRuleEvaluator
 	backend  audit.Backend
-	ctx      context.Context // the only value in this context is the field ac
+	ctx      context.Context // passes the field ac to functions of k8s.io/apiserver; has no deadline and no other value
 	ac       *audit.AuditContext
 	received time.Time
 

@@ -21,7 +21,7 @@ const (
 	// postTimeout limits one attempt to post a batch.
 	postTimeout = 30 * time.Second
 	// attempts is how often a batch is posted before it is dropped. Each wait between two attempts
-	// is backoffFactor times the wait before.
+	// is backoffFactor times the previous wait.
 	attempts      = 5
 	backoffFactor = 1.5
 	backoffJitter = 0.2

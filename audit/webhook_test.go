@@ -184,7 +184,7 @@ func TestSlowWebhook(t *testing.T) {
 	}
 	close(answer)
 	stop()
-	const held = maxInFlight + 1 + buffer // most events that edge holds: in posts, in the buffer, and one between them
+	const held = maxInFlight + 1 + buffer // most events that edge holds: one in each post, those in the buffer, and one that waits for a free post
 	if _, most := hook.underWay(); most != maxInFlight || hook.events() < maxInFlight || hook.events() > held {
 		t.Errorf("%d posts at once, %d events", most, hook.events())
 	}

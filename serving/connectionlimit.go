@@ -241,7 +241,7 @@ func (r *registry) sweepWaiting() {
 		following := c.next
 		if wait := c.placed.Add(r.unknownIdle).Sub(now); wait > 0 {
 			next = wait
-		} else if c.atRest { // a connection with a refused request in progress has a timeout of its own
+		} else if c.atRest { // if false, a refused request is in progress, and its answer has a write timeout of its own
 			r.unlink(c)
 			r.open--
 			c.cut()

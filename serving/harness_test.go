@@ -107,7 +107,7 @@ func serveOn(t *testing.T, l net.Listener, handler http.HandlerFunc, cfg Config,
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		<-b.conns.close() // wait for connections that net/http keeps open for a moment
+		<-b.conns.close() // wait until no connection is left: net/http ends some of them a moment after Close
 	})
 	return b
 }

@@ -17,8 +17,8 @@ const (
 	// Among connections that all came just now, the one that holds most bytes is closed first.
 	leastAge = time.Millisecond
 	// maxWhole limits how many complete headers of one connection, whose handlers have not started,
-	// are charged separately: four times the number of streams that HTTP/2 has open. Beyond the
-	// limit the oldest header is no longer charged.
+	// are charged separately: four times the usual limit of concurrent HTTP/2 streams (250). Beyond
+	// maxWhole the oldest header is no longer charged.
 	maxWhole = 1024
 )
 
@@ -30,8 +30,8 @@ type charged struct {
 
 	held    int64     // all bytes of the budget that the connection holds
 	since   time.Time // when the field held became greater than 0
-	reading int64     // part of the field held: bytes of the header that is being read
-	whole   []int64   // part of the field held: bytes of each complete header whose handler has not started
+	reading int64     // bytes of the header that is being read; the field held includes them
+	whole   []int64   // bytes of each complete header whose handler has not started; the field held includes them
 	running int       // number of handlers that are running
 	idle    bool      // true: net/http reported that no request is in progress
 	free    bool      // true: the connection no longer counts against the memory budget

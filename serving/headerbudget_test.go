@@ -80,7 +80,7 @@ func TestBudgetGoesToNewcomers(t *testing.T) {
 			}
 		})
 	}
-	for range 15 { // the budget is enough for 5 of the 20 clients
+	for range 15 { // at least 15 of the 20 clients are refused, because the budget is enough for 5
 		if got := <-refused; !strings.HasPrefix(got, `503 true 1 {"kind":"Status"`) || !strings.Contains(got, "64 MiB") {
 			t.Error(got)
 		}

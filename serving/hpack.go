@@ -42,7 +42,7 @@ func (f *hpackScanner) add(p []byte) (cost int64) {
 		}
 		b := p[0]
 		p = p[1:]
-		if f.part == first && b&0xe0 == 0x20 { // RFC 7541 section 6.3: resizes the table, takes no memory
+		if f.part == first && b&0xe0 == 0x20 { // a dynamic table size update, which takes no memory (RFC 7541, section 6.3)
 			f.update = true
 		}
 		if f.update {
@@ -52,7 +52,7 @@ func (f *hpackScanner) add(p []byte) (cost int64) {
 		}
 		f.step(b)
 	}
-	return cost + int64(len(p)) // after an error, each byte costs one byte
+	return cost + int64(len(p)) // p is empty unless the block is broken; then each byte after the error costs one byte
 }
 
 // step takes one byte that is not part of a string.
@@ -62,19 +62,19 @@ func (f *hpackScanner) step(b byte) {
 		switch {
 		case f.update:
 			f.integer(b, 5, index)
-		case b&0x80 != 0: // RFC 7541 section 6.1
+		case b&0x80 != 0: // name and value by index (RFC 7541, section 6.1)
 			f.named, f.literal = true, false
 			f.integer(b, 7, index)
-		case b&0x40 != 0: // RFC 7541 section 6.2.1
+		case b&0x40 != 0: // a literal value that is added to the table (RFC 7541, section 6.2.1)
 			f.named, f.literal = b&0x3f != 0, true
 			f.integer(b, 6, index)
-		default: // RFC 7541 sections 6.2.2, 6.2.3
+		default: // a literal value that is not added to the table (RFC 7541, sections 6.2.2 and 6.2.3)
 			f.named, f.literal = b&0x0f != 0, true
 			f.integer(b, 4, index)
 		}
 	case length:
 		f.integer(b, 7, lengths)
-	default: // index, lengths: RFC 7541 section 5.1
+	default: // index or lengths: a further byte of an integer (RFC 7541, section 5.1)
 		f.number += uint64(b&0x7f) << f.shift
 		if f.shift += 7; b&0x80 == 0 {
 			f.counted()

@@ -24,9 +24,9 @@ type http2Counter struct {
 	head    [frameHead]byte
 	filled  int  // bytes of the frame's header read so far
 	left    int  // bytes of the frame's payload that are still to come
-	front   int  // part of the field left: bytes before the header's fields
+	front   int  // bytes before the header's fields (padding length, priority); the field left includes them
 	padded  bool // true: the payload's first byte, still to come, is the length of the padding
-	back    int  // part of the field left: bytes of padding at the end
+	back    int  // bytes of padding at the end; the field left includes them
 	stream  uint32
 	highest uint32 // highest ID of a stream that a header has opened
 	trailer bool   // true: the current header is the second of its stream

@@ -92,7 +92,7 @@ func New(base *http.Server, cfg Config) *Server {
 	base.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){} // the server http1 must not serve HTTP/2
 	if cfg.HTTP2Streams > 0 {
 		s.http2 = &http.Server{
-			MaxHeaderBytes: 2 * s.maxHeader(), // an answer with a Status is possible for a header up to twice too large
+			MaxHeaderBytes: 2 * s.maxHeader(), // twice the limit: the method serve refuses a header between the two with a Status, package http2 a larger one without
 			ErrorLog:       base.ErrorLog, ConnState: s.changed, IdleTimeout: cfg.IdleTimeout,
 		}
 		anyHeaderValues(s.http2)

@@ -33,7 +33,7 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	b := newBed(t)
 	b.answer = func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasSuffix(r.URL.Path, "/version"): // the API server answers as one that has constrained impersonation
+		case strings.HasSuffix(r.URL.Path, "/version"): // this answer means that the API server offers constrained impersonation (KEP-5284)
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprint(w, "requested impersonation without impersonating a user name")
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
@@ -44,12 +44,12 @@ func TestAQueryIsNotLogged(t *testing.T) {
 	}
 	e := b.serve()
 	const canary = "canary-6f1d"
-	e.upstreamOf(b.token(nil), "/api/v1/pods", "Impersonate-User", "bob") // edge has not cached the answer of an access review yet
+	e.upstreamOf(b.token(nil), "/api/v1/pods", "Impersonate-User", "bob") // the first impersonation in this test: edge sends access reviews, because it has no cached answer
 	resp, body := e.ask(b.token(nil), "/api/v1/pods?limit=none&access_token="+canary, "Impersonate-User", "bob")
 	if resp.StatusCode != http.StatusOK {
 		t.Error(resp.Status, body)
 	}
-	e.ask(b.token(nil), "/api/v1/watch?access_token="+canary, "Impersonate-User", "bob") // not a valid path of an API server
+	e.ask(b.token(nil), "/api/v1/watch?access_token="+canary, "Impersonate-User", "bob") // no API server can parse this path, and the text of the parser's error has the query in it
 	_, reviews := b.requests("/apis/authorization.k8s.io/v1/subjectaccessreviews")
 	if !slices.ContainsFunc(reviews, func(review string) bool { return strings.Contains(review, `"impersonate-on:user-info:list"`) }) {
 		t.Error("it was not asked on what:", reviews)

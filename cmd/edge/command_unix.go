@@ -56,7 +56,7 @@ func runCommand(argv, env []string, signals <-chan os.Signal) error {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
-	stops := make(chan os.Signal, 1) // never read: this channel keeps Ctrl-Z from stopping edge; the function wait stops edge
+	stops := make(chan os.Signal, 1) // never read: it only keeps Ctrl-Z from stopping edge before the command; the function wait stops edge after the command
 	signal.Notify(stops, syscall.SIGTSTP)
 	defer signal.Stop(stops)
 	select {

@@ -133,7 +133,7 @@ func connect(ctx context.Context, o *connectOptions, argv []string) error {
 		return err
 	}
 	proxy.close()
-	// An old kubectl port-forward reports the loss, but exits with 0.
+	// An old kubectl port-forward prints an error when it loses the connection, but exits with 0.
 	if proxy.lost.Load() {
 		return errors.New("connect: the command ended with success after the connection to the server was lost")
 	}

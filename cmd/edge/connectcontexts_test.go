@@ -224,9 +224,8 @@ func TestConnectContexts(t *testing.T) {
 	}
 }
 
-// TestConnectBrokenContext checks that a client that uses a context that cannot be used gets the
-// reason, and that such a context has no effect on other contexts. The same holds for the current
-// context.
+// TestConnectBrokenContext checks that a client gets the reason if its context cannot be used, and
+// that all other contexts work nevertheless, even if the unusable context is the current one.
 func TestConnectBrokenContext(t *testing.T) {
 	c := newContexts(t)
 	p := c.connect(t)
@@ -237,7 +236,7 @@ func TestConnectBrokenContext(t *testing.T) {
 		"addressless":     `cluster \"addressless\" of your kubeconfig has no server`,
 		"plain":           "must begin with https://",
 		"unreadable":      "/no/such/authority",
-		"asking":          "pass --context to edge connect", // the command has the terminal, so the credential plugin cannot prompt there
+		"asking":          "pass --context to edge connect", // the command has the terminal, so a credential plugin cannot prompt on it
 	} {
 		got := ask(t, p.config, clientcmd.ConfigOverrides{CurrentContext: context})
 		if !strings.Contains(got, `"kind":"Status"`) || !strings.Contains(got, want) {
@@ -270,7 +269,7 @@ func TestConnectUseContext(t *testing.T) {
 		"nothing":     {func(config *clientcmdapi.Config) {}, ""},
 	} {
 		p := c.connect(t)
-		access := &clientcmd.ClientConfigLoadingRules{Precedence: []string{p.file}} // as kubectl config uses $KUBECONFIG
+		access := &clientcmd.ClientConfigLoadingRules{Precedence: []string{p.file}} // kubectl config writes to this file too, because $KUBECONFIG names it
 		config, err := access.GetStartingConfig()
 		if err != nil {
 			t.Fatal(err)
@@ -329,7 +328,7 @@ func TestConnectManyClusters(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range maxClusters {
-		name := fmt.Sprintf("another-%03d", i) // this name sorts before all other names
+		name := fmt.Sprintf("another-%03d", i) // sorts before "first", the current cluster, which must get an address even so
 		config.Clusters[name] = &clientcmdapi.Cluster{Server: "https://127.0.0.1:1"}
 		config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: "alice"}
 	}

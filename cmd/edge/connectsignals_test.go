@@ -65,7 +65,7 @@ func TestConnectIgnoredSignal(t *testing.T) {
 }
 
 // TestConnectListenEnds checks that edge connect deletes its file, whichever signal ends it, and
-// even if it gets the signal several times. A closed standard error does not end it.
+// even if it gets the signal several times. Log lines to a closed standard error do not end edge.
 func TestConnectListenEnds(t *testing.T) {
 	f := newFiles(t)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {

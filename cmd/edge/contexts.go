@@ -162,8 +162,8 @@ func (c *caller) finish(cfg *rest.Config, p pair) *rest.Config {
 // command starts.
 func (c *caller) isTaken(p pair) bool { return !c.terminal && p != c.current() }
 
-// clusters returns the names of all clusters that contexts use or could use, and begins with the
-// cluster of the current context.
+// clusters returns the names of all clusters in the kubeconfig, and of clusters that only a context
+// names. The cluster of the current context is the first; the others are sorted.
 func (c *caller) clusters() []string {
 	names := slices.Collect(maps.Keys(c.config.Clusters))
 	for _, context := range c.config.Contexts {
@@ -177,7 +177,7 @@ func (c *caller) clusters() []string {
 	return unique(names)
 }
 
-// users returns the names of all users that contexts use or could use.
+// users returns the names of all users in the kubeconfig, and of users that only a context names.
 func (c *caller) users() []string {
 	names := slices.Collect(maps.Keys(c.config.AuthInfos))
 	for _, context := range c.config.Contexts {
@@ -197,8 +197,9 @@ func unique(names []string) []string {
 }
 
 // clientConfig returns the kubeconfig for clients of edge connect. It has the names of the caller's
-// own kubeconfig, so that prompts and scripts show the same names. Its addresses are those of this
-// process, and its tokens are valid only there. Contexts whose cluster has no address are left out.
+// own kubeconfig, so that prompts and scripts show the same names. Its addresses are those of edge
+// connect's listeners, and only these listeners accept its tokens. Contexts whose cluster has no
+// address are left out.
 func (c *caller) clientConfig(addresses, tokens map[string]string, authority []byte) *clientcmdapi.Config {
 	config := clientcmdapi.NewConfig()
 	config.CurrentContext = c.config.CurrentContext

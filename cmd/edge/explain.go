@@ -64,7 +64,7 @@ and 2 for flags or files that cannot be used.`,
   edge explain-token --authentication-config=new.yaml --offline --filename=token`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 { // do not repeat the argument in the error: it may be a token
-				return errors.New("unexpected arguments: other users of this machine could see a token there: send it on standard input, or name its file with --filename")
+				return errors.New("unexpected arguments: a token must not be an argument, which other users of this machine could see: send it on standard input, or name its file with --filename")
 			}
 			return nil
 		},
@@ -83,8 +83,8 @@ func (o *explainOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.file, "filename", "f", o.file, "File that contains the token. If empty or -, the token is read from standard input.")
 	fs.BoolVar(&o.offline, "offline", o.offline, "Do not fetch the issuer's keys. The signature is then not checked.")
 	fs.StringVarP(&o.output, "output", "o", o.output, "Output format: text or json.")
-	fs.StringSliceVar(&o.identity.allowSystem, "allow-system-identities", nil, "Same as for edge serve.")
-	fs.StringVar(&o.identity.unusableGroups, "unusable-groups", o.identity.unusableGroups, "Same as for edge serve.")
+	fs.StringSliceVar(&o.identity.allowSystem, "allow-system-identities", nil, "Comma-separated exact names beginning with \"system:\" that issuers may give to users and groups. Set it to the same value as for edge serve.")
+	fs.StringVar(&o.identity.unusableGroups, "unusable-groups", o.identity.unusableGroups, "What to do if a user has a group that cannot be sent in a header: deny or drop. Set it to the same value as for edge serve.")
 }
 
 // explanation is the result of edge explain-token, in the form in which --output=json prints it.

@@ -160,11 +160,11 @@ jwt:
 		if _, err := net.Dial("tcp", strings.Replace(strings.TrimPrefix(e.url, "https://"), "127.0.0.1", "127.0.0.2", 1)); err != nil {
 			b.Error(err)
 		}
-		if !strings.Contains(e.log.String(), "address=127.0.0.2:") { // in the log: a dial to 127.0.0.1 could reach another process
+		if !strings.Contains(e.log.String(), "address=127.0.0.2:") { // the log shows that edge listens on no other address; a dial to 127.0.0.1 could reach another process
 			b.Error(e.log)
 		}
 	},
-	"secure-port": func(b *bed) { b.serve() }, // all other tests use this flag
+	"secure-port": func(b *bed) { b.serve() }, // no check of its own: every other test fails if edge ignores this flag
 	"cert-dir": func(b *bed) {
 		dir := b.T.TempDir()
 		b.serve("--cert-dir=" + dir)
@@ -208,7 +208,7 @@ jwt:
 		e := b.serve("--idle-timeout=1s")
 		conn := e.connection()
 		e.askOn(conn, b.token(nil))
-		if _, err := io.Copy(io.Discard, conn); err != nil { // until edge closes the connection
+		if _, err := io.Copy(io.Discard, conn); err != nil { // reads until edge closes the connection
 			b.Error(err)
 		}
 	},
@@ -218,7 +218,7 @@ jwt:
 		if resp, _ := e.ask(b.token(nil), "/api"); resp.StatusCode != 200 {
 			b.Error(resp.Status)
 		}
-		io.Copy(io.Discard, first) // until edge closes the connection
+		io.Copy(io.Discard, first) // reads until edge closes the connection
 	},
 	"permit-port-sharing": func(b *bed) {
 		e := b.serve("--permit-port-sharing")
@@ -337,7 +337,7 @@ jwt:
 	},
 
 	// Flags of the group operation.
-	"readiness-probe-port": func(b *bed) { b.serve() }, // all other tests wait for this port
+	"readiness-probe-port": func(b *bed) { b.serve() }, // no check of its own: every other test waits until this port answers
 	"shutdown-delay-duration": func(b *bed) {
 		e := b.serve("--shutdown-delay-duration=2s")
 		e.cmd.Process.Signal(syscall.SIGTERM)

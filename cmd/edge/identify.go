@@ -121,7 +121,7 @@ func (g *gate) authorities() dynamiccertificates.CAContentProvider {
 }
 
 // identify is the function bridge.Config.Identify. If identify returns an error, the returned
-// identity has at most a requestor.
+// identity has only the field Requestor, or no field at all if authentication failed.
 func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	got, err := g.chain.Authenticate(r)
 	if err != nil {
@@ -136,7 +136,7 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 		serving.Of(r).Authenticated()
 	}
 	nobody := impersonate.Identity{Requestor: got.User}
-	if g.passAllTokens || got.Reviewed { // the API server also decides whom the token may impersonate
+	if g.passAllTokens || got.Reviewed { // the client's token goes upstream, and the API server decides whom it may impersonate
 		if err := impersonate.CheckHeaders(r.Header); err != nil {
 			return nobody, err
 		}
@@ -165,9 +165,9 @@ func (g *gate) identify(r *http.Request) (impersonate.Identity, error) {
 	return id, nil
 }
 
-// notAuthenticated returns the error for the client. The error has a reason only if the credential
-// is not the cause, or if authn has a message for the holder of a token whose signature, issuer and
-// audience are valid.
+// notAuthenticated returns the error for the client. The error states a reason in two cases only:
+// the cause is not a credential that was refused (for example, an issuer's keys are not loaded), or
+// the error is for the holder of a token whose signature, issuer and audience are valid.
 func notAuthenticated(err error) error {
 	var status apierrors.APIStatus
 	switch {

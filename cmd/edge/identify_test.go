@@ -7,7 +7,7 @@ import (
 )
 
 // TestImpersonation checks that each value of an impersonation is reviewed, that the target becomes
-// the identity upstream, and that the requestor is sent with it in extras.
+// the identity upstream, and that extras of this identity name the requestor.
 func TestImpersonation(t *testing.T) {
 	b := newBed(t)
 	e := b.serve()
@@ -71,7 +71,7 @@ func TestQueryOfAnImpersonationIsNotLogged(t *testing.T) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/subjectaccessreviews"):
 			w.Write([]byte(`{"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","status":{"allowed":true}}`))
-		case r.URL.Path == "/version": // the answer means that the API server has constrained impersonation
+		case r.URL.Path == "/version": // this answer means that the API server offers constrained impersonation (KEP-5284)
 			w.WriteHeader(http.StatusBadRequest)
 			w.Write([]byte("requested nobody without impersonating a user name"))
 		}

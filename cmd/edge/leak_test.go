@@ -29,7 +29,8 @@ const (
 	// leakedGoroutines is the allowed growth of the number of goroutines: more than one new
 	// connection needs with both ends in this process.
 	leakedGoroutines = 10
-	// keptGoroutines is more than all connections that edge keeps open need.
+	// keptGoroutines is how many goroutines more than at the start may remain after the first
+	// requests: those of the connections that edge keeps open need fewer.
 	keptGoroutines = 40
 	// settled is how many times in a row the number of goroutines must be unchanged.
 	settled = 20
@@ -92,7 +93,7 @@ func TestRequestsLeaveNothing(t *testing.T) {
 			r.Header.Set("Authorization", "Bearer "+good)
 			r.Header.Set("Impersonate-User", fmt.Sprint("denied-", n))
 		},
-		"stream": func(r *http.Request, n int) { // refused by the API server
+		"stream": func(r *http.Request, n int) { // the API server answers this exec with 403
 			r.Header.Set("Authorization", "Bearer "+good)
 			r.Header.Set("Connection", "Upgrade")
 			r.Header.Set("Upgrade", "SPDY/3.1")

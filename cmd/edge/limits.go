@@ -21,7 +21,7 @@ const (
 )
 
 // maxSessions returns how many sessions the limit of open files allows, at two connections per
-// session. The maximum is DefaultMaxSessions, which need half a gigabyte when all are idle.
+// session, but at most DefaultMaxSessions. That many idle sessions need half a gigabyte of memory.
 func maxSessions() int { return sessionsOf(descriptors()) }
 
 func sessionsOf(descriptors int) int {

@@ -56,7 +56,7 @@ or a certificate are refused with 403; see --allow-system-identities.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			context.AfterFunc(ctx, stop) // a second signal ends the process at once
+			context.AfterFunc(ctx, stop) // no longer catch signals after the first: a second signal ends the process at once
 			return serve(ctx, o)
 		},
 	}

@@ -65,7 +65,7 @@ func (o *servingOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.disableHTTP2, "disable-http2-serving", o.disableHTTP2, "Serve HTTP/1.1 only. Required behind an Envoy that uses HTTP/2 to its backends, because edge accepts WebSockets over HTTP/1.1 only.")
 	fs.Uint32Var(&o.http2Streams, "http2-max-streams-per-connection", o.http2Streams, "Maximum number of concurrent requests in one HTTP/2 connection of a client.")
 	fs.DurationVar(&o.idleTimeout, "idle-timeout", o.idleTimeout, "Time after which an idle client connection is closed, at most 3m if no request on it was authenticated. Set it higher than the idle timeout of the load balancer in front of edge (ALB: up to 4000s), or the load balancer sometimes answers 502.")
-	fs.IntVar(&o.maxConnections, "max-connections", o.maxConnections, "Maximum number of client connections without streams. 0: what the limit of open files (and GOMEMLIMIT) allows. At the maximum, edge closes the one that has waited longest without a login, else the longest idle one, else refuses the new one.")
+	fs.IntVar(&o.maxConnections, "max-connections", o.maxConnections, "Maximum number of client connections; those upgraded to WebSocket or SPDY do not count. 0: what the limit of open files (and GOMEMLIMIT) allows. At the maximum, edge closes the connection that has waited longest without a login, or else the one that has been idle longest. If there is neither, edge refuses new connections.")
 	fs.BoolVar(&o.portSharing, "permit-port-sharing", o.portSharing, "Listen with SO_REUSEPORT, so that several edge processes can use the same address and port.")
 	fs.BoolVar(&o.addressSharing, "permit-address-sharing", o.addressSharing, "Has no effect; accepted for compatibility with kube-apiserver. edge always listens with SO_REUSEADDR.")
 	fs.StringSliceVar(&o.origins, "allowed-origins", o.origins, "Comma-separated origins, such as https://console.example.com or https://*.example.com, whose web pages may open WebSockets and write with credentials that a browser adds itself (client certificates). Not needed for edge's own host or bearer tokens.")
@@ -107,7 +107,7 @@ func (o *servingOptions) trusted() ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--trusted-proxies: %q is neither a network such as 10.0.0.0/8 nor an address", text)
 		}
-		if network.Addr().Is4In6() { // later comparisons use IPv4 addresses
+		if network.Addr().Is4In6() { // store the network as IPv4, because edge compares it with IPv4 addresses
 			if network.Bits() < 96 {
 				return nil, fmt.Errorf("--trusted-proxies: %q contains more than IPv4 addresses: its prefix length must be at least 96", text)
 			}

@@ -12,7 +12,7 @@ func TestTidyingIsDueAfterWorkAndInQuiet(t *testing.T) {
 	for _, look := range []struct {
 		at                    time.Duration
 		allocated, free, used uint64 // in MiB
-		stacks, goroutines    uint64 // stacks in MiB; goroutines in thousands, to which the test adds one goroutine
+		stacks, goroutines    uint64 // stacks in MiB; thousands of goroutines, plus one, because a process has at least one
 		due                   bool
 		why                   string
 	}{

@@ -94,7 +94,7 @@ func TestUpstreamTokenRenewalFails(t *testing.T) {
 // immediately, and that the request is sent once more. If new tokens are refused as well, edge
 // requests at most one token in ten seconds.
 func TestUpstreamTokenIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the ServiceAccount was deleted and created again
+	synctest.Test(t, func(t *testing.T) { // as if the ServiceAccount was deleted and created again: its first token is refused
 		m := &tokenMaker{t: t}
 		_, send := startToken(t, m, hourly, silent, func(r *http.Request) int {
 			if r.Header.Get("Authorization") == "Bearer own-1" && time.Since(midnight) > time.Minute {
@@ -132,7 +132,7 @@ func TestUpstreamTokenIsRefused(t *testing.T) {
 			t.Errorf("%d tokens in %d s", n, seconds)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // edge's token is not concerned by a 401 from another server
+	synctest.Test(t, func(t *testing.T) { // a server behind the API server answers 401; the API server itself still accepts edge's token
 		m := &tokenMaker{t: t}
 		_, send := startToken(t, m, hourly, silent, func(r *http.Request) int {
 			if strings.HasSuffix(r.URL.Path, "/selfsubjectreviews") {
